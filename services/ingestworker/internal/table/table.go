@@ -1,0 +1,133 @@
+// Package table holds rows as columns, the form in which they travel from the
+// provider's reply to a pool. A Batch belongs to one goroutine at a time.
+package table
+
+import "github.com/afterbell/afterbell/services/internal/market"
+
+// Type is how a column's values are held.
+type Type uint8
+
+// The types of columns.
+const (
+	// Text is a string; symbols and exchanges are interned by the decoder.
+	Text Type = iota
+	// Date is a day; the provider writes YYYYMMDD.
+	Date
+	// Number is a float64, in the provider's unit.
+	Number
+	// Int is a whole number held as float64, as is_open is.
+	Int
+)
+
+// Column is one column of a Batch. Exactly the slice of its type is in use, as
+// long as the batch, and holds the zero value where Null is true.
+type Column struct {
+	// Name is the provider's name of the column.
+	Name string
+	// Type says which slice is in use.
+	Type Type
+	// Texts holds the values of a Text column.
+	Texts []string
+	// Dates holds the values of a Date column; NoDate where null.
+	Dates []market.Date
+	// Numbers holds the values of a Number or Int column.
+	Numbers []float64
+	// Null marks JSON null, which is not 0 and not "". Always as long as the batch.
+	Null []bool
+}
+
+// Batch is the rows of one or more replies, column by column.
+type Batch struct {
+	// Columns are in the order of the dataset's columns in the catalogue.
+	Columns []Column
+	// Len is the number of rows.
+	Len int
+}
+
+// Spec names a column of a batch to make.
+type Spec struct {
+	// Name is the provider's name.
+	Name string
+	// Type is how its values are held.
+	Type Type
+}
+
+// New is an empty batch with room for size rows.
+func New(specs []Spec, size int) *Batch {
+	b := &Batch{Columns: make([]Column, len(specs))}
+	for i, s := range specs {
+		c := &b.Columns[i]
+		c.Name, c.Type, c.Null = s.Name, s.Type, make([]bool, 0, size)
+		switch s.Type {
+		case Text:
+			c.Texts = make([]string, 0, size)
+		case Date:
+			c.Dates = make([]market.Date, 0, size)
+		default:
+			c.Numbers = make([]float64, 0, size)
+		}
+	}
+	return b
+}
+
+// Column finds a column by the provider's name, or nil.
+func (b *Batch) Column(name string) *Column {
+	for i := range b.Columns {
+		if b.Columns[i].Name == name {
+			return &b.Columns[i]
+		}
+	}
+	return nil
+}
+
+// AppendNull adds a null to the column.
+func (c *Column) AppendNull() {
+	c.Null = append(c.Null, true)
+	switch c.Type {
+	case Text:
+		c.Texts = append(c.Texts, "")
+	case Date:
+		c.Dates = append(c.Dates, market.NoDate)
+	default:
+		c.Numbers = append(c.Numbers, 0)
+	}
+}
+
+// AppendText adds a value to a Text column.
+func (c *Column) AppendText(v string) { c.Texts, c.Null = append(c.Texts, v), append(c.Null, false) }
+
+// AppendDate adds a value to a Date column.
+func (c *Column) AppendDate(v market.Date) {
+	c.Dates, c.Null = append(c.Dates, v), append(c.Null, false)
+}
+
+// AppendNumber adds a value to a Number or Int column.
+func (c *Column) AppendNumber(v float64) {
+	c.Numbers, c.Null = append(c.Numbers, v), append(c.Null, false)
+}
+
+// AppendFrom adds row i of another column of the same type.
+func (c *Column) AppendFrom(from *Column, i int) {
+	c.Null = append(c.Null, from.Null[i])
+	switch c.Type {
+	case Text:
+		c.Texts = append(c.Texts, from.Texts[i])
+	case Date:
+		c.Dates = append(c.Dates, from.Dates[i])
+	default:
+		c.Numbers = append(c.Numbers, from.Numbers[i])
+	}
+}
+
+// Select is a batch of the given rows, in their order. The columns are copied.
+func (b *Batch) Select(rows []int) *Batch {
+	out := &Batch{Columns: make([]Column, len(b.Columns)), Len: len(rows)}
+	for i := range b.Columns {
+		from, c := &b.Columns[i], &out.Columns[i]
+		c.Name, c.Type = from.Name, from.Type
+		for _, r := range rows {
+			c.AppendFrom(from, r)
+		}
+	}
+	return out
+}

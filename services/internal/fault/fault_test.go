@@ -1,0 +1,58 @@
+package fault
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"testing"
+)
+
+func TestCatalogueIsWhole(t *testing.T) {
+	seen := map[Reason]bool{}
+	for _, r := range Reasons() {
+		d, ok := Describe(r)
+		if !ok || seen[r] {
+			t.Fatalf("%s: described %v, seen before %v", r, ok, seen[r])
+		}
+		seen[r] = true
+		if !strings.HasSuffix(d.Meaning, ".") || d.Remedy == "" || d.Status == 0 {
+			t.Errorf("%s lacks a meaning, a remedy or a status: %+v", r, d)
+		}
+	}
+}
+
+func TestWrapKeepsCauseAndReason(t *testing.T) {
+	err := fmt.Errorf("outer: %w", Wrap(io.ErrUnexpectedEOF, ProviderUnavailable, "The reply was cut short.", "api", "daily"))
+	if !errors.Is(err, io.ErrUnexpectedEOF) || !Is(err, ProviderUnavailable) || ClassOf(err) != Transient {
+		t.Errorf("reason %s, class %s", ReasonOf(err), ClassOf(err))
+	}
+	issue := IssueOf(err)
+	if issue.Severity != Retry || issue.Meta["api"] != "daily" || issue.Remedy == "" {
+		t.Errorf("issue = %+v", issue)
+	}
+	if strings.Contains(err.(interface{ Unwrap() error }).Unwrap().Error(), io.ErrUnexpectedEOF.Error()) {
+		t.Error("the cause's text must not reach the caller")
+	}
+}
+
+func TestPlainErrorTellsNothing(t *testing.T) {
+	issue := IssueOf(errors.New("secret detail"))
+	if issue.Reason != Internal || strings.Contains(issue.Message, "secret") {
+		t.Errorf("issue = %+v", issue)
+	}
+}
+
+func TestWorst(t *testing.T) {
+	issues := []Issue{NewIssue(ProbeEmpty, "w"), NewIssue(TokenInvalid, "b"), NewIssue(ProviderUnavailable, "r")}
+	SortIssues(issues)
+	if issues[0].Reason != TokenInvalid || issues[2].Reason != ProbeEmpty {
+		t.Errorf("order = %v", issues)
+	}
+	if w, ok := Worst(issues); !ok || w.Reason != TokenInvalid {
+		t.Errorf("worst = %v", w)
+	}
+	if _, ok := Worst(nil); ok {
+		t.Error("nothing has no worst")
+	}
+}

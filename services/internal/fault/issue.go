@@ -1,0 +1,101 @@
+package fault
+
+import (
+	"maps"
+	"slices"
+	"time"
+)
+
+// Severity is how much an issue matters.
+type Severity int
+
+const (
+	// Warning is recorded and holds nothing back.
+	Warning Severity = 1
+	// Retry may pass later by itself.
+	Retry Severity = 2
+	// Blocking will not pass until a person changes something.
+	Blocking Severity = 3
+)
+
+// String is the severity in lower case, as the ledger stores it.
+func (s Severity) String() string {
+	switch s {
+	case Warning:
+		return "warning"
+	case Retry:
+		return "retry"
+	case Blocking:
+		return "blocking"
+	}
+	return "none"
+}
+
+// Issue is one finding about a module, a domain, a partition or a pool. Its JSON
+// form is what the ledger keeps in `meta_json.issues`.
+type Issue struct {
+	// Reason is from the closed list.
+	Reason Reason `json:"reason"`
+	// Severity is how much it matters.
+	Severity Severity `json:"severity"`
+	// Domain concerned. Empty when the issue is wider.
+	Domain string `json:"domain,omitempty"`
+	// Module concerned. Empty when the issue is wider.
+	Module string `json:"module,omitempty"`
+	// Message is one sentence for a person. It never contains a token.
+	Message string `json:"message"`
+	// Remedy is what to do, as a sentence or a command line.
+	Remedy string `json:"remedy"`
+	// RetryAt is the earliest moment at which trying again can help. Zero means
+	// not known.
+	RetryAt time.Time `json:"retryAt,omitzero"`
+	// Meta holds the values the message was built from.
+	Meta map[string]string `json:"meta,omitempty"`
+}
+
+// IssueOf turns an error into an issue with the severity and the remedy of its
+// reason.
+func IssueOf(err error) Issue {
+	f, ok := As(err)
+	if !ok {
+		f = New(Internal, "Something unexpected failed; the log of that moment has the detail.")
+	}
+	d, _ := Describe(f.Reason)
+	return Issue{
+		Reason: f.Reason, Severity: d.Class.severity(), Domain: f.Meta["domain"], Module: f.Meta["module"],
+		Message: f.Message, Remedy: d.Remedy, RetryAt: f.RetryAt, Meta: maps.Clone(f.Meta),
+	}
+}
+
+// NewIssue is IssueOf for a finding that never was an error.
+func NewIssue(r Reason, message string, kv ...string) Issue { return IssueOf(New(r, message, kv...)) }
+
+// Err turns an issue back into an error.
+func (i Issue) Err() *Error {
+	return &Error{Reason: i.Reason, Message: i.Message, Meta: i.Meta, RetryAt: i.RetryAt}
+}
+
+func (c Class) severity() Severity {
+	switch c {
+	case Permanent:
+		return Blocking
+	case Notice:
+		return Warning
+	}
+	return Retry
+}
+
+// SortIssues puts the worst first and keeps the order among equals.
+func SortIssues(issues []Issue) {
+	slices.SortStableFunc(issues, func(a, b Issue) int { return int(b.Severity) - int(a.Severity) })
+}
+
+// Worst is the issue that matters most; ok is false when there is none.
+func Worst(issues []Issue) (worst Issue, ok bool) {
+	for _, i := range issues {
+		if !ok || i.Severity > worst.Severity {
+			worst, ok = i, true
+		}
+	}
+	return worst, ok
+}

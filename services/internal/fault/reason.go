@@ -1,0 +1,133 @@
+package fault
+
+// Reason names why something was refused, skipped or failed. It is the `reason`
+// of every google.rpc.ErrorInfo in the domain "afterbell", and the key of every
+// issue in the ledger.
+type Reason string
+
+// Domain is the `domain` of every ErrorInfo.
+const Domain = "afterbell"
+
+// The closed list of reasons. What each means, which metadata it carries and what
+// to do about it stands in the catalogue (Describe).
+const (
+	TokenMissing              Reason = "TOKEN_MISSING"
+	TokenInvalid              Reason = "TOKEN_INVALID"
+	TooManyIPs                Reason = "TOO_MANY_IPS"
+	PermissionDenied          Reason = "PERMISSION_DENIED"
+	ProviderUnavailable       Reason = "PROVIDER_UNAVAILABLE"
+	ProviderRefused           Reason = "PROVIDER_REFUSED"
+	RateLimited               Reason = "RATE_LIMITED"
+	QuotaExhausted            Reason = "QUOTA_EXHAUSTED"
+	WorkerUnreachable         Reason = "WORKER_UNREACHABLE"
+	PreflightFailed           Reason = "PREFLIGHT_FAILED"
+	ModuleTestFailed          Reason = "MODULE_TEST_FAILED"
+	DomainTestFailed          Reason = "DOMAIN_TEST_FAILED"
+	ModuleTestStale           Reason = "MODULE_TEST_STALE"
+	DomainTestStale           Reason = "DOMAIN_TEST_STALE"
+	ModuleTestRequired        Reason = "MODULE_TEST_REQUIRED"
+	DomainTestRequired        Reason = "DOMAIN_TEST_REQUIRED"
+	NoSyncModuleSelected      Reason = "NO_SYNC_MODULE_SELECTED"
+	DomainHasNoEnabledModules Reason = "DOMAIN_HAS_NO_ENABLED_MODULES"
+	DomainProviderNotActive   Reason = "DOMAIN_PROVIDER_NOT_ACTIVE"
+	ModuleNotSyncCapable      Reason = "MODULE_NOT_SYNC_CAPABLE"
+	AnalysisDBLocked          Reason = "ANALYSIS_DB_LOCKED"
+	AnalysisDBNotInitialized  Reason = "ANALYSIS_DB_NOT_INITIALIZED"
+	TargetsDBLocked           Reason = "TARGETS_DB_LOCKED"
+	TargetsDBNotInitialized   Reason = "TARGETS_DB_NOT_INITIALIZED"
+	SourceMismatch            Reason = "SOURCE_MISMATCH"
+	DiskFull                  Reason = "DISK_FULL"
+	StoreFailed               Reason = "STORE_FAILED"
+	NotPublished              Reason = "NOT_PUBLISHED"
+	Incomplete                Reason = "INCOMPLETE"
+	EmptyAnswer               Reason = "EMPTY_ANSWER"
+	AcceptedShort             Reason = "ACCEPTED_SHORT"
+	ProbeEmpty                Reason = "PROBE_EMPTY"
+	UnknownSymbols            Reason = "UNKNOWN_SYMBOLS"
+	RowsRejected              Reason = "ROWS_REJECTED"
+	RowsInconsistent          Reason = "ROWS_INCONSISTENT"
+	CalendarEnded             Reason = "CALENDAR_ENDED"
+	CalendarUnavailable       Reason = "CALENDAR_UNAVAILABLE"
+	Interrupted               Reason = "INTERRUPTED"
+	Cancelled                 Reason = "CANCELLED"
+	Stalled                   Reason = "STALLED"
+	StaleEpoch                Reason = "STALE_EPOCH"
+	WrongState                Reason = "WRONG_STATE"
+	SchedulePaused            Reason = "SCHEDULE_PAUSED"
+	ScheduleDisabled          Reason = "SCHEDULE_DISABLED"
+	NotTradingDay             Reason = "NOT_TRADING_DAY"
+	SlotMissed                Reason = "SLOT_MISSED"
+	SlotCovered               Reason = "SLOT_COVERED"
+	InvalidArgument           Reason = "INVALID_ARGUMENT"
+	NotFound                  Reason = "NOT_FOUND"
+	RequestIDReused           Reason = "REQUEST_ID_REUSED"
+	DataDirLocked             Reason = "DATA_DIR_LOCKED"
+	Internal                  Reason = "INTERNAL"
+)
+
+// Class says what a reason asks for next. It is decided here once, for retries
+// inside a run, follow-ups after it, and the readiness verdict.
+type Class int
+
+const (
+	// Permanent will not pass until a person changes something. Never retried.
+	Permanent Class = iota
+	// Transient may pass by itself in seconds or minutes.
+	Transient
+	// Quota passes at a known time: when the provider's window opens again.
+	Quota
+	// Later passes when the provider publishes or completes the data.
+	Later
+	// Notice holds nothing back: a warning or an explanation.
+	Notice
+)
+
+// String is the class in lower case, as logs and docs write it.
+func (c Class) String() string {
+	return [...]string{"permanent", "transient", "quota", "later", "notice"}[c]
+}
+
+// Status is the gRPC status a reason answers with, by its canonical number, so
+// that pure packages need not import gRPC.
+type Status uint32
+
+// The canonical gRPC codes in use.
+const (
+	StatusCancelled          Status = 1
+	StatusInvalidArgument    Status = 3
+	StatusNotFound           Status = 5
+	StatusAlreadyExists      Status = 6
+	StatusPermissionDenied   Status = 7
+	StatusResourceExhausted  Status = 8
+	StatusFailedPrecondition Status = 9
+	StatusAborted            Status = 10
+	StatusInternal           Status = 13
+	StatusUnavailable        Status = 14
+	StatusDataLoss           Status = 15
+	StatusUnauthenticated    Status = 16
+)
+
+// Description is what the catalogue says of a reason.
+type Description struct {
+	// Class says what the reason asks for next.
+	Class Class
+	// Status is the gRPC code of an error with this reason.
+	Status Status
+	// Meaning is one sentence for the documentation.
+	Meaning string
+	// Remedy says what a person can do, as a sentence or a command line.
+	Remedy string
+	// Keys are the metadata keys an error with this reason may carry.
+	Keys []string
+}
+
+// Describe looks a reason up. ok is false for a reason that is not in the list.
+func Describe(r Reason) (d Description, ok bool) {
+	d, ok = catalogue[r]
+	return d, ok
+}
+
+// Reasons lists every reason in the order of the contract's enum.
+func Reasons() []Reason {
+	return append([]Reason(nil), order...)
+}

@@ -1,0 +1,14 @@
+module github.com/afterbell/afterbell/services/internal
+
+go 1.26.0
+
+replace github.com/afterbell/afterbell/gen => ../../gen
+
+require (
+	github.com/afterbell/afterbell/gen v0.0.0-00010101000000-000000000000
+	github.com/google/go-cmp v0.7.0
+	github.com/mattn/go-sqlite3 v1.14.53
+	go.uber.org/goleak v1.3.0
+	google.golang.org/grpc v1.85.0
+	google.golang.org/protobuf v1.36.12
+)

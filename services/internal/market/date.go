@@ -1,0 +1,88 @@
+package market
+
+import (
+	"fmt"
+	"time"
+	_ "time/tzdata" // the zone must resolve on machines without zone files
+)
+
+// Date is a calendar day without a zone, as days since 1970-01-01: what DuckDB
+// stores for DATE. NoDate marks absence.
+type Date int32
+
+// NoDate is the absent date; its text is empty.
+const NoDate Date = -1 << 31
+
+// Shanghai is the zone of every trade date and due hour.
+var Shanghai = mustZone("Asia/Shanghai")
+
+func mustZone(name string) *time.Location {
+	zone, err := time.LoadLocation(name)
+	if err != nil {
+		panic(err) // the zone database is linked in, so this is a build fault
+	}
+	return zone
+}
+
+// DateOf is the day t falls on in Shanghai.
+func DateOf(t time.Time) Date { return DateIn(t, Shanghai) }
+
+// DateIn is the day t falls on in zone.
+func DateIn(t time.Time, zone *time.Location) Date {
+	y, m, d := t.In(zone).Date()
+	return NewDate(y, m, d)
+}
+
+// NewDate is the day of a year, month and day; out of range values roll over as
+// in time.Date.
+func NewDate(year int, month time.Month, day int) Date {
+	return Date(time.Date(year, month, day, 0, 0, 0, 0, time.UTC).Unix() / 86400)
+}
+
+// ParseDate reads "YYYY-MM-DD", the form of the API and of SQLite.
+func ParseDate(s string) (Date, error) { return parse(time.DateOnly, "YYYY-MM-DD", s) }
+
+// ParseCompact reads "YYYYMMDD", the provider's form (tushare.md 1.5).
+func ParseCompact(s string) (Date, error) { return parse("20060102", "YYYYMMDD", s) }
+
+func parse(layout, form, s string) (Date, error) {
+	t, err := time.Parse(layout, s)
+	if err != nil {
+		return NoDate, fmt.Errorf("%.20q is not a date of the form %s", s, form)
+	}
+	if y := t.Year(); y < 1990 || y > 2100 {
+		return NoDate, fmt.Errorf("%s is outside 1990 to 2100", s)
+	}
+	return Date(t.Unix() / 86400), nil
+}
+
+// Time is midnight UTC of the day.
+func (d Date) Time() time.Time { return time.Unix(int64(d)*86400, 0).UTC() }
+
+// At is the moment the clock shows hour:minute on the day in zone.
+func (d Date) At(hour, minute int, zone *time.Location) time.Time {
+	y, m, day := d.Time().Date()
+	return time.Date(y, m, day, hour, minute, 0, 0, zone)
+}
+
+// Weekend reports a Saturday or Sunday.
+func (d Date) Weekend() bool {
+	w := d.Time().Weekday()
+	return w == time.Saturday || w == time.Sunday
+}
+
+// String is "YYYY-MM-DD", or empty for NoDate.
+func (d Date) String() string {
+	if d == NoDate {
+		return ""
+	}
+	return d.Time().Format(time.DateOnly)
+}
+
+// Compact is "YYYYMMDD", the provider's form, or empty for NoDate.
+func (d Date) Compact() string {
+	if d == NoDate {
+		return ""
+	}
+	return d.Time().Format("20060102")
+}
