@@ -1,0 +1,75 @@
+package sqlite
+
+import (
+	"errors"
+	"syscall"
+
+	"github.com/mattn/go-sqlite3"
+)
+
+var (
+	// ErrForeign is returned by Migrate for a file that holds tables of another
+	// program.
+	ErrForeign = errors.New("the file holds tables of another program")
+	// ErrNewer is returned by Migrate for a file that a newer version migrated.
+	ErrNewer = errors.New("the file was written by a newer version")
+)
+
+// damage is what a check of the whole file found.
+type damage struct{ found string }
+
+func (d *damage) Error() string { return d.found }
+
+// IsUnique reports a violated UNIQUE or PRIMARY KEY constraint.
+func IsUnique(err error) bool {
+	var e sqlite3.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	return e.ExtendedCode == sqlite3.ErrConstraintUnique || e.ExtendedCode == sqlite3.ErrConstraintPrimaryKey
+}
+
+// IsConstraint reports any violated constraint: UNIQUE, CHECK, NOT NULL, FOREIGN
+// KEY or that of a trigger.
+func IsConstraint(err error) bool { return hasCode(err, sqlite3.ErrConstraint) }
+
+// IsBusy reports that another connection or process held a lock for longer than
+// the busy timeout.
+func IsBusy(err error) bool { return hasCode(err, sqlite3.ErrBusy, sqlite3.ErrLocked) }
+
+// IsCorrupt reports a damaged file, or one that is no SQLite database.
+func IsCorrupt(err error) bool {
+	var d *damage
+	return errors.As(err, &d) || hasCode(err, sqlite3.ErrCorrupt, sqlite3.ErrNotADB)
+}
+
+// IsFull reports that the volume has no room.
+func IsFull(err error) bool {
+	var e sqlite3.Error
+	if errors.As(err, &e) && (e.Code == sqlite3.ErrFull || e.SystemErrno == syscall.ENOSPC || e.SystemErrno == syscall.EDQUOT) {
+		return true
+	}
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+}
+
+// IsReadOnly reports a file or folder that cannot be written.
+func IsReadOnly(err error) bool {
+	return hasCode(err, sqlite3.ErrReadonly, sqlite3.ErrPerm, sqlite3.ErrAuth)
+}
+
+// IsCantOpen reports that the file, its folder or its side files could not be
+// opened or created.
+func IsCantOpen(err error) bool { return hasCode(err, sqlite3.ErrCantOpen) }
+
+func hasCode(err error, codes ...sqlite3.ErrNo) bool {
+	var e sqlite3.Error
+	if !errors.As(err, &e) {
+		return false
+	}
+	for _, c := range codes {
+		if e.Code == c {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,84 @@
+package sqlite
+
+import (
+	"context"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+)
+
+const versionTable = `CREATE TABLE IF NOT EXISTS schema_version (
+  version    INTEGER PRIMARY KEY, -- 1 for the first migration, and so on
+  name       TEXT NOT NULL,       -- file name of the migration
+  applied_at INTEGER NOT NULL     -- Unix ms
+)`
+
+// Migrate applies the *.sql files at the root of fsys that the file lacks, in
+// lexical order and in one transaction. A file's place in that order is its
+// version, so migrations are only ever added at the end. It returns ErrForeign
+// for a file with tables of another program and ErrNewer for one that has seen
+// more migrations than fsys holds, or others; it changes neither.
+func (db *DB) Migrate(ctx context.Context, fsys fs.FS) error {
+	names, err := fs.Glob(fsys, "*.sql")
+	if err != nil {
+		return err
+	}
+	slices.Sort(names)
+	return db.Write(ctx, func(tx *Tx) error {
+		applied, err := appliedTo(ctx, tx)
+		if err != nil {
+			return err
+		}
+		if len(applied) > len(names) || !slices.Equal(applied, names[:len(applied)]) {
+			return fmt.Errorf("%w: it has migrations %s, this version knows %s", ErrNewer,
+				strings.Join(applied, ", "), strings.Join(names, ", "))
+		}
+		for i, name := range names[len(applied):] {
+			text, err := fs.ReadFile(fsys, name)
+			if err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, string(text)); err != nil {
+				return fmt.Errorf("migration %s: %w", name, err)
+			}
+			_, err = tx.ExecContext(ctx, "INSERT INTO schema_version (version, name, applied_at) VALUES (?, ?, ?)",
+				len(applied)+i+1, name, tx.Now.UnixMilli())
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// appliedTo lists the migrations that a file has seen, and creates the table that
+// lists them in a file without any table.
+func appliedTo(ctx context.Context, tx *Tx) (names []string, err error) {
+	var tables, versions int
+	err = tx.QueryRowContext(ctx, `SELECT count(*), count(*) FILTER (WHERE name = 'schema_version')
+	  FROM sqlite_schema WHERE type = 'table' AND name NOT LIKE 'sqlite\_%' ESCAPE '\'`).Scan(&tables, &versions)
+	if err != nil {
+		return nil, err
+	}
+	if versions == 0 {
+		if tables > 0 {
+			return nil, ErrForeign
+		}
+		_, err = tx.ExecContext(ctx, versionTable)
+		return nil, err
+	}
+	rows, err := tx.QueryContext(ctx, "SELECT name FROM schema_version ORDER BY version")
+	if err != nil {
+		return nil, fmt.Errorf("%w: its schema_version is not ours", ErrForeign)
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+	}
+	return names, rows.Err()
+}

@@ -1,0 +1,129 @@
+package sqlite
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	_ "github.com/mattn/go-sqlite3" // registers the driver
+)
+
+// Options say how a file is opened. The zero value suits a file of one service.
+type Options struct {
+	// BusyTimeout is how long a statement waits for another process's lock, to the
+	// millisecond. Zero means 5 s.
+	BusyTimeout time.Duration
+	// Synchronous is the pragma of that name: FULL, NORMAL, EXTRA or OFF. Empty
+	// means FULL: what was committed survives a power cut.
+	Synchronous string
+	// Readers is how many connections may read at once. Zero means 4.
+	Readers int
+}
+
+// DB is an open file: one connection that writes, several that read.
+type DB struct {
+	path   string
+	writer *sql.DB
+	reader *sql.DB
+}
+
+// Tx is a write transaction. Its Now is the same for every row it writes.
+type Tx struct {
+	*sql.Tx
+	// Now is when the transaction began, to the millisecond, as it is stored.
+	Now time.Time
+}
+
+// Open opens or creates the file and proves that it is a SQLite database that can
+// be written. It applies no migration.
+func Open(ctx context.Context, path string, opts Options) (*DB, error) {
+	if opts.BusyTimeout == 0 {
+		opts.BusyTimeout = 5 * time.Second
+	}
+	if opts.Synchronous == "" {
+		opts.Synchronous = "FULL"
+	}
+	if opts.Readers == 0 {
+		opts.Readers = 4
+	}
+	db := &DB{path: path}
+	var err error
+	if db.writer, err = sql.Open("sqlite3", dsn(path, opts, false)); err != nil {
+		return nil, fmt.Errorf("open %s: %w", filepath.Base(path), err)
+	}
+	db.writer.SetMaxOpenConns(1)
+	// BEGIN IMMEDIATE reads the header and takes the write lock, so that a file
+	// that is no database, is locked or is read-only is told now.
+	err = db.Write(ctx, func(tx *Tx) error {
+		var n int
+		return tx.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&n)
+	})
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", filepath.Base(path), err), db.writer.Close())
+	}
+	if db.reader, err = sql.Open("sqlite3", dsn(path, opts, true)); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", filepath.Base(path), err), db.writer.Close())
+	}
+	db.reader.SetMaxOpenConns(opts.Readers)
+	db.reader.SetMaxIdleConns(opts.Readers)
+	return db, nil
+}
+
+func dsn(path string, opts Options, readOnly bool) string {
+	q := url.Values{}
+	q.Set("_busy_timeout", strconv.FormatInt(opts.BusyTimeout.Milliseconds(), 10))
+	q.Set("_foreign_keys", "on")
+	if readOnly {
+		q.Set("_query_only", "on")
+	} else {
+		q.Set("_txlock", "immediate")
+		q.Set("_journal_mode", "WAL")
+		q.Set("_synchronous", opts.Synchronous)
+	}
+	// The path is escaped because a file name may hold ? # or %.
+	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
+}
+
+// Path is the file's path as it was given.
+func (db *DB) Path() string { return db.path }
+
+// Reader answers queries, several at once and beside a writer. A statement that
+// writes fails on it.
+func (db *DB) Reader() *sql.DB { return db.reader }
+
+// Write runs fn in the one write transaction and commits when it returns nil. It
+// rolls back when fn fails, panics, or ctx ends before the commit.
+func (db *DB) Write(ctx context.Context, fn func(tx *Tx) error) error {
+	begun, err := db.writer.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = begun.Rollback() }() // after a commit it does nothing
+	if err := fn(&Tx{Tx: begun, Now: time.Now().Truncate(time.Millisecond)}); err != nil {
+		return err
+	}
+	return begun.Commit()
+}
+
+// Check reads every page and reports the first damage that SQLite finds. It takes
+// some seconds for a large file.
+func (db *DB) Check(ctx context.Context) error {
+	var found string
+	if err := db.reader.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&found); err != nil {
+		return err
+	}
+	if found != "ok" {
+		return &damage{found}
+	}
+	return nil
+}
+
+// Close ends readers and writer; the write-ahead log is folded into the file.
+func (db *DB) Close() error {
+	return errors.Join(db.reader.Close(), db.writer.Close())
+}
