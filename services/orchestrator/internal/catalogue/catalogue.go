@@ -1,0 +1,88 @@
+// Package catalogue holds what the worker told of providers, domains and modules,
+// as values that the ledger keeps, so that readiness works while the worker is
+// away.
+package catalogue
+
+import "github.com/afterbell/afterbell/services/internal/market"
+
+// Catalogue is the worker's table of what exists.
+type Catalogue struct {
+	// Providers, of which only active ones can be selected.
+	Providers []Provider `json:"providers"`
+	// Domains in the order shown to people.
+	Domains []Domain `json:"domains"`
+	// Modules in the order in which they are probed.
+	Modules []Module `json:"modules"`
+}
+
+// Provider is a source of data.
+type Provider struct {
+	// ID and Title name it.
+	ID, Title string
+	// Active providers can be selected.
+	Active bool
+}
+
+// Domain groups modules.
+type Domain struct {
+	// ID and Title name it.
+	ID, Title string
+}
+
+// Module is the smallest thing that can be enabled, probed and ingested.
+type Module struct {
+	// ID, Domain and Title name it.
+	ID, Domain, Title string
+	// Pools that can hold it; empty when it is not built.
+	Pools []market.Pool
+	// SyncCapable is false for a module that is listed and not built.
+	SyncCapable bool
+	// Kind of instruments it is about; empty for none.
+	Kind market.Kind
+	// Datasets it is made of.
+	Datasets []Dataset
+	// EnabledByDefault before anyone chose.
+	EnabledByDefault bool
+}
+
+// Dataset is one table fed by one provider API.
+type Dataset struct {
+	// ID is also the api_name; Table is where it is stored.
+	ID, Table string
+	// Snapshot datasets are stored whole.
+	Snapshot bool
+	// DueTime is "HH:MM" in Shanghai; empty for snapshots.
+	DueTime string
+	// Points the provider asks for; 0 when not known.
+	Points int
+}
+
+// Module finds a module, or nil.
+func (c *Catalogue) Module(id string) *Module {
+	for i := range c.Modules {
+		if c.Modules[i].ID == id {
+			return &c.Modules[i]
+		}
+	}
+	return nil
+}
+
+// Domain finds a domain, or nil.
+func (c *Catalogue) Domain(id string) *Domain {
+	for i := range c.Domains {
+		if c.Domains[i].ID == id {
+			return &c.Domains[i]
+		}
+	}
+	return nil
+}
+
+// Provider finds a provider, or nil.
+func (c *Catalogue) Provider(id string) *Provider {
+	for i := range c.Providers {
+		if c.Providers[i].ID == id {
+			return &c.Providers[i]
+		}
+	}
+	return nil
+}
