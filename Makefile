@@ -1,0 +1,116 @@
+# afterbell: `make` lists what there is. Everything it needs beyond Go, gcc and
+# make is fetched at a pinned version into .tools and third_party.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+BUF_VERSION       := 1.75.0
+PROTOFILES_VERSION := 6.0.1
+GOLANGCI_VERSION  := v2.15.0
+GRPCURL_VERSION   := v1.9.4
+
+ROOT    := $(CURDIR)
+BIN     := $(ROOT)/bin
+TOOLS   := $(ROOT)/.tools
+BUF     := $(TOOLS)/buf-$(BUF_VERSION)/node_modules/.bin/buf
+LINT    := $(TOOLS)/bin-$(GOLANGCI_VERSION)/golangci-lint
+GRPCURL := $(TOOLS)/bin-$(GRPCURL_VERSION)/grpcurl
+GOOGLE  := third_party/googleapis/google/api/.version-$(PROTOFILES_VERSION)
+MODULES := gen services/internal services/tusharesim services/ingestworker services/orchestrator services/e2e
+GO      := go
+# Where recorded market data lies; tests that need it skip where it is absent.
+export AFTERBELL_REALDATA ?= $(abspath $(ROOT)/../shared/realdata)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## build orchestrator, ingest-worker and tushare-sim into bin/
+	@mkdir -p $(BIN)
+	$(GO) build -o $(BIN)/ ./services/orchestrator/cmd/orchestrator ./services/ingestworker/cmd/ingest-worker ./services/tusharesim/cmd/tushare-sim
+
+.PHONY: run
+run: build ## start everything, bring both pools up to date, and serve until interrupted
+	@$(GO) build -o $(BIN)/ ./services/e2e/cmd/afterbell-up
+	@exec $(BIN)/afterbell-up --bin $(BIN)
+
+.PHONY: test
+test: build test-go gen-check lint ## everything that must pass
+	@$(MAKE) --no-print-directory realdata-note
+
+# The race detector is on for every package. The data race tests of one module run
+# beside each other; the modules run one after the other, so that two cores suffice.
+.PHONY: test-go
+test-go: $(GRPCURL) ## the Go tests, with the race detector
+	@for m in $(MODULES); do \
+		echo "== $$m"; \
+		AFTERBELL_BIN=$(BIN) AFTERBELL_GRPCURL=$(GRPCURL) $(GO) test -race -timeout 20m ./$$m/...; \
+	done
+	$(GO) vet $(addsuffix /...,$(addprefix ./,$(MODULES)))
+
+.PHONY: realdata-note
+realdata-note:
+	@if [ ! -d "$(AFTERBELL_REALDATA)" ]; then \
+		echo "!!!! SKIPPED: every test on recorded market data, because AFTERBELL_REALDATA=$(AFTERBELL_REALDATA) is not there !!!!"; \
+	fi
+
+.PHONY: gen
+gen: $(BUF) $(GOOGLE) ## generate Go, gateway and OpenAPI code from proto/
+	GOWORK=off $(BUF) generate
+
+.PHONY: gen-check
+gen-check: $(BUF) $(GOOGLE) ## prove that the contracts are clean and gen/ is current
+	$(BUF) lint
+	@if git rev-parse -q --verify main >/dev/null && git cat-file -e main:proto/afterbell/market/v1/market.proto 2>/dev/null; then \
+		set -x; $(BUF) breaking --against '.git#branch=main,subdir=proto' proto; \
+	else echo "no contracts on main to compare with"; fi
+	@tmp=$$(mktemp -d); trap 'rm -rf '$$tmp EXIT; \
+	GOWORK=off $(BUF) generate -o $$tmp; \
+	(cd $$tmp/gen && find . -type f | sort) | while read -r f; do \
+		cmp -s "$$tmp/gen/$$f" "gen/$$f" || { echo "gen/$$f is not current: run make gen and commit"; exit 1; }; \
+	done; \
+	for f in $$(cd gen && find . -name '*.pb*.go' -o -name '*.swagger.json'); do \
+		[ -e "$$tmp/gen/$$f" ] || { echo "gen/$$f is generated from nothing: remove it"; exit 1; }; \
+	done; echo "gen/ is current"
+
+.PHONY: lint
+lint: $(LINT) ## vet, format and dependency rules
+	@unformatted=$$(git ls-files '*.go' | grep -v '\.pb\.' | xargs gofmt -l); [ -z "$$unformatted" ] || { echo "not gofmt-ed: $$unformatted"; exit 1; }
+	@for m in $(filter-out gen,$(MODULES)); do echo "== lint $$m"; (cd $$m && $(LINT) run --config $(ROOT)/.golangci.yml ./...); done
+
+.PHONY: bench
+bench: build ## measure the pair against floors in the same run, and run the Go benchmarks
+	@$(GO) build -o $(BIN)/ ./services/ingestworker/cmd/ingest-bench ./services/e2e/cmd/afterbell-bench
+	@$(BIN)/afterbell-bench --bin $(BIN) $(BENCH_FLAGS)
+
+.PHONY: tidy
+tidy: ## tidy every module
+	@for m in $(MODULES) tools; do (cd $$m && GOWORK=off $(GO) mod tidy); done; $(GO) work sync
+
+.PHONY: tools
+tools: $(BUF) $(LINT) $(GRPCURL) $(GOOGLE) ## fetch the pinned tools
+
+$(BUF):
+	@mkdir -p $(TOOLS)
+	npm install --no-audit --no-fund --silent --prefix $(TOOLS)/buf-$(BUF_VERSION) @bufbuild/buf@$(BUF_VERSION)
+
+# google/api/*.proto come from a package at a pinned version; nothing is fetched
+# from the schema registry.
+$(GOOGLE):
+	@mkdir -p $(TOOLS) $(@D)
+	npm install --no-audit --no-fund --silent --ignore-scripts --prefix $(TOOLS)/protos-$(PROTOFILES_VERSION) google-proto-files@$(PROTOFILES_VERSION)
+	cp $(TOOLS)/protos-$(PROTOFILES_VERSION)/node_modules/google-proto-files/google/api/{annotations,http}.proto $(@D)/
+	@touch $@
+
+$(LINT):
+	GOBIN=$(@D) GOFLAGS= $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+
+$(GRPCURL):
+	GOBIN=$(@D) GOFLAGS= $(GO) install github.com/fullstorydev/grpcurl/cmd/grpcurl@$(GRPCURL_VERSION)
+
+.PHONY: clean
+clean: ## remove what was built; data and tools stay
+	rm -rf $(BIN)
