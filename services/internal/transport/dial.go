@@ -1,0 +1,80 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+)
+
+// maxReply is the largest answer sent or read, in bytes: a plan for a long list.
+const maxReply = 64 << 20
+
+// Dial prepares a client of a service on loopback. It connects on first use, and
+// again by itself with pauses of at most three seconds; a peer that falls silent
+// is given up after 20 s. Errors come back as fault.Error; see FromStatus. extra
+// may replace the dialler, as tests do.
+func Dial(addr string, extra ...grpc.DialOption) (*grpc.ClientConn, error) {
+	return DialPlain(addr, append([]grpc.DialOption{
+		grpc.WithChainUnaryInterceptor(unaryFaults(addr)),
+		grpc.WithChainStreamInterceptor(streamFaults(addr)),
+	}, extra...)...)
+}
+
+// DialPlain is Dial with errors as the statuses they came as, for a proxy that
+// hands them on.
+func DialPlain(addr string, extra ...grpc.DialOption) (*grpc.ClientConn, error) {
+	if err := CheckLoopback("address", addr); err != nil {
+		return nil, err
+	}
+	return grpc.NewClient("passthrough:///"+addr, append([]grpc.DialOption{
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithIdleTimeout(0), // an idle connection is how the worker's absence is noticed
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 10 * time.Second, PermitWithoutStream: true}),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 3 * time.Second},
+			MinConnectTimeout: 5 * time.Second,
+		}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReply), grpc.MaxCallSendMsgSize(maxReply)),
+	}, extra...)...)
+}
+
+func unaryFaults(addr string) grpc.UnaryClientInterceptor {
+	return func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		return FromStatus(ctx, addr, invoke(ctx, method, req, reply, cc, opts...))
+	}
+}
+
+func streamFaults(addr string) grpc.StreamClientInterceptor {
+	return func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		s, err := open(ctx, desc, cc, method, opts...)
+		if err != nil {
+			return nil, FromStatus(ctx, addr, err)
+		}
+		return faultStream{s, addr}, nil
+	}
+}
+
+type faultStream struct {
+	grpc.ClientStream
+	addr string
+}
+
+// RecvMsg implements grpc.ClientStream.
+func (s faultStream) RecvMsg(m any) error { return s.convert(s.ClientStream.RecvMsg(m)) }
+
+// SendMsg implements grpc.ClientStream.
+func (s faultStream) SendMsg(m any) error { return s.convert(s.ClientStream.SendMsg(m)) }
+
+func (s faultStream) convert(err error) error {
+	if err == nil || errors.Is(err, io.EOF) {
+		return err
+	}
+	return FromStatus(s.Context(), s.addr, err)
+}

@@ -1,0 +1,116 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+)
+
+// guard is the one interceptor of the server. For every call it turns a panic into
+// INTERNAL, refuses what is too big or unreadable, turns the error into a status
+// and writes one log line. Bodies are never logged.
+type guard struct {
+	log      *slog.Logger
+	maxBytes int
+}
+
+func (g guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
+	start := time.Now()
+	defer func() { err = g.finish(ctx, info.FullMethod, start, err, recover()) }()
+	if err := g.check(req); err != nil {
+		return nil, err
+	}
+	return handler(ctx, req)
+}
+
+func (g guard) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
+	start := time.Now()
+	defer func() { err = g.finish(ss.Context(), info.FullMethod, start, err, recover()) }()
+	return handler(srv, checkedStream{ss, g})
+}
+
+type checkedStream struct {
+	grpc.ServerStream
+	guard guard
+}
+
+// RecvMsg implements grpc.ServerStream.
+func (s checkedStream) RecvMsg(m any) error {
+	if err := s.ServerStream.RecvMsg(m); err != nil {
+		return err
+	}
+	return s.guard.check(m)
+}
+
+func (g guard) check(req any) error {
+	if err := broken(req); err != nil {
+		return err
+	}
+	if m, ok := req.(proto.Message); ok {
+		if size := proto.Size(m); size > g.maxBytes {
+			return fault.Invalid("request", "is %d bytes; at most %d are read", size, g.maxBytes)
+		}
+	}
+	return nil
+}
+
+// finish handles the error once: it is logged with its cause here and leaves as a
+// status.
+func (g guard) finish(ctx context.Context, method string, start time.Time, err error, panicked any) error {
+	quiet := strings.HasPrefix(method, "/grpc.")
+	attrs := []slog.Attr{slog.String("method", method)}
+	if panicked != nil {
+		attrs = append(attrs, slog.String("panic", fmt.Sprint(panicked)), slog.String("stack", string(debug.Stack())))
+		err = fault.New(fault.Internal, InternalMessage)
+	}
+	if err == nil {
+		if !quiet {
+			g.log.LogAttrs(ctx, slog.LevelDebug, "call answered", append(attrs, slog.Duration("took", time.Since(start)))...)
+		}
+		return nil
+	}
+	if ctx.Err() != nil && panicked == nil {
+		if _, ok := fault.As(err); !ok {
+			err = status.FromContextError(ctx.Err()).Err() // the caller is gone, or its deadline passed
+		}
+	}
+	s := ToStatus(err)
+	level := slog.LevelInfo
+	attrs = append(attrs, slog.String("code", s.Code().String()), slog.String("reason", string(fault.ReasonOf(err))),
+		slog.Duration("took", time.Since(start)))
+	switch {
+	case s.Code() == codes.Internal || s.Code() == codes.Unknown:
+		level = slog.LevelError
+		attrs = append(attrs, slog.String("error", chain(err)))
+	case s.Code() == codes.Canceled || quiet:
+		level = slog.LevelDebug
+	}
+	g.log.LogAttrs(ctx, level, "call failed", attrs...)
+	return s.Err()
+}
+
+// chain is an error with its causes, for the log.
+func chain(err error) string {
+	var parts []string
+	for e := err; e != nil; {
+		if text := e.Error(); len(parts) == 0 || parts[len(parts)-1] != text {
+			parts = append(parts, text)
+		}
+		u, ok := e.(interface{ Unwrap() error })
+		if !ok {
+			break
+		}
+		e = u.Unwrap()
+	}
+	return strings.Join(parts, ": ")
+}

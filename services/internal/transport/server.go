@@ -1,0 +1,124 @@
+package transport
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/health"
+	healthgrpc "google.golang.org/grpc/health/grpc_health_v1"
+	"google.golang.org/grpc/keepalive"
+	"google.golang.org/grpc/reflection"
+)
+
+// Limits of the server when the config leaves them out.
+const (
+	// DefaultMaxRequest is the largest request read, in bytes.
+	DefaultMaxRequest = 4 << 20
+	// DefaultStopTimeout is how long a graceful stop may take.
+	DefaultStopTimeout = 10 * time.Second
+)
+
+// ServerConfig is what a Server is built from.
+type ServerConfig struct {
+	// Logger gets one line per failed call, and at debug one per call. Required.
+	Logger *slog.Logger
+	// Listener the server owns and closes; see Listen. Required.
+	Listener net.Listener
+	// MaxRequest is the largest request read, in bytes. 0 means 4 MiB.
+	MaxRequest int
+	// StopTimeout is how long calls may go on after Run's context ended before they
+	// are cut off. 0 means 10 s.
+	StopTimeout time.Duration
+}
+
+// Server is a gRPC server with reflection, health, recovery and the errors of
+// package fault. Register services, then Run it.
+type Server struct {
+	grpc   *grpc.Server
+	health *health.Server
+	cfg    ServerConfig
+}
+
+// NewServer builds a server on the listener. It does not serve yet.
+func NewServer(cfg ServerConfig) *Server {
+	if cfg.MaxRequest == 0 {
+		cfg.MaxRequest = DefaultMaxRequest
+	}
+	if cfg.StopTimeout == 0 {
+		cfg.StopTimeout = DefaultStopTimeout
+	}
+	g := guard{log: cfg.Logger, maxBytes: cfg.MaxRequest}
+	s := &Server{
+		cfg:    cfg,
+		health: health.NewServer(),
+		grpc: grpc.NewServer(
+			grpc.ForceServerCodecV2(newCodec()),
+			// Four times the limit is still read, so that the answer can say what is
+			// wrong with which field; beyond that gRPC answers RESOURCE_EXHAUSTED.
+			grpc.MaxRecvMsgSize(max(4*cfg.MaxRequest, 16<<20)),
+			grpc.MaxSendMsgSize(maxReply),
+			grpc.KeepaliveParams(keepalive.ServerParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
+			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
+			grpc.UnaryInterceptor(g.unary),
+			grpc.StreamInterceptor(g.stream),
+		),
+	}
+	healthgrpc.RegisterHealthServer(s.grpc, s.health)
+	reflection.Register(s.grpc)
+	return s
+}
+
+// RegisterService implements grpc.ServiceRegistrar and marks the service as
+// serving.
+func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
+	s.grpc.RegisterService(desc, impl)
+	s.health.SetServingStatus(desc.ServiceName, healthgrpc.HealthCheckResponse_SERVING)
+}
+
+// Addr is the address in use, "127.0.0.1:7700".
+func (s *Server) Addr() string { return s.cfg.Listener.Addr().String() }
+
+// Run serves until ctx ends, then lets the calls in hand finish for StopTimeout
+// and cuts off what is left. Long streams should end with ctx of their own, or
+// they are what it waits for. The error is nil after a stop that was asked for.
+func (s *Server) Run(ctx context.Context) error {
+	served := make(chan error, 1)
+	go func() { served <- s.grpc.Serve(s.cfg.Listener) }()
+	select {
+	case err := <-served:
+		s.grpc.Stop()
+		return fmt.Errorf("serve gRPC on %s: %w", s.Addr(), err)
+	case <-ctx.Done():
+	}
+	s.health.Shutdown()
+	stopped := make(chan struct{})
+	go func() { s.grpc.GracefulStop(); close(stopped) }()
+	timeout := time.NewTimer(s.cfg.StopTimeout)
+	defer timeout.Stop()
+	select {
+	case <-stopped:
+	case <-timeout.C:
+		s.cfg.Logger.Warn("calls were cut off", "addr", s.Addr(), "after", s.cfg.StopTimeout)
+		s.grpc.Stop()
+		<-stopped
+	}
+	if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
+		return fmt.Errorf("serve gRPC on %s: %w", s.Addr(), err)
+	}
+	return nil
+}
+
+// Close cuts everything off at once. It is for a server that never ran; Run cleans
+// up after itself, and closing again does no harm.
+func (s *Server) Close() error {
+	s.grpc.Stop()
+	if err := s.cfg.Listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
