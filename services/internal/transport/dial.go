@@ -57,13 +57,14 @@ func streamFaults(addr string) grpc.StreamClientInterceptor {
 		if err != nil {
 			return nil, FromStatus(ctx, addr, err)
 		}
-		return faultStream{s, addr}, nil
+		return faultStream{s, ctx, addr}, nil
 	}
 }
 
 type faultStream struct {
 	grpc.ClientStream
-	addr string
+	caller context.Context // the stream's own ends with the stream and says nothing of the caller
+	addr   string
 }
 
 // RecvMsg implements grpc.ClientStream.
@@ -76,5 +77,5 @@ func (s faultStream) convert(err error) error {
 	if err == nil || errors.Is(err, io.EOF) {
 		return err
 	}
-	return FromStatus(s.Context(), s.addr, err)
+	return FromStatus(s.caller, s.addr, err)
 }

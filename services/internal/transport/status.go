@@ -121,6 +121,9 @@ func FromStatus(ctx context.Context, peer string, err error) error {
 		return fault.Wrap(err, fault.WorkerUnreachable,
 			"The ingest-worker at "+peer+" cannot be reached, or the connection broke.", "address", peer)
 	}
+	if s.Code() == codes.ResourceExhausted { // gRPC's own: the request is beyond what is read at all
+		return fault.Wrap(err, fault.InvalidArgument, "request: is too large", "field", "request")
+	}
 	return fault.Wrap(err, fault.Internal, InternalMessage)
 }
 
