@@ -42,6 +42,9 @@ type Answer struct {
 	Calls int
 	// Repeated is how many rows came again and were left out.
 	Repeated int
+	// Bad lists the values that their columns cannot hold, in the order of the
+	// rows; their rows are to be rejected with the raw text. Usually nil.
+	Bad []table.BadCell
 	// Latency is the provider's time over all calls, waiting for quota left out.
 	Latency time.Duration
 }
@@ -59,9 +62,12 @@ type Progress struct {
 // Provider fetches rows. The Tushare client implements it.
 type Provider interface {
 	// Fetch returns every row of the query or fails: with TOKEN_MISSING, TOKEN_INVALID, TOO_MANY_IPS,
-	// PERMISSION_DENIED, QUOTA_EXHAUSTED with RetryAt, PROVIDER_UNAVAILABLE or
-	// PROVIDER_REFUSED. A per-minute limit is waited for and reported through
-	// progress; a limit per hour or day is returned at once. progress may be nil,
-	// and is called from the calling goroutine.
+	// PERMISSION_DENIED, QUOTA_EXHAUSTED with RetryAt, PROVIDER_UNAVAILABLE,
+	// PROVIDER_REFUSED, or MODULE_TEST_FAILED when the reply lacks a required
+	// field. A per-minute limit is waited for and reported through progress
+	// (RATE_LIMITED only when the provider goes on refusing after ten such waits); a
+	// limit per hour or day is returned at once. When ctx ends, its error is
+	// returned as it is. Calls of the Answer is set beside an error too. progress may
+	// be nil, and is called from the calling goroutine.
 	Fetch(ctx context.Context, q Query, progress func(Progress)) (Answer, error)
 }

@@ -1,0 +1,253 @@
+// Package limiter waits until package quota says that a call may be made, and
+// remembers across restarts what the provider taught. It knows tokens by their
+// keyed fingerprint only.
+//
+// Calls of one token and API stand in one line: probes first, then normal calls,
+// then backfills, each in the order in which they came. Limits per minute are
+// waited for; a limit per hour or day is returned as an error at once.
+package limiter
+
+import (
+	"context"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/quota"
+)
+
+// saveEvery is how often the calls spent are written down while calls are made.
+// What a refusal teaches is written at once.
+const saveEvery = 10 * time.Second
+
+// Config is what a Limiter needs. The zero value has no limits, remembers nothing
+// and logs to slog.Default.
+type Config struct {
+	// Path of the file in which what is learnt is kept. Empty keeps nothing.
+	Path string
+	// Settings hold until the provider teaches otherwise.
+	Settings quota.Settings
+	// Log may be nil.
+	Log *slog.Logger
+}
+
+// Limiter is safe for concurrent use. It has no goroutine of its own.
+type Limiter struct {
+	cfg    Config
+	mu     sync.Mutex
+	lines  map[quota.Key]*line
+	saved  time.Time
+	dirty  bool
+	saveMu sync.Mutex // held while writing; never inside mu
+}
+
+// line is one key: what is known of it, and who waits.
+type line struct {
+	state quota.State
+	queue []*waiter
+}
+
+type waiter struct {
+	priority quota.Priority
+	first    chan struct{} // a token in it says: decide again, you may be first
+}
+
+// Open reads what was remembered. A file that cannot be read is a warning and an
+// empty start, because limits are learnt again at the cost of one refusal each.
+// It fails only on settings that make no sense.
+func Open(cfg Config) (*Limiter, error) {
+	if err := cfg.Settings.Check(); err != nil {
+		return nil, err
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	l := &Limiter{cfg: cfg, lines: map[quota.Key]*line{}, saved: time.Now()}
+	states, err := load(cfg.Path, cfg.Settings, time.Now())
+	if err != nil {
+		cfg.Log.Warn("what was learnt of the provider's limits cannot be read; starting afresh", "file", cfg.Path, "error", err)
+	}
+	for k, s := range states {
+		l.lines[k] = &line{state: s}
+	}
+	return l, nil
+}
+
+// Close writes down what is known. The limiter must not be used afterwards.
+func (l *Limiter) Close() error {
+	l.mu.Lock()
+	l.dirty = true
+	l.mu.Unlock()
+	l.saveMu.Lock()
+	defer l.saveMu.Unlock()
+	return l.save()
+}
+
+// Acquire waits until a call of the key may be made, and counts it as made. It
+// returns *quota.Exhausted at once where a limit per hour or day is spent, and ctx's
+// error when ctx ends. waiting, which may be nil, is called in the calling
+// goroutine before each wait with the moment at which the wait is expected to end.
+func (l *Limiter) Acquire(ctx context.Context, key quota.Key, p quota.Priority, waiting func(until time.Time)) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	w := &waiter{priority: p, first: make(chan struct{}, 1)}
+	var told time.Time
+	l.mu.Lock()
+	ln := l.line(key)
+	ln.join(w)
+	for {
+		now := time.Now()
+		place := slices.Index(ln.queue, w)
+		d := ln.state.Decide(now, l.cfg.Settings, key.API, p, place)
+		if d.Go && place == 0 {
+			ln.state.Spend(now)
+			ln.leave(w)
+			l.dirty = true
+			due := now.Sub(l.saved) >= saveEvery
+			l.mu.Unlock()
+			if due {
+				l.remember()
+			}
+			return nil
+		}
+		if !d.Go && d.Window != quota.Minute {
+			ln.leave(w)
+			l.mu.Unlock()
+			return &quota.Exhausted{API: key.API, Window: d.Window, Limit: d.Limit, Until: d.Until}
+		}
+		l.mu.Unlock()
+		if waiting != nil && !d.Go && !d.Until.Equal(told) {
+			told = d.Until
+			waiting(told)
+		}
+		err := w.wait(ctx, place == 0, d.Until.Sub(now))
+		l.mu.Lock()
+		if err != nil {
+			ln.leave(w)
+			l.mu.Unlock()
+			return err
+		}
+	}
+}
+
+// wait ends when the waiter may be first, and for the first one when the window
+// opens.
+func (w *waiter) wait(ctx context.Context, first bool, d time.Duration) error {
+	var opens <-chan time.Time
+	if first {
+		t := time.NewTimer(max(d, 0))
+		defer t.Stop()
+		opens = t.C
+	}
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-w.first:
+	case <-opens:
+	}
+	return nil
+}
+
+// Refused records that the provider refused a call sent at sent, because n calls
+// are allowed per window (0 where it does not say). It returns the moment from
+// which the window is taken to be open.
+func (l *Limiter) Refused(key quota.Key, sent time.Time, w quota.Window, n int) time.Time {
+	l.mu.Lock()
+	ln := l.line(key)
+	known := ln.state.Learnt[w].Calls
+	until := ln.state.Refuse(sent, time.Now(), w, n)
+	ln.call()
+	l.dirty = true
+	l.mu.Unlock()
+	if n > 0 && n != known {
+		l.cfg.Log.Info("learnt a limit of the provider", "api", key.API, "limit", n, "window", w.String(), "until", until)
+	}
+	l.remember()
+	return until
+}
+
+// Estimate is how long the load takes from now on for the token with the
+// fingerprint.
+func (l *Limiter) Estimate(token string, load quota.Load) time.Duration {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return quota.Estimate(time.Now(), l.cfg.Settings, func(api string) *quota.State {
+		if ln := l.lines[quota.Key{Token: token, API: api}]; ln != nil {
+			return &ln.state
+		}
+		return nil
+	}, load)
+}
+
+// Status is what is known of one key, for people.
+type Status struct {
+	quota.Key
+	// PerMinute, PerHour and PerDay are the limits in force; 0 for none known.
+	PerMinute, PerHour, PerDay int
+	// Learnt is true where PerMinute was stated by the provider.
+	Learnt bool
+	// LastMinute and Today count the calls made.
+	LastMinute, Today int
+	// Waiting is how many calls stand in line.
+	Waiting int
+	// Until is when a backfill may call next; zero when it may at once.
+	Until time.Time
+}
+
+// Snapshot is the status of every key known, by token and API.
+func (l *Limiter) Snapshot() []Status {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := time.Now()
+	out := make([]Status, 0, len(l.lines))
+	for k, ln := range l.lines {
+		s := Status{Key: k, Waiting: len(ln.queue), Until: ln.state.Decide(now, l.cfg.Settings, k.API, quota.Backfill, 0).Until}
+		s.PerMinute, s.Learnt = ln.state.Limit(quota.Minute, now, l.cfg.Settings, k.API)
+		s.PerHour, _ = ln.state.Limit(quota.Hour, now, l.cfg.Settings, k.API)
+		s.PerDay, _ = ln.state.Limit(quota.Day, now, l.cfg.Settings, k.API)
+		s.LastMinute, s.Today = ln.state.Count(now)
+		out = append(out, s)
+	}
+	slices.SortFunc(out, func(a, b Status) int {
+		return strings.Compare(a.Token+" "+a.API, b.Token+" "+b.API)
+	})
+	return out
+}
+
+func (l *Limiter) line(key quota.Key) *line {
+	ln := l.lines[key]
+	if ln == nil {
+		ln = &line{}
+		l.lines[key] = ln
+	}
+	return ln
+}
+
+// join puts a waiter behind those of its priority.
+func (ln *line) join(w *waiter) {
+	at := len(ln.queue)
+	for at > 0 && ln.queue[at-1].priority < w.priority {
+		at--
+	}
+	ln.queue = slices.Insert(ln.queue, at, w)
+}
+
+// leave takes a waiter out and calls the one who is first now.
+func (ln *line) leave(w *waiter) {
+	if i := slices.Index(ln.queue, w); i >= 0 {
+		ln.queue = slices.Delete(ln.queue, i, i+1)
+	}
+	ln.call()
+}
+
+func (ln *line) call() {
+	if len(ln.queue) > 0 {
+		select {
+		case ln.queue[0].first <- struct{}{}:
+		default:
+		}
+	}
+}

@@ -1,0 +1,121 @@
+package quota
+
+import (
+	"fmt"
+	"math"
+	"time"
+)
+
+// Window is the time a limit is counted over.
+type Window uint8
+
+// The windows that the provider names.
+const (
+	Minute Window = iota
+	Hour
+	// Day is the calendar day in Beijing.
+	Day
+	windows
+)
+
+// Length of the window.
+func (w Window) Length() time.Duration {
+	return [...]time.Duration{time.Minute, time.Hour, 24 * time.Hour}[w]
+}
+
+// String is the window in lower case, as metadata and the store write it.
+func (w Window) String() string { return [...]string{"minute", "hour", "day"}[w] }
+
+// Priority says who gives way when a limit is near. The values are those of
+// ingest.Priority, which this package may not import.
+type Priority int
+
+const (
+	// Backfill leaves a reserve of every limit to the others.
+	Backfill Priority = iota
+	// Normal leaves one call of every limit of ten or more to probes.
+	Normal
+	// Probe may use all of it, and goes first.
+	Probe
+)
+
+// Key names what a limit applies to.
+type Key struct {
+	// Token is the keyed fingerprint of the token, never the token.
+	Token string
+	// API is the provider's api_name.
+	API string
+}
+
+// DefaultReserve is the share kept from backfills. It is small because it bounds
+// how far a backfill stays behind calls ÷ limit: 4 % of the allowance lost is
+// within 5 % of the time.
+const DefaultReserve = 0.04
+
+// Settings are what is assumed until the provider teaches otherwise. The zero
+// value means no limits.
+type Settings struct {
+	// PerMinute is the number of calls a minute per API. 0 means no limit until a
+	// refusal states one.
+	PerMinute int
+	// Tighter lists APIs with a smaller number of their own.
+	Tighter map[string]int
+	// Reserve is the share of every limit kept from backfills, 0 to 0.9.
+	Reserve float64
+}
+
+// DefaultSettings are the documented tier of so many calls a minute per API, of
+// which stock_basic allows 50; 0 means no limit until a refusal states one.
+func DefaultSettings(perMinute int) Settings {
+	s := Settings{PerMinute: perMinute, Reserve: DefaultReserve}
+	if perMinute > 0 {
+		s.Tighter = map[string]int{"stock_basic": 50}
+	}
+	return s
+}
+
+// Check says what is wrong with the settings.
+func (s Settings) Check() error {
+	if s.PerMinute < 0 {
+		return fmt.Errorf("%d calls a minute: write a number from 1, or 0 for no limit", s.PerMinute)
+	}
+	if !(s.Reserve >= 0 && s.Reserve <= 0.9) {
+		return fmt.Errorf("a reserve of %v: write a share from 0 to 0.9", s.Reserve)
+	}
+	return nil
+}
+
+// Limit is the number of calls a minute assumed for an API; 0 for no limit.
+func (s Settings) Limit(api string) int {
+	if t, ok := s.Tighter[api]; ok && t < s.PerMinute {
+		return t
+	}
+	return s.PerMinute
+}
+
+// Allowance is how many of n calls a priority may use.
+func (s Settings) Allowance(n int, p Priority) int {
+	switch {
+	case p == Backfill && n >= 5:
+		return n - max(1, int(math.Floor(float64(n)*s.Reserve)))
+	case p == Normal && n >= 10:
+		return n - 1
+	}
+	return n
+}
+
+// Exhausted is the error of a limit per hour or day that is spent.
+type Exhausted struct {
+	// API whose limit it is.
+	API string
+	// Window is Hour or Day, and Limit its size; 0 when unknown.
+	Window Window
+	Limit  int
+	// Until is when the window is taken to open.
+	Until time.Time
+}
+
+// Error says which limit is spent and until when.
+func (e *Exhausted) Error() string {
+	return fmt.Sprintf("the limit of %s per %s is spent until %s", e.API, e.Window, e.Until.Format(time.RFC3339))
+}

@@ -1,0 +1,196 @@
+package quota
+
+import (
+	"slices"
+	"time"
+
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+const (
+	// margin is added to a window, because a call counts at the provider when it
+	// arrives and not when it is sent.
+	margin = 250 * time.Millisecond
+	// maxSpent bounds the calls remembered; a larger limit is kept as if it were
+	// this one.
+	maxSpent = 8192
+	// trusted is how long a learnt limit is believed: a token's tier may change.
+	trusted = 7 * 24 * time.Hour
+	// dayGrace is how soon after an opening a new refusal shows that the
+	// provider's day does not begin at midnight.
+	dayGrace = 2 * time.Hour
+)
+
+// Learnt is a limit that the provider stated in a refusal.
+type Learnt struct {
+	// Calls allowed in the window; 0 when nothing is learnt.
+	Calls int
+	// At is when.
+	At time.Time
+}
+
+// State is what is known of one Key. The zero value knows nothing. It is not safe
+// for concurrent use.
+type State struct {
+	// Learnt limits by Window. They win over the settings, lower or higher.
+	Learnt [windows]Learnt
+	// Closed is until when the provider is taken to refuse, by Window, where the
+	// calls remembered do not explain it.
+	Closed [windows]time.Time
+	// Spent are the moments of the calls made, refused ones included, oldest first.
+	Spent []time.Time
+	// Day and SpentToday count the calls of a day in Beijing.
+	Day        market.Date
+	SpentToday int
+}
+
+// Decision says whether a call may be made now.
+type Decision struct {
+	// Go is true when it may.
+	Go bool
+	// Until is the moment to ask again. Zero when Go.
+	Until time.Time
+	// Window is the limit that holds it back, and Limit its size; 0 when unknown.
+	Window Window
+	Limit  int
+}
+
+// Decide says whether a call of priority p may be made at now, when ahead others
+// of the same key go first.
+func (s *State) Decide(now time.Time, set Settings, api string, p Priority, ahead int) Decision {
+	worst := Decision{Go: true}
+	for w := Minute; w < windows; w++ {
+		n, _ := s.Limit(w, now, set, api)
+		until := s.Closed[w]
+		if t := s.opens(w, now, set.Allowance(n, p), ahead); t.After(until) {
+			until = t
+		}
+		if until.After(now) && (worst.Go || until.After(worst.Until)) {
+			worst = Decision{Until: until, Window: w, Limit: n}
+		}
+	}
+	return worst
+}
+
+// opens is when a window has room for one more call beside ahead others.
+func (s *State) opens(w Window, now time.Time, allowed, ahead int) time.Time {
+	if allowed == 0 {
+		return time.Time{}
+	}
+	if w == Day {
+		if s.Day == market.DateOf(now) && s.SpentToday+ahead >= allowed {
+			return nextDay(now)
+		}
+		return time.Time{}
+	}
+	allowed = min(allowed, maxSpent)
+	rounds := ahead / allowed
+	i := len(s.Spent) - allowed + ahead%allowed
+	if i < 0 {
+		return time.Time{}
+	}
+	return s.Spent[i].Add(time.Duration(1+rounds) * (w.Length() + margin))
+}
+
+// Limit is the size of a window in force, 0 for none, and whether the provider
+// stated it.
+func (s *State) Limit(w Window, now time.Time, set Settings, api string) (calls int, learnt bool) {
+	if l := s.Learnt[w]; l.Calls > 0 && now.Sub(l.At) < trusted {
+		return l.Calls, true
+	}
+	if w == Minute {
+		return set.Limit(api), false
+	}
+	return 0, false
+}
+
+// Count is how many calls were made in the last minute and today in Beijing.
+func (s *State) Count(now time.Time) (lastMinute, today int) {
+	for i := len(s.Spent) - 1; i >= 0 && now.Sub(s.Spent[i]) < Minute.Length(); i-- {
+		lastMinute++
+	}
+	if s.Day == market.DateOf(now) {
+		today = s.SpentToday
+	}
+	return lastMinute, today
+}
+
+// Spend records a call made at now.
+func (s *State) Spend(now time.Time) {
+	if len(s.Spent) >= 2*maxSpent || len(s.Spent) > 0 && len(s.Spent) == cap(s.Spent) {
+		s.forget(now)
+	}
+	s.Spent = append(s.Spent, now)
+	if d := market.DateOf(now); d != s.Day {
+		s.Day, s.SpentToday = d, 0
+	}
+	s.SpentToday++
+}
+
+// forget drops the calls that no window can count any more.
+func (s *State) forget(now time.Time) {
+	from := max(0, len(s.Spent)-maxSpent)
+	old := now.Add(-Hour.Length() - margin)
+	for from < len(s.Spent) && s.Spent[from].Before(old) {
+		from++
+	}
+	s.Spent = slices.Delete(s.Spent, 0, from)
+}
+
+// Refuse records that the call sent at sent was refused at now because n calls
+// are allowed in the window w (0 where the refusal does not say). It returns the
+// moment from which the window is taken to be open.
+func (s *State) Refuse(sent, now time.Time, w Window, n int) time.Time {
+	if n > 0 {
+		s.Learnt[w] = Learnt{Calls: n, At: now}
+	}
+	if w == Day {
+		return s.refuseDay(now)
+	}
+	// The provider counted n calls before the refused one. Where they are all ours,
+	// the window opens when the oldest of the last n leaves it. Where not, somebody
+	// else spends the same allowance, and only a whole window is sure to be enough.
+	ours := 0
+	for i := len(s.Spent) - 1; i >= 0 && s.Spent[i].After(sent.Add(-w.Length())); i-- {
+		ours++
+	}
+	if n > 0 && ours > n && n <= maxSpent {
+		opens := s.Spent[len(s.Spent)-n].Add(w.Length() + margin)
+		if opens.After(s.Closed[w]) {
+			return opens
+		}
+		return s.Closed[w]
+	}
+	s.Closed[w] = now.Add(w.Length() + margin)
+	return s.Closed[w]
+}
+
+// refuseDay closes the day: until midnight in Beijing, or, where that was tried
+// and was not the hour, for an hour at a time. Wall time is meant, so that a host
+// that slept does not wait longer.
+func (s *State) refuseDay(now time.Time) time.Time {
+	last := s.Closed[Day]
+	until := nextDay(now)
+	if !last.IsZero() && !now.Before(last) && now.Sub(last) < dayGrace {
+		until = now.Round(0).Add(time.Hour)
+	}
+	if until.After(last) {
+		s.Closed[Day] = until
+	}
+	return s.Closed[Day]
+}
+
+// Clamp shortens closures that reach further than their window, which only a
+// clock that was set back can have made.
+func (s *State) Clamp(now time.Time) {
+	for w := range windows {
+		if longest := now.Add(w.Length() + margin); s.Closed[w].After(longest) {
+			s.Closed[w] = longest
+		}
+	}
+	s.Spent = slices.DeleteFunc(s.Spent, func(t time.Time) bool { return t.After(now) })
+}
+
+func nextDay(now time.Time) time.Time {
+	return (market.DateOf(now) + 1).At(0, 0, market.Shanghai)
+}

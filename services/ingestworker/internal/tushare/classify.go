@@ -1,0 +1,91 @@
+package tushare
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/quota"
+)
+
+// kind is what a refusal means, decided here and nowhere else.
+type kind int
+
+const (
+	kindOK kind = iota
+	kindRate
+	kindPermission
+	kindToken
+	kindIPs
+	kindRequest     // our request is wrong; asking again cannot help
+	kindUnavailable // all else; may pass
+)
+
+// refusal is a classified code and text.
+type refusal struct {
+	kind   kind
+	window quota.Window // of kindRate
+	calls  int          // allowed in the window; 0 where the text does not say
+}
+
+var (
+	// 抱歉，您每分钟最多访问该接口200次，权限的具体详情访问：…
+	oldRate = regexp.MustCompile(`每\s*(分钟|小时|天|日)\s*最多访问该?接口?\s*(\d+)\s*次`)
+	// 抱歉，您访问接口(ths_daily)频率超限(1次/小时)，具体频次详情…
+	newRate = regexp.MustCompile(`(\d+)\s*次\s*/\s*(分钟|小时|天|日)`)
+	anyUnit = regexp.MustCompile(`[每/]\s*(分钟|小时|天|日)`)
+)
+
+// classify reads a code and its text. Rate comes before permission: both share
+// code 40203, and the old text of a rate limit speaks of 权限 too.
+func classify(code, msg string) refusal {
+	has := func(words ...string) bool {
+		for _, w := range words {
+			if strings.Contains(msg, w) {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case code == "0":
+		return refusal{kind: kindOK}
+	case has("频率超限", "最多访问"):
+		return rate(msg)
+	case code == "40203", has("没有接口") && has("权限"):
+		return refusal{kind: kindPermission}
+	case code == "40101", has("token不对", "TOKEN无效", "token无效", "Token无效"):
+		return refusal{kind: kindToken}
+	case code == "40204", has("IP数量超限"):
+		return refusal{kind: kindIPs}
+	case code == "50101", code == "-2001", has("必填参数", "接口名"):
+		return refusal{kind: kindRequest}
+	case code == "2002", code == "-2002": // documented once, never seen
+		return refusal{kind: kindPermission}
+	}
+	return refusal{kind: kindUnavailable}
+}
+
+// rate reads how many calls a text allows, and in which time. A text without a
+// number or a unit is taken for a limit per minute of unknown size.
+func rate(msg string) refusal {
+	r := refusal{kind: kindRate, window: quota.Minute}
+	number, unit := "", ""
+	if m := oldRate.FindStringSubmatch(msg); m != nil {
+		unit, number = m[1], m[2]
+	} else if m := newRate.FindStringSubmatch(msg); m != nil {
+		number, unit = m[1], m[2]
+	} else if m := anyUnit.FindStringSubmatch(msg); m != nil {
+		unit = m[1]
+	}
+	switch unit {
+	case "小时":
+		r.window = quota.Hour
+	case "天", "日":
+		r.window = quota.Day
+	}
+	if n, err := strconv.Atoi(number); err == nil && n <= 1<<30 {
+		r.calls = n
+	}
+	return r
+}

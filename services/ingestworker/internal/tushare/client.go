@@ -1,0 +1,215 @@
+package tushare
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/quota"
+	"github.com/afterbell/afterbell/services/internal/fault"
+)
+
+// TokenSource resolves the token of a domain. The vault implements it.
+type TokenSource interface {
+	// Token is the token in use for a domain and its keyed fingerprint, under which
+	// limits are counted. ok is false when none resolves.
+	Token(domain string) (token, fingerprint string, ok bool)
+}
+
+// Limiter says when a call may be made. Package quota/limiter implements it.
+type Limiter interface {
+	// Acquire waits until a call may be made and counts it. It must return
+	// *quota.Exhausted where a limit per hour or day is spent, and ctx's error
+	// when ctx ends. waiting is called before each wait, in the calling goroutine.
+	Acquire(ctx context.Context, key quota.Key, p quota.Priority, waiting func(until time.Time)) error
+	// Refused records a refusal of a call sent at sent, and returns when the window
+	// opens.
+	Refused(key quota.Key, sent time.Time, w quota.Window, n int) time.Time
+}
+
+// Config is what a Client needs. URL, Tokens and Limiter are required; the zero
+// value of the others is the default stated.
+type Config struct {
+	// URL is the provider's address, as in https://api.tushare.pro. A path in it is
+	// kept.
+	URL string
+	// Tokens resolves tokens.
+	Tokens TokenSource
+	// Limiter holds calls back.
+	Limiter Limiter
+	// Timeout of one call, from sending to the last byte. 0 means 30 s.
+	Timeout time.Duration
+	// MaxReply is the most bytes of a reply. 0 means 256 MiB.
+	MaxReply int64
+	// Attempts is how often a call is made that fails for a reason that may pass.
+	// 0 means 3.
+	Attempts int
+	// Backoff is the longest first pause between attempts; it doubles up to eight
+	// times as long, and each pause is drawn from zero to that. 0 means 1 s.
+	Backoff time.Duration
+	// Transport makes the calls. Nil means one tuned for many connections to one
+	// host.
+	Transport http.RoundTripper
+	// Log may be nil.
+	Log *slog.Logger
+}
+
+// Client fetches rows from the provider. It implements ingest.Provider and is
+// safe for concurrent use.
+type Client struct {
+	cfg      Config
+	url      string
+	http     *http.Client
+	decoders sync.Pool
+	apis     sync.Map // api_name → *apiFacts
+}
+
+// New checks the configuration and makes a client. It makes no call.
+func New(cfg Config) (*Client, error) {
+	u, err := url.Parse(strings.TrimSpace(cfg.URL))
+	switch {
+	case err != nil:
+		return nil, fault.Invalid("tushare-url", "it is not a URL; write one as in https://api.tushare.pro")
+	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
+		return nil, fault.Invalid("tushare-url", "%.80q has no host or is neither http nor https; write a URL as in https://api.tushare.pro", u.Redacted())
+	case u.User != nil, u.RawQuery != "", u.Fragment != "":
+		return nil, fault.Invalid("tushare-url", "it may hold a host and a path, and no user, query or fragment")
+	}
+	if cfg.Tokens == nil || cfg.Limiter == nil {
+		return nil, errors.New("tushare: Tokens and Limiter are required")
+	}
+	if u.Path == "" {
+		u.Path = "/"
+	}
+	if cfg.Timeout <= 0 {
+		cfg.Timeout = 30 * time.Second
+	}
+	if cfg.MaxReply <= 0 {
+		cfg.MaxReply = 256 << 20
+	}
+	if cfg.Attempts <= 0 {
+		cfg.Attempts = 3
+	}
+	if cfg.Backoff <= 0 {
+		cfg.Backoff = time.Second
+	}
+	if cfg.Transport == nil {
+		cfg.Transport = newTransport()
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	c := &Client{cfg: cfg, url: u.String()}
+	c.decoders.New = func() any { return new(decoder) }
+	c.http = &http.Client{
+		Transport: cfg.Transport,
+		// A redirect would carry the token to another host, or lose the body.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+	return c, nil
+}
+
+// Close drops the idle connections.
+func (c *Client) Close() { c.http.CloseIdleConnections() }
+
+func newTransport() *http.Transport {
+	return &http.Transport{
+		Proxy:                 http.ProxyFromEnvironment,
+		DialContext:           (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext,
+		TLSHandshakeTimeout:   10 * time.Second,
+		ForceAttemptHTTP2:     true,
+		MaxIdleConns:          128,
+		MaxIdleConnsPerHost:   128,
+		IdleConnTimeout:       90 * time.Second,
+		ExpectContinueTimeout: time.Second,
+		ReadBufferSize:        64 << 10,
+	}
+}
+
+// unavailable is a failure of one call that may pass.
+type unavailable struct {
+	cause string // for a person, scrubbed
+	err   error  // may be nil
+}
+
+func (e *unavailable) Error() string { return e.cause }
+func (e *unavailable) Unwrap() error { return e.err }
+
+// post makes one call and decodes its reply with d. Its error is *unavailable or
+// ctx's. Nothing in it holds the token.
+func (c *Client) post(ctx context.Context, d *decoder, body []byte, token string) (reply, error) {
+	call, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
+	defer cancel()
+	rep, cause, err := c.exchange(call, d, body)
+	if err == nil && cause == "" {
+		return rep, nil
+	}
+	if ctx.Err() != nil {
+		return reply{}, ctx.Err()
+	}
+	var m *malformedError
+	switch {
+	case cause != "":
+	case call.Err() != nil:
+		cause = fmt.Sprintf("no complete answer within %v", c.cfg.Timeout)
+	case errors.As(err, &m):
+		cause = "the answer cannot be read: " + m.Error()
+	default:
+		cause = "the connection failed: " + reason(err)
+	}
+	return reply{}, &unavailable{scrub(cause, token), err}
+}
+
+// exchange is the bare call. cause is set where the answer is of no use for its
+// HTTP status.
+func (c *Client) exchange(ctx context.Context, d *decoder, body []byte) (rep reply, cause string, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
+	if err != nil {
+		return reply{}, "", err
+	}
+	req.Header.Set("Content-Type", "application/json")
+	req.Header.Set("User-Agent", "afterbell")
+	res, err := c.http.Do(req)
+	if err != nil {
+		return reply{}, "", err
+	}
+	defer func() {
+		// A connection whose body was read to its end is used again.
+		_, _ = io.CopyN(io.Discard, res.Body, 64<<10)
+		_ = res.Body.Close()
+	}()
+	switch {
+	case res.StatusCode >= 500:
+		return reply{}, "HTTP " + res.Status, nil
+	case res.StatusCode >= 300 && res.StatusCode < 400:
+		return reply{}, "HTTP " + res.Status + ": it redirects to another address; check --tushare-url", nil
+	case res.ContentLength > c.cfg.MaxReply:
+		return reply{}, fmt.Sprintf("the answer is larger than %d bytes", c.cfg.MaxReply), nil
+	}
+	start, bad := d.batch.Len, len(d.bad)
+	rep, err = d.page(res.Body, c.cfg.MaxReply)
+	if res.StatusCode >= 400 && (err != nil || rep.code == "0") {
+		d.undo(start, bad)
+		return reply{}, "HTTP " + res.Status, nil
+	}
+	return rep, "", err
+}
+
+// reason is the innermost text of a network error, without the URL and method
+// that net/http puts before it.
+func reason(err error) string {
+	var u *url.Error
+	if errors.As(err, &u) {
+		err = u.Err
+	}
+	return err.Error()
+}

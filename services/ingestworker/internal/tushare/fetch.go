@@ -1,0 +1,254 @@
+package tushare
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/quota"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
+	"github.com/afterbell/afterbell/services/internal/fault"
+)
+
+// maxWaits is how many refusals per minute in a row one call waits out. A token
+// whose allowance somebody else spends whole must not hold a run for ever.
+const maxWaits = 10
+
+// apiFacts is what the client learns of one API while it runs.
+type apiFacts struct {
+	mu   sync.Mutex
+	caps []int // lengths of replies that announced more
+	rows int   // of the last fetch, for sizing the next
+}
+
+func (f *apiFacts) isCap(n int) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Contains(f.caps, n)
+}
+
+// learnCap remembers a length at which a reply was cut. The latest eight count.
+func (f *apiFacts) learnCap(n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if !slices.Contains(f.caps, n) {
+		f.caps = append(f.caps, n)
+		f.caps = f.caps[max(0, len(f.caps)-8):]
+	}
+}
+
+func (f *apiFacts) size(set int) int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	last := f.rows
+	if set > 0 {
+		f.rows = set
+	}
+	return last
+}
+
+func (c *Client) facts(api string) *apiFacts {
+	f, ok := c.apis.Load(api)
+	if !ok {
+		f, _ = c.apis.LoadOrStore(api, new(apiFacts))
+	}
+	return f.(*apiFacts)
+}
+
+var _ ingest.Provider = (*Client)(nil)
+
+// fetch is one Fetch under way.
+type fetch struct {
+	c        *Client
+	q        ingest.Query
+	dataset  *catalog.Dataset
+	domain   string
+	fields   string
+	progress func(ingest.Progress)
+	d        *decoder
+	answer   ingest.Answer
+}
+
+// Fetch implements ingest.Provider.
+func (c *Client) Fetch(ctx context.Context, q ingest.Query, progress func(ingest.Progress)) (ingest.Answer, error) {
+	ds := q.Dataset
+	names := make([]string, len(ds.Columns))
+	for i := range ds.Columns {
+		names[i] = ds.Columns[i].Provider
+	}
+	domain, _, _ := strings.Cut(ds.Module, ".")
+	f := &fetch{c: c, q: q, dataset: ds, domain: domain, fields: strings.Join(names, ","), progress: progress}
+	f.d = c.decoders.Get().(*decoder)
+	defer c.decoders.Put(f.d)
+	if err := f.pages(ctx); err != nil {
+		f.d.batch = nil
+		return ingest.Answer{Calls: f.answer.Calls, Latency: f.answer.Latency}, err
+	}
+	f.answer.Batch, f.answer.Bad = f.d.batch, f.d.bad
+	f.d.batch, f.d.bad = nil, nil // the caller's now
+	return f.answer, nil
+}
+
+// pages asks until the provider has no more.
+func (f *fetch) pages(ctx context.Context) error {
+	facts := f.c.facts(f.dataset.ID)
+	size := f.q.MaxRows
+	if last := facts.size(0); size == 0 {
+		size = last + last/32 + 64
+	}
+	f.d.begin(f.dataset, table.New(f.dataset.Specs(), size))
+	p := pager{limit: f.q.MaxRows}
+	isCap := func(n int) bool { return slices.Contains(f.dataset.RowCaps, n) || facts.isCap(n) }
+	for {
+		held, bad := f.d.batch.Len, len(f.d.bad)
+		rep, err := f.page(ctx, p.offset, p.limit)
+		if err != nil {
+			return err
+		}
+		repeated := f.d.unite(held, bad)
+		f.answer.Repeated += repeated
+		f.tell(ingest.Progress{})
+		if f.q.MaxRows > 0 {
+			return nil
+		}
+		if rep.hasMore && rep.rows > 0 && rep.rows != p.limit {
+			facts.learnCap(rep.rows)
+		}
+		more, err := p.next(rep.rows, rep.rows-repeated, rep.hasMore, isCap)
+		switch {
+		case err == errTooFar:
+			return fault.New(fault.ProviderRefused,
+				"Tushare has more rows of "+f.dataset.ID+" than it pages through for one query ("+err.Error()+"); ask for fewer dates or symbols at a time.",
+				f.meta("provider_message", err.Error())...)
+		case err != nil:
+			return f.broken(&unavailable{cause: err.Error()})
+		case !more:
+			facts.size(f.d.batch.Len)
+			return nil
+		}
+	}
+}
+
+// page makes the call for one page, waits for limits, and tries again what may
+// pass.
+func (f *fetch) page(ctx context.Context, offset, limit int) (reply, error) {
+	failures, waits := 0, 0
+	for {
+		token, fingerprint, ok := f.c.cfg.Tokens.Token(f.domain)
+		if !ok {
+			return reply{}, fault.New(fault.TokenMissing, "No Tushare token is set for the domain "+f.domain+".", "domain", f.domain)
+		}
+		key := quota.Key{Token: fingerprint, API: f.dataset.ID}
+		if err := f.admit(ctx, key); err != nil {
+			return reply{}, err
+		}
+		body, err := f.body(token, offset, limit)
+		if err != nil {
+			return reply{}, err
+		}
+		bad := len(f.d.bad)
+		sent := time.Now()
+		rep, err := f.c.post(ctx, f.d, body, token)
+		took := time.Since(sent)
+		f.answer.Calls++
+		f.answer.Latency += took
+		if err == nil {
+			var ref refusal
+			if ref, err = f.judge(rep, token, key, sent); ref.kind == kindRate && ref.window == quota.Minute {
+				if waits++; waits <= maxWaits {
+					f.log(ctx, slog.LevelInfo, "the provider asks to wait a minute", offset, took, "limit", ref.calls)
+					f.tell(ingest.Progress{})
+					continue
+				}
+			}
+		}
+		if err == nil {
+			for i := bad; i < len(f.d.bad); i++ {
+				f.d.bad[i].Raw = cut(scrub(f.d.bad[i].Raw, token), 80)
+			}
+			f.log(ctx, slog.LevelDebug, "fetched", offset, took, "rows", rep.rows, "has_more", rep.hasMore)
+			return rep, nil
+		}
+		var passing *unavailable
+		if !errors.As(err, &passing) {
+			return reply{}, err // ctx ended, or a fault that asking again does not mend
+		}
+		if failures++; failures >= f.c.cfg.Attempts {
+			return reply{}, f.broken(passing)
+		}
+		f.log(ctx, slog.LevelInfo, "a call failed and is made again", offset, took, "cause", passing.cause, "attempt", failures)
+		f.tell(ingest.Progress{})
+		if err := pause(ctx, f.c.cfg.Backoff, failures); err != nil {
+			return reply{}, err
+		}
+	}
+}
+
+// admit waits for the limiter and says so through progress.
+func (f *fetch) admit(ctx context.Context, key quota.Key) error {
+	waited := false
+	err := f.c.cfg.Limiter.Acquire(ctx, key, quota.Priority(f.q.Priority), func(until time.Time) {
+		waited = true
+		f.tell(ingest.Progress{WaitAPI: f.dataset.ID, WaitUntil: until})
+	})
+	if waited {
+		f.tell(ingest.Progress{})
+	}
+	var spent *quota.Exhausted
+	if errors.As(err, &spent) {
+		return f.exhausted(spent.Window, spent.Limit, spent.Until)
+	}
+	return err
+}
+
+// tell reports progress; the counts are filled in here.
+func (f *fetch) tell(p ingest.Progress) {
+	if f.progress != nil {
+		p.Rows, p.Calls = f.d.batch.Len, f.answer.Calls
+		f.progress(p)
+	}
+}
+
+// body is the request. It is built here and sent, and no type keeps it.
+func (f *fetch) body(token string, offset, limit int) ([]byte, error) {
+	params := make(map[string]any, len(f.q.Params)+2)
+	for k, v := range f.q.Params {
+		params[k] = v
+	}
+	if limit > 0 {
+		params["limit"] = limit
+	}
+	if offset > 0 {
+		params["offset"] = offset
+	}
+	return json.Marshal(map[string]any{"api_name": f.dataset.ID, "token": token, "params": params, "fields": f.fields})
+}
+
+// pause waits before attempt n+1: exponential backoff with full jitter, so that
+// many calls that failed together do not come back together.
+func pause(ctx context.Context, base time.Duration, n int) error {
+	longest := base << min(n-1, 3)
+	t := time.NewTimer(rand.N(longest))
+	defer t.Stop()
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-t.C:
+		return nil
+	}
+}
+
+// log writes one line about a call: its parameters and never its body.
+func (f *fetch) log(ctx context.Context, level slog.Level, msg string, offset int, took time.Duration, more ...any) {
+	if log := f.c.cfg.Log; log.Enabled(ctx, level) {
+		log.Log(ctx, level, msg, append([]any{"api", f.dataset.ID, "params", f.q.Params, "offset", offset, "ms", took.Milliseconds()}, more...)...)
+	}
+}

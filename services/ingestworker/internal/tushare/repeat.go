@@ -1,0 +1,125 @@
+package tushare
+
+import (
+	"slices"
+	"sort"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
+)
+
+// maxCompared bounds how many rows of one key are compared with a new one. Past
+// it rows are kept, for the caller to reject.
+const maxCompared = 64
+
+// unite leaves out the rows from start on that the batch holds already, equal in
+// every column, and says how many they were. Rows of one key with other values
+// stay, both of them: which is right is not for the client to say.
+func (d *decoder) unite(start, badStart int) (repeated int) {
+	b := d.batch
+	var date *table.Column
+	if d.keyDate != "" {
+		date = b.Column(d.keyDate)
+	}
+	in, out := d.bad[badStart:], d.bad[:badStart]
+	if len(in) > 0 {
+		in = slices.Clone(in) // out is written over the same memory
+	}
+	w := start
+	d.prev = extend(d.prev[:min(len(d.prev), start)], b.Len)
+	for r := start; r < b.Len; r++ {
+		key := uint64(uint32(d.ids[r])) << 32
+		if date != nil {
+			key |= uint64(uint32(date.Dates[r]))
+		}
+		var mine []table.BadCell
+		for len(in) > 0 && in[0].Row == r {
+			mine, in = append(mine, in[0]), in[1:]
+		}
+		head, held := d.seen[key]
+		if !held {
+			head = -1
+		}
+		if d.holds(head, r, out, mine) {
+			repeated++
+			continue
+		}
+		if w != r {
+			moveRow(b, w, r)
+			d.ids[w] = d.ids[r]
+		}
+		for _, c := range mine {
+			c.Row = w
+			out = append(out, c)
+		}
+		d.prev[w] = head
+		d.seen[key] = int32(w)
+		w++
+	}
+	d.bad = out
+	d.prev = d.prev[:w]
+	d.trim(w)
+	return repeated
+}
+
+// holds reports whether a row equal to r stands in the chain that ends at head.
+func (d *decoder) holds(head int32, r int, bad, mine []table.BadCell) bool {
+	for q, compared := head, 0; q >= 0 && compared < maxCompared; q, compared = d.prev[q], compared+1 {
+		if equalRows(d.batch, int(q), r) && equalBad(badOf(bad, int(q)), mine) {
+			return true
+		}
+	}
+	return false
+}
+
+func equalRows(b *table.Batch, q, r int) bool {
+	for i := range b.Columns {
+		c := &b.Columns[i]
+		if c.Null[q] != c.Null[r] {
+			return false
+		}
+		switch c.Type {
+		case table.Text:
+			if c.Texts[q] != c.Texts[r] {
+				return false
+			}
+		case table.Date:
+			if c.Dates[q] != c.Dates[r] {
+				return false
+			}
+		default:
+			if c.Numbers[q] != c.Numbers[r] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// badOf finds the bad cells of a row in a list ordered by row.
+func badOf(bad []table.BadCell, row int) []table.BadCell {
+	from := sort.Search(len(bad), func(i int) bool { return bad[i].Row >= row })
+	to := from
+	for to < len(bad) && bad[to].Row == row {
+		to++
+	}
+	return bad[from:to]
+}
+
+func equalBad(a, b []table.BadCell) bool {
+	return slices.EqualFunc(a, b, func(x, y table.BadCell) bool { return x.Column == y.Column && x.Raw == y.Raw })
+}
+
+func moveRow(b *table.Batch, to, from int) {
+	for i := range b.Columns {
+		c := &b.Columns[i]
+		c.Null[to] = c.Null[from]
+		switch c.Type {
+		case table.Text:
+			c.Texts[to] = c.Texts[from]
+		case table.Date:
+			c.Dates[to] = c.Dates[from]
+		default:
+			c.Numbers[to] = c.Numbers[from]
+		}
+	}
+}

@@ -1,0 +1,66 @@
+package vault
+
+import (
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+)
+
+const (
+	keyFile = "vault.key"
+	keySize = 32
+)
+
+// loadKey reads the key of the data directory, or makes one. The file appears
+// whole or not at all, and of two processes that make it at once one wins.
+func loadKey(dir string, log *slog.Logger) ([]byte, error) {
+	path := filepath.Join(dir, keyFile)
+	for {
+		info, err := os.Stat(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			if err := makeKey(dir, path); err != nil && !errors.Is(err, fs.ErrExist) {
+				return nil, fmt.Errorf("making %s: %w", path, err)
+			}
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		if info.Mode().Perm()&0o077 != 0 {
+			log.Warn("others on this machine can read the key of the token's fingerprint; run chmod 600", "file", path)
+		}
+		key, err := os.ReadFile(path)
+		if err != nil {
+			return nil, err
+		}
+		if len(key) != keySize {
+			return nil, fmt.Errorf("%s has %d bytes instead of %d; remove it, and a new one is made", path, len(key), keySize)
+		}
+		return key, nil
+	}
+}
+
+func makeKey(dir, path string) error {
+	key := make([]byte, keySize)
+	_, _ = rand.Read(key) // never fails
+	tmp, err := os.CreateTemp(dir, keyFile+".*.tmp") // with mode 0600
+	if err != nil {
+		return err
+	}
+	defer os.Remove(tmp.Name())
+	_, err = tmp.Write(key)
+	if err == nil {
+		err = tmp.Sync()
+	}
+	if cerr := tmp.Close(); err == nil {
+		err = cerr
+	}
+	if err == nil {
+		err = os.Link(tmp.Name(), path)
+	}
+	return err
+}

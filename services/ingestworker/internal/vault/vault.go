@@ -1,0 +1,226 @@
+package vault
+
+import (
+	"bytes"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+)
+
+// Source says where a token comes from.
+type Source string
+
+// Environment is AFTERBELL_TUSHARE_TOKEN, or the file that
+// AFTERBELL_TUSHARE_TOKEN_FILE names. It serves every domain.
+const Environment Source = "environment"
+
+// Config is what a Vault needs. At most one of Token and TokenFile is set; with
+// neither, no token resolves.
+type Config struct {
+	// DataDir is where the key of the fingerprint is kept. Required.
+	DataDir string
+	// Token is the value of AFTERBELL_TUSHARE_TOKEN; space around it is cut off.
+	Token Token
+	// TokenFile is the value of AFTERBELL_TUSHARE_TOKEN_FILE. The file is read
+	// again when it changes.
+	TokenFile string
+	// Log may be nil.
+	Log *slog.Logger
+}
+
+// maxFile bounds a token file; a token has some 56 characters.
+const maxFile = 4096
+
+// Vault resolves tokens. It is safe for concurrent use.
+type Vault struct {
+	key  []byte
+	file string
+	log  *slog.Logger
+
+	mu    sync.Mutex
+	token Token
+	print string
+	stamp stamp
+}
+
+// stamp tells whether a file changed.
+type stamp struct {
+	modified time.Time
+	size     int64
+	missing  bool
+}
+
+// New reads the token and the key, which it makes when the data directory has
+// none. It fails with INVALID_ARGUMENT when both a token and a file are given, or
+// when the file cannot be read or holds no token.
+func New(cfg Config) (*Vault, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.Default()
+	}
+	direct := strings.TrimSpace(cfg.Token.Reveal())
+	if direct != "" && cfg.TokenFile != "" {
+		return nil, fault.Invalid("token", "AFTERBELL_TUSHARE_TOKEN and AFTERBELL_TUSHARE_TOKEN_FILE are both set; set one of them")
+	}
+	key, err := loadKey(cfg.DataDir, cfg.Log)
+	if err != nil {
+		return nil, err
+	}
+	v := &Vault{key: key, file: cfg.TokenFile, log: cfg.Log}
+	if v.file == "" {
+		if err := check(direct); err != nil && direct != "" {
+			return nil, fault.Invalid("token", "AFTERBELL_TUSHARE_TOKEN %v", err)
+		}
+		v.set(direct)
+		return v, nil
+	}
+	at, err := stat(v.file)
+	if err == nil {
+		var value string
+		if value, err = v.read(); err == nil {
+			v.set(value)
+			v.stamp = at
+			return v, nil
+		}
+	}
+	return nil, fault.Invalid("token-file", "AFTERBELL_TUSHARE_TOKEN_FILE names %s, which %v", v.file, err)
+}
+
+// Resolve is the token in use for a domain and where it comes from; ok is false
+// when there is none.
+func (v *Vault) Resolve(domain string) (token Token, source Source, ok bool) {
+	token, _ = v.current()
+	return token, Environment, token.value != nil
+}
+
+// Token is the value and the fingerprint of the token for a domain, for the
+// provider client. ok is false when there is none.
+func (v *Vault) Token(domain string) (token, fingerprint string, ok bool) {
+	t, print := v.current()
+	return t.Reveal(), print, t.value != nil
+}
+
+// Fingerprint is 16 hex digits that change with the token, empty when there is
+// none. They differ from one data directory to the next.
+func (v *Vault) Fingerprint(domain string) string {
+	_, print := v.current()
+	return print
+}
+
+// Format writes the fingerprint instead of the fields, for every verb.
+func (v *Vault) Format(s fmt.State, _ rune) {
+	_, _ = io.WriteString(s, "vault("+v.Fingerprint("")+")")
+}
+
+// LogValue is the fingerprint.
+func (v *Vault) LogValue() slog.Value { return slog.StringValue(v.Fingerprint("")) }
+
+func (v *Vault) current() (Token, string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.file != "" {
+		v.refresh()
+	}
+	return v.token, v.print
+}
+
+// refresh reads the file again if it changed. A file taken away is a token taken
+// away. One that is there and cannot be used may be half written: the token
+// stays until the file is good again.
+func (v *Vault) refresh() {
+	at, err := stat(v.file)
+	if err == nil && at == v.stamp || err != nil && v.stamp.missing {
+		return
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		v.log.Warn("the token file is gone; no token resolves until it is back", "file", v.file)
+		v.stamp = stamp{missing: true}
+		v.set("")
+		return
+	}
+	var value string
+	if err == nil {
+		v.stamp = at
+		value, err = v.read()
+	}
+	if err != nil {
+		v.log.Warn("the token file changed and cannot be used; the token before it stays", "file", v.file, "error", err)
+		return
+	}
+	v.set(value)
+	v.log.Info("the token file changed and was read again", "file", v.file, "fingerprint", v.print)
+}
+
+func (v *Vault) set(value string) {
+	v.token, v.print = NewToken(value), ""
+	if value != "" {
+		mac := hmac.New(sha256.New, v.key)
+		mac.Write([]byte(value))
+		v.print = hex.EncodeToString(mac.Sum(nil)[:8])
+	}
+}
+
+// read is the token in the file.
+func (v *Vault) read() (string, error) {
+	f, err := os.Open(v.file)
+	if err != nil {
+		return "", plain(err)
+	}
+	defer f.Close()
+	raw, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return "", plain(err)
+	}
+	if len(raw) > maxFile {
+		return "", fmt.Errorf("is larger than %d bytes", maxFile)
+	}
+	value := string(bytes.TrimSpace(raw))
+	if value == "" {
+		return "", errors.New("holds no token")
+	}
+	if err := check(value); err != nil {
+		return "", err
+	}
+	if info, err := f.Stat(); err == nil && info.Mode().Perm()&0o004 != 0 {
+		v.log.Warn("everybody on this machine can read the token file; run chmod 600", "file", v.file)
+	}
+	return value, nil
+}
+
+// check refuses what cannot be one token. It says nothing of the value.
+func check(value string) error {
+	for _, r := range value {
+		if unicode.IsSpace(r) || unicode.IsControl(r) || r == unicode.ReplacementChar {
+			return errors.New("holds more than one word; write the token alone")
+		}
+	}
+	return nil
+}
+
+func stat(path string) (stamp, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return stamp{}, plain(err)
+	}
+	return stamp{modified: info.ModTime(), size: info.Size()}, nil
+}
+
+// plain drops the operation and the path, which the message names already.
+func plain(err error) error {
+	var p *fs.PathError
+	if errors.As(err, &p) {
+		return fmt.Errorf("cannot be read: %w", p.Err)
+	}
+	return err
+}
