@@ -1,0 +1,314 @@
+package tusharesim
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/afterbell/afterbell/services/tusharesim/internal/calendar"
+	"github.com/afterbell/afterbell/services/tusharesim/internal/spec"
+	"github.com/afterbell/afterbell/services/tusharesim/internal/table"
+)
+
+// view is what a call sees of the simulator's state, taken once under the lock.
+type view struct {
+	today    int32
+	minute   int // of the Beijing day
+	publish  int
+	cap      int
+	withheld map[int32]bool
+	revised  map[int32]*revision
+	truth    bool
+}
+
+// look takes a view for one interface. The caller holds mu.
+func (s *Sim) look(api *spec.API) view {
+	now := s.now()
+	v := view{today: calendar.FromTime(now), minute: now.Hour()*60 + now.Minute(), publish: s.publish[api.ID], cap: s.caps[api.ID]}
+	for k := range s.withheld {
+		if k.api == api.ID {
+			if v.withheld == nil {
+				v.withheld = map[int32]bool{}
+			}
+			v.withheld[k.date] = true
+		}
+	}
+	for k, r := range s.revised {
+		if k.api == api.ID {
+			if v.revised == nil {
+				v.revised = map[int32]*revision{}
+			}
+			v.revised[k.date] = r
+		}
+	}
+	return v
+}
+
+func (v *view) shows(day int32) bool {
+	if v.truth {
+		return day <= v.today
+	}
+	return !v.withheld[day] && (day < v.today || day == v.today && v.minute >= v.publish)
+}
+
+// plan is what a reply will hold.
+type plan struct {
+	q     *query
+	refs  []table.Ref
+	edits map[int][]edit // by position in refs
+	more  bool
+	app   table.Appender
+}
+
+// page fills in the rows of a reply: all that match, cut to the page. fault is one
+// of the data, or nil.
+func (s *Sim) page(q *query, v view, f *Fault) (*plan, error) {
+	p := &plan{q: q}
+	limit := v.cap
+	if q.limit > 0 {
+		limit = min(limit, q.limit)
+	}
+	kind := FaultKind("")
+	if f != nil {
+		kind = f.Kind
+	}
+	most := q.offset + limit + 1
+	if kind == HalfDay {
+		most = 1 << 20
+	}
+	if err := s.collect(p, v, most); err != nil {
+		return nil, err
+	}
+	if kind == HalfDay {
+		pct := f.N
+		if pct == 0 || pct > 100 {
+			pct = 50
+		}
+		p.refs = p.refs[:len(p.refs)*pct/100]
+	}
+	p.more = len(p.refs) > q.offset+limit
+	from := min(q.offset, len(p.refs))
+	if kind == RepeatedPage && from > 0 {
+		from = 0
+	}
+	p.refs = p.refs[from:min(from+limit, len(p.refs))]
+	switch kind {
+	case Empty:
+		p.refs, p.more = nil, false
+	case SilentTruncation:
+		n := f.N
+		if n == 0 {
+			n = v.cap / 2
+		}
+		p.refs, p.more = p.refs[:min(n, len(p.refs))], false
+	case DuplicateRows:
+		n := f.N
+		if n == 0 {
+			n = 10
+		}
+		p.refs = append(slices.Clip(p.refs), p.refs[:min(n, len(p.refs))]...)
+	}
+	s.applyRevisions(p, v)
+	switch kind {
+	case OtherDate:
+		for i := range p.refs {
+			p.edit(i, s.otherDate(p.refs[i].Day))
+		}
+	case WrongValue:
+		for i := range min(max(1, f.N), len(p.refs)) {
+			p.edit(i, f.wrongValue(q.api.Name))
+		}
+	}
+	return p, nil
+}
+
+func (p *plan) edit(i int, e edit) {
+	if p.edits == nil {
+		p.edits = map[int][]edit{}
+	}
+	p.edits[i] = append(p.edits[i], e)
+}
+
+// otherDate relabels a row with the open day before.
+func (s *Sim) otherDate(day int32) edit {
+	other := calendar.AddDays(day, -1)
+	if d, ok := calendar.Standard().Lookup(day); ok && d.Prev != 0 {
+		other = d.Prev
+	}
+	cell := `"` + calendar.Text(other) + `"`
+	return func(names, cells []string) {
+		for _, n := range []string{"trade_date", "cal_date"} {
+			if i := slices.Index(names, n); i >= 0 {
+				cells[i] = cell
+			}
+		}
+	}
+}
+
+func (s *Sim) applyRevisions(p *plan, v view) {
+	if v.revised == nil {
+		return
+	}
+	for i, ref := range p.refs {
+		r := v.revised[ref.Day]
+		if r == nil || len(r.changed) == 0 {
+			continue
+		}
+		if n := r.changed[s.src.Code(p.q.api, ref)]; n > 0 {
+			p.edit(i, revisedEdit(p.q.api.ID, n))
+		}
+	}
+}
+
+// collect finds the rows of a query in the provider's order, at least most of them
+// if there are as many.
+func (s *Sim) collect(p *plan, v view, most int) error {
+	q := p.q
+	if !q.api.Dated {
+		return s.collectSnapshot(p, v)
+	}
+	p.app = s.src.Appender(q.api, q.cols)
+	days, err := s.src.Days(q.api, q.from, min(q.to, v.today))
+	if err != nil {
+		return err
+	}
+	// Newest first, as the provider answers.
+	for _, day := range slices.Backward(days) {
+		if !v.shows(day) {
+			continue
+		}
+		from := len(p.refs)
+		if p.refs, err = s.src.Select(p.refs, q.api, day, q.codes); err != nil {
+			return err
+		}
+		if r := v.revised[day]; r != nil {
+			p.refs = append(p.refs[:from], s.hide(q.api, r, p.refs[from:], v.truth)...)
+		}
+		if len(p.refs) >= most {
+			return nil
+		}
+	}
+	return nil
+}
+
+func (s *Sim) collectSnapshot(p *plan, v view) error {
+	q := p.q
+	market := ""
+	switch q.api.ID {
+	case spec.FundBasic:
+		market = or(q.params["market"], "E")
+	case spec.TradeCal:
+		market = or(q.params["exchange"], "SSE")
+	}
+	t, err := s.snapshot(q.api, market, v.today)
+	if err != nil {
+		return err
+	}
+	keep := filter(q)
+	for i := range t.Rows {
+		if keep(&t.Meta[i], t.Rows[i]) {
+			p.refs = append(p.refs, table.Ref{Row: int32(i)})
+		}
+	}
+	p.app = &table.TextAppender{Cols: q.cols, Find: func(table.Ref) *table.Table { return t }}
+	return nil
+}
+
+// snapshot keeps the few tables in use, because lists are asked for whole.
+func (s *Sim) snapshot(api *spec.API, market string, today int32) (*table.Table, error) {
+	k := snapKey{api.ID, market, today}
+	s.mu.Lock()
+	t := s.snaps[k]
+	s.mu.Unlock()
+	if t != nil {
+		return t, nil
+	}
+	t, err := s.src.Snapshot(api, market, today)
+	if err != nil {
+		return nil, err
+	}
+	if len(t.Rows) == 0 {
+		// Unknown markets are not worth remembering.
+		return t, nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.snaps) >= 8 {
+		clear(s.snaps)
+	}
+	s.snaps[k] = t
+	return t, nil
+}
+
+// filter is the test of a snapshot's parameters.
+func filter(q *query) func(*table.Meta, []string) bool {
+	in := func(list string) func(string) bool {
+		if list == "" {
+			return func(string) bool { return true }
+		}
+		set := strings.Split(list, ",")
+		return func(v string) bool { return slices.Contains(set, v) }
+	}
+	code := func(c string) bool {
+		if q.codes == nil {
+			return true
+		}
+		_, ok := slices.BinarySearch(q.codes, c)
+		return ok
+	}
+	name := in(q.params["name"])
+	switch q.api.ID {
+	case spec.TradeCal:
+		open := in(q.params["is_open"])
+		return func(m *table.Meta, _ []string) bool { return m.Date >= q.from && m.Date <= q.to && open(m.Status) }
+	case spec.FundBasic:
+		status := in(q.params["status"])
+		return func(m *table.Meta, _ []string) bool { return status(m.Status) && code(m.Code) && name(m.Name) }
+	}
+	status, exchange, market := in(or(q.params["list_status"], "L")), in(q.params["exchange"]), in(q.params["market"])
+	hs, at := in(q.params["is_hs"]), slices.IndexFunc(q.api.Columns, func(c spec.Column) bool { return c.Name == "is_hs" })
+	return func(m *table.Meta, cells []string) bool {
+		return status(m.Status) && exchange(m.Exchange) && market(m.Market) && code(m.Code) && name(m.Name) && hs(strings.Trim(cells[at], `"`))
+	}
+}
+
+func or(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
+
+// appendRows writes the rows of a plan, comma separated.
+func (p *plan) appendRows(dst []byte) []byte {
+	if p.edits == nil {
+		for i, r := range p.refs {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = p.app.AppendRow(dst, r)
+		}
+		return dst
+	}
+	for i, r := range p.refs {
+		if i > 0 {
+			dst = append(dst, ',')
+		}
+		if p.edits[i] == nil {
+			dst = p.app.AppendRow(dst, r)
+			continue
+		}
+		dst = append(dst, '[')
+		dst = append(dst, strings.Join(p.cells(i), ",")...)
+		dst = append(dst, ']')
+	}
+	return dst
+}
+
+// cells returns the JSON texts of one row with its edits.
+func (p *plan) cells(i int) []string {
+	cells := p.app.Cells(p.refs[i])
+	for _, e := range p.edits[i] {
+		e(p.q.names, cells)
+	}
+	return cells
+}
