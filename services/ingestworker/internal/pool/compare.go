@@ -1,0 +1,91 @@
+package pool
+
+import (
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// Diff tells by key how a partition's rows differ from those held before.
+type Diff struct {
+	// New and Changed are rows of the new batch, Gone rows of the old one.
+	New, Changed, Gone []int
+	// doubled is true where the old batch held a key twice.
+	doubled bool
+}
+
+// Changes counts the rows of a Diff.
+func (d Diff) Changes() ingest.Changes {
+	return ingest.Changes{New: int64(len(d.New)), Changed: int64(len(d.Changed)), Gone: int64(len(d.Gone))}
+}
+
+// Empty reports that both batches hold the same rows.
+func (d Diff) Empty() bool { return len(d.New)+len(d.Changed)+len(d.Gone) == 0 && !d.doubled }
+
+// Compare matches the rows of two batches of a dataset by key and compares every
+// column; null differs from 0 and from "".
+func Compare(d *catalog.Dataset, before, after *table.Batch) Diff {
+	var diff Diff
+	keyBefore, keyAfter := keys(d, before), keys(d, after)
+	held := make(map[rowKey]int, before.Len)
+	for r := range before.Len {
+		held[keyBefore(r)] = r
+	}
+	diff.doubled = len(held) < before.Len
+	for r := range after.Len {
+		key := keyAfter(r)
+		was, ok := held[key]
+		if !ok {
+			diff.New = append(diff.New, r)
+			continue
+		}
+		delete(held, key)
+		if !equalRows(before, was, after, r) {
+			diff.Changed = append(diff.Changed, r)
+		}
+	}
+	for r := range before.Len {
+		if was, left := held[keyBefore(r)]; left && was == r {
+			diff.Gone = append(diff.Gone, r)
+		}
+	}
+	return diff
+}
+
+func keys(d *catalog.Dataset, b *table.Batch) func(r int) rowKey {
+	texts, dates := KeyColumns(d, b)
+	return func(r int) rowKey {
+		if dates == nil {
+			return rowKey{texts.Texts[r], market.NoDate}
+		}
+		return rowKey{texts.Texts[r], dates.Dates[r]}
+	}
+}
+
+func equalRows(a *table.Batch, i int, b *table.Batch, j int) bool {
+	for c := range a.Columns {
+		x, y := &a.Columns[c], &b.Columns[c]
+		if x.Null[i] != y.Null[j] {
+			return false
+		}
+		if x.Null[i] {
+			continue
+		}
+		switch x.Type {
+		case table.Text:
+			if x.Texts[i] != y.Texts[j] {
+				return false
+			}
+		case table.Date:
+			if x.Dates[i] != y.Dates[j] {
+				return false
+			}
+		default:
+			if x.Numbers[i] != y.Numbers[j] {
+				return false
+			}
+		}
+	}
+	return true
+}

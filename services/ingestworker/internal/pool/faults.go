@@ -1,0 +1,92 @@
+package pool
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// Faults builds the errors of one pool's file. They name the file without its
+// folder.
+type Faults struct {
+	pool          market.Pool
+	path          string
+	locked, unfit fault.Reason
+}
+
+// NewFaults is the faults of a pool's file.
+func NewFaults(p market.Pool, path string) Faults {
+	if p == market.Universe {
+		return Faults{p, path, fault.AnalysisDBLocked, fault.AnalysisDBNotInitialized}
+	}
+	return Faults{p, path, fault.TargetsDBLocked, fault.TargetsDBNotInitialized}
+}
+
+func (f Faults) build(cause error, r fault.Reason, message string, kv ...string) error {
+	return fault.Wrap(cause, r, message, append([]string{"pool", string(f.pool), "file", f.file()}, kv...)...)
+}
+
+func (f Faults) file() string { return filepath.Base(f.path) }
+
+// Locked is the pool's *_DB_LOCKED. pid is that of the holder, 0 where unknown.
+func (f Faults) Locked(cause error, pid int) error {
+	if pid == 0 {
+		return f.build(cause, f.locked, f.file()+" is held by another process.")
+	}
+	return f.build(cause, f.locked, fmt.Sprintf("%s is held by process %d.", f.file(), pid), "holder_pid", strconv.Itoa(pid))
+}
+
+// Unfit is the pool's *_DB_NOT_INITIALIZED with the reason in a few words.
+func (f Faults) Unfit(cause error, why string) error {
+	return f.build(cause, f.unfit, fmt.Sprintf("%s cannot be used: %s.", f.file(), why), "cause", why)
+}
+
+// Source is SOURCE_MISMATCH between the provider hosts of file and settings.
+func (f Faults) Source(file, configured string) error {
+	return f.build(nil, fault.SourceMismatch,
+		fmt.Sprintf("%s was filled from %s and is not filled from %s.", f.file(), file, configured),
+		"file_source", file, "configured_source", configured)
+}
+
+// Full is DISK_FULL. needed is the least room asked for, in bytes.
+func (f Faults) Full(cause error, needed int64) error {
+	free, err := FreeBytes(f.path)
+	if err != nil {
+		free = 0
+	}
+	return f.build(cause, fault.DiskFull,
+		fmt.Sprintf("The volume of %s has %d MB free; %d MB are needed.", f.file(), free>>20, needed>>20),
+		"free_bytes", strconv.FormatInt(free, 10), "needed_bytes", strconv.FormatInt(needed, 10))
+}
+
+// Failed is STORE_FAILED: a write that was rolled back, or a read that failed.
+func (f Faults) Failed(cause error, why string) error {
+	return f.build(cause, fault.StoreFailed, fmt.Sprintf("Working on %s failed: %s.", f.file(), why), "cause", why)
+}
+
+// Stale is STALE_EPOCH for a dispatch that a newer one has overtaken.
+func (f Faults) Stale(partition string, epoch, newest int64) error {
+	return fault.New(fault.StaleEpoch, fmt.Sprintf("A newer dispatch of %s has been committed.", partition),
+		"partition_id", partition, "epoch", strconv.FormatInt(epoch, 10), "newest_epoch", strconv.FormatInt(newest, 10))
+}
+
+// Room returns DISK_FULL when the volume has fewer than floor bytes free.
+func (f Faults) Room(floor int64) error {
+	free, err := FreeBytes(f.path)
+	if err != nil {
+		return f.Unfit(err, "its folder cannot be read")
+	}
+	if free < floor {
+		return f.Full(nil, floor)
+	}
+	return nil
+}
+
+// IsFull reports an error of a full volume or quota, as far as the error chain
+// tells.
+func IsFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }

@@ -1,0 +1,68 @@
+package pool
+
+import (
+	"slices"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
+)
+
+// KindColumn is the column of instrument_meta that tells stocks from ETFs.
+const KindColumn = "kind"
+
+// Table is one table of rows; both pools have the same ones.
+type Table struct {
+	// Name is the table's name.
+	Name string
+	// Doc is what a row is, for the schema's comment.
+	Doc string
+	// Columns in their order, by their stored names; the provider's name is empty
+	// for a column of afterbell's own.
+	Columns []catalog.Column
+	// Key names the columns that no two rows share.
+	Key []string
+}
+
+var docs = map[string]string{
+	catalog.TablePrices:      "Unadjusted daily prices of stocks and ETFs, one row per symbol and trade date.",
+	catalog.TableBasics:      "Daily valuation and share counts of stocks, one row per symbol and trade date.",
+	catalog.TableMoneyflows:  "Daily money flow of SH and SZ stocks by size of order, one row per symbol and trade date.",
+	catalog.TableInstruments: "Stocks and ETFs, one row per symbol.",
+	catalog.TableCalendar:    "Trading calendar, one row per exchange and day.",
+}
+
+// Tables lists the tables of rows, references first. A table that several
+// datasets fill has the union of their columns.
+func Tables() []Table {
+	var out []Table
+	for _, d := range catalog.Datasets() {
+		i := slices.IndexFunc(out, func(t Table) bool { return t.Name == d.Table })
+		if i < 0 {
+			i = len(out)
+			out = append(out, Table{Name: d.Table, Doc: docs[d.Table], Key: keyOf(d)})
+		}
+		for _, c := range d.Columns {
+			t := &out[i]
+			if !slices.ContainsFunc(t.Columns, func(have catalog.Column) bool { return have.Stored == c.Stored }) {
+				t.Columns = append(t.Columns, c)
+			}
+			if t.Name == catalog.TableInstruments && len(t.Columns) == 1 {
+				t.Columns = append(t.Columns, catalog.Column{
+					Stored: KindColumn, Type: table.Text, Doc: "stock or etf, told by the code range.", Required: true,
+				})
+			}
+		}
+	}
+	return out
+}
+
+// keyOf names the key columns of a dataset's rows, by their stored names.
+func keyOf(d *catalog.Dataset) []string {
+	switch {
+	case d.Table == catalog.TableCalendar:
+		return []string{"exchange", "cal_date"}
+	case d.Snapshot:
+		return []string{"symbol"}
+	}
+	return []string{"symbol", "trade_date"}
+}

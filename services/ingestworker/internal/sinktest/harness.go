@@ -1,0 +1,103 @@
+package sinktest
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// Source is the provider host that the suite's files are filled from.
+const Source = "provider.example"
+
+// Options are what the suite sets of a sink.
+type Options struct {
+	// Path of the file.
+	Path string
+	// Source is the provider host. Empty means Source.
+	Source string
+	// AcceptSource stamps a file of another host anew.
+	AcceptSource bool
+	// MinFree is the room asked for, in bytes; 0 is the sink's default.
+	MinFree int64
+	// Idle is how long a file stays open; 0 is the sink's default.
+	Idle time.Duration
+}
+
+// Row is one row of a table by column, every value as text; null is "NULL".
+type Row map[string]string
+
+// Harness is what a pool hands to the suite.
+type Harness struct {
+	// Pool under test.
+	Pool market.Pool
+	// File is the file's name.
+	File string
+	// New makes a sink.
+	New func(o Options) ingest.Sink
+	// Dump reads a table of a file that no sink has open.
+	Dump func(t testing.TB, path, table string) []Row
+	// Hold takes the write lock of a file, as another program would, and gives it
+	// back by release.
+	Hold func(path string) (release func(), err error)
+	// Locked and Unfit are the pool's reasons.
+	Locked, Unfit fault.Reason
+}
+
+func (h Harness) path(t testing.TB) string { return filepath.Join(t.TempDir(), h.File) }
+
+func (h Harness) make(o Options) ingest.Sink {
+	if o.Source == "" {
+		o.Source = Source
+	}
+	return h.New(o)
+}
+
+// open makes a sink that is open for writing, and closes it with the test.
+func (h Harness) open(t testing.TB, path string) ingest.Sink {
+	t.Helper()
+	s := h.make(Options{Path: path})
+	t.Cleanup(func() { closeSink(t, s) })
+	if err := s.Open(t.Context()); err != nil {
+		t.Fatalf("Open: %v", err)
+	}
+	return s
+}
+
+func closeSink(t testing.TB, s ingest.Sink) {
+	t.Helper()
+	if err := s.Close(); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+}
+
+func commit(t testing.TB, s ingest.Sink, c ingest.Commit) ingest.Changes {
+	t.Helper()
+	changes, err := s.Commit(t.Context(), c)
+	if err != nil {
+		t.Fatalf("Commit of %s: %v", c.Partition.ID, err)
+	}
+	return changes
+}
+
+// records lists all coverage, by key.
+func records(t testing.TB, s ingest.Sink) map[coverage.Key]coverage.Record {
+	t.Helper()
+	out := make(map[coverage.Key]coverage.Record)
+	err := s.Coverage(context.Background(), nil, market.NoDate, market.NoDate, func(r coverage.Record) bool {
+		if _, twice := out[r.Key]; twice {
+			t.Errorf("coverage tells %v twice", r.Key)
+		}
+		out[r.Key] = r
+		return true
+	})
+	if err != nil {
+		t.Fatalf("Coverage: %v", err)
+	}
+	return out
+}

@@ -1,0 +1,162 @@
+package sinktest
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+const childFile = "SINKTEST_CHILD"
+
+// Main is TestMain of a pool's tests: it runs them, or is the process that
+// RunKill kills.
+func Main(m *testing.M, h Harness) int {
+	if path := os.Getenv(childFile); path != "" {
+		commitForever(h, path)
+		return 1
+	}
+	return m.Run()
+}
+
+var killed = []string{catalog.Daily, catalog.FundDaily, catalog.DailyBasic}
+
+func killSymbols(dataset string) []string {
+	if dataset == catalog.FundDaily {
+		return ETFs(60)
+	}
+	return Stocks(200)
+}
+
+// commitForever commits the same few partitions over and over, each time with
+// another number of rows and one close for all of them, and tells on its output
+// what was committed.
+func commitForever(h Harness, path string) {
+	s := h.make(Options{Path: path})
+	if err := s.Open(context.Background()); err != nil {
+		fmt.Println("open", err)
+		return
+	}
+	var out sync.Mutex
+	for worker := range 4 {
+		go func() {
+			for {
+				epoch := time.Now().UnixMicro()
+				dataset, date := killed[rand.IntN(len(killed))], Day0+market.Date(4*worker+rand.IntN(4))
+				symbols := killSymbols(dataset)
+				b := Rows(dataset, date, symbols[:1+rand.IntN(len(symbols))], 1)
+				closing := b.Column("close")
+				for i := range closing.Numbers {
+					closing.Numbers[i] = float64(epoch)
+				}
+				if _, err := s.Commit(context.Background(), Commit(h.Pool, dataset, date, symbols, b, epoch)); err != nil {
+					fmt.Println("commit", err)
+					os.Exit(1)
+				}
+				out.Lock()
+				fmt.Println("done", dataset, date, epoch, b.Len)
+				out.Unlock()
+			}
+		}()
+	}
+	select {}
+}
+
+// RunKill kills a committing process with SIGKILL at random moments and proves
+// that the file opens again, that what was told to be committed is there, that
+// nothing is there by halves, and that coverage equals the rows.
+func RunKill(t *testing.T, h Harness) {
+	path := h.path(t)
+	acknowledged := make(map[string]int64)
+	for round := range 5 {
+		killOnce(t, path, acknowledged)
+		s := h.open(t, path)
+		epochs := make(map[string]int64)
+		counts := make(map[string]int64)
+		for k, r := range records(t, s) {
+			rows, doubled, err := s.Count(t.Context(), k)
+			if err != nil || rows != r.Rows || doubled != 0 {
+				t.Fatalf("round %d: %v has %d rows, %d doubled, %d covered, %v", round, k, rows, doubled, r.Rows, err)
+			}
+			id := k.Dataset + " " + k.Date.String()
+			if was, seen := epochs[id]; seen && was != r.Epoch {
+				t.Fatalf("round %d: %s is of two commits", round, id)
+			}
+			epochs[id] = r.Epoch
+			counts[id] += rows
+		}
+		for id, epoch := range acknowledged {
+			if epochs[id] < epoch {
+				t.Errorf("round %d: %s was committed with epoch %d and holds %d", round, id, epoch, epochs[id])
+			}
+		}
+		closeSink(t, s)
+		for _, name := range []string{catalog.TablePrices, catalog.TableBasics} {
+			for _, row := range h.Dump(t, path, name) {
+				dataset := catalog.DailyBasic
+				if name == catalog.TablePrices {
+					dataset = catalog.Daily
+					if market.IsETF(row["symbol"]) {
+						dataset = catalog.FundDaily
+					}
+				}
+				id := dataset + " " + row["trade_date"]
+				if row["close"] != Number(float64(epochs[id])) {
+					t.Fatalf("round %d: a row of %s is of commit %s, coverage of %d", round, id, row["close"], epochs[id])
+				}
+				counts[id]--
+			}
+		}
+		for id, left := range counts {
+			if left != 0 {
+				t.Errorf("round %d: %s: rows and coverage differ by %d", round, id, left)
+			}
+		}
+	}
+	if len(acknowledged) == 0 {
+		t.Fatal("no process lived to commit anything")
+	}
+}
+
+func killOnce(t *testing.T, path string, acknowledged map[string]int64) {
+	t.Helper()
+	child := exec.Command(os.Args[0], "-test.run=^$")
+	child.Env = append(os.Environ(), childFile+"="+path)
+	out, err := child.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := child.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	life := time.Duration(20+rand.IntN(400)) * time.Millisecond
+	var kill *time.Timer
+	for lines.Scan() {
+		var dataset, date string
+		var epoch, rows int64
+		if _, err := fmt.Sscanf(lines.Text(), "done %s %s %d %d", &dataset, &date, &epoch, &rows); err != nil {
+			t.Errorf("the process said %q", lines.Text())
+			_ = child.Process.Kill()
+			break
+		}
+		if id := dataset + " " + date; epoch > acknowledged[id] {
+			acknowledged[id] = epoch
+		}
+		if kill == nil {
+			kill = time.AfterFunc(life, func() { _ = child.Process.Kill() })
+		}
+	}
+	if kill != nil {
+		defer kill.Stop()
+	}
+	_ = child.Wait() // it was killed
+}

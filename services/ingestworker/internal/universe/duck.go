@@ -1,0 +1,172 @@
+package universe
+
+import (
+	"regexp"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	"github.com/duckdb/duckdb-go/v2/mapping"
+
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// duck is an open file and its one connection. The driver's database/sql side is
+// left out: rows travel as columns, and a transaction is a few statements on this
+// connection between BEGIN and COMMIT.
+type duck struct {
+	database mapping.Database
+	conn     mapping.Connection
+}
+
+// duckError is what DuckDB said.
+type duckError struct {
+	text  string
+	fatal bool
+}
+
+func (e *duckError) Error() string { return e.text }
+
+func newDuckError(text string, kind mapping.ErrorType) *duckError {
+	return &duckError{text: text, fatal: kind == mapping.ErrorTypeFatal || kind == mapping.ErrorTypeInternal ||
+		strings.Contains(text, "FATAL Error") || strings.Contains(text, "database has been invalidated")}
+}
+
+var holder = regexp.MustCompile(`PID (\d+)`)
+
+// lockedBy tells whether another process holds the file, and which if DuckDB
+// knows.
+func (e *duckError) lockedBy() (pid int, locked bool) {
+	if !strings.Contains(e.text, "lock") || !strings.Contains(e.text, "Could not set lock") && !strings.Contains(e.text, "Conflicting lock") {
+		return 0, false
+	}
+	if m := holder.FindStringSubmatch(e.text); m != nil {
+		pid, _ = strconv.Atoi(m[1])
+	}
+	return pid, true
+}
+
+func (e *duckError) full() bool {
+	return strings.Contains(e.text, "No space left on device") || strings.Contains(e.text, "Disk quota exceeded")
+}
+
+func openDuck(path string, settings map[string]string) (*duck, error) {
+	var config mapping.Config
+	if mapping.CreateConfig(&config) == mapping.StateError {
+		return nil, &duckError{text: "no configuration could be made"}
+	}
+	defer mapping.DestroyConfig(&config)
+	for name, value := range settings {
+		if mapping.SetConfig(config, name, value) == mapping.StateError {
+			return nil, &duckError{text: "setting " + name + " = " + value + " is not accepted"}
+		}
+	}
+	d := &duck{}
+	var text string
+	if mapping.OpenExt(path, &d.database, config, &text) == mapping.StateError {
+		mapping.Close(&d.database)
+		return nil, newDuckError(text, mapping.ErrorTypeErrorIO)
+	}
+	if mapping.Connect(d.database, &d.conn) == mapping.StateError {
+		mapping.Close(&d.database)
+		return nil, &duckError{text: "no connection could be made"}
+	}
+	return d, nil
+}
+
+func (d *duck) close() {
+	mapping.Disconnect(&d.conn)
+	mapping.Close(&d.database)
+}
+
+func (d *duck) exec(sql string) error { return d.query(sql, nil) }
+
+// query runs one or more statements and hands the rows of the last to each,
+// chunk by chunk.
+func (d *duck) query(sql string, each func(chunk rows) error) error {
+	var result mapping.Result
+	state := mapping.Query(d.conn, sql, &result)
+	defer mapping.DestroyResult(&result)
+	if state == mapping.StateError {
+		return newDuckError(mapping.ResultError(&result), mapping.ResultErrorType(&result))
+	}
+	if each == nil {
+		return nil
+	}
+	columns := int(mapping.ColumnCount(&result))
+	for {
+		chunk := mapping.FetchChunk(result)
+		if chunk.Ptr == nil {
+			return nil
+		}
+		view := rows{len: int(mapping.DataChunkGetSize(chunk)), columns: make([]vector, columns)}
+		for i := range view.columns {
+			v := mapping.DataChunkGetVector(chunk, mapping.IdxT(i))
+			view.columns[i] = vector{mapping.VectorGetData(v), mapping.VectorGetValidity(v)}
+		}
+		err := each(view)
+		mapping.DestroyDataChunk(&chunk)
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// rows is one chunk of an answer; it is gone when each returns.
+type rows struct {
+	len     int
+	columns []vector
+}
+
+// vector is one column of a chunk, read where DuckDB has it.
+type vector struct{ data, valid unsafe.Pointer }
+
+func (v vector) null(i int) bool {
+	return v.valid != nil && *(*uint64)(unsafe.Add(v.valid, i/64*8))>>(i%64)&1 == 0
+}
+
+// value reads a column of fixed width: DATE as int32, BIGINT as int64, and so on.
+// The caller knows the type from the statement.
+func value[T int32 | int64 | uint64 | float64](v vector, i int) T {
+	if v.null(i) {
+		return 0
+	}
+	return *(*T)(unsafe.Add(v.data, uintptr(i)*unsafe.Sizeof(T(0))))
+}
+
+func (v vector) date(i int) market.Date {
+	if v.null(i) {
+		return market.NoDate
+	}
+	return market.Date(value[int32](v, i))
+}
+
+// A DuckDB string is 16 bytes: its length, then either up to 12 bytes of text or
+// four bytes of it and the address of the whole.
+const (
+	stringSize = 16
+	inlineMax  = 12
+)
+
+func (v vector) text(i int) string {
+	if v.null(i) {
+		return ""
+	}
+	at := unsafe.Add(v.data, i*stringSize)
+	n := *(*uint32)(at)
+	if n <= inlineMax {
+		return string(unsafe.Slice((*byte)(unsafe.Add(at, 4)), n))
+	}
+	return string(unsafe.Slice(*(**byte)(unsafe.Add(at, 8)), n))
+}
+
+// quote writes a text as an SQL literal.
+func quote(s string) string { return "'" + strings.ReplaceAll(s, "'", "''") + "'" }
+
+// literal writes a date as an SQL literal.
+func literal(d market.Date) string {
+	if d == market.NoDate {
+		return "NULL::DATE"
+	}
+	return "DATE '" + d.String() + "'"
+}

@@ -1,0 +1,274 @@
+package universe
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
+)
+
+// commit writes a group in one transaction, and each of its partitions singly
+// when the group fails, so that bad luck of one does not take the others with it.
+func (w *writer) commit(group []*request) {
+	live := group[:0]
+	for _, r := range group {
+		if r.state.CompareAndSwap(waiting, begun) {
+			live = append(live, r)
+		}
+	}
+	if len(live) == 0 {
+		return
+	}
+	if err := w.ready(); err != nil {
+		for _, r := range live {
+			r.err = err
+		}
+	} else if err := w.attempt(live); err != nil && len(live) == 1 && w.file != nil {
+		live[0].err = err
+	} else if err != nil {
+		// A single one is tried again too when DuckDB had given the file up.
+		w.log.Warn("a group of commits failed; its partitions are tried singly", "partitions", len(live), "error", err)
+		for _, r := range live {
+			err := w.ready()
+			if err == nil {
+				err = w.attempt([]*request{r})
+			}
+			if err != nil {
+				r.err = err
+			}
+		}
+	}
+	for _, r := range live {
+		close(r.done)
+	}
+	if w.dirty >= w.cfg.CheckpointRows {
+		w.checkpoint()
+	}
+}
+
+// attempt is one transaction. It returns the error that rolled it back, and sets
+// the error of a request that was refused while the others went on.
+func (w *writer) attempt(group []*request) error {
+	defer func() { w.lastUse = time.Now() }()
+	if err := w.file.exec("BEGIN"); err != nil {
+		w.abandon(err)
+		return w.failure(err)
+	}
+	t := &transaction{
+		writer: w, appenders: make(map[string]*appender), records: make(map[coverage.Key]coverage.Record),
+		now: time.Now().UTC().Truncate(time.Millisecond),
+	}
+	err := t.write(group)
+	t.close()
+	if err != nil {
+		// Dropping the appenders came first: they would write what is left in them.
+		if back := w.file.exec("ROLLBACK"); back != nil {
+			w.abandon(back)
+		}
+		w.abandon(err)
+		return w.failure(err)
+	}
+	w.index.put(t.records)
+	for k := range t.records {
+		switch k.Dataset {
+		case catalog.TradeCal:
+			w.sink.lists.calendar.Store(nil)
+		case catalog.StockBasic, catalog.FundBasic:
+			w.sink.lists.instruments.Store(nil)
+		}
+	}
+	w.dirty += t.written
+	return nil
+}
+
+// transaction is a group on its way into the file.
+type transaction struct {
+	*writer
+	appenders map[string]*appender
+	// records are those of this transaction, which hide those held before.
+	records map[coverage.Key]coverage.Record
+	written int
+	now     time.Time
+}
+
+func (t *transaction) write(group []*request) error {
+	for _, r := range group {
+		r.err = nil
+		var err error
+		if r.changes, err = t.stage(r); err != nil {
+			return fmt.Errorf("%s: %w", r.commit.Partition.ID, err)
+		}
+		if t.sink.inGroup != nil {
+			if err := t.sink.inGroup(r); err != nil {
+				return err
+			}
+		}
+	}
+	for _, a := range t.appenders {
+		if err := a.flush(); err != nil {
+			return err
+		}
+	}
+	return t.file.exec("COMMIT")
+}
+
+func (t *transaction) close() {
+	for _, a := range t.appenders {
+		a.destroy()
+	}
+}
+
+func (t *transaction) appender(name string) (*appender, error) {
+	if a := t.appenders[name]; a != nil {
+		return a, nil
+	}
+	a, err := newAppender(t.file, name)
+	if err != nil {
+		return nil, err
+	}
+	t.appenders[name] = a
+	return a, nil
+}
+
+// settle makes rows that this transaction appended visible to its statements.
+func (t *transaction) settle(name string) error {
+	if a := t.appenders[name]; a != nil {
+		return a.flush()
+	}
+	return nil
+}
+
+func (t *transaction) held(k coverage.Key) (coverage.Record, bool) {
+	if r, ok := t.records[k]; ok {
+		return r, true
+	}
+	return t.index.get(k)
+}
+
+// stage writes one partition into the transaction, or refuses it and writes
+// nothing.
+func (t *transaction) stage(r *request) (ingest.Changes, error) {
+	c := r.commit
+	key := coverage.Key{Dataset: r.dataset.ID, Date: c.Partition.Start}
+	before, known := t.held(key)
+	if known && before.Epoch > c.Epoch {
+		r.err = t.faults.Stale(c.Partition.ID, c.Epoch, before.Epoch)
+		return ingest.Changes{}, nil
+	}
+	record := c.Records[0] // Check has seen that there is one, and of this key
+	record.Rows, record.ByExchange = before.Rows, before.ByExchange
+	changes, err := t.replace(r.dataset, key, before, c.Batch)
+	if err != nil {
+		return changes, err
+	}
+	if c.Batch != nil {
+		record.Rows, record.ByExchange = int64(c.Batch.Len), byExchange(r.dataset, c.Batch)
+	}
+	record.Epoch, record.RunID = c.Epoch, c.RunID
+	record.New, record.Changed, record.Gone = changes.New, changes.Changed, changes.Gone
+	record.CommittedAt = record.CommittedAt.UTC().Truncate(time.Millisecond)
+	if record.CommittedAt.IsZero() {
+		record.CommittedAt = t.now
+	}
+	if len(record.Issues) == 0 {
+		record.Issues = nil
+	}
+	if known {
+		if err := t.forget(key); err != nil {
+			return changes, err
+		}
+	}
+	t.records[key] = record
+	a, err := t.appender("coverage")
+	if err != nil {
+		return changes, err
+	}
+	if err := appendCoverage(a, record); err != nil {
+		return changes, err
+	}
+	return changes, t.reject(c.Rejects)
+}
+
+// replace puts the batch in the place of the rows held. What is equal is left
+// alone, and nothing is deleted where coverage says that nothing is held.
+func (t *transaction) replace(d *catalog.Dataset, key coverage.Key, before coverage.Record, batch *table.Batch) (ingest.Changes, error) {
+	if batch == nil {
+		return ingest.Changes{}, nil
+	}
+	changes := ingest.Changes{New: int64(batch.Len)}
+	if before.Rows > 0 {
+		if err := t.settle(d.Table); err != nil {
+			return changes, err
+		}
+		old, err := readBatch(t.file, d, predicate(d, key.Date), int(before.Rows))
+		if err != nil {
+			return changes, err
+		}
+		diff := pool.Compare(d, old, batch)
+		changes = diff.Changes()
+		if diff.Empty() {
+			return changes, nil
+		}
+		if err := t.file.exec("DELETE FROM " + d.Table + " WHERE " + predicate(d, key.Date)); err != nil {
+			return changes, err
+		}
+	}
+	a, err := t.appender(d.Table)
+	if err != nil {
+		return changes, err
+	}
+	t.written += batch.Len
+	return changes, a.appendBatch(sources(d, batch), batch.Len)
+}
+
+// forget takes the record and the rejects of a key away.
+func (t *transaction) forget(k coverage.Key) error {
+	for _, name := range []string{"coverage", "rejects"} {
+		if err := t.settle(name); err != nil {
+			return err
+		}
+		err := t.file.exec("DELETE FROM " + name + " WHERE dataset = " + quote(k.Dataset) +
+			" AND trade_date IS NOT DISTINCT FROM " + literal(k.Date))
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (t *transaction) reject(rejects []coverage.Reject) error {
+	if len(rejects) == 0 {
+		return nil
+	}
+	a, err := t.appender("rejects")
+	if err != nil {
+		return err
+	}
+	for _, r := range rejects {
+		at := r.RejectedAt
+		if at.IsZero() {
+			at = t.now
+		}
+		if err := a.appendRow(r.Dataset, r.Date, r.Symbol, r.Reason, r.Row, at.UTC().Truncate(time.Millisecond)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// byExchange splits the rows by the suffix of their symbols; lists of funds and
+// calendars are not split.
+func byExchange(d *catalog.Dataset, b *table.Batch) (n coverage.ExchangeCounts) {
+	if d.ID == catalog.FundBasic || d.ID == catalog.TradeCal {
+		return n
+	}
+	symbols, _ := pool.KeyColumns(d, b)
+	for _, s := range symbols.Texts {
+		n.Add(s)
+	}
+	return n
+}

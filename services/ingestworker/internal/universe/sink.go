@@ -1,0 +1,220 @@
+package universe
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync"
+	"sync/atomic"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// Sink is the universe pool. It implements ingest.Sink.
+type Sink struct {
+	cfg    Config
+	faults pool.Faults
+	index  *index
+	lists  lists
+
+	queue   chan *request
+	closing chan struct{} // closed by Close
+	ended   chan struct{} // closed by the writer when it has let go of the file
+	once    sync.Once
+
+	// inGroup fails a staged commit, in tests of what then happens to its group.
+	inGroup func(r *request) error
+}
+
+var _ ingest.Sink = (*Sink)(nil)
+
+// lists are the references as last read from the file; nil after a commit changed
+// them.
+type lists struct {
+	calendar    atomic.Pointer[ingest.Calendar]
+	instruments atomic.Pointer[[]coverage.Instrument]
+}
+
+// request is one piece of work for the writer: a commit, or a job.
+type request struct {
+	commit  *ingest.Commit
+	dataset *catalog.Dataset
+	job     func(w *writer) error
+
+	state   atomic.Int32 // waiting, begun or given up
+	changes ingest.Changes
+	err     error
+	done    chan struct{}
+}
+
+const (
+	waiting int32 = iota
+	begun
+	givenUp
+)
+
+var errClosed = errors.New("the worker is stopping")
+
+// New starts the sink without touching its file, so that a worker starts whatever
+// state the file is in; Open tells.
+func New(cfg Config) *Sink {
+	cfg = cfg.withDefaults()
+	s := &Sink{
+		cfg: cfg, faults: pool.NewFaults(market.Universe, cfg.Path),
+		index:   &index{records: make(map[coverage.Key]coverage.Record)},
+		queue:   make(chan *request, cfg.GroupPartitions),
+		closing: make(chan struct{}), ended: make(chan struct{}),
+	}
+	w := &writer{sink: s, cfg: cfg, faults: s.faults, index: s.index, log: cfg.Logger.With("pool", string(market.Universe))}
+	go w.run()
+	return s
+}
+
+// Open makes the file ready for writing and checks its schema, source and room.
+func (s *Sink) Open(ctx context.Context) error {
+	return s.do(ctx, func(w *writer) error { return w.ready() })
+}
+
+// Commit replaces one partition. It waits for its group's transaction to end.
+// Rows, ByExchange, Epoch, RunID, New, Changed and Gone of the records are set
+// here, from what the file then holds; without a batch the rows held before keep
+// counting. CommittedAt is set where it is zero.
+func (s *Sink) Commit(ctx context.Context, c ingest.Commit) (ingest.Changes, error) {
+	if err := ctx.Err(); err != nil {
+		return ingest.Changes{}, err
+	}
+	d, err := pool.Check(market.Universe, c)
+	if err != nil {
+		return ingest.Changes{}, err
+	}
+	r := &request{commit: &c, dataset: d, done: make(chan struct{})}
+	err = s.submit(ctx, r)
+	return r.changes, err
+}
+
+func (s *Sink) do(ctx context.Context, job func(w *writer) error) error {
+	return s.submit(ctx, &request{job: job, done: make(chan struct{})})
+}
+
+// submit queues a request and waits for its end. A request whose work has begun
+// is waited for even when ctx ends, because it will be done.
+func (s *Sink) submit(ctx context.Context, r *request) error {
+	select {
+	case <-s.closing:
+		return s.faults.Failed(errClosed, errClosed.Error())
+	default:
+	}
+	select {
+	case s.queue <- r:
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-s.closing:
+		return s.faults.Failed(errClosed, errClosed.Error())
+	}
+	select {
+	case <-r.done:
+		return r.err
+	case <-ctx.Done():
+		if r.state.CompareAndSwap(waiting, givenUp) {
+			return ctx.Err()
+		}
+	case <-s.ended:
+		// The request may have slipped in behind the writer's last look.
+		if r.state.CompareAndSwap(waiting, givenUp) {
+			return s.faults.Failed(errClosed, errClosed.Error())
+		}
+	}
+	<-r.done
+	return r.err
+}
+
+// Coverage walks the records in memory. It opens the file only when that was
+// never read.
+func (s *Sink) Coverage(ctx context.Context, datasets []string, start, end market.Date, yield func(coverage.Record) bool) error {
+	if err := s.load(ctx); err != nil {
+		return err
+	}
+	for _, r := range s.index.match(datasets, start, end) {
+		if !yield(r) {
+			break
+		}
+	}
+	return nil
+}
+
+// Held is the record of one key, from memory.
+func (s *Sink) Held(k coverage.Key) (coverage.Record, bool) {
+	if s.load(context.Background()) != nil {
+		return coverage.Record{}, false
+	}
+	return s.index.get(k)
+}
+
+// load reads the coverage once. A file that is not there holds nothing, and is
+// not made for being asked.
+func (s *Sink) load(ctx context.Context) error {
+	if s.index.ready() {
+		return nil
+	}
+	if _, err := os.Stat(s.cfg.Path); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return s.do(ctx, func(w *writer) error { return w.attach() })
+}
+
+// Count reads the tables. duplicates is by how many the rows exceed their keys.
+func (s *Sink) Count(ctx context.Context, k coverage.Key) (rows, duplicates int64, err error) {
+	err = s.do(ctx, func(w *writer) error {
+		rows, duplicates, err = w.count(k)
+		return err
+	})
+	return rows, duplicates, err
+}
+
+// Calendar is read from the file once after each commit that changed it.
+func (s *Sink) Calendar(ctx context.Context) (ingest.Calendar, error) {
+	if c := s.lists.calendar.Load(); c != nil {
+		return *c, nil
+	}
+	var out ingest.Calendar
+	err := s.do(ctx, func(w *writer) (err error) {
+		if out, err = w.calendar(); err == nil {
+			s.lists.calendar.Store(&out)
+		}
+		return err
+	})
+	return out, err
+}
+
+// Instruments are read from the file once after each commit that changed them.
+// The slice is shared: it must not be written to.
+func (s *Sink) Instruments(ctx context.Context) ([]coverage.Instrument, error) {
+	if list := s.lists.instruments.Load(); list != nil {
+		return *list, nil
+	}
+	var out []coverage.Instrument
+	err := s.do(ctx, func(w *writer) (err error) {
+		if out, err = w.instruments(); err == nil {
+			s.lists.instruments.Store(&out)
+		}
+		return err
+	})
+	return out, err
+}
+
+// Release closes the file when it was idle for long enough. The sink does so by
+// itself too.
+func (s *Sink) Release() {
+	_ = s.do(context.Background(), func(w *writer) error { w.releaseIdle(); return nil })
+}
+
+// Close commits what is queued, closes the file and gives its lock back.
+func (s *Sink) Close() error {
+	s.once.Do(func() { close(s.closing) })
+	<-s.ended
+	return nil
+}

@@ -1,0 +1,133 @@
+package universe_test
+
+import (
+	"bufio"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"testing"
+	"time"
+
+	_ "github.com/duckdb/duckdb-go/v2" // reads the closed file the way others do
+	"go.uber.org/goleak"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/sinktest"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/universe"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+const holdFile = "UNIVERSE_TEST_HOLD"
+
+func harness() sinktest.Harness {
+	return sinktest.Harness{
+		Pool: market.Universe, File: "analysis.duckdb", Locked: fault.AnalysisDBLocked, Unfit: fault.AnalysisDBNotInitialized,
+		New: func(o sinktest.Options) ingest.Sink {
+			return universe.New(universe.Config{
+				Path: o.Path, Source: o.Source, AcceptSource: o.AcceptSource, MinFree: o.MinFree, Idle: o.Idle,
+				Logger: slog.New(slog.DiscardHandler),
+			})
+		},
+		Dump: dump, Hold: hold,
+	}
+}
+
+func TestMain(m *testing.M) {
+	if path := os.Getenv(holdFile); path != "" {
+		db, err := sql.Open("duckdb", path)
+		if err == nil {
+			err = db.Ping()
+		}
+		fmt.Println("held", err)
+		_, _ = bufio.NewReader(os.Stdin).ReadByte() // until the test lets go
+		os.Exit(0)
+	}
+	if code := sinktest.Main(m, harness()); code != 0 {
+		os.Exit(code)
+	}
+	if err := goleak.Find(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// hold opens the file in another process: DuckDB's lock is one between processes.
+func hold(path string) (func(), error) {
+	child := exec.Command(os.Args[0], "-test.run=^$")
+	child.Env = append(os.Environ(), holdFile+"="+path)
+	in, err := child.StdinPipe()
+	if err != nil {
+		return nil, err
+	}
+	out, err := child.StdoutPipe()
+	if err != nil {
+		return nil, err
+	}
+	if err := child.Start(); err != nil {
+		return nil, err
+	}
+	line, _ := bufio.NewReader(out).ReadString('\n')
+	release := func() {
+		_ = in.Close()
+		_ = child.Wait()
+	}
+	if line != "held <nil>\n" {
+		release()
+		return nil, fmt.Errorf("the other process said %q", line)
+	}
+	return release, nil
+}
+
+func dump(t testing.TB, path, table string) []sinktest.Row {
+	t.Helper()
+	db, err := sql.Open("duckdb", path+"?access_mode=READ_ONLY")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	rows, err := db.Query("SELECT * FROM " + table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	names, err := rows.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := []sinktest.Row{}
+	for rows.Next() {
+		values := make([]any, len(names))
+		for i := range values {
+			values[i] = new(any)
+		}
+		if err := rows.Scan(values...); err != nil {
+			t.Fatal(err)
+		}
+		row := make(sinktest.Row)
+		for i, name := range names {
+			switch x := (*values[i].(*any)).(type) {
+			case nil:
+				row[name] = "NULL"
+			case time.Time:
+				row[name] = x.Format(time.DateOnly)
+			case float64:
+				row[name] = sinktest.Number(x)
+			default:
+				row[name] = fmt.Sprint(x)
+			}
+		}
+		out = append(out, row)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	sinktest.Sort(out)
+	return out
+}
+
+func TestSink(t *testing.T) { sinktest.Run(t, harness()) }
+
+func TestKill(t *testing.T) { sinktest.RunKill(t, harness()) }

@@ -1,0 +1,165 @@
+package universe
+
+import (
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
+)
+
+// writer owns the file. Everything in it happens in one goroutine.
+type writer struct {
+	sink   *Sink
+	cfg    Config
+	faults pool.Faults
+	index  *index
+	log    *slog.Logger
+
+	lock    *pool.Lock
+	file    *duck // nil while the file is closed
+	source  string
+	lastUse time.Time
+	dirty   int // rows since the last checkpoint
+}
+
+func (w *writer) run() {
+	defer close(w.sink.ended)
+	idle := time.NewTimer(w.cfg.Idle)
+	defer idle.Stop()
+	var held *request // taken from the queue while a group was gathered
+	for {
+		next := held
+		held = nil
+		if next == nil {
+			select {
+			case next = <-w.sink.queue:
+			case <-idle.C:
+				w.releaseIdle()
+				idle.Reset(max(w.cfg.Idle-time.Since(w.lastUse), w.cfg.Idle/8))
+				continue
+			case <-w.sink.closing:
+				w.drain()
+				w.release()
+				if err := w.lock.Release(); err != nil {
+					w.log.Warn("the lock could not be given back", "error", err)
+				}
+				return
+			}
+		}
+		if next.commit == nil {
+			w.runJob(next)
+			continue
+		}
+		var group []*request
+		group, held = w.gather(next)
+		w.commit(group)
+	}
+}
+
+// gather takes what waits at this moment, up to the size of a group. The first
+// request that is no commit ends it.
+func (w *writer) gather(first *request) (group []*request, held *request) {
+	group, rows := []*request{first}, rowsOf(first)
+	for len(group) < w.cfg.GroupPartitions && rows < w.cfg.GroupRows {
+		select {
+		case r := <-w.sink.queue:
+			if r.commit == nil {
+				return group, r
+			}
+			group = append(group, r)
+			rows += rowsOf(r)
+		default:
+			return group, nil
+		}
+	}
+	return group, nil
+}
+
+func rowsOf(r *request) int {
+	if r.commit.Batch == nil {
+		return 0
+	}
+	return r.commit.Batch.Len
+}
+
+// drain does the work in hand when the sink is closed.
+func (w *writer) drain() {
+	for {
+		select {
+		case r := <-w.sink.queue:
+			if r.commit == nil {
+				w.runJob(r)
+				continue
+			}
+			w.commit([]*request{r})
+		default:
+			return
+		}
+	}
+}
+
+func (w *writer) runJob(r *request) {
+	if !r.state.CompareAndSwap(waiting, begun) {
+		return
+	}
+	r.err = r.job(w)
+	close(r.done)
+}
+
+// releaseIdle closes the file once it was not used for the idle time.
+func (w *writer) releaseIdle() {
+	if w.file != nil && time.Since(w.lastUse) >= w.cfg.Idle {
+		w.release()
+	}
+}
+
+// release folds the log into the file and closes it, so that others can open it.
+func (w *writer) release() {
+	if w.file == nil {
+		return
+	}
+	w.checkpoint()
+	if w.file != nil {
+		w.file.close()
+		w.file = nil
+	}
+}
+
+// checkpoint folds the log into the file. When it fails nothing is lost: the log
+// is read again when the file is next opened.
+func (w *writer) checkpoint() {
+	if w.dirty == 0 {
+		return
+	}
+	if w.faults.Room(w.cfg.MinFree) != nil {
+		return
+	}
+	began := time.Now()
+	if err := w.file.exec("CHECKPOINT"); err != nil {
+		w.log.Warn("checkpoint failed; it is done when the file is next opened", "error", err)
+		w.abandon(err)
+		return
+	}
+	w.log.Debug("checkpoint", "rows", w.dirty, "took", time.Since(began))
+	w.dirty = 0
+}
+
+// abandon closes an instance that DuckDB has given up on; the next use opens the
+// file again.
+func (w *writer) abandon(err error) {
+	var e *duckError
+	if w.file != nil && errors.As(err, &e) && e.fatal {
+		w.file.close()
+		w.file = nil
+	}
+}
+
+// failure turns DuckDB's error of reading or writing rows into a fault.
+func (w *writer) failure(err error) error {
+	var e *duckError
+	if errors.As(err, &e) && e.full() || pool.IsFull(err) {
+		return w.faults.Full(err, w.cfg.MinFree)
+	}
+	return w.faults.Failed(err, firstLine(err.Error()))
+}
