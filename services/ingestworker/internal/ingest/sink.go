@@ -70,9 +70,4 @@ type Sink interface {
 }
 
 // Calendar is the trading calendar a pool holds.
-type Calendar struct {
-	// Open days in ascending order.
-	Open []market.Date
-	// First and Last day known, open or not; both NoDate when nothing is held.
-	First, Last market.Date
-}
+type Calendar = coverage.Calendar

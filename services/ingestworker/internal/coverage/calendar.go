@@ -1,0 +1,104 @@
+package coverage
+
+import (
+	"slices"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// Calendar is the trading calendar a pool holds.
+type Calendar struct {
+	// Open days in ascending order.
+	Open []market.Date
+	// First and Last day known, open or not; both NoDate when nothing is held.
+	First, Last market.Date
+}
+
+// Known reports whether any calendar is held.
+func (c Calendar) Known() bool { return c.Last != market.NoDate && c.Last != 0 }
+
+// IsOpen reports whether the exchange trades on d. Beyond the last known day
+// weekdays count as open.
+func (c Calendar) IsOpen(d market.Date) bool {
+	if c.beyond(d) {
+		return !d.Weekend()
+	}
+	_, found := slices.BinarySearch(c.Open, d)
+	return found
+}
+
+func (c Calendar) beyond(d market.Date) bool { return !c.Known() || d > c.Last }
+
+// Days lists the open days of a span, ends included, in ascending order. guessed
+// is true when weekdays beyond the last known day are among them.
+func (c Calendar) Days(start, end market.Date) (days []market.Date, guessed bool) {
+	if start == market.NoDate || end == market.NoDate || start > end {
+		return nil, false
+	}
+	from, _ := slices.BinarySearch(c.Open, start)
+	to, _ := slices.BinarySearch(c.Open, end+1)
+	days = append(days, c.Open[from:to]...)
+	d := start
+	if c.Known() {
+		d = max(start, c.Last+1)
+	}
+	for ; d <= end; d++ {
+		if !d.Weekend() {
+			days, guessed = append(days, d), true
+		}
+	}
+	return days, guessed
+}
+
+// The longest close of the exchange is some twelve days; a year of looking finds
+// the end of any gap in a damaged calendar without looking for ever.
+const lookDays = 366
+
+// Next is the first open day after d.
+func (c Calendar) Next(d market.Date) market.Date {
+	for i := market.Date(1); i <= lookDays; i++ {
+		if c.IsOpen(d + i) {
+			return d + i
+		}
+	}
+	return d + 1
+}
+
+// Before is the last open day before d, or NoDate where the calendar has none.
+func (c Calendar) Before(d market.Date) market.Date {
+	for i := market.Date(1); i <= lookDays; i++ {
+		if c.IsOpen(d - i) {
+			return d - i
+		}
+	}
+	return market.NoDate
+}
+
+// DueAt is the moment from which the provider is expected to have published a
+// trade date of the dataset.
+func DueAt(ds *catalog.Dataset, d market.Date) time.Time {
+	return d.At(0, 0, market.Shanghai).Add(ds.Due) // Shanghai keeps no daylight saving
+}
+
+// Newest is the last open day up to end whose data is due by now, or NoDate.
+func Newest(ds *catalog.Dataset, c Calendar, now time.Time, end market.Date) market.Date {
+	d := market.DateOf(now)
+	if end != market.NoDate {
+		d = min(d, end)
+	}
+	for range lookDays {
+		if c.IsOpen(d) && !now.Before(DueAt(ds, d)) {
+			return d
+		}
+		d--
+	}
+	return market.NoDate
+}
+
+// Publishing reports whether the provider may still be expected to bring out the
+// date: until the next open day's data is due.
+func Publishing(ds *catalog.Dataset, c Calendar, d market.Date, now time.Time) bool {
+	return !ds.Snapshot && now.Before(DueAt(ds, c.Next(d)))
+}

@@ -1,0 +1,263 @@
+package coverage
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// acceptDays is on how many different days the same short answer must come until
+// it is taken as what the provider has.
+const acceptDays = 3
+
+// A held complete answer is not replaced by one that is smaller by more than
+// this share, though the floor would allow it: vendors add and correct rows and
+// hardly ever take whole percents away.
+const shrink = 0.99
+
+// Answer is what was received for a partition of the universe pool or a
+// snapshot, after the rows were checked.
+type Answer struct {
+	// Rows that passed, and their split.
+	Rows       int64
+	ByExchange ExchangeCounts
+	// Rejected, Filtered and Unknown rows, as in Record.
+	Rejected, Filtered, Unknown int64
+	// Doubtful rows disagree with themselves across fields and are kept.
+	Doubtful int64
+	// MissingCall names a part of a snapshot that came empty though it never is.
+	// Empty when every part came.
+	MissingCall string
+	// Hash tells equal answers whatever the order of their rows; it is only asked
+	// for when the answer is short.
+	Hash func() uint64
+}
+
+// Situation is when and on top of what an answer is judged.
+type Situation struct {
+	// Now is the moment; its Shanghai day counts for evidence.
+	Now time.Time
+	// Publishing is whether the provider may still bring the date out.
+	Publishing bool
+	// Held is the record before this answer; HasHeld is false when there is none.
+	Held    Record
+	HasHeld bool
+	// Epoch and RunID go into the record.
+	Epoch int64
+	RunID string
+}
+
+// Judgement is what becomes of an answer.
+type Judgement struct {
+	// Found is the verdict on the answer itself.
+	Found Verdict
+	// Record is the coverage to commit.
+	Record Record
+	// Store is whether the rows replace those held.
+	Store bool
+}
+
+// TooManyRejected reports whether so many rows failed their checks that the
+// answer cannot be called whole.
+func TooManyRejected(rejected, rows int64) bool {
+	return rejected > 5 && float64(rejected) > 0.01*float64(rejected+rows)
+}
+
+// Judge tells what an answer is worth. A worse answer never takes the place of a
+// better one: what is held stays, and the finding becomes an issue.
+func Judge(ds *catalog.Dataset, d market.Date, a Answer, e Expectation, s Situation) Judgement {
+	key := Key{Dataset: ds.ID, Date: d}
+	found := verdict(a, e, s)
+	r := Record{
+		Key: key, Rows: a.Rows, ByExchange: a.ByExchange, Expected: e.Expected, Verdict: found,
+		CommittedAt: s.Now.Truncate(time.Millisecond), Epoch: s.Epoch, RunID: s.RunID,
+		Filtered: a.Filtered, Rejected: a.Rejected, Unknown: a.Unknown, SameSince: market.NoDate, LastSame: market.NoDate,
+	}
+	shrunk := found == Complete && s.HasHeld && s.Held.Verdict == Complete &&
+		a.Rows < least(s.Held.Rows, shrink)
+	if !found.Settled() && found != NotPublished || a.Rejected > 0 || shrunk {
+		r.witness(a.Hash(), s)
+	} else if found == Complete && a.Doubtful > 0 {
+		r.second(a.Hash(), s)
+	}
+	accepted := r.SameDays >= acceptDays
+	if accepted && (found == Incomplete || found == Empty) {
+		found = AcceptedShort
+		r.Verdict = found
+	}
+	j := Judgement{Found: found, Store: true}
+	switch {
+	case !s.HasHeld || s.Held.Rows == 0:
+	case found == Complete:
+		j.Store = !shrunk || accepted
+	case found == ExpectedEmpty:
+		j.Store = false // rows are held for a day that calls for none: the lists are behind, not the rows
+	case s.Held.Verdict == Complete, s.Held.Verdict == AcceptedShort && found != AcceptedShort:
+		j.Store = false
+	default:
+		j.Store = a.Rows >= s.Held.Rows
+	}
+	finding, worth := finding(ds, d, a, e, r, found, shrunk, s)
+	if !j.Store {
+		r = s.Held.kept(r, found)
+		if worth {
+			finding.Severity = severityOfKept(r.Verdict, finding.Severity)
+			finding.Message += fmt.Sprintf(" The %d rows held stay.", s.Held.Rows)
+		}
+	}
+	if worth {
+		r.Issues = append(r.Issues, finding)
+	}
+	j.Record = r
+	return j
+}
+
+func verdict(a Answer, e Expectation, s Situation) Verdict {
+	switch {
+	case a.MissingCall != "":
+		return Incomplete
+	case a.Rows == 0 && a.Rejected == 0 && e.Known && e.Expected == 0:
+		return ExpectedEmpty
+	case a.Rows == 0 && a.Rejected == 0 && s.Publishing:
+		return NotPublished
+	case a.Rows == 0 && a.Rejected == 0:
+		return Empty
+	case a.Rows == 0 || !e.Reaches(a.Rows, a.ByExchange) || TooManyRejected(a.Rejected, a.Rows):
+		return Incomplete
+	}
+	return Complete
+}
+
+// witness counts the days on which the same answer came.
+func (r *Record) witness(hash uint64, s Situation) {
+	today := market.DateOf(s.Now)
+	if hash == 0 {
+		hash = 1 // 0 means "not short"
+	}
+	r.AnswerHash, r.SameSince, r.LastSame, r.SameDays = hash, today, today, 1
+	if !s.HasHeld || s.Held.AnswerHash != hash || s.Held.SameDays == 0 {
+		return
+	}
+	r.SameSince, r.SameDays = s.Held.SameSince, s.Held.SameDays
+	if s.Held.LastSame != today {
+		r.SameDays++
+	}
+}
+
+// second marks a whole answer with doubtful rows for a second look; an answer
+// that comes the same twice is what the provider has.
+func (r *Record) second(hash uint64, s Situation) {
+	r.AnswerHash = max(hash, 1)
+	if s.HasHeld && s.Held.AnswerHash == r.AnswerHash {
+		today := market.DateOf(s.Now)
+		r.SameSince, r.LastSame, r.SameDays = today, today, max(1, s.Held.SameDays)
+	}
+}
+
+// Unsure reports whether a complete record is to be asked for again all the same:
+// rows were rejected and the answer has not been the same on three days, or rows
+// disagree with themselves and have been seen only once.
+func (r Record) Unsure() bool {
+	return r.Verdict == Complete && (r.Rejected > 0 && r.SameDays < acceptDays || r.AnswerHash != 0 && r.SameDays == 0)
+}
+
+// kept is the record of rows that stay because a worse answer came: r carries
+// the commit and the evidence of that answer.
+func (held Record) kept(r Record, found Verdict) Record {
+	out := held
+	out.CommittedAt, out.Epoch, out.RunID = r.CommittedAt, r.Epoch, r.RunID
+	out.AnswerHash, out.SameSince, out.LastSame, out.SameDays = r.AnswerHash, r.SameSince, r.LastSame, r.SameDays
+	out.New, out.Changed, out.Gone = 0, 0, 0
+	out.Issues = nil
+	if !held.Verdict.Settled() && found == AcceptedShort {
+		out.Verdict = AcceptedShort
+	}
+	return out
+}
+
+func severityOfKept(v Verdict, s fault.Severity) fault.Severity {
+	if v.Settled() {
+		return fault.Warning // nothing is missing because of it
+	}
+	return s
+}
+
+func finding(ds *catalog.Dataset, d market.Date, a Answer, e Expectation, r Record, found Verdict, shrunk bool, s Situation) (fault.Issue, bool) {
+	on := ds.ID
+	if d != market.NoDate {
+		on += " of " + d.String()
+	}
+	var i fault.Issue
+	switch {
+	case found == NotPublished:
+		due := DueAt(ds, d).Format("15:04")
+		i = fault.NewIssue(fault.NotPublished,
+			fmt.Sprintf("The provider has no %s yet, due from %s in Shanghai.", on, due),
+			"dataset", ds.ID, "trade_date", d.String(), "due_time", due)
+	case found == Empty:
+		i = fault.NewIssue(fault.EmptyAnswer,
+			fmt.Sprintf("The provider answered %s without rows; %s are expected by %s.", on, expected(e), e.Basis),
+			"dataset", ds.ID, "trade_date", d.String(), "expected_count", fmt.Sprint(e.Expected))
+	case found == AcceptedShort:
+		i = fault.NewIssue(fault.AcceptedShort,
+			fmt.Sprintf("%s came with the same %d rows on %d days since %s, %s being expected by %s; it is accepted as it is.", on, a.Rows, r.SameDays, r.SameSince, expected(e), e.Basis),
+			"dataset", ds.ID, "trade_date", d.String(), "row_count", fmt.Sprint(a.Rows), "expected_count", fmt.Sprint(e.Expected), "days", fmt.Sprint(r.SameDays))
+	case found == Incomplete:
+		i = fault.NewIssue(fault.Incomplete, short(on, a, e),
+			"dataset", ds.ID, "trade_date", d.String(), "row_count", fmt.Sprint(a.Rows), "expected_count", fmt.Sprint(e.Expected), "floor", fmt.Sprint(e.Floor))
+	case shrunk && r.SameDays < acceptDays:
+		i = fault.NewIssue(fault.Incomplete,
+			fmt.Sprintf("%s came with %d rows where %d are held.", on, a.Rows, s.Held.Rows),
+			"dataset", ds.ID, "trade_date", d.String(), "row_count", fmt.Sprint(a.Rows), "expected_count", fmt.Sprint(s.Held.Rows), "floor", fmt.Sprint(shrink))
+	default:
+		return fault.Issue{}, false
+	}
+	return about(ds, i), true
+}
+
+func about(ds *catalog.Dataset, i fault.Issue) fault.Issue {
+	i.Module = ds.Module
+	if m := catalog.LookupModule(ds.Module); m != nil {
+		i.Domain = m.Domain
+	}
+	return i
+}
+
+func expected(e Expectation) string {
+	if !e.Known {
+		return "some"
+	}
+	return fmt.Sprint(e.Expected)
+}
+
+func short(on string, a Answer, e Expectation) string {
+	switch {
+	case a.MissingCall != "":
+		return fmt.Sprintf("%s came without any row for %s, which is never empty.", on, a.MissingCall)
+	case TooManyRejected(a.Rejected, a.Rows):
+		return fmt.Sprintf("%d of the %d rows of %s failed a check.", a.Rejected, a.Rejected+a.Rows, on)
+	case a.Rows < e.Least || !e.Known:
+		return fmt.Sprintf("%s came with %d rows; %s are expected by %s and at least %d are needed.", on, a.Rows, expected(e), e.Basis, e.Least)
+	}
+	return fmt.Sprintf("%s came with SH %d, SZ %d, BJ %d rows; by %s at least SH %d, SZ %d, BJ %d are needed.", on,
+		a.ByExchange.SH, a.ByExchange.SZ, a.ByExchange.BJ, e.Basis, e.LeastBy.SH, e.LeastBy.SZ, e.LeastBy.BJ)
+}
+
+// Standing is what a record is worth today: rows that were whole against what was
+// known then may be short against that date's daily as it is held now. daily is
+// the record of the date's `daily`; ok is false where none is held.
+func Standing(ds *catalog.Dataset, r Record, daily Record, ok bool) Verdict {
+	if r.Verdict != Complete {
+		return r.Verdict
+	}
+	if !ok || !daily.Verdict.Settled() || r.Symbol != "" || ds.ID != catalog.DailyBasic && ds.ID != catalog.Moneyflow {
+		return Complete
+	}
+	if !Expect(ds, r.Date, Facts{DailyKnown: true, Daily: daily.ByExchange}).Reaches(r.Rows, r.ByExchange) {
+		return Incomplete
+	}
+	return Complete
+}

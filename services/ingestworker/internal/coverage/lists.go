@@ -1,0 +1,109 @@
+package coverage
+
+import (
+	"slices"
+
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// The Beijing exchange opened on this day; companies it took over from the board
+// before it carry older listing dates, and no rows are called for before it.
+var beijingOpens = market.NewDate(2021, 11, 15)
+
+// Lists answers which instruments were listed on a date. It is immutable.
+type Lists struct {
+	bySymbol       map[string]Instrument
+	sh, sz, bj     span
+	etf            span
+	stocks, etfAll int
+}
+
+// span counts how many intervals hold a date, by their sorted ends.
+type span struct{ starts, ends []market.Date }
+
+func (s *span) add(listed, delisted market.Date) {
+	if delisted != market.NoDate && delisted <= listed {
+		return
+	}
+	s.starts = append(s.starts, listed)
+	if delisted != market.NoDate {
+		s.ends = append(s.ends, delisted)
+	}
+}
+
+func (s *span) sort() { slices.Sort(s.starts); slices.Sort(s.ends) }
+
+func (s *span) on(d market.Date) int64 {
+	begun, _ := slices.BinarySearch(s.starts, d+1)
+	ended, _ := slices.BinarySearch(s.ends, d+1) // on the day of delisting it is not listed any more
+	return int64(begun - ended)
+}
+
+// NewLists indexes instruments. One without a listing date, and a delisted one
+// without the day of it, is known but never counted.
+func NewLists(instruments []Instrument) *Lists {
+	l := &Lists{bySymbol: make(map[string]Instrument, len(instruments))}
+	for _, i := range instruments {
+		l.bySymbol[i.Symbol] = i
+		if i.Kind == market.ETF {
+			l.etfAll++
+		} else {
+			l.stocks++
+		}
+		if i.Listed == market.NoDate || i.Status == "D" && i.Delisted == market.NoDate {
+			continue
+		}
+		if i.Kind == market.ETF {
+			l.etf.add(i.Listed, i.Delisted)
+			continue
+		}
+		switch market.Exchange(i.Symbol) {
+		case "SH":
+			l.sh.add(i.Listed, i.Delisted)
+		case "SZ":
+			l.sz.add(i.Listed, i.Delisted)
+		case "BJ":
+			l.bj.add(max(i.Listed, beijingOpens), i.Delisted)
+		}
+	}
+	for _, s := range []*span{&l.sh, &l.sz, &l.bj, &l.etf} {
+		s.sort()
+	}
+	return l
+}
+
+// Stocks counts the stocks listed on d per exchange.
+func (l *Lists) Stocks(d market.Date) ExchangeCounts {
+	return ExchangeCounts{SH: l.sh.on(d), SZ: l.sz.on(d), BJ: l.bj.on(d)}
+}
+
+// ETFs counts the ETFs listed on d.
+func (l *Lists) ETFs(d market.Date) int64 { return l.etf.on(d) }
+
+// Has reports whether any instrument of the kind is known at all.
+func (l *Lists) Has(k market.Kind) bool {
+	if k == market.ETF {
+		return l.etfAll > 0
+	}
+	return l.stocks > 0
+}
+
+// Find looks a symbol up.
+func (l *Lists) Find(symbol string) (Instrument, bool) {
+	i, ok := l.bySymbol[symbol]
+	return i, ok
+}
+
+// Listed reports whether a symbol was listed on d; known is false where the lists
+// cannot tell.
+func (l *Lists) Listed(symbol string, d market.Date) (listed, known bool) {
+	i, ok := l.bySymbol[symbol]
+	if !ok || i.Listed == market.NoDate || i.Status == "D" && i.Delisted == market.NoDate {
+		return false, false
+	}
+	from := i.Listed
+	if market.Exchange(symbol) == "BJ" {
+		from = max(from, beijingOpens)
+	}
+	return d >= from && (i.Delisted == market.NoDate || d < i.Delisted), true
+}

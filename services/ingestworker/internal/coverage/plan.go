@@ -1,0 +1,254 @@
+package coverage
+
+import (
+	"cmp"
+	"fmt"
+	"hash/fnv"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// Wish is what a pool is to hold.
+type Wish struct {
+	// Pool to complete.
+	Pool market.Pool
+	// Datasets of the selected modules.
+	Datasets []*catalog.Dataset
+	// Start and End bound the trade dates, inclusive. Start NoDate means the
+	// pool's window, and also looks at the previous open day once more; End NoDate
+	// means today.
+	Start, End market.Date
+	// Refetch plans what is settled, too.
+	Refetch bool
+	// Symbols of the targets pool; ignored for universe.
+	Symbols []string
+}
+
+// World is what a plan is made from.
+type World struct {
+	// Now is the moment of planning.
+	Now time.Time
+	// Calendar and Lists of the pool.
+	Calendar Calendar
+	Lists    *Lists
+	// WindowDays is how many calendar days back the pool reaches.
+	WindowDays int
+	// Held looks up the record of a key; ok is false when nothing was committed.
+	Held func(Key) (r Record, ok bool)
+}
+
+// Plan is what to fetch, in the order in which it should be done.
+type Plan struct {
+	// Partitions in order.
+	Partitions []Partition
+	// Calls estimated per API of the provider.
+	Calls map[string]int
+	// AsOf is the newest open day whose data is due, over all datasets. NoDate
+	// when there is none.
+	AsOf market.Date
+	// Issues are warnings, as that the calendar has ended.
+	Issues []fault.Issue
+}
+
+func (p *Plan) add(parts ...Partition) {
+	for _, x := range parts {
+		p.Partitions = append(p.Partitions, x)
+		if p.Calls == nil {
+			p.Calls = map[string]int{}
+		}
+		p.Calls[x.Dataset] += x.Calls
+	}
+}
+
+// References plans the snapshots: each is due once per Shanghai day. The calendar
+// is always among them; in targets the lists are those that the kinds of the
+// symbols need.
+func References(w Wish, world World) Plan {
+	p := Plan{AsOf: market.NoDate}
+	today := market.DateOf(world.Now)
+	for _, ds := range catalog.Datasets() {
+		if !ds.Snapshot || !needsReference(w, ds) {
+			continue
+		}
+		r, ok := world.Held(Key{Dataset: ds.ID, Date: market.NoDate})
+		if ok && !w.Refetch && r.Verdict.Settled() && !r.Unsure() && market.DateOf(r.CommittedAt) >= today {
+			continue
+		}
+		calls := len(ds.Calls)
+		if ok && len(ds.RowCaps) > 0 {
+			calls = max(calls, pages(r.Rows, ds))
+		}
+		p.add(Partition{ID: ds.ID, Pool: w.Pool, Dataset: ds.ID, Start: market.NoDate, End: market.NoDate, Calls: calls, Repeat: w.Refetch})
+	}
+	return p
+}
+
+func needsReference(w Wish, ds *catalog.Dataset) bool {
+	if ds.ID == catalog.TradeCal {
+		return len(w.Datasets) > 0
+	}
+	if w.Pool == market.Universe {
+		return slices.Contains(w.Datasets, ds)
+	}
+	wanted := slices.ContainsFunc(w.Datasets, func(d *catalog.Dataset) bool { return d.Kind == ds.Kind })
+	return wanted && slices.ContainsFunc(w.Symbols, func(s string) bool { return market.KindOf(s) == ds.Kind })
+}
+
+// Data plans the datasets by trade date. The newest day comes first, because that
+// is what the evening is for; then the previous open day once more; then what is
+// missing, from the newest day back, so that a backfill that is interrupted
+// leaves the most recent stretch whole. Within a date `daily` comes first,
+// because others are judged against it.
+//
+// It returns CALENDAR_UNAVAILABLE when the pool holds no calendar at all.
+func Data(w Wish, world World) (Plan, error) {
+	p := Plan{AsOf: market.NoDate}
+	datasets := slices.DeleteFunc(slices.Clone(w.Datasets), func(d *catalog.Dataset) bool { return d.Snapshot })
+	slices.SortStableFunc(datasets, func(a, b *catalog.Dataset) int { return cmp.Compare(rank(a), rank(b)) })
+	if len(datasets) == 0 || w.Pool == market.Targets && len(w.Symbols) == 0 {
+		return p, nil
+	}
+	if !world.Calendar.Known() {
+		return p, fault.New(fault.CalendarUnavailable, "The pool holds no trading calendar yet, so no dates can be planned.",
+			"start_date", w.Start.String(), "end_date", w.End.String(), "calendar_end_date", "")
+	}
+	todo := make([]duty, 0, len(datasets))
+	guessed := false
+	for _, ds := range datasets {
+		d := duty{ds: ds, newest: Newest(ds, world.Calendar, world.Now, w.End), before: market.NoDate}
+		if d.newest == market.NoDate {
+			continue
+		}
+		start := w.Start
+		if start == market.NoDate {
+			start = market.DateOf(world.Now) - market.Date(world.WindowDays)
+			if b := world.Calendar.Before(d.newest); b != market.NoDate && b >= start {
+				d.before = b
+			}
+		}
+		var g bool
+		d.days, g = world.Calendar.Days(start, d.newest)
+		guessed = guessed || g
+		todo = append(todo, d)
+		p.AsOf = max(p.AsOf, d.newest)
+	}
+	if guessed {
+		p.Issues = append(p.Issues, fault.NewIssue(fault.CalendarEnded,
+			fmt.Sprintf("The known calendar ends on %s; weekdays after it are taken as open.", world.Calendar.Last),
+			"calendar_end_date", world.Calendar.Last.String()))
+	}
+	var parts []Partition
+	if w.Pool == market.Targets {
+		parts = targets(w, world, todo)
+	} else {
+		parts = universe(w, world, todo)
+	}
+	class := func(x Partition) int {
+		switch {
+		case x.End == p.AsOf && x.Start == x.End:
+			return 0
+		case x.Repeat:
+			return 1
+		}
+		return 2
+	}
+	slices.SortStableFunc(parts, func(a, b Partition) int {
+		ca, cb := class(a), class(b)
+		rankFirst := cmp.Compare(rank(catalog.Lookup(a.Dataset)), rank(catalog.Lookup(b.Dataset)))
+		if ca != cb {
+			return cmp.Compare(ca, cb)
+		}
+		if w.Pool == market.Targets {
+			return cmp.Or(rankFirst, cmp.Compare(b.End, a.End))
+		}
+		return cmp.Or(cmp.Compare(b.End, a.End), rankFirst)
+	})
+	p.add(parts...)
+	return p, nil
+}
+
+// duty is what one dataset is due for.
+type duty struct {
+	ds *catalog.Dataset
+	// days that are due, ascending; newest is the last open day due, even when the
+	// span begins after it.
+	days   []market.Date
+	newest market.Date
+	// before is the previous open day, to be looked at once more, or NoDate.
+	before market.Date
+}
+
+func rank(d *catalog.Dataset) int {
+	return slices.Index([]string{catalog.Daily, catalog.DailyBasic, catalog.Moneyflow, catalog.FundDaily}, d.ID)
+}
+
+func universe(w Wish, world World, todo []duty) []Partition {
+	var out []Partition
+	for _, t := range todo {
+		for _, d := range t.days {
+			r, ok := world.Held(Key{Dataset: t.ds.ID, Date: d})
+			repeat := false
+			if ok && !w.Refetch {
+				var daily Record
+				known := false
+				if t.ds.ID == catalog.DailyBasic || t.ds.ID == catalog.Moneyflow {
+					daily, known = world.Held(Key{Dataset: catalog.Daily, Date: d})
+				}
+				if Standing(t.ds, r, daily, known).Settled() && !r.Unsure() {
+					if repeat = d == t.before && again(t, r); !repeat {
+						continue
+					}
+				}
+			}
+			expected := r.Rows
+			if !ok {
+				expected = Expect(t.ds, d, FactsOf(t.ds, d, world.Lists)).Expected
+			}
+			out = append(out, Partition{
+				ID: t.ds.ID + "/" + d.String(), Pool: w.Pool, Dataset: t.ds.ID, Start: d, End: d,
+				Calls: pages(expected, t.ds), Repeat: repeat,
+			})
+		}
+	}
+	return out
+}
+
+// again reports whether a settled record of the previous open day was last
+// fetched before the newest day came due, so that it is looked at once per
+// evening however many runs there are.
+func again(t duty, r Record) bool {
+	return r.Verdict != ExpectedEmpty && r.CommittedAt.Before(DueAt(t.ds, t.newest))
+}
+
+func pages(rows int64, ds *catalog.Dataset) int {
+	most := int64(slices.Max(ds.RowCaps))
+	return int(max(1, (rows+most-1)/most))
+}
+
+// PartitionID names a partition by what it is; equal work has an equal name.
+func PartitionID(dataset string, start, end market.Date, symbols []string) string {
+	var b strings.Builder
+	b.WriteString(dataset)
+	if start != market.NoDate {
+		b.WriteString("/" + start.String())
+		if end != start {
+			b.WriteString(".." + end.String())
+		}
+	}
+	switch {
+	case len(symbols) == 1:
+		b.WriteString("/" + symbols[0])
+	case len(symbols) > 1:
+		h := fnv.New64a()
+		for _, s := range symbols {
+			h.Write([]byte(s)) // a hash never fails
+		}
+		fmt.Fprintf(&b, "/%d-symbols-%016x", len(symbols), h.Sum64())
+	}
+	return b.String()
+}

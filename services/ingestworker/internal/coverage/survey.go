@@ -1,0 +1,184 @@
+package coverage
+
+import (
+	"slices"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// Day is one dataset on one trade date in the calendar of completeness. In the
+// targets pool it sums over the symbols.
+type Day struct {
+	// Dataset is its name in the catalogue.
+	Dataset string
+	// Date is the trade date, NoDate for a snapshot.
+	Date market.Date
+	// Rows held, and rows called for.
+	Rows, Expected int64
+	// Verdict is what the day is worth now; Missing where nothing was committed.
+	Verdict Verdict
+	// CommittedAt is the last commit. Zero when missing.
+	CommittedAt time.Time
+	// Filtered, Rejected and Unknown as in Record.
+	Filtered, Rejected, Unknown int64
+	// Issues of the last answer; of targets, none.
+	Issues []fault.Issue
+}
+
+// Survey lists one entry per dataset and open day of the span that is due, and
+// the snapshots first. each calls its argument for every record of the datasets
+// in the span, as Sink.Coverage does. symbols are the targets, and nil for
+// universe.
+func Survey(datasets []*catalog.Dataset, start, end market.Date, world World, pool market.Pool, symbols []string, each func(yield func(Record) bool) error) ([]Day, error) {
+	end = min(orDate(end, market.DateOf(world.Now)), market.DateOf(world.Now))
+	if start == market.NoDate {
+		start = market.DateOf(world.Now) - market.Date(world.WindowDays)
+	}
+	var out []Day
+	slot := map[string]int{}
+	for _, ds := range datasets {
+		if ds.Snapshot {
+			out = append(out, snapshotDay(ds, world))
+		} else {
+			slot[ds.ID] = len(slot)
+		}
+	}
+	if start > end || len(slot) == 0 {
+		return out, nil
+	}
+	width := int(end-start) + 1
+	sums := make([]sum, width*len(slot))
+	err := each(func(r Record) bool {
+		i, ok := slot[r.Dataset]
+		if ok && r.Date >= start && r.Date <= end {
+			sums[i*width+int(r.Date-start)].add(r)
+		}
+		return true
+	})
+	if err != nil {
+		return nil, err
+	}
+	for d := start; d <= end; d++ {
+		open := world.Calendar.IsOpen(d)
+		for _, ds := range datasets {
+			i, ok := slot[ds.ID]
+			if !ok {
+				continue
+			}
+			s := sums[i*width+int(d-start)]
+			if s.keys == 0 && (!open || world.Now.Before(DueAt(ds, d))) {
+				continue
+			}
+			if pool == market.Targets {
+				if day, worth := targetsDay(ds, d, s, world, symbols); worth {
+					out = append(out, day)
+				}
+				continue
+			}
+			out = append(out, universeDay(ds, d, s, world))
+		}
+	}
+	return out, nil
+}
+
+func orDate(d, otherwise market.Date) market.Date {
+	if d == market.NoDate {
+		return otherwise
+	}
+	return d
+}
+
+type sum struct {
+	last                                         Record
+	keys, rows, rejected, unknown, filtered, exp int64
+	worst                                        Verdict
+}
+
+func (s *sum) add(r Record) {
+	if s.keys == 0 {
+		s.worst = ExpectedEmpty
+	}
+	s.keys++
+	s.rows += r.Rows
+	s.exp += r.Expected
+	s.rejected += r.Rejected
+	s.unknown += r.Unknown
+	s.filtered += r.Filtered
+	s.worst = Worst(s.worst, r.Verdict)
+	if s.keys == 1 || r.CommittedAt.After(s.last.CommittedAt) {
+		s.last = r
+	}
+}
+
+func snapshotDay(ds *catalog.Dataset, world World) Day {
+	r, ok := world.Held(Key{Dataset: ds.ID, Date: market.NoDate})
+	if !ok {
+		return Day{Dataset: ds.ID, Date: market.NoDate, Verdict: Missing}
+	}
+	return dayOf(r, r.Verdict)
+}
+
+func dayOf(r Record, v Verdict) Day {
+	return Day{
+		Dataset: r.Dataset, Date: r.Date, Rows: r.Rows, Expected: r.Expected, Verdict: v, CommittedAt: r.CommittedAt,
+		Filtered: r.Filtered, Rejected: r.Rejected, Unknown: r.Unknown, Issues: r.Issues,
+	}
+}
+
+func universeDay(ds *catalog.Dataset, d market.Date, s sum, world World) Day {
+	if s.keys == 0 {
+		return Day{Dataset: ds.ID, Date: d, Verdict: Missing, Expected: Expect(ds, d, FactsOf(ds, d, world.Lists)).Expected}
+	}
+	daily, known := world.Held(Key{Dataset: catalog.Daily, Date: d})
+	return dayOf(s.last, Standing(ds, s.last, daily, known))
+}
+
+// targetsDay sums a day up; worth is false when no symbol of the list has
+// anything to do with the dataset on that day.
+func targetsDay(ds *catalog.Dataset, d market.Date, s sum, world World, symbols []string) (day Day, worth bool) {
+	day = Day{
+		Dataset: ds.ID, Date: d, Rows: s.rows, Expected: s.exp, Verdict: Missing,
+		Filtered: s.filtered, Rejected: s.rejected, Unknown: s.unknown,
+	}
+	if s.keys > 0 {
+		day.Verdict, day.CommittedAt = s.worst, s.last.CommittedAt
+	}
+	var called, lacking int64
+	for _, symbol := range symbols {
+		if market.KindOf(symbol) != ds.Kind || ds.ID == catalog.Moneyflow && market.Exchange(symbol) == "BJ" {
+			continue
+		}
+		if listed, known := world.Lists.Listed(symbol, d); known && !listed {
+			continue
+		}
+		called++
+		if s.keys > 0 {
+			if _, ok := world.Held(Key{Dataset: ds.ID, Date: d, Symbol: symbol}); ok {
+				continue
+			}
+		}
+		lacking++
+	}
+	if lacking > 0 {
+		day.Verdict, day.Expected = Missing, s.exp+lacking
+		if s.keys > 0 {
+			day.Verdict = Incomplete // some symbols were never asked for
+		}
+	}
+	return day, s.keys > 0 || called > 0
+}
+
+// Modules lists the datasets of modules in catalogue order. Unknown names are
+// left out: the caller has refused them.
+func Modules(ids []string) []*catalog.Dataset {
+	var out []*catalog.Dataset
+	for _, ds := range catalog.Datasets() {
+		if slices.Contains(ids, ds.Module) {
+			out = append(out, ds)
+		}
+	}
+	return out
+}

@@ -1,0 +1,327 @@
+package coverage
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// A partition of targets whose span is one day fetches the whole trade date and
+// keeps its symbols; one with a longer span asks by symbol. So the newest day is
+// always asked for whole: only that tells a suspended symbol from a day that is
+// not out yet. What is left is cut so that it spends the fewest calls.
+
+// Only `daily` takes a list of symbols in one call. Its pages by symbol are in
+// no stable order, so a list must fit one reply even under the smallest cap ever
+// documented.
+const mostSymbolsPerCall = 300
+
+func targets(w Wish, world World, todo []duty) []Partition {
+	var out []Partition
+	symbols := slices.Compact(slices.Sorted(slices.Values(w.Symbols)))
+	for _, t := range todo {
+		g := gaps(w, world, t, symbols)
+		out = append(out, g.partitions(w.Pool)...)
+	}
+	return out
+}
+
+// gap is the missing days of one symbol, ascending.
+type gap struct {
+	symbol string
+	days   []market.Date
+}
+
+type gapSet struct {
+	duty
+	history []gap
+	// newestOf and beforeOf are the symbols to fetch on those days; repeat is true
+	// when all of beforeOf are held.
+	newestOf, beforeOf []string
+	repeat             bool
+}
+
+func gaps(w Wish, world World, t duty, symbols []string) gapSet {
+	g := gapSet{duty: t, repeat: true}
+	for _, s := range symbols {
+		if market.KindOf(s) != t.ds.Kind || t.ds.ID == catalog.Moneyflow && market.Exchange(s) == "BJ" {
+			continue
+		}
+		missing := gap{symbol: s}
+		for _, d := range t.days {
+			if listed, known := world.Lists.Listed(s, d); known && !listed {
+				continue
+			}
+			r, ok := world.Held(Key{Dataset: t.ds.ID, Date: d, Symbol: s})
+			settled := ok && r.Verdict.Settled() && !r.Unsure() && !w.Refetch
+			switch {
+			case settled && d == t.before && r.CommittedAt.Before(DueAt(t.ds, t.newest)):
+				g.beforeOf = append(g.beforeOf, s)
+			case settled:
+			case d == t.newest:
+				g.newestOf = append(g.newestOf, s)
+			case d == t.before:
+				g.beforeOf, g.repeat = append(g.beforeOf, s), false
+			default:
+				missing.days = append(missing.days, d)
+			}
+		}
+		if len(missing.days) > 0 {
+			g.history = append(g.history, missing)
+		}
+	}
+	return g
+}
+
+func (g gapSet) partitions(pool market.Pool) []Partition {
+	var out []Partition
+	date := func(d market.Date, symbols []string, repeat bool) {
+		out = append(out, Partition{
+			ID: PartitionID(g.ds.ID, d, d, symbols), Pool: pool, Dataset: g.ds.ID, Start: d, End: d,
+			Symbols: symbols, Calls: 1, Repeat: repeat,
+		})
+	}
+	// A first fill asks for the previous day with the rest of the history, which
+	// costs nothing more; by itself it is asked for whole, like the newest.
+	if !g.repeat && len(g.history) > 0 {
+		g.foldBefore()
+	}
+	if len(g.newestOf) > 0 {
+		date(g.newest, g.newestOf, false)
+	}
+	if len(g.beforeOf) > 0 {
+		date(g.before, g.beforeOf, g.repeat)
+	}
+	dates, bySymbol := g.cut()
+	for _, x := range dates {
+		date(x.day, x.symbols, false)
+	}
+	for _, batch := range bySymbol {
+		lo, hi := bounds(batch)
+		if lo == hi {
+			date(lo, names(batch), false)
+			continue
+		}
+		calls := 1
+		if len(batch) == 1 {
+			calls = pages(int64(g.openDays(lo, hi)), g.ds)
+		}
+		out = append(out, Partition{
+			ID: PartitionID(g.ds.ID, lo, hi, names(batch)), Pool: pool, Dataset: g.ds.ID, Start: lo, End: hi,
+			Symbols: names(batch), Calls: calls,
+		})
+	}
+	return out
+}
+
+func (g *gapSet) foldBefore() {
+	for _, s := range g.beforeOf {
+		i, found := slices.BinarySearchFunc(g.history, s, func(h gap, s string) int { return cmp.Compare(h.symbol, s) })
+		if found {
+			g.history[i].days = append(g.history[i].days, g.before)
+		} else {
+			g.history = slices.Insert(g.history, i, gap{s, []market.Date{g.before}})
+		}
+	}
+	g.beforeOf = nil
+}
+
+type dateGap struct {
+	day     market.Date
+	symbols []string
+}
+
+// cut divides the history into whole dates and batches by symbol.
+func (g gapSet) cut() (dates []dateGap, bySymbol [][]gap) {
+	if len(g.history) == 0 {
+		return nil, nil
+	}
+	if g.ds.ID == catalog.Daily {
+		packed := g.pack(g.history)
+		dates = byDate(g.history)
+		if len(dates) < len(packed) {
+			return dates, nil
+		}
+		return nil, packed
+	}
+	rows, columns := cover(g.history)
+	return columns, rows
+}
+
+// pack gathers symbols with their missing spans into calls of one reply each.
+func (g gapSet) pack(history []gap) [][]gap {
+	sorted := slices.Clone(history)
+	slices.SortStableFunc(sorted, func(a, b gap) int {
+		return cmp.Or(cmp.Compare(a.days[0], b.days[0]), cmp.Compare(a.days[len(a.days)-1], b.days[len(b.days)-1]))
+	})
+	most := slices.Min(g.ds.RowCaps)
+	var out [][]gap
+	var batch []gap
+	for _, x := range sorted {
+		lo, hi := bounds(append(batch, x))
+		if n := len(batch) + 1; len(batch) > 0 && (n > mostSymbolsPerCall || n*g.openDays(lo, hi) >= most) {
+			out, batch = append(out, batch), nil
+		}
+		batch = append(batch, x)
+	}
+	return append(out, batch)
+}
+
+func (g gapSet) openDays(lo, hi market.Date) int {
+	from, _ := slices.BinarySearch(g.days, lo)
+	to, _ := slices.BinarySearch(g.days, hi+1)
+	return to - from
+}
+
+func bounds(batch []gap) (lo, hi market.Date) {
+	lo, hi = batch[0].days[0], batch[0].days[len(batch[0].days)-1]
+	for _, x := range batch[1:] {
+		lo, hi = min(lo, x.days[0]), max(hi, x.days[len(x.days)-1])
+	}
+	return lo, hi
+}
+
+func names(batch []gap) []string {
+	out := make([]string, len(batch))
+	for i, x := range batch {
+		out[i] = x.symbol
+	}
+	slices.Sort(out)
+	return out
+}
+
+func byDate(history []gap) []dateGap {
+	at := map[market.Date][]string{}
+	for _, x := range history {
+		for _, d := range x.days {
+			at[d] = append(at[d], x.symbol)
+		}
+	}
+	out := make([]dateGap, 0, len(at))
+	for d, s := range at {
+		out = append(out, dateGap{d, s})
+	}
+	slices.SortFunc(out, func(a, b dateGap) int { return cmp.Compare(a.day, b.day) })
+	return out
+}
+
+// cover finds the fewest symbols and dates that together touch every gap, each
+// being one call: the smallest vertex cover of the graph of symbols and dates,
+// which equals its largest matching (Kőnig).
+func cover(history []gap) (rows [][]gap, columns []dateGap) {
+	index := map[market.Date]int{}
+	var days []market.Date
+	adjacent := make([][]int, len(history))
+	for i, x := range history {
+		adjacent[i] = make([]int, len(x.days))
+		for j, d := range x.days {
+			k, ok := index[d]
+			if !ok {
+				k = len(days)
+				index[d], days = k, append(days, d)
+			}
+			adjacent[i][j] = k
+		}
+	}
+	m := matching{adjacent: adjacent, dayOf: filled(len(history)), symbolOf: filled(len(days)), seen: make([]int, len(days))}
+	for i := range history {
+		m.stamp++
+		m.augment(i)
+	}
+	reachedSymbol, reachedDay := m.reach()
+	left := make([]gap, 0)
+	for i, x := range history {
+		if reachedSymbol[i] {
+			continue // all its gaps lie on chosen dates
+		}
+		rest := x.days[:0:0]
+		for j, d := range x.days {
+			if !reachedDay[adjacent[i][j]] {
+				rest = append(rest, d)
+			}
+		}
+		left = append(left, gap{x.symbol, rest})
+	}
+	for _, x := range left {
+		if len(x.days) > 0 {
+			rows = append(rows, []gap{x})
+		}
+	}
+	chosen := map[market.Date][]string{}
+	for i, x := range history {
+		for j, d := range x.days {
+			if reachedDay[adjacent[i][j]] {
+				chosen[d] = append(chosen[d], x.symbol)
+			}
+		}
+	}
+	for d, s := range chosen {
+		columns = append(columns, dateGap{d, s})
+	}
+	slices.SortFunc(columns, func(a, b dateGap) int { return cmp.Compare(a.day, b.day) })
+	return rows, columns
+}
+
+func filled(n int) []int {
+	out := make([]int, n)
+	for i := range out {
+		out[i] = -1
+	}
+	return out
+}
+
+type matching struct {
+	adjacent        [][]int
+	dayOf, symbolOf []int
+	seen            []int
+	stamp           int
+}
+
+// augment finds a free day for symbol i, moving others along. A free day is
+// looked for first, which settles dense graphs at once.
+func (m *matching) augment(i int) bool {
+	for _, k := range m.adjacent[i] {
+		if m.symbolOf[k] < 0 {
+			m.symbolOf[k], m.dayOf[i] = i, k
+			return true
+		}
+	}
+	for _, k := range m.adjacent[i] {
+		if m.seen[k] == m.stamp {
+			continue
+		}
+		m.seen[k] = m.stamp
+		if m.augment(m.symbolOf[k]) {
+			m.symbolOf[k], m.dayOf[i] = i, k
+			return true
+		}
+	}
+	return false
+}
+
+// reach follows alternating paths from the symbols that are not matched.
+func (m *matching) reach() (symbols, days []bool) {
+	symbols, days = make([]bool, len(m.adjacent)), make([]bool, len(m.symbolOf))
+	var queue []int
+	for i, k := range m.dayOf {
+		if k < 0 {
+			symbols[i], queue = true, append(queue, i)
+		}
+	}
+	for len(queue) > 0 {
+		i := queue[0]
+		queue = queue[1:]
+		for _, k := range m.adjacent[i] {
+			if days[k] || m.dayOf[i] == k {
+				continue
+			}
+			days[k] = true
+			if j := m.symbolOf[k]; j >= 0 && !symbols[j] {
+				symbols[j], queue = true, append(queue, j)
+			}
+		}
+	}
+	return symbols, days
+}

@@ -1,0 +1,71 @@
+package ingest
+
+import (
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// Answers keeps the day's answers of reference datasets, so that a probe, the
+// targets pool and the universe pool together ask once: a token of a low tier may
+// call stock_basic rarely. It holds at most one answer per call of the catalogue
+// and forgets them with the Shanghai day. Batches in it are never changed.
+type Answers struct {
+	mu   sync.Mutex
+	day  market.Date
+	held map[string]Answer
+}
+
+// NewAnswers is an empty store.
+func NewAnswers() *Answers { return &Answers{held: map[string]Answer{}} }
+
+// Put keeps an answer to a call of a snapshot. Answers to other queries and
+// answers without rows are not kept.
+func (a *Answers) Put(day market.Date, ds *catalog.Dataset, params map[string]string, ans Answer) {
+	isCall := slices.ContainsFunc(ds.Calls, func(c catalog.Call) bool { return maps.Equal(c.Params, params) })
+	if !isCall || ans.Batch == nil || ans.Batch.Len == 0 {
+		return
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.turn(day)
+	a.held[answerKey(ds, params)] = ans
+}
+
+// Get is the day's answer to a call; ok is false when there is none.
+func (a *Answers) Get(day market.Date, ds *catalog.Dataset, params map[string]string) (ans Answer, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.turn(day)
+	ans, ok = a.held[answerKey(ds, params)]
+	return ans, ok
+}
+
+// Drop forgets every answer of a dataset, because one of them was found wanting.
+func (a *Answers) Drop(ds *catalog.Dataset) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, c := range ds.Calls {
+		delete(a.held, answerKey(ds, c.Params))
+	}
+}
+
+func (a *Answers) turn(day market.Date) {
+	if day != a.day {
+		a.day = day
+		clear(a.held)
+	}
+}
+
+func answerKey(ds *catalog.Dataset, params map[string]string) string {
+	var b strings.Builder
+	b.WriteString(ds.ID)
+	for _, k := range slices.Sorted(maps.Keys(params)) {
+		b.WriteString("|" + k + "=" + params[k])
+	}
+	return b.String()
+}

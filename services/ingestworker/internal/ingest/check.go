@@ -1,0 +1,332 @@
+package ingest
+
+import (
+	"fmt"
+	"math"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// scope is what was asked for, which every row must lie in.
+type scope struct {
+	ds         *catalog.Dataset
+	start, end market.Date
+	// symbols are those asked for; nil means all.
+	symbols map[string]bool
+	// pick is true where more was fetched than asked for on purpose: rows of other
+	// symbols are passed over.
+	pick bool
+}
+
+// checked is what the checks left of an answer.
+type checked struct {
+	batch   *table.Batch
+	rejects []rejected
+	// filtered rows are left out by rule, which is no reject.
+	filtered int64
+	// doubtful rows are kept and disagree with themselves; by index in batch.
+	doubtful []int
+	samples  []string
+	// all counts every good row per exchange, also those passed over.
+	all coverage.ExchangeCounts
+}
+
+type rejected struct {
+	symbol, reason, row string
+	date                market.Date
+}
+
+type key struct {
+	text string
+	date market.Date
+}
+
+// The maps that find repeated keys are some hundred kilobytes each and needed
+// for milliseconds per partition.
+var keyMaps = sync.Pool{New: func() any { return make(map[key]int32, 8192) }}
+
+// check sorts the rows of an answer into those to keep, those to reject with a
+// reason, and those that the pool's rule leaves out.
+func check(sc scope, b *table.Batch, bad []table.BadCell) checked {
+	c := checker{scope: sc, b: b, bad: bad}
+	c.prepare()
+	seen := keyMaps.Get().(map[key]int32)
+	defer func() { clear(seen); keyMaps.Put(seen) }()
+	keep := make([]int, 0, b.Len)
+	for r := range b.Len {
+		switch reason, drop := c.row(r); {
+		case drop:
+			continue
+		case reason != "":
+			if !sc.pick || c.asked(r) {
+				c.reject(r, reason)
+			}
+			continue
+		}
+		k := key{date: market.NoDate}
+		if c.symbol != nil {
+			k.text = c.symbol.Texts[r]
+		} else if c.exchange != nil {
+			k.text = c.exchange.Texts[r]
+		}
+		if c.date != nil {
+			k.date = c.date.Dates[r]
+		}
+		if first, twice := seen[k]; twice {
+			if !sameRow(b, int(first), r) && (!sc.pick || c.asked(r)) {
+				c.reject(r, "another row of the same key came before it")
+			}
+			continue
+		}
+		seen[k] = int32(r)
+		if c.symbol != nil {
+			c.out.all.Add(k.text)
+			if sc.pick && !sc.symbols[k.text] {
+				continue
+			}
+		}
+		if why := c.disagrees(r); why != "" {
+			c.out.doubtful = append(c.out.doubtful, len(keep))
+			if len(c.out.samples) < sampleSize {
+				c.out.samples = append(c.out.samples, k.text+": "+why)
+			}
+		}
+		keep = append(keep, r)
+	}
+	c.out.batch = b
+	if len(keep) != b.Len {
+		c.out.batch = b.Select(keep)
+	}
+	return c.out
+}
+
+// sampleSize is how many examples an issue names.
+const sampleSize = 5
+
+type checker struct {
+	scope
+	b   *table.Batch
+	bad []table.BadCell
+	out checked
+
+	symbol, date, exchange *table.Column
+	required               []*table.Column
+	sign                   []*table.Column // must not be negative
+	high, low, open, clos  *table.Column
+	pre, change            *table.Column
+	shares, value          *table.Column
+	buys, sells            []*table.Column
+}
+
+func (c *checker) prepare() {
+	for i := range c.ds.Columns {
+		col := c.b.Column(c.ds.Columns[i].Provider)
+		if col == nil {
+			continue
+		}
+		if c.ds.Columns[i].Required {
+			c.required = append(c.required, col)
+		}
+		name := col.Name
+		if !c.ds.Snapshot && neverNegative[name] {
+			c.sign = append(c.sign, col)
+		}
+		switch {
+		case strings.HasPrefix(name, "buy_") && strings.HasSuffix(name, "_vol"):
+			c.buys, c.sign = append(c.buys, col), append(c.sign, col)
+		case strings.HasPrefix(name, "sell_") && strings.HasSuffix(name, "_vol"):
+			c.sells, c.sign = append(c.sells, col), append(c.sign, col)
+		case strings.HasPrefix(name, "buy_"), strings.HasPrefix(name, "sell_"):
+			c.sign = append(c.sign, col)
+		}
+	}
+	c.symbol, c.date = c.b.Column("ts_code"), c.b.Column("trade_date")
+	if c.ds.ID == catalog.TradeCal {
+		c.exchange, c.date = c.b.Column("exchange"), c.b.Column("cal_date")
+	}
+	c.high, c.low, c.open, c.clos = c.b.Column("high"), c.b.Column("low"), c.b.Column("open"), c.b.Column("close")
+	c.pre, c.change = c.b.Column("pre_close"), c.b.Column("change")
+	c.shares, c.value = c.b.Column("total_share"), c.b.Column("total_mv")
+}
+
+func (c *checker) asked(r int) bool { return c.symbol != nil && c.symbols[c.symbol.Texts[r]] }
+
+var neverNegative = map[string]bool{
+	"open": true, "high": true, "low": true, "close": true, "pre_close": true, "vol": true, "amount": true,
+	"turnover_rate": true, "turnover_rate_f": true, "volume_ratio": true,
+	"total_share": true, "float_share": true, "free_share": true, "total_mv": true, "circ_mv": true,
+}
+
+// row tells why a row is rejected, or that it is left out by rule.
+func (c *checker) row(r int) (reason string, drop bool) {
+	for len(c.bad) > 0 && c.bad[0].Row < r {
+		c.bad = c.bad[1:]
+	}
+	if c.symbol != nil && !c.symbol.Null[r] {
+		s := c.symbol.Texts[r]
+		switch {
+		case retiredCode(s):
+			c.out.filtered++
+			return "", true
+		case c.ds.Kind == market.ETF && !market.IsETF(s) && fund(s):
+			c.out.filtered++
+			return "", true
+		}
+	}
+	if len(c.bad) > 0 && c.bad[0].Row == r {
+		return c.bad[0].Column + " cannot be read", false
+	}
+	for _, col := range c.required {
+		if col.Null[r] {
+			return col.Name + " is missing", false
+		}
+	}
+	if c.symbol != nil {
+		s := c.symbol.Texts[r]
+		switch {
+		case !wellFormed(s):
+			return "ts_code is not a symbol", false
+		case c.ds.Kind == market.ETF != market.IsETF(s):
+			return "ts_code is of another kind", false
+		case c.symbols != nil && !c.pick && !c.symbols[s]:
+			return "another symbol than asked for", false
+		}
+	}
+	if c.date != nil && !c.ds.Snapshot && (c.date.Dates[r] < c.start || c.date.Dates[r] > c.end) {
+		return "another date than asked for", false
+	}
+	for _, col := range c.sign {
+		if col.Numbers[r] < 0 {
+			return col.Name + " < 0", false
+		}
+	}
+	if c.high != nil && c.low != nil && !c.high.Null[r] && !c.low.Null[r] && c.high.Numbers[r] < c.low.Numbers[r] {
+		return "high < low", false
+	}
+	return "", false
+}
+
+// disagrees tells what in a row contradicts itself (tushare.md 1.5, 2). Such rows
+// are real at the provider, so they are kept and reported.
+func (c *checker) disagrees(r int) string {
+	has := func(cols ...*table.Column) bool {
+		for _, col := range cols {
+			if col == nil || col.Null[r] {
+				return false
+			}
+		}
+		return true
+	}
+	if has(c.high, c.low, c.clos) && (c.clos.Numbers[r] > c.high.Numbers[r]+priceStep || c.clos.Numbers[r] < c.low.Numbers[r]-priceStep) {
+		return "close lies outside low and high"
+	}
+	if has(c.high, c.low, c.open) && (c.open.Numbers[r] > c.high.Numbers[r]+priceStep || c.open.Numbers[r] < c.low.Numbers[r]-priceStep) {
+		return "open lies outside low and high"
+	}
+	if has(c.clos, c.pre, c.change) && math.Abs(c.clos.Numbers[r]-c.pre.Numbers[r]-c.change.Numbers[r]) > 0.0051 {
+		return "change is not close − pre_close"
+	}
+	if has(c.clos, c.shares, c.value) {
+		if v := c.value.Numbers[r]; math.Abs(c.shares.Numbers[r]*c.clos.Numbers[r]-v) > 1e-4*math.Abs(v)+1 {
+			return "total_mv is not total_share × close"
+		}
+	}
+	if len(c.buys) > 0 && has(c.buys...) && has(c.sells...) {
+		sum := 0.0
+		for i := range c.buys {
+			sum += c.buys[i].Numbers[r]
+		}
+		for i := range c.sells {
+			sum -= c.sells[i].Numbers[r]
+		}
+		if math.Abs(sum) > 2 {
+			return "bought is not sold"
+		}
+	}
+	return ""
+}
+
+// priceStep is below the finest step of a price and above the noise of float64.
+const priceStep = 1e-6
+
+func (c *checker) reject(r int, reason string) {
+	x := rejected{reason: reason, row: rowJSON(c.b, r, c.bad), date: c.start}
+	if c.symbol != nil && !c.symbol.Null[r] {
+		x.symbol = strings.ToValidUTF8(c.symbol.Texts[r], "�")
+	}
+	if c.date != nil && !c.ds.Snapshot && c.date.Dates[r] >= c.start && c.date.Dates[r] <= c.end {
+		x.date = c.date.Dates[r]
+	}
+	c.out.rejects = append(c.out.rejects, x)
+}
+
+func wellFormed(s string) bool {
+	if len(s) != 9 || s[6] != '.' {
+		return false
+	}
+	for i := range 6 {
+		if s[i] < '0' || s[i] > '9' {
+			return false
+		}
+	}
+	x := s[7:]
+	return x == "SH" || x == "SZ" || x == "BJ"
+}
+
+// retiredCode tells the provider's stand-in for a code that was given to another
+// company later, as T00018.SH. It never trades any more.
+func retiredCode(s string) bool {
+	return len(s) == 9 && s[0] == 'T' && wellFormed("0"+s[1:])
+}
+
+// fund tells a symbol in the code ranges of exchange-traded funds that are no ETFs
+// (LOF, closed-end, REIT), or of funds sold off the exchange.
+func fund(s string) bool {
+	return len(s) == 9 && (s[7:] == "OF" || wellFormed(s) && (s[0] == '5' && s[7:] == "SH" || s[0] == '1' && s[7:] == "SZ"))
+}
+
+func sameRow(b *table.Batch, i, j int) bool {
+	for k := range b.Columns {
+		c := &b.Columns[k]
+		if c.Null[i] != c.Null[j] {
+			return false
+		}
+		switch c.Type {
+		case table.Text:
+			if c.Texts[i] != c.Texts[j] {
+				return false
+			}
+		case table.Date:
+			if c.Dates[i] != c.Dates[j] {
+				return false
+			}
+		default:
+			if c.Numbers[i] != c.Numbers[j] {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+func (x rejected) of(dataset string, at time.Time) coverage.Reject {
+	return coverage.Reject{
+		Key:    coverage.Key{Dataset: dataset, Date: x.date, Symbol: x.symbol},
+		Reason: x.reason, Row: x.row, RejectedAt: at,
+	}
+}
+
+func sample(s []string) string { return strings.Join(s, "; ") }
+
+func count(n int64, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}

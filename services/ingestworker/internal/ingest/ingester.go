@@ -1,0 +1,267 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"strings"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// Config is what an Ingester is made of. Every field is needed, except Logger and
+// Answers.
+type Config struct {
+	// Provider of rows.
+	Provider Provider
+	// Sinks are the pools, by name.
+	Sinks map[market.Pool]Sink
+	// WindowDays is how many calendar days back each pool reaches.
+	WindowDays map[market.Pool]int
+	// Answers is shared with the probes. Nil makes one.
+	Answers *Answers
+	// Logger; nil drops every record.
+	Logger *slog.Logger
+}
+
+// Ingester brings partitions into pools. It is safe for concurrent use.
+type Ingester struct {
+	provider Provider
+	sinks    map[market.Pool]Sink
+	windows  map[market.Pool]int
+	answers  *Answers
+	log      *slog.Logger
+	flights  *flights
+	views    map[market.Pool]*view
+}
+
+// New is an Ingester over a provider and its pools.
+func New(c Config) *Ingester {
+	i := &Ingester{
+		provider: c.Provider, sinks: c.Sinks, windows: c.WindowDays, answers: c.Answers, log: c.Logger,
+		flights: newFlights(), views: map[market.Pool]*view{},
+	}
+	if i.answers == nil {
+		i.answers = NewAnswers()
+	}
+	if i.log == nil {
+		i.log = slog.New(slog.DiscardHandler)
+	}
+	for p := range c.Sinks {
+		i.views[p] = &view{}
+	}
+	return i
+}
+
+// Partition ingests one partition: fetch, check, judge, commit. progress may be
+// nil and is called from the calling goroutine, never after Partition returned.
+//
+// It returns the provider's and the pool's errors as they are, STALE_EPOCH when a
+// newer dispatch exists, and ctx's error. An answer that is short, late or empty
+// is no error: the Result tells.
+func (i *Ingester) Partition(ctx context.Context, w Work, progress func(Step)) (Result, error) {
+	sink, err := i.sink(w.Partition.Pool)
+	if err != nil {
+		return Result{}, err
+	}
+	ds := catalog.Lookup(w.Partition.Dataset)
+	if err := wellMade(w.Partition, ds); err != nil {
+		return Result{}, err
+	}
+	ctx, fl, err := i.flights.begin(ctx, w)
+	if err != nil {
+		return Result{}, err
+	}
+	defer i.flights.end(fl)
+	if progress == nil {
+		progress = func(Step) {}
+	}
+	j := &job{i: i, ds: ds, sink: sink, work: w, flight: fl, progress: progress}
+	r, err := j.run(ctx)
+	if err != nil && ctx.Err() != nil {
+		if cause := context.Cause(ctx); fault.Is(cause, fault.StaleEpoch) {
+			return Result{Calls: j.calls}, cause
+		}
+	}
+	if err != nil {
+		return Result{Calls: j.calls}, err
+	}
+	fault.SortIssues(r.Issues)
+	return r, nil
+}
+
+func wellMade(p coverage.Partition, ds *catalog.Dataset) error {
+	switch {
+	case ds == nil:
+		return fault.Invalid("partition.dataset_id", "there is no dataset %.60q", p.Dataset)
+	case p.ID == "":
+		return fault.Invalid("partition.partition_id", "must not be empty")
+	case ds.Snapshot && (p.Start != market.NoDate || p.End != market.NoDate || len(p.Symbols) > 0):
+		return fault.Invalid("partition.start_date", "%s is fetched whole, without dates or symbols", ds.ID)
+	case !ds.Snapshot && (p.Start == market.NoDate || p.End == market.NoDate || p.End < p.Start):
+		return fault.Invalid("partition.start_date", "%s wants a span of dates", ds.ID)
+	case !ds.Snapshot && p.Pool == market.Universe && (p.Start != p.End || len(p.Symbols) > 0):
+		return fault.Invalid("partition.end_date", "a partition of universe is one whole trade date")
+	case !ds.Snapshot && p.Pool == market.Targets && len(p.Symbols) == 0:
+		return fault.Invalid("partition.symbols", "a partition of targets names its symbols")
+	}
+	for n, s := range p.Symbols {
+		if up, err := market.ParseSymbol(s); err != nil || up != s || market.KindOf(s) != ds.Kind {
+			return fault.Invalid(fmt.Sprintf("partition.symbols[%d]", n), "%.24q is not a symbol of %s", s, ds.ID)
+		}
+	}
+	return nil
+}
+
+// job is one partition in hand; it lives on one goroutine.
+type job struct {
+	i        *Ingester
+	ds       *catalog.Dataset
+	sink     Sink
+	work     Work
+	flight   *flight
+	progress func(Step)
+
+	step     Step
+	calls    int
+	repeated int
+}
+
+func (j *job) stage(s Stage) {
+	j.step.Stage, j.step.WaitAPI, j.step.WaitUntil = s, "", time.Time{}
+	j.progress(j.step)
+}
+
+func (j *job) run(ctx context.Context) (Result, error) {
+	j.stage(Extracting)
+	batch, bad, missing, err := j.fetch(ctx)
+	if err != nil {
+		return Result{}, err
+	}
+	j.stage(Normalizing)
+	if j.work.Partition.Pool == market.Targets && !j.ds.Snapshot {
+		return j.symbols(ctx, batch, bad)
+	}
+	return j.whole(ctx, batch, bad, missing)
+}
+
+// fetch gathers the answers of the partition's calls into one batch.
+func (j *job) fetch(ctx context.Context) (batch *table.Batch, bad []table.BadCell, missing string, err error) {
+	p := j.work.Partition
+	if j.ds.Snapshot {
+		return j.snapshot(ctx)
+	}
+	if p.Start == p.End {
+		ans, err := j.ask(ctx, map[string]string{"trade_date": p.Start.Compact()})
+		return ans.Batch, ans.Bad, "", err
+	}
+	groups := [][]string{p.Symbols}
+	if j.ds.ID != catalog.Daily { // only daily takes a list of symbols
+		groups = groups[:0]
+		for _, s := range p.Symbols {
+			groups = append(groups, []string{s})
+		}
+	}
+	for _, g := range groups {
+		ans, err := j.ask(ctx, map[string]string{
+			"ts_code": strings.Join(g, ","), "start_date": p.Start.Compact(), "end_date": p.End.Compact(),
+		})
+		if err != nil {
+			return nil, nil, "", err
+		}
+		batch, bad = join(j.ds, batch, bad, ans, nil)
+	}
+	return batch, bad, "", nil
+}
+
+func (j *job) snapshot(ctx context.Context) (batch *table.Batch, bad []table.BadCell, missing string, err error) {
+	today := market.DateOf(time.Now())
+	for _, call := range j.ds.Calls {
+		ans, held := j.i.answers.Get(today, j.ds, call.Params)
+		if !held || j.work.Partition.Repeat {
+			if ans, err = j.ask(ctx, call.Params); err != nil {
+				return nil, nil, "", err
+			}
+			j.i.answers.Put(today, j.ds, call.Params, ans)
+		}
+		if ans.Batch.Len == 0 && !call.MayBeEmpty && len(j.ds.Calls) > 1 {
+			for k, v := range call.Params {
+				missing = k + "=" + v
+			}
+		}
+		batch, bad = join(j.ds, batch, bad, ans, call.Fill)
+	}
+	return batch, bad, missing, nil
+}
+
+func (j *job) ask(ctx context.Context, params map[string]string) (Answer, error) {
+	rows, calls := j.step.Rows, j.calls
+	ans, err := j.i.provider.Fetch(ctx, Query{Dataset: j.ds, Params: params, Priority: j.priority()}, func(p Progress) {
+		j.step.Rows, j.step.Calls = rows+p.Rows, calls+p.Calls
+		j.step.WaitAPI, j.step.WaitUntil = p.WaitAPI, p.WaitUntil
+		j.progress(j.step)
+	})
+	j.calls = calls + ans.Calls
+	if err != nil {
+		j.calls = max(j.calls, j.step.Calls)
+		return ans, err
+	}
+	if ans.Batch == nil {
+		ans.Batch = table.New(j.ds.Specs(), 0)
+	}
+	j.repeated += ans.Repeated
+	j.step.Rows, j.step.Calls = rows+ans.Batch.Len, j.calls
+	return ans, nil
+}
+
+// priority keeps a backfill from standing in the way of the evening's own data.
+func (j *job) priority() Priority {
+	p := j.work.Partition
+	if p.Pool == market.Targets || j.ds.Snapshot || p.Repeat || p.End >= market.DateOf(time.Now())-newestDays {
+		return Normal
+	}
+	return Backfill
+}
+
+// newestDays spans the longest close of the exchange, so that the last open day is
+// always inside.
+const newestDays = 3
+
+// join adds an answer to what was gathered. The answer's batch may be held by
+// others and is not changed; where it is the only one and nothing is to be filled
+// in, it is taken as it is.
+func join(ds *catalog.Dataset, batch *table.Batch, bad []table.BadCell, ans Answer, fill map[string]string) (*table.Batch, []table.BadCell) {
+	if batch == nil && fill == nil {
+		return ans.Batch, ans.Bad
+	}
+	out := batch
+	if out == nil {
+		out = table.New(ds.Specs(), ans.Batch.Len)
+	}
+	base := out.Len
+	for i := range out.Columns {
+		to, from := &out.Columns[i], ans.Batch.Column(out.Columns[i].Name)
+		value, filled := fill[to.Name]
+		for r := range ans.Batch.Len {
+			switch {
+			case from != nil && !from.Null[r]:
+				to.AppendFrom(from, r)
+			case filled && to.Type == table.Text:
+				to.AppendText(value)
+			default:
+				to.AppendNull()
+			}
+		}
+	}
+	out.Len = base + ans.Batch.Len
+	for _, x := range ans.Bad {
+		x.Row += base
+		bad = append(bad, x)
+	}
+	return out, bad
+}

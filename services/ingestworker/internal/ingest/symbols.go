@@ -1,0 +1,326 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// symbols judges and commits a partition of targets: one record per symbol and
+// open day.
+func (j *job) symbols(ctx context.Context, batch *table.Batch, bad []table.BadCell) (Result, error) {
+	p := j.work.Partition
+	asked := make(map[string]bool, len(p.Symbols))
+	for _, s := range p.Symbols {
+		asked[s] = true
+	}
+	whole := p.Start == p.End
+	c := check(scope{ds: j.ds, start: p.Start, end: p.End, symbols: asked, pick: whole}, batch, bad)
+	if j.ds.ID == catalog.DailyBasic || j.ds.ID == catalog.Moneyflow {
+		for _, fl := range j.i.flights.daily(p) {
+			if err := wait(ctx, fl.done); err != nil { // its rows are asked of the pool
+				return Result{}, err
+			}
+		}
+	}
+	world, err := j.i.world(ctx, p.Pool)
+	if err != nil {
+		return Result{}, err
+	}
+	ans := indexAnswer(c)
+	ans.whole, ans.evidence = whole, coverage.NoEvidence
+	if whole {
+		ans.evidence = dateEvidence(j.ds, p.Start, c, world.Lists)
+	}
+	verdicts, err := j.judgeKeys(ctx, world, ans)
+	if err != nil {
+		return Result{}, err
+	}
+	return j.commitSymbols(ctx, c, world, verdicts)
+}
+
+// symbolAnswer is an answer indexed for judging symbol by symbol.
+type symbolAnswer struct {
+	rows     map[key]int
+	rejected map[key]bool
+	doubtful map[key]uint64
+	dates    map[market.Date]int    // rows per date
+	newest   map[string]market.Date // newest row per symbol
+	whole    bool
+	evidence coverage.Evidence // of a whole date
+}
+
+func indexAnswer(c checked) symbolAnswer {
+	a := symbolAnswer{
+		rows: make(map[key]int, c.batch.Len), rejected: map[key]bool{}, doubtful: map[key]uint64{},
+		dates: map[market.Date]int{}, newest: map[string]market.Date{},
+	}
+	symbol, date := c.batch.Column("ts_code"), c.batch.Column("trade_date")
+	for r := range c.batch.Len {
+		s, d := symbol.Texts[r], date.Dates[r]
+		a.rows[key{s, d}] = r
+		a.dates[d]++
+		if last, ok := a.newest[s]; !ok || d > last {
+			a.newest[s] = d
+		}
+	}
+	for _, x := range c.rejects {
+		a.rejected[key{x.symbol, x.date}] = true
+	}
+	for _, r := range c.doubtful {
+		a.doubtful[key{symbol.Texts[r], date.Dates[r]}] = max(hashRow(c.batch, r), 1)
+	}
+	return a
+}
+
+func dateEvidence(ds *catalog.Dataset, d market.Date, c checked, l *coverage.Lists) coverage.Evidence {
+	rows := c.all.Sum()
+	e := coverage.Expect(ds, d, coverage.FactsOf(ds, d, l))
+	switch {
+	case rows == 0:
+		return coverage.EmptyDate
+	case !e.Known:
+		return coverage.OthersTraded
+	case e.Reaches(rows, c.all):
+		return coverage.WholeDate
+	}
+	return coverage.ShortDate
+}
+
+// judgeKeys judges every symbol on every open day of the span that is due, and on
+// any other day that a row came for.
+func (j *job) judgeKeys(ctx context.Context, world coverage.World, a symbolAnswer) ([]coverage.KeyJudgement, error) {
+	p, now := j.work.Partition, time.Now()
+	days, _ := world.Calendar.Days(p.Start, p.End)
+	days = slices.DeleteFunc(days, func(d market.Date) bool { return now.Before(coverage.DueAt(j.ds, d)) })
+	for d := range a.dates {
+		days = append(days, d)
+	}
+	for k := range a.rejected {
+		days = append(days, k.date)
+	}
+	slices.Sort(days)
+	days = slices.Compact(days)
+	if len(days) == 0 { // nothing is due: the day asked for is recorded as it was found
+		days = []market.Date{p.End}
+	}
+	var traded map[market.Date]bool // days on which the pool holds a row of any symbol
+	out := make([]coverage.KeyJudgement, 0, len(days)*len(p.Symbols))
+	for _, s := range p.Symbols {
+		for _, d := range days {
+			k := coverage.Key{Dataset: j.ds.ID, Date: d, Symbol: s}
+			f := coverage.KeyFacts{RejectedRow: a.rejected[key{s, d}], Doubtful: a.doubtful[key{s, d}], Evidence: a.evidence}
+			_, f.Row = a.rows[key{s, d}]
+			if !f.Row && !f.RejectedRow {
+				f.Listed, f.ListKnown = world.Lists.Listed(s, d)
+				f.Daily = j.dailyState(s, d)
+				if !a.whole {
+					if traded == nil {
+						var err error
+						if traded, err = j.traded(ctx); err != nil {
+							return nil, err
+						}
+					}
+					f.Evidence = spanEvidence(a, s, d, traded)
+				}
+			}
+			held, ok := j.sink.Held(k)
+			out = append(out, coverage.JudgeKey(j.ds, k, f, coverage.Situation{
+				Now: now, Publishing: coverage.Publishing(j.ds, world.Calendar, d, now),
+				Held: held, HasHeld: ok, Epoch: j.work.Epoch, RunID: j.work.RunID,
+			}))
+		}
+	}
+	return out, nil
+}
+
+func spanEvidence(a symbolAnswer, s string, d market.Date, traded map[market.Date]bool) coverage.Evidence {
+	switch {
+	case a.dates[d] > 0, traded[d]:
+		return coverage.OthersTraded
+	case a.newest[s] > d:
+		return coverage.TradedLater
+	}
+	return coverage.NoEvidence
+}
+
+func (j *job) traded(ctx context.Context) (map[market.Date]bool, error) {
+	out := map[market.Date]bool{}
+	p := j.work.Partition
+	err := j.sink.Coverage(ctx, []string{j.ds.ID}, p.Start, p.End, func(r coverage.Record) bool {
+		if r.Rows > 0 {
+			out[r.Date] = true
+		}
+		return true
+	})
+	return out, err
+}
+
+func (j *job) dailyState(s string, d market.Date) coverage.DailyState {
+	if j.ds.ID != catalog.DailyBasic && j.ds.ID != catalog.Moneyflow {
+		return coverage.DailyUnknown
+	}
+	r, ok := j.sink.Held(coverage.Key{Dataset: catalog.Daily, Date: d, Symbol: s})
+	switch {
+	case !ok:
+		return coverage.DailyUnknown
+	case r.Rows > 0:
+		return coverage.DailyHeld
+	case r.Verdict.Settled():
+		return coverage.DailyNone
+	}
+	return coverage.DailyPending
+}
+
+// commitSymbols writes what was judged. A symbol whose held rows are missing from
+// the answer keeps them: its records are written, and its rows left as they are.
+func (j *job) commitSymbols(ctx context.Context, c checked, world coverage.World, judged []coverage.KeyJudgement) (Result, error) {
+	p, now := j.work.Partition, time.Now()
+	lost := map[string]int{}
+	for _, k := range judged {
+		if k.Lost {
+			lost[k.Record.Symbol]++
+		}
+	}
+	var fresh, kept []coverage.Record
+	for _, k := range judged {
+		r := k.Record
+		switch {
+		case lost[r.Symbol] == 0:
+			fresh = append(fresh, r)
+		case k.Lost, r.Rows == 0:
+			kept = append(kept, r)
+		default: // a row that is not stored this time: its record stays as it was
+			if held, ok := j.sink.Held(r.Key); ok && held.Rows > 0 {
+				held.CommittedAt, held.Epoch, held.RunID = r.CommittedAt, r.Epoch, r.RunID
+				kept = append(kept, held)
+			}
+		}
+	}
+	var changes Changes
+	for _, part := range []struct {
+		records []coverage.Record
+		lost    bool
+	}{{fresh, false}, {kept, true}} {
+		if len(part.records) == 0 {
+			continue
+		}
+		commit := Commit{Partition: p, Epoch: j.work.Epoch, RunID: j.work.RunID, Records: part.records}
+		commit.Partition.Symbols = slices.DeleteFunc(slices.Clone(p.Symbols), func(s string) bool { return (lost[s] > 0) != part.lost })
+		for _, x := range c.rejects {
+			if (lost[x.symbol] > 0) == part.lost {
+				commit.Rejects = append(commit.Rejects, x.of(j.ds.ID, now))
+			}
+		}
+		if !part.lost {
+			commit.Batch = c.batch
+			if len(lost) > 0 {
+				commit.Batch = without(c.batch, lost)
+			}
+		}
+		got, err := j.commit(ctx, commit)
+		if err != nil {
+			return Result{}, err
+		}
+		changes.New, changes.Changed, changes.Gone = changes.New+got.New, changes.Changed+got.Changed, changes.Gone+got.Gone
+	}
+	return j.sum(c, world, append(fresh, kept...), changes, len(lost)), nil
+}
+
+func without(b *table.Batch, lost map[string]int) *table.Batch {
+	col := b.Column("ts_code")
+	keep := make([]int, 0, b.Len)
+	for r := range b.Len {
+		if lost[col.Texts[r]] == 0 {
+			keep = append(keep, r)
+		}
+	}
+	return b.Select(keep)
+}
+
+func (j *job) sum(c checked, world coverage.World, records []coverage.Record, changes Changes, lost int) Result {
+	p := j.work.Partition
+	total := coverage.Record{Key: coverage.Key{Dataset: j.ds.ID, Date: market.NoDate}, Epoch: j.work.Epoch, RunID: j.work.RunID,
+		SameSince: market.NoDate, LastSame: market.NoDate, Verdict: coverage.ExpectedEmpty}
+	if p.Start == p.End {
+		total.Date = p.Start
+	}
+	by := map[coverage.Verdict][]coverage.Record{}
+	held := map[string]bool{}
+	for _, r := range records {
+		total.Rows, total.Expected = total.Rows+r.Rows, total.Expected+r.Expected
+		total.ByExchange.SH += r.ByExchange.SH
+		total.ByExchange.SZ += r.ByExchange.SZ
+		total.ByExchange.BJ += r.ByExchange.BJ
+		total.Verdict = coverage.Worst(total.Verdict, r.Verdict)
+		total.SameDays = max(total.SameDays, r.SameDays)
+		if r.CommittedAt.After(total.CommittedAt) {
+			total.CommittedAt = r.CommittedAt
+		}
+		if !r.Verdict.Settled() || r.Verdict == coverage.AcceptedShort {
+			by[r.Verdict] = append(by[r.Verdict], r)
+		}
+		if r.Rows > 0 {
+			held[r.Symbol] = true
+		}
+	}
+	total.Rejected = int64(len(c.rejects))
+	var unknown []string
+	total.Unknown, unknown = unknownSymbols(c.batch, world.Lists)
+	total.New, total.Changed, total.Gone = changes.New, changes.Changed, changes.Gone
+	for _, v := range []coverage.Verdict{coverage.Empty, coverage.Incomplete, coverage.NotPublished, coverage.AcceptedShort} {
+		if len(by[v]) > 0 {
+			total.Issues = append(total.Issues, j.keyIssue(v, by[v]))
+		}
+	}
+	if lost > 0 {
+		i := j.issue(fault.Incomplete, fmt.Sprintf("%s came without rows that are held for %s; the rows held stay.", j.on(), count(int64(lost), "symbol", "symbols")),
+			"row_count", fmt.Sprint(c.batch.Len))
+		i.Severity = fault.Warning
+		total.Issues = append(total.Issues, i)
+	}
+	total.Issues = append(total.Issues, j.findings(c, total.Unknown, unknown)...)
+	out := Result{Partition: p, Held: total, Found: total.Verdict, Symbols: int64(len(held)), Calls: j.calls, Repeated: j.repeated}
+	out.warn(total.Issues...)
+	return out
+}
+
+func (j *job) on() string { return j.ds.ID + " of " + dateText(j.work.Partition) }
+
+func (j *job) issue(r fault.Reason, message string, kv ...string) fault.Issue {
+	i := fault.NewIssue(r, message, append([]string{"dataset", j.ds.ID, "trade_date", dateText(j.work.Partition)}, kv...)...)
+	i.Module = j.ds.Module
+	if m := catalog.LookupModule(j.ds.Module); m != nil {
+		i.Domain = m.Domain
+	}
+	return i
+}
+
+func (j *job) keyIssue(v coverage.Verdict, records []coverage.Record) fault.Issue {
+	var examples []string
+	for _, r := range records[:min(len(records), sampleSize)] {
+		examples = append(examples, r.Symbol+" "+r.Date.String())
+	}
+	n, list := fmt.Sprint(len(records)), strings.Join(examples, ", ")
+	if len(records) > sampleSize {
+		list += ", …"
+	}
+	switch v {
+	case coverage.NotPublished:
+		due := coverage.DueAt(j.ds, records[0].Date).Format("15:04")
+		return j.issue(fault.NotPublished, fmt.Sprintf("The provider has no %s yet for %s (%s), due from %s in Shanghai.", j.ds.ID, count(int64(len(records)), "symbol's day", "symbols' days"), list, due), "due_time", due)
+	case coverage.Empty:
+		return j.issue(fault.EmptyAnswer, fmt.Sprintf("%s came without rows for %s, and nothing tells why: %s.", j.on(), count(int64(len(records)), "symbol's day", "symbols' days"), list), "expected_count", n)
+	case coverage.AcceptedShort:
+		return j.issue(fault.AcceptedShort, fmt.Sprintf("%s has no row for %s, the same on three days; it is accepted as it is: %s.", j.on(), count(int64(len(records)), "symbol's day", "symbols' days"), list), "row_count", "0", "expected_count", n, "days", "3")
+	}
+	return j.issue(fault.Incomplete, fmt.Sprintf("%s lacks the rows of %s: %s.", j.on(), count(int64(len(records)), "symbol's day", "symbols' days"), list), "row_count", "0", "expected_count", n)
+}

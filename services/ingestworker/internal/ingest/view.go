@@ -1,0 +1,220 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// view keeps the calendar and the lists of a pool in memory, so that judging and
+// reading coverage need not open its file.
+type view struct {
+	mu       sync.Mutex
+	loaded   bool
+	calendar Calendar
+	lists    *coverage.Lists
+}
+
+func (i *Ingester) world(ctx context.Context, p market.Pool) (coverage.World, error) {
+	sink, err := i.sink(p)
+	if err != nil {
+		return coverage.World{}, err
+	}
+	v := i.views[p]
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if !v.loaded {
+		cal, err := sink.Calendar(ctx)
+		if err != nil {
+			return coverage.World{}, err
+		}
+		instruments, err := sink.Instruments(ctx)
+		if err != nil {
+			return coverage.World{}, err
+		}
+		v.calendar, v.lists, v.loaded = cal, coverage.NewLists(instruments), true
+	}
+	return coverage.World{
+		Now: time.Now(), Calendar: v.calendar, Lists: v.lists, WindowDays: i.windows[p], Held: sink.Held,
+	}, nil
+}
+
+func (i *Ingester) forget(p market.Pool) {
+	v := i.views[p]
+	v.mu.Lock()
+	v.loaded = false
+	v.mu.Unlock()
+}
+
+func (i *Ingester) sink(p market.Pool) (Sink, error) {
+	if s, ok := i.sinks[p]; ok {
+		return s, nil
+	}
+	return nil, fault.Invalid("pool", "%q is not a pool of this worker", p)
+}
+
+// References plans the snapshots that are due.
+func (i *Ingester) References(ctx context.Context, w coverage.Wish) (coverage.Plan, error) {
+	sink, err := i.sink(w.Pool)
+	if err != nil {
+		return coverage.Plan{}, err
+	}
+	return coverage.References(w, coverage.World{Now: time.Now(), Held: sink.Held, Lists: coverage.NewLists(nil)}), nil
+}
+
+// Data plans the datasets by trade date from what the pool holds.
+func (i *Ingester) Data(ctx context.Context, w coverage.Wish) (coverage.Plan, error) {
+	world, err := i.world(ctx, w.Pool)
+	if err != nil {
+		return coverage.Plan{}, err
+	}
+	return coverage.Data(w, world)
+}
+
+// Survey is the calendar of completeness of a pool. It answers from memory where
+// it can; a file that cannot be opened costs the expectations, not the answer.
+func (i *Ingester) Survey(ctx context.Context, p market.Pool, datasets []*catalog.Dataset, start, end market.Date, symbols []string) ([]coverage.Day, error) {
+	sink, err := i.sink(p)
+	if err != nil {
+		return nil, err
+	}
+	world, err := i.world(ctx, p)
+	if err != nil {
+		i.log.Warn("coverage is told without the pool's lists", "pool", p, "error", err)
+		world = coverage.World{Now: time.Now(), Lists: coverage.NewLists(nil), WindowDays: i.windows[p], Held: sink.Held}
+		world.Calendar, _ = i.Calendar(ctx) // an empty calendar takes weekdays as open
+	}
+	ids := make([]string, 0, len(datasets))
+	for _, d := range datasets {
+		if !d.Snapshot {
+			ids = append(ids, d.ID)
+		}
+	}
+	return coverage.Survey(datasets, start, end, world, p, symbols, func(yield func(coverage.Record) bool) error {
+		if len(ids) == 0 {
+			return nil
+		}
+		return sink.Coverage(ctx, ids, start, end, yield)
+	})
+}
+
+// Calendar is the widest calendar that any pool holds.
+func (i *Ingester) Calendar(ctx context.Context) (Calendar, error) {
+	best := Calendar{First: market.NoDate, Last: market.NoDate}
+	var failed error
+	for _, p := range market.Pools() {
+		if _, ok := i.sinks[p]; !ok {
+			continue
+		}
+		world, err := i.world(ctx, p)
+		if err != nil {
+			failed = err
+			continue
+		}
+		if world.Calendar.Known() && (!best.Known() || world.Calendar.Last > best.Last) {
+			best = world.Calendar
+		}
+	}
+	if !best.Known() && failed != nil {
+		return best, failed
+	}
+	return best, nil
+}
+
+// Active lists the partitions in hand, of one run or of all when runID is empty.
+func (i *Ingester) Active(runID string) []Active { return i.flights.list(runID) }
+
+// CheckStore opens a pool's file for writing and reports what is wrong with it.
+func (i *Ingester) CheckStore(ctx context.Context, p market.Pool) error {
+	sink, err := i.sink(p)
+	if err != nil {
+		return err
+	}
+	return sink.Open(ctx)
+}
+
+// Verify counts the rows of partitions in the pool's file and compares them with
+// what coverage claims.
+func (i *Ingester) Verify(ctx context.Context, p market.Pool, parts []coverage.Partition) ([]Check, error) {
+	sink, err := i.sink(p)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]Check, 0, len(parts))
+	for _, part := range parts {
+		c := Check{PartitionID: part.ID, Verdict: coverage.Missing}
+		var last time.Time
+		held := 0
+		for _, k := range keysOf(part) {
+			r, ok := sink.Held(k)
+			if ok {
+				if held++; held == 1 {
+					c.Verdict = r.Verdict
+				}
+				c.Claimed += r.Rows
+				c.Verdict = coverage.Worst(c.Verdict, r.Verdict)
+				if !r.CommittedAt.Before(last) {
+					last, c.RunID = r.CommittedAt, r.RunID
+				}
+			}
+			// A symbol's day without a record has no row either, unless the file
+			// was written by somebody else: both are counted for universe, and for
+			// targets where coverage knows the key.
+			if !ok && k.Symbol != "" {
+				continue
+			}
+			rows, doubled, err := sink.Count(ctx, k)
+			if err != nil {
+				return nil, fmt.Errorf("count %s: %w", part.ID, err)
+			}
+			c.Rows, c.Duplicates = c.Rows+rows, c.Duplicates+doubled
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
+func keysOf(p coverage.Partition) []coverage.Key {
+	if p.Start == market.NoDate {
+		return []coverage.Key{{Dataset: p.Dataset, Date: market.NoDate}}
+	}
+	var out []coverage.Key
+	for d := p.Start; d <= p.End; d++ {
+		if len(p.Symbols) == 0 {
+			out = append(out, coverage.Key{Dataset: p.Dataset, Date: d})
+		}
+		for _, s := range p.Symbols {
+			out = append(out, coverage.Key{Dataset: p.Dataset, Date: d, Symbol: s})
+		}
+	}
+	return out
+}
+
+// Select turns the modules of a request into datasets. It returns INVALID_ARGUMENT
+// for a module that does not exist or that the pool does not hold, and
+// MODULE_NOT_SYNC_CAPABLE for one that is not built.
+func Select(pool market.Pool, modules []string) ([]*catalog.Dataset, error) {
+	for n, id := range modules {
+		m := catalog.LookupModule(id)
+		if m == nil {
+			return nil, fault.Invalid(fmt.Sprintf("module_ids[%d]", n), "there is no module %.60q", id)
+		}
+		if !m.Built {
+			return nil, fault.New(fault.ModuleNotSyncCapable, fmt.Sprintf("%s (%s) is listed in the catalogue and not built.", m.ID, m.Title), "module", m.ID)
+		}
+	}
+	var out []*catalog.Dataset
+	for _, d := range catalog.Datasets() {
+		if slices.Contains(modules, d.Module) {
+			out = append(out, d)
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,182 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// whole judges and commits a partition with one record: a trade date of universe
+// or a snapshot.
+func (j *job) whole(ctx context.Context, batch *table.Batch, bad []table.BadCell, missing string) (Result, error) {
+	p := j.work.Partition
+	c := check(scope{ds: j.ds, start: p.Start, end: p.End}, batch, bad)
+	world, err := j.i.world(ctx, p.Pool)
+	if err != nil {
+		return Result{}, err
+	}
+	facts, err := j.facts(ctx, world)
+	if err != nil {
+		return Result{}, err
+	}
+	expected := coverage.Expect(j.ds, p.Start, facts)
+	now := time.Now()
+	held, ok := j.sink.Held(coverage.Key{Dataset: j.ds.ID, Date: p.Start})
+	answer := coverage.Answer{
+		Rows: int64(c.batch.Len), Rejected: int64(len(c.rejects)), Filtered: c.filtered, Doubtful: int64(len(c.doubtful)),
+		MissingCall: missing, Hash: func() uint64 { return hashRows(c.batch, c.rejects) },
+	}
+	var unknown []string
+	if j.ds.Kind == market.Stock {
+		answer.ByExchange = c.all
+	}
+	if j.ds.ID == catalog.FundDaily {
+		answer.ByExchange = c.all
+	}
+	if !j.ds.Snapshot {
+		answer.Unknown, unknown = unknownSymbols(c.batch, world.Lists)
+	}
+	judged := coverage.Judge(j.ds, p.Start, answer, expected, coverage.Situation{
+		Now: now, Publishing: !j.ds.Snapshot && coverage.Publishing(j.ds, world.Calendar, p.Start, now),
+		Held: held, HasHeld: ok, Epoch: j.work.Epoch, RunID: j.work.RunID,
+	})
+	if j.ds.ID == catalog.Daily {
+		j.flight.judge(judged.Record.ByExchange, judged.Record.Verdict.Settled())
+	}
+	if j.ds.Snapshot && (judged.Found != coverage.Complete || answer.Rejected > 0) {
+		j.i.answers.Drop(j.ds) // the next attempt must ask anew
+	}
+	r := &judged.Record
+	r.Issues = append(r.Issues, j.findings(c, answer.Unknown, unknown)...)
+	r.Issues = append(r.Issues, j.calendarEnds(c.batch, now)...)
+	commit := Commit{Partition: p, Epoch: j.work.Epoch, RunID: j.work.RunID, Records: []coverage.Record{*r}, Rejects: j.rejects(c, now)}
+	if judged.Store {
+		commit.Batch = c.batch
+	}
+	changes, err := j.commit(ctx, commit)
+	if err != nil {
+		return Result{}, err
+	}
+	r.New, r.Changed, r.Gone = changes.New, changes.Changed, changes.Gone
+	out := Result{Partition: p, Held: *r, Found: judged.Found, Calls: j.calls, Repeated: j.repeated}
+	if judged.Store && j.ds.ID != catalog.TradeCal {
+		out.Symbols = int64(c.batch.Len)
+	}
+	out.warn(r.Issues...)
+	return out, nil
+}
+
+// facts gathers what is known of the date. Datasets that rest on the date's daily
+// wait for it when it is in hand, so that all of a date may be fetched at once;
+// daily itself waits for nothing, so nobody waits in a circle.
+func (j *job) facts(ctx context.Context, world coverage.World) (coverage.Facts, error) {
+	p := j.work.Partition
+	f := coverage.FactsOf(j.ds, p.Start, world.Lists)
+	switch j.ds.ID {
+	case catalog.DailyBasic, catalog.Moneyflow:
+		for _, fl := range j.i.flights.daily(p) {
+			if err := wait(ctx, fl.judged); err != nil {
+				return f, err
+			}
+			if fl.whole {
+				f.DailyKnown, f.Daily = true, fl.counts
+			}
+		}
+		if r, ok := j.sink.Held(coverage.Key{Dataset: catalog.Daily, Date: p.Start}); !f.DailyKnown && ok && r.Verdict.Settled() {
+			f.DailyKnown, f.Daily = true, r.ByExchange
+		}
+	case catalog.StockBasic, catalog.FundBasic, catalog.TradeCal:
+		if r, ok := j.sink.Held(coverage.Key{Dataset: j.ds.ID, Date: market.NoDate}); ok && r.Verdict == coverage.Complete {
+			f.Held = r.Rows
+		}
+		return f, nil
+	}
+	if j.ds.ID == catalog.FundDaily || !f.ListKnown {
+		f.Near = coverage.Near(p.Start, func(d market.Date) (coverage.Record, bool) {
+			return j.sink.Held(coverage.Key{Dataset: j.ds.ID, Date: d})
+		})
+	}
+	return f, nil
+}
+
+func (j *job) commit(ctx context.Context, c Commit) (Changes, error) {
+	j.stage(Committing)
+	if err := ctx.Err(); err != nil {
+		return Changes{}, context.Cause(ctx)
+	}
+	changes, err := j.sink.Commit(ctx, c)
+	if err == nil && j.ds.Snapshot {
+		j.i.forget(c.Partition.Pool) // lists and calendar are read anew
+	}
+	return changes, err
+}
+
+func (j *job) rejects(c checked, now time.Time) []coverage.Reject {
+	out := make([]coverage.Reject, len(c.rejects))
+	for n, x := range c.rejects {
+		out[n] = x.of(j.ds.ID, now)
+	}
+	return out
+}
+
+func unknownSymbols(b *table.Batch, l *coverage.Lists) (n int64, sample []string) {
+	col := b.Column("ts_code")
+	for r := range b.Len {
+		if _, ok := l.Find(col.Texts[r]); !ok {
+			if n++; len(sample) < sampleSize {
+				sample = append(sample, col.Texts[r])
+			}
+		}
+	}
+	return n, sample
+}
+
+// findings are the warnings about rows: rejected, doubtful, of unknown symbols.
+func (j *job) findings(c checked, unknown int64, unknownSample []string) []fault.Issue {
+	var out []fault.Issue
+	add := func(r fault.Reason, message string, n int64, examples string) {
+		i := fault.NewIssue(r, message, "dataset", j.ds.ID, "trade_date", dateText(j.work.Partition),
+			"count", fmt.Sprint(n), "sample", examples)
+		i.Severity = fault.Warning
+		i.Module = j.ds.Module
+		if m := catalog.LookupModule(j.ds.Module); m != nil {
+			i.Domain = m.Domain
+		}
+		out = append(out, i)
+	}
+	if n := int64(len(c.rejects)); n > 0 {
+		var examples []string
+		for _, x := range c.rejects[:min(len(c.rejects), sampleSize)] {
+			examples = append(examples, x.symbol+": "+x.reason)
+		}
+		add(fault.RowsRejected, fmt.Sprintf("%s of %s failed a check and was kept aside (%s).", count(n, "row", "rows"), j.ds.ID, sample(examples)), n, sample(examples))
+	}
+	if n := int64(len(c.doubtful)); n > 0 {
+		add(fault.RowsInconsistent, fmt.Sprintf("%s of %s disagree with themselves (%s).", count(n, "row", "rows"), j.ds.ID, sample(c.samples)), n, sample(c.samples))
+	}
+	if unknown > 0 {
+		add(fault.UnknownSymbols, fmt.Sprintf("%s of %s is of symbols that no list knows (%s).", count(unknown, "row", "rows"), j.ds.ID, sample(unknownSample)), unknown, sample(unknownSample))
+	}
+	return out
+}
+
+func (j *job) calendarEnds(b *table.Batch, now time.Time) []fault.Issue {
+	if j.ds.ID != catalog.TradeCal || b.Len == 0 {
+		return nil
+	}
+	last := market.NoDate
+	for _, d := range b.Column("cal_date").Dates {
+		last = max(last, d)
+	}
+	if last >= market.DateOf(now) {
+		return nil
+	}
+	return []fault.Issue{fault.NewIssue(fault.CalendarEnded,
+		fmt.Sprintf("The provider's calendar ends on %s; weekdays after it are taken as open.", last), "calendar_end_date", last.String())}
+}
