@@ -1,0 +1,13 @@
+// Package gateway serves the public API over REST: grpc-gateway in front of the
+// orchestrator's own gRPC server (its in-process handlers cannot stream), the
+// OpenAPI document, health, readiness and an index.
+//
+// It decides the JSON form once: lowerCamelCase names, every field present, 64-bit
+// integers as strings, unknown fields refused. An error is always
+// {"error":{"code","status","message","details"}} with the canonical gRPC code and
+// the details of google.rpc.Status. A stream is one {"result":…} per line, or
+// server-sent events; a stream that breaks ends in a line {"error":…}.
+//
+// There is no authentication: only requests to loopback names are answered, and
+// browsers only from the same origin.
+package gateway

@@ -1,0 +1,146 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/genproto/googleapis/rpc/code"
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/encoding/protojson"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/transport"
+)
+
+// errorBody is the one shape of an error.
+type errorBody struct {
+	// Code is the canonical gRPC code, Status its name.
+	Code   int    `json:"code"`
+	Status string `json:"status"`
+	// Message is one sentence for a person.
+	Message string `json:"message"`
+	// Details are those of google.rpc.Status; an ErrorInfo is always among them.
+	Details []json.RawMessage `json:"details"`
+}
+
+// maxMessage is the longest message answered; what a caller sent may be in it.
+const maxMessage = 1000
+
+func errorJSON(s *status.Status) []byte {
+	s = withReason(s)
+	body := errorBody{Code: int(s.Code()), Status: codeName(s.Code()), Message: s.Message(), Details: []json.RawMessage{}}
+	for _, detail := range s.Proto().GetDetails() {
+		if b, err := protojson.Marshal(detail); err == nil { // a type that is not linked in cannot be shown
+			body.Details = append(body.Details, b)
+		}
+	}
+	var out bytes.Buffer
+	enc := json.NewEncoder(&out)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(map[string]errorBody{"error": body}); err != nil {
+		return []byte(`{"error":{"code":13,"status":"INTERNAL","message":"` + transport.InternalMessage + `","details":[]}}`)
+	}
+	return bytes.TrimSpace(out.Bytes())
+}
+
+// codeName is a code as google.rpc.Code spells it.
+func codeName(c codes.Code) string {
+	return code.Code(c).String()
+}
+
+// withReason gives a status that was not made by our server a reason: what could
+// not be read of a request is INVALID_ARGUMENT, the rest INTERNAL.
+func withReason(s *status.Status) *status.Status {
+	for _, detail := range s.Details() {
+		if info, ok := detail.(*errdetails.ErrorInfo); ok && info.GetDomain() == fault.Domain {
+			return s
+		}
+	}
+	switch s.Code() {
+	case codes.InvalidArgument:
+		return transport.ToStatus(requestFault(s.Message()))
+	case codes.NotFound:
+		return transport.ToStatus(fault.New(fault.NotFound, clip(s.Message())))
+	case codes.ResourceExhausted:
+		return transport.ToStatus(fault.Invalid("body", "is too large"))
+	case codes.Internal, codes.Unknown, codes.DataLoss:
+		return transport.ToStatus(fault.New(fault.Internal, transport.InternalMessage))
+	}
+	with, err := status.New(s.Code(), clip(s.Message())).WithDetails(
+		&errdetails.ErrorInfo{Reason: string(fault.Internal), Domain: fault.Domain})
+	if err != nil {
+		return s
+	}
+	return with
+}
+
+// requestFault rebuilds what a decoder here wrote (see mark), or wraps what
+// grpc-gateway says of a parameter.
+func requestFault(message string) error {
+	if parts := strings.SplitN(message, markSeparator, 4); len(parts) >= 3 && parts[0] == "" {
+		return fault.Invalid(parts[1], "%s", clip(parts[2]))
+	}
+	return fault.Invalid("request", "%s", clip(message))
+}
+
+func clip(s string) string {
+	if len(s) > maxMessage {
+		return strings.ToValidUTF8(s[:maxMessage], "") + "…"
+	}
+	return s
+}
+
+// httpCode is the HTTP code of a status: google.rpc.Code's own mapping.
+func httpCode(s *status.Status) int { return runtime.HTTPStatusFromCode(s.Code()) }
+
+func (g *gateway) writeError(w http.ResponseWriter, httpCode int, s *status.Status) {
+	h := w.Header()
+	h.Del("Trailer")
+	h.Del("Transfer-Encoding")
+	h.Set("Content-Type", "application/json")
+	for _, detail := range s.Details() {
+		if retry, ok := detail.(*errdetails.RetryInfo); ok {
+			wait := (retry.GetRetryDelay().AsDuration() + time.Second - 1) / time.Second
+			h.Set("Retry-After", strconv.FormatInt(int64(max(wait, 1)), 10))
+		}
+	}
+	w.WriteHeader(httpCode)
+	w.Write(append(errorJSON(s), '\n')) // a caller that is gone needs no answer
+}
+
+// onError answers a call that failed before anything was written.
+func (g *gateway) onError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, _ *http.Request, err error) {
+	s := withReason(status.Convert(err))
+	g.writeError(w, httpCode(s), s)
+}
+
+// onStreamError is the status a stream ends with.
+func onStreamError(_ context.Context, err error) *status.Status {
+	return withReason(status.Convert(err))
+}
+
+// onRouteError answers a path or a method that no RPC has.
+func (g *gateway) onRouteError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, code int) {
+	switch code {
+	case http.StatusMethodNotAllowed:
+		g.methodNotAllowed(w, r)
+	case http.StatusNotFound:
+		g.writeError(w, code, transport.ToStatus(fault.New(fault.NotFound,
+			clip("Nothing is served at "+r.URL.Path+"; see /openapi.json."), "kind", "path", "id", clip(r.URL.Path))))
+	default:
+		g.writeError(w, http.StatusBadRequest, transport.ToStatus(fault.Invalid("path", "is malformed")))
+	}
+}
+
+func (g *gateway) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
+	g.writeError(w, http.StatusMethodNotAllowed, transport.ToStatus(
+		fault.Invalid("method", "%s is not served at %s; see /openapi.json", clip(r.Method), clip(r.URL.Path))))
+}

@@ -1,0 +1,145 @@
+package gateway
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/transport"
+)
+
+const (
+	// maxBody is the largest request body read, in bytes; 5,000 symbols take a tenth.
+	maxBody = 1 << 20
+	// bodyTime is how long a body may take to arrive.
+	bodyTime = 20 * time.Second
+)
+
+// guard stands in front of every handler: it answers panics, foreign hosts and
+// origins, and bodies that are too large or too slow, in the API's own form.
+func (g *gateway) guard(next http.Handler) http.Handler {
+	origin := http.NewCrossOriginProtection()
+	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		g.writeError(w, http.StatusForbidden, transport.ToStatus(
+			fault.Invalid("origin", "is another site; browsers may change things from the service's own pages only")))
+	}))
+	next = origin.Handler(next)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer func() {
+			if p := recover(); p != nil && p != http.ErrAbortHandler {
+				g.log.Error("request panicked", "method", r.Method, "path", clip(r.URL.Path), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+				g.writeError(w, http.StatusInternalServerError, transport.ToStatus(fault.New(fault.Internal, transport.InternalMessage)))
+			}
+		}()
+		h := w.Header()
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Cache-Control", "no-store")
+		if err := g.admit(w, r); err != nil {
+			code := http.StatusBadRequest
+			var large *http.MaxBytesError
+			switch {
+			case errors.As(err, &large):
+				code, err = http.StatusRequestEntityTooLarge, fault.Invalid("body", "is larger than %d bytes", maxBody)
+			case errors.Is(err, errForeign):
+				code, err = http.StatusMisdirectedRequest, fault.Invalid("host", "%.100q is not a name of this machine's loopback; use localhost or 127.0.0.1", r.Host)
+			}
+			h.Set("Connection", "close") // what was not read of the body is in the way of a next request
+			g.writeError(w, code, transport.ToStatus(err))
+			return
+		}
+		next.ServeHTTP(w, r)
+	})
+}
+
+var errForeign = errors.New("foreign host")
+
+// admit reads the body and checks everything that grpc-gateway would turn into a
+// server error or pass over in silence.
+func (g *gateway) admit(w http.ResponseWriter, r *http.Request) error {
+	if !loopbackName(r.Host) {
+		return errForeign
+	}
+	if !utf8.ValidString(r.URL.Path) {
+		return fault.Invalid("path", "is not valid UTF-8")
+	}
+	query, err := r.URL.Query(), error(nil)
+	if strings.Contains(r.URL.RawQuery, ";") {
+		err = errors.New("semicolons separate nothing here")
+	}
+	for key, values := range query {
+		for _, v := range append([]string{key}, values...) {
+			if !utf8.ValidString(v) {
+				err = errors.New("it is not valid UTF-8")
+			}
+		}
+	}
+	if err != nil {
+		return fault.Invalid("query", "cannot be read: %v", err)
+	}
+	switch r.Method {
+	case http.MethodPost, http.MethodPut, http.MethodPatch:
+		if len(query) > 0 && strings.HasPrefix(r.URL.Path, "/v1/") {
+			return fault.Invalid("query", "is not read with %s; put the fields into the body", r.Method)
+		}
+	}
+	if strings.Contains(r.Header.Get("Accept"), "text/event-stream") && streams(r.URL.Path) {
+		r.Header.Set("Accept", "text/event-stream")
+		w.Header().Set("X-Accel-Buffering", "no")
+		if last := r.Header.Get("Last-Event-ID"); last != "" && r.Method == http.MethodGet && !query.Has("after_sequence") && !query.Has("afterSequence") {
+			query.Set("after_sequence", last) // a browser that reconnects goes on where it was
+			r.URL.RawQuery = query.Encode()
+		}
+	} else if r.URL.Path != "/" {
+		r.Header.Del("Accept") // only one other form exists
+	}
+	r.Header.Set("Content-Type", "application/json")
+	return readBody(w, r)
+}
+
+// streams tells the paths whose answer is a stream.
+func streams(path string) bool { return strings.HasSuffix(path, ":watch") || path == "/v1/preflights:run" }
+
+func readBody(w http.ResponseWriter, r *http.Request) error {
+	if r.Body == nil || r.Body == http.NoBody {
+		return nil
+	}
+	if r.ContentLength > maxBody {
+		return &http.MaxBytesError{Limit: maxBody}
+	}
+	rc := http.NewResponseController(w)
+	_ = rc.SetReadDeadline(time.Now().Add(bodyTime)) // a recorder in a test has none
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	_ = rc.SetReadDeadline(time.Time{})
+	if err != nil {
+		var large *http.MaxBytesError
+		if errors.As(err, &large) {
+			return err
+		}
+		return fault.Invalid("body", "did not arrive whole")
+	}
+	r.Body = io.NopCloser(bytes.NewReader(data))
+	return nil
+}
+
+// loopbackName tells a Host header that names this machine's loopback. Another one
+// is a page elsewhere that made its own name resolve to 127.0.0.1.
+func loopbackName(host string) bool {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	if strings.EqualFold(host, "localhost") {
+		return true
+	}
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
+}

@@ -1,0 +1,70 @@
+package gateway
+
+import (
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+)
+
+// strictQuery refuses what grpc-gateway would overlook in a query: unknown names
+// and enum values. An enum value may be written short, as in pool=universe.
+type strictQuery struct{ runtime.DefaultQueryParser }
+
+// Parse implements runtime.QueryParameterParser.
+func (q *strictQuery) Parse(msg proto.Message, values url.Values, filter *utilities.DoubleArray) error {
+	md := msg.ProtoReflect().Descriptor()
+	for key, texts := range values {
+		fd := md.Fields().ByTextName(key)
+		if fd == nil {
+			fd = md.Fields().ByJSONName(key)
+		}
+		if fd == nil {
+			return mark(clip(key), "is not a parameter here; allowed are %s", fieldNames(md))
+		}
+		if !fd.IsList() && len(texts) > 1 {
+			return mark(string(fd.Name()), "is given %d times", len(texts))
+		}
+		for i, text := range texts {
+			switch fd.Kind() {
+			case protoreflect.EnumKind:
+				name, ok := enumName(fd.Enum(), text)
+				if !ok {
+					return mark(string(fd.Name()), "%q is not allowed: allowed are %s", clip(text), enumNames(fd.Enum()))
+				}
+				texts[i] = name
+			case protoreflect.Int32Kind, protoreflect.Int64Kind:
+				bits := 64
+				if fd.Kind() == protoreflect.Int32Kind {
+					bits = 32
+				}
+				if _, err := strconv.ParseInt(text, 10, bits); err != nil {
+					return mark(string(fd.Name()), "%q is not a whole number of %d bits", clip(text), bits)
+				}
+			}
+		}
+	}
+	return q.DefaultQueryParser.Parse(msg, values, filter)
+}
+
+// enumName is the canonical name of a value given in full, without its prefix in
+// any case, or as its number.
+func enumName(ed protoreflect.EnumDescriptor, text string) (string, bool) {
+	if n, err := strconv.ParseInt(text, 10, 32); err == nil {
+		if v := ed.Values().ByNumber(protoreflect.EnumNumber(n)); v != nil {
+			return string(v.Name()), true
+		}
+		return "", false
+	}
+	prefix := strings.TrimSuffix(string(ed.Values().Get(0).Name()), "UNSPECIFIED")
+	for _, name := range []string{text, prefix + strings.ToUpper(text)} {
+		if v := ed.Values().ByName(protoreflect.Name(name)); v != nil {
+			return string(v.Name()), true
+		}
+	}
+	return "", false
+}

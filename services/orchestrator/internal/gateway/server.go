@@ -1,0 +1,140 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
+	"google.golang.org/grpc"
+
+	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+)
+
+// readyTime is how long /readyz may think.
+const readyTime = 3 * time.Second
+
+// stopTime is how long answers may go on after Run's context ended.
+const stopTime = 10 * time.Second
+
+// Config is what a Server is built from. Every field is required.
+type Config struct {
+	// Logger gets panics and what a stop cut off.
+	Logger *slog.Logger
+	// Listener the server owns and closes.
+	Listener net.Listener
+	// Conn to the orchestrator's own gRPC server; errors must come as statuses. The
+	// caller closes it.
+	Conn *grpc.ClientConn
+	// Ready is asked by /readyz.
+	Ready func(context.Context) Status
+}
+
+// Server is the HTTP side of the orchestrator.
+type Server struct {
+	http *http.Server
+	cfg  Config
+}
+
+type gateway struct {
+	log   *slog.Logger
+	ready func(context.Context) Status
+}
+
+// NewServer builds the server. It does not serve yet.
+func NewServer(ctx context.Context, cfg Config) (*Server, error) {
+	h, err := Handler(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return &Server{cfg: cfg, http: &http.Server{
+		Handler:           h,
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    64 << 10,
+		ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelWarn),
+		// No write timeout: streams last as long as their run. A body has a deadline
+		// of its own, see readBody.
+	}}, nil
+}
+
+// Handler is everything the server serves. Listener is not used.
+func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
+	g := &gateway{log: cfg.Logger, ready: cfg.Ready}
+	mux := runtime.NewServeMux(
+		runtime.WithMarshalerOption(runtime.MIMEWildcard, jsonMarshaler{}),
+		runtime.WithMarshalerOption("text/event-stream", sseMarshaler{}),
+		runtime.SetQueryParameterParser(&strictQuery{}),
+		runtime.WithErrorHandler(g.onError),
+		runtime.WithStreamErrorHandler(onStreamError),
+		runtime.WithRoutingErrorHandler(g.onRouteError),
+		// A POST is never taken for a GET, whatever its content type.
+		runtime.WithDisablePathLengthFallback(),
+		runtime.WithDisableHTTPMethodOverride(),
+		runtime.WithUnescapingMode(runtime.UnescapingModeAllExceptReserved),
+		// No header of a request becomes metadata, and none of the server's a header.
+		runtime.WithIncomingHeaderMatcher(func(string) (string, bool) { return "", false }),
+		runtime.WithOutgoingHeaderMatcher(func(string) (string, bool) { return "", false }),
+	)
+	for _, register := range []func(context.Context, *runtime.ServeMux, *grpc.ClientConn) error{
+		orchestratorv1.RegisterPreflightServiceHandler,
+		orchestratorv1.RegisterRunServiceHandler,
+		orchestratorv1.RegisterPoolServiceHandler,
+		orchestratorv1.RegisterModuleServiceHandler,
+		orchestratorv1.RegisterTargetServiceHandler,
+		orchestratorv1.RegisterScheduleServiceHandler,
+		orchestratorv1.RegisterSettingsServiceHandler,
+	} {
+		if err := register(ctx, mux, cfg.Conn); err != nil {
+			return nil, fmt.Errorf("register REST handlers: %w", err)
+		}
+	}
+	pages := map[string]http.HandlerFunc{
+		"/": g.page(g.index), "/healthz": g.page(g.healthz), "/readyz": g.page(g.readyz), "/openapi.json": g.page(g.openapi),
+	}
+	return g.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if page, ok := pages[r.URL.Path]; ok {
+			page(w, r)
+			return
+		}
+		mux.ServeHTTP(w, r)
+	})), nil
+}
+
+// Addr is the address in use, "127.0.0.1:7780".
+func (s *Server) Addr() string { return s.cfg.Listener.Addr().String() }
+
+// Run serves until ctx ends, then lets the answers in hand finish for ten seconds
+// and cuts off what is left. The error is nil after a stop that was asked for.
+func (s *Server) Run(ctx context.Context) error {
+	served := make(chan error, 1)
+	go func() { served <- s.http.Serve(s.cfg.Listener) }()
+	select {
+	case err := <-served:
+		return fmt.Errorf("serve HTTP on %s: %w", s.Addr(), err)
+	case <-ctx.Done():
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
+	defer cancel()
+	if err := s.http.Shutdown(stop); err != nil {
+		s.cfg.Logger.Warn("answers were cut off", "addr", s.Addr(), "after", stopTime)
+		_ = s.http.Close() // it was asked to stop; what is cut off has been said
+	}
+	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve HTTP on %s: %w", s.Addr(), err)
+	}
+	return nil
+}
+
+// Close cuts everything off at once. It is for a server that never ran; closing
+// after Run does no harm.
+func (s *Server) Close() error {
+	if err := errors.Join(s.http.Close(), s.cfg.Listener.Close()); err != nil && !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
