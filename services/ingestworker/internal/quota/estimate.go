@@ -40,54 +40,49 @@ func Estimate(now time.Time, set Settings, state func(api string) *State, load L
 	return max(longest, time.Duration(total)*load.PerCall/time.Duration(max(1, load.Parallel)))
 }
 
-// last is when the n-th call from now on may be made.
+// maxFollowed bounds the calls that an estimate follows one by one; the pace of
+// the last ones is taken to go on.
+const maxFollowed = 50_000
+
+// last is when the n-th call from now on may be made: it follows the calls one by
+// one, each as early as every window allows.
 func (s *State) last(now time.Time, set Settings, api string, p Priority, n int) time.Time {
-	end := now
+	var allowed [windows]int
+	limited := false
+	at := now
 	for w := Minute; w < windows; w++ {
-		start := now
-		if s.Closed[w].After(now) {
-			start = s.Closed[w]
+		limit, _ := s.Limit(w, now, set, api)
+		if allowed[w] = set.Allowance(limit, p); w != Day {
+			allowed[w] = min(allowed[w], maxSpent)
 		}
-		at := start
-		if limit, _ := s.Limit(w, now, set, api); limit > 0 {
-			allowed := set.Allowance(limit, p)
-			if w == Day {
-				at = s.lastDay(start, allowed, n)
-			} else {
-				at = s.lastRolling(start, w.Length()+margin, min(allowed, maxSpent), n)
+		limited = limited || limit > 0
+		if s.Closed[w].After(at) {
+			at = s.Closed[w]
+		}
+	}
+	if !limited {
+		return at
+	}
+	calls := slices.Clone(s.Spent)
+	day, today := s.Day, s.SpentToday
+	followed := min(n, maxFollowed)
+	for range followed {
+		for w := Minute; w < Day; w++ {
+			if i := len(calls) - allowed[w]; allowed[w] > 0 && i >= 0 {
+				if t := calls[i].Add(w.Length() + margin); t.After(at) {
+					at = t
+				}
 			}
 		}
-		if at.After(end) {
-			end = at
+		if d := market.DateOf(at); d != day {
+			day, today = d, 0
 		}
-	}
-	return end
-}
-
-// lastRolling follows a rolling window: call j may be made a window after call
-// j − allowed. After one round of allowed calls each repeats the round before.
-func (s *State) lastRolling(start time.Time, length time.Duration, allowed, n int) time.Time {
-	round := slices.Clone(s.Spent[max(0, len(s.Spent)-allowed):])
-	held := len(round)
-	for j := range min(n, allowed) {
-		at := start
-		if i := held + j - allowed; i >= 0 {
-			if t := round[i].Add(length); t.After(at) {
-				at = t
-			}
+		if allowed[Day] > 0 && today >= allowed[Day] {
+			at = nextDay(at)
+			day, today = day+1, 0
 		}
-		round = append(round, at)
+		today++
+		calls = append(calls, at)
 	}
-	return round[held+(n-1)%allowed].Add(time.Duration((n-1)/allowed) * length)
-}
-
-func (s *State) lastDay(start time.Time, allowed, n int) time.Time {
-	left := allowed
-	if s.Day == market.DateOf(start) {
-		left = max(0, allowed-s.SpentToday)
-	}
-	if n <= left {
-		return start
-	}
-	return nextDay(start).Add(time.Duration((n-left-1)/allowed) * Day.Length())
+	return at.Add(at.Sub(now) / time.Duration(followed) * time.Duration(n-followed))
 }

@@ -46,7 +46,7 @@ func loadKey(dir string, log *slog.Logger) ([]byte, error) {
 
 func makeKey(dir, path string) error {
 	key := make([]byte, keySize)
-	_, _ = rand.Read(key) // never fails
+	_, _ = rand.Read(key)                            // never fails
 	tmp, err := os.CreateTemp(dir, keyFile+".*.tmp") // with mode 0600
 	if err != nil {
 		return err
@@ -59,8 +59,11 @@ func makeKey(dir, path string) error {
 	if cerr := tmp.Close(); err == nil {
 		err = cerr
 	}
-	if err == nil {
-		err = os.Link(tmp.Name(), path)
+	if err != nil {
+		return err
+	}
+	if err = os.Link(tmp.Name(), path); err != nil && !errors.Is(err, fs.ErrExist) {
+		err = os.Rename(tmp.Name(), path) // a file system without links
 	}
 	return err
 }

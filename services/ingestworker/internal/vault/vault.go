@@ -59,7 +59,8 @@ type Vault struct {
 type stamp struct {
 	modified time.Time
 	size     int64
-	missing  bool
+	gone     bool // it is not there
+	hidden   bool // it cannot be looked at
 }
 
 // New reads the token and the key, which it makes when the data directory has
@@ -140,18 +141,17 @@ func (v *Vault) current() (Token, string) {
 // stays until the file is good again.
 func (v *Vault) refresh() {
 	at, err := stat(v.file)
-	if err == nil && at == v.stamp || err != nil && v.stamp.missing {
+	if at == v.stamp {
 		return
 	}
-	if errors.Is(err, fs.ErrNotExist) {
+	v.stamp = at
+	if at.gone {
 		v.log.Warn("the token file is gone; no token resolves until it is back", "file", v.file)
-		v.stamp = stamp{missing: true}
 		v.set("")
 		return
 	}
 	var value string
 	if err == nil {
-		v.stamp = at
 		value, err = v.read()
 	}
 	if err != nil {
@@ -211,7 +211,8 @@ func check(value string) error {
 func stat(path string) (stamp, error) {
 	info, err := os.Stat(path)
 	if err != nil {
-		return stamp{}, plain(err)
+		gone := errors.Is(err, fs.ErrNotExist)
+		return stamp{gone: gone, hidden: !gone}, plain(err)
 	}
 	return stamp{modified: info.ModTime(), size: info.Size()}, nil
 }
