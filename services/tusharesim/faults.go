@@ -15,10 +15,13 @@ type FaultKind string
 
 // Faults of the transport: the call never gets a proper reply.
 const (
-	// HTTP500 and its like answer with that status and a page of HTML.
+	// HTTP500 answers with that status and a page of HTML, as do the next three.
 	HTTP500 FaultKind = "http_500"
+	// HTTP502 is a bad gateway.
 	HTTP502 FaultKind = "http_502"
+	// HTTP503 is an outage.
 	HTTP503 FaultKind = "http_503"
+	// HTTP403 is a gate before the provider.
 	HTTP403 FaultKind = "http_403"
 	// Hang holds the call until ReleaseHangs, or until the caller goes away.
 	Hang FaultKind = "hang"
@@ -40,11 +43,13 @@ const (
 	BadToken FaultKind = "bad_token"
 	// NoPermission answers 40203 with the text about permission.
 	NoPermission FaultKind = "no_permission"
-	// MinuteLimit, HourLimit and DayQuota answer 40203 with the text about rates;
-	// N is the number named, Text its form.
+	// MinuteLimit answers 40203 with the text about rates; N is the number named,
+	// Text its form.
 	MinuteLimit FaultKind = "minute_limit"
-	HourLimit   FaultKind = "hour_limit"
-	DayQuota    FaultKind = "day_quota"
+	// HourLimit is the same per hour.
+	HourLimit FaultKind = "hour_limit"
+	// DayQuota is the same per day.
+	DayQuota FaultKind = "day_quota"
 	// TooManyIPs answers 40204.
 	TooManyIPs FaultKind = "too_many_ips"
 	// BadRequest answers 50101.

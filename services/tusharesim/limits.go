@@ -9,9 +9,12 @@ import (
 
 // Units of a Limit.
 const (
+	// PerMinute counts by the minute.
 	PerMinute = "minute"
-	PerHour   = "hour"
-	PerDay    = "day"
+	// PerHour counts by the hour.
+	PerHour = "hour"
+	// PerDay counts by the Beijing day.
+	PerDay = "day"
 )
 
 // Texts of a refusal.

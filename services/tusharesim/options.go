@@ -9,14 +9,18 @@ import (
 
 // Defaults of a synthetic market.
 const (
+	// DefaultStocks is the number of stock codes up to 2026.
 	DefaultStocks = 5400
-	DefaultFunds  = 1900
+	// DefaultFunds is the number of exchange-traded funds up to 2026.
+	DefaultFunds = 1900
 )
 
 // Bounds of a synthetic market.
 const (
+	// MaxStocks is the most stock codes there may be.
 	MaxStocks = synthetic.MaxStocks
-	MaxFunds  = synthetic.MaxFunds
+	// MaxFunds is the most funds there may be.
+	MaxFunds = synthetic.MaxFunds
 )
 
 // Options configure a Sim. The zero value is a whole synthetic market on the
@@ -76,13 +80,20 @@ type Grant struct {
 
 // Interfaces served, as api_name.
 const (
+	// StockBasic lists stocks.
 	StockBasic = "stock_basic"
-	FundBasic  = "fund_basic"
-	TradeCal   = "trade_cal"
-	Daily      = "daily"
+	// FundBasic lists funds.
+	FundBasic = "fund_basic"
+	// TradeCal is the exchange calendar.
+	TradeCal = "trade_cal"
+	// Daily has stock prices by trade date.
+	Daily = "daily"
+	// DailyBasic has valuations by trade date.
 	DailyBasic = "daily_basic"
-	Moneyflow  = "moneyflow"
-	FundDaily  = "fund_daily"
+	// Moneyflow has order flow by trade date.
+	Moneyflow = "moneyflow"
+	// FundDaily has prices of exchange-traded funds by trade date.
+	FundDaily = "fund_daily"
 )
 
 // Columns returns the column names of an interface, default ones first and in

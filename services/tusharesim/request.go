@@ -12,19 +12,28 @@ import (
 
 // Codes of the provider.
 const (
-	CodeOK           = 0
-	CodeBadToken     = 40101
-	CodeRefused      = 40203 // no permission, and rate limits
-	CodeTooManyIPs   = 40204
+	// CodeOK also comes without rows.
+	CodeOK = 0
+	// CodeBadToken is an unknown, empty or revoked token.
+	CodeBadToken = 40101
+	// CodeRefused is a missing permission as well as any rate limit.
+	CodeRefused = 40203
+	// CodeTooManyIPs is a token used from too many addresses.
+	CodeTooManyIPs = 40204
+	// CodeBadParameter is a call that cannot be answered as it is.
 	CodeBadParameter = 50101
 )
 
 // Messages of the provider.
 const (
-	MsgBadToken     = "您的token不对，请确认。"
-	MsgTooManyIPs   = "您的IP数量超限，最大数量为2个！"
+	// MsgBadToken goes with CodeBadToken.
+	MsgBadToken = "您的token不对，请确认。"
+	// MsgTooManyIPs goes with CodeTooManyIPs.
+	MsgTooManyIPs = "您的IP数量超限，最大数量为2个！"
+	// MsgBadParameter goes with CodeBadParameter.
 	MsgBadParameter = "查询数据失败，请确认参数！可以反馈管理员协助您排查问题"
-	MsgUnknownAPI   = "请指定正确的接口名"
+	// MsgUnknownAPI also goes with CodeBadParameter.
+	MsgUnknownAPI = "请指定正确的接口名"
 )
 
 func msgNoPermission(api string) string {
