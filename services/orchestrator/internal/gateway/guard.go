@@ -106,7 +106,9 @@ func (g *gateway) admit(w http.ResponseWriter, r *http.Request) error {
 }
 
 // streams tells the paths whose answer is a stream.
-func streams(path string) bool { return strings.HasSuffix(path, ":watch") || path == "/v1/preflights:run" }
+func streams(path string) bool {
+	return strings.HasSuffix(path, ":watch") || path == "/v1/preflights:run"
+}
 
 func readBody(w http.ResponseWriter, r *http.Request) error {
 	if r.Body == nil || r.Body == http.NoBody {
