@@ -1,11 +1,15 @@
 package sqlite
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"net/url"
+	"os"
 	"path/filepath"
 	"strconv"
 	"time"
@@ -51,6 +55,9 @@ func Open(ctx context.Context, path string, opts Options) (*DB, error) {
 	if opts.Readers == 0 {
 		opts.Readers = 4
 	}
+	if err := checkSize(path); err != nil {
+		return nil, fmt.Errorf("open %s: %w", filepath.Base(path), err)
+	}
 	db := &DB{path: path}
 	var err error
 	if db.writer, err = sql.Open("sqlite3", dsn(path, opts, false)); err != nil {
@@ -72,6 +79,36 @@ func Open(ctx context.Context, path string, opts Options) (*DB, error) {
 	db.reader.SetMaxOpenConns(opts.Readers)
 	db.reader.SetMaxIdleConns(opts.Readers)
 	return db, nil
+}
+
+// checkSize finds a file that was cut off: SQLite itself notices only when it
+// comes to a missing page. A log may rightly hold pages that the file lacks.
+func checkSize(path string) error {
+	if st, err := os.Stat(path + "-wal"); err == nil && st.Size() > 0 {
+		return nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil // it is new, or SQLite tells better what is wrong
+	}
+	defer f.Close()
+	var head [100]byte
+	st, err := f.Stat()
+	if err != nil || !st.Mode().IsRegular() {
+		return nil
+	}
+	if _, err := io.ReadFull(f, head[:]); err != nil || string(head[:16]) != "SQLite format 3\x00" {
+		return nil
+	}
+	pageSize, pages := int64(binary.BigEndian.Uint16(head[16:])), int64(binary.BigEndian.Uint32(head[28:]))
+	if pageSize == 1 {
+		pageSize = 65536
+	}
+	// The number of pages counts only where it was written with the last change.
+	if bytes.Equal(head[24:28], head[92:96]) && st.Size() < pages*pageSize {
+		return &damage{fmt.Sprintf("the file is cut off: it has %d of %d bytes", st.Size(), pages*pageSize)}
+	}
+	return nil
 }
 
 func dsn(path string, opts Options, readOnly bool) string {

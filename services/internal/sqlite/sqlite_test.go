@@ -190,3 +190,21 @@ func TestInsideASynctestBubble(t *testing.T) {
 		}
 	})
 }
+
+func TestCutOffFileIsTold(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.sqlite")
+	db := open(t, path, sqlite.Options{})
+	text := "CREATE TABLE a (x TEXT); INSERT INTO a WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i+1 FROM n WHERE i<2000) SELECT printf('%064d', i) FROM n"
+	if err := db.Migrate(t.Context(), migrations(text)); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(path, 40_000); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := sqlite.Open(t.Context(), path, sqlite.Options{}); !sqlite.IsCorrupt(err) {
+		t.Errorf("got %v, want a file that is told to be corrupt", err)
+	}
+}
