@@ -82,9 +82,11 @@ func Open(ctx context.Context, path string, opts Options) (*DB, error) {
 }
 
 // checkSize finds a file that was cut off: SQLite itself notices only when it
-// comes to a missing page. A log may rightly hold pages that the file lacks.
+// comes to a missing page. A file with a log is left alone: the log may rightly
+// hold pages that the file lacks, and where this process has the file open
+// already, closing it here would drop the locks of that connection.
 func checkSize(path string) error {
-	if st, err := os.Stat(path + "-wal"); err == nil && st.Size() > 0 {
+	if _, err := os.Stat(path + "-wal"); err == nil {
 		return nil
 	}
 	f, err := os.Open(path)
