@@ -24,12 +24,16 @@ type Day struct {
 	CommittedAt time.Time
 	// Filtered, Rejected and Unknown as in Record.
 	Filtered, Rejected, Unknown int64
+	// RunID of the last commit. Empty when missing.
+	RunID string
+	// SameDays as in Record; of targets, the most of any symbol.
+	SameDays int
 	// Issues of the last answer; of targets, none.
 	Issues []fault.Issue
 }
 
-// Survey lists one entry per dataset and open day of the span that is due, and
-// the snapshots first. each calls its argument for every record of the datasets
+// Survey lists the snapshots, then one entry per dataset and open day of the span
+// that is due. each calls its argument for every record of the datasets
 // in the span, as Sink.Coverage does. symbols are the targets, and nil for
 // universe.
 func Survey(datasets []*catalog.Dataset, start, end market.Date, world World, pool market.Pool, symbols []string, each func(yield func(Record) bool) error) ([]Day, error) {
@@ -61,15 +65,14 @@ func Survey(datasets []*catalog.Dataset, start, end market.Date, world World, po
 	if err != nil {
 		return nil, err
 	}
-	for d := start; d <= end; d++ {
-		open := world.Calendar.IsOpen(d)
-		for _, ds := range datasets {
-			i, ok := slot[ds.ID]
-			if !ok {
-				continue
-			}
-			s := sums[i*width+int(d-start)]
-			if s.keys == 0 && (!open || world.Now.Before(DueAt(ds, d))) {
+	for _, ds := range datasets {
+		i, ok := slot[ds.ID]
+		if !ok {
+			continue
+		}
+		for d := start; d <= end; d++ {
+			s := &sums[i*width+int(d-start)]
+			if s.keys == 0 && (!world.Calendar.IsOpen(d) || world.Now.Before(DueAt(ds, d))) {
 				continue
 			}
 			if pool == market.Targets {
@@ -95,6 +98,7 @@ type sum struct {
 	last                                         Record
 	keys, rows, rejected, unknown, filtered, exp int64
 	worst                                        Verdict
+	same                                         int
 }
 
 func (s *sum) add(r Record) {
@@ -107,6 +111,7 @@ func (s *sum) add(r Record) {
 	s.rejected += r.Rejected
 	s.unknown += r.Unknown
 	s.filtered += r.Filtered
+	s.same = max(s.same, r.SameDays)
 	s.worst = Worst(s.worst, r.Verdict)
 	if s.keys == 1 || r.CommittedAt.After(s.last.CommittedAt) {
 		s.last = r
@@ -124,11 +129,12 @@ func snapshotDay(ds *catalog.Dataset, world World) Day {
 func dayOf(r Record, v Verdict) Day {
 	return Day{
 		Dataset: r.Dataset, Date: r.Date, Rows: r.Rows, Expected: r.Expected, Verdict: v, CommittedAt: r.CommittedAt,
-		Filtered: r.Filtered, Rejected: r.Rejected, Unknown: r.Unknown, Issues: r.Issues,
+		Filtered: r.Filtered, Rejected: r.Rejected, Unknown: r.Unknown, RunID: r.RunID,
+		SameDays: r.SameDays, Issues: r.Issues,
 	}
 }
 
-func universeDay(ds *catalog.Dataset, d market.Date, s sum, world World) Day {
+func universeDay(ds *catalog.Dataset, d market.Date, s *sum, world World) Day {
 	if s.keys == 0 {
 		return Day{Dataset: ds.ID, Date: d, Verdict: Missing, Expected: Expect(ds, d, FactsOf(ds, d, world.Lists)).Expected}
 	}
@@ -138,13 +144,13 @@ func universeDay(ds *catalog.Dataset, d market.Date, s sum, world World) Day {
 
 // targetsDay sums a day up; worth is false when no symbol of the list has
 // anything to do with the dataset on that day.
-func targetsDay(ds *catalog.Dataset, d market.Date, s sum, world World, symbols []string) (day Day, worth bool) {
+func targetsDay(ds *catalog.Dataset, d market.Date, s *sum, world World, symbols []string) (day Day, worth bool) {
 	day = Day{
 		Dataset: ds.ID, Date: d, Rows: s.rows, Expected: s.exp, Verdict: Missing,
 		Filtered: s.filtered, Rejected: s.rejected, Unknown: s.unknown,
 	}
 	if s.keys > 0 {
-		day.Verdict, day.CommittedAt = s.worst, s.last.CommittedAt
+		day.Verdict, day.CommittedAt, day.RunID, day.SameDays = s.worst, s.last.CommittedAt, s.last.RunID, s.same
 	}
 	var called, lacking int64
 	for _, symbol := range symbols {

@@ -23,6 +23,9 @@ type Config struct {
 	Sinks map[market.Pool]Sink
 	// WindowDays is how many calendar days back each pool reaches.
 	WindowDays map[market.Pool]int
+	// Depth is how many partitions of one pool may be in hand at once, which bounds
+	// memory; others wait their turn. 0 means 16.
+	Depth int
 	// Answers is shared with the probes. Nil makes one.
 	Answers *Answers
 	// Logger; nil drops every record.
@@ -38,13 +41,17 @@ type Ingester struct {
 	log      *slog.Logger
 	flights  *flights
 	views    map[market.Pool]*view
+	slots    map[market.Pool]chan struct{}
 }
 
 // New is an Ingester over a provider and its pools.
 func New(c Config) *Ingester {
 	i := &Ingester{
 		provider: c.Provider, sinks: c.Sinks, windows: c.WindowDays, answers: c.Answers, log: c.Logger,
-		flights: newFlights(), views: map[market.Pool]*view{},
+		flights: newFlights(), views: map[market.Pool]*view{}, slots: map[market.Pool]chan struct{}{},
+	}
+	if c.Depth <= 0 {
+		c.Depth = 16
 	}
 	if i.answers == nil {
 		i.answers = NewAnswers()
@@ -54,6 +61,7 @@ func New(c Config) *Ingester {
 	}
 	for p := range c.Sinks {
 		i.views[p] = &view{}
+		i.slots[p] = make(chan struct{}, c.Depth)
 	}
 	return i
 }
@@ -72,6 +80,15 @@ func (i *Ingester) Partition(ctx context.Context, w Work, progress func(Step)) (
 	ds := catalog.Lookup(w.Partition.Dataset)
 	if err := wellMade(w.Partition, ds); err != nil {
 		return Result{}, err
+	}
+	// The slot is taken before the partition counts as in hand: what rests on a
+	// daily in hand may wait for it holding a slot, so that must have one too.
+	slot := i.slots[w.Partition.Pool]
+	select {
+	case slot <- struct{}{}:
+		defer func() { <-slot }()
+	case <-ctx.Done():
+		return Result{}, context.Cause(ctx)
 	}
 	ctx, fl, err := i.flights.begin(ctx, w)
 	if err != nil {

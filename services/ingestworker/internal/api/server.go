@@ -1,0 +1,287 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	ingestv1 "github.com/afterbell/afterbell/gen/afterbell/ingest/v1"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/probe"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/internal/transport"
+)
+
+// Tokens tells where tokens come from, never what they are.
+type Tokens interface {
+	// Source is where a domain's token was found, empty when none resolves, and its
+	// keyed digest.
+	Source(domain string) (source, fingerprint string)
+}
+
+// Estimator tells how long calls take under the limits known.
+type Estimator interface {
+	// Estimate is for calls per API with the token of the fingerprint.
+	Estimate(fingerprint string, calls map[string]int) time.Duration
+}
+
+// Config is what a Server is made of; every field is required but Log.
+type Config struct {
+	// Ingester works on partitions.
+	Ingester *ingest.Ingester
+	// Prober probes modules.
+	Prober *probe.Prober
+	// Tokens and Estimator inform.
+	Tokens    Tokens
+	Estimator Estimator
+	// Files are the paths of the pools' files.
+	Files map[market.Pool]string
+	// FreeBytes is the room on the volume of a path.
+	FreeBytes func(path string) (int64, error)
+	// ProviderHost is the host of the provider's URL.
+	ProviderHost string
+	// Log; nil drops every record.
+	Log *slog.Logger
+}
+
+// Server implements ingestv1.IngestServiceServer.
+type Server struct {
+	ingestv1.UnimplementedIngestServiceServer
+	cfg Config
+}
+
+// New is a Server.
+func New(cfg Config) *Server {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Server{cfg: cfg}
+}
+
+// ListModules implements the contract.
+func (s *Server) ListModules(context.Context, *ingestv1.ListModulesRequest) (*ingestv1.ListModulesResponse, error) {
+	return catalogue(), nil
+}
+
+// ListTokens implements the contract.
+func (s *Server) ListTokens(context.Context, *ingestv1.ListTokensRequest) (*ingestv1.ListTokensResponse, error) {
+	out := &ingestv1.ListTokensResponse{ProviderHost: s.cfg.ProviderHost}
+	seen := map[string]bool{}
+	for _, m := range catalog.Modules() {
+		if m.Built && !seen[m.Domain] {
+			seen[m.Domain] = true
+			source, fingerprint := s.cfg.Tokens.Source(m.Domain)
+			out.Tokens = append(out.Tokens, &ingestv1.TokenStatus{DomainId: m.Domain, Source: source, Fingerprint: fingerprint})
+		}
+	}
+	return out, nil
+}
+
+// ProbeModules implements the contract.
+func (s *Server) ProbeModules(r *ingestv1.ProbeModulesRequest, stream ingestv1.IngestService_ProbeModulesServer) error {
+	date, err := transport.DateFromProto("trade_date", r.GetTradeDate())
+	if err != nil {
+		return err
+	}
+	req := probe.Request{Modules: r.GetModuleIds(), TradeDate: date}
+	if d := r.GetProbeTimeout(); d != nil {
+		if !d.IsValid() || d.AsDuration() <= 0 || d.AsDuration() > maxProbe {
+			return fault.Invalid("probe_timeout", "must be longer than 0 and at most %v", maxProbe)
+		}
+		req.Timeout = d.AsDuration()
+	}
+	if len(req.Modules) > len(catalog.Modules()) {
+		return fault.Invalid("module_ids", "names %d modules, there are %d", len(req.Modules), len(catalog.Modules()))
+	}
+	return s.cfg.Prober.Run(stream.Context(), req, probe.Events{
+		Started: func(m *catalog.Module) error {
+			started := &ingestv1.ProbeModulesResponse_ProbeStarted{ModuleId: m.ID}
+			for _, a := range m.APIs {
+				started.ProviderApis = append(started.ProviderApis, a.Name)
+			}
+			return stream.Send(&ingestv1.ProbeModulesResponse{Event: &ingestv1.ProbeModulesResponse_Started{Started: started}})
+		},
+		Finished: func(o probe.Outcome) error {
+			return stream.Send(&ingestv1.ProbeModulesResponse{Event: &ingestv1.ProbeModulesResponse_Finished{Finished: &ingestv1.ModuleProbe{
+				ModuleId: o.Module.ID, ProbeTime: transport.TimeToProto(o.At), Latency: durationpb.New(o.Latency), RowCount: o.Rows,
+				CallCount: int32(o.Calls), Passed: o.Passed, Issues: transport.IssuesToProto(o.Issues), TokenFingerprint: o.Fingerprint,
+			}}})
+		},
+	})
+}
+
+const maxProbe = 10 * time.Minute
+
+// CheckStore implements the contract.
+func (s *Server) CheckStore(ctx context.Context, r *ingestv1.CheckStoreRequest) (*ingestv1.CheckStoreResponse, error) {
+	pool, err := transport.PoolFromProto("pool", r.GetPool())
+	if err != nil {
+		return nil, err
+	}
+	out := &ingestv1.CheckStoreResponse{}
+	err = s.cfg.Ingester.CheckStore(ctx, pool)
+	if ctx.Err() != nil {
+		return nil, ctx.Err()
+	}
+	if err != nil {
+		if !hasReason(err) {
+			return nil, err
+		}
+		s.cfg.Log.Info("a pool's file is not fit for writing", "pool", pool, "reason", fault.ReasonOf(err), "error", err)
+		out.Issues = transport.IssuesToProto([]fault.Issue{fault.IssueOf(err)})
+	}
+	if st, err := os.Stat(s.cfg.Files[pool]); err == nil {
+		out.FileBytes = st.Size()
+	}
+	if free, err := s.cfg.FreeBytes(s.cfg.Files[pool]); err == nil {
+		out.FreeBytes = free
+	}
+	return out, nil
+}
+
+func hasReason(err error) bool { _, ok := fault.As(err); return ok }
+
+// ListCalendarDays implements the contract.
+func (s *Server) ListCalendarDays(ctx context.Context, _ *ingestv1.ListCalendarDaysRequest) (*ingestv1.ListCalendarDaysResponse, error) {
+	cal, err := s.cfg.Ingester.Calendar(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := &ingestv1.ListCalendarDaysResponse{}
+	if !cal.Known() {
+		return out, nil
+	}
+	out.FirstDate, out.LastDate = cal.First.String(), cal.Last.String()
+	out.OpenDates = make([]string, len(cal.Open))
+	for n, d := range cal.Open {
+		out.OpenDates[n] = d.String()
+	}
+	return out, nil
+}
+
+// ListCoverage implements the contract.
+func (s *Server) ListCoverage(ctx context.Context, r *ingestv1.ListCoverageRequest) (*ingestv1.ListCoverageResponse, error) {
+	pool, err := transport.PoolFromProto("pool", r.GetPool())
+	if err != nil {
+		return nil, err
+	}
+	start, end, err := span(r.GetStartDate(), r.GetEndDate())
+	if err != nil {
+		return nil, err
+	}
+	modules := r.GetModuleIds()
+	if len(modules) == 0 {
+		for _, m := range catalog.Modules() {
+			if m.Built {
+				modules = append(modules, m.ID)
+			}
+		}
+	}
+	datasets, err := ingest.Select(pool, modules)
+	if err != nil {
+		return nil, err
+	}
+	symbols, err := symbolList("symbols", pool, r.GetSymbols())
+	if err != nil {
+		return nil, err
+	}
+	days, err := s.cfg.Ingester.Survey(ctx, pool, datasets, start, end, symbols)
+	if err != nil {
+		return nil, err
+	}
+	out := &ingestv1.ListCoverageResponse{}
+	for _, d := range days {
+		if d.Date == market.NoDate && d.Verdict == coverage.Missing && pool == market.Targets {
+			continue // targets keeps only the lists that its symbols need
+		}
+		out.Coverages = append(out.Coverages, dayToProto(d))
+	}
+	return out, nil
+}
+
+// PlanPartitions implements the contract.
+func (s *Server) PlanPartitions(ctx context.Context, r *ingestv1.PlanPartitionsRequest) (*ingestv1.PlanPartitionsResponse, error) {
+	pool, err := transport.PoolFromProto("pool", r.GetPool())
+	if err != nil {
+		return nil, err
+	}
+	start, end, err := span(r.GetStartDate(), r.GetEndDate())
+	if err != nil {
+		return nil, err
+	}
+	datasets, err := ingest.Select(pool, r.GetModuleIds())
+	if err != nil {
+		return nil, err
+	}
+	symbols, err := symbolList("symbols", pool, r.GetSymbols())
+	if err != nil {
+		return nil, err
+	}
+	wish := coverage.Wish{Pool: pool, Datasets: datasets, Start: start, End: end, Refetch: r.GetRefetch(), Symbols: symbols}
+	var plan coverage.Plan
+	switch r.GetStage() {
+	case ingestv1.PlanStage_PLAN_STAGE_REFERENCES:
+		plan, err = s.cfg.Ingester.References(ctx, wish)
+	case ingestv1.PlanStage_PLAN_STAGE_DATA:
+		plan, err = s.cfg.Ingester.Data(ctx, wish)
+	default:
+		return nil, fault.Invalid("stage", "%s is no stage: allowed are PLAN_STAGE_REFERENCES, PLAN_STAGE_DATA", r.GetStage())
+	}
+	if err != nil {
+		return nil, err
+	}
+	_, fingerprint := s.cfg.Tokens.Source("stock")
+	out := &ingestv1.PlanPartitionsResponse{
+		Issues: transport.IssuesToProto(plan.Issues), LastTradeDate: plan.AsOf.String(),
+		EstimatedDuration: durationpb.New(s.cfg.Estimator.Estimate(fingerprint, plan.Calls)),
+	}
+	for _, p := range plan.Partitions {
+		out.Partitions = append(out.Partitions, partToProto(p))
+	}
+	return out, nil
+}
+
+// ListActivePartitions implements the contract.
+func (s *Server) ListActivePartitions(_ context.Context, r *ingestv1.ListActivePartitionsRequest) (*ingestv1.ListActivePartitionsResponse, error) {
+	out := &ingestv1.ListActivePartitionsResponse{}
+	for _, a := range s.cfg.Ingester.Active(r.GetRunId()) {
+		out.Partitions = append(out.Partitions, &ingestv1.ActivePartition{
+			RunId: a.Work.RunID, PartitionId: a.Work.Partition.ID, Pool: transport.PoolToProto(a.Work.Partition.Pool),
+			Epoch: a.Work.Epoch, StartTime: transport.TimeToProto(a.Since),
+		})
+	}
+	return out, nil
+}
+
+// VerifyPartitions implements the contract.
+func (s *Server) VerifyPartitions(ctx context.Context, r *ingestv1.VerifyPartitionsRequest) (*ingestv1.VerifyPartitionsResponse, error) {
+	pool, err := transport.PoolFromProto("pool", r.GetPool())
+	if err != nil {
+		return nil, err
+	}
+	parts := make([]coverage.Partition, len(r.GetPartitions()))
+	for n, spec := range r.GetPartitions() {
+		if parts[n], err = partFromProto(fmt.Sprintf("partitions[%d]", n), pool, spec); err != nil {
+			return nil, err
+		}
+	}
+	checks, err := s.cfg.Ingester.Verify(ctx, pool, parts)
+	if err != nil {
+		return nil, err
+	}
+	out := &ingestv1.VerifyPartitionsResponse{}
+	for _, c := range checks {
+		out.Checks = append(out.Checks, &ingestv1.PartitionCheck{
+			PartitionId: c.PartitionID, RowCount: c.Rows, DuplicateCount: c.Duplicates, CoverageCount: c.Claimed,
+			Verdict: transport.VerdictToProto(string(c.Verdict)), RunId: c.RunID,
+		})
+	}
+	return out, nil
+}

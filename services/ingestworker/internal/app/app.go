@@ -1,0 +1,209 @@
+// Package app wires the ingest worker: it builds every part by name, in order, runs
+// them, and closes them in reverse.
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	ingestv1 "github.com/afterbell/afterbell/gen/afterbell/ingest/v1"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/api"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/config"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/probe"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/quota"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/quota/limiter"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/targets"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/tushare"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/universe"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/vault"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/internal/transport"
+)
+
+// Service is the name the worker logs itself under.
+const Service = "ingest-worker"
+
+// Secrets is what only the environment may say.
+type Secrets struct {
+	// Token is the provider's, TokenFile names a file that holds it. At most one is
+	// set; with neither, every call ends as TOKEN_MISSING.
+	Token     vault.Token
+	TokenFile string
+}
+
+// App is the worker with everything opened. Run it, then Close it.
+type App struct {
+	cfg    config.Config
+	log    *slog.Logger
+	server *transport.Server
+	sinks  map[market.Pool]ingest.Sink
+	undo   []cleanup // in the order of opening
+}
+
+type cleanup struct {
+	name string
+	do   func() error
+}
+
+// New opens everything the worker needs and listens; it serves only once Run is
+// called. Neither the orchestrator nor the provider need be there, and the pools'
+// files may be in any state. What it opened is closed again when a later step
+// fails.
+func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err error) {
+	a := &App{cfg: cfg, log: log}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close())
+		}
+	}()
+	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
+		f := fault.Invalid("data-dir", "cannot be made: %v", err)
+		return nil, f
+	}
+	lock, err := pool.Acquire(filepath.Join(cfg.DataDir, Service))
+	if err != nil {
+		return nil, locked(cfg.DataDir, err)
+	}
+	a.later("data directory lock", lock.Release)
+
+	tokens, err := vault.New(vault.Config{DataDir: cfg.DataDir, Token: secrets.Token, TokenFile: secrets.TokenFile, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	limits, err := limiter.Open(limiter.Config{
+		Path: filepath.Join(cfg.DataDir, "limits.json"), Settings: quota.DefaultSettings(cfg.RateLimit), Log: log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("limiter: %w", err)
+	}
+	a.later("limiter", limits.Close)
+	client, err := tushare.New(tushare.Config{URL: cfg.TushareURL, Tokens: tokens, Limiter: limits, Timeout: cfg.CallTimeout, Log: log})
+	if err != nil {
+		return nil, err
+	}
+	a.later("provider client", func() error { client.Close(); return nil })
+
+	files := map[market.Pool]string{
+		market.Targets:  filepath.Join(cfg.DataDir, "targets.sqlite"),
+		market.Universe: filepath.Join(cfg.DataDir, "analysis.duckdb"),
+	}
+	a.sinks = map[market.Pool]ingest.Sink{
+		market.Targets: targets.New(targets.Config{
+			Path: files[market.Targets], Source: cfg.Host(), AcceptSource: cfg.AcceptSource, Logger: log,
+		}),
+		market.Universe: universe.New(universe.Config{
+			Path: files[market.Universe], Source: cfg.Host(), AcceptSource: cfg.AcceptSource, Logger: log,
+			Memory: cfg.DuckDBMemory, Threads: cfg.DuckDBThreads, GroupPartitions: cfg.CommitGroup,
+		}),
+	}
+	for _, p := range market.Pools() {
+		a.later(string(p)+" pool", a.sinks[p].Close)
+	}
+	answers := ingest.NewAnswers()
+	ingester := ingest.New(ingest.Config{
+		Provider: client, Sinks: a.sinks, Answers: answers, Depth: cfg.FetchDepth, Logger: log,
+		WindowDays: map[market.Pool]int{market.Targets: cfg.TargetsDays, market.Universe: cfg.UniverseDays},
+	})
+	lis, err := transport.Listen(log, Service, "grpc", "grpc-addr", cfg.GRPCAddr)
+	if err != nil {
+		return nil, err
+	}
+	a.server = transport.NewServer(transport.ServerConfig{Logger: log, Listener: lis, StopTimeout: cfg.StopTimeout})
+	a.later("gRPC server", a.server.Close)
+	ingestv1.RegisterIngestServiceServer(a.server, api.New(api.Config{
+		Ingester: ingester, Prober: probe.New(client, tokens, answers), Tokens: tokenSource{tokens}, Estimator: estimator{limits, cfg.FetchDepth},
+		Files: files, FreeBytes: pool.FreeBytes, ProviderHost: cfg.Host(), Log: log,
+	}))
+	return a, nil
+}
+
+func locked(dir string, err error) error {
+	var held *pool.HeldError
+	if errors.As(err, &held) {
+		return fault.New(fault.DataDirLocked,
+			fmt.Sprintf("Another ingest-worker (process %d) uses the data directory %s.", held.PID, dir),
+			"path", dir, "holder_pid", fmt.Sprint(held.PID))
+	}
+	return fault.Invalid("data-dir", "cannot be locked: %v", err)
+}
+
+func (a *App) later(name string, do func() error) { a.undo = append(a.undo, cleanup{name, do}) }
+
+// Addr is the gRPC address in use, "127.0.0.1:7701".
+func (a *App) Addr() string { return a.server.Addr() }
+
+// releaseEvery is how often the pools are asked to close idle files.
+const releaseEvery = 5 * time.Second
+
+// Run serves until ctx ends; then work in hand may finish within the stop timeout
+// and is cut off, which rolls it back. The error is nil after a stop that was asked
+// for.
+func (a *App) Run(ctx context.Context) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	janitor := make(chan struct{})
+	go func() {
+		defer close(janitor)
+		tick := time.NewTicker(releaseEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-ctx.Done():
+				return
+			case <-tick.C:
+				for _, s := range a.sinks {
+					s.Release()
+				}
+			}
+		}
+	}()
+	err := a.server.Run(ctx)
+	cancel()
+	<-janitor
+	return err
+}
+
+// Close closes everything in reverse, each named in its error. It is safe to call
+// once, after Run or without it.
+func (a *App) Close() error {
+	var all error
+	for n := len(a.undo) - 1; n >= 0; n-- {
+		if err := a.undo[n].do(); err != nil {
+			all = errors.Join(all, fmt.Errorf("close %s: %w", a.undo[n].name, err))
+		}
+	}
+	a.undo = nil
+	return all
+}
+
+type tokenSource struct{ v *vault.Vault }
+
+// Source implements api.Tokens.
+func (t tokenSource) Source(domain string) (source, fingerprint string) {
+	_, from, ok := t.v.Resolve(domain)
+	if !ok {
+		return "", ""
+	}
+	return string(from), t.v.Fingerprint(domain)
+}
+
+type estimator struct {
+	l     *limiter.Limiter
+	depth int
+}
+
+// usualCall is what a call to the real provider takes (tushare.md 1.5).
+const usualCall = 200 * time.Millisecond
+
+// Estimate implements api.Estimator.
+func (e estimator) Estimate(fingerprint string, calls map[string]int) time.Duration {
+	return e.l.Estimate(fingerprint, quota.Load{Calls: calls, Priority: quota.Backfill, PerCall: usualCall, Parallel: min(e.depth, 4)})
+}

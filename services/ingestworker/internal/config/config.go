@@ -1,0 +1,210 @@
+// Package config reads the worker's flags and environment. A flag wins over its
+// variable; AFTERBELL_DATA_DIR stands for --data-dir, and so on.
+package config
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/logging"
+	"github.com/afterbell/afterbell/services/internal/transport"
+)
+
+// Config is everything the worker can be told. The token is not in it: the vault
+// takes it from the environment.
+type Config struct {
+	// DataDir holds both pools' files, the limiter's memory and the vault's key.
+	DataDir string
+	// GRPCAddr is where to listen; loopback only. Port 0 picks a free one.
+	GRPCAddr string
+	// TushareURL is the provider's address.
+	TushareURL string
+	// UniverseDays and TargetsDays are how many calendar days back each pool
+	// reaches.
+	UniverseDays, TargetsDays int
+	// RateLimit is calls a minute per API until the provider teaches otherwise; 0
+	// means none.
+	RateLimit int
+	// AcceptSource stamps files that were filled from another provider host anew.
+	AcceptSource bool
+	// LogLevel is debug, info, warn or error; LogFormat json or text.
+	LogLevel, LogFormat string
+	// FetchDepth is how many partitions may be in hand at once. 0 means the default.
+	FetchDepth int
+	// CallTimeout is the longest one call to the provider may take.
+	CallTimeout time.Duration
+	// StopTimeout is how long work in hand may go on after a signal.
+	StopTimeout time.Duration
+	// DuckDBMemory is DuckDB's memory_limit, as in "256MB"; DuckDBThreads its
+	// threads; CommitGroup how many partitions one transaction takes. Empty and 0
+	// mean the pool's defaults.
+	DuckDBMemory  string
+	DuckDBThreads int
+	CommitGroup   int
+}
+
+// Parse reads args (without the program's name) and the environment. It returns
+// flag.ErrHelp when help was asked for, which has been written to out by then, and
+// INVALID_ARGUMENT naming the flag otherwise.
+func Parse(args []string, env func(string) string, out io.Writer) (Config, error) {
+	var c Config
+	fs := flag.NewFlagSet("ingest-worker", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	var universe, targets string
+	fs.StringVar(&c.DataDir, "data-dir", "data", "`directory` of both pools' files; made when it is not there")
+	fs.StringVar(&c.GRPCAddr, "grpc-addr", "127.0.0.1:7701", "loopback `address` to listen on; port 0 picks one")
+	fs.StringVar(&c.TushareURL, "tushare-url", "https://api.tushare.pro", "`URL` of the provider")
+	fs.StringVar(&universe, "universe-window", "1095d", "calendar `days` back that universe reaches, as in 90d")
+	fs.StringVar(&targets, "targets-window", "1095d", "calendar `days` back that targets reaches, as in 90d")
+	fs.IntVar(&c.RateLimit, "rate-limit", 200, "calls a minute per API until the provider teaches otherwise; 0 for none")
+	fs.BoolVar(&c.AcceptSource, "accept-source", false, "accept files that were filled from another provider host, on purpose")
+	fs.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
+	fs.StringVar(&c.LogFormat, "log-format", "json", "json or text")
+	fs.IntVar(&c.FetchDepth, "fetch-depth", 16, "partitions in hand at once")
+	fs.DurationVar(&c.CallTimeout, "call-timeout", 30*time.Second, "longest time of one call to the provider")
+	fs.DurationVar(&c.StopTimeout, "stop-timeout", 10*time.Second, "how long work in hand may go on after a signal")
+	fs.StringVar(&c.DuckDBMemory, "duckdb-memory", "256MB", "DuckDB's memory limit")
+	fs.IntVar(&c.DuckDBThreads, "duckdb-threads", 2, "DuckDB's threads")
+	fs.IntVar(&c.CommitGroup, "commit-group", 20, "partitions that one DuckDB transaction takes")
+	fs.Usage = func() {}
+	bad := map[string]error{}
+	fs.VisitAll(func(f *flag.Flag) {
+		if v := env(variable(f.Name)); v != "" {
+			if err := f.Value.Set(v); err != nil {
+				bad[f.Name] = fault.Invalid(f.Name, "%s is %.60q: %v", variable(f.Name), v, plain(err))
+			}
+		}
+	})
+	if err := fs.Parse(args); err != nil {
+		if err == flag.ErrHelp {
+			help(fs, out)
+			return c, err
+		}
+		return c, fault.Invalid("flags", "%v; --help lists them", err)
+	}
+	if fs.NArg() > 0 {
+		return c, fault.Invalid("flags", "%.60q is not a flag; --help lists them", fs.Arg(0))
+	}
+	set := map[string]bool{}
+	fs.Visit(func(f *flag.Flag) { set[f.Name] = true })
+	for name, err := range bad {
+		if !set[name] { // a flag that is given repairs its variable
+			return c, err
+		}
+	}
+	var err error
+	if c.UniverseDays, err = days("universe-window", universe); err != nil {
+		return c, err
+	}
+	if c.TargetsDays, err = days("targets-window", targets); err != nil {
+		return c, err
+	}
+	return c, c.check()
+}
+
+func (c *Config) check() error {
+	if c.DataDir == "" {
+		return fault.Invalid("data-dir", "must not be empty")
+	}
+	dir, err := filepath.Abs(c.DataDir)
+	if err != nil {
+		return fault.Invalid("data-dir", "%v", err)
+	}
+	c.DataDir = dir
+	if err := transport.CheckLoopback("grpc-addr", c.GRPCAddr); err != nil {
+		return err
+	}
+	if u, err := url.Parse(c.TushareURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
+		return fault.Invalid("tushare-url", "it is not a URL of a provider; write one as in https://api.tushare.pro")
+	}
+	if c.RateLimit < 0 {
+		return fault.Invalid("rate-limit", "%d is less than 0; 0 means no limit until the provider states one", c.RateLimit)
+	}
+	if c.FetchDepth < 1 || c.FetchDepth > 256 {
+		return fault.Invalid("fetch-depth", "%d is not from 1 to 256", c.FetchDepth)
+	}
+	if c.DuckDBThreads < 1 || c.DuckDBThreads > 256 {
+		return fault.Invalid("duckdb-threads", "%d is not from 1 to 256", c.DuckDBThreads)
+	}
+	if c.CommitGroup < 1 || c.CommitGroup > 1000 {
+		return fault.Invalid("commit-group", "%d is not from 1 to 1000", c.CommitGroup)
+	}
+	if c.CallTimeout <= 0 || c.StopTimeout <= 0 {
+		return fault.Invalid("call-timeout", "a timeout must be longer than 0")
+	}
+	if !memory(c.DuckDBMemory) {
+		return fault.Invalid("duckdb-memory", "%.30q is not a size as in 256MB or 1GB", c.DuckDBMemory)
+	}
+	if _, err := logging.New(io.Discard, c.LogLevel, c.LogFormat); err != nil {
+		return fault.Invalid("log-level", "%v", err)
+	}
+	return nil
+}
+
+// Host is the provider's host, with its port where one is given: what a pool's
+// file is stamped with.
+func (c Config) Host() string {
+	u, err := url.Parse(c.TushareURL)
+	if err != nil {
+		return ""
+	}
+	return strings.ToLower(u.Host)
+}
+
+// Logger is the logger the flags describe, writing to w.
+func (c Config) Logger(w io.Writer) *slog.Logger {
+	l, err := logging.New(w, c.LogLevel, c.LogFormat)
+	if err != nil {
+		return slog.New(slog.NewJSONHandler(w, nil)) // check has refused it before
+	}
+	return l
+}
+
+func variable(name string) string {
+	return "AFTERBELL_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+}
+
+func plain(err error) string {
+	s := err.Error()
+	if s == "parse error" {
+		return "it cannot be read"
+	}
+	return s
+}
+
+func help(fs *flag.FlagSet, out io.Writer) {
+	fmt.Fprintln(out, "ingest-worker keeps both pools filled from the provider when it is told to.")
+	fmt.Fprintln(out, "The token comes from AFTERBELL_TUSHARE_TOKEN or the file that AFTERBELL_TUSHARE_TOKEN_FILE names.")
+	fmt.Fprintln(out)
+	fs.VisitAll(func(f *flag.Flag) {
+		kind, usage := flag.UnquoteUsage(f)
+		fmt.Fprintf(out, "  --%s %s\n        %s (default %s; %s)\n", f.Name, kind, usage, strconv.Quote(f.DefValue), variable(f.Name))
+	})
+}
+
+// days reads "1095d".
+func days(field, s string) (int, error) {
+	n, err := strconv.Atoi(strings.TrimSuffix(s, "d"))
+	if err != nil || !strings.HasSuffix(s, "d") || n < 1 || n > 40_000 {
+		return 0, fault.Invalid(field, "%.30q is not a number of days from 1d to 40000d, as in 90d", s)
+	}
+	return n, nil
+}
+
+func memory(s string) bool {
+	for _, unit := range []string{"KB", "MB", "GB", "TB", "KiB", "MiB", "GiB", "TiB"} {
+		if n, ok := strings.CutSuffix(s, unit); ok {
+			v, err := strconv.Atoi(n)
+			return err == nil && v > 0
+		}
+	}
+	return false
+}

@@ -1,0 +1,67 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"strings"
+	"testing"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+)
+
+func none(string) string { return "" }
+
+func TestDefaults(t *testing.T) {
+	c, err := Parse(nil, none, &bytes.Buffer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.GRPCAddr != "127.0.0.1:7701" || c.UniverseDays != 1095 || c.TargetsDays != 1095 || c.RateLimit != 200 ||
+		c.Host() != "api.tushare.pro" || c.AcceptSource {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestFlagsWinOverTheEnvironment(t *testing.T) {
+	env := func(name string) string {
+		return map[string]string{
+			"AFTERBELL_UNIVERSE_WINDOW": "30d", "AFTERBELL_RATE_LIMIT": "many", "AFTERBELL_TUSHARE_URL": "http://127.0.0.1:7790",
+		}[name]
+	}
+	c, err := Parse([]string{"--universe-window", "90d", "--rate-limit=0"}, env, &bytes.Buffer{})
+	if err != nil || c.UniverseDays != 90 || c.RateLimit != 0 || c.Host() != "127.0.0.1:7790" {
+		t.Errorf("%+v, %v", c, err)
+	}
+	if _, err := Parse(nil, env, &bytes.Buffer{}); !fault.Is(err, fault.InvalidArgument) || !strings.Contains(err.Error(), "AFTERBELL_RATE_LIMIT") {
+		t.Errorf("a bad variable gave %v", err)
+	}
+}
+
+func TestBadFlagsAreNamed(t *testing.T) {
+	for _, args := range [][]string{
+		{"--grpc-addr", "0.0.0.0:7701"}, {"--grpc-addr", "7701"}, {"--universe-window", "90"}, {"--universe-window", "-3d"},
+		{"--targets-window", "1y"}, {"--tushare-url", "ftp://x"}, {"--rate-limit", "-1"}, {"--log-level", "loud"}, {"--data-dir", ""},
+		{"--nonsense"}, {"stray"}, {"--duckdb-memory", "lots"}, {"--fetch-depth", "0"}, {"--commit-group", "0"}, {"--call-timeout", "0s"},
+	} {
+		_, err := Parse(args, none, &bytes.Buffer{})
+		f, ok := fault.As(err)
+		if !ok || f.Reason != fault.InvalidArgument || strings.Contains(f.Message, "\n") || len(f.Fields) != 1 {
+			t.Errorf("%v gave %v", args, err)
+		}
+	}
+	_, err := Parse([]string{"--grpc-addr", "0.0.0.0:7701"}, none, &bytes.Buffer{})
+	if !strings.Contains(err.Error(), "authentication") {
+		t.Errorf("refusal without the reason: %v", err)
+	}
+}
+
+func TestHelp(t *testing.T) {
+	var out bytes.Buffer
+	if _, err := Parse([]string{"--help"}, none, &out); !errors.Is(err, flag.ErrHelp) {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), "AFTERBELL_TUSHARE_URL") || !strings.Contains(out.String(), "AFTERBELL_TUSHARE_TOKEN_FILE") {
+		t.Errorf("help lacks the variables:\n%s", out.String())
+	}
+}

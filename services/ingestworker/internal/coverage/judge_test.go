@@ -1,0 +1,290 @@
+package coverage
+
+import (
+	"testing"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+var (
+	day     = market.NewDate(2026, 3, 2)
+	evening = day.At(19, 30, market.Shanghai)
+)
+
+func counts(sh, sz, bj int64) ExchangeCounts { return ExchangeCounts{SH: sh, SZ: sz, BJ: bj} }
+
+func TestExpect(t *testing.T) {
+	before := market.NewDate(2020, 1, 2)
+	for _, c := range []struct {
+		name            string
+		dataset         string
+		date            market.Date
+		facts           Facts
+		expected, least int64
+		by              ExchangeCounts
+		known           bool
+	}{
+		{"daily per exchange", catalog.Daily, day, Facts{ListKnown: true, Stocks: counts(2000, 3000, 200)}, 5200, 4940, counts(1900, 2850, 190), true},
+		{"before Beijing opened", catalog.Daily, before, Facts{ListKnown: true, Stocks: counts(2000, 3000, 200)}, 5000, 4750, counts(1900, 2850, 0), true},
+		{"tiny exchange has slack", catalog.Daily, day, Facts{ListKnown: true, Stocks: counts(1000, 0, 5)}, 1005, 955, counts(950, 0, 3), true},
+		{"no list", catalog.Daily, day, Facts{}, 0, 0, counts(0, 0, 0), false},
+		{"no list, days nearby", catalog.Daily, day, Facts{Near: []int64{5400, 5410, 5390}}, 5400, 5130, counts(0, 0, 0), true},
+		{"basic on daily", catalog.DailyBasic, day, Facts{ListKnown: true, Stocks: counts(9, 9, 9), DailyKnown: true, Daily: counts(2000, 3000, 200)}, 5200, 5148, counts(1980, 2970, 198), true},
+		{"basic without daily", catalog.DailyBasic, day, Facts{ListKnown: true, Stocks: counts(2000, 3000, 200)}, 5200, 4940, counts(1900, 2850, 190), true},
+		{"moneyflow leaves Beijing out", catalog.Moneyflow, day, Facts{DailyKnown: true, Daily: counts(2000, 3000, 200)}, 5000, 4900, counts(1960, 2940, 0), true},
+		{"moneyflow without daily", catalog.Moneyflow, day, Facts{ListKnown: true, Stocks: counts(2000, 3000, 200)}, 5000, 4750, counts(1900, 2850, 0), true},
+		{"funds by the days nearby", catalog.FundDaily, day, Facts{ListKnown: true, ETFs: 1500, Near: []int64{1300, 1301, 1299}}, 1300, 1235, counts(0, 0, 0), true},
+		{"first day of funds", catalog.FundDaily, day, Facts{ListKnown: true, ETFs: 1000}, 1000, 850, counts(0, 0, 0), true},
+		{"first snapshot", catalog.StockBasic, market.NoDate, Facts{}, 0, 0, counts(0, 0, 0), false},
+		{"snapshot", catalog.StockBasic, market.NoDate, Facts{Held: 5000}, 5000, 4500, counts(0, 0, 0), true},
+	} {
+		e := Expect(catalog.Lookup(c.dataset), c.date, c.facts)
+		if e.Known != c.known || e.Expected != c.expected || e.Least != c.least || e.LeastBy != c.by || e.Basis == "" {
+			t.Errorf("%s: %+v", c.name, e)
+		}
+	}
+}
+
+func TestJudge(t *testing.T) {
+	ds := catalog.Lookup(catalog.Daily)
+	e := Expect(ds, day, Facts{ListKnown: true, Stocks: counts(1000, 1000, 100)})
+	none := Expect(ds, day, Facts{ListKnown: true})
+	full := Answer{Rows: 2090, ByExchange: counts(995, 995, 100)}
+	half := Answer{Rows: 1000, ByExchange: counts(1000, 0, 0)}
+	held := func(v Verdict, rows int64) Situation {
+		return Situation{HasHeld: true, Held: Record{Key: Key{Dataset: ds.ID, Date: day}, Verdict: v, Rows: rows}}
+	}
+	for _, c := range []struct {
+		name       string
+		answer     Answer
+		expect     Expectation
+		situation  Situation
+		publishing bool
+		found      Verdict
+		record     Verdict
+		store      bool
+		reason     fault.Reason
+		severity   fault.Severity
+	}{
+		{"whole", full, e, Situation{}, true, Complete, Complete, true, "", 0},
+		{"an exchange is missing", Answer{Rows: 2000, ByExchange: counts(1000, 1000, 0)}, e, Situation{}, false, Incomplete, Incomplete, true, fault.Incomplete, fault.Retry},
+		{"half", half, e, Situation{}, true, Incomplete, Incomplete, true, fault.Incomplete, fault.Retry},
+		{"too many rejected", Answer{Rows: 2070, ByExchange: counts(985, 985, 100), Rejected: 30}, e, Situation{}, false, Incomplete, Incomplete, true, fault.Incomplete, fault.Retry},
+		{"all rejected", Answer{Rejected: 2100}, e, Situation{}, true, Incomplete, Incomplete, true, fault.Incomplete, fault.Retry},
+		{"not yet", Answer{}, e, Situation{}, true, NotPublished, NotPublished, true, fault.NotPublished, fault.Retry},
+		{"empty", Answer{}, e, Situation{}, false, Empty, Empty, true, fault.EmptyAnswer, fault.Retry},
+		{"nothing listed", Answer{}, none, Situation{}, false, ExpectedEmpty, ExpectedEmpty, true, "", 0},
+		{"worse than whole", half, e, held(Complete, 2090), false, Incomplete, Complete, false, fault.Incomplete, fault.Warning},
+		{"empty over whole", Answer{}, e, held(Complete, 2090), false, Empty, Complete, false, fault.EmptyAnswer, fault.Warning},
+		{"not yet over whole", Answer{}, e, held(Complete, 2090), true, NotPublished, Complete, false, fault.NotPublished, fault.Warning},
+		{"more of a short day", half, e, held(Incomplete, 900), false, Incomplete, Incomplete, true, fault.Incomplete, fault.Retry},
+		{"less of a short day", half, e, held(Incomplete, 1100), false, Incomplete, Incomplete, false, fault.Incomplete, fault.Retry},
+		{"empty over a short day", Answer{}, e, held(Incomplete, 1100), false, Empty, Incomplete, false, fault.EmptyAnswer, fault.Retry},
+		{"whole over short", full, e, held(Incomplete, 1100), false, Complete, Complete, true, "", 0},
+		{"a few revised away", full, e, held(Complete, 2095), false, Complete, Complete, true, "", 0},
+		{"shrunk by percents", Answer{Rows: 2000, ByExchange: counts(950, 950, 100)}, e, held(Complete, 2090), false, Complete, Complete, false, fault.Incomplete, fault.Warning},
+	} {
+		s := c.situation
+		s.Now, s.Publishing, s.Epoch, s.RunID = evening, c.publishing, 7, "r"
+		c.answer.Hash = func() uint64 { return 42 }
+		j := Judge(ds, day, c.answer, c.expect, s)
+		if j.Found != c.found || j.Record.Verdict != c.record || j.Store != c.store || j.Record.Epoch != 7 || j.Record.RunID != "r" {
+			t.Errorf("%s: found %s, record %s, store %v", c.name, j.Found, j.Record.Verdict, j.Store)
+		}
+		worst, found := fault.Worst(j.Record.Issues)
+		if found != (c.reason != "") || worst.Reason != c.reason || worst.Severity != c.severity {
+			t.Errorf("%s: issues %+v", c.name, j.Record.Issues)
+		}
+		if found && (worst.Module != "stock.market.daily" || worst.Domain != "stock") {
+			t.Errorf("%s: issue of %q %q", c.name, worst.Domain, worst.Module)
+		}
+	}
+}
+
+func TestShortAnswerIsAcceptedOnTheThirdDay(t *testing.T) {
+	ds := catalog.Lookup(catalog.Moneyflow)
+	e := Expect(ds, day, Facts{DailyKnown: true, Daily: counts(1000, 1000, 0)})
+	for _, rows := range []int64{1500, 0} {
+		var held Record
+		has := false
+		for n, step := range []struct {
+			at   time.Time
+			hash uint64
+			days int
+			want Verdict
+		}{
+			{evening, 5, 1, Incomplete},
+			{evening.Add(2 * time.Hour), 5, 1, Incomplete}, // the same day counts once
+			{evening.AddDate(0, 0, 1), 5, 2, Incomplete},
+			{evening.AddDate(0, 0, 2), 6, 1, Incomplete}, // another answer begins anew
+			{evening.AddDate(0, 0, 3), 6, 2, Incomplete},
+			{evening.AddDate(0, 0, 4), 6, 3, AcceptedShort},
+			{evening.AddDate(0, 0, 9), 6, 4, AcceptedShort},
+		} {
+			if step.want == Incomplete && rows == 0 {
+				step.want = Empty
+			}
+			j := Judge(ds, day, Answer{Rows: rows, ByExchange: counts(rows/2, rows/2, 0), Hash: func() uint64 { return step.hash }}, e,
+				Situation{Now: step.at, Held: held, HasHeld: has})
+			held, has = j.Record, true
+			if held.Verdict != step.want || held.SameDays != step.days || held.Rows != rows {
+				t.Fatalf("step %d of %d rows: %s on %d days with %d rows", n, rows, held.Verdict, held.SameDays, held.Rows)
+			}
+		}
+		if held.SameSince != day+2 || held.Issues[0].Reason != fault.AcceptedShort {
+			t.Errorf("evidence %s, issues %v", held.SameSince, held.Issues)
+		}
+	}
+}
+
+func TestUnsureRecordsAreAskedForAgain(t *testing.T) {
+	ds := catalog.Lookup(catalog.Daily)
+	e := Expect(ds, day, Facts{ListKnown: true, Stocks: counts(1000, 1000, 0)})
+	a := Answer{Rows: 1999, ByExchange: counts(1000, 999, 0), Rejected: 1, Hash: func() uint64 { return 3 }}
+	j := Judge(ds, day, a, e, Situation{Now: evening})
+	if j.Record.Verdict != Complete || !j.Record.Unsure() {
+		t.Errorf("with a rejected row: %s, unsure %v", j.Record.Verdict, j.Record.Unsure())
+	}
+	for n := range 3 {
+		j = Judge(ds, day, a, e, Situation{Now: evening.AddDate(0, 0, n), Held: j.Record, HasHeld: true})
+	}
+	if j.Record.Unsure() {
+		t.Error("the same rejected row on three days is what the provider has")
+	}
+	a = Answer{Rows: 2000, ByExchange: counts(1000, 1000, 0), Doubtful: 1, Hash: func() uint64 { return 3 }}
+	j = Judge(ds, day, a, e, Situation{Now: evening})
+	if j.Record.Verdict != Complete || !j.Record.Unsure() {
+		t.Error("a doubtful row deserves a second look")
+	}
+	j = Judge(ds, day, a, e, Situation{Now: evening.Add(time.Minute), Held: j.Record, HasHeld: true})
+	if j.Record.Unsure() {
+		t.Error("the same twice needs no third look")
+	}
+}
+
+func TestStandingFollowsDaily(t *testing.T) {
+	ds := catalog.Lookup(catalog.DailyBasic)
+	r := Record{Key: Key{Dataset: ds.ID, Date: day}, Verdict: Complete, Rows: 1000, ByExchange: counts(500, 500, 0)}
+	daily := Record{Verdict: Complete, Rows: 2000, ByExchange: counts(1000, 1000, 0)}
+	if got := Standing(ds, r, daily, true); got != Incomplete {
+		t.Errorf("half of a daily that came later is %s", got)
+	}
+	if got := Standing(ds, r, daily, false); got != Complete {
+		t.Errorf("without daily: %s", got)
+	}
+	daily.Verdict = Incomplete
+	if got := Standing(ds, r, daily, true); got != Complete {
+		t.Errorf("a daily that is not settled proves nothing: %s", got)
+	}
+}
+
+func TestJudgeKey(t *testing.T) {
+	stock, bj, etf := "600519.SH", "920001.BJ", "510300.SH"
+	for _, c := range []struct {
+		name       string
+		dataset    string
+		symbol     string
+		facts      KeyFacts
+		publishing bool
+		want       Verdict
+	}{
+		{"a row", catalog.Daily, stock, KeyFacts{Row: true}, false, Complete},
+		{"a bad row", catalog.Daily, stock, KeyFacts{RejectedRow: true, Evidence: WholeDate}, false, Incomplete},
+		{"not listed", catalog.Daily, stock, KeyFacts{ListKnown: true}, true, ExpectedEmpty},
+		{"suspended, day out", catalog.Daily, stock, KeyFacts{ListKnown: true, Listed: true, Evidence: WholeDate}, true, ExpectedEmpty},
+		{"day half out", catalog.Daily, stock, KeyFacts{Evidence: ShortDate}, true, Incomplete},
+		{"day not out", catalog.Daily, stock, KeyFacts{Evidence: EmptyDate}, true, NotPublished},
+		{"old day without rows", catalog.Daily, stock, KeyFacts{Evidence: EmptyDate}, false, Empty},
+		{"others traded", catalog.Daily, stock, KeyFacts{Evidence: OthersTraded}, false, ExpectedEmpty},
+		{"others are out already", catalog.Daily, stock, KeyFacts{Evidence: OthersTraded}, true, Incomplete},
+		{"traded later", catalog.Daily, stock, KeyFacts{Evidence: TradedLater}, false, ExpectedEmpty},
+		{"nothing tells, newest", catalog.Daily, stock, KeyFacts{}, true, NotPublished},
+		{"nothing tells, old", catalog.Daily, stock, KeyFacts{}, false, Empty},
+		{"basic of a traded day", catalog.DailyBasic, stock, KeyFacts{Daily: DailyHeld, Evidence: WholeDate}, false, Incomplete},
+		{"basic of a traded day, not out", catalog.DailyBasic, stock, KeyFacts{Daily: DailyHeld, Evidence: EmptyDate}, true, NotPublished},
+		{"basic of an idle day", catalog.DailyBasic, stock, KeyFacts{Daily: DailyNone}, false, ExpectedEmpty},
+		{"basic while daily is open", catalog.DailyBasic, stock, KeyFacts{Daily: DailyPending, Evidence: OthersTraded}, false, Incomplete},
+		{"basic with daily off", catalog.DailyBasic, stock, KeyFacts{Evidence: WholeDate}, false, ExpectedEmpty},
+		{"moneyflow never has Beijing", catalog.Moneyflow, bj, KeyFacts{Daily: DailyHeld}, true, ExpectedEmpty},
+		{"idle fund", catalog.FundDaily, etf, KeyFacts{Evidence: WholeDate}, true, ExpectedEmpty},
+	} {
+		ds := catalog.Lookup(c.dataset)
+		j := JudgeKey(ds, Key{Dataset: ds.ID, Date: day, Symbol: c.symbol}, c.facts, Situation{Now: evening, Publishing: c.publishing})
+		if j.Record.Verdict != c.want || j.Lost {
+			t.Errorf("%s: %s, lost %v; want %s", c.name, j.Record.Verdict, j.Lost, c.want)
+		}
+		if rows := j.Record.Rows == 1; rows != c.facts.Row {
+			t.Errorf("%s: %d rows", c.name, j.Record.Rows)
+		}
+	}
+}
+
+func TestHeldRowOfTargetsIsNotLost(t *testing.T) {
+	ds := catalog.Lookup(catalog.Daily)
+	k := Key{Dataset: ds.ID, Date: day, Symbol: "600519.SH"}
+	held := Record{Key: k, Rows: 1, Verdict: Complete}
+	for n := range 3 {
+		j := JudgeKey(ds, k, KeyFacts{Evidence: WholeDate}, Situation{Now: evening.AddDate(0, 0, n), Held: held, HasHeld: true})
+		if want := n < 2; j.Lost != want {
+			t.Fatalf("day %d: lost %v", n+1, j.Lost)
+		}
+		if j.Lost && (j.Record.Rows != 1 || j.Record.Verdict != Complete) {
+			t.Fatalf("day %d: %+v", n+1, j.Record)
+		}
+		held = j.Record
+	}
+	if held.Verdict != ExpectedEmpty || held.Rows != 0 {
+		t.Errorf("after three days: %+v", held)
+	}
+	// the only symbol, suspended for months: nothing tells, until three days said the same
+	held = Record{}
+	for n, want := range []Verdict{NotPublished, Empty, Empty, AcceptedShort} {
+		j := JudgeKey(ds, k, KeyFacts{}, Situation{Now: evening.AddDate(0, 0, n), Publishing: n == 0, Held: held, HasHeld: n > 0})
+		if held = j.Record; held.Verdict != want {
+			t.Errorf("day %d: %s, want %s", n+1, held.Verdict, want)
+		}
+	}
+}
+
+func TestLists(t *testing.T) {
+	d := func(y, m, dd int) market.Date { return market.NewDate(y, time.Month(m), dd) }
+	l := NewLists([]Instrument{
+		{Symbol: "600000.SH", Kind: market.Stock, Status: "L", Listed: d(2020, 1, 2), Delisted: market.NoDate},
+		{Symbol: "600001.SH", Kind: market.Stock, Status: "D", Listed: d(2020, 1, 2), Delisted: d(2021, 1, 4)},
+		{Symbol: "600002.SH", Kind: market.Stock, Status: "D", Listed: d(2020, 1, 2), Delisted: market.NoDate},
+		{Symbol: "600003.SH", Kind: market.Stock, Status: "L", Listed: market.NoDate, Delisted: market.NoDate},
+		{Symbol: "000001.SZ", Kind: market.Stock, Status: "P", Listed: d(2020, 1, 3), Delisted: market.NoDate},
+		{Symbol: "920001.BJ", Kind: market.Stock, Status: "L", Listed: d(2015, 5, 5), Delisted: market.NoDate},
+		{Symbol: "510300.SH", Kind: market.ETF, Status: "L", Listed: d(2020, 1, 2), Delisted: market.NoDate},
+	})
+	for _, c := range []struct {
+		on   market.Date
+		want ExchangeCounts
+		etfs int64
+	}{
+		{d(2020, 1, 1), counts(0, 0, 0), 0}, {d(2020, 1, 2), counts(2, 0, 0), 1}, {d(2020, 1, 3), counts(2, 1, 0), 1},
+		{d(2021, 1, 3), counts(2, 1, 0), 1}, {d(2021, 1, 4), counts(1, 1, 0), 1}, {d(2021, 11, 14), counts(1, 1, 0), 1}, {d(2021, 11, 15), counts(1, 1, 1), 1},
+	} {
+		if got := l.Stocks(c.on); got != c.want || l.ETFs(c.on) != c.etfs {
+			t.Errorf("%s: %+v and %d ETFs, want %+v and %d", c.on, got, l.ETFs(c.on), c.want, c.etfs)
+		}
+	}
+	if listed, known := l.Listed("600003.SH", d(2022, 1, 1)); listed || known {
+		t.Error("a symbol without a listing date cannot be told")
+	}
+	if listed, known := l.Listed("920001.BJ", d(2020, 1, 1)); listed || !known {
+		t.Error("no Beijing rows before the exchange opened")
+	}
+	if _, known := l.Listed("999999.SH", day); known {
+		t.Error("an unknown symbol is not known")
+	}
+}
+
+func TestWorst(t *testing.T) {
+	if Worst() != ExpectedEmpty || Worst(ExpectedEmpty, Complete) != Complete || Worst(Complete, NotPublished, AcceptedShort) != NotPublished {
+		t.Error("the worst verdict is the one with most left to do")
+	}
+}

@@ -1,0 +1,200 @@
+// Package probe makes the light calls that prove a module works with the token in
+// use, and judges them: permission and protocol, not whether rows are missing. An
+// answer without rows passes with a warning, because emptiness is judged by
+// partitions, which know what to expect.
+package probe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// DefaultTimeout is how long one module's probe may take where nothing is said.
+const DefaultTimeout = 30 * time.Second
+
+// Tokens tells which token a domain would use. The vault implements it.
+type Tokens interface {
+	// Fingerprint is a keyed digest of the token, empty when none resolves.
+	Fingerprint(domain string) string
+}
+
+// Request is which modules to probe.
+type Request struct {
+	// Modules by name, in order. Each must be built.
+	Modules []string
+	// TradeDate is the last open date known. NoDate before any calendar is held;
+	// then the last weekday is asked for.
+	TradeDate market.Date
+	// Timeout of one module. 0 means DefaultTimeout.
+	Timeout time.Duration
+}
+
+// Outcome is what was found about one module.
+type Outcome struct {
+	// Module that was probed.
+	Module *catalog.Module
+	// At is when the probe ended.
+	At time.Time
+	// Latency is the provider's time over all calls, waiting left out.
+	Latency time.Duration
+	// Rows in the answers, and Calls spent.
+	Rows  int64
+	Calls int
+	// Passed is whether the module can be ingested.
+	Passed bool
+	// Issues found, worst first.
+	Issues []fault.Issue
+	// Fingerprint of the token that was used. Empty when none resolved.
+	Fingerprint string
+}
+
+// Events receives what happens, one module after the other, in the calling
+// goroutine. An error ends the probing and is returned.
+type Events struct {
+	// Started is called before a module's first call.
+	Started func(m *catalog.Module) error
+	// Finished is called with its outcome.
+	Finished func(o Outcome) error
+}
+
+// Prober probes modules.
+type Prober struct {
+	provider ingest.Provider
+	tokens   Tokens
+	answers  *ingest.Answers
+}
+
+// New is a Prober. answers is where whole snapshots are kept, to serve as the
+// day's fetch; nil keeps none.
+func New(p ingest.Provider, t Tokens, answers *ingest.Answers) *Prober {
+	return &Prober{provider: p, tokens: t, answers: answers}
+}
+
+// Run probes modules one after the other. It returns INVALID_ARGUMENT for an
+// unknown module and MODULE_NOT_SYNC_CAPABLE for one that is not built, before
+// any call; ctx's error when it ends; and otherwise only what Events returned.
+func (p *Prober) Run(ctx context.Context, r Request, e Events) error {
+	modules := make([]*catalog.Module, len(r.Modules))
+	for n, id := range r.Modules {
+		m := catalog.LookupModule(id)
+		if m == nil {
+			return fault.Invalid(fmt.Sprintf("module_ids[%d]", n), "there is no module %.60q", id)
+		}
+		if !m.Built {
+			return fault.New(fault.ModuleNotSyncCapable, fmt.Sprintf("%s (%s) is listed in the catalogue and not built.", m.ID, m.Title), "module", m.ID)
+		}
+		modules[n] = m
+	}
+	if r.Timeout <= 0 {
+		r.Timeout = DefaultTimeout
+	}
+	if r.TradeDate == market.NoDate {
+		r.TradeDate = lastWeekday(time.Now())
+	}
+	for _, m := range modules {
+		if err := e.Started(m); err != nil {
+			return err
+		}
+		o := p.module(ctx, m, r)
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := e.Finished(o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// lastWeekday is the last weekday before today: the provider has published it at
+// any hour.
+func lastWeekday(now time.Time) market.Date {
+	d := market.DateOf(now) - 1
+	for d.Weekend() {
+		d--
+	}
+	return d
+}
+
+func (p *Prober) module(ctx context.Context, m *catalog.Module, r Request) Outcome {
+	o := Outcome{Module: m, Fingerprint: p.tokens.Fingerprint(m.Domain)}
+	probing, cancel := context.WithTimeout(ctx, r.Timeout)
+	defer cancel()
+	for _, x := range m.Probes {
+		issues, fatal := p.call(probing, m, x, r, &o)
+		o.Issues = append(o.Issues, issues...)
+		if fatal { // the token or the provider; the module's other API would say the same
+			break
+		}
+	}
+	o.At = time.Now()
+	worst, found := fault.Worst(o.Issues)
+	o.Passed = !found || worst.Severity == fault.Warning
+	fault.SortIssues(o.Issues)
+	return o
+}
+
+func (p *Prober) call(ctx context.Context, m *catalog.Module, x catalog.Probe, r Request, o *Outcome) (issues []fault.Issue, fatal bool) {
+	ds := catalog.Lookup(x.Dataset)
+	q := ingest.Query{Dataset: ds, Params: maps.Clone(x.Params), Priority: ingest.Probe, MaxRows: x.Rows}
+	if x.OnTradeDate {
+		q.Params = map[string]string{"trade_date": r.TradeDate.Compact()}
+	}
+	ans, err := p.provider.Fetch(ctx, q, nil)
+	o.Calls += ans.Calls
+	o.Latency += ans.Latency
+	if err != nil {
+		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
+			err = fault.Wrap(err, fault.ProviderUnavailable,
+				fmt.Sprintf("Tushare did not answer %s within %v.", ds.ID, r.Timeout), "api", ds.ID, "cause", "timeout")
+		}
+		i := about(m, ds, fault.IssueOf(err))
+		return []fault.Issue{i}, i.Reason != fault.PermissionDenied && i.Reason != fault.ModuleTestFailed
+	}
+	if ans.Batch == nil || ans.Batch.Len == 0 {
+		return []fault.Issue{about(m, ds, fault.NewIssue(fault.ProbeEmpty,
+			fmt.Sprintf("%s was permitted and came back without rows.", ds.ID), "domain", m.Domain, "module", m.ID, "api", ds.ID))}, false
+	}
+	o.Rows += int64(ans.Batch.Len)
+	for _, name := range x.Required {
+		if lacks(ans, name) {
+			cause := "no row has a value in " + name
+			return []fault.Issue{about(m, ds, fault.NewIssue(fault.ModuleTestFailed,
+				fmt.Sprintf("%s answered, and %s.", ds.ID, cause), "domain", m.Domain, "module", m.ID, "api", ds.ID, "cause", cause))}, false
+		}
+	}
+	if ds.Snapshot && p.answers != nil && x.Rows == 0 {
+		p.answers.Put(market.DateOf(time.Now()), ds, q.Params, ans)
+	}
+	return nil, false
+}
+
+// lacks reports whether a column has no value in any row.
+func lacks(ans ingest.Answer, name string) bool {
+	col := ans.Batch.Column(name)
+	if col == nil {
+		return true
+	}
+	for _, null := range col.Null {
+		if !null {
+			return false
+		}
+	}
+	return true
+}
+
+func about(m *catalog.Module, ds *catalog.Dataset, i fault.Issue) fault.Issue {
+	i.Domain, i.Module = m.Domain, m.ID
+	meta := map[string]string{"domain": m.Domain, "module": m.ID, "api": ds.ID}
+	maps.Copy(meta, i.Meta)
+	i.Meta = meta
+	return i
+}
