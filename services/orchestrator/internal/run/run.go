@@ -125,7 +125,8 @@ type Run struct {
 	TriggerID string
 	// Follows is the earlier run that it follows up. Empty when none.
 	Follows string
-	// Attempt counts the follow-ups of one chain, 0 for the first run.
+	// Attempt counts the follow-ups in a row that a transient failure asked for, 0
+	// for the first run. It starts again once the provider answered.
 	Attempt int
 	// Request is what it was asked to do.
 	Request Request

@@ -3,6 +3,7 @@
 package slot
 
 import (
+	"slices"
 	"time"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
@@ -98,3 +99,9 @@ type Slot struct {
 
 // ID names the slot of a day and pool.
 func ID(date market.Date, pool market.Pool) string { return date.String() + "." + string(pool) }
+
+// Held reports whether the slot was skipped only because the schedule was paused;
+// resuming the schedule may still fire it.
+func (s Slot) Held() bool {
+	return s.State == Skipped && slices.ContainsFunc(s.Issues, func(i fault.Issue) bool { return i.Reason == fault.SchedulePaused })
+}

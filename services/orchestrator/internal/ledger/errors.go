@@ -1,0 +1,54 @@
+package ledger
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/mattn/go-sqlite3"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/sqlite"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
+)
+
+// ErrDecided is returned for a slot that was decided before.
+var ErrDecided = slot.ErrDecided
+
+func notFound(kind, id string) error {
+	return fault.New(fault.NotFound, fmt.Sprintf("There is no %s %.80q.", kind, id), "kind", kind, "id", clip(id))
+}
+
+func clip(s string) string {
+	if len(s) > 80 {
+		return s[:80]
+	}
+	return s
+}
+
+// failed gives an error of the file a reason. Faults and the end of the caller's
+// context pass as they are; the cause stays for the log.
+func failed(doing string, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, ok := fault.As(err); ok || errors.Is(err, slot.ErrDecided) ||
+		errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	err = fmt.Errorf("%s: %w", doing, err)
+	switch {
+	case sqlite.IsFull(err):
+		return fault.Wrap(err, fault.DiskFull, FileName+": the volume of the data directory is full.", "file", FileName)
+	case sqlite.IsConstraint(err), !errors.As(err, new(sqlite3.Error)):
+		return fault.Wrap(err, fault.Internal, "The ledger refused what it was given; the detail is in the log.")
+	case sqlite.IsBusy(err):
+		return fault.Wrap(err, fault.StoreFailed, FileName+" is locked by another program; nothing was written.",
+			"file", FileName, "cause", "locked")
+	case sqlite.IsCorrupt(err):
+		return fault.Wrap(err, fault.StoreFailed, FileName+" is damaged; stop the orchestrator and move the file away.",
+			"file", FileName, "cause", "damaged")
+	}
+	return fault.Wrap(err, fault.StoreFailed, FileName+" could not be read or written; the detail is in the log.",
+		"file", FileName, "cause", "input or output failed")
+}

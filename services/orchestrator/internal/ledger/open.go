@@ -1,0 +1,119 @@
+package ledger
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/google/uuid"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/sqlite"
+)
+
+// FileName is the ledger's name in the data directory.
+const FileName = "market-cache.sqlite"
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// Config says which ledger to open.
+type Config struct {
+	// Path of the file; its directory is created, and locked for this process.
+	Path string
+	// Logger gets what no caller is told. Nil means slog.Default().
+	Logger *slog.Logger
+}
+
+// Store is an open ledger. Its methods may be called from several goroutines.
+type Store struct {
+	db   *sqlite.DB
+	log  *slog.Logger
+	lock *os.File
+
+	epochs struct {
+		sync.Mutex
+		last, reserved int64
+	}
+}
+
+// Open locks the data directory, opens the ledger, checks it for damage and brings
+// its schema up to date. It fails with DATA_DIR_LOCKED naming the holder's pid,
+// with DISK_FULL, or with INVALID_ARGUMENT for a file that cannot be used; the
+// message is one line that says what to do.
+func Open(ctx context.Context, cfg Config) (*Store, error) {
+	if cfg.Logger == nil {
+		cfg.Logger = slog.Default()
+	}
+	dir := filepath.Dir(cfg.Path)
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, openFault(cfg.Path, err)
+	}
+	lock, err := lockDir(dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{log: cfg.Logger, lock: lock}
+	if err := s.open(ctx, cfg.Path); err != nil {
+		if s.db != nil {
+			err = errors.Join(err, s.db.Close())
+		}
+		return nil, errors.Join(openFault(cfg.Path, err), lock.Close())
+	}
+	return s, nil
+}
+
+func (s *Store) open(ctx context.Context, path string) (err error) {
+	if s.db, err = sqlite.Open(ctx, path, sqlite.Options{}); err != nil {
+		return err
+	}
+	if err := s.db.Check(ctx); err != nil {
+		return err
+	}
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return err
+	}
+	return s.db.Migrate(ctx, files)
+}
+
+// Close folds the write-ahead log into the file and releases the data directory.
+func (s *Store) Close() error {
+	return errors.Join(s.db.Close(), s.lock.Close())
+}
+
+// NewID is an identifier that sorts by the time of its making, for runs and
+// preflights.
+func NewID() string { return uuid.Must(uuid.NewV7()).String() }
+
+// openFault says in one line why the ledger cannot be used, and what to do.
+func openFault(path string, err error) error {
+	if f, ok := fault.As(err); ok {
+		return f
+	}
+	name := filepath.Base(path)
+	problem := "cannot be opened; look at the permissions of its directory"
+	switch {
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return err
+	case sqlite.IsFull(err):
+		return fault.Wrap(err, fault.DiskFull, name+": the volume of the data directory is full.", "file", name)
+	case sqlite.IsBusy(err):
+		return fault.Wrap(err, fault.DataDirLocked, name+" is held by another process; close the program that has a transaction open on it.",
+			"path", path)
+	case sqlite.IsCorrupt(err):
+		problem = "is damaged or no SQLite database; move it away, and a new one is made (the pools' files are not concerned)"
+	case errors.Is(err, sqlite.ErrForeign):
+		problem = "holds tables of another program; use another --data-dir"
+	case errors.Is(err, sqlite.ErrNewer):
+		problem = "was written by a newer version; start that version, or use another --data-dir"
+	case sqlite.IsReadOnly(err), errors.Is(err, fs.ErrPermission):
+		problem = "cannot be written; make it and its directory writable for this user"
+	}
+	return fault.Wrap(err, fault.InvalidArgument, name+" "+problem+".", "field", "data-dir")
+}

@@ -1,0 +1,138 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/internal/sqlite"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
+)
+
+// CreateRecord remembers a caller's request.
+type CreateRecord = run.CreateRecord
+
+var insertQueue = "INSERT INTO run_queue (" + identity + ") VALUES (?" + strings.Repeat(", ?", strings.Count(identity, ",")) + ")"
+
+// Enqueue queues runs, and remembers the request they answer when req is given, in
+// one transaction. Runs without ID or CreatedAt get them, in place. It fails with
+// REQUEST_ID_REUSED when the request is known already.
+func (s *Store) Enqueue(ctx context.Context, runs []run.Run, req *CreateRecord) error {
+	err := s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		for i := range runs {
+			if err := enqueue(ctx, tx, &runs[i]); err != nil {
+				return err
+			}
+		}
+		if req == nil || req.RequestID == "" {
+			return nil
+		}
+		ids := req.RunIDs
+		if len(ids) == 0 {
+			for i := range runs {
+				ids = append(ids, runs[i].ID)
+			}
+		}
+		text, err := list(ids)
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "INSERT INTO requests (request_id, hash, run_ids, created_at) VALUES (?, ?, ?, ?)",
+			req.RequestID, req.Hash, text, stamp(tx.Now))
+		if sqlite.IsUnique(err) {
+			return fault.New(fault.RequestIDReused, fmt.Sprintf("The request_id %.80q was used before.", req.RequestID),
+				"request_id", clip(req.RequestID))
+		}
+		return err
+	})
+	return failed("enqueue", err)
+}
+
+func enqueue(ctx context.Context, tx *sqlite.Tx, r *run.Run) error {
+	if r.State != "" && r.State != run.Queued {
+		return fmt.Errorf("run %s in state %q does not belong into the queue", r.ID, r.State)
+	}
+	r.State = run.Queued
+	if r.ID == "" {
+		r.ID = NewID()
+	}
+	if r.TriggerID == "" {
+		r.TriggerID = r.ID
+	}
+	if r.CreatedAt.IsZero() {
+		r.CreatedAt = tx.Now
+	}
+	values, err := identityOf(r)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, insertQueue, values...)
+	return err
+}
+
+// RunsByRequestID finds the runs that a request was answered with, as they are
+// now; deleted ones are left out. An empty hash means that it was never seen.
+func (s *Store) RunsByRequestID(ctx context.Context, requestID string) (hash string, runs []run.Run, err error) {
+	rows, err := s.db.Reader().QueryContext(ctx, "SELECT hash, run_ids FROM requests WHERE request_id = ?", requestID)
+	if err != nil {
+		return "", nil, failed("find a request", err)
+	}
+	defer rows.Close()
+	var ids []string
+	if rows.Next() {
+		var text string
+		if err := rows.Scan(&hash, &text); err != nil {
+			return "", nil, failed("find a request", err)
+		}
+		if err := json.Unmarshal([]byte(text), &ids); err != nil {
+			return "", nil, failed("find a request", err)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return "", nil, failed("find a request", err)
+	}
+	for _, id := range ids {
+		r, err := s.Run(ctx, id)
+		if fault.Is(err, fault.NotFound) {
+			continue
+		}
+		if err != nil {
+			return "", nil, err
+		}
+		runs = append(runs, r)
+	}
+	return hash, runs, nil
+}
+
+// Queue lists the runs of a pool that wait, in the order in which they start.
+func (s *Store) Queue(ctx context.Context, pool market.Pool) ([]run.Run, error) {
+	return s.queryRuns(ctx, fromQueue+" WHERE pool = ? ORDER BY created_at, id", pool)
+}
+
+// CancelQueued ends a run that waits: its row in ingest_runs is written as
+// canceled. WRONG_STATE means that it has left the queue.
+func (s *Store) CancelQueued(ctx context.Context, id, note string, at time.Time) (r run.Run, err error) {
+	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		r, err = runOf(tx.QueryRowContext(ctx, fromDetails+" WHERE id = ?1 UNION ALL "+fromQueue+" WHERE id = ?1", id), id)
+		if err != nil {
+			return err
+		}
+		if r.State != run.Queued {
+			return fault.New(fault.WrongState, fmt.Sprintf("Run %s is %s; only a queued run is cancelled at once.", id, r.State),
+				"run_id", id, "state", string(r.State), "allowed_states", string(run.Queued))
+		}
+		r.StartedAt = at
+		ended, event, err := run.Finish(r, at, run.End{Outcome: run.Cancelled, Note: note})
+		if err != nil {
+			return err
+		}
+		r = ended
+		_, err = save(ctx, tx, run.Update{Run: r, Events: []run.Event{event, {Time: at, Finished: &r}}})
+		return err
+	})
+	return r, failed("cancel a queued run", err)
+}

@@ -1,0 +1,227 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/internal/sqlite"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
+)
+
+// RunFilter selects runs.
+type RunFilter = run.Filter
+
+func (s *Store) queryRuns(ctx context.Context, query string, args ...any) ([]run.Run, error) {
+	rows, err := s.db.Reader().QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, failed("read runs", err)
+	}
+	defer rows.Close()
+	var runs []run.Run
+	for rows.Next() {
+		r, err := scanRun(rows)
+		if err != nil {
+			return nil, failed("read runs", err)
+		}
+		runs = append(runs, r)
+	}
+	return runs, failed("read runs", rows.Err())
+}
+
+func runOf(row *sql.Row, id string) (run.Run, error) {
+	r, err := scanRun(row)
+	if errors.Is(err, sql.ErrNoRows) {
+		return run.Run{}, notFound("run", id)
+	}
+	return r, err
+}
+
+// Run finds a run, queued ones included.
+func (s *Store) Run(ctx context.Context, id string) (run.Run, error) {
+	// One statement, so that a run which leaves the queue is always in one of both.
+	r, err := runOf(s.db.Reader().QueryRowContext(ctx, fromDetails+" WHERE id = ?1 UNION ALL "+fromQueue+" WHERE id = ?1", id), id)
+	return r, failed("read run", err)
+}
+
+// Runs lists runs, newest first, queued ones included.
+func (s *Store) Runs(ctx context.Context, f RunFilter) ([]run.Run, error) {
+	var where []string
+	var args []any
+	add := func(condition string, value any) {
+		args = append(args, value)
+		where = append(where, fmt.Sprintf("%s ?%d", condition, len(args)))
+	}
+	if f.Pool != "" {
+		add("pool =", f.Pool)
+	}
+	if f.Before != "" {
+		add("id <", f.Before)
+	}
+	narrow := func(query string) string {
+		if len(where) == 0 {
+			return query
+		}
+		return query + " WHERE " + strings.Join(where, " AND ")
+	}
+	var parts []string
+	if f.Outcome == "" && (f.State == "" || f.State == run.Queued) {
+		parts = append(parts, narrow(fromQueue))
+	}
+	if f.State != run.Queued {
+		if f.State != "" {
+			add("state =", f.State)
+		}
+		if f.Outcome != "" {
+			add("outcome =", f.Outcome)
+		}
+		parts = append(parts, narrow(fromDetails))
+	}
+	if len(parts) == 0 {
+		return nil, nil // a queued run has no outcome
+	}
+	if f.Limit <= 0 {
+		f.Limit = 50
+	}
+	args = append(args, f.Limit)
+	return s.queryRuns(ctx, strings.Join(parts, " UNION ALL ")+fmt.Sprintf(" ORDER BY id DESC LIMIT ?%d", len(args)), args...)
+}
+
+// Unfinished lists the runs that left the queue and are not finished.
+func (s *Store) Unfinished(ctx context.Context) ([]run.Run, error) {
+	return s.queryRuns(ctx, fromDetails+" WHERE state <> 'finished' ORDER BY created_at, id")
+}
+
+// LastFinished is the run of a pool that finished last; ok is false when none has.
+func (s *Store) LastFinished(ctx context.Context, pool market.Pool) (r run.Run, ok bool, err error) {
+	runs, err := s.queryRuns(ctx, fromDetails+" WHERE pool = ? AND finished_at IS NOT NULL ORDER BY finished_at DESC, id DESC LIMIT 1", pool)
+	if err != nil || len(runs) == 0 {
+		return run.Run{}, false, err
+	}
+	return runs[0], true, nil
+}
+
+// FollowUps lists the runs that follow a run up, oldest first, queued ones
+// included.
+func (s *Store) FollowUps(ctx context.Context, runID string) ([]run.Run, error) {
+	if runID == "" {
+		return nil, nil
+	}
+	return s.queryRuns(ctx, fromDetails+" WHERE follows = ?1 UNION ALL "+fromQueue+" WHERE follows = ?1 ORDER BY created_at, id", runID)
+}
+
+// DeleteRun removes a finished run with its partitions and events. WRONG_STATE
+// means that it is not finished.
+func (s *Store) DeleteRun(ctx context.Context, id string) error {
+	err := s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		r, err := runOf(tx.QueryRowContext(ctx, fromDetails+" WHERE id = ?1 UNION ALL "+fromQueue+" WHERE id = ?1", id), id)
+		if err != nil {
+			return err
+		}
+		if r.State != run.Finished {
+			return fault.New(fault.WrongState, fmt.Sprintf("Run %s is %s; only a finished run is deleted.", id, r.State),
+				"run_id", id, "state", string(r.State), "allowed_states", string(run.Finished))
+		}
+		_, err = tx.ExecContext(ctx, "DELETE FROM ingest_runs WHERE id = ?", id)
+		return err
+	})
+	return failed("delete run", err)
+}
+
+// Prune removes the runs and preflights that ended before a moment, a few at a
+// time so that others may write between, and says how many runs. The last
+// finished run of each pool stays, and slots stay for good.
+func (s *Store) Prune(ctx context.Context, finishedBefore time.Time) (removed int, err error) {
+	for {
+		var n int64
+		err := s.db.Write(ctx, func(tx *sqlite.Tx) error {
+			result, err := tx.ExecContext(ctx, `DELETE FROM ingest_runs WHERE id IN (
+			  SELECT id FROM run_details d WHERE finished_at < ?1
+			    AND EXISTS (SELECT 1 FROM run_details n WHERE n.pool = d.pool AND n.finished_at > d.finished_at)
+			  ORDER BY finished_at LIMIT 20)`, stamp(finishedBefore))
+			if err != nil {
+				return err
+			}
+			n, err = result.RowsAffected()
+			return err
+		})
+		if err != nil {
+			return removed, failed("prune runs", err)
+		}
+		removed += int(n)
+		if n == 0 {
+			break
+		}
+	}
+	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		_, err := tx.ExecContext(ctx, "DELETE FROM preflights WHERE ended_at < ?", stamp(finishedBefore))
+		if err != nil {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "DELETE FROM requests WHERE created_at < ?", stamp(finishedBefore))
+		return err
+	})
+	return removed, failed("prune preflights", err)
+}
+
+// Partitions lists a run's partitions in the order planned.
+func (s *Store) Partitions(ctx context.Context, runID string, offset, limit int) ([]run.Partition, error) {
+	if limit <= 0 {
+		limit = -1 // all
+	}
+	rows, err := s.db.Reader().QueryContext(ctx, "SELECT "+strings.TrimPrefix(partitionColumns, "run_id, ")+
+		" FROM run_partitions WHERE run_id = ? ORDER BY ordinal, id LIMIT ? OFFSET ?", runID, limit, max(offset, 0))
+	if err != nil {
+		return nil, failed("read partitions", err)
+	}
+	defer rows.Close()
+	var partitions []run.Partition
+	for rows.Next() {
+		var p run.Partition
+		err := rows.Scan(&p.ID, &p.Ordinal, &p.Dataset, &p.Module, toDay{&p.Start}, toDay{&p.End}, toJSON{&p.Symbols},
+			&p.Reference, &p.Repeat, &p.State, &p.Verdict, &p.Attempts, &p.Rows, &p.Expected, &p.New, &p.Changed, &p.Gone,
+			&p.SymbolCount, &p.Calls, toTime{&p.RetryAt}, toJSON{&p.Issues})
+		if err != nil {
+			return nil, failed("read partitions", err)
+		}
+		partitions = append(partitions, p)
+	}
+	return partitions, failed("read partitions", rows.Err())
+}
+
+// Events lists a run's events after a sequence, in order.
+func (s *Store) Events(ctx context.Context, runID string, after int64, limit int) ([]run.Event, error) {
+	if limit <= 0 {
+		limit = -1 // all
+	}
+	return s.queryEvents(ctx, "SELECT run_id, sequence, at, body FROM run_events WHERE run_id = ? AND sequence > ? ORDER BY sequence LIMIT ?",
+		runID, after, limit)
+}
+
+// Milestones lists a run's events without those of single partitions: what
+// run.Explain tells the story from.
+func (s *Store) Milestones(ctx context.Context, runID string) ([]run.Event, error) {
+	return s.queryEvents(ctx, "SELECT run_id, sequence, at, body FROM run_events WHERE run_id = ? AND kind <> 'partition' ORDER BY sequence", runID)
+}
+
+func (s *Store) queryEvents(ctx context.Context, query string, args ...any) ([]run.Event, error) {
+	rows, err := s.db.Reader().QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, failed("read events", err)
+	}
+	defer rows.Close()
+	var events []run.Event
+	for rows.Next() {
+		var e run.Event
+		if err := rows.Scan(&e.RunID, &e.Sequence, toTime{&e.Time}, toJSON{&e}); err != nil {
+			return nil, failed("read events", err)
+		}
+		events = append(events, e)
+	}
+	return events, failed("read events", rows.Err())
+}

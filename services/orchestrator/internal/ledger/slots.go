@@ -1,0 +1,145 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"time"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/internal/sqlite"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
+)
+
+func scanSlot(row scanner) (v slot.Slot, err error) {
+	var late int64
+	err = row.Scan(&v.ID, &v.Pool, toDay{&v.Date}, toTime{&v.DueAt}, &v.State, toTime{&v.DecidedAt}, &v.RunID,
+		toJSON{&v.Issues}, &late, &v.LateNote)
+	v.Late = time.Duration(late) * time.Millisecond
+	return v, err
+}
+
+func (s *Store) querySlots(ctx context.Context, tail string, args ...any) ([]slot.Slot, error) {
+	rows, err := s.db.Reader().QueryContext(ctx, "SELECT "+slotColumns+" FROM slots "+tail, args...)
+	if err != nil {
+		return nil, failed("read slots", err)
+	}
+	defer rows.Close()
+	var all []slot.Slot
+	for rows.Next() {
+		v, err := scanSlot(rows)
+		if err != nil {
+			return nil, failed("read slots", err)
+		}
+		all = append(all, v)
+	}
+	return all, failed("read slots", rows.Err())
+}
+
+// InsertSlot adds a slot; inserted is false when it exists.
+func (s *Store) InsertSlot(ctx context.Context, v slot.Slot) (inserted bool, err error) {
+	values, err := slotOf(&v)
+	if err != nil {
+		return false, err
+	}
+	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		result, err := tx.ExecContext(ctx, "INSERT INTO slots ("+slotColumns+") VALUES "+slotValues+" ON CONFLICT (id) DO NOTHING", values...)
+		if err != nil {
+			return err
+		}
+		n, err := result.RowsAffected()
+		inserted = n == 1
+		return err
+	})
+	return inserted, failed("insert slot", err)
+}
+
+// decide writes what becomes of a slot. A slot without a row or pending may become
+// anything; one that was skipped because the schedule was paused may still fire or
+// be covered, when the schedule is resumed. Any other was decided before.
+func decide(ctx context.Context, tx *sqlite.Tx, v slot.Slot) error {
+	before, err := scanSlot(tx.QueryRowContext(ctx, "SELECT "+slotColumns+" FROM slots WHERE id = ?", v.ID))
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+	case err != nil:
+		return err
+	case before.State == slot.Pending:
+	case before.Held() && (v.State == slot.Fired || v.State == slot.Covered):
+	default:
+		return ErrDecided
+	}
+	values, err := slotOf(&v)
+	if err != nil {
+		return err
+	}
+	_, err = tx.ExecContext(ctx, upsert("slots", slotColumns, "id"), values...)
+	return err
+}
+
+// FireSlot decides a slot and queues its run in one transaction, so that neither
+// exists without the other. It returns ErrDecided when the slot was decided
+// before.
+func (s *Store) FireSlot(ctx context.Context, v slot.Slot, r run.Run) error {
+	return failed("fire slot", s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		if err := enqueue(ctx, tx, &r); err != nil {
+			return err
+		}
+		v.State, v.RunID = slot.Fired, r.ID
+		return decide(ctx, tx, v)
+	}))
+}
+
+// DecideSlot writes that a slot does not fire. It returns ErrDecided when it was
+// decided before.
+func (s *Store) DecideSlot(ctx context.Context, v slot.Slot) error {
+	return failed("decide slot", s.db.Write(ctx, func(tx *sqlite.Tx) error { return decide(ctx, tx, v) }))
+}
+
+// DropSlotsAfter forgets the slots of days after date, which only a wrong clock
+// can have decided, and says how many.
+func (s *Store) DropSlotsAfter(ctx context.Context, date market.Date) (dropped int, err error) {
+	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		result, err := tx.ExecContext(ctx, "DELETE FROM slots WHERE date > ?", day(date))
+		if err != nil {
+			return err
+		}
+		n, err := result.RowsAffected()
+		dropped = int(n)
+		return err
+	})
+	return dropped, failed("drop slots", err)
+}
+
+// Slot finds a slot.
+func (s *Store) Slot(ctx context.Context, id string) (slot.Slot, error) {
+	v, err := scanSlot(s.db.Reader().QueryRowContext(ctx, "SELECT "+slotColumns+" FROM slots WHERE id = ?", id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return slot.Slot{}, fault.New(fault.NotFound, "There is no slot "+clip(id)+".", "kind", "slot", "id", clip(id))
+	}
+	return v, failed("read slot", err)
+}
+
+// Slots lists slots, newest first; no pool means both, and before is the ID of a
+// slot: only those that stand after it in the list are listed.
+func (s *Store) Slots(ctx context.Context, pool market.Pool, limit int, before string) ([]slot.Slot, error) {
+	if limit <= 0 {
+		limit = 50
+	}
+	return s.querySlots(ctx, "WHERE (?1 = '' OR pool = ?1) AND (?2 = '' OR id < ?2) ORDER BY id DESC LIMIT ?3", pool, before, limit)
+}
+
+// LastSlot is the newest slot of a pool; ok is false when there is none.
+func (s *Store) LastSlot(ctx context.Context, pool market.Pool) (v slot.Slot, ok bool, err error) {
+	all, err := s.querySlots(ctx, "WHERE pool = ? ORDER BY date DESC LIMIT 1", pool)
+	if err != nil || len(all) == 0 {
+		return slot.Slot{}, false, err
+	}
+	return all[0], true, nil
+}
+
+// PendingSlots lists the slots that are not decided, oldest first.
+func (s *Store) PendingSlots(ctx context.Context) ([]slot.Slot, error) {
+	return s.querySlots(ctx, "WHERE state = 'pending' ORDER BY date, pool")
+}

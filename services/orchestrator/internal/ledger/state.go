@@ -1,0 +1,383 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"strings"
+	"time"
+
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/internal/sqlite"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/catalogue"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/settings"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
+)
+
+// Hold says whether a pool is held, and who said so.
+type Hold = run.Hold
+
+// Calendar is the last copy of the exchange's calendar.
+type Calendar = slot.Calendar
+
+// exec runs one statement in a transaction of its own.
+func (s *Store) exec(ctx context.Context, doing, statement string, args ...any) error {
+	return failed(doing, s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		_, err := tx.ExecContext(ctx, statement, args...)
+		return err
+	}))
+}
+
+// Hold tells whether a pool is held; the zero Hold when nobody ever did.
+func (s *Store) Hold(ctx context.Context, pool market.Pool) (h Hold, err error) {
+	err = s.db.Reader().QueryRowContext(ctx, "SELECT paused, note, noted_at FROM pools WHERE pool = ?", pool).
+		Scan(&h.Paused, &h.Note, toTime{&h.At})
+	if errors.Is(err, sql.ErrNoRows) {
+		return Hold{}, nil
+	}
+	return h, failed("read pool", err)
+}
+
+// SetHold holds or releases a pool.
+func (s *Store) SetHold(ctx context.Context, pool market.Pool, h Hold) error {
+	return s.exec(ctx, "hold pool", upsert("pools", "pool, paused, note, noted_at", "pool"), pool, h.Paused, h.Note, stamp(h.At))
+}
+
+// saveJSON keeps the one row of a table; loadJSON reads it into v, which stays as
+// it is where the table is empty.
+func (s *Store) saveJSON(ctx context.Context, table, moment string, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return failed("save "+table, s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		_, err := tx.ExecContext(ctx, upsert(table, "id, body, "+moment, "id"), 1, string(text), stamp(tx.Now))
+		return err
+	}))
+}
+
+func (s *Store) loadJSON(ctx context.Context, table string, v any) (found bool, err error) {
+	err = s.db.Reader().QueryRowContext(ctx, "SELECT body FROM "+table+" WHERE id = 1").Scan(toJSON{v})
+	if errors.Is(err, sql.ErrNoRows) {
+		return false, nil
+	}
+	return err == nil, failed("read "+table, err)
+}
+
+// SaveCatalogue keeps the last copy of the catalogue.
+func (s *Store) SaveCatalogue(ctx context.Context, c catalogue.Catalogue) error {
+	return s.saveJSON(ctx, "catalogue", "saved_at", c)
+}
+
+// Catalogue is the last copy; ok is false before the worker ever told it.
+func (s *Store) Catalogue(ctx context.Context) (c catalogue.Catalogue, ok bool, err error) {
+	ok, err = s.loadJSON(ctx, "catalogue", &c)
+	return c, ok, err
+}
+
+// SaveTokens keeps where each domain's token comes from, and the host of the
+// provider.
+func (s *Store) SaveTokens(ctx context.Context, tokens []readiness.Token, host string, at time.Time) error {
+	text, err := list(tokens)
+	if err != nil {
+		return err
+	}
+	return s.exec(ctx, "save tokens", upsert("tokens", "id, host, body, saved_at", "id"), 1, host, text, stamp(at))
+}
+
+// Tokens by domain, and the host of the provider. Both are empty before the worker
+// ever told them.
+func (s *Store) Tokens(ctx context.Context) (byDomain map[string]readiness.Token, host string, err error) {
+	var tokens []readiness.Token
+	err = s.db.Reader().QueryRowContext(ctx, "SELECT host, body FROM tokens WHERE id = 1").Scan(&host, toJSON{&tokens})
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return nil, "", failed("read tokens", err)
+	}
+	byDomain = make(map[string]readiness.Token, len(tokens))
+	for _, t := range tokens {
+		byDomain[t.Domain] = t
+	}
+	return byDomain, host, nil
+}
+
+// SaveCalendar keeps the last copy of the calendar. One without open days is not
+// kept: it says nothing.
+func (s *Store) SaveCalendar(ctx context.Context, c Calendar) error {
+	if len(c.Open) == 0 {
+		return nil
+	}
+	days := make([]string, len(c.Open))
+	for i, d := range c.Open {
+		days[i] = d.String()
+	}
+	text, err := list(days)
+	if err != nil {
+		return err
+	}
+	return failed("save calendar", s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		_, err := tx.ExecContext(ctx, upsert("calendar", "id, first_date, last_date, open_dates, saved_at", "id"),
+			1, c.First.String(), c.Last.String(), text, stamp(tx.Now))
+		return err
+	}))
+}
+
+// Calendar is the last copy; without open days before the worker ever told it.
+func (s *Store) Calendar(ctx context.Context) (Calendar, error) {
+	c := Calendar{First: market.NoDate, Last: market.NoDate}
+	var days []string
+	err := s.db.Reader().QueryRowContext(ctx, "SELECT first_date, last_date, open_dates FROM calendar WHERE id = 1").
+		Scan(toDay{&c.First}, toDay{&c.Last}, toJSON{&days})
+	if errors.Is(err, sql.ErrNoRows) {
+		return c, nil
+	}
+	if err != nil {
+		return c, failed("read calendar", err)
+	}
+	c.Open = make([]market.Date, len(days))
+	for i, text := range days {
+		if c.Open[i], err = market.ParseDate(text); err != nil {
+			return Calendar{First: market.NoDate, Last: market.NoDate}, failed("read calendar", err)
+		}
+	}
+	return c, nil
+}
+
+// Settings as saved; fields that nobody ever saved have their default.
+func (s *Store) Settings(ctx context.Context) (settings.Settings, error) {
+	v := settings.Default()
+	_, err := s.loadJSON(ctx, "settings", &v)
+	return v, err
+}
+
+// SaveSettings replaces the settings.
+func (s *Store) SaveSettings(ctx context.Context, v settings.Settings) error {
+	return s.saveJSON(ctx, "settings", "changed_at", v)
+}
+
+// Schedule as saved; fields that nobody ever saved have their default.
+func (s *Store) Schedule(ctx context.Context) (slot.Schedule, error) {
+	var saved slot.Schedule
+	v := slot.Default()
+	v.Pools = nil // decoding would write into the default's list
+	found, err := s.loadJSON(ctx, "schedule", &v)
+	if err == nil && !found {
+		saved = slot.Default()
+		return saved, nil
+	}
+	return v, err
+}
+
+// SaveSchedule replaces the schedule.
+func (s *Store) SaveSchedule(ctx context.Context, v slot.Schedule) error {
+	return s.saveJSON(ctx, "schedule", "changed_at", v)
+}
+
+// Domains are the settings that were saved, by domain.
+func (s *Store) Domains(ctx context.Context) (map[string]readiness.DomainSetting, error) {
+	rows, err := s.db.Reader().QueryContext(ctx, "SELECT domain, enabled, provider FROM domains")
+	if err != nil {
+		return nil, failed("read domains", err)
+	}
+	defer rows.Close()
+	domains := map[string]readiness.DomainSetting{}
+	for rows.Next() {
+		var d readiness.DomainSetting
+		if err := rows.Scan(&d.Domain, &d.Enabled, &d.Provider); err != nil {
+			return nil, failed("read domains", err)
+		}
+		domains[d.Domain] = d
+	}
+	return domains, failed("read domains", rows.Err())
+}
+
+// SaveDomain replaces the setting of a domain.
+func (s *Store) SaveDomain(ctx context.Context, d readiness.DomainSetting) error {
+	return s.exec(ctx, "save domain", upsert("domains", "domain, enabled, provider", "domain"), d.Domain, d.Enabled, d.Provider)
+}
+
+// Modules says of the modules that somebody switched whether they are enabled.
+func (s *Store) Modules(ctx context.Context) (map[string]bool, error) {
+	rows, err := s.db.Reader().QueryContext(ctx, "SELECT module, enabled FROM modules")
+	if err != nil {
+		return nil, failed("read modules", err)
+	}
+	defer rows.Close()
+	modules := map[string]bool{}
+	for rows.Next() {
+		var id string
+		var enabled bool
+		if err := rows.Scan(&id, &enabled); err != nil {
+			return nil, failed("read modules", err)
+		}
+		modules[id] = enabled
+	}
+	return modules, failed("read modules", rows.Err())
+}
+
+// SaveModule switches a module.
+func (s *Store) SaveModule(ctx context.Context, id string, enabled bool) error {
+	return s.exec(ctx, "save module", upsert("modules", "module, enabled", "module"), id, enabled)
+}
+
+// Targets is the list of symbols, ascending.
+func (s *Store) Targets(ctx context.Context) ([]string, error) {
+	rows, err := s.db.Reader().QueryContext(ctx, "SELECT symbol FROM targets ORDER BY symbol")
+	if err != nil {
+		return nil, failed("read targets", err)
+	}
+	defer rows.Close()
+	var symbols []string
+	for rows.Next() {
+		var symbol string
+		if err := rows.Scan(&symbol); err != nil {
+			return nil, failed("read targets", err)
+		}
+		symbols = append(symbols, symbol)
+	}
+	return symbols, failed("read targets", rows.Err())
+}
+
+// SaveTargets replaces the list as a whole; repetitions count once.
+func (s *Store) SaveTargets(ctx context.Context, symbols []string) error {
+	return failed("save targets", s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM targets"); err != nil {
+			return err
+		}
+		stmt, err := tx.PrepareContext(ctx, "INSERT OR IGNORE INTO targets (symbol) VALUES (?)")
+		if err != nil {
+			return err
+		}
+		defer stmt.Close()
+		for _, symbol := range symbols {
+			if _, err := stmt.ExecContext(ctx, symbol); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+}
+
+const (
+	preflightColumns = "id, run_id, state, started_at, ended_at, verdicts, calls"
+	probeColumns     = "module, status, probed_at, latency_us, rows, calls, issues, fingerprint, config_hash"
+)
+
+// SavePreflight stores a preflight as it is.
+func (s *Store) SavePreflight(ctx context.Context, p readiness.Preflight) error {
+	verdicts, err := list(p.Verdicts)
+	if err != nil {
+		return err
+	}
+	return s.exec(ctx, "save preflight", upsert("preflights", preflightColumns, "id"),
+		p.ID, p.RunID, p.State, stamp(p.StartedAt), stamp(p.EndedAt), verdicts, p.Calls)
+}
+
+func scanPreflight(row scanner) (p readiness.Preflight, err error) {
+	err = row.Scan(&p.ID, &p.RunID, &p.State, toTime{&p.StartedAt}, toTime{&p.EndedAt}, toJSON{&p.Verdicts}, &p.Calls)
+	return p, err
+}
+
+// Preflight finds a preflight.
+func (s *Store) Preflight(ctx context.Context, id string) (readiness.Preflight, error) {
+	p, err := scanPreflight(s.db.Reader().QueryRowContext(ctx, "SELECT "+preflightColumns+" FROM preflights WHERE id = ?", id))
+	if errors.Is(err, sql.ErrNoRows) {
+		return readiness.Preflight{}, notFound("preflight", id)
+	}
+	return p, failed("read preflight", err)
+}
+
+// Preflights lists preflights, newest first; before is the ID of one, and only
+// older ones are listed.
+func (s *Store) Preflights(ctx context.Context, limit int, before string) ([]readiness.Preflight, error) {
+	if limit <= 0 {
+		limit = 50
+	}
+	query, args := "SELECT "+preflightColumns+" FROM preflights", []any{}
+	if before != "" {
+		query, args = query+" WHERE id < ?", append(args, before)
+	}
+	rows, err := s.db.Reader().QueryContext(ctx, query+" ORDER BY id DESC LIMIT ?", append(args, limit)...)
+	if err != nil {
+		return nil, failed("read preflights", err)
+	}
+	defer rows.Close()
+	var all []readiness.Preflight
+	for rows.Next() {
+		p, err := scanPreflight(rows)
+		if err != nil {
+			return nil, failed("read preflights", err)
+		}
+		all = append(all, p)
+	}
+	return all, failed("read preflights", rows.Err())
+}
+
+// SaveProbe replaces the record of a module.
+func (s *Store) SaveProbe(ctx context.Context, p readiness.Probe) error {
+	issues, err := list(p.Issues)
+	if err != nil {
+		return err
+	}
+	return s.exec(ctx, "save probe", upsert("probes", probeColumns, "module"),
+		p.Module, p.Status, stamp(p.At), p.Latency.Microseconds(), p.Rows, p.Calls, issues, p.Fingerprint, p.ConfigHash)
+}
+
+// Probes are the last records by module.
+func (s *Store) Probes(ctx context.Context) (map[string]readiness.Probe, error) {
+	rows, err := s.db.Reader().QueryContext(ctx, "SELECT "+probeColumns+" FROM probes")
+	if err != nil {
+		return nil, failed("read probes", err)
+	}
+	defer rows.Close()
+	probes := map[string]readiness.Probe{}
+	for rows.Next() {
+		var p readiness.Probe
+		var latency int64
+		err := rows.Scan(&p.Module, &p.Status, toTime{&p.At}, &latency, &p.Rows, &p.Calls, toJSON{&p.Issues}, &p.Fingerprint, &p.ConfigHash)
+		if err != nil {
+			return nil, failed("read probes", err)
+		}
+		p.Latency = time.Duration(latency) * time.Microsecond
+		probes[p.Module] = p
+	}
+	return probes, failed("read probes", rows.Err())
+}
+
+const epochBlock = 10_000 // ms: one write in ten seconds at most
+
+// NextEpoch is greater than every one before it, over restarts and jumps of the
+// clock, and about now in Unix ms.
+func (s *Store) NextEpoch(ctx context.Context, now time.Time) (int64, error) {
+	e := &s.epochs
+	e.Lock()
+	defer e.Unlock()
+	if e.reserved == 0 {
+		err := s.db.Reader().QueryRowContext(ctx, "SELECT reserved FROM epochs WHERE id = 1").Scan(&e.last)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return 0, failed("read epochs", err)
+		}
+	}
+	next := max(e.last+1, now.UnixMilli())
+	if next > e.reserved {
+		reserve := next + epochBlock
+		if err := s.exec(ctx, "reserve epochs", upsert("epochs", "id, reserved", "id"), 1, reserve); err != nil {
+			return 0, err
+		}
+		e.reserved = reserve
+	}
+	e.last = next
+	return next, nil
+}
+
+const slotColumns = "id, pool, date, due_at, state, decided_at, run_id, issues, late_ms, late_note"
+
+var slotValues = "(?" + strings.Repeat(", ?", strings.Count(slotColumns, ",")) + ")"
+
+func slotOf(v *slot.Slot) ([]any, error) {
+	issues, err := list(v.Issues)
+	return []any{v.ID, v.Pool, day(v.Date), stamp(v.DueAt), v.State, stamp(v.DecidedAt), v.RunID, issues,
+		v.Late.Milliseconds(), v.LateNote}, err
+}

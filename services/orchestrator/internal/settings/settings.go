@@ -1,0 +1,88 @@
+// Package settings holds how runs are judged, ordered and followed up, as a value
+// with defaults and limits. It does no I/O and reads no clock.
+package settings
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
+)
+
+// The limits that Validate holds settings to.
+const (
+	// MaxOrderWait bounds OrderWait.
+	MaxOrderWait = time.Hour
+	// MaxDispatchWidth bounds DispatchWidth.
+	MaxDispatchWidth = 64
+	// MaxRetentionDays bounds RetentionDays.
+	MaxRetentionDays = 3650
+	// MaxFollowUps bounds the setting of that name.
+	MaxFollowUps = 20
+)
+
+// Settings are what a person may change about runs. Their JSON form is what the
+// ledger keeps.
+type Settings struct {
+	// Preflight is when a run probes modules.
+	Preflight readiness.PreflightPolicy `json:"preflight"`
+	// Readiness is what a failing module does to its pool.
+	Readiness readiness.Policy `json:"readiness"`
+	// OrderWait is how long universe waits for the targets run of its trigger.
+	OrderWait time.Duration `json:"orderWait"`
+	// DispatchWidth is how many partitions of one pool are at the worker at a time.
+	DispatchWidth int `json:"dispatchWidth"`
+	// RetentionDays is how long finished runs are kept; 0 keeps them for ever.
+	RetentionDays int `json:"retentionDays"`
+	// FollowUpDeadline is "HH:MM" in the schedule's zone: until then data that is
+	// not published is asked for every 15 minutes.
+	FollowUpDeadline string `json:"followUpDeadline"`
+	// MaxFollowUps bounds the attempts in a row after a transient failure.
+	MaxFollowUps int `json:"maxFollowUps"`
+}
+
+// Default is what holds before anyone changed it.
+func Default() Settings {
+	return Settings{
+		Preflight: readiness.StaleOnly, Readiness: readiness.Strict,
+		OrderWait: 10 * time.Minute, DispatchWidth: 16, RetentionDays: 0,
+		FollowUpDeadline: "23:30", MaxFollowUps: 5,
+	}
+}
+
+// Validate names every field that is wrong, as the contract writes it; none when
+// all hold.
+func (s Settings) Validate() []fault.Violation {
+	var wrong []fault.Violation
+	add := func(field, format string, args ...any) {
+		wrong = append(wrong, fault.Violation{Field: field, Problem: fmt.Sprintf(format, args...)})
+	}
+	switch s.Preflight {
+	case readiness.StaleOnly, readiness.Always, readiness.ReadinessOnly:
+	default:
+		add("preflight_policy", "%.40q is not allowed: write stale_only, always or readiness_only", string(s.Preflight))
+	}
+	switch s.Readiness {
+	case readiness.Strict, readiness.Lenient:
+	default:
+		add("readiness_policy", "%.40q is not allowed: write strict or degraded", string(s.Readiness))
+	}
+	if s.OrderWait < 0 || s.OrderWait > MaxOrderWait {
+		add("order_wait", "%s is outside 0 s to %s", s.OrderWait, MaxOrderWait)
+	}
+	if s.DispatchWidth < 1 || s.DispatchWidth > MaxDispatchWidth {
+		add("dispatch_width", "%d is outside 1 to %d", s.DispatchWidth, MaxDispatchWidth)
+	}
+	if s.RetentionDays < 0 || s.RetentionDays > MaxRetentionDays {
+		add("retention_days", "%d is outside 0 to %d", s.RetentionDays, MaxRetentionDays)
+	}
+	if _, err := slot.ParseClock(s.FollowUpDeadline); err != nil {
+		add("follow_up_deadline", "%v", err)
+	}
+	if s.MaxFollowUps < 0 || s.MaxFollowUps > MaxFollowUps {
+		add("max_follow_ups", "%d is outside 0 to %d", s.MaxFollowUps, MaxFollowUps)
+	}
+	return wrong
+}

@@ -1,0 +1,49 @@
+package slot
+
+import (
+	"slices"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// Calendar is the last copy of the exchange's calendar. The zero value knows
+// nothing and takes weekdays as open.
+type Calendar struct {
+	// Open are the open days, ascending.
+	Open []market.Date
+	// First and Last bound the days that are known, inclusive. They mean nothing
+	// while Open is empty.
+	First, Last market.Date
+}
+
+// Known reports whether the calendar says anything about the day.
+func (c Calendar) Known(d market.Date) bool {
+	return len(c.Open) > 0 && d >= c.First && d <= c.Last
+}
+
+// IsOpen reports whether the exchange is open on the day. Where the calendar
+// knows nothing, weekdays are open.
+func (c Calendar) IsOpen(d market.Date) bool {
+	if !c.Known(d) {
+		return !d.Weekend()
+	}
+	_, found := slices.BinarySearch(c.Open, d)
+	return found
+}
+
+// Warning says that the day was taken as open or closed without a calendar; ok is
+// false when the calendar knows it.
+func (c Calendar) Warning(d market.Date) (issue fault.Issue, ok bool) {
+	switch {
+	case c.Known(d):
+		return fault.Issue{}, false
+	case len(c.Open) == 0:
+		return fault.NewIssue(fault.CalendarEnded, "No trading calendar is known yet; weekdays are taken as open."), true
+	case d < c.First:
+		return fault.NewIssue(fault.CalendarEnded, "The known calendar begins on "+c.First.String()+", after "+d.String()+
+			"; weekdays are taken as open.", "calendar_end_date", c.Last.String()), true
+	}
+	return fault.NewIssue(fault.CalendarEnded, "The known calendar ended on "+c.Last.String()+", before "+d.String()+
+		"; weekdays are taken as open.", "calendar_end_date", c.Last.String()), true
+}

@@ -1,0 +1,7 @@
+package slot
+
+import "errors"
+
+// ErrDecided is returned by a store for a slot that was decided before: it fires
+// at most once.
+var ErrDecided = errors.New("the slot was decided before")
