@@ -3,11 +3,15 @@ package tushare
 import (
 	"bytes"
 	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"strconv"
 	"testing"
 	"unsafe"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
 )
 
@@ -79,6 +83,28 @@ func benchmarkDecode(b *testing.B, api string, rows int, unite bool) {
 func BenchmarkDecodeDaily(b *testing.B)      { benchmarkDecode(b, catalog.Daily, 5400, false) }
 func BenchmarkDecodeDailyBasic(b *testing.B) { benchmarkDecode(b, catalog.DailyBasic, 5400, false) }
 func BenchmarkDecodeMoneyflow(b *testing.B)  { benchmarkDecode(b, catalog.Moneyflow, 5180, false) }
+
+// A whole fetch over loopback, four side by side.
+func BenchmarkFetchDaily(b *testing.B) {
+	text := []byte(dailyBody(5400, 20260302))
+	srv := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		_, _ = io.Copy(io.Discard, r.Body)
+		_, _ = w.Write(text)
+	}))
+	defer srv.Close()
+	c := newClient(b, Config{URL: srv.URL})
+	q := ingest.Query{Dataset: catalog.Lookup(catalog.Daily), Params: map[string]string{"trade_date": "20260302"}}
+	b.SetParallelism(2)
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if a, err := c.Fetch(b.Context(), q, nil); err != nil || a.Batch.Len != 5400 {
+				b.Error(err)
+			}
+		}
+	})
+	b.ReportMetric(5400*float64(b.N)/b.Elapsed().Seconds(), "rows/s")
+}
 
 // With the search for repeated rows, as a fetch does it.
 func BenchmarkPageDaily(b *testing.B)      { benchmarkDecode(b, catalog.Daily, 5400, true) }

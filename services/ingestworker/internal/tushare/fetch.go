@@ -101,7 +101,9 @@ func (c *Client) Fetch(ctx context.Context, q ingest.Query, progress func(ingest
 func (f *fetch) pages(ctx context.Context) error {
 	facts := f.c.facts(f.dataset.ID)
 	size := f.q.MaxRows
-	if last := facts.size(0); size == 0 {
+	wide := size == 0 && f.q.Params["ts_code"] == "" // as long as the last such answer, about
+	if wide {
+		last := facts.size(0)
 		size = last + last/32 + 64
 	}
 	f.d.begin(f.dataset, table.New(f.dataset.Specs(), size))
@@ -131,7 +133,9 @@ func (f *fetch) pages(ctx context.Context) error {
 		case err != nil:
 			return f.broken(&unavailable{cause: err.Error()})
 		case !more:
-			facts.size(f.d.batch.Len)
+			if wide {
+				facts.size(f.d.batch.Len)
+			}
 			return nil
 		}
 	}
