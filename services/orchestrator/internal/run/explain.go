@@ -1,0 +1,289 @@
+package run
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
+)
+
+// Story is what the explanation of a run is made from. Only Run is needed.
+type Story struct {
+	// Run to explain.
+	Run Run
+	// Slot it answers, or nil.
+	Slot *slot.Slot
+	// Events of the run in order; those of single partitions are not needed.
+	Events []Event
+	// Partitions of the run.
+	Partitions []Partition
+	// Ahead are the runs that start before it while it is queued.
+	Ahead []Run
+	// FollowUps of the run, oldest first.
+	FollowUps []Run
+	// Zone to tell times in. Nil means Shanghai.
+	Zone *time.Location
+}
+
+// Explain tells the whole chain of a run in order, one sentence each, and ends
+// with the next command to type.
+func Explain(s Story) (sentences []string, next string) {
+	zone := slot.ZoneOr(s.Zone)
+	say := func(format string, args ...any) { sentences = append(sentences, fmt.Sprintf(format, args...)) }
+	when := func(t time.Time) string { return slot.Moment(t, zone) }
+	r := s.Run
+	if s.Slot != nil {
+		sentences = append(sentences, s.Slot.Explain(zone)...)
+	}
+	say("Run %s of %s was asked for at %s %s.", r.ID, r.Pool, when(r.CreatedAt), r.askedBy())
+	if w := r.Request.words(); w != "" {
+		say("It was asked for %s.", w)
+	}
+	if r.State == Queued {
+		switch {
+		case len(s.Ahead) > 0:
+			say("It waits in the queue behind %s.", ids(s.Ahead))
+		case !r.NotBefore.IsZero():
+			say("It waits in the queue and starts at %s.", when(r.NotBefore))
+		default:
+			say("It waits in the queue for its turn.")
+		}
+		return sentences, watch(r.ID)
+	}
+	waited := r.StartedAt.Sub(latest(r.CreatedAt, r.NotBefore))
+	switch {
+	case waited >= time.Second:
+		say("It left the queue at %s, after %s.", when(r.StartedAt), round(waited))
+	case !r.StartedAt.IsZero():
+		say("It left the queue at %s.", when(r.StartedAt))
+	}
+	for _, e := range s.Events {
+		switch {
+		case e.StateChanged != nil:
+			c := e.StateChanged
+			switch {
+			case c.To == Running:
+				say("At %s every check was passed.", when(e.Time))
+			case c.To == Paused:
+				say("At %s it was paused%s.", when(e.Time), because(c.Note))
+			case c.From == Paused && c.To == Checking:
+				say("At %s it was resumed%s and checked again.", when(e.Time), because(c.Note))
+			case c.To == Cancelling:
+				say("At %s a person asked for its end%s.", when(e.Time), because(c.Note))
+			}
+		case e.Preflight != nil && e.Preflight.Module == "" && e.Preflight.Message != "":
+			say("Preflight: %s", sentence(e.Preflight.Message))
+		case e.Preflight != nil:
+			for _, i := range e.Preflight.Issues {
+				if i.Severity > fault.Warning {
+					say("Preflight of %s: %s", e.Preflight.Module, sentence(i.Message))
+				}
+			}
+		case e.Planned != nil:
+			say("%s were planned at %s, about %s%s.", count(e.Planned.Partitions, "partition"), when(e.Time), count(e.Planned.Calls, "call"), upTo(e.Planned))
+		}
+	}
+	sentences = append(sentences, partitionsSay(r, s.Partitions)...)
+	if r.State != Finished {
+		say("It is %s now.", r.State)
+		if r.State == Paused {
+			return sentences, fmt.Sprintf("curl -X POST localhost:7780/v1/pools/%s:resume -d '{}'", r.Pool)
+		}
+		return sentences, watch(r.ID)
+	}
+	end, next := explainEnd(s, when)
+	return append(sentences, end...), next
+}
+
+func explainEnd(s Story, when func(time.Time) string) (said []string, next string) {
+	r := s.Run
+	say := func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }
+	took := ""
+	if d := r.FinishedAt.Sub(r.StartedAt); d >= time.Second && !r.StartedAt.IsZero() {
+		took = " after " + round(d)
+	}
+	say("It finished at %s%s as %s: %s", when(r.FinishedAt), took, strings.ToUpper(string(r.Outcome)), r.ended())
+	for _, i := range r.Issues {
+		say("%s: %s", i.Reason, sentence(i.Message))
+	}
+	worst, bad := fault.Worst(r.Issues)
+	bad = bad && worst.Severity > fault.Warning
+	if bad && worst.Remedy != "" && len(s.FollowUps) == 0 {
+		say("What helps: %s", sentence(worst.Remedy))
+	}
+	for _, f := range s.FollowUps {
+		switch {
+		case f.State == Queued:
+			say("Run %s follows it up at %s.", f.ID, when(latest(f.NotBefore, f.CreatedAt)))
+		case f.State == Finished:
+			say("Run %s followed it up and ended %s.", f.ID, strings.ToUpper(string(f.Outcome)))
+		default:
+			say("Run %s follows it up and is %s.", f.ID, f.State)
+		}
+	}
+	if n := len(s.FollowUps); n > 0 {
+		if last := s.FollowUps[n-1]; last.State == Finished {
+			return said, "curl localhost:7780/v1/runs/" + last.ID
+		}
+		return said, watch(s.FollowUps[n-1].ID)
+	}
+	switch r.Outcome {
+	case Succeeded, Unchanged:
+		return said, fmt.Sprintf("curl localhost:7780/v1/pools/%s/coverage", r.Pool)
+	case Partial, Failed:
+		if len(s.Partitions) > 0 {
+			return said, fmt.Sprintf("curl localhost:7780/v1/runs/%s/partitions", r.ID)
+		}
+	}
+	if command := commandIn(worst.Remedy); bad && command != "" {
+		return said, command
+	}
+	return said, fmt.Sprintf("curl -X POST localhost:7780/v1/runs -d '{\"pools\":[\"POOL_%s\"]}'", strings.ToUpper(string(r.Pool)))
+}
+
+// commandIn is the command line that a remedy ends with, or empty.
+func commandIn(remedy string) string {
+	if at := strings.Index(remedy, "curl "); at >= 0 && !strings.Contains(remedy, "RUN_ID") {
+		return remedy[at:]
+	}
+	return ""
+}
+
+func (r Run) askedBy() string {
+	switch r.Source {
+	case SourceSchedule:
+		return "by the schedule"
+	case SourceStartup:
+		return "because the orchestrator started"
+	case SourceAuto:
+		return "to follow up run " + r.Follows + because(strings.TrimSuffix(r.Note, "."))
+	}
+	return "by hand"
+}
+
+func (r Run) ended() string {
+	switch r.Outcome {
+	case Succeeded:
+		return fmt.Sprintf("all of %s complete, %d rows (%d new, %d changed, %d gone), %s.",
+			count(r.Partitions, "partition"), r.Rows, r.New, r.Changed, r.Gone, count(r.Calls, "call"))
+	case Unchanged:
+		return "there was nothing to do."
+	case Blocked:
+		return "the check at stage " + string(r.Stage) + " refused it, and nothing was written."
+	case Cancelled:
+		return fmt.Sprintf("%d of %s had been completed and are kept.", r.Completed, count(r.Partitions, "partition"))
+	}
+	text := fmt.Sprintf("%d of %s complete, %d rows (%d new, %d changed, %d gone), %s.",
+		r.Completed, count(r.Partitions, "partition"), r.Rows, r.New, r.Changed, r.Gone, count(r.Calls, "call"))
+	if len(r.Meta.BlockedModules) > 0 {
+		text += " Held back: " + strings.Join(r.Meta.BlockedModules, ", ") + "."
+	}
+	return text
+}
+
+// partitionsSay has a sentence for each dataset that is not complete.
+func partitionsSay(r Run, partitions []Partition) (sentences []string) {
+	type tally struct {
+		states map[PartitionState]int
+		sample *Partition
+	}
+	var datasets []string
+	by := map[string]*tally{}
+	for i := range partitions {
+		p := &partitions[i]
+		t := by[p.Dataset]
+		if t == nil {
+			t = &tally{states: map[PartitionState]int{}}
+			by[p.Dataset], datasets = t, append(datasets, p.Dataset)
+		}
+		t.states[p.State]++
+		if p.State != PartitionCompleted && (t.sample == nil || len(p.Issues) > 0) {
+			t.sample = p
+		}
+	}
+	for _, name := range datasets {
+		t := by[name]
+		if t.sample == nil {
+			continue
+		}
+		var parts []string
+		for _, state := range []PartitionState{PartitionCompleted, PartitionFailed, PartitionWaiting, PartitionRunning, PartitionPending, PartitionCancelled} {
+			if n := t.states[state]; n > 0 {
+				parts = append(parts, fmt.Sprintf("%d %s", n, state))
+			}
+		}
+		text := name + ": " + strings.Join(parts, ", ") + "."
+		if worst, ok := fault.Worst(t.sample.Issues); ok && r.State != Finished {
+			text += " " + sentence(worst.Message)
+		}
+		sentences = append(sentences, text)
+	}
+	return sentences
+}
+
+func (q Request) words() string {
+	var parts []string
+	switch {
+	case !noDate(q.Start) && !noDate(q.End):
+		parts = append(parts, "the dates "+q.Start.String()+" to "+q.End.String())
+	case !noDate(q.Start):
+		parts = append(parts, "the dates from "+q.Start.String())
+	case !noDate(q.End):
+		parts = append(parts, "the dates up to "+q.End.String())
+	}
+	if len(q.Modules) > 0 {
+		parts = append(parts, "the modules "+strings.Join(q.Modules, ", "))
+	}
+	if q.Refetch {
+		parts = append(parts, "what is held complete as well")
+	}
+	return strings.Join(parts, ", ")
+}
+
+func watch(id string) string { return "curl -N localhost:7780/v1/runs/" + id + ":watch" }
+
+func upTo(p *Planned) string {
+	if noDate(p.LastTradeDate) {
+		return ""
+	}
+	return ", up to " + p.LastTradeDate.String()
+}
+
+func because(note string) string {
+	if note == "" {
+		return ""
+	}
+	return " (" + note + ")"
+}
+
+// sentence makes text end like one, unless it ends with a command line.
+func sentence(text string) string {
+	if text == "" || strings.HasSuffix(text, ".") || strings.HasSuffix(text, "'") || strings.Contains(text, "curl ") {
+		return text
+	}
+	return text + "."
+}
+
+func ids(runs []Run) string {
+	names := make([]string, len(runs))
+	for i, r := range runs {
+		names[i] = "run " + r.ID + " (" + string(r.State) + ")"
+	}
+	return strings.Join(names, ", ")
+}
+
+func count(n int, thing string) string {
+	if n == 1 {
+		return "1 " + thing
+	}
+	return fmt.Sprintf("%d %ss", n, thing)
+}
+
+func round(d time.Duration) string {
+	if d >= time.Minute {
+		return d.Round(time.Second).String()
+	}
+	return d.Round(100 * time.Millisecond).String()
+}

@@ -1,0 +1,101 @@
+package run
+
+import (
+	"slices"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+)
+
+// OutcomeOf is how a run that planned these partitions ends, when nobody cancelled
+// or interrupted it. A run that waits for the provider to publish or complete is
+// PARTIAL, never SUCCEEDED, and never FAILED: nothing went wrong.
+func OutcomeOf(partitions []Partition, blockedModules []string) Outcome {
+	settled, later := 0, false
+	for i := range partitions {
+		switch p := &partitions[i]; {
+		case p.State == PartitionCompleted:
+			settled++
+		case classes(p)[fault.Later]:
+			later = true
+		}
+	}
+	switch {
+	case len(partitions) == 0 && len(blockedModules) == 0:
+		return Unchanged
+	case len(partitions) == 0:
+		return Partial
+	case settled == len(partitions) && len(blockedModules) == 0:
+		return Succeeded
+	case settled == 0 && !later:
+		return Failed
+	}
+	return Partial
+}
+
+// IssuesOf gathers what kept partitions from being complete into one issue per
+// reason and dataset, worst first, so that thousands of partitions that failed
+// alike read as one sentence each.
+func IssuesOf(partitions []Partition) []fault.Issue {
+	type key struct {
+		reason  fault.Reason
+		dataset string
+	}
+	var keys []key
+	groups := map[key][]fault.Issue{}
+	for i := range partitions {
+		p := &partitions[i]
+		for _, issue := range p.Issues {
+			if p.State == PartitionCompleted && issue.Severity > fault.Warning {
+				continue // overcome by a later attempt
+			}
+			k := key{issue.Reason, p.Dataset}
+			if groups[k] == nil {
+				keys = append(keys, k)
+			}
+			groups[k] = append(groups[k], issue)
+		}
+	}
+	issues := make([]fault.Issue, 0, len(keys))
+	for _, k := range keys {
+		g := groups[k]
+		issue := g[len(g)-1]
+		for _, other := range g {
+			if other.RetryAt.After(issue.RetryAt) {
+				issue.RetryAt = other.RetryAt
+			}
+		}
+		if n := len(g) - 1; n > 0 {
+			issue.Message += " " + count(n, "other partition") + " of " + k.dataset + " ended alike."
+		}
+		issues = append(issues, issue)
+	}
+	fault.SortIssues(issues)
+	return issues
+}
+
+// classes are what a partition that is not complete asks for next.
+func classes(p *Partition) map[fault.Class]bool {
+	found := map[fault.Class]bool{}
+	if p.State == PartitionCompleted || p.State == PartitionCancelled {
+		return found
+	}
+	switch p.Verdict {
+	case "not_published", "incomplete", "empty":
+		found[fault.Later] = true
+	}
+	for _, i := range p.Issues {
+		if d, ok := fault.Describe(i.Reason); ok && d.Class != fault.Notice {
+			found[d.Class] = true
+		}
+	}
+	return found
+}
+
+// covers reports whether every module of want is among those of have, where none
+// means all.
+func covers(have, want []string) bool {
+	if len(have) == 0 {
+		return true
+	}
+	return len(want) > 0 && !slices.ContainsFunc(want, func(m string) bool { return !slices.Contains(have, m) })
+}

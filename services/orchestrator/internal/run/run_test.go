@@ -1,0 +1,346 @@
+package run
+
+import (
+	"maps"
+	"os"
+	"regexp"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/catalogue"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/settings"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
+)
+
+var (
+	monday = market.NewDate(2026, 3, 2)
+	half7  = monday.At(19, 30, market.Shanghai)
+)
+
+func at(minutes int) time.Time { return half7.Add(time.Duration(minutes) * time.Minute) }
+
+var anyDates = Request{Start: market.NoDate, End: market.NoDate}
+
+func TestEveryPairOfStates(t *testing.T) {
+	moves := map[string]func(Run) (Run, Event, error){
+		"take":   func(r Run) (Run, Event, error) { return Take(r, half7) },
+		"begin":  func(r Run) (Run, Event, error) { return Begin(r, half7) },
+		"pause":  func(r Run) (Run, Event, error) { return Pause(r, half7, "n") },
+		"resume": func(r Run) (Run, Event, error) { return Resume(r, half7, "n") },
+		"cancel": func(r Run) (Run, Event, error) { return AskCancel(r, half7, "n") },
+	}
+	for _, o := range Outcomes() {
+		end := End{Outcome: o}
+		if o == Blocked {
+			end.Stage = StageReadiness
+		}
+		moves["finish "+string(o)] = func(r Run) (Run, Event, error) { return Finish(r, half7, end) }
+	}
+	allowed := map[string]State{
+		"take queued": Checking, "begin checking": Running, "pause checking": Paused, "pause running": Paused, "resume paused": Checking,
+		"cancel checking": Cancelling, "cancel running": Cancelling, "cancel paused": Cancelling,
+		"finish cancelled queued": Finished, "finish cancelled cancelling": Finished, "finish failed cancelling": Finished,
+		"finish blocked checking": Finished, "finish failed checking": Finished, "finish unchanged checking": Finished,
+		"finish succeeded running": Finished, "finish partial running": Finished, "finish failed running": Finished, "finish unchanged running": Finished,
+	}
+	reached := map[[2]State]bool{}
+	for name, move := range moves {
+		for _, from := range States() {
+			before := Run{ID: "r", Pool: market.Targets, State: from}
+			after, e, err := move(before)
+			to, ok := allowed[name+" "+string(from)]
+			if !ok {
+				f, is := fault.As(err)
+				if !is || f.Reason != fault.WrongState || f.Meta["state"] != string(from) || f.Meta["allowed_states"] == "" ||
+					strings.Contains(f.Meta["allowed_states"], string(from)) || after.State != from {
+					t.Errorf("%s from %s: %v, now %s", name, from, err, after.State)
+				}
+				continue
+			}
+			reached[[2]State{from, to}] = true
+			if err != nil || after.State != to || e.StateChanged == nil || e.StateChanged.From != from || e.StateChanged.To != to || !e.Time.Equal(half7) {
+				t.Errorf("%s from %s: %+v %+v %v", name, from, after, e, err)
+			}
+			if (after.State == Finished) != (after.Outcome != "") || (after.State == Finished) != !after.FinishedAt.IsZero() {
+				t.Errorf("%s from %s: outcome %q at %v in state %s", name, from, after.Outcome, after.FinishedAt, after.State)
+			}
+		}
+	}
+	for pair := range reached {
+		if pair[0] == Finished || pair[1] == Queued {
+			t.Errorf("%s to %s must not exist", pair[0], pair[1])
+		}
+	}
+	picture, err := os.ReadFile("doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	drawn := map[[2]State]bool{}
+	for _, m := range regexp.MustCompile(`([A-Z]+) --> ([A-Z]+):`).FindAllStringSubmatch(string(picture), -1) {
+		drawn[[2]State{State(strings.ToLower(m[1])), State(strings.ToLower(m[2]))}] = true
+	}
+	if !maps.Equal(drawn, reached) {
+		t.Errorf("the picture in doc.go shows %v, the code allows %v", drawn, reached)
+	}
+}
+
+func TestFinishNamesStageAndWhoCancelled(t *testing.T) {
+	if _, _, err := Finish(Run{State: Checking}, half7, End{Outcome: Blocked}); !fault.Is(err, fault.Internal) {
+		t.Errorf("blocked without a stage: %v", err)
+	}
+	if _, _, err := Finish(Run{State: Running}, half7, End{Outcome: Succeeded, Stage: StageToken}); !fault.Is(err, fault.Internal) {
+		t.Errorf("succeeded with a stage: %v", err)
+	}
+	r, _, err := Finish(Run{State: Cancelling, Note: "anna: wrong dates"}, half7, End{Outcome: Cancelled})
+	if err != nil || len(r.Issues) != 1 || r.Issues[0].Message != "A person stopped the run: anna: wrong dates." {
+		t.Errorf("%+v %v", r.Issues, err)
+	}
+}
+
+func TestStatusOfEveryStateAndOutcome(t *testing.T) {
+	for _, s := range States() {
+		if s != Finished && s.Status("") != "running" {
+			t.Errorf("%s: %s", s, s.Status(""))
+		}
+	}
+	want := []string{"success", "partial", "failed", "failed", "canceled", "success"}
+	for i, o := range Outcomes() {
+		if got := Finished.Status(o); got != want[i] {
+			t.Errorf("%s: %s, want %s", o, got, want[i])
+		}
+	}
+}
+
+func part(dataset string, d market.Date, s PartitionState, verdict string, reasons ...fault.Reason) Partition {
+	p := Partition{ID: dataset + ":" + d.String(), Dataset: dataset, Module: "m", Start: d, End: d, State: s, Verdict: verdict}
+	for _, r := range reasons {
+		p.Issues = append(p.Issues, fault.NewIssue(r, string(r)+" happened."))
+	}
+	return p
+}
+
+func TestOutcomeOf(t *testing.T) {
+	done := part("daily", monday, PartitionCompleted, "complete")
+	later := part("moneyflow", monday, PartitionFailed, "not_published", fault.NotPublished)
+	down := part("daily", monday, PartitionFailed, "", fault.ProviderUnavailable)
+	for name, c := range map[string]struct {
+		parts   []Partition
+		blocked []string
+		want    Outcome
+	}{
+		"nothing to do":               {nil, nil, Unchanged},
+		"nothing but blocked modules": {nil, []string{"m"}, Partial},
+		"all done":                    {[]Partition{done, done}, nil, Succeeded},
+		"done with blocked modules":   {[]Partition{done}, []string{"m"}, Partial},
+		"some done":                   {[]Partition{done, down}, nil, Partial},
+		"none done":                   {[]Partition{down, down}, nil, Failed},
+		"only not published":          {[]Partition{later}, nil, Partial},
+		"not published and down":      {[]Partition{later, down}, nil, Partial},
+	} {
+		if got := OutcomeOf(c.parts, c.blocked); got != c.want {
+			t.Errorf("%s: %s, want %s", name, got, c.want)
+		}
+	}
+}
+
+func TestIssuesOfGathersAlike(t *testing.T) {
+	overcome := part("daily", monday, PartitionCompleted, "complete", fault.ProviderUnavailable, fault.UnknownSymbols)
+	got := IssuesOf([]Partition{
+		overcome, part("daily", monday, PartitionFailed, "", fault.ProviderUnavailable),
+		part("daily", monday-1, PartitionFailed, "", fault.ProviderUnavailable), part("fund_daily", monday, PartitionFailed, "", fault.PermissionDenied),
+	})
+	if len(got) != 3 || got[0].Reason != fault.PermissionDenied || got[1].Message != "PROVIDER_UNAVAILABLE happened. 1 other partition of daily ended alike." ||
+		got[2].Reason != fault.UnknownSymbols {
+		t.Errorf("%+v", got)
+	}
+}
+
+func TestCovers(t *testing.T) {
+	due := monday.At(19, 0, market.Shanghai)
+	req := func(start, end market.Date, modules ...string) Request {
+		return Request{Start: start, End: end, Modules: modules}
+	}
+	none := market.NoDate
+	refetch := anyDates
+	refetch.Refetch = true
+	for name, c := range map[string]struct {
+		have Run
+		want Request
+		yes  bool
+	}{
+		"queued, the same":             {Run{State: Queued, Request: anyDates}, anyDates, true},
+		"queued for later":             {Run{State: Queued, Request: anyDates, NotBefore: at(5)}, anyDates, false},
+		"queued, its hour came":        {Run{State: Queued, Request: anyDates, NotBefore: at(-5)}, anyDates, true},
+		"running since the data came":  {Run{State: Running, Request: anyDates, StartedAt: at(-1)}, anyDates, true},
+		"running since before":         {Run{State: Running, Request: anyDates, StartedAt: at(-40)}, anyDates, false},
+		"checking":                     {Run{State: Checking, Request: anyDates, StartedAt: half7}, anyDates, true},
+		"paused":                       {Run{State: Paused, Request: anyDates, StartedAt: half7}, anyDates, true},
+		"cancelling":                   {Run{State: Cancelling, Request: anyDates, StartedAt: half7}, anyDates, false},
+		"finished":                     {Run{State: Finished, Request: anyDates, StartedAt: half7}, anyDates, false},
+		"some modules only":            {Run{State: Queued, Request: req(none, none, "a")}, anyDates, false},
+		"a module among all":           {Run{State: Queued, Request: anyDates}, req(none, none, "a"), true},
+		"a module among some":          {Run{State: Queued, Request: req(none, none, "a", "b")}, req(none, none, "b"), true},
+		"another module":               {Run{State: Queued, Request: req(none, none, "a")}, req(none, none, "b"), false},
+		"refetch wanted":               {Run{State: Queued, Request: anyDates}, refetch, false},
+		"refetch queued":               {Run{State: Queued, Request: refetch}, anyDates, true},
+		"dates within":                 {Run{State: Queued, Request: req(monday-9, monday-1)}, req(monday-5, monday-2), true},
+		"dates that reach further":     {Run{State: Queued, Request: req(monday-9, monday-1)}, req(monday-5, monday), false},
+		"dates that begin earlier":     {Run{State: Queued, Request: req(monday-9, monday)}, req(monday-10, monday-2), false},
+		"from the first gap":           {Run{State: Queued, Request: req(monday-9, monday)}, anyDates, false},
+		"old dates, open run":          {Run{State: Queued, Request: anyDates}, req(monday-900, monday-800), false},
+		"up to a day, open run":        {Run{State: Queued, Request: anyDates}, req(none, monday-1), true},
+		"old day, run from before due": {Run{State: Running, Request: anyDates, StartedAt: at(-40)}, req(none, monday-1), true},
+		"zero dates mean none":         {Run{State: Queued}, Request{}, true},
+	} {
+		if got := Covers(c.have, c.want, half7, due); got != c.yes {
+			t.Errorf("%s: %v", name, got)
+		}
+	}
+}
+
+func TestLastDue(t *testing.T) {
+	if got := LastDue(catalogue.Catalogue{}, half7); !got.Equal(monday.At(19, 0, market.Shanghai)) {
+		t.Errorf("evening: %v", got)
+	}
+	if got := LastDue(catalogue.Catalogue{}, monday.At(9, 0, market.Shanghai)); !got.Equal((monday - 1).At(19, 0, market.Shanghai)) {
+		t.Errorf("morning: %v", got)
+	}
+	c := catalogue.Catalogue{Modules: []catalogue.Module{{SyncCapable: true, Datasets: []catalogue.Dataset{{DueTime: "20:00"}, {DueTime: "17:00"}}}}}
+	if got := LastDue(c, half7); !got.Equal(monday.At(17, 0, market.Shanghai)) {
+		t.Errorf("by catalogue: %v", got)
+	}
+}
+
+func TestFollowUp(t *testing.T) {
+	s := settings.Default()
+	failedWith := func(attempt int, reasons ...fault.Reason) Run {
+		r := Run{ID: "r", Outcome: Failed, Attempt: attempt, AsOf: monday}
+		for _, x := range reasons {
+			r.Issues = append(r.Issues, fault.NewIssue(x, string(x)+" happened."))
+		}
+		return r
+	}
+	with := func(r Run, o Outcome) Run { r.Outcome = o; return r }
+	quota := failedWith(0)
+	quota.Issues = []fault.Issue{{Reason: fault.QuotaExhausted, Severity: fault.Retry, RetryAt: at(275)}}
+	ips := failedWith(0)
+	ips.Issues = []fault.Issue{{Reason: fault.TooManyIPs, Severity: fault.Retry, RetryAt: at(30)}}
+	late := []Partition{part("daily", monday, PartitionCompleted, "complete"), part("moneyflow", monday, PartitionFailed, "not_published", fault.NotPublished)}
+	short := []Partition{part("daily", monday, PartitionFailed, "incomplete", fault.Incomplete)}
+	oldGap := []Partition{part("daily", monday, PartitionCompleted, "complete"), part("daily", monday-7, PartitionFailed, "incomplete", fault.Incomplete)}
+	mixed := append(slices.Clone(late), part("fund_daily", monday, PartitionFailed, "", fault.PermissionDenied))
+	nextMorning := (monday + 1).At(7, 30, market.Shanghai)
+
+	for name, c := range map[string]struct {
+		r       Run
+		parts   []Partition
+		now     time.Time
+		at      time.Time // zero: none
+		attempt int
+	}{
+		"succeeded":                    {Run{Outcome: Succeeded}, nil, half7, time.Time{}, 0},
+		"unchanged":                    {Run{Outcome: Unchanged}, nil, half7, time.Time{}, 0},
+		"cancelled":                    {with(failedWith(0, fault.Cancelled), Cancelled), late, half7, time.Time{}, 0},
+		"interrupted while cancelled":  {failedWith(0, fault.Interrupted, fault.Cancelled), nil, half7, time.Time{}, 0},
+		"interrupted":                  {failedWith(0, fault.Interrupted), nil, half7, half7, 0},
+		"interrupted in a late chain":  {failedWith(3, fault.Interrupted), late, half7, half7, 3},
+		"provider down, first":         {failedWith(0, fault.ProviderUnavailable), nil, half7, at(1), 1},
+		"provider down, second":        {failedWith(1, fault.ProviderUnavailable), nil, half7, at(2), 2},
+		"provider down, fifth":         {failedWith(4, fault.ProviderUnavailable), nil, half7, at(15), 5},
+		"provider down, bound":         {failedWith(5, fault.ProviderUnavailable), nil, half7, time.Time{}, 0},
+		"worker down":                  {with(failedWith(0, fault.WorkerUnreachable), Blocked), nil, half7, at(1), 1},
+		"file locked":                  {with(failedWith(2, fault.AnalysisDBLocked), Blocked), nil, half7, at(4), 3},
+		"too many addresses":           {with(ips, Blocked), nil, half7, at(30), 1},
+		"bad token":                    {with(failedWith(0, fault.TokenInvalid), Blocked), nil, half7, time.Time{}, 0},
+		"bad token and provider down":  {with(failedWith(0, fault.TokenInvalid, fault.ProviderUnavailable), Blocked), nil, half7, time.Time{}, 0},
+		"quota":                        {with(quota, Partial), nil, half7, at(275), 0},
+		"quota of no known end":        {with(failedWith(0, fault.QuotaExhausted), Partial), nil, half7, at(60), 0},
+		"not published":                {with(failedWith(4, fault.NotPublished), Partial), late, half7, at(15), 0},
+		"not published at 23:15":       {with(failedWith(0, fault.NotPublished), Partial), late, at(225), at(240), 0},
+		"not published at 23:16":       {with(failedWith(0, fault.NotPublished), Partial), late, at(226), nextMorning, 0},
+		"not published at 00:10":       {with(failedWith(0, fault.NotPublished), Partial), late, at(280), nextMorning, 0},
+		"not published at 07:31":       {with(failedWith(0, fault.NotPublished), Partial), late, nextMorning.Add(time.Minute), time.Time{}, 0},
+		"incomplete":                   {with(failedWith(0), Partial), short, half7, at(15), 0},
+		"an old gap":                   {with(failedWith(0, fault.Incomplete), Partial), oldGap, half7, time.Time{}, 0},
+		"refused beside not published": {with(failedWith(0, fault.PermissionDenied, fault.NotPublished), Partial), mixed, half7, at(15), 0},
+		"a permanent refusal":          {with(failedWith(0), Partial), mixed[2:], half7, time.Time{}, 0},
+		"partition timed out":          {with(failedWith(0), Partial), []Partition{part("daily", monday, PartitionFailed, "", fault.Stalled)}, half7, at(1), 1},
+	} {
+		n, ok := FollowUp(c.r, c.parts, s, market.Shanghai, c.now)
+		if ok != !c.at.IsZero() || !n.At.Equal(c.at) || n.Attempt != c.attempt || ok && (n.Note == "" || n.Reason == "") {
+			t.Errorf("%s: %v %v attempt %d %q; want %v", name, ok, n.At, n.Attempt, n.Note, c.at)
+		}
+	}
+
+	early := s
+	early.FollowUpDeadline = "01:00" // of the next day: the first one after the data is due
+	if n, ok := FollowUp(with(failedWith(0, fault.NotPublished), Partial), late, early, market.Shanghai, at(300)); !ok || !n.At.Equal(at(315)) {
+		t.Errorf("deadline after midnight: %v %v", n.At, ok)
+	}
+	f := Next{At: at(15), Attempt: 2, Note: "because"}.Follow(Run{ID: "a", Pool: market.Universe, Mode: Bootstrap, SlotID: "s", Request: anyDates}, half7)
+	if f.Source != SourceAuto || f.Follows != "a" || f.State != Queued || f.SlotID != "s" || f.Mode != Bootstrap || !f.NotBefore.Equal(at(15)) || f.Attempt != 2 || f.AsOf != market.NoDate {
+		t.Errorf("%+v", f)
+	}
+}
+
+func TestExplainTellsTheChain(t *testing.T) {
+	r := Run{ID: "R1", Pool: market.Universe, Source: SourceSchedule, State: Queued, Request: anyDates, CreatedAt: half7}
+	said, next := Explain(Story{Run: r, Ahead: []Run{{ID: "R0", State: Running}}})
+	if got := strings.Join(said, " "); !strings.Contains(got, "behind run R0 (running)") || next != "curl -N localhost:7780/v1/runs/R1:watch" {
+		t.Errorf("queued: %s / %s", got, next)
+	}
+	v := slot.Slot{ID: slot.ID(monday, market.Universe), Pool: market.Universe, Date: monday, DueAt: half7, State: slot.Fired, RunID: "R1",
+		DecidedAt: at(3), Late: 3 * time.Minute, LateNote: "the host was asleep."}
+	var events []Event
+	add := func(next Run, e Event, err error) Run {
+		if err != nil {
+			t.Fatal(err)
+		}
+		events = append(events, e)
+		return next
+	}
+	r = add(Take(r, at(4)))
+	events = append(events, Event{Time: at(4), Preflight: &PreflightNote{Message: "universe is READY"}})
+	r = add(Begin(r, at(5)))
+	events = append(events, Event{Time: at(5), Planned: &Planned{Partitions: 2, Calls: 3, LastTradeDate: monday}})
+	r.Partitions, r.Completed, r.AsOf = 2, 1, monday
+	parts := []Partition{part("daily", monday, PartitionCompleted, "complete"), part("moneyflow", monday, PartitionFailed, "not_published", fault.NotPublished)}
+	r = add(Finish(r, at(6), End{Outcome: Partial, Issues: IssuesOf(parts)}))
+	follow := Run{ID: "R2", State: Queued, NotBefore: at(21)}
+	said, next = Explain(Story{Run: r, Slot: &v, Events: events, Partitions: parts, FollowUps: []Run{follow}})
+	want := []string{"came due at 2026-03-02 19:30:00", "3m0s late: the host was asleep.", "by the schedule", "left the queue at 2026-03-02 19:34:00, after 4m0s",
+		"Preflight: universe is READY.", "every check was passed", "2 partitions were planned", "up to 2026-03-02", "moneyflow: 1 failed.",
+		"PARTIAL: 1 of 2 partitions complete", "NOT_PUBLISHED: NOT_PUBLISHED happened.", "Run R2 follows it up at 2026-03-02 19:51:00."}
+	rest := strings.Join(said, "\n")
+	for _, w := range want { // in this order
+		i := strings.Index(rest, w)
+		if i < 0 {
+			t.Fatalf("%q is missing or out of order in:\n%s", w, strings.Join(said, "\n"))
+		}
+		rest = rest[i:]
+	}
+	if next != "curl -N localhost:7780/v1/runs/R2:watch" {
+		t.Errorf("next: %s", next)
+	}
+
+	for name, c := range map[string]struct {
+		r    Run
+		want string
+	}{
+		"succeeded": {Run{ID: "A", Pool: market.Targets, State: Finished, Outcome: Succeeded}, "curl localhost:7780/v1/pools/targets/coverage"},
+		"paused":    {Run{ID: "A", Pool: market.Targets, State: Paused}, "curl -X POST localhost:7780/v1/pools/targets:resume -d '{}'"},
+		"running":   {Run{ID: "A", Pool: market.Targets, State: Running}, "curl -N localhost:7780/v1/runs/A:watch"},
+		"blocked": {Run{ID: "A", Pool: market.Targets, State: Finished, Outcome: Blocked, Issues: []fault.Issue{fault.NewIssue(fault.TokenInvalid, "No.")}},
+			`curl -X POST localhost:7780/v1/runs -d '{"pools":["POOL_TARGETS"]}'`},
+		"no module": {Run{ID: "A", Pool: market.Targets, State: Finished, Outcome: Blocked, Issues: []fault.Issue{fault.NewIssue(fault.NoSyncModuleSelected, "No.")}},
+			`curl -X PATCH localhost:7780/v1/modules/stock.market.daily -d '{"enabled":true}'`},
+	} {
+		if said, next := Explain(Story{Run: c.r}); next != c.want || len(said) == 0 {
+			t.Errorf("%s: %s", name, next)
+		}
+	}
+}

@@ -1,0 +1,50 @@
+package slot
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// ZoneOr is zone, or Shanghai for nil.
+func ZoneOr(zone *time.Location) *time.Location {
+	if zone == nil {
+		return market.Shanghai
+	}
+	return zone
+}
+
+// Moment writes a time for a person: local date and time to the second.
+func Moment(t time.Time, zone *time.Location) string {
+	return t.In(ZoneOr(zone)).Format("2006-01-02 15:04:05")
+}
+
+// Explain tells in sentences when a slot came due and what became of it.
+func (s Slot) Explain(zone *time.Location) (sentences []string) {
+	say := func(format string, args ...any) { sentences = append(sentences, fmt.Sprintf(format, args...)) }
+	if s.State == Pending {
+		say("The slot of %s for %s comes due at %s.", s.Date, s.Pool, Moment(s.DueAt, zone))
+	} else {
+		say("The slot of %s for %s came due at %s.", s.Date, s.Pool, Moment(s.DueAt, zone))
+	}
+	at := Moment(s.DecidedAt, zone)
+	switch s.State {
+	case Fired:
+		if s.Late > 0 {
+			say("It fired at %s, %s late: %s", at, s.Late.Round(time.Second), s.LateNote)
+		} else {
+			say("It fired at %s with run %s.", at, s.RunID)
+		}
+	case Skipped:
+		say("It was skipped at %s.", at)
+	case Missed:
+		say("It was missed, as was found at %s.", at)
+	case Covered:
+		say("Run %s covers it, as was decided at %s.", s.RunID, at)
+	}
+	for _, i := range s.Issues {
+		say("%s: %s", i.Reason, i.Message)
+	}
+	return sentences
+}
