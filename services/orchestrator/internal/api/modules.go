@@ -1,0 +1,149 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"strings"
+
+	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
+	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/catalogue"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
+)
+
+type moduleService struct {
+	orchestratorv1.UnimplementedModuleServiceServer
+	*base
+}
+
+func noDomain(id string) error {
+	return fault.New(fault.NotFound, fmt.Sprintf("There is no domain %q.", id), "kind", "domain", "id", id)
+}
+
+func domainSetting(f readiness.Facts, d catalogue.Domain) *orchestratorv1.DomainSetting {
+	set := f.Domain(d.ID)
+	out := &orchestratorv1.DomainSetting{
+		Domain: &marketv1.Domain{DomainId: d.ID, Title: d.Title}, Enabled: set.Enabled, ProviderId: set.Provider,
+	}
+	for i := range f.Catalogue.Modules {
+		if m := &f.Catalogue.Modules[i]; m.Domain == d.ID {
+			out.Modules = append(out.Modules, moduleSetting(f, m))
+		}
+	}
+	return out
+}
+
+func moduleSetting(f readiness.Facts, m *catalogue.Module) *orchestratorv1.ModuleSetting {
+	return &orchestratorv1.ModuleSetting{
+		Module: moduleOf(*m), Enabled: f.Enabled(m),
+		Probe: probeOf(readiness.ProbeOf(f, m), m.Domain, readiness.Stale(f, m)),
+	}
+}
+
+// ListDomains implements orchestratorv1.ModuleServiceServer.
+func (s *moduleService) ListDomains(ctx context.Context, _ *orchestratorv1.ListDomainsRequest) (*orchestratorv1.ListDomainsResponse, error) {
+	f, err := s.facts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &orchestratorv1.ListDomainsResponse{
+		Domains:   each(f.Catalogue.Domains, func(d catalogue.Domain) *orchestratorv1.DomainSetting { return domainSetting(f, d) }),
+		Providers: each(f.Catalogue.Providers, providerOf),
+	}, nil
+}
+
+// UpdateDomain implements orchestratorv1.ModuleServiceServer.
+func (s *moduleService) UpdateDomain(ctx context.Context, req *orchestratorv1.UpdateDomainRequest) (*orchestratorv1.UpdateDomainResponse, error) {
+	var p problems
+	if p.id("domain_id", req.GetDomainId()); p.err() != nil {
+		return nil, p.err()
+	}
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	f, err := s.facts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	d := f.Catalogue.Domain(req.GetDomainId())
+	if d == nil {
+		return nil, noDomain(req.GetDomainId())
+	}
+	set := f.Domain(d.ID)
+	set.Domain = d.ID
+	if req.Enabled != nil {
+		set.Enabled = req.GetEnabled()
+	}
+	if req.ProviderId != nil {
+		provider := f.Catalogue.Provider(req.GetProviderId())
+		switch {
+		case provider == nil:
+			names := each(f.Catalogue.Providers, func(p catalogue.Provider) string { return p.ID })
+			p.add("provider_id", "%.40q is not a provider: there are %s", req.GetProviderId(), strings.Join(names, ", "))
+			return nil, p.err()
+		case !provider.Active:
+			return nil, fault.New(fault.DomainProviderNotActive, fmt.Sprintf("The provider %s is planned and cannot be used yet.", provider.ID),
+				"domain", d.ID, "provider", provider.ID)
+		}
+		set.Provider = provider.ID
+	}
+	if req.Enabled != nil || req.ProviderId != nil {
+		if err := s.Ledger.SaveDomain(ctx, set); err != nil {
+			return nil, err
+		}
+		if f, err = s.facts(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return &orchestratorv1.UpdateDomainResponse{Domain: domainSetting(f, *d)}, nil
+}
+
+// UpdateModule implements orchestratorv1.ModuleServiceServer.
+func (s *moduleService) UpdateModule(ctx context.Context, req *orchestratorv1.UpdateModuleRequest) (*orchestratorv1.UpdateModuleResponse, error) {
+	var p problems
+	if p.id("module_id", req.GetModuleId()); p.err() != nil {
+		return nil, p.err()
+	}
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	f, err := s.facts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	m := f.Catalogue.Module(req.GetModuleId())
+	if m == nil {
+		return nil, fault.New(fault.NotFound, fmt.Sprintf("There is no module %q.", req.GetModuleId()), "kind", "module", "id", req.GetModuleId())
+	}
+	if req.Enabled != nil {
+		if req.GetEnabled() && !m.SyncCapable {
+			return nil, fault.New(fault.ModuleNotSyncCapable, fmt.Sprintf("The module %s is listed and not built.", m.ID), "module", m.ID)
+		}
+		if err := s.Ledger.SaveModule(ctx, m.ID, req.GetEnabled()); err != nil {
+			return nil, err
+		}
+		if f, err = s.facts(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return &orchestratorv1.UpdateModuleResponse{Module: moduleSetting(f, m)}, nil
+}
+
+// GetReadiness implements orchestratorv1.ModuleServiceServer.
+func (s *moduleService) GetReadiness(ctx context.Context, req *orchestratorv1.GetReadinessRequest) (*orchestratorv1.GetReadinessResponse, error) {
+	var p problems
+	pools := p.pools("pools", req.GetPools())
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	if len(pools) == 0 {
+		pools = market.Pools()
+	}
+	f, err := s.facts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &orchestratorv1.GetReadinessResponse{Verdicts: each(pools, func(pool market.Pool) *orchestratorv1.PoolVerdict {
+		return verdictOf(readiness.Judge(pool, f))
+	})}, nil
+}

@@ -1,0 +1,200 @@
+package api
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
+	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/internal/transport"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/worker"
+)
+
+const (
+	// datesTime is how long the worker may take to tell dates that are shown beside
+	// a pool's state; without them the state is shown alone.
+	datesTime = 2 * time.Second
+	// datesKept is how long told dates are shown again.
+	datesKept = 5 * time.Second
+)
+
+type poolService struct {
+	orchestratorv1.UnimplementedPoolServiceServer
+	*base
+}
+
+func (s *poolService) status(ctx context.Context, st dispatch.PoolStatus) *orchestratorv1.PoolStatus {
+	return poolStatusOf(st, s.moduleDates(ctx, st.Pool))
+}
+
+// ListPools implements orchestratorv1.PoolServiceServer.
+func (s *poolService) ListPools(ctx context.Context, _ *orchestratorv1.ListPoolsRequest) (*orchestratorv1.ListPoolsResponse, error) {
+	resp := &orchestratorv1.ListPoolsResponse{}
+	for _, pool := range market.Pools() {
+		st, err := s.Dispatcher.PoolStatus(ctx, pool)
+		if err != nil {
+			return nil, err
+		}
+		resp.Pools = append(resp.Pools, s.status(ctx, st))
+	}
+	return resp, nil
+}
+
+// GetPool implements orchestratorv1.PoolServiceServer.
+func (s *poolService) GetPool(ctx context.Context, req *orchestratorv1.GetPoolRequest) (*orchestratorv1.GetPoolResponse, error) {
+	pool, err := poolNamed(req.GetPool())
+	if err != nil {
+		return nil, err
+	}
+	st, err := s.Dispatcher.PoolStatus(ctx, pool)
+	if err != nil {
+		return nil, err
+	}
+	return &orchestratorv1.GetPoolResponse{Pool: s.status(ctx, st)}, nil
+}
+
+func (s *poolService) noted(name, note string) (market.Pool, error) {
+	pool, err := poolNamed(name)
+	if err != nil {
+		return "", err
+	}
+	var p problems
+	p.note("note", note)
+	return pool, p.err()
+}
+
+// PausePool implements orchestratorv1.PoolServiceServer.
+func (s *poolService) PausePool(ctx context.Context, req *orchestratorv1.PausePoolRequest) (*orchestratorv1.PausePoolResponse, error) {
+	pool, err := s.noted(req.GetPool(), req.GetNote())
+	if err != nil {
+		return nil, err
+	}
+	st, err := s.Dispatcher.Pause(ctx, pool, req.GetNote())
+	if err != nil {
+		return nil, err
+	}
+	return &orchestratorv1.PausePoolResponse{Pool: s.status(ctx, st)}, nil
+}
+
+// ResumePool implements orchestratorv1.PoolServiceServer.
+func (s *poolService) ResumePool(ctx context.Context, req *orchestratorv1.ResumePoolRequest) (*orchestratorv1.ResumePoolResponse, error) {
+	pool, err := s.noted(req.GetPool(), req.GetNote())
+	if err != nil {
+		return nil, err
+	}
+	st, err := s.Dispatcher.Resume(ctx, pool, req.GetNote())
+	if err != nil {
+		return nil, err
+	}
+	return &orchestratorv1.ResumePoolResponse{Pool: s.status(ctx, st)}, nil
+}
+
+// ListCoverage implements orchestratorv1.PoolServiceServer.
+func (s *poolService) ListCoverage(ctx context.Context, req *orchestratorv1.ListCoverageRequest) (*orchestratorv1.ListCoverageResponse, error) {
+	pool, err := poolNamed(req.GetPool())
+	if err != nil {
+		return nil, err
+	}
+	f, err := s.Preflight.Facts(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	var p problems
+	q := worker.CoverageQuery{Pool: pool, Modules: p.modules("module_ids", req.GetModuleIds(), f.Catalogue)}
+	q.Start, q.End = p.dates(req.GetStartDate(), req.GetEndDate(), time.Now())
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	coverages, err := s.coverage(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	return &orchestratorv1.ListCoverageResponse{Coverages: each(coverages, coverageOf)}, nil
+}
+
+func (b *base) coverage(ctx context.Context, q worker.CoverageQuery) ([]worker.Coverage, error) {
+	if q.Pool == market.Targets {
+		symbols, err := b.Ledger.Targets(ctx)
+		if err != nil {
+			return nil, err
+		}
+		q.Symbols = symbols
+	}
+	return b.Worker.Coverage(ctx, q)
+}
+
+// dateCache keeps what was told a moment ago, so that a screen that polls does not
+// make the worker survey a pool each time.
+type dateCache struct {
+	mu   sync.Mutex
+	told map[market.Pool]toldDates
+}
+
+type toldDates struct {
+	at    time.Time
+	dates []*orchestratorv1.ModuleDate
+}
+
+// moduleDates are the last complete date of each module, or none while the worker
+// is away.
+func (b *base) moduleDates(ctx context.Context, pool market.Pool) []*orchestratorv1.ModuleDate {
+	b.dates.mu.Lock()
+	defer b.dates.mu.Unlock()
+	if t, ok := b.dates.told[pool]; ok && time.Since(t.at) < datesKept {
+		return t.dates
+	}
+	asking, cancel := context.WithTimeout(ctx, datesTime)
+	defer cancel()
+	coverages, err := b.coverage(asking, worker.CoverageQuery{Pool: pool, Start: market.NoDate, End: market.NoDate})
+	if err != nil {
+		b.Logger.Debug("a pool is shown without its dates", "pool", string(pool), "error", err.Error())
+		coverages = nil
+	}
+	dates := lastComplete(coverages)
+	if b.dates.told == nil {
+		b.dates.told = map[market.Pool]toldDates{}
+	}
+	b.dates.told[pool] = toldDates{time.Now(), dates}
+	return dates
+}
+
+// lastComplete finds, per module, the newest date on which every dataset of it is
+// settled. Snapshots have no date and do not count.
+func lastComplete(coverages []worker.Coverage) []*orchestratorv1.ModuleDate {
+	type day struct {
+		module string
+		date   market.Date
+	}
+	whole := map[day]bool{} // false once a dataset is found wanting
+	last := map[string]market.Date{}
+	for _, c := range coverages {
+		if c.Date == market.NoDate {
+			continue
+		}
+		last[c.Module] = market.NoDate
+		k := day{c.Module, c.Date}
+		before, known := whole[k]
+		whole[k] = settled(c.Verdict) && (before || !known)
+	}
+	for k, complete := range whole {
+		if complete && k.date > last[k.module] {
+			last[k.module] = k.date
+		}
+	}
+	return each(slices.Sorted(maps.Keys(last)), func(m string) *orchestratorv1.ModuleDate {
+		return &orchestratorv1.ModuleDate{ModuleId: m, TradeDate: last[m].String()}
+	})
+}
+
+func settled(verdict string) bool {
+	switch transport.VerdictToProto(verdict) {
+	case marketv1.Verdict_VERDICT_COMPLETE, marketv1.Verdict_VERDICT_EXPECTED_EMPTY, marketv1.Verdict_VERDICT_ACCEPTED_SHORT:
+		return true
+	}
+	return false
+}

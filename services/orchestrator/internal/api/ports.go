@@ -1,0 +1,145 @@
+package api
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"google.golang.org/grpc"
+
+	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/preflight"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/settings"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/worker"
+)
+
+// Ledger is what the API reads and keeps; *ledger.Store is one. What is not there
+// is NOT_FOUND.
+type Ledger interface {
+	Run(ctx context.Context, id string) (run.Run, error)
+	Runs(ctx context.Context, f run.Filter) ([]run.Run, error)
+	Partitions(ctx context.Context, runID string, offset, limit int) ([]run.Partition, error)
+	Preflight(ctx context.Context, id string) (readiness.Preflight, error)
+	Preflights(ctx context.Context, limit int, before string) ([]readiness.Preflight, error)
+	SaveDomain(ctx context.Context, d readiness.DomainSetting) error
+	SaveModule(ctx context.Context, id string, enabled bool) error
+	Targets(ctx context.Context) ([]string, error)
+	SaveTargets(ctx context.Context, symbols []string) error
+	Settings(ctx context.Context) (settings.Settings, error)
+	SaveSettings(ctx context.Context, s settings.Settings) error
+	Slots(ctx context.Context, pool market.Pool, limit int, before string) ([]slot.Slot, error)
+	Slot(ctx context.Context, id string) (slot.Slot, error)
+	Schedule(ctx context.Context) (slot.Schedule, error)
+	// Milestones are a run's events without those of single partitions.
+	Milestones(ctx context.Context, runID string) ([]run.Event, error)
+	FollowUps(ctx context.Context, runID string) ([]run.Run, error)
+}
+
+// Dispatcher starts and steers runs; *dispatch.Dispatcher is one.
+type Dispatcher interface {
+	Create(ctx context.Context, req dispatch.CreateRequest) ([]run.Run, error)
+	Plan(ctx context.Context, req dispatch.CreateRequest) ([]dispatch.Plan, error)
+	Cancel(ctx context.Context, runID, note string) (run.Run, error)
+	Pause(ctx context.Context, pool market.Pool, note string) (dispatch.PoolStatus, error)
+	Resume(ctx context.Context, pool market.Pool, note string) (dispatch.PoolStatus, error)
+	Delete(ctx context.Context, runID string) error
+	Watch(ctx context.Context, runID string, after int64, send func(run.Event) error) error
+	PoolStatus(ctx context.Context, pool market.Pool) (dispatch.PoolStatus, error)
+	Verify(ctx context.Context, runID string) (dispatch.Verification, error)
+}
+
+// Preflighter probes and judges; *preflight.Runner is one.
+type Preflighter interface {
+	// Run probes and judges, telling each step as it happens; an error of tell stops
+	// it.
+	Run(ctx context.Context, opts preflight.Options, tell func(preflight.Event) error) (readiness.Preflight, error)
+	// Facts are what the ledger knows now, for a verdict without a call at the
+	// provider.
+	Facts(ctx context.Context, requested []string) (readiness.Facts, error)
+	// Refresh asks the worker for the catalogue and the tokens.
+	Refresh(ctx context.Context) error
+}
+
+// Worker tells what a pool holds; *worker.Client is one.
+type Worker interface {
+	Coverage(ctx context.Context, q worker.CoverageQuery) ([]worker.Coverage, error)
+}
+
+// ScheduleChange is what UpdateSchedule sets; nil fields stay as they are.
+type ScheduleChange struct {
+	// Enabled says whether it fires at all.
+	Enabled *bool
+	// RunAt is "HH:MM", TimeZone the IANA zone of it.
+	RunAt, TimeZone *string
+	// Pools it fires; empty leaves them.
+	Pools []market.Pool
+	// RunOnStartup says whether the start of the orchestrator asks for a run.
+	RunOnStartup *bool
+	// CatchUp is what to do with slots passed over.
+	CatchUp *slot.CatchUp
+	// TradingDaysOnly says whether slots exist on trading days only.
+	TradingDaysOnly *bool
+}
+
+// ScheduleView is the schedule with what follows from it.
+type ScheduleView struct {
+	// Schedule as saved.
+	Schedule slot.Schedule
+	// Next is when the next slot comes due. Zero when nothing will fire.
+	Next time.Time
+	// Issues are warnings, as a calendar that has ended.
+	Issues []fault.Issue
+}
+
+// Scheduler keeps the schedule.
+type Scheduler interface {
+	View(ctx context.Context) (ScheduleView, error)
+	// Update changes the schedule; INVALID_ARGUMENT names what is wrong, and then
+	// nothing is changed.
+	Update(ctx context.Context, c ScheduleChange) (ScheduleView, error)
+	Pause(ctx context.Context, note string) (ScheduleView, error)
+	// Resume releases the schedule; an empty catchUp means the schedule's own.
+	Resume(ctx context.Context, note string, catchUp slot.CatchUp) (ScheduleView, error)
+}
+
+// Config is what the API is built from. Every field but KeepAlive is required.
+type Config struct {
+	// Ledger that remembers.
+	Ledger Ledger
+	// Dispatcher of runs.
+	Dispatcher Dispatcher
+	// Preflight of modules.
+	Preflight Preflighter
+	// Worker that knows what is held.
+	Worker Worker
+	// Scheduler of slots.
+	Scheduler Scheduler
+	// Logger gets what is passed over without failing a call.
+	Logger *slog.Logger
+	// Stopping is closed when the process is asked to stop; streams end then, saying
+	// so.
+	Stopping <-chan struct{}
+	// KeepAlive is how long WatchRun stays silent at most. 0 means 15 s.
+	KeepAlive time.Duration
+}
+
+// Register adds every public service to a server.
+func Register(server grpc.ServiceRegistrar, cfg Config) {
+	if cfg.KeepAlive == 0 {
+		cfg.KeepAlive = 15 * time.Second
+	}
+	base := &base{Config: cfg}
+	orchestratorv1.RegisterPreflightServiceServer(server, &preflightService{base: base})
+	orchestratorv1.RegisterRunServiceServer(server, &runService{base: base})
+	orchestratorv1.RegisterPoolServiceServer(server, &poolService{base: base})
+	orchestratorv1.RegisterModuleServiceServer(server, &moduleService{base: base})
+	orchestratorv1.RegisterTargetServiceServer(server, &targetService{base: base})
+	orchestratorv1.RegisterScheduleServiceServer(server, &scheduleService{base: base})
+	orchestratorv1.RegisterSettingsServiceServer(server, &settingsService{base: base})
+}

@@ -1,0 +1,119 @@
+package api
+
+import (
+	"context"
+
+	"google.golang.org/grpc"
+
+	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/preflight"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
+)
+
+type preflightService struct {
+	orchestratorv1.UnimplementedPreflightServiceServer
+	*base
+}
+
+// RunPreflight implements orchestratorv1.PreflightServiceServer.
+func (s *preflightService) RunPreflight(req *orchestratorv1.RunPreflightRequest, ss grpc.ServerStreamingServer[orchestratorv1.RunPreflightResponse]) error {
+	ctx, cancel := s.stoppable(ss.Context())
+	defer cancel()
+	facts, err := s.Preflight.Facts(ctx, nil)
+	if err != nil {
+		return err
+	}
+	var p problems
+	opts := preflight.Options{
+		Pools:   p.pools("pools", req.GetPools()),
+		Modules: p.modules("module_ids", req.GetModuleIds(), facts.Catalogue),
+		Policy:  readiness.Always,
+	}
+	if age := req.GetMaxProbeAge(); age != nil {
+		d := age.AsDuration()
+		if age.CheckValid() != nil || d < 0 || d > readiness.MaxProbeAge {
+			p.add("max_probe_age", "is outside 0 s to 24 h")
+		}
+		opts.MaxAge = &d
+	}
+	if err := p.err(); err != nil {
+		return err
+	}
+	_, err = s.Preflight.Run(ctx, opts, func(e preflight.Event) error {
+		return ss.Send(&orchestratorv1.RunPreflightResponse{Event: preflightEventOf(e, s.domainOf(ctx))})
+	})
+	if err != nil && s.stopping() && ss.Context().Err() == nil {
+		return fault.Wrap(err, fault.PreflightFailed, "The orchestrator is stopping; run the preflight again when it is back.", "cause", "stopping")
+	}
+	return err
+}
+
+// domainOf tells a module's domain by the catalogue as it is at that moment: the
+// preflight itself may be what brought it.
+func (s *preflightService) domainOf(ctx context.Context) func(string) string {
+	return func(module string) string {
+		facts, err := s.Preflight.Facts(ctx, nil)
+		if err != nil || facts.Catalogue == nil {
+			return ""
+		}
+		if m := facts.Catalogue.Module(module); m != nil {
+			return m.Domain
+		}
+		return ""
+	}
+}
+
+// GetPreflight implements orchestratorv1.PreflightServiceServer.
+func (s *preflightService) GetPreflight(ctx context.Context, req *orchestratorv1.GetPreflightRequest) (*orchestratorv1.GetPreflightResponse, error) {
+	var p problems
+	if p.id("preflight_id", req.GetPreflightId()); p.err() != nil {
+		return nil, p.err()
+	}
+	found, err := s.Ledger.Preflight(ctx, req.GetPreflightId())
+	if err != nil {
+		return nil, err
+	}
+	return &orchestratorv1.GetPreflightResponse{Preflight: preflightOf(found)}, nil
+}
+
+// ListPreflights implements orchestratorv1.PreflightServiceServer.
+func (s *preflightService) ListPreflights(ctx context.Context, req *orchestratorv1.ListPreflightsRequest) (*orchestratorv1.ListPreflightsResponse, error) {
+	var p problems
+	limit, before := p.page(req.GetPageSize(), 50, 500, req.GetPageToken(), "preflights", "")
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	all, err := s.Ledger.Preflights(ctx, limit+1, before)
+	if err != nil {
+		return nil, err
+	}
+	all, next := pageOf(all, limit, "preflights", "", func(f readiness.Preflight) string { return f.ID })
+	return &orchestratorv1.ListPreflightsResponse{Preflights: each(all, preflightOf), NextPageToken: next}, nil
+}
+
+// ListProbes implements orchestratorv1.PreflightServiceServer.
+func (s *preflightService) ListProbes(ctx context.Context, req *orchestratorv1.ListProbesRequest) (*orchestratorv1.ListProbesResponse, error) {
+	var p problems
+	if req.GetDomainId() != "" {
+		p.id("domain_id", req.GetDomainId())
+	}
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	f, err := s.facts(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if id := req.GetDomainId(); id != "" && f.Catalogue.Domain(id) == nil {
+		return nil, noDomain(id)
+	}
+	resp := &orchestratorv1.ListProbesResponse{}
+	for i := range f.Catalogue.Modules {
+		m := &f.Catalogue.Modules[i]
+		if id := req.GetDomainId(); id == "" || id == m.Domain {
+			resp.Probes = append(resp.Probes, probeOf(readiness.ProbeOf(f, m), m.Domain, readiness.Stale(f, m)))
+		}
+	}
+	return resp, nil
+}

@@ -1,0 +1,234 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"time"
+
+	"google.golang.org/grpc"
+
+	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
+)
+
+type runService struct {
+	orchestratorv1.UnimplementedRunServiceServer
+	*base
+}
+
+// CreateRun implements orchestratorv1.RunServiceServer.
+func (s *runService) CreateRun(ctx context.Context, req *orchestratorv1.CreateRunRequest) (*orchestratorv1.CreateRunResponse, error) {
+	facts, err := s.Preflight.Facts(ctx, nil)
+	if err != nil {
+		return nil, err
+	}
+	var p problems
+	create := dispatch.CreateRequest{
+		Pools:     p.pools("pools", req.GetPools()),
+		Mode:      run.Mode(p.choice("mode", req.GetMode(), "MODE_")),
+		Source:    run.SourceManual,
+		RequestID: req.GetRequestId(),
+	}
+	create.Request.Start, create.Request.End = p.dates(req.GetStartDate(), req.GetEndDate(), time.Now())
+	create.Request.Modules = p.modules("module_ids", req.GetModuleIds(), facts.Catalogue)
+	create.Request.Refetch = req.GetRefetch()
+	p.requestID("request_id", req.GetRequestId())
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	if req.GetValidateOnly() {
+		plans, err := s.Dispatcher.Plan(ctx, create)
+		if err != nil {
+			return nil, err
+		}
+		resp := &orchestratorv1.CreateRunResponse{}
+		for _, plan := range plans {
+			r := runOf(plan.Run)
+			r.RunId = ""
+			resp.Runs = append(resp.Runs, r)
+			resp.Plans = append(resp.Plans, planOf(plan))
+		}
+		return resp, nil
+	}
+	runs, err := s.Dispatcher.Create(ctx, create)
+	if err != nil {
+		return nil, err
+	}
+	return &orchestratorv1.CreateRunResponse{Runs: runsOf(runs)}, nil
+}
+
+// found reads a run by its id.
+func (s *runService) found(ctx context.Context, id string) (run.Run, error) {
+	var p problems
+	if p.id("run_id", id); p.err() != nil {
+		return run.Run{}, p.err()
+	}
+	return s.Ledger.Run(ctx, id)
+}
+
+// GetRun implements orchestratorv1.RunServiceServer.
+func (s *runService) GetRun(ctx context.Context, req *orchestratorv1.GetRunRequest) (*orchestratorv1.GetRunResponse, error) {
+	r, err := s.found(ctx, req.GetRunId())
+	if err != nil {
+		return nil, err
+	}
+	story, err := s.story(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	out := runOf(r)
+	out.Explanation, out.NextCommand = run.Explain(story)
+	return &orchestratorv1.GetRunResponse{Run: out}, nil
+}
+
+// ListRuns implements orchestratorv1.RunServiceServer.
+func (s *runService) ListRuns(ctx context.Context, req *orchestratorv1.ListRunsRequest) (*orchestratorv1.ListRunsResponse, error) {
+	var p problems
+	f := run.Filter{
+		Pool:    p.pool("pool", req.GetPool()),
+		State:   run.State(p.choice("state", req.GetState(), "STATE_")),
+		Outcome: run.Outcome(p.choice("outcome", req.GetOutcome(), "OUTCOME_")),
+	}
+	filter := fmt.Sprintf("%s,%s,%s", f.Pool, f.State, f.Outcome)
+	limit, before := p.page(req.GetPageSize(), 50, 500, req.GetPageToken(), "runs", filter)
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	f.Limit, f.Before = limit+1, before
+	runs, err := s.Ledger.Runs(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	runs, next := pageOf(runs, limit, "runs", filter, func(r run.Run) string { return r.ID })
+	return &orchestratorv1.ListRunsResponse{Runs: runsOf(runs), NextPageToken: next}, nil
+}
+
+// ListPartitions implements orchestratorv1.RunServiceServer.
+func (s *runService) ListPartitions(ctx context.Context, req *orchestratorv1.ListPartitionsRequest) (*orchestratorv1.ListPartitionsResponse, error) {
+	var p problems
+	p.id("run_id", req.GetRunId())
+	limit, cursor := p.page(req.GetPageSize(), 200, 2000, req.GetPageToken(), "partitions", req.GetRunId())
+	offset := 0
+	if cursor != "" {
+		n, err := strconv.Atoi(cursor)
+		if offset = n; err != nil || n < 0 {
+			p.add("page_token", "is not one that this list gave")
+		}
+	}
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	if _, err := s.Ledger.Run(ctx, req.GetRunId()); err != nil {
+		return nil, err
+	}
+	partitions, err := s.Ledger.Partitions(ctx, req.GetRunId(), offset, limit+1)
+	if err != nil {
+		return nil, err
+	}
+	partitions, next := pageOf(partitions, limit, "partitions", req.GetRunId(), func(run.Partition) string { return strconv.Itoa(offset + limit) })
+	return &orchestratorv1.ListPartitionsResponse{Partitions: each(partitions, partitionOf), NextPageToken: next}, nil
+}
+
+// WatchRun implements orchestratorv1.RunServiceServer. One goroutine follows the
+// run; this one sends, because a stream may be written from one only.
+func (s *runService) WatchRun(req *orchestratorv1.WatchRunRequest, ss grpc.ServerStreamingServer[orchestratorv1.WatchRunResponse]) error {
+	var p problems
+	p.id("run_id", req.GetRunId())
+	if n := req.GetAfterSequence(); n < 0 {
+		p.add("after_sequence", "%d is negative; 0 means from the start", n)
+	}
+	if err := p.err(); err != nil {
+		return err
+	}
+	if _, err := s.Ledger.Run(ss.Context(), req.GetRunId()); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ss.Context())
+	events, ended := make(chan run.Event), make(chan error, 1)
+	go func() {
+		ended <- s.Dispatcher.Watch(ctx, req.GetRunId(), req.GetAfterSequence(), func(e run.Event) error {
+			select {
+			case events <- e:
+				return nil
+			case <-ctx.Done():
+				return ctx.Err()
+			}
+		})
+	}()
+	err := s.relay(ss, req, events, ended)
+	cancel()
+	return err
+}
+
+func (s *runService) relay(ss grpc.ServerStreamingServer[orchestratorv1.WatchRunResponse], req *orchestratorv1.WatchRunRequest, events <-chan run.Event, ended <-chan error) error {
+	last := req.GetAfterSequence()
+	silence := time.NewTimer(s.KeepAlive)
+	defer silence.Stop()
+	for {
+		select {
+		case e := <-events:
+			if err := ss.Send(&orchestratorv1.WatchRunResponse{Event: runEventOf(e)}); err != nil {
+				return err
+			}
+			last = e.Sequence
+		case <-silence.C:
+			if err := ss.Send(&orchestratorv1.WatchRunResponse{}); err != nil {
+				return err
+			}
+		case err := <-ended:
+			return err
+		case <-ss.Context().Done():
+			return ss.Context().Err()
+		case <-s.Stopping:
+			return fault.New(fault.Interrupted,
+				fmt.Sprintf("The orchestrator is stopping; watch again with after_sequence=%d when it is back.", last), "run_id", req.GetRunId())
+		}
+		silence.Reset(s.KeepAlive)
+	}
+}
+
+// VerifyRun implements orchestratorv1.RunServiceServer.
+func (s *runService) VerifyRun(ctx context.Context, req *orchestratorv1.VerifyRunRequest) (*orchestratorv1.VerifyRunResponse, error) {
+	if _, err := s.found(ctx, req.GetRunId()); err != nil {
+		return nil, err
+	}
+	v, err := s.Dispatcher.Verify(ctx, req.GetRunId())
+	if err != nil {
+		return nil, err
+	}
+	return &orchestratorv1.VerifyRunResponse{
+		CheckedCount: int32(v.Checked),
+		Differences: each(v.Differences, func(d dispatch.Difference) *orchestratorv1.Difference {
+			return &orchestratorv1.Difference{
+				PartitionId: d.PartitionID, RowCount: d.Rows, DuplicateCount: d.Duplicates,
+				CoverageCount: d.Coverage, ClaimedCount: d.Claimed, Message: d.Message,
+			}
+		}),
+	}, nil
+}
+
+// CancelRun implements orchestratorv1.RunServiceServer.
+func (s *runService) CancelRun(ctx context.Context, req *orchestratorv1.CancelRunRequest) (*orchestratorv1.CancelRunResponse, error) {
+	var p problems
+	p.id("run_id", req.GetRunId())
+	p.note("note", req.GetNote())
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	r, err := s.Dispatcher.Cancel(ctx, req.GetRunId(), req.GetNote())
+	if err != nil {
+		return nil, err
+	}
+	return &orchestratorv1.CancelRunResponse{Run: runOf(r)}, nil
+}
+
+// DeleteRun implements orchestratorv1.RunServiceServer.
+func (s *runService) DeleteRun(ctx context.Context, req *orchestratorv1.DeleteRunRequest) (*orchestratorv1.DeleteRunResponse, error) {
+	if _, err := s.found(ctx, req.GetRunId()); err != nil {
+		return nil, err
+	}
+	return &orchestratorv1.DeleteRunResponse{}, s.Dispatcher.Delete(ctx, req.GetRunId())
+}

@@ -1,0 +1,139 @@
+package api
+
+import (
+	"context"
+
+	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
+)
+
+type scheduleService struct {
+	orchestratorv1.UnimplementedScheduleServiceServer
+	*base
+}
+
+// GetSchedule implements orchestratorv1.ScheduleServiceServer.
+func (s *scheduleService) GetSchedule(ctx context.Context, _ *orchestratorv1.GetScheduleRequest) (*orchestratorv1.GetScheduleResponse, error) {
+	v, err := s.Scheduler.View(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &orchestratorv1.GetScheduleResponse{Schedule: scheduleOf(v)}, nil
+}
+
+// UpdateSchedule implements orchestratorv1.ScheduleServiceServer.
+func (s *scheduleService) UpdateSchedule(ctx context.Context, req *orchestratorv1.UpdateScheduleRequest) (*orchestratorv1.UpdateScheduleResponse, error) {
+	var p problems
+	change := ScheduleChange{
+		Enabled: req.Enabled, RunAt: req.RunAt, TimeZone: req.TimeZone, Pools: p.pools("pools", req.GetPools()),
+		RunOnStartup: req.RunOnStartup, TradingDaysOnly: req.TradingDaysOnly,
+	}
+	if req.RunAt != nil {
+		if _, err := slot.ParseClock(req.GetRunAt()); err != nil {
+			p.add("run_at", "%v", err)
+		}
+	}
+	if req.TimeZone != nil {
+		p.timeZone("time_zone", req.GetTimeZone())
+	}
+	if req.CatchUp != nil {
+		c := slot.CatchUp(p.choice("catch_up", req.GetCatchUp(), "CATCH_UP_"))
+		if req.GetCatchUp() == orchestratorv1.CatchUp_CATCH_UP_UNSPECIFIED {
+			p.add("catch_up", "CATCH_UP_UNSPECIFIED is not allowed: allowed are CATCH_UP_LAST, CATCH_UP_ALL, CATCH_UP_NONE")
+		}
+		change.CatchUp = &c
+	}
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	v, err := s.Scheduler.Update(ctx, change)
+	if err != nil {
+		return nil, err
+	}
+	return &orchestratorv1.UpdateScheduleResponse{Schedule: scheduleOf(v)}, nil
+}
+
+// PauseSchedule implements orchestratorv1.ScheduleServiceServer.
+func (s *scheduleService) PauseSchedule(ctx context.Context, req *orchestratorv1.PauseScheduleRequest) (*orchestratorv1.PauseScheduleResponse, error) {
+	var p problems
+	if p.note("note", req.GetNote()); p.err() != nil {
+		return nil, p.err()
+	}
+	v, err := s.Scheduler.Pause(ctx, req.GetNote())
+	if err != nil {
+		return nil, err
+	}
+	return &orchestratorv1.PauseScheduleResponse{Schedule: scheduleOf(v)}, nil
+}
+
+// ResumeSchedule implements orchestratorv1.ScheduleServiceServer.
+func (s *scheduleService) ResumeSchedule(ctx context.Context, req *orchestratorv1.ResumeScheduleRequest) (*orchestratorv1.ResumeScheduleResponse, error) {
+	var p problems
+	p.note("note", req.GetNote())
+	catchUp := slot.CatchUp(p.choice("catch_up", req.GetCatchUp(), "CATCH_UP_"))
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	v, err := s.Scheduler.Resume(ctx, req.GetNote(), catchUp)
+	if err != nil {
+		return nil, err
+	}
+	return &orchestratorv1.ResumeScheduleResponse{Schedule: scheduleOf(v)}, nil
+}
+
+// ListSlots implements orchestratorv1.ScheduleServiceServer.
+func (s *scheduleService) ListSlots(ctx context.Context, req *orchestratorv1.ListSlotsRequest) (*orchestratorv1.ListSlotsResponse, error) {
+	var p problems
+	pool := p.pool("pool", req.GetPool())
+	limit, before := p.page(req.GetPageSize(), 50, 500, req.GetPageToken(), "slots", string(pool))
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	slots, err := s.Ledger.Slots(ctx, pool, limit+1, before)
+	if err != nil {
+		return nil, err
+	}
+	slots, next := pageOf(slots, limit, "slots", string(pool), func(v slot.Slot) string { return v.ID })
+	return &orchestratorv1.ListSlotsResponse{Slots: each(slots, slotOf), NextPageToken: next}, nil
+}
+
+// ExplainSlot implements orchestratorv1.ScheduleServiceServer.
+func (s *scheduleService) ExplainSlot(ctx context.Context, req *orchestratorv1.ExplainSlotRequest) (*orchestratorv1.ExplainSlotResponse, error) {
+	var p problems
+	if p.id("slot_id", req.GetSlotId()); p.err() != nil {
+		return nil, p.err()
+	}
+	v, err := s.Ledger.Slot(ctx, req.GetSlotId())
+	if err != nil {
+		return nil, err
+	}
+	resp := &orchestratorv1.ExplainSlotResponse{Slot: slotOf(v)}
+	if v.RunID == "" {
+		resp.Explanation, resp.NextCommand = v.Explain(s.zone(ctx)), slotCommand(v)
+		return resp, nil
+	}
+	chain, err := s.chain(ctx, v.RunID)
+	if err != nil {
+		return nil, err
+	}
+	if len(chain) == 0 { // the run was deleted, or kept no longer
+		resp.Explanation = append(v.Explain(s.zone(ctx)), "Its run "+v.RunID+" is no longer in the ledger.")
+		resp.NextCommand = slotCommand(v)
+		return resp, nil
+	}
+	for i, r := range chain {
+		story, err := s.story(ctx, r)
+		if err != nil {
+			return nil, err
+		}
+		story.Slot = nil
+		if i == 0 {
+			story.Slot = &v
+		}
+		steps, next := run.Explain(story)
+		resp.Explanation, resp.NextCommand = append(resp.Explanation, steps...), next
+	}
+	resp.Runs = runsOf(chain)
+	return resp, nil
+}

@@ -1,0 +1,88 @@
+package api
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
+)
+
+type settingsService struct {
+	orchestratorv1.UnimplementedSettingsServiceServer
+	*base
+}
+
+// GetSettings implements orchestratorv1.SettingsServiceServer.
+func (s *settingsService) GetSettings(ctx context.Context, _ *orchestratorv1.GetSettingsRequest) (*orchestratorv1.GetSettingsResponse, error) {
+	v, err := s.Ledger.Settings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &orchestratorv1.GetSettingsResponse{Settings: settingsOf(v)}, nil
+}
+
+// UpdateSettings implements orchestratorv1.SettingsServiceServer.
+func (s *settingsService) UpdateSettings(ctx context.Context, req *orchestratorv1.UpdateSettingsRequest) (*orchestratorv1.UpdateSettingsResponse, error) {
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	v, err := s.Ledger.Settings(ctx)
+	if err != nil {
+		return nil, err
+	}
+	var p problems
+	if req.PreflightPolicy != nil {
+		if w, ok := word(req.GetPreflightPolicy(), "PREFLIGHT_POLICY_"); ok {
+			v.Preflight = readiness.PreflightPolicy(w)
+		} else {
+			p.add("preflight_policy", "%s is not allowed: allowed are PREFLIGHT_POLICY_STALE_ONLY, PREFLIGHT_POLICY_ALWAYS, PREFLIGHT_POLICY_READINESS_ONLY",
+				req.GetPreflightPolicy())
+		}
+	}
+	if req.ReadinessPolicy != nil {
+		if w, ok := word(req.GetReadinessPolicy(), "READINESS_POLICY_"); ok {
+			v.Readiness = readiness.Policy(w)
+		} else {
+			p.add("readiness_policy", "%s is not allowed: allowed are READINESS_POLICY_STRICT, READINESS_POLICY_DEGRADED", req.GetReadinessPolicy())
+		}
+	}
+	if wait := req.GetOrderWait(); wait != nil {
+		if err := wait.CheckValid(); err != nil {
+			p.add("order_wait", "is not a valid duration")
+		} else {
+			v.OrderWait = wait.AsDuration()
+		}
+	}
+	if req.DispatchWidth != nil {
+		v.DispatchWidth = int(req.GetDispatchWidth())
+	}
+	if req.RetentionDays != nil {
+		v.RetentionDays = int(req.GetRetentionDays())
+	}
+	if req.FollowUpDeadline != nil {
+		v.FollowUpDeadline = req.GetFollowUpDeadline()
+	}
+	if req.MaxFollowUps != nil {
+		v.MaxFollowUps = int(req.GetMaxFollowUps())
+	}
+	p.fields = append(p.fields, v.Validate()...)
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	if err := s.Ledger.SaveSettings(ctx, v); err != nil {
+		return nil, err
+	}
+	return &orchestratorv1.UpdateSettingsResponse{Settings: settingsOf(v)}, nil
+}
+
+// timeZone checks an IANA name; a wrong one never becomes local time.
+func (p *problems) timeZone(field, name string) {
+	if name == "" || strings.EqualFold(name, "local") || len(name) > 64 || unprintable(name) {
+		p.add(field, "%.40q is not an IANA time zone, as in Asia/Shanghai", name)
+		return
+	}
+	if _, err := time.LoadLocation(name); err != nil {
+		p.add(field, "%.40q is not an IANA time zone, as in Asia/Shanghai", name)
+	}
+}

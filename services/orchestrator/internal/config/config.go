@@ -1,0 +1,121 @@
+// Package config reads the orchestrator's flags and environment. A flag wins over
+// its variable; AFTERBELL_DATA_DIR stands for --data-dir, and so on.
+package config
+
+import (
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/logging"
+	"github.com/afterbell/afterbell/services/internal/transport"
+)
+
+// Config is everything the orchestrator can be told from outside. What people
+// change while it runs is in package settings.
+type Config struct {
+	// DataDir holds market-cache.sqlite; absolute.
+	DataDir string
+	// GRPCAddr and HTTPAddr are where to listen; loopback only. Port 0 picks a free
+	// one.
+	GRPCAddr, HTTPAddr string
+	// WorkerAddr is where the ingest-worker is expected; loopback only.
+	WorkerAddr string
+	// StopTimeout is how long calls and partitions in hand may go on after a signal.
+	StopTimeout time.Duration
+	// LogLevel is debug, info, warn or error; LogFormat json or text.
+	LogLevel, LogFormat string
+}
+
+// Parse reads args (without the program's name) and the environment. It returns
+// flag.ErrHelp when help was asked for, which has been written to out by then, and
+// INVALID_ARGUMENT naming the flag otherwise.
+func Parse(args []string, env func(string) string, out io.Writer) (Config, error) {
+	var c Config
+	fs := flag.NewFlagSet("orchestrator", flag.ContinueOnError)
+	fs.SetOutput(io.Discard)
+	fs.Usage = func() {}
+	fs.StringVar(&c.DataDir, "data-dir", "data", "`directory` of market-cache.sqlite; made when it is not there")
+	fs.StringVar(&c.GRPCAddr, "grpc-addr", "127.0.0.1:7700", "loopback `address` for gRPC; port 0 picks one")
+	fs.StringVar(&c.HTTPAddr, "http-addr", "127.0.0.1:7780", "loopback `address` for REST; port 0 picks one")
+	fs.StringVar(&c.WorkerAddr, "worker-addr", "127.0.0.1:7701", "loopback `address` of the ingest-worker")
+	fs.DurationVar(&c.StopTimeout, "stop-timeout", 10*time.Second, "how long work in hand may go on after a signal")
+	fs.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
+	fs.StringVar(&c.LogFormat, "log-format", "json", "json or text")
+
+	var broken []string // flags whose variable cannot be read
+	fs.VisitAll(func(f *flag.Flag) {
+		if v := env(variable(f.Name)); v != "" && f.Value.Set(v) != nil {
+			broken = append(broken, f.Name)
+		}
+	})
+	if err := fs.Parse(args); err != nil {
+		if err == flag.ErrHelp {
+			help(fs, out)
+			return c, err
+		}
+		return c, fault.Invalid("flags", "%s; --help lists them", oneLine(err.Error()))
+	}
+	if fs.NArg() > 0 {
+		return c, fault.Invalid("flags", "%.60q is not a flag; --help lists them", fs.Arg(0))
+	}
+	fs.Visit(func(f *flag.Flag) { // a flag that is given repairs its variable
+		broken = slices.DeleteFunc(broken, func(name string) bool { return name == f.Name })
+	})
+	for _, name := range broken {
+		return c, fault.Invalid(name, "%s is %.60q, which cannot be read", variable(name), env(variable(name)))
+	}
+	return c, c.check()
+}
+
+func (c *Config) check() error {
+	if c.DataDir == "" || strings.ContainsRune(c.DataDir, 0) {
+		return fault.Invalid("data-dir", "must name a directory")
+	}
+	dir, err := filepath.Abs(c.DataDir)
+	if err != nil {
+		return fault.Invalid("data-dir", "%v", err)
+	}
+	c.DataDir = dir
+	for _, a := range []struct{ name, addr string }{{"grpc-addr", c.GRPCAddr}, {"http-addr", c.HTTPAddr}, {"worker-addr", c.WorkerAddr}} {
+		if err := transport.CheckLoopback(a.name, a.addr); err != nil {
+			return err
+		}
+	}
+	if c.StopTimeout <= 0 || c.StopTimeout > 10*time.Minute {
+		return fault.Invalid("stop-timeout", "%s is outside 1ns to 10m", c.StopTimeout)
+	}
+	if _, err := logging.ParseLevel(c.LogLevel); err != nil {
+		return fault.Invalid("log-level", "%v", err)
+	}
+	if _, err := logging.New(io.Discard, c.LogLevel, c.LogFormat); err != nil {
+		return fault.Invalid("log-format", "%v", err)
+	}
+	return nil
+}
+
+// Logger is the logger the flags describe, writing to w.
+func (c Config) Logger(w io.Writer) (*slog.Logger, error) {
+	return logging.New(w, c.LogLevel, c.LogFormat)
+}
+
+func variable(name string) string {
+	return "AFTERBELL_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+func help(fs *flag.FlagSet, out io.Writer) {
+	fmt.Fprintln(out, "orchestrator decides when and what the ingest-worker brings up to date, and answers for it.")
+	fmt.Fprintln(out)
+	fs.VisitAll(func(f *flag.Flag) {
+		kind, usage := flag.UnquoteUsage(f)
+		fmt.Fprintf(out, "  --%s %s\n        %s (default %q; %s)\n", f.Name, kind, usage, f.DefValue, variable(f.Name))
+	})
+}

@@ -1,0 +1,91 @@
+package config
+
+import (
+	"bytes"
+	"errors"
+	"flag"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/fault/faulttest"
+)
+
+func env(pairs ...string) func(string) string {
+	return func(name string) string {
+		for i := 0; i+1 < len(pairs); i += 2 {
+			if pairs[i] == name {
+				return pairs[i+1]
+			}
+		}
+		return ""
+	}
+}
+
+func TestDefaultsAreThoseThatPeopleRelyOn(t *testing.T) {
+	c, err := Parse(nil, env(), &bytes.Buffer{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, err := filepath.Abs("data")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := Config{DataDir: dir, GRPCAddr: "127.0.0.1:7700", HTTPAddr: "127.0.0.1:7780", WorkerAddr: "127.0.0.1:7701",
+		StopTimeout: 10 * time.Second, LogLevel: "info", LogFormat: "json"}
+	if c != want {
+		t.Errorf("got %+v, want %+v", c, want)
+	}
+}
+
+func TestFlagWinsOverVariable(t *testing.T) {
+	e := env("AFTERBELL_GRPC_ADDR", "127.0.0.1:1", "AFTERBELL_HTTP_ADDR", "127.0.0.1:2", "AFTERBELL_STOP_TIMEOUT", "nonsense")
+	c, err := Parse([]string{"--http-addr=127.0.0.1:0", "--stop-timeout", "3s"}, e, &bytes.Buffer{})
+	if err != nil || c.GRPCAddr != "127.0.0.1:1" || c.HTTPAddr != "127.0.0.1:0" || c.StopTimeout != 3*time.Second {
+		t.Errorf("got %+v, %v", c, err)
+	}
+}
+
+func TestWrongValuesAreNamedInOneLine(t *testing.T) {
+	for name, c := range map[string]struct {
+		args  []string
+		env   func(string) string
+		field string
+	}{
+		"unknown flag":     {[]string{"--port=1"}, env(), "flags"},
+		"word":             {[]string{"serve"}, env(), "flags"},
+		"no value":         {[]string{"--data-dir"}, env(), "flags"},
+		"empty directory":  {[]string{"--data-dir="}, env(), "data-dir"},
+		"not loopback":     {[]string{"--grpc-addr=0.0.0.0:7700"}, env(), "grpc-addr"},
+		"every interface":  {[]string{"--http-addr=:7780"}, env(), "http-addr"},
+		"worker elsewhere": {[]string{"--worker-addr=10.0.0.1:7701"}, env(), "worker-addr"},
+		"no port":          {[]string{"--http-addr=localhost"}, env(), "http-addr"},
+		"level":            {[]string{"--log-level=loud"}, env(), "log-level"},
+		"format":           {[]string{"--log-format=xml"}, env(), "log-format"},
+		"timeout":          {[]string{"--stop-timeout=-1s"}, env(), "stop-timeout"},
+		"timeout text":     {[]string{"--stop-timeout=soon"}, env(), "flags"},
+		"variable":         {nil, env("AFTERBELL_STOP_TIMEOUT", "soon"), "stop-timeout"},
+		"variable address": {nil, env("AFTERBELL_HTTP_ADDR", "0.0.0.0:1"), "http-addr"},
+	} {
+		_, err := Parse(c.args, c.env, &bytes.Buffer{})
+		faulttest.Produces(t, err, fault.InvalidArgument)
+		f, ok := fault.As(err)
+		if !ok || f.Meta["field"] != c.field || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v, want field %s in one line", name, err, c.field)
+		}
+	}
+}
+
+func TestHelpListsEveryFlagAndVariable(t *testing.T) {
+	var out bytes.Buffer
+	if _, err := Parse([]string{"--help"}, env(), &out); !errors.Is(err, flag.ErrHelp) {
+		t.Fatalf("err = %v", err)
+	}
+	for _, want := range []string{"--data-dir", "--grpc-addr", "--http-addr", "--worker-addr", "AFTERBELL_WORKER_ADDR", "127.0.0.1:7780"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("help lacks %s", want)
+		}
+	}
+}
