@@ -49,8 +49,8 @@ func Check(p market.Pool, c ingest.Commit) (*catalog.Dataset, error) {
 		recorded[c.Records[i].Key] = struct{}{}
 	}
 	for _, r := range c.Rejects {
-		if !in(r.Dataset, "", r.Date, false) {
-			return nil, broken(c, "a reject of %s %s is of another partition", r.Dataset, r.Date)
+		if r.Dataset != d.ID {
+			return nil, broken(c, "a reject of %s is of another partition", r.Dataset)
 		}
 		if !utf8.ValidString(r.Reason) || !utf8.ValidString(r.Row) || !utf8.ValidString(r.Symbol) {
 			return nil, broken(c, "a reject holds text that is not UTF-8")
@@ -79,11 +79,8 @@ func within(p market.Pool, d *catalog.Dataset, part coverage.Partition) func(dat
 		if date < part.Start || date > part.End {
 			return false
 		}
-		switch {
-		case p == market.Universe:
+		if p == market.Universe {
 			return symbol == "" || !record
-		case symbol == "":
-			return !record
 		}
 		return wanted[symbol]
 	}
@@ -132,7 +129,7 @@ func checkRows(p market.Pool, d *catalog.Dataset, c ingest.Commit, in func(strin
 		if d.Snapshot {
 			date = market.NoDate
 		}
-		if !in(d.ID, symbol, date, p == market.Targets && !d.Snapshot) {
+		if !in(d.ID, symbol, date, false) {
 			return broken(c, "the row of %s %s lies outside the partition", symbol, date)
 		}
 		// A partition of prices replaces the rows of its kind, so a row of the other

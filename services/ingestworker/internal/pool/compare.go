@@ -2,6 +2,7 @@ package pool
 
 import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
 	"github.com/afterbell/afterbell/services/internal/market"
@@ -88,4 +89,17 @@ func equalRows(a *table.Batch, i int, b *table.Batch, j int) bool {
 		}
 	}
 	return true
+}
+
+// ByExchange splits the rows by the suffix of their symbols; lists of funds and
+// calendars are not split.
+func ByExchange(d *catalog.Dataset, b *table.Batch) (n coverage.ExchangeCounts) {
+	if d.ID == catalog.FundBasic || d.ID == catalog.TradeCal {
+		return n
+	}
+	symbols, _ := KeyColumns(d, b)
+	for _, s := range symbols.Texts {
+		n.Add(s)
+	}
+	return n
 }

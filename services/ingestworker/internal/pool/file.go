@@ -85,3 +85,17 @@ func State(path string) (size int64, exists bool, err error) {
 	}
 	return st.Size(), true, nil
 }
+
+// Pathless is an error of the file system in words, without the path in it.
+func Pathless(err error) string {
+	var e *os.PathError
+	if errors.As(err, &e) {
+		return e.Op + ": " + e.Err.Error()
+	}
+	var l *os.LinkError
+	if errors.As(err, &l) {
+		return l.Op + ": " + l.Err.Error()
+	}
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return line
+}

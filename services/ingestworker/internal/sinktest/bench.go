@@ -48,9 +48,7 @@ func Bench(b *testing.B, h Harness, dates int) {
 		group.SetLimit(8)
 		for i := range dates {
 			for _, c := range days[i%len(days)] {
-				b.StopTimer()
 				c = redate(c, Day0+market.Date(i))
-				b.StartTimer()
 				rows += int64(c.Batch.Len)
 				group.Go(func() error {
 					_, err := s.Commit(b.Context(), c)

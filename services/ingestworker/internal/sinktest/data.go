@@ -35,14 +35,14 @@ func Stocks(n int) []string {
 	return out
 }
 
-// ETFs are n symbols of ETFs on both exchanges.
+// ETFs are n symbols of ETFs on both exchanges, at most 2,000.
 func ETFs(n int) []string {
 	out := make([]string, n)
 	for i := range out {
 		if i%2 == 0 {
 			out[i] = fmt.Sprintf("51%04d.SH", i)
 		} else {
-			out[i] = fmt.Sprintf("159%03d.SZ", i%1000)
+			out[i] = fmt.Sprintf("159%03d.SZ", i/2)
 		}
 	}
 	return out

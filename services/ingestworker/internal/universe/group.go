@@ -166,7 +166,7 @@ func (t *transaction) stage(r *request) (ingest.Changes, error) {
 		return changes, err
 	}
 	if c.Batch != nil {
-		record.Rows, record.ByExchange = int64(c.Batch.Len), byExchange(r.dataset, c.Batch)
+		record.Rows, record.ByExchange = int64(c.Batch.Len), pool.ByExchange(r.dataset, c.Batch)
 	}
 	record.Epoch, record.RunID = c.Epoch, c.RunID
 	record.New, record.Changed, record.Gone = changes.New, changes.Changed, changes.Gone
@@ -190,7 +190,7 @@ func (t *transaction) stage(r *request) (ingest.Changes, error) {
 	if err := appendCoverage(a, record); err != nil {
 		return changes, err
 	}
-	return changes, t.reject(c.Rejects)
+	return changes, t.reject(key, c.Rejects)
 }
 
 // replace puts the batch in the place of the rows held. What is equal is left
@@ -240,7 +240,9 @@ func (t *transaction) forget(k coverage.Key) error {
 	return nil
 }
 
-func (t *transaction) reject(rejects []coverage.Reject) error {
+// reject keeps the rejects under their partition's key, whatever date the rejected
+// row may bear.
+func (t *transaction) reject(k coverage.Key, rejects []coverage.Reject) error {
 	if len(rejects) == 0 {
 		return nil
 	}
@@ -253,22 +255,9 @@ func (t *transaction) reject(rejects []coverage.Reject) error {
 		if at.IsZero() {
 			at = t.now
 		}
-		if err := a.appendRow(r.Dataset, r.Date, r.Symbol, r.Reason, r.Row, at.UTC().Truncate(time.Millisecond)); err != nil {
+		if err := a.appendRow(k.Dataset, k.Date, r.Symbol, r.Reason, r.Row, at.UTC().Truncate(time.Millisecond)); err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// byExchange splits the rows by the suffix of their symbols; lists of funds and
-// calendars are not split.
-func byExchange(d *catalog.Dataset, b *table.Batch) (n coverage.ExchangeCounts) {
-	if d.ID == catalog.FundBasic || d.ID == catalog.TradeCal {
-		return n
-	}
-	symbols, _ := pool.KeyColumns(d, b)
-	for _, s := range symbols.Texts {
-		n.Add(s)
-	}
-	return n
 }

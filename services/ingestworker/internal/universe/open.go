@@ -47,11 +47,11 @@ func (w *writer) attach() error {
 	}
 	size, exists, err := pool.State(w.cfg.Path)
 	if err != nil {
-		return w.faults.Unfit(err, pathless(err))
+		return w.faults.Unfit(err, pool.Pathless(err))
 	}
 	if !exists || size == 0 {
 		if err := w.clear(); err != nil {
-			return w.faults.Unfit(err, pathless(err))
+			return w.faults.Unfit(err, pool.Pathless(err))
 		}
 	}
 	d, err := openDuck(w.cfg.Path, map[string]string{
@@ -89,7 +89,7 @@ func (w *writer) acquire() error {
 	case errors.As(err, &held):
 		return w.faults.Locked(err, held.PID)
 	case err != nil:
-		return w.faults.Unfit(err, pathless(err))
+		return w.faults.Unfit(err, pool.Pathless(err))
 	}
 	w.lock = lock
 	return nil
@@ -194,19 +194,6 @@ func mismatch(have map[string][]string) string {
 		}
 	}
 	return ""
-}
-
-// pathless is an error of the file system without the path in it.
-func pathless(err error) string {
-	var e *os.PathError
-	if errors.As(err, &e) {
-		return e.Op + ": " + e.Err.Error()
-	}
-	var l *os.LinkError
-	if errors.As(err, &l) {
-		return l.Op + ": " + l.Err.Error()
-	}
-	return firstLine(err.Error())
 }
 
 func firstLine(s string) string {

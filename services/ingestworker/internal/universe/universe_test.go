@@ -22,14 +22,17 @@ import (
 
 const holdFile = "UNIVERSE_TEST_HOLD"
 
-func harness() sinktest.Harness {
+// harness checkpoints every few commits, so that the suite meets what it does.
+func harness() sinktest.Harness { return harnessWith(universe.Config{CheckpointRows: 2000}) }
+
+func harnessWith(cfg universe.Config) sinktest.Harness {
 	return sinktest.Harness{
 		Pool: market.Universe, File: "analysis.duckdb", Locked: fault.AnalysisDBLocked, Unfit: fault.AnalysisDBNotInitialized,
 		New: func(o sinktest.Options) ingest.Sink {
-			return universe.New(universe.Config{
-				Path: o.Path, Source: o.Source, AcceptSource: o.AcceptSource, MinFree: o.MinFree, Idle: o.Idle,
-				Logger: slog.New(slog.DiscardHandler),
-			})
+			cfg := cfg
+			cfg.Path, cfg.Source, cfg.AcceptSource, cfg.MinFree, cfg.Idle = o.Path, o.Source, o.AcceptSource, o.MinFree, o.Idle
+			cfg.Logger = slog.New(slog.DiscardHandler)
+			return universe.New(cfg)
 		},
 		Dump: dump, Hold: hold,
 	}

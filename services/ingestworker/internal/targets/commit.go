@@ -1,0 +1,231 @@
+package targets
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/internal/sqlite"
+)
+
+// Commit replaces one partition in one transaction. Rows, ByExchange, Epoch,
+// RunID, New, Changed and Gone of the records are set here, from what the file
+// then holds; without a batch the rows held before keep counting. CommittedAt is
+// set where it is zero. A row without a record gets one, complete; with a batch, a
+// record that the partition had and has no more is dropped.
+func (s *Sink) Commit(ctx context.Context, c ingest.Commit) (ingest.Changes, error) {
+	d, err := pool.Check(market.Targets, c)
+	if err != nil {
+		return ingest.Changes{}, err
+	}
+	give, err := s.take(ctx)
+	if err != nil {
+		return ingest.Changes{}, err
+	}
+	defer give()
+	if err := s.ready(ctx); err != nil {
+		return ingest.Changes{}, err
+	}
+	w := &work{sink: s, dataset: d, commit: c, before: make(map[coverage.Key]day)}
+	w.survey()
+	if w.newest > c.Epoch {
+		return ingest.Changes{}, s.faults.Stale(c.Partition.ID, c.Epoch, w.newest)
+	}
+	if err := s.db.Write(ctx, func(tx *sqlite.Tx) error { return w.write(ctx, tx) }); err != nil {
+		return ingest.Changes{}, s.failure(ctx, err)
+	}
+	w.publish()
+	return w.diff.Changes(), nil
+}
+
+// work is one commit under way.
+type work struct {
+	sink    *Sink
+	dataset *catalog.Dataset
+	commit  ingest.Commit
+
+	before map[coverage.Key]day // what coverage tells of the partition
+	newest int64                // highest epoch in it
+	old    *table.Batch         // rows held, nil without a batch
+	diff   pool.Diff
+
+	records []coverage.Record // to be written
+	stamps  []*stamp          // of each record
+	fresh   []*stamp          // the distinct ones among them
+	dropped []coverage.Key
+	retired []*stamp // left without a record
+}
+
+func (w *work) survey() {
+	part, symbols := w.commit.Partition, w.commit.Partition.Symbols
+	if w.dataset.Snapshot {
+		symbols = []string{""}
+	}
+	for _, symbol := range symbols {
+		for _, d := range w.sink.index.span(series{w.dataset.ID, symbol}, part.Start, part.End) {
+			w.before[coverage.Key{Dataset: w.dataset.ID, Date: d.date, Symbol: symbol}] = d
+			w.newest = max(w.newest, d.stamp.epoch)
+		}
+	}
+}
+
+func (w *work) write(ctx context.Context, tx *sqlite.Tx) error {
+	if w.commit.Batch != nil {
+		var err error
+		if w.old, err = w.readOld(ctx, tx); err != nil {
+			return err
+		}
+		w.diff = pool.Compare(w.dataset, w.old, w.commit.Batch)
+		if err := w.writeRows(ctx, tx); err != nil {
+			return err
+		}
+	}
+	if err := w.settle(tx.Now.UTC()); err != nil {
+		return err
+	}
+	if err := w.writeCoverage(ctx, tx); err != nil {
+		return err
+	}
+	return w.writeRejects(ctx, tx)
+}
+
+// settle makes the records that are to be written.
+func (w *work) settle(now time.Time) error {
+	rows := w.tally()
+	listed := make(map[coverage.Key]struct{}, len(w.commit.Records))
+	shared := make(map[string]*stamp)
+	add := func(r coverage.Record) error {
+		listed[r.Key] = struct{}{}
+		r.Epoch, r.RunID = w.commit.Epoch, w.commit.RunID
+		r.CommittedAt = r.CommittedAt.UTC().Truncate(time.Millisecond)
+		if r.CommittedAt.IsZero() {
+			r.CommittedAt = now
+		}
+		switch {
+		case w.commit.Batch == nil:
+			held := coverage.Record{}
+			if d, ok := w.before[r.Key]; ok {
+				held = d.record(series{r.Dataset, r.Symbol})
+			}
+			r.Rows, r.ByExchange, r.New, r.Changed, r.Gone = held.Rows, held.ByExchange, 0, 0, 0
+		case w.dataset.Snapshot:
+			n := w.diff.Changes()
+			r.Rows, r.ByExchange = int64(w.commit.Batch.Len), pool.ByExchange(w.dataset, w.commit.Batch)
+			r.New, r.Changed, r.Gone = n.New, n.Changed, n.Gone
+		default:
+			t := rows[r.Key]
+			r.Rows, r.New, r.Changed, r.Gone, r.ByExchange = t.rows, t.New, t.Changed, t.Gone, coverage.ExchangeCounts{}
+			if t.rows > 0 {
+				r.ByExchange.Add(r.Symbol)
+			}
+		}
+		if len(r.Issues) == 0 {
+			r.Issues = nil
+		}
+		text, err := json.Marshal(r.Issues)
+		if err != nil {
+			return err
+		}
+		id := r.CommittedAt.String() + string(text)
+		st := shared[id]
+		if st == nil {
+			st = &stamp{id: w.sink.nextID + int64(len(w.fresh)), runID: r.RunID, epoch: r.Epoch, committedAt: r.CommittedAt, issues: r.Issues}
+			shared[id] = st
+			w.fresh = append(w.fresh, st)
+		}
+		w.records, w.stamps = append(w.records, r), append(w.stamps, st)
+		return nil
+	}
+	for _, r := range w.commit.Records {
+		if err := add(r); err != nil {
+			return err
+		}
+	}
+	if w.commit.Batch != nil && !w.dataset.Snapshot {
+		for k, t := range rows {
+			if _, ok := listed[k]; !ok && t.rows > 0 {
+				if err := add(coverage.Record{Key: k, Expected: 1, Verdict: coverage.Complete, SameSince: market.NoDate, LastSame: market.NoDate}); err != nil {
+					return err
+				}
+			}
+		}
+	}
+	left := make(map[*stamp]int)
+	for k, d := range w.before {
+		_, again := listed[k]
+		if !again && w.commit.Batch == nil {
+			continue
+		}
+		if !again {
+			w.dropped = append(w.dropped, k)
+		}
+		if left[d.stamp]++; left[d.stamp] == d.stamp.records {
+			w.retired = append(w.retired, d.stamp)
+		}
+	}
+	return nil
+}
+
+// tallied is what became of one symbol's day.
+type tallied struct {
+	rows int64
+	ingest.Changes
+}
+
+func (w *work) tally() map[coverage.Key]tallied {
+	out := make(map[coverage.Key]tallied)
+	if w.commit.Batch == nil || w.dataset.Snapshot {
+		return out
+	}
+	at := func(b *table.Batch) func(i int) coverage.Key {
+		symbols, dates := pool.KeyColumns(w.dataset, b)
+		return func(i int) coverage.Key {
+			return coverage.Key{Dataset: w.dataset.ID, Date: dates.Dates[i], Symbol: symbols.Texts[i]}
+		}
+	}
+	now, then := at(w.commit.Batch), at(w.old)
+	for i := range w.commit.Batch.Len {
+		out[now(i)] = tallied{rows: 1}
+	}
+	for _, i := range w.diff.New {
+		out[now(i)] = tallied{rows: 1, Changes: ingest.Changes{New: 1}}
+	}
+	for _, i := range w.diff.Changed {
+		out[now(i)] = tallied{rows: 1, Changes: ingest.Changes{Changed: 1}}
+	}
+	for _, i := range w.diff.Gone {
+		out[then(i)] = tallied{Changes: ingest.Changes{Gone: 1}}
+	}
+	return out
+}
+
+// publish brings the memory up to the file.
+func (w *work) publish() {
+	x := w.sink.index
+	x.mu.Lock()
+	for i, r := range w.records {
+		if st := x.put(r, w.stamps[i]); st != nil {
+			st.records--
+		}
+	}
+	for _, k := range w.dropped {
+		if st := x.drop(k); st != nil {
+			st.records--
+		}
+	}
+	x.mu.Unlock()
+	w.sink.nextID += int64(len(w.fresh))
+	switch {
+	case w.dataset.ID == catalog.TradeCal:
+		w.sink.calendar.Store(nil)
+	case slices.Contains([]string{catalog.StockBasic, catalog.FundBasic}, w.dataset.ID):
+		w.sink.instruments.Store(nil)
+	}
+}

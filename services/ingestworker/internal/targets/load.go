@@ -1,0 +1,99 @@
+package targets
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// loadIndex reads commits and coverage, and the id for the next commit.
+func loadIndex(ctx context.Context, db *sql.DB) (x *index, nextID int64, err error) {
+	stamps := make(map[int64]*stamp)
+	err = each(ctx, db, "SELECT id, run_id, epoch, committed_at, issues FROM commits", func(scan func(...any) error) error {
+		var st stamp
+		var at int64
+		var issues sql.NullString
+		if err := scan(&st.id, &st.runID, &st.epoch, &at, &issues); err != nil {
+			return err
+		}
+		st.committedAt = time.UnixMilli(at).UTC()
+		if issues.Valid {
+			if err := json.Unmarshal([]byte(issues.String), &st.issues); err != nil {
+				return err
+			}
+		}
+		stamps[st.id] = &st
+		nextID = max(nextID, st.id)
+		return nil
+	})
+	if err != nil {
+		return nil, 0, err
+	}
+	x = newIndex()
+	// Most texts repeat, and would otherwise be held once a row.
+	seen := make(map[string]string)
+	intern := func(b sql.RawBytes) string {
+		s, ok := seen[string(b)]
+		if !ok {
+			s = string(b)
+			seen[s] = s
+		}
+		return s
+	}
+	err = each(ctx, db, `SELECT dataset, symbol, trade_date, commit_id, row_count, row_count_sh, row_count_sz, row_count_bj, expected_count, verdict,
+	  answer_hash, same_since, same_days, last_same, filtered_count, rejected_count, unknown_count, new_count, changed_count, gone_count
+	  FROM coverage ORDER BY dataset, symbol, trade_date`, func(scan func(...any) error) error {
+		var r coverage.Record
+		var dataset, symbol, date, verdict, since, last sql.RawBytes
+		var commit, hash int64
+		err := scan(&dataset, &symbol, &date, &commit, &r.Rows, &r.ByExchange.SH, &r.ByExchange.SZ, &r.ByExchange.BJ, &r.Expected, &verdict,
+			&hash, &since, &r.SameDays, &last, &r.Filtered, &r.Rejected, &r.Unknown, &r.New, &r.Changed, &r.Gone)
+		if err != nil {
+			return err
+		}
+		r.Dataset, r.Symbol, r.Verdict, r.AnswerHash = intern(dataset), intern(symbol), coverage.Verdict(intern(verdict)), uint64(hash)
+		for _, d := range []struct {
+			to   *market.Date
+			text sql.RawBytes
+		}{{&r.Date, date}, {&r.SameSince, since}, {&r.LastSame, last}} {
+			if *d.to, err = parseDate(string(d.text)); err != nil {
+				return err
+			}
+		}
+		st := stamps[commit]
+		if st == nil {
+			st = &stamp{id: commit} // only a hand can have done that; the rows are still covered
+			stamps[commit] = st
+		}
+		r.Epoch, r.RunID, r.CommittedAt, r.Issues = st.epoch, st.runID, st.committedAt, st.issues
+		x.put(r, st)
+		return nil
+	})
+	return x, nextID + 1, err
+}
+
+// each runs a query and hands every row to fn.
+func each(ctx context.Context, db *sql.DB, query string, fn func(scan func(...any) error) error, args ...any) error {
+	rows, err := db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		if err := fn(rows.Scan); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+func parseDate(s string) (market.Date, error) {
+	if s == "" {
+		return market.NoDate, nil
+	}
+	return market.ParseDate(s)
+}

@@ -1,0 +1,160 @@
+package targets
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"io/fs"
+	"os"
+	"strings"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
+	"github.com/afterbell/afterbell/services/internal/sqlite"
+)
+
+//go:embed migrations
+var embedded embed.FS
+
+func migrations() fs.FS {
+	sub, err := fs.Sub(embedded, "migrations")
+	if err != nil {
+		panic(err) // the folder is linked in, so this is a build fault
+	}
+	return sub
+}
+
+// ready makes the file fit to be written: open, of the right source, with room.
+func (s *Sink) ready(ctx context.Context) error {
+	if err := s.faults.Room(s.cfg.MinFree); err != nil {
+		return err
+	}
+	if err := s.attach(ctx); err != nil {
+		return err
+	}
+	if s.source == s.cfg.Source {
+		return nil
+	}
+	if s.source != "" && !s.cfg.AcceptSource && s.index.holdsRows() {
+		return s.faults.Source(s.source, s.cfg.Source)
+	}
+	s.cfg.Logger.Info("source of the file set", "pool", "targets", "file_source", s.source, "configured_source", s.cfg.Source)
+	err := s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		_, err := tx.ExecContext(ctx, "UPDATE meta SET source = ?", s.cfg.Source)
+		return err
+	})
+	if err != nil {
+		return s.failure(ctx, err)
+	}
+	s.source = s.cfg.Source
+	return nil
+}
+
+// attach opens the file, brings its schema up to date and reads the coverage. It
+// does nothing when the file is open.
+func (s *Sink) attach(ctx context.Context) error {
+	if s.db != nil {
+		return nil
+	}
+	if s.lock == nil {
+		lock, err := pool.Acquire(s.cfg.Path)
+		var held *pool.HeldError
+		switch {
+		case errors.As(err, &held):
+			return s.faults.Locked(err, held.PID)
+		case err != nil:
+			return s.faults.Unfit(err, pool.Pathless(err))
+		}
+		s.lock = lock
+	}
+	_, exists, err := pool.State(s.cfg.Path)
+	if err == nil && !exists {
+		err = s.setLogAside()
+	}
+	if err != nil {
+		return s.faults.Unfit(err, pool.Pathless(err))
+	}
+	db, err := sqlite.Open(ctx, s.cfg.Path, sqlite.Options{BusyTimeout: s.cfg.BusyTimeout})
+	if err != nil {
+		return s.openFailure(ctx, err)
+	}
+	if err := s.inspect(ctx, db); err != nil {
+		return errors.Join(s.openFailure(ctx, err), db.Close())
+	}
+	s.db = db
+	return nil
+}
+
+// setLogAside keeps a log whose file was moved away from being replayed into the
+// next file.
+func (s *Sink) setLogAside() error {
+	for _, suffix := range []string{"-wal", "-shm"} {
+		err := os.Rename(s.cfg.Path+suffix, s.cfg.Path+suffix+".orphan")
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Sink) inspect(ctx context.Context, db *sqlite.DB) error {
+	if err := db.Migrate(ctx, migrations()); err != nil {
+		return err
+	}
+	err := db.Write(ctx, func(tx *sqlite.Tx) error {
+		_, err := tx.ExecContext(ctx, "INSERT INTO meta (source, created_at) SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM meta)",
+			s.cfg.Source, tx.Now.UnixMilli())
+		if err != nil {
+			return err
+		}
+		return tx.QueryRowContext(ctx, "SELECT source FROM meta").Scan(&s.source)
+	})
+	if err != nil {
+		return err
+	}
+	x, nextID, err := loadIndex(ctx, db.Reader())
+	if err != nil {
+		return err
+	}
+	s.index.replace(x)
+	s.nextID = nextID
+	s.calendar.Store(nil)
+	s.instruments.Store(nil)
+	return nil
+}
+
+// openFailure says why a file cannot be used.
+func (s *Sink) openFailure(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case sqlite.IsBusy(err):
+		return s.faults.Locked(err, 0)
+	case sqlite.IsFull(err):
+		return s.faults.Full(err, s.cfg.MinFree)
+	case errors.Is(err, sqlite.ErrForeign):
+		return s.faults.Unfit(err, sqlite.ErrForeign.Error())
+	case errors.Is(err, sqlite.ErrNewer):
+		return s.faults.Unfit(err, sqlite.ErrNewer.Error())
+	case sqlite.IsReadOnly(err):
+		return s.faults.Unfit(err, "it is read-only")
+	case sqlite.IsCorrupt(err):
+		return s.faults.Unfit(err, "it is damaged, or no SQLite database")
+	}
+	return s.faults.Unfit(err, "SQLite cannot open it: "+strings.ReplaceAll(err.Error(), s.cfg.Path, "the file"))
+}
+
+// failure turns an error of reading or writing rows into a fault, or into ctx's
+// error when that is why it failed.
+func (s *Sink) failure(ctx context.Context, err error) error {
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case sqlite.IsBusy(err):
+		return s.faults.Locked(err, 0)
+	case sqlite.IsFull(err):
+		return s.faults.Full(err, s.cfg.MinFree)
+	case sqlite.IsCorrupt(err), sqlite.IsReadOnly(err):
+		return s.openFailure(ctx, err)
+	}
+	return s.faults.Failed(err, strings.ReplaceAll(err.Error(), s.cfg.Path, "the file"))
+}

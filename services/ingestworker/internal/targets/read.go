@@ -1,0 +1,115 @@
+package targets
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// use opens the file for reading, whatever its source and room.
+func (s *Sink) use(ctx context.Context, read func(db *sql.DB) error) error {
+	give, err := s.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer give()
+	if err := s.attach(ctx); err != nil {
+		return err
+	}
+	if err := read(s.db.Reader()); err != nil {
+		return s.failure(ctx, err)
+	}
+	return nil
+}
+
+// Count reads the tables; without a symbol it counts a date's rows of every
+// symbol. The primary keys keep duplicates at 0.
+func (s *Sink) Count(ctx context.Context, k coverage.Key) (rows, duplicates int64, err error) {
+	d := catalog.Lookup(k.Dataset)
+	if d == nil {
+		return 0, 0, fault.Invalid("dataset", "%.40q is not in the catalogue", k.Dataset)
+	}
+	query, args := "SELECT count(*) FROM "+d.Table+" WHERE "+ofKind(d), []any(nil)
+	if !d.Snapshot {
+		query, args = query+" AND trade_date = ?", append(args, k.Date.String())
+	}
+	if k.Symbol != "" {
+		query, args = query+" AND symbol = ?", append(args, k.Symbol)
+	}
+	err = s.use(ctx, func(db *sql.DB) error { return db.QueryRowContext(ctx, query, args...).Scan(&rows) })
+	return rows, 0, err
+}
+
+// Calendar is read from the file once after each commit that changed it.
+func (s *Sink) Calendar(ctx context.Context) (ingest.Calendar, error) {
+	if c := s.calendar.Load(); c != nil {
+		return *c, nil
+	}
+	out := ingest.Calendar{First: market.NoDate, Last: market.NoDate}
+	err := s.use(ctx, func(db *sql.DB) error {
+		// The exchanges share one calendar; whichever is held says when it is open.
+		err := each(ctx, db, "SELECT cal_date, max(is_open) FROM trade_calendar GROUP BY cal_date ORDER BY cal_date", func(scan func(...any) error) error {
+			var text string
+			var open bool
+			if err := scan(&text, &open); err != nil {
+				return err
+			}
+			d, err := market.ParseDate(text)
+			if err != nil {
+				return err
+			}
+			if out.First == market.NoDate {
+				out.First = d
+			}
+			out.Last = d
+			if open {
+				out.Open = append(out.Open, d)
+			}
+			return nil
+		})
+		if err == nil {
+			s.calendar.Store(&out)
+		}
+		return err
+	})
+	return out, err
+}
+
+// Instruments are read from the file once after each commit that changed them.
+// The slice is shared: it must not be written to.
+func (s *Sink) Instruments(ctx context.Context) ([]coverage.Instrument, error) {
+	if list := s.instruments.Load(); list != nil {
+		return *list, nil
+	}
+	var out []coverage.Instrument
+	const query = "SELECT symbol, name, kind, list_status, list_date, delist_date FROM instrument_meta ORDER BY symbol"
+	err := s.use(ctx, func(db *sql.DB) error {
+		err := each(ctx, db, query, func(scan func(...any) error) error {
+			var i coverage.Instrument
+			var name, status, listed, delisted sql.NullString
+			err := scan(&i.Symbol, &name, &i.Kind, &status, &listed, &delisted)
+			if err != nil {
+				return err
+			}
+			i.Name, i.Status = name.String, status.String
+			if i.Listed, err = parseDate(listed.String); err != nil {
+				return err
+			}
+			if i.Delisted, err = parseDate(delisted.String); err != nil {
+				return err
+			}
+			out = append(out, i)
+			return nil
+		})
+		if err == nil {
+			s.instruments.Store(&out)
+		}
+		return err
+	})
+	return out, err
+}

@@ -1,0 +1,314 @@
+package targets
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/internal/sqlite"
+)
+
+// rowsPerStatement is what one INSERT carries: several times faster than one row,
+// and more gains nothing.
+const rowsPerStatement = 100
+
+// readOld reads the rows held of the partition. Coverage tells which symbols have
+// any, so that a first fill reads nothing.
+func (w *work) readOld(ctx context.Context, tx *sqlite.Tx) (*table.Batch, error) {
+	b := table.New(w.dataset.Specs(), 0)
+	query := "SELECT " + stored(w.dataset) + " FROM " + w.dataset.Table + " WHERE "
+	if w.dataset.Snapshot {
+		return b, readBatch(ctx, tx.Tx, b, query+ofKind(w.dataset))
+	}
+	holding := make(map[string]bool)
+	for k, d := range w.before {
+		if d.record(series{k.Dataset, k.Symbol}).Rows > 0 {
+			holding[k.Symbol] = true
+		}
+	}
+	part := w.commit.Partition
+	for symbol := range holding {
+		err := readBatch(ctx, tx.Tx, b, query+"symbol = ? AND trade_date BETWEEN ? AND ?", symbol, part.Start.String(), part.End.String())
+		if err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// ofKind selects the rows of a dataset in a table that two share.
+func ofKind(d *catalog.Dataset) string {
+	switch d.Table {
+	case catalog.TableInstruments:
+		return pool.KindColumn + " = '" + string(d.Kind) + "'"
+	case catalog.TablePrices:
+		var terms []string
+		for _, r := range market.ETFRanges() {
+			terms = append(terms, fmt.Sprintf("symbol GLOB '%s*.%s'", r.Prefix, r.Exchange))
+		}
+		etf := "(" + strings.Join(terms, " OR ") + ")"
+		if d.Kind == market.ETF {
+			return etf
+		}
+		return "NOT " + etf
+	}
+	return "true"
+}
+
+func stored(d *catalog.Dataset) string {
+	names := make([]string, len(d.Columns))
+	for i, c := range d.Columns {
+		names[i] = `"` + c.Stored + `"`
+	}
+	return strings.Join(names, ", ")
+}
+
+// cell reads one value of a query into a column.
+type cell struct{ to *table.Column }
+
+func (c cell) Scan(src any) error {
+	switch x := src.(type) {
+	case nil:
+		c.to.AppendNull()
+	case float64:
+		c.to.AppendNumber(x)
+	case int64:
+		c.to.AppendNumber(float64(x))
+	case string:
+		if c.to.Type != table.Date {
+			c.to.AppendText(x)
+			return nil
+		}
+		d, err := market.ParseDate(x)
+		if err != nil {
+			return err
+		}
+		c.to.AppendDate(d)
+	default:
+		return fmt.Errorf("column %s holds a %T", c.to.Name, src)
+	}
+	return nil
+}
+
+func readBatch(ctx context.Context, tx *sql.Tx, b *table.Batch, query string, args ...any) error {
+	rows, err := tx.QueryContext(ctx, query, args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	cells := make([]any, len(b.Columns))
+	for i := range cells {
+		cells[i] = cell{&b.Columns[i]}
+	}
+	for rows.Next() {
+		if err := rows.Scan(cells...); err != nil {
+			return err
+		}
+		b.Len++
+	}
+	return rows.Err()
+}
+
+// writeRows takes away what is gone and writes what is new or changed; rows that
+// stayed the same are left alone.
+func (w *work) writeRows(ctx context.Context, tx *sqlite.Tx) error {
+	texts, dates := pool.KeyColumns(w.dataset, w.old)
+	for _, i := range w.diff.Gone {
+		query, args := "DELETE FROM "+w.dataset.Table+" WHERE symbol = ?", []any{texts.Texts[i]}
+		switch {
+		case w.dataset.ID == catalog.TradeCal:
+			query, args = "DELETE FROM "+w.dataset.Table+" WHERE exchange = ? AND cal_date = ?", append(args, dates.Dates[i].String())
+		case dates != nil:
+			query, args = query+" AND trade_date = ?", append(args, dates.Dates[i].String())
+		}
+		if _, err := tx.ExecContext(ctx, query, args...); err != nil {
+			return err
+		}
+	}
+	write := append(append([]int(nil), w.diff.New...), w.diff.Changed...)
+	columns, kind := stored(w.dataset), ""
+	width := len(w.dataset.Columns)
+	if w.dataset.Table == catalog.TableInstruments {
+		columns, kind = columns+", "+pool.KindColumn, string(w.dataset.Kind)
+		width++
+	}
+	day := dayTexts{}
+	return insert(ctx, tx, w.dataset.Table, columns, width, len(write), func(n int, args []any) []any {
+		for c := range w.commit.Batch.Columns {
+			args = append(args, argument(&w.commit.Batch.Columns[c], write[n], day))
+		}
+		if kind != "" {
+			args = append(args, kind)
+		}
+		return args
+	})
+}
+
+// dayTexts keeps the texts of dates, of which a partition has few.
+type dayTexts map[market.Date]string
+
+func (t dayTexts) of(d market.Date) any {
+	if d == market.NoDate {
+		return nil
+	}
+	s, ok := t[d]
+	if !ok {
+		s = d.String()
+		t[d] = s
+	}
+	return s
+}
+
+func argument(c *table.Column, i int, day dayTexts) any {
+	if c.Null[i] {
+		return nil
+	}
+	switch c.Type {
+	case table.Text:
+		return c.Texts[i]
+	case table.Date:
+		return day.of(c.Dates[i])
+	case table.Int:
+		return int64(c.Numbers[i])
+	}
+	return c.Numbers[i]
+}
+
+// insert writes n rows, each in the place of one with its key.
+func insert(ctx context.Context, tx *sqlite.Tx, name, columns string, width, n int, row func(i int, args []any) []any) error {
+	if n == 0 {
+		return nil
+	}
+	one := "(?" + strings.Repeat(",?", width-1) + ")"
+	text := func(rows int) string {
+		return "INSERT OR REPLACE INTO " + name + " (" + columns + ") VALUES " + one + strings.Repeat(","+one, rows-1)
+	}
+	var full *sql.Stmt
+	args := make([]any, 0, width*min(n, rowsPerStatement))
+	for from := 0; from < n; from += rowsPerStatement {
+		args = args[:0]
+		rows := min(rowsPerStatement, n-from)
+		for i := range rows {
+			args = row(from+i, args)
+		}
+		var err error
+		if rows < rowsPerStatement {
+			_, err = tx.ExecContext(ctx, text(rows), args...)
+		} else {
+			if full == nil {
+				if full, err = tx.PrepareContext(ctx, text(rowsPerStatement)); err != nil {
+					return err
+				}
+				defer full.Close()
+			}
+			_, err = full.ExecContext(ctx, args...)
+		}
+		if err != nil {
+			return fmt.Errorf("write %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+const coverageColumns = `dataset, symbol, trade_date, commit_id, row_count, row_count_sh, row_count_sz, row_count_bj, expected_count, verdict,
+  answer_hash, same_since, same_days, last_same, filtered_count, rejected_count, unknown_count, new_count, changed_count, gone_count`
+
+func (w *work) writeCoverage(ctx context.Context, tx *sqlite.Tx) error {
+	for _, st := range w.retired {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM commits WHERE id = ?", st.id); err != nil {
+			return err
+		}
+	}
+	for _, st := range w.fresh {
+		var issues any
+		if len(st.issues) > 0 {
+			text, err := json.Marshal(st.issues)
+			if err != nil {
+				return err
+			}
+			issues = string(text)
+		}
+		_, err := tx.ExecContext(ctx, "INSERT INTO commits (id, run_id, epoch, committed_at, issues) VALUES (?, ?, ?, ?, ?)",
+			st.id, st.runID, st.epoch, st.committedAt.UnixMilli(), issues)
+		if err != nil {
+			return err
+		}
+	}
+	for _, k := range w.dropped {
+		_, err := tx.ExecContext(ctx, "DELETE FROM coverage WHERE dataset = ? AND symbol = ? AND trade_date = ?", k.Dataset, k.Symbol, k.Date.String())
+		if err != nil {
+			return err
+		}
+	}
+	day := dayTexts{market.NoDate: ""}
+	return insert(ctx, tx, "coverage", coverageColumns, 20, len(w.records), func(i int, args []any) []any {
+		r := &w.records[i]
+		date := day[r.Date]
+		if date == "" && r.Date != market.NoDate {
+			date = day.of(r.Date).(string)
+		}
+		return append(args, r.Dataset, r.Symbol, date, w.stamps[i].id, r.Rows, r.ByExchange.SH, r.ByExchange.SZ, r.ByExchange.BJ, r.Expected, string(r.Verdict),
+			int64(r.AnswerHash), day.of(r.SameSince), r.SameDays, day.of(r.LastSame), r.Filtered, r.Rejected, r.Unknown, r.New, r.Changed, r.Gone)
+	})
+}
+
+// writeRejects replaces those that came with this partition before, and those of
+// its symbols and days that came with others.
+func (w *work) writeRejects(ctx context.Context, tx *sqlite.Tx) error {
+	part := w.commit.Partition
+	if _, err := tx.ExecContext(ctx, "DELETE FROM rejects WHERE partition_id = ?", part.ID); err != nil {
+		return err
+	}
+	// There are hardly ever any, so they are looked for at once and not by symbol.
+	var ours []int64
+	rows, err := tx.QueryContext(ctx, "SELECT rowid, symbol FROM rejects WHERE dataset = ? AND trade_date BETWEEN ? AND ?",
+		w.dataset.ID, part.Start.String(), part.End.String())
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id int64
+		var symbol sql.NullString
+		if err := rows.Scan(&id, &symbol); err != nil {
+			return err
+		}
+		if slices.Contains(part.Symbols, symbol.String) {
+			ours = append(ours, id)
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return err
+	}
+	for _, id := range ours {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM rejects WHERE rowid = ?", id); err != nil {
+			return err
+		}
+	}
+	day := dayTexts{}
+	for _, r := range w.commit.Rejects {
+		at := r.RejectedAt
+		if at.IsZero() {
+			at = tx.Now
+		}
+		var symbol any
+		if r.Symbol != "" {
+			symbol = r.Symbol
+		}
+		_, err := tx.ExecContext(ctx, "INSERT INTO rejects (dataset, trade_date, symbol, reason, row_json, rejected_at, partition_id) VALUES (?, ?, ?, ?, ?, ?, ?)",
+			w.dataset.ID, day.of(r.Date), symbol, r.Reason, r.Row, at.UnixMilli(), part.ID)
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+var _ sql.Scanner = cell{}

@@ -1,0 +1,156 @@
+package targets
+
+import (
+	"context"
+	"errors"
+	"os"
+	"sync/atomic"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/internal/sqlite"
+)
+
+// Sink is the targets pool. It implements ingest.Sink.
+type Sink struct {
+	cfg    Config
+	faults pool.Faults
+	index  *index
+
+	// turn holds one token; who has it owns everything below and may write.
+	turn    chan struct{}
+	closed  bool
+	lock    *pool.Lock
+	db      *sqlite.DB // nil while the file is closed
+	source  string
+	lastUse time.Time
+	nextID  int64 // of commits
+
+	calendar    atomic.Pointer[ingest.Calendar]
+	instruments atomic.Pointer[[]coverage.Instrument]
+}
+
+var _ ingest.Sink = (*Sink)(nil)
+
+var errClosed = errors.New("the worker is stopping")
+
+// New makes the sink without touching its file, so that a worker starts whatever
+// state the file is in; Open tells.
+func New(cfg Config) *Sink {
+	cfg = cfg.withDefaults()
+	s := &Sink{cfg: cfg, faults: pool.NewFaults(market.Targets, cfg.Path), index: newIndex(), turn: make(chan struct{}, 1)}
+	s.turn <- struct{}{}
+	return s
+}
+
+// take waits for the turn, which the returned function gives back.
+func (s *Sink) take(ctx context.Context) (give func(), err error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	select {
+	case <-s.turn:
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if s.closed {
+		s.turn <- struct{}{}
+		return nil, s.faults.Failed(errClosed, errClosed.Error())
+	}
+	return func() {
+		s.lastUse = time.Now()
+		s.turn <- struct{}{}
+	}, nil
+}
+
+// Open makes the file ready for writing and checks its schema, source and room.
+func (s *Sink) Open(ctx context.Context) error {
+	give, err := s.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer give()
+	return s.ready(ctx)
+}
+
+// Coverage walks the records in memory. It opens the file only when that was
+// never read.
+func (s *Sink) Coverage(ctx context.Context, datasets []string, start, end market.Date, yield func(coverage.Record) bool) error {
+	if err := s.load(ctx); err != nil {
+		return err
+	}
+	from, to := start, end
+	if end == market.NoDate {
+		to = 1<<31 - 1
+	}
+	if start == market.NoDate && end != market.NoDate {
+		from++ // a bound leaves the lists out, which stand at NoDate
+	}
+	for _, name := range s.index.names(datasets) {
+		for _, d := range s.index.span(name, from, to) {
+			if !yield(d.record(name)) {
+				return nil
+			}
+		}
+	}
+	return nil
+}
+
+// Held is the record of one key, from memory.
+func (s *Sink) Held(k coverage.Key) (coverage.Record, bool) {
+	if s.load(context.Background()) != nil {
+		return coverage.Record{}, false
+	}
+	return s.index.get(k)
+}
+
+// load reads the coverage once. A file that is not there holds nothing, and is
+// not made for being asked.
+func (s *Sink) load(ctx context.Context) error {
+	if s.index.ready() {
+		return nil
+	}
+	if _, err := os.Stat(s.cfg.Path); errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	give, err := s.take(ctx)
+	if err != nil {
+		return err
+	}
+	defer give()
+	return s.attach(ctx)
+}
+
+// Release closes the file once nothing used it for the idle time.
+func (s *Sink) Release() {
+	<-s.turn
+	defer func() { s.turn <- struct{}{} }()
+	if s.db != nil && time.Since(s.lastUse) >= s.cfg.Idle {
+		if err := s.detach(); err != nil {
+			s.cfg.Logger.Warn("closing the pool's file failed", "pool", string(market.Targets), "error", err)
+		}
+	}
+}
+
+// Close ends the sink when the commit in hand is done, and gives the file's lock
+// back.
+func (s *Sink) Close() error {
+	<-s.turn
+	defer func() { s.turn <- struct{}{} }()
+	s.closed = true
+	err := errors.Join(s.detach(), s.lock.Release())
+	s.lock = nil
+	return err
+}
+
+func (s *Sink) detach() error {
+	if s.db == nil {
+		return nil
+	}
+	err := s.db.Close()
+	s.db = nil
+	return err
+}

@@ -1,0 +1,108 @@
+package targets_test
+
+import (
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"os"
+	"sync"
+	"testing"
+	"time"
+
+	_ "github.com/mattn/go-sqlite3" // reads the file the way others do
+	"go.uber.org/goleak"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/sinktest"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/targets"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+func harness() sinktest.Harness {
+	return sinktest.Harness{
+		Pool: market.Targets, File: "targets.sqlite", Locked: fault.TargetsDBLocked, Unfit: fault.TargetsDBNotInitialized,
+		New: func(o sinktest.Options) ingest.Sink {
+			return targets.New(targets.Config{
+				Path: o.Path, Source: o.Source, AcceptSource: o.AcceptSource, MinFree: o.MinFree, Idle: o.Idle,
+				BusyTimeout: 50 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
+			})
+		},
+		Dump: dump, Hold: hold,
+	}
+}
+
+func TestMain(m *testing.M) {
+	if code := sinktest.Main(m, harness()); code != 0 {
+		os.Exit(code)
+	}
+	if err := goleak.Find(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func hold(path string) (func(), error) {
+	db, err := sql.Open("sqlite3", "file:"+path+"?_txlock=immediate")
+	if err != nil {
+		return nil, err
+	}
+	tx, err := db.Begin()
+	if err != nil {
+		_ = db.Close()
+		return nil, err
+	}
+	return sync.OnceFunc(func() { _ = tx.Rollback(); _ = db.Close() }), nil
+}
+
+func dump(t testing.TB, path, table string) []sinktest.Row {
+	t.Helper()
+	db, err := sql.Open("sqlite3", "file:"+path+"?mode=ro")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	rows, err := db.Query("SELECT * FROM " + table)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	names, err := rows.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := []sinktest.Row{}
+	for rows.Next() {
+		values := make([]any, len(names))
+		for i := range values {
+			values[i] = new(any)
+		}
+		if err := rows.Scan(values...); err != nil {
+			t.Fatal(err)
+		}
+		row := make(sinktest.Row)
+		for i, name := range names {
+			switch x := (*values[i].(*any)).(type) {
+			case nil:
+				row[name] = "NULL"
+			case float64:
+				row[name] = sinktest.Number(x)
+			default:
+				row[name] = fmt.Sprint(x)
+			}
+		}
+		out = append(out, row)
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	sinktest.Sort(out)
+	return out
+}
+
+func TestSink(t *testing.T) { sinktest.Run(t, harness()) }
+
+func TestKill(t *testing.T) { sinktest.RunKill(t, harness()) }
+
+// BenchmarkSink commits 20 dates of 500 symbols, all columns, to a new file.
+func BenchmarkSink(b *testing.B) { sinktest.Bench(b, harness(), 20) }

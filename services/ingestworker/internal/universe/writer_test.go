@@ -1,0 +1,260 @@
+package universe
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/sinktest"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+func newSink(t *testing.T, cfg Config) *Sink {
+	t.Helper()
+	if cfg.Path == "" {
+		cfg.Path = filepath.Join(t.TempDir(), "analysis.duckdb")
+	}
+	cfg.Source, cfg.Logger = sinktest.Source, slog.New(slog.DiscardHandler)
+	s := New(cfg)
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+// group commits dates at once, all in one group: the writer is held up until they
+// wait.
+func group(t *testing.T, s *Sink, dates int) []error {
+	t.Helper()
+	if err := s.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	release, blocked := make(chan struct{}), make(chan struct{})
+	go s.do(t.Context(), func(*writer) error { close(blocked); <-release; return nil })
+	<-blocked
+	errs := make([]error, dates)
+	var all sync.WaitGroup
+	symbols := sinktest.Stocks(20)
+	for i := range dates {
+		all.Go(func() {
+			date := sinktest.Day0 + market.Date(i)
+			_, errs[i] = s.Commit(t.Context(), sinktest.Commit(market.Universe, catalog.Daily, date, symbols, sinktest.Rows(catalog.Daily, date, symbols, 1), 1))
+		})
+	}
+	for len(s.queue) < dates {
+		time.Sleep(time.Millisecond) // inside a bubble, where it takes no time
+	}
+	close(release)
+	all.Wait()
+	return errs
+}
+
+func TestOneBadPartitionFailsAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSink(t, Config{})
+		defer s.Close()
+		sizes := 0
+		s.inGroup = func(r *request) error {
+			sizes++
+			if r.commit.Partition.Start == sinktest.Day0+3 {
+				return errors.New("this one cannot be")
+			}
+			return nil
+		}
+		errs := group(t, s, 6)
+		for i, err := range errs {
+			key := coverage.Key{Dataset: catalog.Daily, Date: sinktest.Day0 + market.Date(i)}
+			rows, _, countErr := s.Count(t.Context(), key)
+			if countErr != nil {
+				t.Fatal(countErr)
+			}
+			_, held := s.Held(key)
+			if bad := i == 3; bad != fault.Is(err, fault.StoreFailed) || bad == held || bad == (rows == 20) {
+				t.Errorf("date %d: %v, %d rows, held %v", i, err, rows, held)
+			}
+		}
+		if sizes <= 6 {
+			t.Errorf("%d partitions were staged: they were not tried as a group first", sizes)
+		}
+	})
+}
+
+// DuckDB gives an instance up after some errors; the writer opens the file again
+// and goes on.
+func TestFatalErrorReopensTheFile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSink(t, Config{})
+		defer s.Close()
+		left := 2
+		s.inGroup = func(*request) error {
+			if left--; left >= 0 {
+				return &duckError{text: "FATAL Error: made up", fatal: true}
+			}
+			return nil
+		}
+		for i, err := range group(t, s, 4) {
+			// The second fault meets the first of the partitions tried singly.
+			if failed := err != nil; failed && !fault.Is(err, fault.StoreFailed) {
+				t.Errorf("date %d: %v", i, err)
+			}
+		}
+		symbols := sinktest.Stocks(20)
+		for i := range 4 {
+			date := sinktest.Day0 + market.Date(i)
+			c := sinktest.Commit(market.Universe, catalog.Daily, date, symbols, sinktest.Rows(catalog.Daily, date, symbols, 1), 2)
+			if _, err := s.Commit(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+			if rows, doubled, err := s.Count(t.Context(), c.Records[0].Key); err != nil || rows != 20 || doubled != 0 {
+				t.Errorf("date %d: %d rows, %d doubled, %v", i, rows, doubled, err)
+			}
+		}
+	})
+}
+
+func TestIdleFileIsClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newSink(t, Config{Idle: 10 * time.Second})
+		defer s.Close()
+		open := func() (open bool) {
+			if err := s.do(t.Context(), func(w *writer) error { open = w.file != nil; return nil }); err != nil {
+				t.Fatal(err)
+			}
+			return open
+		}
+		symbols := sinktest.Stocks(5)
+		write := func() {
+			t.Helper()
+			c := sinktest.Commit(market.Universe, catalog.Daily, sinktest.Day0, symbols, sinktest.Rows(catalog.Daily, sinktest.Day0, symbols, 1), 1)
+			if _, err := s.Commit(t.Context(), c); err != nil {
+				t.Fatal(err)
+			}
+		}
+		write()
+		time.Sleep(9 * time.Second)
+		s.Release()
+		if !open() {
+			t.Error("closed before it was idle for long enough")
+		}
+		write()
+		time.Sleep(9 * time.Second)
+		if !open() {
+			t.Error("the second write did not count")
+		}
+		for range 30 { // reading coverage does not keep the file open
+			time.Sleep(100 * time.Millisecond)
+			if _, ok := s.Held(coverage.Key{Dataset: catalog.Daily, Date: sinktest.Day0}); !ok {
+				t.Fatal("coverage is lost")
+			}
+		}
+		if open() {
+			t.Error("still open after 12 s")
+		}
+		if _, err := os.Stat(s.cfg.Path + ".wal"); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("the log was not folded in: %v", err)
+		}
+		write()
+		if !open() {
+			t.Error("not opened again")
+		}
+	})
+}
+
+func TestSchemaTellsUnits(t *testing.T) {
+	s := newSink(t, Config{})
+	if err := s.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	comments := make(map[string]string)
+	err := s.do(t.Context(), func(w *writer) error {
+		return w.file.query("SELECT table_name || '.' || column_name, comment FROM duckdb_columns() WHERE NOT internal", func(c rows) error {
+			for i := range c.len {
+				comments[c.columns[0].text(i)] = c.columns[1].text(i)
+			}
+			return nil
+		})
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range catalog.Datasets() {
+		for _, c := range d.Columns {
+			if comments[d.Table+"."+c.Stored] == "" {
+				t.Errorf("%s.%s has no comment", d.Table, c.Stored)
+			}
+		}
+	}
+	if got := comments["daily_prices.amount"]; got != "Turnover, 千元." {
+		t.Errorf("daily_prices.amount is %q", got)
+	}
+	if columns := schema()[slices.IndexFunc(schema(), func(t schemaTable) bool { return t.name == catalog.TableInstruments })].columns; columns[1].name != "kind" {
+		t.Errorf("instrument_meta begins %v", columns[:2])
+	}
+}
+
+func TestFilesOfOthersAreRefused(t *testing.T) {
+	for name, sql := range map[string]string{
+		"another program's": "CREATE TABLE theirs (x INTEGER)",
+		"newer":             createSQL() + "INSERT INTO meta VALUES (2, 'x', now()::TIMESTAMP)",
+		"column missing":    createSQL() + "ALTER TABLE daily_prices DROP COLUMN amount",
+	} {
+		path := filepath.Join(t.TempDir(), "analysis.duckdb")
+		d, err := openDuck(path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := d.exec(sql); err != nil {
+			t.Fatal(err)
+		}
+		d.close()
+		s := newSink(t, Config{Path: path})
+		err = s.Open(t.Context())
+		if f, ok := fault.As(err); !ok || f.Reason != fault.AnalysisDBNotInitialized || strings.Contains(f.Message, path) {
+			t.Errorf("%s: %v", name, err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestOrphanedLogIsSetAside(t *testing.T) {
+	s := newSink(t, Config{})
+	if err := os.WriteFile(s.cfg.Path+".wal", []byte("of a file that was moved away"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(s.cfg.Path + ".wal.orphan"); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestDuckDBsErrorsAreRead(t *testing.T) {
+	lock := newDuckError(`IO Error: Could not set lock on file "/data/analysis.duckdb": Conflicting lock is held in /usr/bin/python3.11 (PID 12345) by user root. See also https://duckdb.org/docs/stable/connect/concurrency`, 0)
+	if pid, locked := lock.lockedBy(); !locked || pid != 12345 || lock.fatal || lock.full() {
+		t.Errorf("lock: %d, %v", pid, locked)
+	}
+	full := newDuckError(`IO Error: Could not write all bytes to file "/data/analysis.duckdb": wanted=262144 wrote=0 No space left on device`, 0)
+	if _, locked := full.lockedBy(); locked || !full.full() {
+		t.Error("a full disk is not told")
+	}
+	dead := newDuckError("FATAL Error: Failed: database has been invalidated because of a previous fatal error.", 0)
+	if !dead.fatal {
+		t.Error("an invalidated database is not told")
+	}
+	w := &writer{cfg: Config{MinFree: 1}, sink: &Sink{}}
+	if err := w.failure(fmt.Errorf("daily: %w", full)); !fault.Is(err, fault.DiskFull) {
+		t.Errorf("full disk: %v", err)
+	}
+}
