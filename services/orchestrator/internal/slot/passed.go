@@ -1,0 +1,121 @@
+package slot
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// Grace is how long after its moment a slot still counts as on time: the loop
+// looks every 30 s at least.
+const Grace = 90 * time.Second
+
+// Action is what to do with a slot that came due.
+type Action string
+
+// The actions.
+const (
+	// Fire queues a run for it.
+	Fire Action = "fire"
+	// Cover leaves it to the run of the last slot that fires.
+	Cover Action = "cover"
+	// Skip passes over it on purpose.
+	Skip Action = "skip"
+	// Miss passes over it because it is too late.
+	Miss Action = "miss"
+)
+
+// Decision is what becomes of one slot that came due.
+type Decision struct {
+	// Date of the slot, and when it came due.
+	Date market.Date
+	// DueAt is when it came due.
+	DueAt time.Time
+	// Action to take.
+	Action Action
+	// Late is how long ago it came due, when that is more than Grace.
+	Late time.Duration
+	// Issues say why it is passed over, or warn.
+	Issues []fault.Issue
+	// Newest is true for the last slot that fires: its run is bounded by no date.
+	// The run of an earlier one ends with its day.
+	Newest bool
+}
+
+// Passed decides the slots of one pool that came due on the days given, ascending,
+// and were not decided before. A slot that is not late fires; late ones are caught
+// up by the policy. Closed days, and days on which the schedule is off, held, or
+// does not name the pool, are skipped.
+func (s Schedule) Passed(pool market.Pool, days []market.Date, cal Calendar, now time.Time, policy CatchUp) ([]Decision, error) {
+	clock, zone, err := s.timing()
+	if err != nil {
+		return nil, err
+	}
+	all := make([]Decision, 0, len(days))
+	newest := -1
+	for _, day := range days {
+		d := Decision{Date: day, DueAt: clock.On(day, zone)}
+		if late := now.Sub(d.DueAt); late > Grace {
+			d.Late = late
+		}
+		if s.TradingDaysOnly {
+			if warning, ok := cal.Warning(day); ok {
+				d.Issues = append(d.Issues, warning)
+			}
+		}
+		if why, skip := s.skips(pool, day, cal); skip {
+			d.Action, d.Issues = Skip, append([]fault.Issue{why}, d.Issues...)
+		} else {
+			d.Action, newest = Fire, len(all)
+		}
+		all = append(all, d)
+	}
+	for i := range all {
+		d := &all[i]
+		if d.Action != Fire {
+			continue
+		}
+		d.Newest = i == newest
+		switch {
+		case d.Newest && d.Late == 0:
+		case policy == CatchUpNone:
+			d.Action, d.Newest = Miss, false
+			d.Issues = append([]fault.Issue{missed(ID(d.Date, pool), d.Late)}, d.Issues...)
+		case policy == CatchUpLast && !d.Newest:
+			d.Action = Cover
+		}
+	}
+	return all, nil
+}
+
+func missed(id string, late time.Duration) fault.Issue {
+	return fault.NewIssue(fault.SlotMissed,
+		fmt.Sprintf("Nothing was there to fire the slot, it was found %s late, and the policy is to catch up none.", late.Round(time.Second)),
+		"slot_id", id, "late_seconds", fmt.Sprint(int64(late.Seconds())))
+}
+
+// skips says why a slot is passed over on purpose. A closed day comes first: it is
+// the reason that no switch changes.
+func (s Schedule) skips(pool market.Pool, d market.Date, cal Calendar) (fault.Issue, bool) {
+	switch {
+	case s.TradingDaysOnly && !cal.IsOpen(d):
+		what := "is a holiday"
+		if d.Weekend() {
+			what = "is a weekend"
+		}
+		return fault.NewIssue(fault.NotTradingDay, fmt.Sprintf("The exchange is closed on %s, which %s.", d, what), "trade_date", d.String()), true
+	case !s.Fires(pool):
+		return fault.NewIssue(fault.ScheduleDisabled, fmt.Sprintf("The schedule does not name the pool %s.", pool), "slot_id", ID(d, pool)), true
+	case !s.Enabled:
+		return fault.NewIssue(fault.ScheduleDisabled, "The schedule was switched off when the slot came due.", "slot_id", ID(d, pool)), true
+	case s.Paused:
+		text := "The schedule was paused when the slot came due"
+		if s.Note != "" {
+			text += " (" + s.Note + ")"
+		}
+		return fault.NewIssue(fault.SchedulePaused, text+".", "note", s.Note), true
+	}
+	return fault.Issue{}, false
+}
