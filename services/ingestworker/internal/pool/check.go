@@ -2,6 +2,7 @@ package pool
 
 import (
 	"fmt"
+	"math/bits"
 	"slices"
 	"unicode/utf8"
 
@@ -164,6 +165,7 @@ func broken(c ingest.Commit, format string, args ...any) error {
 // into one word, which makes the check some 2 % of a commit and not 10 %.
 type keySet struct {
 	slots []uint64
+	shift uint // leaves as many of the hash's upper bits as slots have
 	other map[rowKey]struct{}
 }
 
@@ -173,11 +175,8 @@ type rowKey struct {
 }
 
 func newKeySet(n int) *keySet {
-	size := 16
-	for size < 2*n {
-		size *= 2
-	}
-	return &keySet{slots: make([]uint64, size)}
+	width := max(4, uint(bits.Len(uint(2*n))))
+	return &keySet{slots: make([]uint64, 1<<width), shift: 64 - width}
 }
 
 func (k *keySet) add(symbol string, date market.Date) (added bool) {
@@ -195,7 +194,9 @@ func (k *keySet) add(symbol string, date market.Date) (added bool) {
 	}
 	word := uint64(code)<<32 | uint64(uint32(date))
 	mask := uint64(len(k.slots) - 1)
-	for i := (word * 0x9E3779B97F4A7C15) >> 20 & mask; ; i = (i + 1) & mask {
+	// Symbols stand in the upper half of a word, and multiplying carries upwards only:
+	// the upper bits of the product are those that tell one from another.
+	for i := (word * 0x9E3779B97F4A7C15) >> k.shift; ; i = (i + 1) & mask {
 		switch k.slots[i] {
 		case 0:
 			k.slots[i] = word
