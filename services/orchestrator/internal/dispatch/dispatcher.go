@@ -2,11 +2,11 @@ package dispatch
 
 import (
 	"context"
-	"errors"
 	"log/slog"
+	"sync"
+	"time"
 
 	"github.com/afterbell/afterbell/services/internal/market"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 )
 
 // Config is what a Dispatcher is built from.
@@ -19,88 +19,61 @@ type Config struct {
 	Preflight Preflighter
 	// Logger gets one line per run and state. Required.
 	Logger *slog.Logger
-	// Timing bounds waits and retries. Zero fields have the defaults that Timing
-	// names.
+	// Timing bounds waits and retries.
 	Timing Timing
 }
 
-// Ledger is what the dispatcher keeps and reads.
-type Ledger interface{}
+// Dispatcher runs the queues of both pools. Safe for concurrent use.
+type Dispatcher struct {
+	cfg      Config
+	loops    map[market.Pool]*loop
+	bus      bus
+	createMu sync.Mutex // a run that covers a request must not slip in between look and enqueue
+	tasks    sync.WaitGroup
+}
 
-// Worker is what the dispatcher asks of the ingest-worker.
-type Worker interface{}
-
-// Preflighter checks pools.
-type Preflighter interface{}
-
-// Timing bounds waits and retries.
-type Timing struct{}
-
-// Dispatcher runs the queues of both pools.
-type Dispatcher struct{ cfg Config }
-
-// New builds a Dispatcher. It does nothing until Run.
-func New(cfg Config) *Dispatcher { return &Dispatcher{cfg} }
+// New builds a Dispatcher. It does nothing until Run; calls that need a pool's loop
+// wait for it.
+func New(cfg Config) *Dispatcher {
+	cfg.Timing = cfg.Timing.withDefaults()
+	d := &Dispatcher{cfg: cfg, loops: map[market.Pool]*loop{}}
+	for _, p := range market.Pools() {
+		d.loops[p] = newLoop(d, p)
+	}
+	return d
+}
 
 // Run ends what a crash left behind, then works off both queues until ctx ends.
 // Then the partitions in hand may finish for Timing.Drain, and what is still under
-// way is recorded as INTERRUPTED with a follow-up.
-func (d *Dispatcher) Run(ctx context.Context) error { return errors.ErrUnsupported }
-
-// Create queues one run per pool, targets before universe, and answers with them in
-// that order; a pool whose queued or running run covers the request answers with
-// that run. INVALID_ARGUMENT names the field that is wrong,
-// MODULE_NOT_SYNC_CAPABLE a module that is not built, REQUEST_ID_REUSED a RequestID
-// seen with another request.
-func (d *Dispatcher) Create(ctx context.Context, req CreateRequest) ([]run.Run, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// Plan answers what Create would do, and records nothing. It asks the worker.
-func (d *Dispatcher) Plan(ctx context.Context, req CreateRequest) ([]Plan, error) {
-	return nil, errors.ErrUnsupported
-}
-
-// Cancel stops a run for good and answers with it as it then is: FINISHED when it
-// was queued, CANCELLING otherwise until the worker has confirmed that it stopped.
-// A finished run is WRONG_STATE. note says who and why.
-func (d *Dispatcher) Cancel(ctx context.Context, runID, note string) (run.Run, error) {
-	return run.Run{}, errors.ErrUnsupported
-}
-
-// Pause holds a pool: nothing is dispatched any more, and its run is PAUSED once the
-// partitions in hand have committed. Pausing a held pool changes its note only.
-func (d *Dispatcher) Pause(ctx context.Context, pool market.Pool, note string) (PoolStatus, error) {
-	return PoolStatus{}, errors.ErrUnsupported
-}
-
-// Resume lets a pool go on; a paused run is checked again first. Resuming a pool
-// that is not held changes nothing.
-func (d *Dispatcher) Resume(ctx context.Context, pool market.Pool, note string) (PoolStatus, error) {
-	return PoolStatus{}, errors.ErrUnsupported
-}
-
-// Delete removes a finished run from the ledger; any other is WRONG_STATE.
-func (d *Dispatcher) Delete(ctx context.Context, runID string) error { return errors.ErrUnsupported }
-
-// Watch sends the run's events after the given sequence, past ones first, and
-// returns nil after the finished one. It returns send's error, and ctx's when that
-// ends. send is called from one goroutine; keep-alives are the caller's.
-func (d *Dispatcher) Watch(ctx context.Context, runID string, after int64, send func(run.Event) error) error {
-	return errors.ErrUnsupported
-}
-
-// PoolStatus tells a pool's state from the ledger.
-func (d *Dispatcher) PoolStatus(ctx context.Context, pool market.Pool) (PoolStatus, error) {
-	return PoolStatus{}, errors.ErrUnsupported
-}
-
-// Verify counts a finished run's partitions in the pool's file anew and compares. A
-// run that is not finished is WRONG_STATE.
-func (d *Dispatcher) Verify(ctx context.Context, runID string) (Verification, error) {
-	return Verification{}, errors.ErrUnsupported
+// way is recorded as INTERRUPTED with a follow-up. The error is that of the
+// recovery, when the ledger fails.
+func (d *Dispatcher) Run(ctx context.Context) error {
+	if err := d.recover(ctx); err != nil {
+		for _, l := range d.loops {
+			close(l.done)
+		}
+		return err
+	}
+	var wg sync.WaitGroup
+	for _, l := range d.loops {
+		wg.Go(func() { l.run(ctx) })
+	}
+	wg.Wait()
+	d.tasks.Wait()
+	return nil
 }
 
 // Wake makes both pools look at their queues now; call it after something was
 // queued past Create.
-func (d *Dispatcher) Wake() {}
+func (d *Dispatcher) Wake() {
+	for _, l := range d.loops {
+		select {
+		case l.wake <- struct{}{}:
+		default: // it will look anyway
+		}
+	}
+}
+
+// now is the wall clock without a monotonic part, so that a host that slept does
+// not shift what is compared with the ledger's times.
+func now() time.Time { return time.Now().Round(0) }

@@ -1,0 +1,375 @@
+package dispatch
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/settings"
+)
+
+// Causes with which calls of a run are cancelled.
+var (
+	errEnded     = errors.New("the run has ended")
+	errCancelled = errors.New("the run is cancelled")
+	errPausing   = errors.New("the pool is held")
+	errStopping  = errors.New("the orchestrator is stopping")
+)
+
+// phase is what a run is busy with.
+type phase int
+
+const (
+	checking phase = iota
+	planningReferences
+	references
+	planningData
+	data
+)
+
+// active is the run under way. It belongs to the pool's loop.
+type active struct {
+	r      run.Run
+	ctx    context.Context // of every call of the run
+	cancel context.CancelCauseFunc
+	phase  phase
+
+	step       int // the answer of an older step is of no interest
+	stepCancel context.CancelCauseFunc
+
+	set     settings.Settings
+	zone    *time.Location
+	modules []string // cleared by the gate
+	symbols []string // targets only
+
+	warnings       []fault.Issue // of check and plans
+	preflightCalls int
+	lastTradeDate  market.Date
+
+	parts   map[string]*part
+	order   []*part
+	queue   []*part // pending, in the order in which they are dispatched
+	waiting map[*part]bool
+	inHand  int
+	gaveUp  []surrender
+
+	away      bool      // the worker is away and being asked for
+	fails     int       // failures of the provider since its last answer
+	outSince  time.Time // it is taken as down since; zero when up
+	holdUntil time.Time // nothing is dispatched before
+
+	pausing   bool
+	pauseNote string
+	confirmed bool // the worker has stopped; a cancelled run may end
+
+	events  []run.Event
+	dirty   map[string]*part
+	flushAt time.Time
+	final   *run.Update // the end of the run, not stored yet
+}
+
+// part is a partition of the run under way.
+type part struct {
+	run.Partition
+	inHand bool
+	cancel context.CancelCauseFunc // of the call in hand
+	tries  int                     // failures that count
+	lost   int                     // dispatches lost with the worker
+	spent  int                     // calls of all dispatches
+}
+
+// surrender says which partitions are not tried any more in this run, and why.
+type surrender struct {
+	all             bool
+	module, dataset string
+	issue           fault.Issue
+}
+
+func (s surrender) concerns(p *part) bool {
+	return s.all || s.module != "" && s.module == p.Module || s.dataset != "" && s.dataset == p.Dataset
+}
+
+func (l *loop) newActive(r run.Run) *active {
+	a := &active{r: r, parts: map[string]*part{}, waiting: map[*part]bool{}, dirty: map[string]*part{}, lastTradeDate: market.NoDate,
+		set: settings.Default(), zone: market.Shanghai}
+	a.ctx, a.cancel = context.WithCancelCause(context.WithoutCancel(l.ctx))
+	return a
+}
+
+func (a *active) nextLook(l *loop) time.Time {
+	next := now().Add(l.d.cfg.Timing.Idle)
+	earlier := func(t time.Time) {
+		if !t.IsZero() && t.Before(next) {
+			next = t
+		}
+	}
+	earlier(a.flushAt)
+	if a.r.State != run.Running || a.pausing || a.final != nil {
+		return next
+	}
+	if len(a.queue) > 0 && a.holdUntil.After(now()) {
+		earlier(a.holdUntil)
+	}
+	for p := range a.waiting {
+		earlier(p.RetryAt)
+	}
+	return next
+}
+
+// spawn runs a call of the run in a goroutine of its own, which only reports back:
+// what f returns is run in the loop, unless the run is over by then.
+func (l *loop) spawn(a *active, f func() func()) {
+	l.d.tasks.Go(func() {
+		var report func()
+		func() {
+			defer func() {
+				if p := recover(); p != nil {
+					l.log.Error("a call of a run panicked", "run_id", a.r.ID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+					report = l.collapse
+				}
+			}()
+			report = f()
+		}()
+		l.post(func() {
+			if l.act == a {
+				report()
+			}
+		})
+	})
+}
+
+// next starts the run's next step; the one before is of no interest any more.
+func (l *loop) next(f func(ctx context.Context) func()) {
+	a := l.act
+	l.endStep(errEnded)
+	ctx, cancel := context.WithCancelCause(a.ctx)
+	a.stepCancel = cancel
+	n := a.step
+	l.spawn(a, func() func() {
+		defer cancel(nil)
+		report := f(ctx)
+		return func() {
+			if a.step == n {
+				report()
+			}
+		}
+	})
+}
+
+func (l *loop) endStep(cause error) {
+	a := l.act
+	a.step++
+	if a.stepCancel != nil {
+		a.stepCancel(cause)
+		a.stepCancel = nil
+	}
+}
+
+// note adds an event; it is stored with the next flush.
+func (a *active) note(l *loop, e run.Event) {
+	e.RunID = a.r.ID
+	if e.Time.IsZero() {
+		e.Time = now()
+	}
+	a.events = append(a.events, e)
+	a.soon(l)
+}
+
+// changed marks a partition for the next flush.
+func (a *active) changed(l *loop, p *part) {
+	a.dirty[p.ID] = p
+	copied := p.Partition
+	a.note(l, run.Event{Partition: &copied})
+}
+
+func (a *active) soon(l *loop) {
+	if a.flushAt.IsZero() {
+		a.flushAt = now().Add(l.d.cfg.Timing.Flush)
+	}
+}
+
+// partitions are all of the run, in order.
+func (a *active) partitions() []run.Partition {
+	out := make([]run.Partition, len(a.order))
+	for i, p := range a.order {
+		out[i] = p.Partition
+	}
+	return out
+}
+
+// totals adds the partitions up into the run.
+func (a *active) totals() {
+	r := &a.r
+	r.Partitions, r.Completed, r.Rows, r.New, r.Changed, r.Gone, r.Calls = len(a.order), 0, 0, 0, 0, 0, a.preflightCalls
+	counts := map[string]int64{}
+	newest, symbols := market.NoDate, int64(len(a.symbols))
+	for _, p := range a.order {
+		if p.State == run.PartitionCompleted {
+			r.Completed++
+			if !p.Reference {
+				newest = max(newest, p.End)
+			}
+		}
+		r.Rows += p.Rows
+		r.New += p.New
+		r.Changed += p.Changed
+		r.Gone += p.Gone
+		r.Calls += p.spent
+		if p.Verdict != "" {
+			counts[p.Dataset] += p.Rows
+		}
+		if r.Pool == market.Universe && !p.Reference {
+			symbols = max(symbols, p.SymbolCount)
+		}
+	}
+	r.Symbols = symbols
+	if r.Pool == market.Universe && len(counts) > 0 {
+		r.Meta.UniverseCounts = counts
+	}
+	r.AsOf = a.lastTradeDate
+	if r.State == run.Finished && r.Outcome != run.Succeeded && r.Outcome != run.Unchanged {
+		r.AsOf = newest
+	}
+}
+
+// flush stores what changed, in one transaction. When the ledger fails it is tried
+// again in a moment.
+func (l *loop) flush() error {
+	a := l.act
+	if a.final != nil {
+		return l.storeEnd()
+	}
+	a.totals()
+	u := run.Update{Run: a.r, Events: a.events}
+	for _, p := range a.order {
+		if a.dirty[p.ID] != nil {
+			u.Partitions = append(u.Partitions, p.Partition)
+		}
+	}
+	if _, err := l.d.cfg.Ledger.Save(l.store(), u); err != nil {
+		l.log.Error("a step of a run was not stored; it is tried again", "run_id", a.r.ID, "error", err)
+		if fault.Is(err, fault.WrongState) || fault.Is(err, fault.NotFound) {
+			l.letGo()
+		}
+		a.flushAt = now().Add(2 * time.Second)
+		return err
+	}
+	clear(a.dirty)
+	a.events, a.flushAt = nil, time.Time{}
+	l.d.bus.notify(a.r.ID)
+	return nil
+}
+
+// letGo forgets a run that the ledger knows otherwise.
+func (l *loop) letGo() {
+	l.endStep(errEnded)
+	l.act.cancel(errEnded)
+	l.act = nil
+	l.look = time.Time{}
+}
+
+// finish ends the run and queues its follow-up. Partitions that are not done stay
+// so.
+func (l *loop) finish(end run.End) {
+	a := l.act
+	l.endStep(errEnded)
+	a.cancel(errEnded)
+	for _, p := range a.order {
+		switch p.State {
+		case run.PartitionPending, run.PartitionRunning, run.PartitionWaiting:
+			p.State, p.RetryAt, p.inHand = run.PartitionCancelled, time.Time{}, false
+			a.changed(l, p)
+		}
+	}
+	asked := a.r.State == run.Cancelling
+	a.r.Issues = slices.Clone(a.warnings)
+	ended, event, err := run.Finish(a.r, now(), end)
+	if err != nil { // a fault of this package; the next start ends the row
+		l.log.Error("a run cannot be ended", "run_id", a.r.ID, "error", err)
+		l.letGo()
+		return
+	}
+	a.r = ended
+	a.totals()
+	u := &run.Update{Events: append(a.events, event)}
+	for _, p := range a.order {
+		if a.dirty[p.ID] != nil {
+			u.Partitions = append(u.Partitions, p.Partition)
+		}
+	}
+	if next, at, ok := l.followUp(a.r, a.partitions(), a.set, a.zone, asked); ok {
+		a.r.RetryAt = at
+		u.Enqueue = next
+	} else {
+		a.r.RetryAt = time.Time{}
+	}
+	u.Run = a.r
+	u.Events = append(u.Events, run.Event{RunID: a.r.ID, Time: a.r.FinishedAt, Finished: &a.r})
+	a.final = u
+	if l.storeEnd() != nil {
+		a.soon(l)
+	}
+}
+
+// storeEnd stores the end of the run and lets go of it. When the ledger fails it is
+// tried again until it succeeds.
+func (l *loop) storeEnd() error {
+	a := l.act
+	if _, err := l.d.cfg.Ledger.Save(l.store(), *a.final); err != nil {
+		l.log.Error("the end of a run was not stored; it is tried again", "run_id", a.r.ID, "error", err)
+		if fault.Is(err, fault.WrongState) || fault.Is(err, fault.NotFound) {
+			l.letGo()
+		}
+		a.flushAt = now().Add(2 * time.Second)
+		return err
+	}
+	attrs := []any{"run_id", a.r.ID, "outcome", a.r.Outcome, "partitions", a.r.Partitions, "completed", a.r.Completed, "rows", a.r.Rows,
+		"took", a.r.FinishedAt.Sub(a.r.StartedAt)}
+	if w, ok := fault.Worst(a.r.Issues); ok {
+		attrs = append(attrs, "reason", w.Reason, "stage", a.r.Stage)
+	}
+	l.log.Info("run finished", attrs...)
+	l.act = nil
+	l.look = time.Time{}
+	l.d.bus.notify(a.r.ID)
+	l.d.Wake() // universe may have waited for this
+	return nil
+}
+
+// followUp is the run to queue after one that ended, and when it is due. A queued
+// follow-up that does the same no later serves instead.
+func (l *loop) followUp(r run.Run, partitions []run.Partition, set settings.Settings, zone *time.Location, asked bool) ([]run.Run, time.Time, bool) {
+	if asked {
+		return nil, time.Time{}, false
+	}
+	judged := r
+	if !r.RetryAt.IsZero() { // the verdict was RETRY: what only a person can change is not what held it back
+		judged.Issues = slices.DeleteFunc(slices.Clone(r.Issues), func(i fault.Issue) bool {
+			d, _ := fault.Describe(i.Reason)
+			return d.Class == fault.Permanent
+		})
+	}
+	at := now()
+	next, ok := run.FollowUp(judged, partitions, set, zone, at)
+	if !ok {
+		return nil, time.Time{}, false
+	}
+	queued, err := l.d.cfg.Ledger.Queue(l.store(), l.pool)
+	if err != nil {
+		l.log.Error("the queue cannot be read; a follow-up may be queued twice", "error", err)
+	}
+	for _, q := range queued {
+		due := q.NotBefore
+		q.NotBefore = time.Time{}
+		if q.Source == run.SourceAuto && !due.After(next.At) && run.Covers(q, r.Request, at, at) {
+			return nil, due, true
+		}
+	}
+	return []run.Run{next.Follow(r, at)}, next.At, true
+}

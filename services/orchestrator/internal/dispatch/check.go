@@ -1,0 +1,274 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/preflight"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
+)
+
+// askAgain is the pause between two tries at a file or a worker.
+const askAgain = time.Second
+
+// gate is what the checks before a run found. A stage means that it stops there.
+type gate struct {
+	stage       run.Stage
+	issues      []fault.Issue // why it stops, or warnings
+	retryAt     time.Time
+	verdict     readiness.Verdict
+	preflightID string
+	calls       int
+	meta        run.Meta
+	err         error // the ledger failed
+}
+
+// check starts the checks of the run, which is CHECKING.
+func (l *loop) check() {
+	a := l.act
+	a.phase, a.pausing, a.away, a.fails, a.outSince, a.holdUntil = checking, false, false, 0, time.Time{}, time.Time{}
+	a.gaveUp, a.warnings = nil, nil
+	ctx := l.store()
+	var err error
+	if a.set, err = l.d.cfg.Ledger.Settings(ctx); err != nil {
+		l.fail(err)
+		return
+	}
+	schedule, err := l.d.cfg.Ledger.Schedule(ctx)
+	if err != nil {
+		l.fail(err)
+		return
+	}
+	a.zone = zoneOf(schedule)
+	if a.symbols, err = l.d.symbols(ctx, l.pool); err != nil {
+		l.fail(err)
+		return
+	}
+	if l.pool == market.Targets && len(a.symbols) == 0 {
+		l.finish(run.End{Outcome: run.Unchanged, Note: "No targets are configured, so there was nothing to do."})
+		return
+	}
+	r := a.r
+	l.next(func(ctx context.Context) func() {
+		found := l.d.gate(ctx, r, func(n run.PreflightNote) {
+			l.post(func() {
+				if l.act == a {
+					a.note(l, run.Event{Preflight: &n})
+				}
+			})
+		})
+		return func() { l.checked(found) }
+	})
+}
+
+func zoneOf(s slot.Schedule) *time.Location {
+	zone, err := time.LoadLocation(s.TimeZone)
+	if err != nil || s.TimeZone == "" {
+		return market.Shanghai
+	}
+	return zone
+}
+
+// fail ends the run because of an error of this process.
+func (l *loop) fail(err error) {
+	l.log.Error("a run failed", "run_id", l.act.r.ID, "error", err)
+	l.finish(run.End{Outcome: run.Failed, Issues: []fault.Issue{fault.IssueOf(err)}})
+}
+
+// checked goes on after the checks.
+func (l *loop) checked(g gate) {
+	a := l.act
+	if g.err != nil {
+		l.fail(g.err)
+		return
+	}
+	a.r.Meta = g.meta
+	a.preflightCalls += g.calls
+	if g.preflightID != "" {
+		a.r.PreflightID = g.preflightID
+	}
+	if g.stage != "" {
+		a.r.RetryAt = g.retryAt
+		l.finish(run.End{Outcome: run.Blocked, Stage: g.stage, Issues: g.issues})
+		return
+	}
+	a.modules, a.warnings = g.verdict.Cleared, g.issues
+	begun, event, err := run.Begin(a.r, now())
+	if err != nil {
+		l.fail(err)
+		return
+	}
+	begun.Issues = a.warnings
+	a.r = begun
+	a.note(l, event)
+	l.plan(true)
+}
+
+// gate carries the checks out: token, preflight, readiness, file.
+func (d *Dispatcher) gate(ctx context.Context, r run.Run, note func(run.PreflightNote)) gate {
+	var g gate
+	if err := d.cfg.Preflight.Refresh(ctx); err != nil {
+		return g.stop(run.StagePreflight, preflightIssue(err))
+	}
+	facts, err := d.cfg.Preflight.Facts(ctx, r.Request.Modules)
+	if err != nil {
+		g.err = err
+		return g
+	}
+	sel := readiness.Select(r.Pool, facts)
+	g.meta = run.Meta{SelectedDomains: sel.Domains, SelectedModules: sel.Modules, TokenSources: map[string]string{}}
+	for _, domain := range sel.Domains {
+		if source := facts.Tokens[domain].Source; source != "" {
+			g.meta.TokenSources[domain] = source
+		}
+	}
+	if missing := readiness.CheckTokens(r.Pool, facts); len(missing) > 0 {
+		return g.stop(run.StageToken, missing...)
+	}
+	record, err := d.cfg.Preflight.Run(ctx, preflight.Options{
+		Pools: []market.Pool{r.Pool}, Modules: r.Request.Modules, RunID: r.ID, Refreshed: true,
+	}, func(e preflight.Event) error {
+		if e.ModuleChecked != nil {
+			g.meta.PreflightUpdatedAt = max(g.meta.PreflightUpdatedAt, e.ModuleChecked.Probe.At.UnixMilli())
+		}
+		if n, ok := noteOf(e); ok {
+			note(n)
+		}
+		return nil
+	})
+	g.preflightID, g.calls = record.ID, record.Calls
+	if err != nil || len(record.Verdicts) == 0 {
+		return g.stop(run.StagePreflight, preflightIssue(err))
+	}
+	g.verdict = record.Verdicts[0]
+	g.meta.BlockedModules = g.verdict.Blocked
+	switch g.verdict.Decision {
+	case readiness.Retry, readiness.Blocked:
+		g.retryAt = g.verdict.RetryAt
+		return g.stop(run.StageReadiness, g.verdict.Issues...)
+	}
+	g.issues = g.verdict.Issues
+	if len(g.verdict.Cleared) == 0 { // only what a targets list has no instruments for was asked for
+		return g
+	}
+	return d.checkStore(ctx, r.Pool, g)
+}
+
+func (g gate) stop(stage run.Stage, issues ...fault.Issue) gate {
+	g.stage = stage
+	g.issues = issues
+	return g
+}
+
+// preflightIssue is WORKER_UNREACHABLE as it is, and anything else
+// PREFLIGHT_FAILED.
+func preflightIssue(err error) fault.Issue {
+	if fault.Is(err, fault.WorkerUnreachable) || fault.Is(err, fault.PreflightFailed) {
+		return fault.IssueOf(err)
+	}
+	cause := "no verdict was reached"
+	if f, ok := fault.As(err); ok {
+		cause = f.Message
+	}
+	return fault.NewIssue(fault.PreflightFailed, "The preflight broke before it reached a verdict: "+cause, "cause", cause)
+}
+
+// checkStore has the worker open the pool's file, and waits a while for one that
+// another process holds.
+func (d *Dispatcher) checkStore(ctx context.Context, pool market.Pool, g gate) gate {
+	deadline := now().Add(d.cfg.Timing.StoreWait)
+	for {
+		var found StoreCheck
+		err := d.patiently(ctx, func(ctx context.Context) (err error) {
+			found, err = d.cfg.Worker.CheckStore(ctx, pool)
+			return err
+		})
+		issues := found.Issues
+		if err != nil {
+			if fault.Is(err, fault.WorkerUnreachable) {
+				return g.stop(run.StagePreflight, fault.IssueOf(err))
+			}
+			issues = []fault.Issue{fault.IssueOf(err)}
+		}
+		worst, bad := fault.Worst(issues)
+		if !bad || worst.Severity == fault.Warning {
+			g.issues = slices.Concat(g.issues, issues)
+			return g
+		}
+		locked := worst.Reason == fault.AnalysisDBLocked || worst.Reason == fault.TargetsDBLocked
+		if !locked || !now().Before(deadline) {
+			return g.stop(run.StageAnalysisInit, issues...)
+		}
+		if !sleep(ctx, askAgain) {
+			return g.stop(run.StageAnalysisInit, issues...)
+		}
+	}
+}
+
+// patiently calls the worker, and again while it is away, for Timing.WorkerWait.
+func (d *Dispatcher) patiently(ctx context.Context, f func(context.Context) error) error {
+	deadline := now().Add(d.cfg.Timing.WorkerWait)
+	for {
+		err := f(ctx)
+		if !fault.Is(err, fault.WorkerUnreachable) || !now().Before(deadline) || !sleep(ctx, askAgain) {
+			return err
+		}
+	}
+}
+
+// sleep reports false when ctx ended first.
+func sleep(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+		return false
+	case <-timer.C:
+		return true
+	}
+}
+
+// noteOf tells a step of a preflight as the run's watchers read it.
+func noteOf(e preflight.Event) (run.PreflightNote, bool) {
+	n := run.PreflightNote{PreflightID: e.PreflightID}
+	switch {
+	case e.Started != nil:
+		n.Message = fmt.Sprintf("Checking %d modules.", len(e.Started.Modules))
+		if len(e.Started.Modules) == 1 {
+			n.Message = "Checking one module."
+		}
+	case e.ModuleStarted != nil:
+		n.Module = e.ModuleStarted.Module
+		n.Message = fmt.Sprintf("Probing %s.", n.Module)
+	case e.ModuleChecked != nil:
+		p := e.ModuleChecked.Probe
+		n.Module, n.Issues = p.Module, p.Issues
+		switch {
+		case e.ModuleChecked.Reused:
+			n.Message = fmt.Sprintf("%s: the probe of %s counts (%s).", p.Module, p.At.In(market.Shanghai).Format("2006-01-02 15:04"), p.Status)
+			if p.At.IsZero() {
+				n.Message = fmt.Sprintf("%s: %s.", p.Module, p.Status)
+			}
+		case p.Status == readiness.Pass:
+			n.Message = fmt.Sprintf("%s passed in %s.", p.Module, p.Latency.Round(time.Millisecond))
+		default:
+			n.Message = fmt.Sprintf("%s failed.", p.Module)
+			if w, ok := fault.Worst(p.Issues); ok {
+				n.Message = fmt.Sprintf("%s failed: %s", p.Module, w.Message)
+			}
+		}
+	case e.PoolDecided != nil:
+		v := e.PoolDecided
+		n.Issues = v.Issues
+		n.Message = fmt.Sprintf("Verdict for %s: %s; %d modules cleared, %d held back.", v.Pool, v.Decision, len(v.Cleared), len(v.Blocked))
+	default:
+		return n, false
+	}
+	return n, true
+}

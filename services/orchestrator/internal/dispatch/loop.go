@@ -1,0 +1,347 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
+)
+
+// loop owns one pool. Its fields are touched by its own goroutine only; everything
+// else reaches it as a function through inbox.
+type loop struct {
+	d     *Dispatcher
+	pool  market.Pool
+	log   *slog.Logger
+	inbox chan func()
+	wake  chan struct{}
+	done  chan struct{} // closed when the goroutine has ended
+
+	ctx      context.Context // of Run: ends when the process stops
+	act      *active         // the run under way or paused; nil when there is none
+	held     bool
+	stopping bool
+	seen     map[string]time.Time // universe runs that wait for their targets, since when
+	look     time.Time            // next look at the queue
+}
+
+func newLoop(d *Dispatcher, pool market.Pool) *loop {
+	return &loop{
+		d: d, pool: pool, log: d.cfg.Logger.With("pool", string(pool)), inbox: make(chan func(), 64), wake: make(chan struct{}, 1),
+		done: make(chan struct{}), seen: map[string]time.Time{},
+	}
+}
+
+// store is the context of ledger calls: a stop of the process must not tear a
+// transaction.
+func (l *loop) store() context.Context { return context.WithoutCancel(l.ctx) }
+
+func (l *loop) run(ctx context.Context) {
+	defer close(l.done)
+	l.ctx = ctx
+	l.guard(l.adopt)
+	for ctx.Err() == nil {
+		timer := time.NewTimer(time.Until(l.nextLook()))
+		select {
+		case <-ctx.Done():
+		case f := <-l.inbox:
+			l.guard(f)
+		case <-l.wake:
+			l.look = time.Time{}
+		case <-timer.C:
+		}
+		timer.Stop()
+		if ctx.Err() == nil {
+			l.guard(l.tick)
+		}
+	}
+	l.guard(l.shutdown)
+}
+
+// guard runs a piece of the loop; a panic there ends the run under way and not the
+// loop.
+func (l *loop) guard(f func()) {
+	defer func() {
+		if p := recover(); p != nil {
+			l.log.Error("the pool's loop panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			l.collapse()
+		}
+	}()
+	f()
+}
+
+// collapse ends the run under way as INTERNAL after a panic.
+func (l *loop) collapse() {
+	a := l.act
+	if a == nil {
+		l.look = now().Add(l.d.cfg.Timing.Idle)
+		return
+	}
+	defer func() {
+		if p := recover(); p != nil { // even that failed: let go of it; the next start ends its row
+			l.log.Error("a run could not be ended", "run_id", a.r.ID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			a.cancel(errEnded)
+			l.act = nil
+		}
+	}()
+	if a.r.State == run.Finished || a.r.State == run.Paused {
+		a.cancel(errEnded)
+		l.act = nil
+		return
+	}
+	l.finish(run.End{Outcome: run.Failed, Issues: []fault.Issue{fault.NewIssue(fault.Internal,
+		"Something unexpected failed in the orchestrator; its log of that moment has the detail.")}})
+}
+
+// post hands a piece of work to the loop; it is dropped when the loop has ended.
+func (l *loop) post(f func()) {
+	select {
+	case l.inbox <- f:
+	case <-l.done:
+	}
+}
+
+// ask runs f in the loop and returns what it answers.
+func ask[T any](ctx context.Context, l *loop, f func() (T, error)) (T, error) {
+	type answer struct {
+		v   T
+		err error
+	}
+	var none T
+	answers := make(chan answer, 1)
+	g := func() {
+		a := answer{err: fault.New(fault.Internal, "Something unexpected failed in the orchestrator; its log of that moment has the detail.")}
+		defer func() { answers <- a }() // also when f panics
+		a.v, a.err = f()
+	}
+	select {
+	case l.inbox <- g:
+	case <-ctx.Done():
+		return none, context.Cause(ctx)
+	case <-l.done:
+		return none, stopped()
+	}
+	select {
+	case a := <-answers:
+		return a.v, a.err
+	case <-ctx.Done():
+		return none, context.Cause(ctx)
+	case <-l.done:
+		select {
+		case a := <-answers:
+			return a.v, a.err
+		default:
+			return none, stopped()
+		}
+	}
+}
+
+func stopped() error {
+	return fault.New(fault.Interrupted, "The orchestrator is stopping; ask again when it is back.", "state", "stopping")
+}
+
+// nextLook is when the loop must act although nothing happened.
+func (l *loop) nextLook() time.Time {
+	if l.act == nil {
+		return l.look
+	}
+	return l.act.nextLook(l)
+}
+
+// tick does what is due.
+func (l *loop) tick() {
+	if l.act != nil {
+		l.advance()
+	}
+	if l.act == nil && !l.stopping && !l.look.After(now()) {
+		l.takeNext()
+	}
+}
+
+// adopt reads what an earlier process left: the hold and a paused run.
+func (l *loop) adopt() {
+	hold, err := l.d.cfg.Ledger.Hold(l.store(), l.pool)
+	if err != nil {
+		l.log.Error("the pool's hold cannot be read; it is taken as not held", "error", err)
+	}
+	l.held = hold.Paused
+	unfinished, err := l.d.cfg.Ledger.Unfinished(l.store())
+	if err != nil {
+		l.log.Error("the runs under way cannot be read", "error", err)
+		return
+	}
+	for _, r := range unfinished {
+		if r.Pool == l.pool && r.State == run.Paused {
+			l.act = l.newActive(r)
+			if !l.held {
+				l.resume("The pool is not held.")
+			}
+			return
+		}
+	}
+}
+
+// takeNext starts the first run of the queue that may start now.
+func (l *loop) takeNext() {
+	at := now()
+	l.look = at.Add(l.d.cfg.Timing.Idle)
+	if l.held {
+		return
+	}
+	queue, err := l.d.cfg.Ledger.Queue(l.store(), l.pool)
+	if err != nil {
+		l.log.Error("the queue cannot be read", "error", err)
+		l.look = at.Add(5 * time.Second)
+		return
+	}
+	for _, r := range queue {
+		until := r.NotBefore
+		if !until.After(at) {
+			if until, err = l.waitsForTargets(r, at); err != nil {
+				l.log.Error("the order of the pools cannot be read; the run starts", "run_id", r.ID, "error", err)
+				until = time.Time{}
+			}
+		}
+		if until.After(at) {
+			if until.Before(l.look) {
+				l.look = until
+			}
+			continue
+		}
+		delete(l.seen, r.ID)
+		if l.begin(r) {
+			return
+		}
+	}
+}
+
+// waitsForTargets is until when a universe run waits for the targets run of its
+// trigger; zero when it need not.
+func (l *loop) waitsForTargets(r run.Run, at time.Time) (time.Time, error) {
+	if l.pool != market.Universe {
+		return time.Time{}, nil
+	}
+	hold, err := l.d.cfg.Ledger.Hold(l.store(), market.Targets)
+	if err != nil || hold.Paused {
+		return time.Time{}, err
+	}
+	// The queue first: a run that leaves it meanwhile is found among those under way.
+	queued, err := l.d.cfg.Ledger.Queue(l.store(), market.Targets)
+	if err != nil {
+		return time.Time{}, err
+	}
+	unfinished, err := l.d.cfg.Ledger.Unfinished(l.store())
+	if err != nil {
+		return time.Time{}, err
+	}
+	for _, t := range append(queued, unfinished...) {
+		if t.Pool != market.Targets || t.TriggerID != r.TriggerID || t.State == run.Paused || t.NotBefore.After(at) {
+			continue
+		}
+		set, err := l.d.cfg.Ledger.Settings(l.store())
+		if err != nil {
+			return time.Time{}, err
+		}
+		since, ok := l.seen[r.ID]
+		if !ok {
+			since = at
+			l.seen[r.ID] = at
+		}
+		if !t.StartedAt.IsZero() && t.StartedAt.Before(since) {
+			since = t.StartedAt
+		}
+		return since.Add(set.OrderWait), nil
+	}
+	return time.Time{}, nil
+}
+
+// begin takes a run out of the queue. It reports false when the run is not there
+// any more or the ledger failed.
+func (l *loop) begin(queued run.Run) bool {
+	taken, event, err := run.Take(queued, now())
+	if err != nil {
+		l.log.Error("a queued run cannot be taken", "run_id", queued.ID, "error", err)
+		return false
+	}
+	taken.AsOf = market.NoDate
+	a := l.newActive(taken)
+	a.events = append(a.events, event)
+	l.act = a
+	if err := l.flush(); err != nil { // nothing is checked before its row stands
+		a.cancel(errEnded)
+		l.act = nil
+		l.look = now().Add(5 * time.Second)
+		return false
+	}
+	l.log.Info("run taken", "run_id", taken.ID, "mode", taken.Mode, "source", taken.Source)
+	l.check()
+	return true
+}
+
+// setHold holds or releases the pool.
+func (l *loop) setHold(paused bool, note string) error {
+	if !paused && !l.held {
+		return nil
+	}
+	if err := l.d.cfg.Ledger.SetHold(l.store(), l.pool, run.Hold{Paused: paused, Note: note, At: now()}); err != nil {
+		return err
+	}
+	changed := l.held != paused
+	l.held = paused
+	l.log.Info("pool held or released", "paused", paused, "note", note)
+	switch {
+	case !changed:
+	case l.act == nil:
+		l.look = time.Time{}
+	case paused:
+		l.act.pauseNote = note
+		l.pauseAct()
+	default:
+		l.resume(note)
+	}
+	return nil
+}
+
+// cancelRun stops a run of the pool, whether it waits or is under way.
+func (l *loop) cancelRun(id, note string) (run.Run, error) {
+	if l.act == nil || l.act.r.ID != id {
+		r, err := l.d.cfg.Ledger.Run(l.store(), id)
+		if err != nil {
+			return run.Run{}, err
+		}
+		if r.State != run.Queued {
+			_, _, err := run.AskCancel(r, now(), note)
+			if err == nil { // under way, and not in this loop's hand: the ledger failed when it was let go
+				err = fault.New(fault.WrongState, fmt.Sprintf("Run %s is %s and nobody works on it; the next start ends it.", id, r.State),
+					"run_id", id, "pool", string(l.pool), "state", string(r.State))
+			}
+			return run.Run{}, err
+		}
+		r, err = l.d.cfg.Ledger.CancelQueued(l.store(), id, note, now())
+		if err == nil {
+			l.d.bus.notify(id)
+			l.d.Wake()
+		}
+		return r, err
+	}
+	a := l.act
+	if a.r.State == run.Cancelling { // asked before: the answer is the same
+		return a.r, nil
+	}
+	next, event, err := run.AskCancel(a.r, now(), note)
+	if err != nil {
+		return run.Run{}, err
+	}
+	a.r = next
+	a.events = append(a.events, event)
+	l.log.Info("run is being cancelled", "run_id", id, "note", note)
+	a.cancel(errCancelled)
+	err = l.flush()
+	l.confirmStopped()
+	return a.r, err
+}

@@ -1,0 +1,174 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"slices"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
+)
+
+// calendarDataset is the reference that everything else is planned from.
+const calendarDataset = "trade_cal"
+
+// plan asks the worker what is missing: calendar and lists first, then data.
+func (l *loop) plan(refs bool) {
+	a := l.act
+	a.phase = planningData
+	if refs {
+		a.phase = planningReferences
+	}
+	if len(a.modules) == 0 {
+		l.conclude()
+		return
+	}
+	req := planRequest(a.r, a.modules, a.symbols, refs)
+	l.next(func(ctx context.Context) func() {
+		if !refs {
+			if err := l.d.refreshCalendar(ctx); err != nil {
+				return func() { l.planFailed(err) }
+			}
+		}
+		var answer WorkPlan
+		err := l.d.patiently(ctx, func(ctx context.Context) (err error) {
+			answer, err = l.d.cfg.Worker.PlanPartitions(ctx, req)
+			return err
+		})
+		if err != nil {
+			return func() { l.planFailed(err) }
+		}
+		return func() { l.planned(answer, refs) }
+	})
+}
+
+// refreshCalendar takes the calendar over from the worker, so that the schedule
+// knows open days while the worker is down. Without an answer the copy stays.
+func (d *Dispatcher) refreshCalendar(ctx context.Context) error {
+	c, err := d.cfg.Worker.Calendar(ctx)
+	if err != nil {
+		if ctx.Err() != nil || !fault.Is(err, fault.WorkerUnreachable) {
+			return err
+		}
+		return nil
+	}
+	return d.cfg.Ledger.SaveCalendar(ctx, c)
+}
+
+// planFailed ends a run that could not be planned. What kept its references back is
+// told with it, because that is usually why.
+func (l *loop) planFailed(err error) {
+	a := l.act
+	l.log.Error("a run cannot be planned", "run_id", a.r.ID, "reason", fault.ReasonOf(err), "error", err)
+	issue := fault.IssueOf(err)
+	l.finish(run.End{Outcome: run.Failed, Issues: append(run.IssuesOf(a.partitions()), issue)})
+}
+
+// planned takes the worker's plan over and starts to dispatch it.
+func (l *loop) planned(w WorkPlan, refs bool) {
+	a := l.act
+	a.phase = data
+	if refs {
+		a.phase = references
+	} else {
+		a.lastTradeDate = w.LastTradeDate
+	}
+	for _, i := range w.Issues {
+		i.Severity = fault.Warning // a plan came, so nothing held it back
+		a.warnings = append(a.warnings, i)
+	}
+	a.r.Issues = a.warnings
+	added, calls := l.add(w.Partitions)
+	a.note(l, run.Event{Planned: &run.Planned{Partitions: added, Calls: calls, LastTradeDate: w.LastTradeDate}})
+	l.pump()
+}
+
+// add takes partitions into the run. After a pause some are known: those that are
+// done stay done, the others are tried again.
+func (l *loop) add(planned []run.Partition) (added, calls int) {
+	a := l.act
+	listed := map[string]bool{}
+	for _, w := range planned {
+		listed[w.ID] = true
+		p, known := a.parts[w.ID]
+		if known {
+			if p.State == run.PartitionCompleted {
+				continue
+			}
+			p.State, p.Issues, p.RetryAt = run.PartitionPending, nil, w.RetryAt
+			p.tries, p.lost = 0, 0
+		} else {
+			w.State, w.Ordinal = run.PartitionPending, len(a.order)
+			p = &part{Partition: w}
+			a.parts[w.ID] = p
+			a.order = append(a.order, p)
+		}
+		added++
+		calls += w.Calls
+		a.queue = append(a.queue, p)
+		a.dirty[p.ID] = p
+	}
+	// What an earlier plan of this run asked for and this one does not was committed
+	// when the pool was held or the connection broke.
+	for _, p := range a.order {
+		if p.State == run.PartitionPending && !listed[p.ID] && p.Reference == (a.phase == references) {
+			p.State, p.Verdict, p.Issues = run.PartitionCompleted, "complete", nil
+			a.changed(l, p)
+		}
+	}
+	for _, s := range a.gaveUp {
+		l.abandon(s)
+	}
+	return added, calls
+}
+
+// settle goes on when a phase has nothing left to do.
+func (l *loop) settle() {
+	a := l.act
+	if a.phase == references {
+		if i := slices.IndexFunc(a.gaveUp, func(s surrender) bool { return s.all }); i < 0 {
+			l.afterReferences()
+			return
+		}
+	}
+	l.conclude()
+}
+
+// afterReferences plans the data, unless the calendar could not be had and none is
+// held.
+func (l *loop) afterReferences() {
+	a := l.act
+	failed := slices.IndexFunc(a.order, func(p *part) bool {
+		return p.Dataset == calendarDataset && p.State == run.PartitionFailed
+	})
+	if failed < 0 {
+		l.plan(false)
+		return
+	}
+	a.phase = planningData
+	l.next(func(ctx context.Context) func() {
+		held, err := l.d.cfg.Worker.Calendar(ctx)
+		if err != nil || len(held.Open) > 0 {
+			return func() { l.plan(false) } // without an answer the plan itself tells
+		}
+		return func() {
+			l.finish(run.End{Outcome: run.Failed, Issues: append(run.IssuesOf(a.partitions()), fault.NewIssue(fault.CalendarUnavailable,
+				"The trading calendar could not be fetched and none is held, so nothing can be planned.",
+				"start_date", a.r.Request.Start.String(), "end_date", a.r.Request.End.String()))})
+		}
+	})
+}
+
+// conclude ends a run that has nothing left to do.
+func (l *loop) conclude() {
+	a := l.act
+	partitions := a.partitions()
+	outcome := run.OutcomeOf(partitions, a.r.Meta.BlockedModules)
+	issues := run.IssuesOf(partitions)
+	if (outcome == run.Partial || outcome == run.Failed) && len(issues)+len(a.warnings) == 0 {
+		// Every partition that is not complete says why; this is for one that did not.
+		issues = append(issues, fault.NewIssue(fault.Internal, fmt.Sprintf("%d of %d partitions are not complete and none said why.",
+			a.r.Partitions-a.r.Completed, a.r.Partitions)))
+	}
+	l.finish(run.End{Outcome: outcome, Issues: issues})
+}

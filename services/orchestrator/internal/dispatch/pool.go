@@ -1,0 +1,100 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
+)
+
+// Cancel stops a run for good and answers with it as it then is: FINISHED when it
+// was queued, CANCELLING otherwise until the worker has confirmed that it stopped.
+// A finished run is WRONG_STATE. note says who and why.
+func (d *Dispatcher) Cancel(ctx context.Context, runID, note string) (run.Run, error) {
+	r, err := d.cfg.Ledger.Run(ctx, runID)
+	if err != nil {
+		return run.Run{}, err
+	}
+	l, ok := d.loops[r.Pool]
+	if !ok {
+		return run.Run{}, fault.New(fault.Internal, "The run's pool is not known.")
+	}
+	return ask(ctx, l, func() (run.Run, error) { return l.cancelRun(runID, note) })
+}
+
+// Pause holds a pool: nothing is dispatched any more, and its run is PAUSED once the
+// partitions in hand have committed. Pausing a held pool changes its note only.
+func (d *Dispatcher) Pause(ctx context.Context, pool market.Pool, note string) (PoolStatus, error) {
+	return d.hold(ctx, pool, true, note)
+}
+
+// Resume lets a pool go on; a paused run is checked again first. Resuming a pool
+// that is not held changes nothing.
+func (d *Dispatcher) Resume(ctx context.Context, pool market.Pool, note string) (PoolStatus, error) {
+	return d.hold(ctx, pool, false, note)
+}
+
+func (d *Dispatcher) hold(ctx context.Context, pool market.Pool, paused bool, note string) (PoolStatus, error) {
+	l, ok := d.loops[pool]
+	if !ok {
+		return PoolStatus{}, fault.New(fault.NotFound, fmt.Sprintf("There is no pool %.40q.", string(pool)), "kind", "pool", "id", clip(string(pool)))
+	}
+	if _, err := ask(ctx, l, func() (struct{}, error) { return struct{}{}, l.setHold(paused, note) }); err != nil {
+		return PoolStatus{}, err
+	}
+	d.Wake() // universe no longer waits for targets that are held
+	return d.PoolStatus(ctx, pool)
+}
+
+// Delete removes a finished run from the ledger; any other is WRONG_STATE.
+func (d *Dispatcher) Delete(ctx context.Context, runID string) error {
+	err := d.cfg.Ledger.DeleteRun(ctx, runID)
+	if err == nil {
+		d.bus.notify(runID)
+	}
+	return err
+}
+
+// PoolStatus tells a pool's state from the ledger.
+func (d *Dispatcher) PoolStatus(ctx context.Context, pool market.Pool) (PoolStatus, error) {
+	if _, ok := d.loops[pool]; !ok {
+		return PoolStatus{}, fault.New(fault.NotFound, fmt.Sprintf("There is no pool %.40q.", string(pool)), "kind", "pool", "id", clip(string(pool)))
+	}
+	hold, err := d.cfg.Ledger.Hold(ctx, pool)
+	if err != nil {
+		return PoolStatus{}, err
+	}
+	s := PoolStatus{Pool: pool, Paused: hold.Paused, Note: hold.Note, NotedAt: hold.At}
+	// The queue before what is under way: a run that leaves it meanwhile is seen
+	// twice rather than not at all, and once below.
+	if s.Queued, err = d.cfg.Ledger.Queue(ctx, pool); err != nil {
+		return PoolStatus{}, err
+	}
+	unfinished, err := d.cfg.Ledger.Unfinished(ctx)
+	if err != nil {
+		return PoolStatus{}, err
+	}
+	for i := range unfinished {
+		if unfinished[i].Pool == pool {
+			s.Current = &unfinished[i]
+		}
+	}
+	if s.Current != nil {
+		for i := range s.Queued {
+			if s.Queued[i].ID == s.Current.ID {
+				s.Queued = append(s.Queued[:i:i], s.Queued[i+1:]...)
+				break
+			}
+		}
+	}
+	last, ok, err := d.cfg.Ledger.LastFinished(ctx, pool)
+	if err != nil {
+		return PoolStatus{}, err
+	}
+	if ok {
+		s.Last = &last
+	}
+	return s, nil
+}

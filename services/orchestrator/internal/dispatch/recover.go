@@ -1,0 +1,77 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
+)
+
+// recover ends the runs that an earlier process left CHECKING, RUNNING or
+// CANCELLING, and queues one follow-up for each that nobody wanted to end. Queued
+// and paused runs stay what they were.
+func (d *Dispatcher) recover(ctx context.Context) error {
+	if err := d.cfg.Preflight.Recover(ctx); err != nil {
+		return err
+	}
+	unfinished, err := d.cfg.Ledger.Unfinished(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range unfinished {
+		if r.State == run.Paused {
+			continue
+		}
+		if err := d.endInterrupted(ctx, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *Dispatcher) endInterrupted(ctx context.Context, r run.Run) error {
+	partitions, err := d.cfg.Ledger.Partitions(ctx, r.ID, 0, 0)
+	if err != nil {
+		return err
+	}
+	set, err := d.cfg.Ledger.Settings(ctx)
+	if err != nil {
+		return err
+	}
+	schedule, err := d.cfg.Ledger.Schedule(ctx)
+	if err != nil {
+		return err
+	}
+	u := run.Update{}
+	for i := range partitions {
+		switch p := &partitions[i]; p.State {
+		case run.PartitionPending, run.PartitionRunning, run.PartitionWaiting:
+			p.State = run.PartitionCancelled
+			u.Partitions = append(u.Partitions, *p)
+		}
+	}
+	ended, event, err := run.Finish(r, now(), run.End{Outcome: run.Failed, Issues: []fault.Issue{interrupted(r)}})
+	if err != nil {
+		return err
+	}
+	if l := d.loops[r.Pool]; l != nil {
+		l.ctx = ctx
+		if next, at, ok := l.followUp(ended, partitions, set, zoneOf(schedule), r.State == run.Cancelling); ok {
+			u.Enqueue, ended.RetryAt = next, at
+		}
+	}
+	u.Run = ended
+	u.Events = []run.Event{event, {RunID: r.ID, Time: ended.FinishedAt, Finished: &ended}}
+	if _, err := d.cfg.Ledger.Save(ctx, u); err != nil {
+		return err
+	}
+	d.cfg.Logger.Warn("a run was interrupted", "run_id", r.ID, "pool", string(r.Pool), "state", r.State, "follow_ups", len(u.Enqueue))
+	d.bus.notify(r.ID)
+	return nil
+}
+
+func interrupted(r run.Run) fault.Issue {
+	return fault.NewIssue(fault.Interrupted, fmt.Sprintf("The orchestrator stopped while the run was %s.", r.State),
+		"run_id", r.ID, "state", string(r.State))
+}

@@ -1,0 +1,67 @@
+package dispatch
+
+import (
+	"context"
+	"time"
+
+	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
+)
+
+const (
+	watchBatch = 500              // events read at a time
+	watchPoll  = 10 * time.Second // in case a change was made past this process's loops
+)
+
+// Watch sends the run's events after the given sequence, past ones first, and
+// returns nil after the finished one. It returns send's error, and ctx's when that
+// ends. send is called from one goroutine; keep-alives are the caller's.
+func (d *Dispatcher) Watch(ctx context.Context, runID string, after int64, send func(run.Event) error) error {
+	for {
+		changed, release := d.bus.wait(runID) // before reading, so that no change falls between
+		done, last, err := d.sendPast(ctx, runID, after, send)
+		if err != nil || done {
+			release()
+			return err
+		}
+		after = last
+		timer := time.NewTimer(watchPoll)
+		select {
+		case <-ctx.Done():
+			err = context.Cause(ctx)
+		case <-changed:
+		case <-timer.C:
+		}
+		timer.Stop()
+		release()
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// sendPast sends what the ledger has after a sequence. done means that nothing will
+// follow.
+func (d *Dispatcher) sendPast(ctx context.Context, runID string, after int64, send func(run.Event) error) (done bool, last int64, err error) {
+	r, err := d.cfg.Ledger.Run(ctx, runID) // before the events: one that ended since has its last event
+	if err != nil {
+		return false, after, err
+	}
+	for {
+		events, err := d.cfg.Ledger.Events(ctx, runID, after, watchBatch)
+		if err != nil {
+			return false, after, err
+		}
+		for _, e := range events {
+			if err := send(e); err != nil {
+				return false, after, err
+			}
+			after = e.Sequence
+			if e.Finished != nil {
+				return true, after, nil
+			}
+		}
+		if len(events) < watchBatch {
+			return r.State == run.Finished, after, nil
+		}
+	}
+}

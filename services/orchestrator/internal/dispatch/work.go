@@ -1,0 +1,388 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
+)
+
+const (
+	maxLost      = 5               // dispatches of one partition lost with the worker: perhaps it is what kills it
+	shortWait    = 2 * time.Minute // a limit that opens within this is waited for here; a longer one is a follow-up's
+	minuteWindow = time.Minute     // where a refusal by the minute does not say when
+)
+
+// advance does what is due of the run under way.
+func (l *loop) advance() {
+	a := l.act
+	at := now()
+	if !a.flushAt.IsZero() && !a.flushAt.After(at) {
+		if l.flush() != nil || l.act != a {
+			return
+		}
+	}
+	if a.r.State == run.Running && a.final == nil {
+		l.pump()
+	}
+}
+
+// pump dispatches what may be dispatched, and goes on when nothing is left.
+func (l *loop) pump() {
+	a := l.act
+	if a.r.State != run.Running || a.phase != references && a.phase != data || a.final != nil {
+		return
+	}
+	if a.pausing {
+		if a.inHand == 0 {
+			l.nowPaused()
+		}
+		return
+	}
+	at := now()
+	for p := range a.waiting {
+		if !p.RetryAt.After(at) {
+			delete(a.waiting, p)
+			p.State, p.RetryAt = run.PartitionPending, time.Time{}
+			a.queue = append([]*part{p}, a.queue...)
+		}
+	}
+	if !l.stopping && !a.away && !a.holdUntil.After(at) {
+		width := max(a.set.DispatchWidth, 1)
+		if !a.outSince.IsZero() {
+			width = 1 // the provider is down: one partition asks whether it is back
+		}
+		for a.inHand < width && len(a.queue) > 0 {
+			p := a.queue[0]
+			a.queue = a.queue[1:]
+			if p.State == run.PartitionPending && !l.dispatch(p) {
+				return
+			}
+		}
+	}
+	if a.inHand == 0 && len(a.waiting) == 0 && !a.away && !l.left() && !(l.stopping && a.phase == references) {
+		l.settle()
+	}
+}
+
+// left reports a partition that is still to be dispatched.
+func (l *loop) left() bool {
+	return slices.ContainsFunc(l.act.queue, func(p *part) bool { return p.State == run.PartitionPending })
+}
+
+// dispatch sends one partition to the worker. It reports false when the ledger gave
+// no epoch.
+func (l *loop) dispatch(p *part) bool {
+	a := l.act
+	epoch, err := l.d.cfg.Ledger.NextEpoch(l.store(), now())
+	if err != nil {
+		l.log.Error("no epoch could be had; it is tried again", "run_id", a.r.ID, "error", err)
+		a.holdUntil = now().Add(time.Second)
+		a.queue = append([]*part{p}, a.queue...)
+		return false
+	}
+	ctx, cancel := context.WithCancelCause(a.ctx)
+	p.State, p.RetryAt, p.inHand, p.cancel = run.PartitionRunning, time.Time{}, true, cancel
+	p.Attempts++
+	a.inHand++
+	a.changed(l, p)
+	job := Job{RunID: a.r.ID, Pool: l.pool, Partition: p.Partition, Epoch: epoch}
+	l.spawn(a, func() func() {
+		defer cancel(nil)
+		res, last, err := l.d.ingest(ctx, cancel, job, func(pr Progress) {
+			l.post(func() {
+				if l.act == a {
+					l.waits(p, pr)
+				}
+			})
+		})
+		return func() { l.ended(p, res, last, err) }
+	})
+	return true
+}
+
+// ingest carries one dispatch out and ends it as STALLED when it makes no progress.
+// A slow partition makes progress, and one that waits for a limit says until when.
+// report is called when it begins or ends to wait.
+func (d *Dispatcher) ingest(ctx context.Context, cancel context.CancelCauseFunc, job Job, report func(Progress)) (res Result, last Progress, err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			d.cfg.Logger.Error("a dispatch panicked", "run_id", job.RunID, "partition_id", job.Partition.ID, "panic", fmt.Sprint(p))
+			err = fault.New(fault.Internal, "Something unexpected failed in the orchestrator; its log of that moment has the detail.")
+		}
+	}()
+	stall := d.cfg.Timing.Stall
+	watchdog := time.AfterFunc(stall, func() {
+		cancel(fault.New(fault.Stalled, fmt.Sprintf("%s made no progress for %s.", job.Partition.ID, stall),
+			"partition_id", job.Partition.ID, "seconds", fmt.Sprint(int(stall.Seconds()))))
+	})
+	defer watchdog.Stop()
+	res, err = d.cfg.Worker.IngestPartition(ctx, job, func(pr Progress) {
+		before := last
+		last = pr
+		if pr == before {
+			return // alive and not moving
+		}
+		if wait := time.Until(pr.WaitUntil); pr.WaitingAPI != "" && wait > 0 {
+			watchdog.Reset(wait + stall)
+		} else {
+			watchdog.Reset(stall)
+		}
+		if pr.WaitingAPI != before.WaitingAPI || !pr.WaitUntil.Equal(before.WaitUntil) {
+			report(pr)
+		}
+	})
+	if cause := context.Cause(ctx); err != nil && ctx.Err() != nil && cause != nil {
+		err = cause // why it was cancelled, whatever the call made of it
+	}
+	return res, last, err
+}
+
+// waits shows that a partition in hand waits for a limit, or no longer does.
+func (l *loop) waits(p *part, pr Progress) {
+	a := l.act
+	if !p.inHand {
+		return
+	}
+	if pr.WaitingAPI == "" {
+		p.State, p.RetryAt = run.PartitionRunning, time.Time{}
+	} else {
+		p.State, p.RetryAt = run.PartitionWaiting, pr.WaitUntil
+		if a.pausing { // it would keep the pool from pausing until the window opens
+			p.cancel(errPausing)
+		}
+	}
+	a.changed(l, p)
+}
+
+// ended takes the end of a dispatch over.
+func (l *loop) ended(p *part, res Result, last Progress, err error) {
+	a := l.act
+	if !p.inHand {
+		return
+	}
+	p.inHand, p.cancel = false, nil
+	a.inHand--
+	p.spent += max(res.Calls, last.Calls)
+	p.Calls, p.RetryAt = p.spent, time.Time{}
+	switch {
+	case err == nil && res.Committed:
+		l.committed(p, res)
+	case err == nil:
+		issues := res.Issues
+		if len(issues) == 0 {
+			issues = []fault.Issue{fault.NewIssue(fault.Internal, "The ingest-worker committed nothing and did not say why.")}
+		}
+		l.failed(p, issues)
+	default:
+		if _, ok := fault.As(err); !ok && a.ctx.Err() == nil && err != errPausing {
+			l.log.Error("a dispatch failed without a reason", "run_id", a.r.ID, "partition_id", p.ID, "error", err)
+		}
+		if err == errPausing || err == errCancelled || err == errStopping || err == errEnded {
+			l.again(p, nil)
+		} else {
+			l.failed(p, []fault.Issue{fault.IssueOf(err)})
+		}
+	}
+	a.changed(l, p)
+	if a.r.State == run.Cancelling {
+		l.endCancelled()
+		return
+	}
+	l.pump()
+}
+
+// committed records what was written, and whether that settles the partition.
+func (l *loop) committed(p *part, res Result) {
+	l.act.fails, l.act.outSince = 0, time.Time{}
+	p.Verdict, p.Rows, p.Expected, p.SymbolCount, p.Issues = res.Verdict, res.Rows, res.Expected, res.Symbols, res.Issues
+	p.New, p.Changed, p.Gone = res.New, res.Changed, res.Gone
+	switch res.Verdict {
+	case "complete", "expected_empty", "accepted_short":
+		p.State = run.PartitionCompleted
+	default:
+		p.State = run.PartitionFailed
+		if len(p.Issues) == 0 {
+			p.Issues = []fault.Issue{fault.NewIssue(reasonOf(res.Verdict), fmt.Sprintf("%s is not complete: %d of %d rows.", p.ID, res.Rows, res.Expected),
+				"dataset", p.Dataset, "trade_date", p.End.String())}
+		}
+	}
+}
+
+func reasonOf(verdict string) fault.Reason {
+	switch verdict {
+	case "not_published":
+		return fault.NotPublished
+	case "empty":
+		return fault.EmptyAnswer
+	}
+	return fault.Incomplete
+}
+
+// again puts a partition back for another dispatch.
+func (l *loop) again(p *part, issues []fault.Issue) {
+	a := l.act
+	p.State, p.Issues = run.PartitionPending, issues
+	for _, s := range a.gaveUp {
+		if s.concerns(p) {
+			p.State, p.Issues = run.PartitionFailed, []fault.Issue{s.issue}
+			return
+		}
+	}
+	a.queue = append([]*part{p}, a.queue...)
+}
+
+// later puts a partition back and holds it until a moment.
+func (l *loop) later(p *part, issues []fault.Issue, at time.Time) {
+	a := l.act
+	for _, s := range a.gaveUp {
+		if s.concerns(p) {
+			p.State, p.Issues = run.PartitionFailed, []fault.Issue{s.issue}
+			return
+		}
+	}
+	p.State, p.Issues, p.RetryAt = run.PartitionWaiting, issues, at
+	a.waiting[p] = true
+}
+
+// failed decides by the class of the worst issue what becomes of a partition of
+// which nothing was committed: retried when it may pass by itself, given up with
+// its like when it may not.
+func (l *loop) failed(p *part, issues []fault.Issue) {
+	a := l.act
+	worst, _ := fault.Worst(issues)
+	for n := range issues {
+		if issues[n].Module == "" {
+			issues[n].Module = p.Module
+		}
+	}
+	p.Issues, p.State = issues, run.PartitionFailed
+	at := now()
+	switch worst.Reason {
+	case fault.ProviderUnavailable, fault.Stalled, fault.WorkerUnreachable:
+	default: // the provider answered, or was not asked
+		a.fails, a.outSince = 0, time.Time{}
+	}
+	switch worst.Reason {
+	case fault.WorkerUnreachable:
+		if p.lost++; p.lost < maxLost {
+			l.again(p, issues)
+		}
+		l.workerAway()
+		return
+	case fault.TokenInvalid, fault.TokenMissing, fault.TooManyIPs, fault.SourceMismatch, fault.DiskFull,
+		fault.AnalysisDBNotInitialized, fault.TargetsDBNotInitialized:
+		l.giveUp(surrender{all: true, issue: worst})
+		return
+	case fault.PermissionDenied, fault.ProviderRefused:
+		l.giveUp(surrender{module: p.Module, issue: worst})
+		return
+	case fault.QuotaExhausted:
+		l.giveUp(surrender{dataset: p.Dataset, issue: worst})
+		return
+	case fault.RateLimited:
+		until := worst.RetryAt
+		if !until.After(at) {
+			until = at.Add(minuteWindow)
+		}
+		if until.Sub(at) <= shortWait {
+			if p.tries++; p.tries < l.d.cfg.Timing.Attempts+2 {
+				l.later(p, issues, until)
+			}
+			return
+		}
+		l.giveUp(surrender{dataset: p.Dataset, issue: worst})
+		return
+	case fault.NotPublished, fault.Incomplete, fault.EmptyAnswer:
+		p.Verdict = map[fault.Reason]string{fault.NotPublished: "not_published", fault.Incomplete: "incomplete", fault.EmptyAnswer: "empty"}[worst.Reason]
+		return
+	case fault.ProviderUnavailable, fault.Stalled:
+		if l.outage(p, worst) {
+			return
+		}
+	}
+	d, _ := fault.Describe(worst.Reason)
+	if d.Class != fault.Transient {
+		return
+	}
+	if p.tries++; p.tries < l.d.cfg.Timing.Attempts {
+		l.later(p, issues, at.Add(l.d.cfg.Timing.pause(p.tries)))
+	}
+}
+
+// outage tells a provider that is down from one that failed a call. As many
+// failures as partitions are dispatched at a time, without an answer between them,
+// mean down: then attempts do not count, and one partition at a time asks after
+// growing pauses, until the provider is back or the run has waited enough.
+func (l *loop) outage(p *part, issue fault.Issue) bool {
+	a := l.act
+	t := l.d.cfg.Timing
+	at := now()
+	a.fails++
+	beyond := a.fails - max(a.set.DispatchWidth, 2*t.Attempts)
+	if beyond < 0 {
+		return false
+	}
+	if a.outSince.IsZero() {
+		a.outSince = at
+		l.log.Warn("the provider seems to be down; one partition at a time asks for it", "run_id", a.r.ID)
+	}
+	if at.Sub(a.outSince) > t.Outage {
+		l.giveUp(surrender{all: true, issue: issue})
+		return true
+	}
+	if a.inHand == 0 {
+		a.holdUntil = at.Add(min(t.BackoffMax, t.BackoffBase<<min(beyond, 10)))
+	}
+	l.again(p, p.Issues)
+	return true
+}
+
+// giveUp fails what a surrender concerns, for this run.
+func (l *loop) giveUp(s surrender) {
+	a := l.act
+	a.gaveUp = append(a.gaveUp, s)
+	l.log.Warn("partitions are given up for this run", "run_id", a.r.ID, "all", s.all, "module", s.module, "dataset", s.dataset, "reason", s.issue.Reason)
+	l.abandon(s)
+}
+
+func (l *loop) abandon(s surrender) {
+	a := l.act
+	for _, p := range a.order {
+		if p.inHand || !s.concerns(p) || p.State != run.PartitionPending && p.State != run.PartitionWaiting {
+			continue
+		}
+		delete(a.waiting, p)
+		p.State, p.RetryAt, p.Issues = run.PartitionFailed, time.Time{}, []fault.Issue{s.issue}
+		a.changed(l, p)
+	}
+}
+
+// workerAway asks for the worker until it is back; the partitions in hand are then
+// dispatched anew. When it stays away, what is left fails.
+func (l *loop) workerAway() {
+	a := l.act
+	if a.away || a.r.State != run.Running {
+		return
+	}
+	a.away = true
+	l.log.Warn("the ingest-worker is away", "run_id", a.r.ID)
+	l.next(func(ctx context.Context) func() {
+		err := l.d.patiently(ctx, func(ctx context.Context) error {
+			_, err := l.d.cfg.Worker.ActivePartitions(ctx, a.r.ID)
+			return err
+		})
+		return func() {
+			a.away = false
+			if err != nil {
+				l.giveUp(surrender{all: true, issue: fault.IssueOf(err)})
+			} else {
+				l.log.Info("the ingest-worker is back", "run_id", a.r.ID)
+			}
+			l.pump()
+		}
+	})
+}

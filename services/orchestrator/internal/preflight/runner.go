@@ -1,0 +1,387 @@
+package preflight
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
+)
+
+// Defaults of Config.
+const (
+	// DefaultWorkerWait is how long a worker that is away is waited for.
+	DefaultWorkerWait = 30 * time.Second
+	// DefaultProbeTimeout bounds one probe.
+	DefaultProbeTimeout = 30 * time.Second
+)
+
+const (
+	askAgain    = 500 * time.Millisecond // between two tries to reach the worker
+	maxRestarts = 3                      // of a stream of probes that broke
+	saveTimeout = 5 * time.Second        // for the last record of a preflight whose caller left
+)
+
+// Config is what a Runner is built from.
+type Config struct {
+	// Ledger that keeps records and copies. Required.
+	Ledger Ledger
+	// Worker that probes. Required.
+	Worker Worker
+	// Logger gets one line per preflight. Required.
+	Logger *slog.Logger
+	// WorkerWait is how long a worker that is away is waited for. 0 means 30 s.
+	WorkerWait time.Duration
+	// ProbeTimeout bounds one probe. 0 means 30 s.
+	ProbeTimeout time.Duration
+}
+
+// Runner runs preflights. Safe for concurrent use.
+type Runner struct{ cfg Config }
+
+// New builds a Runner.
+func New(cfg Config) *Runner {
+	if cfg.WorkerWait == 0 {
+		cfg.WorkerWait = DefaultWorkerWait
+	}
+	if cfg.ProbeTimeout == 0 {
+		cfg.ProbeTimeout = DefaultProbeTimeout
+	}
+	return &Runner{cfg}
+}
+
+// Recover ends preflights that a crash left running as cancelled.
+func (r *Runner) Recover(ctx context.Context) error {
+	records, err := r.cfg.Ledger.Preflights(ctx, 100, "")
+	if err != nil {
+		return err
+	}
+	for _, p := range records {
+		if p.State != readiness.PreflightRunning {
+			continue
+		}
+		p.State, p.EndedAt = readiness.PreflightCancelled, time.Now()
+		if err := r.cfg.Ledger.SavePreflight(ctx, p); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Refresh takes over what the worker tells of catalogue, tokens and calendar. It
+// waits for a worker that is away for WorkerWait and then fails with
+// WORKER_UNREACHABLE.
+func (r *Runner) Refresh(ctx context.Context) error {
+	wait, cancel := context.WithTimeout(ctx, r.cfg.WorkerWait)
+	defer cancel()
+	for {
+		err := r.refresh(wait)
+		switch {
+		case err == nil:
+			return nil
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case !fault.Is(err, fault.WorkerUnreachable):
+			return err
+		}
+		select {
+		case <-wait.Done():
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+			return err
+		case <-time.After(askAgain):
+		}
+	}
+}
+
+func (r *Runner) refresh(ctx context.Context) error {
+	cat, err := r.cfg.Worker.Catalogue(ctx)
+	if err != nil {
+		return err
+	}
+	tokens, host, err := r.cfg.Worker.Tokens(ctx)
+	if err != nil {
+		return err
+	}
+	calendar, err := r.cfg.Worker.Calendar(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.cfg.Ledger.SaveCatalogue(ctx, cat); err != nil {
+		return err
+	}
+	if err := r.cfg.Ledger.SaveTokens(ctx, tokens, host, time.Now()); err != nil {
+		return err
+	}
+	return r.cfg.Ledger.SaveCalendar(ctx, calendar)
+}
+
+// Facts are what verdicts are made from, by the ledger's copies; see LoadFacts.
+func (r *Runner) Facts(ctx context.Context, requested []string) (readiness.Facts, error) {
+	return LoadFacts(ctx, r.cfg.Ledger, requested)
+}
+
+// Run probes and judges, and hands each step to emit, which may be nil; the last
+// one is Completed. It fails with WORKER_UNREACHABLE when the worker stays away,
+// with emit's error or ctx's when the caller leaves, and with PREFLIGHT_FAILED when
+// anything else breaks. Whatever happens, the record it returns is in the ledger.
+func (r *Runner) Run(ctx context.Context, opt Options, emit func(Event) error) (readiness.Preflight, error) {
+	id, err := uuid.NewV7()
+	if err != nil {
+		return readiness.Preflight{}, fmt.Errorf("make an id: %w", err)
+	}
+	pass := &pass{Runner: r, opt: opt, emit: emit, record: readiness.Preflight{
+		ID: id.String(), RunID: opt.RunID, State: readiness.PreflightRunning, StartedAt: time.Now(),
+	}}
+	if err := r.cfg.Ledger.SavePreflight(ctx, pass.record); err != nil {
+		return pass.record, broken(ctx, err)
+	}
+	if err := pass.run(ctx); err != nil {
+		err = broken(ctx, err)
+		pass.record.State, pass.record.EndedAt = readiness.PreflightCancelled, time.Now()
+		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
+		defer cancel()
+		if saveErr := r.cfg.Ledger.SavePreflight(late, pass.record); saveErr != nil {
+			r.cfg.Logger.Error("a preflight's end was not recorded", "preflight_id", pass.record.ID, "error", saveErr)
+		}
+		r.cfg.Logger.Info("preflight stopped", "preflight_id", pass.record.ID, "run_id", opt.RunID, "reason", fault.ReasonOf(err))
+		return pass.record, err
+	}
+	r.cfg.Logger.Info("preflight completed", "preflight_id", pass.record.ID, "run_id", opt.RunID, "calls", pass.record.Calls,
+		"took", pass.record.EndedAt.Sub(pass.record.StartedAt))
+	return pass.record, nil
+}
+
+// emitError is an error of the caller's own function, handed back as it was.
+type emitError struct{ error }
+
+// broken is what the caller of Run learns: WORKER_UNREACHABLE and the caller's own
+// errors as they are, anything else as PREFLIGHT_FAILED.
+func broken(ctx context.Context, err error) error {
+	var own emitError
+	switch {
+	case errors.As(err, &own):
+		return own.error
+	case ctx.Err() != nil:
+		return context.Cause(ctx)
+	case fault.Is(err, fault.WorkerUnreachable), fault.Is(err, fault.PreflightFailed):
+		return err
+	}
+	cause := "the log of that moment has the detail"
+	if f, ok := fault.As(err); ok {
+		cause = f.Message
+	}
+	return fault.Wrap(err, fault.PreflightFailed, "The preflight broke before it reached a verdict: "+cause, "cause", cause)
+}
+
+// pass is one preflight under way.
+type pass struct {
+	*Runner
+	opt      Options
+	emit     func(Event) error
+	record   readiness.Preflight
+	sequence int64
+	facts    readiness.Facts
+}
+
+func (p *pass) send(e Event) error {
+	p.sequence++
+	e.PreflightID, e.Sequence, e.Time = p.record.ID, p.sequence, time.Now()
+	if p.emit == nil {
+		return nil
+	}
+	if err := p.emit(e); err != nil {
+		return emitError{err}
+	}
+	return nil
+}
+
+func (p *pass) run(ctx context.Context) error {
+	if !p.opt.Refreshed {
+		if err := p.Refresh(ctx); err != nil {
+			return err
+		}
+	}
+	facts, err := p.Facts(ctx, nil)
+	if err != nil {
+		return err
+	}
+	if p.opt.Policy != "" {
+		facts.Preflight = p.opt.Policy
+	}
+	p.facts = facts
+	pools, requested := p.scope()
+	modules := p.modules(pools, requested)
+	calendar, err := p.cfg.Ledger.Calendar(ctx)
+	if err != nil {
+		return err
+	}
+	date := lastTradeDate(calendar, facts.Now)
+	if err := p.send(Event{Started: &Started{Pools: pools, Modules: modules, TradeDate: date}}); err != nil {
+		return err
+	}
+	if err := p.check(ctx, modules, date); err != nil {
+		return err
+	}
+	p.facts.Now = time.Now()
+	for _, pool := range pools {
+		f := p.facts
+		f.Requested = requested[pool]
+		v := readiness.Judge(pool, f)
+		p.record.Verdicts = append(p.record.Verdicts, v)
+		if err := p.send(Event{PoolDecided: &v}); err != nil {
+			return err
+		}
+	}
+	p.record.State, p.record.EndedAt = readiness.PreflightCompleted, time.Now()
+	if err := p.cfg.Ledger.SavePreflight(ctx, p.record); err != nil {
+		return err
+	}
+	done := p.record
+	return p.send(Event{Completed: &done})
+}
+
+// scope is the pools to judge, and the modules asked for in each. Without pools
+// named, those that can hold none of the modules asked for are left out.
+func (p *pass) scope() ([]market.Pool, map[market.Pool][]string) {
+	pools := p.opt.Pools
+	if len(pools) == 0 {
+		pools = market.Pools()
+	}
+	var kept []market.Pool
+	requested := map[market.Pool][]string{}
+	for _, pool := range market.Pools() {
+		if !slices.Contains(pools, pool) {
+			continue
+		}
+		if len(p.opt.Modules) > 0 {
+			requested[pool] = readiness.Narrow(pool, p.facts.Catalogue, p.opt.Modules)
+			if len(requested[pool]) == 0 {
+				if len(p.opt.Pools) == 0 {
+					continue
+				}
+				requested[pool] = p.opt.Modules // the verdict says why none of them is possible
+			}
+		}
+		kept = append(kept, pool)
+	}
+	return kept, requested
+}
+
+// modules is the union of what the pools select, once each, in the catalogue's
+// order.
+func (p *pass) modules(pools []market.Pool, requested map[market.Pool][]string) []string {
+	chosen := map[string]bool{}
+	for _, pool := range pools {
+		f := p.facts
+		f.Requested = requested[pool]
+		for _, id := range readiness.Select(pool, f).Modules {
+			chosen[id] = true
+		}
+	}
+	var ordered []string
+	for _, m := range p.facts.Catalogue.Modules {
+		if chosen[m.ID] {
+			ordered = append(ordered, m.ID)
+		}
+	}
+	return ordered
+}
+
+// check goes through the modules in order and probes those that need it. Neighbours
+// that need it share one stream.
+func (p *pass) check(ctx context.Context, modules []string, date market.Date) error {
+	for len(modules) > 0 {
+		n := 0
+		for n < len(modules) && p.needsProbe(modules[n]) {
+			n++
+		}
+		if n > 0 {
+			if err := p.probe(ctx, modules[:n], date); err != nil {
+				return err
+			}
+			modules = modules[n:]
+			continue
+		}
+		if m := p.facts.Catalogue.Module(modules[0]); p.possible(modules[0]) || readiness.ProbeOf(p.facts, m).Status != readiness.Untested {
+			probe := readiness.ProbeOf(p.facts, m)
+			if err := p.send(Event{ModuleChecked: &ModuleChecked{Probe: probe, Reused: true}}); err != nil {
+				return err
+			}
+		}
+		modules = modules[1:]
+	}
+	return nil
+}
+
+// possible reports that a probe of the module could succeed at all: its provider
+// can be used and a token resolves. Where not, the verdict says so without a call.
+func (p *pass) possible(id string) bool {
+	m := p.facts.Catalogue.Module(id)
+	provider := p.facts.Catalogue.Provider(p.facts.Domain(m.Domain).Provider)
+	return provider != nil && provider.Active && p.facts.Tokens[m.Domain].Source != ""
+}
+
+func (p *pass) needsProbe(id string) bool {
+	if !p.possible(id) {
+		return false
+	}
+	m := p.facts.Catalogue.Module(id)
+	if p.opt.MaxAge != nil {
+		return readiness.NeedsProbeWithin(p.facts, m, *p.opt.MaxAge)
+	}
+	return readiness.NeedsProbe(p.facts, m)
+}
+
+// probe probes modules in order. A stream that breaks because the worker went away
+// is taken up again with the modules that are left.
+func (p *pass) probe(ctx context.Context, modules []string, date market.Date) error {
+	for restarts := 0; ; restarts++ {
+		left, err := p.stream(ctx, modules, date)
+		switch {
+		case err == nil && len(left) == 0:
+			return nil
+		case err == nil:
+			return fault.New(fault.PreflightFailed, "The ingest-worker ended the probes before all were made.", "cause", "stream ended early")
+		case !fault.Is(err, fault.WorkerUnreachable) || restarts == maxRestarts:
+			return err
+		}
+		modules = left
+		if err := p.Refresh(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+func (p *pass) stream(ctx context.Context, modules []string, date market.Date) (left []string, err error) {
+	left = slices.Clone(modules)
+	err = p.cfg.Worker.ProbeModules(ctx, ProbeRequest{Modules: modules, TradeDate: date, Timeout: p.cfg.ProbeTimeout},
+		func(s ModuleStarted) error { return p.send(Event{ModuleStarted: &s}) },
+		func(found readiness.Probe) error {
+			at := slices.Index(left, found.Module)
+			if at < 0 {
+				return fault.New(fault.PreflightFailed, fmt.Sprintf("The ingest-worker probed %.80q, which was not asked for.", found.Module),
+					"cause", "unknown module")
+			}
+			left = slices.Delete(left, at, at+1)
+			found.ConfigHash = readiness.ConfigHash(p.facts, p.facts.Catalogue.Module(found.Module))
+			if found.At.IsZero() {
+				found.At = time.Now()
+			}
+			p.facts.Probes[found.Module] = found
+			p.record.Calls += found.Calls
+			if err := p.cfg.Ledger.SaveProbe(ctx, found); err != nil {
+				return err
+			}
+			return p.send(Event{ModuleChecked: &ModuleChecked{Probe: found}})
+		})
+	return left, err
+}

@@ -1,0 +1,58 @@
+package preflight
+
+import (
+	"context"
+	"time"
+
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/catalogue"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/settings"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
+)
+
+// Ledger is what a preflight keeps and reads; *ledger.Store is one.
+type Ledger interface {
+	SavePreflight(ctx context.Context, p readiness.Preflight) error
+	// Preflights lists records, newest first.
+	Preflights(ctx context.Context, limit int, before string) ([]readiness.Preflight, error)
+	SaveProbe(ctx context.Context, p readiness.Probe) error
+	SaveCatalogue(ctx context.Context, c catalogue.Catalogue) error
+	SaveTokens(ctx context.Context, tokens []readiness.Token, host string, at time.Time) error
+	SaveCalendar(ctx context.Context, c slot.Calendar) error
+	FactStore
+}
+
+// FactStore is what facts are read from.
+type FactStore interface {
+	Catalogue(ctx context.Context) (catalogue.Catalogue, bool, error)
+	Tokens(ctx context.Context) (tokens map[string]readiness.Token, host string, err error)
+	Probes(ctx context.Context) (map[string]readiness.Probe, error)
+	Domains(ctx context.Context) (map[string]readiness.DomainSetting, error)
+	Modules(ctx context.Context) (map[string]bool, error)
+	Targets(ctx context.Context) ([]string, error)
+	Settings(ctx context.Context) (settings.Settings, error)
+	Calendar(ctx context.Context) (slot.Calendar, error)
+}
+
+// Worker is what a preflight asks of the ingest-worker. A worker that is away is
+// WORKER_UNREACHABLE.
+type Worker interface {
+	Catalogue(ctx context.Context) (catalogue.Catalogue, error)
+	// Tokens tells where each domain's token comes from, and the provider's host.
+	Tokens(ctx context.Context) (tokens []readiness.Token, host string, err error)
+	Calendar(ctx context.Context) (slot.Calendar, error)
+	// ProbeModules probes one after the other. started and finished are called from
+	// the calling goroutine; an error of theirs ends the probes and is returned.
+	ProbeModules(ctx context.Context, req ProbeRequest, started func(ModuleStarted) error, finished func(readiness.Probe) error) error
+}
+
+// ProbeRequest says what to probe.
+type ProbeRequest struct {
+	// Modules in the order in which they are probed.
+	Modules []string
+	// TradeDate is the last open day known; NoDate before any calendar is held.
+	TradeDate market.Date
+	// Timeout of one probe.
+	Timeout time.Duration
+}

@@ -1,0 +1,220 @@
+package readiness
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/catalogue"
+)
+
+// Waits before a pool is looked at again where nothing says when.
+const (
+	retryAfter        = 5 * time.Minute
+	retryAfterManyIPs = 30 * time.Minute // the provider forgets addresses after 30 to 60 minutes
+)
+
+// CheckTokens names the selected domains for which no token resolves. Under Lenient
+// it names them only when none of the domains has one.
+func CheckTokens(pool market.Pool, f Facts) []fault.Issue {
+	selected := Select(pool, f).Domains
+	var issues []fault.Issue
+	for _, d := range selected {
+		if f.Tokens[d].Source == "" {
+			issues = append(issues, tokenMissing(d))
+		}
+	}
+	if f.Readiness == Lenient && len(issues) < len(selected) {
+		return nil
+	}
+	return issues
+}
+
+func tokenMissing(domain string) fault.Issue {
+	return fault.NewIssue(fault.TokenMissing, fmt.Sprintf("No provider token resolves for the domain %s.", domain), "domain", domain)
+}
+
+// Judge concludes whether a pool may be ingested now. It reads the probes on
+// record: where policy would probe first, a stale or missing one is a warning;
+// under ReadinessOnly it blocks.
+func Judge(pool market.Pool, f Facts) Verdict {
+	v := Verdict{Pool: pool, Decision: Ready}
+	sel := Select(pool, f)
+	v.Issues = slices.Clone(sel.Issues)
+	for _, domain := range sel.Domains {
+		judgeDomain(&v, f, domain, sel.Modules)
+	}
+	slices.SortStableFunc(v.Cleared, func(a, b string) int { return slices.Index(sel.Modules, a) - slices.Index(sel.Modules, b) })
+	slices.SortStableFunc(v.Blocked, func(a, b string) int { return slices.Index(sel.Modules, a) - slices.Index(sel.Modules, b) })
+	if f.Catalogue != nil {
+		for _, id := range f.Requested {
+			if m := f.Catalogue.Module(id); m != nil && !slices.Contains(sel.Modules, id) && hasModule(sel.Issues, id) {
+				v.Blocked = append(v.Blocked, id)
+			}
+		}
+	}
+	fault.SortIssues(v.Issues)
+	decide(&v, f)
+	return v
+}
+
+func hasModule(issues []fault.Issue, id string) bool {
+	return slices.ContainsFunc(issues, func(i fault.Issue) bool { return i.Module == id })
+}
+
+// judgeDomain adds what is found about the selected modules of one domain.
+func judgeDomain(v *Verdict, f Facts, domain string, selected []string) {
+	var modules []*catalogue.Module
+	for _, id := range selected {
+		if m := f.Catalogue.Module(id); m.Domain == domain {
+			modules = append(modules, m)
+		}
+	}
+	hold := func(i fault.Issue) {
+		v.Issues = append(v.Issues, i)
+		for _, m := range modules {
+			v.Blocked = append(v.Blocked, m.ID)
+		}
+	}
+	setting := f.Domain(domain)
+	if p := f.Catalogue.Provider(setting.Provider); p == nil || !p.Active {
+		hold(fault.NewIssue(fault.DomainProviderNotActive,
+			fmt.Sprintf("The domain %s is set to the provider %.40q, which cannot be used yet.", domain, setting.Provider),
+			"domain", domain, "provider", setting.Provider))
+		return
+	}
+	if f.Tokens[domain].Source == "" {
+		hold(tokenMissing(domain))
+		return
+	}
+	tally := map[fault.Reason]int{} // modules per kind of trouble
+	severity := fault.Retry
+	for _, m := range modules {
+		issues, kind := judgeModule(v.Pool, f, m)
+		v.Issues = append(v.Issues, issues...)
+		if w, ok := fault.Worst(issues); !ok || w.Severity == fault.Warning {
+			v.Cleared = append(v.Cleared, m.ID)
+			continue
+		} else if w.Severity > severity {
+			severity = w.Severity
+		}
+		v.Blocked = append(v.Blocked, m.ID)
+		tally[kind]++
+	}
+	for kind, message := range map[fault.Reason]string{
+		fault.DomainTestFailed:   "Every probe of the domain %s failed.",
+		fault.DomainTestStale:    "Every probe of the domain %s is out of date.",
+		fault.DomainTestRequired: "No module of the domain %s was ever probed.",
+	} {
+		if tally[kind] == len(modules) {
+			i := fault.NewIssue(kind, fmt.Sprintf(message, domain), "domain", domain)
+			i.Severity = severity // a domain that is down for a while is no worse than its modules
+			v.Issues = append(v.Issues, i)
+		}
+	}
+}
+
+// judgeModule is what the probe on record says, and the reason that the domain gets
+// when all its modules say the same. No issue above a warning means cleared.
+func judgeModule(pool market.Pool, f Facts, m *catalogue.Module) ([]fault.Issue, fault.Reason) {
+	p := ProbeOf(f, m)
+	stale := Stale(f, m)
+	switch {
+	case p.Status == Untested:
+		return []fault.Issue{unproven(f, m, fault.NewIssue(fault.ModuleTestRequired,
+			fmt.Sprintf("%s was never probed.", m.ID), "domain", m.Domain, "module", m.ID))}, fault.DomainTestRequired
+	case stale && (p.Status == Pass || f.Preflight == ReadinessOnly):
+		return []fault.Issue{unproven(f, m, fault.NewIssue(fault.ModuleTestStale,
+			fmt.Sprintf("The probe of %s is out of date: it is older than a day, or token or configuration changed since.", m.ID),
+			"domain", m.Domain, "module", m.ID, "probe_time", p.At.UTC().Format(time.RFC3339)))}, fault.DomainTestStale
+	}
+	issues := make([]fault.Issue, 0, len(p.Issues)+1)
+	for _, i := range p.Issues {
+		i.Domain, i.Module = m.Domain, m.ID
+		if i.Reason == fault.PermissionDenied {
+			i.Remedy = permissionRemedy(pool, m)
+		}
+		issues = append(issues, i)
+	}
+	if w, _ := fault.Worst(issues); p.Status == Fail && w.Severity < fault.Retry {
+		issues = append(issues, fault.NewIssue(fault.ModuleTestFailed,
+			fmt.Sprintf("The probe of %s failed without saying why.", m.ID), "domain", m.Domain, "module", m.ID))
+	}
+	if p.Status == Pass { // a passed probe never holds back, whatever it remarked
+		for n := range issues {
+			issues[n].Severity = fault.Warning
+		}
+	}
+	fault.SortIssues(issues)
+	return issues, fault.DomainTestFailed
+}
+
+// unproven is an issue about a missing proof, which only holds back where policy
+// forbids to probe.
+func unproven(f Facts, m *catalogue.Module, i fault.Issue) fault.Issue {
+	i.Domain, i.Module = m.Domain, m.ID
+	if f.Preflight != ReadinessOnly {
+		i.Severity = fault.Warning
+		i.Remedy = "Nothing to do: it is probed before the next run."
+	}
+	return i
+}
+
+func permissionRemedy(pool market.Pool, m *catalogue.Module) string {
+	if m.Domain == "etf" && pool == market.Universe {
+		return "Go on without ETFs: " + domainSwitch("etf", false) + " ; or raise the token's tier at the provider."
+	}
+	return "Go on without it: " + moduleSwitch(m.ID, false) + " ; or raise the token's tier at the provider."
+}
+
+func decide(v *Verdict, f Facts) {
+	worst, bad := fault.Worst(v.Issues)
+	if !bad || worst.Severity == fault.Warning {
+		return
+	}
+	if f.Readiness == Lenient && len(v.Cleared) > 0 {
+		v.Decision = Degraded
+		return
+	}
+	v.Decision = Blocked
+	if worst.Severity == fault.Retry || f.Readiness == Lenient && anyRetriable(v) {
+		v.Decision = Retry
+		v.RetryAt = retryTime(v.Issues, f.Now)
+	}
+}
+
+// anyRetriable reports a module that nothing but time holds back.
+func anyRetriable(v *Verdict) bool {
+	return slices.ContainsFunc(v.Blocked, func(id string) bool {
+		worst := fault.Severity(0)
+		for _, i := range v.Issues {
+			if i.Module == id {
+				worst = max(worst, i.Severity)
+			}
+		}
+		return worst == fault.Retry
+	})
+}
+
+// retryTime is when the last of the passing troubles is expected to be over.
+func retryTime(issues []fault.Issue, now time.Time) time.Time {
+	var at time.Time
+	for _, i := range issues {
+		if i.Severity != fault.Retry {
+			continue
+		}
+		t := i.RetryAt
+		if !t.After(now) {
+			t = now.Add(retryAfter)
+			if i.Reason == fault.TooManyIPs {
+				t = now.Add(retryAfterManyIPs)
+			}
+		}
+		if t.After(at) {
+			at = t
+		}
+	}
+	return at
+}

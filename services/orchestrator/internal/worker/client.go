@@ -1,0 +1,244 @@
+package worker
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	ingestv1 "github.com/afterbell/afterbell/gen/afterbell/ingest/v1"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/internal/transport"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/catalogue"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/preflight"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
+)
+
+// Deadlines of the calls. A stream of a partition has none: silence is judged by
+// package dispatch, and a dead connection is noticed by keep-alives within 20 s.
+const (
+	askTimeout    = 10 * time.Second
+	storeTimeout  = 30 * time.Second // opening may wait for a lock
+	planTimeout   = 60 * time.Second
+	verifyTimeout = 5 * time.Minute
+	probeSlack    = 15 * time.Second // beyond the probes' own time
+)
+
+var (
+	_ dispatch.Worker  = (*Client)(nil)
+	_ preflight.Worker = (*Client)(nil)
+)
+
+// Client speaks to the ingest-worker. Safe for concurrent use.
+type Client struct {
+	addr string
+	conn *grpc.ClientConn
+	rpc  ingestv1.IngestServiceClient
+}
+
+// Dial prepares a client of the worker at addr; nothing is connected yet. extra may
+// replace the dialler.
+func Dial(addr string, extra ...grpc.DialOption) (*Client, error) {
+	conn, err := transport.Dial(addr, extra...)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{addr: addr, conn: conn, rpc: ingestv1.NewIngestServiceClient(conn)}, nil
+}
+
+// Close ends the connection; calls in hand fail.
+func (c *Client) Close() error { return c.conn.Close() }
+
+// Addr is the address dialled.
+func (c *Client) Addr() string { return c.addr }
+
+// Ping reports whether the worker answers, within five seconds.
+func (c *Client) Ping(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	defer cancel()
+	_, err := c.rpc.ListActivePartitions(ctx, &ingestv1.ListActivePartitionsRequest{RunId: "ping"})
+	return err
+}
+
+// Catalogue lists what exists.
+func (c *Client) Catalogue(ctx context.Context) (catalogue.Catalogue, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	resp, err := c.rpc.ListModules(ctx, &ingestv1.ListModulesRequest{})
+	if err != nil {
+		return catalogue.Catalogue{}, err
+	}
+	return catalogueOf(resp)
+}
+
+// Tokens tells where each domain's token comes from, and the provider's host.
+func (c *Client) Tokens(ctx context.Context) ([]readiness.Token, string, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	resp, err := c.rpc.ListTokens(ctx, &ingestv1.ListTokensRequest{})
+	if err != nil {
+		return nil, "", err
+	}
+	tokens := make([]readiness.Token, 0, len(resp.GetTokens()))
+	for _, t := range resp.GetTokens() {
+		tokens = append(tokens, readiness.Token{Domain: t.GetDomainId(), Source: t.GetSource(), Fingerprint: t.GetFingerprint()})
+	}
+	return tokens, resp.GetProviderHost(), nil
+}
+
+// Calendar is the calendar that the worker holds; the zero value when none.
+func (c *Client) Calendar(ctx context.Context) (slot.Calendar, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	resp, err := c.rpc.ListCalendarDays(ctx, &ingestv1.ListCalendarDaysRequest{})
+	if err != nil {
+		return slot.Calendar{}, err
+	}
+	return calendarOf(resp)
+}
+
+// ProbeModules probes one module after the other.
+func (c *Client) ProbeModules(ctx context.Context, req preflight.ProbeRequest, started func(preflight.ModuleStarted) error, finished func(readiness.Probe) error) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Duration(len(req.Modules))*req.Timeout+probeSlack)
+	defer cancel()
+	stream, err := c.rpc.ProbeModules(ctx, &ingestv1.ProbeModulesRequest{
+		ModuleIds: req.Modules, TradeDate: req.TradeDate.String(), ProbeTimeout: durationpb.New(req.Timeout),
+	})
+	if err != nil {
+		return err
+	}
+	for {
+		msg, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		switch e := msg.GetEvent().(type) {
+		case *ingestv1.ProbeModulesResponse_Started:
+			err = started(preflight.ModuleStarted{Module: e.Started.GetModuleId(), APIs: e.Started.GetProviderApis()})
+		case *ingestv1.ProbeModulesResponse_Finished:
+			err = finished(probeOf(e.Finished))
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// CheckStore opens a pool's file for writing.
+func (c *Client) CheckStore(ctx context.Context, pool market.Pool) (dispatch.StoreCheck, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	resp, err := c.rpc.CheckStore(ctx, &ingestv1.CheckStoreRequest{Pool: transport.PoolToProto(pool)})
+	if err != nil {
+		return dispatch.StoreCheck{}, err
+	}
+	return dispatch.StoreCheck{
+		FreeBytes: resp.GetFreeBytes(), FileBytes: resp.GetFileBytes(), Issues: transport.IssuesFromProto(resp.GetIssues()),
+	}, nil
+}
+
+// PlanPartitions answers what would make a pool complete.
+func (c *Client) PlanPartitions(ctx context.Context, req dispatch.PlanRequest) (dispatch.WorkPlan, error) {
+	ctx, cancel := context.WithTimeout(ctx, planTimeout)
+	defer cancel()
+	stage := ingestv1.PlanStage_PLAN_STAGE_DATA
+	if req.References {
+		stage = ingestv1.PlanStage_PLAN_STAGE_REFERENCES
+	}
+	resp, err := c.rpc.PlanPartitions(ctx, &ingestv1.PlanPartitionsRequest{
+		Pool: transport.PoolToProto(req.Pool), Stage: stage, ModuleIds: req.Modules,
+		StartDate: req.Start.String(), EndDate: req.End.String(), Symbols: req.Symbols, Refetch: req.Refetch,
+	})
+	if err != nil {
+		return dispatch.WorkPlan{}, err
+	}
+	return planOf(resp, req.References)
+}
+
+// IngestPartition ingests one partition.
+func (c *Client) IngestPartition(ctx context.Context, job dispatch.Job, progress func(dispatch.Progress)) (dispatch.Result, error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // frees the stream when its result came
+	stream, err := c.rpc.IngestPartition(ctx, &ingestv1.IngestPartitionRequest{
+		RunId: job.RunID, Pool: transport.PoolToProto(job.Pool), Partition: specOf(job.Partition), Epoch: job.Epoch,
+	})
+	if err != nil {
+		return dispatch.Result{}, err
+	}
+	for {
+		msg, err := stream.Recv()
+		if errors.Is(err, io.EOF) {
+			return dispatch.Result{}, fault.New(fault.WorkerUnreachable,
+				"The ingest-worker at "+c.addr+" ended a partition without a result.", "address", c.addr)
+		}
+		if err != nil {
+			return dispatch.Result{}, err
+		}
+		switch e := msg.GetEvent().(type) {
+		case *ingestv1.IngestPartitionResponse_Heartbeat_:
+			progress(progressOf(e.Heartbeat))
+		case *ingestv1.IngestPartitionResponse_Result:
+			return resultOf(e.Result), nil
+		}
+	}
+}
+
+// ActivePartitions are at work at this moment.
+func (c *Client) ActivePartitions(ctx context.Context, runID string) ([]dispatch.Active, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	resp, err := c.rpc.ListActivePartitions(ctx, &ingestv1.ListActivePartitionsRequest{RunId: runID})
+	if err != nil {
+		return nil, err
+	}
+	active := make([]dispatch.Active, 0, len(resp.GetPartitions()))
+	for _, p := range resp.GetPartitions() {
+		active = append(active, dispatch.Active{RunID: p.GetRunId(), PartitionID: p.GetPartitionId(), Epoch: p.GetEpoch()})
+	}
+	return active, nil
+}
+
+// VerifyPartitions counts partitions in the pool's file.
+func (c *Client) VerifyPartitions(ctx context.Context, pool market.Pool, partitions []run.Partition) ([]dispatch.Check, error) {
+	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
+	defer cancel()
+	req := &ingestv1.VerifyPartitionsRequest{Pool: transport.PoolToProto(pool)}
+	for _, p := range partitions {
+		req.Partitions = append(req.Partitions, specOf(p))
+	}
+	resp, err := c.rpc.VerifyPartitions(ctx, req)
+	if err != nil {
+		return nil, err
+	}
+	checks := make([]dispatch.Check, 0, len(resp.GetChecks()))
+	for _, k := range resp.GetChecks() {
+		checks = append(checks, dispatch.Check{
+			PartitionID: k.GetPartitionId(), Rows: k.GetRowCount(), Duplicates: k.GetDuplicateCount(), Coverage: k.GetCoverageCount(),
+			Verdict: transport.VerdictFromProto(k.GetVerdict()), RunID: k.GetRunId(),
+		})
+	}
+	return checks, nil
+}
+
+// Coverage lists what a pool holds and lacks.
+func (c *Client) Coverage(ctx context.Context, q CoverageQuery) ([]Coverage, error) {
+	ctx, cancel := context.WithTimeout(ctx, planTimeout)
+	defer cancel()
+	resp, err := c.rpc.ListCoverage(ctx, &ingestv1.ListCoverageRequest{
+		Pool: transport.PoolToProto(q.Pool), ModuleIds: q.Modules, StartDate: q.Start.String(), EndDate: q.End.String(), Symbols: q.Symbols,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return coveragesOf(resp.GetCoverages())
+}
