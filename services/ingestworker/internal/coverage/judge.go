@@ -70,6 +70,9 @@ func TooManyRejected(rejected, rows int64) bool {
 // better one: what is held stays, and the finding becomes an issue.
 func Judge(ds *catalog.Dataset, d market.Date, a Answer, e Expectation, s Situation) Judgement {
 	key := Key{Dataset: ds.ID, Date: d}
+	if s.HasHeld && s.Held.Verdict == Complete && e.Known && !e.Reaches(s.Held.Rows, s.Held.ByExchange) {
+		s.Held.Verdict = Incomplete // whole by what was known then, and short by what is known now
+	}
 	found := verdict(a, e, s)
 	r := Record{
 		Key: key, Rows: a.Rows, ByExchange: a.ByExchange, Expected: e.Expected, Verdict: found,
@@ -157,11 +160,18 @@ func (r *Record) second(hash uint64, s Situation) {
 	}
 }
 
-// Unsure reports whether a complete record is to be asked for again all the same:
-// rows were rejected and the answer has not been the same on three days, or rows
-// disagree with themselves and have been seen only once.
+// Unsure reports whether a settled record is to be asked for again all the same:
+// rows were rejected and the answer has not been the same on three days; or rows
+// disagree with themselves, or are absent without proof, and that was seen only
+// once.
 func (r Record) Unsure() bool {
-	return r.Verdict == Complete && (r.Rejected > 0 && r.SameDays < acceptDays || r.AnswerHash != 0 && r.SameDays == 0)
+	switch r.Verdict {
+	case Complete:
+		return r.Rejected > 0 && r.SameDays < acceptDays || r.AnswerHash != 0 && r.SameDays == 0
+	case ExpectedEmpty:
+		return r.AnswerHash != 0 && r.SameDays == 0
+	}
+	return false
 }
 
 // kept is the record of rows that stay because a worse answer came: r carries
@@ -247,16 +257,23 @@ func short(on string, a Answer, e Expectation) string {
 }
 
 // Standing is what a record is worth today: rows that were whole against what was
-// known then may be short against that date's daily as it is held now. daily is
-// the record of the date's `daily`; ok is false where none is held.
-func Standing(ds *catalog.Dataset, r Record, daily Record, ok bool) Verdict {
-	if r.Verdict != Complete {
+// known then may be short against the lists, or against that date's daily, as they
+// are held now. daily is the record of the date's `daily`; ok is false where none
+// is held. What was accepted short stays so, so asking again comes to an end.
+func Standing(ds *catalog.Dataset, r Record, daily Record, ok bool, l *Lists) Verdict {
+	if r.Verdict != Complete || r.Symbol != "" || ds.Snapshot {
 		return r.Verdict
 	}
-	if !ok || !daily.Verdict.Settled() || r.Symbol != "" || ds.ID != catalog.DailyBasic && ds.ID != catalog.Moneyflow {
+	var f Facts
+	switch {
+	case ds.ID == catalog.Daily && l.Has(ds.Kind):
+		f = FactsOf(ds, r.Date, l)
+	case (ds.ID == catalog.DailyBasic || ds.ID == catalog.Moneyflow) && ok && daily.Verdict.Settled():
+		f = Facts{DailyKnown: true, Daily: daily.ByExchange}
+	default:
 		return Complete
 	}
-	if !Expect(ds, r.Date, Facts{DailyKnown: true, Daily: daily.ByExchange}).Reaches(r.Rows, r.ByExchange) {
+	if !Expect(ds, r.Date, f).Reaches(r.Rows, r.ByExchange) {
 		return Incomplete
 	}
 	return Complete

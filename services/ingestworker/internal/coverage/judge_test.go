@@ -1,6 +1,7 @@
 package coverage
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -55,7 +56,7 @@ func TestJudge(t *testing.T) {
 	full := Answer{Rows: 2090, ByExchange: counts(995, 995, 100)}
 	half := Answer{Rows: 1000, ByExchange: counts(1000, 0, 0)}
 	held := func(v Verdict, rows int64) Situation {
-		return Situation{HasHeld: true, Held: Record{Key: Key{Dataset: ds.ID, Date: day}, Verdict: v, Rows: rows}}
+		return Situation{HasHeld: true, Held: Record{Key: Key{Dataset: ds.ID, Date: day}, Verdict: v, Rows: rows, ByExchange: counts(rows/2-50, rows/2-50, 100)}}
 	}
 	for _, c := range []struct {
 		name       string
@@ -140,6 +141,19 @@ func TestShortAnswerIsAcceptedOnTheThirdDay(t *testing.T) {
 	}
 }
 
+func TestHeldRowsThatBecameShortAreAcceptedInTheEnd(t *testing.T) {
+	ds := catalog.Lookup(catalog.Daily)
+	e := Expect(ds, day, Facts{ListKnown: true, Stocks: counts(1000, 1000, 0)}) // the list grew
+	held := Record{Key: Key{Dataset: ds.ID, Date: day}, Verdict: Complete, Rows: 800, ByExchange: counts(400, 400, 0)}
+	for n, want := range []Verdict{Incomplete, Incomplete, AcceptedShort} {
+		a := Answer{Rows: 800, ByExchange: counts(400, 400, 0), Hash: func() uint64 { return 3 }}
+		j := Judge(ds, day, a, e, Situation{Now: evening.AddDate(0, 0, n), Held: held, HasHeld: true})
+		if held = j.Record; held.Verdict != want || held.Rows != 800 {
+			t.Errorf("day %d: %s of %d rows, want %s", n+1, held.Verdict, held.Rows, want)
+		}
+	}
+}
+
 func TestUnsureRecordsAreAskedForAgain(t *testing.T) {
 	ds := catalog.Lookup(catalog.Daily)
 	e := Expect(ds, day, Facts{ListKnown: true, Stocks: counts(1000, 1000, 0)})
@@ -169,15 +183,25 @@ func TestStandingFollowsDaily(t *testing.T) {
 	ds := catalog.Lookup(catalog.DailyBasic)
 	r := Record{Key: Key{Dataset: ds.ID, Date: day}, Verdict: Complete, Rows: 1000, ByExchange: counts(500, 500, 0)}
 	daily := Record{Verdict: Complete, Rows: 2000, ByExchange: counts(1000, 1000, 0)}
-	if got := Standing(ds, r, daily, true); got != Incomplete {
+	if got := Standing(ds, r, daily, true, NewLists(nil)); got != Incomplete {
 		t.Errorf("half of a daily that came later is %s", got)
 	}
-	if got := Standing(ds, r, daily, false); got != Complete {
+	if got := Standing(ds, r, daily, false, NewLists(nil)); got != Complete {
 		t.Errorf("without daily: %s", got)
 	}
 	daily.Verdict = Incomplete
-	if got := Standing(ds, r, daily, true); got != Complete {
+	if got := Standing(ds, r, daily, true, NewLists(nil)); got != Complete {
 		t.Errorf("a daily that is not settled proves nothing: %s", got)
+	}
+	var all []Instrument
+	for n := range 40 {
+		all = append(all, Instrument{Symbol: fmt.Sprintf("6%05d.SH", n), Kind: market.Stock, Status: "L", Listed: day - 9, Delisted: market.NoDate})
+	}
+	r = Record{Key: Key{Dataset: catalog.Daily, Date: day}, Verdict: Complete, Rows: 20, ByExchange: counts(20, 0, 0)}
+	for n, want := range map[int]Verdict{20: Complete, 40: Incomplete} {
+		if got := Standing(catalog.Lookup(catalog.Daily), r, Record{}, false, NewLists(all[:n])); got != want {
+			t.Errorf("20 rows of %d listed are %s", n, got)
+		}
 	}
 }
 

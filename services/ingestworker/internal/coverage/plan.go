@@ -76,16 +76,39 @@ func References(w Wish, world World) Plan {
 			continue
 		}
 		r, ok := world.Held(Key{Dataset: ds.ID, Date: market.NoDate})
-		if ok && !w.Refetch && r.Verdict.Settled() && !r.Unsure() && market.DateOf(r.CommittedAt) >= today {
+		behind := ok && w.Pool == market.Universe && listBehind(ds, r, world)
+		if ok && !w.Refetch && !behind && r.Verdict.Settled() && !r.Unsure() && market.DateOf(r.CommittedAt) >= today {
 			continue
 		}
 		calls := len(ds.Calls)
 		if ok && len(ds.RowCaps) > 0 {
 			calls = max(calls, pages(r.Rows, ds))
 		}
-		p.add(Partition{ID: ds.ID, Pool: w.Pool, Dataset: ds.ID, Start: market.NoDate, End: market.NoDate, Calls: calls, Repeat: w.Refetch})
+		p.add(Partition{ID: ds.ID, Pool: w.Pool, Dataset: ds.ID, Start: market.NoDate, End: market.NoDate, Calls: calls, Repeat: w.Refetch || behind})
 	}
 	return p
+}
+
+// A first list has nothing to be compared with, so half of one would pass. It
+// shows by the symbols it does not know: then it is asked for once more, past the
+// day's answer.
+const (
+	behindDays  = 60   // calendar days in which the newest rows are looked for
+	behindShare = 0.02 // of rows of unknown symbols; a few newcomers are usual
+)
+
+func listBehind(ds *catalog.Dataset, list Record, world World) bool {
+	rows := map[string]string{catalog.StockBasic: catalog.Daily, catalog.FundBasic: catalog.FundDaily}[ds.ID]
+	if rows == "" {
+		return false
+	}
+	today := market.DateOf(world.Now)
+	for d := today; d > today-behindDays; d-- {
+		if r, ok := world.Held(Key{Dataset: rows, Date: d}); ok && r.Rows > 0 {
+			return r.CommittedAt.After(list.CommittedAt) && float64(r.Unknown) > behindShare*float64(r.Rows)
+		}
+	}
+	return false
 }
 
 func needsReference(w Wish, ds *catalog.Dataset) bool {
@@ -199,7 +222,7 @@ func universe(w Wish, world World, todo []duty) []Partition {
 				if t.ds.ID == catalog.DailyBasic || t.ds.ID == catalog.Moneyflow {
 					daily, known = world.Held(Key{Dataset: catalog.Daily, Date: d})
 				}
-				if Standing(t.ds, r, daily, known).Settled() && !r.Unsure() {
+				if Standing(t.ds, r, daily, known, world.Lists).Settled() && !r.Unsure() {
 					if repeat = d == t.before && again(t, r); !repeat {
 						continue
 					}

@@ -31,7 +31,8 @@ const (
 	NoEvidence Evidence = iota
 	// OthersTraded is when other symbols of the dataset have rows on the day.
 	OthersTraded
-	// TradedLater is when the symbol has a row on a later day.
+	// TradedLater is when the symbol, or another of the dataset, has a row on a
+	// later day, so that the provider has gone past this one.
 	TradedLater
 	// WholeDate is when the whole trade date was fetched and has enough rows.
 	WholeDate
@@ -95,6 +96,8 @@ func JudgeKey(ds *catalog.Dataset, k Key, f KeyFacts, s Situation) KeyJudgement 
 			hash = 2 // and another to have a bad one
 		}
 		r.witness(hash, s)
+	} else if v == ExpectedEmpty && f.ListKnown == f.Listed && f.Evidence != WholeDate && f.Daily != DailyNone {
+		r.second(1, s) // an answer cut short would look the same, so it is looked at twice
 	}
 	accepted := r.SameDays >= acceptDays
 	if accepted && (v == Incomplete || v == Empty) {

@@ -37,6 +37,9 @@ type gap struct {
 type gapSet struct {
 	duty
 	history []gap
+	// confirm are days to fetch whole, because a symbol's row is absent without
+	// proof.
+	confirm []dateGap
 	// newestOf and beforeOf are the symbols to fetch on those days; repeat is true
 	// when all of beforeOf are held.
 	newestOf, beforeOf []string
@@ -45,6 +48,7 @@ type gapSet struct {
 
 func gaps(w Wish, world World, t duty, symbols []string) gapSet {
 	g := gapSet{duty: t, repeat: true}
+	absent := map[market.Date][]string{}
 	for _, s := range symbols {
 		if market.KindOf(s) != t.ds.Kind || t.ds.ID == catalog.Moneyflow && market.Exchange(s) == "BJ" {
 			continue
@@ -55,7 +59,7 @@ func gaps(w Wish, world World, t duty, symbols []string) gapSet {
 				continue
 			}
 			r, ok := world.Held(Key{Dataset: t.ds.ID, Date: d, Symbol: s})
-			settled := ok && r.Verdict.Settled() && !r.Unsure() && !w.Refetch
+			settled := ok && r.Verdict.Settled() && !r.Unsure() && !w.Refetch && !disproved(t.ds, r, world)
 			switch {
 			case settled && d == t.before && r.CommittedAt.Before(DueAt(t.ds, t.newest)):
 				g.beforeOf = append(g.beforeOf, s)
@@ -64,6 +68,8 @@ func gaps(w Wish, world World, t duty, symbols []string) gapSet {
 				g.newestOf = append(g.newestOf, s)
 			case d == t.before:
 				g.beforeOf, g.repeat = append(g.beforeOf, s), false
+			case ok && r.Verdict == ExpectedEmpty && r.Unsure() && !w.Refetch:
+				absent[d] = append(absent[d], s)
 			default:
 				missing.days = append(missing.days, d)
 			}
@@ -72,7 +78,46 @@ func gaps(w Wish, world World, t duty, symbols []string) gapSet {
 			g.history = append(g.history, missing)
 		}
 	}
+	g.prove(absent)
 	return g
+}
+
+// mostProofs bounds the calls that prove absent rows by whole dates. A symbol that
+// is suspended for months is asked about by its span once more instead.
+const mostProofs = 20
+
+func (g *gapSet) prove(absent map[market.Date][]string) {
+	for d, symbols := range absent {
+		if len(absent) <= mostProofs {
+			g.confirm = append(g.confirm, dateGap{d, symbols})
+			continue
+		}
+		for _, s := range symbols {
+			g.missing(s, d)
+		}
+	}
+	slices.SortFunc(g.confirm, func(a, b dateGap) int { return cmp.Compare(a.day, b.day) })
+}
+
+// missing adds a day to a symbol's history, in order.
+func (g *gapSet) missing(symbol string, d market.Date) {
+	i, found := slices.BinarySearchFunc(g.history, symbol, func(h gap, s string) int { return cmp.Compare(h.symbol, s) })
+	if !found {
+		g.history = slices.Insert(g.history, i, gap{symbol: symbol})
+	}
+	h := &g.history[i]
+	at, _ := slices.BinarySearch(h.days, d)
+	h.days = slices.Insert(h.days, at, d)
+}
+
+// disproved reports whether a symbol's day was taken for idle, and its `daily` has
+// a row after all.
+func disproved(ds *catalog.Dataset, r Record, world World) bool {
+	if r.Verdict != ExpectedEmpty || ds.ID != catalog.DailyBasic && ds.ID != catalog.Moneyflow {
+		return false
+	}
+	daily, ok := world.Held(Key{Dataset: catalog.Daily, Date: r.Date, Symbol: r.Symbol})
+	return ok && daily.Rows > 0
 }
 
 func (g gapSet) partitions(pool market.Pool) []Partition {
@@ -95,7 +140,7 @@ func (g gapSet) partitions(pool market.Pool) []Partition {
 		date(g.before, g.beforeOf, g.repeat)
 	}
 	dates, bySymbol := g.cut()
-	for _, x := range dates {
+	for _, x := range append(g.confirm, dates...) {
 		date(x.day, x.symbols, false)
 	}
 	for _, batch := range bySymbol {
@@ -118,12 +163,7 @@ func (g gapSet) partitions(pool market.Pool) []Partition {
 
 func (g *gapSet) foldBefore() {
 	for _, s := range g.beforeOf {
-		i, found := slices.BinarySearchFunc(g.history, s, func(h gap, s string) int { return cmp.Compare(h.symbol, s) })
-		if found {
-			g.history[i].days = append(g.history[i].days, g.before)
-		} else {
-			g.history = slices.Insert(g.history, i, gap{s, []market.Date{g.before}})
-		}
+		g.missing(s, g.before)
 	}
 	g.beforeOf = nil
 }

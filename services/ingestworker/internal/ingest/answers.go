@@ -23,11 +23,11 @@ type Answers struct {
 // NewAnswers is an empty store.
 func NewAnswers() *Answers { return &Answers{held: map[string]Answer{}} }
 
-// Put keeps an answer to a call of a snapshot. Answers to other queries and
-// answers without rows are not kept.
+// Put keeps an answer to a call of a snapshot. Answers to other queries are not
+// kept, nor are answers without rows where there ought to be some.
 func (a *Answers) Put(day market.Date, ds *catalog.Dataset, params map[string]string, ans Answer) {
-	isCall := slices.ContainsFunc(ds.Calls, func(c catalog.Call) bool { return maps.Equal(c.Params, params) })
-	if !isCall || ans.Batch == nil || ans.Batch.Len == 0 {
+	n := slices.IndexFunc(ds.Calls, func(c catalog.Call) bool { return maps.Equal(c.Params, params) })
+	if n < 0 || ans.Batch == nil || ans.Batch.Len == 0 && !ds.Calls[n].MayBeEmpty {
 		return
 	}
 	a.mu.Lock()

@@ -35,6 +35,9 @@ type checked struct {
 	samples  []string
 	// all counts every good row per exchange, also those passed over.
 	all coverage.ExchangeCounts
+	// strays are the symbols of a span whose rows were rejected because one of them
+	// was of another date.
+	strays map[string]bool
 }
 
 type rejected struct {
@@ -56,6 +59,7 @@ var keyMaps = sync.Pool{New: func() any { return make(map[key]int32, 8192) }}
 func check(sc scope, b *table.Batch, bad []table.BadCell) checked {
 	c := checker{scope: sc, b: b, bad: bad}
 	c.prepare()
+	c.strays()
 	seen := keyMaps.Get().(map[key]int32)
 	defer func() { clear(seen); keyMaps.Put(seen) }()
 	keep := make([]int, 0, b.Len)
@@ -117,11 +121,28 @@ type checker struct {
 
 	symbol, date, exchange *table.Column
 	required               []*table.Column
+	present                []*table.Column // hardly ever null at the provider
 	sign                   []*table.Column // must not be negative
 	high, low, open, clos  *table.Column
 	pre, change            *table.Column
 	shares, value          *table.Column
 	buys, sells            []*table.Column
+}
+
+// strays finds the symbols whose rows do not answer what was asked: when one row
+// of a span lies outside it, the dates of the others cannot be trusted either.
+func (c *checker) strays() {
+	if c.ds.Snapshot || c.start == c.end || c.symbol == nil || c.date == nil {
+		return
+	}
+	for r := range c.b.Len {
+		if d := c.date.Dates[r]; !c.date.Null[r] && (d < c.start || d > c.end) {
+			if c.out.strays == nil {
+				c.out.strays = map[string]bool{}
+			}
+			c.out.strays[c.symbol.Texts[r]] = true
+		}
+	}
 }
 
 func (c *checker) prepare() {
@@ -134,6 +155,9 @@ func (c *checker) prepare() {
 			c.required = append(c.required, col)
 		}
 		name := col.Name
+		if !c.ds.Snapshot && (c.ds.Table != catalog.TableBasics || hardlyNull[name]) {
+			c.present = append(c.present, col)
+		}
 		if !c.ds.Snapshot && neverNegative[name] {
 			c.sign = append(c.sign, col)
 		}
@@ -156,6 +180,10 @@ func (c *checker) prepare() {
 }
 
 func (c *checker) asked(r int) bool { return c.symbol != nil && c.symbols[c.symbol.Texts[r]] }
+
+// hardlyNull are the columns of daily_basic that recorded data always has; null is
+// usual in the others. In prices and flows no recorded value is null.
+var hardlyNull = map[string]bool{"turnover_rate": true, "total_share": true, "total_mv": true}
 
 var neverNegative = map[string]bool{
 	"open": true, "high": true, "low": true, "close": true, "pre_close": true, "vol": true, "amount": true,
@@ -201,6 +229,9 @@ func (c *checker) row(r int) (reason string, drop bool) {
 	if c.date != nil && !c.ds.Snapshot && (c.date.Dates[r] < c.start || c.date.Dates[r] > c.end) {
 		return "another date than asked for", false
 	}
+	if c.out.strays != nil && c.out.strays[c.symbol.Texts[r]] {
+		return "it came with rows of another date than asked for", false
+	}
 	for _, col := range c.sign {
 		if col.Numbers[r] < 0 {
 			return col.Name + " < 0", false
@@ -222,6 +253,11 @@ func (c *checker) disagrees(r int) string {
 			}
 		}
 		return true
+	}
+	for _, col := range c.present {
+		if col.Null[r] {
+			return col.Name + " is missing"
+		}
 	}
 	if has(c.high, c.low, c.clos) && (c.clos.Numbers[r] > c.high.Numbers[r]+priceStep || c.clos.Numbers[r] < c.low.Numbers[r]-priceStep) {
 		return "close lies outside low and high"

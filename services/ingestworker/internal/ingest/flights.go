@@ -129,6 +129,21 @@ func (f *flights) daily(p coverage.Partition) []*flight {
 	return out
 }
 
+// dates lists the whole trade dates in hand of a partition's own dataset, later
+// than its span. They wait for no span, so nobody waits in a circle.
+func (f *flights) dates(p coverage.Partition) []*flight {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	var out []*flight
+	for _, fl := range f.active {
+		q := fl.work.Partition
+		if q.Pool == p.Pool && q.Dataset == p.Dataset && q.Start == q.End && q.Start > p.End {
+			out = append(out, fl)
+		}
+	}
+	return out
+}
+
 func (f *flights) list(runID string) []Active {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -31,6 +31,15 @@ func (j *job) symbols(ctx context.Context, batch *table.Batch, bad []table.BadCe
 			}
 		}
 	}
+	if !whole {
+		// What was published on later days tells of the days before them, and the
+		// whole dates of a plan are dispatched first.
+		for _, fl := range j.i.flights.dates(p) {
+			if err := wait(ctx, fl.done); err != nil {
+				return Result{}, err
+			}
+		}
+	}
 	world, err := j.i.world(ctx, p.Pool)
 	if err != nil {
 		return Result{}, err
@@ -51,6 +60,7 @@ func (j *job) symbols(ctx context.Context, batch *table.Batch, bad []table.BadCe
 type symbolAnswer struct {
 	rows     map[key]int
 	rejected map[key]bool
+	strays   map[string]bool // symbols of which rows came that were not asked for
 	doubtful map[key]uint64
 	dates    map[market.Date]int    // rows per date
 	newest   map[string]market.Date // newest row per symbol
@@ -60,7 +70,7 @@ type symbolAnswer struct {
 
 func indexAnswer(c checked) symbolAnswer {
 	a := symbolAnswer{
-		rows: make(map[key]int, c.batch.Len), rejected: map[key]bool{}, doubtful: map[key]uint64{},
+		rows: make(map[key]int, c.batch.Len), rejected: map[key]bool{}, strays: c.strays, doubtful: map[key]uint64{},
 		dates: map[market.Date]int{}, newest: map[string]market.Date{},
 	}
 	symbol, date := c.batch.Column("ts_code"), c.batch.Column("trade_date")
@@ -112,13 +122,14 @@ func (j *job) judgeKeys(ctx context.Context, world coverage.World, a symbolAnswe
 	if len(days) == 0 { // nothing is due: the day asked for is recorded as it was found
 		days = []market.Date{p.End}
 	}
-	var traded map[market.Date]bool // days on which the pool holds a row of any symbol
+	var traded *tradedDays
 	out := make([]coverage.KeyJudgement, 0, len(days)*len(p.Symbols))
 	for _, s := range p.Symbols {
 		for _, d := range days {
 			k := coverage.Key{Dataset: j.ds.ID, Date: d, Symbol: s}
 			f := coverage.KeyFacts{RejectedRow: a.rejected[key{s, d}], Doubtful: a.doubtful[key{s, d}], Evidence: a.evidence}
 			_, f.Row = a.rows[key{s, d}]
+			f.RejectedRow = f.RejectedRow || !f.Row && a.strays[s]
 			if !f.Row && !f.RejectedRow {
 				f.Listed, f.ListKnown = world.Lists.Listed(s, d)
 				f.Daily = j.dailyState(s, d)
@@ -142,22 +153,28 @@ func (j *job) judgeKeys(ctx context.Context, world coverage.World, a symbolAnswe
 	return out, nil
 }
 
-func spanEvidence(a symbolAnswer, s string, d market.Date, traded map[market.Date]bool) coverage.Evidence {
+func spanEvidence(a symbolAnswer, s string, d market.Date, traded *tradedDays) coverage.Evidence {
+	last, has := a.newest[s]
 	switch {
-	case a.dates[d] > 0, traded[d]:
+	case a.dates[d] > 0, traded.days[d]:
 		return coverage.OthersTraded
-	case a.newest[s] > d:
+	case has && last > d, traded.last > d:
 		return coverage.TradedLater
 	}
 	return coverage.NoEvidence
 }
 
-func (j *job) traded(ctx context.Context) (map[market.Date]bool, error) {
-	out := map[market.Date]bool{}
-	p := j.work.Partition
-	err := j.sink.Coverage(ctx, []string{j.ds.ID}, p.Start, p.End, func(r coverage.Record) bool {
+// tradedDays is on which days the pool holds a row of any symbol.
+type tradedDays struct {
+	days map[market.Date]bool
+	last market.Date
+}
+
+func (j *job) traded(ctx context.Context) (*tradedDays, error) {
+	out := &tradedDays{days: map[market.Date]bool{}, last: market.NoDate}
+	err := j.sink.Coverage(ctx, []string{j.ds.ID}, j.work.Partition.Start, market.NoDate, func(r coverage.Record) bool {
 		if r.Rows > 0 {
-			out[r.Date] = true
+			out.days[r.Date], out.last = true, max(out.last, r.Date)
 		}
 		return true
 	})

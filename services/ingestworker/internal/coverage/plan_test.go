@@ -1,0 +1,437 @@
+package coverage
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// weekdays is a calendar in which every weekday is open.
+func weekdays(first, last market.Date) Calendar {
+	c := Calendar{First: first, Last: last}
+	for d := first; d <= last; d++ {
+		if !d.Weekend() {
+			c.Open = append(c.Open, d)
+		}
+	}
+	return c
+}
+
+type book map[Key]Record
+
+func (b book) held(k Key) (Record, bool) { r, ok := b[k]; return r, ok }
+
+func (b book) put(dataset string, d market.Date, symbol string, v Verdict, at time.Time) {
+	k := Key{Dataset: dataset, Date: d, Symbol: symbol}
+	r := Record{Key: k, Verdict: v, CommittedAt: at}
+	if v == Complete {
+		r.Rows, r.ByExchange = 2000, counts(1000, 1000, 0)
+	}
+	b[k] = r
+}
+
+func world(now time.Time, b book, window int) World {
+	return World{
+		Now: now, Calendar: weekdays(market.NewDate(2020, 1, 1), market.NewDate(2026, 12, 31)),
+		Lists: NewLists(nil), WindowDays: window, Held: b.held,
+	}
+}
+
+func datasets(ids ...string) []*catalog.Dataset {
+	var out []*catalog.Dataset
+	for _, id := range ids {
+		out = append(out, catalog.Lookup(id))
+	}
+	return out
+}
+
+func ids(p Plan) []string {
+	out := make([]string, len(p.Partitions))
+	for i, x := range p.Partitions {
+		out[i] = x.ID
+		if x.Repeat {
+			out[i] += " again"
+		}
+	}
+	return out
+}
+
+var allDaily = []string{catalog.Daily, catalog.DailyBasic, catalog.Moneyflow, catalog.FundDaily}
+
+// 2026-03-02 is a Monday.
+func TestUniversePlanOfAnEvening(t *testing.T) {
+	b := book{}
+	lastEvening := evening.AddDate(0, 0, -3) // Friday
+	for d := day - 10; d < day; d++ {
+		for _, id := range allDaily {
+			b.put(id, d, "", Complete, lastEvening)
+		}
+	}
+	b.put(catalog.Moneyflow, day-4, "", Incomplete, lastEvening)
+	b.put(catalog.FundDaily, day-5, "", AcceptedShort, lastEvening)
+	p, err := Data(Wish{Pool: market.Universe, Datasets: datasets(allDaily...), Start: market.NoDate, End: market.NoDate}, world(evening, b, 9))
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := []string{
+		"daily/2026-03-02", "daily_basic/2026-03-02", "moneyflow/2026-03-02", "fund_daily/2026-03-02",
+		"daily/2026-02-27 again", "daily_basic/2026-02-27 again", "moneyflow/2026-02-27 again", "fund_daily/2026-02-27 again",
+		"moneyflow/2026-02-26",
+	}
+	if got := ids(p); !slices.Equal(got, want) {
+		t.Errorf("plan\n%v\nwant\n%v", got, want)
+	}
+	if p.AsOf != day || p.Calls[catalog.Moneyflow] != 3 || len(p.Issues) != 0 {
+		t.Errorf("as of %s, calls %v, issues %v", p.AsOf, p.Calls, p.Issues)
+	}
+	// the same evening again, all of it done
+	for _, x := range p.Partitions {
+		b.put(x.Dataset, x.Start, "", Complete, evening.Add(time.Minute))
+	}
+	p, err = Data(Wish{Pool: market.Universe, Datasets: datasets(allDaily...), Start: market.NoDate, End: market.NoDate}, world(evening.Add(time.Hour), b, 9))
+	if err != nil || len(p.Partitions) != 0 {
+		t.Errorf("an hour later: %v, %v", ids(p), err)
+	}
+	// and on the weekend after, when nothing new came due since the last look
+	saturday := day.At(19, 30, market.Shanghai).AddDate(0, 0, -2)
+	p, err = Data(Wish{Pool: market.Universe, Datasets: datasets(catalog.Daily), Start: market.NoDate, End: market.NoDate}, world(saturday, b, 5))
+	if err != nil || len(p.Partitions) != 0 {
+		t.Errorf("on Saturday: %v, %v", ids(p), err)
+	}
+}
+
+func TestNothingIsPlannedBeforeItIsDue(t *testing.T) {
+	p, err := Data(Wish{Pool: market.Universe, Datasets: datasets(allDaily...), Start: day, End: day + 5}, world(day.At(17, 59, market.Shanghai), book{}, 9))
+	if err != nil || !slices.Equal(ids(p), []string{"daily/2026-03-02"}) || p.AsOf != day {
+		t.Errorf("at 17:59: %v, %v", ids(p), err)
+	}
+	p, err = Data(Wish{Pool: market.Universe, Datasets: datasets(allDaily...), Start: day, End: day + 5}, world(day.At(16, 59, market.Shanghai), book{}, 9))
+	if err != nil || len(p.Partitions) != 0 {
+		t.Errorf("at 16:59: %v, %v", ids(p), err)
+	}
+}
+
+func TestBackfillGoesBackwardsWithDailyFirst(t *testing.T) {
+	p, err := Data(Wish{Pool: market.Universe, Datasets: datasets(catalog.DailyBasic, catalog.Daily), Start: day - 5, End: day - 3}, world(evening, book{}, 9))
+	want := []string{"daily/2026-02-27", "daily_basic/2026-02-27", "daily/2026-02-26", "daily_basic/2026-02-26", "daily/2026-02-25", "daily_basic/2026-02-25"}
+	if err != nil || !slices.Equal(ids(p), want) {
+		t.Errorf("%v, %v", ids(p), err)
+	}
+}
+
+func TestRefetchPlansWhatIsSettled(t *testing.T) {
+	b := book{}
+	b.put(catalog.Daily, day, "", Complete, evening)
+	for refetch, want := range map[bool]int{false: 0, true: 1} {
+		p, err := Data(Wish{Pool: market.Universe, Datasets: datasets(catalog.Daily), Start: day, End: day, Refetch: refetch}, world(evening, b, 9))
+		if err != nil || len(p.Partitions) != want {
+			t.Errorf("refetch %v: %v, %v", refetch, ids(p), err)
+		}
+	}
+}
+
+func TestCalendarThatEnded(t *testing.T) {
+	w := world(evening, book{}, 9)
+	w.Calendar = weekdays(day-30, day-4)
+	p, err := Data(Wish{Pool: market.Universe, Datasets: datasets(catalog.Daily), Start: market.NoDate, End: market.NoDate}, w)
+	if err != nil || len(p.Partitions) != 6 || len(p.Issues) != 1 || p.Issues[0].Reason != fault.CalendarEnded {
+		t.Errorf("%v, %v, %v", ids(p), p.Issues, err)
+	}
+	w.Calendar = Calendar{First: market.NoDate, Last: market.NoDate}
+	if _, err := Data(Wish{Pool: market.Universe, Datasets: datasets(catalog.Daily), Start: day, End: day}, w); !fault.Is(err, fault.CalendarUnavailable) {
+		t.Errorf("without a calendar: %v", err)
+	}
+}
+
+func TestReferencesAreDueOncePerShanghaiDay(t *testing.T) {
+	all := datasets(catalog.TradeCal, catalog.StockBasic, catalog.FundBasic, catalog.Daily, catalog.FundDaily)
+	b := book{}
+	for _, c := range []struct {
+		name string
+		wish Wish
+		want []string
+	}{
+		{"universe", Wish{Pool: market.Universe, Datasets: all}, []string{"trade_cal", "stock_basic", "fund_basic"}},
+		{"universe without funds", Wish{Pool: market.Universe, Datasets: datasets(catalog.StockBasic, catalog.Daily)}, []string{"trade_cal", "stock_basic"}},
+		{"targets with stocks only", Wish{Pool: market.Targets, Datasets: datasets(catalog.Daily, catalog.FundDaily), Symbols: []string{"600519.SH"}}, []string{"trade_cal", "stock_basic"}},
+		{"targets with a fund only", Wish{Pool: market.Targets, Datasets: datasets(catalog.Daily, catalog.FundDaily), Symbols: []string{"510300.SH"}}, []string{"trade_cal", "fund_basic"}},
+	} {
+		if got := ids(References(c.wish, world(evening, b, 9))); !slices.Equal(got, c.want) {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+	for _, id := range []string{catalog.TradeCal, catalog.StockBasic, catalog.FundBasic} {
+		b.put(id, market.NoDate, "", Complete, day.At(0, 5, market.Shanghai))
+	}
+	if got := ids(References(Wish{Pool: market.Universe, Datasets: all}, world(evening, b, 9))); len(got) != 0 {
+		t.Errorf("fetched today already: %v", got)
+	}
+	if got := ids(References(Wish{Pool: market.Universe, Datasets: all}, world(evening.AddDate(0, 0, 1), b, 9))); len(got) != 3 {
+		t.Errorf("the next day: %v", got)
+	}
+}
+
+func TestListThatKnowsTooFewIsAskedForAgain(t *testing.T) {
+	b := book{}
+	for _, id := range []string{catalog.TradeCal, catalog.StockBasic} {
+		b.put(id, market.NoDate, "", Complete, evening)
+	}
+	wish := Wish{Pool: market.Universe, Datasets: datasets(catalog.StockBasic, catalog.Daily)}
+	for unknown, want := range map[int64]int{3: 0, 900: 1} {
+		k := Key{Dataset: catalog.Daily, Date: day}
+		b[k] = Record{Key: k, Rows: 2000, Unknown: unknown, Verdict: Complete, CommittedAt: evening.Add(time.Second)}
+		p := References(wish, world(evening.Add(time.Minute), b, 9))
+		if len(p.Partitions) != want || want == 1 && !p.Partitions[0].Repeat {
+			t.Errorf("%d unknown: %v", unknown, ids(p))
+		}
+	}
+	b.put(catalog.StockBasic, market.NoDate, "", Complete, evening.Add(2*time.Second))
+	if p := References(wish, world(evening.Add(time.Minute), b, 9)); len(p.Partitions) != 0 {
+		t.Errorf("asked again already: %v", ids(p))
+	}
+}
+
+func symbolsOf(n int) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = fmt.Sprintf("6%05d.SH", i)
+	}
+	return out
+}
+
+func TestTargetsCostATenthOfTheLoop(t *testing.T) {
+	stocks := symbolsOf(500)
+	p, err := Data(Wish{Pool: market.Targets, Datasets: datasets(catalog.Daily, catalog.DailyBasic, catalog.Moneyflow), Start: day - 30, End: day, Symbols: stocks},
+		world(evening, book{}, 1095))
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := 0
+	for _, n := range p.Calls {
+		calls += n
+	}
+	if calls > 150 || calls == 0 {
+		t.Errorf("500 symbols × 30 days: %d calls %v, a loop makes 1500", calls, p.Calls)
+	}
+	t.Logf("calls %v", p.Calls)
+}
+
+// covered replays a plan and tells which symbol-days it fetches.
+func covered(p Plan) map[Key]int {
+	out := map[Key]int{}
+	for _, x := range p.Partitions {
+		for d := x.Start; d <= x.End; d++ {
+			for _, s := range x.Symbols {
+				out[Key{x.Dataset, d, s}]++
+			}
+		}
+	}
+	return out
+}
+
+func TestTargetsPlanCoversEveryGapAndNothingTwice(t *testing.T) {
+	symbols := append(symbolsOf(7), "920001.BJ", "510300.SH")
+	for seed := range 40 {
+		b := book{}
+		w := world(evening, b, 60)
+		open, _ := w.Calendar.Days(day-60, day)
+		missing := map[Key]bool{}
+		x := uint32(seed*7919 + 1)
+		for _, s := range symbols {
+			for _, d := range open {
+				for _, id := range allDaily {
+					ds := catalog.Lookup(id)
+					if market.KindOf(s) != ds.Kind || id == catalog.Moneyflow && market.Exchange(s) == "BJ" {
+						continue
+					}
+					x = x*1664525 + 1013904223
+					if x>>16%uint32(1+seed%9) == 0 {
+						missing[Key{id, d, s}] = true
+						continue
+					}
+					b.put(id, d, s, ExpectedEmpty, evening.Add(-time.Minute))
+				}
+			}
+		}
+		wish := Wish{Pool: market.Targets, Datasets: datasets(allDaily...), Start: market.NoDate, End: market.NoDate, Symbols: symbols}
+		p, err := Data(wish, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := covered(p)
+		for k := range missing {
+			if got[k] == 0 {
+				t.Fatalf("seed %d: %v is missing and not planned", seed, k)
+			}
+		}
+		for k := range got {
+			if k.Dataset == catalog.Moneyflow && market.Exchange(k.Symbol) == "BJ" {
+				t.Fatalf("moneyflow of Beijing is planned")
+			}
+		}
+		loop := 0
+		per := map[string]bool{}
+		for k := range missing {
+			if id := k.Dataset + k.Symbol; !per[id] {
+				per[id], loop = true, loop+1
+			}
+		}
+		if calls := len(p.Partitions); calls > loop+len(allDaily) {
+			t.Errorf("seed %d: %d calls, a loop over symbols makes %d", seed, calls, loop)
+		}
+	}
+}
+
+func TestNewSymbolJoinsAFilledList(t *testing.T) {
+	b := book{}
+	w := world(evening, b, 1095)
+	open, _ := w.Calendar.Days(day-1095, day)
+	old := symbolsOf(500)
+	for _, s := range old {
+		for _, d := range open[:len(open)-1] {
+			for _, id := range []string{catalog.Daily, catalog.DailyBasic, catalog.Moneyflow} {
+				b.put(id, d, s, Complete, evening.Add(-time.Minute))
+			}
+		}
+	}
+	p, err := Data(Wish{Pool: market.Targets, Datasets: datasets(catalog.Daily, catalog.DailyBasic, catalog.Moneyflow), Start: market.NoDate, End: market.NoDate,
+		Symbols: append(slices.Clone(old), "000001.SZ")}, w)
+	if err != nil || len(p.Partitions) != 6 {
+		t.Errorf("%d partitions, want the newest day and one symbol per dataset: %.300v, %v", len(p.Partitions), ids(p), err)
+	}
+	for _, x := range p.Partitions[:3] {
+		if x.Start != day || x.End != day || len(x.Symbols) != 501 {
+			t.Errorf("first comes the newest day for all: %s", x.ID)
+		}
+	}
+}
+
+func TestPartitionIDsAreEqualForEqualWork(t *testing.T) {
+	for want, got := range map[string]string{
+		"stock_basic":                            PartitionID("stock_basic", market.NoDate, market.NoDate, nil),
+		"daily/2026-03-02":                       PartitionID("daily", day, day, nil),
+		"daily/2026-03-02..2026-03-04/600519.SH": PartitionID("daily", day, day+2, []string{"600519.SH"}),
+	} {
+		if got != want {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	a, b := PartitionID("daily", day, day, []string{"1", "2"}), PartitionID("daily", day, day, []string{"1", "3"})
+	if a == b || a != PartitionID("daily", day, day, []string{"1", "2"}) {
+		t.Errorf("%q, %q", a, b)
+	}
+}
+
+func TestSurvey(t *testing.T) {
+	b := book{}
+	for d := day - 7; d <= day-3; d++ {
+		b.put(catalog.Daily, d, "", Complete, evening)
+	}
+	b.put(catalog.Daily, day-1, "", Complete, evening) // a Sunday that traded, so it seems
+	b.put(catalog.TradeCal, market.NoDate, "", Complete, evening)
+	each := func(yield func(Record) bool) error {
+		for _, r := range b {
+			yield(r)
+		}
+		return nil
+	}
+	days, err := Survey(datasets(catalog.TradeCal, catalog.Daily, catalog.Moneyflow), day-7, day, world(day.At(18, 30, market.Shanghai), b, 30), market.Universe, nil, each)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, d := range days {
+		got = append(got, fmt.Sprint(d.Dataset, " ", d.Date, " ", d.Verdict))
+	}
+	want := []string{
+		"trade_cal  complete",
+		"daily 2026-02-23 complete", "daily 2026-02-24 complete", "daily 2026-02-25 complete", "daily 2026-02-26 complete", "daily 2026-02-27 complete",
+		"daily 2026-03-01 complete", "daily 2026-03-02 missing",
+		"moneyflow 2026-02-23 missing", "moneyflow 2026-02-24 missing", "moneyflow 2026-02-25 missing", "moneyflow 2026-02-26 missing", "moneyflow 2026-02-27 missing",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("%v\nwant\n%v", got, want)
+	}
+}
+
+func TestSurveyOfTargetsSumsSymbols(t *testing.T) {
+	b := book{}
+	b[Key{catalog.Daily, day, "600519.SH"}] = Record{Key: Key{catalog.Daily, day, "600519.SH"}, Rows: 1, Expected: 1, Verdict: Complete, CommittedAt: evening}
+	each := func(yield func(Record) bool) error {
+		for _, r := range b {
+			yield(r)
+		}
+		return nil
+	}
+	days, err := Survey(datasets(catalog.Daily, catalog.FundDaily), day, day, world(evening, b, 30), market.Targets, []string{"600519.SH", "000001.SZ"}, each)
+	if err != nil || len(days) != 1 || days[0].Rows != 1 || days[0].Expected != 2 || days[0].Verdict != Incomplete {
+		t.Errorf("%+v, %v", days, err)
+	}
+}
+
+func threeYears(b *testing.B, pool market.Pool, symbols []string) (World, book) {
+	bk := book{}
+	w := world(evening, bk, 1095)
+	open, _ := w.Calendar.Days(day-1095, day)
+	for _, d := range open {
+		for _, id := range allDaily {
+			if pool == market.Universe {
+				bk.put(id, d, "", Complete, evening)
+				continue
+			}
+			for _, s := range symbols {
+				bk.put(id, d, s, Complete, evening)
+			}
+		}
+	}
+	b.ResetTimer()
+	return w, bk
+}
+
+func BenchmarkPlanUniverse(b *testing.B) {
+	w, _ := threeYears(b, market.Universe, nil)
+	for b.Loop() {
+		if _, err := Data(Wish{Pool: market.Universe, Datasets: datasets(allDaily...), Start: market.NoDate, End: market.NoDate}, w); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkPlanTargetsFromEmpty(b *testing.B) {
+	symbols := symbolsOf(500)
+	w := world(evening, book{}, 1095)
+	for b.Loop() {
+		if _, err := Data(Wish{Pool: market.Targets, Datasets: datasets(allDaily...), Start: market.NoDate, End: market.NoDate, Symbols: symbols}, w); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkSurveyUniverse(b *testing.B) {
+	w, bk := threeYears(b, market.Universe, nil)
+	each := func(yield func(Record) bool) error {
+		for _, r := range bk {
+			yield(r)
+		}
+		return nil
+	}
+	for b.Loop() {
+		if _, err := Survey(datasets(allDaily...), day-1095, day, w, market.Universe, nil, each); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func BenchmarkJudge(b *testing.B) {
+	ds := catalog.Lookup(catalog.Daily)
+	e := Expect(ds, day, Facts{ListKnown: true, Stocks: counts(2300, 2900, 290)})
+	a := Answer{Rows: 5480, ByExchange: counts(2299, 2890, 290)}
+	for b.Loop() {
+		Judge(ds, day, a, e, Situation{Now: evening})
+	}
+}

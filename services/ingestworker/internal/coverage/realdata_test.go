@@ -1,0 +1,142 @@
+package coverage
+
+import (
+	"encoding/csv"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// realdata is the folder of recorded data, or a skip that says so.
+func realdata(t *testing.T) string {
+	t.Helper()
+	dir := os.Getenv("AFTERBELL_REALDATA")
+	if dir == "" {
+		wd, err := os.Getwd()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for wd != filepath.Dir(wd) {
+			if _, err := os.Stat(filepath.Join(wd, "go.work")); err == nil {
+				break
+			}
+			wd = filepath.Dir(wd)
+		}
+		dir = filepath.Join(filepath.Dir(wd), "shared", "realdata")
+	}
+	if _, err := os.Stat(dir); err != nil {
+		t.Skipf("SKIPPED: the recorded market data is not at %s; set AFTERBELL_REALDATA", dir)
+	}
+	return dir
+}
+
+func table(t *testing.T, path string) []map[string]string {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	rows, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := make([]map[string]string, 0, len(rows))
+	for _, r := range rows[1:] {
+		m := map[string]string{}
+		for i, name := range rows[0] {
+			m[name] = r[i]
+		}
+		out = append(out, m)
+	}
+	return out
+}
+
+func date(s string) market.Date {
+	d, err := market.ParseCompact(s)
+	if err != nil {
+		return market.NoDate
+	}
+	return d
+}
+
+func lists(t *testing.T, dir, vintage string) *Lists {
+	t.Helper()
+	var all []Instrument
+	for _, r := range table(t, filepath.Join(dir, "stock_basic", vintage)) {
+		all = append(all, Instrument{Symbol: r["ts_code"], Kind: market.Stock, Status: "L", Listed: date(r["list_date"]), Delisted: date(r["delist_date"])})
+	}
+	for _, r := range table(t, filepath.Join(dir, "fund_basic", "fund_basic_E_202003.csv")) {
+		if market.IsETF(r["ts_code"]) {
+			all = append(all, Instrument{Symbol: r["ts_code"], Kind: market.ETF, Status: r["status"], Listed: date(r["list_date"]), Delisted: date(r["delist_date"])})
+		}
+	}
+	return NewLists(all)
+}
+
+func answerOf(t *testing.T, path string) Answer {
+	a := Answer{Hash: func() uint64 { return 1 }}
+	for _, r := range table(t, path) {
+		if strings.Contains(path, "fund_daily") && !market.IsETF(r["ts_code"]) {
+			a.Filtered++
+			continue
+		}
+		a.Rows++
+		a.ByExchange.Add(r["ts_code"])
+	}
+	return a
+}
+
+func TestRecordedDaysAreComplete(t *testing.T) {
+	dir := realdata(t)
+	checked := 0
+	for _, c := range []struct{ vintage, glob string }{
+		{"stock_basic_L_201911.csv", "2019*.csv"}, {"stock_basic_L_20250403.csv", "20250403.csv"}, {"stock_basic_L_202601_6cols.csv", "20260401.csv"},
+	} {
+		l := lists(t, dir, c.vintage)
+		funds := book{}
+		for _, id := range allDaily {
+			files, err := filepath.Glob(filepath.Join(dir, id, c.glob))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, path := range files {
+				d, ds := date(strings.TrimSuffix(filepath.Base(path), ".csv")), catalog.Lookup(id)
+				f := FactsOf(ds, d, l)
+				if id == catalog.DailyBasic || id == catalog.Moneyflow {
+					f.DailyKnown = true
+					f.Daily = answerOf(t, filepath.Join(dir, catalog.Daily, filepath.Base(path))).ByExchange
+				}
+				if id == catalog.FundDaily {
+					f.Near = Near(d, func(x market.Date) (Record, bool) { return funds.held(Key{Dataset: id, Date: x}) })
+				}
+				a := answerOf(t, path)
+				j := Judge(ds, d, a, Expect(ds, d, f), Situation{Now: evening})
+				if j.Record.Verdict != Complete {
+					t.Errorf("%s of %s with %s is %s: %v", id, d, c.vintage, j.Record.Verdict, j.Record.Issues)
+				}
+				if id == catalog.FundDaily {
+					funds[Key{Dataset: id, Date: d}] = j.Record
+					// from the first day on, and with days on one side only
+					first := Judge(ds, d, a, Expect(ds, d, FactsOf(ds, d, l)), Situation{Now: evening})
+					if first.Record.Verdict != Complete {
+						t.Errorf("fund_daily of %s as the first day: %v", d, first.Record.Issues)
+					}
+				}
+				half := a
+				half.Rows, half.ByExchange = a.Rows/2, ExchangeCounts{SH: a.ByExchange.SH / 2, SZ: a.ByExchange.SZ / 2, BJ: a.ByExchange.BJ / 2}
+				if j := Judge(ds, d, half, Expect(ds, d, f), Situation{Now: evening}); j.Record.Verdict != Incomplete {
+					t.Errorf("half of %s of %s is %s", id, d, j.Record.Verdict)
+				}
+				checked++
+			}
+		}
+	}
+	if checked < 61*2+2+2+3 {
+		t.Errorf("only %d recorded days were found", checked)
+	}
+}

@@ -1,0 +1,331 @@
+package ingest_test
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"log/slog"
+	"maps"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	_ "github.com/duckdb/duckdb-go/v2" // reads the closed file the way others do
+	"go.uber.org/goleak"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/quota/limiter"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/targets"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/tushare"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/universe"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/tusharesim"
+)
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if code == 0 {
+		if err := goleak.Find(); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+var daily = []string{catalog.Daily, catalog.DailyBasic, catalog.Moneyflow, catalog.FundDaily}
+
+func datasets(ids ...string) []*catalog.Dataset {
+	var out []*catalog.Dataset
+	for _, id := range ids {
+		out = append(out, catalog.Lookup(id))
+	}
+	return out
+}
+
+var everything = datasets(append([]string{catalog.TradeCal, catalog.StockBasic, catalog.FundBasic}, daily...)...)
+
+// rig is an ingester over both real pools and the simulator over HTTP.
+type rig struct {
+	t      testing.TB
+	sim    *tusharesim.Server
+	dir    string
+	sinks  map[market.Pool]ingest.Sink
+	ing    *ingest.Ingester
+	client *tushare.Client
+	epoch  atomic.Int64
+}
+
+type anyToken struct{}
+
+// Token implements tushare.TokenSource.
+func (anyToken) Token(string) (string, string, bool) { return "0123456789abcdef", "fp", true }
+
+func newRig(t testing.TB, o tusharesim.Options) *rig {
+	t.Helper()
+	r := &rig{t: t, sim: tusharesim.StartTest(t, o), dir: t.TempDir()}
+	r.epoch.Store(1_000)
+	limits, err := limiter.Open(limiter.Config{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.client, err = tushare.New(tushare.Config{
+		URL: r.sim.URL, Tokens: anyToken{}, Limiter: limits, Timeout: 5 * time.Second, Attempts: 2, Backoff: time.Millisecond,
+		Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.open()
+	t.Cleanup(func() { r.close(); r.client.Close() })
+	return r
+}
+
+func (r *rig) open() {
+	log := slog.New(slog.DiscardHandler)
+	r.sinks = map[market.Pool]ingest.Sink{
+		market.Universe: universe.New(universe.Config{Path: filepath.Join(r.dir, "analysis.duckdb"), Source: "sim", Logger: log}),
+		market.Targets:  targets.New(targets.Config{Path: filepath.Join(r.dir, "targets.sqlite"), Source: "sim", Logger: log}),
+	}
+	r.ing = ingest.New(ingest.Config{
+		Provider: r.client, Sinks: r.sinks, WindowDays: map[market.Pool]int{market.Universe: 60, market.Targets: 60}, Logger: log,
+	})
+}
+
+func (r *rig) close() {
+	for _, s := range r.sinks {
+		if err := s.Close(); err != nil {
+			r.t.Error(err)
+		}
+	}
+	r.sinks = nil
+}
+
+type outcome struct {
+	part   coverage.Partition
+	result ingest.Result
+	err    error
+}
+
+func (r *rig) one(ctx context.Context, p coverage.Partition) outcome {
+	res, err := r.ing.Partition(ctx, ingest.Work{Partition: p, RunID: "run", Epoch: r.epoch.Add(1)}, nil)
+	return outcome{p, res, err}
+}
+
+// all ingests partitions, so many at once.
+func (r *rig) all(parts []coverage.Partition, at int) []outcome {
+	out := make([]outcome, len(parts))
+	next := make(chan int)
+	var wg sync.WaitGroup
+	for range at {
+		wg.Go(func() {
+			for n := range next {
+				out[n] = r.one(context.Background(), parts[n])
+			}
+		})
+	}
+	for n := range parts {
+		next <- n
+	}
+	close(next)
+	wg.Wait()
+	return out
+}
+
+// pass is one run of a pool: references, then data. Plans that cannot be made end
+// it.
+func (r *rig) pass(w coverage.Wish, at int, mix *rand.Rand) (out []outcome, err error) {
+	refs, err := r.ing.References(context.Background(), w)
+	if err != nil {
+		return nil, err
+	}
+	out = r.all(refs.Partitions, at)
+	plan, err := r.ing.Data(context.Background(), w)
+	if err != nil {
+		return out, err
+	}
+	if mix != nil {
+		mix.Shuffle(len(plan.Partitions), func(i, j int) {
+			plan.Partitions[i], plan.Partitions[j] = plan.Partitions[j], plan.Partitions[i]
+		})
+	}
+	return append(out, r.all(plan.Partitions, at)...), nil
+}
+
+// settle runs clean passes until nothing is planned, and fails when that takes
+// more than so many.
+func (r *rig) settle(w coverage.Wish, most int) {
+	r.t.Helper()
+	for range most {
+		out, err := r.pass(w, 4, nil)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		if len(out) == 0 {
+			return
+		}
+		for _, o := range out {
+			if o.err != nil {
+				r.t.Fatalf("%s: %v", o.part.ID, o.err)
+			}
+		}
+	}
+	refs, _ := r.ing.References(context.Background(), w)
+	data, _ := r.ing.Data(context.Background(), w)
+	r.t.Fatalf("still planned after %d clean runs: %+v", most, append(refs.Partitions, data.Partitions...))
+}
+
+// span is the open days of a stretch that ends some days ago, so that every
+// dataset is out whatever the time of the test.
+func (r *rig) span(days int) (start, end market.Date) {
+	end = market.DateOf(time.Now()) - 14
+	open := r.sim.OpenDates((end - 60).Compact(), end.Compact())
+	start, err := market.ParseCompact(open[len(open)-days])
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	end, err = market.ParseCompact(open[len(open)-1])
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return start, end
+}
+
+type rowSet map[string][]any
+
+// truth is what the provider has of a dataset and day, by symbol.
+func (r *rig) truth(ds *catalog.Dataset, params map[string]string, keep func(symbol string) bool) rowSet {
+	r.t.Helper()
+	fields := make([]string, len(ds.Columns))
+	for i, c := range ds.Columns {
+		fields[i] = c.Provider
+	}
+	tab, err := r.sim.Rows(ds.ID, params, fields...)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	out := rowSet{}
+	for _, row := range tab.Rows {
+		symbol := row[0].(string)
+		if keep != nil && !keep(symbol) {
+			continue
+		}
+		for i, c := range ds.Columns {
+			if s, ok := row[i].(string); ok && (strings.HasSuffix(c.Provider, "_date") || c.Provider == "trade_date" || strings.HasSuffix(c.Provider, "startdate")) {
+				d, err := market.ParseCompact(s)
+				if err != nil {
+					r.t.Fatal(err)
+				}
+				row[i] = d.String()
+			}
+		}
+		out[symbol] = row
+	}
+	return out
+}
+
+// stored reads a table of a closed pool's file.
+func (r *rig) stored(pool market.Pool, ds *catalog.Dataset, where string) rowSet {
+	r.t.Helper()
+	driver, dsn := "duckdb", filepath.Join(r.dir, "analysis.duckdb")+"?access_mode=READ_ONLY"
+	if pool == market.Targets {
+		driver, dsn = "sqlite3", "file:"+filepath.Join(r.dir, "targets.sqlite")+"?mode=ro"
+	}
+	db, err := sql.Open(driver, dsn)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer db.Close()
+	names := make([]string, len(ds.Columns))
+	for i, c := range ds.Columns {
+		names[i] = `"` + c.Stored + `"`
+	}
+	rows, err := db.Query("SELECT " + strings.Join(names, ",") + " FROM " + ds.Table + " WHERE " + where)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	defer rows.Close()
+	out := rowSet{}
+	for rows.Next() {
+		cells, dest := make([]any, len(names)), make([]any, len(names))
+		for i := range cells {
+			dest[i] = &cells[i]
+		}
+		if err := rows.Scan(dest...); err != nil {
+			r.t.Fatal(err)
+		}
+		for i, v := range cells {
+			switch x := v.(type) {
+			case time.Time:
+				cells[i] = x.Format(time.DateOnly)
+			case []byte:
+				cells[i] = string(x)
+			case int64:
+				cells[i] = float64(x)
+			case int32:
+				cells[i] = float64(x)
+			}
+		}
+		symbol := cells[0].(string)
+		if _, twice := out[symbol]; twice {
+			r.t.Errorf("%s is stored twice in %s where %s", symbol, ds.Table, where)
+		}
+		out[symbol] = cells
+	}
+	if err := rows.Err(); err != nil {
+		r.t.Fatal(err)
+	}
+	return out
+}
+
+func (r *rig) equal(what string, got, want rowSet) {
+	r.t.Helper()
+	if len(got) != len(want) {
+		r.t.Errorf("%s: %d rows stored, the provider has %d", what, len(got), len(want))
+	}
+	for _, symbol := range slices.Sorted(maps.Keys(want)) {
+		if fmt.Sprint(got[symbol]) != fmt.Sprint(want[symbol]) {
+			r.t.Errorf("%s %s\nstored   %v\nprovider %v", what, symbol, got[symbol], want[symbol])
+			return
+		}
+	}
+}
+
+// sameAsProvider closes the pools and compares universe with the provider row for
+// row, then opens them again.
+func (r *rig) sameAsProvider(start, end market.Date) {
+	r.t.Helper()
+	r.close()
+	for _, id := range daily {
+		ds := catalog.Lookup(id)
+		for _, text := range r.sim.OpenDates(start.Compact(), end.Compact()) {
+			d, err := market.ParseCompact(text)
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			var keep func(string) bool
+			if ds.Kind == market.ETF {
+				keep = market.IsETF
+			}
+			got := r.stored(market.Universe, ds, "trade_date = DATE '"+d.String()+"'")
+			maps.DeleteFunc(got, func(s string, _ []any) bool { return market.IsETF(s) != (ds.Kind == market.ETF) })
+			r.equal(id+" "+d.String(), got, r.truth(ds, map[string]string{"trade_date": text}, keep))
+		}
+	}
+	stocks := r.stored(market.Universe, catalog.Lookup(catalog.StockBasic), "true")
+	maps.DeleteFunc(stocks, func(s string, _ []any) bool { return market.IsETF(s) })
+	want := rowSet{}
+	for _, status := range []string{"L", "D", "P"} {
+		maps.Copy(want, r.truth(catalog.Lookup(catalog.StockBasic), map[string]string{"list_status": status}, nil))
+	}
+	r.equal("stock_basic", stocks, want)
+	r.open()
+}

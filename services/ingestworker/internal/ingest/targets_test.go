@@ -1,0 +1,224 @@
+package ingest_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/tusharesim"
+)
+
+// watchList is some stocks of every exchange and some ETFs that the provider has.
+func (r *rig) watchList(stocks, etfs int) []string {
+	r.t.Helper()
+	_, end := r.span(1)
+	var out []string
+	by := map[string]int{}
+	for _, s := range slices.Sorted(maps.Keys(r.truth(catalog.Lookup(catalog.Daily), map[string]string{"trade_date": end.Compact()}, nil))) {
+		if x := market.Exchange(s); by[x] < stocks/3 {
+			by[x]++
+			out = append(out, s)
+		}
+	}
+	for _, s := range slices.Sorted(maps.Keys(r.truth(catalog.Lookup(catalog.FundDaily), map[string]string{"trade_date": end.Compact()}, market.IsETF))) {
+		if by["ETF"] < etfs {
+			by["ETF"]++
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+func (r *rig) targetsSameAsProvider(symbols []string, start, end market.Date) {
+	r.t.Helper()
+	r.close()
+	for _, id := range daily {
+		ds := catalog.Lookup(id)
+		for _, text := range r.sim.OpenDates(start.Compact(), end.Compact()) {
+			d, err := market.ParseCompact(text)
+			if err != nil {
+				r.t.Fatal(err)
+			}
+			got := r.stored(market.Targets, ds, "trade_date = '"+d.String()+"'")
+			maps.DeleteFunc(got, func(s string, _ []any) bool { return market.IsETF(s) != (ds.Kind == market.ETF) })
+			want := r.truth(ds, map[string]string{"trade_date": text}, func(s string) bool { return slices.Contains(symbols, s) })
+			r.equal("targets "+id+" "+d.String(), got, want)
+		}
+	}
+	r.open()
+}
+
+func TestTargetsEqualTheProvider(t *testing.T) {
+	r := newRig(t, small())
+	start, end := r.span(20)
+	symbols := r.watchList(9, 4)
+	w := coverage.Wish{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
+	out, err := r.pass(w, 4, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := 0
+	for _, o := range out {
+		if o.err != nil || !o.result.Held.Verdict.Settled() {
+			t.Errorf("%s: %s %v, %v", o.part.ID, o.result.Held.Verdict, o.result.Issues, o.err)
+		}
+		calls += o.result.Calls
+	}
+	if loop := len(symbols) * 3; calls > loop {
+		t.Errorf("%d calls for %d symbols", calls, len(symbols))
+	}
+	r.settle(w, 3) // days on which an ETF was idle are proved by whole dates
+	r.targetsSameAsProvider(symbols, start, end)
+}
+
+func TestSuspendedSymbolIsSettled(t *testing.T) {
+	r := newRig(t, small())
+	start, end := r.span(3)
+	symbols := r.watchList(6, 2)
+	gone := symbols[0]
+	for _, d := range r.sim.OpenDates(start.Compact(), end.Compact()) {
+		for _, api := range []string{catalog.Daily, catalog.DailyBasic, catalog.Moneyflow} {
+			if _, err := r.sim.Revise(tusharesim.Revision{API: api, TradeDate: d, Drop: 1, Codes: []string{gone}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	w := coverage.Wish{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
+	r.settle(w, 3)
+	for _, id := range []string{catalog.Daily, catalog.DailyBasic} {
+		if held, ok := r.sinks[market.Targets].Held(coverage.Key{Dataset: id, Date: end, Symbol: gone}); !ok || held.Verdict != coverage.ExpectedEmpty {
+			t.Errorf("%s of a suspended stock: %s, %v", id, held.Verdict, ok)
+		}
+	}
+	r.targetsSameAsProvider(symbols, start, end)
+}
+
+func TestFailedBasicIsRefilled(t *testing.T) {
+	r := newRig(t, small())
+	start, end := r.span(3)
+	symbols := r.watchList(6, 0)
+	w := coverage.Wish{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
+	id, err := r.sim.AddFault(tusharesim.Fault{Kind: tusharesim.HTTP500, API: catalog.DailyBasic})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := r.pass(w, 2, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range out {
+		if failed := fault.Is(o.err, fault.ProviderUnavailable); failed != (o.part.Dataset == catalog.DailyBasic) {
+			t.Errorf("%s: %v", o.part.ID, o.err)
+		}
+	}
+	r.sim.RemoveFault(id)
+	plan, err := r.ing.Data(context.Background(), w)
+	if err != nil || len(plan.Partitions) == 0 {
+		t.Fatal(plan, err)
+	}
+	for _, p := range plan.Partitions {
+		if p.Dataset != catalog.DailyBasic {
+			t.Errorf("%s is planned though only daily_basic is missing", p.ID)
+		}
+	}
+	r.settle(w, 2)
+	r.targetsSameAsProvider(symbols, start, end)
+}
+
+// TestHeldRowsSurviveAnAnswerWithoutThem refetches while the provider forgets half
+// of the day.
+func TestHeldRowsSurviveAnAnswerWithoutThem(t *testing.T) {
+	r := newRig(t, small())
+	start, end := r.span(5)
+	symbols := r.watchList(9, 3)
+	w := coverage.Wish{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
+	r.settle(w, 3)
+	for _, kind := range []tusharesim.FaultKind{tusharesim.HalfDay, tusharesim.Empty} {
+		id, err := r.sim.AddFault(tusharesim.Fault{Kind: kind})
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Refetch = true
+		plan, err := r.ing.Data(context.Background(), w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		warned := false
+		for _, o := range r.all(plan.Partitions, 2) {
+			if o.err != nil {
+				t.Errorf("%s: %v", o.part.ID, o.err)
+			}
+			for _, i := range o.result.Issues {
+				warned = warned || i.Reason == fault.Incomplete && i.Severity == fault.Warning
+			}
+		}
+		if !warned {
+			t.Errorf("%s: nobody was told", kind)
+		}
+		r.sim.RemoveFault(id)
+		r.targetsSameAsProvider(symbols, start, end)
+	}
+}
+
+func TestTargetsAnyOrderAnyFault(t *testing.T) {
+	kinds := []tusharesim.Fault{
+		{Kind: tusharesim.HTTP500}, {Kind: tusharesim.TruncatedBody}, {Kind: tusharesim.Empty}, {Kind: tusharesim.HalfDay},
+		{Kind: tusharesim.OtherDate}, {Kind: tusharesim.DuplicateRows}, {Kind: tusharesim.WrongValue}, {Kind: tusharesim.WrongValue, Mode: tusharesim.ModeTenfold},
+		{Kind: tusharesim.WrongValue, Mode: tusharesim.ModeNull},
+	}
+	for seed := range 12 {
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			mix := rand.New(rand.NewPCG(uint64(seed), 11))
+			r := newRig(t, tusharesim.Options{Seed: uint64(seed + 1), Stocks: 200, Funds: 80})
+			start, end := r.span(6)
+			symbols := r.watchList(6, 2)
+			w := coverage.Wish{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
+			for range 3 {
+				r.sim.ClearFaults()
+				f := kinds[mix.IntN(len(kinds))]
+				f.Probability, f.API = 0.5, daily[mix.IntN(len(daily))]
+				if _, err := r.sim.AddFault(f); err != nil {
+					t.Fatal(err)
+				}
+				if _, err := r.pass(w, 1+mix.IntN(4), mix); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r.sim.ClearFaults()
+			r.settle(w, 4)
+			r.targetsSameAsProvider(symbols, start, end)
+		})
+	}
+}
+
+func TestFiveHundredSymbolsCostATenth(t *testing.T) {
+	r := newRig(t, tusharesim.Options{Stocks: 700, Funds: 20})
+	end := market.DateOf(time.Now()) - 14
+	symbols := r.watchList(3*240, 0)
+	if len(symbols) > 500 {
+		symbols = symbols[:500]
+	}
+	w := coverage.Wish{Pool: market.Targets, Datasets: everything, Start: end - 30, End: end, Symbols: symbols}
+	out, err := r.pass(w, 4, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	calls := 0
+	for _, o := range out {
+		if o.err != nil || !o.result.Held.Verdict.Settled() {
+			t.Errorf("%s: %s, %v", o.part.ID, o.result.Held.Verdict, o.err)
+		}
+		calls += o.result.Calls
+	}
+	if calls*10 > 3*len(symbols) {
+		t.Errorf("%d calls for %d symbols; a loop makes %d", calls, len(symbols), 3*len(symbols))
+	}
+}
