@@ -125,3 +125,33 @@ func TestRowWithoutRecordIsCovered(t *testing.T) {
 		}
 	}
 }
+
+// What a commit no longer speaks of, it takes away: rows and coverage together.
+func TestRecordLeftOutIsDropped(t *testing.T) {
+	h := harness()
+	path := t.TempDir() + "/targets.sqlite"
+	s := h.New(sinktest.Options{Path: path, Source: sinktest.Source})
+	defer func() { _ = s.Close() }()
+	symbols := sinktest.Stocks(3)
+	c := sinktest.Commit(market.Targets, catalog.Daily, sinktest.Day0, symbols, sinktest.Rows(catalog.Daily, sinktest.Day0, symbols, 1), 5)
+	if _, err := s.Commit(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	c.Records, c.Batch = c.Records[:1], c.Batch.Select([]int{0})
+	if changes, err := s.Commit(t.Context(), c); err != nil || changes != (ingest.Changes{Gone: 2}) {
+		t.Fatalf("%+v, %v", changes, err)
+	}
+	for range 2 { // from memory, then from the file
+		for i, symbol := range symbols {
+			k := coverage.Key{Dataset: catalog.Daily, Date: sinktest.Day0, Symbol: symbol}
+			rows, _, err := s.Count(t.Context(), k)
+			if _, held := s.Held(k); err != nil || held != (i == 0) || (rows == 1) != held {
+				t.Errorf("%s: %d rows, held %v, %v", symbol, rows, held, err)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s = h.New(sinktest.Options{Path: path, Source: sinktest.Source})
+	}
+}
