@@ -13,6 +13,7 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/preflight"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/scheduler"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/settings"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/worker"
@@ -185,12 +186,12 @@ func catchUpOf(c slot.CatchUp) orchestratorv1.CatchUp {
 	return enum[orchestratorv1.CatchUp](orchestratorv1.CatchUp_value, "CATCH_UP_", string(c))
 }
 
-func scheduleOf(v ScheduleView) *orchestratorv1.Schedule {
+func scheduleOf(v scheduler.View) *orchestratorv1.Schedule {
 	s := v.Schedule
 	return &orchestratorv1.Schedule{
 		Enabled: s.Enabled, RunAt: s.RunAt, TimeZone: s.TimeZone, Pools: transport.PoolsToProto(s.Pools), RunOnStartup: s.RunOnStartup,
 		CatchUp: catchUpOf(s.CatchUp), TradingDaysOnly: s.TradingDaysOnly, Paused: s.Paused, Note: s.Note,
-		NoteTime: transport.TimeToProto(s.NotedAt), NextTime: transport.TimeToProto(v.Next), Issues: transport.IssuesToProto(v.Issues),
+		NoteTime: transport.TimeToProto(s.NotedAt), NextTime: transport.TimeToProto(v.NextAt), Issues: transport.IssuesToProto(v.Issues),
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/internal/drill"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/transport"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
@@ -106,7 +107,7 @@ func (s *poolService) ListCoverage(ctx context.Context, req *orchestratorv1.List
 	}
 	var p problems
 	q := worker.CoverageQuery{Pool: pool, Modules: p.modules("module_ids", req.GetModuleIds(), f.Catalogue)}
-	q.Start, q.End = p.dates(req.GetStartDate(), req.GetEndDate(), time.Now())
+	q.Start, q.End = p.dates(req.GetStartDate(), req.GetEndDate(), drill.Now())
 	if err := p.err(); err != nil {
 		return nil, err
 	}

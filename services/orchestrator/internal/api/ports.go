@@ -8,12 +8,12 @@ import (
 	"google.golang.org/grpc"
 
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
-	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/preflight"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/scheduler"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/settings"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/worker"
@@ -33,7 +33,6 @@ type Ledger interface {
 	SaveTargets(ctx context.Context, symbols []string) error
 	Settings(ctx context.Context) (settings.Settings, error)
 	SaveSettings(ctx context.Context, s settings.Settings) error
-	Slots(ctx context.Context, pool market.Pool, limit int, before string) ([]slot.Slot, error)
 	Slot(ctx context.Context, id string) (slot.Slot, error)
 	Schedule(ctx context.Context) (slot.Schedule, error)
 	// Milestones are a run's events without those of single partitions.
@@ -71,41 +70,18 @@ type Worker interface {
 	Coverage(ctx context.Context, q worker.CoverageQuery) ([]worker.Coverage, error)
 }
 
-// ScheduleChange is what UpdateSchedule sets; nil fields stay as they are.
-type ScheduleChange struct {
-	// Enabled says whether it fires at all.
-	Enabled *bool
-	// RunAt is "HH:MM", TimeZone the IANA zone of it.
-	RunAt, TimeZone *string
-	// Pools it fires; empty leaves them.
-	Pools []market.Pool
-	// RunOnStartup says whether the start of the orchestrator asks for a run.
-	RunOnStartup *bool
-	// CatchUp is what to do with slots passed over.
-	CatchUp *slot.CatchUp
-	// TradingDaysOnly says whether slots exist on trading days only.
-	TradingDaysOnly *bool
-}
-
-// ScheduleView is the schedule with what follows from it.
-type ScheduleView struct {
-	// Schedule as saved.
-	Schedule slot.Schedule
-	// Next is when the next slot comes due. Zero when nothing will fire.
-	Next time.Time
-	// Issues are warnings, as a calendar that has ended.
-	Issues []fault.Issue
-}
-
-// Scheduler keeps the schedule.
+// Scheduler keeps and explains the schedule; *scheduler.Scheduler is one.
 type Scheduler interface {
-	View(ctx context.Context) (ScheduleView, error)
+	Get(ctx context.Context) (scheduler.View, error)
 	// Update changes the schedule; INVALID_ARGUMENT names what is wrong, and then
 	// nothing is changed.
-	Update(ctx context.Context, c ScheduleChange) (ScheduleView, error)
-	Pause(ctx context.Context, note string) (ScheduleView, error)
-	// Resume releases the schedule; an empty catchUp means the schedule's own.
-	Resume(ctx context.Context, note string, catchUp slot.CatchUp) (ScheduleView, error)
+	Update(ctx context.Context, change func(*slot.Schedule)) (scheduler.View, error)
+	Pause(ctx context.Context, note string) (scheduler.View, error)
+	// Resume releases the schedule; an empty policy means the schedule's own.
+	Resume(ctx context.Context, note string, policy slot.CatchUp) (scheduler.View, error)
+	// ListSlots lists slots, newest first, beginning with the next ones to come.
+	ListSlots(ctx context.Context, pool market.Pool, limit int, before string) ([]slot.Slot, error)
+	ExplainSlot(ctx context.Context, id string) (scheduler.Explanation, error)
 }
 
 // Config is what the API is built from. Every field but KeepAlive is required.

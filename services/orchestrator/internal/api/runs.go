@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc"
 
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/internal/drill"
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
@@ -32,7 +33,7 @@ func (s *runService) CreateRun(ctx context.Context, req *orchestratorv1.CreateRu
 		Source:    run.SourceManual,
 		RequestID: req.GetRequestId(),
 	}
-	create.Request.Start, create.Request.End = p.dates(req.GetStartDate(), req.GetEndDate(), time.Now())
+	create.Request.Start, create.Request.End = p.dates(req.GetStartDate(), req.GetEndDate(), drill.Now())
 	create.Request.Modules = p.modules("module_ids", req.GetModuleIds(), facts.Catalogue)
 	create.Request.Refetch = req.GetRefetch()
 	p.requestID("request_id", req.GetRequestId())

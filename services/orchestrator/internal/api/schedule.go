@@ -4,7 +4,6 @@ import (
 	"context"
 
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
@@ -15,7 +14,7 @@ type scheduleService struct {
 
 // GetSchedule implements orchestratorv1.ScheduleServiceServer.
 func (s *scheduleService) GetSchedule(ctx context.Context, _ *orchestratorv1.GetScheduleRequest) (*orchestratorv1.GetScheduleResponse, error) {
-	v, err := s.Scheduler.View(ctx)
+	v, err := s.Scheduler.Get(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -25,10 +24,8 @@ func (s *scheduleService) GetSchedule(ctx context.Context, _ *orchestratorv1.Get
 // UpdateSchedule implements orchestratorv1.ScheduleServiceServer.
 func (s *scheduleService) UpdateSchedule(ctx context.Context, req *orchestratorv1.UpdateScheduleRequest) (*orchestratorv1.UpdateScheduleResponse, error) {
 	var p problems
-	change := ScheduleChange{
-		Enabled: req.Enabled, RunAt: req.RunAt, TimeZone: req.TimeZone, Pools: p.pools("pools", req.GetPools()),
-		RunOnStartup: req.RunOnStartup, TradingDaysOnly: req.TradingDaysOnly,
-	}
+	pools := p.pools("pools", req.GetPools())
+	catchUp := slot.CatchUp("")
 	if req.RunAt != nil {
 		if _, err := slot.ParseClock(req.GetRunAt()); err != nil {
 			p.add("run_at", "%v", err)
@@ -38,16 +35,27 @@ func (s *scheduleService) UpdateSchedule(ctx context.Context, req *orchestratorv
 		p.timeZone("time_zone", req.GetTimeZone())
 	}
 	if req.CatchUp != nil {
-		c := slot.CatchUp(p.choice("catch_up", req.GetCatchUp(), "CATCH_UP_"))
+		catchUp = slot.CatchUp(p.choice("catch_up", req.GetCatchUp(), "CATCH_UP_"))
 		if req.GetCatchUp() == orchestratorv1.CatchUp_CATCH_UP_UNSPECIFIED {
 			p.add("catch_up", "CATCH_UP_UNSPECIFIED is not allowed: allowed are CATCH_UP_LAST, CATCH_UP_ALL, CATCH_UP_NONE")
 		}
-		change.CatchUp = &c
 	}
 	if err := p.err(); err != nil {
 		return nil, err
 	}
-	v, err := s.Scheduler.Update(ctx, change)
+	v, err := s.Scheduler.Update(ctx, func(sched *slot.Schedule) {
+		set(&sched.Enabled, req.Enabled)
+		set(&sched.RunAt, req.RunAt)
+		set(&sched.TimeZone, req.TimeZone)
+		set(&sched.RunOnStartup, req.RunOnStartup)
+		set(&sched.TradingDaysOnly, req.TradingDaysOnly)
+		if len(pools) > 0 {
+			sched.Pools = pools
+		}
+		if catchUp != "" {
+			sched.CatchUp = catchUp
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -90,7 +98,7 @@ func (s *scheduleService) ListSlots(ctx context.Context, req *orchestratorv1.Lis
 	if err := p.err(); err != nil {
 		return nil, err
 	}
-	slots, err := s.Ledger.Slots(ctx, pool, limit+1, before)
+	slots, err := s.Scheduler.ListSlots(ctx, pool, limit+1, before)
 	if err != nil {
 		return nil, err
 	}
@@ -104,36 +112,16 @@ func (s *scheduleService) ExplainSlot(ctx context.Context, req *orchestratorv1.E
 	if p.id("slot_id", req.GetSlotId()); p.err() != nil {
 		return nil, p.err()
 	}
-	v, err := s.Ledger.Slot(ctx, req.GetSlotId())
+	e, err := s.Scheduler.ExplainSlot(ctx, req.GetSlotId())
 	if err != nil {
 		return nil, err
 	}
-	resp := &orchestratorv1.ExplainSlotResponse{Slot: slotOf(v)}
-	if v.RunID == "" {
-		resp.Explanation, resp.NextCommand = v.Explain(s.zone(ctx)), slotCommand(v)
-		return resp, nil
+	return &orchestratorv1.ExplainSlotResponse{Slot: slotOf(e.Slot), Runs: runsOf(e.Runs), Explanation: e.Sentences, NextCommand: e.Next}, nil
+}
+
+// set takes over a field that is given.
+func set[T any](field *T, given *T) {
+	if given != nil {
+		*field = *given
 	}
-	chain, err := s.chain(ctx, v.RunID)
-	if err != nil {
-		return nil, err
-	}
-	if len(chain) == 0 { // the run was deleted, or kept no longer
-		resp.Explanation = append(v.Explain(s.zone(ctx)), "Its run "+v.RunID+" is no longer in the ledger.")
-		resp.NextCommand = slotCommand(v)
-		return resp, nil
-	}
-	for i, r := range chain {
-		story, err := s.story(ctx, r)
-		if err != nil {
-			return nil, err
-		}
-		story.Slot = nil
-		if i == 0 {
-			story.Slot = &v
-		}
-		steps, next := run.Explain(story)
-		resp.Explanation, resp.NextCommand = append(resp.Explanation, steps...), next
-	}
-	resp.Runs = runsOf(chain)
-	return resp, nil
 }

@@ -2,18 +2,12 @@ package api
 
 import (
 	"context"
-	"fmt"
-	"strings"
 	"time"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
-
-// maxChain bounds the follow-ups that one explanation follows.
-const maxChain = 50
 
 // zone is the schedule's, or Shanghai where it cannot be read.
 func (b *base) zone(ctx context.Context) *time.Location {
@@ -69,37 +63,4 @@ func (b *base) ahead(ctx context.Context, r run.Run) ([]run.Run, error) {
 		ahead = append(ahead, q)
 	}
 	return ahead, nil
-}
-
-// chain is a run and its follow-ups in order; empty when the run is gone.
-func (b *base) chain(ctx context.Context, id string) (chain []run.Run, err error) {
-	first, err := b.Ledger.Run(ctx, id)
-	if fault.Is(err, fault.NotFound) {
-		return nil, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	chain = append(chain, first)
-	for i := 0; i < len(chain) && len(chain) < maxChain; i++ {
-		next, err := b.Ledger.FollowUps(ctx, chain[i].ID)
-		if err != nil {
-			return nil, err
-		}
-		chain = append(chain, next...)
-	}
-	return chain, nil
-}
-
-// slotCommand is what to type after a slot that no run answers.
-func slotCommand(v slot.Slot) string {
-	for _, i := range v.Issues {
-		if at := strings.Index(i.Remedy, "curl "); at >= 0 && !strings.Contains(i.Remedy, "YYYY") {
-			return i.Remedy[at:]
-		}
-	}
-	if v.State == slot.Pending {
-		return "curl localhost:7780/v1/schedule"
-	}
-	return fmt.Sprintf("curl -X POST localhost:7780/v1/runs -d '{\"pools\":[\"POOL_%s\"],\"endDate\":\"%s\"}'", strings.ToUpper(string(v.Pool)), v.Date)
 }

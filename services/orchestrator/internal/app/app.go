@@ -1,0 +1,203 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/afterbell/afterbell/services/internal/drill"
+	"github.com/afterbell/afterbell/services/internal/transport"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/api"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/config"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/gateway"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/ledger"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/preflight"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/scheduler"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/worker"
+)
+
+// Service is the name the orchestrator logs itself under.
+const Service = "orchestrator"
+
+const (
+	// closeTime is how long one cleanup may take before it is given up and named.
+	closeTime = 10 * time.Second
+	// maxRequest is the largest request read, in bytes: 5,000 symbols take a tenth.
+	maxRequest = 1 << 20
+	// pruneEvery is how often runs past their retention are removed.
+	pruneEvery = 6 * time.Hour
+)
+
+// App is the orchestrator with everything opened. Run it, then Close it.
+type App struct {
+	cfg        config.Config
+	log        *slog.Logger
+	ledger     *ledger.Store
+	worker     *worker.Client
+	preflight  *preflight.Runner
+	dispatcher *dispatch.Dispatcher
+	scheduler  *scheduler.Scheduler
+	grpc       *transport.Server
+	http       *gateway.Server
+	stopping   chan struct{}
+	undo       []cleanup // in the order of opening
+}
+
+type cleanup struct {
+	name string
+	do   func() error
+}
+
+// New opens everything the orchestrator needs and listens; it serves only once Run
+// is called. The worker need not be there. What it opened is closed again when a
+// later step fails.
+func New(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *App, err error) {
+	a := &App{cfg: cfg, log: log, stopping: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, a.Close())
+		}
+	}()
+	if a.ledger, err = ledger.Open(ctx, ledger.Config{Path: filepath.Join(cfg.DataDir, ledger.FileName), Logger: log}); err != nil {
+		return nil, err
+	}
+	a.later("ledger", a.ledger.Close)
+	if a.worker, err = worker.Dial(cfg.WorkerAddr); err != nil {
+		return nil, err
+	}
+	a.later("connection to the worker", a.worker.Close)
+	a.preflight = preflight.New(preflight.Config{Ledger: a.ledger, Worker: a.worker, Logger: log})
+	a.dispatcher = dispatch.New(dispatch.Config{
+		Ledger: a.ledger, Worker: a.worker, Preflight: a.preflight, Logger: log,
+		Timing: dispatch.Timing{Drain: cfg.StopTimeout * 4 / 5}, // what drains must still be recorded
+	})
+	a.scheduler = scheduler.New(scheduler.Config{Ledger: a.ledger, Dispatcher: a.dispatcher, Logger: log, Now: drill.Now})
+
+	lis, err := a.listen("grpc", "grpc-addr", cfg.GRPCAddr)
+	if err != nil {
+		return nil, err
+	}
+	a.grpc = transport.NewServer(transport.ServerConfig{Logger: log, Listener: lis, MaxRequest: maxRequest, StopTimeout: cfg.StopTimeout})
+	a.later("gRPC server", a.grpc.Close)
+	api.Register(a.grpc, api.Config{
+		Ledger: a.ledger, Dispatcher: a.dispatcher, Preflight: a.preflight, Worker: a.worker, Scheduler: a.scheduler,
+		Logger: log, Stopping: a.stopping,
+	})
+	self, err := transport.DialPlain(a.grpc.Addr())
+	if err != nil {
+		return nil, err
+	}
+	a.later("gateway's connection", self.Close)
+	if lis, err = a.listen("http", "http-addr", cfg.HTTPAddr); err != nil {
+		return nil, err
+	}
+	if a.http, err = gateway.NewServer(ctx, gateway.Config{Logger: log, Listener: lis, Conn: self, Ready: a.ready()}); err != nil {
+		return nil, errors.Join(err, lis.Close())
+	}
+	a.later("HTTP server", a.http.Close)
+	return a, nil
+}
+
+func (a *App) listen(protocol, flag, addr string) (net.Listener, error) {
+	return transport.Listen(a.log, Service, protocol, flag, addr)
+}
+
+func (a *App) later(name string, do func() error) { a.undo = append(a.undo, cleanup{name, do}) }
+
+// GRPCAddr is the gRPC address in use, "127.0.0.1:7700".
+func (a *App) GRPCAddr() string { return a.grpc.Addr() }
+
+// HTTPAddr is the REST address in use, "127.0.0.1:7780".
+func (a *App) HTTPAddr() string { return a.http.Addr() }
+
+// Run works until ctx ends or a part fails; then streams are told, partitions in
+// hand may finish within the stop timeout, and what is under way is recorded. The
+// error is nil after a stop that was asked for.
+func (a *App) Run(ctx context.Context) error {
+	if err := a.preflight.Recover(ctx); err != nil {
+		return fmt.Errorf("end preflights that a crash left: %w", err)
+	}
+	group, ctx := errgroup.WithContext(ctx)
+	for name, part := range map[string]func(context.Context) error{
+		"dispatcher":  a.dispatcher.Run,
+		"scheduler":   a.scheduler.Run,
+		"gRPC server": a.grpc.Run,
+		"HTTP server": a.http.Run,
+		"pruner":      a.prune,
+	} {
+		group.Go(func() error {
+			if err := part(ctx); err != nil && !errors.Is(err, context.Canceled) {
+				return fmt.Errorf("%s: %w", name, err)
+			}
+			return nil
+		})
+	}
+	group.Go(func() error {
+		<-ctx.Done()
+		close(a.stopping)
+		return nil
+	})
+	return group.Wait()
+}
+
+// prune removes runs past their retention, now and from time to time. That it
+// failed is logged and tried again; nothing depends on it.
+func (a *App) prune(ctx context.Context) error {
+	tick := time.NewTicker(pruneEvery)
+	defer tick.Stop()
+	for {
+		if err := a.pruneOnce(ctx); err != nil && ctx.Err() == nil {
+			a.log.Warn("old runs were not removed", "error", err.Error())
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
+
+func (a *App) pruneOnce(ctx context.Context) error {
+	set, err := a.ledger.Settings(ctx)
+	if err != nil || set.RetentionDays == 0 {
+		return err
+	}
+	n, err := a.ledger.Prune(ctx, time.Now().AddDate(0, 0, -set.RetentionDays))
+	if n > 0 {
+		a.log.Info("old runs were removed", "count", n, "retention_days", set.RetentionDays)
+	}
+	return err
+}
+
+// Close closes everything in reverse, each named in its error and given ten
+// seconds. It is called once, after Run or without it.
+func (a *App) Close() error {
+	var all error
+	for n := len(a.undo) - 1; n >= 0; n-- {
+		if err := within(closeTime, a.undo[n].do); err != nil {
+			all = errors.Join(all, fmt.Errorf("close %s: %w", a.undo[n].name, err))
+		}
+	}
+	a.undo = nil
+	return all
+}
+
+func within(d time.Duration, do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+		return fmt.Errorf("did not finish within %s", d)
+	}
+}

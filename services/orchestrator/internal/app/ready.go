@@ -1,0 +1,42 @@
+package app
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/afterbell/afterbell/services/orchestrator/internal/gateway"
+)
+
+const (
+	pingTime = time.Second     // for the worker to answer a readiness check
+	pingKept = 2 * time.Second // how long an answer is told again
+)
+
+// ready tells whether the ledger can be read, and whether the worker answered a
+// moment ago.
+func (a *App) ready() func(context.Context) gateway.Status {
+	var mu sync.Mutex
+	var at time.Time
+	state := "unknown"
+	return func(ctx context.Context) gateway.Status {
+		s := gateway.Status{Ready: true, Ledger: "open", WorkerAddress: a.worker.Addr()}
+		if _, err := a.ledger.Settings(ctx); err != nil {
+			s.Ready, s.Ledger = false, "cannot be read; the log has the detail"
+			a.log.Error("the ledger cannot be read", "error", err.Error())
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if time.Since(at) > pingKept {
+			ping, cancel := context.WithTimeout(ctx, pingTime)
+			defer cancel()
+			state = "reachable"
+			if err := a.worker.Ping(ping); err != nil {
+				state = "unreachable"
+			}
+			at = time.Now()
+		}
+		s.Worker = state
+		return s
+	}
+}
