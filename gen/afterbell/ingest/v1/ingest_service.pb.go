@@ -281,8 +281,7 @@ type ListTokensResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// One status per domain that has a built module.
 	Tokens []*TokenStatus `protobuf:"bytes,1,rep,name=tokens,proto3" json:"tokens,omitempty"`
-	// Host of the provider's URL, with its port where one is given. Example:
-	// "api.tushare.pro".
+	// Host of the provider's URL, without its port. Example: "api.tushare.pro".
 	ProviderHost  string `protobuf:"bytes,2,opt,name=provider_host,json=providerHost,proto3" json:"provider_host,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

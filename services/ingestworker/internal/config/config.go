@@ -149,14 +149,14 @@ func (c *Config) check() error {
 	return nil
 }
 
-// Host is the provider's host, with its port where one is given: what a pool's
-// file is stamped with.
+// Host is the provider's host without its port: what a pool's file is stamped
+// with. A provider that comes back on another port of its machine is the same one.
 func (c Config) Host() string {
 	u, err := url.Parse(c.TushareURL)
 	if err != nil {
 		return ""
 	}
-	return strings.ToLower(u.Host)
+	return strings.ToLower(u.Hostname())
 }
 
 // Logger is the logger the flags describe, writing to w.

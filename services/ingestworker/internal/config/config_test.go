@@ -30,7 +30,7 @@ func TestFlagsWinOverTheEnvironment(t *testing.T) {
 		}[name]
 	}
 	c, err := Parse([]string{"--universe-window", "90d", "--rate-limit=0"}, env, &bytes.Buffer{})
-	if err != nil || c.UniverseDays != 90 || c.RateLimit != 0 || c.Host() != "127.0.0.1:7790" {
+	if err != nil || c.UniverseDays != 90 || c.RateLimit != 0 || c.Host() != "127.0.0.1" {
 		t.Errorf("%+v, %v", c, err)
 	}
 	if _, err := Parse(nil, env, &bytes.Buffer{}); !fault.Is(err, fault.InvalidArgument) || !strings.Contains(err.Error(), "AFTERBELL_RATE_LIMIT") {
