@@ -1,0 +1,50 @@
+package main
+
+import (
+	"os"
+	"sync"
+	"time"
+
+	"github.com/afterbell/afterbell/services/tusharesim"
+)
+
+// clock is the time of both services and of the provider: the system's, set off
+// by what the file holds that the programs read.
+type clock struct {
+	file string
+
+	mu     sync.Mutex
+	offset time.Duration
+	jumped time.Duration
+}
+
+// Now is the services' time.
+func (c *clock) Now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return time.Now().Add(c.offset).Round(0)
+}
+
+// Set moves the clock so that it reads t.
+func (c *clock) Set(t time.Time) error { return c.Jump(t.Sub(c.Now())) }
+
+// Jump moves the clock by d, for everybody at once: the file is replaced, never
+// half written.
+func (c *clock) Jump(d time.Duration) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.offset += d
+	if err := os.WriteFile(c.file+".new", []byte(c.offset.String()), 0o644); err != nil {
+		return err
+	}
+	return os.Rename(c.file+".new", c.file)
+}
+
+// evening is a moment of the drills' day, a Wednesday on which the exchange is
+// open, in Beijing time.
+func evening(hour, minute, second int) time.Time {
+	return time.Date(2026, 3, 18, hour, minute, second, 0, tusharesim.Beijing)
+}
+
+// today is the drills' day.
+const today = "2026-03-18"

@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"regexp"
+	"syscall"
+)
+
+type options struct {
+	bin, tmp        string
+	only            *regexp.Regexp
+	list, full, ram bool
+	keep            bool
+	seeds, parallel int
+}
+
+var errFailed = errors.New("not every drill ended as expected")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx, os.Args[1:], os.Stdout)
+	stop()
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "afterbell-drill:", err)
+		os.Exit(1)
+	}
+}
+
+func parse(args []string) (options, error) {
+	var o options
+	var only string
+	flags := flag.NewFlagSet("afterbell-drill", flag.ContinueOnError)
+	flags.StringVar(&o.bin, "bin", "bin/drill", "`folder` of the programs built with the tag drill")
+	flags.StringVar(&o.tmp, "tmp", os.TempDir(), "`folder` in which each drill gets a data directory")
+	flags.StringVar(&only, "only", "", "run the drills whose names match this `regexp`")
+	flags.BoolVar(&o.list, "list", false, "list the drills and end")
+	flags.BoolVar(&o.full, "full", false, "let outages last as long as they should: minutes instead of seconds")
+	flags.BoolVar(&o.keep, "keep", false, "keep the data directories of drills that failed")
+	flags.IntVar(&o.seeds, "seeds", 100, "`number` of seeds for 400 days of evenings in simulated time; 0 for none")
+	flags.IntVar(&o.parallel, "parallel", 2, "drills at a time")
+	if err := flags.Parse(args); err != nil {
+		return o, err
+	}
+	if flags.NArg() > 0 {
+		return o, fmt.Errorf("%q is not a flag; --help lists them", flags.Arg(0))
+	}
+	if o.parallel < 1 || o.seeds < 0 {
+		return o, errors.New("--parallel must be 1 or more, and --seeds 0 or more")
+	}
+	var err error
+	if o.only, err = regexp.Compile(only); err != nil {
+		return o, fmt.Errorf("--only: %w", err)
+	}
+	o.bin, err = filepath.Abs(o.bin)
+	return o, err
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	o, err := parse(args)
+	if err != nil {
+		return err
+	}
+	var chosen []drill
+	for _, d := range drills() {
+		if o.only.MatchString(d.name) {
+			chosen = append(chosen, d)
+		}
+	}
+	if o.list {
+		for _, d := range chosen {
+			fmt.Fprintf(out, "%-28s %s\n", d.name, d.fault)
+		}
+		return nil
+	}
+	return runAll(ctx, o, chosen, out)
+}

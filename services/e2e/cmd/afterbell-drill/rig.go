@@ -1,0 +1,315 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"syscall"
+	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
+	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/e2e/internal/stack"
+	"github.com/afterbell/afterbell/services/e2e/internal/truth"
+	"github.com/afterbell/afterbell/services/tusharesim"
+)
+
+// token is what the worker is given; no file, answer or log may ever hold it.
+const token = "drill-secret-7be1c04d92af"
+
+// window is how many calendar days back the pools reach.
+const window = 12
+
+const (
+	inTargets  = marketv1.Pool_POOL_TARGETS
+	inUniverse = marketv1.Pool_POOL_UNIVERSE
+)
+
+// rig is the pair of one drill, its provider and its clock. Its methods do nothing
+// once one of them could not do its work (err); what merely is not as expected is
+// kept in failures and the drill goes on.
+type rig struct {
+	ctx      context.Context
+	options  options
+	dir      string
+	clock    *clock
+	provider *provider
+	stack    *stack.Stack
+	relay    *relay
+	watch    []string
+	undo     []func() error
+
+	err      error
+	skipped  string
+	failures []string
+	story    []string
+
+	waited   time.Time // since when the pair is free to recover
+	recovery time.Duration
+	report   truth.Report
+}
+
+func newRig(ctx context.Context, o options, dir string) (*rig, error) {
+	r := &rig{ctx: ctx, options: o, dir: dir, clock: &clock{file: filepath.Join(dir, "clock")}}
+	// Just after the last dataset of the day came due, and before the slot.
+	if err := r.clock.Set(evening(19, 5, 0)); err != nil {
+		return nil, err
+	}
+	sim, err := tusharesim.New(tusharesim.Options{Stocks: 300, Funds: 120, Now: r.clock.Now})
+	if err != nil {
+		return nil, err
+	}
+	r.provider = &provider{Sim: sim}
+	if err := r.provider.up(); err != nil {
+		return nil, err
+	}
+	for _, dir := range []string{r.workerDir(), r.ledgerDir()} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return nil, err
+		}
+	}
+	r.stack = &stack.Stack{Config: stack.Config{
+		Bin: o.bin, Data: r.ledgerDir(), ProviderURL: r.provider.url(),
+		WorkerFlags: []string{"--data-dir", r.workerDir(), "--rate-limit", "0", "--log-level", "debug",
+			"--universe-window", fmt.Sprintf("%dd", window), "--targets-window", fmt.Sprintf("%dd", window)},
+		OrchestratorFlags: []string{"--log-level", "debug"},
+	}}
+	return r, r.choose(5, 3)
+}
+
+// choose puts stocks and ETFs on the watch list.
+func (r *rig) choose(stocks, funds int) error {
+	r.watch = nil
+	for _, list := range []struct {
+		api, parameter string
+		n              int
+		fits           func(string) bool
+	}{
+		{"stock_basic", "list_status", stocks, func(string) bool { return true }},
+		{"fund_basic", "status", stocks + funds, truth.IsETF},
+	} {
+		table, err := r.provider.Rows(list.api, map[string]string{list.parameter: "L"}, "ts_code")
+		if err != nil {
+			return err
+		}
+		for _, row := range table.Rows {
+			if symbol, _ := row[0].(string); len(r.watch) < list.n && list.fits(symbol) {
+				r.watch = append(r.watch, symbol)
+			}
+		}
+	}
+	return nil
+}
+
+func (r *rig) workerDir() string         { return filepath.Join(r.dir, "pools") }
+func (r *rig) ledgerDir() string         { return filepath.Join(r.dir, "ledger") }
+func (r *rig) universeFile() string      { return filepath.Join(r.workerDir(), "analysis.duckdb") }
+func (r *rig) targetsFile() string       { return filepath.Join(r.workerDir(), "targets.sqlite") }
+func (r *rig) ledgerFile() string        { return filepath.Join(r.ledgerDir(), "market-cache.sqlite") }
+func (r *rig) flag(process, flag string) { r.addFlags(process, flag) }
+
+func (r *rig) addFlags(process string, flags ...string) {
+	c := &r.stack.Config
+	if process == "worker" {
+		c.WorkerFlags = append(c.WorkerFlags, flags...)
+	} else {
+		c.OrchestratorFlags = append(c.OrchestratorFlags, flags...)
+	}
+}
+
+// must ends the drill when err is set.
+func (r *rig) must(err error) {
+	if r.err == nil && err != nil {
+		r.err = err
+	}
+}
+
+// failf notes what is not as expected.
+func (r *rig) failf(format string, args ...any) {
+	if r.err == nil {
+		r.failures = append(r.failures, fmt.Sprintf(format, args...))
+	}
+}
+
+// tell adds to what happened.
+func (r *rig) tell(format string, args ...any) {
+	if r.err == nil {
+		r.story = append(r.story, fmt.Sprintf(format, args...))
+	}
+}
+
+func (r *rig) env(crash string) []string {
+	return []string{
+		"AFTERBELL_TUSHARE_TOKEN=" + token, "AFTERBELL_DRILL_CLOCK=" + r.clock.file, "AFTERBELL_DRILL_CRASH=" + crash,
+	}
+}
+
+// startWorker starts the worker, which dies at the named point; "" is none.
+func (r *rig) startWorker(crash string) {
+	if r.err != nil {
+		return
+	}
+	r.stack.Config.Env = r.env(crash)
+	r.must(r.stack.StartWorker(r.ctx))
+}
+
+// startOrchestrator does the same with the orchestrator.
+func (r *rig) startOrchestrator(crash string) {
+	if r.err != nil {
+		return
+	}
+	worker := r.stack.Config.WorkerAddr
+	if r.relay != nil {
+		r.stack.Config.WorkerAddr = r.relay.addr()
+	}
+	r.stack.Config.Env = r.env(crash)
+	r.must(r.stack.StartOrchestrator(r.ctx))
+	r.stack.Config.WorkerAddr = worker
+}
+
+// start starts the pair with targets on the list and nothing that runs by itself.
+// crash names a point at which one of them dies.
+func (r *rig) start(crash string) {
+	r.quiet()
+	r.startWorker(crash)
+	r.startOrchestrator(crash)
+	r.setUp(false)
+}
+
+// quiet keeps the start of the orchestrator from asking for a run.
+func (r *rig) quiet() {
+	if !slices.Contains(r.stack.Config.OrchestratorFlags, "--run-on-startup=false") {
+		r.addFlags("orchestrator", "--run-on-startup=false")
+	}
+}
+
+// setUp puts the symbols on the list and sets the schedule.
+func (r *rig) setUp(schedule bool) {
+	if r.err != nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.ctx, 20*time.Second)
+	defer cancel()
+	_, err := orchestratorv1.NewTargetServiceClient(r.stack.Conn).UpdateTargets(ctx,
+		&orchestratorv1.UpdateTargetsRequest{Targets: &orchestratorv1.Targets{Symbols: r.watch}})
+	r.must(err)
+	if !schedule {
+		_, err = r.schedule().UpdateSchedule(ctx, &orchestratorv1.UpdateScheduleRequest{Enabled: new(bool)})
+		r.must(err)
+	}
+}
+
+// slowly makes a run take some seconds, so that there is a middle to hit.
+func (r *rig) slowly() {
+	if r.err != nil {
+		return
+	}
+	r.provider.SetLatency(150*time.Millisecond, 30*time.Millisecond)
+	width := int32(2)
+	_, err := orchestratorv1.NewSettingsServiceClient(r.stack.Conn).UpdateSettings(r.ctx,
+		&orchestratorv1.UpdateSettingsRequest{DispatchWidth: &width, OrderWait: durationpb.New(0)})
+	r.must(err)
+}
+
+func (r *rig) runs() orchestratorv1.RunServiceClient { return r.stack.Runs() }
+func (r *rig) pools() orchestratorv1.PoolServiceClient {
+	return orchestratorv1.NewPoolServiceClient(r.stack.Conn)
+}
+func (r *rig) schedule() orchestratorv1.ScheduleServiceClient {
+	return orchestratorv1.NewScheduleServiceClient(r.stack.Conn)
+}
+
+// untilCalls waits until the provider has been asked n times since the start.
+func (r *rig) untilCalls(n int64) {
+	r.until("the provider was not called often enough", time.Minute, func() bool { return r.provider.Stats().Total >= n })
+}
+
+// until polls; not getting there is an error of the drill, called what.
+func (r *rig) until(what string, limit time.Duration, there func() bool) {
+	deadline := time.Now().Add(limit)
+	for r.err == nil && !there() {
+		if time.Now().After(deadline) {
+			r.must(fmt.Errorf("%s within %s", what, limit))
+			return
+		}
+		r.sleep(50 * time.Millisecond)
+	}
+}
+
+func (r *rig) sleep(d time.Duration) {
+	if r.err != nil {
+		return
+	}
+	select {
+	case <-time.After(d):
+	case <-r.ctx.Done():
+		r.must(r.ctx.Err())
+	}
+}
+
+// died waits until a process has killed itself.
+func (r *rig) died(p *stack.Process, within time.Duration) {
+	if r.err != nil {
+		return
+	}
+	select {
+	case <-p.Done():
+		if p.ExitCode() != -1 {
+			r.failf("%s ended by itself, code %d, instead of at the point: %s", p.Name, p.ExitCode(), clip(p.Tail(), 300))
+		}
+	case <-time.After(within):
+		r.must(fmt.Errorf("%s did not come to the point at which it is to die within %s", p.Name, within))
+	case <-r.ctx.Done():
+		r.must(r.ctx.Err())
+	}
+}
+
+// term stops a process with SIGTERM and checks that it ends by itself, in order.
+func (r *rig) term(p *stack.Process, within time.Duration) time.Duration {
+	if r.err != nil {
+		return 0
+	}
+	began := time.Now()
+	if err := p.Stop(within); err != nil {
+		r.failf("after SIGTERM: %v: %s", err, clip(p.Tail(), 300))
+	} else if p.ExitCode() != 0 {
+		r.failf("%s ended with code %d after SIGTERM: %s", p.Name, p.ExitCode(), clip(p.Tail(), 300))
+	}
+	return time.Since(began)
+}
+
+func (r *rig) signal(p *stack.Process, s syscall.Signal) {
+	if r.err == nil {
+		p.Signal(s)
+	}
+}
+
+// free says that from now on nothing keeps the pair from recovering.
+func (r *rig) free() { r.waited = r.clock.Now() }
+
+// close stops what still runs, and undoes what was done to the machine.
+func (r *rig) close() {
+	for _, p := range []*stack.Process{r.stack.Orchestrator, r.stack.Worker} {
+		if p != nil {
+			p.Signal(syscall.SIGCONT)
+			p.Kill()
+		}
+	}
+	if r.stack.Conn != nil {
+		_ = r.stack.Conn.Close() // nobody is left at the other end
+	}
+	if r.relay != nil {
+		r.relay.close()
+	}
+	r.provider.ReleaseHangs()
+	if err := r.provider.down(); err != nil {
+		r.must(err)
+	}
+	for _, undo := range slices.Backward(r.undo) {
+		r.must(undo())
+	}
+}
