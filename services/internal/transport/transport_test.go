@@ -229,7 +229,9 @@ func TestStreamErrorIsRebuilt(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err = stream.Recv()
-	faulttest.Produces(t, err, fault.StaleEpoch)
+	if f, ok := fault.As(err); !ok || f.Reason != fault.StaleEpoch || f.Meta["newest_epoch"] != "2" {
+		t.Errorf("the stream ended with %v", err)
+	}
 }
 
 func TestStopCutsOffAStreamThatHangs(t *testing.T) {

@@ -125,13 +125,18 @@ func (a *App) Run(ctx context.Context) error {
 		return fmt.Errorf("end preflights that a crash left: %w", err)
 	}
 	group, ctx := errgroup.WithContext(ctx)
-	for name, part := range map[string]func(context.Context) error{
+	parts := map[string]func(context.Context) error{
 		"dispatcher":  a.dispatcher.Run,
-		"scheduler":   a.scheduler.Run,
 		"gRPC server": a.grpc.Run,
 		"HTTP server": a.http.Run,
 		"pruner":      a.prune,
-	} {
+	}
+	if a.cfg.Schedule {
+		parts["scheduler"] = a.scheduler.Run
+	} else {
+		a.log.Warn("The schedule is off by --schedule=false: no slot and no start-up run fires in this process.")
+	}
+	for name, part := range parts {
 		group.Go(func() error {
 			if err := part(ctx); err != nil && !errors.Is(err, context.Canceled) {
 				return fmt.Errorf("%s: %w", name, err)

@@ -389,10 +389,9 @@ func TestBlockedRunsAreCodedRows(t *testing.T) {
 		if err := errors.Join(err, db.Close()); err != nil {
 			t.Fatal(err)
 		}
-		if status != "failed" || stage != c.stage || message == "" {
-			t.Errorf("%s: row is %s, %s, %q", c.want, status, stage, message)
+		if status != "failed" || stage != c.stage || code != string(c.want) || message == "" {
+			t.Errorf("%s: row is %s, %s, %s, %q", c.want, status, stage, code, message)
 		}
-		faulttest.Produces(t, code, c.want)
 	}
 }
 
@@ -425,6 +424,7 @@ func TestCancelAndPause(t *testing.T) {
 	if done.GetOutcome() != orchestratorv1.Run_OUTCOME_CANCELLED || done.GetNote() != "enough" {
 		t.Errorf("ended as %v", done)
 	}
+	faulttest.Produces(t, transport.IssuesFromProto(done.GetIssues()), fault.Cancelled)
 	_, err = r.runs().CancelRun(t.Context(), &orchestratorv1.CancelRunRequest{RunId: run.GetRunId()})
 	faulttest.Produces(t, err, fault.WrongState)
 
@@ -573,6 +573,55 @@ func TestExplainSlot(t *testing.T) {
 	resp, body = r.get(t, "GET", "/v1/slots/2026-02-27.universe:explain", "")
 	if resp.StatusCode != 404 || !strings.Contains(body, "NOT_FOUND") {
 		t.Errorf("an unknown slot: %d %s", resp.StatusCode, body)
+	}
+}
+
+// A slot still to come is explained by the schedule as it is.
+func TestForeseenSlots(t *testing.T) {
+	r := start(t)
+	r.finish(t, r.create(t, &orchestratorv1.CreateRunRequest{Pools: universe}).GetRunId()) // brings the calendar
+	schedule := orchestratorv1.NewScheduleServiceClient(r.conn)
+	sunday, err := market.ParseDate(time.Now().AddDate(0, 0, 7).Format(time.DateOnly))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for sunday.Time().Weekday() != time.Sunday {
+		sunday++
+	}
+	explain := func(day market.Date) []fault.Issue {
+		t.Helper()
+		got, err := schedule.ExplainSlot(t.Context(), &orchestratorv1.ExplainSlotRequest{SlotId: slot.ID(day, market.Universe)})
+		if err != nil || len(got.GetExplanation()) < 2 || got.GetNextCommand() == "" {
+			t.Fatalf("explained as %v, %v", got, err)
+		}
+		return transport.IssuesFromProto(got.GetSlot().GetIssues())
+	}
+	faulttest.Produces(t, explain(sunday+1), fault.ScheduleDisabled)
+	on := true
+	updated, err := schedule.UpdateSchedule(t.Context(), &orchestratorv1.UpdateScheduleRequest{Enabled: &on})
+	if err != nil {
+		t.Fatal(err)
+	}
+	faulttest.Produces(t, transport.IssuesFromProto(updated.GetSchedule().GetIssues()), fault.CalendarEnded)
+	faulttest.Produces(t, explain(sunday), fault.NotTradingDay)
+	if _, err := schedule.PauseSchedule(t.Context(), &orchestratorv1.PauseScheduleRequest{Note: "holiday"}); err != nil {
+		t.Fatal(err)
+	}
+	faulttest.Produces(t, explain(sunday+1), fault.SchedulePaused)
+}
+
+func TestPreflightThatBreaks(t *testing.T) {
+	r := start(t)
+	r.worker.set(func() { r.worker.mute = true })
+	stream, err := orchestratorv1.NewPreflightServiceClient(r.conn).RunPreflight(t.Context(), &orchestratorv1.RunPreflightRequest{})
+	for err == nil {
+		_, err = stream.Recv()
+	}
+	faulttest.Produces(t, err, fault.PreflightFailed)
+	resp, body := r.get(t, "POST", "/v1/preflights:run", "{}")
+	lines := strings.Split(strings.TrimSpace(body), "\n")
+	if last := lines[len(lines)-1]; resp.StatusCode != 200 || !strings.HasPrefix(last, `{"error":`) || !strings.Contains(last, "PREFLIGHT_FAILED") {
+		t.Errorf("over REST: %d, last line %s", resp.StatusCode, last)
 	}
 }
 

@@ -26,6 +26,7 @@ type scriptedWorker struct {
 	noTok  bool                     // no token resolves
 	probe  *faultv1.Issue           // found by every probe
 	store  *faultv1.Issue           // found by every check of a file
+	mute   bool                     // streams of probes end before any was made
 	hold   chan struct{}            // when set, a partition ends only after a receive from it
 	done   map[string]bool          // pool and partition: committed
 	active map[string]chan struct{} // partitions at work
@@ -107,6 +108,12 @@ func (w *scriptedWorker) ListCalendarDays(context.Context, *ingestv1.ListCalenda
 
 // ProbeModules implements ingestv1.IngestServiceServer.
 func (w *scriptedWorker) ProbeModules(req *ingestv1.ProbeModulesRequest, ss grpc.ServerStreamingServer[ingestv1.ProbeModulesResponse]) error {
+	w.mu.Lock()
+	mute := w.mute
+	w.mu.Unlock()
+	if mute {
+		return nil
+	}
 	for _, id := range req.GetModuleIds() {
 		if err := ss.Send(&ingestv1.ProbeModulesResponse{Event: &ingestv1.ProbeModulesResponse_Started{
 			Started: &ingestv1.ProbeModulesResponse_ProbeStarted{ModuleId: id, ProviderApis: []string{"api"}}}}); err != nil {
