@@ -19,7 +19,8 @@ type Facts struct {
 	// DailyKnown is whether the date's `daily` is settled; Daily is its rows.
 	DailyKnown bool
 	Daily      ExchangeCounts
-	// Near are the rows of the nearest settled days of the dataset itself.
+	// Near are the rows of the nearest settled days of the dataset itself, as Near
+	// collects them.
 	Near []int64
 	// Held is how many rows the last whole answer of a snapshot had.
 	Held int64
@@ -139,15 +140,25 @@ const (
 )
 
 // Near collects the rows of the nearest settled days on both sides of d. held
-// looks a day up.
-func Near(d market.Date, held func(market.Date) (Record, bool)) []int64 {
+// looks a day up. listed, which may be nil, is how many instruments were listed on
+// a day: the rows are scaled to those of d, because in a backfill all days held lie
+// on one side, and the number of ETFs grows by a percent a week.
+func Near(d market.Date, held func(market.Date) (Record, bool), listed func(market.Date) int64) []int64 {
 	var out []int64
 	for _, step := range []market.Date{-1, 1} {
 		found := 0
 		for i, day := 0, d+step; i < nearDays && found < nearEach; i, day = i+1, day+step {
-			if r, ok := held(day); ok && r.Rows > 0 && (r.Verdict == Complete || r.Verdict == AcceptedShort) {
-				out, found = append(out, r.Rows), found+1
+			r, ok := held(day)
+			if !ok || r.Rows == 0 || r.Verdict != Complete && r.Verdict != AcceptedShort {
+				continue
 			}
+			rows := r.Rows
+			if listed != nil {
+				if now, then := listed(d), listed(day); now > 0 && then > 0 {
+					rows = int64(math.Round(float64(rows) * float64(now) / float64(then)))
+				}
+			}
+			out, found = append(out, rows), found+1
 		}
 	}
 	return out

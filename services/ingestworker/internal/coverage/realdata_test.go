@@ -4,6 +4,7 @@ import (
 	"encoding/csv"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -112,7 +113,7 @@ func TestRecordedDaysAreComplete(t *testing.T) {
 					f.Daily = answerOf(t, filepath.Join(dir, catalog.Daily, filepath.Base(path))).ByExchange
 				}
 				if id == catalog.FundDaily {
-					f.Near = Near(d, func(x market.Date) (Record, bool) { return funds.held(Key{Dataset: id, Date: x}) })
+					f.Near = Near(d, func(x market.Date) (Record, bool) { return funds.held(Key{Dataset: id, Date: x}) }, l.ETFs)
 				}
 				a := answerOf(t, path)
 				j := Judge(ds, d, a, Expect(ds, d, f), Situation{Now: evening})
@@ -134,6 +135,22 @@ func TestRecordedDaysAreComplete(t *testing.T) {
 				}
 				checked++
 			}
+		}
+	}
+	// a backfill goes backwards, so that all neighbours lie later
+	l, funds := lists(t, dir, "stock_basic_L_201911.csv"), book{}
+	files, err := filepath.Glob(filepath.Join(dir, catalog.FundDaily, "2019*.csv"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ds := catalog.Lookup(catalog.FundDaily)
+	for _, path := range slices.Backward(files) {
+		d := date(strings.TrimSuffix(filepath.Base(path), ".csv"))
+		f := FactsOf(ds, d, l)
+		f.Near = Near(d, func(x market.Date) (Record, bool) { return funds.held(Key{Dataset: ds.ID, Date: x}) }, l.ETFs)
+		j := Judge(ds, d, answerOf(t, path), Expect(ds, d, f), Situation{Now: evening})
+		if funds[Key{Dataset: ds.ID, Date: d}] = j.Record; j.Record.Verdict != Complete {
+			t.Errorf("backwards, fund_daily of %s: %v", d, j.Record.Issues)
 		}
 	}
 	if checked < 61*2+2+2+3 {

@@ -321,10 +321,15 @@ func retiredCode(s string) bool {
 	return len(s) == 9 && s[0] == 'T' && wellFormed("0"+s[1:])
 }
 
-// fund tells a symbol in the code ranges of exchange-traded funds that are no ETFs
-// (LOF, closed-end, REIT), or of funds sold off the exchange.
+// fund tells a code of the provider's fund lists that is no ETF's: LOF, closed-end
+// and REIT codes, funds sold off the exchange, and the seven digits under which a
+// part of a fund is subscribed, as 1604221.SZ.
 func fund(s string) bool {
-	return len(s) == 9 && (s[7:] == "OF" || wellFormed(s) && (s[0] == '5' && s[7:] == "SH" || s[0] == '1' && s[7:] == "SZ"))
+	code, exchange, ok := strings.Cut(s, ".")
+	if !ok || len(code) < 6 || len(code) > 7 || strings.Trim(code, "0123456789") != "" {
+		return false
+	}
+	return exchange == "SH" || exchange == "SZ" || exchange == "OF"
 }
 
 func sameRow(b *table.Batch, i, j int) bool {

@@ -40,7 +40,7 @@ func TestUniverseEqualsTheProvider(t *testing.T) {
 	if out, err := r.pass(w, 8, nil); err != nil || len(out) != 0 {
 		t.Errorf("a second run planned %v, %v", out, err)
 	}
-	r.sameAsProvider(start, end)
+	r.sameAsProvider(start, end, everything)
 }
 
 // TestEveryFault puts one fault on every call of a dataset, runs, takes it away
@@ -177,7 +177,7 @@ func TestAnyOrderAnyFault(t *testing.T) {
 			}
 			w.Refetch = false
 			r.settle(w, 5)
-			r.sameAsProvider(start, end)
+			r.sameAsProvider(start, end, everything)
 		})
 	}
 }

@@ -98,9 +98,13 @@ func (j *job) facts(ctx context.Context, world coverage.World) (coverage.Facts, 
 		return f, nil
 	}
 	if j.ds.ID == catalog.FundDaily || !f.ListKnown {
+		var listed func(market.Date) int64
+		if j.ds.ID == catalog.FundDaily {
+			listed = world.Lists.ETFs
+		}
 		f.Near = coverage.Near(p.Start, func(d market.Date) (coverage.Record, bool) {
 			return j.sink.Held(coverage.Key{Dataset: j.ds.ID, Date: d})
-		})
+		}, listed)
 	}
 	return f, nil
 }

@@ -1,0 +1,368 @@
+package app_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+	"google.golang.org/grpc"
+	healthgrpc "google.golang.org/grpc/health/grpc_health_v1"
+
+	ingestv1 "github.com/afterbell/afterbell/gen/afterbell/ingest/v1"
+	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/app"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/config"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/vault"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/internal/transport"
+	"github.com/afterbell/afterbell/services/tusharesim"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const token = "0123456789abcdef0123456789abcdef"
+
+var built = []string{"stock.basic", "stock.market.daily", "stock.reference", "stock.moneyflow", "etf.basic_info", "etf.daily_quote"}
+
+// worker is the whole program in process, on loopback, with a client of it.
+type worker struct {
+	ingestv1.IngestServiceClient
+	conn *grpc.ClientConn
+	dir  string
+	log  *lines
+	stop func() error
+}
+
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lines) Write(p []byte) (int, error) { l.mu.Lock(); defer l.mu.Unlock(); return l.b.Write(p) }
+func (l *lines) String() string              { l.mu.Lock(); defer l.mu.Unlock(); return l.b.String() }
+
+func start(t *testing.T, dir, url string) *worker {
+	t.Helper()
+	cfg, err := config.Parse([]string{"--data-dir", dir, "--grpc-addr", "127.0.0.1:0", "--tushare-url", url, "--rate-limit", "0", "--universe-window", "30d", "--stop-timeout", "5s", "--log-level", "debug"},
+		func(string) string { return "" }, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	log := &lines{}
+	a, err := app.New(cfg, app.Secrets{Token: vault.NewToken(token)}, cfg.Logger(log))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	ended := make(chan error, 1)
+	go func() { ended <- a.Run(ctx) }()
+	conn, err := transport.Dial(a.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var once sync.Once
+	w := &worker{IngestServiceClient: ingestv1.NewIngestServiceClient(conn), conn: conn, dir: dir, log: log}
+	w.stop = func() (err error) {
+		once.Do(func() {
+			_ = conn.Close()
+			cancel()
+			if err = <-ended; err == nil {
+				err = a.Close()
+			}
+		})
+		return err
+	}
+	t.Cleanup(func() {
+		if err := w.stop(); err != nil {
+			t.Error(err)
+		}
+	})
+	return w
+}
+
+func (w *worker) ingest(t *testing.T, pool marketv1.Pool, p *ingestv1.PartitionSpec, epoch int64) (*ingestv1.PartitionResult, int, error) {
+	t.Helper()
+	stream, err := w.IngestPartition(context.Background(), &ingestv1.IngestPartitionRequest{RunId: "run-1", Pool: pool, Partition: p, Epoch: epoch})
+	if err != nil {
+		return nil, 0, err
+	}
+	var result *ingestv1.PartitionResult
+	beats := 0
+	for {
+		m, err := stream.Recv()
+		if err == io.EOF {
+			return result, beats, nil
+		}
+		if err != nil {
+			return nil, beats, err
+		}
+		if result != nil {
+			t.Error("a message came after the result")
+		}
+		if m.GetHeartbeat() != nil {
+			beats++
+		}
+		result = m.GetResult()
+	}
+}
+
+func sim(t *testing.T) *tusharesim.Server {
+	return tusharesim.StartTest(t, tusharesim.Options{Stocks: 200, Funds: 60})
+}
+
+func TestFillBothPoolsOverTheWire(t *testing.T) {
+	s := sim(t)
+	w := start(t, t.TempDir(), s.URL)
+	ctx := context.Background()
+	modules, err := w.ListModules(ctx, &ingestv1.ListModulesRequest{})
+	if err != nil || len(modules.GetModules()) != 53 || len(modules.GetDomains()) != 13 || len(modules.GetProviders()) != 3 {
+		t.Fatalf("%v", err)
+	}
+	if m := modules.GetModules()[1]; m.GetModuleId() != "stock.market.daily" || m.GetDatasets()[1].GetDueTime() != "18:00" || m.GetInstrumentKind() != marketv1.InstrumentKind_INSTRUMENT_KIND_STOCK {
+		t.Errorf("%v", m)
+	}
+	end := market.DateOf(time.Now()) - 14
+	epoch := time.Now().UnixMilli()
+	for pool, symbols := range map[marketv1.Pool][]string{
+		marketv1.Pool_POOL_TARGETS: {"600000.SH", "000001.SZ"}, marketv1.Pool_POOL_UNIVERSE: nil,
+	} {
+		check, err := w.CheckStore(ctx, &ingestv1.CheckStoreRequest{Pool: pool})
+		if err != nil || len(check.GetIssues()) != 0 || check.GetFreeBytes() == 0 {
+			t.Errorf("%s: %v, %v", pool, check, err)
+		}
+		var done []*ingestv1.PartitionSpec
+		for _, stage := range []ingestv1.PlanStage{ingestv1.PlanStage_PLAN_STAGE_REFERENCES, ingestv1.PlanStage_PLAN_STAGE_DATA} {
+			plan, err := w.PlanPartitions(ctx, &ingestv1.PlanPartitionsRequest{
+				Pool: pool, Stage: stage, ModuleIds: built, StartDate: (end - 6).String(), EndDate: end.String(), Symbols: symbols,
+			})
+			if err != nil || len(plan.GetPartitions()) == 0 {
+				t.Fatalf("%s %s: %v, %v", pool, stage, plan, err)
+			}
+			for _, p := range plan.GetPartitions() {
+				epoch++
+				r, beats, err := w.ingest(t, pool, p, epoch)
+				if err != nil || beats == 0 || r.GetCoverage().GetRunId() != "run-1" {
+					t.Fatalf("%s: %v after %d heartbeats, %v", p.GetPartitionId(), r, beats, err)
+				}
+				if v := r.GetCoverage().GetVerdict(); v != marketv1.Verdict_VERDICT_COMPLETE && v != marketv1.Verdict_VERDICT_EXPECTED_EMPTY {
+					t.Errorf("%s is %s: %v", p.GetPartitionId(), v, r.GetIssues())
+				}
+				done = append(done, p)
+			}
+		}
+		checks, err := w.VerifyPartitions(ctx, &ingestv1.VerifyPartitionsRequest{Pool: pool, Partitions: done})
+		if err != nil || len(checks.GetChecks()) != len(done) {
+			t.Fatal(err)
+		}
+		for _, c := range checks.GetChecks() {
+			if c.GetRowCount() != c.GetCoverageCount() || c.GetDuplicateCount() != 0 {
+				t.Errorf("%s %s: %v", pool, c.GetPartitionId(), c)
+			}
+		}
+		cov, err := w.ListCoverage(ctx, &ingestv1.ListCoverageRequest{Pool: pool, StartDate: (end - 6).String(), EndDate: end.String(), Symbols: symbols})
+		if err != nil || len(cov.GetCoverages()) == 0 {
+			t.Fatal(err)
+		}
+		for _, c := range cov.GetCoverages() {
+			if pool == marketv1.Pool_POOL_UNIVERSE && c.GetVerdict() != marketv1.Verdict_VERDICT_COMPLETE {
+				t.Errorf("%v", c)
+			}
+		}
+	}
+	days, err := w.ListCalendarDays(ctx, &ingestv1.ListCalendarDaysRequest{})
+	if err != nil || len(days.GetOpenDates()) < 1000 || days.GetLastDate() == "" {
+		t.Errorf("%d open days, %v", len(days.GetOpenDates()), err)
+	}
+	if strings.Contains(w.log.String(), token) {
+		t.Error("the token is in the log")
+	}
+}
+
+func TestProbesStreamOneByOne(t *testing.T) {
+	s := sim(t)
+	if err := s.Deny("fund_daily"); err != nil {
+		t.Fatal(err)
+	}
+	w := start(t, t.TempDir(), s.URL)
+	stream, err := w.ProbeModules(context.Background(), &ingestv1.ProbeModulesRequest{ModuleIds: built})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, id := range built {
+		m, err := stream.Recv()
+		if err != nil || m.GetStarted().GetModuleId() != id || len(m.GetStarted().GetProviderApis()) == 0 {
+			t.Fatalf("%s: %v, %v", id, m, err)
+		}
+		if m, err = stream.Recv(); err != nil || m.GetFinished().GetModuleId() != id || m.GetFinished().GetPassed() != (id != "etf.daily_quote") {
+			t.Fatalf("%s: %v, %v", id, m, err)
+		}
+	}
+	if m, err := stream.Recv(); err != io.EOF {
+		t.Errorf("%v, %v", m, err)
+	}
+	tokens, err := w.ListTokens(context.Background(), &ingestv1.ListTokensRequest{})
+	if err != nil || len(tokens.GetTokens()) != 2 || tokens.GetTokens()[0].GetSource() != "environment" || len(tokens.GetTokens()[0].GetFingerprint()) != 16 ||
+		!strings.HasPrefix(s.URL, "http://"+tokens.GetProviderHost()) {
+		t.Errorf("%v, %v", tokens, err)
+	}
+}
+
+func TestNonsenseIsRefusedByName(t *testing.T) {
+	w := start(t, t.TempDir(), sim(t).URL)
+	ctx := context.Background()
+	universe := marketv1.Pool_POOL_UNIVERSE
+	daily := &ingestv1.PartitionSpec{PartitionId: "daily/2026-03-02", DatasetId: "daily", StartDate: "2026-03-02", EndDate: "2026-03-02"}
+	with := func(change func(*ingestv1.PartitionSpec)) *ingestv1.PartitionSpec {
+		p := &ingestv1.PartitionSpec{PartitionId: daily.PartitionId, DatasetId: daily.DatasetId, StartDate: daily.StartDate, EndDate: daily.EndDate}
+		change(p)
+		return p
+	}
+	ingest := func(pool marketv1.Pool, p *ingestv1.PartitionSpec, run string, epoch int64) func() error {
+		return func() error {
+			stream, err := w.IngestPartition(ctx, &ingestv1.IngestPartitionRequest{RunId: run, Pool: pool, Partition: p, Epoch: epoch})
+			if err == nil {
+				_, err = stream.Recv()
+			}
+			return err
+		}
+	}
+	plan := func(r *ingestv1.PlanPartitionsRequest) func() error {
+		return func() error { _, err := w.PlanPartitions(ctx, r); return err }
+	}
+	data := ingestv1.PlanStage_PLAN_STAGE_DATA
+	for name, c := range map[string]struct {
+		call   func() error
+		reason fault.Reason
+	}{
+		"no pool":          {ingest(0, daily, "r", 1), fault.InvalidArgument},
+		"wrong enum":       {ingest(77, daily, "r", 1), fault.InvalidArgument},
+		"no partition":     {ingest(universe, nil, "r", 1), fault.InvalidArgument},
+		"no run":           {ingest(universe, daily, "", 1), fault.InvalidArgument},
+		"no epoch":         {ingest(universe, daily, "r", 0), fault.InvalidArgument},
+		"unknown dataset":  {ingest(universe, with(func(p *ingestv1.PartitionSpec) { p.DatasetId = "weather" }), "r", 1), fault.InvalidArgument},
+		"another id":       {ingest(universe, with(func(p *ingestv1.PartitionSpec) { p.PartitionId = "daily/2026-03-03" }), "r", 1), fault.InvalidArgument},
+		"no such day":      {ingest(universe, with(func(p *ingestv1.PartitionSpec) { p.StartDate = "2026-02-30" }), "r", 1), fault.InvalidArgument},
+		"range backwards":  {ingest(universe, with(func(p *ingestv1.PartitionSpec) { p.EndDate = "2026-03-01" }), "r", 1), fault.InvalidArgument},
+		"targets, no list": {ingest(marketv1.Pool_POOL_TARGETS, daily, "r", 1), fault.InvalidArgument},
+		"plan no stage":    {plan(&ingestv1.PlanPartitionsRequest{Pool: universe, ModuleIds: built}), fault.InvalidArgument},
+		"plan turned":      {plan(&ingestv1.PlanPartitionsRequest{Pool: universe, Stage: data, ModuleIds: built, StartDate: "2026-03-02", EndDate: "2026-03-01"}), fault.InvalidArgument},
+		"plan unknown":     {plan(&ingestv1.PlanPartitionsRequest{Pool: universe, Stage: data, ModuleIds: []string{"stock.weather"}}), fault.InvalidArgument},
+		"plan unbuilt":     {plan(&ingestv1.PlanPartitionsRequest{Pool: universe, Stage: data, ModuleIds: []string{"index.daily"}}), fault.ModuleNotSyncCapable},
+		"plan bad symbol":  {plan(&ingestv1.PlanPartitionsRequest{Pool: marketv1.Pool_POOL_TARGETS, Stage: data, ModuleIds: built, Symbols: []string{"x"}}), fault.InvalidArgument},
+		"plan no calendar": {plan(&ingestv1.PlanPartitionsRequest{Pool: universe, Stage: data, ModuleIds: built}), fault.CalendarUnavailable},
+		"huge field":       {plan(&ingestv1.PlanPartitionsRequest{Pool: universe, Stage: data, ModuleIds: []string{strings.Repeat("x", 10<<20)}}), fault.InvalidArgument},
+		"probe unbuilt": {func() error {
+			stream, err := w.ProbeModules(ctx, &ingestv1.ProbeModulesRequest{ModuleIds: []string{"index.daily"}})
+			if err == nil {
+				_, err = stream.Recv()
+			}
+			return err
+		}, fault.ModuleNotSyncCapable},
+		"coverage": {func() error {
+			_, err := w.ListCoverage(ctx, &ingestv1.ListCoverageRequest{Pool: universe, StartDate: "yesterday"})
+			return err
+		}, fault.InvalidArgument},
+	} {
+		if err := c.call(); !fault.Is(err, c.reason) {
+			t.Errorf("%s: %s %v", name, fault.ReasonOf(err), err)
+		}
+	}
+}
+
+func TestCancelledCallLeavesNothingInHand(t *testing.T) {
+	s := sim(t)
+	if _, err := s.AddFault(tusharesim.Fault{Kind: tusharesim.Hang}); err != nil {
+		t.Fatal(err)
+	}
+	w := start(t, t.TempDir(), s.URL)
+	ctx, cancel := context.WithCancel(context.Background())
+	stream, err := w.IngestPartition(ctx, &ingestv1.IngestPartitionRequest{RunId: "r", Pool: marketv1.Pool_POOL_UNIVERSE, Epoch: 5,
+		Partition: &ingestv1.PartitionSpec{PartitionId: "daily/2026-03-02", DatasetId: "daily", StartDate: "2026-03-02", EndDate: "2026-03-02"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	wait, stop := context.WithTimeout(context.Background(), 10*time.Second)
+	defer stop()
+	if err := s.WaitHanging(wait, 1); err != nil {
+		t.Fatal(err)
+	}
+	active, err := w.ListActivePartitions(wait, &ingestv1.ListActivePartitionsRequest{RunId: "r"})
+	if err != nil || len(active.GetPartitions()) != 1 || active.GetPartitions()[0].GetEpoch() != 5 {
+		t.Fatalf("%v, %v", active, err)
+	}
+	cancel()
+	for {
+		if _, err := stream.Recv(); err != nil {
+			break
+		}
+	}
+	for len(active.GetPartitions()) > 0 {
+		if active, err = w.ListActivePartitions(wait, &ingestv1.ListActivePartitionsRequest{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestHealthAndOneProcessPerDirectory(t *testing.T) {
+	dir := t.TempDir()
+	w := start(t, dir, "http://127.0.0.1:1")
+	h, err := healthgrpc.NewHealthClient(w.conn).Check(context.Background(), &healthgrpc.HealthCheckRequest{Service: "afterbell.ingest.v1.IngestService"})
+	if err != nil || h.GetStatus() != healthgrpc.HealthCheckResponse_SERVING {
+		t.Errorf("%v, %v", h, err)
+	}
+	cfg, err := config.Parse([]string{"--data-dir", dir, "--grpc-addr", "127.0.0.1:0"}, func(string) string { return "" }, io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := app.New(cfg, app.Secrets{}, slog.New(slog.DiscardHandler)); !fault.Is(err, fault.DataDirLocked) {
+		t.Errorf("a second worker: %v", err)
+	}
+	var line struct{ Msg, Service, Addr string }
+	first, _, _ := strings.Cut(w.log.String(), "\n")
+	if err := json.Unmarshal([]byte(first), &line); err != nil || line.Msg != "listening" || line.Service != "ingest-worker" {
+		t.Errorf("first line %q, %v", first, err)
+	}
+	if _, _, err := net.SplitHostPort(line.Addr); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestMainTellsInOneLine(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"--help"}, 0, ""},
+		{[]string{"--grpc-addr", "0.0.0.0:0"}, 2, "authentication"},
+		{[]string{"--data-dir", filepath.Join(file, "x")}, 2, "data-dir"},
+	} {
+		var out, errout bytes.Buffer
+		code := app.Main(context.Background(), c.args, func(string) string { return "" }, &out, &errout)
+		if code != c.code || !strings.Contains(errout.String(), c.says) || strings.Count(errout.String(), "\n") > 1 {
+			t.Errorf("%v: %d, %q", c.args, code, errout.String())
+		}
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	var out, errout bytes.Buffer
+	args := []string{"--data-dir", t.TempDir(), "--grpc-addr", "127.0.0.1:0", "--tushare-url", "http://127.0.0.1:1"}
+	if code := app.Main(ctx, args, func(string) string { return "" }, &out, &errout); code != 0 || errout.Len() > 0 {
+		t.Errorf("a stop that was asked for: %d, %q", code, errout.String())
+	}
+}
