@@ -1,0 +1,203 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"time"
+
+	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
+	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/e2e/internal/stack"
+)
+
+// fromEmpty fills a new data directory with the pair and notes the figures under
+// name. It returns the directory, which the caller removes.
+func (b *bench) fromEmpty(ctx context.Context, r *round, name, start, end string, rate int) (data string, err error) {
+	data, err = b.dataDir(name)
+	if err != nil {
+		return "", err
+	}
+	s, err := b.pair(ctx, data, rate)
+	if err != nil {
+		return data, err
+	}
+	closed := false
+	defer func() {
+		if !closed {
+			err = errors.Join(err, s.Close())
+		}
+	}()
+	if err := b.resetStats(ctx); err != nil {
+		return data, err
+	}
+	f, err := b.fill(ctx, s, b.universe(start, end))
+	if err != nil {
+		return data, err
+	}
+	calls, err := b.stats(ctx)
+	if err != nil {
+		return data, err
+	}
+	closed = true
+	stopping := time.Now()
+	// The worker first: its stop folds the log into the file, as the floors do
+	// before their clock stops.
+	err = s.Worker.Stop(grace)
+	folded := time.Since(stopping)
+	if err = errors.Join(err, s.Close()); err != nil {
+		return data, err
+	}
+	bytes, err := size(analysis(data))
+	if err != nil {
+		return data, err
+	}
+	took := f.took + folded
+	r.note(name, floor{
+		Rows: f.rows, Seconds: took.Seconds(), RowsPerSecond: float64(f.rows) / took.Seconds(), PeakRSS: s.Worker.MaxRSS(),
+		FileBytes: bytes, Calls: int(calls.Total), FirstSeconds: f.first.Seconds(), LastSeconds: f.last.Seconds(),
+	})
+	_, most := calls.data()
+	r.values[name+".run_seconds"], r.values[name+".most_calls"] = f.took.Seconds(), float64(most)
+	r.values[name+".orchestrator_rss"] = float64(s.Orchestrator.MaxRSS())
+	return data, nil
+}
+
+// pairScenario fills the universe pool from empty and leaves it for the evening.
+func pairScenario(ctx context.Context, b *bench, r *round) error {
+	data, err := b.fromEmpty(ctx, r, "pair", b.days[len(b.days)-1], b.days[0], 0)
+	if err != nil {
+		return errors.Join(err, os.RemoveAll(data))
+	}
+	r.filled = data
+	r.values["pair.least_calls"] = float64(len(b.days)*len(dailyAPIs) + snapshotCalls)
+	return nil
+}
+
+// eveningScenario adds one date to what pair has filled, as an evening does: both
+// services were idle, the file is closed, and every module is probed.
+func eveningScenario(ctx context.Context, b *bench, r *round) (err error) {
+	if r.filled == "" {
+		return errors.New("pair has left nothing to add to")
+	}
+	c, err := b.config(r.filled, 0)
+	if err != nil {
+		return err
+	}
+	s, err := stack.New(ctx, c)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	always := orchestratorv1.PreflightPolicy_PREFLIGHT_POLICY_ALWAYS
+	settings := orchestratorv1.NewSettingsServiceClient(s.Conn)
+	if _, err := settings.UpdateSettings(ctx, &orchestratorv1.UpdateSettingsRequest{PreflightPolicy: &always}); err != nil {
+		return err
+	}
+	if err := b.resetStats(ctx); err != nil {
+		return err
+	}
+	f, err := b.fill(ctx, s, b.universe("", ""))
+	if err != nil {
+		return err
+	}
+	if f.run.GetAsOfTradeDate() != b.evening || f.run.GetNewCount() == 0 {
+		return fmt.Errorf("the run is as of %s with %d new rows, and %s was to come", f.run.GetAsOfTradeDate(), f.run.GetNewCount(), b.evening)
+	}
+	calls, err := b.stats(ctx)
+	if err != nil {
+		return err
+	}
+	r.values["evening.seconds"], r.values["evening.calls"] = f.took.Seconds(), float64(calls.Total)
+	r.values["evening.rows"] = float64(f.rows)
+	return nil
+}
+
+// fewDates is what memory is compared with.
+const fewDates = 60
+
+// memoryScenario fills few dates, to see that the backlog does not show in memory.
+func memoryScenario(ctx context.Context, b *bench, r *round) error {
+	if len(b.days) <= fewDates {
+		return nil
+	}
+	data, err := b.fromEmpty(ctx, r, "few", b.days[fewDates-1], b.days[0], 0)
+	return errors.Join(err, os.RemoveAll(data))
+}
+
+// latencyScenario fills the same dates with a slow provider.
+func latencyScenario(ctx context.Context, b *bench, r *round) error {
+	if err := b.setLatency(ctx, 100*time.Millisecond); err != nil {
+		return err
+	}
+	data, err := b.fromEmpty(ctx, r, "latency", b.days[len(b.days)-1], b.days[0], 0)
+	return errors.Join(err, b.setLatency(context.WithoutCancel(ctx), 0), os.RemoveAll(data))
+}
+
+// limitScenario fills under a limit: 500 a minute for three years, and for fewer
+// dates one that two minutes suffice for.
+func limitScenario(ctx context.Context, b *bench, r *round) error {
+	n := 500
+	if len(b.days) < 700 {
+		n = max(10, len(b.days)/2)
+	}
+	if err := b.setLimit(ctx, n); err != nil {
+		return err
+	}
+	data, err := b.fromEmpty(ctx, r, "limit", b.days[len(b.days)-1], b.days[0], n)
+	r.values["limit.per_minute"] = float64(n)
+	if err == nil {
+		r.values["limit.bound"] = r.values["limit.most_calls"] / float64(n) * 60
+	}
+	return errors.Join(err, b.setLimit(context.WithoutCancel(ctx), 0), os.RemoveAll(data))
+}
+
+const (
+	targetSymbols = 500
+	targetDays    = 30
+)
+
+// targetsScenario fills the targets pool with many symbols and few days.
+func targetsScenario(ctx context.Context, b *bench, r *round) (err error) {
+	days := slices.Concat([]string{b.evening}, b.days)
+	days = days[:min(targetDays, len(days))]
+	symbols, err := b.stocks(ctx, days[len(days)-1], targetSymbols)
+	if err != nil {
+		return err
+	}
+	data, err := b.dataDir("targets")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(data)
+	s, err := b.pair(ctx, data, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	targets := orchestratorv1.NewTargetServiceClient(s.Conn)
+	if _, err := targets.UpdateTargets(ctx, &orchestratorv1.UpdateTargetsRequest{Targets: &orchestratorv1.Targets{Symbols: symbols}}); err != nil {
+		return err
+	}
+	if err := b.resetStats(ctx); err != nil {
+		return err
+	}
+	f, err := b.fill(ctx, s, &orchestratorv1.CreateRunRequest{
+		Pools: []marketv1.Pool{marketv1.Pool_POOL_TARGETS}, StartDate: days[len(days)-1], EndDate: days[0],
+	})
+	if err != nil {
+		return err
+	}
+	calls, err := b.stats(ctx)
+	if err != nil {
+		return err
+	}
+	r.values["targets.seconds"], r.values["targets.rows"] = f.took.Seconds(), float64(f.rows)
+	r.values["targets.calls"] = float64(calls.Total)
+	// A loop over symbols asks for daily, daily_basic and moneyflow of each, and for
+	// the calendar.
+	r.values["targets.loop"] = targetSymbols*3 + 1
+	return nil
+}

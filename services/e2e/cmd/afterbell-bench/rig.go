@@ -1,0 +1,183 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
+	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/e2e/internal/stack"
+)
+
+// token is one that the simulator takes.
+const token = "simulated"
+
+// nobody listens here: the orchestrator is started without a worker.
+const nobody = "127.0.0.1:1"
+
+// window reaches back from today to a day, as a flag of the worker.
+func window(day string) (string, error) {
+	d, err := time.ParseInLocation(time.DateOnly, day, shanghai)
+	if err != nil {
+		return "", err
+	}
+	now := time.Now().In(shanghai)
+	today := time.Date(now.Year(), now.Month(), now.Day(), 0, 0, 0, 0, shanghai)
+	return fmt.Sprintf("%dd", int(today.Sub(d).Hours()/24+0.5)), nil
+}
+
+func (b *bench) config(data string, rate int) (stack.Config, error) {
+	w, err := window(b.days[len(b.days)-1])
+	return stack.Config{
+		Bin: b.opts.bin, Data: data, ProviderURL: b.simURL,
+		WorkerFlags: []string{"--rate-limit", fmt.Sprint(rate), "--universe-window", w, "--targets-window", w},
+		Env:         []string{"AFTERBELL_TUSHARE_TOKEN=" + token},
+	}, err
+}
+
+// pair starts orchestrator and worker on an empty data directory with nothing
+// running: the schedule is switched off before the worker exists, so that no run
+// starts but those asked for.
+func (b *bench) pair(ctx context.Context, data string, rate int) (*stack.Stack, error) {
+	c, err := b.config(data, rate)
+	if err != nil {
+		return nil, err
+	}
+	quiet := &stack.Stack{Config: c}
+	quiet.Config.WorkerAddr = nobody
+	if err := quiet.StartOrchestrator(ctx); err != nil {
+		return nil, err
+	}
+	err = silence(ctx, quiet)
+	if closing := quiet.Close(); err == nil {
+		err = closing
+	}
+	if err != nil {
+		return nil, fmt.Errorf("switching the schedule off: %w", err)
+	}
+	return stack.New(ctx, c)
+}
+
+// silence switches the schedule off and ends the runs that the start asked for.
+func silence(ctx context.Context, s *stack.Stack) error {
+	no := false
+	schedule := orchestratorv1.NewScheduleServiceClient(s.Conn)
+	if _, err := schedule.UpdateSchedule(ctx, &orchestratorv1.UpdateScheduleRequest{Enabled: &no, RunOnStartup: &no}); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	asked := map[string]bool{}
+	for {
+		list, err := s.Runs().ListRuns(ctx, &orchestratorv1.ListRunsRequest{})
+		if err != nil {
+			return err
+		}
+		open := slices.DeleteFunc(list.GetRuns(), func(r *orchestratorv1.Run) bool { return r.GetState() == orchestratorv1.Run_STATE_FINISHED })
+		if len(open) == 0 {
+			return nil
+		}
+		for _, r := range open {
+			if !asked[r.GetRunId()] {
+				asked[r.GetRunId()] = true
+				// It may have ended by itself meanwhile, which the next look shows.
+				_, _ = s.Runs().CancelRun(ctx, &orchestratorv1.CancelRunRequest{RunId: r.GetRunId(), Note: "the benchmark starts its own"})
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(50 * time.Millisecond):
+		}
+	}
+}
+
+// filled is how one run went.
+type filled struct {
+	run *orchestratorv1.Run
+	// took is from CreateRun to the run's last event, as the caller sees it.
+	took time.Duration
+	// rows committed of datasets by trade date.
+	rows int64
+	// first and last are how long the first and the last span of dates took.
+	span        int
+	first, last time.Duration
+}
+
+// fill creates one run and follows it to its end.
+func (b *bench) fill(ctx context.Context, s *stack.Stack, req *orchestratorv1.CreateRunRequest) (filled, error) {
+	began := time.Now()
+	created, err := s.Runs().CreateRun(ctx, req)
+	if err != nil {
+		return filled{}, err
+	}
+	if len(created.GetRuns()) != 1 {
+		return filled{}, fmt.Errorf("%d runs were created, not one", len(created.GetRuns()))
+	}
+	stream, err := s.Runs().WatchRun(ctx, &orchestratorv1.WatchRunRequest{RunId: created.GetRuns()[0].GetRunId()})
+	if err != nil {
+		return filled{}, err
+	}
+	p := newPace(began)
+	for {
+		message, err := stream.Recv()
+		if err != nil {
+			return filled{}, fmt.Errorf("following the run: %w", err)
+		}
+		e := message.GetEvent()
+		switch {
+		case e.GetPlanned().GetLastTradeDate() != "":
+			p.planned(e.GetEventTime().AsTime(), int(e.GetPlanned().GetPartitionCount()))
+		case e.GetPartitionChanged() != nil:
+			if q := e.GetPartitionChanged().GetPartition(); q.GetState() == orchestratorv1.Partition_STATE_COMPLETED {
+				p.done(e.GetEventTime().AsTime(), q.GetStartDate(), q.GetRowCount())
+			}
+			p.tell(b.out)
+		case e.GetFinished() != nil:
+			f := p.end(time.Since(began))
+			f.run = e.GetFinished()
+			return f, sound(f.run)
+		}
+	}
+}
+
+// sound is an error where a run did not succeed: its figures would mean nothing.
+func sound(r *orchestratorv1.Run) error {
+	switch r.GetOutcome() {
+	case orchestratorv1.Run_OUTCOME_SUCCEEDED, orchestratorv1.Run_OUTCOME_UNCHANGED:
+		return nil
+	}
+	text := ""
+	for _, i := range r.GetIssues() {
+		if text += "; " + i.GetReason().String() + ": " + i.GetMessage(); len(text) > 400 {
+			break
+		}
+	}
+	return fmt.Errorf("the run ended %s (%d of %d partitions)%s", r.GetOutcome(), r.GetCompletedPartitionCount(), r.GetPartitionCount(), text)
+}
+
+func (b *bench) universe(start, end string) *orchestratorv1.CreateRunRequest {
+	return &orchestratorv1.CreateRunRequest{Pools: []marketv1.Pool{marketv1.Pool_POOL_UNIVERSE}, StartDate: start, EndDate: end}
+}
+
+// size of a file in bytes, with what DuckDB keeps beside it.
+func size(path string) (int64, error) {
+	st, err := os.Stat(path)
+	if err != nil {
+		return 0, err
+	}
+	n := st.Size()
+	if wal, err := os.Stat(path + ".wal"); err == nil {
+		n += wal.Size()
+	}
+	return n, nil
+}
+
+func analysis(data string) string { return filepath.Join(data, "analysis.duckdb") }
+
+// grace is how long a service may take to stop.
+const grace = time.Minute
