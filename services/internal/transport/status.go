@@ -31,11 +31,8 @@ func ToStatus(err error) *status.Status {
 	f, ok := fault.As(err)
 	if !ok {
 		var s interface{ GRPCStatus() *status.Status }
-		switch {
-		case errors.As(err, &s) && s.GRPCStatus().Code() != codes.Unknown:
+		if errors.As(err, &s) && s.GRPCStatus().Code() != codes.Unknown {
 			return s.GRPCStatus()
-		case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-			return status.FromContextError(err)
 		}
 		f = fault.New(fault.Internal, InternalMessage)
 	}

@@ -11,7 +11,7 @@ import (
 )
 
 // refreshTime is how long a first question to the worker may take.
-const refreshTime = 5 * time.Second
+const refreshTime = 2 * time.Second
 
 // base is what every service stands on.
 type base struct {
@@ -31,6 +31,9 @@ func (b *base) facts(ctx context.Context) (readiness.Facts, error) {
 	asking, cancel := context.WithTimeout(ctx, refreshTime)
 	defer cancel()
 	if err := b.Preflight.Refresh(asking); err != nil {
+		if _, told := fault.As(err); !told && asking.Err() != nil && ctx.Err() == nil {
+			err = fault.Wrap(err, fault.WorkerUnreachable, "The ingest-worker did not tell its catalogue in time, and no copy of it is kept yet.")
+		}
 		return f, err
 	}
 	f, err = b.Preflight.Facts(ctx, nil)

@@ -121,7 +121,7 @@ func (a *App) HTTPAddr() string { return a.http.Addr() }
 // hand may finish within the stop timeout, and what is under way is recorded. The
 // error is nil after a stop that was asked for.
 func (a *App) Run(ctx context.Context) error {
-	if err := a.preflight.Recover(ctx); err != nil {
+	if err := a.preflight.Recover(ctx); err != nil && ctx.Err() == nil {
 		return fmt.Errorf("end preflights that a crash left: %w", err)
 	}
 	group, ctx := errgroup.WithContext(ctx)

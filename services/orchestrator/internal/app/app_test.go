@@ -93,7 +93,7 @@ func startIn(t *testing.T, dir, workerAddr string) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cfg := config.Config{DataDir: dir, GRPCAddr: "127.0.0.1:0", HTTPAddr: "127.0.0.1:0", WorkerAddr: workerAddr, StopTimeout: 2 * time.Second}
+	cfg := config.Config{DataDir: dir, GRPCAddr: "127.0.0.1:0", HTTPAddr: "127.0.0.1:0", WorkerAddr: workerAddr, StopTimeout: 2 * time.Second, Schedule: true}
 	if r.App, err = New(t.Context(), cfg, log); err != nil {
 		t.Fatal(err)
 	}
@@ -638,6 +638,9 @@ func TestWorkerAway(t *testing.T) {
 	}
 	_, err := orchestratorv1.NewPoolServiceClient(r.conn).ListCoverage(t.Context(), &orchestratorv1.ListCoverageRequest{Pool: "universe"})
 	faulttest.Produces(t, err, fault.WorkerUnreachable)
+	if resp, body := r.get(t, "GET", "/v1/domains", ""); resp.StatusCode != 503 || !strings.Contains(body, "WORKER_UNREACHABLE") {
+		t.Errorf("domains: %d %s", resp.StatusCode, body)
+	}
 }
 
 func TestStoppingEndsStreamsAndSaysSo(t *testing.T) {

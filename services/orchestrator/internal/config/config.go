@@ -29,6 +29,9 @@ type Config struct {
 	WorkerAddr string
 	// StopTimeout is how long calls and partitions in hand may go on after a signal.
 	StopTimeout time.Duration
+	// Schedule false fires no slot and no start-up run in this process; runs are then
+	// people's, and slots that come due are decided by the next start with it on.
+	Schedule bool
 	// LogLevel is debug, info, warn or error; LogFormat json or text.
 	LogLevel, LogFormat string
 }
@@ -45,6 +48,7 @@ func Parse(args []string, env func(string) string, out io.Writer) (Config, error
 	fs.StringVar(&c.GRPCAddr, "grpc-addr", "127.0.0.1:7700", "loopback `address` for gRPC; port 0 picks one")
 	fs.StringVar(&c.HTTPAddr, "http-addr", "127.0.0.1:7780", "loopback `address` for REST; port 0 picks one")
 	fs.StringVar(&c.WorkerAddr, "worker-addr", "127.0.0.1:7701", "loopback `address` of the ingest-worker")
+	fs.BoolVar(&c.Schedule, "schedule", true, "fire slots and the start-up run; false leaves them to a later start")
 	fs.DurationVar(&c.StopTimeout, "stop-timeout", 10*time.Second, "how long work in hand may go on after a signal")
 	fs.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
 	fs.StringVar(&c.LogFormat, "log-format", "json", "json or text")

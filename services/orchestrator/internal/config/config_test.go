@@ -34,7 +34,7 @@ func TestDefaultsAreThoseThatPeopleRelyOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Config{DataDir: dir, GRPCAddr: "127.0.0.1:7700", HTTPAddr: "127.0.0.1:7780", WorkerAddr: "127.0.0.1:7701",
-		StopTimeout: 10 * time.Second, LogLevel: "info", LogFormat: "json"}
+		StopTimeout: 10 * time.Second, Schedule: true, LogLevel: "info", LogFormat: "json"}
 	if c != want {
 		t.Errorf("got %+v, want %+v", c, want)
 	}
@@ -66,6 +66,7 @@ func TestWrongValuesAreNamedInOneLine(t *testing.T) {
 		"format":           {[]string{"--log-format=xml"}, env(), "log-format"},
 		"timeout":          {[]string{"--stop-timeout=-1s"}, env(), "stop-timeout"},
 		"timeout text":     {[]string{"--stop-timeout=soon"}, env(), "flags"},
+		"schedule":         {[]string{"--schedule=sometimes"}, env(), "flags"},
 		"variable":         {nil, env("AFTERBELL_STOP_TIMEOUT", "soon"), "stop-timeout"},
 		"variable address": {nil, env("AFTERBELL_HTTP_ADDR", "0.0.0.0:1"), "http-addr"},
 	} {
