@@ -83,10 +83,10 @@ func usable(pool market.Pool, f Facts, m *catalogue.Module) bool {
 	return pool != market.Targets || m.Kind == "" || f.Kinds[m.Kind]
 }
 
-// nothingAsked is a watch list without symbols: there is nothing to do, and that
-// is well.
+// nothingAsked is a watch list without symbols, or without instruments of the kinds
+// that the modules asked for are about: there is nothing to do, and that is well.
 func nothingAsked(pool market.Pool, f Facts) bool {
-	return pool == market.Targets && len(f.Kinds) == 0
+	return pool == market.Targets && (len(f.Kinds) == 0 || len(f.Requested) > 0)
 }
 
 // refused says why modules asked for by name are not among the chosen.
