@@ -535,6 +535,14 @@ func TestSlotsFireOnce(t *testing.T) {
 	if err := s.FireSlot(t.Context(), pending, queued(market.Targets, at(1500))); err != nil {
 		t.Errorf("a slot held by a pause fires when the schedule is resumed: %v", err)
 	}
+	again := queued(market.Targets, at(1501))
+	fresh := slot.Slot{ID: slot.ID(monday+2, market.Targets), Pool: market.Targets, Date: monday + 2, DueAt: at(2880), State: slot.Fired, RunID: again.ID, DecidedAt: at(2881)}
+	if err := s.Settle(t.Context(), []slot.Slot{fresh, pending}, []run.Run{again}); err != ErrDecided {
+		t.Errorf("settled a decided slot: %v", err)
+	}
+	if _, err := s.Slot(t.Context(), fresh.ID); !fault.Is(err, fault.NotFound) {
+		t.Errorf("half a look was written: %v", err)
+	}
 	last, ok, err := s.LastSlot(t.Context(), market.Targets)
 	if err != nil || !ok || last.Date != monday+1 || last.State != slot.Fired {
 		t.Errorf("last: %+v %v %v", last, ok, err)

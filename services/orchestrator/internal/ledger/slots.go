@@ -91,6 +91,25 @@ func (s *Store) FireSlot(ctx context.Context, v slot.Slot, r run.Run) error {
 	}))
 }
 
+// Settle decides slots and queues runs in one transaction: a look at the clock is
+// written whole or not at all. It returns ErrDecided, and writes nothing, when one
+// of the slots was decided before.
+func (s *Store) Settle(ctx context.Context, slots []slot.Slot, runs []run.Run) error {
+	return failed("settle slots", s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		for i := range runs {
+			if err := enqueue(ctx, tx, &runs[i]); err != nil {
+				return err
+			}
+		}
+		for _, v := range slots {
+			if err := decide(ctx, tx, v); err != nil {
+				return err
+			}
+		}
+		return nil
+	}))
+}
+
 // DecideSlot writes that a slot does not fire. It returns ErrDecided when it was
 // decided before.
 func (s *Store) DecideSlot(ctx context.Context, v slot.Slot) error {

@@ -1,0 +1,311 @@
+package scheduler
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
+)
+
+// decide gives every day up to now, of both pools, a row that says what became of
+// its slot. A day whose moment has passed is due whether or not anyone was awake.
+func (s *Scheduler) decide(ctx context.Context, now time.Time) (err error) {
+	before := s.lastLook
+	s.lastLook = now
+	if !now.Before(s.quietFrom) && now.Before(s.quietUntil) {
+		return nil
+	}
+	defer func() { s.failing = err }()
+	sched, err := s.ledger.Schedule(ctx)
+	if err != nil {
+		return err
+	}
+	today, err := sched.Today(now)
+	if err != nil {
+		return err
+	}
+	jobs, err := s.undecided(ctx, sched, today, now)
+	if err != nil {
+		return err
+	}
+	if len(jobs) > 0 {
+		why := func(d slot.Decision) string { return s.whyLate(d, before, now) }
+		if err := s.settle(ctx, sched, now, batch{days: jobs, policy: sched.CatchUp, why: why}); err != nil {
+			return err
+		}
+	}
+	tomorrow, err := sched.DueAt(today + 1)
+	if err != nil {
+		return err
+	}
+	next, err := sched.DueAt(today)
+	if err != nil {
+		return err
+	}
+	if !next.After(now) {
+		next = tomorrow
+	}
+	s.quietFrom, s.quietUntil = now, next
+	return nil
+}
+
+// undecided are the days of each pool that came due and were not decided. On the
+// first start of all today is the first: the past was nobody's duty. A pending row
+// remembers that day, so that it is not lost when the process is away at its hour.
+func (s *Scheduler) undecided(ctx context.Context, sched slot.Schedule, today market.Date, now time.Time) (map[market.Pool][]market.Date, error) {
+	jobs := map[market.Pool][]market.Date{}
+	for _, pool := range market.Pools() {
+		last, ok, err := s.ledger.LastSlot(ctx, pool)
+		if err != nil {
+			return nil, err
+		}
+		if ok && last.Date > today {
+			// The clock was ahead when these were decided. Their days are still to
+			// come, and must not find themselves decided.
+			n, err := s.ledger.DropSlotsAfter(ctx, today)
+			if err != nil {
+				return nil, err
+			}
+			s.log.WarnContext(ctx, "Slots of days to come were dropped: the clock was set back.", "slots", n, "today", today.String())
+			if last, ok, err = s.ledger.LastSlot(ctx, pool); err != nil {
+				return nil, err
+			}
+		}
+		from := today
+		if ok {
+			from = last.Date + 1
+		}
+		for d := from; d <= today; d++ {
+			due, err := sched.DueAt(d)
+			if err != nil {
+				return nil, err
+			}
+			if !due.After(now) {
+				jobs[pool] = append(jobs[pool], d)
+			} else if !ok {
+				_, err := s.ledger.InsertSlot(ctx, slot.Slot{ID: slot.ID(d, pool), Pool: pool, Date: d, DueAt: due, State: slot.Pending})
+				if err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	pending, err := s.ledger.PendingSlots(ctx)
+	if err != nil {
+		return nil, err
+	}
+	for _, p := range pending {
+		if due, err := sched.DueAt(p.Date); err == nil && !due.After(now) && !slices.Contains(jobs[p.Pool], p.Date) {
+			jobs[p.Pool] = append(jobs[p.Pool], p.Date)
+			slices.Sort(jobs[p.Pool])
+		}
+	}
+	return jobs, nil
+}
+
+// batch is what settle decides.
+type batch struct {
+	days   map[market.Pool][]market.Date // ascending
+	policy slot.CatchUp
+	why    func(slot.Decision) string // says why a slot fires late
+	held   bool                       // the slots were skipped by a pause: what does not fire now stays as it is
+}
+
+// settle decides the given days by a policy, in one transaction: day by day, and
+// targets before universe in each.
+func (s *Scheduler) settle(ctx context.Context, sched slot.Schedule, now time.Time, b batch) error {
+	cal, err := s.ledger.Calendar(ctx)
+	if err != nil {
+		return err
+	}
+	var slots []slot.Slot
+	var runs []run.Run
+	for _, pool := range market.Pools() {
+		decided, err := sched.Passed(pool, b.days[pool], cal, now, b.policy)
+		if err != nil {
+			return err
+		}
+		covered := len(slots) // those that the newest one's run covers come before it
+		for _, d := range decided {
+			v := slot.Slot{ID: slot.ID(d.Date, pool), Pool: pool, Date: d.Date, DueAt: d.DueAt, DecidedAt: now, Issues: d.Issues}
+			switch d.Action {
+			case slot.Cover:
+				v.State = slot.Covered
+			case slot.Skip:
+				v.State = slot.Skipped
+			case slot.Miss:
+				v.State = slot.Missed
+			case slot.Fire:
+				if d.Late > 0 {
+					v.Late, v.LateNote = d.Late, b.why(d)
+				}
+				own, err := s.fire(ctx, &v, d.Newest, now)
+				if err != nil {
+					return err
+				}
+				if v.State == slot.Fired {
+					runs = append(runs, own)
+				}
+				if d.Newest {
+					for i := covered; i < len(slots); i++ {
+						if w := &slots[i]; w.State == slot.Covered && w.RunID == "" {
+							w.RunID = v.RunID
+							w.Issues = append([]fault.Issue{coveredBy(w.ID, v.RunID, "the run of a later slot")}, w.Issues...)
+						}
+					}
+				}
+			}
+			slots = append(slots, v)
+		}
+	}
+	if b.held {
+		slots = slices.DeleteFunc(slots, func(v slot.Slot) bool { return v.State != slot.Fired && v.State != slot.Covered })
+	}
+	slices.SortStableFunc(runs, func(a, b run.Run) int { return strings.Compare(a.TriggerID, b.TriggerID) })
+	if err := s.ledger.Settle(ctx, slots, runs); err != nil {
+		return err
+	}
+	for _, v := range slots {
+		s.log.InfoContext(ctx, "A slot was decided.", "slot", v.ID, "state", string(v.State), "run", v.RunID, "late", v.Late.String(), "late_note", v.LateNote)
+	}
+	if len(runs) > 0 {
+		s.wake()
+	}
+	return nil
+}
+
+// fire answers a slot with a run that covers it already, or with one of its own,
+// which it returns.
+func (s *Scheduler) fire(ctx context.Context, v *slot.Slot, newest bool, now time.Time) (run.Run, error) {
+	want := run.Request{Start: market.NoDate, End: market.NoDate}
+	if !newest {
+		want.End = v.Date
+	}
+	by, covered, err := s.covering(ctx, v.Pool, want, now)
+	if err != nil {
+		return run.Run{}, err
+	}
+	if covered {
+		v.State, v.RunID, v.Late, v.LateNote = slot.Covered, by.ID, 0, ""
+		v.Issues = append([]fault.Issue{coveredBy(v.ID, by.ID, "a run that was "+string(by.State))}, v.Issues...)
+		return run.Run{}, nil
+	}
+	mode, err := s.mode(ctx, v.Pool)
+	if err != nil {
+		return run.Run{}, err
+	}
+	own := run.Run{
+		ID: newID(), Pool: v.Pool, Mode: mode, Source: run.SourceSchedule, SlotID: v.ID, TriggerID: "slot." + v.Date.String(),
+		Request: want, State: run.Queued, AsOf: market.NoDate, CreatedAt: now,
+	}
+	v.State, v.RunID = slot.Fired, own.ID
+	return own, nil
+}
+
+func coveredBy(slotID, runID, what string) fault.Issue {
+	return fault.NewIssue(fault.SlotCovered, fmt.Sprintf("The slot is covered by %s: %s.", what, runID), "slot_id", slotID, "run_id", runID)
+}
+
+// covering is a run of the pool, queued or under way, that answers the request.
+func (s *Scheduler) covering(ctx context.Context, pool market.Pool, want run.Request, now time.Time) (run.Run, bool, error) {
+	queue, err := s.ledger.Queue(ctx, pool)
+	if err != nil {
+		return run.Run{}, false, err
+	}
+	open, err := s.ledger.Unfinished(ctx)
+	if err != nil {
+		return run.Run{}, false, err
+	}
+	cat, _, err := s.ledger.Catalogue(ctx)
+	if err != nil {
+		return run.Run{}, false, err
+	}
+	due := run.LastDue(cat, now)
+	for _, r := range slices.Concat(open, queue) {
+		if r.Pool == pool && run.Covers(r, want, now, due) {
+			return r, true, nil
+		}
+	}
+	return run.Run{}, false, nil
+}
+
+// mode is bootstrap until a run of the pool has got anything.
+func (s *Scheduler) mode(ctx context.Context, pool market.Pool) (run.Mode, error) {
+	for _, o := range []run.Outcome{run.Succeeded, run.Partial, run.Unchanged} {
+		runs, err := s.ledger.Runs(ctx, run.Filter{Pool: pool, Outcome: o, Limit: 1})
+		if err != nil {
+			return "", err
+		}
+		if len(runs) > 0 {
+			return run.Daily, nil
+		}
+	}
+	return run.Bootstrap, nil
+}
+
+// startup asks for a run of each pool that no slot fired for just now and no run
+// covers.
+func (s *Scheduler) startup(ctx context.Context, now time.Time) error {
+	sched, err := s.ledger.Schedule(ctx)
+	if err != nil {
+		return err
+	}
+	if !sched.RunOnStartup || !sched.Enabled || sched.Paused {
+		s.log.InfoContext(ctx, "No start-up run.", "run_on_startup", sched.RunOnStartup, "enabled", sched.Enabled, "paused", sched.Paused)
+		return nil
+	}
+	want := run.Request{Start: market.NoDate, End: market.NoDate}
+	trigger := newID()
+	var runs []run.Run
+	for _, pool := range market.Pools() {
+		if !sched.Fires(pool) {
+			continue
+		}
+		by, covered, err := s.covering(ctx, pool, want, now)
+		if err != nil {
+			return err
+		}
+		if covered {
+			s.log.InfoContext(ctx, "The start-up run is covered.", "pool", string(pool), "run", by.ID)
+			continue
+		}
+		mode, err := s.mode(ctx, pool)
+		if err != nil {
+			return err
+		}
+		runs = append(runs, run.Run{
+			ID: newID(), Pool: pool, Mode: mode, Source: run.SourceStartup, TriggerID: trigger, Request: want,
+			State: run.Queued, AsOf: market.NoDate, CreatedAt: now,
+		})
+	}
+	if len(runs) == 0 {
+		return nil
+	}
+	if err := s.ledger.Enqueue(ctx, runs, nil); err != nil {
+		return err
+	}
+	s.wake()
+	return nil
+}
+
+// whyLate says why a slot fires late, from what this process saw.
+func (s *Scheduler) whyLate(d slot.Decision, before, now time.Time) string {
+	switch {
+	case s.failing != nil:
+		return "the ledger could not be read or written until now: " + s.failing.Error()
+	case before.IsZero() || d.DueAt.Before(s.started) && s.first:
+		return "the orchestrator was not running when it came due; it started at " + moment(s.started) + "."
+	case d.DueAt.Before(before):
+		return "the schedule was changed after that moment had passed."
+	}
+	return fmt.Sprintf("nothing looked at the clock between %s and %s: the host was asleep, or its clock was set.", moment(before), moment(now))
+}
+
+// moment tells a time in Shanghai, with the zone, for a note.
+func moment(t time.Time) string { return slot.Moment(t, nil) + " (Shanghai)" }

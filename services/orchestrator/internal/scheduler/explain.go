@@ -1,0 +1,209 @@
+package scheduler
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
+)
+
+// Explanation answers why a slot's run did or did not happen.
+type Explanation struct {
+	// Slot asked for.
+	Slot slot.Slot
+	// Runs are the run that answers it and its follow-ups, oldest first.
+	Runs []run.Run
+	// Sentences tell the chain in order.
+	Sentences []string
+	// Next is the next command to type.
+	Next string
+}
+
+// maxChain bounds the runs an explanation follows.
+const maxChain = 100
+
+// ListSlots lists slots, newest first, beginning with the next ones to come; no
+// pool means both, and before is the ID of the last one seen.
+func (s *Scheduler) ListSlots(ctx context.Context, pool market.Pool, limit int, before string) ([]slot.Slot, error) {
+	if limit <= 0 {
+		limit = 50
+	}
+	sched, err := s.ledger.Schedule(ctx)
+	if err != nil {
+		return nil, err
+	}
+	cal, err := s.ledger.Calendar(ctx)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := s.ledger.Slots(ctx, pool, limit, before)
+	if err != nil {
+		return nil, err
+	}
+	if day, at, ok := sched.NextDue(cal, s.now()); ok {
+		var next []slot.Slot
+		for _, p := range slices.Backward(market.Pools()) {
+			v := slot.Slot{ID: slot.ID(day, p), Pool: p, Date: day, DueAt: at, State: slot.Pending}
+			decided := slices.ContainsFunc(rows, func(r slot.Slot) bool { return r.ID == v.ID })
+			if sched.Fires(p) && (pool == "" || p == pool) && (before == "" || v.ID < before) && !decided {
+				next = append(next, v)
+			}
+		}
+		rows = slices.Concat(next, rows)
+	}
+	return rows[:min(limit, len(rows))], nil
+}
+
+// ExplainSlot tells the whole chain of a slot: when it came due, what became of it
+// and why, its run with everything that happened in it, and the follow-ups. A slot
+// still to come is explained as it would go by the schedule of now.
+func (s *Scheduler) ExplainSlot(ctx context.Context, id string) (Explanation, error) {
+	sched, err := s.ledger.Schedule(ctx)
+	if err != nil {
+		return Explanation{}, err
+	}
+	zone, err := slot.ParseZone(sched.TimeZone)
+	if err != nil {
+		return Explanation{}, fault.Invalid("time_zone", "%v", err)
+	}
+	v, err := s.ledger.Slot(ctx, id)
+	if fault.Is(err, fault.NotFound) || err == nil && v.State == slot.Pending {
+		return s.foresee(ctx, sched, zone, id, err)
+	}
+	if err != nil {
+		return Explanation{}, err
+	}
+	e := Explanation{Slot: v}
+	if v.RunID != "" {
+		return e, s.chain(ctx, &e, zone)
+	}
+	e.Sentences = v.Explain(zone)
+	e.Next = nextFor(v)
+	return e, nil
+}
+
+// chain adds the run of a slot and its follow-ups.
+func (s *Scheduler) chain(ctx context.Context, e *Explanation, zone *time.Location) error {
+	e.Sentences = e.Slot.Explain(zone)
+	first, err := s.ledger.Run(ctx, e.Slot.RunID)
+	if fault.Is(err, fault.NotFound) {
+		e.Sentences = append(e.Sentences, "Run "+e.Slot.RunID+" is no longer in the ledger: it was deleted, or is older than the retention.")
+		e.Next = "curl localhost:7780/v1/pools/" + string(e.Slot.Pool) + "/coverage"
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	e.Runs = []run.Run{first}
+	for i := 0; i < len(e.Runs) && i < maxChain; i++ {
+		story := run.Story{Run: e.Runs[i], Zone: zone}
+		if story.FollowUps, err = s.ledger.FollowUps(ctx, story.Run.ID); err != nil {
+			return err
+		}
+		if story.Events, err = s.ledger.Milestones(ctx, story.Run.ID); err != nil {
+			return err
+		}
+		if story.Partitions, err = s.ledger.Partitions(ctx, story.Run.ID, 0, 0); err != nil {
+			return err
+		}
+		if story.Ahead, err = s.ahead(ctx, story.Run); err != nil {
+			return err
+		}
+		said, next := run.Explain(story)
+		e.Sentences = append(e.Sentences, said...)
+		e.Next = next
+		e.Runs = append(e.Runs, story.FollowUps...)
+	}
+	return nil
+}
+
+// ahead are the runs that start before a queued one.
+func (s *Scheduler) ahead(ctx context.Context, r run.Run) ([]run.Run, error) {
+	if r.State != run.Queued {
+		return nil, nil
+	}
+	open, err := s.ledger.Unfinished(ctx)
+	if err != nil {
+		return nil, err
+	}
+	queue, err := s.ledger.Queue(ctx, r.Pool)
+	if err != nil {
+		return nil, err
+	}
+	if i := slices.IndexFunc(queue, func(q run.Run) bool { return q.ID == r.ID }); i >= 0 {
+		queue = queue[:i]
+	}
+	return slices.DeleteFunc(slices.Concat(open, queue), func(o run.Run) bool { return o.Pool != r.Pool }), nil
+}
+
+// foresee explains a slot that is not decided. missing is nil where it has a row;
+// one without is a slot to come, or none at all.
+func (s *Scheduler) foresee(ctx context.Context, sched slot.Schedule, zone *time.Location, id string, missing error) (Explanation, error) {
+	text, name, _ := strings.Cut(id, ".")
+	date, err := market.ParseDate(text)
+	if err != nil {
+		return Explanation{}, fault.Invalid("slot_id", "%.40q is not of the form YYYY-MM-DD.pool", id)
+	}
+	pool, err := market.ParsePool(name)
+	if err != nil {
+		return Explanation{}, fault.Invalid("slot_id", "%v", err)
+	}
+	now := s.now()
+	today := market.DateIn(now, zone)
+	if missing != nil && (date < today || date > today+366) {
+		return Explanation{}, missing
+	}
+	due, err := sched.DueAt(date)
+	if err != nil {
+		return Explanation{}, err
+	}
+	cal, err := s.ledger.Calendar(ctx)
+	if err != nil {
+		return Explanation{}, err
+	}
+	v := slot.Slot{ID: slot.ID(date, pool), Pool: pool, Date: date, DueAt: due, State: slot.Pending}
+	// What would become of it, were it due this moment.
+	decided, err := sched.Passed(pool, []market.Date{date}, cal, due, slot.CatchUpLast)
+	if err != nil {
+		return Explanation{}, err
+	}
+	e := Explanation{Slot: v, Sentences: v.Explain(zone), Next: "curl localhost:7780/v1/schedule"}
+	switch d := decided[0]; {
+	case d.Action == slot.Skip:
+		e.Sentences = append(e.Sentences, "As things stand it will be skipped.")
+		v.Issues = d.Issues
+		e.Slot.Issues, e.Next = d.Issues, nextFor(v)
+	case !due.After(now):
+		e.Sentences = append(e.Sentences, fmt.Sprintf("It is due and is decided at the next look at the clock, within %s.", s.every))
+		e.Slot.Issues = d.Issues
+	default:
+		e.Sentences = append(e.Sentences, "As things stand it will fire.")
+		e.Slot.Issues = d.Issues
+	}
+	for _, i := range e.Slot.Issues {
+		e.Sentences = append(e.Sentences, string(i.Reason)+": "+i.Message)
+	}
+	return e, nil
+}
+
+// nextFor is the command to type about a slot without a run.
+func nextFor(v slot.Slot) string {
+	if len(v.Issues) > 0 {
+		switch v.Issues[0].Reason {
+		case fault.SchedulePaused:
+			return "curl -X POST localhost:7780/v1/schedule:resume -d '{\"catch_up\":\"CATCH_UP_LAST\"}'"
+		case fault.ScheduleDisabled:
+			return "curl -X PATCH localhost:7780/v1/schedule -d '{\"enabled\":true}'"
+		case fault.SlotMissed:
+			return fmt.Sprintf("curl -X POST localhost:7780/v1/runs -d '{\"pools\":[\"POOL_%s\"],\"end_date\":\"%s\"}'",
+				strings.ToUpper(string(v.Pool)), v.Date)
+		}
+	}
+	return "curl localhost:7780/v1/schedule"
+}

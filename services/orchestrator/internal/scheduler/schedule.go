@@ -1,0 +1,158 @@
+package scheduler
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
+)
+
+// View is the schedule with what follows from it.
+type View struct {
+	// Schedule as it is.
+	Schedule slot.Schedule
+	// NextAt is when the next slot fires. Zero when none will.
+	NextAt time.Time
+	// Issues are warnings, such as a calendar that has ended.
+	Issues []fault.Issue
+}
+
+// Get is the schedule and when it fires next.
+func (s *Scheduler) Get(ctx context.Context) (View, error) {
+	sched, err := s.ledger.Schedule(ctx)
+	if err != nil {
+		return View{}, err
+	}
+	return s.view(ctx, sched)
+}
+
+func (s *Scheduler) view(ctx context.Context, sched slot.Schedule) (View, error) {
+	cal, err := s.ledger.Calendar(ctx)
+	if err != nil {
+		return View{}, err
+	}
+	v := View{Schedule: sched}
+	day, at, ok := sched.NextDue(cal, s.now())
+	if ok {
+		v.NextAt = at
+		if warning, warn := cal.Warning(day); warn && sched.TradingDaysOnly {
+			v.Issues = append(v.Issues, warning)
+		}
+	}
+	return v, nil
+}
+
+// Update changes the schedule by a function. INVALID_ARGUMENT names every field
+// that is wrong, and nothing is changed. Slots that came due before are decided
+// first, by the schedule as it was.
+func (s *Scheduler) Update(ctx context.Context, change func(*slot.Schedule)) (View, error) {
+	return s.edit(ctx, func(sched *slot.Schedule, _ time.Time) error {
+		held := *sched
+		sched.Pools = slices.Clone(sched.Pools)
+		change(sched)
+		sched.Paused, sched.Note, sched.NotedAt = held.Paused, held.Note, held.NotedAt
+		slices.SortFunc(sched.Pools, func(a, b market.Pool) int { return slices.Index(market.Pools(), a) - slices.Index(market.Pools(), b) })
+		wrong := sched.Validate()
+		if len(wrong) == 0 {
+			return nil
+		}
+		err := fault.Invalid(wrong[0].Field, "%s", wrong[0].Problem)
+		err.Fields = wrong
+		return err
+	})
+}
+
+// Pause holds the schedule. Pausing a paused one changes its note only.
+func (s *Scheduler) Pause(ctx context.Context, note string) (View, error) {
+	return s.edit(ctx, func(sched *slot.Schedule, now time.Time) error {
+		if !sched.Paused {
+			sched.Paused, sched.NotedAt = true, now
+		}
+		sched.Note = note
+		return nil
+	})
+}
+
+// Resume releases the schedule and catches up the slots skipped while it was held,
+// by the caller's policy, or by the schedule's own when that is empty. A schedule
+// that is not paused stays as it is.
+func (s *Scheduler) Resume(ctx context.Context, note string, policy slot.CatchUp) (View, error) {
+	switch policy {
+	case "", slot.CatchUpLast, slot.CatchUpAll, slot.CatchUpNone:
+	default:
+		return View{}, fault.Invalid("catch_up", "%.40q is not allowed: write last, all or none", string(policy))
+	}
+	return s.edit(ctx, func(sched *slot.Schedule, now time.Time) error {
+		if !sched.Paused {
+			return nil
+		}
+		since := sched.NotedAt
+		if policy == "" {
+			policy = sched.CatchUp
+		}
+		sched.Paused, sched.Note, sched.NotedAt = false, note, now
+		if policy == slot.CatchUpNone {
+			return nil
+		}
+		jobs, err := s.held(ctx, since)
+		if err != nil {
+			return err
+		}
+		text := "the schedule was paused from " + moment(since) + " to " + moment(now) + "."
+		// The slots first: a crash before the schedule is saved leaves it paused, and
+		// resuming it again finds them decided.
+		return s.settle(ctx, *sched, now, batch{days: jobs, policy: policy, why: func(slot.Decision) string { return text }, held: true})
+	})
+}
+
+// held are the days skipped since the schedule was paused, by pool, ascending.
+func (s *Scheduler) held(ctx context.Context, since time.Time) (map[market.Pool][]market.Date, error) {
+	jobs := map[market.Pool][]market.Date{}
+	for _, pool := range market.Pools() {
+		before := ""
+		for {
+			page, err := s.ledger.Slots(ctx, pool, 200, before)
+			if err != nil {
+				return nil, err
+			}
+			for _, v := range page {
+				if v.Held() && !v.DecidedAt.Before(since) {
+					jobs[pool] = append(jobs[pool], v.Date)
+				}
+			}
+			if len(page) == 0 || page[len(page)-1].DecidedAt.Before(since) {
+				break
+			}
+			before = page[len(page)-1].ID
+		}
+		slices.Sort(jobs[pool])
+	}
+	return jobs, nil
+}
+
+// edit decides what came due by the schedule as it was, then changes and saves it.
+func (s *Scheduler) edit(ctx context.Context, change func(*slot.Schedule, time.Time) error) (View, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	now := s.now()
+	if !s.first { // before Run has looked, the start decides what was passed over
+		if err := s.decide(ctx, now); err != nil {
+			return View{}, err
+		}
+	}
+	sched, err := s.ledger.Schedule(ctx)
+	if err != nil {
+		return View{}, err
+	}
+	if err := change(&sched, now); err != nil {
+		return View{}, err
+	}
+	if err := s.ledger.SaveSchedule(ctx, sched); err != nil {
+		return View{}, err
+	}
+	s.changed()
+	return s.view(ctx, sched)
+}

@@ -1,0 +1,541 @@
+package scheduler
+
+import (
+	"context"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
+)
+
+const both = "schedule targets, schedule universe"
+
+func TestFirstStartAroundTheHour(t *testing.T) {
+	for name, c := range map[string]struct {
+		hour, minute, second int
+		runs                 string
+		state                slot.State
+		note                 string
+	}{
+		"19:29:59": {19, 29, 59, "startup targets, startup universe", slot.Covered, ""},
+		"19:30:00": {19, 30, 0, both, slot.Fired, ""},
+		"19:30:59": {19, 30, 59, both, slot.Fired, ""},
+		"23:00:00": {23, 0, 0, both, slot.Fired, "was not running when it came due; it started at 2000-01-03 23:00:00"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, always, func(t *testing.T, w *world) {
+				w.until(monday, c.hour, c.minute, c.second)
+				w.start()
+				time.Sleep(3 * time.Hour)
+				synctest.Wait()
+				if got := w.sources(); got != c.runs {
+					t.Errorf("runs: %s", got)
+				}
+				for _, pool := range market.Pools() {
+					v := w.slot(monday, pool)
+					if v.State != c.state || v.RunID == "" || !strings.Contains(v.LateNote, c.note) || (v.Late > 0) != (c.note != "") {
+						t.Errorf("slot: %+v", v)
+					}
+					if text, _ := w.explain(monday, pool); !strings.Contains(text, v.RunID) {
+						t.Errorf("not explained: %s", text)
+					}
+				}
+				for _, r := range w.runs() {
+					if r.Mode != run.Bootstrap || r.TriggerID != w.runs()[0].TriggerID || r.Request.End != market.NoDate {
+						t.Errorf("run: %+v", r)
+					}
+				}
+				if w.woken.Load() != 1 {
+					t.Errorf("woken %d times", w.woken.Load())
+				}
+				// Nothing is made up about the days before the first start.
+				if last, err := w.store.Slots(context.Background(), "", 100, ""); err != nil || len(last) != 2 {
+					t.Errorf("%d slots, %v", len(last), err)
+				}
+			})
+		})
+	}
+}
+
+func TestFiresEveryOpenDayOnce(t *testing.T) {
+	cal := always
+	cal.Open = append([]market.Date(nil), cal.Open...)
+	for i, d := range cal.Open {
+		if d == monday+2 {
+			cal.Open = append(cal.Open[:i], cal.Open[i+1:]...)
+			break
+		}
+	}
+	inWorld(t, cal, func(t *testing.T, w *world) {
+		w.start() // Saturday morning
+		if got := w.sources(); got != "startup targets, startup universe" {
+			t.Fatalf("runs: %s", got)
+		}
+		w.drain()
+		for d := monday - 2; d <= monday+7; d++ {
+			w.until(d, 19, 29, 59)
+			before := len(w.runs())
+			w.until(d, 19, 30, 0)
+			fires := !d.Weekend() && d != monday+2
+			if after := len(w.runs()); after-before != map[bool]int{true: 2, false: 0}[fires] {
+				t.Errorf("%s: %d runs more", d, after-before)
+			}
+			w.drain()
+			for _, pool := range market.Pools() {
+				v := w.slot(d, pool)
+				if fires && (v.State != slot.Fired || v.Late != 0) || !fires && (v.State != slot.Skipped || v.Issues[0].Reason != fault.NotTradingDay) {
+					t.Errorf("%s: %+v", d, v)
+				}
+			}
+		}
+		if last := w.runs(); last[len(last)-1].Mode != run.Daily {
+			t.Errorf("mode of the last: %s", last[len(last)-1].Mode)
+		}
+		if text, e := w.explain(monday+2, market.Targets); !strings.Contains(text, "closed on 2000-01-05, which is a holiday") || len(e.Runs) != 0 {
+			t.Errorf("holiday: %s", text)
+		}
+	})
+}
+
+func TestCalendarEnded(t *testing.T) {
+	inWorld(t, slot.Calendar{Open: []market.Date{monday - 3}, First: monday - 3, Last: monday - 3}, func(t *testing.T, w *world) {
+		w.start()
+		w.drain()
+		w.until(monday, 20, 0, 0)
+		if v := w.slot(monday, market.Universe); v.State != slot.Fired || len(v.Issues) != 1 || v.Issues[0].Reason != fault.CalendarEnded {
+			t.Errorf("%+v", v)
+		}
+		view := got(w, w.scheduler.Get)
+		if len(view.Issues) != 1 || view.Issues[0].Reason != fault.CalendarEnded || !view.NextAt.Equal((monday+1).At(19, 30, market.Shanghai)) {
+			t.Errorf("%+v", view)
+		}
+	})
+}
+
+func TestTwentyRestartsInsideTheMinute(t *testing.T) {
+	for name, during := range map[string]func(w *world){
+		"nothing runs":      func(*world) {},
+		"each kills a run":  func(w *world) { takeFirst(w) },
+		"each run succeeds": func(w *world) { w.drain() },
+	} {
+		t.Run(name, func(t *testing.T) {
+			inWorld(t, always, func(t *testing.T, w *world) {
+				w.until(monday, 12, 0, 0)
+				w.start()
+				w.drain()
+				w.until(monday, 19, 30, 0)
+				for range 20 {
+					during(w)
+					time.Sleep(2 * time.Second)
+					w.restart()
+				}
+				scheduled, open := 0, map[market.Pool]int{}
+				for _, r := range w.runs() {
+					if r.Source == run.SourceSchedule {
+						scheduled++
+					}
+					if r.State != run.Finished {
+						open[r.Pool]++
+					}
+				}
+				if scheduled != 2 {
+					t.Errorf("%d runs of the schedule", scheduled)
+				}
+				// Whatever was killed, one run of each pool is left to do the work.
+				for _, pool := range market.Pools() {
+					if open[pool] > 1 || open[pool] == 0 && name != "each run succeeds" {
+						t.Errorf("%s: %d runs are left: %s", pool, open[pool], w.sources())
+					}
+					if v := w.slot(monday, pool); v.State != slot.Fired {
+						t.Errorf("%+v", v)
+					}
+				}
+			})
+		})
+	}
+}
+
+// takeFirst brings the first queued run of each pool under way.
+func takeFirst(w *world) {
+	for _, pool := range market.Pools() {
+		queue := got(w, func(ctx context.Context) ([]run.Run, error) { return w.store.Queue(ctx, pool) })
+		if len(queue) > 0 {
+			w.take(queue[0])
+		}
+	}
+}
+
+func TestClockJumps(t *testing.T) {
+	t.Run("two hours forward and back", func(t *testing.T) {
+		inWorld(t, always, func(t *testing.T, w *world) {
+			w.until(monday, 12, 0, 0)
+			w.start()
+			w.drain()
+			w.until(monday, 18, 0, 0)
+			w.offset.Add(int64(2 * time.Hour))
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			v := w.slot(monday, market.Targets)
+			if v.State != slot.Fired || !strings.Contains(v.LateNote, "its clock was set") || v.Late < 30*time.Minute {
+				t.Errorf("after the jump: %+v", v)
+			}
+			w.drain()
+			w.offset.Store(0)
+			time.Sleep(4 * time.Hour)
+			synctest.Wait()
+			if got := w.sources(); got != "startup targets, startup universe, "+both {
+				t.Errorf("fired again: %s", got)
+			}
+			w.until(monday+1, 19, 30, 0)
+			if v := w.slot(monday+1, market.Targets); v.State != slot.Fired || v.Late != 0 {
+				t.Errorf("next evening: %+v", v)
+			}
+		})
+	})
+	t.Run("three days forward and back", func(t *testing.T) {
+		inWorld(t, always, func(t *testing.T, w *world) {
+			w.until(monday, 12, 0, 0)
+			w.start()
+			w.drain()
+			w.offset.Add(int64(72 * time.Hour))
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if v := w.slot(monday+2, market.Universe); v.State != slot.Fired {
+				t.Errorf("after the jump: %+v", v)
+			}
+			w.drain()
+			w.offset.Store(0)
+			for d := monday; d < monday+4; d++ {
+				w.until(d, 19, 31, 0)
+				w.drain()
+				v := w.slot(d, market.Universe)
+				// Monday was covered while the clock was ahead, and stays decided.
+				if v.State != slot.Fired && (d != monday || v.State != slot.Covered) {
+					t.Errorf("%s: %+v", d, v)
+				}
+			}
+		})
+	})
+	t.Run("away on the first evening", func(t *testing.T) {
+		inWorld(t, always, func(t *testing.T, w *world) {
+			w.until(monday, 12, 0, 0)
+			w.start()
+			w.drain()
+			if text, e := w.explain(monday, market.Targets); e.Slot.State != slot.Pending || !strings.Contains(text, "it will fire") {
+				t.Errorf("before: %s", text)
+			}
+			w.stop()
+			w.until(monday+1, 10, 0, 0)
+			w.start()
+			if v := w.slot(monday, market.Targets); v.State != slot.Fired || v.Late == 0 {
+				t.Errorf("the first evening was lost: %+v", v)
+			}
+		})
+	})
+	t.Run("back across the hour", func(t *testing.T) {
+		inWorld(t, always, func(t *testing.T, w *world) {
+			w.until(monday, 12, 0, 0)
+			w.start()
+			w.drain()
+			w.until(monday, 19, 30, 10)
+			w.drain()
+			w.offset.Add(-int64(20 * time.Minute))
+			time.Sleep(time.Hour)
+			synctest.Wait()
+			if got := w.sources(); got != "startup targets, startup universe, "+both {
+				t.Errorf("fired again: %s", got)
+			}
+		})
+	})
+	t.Run("the host slept", func(t *testing.T) {
+		inWorld(t, always, func(t *testing.T, w *world) {
+			w.until(monday, 19, 0, 0)
+			w.start()
+			w.drain()
+			w.offset.Add(int64(5 * time.Hour)) // timers stand still while a host is suspended
+			time.Sleep(30 * time.Second)
+			synctest.Wait()
+			v := w.slot(monday, market.Targets)
+			if v.State != slot.Fired || !strings.Contains(v.LateNote, "the host was asleep") {
+				t.Errorf("%+v", v)
+			}
+		})
+	})
+}
+
+func TestCatchUpOnStart(t *testing.T) {
+	for policy, want := range map[slot.CatchUp]struct {
+		states []slot.State // Monday to Friday
+		runs   int
+		ends   []market.Date
+	}{
+		slot.CatchUpLast: {[]slot.State{slot.Fired, slot.Covered, slot.Covered, slot.Fired, slot.Fired}, 1, []market.Date{market.NoDate}},
+		slot.CatchUpAll: {[]slot.State{slot.Fired, slot.Fired, slot.Fired, slot.Fired, slot.Fired}, 3,
+			[]market.Date{monday + 1, monday + 2, market.NoDate}},
+		slot.CatchUpNone: {[]slot.State{slot.Fired, slot.Missed, slot.Missed, slot.Missed, slot.Fired}, 1, []market.Date{market.NoDate}}, // the start-up run
+	} {
+		t.Run(string(policy), func(t *testing.T) {
+			inWorld(t, always, func(t *testing.T, w *world) {
+				w.until(monday, 12, 0, 0)
+				w.start()
+				w.drain()
+				got(w, func(ctx context.Context) (View, error) {
+					return w.scheduler.Update(ctx, func(s *slot.Schedule) { s.CatchUp = policy })
+				})
+				w.until(monday, 19, 40, 0)
+				w.drain()
+				w.stop()
+				w.until(monday+3, 22, 0, 0)
+				w.start()
+				queue := got(w, func(ctx context.Context) ([]run.Run, error) { return w.store.Queue(ctx, market.Universe) })
+				if len(queue) != want.runs {
+					t.Fatalf("%d runs are queued: %s", len(queue), w.sources())
+				}
+				for i, r := range queue {
+					if r.Request.End != want.ends[i] || r.Request.Start != market.NoDate {
+						t.Errorf("run %d: %+v", i, r.Request)
+					}
+				}
+				w.drain()
+				w.until(monday+4, 20, 0, 0)
+				for i, state := range want.states {
+					d := monday + market.Date(i)
+					v := w.slot(d, market.Universe)
+					if v.State != state {
+						t.Errorf("%s: %+v, want %s", d, v, state)
+					}
+					if text, e := w.explain(d, market.Universe); state == slot.Missed && !strings.Contains(e.Next, `"end_date":"`+d.String()) {
+						t.Errorf("%s: %s / %s", d, text, e.Next)
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestPauseAndResume(t *testing.T) {
+	for _, c := range []struct {
+		policy slot.CatchUp
+		states []slot.State
+		fired  int
+	}{
+		{slot.CatchUpLast, []slot.State{slot.Covered, slot.Covered, slot.Fired}, 1},
+		{"", []slot.State{slot.Covered, slot.Covered, slot.Fired}, 1}, // the schedule's own
+		{slot.CatchUpAll, []slot.State{slot.Fired, slot.Fired, slot.Fired}, 3},
+		{slot.CatchUpNone, []slot.State{slot.Skipped, slot.Skipped, slot.Skipped}, 0},
+	} {
+		t.Run("resumed with "+string(c.policy), func(t *testing.T) {
+			inWorld(t, always, func(t *testing.T, w *world) {
+				ctx := context.Background()
+				w.until(monday, 12, 0, 0)
+				w.start()
+				w.drain()
+				// A slot that came due before the pause is not touched by it.
+				w.until(monday, 19, 30, 0)
+				w.drain()
+				if v := got(w, func(ctx context.Context) (View, error) { return w.scheduler.Pause(ctx, "anna: audit") }); !v.Schedule.Paused || !v.NextAt.IsZero() {
+					t.Errorf("%+v", v)
+				}
+				text, e := w.explain(monday+1, market.Targets)
+				if !strings.Contains(text, "it will be skipped") || !strings.Contains(text, "anna: audit") || !strings.Contains(e.Next, "schedule:resume") {
+					t.Errorf("foreseen: %s / %s", text, e.Next)
+				}
+				w.until(monday+2, 12, 0, 0)
+				if _, err := w.scheduler.Pause(ctx, "bo: still auditing"); err != nil {
+					t.Fatal(err)
+				}
+				w.restart() // a pause survives, and asks for no start-up run
+				before := len(w.runs())
+				w.until(monday+3, 21, 0, 0)
+				for i := range c.states {
+					if v := w.slot(monday+1+market.Date(i), market.Targets); v.State != slot.Skipped || !v.Held() {
+						t.Errorf("while paused: %+v", v)
+					}
+				}
+				if _, err := w.scheduler.Resume(ctx, "", "some"); !fault.Is(err, fault.InvalidArgument) {
+					t.Errorf("wrong policy: %v", err)
+				}
+				view := got(w, func(ctx context.Context) (View, error) { return w.scheduler.Resume(ctx, "anna: done", c.policy) })
+				if view.Schedule.Paused || view.Schedule.Note != "anna: done" || !view.NextAt.Equal((monday+4).At(19, 30, market.Shanghai)) {
+					t.Errorf("%+v", view)
+				}
+				for i, state := range c.states {
+					v := w.slot(monday+1+market.Date(i), market.Targets)
+					if v.State != state || state == slot.Fired && !strings.Contains(v.LateNote, "was paused from 2000-01-03 19:30:00") {
+						t.Errorf("%s: %+v, want %s", v.ID, v, state)
+					}
+					w.explain(v.Date, market.Targets)
+				}
+				if n := len(w.runs()) - before; n != 2*c.fired {
+					t.Errorf("%d runs", n)
+				}
+				if _, err := w.scheduler.Resume(ctx, "again", slot.CatchUpAll); err != nil {
+					t.Fatal(err)
+				}
+				if n := len(w.runs()) - before; n != 2*c.fired {
+					t.Errorf("resuming twice queued runs: %d", n)
+				}
+				w.drain()
+				w.until(monday+4, 20, 0, 0)
+				if v := w.slot(monday+4, market.Targets); v.State != slot.Fired || v.Late != 0 {
+					t.Errorf("%+v", v)
+				}
+			})
+		})
+	}
+}
+
+func TestUpdate(t *testing.T) {
+	inWorld(t, always, func(t *testing.T, w *world) {
+		ctx := context.Background()
+		w.until(monday, 12, 0, 0)
+		w.start()
+		w.drain()
+		_, err := w.scheduler.Update(ctx, func(s *slot.Schedule) { s.RunAt, s.TimeZone, s.Paused = "7:30", "Local", true })
+		f, ok := fault.As(err)
+		if !ok || f.Reason != fault.InvalidArgument || len(f.Fields) != 2 || f.Fields[0].Field != "run_at" || f.Fields[1].Field != "time_zone" {
+			t.Fatalf("%v", err)
+		}
+		if v := got(w, w.scheduler.Get); v.Schedule.RunAt != "19:30" || v.Schedule.Paused {
+			t.Errorf("a refused change was kept: %+v", v)
+		}
+		// Earlier today: the moment has passed, so it fires late and says why.
+		if _, err := w.scheduler.Update(ctx, func(s *slot.Schedule) {
+			s.RunAt, s.Pools = "11:00", []market.Pool{market.Universe, market.Targets}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait()
+		if v := w.slot(monday, market.Targets); v.State != slot.Fired || !strings.Contains(v.LateNote, "schedule was changed") {
+			t.Errorf("%+v", v)
+		}
+		w.drain()
+		// Later again: today has fired, and does not fire twice.
+		if _, err := w.scheduler.Update(ctx, func(s *slot.Schedule) { s.RunAt = "22:00"; s.Pools = []market.Pool{market.Targets} }); err != nil {
+			t.Fatal(err)
+		}
+		w.until(monday+1, 22, 0, 0)
+		if got := w.sources(); got != "startup targets, startup universe, "+both+", schedule targets" {
+			t.Errorf("runs: %s", got)
+		}
+		if text, e := w.explain(monday+1, market.Universe); !strings.Contains(text, "does not name the pool universe") || e.Slot.State != slot.Skipped {
+			t.Errorf("%s", text)
+		}
+		w.drain()
+		if _, err := w.scheduler.Update(ctx, func(s *slot.Schedule) { s.Enabled = false }); err != nil {
+			t.Fatal(err)
+		}
+		w.restart()
+		w.until(monday+2, 22, 0, 0)
+		if v := w.slot(monday+2, market.Targets); v.State != slot.Skipped || v.Issues[0].Reason != fault.ScheduleDisabled {
+			t.Errorf("%+v", v)
+		}
+		if got := len(w.runs()); got != 5 {
+			t.Errorf("a schedule that is off asked for runs: %s", w.sources())
+		}
+	})
+}
+
+func TestLedgerThatFailsDelaysSlots(t *testing.T) {
+	inWorld(t, always, func(t *testing.T, w *world) {
+		w.until(monday, 12, 0, 0)
+		w.start()
+		w.drain()
+		w.broken.Store(true)
+		w.until(monday, 20, 0, 0)
+		if v := w.slot(monday, market.Targets); v.State != slot.Pending {
+			t.Fatalf("%+v", v)
+		}
+		if text, _ := w.explain(monday, market.Targets); !strings.Contains(text, "is decided at the next look") {
+			t.Errorf("while it fails: %s", text)
+		}
+		w.broken.Store(false)
+		time.Sleep(30 * time.Second)
+		synctest.Wait()
+		if v := w.slot(monday, market.Targets); v.State != slot.Fired || !strings.Contains(v.LateNote, errDisk.Error()) {
+			t.Errorf("%+v", v)
+		}
+	})
+}
+
+func TestManualRunsCoverOrNot(t *testing.T) {
+	inWorld(t, always, func(t *testing.T, w *world) {
+		ctx := context.Background()
+		w.until(monday, 12, 0, 0)
+		w.start()
+		w.drain()
+		w.until(monday, 18, 30, 0)
+		open := run.Request{Start: market.NoDate, End: market.NoDate}
+		early := run.Run{ID: newID(), Pool: market.Targets, Mode: run.Manual, Source: run.SourceManual, Request: open}
+		waits := run.Run{ID: newID(), Pool: market.Universe, Mode: run.Manual, Source: run.SourceManual, Request: open}
+		if err := w.store.Enqueue(ctx, []run.Run{early, waits}, nil); err != nil {
+			t.Fatal(err)
+		}
+		early.State, early.CreatedAt = run.Queued, w.now()
+		w.take(early) // planned before moneyflow came due at 19:00
+		w.until(monday, 19, 30, 0)
+		if v := w.slot(monday, market.Targets); v.State != slot.Fired {
+			t.Errorf("a run that began too early covers: %+v", v)
+		}
+		if v := w.slot(monday, market.Universe); v.State != slot.Covered || v.RunID != waits.ID || v.Issues[0].Reason != fault.SlotCovered {
+			t.Errorf("a queued run does not cover: %+v", v)
+		}
+		if text, _ := w.explain(monday, market.Targets); !strings.Contains(text, "behind run "+early.ID+" (running)") {
+			t.Errorf("%s", text)
+		}
+	})
+}
+
+func TestSlotsAreListedAndForeseen(t *testing.T) {
+	inWorld(t, always, func(t *testing.T, w *world) {
+		ctx := context.Background()
+		w.until(monday, 12, 0, 0)
+		w.start()
+		w.drain()
+		w.until(monday, 20, 0, 0)
+		var ids []string
+		before := ""
+		for {
+			page, err := w.scheduler.ListSlots(ctx, "", 1, before)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(page) == 0 {
+				break
+			}
+			before = page[0].ID
+			ids = append(ids, before+" "+string(page[0].State))
+		}
+		if got, want := strings.Join(ids, ", "), "2000-01-04.universe pending, 2000-01-04.targets pending, 2000-01-03.universe fired, 2000-01-03.targets fired"; got != want {
+			t.Errorf("got %s\nwant %s", got, want)
+		}
+		if page, err := w.scheduler.ListSlots(ctx, market.Targets, 0, ""); err != nil || len(page) != 2 {
+			t.Errorf("%v %v", page, err)
+		}
+		if text, e := w.explain(monday+1, market.Universe); !strings.Contains(text, "it will fire") || e.Slot.State != slot.Pending {
+			t.Errorf("%s", text)
+		}
+		for id, want := range map[string]fault.Reason{
+			"2000-01-02.targets": fault.NotFound, "2002-01-02.targets": fault.NotFound, "2000-02-30.targets": fault.InvalidArgument,
+			"2000-01-04.both": fault.InvalidArgument, "": fault.InvalidArgument, "2000-01-04": fault.InvalidArgument,
+		} {
+			if _, err := w.scheduler.ExplainSlot(ctx, id); !fault.Is(err, want) {
+				t.Errorf("%q: %v, want %s", id, err, want)
+			}
+		}
+		// A run that was deleted is said to be gone.
+		w.drain()
+		v := w.slot(monday, market.Targets)
+		if err := w.store.DeleteRun(ctx, v.RunID); err != nil {
+			t.Fatal(err)
+		}
+		if text, _ := w.explain(monday, market.Targets); !strings.Contains(text, "no longer in the ledger") {
+			t.Errorf("%s", text)
+		}
+	})
+}
