@@ -77,7 +77,7 @@ func References(w Wish, world World) Plan {
 		}
 		r, ok := world.Held(Key{Dataset: ds.ID, Date: market.NoDate})
 		behind := ok && w.Pool == market.Universe && listBehind(ds, r, world)
-		if ok && !w.Refetch && !behind && r.Verdict.Settled() && !r.Unsure() && market.DateOf(r.CommittedAt) >= today {
+		if ok && !w.Refetch && !behind && r.Verdict.Settled() && market.DateOf(r.CommittedAt) >= today {
 			continue
 		}
 		calls := len(ds.Calls)

@@ -435,3 +435,19 @@ func BenchmarkJudge(b *testing.B) {
 		Judge(ds, day, a, e, Situation{Now: evening})
 	}
 }
+
+func BenchmarkSurveyTargets(b *testing.B) {
+	symbols := symbolsOf(100)
+	w, bk := threeYears(b, market.Targets, symbols)
+	each := func(yield func(Record) bool) error {
+		for _, r := range bk {
+			yield(r)
+		}
+		return nil
+	}
+	for b.Loop() {
+		if _, err := Survey(datasets(allDaily...), day-1095, day, w, market.Targets, symbols, each); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -1,7 +1,6 @@
 package coverage
 
 import (
-	"slices"
 	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
@@ -53,10 +52,17 @@ func Survey(datasets []*catalog.Dataset, start, end market.Date, world World, po
 	if start > end || len(slot) == 0 {
 		return out, nil
 	}
+	wanted := make(map[string]bool, len(symbols))
+	for _, x := range symbols {
+		wanted[x] = true
+	}
 	width := int(end-start) + 1
 	sums := make([]sum, width*len(slot))
 	err := each(func(r Record) bool {
 		i, ok := slot[r.Dataset]
+		if len(wanted) > 0 && !wanted[r.Symbol] {
+			return true // taken off the list since
+		}
 		if ok && r.Date >= start && r.Date <= end {
 			sums[i*width+int(r.Date-start)].add(r)
 		}
@@ -70,13 +76,14 @@ func Survey(datasets []*catalog.Dataset, start, end market.Date, world World, po
 		if !ok {
 			continue
 		}
+		concerned := concernedBy(ds, symbols)
 		for d := start; d <= end; d++ {
 			s := &sums[i*width+int(d-start)]
 			if s.keys == 0 && (!world.Calendar.IsOpen(d) || world.Now.Before(DueAt(ds, d))) {
 				continue
 			}
 			if pool == market.Targets {
-				if day, worth := targetsDay(ds, d, s, world, symbols); worth {
+				if day, worth := targetsDay(ds, d, s, world, concerned); worth {
 					out = append(out, day)
 				}
 				continue
@@ -152,11 +159,11 @@ func targetsDay(ds *catalog.Dataset, d market.Date, s *sum, world World, symbols
 	if s.keys > 0 {
 		day.Verdict, day.CommittedAt, day.RunID, day.SameDays = s.worst, s.last.CommittedAt, s.last.RunID, s.same
 	}
+	if s.keys >= int64(len(symbols)) { // every symbol has a record
+		return day, s.keys > 0
+	}
 	var called, lacking int64
 	for _, symbol := range symbols {
-		if market.KindOf(symbol) != ds.Kind || ds.ID == catalog.Moneyflow && market.Exchange(symbol) == "BJ" {
-			continue
-		}
 		if listed, known := world.Lists.Listed(symbol, d); known && !listed {
 			continue
 		}
@@ -177,13 +184,12 @@ func targetsDay(ds *catalog.Dataset, d market.Date, s *sum, world World, symbols
 	return day, s.keys > 0 || called > 0
 }
 
-// Modules lists the datasets of modules in catalogue order. Unknown names are
-// left out: the caller has refused them.
-func Modules(ids []string) []*catalog.Dataset {
-	var out []*catalog.Dataset
-	for _, ds := range catalog.Datasets() {
-		if slices.Contains(ids, ds.Module) {
-			out = append(out, ds)
+// concernedBy are the symbols that a dataset may have rows of.
+func concernedBy(ds *catalog.Dataset, symbols []string) []string {
+	var out []string
+	for _, s := range symbols {
+		if market.KindOf(s) == ds.Kind && (ds.ID != catalog.Moneyflow || market.Exchange(s) != "BJ") {
+			out = append(out, s)
 		}
 	}
 	return out

@@ -131,7 +131,7 @@ func TestAnyOrderAnyFault(t *testing.T) {
 		{Kind: tusharesim.WrongValue}, {Kind: tusharesim.WrongValue, Mode: tusharesim.ModeNegative},
 		{Kind: tusharesim.WrongValue, Mode: tusharesim.ModeText}, {Kind: tusharesim.WrongValue, N: 30},
 	}
-	seeds := 6
+	seeds := 4
 	if testing.Short() {
 		seeds = 2
 	}

@@ -108,24 +108,19 @@ func (i *Ingester) Survey(ctx context.Context, p market.Pool, datasets []*catalo
 // Calendar is the widest calendar that any pool holds.
 func (i *Ingester) Calendar(ctx context.Context) (Calendar, error) {
 	best := Calendar{First: market.NoDate, Last: market.NoDate}
-	var failed error
 	for _, p := range market.Pools() {
 		if _, ok := i.sinks[p]; !ok {
 			continue
 		}
 		world, err := i.world(ctx, p)
 		if err != nil {
-			failed = err
-			continue
+			continue // what is wrong with the file is CheckStore's to tell, for its pool alone
 		}
 		if world.Calendar.Known() && (!best.Known() || world.Calendar.Last > best.Last) {
 			best = world.Calendar
 		}
 	}
-	if !best.Known() && failed != nil {
-		return best, failed
-	}
-	return best, nil
+	return best, ctx.Err()
 }
 
 // Active lists the partitions in hand, of one run or of all when runID is empty.
@@ -137,7 +132,11 @@ func (i *Ingester) CheckStore(ctx context.Context, p market.Pool) error {
 	if err != nil {
 		return err
 	}
-	return sink.Open(ctx)
+	if err := sink.Open(ctx); err != nil {
+		return err
+	}
+	i.forget(p) // a person may have put another file in place
+	return nil
 }
 
 // Verify counts the rows of partitions in the pool's file and compares them with
