@@ -86,6 +86,16 @@ bench: build ## measure the pair against floors in the same run, and run the Go 
 	@$(GO) build -o $(BIN)/ ./services/ingestworker/cmd/ingest-bench ./services/e2e/cmd/afterbell-bench
 	@$(BIN)/afterbell-bench --bin $(BIN) $(BENCH_FLAGS)
 
+# The drills' programs have places to crash and a clock that can be set off; both come
+# with this build only.
+.PHONY: drill
+drill: ## inject faults into the pair and compare both pools row by row (DRILL_FLAGS="--only kill --full")
+	@mkdir -p $(BIN)/drill
+	@$(GO) build -o $(BIN)/drill/ ./services/e2e/cmd/afterbell-drill
+	@$(BIN)/drill/afterbell-drill --overlay $(BIN)/drill/overlay
+	$(GO) build -tags drill -overlay $(BIN)/drill/overlay/overlay.json -o $(BIN)/drill/ ./services/orchestrator/cmd/orchestrator ./services/ingestworker/cmd/ingest-worker
+	@$(BIN)/drill/afterbell-drill --bin $(BIN)/drill $(DRILL_FLAGS)
+
 .PHONY: tidy
 tidy: ## tidy every module
 	@for m in $(MODULES) tools; do (cd $$m && GOWORK=off $(GO) mod tidy); done; $(GO) work sync

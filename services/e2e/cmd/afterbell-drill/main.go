@@ -15,8 +15,9 @@ import (
 
 type options struct {
 	bin, tmp        string
+	overlay         string
 	only            *regexp.Regexp
-	list, full, ram bool
+	list, full      bool
 	keep            bool
 	seeds, parallel int
 }
@@ -46,6 +47,7 @@ func parse(args []string) (options, error) {
 	flags.BoolVar(&o.full, "full", false, "let outages last as long as they should: minutes instead of seconds")
 	flags.BoolVar(&o.keep, "keep", false, "keep the data directories of drills that failed")
 	flags.IntVar(&o.seeds, "seeds", 100, "`number` of seeds for 400 days of evenings in simulated time; 0 for none")
+	flags.StringVar(&o.overlay, "overlay", "", "write the build overlay that sets the clock off into this `folder`, and end")
 	flags.IntVar(&o.parallel, "parallel", 2, "drills at a time")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -68,6 +70,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	o, err := parse(args)
 	if err != nil {
 		return err
+	}
+	if o.overlay != "" {
+		return writeOverlay(o.overlay)
 	}
 	var chosen []drill
 	for _, d := range drills() {
