@@ -11,6 +11,7 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
+	"github.com/afterbell/afterbell/services/internal/drill"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/sqlite"
 )
@@ -38,7 +39,12 @@ func (s *Sink) Commit(ctx context.Context, c ingest.Commit) (ingest.Changes, err
 	if w.newest > c.Epoch {
 		return ingest.Changes{}, s.faults.Stale(c.Partition.ID, c.Epoch, w.newest)
 	}
-	if err := s.db.Write(ctx, func(tx *sqlite.Tx) error { return w.write(ctx, tx) }); err != nil {
+	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		err := w.write(ctx, tx)
+		drill.Point("targets.commit")
+		return err
+	})
+	if err != nil {
 		return ingest.Changes{}, s.failure(ctx, err)
 	}
 	w.publish()

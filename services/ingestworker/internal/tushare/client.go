@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/quota"
+	"github.com/afterbell/afterbell/services/internal/drill"
 	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
@@ -147,6 +148,7 @@ func (e *unavailable) Unwrap() error { return e.err }
 // post makes one call and decodes its reply with d. Its error is *unavailable or
 // ctx's. Nothing in it holds the token.
 func (c *Client) post(ctx context.Context, d *decoder, body []byte, token string) (reply, error) {
+	drill.Point("tushare.fetch")
 	call, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
 	rep, cause, err := c.exchange(call, d, body)

@@ -9,6 +9,7 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
+	"github.com/afterbell/afterbell/services/internal/drill"
 )
 
 // commit writes a group in one transaction, and each of its partitions singly
@@ -113,7 +114,10 @@ func (t *transaction) write(group []*request) error {
 			return err
 		}
 	}
-	return t.file.exec("COMMIT")
+	drill.Point("universe.commit")
+	err := t.file.exec("COMMIT")
+	drill.Point("universe.committed")
+	return err
 }
 
 func (t *transaction) close() {

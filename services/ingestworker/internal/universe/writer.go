@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
+	"github.com/afterbell/afterbell/services/internal/drill"
 )
 
 // writer owns the file. Everything in it happens in one goroutine.
@@ -136,6 +137,7 @@ func (w *writer) checkpoint() {
 		return
 	}
 	began := time.Now()
+	drill.Point("universe.checkpoint")
 	if err := w.file.exec("CHECKPOINT"); err != nil {
 		w.log.Warn("checkpoint failed; it is done when the file is next opened", "error", err)
 		w.abandon(err)

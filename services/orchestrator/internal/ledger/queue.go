@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/afterbell/afterbell/services/internal/drill"
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/sqlite"
@@ -49,6 +50,9 @@ func (s *Store) Enqueue(ctx context.Context, runs []run.Run, req *CreateRecord) 
 		}
 		return err
 	})
+	if err == nil {
+		drill.Point("run.queued")
+	}
 	return failed("enqueue", err)
 }
 

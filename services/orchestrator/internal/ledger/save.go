@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/afterbell/afterbell/services/internal/drill"
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/sqlite"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
@@ -17,6 +18,9 @@ import (
 // the ledger knows the run in a state from which it cannot become what u says, or
 // another run of the pool under way.
 func (s *Store) Save(ctx context.Context, u run.Update) (events []run.Event, err error) {
+	if u.Run.State == run.Finished {
+		drill.Point("run.finishing")
+	}
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		events, err = save(ctx, tx, u)
 		return err
@@ -24,6 +28,7 @@ func (s *Store) Save(ctx context.Context, u run.Update) (events []run.Event, err
 	if err != nil {
 		return nil, wrongState(u.Run, failed("save run "+u.Run.ID, err))
 	}
+	drill.Point("run." + string(u.Run.State))
 	return events, nil
 }
 
