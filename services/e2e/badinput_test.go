@@ -14,6 +14,7 @@ import (
 )
 
 func TestBadInputGetsAClearAnswer(t *testing.T) {
+	t.Parallel()
 	e := up(t, small())
 	huge := strings.Repeat("x", 10<<20)
 	for _, c := range []struct {
@@ -22,7 +23,7 @@ func TestBadInputGetsAClearAnswer(t *testing.T) {
 	}{
 		{"unknown run", "GET", "/v1/runs/nope", "", "nope", 404},
 		{"unknown preflight", "GET", "/v1/preflights/nope", "", "nope", 404},
-		{"unknown pool", "GET", "/v1/pools/mars", "", "targets, universe", 400},
+		{"unknown pool", "GET", "/v1/pools/mars", "", "targets and universe", 404},
 		{"unknown module", "PATCH", "/v1/modules/stock.nothing", `{"enabled":true}`, "stock.nothing", 404},
 		{"unknown domain", "PATCH", "/v1/domains/mars", `{"enabled":true}`, "mars", 404},
 		{"module not built", "PATCH", "/v1/modules/futures.daily", `{"enabled":true}`, "not built", 400},

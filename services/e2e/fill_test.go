@@ -127,6 +127,7 @@ func (e *env) heldDays(pool, dataset string) []string {
 }
 
 func TestBothPoolsHoldWhatTheProviderHas(t *testing.T) {
+	t.Parallel()
 	e := up(t, small())
 	watch := []string{}
 	table, err := e.sim.Rows("stock_basic", map[string]string{"list_status": "L"}, "ts_code")
@@ -190,6 +191,7 @@ func TestBothPoolsHoldWhatTheProviderHas(t *testing.T) {
 }
 
 func TestNoTargetsIsUnchanged(t *testing.T) {
+	t.Parallel()
 	e := up(t, small())
 	r := e.run(&orchestratorv1.CreateRunRequest{Pools: []marketv1.Pool{marketv1.Pool_POOL_TARGETS}})[marketv1.Pool_POOL_TARGETS]
 	if r.GetOutcome() != orchestratorv1.Run_OUTCOME_UNCHANGED {

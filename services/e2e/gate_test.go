@@ -62,12 +62,14 @@ func (e *env) listed(n int) []string {
 }
 
 func TestNoTokenBlocks(t *testing.T) {
+	t.Parallel()
 	e := up(t, small(), noToken)
 	e.wantOutcome(e.run(&orchestratorv1.CreateRunRequest{}), inUniverse, blocked)
 	e.wantFailed("token", "TOKEN_MISSING")
 }
 
 func TestBadTokenBlocks(t *testing.T) {
+	t.Parallel()
 	sim := small()
 	sim.Tokens = map[string]tusharesim.Grant{"another-token": {}}
 	e := up(t, sim)
@@ -76,6 +78,7 @@ func TestBadTokenBlocks(t *testing.T) {
 }
 
 func TestFundsDeniedBlocksUniverseOnly(t *testing.T) {
+	t.Parallel()
 	for _, api := range []string{"fund_basic", "fund_daily"} {
 		t.Run(api, func(t *testing.T) {
 			sim := small()
@@ -99,6 +102,7 @@ func TestFundsDeniedBlocksUniverseOnly(t *testing.T) {
 }
 
 func TestProviderDownEndsAndIsRetried(t *testing.T) {
+	t.Parallel()
 	e := up(t, small())
 	if err := e.sim.Close(); err != nil {
 		t.Fatal(err)
@@ -111,6 +115,7 @@ func TestProviderDownEndsAndIsRetried(t *testing.T) {
 }
 
 func TestWorkerDownIsNoticed(t *testing.T) {
+	t.Parallel()
 	e := up(t, small())
 	e.Worker.Kill()
 	begun := time.Now()
@@ -128,6 +133,7 @@ func TestWorkerDownIsNoticed(t *testing.T) {
 }
 
 func TestLockedStoreBlocksUniverseOnly(t *testing.T) {
+	t.Parallel()
 	e := up(t, small())
 	e.setTargets(e.listed(3)...)
 	holder, err := sql.Open("duckdb", e.path("analysis.duckdb"))
@@ -147,6 +153,7 @@ func TestLockedStoreBlocksUniverseOnly(t *testing.T) {
 }
 
 func TestEitherServiceStartsAlone(t *testing.T) {
+	t.Parallel()
 	e := up(t, small())
 	e.Worker.Kill()
 	e.Orchestrator.Kill()

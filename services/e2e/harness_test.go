@@ -77,7 +77,7 @@ func up(t *testing.T, sim tusharesim.Options, options ...option) *env {
 	c := stack.Config{
 		Bin: bin, Data: t.TempDir(), ProviderURL: server.URL,
 		WorkerFlags:       []string{"--rate-limit", "0", "--universe-window", "12d", "--targets-window", "12d"},
-		OrchestratorFlags: []string{"--run-on-startup=false"},
+		OrchestratorFlags: []string{"--schedule=false"},
 		Env:               []string{"AFTERBELL_TUSHARE_TOKEN=" + token},
 	}
 	for _, o := range options {

@@ -105,6 +105,7 @@ func mapKeys(m map[string][]any) func(func(string) bool) {
 }
 
 func TestReplayOfOneDayOf2026(t *testing.T) {
+	t.Parallel()
 	dir := realdata(t)
 	e := up(t, tusharesim.Options{ReplayDir: dir})
 	r := e.universe("2026-04-01", "2026-04-01", "stock.reference", "stock.basic", "stock.market.daily", "stock.moneyflow")
@@ -131,6 +132,7 @@ func TestReplayOfOneDayOf2026(t *testing.T) {
 }
 
 func TestReplayOf2019(t *testing.T) {
+	t.Parallel()
 	dir := realdata(t)
 	e := up(t, tusharesim.Options{ReplayDir: dir, StockBasicVintage: "201911"})
 	r := e.universe("2019-10-08", "2019-12-31")
@@ -152,6 +154,9 @@ func TestReplayOf2019(t *testing.T) {
 			complete[c.GetDatasetId()]++
 		} else {
 			lacking[c.GetDatasetId()]++
+			if c.GetDatasetId() != "moneyflow" && c.GetDatasetId() != "daily_basic" {
+				t.Errorf("%s %s is %s: %v", c.GetDatasetId(), c.GetTradeDate(), c.GetVerdict(), c.GetIssues())
+			}
 		}
 	}
 	if complete["daily"] != 61 || complete["fund_daily"] != 61 || complete["moneyflow"] != 0 || lacking["moneyflow"] != 61 {
@@ -183,6 +188,7 @@ func TestReplayOf2019(t *testing.T) {
 }
 
 func TestEveryVintageOfTheStockListLoads(t *testing.T) {
+	t.Parallel()
 	dir := realdata(t)
 	for vintage, want := range map[string]int{"201911": 3694, "20250403": 5408, "202601": 5448} {
 		t.Run(vintage, func(t *testing.T) {

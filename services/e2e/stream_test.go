@@ -53,6 +53,7 @@ func spaced(t *testing.T, checked []time.Time) {
 }
 
 func TestPreflightStreams(t *testing.T) {
+	t.Parallel()
 	sim := small()
 	sim.Latency = 500 * time.Millisecond
 	e := up(t, sim)

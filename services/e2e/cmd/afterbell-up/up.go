@@ -134,7 +134,7 @@ func fill(ctx context.Context, s *stack.Stack, out io.Writer) error {
 	ticks := make(chan struct{})
 	go func() {
 		defer close(ticks)
-		view.paint(watching)
+		view.paint(ctx)
 	}()
 	err = group.Wait()
 	view.finish()
