@@ -107,6 +107,9 @@ func (l *loop) checked(g gate) {
 	begun.Issues = a.warnings
 	a.r = begun
 	a.note(l, event)
+	if l.flush() != nil && l.act != a { // a transition shows at once; where the ledger fails it shows later
+		return
+	}
 	l.plan(true)
 }
 
