@@ -132,12 +132,15 @@ func TestStalledIsCancelledAndSlowIsNot(t *testing.T) {
 		g.srv.Ingest = func(ctx context.Context, req *ingestv1.IngestPartitionRequest, beat workertest.Beat) (*ingestv1.PartitionResult, error) {
 			switch req.GetPartition().GetDatasetId() {
 			case "moneyflow": // says every five seconds that it lives, and never moves
-				for hung.CompareAndSwap(false, true) {
-					for ctx.Err() == nil {
-						beat(&ingestv1.IngestPartitionResponse_Heartbeat{Stage: ingestv1.IngestPartitionResponse_STAGE_EXTRACTING, CallCount: 1})
-						pause(ctx, 5*time.Second)
-					}
-					return nil, ctx.Err()
+				first := hung.CompareAndSwap(false, true)
+				for first && ctx.Err() == nil {
+					beat(&ingestv1.IngestPartitionResponse_Heartbeat{Stage: ingestv1.IngestPartitionResponse_STAGE_EXTRACTING, CallCount: 1})
+					pause(ctx, 5*time.Second)
+				}
+			case "stock_basic": // has its rows and waits four minutes for its turn to commit
+				for range 48 {
+					beat(&ingestv1.IngestPartitionResponse_Heartbeat{Stage: ingestv1.IngestPartitionResponse_STAGE_COMMITTING, RowCount: 10})
+					pause(ctx, 5*time.Second)
 				}
 			case "fund_daily": // ten minutes, and a row now and then
 				for n := range 20 {
@@ -152,13 +155,13 @@ func TestStalledIsCancelledAndSlowIsNot(t *testing.T) {
 		}
 		g.start()
 		id := g.create(market.Universe)[0].ID
-		time.Sleep(time.Minute / 2)
+		time.Sleep(5 * time.Minute)
 		if p := g.partitions(id)["daily/2026-03-02"]; p.State != run.PartitionWaiting || !p.RetryAt.After(time.Now()) {
 			t.Errorf("a partition that waits for its limit shows as %s until %v", p.State, p.RetryAt)
 		}
 		r, events := g.watch(id)
 		p := g.partitions(id)
-		if r.Outcome != run.Succeeded || p["moneyflow/2026-03-02"].Attempts != 2 || p["fund_daily/2026-03-02"].Attempts != 1 || p["daily/2026-03-02"].Attempts != 1 {
+		if r.Outcome != run.Succeeded || p["moneyflow/2026-03-02"].Attempts != 2 || p["fund_daily/2026-03-02"].Attempts != 1 || p["daily/2026-03-02"].Attempts != 1 || p["stock_basic"].Attempts != 1 {
 			t.Errorf("outcome = %s, partitions = %+v", r.Outcome, p)
 		}
 		stalled := false

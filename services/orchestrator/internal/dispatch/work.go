@@ -2,6 +2,7 @@ package dispatch
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -14,6 +15,7 @@ const (
 	maxLost      = 5               // dispatches of one partition lost with the worker: perhaps it is what kills it
 	shortWait    = 2 * time.Minute // a limit that opens within this is waited for here; a longer one is a follow-up's
 	minuteWindow = time.Minute     // where a refusal by the minute does not say when
+	patience     = 5               // times Timing.Stall that a partition with its rows in hand may stand still
 )
 
 // advance does what is due of the run under way.
@@ -114,7 +116,7 @@ func (d *Dispatcher) ingest(ctx context.Context, cancel context.CancelCauseFunc,
 			err = fault.New(fault.Internal, "Something unexpected failed in the orchestrator; its log of that moment has the detail.")
 		}
 	}()
-	stall := d.cfg.Timing.Stall
+	stall, moved := d.cfg.Timing.Stall, time.Now()
 	watchdog := time.AfterFunc(stall, func() {
 		cancel(fault.New(fault.Stalled, fmt.Sprintf("%s made no progress for %s.", job.Partition.ID, stall),
 			"partition_id", job.Partition.ID, "seconds", fmt.Sprint(int(stall.Seconds()))))
@@ -124,8 +126,15 @@ func (d *Dispatcher) ingest(ctx context.Context, cancel context.CancelCauseFunc,
 		before := last
 		last = pr
 		if pr == before {
-			return // alive and not moving
+			// Alive and not moving. With its rows in hand it may be waiting for another
+			// partition, or for its turn to commit, so life alone counts for a while; at
+			// the provider it does not.
+			if pr.Stage != "" && pr.Stage != "extracting" && time.Since(moved) < patience*stall {
+				watchdog.Reset(stall)
+			}
+			return
 		}
+		moved = time.Now()
 		if wait := time.Until(pr.WaitUntil); pr.WaitingAPI != "" && wait > 0 {
 			watchdog.Reset(wait + stall)
 		} else {
@@ -178,14 +187,14 @@ func (l *loop) ended(p *part, res Result, last Progress, err error) {
 		}
 		l.failed(p, issues)
 	default:
-		if _, ok := fault.As(err); !ok && a.ctx.Err() == nil && err != errPausing {
+		if errors.Is(err, errPausing) || errors.Is(err, errCancelled) || errors.Is(err, errStopping) || errors.Is(err, errEnded) {
+			l.again(p, nil)
+			break
+		}
+		if _, ok := fault.As(err); !ok {
 			l.log.Error("a dispatch failed without a reason", "run_id", a.r.ID, "partition_id", p.ID, "error", err)
 		}
-		if err == errPausing || err == errCancelled || err == errStopping || err == errEnded {
-			l.again(p, nil)
-		} else {
-			l.failed(p, []fault.Issue{fault.IssueOf(err)})
-		}
+		l.failed(p, []fault.Issue{fault.IssueOf(err)})
 	}
 	a.changed(l, p)
 	if a.r.State == run.Cancelling {
