@@ -68,9 +68,14 @@ func Start(ctx context.Context, bin, name, logPath string, args, env []string, l
 		return nil, errors.Join(err, reader.Close(), writer.Close(), log.Close())
 	}
 	_ = writer.Close() // the child has its own copy
-	go p.follow(reader, log)
+	followed := make(chan struct{})
+	go func() {
+		defer close(followed)
+		p.follow(reader, log)
+	}()
 	go func() {
 		p.err = cmd.Wait()
+		<-followed // its last lines say why it ended
 		close(p.done)
 	}()
 	deadline := time.NewTimer(startTimeout)
