@@ -1,6 +1,8 @@
 package main
 
 import (
+	"encoding/binary"
+	"errors"
 	"os"
 	"sync"
 	"time"
@@ -9,13 +11,12 @@ import (
 )
 
 // clock is the time of both services and of the provider: the system's, set off
-// by what the file holds that the programs read.
+// by the nanoseconds in the file, which the programs have mapped.
 type clock struct {
 	file string
 
 	mu     sync.Mutex
 	offset time.Duration
-	jumped time.Duration
 }
 
 // Now is the services' time.
@@ -28,16 +29,17 @@ func (c *clock) Now() time.Time {
 // Set moves the clock so that it reads t.
 func (c *clock) Set(t time.Time) error { return c.Jump(t.Sub(c.Now())) }
 
-// Jump moves the clock by d, for everybody at once: the file is replaced, never
-// half written.
+// Jump moves the clock by d, for everybody at once.
 func (c *clock) Jump(d time.Duration) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.offset += d
-	if err := os.WriteFile(c.file+".new", []byte(c.offset.String()), 0o644); err != nil {
+	f, err := os.OpenFile(c.file, os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
 		return err
 	}
-	return os.Rename(c.file+".new", c.file)
+	_, err = f.WriteAt(binary.NativeEndian.AppendUint64(nil, uint64(c.offset)), 0)
+	return errors.Join(err, f.Close())
 }
 
 // evening is a moment of the drills' day, a Wednesday on which the exchange is

@@ -86,7 +86,7 @@ func fences() []drill {
 				return
 			}
 			r.startOrchestrator("")
-			r.setUp(false)
+			r.setUp()
 			r.slowly()
 			ids := r.create()
 			for _, after := range []int64{18, 30, 45} {

@@ -109,7 +109,7 @@ func fileFaults() []drill {
 			r.aside(r.ledgerFile())
 			r.free()
 			r.startOrchestrator("")
-			r.setUp(false)
+			r.setUp()
 			r.both()
 		}},
 	}
@@ -159,7 +159,7 @@ func volumeFull(r *rig, pool string) {
 	if pool == "targets" {
 		p = inTargets
 		r.must(r.choose(40, 20)) // more calls, so that there is a middle
-		r.setUp(false)
+		r.setUp()
 	}
 	ids := r.create(p)
 	r.untilCalls(16)

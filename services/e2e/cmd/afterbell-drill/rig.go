@@ -105,12 +105,11 @@ func (r *rig) choose(stocks, funds int) error {
 	return nil
 }
 
-func (r *rig) workerDir() string         { return filepath.Join(r.dir, "pools") }
-func (r *rig) ledgerDir() string         { return filepath.Join(r.dir, "ledger") }
-func (r *rig) universeFile() string      { return filepath.Join(r.workerDir(), "analysis.duckdb") }
-func (r *rig) targetsFile() string       { return filepath.Join(r.workerDir(), "targets.sqlite") }
-func (r *rig) ledgerFile() string        { return filepath.Join(r.ledgerDir(), "market-cache.sqlite") }
-func (r *rig) flag(process, flag string) { r.addFlags(process, flag) }
+func (r *rig) workerDir() string    { return filepath.Join(r.dir, "pools") }
+func (r *rig) ledgerDir() string    { return filepath.Join(r.dir, "ledger") }
+func (r *rig) universeFile() string { return filepath.Join(r.workerDir(), "analysis.duckdb") }
+func (r *rig) targetsFile() string  { return filepath.Join(r.workerDir(), "targets.sqlite") }
+func (r *rig) ledgerFile() string   { return filepath.Join(r.ledgerDir(), "market-cache.sqlite") }
 
 func (r *rig) addFlags(process string, flags ...string) {
 	c := &r.stack.Config
@@ -177,18 +176,14 @@ func (r *rig) start(crash string) {
 	r.quiet()
 	r.startWorker(crash)
 	r.startOrchestrator(crash)
-	r.setUp(false)
+	r.setUp()
 }
 
-// quiet keeps the start of the orchestrator from asking for a run.
-func (r *rig) quiet() {
-	if !slices.Contains(r.stack.Config.OrchestratorFlags, "--run-on-startup=false") {
-		r.addFlags("orchestrator", "--run-on-startup=false")
-	}
-}
+// quiet keeps the orchestrator from firing slots and from a run at its start.
+func (r *rig) quiet() { r.addFlags("orchestrator", "--schedule=false") }
 
-// setUp puts the symbols on the list and sets the schedule.
-func (r *rig) setUp(schedule bool) {
+// setUp puts the symbols on the list.
+func (r *rig) setUp() {
 	if r.err != nil {
 		return
 	}
@@ -197,10 +192,6 @@ func (r *rig) setUp(schedule bool) {
 	_, err := orchestratorv1.NewTargetServiceClient(r.stack.Conn).UpdateTargets(ctx,
 		&orchestratorv1.UpdateTargetsRequest{Targets: &orchestratorv1.Targets{Symbols: r.watch}})
 	r.must(err)
-	if !schedule {
-		_, err = r.schedule().UpdateSchedule(ctx, &orchestratorv1.UpdateScheduleRequest{Enabled: new(bool)})
-		r.must(err)
-	}
 }
 
 // slowly makes a run take some seconds, so that there is a middle to hit.
