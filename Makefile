@@ -79,7 +79,9 @@ gen-check: $(BUF) $(GOOGLE) ## prove that the contracts are clean and gen/ is cu
 .PHONY: lint
 lint: $(LINT) ## vet, format and dependency rules
 	@unformatted=$$(git ls-files '*.go' | grep -v '\.pb\.' | xargs gofmt -l); [ -z "$$unformatted" ] || { echo "not gofmt-ed: $$unformatted"; exit 1; }
-	@for m in $(filter-out gen,$(MODULES)); do echo "== lint $$m"; (cd $$m && $(LINT) run --config $(ROOT)/.golangci.yml ./...); done
+	@bad=0; for m in $(filter-out gen,$(MODULES)); do \
+		echo "== lint $$m"; (cd $$m && $(LINT) run --config $(ROOT)/.golangci.yml ./...) || bad=1; \
+	done; exit $$bad
 
 .PHONY: bench
 bench: build ## measure the pair against floors in the same run, and run the Go benchmarks

@@ -7,6 +7,7 @@ import (
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/fault/faulttest"
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
@@ -99,6 +100,9 @@ func TestJudge(t *testing.T) {
 		if found != (c.reason != "") || worst.Reason != c.reason || worst.Severity != c.severity {
 			t.Errorf("%s: issues %+v", c.name, j.Record.Issues)
 		}
+		if found {
+			faulttest.Produces(t, worst, c.reason)
+		}
 		if found && (worst.Module != "stock.market.daily" || worst.Domain != "stock") {
 			t.Errorf("%s: issue of %q %q", c.name, worst.Domain, worst.Module)
 		}
@@ -135,7 +139,8 @@ func TestShortAnswerIsAcceptedOnTheThirdDay(t *testing.T) {
 				t.Fatalf("step %d of %d rows: %s on %d days with %d rows", n, rows, held.Verdict, held.SameDays, held.Rows)
 			}
 		}
-		if held.SameSince != day+2 || held.Issues[0].Reason != fault.AcceptedShort {
+		faulttest.Produces(t, held.Issues[0], fault.AcceptedShort)
+		if held.SameSince != day+2 {
 			t.Errorf("evidence %s, issues %v", held.SameSince, held.Issues)
 		}
 	}

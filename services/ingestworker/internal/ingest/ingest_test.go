@@ -12,6 +12,7 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
 	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/fault/faulttest"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/tusharesim"
 )
@@ -101,7 +102,10 @@ func TestEveryFault(t *testing.T) {
 					t.Errorf("err = %v, want %s", o.err, f.reason)
 				}
 			} else {
-				worst, _ := fault.Worst(o.result.Issues)
+				worst, found := fault.Worst(o.result.Issues)
+				if found {
+					faulttest.Produces(t, worst, f.reason)
+				}
 				if o.err != nil || o.result.Held.Verdict != f.verdict || worst.Reason != f.reason {
 					t.Errorf("%s with %s %q (%v), want %s with %s", o.result.Held.Verdict, worst.Reason, worst.Message, o.err, f.verdict, f.reason)
 				}

@@ -19,6 +19,7 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
 	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/fault/faulttest"
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
@@ -247,7 +248,8 @@ func olderEpochIsRefused(t *testing.T, h Harness) {
 	older := Commit(h.Pool, catalog.Daily, Day0, symbols, Rows(catalog.Daily, Day0, symbols, 2), 19)
 	older.Rejects = []coverage.Reject{{Key: coverage.Key{Dataset: catalog.Daily, Date: Day0}, Reason: "late", Row: "{}", RejectedAt: committed}}
 	_, err := s.Commit(t.Context(), older)
-	if f, ok := fault.As(err); !ok || f.Reason != fault.StaleEpoch || f.Meta["epoch"] != "19" || f.Meta["newest_epoch"] != "20" {
+	faulttest.Produces(t, err, fault.StaleEpoch)
+	if f, ok := fault.As(err); !ok || f.Meta["epoch"] != "19" || f.Meta["newest_epoch"] != "20" {
 		t.Fatalf("got %v, want STALE_EPOCH with both epochs", err)
 	}
 	older.Batch = nil
@@ -822,9 +824,8 @@ func closedSinkRefuses(t *testing.T, h Harness) {
 	closeSink(t, s)
 	s.Release()
 	symbols := Stocks(2)
-	if _, err := s.Commit(t.Context(), Commit(h.Pool, catalog.Daily, Day0, symbols, nil, 1)); !fault.Is(err, fault.StoreFailed) {
-		t.Errorf("Commit: %v, want STORE_FAILED", err)
-	}
+	_, err := s.Commit(t.Context(), Commit(h.Pool, catalog.Daily, Day0, symbols, nil, 1))
+	faulttest.Produces(t, err, fault.StoreFailed)
 	if err := s.Open(t.Context()); !fault.Is(err, fault.StoreFailed) {
 		t.Errorf("Open: %v, want STORE_FAILED", err)
 	}

@@ -1,10 +1,12 @@
 package targets_test
 
 import (
+	"bytes"
 	"database/sql"
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"sync"
 	"testing"
 	"time"
@@ -16,6 +18,7 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/sinktest"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/targets"
 	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/fault/faulttest"
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
@@ -106,3 +109,15 @@ func TestKill(t *testing.T) { sinktest.RunKill(t, harness()) }
 
 // BenchmarkSink commits 20 dates of 500 symbols, all columns, to a new file.
 func BenchmarkSink(b *testing.B) { sinktest.Bench(b, harness(), 20) }
+
+func TestForeignFileIsNotInitialized(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "targets.sqlite")
+	if err := os.WriteFile(path, bytes.Repeat([]byte("no database "), 1000), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s := targets.New(targets.Config{Path: path, Source: "api.tushare.pro", Logger: slog.New(slog.DiscardHandler)})
+	faulttest.Produces(t, s.Open(t.Context()), fault.TargetsDBNotInitialized)
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}

@@ -22,6 +22,7 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/quota"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/quota/limiter"
 	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/fault/faulttest"
 )
 
 func cal() ingest.Query { return ingest.Query{Dataset: catalog.Lookup(catalog.TradeCal)} }
@@ -283,6 +284,7 @@ func TestReasonProviderRefused(t *testing.T) {
 	for code, msg := range map[string]string{"50101": strings.Repeat("查询数据失败，请确认参数！", 100), "1": "必填参数, ts_code", "-1": "请指定正确的接口名"} {
 		a, err := refused(t, code, msg)
 		f := reasonIs(t, err, fault.ProviderRefused, "domain", "module", "api", "provider_code", "provider_message")
+		faulttest.Produces(t, err, fault.ProviderRefused)
 		if a.Calls != 1 || len(f.Meta["provider_message"]) > maxQuoted+3 {
 			t.Errorf("%d calls, message of %d bytes", a.Calls, len(f.Meta["provider_message"]))
 		}
@@ -511,6 +513,7 @@ func TestReasonRateLimited(t *testing.T) {
 		start := time.Now()
 		a, err := c.Fetch(t.Context(), cal(), nil)
 		f := reasonIs(t, err, fault.RateLimited, "api", "limit", "window")
+		faulttest.Produces(t, err, fault.RateLimited)
 		if took := time.Since(start); a.Calls != maxWaits+1 || took < maxWaits*time.Minute || took > (maxWaits+1)*time.Minute || !f.RetryAt.After(time.Now()) {
 			t.Errorf("%d calls in %v, retry at %v", a.Calls, took, f.RetryAt)
 		}

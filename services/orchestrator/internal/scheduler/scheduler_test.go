@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/fault/faulttest"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
@@ -309,6 +310,9 @@ func TestCatchUpOnStart(t *testing.T) {
 					if v.State != state {
 						t.Errorf("%s: %+v, want %s", d, v, state)
 					}
+					if state == slot.Missed {
+						faulttest.Produces(t, v.Issues, fault.SlotMissed)
+					}
 					if text, e := w.explain(d, market.Universe); state == slot.Missed && !strings.Contains(e.Next, `"end_date":"`+d.String()) {
 						t.Errorf("%s: %s / %s", d, text, e.Next)
 					}
@@ -482,9 +486,11 @@ func TestManualRunsCoverOrNot(t *testing.T) {
 		if v := w.slot(monday, market.Targets); v.State != slot.Fired {
 			t.Errorf("a run that began too early covers: %+v", v)
 		}
-		if v := w.slot(monday, market.Universe); v.State != slot.Covered || v.RunID != waits.ID || v.Issues[0].Reason != fault.SlotCovered {
+		v := w.slot(monday, market.Universe)
+		if v.State != slot.Covered || v.RunID != waits.ID {
 			t.Errorf("a queued run does not cover: %+v", v)
 		}
+		faulttest.Produces(t, v.Issues, fault.SlotCovered)
 		if text, _ := w.explain(monday, market.Targets); !strings.Contains(text, "behind run "+early.ID+" (running)") {
 			t.Errorf("%s", text)
 		}

@@ -1,0 +1,174 @@
+package faulttest
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+)
+
+const (
+	root     = "../../../.." // of the checkout
+	pitfalls = root + "/dev-docs/active/market-ingest-persistence/05-pitfalls.md"
+)
+
+// Every reason has a remedy, a line in the documentation, and a test that produces
+// it by Produces.
+func TestEveryReasonIsExplainedAndProduced(t *testing.T) {
+	doc, err := os.ReadFile(pitfalls)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := constants(t, "../reason.go")
+	produced := producers(t, filepath.Join(root, "services"), names)
+	for _, r := range fault.Reasons() {
+		d, ok := fault.Describe(r)
+		if !ok || d.Remedy == "" || d.Meaning == "" {
+			t.Errorf("%s has no meaning or no remedy", r)
+		}
+		if !regexp.MustCompile(`(?m)^.*\b` + regexp.QuoteMeta(string(r)) + `\b.*\S`).Match(doc) {
+			t.Errorf("%s has no line in %s", r, filepath.Base(pitfalls))
+		}
+		if len(produced[r]) == 0 {
+			t.Errorf("%s is produced by no test; call faulttest.Produces(t, got, fault.%s) where it arises", r, nameOf(names, r))
+		}
+	}
+}
+
+func nameOf(names map[string]fault.Reason, r fault.Reason) string {
+	for name, reason := range names {
+		if reason == r {
+			return name
+		}
+	}
+	return string(r)
+}
+
+// constants maps the Go name of each reason to its text.
+func constants(t *testing.T, path string) map[string]fault.Reason {
+	t.Helper()
+	file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	names := map[string]fault.Reason{}
+	ast.Inspect(file, func(n ast.Node) bool {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok {
+			return true
+		}
+		if typ, ok := spec.Type.(*ast.Ident); ok && typ.Name == "Reason" && len(spec.Values) == 1 {
+			if lit, ok := spec.Values[0].(*ast.BasicLit); ok {
+				if text, err := strconv.Unquote(lit.Value); err == nil {
+					names[spec.Names[0].Name] = fault.Reason(text)
+				}
+			}
+		}
+		return true
+	})
+	if len(names) != len(fault.Reasons()) {
+		t.Fatalf("%d constants in %s, %d reasons in the catalogue", len(names), path, len(fault.Reasons()))
+	}
+	return names
+}
+
+// producers finds, per reason, the test files that produce it: those that name it in
+// a call of Produces, or in a table of the function that hands it to Produces.
+func producers(t *testing.T, dir string, names map[string]fault.Reason) map[fault.Reason][]string {
+	t.Helper()
+	found := map[fault.Reason][]string{}
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() || !strings.HasSuffix(path, ".go") || filepath.Base(filepath.Dir(path)) == "faulttest" {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.SkipObjectResolution)
+		if err != nil {
+			return err
+		}
+		if !tests(path, file) {
+			return nil
+		}
+		for _, decl := range file.Decls {
+			fn, ok := decl.(*ast.FuncDecl)
+			if !ok {
+				continue
+			}
+			for _, name := range producedIn(fn) {
+				if r, ok := names[name]; ok && !slices.Contains(found[r], path) {
+					found[r] = append(found[r], path)
+				}
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return found
+}
+
+// tests tells a test file, or a suite that tests of several packages share.
+func tests(path string, file *ast.File) bool {
+	return strings.HasSuffix(path, "_test.go") ||
+		slices.ContainsFunc(file.Imports, func(i *ast.ImportSpec) bool { return i.Path.Value == `"testing"` })
+}
+
+// producedIn lists the constants of package fault that a function hands to Produces.
+func producedIn(fn *ast.FuncDecl) (names []string) {
+	fromTable := false
+	ast.Inspect(fn, func(n ast.Node) bool {
+		call, ok := n.(*ast.CallExpr)
+		if !ok || len(call.Args) != 3 || !selects(call.Fun, "faulttest", "Produces") {
+			return true
+		}
+		if name := constant(call.Args[2]); name != "" {
+			names = append(names, name)
+		} else {
+			fromTable = true
+		}
+		return true
+	})
+	if !fromTable {
+		return names
+	}
+	ast.Inspect(fn, func(n ast.Node) bool {
+		table, ok := n.(*ast.CompositeLit)
+		if !ok {
+			return true
+		}
+		for _, element := range table.Elts {
+			if pair, ok := element.(*ast.KeyValueExpr); ok {
+				names = append(names, constant(pair.Key), constant(pair.Value))
+				continue
+			}
+			names = append(names, constant(element))
+		}
+		return true
+	})
+	return names
+}
+
+func constant(e ast.Expr) string {
+	if s, ok := e.(*ast.SelectorExpr); ok && selects(s, "fault", s.Sel.Name) {
+		return s.Sel.Name
+	}
+	return ""
+}
+
+func selects(e ast.Expr, pkg, name string) bool {
+	s, ok := e.(*ast.SelectorExpr)
+	if !ok || s.Sel.Name != name {
+		return false
+	}
+	x, ok := s.X.(*ast.Ident)
+	return ok && x.Name == pkg
+}
