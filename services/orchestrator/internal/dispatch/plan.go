@@ -79,7 +79,9 @@ func (l *loop) planned(w WorkPlan, refs bool) {
 	}
 	a.r.Issues = a.warnings
 	added, calls := l.add(w.Partitions)
-	a.note(l, run.Event{Planned: &run.Planned{Partitions: added, Calls: calls, LastTradeDate: w.LastTradeDate}})
+	if !refs || added > 0 { // that nothing is due says something of data only
+		a.note(l, run.Event{Planned: &run.Planned{Partitions: added, Calls: calls, LastTradeDate: w.LastTradeDate}})
+	}
 	l.pump()
 }
 
@@ -109,10 +111,11 @@ func (l *loop) add(planned []run.Partition) (added, calls int) {
 		a.dirty[p.ID] = p
 	}
 	// What an earlier plan of this run asked for and this one does not was committed
-	// when the pool was held or the connection broke.
+	// when the pool was held or the connection broke. Without a verdict the run claims
+	// no rows of it.
 	for _, p := range a.order {
 		if p.State == run.PartitionPending && !listed[p.ID] && p.Reference == (a.phase == references) {
-			p.State, p.Verdict, p.Issues = run.PartitionCompleted, "complete", nil
+			p.State, p.Issues = run.PartitionCompleted, nil
 			a.changed(l, p)
 		}
 	}

@@ -20,13 +20,19 @@ func (l *loop) pauseAct() {
 		l.nowPaused()
 	case run.Running:
 		a.pausing = true
-		for _, p := range a.order {
-			if p.inHand && p.State == run.PartitionWaiting {
-				p.cancel(errPausing)
-			}
-		}
+		l.dropWaiting(errPausing)
 		if a.inHand == 0 {
 			l.nowPaused()
+		}
+	}
+}
+
+// dropWaiting takes the partitions back that wait for a limit: they would keep the
+// pool from coming to rest until the window opens.
+func (l *loop) dropWaiting(cause error) {
+	for _, p := range l.act.order {
+		if p.inHand && p.State == run.PartitionWaiting {
+			p.cancel(cause)
 		}
 	}
 }
@@ -154,6 +160,7 @@ func (l *loop) shutdown() {
 		return
 	}
 	if a.r.State == run.Running && a.inHand > 0 {
+		l.dropWaiting(errStopping)
 		l.serve(l.d.cfg.Timing.Drain, func() bool { return l.act != a || a.inHand == 0 })
 	}
 	if l.act == a && a.final == nil {
