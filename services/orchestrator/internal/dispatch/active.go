@@ -125,12 +125,13 @@ func (a *active) nextLook(l *loop) time.Time {
 // spawn runs a call of the run in a goroutine of its own, which only reports back:
 // what f returns is run in the loop, unless the run is over by then.
 func (l *loop) spawn(a *active, f func() func()) {
+	id := a.r.ID // a belongs to the loop
 	l.d.tasks.Go(func() {
 		var report func()
 		func() {
 			defer func() {
 				if p := recover(); p != nil {
-					l.log.Error("a call of a run panicked", "run_id", a.r.ID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+					l.log.Error("a call of a run panicked", "run_id", id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 					report = l.collapse
 				}
 			}()

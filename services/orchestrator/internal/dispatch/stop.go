@@ -127,9 +127,10 @@ func (l *loop) confirmStopped() {
 		l.log.Error("the partitions of a cancelled run cannot be read", "run_id", a.r.ID, "error", err)
 	}
 	l.endStep(errCancelled)
+	id := a.r.ID
 	l.spawn(a, func() func() {
 		for {
-			active, err := l.d.cfg.Worker.ActivePartitions(l.ctx, a.r.ID)
+			active, err := l.d.cfg.Worker.ActivePartitions(l.ctx, id)
 			if err == nil && len(active) == 0 {
 				return func() {
 					a.confirmed = true

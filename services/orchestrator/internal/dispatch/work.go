@@ -378,10 +378,11 @@ func (l *loop) workerAway() {
 		return
 	}
 	a.away = true
-	l.log.Warn("the ingest-worker is away", "run_id", a.r.ID)
+	id := a.r.ID
+	l.log.Warn("the ingest-worker is away", "run_id", id)
 	l.next(func(ctx context.Context) func() {
 		err := l.d.patiently(ctx, func(ctx context.Context) error {
-			_, err := l.d.cfg.Worker.ActivePartitions(ctx, a.r.ID)
+			_, err := l.d.cfg.Worker.ActivePartitions(ctx, id)
 			return err
 		})
 		return func() {
