@@ -64,10 +64,6 @@ type env struct {
 
 type option func(*stack.Config)
 
-func workerFlags(flags ...string) option {
-	return func(c *stack.Config) { c.WorkerFlags = append(c.WorkerFlags, flags...) }
-}
-
 func noToken(c *stack.Config) { c.Env = []string{"AFTERBELL_TUSHARE_TOKEN="} }
 
 // up starts the pair against a simulator. No run starts by itself.

@@ -77,13 +77,14 @@ func serve(ctx context.Context, s *stack.Stack, o options, out io.Writer) error 
 	if err := setTargets(ctx, s); err != nil {
 		return err
 	}
-	if err := fill(ctx, s, out); err != nil {
-		if ctx.Err() != nil {
-			return nil
-		}
+	err := fill(ctx, s, out)
+	if ctx.Err() != nil {
+		err = nil // interrupted, which is how it ends
+	}
+	if err != nil || ctx.Err() != nil {
 		return err
 	}
-	if err := printHistory(ctx, filepath.Join(s.Config.Data, "market-cache.sqlite"), out); err != nil {
+	if err = printHistory(ctx, filepath.Join(s.Config.Data, "market-cache.sqlite"), out); err != nil {
 		return err
 	}
 	printNext(s, out)

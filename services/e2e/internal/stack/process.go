@@ -87,7 +87,7 @@ func Start(ctx context.Context, bin, name, logPath string, args, env []string, l
 		select {
 		case <-p.heard:
 		case <-p.done:
-			return nil, fmt.Errorf("%s ended at once (%v): %s", name, p.err, p.Tail())
+			return nil, fmt.Errorf("%s ended at once (%w): %s", name, p.err, p.Tail())
 		case <-deadline.C:
 			p.Kill()
 			return nil, fmt.Errorf("%s did not listen within %s: %s", name, startTimeout, p.Tail())

@@ -126,7 +126,7 @@ func (f *fetch) pages(ctx context.Context) error {
 		}
 		more, err := p.next(rep.rows, rep.rows-repeated, rep.hasMore, isCap)
 		switch {
-		case err == errTooFar:
+		case errors.Is(err, errTooFar):
 			return fault.New(fault.ProviderRefused,
 				"Tushare has more rows of "+f.dataset.ID+" than it pages through for one query ("+err.Error()+"); ask for fewer dates or symbols at a time.",
 				f.meta("provider_message", err.Error())...)

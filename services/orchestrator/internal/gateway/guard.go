@@ -35,7 +35,11 @@ func (g *gateway) guard(next http.Handler) http.Handler {
 	next = origin.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		defer func() {
-			if p := recover(); p != nil && p != http.ErrAbortHandler {
+			p := recover()
+			if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+				panic(p) // how a handler says that the connection is to be cut
+			}
+			if p != nil {
 				g.log.Error("request panicked", "method", r.Method, "path", clip(r.URL.Path), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 				g.writeError(w, http.StatusInternalServerError, transport.ToStatus(fault.New(fault.Internal, transport.InternalMessage)))
 			}
