@@ -121,18 +121,15 @@ func (a *App) HTTPAddr() string { return a.http.Addr() }
 // hand may finish within the stop timeout, and what is under way is recorded. The
 // error is nil after a stop that was asked for.
 func (a *App) Run(ctx context.Context) error {
-	if err := a.preflight.Recover(ctx); err != nil && ctx.Err() == nil {
-		return fmt.Errorf("end preflights that a crash left: %w", err)
-	}
 	group, ctx := errgroup.WithContext(ctx)
 	parts := map[string]func(context.Context) error{
 		"dispatcher":  a.dispatcher.Run,
-		"gRPC server": a.grpc.Run,
-		"HTTP server": a.http.Run,
+		"gRPC server": a.afterRecovery(a.grpc.Run),
+		"HTTP server": a.afterRecovery(a.http.Run),
 		"pruner":      a.prune,
 	}
 	if a.cfg.Schedule {
-		parts["scheduler"] = a.scheduler.Run
+		parts["scheduler"] = a.afterRecovery(a.scheduler.Run)
 	} else {
 		a.log.Warn("The schedule is off by --schedule=false: no slot and no start-up run fires in this process.")
 	}
@@ -150,6 +147,18 @@ func (a *App) Run(ctx context.Context) error {
 		return nil
 	})
 	return group.Wait()
+}
+
+// afterRecovery holds a part back until the runs that a crash left have ended.
+func (a *App) afterRecovery(part func(context.Context) error) func(context.Context) error {
+	return func(ctx context.Context) error {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-a.dispatcher.Recovered():
+			return part(ctx)
+		}
+	}
 }
 
 // prune removes runs past their retention, now and from time to time. That it

@@ -30,13 +30,15 @@ type Dispatcher struct {
 	bus      bus
 	createMu sync.Mutex // a run that covers a request must not slip in between look and enqueue
 	tasks    sync.WaitGroup
+
+	recovered chan struct{} // closed once nothing that a crash left counts as under way
 }
 
 // New builds a Dispatcher. It does nothing until Run; calls that need a pool's loop
 // wait for it.
 func New(cfg Config) *Dispatcher {
 	cfg.Timing = cfg.Timing.withDefaults()
-	d := &Dispatcher{cfg: cfg, loops: map[market.Pool]*loop{}}
+	d := &Dispatcher{cfg: cfg, loops: map[market.Pool]*loop{}, recovered: make(chan struct{})}
 	for _, p := range market.Pools() {
 		d.loops[p] = newLoop(d, p)
 	}
@@ -54,6 +56,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 		}
 		return err
 	}
+	close(d.recovered)
 	var wg sync.WaitGroup
 	for _, l := range d.loops {
 		wg.Go(func() { l.run(ctx) })
@@ -62,6 +65,10 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	d.tasks.Wait()
 	return nil
 }
+
+// Recovered is closed once Run has ended what a crash left behind. Whoever asks for
+// runs waits for it, so that no dead run seems to cover a new one.
+func (d *Dispatcher) Recovered() <-chan struct{} { return d.recovered }
 
 // Wake makes both pools look at their queues now; call it after something was
 // queued past Create.
