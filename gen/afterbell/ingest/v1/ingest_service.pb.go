@@ -93,6 +93,9 @@ const (
 	IngestPartitionResponse_STAGE_NORMALIZING IngestPartitionResponse_Stage = 2
 	// Writing rows and coverage in one transaction.
 	IngestPartitionResponse_STAGE_COMMITTING IngestPartitionResponse_Stage = 3
+	// Waiting for a place: the worker has as many partitions in hand as it works on
+	// at once.
+	IngestPartitionResponse_STAGE_QUEUED IngestPartitionResponse_Stage = 4
 )
 
 // Enum value maps for IngestPartitionResponse_Stage.
@@ -102,12 +105,14 @@ var (
 		1: "STAGE_EXTRACTING",
 		2: "STAGE_NORMALIZING",
 		3: "STAGE_COMMITTING",
+		4: "STAGE_QUEUED",
 	}
 	IngestPartitionResponse_Stage_value = map[string]int32{
 		"STAGE_UNSPECIFIED": 0,
 		"STAGE_EXTRACTING":  1,
 		"STAGE_NORMALIZING": 2,
 		"STAGE_COMMITTING":  3,
+		"STAGE_QUEUED":      4,
 	}
 )
 
@@ -2145,7 +2150,7 @@ const file_afterbell_ingest_v1_ingest_service_proto_rawDesc = "" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12-\n" +
 	"\x04pool\x18\x02 \x01(\x0e2\x19.afterbell.market.v1.PoolR\x04pool\x12@\n" +
 	"\tpartition\x18\x03 \x01(\v2\".afterbell.ingest.v1.PartitionSpecR\tpartition\x12\x14\n" +
-	"\x05epoch\x18\x04 \x01(\x03R\x05epoch\"\x96\x04\n" +
+	"\x05epoch\x18\x04 \x01(\x03R\x05epoch\"\xa8\x04\n" +
 	"\x17IngestPartitionResponse\x12V\n" +
 	"\theartbeat\x18\x01 \x01(\v26.afterbell.ingest.v1.IngestPartitionResponse.HeartbeatH\x00R\theartbeat\x12>\n" +
 	"\x06result\x18\x02 \x01(\v2$.afterbell.ingest.v1.PartitionResultH\x00R\x06result\x1a\xf6\x01\n" +
@@ -2156,12 +2161,13 @@ const file_afterbell_ingest_v1_ingest_service_proto_rawDesc = "" +
 	"call_count\x18\x03 \x01(\x05R\tcallCount\x12\x1f\n" +
 	"\vwaiting_api\x18\x04 \x01(\tR\n" +
 	"waitingApi\x12B\n" +
-	"\x0fwait_until_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\rwaitUntilTime\"a\n" +
+	"\x0fwait_until_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\rwaitUntilTime\"s\n" +
 	"\x05Stage\x12\x15\n" +
 	"\x11STAGE_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10STAGE_EXTRACTING\x10\x01\x12\x15\n" +
 	"\x11STAGE_NORMALIZING\x10\x02\x12\x14\n" +
-	"\x10STAGE_COMMITTING\x10\x03B\a\n" +
+	"\x10STAGE_COMMITTING\x10\x03\x12\x10\n" +
+	"\fSTAGE_QUEUED\x10\x04B\a\n" +
 	"\x05event\"\xa2\x02\n" +
 	"\x0fPartitionResult\x129\n" +
 	"\bcoverage\x18\x01 \x01(\v2\x1d.afterbell.market.v1.CoverageR\bcoverage\x12\x1b\n" +

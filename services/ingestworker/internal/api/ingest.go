@@ -58,8 +58,12 @@ func (s *Server) IngestPartition(r *ingestv1.IngestPartitionRequest, stream inge
 	var sent time.Time
 	var stage ingest.Stage
 	beat := func() {
-		step, ok := steps.get()
-		if !ok || stream.Send(heartbeat(step)) != nil {
+		step, begun := steps.get()
+		message := heartbeat(step)
+		if !begun {
+			message.GetHeartbeat().Stage = ingestv1.IngestPartitionResponse_STAGE_QUEUED
+		}
+		if stream.Send(message) != nil {
 			return // a caller that has gone ends the context by itself
 		}
 		sent, stage = time.Now(), step.Stage
