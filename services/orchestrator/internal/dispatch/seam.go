@@ -121,7 +121,7 @@ type Job struct {
 
 // Progress is a sign of life of a partition.
 type Progress struct {
-	// Stage is "extracting", "normalizing" or "committing".
+	// Stage is "queued", "extracting", "normalizing" or "committing".
 	Stage string
 	// Rows received and Calls spent so far.
 	Rows int64

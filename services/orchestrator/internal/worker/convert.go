@@ -127,6 +127,8 @@ func progressOf(h *ingestv1.IngestPartitionResponse_Heartbeat) dispatch.Progress
 		stage = "normalizing"
 	case ingestv1.IngestPartitionResponse_STAGE_COMMITTING:
 		stage = "committing"
+	case ingestv1.IngestPartitionResponse_STAGE_QUEUED:
+		stage = "queued"
 	}
 	return dispatch.Progress{
 		Stage: stage, Rows: h.GetRowCount(), Calls: int(h.GetCallCount()),
