@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"github.com/afterbell/afterbell/services/internal/drill"
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/sqlite"
@@ -95,7 +96,7 @@ func (s *Store) FireSlot(ctx context.Context, v slot.Slot, r run.Run) error {
 // written whole or not at all. It returns ErrDecided, and writes nothing, when one
 // of the slots was decided before.
 func (s *Store) Settle(ctx context.Context, slots []slot.Slot, runs []run.Run) error {
-	return failed("settle slots", s.db.Write(ctx, func(tx *sqlite.Tx) error {
+	err := s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		for i := range runs {
 			if err := enqueue(ctx, tx, &runs[i]); err != nil {
 				return err
@@ -106,8 +107,13 @@ func (s *Store) Settle(ctx context.Context, slots []slot.Slot, runs []run.Run) e
 				return err
 			}
 		}
+		drill.Point("slot.firing")
 		return nil
-	}))
+	})
+	if err == nil {
+		drill.Point("slot.fired")
+	}
+	return failed("settle slots", err)
 }
 
 // DecideSlot writes that a slot does not fire. It returns ErrDecided when it was

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"os"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -18,9 +20,17 @@ const evenings = 400
 
 // TestFourHundredEvenings lives through more than a year with something going wrong
 // on most days. In the end each open day and pool has one slot, one run that
-// answers it, its data once, and an explanation.
+// answers it, its data once, and an explanation. AFTERBELL_EVENING_SEEDS asks for
+// more years than three, as the drills do.
 func TestFourHundredEvenings(t *testing.T) {
-	for seed := range uint64(3) {
+	seeds := uint64(3)
+	if text := os.Getenv("AFTERBELL_EVENING_SEEDS"); text != "" {
+		var err error
+		if seeds, err = strconv.ParseUint(text, 10, 32); err != nil {
+			t.Fatalf("AFTERBELL_EVENING_SEEDS: %v", err)
+		}
+	}
+	for seed := range seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			inWorld(t, always, func(_ *testing.T, w *world) { newYear(w, seed).live() })
