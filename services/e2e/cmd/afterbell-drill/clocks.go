@@ -35,6 +35,8 @@ func clockFaults() []drill {
 		{name: "start-19:30:59", fault: "start at 19:30:59", expect: once, do: startAt(19, 30, 59)},
 		{name: "start-23:00", fault: "start at 23:00, down since noon", expect: "the evening is caught up once, late, and says why", do: startAt(23, 0, 0)},
 		{name: "restarts-in-19:30", fault: "20 restarts in a row inside 19:30", expect: once, do: restarts},
+		{name: "orchestrator-kill-firing", fault: "kill -9 of the orchestrator before the slot's COMMIT", expect: once, do: func(r *rig) { diesFiring(r, "slot.firing") }},
+		{name: "orchestrator-kill-fired", fault: "kill -9 of the orchestrator after the slot's COMMIT", expect: once, do: func(r *rig) { diesFiring(r, "slot.fired") }},
 		{name: "clock-jump", fault: "clock 2 h forward over the slot, then 2 h back", expect: "fires once, late, and not again", do: clockJump},
 		{name: "clock-jump-running", fault: "clock 2 h forward and back while a run is under way", expect: "the run is not disturbed; epochs still rise", do: func(r *rig) {
 			r.start("")
@@ -189,6 +191,19 @@ func restarts(r *rig) {
 			r.must(r.clock.Set(evening(19, 30, 5))) // all twenty belong into one minute
 		}
 	}
+	r.free()
+	r.startOrchestrator("")
+	r.slotsOf(today)
+	r.settled(4 * time.Minute)
+	r.once(today, false)
+}
+
+// diesFiring kills the orchestrator as it fires the slot.
+func diesFiring(r *rig, point string) {
+	r.installed(false)
+	r.must(r.clock.Set(evening(19, 29, 57)))
+	r.startOrchestrator(point)
+	r.died(r.stack.Orchestrator, 40*time.Second)
 	r.free()
 	r.startOrchestrator("")
 	r.slotsOf(today)

@@ -47,14 +47,18 @@ func crashes() []drill {
 			name: "worker-kill-random", fault: "kill -9 of the worker five times, anywhere in a run",
 			expect: "the run goes on each time, or a follow-up completes it", do: killedAtRandom,
 		},
-		orchestrator("queued", "QUEUED", "run.queued", "the run stays queued and starts after the restart", orchestratorDies),
-		orchestrator("checking", "CHECKING", "run.checking", followed, orchestratorDies),
-		orchestrator("running", "RUNNING", "run.running", followed, orchestratorDies),
-		orchestrator("running-midway", "RUNNING, partitions in hand", "run.running:6", followed, orchestratorDies),
+		orchestrator("queued", "QUEUED", "run.queued", "the run stays queued and starts after the restart", orchestratorDies(0)),
+		orchestrator("checking", "CHECKING", "run.checking", followed, orchestratorDies(1)),
+		orchestrator("running", "RUNNING", "run.running", followed, orchestratorDies(1)),
+		orchestrator("running-midway", "RUNNING, partitions in hand", "run.running:12", followed, func(r *rig, point string) {
+			r.start(point)
+			r.slowly()
+			r.dies(1)
+		}),
 		orchestrator("paused", "PAUSED", "run.paused", "the run stays paused until it is resumed", diesPaused),
 		orchestrator("cancelling", "CANCELLING", "run.cancelling", "the run ends, nothing writes any more", diesCancelling),
-		orchestrator("finishing", "about to be FINISHED", "run.finishing", followed, orchestratorDies),
-		orchestrator("finished", "FINISHED, nobody told yet", "run.finished", "the run stays as it ended", orchestratorDies),
+		orchestrator("finishing", "about to be FINISHED", "run.finishing", followed, orchestratorDies(1)),
+		orchestrator("finished", "FINISHED, nobody told yet", "run.finished", "the run stays as it ended", orchestratorDies(0)),
 		{
 			name: "both-killed", fault: "kill -9 of both processes mid-run", expect: followed,
 			do: func(r *rig) {
@@ -135,14 +139,30 @@ func unchangedOr(run *orchestratorv1.Run) runOutcome {
 	return succeeded
 }
 
-// orchestratorDies fills both pools while the orchestrator dies at a point and
-// comes back.
-func orchestratorDies(r *rig, point string) {
-	r.start(point)
-	r.create()
+// orchestratorDies fills the pools while the orchestrator dies at a point and comes
+// back, which is to interrupt so many runs.
+func orchestratorDies(interrupted int) func(r *rig, point string) {
+	return func(r *rig, point string) {
+		r.start(point)
+		r.dies(interrupted)
+	}
+}
+
+func (r *rig) dies(interrupted int) {
+	r.create(inUniverse)
 	r.died(r.stack.Orchestrator, time.Minute)
 	r.free()
 	r.startOrchestrator("")
+	r.settled(3 * time.Minute)
+	if n := r.count("select count(*) from ingest_runs where status = 'failed' and json_extract(meta_json, '$.errorCode') = 'INTERRUPTED'"); n != interrupted {
+		r.failf("%d runs are INTERRUPTED, expected %d", n, interrupted)
+	}
+	if n := r.count("select count(*) from run_details where source = 'auto'"); n != interrupted {
+		r.failf("%d follow-ups, expected %d", n, interrupted)
+	}
+	if n := r.count("select count(*) from run_details where pool = 'universe' and outcome = 'succeeded'"); n != 1 {
+		r.failf("%d runs succeeded, expected 1", n)
+	}
 }
 
 // diesPaused kills the orchestrator as it has paused a run, checks that the run is

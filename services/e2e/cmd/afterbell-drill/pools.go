@@ -1,8 +1,14 @@
 package main
 
 import (
+	"context"
 	"os"
 	"time"
+
+	"google.golang.org/protobuf/types/known/durationpb"
+
+	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/tusharesim"
 )
 
 // poolFaults are those that must not spread from one pool to the other.
@@ -36,6 +42,8 @@ func poolFaults() []drill {
 			}
 			r.must(r.provider.Allow())
 			r.free()
+			r.must(r.choose(5, 3))
+			r.setUp()
 		}},
 		{name: "targets-paused", fault: "targets paused while universe runs, and the reverse", expect: "the other pool succeeds; the paused one goes on when resumed", do: func(r *rig) {
 			r.start("")
@@ -54,14 +62,36 @@ func poolFaults() []drill {
 			r.resume(inUniverse)
 			r.free()
 		}},
-		{name: "targets-hang", fault: "targets hangs at the provider while universe waits its turn", expect: "universe starts after the order wait and succeeds", do: func(r *rig) {
-			r.start("")
-			r.slowly() // sets the order wait to nothing
-			r.sleep(100 * time.Millisecond)
-			for _, id := range r.create() {
-				r.want(r.ended(id), succeeded)
-			}
-			r.free()
-		}},
+		{name: "targets-hang", fault: "targets hangs at the provider while universe waits its turn", expect: "universe starts after the order wait and succeeds while targets still hangs", do: targetsHang},
 	}
+}
+
+// targetsHang lets the calls of the targets run hang, and those of universe, which
+// start later, through.
+func targetsHang(r *rig) {
+	r.addFlags("worker", "--call-timeout", "12s")
+	r.start("")
+	if r.err != nil {
+		return
+	}
+	_, err := orchestratorv1.NewSettingsServiceClient(r.stack.Conn).UpdateSettings(r.ctx,
+		&orchestratorv1.UpdateSettingsRequest{OrderWait: durationpb.New(4 * time.Second)})
+	r.must(err)
+	id, err := r.provider.AddFault(tusharesim.Fault{Kind: tusharesim.Hang, API: tusharesim.DailyBasic, Skip: 1})
+	r.must(err)
+	ids := r.create()
+	ctx, cancel := context.WithTimeout(r.ctx, 30*time.Second)
+	defer cancel()
+	r.must(r.provider.WaitHanging(ctx, 1))
+	r.provider.RemoveFault(id) // what hangs goes on hanging
+	if len(ids) != 2 || r.err != nil {
+		return
+	}
+	r.want(r.ended(ids[1]), succeeded)
+	if run := r.get(ids[0]); r.err == nil && run.GetState() == finished {
+		r.failf("targets had ended before universe, so nothing was shown")
+	}
+	r.provider.ReleaseHangs()
+	r.free()
+	r.ended(ids[0])
 }

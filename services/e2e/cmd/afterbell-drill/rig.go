@@ -47,6 +47,7 @@ type rig struct {
 	skipped  string
 	failures []string
 	story    []string
+	summary  string // what happened, once it is over
 
 	waited   time.Time // since when the pair is free to recover
 	recovery time.Duration

@@ -104,7 +104,7 @@ func runOne(ctx context.Context, o options, d drill) (res result) {
 	}
 	d.do(r)
 	r.finish()
-	res.happened, res.skipped, res.report, res.recovery = r.happened(), r.skipped, r.report, r.recovery
+	res.happened, res.skipped, res.report, res.recovery = r.summary, r.skipped, r.report, r.recovery
 	res.took = time.Since(began)
 	res.failures = r.failures
 	if r.err != nil {

@@ -24,6 +24,7 @@ const stopGrace = 15 * time.Second
 // compares both pools with the provider and reads the ledger.
 func (r *rig) finish() {
 	defer r.close()
+	defer func() { r.summary = r.happened() }()
 	if r.skipped != "" || r.err != nil {
 		return
 	}
