@@ -64,8 +64,12 @@ gen: $(BUF) $(GOOGLE) ## generate Go, gateway and OpenAPI code from proto/
 .PHONY: gen-check
 gen-check: $(BUF) $(GOOGLE) ## prove that the contracts are clean and gen/ is current
 	$(BUF) lint
-	@if git rev-parse -q --verify main >/dev/null && git cat-file -e main:proto/afterbell/market/v1/market.proto 2>/dev/null; then \
-		set -x; $(BUF) breaking --against '.git#branch=main,subdir=proto' proto; \
+	@if git cat-file -e main:proto/afterbell/market/v1/market.proto 2>/dev/null; then \
+		tmp=$$(mktemp -d); trap 'rm -rf '$$tmp EXIT; \
+		git archive main proto buf.yaml | tar -x -C $$tmp; cp -r third_party $$tmp/; \
+		$(BUF) build -o $$tmp/now.binpb; (cd $$tmp && $(BUF) build -o main.binpb); \
+		$(BUF) breaking $$tmp/now.binpb --against $$tmp/main.binpb --exclude-imports; \
+		echo "no contract of main is broken"; \
 	else echo "no contracts on main to compare with"; fi
 	@tmp=$$(mktemp -d); trap 'rm -rf '$$tmp EXIT; \
 	GOWORK=off $(BUF) generate -o $$tmp; \
