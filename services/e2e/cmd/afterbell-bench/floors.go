@@ -16,6 +16,7 @@ type floor struct {
 	Rows          int64   `json:"rows"`
 	Seconds       float64 `json:"seconds"`
 	RowsPerSecond float64 `json:"rows_per_second"`
+	CPUSeconds    float64 `json:"cpu_seconds"`
 	PeakRSS       int64   `json:"peak_rss_bytes"`
 	FileBytes     int64   `json:"file_bytes"`
 	Calls         int     `json:"calls"`
@@ -37,7 +38,7 @@ func floorsScenario(ctx context.Context, b *bench, r *round) error {
 
 func (r *round) note(name string, f floor) {
 	for key, v := range map[string]float64{
-		"rows": float64(f.Rows), "seconds": f.Seconds, "rate": f.RowsPerSecond, "rss": float64(f.PeakRSS),
+		"rows": float64(f.Rows), "seconds": f.Seconds, "rate": f.RowsPerSecond, "cpu": f.CPUSeconds, "rss": float64(f.PeakRSS),
 		"file": float64(f.FileBytes), "calls": float64(f.Calls), "first": f.FirstSeconds, "last": f.LastSeconds,
 	} {
 		if v != 0 {

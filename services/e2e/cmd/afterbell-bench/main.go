@@ -37,6 +37,10 @@ type options struct {
 	quick    bool
 	limit    bool
 	only     []string
+	// width and workerFlags replace the product's own settings; 0 and empty keep
+	// them.
+	width       int
+	workerFlags []string
 }
 
 // scenario is one thing that is measured; the first two groups run every round.
@@ -60,7 +64,7 @@ var scenarios = []scenario{
 
 func parse(args []string, out io.Writer) (options, error) {
 	var o options
-	var only string
+	var only, workerFlags string
 	fs := flag.NewFlagSet("afterbell-bench", flag.ContinueOnError)
 	fs.SetOutput(out)
 	fs.StringVar(&o.bin, "bin", "bin", "folder of the built programs")
@@ -69,10 +73,13 @@ func parse(args []string, out io.Writer) (options, error) {
 	fs.IntVar(&o.rounds, "rounds", 0, "how often, for medians; 3, or 1 with --quick, if 0")
 	fs.BoolVar(&o.quick, "quick", false, "60 dates, one round")
 	fs.BoolVar(&o.limit, "limit", false, "measure under a limit per minute too, which takes some two minutes")
+	fs.IntVar(&o.width, "width", 0, "partitions at the worker at a time; the orchestrator's own setting if 0")
+	fs.StringVar(&workerFlags, "worker-flags", "", "more flags of the worker, parted by spaces, to compare settings")
 	fs.StringVar(&only, "only", "", "comma list of: "+strings.Join(names(), ", "))
 	if err := fs.Parse(args); err != nil {
 		return o, err
 	}
+	o.workerFlags = strings.Fields(workerFlags)
 	if o.quick && !given(fs, "dates") {
 		o.dates = 60
 	}

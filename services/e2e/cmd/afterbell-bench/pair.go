@@ -42,6 +42,7 @@ func (b *bench) fromEmpty(ctx context.Context, r *round, name, start, end string
 		return data, err
 	}
 	closed = true
+	cpu := cpuSeconds(s.Worker) + cpuSeconds(s.Orchestrator)
 	stopping := time.Now()
 	// The worker first: its stop folds the log into the file, as the floors do
 	// before their clock stops.
@@ -56,7 +57,7 @@ func (b *bench) fromEmpty(ctx context.Context, r *round, name, start, end string
 	}
 	took := f.took + folded
 	r.note(name, floor{
-		Rows: f.rows, Seconds: took.Seconds(), RowsPerSecond: float64(f.rows) / took.Seconds(), PeakRSS: s.Worker.MaxRSS(),
+		Rows: f.rows, Seconds: took.Seconds(), RowsPerSecond: float64(f.rows) / took.Seconds(), CPUSeconds: cpu, PeakRSS: s.Worker.MaxRSS(),
 		FileBytes: bytes, Calls: int(calls.Total), FirstSeconds: f.first.Seconds(), LastSeconds: f.last.Seconds(),
 	})
 	_, most := calls.data()

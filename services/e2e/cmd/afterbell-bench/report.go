@@ -58,7 +58,7 @@ var claims = []claim{
 func printReport(out io.Writer, b *bench) {
 	fmt.Fprintf(out, "\n%d dates; medians of %d round(s)\n\n", len(b.days), b.opts.rounds)
 	t := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(t, "what\trows\tseconds\trows/s\t÷ pipe\tms a date, first\tlast\tpeak MB\tB a row\tcalls\t")
+	fmt.Fprintln(t, "what\trows\tseconds\tCPU s\trows/s\t÷ pipe\tms a date, first\tlast\tpeak MB\tB a row\tcalls\t")
 	for _, line := range []struct{ name, title string }{
 		{"fetch", "fetch and decode"}, {"writer", "bare writer"}, {"pipe", "bare pipe"}, {"ingester", "worker, no RPC"},
 		{"worker", "worker alone"}, {"pair", "pair"}, {"few", "pair, 60 dates"}, {"latency", "pair, 100 ms a call"}, {"limit", "pair, limited"},
@@ -70,8 +70,8 @@ func printReport(out io.Writer, b *bench) {
 		if line.name == "few" {
 			span = fewDates / 2
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", line.title,
-			b.cell(line.name+".rows", 1, "%.0f"), b.cell(line.name+".seconds", 1, "%.2f"), b.cell(line.name+".rate", 1, "%.0f"),
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", line.title,
+			b.cell(line.name+".rows", 1, "%.0f"), b.cell(line.name+".seconds", 1, "%.2f"), b.cell(line.name+".cpu", 1, "%.1f"), b.cell(line.name+".rate", 1, "%.0f"),
 			show(ratio(line.name+".rate", "pipe.rate"), b, "%.2f"),
 			b.cell(line.name+".first", 1000/span, "%.1f"), b.cell(line.name+".last", 1000/span, "%.1f"),
 			b.cell(line.name+".rss", 1.0/mb, "%.0f"), b.cell(line.name+".row_bytes", 1, "%.1f"), b.cell(line.name+".calls", 1, "%.0f"))

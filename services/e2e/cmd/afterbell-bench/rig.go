@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
@@ -31,7 +33,7 @@ func (b *bench) config(data string, rate int) (stack.Config, error) {
 	w, err := window(b.days[len(b.days)-1])
 	return stack.Config{
 		Bin: b.opts.bin, Data: data, ProviderURL: b.simURL,
-		WorkerFlags: []string{"--rate-limit", fmt.Sprint(rate), "--universe-window", w, "--targets-window", w},
+		WorkerFlags: append([]string{"--rate-limit", fmt.Sprint(rate), "--universe-window", w, "--targets-window", w}, b.opts.workerFlags...),
 		Env:         []string{"AFTERBELL_TUSHARE_TOKEN=" + token},
 	}, err
 }
@@ -50,7 +52,7 @@ func (b *bench) pair(ctx context.Context, data string, rate int) (*stack.Stack, 
 	if err != nil {
 		return nil, err
 	}
-	err = silence(ctx, quiet)
+	err = silence(ctx, quiet, b.opts.width)
 	if closing := quiet.Close(); err == nil {
 		err = closing
 	}
@@ -61,9 +63,15 @@ func (b *bench) pair(ctx context.Context, data string, rate int) (*stack.Stack, 
 }
 
 // silence switches the schedule off and waits for the runs that the start asked
-// for.
-func silence(ctx context.Context, s *stack.Stack) error {
+// for. A width that is not 0 is set on the way.
+func silence(ctx context.Context, s *stack.Stack, width int) error {
 	no := false
+	if n := int32(width); n > 0 {
+		settings := orchestratorv1.NewSettingsServiceClient(s.Conn)
+		if _, err := settings.UpdateSettings(ctx, &orchestratorv1.UpdateSettingsRequest{DispatchWidth: &n}); err != nil {
+			return err
+		}
+	}
 	schedule := orchestratorv1.NewScheduleServiceClient(s.Conn)
 	if _, err := schedule.UpdateSchedule(ctx, &orchestratorv1.UpdateScheduleRequest{Enabled: &no, RunOnStartup: &no}); err != nil {
 		return err
@@ -169,6 +177,25 @@ func size(path string) (int64, error) {
 }
 
 func analysis(data string) string { return filepath.Join(data, "analysis.duckdb") }
+
+// cpuSeconds is what a process has spent so far, in user and system time; 0 where
+// the system does not tell.
+func cpuSeconds(p *stack.Process) float64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.Pid()))
+	if err != nil {
+		return 0
+	}
+	// The name in parentheses may hold spaces; the times are the 12th and 13th field
+	// after it, in hundredths of a second.
+	_, rest, _ := strings.Cut(string(text), ") ")
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0
+	}
+	user, _ := strconv.ParseFloat(fields[11], 64)
+	system, _ := strconv.ParseFloat(fields[12], 64)
+	return (user + system) / 100
+}
 
 // grace is how long a service may take to stop.
 const grace = time.Minute

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -18,8 +19,8 @@ import (
 	"github.com/afterbell/afterbell/services/e2e/internal/stack"
 )
 
-// width is how many partitions are driven at once, as the orchestrator does.
-const width = 16
+// width is how many partitions are driven at once unless a flag says otherwise.
+const width = 32
 
 // universeModules are those of the pool that are on by default.
 var universeModules = []string{"stock.reference", "stock.basic", "stock.market.daily", "stock.moneyflow", "etf.basic_info", "etf.daily_quote"}
@@ -67,11 +68,12 @@ func workerScenario(ctx context.Context, b *bench, r *round) (err error) {
 	began := time.Now()
 	pace := newPace(began)
 	pace.planned(began, len(parts))
-	if err := d.all(ctx, parts, pace, b.out); err != nil {
+	if err := d.all(ctx, parts, cmp.Or(b.opts.width, width), pace, b.out); err != nil {
 		return err
 	}
 	f := pace.end(time.Since(began))
 	stopped = true
+	cpu := cpuSeconds(s.Worker)
 	stopping := time.Now()
 	if err := s.Worker.Stop(grace); err != nil {
 		return err
@@ -84,7 +86,7 @@ func workerScenario(ctx context.Context, b *bench, r *round) (err error) {
 	// stops.
 	took := f.took + time.Since(stopping)
 	r.note("worker", floor{
-		Rows: f.rows, Seconds: took.Seconds(), RowsPerSecond: float64(f.rows) / took.Seconds(), PeakRSS: s.Worker.MaxRSS(),
+		Rows: f.rows, Seconds: took.Seconds(), RowsPerSecond: float64(f.rows) / took.Seconds(), CPUSeconds: cpu, PeakRSS: s.Worker.MaxRSS(),
 		FileBytes: bytes, FirstSeconds: f.first.Seconds(), LastSeconds: f.last.Seconds(),
 	})
 	return nil
@@ -131,7 +133,7 @@ func (d *driver) ingest(ctx context.Context, p *ingestv1.PartitionSpec, epoch in
 }
 
 // all drives partitions, so many at once, in their order.
-func (d *driver) all(ctx context.Context, parts []*ingestv1.PartitionSpec, pace *pace, out io.Writer) error {
+func (d *driver) all(ctx context.Context, parts []*ingestv1.PartitionSpec, width int, pace *pace, out io.Writer) error {
 	var mu sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(width)
