@@ -92,6 +92,7 @@ func (s *moduleService) UpdateDomain(ctx context.Context, req *orchestratorv1.Up
 		if err := s.Ledger.SaveDomain(ctx, set); err != nil {
 			return nil, err
 		}
+		s.Dispatcher.Reconfigured(market.Pools()...)
 		if f, err = s.facts(ctx); err != nil {
 			return nil, err
 		}
@@ -122,6 +123,7 @@ func (s *moduleService) UpdateModule(ctx context.Context, req *orchestratorv1.Up
 		if err := s.Ledger.SaveModule(ctx, m.ID, req.GetEnabled()); err != nil {
 			return nil, err
 		}
+		s.Dispatcher.Reconfigured(market.Pools()...)
 		if f, err = s.facts(ctx); err != nil {
 			return nil, err
 		}

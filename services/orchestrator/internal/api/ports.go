@@ -43,6 +43,8 @@ type Ledger interface {
 // Dispatcher starts and steers runs; *dispatch.Dispatcher is one.
 type Dispatcher interface {
 	Create(ctx context.Context, req dispatch.CreateRequest) ([]run.Run, error)
+	// Reconfigured tells that what runs of these pools take in was changed.
+	Reconfigured(pools ...market.Pool)
 	Plan(ctx context.Context, req dispatch.CreateRequest) ([]dispatch.Plan, error)
 	Cancel(ctx context.Context, runID, note string) (run.Run, error)
 	Pause(ctx context.Context, pool market.Pool, note string) (dispatch.PoolStatus, error)

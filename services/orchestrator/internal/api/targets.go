@@ -66,6 +66,7 @@ func (s *targetService) UpdateTargets(ctx context.Context, req *orchestratorv1.U
 	if err := s.Ledger.SaveTargets(ctx, symbols); err != nil {
 		return nil, err
 	}
+	s.Dispatcher.Reconfigured(market.Targets)
 	return &orchestratorv1.UpdateTargetsResponse{Targets: &orchestratorv1.Targets{Symbols: symbols}, Resolved: resolved(symbols)}, nil
 }
 

@@ -513,6 +513,43 @@ func TestTargets(t *testing.T) {
 	}
 }
 
+// TestChangedTargetsAreNotCovered asks for a run while one is under way that began
+// with the list as it was.
+func TestChangedTargetsAreNotCovered(t *testing.T) {
+	r := start(t)
+	client := orchestratorv1.NewTargetServiceClient(r.conn)
+	save := func(symbols ...string) {
+		if _, err := client.UpdateTargets(t.Context(), &orchestratorv1.UpdateTargetsRequest{Targets: &orchestratorv1.Targets{Symbols: symbols}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	save("600519.SH")
+	hold := make(chan struct{})
+	r.worker.set(func() { r.worker.hold = hold })
+	ask := &orchestratorv1.CreateRunRequest{Pools: []marketv1.Pool{marketv1.Pool_POOL_TARGETS}}
+	first := r.create(t, ask)
+	waitFor(t, func() bool {
+		r.worker.mu.Lock()
+		defer r.worker.mu.Unlock()
+		return len(r.worker.active) > 0
+	})
+	if again := r.create(t, ask); again.GetRunId() != first.GetRunId() {
+		t.Errorf("the run under way does not cover the same request: %v", again)
+	}
+	save("600519.SH", "600000.SH")
+	second := r.create(t, ask)
+	if second.GetRunId() == first.GetRunId() {
+		t.Fatal("a run that began before the list was changed covers the request after it")
+	}
+	if third := r.create(t, ask); third.GetRunId() != second.GetRunId() {
+		t.Errorf("the queued run does not cover the same request: %v", third)
+	}
+	close(hold)
+	if done, _ := r.finish(t, second.GetRunId()); done.GetState() != orchestratorv1.Run_STATE_FINISHED {
+		t.Errorf("the second run ended as %v", done)
+	}
+}
+
 func TestScheduleAndSettings(t *testing.T) {
 	r := start(t)
 	resp, body := r.get(t, "PATCH", "/v1/schedule", `{"enabled":true,"runAt":"20:15","catchUp":"CATCH_UP_ALL"}`)

@@ -27,8 +27,7 @@ const maxModules = 64
 // MODULE_NOT_SYNC_CAPABLE a module that is not built, REQUEST_ID_REUSED a RequestID
 // seen with another request.
 func (d *Dispatcher) Create(ctx context.Context, req CreateRequest) ([]run.Run, error) {
-	d.createMu.Lock()
-	defer d.createMu.Unlock()
+	defer d.OneTrigger()()
 	hash := hashOf(req)
 	if req.RequestID != "" {
 		before, runs, err := d.cfg.Ledger.RunsByRequestID(ctx, req.RequestID)
@@ -98,7 +97,7 @@ func (d *Dispatcher) covering(ctx context.Context, w run.Run, lastDue time.Time)
 		return run.Run{}, false, err
 	}
 	for _, r := range slices.Concat(existing, queued) {
-		if r.Pool == w.Pool && run.Covers(r, w.Request, now(), lastDue) {
+		if r.Pool == w.Pool && !d.Outdated(r) && run.Covers(r, w.Request, now(), lastDue) {
 			return r, true, nil
 		}
 	}

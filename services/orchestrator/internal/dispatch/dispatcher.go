@@ -31,6 +31,9 @@ type Dispatcher struct {
 	createMu sync.Mutex // a run that covers a request must not slip in between look and enqueue
 	tasks    sync.WaitGroup
 
+	changeMu sync.Mutex
+	changed  map[market.Pool]time.Time // when what the pool's runs take in was last changed
+
 	recovered chan struct{} // closed once nothing that a crash left counts as under way
 }
 
@@ -38,7 +41,7 @@ type Dispatcher struct {
 // wait for it.
 func New(cfg Config) *Dispatcher {
 	cfg.Timing = cfg.Timing.withDefaults()
-	d := &Dispatcher{cfg: cfg, loops: map[market.Pool]*loop{}, recovered: make(chan struct{})}
+	d := &Dispatcher{cfg: cfg, loops: map[market.Pool]*loop{}, changed: map[market.Pool]time.Time{}, recovered: make(chan struct{})}
 	for _, p := range market.Pools() {
 		d.loops[p] = newLoop(d, p)
 	}

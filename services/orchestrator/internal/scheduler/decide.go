@@ -120,6 +120,7 @@ type batch struct {
 // settle decides the given days by a policy, in one transaction: day by day, and
 // targets before universe in each.
 func (s *Scheduler) settle(ctx context.Context, sched slot.Schedule, now time.Time, b batch) error {
+	defer s.alone()()
 	cal, err := s.ledger.Calendar(ctx)
 	if err != nil {
 		return err
@@ -228,7 +229,7 @@ func (s *Scheduler) covering(ctx context.Context, pool market.Pool, want run.Req
 	}
 	due := run.LastDue(cat, now)
 	for _, r := range slices.Concat(open, queue) {
-		if r.Pool == pool && run.Covers(r, want, now, due) {
+		if r.Pool == pool && !s.outdated(r) && run.Covers(r, want, now, due) {
 			return r, true, nil
 		}
 	}
@@ -261,6 +262,7 @@ func (s *Scheduler) startup(ctx context.Context, now time.Time) error {
 		return nil
 	}
 	want := run.Request{Start: market.NoDate, End: market.NoDate}
+	defer s.alone()()
 	trigger := newID()
 	var runs []run.Run
 	for _, pool := range market.Pools() {

@@ -48,6 +48,10 @@ type Ledger interface {
 
 // Dispatcher is told when a run was queued.
 type Dispatcher interface {
+	// OneTrigger keeps others from queuing runs until release is called.
+	OneTrigger() (release func())
+	// Outdated reports whether a run began before what it takes in was changed.
+	Outdated(r run.Run) bool
 	// Wake makes the pools look into their queues. It does not block.
 	Wake()
 }
@@ -69,12 +73,14 @@ type Config struct {
 // Scheduler fires slots. Its methods may be called from several goroutines, before
 // and while Run runs.
 type Scheduler struct {
-	ledger Ledger
-	wake   func()
-	log    *slog.Logger
-	clock  func() time.Time
-	every  time.Duration
-	poke   chan struct{}
+	ledger   Ledger
+	wake     func()
+	alone    func() (release func())
+	outdated func(run.Run) bool
+	log      *slog.Logger
+	clock    func() time.Time
+	every    time.Duration
+	poke     chan struct{}
 
 	mu sync.Mutex // held by whoever decides slots or changes the schedule
 	// The span of wall time for which the slot table is known to lack nothing.
@@ -87,9 +93,9 @@ type Scheduler struct {
 
 // New is a scheduler that does nothing before Run.
 func New(cfg Config) *Scheduler {
-	s := &Scheduler{ledger: cfg.Ledger, wake: func() {}, log: cfg.Logger, clock: cfg.Now, every: cfg.Every, poke: make(chan struct{}, 1), first: true}
+	s := &Scheduler{ledger: cfg.Ledger, wake: func() {}, alone: func() func() { return func() {} }, outdated: func(run.Run) bool { return false }, log: cfg.Logger, clock: cfg.Now, every: cfg.Every, poke: make(chan struct{}, 1), first: true}
 	if cfg.Dispatcher != nil {
-		s.wake = cfg.Dispatcher.Wake
+		s.wake, s.alone, s.outdated = cfg.Dispatcher.Wake, cfg.Dispatcher.OneTrigger, cfg.Dispatcher.Outdated
 	}
 	if s.log == nil {
 		s.log = slog.Default()

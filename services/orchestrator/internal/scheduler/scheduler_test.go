@@ -497,6 +497,32 @@ func TestManualRunsCoverOrNot(t *testing.T) {
 	})
 }
 
+// TestStartUpWaitsForAnotherTrigger has a person ask for runs at the moment of the
+// start: the one who comes second finds the runs of the first.
+func TestStartUpWaitsForAnotherTrigger(t *testing.T) {
+	inWorld(t, always, func(t *testing.T, w *world) {
+		ctx := context.Background()
+		w.until(monday, 12, 0, 0)
+		release := w.OneTrigger()
+		w.start()
+		open := run.Request{Start: market.NoDate, End: market.NoDate}
+		for _, pool := range market.Pools() {
+			manual := run.Run{ID: newID(), Pool: pool, Mode: run.Manual, Source: run.SourceManual, Request: open}
+			if err := w.store.Enqueue(ctx, []run.Run{manual}, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		release()
+		synctest.Wait()
+		for _, pool := range market.Pools() {
+			queue, err := w.store.Queue(ctx, pool)
+			if err != nil || len(queue) != 1 || queue[0].Source != run.SourceManual {
+				t.Errorf("%s queues %+v, %v", pool, queue, err)
+			}
+		}
+	})
+}
+
 func TestSlotsAreListedAndForeseen(t *testing.T) {
 	inWorld(t, always, func(t *testing.T, w *world) {
 		ctx := context.Background()

@@ -48,6 +48,7 @@ type world struct {
 	offset atomic.Int64 // wall clock less real time, ns
 	broken atomic.Bool  // the ledger refuses to settle slots
 	woken  atomic.Int64
+	alone  chan struct{} // whoever queues runs is in it
 
 	store     *ledger.Store
 	scheduler *Scheduler
@@ -59,7 +60,7 @@ func inWorld(t *testing.T, cal slot.Calendar, test func(t *testing.T, w *world))
 	t.Helper()
 	path := filepath.Join(t.TempDir(), ledger.FileName)
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, path: path}
+		w := &world{t: t, path: path, alone: make(chan struct{}, 1)}
 		store, err := ledger.Open(t.Context(), ledger.Config{Path: path})
 		if err != nil {
 			t.Fatal(err)
@@ -80,6 +81,15 @@ func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.offset.L
 
 // Wake counts that the dispatcher was woken.
 func (w *world) Wake() { w.woken.Add(1) }
+
+// OneTrigger waits until nobody else queues runs.
+func (w *world) OneTrigger() (release func()) {
+	w.alone <- struct{}{}
+	return func() { <-w.alone }
+}
+
+// Outdated knows of no change.
+func (w *world) Outdated(run.Run) bool { return false }
 
 type brittle struct {
 	*ledger.Store
