@@ -185,13 +185,6 @@ func outcomeName(o runOutcome) string {
 }
 func poolOf(p *orchestratorv1.Run) string { return poolName(p.GetPool()) }
 func bothPools() []marketv1.Pool          { return []marketv1.Pool{inTargets, inUniverse} }
-func byPool(runs []*orchestratorv1.Run) (m map[marketv1.Pool]*orchestratorv1.Run) {
-	m = map[marketv1.Pool]*orchestratorv1.Run{}
-	for _, run := range runs {
-		m[run.GetPool()] = run
-	}
-	return m
-}
 
 // settled waits until nothing runs, and nothing waits that could start by now.
 func (r *rig) settled(limit time.Duration) {

@@ -2,11 +2,9 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"text/tabwriter"
@@ -161,16 +159,4 @@ func clip(s string, n int) string {
 		return string(runes[:n]) + "…"
 	}
 	return s
-}
-
-// errors of stopping are failures of the drill, not of the program.
-func joined(errs ...error) error { return errors.Join(errs...) }
-
-func logTail(dir, name string, n int) string {
-	text, err := os.ReadFile(filepath.Join(dir, "logs", name+".log"))
-	if err != nil {
-		return err.Error()
-	}
-	lines := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
-	return strings.Join(lines[max(0, len(lines)-n):], "\n")
 }

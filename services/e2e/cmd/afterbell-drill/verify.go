@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -50,7 +51,7 @@ func (r *rig) compare() {
 			return
 		}
 		report, err := pool.Compare(r.ctx, r.provider.Sim, r.clock.Now(), window)
-		r.must(joined(err, pool.Close()))
+		r.must(errors.Join(err, pool.Close()))
 		r.report.Add(report)
 		if r.err == nil && !report.Clean() {
 			r.failf("%s differs from the provider: of %d rows %d lost, %d doubled, %d wrong, %d alien, %d days miscounted: %s", pool.Name,
@@ -128,22 +129,31 @@ func (r *rig) ledgerIsSound() {
 			if strings.Contains(rule.query, "?1") {
 				args = append(args, r.clock.Now().UnixMilli())
 			}
-			rows, err := db.QueryContext(r.ctx, rule.query, args...)
+			found, err := texts(r.ctx, db, rule.query, args...)
 			if r.must(err); err != nil {
 				return
 			}
-			var found []string
-			for rows.Next() {
-				var s sql.NullString
-				r.must(rows.Scan(&s))
-				found = append(found, s.String)
-			}
-			r.must(joined(rows.Err(), rows.Close()))
 			if len(found) > 0 {
 				r.failf("ledger: %s: %s", rule.breach, clip(strings.Join(found, ", "), 200))
 			}
 		}
 	})
+}
+
+func texts(ctx context.Context, db *sql.DB, query string, args ...any) (found []string, err error) {
+	rows, err := db.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var s sql.NullString
+		if err := rows.Scan(&s); err != nil {
+			return nil, err
+		}
+		found = append(found, s.String)
+	}
+	return found, rows.Err()
 }
 
 // query opens the ledger for reading.
