@@ -99,11 +99,11 @@ func serve(ctx context.Context, s *stack.Stack, o options, out io.Writer) error 
 	case <-ctx.Done():
 		return nil
 	case <-sim:
-		return fmt.Errorf("the simulator ended: %s", s.Sim.Tail())
+		return s.Sim.Ended()
 	case <-s.Worker.Done():
-		return fmt.Errorf("the ingest-worker ended: %s", s.Worker.Tail())
+		return s.Worker.Ended()
 	case <-s.Orchestrator.Done():
-		return fmt.Errorf("the orchestrator ended: %s", s.Orchestrator.Tail())
+		return s.Orchestrator.Ended()
 	}
 }
 
@@ -160,6 +160,13 @@ func watch(ctx context.Context, s *stack.Stack, runID string, view *view) error 
 			}
 			after = event.GetSequence()
 			view.apply(event)
+			if event.GetPlanned() != nil {
+				known, err := partitions(ctx, s, runID)
+				if err != nil {
+					return err
+				}
+				view.know(runID, known)
+			}
 			if event.GetFinished() != nil {
 				return nil
 			}
@@ -174,6 +181,20 @@ func watch(ctx context.Context, s *stack.Stack, runID string, view *view) error 
 		case <-ctx.Done():
 			return ctx.Err()
 		case <-time.After(500 * time.Millisecond):
+		}
+	}
+}
+
+// partitions are those planned for a run.
+func partitions(ctx context.Context, s *stack.Stack, runID string) (all []*orchestratorv1.Partition, err error) {
+	for page := ""; ; {
+		got, err := s.Runs().ListPartitions(ctx, &orchestratorv1.ListPartitionsRequest{RunId: runID, PageSize: 500, PageToken: page})
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, got.GetPartitions()...)
+		if page = got.GetNextPageToken(); page == "" {
+			return all, nil
 		}
 	}
 }

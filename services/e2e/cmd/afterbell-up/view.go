@@ -79,6 +79,20 @@ func (v *view) apply(e *orchestratorv1.RunEvent) {
 	}
 }
 
+// know takes in partitions that were planned, so that the bars show how much there
+// is before it has begun.
+func (v *view) know(runID string, partitions []*orchestratorv1.Partition) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	for _, r := range v.runs {
+		for _, p := range partitions {
+			if r.id == runID && r.partitions[p.GetPartitionId()] == nil {
+				r.partitions[p.GetPartitionId()] = p
+			}
+		}
+	}
+}
+
 // paint redraws until finish is called or ctx ends.
 func (v *view) paint(ctx context.Context) {
 	tick := time.NewTicker(250 * time.Millisecond)
@@ -116,6 +130,10 @@ func (v *view) draw(last bool) {
 			}
 		}
 		return
+	}
+	if !last { // a line that wraps would be two, and the next drawing land beside this one
+		fmt.Fprint(v.out, "\x1b[?7l")
+		defer fmt.Fprint(v.out, "\x1b[?7h")
 	}
 	if v.lines > 0 {
 		fmt.Fprintf(v.out, "\x1b[%dA", v.lines)
@@ -182,7 +200,7 @@ func (r *runView) lines() []string {
 	case r.planned > 0:
 		head += fmt.Sprintf("  %d partitions planned", r.planned)
 	}
-	lines := strings.Split(head, "\n")
+	lines := strings.Split(strings.TrimRight(head, " "), "\n")
 	for _, s := range sums {
 		line := fmt.Sprintf("  %-12s %s %5d/%-5d %10d rows", s.dataset, bar(s.done+s.failed, s.all), s.done, s.all, s.rows)
 		if s.failed > 0 {

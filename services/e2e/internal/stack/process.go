@@ -155,6 +155,13 @@ func (p *Process) Tail() string {
 // Pid is the operating system's number of the process.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
+// Ended says how the process came to its end and where its log is. Valid once Done.
+func (p *Process) Ended() error {
+	last := p.Tail()
+	last = last[strings.LastIndexByte(last, '\n')+1:]
+	return fmt.Errorf("%s ended by itself (%s); its log is %s; its last line: %s", p.Name, p.cmd.ProcessState, p.LogPath, last)
+}
+
 // Done is closed once the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
