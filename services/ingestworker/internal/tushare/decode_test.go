@@ -244,8 +244,11 @@ func TestBrokenPageLeavesTheBatchAsItWas(t *testing.T) {
 			t.Errorf("after %s: %s", broken, after)
 		}
 	}
-	if _, err := d.page(strings.NewReader(strings.Replace(goodCal, "202603", "202604", 2)), 1<<20); err != nil || d.unite(2, 0) != 0 || b.Len != 4 {
-		t.Errorf("%d rows, %v", b.Len, err)
+	if _, err := d.page(strings.NewReader(strings.Replace(goodCal, "202603", "202604", 2)), 1<<20); err != nil {
+		t.Fatal(err)
+	}
+	if repeated, within := d.unite(2, 0); repeated != 0 || within != 0 || b.Len != 4 {
+		t.Errorf("%d rows, %d repeated", b.Len, repeated)
 	}
 }
 

@@ -108,15 +108,24 @@ func (f *fetch) pages(ctx context.Context) error {
 	}
 	f.d.begin(f.dataset, table.New(f.dataset.Specs(), size))
 	p := pager{limit: f.q.MaxRows}
-	isCap := func(n int) bool { return slices.Contains(f.dataset.RowCaps, n) || facts.isCap(n) }
+	isCap := func(n int) bool {
+		return n == smallestCap || slices.Contains(f.dataset.RowCaps, n) || facts.isCap(n)
+	}
+	total, crossed := 0, 0 // rows of the pages, and those that repeat another page
+	order := uint64(0)
 	for {
 		held, bad := f.d.batch.Len, len(f.d.bad)
 		rep, err := f.page(ctx, p.offset, p.limit)
 		if err != nil {
 			return err
 		}
-		repeated := f.d.unite(held, bad)
+		order = f.d.order(order, held)
+		repeated, within := f.d.unite(held, bad)
 		f.answer.Repeated += repeated
+		if rep.rows > repeated || rep.rows != p.offset { // else the offset was passed over
+			total += rep.rows - within
+			crossed += repeated - within
+		}
 		f.tell(ingest.Progress{})
 		if f.q.MaxRows > 0 {
 			return nil
@@ -133,12 +142,65 @@ func (f *fetch) pages(ctx context.Context) error {
 		case err != nil:
 			return f.broken(&unavailable{cause: err.Error()})
 		case !more:
+			if crossed > 0 {
+				if err := f.reread(ctx, total, p.largest, order); err != nil {
+					return err
+				}
+			}
 			if wide {
 				facts.size(f.d.batch.Len)
 			}
 			return nil
 		}
 	}
+}
+
+// smallestCap is the least that any API was ever seen to be cut at.
+const smallestCap = 800
+
+// maxRereads bounds how often pages that overlap are read once more, and
+// idleRereads how often in a row without finding a row.
+const (
+	maxRereads  = 12
+	idleRereads = 4
+)
+
+// reread asks for all pages again. Pages that repeat rows of each other may come in
+// no stable order, and then as many rows as were repeated may have been on none of
+// them. It ends when as many rows are held as the pages have; when nothing new comes
+// in the order as before, because then the pages only overlap; or when nothing new
+// came several times.
+func (f *fetch) reread(ctx context.Context, total, size int, before uint64) error {
+	idle := 0
+	for range maxRereads {
+		start := f.d.batch.Len
+		if start >= total {
+			return nil
+		}
+		order := uint64(0)
+		for offset := 0; offset < total && offset <= maxOffset; {
+			held, bad := f.d.batch.Len, len(f.d.bad)
+			rep, err := f.page(ctx, offset, size)
+			if err != nil {
+				return err
+			}
+			order = f.d.order(order, held)
+			f.d.unite(held, bad)
+			f.tell(ingest.Progress{})
+			if rep.rows == 0 {
+				break
+			}
+			offset += rep.rows
+		}
+		if idle++; f.d.batch.Len > start {
+			idle = 0
+		}
+		if idle > 0 && order == before || idle == idleRereads {
+			return nil
+		}
+		before = order
+	}
+	return f.broken(&unavailable{cause: "its pages come in another order at each call, and rows are missing from them"})
 }
 
 // page makes the call for one page, waits for limits, and tries again what may

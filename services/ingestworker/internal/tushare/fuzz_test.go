@@ -187,15 +187,21 @@ func FuzzPages(f *testing.F) {
 	f.Add([]byte{8, 0, 0, 8, 0, 0})
 	f.Fuzz(func(t *testing.T, script []byte) {
 		calls, received, last := 0, 0, false
+		again, offset := false, 0 // whether all pages are read once more
 		c := newClient(t, Config{Transport: roundTrip(func(r request) (*http.Response, error) {
-			if off := r.int("offset"); off != received || off > maxOffset {
-				t.Fatalf("offset %d after %d rows", off, received)
+			off := r.int("offset")
+			if calls > 0 && off == 0 {
+				again, offset = true, 0
+			}
+			if off != offset || off > maxOffset {
+				t.Fatalf("offset %d after %d rows", off, offset)
 			}
 			calls++
 			var n, from int
-			if last = false; len(script) >= 3 {
+			more := false
+			if len(script) >= 3 {
 				n, from = int(script[0]), int(script[1])*4
-				last = script[2]&1 == 1
+				more = script[2]&1 == 1
 				if script[2]&2 != 0 { // a round thousand
 					n = 1000
 				}
@@ -205,8 +211,10 @@ func FuzzPages(f *testing.F) {
 			for i := range days {
 				days[i] = from + i
 			}
-			received += n
-			return answer(200, calBody(days, last)), nil
+			if offset += n; !again {
+				received, last = offset, more
+			}
+			return answer(200, calBody(days, more)), nil
 		})})
 		a, err := c.Fetch(t.Context(), ingest.Query{Dataset: catalog.Lookup(catalog.TradeCal)}, nil)
 		if a.Calls != calls {
@@ -221,7 +229,7 @@ func FuzzPages(f *testing.F) {
 		if last {
 			t.Fatal("the last reply announced more, and the answer was taken for the whole")
 		}
-		if a.Batch.Len+a.Repeated != received {
+		if n := a.Batch.Len + a.Repeated; n < received || n > received && !again {
 			t.Fatalf("%d rows and %d repeated of %d", a.Batch.Len, a.Repeated, received)
 		}
 		seen := map[string]bool{}

@@ -5,6 +5,7 @@ import (
 	"sort"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
+	"github.com/afterbell/afterbell/services/internal/market"
 )
 
 // maxCompared bounds how many rows of one key are compared with a new one. Past
@@ -12,9 +13,10 @@ import (
 const maxCompared = 64
 
 // unite leaves out the rows from start on that the batch holds already, equal in
-// every column, and says how many they were. Rows of one key with other values
-// stay, both of them: which is right is not for the client to say.
-func (d *decoder) unite(start, badStart int) (repeated int) {
+// every column, and says how many they were, and how many of those repeat a row of
+// the same page. Rows of one key with other values stay, both of them: which is
+// right is not for the client to say.
+func (d *decoder) unite(start, badStart int) (repeated, within int) {
 	b := d.batch
 	var date *table.Column
 	if d.keyDate != "" {
@@ -39,8 +41,10 @@ func (d *decoder) unite(start, badStart int) (repeated int) {
 		if !held {
 			head = -1
 		}
-		if d.holds(head, r, out, mine) {
-			repeated++
+		if at := d.find(head, r, out, mine); at >= 0 {
+			if repeated++; int(at) >= start {
+				within++
+			}
 			continue
 		}
 		if w != r {
@@ -58,17 +62,33 @@ func (d *decoder) unite(start, badStart int) (repeated int) {
 	d.bad = out
 	d.prev = d.prev[:w]
 	d.trim(w)
-	return repeated
+	return repeated, within
 }
 
-// holds reports whether a row equal to r stands in the chain that ends at head.
-func (d *decoder) holds(head int32, r int, bad, mine []table.BadCell) bool {
+// order goes on with a hash of the keys from row start on, in the order they came.
+func (d *decoder) order(hash uint64, start int) uint64 {
+	var dates []market.Date
+	if d.keyDate != "" {
+		dates = d.batch.Column(d.keyDate).Dates
+	}
+	for r := start; r < d.batch.Len; r++ {
+		key := uint64(uint32(d.ids[r])) << 32
+		if dates != nil {
+			key |= uint64(uint32(dates[r]))
+		}
+		hash = (hash ^ key) * 0x100000001b3
+	}
+	return hash
+}
+
+// find looks for a row equal to r in the chain that ends at head; -1 is none.
+func (d *decoder) find(head int32, r int, bad, mine []table.BadCell) int32 {
 	for q, compared := head, 0; q >= 0 && compared < maxCompared; q, compared = d.prev[q], compared+1 {
 		if equalRows(d.batch, int(q), r) && equalBad(badOf(bad, int(q)), mine) {
-			return true
+			return q
 		}
 	}
-	return false
+	return -1
 }
 
 func equalRows(b *table.Batch, q, r int) bool {

@@ -1,0 +1,150 @@
+package ingest_test
+
+import (
+	"fmt"
+	"log/slog"
+	"maps"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/providertest"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/quota/limiter"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/tushare"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// oddRig is an ingester over both real pools and the provider with other habits.
+func oddRig(t testing.TB, p *providertest.Provider) *rig {
+	t.Helper()
+	srv := httptest.NewServer(p)
+	t.Cleanup(srv.Close)
+	limits, err := limiter.Open(limiter.Config{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, dir: t.TempDir()}
+	r.epoch.Store(1_000)
+	r.client, err = tushare.New(tushare.Config{
+		URL: srv.URL, Tokens: anyToken{}, Limiter: limits, Timeout: 5 * time.Second, Attempts: 2, Backoff: time.Millisecond,
+		Log: slog.New(slog.DiscardHandler),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.open()
+	t.Cleanup(func() { r.close(); r.client.Close() })
+	return r
+}
+
+// lastDays is a span of so many open days that ended some time ago.
+func lastDays(p *providertest.Provider, n int) (start, end market.Date) {
+	end = market.DateOf(time.Now()) - 14
+	open := p.Open(end-n2(n), end)
+	return open[len(open)-n], open[len(open)-1]
+}
+
+func n2(n int) market.Date { return market.Date(2*n + 14) }
+
+func (r *rig) sameAs(p *providertest.Provider, pool market.Pool, start, end market.Date, symbols []string) {
+	r.t.Helper()
+	r.close()
+	for _, id := range daily {
+		ds := catalog.Lookup(id)
+		for _, d := range p.Open(start, end) {
+			got := r.stored(pool, ds, map[market.Pool]string{market.Universe: "trade_date = DATE '", market.Targets: "trade_date = '"}[pool]+d.String()+"'")
+			maps.DeleteFunc(got, func(s string, _ []any) bool { return market.IsETF(s) != (ds.Kind == market.ETF) })
+			want := rowSet{}
+			for _, row := range p.Rows(id, map[string]string{"trade_date": d.Compact()}) {
+				s := row["ts_code"].(string)
+				if market.IsETF(s) != (ds.Kind == market.ETF) || symbols != nil && !slices.Contains(symbols, s) {
+					continue
+				}
+				cells := make([]any, len(ds.Columns))
+				for i, c := range ds.Columns {
+					cells[i] = row[c.Provider]
+					if c.Provider == "trade_date" {
+						cells[i] = d.String()
+					}
+				}
+				want[s] = cells
+			}
+			r.equal(string(pool)+" "+id+" "+d.String(), got, want)
+		}
+	}
+	r.open()
+}
+
+func newOdd(stocks, funds int) *providertest.Provider {
+	return providertest.New(stocks, funds, market.DateOf(time.Now()))
+}
+
+// TestHabitsOfAnswering fills both pools from a provider that does everything a
+// little otherwise.
+func TestHabitsOfAnswering(t *testing.T) {
+	for name, h := range map[string]providertest.Habits{
+		"plain":          {},
+		"texts":          {Texts: true, IntDates: true, NullMsg: true, TextCode: true},
+		"fields":         {Reverse: true, Extra: true},
+		"items first":    {ItemsFirst: true, Gzip: true},
+		"cap 800, mute":  {Cap: 800, Mute: true},
+		"cap 1000, mute": {Cap: 1000, Mute: true},
+		"cap 3000, mute": {Cap: 3000, Mute: true},
+		"cap 77":         {Cap: 77},
+		"overlap":        {Cap: 500, Overlap: 13},
+		"shuffled pages": {Cap: 900, Shuffled: true},
+		"in pieces":      {Pieces: true},
+		"closing":        {Closing: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := newOdd(1203, 60)
+			p.Habits = h
+			r := oddRig(t, p)
+			start, end := lastDays(p, 2)
+			symbols := []string{"600000.SH", "000001.SZ", "920007.BJ", "510000.SH", "159001.SZ"}
+			for _, pool := range market.Pools() {
+				w := coverage.Wish{Pool: pool, Datasets: everything, Start: start, End: end, Symbols: symbols}
+				r.settle(w, 3)
+				var only []string
+				if pool == market.Targets {
+					only = symbols
+				}
+				r.sameAs(p, pool, start, end, only)
+			}
+		})
+	}
+}
+
+func outcomes(out []outcome) string {
+	var b strings.Builder
+	for _, o := range out {
+		fmt.Fprintf(&b, "\n  %s: %s found %s rows %d of %d, err %v", o.part.ID, o.result.Held.Verdict, o.result.Found, o.result.Held.Rows, o.result.Held.Expected, o.err)
+		for _, i := range o.result.Issues {
+			fmt.Fprintf(&b, "\n      %s %s", i.Reason, i.Message)
+		}
+	}
+	return b.String()
+}
+
+// TestFewModulesOnAnEmptyPool: half a day must not pass for a whole one because
+// the list was not among the modules.
+func TestFewModulesOnAnEmptyPool(t *testing.T) {
+	p := newOdd(400, 40)
+	r := oddRig(t, p)
+	start, end := lastDays(p, 1)
+	p.Share = func(api string, _ market.Date) float64 { return 0.5 }
+	for _, id := range []string{catalog.Daily, catalog.FundDaily, catalog.DailyBasic, catalog.Moneyflow} {
+		w := coverage.Wish{Pool: market.Universe, Datasets: datasets(id), Start: start, End: end}
+		out, err := r.pass(w, 2, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if last := out[len(out)-1]; last.part.Dataset != id || last.result.Held.Verdict != coverage.Incomplete {
+			t.Errorf("half a day of %s:%s", id, outcomes(out))
+		}
+	}
+}
