@@ -19,8 +19,12 @@ type Calendar struct {
 // Known reports whether any calendar is held.
 func (c Calendar) Known() bool { return c.Last != market.NoDate && c.Last != 0 }
 
-// IsOpen reports whether the exchange trades on d. Beyond the last known day
-// weekdays count as open.
+// The exchanges opened on this day; a calendar that begins later does not hide the
+// days between.
+var exchangesOpen = market.NewDate(1990, 12, 19)
+
+// IsOpen reports whether the exchange trades on d. Outside the days known weekdays
+// count as open.
 func (c Calendar) IsOpen(d market.Date) bool {
 	if c.beyond(d) {
 		return !d.Weekend()
@@ -29,13 +33,22 @@ func (c Calendar) IsOpen(d market.Date) bool {
 	return found
 }
 
-func (c Calendar) beyond(d market.Date) bool { return !c.Known() || d > c.Last }
+func (c Calendar) beyond(d market.Date) bool {
+	return !c.Known() || d > c.Last || d < c.First && d >= exchangesOpen
+}
 
 // Days lists the open days of a span, ends included, in ascending order. guessed
-// is true when weekdays beyond the last known day are among them.
+// is true when weekdays outside the days known are among them.
 func (c Calendar) Days(start, end market.Date) (days []market.Date, guessed bool) {
 	if start == market.NoDate || end == market.NoDate || start > end {
 		return nil, false
+	}
+	if c.Known() {
+		for d := max(start, exchangesOpen); d <= min(end, c.First-1); d++ {
+			if !d.Weekend() {
+				days, guessed = append(days, d), true
+			}
+		}
 	}
 	from, _ := slices.BinarySearch(c.Open, start)
 	to, _ := slices.BinarySearch(c.Open, end+1)

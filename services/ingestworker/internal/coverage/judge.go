@@ -28,6 +28,8 @@ type Answer struct {
 	Rejected, Filtered, Unknown int64
 	// Doubtful rows disagree with themselves across fields and are kept.
 	Doubtful int64
+	// Hollow rows are those of them that lack a value which rows hardly ever lack.
+	Hollow int64
 	// MissingCall names a part of a snapshot that came empty though it never is.
 	// Empty when every part came.
 	MissingCall string
@@ -80,7 +82,7 @@ func Judge(ds *catalog.Dataset, d market.Date, a Answer, e Expectation, s Situat
 		Filtered: a.Filtered, Rejected: a.Rejected, Unknown: a.Unknown, SameSince: market.NoDate, LastSame: market.NoDate,
 	}
 	shrunk := found == Complete && s.HasHeld && s.Held.Verdict == Complete &&
-		a.Rows < least(s.Held.Rows, shrink)
+		(a.Rows < least(s.Held.Rows, shrink) || hollow(a, s.Held))
 	if !found.Settled() && found != NotPublished || a.Rejected > 0 || shrunk {
 		r.witness(a.Hash(), s)
 	} else if found == Complete && a.Doubtful > 0 {
@@ -116,6 +118,12 @@ func Judge(ds *catalog.Dataset, d market.Date, a Answer, e Expectation, s Situat
 	}
 	j.Record = r
 	return j
+}
+
+// hollow reports whether so many rows lack values that the reply as a whole seems to
+// lack a field, and what is held does not. Such an answer is worse though as long.
+func hollow(a Answer, held Record) bool {
+	return TooManyRejected(a.Hollow, a.Rows-a.Hollow) && held.AnswerHash == 0
 }
 
 func verdict(a Answer, e Expectation, s Situation) Verdict {
@@ -220,12 +228,19 @@ func finding(ds *catalog.Dataset, d market.Date, a Answer, e Expectation, r Reco
 			"dataset", ds.ID, "trade_date", d.String(), "row_count", fmt.Sprint(a.Rows), "expected_count", fmt.Sprint(e.Expected), "floor", fmt.Sprint(e.Floor))
 	case shrunk && r.SameDays < acceptDays:
 		i = fault.NewIssue(fault.Incomplete,
-			fmt.Sprintf("%s came with %d rows where %d are held.", on, a.Rows, s.Held.Rows),
+			shrunkText(on, a, s.Held),
 			"dataset", ds.ID, "trade_date", d.String(), "row_count", fmt.Sprint(a.Rows), "expected_count", fmt.Sprint(s.Held.Rows), "floor", fmt.Sprint(shrink))
 	default:
 		return fault.Issue{}, false
 	}
 	return about(ds, i), true
+}
+
+func shrunkText(on string, a Answer, held Record) string {
+	if hollow(a, held) {
+		return fmt.Sprintf("%s came with %d of %d rows that lack a value, where the rows held lack none.", on, a.Hollow, a.Rows)
+	}
+	return fmt.Sprintf("%s came with %d rows where %d are held.", on, a.Rows, held.Rows)
 }
 
 func about(ds *catalog.Dataset, i fault.Issue) fault.Issue {

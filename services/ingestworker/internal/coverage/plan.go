@@ -67,16 +67,20 @@ func (p *Plan) add(parts ...Partition) {
 
 // References plans the snapshots: each is due once per Shanghai day. The calendar
 // is always among them; in targets the lists are those that the kinds of the
-// symbols need.
+// symbols need. In universe a list that was not wished for is among them while none
+// is held that is whole: without it half a first day would pass for a whole one.
 func References(w Wish, world World) Plan {
 	p := Plan{AsOf: market.NoDate}
 	today := market.DateOf(world.Now)
 	for _, ds := range catalog.Datasets() {
-		if !ds.Snapshot || !needsReference(w, ds) {
+		if !ds.Snapshot {
 			continue
 		}
 		r, ok := world.Held(Key{Dataset: ds.ID, Date: market.NoDate})
 		behind := ok && w.Pool == market.Universe && listBehind(ds, r, world)
+		if !needsReference(w, ds) && !(judges(w, ds) && (!ok || !r.Verdict.Settled() || behind)) {
+			continue
+		}
 		if ok && !w.Refetch && !behind && r.Verdict.Settled() && market.DateOf(r.CommittedAt) >= today {
 			continue
 		}
@@ -109,6 +113,13 @@ func listBehind(ds *catalog.Dataset, list Record, world World) bool {
 		}
 	}
 	return false
+}
+
+// judges reports whether the rows wished for are judged against a list.
+func judges(w Wish, ds *catalog.Dataset) bool {
+	return w.Pool == market.Universe && ds.Kind != "" && slices.ContainsFunc(w.Datasets, func(d *catalog.Dataset) bool {
+		return !d.Snapshot && d.Kind == ds.Kind
+	})
 }
 
 func needsReference(w Wish, ds *catalog.Dataset) bool {
@@ -162,7 +173,7 @@ func Data(w Wish, world World) (Plan, error) {
 	}
 	if guessed {
 		p.Issues = append(p.Issues, fault.NewIssue(fault.CalendarEnded,
-			fmt.Sprintf("The known calendar ends on %s; weekdays after it are taken as open.", world.Calendar.Last),
+			fmt.Sprintf("The known calendar reaches from %s to %s; weekdays outside it are taken as open.", world.Calendar.First, world.Calendar.Last),
 			"calendar_end_date", world.Calendar.Last.String()))
 	}
 	var parts []Partition

@@ -51,6 +51,8 @@ type KeyFacts struct {
 	// Doubtful is the hash of a row that disagrees with itself across fields; 0
 	// when it does not.
 	Doubtful uint64
+	// Hollow is whether it lacks a value which rows hardly ever lack.
+	Hollow bool
 	// Listed is whether the symbol was listed then; ListKnown whether that is known.
 	Listed, ListKnown bool
 	// Daily matters for daily_basic and moneyflow.
@@ -63,8 +65,8 @@ type KeyFacts struct {
 type KeyJudgement struct {
 	// Record is the coverage to commit.
 	Record Record
-	// Lost is true when a row is held that the answer no longer has; the held one
-	// must stay.
+	// Lost is true when a row is held that the answer no longer has, or has without
+	// its values; the held one must stay.
 	Lost bool
 }
 
@@ -79,7 +81,12 @@ func JudgeKey(ds *catalog.Dataset, k Key, f KeyFacts, s Situation) KeyJudgement 
 	case f.Row:
 		r.Rows, r.Expected = 1, 1
 		r.ByExchange.Add(k.Symbol)
-		if f.Doubtful != 0 {
+		if f.Hollow && s.HasHeld && s.Held.Rows > 0 && s.Held.AnswerHash == 0 {
+			// The row held lacks nothing: it stays until this was seen on three days.
+			if r.witness(f.Doubtful, s); r.SameDays < acceptDays {
+				return KeyJudgement{Record: s.Held.kept(r, v), Lost: true}
+			}
+		} else if f.Doubtful != 0 {
 			r.second(f.Doubtful, s)
 		}
 		return KeyJudgement{Record: r}

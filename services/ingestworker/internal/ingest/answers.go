@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"strings"
@@ -15,13 +16,34 @@ import (
 // call stock_basic rarely. It holds at most one answer per call of the catalogue
 // and forgets them with the Shanghai day. Batches in it are never changed.
 type Answers struct {
-	mu   sync.Mutex
-	day  market.Date
-	held map[string]Answer
+	mu     sync.Mutex
+	day    market.Date
+	held   map[string]Answer
+	asking map[string]chan struct{} // who asks for a dataset
 }
 
 // NewAnswers is an empty store.
-func NewAnswers() *Answers { return &Answers{held: map[string]Answer{}} }
+func NewAnswers() *Answers {
+	return &Answers{held: map[string]Answer{}, asking: map[string]chan struct{}{}}
+}
+
+// take waits for the turn to ask for a dataset, so that two pools that want it at
+// once ask once. give ends it.
+func (a *Answers) take(ctx context.Context, ds *catalog.Dataset) (give func(), err error) {
+	a.mu.Lock()
+	turn, ok := a.asking[ds.ID]
+	if !ok {
+		turn = make(chan struct{}, 1)
+		a.asking[ds.ID] = turn
+	}
+	a.mu.Unlock()
+	select {
+	case turn <- struct{}{}:
+		return func() { <-turn }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
 
 // Put keeps an answer to a call of a snapshot. Answers to other queries are not
 // kept, nor are answers without rows where there ought to be some.

@@ -33,6 +33,8 @@ type checked struct {
 	// doubtful rows are kept and disagree with themselves; by index in batch.
 	doubtful []int
 	samples  []string
+	// hollow are those of them that lack a value which rows hardly ever lack.
+	hollow []int
 	// all counts every good row per exchange, also those passed over.
 	all coverage.ExchangeCounts
 	// strays are the symbols of a span whose rows were rejected because one of them
@@ -95,7 +97,11 @@ func check(sc scope, b *table.Batch, bad []table.BadCell) checked {
 				continue
 			}
 		}
-		if why := c.disagrees(r); why != "" {
+		why, hollow := c.disagrees(r)
+		if hollow {
+			c.out.hollow = append(c.out.hollow, len(keep))
+		}
+		if why != "" {
 			c.out.doubtful = append(c.out.doubtful, len(keep))
 			if len(c.out.samples) < sampleSize {
 				c.out.samples = append(c.out.samples, k.text+": "+why)
@@ -126,6 +132,7 @@ type checker struct {
 	high, low, open, clos  *table.Column
 	pre, change            *table.Column
 	shares, value          *table.Column
+	isOpen                 *table.Column
 	buys, sells            []*table.Column
 }
 
@@ -173,6 +180,7 @@ func (c *checker) prepare() {
 	c.symbol, c.date = c.b.Column("ts_code"), c.b.Column("trade_date")
 	if c.ds.ID == catalog.TradeCal {
 		c.exchange, c.date = c.b.Column("exchange"), c.b.Column("cal_date")
+		c.isOpen = c.b.Column("is_open")
 	}
 	c.high, c.low, c.open, c.clos = c.b.Column("high"), c.b.Column("low"), c.b.Column("open"), c.b.Column("close")
 	c.pre, c.change = c.b.Column("pre_close"), c.b.Column("change")
@@ -232,6 +240,9 @@ func (c *checker) row(r int) (reason string, drop bool) {
 	if c.out.strays != nil && c.out.strays[c.symbol.Texts[r]] {
 		return "it came with rows of another date than asked for", false
 	}
+	if c.isOpen != nil && c.isOpen.Numbers[r] != 0 && c.isOpen.Numbers[r] != 1 {
+		return "is_open is neither 0 nor 1", false
+	}
 	for _, col := range c.sign {
 		if col.Numbers[r] < 0 {
 			return col.Name + " < 0", false
@@ -245,7 +256,16 @@ func (c *checker) row(r int) (reason string, drop bool) {
 
 // disagrees tells what in a row contradicts itself (tushare.md 1.5, 2). Such rows
 // are real at the provider, so they are kept and reported.
-func (c *checker) disagrees(r int) string {
+func (c *checker) disagrees(r int) (why string, hollow bool) {
+	for _, col := range c.present {
+		if col.Null[r] {
+			return col.Name + " is missing", true
+		}
+	}
+	return c.contradicts(r), false
+}
+
+func (c *checker) contradicts(r int) string {
 	has := func(cols ...*table.Column) bool {
 		for _, col := range cols {
 			if col == nil || col.Null[r] {
@@ -253,11 +273,6 @@ func (c *checker) disagrees(r int) string {
 			}
 		}
 		return true
-	}
-	for _, col := range c.present {
-		if col.Null[r] {
-			return col.Name + " is missing"
-		}
 	}
 	if has(c.high, c.low, c.clos) && (c.clos.Numbers[r] > c.high.Numbers[r]+priceStep || c.clos.Numbers[r] < c.low.Numbers[r]-priceStep) {
 		return "close lies outside low and high"
@@ -291,10 +306,25 @@ func (c *checker) disagrees(r int) string {
 // priceStep is below the finest step of a price and above the noise of float64.
 const priceStep = 1e-6
 
+// What is kept of a text that failed a check, in bytes: enough to recognise it, and
+// little enough for a message.
+const (
+	mostSymbol = 40
+	mostText   = 400
+)
+
+func shown(s string, most int) string {
+	s = strings.ToValidUTF8(s, "�")
+	if len(s) <= most {
+		return s
+	}
+	return strings.ToValidUTF8(s[:most], "") + "…"
+}
+
 func (c *checker) reject(r int, reason string) {
 	x := rejected{reason: reason, row: rowJSON(c.b, r, c.bad), date: c.start}
 	if c.symbol != nil && !c.symbol.Null[r] {
-		x.symbol = strings.ToValidUTF8(c.symbol.Texts[r], "�")
+		x.symbol = shown(c.symbol.Texts[r], mostSymbol)
 	}
 	if c.date != nil && !c.ds.Snapshot && c.date.Dates[r] >= c.start && c.date.Dates[r] <= c.end {
 		x.date = c.date.Dates[r]

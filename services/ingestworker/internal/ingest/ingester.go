@@ -42,6 +42,8 @@ type Ingester struct {
 	flights  *flights
 	views    map[market.Pool]*view
 	slots    map[market.Pool]chan struct{}
+	// unselected are the lists that were planned though no module selected them.
+	unselected selection
 }
 
 // New is an Ingester over a provider and its pools.
@@ -100,6 +102,9 @@ func (i *Ingester) Partition(ctx context.Context, w Work, progress func(Step)) (
 	}
 	j := &job{i: i, ds: ds, sink: sink, work: w, flight: fl, progress: progress}
 	r, err := j.run(ctx)
+	if err != nil && i.unselected.has(w.Partition) && fault.Is(err, fault.PermissionDenied) {
+		return j.without(err), nil
+	}
 	if err != nil && ctx.Err() != nil {
 		if cause := context.Cause(ctx); fault.Is(cause, fault.StaleEpoch) {
 			return Result{Calls: j.calls}, cause
@@ -197,6 +202,11 @@ func (j *job) fetch(ctx context.Context) (batch *table.Batch, bad []table.BadCel
 }
 
 func (j *job) snapshot(ctx context.Context) (batch *table.Batch, bad []table.BadCell, missing string, err error) {
+	give, err := j.i.answers.take(ctx, j.ds)
+	if err != nil {
+		return nil, nil, "", err
+	}
+	defer give()
 	today := market.DateOf(time.Now())
 	for _, call := range j.ds.Calls {
 		ans, held := j.i.answers.Get(today, j.ds, call.Params)

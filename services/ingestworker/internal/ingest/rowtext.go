@@ -33,12 +33,12 @@ func rowJSON(b *table.Batch, r int, bad []table.BadCell) string {
 		text, unread := raw[c.Name]
 		switch {
 		case unread:
-			quoted, _ := json.Marshal(strings.ToValidUTF8(text, "�")) // a string always marshals
+			quoted, _ := json.Marshal(shown(text, mostText)) // a string always marshals
 			out.Write(quoted)
 		case c.Null[r]:
 			out.WriteString("null")
 		case c.Type == table.Text:
-			quoted, _ := json.Marshal(strings.ToValidUTF8(c.Texts[r], "�")) // a string always marshals
+			quoted, _ := json.Marshal(shown(c.Texts[r], mostText)) // a string always marshals
 			out.Write(quoted)
 		case c.Type == table.Date:
 			out.WriteString(`"` + c.Dates[r].Compact() + `"`)

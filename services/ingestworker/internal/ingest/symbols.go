@@ -62,6 +62,7 @@ type symbolAnswer struct {
 	rejected map[key]bool
 	strays   map[string]bool // symbols of which rows came that were not asked for
 	doubtful map[key]uint64
+	hollow   map[key]bool
 	dates    map[market.Date]int    // rows per date
 	newest   map[string]market.Date // newest row per symbol
 	whole    bool
@@ -70,7 +71,7 @@ type symbolAnswer struct {
 
 func indexAnswer(c checked) symbolAnswer {
 	a := symbolAnswer{
-		rows: make(map[key]int, c.batch.Len), rejected: map[key]bool{}, strays: c.strays, doubtful: map[key]uint64{},
+		rows: make(map[key]int, c.batch.Len), rejected: map[key]bool{}, strays: c.strays, doubtful: map[key]uint64{}, hollow: map[key]bool{},
 		dates: map[market.Date]int{}, newest: map[string]market.Date{},
 	}
 	symbol, date := c.batch.Column("ts_code"), c.batch.Column("trade_date")
@@ -87,6 +88,9 @@ func indexAnswer(c checked) symbolAnswer {
 	}
 	for _, r := range c.doubtful {
 		a.doubtful[key{symbol.Texts[r], date.Dates[r]}] = max(hashRow(c.batch, r), 1)
+	}
+	for _, r := range c.hollow {
+		a.hollow[key{symbol.Texts[r], date.Dates[r]}] = true
 	}
 	return a
 }
@@ -127,7 +131,7 @@ func (j *job) judgeKeys(ctx context.Context, world coverage.World, a symbolAnswe
 	for _, s := range p.Symbols {
 		for _, d := range days {
 			k := coverage.Key{Dataset: j.ds.ID, Date: d, Symbol: s}
-			f := coverage.KeyFacts{RejectedRow: a.rejected[key{s, d}], Doubtful: a.doubtful[key{s, d}], Evidence: a.evidence}
+			f := coverage.KeyFacts{RejectedRow: a.rejected[key{s, d}], Doubtful: a.doubtful[key{s, d}], Hollow: a.hollow[key{s, d}], Evidence: a.evidence}
 			_, f.Row = a.rows[key{s, d}]
 			f.RejectedRow = f.RejectedRow || !f.Row && a.strays[s]
 			if !f.Row && !f.RejectedRow {

@@ -66,7 +66,9 @@ func (i *Ingester) References(ctx context.Context, w coverage.Wish) (coverage.Pl
 	if err != nil {
 		return coverage.Plan{}, err
 	}
-	return coverage.References(w, coverage.World{Now: time.Now(), Held: sink.Held, Lists: coverage.NewLists(nil)}), nil
+	plan := coverage.References(w, coverage.World{Now: time.Now(), Held: sink.Held, Lists: coverage.NewLists(nil)})
+	i.unselected.note(w, plan)
+	return plan, nil
 }
 
 // Data plans the datasets by trade date from what the pool holds.

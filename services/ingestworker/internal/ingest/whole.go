@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
@@ -29,8 +30,11 @@ func (j *job) whole(ctx context.Context, batch *table.Batch, bad []table.BadCell
 	now := time.Now()
 	held, ok := j.sink.Held(coverage.Key{Dataset: j.ds.ID, Date: p.Start})
 	answer := coverage.Answer{
-		Rows: int64(c.batch.Len), Rejected: int64(len(c.rejects)), Filtered: c.filtered, Doubtful: int64(len(c.doubtful)),
+		Rows: int64(c.batch.Len), Rejected: int64(len(c.rejects)), Filtered: c.filtered, Doubtful: int64(len(c.doubtful)), Hollow: int64(len(c.hollow)),
 		MissingCall: missing, Hash: func() uint64 { return hashRows(c.batch, c.rejects) },
+	}
+	if j.ds.ID == catalog.TradeCal {
+		answer.MissingCall = calendarHole(c.batch)
 	}
 	var unknown []string
 	if j.ds.Kind == market.Stock {
@@ -49,7 +53,7 @@ func (j *job) whole(ctx context.Context, batch *table.Batch, bad []table.BadCell
 	if j.ds.ID == catalog.Daily {
 		j.flight.judge(judged.Record.ByExchange, judged.Record.Verdict.Settled())
 	}
-	if j.ds.Snapshot && (judged.Found != coverage.Complete || answer.Rejected > 0) {
+	if j.ds.Snapshot && judged.Found != coverage.Complete {
 		j.i.answers.Drop(j.ds) // the next attempt must ask anew
 	}
 	r := &judged.Record
@@ -168,6 +172,27 @@ func (j *job) findings(c checked, unknown int64, unknownSample []string) []fault
 		add(fault.UnknownSymbols, fmt.Sprintf("%s of %s is of symbols that no list knows (%s).", count(unknown, "row", "rows"), j.ds.ID, sample(unknownSample)), unknown, sample(unknownSample))
 	}
 	return out
+}
+
+// longestClose is more than the exchange was ever closed for, in days.
+const longestClose = 30
+
+// calendarHole names the first days that a calendar leaves out. Days that no
+// calendar names are never planned, so nothing else would tell. A calendar that
+// lists closed days lists every day.
+func calendarHole(b *table.Batch) string {
+	days := slices.Clone(b.Column("cal_date").Dates)
+	slices.Sort(days)
+	most := market.Date(longestClose)
+	if slices.Contains(b.Column("is_open").Numbers, 0) {
+		most = 1
+	}
+	for n := 1; n < len(days); n++ {
+		if days[n]-days[n-1] > most {
+			return (days[n-1] + 1).String() + ".." + (days[n] - 1).String()
+		}
+	}
+	return ""
 }
 
 func (j *job) calendarEnds(b *table.Batch, now time.Time) []fault.Issue {
