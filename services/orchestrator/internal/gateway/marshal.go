@@ -104,6 +104,7 @@ var (
 	protoPrefix  = regexp.MustCompile(`^proto:[\s\x{a0}]*`)
 	unknownField = regexp.MustCompile(`unknown field "((?:[^"\\]|\\.)*)"`)
 	badValue     = regexp.MustCompile(`(?s)invalid value for (\w+) (?:field|type)?\s?(\w+): (.*)$`)
+	badDuration  = regexp.MustCompile(`invalid google\.protobuf\.Duration value (".*"|\S+)$`)
 	twice        = regexp.MustCompile(`duplicate field "?(\w+)"?`)
 )
 
@@ -136,6 +137,9 @@ func decode(data []byte, v any) error {
 			}
 		}
 		return mark(field, "%s is not a value of type %s", clip(value), kind)
+	}
+	if got := badDuration.FindStringSubmatch(text); got != nil {
+		return mark(durationField(md, data, got[1]), "%s is not a length of time in seconds, as in \"300s\"", clip(got[1]))
 	}
 	return mark("body", "is not a %s: %s", md.Name(), text)
 }
@@ -231,4 +235,25 @@ func sequenceOf(m protoreflect.Message) (sequence int64, ok bool) {
 		return 0, false
 	}
 	return inner.Get(fd).Int(), true
+}
+
+// durationField is the field of a message whose value in the body reads as given,
+// which the decoder does not name; "body" where there is none.
+func durationField(md protoreflect.MessageDescriptor, data []byte, value string) string {
+	var body map[string]json.RawMessage
+	if json.Unmarshal(data, &body) != nil {
+		return "body"
+	}
+	for i := range md.Fields().Len() {
+		fd := md.Fields().Get(i)
+		if fd.Message() == nil || fd.Message().FullName() != "google.protobuf.Duration" {
+			continue
+		}
+		for _, key := range []string{string(fd.Name()), fd.JSONName()} {
+			if raw, ok := body[key]; ok && string(raw) == value {
+				return string(fd.Name())
+			}
+		}
+	}
+	return "body"
 }
