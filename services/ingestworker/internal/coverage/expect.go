@@ -45,6 +45,9 @@ type Expectation struct {
 	LeastBy ExchangeCounts
 	// Floor is the share that Least was made with.
 	Floor float64
+	// Doubt is the number of rows below which an answer that reaches Least is looked
+	// at twice, because another measure calls it short. 0 where there is none.
+	Doubt int64
 	// Basis says in words what the expectation rests on.
 	Basis string
 }
@@ -74,7 +77,11 @@ func Expect(ds *catalog.Dataset, d market.Date, f Facts) Expectation {
 		return total(f.Held, ds.Floor, "the rows held")
 	case ds.ID == catalog.FundDaily:
 		if len(f.Near) > 0 {
-			return total(median(f.Near), ds.Floor, fmt.Sprintf("the median of the %d nearest days held", len(f.Near)))
+			e := total(median(f.Near), ds.Floor, fmt.Sprintf("the median of the %d nearest days held", len(f.Near)))
+			if f.ListKnown { // the days held may all be short
+				e.Doubt = least(f.ETFs, ds.FirstFloor)
+			}
+			return e
 		}
 		if !f.ListKnown {
 			return Expectation{Basis: "no ETF list and no day nearby held"}

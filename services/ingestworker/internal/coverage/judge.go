@@ -85,7 +85,7 @@ func Judge(ds *catalog.Dataset, d market.Date, a Answer, e Expectation, s Situat
 		(a.Rows < least(s.Held.Rows, shrink) || hollow(a, s.Held))
 	if !found.Settled() && found != NotPublished || a.Rejected > 0 || shrunk {
 		r.witness(a.Hash(), s)
-	} else if found == Complete && a.Doubtful > 0 {
+	} else if found == Complete && (a.Doubtful > 0 || a.Rows < e.Doubt) {
 		r.second(a.Hash(), s)
 	}
 	accepted := r.SameDays >= acceptDays
@@ -281,6 +281,10 @@ func Standing(ds *catalog.Dataset, r Record, daily Record, ok bool, l *Lists) Ve
 	}
 	var f Facts
 	switch {
+	case ds.ID == catalog.FundDaily && l.Has(ds.Kind) && r.AnswerHash == 0:
+		// Without neighbours, as the first day is judged: what passes for whole by
+		// its neighbours alone was looked at twice and has a hash.
+		f = FactsOf(ds, r.Date, l)
 	case ds.ID == catalog.Daily && l.Has(ds.Kind):
 		f = FactsOf(ds, r.Date, l)
 	case (ds.ID == catalog.DailyBasic || ds.ID == catalog.Moneyflow) && ok && daily.Verdict.Settled():

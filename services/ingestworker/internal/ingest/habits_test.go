@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
@@ -146,5 +147,47 @@ func TestFewModulesOnAnEmptyPool(t *testing.T) {
 		if last := out[len(out)-1]; last.part.Dataset != id || last.result.Held.Verdict != coverage.Incomplete {
 			t.Errorf("half a day of %s:%s", id, outcomes(out))
 		}
+	}
+}
+
+// TestLateETFList: days of half the ETFs that were taken while no list could be had
+// are asked for again when it is there, and a market that is idle comes to rest.
+func TestLateETFList(t *testing.T) {
+	for _, idle := range []bool{false, true} {
+		p := newOdd(40, 60)
+		for i := range p.Funds {
+			p.Funds[i].Idle = func(market.Date) bool { return idle && i%2 == 0 }
+		}
+		half := true
+		p.Share = func(api string, _ market.Date) float64 {
+			if half && api == catalog.FundDaily {
+				return 0.5
+			}
+			return 1
+		}
+		p.Answer = func(c providertest.Call, _ int, w http.ResponseWriter) bool {
+			if half && c.API == catalog.FundBasic {
+				w.WriteHeader(http.StatusBadGateway)
+				return true
+			}
+			return false
+		}
+		r := oddRig(t, p)
+		start, end := lastDays(p, 4)
+		w := coverage.Wish{Pool: market.Universe, Datasets: everything, Start: start, End: end}
+		if _, err := r.pass(w, 1, nil); err != nil {
+			t.Fatal(err)
+		}
+		p.Do(func() { half = false })
+		if idle { // the same on one day only: it is neither accepted nor forgotten
+			for range 3 {
+				if _, err := r.pass(w, 1, nil); err != nil {
+					t.Fatal(err)
+				}
+			}
+		} else {
+			r.settle(w, 4)
+		}
+		r.sameAs(p, market.Universe, start, end, nil)
 	}
 }
