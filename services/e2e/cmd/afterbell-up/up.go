@@ -68,7 +68,12 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	err = serve(ctx, s, o, out)
+	keepers, work := errgroup.WithContext(ctx)
+	work, cancel := context.WithCancel(work)
+	keep(work, s, keepers, out)
+	err = serve(work, s, o, out)
+	cancel()
+	err = errors.Join(err, keepers.Wait())
 	fmt.Fprintln(out, "\nStopping.")
 	return errors.Join(err, s.Close())
 }
@@ -88,23 +93,10 @@ func serve(ctx context.Context, s *stack.Stack, o options, out io.Writer) error 
 		return err
 	}
 	printNext(s, out)
-	if o.once {
-		return nil
+	if !o.once {
+		<-ctx.Done()
 	}
-	var sim <-chan struct{}
-	if s.Sim != nil {
-		sim = s.Sim.Done()
-	}
-	select {
-	case <-ctx.Done():
-		return nil
-	case <-sim:
-		return s.Sim.Ended()
-	case <-s.Worker.Done():
-		return s.Worker.Ended()
-	case <-s.Orchestrator.Done():
-		return s.Orchestrator.Ended()
-	}
+	return nil
 }
 
 // setTargets fills the list where it is empty, so that a second start leaves a
@@ -161,11 +153,10 @@ func watch(ctx context.Context, s *stack.Stack, runID string, view *view) error 
 			after = event.GetSequence()
 			view.apply(event)
 			if event.GetPlanned() != nil {
-				known, err := partitions(ctx, s, runID)
-				if err != nil {
-					return err
+				var known []*orchestratorv1.Partition
+				if known, err = partitions(ctx, s, runID); err == nil {
+					view.know(runID, known)
 				}
-				view.know(runID, known)
 			}
 			if event.GetFinished() != nil {
 				return nil

@@ -1,0 +1,61 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/afterbell/afterbell/services/e2e/internal/stack"
+)
+
+// A program that ends oftener than this is not started again.
+const (
+	mostEnds   = 5
+	endsWithin = time.Minute
+)
+
+// keep starts a program again when it ends by itself, until ctx ends: either service
+// may be killed at any moment, and what it had in hand is repaired by the next run.
+func keep(ctx context.Context, s *stack.Stack, group *errgroup.Group, out io.Writer) {
+	if s.Sim != nil {
+		group.Go(func() error {
+			return keepOne(ctx, out, s.Sim, func() (*stack.Process, error) { err := s.StartSim(ctx); return s.Sim, err })
+		})
+	}
+	group.Go(func() error {
+		return keepOne(ctx, out, s.Worker, func() (*stack.Process, error) { err := s.StartWorker(ctx); return s.Worker, err })
+	})
+	group.Go(func() error {
+		return keepOne(ctx, out, s.Orchestrator, func() (*stack.Process, error) { err := s.StartOrchestrator(ctx); return s.Orchestrator, err })
+	})
+}
+
+func keepOne(ctx context.Context, out io.Writer, p *stack.Process, start func() (*stack.Process, error)) error {
+	var ends []time.Time
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-p.Done():
+		}
+		now := time.Now()
+		for len(ends) > 0 && now.Sub(ends[0]) > endsWithin {
+			ends = ends[1:]
+		}
+		if ends = append(ends, now); len(ends) > mostEnds {
+			return fmt.Errorf("%w; it ended %d times within %s", p.Ended(), len(ends), endsWithin)
+		}
+		fmt.Fprintf(out, "\n%v\nStarting it again.\n", p.Ended())
+		again, err := start()
+		if ctx.Err() != nil {
+			return nil // stopped meanwhile
+		}
+		if err != nil {
+			return err
+		}
+		p = again
+	}
+}
