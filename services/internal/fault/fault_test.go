@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -54,5 +55,22 @@ func TestWorst(t *testing.T) {
 	}
 	if _, ok := Worst(nil); ok {
 		t.Error("nothing has no worst")
+	}
+}
+
+func TestSeverityIsAWordInJSON(t *testing.T) {
+	text, err := json.Marshal(NewIssue(ProviderUnavailable, "m"))
+	if err != nil || !strings.Contains(string(text), `"severity":"retry"`) {
+		t.Errorf("%s, %v", text, err)
+	}
+	for in, want := range map[string]Severity{`"warning"`: Warning, `"retry"`: Retry, `"blocking"`: Blocking, `"none"`: 0, `3`: Blocking, `1`: Warning} {
+		var s Severity
+		if err := json.Unmarshal([]byte(in), &s); err != nil || s != want {
+			t.Errorf("%s read as %v, %v", in, s, err)
+		}
+	}
+	var s Severity
+	if json.Unmarshal([]byte(`"loud"`), &s) == nil {
+		t.Error("an unknown word passed")
 	}
 }

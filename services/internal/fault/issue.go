@@ -1,6 +1,8 @@
 package fault
 
 import (
+	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -29,6 +31,27 @@ func (s Severity) String() string {
 		return "blocking"
 	}
 	return "none"
+}
+
+// MarshalText writes the word of String.
+func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalJSON reads the word, and the number that earlier releases wrote.
+func (s *Severity) UnmarshalJSON(data []byte) error {
+	if number := (*int)(s); json.Unmarshal(data, number) == nil {
+		return nil
+	}
+	var word string
+	if err := json.Unmarshal(data, &word); err != nil {
+		return err
+	}
+	for _, v := range []Severity{0, Warning, Retry, Blocking} {
+		if v.String() == word {
+			*s = v
+			return nil
+		}
+	}
+	return fmt.Errorf("%.20q is no severity", word)
 }
 
 // Issue is one finding about a module, a domain, a partition or a pool. Its JSON

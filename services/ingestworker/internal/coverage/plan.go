@@ -178,6 +178,9 @@ func Data(w Wish, world World) (Plan, error) {
 	}
 	var parts []Partition
 	if w.Pool == market.Targets {
+		if i, ok := unlisted(datasets, w.Symbols, world.Lists); ok {
+			p.Issues = append(p.Issues, i)
+		}
 		parts = targets(w, world, todo)
 	} else {
 		parts = universe(w, world, todo)

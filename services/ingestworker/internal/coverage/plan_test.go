@@ -3,6 +3,7 @@ package coverage
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -307,6 +308,38 @@ func TestNewSymbolJoinsAFilledList(t *testing.T) {
 	for _, x := range p.Partitions[:3] {
 		if x.Start != day || x.End != day || len(x.Symbols) != 501 {
 			t.Errorf("first comes the newest day for all: %s", x.ID)
+		}
+	}
+}
+
+func TestSymbolsOnNoListAreWarnedAbout(t *testing.T) {
+	w := world(evening, book{}, 9)
+	wish := Wish{Pool: market.Targets, Datasets: datasets(allDaily...), Start: market.NoDate, End: market.NoDate,
+		Symbols: []string{"999998.SH", "600519.SH", "999998.SH", "430001.BJ", "512999.SH"}}
+	for _, c := range []struct {
+		name  string
+		lists *Lists
+		count string
+	}{
+		{"no list is held", NewLists(nil), ""},
+		{"the list of stocks is held", NewLists([]Instrument{{Symbol: "600519.SH", Kind: market.Stock, Listed: day - 100, Delisted: market.NoDate}}), "2"},
+	} {
+		w.Lists = c.lists
+		p, err := Data(wish, w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		found := ""
+		for _, i := range p.Issues {
+			if i.Reason == fault.UnknownSymbols {
+				found = i.Meta["count"]
+				if i.Severity != fault.Warning || i.Meta["sample"] != "430001.BJ, 999998.SH" || !strings.Contains(i.Message, "999998.SH") {
+					t.Errorf("%s: %+v", c.name, i)
+				}
+			}
+		}
+		if found != c.count {
+			t.Errorf("%s: count %q, want %q (%v)", c.name, found, c.count, p.Issues)
 		}
 	}
 }

@@ -2,9 +2,12 @@ package coverage
 
 import (
 	"cmp"
+	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
@@ -26,6 +29,37 @@ func targets(w Wish, world World, todo []duty) []Partition {
 		out = append(out, g.partitions(w.Pool)...)
 	}
 	return out
+}
+
+// mostNamed is how many unlisted symbols a warning names.
+const mostNamed = 5
+
+// unlisted warns of symbols that the list held of their kind does not know: they
+// never get a row, and that would pass for a success without a word.
+func unlisted(datasets []*catalog.Dataset, symbols []string, lists *Lists) (fault.Issue, bool) {
+	var unknown []string
+	for _, s := range slices.Compact(slices.Sorted(slices.Values(symbols))) {
+		kind := market.KindOf(s)
+		wanted := slices.ContainsFunc(datasets, func(d *catalog.Dataset) bool { return d.Kind == kind })
+		if _, known := lists.Find(s); wanted && lists.Has(kind) && !known {
+			unknown = append(unknown, s)
+		}
+	}
+	if len(unknown) == 0 {
+		return fault.Issue{}, false
+	}
+	sample := strings.Join(unknown[:min(len(unknown), mostNamed)], ", ")
+	message := fmt.Sprintf("The targets name %d symbols that are on no list: %s", len(unknown), sample)
+	if len(unknown) == 1 {
+		message = fmt.Sprintf("The targets name a symbol that is on no list: %s", sample)
+	}
+	if more := len(unknown) - mostNamed; more > 0 {
+		message += fmt.Sprintf(" and %d more", more)
+	}
+	i := fault.NewIssue(fault.UnknownSymbols, message+". Check the code: every old BJ code was re-numbered in 2025.",
+		"dataset", "", "count", fmt.Sprint(len(unknown)), "sample", sample)
+	i.Remedy = "Correct the targets: look at them with curl localhost:7780/v1/targets"
+	return i, true
 }
 
 // gap is the missing days of one symbol, ascending.
