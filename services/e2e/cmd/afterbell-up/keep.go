@@ -50,12 +50,11 @@ func keepOne(ctx context.Context, out io.Writer, p *stack.Process, start func() 
 		}
 		fmt.Fprintf(out, "\n%v\nStarting it again.\n", p.Ended())
 		again, err := start()
-		if ctx.Err() != nil {
-			return nil // stopped meanwhile
-		}
-		if err != nil {
+		switch {
+		case err == nil:
+			p = again
+		case ctx.Err() == nil:
 			return err
 		}
-		p = again
 	}
 }

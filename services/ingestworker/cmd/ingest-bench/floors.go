@@ -134,7 +134,7 @@ func write(b *bench, produce func(take func(p part) error) error) error {
 	if err != nil {
 		return err
 	}
-	defer file.close()
+	defer func() { _ = file.close() }() // what the figures need was checkpointed before
 	w := &bareWriter{b: b, file: file}
 	if err := produce(w.add); err != nil {
 		return err

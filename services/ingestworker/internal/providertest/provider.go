@@ -396,7 +396,7 @@ func Send(w http.ResponseWriter, h Habits, body string) {
 	if h.Gzip {
 		w.Header().Set("Content-Encoding", "gzip")
 		z := gzip.NewWriter(w)
-		defer z.Close()
+		defer func() { _ = z.Close() }() // the caller may have gone
 		out = z
 	}
 	if h.Pieces {
