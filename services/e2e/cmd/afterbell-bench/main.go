@@ -56,7 +56,7 @@ var scenarios = []scenario{
 	{"worker", "the worker alone, over its gRPC contract", true, workerScenario},
 	{"pair", "orchestrator and worker: the universe pool from empty", true, pairScenario},
 	{"evening", "one more date onto what pair has filled", true, eveningScenario},
-	{"memory", "the pair with 60 dates, for its peak memory", false, memoryScenario},
+	{"memory", "the pair with 60 dates, for its peak memory", true, memoryScenario},
 	{"latency", "the pair with 100 ms per call", false, latencyScenario},
 	{"targets", "500 symbols × 30 days", false, targetsScenario},
 	{"limit", "the pair under a limit per minute", false, limitScenario},

@@ -228,6 +228,7 @@ func clockJump(r *rig) {
 	r.settled(2 * time.Minute)
 	r.once(today, true)
 	r.must(r.clock.Set(evening(21, 40, 0)))
+	r.free()
 }
 
 func moneyflowLate(r *rig) {

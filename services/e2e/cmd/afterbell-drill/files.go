@@ -16,7 +16,7 @@ func fileFaults() []drill {
 			do: func(r *rig) { volumeFull(r, "universe") }},
 		{name: "disk-full-targets", fault: "volume full under targets.sqlite mid-run", expect: "DISK_FULL, nothing half written; goes on with room",
 			do: func(r *rig) { volumeFull(r, "targets") }},
-		{name: "disk-full-ledger", fault: "volume full under market-cache.sqlite mid-run", expect: "nothing is run that cannot be recorded; goes on with room",
+		{name: "disk-full-ledger", fault: "volume full under market-cache.sqlite mid-run", expect: "retried until it can be recorded; nothing lost once there is room",
 			do: ledgerVolumeFull},
 		{name: "duckdb-locked", fault: "analysis.duckdb held by another process", expect: "universe blocked ANALYSIS_DB_LOCKED after 60 s, targets succeeds", do: duckLocked},
 		{name: "duckdb-missing", fault: "analysis.duckdb deleted", expect: "made anew and filled anew, targets unaffected", do: func(r *rig) {

@@ -42,7 +42,7 @@ func parse(args []string) (options, error) {
 	flags := flag.NewFlagSet("afterbell-drill", flag.ContinueOnError)
 	flags.StringVar(&o.bin, "bin", "bin/drill", "`folder` of the programs built with the tag drill")
 	flags.StringVar(&o.tmp, "tmp", os.TempDir(), "`folder` in which each drill gets a data directory")
-	flags.StringVar(&only, "only", "", "run the drills whose names match this `regexp`")
+	flags.StringVar(&only, "only", "", "run the drills whose names match this `regexp`; evenings for the simulated years alone")
 	flags.BoolVar(&o.list, "list", false, "list the drills and end")
 	flags.BoolVar(&o.full, "full", false, "let outages last as long as they should: minutes instead of seconds")
 	flags.BoolVar(&o.keep, "keep", false, "keep the data directories of drills that failed")
@@ -85,6 +85,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 			fmt.Fprintf(out, "%-28s %s\n", d.name, d.fault)
 		}
 		return nil
+	}
+	if len(chosen) == 0 && !o.only.MatchString("evenings") {
+		return fmt.Errorf("no drill is called like %q; --list names them", o.only)
 	}
 	return runAll(ctx, o, chosen, out)
 }

@@ -124,6 +124,9 @@ func runOne(ctx context.Context, o options, d drill) (res result) {
 // printTable prints a line for each drill and returns how many failed.
 func printTable(out io.Writer, results []result) int {
 	failed, skipped := 0, 0
+	if len(results) == 0 {
+		return 0
+	}
 	fmt.Fprintln(out)
 	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(table, "drill\tfault\texpected\thappened\trows compared\tlost\tdoubled\trecovered after\t")
