@@ -1,0 +1,160 @@
+package ingest_test
+
+import (
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/probe"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/providertest"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/quota/limiter"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/tushare"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// direct calls a handler without a network, which a bubble of time can wait for.
+type direct struct{ h http.Handler }
+
+func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
+	w := httptest.NewRecorder()
+	d.h.ServeHTTP(w, r)
+	return w.Result(), nil
+}
+
+func (anyToken) Fingerprint(string) string { return "fp" }
+
+// TestEvenings lives through two weeks of evenings in which data is late, short and
+// revised, with two runs per evening of both pools.
+func TestEvenings(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first := market.NewDate(2026, 3, 2) // a Monday
+		// A bubble begins in 2000; what is opened ticks, so the years pass before.
+		time.Sleep(time.Until(first.At(8, 0, market.Shanghai)))
+		p := providertest.New(200, 40, first)
+		p.First = market.NewDate(2025, 1, 1)
+		p.Closed = func(d market.Date) bool { return d == first+3 } // a Thursday off
+		gone := "600000.SH"
+		p.Stocks[0].Idle = func(d market.Date) bool { return d > first }
+		p.Stocks[2].Listed = first + 2
+		p.Stocks[4].Delisted = first + 4
+		p.Funds[5].Idle = func(d market.Date) bool { return d%3 == 0 }
+		clock := func() market.Date { return market.DateOf(time.Now()) }
+		p.Share = func(api string, d market.Date) float64 {
+			switch {
+			case d > clock():
+				return 0
+			case api == catalog.FundDaily && d == first+1 && clock() == d: // out the next morning
+				return 0
+			case api == catalog.Daily && d == first+2: // never more than this
+				return 0.9
+			case api == catalog.Moneyflow && d == first+4 && clock() < first+8: // days late
+				return 0
+			}
+			return 1
+		}
+		limits, err := limiter.Open(limiter.Config{Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, err := tushare.New(tushare.Config{URL: "http://provider.test", Tokens: anyToken{}, Limiter: limits, Transport: direct{p}, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &rig{t: t, dir: t.TempDir(), client: client}
+		r.open()
+		defer r.close()
+		answers := ingest.NewAnswers()
+		r.ing = ingest.New(ingest.Config{Provider: client, Sinks: r.sinks, Answers: answers, WindowDays: map[market.Pool]int{market.Universe: 10, market.Targets: 10}})
+		prober := probe.New(client, anyToken{}, answers)
+		symbols := []string{gone, "000001.SZ", "600002.SH", "600004.SH", "920007.BJ", "510005.SH", "159001.SZ"}
+
+		verdicts := map[coverage.Key][]coverage.Verdict{}
+		for day := first; day <= first+11; day++ {
+			if !p.IsOpen(day) {
+				continue
+			}
+			time.Sleep(time.Until(day.At(19, 31, market.Shanghai)))
+			p.Do(func() { clear(p.Calls) })
+			none := func(probe.Outcome) error { return nil }
+			err := prober.Run(t.Context(), probe.Request{Modules: []string{"stock.basic", "etf.basic_info", "stock.reference"}, TradeDate: day - 1}, probe.Events{
+				Started: func(*catalog.Module) error { return nil }, Finished: none})
+			if err != nil {
+				t.Fatal(err)
+			}
+			for again := range 2 {
+				for _, pool := range market.Pools() {
+					w := coverage.Wish{Pool: pool, Datasets: everything, Start: market.NoDate, End: market.NoDate, Symbols: symbols}
+					out, err := r.pass(w, 3, nil)
+					if err != nil {
+						t.Fatal(err)
+					}
+					for _, o := range out {
+						if o.err != nil {
+							t.Errorf("%s %s %s: %v", day, pool, o.part.ID, o.err)
+						}
+						if again == 1 && o.part.Repeat {
+							t.Errorf("%s %s: %s is looked at a second time twice", day, pool, o.part.ID)
+						}
+						if again == 1 && o.result.Held.Verdict == coverage.Complete && pool == market.Universe {
+							t.Errorf("%s: %s came complete in the second run: %+v", day, o.part.ID, o.result.Held)
+						}
+					}
+				}
+				time.Sleep(15 * time.Minute)
+			}
+			for k, n := range p.Calls {
+				if !strings.Contains(k, "trade_date") && !strings.Contains(k, "ts_code") && n != 1 {
+					t.Errorf("%s: %s was asked %d times", day, k, n)
+				}
+			}
+			for d := first; d <= day; d++ {
+				for _, id := range daily {
+					k := coverage.Key{Dataset: id, Date: d}
+					if held, ok := r.sinks[market.Universe].Held(k); ok {
+						verdicts[k] = append(verdicts[k], held.Verdict)
+					}
+				}
+			}
+		}
+		is := func(id string, d market.Date, want ...coverage.Verdict) {
+			t.Helper()
+			got := verdicts[coverage.Key{Dataset: id, Date: d}]
+			for i, v := range want {
+				if i >= len(got) || got[i] != v {
+					t.Errorf("%s of %s was %v, want it to begin %v", id, d, got, want)
+					return
+				}
+			}
+		}
+		is(catalog.FundDaily, first+1, coverage.NotPublished, coverage.Complete)
+		is(catalog.Daily, first+2, coverage.Incomplete, coverage.Incomplete, coverage.AcceptedShort, coverage.AcceptedShort)
+		is(catalog.Moneyflow, first+4, coverage.NotPublished, coverage.Empty)
+		if got := verdicts[coverage.Key{Dataset: catalog.Daily, Date: first + 3}]; got != nil {
+			t.Errorf("a closed day was asked for: %v", got)
+		}
+		p.Share = func(api string, d market.Date) float64 { return 1 }
+		for _, pool := range market.Pools() {
+			for _, id := range daily {
+				for d := first; d <= first+11; d++ {
+					for _, s := range symbols {
+						k := coverage.Key{Dataset: id, Date: d}
+						if pool == market.Targets {
+							k.Symbol = s
+						}
+						held, ok := r.sinks[pool].Held(k)
+						if ok && !held.Verdict.Settled() {
+							t.Errorf("%s %s %s %s is %s", pool, id, d, k.Symbol, held.Verdict)
+						}
+					}
+				}
+			}
+		}
+	})
+}
