@@ -53,6 +53,14 @@ func (j *job) symbols(ctx context.Context, batch *table.Batch, bad []table.BadCe
 	if err != nil {
 		return Result{}, err
 	}
+	if d := unexplained(verdicts); !whole && d != market.NoDate {
+		if ans.proof, err = j.prove(ctx, d, asked, world.Lists); err != nil {
+			return Result{}, err
+		}
+		if verdicts, err = j.judgeKeys(ctx, world, ans); err != nil {
+			return Result{}, err
+		}
+	}
 	return j.commitSymbols(ctx, c, world, verdicts)
 }
 
@@ -67,6 +75,45 @@ type symbolAnswer struct {
 	newest   map[string]market.Date // newest row per symbol
 	whole    bool
 	evidence coverage.Evidence // of a whole date
+	proof    *dateProof        // nil while nothing had to be proved
+}
+
+// dateProof is what a whole trade date tells of symbols whose span came without a
+// row on it.
+type dateProof struct {
+	date     market.Date
+	evidence coverage.Evidence
+	rows     map[string]bool // symbols that have a row on it after all
+}
+
+// unexplained is the newest day of which nothing tells why a symbol has no row, or
+// NoDate.
+func unexplained(judged []coverage.KeyJudgement) market.Date {
+	newest := market.NoDate
+	for _, k := range judged {
+		if k.Record.Verdict == coverage.Empty {
+			newest = max(newest, k.Record.Date)
+		}
+	}
+	return newest
+}
+
+// prove asks for a whole trade date, which tells an idle symbol from a hole. One
+// call settles the days before it too: the provider has gone past them.
+func (j *job) prove(ctx context.Context, d market.Date, asked map[string]bool, lists *coverage.Lists) (*dateProof, error) {
+	ans, err := j.ask(ctx, map[string]string{"trade_date": d.Compact()})
+	if err != nil {
+		return nil, err
+	}
+	c := check(scope{ds: j.ds, start: d, end: d, symbols: asked, pick: true}, ans.Batch, ans.Bad)
+	p := &dateProof{date: d, evidence: dateEvidence(j.ds, d, c, lists), rows: map[string]bool{}}
+	for _, s := range c.batch.Column("ts_code").Texts {
+		p.rows[s] = true
+	}
+	for _, x := range c.rejects {
+		p.rows[x.symbol] = true
+	}
+	return p, nil
 }
 
 func indexAnswer(c checked) symbolAnswer {
@@ -159,7 +206,13 @@ func (j *job) judgeKeys(ctx context.Context, world coverage.World, a symbolAnswe
 
 func spanEvidence(a symbolAnswer, s string, d market.Date, traded *tradedDays) coverage.Evidence {
 	last, has := a.newest[s]
-	switch {
+	switch p := a.proof; {
+	case p != nil && p.date == d && p.rows[s]:
+		return coverage.ShortDate // the answer for the span lacks a row that is there
+	case p != nil && p.date == d:
+		return p.evidence
+	case p != nil && p.date > d && p.evidence == coverage.WholeDate:
+		return coverage.TradedLater
 	case a.dates[d] > 0, traded.days[d]:
 		return coverage.OthersTraded
 	case has && last > d, traded.last > d:

@@ -5,12 +5,16 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"net/http"
 	"slices"
+	"strconv"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/providertest"
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/tusharesim"
@@ -220,5 +224,48 @@ func TestFiveHundredSymbolsCostATenth(t *testing.T) {
 	}
 	if calls*10 > 3*len(symbols) {
 		t.Errorf("%d calls for %d symbols; a loop makes %d", calls, len(symbols), 3*len(symbols))
+	}
+}
+
+// TestIdleEndOfASpan asks for one ETF's span whose last days it did not trade on.
+// Whatever was fetched before, one whole date tells that they are out, and that a
+// row which the span's answer lacks is missing.
+func TestIdleEndOfASpan(t *testing.T) {
+	var fields []string
+	for _, c := range catalog.Lookup(catalog.FundDaily).Columns {
+		fields = append(fields, strconv.Quote(c.Provider))
+	}
+	without := fmt.Sprintf(`{"code":0,"data":{"fields":[%s],"items":[]}}`, strings.Join(fields, ","))
+	for name, want := range map[string]coverage.Verdict{"idle": coverage.Complete, "answer without rows": coverage.Incomplete} {
+		t.Run(name, func(t *testing.T) {
+			p := newOdd(40, 30)
+			start, end := lastDays(p, 5)
+			code := p.Funds[5].Code
+			if want == coverage.Complete {
+				p.Funds[5].Idle = func(d market.Date) bool { return d > end-3 }
+			} else {
+				p.Answer = func(c providertest.Call, _ int, w http.ResponseWriter) bool {
+					if c.Params["ts_code"] != "" {
+						providertest.Send(w, providertest.Habits{}, without)
+					}
+					return c.Params["ts_code"] != ""
+				}
+			}
+			r := oddRig(t, p)
+			w := coverage.Wish{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: []string{code}}
+			refs, err := r.ing.References(t.Context(), w)
+			if err != nil {
+				t.Fatal(err)
+			}
+			span := coverage.Partition{ID: "span", Pool: market.Targets, Dataset: catalog.FundDaily, Start: start, End: end, Symbols: w.Symbols}
+			for _, o := range r.all(append(refs.Partitions, span), 1) {
+				if o.err != nil {
+					t.Fatal(o.part.ID, o.err)
+				}
+				if got := o.result; o.part.ID == span.ID && (got.Held.Verdict != want || got.Calls != 2) {
+					t.Errorf("%s after %d calls, want %s after 2: %v", got.Held.Verdict, got.Calls, want, got.Issues)
+				}
+			}
+		})
 	}
 }
