@@ -151,6 +151,9 @@ func (r *rig) once(day string, late bool) {
 		n := r.count(`select count(distinct p.run_id) from run_partitions p join run_details d on d.id = p.run_id
 		    where d.pool = ? and p.dataset = 'daily' and p.start_date <= ?2 and p.end_date >= ?2 and p.state = 'completed' and p.new_rows > 0 and p.end_date = ?2`,
 			poolName(pool), day)
+		if n == 0 { // the run that stored them died before it heard of it; the pool knows
+			n = r.count("select count(*) from run_details where pool = ? and id = ?", poolName(pool), r.storedBy(pool, day))
+		}
 		if n != 1 && r.err == nil {
 			r.failf("%d runs of %s stored the day's prices", n, poolName(pool))
 		}
@@ -159,6 +162,21 @@ func (r *rig) once(day string, late bool) {
 		}
 		r.tell("%s %s", s.GetSlotId(), slotName(s))
 	}
+}
+
+// storedBy is the run that last committed a day's prices to a pool.
+func (r *rig) storedBy(p marketv1.Pool, day string) (run string) {
+	if r.err != nil {
+		return ""
+	}
+	answer, err := r.pools().ListCoverage(r.ctx, &orchestratorv1.ListCoverageRequest{Pool: poolName(p), StartDate: day, EndDate: day})
+	r.must(err)
+	for _, c := range answer.GetCoverages() {
+		if c.GetDatasetId() == "daily" && c.GetVerdict() == marketv1.Verdict_VERDICT_COMPLETE {
+			run = c.GetRunId()
+		}
+	}
+	return run
 }
 
 func slotName(s *orchestratorv1.Slot) string {

@@ -115,6 +115,8 @@ var ledgerRules = []struct{ breach, query string }{
 	{"an interrupted run without a follow-up", `select d.id from run_details d join ingest_runs r on r.id = d.id
 	    where json_extract(r.meta_json, '$.errorCode') = 'INTERRUPTED' and r.status = 'failed' and d.id not in (
 	      select follows from run_details union all select follows from run_queue)
+	    -- a follow-up that was queued already serves this one, too
+	    and not exists (select 1 from run_details f where f.pool = d.pool and f.source = 'auto' and f.not_before = d.retry_at)
 	    and not exists (select 1 from run_events e where e.run_id = d.id and json_extract(e.body, '$.stateChanged.To') = 'cancelling')`},
 	{"a slot with more than one scheduled run", `select slot_id from run_details where slot_id <> '' and source = 'schedule' group by slot_id having count(*) > 1`},
 	{"a slot that is left pending past its time", `select id from slots where state = 'pending' and due_at < ?1 - 60000`},
