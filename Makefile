@@ -95,7 +95,7 @@ bench: build ## measure the pair against floors in the same run, and run the Go 
 # The drills' programs have places to crash and a clock that can be set off; both come
 # with this build only.
 .PHONY: drill
-drill: ## inject faults into the pair and compare both pools row by row (DRILL_FLAGS="--only kill --full")
+drill: ## inject faults into the pair and compare both pools row by row (DRILL_FLAGS="--only kill")
 	@mkdir -p $(BIN)/drill
 	@$(GO) build -o $(BIN)/drill/ ./services/e2e/cmd/afterbell-drill
 	@$(BIN)/drill/afterbell-drill --overlay $(BIN)/drill/overlay

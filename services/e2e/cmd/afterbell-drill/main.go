@@ -17,7 +17,7 @@ type options struct {
 	bin, tmp        string
 	overlay         string
 	only            *regexp.Regexp
-	list, full      bool
+	list            bool
 	keep            bool
 	seeds, parallel int
 }
@@ -44,7 +44,6 @@ func parse(args []string) (options, error) {
 	flags.StringVar(&o.tmp, "tmp", os.TempDir(), "`folder` in which each drill gets a data directory")
 	flags.StringVar(&only, "only", "", "run the drills whose names match this `regexp`; evenings for the simulated years alone")
 	flags.BoolVar(&o.list, "list", false, "list the drills and end")
-	flags.BoolVar(&o.full, "full", false, "let outages last as long as they should: minutes instead of seconds")
 	flags.BoolVar(&o.keep, "keep", false, "keep the data directories of drills that failed")
 	flags.IntVar(&o.seeds, "seeds", 100, "`number` of seeds for 400 days of evenings in simulated time; 0 for none")
 	flags.StringVar(&o.overlay, "overlay", "", "write the build overlay that sets the clock off into this `folder`, and end")

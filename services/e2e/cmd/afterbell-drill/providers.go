@@ -18,19 +18,11 @@ func (r *rig) fault(f tusharesim.Fault) {
 // hang lets every call after the probes hang until it is given up.
 func (r *rig) hang() { r.fault(tusharesim.Fault{Kind: tusharesim.Hang, Skip: 12}) }
 
-// outage is how long the provider is away.
-func (r *rig) outage() time.Duration {
-	if r.options.full {
-		return 3 * time.Minute
-	}
-	return 8 * time.Second
-}
-
 // providerFaults are what the provider and the way to it can do wrong.
 func providerFaults() []drill {
 	const passes = "transient: retried in the run or followed up, nothing missing in the end"
 	return []drill{
-		{name: "provider-down", fault: "provider refuses connections mid-run, 3 minutes with --full", expect: passes, do: func(r *rig) {
+		{name: "provider-down", fault: "provider refuses connections for 3 minutes mid-run", expect: passes, do: func(r *rig) {
 			r.start("")
 			r.slowly()
 			r.create()
@@ -39,9 +31,8 @@ func providerFaults() []drill {
 				return
 			}
 			r.must(r.provider.down())
-			r.sleep(r.outage())
+			r.sleep(3 * time.Minute)
 			r.must(r.provider.up())
-			r.tell("down for %s", seconds(r.outage()))
 			r.free()
 		}},
 		{name: "provider-502", fault: "HTTP 502 to every call mid-run", expect: passes, do: func(r *rig) {
@@ -50,7 +41,7 @@ func providerFaults() []drill {
 			r.create()
 			r.untilCalls(20)
 			r.fault(tusharesim.Fault{Kind: tusharesim.HTTP502})
-			r.sleep(r.outage())
+			r.sleep(8 * time.Second)
 			r.provider.ClearFaults()
 			r.free()
 		}},
