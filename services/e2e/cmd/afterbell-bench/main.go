@@ -35,7 +35,6 @@ type options struct {
 	dates    int
 	rounds   int
 	quick    bool
-	limit    bool
 	only     []string
 	// width and workerFlags replace the product's own settings; 0 and empty keep
 	// them.
@@ -72,7 +71,6 @@ func parse(args []string, out io.Writer) (options, error) {
 	fs.IntVar(&o.dates, "dates", 730, "open days to fill; three years are some 730")
 	fs.IntVar(&o.rounds, "rounds", 0, "how often, for medians; 3, or 1 with --quick, if 0")
 	fs.BoolVar(&o.quick, "quick", false, "60 dates, one round")
-	fs.BoolVar(&o.limit, "limit", false, "measure under a limit per minute too, which takes some two minutes")
 	fs.IntVar(&o.width, "width", 0, "partitions at the worker at a time; the orchestrator's own setting if 0")
 	fs.StringVar(&workerFlags, "worker-flags", "", "more flags of the worker, parted by spaces, to compare settings")
 	fs.StringVar(&only, "only", "", "comma list of: "+strings.Join(names(), ", "))
@@ -96,11 +94,7 @@ func parse(args []string, out io.Writer) (options, error) {
 		return o, errors.New("at least 10 dates and 1 round")
 	}
 	if only == "" {
-		for _, n := range names() {
-			if n != "limit" || o.limit {
-				o.only = append(o.only, n)
-			}
-		}
+		o.only = names()
 		return o, nil
 	}
 	for n := range strings.SplitSeq(only, ",") {
@@ -111,9 +105,6 @@ func parse(args []string, out io.Writer) (options, error) {
 	}
 	if slices.Contains(o.only, "evening") && !slices.Contains(o.only, "pair") {
 		o.only = append(o.only, "pair") // which fills what the evening adds to
-	}
-	if o.limit && !slices.Contains(o.only, "limit") {
-		o.only = append(o.only, "limit")
 	}
 	return o, nil
 }
