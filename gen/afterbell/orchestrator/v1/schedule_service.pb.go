@@ -170,7 +170,8 @@ type Schedule struct {
 	Note string `protobuf:"bytes,9,opt,name=note,proto3" json:"note,omitempty"`
 	// When it was held or released last. Unset when nobody did.
 	NoteTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=note_time,json=noteTime,proto3" json:"note_time,omitempty"`
-	// When the next slot comes due. Unset when nothing will fire.
+	// When the next slot that was not decided before comes due. Unset when nothing will
+	// fire.
 	NextTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=next_time,json=nextTime,proto3" json:"next_time,omitempty"`
 	// Warnings, as a calendar that has ended.
 	Issues        []*v11.Issue `protobuf:"bytes,12,rep,name=issues,proto3" json:"issues,omitempty"`
@@ -299,7 +300,8 @@ type Slot struct {
 	SlotId string `protobuf:"bytes,1,opt,name=slot_id,json=slotId,proto3" json:"slot_id,omitempty"`
 	// Pool.
 	Pool v1.Pool `protobuf:"varint,2,opt,name=pool,proto3,enum=afterbell.market.v1.Pool" json:"pool,omitempty"`
-	// Day in the schedule's zone, "YYYY-MM-DD".
+	// Day in the schedule's zone, "YYYY-MM-DD". It is open or not as the exchange is on
+	// it, or on the day it is in Shanghai at due_time, where that is the one before.
 	Date string `protobuf:"bytes,3,opt,name=date,proto3" json:"date,omitempty"`
 	// When it came or comes due.
 	DueTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=due_time,json=dueTime,proto3" json:"due_time,omitempty"`

@@ -32,7 +32,9 @@ func (s *scheduleService) UpdateSchedule(ctx context.Context, req *orchestratorv
 		}
 	}
 	if req.TimeZone != nil {
-		p.timeZone("time_zone", req.GetTimeZone())
+		if _, err := slot.ParseZone(req.GetTimeZone()); err != nil {
+			p.add("time_zone", "%v", err)
+		}
 	}
 	if req.CatchUp != nil {
 		catchUp = slot.CatchUp(p.choice("catch_up", req.GetCatchUp(), "CATCH_UP_"))

@@ -2,8 +2,6 @@ package api
 
 import (
 	"context"
-	"strings"
-	"time"
 
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
@@ -74,15 +72,4 @@ func (s *settingsService) UpdateSettings(ctx context.Context, req *orchestratorv
 		return nil, err
 	}
 	return &orchestratorv1.UpdateSettingsResponse{Settings: settingsOf(v)}, nil
-}
-
-// timeZone checks an IANA name; a wrong one never becomes local time.
-func (p *problems) timeZone(field, name string) {
-	if name == "" || strings.EqualFold(name, "local") || len(name) > 64 || unprintable(name) {
-		p.add(field, "%.40q is not an IANA time zone, as in Asia/Shanghai", name)
-		return
-	}
-	if _, err := time.LoadLocation(name); err != nil {
-		p.add(field, "%.40q is not an IANA time zone, as in Asia/Shanghai", name)
-	}
 }

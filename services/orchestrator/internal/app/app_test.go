@@ -594,7 +594,7 @@ func TestExplainSlot(t *testing.T) {
 	}
 	missed := slot.Slot{ID: slot.ID(day, market.Universe), Pool: market.Universe, Date: day, DueAt: day.At(19, 30, market.Shanghai), State: slot.Missed,
 		DecidedAt: day.At(23, 0, market.Shanghai), Issues: []fault.Issue{fault.NewIssue(fault.SlotMissed, "Nothing was there to fire it.", "slot_id", "x")}}
-	if err := errors.Join(store.DecideSlot(t.Context(), missed), store.Close()); err != nil {
+	if err := errors.Join(store.Settle(t.Context(), []slot.Slot{missed}, nil), store.Close()); err != nil {
 		t.Fatal(err)
 	}
 	w, addr := startWorker(t)

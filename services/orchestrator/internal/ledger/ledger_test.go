@@ -495,21 +495,22 @@ func TestSlotsFireOnce(t *testing.T) {
 	s := open(t)
 	v := slot.Slot{ID: slot.ID(monday, market.Targets), Pool: market.Targets, Date: monday, DueAt: base, DecidedAt: at(1),
 		Late: 90 * time.Second, LateNote: "the host slept", Issues: []fault.Issue{fault.NewIssue(fault.CalendarEnded, "Ended.")}}
+	decide := func(v slot.Slot, runs ...run.Run) error { return s.Settle(t.Context(), []slot.Slot{v}, runs) }
 	r := queued(market.Targets, at(1))
-	if err := s.FireSlot(t.Context(), v, r); err != nil {
+	v.State, v.RunID = slot.Fired, r.ID
+	if err := decide(v, r); err != nil {
 		t.Fatal(err)
 	}
-	v.State, v.RunID = slot.Fired, r.ID
 	if diff := cmp.Diff(v, must(s.Slot(t.Context(), v.ID))(t)); diff != "" {
 		t.Errorf("slot (-want +got):\n%s", diff)
 	}
-	if err := s.FireSlot(t.Context(), v, queued(market.Targets, at(2))); err != ErrDecided {
+	if err := decide(v, queued(market.Targets, at(2))); err != ErrDecided {
 		t.Errorf("twice: %v", err)
 	}
 	if q := must(s.Queue(t.Context(), market.Targets))(t); len(q) != 1 {
 		t.Errorf("queued %d runs", len(q))
 	}
-	if err := s.DecideSlot(t.Context(), slot.Slot{ID: v.ID, Pool: v.Pool, Date: v.Date, DueAt: v.DueAt, State: slot.Missed, DecidedAt: at(3)}); err != ErrDecided {
+	if err := decide(slot.Slot{ID: v.ID, Pool: v.Pool, Date: v.Date, DueAt: v.DueAt, State: slot.Missed, DecidedAt: at(3)}); err != ErrDecided {
 		t.Errorf("decided after firing: %v", err)
 	}
 	if in, err := s.InsertSlot(t.Context(), v); err != nil || in {
@@ -525,14 +526,15 @@ func TestSlotsFireOnce(t *testing.T) {
 	}
 	pending.State, pending.DecidedAt = slot.Skipped, at(1441)
 	pending.Issues = []fault.Issue{fault.NewIssue(fault.SchedulePaused, "Paused.")}
-	if err := s.DecideSlot(t.Context(), pending); err != nil {
+	if err := decide(pending); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.DecideSlot(t.Context(), pending); err != ErrDecided {
+	if err := decide(pending); err != ErrDecided {
 		t.Errorf("skipped twice: %v", err)
 	}
-	pending.Issues = nil
-	if err := s.FireSlot(t.Context(), pending, queued(market.Targets, at(1500))); err != nil {
+	resumed := queued(market.Targets, at(1500))
+	pending.State, pending.RunID, pending.Issues = slot.Fired, resumed.ID, nil
+	if err := decide(pending, resumed); err != nil {
 		t.Errorf("a slot held by a pause fires when the schedule is resumed: %v", err)
 	}
 	again := queued(market.Targets, at(1501))
@@ -543,12 +545,16 @@ func TestSlotsFireOnce(t *testing.T) {
 	if _, err := s.Slot(t.Context(), fresh.ID); !fault.Is(err, fault.NotFound) {
 		t.Errorf("half a look was written: %v", err)
 	}
-	last, ok, err := s.LastSlot(t.Context(), market.Targets)
-	if err != nil || !ok || last.Date != monday+1 || last.State != slot.Fired {
-		t.Errorf("last: %+v %v %v", last, ok, err)
+	today, ends := monday, at(600) // the second slot was decided after that
+	last, ahead, err := s.LastSlot(t.Context(), market.Targets, today, ends)
+	if err != nil || last == nil || ahead == nil || last.ID != v.ID || ahead.ID != pending.ID {
+		t.Errorf("last: %+v, ahead: %+v, %v", last, ahead, err)
 	}
-	if _, ok, err := s.LastSlot(t.Context(), market.Universe); err != nil || ok {
-		t.Errorf("universe has none: %v %v", ok, err)
+	if last, ahead, err := s.LastSlot(t.Context(), market.Targets, today, at(1500)); err != nil || last == nil || last.ID != pending.ID || ahead != nil {
+		t.Errorf("last: %+v, ahead: %+v, %v", last, ahead, err)
+	}
+	if last, ahead, err := s.LastSlot(t.Context(), market.Universe, today, ends); err != nil || last != nil || ahead != nil {
+		t.Errorf("universe has none: %v %v %v", last, ahead, err)
 	}
 	if all := must(s.Slots(t.Context(), "", 1, ""))(t); len(all) != 1 || all[0].ID != pending.ID {
 		t.Errorf("first page: %v", all)
@@ -556,7 +562,10 @@ func TestSlotsFireOnce(t *testing.T) {
 	if all := must(s.Slots(t.Context(), market.Targets, 5, pending.ID))(t); len(all) != 1 || all[0].ID != v.ID {
 		t.Errorf("second page: %v", all)
 	}
-	if n, err := s.DropSlotsAfter(t.Context(), monday); err != nil || n != 1 {
+	if n, err := s.DropSlotsAhead(t.Context(), today, at(1500)); err != nil || n != 0 {
+		t.Errorf("dropped %d, %v", n, err)
+	}
+	if n, err := s.DropSlotsAhead(t.Context(), today, ends); err != nil || n != 1 {
 		t.Errorf("dropped %d, %v", n, err)
 	}
 	if _, err := s.Slot(t.Context(), pending.ID); !fault.Is(err, fault.NotFound) {

@@ -79,19 +79,6 @@ func decide(ctx context.Context, tx *sqlite.Tx, v slot.Slot) error {
 	return err
 }
 
-// FireSlot decides a slot and queues its run in one transaction, so that neither
-// exists without the other. It returns ErrDecided when the slot was decided
-// before.
-func (s *Store) FireSlot(ctx context.Context, v slot.Slot, r run.Run) error {
-	return failed("fire slot", s.db.Write(ctx, func(tx *sqlite.Tx) error {
-		if err := enqueue(ctx, tx, &r); err != nil {
-			return err
-		}
-		v.State, v.RunID = slot.Fired, r.ID
-		return decide(ctx, tx, v)
-	}))
-}
-
 // Settle decides slots and queues runs in one transaction: a look at the clock is
 // written whole or not at all. It returns ErrDecided, and writes nothing, when one
 // of the slots was decided before.
@@ -116,17 +103,11 @@ func (s *Store) Settle(ctx context.Context, slots []slot.Slot, runs []run.Run) e
 	return failed("settle slots", err)
 }
 
-// DecideSlot writes that a slot does not fire. It returns ErrDecided when it was
-// decided before.
-func (s *Store) DecideSlot(ctx context.Context, v slot.Slot) error {
-	return failed("decide slot", s.db.Write(ctx, func(tx *sqlite.Tx) error { return decide(ctx, tx, v) }))
-}
-
-// DropSlotsAfter forgets the slots of days after date, which only a wrong clock
-// can have decided, and says how many.
-func (s *Store) DropSlotsAfter(ctx context.Context, date market.Date) (dropped int, err error) {
+// DropSlotsAhead forgets the slots of today and later that were decided when that day
+// had ended, by a clock that was ahead of the one of now, and says how many.
+func (s *Store) DropSlotsAhead(ctx context.Context, today market.Date, ends time.Time) (dropped int, err error) {
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
-		result, err := tx.ExecContext(ctx, "DELETE FROM slots WHERE date > ?", day(date))
+		result, err := tx.ExecContext(ctx, "DELETE FROM slots WHERE date >= ? AND decided_at >= ?", day(today), stamp(ends))
 		if err != nil {
 			return err
 		}
@@ -155,13 +136,26 @@ func (s *Store) Slots(ctx context.Context, pool market.Pool, limit int, before s
 	return s.querySlots(ctx, "WHERE (?1 = '' OR pool = ?1) AND (?2 = '' OR id < ?2) ORDER BY id DESC LIMIT ?3", pool, before, limit)
 }
 
-// LastSlot is the newest slot of a pool; ok is false when there is none.
-func (s *Store) LastSlot(ctx context.Context, pool market.Pool) (v slot.Slot, ok bool, err error) {
-	all, err := s.querySlots(ctx, "WHERE pool = ? ORDER BY date DESC LIMIT 1", pool)
-	if err != nil || len(all) == 0 {
-		return slot.Slot{}, false, err
+// LastSlot is the newest slot of a pool but for those that DropSlotsAhead forgets, and
+// ahead the oldest one of them; each is nil when there is none.
+func (s *Store) LastSlot(ctx context.Context, pool market.Pool, today market.Date, ends time.Time) (last, ahead *slot.Slot, err error) {
+	const isAhead = "date >= ?2 AND decided_at IS NOT NULL AND decided_at >= ?3"
+	for _, q := range []struct {
+		found **slot.Slot
+		tail  string
+	}{
+		{&last, "WHERE pool = ?1 AND NOT (" + isAhead + ") ORDER BY date DESC LIMIT 1"},
+		{&ahead, "WHERE pool = ?1 AND " + isAhead + " ORDER BY date LIMIT 1"},
+	} {
+		all, err := s.querySlots(ctx, q.tail, pool, day(today), stamp(ends))
+		if err != nil {
+			return nil, nil, err
+		}
+		if len(all) > 0 {
+			*q.found = &all[0]
+		}
 	}
-	return all[0], true, nil
+	return last, ahead, nil
 }
 
 // PendingSlots lists the slots that are not decided, oldest first.

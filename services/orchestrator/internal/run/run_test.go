@@ -312,9 +312,9 @@ func TestExplainTellsTheChain(t *testing.T) {
 	r = add(Finish(r, at(6), End{Outcome: Partial, Issues: IssuesOf(parts)}))
 	follow := Run{ID: "R2", State: Queued, NotBefore: at(21)}
 	said, next = Explain(Story{Run: r, Slot: &v, Events: events, Partitions: parts, FollowUps: []Run{follow}})
-	want := []string{"came due at 2026-03-02 19:30:00", "3m0s late: the host was asleep.", "by the schedule", "left the queue at 2026-03-02 19:34:00, after 4m0s",
+	want := []string{"came due at 2026-03-02 19:30:00 +08:00", "3m0s late: the host was asleep.", "by the schedule", "left the queue at 2026-03-02 19:34:00 +08:00, after 4m0s",
 		"Preflight: universe is READY.", "every check was passed", "2 partitions were planned", "up to 2026-03-02", "moneyflow: 1 failed.",
-		"PARTIAL: 1 of 2 partitions complete", "NOT_PUBLISHED: NOT_PUBLISHED happened.", "Run R2 follows it up at 2026-03-02 19:51:00."}
+		"PARTIAL: 1 of 2 partitions complete", "NOT_PUBLISHED: NOT_PUBLISHED happened.", "Run R2 follows it up at 2026-03-02 19:51:00 +08:00."}
 	rest := strings.Join(said, "\n")
 	for _, w := range want { // in this order
 		i := strings.Index(rest, w)

@@ -26,21 +26,17 @@ func (s *Scheduler) decide(ctx context.Context, now time.Time) (err error) {
 	if err != nil {
 		return err
 	}
-	today, err := sched.Today(now)
-	if err != nil {
-		return err
-	}
-	jobs, err := s.undecided(ctx, sched, today, now)
+	jobs, err := s.undecided(ctx, sched, now)
 	if err != nil {
 		return err
 	}
 	if len(jobs) > 0 {
-		why := func(d slot.Decision) string { return s.whyLate(d, before, now) }
+		why := func(due time.Time) string { return s.whyLate(due, before, now) }
 		if err := s.settle(ctx, sched, now, batch{days: jobs, policy: sched.CatchUp, why: why}); err != nil {
 			return err
 		}
 	}
-	tomorrow, err := sched.DueAt(today + 1)
+	today, _, err := sched.Today(now)
 	if err != nil {
 		return err
 	}
@@ -49,7 +45,9 @@ func (s *Scheduler) decide(ctx context.Context, now time.Time) (err error) {
 		return err
 	}
 	if !next.After(now) {
-		next = tomorrow
+		if next, err = sched.DueAt(today + 1); err != nil {
+			return err
+		}
 	}
 	s.quietFrom, s.quietUntil = now, next
 	return nil
@@ -58,28 +56,27 @@ func (s *Scheduler) decide(ctx context.Context, now time.Time) (err error) {
 // undecided are the days of each pool that came due and were not decided. On the
 // first start of all today is the first: the past was nobody's duty. A pending row
 // remembers that day, so that it is not lost when the process is away at its hour.
-func (s *Scheduler) undecided(ctx context.Context, sched slot.Schedule, today market.Date, now time.Time) (map[market.Pool][]market.Date, error) {
-	jobs := map[market.Pool][]market.Date{}
+//
+// A clock that was ahead may have decided days to come. Which of the clocks is wrong
+// shows only when the hour of such a day comes by the clock of now: then the day is
+// decided again, and until then its row stays.
+func (s *Scheduler) undecided(ctx context.Context, sched slot.Schedule, now time.Time) (map[market.Pool][]slot.Due, error) {
+	today, ends, err := sched.Today(now)
+	if err != nil {
+		return nil, err
+	}
+	jobs, again := map[market.Pool][]slot.Due{}, false
 	for _, pool := range market.Pools() {
-		last, ok, err := s.ledger.LastSlot(ctx, pool)
+		last, ahead, err := s.ledger.LastSlot(ctx, pool, today, ends)
 		if err != nil {
 			return nil, err
 		}
-		if ok && last.Date > today {
-			// The clock was ahead when these were decided. Their days are still to
-			// come, and must not find themselves decided.
-			n, err := s.ledger.DropSlotsAfter(ctx, today)
-			if err != nil {
-				return nil, err
-			}
-			s.log.WarnContext(ctx, "Slots of days to come were dropped: the clock was set back.", "slots", n, "today", today.String())
-			if last, ok, err = s.ledger.LastSlot(ctx, pool); err != nil {
-				return nil, err
-			}
-		}
 		from := today
-		if ok {
+		switch {
+		case last != nil:
 			from = last.Date + 1
+		case ahead != nil:
+			from = ahead.Date
 		}
 		for d := from; d <= today; d++ {
 			due, err := sched.DueAt(d)
@@ -87,8 +84,9 @@ func (s *Scheduler) undecided(ctx context.Context, sched slot.Schedule, today ma
 				return nil, err
 			}
 			if !due.After(now) {
-				jobs[pool] = append(jobs[pool], d)
-			} else if !ok {
+				jobs[pool] = append(jobs[pool], slot.Due{Date: d, At: due})
+				again = again || ahead != nil
+			} else if last == nil && ahead == nil {
 				_, err := s.ledger.InsertSlot(ctx, slot.Slot{ID: slot.ID(d, pool), Pool: pool, Date: d, DueAt: due, State: slot.Pending})
 				if err != nil {
 					return nil, err
@@ -96,24 +94,38 @@ func (s *Scheduler) undecided(ctx context.Context, sched slot.Schedule, today ma
 			}
 		}
 	}
+	if again {
+		n, err := s.ledger.DropSlotsAhead(ctx, today, ends)
+		if err != nil {
+			return nil, err
+		}
+		s.log.WarnContext(ctx, "The clock was set back, and has come to days that were decided while it was ahead; they are decided again.", "slots", n, "today", today.String())
+	}
 	pending, err := s.ledger.PendingSlots(ctx)
 	if err != nil {
 		return nil, err
 	}
 	for _, p := range pending {
-		if due, err := sched.DueAt(p.Date); err == nil && !due.After(now) && !slices.Contains(jobs[p.Pool], p.Date) {
-			jobs[p.Pool] = append(jobs[p.Pool], p.Date)
-			slices.Sort(jobs[p.Pool])
+		due, err := sched.DueAt(p.Date)
+		if err != nil {
+			return nil, err
+		}
+		known := slices.ContainsFunc(jobs[p.Pool], func(d slot.Due) bool { return d.Date == p.Date })
+		if !due.After(now) && !known {
+			jobs[p.Pool] = append(jobs[p.Pool], slot.Due{Date: p.Date, At: due})
+			slices.SortFunc(jobs[p.Pool], byDate)
 		}
 	}
 	return jobs, nil
 }
 
+func byDate(a, b slot.Due) int { return int(a.Date - b.Date) }
+
 // batch is what settle decides.
 type batch struct {
-	days   map[market.Pool][]market.Date // ascending
+	days   map[market.Pool][]slot.Due // ascending
 	policy slot.CatchUp
-	why    func(slot.Decision) string // says why a slot fires late
+	why    func(due time.Time) string // says why a slot did not fire when it came due
 	held   bool                       // the slots were skipped by a pause: what does not fire now stays as it is
 }
 
@@ -128,25 +140,19 @@ func (s *Scheduler) settle(ctx context.Context, sched slot.Schedule, now time.Ti
 	var slots []slot.Slot
 	var runs []run.Run
 	for _, pool := range market.Pools() {
-		decided, err := sched.Passed(pool, b.days[pool], cal, now, b.policy)
-		if err != nil {
-			return err
-		}
 		covered := len(slots) // those that the newest one's run covers come before it
-		for _, d := range decided {
-			v := slot.Slot{ID: slot.ID(d.Date, pool), Pool: pool, Date: d.Date, DueAt: d.DueAt, DecidedAt: now, Issues: d.Issues}
+		for _, d := range sched.Passed(pool, b.days[pool], cal, now, b.policy, b.why) {
+			v := slot.Slot{ID: slot.ID(d.Date, pool), Pool: pool, Date: d.Date, DueAt: d.At, DecidedAt: now, Issues: d.Issues}
 			switch d.Action {
 			case slot.Cover:
-				v.State = slot.Covered
+				v.State, v.LateNote = slot.Covered, d.LateNote
 			case slot.Skip:
 				v.State = slot.Skipped
 			case slot.Miss:
 				v.State = slot.Missed
 			case slot.Fire:
-				if d.Late > 0 {
-					v.Late, v.LateNote = d.Late, b.why(d)
-				}
-				own, err := s.fire(ctx, &v, d.Newest, now)
+				v.Late, v.LateNote = d.Late, d.LateNote
+				own, err := s.fire(ctx, &v, d, now)
 				if err != nil {
 					return err
 				}
@@ -156,8 +162,7 @@ func (s *Scheduler) settle(ctx context.Context, sched slot.Schedule, now time.Ti
 				if d.Newest {
 					for i := covered; i < len(slots); i++ {
 						if w := &slots[i]; w.State == slot.Covered && w.RunID == "" {
-							w.RunID = v.RunID
-							w.Issues = append([]fault.Issue{coveredBy(w.ID, v.RunID, "the run of a later slot")}, w.Issues...)
+							cover(w, v.RunID, "the run of a later slot")
 						}
 					}
 				}
@@ -183,18 +188,17 @@ func (s *Scheduler) settle(ctx context.Context, sched slot.Schedule, now time.Ti
 
 // fire answers a slot with a run that covers it already, or with one of its own,
 // which it returns.
-func (s *Scheduler) fire(ctx context.Context, v *slot.Slot, newest bool, now time.Time) (run.Run, error) {
+func (s *Scheduler) fire(ctx context.Context, v *slot.Slot, d slot.Decision, now time.Time) (run.Run, error) {
 	want := run.Request{Start: market.NoDate, End: market.NoDate}
-	if !newest {
-		want.End = v.Date
+	if !d.Newest {
+		want.End = d.TradeDay
 	}
 	by, covered, err := s.covering(ctx, v.Pool, want, now)
 	if err != nil {
 		return run.Run{}, err
 	}
 	if covered {
-		v.State, v.RunID, v.Late, v.LateNote = slot.Covered, by.ID, 0, ""
-		v.Issues = append([]fault.Issue{coveredBy(v.ID, by.ID, "a run that was "+string(by.State))}, v.Issues...)
+		cover(v, by.ID, "a run that was "+string(by.State))
 		return run.Run{}, nil
 	}
 	mode, err := s.mode(ctx, v.Pool)
@@ -209,8 +213,15 @@ func (s *Scheduler) fire(ctx context.Context, v *slot.Slot, newest bool, now tim
 	return own, nil
 }
 
-func coveredBy(slotID, runID, what string) fault.Issue {
-	return fault.NewIssue(fault.SlotCovered, fmt.Sprintf("The slot is covered by %s: %s.", what, runID), "slot_id", slotID, "run_id", runID)
+// cover answers a slot with a run that is not its own. Why it did not fire when it
+// came due is part of the reason then.
+func cover(v *slot.Slot, runID, what string) {
+	text := fmt.Sprintf("The slot is covered by %s: %s.", what, runID)
+	if v.LateNote != "" {
+		text += " It did not fire when it came due: " + v.LateNote
+	}
+	v.State, v.RunID, v.Late, v.LateNote = slot.Covered, runID, 0, ""
+	v.Issues = append([]fault.Issue{fault.NewIssue(fault.SlotCovered, text, "slot_id", v.ID, "run_id", runID)}, v.Issues...)
 }
 
 // covering is a run of the pool, queued or under way, that answers the request.
@@ -296,18 +307,15 @@ func (s *Scheduler) startup(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// whyLate says why a slot fires late, from what this process saw.
-func (s *Scheduler) whyLate(d slot.Decision, before, now time.Time) string {
+// whyLate says why a slot that came due did not fire then, from what this process saw.
+func (s *Scheduler) whyLate(due, before, now time.Time) string {
 	switch {
 	case s.failing != nil:
 		return "the ledger could not be read or written until now: " + s.failing.Error()
-	case before.IsZero() || d.DueAt.Before(s.started) && s.first:
-		return "the orchestrator was not running when it came due; it started at " + moment(s.started) + "."
-	case d.DueAt.Before(before):
+	case before.IsZero() || due.Before(s.started) && s.first:
+		return "the orchestrator was not running when it came due; it started at " + slot.Moment(s.started, nil) + "."
+	case due.Before(before):
 		return "the schedule was changed after that moment had passed."
 	}
-	return fmt.Sprintf("nothing looked at the clock between %s and %s: the host was asleep, or its clock was set.", moment(before), moment(now))
+	return fmt.Sprintf("nothing looked at the clock between %s and %s: the host was asleep, or its clock was set.", slot.Moment(before, nil), slot.Moment(now, nil))
 }
-
-// moment tells a time in Shanghai, with the zone, for a note.
-func moment(t time.Time) string { return slot.Moment(t, nil) + " (Shanghai)" }

@@ -46,17 +46,29 @@ func (s *Scheduler) ListSlots(ctx context.Context, pool market.Pool, limit int, 
 	if err != nil {
 		return nil, err
 	}
-	if day, at, ok := sched.NextDue(cal, s.now()); ok {
-		var next []slot.Slot
-		for _, p := range slices.Backward(market.Pools()) {
-			v := slot.Slot{ID: slot.ID(day, p), Pool: p, Date: day, DueAt: at, State: slot.Pending}
-			decided := slices.ContainsFunc(rows, func(r slot.Slot) bool { return r.ID == v.ID })
-			if sched.Fires(p) && (pool == "" || p == pool) && (before == "" || v.ID < before) && !decided {
-				next = append(next, v)
+	coming, err := s.coming(ctx, sched, cal)
+	if err != nil {
+		return nil, err
+	}
+	for i := range rows {
+		if v := &rows[i]; v.State == slot.Pending { // written by an earlier schedule, perhaps
+			if v.DueAt, err = sched.DueAt(v.Date); err != nil {
+				return nil, err
 			}
 		}
-		rows = slices.Concat(next, rows)
 	}
+	for _, v := range coming {
+		if pool != "" && v.Pool != pool || before != "" && v.ID >= before {
+			continue
+		}
+		switch _, err := s.ledger.Slot(ctx, v.ID); {
+		case fault.Is(err, fault.NotFound):
+			rows = append(rows, v)
+		case err != nil:
+			return nil, err
+		}
+	}
+	slices.SortFunc(rows, func(a, b slot.Slot) int { return strings.Compare(b.ID, a.ID) })
 	return rows[:min(limit, len(rows))], nil
 }
 
@@ -156,8 +168,13 @@ func (s *Scheduler) foresee(ctx context.Context, sched slot.Schedule, zone *time
 	}
 	now := s.now()
 	today := market.DateIn(now, zone)
-	if missing != nil && (date < today || date > today+366) {
-		return Explanation{}, missing
+	switch {
+	case missing == nil:
+	case date < today:
+		return Explanation{}, fault.New(fault.NotFound, fmt.Sprintf("There is no slot %s: it is of a day before the first on which this schedule was kept.", id),
+			"kind", "slot", "id", id)
+	case date > today+366:
+		return Explanation{}, fault.New(fault.NotFound, fmt.Sprintf("There is no slot %s yet: it is more than a year ahead.", id), "kind", "slot", "id", id)
 	}
 	due, err := sched.DueAt(date)
 	if err != nil {
@@ -169,10 +186,7 @@ func (s *Scheduler) foresee(ctx context.Context, sched slot.Schedule, zone *time
 	}
 	v := slot.Slot{ID: slot.ID(date, pool), Pool: pool, Date: date, DueAt: due, State: slot.Pending}
 	// What would become of it, were it due this moment.
-	decided, err := sched.Passed(pool, []market.Date{date}, cal, due, slot.CatchUpLast)
-	if err != nil {
-		return Explanation{}, err
-	}
+	decided := sched.Passed(pool, []slot.Due{{Date: date, At: due}}, cal, due, slot.CatchUpLast, nil)
 	e := Explanation{Slot: v, Sentences: v.Explain(zone), Next: "curl localhost:7780/v1/schedule"}
 	switch d := decided[0]; {
 	case d.Action == slot.Skip:
@@ -202,7 +216,7 @@ func nextFor(v slot.Slot) string {
 			return "curl -X PATCH localhost:7780/v1/schedule -d '{\"enabled\":true}'"
 		case fault.SlotMissed:
 			return fmt.Sprintf("curl -X POST localhost:7780/v1/runs -d '{\"pools\":[\"POOL_%s\"],\"end_date\":\"%s\"}'",
-				strings.ToUpper(string(v.Pool)), v.Date)
+				strings.ToUpper(string(v.Pool)), slot.TradeDay(v.Date, v.DueAt))
 		}
 	}
 	return "curl localhost:7780/v1/schedule"

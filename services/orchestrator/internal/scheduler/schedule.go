@@ -35,14 +35,45 @@ func (s *Scheduler) view(ctx context.Context, sched slot.Schedule) (View, error)
 		return View{}, err
 	}
 	v := View{Schedule: sched}
-	day, at, ok := sched.NextDue(cal, s.now())
-	if ok {
-		v.NextAt = at
-		if warning, warn := cal.Warning(day); warn && sched.TradingDaysOnly {
-			v.Issues = append(v.Issues, warning)
-		}
+	coming, err := s.coming(ctx, sched, cal)
+	if err != nil || len(coming) == 0 {
+		return v, err
+	}
+	first := slices.MinFunc(coming, func(a, b slot.Slot) int { return a.DueAt.Compare(b.DueAt) })
+	v.NextAt = first.DueAt
+	if warning, warn := cal.Warning(slot.TradeDay(first.Date, first.DueAt)); warn && sched.TradingDaysOnly {
+		v.Issues = append(v.Issues, warning)
 	}
 	return v, nil
+}
+
+// coming is the next slot of each pool that will fire. One that was decided already
+// is none of them, though the schedule was changed since and names a later hour.
+func (s *Scheduler) coming(ctx context.Context, sched slot.Schedule, cal slot.Calendar) ([]slot.Slot, error) {
+	now := s.now()
+	today, ends, err := sched.Today(now)
+	if err != nil {
+		return nil, err
+	}
+	var all []slot.Slot
+	for _, pool := range sched.Pools {
+		last, _, err := s.ledger.LastSlot(ctx, pool, today, ends)
+		if err != nil {
+			return nil, err
+		}
+		after := market.NoDate
+		switch {
+		case last == nil:
+		case last.State == slot.Pending:
+			after = last.Date - 1
+		default:
+			after = last.Date
+		}
+		if next, ok := sched.NextDue(cal, now, after); ok {
+			all = append(all, slot.Slot{ID: slot.ID(next.Date, pool), Pool: pool, Date: next.Date, DueAt: next.At, State: slot.Pending})
+		}
+	}
+	return all, nil
 }
 
 // Update changes the schedule by a function. INVALID_ARGUMENT names every field
@@ -101,16 +132,17 @@ func (s *Scheduler) Resume(ctx context.Context, note string, policy slot.CatchUp
 		if err != nil {
 			return err
 		}
-		text := "the schedule was paused from " + moment(since) + " to " + moment(now) + "."
+		text := "the schedule was paused from " + slot.Moment(since, nil) + " to " + slot.Moment(now, nil) + "."
 		// The slots first: a crash before the schedule is saved leaves it paused, and
 		// resuming it again finds them decided.
-		return s.settle(ctx, *sched, now, batch{days: jobs, policy: policy, why: func(slot.Decision) string { return text }, held: true})
+		return s.settle(ctx, *sched, now, batch{days: jobs, policy: policy, why: func(time.Time) string { return text }, held: true})
 	})
 }
 
-// held are the days skipped since the schedule was paused, by pool, ascending.
-func (s *Scheduler) held(ctx context.Context, since time.Time) (map[market.Pool][]market.Date, error) {
-	jobs := map[market.Pool][]market.Date{}
+// held are the days skipped since the schedule was paused, by pool, ascending, and
+// when they came due by the schedule of then.
+func (s *Scheduler) held(ctx context.Context, since time.Time) (map[market.Pool][]slot.Due, error) {
+	jobs := map[market.Pool][]slot.Due{}
 	for _, pool := range market.Pools() {
 		before := ""
 		for {
@@ -120,7 +152,7 @@ func (s *Scheduler) held(ctx context.Context, since time.Time) (map[market.Pool]
 			}
 			for _, v := range page {
 				if v.Held() && !v.DecidedAt.Before(since) {
-					jobs[pool] = append(jobs[pool], v.Date)
+					jobs[pool] = append(jobs[pool], slot.Due{Date: v.Date, At: v.DueAt})
 				}
 			}
 			if len(page) == 0 || page[len(page)-1].DecidedAt.Before(since) {
@@ -128,7 +160,7 @@ func (s *Scheduler) held(ctx context.Context, since time.Time) (map[market.Pool]
 			}
 			before = page[len(page)-1].ID
 		}
-		slices.Sort(jobs[pool])
+		slices.SortFunc(jobs[pool], byDate)
 	}
 	return jobs, nil
 }

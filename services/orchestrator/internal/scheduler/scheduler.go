@@ -28,12 +28,15 @@ type Ledger interface {
 	Settle(ctx context.Context, slots []slot.Slot, runs []run.Run) error
 	// InsertSlot adds a slot that is not due yet; one that exists stays.
 	InsertSlot(ctx context.Context, s slot.Slot) (inserted bool, err error)
-	// DropSlotsAfter forgets the slots of days after date.
-	DropSlotsAfter(ctx context.Context, date market.Date) (int, error)
+	// DropSlotsAhead forgets the slots of today and later that were decided when that
+	// day had ended, by a clock that was ahead of the one of now.
+	DropSlotsAhead(ctx context.Context, today market.Date, ends time.Time) (int, error)
 	Slot(ctx context.Context, id string) (slot.Slot, error)
 	// Slots lists slots by ID, newest first.
 	Slots(ctx context.Context, pool market.Pool, limit int, before string) ([]slot.Slot, error)
-	LastSlot(ctx context.Context, pool market.Pool) (slot.Slot, bool, error)
+	// LastSlot is the newest slot of a pool but for those that DropSlotsAhead forgets,
+	// and ahead the oldest one of them.
+	LastSlot(ctx context.Context, pool market.Pool, today market.Date, ends time.Time) (last, ahead *slot.Slot, err error)
 	PendingSlots(ctx context.Context) ([]slot.Slot, error)
 
 	Enqueue(ctx context.Context, runs []run.Run, req *run.CreateRecord) error

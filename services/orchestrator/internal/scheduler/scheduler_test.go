@@ -215,8 +215,7 @@ func TestClockJumps(t *testing.T) {
 				w.until(d, 19, 31, 0)
 				w.drain()
 				v := w.slot(d, market.Universe)
-				// Monday was covered while the clock was ahead, and stays decided.
-				if v.State != slot.Fired && (d != monday || v.State != slot.Covered) {
+				if v.State != slot.Fired || v.Late != 0 {
 					t.Errorf("%s: %+v", d, v)
 				}
 			}
@@ -309,6 +308,11 @@ func TestCatchUpOnStart(t *testing.T) {
 					v := w.slot(d, market.Universe)
 					if v.State != state {
 						t.Errorf("%s: %+v, want %s", d, v, state)
+					}
+					if state == slot.Missed || state == slot.Covered {
+						if !strings.Contains(v.Issues[0].Message, "was not running when it came due") {
+							t.Errorf("%s does not say why: %+v", v.ID, v.Issues)
+						}
 					}
 					if state == slot.Missed {
 						faulttest.Produces(t, v.Issues, fault.SlotMissed)
@@ -568,6 +572,172 @@ func TestSlotsAreListedAndForeseen(t *testing.T) {
 		}
 		if text, _ := w.explain(monday, market.Targets); !strings.Contains(text, "no longer in the ledger") {
 			t.Errorf("%s", text)
+		}
+	})
+}
+
+// next is when the schedule says that it fires next.
+func (w *world) next() time.Time { w.t.Helper(); return got(w, w.scheduler.Get).NextAt }
+
+// change edits the schedule.
+func (w *world) change(f func(*slot.Schedule)) {
+	w.t.Helper()
+	got(w, func(ctx context.Context) (View, error) { return w.scheduler.Update(ctx, f) })
+	synctest.Wait()
+}
+
+// ids lists all slots that have a row, newest first.
+func (w *world) ids() string {
+	w.t.Helper()
+	var words []string
+	for _, v := range got(w, func(ctx context.Context) ([]slot.Slot, error) { return w.store.Slots(ctx, market.Universe, 1000, "") }) {
+		words = append(words, v.Date.String()+" "+string(v.State))
+	}
+	return strings.Join(words, ", ")
+}
+
+// TestZoneChanges moves the schedule to zones in which it is another day: no slot is
+// lost, fires twice, or is made up for a day before the first start.
+func TestZoneChanges(t *testing.T) {
+	t.Run("west, after firing", func(t *testing.T) {
+		inWorld(t, always, func(t *testing.T, w *world) {
+			w.until(monday, 7, 0, 0)
+			w.start()
+			w.drain()
+			w.change(func(s *slot.Schedule) { s.RunAt = "08:00" })
+			w.until(monday, 8, 30, 0)
+			w.drain()
+			w.change(func(s *slot.Schedule) { s.TimeZone = "America/New_York" }) // Sunday evening there
+			if got, want := w.ids(), "2000-01-03 fired"; got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+			tuesday := (monday + 1).At(21, 0, market.Shanghai)
+			if at := w.next(); !at.Equal(tuesday) {
+				t.Errorf("next at %v", at)
+			}
+			w.until(monday+1, 22, 0, 0)
+			if got, want := w.sources(), "startup targets, startup universe, "+both+", "+both; got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		})
+	})
+	t.Run("west and back before the first slot", func(t *testing.T) {
+		inWorld(t, always, func(t *testing.T, w *world) {
+			w.until(monday+1, 9, 0, 0)
+			w.start()
+			w.drain()
+			w.change(func(s *slot.Schedule) { s.TimeZone = "Pacific/Honolulu" }) // Monday afternoon there
+			w.until(monday+1, 14, 0, 0)
+			w.change(func(s *slot.Schedule) { s.TimeZone = "Asia/Shanghai" })
+			w.until(monday+1, 20, 0, 0)
+			if got, want := w.ids(), "2000-01-04 fired"; got != want {
+				t.Errorf("got %s, want %s", got, want)
+			}
+		})
+	})
+	t.Run("east, to a day that is a weekend there", func(t *testing.T) {
+		inWorld(t, always, func(t *testing.T, w *world) {
+			w.until(monday+4, 12, 0, 0)
+			w.start()
+			w.drain()
+			w.change(func(s *slot.Schedule) { s.TimeZone, s.RunAt = "Pacific/Auckland", "01:00" })
+			w.drain()
+			w.until(monday+4, 21, 0, 0) // Saturday 02:00 there
+			if got, want := w.ids(), "2000-01-08 fired, 2000-01-07 fired"; got != want {
+				t.Errorf("Friday's evening: %s, want %s", got, want)
+			}
+			w.drain()
+			w.until(monday+6, 21, 0, 0) // Monday there, but Sunday's evening
+			if text, _ := w.explain(monday+7, market.Universe); !strings.Contains(text, "closed on 2000-01-09") || !strings.Contains(text, "day in Shanghai") {
+				t.Errorf("%s", text)
+			}
+		})
+	})
+}
+
+// TestNextIsTrue asks after each change of the hour when the schedule fires next.
+func TestNextIsTrue(t *testing.T) {
+	inWorld(t, always, func(t *testing.T, w *world) {
+		w.until(monday, 12, 0, 0)
+		w.start()
+		w.drain()
+		at := func(d market.Date, hour int) time.Time { return d.At(hour, 0, market.Shanghai) }
+		w.change(func(s *slot.Schedule) { s.RunAt = "20:00" })
+		if page := got(w, func(ctx context.Context) ([]slot.Slot, error) { return w.scheduler.ListSlots(ctx, "", 0, "") }); len(page) != 2 ||
+			!page[0].DueAt.Equal(at(monday, 20)) || !w.next().Equal(at(monday, 20)) {
+			t.Errorf("%+v, next %v", page, w.next())
+		}
+		w.until(monday, 20, 5, 0)
+		w.drain()
+		w.change(func(s *slot.Schedule) { s.RunAt = "22:00" }) // today has fired
+		if next := w.next(); !next.Equal(at(monday+1, 22)) {
+			t.Errorf("next %v", next)
+		}
+		for _, limit := range []int{1, 3} {
+			page := got(w, func(ctx context.Context) ([]slot.Slot, error) { return w.scheduler.ListSlots(ctx, "", limit, "") })
+			if page[0].ID != slot.ID(monday+1, market.Universe) {
+				t.Errorf("first of %d: %s", limit, page[0].ID)
+			}
+		}
+		w.until(monday, 23, 0, 0)
+		if got, want := w.sources(), "startup targets, startup universe, "+both; got != want {
+			t.Errorf("got %s, want %s", got, want)
+		}
+	})
+}
+
+// TestClockOfLongAgo sets the clock back by days, as a host does that starts before it
+// has asked for the time, and right again: what was decided stays and fires no more.
+func TestClockOfLongAgo(t *testing.T) {
+	inWorld(t, always, func(t *testing.T, w *world) {
+		w.until(monday, 12, 0, 0)
+		w.start()
+		w.drain()
+		for d := monday; d < monday+4; d++ {
+			w.until(d, 20, 0, 0)
+			w.drain()
+		}
+		before, runs := w.ids(), w.sources()
+		for _, back := range []time.Duration{80 * time.Hour, 20 * 365 * 24 * time.Hour, 30 * time.Hour} {
+			w.offset.Store(-int64(back))
+			w.change(func(s *slot.Schedule) { s.RunOnStartup = false })
+			w.restart()
+			time.Sleep(10 * time.Minute)
+			w.offset.Store(0)
+			time.Sleep(time.Minute)
+			synctest.Wait()
+			if got := w.ids(); got != before {
+				t.Errorf("back by %v: got %s, want %s", back, got, before)
+			}
+		}
+		if got := w.sources(); got != runs {
+			t.Errorf("runs: %s", got)
+		}
+		w.until(monday+4, 20, 0, 0)
+		if v := w.slot(monday+4, market.Targets); v.State != slot.Fired || v.Late != 0 {
+			t.Errorf("%+v", v)
+		}
+	})
+}
+
+// TestResumeAfterTheHourChanged resumes slots that a pause held as they came due.
+func TestResumeAfterTheHourChanged(t *testing.T) {
+	inWorld(t, always, func(t *testing.T, w *world) {
+		w.until(monday, 12, 0, 0)
+		w.start()
+		w.drain()
+		ctx := context.Background()
+		if _, err := w.scheduler.Pause(ctx, "anna"); err != nil {
+			t.Fatal(err)
+		}
+		w.until(monday, 20, 0, 0)
+		w.change(func(s *slot.Schedule) { s.RunAt = "22:00" })
+		if _, err := w.scheduler.Resume(ctx, "anna", slot.CatchUpLast); err != nil {
+			t.Fatal(err)
+		}
+		v := w.slot(monday, market.Targets)
+		if v.State != slot.Fired || !v.DueAt.Equal(monday.At(19, 30, market.Shanghai)) || v.Late != 30*time.Minute {
+			t.Errorf("%+v", v)
 		}
 	})
 }

@@ -27,16 +27,25 @@ const (
 	Miss Action = "miss"
 )
 
+// Due is a day of the schedule, and when its slots come due.
+type Due struct {
+	// Date in the schedule's zone.
+	Date market.Date
+	// At is the moment.
+	At time.Time
+}
+
 // Decision is what becomes of one slot that came due.
 type Decision struct {
-	// Date of the slot, and when it came due.
-	Date market.Date
-	// DueAt is when it came due.
-	DueAt time.Time
+	Due
+	// TradeDay whose data it is for.
+	TradeDay market.Date
 	// Action to take.
 	Action Action
 	// Late is how long ago it came due, when that is more than Grace.
 	Late time.Duration
+	// LateNote says why it is late. Empty when it is not, or does not matter.
+	LateNote string
 	// Issues say why it is passed over, or warn.
 	Issues []fault.Issue
 	// Newest is true for the last slot that fires: its run is bounded by no date.
@@ -46,29 +55,28 @@ type Decision struct {
 
 // Passed decides the slots of one pool that came due on the days given, ascending,
 // and were not decided before. A slot that is not late fires; late ones are caught
-// up by the policy. Closed days, and days on which the schedule is off, held, or
-// does not name the pool, are skipped.
-func (s Schedule) Passed(pool market.Pool, days []market.Date, cal Calendar, now time.Time, policy CatchUp) ([]Decision, error) {
-	clock, zone, err := s.timing()
-	if err != nil {
-		return nil, err
-	}
+// up by the policy, and why says of a moment why nothing fired then. Closed days, and
+// days on which the schedule is off, held, or does not name the pool, are skipped.
+func (s Schedule) Passed(pool market.Pool, days []Due, cal Calendar, now time.Time, policy CatchUp, why func(due time.Time) string) []Decision {
 	all := make([]Decision, 0, len(days))
 	newest := -1
-	for _, day := range days {
-		d := Decision{Date: day, DueAt: clock.On(day, zone)}
-		if late := now.Sub(d.DueAt); late > Grace {
+	for _, due := range days {
+		d := Decision{Due: due, TradeDay: TradeDay(due.Date, due.At)}
+		if late := now.Sub(d.At); late > Grace {
 			d.Late = late
 		}
 		if s.TradingDaysOnly {
-			if warning, ok := cal.Warning(day); ok {
+			if warning, ok := cal.Warning(d.TradeDay); ok {
 				d.Issues = append(d.Issues, warning)
 			}
 		}
-		if why, skip := s.skips(pool, day, cal); skip {
-			d.Action, d.Issues = Skip, append([]fault.Issue{why}, d.Issues...)
+		if reason, skip := s.skips(pool, due, cal); skip {
+			d.Action, d.Issues = Skip, append([]fault.Issue{reason}, d.Issues...)
 		} else {
 			d.Action, newest = Fire, len(all)
+			if d.Late > 0 {
+				d.LateNote = why(d.At)
+			}
 		}
 		all = append(all, d)
 	}
@@ -82,30 +90,34 @@ func (s Schedule) Passed(pool market.Pool, days []market.Date, cal Calendar, now
 		case d.Newest && d.Late == 0:
 		case policy == CatchUpNone:
 			d.Action, d.Newest = Miss, false
-			d.Issues = append([]fault.Issue{missed(ID(d.Date, pool), d.Late)}, d.Issues...)
+			d.Issues = append([]fault.Issue{missed(ID(d.Date, pool), d.Late, d.LateNote)}, d.Issues...)
 		case policy == CatchUpLast && !d.Newest:
 			d.Action = Cover
 		}
 	}
-	return all, nil
+	return all
 }
 
-func missed(id string, late time.Duration) fault.Issue {
+func missed(id string, late time.Duration, why string) fault.Issue {
 	return fault.NewIssue(fault.SlotMissed,
-		fmt.Sprintf("Nothing was there to fire the slot, it was found %s late, and the policy is to catch up none.", late.Round(time.Second)),
+		fmt.Sprintf("The slot was found %s late, and the policy is to catch up none: %s", late.Round(time.Second), why),
 		"slot_id", id, "late_seconds", fmt.Sprint(int64(late.Seconds())))
 }
 
 // skips says why a slot is passed over on purpose. A closed day comes first: it is
 // the reason that no switch changes.
-func (s Schedule) skips(pool market.Pool, d market.Date, cal Calendar) (fault.Issue, bool) {
+func (s Schedule) skips(pool market.Pool, due Due, cal Calendar) (fault.Issue, bool) {
+	d, trade := due.Date, TradeDay(due.Date, due.At)
 	switch {
-	case s.TradingDaysOnly && !cal.IsOpen(d):
+	case s.TradingDaysOnly && !cal.IsOpen(trade):
 		what := "is a holiday"
-		if d.Weekend() {
+		if trade.Weekend() {
 			what = "is a weekend"
 		}
-		return fault.NewIssue(fault.NotTradingDay, fmt.Sprintf("The exchange is closed on %s, which %s.", d, what), "trade_date", d.String()), true
+		if trade != d {
+			what += " and the day in Shanghai when the slot comes due"
+		}
+		return fault.NewIssue(fault.NotTradingDay, fmt.Sprintf("The exchange is closed on %s, which %s.", trade, what), "trade_date", trade.String()), true
 	case !s.Fires(pool):
 		return fault.NewIssue(fault.ScheduleDisabled, fmt.Sprintf("The schedule does not name the pool %s.", pool), "slot_id", ID(d, pool)), true
 	case !s.Enabled:

@@ -3,6 +3,7 @@ package slot
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
@@ -40,10 +41,14 @@ func (s Schedule) Validate() []fault.Violation {
 
 func (c CatchUp) known() bool { return c == CatchUpLast || c == CatchUpAll || c == CatchUpNone }
 
-// ParseZone finds an IANA zone. The names that Go takes for the machine's own zone
-// are refused: a wrong zone never silently becomes local time.
+// ParseZone finds an IANA zone. What Go or the machine's zone files take for the
+// machine's own zone is refused, as are the files beside the zones there: a wrong
+// zone never silently becomes local time.
 func ParseZone(name string) (*time.Location, error) {
-	if name != "" && name != "Local" {
+	top, _, _ := strings.Cut(name, "/")
+	switch strings.ToLower(top) {
+	case "", "local", "localtime", "posixrules", "posix", "right", "factory":
+	default:
 		if zone, err := time.LoadLocation(name); err == nil {
 			return zone, nil
 		}
@@ -73,46 +78,36 @@ func (s Schedule) DueAt(d market.Date) (time.Time, error) {
 	return clock.On(d, zone), nil
 }
 
-// Today is the day it is at t in the schedule's zone.
-func (s Schedule) Today(t time.Time) (market.Date, error) {
+// Today is the day it is at t in the schedule's zone, and when that day ends.
+func (s Schedule) Today(t time.Time) (day market.Date, ends time.Time, err error) {
 	_, zone, err := s.timing()
 	if err != nil {
-		return market.NoDate, err
+		return market.NoDate, time.Time{}, err
 	}
-	return market.DateIn(t, zone), nil
+	day = market.DateIn(t, zone)
+	return day, Clock(0).On(day+1, zone), nil
 }
 
-// Due lists the days whose slots came due after since and not after until,
-// ascending.
-func (s Schedule) Due(since, until time.Time) ([]market.Date, error) {
-	clock, zone, err := s.timing()
-	if err != nil {
-		return nil, err
-	}
-	var days []market.Date
-	for d := market.DateIn(since, zone); d <= market.DateIn(until, zone); d++ {
-		if at := clock.On(d, zone); at.After(since) && !at.After(until) {
-			days = append(days, d)
-		}
-	}
-	return days, nil
-}
+// TradeDay is the day whose data a slot is for: its own, or the day it is in Shanghai
+// when it comes due, where that is still the one before, as in zones east of it.
+func TradeDay(day market.Date, due time.Time) market.Date { return min(day, market.DateOf(due)) }
 
 // Fires reports whether the schedule asks for runs of the pool at all.
 func (s Schedule) Fires(pool market.Pool) bool { return slices.Contains(s.Pools, pool) }
 
-// NextDue is the next slot after now that will fire; ok is false when none will,
-// because the schedule is off or held, or no day of the next year is open.
-func (s Schedule) NextDue(cal Calendar, now time.Time) (day market.Date, at time.Time, ok bool) {
+// NextDue is the next slot after now that will fire, of a day after the one given;
+// ok is false when none will, because the schedule is off or held, or no day of the
+// next year is open.
+func (s Schedule) NextDue(cal Calendar, now time.Time, after market.Date) (next Due, ok bool) {
 	clock, zone, err := s.timing()
 	if err != nil || !s.Enabled || s.Paused || len(s.Pools) == 0 {
-		return market.NoDate, time.Time{}, false
+		return Due{}, false
 	}
-	today := market.DateIn(now, zone)
-	for d := today; d < today+366; d++ {
-		if at := clock.On(d, zone); at.After(now) && (!s.TradingDaysOnly || cal.IsOpen(d)) {
-			return d, at, true
+	from := max(market.DateIn(now, zone), after+1)
+	for d := from; d < from+366; d++ {
+		if at := clock.On(d, zone); at.After(now) && (!s.TradingDaysOnly || cal.IsOpen(TradeDay(d, at))) {
+			return Due{d, at}, true
 		}
 	}
-	return market.NoDate, time.Time{}, false
+	return Due{}, false
 }

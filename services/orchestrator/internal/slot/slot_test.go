@@ -5,8 +5,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 )
@@ -100,6 +98,10 @@ func TestValidateNamesTheField(t *testing.T) {
 		"local":         {"time_zone", func(s *Schedule) { s.TimeZone = "Local" }},
 		"no such zone":  {"time_zone", func(s *Schedule) { s.TimeZone = "Asia/Shangai" }},
 		"offset":        {"time_zone", func(s *Schedule) { s.TimeZone = "+08:00" }},
+		"zone of host":  {"time_zone", func(s *Schedule) { s.TimeZone = "localtime" }},
+		"any case":      {"time_zone", func(s *Schedule) { s.TimeZone = "LOCAL" }},
+		"rules of host": {"time_zone", func(s *Schedule) { s.TimeZone = "posixrules" }},
+		"leap seconds":  {"time_zone", func(s *Schedule) { s.TimeZone = "right/Asia/Shanghai" }},
 		"path":          {"time_zone", func(s *Schedule) { s.TimeZone = "../etc/passwd" }},
 		"no pool":       {"pools", func(s *Schedule) { s.Pools = nil }},
 		"unknown pool":  {"pools[1]", func(s *Schedule) { s.Pools = []market.Pool{market.Targets, "both"} }},
@@ -138,35 +140,31 @@ func TestCalendar(t *testing.T) {
 	}
 }
 
-func TestDueAndNextDue(t *testing.T) {
+func TestNextDue(t *testing.T) {
 	s := Default()
 	due := func(d market.Date) time.Time { return d.At(19, 30, market.Shanghai) }
-	days, err := s.Due(due(monday), due(monday+3))
-	if err != nil || cmp.Diff([]market.Date{monday + 1, monday + 2, monday + 3}, days) != "" {
-		t.Errorf("due: %v %v", days, err)
-	}
-	if days, err := s.Due(due(monday), due(monday)); err != nil || len(days) != 0 {
-		t.Errorf("empty span: %v %v", days, err)
-	}
 	for _, c := range []struct {
-		now, want time.Time
+		now   time.Time
+		after market.Date
+		want  market.Date
 	}{
-		{due(monday).Add(-time.Second), due(monday)}, {due(monday), due(monday + 1)}, {due(monday + 1), due(monday + 3)},
-		{due(monday + 4), due(monday + 7)}, // past the calendar's end: the next weekday
+		{due(monday).Add(-time.Second), market.NoDate, monday}, {due(monday), market.NoDate, monday + 1}, {due(monday + 1), market.NoDate, monday + 3},
+		{due(monday).Add(-time.Hour), monday, monday + 1}, {due(monday), monday + 3, monday + 4}, // decided before
+		{due(monday + 4), market.NoDate, monday + 7}, // past the calendar's end: the next weekday
 	} {
-		if _, at, ok := s.NextDue(cal, c.now); !ok || !at.Equal(c.want) {
-			t.Errorf("after %v: %v %v", c.now, at, ok)
+		if next, ok := s.NextDue(cal, c.now, c.after); !ok || next != (Due{c.want, next.At}) || !next.At.Equal(due(c.want)) {
+			t.Errorf("after %v and %s: %v %v", c.now, c.after, next, ok)
 		}
 	}
 	every := s
 	every.TradingDaysOnly = false
-	if _, at, ok := every.NextDue(cal, due(monday+1)); !ok || !at.Equal(due(monday+2)) {
-		t.Errorf("every day: %v", at)
+	if next, ok := every.NextDue(cal, due(monday+1), market.NoDate); !ok || !next.At.Equal(due(monday+2)) {
+		t.Errorf("every day: %v", next)
 	}
 	for _, off := range []func(*Schedule){func(s *Schedule) { s.Enabled = false }, func(s *Schedule) { s.Paused = true }, func(s *Schedule) { s.TimeZone = "x" }} {
 		s := Default()
 		off(&s)
-		if _, _, ok := s.NextDue(cal, due(monday)); ok {
+		if _, ok := s.NextDue(cal, due(monday), market.NoDate); ok {
 			t.Errorf("fires though %+v", s)
 		}
 	}
@@ -201,10 +199,11 @@ func TestPassed(t *testing.T) {
 		"calendar ended":         {Default(), []market.Date{monday + 7}, cal, (monday + 7).At(19, 30, market.Shanghai), CatchUpLast, "fire! CALENDAR_ENDED"},
 		"calendar ended, Sunday": {Default(), []market.Date{monday + 13}, cal, (monday + 13).At(19, 30, market.Shanghai), CatchUpLast, "skip NOT_TRADING_DAY CALENDAR_ENDED"},
 	} {
-		decided, err := c.s.Passed(market.Targets, c.days, c.cal, c.now, c.policy)
-		if err != nil {
-			t.Errorf("%s: %v", name, err)
+		var days []Due
+		for _, d := range c.days {
+			days = append(days, Due{d, d.At(19, 30, market.Shanghai)})
 		}
+		decided := c.s.Passed(market.Targets, days, c.cal, c.now, c.policy, func(time.Time) string { return "the host slept." })
 		var words []string
 		for i, d := range decided {
 			w := string(d.Action)
@@ -217,13 +216,59 @@ func TestPassed(t *testing.T) {
 			if d.Late > 0 {
 				w += " late"
 			}
-			if d.Date != c.days[i] || d.DueAt.IsZero() {
+			if d.Action != Skip && (d.Late > 0) != (d.LateNote != "") || d.Action == Miss && !strings.Contains(d.Issues[0].Message, d.LateNote) {
+				t.Errorf("%s does not say why it is late: %+v", name, d)
+			}
+			if d.Due != days[i] || d.TradeDay != d.Date {
 				t.Errorf("%s: %+v", name, d)
 			}
 			words = append(words, w)
 		}
 		if got := strings.Join(words, ", "); got != c.want {
 			t.Errorf("%s:\n got %s\nwant %s", name, got, c.want)
+		}
+	}
+}
+
+// Away from Shanghai a slot is for the day whose data can be there: a Friday's evening
+// in New York for the Friday that has ended in Shanghai, and one past midnight in
+// Auckland for the day that is not over there.
+func TestTradeDayInOtherZones(t *testing.T) {
+	full := Calendar{First: monday - 30, Last: monday + 30}
+	for d := full.First; d <= full.Last; d++ {
+		if !d.Weekend() {
+			full.Open = append(full.Open, d)
+		}
+	}
+	for _, c := range []struct {
+		zone, runAt string
+		day         market.Date
+		trade       market.Date
+		fires       bool
+	}{
+		{"Asia/Shanghai", "19:30", monday, monday, true},
+		{"America/New_York", "19:30", monday + 4, monday + 4, true},  // Saturday 08:30 in Shanghai
+		{"America/New_York", "19:30", monday + 6, monday + 6, false}, // Sunday; Monday 08:30 in Shanghai
+		{"America/New_York", "07:30", monday, monday, true},          // 20:30 in Shanghai
+		{"Europe/London", "12:00", monday, monday, true},             // 20:00 in Shanghai
+		{"Pacific/Auckland", "01:00", monday + 5, monday + 4, true},  // Saturday; Friday 20:00 in Shanghai
+		{"Pacific/Auckland", "01:00", monday, monday - 1, false},     // Monday; Sunday 20:00 in Shanghai
+		{"Pacific/Kiritimati", "02:30", monday + 1, monday, true},    // Tuesday; Monday 20:30 in Shanghai
+		{"Australia/Lord_Howe", "22:30", monday, monday, true},       // 19:30 in Shanghai
+		{"Asia/Tokyo", "00:30", monday + 5, monday + 4, true},        // Saturday; Friday 23:30 in Shanghai
+	} {
+		s := Default()
+		s.TimeZone, s.RunAt = c.zone, c.runAt
+		due, err := s.DueAt(c.day)
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := s.Passed(market.Universe, []Due{{c.day, due}}, full, due, CatchUpLast, nil)[0]
+		if d.TradeDay != c.trade || (d.Action == Fire) != c.fires {
+			t.Errorf("%s %s on %s: %+v", c.zone, c.runAt, c.day, d)
+		}
+		if next, ok := s.NextDue(full, due.Add(-time.Second), c.day-1); !ok || (next.Date == c.day) != c.fires {
+			t.Errorf("%s %s on %s: the next one is %v", c.zone, c.runAt, c.day, next)
 		}
 	}
 }
