@@ -224,7 +224,9 @@ func cover(v *slot.Slot, runID, what string) {
 	v.Issues = append([]fault.Issue{fault.NewIssue(fault.SlotCovered, text, "slot_id", v.ID, "run_id", runID)}, v.Issues...)
 }
 
-// covering is a run of the pool, queued or under way, that answers the request.
+// covering is a run of the pool, queued or under way, that answers the request. One
+// of a row of attempts is none: the row may be at its end, and an evening has attempts
+// of its own.
 func (s *Scheduler) covering(ctx context.Context, pool market.Pool, want run.Request, now time.Time) (run.Run, bool, error) {
 	queue, err := s.ledger.Queue(ctx, pool)
 	if err != nil {
@@ -240,7 +242,7 @@ func (s *Scheduler) covering(ctx context.Context, pool market.Pool, want run.Req
 	}
 	due := run.LastDue(cat, now)
 	for _, r := range slices.Concat(open, queue) {
-		if r.Pool == pool && !s.outdated(r) && run.Covers(r, want, now, due) {
+		if r.Pool == pool && r.Attempt == 0 && !s.outdated(r) && run.Covers(r, want, now, due) {
 			return r, true, nil
 		}
 	}

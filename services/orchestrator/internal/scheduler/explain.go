@@ -167,14 +167,10 @@ func (s *Scheduler) foresee(ctx context.Context, sched slot.Schedule, zone *time
 		return Explanation{}, fault.Invalid("slot_id", "%v", err)
 	}
 	now := s.now()
-	today := market.DateIn(now, zone)
-	switch {
-	case missing == nil:
-	case date < today:
-		return Explanation{}, fault.New(fault.NotFound, fmt.Sprintf("There is no slot %s: it is of a day before the first on which this schedule was kept.", id),
-			"kind", "slot", "id", id)
-	case date > today+366:
-		return Explanation{}, fault.New(fault.NotFound, fmt.Sprintf("There is no slot %s yet: it is more than a year ahead.", id), "kind", "slot", "id", id)
+	if missing != nil {
+		if err := s.expects(ctx, sched, pool, date, now); err != nil {
+			return Explanation{}, err
+		}
 	}
 	due, err := sched.DueAt(date)
 	if err != nil {
@@ -204,6 +200,28 @@ func (s *Scheduler) foresee(ctx context.Context, sched slot.Schedule, zone *time
 		e.Sentences = append(e.Sentences, string(i.Reason)+": "+i.Message)
 	}
 	return e, nil
+}
+
+// expects is NOT_FOUND with the reason when a slot that has no row will never have one.
+func (s *Scheduler) expects(ctx context.Context, sched slot.Schedule, pool market.Pool, date market.Date, now time.Time) error {
+	id := slot.ID(date, pool)
+	none := func(why string) error {
+		return fault.New(fault.NotFound, "There is no slot "+id+": "+why, "kind", "slot", "id", id)
+	}
+	today, ends, err := sched.Today(now)
+	if err != nil {
+		return err
+	}
+	last, _, err := s.ledger.LastSlot(ctx, pool, today, ends)
+	switch {
+	case err != nil:
+		return err
+	case date < today || last != nil && date <= last.Date:
+		return none("it is of a day before the first on which this schedule was kept.")
+	case date > today+366:
+		return none("it is more than a year ahead.")
+	}
+	return nil
 }
 
 // nextFor is the command to type about a slot without a run.

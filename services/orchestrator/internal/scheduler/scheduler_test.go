@@ -501,6 +501,27 @@ func TestManualRunsCoverOrNot(t *testing.T) {
 	})
 }
 
+// TestLastAttemptDoesNotCover has the last of the attempts that an earlier run is
+// followed by under way when the slot comes due: nothing would follow it any more.
+func TestLastAttemptDoesNotCover(t *testing.T) {
+	inWorld(t, always, func(t *testing.T, w *world) {
+		w.until(monday, 12, 0, 0)
+		w.start()
+		w.drain()
+		w.until(monday, 19, 29, 50)
+		last := run.Run{ID: newID(), Pool: market.Targets, Mode: run.Daily, Source: run.SourceAuto, State: run.Queued, CreatedAt: w.now(),
+			Attempt: 5, Follows: w.runs()[0].ID, Request: run.Request{Start: market.NoDate, End: market.NoDate}}
+		if err := w.store.Enqueue(context.Background(), []run.Run{last}, nil); err != nil {
+			t.Fatal(err)
+		}
+		w.take(last)
+		w.until(monday, 19, 31, 0)
+		if v := w.slot(monday, market.Targets); v.State != slot.Fired {
+			t.Errorf("%+v", v)
+		}
+	})
+}
+
 // TestStartUpWaitsForAnotherTrigger has a person ask for runs at the moment of the
 // start: the one who comes second finds the runs of the first.
 func TestStartUpWaitsForAnotherTrigger(t *testing.T) {
@@ -610,6 +631,9 @@ func TestZoneChanges(t *testing.T) {
 			w.change(func(s *slot.Schedule) { s.TimeZone = "America/New_York" }) // Sunday evening there
 			if got, want := w.ids(), "2000-01-03 fired"; got != want {
 				t.Errorf("got %s, want %s", got, want)
+			}
+			if _, err := w.scheduler.ExplainSlot(context.Background(), slot.ID(monday-1, market.Targets)); !fault.Is(err, fault.NotFound) || !strings.Contains(err.Error(), "before the first") {
+				t.Errorf("Sunday, which is today there: %v", err)
 			}
 			tuesday := (monday + 1).At(21, 0, market.Shanghai)
 			if at := w.next(); !at.Equal(tuesday) {
