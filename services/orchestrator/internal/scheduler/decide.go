@@ -313,7 +313,7 @@ func (s *Scheduler) startup(ctx context.Context, now time.Time) error {
 func (s *Scheduler) whyLate(due, before, now time.Time) string {
 	switch {
 	case s.failing != nil:
-		return "the ledger could not be read or written until now: " + s.failing.Error()
+		return "the schedule could not be kept until now: " + s.failing.Error()
 	case before.IsZero() || due.Before(s.started) && s.first:
 		return "the orchestrator was not running when it came due; it started at " + slot.Moment(s.started, nil) + "."
 	case due.Before(before):

@@ -189,6 +189,9 @@ func (s *Scheduler) foresee(ctx context.Context, sched slot.Schedule, zone *time
 		e.Sentences = append(e.Sentences, "As things stand it will be skipped.")
 		v.Issues = d.Issues
 		e.Slot.Issues, e.Next = d.Issues, nextFor(v)
+	case s.off:
+		e.Sentences = append(e.Sentences, "This process does not decide it.")
+		e.Slot.Issues = append([]fault.Issue{switchedOff()}, d.Issues...)
 	case !due.After(now):
 		e.Sentences = append(e.Sentences, fmt.Sprintf("It is due and is decided at the next look at the clock, within %s.", s.every))
 		e.Slot.Issues = d.Issues

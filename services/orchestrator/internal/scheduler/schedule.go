@@ -35,6 +35,9 @@ func (s *Scheduler) view(ctx context.Context, sched slot.Schedule) (View, error)
 		return View{}, err
 	}
 	v := View{Schedule: sched}
+	if s.off {
+		v.Issues = append(v.Issues, switchedOff())
+	}
 	coming, err := s.coming(ctx, sched, cal)
 	if err != nil || len(coming) == 0 {
 		return v, err
@@ -47,9 +50,19 @@ func (s *Scheduler) view(ctx context.Context, sched slot.Schedule) (View, error)
 	return v, nil
 }
 
+// switchedOff warns that nothing fires while this process runs.
+func switchedOff() fault.Issue {
+	i := fault.NewIssue(fault.ScheduleDisabled, "The schedule is off in this process: no slot fires before a start without --schedule=false, which catches up by the policy.")
+	i.Severity, i.Remedy = fault.Warning, "Start the orchestrator without --schedule=false."
+	return i
+}
+
 // coming is the next slot of each pool that will fire. One that was decided already
 // is none of them, though the schedule was changed since and names a later hour.
 func (s *Scheduler) coming(ctx context.Context, sched slot.Schedule, cal slot.Calendar) ([]slot.Slot, error) {
+	if s.off || len(sched.Validate()) > 0 {
+		return nil, nil
+	}
 	now := s.now()
 	today, ends, err := sched.Today(now)
 	if err != nil {
@@ -170,14 +183,16 @@ func (s *Scheduler) edit(ctx context.Context, change func(*slot.Schedule, time.T
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()
-	if !s.first { // before Run has looked, the start decides what was passed over
-		if err := s.decide(ctx, now); err != nil {
-			return View{}, err
-		}
-	}
 	sched, err := s.ledger.Schedule(ctx)
 	if err != nil {
 		return View{}, err
+	}
+	// Before Run has looked, the start decides what was passed over; and one that a
+	// hand has spoilt in the ledger decides nothing before it is mended.
+	if !s.first && len(sched.Validate()) == 0 {
+		if err := s.decide(ctx, now); err != nil {
+			return View{}, err
+		}
 	}
 	if err := change(&sched, now); err != nil {
 		return View{}, err

@@ -69,6 +69,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Now is the wall clock; nil means time.Now.
 	Now func() time.Time
+	// Off says that Run is not called: a later process fires what comes due.
+	Off bool
 	// Every is the longest time between two looks at the clock. 0 means 30 s.
 	Every time.Duration
 }
@@ -83,6 +85,7 @@ type Scheduler struct {
 	log      *slog.Logger
 	clock    func() time.Time
 	every    time.Duration
+	off      bool
 	poke     chan struct{}
 
 	mu sync.Mutex // held by whoever decides slots or changes the schedule
@@ -96,7 +99,7 @@ type Scheduler struct {
 
 // New is a scheduler that does nothing before Run.
 func New(cfg Config) *Scheduler {
-	s := &Scheduler{ledger: cfg.Ledger, wake: func() {}, alone: func() func() { return func() {} }, outdated: func(run.Run) bool { return false }, log: cfg.Logger, clock: cfg.Now, every: cfg.Every, poke: make(chan struct{}, 1), first: true}
+	s := &Scheduler{ledger: cfg.Ledger, wake: func() {}, alone: func() func() { return func() {} }, outdated: func(run.Run) bool { return false }, log: cfg.Logger, clock: cfg.Now, every: cfg.Every, off: cfg.Off, poke: make(chan struct{}, 1), first: true}
 	if cfg.Dispatcher != nil {
 		s.wake, s.alone, s.outdated = cfg.Dispatcher.Wake, cfg.Dispatcher.OneTrigger, cfg.Dispatcher.Outdated
 	}

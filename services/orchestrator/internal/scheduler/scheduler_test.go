@@ -10,6 +10,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/fault/faulttest"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/ledger"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
@@ -761,6 +762,56 @@ func TestResumeAfterTheHourChanged(t *testing.T) {
 		}
 		v := w.slot(monday, market.Targets)
 		if v.State != slot.Fired || !v.DueAt.Equal(monday.At(19, 30, market.Shanghai)) || v.Late != 30*time.Minute {
+			t.Errorf("%+v", v)
+		}
+	})
+}
+
+// TestOff asks a process that was started with the schedule off.
+func TestOff(t *testing.T) {
+	inWorld(t, always, func(t *testing.T, w *world) {
+		w.until(monday, 12, 0, 0)
+		w.start()
+		w.drain()
+		w.stop()
+		store, err := ledger.Open(context.Background(), ledger.Config{Path: w.path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer store.Close()
+		w.scheduler = New(Config{Ledger: store, Now: w.now, Off: true})
+		v := got(w, func(ctx context.Context) (View, error) {
+			return w.scheduler.Update(ctx, func(s *slot.Schedule) { s.RunAt = "20:00" })
+		})
+		if !v.NextAt.IsZero() || len(v.Issues) != 1 || v.Issues[0].Reason != fault.ScheduleDisabled {
+			t.Errorf("%+v", v)
+		}
+		w.until(monday, 21, 0, 0)
+		if text, e := w.explain(monday, market.Targets); !strings.Contains(text, "--schedule=false") || strings.Contains(text, "next look") || e.Slot.State != slot.Pending {
+			t.Errorf("%s", text)
+		}
+	})
+}
+
+// TestSpoiltScheduleIsMended has a schedule in the ledger that means nothing: it is
+// shown, and mended through the API.
+func TestSpoiltScheduleIsMended(t *testing.T) {
+	inWorld(t, always, func(t *testing.T, w *world) {
+		w.until(monday, 12, 0, 0)
+		w.start()
+		w.drain()
+		spoilt := got(w, w.store.Schedule)
+		spoilt.TimeZone = "Asia/Shangai"
+		if err := w.store.SaveSchedule(context.Background(), spoilt); err != nil {
+			t.Fatal(err)
+		}
+		w.restart()
+		if v := got(w, w.scheduler.Get); v.Schedule.TimeZone != spoilt.TimeZone || !v.NextAt.IsZero() {
+			t.Errorf("%+v", v)
+		}
+		w.until(monday, 20, 0, 0)
+		w.change(func(s *slot.Schedule) { s.TimeZone = "Asia/Shanghai" })
+		if v := w.slot(monday, market.Targets); v.State != slot.Fired || v.Late == 0 || !strings.Contains(v.LateNote, "Asia/Shangai") {
 			t.Errorf("%+v", v)
 		}
 	})
