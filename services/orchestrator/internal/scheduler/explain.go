@@ -160,7 +160,7 @@ func (s *Scheduler) foresee(ctx context.Context, sched slot.Schedule, zone *time
 	text, name, _ := strings.Cut(id, ".")
 	date, err := market.ParseDate(text)
 	if err != nil {
-		return Explanation{}, fault.Invalid("slot_id", "%.40q is not of the form YYYY-MM-DD.pool", id)
+		return Explanation{}, fault.Invalid("slot_id", "%v; a slot is named YYYY-MM-DD.pool", err)
 	}
 	pool, err := market.ParsePool(name)
 	if err != nil {

@@ -39,7 +39,9 @@ func (c Calendar) Warning(d market.Date) (issue fault.Issue, ok bool) {
 	case c.Known(d):
 		return fault.Issue{}, false
 	case len(c.Open) == 0:
-		return fault.NewIssue(fault.CalendarEnded, "No trading calendar is known yet; weekdays are taken as open."), true
+		none := fault.NewIssue(fault.CalendarEnded, "No trading calendar is known yet; weekdays are taken as open.")
+		none.Remedy = "Nothing to do: the first run that reaches the worker fetches it."
+		return none, true
 	case d < c.First:
 		return fault.NewIssue(fault.CalendarEnded, "The known calendar begins on "+c.First.String()+", after "+d.String()+
 			"; weekdays are taken as open.", "calendar_end_date", c.Last.String()), true

@@ -133,7 +133,10 @@ func TestCalendar(t *testing.T) {
 		{cal, monday + 7, true, true}, {cal, monday + 12, false, true}, {cal, monday - 3, true, true},
 		{Calendar{}, monday, true, true}, {Calendar{}, monday + 5, false, true},
 	} {
-		_, warn := c.cal.Warning(c.d)
+		issue, warn := c.cal.Warning(c.d)
+		if december := strings.Contains(issue.Remedy, "December"); warn && december != (len(c.cal.Open) > 0) {
+			t.Errorf("%s: %s", c.d, issue.Remedy)
+		}
 		if got := c.cal.IsOpen(c.d); got != c.open || warn != c.warn {
 			t.Errorf("%s: open %v, warned %v", c.d, got, warn)
 		}
