@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -23,7 +22,7 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/tushare"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/universe"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/vault"
-	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/lockfile"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/transport"
 )
@@ -64,13 +63,9 @@ func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err erro
 			err = errors.Join(err, a.Close())
 		}
 	}()
-	if err := os.MkdirAll(cfg.DataDir, 0o700); err != nil {
-		f := fault.Invalid("data-dir", "cannot be made: %v", err)
-		return nil, f
-	}
-	lock, err := pool.Acquire(filepath.Join(cfg.DataDir, Service))
+	lock, err := lockfile.Dir(cfg.DataDir, Service)
 	if err != nil {
-		return nil, locked(cfg.DataDir, err)
+		return nil, err
 	}
 	a.later("data directory lock", lock.Release)
 
@@ -123,16 +118,6 @@ func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err erro
 		Files: files, FreeBytes: pool.FreeBytes, ProviderHost: cfg.Host(), Log: log,
 	}))
 	return a, nil
-}
-
-func locked(dir string, err error) error {
-	var held *pool.HeldError
-	if errors.As(err, &held) {
-		return fault.New(fault.DataDirLocked,
-			fmt.Sprintf("Another ingest-worker (process %d) uses the data directory %s.", held.PID, dir),
-			"path", dir, "holder_pid", fmt.Sprint(held.PID))
-	}
-	return fault.Invalid("data-dir", "cannot be locked: %v", err)
 }
 
 func (a *App) later(name string, do func() error) { a.undo = append(a.undo, cleanup{name, do}) }

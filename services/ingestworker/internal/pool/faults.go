@@ -8,6 +8,7 @@ import (
 	"syscall"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/lockfile"
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
@@ -39,6 +40,20 @@ func (f Faults) Locked(cause error, pid int) error {
 		return f.build(cause, f.locked, f.file()+" is held by another process.")
 	}
 	return f.build(cause, f.locked, fmt.Sprintf("%s is held by process %d.", f.file(), pid), "holder_pid", strconv.Itoa(pid))
+}
+
+// Lock takes the file for this worker, also while it is closed. It fails with
+// *_DB_LOCKED when another worker has it.
+func (f Faults) Lock() (*lockfile.Lock, error) {
+	l, err := lockfile.Acquire(f.path)
+	var held *lockfile.HeldError
+	switch {
+	case errors.As(err, &held):
+		return nil, f.Locked(err, held.PID)
+	case err != nil:
+		return nil, f.Unfit(err, Pathless(err))
+	}
+	return l, nil
 }
 
 // Unfit is the pool's *_DB_NOT_INITIALIZED with the reason in a few words.

@@ -1,9 +1,6 @@
 package pool
 
 import (
-	"errors"
-	"os"
-	"path/filepath"
 	"slices"
 	"testing"
 
@@ -66,27 +63,6 @@ func TestCompareSeesAKeyThatWasDoubled(t *testing.T) {
 	}
 	if diff := Compare(d, day(1, 1, 2), day(1, 2)); diff.Empty() {
 		t.Error("a key held twice must be written again")
-	}
-}
-
-func TestLockIsOneProcess(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "x")
-	lock, err := Acquire(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var held *HeldError
-	if _, err := Acquire(path); !errors.As(err, &held) || held.PID != os.Getpid() {
-		t.Errorf("got %v, want this process as the holder", err)
-	}
-	if err := lock.Release(); err != nil {
-		t.Fatal(err)
-	}
-	if lock, err = Acquire(path); err != nil {
-		t.Fatal(err)
-	}
-	if err := errors.Join(lock.Release(), (*Lock)(nil).Release()); err != nil {
-		t.Fatal(err)
 	}
 }
 

@@ -56,13 +56,9 @@ func (s *Sink) attach(ctx context.Context) error {
 		return nil
 	}
 	if s.lock == nil {
-		lock, err := pool.Acquire(s.cfg.Path)
-		var held *pool.HeldError
-		switch {
-		case errors.As(err, &held):
-			return s.faults.Locked(err, held.PID)
-		case err != nil:
-			return s.faults.Unfit(err, pool.Pathless(err))
+		lock, err := s.faults.Lock()
+		if err != nil {
+			return err
 		}
 		s.lock = lock
 	}

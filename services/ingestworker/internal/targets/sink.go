@@ -10,6 +10,7 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
+	"github.com/afterbell/afterbell/services/internal/lockfile"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/sqlite"
 )
@@ -23,7 +24,7 @@ type Sink struct {
 	// turn holds one token; who has it owns everything below and may write.
 	turn    chan struct{}
 	closed  bool
-	lock    *pool.Lock
+	lock    *lockfile.Lock
 	db      *sqlite.DB // nil while the file is closed
 	source  string
 	lastUse time.Time

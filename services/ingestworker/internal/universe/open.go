@@ -42,8 +42,12 @@ func (w *writer) attach() error {
 	if w.file != nil {
 		return nil
 	}
-	if err := w.acquire(); err != nil {
-		return err
+	if w.lock == nil {
+		lock, err := w.faults.Lock() // kept until Close
+		if err != nil {
+			return err
+		}
+		w.lock = lock
 	}
 	size, exists, err := pool.State(w.cfg.Path)
 	if err != nil {
@@ -75,23 +79,6 @@ func (w *writer) attach() error {
 	// A log left by a process that was killed has been replayed by opening; it is
 	// folded in with the next checkpoint.
 	w.dirty = 1
-	return nil
-}
-
-// acquire takes the lock against a second worker, which is kept until Close.
-func (w *writer) acquire() error {
-	if w.lock != nil {
-		return nil
-	}
-	lock, err := pool.Acquire(w.cfg.Path)
-	var held *pool.HeldError
-	switch {
-	case errors.As(err, &held):
-		return w.faults.Locked(err, held.PID)
-	case err != nil:
-		return w.faults.Unfit(err, pool.Pathless(err))
-	}
-	w.lock = lock
 	return nil
 }
 

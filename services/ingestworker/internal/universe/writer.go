@@ -7,6 +7,7 @@ import (
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
 	"github.com/afterbell/afterbell/services/internal/drill"
+	"github.com/afterbell/afterbell/services/internal/lockfile"
 )
 
 // writer owns the file. Everything in it happens in one goroutine.
@@ -17,7 +18,7 @@ type writer struct {
 	index  *index
 	log    *slog.Logger
 
-	lock    *pool.Lock
+	lock    *lockfile.Lock
 	file    *duck // nil while the file is closed
 	source  string
 	lastUse time.Time

@@ -712,11 +712,12 @@ func TestUnusableFileIsToldInOneLine(t *testing.T) {
 	}
 	notADir := filepath.Join(textFile, FileName)
 
-	for path, want := range map[string]string{textFile: "damaged", torn: "damaged", foreign: "another program", notADir: "cannot be opened"} {
+	for path, want := range map[string]string{textFile: "damaged", torn: "damaged", foreign: "another program", notADir: "text/market-cache.sqlite cannot be used: not a directory"} {
 		_, err := Open(ctx, Config{Path: path})
 		f, ok := fault.As(err)
-		if !ok || f.Reason != fault.InvalidArgument || !strings.Contains(f.Message, want) || strings.Contains(f.Message, "\n") {
-			t.Errorf("%s: %v, want a line with %q", filepath.Base(filepath.Dir(path)), err, want)
+		if !ok || f.Reason != fault.InvalidArgument || !strings.Contains(f.Message, want) || strings.Contains(f.Message, "\n") ||
+			!strings.Contains(f.Message, filepath.Dir(path)) {
+			t.Errorf("%s: %v, want a line with the path and %q", filepath.Base(filepath.Dir(path)), err, want)
 		}
 		if !ok {
 			continue

@@ -6,18 +6,21 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
-	"os"
 	"path/filepath"
 	"sync"
 
 	"github.com/google/uuid"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/lockfile"
 	"github.com/afterbell/afterbell/services/internal/sqlite"
 )
 
 // FileName is the ledger's name in the data directory.
 const FileName = "market-cache.sqlite"
+
+// service is whom the data directory is locked for.
+const service = "orchestrator"
 
 //go:embed migrations/*.sql
 var migrations embed.FS
@@ -34,7 +37,7 @@ type Config struct {
 type Store struct {
 	db   *sqlite.DB
 	log  *slog.Logger
-	lock *os.File
+	lock *lockfile.Lock
 
 	epochs struct {
 		sync.Mutex
@@ -50,11 +53,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
 	}
-	dir := filepath.Dir(cfg.Path)
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, openFault(cfg.Path, err)
-	}
-	lock, err := lockDir(dir)
+	lock, err := lockfile.Dir(filepath.Dir(cfg.Path), service)
 	if err != nil {
 		return nil, err
 	}
@@ -63,7 +62,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		if s.db != nil {
 			err = errors.Join(err, s.db.Close())
 		}
-		return nil, errors.Join(openFault(cfg.Path, err), lock.Close())
+		return nil, errors.Join(openFault(cfg.Path, err), lock.Release())
 	}
 	return s, nil
 }
@@ -84,7 +83,7 @@ func (s *Store) open(ctx context.Context, path string) (err error) {
 
 // Close folds the write-ahead log into the file and releases the data directory.
 func (s *Store) Close() error {
-	return errors.Join(s.db.Close(), s.lock.Close())
+	return errors.Join(s.db.Close(), s.lock.Release())
 }
 
 // NewID is an identifier that sorts by the time of its making, for runs and
@@ -96,15 +95,14 @@ func openFault(path string, err error) error {
 	if f, ok := fault.As(err); ok {
 		return f
 	}
-	name := filepath.Base(path)
 	problem := "cannot be opened; look at the permissions of its directory"
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	case sqlite.IsFull(err):
-		return fault.Wrap(err, fault.DiskFull, name+": the volume of the data directory is full.", "file", name)
+		return fault.Wrap(err, fault.DiskFull, path+": the volume of the data directory is full.", "file", filepath.Base(path))
 	case sqlite.IsBusy(err):
-		return fault.Wrap(err, fault.DataDirLocked, name+" is held by another process; close the program that has a transaction open on it.",
+		return fault.Wrap(err, fault.DataDirLocked, path+" is held by another process; close the program that has a transaction open on it.",
 			"path", path)
 	case sqlite.IsCorrupt(err):
 		problem = "is damaged or no SQLite database; move it away, and a new one is made (the pools' files are not concerned)"
@@ -115,5 +113,5 @@ func openFault(path string, err error) error {
 	case sqlite.IsReadOnly(err), errors.Is(err, fs.ErrPermission):
 		problem = "cannot be written; make it and its directory writable for this user"
 	}
-	return fault.Wrap(err, fault.InvalidArgument, name+" "+problem+".", "field", "data-dir")
+	return fault.Wrap(err, fault.InvalidArgument, path+" "+problem+".", "field", "data-dir")
 }

@@ -1,0 +1,120 @@
+// Package lockfile keeps two processes from one file or one data directory, by a
+// lock on a side file that holds the owner's pid. The lock is the kernel's: it ends
+// with the process, however it dies.
+package lockfile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+)
+
+// Suffix is what the side file has behind the name of what it guards.
+const Suffix = ".lock"
+
+// Lock is held until Release, or until the process ends.
+type Lock struct{ file *os.File }
+
+// HeldError is returned by Acquire when another process has the lock.
+type HeldError struct {
+	// PID of the holder; 0 where unknown.
+	PID int
+}
+
+// Error names the holder.
+func (e *HeldError) Error() string {
+	if e.PID == 0 {
+		return "held by another process"
+	}
+	return fmt.Sprintf("held by process %d", e.PID)
+}
+
+// Acquire takes the lock of path. The side file stays when the lock is given back,
+// because removing it would race with the next one to take it.
+func Acquire(path string) (*Lock, error) {
+	f, err := os.OpenFile(path+Suffix, os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, err
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		defer f.Close()
+		if !errors.Is(err, syscall.EWOULDBLOCK) {
+			return nil, &os.PathError{Op: "lock", Path: path + Suffix, Err: err}
+		}
+		return nil, &HeldError{PID: holder(f)}
+	}
+	// The pid is a courtesy: on a full volume the lock holds without it.
+	_ = f.Truncate(0)
+	_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	return &Lock{file: f}, nil
+}
+
+// holder reads the pid of who has the lock. Who took it a moment ago may not have
+// written it yet.
+func holder(f *os.File) int {
+	for range 10 {
+		text, _ := io.ReadAll(io.NewSectionReader(f, 0, 32))
+		if pid, err := strconv.Atoi(strings.TrimSpace(string(text))); err == nil {
+			return pid
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
+	return 0
+}
+
+// Release gives the lock back. A nil lock is none.
+func (l *Lock) Release() error {
+	if l == nil {
+		return nil
+	}
+	_ = l.file.Truncate(0)
+	return l.file.Close()
+}
+
+// Dir makes a data directory and takes it for one process of a service. It fails
+// with DATA_DIR_LOCKED naming the holder, or with INVALID_ARGUMENT naming the
+// directory and what is wrong with it.
+func Dir(dir, service string) (*Lock, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, unusable(dir, err)
+	}
+	l, err := Acquire(filepath.Join(dir, service))
+	var held *HeldError
+	switch {
+	case errors.As(err, &held):
+		who, pid := "unknown", "pid unknown"
+		if held.PID != 0 {
+			who = strconv.Itoa(held.PID)
+			pid = "pid " + who
+		}
+		return nil, fault.Wrap(err, fault.DataDirLocked,
+			fmt.Sprintf("%s is in use by another %s (%s); stop it, or use another --data-dir.", dir, service, pid),
+			"path", dir, "holder_pid", who)
+	case err != nil:
+		return nil, unusable(dir, err)
+	}
+	return l, nil
+}
+
+func unusable(dir string, err error) error {
+	why := err.Error()
+	var p *os.PathError
+	if errors.As(err, &p) {
+		why = p.Err.Error()
+		if p.Path != dir {
+			why = fmt.Sprintf("%s %s: %s", p.Op, p.Path, why)
+		}
+	}
+	if errors.Is(err, os.ErrPermission) {
+		why += "; make it writable for this user, or use another --data-dir"
+	}
+	return fault.Wrap(err, fault.InvalidArgument, fmt.Sprintf("data-dir: %s cannot be used: %s", dir, why), "field", "data-dir")
+}
