@@ -45,7 +45,7 @@ func (f Faults) Locked(cause error, pid int) error {
 // Lock takes the file for this worker, also while it is closed. It fails with
 // *_DB_LOCKED when another worker has it.
 func (f Faults) Lock() (*lockfile.Lock, error) {
-	l, err := lockfile.Acquire(f.path)
+	l, err := lockfile.Acquire(Destination(f.path))
 	var held *lockfile.HeldError
 	switch {
 	case errors.As(err, &held):

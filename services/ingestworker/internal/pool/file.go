@@ -2,6 +2,7 @@ package pool
 
 import (
 	"errors"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -37,6 +38,36 @@ func State(path string) (size int64, exists bool, err error) {
 		return st.Size(), true, ErrReadOnly
 	}
 	return st.Size(), true, nil
+}
+
+// Destination is where a path leads by links, also by one whose file is yet to be
+// made: a link to another volume stays one, and databases keep their side files
+// beside the file itself.
+func Destination(path string) string {
+	if to, err := filepath.EvalSymlinks(path); err == nil {
+		return to
+	}
+	to, err := os.Readlink(path)
+	switch {
+	case err != nil:
+		return path
+	case filepath.IsAbs(to):
+		return to
+	}
+	return filepath.Join(filepath.Dir(path), to)
+}
+
+// SetAside keeps a log that was left behind by a file which was moved away from
+// being replayed into the next.
+func SetAside(log *slog.Logger, path string) error {
+	err := os.Rename(path, path+".orphan")
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		log.Warn("a write-ahead log without its file was set aside", "file", path+".orphan")
+	}
+	return err
 }
 
 // Pathless is an error of the file system in words, without the path in it.

@@ -49,6 +49,12 @@ func Run(t *testing.T, h Harness) {
 		"CoverageWithoutFile":     coverageWithoutFile,
 		"ReleaseLetsOthersIn":     releaseLetsOthersIn,
 		"ClosedSinkRefuses":       closedSinkRefuses,
+		"DeletedWhileOpen":        deletedWhileOpen,
+		"DeletedUnnoticed":        deletedUnnoticed,
+		"DeletedWhileClosed":      deletedWhileClosed,
+		"ReplacedWhileOpen":       replacedWhileOpen,
+		"ReplacedWhileClosed":     replacedWhileClosed,
+		"LinkStaysOne":            linkStaysOne,
 		"CoverageIsFilteredRight": coverageIsFilteredRight,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, h) })

@@ -47,6 +47,9 @@ func (s *Sink) Commit(ctx context.Context, c ingest.Commit) (ingest.Changes, err
 	if err != nil {
 		return ingest.Changes{}, s.failure(ctx, err)
 	}
+	if !s.stands() {
+		return ingest.Changes{}, s.faults.Failed(nil, "the file was deleted or replaced while it was written")
+	}
 	w.publish()
 	return w.diff.Changes(), nil
 }

@@ -69,6 +69,13 @@ func (x *index) replace(other *index) {
 	x.series, x.rows, x.loaded = other.series, other.rows, true
 }
 
+// clear is for a file that is gone: nothing is held, and the next is read anew.
+func (x *index) clear() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.series, x.rows, x.loaded = make(map[series][]day), 0, false
+}
+
 func (x *index) holdsRows() bool {
 	x.mu.RLock()
 	defer x.mu.RUnlock()

@@ -5,10 +5,10 @@ import (
 	"embed"
 	"errors"
 	"io/fs"
-	"os"
 	"strings"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
+	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/sqlite"
 )
 
@@ -52,7 +52,7 @@ func (s *Sink) ready(ctx context.Context) error {
 // attach opens the file, brings its schema up to date and reads the coverage. It
 // does nothing when the file is open.
 func (s *Sink) attach(ctx context.Context) error {
-	if s.db != nil {
+	if s.stands() && s.db != nil {
 		return nil
 	}
 	if s.lock == nil {
@@ -77,19 +77,61 @@ func (s *Sink) attach(ctx context.Context) error {
 		return errors.Join(s.openFailure(ctx, err), db.Close())
 	}
 	s.db = db
+	s.watch.Opened()
 	return nil
 }
 
-// setLogAside keeps a log whose file was moved away from being replayed into the
-// next file.
-func (s *Sink) setLogAside() error {
-	for _, suffix := range []string{"-wal", "-shm"} {
-		err := os.Rename(s.cfg.Path+suffix, s.cfg.Path+suffix+".orphan")
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
+// stands tells whether the file is still the one that memory is of. One that was
+// deleted or replaced while it is open is closed: what is written into it is lost.
+func (s *Sink) stands() bool {
+	fate := s.watch.Fate()
+	if fate == pool.Same {
+		return true
+	}
+	log := s.cfg.Logger.With("pool", string(market.Targets), "file", s.cfg.Path)
+	if s.db != nil {
+		log.Error("the open file was deleted or replaced; what it held is missing now")
+		// Its log would be replayed into the file that has taken its place.
+		if err := errors.Join(s.detach(), s.setLogAside()); err != nil {
+			log.Warn("the file that was taken away is not closed well", "error", err)
 		}
 	}
-	return nil
+	if fate == pool.Gone {
+		log.Warn("the file is gone; nothing is held")
+		s.index.clear()
+		s.forgetLists()
+		s.watch.Closed()
+	}
+	return false
+}
+
+// look brings the memory up to a file that was taken away, or that others wrote to
+// or replaced. Where another cannot be read, what the old one held is still told.
+func (s *Sink) look(ctx context.Context) {
+	if s.watch.Fate() == pool.Same {
+		return
+	}
+	give, err := s.take(ctx)
+	if err != nil {
+		return
+	}
+	defer give()
+	if s.stands() || s.watch.Fate() == pool.Same {
+		return
+	}
+	if err := s.attach(ctx); err != nil {
+		s.cfg.Logger.Debug("the file has changed and cannot be read", "pool", string(market.Targets), "error", err)
+	}
+}
+
+func (s *Sink) setLogAside() error {
+	path := pool.Destination(s.cfg.Path)
+	return errors.Join(pool.SetAside(s.cfg.Logger, path+"-wal"), pool.SetAside(s.cfg.Logger, path+"-shm"))
+}
+
+func (s *Sink) forgetLists() {
+	s.calendar.Store(nil)
+	s.instruments.Store(nil)
 }
 
 func (s *Sink) inspect(ctx context.Context, db *sqlite.DB) error {
@@ -113,8 +155,7 @@ func (s *Sink) inspect(ctx context.Context, db *sqlite.DB) error {
 	}
 	s.index.replace(x)
 	s.nextID = nextID
-	s.calendar.Store(nil)
-	s.instruments.Store(nil)
+	s.forgetLists()
 	return nil
 }
 

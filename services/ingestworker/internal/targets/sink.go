@@ -20,6 +20,7 @@ type Sink struct {
 	cfg    Config
 	faults pool.Faults
 	index  *index
+	watch  *pool.Watch
 
 	// turn holds one token; who has it owns everything below and may write.
 	turn    chan struct{}
@@ -42,7 +43,8 @@ var errClosed = errors.New("the worker is stopping")
 // state the file is in; Open tells.
 func New(cfg Config) *Sink {
 	cfg = cfg.withDefaults()
-	s := &Sink{cfg: cfg, faults: pool.NewFaults(market.Targets, cfg.Path), index: newIndex(), turn: make(chan struct{}, 1)}
+	s := &Sink{cfg: cfg, faults: pool.NewFaults(market.Targets, cfg.Path), index: newIndex(),
+		watch: pool.NewWatch(cfg.Path), turn: make(chan struct{}, 1)}
 	s.turn <- struct{}{}
 	return s
 }
@@ -78,8 +80,9 @@ func (s *Sink) Open(ctx context.Context) error {
 }
 
 // Coverage walks the records in memory. It opens the file only when that was
-// never read.
+// never read, or is another than the one that was.
 func (s *Sink) Coverage(ctx context.Context, datasets []string, start, end market.Date, yield func(coverage.Record) bool) error {
+	s.look(ctx)
 	if err := s.load(ctx); err != nil {
 		return err
 	}
@@ -125,11 +128,12 @@ func (s *Sink) load(ctx context.Context) error {
 	return s.attach(ctx)
 }
 
-// Release closes the file once nothing used it for the idle time.
+// Release closes the file once nothing used it for the idle time, and looks whether
+// it is still there.
 func (s *Sink) Release() {
 	<-s.turn
 	defer func() { s.turn <- struct{}{} }()
-	if s.db != nil && time.Since(s.lastUse) >= s.cfg.Idle {
+	if s.stands() && s.db != nil && time.Since(s.lastUse) >= s.cfg.Idle {
 		if err := s.detach(); err != nil {
 			s.cfg.Logger.Warn("closing the pool's file failed", "pool", string(market.Targets), "error", err)
 		}
@@ -151,7 +155,11 @@ func (s *Sink) detach() error {
 	if s.db == nil {
 		return nil
 	}
+	fate := s.watch.Fate()
 	err := s.db.Close()
 	s.db = nil
+	if fate == pool.Same { // otherwise it is still to be found that memory is of another file
+		s.watch.Closed()
+	}
 	return err
 }

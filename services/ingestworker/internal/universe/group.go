@@ -73,6 +73,9 @@ func (w *writer) attempt(group []*request) error {
 		w.abandon(err)
 		return w.failure(err)
 	}
+	if !w.stands() {
+		return w.faults.Failed(nil, "the file was deleted or replaced while it was written")
+	}
 	w.index.put(t.records)
 	for k := range t.records {
 		switch k.Dataset {

@@ -44,6 +44,13 @@ func (x *index) replace(records map[coverage.Key]coverage.Record) {
 	x.records, x.loaded = records, true
 }
 
+// clear is for a file that is gone: nothing is held, and the next is read anew.
+func (x *index) clear() {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.records, x.loaded = make(map[coverage.Key]coverage.Record), false
+}
+
 // holdsRows tells whether any partition has rows.
 func (x *index) holdsRows() bool {
 	x.mu.RLock()

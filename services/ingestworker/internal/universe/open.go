@@ -39,7 +39,7 @@ func (w *writer) ready() error {
 // schema and reads the coverage. It does nothing when the file is open.
 func (w *writer) attach() error {
 	defer func() { w.lastUse = time.Now() }()
-	if w.file != nil {
+	if w.stands() && w.file != nil {
 		return nil
 	}
 	if w.lock == nil {
@@ -54,11 +54,61 @@ func (w *writer) attach() error {
 		return w.faults.Unfit(err, pool.Pathless(err))
 	}
 	if !exists || size == 0 {
-		if err := w.clear(); err != nil {
-			return w.faults.Unfit(err, pool.Pathless(err))
+		if err := w.begin(); err != nil {
+			return err
 		}
 	}
-	d, err := openDuck(w.cfg.Path, map[string]string{
+	d, err := w.open(w.cfg.Path)
+	if err != nil {
+		return err
+	}
+	if err := w.inspect(d); err != nil {
+		d.close()
+		return err
+	}
+	w.file = d
+	w.watch.Opened()
+	// A log left by a process that was killed has been replayed by opening; it is
+	// folded in with the next checkpoint.
+	w.dirty = 1
+	return nil
+}
+
+// stands tells whether the file is still the one that memory is of. One that was
+// deleted or replaced while it is open is closed: what is written into it is lost.
+func (w *writer) stands() bool {
+	fate := w.watch.Fate()
+	if fate == pool.Same {
+		return true
+	}
+	if w.file != nil {
+		w.log.Error("the open file was deleted or replaced; what it held is missing now", "file", w.cfg.Path)
+		w.shut()
+	}
+	if fate == pool.Gone {
+		w.log.Warn("the file is gone; nothing is held", "file", w.cfg.Path)
+		w.index.clear()
+		w.forgetLists()
+		w.watch.Closed()
+	}
+	return false
+}
+
+// look brings the memory up to a file that was taken away, or that others wrote to
+// or replaced. It lets go of it at once, since they may not be done.
+func (w *writer) look() {
+	if w.stands() || w.watch.Fate() == pool.Same {
+		return
+	}
+	if err := w.attach(); err != nil {
+		w.log.Debug("the file has changed and cannot be read", "error", err)
+		return
+	}
+	w.shut()
+}
+
+func (w *writer) open(path string) (*duck, error) {
+	d, err := openDuck(path, map[string]string{
 		"access_mode":  "READ_WRITE",
 		"memory_limit": w.cfg.Memory,
 		"threads":      strconv.Itoa(w.cfg.Threads),
@@ -69,32 +119,41 @@ func (w *writer) attach() error {
 		"autoload_known_extensions":    "false",
 	})
 	if err != nil {
-		return w.openFailure(err)
+		return nil, w.openFailure(err)
 	}
-	if err := w.inspect(d); err != nil {
-		d.close()
+	return d, nil
+}
+
+// begin makes a new file in the place of none, or of an empty one, which DuckDB
+// does not take. It gets its name when it is whole: DuckDB does not open one whose
+// making was cut off.
+func (w *writer) begin() error {
+	path := pool.Destination(w.cfg.Path)
+	made := path + ".new"
+	if err := errors.Join(pool.SetAside(w.log, path+".wal"), remove(made), remove(made+".wal")); err != nil {
+		return w.faults.Unfit(err, pool.Pathless(err))
+	}
+	d, err := w.open(made)
+	if err != nil {
 		return err
 	}
-	w.file = d
-	// A log left by a process that was killed has been replayed by opening; it is
-	// folded in with the next checkpoint.
-	w.dirty = 1
+	err = create(d, w.cfg.Source)
+	d.close()
+	if err != nil {
+		_ = errors.Join(remove(made), remove(made+".wal")) // the next try does so again
+		return w.failure(err)
+	}
+	if err := os.Rename(made, path); err != nil {
+		return w.faults.Unfit(err, pool.Pathless(err))
+	}
 	return nil
 }
 
-// clear makes room for a new file: DuckDB does not take an empty one, and a log
-// left behind by a file that was moved away must not be replayed into the next.
-func (w *writer) clear() error {
-	if err := os.Remove(w.cfg.Path); err != nil && !errors.Is(err, os.ErrNotExist) {
+func remove(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	log := w.cfg.Path + ".wal"
-	err := os.Rename(log, log+".orphan")
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	w.log.Warn("a write-ahead log without its file was set aside", "file", log+".orphan")
-	return err
+	return nil
 }
 
 func (w *writer) openFailure(err error) error {
@@ -121,16 +180,26 @@ func (w *writer) inspect(d *duck) error {
 		if err := create(d, w.cfg.Source); err != nil {
 			return w.failure(err)
 		}
-	} else if why := mismatch(have); why != "" {
-		return w.faults.Unfit(nil, why)
+		if have, err = tablesOf(d); err != nil {
+			return w.openFailure(err)
+		}
 	}
 	version := int64(0)
-	err = d.query("SELECT schema_version, source FROM meta", func(c rows) error {
-		version, w.source = value[int64](c.columns[0], 0), c.columns[1].text(0)
-		return nil
-	})
-	if err != nil {
-		return w.openFailure(err)
+	if slices.Contains(have["meta"], "schema_version BIGINT") && slices.Contains(have["meta"], "source VARCHAR") {
+		err = d.query("SELECT schema_version, source FROM meta", func(c rows) error {
+			version, w.source = value[int64](c.columns[0], 0), c.columns[1].text(0)
+			return nil
+		})
+		if err != nil {
+			return w.openFailure(err)
+		}
+	}
+	// The version comes first: the tables of a newer one may well be other than ours.
+	if version > schemaVersion {
+		return w.faults.Unfit(nil, fmt.Sprintf("it was written by a newer version: its schema is %d, this worker's is %d", version, schemaVersion))
+	}
+	if why := mismatch(have); why != "" {
+		return w.faults.Unfit(nil, why)
 	}
 	if version != schemaVersion {
 		return w.faults.Unfit(nil, fmt.Sprintf("its schema is version %d, this worker's is %d", version, schemaVersion))
@@ -140,9 +209,13 @@ func (w *writer) inspect(d *duck) error {
 		return w.openFailure(err)
 	}
 	w.index.replace(records)
+	w.forgetLists()
+	return nil
+}
+
+func (w *writer) forgetLists() {
 	w.sink.lists.calendar.Store(nil)
 	w.sink.lists.instruments.Store(nil)
-	return nil
 }
 
 func create(d *duck, source string) error {
@@ -154,7 +227,7 @@ func create(d *duck, source string) error {
 func tablesOf(d *duck) (map[string][]string, error) {
 	have := make(map[string][]string)
 	err := d.query(`SELECT table_name, column_name, data_type FROM duckdb_columns()
-	  WHERE NOT internal AND database_name = current_database() ORDER BY table_name, column_index`, func(c rows) error {
+	  WHERE NOT internal AND database_name = current_database() AND schema_name = 'main' ORDER BY table_name, column_index`, func(c rows) error {
 		for i := range c.len {
 			name := c.columns[0].text(i)
 			have[name] = append(have[name], c.columns[1].text(i)+" "+c.columns[2].text(i))

@@ -20,6 +20,7 @@ type Sink struct {
 	faults pool.Faults
 	index  *index
 	lists  lists
+	watch  *pool.Watch
 
 	queue   chan *request
 	closing chan struct{} // closed by Close
@@ -64,12 +65,12 @@ var errClosed = errors.New("the worker is stopping")
 func New(cfg Config) *Sink {
 	cfg = cfg.withDefaults()
 	s := &Sink{
-		cfg: cfg, faults: pool.NewFaults(market.Universe, cfg.Path),
+		cfg: cfg, faults: pool.NewFaults(market.Universe, cfg.Path), watch: pool.NewWatch(cfg.Path),
 		index:   &index{records: make(map[coverage.Key]coverage.Record)},
 		queue:   make(chan *request, cfg.GroupPartitions),
 		closing: make(chan struct{}), ended: make(chan struct{}),
 	}
-	w := &writer{sink: s, cfg: cfg, faults: s.faults, index: s.index, log: cfg.Logger.With("pool", string(market.Universe))}
+	w := &writer{sink: s, cfg: cfg, faults: s.faults, index: s.index, watch: s.watch, log: cfg.Logger.With("pool", string(market.Universe))}
 	go w.run()
 	return s
 }
@@ -133,8 +134,9 @@ func (s *Sink) submit(ctx context.Context, r *request) error {
 }
 
 // Coverage walks the records in memory. It opens the file only when that was
-// never read.
+// never read, or is another than the one that was.
 func (s *Sink) Coverage(ctx context.Context, datasets []string, start, end market.Date, yield func(coverage.Record) bool) error {
+	s.look(ctx)
 	if err := s.load(ctx); err != nil {
 		return err
 	}
@@ -164,6 +166,14 @@ func (s *Sink) load(ctx context.Context) error {
 		return nil
 	}
 	return s.do(ctx, func(w *writer) error { return w.attach() })
+}
+
+// look brings the memory up to a file that was taken away or replaced. Where
+// another cannot be read, what the old one held is still told.
+func (s *Sink) look(ctx context.Context) {
+	if s.watch.Fate() != pool.Same { // the writer looks again
+		_ = s.do(ctx, func(w *writer) error { w.look(); return nil })
+	}
 }
 
 // Count reads the tables. duplicates is by how many the rows exceed their keys.
@@ -206,10 +216,14 @@ func (s *Sink) Instruments(ctx context.Context) ([]coverage.Instrument, error) {
 	return out, err
 }
 
-// Release closes the file when it was idle for long enough. The sink does so by
-// itself too.
+// Release closes the file when it was idle for long enough, which the sink does by
+// itself too, and looks whether it is still there.
 func (s *Sink) Release() {
-	_ = s.do(context.Background(), func(w *writer) error { w.releaseIdle(); return nil })
+	_ = s.do(context.Background(), func(w *writer) error {
+		w.releaseIdle()
+		w.stands()
+		return nil
+	})
 }
 
 // Close commits what is queued, closes the file and gives its lock back.

@@ -20,6 +20,7 @@ type writer struct {
 
 	lock    *lockfile.Lock
 	file    *duck // nil while the file is closed
+	watch   *pool.Watch
 	source  string
 	lastUse time.Time
 	dirty   int // rows since the last checkpoint
@@ -122,9 +123,19 @@ func (w *writer) release() {
 		return
 	}
 	w.checkpoint()
-	if w.file != nil {
-		w.file.close()
-		w.file = nil
+	w.shut()
+}
+
+// shut closes the file as it is; what the log holds is read when it is next opened.
+func (w *writer) shut() {
+	if w.file == nil {
+		return
+	}
+	fate := w.watch.Fate()
+	w.file.close()
+	w.file = nil
+	if fate == pool.Same { // otherwise it is still to be found that memory is of another file
+		w.watch.Closed()
 	}
 }
 
@@ -152,9 +163,8 @@ func (w *writer) checkpoint() {
 // file again.
 func (w *writer) abandon(err error) {
 	var e *duckError
-	if w.file != nil && errors.As(err, &e) && e.fatal {
-		w.file.close()
-		w.file = nil
+	if errors.As(err, &e) && e.fatal {
+		w.shut()
 	}
 }
 

@@ -202,28 +202,86 @@ func TestSchemaTellsUnits(t *testing.T) {
 }
 
 func TestFilesOfOthersAreRefused(t *testing.T) {
-	for name, sql := range map[string]string{
-		"another program's": "CREATE TABLE theirs (x INTEGER)",
-		"newer":             createSQL() + "INSERT INTO meta VALUES (2, 'x', now()::TIMESTAMP)",
-		"column missing":    createSQL() + "ALTER TABLE daily_prices DROP COLUMN amount",
+	for name, c := range map[string]struct{ sql, says string }{
+		"another program's": {"CREATE TABLE theirs (x INTEGER)", "lacks the table"},
+		"newer":             {createSQL() + "INSERT INTO meta VALUES (2, 'x', now()::TIMESTAMP)", "newer version"},
+		"newer and wider": {createSQL() + "INSERT INTO meta VALUES (2, 'x', now()::TIMESTAMP); ALTER TABLE daily_prices ADD COLUMN adj_factor DOUBLE",
+			"newer version"},
+		"column missing": {createSQL() + "INSERT INTO meta VALUES (1, 'x', now()::TIMESTAMP); ALTER TABLE daily_prices DROP COLUMN amount",
+			"daily_prices has other columns"},
+		"no version": {createSQL(), "version 0"},
 	} {
 		path := filepath.Join(t.TempDir(), "analysis.duckdb")
-		d, err := openDuck(path, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := d.exec(sql); err != nil {
-			t.Fatal(err)
-		}
-		d.close()
+		hand(t, path, c.sql)
 		s := newSink(t, Config{Path: path})
-		err = s.Open(t.Context())
-		if f, ok := fault.As(err); !ok || f.Reason != fault.AnalysisDBNotInitialized || strings.Contains(f.Message, path) {
-			t.Errorf("%s: %v", name, err)
+		err := s.Open(t.Context())
+		f, ok := fault.As(err)
+		if !ok || f.Reason != fault.AnalysisDBNotInitialized || strings.Contains(f.Message, path) || !strings.Contains(f.Message, c.says) {
+			t.Errorf("%s: %v, want %q", name, err, c.says)
 		}
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+// hand does to a file what a person might, who has it open.
+func hand(t *testing.T, path, sql string) {
+	t.Helper()
+	d, err := openDuck(path, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.close()
+	if err := d.exec(sql); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestWhatPeopleAddIsLetBe(t *testing.T) {
+	s := newSink(t, Config{})
+	symbols := sinktest.Stocks(5)
+	commit := func(s *Sink, rows int) {
+		t.Helper()
+		c := sinktest.Commit(market.Universe, catalog.Daily, sinktest.Day0, symbols, sinktest.Rows(catalog.Daily, sinktest.Day0, symbols[:rows], 1), 1)
+		if _, err := s.Commit(t.Context(), c); err != nil {
+			t.Fatal(err)
+		}
+	}
+	commit(s, 5)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	hand(t, s.cfg.Path, `CREATE SCHEMA research; CREATE TABLE research.daily_prices AS SELECT symbol FROM daily_prices;
+	  CREATE VIEW closes AS SELECT symbol, close FROM daily_prices; CREATE TABLE mine (x INTEGER); CREATE INDEX i ON daily_prices (symbol)`)
+	s = newSink(t, Config{Path: s.cfg.Path})
+	commit(s, 3)
+	commit(s, 4)
+	n, doubled, err := s.Count(t.Context(), coverage.Key{Dataset: catalog.Daily, Date: sinktest.Day0})
+	if err != nil || n != 4 || doubled != 0 {
+		t.Errorf("%d rows, %d doubled, %v; want 4", n, doubled, err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A process that died while it made the file leaves one that DuckDB does not open.
+func TestHalfMadeFileIsMadeAgain(t *testing.T) {
+	s := newSink(t, Config{})
+	for _, suffix := range []string{".new", ".new.wal"} {
+		if err := os.WriteFile(s.cfg.Path+suffix, make([]byte, 4096), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Open(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := filepath.Glob(s.cfg.Path + ".new*"); err != nil || len(left) > 0 {
+		t.Errorf("left behind: %v, %v", left, err)
 	}
 }
 

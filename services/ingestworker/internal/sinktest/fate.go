@@ -1,0 +1,164 @@
+package sinktest
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// day is a commit of some rows of the nth day.
+func day(h Harness, n int) ingest.Commit {
+	symbols, date := Stocks(4+n), Day0+market.Date(n)
+	return Commit(h.Pool, catalog.Daily, date, symbols, Rows(catalog.Daily, date, symbols, 7), 1)
+}
+
+// holdsOnly proves that memory, and once the sink is closed the file, hold these
+// commits and no other.
+func holdsOnly(t *testing.T, h Harness, s ingest.Sink, path string, want ...ingest.Commit) {
+	t.Helper()
+	keys := make(map[coverage.Key]bool)
+	rows := []Row{}
+	for _, c := range want {
+		for _, r := range c.Records {
+			keys[r.Key] = true
+		}
+		rows = append(rows, rowsOf(catalog.Daily, c.Batch)...)
+	}
+	Sort(rows)
+	got := make(map[coverage.Key]bool)
+	for k := range records(t, s) {
+		got[k] = true
+	}
+	if diff := cmp.Diff(keys, got); diff != "" {
+		t.Errorf("coverage differs: %s", diff)
+	}
+	closeSink(t, s)
+	if diff := cmp.Diff(rows, h.Dump(t, path, catalog.TablePrices)); diff != "" {
+		t.Errorf("rows differ: %s", diff)
+	}
+}
+
+func gone(t *testing.T, path string) {
+	t.Helper()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func deletedWhileOpen(t *testing.T, h Harness) {
+	path := h.path(t)
+	s := h.open(t, path)
+	commit(t, s, day(h, 0))
+	gone(t, path)
+	if got := records(t, s); len(got) != 0 {
+		t.Errorf("%d records of a deleted file are told", len(got))
+	}
+	if got := commit(t, s, day(h, 1)); got.New != 5 {
+		t.Errorf("changes = %+v, want 5 new", got)
+	}
+	holdsOnly(t, h, s, path, day(h, 1))
+}
+
+// deletedUnnoticed is a file that nobody asks about between its end and the next
+// commit.
+func deletedUnnoticed(t *testing.T, h Harness) {
+	path := h.path(t)
+	s := h.open(t, path)
+	commit(t, s, day(h, 0))
+	gone(t, path)
+	commit(t, s, day(h, 1))
+	commit(t, s, day(h, 0))
+	holdsOnly(t, h, s, path, day(h, 0), day(h, 1))
+}
+
+func deletedWhileClosed(t *testing.T, h Harness) {
+	path := h.path(t)
+	s := h.make(Options{Path: path, Idle: time.Nanosecond})
+	t.Cleanup(func() { closeSink(t, s) })
+	c := day(h, 0)
+	commit(t, s, c)
+	s.Release()
+	gone(t, path)
+	s.Release()
+	if _, ok := s.Held(c.Records[0].Key); ok {
+		t.Error("a record of a deleted file is told")
+	}
+	if got := records(t, s); len(got) != 0 {
+		t.Errorf("%d records of a deleted file are told", len(got))
+	}
+	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("asking made the file: %v", err)
+	}
+	commit(t, s, day(h, 1))
+	holdsOnly(t, h, s, path, day(h, 1))
+}
+
+// replaced puts another file of the pool, with day 2, in the place of path.
+func replaced(t *testing.T, h Harness, path string) {
+	t.Helper()
+	other := h.path(t)
+	s := h.open(t, other)
+	commit(t, s, day(h, 2))
+	closeSink(t, s)
+	if err := os.Rename(other, path); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func replacedWhileOpen(t *testing.T, h Harness) {
+	path := h.path(t)
+	s := h.open(t, path)
+	commit(t, s, day(h, 0))
+	replaced(t, h, path)
+	commit(t, s, day(h, 1))
+	holdsOnly(t, h, s, path, day(h, 1), day(h, 2))
+}
+
+func replacedWhileClosed(t *testing.T, h Harness) {
+	path := h.path(t)
+	s := h.make(Options{Path: path, Idle: time.Nanosecond})
+	t.Cleanup(func() { closeSink(t, s) })
+	commit(t, s, day(h, 0))
+	s.Release()
+	replaced(t, h, path)
+	holdsOnly(t, h, s, path, day(h, 2))
+}
+
+// linkStaysOne is a file that a person put on another volume by a link, before it
+// was made.
+func linkStaysOne(t *testing.T, h Harness) {
+	path, real := h.path(t), h.path(t)
+	if err := os.Symlink(real, path); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []int64{4, 0} { // made, and found again
+		s := h.open(t, path)
+		if got := commit(t, s, day(h, 0)); got.New != want {
+			t.Errorf("changes = %+v, want %d new", got, want)
+		}
+		second := h.make(Options{Path: real})
+		if err := second.Open(t.Context()); err == nil {
+			t.Error("a second worker opens the file by its own name")
+		}
+		closeSink(t, second)
+		closeSink(t, s)
+	}
+	if st, err := os.Lstat(path); err != nil || st.Mode()&os.ModeSymlink == 0 {
+		t.Errorf("the link is %v, %v", st, err)
+	}
+	if rows := h.Dump(t, real, catalog.TablePrices); len(rows) != 4 {
+		t.Errorf("%d rows where the link leads, want 4", len(rows))
+	}
+	if left, err := filepath.Glob(path + ".*"); err != nil || len(left) > 0 {
+		t.Errorf("beside the link stands %v, %v", left, err)
+	}
+}
