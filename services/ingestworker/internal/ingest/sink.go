@@ -59,6 +59,9 @@ type Sink interface {
 	Calendar(ctx context.Context) (Calendar, error)
 	// Instruments is every instrument held, from instrument_meta.
 	Instruments(ctx context.Context) ([]coverage.Instrument, error)
+	// Refresh brings what is told from memory up to a file that a person took away,
+	// wrote to or replaced, and reports whether it had to.
+	Refresh(ctx context.Context) (changed bool)
 	// Held is the record of one key, from memory; ok is false when nothing was ever
 	// committed for it.
 	Held(k coverage.Key) (r coverage.Record, ok bool)

@@ -30,7 +30,7 @@ func (i *Ingester) world(ctx context.Context, p market.Pool) (coverage.World, er
 	v := i.views[p]
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if !v.loaded {
+	if sink.Refresh(ctx) || !v.loaded {
 		cal, err := sink.Calendar(ctx)
 		if err != nil {
 			return coverage.World{}, err
@@ -66,6 +66,7 @@ func (i *Ingester) References(ctx context.Context, w coverage.Wish) (coverage.Pl
 	if err != nil {
 		return coverage.Plan{}, err
 	}
+	sink.Refresh(ctx)
 	plan := coverage.References(w, coverage.World{Now: time.Now(), Held: sink.Held, Lists: coverage.NewLists(nil)})
 	i.unselected.note(w, plan)
 	return plan, nil
@@ -148,6 +149,7 @@ func (i *Ingester) Verify(ctx context.Context, p market.Pool, parts []coverage.P
 	if err != nil {
 		return nil, err
 	}
+	sink.Refresh(ctx)
 	out := make([]Check, 0, len(parts))
 	for _, part := range parts {
 		c := Check{PartitionID: part.ID, Verdict: coverage.Missing}

@@ -40,6 +40,13 @@ func State(path string) (size int64, exists bool, err error) {
 	return st.Size(), true, nil
 }
 
+// Exists tells whether a file is there; one of which nothing can be learnt is taken
+// to be.
+func Exists(path string) bool {
+	_, err := os.Stat(path)
+	return !errors.Is(err, os.ErrNotExist)
+}
+
 // Destination is where a path leads by links, also by one whose file is yet to be
 // made: a link to another volume stays one, and databases keep their side files
 // beside the file itself.

@@ -13,8 +13,20 @@ type Watch struct {
 	path string
 
 	mu   sync.Mutex
-	seen os.FileInfo // nil before the file was seen, and when it was gone
+	was  sight
 	open bool
+}
+
+// sight is what was found at the path; known is false before anything was looked at,
+// and info nil when nothing was there.
+type sight struct {
+	known bool
+	info  os.FileInfo
+}
+
+func look(path string) sight {
+	info, err := os.Stat(path)
+	return sight{known: err == nil || errors.Is(err, os.ErrNotExist), info: info}
 }
 
 // NewWatch is a watch over the file at path.
@@ -24,23 +36,20 @@ func NewWatch(path string) *Watch { return &Watch{path: path} }
 // sink's own doing.
 func (w *Watch) Opened() { w.note(true) }
 
-// Closed notes the file as the sink left it.
+// Closed notes the file as the sink left it, or that there is none.
 func (w *Watch) Closed() { w.note(false) }
 
 func (w *Watch) note(open bool) {
-	info, err := os.Stat(w.path)
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.seen, w.open = info, open; err != nil {
-		w.seen = nil
-	}
+	w.was, w.open = look(w.path), open
 }
 
 // Fate is what became of a file.
 type Fate int
 
 const (
-	// Same is the file as it was seen, or one that was never seen.
+	// Same is the file as it was, or one of which nothing is known.
 	Same Fate = iota
 	// Gone is a file that is there no more.
 	Gone
@@ -52,18 +61,17 @@ const (
 func (w *Watch) Fate() Fate {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.seen == nil {
-		return Same
-	}
-	now, err := os.Stat(w.path)
+	now := look(w.path)
 	switch {
-	case errors.Is(err, os.ErrNotExist):
-		return Gone
-	case err != nil:
+	case !w.was.known || !now.known:
 		return Same // whoever opens it tells better what is wrong
-	case !os.SameFile(w.seen, now):
+	case now.info == nil && (w.was.info != nil || w.open):
+		return Gone
+	case now.info == nil:
+		return Same
+	case w.was.info == nil || !os.SameFile(w.was.info, now.info):
 		return Other
-	case !w.open && (!now.ModTime().Equal(w.seen.ModTime()) || now.Size() != w.seen.Size()):
+	case !w.open && (!now.info.ModTime().Equal(w.was.info.ModTime()) || now.info.Size() != w.was.info.Size()):
 		return Other
 	}
 	return Same

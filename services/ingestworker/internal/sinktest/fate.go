@@ -95,6 +95,9 @@ func deletedWhileClosed(t *testing.T, h Harness) {
 	if got := records(t, s); len(got) != 0 {
 		t.Errorf("%d records of a deleted file are told", len(got))
 	}
+	if _, err := s.Instruments(t.Context()); err != nil {
+		t.Error(err)
+	}
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("asking made the file: %v", err)
 	}
@@ -129,7 +132,24 @@ func replacedWhileClosed(t *testing.T, h Harness) {
 	t.Cleanup(func() { closeSink(t, s) })
 	commit(t, s, day(h, 0))
 	s.Release()
+	if s.Refresh(t.Context()) {
+		t.Error("nothing has changed")
+	}
 	replaced(t, h, path)
+	if !s.Refresh(t.Context()) {
+		t.Error("another file is not noticed")
+	}
+	if _, ok := s.Held(day(h, 2).Records[0].Key); !ok {
+		t.Error("what the new file holds is not told")
+	}
+	gone(t, path)
+	if !s.Refresh(t.Context()) || s.Refresh(t.Context()) {
+		t.Error("a file that is gone is noticed, once")
+	}
+	replaced(t, h, path)
+	if !s.Refresh(t.Context()) {
+		t.Error("a file that is put back is not noticed")
+	}
 	holdsOnly(t, h, s, path, day(h, 2))
 }
 

@@ -5,6 +5,7 @@ import (
 	"embed"
 	"errors"
 	"io/fs"
+	"os"
 	"strings"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
@@ -105,28 +106,33 @@ func (s *Sink) stands() bool {
 	return false
 }
 
-// look brings the memory up to a file that was taken away, or that others wrote to
+// Refresh brings the memory up to a file that was taken away, written to by others
 // or replaced. Where another cannot be read, what the old one held is still told.
-func (s *Sink) look(ctx context.Context) {
+func (s *Sink) Refresh(ctx context.Context) (changed bool) {
 	if s.watch.Fate() == pool.Same {
-		return
+		return false
 	}
 	give, err := s.take(ctx)
 	if err != nil {
-		return
+		return false
 	}
 	defer give()
 	if s.stands() || s.watch.Fate() == pool.Same {
-		return
+		return true // somebody saw to it meanwhile, or nothing is held
 	}
 	if err := s.attach(ctx); err != nil {
 		s.cfg.Logger.Debug("the file has changed and cannot be read", "pool", string(market.Targets), "error", err)
 	}
+	return true
 }
 
 func (s *Sink) setLogAside() error {
 	path := pool.Destination(s.cfg.Path)
-	return errors.Join(pool.SetAside(s.cfg.Logger, path+"-wal"), pool.SetAside(s.cfg.Logger, path+"-shm"))
+	err := pool.SetAside(s.cfg.Logger, path+"-wal")
+	if gone := os.Remove(path + "-shm"); gone != nil && !errors.Is(gone, os.ErrNotExist) { // an index, made anew
+		return errors.Join(err, gone)
+	}
+	return err
 }
 
 func (s *Sink) forgetLists() {

@@ -7,17 +7,22 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// use opens the file for reading, whatever its source and room.
+// use opens the file for reading, whatever its source and room. One that is not
+// there holds nothing, and is not made for being asked.
 func (s *Sink) use(ctx context.Context, read func(db *sql.DB) error) error {
 	give, err := s.take(ctx)
 	if err != nil {
 		return err
 	}
 	defer give()
+	if s.stands(); s.db == nil && !pool.Exists(s.cfg.Path) {
+		return nil
+	}
 	if err := s.attach(ctx); err != nil {
 		return err
 	}

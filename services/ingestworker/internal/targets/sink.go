@@ -3,7 +3,6 @@ package targets
 import (
 	"context"
 	"errors"
-	"os"
 	"sync/atomic"
 	"time"
 
@@ -82,7 +81,7 @@ func (s *Sink) Open(ctx context.Context) error {
 // Coverage walks the records in memory. It opens the file only when that was
 // never read, or is another than the one that was.
 func (s *Sink) Coverage(ctx context.Context, datasets []string, start, end market.Date, yield func(coverage.Record) bool) error {
-	s.look(ctx)
+	s.Refresh(ctx)
 	if err := s.load(ctx); err != nil {
 		return err
 	}
@@ -117,7 +116,7 @@ func (s *Sink) load(ctx context.Context) error {
 	if s.index.ready() {
 		return nil
 	}
-	if _, err := os.Stat(s.cfg.Path); errors.Is(err, os.ErrNotExist) {
+	if !pool.Exists(s.cfg.Path) {
 		return nil
 	}
 	give, err := s.take(ctx)

@@ -94,9 +94,9 @@ func (w *writer) stands() bool {
 	return false
 }
 
-// look brings the memory up to a file that was taken away, or that others wrote to
-// or replaced. It lets go of it at once, since they may not be done.
-func (w *writer) look() {
+// refresh reads a file that others wrote to or replaced, and lets go of it at once,
+// since they may not be done.
+func (w *writer) refresh() {
 	if w.stands() || w.watch.Fate() == pool.Same {
 		return
 	}

@@ -40,8 +40,12 @@ func readBatch(d *duck, ds *catalog.Dataset, where string, size int) (*table.Bat
 	return b, err
 }
 
-// use opens the file for reading, whatever its source and room.
+// use opens the file for reading, whatever its source and room. One that is not
+// there holds nothing, and is not made for being asked.
 func (w *writer) use(read func(d *duck) error) error {
+	if w.stands(); w.file == nil && !pool.Exists(w.cfg.Path) {
+		return nil
+	}
 	if err := w.attach(); err != nil {
 		return err
 	}

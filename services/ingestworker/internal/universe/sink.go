@@ -3,7 +3,6 @@ package universe
 import (
 	"context"
 	"errors"
-	"os"
 	"sync"
 	"sync/atomic"
 
@@ -136,7 +135,7 @@ func (s *Sink) submit(ctx context.Context, r *request) error {
 // Coverage walks the records in memory. It opens the file only when that was
 // never read, or is another than the one that was.
 func (s *Sink) Coverage(ctx context.Context, datasets []string, start, end market.Date, yield func(coverage.Record) bool) error {
-	s.look(ctx)
+	s.Refresh(ctx)
 	if err := s.load(ctx); err != nil {
 		return err
 	}
@@ -162,18 +161,19 @@ func (s *Sink) load(ctx context.Context) error {
 	if s.index.ready() {
 		return nil
 	}
-	if _, err := os.Stat(s.cfg.Path); errors.Is(err, os.ErrNotExist) {
+	if !pool.Exists(s.cfg.Path) {
 		return nil
 	}
 	return s.do(ctx, func(w *writer) error { return w.attach() })
 }
 
-// look brings the memory up to a file that was taken away or replaced. Where
-// another cannot be read, what the old one held is still told.
-func (s *Sink) look(ctx context.Context) {
-	if s.watch.Fate() != pool.Same { // the writer looks again
-		_ = s.do(ctx, func(w *writer) error { w.look(); return nil })
+// Refresh brings the memory up to a file that was taken away, written to by others
+// or replaced. Where another cannot be read, what the old one held is still told.
+func (s *Sink) Refresh(ctx context.Context) (changed bool) {
+	if s.watch.Fate() == pool.Same { // the writer looks again
+		return false
 	}
+	return s.do(ctx, func(w *writer) error { w.refresh(); return nil }) == nil
 }
 
 // Count reads the tables. duplicates is by how many the rows exceed their keys.
