@@ -752,7 +752,7 @@ func TestMainExitCodes(t *testing.T) {
 		"help":         {[]string{"--help"}, 0, ""},
 		"bad flag":     {[]string{"--nonsense"}, 2, "nonsense"},
 		"not loopback": {[]string{"--http-addr=0.0.0.0:0"}, 2, "authentication is not configured"},
-		"no directory": {[]string{"--data-dir=/dev/null/x", "--grpc-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0"}, 2, "market-cache.sqlite"},
+		"no directory": {[]string{"--data-dir=/dev/null/x", "--grpc-addr=127.0.0.1:0", "--http-addr=127.0.0.1:0"}, 2, "/dev/null/x"},
 	} {
 		var out, errout lockedBuffer
 		code := Main(t.Context(), c.args, none, &out, &errout)

@@ -182,8 +182,9 @@ func TestDesignQueriesAnswer(t *testing.T) {
 	}
 	begun(t, s, queued(market.Targets, at(30)))
 
-	wantFailed := fmt.Sprintf("universe|failed|NULL|INTERRUPTED|The process stopped.|%d\n"+
-		"universe|failed|readiness|PERMISSION_DENIED|The token may not call fund_daily.|%d\n", at(2).UnixMilli(), at(0).UnixMilli())
+	wantFailed := fmt.Sprintf("universe|failed|NULL|INTERRUPTED|The process stopped. Nothing to do: a follow-up run was queued.|%d\n"+
+		"universe|failed|readiness|PERMISSION_DENIED|The token may not call fund_daily. "+
+		"Raise the token's tier at the provider, or switch the module off.|%d\n", at(2).UnixMilli(), at(0).UnixMilli())
 	wantCount := "targets|canceled|1\ntargets|running|1\ntargets|success|2\nuniverse|failed|2\nuniverse|partial|1\n"
 	for query, want := range map[string]string{failedQuery: wantFailed, countQuery: wantCount} {
 		if got := text(t, s.db.Reader(), query); got != want {

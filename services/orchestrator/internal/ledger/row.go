@@ -122,10 +122,12 @@ func summaryOf(r *run.Run) ([]any, error) {
 }
 
 // sentence is error_message: the worst issue's, or a count where only warnings are
-// known.
+// known. That of a run which failed says what to do, because people read it in SQL.
 func sentence(r *run.Run) string {
 	worst, ok := fault.Worst(r.Issues)
 	switch missing := r.Partitions - r.Completed; {
+	case ok && r.State.Status(r.Outcome) == "failed" && worst.Remedy != "":
+		return worst.Message + " " + worst.Remedy
 	case ok && (worst.Severity > fault.Warning || worst.Reason == fault.Cancelled):
 		return worst.Message
 	case missing > 0:
