@@ -37,6 +37,7 @@ func Main(ctx context.Context, args []string, env func(string) string, out, erro
 	log := cfg.Logger(out)
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	a, err := New(cfg, Secrets{Token: vault.NewToken(env("AFTERBELL_TUSHARE_TOKEN")), TokenFile: env("AFTERBELL_TUSHARE_TOKEN_FILE")}, log)
 	if err != nil {
 		return stopped(errout, err)

@@ -2,13 +2,17 @@ package targets
 
 import (
 	"context"
+	"database/sql"
 	"embed"
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"strings"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
+	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/sqlite"
 )
@@ -144,7 +148,14 @@ func (s *Sink) inspect(ctx context.Context, db *sqlite.DB) error {
 	if err := db.Migrate(ctx, migrations()); err != nil {
 		return err
 	}
-	err := db.Write(ctx, func(tx *sqlite.Tx) error {
+	lacks, err := lacking(ctx, db.Reader())
+	if err != nil {
+		return err
+	}
+	if lacks != "" {
+		return s.faults.Unfit(nil, "it lacks "+lacks)
+	}
+	err = db.Write(ctx, func(tx *sqlite.Tx) error {
 		_, err := tx.ExecContext(ctx, "INSERT INTO meta (source, created_at) SELECT ?, ? WHERE NOT EXISTS (SELECT 1 FROM meta)",
 			s.cfg.Source, tx.Now.UnixMilli())
 		if err != nil {
@@ -165,11 +176,48 @@ func (s *Sink) inspect(ctx context.Context, db *sqlite.DB) error {
 	return nil
 }
 
+var sqliteTypes = map[table.Type]string{table.Text: "TEXT", table.Date: "TEXT", table.Number: "REAL", table.Int: "INTEGER"}
+
+// lacking names the first table or column of ours that a file does not have, whatever
+// its migrations say. More than ours is people's own, and let be.
+func lacking(ctx context.Context, db *sql.DB) (what string, err error) {
+	have := make(map[string]bool)
+	err = each(ctx, db, `SELECT t.name, c.name || ' ' || c.type FROM sqlite_schema t, pragma_table_info(t.name) c WHERE t.type = 'table'`,
+		func(scan func(...any) error) error {
+			var name, column string
+			err := scan(&name, &column)
+			have[name], have[name+"."+column] = true, true
+			return err
+		})
+	if err != nil {
+		return "", err
+	}
+	for _, name := range []string{"meta", "commits", "coverage", "rejects"} {
+		if !have[name] {
+			return "the table " + name, nil
+		}
+	}
+	for _, t := range pool.Tables() {
+		if !have[t.Name] {
+			return "the table " + t.Name, nil
+		}
+		for _, c := range t.Columns {
+			if !have[t.Name+"."+c.Stored+" "+sqliteTypes[c.Type]] {
+				return fmt.Sprintf("the column %s of %s", c.Stored, t.Name), nil
+			}
+		}
+	}
+	return "", nil
+}
+
 // openFailure says why a file cannot be used.
 func (s *Sink) openFailure(ctx context.Context, err error) error {
+	f, told := fault.As(err)
 	switch {
 	case ctx.Err() != nil:
 		return ctx.Err()
+	case told:
+		return f
 	case sqlite.IsBusy(err):
 		return s.faults.Locked(err, 0)
 	case sqlite.IsFull(err):

@@ -50,6 +50,12 @@ func (e *duckError) full() bool {
 	return strings.Contains(e.text, "No space left on device") || strings.Contains(e.text, "Disk quota exceeded")
 }
 
+// damaged tells that the file does not hold what it should: trying again does not
+// help.
+func (e *duckError) damaged() bool {
+	return strings.Contains(e.text, "Corrupt database file") || strings.Contains(e.text, "Could not read enough bytes")
+}
+
 func openDuck(path string, settings map[string]string) (*duck, error) {
 	var config mapping.Config
 	if mapping.CreateConfig(&config) == mapping.StateError {

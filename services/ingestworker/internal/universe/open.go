@@ -166,7 +166,7 @@ func (w *writer) openFailure(err error) error {
 			return w.faults.Full(err, w.cfg.MinFree)
 		}
 	}
-	return w.faults.Unfit(err, "DuckDB cannot open it: "+firstLine(strings.ReplaceAll(err.Error(), w.cfg.Path, "the file")))
+	return w.faults.Unfit(err, "DuckDB cannot open it: "+w.words(err))
 }
 
 // inspect creates the tables of a file that has none, refuses one whose tables
@@ -256,7 +256,11 @@ func mismatch(have map[string][]string) string {
 	return ""
 }
 
-func firstLine(s string) string {
-	line, _, _ := strings.Cut(s, "\n")
+// words is what DuckDB said in one line, without the file's folder.
+func (w *writer) words(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	for _, path := range []string{pool.Destination(w.cfg.Path), w.cfg.Path} {
+		line = strings.ReplaceAll(line, path, "the file")
+	}
 	return line
 }

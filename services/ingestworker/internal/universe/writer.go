@@ -174,5 +174,8 @@ func (w *writer) failure(err error) error {
 	if errors.As(err, &e) && e.full() || pool.IsFull(err) {
 		return w.faults.Full(err, w.cfg.MinFree)
 	}
-	return w.faults.Failed(err, firstLine(err.Error()))
+	if e != nil && e.damaged() {
+		return w.faults.Unfit(err, "it is damaged: "+w.words(err))
+	}
+	return w.faults.Failed(err, w.words(err))
 }

@@ -266,6 +266,37 @@ func TestWhatPeopleAddIsLetBe(t *testing.T) {
 	}
 }
 
+// DuckDB opens a file that lacks its end, and finds out when it reads the rows.
+func TestDamageFoundLateIsToldAsSuch(t *testing.T) {
+	s := newSink(t, Config{})
+	symbols := sinktest.Stocks(3000)
+	c := sinktest.Commit(market.Universe, catalog.Daily, sinktest.Day0, symbols, sinktest.Rows(catalog.Daily, sinktest.Day0, symbols, 1), 1)
+	if _, err := s.Commit(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	info, err := os.Stat(s.cfg.Path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Truncate(s.cfg.Path, info.Size()-4096); err != nil {
+		t.Fatal(err)
+	}
+	s = newSink(t, Config{Path: s.cfg.Path})
+	err = s.Open(t.Context())
+	if err == nil {
+		_, err = s.Commit(t.Context(), c)
+	}
+	if f, ok := fault.As(err); !ok || f.Reason != fault.AnalysisDBNotInitialized || strings.Contains(f.Message, filepath.Dir(s.cfg.Path)) {
+		t.Errorf("got %v, want ANALYSIS_DB_NOT_INITIALIZED without the folder", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
 // A process that died while it made the file leaves one that DuckDB does not open.
 func TestHalfMadeFileIsMadeAgain(t *testing.T) {
 	s := newSink(t, Config{})
