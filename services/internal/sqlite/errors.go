@@ -13,6 +13,9 @@ var (
 	ErrForeign = errors.New("the file holds tables of another program")
 	// ErrNewer is returned by Migrate for a file that a newer version migrated.
 	ErrNewer = errors.New("the file was written by a newer version")
+	// ErrMoved is returned by Write and InPlace when the open file was deleted, or
+	// another was put in its place: SQLite would go on writing where nobody finds it.
+	ErrMoved = errors.New("the file was deleted or replaced while it is open")
 )
 
 // damage is what a check of the whole file found.

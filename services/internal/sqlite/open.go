@@ -32,6 +32,7 @@ type Options struct {
 // DB is an open file: one connection that writes, several that read.
 type DB struct {
 	path   string
+	file   os.FileInfo // as it was opened
 	writer *sql.DB
 	reader *sql.DB
 }
@@ -75,6 +76,9 @@ func Open(ctx context.Context, path string, opts Options) (*DB, error) {
 	}
 	if db.reader, err = sql.Open("sqlite3", dsn(path, opts, true)); err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", filepath.Base(path), err), db.writer.Close())
+	}
+	if db.file, err = os.Stat(path); err != nil {
+		return nil, errors.Join(fmt.Errorf("open %s: %w", filepath.Base(path), err), db.reader.Close(), db.writer.Close())
 	}
 	db.reader.SetMaxOpenConns(opts.Readers)
 	db.reader.SetMaxIdleConns(opts.Readers)
@@ -135,9 +139,24 @@ func (db *DB) Path() string { return db.path }
 // writes fails on it.
 func (db *DB) Reader() *sql.DB { return db.reader }
 
+// InPlace returns ErrMoved when the file at the path is not the one that is open.
+func (db *DB) InPlace() error {
+	if db.file == nil {
+		return nil // it is being opened
+	}
+	now, err := os.Stat(db.path)
+	if errors.Is(err, os.ErrNotExist) || err == nil && !os.SameFile(db.file, now) {
+		return ErrMoved
+	}
+	return nil
+}
+
 // Write runs fn in the one write transaction and commits when it returns nil. It
 // rolls back when fn fails, panics, or ctx ends before the commit.
 func (db *DB) Write(ctx context.Context, fn func(tx *Tx) error) error {
+	if err := db.InPlace(); err != nil {
+		return err
+	}
 	begun, err := db.writer.BeginTx(ctx, nil)
 	if err != nil {
 		return err

@@ -208,3 +208,39 @@ func TestCutOffFileIsTold(t *testing.T) {
 		t.Errorf("got %v, want a file that is told to be corrupt", err)
 	}
 }
+
+func TestFileThatWasTakenAwayIsNotWritten(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "x.sqlite")
+	db, err := sqlite.Open(t.Context(), path, sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	write := func() error {
+		return db.Write(t.Context(), func(tx *sqlite.Tx) error {
+			_, err := tx.ExecContext(t.Context(), "CREATE TABLE IF NOT EXISTS x (y)")
+			return err
+		})
+	}
+	if err := write(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path, path+".away"); err != nil {
+		t.Fatal(err)
+	}
+	if err := write(); !errors.Is(err, sqlite.ErrMoved) {
+		t.Errorf("deleted: %v, want ErrMoved", err)
+	}
+	if err := os.WriteFile(path, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if err := write(); !errors.Is(err, sqlite.ErrMoved) {
+		t.Errorf("replaced: %v, want ErrMoved", err)
+	}
+	if err := os.Rename(path+".away", path); err != nil {
+		t.Fatal(err)
+	}
+	if err := write(); err != nil {
+		t.Errorf("put back: %v", err)
+	}
+}

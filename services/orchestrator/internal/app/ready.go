@@ -13,7 +13,7 @@ const (
 	pingKept = 2 * time.Second // how long an answer is told again
 )
 
-// ready tells whether the ledger can be read, and whether the worker answered a
+// ready tells whether the ledger can be used, and whether the worker answered a
 // moment ago.
 func (a *App) ready() func(context.Context) gateway.Status {
 	var mu sync.Mutex
@@ -21,9 +21,9 @@ func (a *App) ready() func(context.Context) gateway.Status {
 	state := "unknown"
 	return func(ctx context.Context) gateway.Status {
 		s := gateway.Status{Ready: true, Ledger: "open", WorkerAddress: a.worker.Addr()}
-		if _, err := a.ledger.Settings(ctx); err != nil {
-			s.Ready, s.Ledger = false, "cannot be read; the log has the detail"
-			a.log.Error("the ledger cannot be read", "error", err.Error())
+		if err := a.ledger.Check(ctx); err != nil {
+			s.Ready, s.Ledger = false, "cannot be used; the log has the detail"
+			a.log.Error("the ledger cannot be used", "error", err.Error())
 		}
 		mu.Lock()
 		defer mu.Unlock()

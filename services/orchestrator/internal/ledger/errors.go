@@ -38,6 +38,9 @@ func failed(doing string, err error) error {
 	}
 	err = fmt.Errorf("%s: %w", doing, err)
 	switch {
+	case errors.Is(err, sqlite.ErrMoved):
+		return fault.Wrap(err, fault.StoreFailed, FileName+" was deleted or replaced while the orchestrator has it open; put it back, or restart the orchestrator to go on with what is there.",
+			"file", FileName, "cause", "deleted or replaced")
 	case sqlite.IsFull(err):
 		return fault.Wrap(err, fault.DiskFull, FileName+": the volume of the data directory is full.", "file", FileName)
 	case sqlite.IsConstraint(err), !errors.As(err, new(sqlite3.Error)):

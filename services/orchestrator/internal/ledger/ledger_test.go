@@ -671,6 +671,21 @@ func TestSecondProcessIsRefused(t *testing.T) {
 	}
 }
 
+func TestLedgerThatWasDeletedIsNotReady(t *testing.T) {
+	s := open(t)
+	if err := s.Check(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(s.db.Path()); err != nil {
+		t.Fatal(err)
+	}
+	for what, err := range map[string]error{"check": s.Check(t.Context()), "write": s.SaveModule(t.Context(), "m", true)} {
+		if f, ok := fault.As(err); !ok || f.Reason != fault.StoreFailed || !strings.Contains(f.Message, "deleted or replaced") {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
 func TestUnusableFileIsToldInOneLine(t *testing.T) {
 	ctx := t.Context()
 	dir := t.TempDir()

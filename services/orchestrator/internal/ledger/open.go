@@ -81,6 +81,15 @@ func (s *Store) open(ctx context.Context, path string) (err error) {
 	return s.db.Migrate(ctx, files)
 }
 
+// Check tells whether the ledger can be read, and is where it was.
+func (s *Store) Check(ctx context.Context) error {
+	if err := s.db.InPlace(); err != nil {
+		return failed("check the ledger", err)
+	}
+	_, err := s.Settings(ctx)
+	return err
+}
+
 // Close folds the write-ahead log into the file and releases the data directory.
 func (s *Store) Close() error {
 	return errors.Join(s.db.Close(), s.lock.Release())
