@@ -109,12 +109,3 @@ func Columns(api string) []string {
 	}
 	return out
 }
-
-// DefaultCap returns the documented cap of rows per reply, 0 when the interface
-// is not served.
-func DefaultCap(api string) int {
-	if a := spec.Lookup(api); a != nil {
-		return a.Cap
-	}
-	return 0
-}

@@ -1,5 +1,6 @@
 // Package logging sets slog up the same way in every program: one line per
-// record on the writer given, JSON or text, times in UTC, secrets blanked.
+// record on the writer given, JSON or text, times in UTC, lengths of time as 1.5s,
+// secrets blanked.
 package logging
 
 import (
@@ -7,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"strings"
+	"time"
 )
 
 // Redacted stands where a secret was.
@@ -55,6 +57,9 @@ func replace(groups []string, a slog.Attr) slog.Attr {
 	}
 	if a.Key == slog.TimeKey && len(groups) == 0 && a.Value.Kind() == slog.KindTime {
 		a.Value = slog.TimeValue(a.Value.Time().UTC())
+	}
+	if a.Value.Kind() == slog.KindDuration { // JSON would tell it in nanoseconds
+		a.Value = slog.StringValue(a.Value.Duration().Round(time.Microsecond).String())
 	}
 	return a
 }

@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestSecretsAreBlanked(t *testing.T) {
@@ -18,6 +19,20 @@ func TestSecretsAreBlanked(t *testing.T) {
 			"authorization", "Bearer s3cret", slog.Group("inner", "password", "s3cret"), "token_source", "main")
 		if got := out.String(); strings.Contains(got, "s3cret") || strings.Count(got, Redacted) != 3 || !strings.Contains(got, "main") {
 			t.Errorf("%s: %s", format, got)
+		}
+	}
+}
+
+func TestLengthsOfTimeAreReadable(t *testing.T) {
+	for _, format := range []string{"json", "text"} {
+		var out bytes.Buffer
+		log, err := New(&out, "info", format)
+		if err != nil {
+			t.Fatal(err)
+		}
+		log.Info("done", "took", 3179948076*time.Nanosecond)
+		if !strings.Contains(out.String(), "3.179948s") {
+			t.Errorf("%s: %s", format, out.String())
 		}
 	}
 }

@@ -1,9 +1,11 @@
 package transport
 
 import (
+	"errors"
 	"log/slog"
 	"net"
 	"net/netip"
+	"syscall"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 )
@@ -18,6 +20,9 @@ func Listen(log *slog.Logger, service, protocol, field, addr string) (net.Listen
 	lis, err := net.Listen("tcp", addr)
 	if err != nil {
 		f := fault.Invalid(field, "cannot listen on %s: %v", addr, err)
+		if errors.Is(err, syscall.EADDRINUSE) {
+			f = fault.Invalid(field, "%s is taken by another program, perhaps another %s; stop that, or choose another with --%s", addr, service, field)
+		}
 		return nil, fault.Wrap(err, f.Reason, f.Message, "field", field)
 	}
 	log.Info("listening", "service", service, "protocol", protocol, "addr", lis.Addr().String())

@@ -343,4 +343,7 @@ func TestListenTwiceSaysWhy(t *testing.T) {
 	}
 	_, err = Listen(log, "orchestrator", "grpc", "grpc_addr", lis.Addr().String())
 	faulttest.Produces(t, err, fault.InvalidArgument)
+	if want := lis.Addr().String() + " is taken by another program"; err == nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("%v, want %q", err, want)
+	}
 }

@@ -4,24 +4,14 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/config"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/vault"
-	"github.com/afterbell/afterbell/services/internal/fault"
-)
-
-// Exit codes of the program.
-const (
-	exitOK     = 0
-	exitFailed = 1
-	// exitUsage is for a flag, variable or file that is wrong.
-	exitUsage = 2
+	"github.com/afterbell/afterbell/services/internal/program"
 )
 
 // Main is the program: it reads flags and the environment, serves until SIGINT or
@@ -29,10 +19,10 @@ const (
 func Main(ctx context.Context, args []string, env func(string) string, out, errout io.Writer) int {
 	cfg, err := config.Parse(args, env, out)
 	if errors.Is(err, flag.ErrHelp) {
-		return exitOK
+		return program.ExitOK
 	}
 	if err != nil {
-		return stopped(errout, err)
+		return program.Stopped(errout, Service, err)
 	}
 	log := cfg.Logger(out)
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
@@ -40,26 +30,13 @@ func Main(ctx context.Context, args []string, env func(string) string, out, erro
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	a, err := New(cfg, Secrets{Token: vault.NewToken(env("AFTERBELL_TUSHARE_TOKEN")), TokenFile: env("AFTERBELL_TUSHARE_TOKEN_FILE")}, log)
 	if err != nil {
-		return stopped(errout, err)
+		return program.Stopped(errout, Service, err)
 	}
 	err = a.Run(ctx)
 	log.Info("stopping", "service", Service)
 	if err = errors.Join(err, a.Close()); err != nil {
-		return stopped(errout, err)
+		return program.Stopped(errout, Service, err)
 	}
 	log.Info("stopped", "service", Service)
-	return exitOK
-}
-
-func stopped(w io.Writer, err error) int {
-	line := strings.ReplaceAll(err.Error(), "\n", "; ")
-	if f, ok := fault.As(err); ok {
-		line = fmt.Sprintf("%s [%s]", line, f.Reason)
-		if f.Reason == fault.InvalidArgument {
-			fmt.Fprintln(w, Service+": "+line)
-			return exitUsage
-		}
-	}
-	fmt.Fprintln(w, Service+": "+line)
-	return exitFailed
+	return program.ExitOK
 }

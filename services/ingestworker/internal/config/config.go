@@ -3,9 +3,7 @@
 package config
 
 import (
-	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"log/slog"
 	"net/url"
@@ -16,6 +14,7 @@ import (
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/logging"
+	"github.com/afterbell/afterbell/services/internal/program"
 	"github.com/afterbell/afterbell/services/internal/transport"
 )
 
@@ -53,12 +52,11 @@ type Config struct {
 }
 
 // Parse reads args (without the program's name) and the environment. It returns
-// flag.ErrHelp when help was asked for, which has been written to out by then, and
-// INVALID_ARGUMENT naming the flag otherwise.
+// flag.ErrHelp when help or the version was asked for, which has been written to out
+// by then, and INVALID_ARGUMENT naming the flag otherwise.
 func Parse(args []string, env func(string) string, out io.Writer) (Config, error) {
 	var c Config
 	fs := flag.NewFlagSet("ingest-worker", flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
 	var universe, targets string
 	fs.StringVar(&c.DataDir, "data-dir", "data", "`directory` of both pools' files; made when it is not there")
 	fs.StringVar(&c.GRPCAddr, "grpc-addr", "127.0.0.1:7701", "loopback `address` to listen on; port 0 picks one")
@@ -75,33 +73,12 @@ func Parse(args []string, env func(string) string, out io.Writer) (Config, error
 	fs.StringVar(&c.DuckDBMemory, "duckdb-memory", "256MB", "DuckDB's memory limit")
 	fs.IntVar(&c.DuckDBThreads, "duckdb-threads", 2, "DuckDB's threads")
 	fs.IntVar(&c.CommitGroup, "commit-group", 20, "partitions that one DuckDB transaction takes")
-	fs.Usage = func() {}
-	bad := map[string]error{}
-	fs.VisitAll(func(f *flag.Flag) {
-		if v := env(variable(f.Name)); v != "" {
-			if err := f.Value.Set(v); err != nil {
-				bad[f.Name] = fault.Invalid(f.Name, "%s is %.60q: %v", variable(f.Name), v, plain(err))
-			}
-		}
-	})
-	if err := fs.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			help(fs, out)
-			return c, err
-		}
-		return c, fault.Invalid("flags", "%v; --help lists them", err)
+	err := program.ParseFlags(fs, args, env, out,
+		"ingest-worker keeps both pools filled from the provider when it is told to.\n"+
+			"The token comes from AFTERBELL_TUSHARE_TOKEN or the file that\nAFTERBELL_TUSHARE_TOKEN_FILE names.")
+	if err != nil {
+		return c, err
 	}
-	if fs.NArg() > 0 {
-		return c, fault.Invalid("flags", "%.60q is not a flag; --help lists them", fs.Arg(0))
-	}
-	set := map[string]bool{}
-	fs.Visit(func(f *flag.Flag) { set[f.Name] = true })
-	for name, err := range bad {
-		if !set[name] { // a flag that is given repairs its variable
-			return c, err
-		}
-	}
-	var err error
 	if c.UniverseDays, err = days("universe-window", universe); err != nil {
 		return c, err
 	}
@@ -138,14 +115,20 @@ func (c *Config) check() error {
 	if c.CommitGroup < 1 || c.CommitGroup > 1000 {
 		return fault.Invalid("commit-group", "%d is not from 1 to 1000", c.CommitGroup)
 	}
-	if c.CallTimeout <= 0 || c.StopTimeout <= 0 {
-		return fault.Invalid("call-timeout", "a timeout must be longer than 0")
+	if c.CallTimeout <= 0 {
+		return fault.Invalid("call-timeout", "%s is not longer than 0", c.CallTimeout)
+	}
+	if c.StopTimeout <= 0 {
+		return fault.Invalid("stop-timeout", "%s is not longer than 0", c.StopTimeout)
 	}
 	if !memory(c.DuckDBMemory) {
 		return fault.Invalid("duckdb-memory", "%.30q is not a size as in 256MB or 1GB", c.DuckDBMemory)
 	}
-	if _, err := logging.New(io.Discard, c.LogLevel, c.LogFormat); err != nil {
+	if _, err := logging.ParseLevel(c.LogLevel); err != nil {
 		return fault.Invalid("log-level", "%v", err)
+	}
+	if _, err := logging.New(io.Discard, c.LogLevel, c.LogFormat); err != nil {
+		return fault.Invalid("log-format", "%v", err)
 	}
 	return nil
 }
@@ -167,28 +150,6 @@ func (c Config) Logger(w io.Writer) *slog.Logger {
 		return slog.New(slog.NewJSONHandler(w, nil)) // check has refused it before
 	}
 	return l
-}
-
-func variable(name string) string {
-	return "AFTERBELL_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
-}
-
-func plain(err error) string {
-	s := err.Error()
-	if s == "parse error" {
-		return "it cannot be read"
-	}
-	return s
-}
-
-func help(fs *flag.FlagSet, out io.Writer) {
-	fmt.Fprintln(out, "ingest-worker keeps both pools filled from the provider when it is told to.")
-	fmt.Fprintln(out, "The token comes from AFTERBELL_TUSHARE_TOKEN or the file that AFTERBELL_TUSHARE_TOKEN_FILE names.")
-	fmt.Fprintln(out)
-	fs.VisitAll(func(f *flag.Flag) {
-		kind, usage := flag.UnquoteUsage(f)
-		fmt.Fprintf(out, "  --%s %s\n        %s (default %s; %s)\n", f.Name, kind, usage, strconv.Quote(f.DefValue), variable(f.Name))
-	})
 }
 
 // days reads "1095d".

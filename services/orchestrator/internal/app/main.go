@@ -4,23 +4,13 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
-	"strings"
 	"syscall"
 
-	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/program"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/config"
-)
-
-// Exit codes of the program.
-const (
-	exitOK     = 0
-	exitFailed = 1
-	// exitUsage is for a flag, variable or file that is wrong.
-	exitUsage = 2
 )
 
 // Main is the program: it reads flags and the environment, serves until SIGINT or
@@ -29,39 +19,27 @@ const (
 func Main(ctx context.Context, args []string, env func(string) string, out, errout io.Writer) int {
 	cfg, err := config.Parse(args, env, out)
 	if errors.Is(err, flag.ErrHelp) {
-		return exitOK
+		return program.ExitOK
 	}
 	if err != nil {
-		return stopped(errout, err)
+		return program.Stopped(errout, Service, err)
 	}
 	log, err := cfg.Logger(out)
 	if err != nil {
-		return stopped(errout, err)
+		return program.Stopped(errout, Service, err)
 	}
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	a, err := New(ctx, cfg, log)
 	if err != nil {
-		return stopped(errout, err)
+		return program.Stopped(errout, Service, err)
 	}
 	err = a.Run(ctx)
 	log.Info("stopping", "service", Service)
 	if err = errors.Join(err, a.Close()); err != nil {
-		return stopped(errout, err)
+		return program.Stopped(errout, Service, err)
 	}
 	log.Info("stopped", "service", Service)
-	return exitOK
-}
-
-func stopped(w io.Writer, err error) int {
-	code, line := exitFailed, strings.Join(strings.Fields(err.Error()), " ")
-	if f, ok := fault.As(err); ok {
-		line += " [" + string(f.Reason) + "]"
-		if f.Reason == fault.InvalidArgument {
-			code = exitUsage
-		}
-	}
-	fmt.Fprintf(w, "%s: %s\n", Service, line)
-	return code
+	return program.ExitOK
 }

@@ -3,18 +3,16 @@
 package config
 
 import (
-	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"log/slog"
 	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/logging"
+	"github.com/afterbell/afterbell/services/internal/program"
 	"github.com/afterbell/afterbell/services/internal/transport"
 )
 
@@ -38,13 +36,11 @@ type Config struct {
 }
 
 // Parse reads args (without the program's name) and the environment. It returns
-// flag.ErrHelp when help was asked for, which has been written to out by then, and
-// INVALID_ARGUMENT naming the flag otherwise.
+// flag.ErrHelp when help or the version was asked for, which has been written to out
+// by then, and INVALID_ARGUMENT naming the flag otherwise.
 func Parse(args []string, env func(string) string, out io.Writer) (Config, error) {
 	var c Config
 	fs := flag.NewFlagSet("orchestrator", flag.ContinueOnError)
-	fs.SetOutput(io.Discard)
-	fs.Usage = func() {}
 	fs.StringVar(&c.DataDir, "data-dir", "data", "`directory` of market-cache.sqlite; made when it is not there")
 	fs.StringVar(&c.GRPCAddr, "grpc-addr", "127.0.0.1:7700", "loopback `address` for gRPC; port 0 picks one")
 	fs.StringVar(&c.HTTPAddr, "http-addr", "127.0.0.1:7780", "loopback `address` for REST; port 0 picks one")
@@ -53,28 +49,10 @@ func Parse(args []string, env func(string) string, out io.Writer) (Config, error
 	fs.DurationVar(&c.StopTimeout, "stop-timeout", 10*time.Second, "how long work in hand may go on after a signal")
 	fs.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
 	fs.StringVar(&c.LogFormat, "log-format", "json", "json or text")
-
-	var broken []string // flags whose variable cannot be read
-	fs.VisitAll(func(f *flag.Flag) {
-		if v := env(variable(f.Name)); v != "" && f.Value.Set(v) != nil {
-			broken = append(broken, f.Name)
-		}
-	})
-	if err := fs.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			help(fs, out)
-			return c, err
-		}
-		return c, fault.Invalid("flags", "%s; --help lists them", oneLine(err.Error()))
-	}
-	if fs.NArg() > 0 {
-		return c, fault.Invalid("flags", "%.60q is not a flag; --help lists them", fs.Arg(0))
-	}
-	fs.Visit(func(f *flag.Flag) { // a flag that is given repairs its variable
-		broken = slices.DeleteFunc(broken, func(name string) bool { return name == f.Name })
-	})
-	for _, name := range broken {
-		return c, fault.Invalid(name, "%s is %.60q, which cannot be read", variable(name), env(variable(name)))
+	err := program.ParseFlags(fs, args, env, out,
+		"orchestrator decides when and what the ingest-worker brings up to date, and\nanswers for it.")
+	if err != nil {
+		return c, err
 	}
 	return c, c.check()
 }
@@ -108,19 +86,4 @@ func (c *Config) check() error {
 // Logger is the logger the flags describe, writing to w.
 func (c Config) Logger(w io.Writer) (*slog.Logger, error) {
 	return logging.New(w, c.LogLevel, c.LogFormat)
-}
-
-func variable(name string) string {
-	return "AFTERBELL_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
-}
-
-func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
-
-func help(fs *flag.FlagSet, out io.Writer) {
-	fmt.Fprintln(out, "orchestrator decides when and what the ingest-worker brings up to date, and answers for it.")
-	fmt.Fprintln(out)
-	fs.VisitAll(func(f *flag.Flag) {
-		kind, usage := flag.UnquoteUsage(f)
-		fmt.Fprintf(out, "  --%s %s\n        %s (default %q; %s)\n", f.Name, kind, usage, f.DefValue, variable(f.Name))
-	})
 }

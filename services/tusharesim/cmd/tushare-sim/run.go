@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"syscall"
@@ -114,6 +115,7 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (*config
 	}))
 	fs.DurationVar(&o.Latency, "latency", 0, "wait before each reply")
 	fs.DurationVar(&o.Jitter, "jitter", 0, "the most that chance adds to the latency")
+	version := fs.Bool("version", false, "say which build this is")
 
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -126,13 +128,17 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (*config
 	if fs.NArg() > 0 {
 		return nil, errors.New("there are no arguments, only flags; see --help")
 	}
+	if *version {
+		fmt.Fprintln(stderr, "tushare-sim", build())
+		return nil, flag.ErrHelp
+	}
 	given := map[string]bool{}
 	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
 	var err error
 	fs.VisitAll(func(f *flag.Flag) {
 		env := "AFTERBELL_SIM_" + strings.ToUpper(strings.ReplaceAll(f.Name, "-", "_"))
 		v := getenv(env)
-		if given[f.Name] || v == "" || err != nil {
+		if given[f.Name] || v == "" || err != nil || f.Name == "version" {
 			return
 		}
 		if e := fs.Set(f.Name, v); e != nil {
@@ -149,6 +155,21 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (*config
 		return nil, errors.New("latency and jitter cannot be negative")
 	}
 	return c, c.readTokens()
+}
+
+// build is the commit and the Go that the program was built from and with.
+func build() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	commit := "unknown"
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" {
+			commit = s.Value
+		}
+	}
+	return fmt.Sprintf("commit %.12s, %s", commit, info.GoVersion)
 }
 
 // each parses a comma list of key=value.

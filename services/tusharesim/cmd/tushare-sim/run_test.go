@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -86,6 +87,23 @@ func TestBadFlags(t *testing.T) {
 	b.Reset()
 	if code := run([]string{"--help"}, env(nil), &b); code != 0 || !strings.Contains(b.String(), "-clock-offset") {
 		t.Errorf("help: exit %d, %q", code, b.String())
+	}
+	b.Reset()
+	if code := run([]string{"--version"}, env(nil), &b); code != 0 || !strings.HasPrefix(b.String(), "tushare-sim commit ") {
+		t.Errorf("version: exit %d, %q", code, b.String())
+	}
+}
+
+func TestPortTaken(t *testing.T) {
+	lis, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lis.Close()
+	addr := lis.Addr().String()
+	var b bytes.Buffer
+	if code := run([]string{"--addr", addr}, env(nil), &b); code != 1 || !strings.Contains(b.String(), addr+" is taken by another program") {
+		t.Errorf("exit %d, %q", code, b.String())
 	}
 }
 
