@@ -28,14 +28,15 @@ help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## build orchestrator, ingest-worker and tushare-sim into bin/
+build: ## build the three programs into bin/
 	@mkdir -p $(BIN)
-	$(GO) build -o $(BIN)/ ./services/orchestrator/cmd/orchestrator ./services/ingestworker/cmd/ingest-worker ./services/tusharesim/cmd/tushare-sim
+	@echo "Building into bin/ (some minutes the first time: it compiles two databases)."
+	@$(GO) build -o $(BIN)/ ./services/orchestrator/cmd/orchestrator ./services/ingestworker/cmd/ingest-worker ./services/tusharesim/cmd/tushare-sim
 
 .PHONY: run
-run: build ## start everything, bring both pools up to date, and serve until interrupted
+run: build ## start everything, fill both pools, serve (RUN_FLAGS=--help)
 	@$(GO) build -o $(BIN)/ ./services/e2e/cmd/afterbell-up
-	@exec $(BIN)/afterbell-up --bin $(BIN)
+	@exec $(BIN)/afterbell-up --bin $(BIN) $(RUN_FLAGS)
 
 .PHONY: test
 test: build test-go gen-check lint ## everything that must pass
@@ -88,14 +89,14 @@ lint: $(LINT) ## vet, format and dependency rules
 	done; exit $$bad
 
 .PHONY: bench
-bench: build ## measure the pair against floors in the same run, and run the Go benchmarks
+bench: build ## measure the pair against floors (BENCH_FLAGS=--help)
 	@$(GO) build -o $(BIN)/ ./services/ingestworker/cmd/ingest-bench ./services/e2e/cmd/afterbell-bench
 	@$(BIN)/afterbell-bench --bin $(BIN) $(BENCH_FLAGS)
 
 # The drills' programs have places to crash and a clock that can be set off; both come
 # with this build only.
 .PHONY: drill
-drill: ## inject faults into the pair and compare both pools row by row (DRILL_FLAGS="--only kill")
+drill: ## inject faults, compare row by row (DRILL_FLAGS=--help)
 	@mkdir -p $(BIN)/drill
 	@$(GO) build -o $(BIN)/drill/ ./services/e2e/cmd/afterbell-drill
 	@$(BIN)/drill/afterbell-drill --overlay $(BIN)/drill/overlay

@@ -5,7 +5,9 @@ import (
 	"database/sql"
 	"fmt"
 	"io"
+	"os/exec"
 	"path/filepath"
+	"strings"
 	"text/tabwriter"
 	"time"
 
@@ -20,21 +22,23 @@ from ingest_runs order by started_at desc limit 10`
 
 const countQuery = `select scope, status, count(*) from ingest_runs group by scope, status order by scope, status`
 
-// printHistory shows what the ledger says, by the queries of the documentation.
+// printHistory shows what the ledger says, by the queries of the documentation. A
+// run's message stands below its row, because it is long.
 func printHistory(ctx context.Context, path string, out io.Writer) error {
 	db, err := sql.Open("sqlite3", "file:"+path+"?mode=ro&_busy_timeout=5000")
 	if err != nil {
 		return err
 	}
 	defer db.Close()
-	fmt.Fprintln(out, "\nRun history (ingest_runs in "+filepath.Base(path)+"), newest first:")
-	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(table, "  scope\tstatus\tblocked_stage\terror_code\tstarted_at\terror_message")
 	rows, err := db.QueryContext(ctx, historyQuery)
 	if err != nil {
 		return err
 	}
 	defer rows.Close()
+	var table strings.Builder
+	columns := tabwriter.NewWriter(&table, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(columns, "  scope\tstatus\tblocked_stage\terror_code\tstarted_at")
+	var messages []string
 	for rows.Next() {
 		var scope, status string
 		var stage, code, message sql.NullString
@@ -42,14 +46,25 @@ func printHistory(ctx context.Context, path string, out io.Writer) error {
 		if err := rows.Scan(&scope, &status, &stage, &code, &message, &started); err != nil {
 			return err
 		}
-		fmt.Fprintf(table, "  %s\t%s\t%s\t%s\t%s\t%s\n", scope, status, orDash(stage.String), orDash(code.String),
-			time.UnixMilli(started).Format("2006-01-02 15:04:05"), orDash(message.String))
+		fmt.Fprintf(columns, "  %s\t%s\t%s\t%s\t%s\n", scope, status, orDash(stage.String), orDash(code.String),
+			time.UnixMilli(started).Format("01-02 15:04:05"))
+		messages = append(messages, message.String)
 	}
 	if err := rows.Err(); err != nil {
 		return err
 	}
-	if err := table.Flush(); err != nil {
+	if err := columns.Flush(); err != nil {
 		return err
+	}
+	zone, _ := time.Now().Zone()
+	fmt.Fprintf(out, "\nRun history (ingest_runs in market-cache.sqlite), newest first, times in %s:\n", zone)
+	lines := strings.Split(strings.TrimRight(table.String(), "\n"), "\n")
+	fmt.Fprintln(out, lines[0])
+	for i, line := range lines[1:] {
+		fmt.Fprintln(out, line)
+		for _, part := range wrap(messages[i], "    ") {
+			fmt.Fprintln(out, part)
+		}
 	}
 	counts, err := db.QueryContext(ctx, countQuery)
 	if err != nil {
@@ -68,18 +83,40 @@ func printHistory(ctx context.Context, path string, out io.Writer) error {
 	return counts.Err()
 }
 
-// printNext shows where everything is and three commands to try.
-func printNext(s *stack.Stack, out io.Writer) {
-	web := "http://" + s.Config.HTTPAddr
+// needs are what the commands below want, and how to come by it.
+var needs = []struct{ program, from string }{
+	{"curl", "the system's package curl has it"},
+	{"grpcurl", "make tools fetches it into .tools"},
+	{"sqlite3", "the system's package sqlite3 has it"},
+}
+
+// printNext shows where everything is and three commands to try, which work from any
+// folder.
+func printNext(c stack.Config, out io.Writer) error {
+	dir, err := filepath.Abs(c.Data)
+	if err != nil {
+		return err
+	}
 	fmt.Fprintf(out, `
-Both pools are served until you press Ctrl-C.
-  REST        %[1]s/v1/runs      (all of it: %[1]s/openapi.json)
-  gRPC        %[2]s, with reflection
-  files       %[3]s: market-cache.sqlite, targets.sqlite, analysis.duckdb
+Serving until you press Ctrl-C.
+  REST   http://%[1]s/v1/runs
+         http://%[1]s/openapi.json tells all of it
+  gRPC   %[2]s, with reflection
+  files  %[3]s
+         market-cache.sqlite, targets.sqlite, analysis.duckdb, logs
 
 Try next, in another terminal:
-  curl -N -X POST %[1]s/v1/preflights:run -d '{}'
-  grpcurl -plaintext -d '{"pool":"universe"}' %[2]s afterbell.orchestrator.v1.PoolService/GetPool
-  sqlite3 %[3]s/targets.sqlite "select symbol, trade_date, close from daily_prices order by trade_date desc limit 12"
-`, web, s.Config.GRPCAddr, s.Config.Data)
+  curl -N -X POST http://%[1]s/v1/preflights:run -d '{}'
+  grpcurl -plaintext -d '{"pool":"universe"}' %[2]s \
+    afterbell.orchestrator.v1.PoolService/GetPool
+  sqlite3 '%[3]s/targets.sqlite' \
+    "select symbol, trade_date, close from daily_prices
+     order by trade_date desc limit 12"
+`, c.HTTPAddr, c.GRPCAddr, dir)
+	for _, n := range needs {
+		if _, err := exec.LookPath(n.program); err != nil {
+			fmt.Fprintf(out, "  (%s is not installed here: %s.)\n", n.program, n.from)
+		}
+	}
+	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -48,7 +49,8 @@ func keepOne(ctx context.Context, out io.Writer, p *stack.Process, start func() 
 		if ends = append(ends, now); len(ends) > mostEnds {
 			return fmt.Errorf("%w; it ended %d times within %s", p.Ended(), len(ends), endsWithin)
 		}
-		fmt.Fprintf(out, "\n%v\nStarting it again.\n", p.Ended())
+		text := strings.Join(wrap(p.Ended().Error()+". It is started again.", ""), "\n")
+		fmt.Fprintf(out, "\n%s\n\n", text)
 		again, err := start()
 		switch {
 		case err == nil:

@@ -1,17 +1,23 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"io"
+	"net"
+	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	faultv1 "github.com/afterbell/afterbell/gen/afterbell/fault/v1"
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/afterbell/afterbell/services/e2e/internal/stack"
@@ -25,77 +31,150 @@ var firstTargets = []string{
 
 type options struct {
 	bin, data, window string
-	once              bool
-	simFlags          []string
+	once, freePorts   bool
 }
 
-func parse(args []string) (options, error) {
+func parse(args []string, out io.Writer) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("afterbell-up", flag.ContinueOnError)
-	flags.StringVar(&o.bin, "bin", "bin", "folder of the built programs")
-	flags.StringVar(&o.data, "data", "data", "parent of the data directories")
-	flags.StringVar(&o.window, "window", "90d", "calendar days of history")
+	flags.SetOutput(out)
+	flags.StringVar(&o.bin, "bin", "bin", "`folder` of the built programs")
+	flags.StringVar(&o.data, "data", cmp.Or(os.Getenv("AFTERBELL_DATA_DIR"), "data"), "`folder` of the data directories")
+	flags.StringVar(&o.window, "window", "", "calendar `days` of history, 90d where AFTERBELL_UNIVERSE_WINDOW says nothing else")
 	flags.BoolVar(&o.once, "once", false, "end once both pools are up to date instead of serving")
+	flags.BoolVar(&o.freePorts, "free-ports", false, "listen on free ports instead of the usual ones")
 	err := flags.Parse(args)
+	if err == nil && flags.NArg() > 0 {
+		err = fmt.Errorf("%q is not a flag; --help lists them", flags.Arg(0))
+	}
 	return o, err
 }
 
+// provider is the usual one.
+const provider = "https://api.tushare.pro"
+
+// configure says what is started where: the provider that the environment names, or
+// else the simulator.
+func configure(o options, env func(string) string, out io.Writer) (stack.Config, error) {
+	c := stack.Config{
+		Bin: o.bin,
+		WorkerFlags: []string{
+			"--universe-window", cmp.Or(o.window, env("AFTERBELL_UNIVERSE_WINDOW"), "90d"),
+			"--targets-window", cmp.Or(o.window, env("AFTERBELL_TARGETS_WINDOW"), "90d"),
+		},
+	}
+	if !o.freePorts {
+		c.SimAddr, c.WorkerAddr, c.GRPCAddr, c.HTTPAddr = "127.0.0.1:7790", "127.0.0.1:7701", "127.0.0.1:7700", "127.0.0.1:7780"
+	}
+	if env("AFTERBELL_TUSHARE_TOKEN")+env("AFTERBELL_TUSHARE_TOKEN_FILE")+env("AFTERBELL_TUSHARE_URL") == "" {
+		c.Data = filepath.Join(o.data, "simulated")
+		c.WorkerFlags = append(c.WorkerFlags, "--rate-limit", cmp.Or(env("AFTERBELL_RATE_LIMIT"), "0"))
+		// The simulator takes any token; this one says what it is.
+		c.Env = []string{"AFTERBELL_TUSHARE_TOKEN=simulated"}
+		fmt.Fprintln(out, "No AFTERBELL_TUSHARE_TOKEN is set: the provider is simulated and its prices\nare invented.")
+		return c, nil
+	}
+	c.ProviderURL = cmp.Or(env("AFTERBELL_TUSHARE_URL"), provider)
+	u, err := url.Parse(c.ProviderURL)
+	if err != nil || u.Hostname() == "" {
+		return c, fmt.Errorf("AFTERBELL_TUSHARE_URL is no URL of a provider; write one as in %s", provider)
+	}
+	folder := "tushare"
+	if c.ProviderURL != provider {
+		folder = u.Hostname() // files are stamped with it
+	}
+	c.Data = filepath.Join(o.data, folder)
+	fmt.Fprintf(out, "The provider is %s.\n", u.Redacted())
+	return c, nil
+}
+
+// free finds out which addresses are taken before anything is started.
+func free(c stack.Config) error {
+	use := []struct{ addr, what string }{{c.WorkerAddr, "the worker"}, {c.GRPCAddr, "gRPC"}, {c.HTTPAddr, "REST"}}
+	if c.ProviderURL == "" {
+		use = append(use, struct{ addr, what string }{c.SimAddr, "the simulator"})
+	}
+	var taken []string
+	for _, u := range use {
+		if u.addr == "" {
+			continue
+		}
+		lis, err := net.Listen("tcp", u.addr)
+		if err != nil {
+			taken = append(taken, u.addr+" ("+u.what+")")
+			continue
+		}
+		_ = lis.Close()
+	}
+	if len(taken) > 0 {
+		return fmt.Errorf("taken by another program, perhaps another make run: %s.\n"+
+			"Stop that one, or take free ports: make run RUN_FLAGS=--free-ports", strings.Join(taken, ", "))
+	}
+	return nil
+}
+
 func run(ctx context.Context, args []string, out io.Writer) error {
-	o, err := parse(args)
+	o, err := parse(args, out)
+	if errors.Is(err, flag.ErrHelp) {
+		return nil
+	}
 	if err != nil {
 		return err
 	}
-	c := stack.Config{
-		Bin: o.bin, SimAddr: "127.0.0.1:7790", WorkerAddr: "127.0.0.1:7701", GRPCAddr: "127.0.0.1:7700", HTTPAddr: "127.0.0.1:7780",
-		WorkerFlags: []string{"--universe-window", o.window, "--targets-window", o.window},
+	screen := newScreen(out)
+	c, err := configure(o, os.Getenv, screen)
+	if err != nil {
+		return err
 	}
-	if os.Getenv("AFTERBELL_TUSHARE_TOKEN") != "" || os.Getenv("AFTERBELL_TUSHARE_TOKEN_FILE") != "" {
-		c.ProviderURL, c.Data = "https://api.tushare.pro", filepath.Join(o.data, "tushare")
-		fmt.Fprintln(out, "Using the real provider with your token.")
-	} else {
-		c.Data = filepath.Join(o.data, "simulated")
-		c.WorkerFlags = append(c.WorkerFlags, "--rate-limit", "0")
-		// The simulator takes any token; this one says what it is.
-		c.Env = []string{"AFTERBELL_TUSHARE_TOKEN=simulated"}
-		c.SimFlags = o.simFlags
-		fmt.Fprintln(out, "No AFTERBELL_TUSHARE_TOKEN is set: using the simulated provider; its prices are invented.")
+	if err := free(c); err != nil {
+		return err
 	}
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "Starting the services; their logs are in %s\n", filepath.Join(c.Data, "logs"))
+	fmt.Fprintf(screen, "Starting the services; their logs are in %s\n", filepath.Join(c.Data, "logs"))
 	s, err := stack.New(ctx, c)
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil // interrupted, which is how it ends
+		}
 		return err
 	}
 	keepers, work := errgroup.WithContext(ctx)
 	work, cancel := context.WithCancel(work)
-	keep(work, s, keepers, out)
-	err = serve(work, s, o, out)
+	keep(work, s, keepers, screen)
+	err = serve(work, s, o, screen)
 	cancel()
 	err = errors.Join(err, keepers.Wait())
-	fmt.Fprintln(out, "\nStopping.")
+	fmt.Fprintln(screen, "\nStopping.")
 	return errors.Join(err, s.Close())
 }
 
-func serve(ctx context.Context, s *stack.Stack, o options, out io.Writer) error {
-	if err := setTargets(ctx, s); err != nil {
-		return err
+func serve(ctx context.Context, s *stack.Stack, o options, screen *screen) error {
+	err := setTargets(ctx, s)
+	var lacking []string
+	if err == nil {
+		lacking, err = fill(ctx, s, screen)
 	}
-	err := fill(ctx, s, out)
 	if ctx.Err() != nil {
-		err = nil // interrupted, which is how it ends
+		return nil // interrupted, which is how it ends
 	}
-	if err != nil || ctx.Err() != nil {
+	if err != nil {
 		return err
 	}
-	if err = printHistory(ctx, filepath.Join(s.Config.Data, "market-cache.sqlite"), out); err != nil {
+	if err := printHistory(ctx, filepath.Join(s.Config.Data, "market-cache.sqlite"), screen); err != nil {
 		return err
 	}
-	printNext(s, out)
-	if !o.once {
-		<-ctx.Done()
+	if o.once {
+		if len(lacking) > 0 {
+			return fmt.Errorf("not up to date: %s", strings.Join(lacking, ", "))
+		}
+		return nil
 	}
+	if err := printNext(s.Config, screen); err != nil {
+		return err
+	}
+	<-ctx.Done()
 	return nil
 }
 
@@ -111,32 +190,83 @@ func setTargets(ctx context.Context, s *stack.Stack) error {
 	return err
 }
 
-// fill asks for a run of both pools and shows them until both have finished.
-func fill(ctx context.Context, s *stack.Stack, out io.Writer) error {
+// fill asks for a run of both pools and shows them until both have finished. It tells
+// the pools that did not come up to date.
+func fill(ctx context.Context, s *stack.Stack, screen *screen) (lacking []string, err error) {
 	created, err := s.Runs().CreateRun(ctx, &orchestratorv1.CreateRunRequest{
 		Pools: []marketv1.Pool{marketv1.Pool_POOL_TARGETS, marketv1.Pool_POOL_UNIVERSE},
 	})
 	if err != nil {
-		return err
+		return nil, err
 	}
-	view := newView(out, created.GetRuns())
+	view := newView(screen, created.GetRuns())
+	ended := make([]*orchestratorv1.Run, len(created.GetRuns()))
 	group, watching := errgroup.WithContext(ctx)
-	for _, r := range created.GetRuns() {
-		group.Go(func() error { return watch(watching, s, r.GetRunId(), view) })
+	for i, r := range created.GetRuns() {
+		group.Go(func() error {
+			paused, err := pausedBy(watching, s, r)
+			if err != nil || paused != "" {
+				fmt.Fprint(screen, paused)
+				return err
+			}
+			ended[i], err = follow(watching, s, r.GetRunId(), view)
+			return err
+		})
 	}
-	ticks := make(chan struct{})
+	painted := make(chan struct{})
 	go func() {
-		defer close(ticks)
+		defer close(painted)
 		view.paint(ctx)
 	}()
 	err = group.Wait()
 	view.finish()
-	<-ticks
-	return err
+	<-painted
+	for i, r := range ended {
+		switch r.GetOutcome() {
+		case orchestratorv1.Run_OUTCOME_SUCCEEDED, orchestratorv1.Run_OUTCOME_UNCHANGED:
+		default:
+			lacking = append(lacking, word(created.GetRuns()[i].GetPool().String(), "POOL_"))
+		}
+	}
+	return lacking, err
+}
+
+// pausedBy says that nothing happens in a run's pool until a person resumes it; empty
+// when the pool is not paused.
+func pausedBy(ctx context.Context, s *stack.Stack, r *orchestratorv1.Run) (string, error) {
+	pool := word(r.GetPool().String(), "POOL_")
+	got, err := orchestratorv1.NewPoolServiceClient(s.Conn).GetPool(ctx, &orchestratorv1.GetPoolRequest{Pool: pool})
+	if err != nil || !got.GetPool().GetPaused() {
+		return "", err
+	}
+	return fmt.Sprintf("%-8s  is paused, so its run waits. Resume it:\n  curl -X POST http://%s/v1/pools/%s:resume -d '{}'\n",
+		pool, s.Config.HTTPAddr, pool), nil
+}
+
+// follow watches a run to its end, and where a crash ended it, its follow-up.
+func follow(ctx context.Context, s *stack.Stack, runID string, view *view) (*orchestratorv1.Run, error) {
+	for {
+		ended, err := watch(ctx, s, runID, view)
+		if err != nil || !slices.ContainsFunc(ended.GetIssues(), func(i *faultv1.Issue) bool {
+			return i.GetReason() == faultv1.Reason_REASON_INTERRUPTED
+		}) {
+			return ended, err
+		}
+		got, err := s.Runs().ListRuns(ctx, &orchestratorv1.ListRunsRequest{Pool: ended.GetPool()})
+		if err != nil {
+			return ended, err
+		}
+		i := slices.IndexFunc(got.GetRuns(), func(r *orchestratorv1.Run) bool { return r.GetFollowsRunId() == runID })
+		if i < 0 {
+			return ended, nil
+		}
+		runID = got.GetRuns()[i].GetRunId()
+		view.follow(got.GetRuns()[i])
+	}
 }
 
 // watch follows one run to its last event, resuming where a stream was cut.
-func watch(ctx context.Context, s *stack.Stack, runID string, view *view) error {
+func watch(ctx context.Context, s *stack.Stack, runID string, view *view) (*orchestratorv1.Run, error) {
 	var after int64
 	for failures := 0; ; {
 		stream, err := s.Runs().WatchRun(ctx, &orchestratorv1.WatchRunRequest{RunId: runID, AfterSequence: after})
@@ -159,18 +289,18 @@ func watch(ctx context.Context, s *stack.Stack, runID string, view *view) error 
 				}
 			}
 			if event.GetFinished() != nil {
-				return nil
+				return event.GetFinished(), nil
 			}
 		}
 		if ctx.Err() != nil {
-			return ctx.Err()
+			return nil, ctx.Err()
 		}
 		if failures++; failures > 20 {
-			return fmt.Errorf("following run %s: %w", runID, err)
+			return nil, fmt.Errorf("following run %s: %w", runID, err)
 		}
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return nil, ctx.Err()
 		case <-time.After(500 * time.Millisecond):
 		}
 	}

@@ -1,10 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
-	"io"
-	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -15,62 +14,77 @@ import (
 
 // view shows runs as they go on: in place on a terminal, as lines elsewhere.
 type view struct {
-	out      io.Writer
-	terminal bool
-	done     chan struct{}
+	screen *screen
+	done   chan struct{}
 
-	mu    sync.Mutex
-	runs  []*runView
-	lines int
+	mu   sync.Mutex
+	runs []*runView
 }
 
 type runView struct {
 	id, pool, state, note string
 	partitions            map[string]*orchestratorv1.Partition
-	checked               []string
-	planned, calls        int
+	planned               int
+	notBefore             time.Time
 	finished              *orchestratorv1.Run
 	said                  string
 }
 
-func newView(out io.Writer, runs []*orchestratorv1.Run) *view {
-	v := &view{out: out, done: make(chan struct{})}
-	if f, ok := out.(*os.File); ok {
-		if info, err := f.Stat(); err == nil {
-			v.terminal = info.Mode()&os.ModeCharDevice != 0
-		}
-	}
+func newView(s *screen, runs []*orchestratorv1.Run) *view {
+	v := &view{screen: s, done: make(chan struct{})}
 	for _, r := range runs {
-		v.runs = append(v.runs, &runView{
-			id: r.GetRunId(), pool: word(r.GetPool().String(), "POOL_"), state: word(r.GetState().String(), "STATE_"),
-			partitions: map[string]*orchestratorv1.Partition{},
-		})
+		v.runs = append(v.runs, newRunView(r))
+	}
+	return v
+}
+
+func newRunView(r *orchestratorv1.Run) *runView {
+	v := &runView{
+		id: r.GetRunId(), pool: word(r.GetPool().String(), "POOL_"), state: word(r.GetState().String(), "STATE_"),
+		note: r.GetNote(), partitions: map[string]*orchestratorv1.Partition{},
+	}
+	if at := r.GetNotBeforeTime(); at != nil {
+		v.notBefore = at.AsTime()
 	}
 	return v
 }
 
 func word(s, prefix string) string { return strings.ToLower(strings.TrimPrefix(s, prefix)) }
 
+// run finds what is shown of a run. The caller holds mu.
+func (v *view) run(id string) *runView {
+	if i := slices.IndexFunc(v.runs, func(r *runView) bool { return r.id == id }); i >= 0 {
+		return v.runs[i]
+	}
+	return nil
+}
+
+// follow shows another run after the one that it follows up.
+func (v *view) follow(r *orchestratorv1.Run) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if v.run(r.GetRunId()) == nil {
+		v.runs = append(v.runs, newRunView(r))
+	}
+}
+
 func (v *view) apply(e *orchestratorv1.RunEvent) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	i := slices.IndexFunc(v.runs, func(r *runView) bool { return r.id == e.GetRunId() })
-	if i < 0 {
+	r := v.run(e.GetRunId())
+	if r == nil {
 		return
 	}
-	r := v.runs[i]
 	switch {
 	case e.GetStateChanged() != nil:
 		r.state, r.note = word(e.GetStateChanged().GetToState().String(), "STATE_"), e.GetStateChanged().GetNote()
 	case e.GetPreflight() != nil:
 		r.note = e.GetPreflight().GetMessage()
-		r.checked = append(r.checked, r.note)
-		if !v.terminal {
-			fmt.Fprintf(v.out, "%-8s  check  %s\n", r.pool, r.note)
+		if !v.screen.terminal {
+			fmt.Fprintf(v.screen, "%-8s  check  %s\n", r.pool, r.note)
 		}
 	case e.GetPlanned() != nil:
 		r.planned += int(e.GetPlanned().GetPartitionCount())
-		r.calls += int(e.GetPlanned().GetEstimatedCallCount())
 	case e.GetPartitionChanged() != nil:
 		p := e.GetPartitionChanged().GetPartition()
 		r.partitions[p.GetPartitionId()] = p
@@ -84,20 +98,32 @@ func (v *view) apply(e *orchestratorv1.RunEvent) {
 func (v *view) know(runID string, partitions []*orchestratorv1.Partition) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	for _, r := range v.runs {
-		for _, p := range partitions {
-			if r.id == runID && r.partitions[p.GetPartitionId()] == nil {
-				r.partitions[p.GetPartitionId()] = p
-			}
+	r := v.run(runID)
+	if r == nil {
+		return
+	}
+	for _, p := range partitions {
+		if r.partitions[p.GetPartitionId()] == nil {
+			r.partitions[p.GetPartitionId()] = p
 		}
 	}
 }
 
+// A terminal is drawn anew often; a log gets what has changed from time to time.
+const (
+	drawEvery = 250 * time.Millisecond
+	sayEvery  = 5 * time.Second
+)
+
 // paint redraws until finish is called or ctx ends.
 func (v *view) paint(ctx context.Context) {
-	tick := time.NewTicker(250 * time.Millisecond)
+	every := sayEvery
+	if v.screen.terminal {
+		every = drawEvery
+	}
+	tick := time.NewTicker(every)
 	defer tick.Stop()
-	for n := 0; ; n++ {
+	for {
 		select {
 		case <-v.done:
 			v.draw(true)
@@ -105,9 +131,7 @@ func (v *view) paint(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if v.terminal || n%4 == 0 {
-				v.draw(false)
-			}
+			v.draw(false)
 		}
 	}
 }
@@ -117,52 +141,109 @@ func (v *view) finish() { close(v.done) }
 func (v *view) draw(last bool) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	var lines []string
+	var all []string
 	for _, r := range v.runs {
-		lines = append(lines, r.lines()...)
-	}
-	if !v.terminal {
-		for _, r := range v.runs {
-			text := strings.Join(r.lines(), "\n")
-			if text != r.said {
-				r.said = text
-				fmt.Fprintln(v.out, text)
-			}
+		lines := r.lines(v.screen.terminal)
+		all = append(all, lines...)
+		if text := strings.Join(lines, "\n"); !v.screen.terminal && text != r.said {
+			r.said = text
+			fmt.Fprintln(v.screen, text)
 		}
-		return
 	}
-	if !last { // a line that wraps would be two, and the next drawing land beside this one
-		fmt.Fprint(v.out, "\x1b[?7l")
-		defer fmt.Fprint(v.out, "\x1b[?7h")
-	}
-	if v.lines > 0 {
-		fmt.Fprintf(v.out, "\x1b[%dA", v.lines)
-	}
-	for _, line := range lines {
-		fmt.Fprintf(v.out, "\x1b[2K%s\n", line)
-	}
-	for range v.lines - len(lines) {
-		fmt.Fprint(v.out, "\x1b[2K\n")
-	}
-	v.lines = max(v.lines, len(lines))
-	if last {
-		v.lines = 0
+	if v.screen.terminal {
+		v.screen.draw(all, last)
 	}
 }
 
-// lines are a head line and one line per dataset.
-func (r *runView) lines() []string {
-	type sum struct {
-		dataset, module, now       string
-		done, all, failed, waiting int
-		rows                       int64
+// lines are a head line, what kept the run from succeeding, and one line per
+// dataset.
+func (r *runView) lines(bars bool) []string {
+	sums := r.sums()
+	var lines []string
+	head := fmt.Sprintf("%-8s  %-9s  ", r.pool, r.state)
+	switch {
+	case r.finished != nil:
+		lines = finished(r.pool, r.finished)
+	case r.state == "queued" && time.Until(r.notBefore) > 0:
+		lines = append(lines, head+"begins at "+clock(r.notBefore))
+	case r.note != "" && (len(sums) == 0 || r.state == "paused"):
+		lines = append(lines, head+r.note)
+	case r.planned > 0:
+		lines = append(lines, head+fmt.Sprintf("%d partitions planned", r.planned))
+	default:
+		lines = append(lines, strings.TrimRight(head, " "))
 	}
-	var sums []*sum
+	for _, s := range sums {
+		lines = append(lines, s.line(bars))
+	}
+	return lines
+}
+
+// mostIssues is how many kinds of issues of a run are told here; the rest are in
+// the run.
+const mostIssues = 3
+
+// finished tells how a run ended.
+func finished(pool string, f *orchestratorv1.Run) []string {
+	head := fmt.Sprintf("%-8s  %-9s  ", pool, word(f.GetOutcome().String(), "OUTCOME_"))
+	switch {
+	case f.GetOutcome() == orchestratorv1.Run_OUTCOME_BLOCKED:
+		head += "at its check: " + word(f.GetBlockedStage().String(), "BLOCKED_STAGE_")
+	case f.GetPartitionCount() == 0 && f.GetOutcome() == orchestratorv1.Run_OUTCOME_UNCHANGED:
+		head += "nothing to do, as of " + orDash(f.GetAsOfTradeDate())
+	default:
+		head += fmt.Sprintf("%d/%d partitions, %d new rows, as of %s",
+			f.GetCompletedPartitionCount(), f.GetPartitionCount(), f.GetNewCount(), orDash(f.GetAsOfTradeDate()))
+	}
+	lines := []string{head}
+	counts := map[string]int{}
+	for _, issue := range f.GetIssues() {
+		counts[issue.GetReason().String()]++
+	}
+	told := 0
+	for _, issue := range f.GetIssues() {
+		reason := issue.GetReason().String()
+		n := counts[reason]
+		if n == 0 || told == mostIssues {
+			continue
+		}
+		told, counts[reason] = told+1, 0
+		text := strings.TrimPrefix(reason, "REASON_") + ": " + issue.GetMessage()
+		if n > 1 {
+			text += fmt.Sprintf(" (and %d more)", n-1)
+		}
+		lines = append(lines, wrap(text, "  ")...)
+		lines = append(lines, wrap(issue.GetRemedy(), "    ")...)
+	}
+	if at := f.GetRetryTime(); at != nil {
+		lines = append(lines, "  A follow-up begins at "+clock(at.AsTime())+".")
+	}
+	return lines
+}
+
+// clock is a moment as the wall clock here shows it.
+func clock(at time.Time) string {
+	at = at.Local()
+	if at.Format(time.DateOnly) != time.Now().Format(time.DateOnly) {
+		return at.Format("01-02 15:04")
+	}
+	return at.Format(time.TimeOnly)
+}
+
+// sum is a dataset's share of a run.
+type sum struct {
+	module, dataset, inHand string
+	waits                   time.Time
+	done, all, failed       int
+	rows                    int64
+}
+
+func (r *runView) sums() (sums []*sum) {
 	for _, p := range sortedPartitions(r.partitions) {
 		i := slices.IndexFunc(sums, func(s *sum) bool { return s.dataset == p.GetDatasetId() })
 		if i < 0 {
 			i = len(sums)
-			sums = append(sums, &sum{dataset: p.GetDatasetId(), module: p.GetModuleId()})
+			sums = append(sums, &sum{module: p.GetModuleId(), dataset: p.GetDatasetId()})
 		}
 		s := sums[i]
 		s.all++
@@ -173,45 +254,31 @@ func (r *runView) lines() []string {
 		case orchestratorv1.Partition_STATE_FAILED:
 			s.failed++
 		case orchestratorv1.Partition_STATE_WAITING:
-			s.waiting++
-			if at := p.GetRetryTime(); at != nil {
-				s.now = "waits until " + at.AsTime().Local().Format("15:04:05")
+			if at := p.GetRetryTime(); at != nil && (s.waits.IsZero() || at.AsTime().Before(s.waits)) {
+				s.waits = at.AsTime()
 			}
 		case orchestratorv1.Partition_STATE_RUNNING:
-			if s.now == "" {
-				s.now = p.GetPartitionId()
-			}
+			s.inHand = cmp.Or(s.inHand, p.GetStartDate())
 		}
 	}
-	head := fmt.Sprintf("%-8s  %-9s", r.pool, r.state)
+	return sums
+}
+
+func (s *sum) line(bars bool) string {
+	graph := ""
+	if bars {
+		graph = " " + bar(s.done+s.failed, s.all)
+	}
+	line := fmt.Sprintf("  %-18s %-11s%s %4d/%-4d %7d rows", s.module, s.dataset, graph, s.done, s.all, s.rows)
 	switch {
-	case r.finished != nil:
-		f := r.finished
-		head = fmt.Sprintf("%-8s  %-9s  %d of %d partitions, %d rows new, %d calls, as of %s", r.pool,
-			word(f.GetOutcome().String(), "OUTCOME_"), f.GetCompletedPartitionCount(), f.GetPartitionCount(), f.GetNewCount(), f.GetCallCount(), orDash(f.GetAsOfTradeDate()))
-		for i, issue := range f.GetIssues() {
-			if i == 3 {
-				break
-			}
-			head += fmt.Sprintf("\n            %s: %s %s", strings.TrimPrefix(issue.GetReason().String(), "REASON_"), issue.GetMessage(), issue.GetRemedy())
-		}
-	case len(sums) == 0 && r.note != "":
-		head += "  " + r.note
-	case r.planned > 0:
-		head += fmt.Sprintf("  %d partitions planned", r.planned)
+	case !s.waits.IsZero():
+		line += "  waits " + clock(s.waits)
+	case s.failed > 0:
+		line += fmt.Sprintf("  %d lacking", s.failed)
+	case s.inHand != "":
+		line += "  " + s.inHand
 	}
-	lines := strings.Split(strings.TrimRight(head, " "), "\n")
-	for _, s := range sums {
-		line := fmt.Sprintf("  %-12s %s %5d/%-5d %10d rows", s.dataset, bar(s.done+s.failed, s.all), s.done, s.all, s.rows)
-		if s.failed > 0 {
-			line += fmt.Sprintf("  %d not complete", s.failed)
-		}
-		if s.now != "" {
-			line += "  " + s.now
-		}
-		lines = append(lines, line)
-	}
-	return lines
+	return line
 }
 
 func sortedPartitions(all map[string]*orchestratorv1.Partition) []*orchestratorv1.Partition {
@@ -220,27 +287,18 @@ func sortedPartitions(all map[string]*orchestratorv1.Partition) []*orchestratorv
 		out = append(out, p)
 	}
 	slices.SortFunc(out, func(a, b *orchestratorv1.Partition) int {
-		if c := strings.Compare(a.GetModuleId()+a.GetDatasetId(), b.GetModuleId()+b.GetDatasetId()); c != 0 {
-			return c
-		}
-		return strings.Compare(b.GetStartDate(), a.GetStartDate())
+		return cmp.Or(
+			cmp.Compare(a.GetModuleId(), b.GetModuleId()), cmp.Compare(a.GetDatasetId(), b.GetDatasetId()),
+			cmp.Compare(b.GetStartDate(), a.GetStartDate()), cmp.Compare(a.GetPartitionId(), b.GetPartitionId()))
 	})
 	return out
 }
 
-const barWidth = 24
+const barWidth = 8
 
 func bar(done, all int) string {
-	if all == 0 {
-		return strings.Repeat("·", barWidth)
-	}
-	full := barWidth * done / all
+	full := barWidth * done / max(all, 1)
 	return strings.Repeat("█", full) + strings.Repeat("·", barWidth-full)
 }
 
-func orDash(s string) string {
-	if s == "" {
-		return "-"
-	}
-	return s
-}
+func orDash(s string) string { return cmp.Or(s, "-") }

@@ -43,7 +43,7 @@ const startTimeout = 60 * time.Second
 // its output to logPath, and returns once it has said that it listens on every
 // name in listens ("grpc", "http"; programs with one address say "").
 func Start(ctx context.Context, bin, name, logPath string, args, env []string, listens ...string) (*Process, error) {
-	if err := os.MkdirAll(filepath.Dir(logPath), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Dir(logPath), 0o700); err != nil {
 		return nil, err
 	}
 	log, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
@@ -55,7 +55,12 @@ func Start(ctx context.Context, bin, name, logPath string, args, env []string, l
 		return nil, errors.Join(err, log.Close())
 	}
 	cmd := exec.Command(filepath.Join(bin, name), args...)
-	cmd.Env = append(os.Environ(), env...)
+	// Where a program listens is read from its log, whatever this process's own
+	// environment says of logs.
+	cmd.Env = append(append(os.Environ(), env...), "AFTERBELL_LOG_FORMAT=json")
+	if level := os.Getenv("AFTERBELL_LOG_LEVEL"); level != "debug" {
+		cmd.Env = append(cmd.Env, "AFTERBELL_LOG_LEVEL=info")
+	}
 	cmd.Stdout, cmd.Stderr = writer, writer
 	// A process group of its own, so that an interrupt at the terminal reaches the
 	// starter only, which then stops its children in order.
@@ -87,7 +92,9 @@ func Start(ctx context.Context, bin, name, logPath string, args, env []string, l
 		select {
 		case <-p.heard:
 		case <-p.done:
-			return nil, fmt.Errorf("%s ended at once (%w): %s", name, p.err, p.Tail())
+			last := p.Tail()
+			return nil, fmt.Errorf("%s ended at once (%w); its log is %s; its last line: %s",
+				name, p.err, logPath, last[strings.LastIndexByte(last, '\n')+1:])
 		case <-deadline.C:
 			p.Kill()
 			return nil, fmt.Errorf("%s did not listen within %s: %s", name, startTimeout, p.Tail())
@@ -155,11 +162,15 @@ func (p *Process) Tail() string {
 // Pid is the operating system's number of the process.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
-// Ended says how the process came to its end and where its log is. Valid once Done.
+// Ended says how the process came to its end, where its log is, and its last words
+// where it had any. Valid once Done.
 func (p *Process) Ended() error {
+	err := fmt.Errorf("%s ended by itself (%s); its log is %s", p.Name, p.cmd.ProcessState, p.LogPath)
+	if p.ExitCode() < 0 {
+		return err // a signal leaves no time for last words
+	}
 	last := p.Tail()
-	last = last[strings.LastIndexByte(last, '\n')+1:]
-	return fmt.Errorf("%s ended by itself (%s); its log is %s; its last line: %s", p.Name, p.cmd.ProcessState, p.LogPath, last)
+	return fmt.Errorf("%w; its last line: %s", err, last[strings.LastIndexByte(last, '\n')+1:])
 }
 
 // Done is closed once the process has ended.

@@ -1,0 +1,88 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"sync"
+)
+
+// width is how wide a line may be: terminals are at least as wide.
+const width = 80
+
+// screen is where everything is shown. On a terminal, lines that were drawn are
+// drawn over by the next drawing, unless something was written meanwhile.
+type screen struct {
+	out      io.Writer
+	terminal bool
+
+	mu    sync.Mutex
+	drawn int
+}
+
+func newScreen(out io.Writer) *screen {
+	s := &screen{out: out}
+	if f, ok := out.(*os.File); ok && os.Getenv("TERM") != "dumb" {
+		if info, err := f.Stat(); err == nil {
+			s.terminal = info.Mode()&os.ModeCharDevice != 0
+		}
+	}
+	return s
+}
+
+// Write appends to what is there.
+func (s *screen) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.drawn = 0
+	return s.out.Write(p)
+}
+
+// draw replaces the lines of the last drawing. The last time, they stay.
+func (s *screen) draw(lines []string, last bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var b strings.Builder
+	if s.drawn > 0 {
+		fmt.Fprintf(&b, "\x1b[%dA\x1b[J", s.drawn)
+	}
+	if !last { // a line that wraps would be two, and the next drawing land beside this one
+		b.WriteString("\x1b[?7l")
+	}
+	for _, line := range lines {
+		b.WriteString(line + "\n")
+	}
+	if s.drawn = 0; !last {
+		b.WriteString("\x1b[?7h")
+		s.drawn = len(lines)
+	}
+	_, _ = io.WriteString(s.out, b.String())
+}
+
+// wrap breaks a sentence into lines that fit, each after indent. A command line at
+// its end stays whole, so that it can be copied.
+func wrap(text, indent string) (lines []string) {
+	command := ""
+	if i := strings.Index(text, "curl "); i >= 0 {
+		text, command = text[:i], text[i:]
+	}
+	line := ""
+	for _, word := range strings.Fields(text) {
+		switch {
+		case line == "":
+			line = indent + word
+		case len([]rune(line))+1+len([]rune(word)) <= width:
+			line += " " + word
+		default:
+			lines, line = append(lines, line), indent+word
+		}
+	}
+	if line != "" {
+		lines = append(lines, line)
+	}
+	if command != "" {
+		lines = append(lines, indent+command)
+	}
+	return lines
+}
