@@ -72,7 +72,7 @@ func wrap(text, indent string) (lines []string) {
 		switch {
 		case line == "":
 			line = indent + word
-		case len([]rune(line))+1+len([]rune(word)) <= width:
+		case columns(line)+1+columns(word) <= width:
 			line += " " + word
 		default:
 			lines, line = append(lines, line), indent+word
@@ -85,4 +85,14 @@ func wrap(text, indent string) (lines []string) {
 		lines = append(lines, indent+command)
 	}
 	return lines
+}
+
+// columns is how wide a text stands on a terminal: Chinese characters take two.
+func columns(s string) (n int) {
+	for _, r := range s {
+		if n++; r >= 0x2e80 {
+			n++
+		}
+	}
+	return n
 }

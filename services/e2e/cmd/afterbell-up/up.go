@@ -23,6 +23,11 @@ import (
 	"github.com/afterbell/afterbell/services/e2e/internal/stack"
 )
 
+const (
+	ledgerFile = "market-cache.sqlite"
+	stopGrace  = 30 * time.Second
+)
+
 // firstTargets are a dozen well-known stocks and ETFs, set where the list is empty.
 var firstTargets = []string{
 	"600519.SH", "601318.SH", "600036.SH", "601398.SH", "000001.SZ", "000002.SZ", "000333.SZ", "300750.SZ",
@@ -133,7 +138,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(screen, "Starting the services; their logs are in %s\n", filepath.Join(c.Data, "logs"))
-	s, err := stack.New(ctx, c)
+	s, err := start(ctx, c)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil // interrupted, which is how it ends
@@ -151,18 +156,14 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 }
 
 func serve(ctx context.Context, s *stack.Stack, o options, screen *screen) error {
-	err := setTargets(ctx, s)
-	var lacking []string
-	if err == nil {
-		lacking, err = fill(ctx, s, screen)
-	}
+	lacking, err := fill(ctx, s, screen)
 	if ctx.Err() != nil {
 		return nil // interrupted, which is how it ends
 	}
 	if err != nil {
 		return err
 	}
-	if err := printHistory(ctx, filepath.Join(s.Config.Data, "market-cache.sqlite"), screen); err != nil {
+	if err := printHistory(ctx, filepath.Join(s.Config.Data, ledgerFile), screen); err != nil {
 		return err
 	}
 	if o.once {
@@ -176,6 +177,28 @@ func serve(ctx context.Context, s *stack.Stack, o options, screen *screen) error
 	}
 	<-ctx.Done()
 	return nil
+}
+
+// start starts everything. The very first time, the targets are set before the
+// schedule is on, so that the start-up run does not find an empty list.
+func start(ctx context.Context, c stack.Config) (*stack.Stack, error) {
+	_, err := os.Stat(filepath.Join(c.Data, ledgerFile))
+	first := errors.Is(err, os.ErrNotExist)
+	if first {
+		c.OrchestratorFlags = []string{"--schedule=false"}
+	}
+	s, err := stack.New(ctx, c)
+	if err != nil {
+		return nil, err
+	}
+	if err = setTargets(ctx, s); err == nil && first {
+		s.Config.OrchestratorFlags = nil
+		err = errors.Join(s.Orchestrator.Stop(stopGrace), s.StartOrchestrator(ctx))
+	}
+	if err != nil {
+		return nil, errors.Join(err, s.Close())
+	}
+	return s, nil
 }
 
 // setTargets fills the list where it is empty, so that a second start leaves a

@@ -188,7 +188,7 @@ func finished(pool string, f *orchestratorv1.Run) []string {
 	head := fmt.Sprintf("%-8s  %-9s  ", pool, word(f.GetOutcome().String(), "OUTCOME_"))
 	switch {
 	case f.GetOutcome() == orchestratorv1.Run_OUTCOME_BLOCKED:
-		head += "at its check: " + word(f.GetBlockedStage().String(), "BLOCKED_STAGE_")
+		head += "at the stage " + word(f.GetBlockedStage().String(), "BLOCKED_STAGE_")
 	case f.GetPartitionCount() == 0 && f.GetOutcome() == orchestratorv1.Run_OUTCOME_UNCHANGED:
 		head += "nothing to do, as of " + orDash(f.GetAsOfTradeDate())
 	default:

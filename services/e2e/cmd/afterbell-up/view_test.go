@@ -83,6 +83,11 @@ func TestWrapKeepsACommandWhole(t *testing.T) {
 	if len(got) != 2 || got[0] != "    Run a preflight:" || got[1] != "    "+command {
 		t.Errorf("%q", got)
 	}
+	for _, line := range wrap(strings.Repeat("a rejected token: 您的token不对，请确认。 ", 5), "    ") {
+		if columns(line) > width {
+			t.Errorf("%d wide: %s", columns(line), line)
+		}
+	}
 	if got := wrap("", ""); len(got) != 0 {
 		t.Errorf("nothing gave %q", got)
 	}
