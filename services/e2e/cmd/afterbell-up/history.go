@@ -99,8 +99,7 @@ func printNext(c stack.Config, out io.Writer) error {
 	}
 	fmt.Fprintf(out, `
 Serving until you press Ctrl-C.
-  REST   http://%[1]s/v1/runs
-         http://%[1]s/openapi.json tells all of it
+  REST   http://%[1]s/ lists it, http://%[1]s/openapi.json tells all
   gRPC   %[2]s, with reflection
   files  %[3]s
          market-cache.sqlite, targets.sqlite, analysis.duckdb, logs

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"google.golang.org/grpc/status"
 
 	faultv1 "github.com/afterbell/afterbell/gen/afterbell/fault/v1"
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
@@ -161,7 +162,7 @@ func serve(ctx context.Context, s *stack.Stack, o options, screen *screen) error
 		return nil // interrupted, which is how it ends
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("%s (logs: %s)", status.Convert(err).Message(), filepath.Join(s.Config.Data, "logs"))
 	}
 	if err := printHistory(ctx, filepath.Join(s.Config.Data, ledgerFile), screen); err != nil {
 		return err

@@ -686,6 +686,27 @@ func TestLedgerThatWasDeletedIsNotReady(t *testing.T) {
 	}
 }
 
+func TestReadOnlyLedgerIsRefusedAtTheStart(t *testing.T) {
+	if os.Geteuid() == 0 {
+		t.Skip("permissions do not hold for root")
+	}
+	path := filepath.Join(t.TempDir(), FileName)
+	s, err := Open(t.Context(), Config{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Chmod(path, 0o400); err != nil {
+		t.Fatal(err)
+	}
+	_, err = Open(t.Context(), Config{Path: path})
+	if !fault.Is(err, fault.InvalidArgument) || !strings.Contains(err.Error(), path+" cannot be written") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func TestUnusableFileIsToldInOneLine(t *testing.T) {
 	ctx := t.Context()
 	dir := t.TempDir()

@@ -78,7 +78,14 @@ func (s *Store) open(ctx context.Context, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	return s.db.Migrate(ctx, files)
+	if err := s.db.Migrate(ctx, files); err != nil {
+		return err
+	}
+	// SQLite opens a read-only file without a word, and every later change would fail.
+	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		_, err := tx.ExecContext(ctx, "DELETE FROM ingest_runs WHERE false")
+		return err
+	})
 }
 
 // Check tells whether the ledger can be read, and is where it was.
