@@ -60,13 +60,22 @@ func (s *screen) draw(lines []string, last bool) {
 	_, _ = io.WriteString(s.out, b.String())
 }
 
-// wrap breaks a sentence into lines that fit, each after indent. A command line at
-// its end stays whole, so that it can be copied.
+// wrap breaks sentences into lines that fit, each after indent. A command among them
+// has a line of its own and stays whole, so that it can be copied.
 func wrap(text, indent string) (lines []string) {
-	command := ""
+	before, command := text, ""
 	if i := strings.Index(text, "curl "); i >= 0 {
-		text, command = text[:i], text[i:]
+		before, command = text[:i], text[i:]
 	}
+	command, after, _ := strings.Cut(command, " ; ")
+	lines = fold(before, indent)
+	if command != "" {
+		lines = append(lines, indent+command)
+	}
+	return append(lines, fold(after, indent)...)
+}
+
+func fold(text, indent string) (lines []string) {
 	line := ""
 	for _, word := range strings.Fields(text) {
 		switch {
@@ -80,9 +89,6 @@ func wrap(text, indent string) (lines []string) {
 	}
 	if line != "" {
 		lines = append(lines, line)
-	}
-	if command != "" {
-		lines = append(lines, indent+command)
 	}
 	return lines
 }

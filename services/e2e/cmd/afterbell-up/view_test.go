@@ -79,8 +79,8 @@ func TestNothingIsWiderThanATerminal(t *testing.T) {
 
 func TestWrapKeepsACommandWhole(t *testing.T) {
 	command := "curl -N -X POST localhost:7780/v1/preflights:run -d '{}' # and on and on and on and on"
-	got := wrap("Run a preflight: "+command, "    ")
-	if len(got) != 2 || got[0] != "    Run a preflight:" || got[1] != "    "+command {
+	got := wrap("Run a preflight: "+command+" ; or wait.", "    ")
+	if len(got) != 3 || got[0] != "    Run a preflight:" || got[1] != "    "+command || got[2] != "    or wait." {
 		t.Errorf("%q", got)
 	}
 	for _, line := range wrap(strings.Repeat("a rejected token: 您的token不对，请确认。 ", 5), "    ") {
