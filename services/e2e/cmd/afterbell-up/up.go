@@ -107,14 +107,14 @@ func free(c stack.Config) error {
 		}
 		lis, err := net.Listen("tcp", u.addr)
 		if err != nil {
-			taken = append(taken, u.addr+" ("+u.what+")")
+			taken = append(taken, "\n  "+u.addr+" ("+u.what+")")
 			continue
 		}
 		_ = lis.Close()
 	}
 	if len(taken) > 0 {
-		return fmt.Errorf("taken by another program, perhaps another make run: %s.\n"+
-			"Stop that one, or take free ports: make run RUN_FLAGS=--free-ports", strings.Join(taken, ", "))
+		return fmt.Errorf("another program, perhaps another make run, listens on%s\n"+
+			"Stop it, or take free ports: make run RUN_FLAGS=--free-ports", strings.Join(taken, ""))
 	}
 	return nil
 }
@@ -141,8 +141,8 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	fmt.Fprintf(screen, "Starting the services; their logs are in %s\n", filepath.Join(c.Data, "logs"))
 	s, err := start(ctx, c)
 	if err != nil {
-		if ctx.Err() != nil {
-			return nil // interrupted, which is how it ends
+		if interrupted(ctx) {
+			return nil
 		}
 		return err
 	}
@@ -156,10 +156,13 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return errors.Join(err, s.Close())
 }
 
+// interrupted reports whether a person has ended it, which is how it ends.
+func interrupted(ctx context.Context) bool { return ctx.Err() != nil }
+
 func serve(ctx context.Context, s *stack.Stack, o options, screen *screen) error {
 	lacking, err := fill(ctx, s, screen)
-	if ctx.Err() != nil {
-		return nil // interrupted, which is how it ends
+	if interrupted(ctx) {
+		return nil
 	}
 	if err != nil {
 		return fmt.Errorf("%s (logs: %s)", status.Convert(err).Message(), filepath.Join(s.Config.Data, "logs"))
