@@ -99,7 +99,8 @@ func printNext(c stack.Config, out io.Writer) error {
 	}
 	fmt.Fprintf(out, `
 Serving until you press Ctrl-C.
-  REST   http://%[1]s/ lists it, http://%[1]s/openapi.json tells all
+  REST   http://%[1]s/ lists what there is,
+         http://%[1]s/openapi.json tells all of it
   gRPC   %[2]s, with reflection
   files  %[3]s
          market-cache.sqlite, targets.sqlite, analysis.duckdb, logs

@@ -228,14 +228,19 @@ func fill(ctx context.Context, s *stack.Stack, screen *screen) (lacking []string
 	}
 	view := newView(screen, created.GetRuns())
 	ended := make([]*orchestratorv1.Run, len(created.GetRuns()))
+	waits := make([]string, len(created.GetRuns()))
+	for i, r := range created.GetRuns() {
+		if waits[i], err = pausedBy(ctx, s, r); err != nil {
+			return nil, err
+		}
+		fmt.Fprint(screen, waits[i])
+	}
 	group, watching := errgroup.WithContext(ctx)
 	for i, r := range created.GetRuns() {
-		group.Go(func() error {
-			paused, err := pausedBy(watching, s, r)
-			if err != nil || paused != "" {
-				fmt.Fprint(screen, paused)
-				return err
-			}
+		if waits[i] != "" {
+			continue
+		}
+		group.Go(func() (err error) {
 			ended[i], err = follow(watching, s, r.GetRunId(), view)
 			return err
 		})
