@@ -162,10 +162,13 @@ func (db *DB) Write(ctx context.Context, fn func(tx *Tx) error) error {
 		return err
 	}
 	defer func() { _ = begun.Rollback() }() // after a commit it does nothing
-	if err := fn(&Tx{Tx: begun, Now: time.Now().Truncate(time.Millisecond)}); err != nil {
-		return err
+	if err = fn(&Tx{Tx: begun, Now: time.Now().Truncate(time.Millisecond)}); err == nil {
+		err = begun.Commit()
 	}
-	return begun.Commit()
+	if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
+		return ctx.Err() // database/sql rolled back by itself a moment before
+	}
+	return err
 }
 
 // Check reads every page and reports the first damage that SQLite finds. It takes
