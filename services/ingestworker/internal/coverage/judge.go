@@ -100,7 +100,7 @@ func Judge(ds *catalog.Dataset, d market.Date, a Answer, e Expectation, s Situat
 		j.Store = !shrunk || accepted
 	case found == ExpectedEmpty:
 		j.Store = false // rows are held for a day that calls for none: the lists are behind, not the rows
-	case s.Held.Verdict == Complete, s.Held.Verdict == AcceptedShort && found != AcceptedShort:
+	case s.Held.Verdict == Complete:
 		j.Store = false
 	default:
 		j.Store = a.Rows >= s.Held.Rows

@@ -84,6 +84,8 @@ func TestJudge(t *testing.T) {
 		{"not yet over whole", Answer{}, e, held(Complete, 2090), true, NotPublished, Complete, false, fault.NotPublished, fault.Warning},
 		{"more of a short day", half, e, held(Incomplete, 900), false, Incomplete, Incomplete, true, fault.Incomplete, fault.Retry},
 		{"less of a short day", half, e, held(Incomplete, 1100), false, Incomplete, Incomplete, false, fault.Incomplete, fault.Retry},
+		{"more of an accepted day", half, e, held(AcceptedShort, 900), false, Incomplete, Incomplete, true, fault.Incomplete, fault.Retry},
+		{"less of an accepted day", half, e, held(AcceptedShort, 1100), false, Incomplete, AcceptedShort, false, fault.Incomplete, fault.Warning},
 		{"empty over a short day", Answer{}, e, held(Incomplete, 1100), false, Empty, Incomplete, false, fault.EmptyAnswer, fault.Retry},
 		{"whole over short", full, e, held(Incomplete, 1100), false, Complete, Complete, true, "", 0},
 		{"a few revised away", full, e, held(Complete, 2095), false, Complete, Complete, true, "", 0},
