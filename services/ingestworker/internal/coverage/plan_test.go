@@ -366,6 +366,7 @@ func TestSurvey(t *testing.T) {
 		b.put(catalog.Daily, d, "", Complete, evening)
 	}
 	b.put(catalog.Daily, day-1, "", Complete, evening) // a Sunday that traded, so it seems
+	b.put(catalog.Daily, day-2, "", NotPublished, evening) // a Saturday that was taken for open
 	b.put(catalog.TradeCal, market.NoDate, "", Complete, evening)
 	each := func(yield func(Record) bool) error {
 		for _, r := range b {

@@ -79,8 +79,8 @@ func Survey(datasets []*catalog.Dataset, start, end market.Date, world World, po
 		concerned := concernedBy(ds, symbols)
 		for d := start; d <= end; d++ {
 			s := &sums[i*width+int(d-start)]
-			if s.keys == 0 && (!world.Calendar.IsOpen(d) || world.Now.Before(DueAt(ds, d))) {
-				continue
+			if s.keys == 0 && world.Now.Before(DueAt(ds, d)) || s.rows == 0 && !world.Calendar.IsOpen(d) {
+				continue // a day that was asked for as a guess, and is closed, lacks nothing
 			}
 			if pool == market.Targets {
 				if day, worth := targetsDay(ds, d, s, world, concerned); worth {
