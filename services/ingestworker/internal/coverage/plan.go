@@ -20,8 +20,8 @@ type Wish struct {
 	// Datasets of the selected modules.
 	Datasets []*catalog.Dataset
 	// Start and End bound the trade dates, inclusive. Start NoDate means the
-	// pool's window, and also looks at the previous open day once more; End NoDate
-	// means today.
+	// pool's window, and also looks once more at days that were last fetched before
+	// the open day after them came due, as the previous one; End NoDate means today.
 	Start, End market.Date
 	// Refetch plans what is settled, too.
 	Refetch bool
@@ -134,7 +134,7 @@ func needsReference(w Wish, ds *catalog.Dataset) bool {
 }
 
 // Data plans the datasets by trade date. The newest day comes first, because that
-// is what the evening is for; then the previous open day once more; then what is
+// is what the evening is for; then the day before it once more; then what is
 // missing, from the newest day back, so that a backfill that is interrupted
 // leaves the most recent stretch whole. Within a date `daily` comes first,
 // because others are judged against it.
@@ -168,6 +168,11 @@ func Data(w Wish, world World) (Plan, error) {
 		var g bool
 		d.days, g = world.Calendar.Days(start, d.newest)
 		guessed = guessed || g
+		if w.Start == market.NoDate {
+			for _, next := range d.days[min(1, len(d.days)):] {
+				d.again = append(d.again, DueAt(ds, next))
+			}
+		}
 		todo = append(todo, d)
 		p.AsOf = max(p.AsOf, d.newest)
 	}
@@ -216,8 +221,10 @@ type duty struct {
 	// span begins after it.
 	days   []market.Date
 	newest market.Date
-	// before is the previous open day, to be looked at once more, or NoDate.
+	// before is the previous open day of the window, or NoDate.
 	before market.Date
+	// again is, per day but the newest, when the open day after it came due.
+	again []time.Time
 }
 
 func rank(d *catalog.Dataset) int {
@@ -227,7 +234,7 @@ func rank(d *catalog.Dataset) int {
 func universe(w Wish, world World, todo []duty) []Partition {
 	var out []Partition
 	for _, t := range todo {
-		for _, d := range t.days {
+		for i, d := range t.days {
 			r, ok := world.Held(Key{Dataset: t.ds.ID, Date: d})
 			repeat := false
 			if ok && !w.Refetch {
@@ -237,7 +244,7 @@ func universe(w Wish, world World, todo []duty) []Partition {
 					daily, known = world.Held(Key{Dataset: catalog.Daily, Date: d})
 				}
 				if Standing(t.ds, r, daily, known, world.Lists).Settled() && !r.Unsure() {
-					if repeat = d == t.before && again(t, r); !repeat {
+					if repeat = r.Verdict != ExpectedEmpty && t.unseen(i, r); !repeat {
 						continue
 					}
 				}
@@ -255,11 +262,11 @@ func universe(w Wish, world World, todo []duty) []Partition {
 	return out
 }
 
-// again reports whether a settled record of the previous open day was last
-// fetched before the newest day came due, so that it is looked at once per
-// evening however many runs there are.
-func again(t duty, r Record) bool {
-	return r.Verdict != ExpectedEmpty && r.CommittedAt.Before(DueAt(t.ds, t.newest))
+// unseen reports whether the i-th day, which is settled, was last fetched before the
+// open day after it came due. So a day is looked at once more on the evening after
+// its own, however many runs there are, or later where that evening was missed.
+func (t duty) unseen(i int, r Record) bool {
+	return i < len(t.again) && r.CommittedAt.Before(t.again[i])
 }
 
 func pages(rows int64, ds *catalog.Dataset) int {

@@ -106,6 +106,56 @@ func TestUniversePlanOfAnEvening(t *testing.T) {
 	}
 }
 
+// What was fetched on its own evening is looked at once more, also when the next
+// evening was missed; what was fetched later is not.
+func TestMissedEveningIsLookedAtLater(t *testing.T) {
+	at := func(d market.Date) time.Time { return d.At(19, 30, market.Shanghai) }
+	symbols := []string{"000001.SZ", "600519.SH"}
+	for _, pool := range market.Pools() {
+		b := book{}
+		put := func(d market.Date, when time.Time) {
+			if pool == market.Universe {
+				b.put(catalog.Daily, d, "", Complete, when)
+				return
+			}
+			for _, s := range symbols {
+				b.put(catalog.Daily, d, s, Complete, when)
+			}
+		}
+		for d := day - 14; d < day-4; d++ {
+			put(d, at(day-5))
+		}
+		put(day-5, at(day-5)) // Wednesday's evening was the last for long
+		plan := func(now market.Date) []string {
+			t.Helper()
+			p, err := Data(Wish{Pool: pool, Datasets: datasets(catalog.Daily), Start: market.NoDate, End: market.NoDate, Symbols: symbols}, world(at(now), b, 14))
+			if err != nil {
+				t.Fatal(err)
+			}
+			var out []string
+			for _, x := range p.Partitions {
+				out = append(out, fmt.Sprint(x.Start, "..", x.End, " ", x.Repeat))
+				for d := x.Start; d <= x.End; d++ {
+					put(d, at(now))
+				}
+			}
+			slices.Sort(out)
+			return out
+		}
+		want := []string{"2026-02-25..2026-02-25 true", "2026-02-26..2026-02-26 false", "2026-02-27..2026-02-27 false", "2026-03-02..2026-03-02 false"}
+		if pool == market.Targets {
+			want = slices.Replace(want, 1, 3, "2026-02-26..2026-02-27 false")
+		}
+		if got := plan(day); !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", pool, got, want)
+		}
+		want = []string{"2026-03-02..2026-03-02 true", "2026-03-03..2026-03-03 false"}
+		if got := plan(day + 1); !slices.Equal(got, want) {
+			t.Errorf("%s, the evening after: %v, want %v", pool, got, want)
+		}
+	}
+}
+
 func TestNothingIsPlannedBeforeItIsDue(t *testing.T) {
 	p, err := Data(Wish{Pool: market.Universe, Datasets: datasets(allDaily...), Start: day, End: day + 5}, world(day.At(17, 59, market.Shanghai), book{}, 9))
 	if err != nil || !slices.Equal(ids(p), []string{"daily/2026-03-02"}) || p.AsOf != day {
@@ -365,7 +415,7 @@ func TestSurvey(t *testing.T) {
 	for d := day - 7; d <= day-3; d++ {
 		b.put(catalog.Daily, d, "", Complete, evening)
 	}
-	b.put(catalog.Daily, day-1, "", Complete, evening) // a Sunday that traded, so it seems
+	b.put(catalog.Daily, day-1, "", Complete, evening)     // a Sunday that traded, so it seems
 	b.put(catalog.Daily, day-2, "", NotPublished, evening) // a Saturday that was taken for open
 	b.put(catalog.TradeCal, market.NoDate, "", Complete, evening)
 	each := func(yield func(Record) bool) error {

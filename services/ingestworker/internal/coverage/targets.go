@@ -74,6 +74,9 @@ type gapSet struct {
 	// confirm are days to fetch whole, because a symbol's row is absent without
 	// proof.
 	confirm []dateGap
+	// older are days before the previous one that nobody looked at once more, because
+	// an evening was missed.
+	older []dateGap
 	// newestOf and beforeOf are the symbols to fetch on those days; repeat is true
 	// when all of beforeOf are held.
 	newestOf, beforeOf []string
@@ -82,22 +85,24 @@ type gapSet struct {
 
 func gaps(w Wish, world World, t duty, symbols []string) gapSet {
 	g := gapSet{duty: t, repeat: true}
-	absent := map[market.Date][]string{}
+	absent, older := map[market.Date][]string{}, map[market.Date][]string{}
 	for _, s := range symbols {
 		if market.KindOf(s) != t.ds.Kind || t.ds.ID == catalog.Moneyflow && market.Exchange(s) == "BJ" {
 			continue
 		}
 		missing := gap{symbol: s}
-		for _, d := range t.days {
+		for i, d := range t.days {
 			if listed, known := world.Lists.Listed(s, d); known && !listed {
 				continue
 			}
 			r, ok := world.Held(Key{Dataset: t.ds.ID, Date: d, Symbol: s})
 			settled := ok && r.Verdict.Settled() && !r.Unsure() && !w.Refetch && !disproved(t.ds, r, world)
 			switch {
-			case settled && d == t.before && r.CommittedAt.Before(DueAt(t.ds, t.newest)):
+			case settled && !t.unseen(i, r):
+			case settled && d == t.before:
 				g.beforeOf = append(g.beforeOf, s)
 			case settled:
+				older[d] = append(older[d], s)
 			case d == t.newest:
 				g.newestOf = append(g.newestOf, s)
 			case d == t.before:
@@ -113,6 +118,10 @@ func gaps(w Wish, world World, t duty, symbols []string) gapSet {
 		}
 	}
 	g.prove(absent)
+	for d, symbols := range older {
+		g.older = append(g.older, dateGap{d, symbols})
+	}
+	slices.SortFunc(g.older, func(a, b dateGap) int { return cmp.Compare(a.day, b.day) })
 	return g
 }
 
@@ -172,6 +181,9 @@ func (g gapSet) partitions(pool market.Pool) []Partition {
 	}
 	if len(g.beforeOf) > 0 {
 		date(g.before, g.beforeOf, g.repeat)
+	}
+	for _, x := range g.older {
+		date(x.day, x.symbols, true)
 	}
 	dates, bySymbol := g.cut()
 	for _, x := range append(g.confirm, dates...) {
