@@ -157,6 +157,13 @@ func (p *Prober) call(ctx context.Context, m *catalog.Module, x catalog.Probe, r
 				fmt.Sprintf("Tushare did not answer %s within %v.", ds.ID, r.Timeout), "api", ds.ID, "cause", "timeout")
 		}
 		i := about(m, ds, fault.IssueOf(err))
+		if held, ok := p.heldToday(ds, x); ok && (i.Reason == fault.QuotaExhausted || i.Reason == fault.RateLimited) {
+			// Only a token that may call is told of a limit, and there is no need to.
+			o.Rows += int64(held.Batch.Len)
+			i.Severity, i.RetryAt = fault.Warning, time.Time{}
+			i.Message += " The day's answer is held already and serves."
+			return []fault.Issue{i}, false
+		}
 		return []fault.Issue{i}, i.Reason != fault.PermissionDenied && i.Reason != fault.ModuleTestFailed
 	}
 	if ans.Batch == nil || ans.Batch.Len == 0 {
@@ -171,10 +178,22 @@ func (p *Prober) call(ctx context.Context, m *catalog.Module, x catalog.Probe, r
 				fmt.Sprintf("%s answered, and %s.", ds.ID, cause), "domain", m.Domain, "module", m.ID, "api", ds.ID, "cause", cause))}, false
 		}
 	}
-	if ds.Snapshot && p.answers != nil && x.Rows == 0 {
+	if p.keeps(ds, x) {
 		p.answers.Put(market.DateOf(time.Now()), ds, q.Params, ans)
 	}
 	return nil, false
+}
+
+// keeps reports whether a probe's answer serves as the day's fetch.
+func (p *Prober) keeps(ds *catalog.Dataset, x catalog.Probe) bool {
+	return ds.Snapshot && p.answers != nil && x.Rows == 0
+}
+
+func (p *Prober) heldToday(ds *catalog.Dataset, x catalog.Probe) (ingest.Answer, bool) {
+	if !p.keeps(ds, x) {
+		return ingest.Answer{}, false
+	}
+	return p.answers.Get(market.DateOf(time.Now()), ds, x.Params)
 }
 
 // lacks reports whether a column has no value in any row.

@@ -139,6 +139,24 @@ func TestFindings(t *testing.T) {
 	}
 }
 
+func TestSpentLimitIsNoMatterOnceTheDaysAnswerIsHeld(t *testing.T) {
+	p, sim, _ := newProber(t, tusharesim.Options{Stocks: 200, Funds: 60}, "token")
+	if o := run(t, p, probe.Request{Modules: []string{"stock.basic"}})[0]; !o.Passed || len(o.Issues) != 0 {
+		t.Fatalf("%+v", o)
+	}
+	if _, err := sim.AddFault(tusharesim.Fault{Kind: tusharesim.DayQuota}); err != nil {
+		t.Fatal(err)
+	}
+	out := run(t, p, probe.Request{Modules: []string{"stock.basic", "etf.basic_info"}})
+	held, other := out[0], out[1]
+	if !held.Passed || held.Rows == 0 || len(held.Issues) != 1 || held.Issues[0].Reason != fault.QuotaExhausted || held.Issues[0].Severity != fault.Warning {
+		t.Errorf("the day's answer is held: %+v", held)
+	}
+	if other.Passed || other.Issues[0].Reason != fault.QuotaExhausted {
+		t.Errorf("no answer is held: %+v", other)
+	}
+}
+
 func TestBothAPIsOfAModuleAreProved(t *testing.T) {
 	p, sim, _ := newProber(t, tusharesim.Options{Stocks: 200, Funds: 60}, "token")
 	if err := sim.Deny(catalog.DailyBasic); err != nil {
