@@ -48,8 +48,8 @@ type Plan struct {
 	Partitions []Partition
 	// Calls estimated per API of the provider.
 	Calls map[string]int
-	// AsOf is the newest open day whose data is due, over all datasets. NoDate
-	// when there is none.
+	// AsOf is the newest open day of the span whose data is due, over all datasets.
+	// NoDate when there is none.
 	AsOf market.Date
 	// Issues are warnings, as that the calendar has ended.
 	Issues []fault.Issue
@@ -168,13 +168,19 @@ func Data(w Wish, world World) (Plan, error) {
 		var g bool
 		d.days, g = world.Calendar.Days(start, d.newest)
 		guessed = guessed || g
+		if len(d.days) == 0 {
+			continue
+		}
 		if w.Start == market.NoDate {
-			for _, next := range d.days[min(1, len(d.days)):] {
+			for _, next := range d.days[1:] {
 				d.again = append(d.again, DueAt(ds, next))
 			}
 		}
 		todo = append(todo, d)
 		p.AsOf = max(p.AsOf, d.newest)
+	}
+	if i, ok := tooEarly(w, datasets, world); ok {
+		p.Issues = append(p.Issues, i)
 	}
 	if guessed {
 		p.Issues = append(p.Issues, fault.NewIssue(fault.CalendarEnded,
@@ -214,11 +220,53 @@ func Data(w Wish, world World) (Plan, error) {
 	return p, nil
 }
 
+// tooEarly warns of dates that were asked for and are not planned, because nothing
+// is due on them, or not yet: a run over them alone would have nothing to do, and
+// that would pass for a success without a word.
+func tooEarly(w Wish, datasets []*catalog.Dataset, world World) (fault.Issue, bool) {
+	last := w.End
+	if last == market.NoDate {
+		last = w.Start
+	}
+	if last == market.NoDate {
+		return fault.Issue{}, false
+	}
+	asked := last
+	for !world.Calendar.IsOpen(last) {
+		if last--; last < w.Start || last < asked-lookDays {
+			break
+		}
+	}
+	if !world.Calendar.IsOpen(last) || last < w.Start {
+		span := "on " + asked.String()
+		if w.Start < asked && w.Start != market.NoDate {
+			span = fmt.Sprintf("from %s to %s", w.Start, asked)
+		}
+		i := fault.NewIssue(fault.NotTradingDay, fmt.Sprintf("The exchange is closed %s, so nothing is called for.", span), "trade_date", asked.String())
+		i.Severity = fault.Warning
+		return i, true
+	}
+	var names []string
+	due := ""
+	for _, ds := range datasets {
+		if at := DueAt(ds, last); world.Now.Before(at) {
+			names = append(names, ds.ID)
+			due = max(due, at.Format("15:04"))
+		}
+	}
+	if len(names) == 0 {
+		return fault.Issue{}, false
+	}
+	i := fault.NewIssue(fault.NotPublished, fmt.Sprintf("%s of %s is not asked for yet: the last of it is due from %s in Shanghai.", strings.Join(names, ", "), last, due),
+		"dataset", strings.Join(names, ","), "trade_date", last.String(), "due_time", due)
+	i.Severity, i.Remedy = fault.Warning, "Run it again then, or leave it to the evening's run."
+	return i, true
+}
+
 // duty is what one dataset is due for.
 type duty struct {
 	ds *catalog.Dataset
-	// days that are due, ascending; newest is the last open day due, even when the
-	// span begins after it.
+	// days that are due, ascending, and newest the last of them.
 	days   []market.Date
 	newest market.Date
 	// before is the previous open day of the window, or NoDate.

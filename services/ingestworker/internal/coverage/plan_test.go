@@ -9,6 +9,7 @@ import (
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/fault/faulttest"
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
@@ -164,6 +165,48 @@ func TestNothingIsPlannedBeforeItIsDue(t *testing.T) {
 	p, err = Data(Wish{Pool: market.Universe, Datasets: datasets(allDaily...), Start: day, End: day + 5}, world(day.At(16, 59, market.Shanghai), book{}, 9))
 	if err != nil || len(p.Partitions) != 0 {
 		t.Errorf("at 16:59: %v, %v", ids(p), err)
+	}
+}
+
+func TestDatesThatAreNotPlannedAreWarnedAbout(t *testing.T) {
+	at := func(hour, minute int) time.Time { return day.At(hour, minute, market.Shanghai) }
+	for _, c := range []struct {
+		name       string
+		start, end market.Date
+		now        time.Time
+		asOf       market.Date
+		reason     fault.Reason
+		says       string
+	}{
+		{"undated", market.NoDate, market.NoDate, at(10, 0), day - 3, "", ""},
+		{"the past", day - 7, day - 3, at(10, 0), day - 3, "", ""},
+		{"today, in the morning", day, day, at(10, 0), market.NoDate, fault.NotPublished, "daily, daily_basic, moneyflow, fund_daily of 2026-03-02 is not asked for yet: the last of it is due from 19:00"},
+		{"today, at 18:30", day, day, at(18, 30), day, fault.NotPublished, "moneyflow of 2026-03-02 is not asked for yet"},
+		{"from today", day, market.NoDate, at(10, 0), market.NoDate, fault.NotPublished, "2026-03-02"},
+		{"up to today", market.NoDate, day, at(10, 0), day - 3, fault.NotPublished, "2026-03-02"},
+		{"today, in the evening", day, day, at(19, 30), day, "", ""},
+		{"a weekend", day - 2, day - 1, at(10, 0), market.NoDate, fault.NotTradingDay, "closed from 2026-02-28 to 2026-03-01"},
+		{"a Sunday", day - 1, day - 1, at(10, 0), market.NoDate, fault.NotTradingDay, "closed on 2026-03-01"},
+		{"up to a Sunday", day - 7, day - 1, at(10, 0), day - 3, "", ""},
+	} {
+		p, err := Data(Wish{Pool: market.Universe, Datasets: datasets(allDaily...), Start: c.start, End: c.end}, world(c.now, book{}, 9))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.AsOf != c.asOf {
+			t.Errorf("%s: as of %s, want %s", c.name, p.AsOf, c.asOf)
+		}
+		if c.reason == "" {
+			if len(p.Issues) != 0 {
+				t.Errorf("%s: %+v", c.name, p.Issues)
+			}
+			continue
+		}
+		if len(p.Issues) != 1 || p.Issues[0].Severity != fault.Warning || !strings.Contains(p.Issues[0].Message, c.says) {
+			t.Errorf("%s: %+v", c.name, p.Issues)
+			continue
+		}
+		faulttest.Produces(t, p.Issues[0], c.reason)
 	}
 }
 
