@@ -137,7 +137,7 @@ func unknownSymbols(b *table.Batch, l *coverage.Lists) (n int64, sample []string
 	col := b.Column("ts_code")
 	for r := range b.Len {
 		if _, ok := l.Find(col.Texts[r]); !ok {
-			if n++; len(sample) < sampleSize {
+			if n++; len(sample) < sampleSize && !slices.Contains(sample, col.Texts[r]) {
 				sample = append(sample, col.Texts[r])
 			}
 		}
@@ -163,13 +163,13 @@ func (j *job) findings(c checked, unknown int64, unknownSample []string) []fault
 		for _, x := range c.rejects[:min(len(c.rejects), sampleSize)] {
 			examples = append(examples, x.symbol+": "+x.reason)
 		}
-		add(fault.RowsRejected, fmt.Sprintf("%s of %s failed a check and was kept aside (%s).", count(n, "row", "rows"), j.ds.ID, sample(examples)), n, sample(examples))
+		add(fault.RowsRejected, fmt.Sprintf("%s of %s failed a check, kept aside (%s).", count(n, "row", "rows"), j.ds.ID, sample(examples)), n, sample(examples))
 	}
 	if n := int64(len(c.doubtful)); n > 0 {
-		add(fault.RowsInconsistent, fmt.Sprintf("%s of %s disagree with themselves (%s).", count(n, "row", "rows"), j.ds.ID, sample(c.samples)), n, sample(c.samples))
+		add(fault.RowsInconsistent, fmt.Sprintf("%s of %s with fields that contradict each other, stored as they came (%s).", count(n, "row", "rows"), j.ds.ID, sample(c.samples)), n, sample(c.samples))
 	}
 	if unknown > 0 {
-		add(fault.UnknownSymbols, fmt.Sprintf("%s of %s is of symbols that no list knows (%s).", count(unknown, "row", "rows"), j.ds.ID, sample(unknownSample)), unknown, sample(unknownSample))
+		add(fault.UnknownSymbols, fmt.Sprintf("%s of %s with symbols that no list knows, stored all the same (%s).", count(unknown, "row", "rows"), j.ds.ID, sample(unknownSample)), unknown, sample(unknownSample))
 	}
 	return out
 }
