@@ -89,7 +89,8 @@ func Judge(ds *catalog.Dataset, d market.Date, a Answer, e Expectation, s Situat
 		r.second(a.Hash(), s)
 	}
 	accepted := r.SameDays >= acceptDays
-	if accepted && (found == Incomplete || found == Empty) {
+	whole := s.HasHeld && s.Held.Verdict == Complete && s.Held.Rows > 0
+	if accepted && !whole && (found == Incomplete || found == Empty) {
 		found = AcceptedShort
 		r.Verdict = found
 	}
@@ -100,8 +101,8 @@ func Judge(ds *catalog.Dataset, d market.Date, a Answer, e Expectation, s Situat
 		j.Store = !shrunk || accepted
 	case found == ExpectedEmpty:
 		j.Store = false // rows are held for a day that calls for none: the lists are behind, not the rows
-	case s.Held.Verdict == Complete:
-		j.Store = false
+	case whole:
+		j.Store = false // however often a short answer comes
 	default:
 		j.Store = a.Rows >= s.Held.Rows
 	}
@@ -217,7 +218,7 @@ func finding(ds *catalog.Dataset, d market.Date, a Answer, e Expectation, r Reco
 			"dataset", ds.ID, "trade_date", d.String(), "due_time", due)
 	case found == Empty:
 		i = fault.NewIssue(fault.EmptyAnswer,
-			fmt.Sprintf("The provider answered %s without rows; %s are expected by %s.", on, expected(e), e.Basis),
+			fmt.Sprintf("The provider answered %s without rows%s.", on, called(e)),
 			"dataset", ds.ID, "trade_date", d.String(), "expected_count", fmt.Sprint(e.Expected))
 	case found == AcceptedShort:
 		i = fault.NewIssue(fault.AcceptedShort,
@@ -256,6 +257,13 @@ func expected(e Expectation) string {
 		return "some"
 	}
 	return fmt.Sprint(e.Expected)
+}
+
+func called(e Expectation) string {
+	if !e.Known {
+		return ", and it is never empty"
+	}
+	return fmt.Sprintf("; %d are expected by %s", e.Expected, e.Basis)
 }
 
 func short(on string, a Answer, e Expectation) string {

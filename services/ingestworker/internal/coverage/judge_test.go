@@ -2,6 +2,7 @@ package coverage
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -157,6 +158,23 @@ func TestHeldRowsThatBecameShortAreAcceptedInTheEnd(t *testing.T) {
 		j := Judge(ds, day, a, e, Situation{Now: evening.AddDate(0, 0, n), Held: held, HasHeld: true})
 		if held = j.Record; held.Verdict != want || held.Rows != 800 {
 			t.Errorf("day %d: %s of %d rows, want %s", n+1, held.Verdict, held.Rows, want)
+		}
+	}
+}
+
+// Whole rows stay however often a short answer comes, and nothing says otherwise.
+func TestShortAnswerIsNotAcceptedOverWholeRows(t *testing.T) {
+	ds := catalog.Lookup(catalog.StockBasic)
+	held := Record{Key: Key{Dataset: ds.ID, Date: market.NoDate}, Verdict: Complete, Rows: 5400}
+	for n := range 5 {
+		a := Answer{Rows: 2700, Hash: func() uint64 { return 3 }}
+		j := Judge(ds, market.NoDate, a, Expect(ds, market.NoDate, Facts{Held: held.Rows}), Situation{Now: evening.AddDate(0, 0, n), Held: held, HasHeld: true})
+		held = j.Record
+		if j.Store || held.Verdict != Complete || held.Rows != 5400 || j.Found != Incomplete {
+			t.Fatalf("day %d: store %v, found %s, %s of %d rows", n+1, j.Store, j.Found, held.Verdict, held.Rows)
+		}
+		if i := held.Issues[0]; i.Reason != fault.Incomplete || i.Severity != fault.Warning || !strings.Contains(i.Message, "The 5400 rows held stay.") {
+			t.Errorf("day %d: %+v", n+1, i)
 		}
 	}
 }
