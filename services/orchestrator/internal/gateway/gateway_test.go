@@ -7,7 +7,9 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -352,16 +354,21 @@ func TestBadRequests(t *testing.T) {
 		"an array":           {"POST", "/v1/runs", `[]`, 400, "body", nil},
 		"form":               {"POST", "/v1/runs", `pools=targets`, 400, "body", []string{"Content-Type", "application/x-www-form-urlencoded"}},
 		"unknown field":      {"POST", "/v1/runs", `{"poools":[]}`, 400, "poools", nil},
-		"nested unknown":     {"PUT", "/v1/targets", `{"targets":{"tickers":[]}}`, 400, "tickers", nil},
-		"enum text":          {"POST", "/v1/runs", `{"pools":["POOL_ALL"]}`, 400, "pools", nil},
+		"nested unknown":     {"PUT", "/v1/targets", `{"targets":{"tickers":[]}}`, 400, "targets.tickers", nil},
+		"nested value":       {"PUT", "/v1/targets", `{"targets":{"symbols":["600519.SH",1]}}`, 400, "targets.symbols[1]", nil},
+		"no object":          {"PUT", "/v1/targets", `{"targets":["600519.SH"]}`, 400, "targets", nil},
+		"null in a list":     {"POST", "/v1/runs", `{"moduleIds":["stock.basic",null]}`, 400, "module_ids[1]", nil},
+		"no list":            {"POST", "/v1/runs", `{"pools":"POOL_TARGETS"}`, 400, "pools", nil},
+		"enum text":          {"POST", "/v1/runs", `{"pools":["POOL_TARGETS","POOL_ALL"]}`, 400, "pools[1]", nil},
 		"number as text":     {"PATCH", "/v1/settings", `{"dispatchWidth":"many"}`, 400, "dispatch_width", nil},
 		"number too large":   {"PATCH", "/v1/settings", `{"dispatchWidth":99999999999}`, 400, "dispatch_width", nil},
 		"duration":           {"PATCH", "/v1/settings", `{"orderWait":"ten minutes"}`, 400, "order_wait", nil},
 		"duration in Go":     {"PATCH", "/v1/settings", `{"order_wait":"5m"}`, 400, "order_wait", nil},
+		"duration as number": {"PATCH", "/v1/settings", `{"orderWait":600}`, 400, "order_wait", nil},
 		"text as number":     {"POST", "/v1/runs", `{"startDate":20260302}`, 400, "start_date", nil},
-		"given twice":        {"POST", "/v1/runs", `{"startDate":"2026-03-02","start_date":"2026-03-03"}`, 400, "", nil},
-		"not UTF-8":          {"POST", "/v1/runs", "{\"startDate\":\"\xff\"}", 400, "", nil},
-		"lone surrogate":     {"POST", "/v1/runs", `{"startDate":"\ud800"}`, 400, "", nil},
+		"given twice":        {"POST", "/v1/runs", `{"startDate":"2026-03-02","start_date":"2026-03-03"}`, 400, "start_date", nil},
+		"not UTF-8":          {"POST", "/v1/runs", "{\"startDate\":\"\xff\"}", 400, "start_date", nil},
+		"lone surrogate":     {"POST", "/v1/runs", `{"startDate":"\ud800"}`, 400, "start_date", nil},
 		"10 MB field":        {"POST", "/v1/runs", `{"startDate":"` + big + `"}`, 413, "body", nil},
 		"10 MB chunked":      {"POST", "/v1/runs", `{"startDate":"` + big + `"}`, 413, "body", []string{"X-Chunked", "1"}},
 		"deep nesting":       {"POST", "/v1/runs", strings.Repeat(`{"a":`, 50_000), 400, "body", nil},
@@ -371,7 +378,7 @@ func TestBadRequests(t *testing.T) {
 		"query number":       {"GET", "/v1/runs?pageSize=ten", "", 400, "page_size", nil},
 		"query number large": {"GET", "/v1/runs?page_size=99999999999", "", 400, "page_size", nil},
 		"query twice":        {"GET", "/v1/runs?page_size=1&page_size=2", "", 400, "page_size", nil},
-		"query twice by two": {"GET", "/v1/runs?page_size=1&pageSize=2", "", 400, "", nil},
+		"query twice by two": {"GET", "/v1/runs?page_size=1&pageSize=2", "", 400, "page_size", nil},
 		"query map":          {"GET", "/v1/runs?pool[x]=1", "", 400, "pool[x]", nil},
 		"query not UTF-8":    {"GET", "/v1/runs?page_token=%ff", "", 400, "query", nil},
 		"query with POST":    {"POST", "/v1/runs?validate_only=true", "{}", 400, "query", nil},
@@ -385,6 +392,7 @@ func TestBadRequests(t *testing.T) {
 		"form to a list":     {"POST", "/v1/pools", "", 405, "method", []string{"Content-Type", "application/x-www-form-urlencoded"}},
 		"override":           {"POST", "/v1/pools", "", 405, "method", []string{"X-HTTP-Method-Override", "GET", "Content-Type", "application/x-www-form-urlencoded"}},
 		"odd method":         {"BREW", "/v1/runs", "", 405, "method", nil},
+		"compressed body":    {"POST", "/v1/runs", "{}", 415, "content_encoding", []string{"Content-Encoding", "gzip"}},
 		"foreign host":       {"GET", "/v1/runs", "", 421, "host", []string{"Host", "evil.example:7780"}},
 		"foreign origin":     {"POST", "/v1/runs", "{}", 403, "origin", []string{"Origin", "https://evil.example"}},
 	} {
@@ -436,6 +444,47 @@ func TestRequestsInTheirForms(t *testing.T) {
 	r.do(t, "GET", "/v1/runs/r1:watch", "", "Accept", "text/event-stream", "Last-Event-ID", "41")
 	if got := r.impl.watched.GetAfterSequence(); got != 41 {
 		t.Errorf("a browser that reconnects resumes after %d, want 41", got)
+	}
+}
+
+// A HEAD is a GET without its body, and a deadline of gRPC's is none of REST's.
+func TestHeadAndGRPCHeaders(t *testing.T) {
+	r := start(t)
+	for path, want := range map[string]int{"/v1/runs": 200, "/healthz": 200, "/v1/nothing": 404, "/v1/runs/r1:watch": 405} {
+		if resp, body := r.do(t, "HEAD", path, ""); resp.StatusCode != want || len(body) > 0 {
+			t.Errorf("HEAD %s: %d %q, want %d", path, resp.StatusCode, body, want)
+		}
+	}
+	for _, timeout := range []string{"1n", "soon"} {
+		if resp, body := r.do(t, "GET", "/v1/runs", "", "Grpc-Timeout", timeout); resp.StatusCode != 200 {
+			t.Errorf("Grpc-Timeout %s: %d %s", timeout, resp.StatusCode, body)
+		}
+	}
+}
+
+// A client that reads nothing before it has written all still gets the answer.
+func TestBodyTooLargeIsTakenOffTheLine(t *testing.T) {
+	r := start(t)
+	const size = 10 << 20
+	var d net.Dialer
+	conn, err := d.DialContext(t.Context(), "tcp", strings.TrimPrefix(r.base, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if _, err := fmt.Fprintf(conn, "POST /v1/runs HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n", size); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := conn.Write(bytes.Repeat([]byte("x"), size)); err != nil {
+		t.Fatalf("the body is not taken: %v", err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.StatusCode != http.StatusRequestEntityTooLarge {
+		t.Errorf("HTTP %d, want 413", resp.StatusCode)
 	}
 }
 

@@ -20,6 +20,9 @@ import (
 const (
 	// maxBody is the largest request body read, in bytes; 5,000 symbols take a tenth.
 	maxBody = 1 << 20
+	// maxDrained is how much of a body that is too large is still taken off the line,
+	// so that a client that only reads once it has written sees the answer.
+	maxDrained = 64 << 20
 	// bodyTime is how long a body may take to arrive.
 	bodyTime = 20 * time.Second
 )
@@ -53,6 +56,8 @@ func (g *gateway) guard(next http.Handler) http.Handler {
 			switch {
 			case errors.As(err, &large):
 				code, err = http.StatusRequestEntityTooLarge, fault.Invalid("body", "is larger than %d bytes", maxBody)
+			case errors.Is(err, errEncoded):
+				code, err = http.StatusUnsupportedMediaType, fault.Invalid("content_encoding", "%.100q is not read; send the body as it is", r.Header.Get("Content-Encoding"))
 			case errors.Is(err, errForeign):
 				code, err = http.StatusMisdirectedRequest, fault.Invalid("host", "%.100q is not a name of this machine's loopback; use localhost or 127.0.0.1", r.Host)
 			}
@@ -60,11 +65,18 @@ func (g *gateway) guard(next http.Handler) http.Handler {
 			g.writeError(w, code, transport.ToStatus(err))
 			return
 		}
+		if r.Method == http.MethodHead && !streams(r.URL.Path) {
+			r = r.WithContext(r.Context()) // a copy: the server goes by its own to leave the body out
+			r.Method = http.MethodGet
+		}
 		next.ServeHTTP(w, r)
 	})
 }
 
-var errForeign = errors.New("foreign host")
+var (
+	errForeign = errors.New("foreign host")
+	errEncoded = errors.New("encoded body")
+)
 
 // admit reads the body and checks everything that grpc-gateway would turn into a
 // server error or pass over in silence.
@@ -106,6 +118,10 @@ func (g *gateway) admit(w http.ResponseWriter, r *http.Request) error {
 		r.Header.Del("Accept") // only one other form exists
 	}
 	r.Header.Set("Content-Type", "application/json")
+	r.Header.Del("Grpc-Timeout") // grpc-gateway would answer 504 for what the caller chose
+	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
+		return errEncoded
+	}
 	return readBody(w, r)
 }
 
@@ -118,16 +134,17 @@ func readBody(w http.ResponseWriter, r *http.Request) error {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}
-	if r.ContentLength > maxBody {
+	if r.ContentLength > maxBody && r.Header.Get("Expect") != "" { // it waits for this answer before it sends
 		return &http.MaxBytesError{Limit: maxBody}
 	}
 	rc := http.NewResponseController(w)
 	_ = rc.SetReadDeadline(time.Now().Add(bodyTime)) // a recorder in a test has none
+	defer func() { _ = rc.SetReadDeadline(time.Time{}) }()
 	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
-	_ = rc.SetReadDeadline(time.Time{})
 	if err != nil {
 		var large *http.MaxBytesError
 		if errors.As(err, &large) {
+			_, _ = io.CopyN(io.Discard, r.Body, maxDrained) // the answer is the same, however much came
 			return err
 		}
 		return fault.Invalid("body", "did not arrive whole")

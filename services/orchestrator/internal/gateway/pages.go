@@ -35,7 +35,7 @@ func writeJSON(w http.ResponseWriter, code int, v any) {
 // page serves GET and HEAD, and refuses other methods in the API's form.
 func (g *gateway) page(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		if r.Method != http.MethodGet { // the guard has made a HEAD one
 			w.Header().Set("Allow", "GET, HEAD")
 			g.methodNotAllowed(w, r)
 			return

@@ -1,7 +1,9 @@
 package gateway
 
 import (
+	"maps"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -18,14 +20,16 @@ type strictQuery struct{ runtime.DefaultQueryParser }
 // Parse implements runtime.QueryParameterParser.
 func (q *strictQuery) Parse(msg proto.Message, values url.Values, filter *utilities.DoubleArray) error {
 	md := msg.ProtoReflect().Descriptor()
-	for key, texts := range values {
-		fd := md.Fields().ByTextName(key)
-		if fd == nil {
-			fd = md.Fields().ByJSONName(key)
-		}
+	given := map[protoreflect.Name]bool{}
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		texts, fd := values[key], fieldNamed(md, key)
 		if fd == nil {
 			return mark(clip(key), "is not a parameter here; allowed are %s", fieldNames(md))
 		}
+		if given[fd.Name()] {
+			return mark(string(fd.Name()), "is given twice, under both its names")
+		}
+		given[fd.Name()] = true
 		if !fd.IsList() && len(texts) > 1 {
 			return mark(string(fd.Name()), "is given %d times", len(texts))
 		}
