@@ -206,6 +206,17 @@ func TestRequestsThatCannotBeRead(t *testing.T) {
 	}
 }
 
+// A caller that compresses is read, and bounded by what comes out of it.
+func TestCompressedRequests(t *testing.T) {
+	p := start(t, &scripted{}, time.Second)
+	client := ingestv1.NewIngestServiceClient(p.conn)
+	if _, err := client.ListCoverage(t.Context(), &ingestv1.ListCoverageRequest{StartDate: "2026-03-02"}, grpc.UseCompressor("gzip")); err != nil {
+		t.Error(err)
+	}
+	_, err := client.ListCoverage(t.Context(), &ingestv1.ListCoverageRequest{StartDate: strings.Repeat("x", 20<<20)}, grpc.UseCompressor("gzip"))
+	faulttest.Produces(t, err, fault.InvalidArgument)
+}
+
 func TestNestedTextIsNamed(t *testing.T) {
 	// IngestPartitionRequest.partition.symbols[0]
 	body := []byte{0x1a, 3, 0x32, 1, 0xfe}
