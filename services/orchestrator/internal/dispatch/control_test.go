@@ -82,6 +82,9 @@ func TestCancelWaitsForTheWorker(t *testing.T) {
 		}
 		_, err = g.d.Cancel(t.Context(), id, "too late")
 		faulttest.Produces(t, err, fault.WrongState)
+		if f, _ := fault.As(err); f.Meta["allowed_states"] != "queued, checking, running, paused, cancelling" {
+			t.Errorf("allowed_states = %q", f.Meta["allowed_states"])
+		}
 		_, err = g.d.Cancel(t.Context(), "no-such-run", "")
 		faulttest.Produces(t, err, fault.NotFound)
 	})
@@ -531,6 +534,10 @@ func TestWatchResumesAndLetsGo(t *testing.T) {
 		}
 		if err := g.d.Watch(t.Context(), r.ID, int64(len(all)), func(run.Event) error { return errors.New("nothing is left") }); err != nil {
 			t.Error(err)
+		}
+		past := g.d.Watch(t.Context(), r.ID, int64(len(all))+1, func(run.Event) error { return errors.New("nothing is there") })
+		if faulttest.Produces(t, past, fault.InvalidArgument); !strings.Contains(past.Error(), "after_sequence") {
+			t.Errorf("a sequence never reached: %v", past)
 		}
 		gone := errors.New("the watcher left")
 		if err := g.d.Watch(t.Context(), r.ID, 0, func(run.Event) error { return gone }); !errors.Is(err, gone) {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 )
 
@@ -14,8 +15,22 @@ const (
 
 // Watch sends the run's events after the given sequence, past ones first, and
 // returns nil after the finished one. It returns send's error, and ctx's when that
-// ends. send is called from one goroutine; keep-alives are the caller's.
+// ends. A sequence that the run has not reached is INVALID_ARGUMENT: whoever names
+// one would wait past the end. send is called from one goroutine; keep-alives are
+// the caller's.
 func (d *Dispatcher) Watch(ctx context.Context, runID string, after int64, send func(run.Event) error) error {
+	if after > 0 {
+		if _, err := d.cfg.Ledger.Run(ctx, runID); err != nil {
+			return err
+		}
+		seen, err := d.cfg.Ledger.Events(ctx, runID, after-1, 1)
+		if err != nil {
+			return err
+		}
+		if len(seen) == 0 {
+			return fault.Invalid("after_sequence", "%d is beyond the run's last event; 0 means from the start", after)
+		}
+	}
 	for {
 		changed, release := d.bus.wait(runID) // before reading, so that no change falls between
 		done, last, err := d.sendPast(ctx, runID, after, send)

@@ -62,8 +62,12 @@ func Resume(r Run, at time.Time, note string) (Run, Event, error) {
 
 // AskCancel stops a run until the worker has confirmed that it no longer writes:
 // CHECKING, RUNNING or PAUSED to CANCELLING. A queued run is finished at once, by
-// Finish.
+// Finish, and one that is CANCELLING stays so: a refusal names every state in which
+// a caller may ask.
 func AskCancel(r Run, at time.Time, note string) (Run, Event, error) {
+	if r.State == Finished {
+		return r, Event{}, r.wrongState("cancelled", Queued, Checking, Running, Paused, Cancelling)
+	}
 	return r.noted("cancelled", at, Cancelling, note, Checking, Running, Paused)
 }
 
@@ -133,16 +137,19 @@ func (r Run) noted(done string, at time.Time, to State, note string, from ...Sta
 // move is every transition: it refuses a state that is not among from.
 func (r Run) move(done string, at time.Time, to State, note string, from ...State) (Run, Event, error) {
 	if !slices.Contains(from, r.State) {
-		names := make([]string, len(from))
-		for i, s := range from {
-			names[i] = string(s)
-		}
-		allowed := strings.Join(names, ", ")
-		return r, Event{}, fault.New(fault.WrongState,
-			fmt.Sprintf("Run %s is %s and cannot be %s; that is allowed in: %s.", r.ID, r.State, done, allowed),
-			"run_id", r.ID, "pool", string(r.Pool), "state", string(r.State), "allowed_states", allowed)
+		return r, Event{}, r.wrongState(done, from...)
 	}
 	next := r
 	next.State = to
 	return next, Event{RunID: r.ID, Time: at, StateChanged: &StateChanged{From: r.State, To: to, Note: note}}, nil
+}
+
+func (r Run) wrongState(done string, allowed ...State) error {
+	names := make([]string, len(allowed))
+	for i, s := range allowed {
+		names[i] = string(s)
+	}
+	list := strings.Join(names, ", ")
+	return fault.New(fault.WrongState, fmt.Sprintf("Run %s is %s and cannot be %s; that is allowed in: %s.", r.ID, r.State, done, list),
+		"run_id", r.ID, "pool", string(r.Pool), "state", string(r.State), "allowed_states", list)
 }
