@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"strings"
 	"sync"
 	"time"
 
@@ -56,6 +57,17 @@ func (b *base) stoppable(ctx context.Context) (context.Context, context.CancelFu
 		}
 	}()
 	return ctx, cancel
+}
+
+// defaultREST is the address that commands are written with.
+const defaultREST = "localhost:7780"
+
+// command is a command line as it works here.
+func (b *base) command(line string) string {
+	if b.RESTAddr == "" {
+		return line
+	}
+	return strings.ReplaceAll(line, defaultREST, b.RESTAddr)
 }
 
 // stopping reports whether the process was asked to stop.

@@ -86,7 +86,7 @@ type Scheduler interface {
 	ExplainSlot(ctx context.Context, id string) (scheduler.Explanation, error)
 }
 
-// Config is what the API is built from. Every field but KeepAlive is required.
+// Config is what the API is built from. Every field but RESTAddr and KeepAlive is required.
 type Config struct {
 	// Ledger that remembers.
 	Ledger Ledger
@@ -103,6 +103,9 @@ type Config struct {
 	// Stopping is closed when the process is asked to stop; streams end then, saying
 	// so.
 	Stopping <-chan struct{}
+	// RESTAddr is where REST is served; commands that answers tell to type name it.
+	// Empty keeps the default address.
+	RESTAddr string
 	// KeepAlive is how long WatchRun stays silent at most. 0 means 15 s.
 	KeepAlive time.Duration
 }

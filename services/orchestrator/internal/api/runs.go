@@ -82,6 +82,7 @@ func (s *runService) GetRun(ctx context.Context, req *orchestratorv1.GetRunReque
 	}
 	out := runOf(r)
 	out.Explanation, out.NextCommand = run.Explain(story)
+	out.NextCommand = s.command(out.NextCommand)
 	return &orchestratorv1.GetRunResponse{Run: out}, nil
 }
 

@@ -200,8 +200,11 @@ func TestRunFromRequestToLedger(t *testing.T) {
 		}
 	}
 	got, err := r.runs().GetRun(t.Context(), &orchestratorv1.GetRunRequest{RunId: created.GetRunId()})
-	if err != nil || len(got.GetRun().GetExplanation()) < 3 || got.GetRun().GetNextCommand() == "" {
+	if err != nil || len(got.GetRun().GetExplanation()) < 3 || !strings.Contains(got.GetRun().GetNextCommand(), r.HTTPAddr()) {
 		t.Errorf("explained as %v, %v", got, err)
+	}
+	if now := got.GetRun().GetCreateTime().AsTime(); !now.Equal(created.GetCreateTime().AsTime()) {
+		t.Errorf("created at %v, and later at %v", created.GetCreateTime().AsTime(), now)
 	}
 
 	// The same over REST, resumed in the middle.

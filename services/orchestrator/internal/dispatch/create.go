@@ -148,7 +148,7 @@ func runsOf(req CreateRequest, cat *catalogue.Catalogue, at time.Time) ([]run.Ru
 		}
 		r := run.Run{
 			Pool: pool, Mode: req.Mode, Source: req.Source, TriggerID: trigger, Request: mine, State: run.Queued,
-			AsOf: market.NoDate, CreatedAt: at,
+			AsOf: market.NoDate, CreatedAt: at.Truncate(time.Millisecond), // as the ledger keeps it
 		}
 		if r.Source == "" {
 			r.Source = run.SourceManual

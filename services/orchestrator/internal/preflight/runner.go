@@ -67,7 +67,7 @@ func (r *Runner) Recover(ctx context.Context) error {
 		if p.State != readiness.PreflightRunning {
 			continue
 		}
-		p.State, p.EndedAt = readiness.PreflightCancelled, time.Now()
+		p.State, p.EndedAt = readiness.PreflightCancelled, now()
 		if err := r.cfg.Ledger.SavePreflight(ctx, p); err != nil {
 			return err
 		}
@@ -139,14 +139,14 @@ func (r *Runner) Run(ctx context.Context, opt Options, emit func(Event) error) (
 		return readiness.Preflight{}, fmt.Errorf("make an id: %w", err)
 	}
 	pass := &pass{Runner: r, opt: opt, emit: emit, record: readiness.Preflight{
-		ID: id.String(), RunID: opt.RunID, State: readiness.PreflightRunning, StartedAt: time.Now(),
+		ID: id.String(), RunID: opt.RunID, State: readiness.PreflightRunning, StartedAt: now(),
 	}}
 	if err := r.cfg.Ledger.SavePreflight(ctx, pass.record); err != nil {
 		return pass.record, broken(ctx, err)
 	}
 	if err := pass.run(ctx); err != nil {
 		err = broken(ctx, err)
-		pass.record.State, pass.record.EndedAt = readiness.PreflightCancelled, time.Now()
+		pass.record.State, pass.record.EndedAt = readiness.PreflightCancelled, now()
 		late, cancel := context.WithTimeout(context.WithoutCancel(ctx), saveTimeout)
 		defer cancel()
 		if saveErr := r.cfg.Ledger.SavePreflight(late, pass.record); saveErr != nil {
@@ -192,9 +192,13 @@ type pass struct {
 	facts    readiness.Facts
 }
 
+// now is in whole milliseconds, as the ledger keeps it: what is streamed reads the
+// same later.
+func now() time.Time { return time.Now().Truncate(time.Millisecond) }
+
 func (p *pass) send(e Event) error {
 	p.sequence++
-	e.PreflightID, e.Sequence, e.Time = p.record.ID, p.sequence, time.Now()
+	e.PreflightID, e.Sequence, e.Time = p.record.ID, p.sequence, now()
 	if p.emit == nil {
 		return nil
 	}
@@ -241,7 +245,7 @@ func (p *pass) run(ctx context.Context) error {
 			return err
 		}
 	}
-	p.record.State, p.record.EndedAt = readiness.PreflightCompleted, time.Now()
+	p.record.State, p.record.EndedAt = readiness.PreflightCompleted, now()
 	if err := p.cfg.Ledger.SavePreflight(ctx, p.record); err != nil {
 		return err
 	}
@@ -374,8 +378,9 @@ func (p *pass) stream(ctx context.Context, modules []string, date market.Date) (
 			left = slices.Delete(left, at, at+1)
 			found.ConfigHash = readiness.ConfigHash(p.facts, p.facts.Catalogue.Module(found.Module))
 			if found.At.IsZero() {
-				found.At = time.Now()
+				found.At = now()
 			}
+			found.At = found.At.Truncate(time.Millisecond)
 			p.facts.Probes[found.Module] = found
 			p.record.Calls += found.Calls
 			if err := p.cfg.Ledger.SaveProbe(ctx, found); err != nil {
