@@ -544,18 +544,10 @@ func TestStreamThatNeverBegan(t *testing.T) {
 
 func TestPages(t *testing.T) {
 	r := start(t)
-	resp, body := r.do(t, "GET", "/openapi.json", "")
-	var doc struct {
-		Swagger string
-		Paths   map[string]any
-	}
-	if err := json.Unmarshal(body, &doc); err != nil || resp.StatusCode != 200 || doc.Paths["/v1/preflights:run"] == nil {
-		t.Errorf("openapi: %d, %v", resp.StatusCode, err)
-	}
 	if resp, body := r.do(t, "GET", "/healthz", ""); resp.StatusCode != 200 || !strings.Contains(string(body), "ok") {
 		t.Errorf("healthz: %d %s", resp.StatusCode, body)
 	}
-	resp, body = r.do(t, "GET", "/", "", "Accept", "text/html")
+	resp, body := r.do(t, "GET", "/", "", "Accept", "text/html")
 	if resp.StatusCode != 200 || !strings.Contains(string(body), "<h1>afterbell</h1>") || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") {
 		t.Errorf("index: %d %.100s", resp.StatusCode, body)
 	}
@@ -567,5 +559,47 @@ func TestPages(t *testing.T) {
 		if resp, body := r.do(t, "GET", u.Path, ""); resp.StatusCode == 404 {
 			t.Errorf("%s: %s", e.Path, body)
 		}
+	}
+}
+
+func TestOpenAPIDocument(t *testing.T) {
+	r := start(t)
+	resp, body := r.do(t, "GET", "/openapi.json", "")
+	type operation struct {
+		Tags, Produces []string
+		Responses      map[string]json.RawMessage
+	}
+	var doc struct {
+		Swagger     string
+		Info        struct{ Title, Version string }
+		Tags        []struct{ Name string }
+		Paths       map[string]map[string]operation
+		Definitions map[string]json.RawMessage
+	}
+	if err := json.Unmarshal(body, &doc); err != nil || resp.StatusCode != 200 {
+		t.Fatalf("%d, %v", resp.StatusCode, err)
+	}
+	if doc.Swagger != "2.0" || doc.Info.Title != "afterbell" || doc.Info.Version != "v1" || doc.Definitions["Error"] == nil {
+		t.Errorf("headed as %+v", doc.Info)
+	}
+	for _, tag := range doc.Tags {
+		if tag.Name == "IngestService" {
+			t.Error("the internal contract is shown")
+		}
+	}
+	streams := 0
+	for path, operations := range doc.Paths {
+		for method, o := range operations {
+			if o.Responses["200"] == nil || o.Responses["default"] == nil {
+				t.Errorf("%s %s answers %v", method, path, o.Responses)
+			}
+			streams += len(o.Produces) / 2
+			if resp, body := r.do(t, "PURGE", path, ""); resp.StatusCode != 405 { // a path that is not served is 404
+				t.Errorf("%s is in the document: %d %s", path, resp.StatusCode, body)
+			}
+		}
+	}
+	if streams != 2 {
+		t.Errorf("%d streams, want RunPreflight and WatchRun", streams)
 	}
 }

@@ -6,8 +6,6 @@ import (
 	"html/template"
 	"net/http"
 	"strings"
-
-	"github.com/afterbell/afterbell/gen/openapi"
 )
 
 // Status is what /readyz tells: whether the orchestrator can answer, and what it
@@ -61,7 +59,7 @@ func (g *gateway) readyz(w http.ResponseWriter, r *http.Request) {
 
 func (g *gateway) openapi(w http.ResponseWriter, _ *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
-	_, _ = w.Write(openapi.JSON) // a caller that is gone needs no answer
+	_, _ = w.Write(g.document) // a caller that is gone needs no answer
 }
 
 // entry is one line of the index.

@@ -41,8 +41,9 @@ type Server struct {
 }
 
 type gateway struct {
-	log   *slog.Logger
-	ready func(context.Context) Status
+	log      *slog.Logger
+	ready    func(context.Context) Status
+	document []byte // see document
 }
 
 // NewServer builds the server. It does not serve yet.
@@ -64,7 +65,11 @@ func NewServer(ctx context.Context, cfg Config) (*Server, error) {
 
 // Handler is everything the server serves. Listener is not used.
 func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
-	g := &gateway{log: cfg.Logger, ready: cfg.Ready}
+	doc, err := document()
+	if err != nil {
+		return nil, err
+	}
+	g := &gateway{log: cfg.Logger, ready: cfg.Ready, document: doc}
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, jsonMarshaler{}),
 		runtime.WithMarshalerOption("text/event-stream", sseMarshaler{}),

@@ -1,0 +1,85 @@
+package gateway
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/afterbell/afterbell/gen/openapi"
+)
+
+// object is a JSON object of the document.
+type object = map[string]any
+
+// about heads the document: what holds for every call.
+const about = `Keeps and explains a local copy of the Chinese A-share market.
+
+Bodies and answers are JSON; names are read in lowerCamelCase and in snake_case, and unknown ones are refused.
+64-bit numbers are strings, times are UTC, dates are "YYYY-MM-DD". A pool is targets or universe in a path and POOL_TARGETS
+or POOL_UNIVERSE in a body; a query takes either. An error has one google.rpc.ErrorInfo of the domain afterbell, whose
+reason is one of Reason without its prefix; INVALID_ARGUMENT names each wrong field in a google.rpc.BadRequest.`
+
+// document is the generated OpenAPI document with what the generator does not know:
+// title, the form of errors and of streams. Services without REST are left out.
+func document() ([]byte, error) {
+	var doc object
+	if err := json.Unmarshal(openapi.JSON, &doc); err != nil {
+		return nil, fmt.Errorf("read the OpenAPI document: %w", err)
+	}
+	doc["info"] = object{"title": "afterbell", "version": "v1", "description": about}
+	definitions, _ := doc["definitions"].(object)
+	paths, _ := doc["paths"].(object)
+	tags, _ := doc["tags"].([]any)
+	if definitions == nil || paths == nil {
+		return nil, fmt.Errorf("the OpenAPI document has no paths or no definitions")
+	}
+	definitions["Error"] = errorSchema
+	served := map[any]bool{}
+	for _, path := range paths {
+		operations, _ := path.(object)
+		for _, o := range operations {
+			operation, _ := o.(object)
+			names, _ := operation["tags"].([]any)
+			for _, name := range names {
+				served[name] = true
+			}
+			responses, _ := operation["responses"].(object)
+			if responses == nil {
+				return nil, fmt.Errorf("an operation of the OpenAPI document has no responses")
+			}
+			responses["default"] = object{"description": "An error.", "schema": object{"$ref": "#/definitions/Error"}}
+			good, _ := responses["200"].(object)
+			if text, ok := good["description"].(string); ok && strings.HasSuffix(text, "(streaming responses)") {
+				operation["produces"] = []string{"application/x-ndjson", "text/event-stream"}
+				good["description"] = `One {"result": …} per line, or per event as data; a stream that breaks ends in {"error": …}.`
+				schema, _ := good["schema"].(object)
+				if properties, ok := schema["properties"].(object); ok {
+					properties["error"] = object{"$ref": "#/definitions/Error/properties/error"}
+				}
+			}
+		}
+	}
+	doc["tags"] = slices.DeleteFunc(tags, func(t any) bool {
+		tag, _ := t.(object)
+		return !served[tag["name"]]
+	})
+	return json.MarshalIndent(doc, "", "  ")
+}
+
+// errorSchema is errorBody as the document tells it.
+var errorSchema = object{
+	"type": "object",
+	"properties": object{"error": object{
+		"type": "object",
+		"properties": object{
+			"code":    object{"type": "integer", "format": "int32", "description": "The canonical gRPC code."},
+			"status":  object{"type": "string", "description": "The code's name. Example: INVALID_ARGUMENT."},
+			"message": object{"type": "string", "description": "One sentence for a person."},
+			"details": object{
+				"type": "array", "description": "The details of google.rpc.Status; one google.rpc.ErrorInfo is always among them.",
+				"items": object{"type": "object", "properties": object{"@type": object{"type": "string"}}, "additionalProperties": true},
+			},
+		},
+	}},
+}
