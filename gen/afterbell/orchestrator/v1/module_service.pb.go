@@ -103,7 +103,7 @@ type ModuleSetting struct {
 	Module *v1.Module `protobuf:"bytes,1,opt,name=module,proto3" json:"module,omitempty"`
 	// Whether it may be selected.
 	Enabled bool `protobuf:"varint,2,opt,name=enabled,proto3" json:"enabled,omitempty"`
-	// Its last probe.
+	// Its last probe; STATUS_UNTESTED when there is none.
 	Probe         *Probe `protobuf:"bytes,3,opt,name=probe,proto3" json:"probe,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -255,11 +255,11 @@ func (x *ListDomainsResponse) GetProviders() []*v1.Provider {
 // Request for ModuleService.UpdateDomain.
 type UpdateDomainRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The domain to change.
+	// The domain to change, as in "etf".
 	DomainId string `protobuf:"bytes,1,opt,name=domain_id,json=domainId,proto3" json:"domain_id,omitempty"`
 	// Whether its modules may be selected.
 	Enabled *bool `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	// Provider to use.
+	// Provider to use, as in "tushare".
 	ProviderId    *string `protobuf:"bytes,3,opt,name=provider_id,json=providerId,proto3,oneof" json:"provider_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -365,7 +365,7 @@ func (x *UpdateDomainResponse) GetDomain() *DomainSetting {
 // Request for ModuleService.UpdateModule.
 type UpdateModuleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The module to change.
+	// The module to change, as in "stock.moneyflow".
 	ModuleId string `protobuf:"bytes,1,opt,name=module_id,json=moduleId,proto3" json:"module_id,omitempty"`
 	// Whether it may be selected.
 	Enabled       *bool `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`

@@ -41,7 +41,8 @@ type PoolStatus struct {
 	QueuedRuns []*Run `protobuf:"bytes,6,rep,name=queued_runs,json=queuedRuns,proto3" json:"queued_runs,omitempty"`
 	// Last run that finished. Unset when there is none.
 	LastRun *Run `protobuf:"bytes,7,opt,name=last_run,json=lastRun,proto3" json:"last_run,omitempty"`
-	// Last complete date of each module that the pool holds, as far as known.
+	// Last complete date of each module that the pool holds. Empty while the worker,
+	// which alone knows, is away.
 	ModuleDates   []*ModuleDate `protobuf:"bytes,8,rep,name=module_dates,json=moduleDates,proto3" json:"module_dates,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -570,11 +571,13 @@ type ListCoverageRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "targets" or "universe".
 	Pool string `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
-	// Modules to list, at most 64. Empty means all that the pool holds.
+	// Modules to list, at most 64; those that the pool does not hold list nothing. Empty
+	// means all that the pool holds.
 	ModuleIds []string `protobuf:"bytes,2,rep,name=module_ids,json=moduleIds,proto3" json:"module_ids,omitempty"`
 	// First trade date, inclusive, "YYYY-MM-DD". Empty means the pool's window.
 	StartDate string `protobuf:"bytes,3,opt,name=start_date,json=startDate,proto3" json:"start_date,omitempty"`
-	// Last trade date, inclusive, "YYYY-MM-DD". Empty means the last due date.
+	// Last trade date, inclusive, "YYYY-MM-DD", not after today. Empty means the last
+	// due date.
 	EndDate       string `protobuf:"bytes,4,opt,name=end_date,json=endDate,proto3" json:"end_date,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

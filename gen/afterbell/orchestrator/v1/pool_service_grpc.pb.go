@@ -31,7 +31,7 @@ const (
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
 // Shows and holds the pools. In paths and requests a pool is named "targets" or
-// "universe".
+// "universe"; any other name is NOT_FOUND.
 type PoolServiceClient interface {
 	// Lists both pools, targets first.
 	ListPools(ctx context.Context, in *ListPoolsRequest, opts ...grpc.CallOption) (*ListPoolsResponse, error)
@@ -43,7 +43,10 @@ type PoolServiceClient interface {
 	// Lets a pool go on; a paused run is checked again first. Resuming a pool that is
 	// not paused changes nothing.
 	ResumePool(ctx context.Context, in *ResumePoolRequest, opts ...grpc.CallOption) (*ResumePoolResponse, error)
-	// Lists what a pool holds and lacks, per dataset and open day.
+	// Lists what a pool holds and lacks, per dataset and open day, in one answer.
+	//
+	// MODULE_NOT_SYNC_CAPABLE refuses a module that is not built; WORKER_UNREACHABLE
+	// says that the worker, which alone knows, is away.
 	ListCoverage(ctx context.Context, in *ListCoverageRequest, opts ...grpc.CallOption) (*ListCoverageResponse, error)
 }
 
@@ -110,7 +113,7 @@ func (c *poolServiceClient) ListCoverage(ctx context.Context, in *ListCoverageRe
 // for forward compatibility.
 //
 // Shows and holds the pools. In paths and requests a pool is named "targets" or
-// "universe".
+// "universe"; any other name is NOT_FOUND.
 type PoolServiceServer interface {
 	// Lists both pools, targets first.
 	ListPools(context.Context, *ListPoolsRequest) (*ListPoolsResponse, error)
@@ -122,7 +125,10 @@ type PoolServiceServer interface {
 	// Lets a pool go on; a paused run is checked again first. Resuming a pool that is
 	// not paused changes nothing.
 	ResumePool(context.Context, *ResumePoolRequest) (*ResumePoolResponse, error)
-	// Lists what a pool holds and lacks, per dataset and open day.
+	// Lists what a pool holds and lacks, per dataset and open day, in one answer.
+	//
+	// MODULE_NOT_SYNC_CAPABLE refuses a module that is not built; WORKER_UNREACHABLE
+	// says that the worker, which alone knows, is away.
 	ListCoverage(context.Context, *ListCoverageRequest) (*ListCoverageResponse, error)
 	mustEmbedUnimplementedPoolServiceServer()
 }

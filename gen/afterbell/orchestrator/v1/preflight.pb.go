@@ -750,7 +750,7 @@ type Probe struct {
 	Stale bool `protobuf:"varint,4,opt,name=stale,proto3" json:"stale,omitempty"`
 	// When it was made. Unset when untested.
 	ProbeTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=probe_time,json=probeTime,proto3" json:"probe_time,omitempty"`
-	// How long the provider took.
+	// How long the provider took. Unset when untested.
 	Latency *durationpb.Duration `protobuf:"bytes,6,opt,name=latency,proto3" json:"latency,omitempty"`
 	// Rows in the answers.
 	RowCount int64 `protobuf:"varint,7,opt,name=row_count,json=rowCount,proto3" json:"row_count,omitempty"`

@@ -340,7 +340,7 @@ func (x *ListPreflightsResponse) GetNextPageToken() string {
 // Request for PreflightService.ListProbes.
 type ListProbesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Only modules of this domain. Empty means all.
+	// Only modules of this domain, as in "stock". Empty means all.
 	DomainId      string `protobuf:"bytes,1,opt,name=domain_id,json=domainId,proto3" json:"domain_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

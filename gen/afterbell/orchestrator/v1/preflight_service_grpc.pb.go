@@ -35,15 +35,17 @@ type PreflightServiceClient interface {
 	// finding as it is known.
 	//
 	// A blocked pool is a finding, not an error: the call ends OK. It fails with
-	// WORKER_UNREACHABLE or PREFLIGHT_FAILED when no verdict can be reached. Over REST
+	// WORKER_UNREACHABLE or PREFLIGHT_FAILED when no verdict can be reached. A caller that
+	// leaves cancels it. Over REST
 	// the answer is one JSON object per line, {"result": …}, or server-sent events
 	// when the Accept header asks for text/event-stream.
 	RunPreflight(ctx context.Context, in *RunPreflightRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RunPreflightResponse], error)
-	// Gets one preflight.
+	// Gets one preflight. NOT_FOUND when there is none.
 	GetPreflight(ctx context.Context, in *GetPreflightRequest, opts ...grpc.CallOption) (*GetPreflightResponse, error)
 	// Lists preflights, newest first.
 	ListPreflights(ctx context.Context, in *ListPreflightsRequest, opts ...grpc.CallOption) (*ListPreflightsResponse, error)
-	// Lists the last probe of every module in the catalogue.
+	// Lists the last probe of every module in the catalogue. NOT_FOUND when it does not
+	// have the domain.
 	ListProbes(ctx context.Context, in *ListProbesRequest, opts ...grpc.CallOption) (*ListProbesResponse, error)
 }
 
@@ -114,15 +116,17 @@ type PreflightServiceServer interface {
 	// finding as it is known.
 	//
 	// A blocked pool is a finding, not an error: the call ends OK. It fails with
-	// WORKER_UNREACHABLE or PREFLIGHT_FAILED when no verdict can be reached. Over REST
+	// WORKER_UNREACHABLE or PREFLIGHT_FAILED when no verdict can be reached. A caller that
+	// leaves cancels it. Over REST
 	// the answer is one JSON object per line, {"result": …}, or server-sent events
 	// when the Accept header asks for text/event-stream.
 	RunPreflight(*RunPreflightRequest, grpc.ServerStreamingServer[RunPreflightResponse]) error
-	// Gets one preflight.
+	// Gets one preflight. NOT_FOUND when there is none.
 	GetPreflight(context.Context, *GetPreflightRequest) (*GetPreflightResponse, error)
 	// Lists preflights, newest first.
 	ListPreflights(context.Context, *ListPreflightsRequest) (*ListPreflightsResponse, error)
-	// Lists the last probe of every module in the catalogue.
+	// Lists the last probe of every module in the catalogue. NOT_FOUND when it does not
+	// have the domain.
 	ListProbes(context.Context, *ListProbesRequest) (*ListProbesResponse, error)
 	mustEmbedUnimplementedPreflightServiceServer()
 }

@@ -30,7 +30,8 @@ type Run_State int32
 const (
 	// Not set.
 	Run_STATE_UNSPECIFIED Run_State = 0
-	// Waiting for its turn. Left by the pool's loop, by CancelRun and DeleteRun.
+	// Waiting for its turn. Left by the pool's loop and by CancelRun. A crash leaves it
+	// as it is.
 	Run_STATE_QUEUED Run_State = 1
 	// Token, preflight, readiness and the pool's file are checked. A crash here
 	// ends it as INTERRUPTED.
@@ -38,9 +39,11 @@ const (
 	// Partitions are being ingested. A crash here ends it as INTERRUPTED.
 	Run_STATE_RUNNING Run_State = 3
 	// Its pool is paused and the partitions in hand have been committed. Nothing
-	// writes. PoolService.ResumePool lets it go on; it is checked again first.
+	// writes. PoolService.ResumePool lets it go on; it is checked again first. A
+	// crash leaves it as it is.
 	Run_STATE_PAUSED Run_State = 4
-	// A cancel was asked for; the worker has not yet confirmed that it stopped.
+	// A cancel was asked for; the worker has not yet confirmed that it stopped. A
+	// crash here ends it as INTERRUPTED.
 	Run_STATE_CANCELLING Run_State = 5
 	// Over. See outcome.
 	Run_STATE_FINISHED Run_State = 6
@@ -441,9 +444,9 @@ type Run struct {
 	ModuleIds []string `protobuf:"bytes,9,rep,name=module_ids,json=moduleIds,proto3" json:"module_ids,omitempty"`
 	// Where it is.
 	State Run_State `protobuf:"varint,10,opt,name=state,proto3,enum=afterbell.orchestrator.v1.Run_State" json:"state,omitempty"`
-	// How it ended.
+	// How it ended. Unspecified before it is FINISHED.
 	Outcome Run_Outcome `protobuf:"varint,11,opt,name=outcome,proto3,enum=afterbell.orchestrator.v1.Run_Outcome" json:"outcome,omitempty"`
-	// Check that stopped it.
+	// Check that stopped it. Unspecified when none did.
 	BlockedStage Run_BlockedStage `protobuf:"varint,12,opt,name=blocked_stage,json=blockedStage,proto3,enum=afterbell.orchestrator.v1.Run_BlockedStage" json:"blocked_stage,omitempty"`
 	// Preflight that let it in or kept it out. Empty before.
 	PreflightId string `protobuf:"bytes,13,opt,name=preflight_id,json=preflightId,proto3" json:"preflight_id,omitempty"`
@@ -475,7 +478,7 @@ type Run struct {
 	NotBeforeTime *timestamppb.Timestamp `protobuf:"bytes,26,opt,name=not_before_time,json=notBeforeTime,proto3" json:"not_before_time,omitempty"`
 	// When a follow-up is due. Unset when there is none.
 	RetryTime *timestamppb.Timestamp `protobuf:"bytes,27,opt,name=retry_time,json=retryTime,proto3" json:"retry_time,omitempty"`
-	// Who paused, resumed or cancelled it last, and why.
+	// Who paused, resumed or cancelled it last, and why. Empty when nobody said.
 	Note string `protobuf:"bytes,28,opt,name=note,proto3" json:"note,omitempty"`
 	// The chain of what happened, in order, in sentences. Filled by GetRun only.
 	Explanation []string `protobuf:"bytes,29,rep,name=explanation,proto3" json:"explanation,omitempty"`

@@ -4,6 +4,18 @@
 // 	protoc        (unknown)
 // source: afterbell/orchestrator/v1/run_service.proto
 
+// Package afterbell.orchestrator.v1 is the public contract, over gRPC and REST.
+//
+// Every error carries one google.rpc.ErrorInfo of the domain "afterbell" whose
+// reason is in afterbell.fault.v1.Reason. INVALID_ARGUMENT names each wrong field in
+// a google.rpc.BadRequest, by its name here; NOT_FOUND tells an id that nothing has;
+// WORKER_UNREACHABLE a question that only the ingest-worker can answer. Nothing is
+// changed by a call that fails.
+//
+// Dates are days in Shanghai, "YYYY-MM-DD", 1990-01-01 to 2100-12-31. Identifiers in
+// requests have at most 128 bytes. A page token is valid for the list that gave it,
+// with the same filters. Requests have at most 1 MiB.
+
 package orchestratorv1
 
 import (
@@ -28,23 +40,27 @@ const (
 type CreateRunRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Pools to bring up to date, one run each, targets before universe. Empty means
-	// both.
+	// both. Repetitions count once.
 	Pools []v1.Pool `protobuf:"varint,1,rep,packed,name=pools,proto3,enum=afterbell.market.v1.Pool" json:"pools,omitempty"`
 	// What it is for. MODE_UNSPECIFIED means MANUAL, or ON_DEMAND when dates or
 	// modules are given.
 	Mode Run_Mode `protobuf:"varint,2,opt,name=mode,proto3,enum=afterbell.orchestrator.v1.Run_Mode" json:"mode,omitempty"`
-	// First trade date, inclusive, "YYYY-MM-DD". Empty means from the first gap.
+	// First trade date, inclusive, "YYYY-MM-DD", not after today nor after end_date.
+	// Empty means from the first gap.
 	StartDate string `protobuf:"bytes,3,opt,name=start_date,json=startDate,proto3" json:"start_date,omitempty"`
 	// Last trade date, inclusive, "YYYY-MM-DD", not after today. Empty means the last
 	// date that is due.
 	EndDate string `protobuf:"bytes,4,opt,name=end_date,json=endDate,proto3" json:"end_date,omitempty"`
-	// Modules to ingest, at most 64. Empty means every enabled module.
+	// Modules to ingest, at most 64, as in "stock.market.daily". Empty means every
+	// enabled module. Repetitions count once.
 	ModuleIds []string `protobuf:"bytes,5,rep,name=module_ids,json=moduleIds,proto3" json:"module_ids,omitempty"`
 	// Fetch partitions that are held complete as well, so that revisions show.
 	Refetch bool `protobuf:"varint,6,opt,name=refetch,proto3" json:"refetch,omitempty"`
-	// Plan only: return the runs and plans as they would be, and record nothing.
+	// Plan only: return the runs, without an id, and plans as they would be, and record
+	// nothing.
 	ValidateOnly bool `protobuf:"varint,7,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
-	// Caller's own identifier, a UUID. Repeating it returns the first runs.
+	// Caller's own identifier, a UUID of 36 characters and not all zeros. Repeating it
+	// with the same request returns the first runs. Empty means none.
 	RequestId     string `protobuf:"bytes,8,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -204,7 +220,7 @@ type Plan struct {
 	EstimatedCallCount int32 `protobuf:"varint,4,opt,name=estimated_call_count,json=estimatedCallCount,proto3" json:"estimated_call_count,omitempty"`
 	// Time they are expected to take under the limits known.
 	EstimatedDuration *durationpb.Duration `protobuf:"bytes,5,opt,name=estimated_duration,json=estimatedDuration,proto3" json:"estimated_duration,omitempty"`
-	// Last trade date planned, "YYYY-MM-DD".
+	// Last trade date planned, "YYYY-MM-DD". Empty when no date is due.
 	LastTradeDate string `protobuf:"bytes,6,opt,name=last_trade_date,json=lastTradeDate,proto3" json:"last_trade_date,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -377,15 +393,16 @@ func (x *GetRunResponse) GetRun() *Run {
 // Request for RunService.ListRuns.
 type ListRunsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Only this pool. Unset means all.
+	// Only this pool. Unspecified means all.
 	Pool v1.Pool `protobuf:"varint,1,opt,name=pool,proto3,enum=afterbell.market.v1.Pool" json:"pool,omitempty"`
-	// Only runs in this state. Unset means all.
+	// Only runs in this state. Unspecified means all.
 	State Run_State `protobuf:"varint,2,opt,name=state,proto3,enum=afterbell.orchestrator.v1.Run_State" json:"state,omitempty"`
-	// Only runs with this outcome. Unset means all.
+	// Only runs with this outcome. Unspecified means all.
 	Outcome Run_Outcome `protobuf:"varint,3,opt,name=outcome,proto3,enum=afterbell.orchestrator.v1.Run_Outcome" json:"outcome,omitempty"`
 	// Most runs to return, 1 to 500. 0 means 50.
 	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// Token from the previous page. Empty means the first page.
+	// Token from the previous page, asked for with the same filters. Empty means the
+	// first page.
 	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -635,7 +652,9 @@ type WatchRunRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The run to watch.
 	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// Skip events up to and including this one. 0 means from the start.
+	// Skip events up to and including this one. 0 means from the start; one that the
+	// run has not reached is INVALID_ARGUMENT. After the last event of a finished run
+	// the stream ends at once and empty.
 	AfterSequence int64 `protobuf:"varint,2,opt,name=after_sequence,json=afterSequence,proto3" json:"after_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

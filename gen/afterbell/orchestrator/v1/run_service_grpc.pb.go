@@ -4,6 +4,18 @@
 // - protoc             (unknown)
 // source: afterbell/orchestrator/v1/run_service.proto
 
+// Package afterbell.orchestrator.v1 is the public contract, over gRPC and REST.
+//
+// Every error carries one google.rpc.ErrorInfo of the domain "afterbell" whose
+// reason is in afterbell.fault.v1.Reason. INVALID_ARGUMENT names each wrong field in
+// a google.rpc.BadRequest, by its name here; NOT_FOUND tells an id that nothing has;
+// WORKER_UNREACHABLE a question that only the ingest-worker can answer. Nothing is
+// changed by a call that fails.
+//
+// Dates are days in Shanghai, "YYYY-MM-DD", 1990-01-01 to 2100-12-31. Identifiers in
+// requests have at most 128 bytes. A page token is valid for the list that gave it,
+// with the same filters. Requests have at most 1 MiB.
+
 package orchestratorv1
 
 import (
@@ -40,34 +52,40 @@ type RunServiceClient interface {
 	//
 	// A pool runs one run at a time. A request whose dates and modules are covered by
 	// a run that is queued or running is answered with that run; any other is queued.
-	// INVALID_ARGUMENT names the field that is wrong; MODULE_NOT_SYNC_CAPABLE a module
-	// that is not built; REQUEST_ID_REUSED a request_id seen with another request.
+	// Pools that hold none of the modules asked for are left out when pools is empty,
+	// and are INVALID_ARGUMENT when it names them. INVALID_ARGUMENT names the field that is wrong; MODULE_NOT_SYNC_CAPABLE a module
+	// that is not built; REQUEST_ID_REUSED a request_id seen with another request;
+	// WORKER_UNREACHABLE a plan that the worker cannot make now.
 	CreateRun(ctx context.Context, in *CreateRunRequest, opts ...grpc.CallOption) (*CreateRunResponse, error)
-	// Gets one run, queued ones included, with the chain of what happened.
+	// Gets one run, queued ones included, with the chain of what happened. NOT_FOUND
+	// when there is none.
 	GetRun(ctx context.Context, in *GetRunRequest, opts ...grpc.CallOption) (*GetRunResponse, error)
-	// Lists runs, newest first.
+	// Lists runs, queued ones included, newest first.
 	ListRuns(ctx context.Context, in *ListRunsRequest, opts ...grpc.CallOption) (*ListRunsResponse, error)
-	// Lists a run's partitions in the order planned.
+	// Lists a run's partitions in the order planned. NOT_FOUND when there is no such
+	// run; a run that is not planned yet has none.
 	ListPartitions(ctx context.Context, in *ListPartitionsRequest, opts ...grpc.CallOption) (*ListPartitionsResponse, error)
 	// Streams a run's events, past ones first, until it is finished.
 	//
-	// Resume a stream that was cut with after_sequence. Over REST each message is one
+	// NOT_FOUND when there is no such run. INTERRUPTED ends the stream when the
+	// orchestrator is stopped. Resume a stream that was cut with after_sequence. Over REST each message is one
 	// line {"result": …}, or a server-sent event when the Accept header asks for
 	// text/event-stream.
 	WatchRun(ctx context.Context, in *WatchRunRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRunResponse], error)
 	// Counts a finished run's partitions in the pool's file anew and compares them
-	// with what the run claims.
+	// with what the run claims. WRONG_STATE when it is not finished, NOT_FOUND when there
+	// is none.
 	VerifyRun(ctx context.Context, in *VerifyRunRequest, opts ...grpc.CallOption) (*VerifyRunResponse, error)
 	// Stops a run for good. Calls in hand are cancelled and their transactions roll
 	// back; partitions already committed stay.
 	//
 	// Allowed in every state but FINISHED (WRONG_STATE). A queued run is FINISHED at
 	// once; any other is CANCELLING until the worker confirms that it no longer
-	// writes.
+	// writes. NOT_FOUND when there is none.
 	CancelRun(ctx context.Context, in *CancelRunRequest, opts ...grpc.CallOption) (*CancelRunResponse, error)
 	// Removes a finished run and its events from the ledger. The data stays.
 	//
-	// Allowed in FINISHED only (WRONG_STATE).
+	// Allowed in FINISHED only (WRONG_STATE). NOT_FOUND when there is none.
 	DeleteRun(ctx context.Context, in *DeleteRunRequest, opts ...grpc.CallOption) (*DeleteRunResponse, error)
 }
 
@@ -179,34 +197,40 @@ type RunServiceServer interface {
 	//
 	// A pool runs one run at a time. A request whose dates and modules are covered by
 	// a run that is queued or running is answered with that run; any other is queued.
-	// INVALID_ARGUMENT names the field that is wrong; MODULE_NOT_SYNC_CAPABLE a module
-	// that is not built; REQUEST_ID_REUSED a request_id seen with another request.
+	// Pools that hold none of the modules asked for are left out when pools is empty,
+	// and are INVALID_ARGUMENT when it names them. INVALID_ARGUMENT names the field that is wrong; MODULE_NOT_SYNC_CAPABLE a module
+	// that is not built; REQUEST_ID_REUSED a request_id seen with another request;
+	// WORKER_UNREACHABLE a plan that the worker cannot make now.
 	CreateRun(context.Context, *CreateRunRequest) (*CreateRunResponse, error)
-	// Gets one run, queued ones included, with the chain of what happened.
+	// Gets one run, queued ones included, with the chain of what happened. NOT_FOUND
+	// when there is none.
 	GetRun(context.Context, *GetRunRequest) (*GetRunResponse, error)
-	// Lists runs, newest first.
+	// Lists runs, queued ones included, newest first.
 	ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error)
-	// Lists a run's partitions in the order planned.
+	// Lists a run's partitions in the order planned. NOT_FOUND when there is no such
+	// run; a run that is not planned yet has none.
 	ListPartitions(context.Context, *ListPartitionsRequest) (*ListPartitionsResponse, error)
 	// Streams a run's events, past ones first, until it is finished.
 	//
-	// Resume a stream that was cut with after_sequence. Over REST each message is one
+	// NOT_FOUND when there is no such run. INTERRUPTED ends the stream when the
+	// orchestrator is stopped. Resume a stream that was cut with after_sequence. Over REST each message is one
 	// line {"result": …}, or a server-sent event when the Accept header asks for
 	// text/event-stream.
 	WatchRun(*WatchRunRequest, grpc.ServerStreamingServer[WatchRunResponse]) error
 	// Counts a finished run's partitions in the pool's file anew and compares them
-	// with what the run claims.
+	// with what the run claims. WRONG_STATE when it is not finished, NOT_FOUND when there
+	// is none.
 	VerifyRun(context.Context, *VerifyRunRequest) (*VerifyRunResponse, error)
 	// Stops a run for good. Calls in hand are cancelled and their transactions roll
 	// back; partitions already committed stay.
 	//
 	// Allowed in every state but FINISHED (WRONG_STATE). A queued run is FINISHED at
 	// once; any other is CANCELLING until the worker confirms that it no longer
-	// writes.
+	// writes. NOT_FOUND when there is none.
 	CancelRun(context.Context, *CancelRunRequest) (*CancelRunResponse, error)
 	// Removes a finished run and its events from the ledger. The data stays.
 	//
-	// Allowed in FINISHED only (WRONG_STATE).
+	// Allowed in FINISHED only (WRONG_STATE). NOT_FOUND when there is none.
 	DeleteRun(context.Context, *DeleteRunRequest) (*DeleteRunResponse, error)
 	mustEmbedUnimplementedRunServiceServer()
 }

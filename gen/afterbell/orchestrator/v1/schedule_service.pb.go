@@ -313,7 +313,7 @@ type Slot struct {
 	RunId string `protobuf:"bytes,7,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
 	// Why it was skipped, missed or covered, or warnings about the firing.
 	Issues []*v11.Issue `protobuf:"bytes,8,rep,name=issues,proto3" json:"issues,omitempty"`
-	// Seconds between due_time and the firing, when it was late.
+	// Seconds between due_time and the firing, when it was late; else 0.
 	LateSeconds int64 `protobuf:"varint,9,opt,name=late_seconds,json=lateSeconds,proto3" json:"late_seconds,omitempty"`
 	// Why it was late, in a sentence. Empty when it was not.
 	LateNote      string `protobuf:"bytes,10,opt,name=late_note,json=lateNote,proto3" json:"late_note,omitempty"`
@@ -509,15 +509,15 @@ type UpdateScheduleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Whether it fires at all.
 	Enabled *bool `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	// Local time of day, "HH:MM".
+	// Local time of day, "HH:MM", 00:00 to 23:59.
 	RunAt *string `protobuf:"bytes,2,opt,name=run_at,json=runAt,proto3,oneof" json:"run_at,omitempty"`
-	// IANA zone of run_at.
+	// IANA zone of run_at, as in "Asia/Shanghai"; "Local" is refused.
 	TimeZone *string `protobuf:"bytes,3,opt,name=time_zone,json=timeZone,proto3,oneof" json:"time_zone,omitempty"`
 	// Pools it fires. Empty leaves them as they are.
 	Pools []v1.Pool `protobuf:"varint,4,rep,packed,name=pools,proto3,enum=afterbell.market.v1.Pool" json:"pools,omitempty"`
 	// Whether the start of the orchestrator asks for a run.
 	RunOnStartup *bool `protobuf:"varint,5,opt,name=run_on_startup,json=runOnStartup,proto3,oneof" json:"run_on_startup,omitempty"`
-	// What to do with slots passed over.
+	// What to do with slots passed over. Unspecified is refused.
 	CatchUp *CatchUp `protobuf:"varint,6,opt,name=catch_up,json=catchUp,proto3,enum=afterbell.orchestrator.v1.CatchUp,oneof" json:"catch_up,omitempty"`
 	// Whether slots exist on trading days only.
 	TradingDaysOnly *bool `protobuf:"varint,7,opt,name=trading_days_only,json=tradingDaysOnly,proto3,oneof" json:"trading_days_only,omitempty"`
@@ -747,7 +747,7 @@ type ResumeScheduleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Who and why, at most 500 characters.
 	Note string `protobuf:"bytes,1,opt,name=note,proto3" json:"note,omitempty"`
-	// What to do with the slots passed over while it was held. Unset means the
+	// What to do with the slots passed over while it was held. Unspecified means the
 	// schedule's own policy.
 	CatchUp       CatchUp `protobuf:"varint,2,opt,name=catch_up,json=catchUp,proto3,enum=afterbell.orchestrator.v1.CatchUp" json:"catch_up,omitempty"`
 	unknownFields protoimpl.UnknownFields
@@ -847,7 +847,7 @@ func (x *ResumeScheduleResponse) GetSchedule() *Schedule {
 // Request for ScheduleService.ListSlots.
 type ListSlotsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Only this pool. Unset means both.
+	// Only this pool. Unspecified means both.
 	Pool v1.Pool `protobuf:"varint,1,opt,name=pool,proto3,enum=afterbell.market.v1.Pool" json:"pool,omitempty"`
 	// Most slots to return, 1 to 500. 0 means 50.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`

@@ -39,15 +39,17 @@ type ScheduleServiceClient interface {
 	// names the field that is wrong, and nothing is changed.
 	UpdateSchedule(ctx context.Context, in *UpdateScheduleRequest, opts ...grpc.CallOption) (*UpdateScheduleResponse, error)
 	// Holds the schedule: slots that come due are recorded as skipped. A run under way
-	// is not touched; see PoolService.PausePool.
+	// is not touched; see PoolService.PausePool. Holding a held schedule changes its
+	// note only.
 	PauseSchedule(ctx context.Context, in *PauseScheduleRequest, opts ...grpc.CallOption) (*PauseScheduleResponse, error)
 	// Releases the schedule; the caller chooses what becomes of the slots that were
-	// passed over.
+	// passed over. Releasing a schedule that is not held changes nothing.
 	ResumeSchedule(ctx context.Context, in *ResumeScheduleRequest, opts ...grpc.CallOption) (*ResumeScheduleResponse, error)
 	// Lists slots, newest first: every expected firing and what became of it.
 	ListSlots(ctx context.Context, in *ListSlotsRequest, opts ...grpc.CallOption) (*ListSlotsResponse, error)
 	// Tells why a slot's run did or did not happen, in order, with the next command to
-	// type.
+	// type. A day that is not decided yet, up to a year ahead, is explained by what would
+	// become of it; NOT_FOUND is a past day for which there is no slot.
 	ExplainSlot(ctx context.Context, in *ExplainSlotRequest, opts ...grpc.CallOption) (*ExplainSlotResponse, error)
 }
 
@@ -131,15 +133,17 @@ type ScheduleServiceServer interface {
 	// names the field that is wrong, and nothing is changed.
 	UpdateSchedule(context.Context, *UpdateScheduleRequest) (*UpdateScheduleResponse, error)
 	// Holds the schedule: slots that come due are recorded as skipped. A run under way
-	// is not touched; see PoolService.PausePool.
+	// is not touched; see PoolService.PausePool. Holding a held schedule changes its
+	// note only.
 	PauseSchedule(context.Context, *PauseScheduleRequest) (*PauseScheduleResponse, error)
 	// Releases the schedule; the caller chooses what becomes of the slots that were
-	// passed over.
+	// passed over. Releasing a schedule that is not held changes nothing.
 	ResumeSchedule(context.Context, *ResumeScheduleRequest) (*ResumeScheduleResponse, error)
 	// Lists slots, newest first: every expected firing and what became of it.
 	ListSlots(context.Context, *ListSlotsRequest) (*ListSlotsResponse, error)
 	// Tells why a slot's run did or did not happen, in order, with the next command to
-	// type.
+	// type. A day that is not decided yet, up to a year ahead, is explained by what would
+	// become of it; NOT_FOUND is a past day for which there is no slot.
 	ExplainSlot(context.Context, *ExplainSlotRequest) (*ExplainSlotResponse, error)
 	mustEmbedUnimplementedScheduleServiceServer()
 }

@@ -324,17 +324,19 @@ func (x *GetSettingsResponse) GetSettings() *Settings {
 // Request for SettingsService.UpdateSettings.
 type UpdateSettingsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// When a run probes modules.
+	// When a run probes modules. Unspecified is refused.
 	PreflightPolicy *PreflightPolicy `protobuf:"varint,1,opt,name=preflight_policy,json=preflightPolicy,proto3,enum=afterbell.orchestrator.v1.PreflightPolicy,oneof" json:"preflight_policy,omitempty"`
-	// What a module that cannot be ingested does to its pool.
+	// What a module that cannot be ingested does to its pool. Unspecified is refused.
 	ReadinessPolicy *ReadinessPolicy `protobuf:"varint,2,opt,name=readiness_policy,json=readinessPolicy,proto3,enum=afterbell.orchestrator.v1.ReadinessPolicy,oneof" json:"readiness_policy,omitempty"`
-	// How long universe waits for targets of the same trigger, 0 s to 1 h.
+	// How long universe waits for targets of the same trigger, 0 s to 1 h. Unset leaves
+	// it as it is.
 	OrderWait *durationpb.Duration `protobuf:"bytes,3,opt,name=order_wait,json=orderWait,proto3" json:"order_wait,omitempty"`
 	// Partitions dispatched at a time to one pool, 1 to 64.
 	DispatchWidth *int32 `protobuf:"varint,4,opt,name=dispatch_width,json=dispatchWidth,proto3,oneof" json:"dispatch_width,omitempty"`
 	// How long finished runs are kept, 1 to 3,650 days; 0 keeps them for ever.
 	RetentionDays *int32 `protobuf:"varint,5,opt,name=retention_days,json=retentionDays,proto3,oneof" json:"retention_days,omitempty"`
-	// Time of day, "HH:MM", until which unpublished data is followed up.
+	// Time of day in the schedule's zone, "HH:MM", until which unpublished data is
+	// followed up.
 	FollowUpDeadline *string `protobuf:"bytes,6,opt,name=follow_up_deadline,json=followUpDeadline,proto3,oneof" json:"follow_up_deadline,omitempty"`
 	// Later attempts after a run that ended for a transient reason, 0 to 20.
 	MaxFollowUps  *int32 `protobuf:"varint,7,opt,name=max_follow_ups,json=maxFollowUps,proto3,oneof" json:"max_follow_ups,omitempty"`

@@ -26,8 +26,8 @@ const (
 // The list of targets.
 type Targets struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Symbols asked for, as in "600519.SH". At most 5,000; order and case do not
-	// matter, repetitions count once.
+	// Symbols asked for: six digits, a dot and SH, SZ or BJ, as in "600519.SH". At most
+	// 5,000; order and case do not matter, repetitions count once.
 	Symbols       []string `protobuf:"bytes,1,rep,name=symbols,proto3" json:"symbols,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -229,7 +229,8 @@ func (x *GetTargetsResponse) GetResolved() []*ResolvedTarget {
 // Request for TargetService.UpdateTargets.
 type UpdateTargetsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The new list. An empty list is allowed: the targets run is then UNCHANGED.
+	// The new list. Required; one without symbols is allowed: the targets run is then
+	// UNCHANGED.
 	Targets       *Targets `protobuf:"bytes,1,opt,name=targets,proto3" json:"targets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -382,7 +383,8 @@ type PreviewTargetsResponse struct {
 	AddedSymbols []string `protobuf:"bytes,2,rep,name=added_symbols,json=addedSymbols,proto3" json:"added_symbols,omitempty"`
 	// Symbols that only the saved list has.
 	RemovedSymbols []string `protobuf:"bytes,3,rep,name=removed_symbols,json=removedSymbols,proto3" json:"removed_symbols,omitempty"`
-	// Modules that the targets pool selects for these symbols.
+	// Modules that the targets pool selects for these symbols. Empty before the worker
+	// has told its catalogue once.
 	ModuleIds     []string `protobuf:"bytes,4,rep,name=module_ids,json=moduleIds,proto3" json:"module_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -32,8 +32,8 @@ const (
 type TargetServiceClient interface {
 	// Gets the list.
 	GetTargets(ctx context.Context, in *GetTargetsRequest, opts ...grpc.CallOption) (*GetTargetsResponse, error)
-	// Replaces the list as a whole. INVALID_ARGUMENT names the symbol that is wrong,
-	// and nothing is changed.
+	// Replaces the list as a whole. INVALID_ARGUMENT names the symbols that are wrong,
+	// the first twenty of them, and nothing is changed.
 	UpdateTargets(ctx context.Context, in *UpdateTargetsRequest, opts ...grpc.CallOption) (*UpdateTargetsResponse, error)
 	// Shows what a list would resolve to, and how that differs from the saved one.
 	// Changes nothing.
@@ -86,8 +86,8 @@ func (c *targetServiceClient) PreviewTargets(ctx context.Context, in *PreviewTar
 type TargetServiceServer interface {
 	// Gets the list.
 	GetTargets(context.Context, *GetTargetsRequest) (*GetTargetsResponse, error)
-	// Replaces the list as a whole. INVALID_ARGUMENT names the symbol that is wrong,
-	// and nothing is changed.
+	// Replaces the list as a whole. INVALID_ARGUMENT names the symbols that are wrong,
+	// the first twenty of them, and nothing is changed.
 	UpdateTargets(context.Context, *UpdateTargetsRequest) (*UpdateTargetsResponse, error)
 	// Shows what a list would resolve to, and how that differs from the saved one.
 	// Changes nothing.
