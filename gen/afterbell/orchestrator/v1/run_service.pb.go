@@ -212,7 +212,8 @@ type Plan struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Pool.
 	Pool v1.Pool `protobuf:"varint,1,opt,name=pool,proto3,enum=afterbell.market.v1.Pool" json:"pool,omitempty"`
-	// Partitions in the order in which they would be ingested, at most 1,000 of them.
+	// Partitions in the order in which they would be ingested, at most 1,000 of them, and
+	// fewer when they name many symbols.
 	Partitions []*Partition `protobuf:"bytes,2,rep,name=partitions,proto3" json:"partitions,omitempty"`
 	// All partitions.
 	PartitionCount int32 `protobuf:"varint,3,opt,name=partition_count,json=partitionCount,proto3" json:"partition_count,omitempty"`
@@ -533,7 +534,8 @@ type ListPartitionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The run.
 	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// Most partitions to return, 1 to 2000. 0 means 200.
+	// Most partitions to return, 1 to 2000. 0 means 200. A page holds fewer when they
+	// name many symbols.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// Token from the previous page. Empty means the first page.
 	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`

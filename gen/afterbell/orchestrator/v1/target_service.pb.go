@@ -27,7 +27,7 @@ const (
 type Targets struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Symbols asked for: six digits, a dot and SH, SZ or BJ, as in "600519.SH". At most
-	// 5,000; order and case do not matter, repetitions count once.
+	// 2,000; order and case do not matter, repetitions count once.
 	Symbols       []string `protobuf:"bytes,1,rep,name=symbols,proto3" json:"symbols,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -16,6 +16,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/transport"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/catalogue"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 )
 
 // Limits of what a request may hold.
@@ -23,8 +24,8 @@ const (
 	maxNote    = 500
 	maxID      = 128
 	maxModules = 64
-	maxSymbols = 5000
-	maxTold    = 20 // violations told at once
+	maxSymbols = 2000 // of three years, a plan of more is larger than what one answer may be
+	maxTold    = 20   // violations told at once
 )
 
 // problems collects what is wrong with a request.
@@ -209,6 +210,21 @@ func (p *problems) page(size int32, fallback, most int, token, kind, filter stri
 
 func pageToken(kind, filter, cursor string) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(kind + "|" + filter + "|" + cursor))
+}
+
+// maxNamed is how many symbols the partitions of one answer name, so that it stays
+// below the 4 MiB that a gRPC client reads unless told otherwise.
+const maxNamed = 100_000
+
+// fitting is how many of the partitions go into one answer, at least one.
+func fitting(partitions []run.Partition, limit int) int {
+	named := 0
+	for i, p := range partitions {
+		if named += len(p.Symbols); i == limit || i > 0 && named > maxNamed {
+			return i
+		}
+	}
+	return len(partitions)
 }
 
 // pageOf cuts what was read with one entry too many into a page, and makes the

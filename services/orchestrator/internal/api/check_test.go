@@ -14,6 +14,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault/faulttest"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/catalogue"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/worker"
 )
 
@@ -44,10 +45,30 @@ func TestAllThatIsWrongIsToldAtOnce(t *testing.T) {
 
 func TestManyViolationsAreBounded(t *testing.T) {
 	var p problems
-	p.symbols(&orchestratorv1.Targets{Symbols: strings.Split(strings.Repeat("x,", 4000), ",")})
+	p.symbols(&orchestratorv1.Targets{Symbols: strings.Split(strings.Repeat("x,", maxSymbols-1), ",")})
 	f, ok := fault.As(p.err())
 	if !ok || len(f.Fields) != maxTold || !strings.Contains(f.Message, "more") {
 		t.Errorf("%d fields in %d bytes", len(f.Fields), len(f.Message))
+	}
+}
+
+// However long the lists of symbols are, an answer stays small, and pages go on.
+func TestPartitionsThatFit(t *testing.T) {
+	long := make([]run.Partition, 60)
+	for i := range long {
+		long[i].Symbols = make([]string, maxSymbols)
+	}
+	short := make([]run.Partition, 60)
+	for _, c := range []struct {
+		partitions  []run.Partition
+		limit, want int
+	}{
+		{nil, 10, 0}, {short, 10, 10}, {short, 60, 60}, {short, 100, 60}, {long, 10, 10}, {long, 100, 50}, {long[:1], 1, 1},
+		{[]run.Partition{{Symbols: make([]string, 2*maxNamed)}, {}}, 10, 1},
+	} {
+		if got := fitting(c.partitions, c.limit); got != c.want {
+			t.Errorf("%d of %d partitions fit, want %d", got, len(c.partitions), c.want)
+		}
 	}
 }
 

@@ -93,10 +93,7 @@ func runEventOf(e run.Event) *orchestratorv1.RunEvent {
 const maxPlanned = 1000
 
 func planOf(p dispatch.Plan) *orchestratorv1.Plan {
-	shown := p.Partitions
-	if len(shown) > maxPlanned {
-		shown = shown[:maxPlanned]
-	}
+	shown := p.Partitions[:fitting(p.Partitions, maxPlanned)]
 	return &orchestratorv1.Plan{
 		Pool: transport.PoolToProto(p.Run.Pool), Partitions: each(shown, partitionOf), PartitionCount: int32(len(p.Partitions)),
 		EstimatedCallCount: int32(p.Calls), EstimatedDuration: durationpb.New(p.Duration), LastTradeDate: p.LastTradeDate.String(),

@@ -130,7 +130,8 @@ func (s *runService) ListPartitions(ctx context.Context, req *orchestratorv1.Lis
 	if err != nil {
 		return nil, err
 	}
-	partitions, next := pageOf(partitions, limit, "partitions", req.GetRunId(), func(run.Partition) string { return strconv.Itoa(offset + limit) })
+	fit := fitting(partitions, limit)
+	partitions, next := pageOf(partitions, fit, "partitions", req.GetRunId(), func(run.Partition) string { return strconv.Itoa(offset + fit) })
 	return &orchestratorv1.ListPartitionsResponse{Partitions: each(partitions, partitionOf), NextPageToken: next}, nil
 }
 

@@ -29,7 +29,7 @@ const Service = "orchestrator"
 const (
 	// closeTime is how long one cleanup may take before it is given up and named.
 	closeTime = 10 * time.Second
-	// maxRequest is the largest request read, in bytes: 5,000 symbols take a tenth.
+	// maxRequest is the largest request read, in bytes: the longest list of targets takes a tenth.
 	maxRequest = 1 << 20
 	// pruneEvery is how often runs past their retention are removed.
 	pruneEvery = 6 * time.Hour

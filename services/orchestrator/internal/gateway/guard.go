@@ -18,7 +18,7 @@ import (
 )
 
 const (
-	// maxBody is the largest request body read, in bytes; 5,000 symbols take a tenth.
+	// maxBody is the largest request body read, in bytes; the longest list of targets takes a tenth.
 	maxBody = 1 << 20
 	// maxDrained is how much of a body that is too large is still taken off the line,
 	// so that a client that only reads once it has written sees the answer.
