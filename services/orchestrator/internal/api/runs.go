@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -35,6 +36,7 @@ func (s *runService) CreateRun(ctx context.Context, req *orchestratorv1.CreateRu
 	}
 	create.Request.Start, create.Request.End = p.dates(req.GetStartDate(), req.GetEndDate(), drill.Now())
 	create.Request.Modules = p.modules("module_ids", req.GetModuleIds(), facts.Catalogue)
+	slices.Sort(create.Request.Modules) // one request in whatever order, so that a request_id is known again
 	create.Request.Refetch = req.GetRefetch()
 	p.requestID("request_id", req.GetRequestId())
 	if err := p.err(); err != nil {

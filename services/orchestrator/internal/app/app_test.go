@@ -300,8 +300,11 @@ func TestValidateOnlyRecordsNothing(t *testing.T) {
 
 func TestRequestIDIsIdempotent(t *testing.T) {
 	r := start(t)
-	req := &orchestratorv1.CreateRunRequest{Pools: universe, RequestId: "0195f1a2-7c3e-7b1a-9d57-3f0a5c1e2b4d"}
-	first, again := r.create(t, req), r.create(t, req)
+	req := &orchestratorv1.CreateRunRequest{Pools: universe, RequestId: "0195f1a2-7c3e-7b1a-9d57-3f0a5c1e2b4d",
+		ModuleIds: []string{"stock.reference", "stock.market.daily"}}
+	first := r.create(t, req)
+	slices.Reverse(req.ModuleIds) // the same request
+	again := r.create(t, req)
 	if first.GetRunId() != again.GetRunId() {
 		t.Errorf("%s, then %s", first.GetRunId(), again.GetRunId())
 	}
