@@ -23,6 +23,24 @@ func TestCatalogueIsWhole(t *testing.T) {
 	}
 }
 
+// What a person must change is told with the command that changes it, or shows it.
+// The exceptions are errors of calls, which no run ends with.
+func TestPermanentReasonsEndWithACommand(t *testing.T) {
+	calls := map[Reason]bool{InvalidArgument: true, NotFound: true, RequestIDReused: true, DataDirLocked: true}
+	for _, r := range Reasons() {
+		d, _ := Describe(r)
+		if d.Class == Permanent && !calls[r] && CommandIn(d.Remedy) == "" {
+			t.Errorf("%s: no command in %q", r, d.Remedy)
+		}
+		if at := strings.Index(d.Remedy, "curl "); at >= 0 && CommandIn(d.Remedy) != d.Remedy[at:] {
+			t.Errorf("%s: the command cannot be pasted: %q", r, d.Remedy)
+		}
+	}
+	if got := CommandIn("Read this first: it is long."); got != "" {
+		t.Errorf("a sentence was taken for a command: %q", got)
+	}
+}
+
 func TestWrapKeepsCauseAndReason(t *testing.T) {
 	err := fmt.Errorf("outer: %w", Wrap(io.ErrUnexpectedEOF, ProviderUnavailable, "The reply was cut short.", "api", "daily"))
 	if !errors.Is(err, io.ErrUnexpectedEOF) || !Is(err, ProviderUnavailable) || ClassOf(err) != Transient {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -92,6 +93,21 @@ func IssueOf(err error) Issue {
 
 // NewIssue is IssueOf for a finding that never was an error.
 func NewIssue(r Reason, message string, kv ...string) Issue { return IssueOf(New(r, message, kv...)) }
+
+// Command is the command line that the remedy ends with, or empty.
+func (i Issue) Command() string { return CommandIn(i.Remedy) }
+
+// CommandIn is the command line that a remedy ends with, or empty: it stands after
+// the last colon, so that it can be pasted as it is.
+func CommandIn(remedy string) string {
+	command := remedy[strings.LastIndex(remedy, ": ")+1:]
+	for _, word := range []string{" curl ", " bin/", " AFTERBELL_", " mv ", " df "} {
+		if strings.HasPrefix(command, word) {
+			return command[1:]
+		}
+	}
+	return ""
+}
 
 // Err turns an issue back into an error.
 func (i Issue) Err() *Error {

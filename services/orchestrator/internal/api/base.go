@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"net"
 	"strings"
 	"sync"
 	"time"
@@ -20,6 +21,29 @@ type base struct {
 	// changing serialises read-change-write of settings, domains and targets.
 	changing sync.Mutex
 	dates    dateCache
+}
+
+// current are the facts with what the worker tells at this moment, so that another
+// token shows at once; Facts.Away where it does not answer.
+func (b *base) current(ctx context.Context) (readiness.Facts, error) {
+	asking, cancel := context.WithTimeout(ctx, refreshTime)
+	defer cancel()
+	told := b.Preflight.Refresh(asking)
+	f, err := b.Preflight.Facts(ctx, nil)
+	if err != nil {
+		return f, err
+	}
+	switch {
+	case told == nil:
+	case fault.Is(told, fault.WorkerUnreachable), asking.Err() != nil && ctx.Err() == nil:
+		f.Away = true
+	default:
+		return f, told
+	}
+	if !known(f.Catalogue) {
+		f.Catalogue = nil
+	}
+	return f, nil
 }
 
 // facts are what the ledger knows. Where no catalogue was ever told, the worker is
@@ -46,6 +70,17 @@ func (b *base) facts(ctx context.Context) (readiness.Facts, error) {
 
 func known(c *catalogue.Catalogue) bool { return c != nil && len(c.Modules) > 0 }
 
+// defaultHTTP is the address in commands as they are written.
+const defaultHTTP = "localhost:7780"
+
+// here makes the commands in a text reach this process, wherever it listens.
+func (b *base) here(text string) string {
+	if _, port, err := net.SplitHostPort(b.HTTPAddr); err != nil || port == "7780" {
+		return text
+	}
+	return strings.ReplaceAll(text, defaultHTTP, b.HTTPAddr)
+}
+
 // stoppable ends with the caller's context and when the process is asked to stop.
 func (b *base) stoppable(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
@@ -57,17 +92,6 @@ func (b *base) stoppable(ctx context.Context) (context.Context, context.CancelFu
 		}
 	}()
 	return ctx, cancel
-}
-
-// defaultREST is the address that commands are written with.
-const defaultREST = "localhost:7780"
-
-// command is a command line as it works here.
-func (b *base) command(line string) string {
-	if b.RESTAddr == "" {
-		return line
-	}
-	return strings.ReplaceAll(line, defaultREST, b.RESTAddr)
 }
 
 // stopping reports whether the process was asked to stop.

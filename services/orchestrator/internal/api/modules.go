@@ -141,7 +141,7 @@ func (s *moduleService) GetReadiness(ctx context.Context, req *orchestratorv1.Ge
 	if len(pools) == 0 {
 		pools = market.Pools()
 	}
-	f, err := s.facts(ctx)
+	f, err := s.current(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -33,11 +33,6 @@ type Ledger interface {
 	SaveTargets(ctx context.Context, symbols []string) error
 	Settings(ctx context.Context) (settings.Settings, error)
 	SaveSettings(ctx context.Context, s settings.Settings) error
-	Slot(ctx context.Context, id string) (slot.Slot, error)
-	Schedule(ctx context.Context) (slot.Schedule, error)
-	// Milestones are a run's events without those of single partitions.
-	Milestones(ctx context.Context, runID string) ([]run.Event, error)
-	FollowUps(ctx context.Context, runID string) ([]run.Run, error)
 }
 
 // Dispatcher starts and steers runs; *dispatch.Dispatcher is one.
@@ -84,9 +79,11 @@ type Scheduler interface {
 	// ListSlots lists slots, newest first, beginning with the next ones to come.
 	ListSlots(ctx context.Context, pool market.Pool, limit int, before string) ([]slot.Slot, error)
 	ExplainSlot(ctx context.Context, id string) (scheduler.Explanation, error)
+	// ExplainRun tells the chain of a run in order, and the next command to type.
+	ExplainRun(ctx context.Context, r run.Run) (sentences []string, next string, err error)
 }
 
-// Config is what the API is built from. Every field but RESTAddr and KeepAlive is required.
+// Config is what the API is built from. Every field but HTTPAddr and KeepAlive is required.
 type Config struct {
 	// Ledger that remembers.
 	Ledger Ledger
@@ -103,9 +100,8 @@ type Config struct {
 	// Stopping is closed when the process is asked to stop; streams end then, saying
 	// so.
 	Stopping <-chan struct{}
-	// RESTAddr is where REST is served; commands that answers tell to type name it.
-	// Empty keeps the default address.
-	RESTAddr string
+	// HTTPAddr is where REST is served, for the commands that explanations end with.
+	HTTPAddr string
 	// KeepAlive is how long WatchRun stays silent at most. 0 means 15 s.
 	KeepAlive time.Duration
 }

@@ -101,7 +101,10 @@ func (s *preflightService) ListProbes(ctx context.Context, req *orchestratorv1.L
 	if err := p.err(); err != nil {
 		return nil, err
 	}
-	f, err := s.facts(ctx)
+	f, err := s.current(ctx)
+	if err == nil && f.Catalogue == nil {
+		f, err = s.facts(ctx)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -78,13 +78,12 @@ func (s *runService) GetRun(ctx context.Context, req *orchestratorv1.GetRunReque
 	if err != nil {
 		return nil, err
 	}
-	story, err := s.story(ctx, r)
+	said, next, err := s.Scheduler.ExplainRun(ctx, r)
 	if err != nil {
 		return nil, err
 	}
 	out := runOf(r)
-	out.Explanation, out.NextCommand = run.Explain(story)
-	out.NextCommand = s.command(out.NextCommand)
+	out.Explanation, out.NextCommand = each(said, s.here), s.here(next)
 	return &orchestratorv1.GetRunResponse{Run: out}, nil
 }
 

@@ -86,20 +86,21 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *App, err 
 	}
 	a.grpc = transport.NewServer(transport.ServerConfig{Logger: log, Listener: lis, MaxRequest: maxRequest, StopTimeout: cfg.StopTimeout})
 	a.later("gRPC server", a.grpc.Close)
-	self, err := transport.DialPlain(a.grpc.Addr())
+	web, err := a.listen("http", "http-addr", cfg.HTTPAddr)
 	if err != nil {
-		return nil, err
-	}
-	a.later("gateway's connection", self.Close)
-	if lis, err = a.listen("http", "http-addr", cfg.HTTPAddr); err != nil {
 		return nil, err
 	}
 	api.Register(a.grpc, api.Config{
 		Ledger: a.ledger, Dispatcher: a.dispatcher, Preflight: a.preflight, Worker: a.worker, Scheduler: a.scheduler,
-		Logger: log, Stopping: a.stopping, RESTAddr: lis.Addr().String(),
+		Logger: log, Stopping: a.stopping, HTTPAddr: web.Addr().String(),
 	})
-	if a.http, err = gateway.NewServer(ctx, gateway.Config{Logger: log, Listener: lis, Conn: self, Ready: a.ready()}); err != nil {
-		return nil, errors.Join(err, lis.Close())
+	self, err := transport.DialPlain(a.grpc.Addr())
+	if err != nil {
+		return nil, errors.Join(err, web.Close())
+	}
+	a.later("gateway's connection", self.Close)
+	if a.http, err = gateway.NewServer(ctx, gateway.Config{Logger: log, Listener: web, Conn: self, Ready: a.ready()}); err != nil {
+		return nil, errors.Join(err, web.Close())
 	}
 	a.later("HTTP server", a.http.Close)
 	return a, nil

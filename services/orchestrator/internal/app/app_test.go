@@ -439,6 +439,12 @@ func TestCancelAndPause(t *testing.T) {
 	if err != nil || !paused.GetPool().GetPaused() || paused.GetPool().GetNote() != "month end" {
 		t.Errorf("paused as %v, %v", paused, err)
 	}
+	held := r.create(t, &orchestratorv1.CreateRunRequest{Pools: universe, Refetch: true})
+	got, err = r.runs().GetRun(t.Context(), &orchestratorv1.GetRunRequest{RunId: held.GetRunId()})
+	if err != nil || !strings.Contains(strings.Join(got.GetRun().GetExplanation(), " "), "(month end): nothing of it starts") ||
+		got.GetRun().GetNextCommand() != "curl -X POST "+r.HTTPAddr()+"/v1/pools/universe:resume -d '{}'" {
+		t.Errorf("explained as %v, %v", got, err)
+	}
 	resp, body := r.get(t, "POST", "/v1/pools/universe:resume", `{"note":"go on"}`)
 	if resp.StatusCode != 200 || !strings.Contains(body, `"paused":false`) {
 		t.Errorf("resumed: %d %s", resp.StatusCode, body)
@@ -678,6 +684,9 @@ func TestWorkerAway(t *testing.T) {
 	}
 	if resp, body := r.get(t, "GET", "/v1/pools", ""); resp.StatusCode != 200 || !strings.Contains(body, `"moduleDates":[]`) {
 		t.Errorf("pools: %d %s", resp.StatusCode, body)
+	}
+	if resp, body := r.get(t, "GET", "/v1/readiness?pools=POOL_UNIVERSE", ""); resp.StatusCode != 200 || !strings.Contains(body, "DECISION_RETRY") || !strings.Contains(body, "REASON_WORKER_UNREACHABLE") {
+		t.Errorf("readiness: %d %s", resp.StatusCode, body)
 	}
 	_, err := orchestratorv1.NewPoolServiceClient(r.conn).ListCoverage(t.Context(), &orchestratorv1.ListCoverageRequest{Pool: "universe"})
 	faulttest.Produces(t, err, fault.WorkerUnreachable)

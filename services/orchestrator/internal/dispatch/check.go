@@ -116,11 +116,9 @@ func (l *loop) checked(g gate) {
 // gate carries the checks out: token, preflight, readiness, file.
 func (d *Dispatcher) gate(ctx context.Context, r run.Run, note func(run.PreflightNote)) gate {
 	var g gate
-	if err := d.cfg.Preflight.Refresh(ctx); err != nil {
-		return g.stop(run.StagePreflight, preflightIssue(err))
-	}
+	away := d.cfg.Preflight.Refresh(ctx)
 	facts, err := d.cfg.Preflight.Facts(ctx, r.Request.Modules)
-	if err != nil {
+	if err != nil && away == nil {
 		g.err = err
 		return g
 	}
@@ -131,7 +129,11 @@ func (d *Dispatcher) gate(ctx context.Context, r run.Run, note func(run.Prefligh
 			g.meta.TokenSources[domain] = source
 		}
 	}
+	if away != nil { // what was selected is told by what the worker told last
+		return g.stop(run.StagePreflight, preflightIssue(away))
+	}
 	if missing := readiness.CheckTokens(r.Pool, facts); len(missing) > 0 {
+		g.meta.BlockedModules = readiness.Judge(r.Pool, facts).Blocked
 		return g.stop(run.StageToken, missing...)
 	}
 	record, err := d.cfg.Preflight.Run(ctx, preflight.Options{
@@ -254,7 +256,7 @@ func noteOf(e preflight.Event) (run.PreflightNote, bool) {
 		n.Module, n.Issues = p.Module, p.Issues
 		switch {
 		case e.ModuleChecked.Reused:
-			n.Message = fmt.Sprintf("%s: the probe of %s counts (%s).", p.Module, p.At.In(market.Shanghai).Format("2006-01-02 15:04"), p.Status)
+			n.Message = fmt.Sprintf("%s: the probe of %s counts (%s).", p.Module, slot.Moment(p.At, nil), p.Status)
 			if p.At.IsZero() {
 				n.Message = fmt.Sprintf("%s: %s.", p.Module, p.Status)
 			}

@@ -62,7 +62,7 @@ func (d *Dispatcher) Create(ctx context.Context, req CreateRequest) ([]run.Run, 
 		record = &run.CreateRecord{RequestID: req.RequestID, Hash: hash}
 	}
 	for _, w := range wanted {
-		existing, ok, err := d.covering(ctx, w, lastDue)
+		existing, ok, err := d.covering(ctx, w, lastDue, readiness.Select(w.Pool, facts).Modules)
 		if err != nil {
 			return nil, err
 		}
@@ -86,8 +86,10 @@ func (d *Dispatcher) Create(ctx context.Context, req CreateRequest) ([]run.Run, 
 	return answer, nil
 }
 
-// covering finds the run of the pool that answers what w asks for.
-func (d *Dispatcher) covering(ctx context.Context, w run.Run, lastDue time.Time) (run.Run, bool, error) {
+// covering finds the run of the pool that answers what w asks for. One that takes
+// in every module takes in those of enabled, and no other that w may name.
+func (d *Dispatcher) covering(ctx context.Context, w run.Run, lastDue time.Time, enabled []string) (run.Run, bool, error) {
+	off := slices.ContainsFunc(w.Request.Modules, func(m string) bool { return !slices.Contains(enabled, m) })
 	existing, err := d.cfg.Ledger.Unfinished(ctx)
 	if err != nil {
 		return run.Run{}, false, err
@@ -97,7 +99,7 @@ func (d *Dispatcher) covering(ctx context.Context, w run.Run, lastDue time.Time)
 		return run.Run{}, false, err
 	}
 	for _, r := range slices.Concat(existing, queued) {
-		if r.Pool == w.Pool && !d.Outdated(r) && run.Covers(r, w.Request, now(), lastDue) {
+		if r.Pool == w.Pool && (!off || len(r.Request.Modules) > 0) && !d.Outdated(r) && run.Covers(r, w.Request, now(), lastDue) {
 			return r, true, nil
 		}
 	}

@@ -2,6 +2,7 @@ package dispatch_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -115,6 +116,9 @@ func TestGate(t *testing.T) {
 				if took > c.within {
 					t.Errorf("it took %s, want %s at most", took, c.within)
 				}
+				if held := r.Meta.BlockedModules; c.stage == run.StageToken && (len(held) == 0 || !slices.Equal(held, r.Meta.SelectedModules)) {
+					t.Errorf("held back %v of %v", held, r.Meta.SelectedModules)
+				}
 				if len(g.srv.Planned()) > 0 || len(g.srv.Epochs()) > 0 {
 					t.Error("a blocked run planned or dispatched")
 				}
@@ -128,6 +132,21 @@ func TestGate(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What was selected is told although the worker is away: by what it told last.
+func TestSelectionIsToldWhileTheWorkerIsAway(t *testing.T) {
+	inTime(t, func(t *testing.T) {
+		g := newRig(t)
+		g.start()
+		before, _ := g.run(market.Universe)
+		g.srv.Down()
+		r, _ := g.run(market.Universe)
+		if r.Stage != run.StagePreflight || len(r.Meta.SelectedModules) == 0 || !slices.Equal(r.Meta.SelectedModules, before.Meta.SelectedModules) ||
+			len(r.Meta.SelectedDomains) == 0 || len(r.Meta.TokenSources) == 0 {
+			t.Errorf("at %q with %+v", r.Stage, r.Meta)
+		}
+	})
 }
 
 func TestNotBuiltModuleIsRefusedAndBlocks(t *testing.T) {

@@ -406,6 +406,13 @@ func TestCreate(t *testing.T) {
 		if err != nil || len(one) != 1 || one[0].Pool != market.Universe {
 			t.Errorf("a module of one pool: %+v, %v", one, err)
 		}
+		if err := g.store.SaveModule(t.Context(), "etf.daily_quote", false); err != nil {
+			t.Fatal(err)
+		}
+		off, err := g.d.Create(t.Context(), dispatch.CreateRequest{Pools: []market.Pool{market.Universe}, Request: run.Request{Modules: []string{"etf.daily_quote"}, Start: market.NoDate, End: market.NoDate}})
+		if err != nil || off[0].ID == first.ID {
+			t.Errorf("a run of what is enabled answered for a module that is off: %+v, %v", off, err)
+		}
 		close(block)
 		if r, _ := g.watch(second[0].ID); r.Outcome != run.Succeeded || r.StartedAt.Before(g.get(first.ID).FinishedAt) {
 			t.Errorf("the queued run = %+v", r)

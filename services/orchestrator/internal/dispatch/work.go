@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 )
 
@@ -262,13 +263,16 @@ func (l *loop) later(p *part, issues []fault.Issue, at time.Time) {
 // its like when it may not.
 func (l *loop) failed(p *part, issues []fault.Issue) {
 	a := l.act
-	worst, _ := fault.Worst(issues)
 	for n := range issues {
 		if issues[n].Module == "" {
 			issues[n].Module = p.Module
 		}
+		if issues[n].Reason == fault.PermissionDenied {
+			issues[n].Remedy = readiness.PermissionRemedy(l.pool, p.Module)
+		}
 	}
 	p.Issues, p.State = issues, run.PartitionFailed
+	worst, _ := fault.Worst(issues)
 	at := now()
 	switch worst.Reason {
 	case fault.ProviderUnavailable, fault.Stalled, fault.WorkerUnreachable:

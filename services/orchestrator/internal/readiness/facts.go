@@ -112,7 +112,10 @@ type Token struct {
 type Facts struct {
 	// Now is the moment of the verdict.
 	Now time.Time
-	// Catalogue as the worker told it last.
+	// Away says that the worker was asked and does not answer, so that everything
+	// here is what it told last.
+	Away bool
+	// Catalogue as the worker told it last; nil when it never did.
 	Catalogue *catalogue.Catalogue
 	// Domains are the settings by domain.
 	Domains map[string]DomainSetting

@@ -3,6 +3,7 @@ package readiness
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
@@ -13,6 +14,7 @@ import (
 // Waits before a pool is looked at again where nothing says when.
 const (
 	retryAfter        = 5 * time.Minute
+	retryAfterAway    = time.Minute
 	retryAfterManyIPs = 30 * time.Minute // the provider forgets addresses after 30 to 60 minutes
 )
 
@@ -57,6 +59,9 @@ func Judge(pool market.Pool, f Facts) Verdict {
 	}
 	fault.SortIssues(v.Issues)
 	decide(&v, f)
+	if f.Away && (pool != market.Targets || len(f.Kinds) > 0) { // an empty list needs no worker
+		workerAway(&v, f)
+	}
 	return v
 }
 
@@ -80,9 +85,11 @@ func judgeDomain(v *Verdict, f Facts, domain string, selected []string) {
 	}
 	setting := f.Domain(domain)
 	if p := f.Catalogue.Provider(setting.Provider); p == nil || !p.Active {
-		hold(fault.NewIssue(fault.DomainProviderNotActive,
+		issue := fault.NewIssue(fault.DomainProviderNotActive,
 			fmt.Sprintf("The domain %s is set to the provider %.40q, which cannot be used yet.", domain, setting.Provider),
-			"domain", domain, "provider", setting.Provider))
+			"domain", domain, "provider", setting.Provider)
+		issue.Remedy = fmt.Sprintf("Set the domain's provider to tushare: curl -X PATCH localhost:7780/v1/domains/%s -d '{\"provider_id\":\"tushare\"}'", domain)
+		hold(issue)
 		return
 	}
 	if f.Tokens[domain].Source == "" {
@@ -134,7 +141,7 @@ func judgeModule(pool market.Pool, f Facts, m *catalogue.Module) ([]fault.Issue,
 	for _, i := range p.Issues {
 		i.Domain, i.Module = m.Domain, m.ID
 		if i.Reason == fault.PermissionDenied {
-			i.Remedy = permissionRemedy(pool, m)
+			i.Remedy = PermissionRemedy(pool, m.ID)
 		}
 		issues = append(issues, i)
 	}
@@ -162,11 +169,13 @@ func unproven(f Facts, m *catalogue.Module, i fault.Issue) fault.Issue {
 	return i
 }
 
-func permissionRemedy(pool market.Pool, m *catalogue.Module) string {
-	if m.Domain == "etf" && pool == market.Universe {
-		return "Go on without ETFs: " + domainSwitch("etf", false) + " ; or raise the token's tier at the provider."
+// PermissionRemedy names the one switch that lets a pool go on without a module
+// that the token may not call.
+func PermissionRemedy(pool market.Pool, module string) string {
+	if strings.HasPrefix(module, "etf.") && pool == market.Universe {
+		return "Raise the token's tier at the provider, or go on without ETFs: " + domainSwitch("etf", false)
 	}
-	return "Go on without it: " + moduleSwitch(m.ID, false) + " ; or raise the token's tier at the provider."
+	return "Raise the token's tier at the provider, or go on without it: " + moduleSwitch(module, false)
 }
 
 func decide(v *Verdict, f Facts) {
@@ -182,6 +191,22 @@ func decide(v *Verdict, f Facts) {
 	if worst.Severity == fault.Retry || f.Readiness == Lenient && anyRetriable(v) {
 		v.Decision = Retry
 		v.RetryAt = retryTime(v.Issues, f.Now)
+	}
+}
+
+// workerAway turns a verdict by what the worker told last into that of now.
+func workerAway(v *Verdict, f Facts) {
+	known := "it was never reached before, so nothing else is known."
+	if f.Catalogue != nil {
+		known = fmt.Sprintf("by what it told last, %s is %s, with %d modules cleared and %d held back.",
+			v.Pool, v.Decision, len(v.Cleared), len(v.Blocked))
+	} else {
+		v.Issues, v.Decision = nil, Retry
+	}
+	v.Issues = append(v.Issues, fault.NewIssue(fault.WorkerUnreachable, "The ingest-worker does not answer, so nothing can run now; "+known))
+	fault.SortIssues(v.Issues)
+	if v.Decision != Blocked {
+		v.Decision, v.RetryAt = Retry, f.Now.Add(retryAfterAway)
 	}
 }
 

@@ -301,6 +301,29 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+func TestAwayWorkerIsToldWithWhatWasKnown(t *testing.T) {
+	away := func(f *Facts) { f.Away = true }
+	for name, c := range map[string]struct {
+		f    Facts
+		want Decision
+		says string
+	}{
+		"was ready":    {ready(away), Retry, "universe is ready, with 6 modules cleared and 0 held back"},
+		"was degraded": {ready(away, failing(fault.PermissionDenied, "etf.basic_info"), func(f *Facts) { f.Readiness = Lenient }), Retry, "universe is degraded"},
+		"was blocked":  {ready(away, failing(fault.PermissionDenied, "etf.basic_info")), Blocked, "universe is blocked"},
+		"never known":  {ready(away, func(f *Facts) { f.Catalogue = nil }), Retry, "never reached"},
+	} {
+		v := Judge(market.Universe, c.f)
+		i := slices.IndexFunc(v.Issues, func(i fault.Issue) bool { return i.Reason == fault.WorkerUnreachable })
+		if v.Decision != c.want || i < 0 || !strings.Contains(v.Issues[i].Message, c.says) || (v.Decision == Retry) != v.RetryAt.After(now) {
+			t.Errorf("%s: %+v", name, v)
+		}
+	}
+	if v := Judge(market.Targets, ready(away, func(f *Facts) { f.Kinds = nil })); v.Decision != Ready {
+		t.Errorf("a targets list without symbols needs no worker: %+v", v)
+	}
+}
+
 func TestPermissionRemedyNamesTheSwitch(t *testing.T) {
 	v := Judge(market.Universe, ready(failing(fault.PermissionDenied, "etf.basic_info", "stock.moneyflow")))
 	want := map[string]string{

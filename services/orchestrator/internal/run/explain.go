@@ -2,10 +2,12 @@ package run
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
@@ -19,8 +21,13 @@ type Story struct {
 	Events []Event
 	// Partitions of the run.
 	Partitions []Partition
-	// Ahead are the runs that start before it while it is queued.
+	// Ahead are the runs of its pool that start before it while it is queued.
 	Ahead []Run
+	// First is the targets run of its trigger that a queued universe run waits for,
+	// or nil.
+	First *Run
+	// Hold of its pool.
+	Hold Hold
 	// FollowUps of the run, oldest first.
 	FollowUps []Run
 	// Zone to tell times in. Nil means Shanghai.
@@ -42,15 +49,14 @@ func Explain(s Story) (sentences []string, next string) {
 		say("It was asked for %s.", w)
 	}
 	if r.State == Queued {
-		switch {
-		case len(s.Ahead) > 0:
-			say("It waits in the queue behind %s.", ids(s.Ahead))
-		case !r.NotBefore.IsZero():
-			say("It waits in the queue and starts at %s.", when(r.NotBefore))
-		default:
-			say("It waits in the queue for its turn.")
-		}
-		return sentences, watch(r.ID)
+		said, next := explainQueued(s, when)
+		return append(sentences, said...), next
+	}
+	if slices.ContainsFunc(s.Events, func(e Event) bool {
+		return e.StateChanged != nil && e.StateChanged.From == Queued && e.StateChanged.To == Finished
+	}) {
+		say("It was cancelled at %s while it waited in the queue%s, and nothing was done.", when(r.FinishedAt), because(r.Note))
+		return sentences, again(r.Pool)
 	}
 	waited := r.StartedAt.Sub(latest(r.CreatedAt, r.NotBefore))
 	switch {
@@ -88,13 +94,37 @@ func Explain(s Story) (sentences []string, next string) {
 	sentences = append(sentences, partitionsSay(r, s.Partitions)...)
 	if r.State != Finished {
 		say("It is %s now.", r.State)
-		if r.State == Paused {
-			return sentences, fmt.Sprintf("curl -X POST localhost:7780/v1/pools/%s:resume -d '{}'", r.Pool)
+		switch r.State {
+		case Paused:
+			return sentences, resume(r.Pool)
+		case Cancelling:
+			say("It ends once the ingest-worker has confirmed that it no longer writes.")
 		}
 		return sentences, watch(r.ID)
 	}
 	end, next := explainEnd(s, when)
 	return append(sentences, end...), next
+}
+
+// explainQueued tells what a run waits for.
+func explainQueued(s Story, when func(time.Time) string) (said []string, next string) {
+	r := s.Run
+	say := func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }
+	switch {
+	case len(s.Ahead) > 0:
+		say("It waits in the queue behind %s.", ids(s.Ahead))
+	case s.First != nil && r.NotBefore.IsZero():
+		say("It waits for the targets run of the same trigger to end, %s, or until it has had its time (order_wait in the settings).", ids([]Run{*s.First}))
+	case !r.NotBefore.IsZero():
+		say("It waits in the queue and starts at %s.", when(r.NotBefore))
+	default:
+		say("It waits in the queue for its turn.")
+	}
+	if s.Hold.Paused {
+		say("The pool %s was paused at %s%s: nothing of it starts before it is resumed.", r.Pool, when(s.Hold.At), because(s.Hold.Note))
+		return said, resume(r.Pool)
+	}
+	return said, watch(r.ID)
 }
 
 func explainEnd(s Story, when func(time.Time) string) (said []string, next string) {
@@ -110,7 +140,7 @@ func explainEnd(s Story, when func(time.Time) string) (said []string, next strin
 	}
 	worst, bad := fault.Worst(r.Issues)
 	bad = bad && worst.Severity > fault.Warning
-	if bad && worst.Remedy != "" && len(s.FollowUps) == 0 {
+	if bad && worst.Remedy != "" && (len(s.FollowUps) == 0 || worst.Command() != "") {
 		say("What helps: %s", sentence(worst.Remedy))
 	}
 	for _, f := range s.FollowUps {
@@ -123,32 +153,55 @@ func explainEnd(s Story, when func(time.Time) string) (said []string, next strin
 			say("Run %s follows it up and is %s.", f.ID, f.State)
 		}
 	}
-	if n := len(s.FollowUps); n > 0 {
-		if last := s.FollowUps[n-1]; last.State == Finished {
-			return said, "curl localhost:7780/v1/runs/" + last.ID
-		}
-		return said, watch(s.FollowUps[n-1].ID)
-	}
-	switch r.Outcome {
-	case Succeeded, Unchanged:
-		return said, fmt.Sprintf("curl localhost:7780/v1/pools/%s/coverage", r.Pool)
-	case Partial, Failed:
-		if len(s.Partitions) > 0 {
-			return said, fmt.Sprintf("curl localhost:7780/v1/runs/%s/partitions", r.ID)
+	if len(s.FollowUps) == 0 {
+		switch d, _ := fault.Describe(worst.Reason); {
+		case !bad:
+		case !r.RetryAt.IsZero():
+			say("A run that is in the queue already follows it up at %s.", when(r.RetryAt))
+		case d.Class == fault.Permanent:
+			say("Nothing follows it up, because only a person can change that.")
+		case r.Attempt > 0 && d.Class == fault.Transient:
+			say("It was attempt %d in a row, and no further one is made before the next evening.", r.Attempt+1)
 		}
 	}
-	if command := commandIn(worst.Remedy); bad && command != "" {
-		return said, command
-	}
-	return said, fmt.Sprintf("curl -X POST localhost:7780/v1/runs -d '{\"pools\":[\"POOL_%s\"]}'", strings.ToUpper(string(r.Pool)))
+	return said, nextAfter(s, worst, bad)
 }
 
-// commandIn is the command line that a remedy ends with, or empty.
-func commandIn(remedy string) string {
-	if at := strings.Index(remedy, "curl "); at >= 0 && !strings.Contains(remedy, "RUN_ID") {
-		return remedy[at:]
+// nextAfter is the command to type about a run that finished.
+func nextAfter(s Story, worst fault.Issue, bad bool) string {
+	r, command := s.Run, ""
+	if bad {
+		command = worst.Command()
 	}
-	return ""
+	if n := len(s.FollowUps); n > 0 {
+		switch last := s.FollowUps[n-1]; {
+		case last.State == Finished:
+			return "curl localhost:7780/v1/runs/" + last.ID
+		case last.State == Queued && command != "": // it ends alike unless a person helps
+			return command
+		default:
+			return watch(last.ID)
+		}
+	}
+	switch {
+	case r.Outcome == Succeeded || r.Outcome == Unchanged:
+		return fmt.Sprintf("curl localhost:7780/v1/pools/%s/coverage", r.Pool)
+	case command != "":
+		return command
+	case !r.RetryAt.IsZero():
+		return "curl localhost:7780/v1/pools/" + string(r.Pool)
+	case r.Outcome != Cancelled && len(s.Partitions) > 0:
+		return fmt.Sprintf("curl localhost:7780/v1/runs/%s/partitions", r.ID)
+	}
+	return again(r.Pool)
+}
+
+func again(pool market.Pool) string {
+	return fmt.Sprintf("curl -X POST localhost:7780/v1/runs -d '{\"pools\":[\"POOL_%s\"]}'", strings.ToUpper(string(pool)))
+}
+
+func resume(pool market.Pool) string {
+	return fmt.Sprintf("curl -X POST localhost:7780/v1/pools/%s:resume -d '{}'", pool)
 }
 
 func (r Run) askedBy() string {
@@ -171,6 +224,9 @@ func (r Run) ended() string {
 	case Unchanged:
 		return "there was nothing to do."
 	case Blocked:
+		if r.Completed > 0 { // before a pause
+			return fmt.Sprintf("the check at stage %s refused it; %d of %s had been completed and are kept.", r.Stage, r.Completed, count(r.Partitions, "partition"))
+		}
 		return "the check at stage " + string(r.Stage) + " refused it, and nothing was written."
 	case Cancelled:
 		return fmt.Sprintf("%d of %s had been completed and are kept.", r.Completed, count(r.Partitions, "partition"))
@@ -260,7 +316,7 @@ func because(note string) string {
 
 // sentence makes text end like one, unless it ends with a command line.
 func sentence(text string) string {
-	if text == "" || strings.HasSuffix(text, ".") || strings.HasSuffix(text, "'") || strings.Contains(text, "curl ") {
+	if text == "" || strings.HasSuffix(text, ".") || strings.HasSuffix(text, "'") || fault.CommandIn(text) != "" {
 		return text
 	}
 	return text + "."

@@ -334,13 +334,58 @@ func TestExplainTellsTheChain(t *testing.T) {
 		"succeeded": {Run{ID: "A", Pool: market.Targets, State: Finished, Outcome: Succeeded}, "curl localhost:7780/v1/pools/targets/coverage"},
 		"paused":    {Run{ID: "A", Pool: market.Targets, State: Paused}, "curl -X POST localhost:7780/v1/pools/targets:resume -d '{}'"},
 		"running":   {Run{ID: "A", Pool: market.Targets, State: Running}, "curl -N localhost:7780/v1/runs/A:watch"},
+		"cancelled": {Run{ID: "A", Pool: market.Targets, State: Finished, Outcome: Cancelled}, again(market.Targets)},
 		"blocked": {Run{ID: "A", Pool: market.Targets, State: Finished, Outcome: Blocked, Issues: []fault.Issue{fault.NewIssue(fault.TokenInvalid, "No.")}},
-			`curl -X POST localhost:7780/v1/runs -d '{"pools":["POOL_TARGETS"]}'`},
+			"AFTERBELL_TUSHARE_TOKEN=YOUR_TOKEN bin/ingest-worker"},
 		"no module": {Run{ID: "A", Pool: market.Targets, State: Finished, Outcome: Blocked, Issues: []fault.Issue{fault.NewIssue(fault.NoSyncModuleSelected, "No.")}},
 			`curl -X PATCH localhost:7780/v1/modules/stock.market.daily -d '{"enabled":true}'`},
 	} {
 		if said, next := Explain(Story{Run: c.r}); next != c.want || len(said) == 0 {
 			t.Errorf("%s: %s", name, next)
+		}
+	}
+}
+
+func TestExplainSaysWhatAQueuedRunWaitsFor(t *testing.T) {
+	r := Run{ID: "R1", Pool: market.Universe, State: Queued, CreatedAt: half7}
+	held := Hold{Paused: true, Note: "Ann: disk is moved", At: at(1)}
+	for name, c := range map[string]struct {
+		s          Story
+		says, next string
+	}{
+		"its pool is paused": {Story{Run: r, Hold: held}, "paused at 2026-03-02 19:31:00 +08:00 (Ann: disk is moved): nothing", resume(market.Universe)},
+		"behind another":     {Story{Run: r, Ahead: []Run{{ID: "R0", State: Paused}}, Hold: held}, "behind run R0 (paused)", resume(market.Universe)},
+		"for its targets":    {Story{Run: r, First: &Run{ID: "T1", State: Running}}, "targets run of the same trigger to end, run T1 (running)", watch("R1")},
+		"for nothing":        {Story{Run: r}, "for its turn", watch("R1")},
+	} {
+		if said, next := Explain(c.s); !strings.Contains(strings.Join(said, " "), c.says) || next != c.next {
+			t.Errorf("%s: %q / %s", name, said, next)
+		}
+	}
+}
+
+func TestExplainSaysWhatComesAfter(t *testing.T) {
+	ended := func(o Outcome, reason fault.Reason) Run {
+		return Run{ID: "R1", Pool: market.Targets, State: Finished, Outcome: o, Issues: []fault.Issue{fault.NewIssue(reason, "It broke.")}}
+	}
+	last := ended(Blocked, fault.WorkerUnreachable)
+	last.Attempt = 5
+	served := ended(Partial, fault.NotPublished)
+	served.RetryAt = at(15)
+	parts := []Partition{part("daily", monday, PartitionFailed, "", fault.TokenInvalid)}
+	queued := []Run{{ID: "R2", State: Queued, NotBefore: at(15)}}
+	for name, c := range map[string]struct {
+		s          Story
+		says, next string
+	}{
+		"a person can help meanwhile": {Story{Run: ended(Blocked, fault.WorkerUnreachable), FollowUps: queued}, "What helps: Check", "bin/ingest-worker"},
+		"only time helps":             {Story{Run: ended(Partial, fault.NotPublished), FollowUps: queued}, "Run R2 follows it up", watch("R2")},
+		"attempts are used up":        {Story{Run: last}, "It was attempt 6 in a row, and no further one", "bin/ingest-worker"},
+		"permanent":                   {Story{Run: ended(Failed, fault.TokenInvalid), Partitions: parts}, "only a person can change that", "AFTERBELL_TUSHARE_TOKEN=YOUR_TOKEN bin/ingest-worker"},
+		"served by another":           {Story{Run: served, Partitions: parts}, "in the queue already follows it up at 2026-03-02 19:45:00 +08:00", "curl localhost:7780/v1/pools/targets"},
+	} {
+		if said, next := Explain(c.s); !strings.Contains(strings.Join(said, " "), c.says) || next != c.next {
+			t.Errorf("%s: %q / %s", name, said, next)
 		}
 	}
 }

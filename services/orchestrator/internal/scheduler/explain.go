@@ -114,17 +114,8 @@ func (s *Scheduler) chain(ctx context.Context, e *Explanation, zone *time.Locati
 	}
 	e.Runs = []run.Run{first}
 	for i := 0; i < len(e.Runs) && i < maxChain; i++ {
-		story := run.Story{Run: e.Runs[i], Zone: zone}
-		if story.FollowUps, err = s.ledger.FollowUps(ctx, story.Run.ID); err != nil {
-			return err
-		}
-		if story.Events, err = s.ledger.Milestones(ctx, story.Run.ID); err != nil {
-			return err
-		}
-		if story.Partitions, err = s.ledger.Partitions(ctx, story.Run.ID, 0, 0); err != nil {
-			return err
-		}
-		if story.Ahead, err = s.ahead(ctx, story.Run); err != nil {
+		story, err := s.story(ctx, e.Runs[i], zone)
+		if err != nil {
 			return err
 		}
 		said, next := run.Explain(story)
@@ -133,25 +124,6 @@ func (s *Scheduler) chain(ctx context.Context, e *Explanation, zone *time.Locati
 		e.Runs = append(e.Runs, story.FollowUps...)
 	}
 	return nil
-}
-
-// ahead are the runs that start before a queued one.
-func (s *Scheduler) ahead(ctx context.Context, r run.Run) ([]run.Run, error) {
-	if r.State != run.Queued {
-		return nil, nil
-	}
-	open, err := s.ledger.Unfinished(ctx)
-	if err != nil {
-		return nil, err
-	}
-	queue, err := s.ledger.Queue(ctx, r.Pool)
-	if err != nil {
-		return nil, err
-	}
-	if i := slices.IndexFunc(queue, func(q run.Run) bool { return q.ID == r.ID }); i >= 0 {
-		queue = queue[:i]
-	}
-	return slices.DeleteFunc(slices.Concat(open, queue), func(o run.Run) bool { return o.Pool != r.Pool }), nil
 }
 
 // foresee explains a slot that is not decided. missing is nil where it has a row;

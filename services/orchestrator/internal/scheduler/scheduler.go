@@ -42,6 +42,7 @@ type Ledger interface {
 	Enqueue(ctx context.Context, runs []run.Run, req *run.CreateRecord) error
 	Queue(ctx context.Context, pool market.Pool) ([]run.Run, error)
 	Unfinished(ctx context.Context) ([]run.Run, error)
+	Hold(ctx context.Context, pool market.Pool) (run.Hold, error)
 	Run(ctx context.Context, id string) (run.Run, error)
 	Runs(ctx context.Context, f run.Filter) ([]run.Run, error)
 	FollowUps(ctx context.Context, runID string) ([]run.Run, error)

@@ -1,0 +1,92 @@
+package scheduler
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
+)
+
+// ExplainRun tells the whole chain of a run in order, and the next command to type.
+func (s *Scheduler) ExplainRun(ctx context.Context, r run.Run) (sentences []string, next string, err error) {
+	zone := market.Shanghai
+	if sched, err := s.ledger.Schedule(ctx); err == nil {
+		if known, err := slot.ParseZone(sched.TimeZone); err == nil {
+			zone = known
+		}
+	}
+	story, err := s.story(ctx, r, zone)
+	if err != nil {
+		return nil, "", err
+	}
+	if r.SlotID != "" {
+		v, err := s.ledger.Slot(ctx, r.SlotID)
+		switch {
+		case err == nil:
+			story.Slot = &v
+		case !fault.Is(err, fault.NotFound):
+			return nil, "", err
+		}
+	}
+	sentences, next = run.Explain(story)
+	return sentences, next, nil
+}
+
+// story gathers what the explanation of a run is made from, but for its slot.
+func (s *Scheduler) story(ctx context.Context, r run.Run, zone *time.Location) (story run.Story, err error) {
+	story = run.Story{Run: r, Zone: zone}
+	if story.Events, err = s.ledger.Milestones(ctx, r.ID); err != nil {
+		return story, err
+	}
+	if story.Partitions, err = s.ledger.Partitions(ctx, r.ID, 0, 0); err != nil {
+		return story, err
+	}
+	if story.FollowUps, err = s.ledger.FollowUps(ctx, r.ID); err != nil || r.State != run.Queued {
+		return story, err
+	}
+	return story, s.waits(ctx, &story)
+}
+
+// waits adds what keeps a queued run from starting.
+func (s *Scheduler) waits(ctx context.Context, story *run.Story) (err error) {
+	r := story.Run
+	if story.Hold, err = s.ledger.Hold(ctx, r.Pool); err != nil {
+		return err
+	}
+	queue, err := s.ledger.Queue(ctx, r.Pool) // before what is under way: a run that leaves it is not lost
+	if err != nil {
+		return err
+	}
+	open, err := s.ledger.Unfinished(ctx)
+	if err != nil {
+		return err
+	}
+	if i := slices.IndexFunc(queue, func(q run.Run) bool { return q.ID == r.ID }); i >= 0 {
+		queue = queue[:i]
+	}
+	for _, o := range slices.Concat(open, queue) {
+		if o.Pool == r.Pool && o.ID != r.ID && !o.NotBefore.After(s.now()) {
+			story.Ahead = append(story.Ahead, o)
+		}
+	}
+	if r.Pool != market.Universe {
+		return nil
+	}
+	hold, err := s.ledger.Hold(ctx, market.Targets)
+	if err != nil || hold.Paused {
+		return err
+	}
+	if queue, err = s.ledger.Queue(ctx, market.Targets); err != nil {
+		return err
+	}
+	for _, t := range slices.Concat(queue, open) {
+		if t.Pool == market.Targets && t.TriggerID == r.TriggerID && t.State != run.Paused {
+			story.First = &t
+		}
+	}
+	return nil
+}
