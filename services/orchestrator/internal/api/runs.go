@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc"
@@ -32,7 +33,7 @@ func (s *runService) CreateRun(ctx context.Context, req *orchestratorv1.CreateRu
 		Pools:     p.pools("pools", req.GetPools()),
 		Mode:      run.Mode(p.choice("mode", req.GetMode(), "MODE_")),
 		Source:    run.SourceManual,
-		RequestID: req.GetRequestId(),
+		RequestID: strings.ToLower(req.GetRequestId()), // a UUID is the same in either case
 	}
 	create.Request.Start, create.Request.End = p.dates(req.GetStartDate(), req.GetEndDate(), drill.Now())
 	create.Request.Modules = p.modules("module_ids", req.GetModuleIds(), facts.Catalogue)

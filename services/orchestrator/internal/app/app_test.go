@@ -308,10 +308,14 @@ func TestRequestIDIsIdempotent(t *testing.T) {
 	if first.GetRunId() != again.GetRunId() {
 		t.Errorf("%s, then %s", first.GetRunId(), again.GetRunId())
 	}
+	r.finish(t, first.GetRunId())
+	req.RequestId = strings.ToUpper(req.GetRequestId())
+	if again := r.create(t, req); again.GetRunId() != first.GetRunId() {
+		t.Errorf("%s, in capitals %s", first.GetRunId(), again.GetRunId())
+	}
 	req.Refetch = true
 	_, err := r.runs().CreateRun(t.Context(), req)
 	faulttest.Produces(t, err, fault.RequestIDReused)
-	r.finish(t, first.GetRunId())
 }
 
 func TestPreflightStreamsEachModule(t *testing.T) {

@@ -28,11 +28,16 @@ func ProbeOf(f Facts, m *catalogue.Module) Probe {
 	return Probe{Module: m.ID, Status: Untested}
 }
 
+// maxAhead is how far a probe may lie in the future: clocks are set by that much.
+const maxAhead = time.Hour
+
 // Stale reports that a probe was made and says nothing any more: it is older than
-// MaxProbeAge, or configuration or token have changed since.
+// MaxProbeAge, or configuration or token have changed since, or it was made while
+// the clock was far ahead, when its age is not known.
 func Stale(f Facts, m *catalogue.Module) bool {
 	p := ProbeOf(f, m)
-	return (p.Status == Pass || p.Status == Fail) && (f.Now.Sub(p.At) > MaxProbeAge || changed(f, m, p))
+	age := f.Now.Sub(p.At)
+	return (p.Status == Pass || p.Status == Fail) && (age > MaxProbeAge || age < -maxAhead || changed(f, m, p))
 }
 
 func changed(f Facts, m *catalogue.Module, p Probe) bool {

@@ -163,6 +163,8 @@ func TestNeedsProbe(t *testing.T) {
 		"fresh":                      {StaleOnly, func(*Facts) {}, false},
 		"exactly a day old":          {StaleOnly, probe(func(p *Probe) { p.At = now.Add(-MaxProbeAge) }), false},
 		"older than a day":           {StaleOnly, probe(func(p *Probe) { p.At = now.Add(-MaxProbeAge - time.Second) }), true},
+		"of a clock a little ahead":  {StaleOnly, probe(func(p *Probe) { p.At = now.Add(maxAhead) }), false},
+		"of a clock far ahead":       {StaleOnly, probe(func(p *Probe) { p.At = now.Add(maxAhead + time.Second) }), true},
 		"failed":                     {StaleOnly, failing(fault.ProviderUnavailable, id), true},
 		"untested":                   {StaleOnly, func(f *Facts) { delete(f.Probes, id) }, true},
 		"another token":              {StaleOnly, func(f *Facts) { f.Tokens["stock"] = Token{Source: "main", Fingerprint: "f2"} }, true},

@@ -70,6 +70,8 @@ func Explain(s Story) (sentences []string, next string) {
 		case e.StateChanged != nil:
 			c := e.StateChanged
 			switch {
+			case c.To == Running && len(r.Meta.BlockedModules) > 0:
+				say("At %s the checks let it go on without %s.", when(e.Time), strings.Join(r.Meta.BlockedModules, ", "))
 			case c.To == Running:
 				say("At %s every check was passed.", when(e.Time))
 			case c.To == Paused:
@@ -87,6 +89,8 @@ func Explain(s Story) (sentences []string, next string) {
 					say("Preflight of %s: %s", e.Preflight.Module, sentence(i.Message))
 				}
 			}
+		case e.Planned != nil && e.Planned.Partitions == 0:
+			say("At %s nothing was found missing%s.", when(e.Time), upTo(e.Planned))
 		case e.Planned != nil:
 			say("%s were planned at %s, about %s%s.", count(e.Planned.Partitions, "partition"), when(e.Time), count(e.Planned.Calls, "call"), upTo(e.Planned))
 		}
@@ -135,8 +139,17 @@ func explainEnd(s Story, when func(time.Time) string) (said []string, next strin
 		took = " after " + round(d)
 	}
 	say("It finished at %s%s as %s: %s", when(r.FinishedAt), took, strings.ToUpper(string(r.Outcome)), r.ended())
+	for _, e := range s.Events {
+		if c := e.StateChanged; r.Outcome == Unchanged && c != nil && c.To == Finished && c.Note != "" {
+			say("%s", sentence(c.Note))
+		}
+	}
+	told := map[string]bool{} // six modules that one token keeps back are one sentence
 	for _, i := range r.Issues {
-		say("%s: %s", i.Reason, sentence(i.Message))
+		if text := fmt.Sprintf("%s: %s", i.Reason, sentence(i.Message)); !told[text] {
+			told[text] = true
+			said = append(said, text)
+		}
 	}
 	worst, bad := fault.Worst(r.Issues)
 	bad = bad && worst.Severity > fault.Warning
@@ -184,6 +197,8 @@ func nextAfter(s Story, worst fault.Issue, bad bool) string {
 		}
 	}
 	switch {
+	case r.Outcome == Unchanged && r.Pool == market.Targets && r.Symbols == 0:
+		return `curl -X PUT localhost:7780/v1/targets -d '{"targets":{"symbols":["600519.SH"]}}'`
 	case r.Outcome == Succeeded || r.Outcome == Unchanged:
 		return fmt.Sprintf("curl localhost:7780/v1/pools/%s/coverage", r.Pool)
 	case command != "":

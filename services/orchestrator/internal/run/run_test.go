@@ -389,3 +389,24 @@ func TestExplainSaysWhatComesAfter(t *testing.T) {
 		}
 	}
 }
+
+func TestExplainSaysWhatTheGateFound(t *testing.T) {
+	denied := fault.NewIssue(fault.PermissionDenied, "Not yours.")
+	r := Run{ID: "R1", Pool: market.Universe, State: Finished, Outcome: Partial, Issues: []fault.Issue{denied, denied}, Meta: Meta{BlockedModules: []string{"etf.daily_quote"}}}
+	events := []Event{{Time: at(1), StateChanged: &StateChanged{From: Checking, To: Running}}, {Time: at(2), Planned: &Planned{LastTradeDate: monday}}}
+	said, _ := Explain(Story{Run: r, Events: events})
+	text := strings.Join(said, "\n")
+	for _, want := range []string{"the checks let it go on without etf.daily_quote", "nothing was found missing, up to 2026-03-02"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("%q is missing in:\n%s", want, text)
+		}
+	}
+	if strings.Count(text, "PERMISSION_DENIED: Not yours.") != 1 {
+		t.Errorf("one sentence for what is the same:\n%s", text)
+	}
+	none := Run{ID: "R2", Pool: market.Targets, State: Finished, Outcome: Unchanged}
+	said, next := Explain(Story{Run: none, Events: []Event{{StateChanged: &StateChanged{From: Checking, To: Finished, Note: "No targets are configured."}}}})
+	if !strings.Contains(strings.Join(said, "\n"), "No targets are configured.") || !strings.HasPrefix(next, "curl -X PUT localhost:7780/v1/targets") {
+		t.Errorf("no targets: %q / %s", said, next)
+	}
+}
