@@ -361,6 +361,7 @@ func (l *loop) followUp(r run.Run, partitions []run.Partition, set settings.Sett
 	if !ok {
 		return nil, time.Time{}, false
 	}
+	follow := next.Follow(r, at)
 	queued, err := l.d.cfg.Ledger.Queue(l.store(), l.pool)
 	if err != nil {
 		l.log.Error("the queue cannot be read; a follow-up may be queued twice", "error", err)
@@ -368,9 +369,9 @@ func (l *loop) followUp(r run.Run, partitions []run.Partition, set settings.Sett
 	for _, q := range queued {
 		due := q.NotBefore
 		q.NotBefore = time.Time{}
-		if q.Source == run.SourceAuto && !due.After(next.At) && run.Covers(q, r.Request, at, at) {
+		if q.Source == run.SourceAuto && !due.After(next.At) && run.Covers(q, follow.Request, at, at) {
 			return nil, due, true
 		}
 	}
-	return []run.Run{next.Follow(r, at)}, next.At, true
+	return []run.Run{follow}, next.At, true
 }

@@ -72,6 +72,11 @@ func (d *Dispatcher) endInterrupted(ctx context.Context, r run.Run) error {
 }
 
 func interrupted(r run.Run) fault.Issue {
-	return fault.NewIssue(fault.Interrupted, fmt.Sprintf("The orchestrator stopped while the run was %s.", r.State),
+	issue := fault.NewIssue(fault.Interrupted, fmt.Sprintf("The orchestrator stopped while the run was %s.", r.State),
 		"run_id", r.ID, "state", string(r.State))
+	if r.State == run.Cancelling { // a person asked for its end, so none was queued
+		d, _ := fault.Describe(fault.Cancelled)
+		issue.Remedy = d.Remedy
+	}
+	return issue
 }

@@ -173,8 +173,12 @@ func explainEnd(s Story, when func(time.Time) string) (said []string, next strin
 			say("A run that is in the queue already follows it up at %s.", when(r.RetryAt))
 		case d.Class == fault.Permanent:
 			say("Nothing follows it up, because only a person can change that.")
-		case r.Attempt > 0 && d.Class == fault.Transient:
+		case d.Class == fault.Transient && r.Attempt > 0:
 			say("It was attempt %d in a row, and no further one is made before the next evening.", r.Attempt+1)
+		case d.Class == fault.Transient:
+			say("Nothing follows it up before the next evening.")
+		case d.Class == fault.Later:
+			say("Nothing follows it up but the next evening, which asks for what is missing in its window.")
 		}
 	}
 	return said, nextAfter(s, worst, bad)

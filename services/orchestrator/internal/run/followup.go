@@ -78,6 +78,9 @@ func FollowUp(r Run, partitions []Partition, s settings.Settings, zone *time.Loc
 
 // Follow builds the run of a follow-up. Its ID is for the ledger to give.
 func (n Next) Follow(r Run, now time.Time) Run {
+	if n.Reason == fault.NotPublished {
+		r.Request.Refetch = false // what came is not fetched again with what is still to come
+	}
 	return Run{
 		Pool: r.Pool, Mode: r.Mode, Source: SourceAuto, SlotID: r.SlotID, Follows: r.ID, Attempt: n.Attempt,
 		Request: r.Request, State: Queued, AsOf: market.NoDate, CreatedAt: now, NotBefore: n.At, Note: n.Note,

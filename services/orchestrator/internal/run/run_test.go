@@ -285,6 +285,12 @@ func TestFollowUp(t *testing.T) {
 	if f.Source != SourceAuto || f.Follows != "a" || f.State != Queued || f.SlotID != "s" || f.Mode != Bootstrap || !f.NotBefore.Equal(at(15)) || f.Attempt != 2 || f.AsOf != market.NoDate {
 		t.Errorf("%+v", f)
 	}
+	again := Request{Start: market.NoDate, End: market.NoDate, Refetch: true}
+	for reason, want := range map[fault.Reason]bool{fault.NotPublished: false, fault.Interrupted: true, fault.ProviderUnavailable: true} {
+		if f := (Next{At: at(15), Reason: reason}).Follow(Run{ID: "a", Request: again}, half7); f.Request.Refetch != want {
+			t.Errorf("after %s the follow-up fetches all again: %v", reason, f.Request.Refetch)
+		}
+	}
 }
 
 func TestExplainTellsTheChain(t *testing.T) {
@@ -379,6 +385,8 @@ func TestExplainSaysWhatComesAfter(t *testing.T) {
 		says, next string
 	}{
 		"a person can help meanwhile": {Story{Run: ended(Blocked, fault.WorkerUnreachable), FollowUps: queued}, "What helps: Check", "bin/ingest-worker"},
+		"none is to be made":          {Story{Run: ended(Failed, fault.ProviderUnavailable)}, "Nothing follows it up before", again(market.Targets)},
+		"an old gap":                  {Story{Run: ended(Partial, fault.Incomplete), Partitions: parts}, "but the next evening", "curl localhost:7780/v1/runs/R1/partitions"},
 		"only time helps":             {Story{Run: ended(Partial, fault.NotPublished), FollowUps: queued}, "Run R2 follows it up", watch("R2")},
 		"attempts are used up":        {Story{Run: last}, "It was attempt 6 in a row, and no further one", "bin/ingest-worker"},
 		"permanent":                   {Story{Run: ended(Failed, fault.TokenInvalid), Partitions: parts}, "only a person can change that", "AFTERBELL_TUSHARE_TOKEN=YOUR_TOKEN bin/ingest-worker"},
