@@ -203,7 +203,8 @@ func workerAway(v *Verdict, f Facts) {
 	} else {
 		v.Issues, v.Decision = nil, Retry
 	}
-	v.Issues = append(v.Issues, fault.NewIssue(fault.WorkerUnreachable, "The ingest-worker does not answer, so nothing can run now; "+known))
+	why := fault.NewIssue(fault.WorkerUnreachable, "The ingest-worker does not answer, so nothing can run now; "+known)
+	v.Issues = append([]fault.Issue{why}, v.Issues...) // first among those that may pass
 	fault.SortIssues(v.Issues)
 	if v.Decision != Blocked {
 		v.Decision, v.RetryAt = Retry, f.Now.Add(retryAfterAway)
