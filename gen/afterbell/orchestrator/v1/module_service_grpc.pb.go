@@ -45,7 +45,8 @@ type ModuleServiceClient interface {
 	// that the catalogue does not have.
 	UpdateModule(ctx context.Context, in *UpdateModuleRequest, opts ...grpc.CallOption) (*UpdateModuleResponse, error)
 	// Gives the verdict over configuration, tokens and the probes on record. Spends no
-	// call at the provider.
+	// call at the provider. The worker is asked for its part; where it does not answer
+	// within two seconds, nothing can run, and WORKER_UNREACHABLE tells what was known.
 	GetReadiness(ctx context.Context, in *GetReadinessRequest, opts ...grpc.CallOption) (*GetReadinessResponse, error)
 }
 
@@ -117,7 +118,8 @@ type ModuleServiceServer interface {
 	// that the catalogue does not have.
 	UpdateModule(context.Context, *UpdateModuleRequest) (*UpdateModuleResponse, error)
 	// Gives the verdict over configuration, tokens and the probes on record. Spends no
-	// call at the provider.
+	// call at the provider. The worker is asked for its part; where it does not answer
+	// within two seconds, nothing can run, and WORKER_UNREACHABLE tells what was known.
 	GetReadiness(context.Context, *GetReadinessRequest) (*GetReadinessResponse, error)
 	mustEmbedUnimplementedModuleServiceServer()
 }
