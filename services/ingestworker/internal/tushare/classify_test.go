@@ -57,6 +57,9 @@ func TestScrub(t *testing.T) {
 	if strings.Contains(got, "c0ffee") || strings.Contains(got, "\n") || len(got) > maxQuoted+len("…") || !strings.HasPrefix(got, "t=[token]&u=[token] p=[token] 长") {
 		t.Errorf("%q", got)
 	}
+	if got := scrub("tok is wrong", "tok"); got != "[token] is wrong" {
+		t.Errorf("%q", got)
+	}
 	if scrub("plain", "") != "plain" {
 		t.Error("no token, and the text changed")
 	}

@@ -13,9 +13,8 @@ const maxQuoted = 300
 // which it may be echoed, on one line, and of bounded length.
 func scrub(s, token string) string {
 	if token != "" {
-		for _, spelling := range []string{token, url.QueryEscape(token), url.PathEscape(token)} {
-			s = strings.ReplaceAll(s, spelling, "[token]")
-		}
+		// In one pass, so that a token such as "tok" is not looked for in its own mark.
+		s = strings.NewReplacer(token, "[token]", url.QueryEscape(token), "[token]", url.PathEscape(token), "[token]").Replace(s)
 	}
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
