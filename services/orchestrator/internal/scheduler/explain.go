@@ -120,7 +120,9 @@ func (s *Scheduler) chain(ctx context.Context, e *Explanation, zone *time.Locati
 		}
 		said, next := run.Explain(story)
 		e.Sentences = append(e.Sentences, said...)
-		e.Next = next
+		if i == 0 || story.Run.State != run.Queued || story.Hold.Paused { // a follow-up to come: what helps it was said before
+			e.Next = next
+		}
 		e.Runs = append(e.Runs, story.FollowUps...)
 	}
 	return nil
