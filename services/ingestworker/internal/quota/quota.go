@@ -104,11 +104,11 @@ func (s Settings) Allowance(n int, p Priority) int {
 	return n
 }
 
-// Exhausted is the error of a limit per hour or day that is spent.
+// Exhausted is the error of a limit that is spent and is not waited for.
 type Exhausted struct {
 	// API whose limit it is.
 	API string
-	// Window is Hour or Day, and Limit its size; 0 when unknown.
+	// Window of the limit, and Limit its size; 0 when unknown.
 	Window Window
 	Limit  int
 	// Until is when the window is taken to open.

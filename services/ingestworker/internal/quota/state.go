@@ -180,15 +180,17 @@ func (s *State) refuseDay(now time.Time) time.Time {
 	return s.Closed[Day]
 }
 
-// Clamp shortens closures that reach further than their window, which only a
-// clock that was set back can have made.
+// Clamp shortens closures that reach further than their window, and forgets calls of
+// the future, which only a clock that was set back can have made.
 func (s *State) Clamp(now time.Time) {
 	for w := range windows {
 		if longest := now.Add(w.Length() + margin); s.Closed[w].After(longest) {
 			s.Closed[w] = longest
 		}
 	}
-	s.Spent = slices.DeleteFunc(s.Spent, func(t time.Time) bool { return t.After(now) })
+	if n := len(s.Spent); n > 0 && (s.Spent[0].After(now) || s.Spent[n-1].After(now)) {
+		s.Spent = slices.DeleteFunc(s.Spent, func(t time.Time) bool { return t.After(now) })
+	}
 }
 
 func nextDay(now time.Time) time.Time {

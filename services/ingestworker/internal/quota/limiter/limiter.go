@@ -51,7 +51,7 @@ type line struct {
 
 type waiter struct {
 	priority quota.Priority
-	first    chan struct{} // a token in it says: decide again, you may be first
+	again    chan struct{} // a token in it says: decide again, you may be first
 }
 
 // Open reads what was remembered. A file that cannot be read is a warning and an
@@ -86,20 +86,21 @@ func (l *Limiter) Close() error {
 }
 
 // Acquire waits until a call of the key may be made, and counts it as made. It
-// returns *quota.Exhausted at once where a limit per hour or day is spent, and ctx's
-// error when ctx ends. waiting, which may be nil, is called in the calling
+// returns *quota.Exhausted at once where a limit per hour or day is spent, or one per
+// minute opens only after ctx's deadline; and ctx's error when ctx ends. waiting, which may be nil, is called in the calling
 // goroutine before each wait with the moment at which the wait is expected to end.
 func (l *Limiter) Acquire(ctx context.Context, key quota.Key, p quota.Priority, waiting func(until time.Time)) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	w := &waiter{priority: p, first: make(chan struct{}, 1)}
+	w := &waiter{priority: p, again: make(chan struct{}, 1)}
 	var told time.Time
 	l.mu.Lock()
 	ln := l.line(key)
 	ln.join(w)
 	for {
 		now := time.Now()
+		ln.state.Clamp(now)
 		place := slices.Index(ln.queue, w)
 		d := ln.state.Decide(now, l.cfg.Settings, key.API, p, place)
 		if d.Go && place == 0 {
@@ -113,7 +114,8 @@ func (l *Limiter) Acquire(ctx context.Context, key quota.Key, p quota.Priority, 
 			}
 			return nil
 		}
-		if !d.Go && d.Window != quota.Minute {
+		deadline, bounded := ctx.Deadline()
+		if !d.Go && (d.Window != quota.Minute || bounded && d.Until.After(deadline)) {
 			ln.leave(w)
 			l.mu.Unlock()
 			return &quota.Exhausted{API: key.API, Window: d.Window, Limit: d.Limit, Until: d.Until}
@@ -123,7 +125,7 @@ func (l *Limiter) Acquire(ctx context.Context, key quota.Key, p quota.Priority, 
 			told = d.Until
 			waiting(told)
 		}
-		err := w.wait(ctx, place == 0, d.Until.Sub(now))
+		err := w.wait(ctx, d, now)
 		l.mu.Lock()
 		if err != nil {
 			ln.leave(w)
@@ -133,19 +135,19 @@ func (l *Limiter) Acquire(ctx context.Context, key quota.Key, p quota.Priority, 
 	}
 }
 
-// wait ends when the waiter may be first, and for the first one when the window
-// opens.
-func (w *waiter) wait(ctx context.Context, first bool, d time.Duration) error {
+// wait ends when the waiter is called, and when the window was to open: whoever is
+// not first by then may have longer to wait than was said.
+func (w *waiter) wait(ctx context.Context, d quota.Decision, now time.Time) error {
 	var opens <-chan time.Time
-	if first {
-		t := time.NewTimer(max(d, 0))
+	if !d.Go {
+		t := time.NewTimer(d.Until.Sub(now))
 		defer t.Stop()
 		opens = t.C
 	}
 	select {
 	case <-ctx.Done():
 		return ctx.Err()
-	case <-w.first:
+	case <-w.again:
 	case <-opens:
 	}
 	return nil
@@ -159,7 +161,9 @@ func (l *Limiter) Refused(key quota.Key, sent time.Time, w quota.Window, n int) 
 	ln := l.line(key)
 	known := ln.state.Learnt[w].Calls
 	until := ln.state.Refuse(sent, time.Now(), w, n)
-	ln.call()
+	for _, waits := range ln.queue { // each has another wait to tell of, or none
+		waits.call()
+	}
 	l.dirty = true
 	l.mu.Unlock()
 	if n > 0 && n != known {
@@ -240,14 +244,14 @@ func (ln *line) leave(w *waiter) {
 	if i := slices.Index(ln.queue, w); i >= 0 {
 		ln.queue = slices.Delete(ln.queue, i, i+1)
 	}
-	ln.call()
+	if len(ln.queue) > 0 {
+		ln.queue[0].call()
+	}
 }
 
-func (ln *line) call() {
-	if len(ln.queue) > 0 {
-		select {
-		case ln.queue[0].first <- struct{}{}:
-		default:
-		}
+func (w *waiter) call() {
+	select {
+	case w.again <- struct{}{}:
+	default:
 	}
 }

@@ -334,3 +334,73 @@ func BenchmarkAcquire(b *testing.B) {
 		}
 	}
 }
+
+// A call that has less time than the window needs is told so at once.
+func TestAWaitPastTheDeadlineIsNotBegun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := open(t, Config{Settings: quota.Settings{PerMinute: 1}})
+		take(t, l, quota.Probe, 1)
+		start := time.Now()
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		var spent *quota.Exhausted
+		err := l.Acquire(ctx, key, quota.Probe, nil)
+		if !errors.As(err, &spent) || spent.Window != quota.Minute || spent.Limit != 1 || spent.Until.Sub(start) < time.Minute || time.Since(start) > 0 {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		long, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+		defer cancel()
+		if err := l.Acquire(long, key, quota.Probe, nil); err != nil {
+			t.Errorf("time enough: %v", err)
+		}
+	})
+}
+
+// Whoever stands behind the first is told anew when the wait turns out longer: a
+// time that has passed explains nothing.
+func TestALongerWaitIsReportedToAll(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := open(t, Config{})
+		l.Refused(key, time.Now(), quota.Minute, 0)
+		var mu sync.Mutex
+		told := map[int]time.Time{}
+		ctx, cancel := context.WithCancel(t.Context())
+		var wg sync.WaitGroup
+		for n := range 3 {
+			wg.Go(func() {
+				for l.Acquire(ctx, key, quota.Normal, func(u time.Time) { mu.Lock(); told[n] = u; mu.Unlock() }) == nil {
+					l.Refused(key, time.Now(), quota.Minute, 0) // the provider refuses all
+				}
+			})
+		}
+		for range 5 {
+			time.Sleep(61 * time.Second)
+			synctest.Wait()
+			mu.Lock()
+			for n, u := range told {
+				if !u.After(time.Now()) {
+					t.Errorf("waiter %d was told %v, %v ago", n, u, time.Since(u))
+				}
+			}
+			mu.Unlock()
+		}
+		cancel()
+		wg.Wait()
+	})
+}
+
+// What was written before the clock was set back, while this process runs, must not
+// hold calls back for as long as it was set back.
+func TestClockSetBackWhileRunning(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		l := open(t, Config{Settings: quota.Settings{PerMinute: 1}})
+		ahead := time.Now().Add(2 * time.Hour).Round(0) // without a monotonic reading, as read from the file
+		l.lines[key] = &line{state: quota.State{Spent: []time.Time{ahead}}}
+		l.lines[key].state.Closed[quota.Minute] = ahead
+		start := time.Now()
+		take(t, l, quota.Normal, 1)
+		if w := time.Since(start); w > time.Minute+time.Second {
+			t.Errorf("waited %v", w)
+		}
+	})
+}
