@@ -29,8 +29,8 @@ type TokenSource interface {
 // Limiter says when a call may be made. Package quota/limiter implements it.
 type Limiter interface {
 	// Acquire waits until a call may be made and counts it. It must return
-	// *quota.Exhausted where a limit per hour or day is spent, and ctx's error
-	// when ctx ends. waiting is called before each wait, in the calling goroutine.
+	// *quota.Exhausted where a limit per hour or day is spent, or one per minute opens
+	// only after ctx's deadline, and ctx's error when ctx ends. waiting is called before each wait, in the calling goroutine.
 	Acquire(ctx context.Context, key quota.Key, p quota.Priority, waiting func(until time.Time)) error
 	// Refused records a refusal of a call sent at sent, and returns when the window
 	// opens.
@@ -49,7 +49,8 @@ type Config struct {
 	Limiter Limiter
 	// Timeout of one call, from sending to the last byte. 0 means 30 s.
 	Timeout time.Duration
-	// MaxReply is the most bytes of a reply. 0 means 256 MiB.
+	// MaxReply is the most bytes of a reply. 0 means 64 MiB; the largest documented
+	// reply, of fund_basic, has some 10.
 	MaxReply int64
 	// Attempts is how often a call is made that fails for a reason that may pass.
 	// 0 means 3.
@@ -95,7 +96,7 @@ func New(cfg Config) (*Client, error) {
 		cfg.Timeout = 30 * time.Second
 	}
 	if cfg.MaxReply <= 0 {
-		cfg.MaxReply = 256 << 20
+		cfg.MaxReply = 64 << 20
 	}
 	if cfg.Attempts <= 0 {
 		cfg.Attempts = 3
@@ -151,7 +152,7 @@ func (c *Client) post(ctx context.Context, d *decoder, body []byte, token string
 	drill.Point("tushare.fetch")
 	call, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
 	defer cancel()
-	rep, cause, err := c.exchange(call, d, body)
+	rep, cause, err := c.exchange(call, cancel, d, body)
 	if err == nil && cause == "" {
 		return rep, nil
 	}
@@ -159,9 +160,10 @@ func (c *Client) post(ctx context.Context, d *decoder, body []byte, token string
 		return reply{}, ctx.Err()
 	}
 	var m *malformedError
+	deadline, _ := call.Deadline()
 	switch {
 	case cause != "":
-	case call.Err() != nil:
+	case errors.Is(err, context.DeadlineExceeded) && !time.Now().Before(deadline):
 		cause = fmt.Sprintf("no complete answer within %v", c.cfg.Timeout)
 	case errors.As(err, &m):
 		cause = "the answer cannot be read: " + m.Error()
@@ -171,9 +173,12 @@ func (c *Client) post(ctx context.Context, d *decoder, body []byte, token string
 	return reply{}, &unavailable{scrub(cause, token), err}
 }
 
-// exchange is the bare call. cause is set where the answer is of no use for its
-// HTTP status.
-func (c *Client) exchange(ctx context.Context, d *decoder, body []byte) (rep reply, cause string, err error) {
+// drainTime is how long the rest of an answer that is of no use is read.
+const drainTime = time.Second
+
+// exchange is the bare call under ctx, which cancel ends. cause is set where the
+// answer is of no use for its HTTP status.
+func (c *Client) exchange(ctx context.Context, cancel func(), d *decoder, body []byte) (rep reply, cause string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
 	if err != nil {
 		return reply{}, "", err
@@ -185,7 +190,9 @@ func (c *Client) exchange(ctx context.Context, d *decoder, body []byte) (rep rep
 		return reply{}, "", err
 	}
 	defer func() {
-		// A connection whose body was read to its end is used again.
+		// A connection whose body was read to its end is used again; the end may never
+		// come.
+		defer time.AfterFunc(drainTime, cancel).Stop()
 		_, _ = io.CopyN(io.Discard, res.Body, 64<<10)
 		_ = res.Body.Close()
 	}()

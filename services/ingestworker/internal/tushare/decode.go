@@ -1,6 +1,7 @@
 package tushare
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"math"
@@ -83,6 +84,21 @@ func (d *decoder) begin(ds *catalog.Dataset, batch *table.Batch) {
 	clear(d.seen)
 	d.keyText, d.keyDate = keyOf(ds.Columns)
 }
+
+// end forgets the fetch: its rows are the caller's now, and memory that only a body
+// out of the ordinary needed is given back.
+func (d *decoder) end() {
+	d.batch, d.bad, d.r = nil, nil, nil
+	if cap(d.buf) > maxKept {
+		d.buf = nil
+	}
+	if cap(d.ids) > maxKept/4 {
+		d.ids, d.prev = nil, nil
+	}
+}
+
+// maxKept bounds the memory of one buffer between fetches, in bytes.
+const maxKept = 4 << 20
 
 // keyOf names the columns that tell rows apart: ts_code and trade_date, ts_code
 // alone, or exchange and cal_date.
@@ -452,10 +468,12 @@ func (d *decoder) setText(p *cell, n int, s string, raw []byte) {
 // maxRaw bounds what is kept of a bad value before the token is scrubbed from it.
 const maxRaw = 1024
 
-// spoil makes a cell null and remembers what it could not hold.
+// spoil makes a cell null and remembers what it could not hold, with its escapes
+// resolved, so that the token is found in it.
 func (d *decoder) spoil(p *cell, n int, raw []byte) {
 	setNull(p.col, n)
-	d.bad = append(d.bad, table.BadCell{Row: n, Column: p.col.Name, Raw: cut(string(raw), maxRaw)})
+	shown := text(raw, bytes.IndexByte(raw, '\\') >= 0)
+	d.bad = append(d.bad, table.BadCell{Row: n, Column: p.col.Name, Raw: cut(shown, maxRaw)})
 }
 
 func setNull(c *table.Column, n int) {

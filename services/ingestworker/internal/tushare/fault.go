@@ -33,11 +33,7 @@ func (f *fetch) judge(rep reply, token string, key quota.Key, sent time.Time) (r
 		if ref.window != quota.Minute {
 			return ref, f.exhausted(ref.window, ref.calls, until)
 		}
-		err := fault.New(fault.RateLimited,
-			fmt.Sprintf("Tushare goes on refusing %s for its limit per minute, although it was waited for %d times; something else seems to use the same token.", api, maxWaits),
-			"api", api, "limit", count(ref.calls), "window", ref.window.String())
-		err.RetryAt = until
-		return ref, err
+		return ref, f.limited(ref.calls, until, fmt.Sprintf("it was waited for %d times, so something else seems to use the same token", maxWaits))
 	case kindPermission:
 		return ref, fault.New(fault.PermissionDenied,
 			fmt.Sprintf("The token may not call %s: Tushare answered %q (code %s).", api, said, code),
@@ -58,6 +54,15 @@ func (f *fetch) judge(rep reply, token string, key quota.Key, sent time.Time) (r
 			f.meta("provider_code", code, "provider_message", said)...)
 	}
 	return ref, &unavailable{cause: fmt.Sprintf("it answered %q (code %s)", said, code)}
+}
+
+// limited is a limit per minute that was not waited for, and why.
+func (f *fetch) limited(calls int, until time.Time, why string) error {
+	err := fault.New(fault.RateLimited,
+		fmt.Sprintf("Tushare refuses %s for its limit per minute, and %s.", f.dataset.ID, why),
+		"api", f.dataset.ID, "limit", count(calls), "window", quota.Minute.String())
+	err.RetryAt = until
+	return err
 }
 
 // exhausted is a limit per hour or day.

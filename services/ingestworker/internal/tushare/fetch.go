@@ -87,13 +87,14 @@ func (c *Client) Fetch(ctx context.Context, q ingest.Query, progress func(ingest
 	domain, _, _ := strings.Cut(ds.Module, ".")
 	f := &fetch{c: c, q: q, dataset: ds, domain: domain, fields: strings.Join(names, ","), progress: progress}
 	f.d = c.decoders.Get().(*decoder)
-	defer c.decoders.Put(f.d)
+	defer func() {
+		f.d.end()
+		c.decoders.Put(f.d)
+	}()
 	if err := f.pages(ctx); err != nil {
-		f.d.batch = nil
 		return ingest.Answer{Calls: f.answer.Calls, Latency: f.answer.Latency}, err
 	}
 	f.answer.Batch, f.answer.Bad = f.d.batch, f.d.bad
-	f.d.batch, f.d.bad = nil, nil // the caller's now
 	return f.answer, nil
 }
 
@@ -220,7 +221,7 @@ func (f *fetch) page(ctx context.Context, offset, limit int) (reply, error) {
 		if err != nil {
 			return reply{}, err
 		}
-		bad := len(f.d.bad)
+		held, bad := f.d.batch.Len, len(f.d.bad)
 		sent := time.Now()
 		rep, err := f.c.post(ctx, f.d, body, token)
 		took := time.Since(sent)
@@ -237,9 +238,7 @@ func (f *fetch) page(ctx context.Context, offset, limit int) (reply, error) {
 			}
 		}
 		if err == nil {
-			for i := bad; i < len(f.d.bad); i++ {
-				f.d.bad[i].Raw = cut(scrub(f.d.bad[i].Raw, token), 80)
-			}
+			redactRows(f.d.batch, held, f.d.bad[bad:], token)
 			f.log(ctx, slog.LevelDebug, "fetched", offset, took, "rows", rep.rows, "has_more", rep.hasMore)
 			return rep, nil
 		}
@@ -269,10 +268,13 @@ func (f *fetch) admit(ctx context.Context, key quota.Key) error {
 		f.tell(ingest.Progress{})
 	}
 	var spent *quota.Exhausted
-	if errors.As(err, &spent) {
-		return f.exhausted(spent.Window, spent.Limit, spent.Until)
+	switch {
+	case !errors.As(err, &spent):
+		return err
+	case spent.Window == quota.Minute:
+		return f.limited(spent.Limit, spent.Until, "it opens again after the time that this call has")
 	}
-	return err
+	return f.exhausted(spent.Window, spent.Limit, spent.Until)
 }
 
 // tell reports progress; the counts are filled in here.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -647,5 +648,87 @@ func TestRedirectIsNotFollowed(t *testing.T) {
 	_, err := newClient(t, Config{URL: srv.URL, Attempts: 1}).Fetch(t.Context(), cal(), nil)
 	if f := reasonIs(t, err, fault.ProviderUnavailable); !strings.Contains(f.Message, "--tushare-url") {
 		t.Error(f.Message)
+	}
+}
+
+// A refusal whose window opens after the time that the call has is no silence of the
+// provider.
+func TestReasonRateLimitedWhenTheCallHasLessTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		calls := 0
+		c := newClient(t, Config{Limiter: gate(t, 0), Transport: scripted(&calls, `{"code":40203,"msg":"频率超限(500次/分钟)"}`)})
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
+		start := time.Now()
+		_, err := c.Fetch(ctx, cal(), nil)
+		f := reasonIs(t, err, fault.RateLimited, "api", "limit", "window")
+		if calls != 1 || time.Since(start) > 0 || f.RetryAt.Sub(start) < time.Minute || f.RetryAt.Sub(start) > time.Minute+time.Second {
+			t.Errorf("%d calls in %v, retry at %v", calls, time.Since(start), f.RetryAt)
+		}
+	})
+}
+
+// stalled gives what it has and then nothing until the call ends.
+type stalled struct {
+	io.Reader
+	ctx context.Context
+}
+
+func (s stalled) Read(p []byte) (int, error) {
+	if n, err := s.Reader.Read(p); err == nil {
+		return n, nil
+	}
+	<-s.ctx.Done()
+	return 0, s.ctx.Err()
+}
+
+// What is wrong with an answer is told, though its end never comes, and soon.
+func TestAnAnswerThatStallsIsNamedByWhatItHolds(t *testing.T) {
+	for _, c := range []struct {
+		status     int
+		body, want string
+		longest    time.Duration
+	}{
+		{502, "<html>", "HTTP 502", drainTime},
+		{200, "<html>", "cannot be read", drainTime},
+		{200, goodCal[:50], "within 30s", 30 * time.Second},
+		{200, goodCal, "within 30s", 30 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			client := newClient(t, Config{Attempts: 1, Transport: roundTrip(func(r request) (*http.Response, error) {
+				res := answer(c.status, "")
+				res.Body = io.NopCloser(stalled{strings.NewReader(c.body), r.ctx})
+				return res, nil
+			})})
+			start := time.Now()
+			_, err := client.Fetch(t.Context(), cal(), nil)
+			f := reasonIs(t, stripCause(err), fault.ProviderUnavailable, "cause")
+			if took := time.Since(start); took > c.longest || !strings.Contains(f.Message, c.want) {
+				t.Errorf("%d %q: %s after %v", c.status, c.body, f.Message, took)
+			}
+		})
+	}
+}
+
+// A token that comes back as data is in no row and in no value kept aside, however
+// it is written.
+func TestTokenEchoedAsDataIsTakenOut(t *testing.T) {
+	escaped := ""
+	for _, c := range testToken {
+		escaped += fmt.Sprintf(`\u%04x`, c)
+	}
+	calls := 0
+	c := newClient(t, Config{Transport: scripted(&calls, `{"code":0,"data":{`+calFields+`,"items":[["SSE","20260303",1,null],["`+testToken+`","20260304",1,null],["`+escaped+`","20260305",1,"`+testToken+`"],["x `+testToken+` y","20260306","`+escaped+`",null]],"has_more":false}}`)})
+	a, err := c.Fetch(t.Context(), cal(), nil)
+	if err != nil || a.Batch.Len != 4 || len(a.Bad) != 2 {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	if got := a.Batch.Column("exchange").Texts; !slices.Equal(got, []string{"SSE", "[token]", "[token]", "x [token] y"}) {
+		t.Errorf("texts %q", got)
+	}
+	for _, b := range a.Bad {
+		if b.Raw != `"[token]"` {
+			t.Errorf("kept aside: %s", b.Raw)
+		}
 	}
 }

@@ -121,7 +121,7 @@ func oracle(body []byte, ds *catalog.Dataset) (rep reply, rows [][]value, err er
 }
 
 func read(typ table.Type, raw json.RawMessage) value {
-	bad := value{null: true, bad: string(raw)}
+	bad := value{null: true, bad: text(raw, true)}
 	s := string(raw)
 	switch {
 	case s == "null":

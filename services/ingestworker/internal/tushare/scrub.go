@@ -1,9 +1,13 @@
 package tushare
 
 import (
+	"encoding/json"
+	"html"
 	"net/url"
 	"strings"
 	"unicode"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
 )
 
 // maxQuoted bounds how much of the provider's text is quoted, in bytes.
@@ -12,10 +16,7 @@ const maxQuoted = 300
 // scrub makes foreign text fit to be shown: without the token in any spelling in
 // which it may be echoed, on one line, and of bounded length.
 func scrub(s, token string) string {
-	if token != "" {
-		// In one pass, so that a token such as "tok" is not looked for in its own mark.
-		s = strings.NewReplacer(token, "[token]", url.QueryEscape(token), "[token]", url.PathEscape(token), "[token]").Replace(s)
-	}
+	s = redact(s, token)
 	s = strings.Map(func(r rune) rune {
 		if unicode.IsControl(r) {
 			return ' '
@@ -23,4 +24,39 @@ func scrub(s, token string) string {
 		return r
 	}, s)
 	return cut(strings.TrimSpace(s), maxQuoted)
+}
+
+// redact replaces the token in every spelling of it. No spelling is shorter than
+// the token.
+func redact(s, token string) string {
+	if token == "" || len(s) < len(token) {
+		return s
+	}
+	quoted, _ := json.Marshal(token) // a string always marshals
+	for _, spelling := range []string{token, url.QueryEscape(token), url.PathEscape(token), html.EscapeString(token), string(quoted[1 : len(quoted)-1])} {
+		s = strings.ReplaceAll(s, spelling, "[token]")
+	}
+	return s
+}
+
+// shortest is the length from which a token is looked for in rows. A shorter one,
+// as a test may use, could be part of a name.
+const shortest = 8
+
+// redactRows keeps a token that the provider echoes as data out of the batch, from
+// row start on, and out of the cells that could not be read.
+func redactRows(b *table.Batch, start int, bad []table.BadCell, token string) {
+	for i := range bad {
+		bad[i].Raw = cut(scrub(bad[i].Raw, token), 80)
+	}
+	if len(token) < shortest {
+		return
+	}
+	for i := range b.Columns {
+		if texts := b.Columns[i].Texts; b.Columns[i].Type == table.Text {
+			for r := start; r < b.Len; r++ {
+				texts[r] = redact(texts[r], token)
+			}
+		}
+	}
 }
