@@ -13,6 +13,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"syscall"
 	"time"
 	"unicode"
 
@@ -40,8 +41,12 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// maxFile bounds a token file; a token has some 56 characters.
-const maxFile = 4096
+const (
+	// maxFile bounds a token file; a token has some 56 characters.
+	maxFile = 4096
+	// byteOrderMark is what some editors put first.
+	byteOrderMark = "\ufeff"
+)
 
 // Vault resolves tokens. It is safe for concurrent use.
 type Vault struct {
@@ -173,7 +178,8 @@ func (v *Vault) set(value string) {
 
 // read is the token in the file.
 func (v *Vault) read() (string, error) {
-	f, err := os.Open(v.file)
+	// A pipe without a writer must not hold the start; it is empty.
+	f, err := os.OpenFile(v.file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return "", plain(err)
 	}
@@ -185,7 +191,7 @@ func (v *Vault) read() (string, error) {
 	if len(raw) > maxFile {
 		return "", fmt.Errorf("is larger than %d bytes", maxFile)
 	}
-	value := string(bytes.TrimSpace(raw))
+	value := string(bytes.TrimSpace(bytes.TrimPrefix(raw, []byte(byteOrderMark))))
 	if value == "" {
 		return "", errors.New("holds no token")
 	}
@@ -201,8 +207,11 @@ func (v *Vault) read() (string, error) {
 // check refuses what cannot be one token. It says nothing of the value.
 func check(value string) error {
 	for _, r := range value {
-		if unicode.IsSpace(r) || unicode.IsControl(r) || r == unicode.ReplacementChar {
+		switch {
+		case unicode.IsSpace(r):
 			return errors.New("holds more than one word; write the token alone")
+		case !unicode.IsGraphic(r), r == unicode.ReplacementChar:
+			return errors.New("holds characters that cannot be seen; write the token as plain text")
 		}
 	}
 	return nil

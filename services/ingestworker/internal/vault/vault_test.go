@@ -8,8 +8,10 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -70,10 +72,16 @@ func TestBothSourcesAreRefused(t *testing.T) {
 
 func TestUnusableFileIsRefusedAtStart(t *testing.T) {
 	dir := t.TempDir()
-	for name, text := range map[string]string{"empty": " \n", "two": secret + "\nsecond", "large": strings.Repeat("a", maxFile+1)} {
+	for name, text := range map[string]string{
+		"empty": " \n", "two": secret + "\nsecond", "large": strings.Repeat("a", maxFile+1), "mark alone": byteOrderMark + "\n",
+		"UTF-16": "\xff\xfet\x00o\x00", "unseen": secret + "\u200b",
+	} {
 		write(t, filepath.Join(dir, name), text, 0o600)
 	}
-	for _, name := range []string{"absent", "empty", "two", "large", "."} {
+	if err := syscall.Mkfifo(filepath.Join(dir, "pipe"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"absent", "empty", "two", "large", "mark alone", "UTF-16", "unseen", "pipe", "."} {
 		_, err := New(Config{DataDir: dir, TokenFile: filepath.Join(dir, name)})
 		if !fault.Is(err, fault.InvalidArgument) || strings.Contains(err.Error(), secret) {
 			t.Errorf("%s: err = %v", name, err)
@@ -125,6 +133,18 @@ func TestFileIsReadAgainWhenItChanges(t *testing.T) {
 	}
 	if strings.Contains(out.String(), secret) || strings.Contains(out.String(), "another-token") {
 		t.Errorf("log holds a token: %s", out)
+	}
+}
+
+func TestWhatEditorsAddToAFileIsCutOff(t *testing.T) {
+	dir := t.TempDir()
+	for n, text := range []string{secret, secret + "\n", secret + "\r\n\r\n", byteOrderMark + secret + "\n", " \t" + secret + " "} {
+		path := filepath.Join(dir, strconv.Itoa(n))
+		write(t, path, text, 0o600)
+		v, _ := open(t, Config{TokenFile: path})
+		if token, _, ok := v.Resolve("stock"); !ok || token.Reveal() != secret {
+			t.Errorf("%d: %d characters, %v", n, len(token.Reveal()), ok)
+		}
 	}
 }
 
