@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"runtime/debug"
-	"slices"
 	"strings"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
@@ -33,36 +32,46 @@ func Variable(name string) string {
 // flag.ErrHelp once it has written the help, headed by intro, or the version that
 // was asked for; any other error is INVALID_ARGUMENT and names the flag.
 func ParseFlags(fs *flag.FlagSet, args []string, env func(string) string, out io.Writer, intro string) error {
+	fs.Init(fs.Name(), flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.Usage = func() {}
-	var broken []string // flags whose variable cannot be read
-	fs.VisitAll(func(f *flag.Flag) {
-		if v := env(Variable(f.Name)); v != "" && f.Value.Set(v) != nil {
-			broken = append(broken, f.Name)
-		}
-	})
 	version := fs.Bool("version", false, "say which build this is")
-	if err := fs.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			help(fs, out, intro)
-			return err
-		}
-		return fault.Invalid("flags", "%s; --help lists them", oneLine(err))
+	var refused error // of the flag whose value was refused last
+	restore := map[*flag.Flag]flag.Value{}
+	fs.VisitAll(func(f *flag.Flag) {
+		restore[f] = f.Value
+		f.Value = &checked{f, f.Value, &refused}
+	})
+	err := fs.Parse(args)
+	for f, v := range restore {
+		f.Value = v
 	}
-	if fs.NArg() > 0 {
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		help(fs, out, intro)
+		return err
+	case refused != nil:
+		return refused
+	case err != nil:
+		return unknown(fs, err)
+	case fs.NArg() > 0:
 		return fault.Invalid("flags", "%.60q is not a flag; --help lists them", fs.Arg(0))
-	}
-	if *version {
+	case *version:
 		fmt.Fprintln(out, fs.Name(), Version())
 		return flag.ErrHelp
 	}
-	fs.Visit(func(f *flag.Flag) { // a flag that is given repairs its variable
-		broken = slices.DeleteFunc(broken, func(name string) bool { return name == f.Name })
+	given := map[string]bool{"version": true} // it has no variable
+	fs.Visit(func(f *flag.Flag) { given[f.Name] = true })
+	fs.VisitAll(func(f *flag.Flag) {
+		v := env(Variable(f.Name))
+		if v == "" || given[f.Name] || refused != nil {
+			return
+		}
+		if err := f.Value.Set(v); err != nil {
+			refused = refusal(f, Variable(f.Name)+" is ", v, err)
+		}
 	})
-	for _, name := range broken {
-		return fault.Invalid(name, "%s is %.60q, which cannot be read", Variable(name), env(Variable(name)))
-	}
-	return nil
+	return refused
 }
 
 func help(fs *flag.FlagSet, out io.Writer, intro string) {
@@ -119,3 +128,52 @@ func Stopped(w io.Writer, name string, err error) int {
 }
 
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
+
+// checked remembers why a value was refused, because the text of package flag says
+// neither what is allowed nor which flag in a form to be found again.
+type checked struct {
+	f *flag.Flag
+	flag.Value
+	refused *error
+}
+
+// Set passes a value on.
+func (c *checked) Set(v string) error {
+	err := c.Value.Set(v)
+	if err != nil {
+		*c.refused = refusal(&flag.Flag{Name: c.f.Name, Usage: c.f.Usage, Value: c.Value}, "", v, err)
+	}
+	return err
+}
+
+// IsBoolFlag is true where the flag may stand alone.
+func (c *checked) IsBoolFlag() bool {
+	b, ok := c.Value.(interface{ IsBoolFlag() bool })
+	return ok && b.IsBoolFlag()
+}
+
+func refusal(f *flag.Flag, before, v string, err error) error {
+	kind, usage := flag.UnquoteUsage(f)
+	problem := err.Error()
+	switch {
+	case strings.Contains(problem, "out of range"):
+		problem = "out of range"
+	case kind == "int":
+		problem = "not a whole number"
+	case kind == "duration":
+		problem = "not a length of time, as in 30s or 2m"
+	case kind == "":
+		problem = "neither true nor false"
+	}
+	return fault.Invalid(f.Name, "%s%.60q, %s (%s)", before, v, problem, usage)
+}
+
+// unknown is the error of a flag that there is not, or that lacks its value.
+func unknown(fs *flag.FlagSet, err error) error {
+	if name, ok := strings.CutPrefix(err.Error(), "flag needs an argument: -"); ok {
+		_, usage := flag.UnquoteUsage(fs.Lookup(name))
+		return fault.Invalid(name, "it needs a value (%s)", usage)
+	}
+	_, arg, _ := strings.Cut(err.Error(), ": ")
+	return fault.Invalid("flags", "there is no flag %.60q; --help lists them", arg)
+}

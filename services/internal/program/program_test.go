@@ -14,6 +14,7 @@ import (
 type flags struct {
 	dir  string
 	stop time.Duration
+	n    int
 	on   bool
 }
 
@@ -22,6 +23,7 @@ func parse(args []string, env map[string]string) (c flags, out string, err error
 	fs := flag.NewFlagSet("thing", flag.ContinueOnError)
 	fs.StringVar(&c.dir, "data-dir", "data", "`directory` of files")
 	fs.DurationVar(&c.stop, "stop-timeout", time.Second, "how long")
+	fs.IntVar(&c.n, "n", 7, "calls a minute; 0 for none")
 	fs.BoolVar(&c.on, "schedule", true, "fire")
 	err = ParseFlags(fs, args, func(name string) string { return env[name] }, &b, "thing does it.")
 	return c, b.String(), err
@@ -31,25 +33,33 @@ func TestFlagWinsOverVariable(t *testing.T) {
 	c, _, err := parse([]string{"--stop-timeout", "3s"}, map[string]string{
 		"AFTERBELL_DATA_DIR": "/d", "AFTERBELL_STOP_TIMEOUT": "nonsense", "AFTERBELL_SCHEDULE": "false", "AFTERBELL_VERSION": "true",
 	})
-	if want := (flags{dir: "/d", stop: 3 * time.Second}); err != nil || c != want {
+	if want := (flags{dir: "/d", stop: 3 * time.Second, n: 7}); err != nil || c != want {
 		t.Errorf("got %+v, %v", c, err)
 	}
 }
 
 func TestWhatIsWrongIsNamedInOneLine(t *testing.T) {
 	for _, c := range []struct {
-		args  []string
-		env   map[string]string
-		field string
+		args        []string
+		env         map[string]string
+		field, want string
 	}{
-		{[]string{"--port=1"}, nil, "flags"},
-		{[]string{"serve"}, nil, "flags"},
-		{[]string{"--stop-timeout=soon"}, nil, "flags"},
-		{nil, map[string]string{"AFTERBELL_STOP_TIMEOUT": "soon"}, "stop-timeout"},
+		{args: []string{"--n", "abc"}, field: "n", want: `n: "abc", not a whole number (calls a minute; 0 for none)`},
+		{args: []string{"--n="}, field: "n", want: `n: "", not a whole number (calls a minute; 0 for none)`},
+		{args: []string{"--n", "99999999999999999999"}, field: "n", want: `n: "99999999999999999999", out of range (calls a minute; 0 for none)`},
+		{args: []string{"--stop-timeout", "-x: 3\n"}, field: "stop-timeout", want: `stop-timeout: "-x: 3\n", not a length of time, as in 30s or 2m (how long)`},
+		{args: []string{"--schedule=maybe"}, field: "schedule", want: `schedule: "maybe", neither true nor false (fire)`},
+		{args: []string{"--n"}, field: "n", want: "n: it needs a value (calls a minute; 0 for none)"},
+		{args: []string{"--nope"}, field: "flags", want: `flags: there is no flag "-nope"; --help lists them`},
+		{args: []string{"---n"}, field: "flags", want: "flags: there is no flag"},
+		{args: []string{"--=x y"}, field: "flags", want: "flags: there is no flag"},
+		{args: []string{"serve"}, field: "flags", want: `flags: "serve" is not a flag; --help lists them`},
+		{env: map[string]string{"AFTERBELL_N": "many"}, field: "n", want: `n: AFTERBELL_N is "many", not a whole number (calls a minute; 0 for none)`},
 	} {
 		_, out, err := parse(c.args, c.env)
 		f, ok := fault.As(err)
-		if !ok || f.Reason != fault.InvalidArgument || f.Meta["field"] != c.field || strings.Contains(err.Error(), "\n") || out != "" {
+		if !ok || f.Reason != fault.InvalidArgument || f.Meta["field"] != c.field || !strings.HasPrefix(f.Message, c.want) ||
+			strings.Contains(err.Error(), "\n") || out != "" {
 			t.Errorf("%v %v: %v, written %q", c.args, c.env, err, out)
 		}
 		var told bytes.Buffer

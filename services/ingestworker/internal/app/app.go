@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"strings"
 	"time"
 
 	ingestv1 "github.com/afterbell/afterbell/gen/afterbell/ingest/v1"
@@ -63,6 +64,13 @@ func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err erro
 			err = errors.Join(err, a.Close())
 		}
 	}()
+	provider, err := tushare.ParseURL(cfg.TushareURL)
+	if err != nil {
+		return nil, err
+	}
+	// What the pools' files are stamped with has no port: a provider that comes back on
+	// another port of its machine is the same one.
+	host := strings.ToLower(provider.Hostname())
 	lock, err := lockfile.Dir(cfg.DataDir, Service)
 	if err != nil {
 		return nil, err
@@ -92,10 +100,10 @@ func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err erro
 	}
 	a.sinks = map[market.Pool]ingest.Sink{
 		market.Targets: targets.New(targets.Config{
-			Path: files[market.Targets], Source: cfg.Host(), AcceptSource: cfg.AcceptSource, Logger: log,
+			Path: files[market.Targets], Source: host, AcceptSource: cfg.AcceptSource, Logger: log,
 		}),
 		market.Universe: universe.New(universe.Config{
-			Path: files[market.Universe], Source: cfg.Host(), AcceptSource: cfg.AcceptSource, Logger: log,
+			Path: files[market.Universe], Source: host, AcceptSource: cfg.AcceptSource, Logger: log,
 			Memory: cfg.DuckDBMemory, Threads: cfg.DuckDBThreads, GroupPartitions: cfg.CommitGroup,
 		}),
 	}
@@ -115,7 +123,7 @@ func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err erro
 	a.later("gRPC server", a.server.Close)
 	ingestv1.RegisterIngestServiceServer(a.server, api.New(api.Config{
 		Ingester: ingester, Prober: probe.New(client, tokens, answers), Tokens: tokenSource{tokens}, Estimator: estimator{limits, cfg.FetchDepth},
-		Files: files, FreeBytes: pool.FreeBytes, ProviderHost: cfg.Host(), Log: log,
+		Files: files, FreeBytes: pool.FreeBytes, ProviderHost: host, Log: log,
 	}))
 	return a, nil
 }

@@ -343,6 +343,7 @@ func TestMainTellsInOneLine(t *testing.T) {
 	if err := os.WriteFile(file, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	absent := filepath.Join(t.TempDir(), "absent")
 	for _, c := range []struct {
 		args []string
 		code int
@@ -351,12 +352,18 @@ func TestMainTellsInOneLine(t *testing.T) {
 		{[]string{"--help"}, 0, ""},
 		{[]string{"--grpc-addr", "0.0.0.0:0"}, 2, "authentication"},
 		{[]string{"--data-dir", filepath.Join(file, "x")}, 2, "data-dir"},
+		{[]string{"--data-dir", absent, "--tushare-url", "ftp://x"}, 2, "tushare-url"},
+		{[]string{"--data-dir", absent, "--tushare-url", "http://:7790"}, 2, "tushare-url"},
+		{[]string{"--data-dir", absent, "--tushare-url", "http://user:word@host"}, 2, "no user"},
 	} {
 		var out, errout bytes.Buffer
 		code := app.Main(context.Background(), c.args, func(string) string { return "" }, &out, &errout)
-		if code != c.code || !strings.Contains(errout.String(), c.says) || strings.Count(errout.String(), "\n") > 1 {
+		if code != c.code || !strings.Contains(errout.String(), c.says) || strings.Count(errout.String(), "\n") > 1 || strings.Contains(errout.String(), "word@") {
 			t.Errorf("%v: %d, %q", c.args, code, errout.String())
 		}
+	}
+	if _, err := os.Stat(absent); err == nil {
+		t.Error("a data directory was made for a flag that cannot be")
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()

@@ -6,7 +6,6 @@ import (
 	"flag"
 	"io"
 	"log/slog"
-	"net/url"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -25,7 +24,7 @@ type Config struct {
 	DataDir string
 	// GRPCAddr is where to listen; loopback only. Port 0 picks a free one.
 	GRPCAddr string
-	// TushareURL is the provider's address.
+	// TushareURL is the provider's address, as it was given.
 	TushareURL string
 	// UniverseDays and TargetsDays are how many calendar days back each pool
 	// reaches.
@@ -88,6 +87,12 @@ func Parse(args []string, env func(string) string, out io.Writer) (Config, error
 	return c, c.check()
 }
 
+// Bounds of what can be meant.
+const (
+	maxRate    = 1_000_000
+	maxTimeout = 10 * time.Minute
+)
+
 func (c *Config) check() error {
 	if c.DataDir == "" {
 		return fault.Invalid("data-dir", "must not be empty")
@@ -100,11 +105,8 @@ func (c *Config) check() error {
 	if err := transport.CheckLoopback("grpc-addr", c.GRPCAddr); err != nil {
 		return err
 	}
-	if u, err := url.Parse(c.TushareURL); err != nil || u.Host == "" || u.Scheme != "http" && u.Scheme != "https" {
-		return fault.Invalid("tushare-url", "it is not a URL of a provider; write one as in https://api.tushare.pro")
-	}
-	if c.RateLimit < 0 {
-		return fault.Invalid("rate-limit", "%d is less than 0; 0 means no limit until the provider states one", c.RateLimit)
+	if c.RateLimit < 0 || c.RateLimit > maxRate {
+		return fault.Invalid("rate-limit", "%d is not from 0 to %d; 0 means no limit until the provider states one", c.RateLimit, maxRate)
 	}
 	if c.FetchDepth < 1 || c.FetchDepth > 256 {
 		return fault.Invalid("fetch-depth", "%d is not from 1 to 256", c.FetchDepth)
@@ -115,11 +117,11 @@ func (c *Config) check() error {
 	if c.CommitGroup < 1 || c.CommitGroup > 1000 {
 		return fault.Invalid("commit-group", "%d is not from 1 to 1000", c.CommitGroup)
 	}
-	if c.CallTimeout <= 0 {
-		return fault.Invalid("call-timeout", "%s is not longer than 0", c.CallTimeout)
+	if c.CallTimeout <= 0 || c.CallTimeout > maxTimeout {
+		return fault.Invalid("call-timeout", "%v is not longer than 0 and at most %v, as in 30s", c.CallTimeout, maxTimeout)
 	}
-	if c.StopTimeout <= 0 {
-		return fault.Invalid("stop-timeout", "%s is not longer than 0", c.StopTimeout)
+	if c.StopTimeout <= 0 || c.StopTimeout > maxTimeout {
+		return fault.Invalid("stop-timeout", "%v is not longer than 0 and at most %v, as in 10s", c.StopTimeout, maxTimeout)
 	}
 	if !memory(c.DuckDBMemory) {
 		return fault.Invalid("duckdb-memory", "%.30q is not a size as in 256MB or 1GB", c.DuckDBMemory)
@@ -131,16 +133,6 @@ func (c *Config) check() error {
 		return fault.Invalid("log-format", "%v", err)
 	}
 	return nil
-}
-
-// Host is the provider's host without its port: what a pool's file is stamped
-// with. A provider that comes back on another port of its machine is the same one.
-func (c Config) Host() string {
-	u, err := url.Parse(c.TushareURL)
-	if err != nil {
-		return ""
-	}
-	return strings.ToLower(u.Hostname())
 }
 
 // Logger is the logger the flags describe, writing to w.

@@ -18,7 +18,7 @@ func TestDefaults(t *testing.T) {
 		t.Fatal(err)
 	}
 	if c.GRPCAddr != "127.0.0.1:7701" || c.UniverseDays != 1095 || c.TargetsDays != 1095 || c.RateLimit != 200 ||
-		c.Host() != "api.tushare.pro" || c.AcceptSource {
+		c.TushareURL != "https://api.tushare.pro" || c.AcceptSource {
 		t.Errorf("%+v", c)
 	}
 }
@@ -30,7 +30,7 @@ func TestFlagsWinOverTheEnvironment(t *testing.T) {
 		}[name]
 	}
 	c, err := Parse([]string{"--universe-window", "90d", "--rate-limit=0"}, env, &bytes.Buffer{})
-	if err != nil || c.UniverseDays != 90 || c.RateLimit != 0 || c.Host() != "127.0.0.1" {
+	if err != nil || c.UniverseDays != 90 || c.RateLimit != 0 || c.TushareURL != "http://127.0.0.1:7790" {
 		t.Errorf("%+v, %v", c, err)
 	}
 	if _, err := Parse(nil, env, &bytes.Buffer{}); !fault.Is(err, fault.InvalidArgument) || !strings.Contains(err.Error(), "AFTERBELL_RATE_LIMIT") {
@@ -41,13 +41,20 @@ func TestFlagsWinOverTheEnvironment(t *testing.T) {
 func TestBadFlagsAreNamed(t *testing.T) {
 	for _, args := range [][]string{
 		{"--grpc-addr", "0.0.0.0:7701"}, {"--grpc-addr", "7701"}, {"--universe-window", "90"}, {"--universe-window", "-3d"},
-		{"--targets-window", "1y"}, {"--tushare-url", "ftp://x"}, {"--rate-limit", "-1"}, {"--log-level", "loud"}, {"--data-dir", ""},
-		{"--nonsense"}, {"stray"}, {"--duckdb-memory", "lots"}, {"--fetch-depth", "0"}, {"--commit-group", "0"}, {"--call-timeout", "0s"},
+		{"--targets-window", "1y"}, {"--rate-limit", "-1"}, {"--rate-limit", "many"}, {"--rate-limit", "1000001"}, {"--rate-limit"}, {"--log-level", "loud"}, {"--log-format", "xml"},
+		{"--data-dir", ""}, {"--duckdb-memory", "lots"}, {"--duckdb-threads", "x"}, {"--fetch-depth", "0"}, {"--commit-group", "0"},
+		{"--call-timeout", "0s"}, {"--call-timeout", "soon"}, {"--stop-timeout", "-1s"}, {"--stop-timeout", "1h"}, {"--accept-source=maybe"},
 	} {
 		_, err := Parse(args, none, &bytes.Buffer{})
 		f, ok := fault.As(err)
-		if !ok || f.Reason != fault.InvalidArgument || strings.Contains(f.Message, "\n") || len(f.Fields) != 1 {
+		name, _, _ := strings.Cut(strings.TrimPrefix(args[0], "--"), "=")
+		if !ok || f.Reason != fault.InvalidArgument || strings.Contains(f.Message, "\n") || f.Meta["field"] != name {
 			t.Errorf("%v gave %v", args, err)
+		}
+	}
+	for _, arg := range []string{"--nonsense", "stray"} {
+		if _, err := Parse([]string{arg}, none, &bytes.Buffer{}); !fault.Is(err, fault.InvalidArgument) || !strings.Contains(err.Error(), "--help") {
+			t.Errorf("%s gave %v", arg, err)
 		}
 	}
 	_, err := Parse([]string{"--grpc-addr", "0.0.0.0:7701"}, none, &bytes.Buffer{})

@@ -10,6 +10,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -75,20 +76,38 @@ type Client struct {
 	apis     sync.Map // api_name → *apiFacts
 }
 
+// ParseURL reads the provider's address. It fails with INVALID_ARGUMENT, and then
+// quotes nothing in which a password may stand.
+func ParseURL(s string) (*url.URL, error) {
+	u, err := url.Parse(strings.TrimSpace(s))
+	if err != nil {
+		return nil, fault.Invalid("tushare-url", "it is not a URL; write one as in https://api.tushare.pro")
+	}
+	if u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
+		return nil, fault.Invalid("tushare-url", "it may hold a host, a port and a path, and no user, query or fragment, as in https://api.tushare.pro")
+	}
+	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
+		return nil, fault.Invalid("tushare-url", "%.80q has no host or is neither http nor https; write a URL as in https://api.tushare.pro", u.Redacted())
+	}
+	if port := u.Port(); port != "" {
+		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
+			return nil, fault.Invalid("tushare-url", "its port %.20q is not from 1 to 65535", port)
+		}
+	}
+	return u, nil
+}
+
 // New checks the configuration and makes a client. It makes no call.
 func New(cfg Config) (*Client, error) {
-	u, err := url.Parse(strings.TrimSpace(cfg.URL))
-	switch {
-	case err != nil:
-		return nil, fault.Invalid("tushare-url", "it is not a URL; write one as in https://api.tushare.pro")
-	case u.Scheme != "http" && u.Scheme != "https", u.Host == "":
-		return nil, fault.Invalid("tushare-url", "%.80q has no host or is neither http nor https; write a URL as in https://api.tushare.pro", u.Redacted())
-	case u.User != nil, u.RawQuery != "", u.Fragment != "":
-		return nil, fault.Invalid("tushare-url", "it may hold a host and a path, and no user, query or fragment")
+	u, err := ParseURL(cfg.URL)
+	if err != nil {
+		return nil, err
 	}
 	if cfg.Tokens == nil || cfg.Limiter == nil {
 		return nil, errors.New("tushare: Tokens and Limiter are required")
 	}
+	// A slash at the end is nobody's intention: /dataapi/ is another address.
+	u.Path, u.RawPath = strings.TrimRight(u.Path, "/"), ""
 	if u.Path == "" {
 		u.Path = "/"
 	}

@@ -48,6 +48,7 @@ func days(from, n int) []int {
 func TestRequestIsWhatTheProviderDocuments(t *testing.T) {
 	for url, want := range map[string]string{
 		"http://provider.test": "http://provider.test/", "http://provider.test/": "http://provider.test/", " https://provider.test/dataapi ": "https://provider.test/dataapi",
+		"https://provider.test/dataapi/": "https://provider.test/dataapi",
 	} {
 		var got request
 		c := newClient(t, Config{URL: url, Transport: roundTrip(func(r request) (*http.Response, error) {
@@ -69,7 +70,7 @@ func TestRequestIsWhatTheProviderDocuments(t *testing.T) {
 }
 
 func TestURLIsChecked(t *testing.T) {
-	for _, u := range []string{"", "provider.test", "ftp://provider.test", "http://", "http://u:p@provider.test", "http://provider.test/?token=x", "http://provider.test/#x", "http://[::1"} {
+	for _, u := range []string{"", "provider.test", "ftp://provider.test", "http://", "http://u:p@provider.test", "http://provider.test/?token=x", "http://provider.test/#x", "http://[::1", "http://:7790", "http://provider.test:99999", "http://provider.test:0", "http://provider.test/?"} {
 		if _, err := New(Config{URL: u, Tokens: fixedToken("x"), Limiter: openGate{}}); !fault.Is(err, fault.InvalidArgument) || strings.Contains(err.Error(), "u:p") {
 			t.Errorf("%q: %v", u, err)
 		}

@@ -33,10 +33,10 @@ func redact(s, token string) string {
 		return s
 	}
 	quoted, _ := json.Marshal(token) // a string always marshals
-	for _, spelling := range []string{token, url.QueryEscape(token), url.PathEscape(token), html.EscapeString(token), string(quoted[1 : len(quoted)-1])} {
-		s = strings.ReplaceAll(s, spelling, "[token]")
-	}
-	return s
+	const mark = "[token]"
+	// In one pass, so that a token such as "tok" is not looked for in its own mark.
+	return strings.NewReplacer(token, mark, url.QueryEscape(token), mark, url.PathEscape(token), mark,
+		html.EscapeString(token), mark, string(quoted[1:len(quoted)-1]), mark).Replace(s)
 }
 
 // shortest is the length from which a token is looked for in rows. A shorter one,
