@@ -56,7 +56,7 @@ func TestWrongValuesAreNamedInOneLine(t *testing.T) {
 	}{
 		"unknown flag":     {[]string{"--port=1"}, env(), "flags"},
 		"word":             {[]string{"serve"}, env(), "flags"},
-		"no value":         {[]string{"--data-dir"}, env(), "flags"},
+		"no value":         {[]string{"--data-dir"}, env(), "data-dir"},
 		"empty directory":  {[]string{"--data-dir="}, env(), "data-dir"},
 		"not loopback":     {[]string{"--grpc-addr=0.0.0.0:7700"}, env(), "grpc-addr"},
 		"every interface":  {[]string{"--http-addr=:7780"}, env(), "http-addr"},
@@ -65,8 +65,8 @@ func TestWrongValuesAreNamedInOneLine(t *testing.T) {
 		"level":            {[]string{"--log-level=loud"}, env(), "log-level"},
 		"format":           {[]string{"--log-format=xml"}, env(), "log-format"},
 		"timeout":          {[]string{"--stop-timeout=-1s"}, env(), "stop-timeout"},
-		"timeout text":     {[]string{"--stop-timeout=soon"}, env(), "flags"},
-		"schedule":         {[]string{"--schedule=sometimes"}, env(), "flags"},
+		"timeout text":     {[]string{"--stop-timeout=soon"}, env(), "stop-timeout"},
+		"schedule":         {[]string{"--schedule=sometimes"}, env(), "schedule"},
 		"variable":         {nil, env("AFTERBELL_STOP_TIMEOUT", "soon"), "stop-timeout"},
 		"variable address": {nil, env("AFTERBELL_HTTP_ADDR", "0.0.0.0:1"), "http-addr"},
 	} {
