@@ -57,7 +57,7 @@ func (l Limit) refusal(api string) string {
 func (l Limit) check() error {
 	if l.API != "" {
 		if _, err := lookup(l.API); err != nil {
-			return err
+			return named("limit", err)
 		}
 	}
 	if l.N < 0 {

@@ -83,6 +83,12 @@ func New(o Options) (*Sim, error) {
 	for _, a := range spec.All() {
 		s.publish[a.ID], s.caps[a.ID] = a.Publish, a.Cap
 	}
+	switch {
+	case o.Points < 0:
+		return nil, fmt.Errorf("points: %d is negative; 0 means enough for everything", o.Points)
+	case o.ReplayDir == "" && o.StockBasicVintage != "":
+		return nil, fmt.Errorf("stock-basic: %q is a recorded list, which only --replay serves", o.StockBasicVintage)
+	}
 	if o.ReplayDir != "" {
 		r, err := replay.Open(o.ReplayDir, o.StockBasicVintage)
 		if err != nil {
@@ -96,17 +102,25 @@ func New(o Options) (*Sim, error) {
 		}
 		s.src = u
 	}
-	errs := []error{s.SetTokens(o.Tokens), s.SetLimits(o.Limits...), s.Deny(o.Deny...)}
+	errs := []error{s.SetTokens(o.Tokens), s.SetLimits(o.Limits...), named("deny", s.Deny(o.Deny...))}
 	for api, at := range o.Publish {
-		errs = append(errs, s.SetPublish(api, at))
+		errs = append(errs, named("publish", s.SetPublish(api, at)))
 	}
 	for api, n := range o.Caps {
-		errs = append(errs, s.SetCap(api, n))
+		errs = append(errs, named("cap", s.SetCap(api, n)))
 	}
 	if err := errors.Join(errs...); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// named puts the option before what is wrong with it.
+func named(option string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s: %w", option, err)
 }
 
 func size(n, def int) int {

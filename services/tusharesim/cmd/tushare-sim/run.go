@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net"
 	"os"
 	"os/signal"
 	"runtime/debug"
@@ -44,6 +45,9 @@ func run(args []string, getenv func(string) string, stderr io.Writer) int {
 	}
 	if err := serve(ctx, cfg, slog.New(slog.NewJSONHandler(stderr, nil))); err != nil {
 		fmt.Fprintf(stderr, "tushare-sim: %s\n", oneLine(err))
+		if _, wrong := errors.AsType[optionError](err); wrong {
+			return 2
+		}
 		return 1
 	}
 	return 0
@@ -51,11 +55,18 @@ func run(args []string, getenv func(string) string, stderr io.Writer) int {
 
 func oneLine(err error) string { return strings.ReplaceAll(err.Error(), "\n", "; ") }
 
+// optionError is a flag of which no simulator can be made.
+type optionError struct{ error }
+
 // serve runs until ctx ends.
 func serve(ctx context.Context, cfg *config, log *slog.Logger) error {
 	s, err := tusharesim.StartAt(context.WithoutCancel(ctx), cfg.addr, cfg.opts)
-	if err != nil {
+	var network *net.OpError
+	switch {
+	case errors.As(err, &network):
 		return err
+	case err != nil:
+		return optionError{err}
 	}
 	st := s.State()
 	log.Info("listening", "addr", s.Addr, "url", s.URL, "source", st.Source, "today", st.Today, "seed", cfg.opts.Seed)

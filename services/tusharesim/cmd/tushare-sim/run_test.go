@@ -73,14 +73,24 @@ func TestBadFlags(t *testing.T) {
 		{"--nonsense"}, {"extra"}, {"--addr", "0.0.0.0:0"}, {"--addr", "nonsense"}, {"--stocks", "9999999"}, {"--replay", "/does/not/exist"},
 		{"--publish", "daily"}, {"--publish", "daily=25:00"}, {"--cap", "daily=x"}, {"--cap", "no=5"}, {"--deny", "nonsense"},
 		{"--limit", "daily=5"}, {"--limit", "daily=5/week"}, {"--limit", "daily=5/day:green"}, {"--latency", "-1s"}, {"--clock-offset", "soon"},
-		{"--tokens-file", file}, {"--tokens-file", file + "x"},
+		{"--tokens-file", file}, {"--tokens-file", file + "x"}, {"--replay", t.TempDir()}, {"--stock-basic", "201911"}, {"--points", "-5"},
+		{"--addr", "127.0.0.1:99999"}, {"--limit", "no=5/day"}, {"--seed", "x"},
 	} {
 		var b bytes.Buffer
-		if code := run(args, env(nil), &b); code == 0 || strings.Count(b.String(), "\n") != 1 || strings.Contains(b.String(), "secret-token") {
+		if code := run(args, env(nil), &b); code != 2 || strings.Count(b.String(), "\n") != 1 || strings.Contains(b.String(), "secret-token") {
 			t.Errorf("%v: exit %d, %q", args, code, b.String())
 		}
 	}
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
 	var b bytes.Buffer
+	if code := run([]string{"--addr", taken.Addr().String()}, env(nil), &b); code != 1 || strings.Count(b.String(), "\n") != 1 {
+		t.Errorf("an address in use: exit %d, %q", code, b.String())
+	}
+	b.Reset()
 	if code := run(nil, env(map[string]string{"AFTERBELL_SIM_LATENCY": "long"}), &b); code != 2 || !strings.Contains(b.String(), "AFTERBELL_SIM_LATENCY") {
 		t.Errorf("environment: exit %d, %q", code, b.String())
 	}

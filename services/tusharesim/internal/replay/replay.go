@@ -78,6 +78,9 @@ func Open(dir, vintage string) (*Source, error) {
 	if err := s.readCalendar(); err != nil {
 		return nil, err
 	}
+	if len(s.cal) == 0 && len(s.vintages) == 0 && len(s.funds) == 0 && !slices.ContainsFunc(s.days[:], func(d []int32) bool { return len(d) > 0 }) {
+		return nil, fmt.Errorf("replay folder: %s holds none of the folders daily, stock_basic, trade_cal and so on with recorded data", dir)
+	}
 	return s, nil
 }
 
