@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -153,9 +152,10 @@ func (l *Limiter) snapshot(now time.Time) file {
 	return f
 }
 
-// writeFile replaces a file as a whole: a reader sees the old or the new one.
+// writeFile replaces a file as a whole: a reader sees the old or the new one. There
+// is one writer, so that what a killed process left behind is written over.
 func writeFile(path string, raw []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp")
+	tmp, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
 		return err
 	}
