@@ -42,7 +42,7 @@ func StartAt(ctx context.Context, addr string, o Options) (*Server, error) {
 	}
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("%s is taken by another program, perhaps another tushare-sim; stop that, or choose another address", addr)
+		return nil, fmt.Errorf("%s is taken by another program, perhaps another tushare-sim; stop that, or choose another address (%w)", addr, err)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("listen: %w", err)
