@@ -152,8 +152,8 @@ type Settings struct {
 	// published is followed up every 15 minutes; then once more next morning. Default
 	// "23:30".
 	FollowUpDeadline string `protobuf:"bytes,6,opt,name=follow_up_deadline,json=followUpDeadline,proto3" json:"follow_up_deadline,omitempty"`
-	// Later attempts after a run that ended for a transient reason, 0 to 20. Default
-	// 5.
+	// Later attempts after a run that ended for a transient reason, 0 to 20. They
+	// begin 1, 2, 4, 8, 15 and then every 30 minutes after. Default 10, some three hours.
 	MaxFollowUps  int32 `protobuf:"varint,7,opt,name=max_follow_ups,json=maxFollowUps,proto3" json:"max_follow_ups,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

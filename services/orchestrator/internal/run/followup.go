@@ -17,7 +17,7 @@ const PublishInterval = 15 * time.Minute
 const morning = slot.Clock(7*60 + 30)
 
 // pauses before the attempts after transient failures; the last one repeats.
-var pauses = []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 15 * time.Minute}
+var pauses = []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 15 * time.Minute, 30 * time.Minute}
 
 // Next is the follow-up that a finished run calls for.
 type Next struct {
