@@ -7,6 +7,7 @@ import (
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/quota"
 	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
 )
 
 // ipPause is how long the provider is known to remember addresses, at least.
@@ -72,7 +73,7 @@ func (f *fetch) exhausted(w quota.Window, calls int, until time.Time) error {
 		limit = fmt.Sprintf("The limit of %d calls", calls)
 	}
 	err := fault.New(fault.QuotaExhausted,
-		fmt.Sprintf("%s per %s for %s is spent; it is taken to open again at %s.", limit, w, f.dataset.ID, until.Format(time.RFC3339)),
+		fmt.Sprintf("%s per %s for %s is spent; it is taken to open again at %s.", limit, w, f.dataset.ID, until.In(market.Shanghai).Format(time.RFC3339)),
 		f.meta("limit", count(calls), "window", w.String())...)
 	err.RetryAt = until
 	return err

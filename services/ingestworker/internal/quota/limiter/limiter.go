@@ -64,8 +64,8 @@ func Open(cfg Config) (*Limiter, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
 	}
-	l := &Limiter{cfg: cfg, lines: map[quota.Key]*line{}, saved: time.Now()}
-	states, err := load(cfg.Path, cfg.Settings, time.Now())
+	l := &Limiter{cfg: cfg, lines: map[quota.Key]*line{}, saved: wallTime()}
+	states, err := load(cfg.Path, cfg.Settings, wallTime())
 	if err != nil {
 		cfg.Log.Warn("what was learnt of the provider's limits cannot be read; starting afresh", "file", cfg.Path, "error", err)
 	}
@@ -99,7 +99,7 @@ func (l *Limiter) Acquire(ctx context.Context, key quota.Key, p quota.Priority, 
 	ln := l.line(key)
 	ln.join(w)
 	for {
-		now := time.Now()
+		now := wallTime()
 		ln.state.Clamp(now)
 		place := slices.Index(ln.queue, w)
 		d := ln.state.Decide(now, l.cfg.Settings, key.API, p, place)
@@ -160,7 +160,7 @@ func (l *Limiter) Refused(key quota.Key, sent time.Time, w quota.Window, n int) 
 	l.mu.Lock()
 	ln := l.line(key)
 	known := ln.state.Learnt[w].Calls
-	until := ln.state.Refuse(sent, time.Now(), w, n)
+	until := ln.state.Refuse(sent, wallTime(), w, n)
 	for _, waits := range ln.queue { // each has another wait to tell of, or none
 		waits.call()
 	}
@@ -178,7 +178,7 @@ func (l *Limiter) Refused(key quota.Key, sent time.Time, w quota.Window, n int) 
 func (l *Limiter) Estimate(token string, load quota.Load) time.Duration {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return quota.Estimate(time.Now(), l.cfg.Settings, func(api string) *quota.State {
+	return quota.Estimate(wallTime(), l.cfg.Settings, func(api string) *quota.State {
 		if ln := l.lines[quota.Key{Token: token, API: api}]; ln != nil {
 			return &ln.state
 		}
@@ -205,7 +205,7 @@ type Status struct {
 func (l *Limiter) Snapshot() []Status {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := time.Now()
+	now := wallTime()
 	out := make([]Status, 0, len(l.lines))
 	for k, ln := range l.lines {
 		s := Status{Key: k, Waiting: len(ln.queue), Until: ln.state.Decide(now, l.cfg.Settings, k.API, quota.Backfill, 0).Until}
@@ -220,6 +220,10 @@ func (l *Limiter) Snapshot() []Status {
 	})
 	return out
 }
+
+// wallTime has no monotonic reading: windows open by the provider's clock, which goes
+// on while this host sleeps.
+func wallTime() time.Time { return time.Now().Round(0) }
 
 func (l *Limiter) line(key quota.Key) *line {
 	ln := l.lines[key]
