@@ -8,6 +8,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	faultv1 "github.com/afterbell/afterbell/gen/afterbell/fault/v1"
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/afterbell/afterbell/services/tusharesim"
@@ -147,6 +148,15 @@ func TestBothPoolsHoldWhatTheProviderHas(t *testing.T) {
 		}
 	}
 	e.setTargets(watch...)
+	planned, err := e.Runs().CreateRun(t.Context(), &orchestratorv1.CreateRunRequest{ValidateOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range planned.GetPlans() { // no calendar is held yet, and what a fill costs is asked before it
+		if p.GetEstimatedCallCount() < 10 || len(p.GetIssues()) != 1 || p.GetIssues()[0].GetReason() != faultv1.Reason_REASON_CALENDAR_ENDED {
+			t.Errorf("%s is planned as %d calls in %s: %v", p.GetPool(), p.GetEstimatedCallCount(), p.GetEstimatedDuration().AsDuration(), p.GetIssues())
+		}
+	}
 	ended := e.run(&orchestratorv1.CreateRunRequest{})
 	for pool, r := range ended {
 		if r.GetOutcome() != orchestratorv1.Run_OUTCOME_SUCCEEDED {

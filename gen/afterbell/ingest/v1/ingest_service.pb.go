@@ -1017,7 +1017,11 @@ type PlanPartitionsRequest struct {
 	// Symbols of the targets list. Ignored for universe.
 	Symbols []string `protobuf:"bytes,6,rep,name=symbols,proto3" json:"symbols,omitempty"`
 	// Plan what is held complete as well.
-	Refetch       bool `protobuf:"varint,7,opt,name=refetch,proto3" json:"refetch,omitempty"`
+	Refetch bool `protobuf:"varint,7,opt,name=refetch,proto3" json:"refetch,omitempty"`
+	// Only tell what it would cost: while no calendar is held weekdays are taken as
+	// open, with a warning, where a plan to be carried out fails with
+	// CALENDAR_UNAVAILABLE.
+	Estimate      bool `protobuf:"varint,8,opt,name=estimate,proto3" json:"estimate,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1097,6 +1101,13 @@ func (x *PlanPartitionsRequest) GetSymbols() []string {
 func (x *PlanPartitionsRequest) GetRefetch() bool {
 	if x != nil {
 		return x.Refetch
+	}
+	return false
+}
+
+func (x *PlanPartitionsRequest) GetEstimate() bool {
+	if x != nil {
+		return x.Estimate
 	}
 	return false
 }
@@ -2117,7 +2128,7 @@ const file_afterbell_ingest_v1_ingest_service_proto_rawDesc = "" +
 	"\bend_date\x18\x04 \x01(\tR\aendDate\x12\x18\n" +
 	"\asymbols\x18\x05 \x03(\tR\asymbols\"S\n" +
 	"\x14ListCoverageResponse\x12;\n" +
-	"\tcoverages\x18\x01 \x03(\v2\x1d.afterbell.market.v1.CoverageR\tcoverages\"\x89\x02\n" +
+	"\tcoverages\x18\x01 \x03(\v2\x1d.afterbell.market.v1.CoverageR\tcoverages\"\xa5\x02\n" +
 	"\x15PlanPartitionsRequest\x12-\n" +
 	"\x04pool\x18\x01 \x01(\x0e2\x19.afterbell.market.v1.PoolR\x04pool\x124\n" +
 	"\x05stage\x18\x02 \x01(\x0e2\x1e.afterbell.ingest.v1.PlanStageR\x05stage\x12\x1d\n" +
@@ -2127,7 +2138,8 @@ const file_afterbell_ingest_v1_ingest_service_proto_rawDesc = "" +
 	"start_date\x18\x04 \x01(\tR\tstartDate\x12\x19\n" +
 	"\bend_date\x18\x05 \x01(\tR\aendDate\x12\x18\n" +
 	"\asymbols\x18\x06 \x03(\tR\asymbols\x12\x18\n" +
-	"\arefetch\x18\a \x01(\bR\arefetch\"\x81\x02\n" +
+	"\arefetch\x18\a \x01(\bR\arefetch\x12\x1a\n" +
+	"\bestimate\x18\b \x01(\bR\bestimate\"\x81\x02\n" +
 	"\x16PlanPartitionsResponse\x12B\n" +
 	"\n" +
 	"partitions\x18\x01 \x03(\v2\".afterbell.ingest.v1.PartitionSpecR\n" +

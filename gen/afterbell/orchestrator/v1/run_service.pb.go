@@ -19,6 +19,7 @@
 package orchestratorv1
 
 import (
+	v11 "github.com/afterbell/afterbell/gen/afterbell/fault/v1"
 	v1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
@@ -223,6 +224,9 @@ type Plan struct {
 	EstimatedDuration *durationpb.Duration `protobuf:"bytes,5,opt,name=estimated_duration,json=estimatedDuration,proto3" json:"estimated_duration,omitempty"`
 	// Last trade date planned, "YYYY-MM-DD". Empty when no date is due.
 	LastTradeDate string `protobuf:"bytes,6,opt,name=last_trade_date,json=lastTradeDate,proto3" json:"last_trade_date,omitempty"`
+	// Warnings about the plan: modules that are left out, dates that are not due or
+	// closed, weekdays taken as open because no calendar is held for them.
+	Issues        []*v11.Issue `protobuf:"bytes,7,rep,name=issues,proto3" json:"issues,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -297,6 +301,13 @@ func (x *Plan) GetLastTradeDate() string {
 		return x.LastTradeDate
 	}
 	return ""
+}
+
+func (x *Plan) GetIssues() []*v11.Issue {
+	if x != nil {
+		return x.Issues
+	}
+	return nil
 }
 
 // Request for RunService.GetRun.
@@ -1132,7 +1143,7 @@ var File_afterbell_orchestrator_v1_run_service_proto protoreflect.FileDescriptor
 
 const file_afterbell_orchestrator_v1_run_service_proto_rawDesc = "" +
 	"\n" +
-	"+afterbell/orchestrator/v1/run_service.proto\x12\x19afterbell.orchestrator.v1\x1a afterbell/market/v1/market.proto\x1a#afterbell/orchestrator/v1/run.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\"\xb3\x02\n" +
+	"+afterbell/orchestrator/v1/run_service.proto\x12\x19afterbell.orchestrator.v1\x1a\x1eafterbell/fault/v1/fault.proto\x1a afterbell/market/v1/market.proto\x1a#afterbell/orchestrator/v1/run.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\"\xb3\x02\n" +
 	"\x10CreateRunRequest\x12/\n" +
 	"\x05pools\x18\x01 \x03(\x0e2\x19.afterbell.market.v1.PoolR\x05pools\x127\n" +
 	"\x04mode\x18\x02 \x01(\x0e2#.afterbell.orchestrator.v1.Run.ModeR\x04mode\x12\x1d\n" +
@@ -1147,7 +1158,7 @@ const file_afterbell_orchestrator_v1_run_service_proto_rawDesc = "" +
 	"request_id\x18\b \x01(\tR\trequestId\"~\n" +
 	"\x11CreateRunResponse\x122\n" +
 	"\x04runs\x18\x01 \x03(\v2\x1e.afterbell.orchestrator.v1.RunR\x04runs\x125\n" +
-	"\x05plans\x18\x02 \x03(\v2\x1f.afterbell.orchestrator.v1.PlanR\x05plans\"\xc8\x02\n" +
+	"\x05plans\x18\x02 \x03(\v2\x1f.afterbell.orchestrator.v1.PlanR\x05plans\"\xfb\x02\n" +
 	"\x04Plan\x12-\n" +
 	"\x04pool\x18\x01 \x01(\x0e2\x19.afterbell.market.v1.PoolR\x04pool\x12D\n" +
 	"\n" +
@@ -1156,7 +1167,8 @@ const file_afterbell_orchestrator_v1_run_service_proto_rawDesc = "" +
 	"\x0fpartition_count\x18\x03 \x01(\x05R\x0epartitionCount\x120\n" +
 	"\x14estimated_call_count\x18\x04 \x01(\x05R\x12estimatedCallCount\x12H\n" +
 	"\x12estimated_duration\x18\x05 \x01(\v2\x19.google.protobuf.DurationR\x11estimatedDuration\x12&\n" +
-	"\x0flast_trade_date\x18\x06 \x01(\tR\rlastTradeDate\"&\n" +
+	"\x0flast_trade_date\x18\x06 \x01(\tR\rlastTradeDate\x121\n" +
+	"\x06issues\x18\a \x03(\v2\x19.afterbell.fault.v1.IssueR\x06issues\"&\n" +
 	"\rGetRunRequest\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\"B\n" +
 	"\x0eGetRunResponse\x120\n" +
@@ -1257,9 +1269,10 @@ var file_afterbell_orchestrator_v1_run_service_proto_goTypes = []any{
 	(*Run)(nil),                    // 20: afterbell.orchestrator.v1.Run
 	(*Partition)(nil),              // 21: afterbell.orchestrator.v1.Partition
 	(*durationpb.Duration)(nil),    // 22: google.protobuf.Duration
-	(Run_State)(0),                 // 23: afterbell.orchestrator.v1.Run.State
-	(Run_Outcome)(0),               // 24: afterbell.orchestrator.v1.Run.Outcome
-	(*RunEvent)(nil),               // 25: afterbell.orchestrator.v1.RunEvent
+	(*v11.Issue)(nil),              // 23: afterbell.fault.v1.Issue
+	(Run_State)(0),                 // 24: afterbell.orchestrator.v1.Run.State
+	(Run_Outcome)(0),               // 25: afterbell.orchestrator.v1.Run.Outcome
+	(*RunEvent)(nil),               // 26: afterbell.orchestrator.v1.RunEvent
 }
 var file_afterbell_orchestrator_v1_run_service_proto_depIdxs = []int32{
 	18, // 0: afterbell.orchestrator.v1.CreateRunRequest.pools:type_name -> afterbell.market.v1.Pool
@@ -1269,36 +1282,37 @@ var file_afterbell_orchestrator_v1_run_service_proto_depIdxs = []int32{
 	18, // 4: afterbell.orchestrator.v1.Plan.pool:type_name -> afterbell.market.v1.Pool
 	21, // 5: afterbell.orchestrator.v1.Plan.partitions:type_name -> afterbell.orchestrator.v1.Partition
 	22, // 6: afterbell.orchestrator.v1.Plan.estimated_duration:type_name -> google.protobuf.Duration
-	20, // 7: afterbell.orchestrator.v1.GetRunResponse.run:type_name -> afterbell.orchestrator.v1.Run
-	18, // 8: afterbell.orchestrator.v1.ListRunsRequest.pool:type_name -> afterbell.market.v1.Pool
-	23, // 9: afterbell.orchestrator.v1.ListRunsRequest.state:type_name -> afterbell.orchestrator.v1.Run.State
-	24, // 10: afterbell.orchestrator.v1.ListRunsRequest.outcome:type_name -> afterbell.orchestrator.v1.Run.Outcome
-	20, // 11: afterbell.orchestrator.v1.ListRunsResponse.runs:type_name -> afterbell.orchestrator.v1.Run
-	21, // 12: afterbell.orchestrator.v1.ListPartitionsResponse.partitions:type_name -> afterbell.orchestrator.v1.Partition
-	25, // 13: afterbell.orchestrator.v1.WatchRunResponse.event:type_name -> afterbell.orchestrator.v1.RunEvent
-	13, // 14: afterbell.orchestrator.v1.VerifyRunResponse.differences:type_name -> afterbell.orchestrator.v1.Difference
-	20, // 15: afterbell.orchestrator.v1.CancelRunResponse.run:type_name -> afterbell.orchestrator.v1.Run
-	0,  // 16: afterbell.orchestrator.v1.RunService.CreateRun:input_type -> afterbell.orchestrator.v1.CreateRunRequest
-	3,  // 17: afterbell.orchestrator.v1.RunService.GetRun:input_type -> afterbell.orchestrator.v1.GetRunRequest
-	5,  // 18: afterbell.orchestrator.v1.RunService.ListRuns:input_type -> afterbell.orchestrator.v1.ListRunsRequest
-	7,  // 19: afterbell.orchestrator.v1.RunService.ListPartitions:input_type -> afterbell.orchestrator.v1.ListPartitionsRequest
-	9,  // 20: afterbell.orchestrator.v1.RunService.WatchRun:input_type -> afterbell.orchestrator.v1.WatchRunRequest
-	11, // 21: afterbell.orchestrator.v1.RunService.VerifyRun:input_type -> afterbell.orchestrator.v1.VerifyRunRequest
-	14, // 22: afterbell.orchestrator.v1.RunService.CancelRun:input_type -> afterbell.orchestrator.v1.CancelRunRequest
-	16, // 23: afterbell.orchestrator.v1.RunService.DeleteRun:input_type -> afterbell.orchestrator.v1.DeleteRunRequest
-	1,  // 24: afterbell.orchestrator.v1.RunService.CreateRun:output_type -> afterbell.orchestrator.v1.CreateRunResponse
-	4,  // 25: afterbell.orchestrator.v1.RunService.GetRun:output_type -> afterbell.orchestrator.v1.GetRunResponse
-	6,  // 26: afterbell.orchestrator.v1.RunService.ListRuns:output_type -> afterbell.orchestrator.v1.ListRunsResponse
-	8,  // 27: afterbell.orchestrator.v1.RunService.ListPartitions:output_type -> afterbell.orchestrator.v1.ListPartitionsResponse
-	10, // 28: afterbell.orchestrator.v1.RunService.WatchRun:output_type -> afterbell.orchestrator.v1.WatchRunResponse
-	12, // 29: afterbell.orchestrator.v1.RunService.VerifyRun:output_type -> afterbell.orchestrator.v1.VerifyRunResponse
-	15, // 30: afterbell.orchestrator.v1.RunService.CancelRun:output_type -> afterbell.orchestrator.v1.CancelRunResponse
-	17, // 31: afterbell.orchestrator.v1.RunService.DeleteRun:output_type -> afterbell.orchestrator.v1.DeleteRunResponse
-	24, // [24:32] is the sub-list for method output_type
-	16, // [16:24] is the sub-list for method input_type
-	16, // [16:16] is the sub-list for extension type_name
-	16, // [16:16] is the sub-list for extension extendee
-	0,  // [0:16] is the sub-list for field type_name
+	23, // 7: afterbell.orchestrator.v1.Plan.issues:type_name -> afterbell.fault.v1.Issue
+	20, // 8: afterbell.orchestrator.v1.GetRunResponse.run:type_name -> afterbell.orchestrator.v1.Run
+	18, // 9: afterbell.orchestrator.v1.ListRunsRequest.pool:type_name -> afterbell.market.v1.Pool
+	24, // 10: afterbell.orchestrator.v1.ListRunsRequest.state:type_name -> afterbell.orchestrator.v1.Run.State
+	25, // 11: afterbell.orchestrator.v1.ListRunsRequest.outcome:type_name -> afterbell.orchestrator.v1.Run.Outcome
+	20, // 12: afterbell.orchestrator.v1.ListRunsResponse.runs:type_name -> afterbell.orchestrator.v1.Run
+	21, // 13: afterbell.orchestrator.v1.ListPartitionsResponse.partitions:type_name -> afterbell.orchestrator.v1.Partition
+	26, // 14: afterbell.orchestrator.v1.WatchRunResponse.event:type_name -> afterbell.orchestrator.v1.RunEvent
+	13, // 15: afterbell.orchestrator.v1.VerifyRunResponse.differences:type_name -> afterbell.orchestrator.v1.Difference
+	20, // 16: afterbell.orchestrator.v1.CancelRunResponse.run:type_name -> afterbell.orchestrator.v1.Run
+	0,  // 17: afterbell.orchestrator.v1.RunService.CreateRun:input_type -> afterbell.orchestrator.v1.CreateRunRequest
+	3,  // 18: afterbell.orchestrator.v1.RunService.GetRun:input_type -> afterbell.orchestrator.v1.GetRunRequest
+	5,  // 19: afterbell.orchestrator.v1.RunService.ListRuns:input_type -> afterbell.orchestrator.v1.ListRunsRequest
+	7,  // 20: afterbell.orchestrator.v1.RunService.ListPartitions:input_type -> afterbell.orchestrator.v1.ListPartitionsRequest
+	9,  // 21: afterbell.orchestrator.v1.RunService.WatchRun:input_type -> afterbell.orchestrator.v1.WatchRunRequest
+	11, // 22: afterbell.orchestrator.v1.RunService.VerifyRun:input_type -> afterbell.orchestrator.v1.VerifyRunRequest
+	14, // 23: afterbell.orchestrator.v1.RunService.CancelRun:input_type -> afterbell.orchestrator.v1.CancelRunRequest
+	16, // 24: afterbell.orchestrator.v1.RunService.DeleteRun:input_type -> afterbell.orchestrator.v1.DeleteRunRequest
+	1,  // 25: afterbell.orchestrator.v1.RunService.CreateRun:output_type -> afterbell.orchestrator.v1.CreateRunResponse
+	4,  // 26: afterbell.orchestrator.v1.RunService.GetRun:output_type -> afterbell.orchestrator.v1.GetRunResponse
+	6,  // 27: afterbell.orchestrator.v1.RunService.ListRuns:output_type -> afterbell.orchestrator.v1.ListRunsResponse
+	8,  // 28: afterbell.orchestrator.v1.RunService.ListPartitions:output_type -> afterbell.orchestrator.v1.ListPartitionsResponse
+	10, // 29: afterbell.orchestrator.v1.RunService.WatchRun:output_type -> afterbell.orchestrator.v1.WatchRunResponse
+	12, // 30: afterbell.orchestrator.v1.RunService.VerifyRun:output_type -> afterbell.orchestrator.v1.VerifyRunResponse
+	15, // 31: afterbell.orchestrator.v1.RunService.CancelRun:output_type -> afterbell.orchestrator.v1.CancelRunResponse
+	17, // 32: afterbell.orchestrator.v1.RunService.DeleteRun:output_type -> afterbell.orchestrator.v1.DeleteRunResponse
+	25, // [25:33] is the sub-list for method output_type
+	17, // [17:25] is the sub-list for method input_type
+	17, // [17:17] is the sub-list for extension type_name
+	17, // [17:17] is the sub-list for extension extendee
+	0,  // [0:17] is the sub-list for field type_name
 }
 
 func init() { file_afterbell_orchestrator_v1_run_service_proto_init() }

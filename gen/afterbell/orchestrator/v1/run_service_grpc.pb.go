@@ -53,9 +53,10 @@ type RunServiceClient interface {
 	// A pool runs one run at a time. A request whose dates and modules are covered by
 	// a run that is queued or running is answered with that run; any other is queued.
 	// Pools that hold none of the modules asked for are left out when pools is empty,
-	// and are INVALID_ARGUMENT when it names them. INVALID_ARGUMENT names the field that is wrong; MODULE_NOT_SYNC_CAPABLE a module
-	// that is not built; REQUEST_ID_REUSED a request_id seen with another request;
-	// WORKER_UNREACHABLE a plan that the worker cannot make now.
+	// and are INVALID_ARGUMENT when it names them. INVALID_ARGUMENT names the field that
+	// is wrong; MODULE_NOT_SYNC_CAPABLE a module that is not built; REQUEST_ID_REUSED a
+	// request_id seen with another request; WORKER_UNREACHABLE a plan that the worker
+	// cannot make now.
 	CreateRun(ctx context.Context, in *CreateRunRequest, opts ...grpc.CallOption) (*CreateRunResponse, error)
 	// Gets one run, queued ones included, with the chain of what happened. NOT_FOUND
 	// when there is none.
@@ -198,9 +199,10 @@ type RunServiceServer interface {
 	// A pool runs one run at a time. A request whose dates and modules are covered by
 	// a run that is queued or running is answered with that run; any other is queued.
 	// Pools that hold none of the modules asked for are left out when pools is empty,
-	// and are INVALID_ARGUMENT when it names them. INVALID_ARGUMENT names the field that is wrong; MODULE_NOT_SYNC_CAPABLE a module
-	// that is not built; REQUEST_ID_REUSED a request_id seen with another request;
-	// WORKER_UNREACHABLE a plan that the worker cannot make now.
+	// and are INVALID_ARGUMENT when it names them. INVALID_ARGUMENT names the field that
+	// is wrong; MODULE_NOT_SYNC_CAPABLE a module that is not built; REQUEST_ID_REUSED a
+	// request_id seen with another request; WORKER_UNREACHABLE a plan that the worker
+	// cannot make now.
 	CreateRun(context.Context, *CreateRunRequest) (*CreateRunResponse, error)
 	// Gets one run, queued ones included, with the chain of what happened. NOT_FOUND
 	// when there is none.

@@ -224,7 +224,7 @@ func (s *Server) PlanPartitions(ctx context.Context, r *ingestv1.PlanPartitionsR
 	if err != nil {
 		return nil, err
 	}
-	wish := coverage.Wish{Pool: pool, Datasets: datasets, Start: start, End: end, Refetch: r.GetRefetch(), Symbols: symbols}
+	wish := coverage.Wish{Pool: pool, Datasets: datasets, Start: start, End: end, Refetch: r.GetRefetch(), Symbols: symbols, Estimate: r.GetEstimate()}
 	var plan coverage.Plan
 	switch r.GetStage() {
 	case ingestv1.PlanStage_PLAN_STAGE_REFERENCES:

@@ -27,6 +27,9 @@ type Wish struct {
 	Refetch bool
 	// Symbols of the targets pool; ignored for universe.
 	Symbols []string
+	// Estimate takes weekdays as open while no calendar is held, for a plan that is
+	// not carried out.
+	Estimate bool
 }
 
 // World is what a plan is made from.
@@ -139,7 +142,8 @@ func needsReference(w Wish, ds *catalog.Dataset) bool {
 // leaves the most recent stretch whole. Within a date `daily` comes first,
 // because others are judged against it.
 //
-// It returns CALENDAR_UNAVAILABLE when the pool holds no calendar at all.
+// It returns CALENDAR_UNAVAILABLE when the pool holds no calendar at all, unless the
+// plan is only an estimate.
 func Data(w Wish, world World) (Plan, error) {
 	p := Plan{AsOf: market.NoDate}
 	datasets := slices.DeleteFunc(slices.Clone(w.Datasets), func(d *catalog.Dataset) bool { return d.Snapshot })
@@ -147,7 +151,7 @@ func Data(w Wish, world World) (Plan, error) {
 	if len(datasets) == 0 || w.Pool == market.Targets && len(w.Symbols) == 0 {
 		return p, nil
 	}
-	if !world.Calendar.Known() {
+	if !world.Calendar.Known() && !w.Estimate {
 		return p, fault.New(fault.CalendarUnavailable, "The pool holds no trading calendar yet, so no dates can be planned.",
 			"start_date", w.Start.String(), "end_date", w.End.String(), "calendar_end_date", "")
 	}
@@ -182,7 +186,11 @@ func Data(w Wish, world World) (Plan, error) {
 	if i, ok := tooEarly(w, datasets, world); ok {
 		p.Issues = append(p.Issues, i)
 	}
-	if guessed {
+	switch {
+	case guessed && !world.Calendar.Known():
+		p.Issues = append(p.Issues, fault.NewIssue(fault.CalendarEnded,
+			"The pool holds no trading calendar yet; weekdays are taken as open, so holidays are counted in.", "calendar_end_date", ""))
+	case guessed:
 		p.Issues = append(p.Issues, fault.NewIssue(fault.CalendarEnded,
 			fmt.Sprintf("The known calendar reaches from %s to %s; weekdays outside it are taken as open.", world.Calendar.First, world.Calendar.Last),
 			"calendar_end_date", world.Calendar.Last.String()))

@@ -240,6 +240,10 @@ func TestCalendarThatEnded(t *testing.T) {
 	if _, err := Data(Wish{Pool: market.Universe, Datasets: datasets(catalog.Daily), Start: day, End: day}, w); !fault.Is(err, fault.CalendarUnavailable) {
 		t.Errorf("without a calendar: %v", err)
 	}
+	p, err = Data(Wish{Pool: market.Universe, Datasets: datasets(catalog.Daily), Start: market.NoDate, End: market.NoDate, Estimate: true}, w)
+	if err != nil || len(p.Partitions) == 0 || p.AsOf != day || len(p.Issues) != 1 || p.Issues[0].Reason != fault.CalendarEnded {
+		t.Errorf("an estimate without a calendar: %v, as of %s, %v, %v", ids(p), p.AsOf, p.Issues, err)
+	}
 }
 
 func TestReferencesAreDueOncePerShanghaiDay(t *testing.T) {

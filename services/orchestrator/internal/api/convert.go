@@ -97,6 +97,7 @@ func planOf(p dispatch.Plan) *orchestratorv1.Plan {
 	return &orchestratorv1.Plan{
 		Pool: transport.PoolToProto(p.Run.Pool), Partitions: each(shown, partitionOf), PartitionCount: int32(len(p.Partitions)),
 		EstimatedCallCount: int32(p.Calls), EstimatedDuration: durationpb.New(p.Duration), LastTradeDate: p.LastTradeDate.String(),
+		Issues: transport.IssuesToProto(p.Issues),
 	}
 }
 

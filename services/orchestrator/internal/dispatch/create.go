@@ -215,8 +215,7 @@ func clip(s string) string {
 }
 
 // Plan answers what Create would do, and records nothing. It asks the worker, and
-// fails as it does: WORKER_UNREACHABLE, or CALENDAR_UNAVAILABLE before any calendar
-// is held.
+// fails as it does, with WORKER_UNREACHABLE.
 func (d *Dispatcher) Plan(ctx context.Context, req CreateRequest) ([]Plan, error) {
 	if err := d.cfg.Preflight.Refresh(ctx); err != nil {
 		return nil, err
@@ -253,7 +252,9 @@ func (d *Dispatcher) plan(ctx context.Context, r run.Run, facts readiness.Facts)
 		return plan, nil
 	}
 	for _, references := range []bool{true, false} {
-		w, err := d.cfg.Worker.PlanPartitions(ctx, planRequest(r, sel.Modules, symbols, references))
+		req := planRequest(r, sel.Modules, symbols, references)
+		req.Estimate = true
+		w, err := d.cfg.Worker.PlanPartitions(ctx, req)
 		if err != nil {
 			return plan, err
 		}

@@ -92,6 +92,8 @@ type PlanRequest struct {
 	Symbols []string
 	// Refetch plans what is held complete as well.
 	Refetch bool
+	// Estimate plans from weekdays while no calendar is held.
+	Estimate bool
 }
 
 // WorkPlan is the worker's answer to a PlanRequest.

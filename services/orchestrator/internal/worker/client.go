@@ -157,7 +157,7 @@ func (c *Client) PlanPartitions(ctx context.Context, req dispatch.PlanRequest) (
 	}
 	resp, err := c.rpc.PlanPartitions(ctx, &ingestv1.PlanPartitionsRequest{
 		Pool: transport.PoolToProto(req.Pool), Stage: stage, ModuleIds: req.Modules,
-		StartDate: req.Start.String(), EndDate: req.End.String(), Symbols: req.Symbols, Refetch: req.Refetch,
+		StartDate: req.Start.String(), EndDate: req.End.String(), Symbols: req.Symbols, Refetch: req.Refetch, Estimate: req.Estimate,
 	})
 	if err != nil {
 		return dispatch.WorkPlan{}, err
