@@ -93,6 +93,10 @@ bench: build ## measure the pair against floors (BENCH_FLAGS=--help)
 	@$(GO) build -o $(BIN)/ ./services/ingestworker/cmd/ingest-bench ./services/e2e/cmd/afterbell-bench
 	@$(BIN)/afterbell-bench --bin $(BIN) $(BENCH_FLAGS)
 
+.PHONY: bench-go
+bench-go: ## the Go benchmarks of decoder, limiter, planner, both pools, ledger and simulator
+	$(GO) test -run '^$$' -bench . -benchmem $(addsuffix /...,$(addprefix ./,$(filter-out gen,$(MODULES)))) | grep -v 'no test files\|^PASS\|^ok'
+
 # The drills' programs have places to crash and a clock that can be set off; both come
 # with this build only.
 .PHONY: drill
