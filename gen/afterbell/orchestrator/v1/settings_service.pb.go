@@ -143,7 +143,7 @@ type Settings struct {
 	// How long universe waits for targets of the same trigger, 0 s to 1 h. Default
 	// 10 minutes.
 	OrderWait *durationpb.Duration `protobuf:"bytes,3,opt,name=order_wait,json=orderWait,proto3" json:"order_wait,omitempty"`
-	// Partitions dispatched at a time to one pool, 1 to 64. Default 16.
+	// Partitions dispatched at a time to one pool, 1 to 64. Default 24.
 	DispatchWidth int32 `protobuf:"varint,4,opt,name=dispatch_width,json=dispatchWidth,proto3" json:"dispatch_width,omitempty"`
 	// How long finished runs and their events are kept, 1 to 3,650 days; 0 keeps them
 	// for ever. Default 0.

@@ -24,7 +24,7 @@ type Config struct {
 	// WindowDays is how many calendar days back each pool reaches.
 	WindowDays map[market.Pool]int
 	// Depth is how many partitions of one pool may be in hand at once, which bounds
-	// memory; others wait their turn. 0 means 16.
+	// memory; others wait their turn. 0 means 24.
 	Depth int
 	// Answers is shared with the probes. Nil makes one.
 	Answers *Answers
@@ -53,7 +53,7 @@ func New(c Config) *Ingester {
 		flights: newFlights(), views: map[market.Pool]*view{}, slots: map[market.Pool]chan struct{}{},
 	}
 	if c.Depth <= 0 {
-		c.Depth = 16
+		c.Depth = 24
 	}
 	if i.answers == nil {
 		i.answers = NewAnswers()

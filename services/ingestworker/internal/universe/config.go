@@ -24,9 +24,9 @@ type Config struct {
 	GroupPartitions, GroupRows int
 	// CheckpointRows is after how many rows the write-ahead log is folded into the
 	// file, which bounds both the log and the memory of rows not yet compressed;
-	// the default is 1,000,000.
+	// the default is 500,000.
 	CheckpointRows int
-	// Memory is DuckDB's memory_limit, as in "256MB", the default. It does not
+	// Memory is DuckDB's memory_limit, as in "128MB", the default. It does not
 	// bound rows of a transaction under way.
 	Memory string
 	// Threads DuckDB may use; the default is 2.
@@ -50,10 +50,10 @@ func (c Config) withDefaults() Config {
 		c.GroupRows = 100_000
 	}
 	if c.CheckpointRows == 0 {
-		c.CheckpointRows = 1_000_000
+		c.CheckpointRows = 500_000
 	}
 	if c.Memory == "" {
-		c.Memory = "256MB"
+		c.Memory = "128MB"
 	}
 	if c.Threads == 0 {
 		c.Threads = 2

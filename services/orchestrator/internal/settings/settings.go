@@ -47,7 +47,7 @@ type Settings struct {
 func Default() Settings {
 	return Settings{
 		Preflight: readiness.StaleOnly, Readiness: readiness.Strict,
-		OrderWait: 10 * time.Minute, DispatchWidth: 16, RetentionDays: 0,
+		OrderWait: 10 * time.Minute, DispatchWidth: 24, RetentionDays: 0,
 		FollowUpDeadline: "23:30", MaxFollowUps: 10, // three hours: an outage at half past seven need not cost the evening
 	}
 }
