@@ -1738,7 +1738,7 @@ type VerifyPartitionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Pool to read.
 	Pool v1.Pool `protobuf:"varint,1,opt,name=pool,proto3,enum=afterbell.market.v1.Pool" json:"pool,omitempty"`
-	// Partitions to count.
+	// Partitions to read.
 	Partitions    []*PartitionSpec `protobuf:"bytes,2,rep,name=partitions,proto3" json:"partitions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1834,7 +1834,7 @@ func (x *VerifyPartitionsResponse) GetChecks() []*PartitionCheck {
 	return nil
 }
 
-// What the pool's file holds of a partition, counted anew.
+// What the pool's file holds of a partition, read anew.
 type PartitionCheck struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Partition.
@@ -1848,7 +1848,10 @@ type PartitionCheck struct {
 	// Verdict that coverage claims.
 	Verdict v1.Verdict `protobuf:"varint,5,opt,name=verdict,proto3,enum=afterbell.market.v1.Verdict" json:"verdict,omitempty"`
 	// Run that wrote the coverage last.
-	RunId         string `protobuf:"bytes,6,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	RunId string `protobuf:"bytes,6,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// The rows in the file are not those that were committed: one is missing or added,
+	// or a value is another. Only a hand or a fault of the disk can have done that.
+	Altered       bool `protobuf:"varint,7,opt,name=altered,proto3" json:"altered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1923,6 +1926,13 @@ func (x *PartitionCheck) GetRunId() string {
 		return x.RunId
 	}
 	return ""
+}
+
+func (x *PartitionCheck) GetAltered() bool {
+	if x != nil {
+		return x.Altered
+	}
+	return false
 }
 
 // A module's probe began.
@@ -2210,14 +2220,15 @@ const file_afterbell_ingest_v1_ingest_service_proto_rawDesc = "" +
 	"partitions\x18\x02 \x03(\v2\".afterbell.ingest.v1.PartitionSpecR\n" +
 	"partitions\"W\n" +
 	"\x18VerifyPartitionsResponse\x12;\n" +
-	"\x06checks\x18\x01 \x03(\v2#.afterbell.ingest.v1.PartitionCheckR\x06checks\"\xef\x01\n" +
+	"\x06checks\x18\x01 \x03(\v2#.afterbell.ingest.v1.PartitionCheckR\x06checks\"\x89\x02\n" +
 	"\x0ePartitionCheck\x12!\n" +
 	"\fpartition_id\x18\x01 \x01(\tR\vpartitionId\x12\x1b\n" +
 	"\trow_count\x18\x02 \x01(\x03R\browCount\x12'\n" +
 	"\x0fduplicate_count\x18\x03 \x01(\x03R\x0eduplicateCount\x12%\n" +
 	"\x0ecoverage_count\x18\x04 \x01(\x03R\rcoverageCount\x126\n" +
 	"\averdict\x18\x05 \x01(\x0e2\x1c.afterbell.market.v1.VerdictR\averdict\x12\x15\n" +
-	"\x06run_id\x18\x06 \x01(\tR\x05runId*W\n" +
+	"\x06run_id\x18\x06 \x01(\tR\x05runId\x12\x18\n" +
+	"\aaltered\x18\a \x01(\bR\aaltered*W\n" +
 	"\tPlanStage\x12\x1a\n" +
 	"\x16PLAN_STAGE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15PLAN_STAGE_REFERENCES\x10\x01\x12\x13\n" +

@@ -812,7 +812,7 @@ func (x *VerifyRunRequest) GetRunId() string {
 // Response for RunService.VerifyRun.
 type VerifyRunResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Partitions counted.
+	// Partitions read.
 	CheckedCount int32 `protobuf:"varint,1,opt,name=checked_count,json=checkedCount,proto3" json:"checked_count,omitempty"`
 	// Where the file and the claims differ. Empty means they agree.
 	Differences   []*Difference `protobuf:"bytes,2,rep,name=differences,proto3" json:"differences,omitempty"`
@@ -877,8 +877,11 @@ type Difference struct {
 	CoverageCount int64 `protobuf:"varint,4,opt,name=coverage_count,json=coverageCount,proto3" json:"coverage_count,omitempty"`
 	// Rows that the run claims.
 	ClaimedCount int64 `protobuf:"varint,5,opt,name=claimed_count,json=claimedCount,proto3" json:"claimed_count,omitempty"`
-	// What differs, in a sentence.
-	Message       string `protobuf:"bytes,6,opt,name=message,proto3" json:"message,omitempty"`
+	// What differs, in a sentence, and the command that fetches it again.
+	Message string `protobuf:"bytes,6,opt,name=message,proto3" json:"message,omitempty"`
+	// The rows in the file are not those that were committed: one is missing or added,
+	// or a value is another.
+	Altered       bool `protobuf:"varint,7,opt,name=altered,proto3" json:"altered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -953,6 +956,13 @@ func (x *Difference) GetMessage() string {
 		return x.Message
 	}
 	return ""
+}
+
+func (x *Difference) GetAltered() bool {
+	if x != nil {
+		return x.Altered
+	}
+	return false
 }
 
 // Request for RunService.CancelRun.
@@ -1202,7 +1212,7 @@ const file_afterbell_orchestrator_v1_run_service_proto_rawDesc = "" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\"\x81\x01\n" +
 	"\x11VerifyRunResponse\x12#\n" +
 	"\rchecked_count\x18\x01 \x01(\x05R\fcheckedCount\x12G\n" +
-	"\vdifferences\x18\x02 \x03(\v2%.afterbell.orchestrator.v1.DifferenceR\vdifferences\"\xdb\x01\n" +
+	"\vdifferences\x18\x02 \x03(\v2%.afterbell.orchestrator.v1.DifferenceR\vdifferences\"\xf5\x01\n" +
 	"\n" +
 	"Difference\x12!\n" +
 	"\fpartition_id\x18\x01 \x01(\tR\vpartitionId\x12\x1b\n" +
@@ -1210,7 +1220,8 @@ const file_afterbell_orchestrator_v1_run_service_proto_rawDesc = "" +
 	"\x0fduplicate_count\x18\x03 \x01(\x03R\x0eduplicateCount\x12%\n" +
 	"\x0ecoverage_count\x18\x04 \x01(\x03R\rcoverageCount\x12#\n" +
 	"\rclaimed_count\x18\x05 \x01(\x03R\fclaimedCount\x12\x18\n" +
-	"\amessage\x18\x06 \x01(\tR\amessage\"=\n" +
+	"\amessage\x18\x06 \x01(\tR\amessage\x12\x18\n" +
+	"\aaltered\x18\a \x01(\bR\aaltered\"=\n" +
 	"\x10CancelRunRequest\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x12\n" +
 	"\x04note\x18\x02 \x01(\tR\x04note\"E\n" +

@@ -73,8 +73,8 @@ type RunServiceClient interface {
 	// line {"result": …}, or a server-sent event when the Accept header asks for
 	// text/event-stream.
 	WatchRun(ctx context.Context, in *WatchRunRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRunResponse], error)
-	// Counts a finished run's partitions in the pool's file anew and compares them
-	// with what the run claims. WRONG_STATE when it is not finished, NOT_FOUND when there
+	// Reads a finished run's partitions from the pool's file anew and compares their
+	// rows, by number and by value, with what was committed. WRONG_STATE when it is not finished, NOT_FOUND when there
 	// is none.
 	VerifyRun(ctx context.Context, in *VerifyRunRequest, opts ...grpc.CallOption) (*VerifyRunResponse, error)
 	// Stops a run for good. Calls in hand are cancelled and their transactions roll
@@ -219,8 +219,8 @@ type RunServiceServer interface {
 	// line {"result": …}, or a server-sent event when the Accept header asks for
 	// text/event-stream.
 	WatchRun(*WatchRunRequest, grpc.ServerStreamingServer[WatchRunResponse]) error
-	// Counts a finished run's partitions in the pool's file anew and compares them
-	// with what the run claims. WRONG_STATE when it is not finished, NOT_FOUND when there
+	// Reads a finished run's partitions from the pool's file anew and compares their
+	// rows, by number and by value, with what was committed. WRONG_STATE when it is not finished, NOT_FOUND when there
 	// is none.
 	VerifyRun(context.Context, *VerifyRunRequest) (*VerifyRunResponse, error)
 	// Stops a run for good. Calls in hand are cancelled and their transactions roll

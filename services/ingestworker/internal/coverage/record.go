@@ -52,6 +52,10 @@ type Record struct {
 	Rows int64
 	// ByExchange splits Rows; all zero for snapshots of funds and calendars.
 	ByExchange ExchangeCounts
+	// RowsHash is that of the rows held with all their values, in any order (see
+	// table.Batch.Hash); 0 where none are. A file whose rows have another was written
+	// to by others. The sink sets it.
+	RowsHash uint64
 	// Expected rows; 0 where unknown or none.
 	Expected int64
 	// Verdict of the last answer.

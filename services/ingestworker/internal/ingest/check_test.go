@@ -165,11 +165,11 @@ func TestFundsThatAreNoETFsAreFilteredNotRejected(t *testing.T) {
 
 func TestHashTellsValuesAndNotTheirOrder(t *testing.T) {
 	a, b := prices(5, nil), prices(5, nil).Select([]int{4, 2, 0, 1, 3})
-	if hashRows(a, nil) != hashRows(b, nil) {
+	if hashAnswer(a, nil) != hashAnswer(b, nil) {
 		t.Error("order changes the hash")
 	}
 	for _, change := range []func(*table.Batch, int){setNumber("vol", 101), setNull("amount"), setSymbol("600999.SH")} {
-		if hashRows(prices(5, change), nil) == hashRows(a, nil) {
+		if hashAnswer(prices(5, change), nil) == hashAnswer(a, nil) {
 			t.Error("another value has the same hash")
 		}
 	}

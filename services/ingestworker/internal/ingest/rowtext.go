@@ -3,7 +3,6 @@ package ingest
 import (
 	"encoding/json"
 	"hash/fnv"
-	"math"
 	"strconv"
 	"strings"
 
@@ -50,43 +49,10 @@ func rowJSON(b *table.Batch, r int, bad []table.BadCell) string {
 	return out.String()
 }
 
-// hashRow tells rows with other values apart.
-func hashRow(b *table.Batch, r int) uint64 {
-	h := fnv.New64a()
-	var word [9]byte
-	for i := range b.Columns {
-		c := &b.Columns[i]
-		if c.Null[r] {
-			h.Write([]byte{0}) // a hash never fails
-			continue
-		}
-		if c.Type == table.Text {
-			h.Write([]byte(c.Texts[r]))
-			h.Write([]byte{1})
-			continue
-		}
-		bits := uint64(0)
-		if c.Type == table.Date {
-			bits = uint64(uint32(c.Dates[r]))
-		} else {
-			bits = math.Float64bits(c.Numbers[r])
-		}
-		word[0] = 2
-		for k := range 8 {
-			word[k+1] = byte(bits >> (8 * k))
-		}
-		h.Write(word[:])
-	}
-	return h.Sum64()
-}
-
-// hashRows is the same for the same rows in any order, because the provider keeps
+// hashAnswer is the same for the same rows in any order, because the provider keeps
 // no order in some replies.
-func hashRows(b *table.Batch, rejects []rejected) uint64 {
-	var sum uint64
-	for r := range b.Len {
-		sum += hashRow(b, r)
-	}
+func hashAnswer(b *table.Batch, rejects []rejected) uint64 {
+	sum := b.Hash()
 	for _, x := range rejects {
 		h := fnv.New64a()
 		h.Write([]byte(x.reason + x.row)) // a hash never fails

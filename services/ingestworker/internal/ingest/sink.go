@@ -33,6 +33,14 @@ type Changes struct {
 	New, Changed, Gone int64
 }
 
+// Contents is what a pool's file holds of a key.
+type Contents struct {
+	// Rows in the tables, and Duplicates among them that share a key with another.
+	Rows, Duplicates int64
+	// Hash of the rows with every column of their table, as coverage's RowsHash.
+	Hash uint64
+}
+
 // Sink is a pool's file. Both pools pass the suite in package sinktest.
 type Sink interface {
 	// Open makes the file ready for writing: it must exist or be creatable, be
@@ -52,9 +60,10 @@ type Sink interface {
 	// only without bounds), in no order, until yield returns false. It answers from memory, also while
 	// the file is closed.
 	Coverage(ctx context.Context, datasets []string, start, end market.Date, yield func(coverage.Record) bool) error
-	// Count is the number of rows the tables hold for a key, read from the file
-	// and not from coverage; duplicates is how many of them share a key.
-	Count(ctx context.Context, k coverage.Key) (rows, duplicates int64, err error)
+	// Contents is what the tables hold for a key, read from the file and not from
+	// coverage. After any commits, and whatever other keys they were of, it must agree
+	// with the key's record: as many rows, none double, and the same hash.
+	Contents(ctx context.Context, k coverage.Key) (Contents, error)
 	// Calendar is the open days and the last day known, from trade_calendar.
 	Calendar(ctx context.Context) (Calendar, error)
 	// Instruments is every instrument held, from instrument_meta.

@@ -133,8 +133,11 @@ func indexAnswer(c checked) symbolAnswer {
 	for _, x := range c.rejects {
 		a.rejected[key{x.symbol, x.date}] = true
 	}
-	for _, r := range c.doubtful {
-		a.doubtful[key{symbol.Texts[r], date.Dates[r]}] = max(hashRow(c.batch, r), 1)
+	if len(c.doubtful) > 0 {
+		hashes := c.batch.RowHashes()
+		for _, r := range c.doubtful {
+			a.doubtful[key{symbol.Texts[r], date.Dates[r]}] = max(hashes[r], 1)
+		}
 	}
 	for _, r := range c.hollow {
 		a.hollow[key{symbol.Texts[r], date.Dates[r]}] = true

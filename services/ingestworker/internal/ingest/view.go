@@ -142,8 +142,8 @@ func (i *Ingester) CheckStore(ctx context.Context, p market.Pool) error {
 	return nil
 }
 
-// Verify counts the rows of partitions in the pool's file and compares them with
-// what coverage claims.
+// Verify reads the rows of partitions from the pool's file and compares their number
+// and their values with what coverage claims.
 func (i *Ingester) Verify(ctx context.Context, p market.Pool, parts []coverage.Partition) ([]Check, error) {
 	sink, err := i.sink(p)
 	if err != nil {
@@ -168,16 +168,17 @@ func (i *Ingester) Verify(ctx context.Context, p market.Pool, parts []coverage.P
 				}
 			}
 			// A symbol's day without a record has no row either, unless the file
-			// was written by somebody else: both are counted for universe, and for
+			// was written by somebody else: both are read for universe, and for
 			// targets where coverage knows the key.
 			if !ok && k.Symbol != "" {
 				continue
 			}
-			rows, doubled, err := sink.Count(ctx, k)
+			found, err := sink.Contents(ctx, k)
 			if err != nil {
-				return nil, fmt.Errorf("count %s: %w", part.ID, err)
+				return nil, fmt.Errorf("read %s: %w", part.ID, err)
 			}
-			c.Rows, c.Duplicates = c.Rows+rows, c.Duplicates+doubled
+			c.Rows, c.Duplicates = c.Rows+found.Rows, c.Duplicates+found.Duplicates
+			c.Altered = c.Altered || found.Hash != r.RowsHash
 		}
 		out = append(out, c)
 	}

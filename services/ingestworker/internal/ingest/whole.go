@@ -31,7 +31,7 @@ func (j *job) whole(ctx context.Context, batch *table.Batch, bad []table.BadCell
 	held, ok := j.sink.Held(coverage.Key{Dataset: j.ds.ID, Date: p.Start})
 	answer := coverage.Answer{
 		Rows: int64(c.batch.Len), Rejected: int64(len(c.rejects)), Filtered: c.filtered, Doubtful: int64(len(c.doubtful)), Hollow: int64(len(c.hollow)),
-		MissingCall: missing, Hash: func() uint64 { return hashRows(c.batch, c.rejects) },
+		MissingCall: missing, Hash: func() uint64 { return hashAnswer(c.batch, c.rejects) },
 	}
 	if j.ds.ID == catalog.TradeCal {
 		answer.MissingCall = calendarHole(c.batch)

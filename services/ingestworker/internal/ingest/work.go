@@ -83,6 +83,9 @@ type Check struct {
 	Claimed int64
 	Verdict coverage.Verdict
 	RunID   string
+	// Altered is true where the rows are not those that were committed: one is
+	// missing or added, or a value is another.
+	Altered bool
 }
 
 func (r *Result) warn(i ...fault.Issue) { r.Issues = append(r.Issues, i...) }

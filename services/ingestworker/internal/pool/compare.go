@@ -24,8 +24,9 @@ func (d Diff) Changes() ingest.Changes {
 // Empty reports that both batches hold the same rows.
 func (d Diff) Empty() bool { return len(d.New)+len(d.Changed)+len(d.Gone) == 0 && !d.doubled }
 
-// Compare matches the rows of two batches of a dataset by key and compares every
-// column; null differs from 0 and from "".
+// Compare matches rows read from the file with those of a batch by key and compares
+// every column; null differs from 0 and from "". A value in a column that the dataset
+// does not fill makes its row another.
 func Compare(d *catalog.Dataset, before, after *table.Batch) Diff {
 	var diff Diff
 	keyBefore, keyAfter := keys(d, before), keys(d, after)
@@ -66,7 +67,14 @@ func keys(d *catalog.Dataset, b *table.Batch) func(r int) rowKey {
 
 func equalRows(a *table.Batch, i int, b *table.Batch, j int) bool {
 	for c := range a.Columns {
-		x, y := &a.Columns[c], &b.Columns[c]
+		x := &a.Columns[c]
+		if c >= len(b.Columns) {
+			if !x.Null[i] {
+				return false
+			}
+			continue
+		}
+		y := &b.Columns[c]
 		if x.Null[i] != y.Null[j] {
 			return false
 		}
@@ -89,6 +97,18 @@ func equalRows(a *table.Batch, i int, b *table.Batch, j int) bool {
 		}
 	}
 	return true
+}
+
+// Contents tells what the rows read from a file are.
+func Contents(d *catalog.Dataset, b *table.Batch) ingest.Contents {
+	out := ingest.Contents{Rows: int64(b.Len), Hash: b.Hash()}
+	key, seen := keys(d, b), newKeySet(b.Len)
+	for r := range b.Len {
+		if k := key(r); !seen.add(k.text, k.date) {
+			out.Duplicates++
+		}
+	}
+	return out
 }
 
 // ByExchange splits the rows by the suffix of their symbols; lists of funds and

@@ -2,6 +2,8 @@ package pool
 
 import (
 	"slices"
+	"strings"
+	"sync"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
@@ -55,6 +57,46 @@ func Tables() []Table {
 	}
 	return out
 }
+
+// Columns are the dataset's, in their order, and after them those of its table that
+// only another dataset fills: a hand may have. The kind is left out, which tells one
+// dataset's rows from the other's.
+func Columns(d *catalog.Dataset) []catalog.Column {
+	out := slices.Clone(d.Columns)
+	tables := Tables()
+	for _, c := range tables[slices.IndexFunc(tables, func(t Table) bool { return t.Name == d.Table })].Columns {
+		if c.Stored != KindColumn && !slices.ContainsFunc(out, func(have catalog.Column) bool { return have.Stored == c.Stored }) {
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// Held is an empty batch for rows read from the file, with all Columns, and their
+// stored names as a query's list of columns.
+func Held(d *catalog.Dataset, size int) (b *table.Batch, names string) {
+	l := layouts()[d.ID]
+	return table.New(l.specs, size), l.names
+}
+
+type layout struct {
+	specs []table.Spec
+	names string
+}
+
+// layouts are made once: they are asked for once a symbol's day.
+var layouts = sync.OnceValue(func() map[string]layout {
+	out := make(map[string]layout)
+	for _, d := range catalog.Datasets() {
+		columns := Columns(d)
+		specs, quoted := make([]table.Spec, len(columns)), make([]string, len(columns))
+		for i, c := range columns {
+			specs[i], quoted[i] = table.Spec{Name: c.Provider, Type: c.Type}, `"`+c.Stored+`"`
+		}
+		out[d.ID] = layout{specs, strings.Join(quoted, ", ")}
+	}
+	return out
+})
 
 // keyOf names the key columns of a dataset's rows, by their stored names.
 func keyOf(d *catalog.Dataset) []string {

@@ -42,6 +42,8 @@ type Harness struct {
 	New func(o Options) ingest.Sink
 	// Dump reads a table of a file that no sink has open.
 	Dump func(t testing.TB, path, table string) []Row
+	// Exec runs a statement on a file that no sink has open, as a person would.
+	Exec func(t testing.TB, path, statement string)
 	// Hold takes the write lock of a file, as another program would, and gives it
 	// back by release.
 	Hold func(path string) (release func(), err error)
@@ -83,6 +85,23 @@ func commit(t testing.TB, s ingest.Sink, c ingest.Commit) ingest.Changes {
 		t.Fatalf("Commit of %s: %v", c.Partition.ID, err)
 	}
 	return changes
+}
+
+// agree proves that the file holds of every key what its record tells, and counts the
+// rows.
+func agree(t testing.TB, s ingest.Sink) (rows int64) {
+	t.Helper()
+	for k, r := range records(t, s) {
+		held, err := s.Contents(t.Context(), k)
+		if want := (ingest.Contents{Rows: r.Rows, Hash: r.RowsHash}); err != nil || held != want {
+			t.Errorf("the file holds of %v %+v, %v; its record tells %+v", k, held, err, want)
+		}
+		if (r.Rows == 0) != (r.RowsHash == 0) {
+			t.Errorf("the record of %v tells %d rows of hash %d", k, r.Rows, r.RowsHash)
+		}
+		rows += held.Rows
+	}
+	return rows
 }
 
 // records lists all coverage, by key.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
@@ -82,16 +83,16 @@ func RunKill(t *testing.T, h Harness) {
 		epochs := make(map[string]int64)
 		counts := make(map[string]int64)
 		for k, r := range records(t, s) {
-			rows, doubled, err := s.Count(t.Context(), k)
-			if err != nil || rows != r.Rows || doubled != 0 {
-				t.Fatalf("round %d: %v has %d rows, %d doubled, %d covered, %v", round, k, rows, doubled, r.Rows, err)
+			held, err := s.Contents(t.Context(), k)
+			if want := (ingest.Contents{Rows: r.Rows, Hash: r.RowsHash}); err != nil || held != want {
+				t.Fatalf("round %d: of %v the file holds %+v, %v; its record tells %+v", round, k, held, err, want)
 			}
 			id := k.Dataset + " " + k.Date.String()
 			if was, seen := epochs[id]; seen && was != r.Epoch {
 				t.Fatalf("round %d: %s is of two commits", round, id)
 			}
 			epochs[id] = r.Epoch
-			counts[id] += rows
+			counts[id] += held.Rows
 		}
 		for id, epoch := range acknowledged {
 			if epochs[id] < epoch {

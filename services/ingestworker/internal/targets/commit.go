@@ -16,7 +16,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/sqlite"
 )
 
-// Commit replaces one partition in one transaction. Rows, ByExchange, Epoch,
+// Commit replaces one partition in one transaction. Rows, ByExchange, RowsHash, Epoch,
 // RunID, New, Changed and Gone of the records are set here, from what the file
 // then holds; without a batch the rows held before keep counting. CommittedAt is
 // set where it is zero. A row without a record gets one, complete; with a batch, a
@@ -26,6 +26,10 @@ func (s *Sink) Commit(ctx context.Context, c ingest.Commit) (ingest.Changes, err
 	if err != nil {
 		return ingest.Changes{}, err
 	}
+	w := &work{sink: s, dataset: d, commit: c, before: make(map[coverage.Key]day)}
+	if c.Batch != nil {
+		w.hashes = c.Batch.RowHashes()
+	}
 	give, err := s.take(ctx)
 	if err != nil {
 		return ingest.Changes{}, err
@@ -34,7 +38,6 @@ func (s *Sink) Commit(ctx context.Context, c ingest.Commit) (ingest.Changes, err
 	if err := s.ready(ctx); err != nil {
 		return ingest.Changes{}, err
 	}
-	w := &work{sink: s, dataset: d, commit: c, before: make(map[coverage.Key]day)}
 	w.survey()
 	if w.newest > c.Epoch {
 		return ingest.Changes{}, s.faults.Stale(c.Partition.ID, c.Epoch, w.newest)
@@ -59,6 +62,7 @@ type work struct {
 	sink    *Sink
 	dataset *catalog.Dataset
 	commit  ingest.Commit
+	hashes  []uint64 // of the batch's rows
 
 	before map[coverage.Key]day // what coverage tells of the partition
 	newest int64                // highest epoch in it
@@ -123,14 +127,17 @@ func (w *work) settle(now time.Time) error {
 			if d, ok := w.before[r.Key]; ok {
 				held = d.record(series{r.Dataset, r.Symbol})
 			}
-			r.Rows, r.ByExchange, r.New, r.Changed, r.Gone = held.Rows, held.ByExchange, 0, 0, 0
+			r.Rows, r.ByExchange, r.RowsHash, r.New, r.Changed, r.Gone = held.Rows, held.ByExchange, held.RowsHash, 0, 0, 0
 		case w.dataset.Snapshot:
 			n := w.diff.Changes()
-			r.Rows, r.ByExchange = int64(w.commit.Batch.Len), pool.ByExchange(w.dataset, w.commit.Batch)
+			r.Rows, r.ByExchange, r.RowsHash = int64(w.commit.Batch.Len), pool.ByExchange(w.dataset, w.commit.Batch), 0
+			for _, h := range w.hashes {
+				r.RowsHash += h
+			}
 			r.New, r.Changed, r.Gone = n.New, n.Changed, n.Gone
 		default:
 			t := rows[r.Key]
-			r.Rows, r.New, r.Changed, r.Gone, r.ByExchange = t.rows, t.New, t.Changed, t.Gone, coverage.ExchangeCounts{}
+			r.Rows, r.RowsHash, r.New, r.Changed, r.Gone, r.ByExchange = t.rows, t.hash, t.New, t.Changed, t.Gone, coverage.ExchangeCounts{}
 			if t.rows > 0 {
 				r.ByExchange.Add(r.Symbol)
 			}
@@ -185,6 +192,7 @@ func (w *work) settle(now time.Time) error {
 // tallied is what became of one symbol's day.
 type tallied struct {
 	rows int64
+	hash uint64
 	ingest.Changes
 }
 
@@ -201,13 +209,13 @@ func (w *work) tally() map[coverage.Key]tallied {
 	}
 	now, then := at(w.commit.Batch), at(w.old)
 	for i := range w.commit.Batch.Len {
-		out[now(i)] = tallied{rows: 1}
+		out[now(i)] = tallied{rows: 1, hash: w.hashes[i]}
 	}
 	for _, i := range w.diff.New {
-		out[now(i)] = tallied{rows: 1, Changes: ingest.Changes{New: 1}}
+		out[now(i)] = tallied{rows: 1, hash: w.hashes[i], Changes: ingest.Changes{New: 1}}
 	}
 	for _, i := range w.diff.Changed {
-		out[now(i)] = tallied{rows: 1, Changes: ingest.Changes{Changed: 1}}
+		out[now(i)] = tallied{rows: 1, hash: w.hashes[i], Changes: ingest.Changes{Changed: 1}}
 	}
 	for _, i := range w.diff.Gone {
 		out[then(i)] = tallied{Changes: ingest.Changes{Gone: 1}}

@@ -29,6 +29,7 @@ type series struct{ dataset, symbol string }
 type day struct {
 	stamp *stamp
 	extra *coverage.Record // nil for the usual record
+	hash  uint64           // of its rows
 	date  market.Date
 	bits  uint16 // rows, expected, new, changed, gone, each 0 or 1; above them the verdict
 }
@@ -157,7 +158,7 @@ func (x *index) drop(k coverage.Key) (released *stamp) {
 }
 
 func newDay(r coverage.Record, st *stamp) day {
-	d := day{stamp: st, date: r.Date}
+	d := day{stamp: st, hash: r.RowsHash, date: r.Date}
 	for i, n := range []int64{r.Rows, r.Expected, r.New, r.Changed, r.Gone} {
 		if n == 1 {
 			d.bits |= 1 << i
@@ -193,7 +194,7 @@ func (d day) record(s series) coverage.Record {
 	}
 	r := coverage.Record{
 		Key:  coverage.Key{Dataset: s.dataset, Date: d.date, Symbol: s.symbol},
-		Rows: bit(bitRows), Expected: bit(bitExpected), New: bit(bitNew), Changed: bit(bitChanged), Gone: bit(bitGone),
+		Rows: bit(bitRows), RowsHash: d.hash, Expected: bit(bitExpected), New: bit(bitNew), Changed: bit(bitChanged), Gone: bit(bitGone),
 		Verdict: verdicts[d.bits>>verdictShift], SameSince: market.NoDate, LastSame: market.NoDate,
 		Epoch: d.stamp.epoch, RunID: d.stamp.runID, CommittedAt: d.stamp.committedAt, Issues: d.stamp.issues,
 	}

@@ -44,18 +44,19 @@ func loadIndex(ctx context.Context, db *sql.DB) (x *index, nextID int64, err err
 		}
 		return s
 	}
-	err = each(ctx, db, `SELECT dataset, symbol, trade_date, commit_id, row_count, row_count_sh, row_count_sz, row_count_bj, expected_count, verdict,
+	err = each(ctx, db, `SELECT dataset, symbol, trade_date, commit_id, row_count, row_count_sh, row_count_sz, row_count_bj, rows_hash, expected_count, verdict,
 	  answer_hash, same_since, same_days, last_same, filtered_count, rejected_count, unknown_count, new_count, changed_count, gone_count
 	  FROM coverage ORDER BY dataset, symbol, trade_date`, func(scan func(...any) error) error {
 		var r coverage.Record
 		var dataset, symbol, date, verdict, since, last sql.RawBytes
-		var commit, hash int64
-		err := scan(&dataset, &symbol, &date, &commit, &r.Rows, &r.ByExchange.SH, &r.ByExchange.SZ, &r.ByExchange.BJ, &r.Expected, &verdict,
+		var commit, rowsHash, hash int64
+		err := scan(&dataset, &symbol, &date, &commit, &r.Rows, &r.ByExchange.SH, &r.ByExchange.SZ, &r.ByExchange.BJ, &rowsHash, &r.Expected, &verdict,
 			&hash, &since, &r.SameDays, &last, &r.Filtered, &r.Rejected, &r.Unknown, &r.New, &r.Changed, &r.Gone)
 		if err != nil {
 			return err
 		}
-		r.Dataset, r.Symbol, r.Verdict, r.AnswerHash = intern(dataset), intern(symbol), coverage.Verdict(intern(verdict)), uint64(hash)
+		r.Dataset, r.Symbol, r.Verdict = intern(dataset), intern(symbol), coverage.Verdict(intern(verdict))
+		r.RowsHash, r.AnswerHash = uint64(rowsHash), uint64(hash)
 		for _, d := range []struct {
 			to   *market.Date
 			text sql.RawBytes

@@ -32,22 +32,25 @@ func (s *Sink) use(ctx context.Context, read func(db *sql.DB) error) error {
 	return nil
 }
 
-// Count reads the tables; without a symbol it counts a date's rows of every
-// symbol. The primary keys keep duplicates at 0.
-func (s *Sink) Count(ctx context.Context, k coverage.Key) (rows, duplicates int64, err error) {
+// Contents reads the tables; without a symbol it reads a date's rows of every
+// symbol. The primary keys keep Duplicates at 0.
+func (s *Sink) Contents(ctx context.Context, k coverage.Key) (ingest.Contents, error) {
 	d := catalog.Lookup(k.Dataset)
 	if d == nil {
-		return 0, 0, fault.Invalid("dataset", "%.40q is not in the catalogue", k.Dataset)
+		return ingest.Contents{}, fault.Invalid("dataset", "%.40q is not in the catalogue", k.Dataset)
 	}
-	query, args := "SELECT count(*) FROM "+d.Table+" WHERE "+ofKind(d), []any(nil)
+	b, names := pool.Held(d, 0)
+	query, args := "SELECT "+names+" FROM "+d.Table+" WHERE "+ofKind(d), []any(nil)
 	if !d.Snapshot {
 		query, args = query+" AND trade_date = ?", append(args, k.Date.String())
 	}
 	if k.Symbol != "" {
 		query, args = query+" AND symbol = ?", append(args, k.Symbol)
 	}
-	err = s.use(ctx, func(db *sql.DB) error { return db.QueryRowContext(ctx, query, args...).Scan(&rows) })
-	return rows, 0, err
+	if err := s.use(ctx, func(db *sql.DB) error { return readBatch(ctx, db, b, query, args...) }); err != nil {
+		return ingest.Contents{}, err
+	}
+	return pool.Contents(d, b), nil
 }
 
 // Calendar is read from the file once after each commit that changed it.

@@ -19,22 +19,20 @@ import (
 // and more gains nothing.
 const rowsPerStatement = 100
 
-// readOld reads the rows held of the partition. Coverage tells which symbols have
-// any, so that a first fill reads nothing.
+// readOld reads the rows held of the partition. Symbols that coverage does not know
+// are left out, so that a first fill reads nothing.
 func (w *work) readOld(ctx context.Context, tx *sqlite.Tx) (*table.Batch, error) {
-	b := table.New(w.dataset.Specs(), 0)
-	query := "SELECT " + stored(w.dataset) + " FROM " + w.dataset.Table + " WHERE "
+	b, names := pool.Held(w.dataset, 0)
+	query := "SELECT " + names + " FROM " + w.dataset.Table + " WHERE "
 	if w.dataset.Snapshot {
 		return b, readBatch(ctx, tx.Tx, b, query+ofKind(w.dataset))
 	}
-	holding := make(map[string]bool)
-	for k, d := range w.before {
-		if d.record(series{k.Dataset, k.Symbol}).Rows > 0 {
-			holding[k.Symbol] = true
-		}
+	known := make(map[string]bool) // also where no row is claimed: a hand may have added one
+	for k := range w.before {
+		known[k.Symbol] = true
 	}
 	part := w.commit.Partition
-	for symbol := range holding {
+	for symbol := range known {
 		err := readBatch(ctx, tx.Tx, b, query+"symbol = ? AND trade_date BETWEEN ? AND ?", symbol, part.Start.String(), part.End.String())
 		if err != nil {
 			return nil, err
@@ -70,6 +68,11 @@ func stored(d *catalog.Dataset) string {
 	return strings.Join(names, ", ")
 }
 
+// querier is a transaction, or the pool of readers.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+}
+
 // cell reads one value of a query into a column.
 type cell struct{ to *table.Column }
 
@@ -88,7 +91,7 @@ func (c cell) Scan(src any) error {
 		}
 		d, err := market.ParseDate(x)
 		if err != nil {
-			return err
+			d = market.NoDate // a hand's text: not null, and so unlike every date and no date
 		}
 		c.to.AppendDate(d)
 	default:
@@ -97,8 +100,8 @@ func (c cell) Scan(src any) error {
 	return nil
 }
 
-func readBatch(ctx context.Context, tx *sql.Tx, b *table.Batch, query string, args ...any) error {
-	rows, err := tx.QueryContext(ctx, query, args...)
+func readBatch(ctx context.Context, db querier, b *table.Batch, query string, args ...any) error {
+	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {
 		return err
 	}
@@ -217,7 +220,7 @@ func insert(ctx context.Context, tx *sqlite.Tx, name, columns string, width, n i
 	return nil
 }
 
-const coverageColumns = `dataset, symbol, trade_date, commit_id, row_count, row_count_sh, row_count_sz, row_count_bj, expected_count, verdict,
+const coverageColumns = `dataset, symbol, trade_date, commit_id, row_count, row_count_sh, row_count_sz, row_count_bj, rows_hash, expected_count, verdict,
   answer_hash, same_since, same_days, last_same, filtered_count, rejected_count, unknown_count, new_count, changed_count, gone_count`
 
 func (w *work) writeCoverage(ctx context.Context, tx *sqlite.Tx) error {
@@ -248,13 +251,13 @@ func (w *work) writeCoverage(ctx context.Context, tx *sqlite.Tx) error {
 		}
 	}
 	day := dayTexts{market.NoDate: ""}
-	return insert(ctx, tx, "coverage", coverageColumns, 20, len(w.records), func(i int, args []any) []any {
+	return insert(ctx, tx, "coverage", coverageColumns, 21, len(w.records), func(i int, args []any) []any {
 		r := &w.records[i]
 		date := day[r.Date]
 		if date == "" && r.Date != market.NoDate {
 			date = day.of(r.Date).(string)
 		}
-		return append(args, r.Dataset, r.Symbol, date, w.stamps[i].id, r.Rows, r.ByExchange.SH, r.ByExchange.SZ, r.ByExchange.BJ, r.Expected, string(r.Verdict),
+		return append(args, r.Dataset, r.Symbol, date, w.stamps[i].id, r.Rows, r.ByExchange.SH, r.ByExchange.SZ, r.ByExchange.BJ, int64(r.RowsHash), r.Expected, string(r.Verdict),
 			int64(r.AnswerHash), day.of(r.SameSince), r.SameDays, day.of(r.LastSame), r.Filtered, r.Rejected, r.Unknown, r.New, r.Changed, r.Gone)
 	})
 }

@@ -31,7 +31,7 @@ func harness() sinktest.Harness {
 				BusyTimeout: 50 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
 			})
 		},
-		Dump: dump, Hold: hold,
+		Dump: dump, Exec: alter, Hold: hold,
 	}
 }
 
@@ -101,6 +101,18 @@ func dump(t testing.TB, path, table string) []sinktest.Row {
 	}
 	sinktest.Sort(out)
 	return out
+}
+
+func alter(t testing.TB, path, statement string) {
+	t.Helper()
+	db, err := sql.Open("sqlite3", "file:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
 }
 
 func TestSink(t *testing.T) { sinktest.Run(t, harness()) }

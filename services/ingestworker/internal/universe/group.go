@@ -167,13 +167,13 @@ func (t *transaction) stage(r *request) (ingest.Changes, error) {
 		return ingest.Changes{}, nil
 	}
 	record := c.Records[0] // Check has seen that there is one, and of this key
-	record.Rows, record.ByExchange = before.Rows, before.ByExchange
-	changes, err := t.replace(r.dataset, key, before, c.Batch)
+	record.Rows, record.ByExchange, record.RowsHash = before.Rows, before.ByExchange, before.RowsHash
+	changes, err := t.replace(r.dataset, key, before, known, c.Batch)
 	if err != nil {
 		return changes, err
 	}
 	if c.Batch != nil {
-		record.Rows, record.ByExchange = int64(c.Batch.Len), pool.ByExchange(r.dataset, c.Batch)
+		record.Rows, record.ByExchange, record.RowsHash = int64(c.Batch.Len), pool.ByExchange(r.dataset, c.Batch), r.hash
 	}
 	record.Epoch, record.RunID = c.Epoch, c.RunID
 	record.New, record.Changed, record.Gone = changes.New, changes.Changed, changes.Gone
@@ -201,13 +201,13 @@ func (t *transaction) stage(r *request) (ingest.Changes, error) {
 }
 
 // replace puts the batch in the place of the rows held. What is equal is left
-// alone, and nothing is deleted where coverage says that nothing is held.
-func (t *transaction) replace(d *catalog.Dataset, key coverage.Key, before coverage.Record, batch *table.Batch) (ingest.Changes, error) {
+// alone, and nothing is read or deleted where coverage knows of nothing yet.
+func (t *transaction) replace(d *catalog.Dataset, key coverage.Key, before coverage.Record, known bool, batch *table.Batch) (ingest.Changes, error) {
 	if batch == nil {
 		return ingest.Changes{}, nil
 	}
 	changes := ingest.Changes{New: int64(batch.Len)}
-	if before.Rows > 0 {
+	if known { // also where it claims no row: a hand may have added some
 		if err := t.settle(d.Table); err != nil {
 			return changes, err
 		}
@@ -220,8 +220,10 @@ func (t *transaction) replace(d *catalog.Dataset, key coverage.Key, before cover
 		if diff.Empty() {
 			return changes, nil
 		}
-		if err := t.file.exec("DELETE FROM " + d.Table + " WHERE " + predicate(d, key.Date)); err != nil {
-			return changes, err
+		if old.Len > 0 {
+			if err := t.file.exec("DELETE FROM " + d.Table + " WHERE " + predicate(d, key.Date)); err != nil {
+				return changes, err
+			}
 		}
 	}
 	a, err := t.appender(d.Table)

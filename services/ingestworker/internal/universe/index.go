@@ -85,7 +85,7 @@ func (x *index) match(datasets []string, start, end market.Date) []coverage.Reco
 	return out
 }
 
-const coverageSQL = `SELECT dataset, trade_date, row_count, row_count_sh, row_count_sz, row_count_bj, expected_count, verdict,
+const coverageSQL = `SELECT dataset, trade_date, row_count, row_count_sh, row_count_sz, row_count_bj, rows_hash, expected_count, verdict,
   committed_at, epoch, run_id, answer_hash, same_since, same_days, last_same, filtered_count, rejected_count, unknown_count,
   new_count, changed_count, gone_count, issues FROM coverage`
 
@@ -99,13 +99,13 @@ func loadCoverage(d *duck) (map[coverage.Key]coverage.Record, error) {
 				Key:        coverage.Key{Dataset: col[0].text(i), Date: col[1].date(i)},
 				Rows:       value[int64](col[2], i),
 				ByExchange: coverage.ExchangeCounts{SH: value[int64](col[3], i), SZ: value[int64](col[4], i), BJ: value[int64](col[5], i)},
-				Expected:   value[int64](col[6], i), Verdict: coverage.Verdict(col[7].text(i)),
-				CommittedAt: time.UnixMicro(value[int64](col[8], i)).UTC(), Epoch: value[int64](col[9], i), RunID: col[10].text(i),
-				AnswerHash: value[uint64](col[11], i), SameSince: col[12].date(i), SameDays: int(value[int64](col[13], i)),
-				LastSame: col[14].date(i), Filtered: value[int64](col[15], i), Rejected: value[int64](col[16], i),
-				Unknown: value[int64](col[17], i), New: value[int64](col[18], i), Changed: value[int64](col[19], i), Gone: value[int64](col[20], i),
+				RowsHash:   value[uint64](col[6], i), Expected: value[int64](col[7], i), Verdict: coverage.Verdict(col[8].text(i)),
+				CommittedAt: time.UnixMicro(value[int64](col[9], i)).UTC(), Epoch: value[int64](col[10], i), RunID: col[11].text(i),
+				AnswerHash: value[uint64](col[12], i), SameSince: col[13].date(i), SameDays: int(value[int64](col[14], i)),
+				LastSame: col[15].date(i), Filtered: value[int64](col[16], i), Rejected: value[int64](col[17], i),
+				Unknown: value[int64](col[18], i), New: value[int64](col[19], i), Changed: value[int64](col[20], i), Gone: value[int64](col[21], i),
 			}
-			if text := col[21].text(i); text != "" {
+			if text := col[22].text(i); text != "" {
 				if err := json.Unmarshal([]byte(text), &r.Issues); err != nil {
 					return err
 				}
@@ -127,7 +127,7 @@ func appendCoverage(a *appender, r coverage.Record) error {
 		}
 		issues = string(text)
 	}
-	return a.appendRow(r.Dataset, r.Date, r.Rows, r.ByExchange.SH, r.ByExchange.SZ, r.ByExchange.BJ, r.Expected, string(r.Verdict),
+	return a.appendRow(r.Dataset, r.Date, r.Rows, r.ByExchange.SH, r.ByExchange.SZ, r.ByExchange.BJ, r.RowsHash, r.Expected, string(r.Verdict),
 		r.CommittedAt, r.Epoch, r.RunID, r.AnswerHash, r.SameSince, int64(r.SameDays), r.LastSame, r.Filtered, r.Rejected, r.Unknown,
 		r.New, r.Changed, r.Gone, issues)
 }

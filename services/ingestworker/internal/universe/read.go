@@ -1,7 +1,6 @@
 package universe
 
 import (
-	"fmt"
 	"strings"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
@@ -9,14 +8,14 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
-	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// readBatch reads the rows of a partition as the provider's columns.
+// readBatch reads the rows of a partition by the provider's names, with all columns of
+// their table.
 func readBatch(d *duck, ds *catalog.Dataset, where string, size int) (*table.Batch, error) {
-	b := table.New(ds.Specs(), size)
-	err := d.query("SELECT "+stored(ds)+" FROM "+ds.Table+" WHERE "+where, func(c rows) error {
+	b, names := pool.Held(ds, size)
+	err := d.query("SELECT "+names+" FROM "+ds.Table+" WHERE "+where, func(c rows) error {
 		b.Len += c.len
 		for n := range b.Columns {
 			col, from := &b.Columns[n], c.columns[n]
@@ -54,32 +53,6 @@ func (w *writer) use(read func(d *duck) error) error {
 		return w.failure(err)
 	}
 	return nil
-}
-
-func (w *writer) count(k coverage.Key) (n, duplicates int64, err error) {
-	d := catalog.Lookup(k.Dataset)
-	if d == nil {
-		return 0, 0, fault.Invalid("dataset", "%.40q is not in the catalogue", k.Dataset)
-	}
-	if d.Snapshot != (k.Date == market.NoDate) {
-		return 0, 0, fault.Invalid("trade_date", "%s is held by %s", d.ID, map[bool]string{true: "the whole", false: "trade date"}[d.Snapshot])
-	}
-	key := "symbol"
-	if d.ID == catalog.TradeCal {
-		key = "(exchange, cal_date)"
-	}
-	where := predicate(d, k.Date)
-	if k.Symbol != "" {
-		where += " AND symbol = " + quote(k.Symbol)
-	}
-	err = w.use(func(file *duck) error {
-		sql := fmt.Sprintf("SELECT count(*), count(*) - count(DISTINCT %s) FROM %s WHERE %s", key, d.Table, where)
-		return file.query(sql, func(c rows) error {
-			n, duplicates = value[int64](c.columns[0], 0), value[int64](c.columns[1], 0)
-			return nil
-		})
-	})
-	return n, duplicates, err
 }
 
 func (w *writer) calendar() (ingest.Calendar, error) {

@@ -32,6 +32,7 @@ var bookkeeping = []schemaTable{
 		{"row_count_sh", "BIGINT", "Rows of symbols with suffix SH."},
 		{"row_count_sz", "BIGINT", "Rows of symbols with suffix SZ."},
 		{"row_count_bj", "BIGINT", "Rows of symbols with suffix BJ."},
+		{"rows_hash", "UBIGINT", "Hash of the rows held with all their values, in any order; 0 where none are."},
 		{"expected_count", "BIGINT", "Rows expected; 0 where unknown or none."},
 		{"verdict", "VARCHAR", "What the last answer was found to be: complete, expected_empty, not_published, incomplete, empty, accepted_short."},
 		{"committed_at", "TIMESTAMP", "When it was committed, UTC."},
@@ -131,15 +132,6 @@ var etfPredicate = func() string {
 	}
 	return "(" + strings.Join(terms, " OR ") + ")"
 }()
-
-// stored lists a dataset's columns by the names they have in the table.
-func stored(d *catalog.Dataset) string {
-	names := make([]string, len(d.Columns))
-	for i, c := range d.Columns {
-		names[i] = fmt.Sprintf("%q", c.Stored)
-	}
-	return strings.Join(names, ", ")
-}
 
 // sources says what fills each column of a dataset's table.
 func sources(d *catalog.Dataset, b *table.Batch) []source {

@@ -10,6 +10,7 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
+	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
@@ -43,6 +44,7 @@ type lists struct {
 type request struct {
 	commit  *ingest.Commit
 	dataset *catalog.Dataset
+	hash    uint64 // of the commit's rows
 	job     func(w *writer) error
 
 	state   atomic.Int32 // waiting, begun or given up
@@ -80,7 +82,7 @@ func (s *Sink) Open(ctx context.Context) error {
 }
 
 // Commit replaces one partition. It waits for its group's transaction to end.
-// Rows, ByExchange, Epoch, RunID, New, Changed and Gone of the records are set
+// Rows, ByExchange, RowsHash, Epoch, RunID, New, Changed and Gone of the records are set
 // here, from what the file then holds; without a batch the rows held before keep
 // counting. CommittedAt is set where it is zero.
 func (s *Sink) Commit(ctx context.Context, c ingest.Commit) (ingest.Changes, error) {
@@ -92,6 +94,9 @@ func (s *Sink) Commit(ctx context.Context, c ingest.Commit) (ingest.Changes, err
 		return ingest.Changes{}, err
 	}
 	r := &request{commit: &c, dataset: d, done: make(chan struct{})}
+	if c.Batch != nil {
+		r.hash = c.Batch.Hash() // here and not by the writer, for whom all wait
+	}
 	err = s.submit(ctx, r)
 	return r.changes, err
 }
@@ -176,13 +181,31 @@ func (s *Sink) Refresh(ctx context.Context) (changed bool) {
 	return s.do(ctx, func(w *writer) error { w.refresh(); return nil }) == nil
 }
 
-// Count reads the tables. duplicates is by how many the rows exceed their keys.
-func (s *Sink) Count(ctx context.Context, k coverage.Key) (rows, duplicates int64, err error) {
-	err = s.do(ctx, func(w *writer) error {
-		rows, duplicates, err = w.count(k)
-		return err
+// Contents reads the tables. Duplicates is by how many the rows exceed their keys.
+func (s *Sink) Contents(ctx context.Context, k coverage.Key) (ingest.Contents, error) {
+	d := catalog.Lookup(k.Dataset)
+	if d == nil {
+		return ingest.Contents{}, fault.Invalid("dataset", "%.40q is not in the catalogue", k.Dataset)
+	}
+	if d.Snapshot != (k.Date == market.NoDate) {
+		return ingest.Contents{}, fault.Invalid("trade_date", "%s is held by %s", d.ID, map[bool]string{true: "the whole", false: "trade date"}[d.Snapshot])
+	}
+	where := predicate(d, k.Date)
+	if k.Symbol != "" {
+		where += " AND symbol = " + quote(k.Symbol)
+	}
+	held, _ := s.index.get(k)
+	b, _ := pool.Held(d, 0) // of a file that is not there
+	err := s.do(ctx, func(w *writer) error {
+		return w.use(func(file *duck) (err error) {
+			b, err = readBatch(file, d, where, int(held.Rows))
+			return err
+		})
 	})
-	return rows, duplicates, err
+	if err != nil {
+		return ingest.Contents{}, err
+	}
+	return pool.Contents(d, b), nil // by the caller: the writer has others to serve
 }
 
 // Calendar is read from the file once after each commit that changed it.

@@ -34,7 +34,7 @@ func harnessWith(cfg universe.Config) sinktest.Harness {
 			cfg.Logger = slog.New(slog.DiscardHandler)
 			return universe.New(cfg)
 		},
-		Dump: dump, Hold: hold,
+		Dump: dump, Exec: alter, Hold: hold,
 	}
 }
 
@@ -129,6 +129,18 @@ func dump(t testing.TB, path, table string) []sinktest.Row {
 	}
 	sinktest.Sort(out)
 	return out
+}
+
+func alter(t testing.TB, path, statement string) {
+	t.Helper()
+	db, err := sql.Open("duckdb", path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Exec(statement); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
 }
 
 func TestSink(t *testing.T) { sinktest.Run(t, harness()) }

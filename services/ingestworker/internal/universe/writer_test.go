@@ -73,13 +73,13 @@ func TestOneBadPartitionFailsAlone(t *testing.T) {
 		errs := group(t, s, 6)
 		for i, err := range errs {
 			key := coverage.Key{Dataset: catalog.Daily, Date: sinktest.Day0 + market.Date(i)}
-			rows, _, countErr := s.Count(t.Context(), key)
-			if countErr != nil {
-				t.Fatal(countErr)
+			found, readErr := s.Contents(t.Context(), key)
+			if readErr != nil {
+				t.Fatal(readErr)
 			}
 			_, held := s.Held(key)
-			if bad := i == 3; bad != fault.Is(err, fault.StoreFailed) || bad == held || bad == (rows == 20) {
-				t.Errorf("date %d: %v, %d rows, held %v", i, err, rows, held)
+			if bad := i == 3; bad != fault.Is(err, fault.StoreFailed) || bad == held || bad == (found.Rows == 20) {
+				t.Errorf("date %d: %v, %d rows, held %v", i, err, found.Rows, held)
 			}
 		}
 		if sizes <= 6 {
@@ -114,8 +114,8 @@ func TestFatalErrorReopensTheFile(t *testing.T) {
 			if _, err := s.Commit(t.Context(), c); err != nil {
 				t.Fatal(err)
 			}
-			if rows, doubled, err := s.Count(t.Context(), c.Records[0].Key); err != nil || rows != 20 || doubled != 0 {
-				t.Errorf("date %d: %d rows, %d doubled, %v", i, rows, doubled, err)
+			if held, err := s.Contents(t.Context(), c.Records[0].Key); err != nil || held.Rows != 20 || held.Duplicates != 0 {
+				t.Errorf("date %d: %+v, %v", i, held, err)
 			}
 		}
 	})
@@ -257,9 +257,9 @@ func TestWhatPeopleAddIsLetBe(t *testing.T) {
 	s = newSink(t, Config{Path: s.cfg.Path})
 	commit(s, 3)
 	commit(s, 4)
-	n, doubled, err := s.Count(t.Context(), coverage.Key{Dataset: catalog.Daily, Date: sinktest.Day0})
-	if err != nil || n != 4 || doubled != 0 {
-		t.Errorf("%d rows, %d doubled, %v; want 4", n, doubled, err)
+	held, err := s.Contents(t.Context(), coverage.Key{Dataset: catalog.Daily, Date: sinktest.Day0})
+	if err != nil || held.Rows != 4 || held.Duplicates != 0 {
+		t.Errorf("%+v, %v; want 4 rows", held, err)
 	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)

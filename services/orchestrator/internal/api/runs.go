@@ -209,7 +209,7 @@ func (s *runService) VerifyRun(ctx context.Context, req *orchestratorv1.VerifyRu
 		Differences: each(v.Differences, func(d dispatch.Difference) *orchestratorv1.Difference {
 			return &orchestratorv1.Difference{
 				PartitionId: d.PartitionID, RowCount: d.Rows, DuplicateCount: d.Duplicates,
-				CoverageCount: d.Coverage, ClaimedCount: d.Claimed, Message: d.Message,
+				CoverageCount: d.Coverage, ClaimedCount: d.Claimed, Altered: d.Altered, Message: d.Message,
 			}
 		}),
 	}, nil

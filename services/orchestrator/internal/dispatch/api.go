@@ -62,7 +62,7 @@ type PoolStatus struct {
 
 // Verification is a finished run's claims against the pool's file.
 type Verification struct {
-	// Checked is the number of partitions counted.
+	// Checked is the number of partitions read.
 	Checked int
 	// Differences found. Empty means file and claims agree.
 	Differences []Difference
@@ -76,6 +76,8 @@ type Difference struct {
 	Rows, Duplicates int64
 	// Coverage is what the pool's coverage claims, Claimed what the run claims.
 	Coverage, Claimed int64
-	// Message says what differs.
+	// Altered is true where the rows are not those that were committed.
+	Altered bool
+	// Message says what differs, and which command fetches it again.
 	Message string
 }

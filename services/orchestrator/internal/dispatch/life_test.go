@@ -450,6 +450,8 @@ func TestVerifyTellsDifferences(t *testing.T) {
 						c.RowCount, c.DuplicateCount = 12, 2
 					case "daily/2026-03-02":
 						c.RowCount, c.CoverageCount, c.RunId = 9, 9, "a later run"
+					case "fund_daily/2026-03-02", "stock_basic":
+						c.Altered = true
 					}
 					resp.Checks = append(resp.Checks, c)
 				}
@@ -457,8 +459,26 @@ func TestVerifyTellsDifferences(t *testing.T) {
 			}
 		})
 		v, err := g.d.Verify(t.Context(), r.ID)
-		if err != nil || v.Checked != 6 || len(v.Differences) != 1 || v.Differences[0].PartitionID != "moneyflow/2026-03-02" || v.Differences[0].Duplicates != 2 {
+		if err != nil || v.Checked != 6 {
 			t.Errorf("verify = %+v, %v", v, err)
+		}
+		const again = `Fetch it again: curl -X POST localhost:7780/v1/runs -d '{"pools":["POOL_UNIVERSE"],"start_date":"2026-03-02","end_date":"2026-03-02","refetch":true}'`
+		told := map[string]dispatch.Difference{}
+		for _, d := range v.Differences {
+			if told[d.PartitionID] = d; !strings.HasSuffix(d.Message, again) {
+				t.Errorf("%s does not tell what to do", d.Message)
+			}
+		}
+		if d := told["moneyflow/2026-03-02"]; d.Duplicates != 2 || d.Altered || strings.Contains(d.Message, "values") {
+			t.Errorf("moneyflow = %+v", d)
+		}
+		for _, id := range []string{"fund_daily/2026-03-02", "stock_basic"} {
+			if d := told[id]; !d.Altered || !strings.Contains(d.Message, id+": the file holds other values than were committed") {
+				t.Errorf("%s = %+v", id, d)
+			}
+		}
+		if len(told) != 3 {
+			t.Errorf("told %v", told)
 		}
 		_, err = g.d.Verify(t.Context(), "no-such-run")
 		faulttest.Produces(t, err, fault.NotFound)

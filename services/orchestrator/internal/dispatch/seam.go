@@ -64,7 +64,7 @@ type Worker interface {
 	IngestPartition(ctx context.Context, job Job, progress func(Progress)) (Result, error)
 	// ActivePartitions are at work at this moment for a run; empty means all runs.
 	ActivePartitions(ctx context.Context, runID string) ([]Active, error)
-	// VerifyPartitions counts partitions in the pool's file.
+	// VerifyPartitions reads partitions anew from the pool's file.
 	VerifyPartitions(ctx context.Context, pool market.Pool, partitions []run.Partition) ([]Check, error)
 	// Calendar is the calendar that the worker holds.
 	Calendar(ctx context.Context) (slot.Calendar, error)
@@ -171,4 +171,6 @@ type Check struct {
 	Verdict string
 	// RunID wrote the coverage last.
 	RunID string
+	// Altered is true where the rows are not those that were committed.
+	Altered bool
 }

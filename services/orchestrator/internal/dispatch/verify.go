@@ -7,12 +7,13 @@ import (
 	"strings"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 )
 
-const verifyBatch = 500 // partitions counted per call
+const verifyBatch = 500 // partitions read per call
 
-// Verify counts a finished run's partitions in the pool's file anew and compares. A
+// Verify reads a finished run's partitions from the pool's file anew and compares. A
 // partition that a later run has written since is compared with its coverage only.
 // A run that is not finished is WRONG_STATE.
 func (d *Dispatcher) Verify(ctx context.Context, runID string) (Verification, error) {
@@ -59,8 +60,25 @@ func compare(r run.Run, p run.Partition, c Check) (Difference, bool) {
 	if c.RunID == r.ID && c.Rows != p.Rows {
 		wrong = append(wrong, fmt.Sprintf("the file holds %d rows and the run claims %d", c.Rows, p.Rows))
 	}
+	if c.Altered && len(wrong) == 0 {
+		wrong = append(wrong, "the file holds other values than were committed: it was written to by others, or is damaged")
+	}
 	return Difference{
-		PartitionID: p.ID, Rows: c.Rows, Duplicates: c.Duplicates, Coverage: c.Coverage, Claimed: p.Rows,
-		Message: p.ID + ": " + strings.Join(wrong, "; ") + ".",
+		PartitionID: p.ID, Rows: c.Rows, Duplicates: c.Duplicates, Coverage: c.Coverage, Claimed: p.Rows, Altered: c.Altered,
+		Message: p.ID + ": " + strings.Join(wrong, "; ") + ". Fetch it again: " + refetch(r, p),
 	}, len(wrong) == 0
+}
+
+// refetch is the command that has a partition fetched again and put in the place of
+// what the file holds. Lists and calendar come with any date.
+func refetch(r run.Run, p run.Partition) string {
+	start, end := p.Start, p.End
+	if p.Reference {
+		start, end = r.AsOf, r.AsOf
+	}
+	dates := ""
+	if start != market.NoDate {
+		dates = fmt.Sprintf(`,"start_date":"%s","end_date":"%s"`, start, end)
+	}
+	return fmt.Sprintf(`curl -X POST localhost:7780/v1/runs -d '{"pools":["POOL_%s"]%s,"refetch":true}'`, strings.ToUpper(string(r.Pool)), dates)
 }

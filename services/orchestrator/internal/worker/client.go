@@ -208,7 +208,7 @@ func (c *Client) ActivePartitions(ctx context.Context, runID string) ([]dispatch
 	return active, nil
 }
 
-// VerifyPartitions counts partitions in the pool's file.
+// VerifyPartitions reads partitions anew from the pool's file.
 func (c *Client) VerifyPartitions(ctx context.Context, pool market.Pool, partitions []run.Partition) ([]dispatch.Check, error) {
 	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
 	defer cancel()
@@ -224,7 +224,7 @@ func (c *Client) VerifyPartitions(ctx context.Context, pool market.Pool, partiti
 	for _, k := range resp.GetChecks() {
 		checks = append(checks, dispatch.Check{
 			PartitionID: k.GetPartitionId(), Rows: k.GetRowCount(), Duplicates: k.GetDuplicateCount(), Coverage: k.GetCoverageCount(),
-			Verdict: transport.VerdictFromProto(k.GetVerdict()), RunID: k.GetRunId(),
+			Verdict: transport.VerdictFromProto(k.GetVerdict()), RunID: k.GetRunId(), Altered: k.GetAltered(),
 		})
 	}
 	return checks, nil

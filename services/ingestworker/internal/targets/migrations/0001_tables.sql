@@ -135,6 +135,7 @@ CREATE TABLE coverage (
   row_count_sh   INTEGER NOT NULL, -- Rows of symbols with suffix SH.
   row_count_sz   INTEGER NOT NULL, -- Rows of symbols with suffix SZ.
   row_count_bj   INTEGER NOT NULL, -- Rows of symbols with suffix BJ.
+  rows_hash      INTEGER NOT NULL, -- Hash of the rows held with all their values, as a signed number; 0 where none are.
   expected_count INTEGER NOT NULL, -- Rows expected; 0 where unknown or none.
   verdict        TEXT NOT NULL,    -- What the last answer was found to be: complete, expected_empty, not_published, incomplete, empty, accepted_short.
   answer_hash    INTEGER NOT NULL, -- Hash of a short answer, as a signed number; 0 when settled whole.
