@@ -131,6 +131,7 @@ func onStreamError(_ context.Context, err error) *status.Status {
 func (g *gateway) onRouteError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, code int) {
 	switch code {
 	case http.StatusMethodNotAllowed:
+		w.Header().Set("Allow", g.allowed(r.URL))
 		g.methodNotAllowed(w, r)
 	case http.StatusNotFound:
 		g.writeError(w, code, transport.ToStatus(fault.New(fault.NotFound,

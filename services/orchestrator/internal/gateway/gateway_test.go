@@ -377,6 +377,11 @@ func TestBadRequests(t *testing.T) {
 		"query enum number":  {"GET", "/v1/runs?pool=77", "", 400, "pool", nil},
 		"query number":       {"GET", "/v1/runs?pageSize=ten", "", 400, "page_size", nil},
 		"query number large": {"GET", "/v1/runs?page_size=99999999999", "", 400, "page_size", nil},
+		"query of a pool":    {"GET", "/v1/pools/universe?page_size=1", "", 400, "page_size", nil},
+		"query of a list":    {"GET", "/v1/pools?pool=targets", "", 400, "pool", nil},
+		"query of a run":     {"GET", "/v1/runs/r1?a=1", "", 400, "a", nil},
+		"query of a verb":    {"GET", "/v1/slots/2026-03-02.targets:explain?a=1", "", 400, "a", nil},
+		"query with DELETE":  {"DELETE", "/v1/runs/r1?force=true", "", 400, "force", nil},
 		"query twice":        {"GET", "/v1/runs?page_size=1&page_size=2", "", 400, "page_size", nil},
 		"query twice by two": {"GET", "/v1/runs?page_size=1&pageSize=2", "", 400, "page_size", nil},
 		"query map":          {"GET", "/v1/runs?pool[x]=1", "", 400, "pool[x]", nil},
@@ -444,6 +449,28 @@ func TestRequestsInTheirForms(t *testing.T) {
 	r.do(t, "GET", "/v1/runs/r1:watch", "", "Accept", "text/event-stream", "Last-Event-ID", "41")
 	if got := r.impl.watched.GetAfterSequence(); got != 41 {
 		t.Errorf("a browser that reconnects resumes after %d, want 41", got)
+	}
+}
+
+// A method that is not served is answered with those that are.
+func TestAllow(t *testing.T) {
+	r := start(t)
+	for request, want := range map[string]string{
+		"PUT /v1/runs":             "GET, HEAD, POST",
+		"POST /v1/runs/r1":         "DELETE, GET, HEAD",
+		"GET /v1/runs/r1:cancel":   "", // r1:cancel may be the name of a run
+		"HEAD /v1/runs/r1:watch":   "DELETE, GET",
+		"PUT /v1/preflights:run":   "POST",
+		"PATCH /v1/runs/a%2Fb":     "DELETE, GET, HEAD",
+		"DELETE /v1/targets":       "GET, HEAD, PUT",
+		"DELETE /healthz":          "GET, HEAD",
+		"PATCH /v1/runs/r1/cancel": "",
+	} {
+		method, path, _ := strings.Cut(request, " ")
+		resp, body := r.do(t, method, path, "")
+		if got := resp.Header.Get("Allow"); got != want || (resp.StatusCode == 405) != (want != "") {
+			t.Errorf("%s: %d, Allow %q, want %q: %.200s", request, resp.StatusCode, got, want, body)
+		}
 	}
 }
 

@@ -106,6 +106,10 @@ func (g *gateway) admit(w http.ResponseWriter, r *http.Request) error {
 		if len(query) > 0 && strings.HasPrefix(r.URL.Path, "/v1/") {
 			return fault.Invalid("query", "is not read with %s; put the fields into the body", r.Method)
 		}
+	default:
+		if err := g.refuseQuery(r.Method, r.URL, query); err != nil {
+			return err
+		}
 	}
 	if strings.Contains(r.Header.Get("Accept"), "text/event-stream") && streams(r.URL.Path) {
 		r.Header.Set("Accept", "text/event-stream")

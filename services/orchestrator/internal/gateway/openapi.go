@@ -21,18 +21,19 @@ or POOL_UNIVERSE in a body; a query takes either. An error has one google.rpc.Er
 reason is one of Reason without its prefix; INVALID_ARGUMENT names each wrong field in a google.rpc.BadRequest.`
 
 // document is the generated OpenAPI document with what the generator does not know:
-// title, the form of errors and of streams. Services without REST are left out.
-func document() ([]byte, error) {
+// title, the form of errors and of streams. Services without REST are left out. routes
+// are the paths in it.
+func document() (text []byte, routes []route, err error) {
 	var doc object
 	if err := json.Unmarshal(openapi.JSON, &doc); err != nil {
-		return nil, fmt.Errorf("read the OpenAPI document: %w", err)
+		return nil, nil, fmt.Errorf("read the OpenAPI document: %w", err)
 	}
 	doc["info"] = object{"title": "afterbell", "version": "v1", "description": about}
 	definitions, _ := doc["definitions"].(object)
 	paths, _ := doc["paths"].(object)
 	tags, _ := doc["tags"].([]any)
 	if definitions == nil || paths == nil {
-		return nil, fmt.Errorf("the OpenAPI document has no paths or no definitions")
+		return nil, nil, fmt.Errorf("the OpenAPI document has no paths or no definitions")
 	}
 	definitions["Error"] = errorSchema
 	served := map[any]bool{}
@@ -46,7 +47,7 @@ func document() ([]byte, error) {
 			}
 			responses, _ := operation["responses"].(object)
 			if responses == nil {
-				return nil, fmt.Errorf("an operation of the OpenAPI document has no responses")
+				return nil, nil, fmt.Errorf("an operation of the OpenAPI document has no responses")
 			}
 			responses["default"] = object{"description": "An error.", "schema": object{"$ref": "#/definitions/Error"}}
 			good, _ := responses["200"].(object)
@@ -64,7 +65,8 @@ func document() ([]byte, error) {
 		tag, _ := t.(object)
 		return !served[tag["name"]]
 	})
-	return json.MarshalIndent(doc, "", "  ")
+	text, err = json.MarshalIndent(doc, "", "  ")
+	return text, routesOf(paths), err
 }
 
 // errorSchema is errorBody as the document tells it.

@@ -43,7 +43,8 @@ type Server struct {
 type gateway struct {
 	log      *slog.Logger
 	ready    func(context.Context) Status
-	document []byte // see document
+	document []byte  // see document
+	routes   []route // in it
 }
 
 // NewServer builds the server. It does not serve yet.
@@ -65,11 +66,11 @@ func NewServer(ctx context.Context, cfg Config) (*Server, error) {
 
 // Handler is everything the server serves. Listener is not used.
 func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
-	doc, err := document()
+	doc, routes, err := document()
 	if err != nil {
 		return nil, err
 	}
-	g := &gateway{log: cfg.Logger, ready: cfg.Ready, document: doc}
+	g := &gateway{log: cfg.Logger, ready: cfg.Ready, document: doc, routes: routes}
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, jsonMarshaler{}),
 		runtime.WithMarshalerOption("text/event-stream", sseMarshaler{}),
