@@ -22,6 +22,7 @@ import (
 type guard struct {
 	log      *slog.Logger
 	maxBytes int
+	say      func(string) string // see ServerConfig.Say
 }
 
 func (g guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
@@ -30,7 +31,9 @@ func (g guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 	if err := g.check(req); err != nil {
 		return nil, err
 	}
-	return handler(ctx, req)
+	resp, err = handler(ctx, req)
+	g.tell(resp)
+	return resp, err
 }
 
 func (g guard) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
@@ -42,6 +45,12 @@ func (g guard) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 type checkedStream struct {
 	grpc.ServerStream
 	guard guard
+}
+
+// SendMsg implements grpc.ServerStream.
+func (s checkedStream) SendMsg(m any) error {
+	s.guard.tell(m)
+	return s.ServerStream.SendMsg(m)
 }
 
 // RecvMsg implements grpc.ServerStream.
@@ -84,7 +93,7 @@ func (g guard) finish(ctx context.Context, method string, start time.Time, err e
 			err = status.FromContextError(ctx.Err()).Err() // the caller is gone, or its deadline passed
 		}
 	}
-	s := ToStatus(err)
+	s := g.tellStatus(ToStatus(err))
 	level := slog.LevelInfo
 	attrs = append(attrs, slog.String("code", s.Code().String()), slog.String("reason", string(fault.ReasonOf(err))),
 		slog.Duration("took", time.Since(start)))

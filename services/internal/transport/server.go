@@ -35,6 +35,9 @@ type ServerConfig struct {
 	// StopTimeout is how long calls may go on after Run's context ended before they
 	// are cut off. 0 means 10 s.
 	StopTimeout time.Duration
+	// Say is what each sentence of an answer or an error goes through on its way out,
+	// from whichever goroutine. Nil leaves them as they are.
+	Say func(string) string
 }
 
 // Server is a gRPC server with reflection, health, recovery and the errors of
@@ -53,7 +56,7 @@ func NewServer(cfg ServerConfig) *Server {
 	if cfg.StopTimeout == 0 {
 		cfg.StopTimeout = DefaultStopTimeout
 	}
-	g := guard{log: cfg.Logger, maxBytes: cfg.MaxRequest}
+	g := guard{log: cfg.Logger, maxBytes: cfg.MaxRequest, say: cfg.Say}
 	s := &Server{
 		cfg:    cfg,
 		health: health.NewServer(),

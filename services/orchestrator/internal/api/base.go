@@ -73,12 +73,13 @@ func known(c *catalogue.Catalogue) bool { return c != nil && len(c.Modules) > 0 
 // defaultHTTP is the address in commands as they are written.
 const defaultHTTP = "localhost:7780"
 
-// here makes the commands in a text reach this process, wherever it listens.
-func (b *base) here(text string) string {
-	if _, port, err := net.SplitHostPort(b.HTTPAddr); err != nil || port == "7780" {
-		return text
+// Here makes the commands in a text reach the process whose REST listens at an
+// address. Nil where they do so as they are.
+func Here(httpAddr string) func(text string) string {
+	if _, port, err := net.SplitHostPort(httpAddr); err != nil || port == "7780" {
+		return nil
 	}
-	return strings.ReplaceAll(text, defaultHTTP, b.HTTPAddr)
+	return func(text string) string { return strings.ReplaceAll(text, defaultHTTP, httpAddr) }
 }
 
 // stoppable ends with the caller's context and when the process is asked to stop.

@@ -83,7 +83,7 @@ type Scheduler interface {
 	ExplainRun(ctx context.Context, r run.Run) (sentences []string, next string, err error)
 }
 
-// Config is what the API is built from. Every field but HTTPAddr and KeepAlive is required.
+// Config is what the API is built from. Every field but KeepAlive is required.
 type Config struct {
 	// Ledger that remembers.
 	Ledger Ledger
@@ -100,8 +100,6 @@ type Config struct {
 	// Stopping is closed when the process is asked to stop; streams end then, saying
 	// so.
 	Stopping <-chan struct{}
-	// HTTPAddr is where REST is served, for the commands that explanations end with.
-	HTTPAddr string
 	// KeepAlive is how long WatchRun stays silent at most. 0 means 15 s.
 	KeepAlive time.Duration
 }

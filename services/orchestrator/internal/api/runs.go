@@ -84,7 +84,7 @@ func (s *runService) GetRun(ctx context.Context, req *orchestratorv1.GetRunReque
 		return nil, err
 	}
 	out := runOf(r)
-	out.Explanation, out.NextCommand = each(said, s.here), s.here(next)
+	out.Explanation, out.NextCommand = said, next
 	return &orchestratorv1.GetRunResponse{Run: out}, nil
 }
 

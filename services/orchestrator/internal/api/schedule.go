@@ -118,7 +118,7 @@ func (s *scheduleService) ExplainSlot(ctx context.Context, req *orchestratorv1.E
 	if err != nil {
 		return nil, err
 	}
-	return &orchestratorv1.ExplainSlotResponse{Slot: slotOf(e.Slot), Runs: runsOf(e.Runs), Explanation: each(e.Sentences, s.here), NextCommand: s.here(e.Next)}, nil
+	return &orchestratorv1.ExplainSlotResponse{Slot: slotOf(e.Slot), Runs: runsOf(e.Runs), Explanation: e.Sentences, NextCommand: e.Next}, nil
 }
 
 // set takes over a field that is given.

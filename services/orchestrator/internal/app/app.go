@@ -84,15 +84,17 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *App, err 
 	if err != nil {
 		return nil, err
 	}
-	a.grpc = transport.NewServer(transport.ServerConfig{Logger: log, Listener: lis, MaxRequest: maxRequest, StopTimeout: cfg.StopTimeout})
-	a.later("gRPC server", a.grpc.Close)
 	web, err := a.listen("http", "http-addr", cfg.HTTPAddr)
 	if err != nil {
-		return nil, err
+		return nil, errors.Join(err, lis.Close())
 	}
+	a.grpc = transport.NewServer(transport.ServerConfig{
+		Logger: log, Listener: lis, MaxRequest: maxRequest, StopTimeout: cfg.StopTimeout, Say: api.Here(web.Addr().String()),
+	})
+	a.later("gRPC server", a.grpc.Close)
 	api.Register(a.grpc, api.Config{
 		Ledger: a.ledger, Dispatcher: a.dispatcher, Preflight: a.preflight, Worker: a.worker, Scheduler: a.scheduler,
-		Logger: log, Stopping: a.stopping, HTTPAddr: web.Addr().String(),
+		Logger: log, Stopping: a.stopping,
 	})
 	self, err := transport.DialPlain(a.grpc.Addr())
 	if err != nil {
