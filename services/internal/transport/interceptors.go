@@ -36,6 +36,16 @@ func (g guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 	return resp, err
 }
 
+// unknown answers a method that is not served; it is called through stream. The code
+// stays that of gRPC, by which clients know the case.
+func unknown(_ any, ss grpc.ServerStream) error {
+	method, _ := grpc.MethodFromServerStream(ss)
+	method = clean(method[:min(len(method), 200)])
+	p := ToStatus(fault.New(fault.NotFound, "The method "+method+" is not served; reflection lists those that are.", "kind", "method", "id", method)).Proto()
+	p.Code = int32(codes.Unimplemented)
+	return status.FromProto(p).Err()
+}
+
 func (g guard) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
 	start := time.Now()
 	defer func() { err = g.finish(ss.Context(), info.FullMethod, start, err, recover()) }()

@@ -70,6 +70,7 @@ func NewServer(cfg ServerConfig) *Server {
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 			grpc.UnaryInterceptor(g.unary),
 			grpc.StreamInterceptor(g.stream),
+			grpc.UnknownServiceHandler(unknown),
 		),
 	}
 	healthgrpc.RegisterHealthServer(s.grpc, s.health)

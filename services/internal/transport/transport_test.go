@@ -317,6 +317,17 @@ func TestHealthAndReflection(t *testing.T) {
 	}
 }
 
+func TestMethodThatIsNotServed(t *testing.T) {
+	p := start(t, &scripted{}, time.Second)
+	for _, method := range []string{"/afterbell.ingest.v1.IngestService/Nothing", "/nobody.v1.Nothing/Nothing"} {
+		err := p.conn.Invoke(t.Context(), method, []byte{}, new([]byte), grpc.ForceCodecV2(raw{}))
+		faulttest.Produces(t, err, fault.NotFound)
+		if f, _ := fault.As(err); f.Meta["id"] != method || status.Code(f.Unwrap()) != codes.Unimplemented {
+			t.Errorf("%s: %v, %v", method, f.Meta, f.Unwrap())
+		}
+	}
+}
+
 func TestOnlyLoopback(t *testing.T) {
 	log := slog.New(slog.DiscardHandler)
 	for _, addr := range []string{":0", "0.0.0.0:0", "[::]:0", "192.0.2.1:80", "example.org:80", "127.0.0.1", "127.0.0.1:99999", "127.0.0.1:x", ""} {
