@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/internal/market"
@@ -18,18 +19,23 @@ import (
 type Answers struct {
 	mu     sync.Mutex
 	day    market.Date
-	held   map[string]Answer
+	held   map[string]heldAnswer
 	asking map[string]chan struct{} // who asks for a dataset
+}
+
+type heldAnswer struct {
+	Answer
+	at time.Time // when it came
 }
 
 // NewAnswers is an empty store.
 func NewAnswers() *Answers {
-	return &Answers{held: map[string]Answer{}, asking: map[string]chan struct{}{}}
+	return &Answers{held: map[string]heldAnswer{}, asking: map[string]chan struct{}{}}
 }
 
-// take waits for the turn to ask for a dataset, so that two pools that want it at
-// once ask once. give ends it.
-func (a *Answers) take(ctx context.Context, ds *catalog.Dataset) (give func(), err error) {
+// Take waits for the turn to ask for a dataset, so that those who want it at once ask
+// once. give ends it.
+func (a *Answers) Take(ctx context.Context, ds *catalog.Dataset) (give func(), err error) {
 	a.mu.Lock()
 	turn, ok := a.asking[ds.ID]
 	if !ok {
@@ -55,7 +61,7 @@ func (a *Answers) Put(day market.Date, ds *catalog.Dataset, params map[string]st
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.turn(day)
-	a.held[answerKey(ds, params)] = ans
+	a.held[answerKey(ds, params)] = heldAnswer{ans, time.Now()}
 }
 
 // Get is the day's answer to a call; ok is false when there is none.
@@ -63,8 +69,17 @@ func (a *Answers) Get(day market.Date, ds *catalog.Dataset, params map[string]st
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.turn(day)
-	ans, ok = a.held[answerKey(ds, params)]
-	return ans, ok
+	held, ok := a.held[answerKey(ds, params)]
+	return held.Answer, ok
+}
+
+// Since is the answer to a call that came at a moment or later; ok is false when none
+// did.
+func (a *Answers) Since(t time.Time, ds *catalog.Dataset, params map[string]string) (ans Answer, ok bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	held, ok := a.held[answerKey(ds, params)]
+	return held.Answer, ok && !held.at.Before(t)
 }
 
 // Drop forgets every answer of a dataset, because one of them was found wanting.

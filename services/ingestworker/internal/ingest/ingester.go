@@ -202,7 +202,7 @@ func (j *job) fetch(ctx context.Context) (batch *table.Batch, bad []table.BadCel
 }
 
 func (j *job) snapshot(ctx context.Context) (batch *table.Batch, bad []table.BadCell, missing string, err error) {
-	give, err := j.i.answers.take(ctx, j.ds)
+	give, err := j.i.answers.Take(ctx, j.ds)
 	if err != nil {
 		return nil, nil, "", err
 	}

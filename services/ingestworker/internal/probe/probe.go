@@ -148,7 +148,12 @@ func (p *Prober) call(ctx context.Context, m *catalog.Module, x catalog.Probe, r
 	if x.OnTradeDate {
 		q.Params = map[string]string{"trade_date": r.TradeDate.Compact()}
 	}
-	ans, err := p.provider.Fetch(ctx, q, nil)
+	asked, err := time.Now(), error(nil)
+	defer p.turn(ctx, ds, x, r.Timeout)()
+	ans, shared := p.answered(asked, ds, x)
+	if !shared {
+		ans, err = p.provider.Fetch(ctx, q, nil)
+	}
 	o.Calls += ans.Calls
 	o.Latency += ans.Latency
 	if err != nil {
@@ -182,6 +187,33 @@ func (p *Prober) call(ctx context.Context, m *catalog.Module, x catalog.Probe, r
 		p.answers.Put(market.DateOf(time.Now()), ds, q.Params, ans)
 	}
 	return nil, false
+}
+
+// turn waits while somebody else asks for what the probe asks for, so that preflights
+// at once, and a run, spend one call: a token of a low tier has one an hour. A call that
+// hangs is not waited for until the probe's own time is over.
+func (p *Prober) turn(ctx context.Context, ds *catalog.Dataset, x catalog.Probe, timeout time.Duration) (give func()) {
+	if !p.keeps(ds, x) {
+		return func() {}
+	}
+	waiting, cancel := context.WithTimeout(ctx, timeout/2)
+	defer cancel()
+	give, err := p.answers.Take(waiting, ds)
+	if err != nil {
+		return func() {}
+	}
+	return give
+}
+
+// answered is the answer that came since the probe began: it proves what a call of its
+// own would prove. An earlier one does not.
+func (p *Prober) answered(asked time.Time, ds *catalog.Dataset, x catalog.Probe) (ans ingest.Answer, ok bool) {
+	if !p.keeps(ds, x) {
+		return ingest.Answer{}, false
+	}
+	ans, ok = p.answers.Since(asked, ds, x.Params)
+	ans.Calls = 0 // they are told where they were spent
+	return ans, ok
 }
 
 // keeps reports whether a probe's answer serves as the day's fetch.

@@ -206,3 +206,29 @@ func TestListenerThatGoesEndsTheProbing(t *testing.T) {
 		t.Errorf("%v after %v", err, seen)
 	}
 }
+
+// Preflights at once spend one call of each list; a later one proves anew that it may.
+func TestProbesAtOnceAskOnce(t *testing.T) {
+	p, sim, _ := newProber(t, tusharesim.Options{Stocks: 200, Funds: 60}, "token")
+	if _, err := sim.AddFault(tusharesim.Fault{Kind: tusharesim.Slow, API: catalog.StockBasic, DelayMS: 500}); err != nil {
+		t.Fatal(err)
+	}
+	calls := 0
+	outs := make(chan probe.Outcome)
+	for range 3 {
+		go func() { outs <- run(t, p, probe.Request{Modules: []string{"stock.basic"}})[0] }()
+	}
+	for range 3 {
+		o := <-outs
+		calls += o.Calls
+		if !o.Passed || o.Rows == 0 || o.Latency == 0 || o.At.IsZero() || len(o.Issues) > 0 {
+			t.Errorf("%+v", o)
+		}
+	}
+	if n := sim.Stats().Total; n != 1 || calls != 1 {
+		t.Errorf("%d calls were made and %d told", n, calls)
+	}
+	if o := run(t, p, probe.Request{Modules: []string{"stock.basic"}})[0]; o.Calls != 1 || sim.Stats().Total != 2 {
+		t.Errorf("a later probe: %+v, %d calls", o, sim.Stats().Total)
+	}
+}
