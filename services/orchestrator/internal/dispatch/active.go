@@ -209,13 +209,16 @@ func (a *active) totals() {
 	r := &a.r
 	r.Partitions, r.Completed, r.Rows, r.New, r.Changed, r.Gone, r.Calls = len(a.order), 0, 0, 0, 0, 0, a.preflightCalls
 	counts := map[string]int64{}
-	newest, symbols := market.NoDate, int64(len(a.symbols))
+	newest, tried, symbols := market.NoDate, market.NoDate, int64(len(a.symbols))
 	for _, p := range a.order {
 		if p.State == run.PartitionCompleted {
 			r.Completed++
-			if !p.Reference {
-				newest = max(newest, p.End)
-			}
+		}
+		if !p.Reference && p.Attempts > 0 {
+			tried = max(tried, p.End)
+		}
+		if !p.Reference && (p.State == run.PartitionCompleted || p.Rows > 0) {
+			newest = max(newest, p.End)
 		}
 		r.Rows += p.Rows
 		r.New += p.New
@@ -235,7 +238,9 @@ func (a *active) totals() {
 	}
 	r.AsOf = a.lastTradeDate
 	if r.State == run.Finished && r.Outcome != run.Succeeded && r.Outcome != run.Unchanged {
-		r.AsOf = newest
+		if r.AsOf = newest; newest == market.NoDate {
+			r.AsOf = tried // nothing came, and this is what it was for
+		}
 	}
 }
 

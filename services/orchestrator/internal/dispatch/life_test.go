@@ -240,6 +240,27 @@ func TestNotPublishedIsPartialAndFollowed(t *testing.T) {
 	})
 }
 
+// TestAsOfWithoutSuccess: a run of which nothing is complete still says of what date it
+// was, that of the rows that came where some did.
+func TestAsOfWithoutSuccess(t *testing.T) {
+	for verdict, rows := range map[marketv1.Verdict]int64{marketv1.Verdict_VERDICT_NOT_PUBLISHED: 0, marketv1.Verdict_VERDICT_INCOMPLETE: 3} {
+		inTime(t, func(t *testing.T) {
+			g := newRig(t)
+			g.srv.Ingest = func(_ context.Context, req *ingestv1.IngestPartitionRequest, _ workertest.Beat) (*ingestv1.PartitionResult, error) {
+				if req.GetPartition().GetEndDate() == "" {
+					return workertest.Complete(10), nil
+				}
+				return &ingestv1.PartitionResult{Coverage: &marketv1.Coverage{Verdict: verdict, RowCount: rows}, CallCount: 1}, nil
+			}
+			g.start()
+			r, _ := g.run(market.Universe)
+			if r.Outcome != run.Partial || r.AsOf.String() != "2026-03-02" {
+				t.Errorf("%s: %s as of %q", verdict, r.Outcome, r.AsOf)
+			}
+		})
+	}
+}
+
 func TestTokenRevokedMidRunStopsEverything(t *testing.T) {
 	inTime(t, func(t *testing.T) {
 		g := newRig(t)
