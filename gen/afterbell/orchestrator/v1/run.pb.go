@@ -466,7 +466,9 @@ type Run struct {
 	GoneCount int64 `protobuf:"varint,20,opt,name=gone_count,json=goneCount,proto3" json:"gone_count,omitempty"`
 	// Provider calls spent, preflight included.
 	CallCount int32 `protobuf:"varint,21,opt,name=call_count,json=callCount,proto3" json:"call_count,omitempty"`
-	// Last trade date that the run covers, "YYYY-MM-DD". Empty before it is planned.
+	// Last trade date that the run covers, "YYYY-MM-DD". Empty before it is planned. Of a
+	// run that did not succeed, the last one of which rows came, or else the last that it
+	// asked for.
 	AsOfTradeDate string `protobuf:"bytes,22,opt,name=as_of_trade_date,json=asOfTradeDate,proto3" json:"as_of_trade_date,omitempty"`
 	// When it was asked for.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,23,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`

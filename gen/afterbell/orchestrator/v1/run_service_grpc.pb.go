@@ -78,7 +78,8 @@ type RunServiceClient interface {
 	// is none.
 	VerifyRun(ctx context.Context, in *VerifyRunRequest, opts ...grpc.CallOption) (*VerifyRunResponse, error)
 	// Stops a run for good. Calls in hand are cancelled and their transactions roll
-	// back; partitions already committed stay.
+	// back; partitions already committed stay. A slot of the schedule that the run
+	// covered, other than its own, is decided again and may fire.
 	//
 	// Allowed in every state but FINISHED (WRONG_STATE). A queued run is FINISHED at
 	// once; any other is CANCELLING until the worker confirms that it no longer
@@ -224,7 +225,8 @@ type RunServiceServer interface {
 	// is none.
 	VerifyRun(context.Context, *VerifyRunRequest) (*VerifyRunResponse, error)
 	// Stops a run for good. Calls in hand are cancelled and their transactions roll
-	// back; partitions already committed stay.
+	// back; partitions already committed stay. A slot of the schedule that the run
+	// covered, other than its own, is decided again and may fire.
 	//
 	// Allowed in every state but FINISHED (WRONG_STATE). A queued run is FINISHED at
 	// once; any other is CANCELLING until the worker confirms that it no longer

@@ -96,7 +96,8 @@ const (
 	Slot_STATE_SKIPPED Slot_State = 3
 	// Came due while nothing was there to fire it, and was not caught up.
 	Slot_STATE_MISSED Slot_State = 4
-	// Another run covers it.
+	// Another run covers it. Where a person cancels that run the slot is decided
+	// again, as one that is late: it fires, once, unless a later slot has a run.
 	Slot_STATE_COVERED Slot_State = 5
 )
 

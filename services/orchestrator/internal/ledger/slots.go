@@ -58,8 +58,9 @@ func (s *Store) InsertSlot(ctx context.Context, v slot.Slot) (inserted bool, err
 }
 
 // decide writes what becomes of a slot. A slot without a row or pending may become
-// anything; one that was skipped because the schedule was paused may still fire or
-// be covered, when the schedule is resumed. Any other was decided before.
+// anything, and so may one whose covering run lapsed; one that was skipped because the
+// schedule was paused may still fire or be covered, when the schedule is resumed. Any
+// other was decided before.
 func decide(ctx context.Context, tx *sqlite.Tx, v slot.Slot) error {
 	before, err := scanSlot(tx.QueryRowContext(ctx, "SELECT "+slotColumns+" FROM slots WHERE id = ?", v.ID))
 	switch {
@@ -68,6 +69,14 @@ func decide(ctx context.Context, tx *sqlite.Tx, v slot.Slot) error {
 		return err
 	case before.State == slot.Pending:
 	case before.Held() && (v.State == slot.Fired || v.State == slot.Covered):
+	case before.State == slot.Covered:
+		by, err := scanRun(tx.QueryRowContext(ctx, fromDetails+" WHERE id = ?", before.RunID))
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return err
+		}
+		if err != nil || !run.Lapses(by, before) {
+			return ErrDecided
+		}
 	default:
 		return ErrDecided
 	}
@@ -101,6 +110,25 @@ func (s *Store) Settle(ctx context.Context, slots []slot.Slot, runs []run.Run) e
 		drill.Point("slot.fired")
 	}
 	return failed("settle slots", err)
+}
+
+// LapsedSlots lists the slots whose covering run a person stopped, oldest first.
+func (s *Store) LapsedSlots(ctx context.Context) ([]slot.Slot, error) {
+	all, err := s.querySlots(ctx, "WHERE state = 'covered' AND EXISTS (SELECT 1 FROM run_details r WHERE r.id = run_id AND r.outcome IN ('cancelled', 'failed')) ORDER BY id")
+	if err != nil {
+		return nil, err
+	}
+	var lapsed []slot.Slot
+	for _, v := range all {
+		switch by, err := s.Run(ctx, v.RunID); {
+		case fault.Is(err, fault.NotFound): // removed meanwhile
+		case err != nil:
+			return nil, err
+		case run.Lapses(by, v):
+			lapsed = append(lapsed, v)
+		}
+	}
+	return lapsed, nil
 }
 
 // DropSlotsAhead forgets the slots of today and later that were decided when that day

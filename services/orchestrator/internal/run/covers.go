@@ -1,10 +1,13 @@
 package run
 
 import (
+	"slices"
 	"time"
 
+	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/catalogue"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
 // Covers reports whether a run that is queued or under way answers a request for
@@ -36,6 +39,15 @@ func Covers(existing Run, want Request, now, lastDue time.Time) bool {
 		return false // from the first gap in the window: older dates may be wanted
 	}
 	return noDate(have.End) || !noDate(want.End) && want.End <= have.End
+}
+
+// Lapses reports whether a run covers a slot no more, because a person stopped it. One
+// that was the run of a later slot still answers: that evening was called off with it.
+func Lapses(r Run, v slot.Slot) bool {
+	stopped := r.Outcome == Cancelled || r.Outcome == Failed && slices.ContainsFunc(r.Issues, func(i fault.Issue) bool {
+		return i.Reason == fault.Interrupted && i.Meta["state"] == string(Cancelling)
+	})
+	return stopped && r.SlotID < v.ID // both of one pool, so by their dates
 }
 
 // LastDue is the last moment up to now at which a dataset came due, by the hours

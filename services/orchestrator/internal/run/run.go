@@ -148,7 +148,8 @@ type Run struct {
 	Symbols int64
 	// Calls spent at the provider.
 	Calls int
-	// AsOf is the last trade date it covers; NoDate before it is planned.
+	// AsOf is the last trade date it covers; NoDate before it is planned. Where it did
+	// not succeed, the last one of which rows came, or else the last it asked for.
 	AsOf market.Date
 	// CreatedAt, StartedAt and FinishedAt are zero until they happen.
 	CreatedAt, StartedAt, FinishedAt time.Time

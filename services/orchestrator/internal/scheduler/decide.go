@@ -14,14 +14,22 @@ import (
 )
 
 // decide gives every day up to now, of both pools, a row that says what became of
-// its slot. A day whose moment has passed is due whether or not anyone was awake.
+// its slot. A day whose moment has passed is due whether or not anyone was awake. What
+// became of those before is looked at again, because people cancel runs.
 func (s *Scheduler) decide(ctx context.Context, now time.Time) (err error) {
 	before := s.lastLook
 	s.lastLook = now
-	if !now.Before(s.quietFrom) && now.Before(s.quietUntil) {
-		return nil
-	}
 	defer func() { s.failing = err }()
+	if now.Before(s.quietFrom) || !now.Before(s.quietUntil) {
+		if err := s.decideDue(ctx, before, now); err != nil {
+			return err
+		}
+	}
+	return s.decideLapsed(ctx, now)
+}
+
+// decideDue decides what came due since it was looked at last.
+func (s *Scheduler) decideDue(ctx context.Context, before, now time.Time) error {
 	sched, err := s.ledger.Schedule(ctx)
 	if err != nil {
 		return err
@@ -126,6 +134,7 @@ type batch struct {
 	days   map[market.Pool][]slot.Due // ascending
 	policy slot.CatchUp
 	why    func(due time.Time) string // says why a slot did not fire when it came due
+	told   map[string][]fault.Issue   // by slot, what it has to tell from before
 	held   bool                       // the slots were skipped by a pause: what does not fire now stays as it is
 }
 
@@ -142,21 +151,27 @@ func (s *Scheduler) settle(ctx context.Context, sched slot.Schedule, now time.Ti
 	for _, pool := range market.Pools() {
 		covered := len(slots) // those that the newest one's run covers come before it
 		for _, d := range sched.Passed(pool, b.days[pool], cal, now, b.policy, b.why) {
-			v := slot.Slot{ID: slot.ID(d.Date, pool), Pool: pool, Date: d.Date, DueAt: d.At, DecidedAt: now, Issues: d.Issues}
+			v := slot.Slot{ID: slot.ID(d.Date, pool), Pool: pool, Date: d.Date, DueAt: d.At, DecidedAt: now}
+			v.Issues = slices.Concat(d.Issues, b.told[v.ID])
+			late := d.LateNote
+			if d.Lapsed != "" { // told already, where another run covers it
+				late = ""
+			}
 			switch d.Action {
 			case slot.Cover:
-				v.State, v.LateNote = slot.Covered, d.LateNote
+				v.State, v.LateNote = slot.Covered, late
 			case slot.Skip:
 				v.State = slot.Skipped
 			case slot.Miss:
 				v.State = slot.Missed
 			case slot.Fire:
-				v.Late, v.LateNote = d.Late, d.LateNote
+				v.Late, v.LateNote = d.Late, late
 				own, err := s.fire(ctx, &v, d, now)
 				if err != nil {
 					return err
 				}
 				if v.State == slot.Fired {
+					v.LateNote = d.LateNote
 					runs = append(runs, own)
 				}
 				if d.Newest {

@@ -141,31 +141,32 @@ func (s *Scheduler) Resume(ctx context.Context, note string, policy slot.CatchUp
 		if policy == slot.CatchUpNone {
 			return nil
 		}
-		jobs, err := s.held(ctx, since)
+		jobs, told, err := s.held(ctx, since)
 		if err != nil {
 			return err
 		}
 		text := "the schedule was paused from " + slot.Moment(since, nil) + " to " + slot.Moment(now, nil) + "."
 		// The slots first: a crash before the schedule is saved leaves it paused, and
 		// resuming it again finds them decided.
-		return s.settle(ctx, *sched, now, batch{days: jobs, policy: policy, why: func(time.Time) string { return text }, held: true})
+		return s.settle(ctx, *sched, now, batch{days: jobs, policy: policy, why: func(time.Time) string { return text }, told: told, held: true})
 	})
 }
 
 // held are the days skipped since the schedule was paused, by pool, ascending, and
-// when they came due by the schedule of then.
-func (s *Scheduler) held(ctx context.Context, since time.Time) (map[market.Pool][]slot.Due, error) {
-	jobs := map[market.Pool][]slot.Due{}
+// when they came due by the schedule of then, and what runs covered them before.
+func (s *Scheduler) held(ctx context.Context, since time.Time) (jobs map[market.Pool][]slot.Due, told map[string][]fault.Issue, err error) {
+	jobs, told = map[market.Pool][]slot.Due{}, map[string][]fault.Issue{}
 	for _, pool := range market.Pools() {
 		before := ""
 		for {
 			page, err := s.ledger.Slots(ctx, pool, 200, before)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			for _, v := range page {
 				if v.Held() && !v.DecidedAt.Before(since) {
 					jobs[pool] = append(jobs[pool], slot.Due{Date: v.Date, At: v.DueAt})
+					told[v.ID] = covers(v)
 				}
 			}
 			if len(page) == 0 || page[len(page)-1].DecidedAt.Before(since) {
@@ -175,7 +176,7 @@ func (s *Scheduler) held(ctx context.Context, since time.Time) (map[market.Pool]
 		}
 		slices.SortFunc(jobs[pool], byDate)
 	}
-	return jobs, nil
+	return jobs, told, nil
 }
 
 // edit decides what came due by the schedule as it was, then changes and saves it.

@@ -24,7 +24,8 @@ type Ledger interface {
 
 	// Settle decides slots and queues runs in one transaction. It returns
 	// slot.ErrDecided, and writes nothing, when a slot was decided before; one that
-	// was skipped by a pause may still fire or be covered.
+	// was skipped by a pause may still fire or be covered, and one whose covering run
+	// lapsed may become anything.
 	Settle(ctx context.Context, slots []slot.Slot, runs []run.Run) error
 	// InsertSlot adds a slot that is not due yet; one that exists stays.
 	InsertSlot(ctx context.Context, s slot.Slot) (inserted bool, err error)
@@ -38,6 +39,8 @@ type Ledger interface {
 	// and ahead the oldest one of them.
 	LastSlot(ctx context.Context, pool market.Pool, today market.Date, ends time.Time) (last, ahead *slot.Slot, err error)
 	PendingSlots(ctx context.Context) ([]slot.Slot, error)
+	// LapsedSlots lists the slots whose covering run a person stopped, oldest first.
+	LapsedSlots(ctx context.Context) ([]slot.Slot, error)
 
 	Enqueue(ctx context.Context, runs []run.Run, req *run.CreateRecord) error
 	Queue(ctx context.Context, pool market.Pool) ([]run.Run, error)

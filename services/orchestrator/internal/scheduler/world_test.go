@@ -166,7 +166,8 @@ func (w *world) finish(r run.Run, parts []run.Partition, end run.End) {
 		w.t.Fatal(err)
 	}
 	u := run.Update{Run: r, Partitions: parts, Events: []run.Event{e}}
-	if next, ok := run.FollowUp(r, parts, settings.Default(), market.Shanghai, now); ok {
+	asked := end.Outcome == run.Failed && len(end.Issues) > 0 && end.Issues[0].Meta["state"] == string(run.Cancelling)
+	if next, ok := run.FollowUp(r, parts, settings.Default(), market.Shanghai, now); ok && !asked {
 		f := next.Follow(r, now)
 		f.ID = newID()
 		u.Enqueue = append(u.Enqueue, f)

@@ -33,6 +33,8 @@ type Due struct {
 	Date market.Date
 	// At is the moment.
 	At time.Time
+	// Lapsed says that a run covered the slot and was cancelled. Empty when none did.
+	Lapsed string
 }
 
 // Decision is what becomes of one slot that came due.
@@ -42,7 +44,8 @@ type Decision struct {
 	TradeDay market.Date
 	// Action to take.
 	Action Action
-	// Late is how long ago it came due, when that is more than Grace.
+	// Late is how long ago it came due, when that is more than Grace or a run covered
+	// it until then.
 	Late time.Duration
 	// LateNote says why it is late. Empty when it is not, or does not matter.
 	LateNote string
@@ -62,7 +65,7 @@ func (s Schedule) Passed(pool market.Pool, days []Due, cal Calendar, now time.Ti
 	newest := -1
 	for _, due := range days {
 		d := Decision{Due: due, TradeDay: TradeDay(due.Date, due.At)}
-		if late := now.Sub(d.At); late > Grace {
+		if late := now.Sub(d.At); late > Grace || due.Lapsed != "" && late > 0 {
 			d.Late = late
 		}
 		if s.TradingDaysOnly {
@@ -74,7 +77,10 @@ func (s Schedule) Passed(pool market.Pool, days []Due, cal Calendar, now time.Ti
 			d.Action, d.Issues = Skip, append([]fault.Issue{reason}, d.Issues...)
 		} else {
 			d.Action, newest = Fire, len(all)
-			if d.Late > 0 {
+			switch {
+			case due.Lapsed != "":
+				d.LateNote = due.Lapsed
+			case d.Late > 0:
 				d.LateNote = why(d.At)
 			}
 		}
@@ -108,6 +114,10 @@ func missed(id string, late time.Duration, why string) fault.Issue {
 // the reason that no switch changes.
 func (s Schedule) skips(pool market.Pool, due Due, cal Calendar) (fault.Issue, bool) {
 	d, trade := due.Date, TradeDay(due.Date, due.At)
+	then := "when the slot came due"
+	if due.Lapsed != "" {
+		then = "when the run that covered the slot was cancelled"
+	}
 	switch {
 	case s.TradingDaysOnly && !cal.IsOpen(trade):
 		what := "is a holiday"
@@ -121,9 +131,9 @@ func (s Schedule) skips(pool market.Pool, due Due, cal Calendar) (fault.Issue, b
 	case !s.Fires(pool):
 		return fault.NewIssue(fault.ScheduleDisabled, fmt.Sprintf("The schedule does not name the pool %s.", pool), "slot_id", ID(d, pool)), true
 	case !s.Enabled:
-		return fault.NewIssue(fault.ScheduleDisabled, "The schedule was switched off when the slot came due.", "slot_id", ID(d, pool)), true
+		return fault.NewIssue(fault.ScheduleDisabled, "The schedule was switched off "+then+".", "slot_id", ID(d, pool)), true
 	case s.Paused:
-		text := "The schedule was paused when the slot came due"
+		text := "The schedule was paused " + then
 		if s.Note != "" {
 			text += " (" + s.Note + ")"
 		}

@@ -106,7 +106,7 @@ func (s Schedule) NextDue(cal Calendar, now time.Time, after market.Date) (next 
 	from := max(market.DateIn(now, zone), after+1)
 	for d := from; d < from+366; d++ {
 		if at := clock.On(d, zone); at.After(now) && (!s.TradingDaysOnly || cal.IsOpen(TradeDay(d, at))) {
-			return Due{d, at}, true
+			return Due{Date: d, At: at}, true
 		}
 	}
 	return Due{}, false

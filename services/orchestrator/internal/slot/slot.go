@@ -69,7 +69,8 @@ const (
 	Skipped State = "skipped"
 	// Missed came due while nothing was there to fire it.
 	Missed State = "missed"
-	// Covered is answered by another run.
+	// Covered is answered by another run. Where a person cancels that run it is
+	// decided again.
 	Covered State = "covered"
 )
 

@@ -155,7 +155,7 @@ func TestNextDue(t *testing.T) {
 		{due(monday).Add(-time.Hour), monday, monday + 1}, {due(monday), monday + 3, monday + 4}, // decided before
 		{due(monday + 4), market.NoDate, monday + 7}, // past the calendar's end: the next weekday
 	} {
-		if next, ok := s.NextDue(cal, c.now, c.after); !ok || next != (Due{c.want, next.At}) || !next.At.Equal(due(c.want)) {
+		if next, ok := s.NextDue(cal, c.now, c.after); !ok || next != (Due{Date: c.want, At: next.At}) || !next.At.Equal(due(c.want)) {
 			t.Errorf("after %v and %s: %v %v", c.now, c.after, next, ok)
 		}
 	}
@@ -204,7 +204,7 @@ func TestPassed(t *testing.T) {
 	} {
 		var days []Due
 		for _, d := range c.days {
-			days = append(days, Due{d, d.At(19, 30, market.Shanghai)})
+			days = append(days, Due{Date: d, At: d.At(19, 30, market.Shanghai)})
 		}
 		decided := c.s.Passed(market.Targets, days, c.cal, c.now, c.policy, func(time.Time) string { return "the host slept." })
 		var words []string
@@ -266,7 +266,7 @@ func TestTradeDayInOtherZones(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		d := s.Passed(market.Universe, []Due{{c.day, due}}, full, due, CatchUpLast, nil)[0]
+		d := s.Passed(market.Universe, []Due{{Date: c.day, At: due}}, full, due, CatchUpLast, nil)[0]
 		if d.TradeDay != c.trade || (d.Action == Fire) != c.fires {
 			t.Errorf("%s %s on %s: %+v", c.zone, c.runAt, c.day, d)
 		}

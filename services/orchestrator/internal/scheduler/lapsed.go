@@ -1,0 +1,106 @@
+package scheduler
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
+)
+
+// decideLapsed decides again the slots whose covering run a person stopped: who stops
+// the own run of somebody does not call the evening off. The last one fires as the
+// schedule of now would catch it up, unless a later slot has a run, which covers it
+// then. What the slots were covered by stays told.
+func (s *Scheduler) decideLapsed(ctx context.Context, now time.Time) error {
+	lapsed, err := s.ledger.LapsedSlots(ctx)
+	if err != nil || len(lapsed) == 0 {
+		return err
+	}
+	sched, err := s.ledger.Schedule(ctx)
+	if err != nil {
+		return err
+	}
+	b := batch{days: map[market.Pool][]slot.Due{}, policy: sched.CatchUp, told: map[string][]fault.Issue{}}
+	var covered []slot.Slot
+	for _, pool := range market.Pools() {
+		mine := slices.DeleteFunc(slices.Clone(lapsed), func(v slot.Slot) bool { return v.Pool != pool })
+		later, err := s.answered(ctx, pool, mine)
+		if err != nil {
+			return err
+		}
+		for _, v := range mine {
+			by, err := s.ledger.Run(ctx, v.RunID)
+			if err != nil {
+				return err
+			}
+			told := lapse(v, by)
+			if v.Date < later.Date {
+				v.Issues, v.DecidedAt, v.LateNote = told, now, ""
+				cover(&v, later.RunID, "the run of a later slot")
+				covered = append(covered, v)
+				continue
+			}
+			b.days[pool] = append(b.days[pool], slot.Due{Date: v.Date, At: v.DueAt, Lapsed: "run " + by.ID + ", which covered it, was cancelled " + ended(by)})
+			b.told[v.ID] = told
+		}
+	}
+	if len(covered) > 0 {
+		if err := s.ledger.Settle(ctx, covered, nil); err != nil {
+			return err
+		}
+	}
+	if len(b.days) == 0 {
+		return nil
+	}
+	return s.settle(ctx, sched, now, b)
+}
+
+// answered is the newest slot of a pool, later than the first of those that lapsed,
+// that has a run; without one, that of no date.
+func (s *Scheduler) answered(ctx context.Context, pool market.Pool, lapsed []slot.Slot) (slot.Slot, error) {
+	for before := ""; len(lapsed) > 0; {
+		page, err := s.ledger.Slots(ctx, pool, 50, before)
+		if err != nil || len(page) == 0 {
+			return slot.Slot{Date: market.NoDate}, err
+		}
+		for _, v := range page {
+			switch is := func(l slot.Slot) bool { return l.ID == v.ID }; {
+			case v.ID <= lapsed[0].ID:
+				return slot.Slot{Date: market.NoDate}, nil
+			case v.RunID != "" && !slices.ContainsFunc(lapsed, is):
+				return v, nil
+			}
+			before = v.ID
+		}
+	}
+	return slot.Slot{Date: market.NoDate}, nil
+}
+
+// covers are what a slot has to tell of runs that covered it.
+func covers(v slot.Slot) []fault.Issue {
+	return slices.DeleteFunc(slices.Clone(v.Issues), func(i fault.Issue) bool { return i.Reason != fault.SlotCovered })
+}
+
+// lapse is that with what became of the last of them.
+func lapse(v slot.Slot, by run.Run) []fault.Issue {
+	told := covers(v)
+	for i := range told {
+		if is := &told[i]; is.Meta["run_id"] == by.ID {
+			is.Message = strings.Replace(is.Message, "slot is covered", "slot was covered", 1) + " That run was cancelled " + ended(by)
+		}
+	}
+	return told
+}
+
+func ended(r run.Run) string {
+	text := "at " + slot.Moment(r.FinishedAt, nil)
+	if r.Note != "" {
+		text += " (" + r.Note + ")"
+	}
+	return text + "."
+}
