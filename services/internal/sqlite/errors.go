@@ -60,10 +60,6 @@ func IsReadOnly(err error) bool {
 	return hasCode(err, sqlite3.ErrReadonly, sqlite3.ErrPerm, sqlite3.ErrAuth)
 }
 
-// IsCantOpen reports that the file, its folder or its side files could not be
-// opened or created.
-func IsCantOpen(err error) bool { return hasCode(err, sqlite3.ErrCantOpen) }
-
 func hasCode(err error, codes ...sqlite3.ErrNo) bool {
 	var e sqlite3.Error
 	if !errors.As(err, &e) {

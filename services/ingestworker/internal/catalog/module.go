@@ -95,16 +95,6 @@ func (m *Module) Snapshot() bool {
 // Domains lists every domain in the order people expect.
 func Domains() []Domain { return slices.Clone(domains) }
 
-// LookupDomain finds a domain by its name; ok is false when there is none.
-func LookupDomain(id string) (d Domain, ok bool) {
-	for _, d := range domains {
-		if d.ID == id {
-			return d, true
-		}
-	}
-	return Domain{}, false
-}
-
 // Sources lists every provider, the active one first.
 func Sources() []Source { return slices.Clone(sources) }
 
@@ -123,14 +113,6 @@ func LookupModule(id string) *Module {
 		if modules[i].ID == id {
 			return &modules[i]
 		}
-	}
-	return nil
-}
-
-// ModuleOf is the module that a dataset belongs to, or nil.
-func ModuleOf(dataset string) *Module {
-	if d := Lookup(dataset); d != nil {
-		return LookupModule(d.Module)
 	}
 	return nil
 }
