@@ -112,9 +112,11 @@ func (s *Store) Settle(ctx context.Context, slots []slot.Slot, runs []run.Run) e
 	return failed("settle slots", err)
 }
 
-// LapsedSlots lists the slots whose covering run a person stopped, oldest first.
-func (s *Store) LapsedSlots(ctx context.Context) ([]slot.Slot, error) {
-	all, err := s.querySlots(ctx, "WHERE state = 'covered' AND EXISTS (SELECT 1 FROM run_details r WHERE r.id = run_id AND r.outcome IN ('cancelled', 'failed')) ORDER BY id")
+// LapsedSlots lists the slots due after since whose covering run a person stopped,
+// oldest first.
+func (s *Store) LapsedSlots(ctx context.Context, since time.Time) ([]slot.Slot, error) {
+	all, err := s.querySlots(ctx, "WHERE state = 'covered' AND due_at > ? AND EXISTS (SELECT 1 FROM run_details r WHERE r.id = run_id AND r.outcome IN ('cancelled', 'failed')) ORDER BY id",
+		since.UnixMilli())
 	if err != nil {
 		return nil, err
 	}

@@ -12,12 +12,16 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
+// lapseWithin is how old a slot may be that is decided again; the slots of the days
+// since have answered an older one.
+const lapseWithin = 10 * 24 * time.Hour
+
 // decideLapsed decides again the slots whose covering run a person stopped: who stops
 // the own run of somebody does not call the evening off. The last one fires as the
 // schedule of now would catch it up, unless a later slot has a run, which covers it
 // then. What the slots were covered by stays told.
 func (s *Scheduler) decideLapsed(ctx context.Context, now time.Time) error {
-	lapsed, err := s.ledger.LapsedSlots(ctx)
+	lapsed, err := s.ledger.LapsedSlots(ctx, now.Add(-lapseWithin))
 	if err != nil || len(lapsed) == 0 {
 		return err
 	}

@@ -39,8 +39,9 @@ type Ledger interface {
 	// and ahead the oldest one of them.
 	LastSlot(ctx context.Context, pool market.Pool, today market.Date, ends time.Time) (last, ahead *slot.Slot, err error)
 	PendingSlots(ctx context.Context) ([]slot.Slot, error)
-	// LapsedSlots lists the slots whose covering run a person stopped, oldest first.
-	LapsedSlots(ctx context.Context) ([]slot.Slot, error)
+	// LapsedSlots lists the slots due after since whose covering run a person stopped,
+	// oldest first.
+	LapsedSlots(ctx context.Context, since time.Time) ([]slot.Slot, error)
 
 	Enqueue(ctx context.Context, runs []run.Run, req *run.CreateRecord) error
 	Queue(ctx context.Context, pool market.Pool) ([]run.Run, error)

@@ -1,6 +1,6 @@
 -- A slot that a run covers is decided again when a person stopped that run.
 DROP TRIGGER slots_transition;
-CREATE INDEX slots_covered ON slots (run_id) WHERE state = 'covered';
+CREATE INDEX slots_covered ON slots (due_at) WHERE state = 'covered';
 -- A slot that fired or was missed stays so, and one that was decided never waits again.
 CREATE TRIGGER slots_transition BEFORE UPDATE OF state ON slots
 WHEN OLD.state <> NEW.state AND (
