@@ -72,7 +72,7 @@ func TestVerifyTellsAValueThatWasChanged(t *testing.T) {
 		}
 		var command string
 		for _, d := range found {
-			_, body, ok := strings.Cut(d.GetMessage(), "curl -X POST localhost:7780/v1/runs -d '")
+			_, body, ok := strings.Cut(d.GetMessage(), "curl -X POST "+e.Config.HTTPAddr+"/v1/runs -d '")
 			if body = strings.TrimSuffix(body, "'"); !ok || !d.GetAltered() || d.GetRowCount() != d.GetCoverageCount() || !strings.Contains(d.GetMessage(), "other values") {
 				t.Errorf("%s: %v", pool, d)
 			}
