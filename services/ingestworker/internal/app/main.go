@@ -7,7 +7,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/config"
@@ -24,11 +23,6 @@ func Main(ctx context.Context, args []string, env func(string) string, out, erro
 	}
 	if err != nil {
 		return program.Stopped(errout, Service, err)
-	}
-	// Most of what is allocated is a batch on its way to the file. Collecting it twice
-	// as often costs a twentieth of the time and keeps the peak near what is in hand.
-	if env("GOGC") == "" {
-		debug.SetGCPercent(50)
 	}
 	log := cfg.Logger(out)
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)

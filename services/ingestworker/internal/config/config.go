@@ -42,7 +42,7 @@ type Config struct {
 	CallTimeout time.Duration
 	// StopTimeout is how long work in hand may go on after a signal.
 	StopTimeout time.Duration
-	// DuckDBMemory is DuckDB's memory_limit, as in "128MB"; DuckDBThreads its
+	// DuckDBMemory is DuckDB's memory_limit, as in "160MB"; DuckDBThreads its
 	// threads; CommitGroup how many partitions one transaction takes. Empty and 0
 	// mean the pool's defaults.
 	DuckDBMemory  string
@@ -69,7 +69,7 @@ func Parse(args []string, env func(string) string, out io.Writer) (Config, error
 	fs.IntVar(&c.FetchDepth, "fetch-depth", 24, "partitions in hand at once")
 	fs.DurationVar(&c.CallTimeout, "call-timeout", 30*time.Second, "longest time of one call to the provider")
 	fs.DurationVar(&c.StopTimeout, "stop-timeout", 10*time.Second, "how long work in hand may go on after a signal")
-	fs.StringVar(&c.DuckDBMemory, "duckdb-memory", "128MB", "DuckDB's memory limit")
+	fs.StringVar(&c.DuckDBMemory, "duckdb-memory", "160MB", "DuckDB's memory limit")
 	fs.IntVar(&c.DuckDBThreads, "duckdb-threads", 2, "DuckDB's threads")
 	fs.IntVar(&c.CommitGroup, "commit-group", 20, "partitions that one DuckDB transaction takes")
 	err := program.ParseFlags(fs, args, env, out,
@@ -124,7 +124,7 @@ func (c *Config) check() error {
 		return fault.Invalid("stop-timeout", "%v is not longer than 0 and at most %v, as in 10s", c.StopTimeout, maxTimeout)
 	}
 	if !memory(c.DuckDBMemory) {
-		return fault.Invalid("duckdb-memory", "%.30q is not a size as in 128MB or 1GB", c.DuckDBMemory)
+		return fault.Invalid("duckdb-memory", "%.30q is not a size as in 160MB or 1GB", c.DuckDBMemory)
 	}
 	if _, err := logging.ParseLevel(c.LogLevel); err != nil {
 		return fault.Invalid("log-level", "%v", err)

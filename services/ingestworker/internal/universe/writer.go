@@ -157,6 +157,18 @@ func (w *writer) checkpoint() {
 	}
 	w.log.Debug("checkpoint", "rows", w.dirty, "took", time.Since(began))
 	w.dirty = 0
+	w.forgetBlocks()
+}
+
+// forgetBlocks lets go of the blocks just written, which DuckDB would keep in memory
+// until its limit is reached: nothing reads them again, and so the length of a backlog
+// does not show in memory.
+func (w *writer) forgetBlocks() {
+	// A limit that cannot be kept to is refused, after what can be let go was.
+	_ = w.file.exec("SET memory_limit = '32MB'")
+	if err := w.file.exec("SET memory_limit = " + quote(w.cfg.Memory)); err != nil {
+		w.log.Warn("DuckDB's memory limit could not be set again", "error", err)
+	}
 }
 
 // abandon closes an instance that DuckDB has given up on; the next use opens the
