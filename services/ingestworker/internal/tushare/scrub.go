@@ -32,11 +32,16 @@ func redact(s, token string) string {
 	if token == "" || len(s) < len(token) {
 		return s
 	}
+	return spellings(token).Replace(s)
+}
+
+// spellings replaces a token in one pass, so that one such as "tok" is not looked for
+// in its own mark.
+func spellings(token string) *strings.Replacer {
 	quoted, _ := json.Marshal(token) // a string always marshals
 	const mark = "[token]"
-	// In one pass, so that a token such as "tok" is not looked for in its own mark.
 	return strings.NewReplacer(token, mark, url.QueryEscape(token), mark, url.PathEscape(token), mark,
-		html.EscapeString(token), mark, string(quoted[1:len(quoted)-1]), mark).Replace(s)
+		html.EscapeString(token), mark, string(quoted[1:len(quoted)-1]), mark)
 }
 
 // shortest is the length from which a token is looked for in rows. A shorter one,
@@ -52,10 +57,13 @@ func redactRows(b *table.Batch, start int, bad []table.BadCell, token string) {
 	if len(token) < shortest {
 		return
 	}
+	marks := spellings(token) // once for all rows
 	for i := range b.Columns {
 		if texts := b.Columns[i].Texts; b.Columns[i].Type == table.Text {
 			for r := start; r < b.Len; r++ {
-				texts[r] = redact(texts[r], token)
+				if len(texts[r]) >= len(token) {
+					texts[r] = marks.Replace(texts[r])
+				}
 			}
 		}
 	}
