@@ -63,6 +63,20 @@ const (
 	RequestIDReused           Reason = "REQUEST_ID_REUSED"
 	DataDirLocked             Reason = "DATA_DIR_LOCKED"
 	Internal                  Reason = "INTERNAL"
+	ValuesRepeated            Reason = "VALUES_REPEATED"
+	ValuesMissing             Reason = "VALUES_MISSING"
+	ValuesConflict            Reason = "VALUES_CONFLICT"
+	UnitSuspect               Reason = "UNIT_SUSPECT"
+	SymbolsMissing            Reason = "SYMBOLS_MISSING"
+	SymbolsAbsent             Reason = "SYMBOLS_ABSENT"
+	SuspensionsConfirmed      Reason = "SUSPENSIONS_CONFIRMED"
+	ValuesRevised             Reason = "VALUES_REVISED"
+	SymbolRenamed             Reason = "SYMBOL_RENAMED"
+	ClockWrong                Reason = "CLOCK_WRONG"
+	WALHeld                   Reason = "WAL_HELD"
+	RunAtEarly                Reason = "RUN_AT_EARLY"
+	FileReplaced              Reason = "FILE_REPLACED"
+	StoreAltered              Reason = "STORE_ALTERED"
 )
 
 // Class says what a reason asks for next. It is decided here once, for retries

@@ -269,6 +269,83 @@ const (
 	//
 	// No metadata. Class: transient.
 	Reason_REASON_INTERNAL Reason = 52
+	// Rows of a date repeat the values of another day; the provider has probably
+	// not brought the date out.
+	//
+	// ErrorInfo.metadata: {"dataset", "trade_date", "other_date", "column",
+	// "count", "row_count"}. Class: later.
+	Reason_REASON_VALUES_REPEATED Reason = 53
+	// Rows are there, and a column that always has values has none in too many of
+	// them.
+	//
+	// ErrorInfo.metadata: {"dataset", "trade_date", "column", "count",
+	// "row_count"}. Class: later.
+	Reason_REASON_VALUES_MISSING Reason = 54
+	// Too many values of a date contradict the day before or the other datasets of
+	// the date.
+	//
+	// ErrorInfo.metadata: {"dataset", "trade_date", "other_dataset", "check",
+	// "count", "row_count", "sample"}. Class: later.
+	Reason_REASON_VALUES_CONFLICT Reason = 55
+	// Turnover divided by volume lies outside low and high in too many rows, so a
+	// column has another unit.
+	//
+	// ErrorInfo.metadata: {"dataset", "trade_date", "count", "row_count",
+	// "sample"}. Class: later.
+	Reason_REASON_UNIT_SUSPECT Reason = 56
+	// Symbols have no row, and another dataset or the next day proves that they
+	// traded.
+	//
+	// ErrorInfo.metadata: {"dataset", "trade_date", "count", "sample", "proof"}.
+	// Class: later.
+	Reason_REASON_SYMBOLS_MISSING Reason = 57
+	// Listed symbols have no row, and nothing tells whether they were suspended.
+	//
+	// ErrorInfo.metadata: {"dataset", "trade_date", "count", "sample"}. Class:
+	// notice.
+	Reason_REASON_SYMBOLS_ABSENT Reason = 58
+	// Fewer stocks than usual traded on a date, and the provider's list of
+	// suspensions explains it.
+	//
+	// ErrorInfo.metadata: {"dataset", "trade_date", "row_count", "expected_count",
+	// "suspended_count"}. Class: notice.
+	Reason_REASON_SUSPENSIONS_CONFIRMED Reason = 59
+	// A later look at a date changed more than a few per cent of its rows.
+	//
+	// ErrorInfo.metadata: {"dataset", "trade_date", "count", "row_count"}. Class:
+	// notice.
+	Reason_REASON_VALUES_REVISED Reason = 60
+	// The provider gave a company another code; its rows are kept under the new
+	// one.
+	//
+	// ErrorInfo.metadata: {"dataset", "old_symbol", "new_symbol", "count"}. Class:
+	// notice.
+	Reason_REASON_SYMBOL_RENAMED Reason = 61
+	// Records carry times after now, so the clock was wrong when they were
+	// written; they count as stale.
+	//
+	// ErrorInfo.metadata: {"count", "latest_time"}. Class: notice.
+	Reason_REASON_CLOCK_WRONG Reason = 62
+	// A reader holds targets.sqlite open, so its write-ahead log cannot be
+	// shortened.
+	//
+	// ErrorInfo.metadata: {"pool", "file", "wal_bytes"}. Class: notice.
+	Reason_REASON_WAL_HELD Reason = 63
+	// The schedule runs before a dataset is due, so its newest day waits for the
+	// next run.
+	//
+	// ErrorInfo.metadata: {"dataset", "run_at", "due_time"}. Class: notice.
+	Reason_REASON_RUN_AT_EARLY Reason = 64
+	// A pool's file was replaced while it was open; the commits in hand were
+	// refused.
+	//
+	// ErrorInfo.metadata: {"pool", "file"}. Class: transient.
+	Reason_REASON_FILE_REPLACED Reason = 65
+	// A pool's file no longer holds the rows that were committed.
+	//
+	// ErrorInfo.metadata: {"pool", "dataset", "trade_date", "count"}. Class:
+	// later.
+	Reason_REASON_STORE_ALTERED Reason = 66
 )
 
 // Enum value maps for Reason.
@@ -327,6 +404,20 @@ var (
 		50: "REASON_REQUEST_ID_REUSED",
 		51: "REASON_DATA_DIR_LOCKED",
 		52: "REASON_INTERNAL",
+		53: "REASON_VALUES_REPEATED",
+		54: "REASON_VALUES_MISSING",
+		55: "REASON_VALUES_CONFLICT",
+		56: "REASON_UNIT_SUSPECT",
+		57: "REASON_SYMBOLS_MISSING",
+		58: "REASON_SYMBOLS_ABSENT",
+		59: "REASON_SUSPENSIONS_CONFIRMED",
+		60: "REASON_VALUES_REVISED",
+		61: "REASON_SYMBOL_RENAMED",
+		62: "REASON_CLOCK_WRONG",
+		63: "REASON_WAL_HELD",
+		64: "REASON_RUN_AT_EARLY",
+		65: "REASON_FILE_REPLACED",
+		66: "REASON_STORE_ALTERED",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":                   0,
@@ -382,6 +473,20 @@ var (
 		"REASON_REQUEST_ID_REUSED":             50,
 		"REASON_DATA_DIR_LOCKED":               51,
 		"REASON_INTERNAL":                      52,
+		"REASON_VALUES_REPEATED":               53,
+		"REASON_VALUES_MISSING":                54,
+		"REASON_VALUES_CONFLICT":               55,
+		"REASON_UNIT_SUSPECT":                  56,
+		"REASON_SYMBOLS_MISSING":               57,
+		"REASON_SYMBOLS_ABSENT":                58,
+		"REASON_SUSPENSIONS_CONFIRMED":         59,
+		"REASON_VALUES_REVISED":                60,
+		"REASON_SYMBOL_RENAMED":                61,
+		"REASON_CLOCK_WRONG":                   62,
+		"REASON_WAL_HELD":                      63,
+		"REASON_RUN_AT_EARLY":                  64,
+		"REASON_FILE_REPLACED":                 65,
+		"REASON_STORE_ALTERED":                 66,
 	}
 )
 
@@ -595,7 +700,7 @@ const file_afterbell_fault_v1_fault_proto_rawDesc = "" +
 	"\bmetadata\x18\b \x03(\v2'.afterbell.fault.v1.Issue.MetadataEntryR\bmetadata\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xee\v\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xe3\x0e\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14REASON_TOKEN_MISSING\x10\x01\x12\x18\n" +
@@ -650,7 +755,21 @@ const file_afterbell_fault_v1_fault_proto_rawDesc = "" +
 	"\x10REASON_NOT_FOUND\x101\x12\x1c\n" +
 	"\x18REASON_REQUEST_ID_REUSED\x102\x12\x1a\n" +
 	"\x16REASON_DATA_DIR_LOCKED\x103\x12\x13\n" +
-	"\x0fREASON_INTERNAL\x104*e\n" +
+	"\x0fREASON_INTERNAL\x104\x12\x1a\n" +
+	"\x16REASON_VALUES_REPEATED\x105\x12\x19\n" +
+	"\x15REASON_VALUES_MISSING\x106\x12\x1a\n" +
+	"\x16REASON_VALUES_CONFLICT\x107\x12\x17\n" +
+	"\x13REASON_UNIT_SUSPECT\x108\x12\x1a\n" +
+	"\x16REASON_SYMBOLS_MISSING\x109\x12\x19\n" +
+	"\x15REASON_SYMBOLS_ABSENT\x10:\x12 \n" +
+	"\x1cREASON_SUSPENSIONS_CONFIRMED\x10;\x12\x19\n" +
+	"\x15REASON_VALUES_REVISED\x10<\x12\x19\n" +
+	"\x15REASON_SYMBOL_RENAMED\x10=\x12\x16\n" +
+	"\x12REASON_CLOCK_WRONG\x10>\x12\x13\n" +
+	"\x0fREASON_WAL_HELD\x10?\x12\x17\n" +
+	"\x13REASON_RUN_AT_EARLY\x10@\x12\x18\n" +
+	"\x14REASON_FILE_REPLACED\x10A\x12\x18\n" +
+	"\x14REASON_STORE_ALTERED\x10B*e\n" +
 	"\bSeverity\x12\x18\n" +
 	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10SEVERITY_WARNING\x10\x01\x12\x12\n" +
