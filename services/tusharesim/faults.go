@@ -15,7 +15,7 @@ type FaultKind string
 
 // Faults of the transport: the call never gets a proper reply.
 const (
-	// HTTP500 answers with that status and a page of HTML, as do the next three.
+	// HTTP500 answers with that status and a page of HTML, as do the next four.
 	HTTP500 FaultKind = "http_500"
 	// HTTP502 is a bad gateway.
 	HTTP502 FaultKind = "http_502"
@@ -23,6 +23,8 @@ const (
 	HTTP503 FaultKind = "http_503"
 	// HTTP403 is a gate before the provider.
 	HTTP403 FaultKind = "http_403"
+	// HTTP429 is a gate that limits calls; RetryAfter, if set, is sent along.
+	HTTP429 FaultKind = "http_429"
 	// Hang holds the call until ReleaseHangs, or until the caller goes away.
 	Hang FaultKind = "hang"
 	// Reset closes the connection with a TCP reset before any reply.
@@ -54,6 +56,11 @@ const (
 	TooManyIPs FaultKind = "too_many_ips"
 	// BadRequest answers 50101.
 	BadRequest FaultKind = "bad_request"
+	// AnyCode answers Code and Text as they are, with data null. Code is required
+	// and not 0.
+	AnyCode FaultKind = "code"
+	// DataNull answers code 0 with data null, and Text as the message.
+	DataNull FaultKind = "data_null"
 )
 
 // Faults of the data: code 0 and wrong content.
@@ -96,8 +103,8 @@ const (
 // FaultKinds lists all kinds.
 func FaultKinds() []FaultKind {
 	return []FaultKind{
-		HTTP500, HTTP502, HTTP503, HTTP403, Hang, Reset, TruncatedBody, MalformedJSON, HTMLPage, Slow,
-		BadToken, NoPermission, MinuteLimit, HourLimit, DayQuota, TooManyIPs, BadRequest,
+		HTTP500, HTTP502, HTTP503, HTTP403, HTTP429, Hang, Reset, TruncatedBody, MalformedJSON, HTMLPage, Slow,
+		BadToken, NoPermission, MinuteLimit, HourLimit, DayQuota, TooManyIPs, BadRequest, AnyCode, DataNull,
 		RepeatedPage, SilentTruncation, Empty, HalfDay, DuplicateRows, OtherDate, WrongValue,
 	}
 }
@@ -125,6 +132,10 @@ type Fault struct {
 	Text   string `json:"text,omitempty"`
 	Column string `json:"column,omitempty"`
 	Mode   string `json:"mode,omitempty"`
+	// Code is the provider's code of AnyCode.
+	Code int `json:"code,omitempty"`
+	// RetryAfter is the Retry-After of HTTP429 in seconds; 0 sends none.
+	RetryAfter int `json:"retry_after,omitempty"`
 	// DelayMS is waited before the reply, in milliseconds.
 	DelayMS int64 `json:"delay_ms,omitempty"`
 	// Happened counts how often it happened.
@@ -148,16 +159,28 @@ func (f *Fault) check() error {
 	if !(f.Probability >= 0 && f.Probability <= 1) {
 		return fmt.Errorf("fault probability %v is not between 0 and 1", f.Probability)
 	}
-	if f.Skip < 0 || f.Count < 0 || f.N < 0 || f.DelayMS < 0 {
-		return fmt.Errorf("fault %s: skip, count, n and delay_ms cannot be negative", f.Kind)
+	if f.Skip < 0 || f.Count < 0 || f.N < 0 || f.DelayMS < 0 || f.RetryAfter < 0 {
+		return fmt.Errorf("fault %s: skip, count, n, delay_ms and retry_after cannot be negative", f.Kind)
 	}
 	switch f.Mode {
 	case "", ModeHighBelowLow, ModeNegative, ModeNull, ModeText, ModeTenfold:
 	default:
 		return fmt.Errorf("fault mode %q is not known", f.Mode)
 	}
-	if f.Text != "" && f.Text != TextOld && f.Text != TextNew {
-		return fmt.Errorf("fault text %q is not old or new", f.Text)
+	switch f.Kind {
+	case AnyCode:
+		if f.Code == 0 {
+			return fmt.Errorf("fault %s: code is missing; data_null answers code 0", f.Kind)
+		}
+	case DataNull:
+	case MinuteLimit, HourLimit, DayQuota:
+		if f.Text != "" && f.Text != TextOld && f.Text != TextNew {
+			return fmt.Errorf("fault text %q is not old or new", f.Text)
+		}
+	default:
+		if f.Text != "" {
+			return fmt.Errorf("fault %s has no text", f.Kind)
+		}
 	}
 	return nil
 }

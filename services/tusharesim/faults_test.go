@@ -28,6 +28,18 @@ func TestTransportFaults(t *testing.T) {
 			t.Errorf("%s: %d %v %.80s", kind, status, err, out)
 		}
 	}
+	for _, after := range []int{0, 30} {
+		mustFault(t, s, tusharesim.Fault{Kind: tusharesim.HTTP429, RetryAfter: after, Count: 1})
+		b, _ := json.Marshal(body)
+		res, err := client(t).Post(s.URL, "application/json", strings.NewReader(string(b)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		if want := map[int]string{30: "30"}[after]; res.StatusCode != 429 || res.Header.Get("Retry-After") != want {
+			t.Errorf("429: %d, Retry-After %q, want %q", res.StatusCode, res.Header.Get("Retry-After"), want)
+		}
+	}
 	mustFault(t, s, tusharesim.Fault{Kind: tusharesim.HTMLPage, Count: 1})
 	if status, out, err := post(t, s.URL, body); err != nil || status != 200 || !strings.Contains(string(out), "<html>") {
 		t.Errorf("html: %d %v %.80s", status, err, out)
@@ -108,6 +120,11 @@ func TestAccountFaults(t *testing.T) {
 		{tusharesim.Fault{Kind: tusharesim.HourLimit, N: 3, Text: "new"}, 40203, "抱歉，您访问接口(fund_daily)频率超限(3次/小时)，具体频次详情：" + more},
 		{tusharesim.Fault{Kind: tusharesim.DayQuota, N: 8000}, 40203, "抱歉，您每天最多访问该接口8000次，权限的具体详情访问：" + more},
 		{tusharesim.Fault{Kind: tusharesim.DayQuota, N: 5, Text: "new"}, 40203, "抱歉，您访问接口(fund_daily)频率超限(5次/天)，具体频次详情：" + more},
+		{tusharesim.Fault{Kind: tusharesim.AnyCode, Code: 50101, Text: "系统内部错误 (MySQL server has gone away)"}, 50101, "系统内部错误 (MySQL server has gone away)"},
+		{tusharesim.Fault{Kind: tusharesim.AnyCode, Code: 40201, Text: "每分钟最多访问该接口200次"}, 40201, "每分钟最多访问该接口200次"},
+		{tusharesim.Fault{Kind: tusharesim.AnyCode, Code: -2001, Text: "empty"}, -2001, "empty"},
+		{tusharesim.Fault{Kind: tusharesim.AnyCode, Code: -1000}, -1000, ""},
+		{tusharesim.Fault{Kind: tusharesim.DataNull}, 0, ""},
 	} {
 		c.f.Count = 1
 		mustFault(t, s, c.f)
@@ -240,7 +257,7 @@ func TestFaultMatching(t *testing.T) {
 	if !slices.Equal(a, b) || len(a) < 8 || len(a) > 30 {
 		t.Errorf("probability 0.3 of 60: %v and %v", a, b)
 	}
-	for _, f := range []tusharesim.Fault{{Kind: "no"}, {Kind: "empty", API: "no"}, {Kind: "empty", TradeDate: "today"}, {Kind: "empty", Probability: 2}, {Kind: "empty", Count: -1}, {Kind: "wrong_value", Mode: "no"}, {Kind: "day_quota", Text: "no"}} {
+	for _, f := range []tusharesim.Fault{{Kind: "no"}, {Kind: "empty", API: "no"}, {Kind: "empty", TradeDate: "today"}, {Kind: "empty", Probability: 2}, {Kind: "empty", Count: -1}, {Kind: "wrong_value", Mode: "no"}, {Kind: "day_quota", Text: "no"}, {Kind: "code"}, {Kind: "empty", Text: "no"}} {
 		if _, err := s.AddFault(f); err == nil {
 			t.Errorf("%+v was accepted", f)
 		}

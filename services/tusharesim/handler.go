@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -102,8 +103,11 @@ func (s *Sim) answer(ctx context.Context, w http.ResponseWriter, req request) {
 	}
 	if fault != nil {
 		switch fault.Kind {
-		case HTTP500, HTTP502, HTTP503, HTTP403:
-			status := map[FaultKind]int{HTTP500: 500, HTTP502: 502, HTTP503: 503, HTTP403: 403}[fault.Kind]
+		case HTTP500, HTTP502, HTTP503, HTTP403, HTTP429:
+			status := map[FaultKind]int{HTTP500: 500, HTTP502: 502, HTTP503: 503, HTTP403: 403, HTTP429: 429}[fault.Kind]
+			if fault.RetryAfter > 0 {
+				w.Header().Set("Retry-After", strconv.Itoa(fault.RetryAfter))
+			}
 			title := fmt.Sprintf("%d %s", status, http.StatusText(status))
 			write(w, status, "text/html", fmt.Appendf(nil, htmlPage, title, title))
 			return
@@ -217,6 +221,10 @@ func (s *Sim) admit(req request, api *spec.API, fault *Fault) *refusal {
 		return &refusal{CodeRefused, Limit{N: orInt(fault.N, 100000), Per: PerDay, Text: fault.Text}.refusal(api.Name)}
 	case BadRequest:
 		return badParameter
+	case AnyCode:
+		return &refusal{fault.Code, fault.Text}
+	case DataNull:
+		return &refusal{CodeOK, fault.Text}
 	}
 	if l := s.limiter.take(s.now(), token, api); l != nil {
 		return &refusal{CodeRefused, l.refusal(api.Name)}
