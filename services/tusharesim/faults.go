@@ -173,13 +173,9 @@ func (f *Fault) check() error {
 			return fmt.Errorf("fault %s: code is missing; data_null answers code 0", f.Kind)
 		}
 	case DataNull:
-	case MinuteLimit, HourLimit, DayQuota:
-		if f.Text != "" && f.Text != TextOld && f.Text != TextNew {
-			return fmt.Errorf("fault text %q is not old or new", f.Text)
-		}
 	default:
-		if f.Text != "" {
-			return fmt.Errorf("fault %s has no text", f.Kind)
+		if f.Text != "" && f.Text != TextOld && f.Text != TextNew {
+			return fmt.Errorf("fault %s: text %q is not old or new", f.Kind, f.Text)
 		}
 	}
 	return nil
