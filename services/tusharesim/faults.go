@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/afterbell/afterbell/services/tusharesim/internal/calendar"
+	"github.com/afterbell/afterbell/services/tusharesim/internal/spec"
 )
 
 // FaultKind names what goes wrong.
@@ -106,6 +107,7 @@ func FaultKinds() []FaultKind {
 		HTTP500, HTTP502, HTTP503, HTTP403, HTTP429, Hang, Reset, TruncatedBody, MalformedJSON, HTMLPage, Slow,
 		BadToken, NoPermission, MinuteLimit, HourLimit, DayQuota, TooManyIPs, BadRequest, AnyCode, DataNull,
 		RepeatedPage, SilentTruncation, Empty, HalfDay, DuplicateRows, OtherDate, WrongValue,
+		Stale, ClosedDays, ScaleColumn, NullColumn, MangledCode, DropRows, LongList,
 	}
 }
 
@@ -121,6 +123,9 @@ type Fault struct {
 	// TradeDate (YYYYMMDD) narrows to calls that cover this date; empty matches
 	// all.
 	TradeDate string `json:"trade_date,omitempty"`
+	// EndDate (YYYYMMDD) makes TradeDate the first of a span of dates; empty is
+	// TradeDate alone.
+	EndDate string `json:"end_date,omitempty"`
 	// Probability between 0 and 1; 0 means always.
 	Probability float64 `json:"probability,omitempty"`
 	// Skip lets this many matching calls pass first.
@@ -132,7 +137,23 @@ type Fault struct {
 	Text   string `json:"text,omitempty"`
 	Column string `json:"column,omitempty"`
 	Mode   string `json:"mode,omitempty"`
-	// Code is the provider's code of AnyCode.
+	// Columns are the columns of Stale, ScaleColumn and NullColumn; EveryColumn is
+	// all that hold numbers.
+	Columns []string `json:"columns,omitempty"`
+	// Codes narrows a fault of rows to these ts_codes; empty is all.
+	Codes []string `json:"codes,omitempty"`
+	// To are the codes that MangledCode puts in place of Codes, in their order.
+	To []string `json:"to,omitempty"`
+	// Exchange (SH, SZ, BJ) narrows a fault of rows to the codes that end so.
+	Exchange string `json:"exchange,omitempty"`
+	// Share narrows a fault of rows to this share of them, the same in each call;
+	// 0 is all.
+	Share float64 `json:"share,omitempty"`
+	// Factor is what ScaleColumn multiplies by.
+	Factor float64 `json:"factor,omitempty"`
+	// SourceDate (YYYYMMDD) is the day whose rows Stale and ClosedDays show.
+	SourceDate string `json:"source_date,omitempty"`
+	// Code is the provider's code of AnyCode and LongList.
 	Code int `json:"code,omitempty"`
 	// RetryAfter is the Retry-After of HTTP429 in seconds; 0 sends none.
 	RetryAfter int `json:"retry_after,omitempty"`
@@ -164,15 +185,22 @@ func (f *Fault) check() error {
 	}
 	switch f.Mode {
 	case "", ModeHighBelowLow, ModeNegative, ModeNull, ModeText, ModeTenfold:
+	case ModeAsIs, ModeCut:
+		if f.Kind != map[string]FaultKind{ModeAsIs: ClosedDays, ModeCut: LongList}[f.Mode] {
+			return fmt.Errorf("fault %s has no mode %q", f.Kind, f.Mode)
+		}
 	default:
 		return fmt.Errorf("fault mode %q is not known", f.Mode)
+	}
+	if err := f.checkRows(); err != nil {
+		return err
 	}
 	switch f.Kind {
 	case AnyCode:
 		if f.Code == 0 {
 			return fmt.Errorf("fault %s: code is missing; data_null answers code 0", f.Kind)
 		}
-	case DataNull:
+	case DataNull, LongList:
 	default:
 		if f.Text != "" && f.Text != TextOld && f.Text != TextNew {
 			return fmt.Errorf("fault %s: text %q is not old or new", f.Kind, f.Text)
@@ -186,6 +214,7 @@ func (s *Sim) AddFault(f Fault) (int, error) {
 	if err := f.check(); err != nil {
 		return 0, err
 	}
+	f.Columns, f.Codes, f.To = slices.Clone(f.Columns), slices.Clone(f.Codes), slices.Clone(f.To)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.faultSeq++
@@ -276,10 +305,7 @@ func (s *Sim) wait(ctx context.Context) bool {
 // match picks the fault that happens to a call, or nil. The caller holds mu.
 func (s *Sim) match(api string, params map[string]string) *Fault {
 	for i, f := range s.faults {
-		if f.API != "" && f.API != api || f.TradeDate != "" && !covers(params, f.TradeDate) {
-			continue
-		}
-		if n, _ := whole(params["offset"]); f.Kind == RepeatedPage && n == 0 {
+		if f.API != "" && f.API != api || f.TradeDate != "" && !f.covered(spec.Lookup(api), params) || !f.suits(spec.Lookup(api), params) {
 			continue
 		}
 		if f.Skip > 0 {
@@ -301,12 +327,18 @@ func (s *Sim) match(api string, params map[string]string) *Fault {
 	return nil
 }
 
-func covers(p map[string]string, date string) bool {
+// covered tells whether a call asks for a date of the fault. A call for a dated
+// interface without dates asks for all.
+func (f *Fault) covered(api *spec.API, p map[string]string) bool {
+	first, last := f.TradeDate, or(f.EndDate, f.TradeDate)
 	if d := p["trade_date"]; d != "" {
-		return d == date
+		return d >= first && d <= last
 	}
 	from, to := p["start_date"], p["end_date"]
-	return (from != "" || to != "") && from <= date && (to == "" || date <= to)
+	if from == "" && to == "" {
+		return api != nil && api.Dated
+	}
+	return from <= last && (to == "" || first <= to)
 }
 
 // edit changes the JSON texts of one row in place.

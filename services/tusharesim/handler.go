@@ -133,7 +133,7 @@ func (s *Sim) answer(ctx context.Context, w http.ResponseWriter, req request) {
 		s.send(w, fault, func(dst []byte) []byte { return appendRefusal(dst, bad) })
 		return
 	}
-	call.Rows = len(p.refs)
+	call.Rows = p.count()
 	s.send(w, fault, func(dst []byte) []byte { return appendReply(dst, p) })
 }
 
@@ -178,12 +178,16 @@ func (s *Sim) prepare(req request, fault *Fault) (*plan, *refusal, error) {
 	if bad != nil {
 		return nil, bad, nil
 	}
+	if fault != nil && fault.Kind == LongList {
+		// The provider takes the first as they were sent.
+		q.codes = codeList(strings.Join(sentCodes(req.params["ts_code"])[:orInt(fault.N, longList)], ","))
+	}
 	p, err := s.page(q, v, fault)
 	if err != nil {
 		return nil, nil, err
 	}
 	if len(q.cols) == 0 {
-		p.refs, p.more = nil, false
+		p.refs, p.rows, p.more = nil, nil, false
 	}
 	return p, nil, nil
 }
@@ -221,6 +225,10 @@ func (s *Sim) admit(req request, api *spec.API, fault *Fault) *refusal {
 		return &refusal{CodeRefused, Limit{N: orInt(fault.N, 100000), Per: PerDay, Text: fault.Text}.refusal(api.Name)}
 	case BadRequest:
 		return badParameter
+	case LongList:
+		if fault.Mode != ModeCut {
+			return &refusal{orInt(fault.Code, CodeBadParameter), or(fault.Text, MsgBadParameter)}
+		}
 	case AnyCode:
 		return &refusal{fault.Code, fault.Text}
 	case DataNull:

@@ -57,6 +57,18 @@ type plan struct {
 	edits map[int][]edit // by position in refs
 	more  bool
 	app   table.Appender
+	// code returns the ts_code of one of refs; empty where rows have none.
+	code func(table.Ref) string
+	// rows, when not nil, is sent instead of refs: a fault has changed it.
+	rows []row
+}
+
+// count is the number of rows of the reply.
+func (p *plan) count() int {
+	if p.rows != nil {
+		return len(p.rows)
+	}
+	return len(p.refs)
 }
 
 // page fills in the rows of a reply: all that match, cut to the page. fault is one
@@ -70,6 +82,16 @@ func (s *Sim) page(q *query, v view, f *Fault) (*plan, error) {
 	kind := FaultKind("")
 	if f != nil {
 		kind = f.Kind
+	}
+	if kind.changesRows() {
+		rows, err := s.faultyRows(q, v, f)
+		if err != nil {
+			return nil, err
+		}
+		p.more = len(rows) > q.offset+limit
+		from := min(q.offset, len(rows))
+		p.rows = append([]row{}, rows[from:min(from+limit, len(rows))]...)
+		return p, nil
 	}
 	most := q.offset + limit + 1
 	if kind == HalfDay {
@@ -167,6 +189,7 @@ func (s *Sim) collect(p *plan, v view, most int) error {
 		return s.collectSnapshot(p, v)
 	}
 	p.app = s.src.Appender(q.api, q.cols)
+	p.code = func(r table.Ref) string { return s.src.Code(q.api, r) }
 	days, err := s.src.Days(q.api, q.from, min(q.to, v.today))
 	if err != nil {
 		return err
@@ -209,6 +232,7 @@ func (s *Sim) collectSnapshot(p *plan, v view) error {
 			p.refs = append(p.refs, table.Ref{Row: int32(i)})
 		}
 	}
+	p.code = func(r table.Ref) string { return t.Meta[r.Row].Code }
 	p.app = &table.TextAppender{Cols: q.cols, Find: func(table.Ref) *table.Table { return t }}
 	return nil
 }
@@ -280,6 +304,15 @@ func or(a, b string) string {
 
 // appendRows writes the rows of a plan, comma separated.
 func (p *plan) appendRows(dst []byte) []byte {
+	if p.rows != nil {
+		for i, r := range p.rows {
+			if i > 0 {
+				dst = append(dst, ',')
+			}
+			dst = append(append(append(dst, '['), strings.Join(r.cells, ",")...), ']')
+		}
+		return dst
+	}
 	if p.edits == nil {
 		for i, r := range p.refs {
 			if i > 0 {

@@ -55,7 +55,7 @@ func appendReply(dst []byte, p *plan) []byte {
 	dst = strconv.AppendBool(dst, p.more)
 	// count is -1 or 0 and never a number of rows; so it is at the provider.
 	count := `,"count":-1},"msg":"","detail":""}`
-	if len(p.refs) == 0 {
+	if p.count() == 0 {
 		count = `,"count":0},"msg":"","detail":""}`
 	}
 	return append(dst, count...)

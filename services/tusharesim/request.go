@@ -210,7 +210,15 @@ func whole(s string) (int, bool) {
 	return n, n >= 0
 }
 
+// codeList is a list of ts_codes sorted.
 func codeList(s string) []string {
+	out := sentCodes(s)
+	slices.Sort(out)
+	return out
+}
+
+// sentCodes is a list of ts_codes as it was sent, each once.
+func sentCodes(s string) []string {
 	seen := map[string]bool{}
 	out := []string{}
 	for c := range strings.SplitSeq(s, ",") {
@@ -219,6 +227,5 @@ func codeList(s string) []string {
 			out = append(out, c)
 		}
 	}
-	slices.Sort(out)
 	return out
 }

@@ -1,0 +1,433 @@
+package tusharesim
+
+import (
+	"errors"
+	"fmt"
+	"hash/fnv"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/afterbell/afterbell/services/tusharesim/internal/calendar"
+	"github.com/afterbell/afterbell/services/tusharesim/internal/spec"
+	"github.com/afterbell/afterbell/services/tusharesim/internal/wire"
+)
+
+// Faults of single rows, days and columns. They change what the provider answers
+// before it is paged, so that pages, date calls and span calls agree. TradeDate and
+// EndDate narrow them to the rows of these dates; Codes, Exchange, Share and N
+// narrow them to some of these rows.
+const (
+	// Stale answers with the rows of another day (SourceDate; the day before with
+	// rows by default) under the asked date. With Columns, only these columns are
+	// of the other day, symbol by symbol. Closed days stay empty.
+	Stale FaultKind = "stale"
+	// ClosedDays answers closed days with the rows of the open day before
+	// (or SourceDate), also within spans, relabelled with the closed date. In
+	// ModeAsIs the rows keep their own date, and only calls for one date are hit.
+	ClosedDays FaultKind = "closed_days"
+	// ScaleColumn multiplies Columns by Factor. Null stays null.
+	ScaleColumn FaultKind = "scale_column"
+	// NullColumn empties Columns.
+	NullColumn FaultKind = "null_column"
+	// MangledCode puts rows under another ts_code: that in To, or a 1 before the
+	// code. A call finds them under the new code alone.
+	MangledCode FaultKind = "mangled_code"
+	// DropRows leaves rows out.
+	DropRows FaultKind = "drop_rows"
+	// LongList hits calls with more than N ts_codes (100 if 0). They are answered
+	// with Code and Text (50101 and its text if 0), or in ModeCut as if only the
+	// first N were asked for.
+	LongList FaultKind = "long_list"
+)
+
+// Modes of ClosedDays and LongList.
+const (
+	// ModeAsIs leaves the date of the rows of ClosedDays.
+	ModeAsIs = "as_is"
+	// ModeCut cuts the list of LongList.
+	ModeCut = "cut"
+)
+
+// EveryColumn in Columns stands for all columns that hold numbers.
+const EveryColumn = "*"
+
+// longList is the number of ts_codes from which a list may fail.
+const longList = 100
+
+// changesRows tells whether the kind works on rows before they are paged.
+func (k FaultKind) changesRows() bool {
+	switch k {
+	case Stale, ClosedDays, ScaleColumn, NullColumn, MangledCode, DropRows:
+		return true
+	}
+	return false
+}
+
+func (f *Fault) checkRows() error {
+	api := spec.Lookup(f.API)
+	if f.EndDate != "" {
+		if _, ok := calendar.Parse(f.EndDate); !ok || f.TradeDate == "" || f.EndDate < f.TradeDate {
+			return fmt.Errorf("fault end_date %q is not YYYYMMDD at or after trade_date", f.EndDate)
+		}
+	}
+	if f.SourceDate != "" {
+		if _, ok := calendar.Parse(f.SourceDate); !ok {
+			return fmt.Errorf("fault source_date %q is not YYYYMMDD", f.SourceDate)
+		}
+	}
+	if !(f.Share >= 0 && f.Share <= 1) {
+		return fmt.Errorf("fault share %v is not between 0 and 1", f.Share)
+	}
+	if len(f.To) > 0 && len(f.To) != len(f.Codes) {
+		return errors.New("fault to: it has not as many codes as codes")
+	}
+	if math.IsNaN(f.Factor) || math.IsInf(f.Factor, 0) {
+		return errors.New("fault factor is not a number")
+	}
+	if api != nil {
+		for _, c := range f.columns() {
+			if _, ok := api.Index(c); !ok && c != EveryColumn {
+				return fmt.Errorf("fault columns: %s has no column %q", f.API, c)
+			}
+		}
+	}
+	switch f.Kind {
+	case Stale, ClosedDays:
+		if api != nil && !api.Dated {
+			return fmt.Errorf("fault %s: %s is not kept by trade date", f.Kind, f.API)
+		}
+	case ScaleColumn:
+		if f.Factor == 0 {
+			return fmt.Errorf("fault %s: factor is missing", f.Kind)
+		}
+		fallthrough
+	case NullColumn:
+		if len(f.columns()) == 0 {
+			return fmt.Errorf("fault %s: columns are missing", f.Kind)
+		}
+	case MangledCode, DropRows:
+		if len(f.Codes) == 0 && f.N == 0 && f.Share == 0 && f.Exchange == "" {
+			return fmt.Errorf("fault %s: one of codes, n, share and exchange is required", f.Kind)
+		}
+	}
+	return nil
+}
+
+// columns are those of Columns, or Column alone.
+func (f *Fault) columns() []string {
+	if len(f.Columns) == 0 && f.Column != "" {
+		return []string{f.Column}
+	}
+	return f.Columns
+}
+
+// suits tells whether a call is one that the kind can happen to.
+func (f *Fault) suits(api *spec.API, params map[string]string) bool {
+	switch f.Kind {
+	case RepeatedPage:
+		n, _ := whole(params["offset"])
+		return n > 0
+	case Stale:
+		return api != nil && api.Dated
+	case ClosedDays:
+		if api == nil || !api.Dated {
+			return false
+		}
+		d, ok := calendar.Parse(params["trade_date"])
+		if !ok {
+			return f.Mode != ModeAsIs
+		}
+		return closed(d)
+	case LongList:
+		return len(sentCodes(params["ts_code"])) > orInt(f.N, longList)
+	}
+	return true
+}
+
+func closed(day int32) bool {
+	d, ok := calendar.Standard().Lookup(day)
+	return ok && !d.Open
+}
+
+// on tells whether a fault is about a date; rows of lists have none.
+func (f *Fault) on(day int32) bool {
+	if f.TradeDate == "" || day == 0 {
+		return true
+	}
+	text := calendar.Text(day)
+	return text >= f.TradeDate && text <= or(f.EndDate, f.TradeDate)
+}
+
+// choose returns the test of which rows of a reply a fault is about.
+func (f *Fault) choose() func(code string, day int32) bool {
+	left := f.N
+	return func(code string, day int32) bool {
+		switch {
+		case !f.on(day), len(f.Codes) > 0 && !slices.Contains(f.Codes, code),
+			f.Exchange != "" && !strings.HasSuffix(code, "."+f.Exchange),
+			f.Share > 0 && draw(code, day) >= f.Share:
+			return false
+		case f.N > 0 && left == 0:
+			return false
+		}
+		left--
+		return true
+	}
+}
+
+// narrowed tells whether a fault is about some rows only.
+func (f *Fault) narrowed() bool {
+	return len(f.Codes) > 0 || f.N > 0 || f.Share > 0 || f.Exchange != ""
+}
+
+// draw is a number from 0 up to 1 that a symbol has on a day.
+func draw(code string, day int32) float64 {
+	h := fnv.New64a()
+	_, _ = fmt.Fprint(h, code, " ", day)
+	x := h.Sum64()
+	x ^= x >> 32
+	x *= 0xd6e8feb86659fd93
+	return float64((x^x>>32)>>11) / (1 << 53)
+}
+
+// row is one row of a reply as JSON texts.
+type row struct {
+	code  string
+	day   int32
+	cells []string
+}
+
+// rows returns all rows of a query.
+func (s *Sim) rows(q *query, v view) ([]row, error) {
+	p := &plan{q: q}
+	if err := s.collect(p, v, math.MaxInt); err != nil {
+		return nil, err
+	}
+	s.applyRevisions(p, v)
+	out := make([]row, len(p.refs))
+	for i, ref := range p.refs {
+		out[i] = row{p.code(ref), ref.Day, slices.Clone(p.cells(i))}
+	}
+	return out, nil
+}
+
+// rowsOf returns the rows of one date, as the provider has them.
+func (s *Sim) rowsOf(q *query, v view, day int32) ([]row, error) {
+	one := *q
+	one.from, one.to = day, day
+	v.truth = true
+	return s.rows(&one, v)
+}
+
+// faultyRows returns all rows of a query as a fault of rows leaves them.
+func (s *Sim) faultyRows(q *query, v view, f *Fault) ([]row, error) {
+	switch f.Kind {
+	case Stale:
+		return s.staleRows(q, v, f)
+	case ClosedDays:
+		return s.closedRows(q, v, f)
+	case MangledCode:
+		return s.mangledRows(q, v, f)
+	}
+	out, err := s.rows(q, v)
+	if err != nil {
+		return nil, err
+	}
+	chosen := f.choose()
+	if f.Kind == DropRows {
+		return slices.DeleteFunc(out, func(r row) bool { return chosen(r.code, r.day) }), nil
+	}
+	at := f.places(q)
+	for _, r := range out {
+		if !chosen(r.code, r.day) {
+			continue
+		}
+		for _, i := range at {
+			if f.Kind == NullColumn {
+				r.cells[i] = "null"
+			} else {
+				r.cells[i] = scaled(r.cells[i], f.Factor)
+			}
+		}
+	}
+	return out, nil
+}
+
+// places are the positions of a fault's columns in a reply.
+func (f *Fault) places(q *query) []int {
+	var out []int
+	cols := f.columns()
+	for i, c := range q.cols {
+		col := q.api.Columns[c]
+		if slices.Contains(cols, col.Name) || col.Kind != spec.Text && slices.Contains(cols, EveryColumn) {
+			out = append(out, i)
+		}
+	}
+	return out
+}
+
+// relabel puts a row under another date.
+func (r *row) relabel(q *query, day int32) {
+	r.day = day
+	if i := slices.Index(q.names, "trade_date"); i >= 0 {
+		r.cells[i] = `"` + calendar.Text(day) + `"`
+	}
+}
+
+func (s *Sim) staleRows(q *query, v view, f *Fault) ([]row, error) {
+	days, err := s.src.Days(q.api, q.from, min(q.to, v.today))
+	if err != nil {
+		return nil, err
+	}
+	var out []row
+	chosen, at := f.choose(), f.places(q)
+	whole := len(f.columns()) == 0
+	for _, day := range slices.Backward(days) {
+		if !v.shows(day) {
+			continue
+		}
+		one := *q
+		one.from, one.to = day, day
+		now, err := s.rows(&one, v)
+		if err != nil {
+			return nil, err
+		}
+		source, err := s.sourceDay(q.api, f, day)
+		if err != nil {
+			return nil, err
+		}
+		if !f.on(day) || source == 0 {
+			out = append(out, now...)
+			continue
+		}
+		old, err := s.rowsOf(q, v, source)
+		if err != nil {
+			return nil, err
+		}
+		for i := range old {
+			old[i].relabel(q, day)
+		}
+		if whole && !f.narrowed() {
+			out = append(out, old...)
+			continue
+		}
+		byCode := make(map[string]row, len(old))
+		for _, r := range old {
+			byCode[r.code] = r
+		}
+		for _, r := range now {
+			if was, ok := byCode[r.code]; ok && chosen(r.code, day) {
+				if whole {
+					r = was
+				}
+				for _, i := range at {
+					r.cells[i] = was.cells[i]
+				}
+			}
+			out = append(out, r)
+		}
+	}
+	return out, nil
+}
+
+// sourceDay is the day whose rows stand in for those of day; 0 when there is none.
+func (s *Sim) sourceDay(api *spec.API, f *Fault, day int32) (int32, error) {
+	if d, ok := calendar.Parse(f.SourceDate); ok {
+		return d, nil
+	}
+	days, err := s.src.Days(api, 0, calendar.AddDays(day, -1))
+	if err != nil || len(days) == 0 {
+		return 0, err
+	}
+	return days[len(days)-1], nil
+}
+
+func (s *Sim) closedRows(q *query, v view, f *Fault) ([]row, error) {
+	out, err := s.rows(q, v)
+	if err != nil {
+		return nil, err
+	}
+	chosen := f.choose()
+	for _, d := range calendar.Standard().All() {
+		if d.Open || d.Date < q.from || d.Date > min(q.to, v.today) || !f.on(d.Date) || !v.shows(d.Date) {
+			continue
+		}
+		source := d.Prev
+		if day, ok := calendar.Parse(f.SourceDate); ok {
+			source = day
+		}
+		old, err := s.rowsOf(q, v, source)
+		if err != nil {
+			return nil, err
+		}
+		for _, r := range old {
+			if !chosen(r.code, d.Date) {
+				continue
+			}
+			if f.Mode != ModeAsIs {
+				r.relabel(q, d.Date)
+			}
+			out = append(out, r)
+		}
+	}
+	slices.SortStableFunc(out, func(a, b row) int { return int(b.day - a.day) })
+	return out, nil
+}
+
+func (s *Sim) mangledRows(q *query, v view, f *Fault) ([]row, error) {
+	asked := *q
+	if q.codes != nil {
+		asked.codes = slices.Clone(q.codes)
+		for _, c := range q.codes {
+			if i := slices.Index(f.To, c); i >= 0 {
+				asked.codes = append(asked.codes, f.Codes[i])
+			} else if was, ok := strings.CutPrefix(c, "1"); ok && len(f.To) == 0 {
+				asked.codes = append(asked.codes, was)
+			}
+		}
+		slices.Sort(asked.codes)
+		asked.codes = slices.Compact(asked.codes)
+	}
+	out, err := s.rows(&asked, v)
+	if err != nil {
+		return nil, err
+	}
+	chosen, at := f.choose(), slices.Index(q.names, "ts_code")
+	for i := range out {
+		r := &out[i]
+		if !chosen(r.code, r.day) {
+			continue
+		}
+		if len(f.To) > 0 {
+			r.code = f.To[slices.Index(f.Codes, r.code)]
+		} else {
+			r.code = "1" + r.code
+		}
+		if at >= 0 {
+			r.cells[at] = wire.Quote(r.code)
+		}
+	}
+	if q.codes != nil {
+		out = slices.DeleteFunc(out, func(r row) bool { return !slices.Contains(q.codes, r.code) })
+	}
+	return out, nil
+}
+
+// scaled multiplies a number, keeps what decimals it needs up to eight, and writes
+// it as the provider writes it. What is not a number stays.
+func scaled(cell string, factor float64) string {
+	v, err := strconv.ParseFloat(cell, 64)
+	if err != nil {
+		return cell
+	}
+	out := strings.TrimRight(strconv.FormatFloat(v*factor, 'f', 8, 64), "0")
+	if strings.HasSuffix(out, ".") {
+		if !strings.Contains(cell, ".") {
+			return out[:len(out)-1]
+		}
+		out += "0"
+	}
+	return out
+}
