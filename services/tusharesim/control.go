@@ -44,13 +44,15 @@ type State struct {
 	// Withheld and Revised are "api trade_date".
 	Withheld []string `json:"withheld"`
 	Revised  []string `json:"revised"`
+	// Suspensions are those of Suspend.
+	Suspensions []Suspension `json:"suspensions"`
 	// Hanging is the number of calls that hang now.
 	Hanging int `json:"hanging"`
 }
 
 // State tells how the simulator is set.
 func (s *Sim) State() State {
-	st := State{Source: s.Source(), Faults: s.Faults(), Publish: map[string]string{}, Caps: map[string]int{}, Denied: []string{}, Limits: []Limit{}, Withheld: []string{}, Revised: []string{}}
+	st := State{Source: s.Source(), Faults: s.Faults(), Publish: map[string]string{}, Caps: map[string]int{}, Denied: []string{}, Limits: []Limit{}, Withheld: []string{}, Revised: []string{}, Suspensions: []Suspension{}}
 	if s.replay != nil {
 		st.StockBasicVintage, st.Vintages = s.replay.Vintage(), s.replay.Vintages()
 	}
@@ -63,6 +65,7 @@ func (s *Sim) State() State {
 	if s.allGone {
 		st.Revoked = -1
 	}
+	st.Suspensions = append(st.Suspensions, s.halts...)
 	st.Limits = append(st.Limits, s.limiter.limits...)
 	for _, a := range spec.All() {
 		st.Caps[a.Name] = s.caps[a.ID]
@@ -180,6 +183,15 @@ func (s *Sim) control() http.Handler {
 		return s.Revise(x)
 	})
 	on("DELETE /_sim/revise", func(*http.Request) (any, error) { s.ClearRevisions(); return nil, nil })
+	on("POST /_sim/suspensions", func(r *http.Request) (any, error) {
+		var x Suspension
+		if err := decode(r, &x); err != nil {
+			return nil, err
+		}
+		codes, err := s.Suspend(x)
+		return map[string][]string{"codes": codes}, err
+	})
+	on("DELETE /_sim/suspensions", func(*http.Request) (any, error) { s.ClearSuspensions(); return nil, nil })
 
 	on("POST /_sim/tokens", s.controlTokens)
 	on("POST /_sim/permissions", func(r *http.Request) (any, error) {

@@ -94,6 +94,8 @@ const (
 	Moneyflow = "moneyflow"
 	// FundDaily has prices of exchange-traded funds by trade date.
 	FundDaily = "fund_daily"
+	// SuspendD lists suspended and resumed stocks by trade date.
+	SuspendD = "suspend_d"
 )
 
 // Columns returns the column names of an interface, default ones first and in

@@ -7,6 +7,7 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim/internal/calendar"
 	"github.com/afterbell/afterbell/services/tusharesim/internal/spec"
 	"github.com/afterbell/afterbell/services/tusharesim/internal/table"
+	"github.com/afterbell/afterbell/services/tusharesim/internal/wire"
 )
 
 // view is what a call sees of the simulator's state, taken once under the lock.
@@ -206,11 +207,21 @@ func (s *Sim) collect(p *plan, v view, most int) error {
 		if r := v.revised[day]; r != nil {
 			p.refs = append(p.refs[:from], s.hide(q.api, r, p.refs[from:], v.truth)...)
 		}
+		if typ := q.params["suspend_type"]; typ != "" && q.api.ID == spec.SuspendD {
+			p.refs = append(p.refs[:from], s.ofType(q.api, typ, p.refs[from:])...)
+		}
 		if len(p.refs) >= most {
 			return nil
 		}
 	}
 	return nil
+}
+
+// ofType keeps the rows of suspend_d that have a suspend_type.
+func (s *Sim) ofType(api *spec.API, typ string, refs []table.Ref) []table.Ref {
+	at, _ := api.Index("suspend_type")
+	app, want := s.src.Appender(api, []int{at}), wire.Quote(typ)
+	return slices.DeleteFunc(refs, func(r table.Ref) bool { return app.Cells(r)[0] != want })
 }
 
 func (s *Sim) collectSnapshot(p *plan, v view) error {

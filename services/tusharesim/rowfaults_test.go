@@ -391,6 +391,7 @@ func TestRowFaultsOnRecordedData(t *testing.T) {
 	if err != nil || n < 5000 {
 		t.Fatalf("%d rows, %v", n, err)
 	}
+	control(t, s, http.MethodPost, "suspensions", `{"trade_date":"20260401","share":0.5}`, http.StatusBadRequest)
 	while(t, s, `{"kind":"drop_rows","api":"daily","codes":["600519.SH"]}`, func() {
 		if r := good(t, s, "daily", on("20260401"), "ts_code"); len(r.Data.Items) != n-1 {
 			t.Errorf("%d rows of %d", len(r.Data.Items), n)

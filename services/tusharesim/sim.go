@@ -50,6 +50,7 @@ type Sim struct {
 	limiter  limiter
 	withheld map[dayKey]bool
 	revised  map[dayKey]*revision
+	halts    []Suspension
 	hang     chan struct{}
 	hanging  int
 	hangWait chan struct{}

@@ -2,8 +2,8 @@
 // date, exactly as recorded: numbers keep their text, an empty field is null, a
 // column a file lacks is null, and a date without a file has no rows.
 //
-// The folder holds daily/, daily_basic/, moneyflow/ and fund_daily/ with
-// YYYYMMDD.csv; stock_basic/ with stock_basic_<status>_<vintage>[_note].csv;
+// The folder holds daily/, daily_basic/, moneyflow/, fund_daily/ and
+// suspend_d/ with YYYYMMDD.csv; stock_basic/ with stock_basic_<status>_<vintage>[_note].csv;
 // fund_basic/ with fund_basic_<market>_<vintage>.csv; trade_cal/ with one or more
 // trade_cal_*.csv; and optionally whole recorded replies in raw_replies/
 // stock_basic_<vintage>.json, which count as a vintage too. Files are read when
@@ -221,6 +221,15 @@ func (s *Source) Select(dst []table.Ref, api *spec.API, day int32, codes []strin
 	if codes == nil {
 		for i := range t.Rows {
 			dst = append(dst, table.Ref{Day: day, Row: int32(i)})
+		}
+		return dst, nil
+	}
+	if api.ID == spec.SuspendD {
+		// A symbol may have more than one row a day.
+		for i, m := range t.Meta {
+			if _, ok := slices.BinarySearch(codes, m.Code); ok {
+				dst = append(dst, table.Ref{Day: day, Row: int32(i)})
+			}
 		}
 		return dst, nil
 	}

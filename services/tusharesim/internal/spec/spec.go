@@ -34,6 +34,7 @@ const (
 	DailyBasic
 	Moneyflow
 	FundDaily
+	SuspendD
 	Count
 )
 
@@ -158,6 +159,10 @@ var apis = [Count]*API{
 		Columns: join(
 			cols(Text, "ts_code", "trade_date"),
 			cols(Float, "pre_close", "open", "high", "low", "close", "change", "pct_chg", "vol", "amount")),
+	},
+	SuspendD: {
+		Name: "suspend_d", Cap: 5000, Publish: 9 * 60, Points: 120, Dated: true,
+		Columns: cols(Text, "ts_code", "trade_date", "suspend_timing", "suspend_type"),
 	},
 }
 

@@ -29,7 +29,13 @@ type appender struct {
 
 // Appender implements table.Source.
 func (u *Universe) Appender(api *spec.API, cols []int) table.Appender {
+	if api.ID == spec.SuspendD {
+		return &haltAppender{u: u, cols: cols}
+	}
 	a := &appender{u: u, g: u.group(api), api: api.ID, room: 2 + len(cols)*(wire.Room+1)}
+	if a.g == &u.stocks {
+		a.row.halts = u.halted.Load()
+	}
 	for _, c := range cols {
 		a.cols = append(a.cols, uint8(c))
 		a.needRow = a.needRow || c > 1
@@ -53,6 +59,7 @@ func (a *appender) load(r table.Ref) *symbol {
 	}
 	s := &a.g.syms[r.Row]
 	if a.needRow {
+		a.row.at = r.Row
 		a.row.fill(s, a.t, a.g.dec)
 	}
 	if a.needFlow {

@@ -40,6 +40,9 @@ type row struct {
 	pre, open, high, low, close int64
 	shares                      int64
 	amount                      int64 // yuan
+	// halts and at, the symbol's place in them, tell when it did not trade.
+	halts *halts
+	at    int32
 }
 
 // fill computes the row of s on day t, which it must trade on.
@@ -49,7 +52,7 @@ func (r *row) fill(s *symbol, t int32, dec int64) {
 	w := nodes(s, t)
 	r.close = price(s, w, t, r.h)
 	p := t - 1
-	for p >= s.list && !s.trades(p) {
+	for p >= s.list && (!s.trades(p) || r.halts.off(p, r.at)) {
 		p--
 	}
 	switch {

@@ -10,6 +10,7 @@ const (
 	saltIdle  uint64 = 0x1715609f7c746c69
 	saltYear  uint64 = 0xb54cda58fbbee87f
 	saltFlow  uint64 = 0x538454127b096493
+	saltPart  uint64 = 0x2545f4914f6cdd1d
 	saltOrder uint64 = 0xf1bbcdcbfa53e0a9
 )
 

@@ -20,7 +20,7 @@ func (u *Universe) Days(api *spec.API, from, to int32) ([]int32, error) {
 }
 
 // Code implements table.Source.
-func (u *Universe) Code(api *spec.API, r table.Ref) string { return u.group(api).syms[r.Row].code }
+func (u *Universe) Code(api *spec.API, r table.Ref) string { return u.symbolOf(api, r).code }
 
 // Select implements table.Source: daily, moneyflow and fund_daily by ts_code,
 // daily_basic in an order of the date's own.
@@ -30,10 +30,18 @@ func (u *Universe) Select(dst []table.Ref, api *spec.API, day int32, codes []str
 		return dst, nil
 	}
 	g, t := u.group(api), d.Index
+	var off []bool
+	switch api.ID {
+	case spec.SuspendD:
+		return u.selectHalts(dst, day, t, codes), nil
+	case spec.FundDaily:
+	default:
+		off = u.halted.Load().on(t)
+	}
 	noBJ := api.ID == spec.Moneyflow
 	if codes != nil {
 		for _, c := range codes {
-			if i, ok := g.index[c]; ok && g.syms[i].trades(t) && !(noBJ && g.syms[i].bj) {
+			if i, ok := g.index[c]; ok && g.syms[i].trades(t) && !(noBJ && g.syms[i].bj) && (off == nil || !off[i]) {
 				dst = append(dst, table.Ref{Day: day, Row: i})
 			}
 		}
@@ -54,7 +62,7 @@ func (u *Universe) Select(dst []table.Ref, api *spec.API, day int32, codes []str
 	}
 	for range n {
 		s := &g.syms[at]
-		if s.trades(t) && !(noBJ && s.bj) {
+		if s.trades(t) && !(noBJ && s.bj) && (off == nil || !off[at]) {
 			dst = append(dst, table.Ref{Day: day, Row: int32(at)})
 		}
 		at += step

@@ -5,6 +5,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 
 	"github.com/afterbell/afterbell/services/tusharesim/internal/calendar"
 	"github.com/afterbell/afterbell/services/tusharesim/internal/wire"
@@ -54,12 +56,16 @@ const (
 	MaxFunds  = 2400
 )
 
-// Universe is a whole market. It is immutable and safe for concurrent use.
+// Universe is a whole market. Only suspensions change it; it is safe for
+// concurrent use.
 type Universe struct {
 	seed   uint64
 	cal    *calendar.Calendar
 	stocks group
 	funds  group
+
+	halting sync.Mutex // held by those who replace halted
+	halted  atomic.Pointer[halts]
 }
 
 // group is one kind of instrument, in ts_code text order.

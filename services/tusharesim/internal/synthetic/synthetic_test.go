@@ -289,6 +289,14 @@ func TestRandomAccess(t *testing.T) {
 				t.Fatalf("%s %v: cells %v, row %s", api.Name, r, cells, row)
 			}
 		}
+		if api.ID == spec.SuspendD {
+			// The row number of suspend_d says all; which rows there are differs.
+			mine, _ := a.Select(nil, api, 20260401, nil)
+			if theirs, _ := c.Select(nil, api, 20260401, nil); slices.Equal(mine, theirs) {
+				t.Errorf("%s: seed 2 gives the same rows", api.Name)
+			}
+			continue
+		}
 		if other[refs[0]] == first[refs[0]] {
 			t.Errorf("%s: seed 2 gives the same row", api.Name)
 		}
