@@ -41,7 +41,8 @@ type State struct {
 	Denied []string `json:"denied"`
 	Limits []Limit  `json:"limits"`
 	Faults []Fault  `json:"faults"`
-	// Withheld and Revised are "api trade_date".
+	// Withheld and Revised are "api trade_date"; withheld until a moment has
+	// " until " and the time after it.
 	Withheld []string `json:"withheld"`
 	Revised  []string `json:"revised"`
 	// Suspensions are those of Suspend.
@@ -76,8 +77,12 @@ func (s *Sim) State() State {
 			st.Denied = append(st.Denied, a.Name)
 		}
 	}
-	for k := range s.withheld {
-		st.Withheld = append(st.Withheld, k.String())
+	for k, until := range s.withheld {
+		what := k.String()
+		if !until.IsZero() {
+			what += " until " + until.In(Beijing).Format(time.RFC3339)
+		}
+		st.Withheld = append(st.Withheld, what)
 	}
 	for k := range s.revised {
 		st.Revised = append(st.Revised, k.String())
@@ -160,21 +165,27 @@ func (s *Sim) control() http.Handler {
 		}
 		return nil, nil
 	})
-	type where struct {
-		API       string `json:"api"`
-		TradeDate string `json:"trade_date"`
-	}
-	place := func(fn func(api, date string) error) func(r *http.Request) (any, error) {
-		return func(r *http.Request) (any, error) {
-			var x where
-			if err := decode(r, &x); err != nil {
-				return nil, err
-			}
-			return nil, fn(x.API, x.TradeDate)
+	on("POST /_sim/withhold", func(r *http.Request) (any, error) {
+		var x struct {
+			API       string    `json:"api"`
+			TradeDate string    `json:"trade_date"`
+			Until     time.Time `json:"until"`
 		}
-	}
-	on("POST /_sim/withhold", place(s.Withhold))
-	on("POST /_sim/release", place(s.Release))
+		if err := decode(r, &x); err != nil {
+			return nil, err
+		}
+		return nil, s.WithholdUntil(x.API, x.TradeDate, x.Until)
+	})
+	on("POST /_sim/release", func(r *http.Request) (any, error) {
+		var x struct {
+			API       string `json:"api"`
+			TradeDate string `json:"trade_date"`
+		}
+		if err := decode(r, &x); err != nil {
+			return nil, err
+		}
+		return nil, s.Release(x.API, x.TradeDate)
+	})
 	on("POST /_sim/revise", func(r *http.Request) (any, error) {
 		var x Revision
 		if err := decode(r, &x); err != nil {

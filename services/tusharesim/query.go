@@ -25,8 +25,8 @@ type view struct {
 func (s *Sim) look(api *spec.API) view {
 	now := s.now()
 	v := view{today: calendar.FromTime(now), minute: now.Hour()*60 + now.Minute(), publish: s.publish[api.ID], cap: s.caps[api.ID]}
-	for k := range s.withheld {
-		if k.api == api.ID {
+	for k, until := range s.withheld {
+		if k.api == api.ID && (until.IsZero() || now.Before(until)) {
 			if v.withheld == nil {
 				v.withheld = map[int32]bool{}
 			}

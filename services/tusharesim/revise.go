@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"time"
 
 	"github.com/afterbell/afterbell/services/tusharesim/internal/spec"
 	"github.com/afterbell/afterbell/services/tusharesim/internal/table"
@@ -120,15 +121,22 @@ func (s *Sim) ClearRevisions() {
 	clear(s.revised)
 }
 
-// Withhold makes a dataset not published on a date, whatever the hour.
+// Withhold makes a dataset not published on a date, whatever the hour, until
+// Release.
 func (s *Sim) Withhold(api, tradeDate string) error {
+	return s.WithholdUntil(api, tradeDate, time.Time{})
+}
+
+// WithholdUntil is Withhold that ends by itself when the simulator's clock reaches
+// until; the zero time never comes.
+func (s *Sim) WithholdUntil(api, tradeDate string, until time.Time) error {
 	a, d, err := dated(api, tradeDate)
 	if err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.withheld[dayKey{a.ID, d}] = true
+	s.withheld[dayKey{a.ID, d}] = until
 	return nil
 }
 

@@ -48,7 +48,8 @@ type Sim struct {
 	faults   []*Fault
 	faultSeq int
 	limiter  limiter
-	withheld map[dayKey]bool
+	// withheld holds until when; the zero time is until released.
+	withheld map[dayKey]time.Time
 	revised  map[dayKey]*revision
 	halts    []Suspension
 	hang     chan struct{}
@@ -69,7 +70,7 @@ type snapKey struct {
 func New(o Options) (*Sim, error) {
 	s := &Sim{
 		clock: o.Now, offset: o.ClockOffset, points: o.Points, latency: o.Latency, jitter: o.Jitter,
-		revoked: map[digest]bool{}, deny: map[string]bool{}, withheld: map[dayKey]bool{}, revised: map[dayKey]*revision{},
+		revoked: map[digest]bool{}, deny: map[string]bool{}, withheld: map[dayKey]time.Time{}, revised: map[dayKey]*revision{},
 		hang: make(chan struct{}), hangWait: make(chan struct{}), snaps: map[snapKey]*table.Table{},
 	}
 	if s.clock == nil {

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/afterbell/afterbell/services/tusharesim"
 )
@@ -134,5 +135,38 @@ func TestSuspend(t *testing.T) {
 	}
 	for _, x := range []string{`{"trade_date":"20260512"}`, `{"trade_date":"x","share":1}`, `{"trade_date":"20260512","share":2}`, `{"trade_date":"20260516","share":1}`, `{"trade_date":"20260512","end_date":"20260511","share":1}`} {
 		control(t, s, http.MethodPost, "suspensions", x, http.StatusBadRequest)
+	}
+}
+
+// TestWithholdUntil lets a Friday's moneyflow come on Saturday at 10:00.
+func TestWithholdUntil(t *testing.T) {
+	s := tusharesim.StartTest(t, small())
+	control(t, s, http.MethodPost, "withhold", `{"api":"moneyflow","trade_date":"20260515","until":"2026-05-16T10:00:00+08:00"}`, http.StatusOK)
+	if st := s.State(); !slices.Equal(st.Withheld, []string{"moneyflow 20260515 until 2026-05-16T10:00:00+08:00"}) {
+		t.Errorf("state %v", st.Withheld)
+	}
+	for _, c := range []struct {
+		now  time.Time
+		show bool
+	}{
+		{evening, false},
+		{time.Date(2026, 5, 16, 9, 59, 59, 0, tusharesim.Beijing), false},
+		{time.Date(2026, 5, 16, 10, 0, 0, 0, tusharesim.Beijing), true},
+	} {
+		s.SetTime(c.now)
+		if r := good(t, s, "moneyflow", on("20260515"), "ts_code"); (len(r.Data.Items) > 0) != c.show {
+			t.Errorf("%s: %d rows", c.now, len(r.Data.Items))
+		}
+		if r := good(t, s, "daily", on("20260515"), "ts_code"); len(r.Data.Items) == 0 {
+			t.Errorf("%s: daily is withheld too", c.now)
+		}
+	}
+	control(t, s, http.MethodPost, "withhold", `{"api":"moneyflow","trade_date":"20260515","until":"10:00"}`, http.StatusBadRequest)
+	s.SetTime(evening)
+	if err := s.Release("moneyflow", "20260515"); err != nil {
+		t.Fatal(err)
+	}
+	if r := good(t, s, "moneyflow", on("20260515"), "ts_code"); len(r.Data.Items) == 0 {
+		t.Error("released early, but not shown")
 	}
 }
