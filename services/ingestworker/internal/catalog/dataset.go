@@ -53,6 +53,9 @@ type Dataset struct {
 	// Floor is the share of the expected rows below which a partition is
 	// INCOMPLETE.
 	Floor float64
+	// SymbolsPerCall is how many symbols one call's ts_code may list. Longer lists are
+	// known to be refused, or answered in part without a word. 0 means one.
+	SymbolsPerCall int
 	// FirstFloor replaces Floor where no neighbouring date is held. Zero means
 	// Floor.
 	FirstFloor float64
@@ -195,7 +198,7 @@ var datasets = []Dataset{
 	},
 	{
 		ID: Daily, Module: "stock.market.daily", Kind: market.Stock, Table: TablePrices, Columns: priceColumns(),
-		Due: 17 * time.Hour, RowCaps: []int{4000, 5000, 6000}, Floor: 0.95,
+		Due: 17 * time.Hour, RowCaps: []int{4000, 5000, 6000}, Floor: 0.95, SymbolsPerCall: 100,
 	},
 	{
 		ID: DailyBasic, Module: "stock.market.daily", Kind: market.Stock, Table: TableBasics,

@@ -41,6 +41,9 @@ type World struct {
 	Lists    *Lists
 	// WindowDays is how many calendar days back the pool reaches.
 	WindowDays int
+	// PerCall is how many symbols one call of a dataset is found to take; nil means as
+	// many as the catalogue says.
+	PerCall func(ds *catalog.Dataset) int
 	// Held looks up the record of a key; ok is false when nothing was committed.
 	Held func(Key) (r Record, ok bool)
 }

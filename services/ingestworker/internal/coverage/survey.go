@@ -1,6 +1,9 @@
 package coverage
 
 import (
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
@@ -27,7 +30,8 @@ type Day struct {
 	RunID string
 	// SameDays as in Record; of targets, the most of any symbol.
 	SameDays int
-	// Issues of the last answer; of targets, none.
+	// Issues of the last answer; of targets, SYMBOLS_ABSENT where listed symbols are
+	// taken for idle.
 	Issues []fault.Issue
 }
 
@@ -64,7 +68,16 @@ func Survey(datasets []*catalog.Dataset, start, end market.Date, world World, po
 			return true // taken off the list since
 		}
 		if ok && r.Date >= start && r.Date <= end {
-			sums[i*width+int(r.Date-start)].add(r)
+			s := &sums[i*width+int(r.Date-start)]
+			s.add(r)
+			if r.Symbol != "" && r.Verdict == ExpectedEmpty && catalog.Lookup(r.Dataset).Table == catalog.TablePrices {
+				if listed, _ := world.Lists.Listed(r.Symbol, r.Date); listed {
+					s.absent++
+					if len(s.names) < mostAbsent {
+						s.names = append(s.names, r.Symbol)
+					}
+				}
+			}
 		}
 		return true
 	})
@@ -106,7 +119,12 @@ type sum struct {
 	keys, rows, rejected, unknown, filtered, exp int64
 	worst                                        Verdict
 	same                                         int
+	absent                                       int      // listed symbols taken for idle
+	names                                        []string // of the first of them
 }
+
+// mostAbsent is how many idle symbols of a day are named.
+const mostAbsent = 100
 
 func (s *sum) add(r Record) {
 	if s.keys == 0 {
@@ -158,6 +176,14 @@ func targetsDay(ds *catalog.Dataset, d market.Date, s *sum, world World, symbols
 	}
 	if s.keys > 0 {
 		day.Verdict, day.CommittedAt, day.RunID, day.SameDays = s.worst, s.last.CommittedAt, s.last.RunID, s.same
+	}
+	if s.absent > 0 {
+		slices.Sort(s.names)
+		list := strings.Join(s.names, ", ")
+		i := fault.NewIssue(fault.SymbolsAbsent, fmt.Sprintf("%s of %s has no row for %d listed symbols, which are taken to have been suspended or idle.", ds.ID, d, s.absent),
+			"dataset", ds.ID, "trade_date", d.String(), "count", fmt.Sprint(s.absent), "sample", list)
+		i.Remedy = "Compare with another source where one of them matters; a run over that date with refetch asks again."
+		day.Issues = append(day.Issues, about(ds, i))
 	}
 	if s.keys >= int64(len(symbols)) { // every symbol has a record
 		return day, s.keys > 0

@@ -55,8 +55,16 @@ type KeyFacts struct {
 	Hollow bool
 	// Listed is whether the symbol was listed then; ListKnown whether that is known.
 	Listed, ListKnown bool
+	// Unlisted is whether no list knows the symbol though one of its kind is held.
+	Unlisted bool
 	// Daily matters for daily_basic and moneyflow.
 	Daily DailyState
+	// Sibling names another dataset that holds a row of the symbol on that day, which
+	// proves that it traded. Empty where none does.
+	Sibling string
+	// Shared is whether the answer came to a list of symbols, which may have been cut:
+	// it proves no absence.
+	Shared bool
 	// Evidence about the day.
 	Evidence Evidence
 }
@@ -68,6 +76,43 @@ type KeyJudgement struct {
 	// Lost is true when a row is held that the answer no longer has, or has without
 	// its values; the held one must stay.
 	Lost bool
+	// Proof is what proves that a row is missing: the name of another dataset, or
+	// PreClose. Empty where nothing does, or no row is missing.
+	Proof string
+}
+
+// PreClose is the proof of a missing row by the pre_close of the next row, which is
+// not the close of the row before.
+const PreClose = "pre_close"
+
+// How a symbol's day without a row is told from another; a short answer counts as the
+// same while its hash stays.
+const (
+	noRow      = 1 // there is one way to have no row,
+	badRow     = 2 // and another to have a bad one
+	doubtedRow = 3 // the next row's pre_close tells that one is missing
+)
+
+// An absence that only pre_close speaks against is accepted when it came so on this
+// many days: an ex-rights day right after a suspension looks the same.
+const acceptDoubted = 2
+
+// Doubted reports whether the record has no row, and the next row's pre_close tells
+// that one is missing.
+func (r Record) Doubted() bool { return r.Verdict == Incomplete && r.AnswerHash == doubtedRow }
+
+// Doubt is a held record without a row once another row has proved that one is
+// missing.
+func Doubt(held Record, proof string, s Situation) KeyJudgement {
+	r := held
+	r.Verdict, r.Expected, r.CommittedAt, r.Epoch, r.RunID, r.Issues = Incomplete, 1, s.Now.Truncate(time.Millisecond), s.Epoch, s.RunID, nil
+	hash := uint64(noRow)
+	if proof == PreClose {
+		hash = doubtedRow
+	}
+	s.Held, s.HasHeld = held, true
+	r.witness(hash, s)
+	return KeyJudgement{Record: r, Proof: proof}
 }
 
 // JudgeKey tells what an answer means for one symbol's day in the targets pool.
@@ -93,27 +138,43 @@ func JudgeKey(ds *catalog.Dataset, k Key, f KeyFacts, s Situation) KeyJudgement 
 	case f.RejectedRow:
 		r.Rejected = 1
 	}
+	proof, enough := "", acceptDays
+	switch {
+	case v == Incomplete && !f.RejectedRow:
+		if proof = f.Sibling; proof == "" && f.Daily == DailyHeld {
+			proof = catalog.Daily
+		}
+	case v == ExpectedEmpty && s.HasHeld && s.Held.Rows == 0 && s.Held.AnswerHash == doubtedRow:
+		v, r.Verdict, proof, enough = Incomplete, Incomplete, PreClose, acceptDoubted
+	}
 	if v != ExpectedEmpty {
 		r.Expected = 1
 	}
 	lost := s.HasHeld && s.Held.Rows > 0
 	if v == Incomplete || v == Empty || lost {
-		hash := uint64(1) // there is one way to have no row,
-		if f.RejectedRow {
-			hash = 2 // and another to have a bad one
+		hash := uint64(noRow)
+		switch {
+		case f.RejectedRow:
+			hash = badRow
+		case proof == PreClose:
+			hash = doubtedRow
 		}
 		r.witness(hash, s)
 	} else if v == ExpectedEmpty && f.ListKnown == f.Listed && f.Evidence != WholeDate && f.Daily != DailyNone {
-		r.second(1, s) // an answer cut short would look the same, so it is looked at twice
+		// An answer cut short would look the same, so it is looked at twice; a list's
+		// answer is no second look.
+		if r.second(noRow, s); f.Shared && (!s.HasHeld || s.Held.SameDays == 0) {
+			r.SameSince, r.LastSame, r.SameDays = market.NoDate, market.NoDate, 0
+		}
 	}
-	accepted := r.SameDays >= acceptDays
+	accepted := r.SameDays >= enough
 	if accepted && (v == Incomplete || v == Empty) {
 		r.Verdict = AcceptedShort
 	}
 	if lost && !accepted {
-		return KeyJudgement{Record: s.Held.kept(r, v), Lost: true}
+		return KeyJudgement{Record: s.Held.kept(r, v), Lost: true, Proof: proof}
 	}
-	return KeyJudgement{Record: r}
+	return KeyJudgement{Record: r, Proof: proof}
 }
 
 func keyVerdict(ds *catalog.Dataset, k Key, f KeyFacts, publishing bool) Verdict {
@@ -123,16 +184,19 @@ func keyVerdict(ds *catalog.Dataset, k Key, f KeyFacts, publishing bool) Verdict
 		return Complete
 	case f.RejectedRow:
 		return Incomplete
-	case ds.ID == catalog.Moneyflow && market.Exchange(k.Symbol) == "BJ", f.ListKnown && !f.Listed:
+	case ds.ID == catalog.Moneyflow && market.Exchange(k.Symbol) == "BJ", f.ListKnown && !f.Listed && f.Sibling == "":
 		return ExpectedEmpty
-	case onDaily && f.Daily == DailyNone:
+	case onDaily && f.Daily == DailyNone && f.Sibling == "" && !f.Unlisted:
 		return ExpectedEmpty
-	case onDaily && f.Daily != DailyUnknown:
-		// its daily has a row, or may yet get one
+	case f.Sibling != "", onDaily && f.Daily != DailyUnknown && f.Daily != DailyNone:
+		// another dataset has its row, or its daily may yet get one
 		if publishing && f.Evidence != WholeDate && f.Evidence != ShortDate && f.Evidence != OthersTraded {
 			return NotPublished
 		}
 		return Incomplete
+	}
+	if f.Unlisted && f.Evidence != NoEvidence {
+		return Empty // a symbol that is on no list may be an old code, so it is not called idle
 	}
 	switch f.Evidence {
 	case WholeDate:

@@ -3,6 +3,7 @@ package coverage
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -16,16 +17,15 @@ import (
 // always asked for whole: only that tells a suspended symbol from a day that is
 // not out yet. What is left is cut so that it spends the fewest calls.
 
-// Only `daily` takes a list of symbols in one call. Its pages by symbol are in
-// no stable order, so a list must fit one reply even under the smallest cap ever
-// documented.
-const mostSymbolsPerCall = 300
-
 func targets(w Wish, world World, todo []duty) []Partition {
 	var out []Partition
 	symbols := slices.Compact(slices.Sorted(slices.Values(w.Symbols)))
 	for _, t := range todo {
 		g := gaps(w, world, t, symbols)
+		g.perCall = max(1, t.ds.SymbolsPerCall)
+		if world.PerCall != nil {
+			g.perCall = world.PerCall(t.ds)
+		}
 		out = append(out, g.partitions(w.Pool)...)
 	}
 	return out
@@ -81,6 +81,11 @@ type gapSet struct {
 	// when all of beforeOf are held.
 	newestOf, beforeOf []string
 	repeat             bool
+	// alone are spans to ask for one symbol a call, because a list's answer proves
+	// nothing about a symbol without rows.
+	alone []gap
+	// perCall is how many symbols one call takes.
+	perCall int
 }
 
 func gaps(w Wish, world World, t duty, symbols []string) gapSet {
@@ -96,7 +101,8 @@ func gaps(w Wish, world World, t duty, symbols []string) gapSet {
 				continue
 			}
 			r, ok := world.Held(Key{Dataset: t.ds.ID, Date: d, Symbol: s})
-			settled := ok && r.Verdict.Settled() && !r.Unsure() && !w.Refetch && !disproved(t.ds, r, world)
+			unsure := ok && (r.Unsure() && !corroborated(t.ds, r, world) || r.Doubted())
+			settled := ok && r.Verdict.Settled() && !unsure && !w.Refetch && !disproved(t.ds, r, world)
 			switch {
 			case settled && !t.unseen(i, r):
 			case settled && d == t.before:
@@ -107,7 +113,7 @@ func gaps(w Wish, world World, t duty, symbols []string) gapSet {
 				g.newestOf = append(g.newestOf, s)
 			case d == t.before:
 				g.beforeOf, g.repeat = append(g.beforeOf, s), false
-			case ok && r.Verdict == ExpectedEmpty && r.Unsure() && !w.Refetch:
+			case unsure && r.Rows == 0 && (r.Verdict == ExpectedEmpty || r.Doubted()) && !w.Refetch:
 				absent[d] = append(absent[d], s)
 			default:
 				missing.days = append(missing.days, d)
@@ -125,21 +131,36 @@ func gaps(w Wish, world World, t duty, symbols []string) gapSet {
 	return g
 }
 
-// mostProofs bounds the calls that prove absent rows by whole dates. A symbol that
-// is suspended for months is asked about by its span once more instead.
+// mostProofs is how many whole dates prove absent rows though there are fewer symbols
+// than dates: a whole date proves more. A symbol that is suspended for months is asked
+// about alone instead.
 const mostProofs = 20
 
 func (g *gapSet) prove(absent map[market.Date][]string) {
-	for d, symbols := range absent {
-		if len(absent) <= mostProofs {
-			g.confirm = append(g.confirm, dateGap{d, symbols})
-			continue
-		}
+	concerned := map[string]int{}
+	for _, symbols := range absent {
 		for _, s := range symbols {
-			g.missing(s, d)
+			if _, seen := concerned[s]; !seen {
+				concerned[s] = len(g.alone)
+				g.alone = append(g.alone, gap{symbol: s})
+			}
 		}
 	}
-	slices.SortFunc(g.confirm, func(a, b dateGap) int { return cmp.Compare(a.day, b.day) })
+	if len(absent) <= max(mostProofs, len(concerned)) {
+		g.alone = nil
+		for d, symbols := range absent {
+			g.confirm = append(g.confirm, dateGap{d, symbols})
+		}
+		slices.SortFunc(g.confirm, func(a, b dateGap) int { return cmp.Compare(a.day, b.day) })
+		return
+	}
+	for _, d := range slices.Sorted(maps.Keys(absent)) {
+		for _, s := range absent[d] {
+			x := &g.alone[concerned[s]]
+			x.days = append(x.days, d)
+		}
+	}
+	slices.SortFunc(g.alone, func(a, b gap) int { return cmp.Compare(a.symbol, b.symbol) })
 }
 
 // missing adds a day to a symbol's history, in order.
@@ -153,15 +174,54 @@ func (g *gapSet) missing(symbol string, d market.Date) {
 	h.days = slices.Insert(h.days, at, d)
 }
 
-// disproved reports whether a symbol's day was taken for idle, and its `daily` has
-// a row after all.
+// disproved reports whether a symbol's day was taken for idle, and another dataset
+// has its row after all.
 func disproved(ds *catalog.Dataset, r Record, world World) bool {
-	if r.Verdict != ExpectedEmpty || ds.ID != catalog.DailyBasic && ds.ID != catalog.Moneyflow {
+	if r.Verdict != ExpectedEmpty {
 		return false
 	}
-	daily, ok := world.Held(Key{Dataset: catalog.Daily, Date: r.Date, Symbol: r.Symbol})
-	return ok && daily.Rows > 0
+	for _, other := range Siblings(ds, r.Symbol) {
+		if x, ok := world.Held(Key{Dataset: other, Date: r.Date, Symbol: r.Symbol}); ok && x.Rows > 0 {
+			return true
+		}
+	}
+	return false
 }
+
+// corroborated reports whether a symbol's absence from `daily` needs no second look,
+// because the answer for its valuation, another call of another API, lacks it too.
+func corroborated(ds *catalog.Dataset, r Record, world World) bool {
+	if ds.ID != catalog.Daily || r.Verdict != ExpectedEmpty {
+		return false
+	}
+	x, ok := world.Held(Key{Dataset: catalog.DailyBasic, Date: r.Date, Symbol: r.Symbol})
+	return ok && x.Verdict == ExpectedEmpty
+}
+
+// Siblings are the other datasets that have a row of a symbol on every day that it
+// trades, so that a row of one proves that another's is missing.
+func Siblings(ds *catalog.Dataset, symbol string) []string {
+	beijing := market.Exchange(symbol) == "BJ"
+	switch {
+	case ds.ID == catalog.Moneyflow && beijing:
+		return nil
+	case ds.ID == catalog.Daily && beijing:
+		return basicOnly
+	case ds.ID == catalog.DailyBasic && beijing:
+		return dailyOnly
+	}
+	return siblings[ds.ID]
+}
+
+var (
+	basicOnly = []string{catalog.DailyBasic}
+	dailyOnly = []string{catalog.Daily}
+	siblings  = map[string][]string{
+		catalog.Daily:      {catalog.DailyBasic, catalog.Moneyflow},
+		catalog.DailyBasic: {catalog.Daily, catalog.Moneyflow},
+		catalog.Moneyflow:  {catalog.Daily, catalog.DailyBasic},
+	}
+)
 
 func (g gapSet) partitions(pool market.Pool) []Partition {
 	var out []Partition
@@ -188,6 +248,9 @@ func (g gapSet) partitions(pool market.Pool) []Partition {
 	dates, bySymbol := g.cut()
 	for _, x := range append(g.confirm, dates...) {
 		date(x.day, x.symbols, false)
+	}
+	for _, x := range g.alone {
+		bySymbol = append(bySymbol, []gap{x})
 	}
 	for _, batch := range bySymbol {
 		lo, hi := bounds(batch)
@@ -224,7 +287,7 @@ func (g gapSet) cut() (dates []dateGap, bySymbol [][]gap) {
 	if len(g.history) == 0 {
 		return nil, nil
 	}
-	if g.ds.ID == catalog.Daily {
+	if g.perCall > 1 {
 		packed := g.pack(g.history)
 		dates = byDate(g.history)
 		if len(dates) < len(packed) {
@@ -236,7 +299,9 @@ func (g gapSet) cut() (dates []dateGap, bySymbol [][]gap) {
 	return columns, rows
 }
 
-// pack gathers symbols with their missing spans into calls of one reply each.
+// pack gathers symbols with their missing spans into calls of one reply each: pages by
+// symbol are in no stable order, so a list must fit one reply even under the smallest
+// cap ever documented.
 func (g gapSet) pack(history []gap) [][]gap {
 	sorted := slices.Clone(history)
 	slices.SortStableFunc(sorted, func(a, b gap) int {
@@ -247,7 +312,7 @@ func (g gapSet) pack(history []gap) [][]gap {
 	var batch []gap
 	for _, x := range sorted {
 		lo, hi := bounds(append(batch, x))
-		if n := len(batch) + 1; len(batch) > 0 && (n > mostSymbolsPerCall || n*g.openDays(lo, hi) >= most) {
+		if n := len(batch) + 1; len(batch) > 0 && (n > g.perCall || n*g.openDays(lo, hi) >= most) {
 			out, batch = append(out, batch), nil
 		}
 		batch = append(batch, x)

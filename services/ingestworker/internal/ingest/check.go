@@ -22,6 +22,8 @@ type scope struct {
 	// pick is true where more was fetched than asked for on purpose: rows of other
 	// symbols are passed over.
 	pick bool
+	// closed tells the days on which the exchange does not trade; nil tells none.
+	closed func(market.Date) bool
 }
 
 // checked is what the checks left of an answer.
@@ -45,7 +47,15 @@ type checked struct {
 type rejected struct {
 	symbol, reason, row string
 	date                market.Date
+	// closed marks a row of a closed day, which tells nothing about its symbol's days.
+	closed bool
 }
+
+const noSymbol = "ts_code is not a symbol"
+
+// onClosedDay is why a row is rejected that is dated on a day without trading. The
+// provider is known to answer such days with the rows of the day before.
+const onClosedDay = "closed day: the exchange did not trade on that date"
 
 type key struct {
 	text string
@@ -62,12 +72,19 @@ func check(sc scope, b *table.Batch, bad []table.BadCell) checked {
 	c := checker{scope: sc, b: b, bad: bad}
 	c.prepare()
 	c.strays()
+	var odd []int // rows whose code is no symbol
 	seen := keyMaps.Get().(map[key]int32)
 	defer func() { clear(seen); keyMaps.Put(seen) }()
 	keep := make([]int, 0, b.Len)
 	for r := range b.Len {
 		switch reason, drop := c.row(r); {
 		case drop:
+			if c.mangled(r) {
+				odd = append(odd, r)
+			}
+			continue
+		case reason == noSymbol && sc.symbols != nil:
+			odd = append(odd, r)
 			continue
 		case reason != "":
 			if !sc.pick || c.asked(r) {
@@ -108,6 +125,9 @@ func check(sc scope, b *table.Batch, bad []table.BadCell) checked {
 			}
 		}
 		keep = append(keep, r)
+	}
+	for _, r := range odd {
+		c.rejectOdd(r, seen)
 	}
 	c.out.batch = b
 	if len(keep) != b.Len {
@@ -227,7 +247,7 @@ func (c *checker) row(r int) (reason string, drop bool) {
 		s := c.symbol.Texts[r]
 		switch {
 		case !wellFormed(s):
-			return "ts_code is not a symbol", false
+			return noSymbol, false
 		case c.ds.Kind == market.ETF != market.IsETF(s):
 			return "ts_code is of another kind", false
 		case c.symbols != nil && !c.pick && !c.symbols[s]:
@@ -239,6 +259,9 @@ func (c *checker) row(r int) (reason string, drop bool) {
 	}
 	if c.out.strays != nil && c.out.strays[c.symbol.Texts[r]] {
 		return "it came with rows of another date than asked for", false
+	}
+	if c.closed != nil && c.date != nil && !c.ds.Snapshot && c.closed(c.date.Dates[r]) {
+		return onClosedDay, false
 	}
 	if c.isOpen != nil && c.isOpen.Numbers[r] != 0 && c.isOpen.Numbers[r] != 1 {
 		return "is_open is neither 0 nor 1", false
@@ -322,7 +345,7 @@ func shown(s string, most int) string {
 }
 
 func (c *checker) reject(r int, reason string) {
-	x := rejected{reason: reason, row: rowJSON(c.b, r, c.bad), date: c.start}
+	x := rejected{reason: reason, row: rowJSON(c.b, r, c.bad), date: c.start, closed: reason == onClosedDay}
 	if c.symbol != nil && !c.symbol.Null[r] {
 		x.symbol = shown(c.symbol.Texts[r], mostSymbol)
 	}
@@ -330,6 +353,86 @@ func (c *checker) reject(r int, reason string) {
 		x.date = c.date.Dates[r]
 	}
 	c.out.rejects = append(c.out.rejects, x)
+}
+
+// mangled tells a code that is left out as a fund's though it may be a symbol with a
+// digit too many.
+func (c *checker) mangled(r int) bool {
+	return c.symbols != nil && !wellFormed(c.symbol.Texts[r]) && !retiredCode(c.symbol.Texts[r])
+}
+
+// rejectOdd rejects a row whose code is no symbol, under the symbol asked for that it
+// seems to be, so that this one's row does not count as none. seen are the keys of the
+// good rows.
+func (c *checker) rejectOdd(r int, seen map[key]int32) {
+	code := c.symbol.Texts[r]
+	for _, s := range near(code) {
+		k := key{text: s, date: market.NoDate}
+		if c.date != nil {
+			k.date = c.date.Dates[r]
+		}
+		if _, has := seen[k]; has || !c.symbols[s] || k.date < c.start || k.date > c.end || c.closed != nil && c.closed(k.date) {
+			continue
+		}
+		c.reject(r, fmt.Sprintf("ts_code %s is not a symbol; the row seems to be %s's", shown(code, mostSymbol), s))
+		c.out.rejects[len(c.out.rejects)-1].symbol = s
+		return
+	}
+	if !c.pick && !(c.ds.Kind == market.ETF && fund(code)) {
+		c.reject(r, noSymbol)
+	}
+}
+
+// near lists the symbols that a malformed code may stand for: written another way, or
+// with a digit too many or too few.
+func near(code string) []string {
+	if len(code) > mostSymbol {
+		return nil
+	}
+	var digits, letters []byte
+	for _, b := range []byte(strings.ToUpper(code)) {
+		switch {
+		case b >= '0' && b <= '9':
+			digits = append(digits, b)
+		case b >= 'A' && b <= 'Z':
+			letters = append(letters, b)
+		}
+	}
+	exchanges := []string{"SH", "SZ", "BJ"}
+	switch x := string(letters); x {
+	case "SH", "SZ", "BJ":
+		exchanges = []string{x}
+	case "SS", "SSE", "XSHG":
+		exchanges = []string{"SH"}
+	case "SZSE", "XSHE":
+		exchanges = []string{"SZ"}
+	}
+	var numbers []string
+	switch n := len(digits); {
+	case n == 5:
+		for i := range n + 1 {
+			for d := byte('0'); d <= '9'; d++ {
+				numbers = append(numbers, string(digits[:i])+string(d)+string(digits[i:]))
+			}
+		}
+	case n == 6:
+		numbers = append(numbers, string(digits))
+	case n == 7:
+		for i := range n {
+			numbers = append(numbers, string(digits[:i])+string(digits[i+1:]))
+		}
+	case n > 7:
+		for i := range n - 5 {
+			numbers = append(numbers, string(digits[i:i+6]))
+		}
+	}
+	var out []string
+	for _, n := range numbers {
+		for _, x := range exchanges {
+			out = append(out, n+"."+x)
+		}
+	}
+	return out
 }
 
 func wellFormed(s string) bool {

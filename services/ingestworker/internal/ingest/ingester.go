@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"strings"
 	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
@@ -44,6 +43,8 @@ type Ingester struct {
 	slots    map[market.Pool]chan struct{}
 	// unselected are the lists that were planned though no module selected them.
 	unselected selection
+	// lists is how many symbols a call is found to take.
+	lists listLengths
 }
 
 // New is an Ingester over a provider and its pools.
@@ -149,6 +150,8 @@ type job struct {
 	flight   *flight
 	progress func(Step)
 
+	// answered is how the symbols of a span were answered.
+	answered spanAnswer
 	step     Step
 	calls    int
 	repeated int
@@ -182,23 +185,12 @@ func (j *job) fetch(ctx context.Context) (batch *table.Batch, bad []table.BadCel
 		ans, err := j.ask(ctx, map[string]string{"trade_date": p.Start.Compact()})
 		return ans.Batch, ans.Bad, "", err
 	}
-	groups := [][]string{p.Symbols}
-	if j.ds.ID != catalog.Daily { // only daily takes a list of symbols
-		groups = groups[:0]
-		for _, s := range p.Symbols {
-			groups = append(groups, []string{s})
-		}
+	world, err := j.i.world(ctx, p.Pool)
+	if err != nil {
+		return nil, nil, "", err
 	}
-	for _, g := range groups {
-		ans, err := j.ask(ctx, map[string]string{
-			"ts_code": strings.Join(g, ","), "start_date": p.Start.Compact(), "end_date": p.End.Compact(),
-		})
-		if err != nil {
-			return nil, nil, "", err
-		}
-		batch, bad = join(j.ds, batch, bad, ans, nil)
-	}
-	return batch, bad, "", nil
+	j.answered, err = j.span(ctx, world)
+	return j.answered.batch, j.answered.bad, "", err
 }
 
 func (j *job) snapshot(ctx context.Context) (batch *table.Batch, bad []table.BadCell, missing string, err error) {

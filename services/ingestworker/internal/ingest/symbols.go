@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
@@ -23,7 +22,12 @@ func (j *job) symbols(ctx context.Context, batch *table.Batch, bad []table.BadCe
 		asked[s] = true
 	}
 	whole := p.Start == p.End
-	c := check(scope{ds: j.ds, start: p.Start, end: p.End, symbols: asked, pick: whole}, batch, bad)
+	world, err := j.i.world(ctx, p.Pool)
+	if err != nil {
+		return Result{}, err
+	}
+	c := check(scope{ds: j.ds, start: p.Start, end: p.End, symbols: asked, pick: whole, closed: closedDays(world.Calendar)}, batch, bad)
+	c.rejects = append(c.rejects, j.answered.rejects...)
 	if j.ds.ID == catalog.DailyBasic || j.ds.ID == catalog.Moneyflow {
 		for _, fl := range j.i.flights.daily(p) {
 			if err := wait(ctx, fl.done); err != nil { // its rows are asked of the pool
@@ -40,12 +44,9 @@ func (j *job) symbols(ctx context.Context, batch *table.Batch, bad []table.BadCe
 			}
 		}
 	}
-	world, err := j.i.world(ctx, p.Pool)
-	if err != nil {
-		return Result{}, err
-	}
 	ans := indexAnswer(c)
 	ans.whole, ans.evidence = whole, coverage.NoEvidence
+	ans.shared, ans.others = j.answered.shared, j.answered.dates
 	if whole {
 		ans.evidence = dateEvidence(j.ds, p.Start, c, world.Lists)
 	}
@@ -54,7 +55,7 @@ func (j *job) symbols(ctx context.Context, batch *table.Batch, bad []table.BadCe
 		return Result{}, err
 	}
 	if d := unexplained(verdicts); !whole && d != market.NoDate {
-		if ans.proof, err = j.prove(ctx, d, asked, world.Lists); err != nil {
+		if ans.proof, err = j.prove(ctx, d, asked, world); err != nil {
 			return Result{}, err
 		}
 		if verdicts, err = j.judgeKeys(ctx, world, ans); err != nil {
@@ -62,6 +63,12 @@ func (j *job) symbols(ctx context.Context, batch *table.Batch, bad []table.BadCe
 		}
 	}
 	return j.commitSymbols(ctx, c, world, verdicts)
+}
+
+// closedDays tells the days without trading. Where no calendar reaches, weekends alone
+// are known to be closed.
+func closedDays(c Calendar) func(market.Date) bool {
+	return func(d market.Date) bool { return !c.IsOpen(d) }
 }
 
 // symbolAnswer is an answer indexed for judging symbol by symbol.
@@ -75,7 +82,10 @@ type symbolAnswer struct {
 	newest   map[string]market.Date // newest row per symbol
 	whole    bool
 	evidence coverage.Evidence // of a whole date
-	proof    *dateProof        // nil while nothing had to be proved
+	shared   map[string]bool   // symbols answered for in a list
+	// others are the dates fetched whole beside the answer.
+	others map[market.Date]coverage.Evidence
+	proof  *dateProof // nil while nothing had to be proved
 }
 
 // dateProof is what a whole trade date tells of symbols whose span came without a
@@ -100,13 +110,13 @@ func unexplained(judged []coverage.KeyJudgement) market.Date {
 
 // prove asks for a whole trade date, which tells an idle symbol from a hole. One
 // call settles the days before it too: the provider has gone past them.
-func (j *job) prove(ctx context.Context, d market.Date, asked map[string]bool, lists *coverage.Lists) (*dateProof, error) {
+func (j *job) prove(ctx context.Context, d market.Date, asked map[string]bool, world coverage.World) (*dateProof, error) {
 	ans, err := j.ask(ctx, map[string]string{"trade_date": d.Compact()})
 	if err != nil {
 		return nil, err
 	}
-	c := check(scope{ds: j.ds, start: d, end: d, symbols: asked, pick: true}, ans.Batch, ans.Bad)
-	p := &dateProof{date: d, evidence: dateEvidence(j.ds, d, c, lists), rows: map[string]bool{}}
+	c := check(scope{ds: j.ds, start: d, end: d, symbols: asked, pick: true, closed: closedDays(world.Calendar)}, ans.Batch, ans.Bad)
+	p := &dateProof{date: d, evidence: dateEvidence(j.ds, d, c, world.Lists), rows: map[string]bool{}}
 	for _, s := range c.batch.Column("ts_code").Texts {
 		p.rows[s] = true
 	}
@@ -131,7 +141,9 @@ func indexAnswer(c checked) symbolAnswer {
 		}
 	}
 	for _, x := range c.rejects {
-		a.rejected[key{x.symbol, x.date}] = true
+		if !x.closed {
+			a.rejected[key{x.symbol, x.date}] = true
+		}
 	}
 	if len(c.doubtful) > 0 {
 		hashes := c.batch.RowHashes()
@@ -186,11 +198,13 @@ func (j *job) judgeKeys(ctx context.Context, world coverage.World, a symbolAnswe
 			f.RejectedRow = f.RejectedRow || !f.Row && a.strays[s]
 			if !f.Row && !f.RejectedRow {
 				f.Listed, f.ListKnown = world.Lists.Listed(s, d)
-				f.Daily = j.dailyState(s, d)
+				_, found := world.Lists.Find(s)
+				f.Unlisted = !found && world.Lists.Has(j.ds.Kind)
+				f.Daily, f.Sibling, f.Shared = j.dailyState(s, d), j.sibling(s, d), a.shared[s]
 				if !a.whole {
 					if traded == nil {
 						var err error
-						if traded, err = j.traded(ctx); err != nil {
+						if traded, err = j.traded(ctx, world.Calendar); err != nil {
 							return nil, err
 						}
 					}
@@ -209,6 +223,9 @@ func (j *job) judgeKeys(ctx context.Context, world coverage.World, a symbolAnswe
 
 func spanEvidence(a symbolAnswer, s string, d market.Date, traded *tradedDays) coverage.Evidence {
 	last, has := a.newest[s]
+	if e, asked := a.others[d]; asked {
+		return e
+	}
 	switch p := a.proof; {
 	case p != nil && p.date == d && p.rows[s]:
 		return coverage.ShortDate // the answer for the span lacks a row that is there
@@ -230,10 +247,10 @@ type tradedDays struct {
 	last market.Date
 }
 
-func (j *job) traded(ctx context.Context) (*tradedDays, error) {
+func (j *job) traded(ctx context.Context, cal Calendar) (*tradedDays, error) {
 	out := &tradedDays{days: map[market.Date]bool{}, last: market.NoDate}
 	err := j.sink.Coverage(ctx, []string{j.ds.ID}, j.work.Partition.Start, market.NoDate, func(r coverage.Record) bool {
-		if r.Rows > 0 {
+		if r.Rows > 0 && cal.IsOpen(r.Date) {
 			out.days[r.Date], out.last = true, max(out.last, r.Date)
 		}
 		return true
@@ -255,6 +272,16 @@ func (j *job) dailyState(s string, d market.Date) coverage.DailyState {
 		return coverage.DailyNone
 	}
 	return coverage.DailyPending
+}
+
+// sibling names another dataset that holds a row of the symbol on the day.
+func (j *job) sibling(s string, d market.Date) string {
+	for _, other := range coverage.Siblings(j.ds, s) {
+		if r, ok := j.sink.Held(coverage.Key{Dataset: other, Date: d, Symbol: s}); ok && r.Rows > 0 {
+			return other
+		}
+	}
+	return ""
 }
 
 // commitSymbols writes what was judged. A symbol whose held rows are missing from
@@ -309,7 +336,14 @@ func (j *job) commitSymbols(ctx context.Context, c checked, world coverage.World
 		}
 		changes.New, changes.Changed, changes.Gone = changes.New+got.New, changes.Changed+got.Changed, changes.Gone+got.Gone
 	}
-	return j.sum(c, world, append(fresh, kept...), changes, len(lost)), nil
+	found, err := j.disproved(ctx, world, judged)
+	if err == nil {
+		found, err = j.doubt(ctx, found)
+	}
+	if err != nil {
+		return Result{}, err
+	}
+	return j.sum(c, world, append(fresh, kept...), changes, len(lost), judged, found), nil
 }
 
 func without(b *table.Batch, lost map[string]int) *table.Batch {
@@ -323,13 +357,28 @@ func without(b *table.Batch, lost map[string]int) *table.Batch {
 	return b.Select(keep)
 }
 
-func (j *job) sum(c checked, world coverage.World, records []coverage.Record, changes Changes, lost int) Result {
+func (j *job) sum(c checked, world coverage.World, records []coverage.Record, changes Changes, lost int, judged, found []coverage.KeyJudgement) Result {
 	p := j.work.Partition
 	total := coverage.Record{Key: coverage.Key{Dataset: j.ds.ID, Date: market.NoDate}, Epoch: j.work.Epoch, RunID: j.work.RunID,
 		SameSince: market.NoDate, LastSame: market.NoDate, Verdict: coverage.ExpectedEmpty}
 	if p.Start == p.End {
 		total.Date = p.Start
 	}
+	proved := proofs{}
+	doubted := map[coverage.Key]bool{}
+	for _, k := range found {
+		proved.add(k)
+		doubted[k.Record.Key] = true
+		total.Verdict = coverage.Incomplete
+	}
+	unlisted := j.unlisted(world)
+	for _, k := range judged {
+		if k.Proof != "" && k.Record.Verdict == coverage.Incomplete {
+			proved.add(k)
+			doubted[k.Record.Key] = true
+		}
+	}
+	var absent, unknownDays []coverage.Record
 	by := map[coverage.Verdict][]coverage.Record{}
 	held := map[string]bool{}
 	for _, r := range records {
@@ -342,8 +391,16 @@ func (j *job) sum(c checked, world coverage.World, records []coverage.Record, ch
 		if r.CommittedAt.After(total.CommittedAt) {
 			total.CommittedAt = r.CommittedAt
 		}
-		if !r.Verdict.Settled() || r.Verdict == coverage.AcceptedShort {
+		switch {
+		case doubted[r.Key]:
+		case unlisted[r.Symbol] && r.Rows == 0:
+			unknownDays = append(unknownDays, r)
+		case !r.Verdict.Settled(), r.Verdict == coverage.AcceptedShort:
 			by[r.Verdict] = append(by[r.Verdict], r)
+		case r.Verdict == coverage.ExpectedEmpty && j.ds.Table == catalog.TablePrices:
+			if listed, _ := world.Lists.Listed(r.Symbol, r.Date); listed {
+				absent = append(absent, r)
+			}
 		}
 		if r.Rows > 0 {
 			held[r.Symbol] = true
@@ -364,6 +421,8 @@ func (j *job) sum(c checked, world coverage.World, records []coverage.Record, ch
 		i.Severity = fault.Warning
 		total.Issues = append(total.Issues, i)
 	}
+	total.Issues = append(total.Issues, proved.issues(j)...)
+	total.Issues = append(total.Issues, j.absences(absent, unknownDays)...)
 	total.Issues = append(total.Issues, j.findings(c, total.Unknown, unknown)...)
 	out := Result{Partition: p, Held: total, Found: total.Verdict, Symbols: int64(len(held)), Calls: j.calls, Repeated: j.repeated}
 	out.warn(total.Issues...)
@@ -382,14 +441,8 @@ func (j *job) issue(r fault.Reason, message string, kv ...string) fault.Issue {
 }
 
 func (j *job) keyIssue(v coverage.Verdict, records []coverage.Record) fault.Issue {
-	var examples []string
-	for _, r := range records[:min(len(records), sampleSize)] {
-		examples = append(examples, r.Symbol+" "+r.Date.String())
-	}
-	n, list := fmt.Sprint(len(records)), strings.Join(examples, ", ")
-	if len(records) > sampleSize {
-		list += ", …"
-	}
+	_, list := keyNames(records)
+	n := fmt.Sprint(len(records))
 	switch v {
 	case coverage.NotPublished:
 		due := coverage.DueAt(j.ds, records[0].Date).Format("15:04")

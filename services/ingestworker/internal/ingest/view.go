@@ -43,6 +43,7 @@ func (i *Ingester) world(ctx context.Context, p market.Pool) (coverage.World, er
 	}
 	return coverage.World{
 		Now: time.Now(), Calendar: v.calendar, Lists: v.lists, WindowDays: i.windows[p], Held: sink.Held,
+		PerCall: i.lists.of,
 	}, nil
 }
 

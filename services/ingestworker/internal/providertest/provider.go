@@ -88,6 +88,12 @@ type Provider struct {
 	Share func(api string, d market.Date) float64
 	// Change may change, or drop by returning false, a row before it is told.
 	Change func(api string, row map[string]any) bool
+	// Also gives rows that are added to an answer by trade date; nil means none.
+	Also func(api string, params map[string]string) []map[string]any
+	// MostCodes is the longest ts_code list that is answered whole; 0 means any. A
+	// longer one is refused, or cut without a word where CutCodes is set.
+	MostCodes int
+	CutCodes  bool
 	// Calls made, by Key.
 	Calls map[string]int
 
@@ -165,10 +171,21 @@ func (p *Provider) trades(i Instrument, d market.Date) bool {
 	return p.IsOpen(d) && d >= i.Listed && (i.Delisted == market.NoDate || d < i.Delisted) && (i.Idle == nil || !i.Idle(d))
 }
 
-func dated(api string, code string, d market.Date) map[string]any {
+// before is the last day on which an instrument traded, or the day before where there
+// is none.
+func (p *Provider) before(i Instrument, d market.Date) market.Date {
+	for last := d - 1; last >= max(i.Listed, p.First); last-- {
+		if p.trades(i, last) {
+			return last
+		}
+	}
+	return d - 1
+}
+
+func dated(api, code string, d, lastTraded market.Date) map[string]any {
 	r := map[string]any{"ts_code": code, "trade_date": d.Compact()}
 	price := func(d market.Date) float64 { return round(5+20*noise(code)+noise(code, d), 2) }
-	last, before := price(d), price(d-1)
+	last, before := price(d), price(lastTraded)
 	switch api {
 	case "daily", "fund_daily":
 		open := round((last+before)/2, 2)
@@ -265,8 +282,10 @@ func (p *Provider) rows(api string, params map[string]string, asTold bool) (out 
 	var want map[string]bool
 	if s := params["ts_code"]; s != "" {
 		want = map[string]bool{}
-		for c := range strings.SplitSeq(s, ",") {
-			want[c] = true
+		for n, c := range strings.Split(s, ",") {
+			if !asTold || p.MostCodes == 0 || n < p.MostCodes {
+				want[c] = true
+			}
 		}
 	}
 	from, to := p.First, p.Last
@@ -295,8 +314,11 @@ func (p *Provider) rows(api string, params map[string]string, asTold bool) (out 
 			if want != nil && !want[i.Code] || !p.trades(i, d) || api == "moneyflow" && strings.HasSuffix(i.Code, "BJ") {
 				continue
 			}
-			add(dated(api, i.Code, d))
+			add(dated(api, i.Code, d, p.before(i, d)))
 		}
+	}
+	if asTold && p.Also != nil {
+		out = append(out, p.Also(api, params)...)
 	}
 	return out
 }
@@ -335,6 +357,11 @@ func (p *Provider) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		return
 	}
 	p.mu.Lock()
+	if n := 1 + strings.Count(c.Params["ts_code"], ","); p.MostCodes > 0 && n > p.MostCodes && !p.CutCodes {
+		p.mu.Unlock()
+		Send(w, p.Habits, `{"code":50101,"msg":"查询数据失败，请确认参数！可以反馈管理员协助您排查问题","data":null}`)
+		return
+	}
 	rows, h := p.rows(c.API, c.Params, true), p.Habits
 	p.mu.Unlock()
 	h.write(w, c, n, rows, strings.Split(q.Fields, ","))

@@ -77,6 +77,16 @@ type work struct {
 }
 
 func (w *work) survey() {
+	if w.commit.Batch == nil && !w.dataset.Snapshot { // only its records are written
+		for i := range w.commit.Records {
+			k := w.commit.Records[i].Key
+			for _, d := range w.sink.index.span(series{k.Dataset, k.Symbol}, k.Date, k.Date) {
+				w.before[k] = d
+				w.newest = max(w.newest, d.stamp.epoch)
+			}
+		}
+		return
+	}
 	part, symbols := w.commit.Partition, w.commit.Partition.Symbols
 	if w.dataset.Snapshot {
 		symbols = []string{""}

@@ -3,6 +3,9 @@ package targets
 import (
 	"context"
 	"database/sql"
+	"math"
+	"slices"
+	"strings"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
@@ -51,6 +54,53 @@ func (s *Sink) Contents(ctx context.Context, k coverage.Key) (ingest.Contents, e
 		return ingest.Contents{}, err
 	}
 	return pool.Contents(d, b), nil
+}
+
+// keysPerQuery is how many keys one query of Prices names.
+const keysPerQuery = 200
+
+// Prices implements ingest.PriceReader.
+func (s *Sink) Prices(ctx context.Context, dataset string, keys []coverage.Key) (map[coverage.Key]ingest.Prices, error) {
+	d := catalog.Lookup(dataset)
+	if d == nil || d.Table != catalog.TablePrices {
+		return nil, fault.Invalid("dataset", "%.40q has no prices", dataset)
+	}
+	out := make(map[coverage.Key]ingest.Prices, len(keys))
+	err := s.use(ctx, func(db *sql.DB) error {
+		for part := range slices.Chunk(keys, keysPerQuery) {
+			args := make([]any, 0, 2*len(part))
+			for _, k := range part {
+				args = append(args, k.Symbol, k.Date.String())
+			}
+			query := "WITH asked(s, d) AS (VALUES (?, ?)" + strings.Repeat(", (?, ?)", len(part)-1) +
+				") SELECT symbol, trade_date, close, pre_close FROM asked CROSS JOIN daily_prices ON symbol = s AND trade_date = d"
+			err := each(ctx, db, query, func(scan func(...any) error) error {
+				k := coverage.Key{Dataset: dataset}
+				var date string
+				var closed, pre sql.NullFloat64
+				if err := scan(&k.Symbol, &date, &closed, &pre); err != nil {
+					return err
+				}
+				var err error
+				if k.Date, err = market.ParseDate(date); err != nil {
+					return err
+				}
+				orNaN := func(v sql.NullFloat64) float64 {
+					if v.Valid {
+						return v.Float64
+					}
+					return math.NaN()
+				}
+				out[k] = ingest.Prices{Close: orNaN(closed), PreClose: orNaN(pre)}
+				return nil
+			}, args...)
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return out, err
 }
 
 // Calendar is read from the file once after each commit that changed it.

@@ -34,7 +34,10 @@ type Sink struct {
 	instruments atomic.Pointer[[]coverage.Instrument]
 }
 
-var _ ingest.Sink = (*Sink)(nil)
+var (
+	_ ingest.Sink        = (*Sink)(nil)
+	_ ingest.PriceReader = (*Sink)(nil)
+)
 
 var errClosed = errors.New("the worker is stopping")
 
