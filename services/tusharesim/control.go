@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"strconv"
 	"strings"
@@ -47,13 +48,15 @@ type State struct {
 	Revised  []string `json:"revised"`
 	// Suspensions are those of Suspend.
 	Suspensions []Suspension `json:"suspensions"`
+	// Rekeyed are replaced ts_codes, first to newest.
+	Rekeyed map[string]string `json:"rekeyed"`
 	// Hanging is the number of calls that hang now.
 	Hanging int `json:"hanging"`
 }
 
 // State tells how the simulator is set.
 func (s *Sim) State() State {
-	st := State{Source: s.Source(), Faults: s.Faults(), Publish: map[string]string{}, Caps: map[string]int{}, Denied: []string{}, Limits: []Limit{}, Withheld: []string{}, Revised: []string{}, Suspensions: []Suspension{}}
+	st := State{Source: s.Source(), Faults: s.Faults(), Publish: map[string]string{}, Caps: map[string]int{}, Denied: []string{}, Limits: []Limit{}, Withheld: []string{}, Revised: []string{}, Suspensions: []Suspension{}, Rekeyed: map[string]string{}}
 	if s.replay != nil {
 		st.StockBasicVintage, st.Vintages = s.replay.Vintage(), s.replay.Vintages()
 	}
@@ -65,6 +68,9 @@ func (s *Sim) State() State {
 	st.TokensListed, st.Revoked, st.Points, st.Hanging = len(s.tokens), len(s.revoked), s.points, s.hanging
 	if s.allGone {
 		st.Revoked = -1
+	}
+	if s.rekeyed != nil {
+		maps.Copy(st.Rekeyed, s.rekeyed.shown)
 	}
 	st.Suspensions = append(st.Suspensions, s.halts...)
 	st.Limits = append(st.Limits, s.limiter.limits...)
@@ -194,6 +200,14 @@ func (s *Sim) control() http.Handler {
 		return s.Revise(x)
 	})
 	on("DELETE /_sim/revise", func(*http.Request) (any, error) { s.ClearRevisions(); return nil, nil })
+	on("POST /_sim/rekey", func(r *http.Request) (any, error) {
+		var x map[string]string
+		if err := decode(r, &x); err != nil {
+			return nil, err
+		}
+		return nil, s.Rekey(x)
+	})
+	on("DELETE /_sim/rekey", func(*http.Request) (any, error) { s.ClearRekeys(); return nil, nil })
 	on("POST /_sim/suspensions", func(r *http.Request) (any, error) {
 		var x Suspension
 		if err := decode(r, &x); err != nil {

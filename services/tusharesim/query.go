@@ -18,13 +18,14 @@ type view struct {
 	cap      int
 	withheld map[int32]bool
 	revised  map[int32]*revision
+	rekeyed  *rekeying
 	truth    bool
 }
 
 // look takes a view for one interface. The caller holds mu.
 func (s *Sim) look(api *spec.API) view {
 	now := s.now()
-	v := view{today: calendar.FromTime(now), minute: now.Hour()*60 + now.Minute(), publish: s.publish[api.ID], cap: s.caps[api.ID]}
+	v := view{today: calendar.FromTime(now), minute: now.Hour()*60 + now.Minute(), publish: s.publish[api.ID], cap: s.caps[api.ID], rekeyed: s.rekeyed}
 	for k, until := range s.withheld {
 		if k.api == api.ID && (until.IsZero() || now.Before(until)) {
 			if v.withheld == nil {
@@ -58,8 +59,9 @@ type plan struct {
 	edits map[int][]edit // by position in refs
 	more  bool
 	app   table.Appender
-	// code returns the ts_code of one of refs; empty where rows have none.
-	code func(table.Ref) string
+	// source returns the source's ts_code of one of refs; empty where rows have
+	// none.
+	source func(table.Ref) string
 	// rows, when not nil, is sent instead of refs: a fault has changed it.
 	rows []row
 }
@@ -168,16 +170,23 @@ func (s *Sim) otherDate(day int32) edit {
 }
 
 func (s *Sim) applyRevisions(p *plan, v view) {
+	v.rekeyed.relabel(p)
 	if v.revised == nil {
 		return
 	}
 	for i, ref := range p.refs {
 		r := v.revised[ref.Day]
-		if r == nil || len(r.changed) == 0 {
+		if r == nil || len(r.changed) == 0 && len(r.columns) == 0 {
 			continue
 		}
-		if n := r.changed[s.src.Code(p.q.api, ref)]; n > 0 {
+		code := p.source(ref)
+		if n := r.changed[code]; n > 0 {
 			p.edit(i, revisedEdit(p.q.api.ID, n))
+		}
+		for _, c := range r.columns {
+			if c.codes == nil || c.codes[code] {
+				p.edit(i, c.edit)
+			}
 		}
 	}
 }
@@ -190,7 +199,8 @@ func (s *Sim) collect(p *plan, v view, most int) error {
 		return s.collectSnapshot(p, v)
 	}
 	p.app = s.src.Appender(q.api, q.cols)
-	p.code = func(r table.Ref) string { return s.src.Code(q.api, r) }
+	p.source = func(r table.Ref) string { return s.src.Code(q.api, r) }
+	codes := v.rekeyed.codes(q.codes)
 	days, err := s.src.Days(q.api, q.from, min(q.to, v.today))
 	if err != nil {
 		return err
@@ -201,7 +211,7 @@ func (s *Sim) collect(p *plan, v view, most int) error {
 			continue
 		}
 		from := len(p.refs)
-		if p.refs, err = s.src.Select(p.refs, q.api, day, q.codes); err != nil {
+		if p.refs, err = s.src.Select(p.refs, q.api, day, codes); err != nil {
 			return err
 		}
 		if r := v.revised[day]; r != nil {
@@ -210,6 +220,7 @@ func (s *Sim) collect(p *plan, v view, most int) error {
 		if typ := q.params["suspend_type"]; typ != "" && q.api.ID == spec.SuspendD {
 			p.refs = append(p.refs[:from], s.ofType(q.api, typ, p.refs[from:])...)
 		}
+		v.rekeyed.sort(p.refs[from:], p.source)
 		if len(p.refs) >= most {
 			return nil
 		}
@@ -237,13 +248,14 @@ func (s *Sim) collectSnapshot(p *plan, v view) error {
 	if err != nil {
 		return err
 	}
-	keep := filter(q)
+	keep := filter(q, v.rekeyed.codes(q.codes))
 	for i := range t.Rows {
 		if keep(&t.Meta[i], t.Rows[i]) {
 			p.refs = append(p.refs, table.Ref{Row: int32(i)})
 		}
 	}
-	p.code = func(r table.Ref) string { return t.Meta[r.Row].Code }
+	p.source = func(r table.Ref) string { return t.Meta[r.Row].Code }
+	v.rekeyed.sort(p.refs, p.source)
 	p.app = &table.TextAppender{Cols: q.cols, Find: func(table.Ref) *table.Table { return t }}
 	return nil
 }
@@ -275,7 +287,7 @@ func (s *Sim) snapshot(api *spec.API, market string, today int32) (*table.Table,
 }
 
 // filter is the test of a snapshot's parameters.
-func filter(q *query) func(*table.Meta, []string) bool {
+func filter(q *query, codes []string) func(*table.Meta, []string) bool {
 	in := func(list string) func(string) bool {
 		if list == "" {
 			return func(string) bool { return true }
@@ -284,10 +296,10 @@ func filter(q *query) func(*table.Meta, []string) bool {
 		return func(v string) bool { return slices.Contains(set, v) }
 	}
 	code := func(c string) bool {
-		if q.codes == nil {
+		if codes == nil {
 			return true
 		}
-		_, ok := slices.BinarySearch(q.codes, c)
+		_, ok := slices.BinarySearch(codes, c)
 		return ok
 	}
 	name := in(q.params["name"])

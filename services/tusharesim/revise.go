@@ -2,6 +2,7 @@ package tusharesim
 
 import (
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"time"
@@ -10,7 +11,8 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim/internal/table"
 )
 
-// Revision asks for changes to one dataset on one date, as vendors make them.
+// Revision asks for changes to one dataset on one date or a span, as vendors make
+// them.
 // Changed and dropped rows are the new truth; withheld rows are only not shown
 // yet.
 type Revision struct {
@@ -24,6 +26,13 @@ type Revision struct {
 	Withhold int `json:"withhold,omitempty"`
 	// Codes, if set, are the ts_codes to choose among, in this order.
 	Codes []string `json:"codes,omitempty"`
+	// EndDate (YYYYMMDD) revises each day from TradeDate to it alike; Codes without
+	// a row on one of them are left out there.
+	EndDate string `json:"end_date,omitempty"`
+	// Columns, if set, are multiplied by Factor in all rows of Codes, or in all
+	// rows; Change, Drop and Withhold do not go with them.
+	Columns []string `json:"columns,omitempty"`
+	Factor  float64  `json:"factor,omitempty"`
 }
 
 // Revised tells what a Revision did, as ts_codes.
@@ -39,6 +48,7 @@ type revision struct {
 	changed  map[string]int
 	dropped  map[string]bool
 	withheld map[string]bool
+	columns  []columnRule
 }
 
 func (r *revision) clone() *revision {
@@ -53,65 +63,155 @@ func (r *revision) clone() *revision {
 		for k := range r.withheld {
 			out.withheld[k] = true
 		}
+		out.columns = slices.Clone(r.columns)
 	}
 	return out
 }
 
 // Revise changes, drops or withholds rows. A changed row has another vol (daily,
-// fund_daily), volume_ratio (daily_basic) or net_mf_amount (moneyflow).
+// fund_daily), volume_ratio (daily_basic) or net_mf_amount (moneyflow), or, with
+// Columns, these multiplied by Factor. An error changes nothing.
 func (s *Sim) Revise(r Revision) (Revised, error) {
 	var out Revised
-	api, date, err := dated(r.API, r.TradeDate)
+	api, from, err := dated(r.API, r.TradeDate)
 	if err != nil {
 		return out, err
 	}
-	if r.Change < 0 || r.Drop < 0 || r.Withhold < 0 {
+	to := from
+	if r.EndDate != "" {
+		if _, to, err = dated(r.API, r.EndDate); err != nil {
+			return out, err
+		}
+	}
+	switch {
+	case r.Change < 0 || r.Drop < 0 || r.Withhold < 0:
 		return out, fmt.Errorf("revision of %s: numbers of rows cannot be negative", r.API)
+	case len(r.Columns) > 0 && r.Change+r.Drop+r.Withhold > 0:
+		return out, fmt.Errorf("revision of %s: columns are revised in all rows of codes; change, drop and withhold do not go with them", r.API)
+	case len(r.Columns) > 0:
+		if err := (columnRule{columns: r.Columns, factor: r.Factor}).check(api); err != nil {
+			return out, err
+		}
 	}
-	refs, err := s.src.Select(nil, api, date, nil)
+	s.mu.Lock()
+	keys := s.rekeyed
+	s.mu.Unlock()
+	days, err := s.src.Days(api, from, to)
 	if err != nil {
 		return out, err
 	}
-	have := map[string]bool{}
-	codes := make([]string, 0, len(refs))
-	for _, ref := range refs {
-		c := s.src.Code(api, ref)
-		codes = append(codes, c)
-		have[c] = true
+	held := make([][]string, len(days))
+	for i, day := range days {
+		refs, err := s.src.Select(nil, api, day, nil)
+		if err != nil {
+			return out, err
+		}
+		for _, ref := range refs {
+			held[i] = append(held[i], s.src.Code(api, ref))
+		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	k := dayKey{api.ID, date}
-	rev := s.revised[k].clone()
-	if r.Codes != nil {
-		for _, c := range r.Codes {
-			if !have[c] {
-				return out, fmt.Errorf("revision of %s: %s has no row on %s", r.API, c, r.TradeDate)
+	next := map[dayKey]*revision{}
+	for i, day := range days {
+		k := dayKey{api.ID, day}
+		rev := s.revised[k].clone()
+		did, err := rev.revise(r, k, held[i], keys, to > from)
+		if err != nil {
+			return Revised{}, err
+		}
+		out.add(did)
+		next[k] = rev
+	}
+	if r.Change+r.Drop+r.Withhold > len(out.Changed)+len(out.Dropped)+len(out.Withheld) || len(r.Columns) > 0 && len(out.Changed) == 0 {
+		return Revised{}, fmt.Errorf("revision of %s on %s: there is no such row", r.API, r.TradeDate)
+	}
+	for _, list := range []*[]string{&out.Changed, &out.Dropped, &out.Withheld} {
+		for i, c := range *list {
+			(*list)[i] = keys.code(c)
+		}
+	}
+	maps.Copy(s.revised, next)
+	return out, nil
+}
+
+// revise adds a Revision to what is different on a day that has rows of held. lax
+// ignores codes without a row, because a span has days of suspension.
+func (r *revision) revise(ask Revision, k dayKey, held []string, keys *rekeying, lax bool) (Revised, error) {
+	codes := slices.Clone(held)
+	if ask.Codes != nil {
+		have := map[string]bool{}
+		for _, c := range held {
+			have[c] = true
+		}
+		codes = nil
+		for _, c := range ask.Codes {
+			source, ok := keys.find(c)
+			switch {
+			case ok && have[source]:
+				codes = append(codes, source)
+			case !lax:
+				return Revised{}, fmt.Errorf("revision of %s: %s has no row on %d", ask.API, c, k.date)
 			}
 		}
-		codes = slices.Clone(r.Codes)
-	} else {
+	} else if len(ask.Columns) == 0 {
 		slices.Sort(codes)
-		rand.New(rand.NewPCG(uint64(date), uint64(api.ID)+1)).Shuffle(len(codes), func(i, j int) { codes[i], codes[j] = codes[j], codes[i] })
-		codes = slices.DeleteFunc(codes, func(c string) bool { return rev.changed[c] > 0 || rev.dropped[c] || rev.withheld[c] })
+		rand.New(rand.NewPCG(uint64(k.date), uint64(k.api)+1)).Shuffle(len(codes), func(i, j int) { codes[i], codes[j] = codes[j], codes[i] })
+		codes = slices.DeleteFunc(codes, func(c string) bool { return r.changed[c] > 0 || r.dropped[c] || r.withheld[c] })
 	}
-	if r.Change+r.Drop+r.Withhold > len(codes) {
-		return out, fmt.Errorf("revision of %s on %s: %d rows asked for, %d left", r.API, r.TradeDate, r.Change+r.Drop+r.Withhold, len(codes))
+	if len(ask.Columns) > 0 {
+		rule := columnRule{columns: slices.Clone(ask.Columns), factor: ask.Factor}
+		if ask.Codes != nil {
+			rule.codes = map[string]bool{}
+			for _, c := range codes {
+				rule.codes[c] = true
+			}
+		}
+		r.columns = append(r.columns, rule)
+		return Revised{Changed: codes}, nil
 	}
-	out.Changed, codes = codes[:r.Change:r.Change], codes[r.Change:]
-	out.Dropped, codes = codes[:r.Drop:r.Drop], codes[r.Drop:]
-	out.Withheld = codes[:r.Withhold:r.Withhold]
-	for _, c := range out.Changed {
-		rev.changed[c]++
+	change, drop, withhold := ask.Change, ask.Drop, ask.Withhold
+	if change+drop+withhold > len(codes) {
+		if !lax {
+			return Revised{}, fmt.Errorf("revision of %s on %d: %d rows asked for, %d left", ask.API, k.date, change+drop+withhold, len(codes))
+		}
+		change = min(change, len(codes))
+		drop = min(drop, len(codes)-change)
+		withhold = min(withhold, len(codes)-change-drop)
 	}
-	for _, c := range out.Dropped {
-		rev.dropped[c] = true
+	did := Revised{Changed: codes[:change:change], Dropped: codes[change : change+drop : change+drop], Withheld: codes[change+drop:][:withhold:withhold]}
+	for _, c := range did.Changed {
+		r.changed[c]++
 	}
-	for _, c := range out.Withheld {
-		rev.withheld[c] = true
+	for _, c := range did.Dropped {
+		r.dropped[c] = true
 	}
-	s.revised[k] = rev
-	return out, nil
+	for _, c := range did.Withheld {
+		r.withheld[c] = true
+	}
+	return did, nil
+}
+
+// add joins what was done on another day, each code once.
+func (r *Revised) add(o Revised) {
+	join := func(a *[]string, b []string) {
+		if len(*a) == 0 {
+			*a = slices.Clone(b)
+			return
+		}
+		seen := make(map[string]bool, len(*a))
+		for _, c := range *a {
+			seen[c] = true
+		}
+		for _, c := range b {
+			if !seen[c] {
+				*a = append(*a, c)
+			}
+		}
+	}
+	join(&r.Changed, o.Changed)
+	join(&r.Dropped, o.Dropped)
+	join(&r.Withheld, o.Withheld)
 }
 
 // ClearRevisions takes back all revisions, withheld rows included.
@@ -186,4 +286,31 @@ func revisedEdit(api spec.ID, times int) edit {
 			cells[i] = shifted(cells[i], func(v float64) float64 { return v + step*float64(times) })
 		}
 	}
+}
+
+// columnRule is a revision of whole columns.
+type columnRule struct {
+	codes   map[string]bool // the source's; nil = all
+	columns []string
+	factor  float64
+}
+
+func (c columnRule) edit(names, cells []string) {
+	for _, col := range c.columns {
+		if i := slices.Index(names, col); i >= 0 {
+			cells[i] = scaled(cells[i], c.factor)
+		}
+	}
+}
+
+func (c columnRule) check(api *spec.API) error {
+	if c.factor == 0 {
+		return fmt.Errorf("revision of %s: factor is missing", api.Name)
+	}
+	for _, name := range c.columns {
+		if i, ok := api.Index(name); !ok || api.Columns[i].Kind == spec.Text {
+			return fmt.Errorf("revision of %s: there is no column %q of numbers", api.Name, name)
+		}
+	}
+	return nil
 }

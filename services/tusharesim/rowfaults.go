@@ -208,7 +208,7 @@ func (s *Sim) rows(q *query, v view) ([]row, error) {
 	s.applyRevisions(p, v)
 	out := make([]row, len(p.refs))
 	for i, ref := range p.refs {
-		out[i] = row{p.code(ref), ref.Day, slices.Clone(p.cells(i))}
+		out[i] = row{v.rekeyed.code(p.source(ref)), ref.Day, slices.Clone(p.cells(i))}
 	}
 	return out, nil
 }

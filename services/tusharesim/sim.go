@@ -52,6 +52,7 @@ type Sim struct {
 	withheld map[dayKey]time.Time
 	revised  map[dayKey]*revision
 	halts    []Suspension
+	rekeyed  *rekeying // nil when none
 	hang     chan struct{}
 	hanging  int
 	hangWait chan struct{}

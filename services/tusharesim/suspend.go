@@ -48,12 +48,16 @@ func (s *Sim) Suspend(x Suspension) ([]string, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	codes := u.Suspend(from, to, func(code string) bool {
+		code = s.rekeyed.code(code)
 		return (len(x.Codes) == 0 || slices.Contains(x.Codes, code)) &&
 			(x.Exchange == "" || strings.HasSuffix(code, "."+x.Exchange)) &&
 			(x.Share == 0 || draw(code, from) < x.Share)
 	})
 	if len(codes) == 0 {
 		return nil, errors.New("suspension: no listed stock is meant on an open day")
+	}
+	for i, c := range codes {
+		codes[i] = s.rekeyed.code(c)
 	}
 	s.halts = append(s.halts, x)
 	return codes, nil
