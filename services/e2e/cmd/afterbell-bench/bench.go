@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -24,26 +23,34 @@ type bench struct {
 	// days to fill, newest first, "YYYY-MM-DD"; evening is the open day after them.
 	days    []string
 	evening string
-	rounds  []*round
-	dirs    int
+	// bin holds the services under test: those of opts.bin or of opts.against.
+	bin    string
+	rounds []*round
+	// others are the rounds of opts.against, each beside the round of the same number.
+	others []*round
+	dirs   int
 }
 
 // round is what was measured in one round, by name; absent where not measured.
 type round struct {
 	values map[string]float64
 	failed map[string]error
-	// filled is the data directory that pair left for evening.
+	// runs are the ids of the runs that filled a pool, by the name of their figures.
+	runs map[string]string
+	// filled is the data directory that pair left for verify and evening.
 	filled string
 }
 
-func newRound() *round { return &round{values: map[string]float64{}, failed: map[string]error{}} }
+func newRound() *round {
+	return &round{values: map[string]float64{}, failed: map[string]error{}, runs: map[string]string{}}
+}
 
 func newBench(ctx context.Context, o options, out io.Writer) (b *bench, err error) {
 	dir, err := os.MkdirTemp(o.dir, "afterbell-bench-")
 	if err != nil {
 		return nil, err
 	}
-	b = &bench{opts: o, out: out, dir: dir}
+	b = &bench{opts: o, out: out, dir: dir, bin: o.bin}
 	defer func() {
 		if err != nil {
 			b.close()
@@ -78,10 +85,51 @@ func (b *bench) dataDir(name string) (string, error) {
 	return dir, os.MkdirAll(dir, 0o700)
 }
 
-func (b *bench) endRound(r *round) error {
-	b.rounds = append(b.rounds, r)
-	if r.filled != "" {
-		return os.RemoveAll(r.filled)
+// round runs every scenario due in round n. With --against both builds run each
+// scenario one right after the other, and take turns at being first.
+func (b *bench) round(ctx context.Context, n int) error {
+	type side struct {
+		bin string
+		r   *round
+	}
+	mine := newRound()
+	sides := []side{{b.opts.bin, mine}}
+	b.rounds = append(b.rounds, mine)
+	if b.opts.against != "" {
+		other := newRound()
+		b.others = append(b.others, other)
+		sides = append(sides, side{b.opts.against, other})
+		if n%2 == 1 {
+			slices.Reverse(sides)
+		}
+	}
+	defer func() {
+		for _, s := range sides {
+			if s.r.filled != "" {
+				_ = os.RemoveAll(s.r.filled)
+			}
+		}
+	}()
+	for _, s := range scenarios {
+		if !slices.Contains(b.opts.only, s.name) || !s.every && n > 0 && b.opts.against == "" {
+			continue
+		}
+		for _, side := range sides {
+			b.bin = side.bin
+			which := ""
+			if len(sides) > 1 {
+				which = ", " + side.bin
+			}
+			fmt.Fprintf(b.out, "round %d of %d: %s (%s)%s\n", n+1, b.opts.rounds, s.name, s.does, which)
+			if err := s.run(ctx, b, side.r); err != nil {
+				if ctx.Err() != nil {
+					return ctx.Err()
+				}
+				// One that fails is told in the table; the others are measured still.
+				fmt.Fprintf(b.out, "  %s failed: %v\n", s.name, err)
+				side.r.failed[s.name] = err
+			}
+		}
 	}
 	return nil
 }
@@ -102,12 +150,21 @@ func (b *bench) ratio(over, under string) (float64, bool) {
 }
 
 func (b *bench) medianOf(value func(r *round) (float64, bool)) (float64, bool) {
+	return medianOf(b.rounds, value)
+}
+
+func medianOf(rounds []*round, value func(r *round) (float64, bool)) (float64, bool) {
 	var all []float64
-	for _, r := range b.rounds {
+	for _, r := range rounds {
 		if v, ok := value(r); ok {
 			all = append(all, v)
 		}
 	}
+	return middle(all)
+}
+
+// middle is the median of values, which it sorts; ok is false where there is none.
+func middle(all []float64) (float64, bool) {
 	if len(all) == 0 {
 		return 0, false
 	}
@@ -119,10 +176,4 @@ func (b *bench) medianOf(value func(r *round) (float64, bool)) (float64, bool) {
 }
 
 // failures are the errors of a scenario over the rounds.
-func (b *bench) failures(name string) error {
-	var all []error
-	for _, r := range b.rounds {
-		all = append(all, r.failed[name])
-	}
-	return errors.Join(all...)
-}
+func (b *bench) failures(name string) error { return failures(b.rounds, name) }

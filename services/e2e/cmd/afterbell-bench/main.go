@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -32,10 +33,12 @@ func main() {
 
 type options struct {
 	bin, dir string
-	dates    int
-	rounds   int
-	quick    bool
-	only     []string
+	// against is the folder of another build to compare with; empty for none.
+	against string
+	dates   int
+	rounds  int
+	quick   bool
+	only    []string
 	// width and workerFlags replace the product's own settings; 0 and empty keep
 	// them.
 	width       int
@@ -47,18 +50,21 @@ type scenario struct {
 	name, does string
 	// every round, for medians; the others run once.
 	every bool
-	run   func(ctx context.Context, b *bench, r *round) error
+	// compared scenarios run by default for both builds of --against, every round.
+	compared bool
+	run      func(ctx context.Context, b *bench, r *round) error
 }
 
 var scenarios = []scenario{
-	{"floors", "fetch and decode, the bare writer, the bare pipe, the worker's pipeline without RPC", true, floorsScenario},
-	{"worker", "the worker alone, over its gRPC contract", true, workerScenario},
-	{"pair", "orchestrator and worker: the universe pool from empty", true, pairScenario},
-	{"evening", "one more date onto what pair has filled", true, eveningScenario},
-	{"memory", "the pair with 60 dates, for its peak memory", true, memoryScenario},
-	{"latency", "the pair with 100 ms per call", false, latencyScenario},
-	{"targets", "500 symbols × 30 days", false, targetsScenario},
-	{"limit", "the pair under a limit per minute", false, limitScenario},
+	{"floors", "fetch and decode, the bare writer, the bare pipe, the worker's pipeline without RPC", true, false, floorsScenario},
+	{"worker", "the worker alone, over its gRPC contract", true, false, workerScenario},
+	{"pair", "orchestrator and worker: the universe pool from empty", true, true, pairScenario},
+	{"verify", "VerifyRun of what pair has filled", true, true, verifyScenario},
+	{"evening", "one more date onto what pair has filled", true, true, eveningScenario},
+	{"memory", "the pair with 60 dates, for its peak memory", true, false, memoryScenario},
+	{"latency", "the pair with 100 ms per call", false, true, latencyScenario},
+	{"targets", "500 symbols × 30 days", false, false, targetsScenario},
+	{"limit", "the pair under a limit per minute", false, false, limitScenario},
 }
 
 func parse(args []string, out io.Writer) (options, error) {
@@ -68,6 +74,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	fs.SetOutput(out)
 	fs.StringVar(&o.bin, "bin", "bin", "folder of the built programs")
 	fs.StringVar(&o.dir, "dir", "", "where the files are written and removed; the system's own place if empty")
+	fs.StringVar(&o.against, "against", "", "folder of another build to compare with, side by side: a checkout with its programs in bin, or that folder")
 	fs.IntVar(&o.dates, "dates", 730, "open days to fill; three years are some 730")
 	fs.IntVar(&o.rounds, "rounds", 0, "how often, for medians; 3, or 1 with --quick, if 0")
 	fs.BoolVar(&o.quick, "quick", false, "60 dates, one round")
@@ -93,8 +100,18 @@ func parse(args []string, out io.Writer) (options, error) {
 	case o.dates < 10 || o.rounds < 1:
 		return o, errors.New("at least 10 dates and 1 round")
 	}
+	if o.against != "" {
+		var err error
+		if o.against, err = programs(o.against); err != nil {
+			return o, err
+		}
+	}
 	if only == "" {
-		o.only = names()
+		for _, s := range scenarios {
+			if s.compared || o.against == "" {
+				o.only = append(o.only, s.name)
+			}
+		}
 		return o, nil
 	}
 	for n := range strings.SplitSeq(only, ",") {
@@ -103,10 +120,27 @@ func parse(args []string, out io.Writer) (options, error) {
 		}
 		o.only = append(o.only, n)
 	}
-	if slices.Contains(o.only, "evening") && !slices.Contains(o.only, "pair") {
-		o.only = append(o.only, "pair") // which fills what the evening adds to
+	for _, n := range []string{"verify", "evening"} {
+		if slices.Contains(o.only, n) && !slices.Contains(o.only, "pair") {
+			o.only = append(o.only, "pair") // which fills what they need
+		}
+	}
+	if o.against != "" && slices.Contains(o.only, "floors") {
+		return o, errors.New("--only: floors are measured without --against")
 	}
 	return o, nil
+}
+
+// programs is the folder that holds the services of another build.
+func programs(dir string) (string, error) {
+	for _, d := range []string{filepath.Join(dir, "bin"), dir} {
+		_, err := os.Stat(filepath.Join(d, "ingest-worker"))
+		_, err2 := os.Stat(filepath.Join(d, "orchestrator"))
+		if err == nil && err2 == nil {
+			return d, nil
+		}
+	}
+	return "", fmt.Errorf("--against: neither %s nor its folder bin holds orchestrator and ingest-worker", dir)
 }
 
 func names() []string {
@@ -137,26 +171,15 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	fmt.Fprintf(out, "Universe of %d open days, %s to %s, %d round(s); simulator on the same machine; files in %s\n",
 		len(b.days), b.days[len(b.days)-1], b.days[0], o.rounds, b.dir)
 	for n := range o.rounds {
-		r := newRound()
-		for _, s := range scenarios {
-			if !slices.Contains(o.only, s.name) || !s.every && n > 0 {
-				continue
-			}
-			fmt.Fprintf(out, "round %d of %d: %s (%s)\n", n+1, o.rounds, s.name, s.does)
-			if err := s.run(ctx, b, r); err != nil {
-				if ctx.Err() != nil {
-					return ctx.Err()
-				}
-				// One that fails is told in the table; the others are measured still.
-				fmt.Fprintf(out, "  %s failed: %v\n", s.name, err)
-				r.failed[s.name] = err
-			}
-		}
-		if err := b.endRound(r); err != nil {
+		if err := b.round(ctx, n); err != nil {
 			return err
 		}
 	}
-	printReport(out, b)
+	if o.against != "" {
+		printComparison(out, b)
+	} else {
+		printReport(out, b)
+	}
 	fmt.Fprintf(out, "\nTook %s.\n", time.Since(began).Round(time.Second))
 	return nil
 }

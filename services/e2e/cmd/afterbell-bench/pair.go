@@ -33,6 +33,7 @@ func (b *bench) fromEmpty(ctx context.Context, r *round, name, start, end string
 	if err := b.resetStats(ctx); err != nil {
 		return data, err
 	}
+	workerBefore, orchestratorBefore := cpuSeconds(s.Worker), cpuSeconds(s.Orchestrator)
 	f, err := b.fill(ctx, s, b.universe(start, end))
 	if err != nil {
 		return data, err
@@ -42,7 +43,6 @@ func (b *bench) fromEmpty(ctx context.Context, r *round, name, start, end string
 		return data, err
 	}
 	closed = true
-	cpu := cpuSeconds(s.Worker) + cpuSeconds(s.Orchestrator)
 	stopping := time.Now()
 	// The worker first: its stop folds the log into the file, as the floors do
 	// before their clock stops.
@@ -56,6 +56,11 @@ func (b *bench) fromEmpty(ctx context.Context, r *round, name, start, end string
 		return data, err
 	}
 	took := f.took + folded
+	worker := s.Worker.CPU().Seconds() - workerBefore
+	cpu := worker + s.Orchestrator.CPU().Seconds() - orchestratorBefore
+	r.runs[name] = f.run.GetRunId()
+	r.values[name+".worker_cpu_million"] = worker / float64(f.rows) * 1e6
+	r.values[name+".cpu_million"] = cpu / float64(f.rows) * 1e6
 	r.note(name, floor{
 		Rows: f.rows, Seconds: took.Seconds(), RowsPerSecond: float64(f.rows) / took.Seconds(), CPUSeconds: cpu, PeakRSS: s.Worker.MaxRSS(),
 		FileBytes: bytes, Calls: int(calls.Total), FirstSeconds: f.first.Seconds(), LastSeconds: f.last.Seconds(),
@@ -74,6 +79,34 @@ func pairScenario(ctx context.Context, b *bench, r *round) error {
 	}
 	r.filled = data
 	r.values["pair.least_calls"] = float64(len(b.days)*len(dailyAPIs) + snapshotCalls)
+	return nil
+}
+
+// verifyScenario has the run verified that filled the pool. Both services have just
+// started, so the file is opened within the time that is measured.
+func verifyScenario(ctx context.Context, b *bench, r *round) (err error) {
+	if r.filled == "" {
+		return errors.New("pair has left nothing to verify")
+	}
+	c, err := b.config(r.filled, 0)
+	if err != nil {
+		return err
+	}
+	s, err := stack.New(ctx, c)
+	if err != nil {
+		return err
+	}
+	before, began := cpuSeconds(s.Worker), time.Now()
+	v, err := s.Runs().VerifyRun(ctx, &orchestratorv1.VerifyRunRequest{RunId: r.runs["pair"]})
+	took, cpu := time.Since(began), cpuSeconds(s.Worker)-before
+	if err = errors.Join(err, s.Close()); err != nil {
+		return err
+	}
+	if n := len(v.GetDifferences()); n > 0 {
+		return fmt.Errorf("%d of %d partitions differ: %s", n, v.GetCheckedCount(), v.GetDifferences()[0].GetMessage())
+	}
+	r.values["verify.seconds"], r.values["verify.cpu"], r.values["verify.rss"] = took.Seconds(), cpu, float64(s.Worker.MaxRSS())
+	r.values["verify.partitions"] = float64(v.GetCheckedCount())
 	return nil
 }
 

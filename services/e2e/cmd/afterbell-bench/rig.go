@@ -32,7 +32,7 @@ func window(day string) (string, error) {
 func (b *bench) config(data string, rate int) (stack.Config, error) {
 	w, err := window(b.days[len(b.days)-1])
 	return stack.Config{
-		Bin: b.opts.bin, Data: data, ProviderURL: b.simURL,
+		Bin: b.bin, Data: data, ProviderURL: b.simURL,
 		WorkerFlags: append([]string{"--rate-limit", fmt.Sprint(rate), "--universe-window", w, "--targets-window", w}, b.opts.workerFlags...),
 		Env:         []string{"AFTERBELL_TUSHARE_TOKEN=" + token},
 	}, err

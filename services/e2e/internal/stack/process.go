@@ -187,6 +187,11 @@ func (p *Process) MaxRSS() int64 {
 	return 0
 }
 
+// CPU is the user and system time that the process has used. Valid once Done.
+func (p *Process) CPU() time.Duration {
+	return p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
+}
+
 // Kill ends the process with SIGKILL and waits for it.
 func (p *Process) Kill() {
 	_ = p.cmd.Process.Kill()
