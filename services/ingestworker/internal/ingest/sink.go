@@ -31,6 +31,8 @@ type Commit struct {
 type Changes struct {
 	// New rows, rows with another value, and rows no longer there.
 	New, Changed, Gone int64
+	// Revised sums up what was kept of the values that changed or went.
+	Revised Revised
 }
 
 // Contents is what a pool's file holds of a key.
@@ -50,7 +52,8 @@ type Sink interface {
 	// holder's pid where it is known.
 	Open(ctx context.Context) error
 	// Commit replaces the partition's rows, records and rejects in one
-	// transaction. It must return STALE_EPOCH, and write nothing, when a record of
+	// transaction, and keeps every value of a held row that thereby changes or goes as
+	// a Revision. It must return STALE_EPOCH, and write nothing, when a record of
 	// the partition carries a higher epoch. When ctx ends before the transaction
 	// has begun to commit, it must leave no trace and return ctx's error.
 	// Committing the same again gives the same store.
@@ -64,6 +67,9 @@ type Sink interface {
 	// coverage. After any commits, and whatever other keys they were of, it must agree
 	// with the key's record: as many rows, none double, and the same hash.
 	Contents(ctx context.Context, k coverage.Key) (Contents, error)
+	// Revisions lists what was kept of values that changed or went, newest first. A
+	// file that is not there has none.
+	Revisions(ctx context.Context, q RevisionQuery) ([]Revision, error)
 	// Calendar is the open days and the last day known, from trade_calendar.
 	Calendar(ctx context.Context) (Calendar, error)
 	// Instruments is every instrument held, from instrument_meta.

@@ -12,6 +12,8 @@ import (
 type Diff struct {
 	// New and Changed are rows of the new batch, Gone rows of the old one.
 	New, Changed, Gone []int
+	// was are the rows of the old batch that Changed replaces.
+	was []int
 	// doubled is true where the old batch held a key twice.
 	doubled bool
 }
@@ -44,7 +46,7 @@ func Compare(d *catalog.Dataset, before, after *table.Batch) Diff {
 		}
 		delete(held, key)
 		if !equalRows(before, was, after, r) {
-			diff.Changed = append(diff.Changed, r)
+			diff.Changed, diff.was = append(diff.Changed, r), append(diff.was, was)
 		}
 	}
 	for r := range before.Len {
@@ -67,36 +69,32 @@ func keys(d *catalog.Dataset, b *table.Batch) func(r int) rowKey {
 
 func equalRows(a *table.Batch, i int, b *table.Batch, j int) bool {
 	for c := range a.Columns {
-		x := &a.Columns[c]
-		if c >= len(b.Columns) {
-			if !x.Null[i] {
-				return false
-			}
-			continue
+		var y *table.Column // nil where the dataset does not fill the column
+		if c < len(b.Columns) {
+			y = &b.Columns[c]
 		}
-		y := &b.Columns[c]
-		if x.Null[i] != y.Null[j] {
+		if !equalCells(&a.Columns[c], i, y, j) {
 			return false
-		}
-		if x.Null[i] {
-			continue
-		}
-		switch x.Type {
-		case table.Text:
-			if x.Texts[i] != y.Texts[j] {
-				return false
-			}
-		case table.Date:
-			if x.Dates[i] != y.Dates[j] {
-				return false
-			}
-		default:
-			if x.Numbers[i] != y.Numbers[j] {
-				return false
-			}
 		}
 	}
 	return true
+}
+
+// equalCells compares two values of one column; a column that is nil holds nulls.
+func equalCells(x *table.Column, i int, y *table.Column, j int) bool {
+	if y == nil {
+		return x.Null[i]
+	}
+	if x.Null[i] || y.Null[j] {
+		return x.Null[i] == y.Null[j]
+	}
+	switch x.Type {
+	case table.Text:
+		return x.Texts[i] == y.Texts[j]
+	case table.Date:
+		return x.Dates[i] == y.Dates[j]
+	}
+	return x.Numbers[i] == y.Numbers[j]
 }
 
 // Contents tells what the rows read from a file are.

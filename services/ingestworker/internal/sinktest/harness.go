@@ -47,6 +47,9 @@ type Harness struct {
 	// Hold takes the write lock of a file, as another program would, and gives it
 	// back by release.
 	Hold func(path string) (release func(), err error)
+	// First turns a file that holds no revision into one of the first release, which
+	// had no table of them, by statements as Exec runs them.
+	First []string
 	// Locked and Unfit are the pool's reasons.
 	Locked, Unfit fault.Reason
 }
@@ -78,7 +81,16 @@ func closeSink(t testing.TB, s ingest.Sink) {
 	}
 }
 
+// commit commits and counts the rows that changed; tests of revisions look at what was
+// kept of them.
 func commit(t testing.TB, s ingest.Sink, c ingest.Commit) ingest.Changes {
+	t.Helper()
+	changes := commitAll(t, s, c)
+	changes.Revised = ingest.Revised{}
+	return changes
+}
+
+func commitAll(t testing.TB, s ingest.Sink, c ingest.Commit) ingest.Changes {
 	t.Helper()
 	changes, err := s.Commit(t.Context(), c)
 	if err != nil {

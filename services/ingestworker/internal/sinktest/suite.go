@@ -57,6 +57,12 @@ func Run(t *testing.T, h Harness) {
 		"ReplacedWhileClosed":     replacedWhileClosed,
 		"LinkStaysOne":            linkStaysOne,
 		"CoverageIsFilteredRight": coverageIsFilteredRight,
+		"OldValuesAreKept":        oldValuesAreKept,
+		"FirstFillKeepsNothing":   firstFillKeepsNothing,
+		"RevisionsAreSelected":    revisionsAreSelected,
+		"RevisionsAreWhole":       revisionsAreWhole,
+		"ListsAreRevisedToo":      listsAreRevisedToo,
+		"FirstReleaseIsMigrated":  firstReleaseIsMigrated,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, h) })
 	}

@@ -54,7 +54,9 @@ func (s *Sink) Commit(ctx context.Context, c ingest.Commit) (ingest.Changes, err
 		return ingest.Changes{}, s.faults.Failed(nil, "the file was deleted or replaced while it was written")
 	}
 	w.publish()
-	return w.diff.Changes(), nil
+	changes := w.diff.Changes()
+	changes.Revised = w.revised
+	return changes, nil
 }
 
 // work is one commit under way.
@@ -68,6 +70,8 @@ type work struct {
 	newest int64                // highest epoch in it
 	old    *table.Batch         // rows held, nil without a batch
 	diff   pool.Diff
+	// revised sums up what was kept of old values.
+	revised ingest.Revised
 
 	records []coverage.Record // to be written
 	stamps  []*stamp          // of each record
@@ -106,6 +110,9 @@ func (w *work) write(ctx context.Context, tx *sqlite.Tx) error {
 			return err
 		}
 		w.diff = pool.Compare(w.dataset, w.old, w.commit.Batch)
+		if err := w.writeRevisions(ctx, tx); err != nil {
+			return err
+		}
 		if err := w.writeRows(ctx, tx); err != nil {
 			return err
 		}

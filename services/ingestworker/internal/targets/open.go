@@ -192,7 +192,7 @@ func lacking(ctx context.Context, db *sql.DB) (what string, err error) {
 	if err != nil {
 		return "", err
 	}
-	for _, name := range []string{"meta", "commits", "coverage", "rejects"} {
+	for _, name := range []string{"meta", "commits", "coverage", "rejects", pool.RevisionsTable} {
 		if !have[name] {
 			return "the table " + name, nil
 		}

@@ -32,6 +32,7 @@ func harness() sinktest.Harness {
 			})
 		},
 		Dump: dump, Exec: alter, Hold: hold,
+		First: []string{"DROP TABLE revisions", "DELETE FROM schema_version WHERE version > 1"},
 	}
 }
 

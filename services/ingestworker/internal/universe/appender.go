@@ -8,6 +8,7 @@ import (
 
 	"github.com/duckdb/duckdb-go/v2/mapping"
 
+	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
 	"github.com/afterbell/afterbell/services/internal/market"
 )
@@ -184,8 +185,8 @@ func setNull(v mapping.Vector, n int, null func(i int) bool) {
 	}
 }
 
-// appendRow adds one row of a small table. An empty text, NoDate, the zero time
-// and nil are null.
+// appendRow adds one row of a small table. An empty text, NoDate, the zero time,
+// a Value that is not set and nil are null.
 func (a *appender) appendRow(values ...any) error {
 	if len(values) != len(a.kinds) {
 		return fmt.Errorf("%d values for a table of %d columns", len(values), len(a.kinds))
@@ -205,6 +206,10 @@ func (a *appender) appendRow(values ...any) error {
 		case string:
 			if null = x == ""; !null {
 				setText(v, data, i, x)
+			}
+		case ingest.Value:
+			if null = !x.Set; !null {
+				setText(v, data, i, x.Text)
 			}
 		case int64:
 			*(*int64)(unsafe.Add(data, i*8)) = x

@@ -8,7 +8,6 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
-	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
 	"github.com/afterbell/afterbell/services/internal/drill"
 )
 
@@ -28,19 +27,14 @@ func (w *writer) commit(group []*request) {
 		for _, r := range live {
 			r.err = err
 		}
-	} else if err := w.attempt(live); err != nil && len(live) == 1 && w.file != nil {
-		live[0].err = err
-	} else if err != nil {
-		// A single one is tried again too when DuckDB had given the file up.
-		w.log.Warn("a group of commits failed; its partitions are tried singly", "partitions", len(live), "error", err)
-		for _, r := range live {
-			err := w.ready()
-			if err == nil {
-				err = w.attempt([]*request{r})
-			}
+	} else {
+		for rest := live; len(rest) > 0; {
+			written, err := w.attempt(rest)
 			if err != nil {
-				r.err = err
+				w.singly(rest, err)
+				break
 			}
+			rest = rest[written:]
 		}
 	}
 	for _, r := range live {
@@ -51,19 +45,39 @@ func (w *writer) commit(group []*request) {
 	}
 }
 
-// attempt is one transaction. It returns the error that rolled it back, and sets
-// the error of a request that was refused while the others went on.
-func (w *writer) attempt(group []*request) error {
+// singly tries the requests of a group that failed one by one.
+func (w *writer) singly(group []*request, failed error) {
+	if len(group) == 1 && w.file != nil {
+		group[0].err = failed
+		return
+	}
+	// A single one is tried again too when DuckDB had given the file up.
+	w.log.Warn("a group of commits failed; its partitions are tried singly", "partitions", len(group), "error", failed)
+	for _, r := range group {
+		err := w.ready()
+		if err == nil {
+			_, err = w.attempt([]*request{r})
+		}
+		if err != nil {
+			r.err = err
+		}
+	}
+}
+
+// attempt is one transaction. It returns how many of the group's requests it wrote,
+// or the error that rolled it back, and sets the error of a request that was refused
+// while the others went on.
+func (w *writer) attempt(group []*request) (written int, err error) {
 	defer func() { w.lastUse = time.Now() }()
 	if err := w.file.exec("BEGIN"); err != nil {
 		w.abandon(err)
-		return w.failure(err)
+		return 0, w.failure(err)
 	}
 	t := &transaction{
 		writer: w, appenders: make(map[string]*appender), records: make(map[coverage.Key]coverage.Record),
-		now: time.Now().UTC().Truncate(time.Millisecond),
+		now: time.Now().UTC().Truncate(time.Millisecond), nextRevision: w.nextRevision,
 	}
-	err := t.write(group)
+	written, err = t.write(group)
 	t.close()
 	if err != nil {
 		// Dropping the appenders came first: they would write what is left in them.
@@ -71,10 +85,10 @@ func (w *writer) attempt(group []*request) error {
 			w.abandon(back)
 		}
 		w.abandon(err)
-		return w.failure(err)
+		return 0, w.failure(err)
 	}
 	if !w.stands() {
-		return w.faults.Failed(nil, "the file was deleted or replaced while it was written")
+		return 0, w.faults.Failed(nil, "the file was deleted or replaced while it was written")
 	}
 	w.index.put(t.records)
 	for k := range t.records {
@@ -85,8 +99,9 @@ func (w *writer) attempt(group []*request) error {
 			w.sink.lists.instruments.Store(nil)
 		}
 	}
-	w.dirty += t.written
-	return nil
+	w.dirty += t.written + t.revised
+	w.nextRevision = t.nextRevision
+	return written, nil
 }
 
 // transaction is a group on its way into the file.
@@ -97,30 +112,40 @@ type transaction struct {
 	records map[coverage.Key]coverage.Record
 	written int
 	now     time.Time
+	// revised are the revisions written, and nextRevision is the number of the next.
+	revised      int
+	nextRevision int64
 }
 
-func (t *transaction) write(group []*request) error {
+// write commits the group, or the first of it once there are so many revisions as a
+// transaction may have rows: a day that the provider rewrote as a whole has twenty
+// times as many old values as rows.
+func (t *transaction) write(group []*request) (written int, err error) {
 	for _, r := range group {
+		if t.revised > t.cfg.GroupRows {
+			break
+		}
+		written++
 		r.err = nil
 		var err error
 		if r.changes, err = t.stage(r); err != nil {
-			return fmt.Errorf("%s: %w", r.commit.Partition.ID, err)
+			return 0, fmt.Errorf("%s: %w", r.commit.Partition.ID, err)
 		}
 		if t.sink.inGroup != nil {
 			if err := t.sink.inGroup(r); err != nil {
-				return err
+				return 0, err
 			}
 		}
 	}
 	for _, a := range t.appenders {
 		if err := a.flush(); err != nil {
-			return err
+			return 0, err
 		}
 	}
 	drill.Point("universe.commit")
-	err := t.file.exec("COMMIT")
+	err = t.file.exec("COMMIT")
 	drill.Point("universe.committed")
-	return err
+	return written, err
 }
 
 func (t *transaction) close() {
@@ -168,7 +193,7 @@ func (t *transaction) stage(r *request) (ingest.Changes, error) {
 	}
 	record := c.Records[0] // Check has seen that there is one, and of this key
 	record.Rows, record.ByExchange, record.RowsHash = before.Rows, before.ByExchange, before.RowsHash
-	changes, err := t.replace(r.dataset, key, before, known, c.Batch)
+	changes, err := t.replace(r.dataset, key, before, known, c)
 	if err != nil {
 		return changes, err
 	}
@@ -202,7 +227,8 @@ func (t *transaction) stage(r *request) (ingest.Changes, error) {
 
 // replace puts the batch in the place of the rows held. What is equal is left
 // alone, and nothing is read or deleted where coverage knows of nothing yet.
-func (t *transaction) replace(d *catalog.Dataset, key coverage.Key, before coverage.Record, known bool, batch *table.Batch) (ingest.Changes, error) {
+func (t *transaction) replace(d *catalog.Dataset, key coverage.Key, before coverage.Record, known bool, c *ingest.Commit) (ingest.Changes, error) {
+	batch := c.Batch
 	if batch == nil {
 		return ingest.Changes{}, nil
 	}
@@ -217,6 +243,9 @@ func (t *transaction) replace(d *catalog.Dataset, key coverage.Key, before cover
 		}
 		diff := pool.Compare(d, old, batch)
 		changes = diff.Changes()
+		if changes.Revised, err = t.revise(d, diff, old, batch, c.RunID); err != nil {
+			return changes, err
+		}
 		if diff.Empty() {
 			return changes, nil
 		}

@@ -3,6 +3,7 @@ package universe
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"slices"
 	"strconv"
@@ -198,6 +199,12 @@ func (w *writer) inspect(d *duck) error {
 	if version > schemaVersion {
 		return w.faults.Unfit(nil, fmt.Sprintf("it was written by a newer version: its schema is %d, this worker's is %d", version, schemaVersion))
 	}
+	if version == 1 {
+		if have, err = w.migrate(d, have); err != nil {
+			return err
+		}
+		version = schemaVersion
+	}
 	if why := mismatch(have); why != "" {
 		return w.faults.Unfit(nil, why)
 	}
@@ -208,9 +215,33 @@ func (w *writer) inspect(d *duck) error {
 	if records, err = loadCoverage(d); err != nil {
 		return w.openFailure(err)
 	}
+	if w.nextRevision, err = loadNextRevision(d); err != nil {
+		return w.openFailure(err)
+	}
 	w.index.replace(records)
 	w.forgetLists()
 	return nil
+}
+
+// migrate adds to a file of version 1 the tables that came since, in one transaction.
+// One whose other tables are not ours is left as it is.
+func (w *writer) migrate(d *duck, have map[string][]string) (map[string][]string, error) {
+	made := maps.Clone(have)
+	text := "BEGIN;\n"
+	for _, t := range schema() {
+		if _, ok := have[t.name]; !ok && t.name == pool.RevisionsTable {
+			text += t.createSQL()
+			made[t.name] = t.declared()
+		}
+	}
+	if mismatch(made) != "" {
+		return have, nil // whoever inspects it next tells what is wrong
+	}
+	w.log.Info("the file's schema is brought up to date", "from", 1, "to", schemaVersion)
+	if err := d.exec(text + fmt.Sprintf("UPDATE meta SET schema_version = %d; COMMIT", schemaVersion)); err != nil {
+		return have, w.failure(err)
+	}
+	return made, nil
 }
 
 func (w *writer) forgetLists() {
@@ -245,15 +276,20 @@ func mismatch(have map[string][]string) string {
 		if !ok {
 			return "it lacks the table " + t.name
 		}
-		want := make([]string, len(t.columns))
-		for i, c := range t.columns {
-			want[i] = c.name + " " + c.typ
-		}
-		if !slices.Equal(columns, want) {
+		if !slices.Equal(columns, t.declared()) {
 			return "its table " + t.name + " has other columns"
 		}
 	}
 	return ""
+}
+
+// declared lists the table's columns as tablesOf reads them.
+func (t schemaTable) declared() []string {
+	out := make([]string, len(t.columns))
+	for i, c := range t.columns {
+		out[i] = c.name + " " + c.typ
+	}
+	return out
 }
 
 // words is what DuckDB said in one line, without the file's folder.

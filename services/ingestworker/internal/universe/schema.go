@@ -11,9 +11,11 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// schemaVersion goes up when a table changes; a file of another version is
-// refused.
-const schemaVersion = 1
+// schemaVersion goes up when a table changes. A file of an older version is brought
+// up to date when it is opened (see migrate), one of a newer is refused.
+//
+//	2  revisions
+const schemaVersion = 2
 
 // column is one column of a table as DuckDB declares it.
 type column struct{ name, typ, doc string }
@@ -58,6 +60,18 @@ var bookkeeping = []schemaTable{
 		{"row_json", "VARCHAR", "The row as JSON, by the provider's column names."},
 		{"rejected_at", "TIMESTAMP", "When, UTC."},
 	}},
+	{pool.RevisionsTable, "Values that the provider changed or took away after they were stored, one row a value.", []column{
+		{"revision_id", "BIGINT", "Counts the revisions in the order in which they were written."},
+		{"dataset", "VARCHAR", "Name of the dataset, the provider's api_name."},
+		{"symbol", "VARCHAR", "Symbol of the row; of a calendar its exchange."},
+		{"trade_date", "DATE", "Trade date of the row. Null for lists."},
+		{"column_name", "VARCHAR", "Column of the dataset's table."},
+		{"old_value", "VARCHAR", "What was held, as text. Null where null was."},
+		{"new_value", "VARCHAR", "What came in its place, as text. Null where null did, or no row."},
+		{"change", "VARCHAR", "changed: the row stayed; dropped: the provider no longer has it."},
+		{"seen_at", "TIMESTAMP", "When the change was committed, UTC."},
+		{"run_id", "VARCHAR", "Run on whose behalf."},
+	}},
 	{"meta", "One row about this file.", []column{
 		{"schema_version", "BIGINT", "Version of these tables."},
 		{"source", "VARCHAR", "Host of the provider's URL that filled the file."},
@@ -88,17 +102,23 @@ func schema() []schemaTable {
 func createSQL() string {
 	var b strings.Builder
 	for _, t := range schema() {
-		fmt.Fprintf(&b, "CREATE TABLE %s (", t.name)
-		for i, c := range t.columns {
-			if i > 0 {
-				b.WriteString(", ")
-			}
-			fmt.Fprintf(&b, "%q %s", c.name, c.typ)
+		b.WriteString(t.createSQL())
+	}
+	return b.String()
+}
+
+func (t schemaTable) createSQL() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "CREATE TABLE %s (", t.name)
+	for i, c := range t.columns {
+		if i > 0 {
+			b.WriteString(", ")
 		}
-		fmt.Fprintf(&b, ");\nCOMMENT ON TABLE %s IS %s;\n", t.name, quote(t.doc))
-		for _, c := range t.columns {
-			fmt.Fprintf(&b, "COMMENT ON COLUMN %s.%q IS %s;\n", t.name, c.name, quote(c.doc))
-		}
+		fmt.Fprintf(&b, "%q %s", c.name, c.typ)
+	}
+	fmt.Fprintf(&b, ");\nCOMMENT ON TABLE %s IS %s;\n", t.name, quote(t.doc))
+	for _, c := range t.columns {
+		fmt.Fprintf(&b, "COMMENT ON COLUMN %s.%q IS %s;\n", t.name, c.name, quote(c.doc))
 	}
 	return b.String()
 }

@@ -35,6 +35,7 @@ func harnessWith(cfg universe.Config) sinktest.Harness {
 			return universe.New(cfg)
 		},
 		Dump: dump, Exec: alter, Hold: hold,
+		First: []string{"DROP TABLE revisions", "UPDATE meta SET schema_version = 1"},
 	}
 }
 

@@ -24,6 +24,8 @@ type writer struct {
 	source  string
 	lastUse time.Time
 	dirty   int // rows since the last checkpoint
+	// nextRevision is the number of the next revision.
+	nextRevision int64
 }
 
 func (w *writer) run() {

@@ -204,8 +204,8 @@ func TestSchemaTellsUnits(t *testing.T) {
 func TestFilesOfOthersAreRefused(t *testing.T) {
 	for name, c := range map[string]struct{ sql, says string }{
 		"another program's": {"CREATE TABLE theirs (x INTEGER)", "lacks the table"},
-		"newer":             {createSQL() + "INSERT INTO meta VALUES (2, 'x', now()::TIMESTAMP)", "newer version"},
-		"newer and wider": {createSQL() + "INSERT INTO meta VALUES (2, 'x', now()::TIMESTAMP); ALTER TABLE daily_prices ADD COLUMN adj_factor DOUBLE",
+		"newer":             {createSQL() + "INSERT INTO meta VALUES (99, 'x', now()::TIMESTAMP)", "newer version"},
+		"newer and wider": {createSQL() + "INSERT INTO meta VALUES (99, 'x', now()::TIMESTAMP); ALTER TABLE daily_prices ADD COLUMN adj_factor DOUBLE",
 			"newer version"},
 		"column missing": {createSQL() + "INSERT INTO meta VALUES (1, 'x', now()::TIMESTAMP); ALTER TABLE daily_prices DROP COLUMN amount",
 			"daily_prices has other columns"},

@@ -1,0 +1,90 @@
+package targets
+
+import (
+	"context"
+	"database/sql"
+	"strings"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/internal/sqlite"
+)
+
+const revisionColumns = "revision_id, dataset, symbol, trade_date, column_name, old_value, new_value, change, seen_at, run_id"
+
+// writeRevisions keeps the values that the commit changes or takes away.
+func (w *work) writeRevisions(ctx context.Context, tx *sqlite.Tx) error {
+	if len(w.diff.Changed)+len(w.diff.Gone) == 0 {
+		w.revised.Of = int64(w.old.Len)
+		return nil
+	}
+	var last int64
+	if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(revision_id), 0) FROM revisions").Scan(&last); err != nil {
+		return err
+	}
+	var kept []ingest.Revision
+	var err error
+	w.revised, err = pool.Revise(w.dataset, w.diff, w.old, w.commit.Batch, w.commit.RunID, tx.Now, last+1, func(r *ingest.Revision) error {
+		kept = append(kept, *r)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	day := dayTexts{}
+	return insert(ctx, tx, pool.RevisionsTable, revisionColumns, 10, len(kept), func(i int, args []any) []any {
+		r := &kept[i]
+		return append(args, r.ID, r.Dataset, r.Symbol, day.of(r.Date), r.Column, nullable(r.Old), nullable(r.New), string(r.Kind), r.SeenAt.UnixMilli(), r.RunID)
+	})
+}
+
+func nullable(v ingest.Value) any {
+	if !v.Set {
+		return nil
+	}
+	return v.Text
+}
+
+// Revisions reads the table of revisions, newest first.
+func (s *Sink) Revisions(ctx context.Context, q ingest.RevisionQuery) ([]ingest.Revision, error) {
+	var terms []string
+	var args []any
+	add := func(wanted bool, term string, arg any) {
+		if wanted {
+			terms, args = append(terms, term), append(args, arg)
+		}
+	}
+	add(q.Dataset != "", "dataset = ?", q.Dataset)
+	add(q.Symbol != "", "symbol = ?", q.Symbol)
+	add(q.RunID != "", "run_id = ?", q.RunID)
+	add(q.Start != market.NoDate, "trade_date >= ?", q.Start.String())
+	add(q.End != market.NoDate, "trade_date <= ?", q.End.String())
+	add(q.Before > 0, "revision_id < ?", q.Before)
+	query := "SELECT " + revisionColumns + " FROM revisions"
+	if len(terms) > 0 {
+		query += " WHERE " + strings.Join(terms, " AND ")
+	}
+	args = append(args, q.Limit)
+	var out []ingest.Revision
+	err := s.use(ctx, func(db *sql.DB) error {
+		return each(ctx, db, query+" ORDER BY revision_id DESC LIMIT ?", func(scan func(...any) error) error {
+			var r ingest.Revision
+			var date, was, is sql.NullString
+			var seen int64
+			err := scan(&r.ID, &r.Dataset, &r.Symbol, &date, &r.Column, &was, &is, &r.Kind, &seen, &r.RunID)
+			if err != nil {
+				return err
+			}
+			r.Old, r.New = ingest.Value{Text: was.String, Set: was.Valid}, ingest.Value{Text: is.String, Set: is.Valid}
+			r.SeenAt = time.UnixMilli(seen).UTC()
+			if r.Date, err = parseDate(date.String); err != nil {
+				return err
+			}
+			out = append(out, r)
+			return nil
+		}, args...)
+	})
+	return out, err
+}
