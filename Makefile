@@ -18,7 +18,7 @@ BUF     := $(TOOLS)/buf-$(BUF_VERSION)/node_modules/.bin/buf
 LINT    := $(TOOLS)/bin-$(GOLANGCI_VERSION)/golangci-lint
 GRPCURL := $(TOOLS)/bin-$(GRPCURL_VERSION)/grpcurl
 GOOGLE  := third_party/googleapis/google/api/.version-$(PROTOFILES_VERSION)
-MODULES := gen services/internal services/tusharesim services/ingestworker services/orchestrator services/e2e
+MODULES := gen clients/go services/internal services/tusharesim services/ingestworker services/orchestrator services/cli services/e2e
 GO      := go
 # Where recorded market data lies; tests that need it skip where it is absent.
 export AFTERBELL_REALDATA ?= $(abspath $(ROOT)/../shared/realdata)
@@ -28,10 +28,23 @@ help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## build the three programs into bin/
+build: ## build the programs into bin/
 	@mkdir -p $(BIN)
 	@echo "Building into bin/ (some minutes the first time: it compiles two databases)."
 	@$(GO) build -o $(BIN)/ ./services/orchestrator/cmd/orchestrator ./services/ingestworker/cmd/ingest-worker ./services/tusharesim/cmd/tushare-sim
+	@CGO_ENABLED=0 $(GO) build -o $(BIN)/ ./services/cli/cmd/afterbell
+
+# Every platform that the command is built for, by operating system and processor.
+CLI_PLATFORMS := linux-amd64 linux-arm64 darwin-amd64 darwin-arm64 windows-amd64 windows-arm64
+
+.PHONY: cli-all
+cli-all: ## build the command afterbell for Linux, macOS and Windows into bin/cli
+	@mkdir -p $(BIN)/cli
+	@for p in $(CLI_PLATFORMS); do \
+		os=$${p%-*}; arch=$${p#*-}; ext=; [ $$os != windows ] || ext=.exe; \
+		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build -trimpath -ldflags '-s -w' -o $(BIN)/cli/afterbell-$$p$$ext ./services/cli/cmd/afterbell; \
+		echo "bin/cli/afterbell-$$p$$ext"; \
+	done
 
 .PHONY: run
 run: build ## start everything, fill both pools, serve (RUN_FLAGS=--help)

@@ -1,0 +1,90 @@
+package afterbell
+
+import (
+	"fmt"
+	"net"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/backoff"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/keepalive"
+
+	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+)
+
+// DefaultAddr is where an orchestrator listens unless it was told otherwise.
+const DefaultAddr = "127.0.0.1:7700"
+
+// maxReply is the largest answer read, in bytes: the plan of a long list.
+const maxReply = 64 << 20
+
+// Client is a client of one orchestrator. It is safe for use by several goroutines.
+type Client struct {
+	// Runs starts, steers and reports runs.
+	Runs orchestratorv1.RunServiceClient
+	// Pools shows and holds the pools.
+	Pools orchestratorv1.PoolServiceClient
+	// Preflights answers whether a pool could be ingested now.
+	Preflights orchestratorv1.PreflightServiceClient
+	// Schedule shows and steers what fires by itself.
+	Schedule orchestratorv1.ScheduleServiceClient
+	// Settings shows and changes how runs are judged and ordered.
+	Settings orchestratorv1.SettingsServiceClient
+	// Modules shows and switches what is ingested.
+	Modules orchestratorv1.ModuleServiceClient
+	// Targets keeps the list of the targets pool.
+	Targets orchestratorv1.TargetServiceClient
+
+	addr string
+	conn *grpc.ClientConn
+	now  func() time.Time
+}
+
+// Dial prepares a client of the orchestrator at addr, "host:port"; an empty addr
+// means DefaultAddr. It connects at the first call, and again by itself. A call to an
+// address where nothing answers fails at once with an *Error that matches
+// ErrUnreachable; pass grpc.WaitForReady(true) with a call to wait instead. extra is
+// added to the client's own options, as credentials are.
+func Dial(addr string, extra ...grpc.DialOption) (*Client, error) {
+	if addr == "" {
+		addr = DefaultAddr
+	}
+	if _, port, err := net.SplitHostPort(addr); err != nil || port == "" {
+		return nil, fmt.Errorf("%.80q is not an address: write host:port, as in %s", addr, DefaultAddr)
+	}
+	conn, err := grpc.NewClient("passthrough:///"+addr, append([]grpc.DialOption{
+		grpc.WithTransportCredentials(insecure.NewCredentials()),
+		grpc.WithDisableServiceConfig(),
+		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
+		grpc.WithConnectParams(grpc.ConnectParams{
+			Backoff:           backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 3 * time.Second},
+			MinConnectTimeout: 5 * time.Second,
+		}),
+		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReply)),
+		grpc.WithChainUnaryInterceptor(unaryErrors(addr)),
+		grpc.WithChainStreamInterceptor(streamErrors(addr)),
+	}, extra...)...)
+	if err != nil {
+		return nil, err
+	}
+	return &Client{
+		Runs:       orchestratorv1.NewRunServiceClient(conn),
+		Pools:      orchestratorv1.NewPoolServiceClient(conn),
+		Preflights: orchestratorv1.NewPreflightServiceClient(conn),
+		Schedule:   orchestratorv1.NewScheduleServiceClient(conn),
+		Settings:   orchestratorv1.NewSettingsServiceClient(conn),
+		Modules:    orchestratorv1.NewModuleServiceClient(conn),
+		Targets:    orchestratorv1.NewTargetServiceClient(conn),
+		addr:       addr, conn: conn, now: time.Now,
+	}, nil
+}
+
+// Addr is the address that the client was made for.
+func (c *Client) Addr() string { return c.addr }
+
+// Conn is the connection, for services that the client has no field for.
+func (c *Client) Conn() *grpc.ClientConn { return c.conn }
+
+// Close ends the connection; calls under way fail.
+func (c *Client) Close() error { return c.conn.Close() }

@@ -1,0 +1,186 @@
+package afterbell
+
+import (
+	"context"
+	"errors"
+	"io"
+	"maps"
+	"strings"
+	"time"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+
+	faultv1 "github.com/afterbell/afterbell/gen/afterbell/fault/v1"
+)
+
+// domain is the ErrorInfo domain of afterbell's errors.
+const domain = "afterbell"
+
+// The errors that callers test for most. Use errors.Is; every *Error matches the one
+// of its reason. Is tests for any other reason.
+var (
+	// ErrUnreachable: the orchestrator cannot be reached, or did not answer in time.
+	ErrUnreachable = errors.New("the orchestrator cannot be reached")
+	// ErrWorkerUnreachable: the orchestrator answers, and the ingest-worker does not.
+	ErrWorkerUnreachable = errors.New("the ingest-worker cannot be reached")
+	// ErrNotFound: there is no such run, pool, module, slot or preflight.
+	ErrNotFound = errors.New("not found")
+	// ErrInvalidArgument: a field of the request is wrong; Error.Fields names it.
+	ErrInvalidArgument = errors.New("invalid argument")
+	// ErrWrongState: the request is not allowed in the present state.
+	ErrWrongState = errors.New("not allowed in the present state")
+)
+
+// Error is an answer that is an error, or the lack of an answer.
+type Error struct {
+	// Reason tells what went wrong. Unspecified when the orchestrator did not answer,
+	// when something other than afterbell answered, or when the reason is newer than
+	// this client; see ReasonName.
+	Reason faultv1.Reason
+	// ReasonName is the reason as it was sent, as in "NOT_FOUND". Empty when none was.
+	ReasonName string
+	// Code is the gRPC code.
+	Code codes.Code
+	// Message is one sentence for a person.
+	Message string
+	// Remedy says what to do about it. Empty when nothing is known.
+	Remedy string
+	// Fields are the fields of the request that are wrong, with ErrInvalidArgument.
+	Fields []FieldViolation
+	// Metadata are the values that the message was built from; the keys are documented
+	// on faultv1.Reason. It also carries reasons' details such as "run_id".
+	Metadata map[string]string
+	// RetryAfter is how long to wait before trying again. 0 when it is not known.
+	RetryAfter time.Duration
+	// Addr is the address that was called.
+	Addr string
+
+	unreachable bool
+	cause       error
+}
+
+// FieldViolation says what is wrong with one field of a request.
+type FieldViolation struct {
+	// Field is its name in the contract.
+	Field string
+	// Problem says what is wrong and what is allowed.
+	Problem string
+}
+
+// Error is the message.
+func (e *Error) Error() string { return e.Message }
+
+// Unwrap is the status as it came.
+func (e *Error) Unwrap() error { return e.cause }
+
+// GRPCStatus is the status as it came, for callers that know gRPC.
+func (e *Error) GRPCStatus() *status.Status { return status.Convert(e.cause) }
+
+// Is matches the errors of this package.
+func (e *Error) Is(target error) bool {
+	switch target {
+	case ErrUnreachable:
+		return e.unreachable
+	case ErrWorkerUnreachable:
+		return e.Reason == faultv1.Reason_REASON_WORKER_UNREACHABLE
+	case ErrNotFound:
+		return e.Reason == faultv1.Reason_REASON_NOT_FOUND
+	case ErrInvalidArgument:
+		return e.Reason == faultv1.Reason_REASON_INVALID_ARGUMENT
+	case ErrWrongState:
+		return e.Reason == faultv1.Reason_REASON_WRONG_STATE
+	}
+	return false
+}
+
+// Is reports whether err is an answer with this reason.
+func Is(err error, reason faultv1.Reason) bool {
+	var e *Error
+	return errors.As(err, &e) && e.Reason == reason
+}
+
+// convert makes an *Error of what gRPC returned. A call that the caller cancelled is
+// the context's error; io.EOF and nil pass.
+func convert(ctx context.Context, addr string, err error) error {
+	var done *Error
+	if err == nil || errors.Is(err, io.EOF) || errors.As(err, &done) {
+		return err
+	}
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return context.Cause(ctx)
+	}
+	s, ok := status.FromError(err)
+	if !ok {
+		return err
+	}
+	e := &Error{Code: s.Code(), Message: s.Message(), Addr: addr, cause: err}
+	for _, detail := range s.Details() {
+		switch d := detail.(type) {
+		case *errdetails.ErrorInfo:
+			if d.GetDomain() == domain {
+				e.ReasonName = d.GetReason()
+				e.Reason = faultv1.Reason(faultv1.Reason_value["REASON_"+d.GetReason()])
+				e.Metadata = maps.Clone(d.GetMetadata())
+			}
+		case *errdetails.BadRequest:
+			for _, v := range d.GetFieldViolations() {
+				e.Fields = append(e.Fields, FieldViolation{Field: v.GetField(), Problem: v.GetDescription()})
+			}
+		case *errdetails.RetryInfo:
+			e.RetryAfter = d.GetRetryDelay().AsDuration()
+		case *errdetails.Help:
+			for _, l := range d.GetLinks() {
+				e.Remedy = strings.TrimSpace(e.Remedy + " " + l.GetDescription())
+			}
+		}
+	}
+	if e.ReasonName != "" {
+		return e
+	}
+	switch e.Code {
+	case codes.Unavailable:
+		e.unreachable = true
+		e.Message = "The orchestrator at " + addr + " cannot be reached, or the connection broke."
+	case codes.DeadlineExceeded:
+		e.unreachable = true
+		e.Message = "The orchestrator at " + addr + " did not answer in time."
+	case codes.Unimplemented:
+		e.Message = "What answers at " + addr + " does not know this call; it is an older orchestrator, or another program."
+	}
+	return e
+}
+
+func unaryErrors(addr string) grpc.UnaryClientInterceptor {
+	return func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		return convert(ctx, addr, invoke(ctx, method, req, reply, cc, opts...))
+	}
+}
+
+func streamErrors(addr string) grpc.StreamClientInterceptor {
+	return func(ctx context.Context, desc *grpc.StreamDesc, cc *grpc.ClientConn, method string, open grpc.Streamer, opts ...grpc.CallOption) (grpc.ClientStream, error) {
+		s, err := open(ctx, desc, cc, method, opts...)
+		if err != nil {
+			return nil, convert(ctx, addr, err)
+		}
+		return errorStream{s, ctx, addr}, nil
+	}
+}
+
+type errorStream struct {
+	grpc.ClientStream
+	caller context.Context // the stream's own ends with the stream and says nothing of the caller
+	addr   string
+}
+
+// RecvMsg implements grpc.ClientStream.
+func (s errorStream) RecvMsg(m any) error {
+	return convert(s.caller, s.addr, s.ClientStream.RecvMsg(m))
+}
+
+// SendMsg implements grpc.ClientStream.
+func (s errorStream) SendMsg(m any) error {
+	return convert(s.caller, s.addr, s.ClientStream.SendMsg(m))
+}

@@ -1,0 +1,516 @@
+package afterbell
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+	_ "time/tzdata" // the zone must resolve on machines without zone files
+
+	"golang.org/x/sync/errgroup"
+
+	faultv1 "github.com/afterbell/afterbell/gen/afterbell/fault/v1"
+	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
+	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+)
+
+// Shanghai is the zone of every trade date and due time.
+var Shanghai = mustZone("Asia/Shanghai")
+
+func mustZone(name string) *time.Location {
+	zone, err := time.LoadLocation(name)
+	if err != nil {
+		panic(err) // the zone database is linked in, so this is a build fault
+	}
+	return zone
+}
+
+// Verdict is what an evening is worth.
+type Verdict string
+
+// The verdicts.
+const (
+	// Whole: every dataset of every enabled module is settled.
+	Whole Verdict = "whole"
+	// Blocked: something lacks, and a check keeps the next run from fetching it.
+	Blocked Verdict = "blocked"
+	// NotWhole: something lacks.
+	NotWhole Verdict = "not_whole"
+	// NotDue: the data is not due yet, or the evening's run has not come.
+	NotDue Verdict = "not_due"
+)
+
+// EveningRequest says which evening to judge.
+type EveningRequest struct {
+	// Pool to judge. Required.
+	Pool marketv1.Pool
+	// Date is the trade date, "YYYY-MM-DD". Of a day on which the exchange was closed
+	// the open day before it is judged. Empty means the last evening that has come.
+	Date string
+	// From is the first trade date to judge, "YYYY-MM-DD". Empty means Date alone.
+	From string
+	// Strict makes a day that is accepted short count as lacking.
+	Strict bool
+}
+
+// Evening is what a pool holds of a trade date, and what follows.
+type Evening struct {
+	// Pool judged.
+	Pool marketv1.Pool
+	// Verdict is what it is worth.
+	Verdict Verdict
+	// Date is the trade date judged. Empty when the pool concerns none, as targets
+	// without symbols.
+	Date string
+	// ClosedDate is the date asked for when the exchange was closed on it. Else empty.
+	ClosedDate string
+	// Coverages are the datasets counted: snapshots, then the dates judged in order.
+	// Modules that are switched off are not among them.
+	Coverages []*marketv1.Coverage
+	// Lacking are those of Coverages that are not settled.
+	Lacking []*marketv1.Coverage
+	// PendingDatasetIDs are datasets that are not due yet.
+	PendingDatasetIDs []string
+	// DisabledModuleIDs are modules that the pool could hold and that are switched off.
+	DisabledModuleIDs []string
+	// EmptyTargets is whether the pool is targets and its list has no symbols.
+	EmptyTargets bool
+	// Paused is whether the pool is paused, and Note who paused it, and why.
+	Paused bool
+	// Note says who paused the pool, and why. Empty when nobody said.
+	Note string
+	// Run is the run under way, or else the one that waits and starts next. Nil when
+	// there is none.
+	Run *orchestratorv1.Run
+	// LastRun is the last run that finished. Nil when there is none.
+	LastRun *orchestratorv1.Run
+	// Issues are what keeps it from being whole, worst first.
+	Issues []*faultv1.Issue
+	// NextTime is when something is asked for next by itself. Zero when nothing is.
+	NextTime time.Time
+}
+
+// Settled reports whether a verdict leaves nothing to fetch. With strict, a day that
+// was accepted short does not count.
+func Settled(v marketv1.Verdict, strict bool) bool {
+	switch v {
+	case marketv1.Verdict_VERDICT_COMPLETE, marketv1.Verdict_VERDICT_EXPECTED_EMPTY:
+		return true
+	case marketv1.Verdict_VERDICT_ACCEPTED_SHORT:
+		return !strict
+	}
+	return false
+}
+
+// lookBack is how many calendar days before a date are looked at to find an open day:
+// longer than any closure of the exchange.
+const lookBack = 31
+
+// Evening judges what a pool holds of a trade date. It fails with ErrUnreachable or
+// ErrWorkerUnreachable when that cannot be told.
+func (c *Client) Evening(ctx context.Context, req EveningRequest) (*Evening, error) {
+	name := poolName(req.Pool)
+	if name == "" {
+		return nil, fmt.Errorf("a pool is required: %s or %s", marketv1.Pool_POOL_TARGETS, marketv1.Pool_POOL_UNIVERSE)
+	}
+	f := facts{now: c.now(), req: req}
+	f.today = f.now.In(Shanghai).Format(time.DateOnly)
+	asked := f.today
+	for _, date := range []struct{ name, value string }{{"date", req.Date}, {"from", req.From}} {
+		if _, err := time.Parse(time.DateOnly, date.value); date.value != "" && err != nil {
+			return nil, fmt.Errorf("%s %.20q is not a date of the form YYYY-MM-DD", date.name, date.value)
+		}
+	}
+	if req.Date != "" {
+		asked = min(req.Date, f.today)
+	}
+	start := dayBefore(asked, lookBack)
+	if req.From != "" {
+		start = min(start, req.From)
+	}
+	g, gctx := errgroup.WithContext(ctx)
+	g.Go(func() error {
+		r, err := c.Modules.ListDomains(gctx, &orchestratorv1.ListDomainsRequest{})
+		f.domains = r.GetDomains()
+		return err
+	})
+	g.Go(func() error {
+		r, err := c.Pools.GetPool(gctx, &orchestratorv1.GetPoolRequest{Pool: name})
+		f.pool = r.GetPool()
+		return err
+	})
+	g.Go(func() error {
+		r, err := c.Pools.ListCoverage(gctx, &orchestratorv1.ListCoverageRequest{Pool: name, StartDate: start, EndDate: asked})
+		f.coverages = r.GetCoverages()
+		return err
+	})
+	g.Go(func() error {
+		r, err := c.Schedule.GetSchedule(gctx, &orchestratorv1.GetScheduleRequest{})
+		f.schedule = r.GetSchedule()
+		return err
+	})
+	g.Go(func() error {
+		r, err := c.Schedule.ListSlots(gctx, &orchestratorv1.ListSlotsRequest{Pool: req.Pool})
+		f.slots = r.GetSlots()
+		return err
+	})
+	g.Go(func() error {
+		r, err := c.Modules.GetReadiness(gctx, &orchestratorv1.GetReadinessRequest{Pools: []marketv1.Pool{req.Pool}})
+		if len(r.GetVerdicts()) > 0 {
+			f.readiness = r.GetVerdicts()[0]
+		}
+		return err
+	})
+	if req.Pool == marketv1.Pool_POOL_TARGETS {
+		g.Go(func() error {
+			r, err := c.Targets.GetTargets(gctx, &orchestratorv1.GetTargetsRequest{})
+			f.emptyTargets = err == nil && len(r.GetTargets().GetSymbols()) == 0
+			return err
+		})
+	}
+	if err := g.Wait(); err != nil {
+		return nil, err
+	}
+	return f.judge(), nil
+}
+
+// WaitEvening judges an evening again and again until it is whole, or is blocked with
+// nothing ahead that could unblock it, or ctx ends. It returns the last judgement, and
+// with it the context's error in the last case. An orchestrator or worker that is away
+// is waited for. each, which may be nil, is called with every judgement.
+func (c *Client) WaitEvening(ctx context.Context, req EveningRequest, each func(*Evening)) (*Evening, error) {
+	var last *Evening
+	for {
+		e, err := c.Evening(ctx, req)
+		switch {
+		case err == nil:
+			last = e
+			if each != nil {
+				each(e)
+			}
+			if e.Verdict == Whole || e.Verdict == Blocked && e.NextTime.IsZero() {
+				return e, nil
+			}
+		case ctx.Err() != nil:
+			return last, context.Cause(ctx)
+		case !errors.Is(err, ErrUnreachable) && !errors.Is(err, ErrWorkerUnreachable):
+			return last, err
+		}
+		if err := c.pause(ctx, e); err != nil {
+			return last, err
+		}
+	}
+}
+
+const (
+	// shortestLook and longestLook bound the time between two judgements; awayLook is
+	// the time between two while nothing can be judged.
+	shortestLook = time.Second
+	awayLook     = 2 * time.Second
+	longestLook  = 30 * time.Second
+)
+
+// pause waits until it is worth to judge again: to the end of the run under way, to
+// the next thing that happens by itself, or for a while.
+func (c *Client) pause(ctx context.Context, e *Evening) error {
+	wait := longestLook
+	if e == nil {
+		wait = awayLook
+	} else if e.Run.GetState() == orchestratorv1.Run_STATE_RUNNING {
+		ctx, cancel := context.WithTimeout(ctx, longestLook)
+		defer cancel()
+		for event, err := range c.Events(ctx, e.Run.GetRunId(), 0) {
+			if err != nil || event.GetFinished() != nil {
+				break
+			}
+		}
+		wait = shortestLook
+	} else if !e.NextTime.IsZero() {
+		wait = min(max(e.NextTime.Sub(c.now())+shortestLook, shortestLook), longestLook)
+	}
+	return sleep(ctx, wait)
+}
+
+// facts are what a judgement is made from.
+type facts struct {
+	now          time.Time
+	today        string
+	req          EveningRequest
+	domains      []*orchestratorv1.DomainSetting
+	pool         *orchestratorv1.PoolStatus
+	coverages    []*marketv1.Coverage
+	schedule     *orchestratorv1.Schedule
+	slots        []*orchestratorv1.Slot
+	readiness    *orchestratorv1.PoolVerdict
+	emptyTargets bool
+
+	due map[string]string // time of day from which a dataset is due, of datasets that count; "" for snapshots
+}
+
+func (f *facts) judge() *Evening {
+	e := &Evening{
+		Pool: f.req.Pool, Paused: f.pool.GetPaused(), Note: f.pool.GetNote(),
+		Run: f.pool.GetCurrentRun(), LastRun: f.pool.GetLastRun(), EmptyTargets: f.emptyTargets,
+	}
+	if queued := f.pool.GetQueuedRuns(); e.Run == nil && len(queued) > 0 {
+		e.Run = queued[0]
+	}
+	f.choose(e)
+	f.coverages = slices.DeleteFunc(slices.Clone(f.coverages), func(v *marketv1.Coverage) bool {
+		_, counts := f.due[v.GetDatasetId()]
+		return !counts
+	})
+	e.Date, e.ClosedDate = f.date()
+	from := cmp.Or(f.req.From, e.Date)
+	for _, v := range f.coverages {
+		if date := v.GetTradeDate(); date != "" && (date < from || date > e.Date) {
+			continue
+		}
+		e.Coverages = append(e.Coverages, v)
+		if !Settled(v.GetVerdict(), f.req.Strict) {
+			e.Lacking = append(e.Lacking, v)
+		}
+	}
+	e.PendingDatasetIDs = f.pending(e.Date)
+	e.Verdict = f.verdict(e)
+	e.Issues = f.issues(e)
+	e.NextTime = f.next(e)
+	return e
+}
+
+// choose finds which datasets count and which modules are switched off.
+func (f *facts) choose(e *Evening) {
+	f.due = map[string]string{}
+	for _, d := range f.domains {
+		for _, m := range d.GetModules() {
+			if !m.GetModule().GetSyncCapable() || !slices.Contains(m.GetModule().GetPools(), f.req.Pool) {
+				continue
+			}
+			if !d.GetEnabled() || !m.GetEnabled() {
+				e.DisabledModuleIDs = append(e.DisabledModuleIDs, m.GetModule().GetModuleId())
+				continue
+			}
+			for _, ds := range m.GetModule().GetDatasets() {
+				f.due[ds.GetDatasetId()] = ds.GetDueTime()
+			}
+		}
+	}
+}
+
+// date is the trade date to judge, and the one asked for if that was closed.
+func (f *facts) date() (date, closed string) {
+	if f.req.Date > f.today {
+		return f.req.Date, ""
+	}
+	var open []string
+	for _, v := range f.coverages {
+		if v.GetTradeDate() != "" {
+			open = append(open, v.GetTradeDate())
+		}
+	}
+	if f.opensToday() {
+		open = append(open, f.today)
+	}
+	slices.Sort(open)
+	open = slices.Compact(open)
+	if f.req.Date == "" {
+		for _, d := range slices.Backward(open) {
+			if !f.now.Before(f.evening(d)) {
+				return d, ""
+			}
+		}
+	}
+	for _, d := range slices.Backward(open) {
+		if d == f.req.Date {
+			return d, ""
+		}
+		if f.req.Date == "" || d < f.req.Date {
+			return d, f.req.Date
+		}
+	}
+	return "", f.req.Date
+}
+
+// opensToday reports whether the exchange is open today, as far as is known while
+// nothing of today is due.
+func (f *facts) opensToday() bool {
+	for _, s := range f.slots {
+		if s.GetDate() != f.today {
+			continue
+		}
+		for _, i := range s.GetIssues() {
+			if i.GetReason() == faultv1.Reason_REASON_NOT_TRADING_DAY {
+				return false
+			}
+		}
+	}
+	day := f.now.In(Shanghai).Weekday()
+	if day == time.Saturday || day == time.Sunday {
+		return false
+	}
+	for _, due := range f.due { // once all is due an open day is among the coverage
+		if due != "" && f.now.Before(at(f.today, due, Shanghai)) {
+			return true
+		}
+	}
+	return false
+}
+
+// pending are the datasets that are not due yet and of which nothing came.
+func (f *facts) pending(date string) (ids []string) {
+	if date == "" {
+		return nil
+	}
+	for id, due := range f.due {
+		if due == "" || !f.now.Before(at(date, due, Shanghai)) {
+			continue
+		}
+		if !slices.ContainsFunc(f.coverages, func(v *marketv1.Coverage) bool {
+			return v.GetDatasetId() == id && v.GetTradeDate() == date
+		}) {
+			ids = append(ids, id)
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// evening is when all of a date is due and the schedule has had its turn to fetch it.
+func (f *facts) evening(date string) time.Time {
+	var due time.Time
+	for _, clock := range f.due {
+		if clock != "" {
+			if t := at(date, clock, Shanghai); t.After(due) {
+				due = t
+			}
+		}
+	}
+	s := f.schedule
+	if !s.GetEnabled() || s.GetPaused() || len(s.GetPools()) > 0 && !slices.Contains(s.GetPools(), f.req.Pool) {
+		return due
+	}
+	zone, err := time.LoadLocation(s.GetTimeZone())
+	if err != nil { // a zone that this machine does not know
+		return due
+	}
+	if run := at(date, s.GetRunAt(), zone); !run.Before(due) {
+		return run
+	}
+	// The schedule runs before the data is due: the next slot fetches it.
+	next := due
+	for _, v := range f.slots { // newest first
+		if t := v.GetDueTime().AsTime(); v.GetDueTime() != nil && t.After(due) {
+			next = t
+		}
+	}
+	return next
+}
+
+func (f *facts) verdict(e *Evening) Verdict {
+	switch {
+	case len(e.Lacking) == 0 && len(e.PendingDatasetIDs) == 0 && (e.Date <= f.today):
+		return Whole
+	case e.Date != "" && f.now.Before(f.evening(e.Date)) && !slices.ContainsFunc(e.Lacking, func(v *marketv1.Coverage) bool {
+		return v.GetTradeDate() != "" && v.GetTradeDate() < e.Date
+	}):
+		return NotDue
+	case f.underWay(e):
+		return NotWhole
+	case e.LastRun.GetOutcome() == orchestratorv1.Run_OUTCOME_BLOCKED:
+		return Blocked
+	case f.readiness.GetDecision() == orchestratorv1.PoolVerdict_DECISION_BLOCKED,
+		f.readiness.GetDecision() == orchestratorv1.PoolVerdict_DECISION_RETRY:
+		return Blocked
+	}
+	return NotWhole
+}
+
+// underWay reports whether a run works at the pool, or is about to.
+func (f *facts) underWay(e *Evening) bool {
+	if e.Run == nil {
+		return false
+	}
+	return e.Run.GetState() != orchestratorv1.Run_STATE_QUEUED || !e.Run.GetNotBeforeTime().AsTime().After(f.now)
+}
+
+// issues are what keeps the evening from being whole, worst first and each once.
+func (f *facts) issues(e *Evening) (all []*faultv1.Issue) {
+	add := func(issues []*faultv1.Issue) {
+		for _, i := range issues {
+			if !slices.ContainsFunc(all, func(o *faultv1.Issue) bool {
+				return o.GetReason() == i.GetReason() && o.GetModuleId() == i.GetModuleId() && o.GetMessage() == i.GetMessage()
+			}) {
+				all = append(all, i)
+			}
+		}
+	}
+	switch e.Verdict {
+	case Whole, NotDue:
+		return nil
+	case Blocked:
+		if e.LastRun.GetOutcome() == orchestratorv1.Run_OUTCOME_BLOCKED {
+			add(e.LastRun.GetIssues())
+		} else {
+			add(f.readiness.GetIssues())
+		}
+	}
+	for _, v := range e.Lacking {
+		add(v.GetIssues())
+	}
+	slices.SortStableFunc(all, func(a, b *faultv1.Issue) int { return cmp.Compare(b.GetSeverity(), a.GetSeverity()) })
+	return all
+}
+
+// next is when something is asked for next by itself.
+func (f *facts) next(e *Evening) time.Time {
+	if e.Verdict == Whole {
+		return time.Time{}
+	}
+	var next time.Time
+	consider := func(t time.Time) {
+		if t.After(f.now) && (next.IsZero() || t.Before(next)) {
+			next = t
+		}
+	}
+	if !e.Paused {
+		for _, r := range f.pool.GetQueuedRuns() {
+			if r.GetNotBeforeTime() != nil {
+				consider(r.GetNotBeforeTime().AsTime())
+			}
+		}
+		if t := e.LastRun.GetRetryTime(); t != nil {
+			consider(t.AsTime())
+		}
+		if s := f.schedule; s.GetNextTime() != nil && s.GetEnabled() && !s.GetPaused() {
+			consider(s.GetNextTime().AsTime())
+		}
+	}
+	return next
+}
+
+// at is the moment that a clock in zone shows "HH:MM" on a date.
+func at(date, clock string, zone *time.Location) time.Time {
+	t, err := time.ParseInLocation("2006-01-02 15:04", date+" "+clock, zone)
+	if err != nil { // an orchestrator that breaks its contract; nothing is due before the day
+		t, _ = time.ParseInLocation(time.DateOnly, date, zone)
+	}
+	return t
+}
+
+func dayBefore(date string, days int) string {
+	t, _ := time.Parse(time.DateOnly, date) // checked by the caller
+	return t.AddDate(0, 0, -days).Format(time.DateOnly)
+}
+
+// poolName is a pool as it stands in paths. Empty when it is none.
+func poolName(p marketv1.Pool) string {
+	switch p {
+	case marketv1.Pool_POOL_TARGETS:
+		return "targets"
+	case marketv1.Pool_POOL_UNIVERSE:
+		return "universe"
+	}
+	return ""
+}

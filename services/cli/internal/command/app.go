@@ -1,0 +1,233 @@
+// Package command is the command line of afterbell: it reads flags, asks the
+// orchestrator through the Go client, and says the answer.
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	afterbell "github.com/afterbell/afterbell/clients/go"
+	"github.com/afterbell/afterbell/services/cli/internal/lang"
+	"github.com/afterbell/afterbell/services/cli/internal/output"
+)
+
+// Streams are the outside of the command.
+type Streams struct {
+	// In, Out and Err are the standard streams.
+	In io.Reader
+	// Out gets the answers.
+	Out io.Writer
+	// Err gets the words.
+	Err io.Writer
+	// Env reads the environment.
+	Env func(string) string
+}
+
+// System is the process's own outside.
+func System() Streams { return Streams{os.Stdin, os.Stdout, os.Stderr, os.Getenv} }
+
+// app is one invocation.
+type app struct {
+	Streams
+	lang.Lang
+
+	addr       string
+	format     string
+	langFlag   string
+	quiet      bool
+	noInput    bool
+	timeout    time.Duration
+	client     *afterbell.Client
+	printer    *output.Printer
+	errIsTerm  bool
+	errColumns int
+	now        func() time.Time
+}
+
+// Main runs one command line, without the program's name, and returns its exit code.
+func Main(ctx context.Context, args []string, s Streams) int {
+	a := &app{Streams: s, now: time.Now}
+	a.Lang = language(args, s.Env)
+	a.errColumns, a.errIsTerm = terminal(s.Err)
+	root := a.root()
+	root.SetArgs(args)
+	root.SetIn(s.In)
+	root.SetOut(s.Out)
+	root.SetErr(s.Err)
+	err := root.ExecuteContext(ctx)
+	if a.client != nil {
+		_ = a.client.Close() // the answers are there already
+	}
+	return a.report(err)
+}
+
+// language is looked up before the flags are read, because their help is in it. A flag
+// that is wrong is refused when the flags are read.
+func language(args []string, env func(string) string) lang.Lang {
+	chosen := env("AFTERBELL_LANG")
+	for i, arg := range args {
+		if arg == "--" {
+			break
+		}
+		if v, ok := strings.CutPrefix(arg, "--lang="); ok {
+			chosen = v
+		} else if arg == "--lang" && i+1 < len(args) {
+			chosen = args[i+1]
+		}
+	}
+	if l, err := lang.Parse(chosen); err == nil {
+		return l
+	}
+	return lang.FromLocale(env)
+}
+
+// terminal is the width of a stream that is a terminal.
+func terminal(stream any) (width int, is bool) {
+	f, ok := stream.(*os.File)
+	if !ok || !term.IsTerminal(int(f.Fd())) {
+		return 0, false
+	}
+	if width, _, err := term.GetSize(int(f.Fd())); err == nil && width > 0 {
+		return width, true
+	}
+	return 80, true
+}
+
+func (a *app) root() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "afterbell",
+		Short:         a.T("Ask and steer afterbell, the local copy of the A-share market"),
+		SilenceErrors: true, SilenceUsage: true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage{a.T("There is no command %q.", args[0]), "afterbell --help"}
+			}
+			return nil
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
+	}
+	root.Long = root.Short + ".\n\n" + a.T("Exit codes: 0 whole, 1 wrong usage or another error, 2 blocked, 3 not whole, 4 not due yet, 5 unreachable.")
+	f := root.PersistentFlags()
+	f.StringVar(&a.addr, "orchestrator", "", a.T("`address` of the orchestrator's gRPC port (AFTERBELL_ORCHESTRATOR; default %s)", afterbell.DefaultAddr))
+	f.StringVar(&a.format, "output", "", a.T("`form` of the answer: table, json, ndjson or csv (AFTERBELL_OUTPUT; default table)"))
+	f.StringVar(&a.langFlag, "lang", "", a.T("`language` of the words: en or zh (AFTERBELL_LANG; default by the locale)"))
+	f.BoolVarP(&a.quiet, "quiet", "q", false, a.T("say nothing but answers and errors"))
+	f.BoolVar(&a.noInput, "no-input", false, a.T("never ask; fail where a question would be asked"))
+	f.DurationVar(&a.timeout, "timeout", 30*time.Second, a.T("`time` that one call may take"))
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usage{oneLine(err.Error()), c.CommandPath() + " --help"}
+	})
+	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return a.prepare(c) }
+	root.CompletionOptions.DisableDefaultCmd = true
+	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"})
+	root.SetUsageTemplate(a.usageTemplate())
+	root.SetHelpTemplate("{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}\n\n{{end}}{{.UsageString}}")
+	root.AddCommand(a.statusCommand(), a.versionCommand())
+	a.helpFlag(root)
+	return root
+}
+
+// helpFlag says what --help does in the language.
+func (a *app) helpFlag(c *cobra.Command) {
+	c.Flags().BoolP("help", "h", false, a.T("show this help"))
+	for _, sub := range c.Commands() {
+		a.helpFlag(sub)
+	}
+}
+
+func (a *app) usageTemplate() string {
+	return a.T("Usage:") + `
+  {{if .Runnable}}{{.UseLine}}{{end}}{{if and .Runnable .HasAvailableSubCommands}}
+  {{end}}{{if .HasAvailableSubCommands}}{{.CommandPath}} ` + a.T("COMMAND") + `
+
+` + a.T("Commands:") + `{{range .Commands}}{{if .IsAvailableCommand}}
+  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}{{if .HasExample}}
+
+` + a.T("Examples:") + `
+{{.Example}}{{end}}{{if .HasAvailableLocalFlags}}
+
+` + a.T("Flags:") + `
+{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{if .HasAvailableInheritedFlags}}
+
+` + a.T("Flags of every command:") + `
+{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}
+`
+}
+
+// prepare reads the flags that every command has.
+func (a *app) prepare(c *cobra.Command) error {
+	wrong := func(name string, err error) error {
+		return usage{"--" + name + ": " + err.Error(), c.CommandPath() + " --help"}
+	}
+	if a.langFlag != "" {
+		if _, err := lang.Parse(a.langFlag); err != nil {
+			return wrong("lang", err)
+		}
+	}
+	form := first(a.format, a.Env("AFTERBELL_OUTPUT"), string(output.Table))
+	format, err := output.ParseFormat(form)
+	if err != nil {
+		return wrong("output", err)
+	}
+	if a.timeout <= 0 {
+		return wrong("timeout", errors.New(a.T("it must be longer than 0, as in 30s")))
+	}
+	width, isTerm := terminal(a.Out)
+	a.printer = &output.Printer{Out: a.Out, Format: format, Width: width, Zone: afterbell.Shanghai, Color: isTerm && a.Env("NO_COLOR") == "" && a.Env("TERM") != "dumb"}
+	return nil
+}
+
+func first(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+// connect is the client of the orchestrator.
+func (a *app) connect() (*afterbell.Client, error) {
+	if a.client == nil {
+		c, err := afterbell.Dial(first(a.addr, a.Env("AFTERBELL_ORCHESTRATOR")))
+		if err != nil {
+			return nil, usage{"--orchestrator: " + err.Error(), "afterbell --help"}
+		}
+		a.client = c
+	}
+	return a.client, nil
+}
+
+// call bounds one call by --timeout.
+func (a *app) call(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, a.timeout)
+}
+
+// tell writes a line of words.
+func (a *app) tell(line string) { fmt.Fprintln(a.Err, line) }
+
+// say writes a line of words unless --quiet.
+func (a *app) say(line string) {
+	if !a.quiet {
+		a.tell(line)
+	}
+}
+
+// next names the next command to type.
+func (a *app) next(line string) { a.tell(a.T("Next: %s", line)) }
+
+// noArgs refuses arguments, and oneArg any number of them but one.
+func (a *app) noArgs(c *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return usage{a.T("%s takes no argument; %q is one too many.", c.CommandPath(), args[0]), c.CommandPath() + " --help"}
+	}
+	return nil
+}

@@ -1,0 +1,116 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"strings"
+
+	afterbell "github.com/afterbell/afterbell/clients/go"
+)
+
+// The exit codes. They are part of the command's contract: scripts rely on them.
+const (
+	// ExitWhole: what was asked for is so, or was done.
+	ExitWhole = 0
+	// ExitFailed: the command line is wrong, or something failed.
+	ExitFailed = 1
+	// ExitBlocked: a check keeps the data from being fetched.
+	ExitBlocked = 2
+	// ExitNotWhole: something lacks or differs.
+	ExitNotWhole = 3
+	// ExitNotDue: the data is not due yet.
+	ExitNotDue = 4
+	// ExitUnreachable: the orchestrator, or the worker that alone knows, is away.
+	ExitUnreachable = 5
+)
+
+// exit ends a command with a code. Its answer has been written by then.
+type exit struct{ code int }
+
+// Error is never shown.
+func (e exit) Error() string { return "exit" }
+
+// usage is a command line that is wrong.
+type usage struct {
+	message string
+	next    string
+}
+
+// Error says what is wrong.
+func (e usage) Error() string { return e.message }
+
+// advised is an error with the next command to type.
+type advised struct {
+	err  error
+	next string
+}
+
+// Error is the error's.
+func (e advised) Error() string { return e.err.Error() }
+
+// Unwrap is the error without the advice.
+func (e advised) Unwrap() error { return e.err }
+
+// report writes an error in one line, what to do about it, and returns the exit code.
+func (a *app) report(err error) int {
+	var end exit
+	switch {
+	case err == nil:
+		return ExitWhole
+	case errors.As(err, &end):
+		return end.code
+	case errors.Is(err, context.Canceled):
+		a.tell(a.T("Stopped."))
+		return ExitFailed
+	}
+	code, next := ExitFailed, ""
+	message, remedy := err.Error(), ""
+	var wrong usage
+	var answer *afterbell.Error
+	var with advised
+	switch {
+	case errors.As(err, &wrong):
+		next = wrong.next
+	case errors.As(err, &answer):
+		message, remedy = a.answered(answer)
+		switch {
+		case errors.Is(err, afterbell.ErrUnreachable):
+			code, next = ExitUnreachable, "afterbell doctor"
+		case errors.Is(err, afterbell.ErrWorkerUnreachable):
+			code, next = ExitUnreachable, "afterbell doctor"
+		case errors.Is(err, afterbell.ErrNotFound):
+			next = map[string]string{
+				"run": "afterbell runs", "slot": "afterbell runs", "module": "afterbell domains", "domain": "afterbell domains",
+			}[answer.Metadata["kind"]]
+		}
+	}
+	if errors.As(err, &with) {
+		next = with.next
+	}
+	a.tell("afterbell: " + oneLine(message))
+	if remedy != "" {
+		a.tell(oneLine(a.commands(remedy)))
+	}
+	if next != "" {
+		a.next(next)
+	}
+	return code
+}
+
+// answered is the message and remedy of an error that the orchestrator answered, or
+// did not answer.
+func (a *app) answered(e *afterbell.Error) (message, remedy string) {
+	if errors.Is(e, afterbell.ErrUnreachable) {
+		return a.T("The orchestrator at %s cannot be reached, or did not answer in time.", e.Addr), ""
+	}
+	message = e.Message
+	if e.ReasonName != "" {
+		message += " [" + e.ReasonName + "]"
+	}
+	if errors.Is(e, afterbell.ErrInvalidArgument) || errors.Is(e, afterbell.ErrNotFound) {
+		return message, "" // the message says what to correct
+	}
+	return message, e.Remedy
+}
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

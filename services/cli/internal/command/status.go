@@ -1,0 +1,364 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	afterbell "github.com/afterbell/afterbell/clients/go"
+	faultv1 "github.com/afterbell/afterbell/gen/afterbell/fault/v1"
+	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
+	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/cli/internal/output"
+)
+
+type statusFlags struct {
+	pools   []string
+	date    string
+	from    string
+	require string
+	wait    time.Duration
+}
+
+func (a *app) statusCommand() *cobra.Command {
+	var f statusFlags
+	c := &cobra.Command{
+		Use: "status", Short: a.T("Is the evening whole? The exit code answers"), Args: a.noArgs,
+		Long: a.T("Says for each pool whether it holds a trade date, what lacks, and when it is asked for next. Without --date it is the last evening that has come. Of a day on which the exchange was closed, the open day before it is judged.") +
+			"\n\n" + a.T("Exit codes: 0 whole, 1 wrong usage or another error, 2 blocked, 3 not whole, 4 not due yet, 5 unreachable."),
+		Example: "  afterbell status --require complete --pool universe --date today --wait 2h && python train.py",
+	}
+	c.RunE = func(c *cobra.Command, _ []string) error { return a.status(c.Context(), c.CommandPath(), f) }
+	c.Flags().StringSliceVar(&f.pools, "pool", nil, a.T("`pool` to judge: targets or universe (default both)"))
+	c.Flags().StringVar(&f.date, "date", "", a.T("trade `date` to judge: YYYY-MM-DD or today"))
+	c.Flags().StringVar(&f.from, "from", "", a.T("judge all open days from this `date` to --date"))
+	c.Flags().StringVar(&f.require, "require", "settled", a.T("`what` counts as whole: settled, or complete, which takes no day that was accepted short"))
+	c.Flags().DurationVar(&f.wait, "wait", 0, a.T("wait as long as this `time` for the evening to become whole"))
+	return c
+}
+
+// verdictUnreachable stands beside the verdicts of the client.
+const verdictUnreachable = "unreachable"
+
+// exitOf is the exit code of a verdict; worst is the order in which one pool's outdoes
+// the other's.
+var (
+	exitOf = map[string]int{
+		string(afterbell.Whole): ExitWhole, string(afterbell.Blocked): ExitBlocked, string(afterbell.NotWhole): ExitNotWhole,
+		string(afterbell.NotDue): ExitNotDue, verdictUnreachable: ExitUnreachable,
+	}
+	worst = []string{verdictUnreachable, string(afterbell.Blocked), string(afterbell.NotWhole), string(afterbell.NotDue), string(afterbell.Whole)}
+)
+
+// statusJSON is the answer for programs.
+type statusJSON struct {
+	Verdict  string       `json:"verdict"`
+	ExitCode int          `json:"exitCode"`
+	Message  string       `json:"message,omitempty"`
+	Pools    []poolStatus `json:"pools"`
+}
+
+type poolStatus struct {
+	Pool            string         `json:"pool"`
+	Verdict         string         `json:"verdict"`
+	Date            string         `json:"date,omitempty"`
+	ClosedDate      string         `json:"closedDate,omitempty"`
+	Settled         int            `json:"settled"`
+	Counted         int            `json:"counted"`
+	Lacking         []output.Proto `json:"lacking"`
+	PendingDatasets []string       `json:"pendingDatasets"`
+	DisabledModules []string       `json:"disabledModules"`
+	RunID           string         `json:"runId,omitempty"`
+	Paused          bool           `json:"paused"`
+	Issues          []output.Proto `json:"issues"`
+	NextTime        *time.Time     `json:"nextTime,omitempty"`
+	NextCommand     string         `json:"nextCommand,omitempty"`
+}
+
+func (a *app) status(ctx context.Context, path string, f statusFlags) error {
+	pools, err := a.pools(path, f.pools)
+	if err != nil {
+		return err
+	}
+	req := afterbell.EveningRequest{Strict: f.require == "complete"}
+	if f.require != "complete" && f.require != "settled" {
+		return usage{a.T("--require: %q is not known: allowed are settled, complete.", f.require), path + " --help"}
+	}
+	if req.Date, err = a.day(path, "date", f.date); err != nil {
+		return err
+	}
+	if req.From, err = a.day(path, "from", f.from); err != nil {
+		return err
+	}
+	if req.From != "" && req.Date != "" && req.From > req.Date {
+		return usage{a.T("--from: %s is after --date %s.", req.From, req.Date), path + " --help"}
+	}
+	client, err := a.connect()
+	if err != nil {
+		return err
+	}
+	evenings := make([]*afterbell.Evening, len(pools))
+	failures := make([]error, len(pools))
+	var each sync.WaitGroup
+	for i, p := range pools {
+		one := req
+		one.Pool = p
+		each.Go(func() { evenings[i], failures[i] = a.evening(ctx, client, one, f.wait) })
+	}
+	each.Wait()
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	for _, err := range failures {
+		if errors.Is(err, afterbell.ErrUnreachable) || errors.Is(err, afterbell.ErrWorkerUnreachable) {
+			return a.away(err)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return a.sayStatus(evenings)
+}
+
+// evening judges one pool, and waits for it as long as wait.
+func (a *app) evening(ctx context.Context, client *afterbell.Client, req afterbell.EveningRequest, wait time.Duration) (*afterbell.Evening, error) {
+	if wait <= 0 {
+		once, cancel := a.call(ctx)
+		defer cancel()
+		return client.Evening(once, req)
+	}
+	waiting, cancel := context.WithTimeout(ctx, wait)
+	defer cancel()
+	said := ""
+	e, err := client.WaitEvening(waiting, req, func(e *afterbell.Evening) {
+		if e.Verdict == afterbell.Whole {
+			return
+		}
+		if line := a.sentence(e); line != said {
+			said = line
+			a.say(line)
+		}
+	})
+	if err != nil && errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
+		once, cancel := a.call(ctx) // how it stands now that the time is over
+		defer cancel()
+		return client.Evening(once, req)
+	}
+	return e, err
+}
+
+// away says that nothing can be told, also to programs.
+func (a *app) away(err error) error {
+	var answer *afterbell.Error
+	if errors.As(err, &answer) && a.printer.Format != output.Table {
+		message, _ := a.answered(answer)
+		doc := statusJSON{Verdict: verdictUnreachable, ExitCode: ExitUnreachable, Message: message, Pools: []poolStatus{}}
+		if err := a.printer.Print(output.Answer{Columns: a.statusColumns(), Document: doc, Records: []any{doc}}); err != nil {
+			return err
+		}
+	}
+	return err
+}
+
+func (a *app) statusColumns() []output.Column {
+	return []output.Column{
+		{Key: "pool", Title: a.T("pool")}, {Key: "date", Title: a.T("date")}, {Key: "verdict", Title: a.T("verdict")},
+		{Key: "settled", Title: a.T("settled"), Right: true}, {Key: "counted", Title: a.T("of"), Right: true},
+		{Key: "next_time", Title: a.T("asked for next")}, {Key: "lacking", Title: a.T("lacking")},
+	}
+}
+
+func (a *app) sayStatus(evenings []*afterbell.Evening) error {
+	answer := output.Answer{Columns: a.statusColumns()}
+	doc := statusJSON{Verdict: string(afterbell.Whole)}
+	for _, e := range evenings {
+		if slices.Index(worst, string(e.Verdict)) < slices.Index(worst, doc.Verdict) {
+			doc.Verdict = string(e.Verdict)
+		}
+		one := a.poolStatus(e)
+		doc.Pools = append(doc.Pools, one)
+		answer.Records = append(answer.Records, one)
+		var lacks any
+		if names := lackingNames(e); len(names) > 0 {
+			lacks = strings.Join(names, ", ")
+		}
+		answer.Rows = append(answer.Rows, []any{
+			one.Pool, e.Date, a.verdict(e.Verdict), one.Settled, one.Counted, e.NextTime, lacks,
+		})
+	}
+	doc.ExitCode = exitOf[doc.Verdict]
+	answer.Document = doc
+	if err := a.printer.Print(answer); err != nil {
+		return err
+	}
+	for _, e := range evenings {
+		a.sayEvening(e)
+	}
+	if doc.ExitCode != ExitWhole {
+		return exit{doc.ExitCode}
+	}
+	return nil
+}
+
+func (a *app) poolStatus(e *afterbell.Evening) poolStatus {
+	s := poolStatus{
+		Pool: poolName(e.Pool), Verdict: string(e.Verdict), Date: e.Date, ClosedDate: e.ClosedDate,
+		Settled: len(e.Coverages) - len(e.Lacking), Counted: len(e.Coverages) + len(e.PendingDatasetIDs),
+		Lacking: output.Protos(e.Lacking), PendingDatasets: orEmpty(e.PendingDatasetIDs), DisabledModules: orEmpty(e.DisabledModuleIDs),
+		RunID: e.Run.GetRunId(), Paused: e.Paused, Issues: output.Protos(e.Issues), NextCommand: nextFor(e),
+	}
+	if !e.NextTime.IsZero() {
+		at := e.NextTime.UTC()
+		s.NextTime = &at
+	}
+	return s
+}
+
+func orEmpty(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
+}
+
+func (a *app) verdict(v afterbell.Verdict) output.Word {
+	return output.Word{Text: a.T(strings.ReplaceAll(string(v), "_", " ")), Raw: string(v)}
+}
+
+// lackingNames are the datasets that lack something, each once, with the number of days
+// where there are several.
+func lackingNames(e *afterbell.Evening) []string {
+	var order []string
+	days := map[string]int{}
+	for _, v := range e.Lacking {
+		if days[v.GetDatasetId()]++; days[v.GetDatasetId()] == 1 {
+			order = append(order, v.GetDatasetId())
+		}
+	}
+	for i, name := range order {
+		if n := days[name]; n > 1 {
+			order[i] = fmt.Sprintf("%s ×%d", name, n)
+		}
+	}
+	return order
+}
+
+// sentence is an evening in one line.
+func (a *app) sentence(e *afterbell.Evening) string {
+	name := poolName(e.Pool)
+	var line string
+	switch {
+	case e.EmptyTargets:
+		return a.T("%s: the list has no symbols.", name)
+	case e.Verdict == afterbell.Whole:
+		line = a.T("%s: %s is whole.", name, e.Date)
+	case e.Verdict == afterbell.NotDue:
+		line = a.T("%s: %s is not due yet.", name, e.Date)
+	case e.Verdict == afterbell.Blocked:
+		line = a.T("%s: %s is not whole, and the next run is blocked.", name, e.Date)
+	default:
+		line = a.T("%s: %s is not whole.", name, e.Date)
+	}
+	if e.ClosedDate != "" {
+		line = a.T("The exchange was closed on %s.", e.ClosedDate) + " " + line
+	}
+	if e.Verdict == afterbell.Whole {
+		return line
+	}
+	if e.Paused {
+		line += " " + a.T("The pool is paused.")
+	}
+	if e.Run != nil && e.Run.GetState() != orchestratorv1.Run_STATE_QUEUED {
+		line += " " + a.T("Run %s is under way.", e.Run.GetRunId())
+	}
+	if !e.NextTime.IsZero() {
+		line += " " + a.T("It is asked for next at %s.", a.moment(e.NextTime))
+	}
+	return line
+}
+
+// mostIssues is how many kinds of issues are told; --output json has all of them.
+const mostIssues = 5
+
+// sayEvening says in words what lacks, why, and what to type next.
+func (a *app) sayEvening(e *afterbell.Evening) {
+	a.say(a.sentence(e))
+	if e.Verdict == afterbell.Whole {
+		if len(e.DisabledModuleIDs) > 0 {
+			a.say("  " + a.T("Switched off and not counted: %s.", strings.Join(e.DisabledModuleIDs, ", ")))
+		}
+		if e.EmptyTargets && !a.quiet {
+			a.next("afterbell targets add 600519.SH")
+		}
+		return
+	}
+	for _, v := range e.Lacking[:min(len(e.Lacking), mostIssues)] {
+		a.say("  " + a.lacks(v))
+	}
+	if more := len(e.Lacking) - mostIssues; more > 0 {
+		a.say("  " + a.T("and %d more", more))
+	}
+	if len(e.PendingDatasetIDs) > 0 {
+		a.say("  " + a.T("Not due yet: %s.", strings.Join(e.PendingDatasetIDs, ", ")))
+	}
+	a.sayIssues(e.Issues)
+	if next := nextFor(e); next != "" && !a.quiet {
+		a.next(next)
+	}
+}
+
+// sayIssues tells issues, one line each and one each kind, with what to do.
+func (a *app) sayIssues(issues []*faultv1.Issue) {
+	told := map[faultv1.Reason]bool{}
+	for _, i := range issues {
+		if told[i.GetReason()] || len(told) == mostIssues {
+			continue
+		}
+		told[i.GetReason()] = true
+		a.say("  " + reason(i.GetReason()) + ": " + oneLine(i.GetMessage()))
+		if i.GetRemedy() != "" {
+			a.say("    " + oneLine(a.commands(i.GetRemedy())))
+		}
+	}
+}
+
+// lacks says what a dataset lacks.
+func (a *app) lacks(v *marketv1.Coverage) string {
+	line := v.GetDatasetId()
+	if v.GetTradeDate() != "" {
+		line += " " + v.GetTradeDate()
+	}
+	line += ": " + a.enum(v.GetVerdict(), "VERDICT_").Text
+	if v.GetExpectedCount() > 0 {
+		line += ", " + a.T("%s of %s rows", output.Grouped(v.GetRowCount()), output.Grouped(v.GetExpectedCount()))
+	}
+	return line
+}
+
+// nextFor is the next command to type about an evening that is not whole.
+func nextFor(e *afterbell.Evening) string {
+	name := poolName(e.Pool)
+	switch {
+	case e.Verdict == afterbell.Whole && e.EmptyTargets:
+		return "afterbell targets add 600519.SH"
+	case e.Verdict == afterbell.Whole:
+		return ""
+	case e.Paused:
+		return "afterbell resume " + name
+	case e.Run != nil && e.Run.GetState() != orchestratorv1.Run_STATE_QUEUED:
+		return "afterbell watch " + e.Run.GetRunId()
+	case e.Verdict == afterbell.NotDue:
+		return "afterbell status --pool " + name + " --date " + e.Date + " --wait 12h"
+	case e.Verdict == afterbell.Blocked:
+		return "afterbell preflight " + name
+	case e.Run != nil: // a follow-up waits
+		return "afterbell show " + e.Run.GetRunId()
+	}
+	return "afterbell run " + name + " --watch"
+}

@@ -1,0 +1,64 @@
+// Package lang says the command's own words in English or Simplified Chinese. An
+// English text is its own key, as with gettext; what the orchestrator says stays as
+// it was sent.
+package lang
+
+import (
+	"fmt"
+	"strings"
+)
+
+// Lang is a language.
+type Lang string
+
+// The languages.
+const (
+	// English is the language of the texts in the code.
+	English Lang = "en"
+	// Chinese is Simplified Chinese.
+	Chinese Lang = "zh"
+)
+
+// Parse reads a language as a flag has it: en or zh, or a locale such as zh_CN.UTF-8.
+func Parse(s string) (Lang, error) {
+	switch name, _, _ := strings.Cut(strings.ToLower(strings.ReplaceAll(s, "-", "_")), "_"); name {
+	case "en":
+		return English, nil
+	case "zh":
+		return Chinese, nil
+	}
+	return "", fmt.Errorf("%.20q is not a language: allowed are en, zh", s)
+}
+
+// FromLocale is the language that the environment asks for, English where it asks for
+// another or none.
+func FromLocale(env func(string) string) Lang {
+	for _, name := range []string{"LC_ALL", "LC_MESSAGES", "LANG"} {
+		if v := env(name); v != "" {
+			if l, err := Parse(strings.SplitN(v, ".", 2)[0]); err == nil {
+				return l
+			}
+			return English
+		}
+	}
+	return English
+}
+
+// T is a text in the language, with its verbs filled in as by fmt.Sprintf.
+func (l Lang) T(format string, args ...any) string {
+	if l == Chinese {
+		if zh, ok := chinese[format]; ok {
+			format = zh
+		}
+	}
+	if len(args) == 0 {
+		return format
+	}
+	return fmt.Sprintf(format, args...)
+}
+
+// Has reports whether a text can be said in the language.
+func (l Lang) Has(format string) bool {
+	_, ok := chinese[format]
+	return l == English || ok
+}

@@ -1,0 +1,4 @@
+package lang
+
+// chinese has the Simplified Chinese of every text, by its English.
+var chinese = map[string]string{}

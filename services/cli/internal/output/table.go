@@ -1,0 +1,77 @@
+package output
+
+import (
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+	"github.com/jedib0t/go-pretty/v6/text"
+)
+
+// narrowest is the least width that a table's last column is wrapped to.
+const narrowest = 20
+
+// gap stands between columns.
+const gap = "  "
+
+func (p *Printer) table(a Answer) error {
+	var columns []int
+	for i, c := range a.Columns {
+		if !c.Wide {
+			columns = append(columns, i)
+		}
+	}
+	cells := make([][]string, len(a.Rows))
+	for n, row := range a.Rows {
+		for _, i := range columns {
+			cells[n] = append(cells[n], p.text(row[i]))
+		}
+	}
+	w := table.NewWriter()
+	style := table.StyleDefault
+	style.Options = table.Options{}
+	style.Box.PaddingLeft, style.Box.PaddingRight = "", gap
+	style.Format.Header = text.FormatDefault
+	w.SetStyle(style)
+	var head table.Row
+	var configs []table.ColumnConfig
+	for n, i := range columns {
+		c := a.Columns[i]
+		head = append(head, c.Title)
+		config := table.ColumnConfig{Number: n + 1}
+		if c.Right {
+			config.Align, config.AlignHeader = text.AlignRight, text.AlignRight
+		}
+		if p.Width > 0 && n == len(columns)-1 {
+			config.WidthMax = max(narrowest, p.Width-taken(a, columns[:n], cells))
+			config.WidthMaxEnforcer = text.WrapSoft
+		}
+		configs = append(configs, config)
+	}
+	w.SetColumnConfigs(configs)
+	w.AppendHeader(head)
+	for _, row := range cells {
+		line := make(table.Row, len(row))
+		for i, s := range row {
+			line[i] = s
+		}
+		w.AppendRow(line)
+	}
+	var out strings.Builder
+	for line := range strings.Lines(w.Render()) {
+		out.WriteString(strings.TrimRight(line, " \n") + "\n")
+	}
+	_, err := p.Out.Write([]byte(out.String()))
+	return err
+}
+
+// taken is the width of all columns but the last.
+func taken(a Answer, columns []int, cells [][]string) (width int) {
+	for n, i := range columns {
+		widest := text.StringWidthWithoutEscSequences(a.Columns[i].Title)
+		for _, row := range cells {
+			widest = max(widest, text.StringWidthWithoutEscSequences(row[n]))
+		}
+		width += widest + len(gap)
+	}
+	return width
+}

@@ -1,0 +1,2 @@
+// Package cli drives the built command afterbell against the built pair.
+package cli

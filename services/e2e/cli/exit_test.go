@@ -1,0 +1,107 @@
+package cli_test
+
+import (
+	"encoding/json"
+	"net"
+	"slices"
+	"testing"
+	"time"
+
+	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
+	"github.com/afterbell/afterbell/services/tusharesim"
+)
+
+const inUniverse = marketv1.Pool_POOL_UNIVERSE
+
+// lastOpen is the newest trade date before today, so that it is due whatever the clock
+// says.
+func (p *pair) lastOpen() string {
+	p.t.Helper()
+	now := p.sim.Now()
+	dates := p.sim.OpenDates(now.AddDate(0, 0, -30).Format("20060102"), now.AddDate(0, 0, -1).Format("20060102"))
+	d, err := time.Parse("20060102", dates[len(dates)-1])
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	return d.Format(time.DateOnly)
+}
+
+// closedPort is an address where nothing listens.
+func closedPort(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String()
+}
+
+// The exit code of status in every state that a pair can be in, in the order of an
+// evening that goes wrong and is mended.
+func TestExitCodes(t *testing.T) {
+	p := up(t)
+	date := p.lastOpen()
+	status := "status --pool universe --date " + date
+	compact := date[:4] + date[5:7] + date[8:]
+
+	p.want(3, status, "not whole", "Next: afterbell run universe --watch")
+
+	p.sim.RevokeToken("a-token-of-the-tests")
+	p.fill(inUniverse)
+	p.want(2, status, "blocked", "TOKEN_INVALID", "Next: afterbell preflight universe")
+	p.sim.RestoreTokens()
+
+	if err := p.sim.Withhold(tusharesim.Moneyflow, compact); err != nil {
+		t.Fatal(err)
+	}
+	p.fill(inUniverse)
+	p.want(3, status, "moneyflow", "Next: afterbell")
+	if err := p.sim.Release(tusharesim.Moneyflow, compact); err != nil {
+		t.Fatal(err)
+	}
+	p.fill(inUniverse)
+	whole := p.want(0, status+" --require complete --output json")
+	var answer struct {
+		Verdict  string
+		ExitCode int
+		Pools    []struct{ Pool, Verdict, Date string }
+	}
+	if err := json.Unmarshal([]byte(whole.out), &answer); err != nil {
+		t.Fatalf("%v: %s", err, whole.out)
+	}
+	if answer.Verdict != "whole" || answer.ExitCode != 0 || len(answer.Pools) != 1 || answer.Pools[0].Date != date {
+		t.Errorf("status answers %+v, want %s whole", answer, date)
+	}
+
+	tomorrow := p.sim.Now().AddDate(0, 0, 1).Format(time.DateOnly)
+	p.want(4, "status --pool universe --date "+tomorrow, "not due", "Next: afterbell status")
+	p.want(1, "status --date yesterday", "--date", "Next: afterbell status --help")
+	p.want(1, "status --bogus", "--bogus", "Next: afterbell status --help")
+
+	p.Worker.Kill()
+	p.want(5, status, "WORKER_UNREACHABLE", "Next: afterbell doctor")
+	if err := p.StartWorker(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.want(0, status+" --wait 30s")
+
+	p.Orchestrator.Kill()
+	p.want(5, status, "cannot be reached", "Next: afterbell doctor")
+	if got := run(t, closedPort(t), "status", "--output", "json"); got.code != 5 || json.Unmarshal([]byte(got.out), &answer) != nil || answer.Verdict != "unreachable" {
+		t.Errorf("nothing listens: exit code %d, %s", got.code, got.out)
+	}
+}
+
+// Of a day without trading the open day before it is judged.
+func TestClosedDayIsJudgedByTheOneBefore(t *testing.T) {
+	p := up(t)
+	now := p.sim.Now()
+	open := p.sim.OpenDates(now.AddDate(0, 0, -9).Format("20060102"), now.Format("20060102"))
+	closed := now.AddDate(0, 0, -1)
+	for slices.Contains(open, closed.Format("20060102")) {
+		closed = closed.AddDate(0, 0, -1)
+	}
+	p.fill(inUniverse)
+	p.want(0, "status --pool universe --date "+closed.Format(time.DateOnly), "was closed on "+closed.Format(time.DateOnly))
+}
