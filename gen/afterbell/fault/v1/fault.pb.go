@@ -56,11 +56,14 @@ const (
 	// ErrorInfo.metadata: {"domain", "module", "api", "provider_code"}. Class:
 	// permanent.
 	Reason_REASON_PERMISSION_DENIED Reason = 4
-	// The provider timed out, cut the connection, or sent what cannot be read.
+	// The provider timed out, cut the connection, sent what cannot be read, or refused
+	// a request that may work again.
 	//
-	// ErrorInfo.metadata: {"domain", "module", "api", "cause"}. Class: transient.
+	// ErrorInfo.metadata: {"domain", "module", "api", "cause", "provider_code",
+	// "provider_message"}, the last two only when it refused. Class: transient.
 	Reason_REASON_PROVIDER_UNAVAILABLE Reason = 5
-	// The provider refused the request with a code or text that is not known.
+	// The provider refused a kind of request that it never answered, in the same words
+	// for an hour; or it pages no further.
 	//
 	// ErrorInfo.metadata: {"domain", "module", "api", "provider_code",
 	// "provider_message"}. Class: permanent.
@@ -82,7 +85,7 @@ const (
 	//
 	// ErrorInfo.metadata: {"cause"}. Class: transient.
 	Reason_REASON_PREFLIGHT_FAILED Reason = 10
-	// A module's probe answered without the fields that the module needs.
+	// The provider answers without a field that the module needs, and never had it.
 	//
 	// ErrorInfo.metadata: {"domain", "module", "api", "cause"}. Class: permanent.
 	Reason_REASON_MODULE_TEST_FAILED Reason = 11

@@ -74,6 +74,9 @@ func (noLimit) Refused(_ quota.Key, _ time.Time, w quota.Window, _ int) time.Tim
 	return time.Now().Add(w.Length())
 }
 
+// Hold implements tushare.Limiter.
+func (noLimit) Hold(_ quota.Key, until time.Time) time.Time { return until }
+
 func newBench(ctx context.Context, name string, o options, dir string, errout io.Writer) (*bench, error) {
 	client, err := tushare.New(tushare.Config{URL: o.url, Tokens: anyToken{}, Limiter: noLimit{}})
 	if err != nil {

@@ -45,8 +45,20 @@ type Answer struct {
 	// Bad lists the values that their columns cannot hold, in the order of the
 	// rows; their rows are to be rejected with the raw text. Usually nil.
 	Bad []table.BadCell
+	// Absent are the columns that no reply with rows had. Usually nil. A column that
+	// is there without any value is not among them: its cells are null, required or
+	// not.
+	Absent []Absence
 	// Latency is the provider's time over all calls, waiting for quota left out.
 	Latency time.Duration
+}
+
+// Absence is a column that an answer lacks altogether.
+type Absence struct {
+	// Column by the provider's name.
+	Column string
+	// Before is true where earlier answers had it, so that it may come back.
+	Before bool
 }
 
 // Progress tells where a fetch is. Any field may stay as it was.
@@ -63,8 +75,11 @@ type Progress struct {
 type Provider interface {
 	// Fetch returns every row of the query or fails: with TOKEN_MISSING, TOKEN_INVALID, TOO_MANY_IPS,
 	// PERMISSION_DENIED, QUOTA_EXHAUSTED with RetryAt, PROVIDER_UNAVAILABLE,
-	// PROVIDER_REFUSED, or MODULE_TEST_FAILED when the reply lacks a required
-	// field. A per-minute limit is waited for and reported through progress
+	// PROVIDER_REFUSED, or MODULE_TEST_FAILED when the replies lack a required
+	// field that none had before. A refusal is PROVIDER_UNAVAILABLE, because the
+	// provider blames the request for its own failures too; PROVIDER_REFUSED only
+	// when a request of a kind that never worked was refused in the same words for an
+	// hour. A per-minute limit is waited for and reported through progress
 	// (RATE_LIMITED only when the provider goes on refusing after ten such waits); a
 	// limit per hour or day is returned at once. When ctx ends, its error is
 	// returned as it is. Calls of the Answer is set beside an error too. progress may

@@ -26,6 +26,18 @@ func (w Window) Length() time.Duration {
 // String is the window in lower case, as metadata and the store write it.
 func (w Window) String() string { return [...]string{"minute", "hour", "day"}[w] }
 
+// WindowOf is the window that a wait belongs to: one of up to two minutes is waited
+// for like a limit per minute.
+func WindowOf(wait time.Duration) Window {
+	switch {
+	case wait <= 2*time.Minute:
+		return Minute
+	case wait <= time.Hour:
+		return Hour
+	}
+	return Day
+}
+
 // Priority says who gives way when a limit is near. The values are those of
 // ingest.Priority, which this package may not import.
 type Priority int
@@ -113,6 +125,9 @@ type Exhausted struct {
 	Limit  int
 	// Until is when the window is taken to open.
 	Until time.Time
+	// Asked is true where the provider asked to wait until then without naming a
+	// limit.
+	Asked bool
 }
 
 // Error says which limit is spent and until when.

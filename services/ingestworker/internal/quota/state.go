@@ -37,6 +37,8 @@ type State struct {
 	// Closed is until when the provider is taken to refuse, by Window, where the
 	// calls remembered do not explain it.
 	Closed [windows]time.Time
+	// Held is until when the provider asked to be left alone without naming a limit.
+	Held time.Time
 	// Spent are the moments of the calls made, refused ones included, oldest first.
 	Spent []time.Time
 	// Day and SpentToday count the calls of a day in Beijing.
@@ -53,6 +55,8 @@ type Decision struct {
 	// Window is the limit that holds it back, and Limit its size; 0 when unknown.
 	Window Window
 	Limit  int
+	// Asked is true where it is not a limit but the provider's word that it waits for.
+	Asked bool
 }
 
 // Decide says whether a call of priority p may be made at now, when ahead others
@@ -68,6 +72,9 @@ func (s *State) Decide(now time.Time, set Settings, api string, p Priority, ahea
 		if until.After(now) && (worst.Go || until.After(worst.Until)) {
 			worst = Decision{Until: until, Window: w, Limit: n}
 		}
+	}
+	if s.Held.After(now) && (worst.Go || s.Held.After(worst.Until)) {
+		worst = Decision{Until: s.Held, Window: WindowOf(s.Held.Sub(now)), Asked: true}
 	}
 	return worst
 }
@@ -180,6 +187,15 @@ func (s *State) refuseDay(now time.Time) time.Time {
 	return s.Closed[Day]
 }
 
+// Hold records that the provider asked for no call before a moment, and returns when
+// calls are made again.
+func (s *State) Hold(until time.Time) time.Time {
+	if until.After(s.Held) {
+		s.Held = until
+	}
+	return s.Held
+}
+
 // Clamp shortens closures that reach further than their window, and forgets calls of
 // the future, which only a clock that was set back can have made.
 func (s *State) Clamp(now time.Time) {
@@ -187,6 +203,9 @@ func (s *State) Clamp(now time.Time) {
 		if longest := now.Add(w.Length() + margin); s.Closed[w].After(longest) {
 			s.Closed[w] = longest
 		}
+	}
+	if longest := now.Add(Day.Length() + margin); s.Held.After(longest) {
+		s.Held = longest
 	}
 	if n := len(s.Spent); n > 0 && (s.Spent[0].After(now) || s.Spent[n-1].After(now)) {
 		s.Spent = slices.DeleteFunc(s.Spent, func(t time.Time) bool { return t.After(now) })

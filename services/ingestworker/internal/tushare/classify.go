@@ -17,7 +17,8 @@ const (
 	kindPermission
 	kindToken
 	kindIPs
-	kindRequest     // our request is wrong; asking again cannot help
+	kindNone        // no rows, said by a code instead of an empty list
+	kindRefused     // the words blame the request; so does the provider when its own database fails
 	kindUnavailable // all else; may pass
 )
 
@@ -32,12 +33,17 @@ var (
 	// 抱歉，您每分钟最多访问该接口200次，权限的具体详情访问：…
 	oldRate = regexp.MustCompile(`每\s*(分钟|小时|天|日)\s*最多访问该?接口?\s*(\d+)\s*次`)
 	// 抱歉，您访问接口(ths_daily)频率超限(1次/小时)，具体频次详情…
-	newRate = regexp.MustCompile(`(\d+)\s*次\s*/\s*(分钟|小时|天|日)`)
-	anyUnit = regexp.MustCompile(`[每/]\s*(分钟|小时|天|日)`)
+	newRate       = regexp.MustCompile(`(\d+)\s*次\s*/\s*(分钟|小时|天|日)`)
+	anyUnit       = regexp.MustCompile(`[每/]\s*(分钟|小时|天|日)`)
+	blamesRequest = regexp.MustCompile(`(?i)\b(parameters?|params?|arguments?|api_name)\b`)
+	// The words of -2001 where there are no rows: none, "empty", "no data", 暂无数据.
+	noRows = regexp.MustCompile(`(?i)^\s*(empty|no data|no rows|(暂无|没有|无)数据)?\s*[.!。！]?\s*$`)
 )
 
 // classify reads a code and its text. Rate comes before permission: both share
-// code 40203, and the old text of a rate limit speaks of 权限 too.
+// code 40203, and the old text of a rate limit speaks of 权限 too. 50101 says
+// little: it is the code of a wrong parameter and of the provider's own failures,
+// with any text. Only words about parameters or the API's name blame the request.
 func classify(code, msg string) refusal {
 	has := func(words ...string) bool {
 		for _, w := range words {
@@ -50,7 +56,7 @@ func classify(code, msg string) refusal {
 	switch {
 	case code == "0":
 		return refusal{kind: kindOK}
-	case has("频率超限", "最多访问"):
+	case has("频率超限", "频次超限", "最多访问", "过于频繁"), newRate.MatchString(msg) && !has("没有接口"):
 		return rate(msg)
 	case code == "40203", has("没有接口") && has("权限"):
 		return refusal{kind: kindPermission}
@@ -58,8 +64,10 @@ func classify(code, msg string) refusal {
 		return refusal{kind: kindToken}
 	case code == "40204", has("IP数量超限"):
 		return refusal{kind: kindIPs}
-	case code == "50101", code == "-2001", has("必填参数", "接口名"):
-		return refusal{kind: kindRequest}
+	case code == "-2001" && noRows.MatchString(msg):
+		return refusal{kind: kindNone}
+	case has("参数", "接口名"), blamesRequest.MatchString(msg):
+		return refusal{kind: kindRefused}
 	case code == "2002", code == "-2002": // documented once, never seen
 		return refusal{kind: kindPermission}
 	}

@@ -36,6 +36,9 @@ type Limiter interface {
 	// Refused records a refusal of a call sent at sent, and returns when the window
 	// opens.
 	Refused(key quota.Key, sent time.Time, w quota.Window, n int) time.Time
+	// Hold records that the provider asked for no call before a moment, and returns
+	// the moment from which calls are made again.
+	Hold(key quota.Key, until time.Time) time.Time
 }
 
 // Config is what a Client needs. URL, Tokens and Limiter are required; the zero
@@ -160,13 +163,31 @@ func newTransport() *http.Transport {
 type unavailable struct {
 	cause string // for a person, scrubbed
 	err   error  // may be nil
+	// code and text are what the provider answered, scrubbed; empty where it did not.
+	code, text string
+	// refusal says that the text blames the request.
+	refusal bool
+	// lacks is the required field that the reply lacks.
+	lacks string
 }
 
 func (e *unavailable) Error() string { return e.cause }
 func (e *unavailable) Unwrap() error { return e.err }
 
-// post makes one call and decodes its reply with d. Its error is *unavailable or
-// ctx's. Nothing in it holds the token.
+// said tells refusals apart.
+func (e *unavailable) said() string { return e.code + " " + e.text }
+
+// tooMany is HTTP 429.
+type tooMany struct {
+	after time.Duration // how long to wait
+	named bool          // whether the answer says so
+	reply reply         // the envelope in its body; without a code where there is none
+}
+
+func (e *tooMany) Error() string { return "HTTP 429" }
+
+// post makes one call and decodes its reply with d. Its error is *unavailable, *tooMany
+// or ctx's. Nothing in it holds the token.
 func (c *Client) post(ctx context.Context, d *decoder, body []byte, token string) (reply, error) {
 	drill.Point("tushare.fetch")
 	call, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
@@ -177,6 +198,10 @@ func (c *Client) post(ctx context.Context, d *decoder, body []byte, token string
 	}
 	if ctx.Err() != nil {
 		return reply{}, ctx.Err()
+	}
+	var limited *tooMany
+	if errors.As(err, &limited) {
+		return reply{}, limited
 	}
 	var m *malformedError
 	deadline, _ := call.Deadline()
@@ -189,7 +214,7 @@ func (c *Client) post(ctx context.Context, d *decoder, body []byte, token string
 	default:
 		cause = "the connection failed: " + reason(err)
 	}
-	return reply{}, &unavailable{scrub(cause, token), err}
+	return reply{}, &unavailable{cause: scrub(cause, token), err: err}
 }
 
 // drainTime is how long the rest of an answer that is of no use is read.
@@ -225,11 +250,48 @@ func (c *Client) exchange(ctx context.Context, cancel func(), d *decoder, body [
 	}
 	start, bad := d.batch.Len, len(d.bad)
 	rep, err = d.page(res.Body, c.cfg.MaxReply)
+	if res.StatusCode == http.StatusTooManyRequests {
+		d.undo(start, bad)
+		limited := &tooMany{}
+		if err == nil {
+			limited.reply = rep
+		}
+		limited.after, limited.named = retryAfter(res.Header, time.Now())
+		return reply{}, "", limited
+	}
 	if res.StatusCode >= 400 && (err != nil || rep.code == "0") {
 		d.undo(start, bad)
 		return reply{}, "HTTP " + res.Status, nil
 	}
 	return rep, "", err
+}
+
+// How long a 429 is waited for: a minute where it names no time, and within bounds
+// where it does.
+const (
+	defaultWait  = time.Minute
+	shortestWait = time.Second
+	longestWait  = 24 * time.Hour
+)
+
+// retryAfter reads the header of that name: seconds, or a moment by the clock of the
+// provider. named is false where there is none that can be read.
+func retryAfter(h http.Header, now time.Time) (wait time.Duration, named bool) {
+	value := strings.TrimSpace(h.Get("Retry-After"))
+	if n, err := strconv.ParseUint(value, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
+		wait = longestWait
+		if n < uint64(longestWait/time.Second) {
+			wait = time.Duration(n) * time.Second
+		}
+	} else if at, err := http.ParseTime(value); err == nil {
+		if theirs, err := http.ParseTime(h.Get("Date")); err == nil {
+			now = theirs
+		}
+		wait = at.Sub(now)
+	} else {
+		return defaultWait, false
+	}
+	return min(max(wait, shortestWait), longestWait), true
 }
 
 // reason is the innermost text of a network error, without the URL and method

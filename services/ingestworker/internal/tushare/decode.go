@@ -27,6 +27,8 @@ type reply struct {
 	rows int
 	// missing is the first required field that the reply lacks. Empty where none.
 	missing string
+	// none says that the reply is a success whose data is null: no rows.
+	none bool
 }
 
 // op is what to do with the cells of one field.
@@ -122,7 +124,7 @@ func (d *decoder) page(body io.Reader, limit int64) (rep reply, err error) {
 	d.n, d.planned, d.missing, d.plan = start, false, "", d.plan[:0]
 	d.room = start // the columns were trimmed
 	rep, err = d.envelope()
-	if err != nil || rep.code != "0" || rep.missing != "" {
+	if err != nil || rep.code != "0" || rep.missing != "" || rep.none {
 		d.undo(start, bad)
 		return rep, err
 	}
@@ -140,7 +142,7 @@ func (d *decoder) page(body io.Reader, limit int64) (rep reply, err error) {
 
 func (d *decoder) envelope() (rep reply, err error) {
 	var message string
-	code, data, usable := false, false, false
+	code, data, null, usable := false, false, false, false
 	err = d.object(func(key string) error {
 		switch key {
 		case "code":
@@ -157,7 +159,7 @@ func (d *decoder) envelope() (rep reply, err error) {
 			if data {
 				return d.fail(malformed(0, "data twice"))
 			}
-			data = true
+			data, null = true, d.buf[d.pos] == 'n'
 			if d.buf[d.pos] != '{' || code && rep.code != "0" {
 				return d.skip()
 			}
@@ -176,6 +178,8 @@ func (d *decoder) envelope() (rep reply, err error) {
 	case err != nil:
 	case !code:
 		err = d.fail(malformed(0, "object without a code"))
+	case rep.code == "0" && null:
+		rep.none = true
 	case rep.code == "0" && !usable:
 		err = d.fail(malformed(0, "success without data"))
 	case rep.code == "0" && !d.planned:

@@ -166,7 +166,7 @@ const goodCal = `{"code":0,"msg":"好","data":{` + calFields + `,"items":[["SSE"
 func TestBodiesThatAreNotTheEnvelope(t *testing.T) {
 	bodies := map[string]string{
 		"empty": "", "space": "  ", "html": "<html><body>403 Forbidden</body></html>", "text": "busy", "null": "null", "list": "[]", "number": "12",
-		"no code": `{"msg":"x"}`, "code null": `{"code":null}`, "code huge": `{"code":1e999}`, "no data": `{"code":0}`, "data null": `{"code":0,"data":null}`,
+		"no code": `{"msg":"x"}`, "code null": `{"code":null}`, "code huge": `{"code":1e999}`, "no data": `{"code":0}`,
 		"data list": `{"code":0,"data":[]}`, "no fields": `{"code":0,"data":{"items":[]}}`, "items before no fields": `{"code":0,"data":{"items":[[1]]}}`, "fields null": `{"code":0,"data":{"fields":null,"items":[]}}`,
 		"fields of numbers": `{"code":0,"data":{"fields":[1],"items":[]}}`, "items object": `{"code":0,"data":{` + calFields + `,"items":{}}}`, "row object": `{"code":0,"data":{` + calFields + `,"items":[{}]}}`,
 		"row null": `{"code":0,"data":{` + calFields + `,"items":[null]}}`, "row short": `{"code":0,"data":{` + calFields + `,"items":[["SSE","20260302",1]]}}`, "row empty": `{"code":0,"data":{` + calFields + `,"items":[[]]}}`,

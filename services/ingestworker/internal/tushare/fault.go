@@ -18,6 +18,9 @@ const ipPause = 30 * time.Minute
 func (f *fetch) judge(rep reply, token string, key quota.Key, sent time.Time) (refusal, error) {
 	api := f.dataset.ID
 	ref := classify(rep.code, rep.msg)
+	if rep.none {
+		ref.kind = kindNone
+	}
 	said := scrub(rep.msg, token)
 	code := scrub(rep.code, token)
 	switch ref.kind {
@@ -25,10 +28,18 @@ func (f *fetch) judge(rep reply, token string, key quota.Key, sent time.Time) (r
 		if rep.missing == "" {
 			return ref, nil
 		}
-		cause := "the reply lacks the field " + rep.missing
-		return ref, fault.New(fault.ModuleTestFailed,
-			fmt.Sprintf("Tushare answered %s without the field %s, which %s needs.", api, rep.missing, f.dataset.Module),
-			f.meta("cause", cause)...)
+		return ref, &unavailable{cause: "the reply lacks the field " + rep.missing, lacks: rep.missing}
+	case kindNone:
+		if f.announced {
+			return ref, &unavailable{cause: "it answered without data where it had announced more rows"}
+		}
+		if f.nones++; f.nones == 1 && !f.facts.saysNone(false) {
+			return ref, &unavailable{cause: "it answered without data"} // once it may be a failure
+		}
+		if f.nones > 1 {
+			f.facts.saysNone(true)
+		}
+		return ref, nil
 	case kindRate:
 		until := f.c.cfg.Limiter.Refused(key, sent, ref.window, ref.calls)
 		if ref.window != quota.Minute {
@@ -49,12 +60,43 @@ func (f *fetch) judge(rep reply, token string, key quota.Key, sent time.Time) (r
 			f.meta("provider_code", code)...)
 		err.RetryAt = time.Now().Add(ipPause)
 		return ref, err
-	case kindRequest:
-		return ref, fault.New(fault.ProviderRefused,
-			fmt.Sprintf("Tushare refused the request for %s: %q (code %s).", api, said, code),
-			f.meta("provider_code", code, "provider_message", said)...)
 	}
-	return ref, &unavailable{cause: fmt.Sprintf("it answered %q (code %s)", said, code)}
+	return ref, &unavailable{
+		cause: fmt.Sprintf("it answered %q (code %s)", said, code), code: code, text: said, refusal: ref.kind == kindRefused,
+	}
+}
+
+// held is HTTP 429: a limit that a gate before the provider keeps. The words of its
+// body count where they say more than the status does.
+func (f *fetch) held(t *tooMany, token string, key quota.Key, sent time.Time) (ref refusal, err error) {
+	if t.reply.code != "" {
+		switch said := classify(t.reply.code, t.reply.msg); said.kind {
+		case kindRate, kindPermission, kindToken, kindIPs:
+			ref, err = f.judge(t.reply, token, key, sent)
+		}
+	}
+	if err == nil || t.named {
+		until := f.c.cfg.Limiter.Hold(key, time.Now().Add(t.after))
+		if err == nil {
+			ref = refusal{kind: kindRate, window: quota.WindowOf(t.after)}
+			err = f.askedToWait(ref.window, until)
+		}
+	}
+	return ref, err
+}
+
+// askedToWait is a limit whose end the provider named, or which has none but the
+// status of the answer.
+func (f *fetch) askedToWait(w quota.Window, until time.Time) error {
+	message := fmt.Sprintf("Tushare answered %s with HTTP 429, too many requests, and asks to wait until %s.",
+		f.dataset.ID, until.In(market.Shanghai).Format(time.RFC3339))
+	reason, kv := fault.QuotaExhausted, f.meta("window", w.String())
+	if w == quota.Minute {
+		reason, kv = fault.RateLimited, []string{"api", f.dataset.ID, "window", w.String()}
+	}
+	err := fault.New(reason, message, kv...)
+	err.RetryAt = until
+	return err
 }
 
 // limited is a limit per minute that was not waited for, and why.
@@ -79,11 +121,31 @@ func (f *fetch) exhausted(w quota.Window, calls int, until time.Time) error {
 	return err
 }
 
+// final is the fault of a call whose last attempt failed. Only what cannot pass is
+// permanent: a field that was never there, and a refusal that is believed.
+func (f *fetch) final(u *unavailable) error {
+	api := f.dataset.ID
+	switch {
+	case u.lacks != "" && !f.facts.hadBefore(u.lacks):
+		return fault.New(fault.ModuleTestFailed,
+			fmt.Sprintf("Tushare answered %s without the field %s, which %s needs.", api, u.lacks, f.dataset.Module),
+			f.meta("cause", u.cause)...)
+	case u.refusal && !documented(f.dataset, f.q.Params) && f.facts.refused(f.shape, u.said(), time.Now()):
+		return fault.New(fault.ProviderRefused,
+			fmt.Sprintf("Tushare refused the request for %s: %q (code %s). It said so each time, and never answered such a request.", api, u.text, u.code),
+			f.meta("provider_code", u.code, "provider_message", u.text)...)
+	}
+	return f.broken(u)
+}
+
 // broken is PROVIDER_UNAVAILABLE after the last attempt.
 func (f *fetch) broken(u *unavailable) error {
+	kv := f.meta("cause", u.cause)
+	if u.code != "" {
+		kv = append(kv, "provider_code", u.code, "provider_message", u.text)
+	}
 	return fault.Wrap(u, fault.ProviderUnavailable,
-		fmt.Sprintf("Tushare could not be read for %s: %s.", f.dataset.ID, u.cause),
-		f.meta("cause", u.cause)...)
+		fmt.Sprintf("Tushare could not be read for %s: %s.", f.dataset.ID, u.cause), kv...)
 }
 
 // meta is the metadata every provider fault carries, and more.

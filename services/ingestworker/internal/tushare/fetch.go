@@ -8,7 +8,6 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
@@ -21,39 +20,6 @@ import (
 // maxWaits is how many refusals per minute in a row one call waits out. A token
 // whose allowance somebody else spends whole must not hold a run for ever.
 const maxWaits = 10
-
-// apiFacts is what the client learns of one API while it runs.
-type apiFacts struct {
-	mu   sync.Mutex
-	caps []int // lengths of replies that announced more
-	rows int   // of the last fetch, for sizing the next
-}
-
-func (f *apiFacts) isCap(n int) bool {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	return slices.Contains(f.caps, n)
-}
-
-// learnCap remembers a length at which a reply was cut. The latest eight count.
-func (f *apiFacts) learnCap(n int) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if !slices.Contains(f.caps, n) {
-		f.caps = append(f.caps, n)
-		f.caps = f.caps[max(0, len(f.caps)-8):]
-	}
-}
-
-func (f *apiFacts) size(set int) int {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	last := f.rows
-	if set > 0 {
-		f.rows = set
-	}
-	return last
-}
 
 func (c *Client) facts(api string) *apiFacts {
 	f, ok := c.apis.Load(api)
@@ -75,6 +41,14 @@ type fetch struct {
 	progress func(ingest.Progress)
 	d        *decoder
 	answer   ingest.Answer
+	facts    *apiFacts
+	shape    string
+	// announced says that earlier replies promised rows at the offset asked for.
+	announced bool
+	// nones counts the answers without data to the page asked for.
+	nones int
+	// filled are the columns that replies with rows had; nil before the first.
+	filled []bool
 }
 
 // Fetch implements ingest.Provider.
@@ -85,7 +59,10 @@ func (c *Client) Fetch(ctx context.Context, q ingest.Query, progress func(ingest
 		names[i] = ds.Columns[i].Provider
 	}
 	domain, _, _ := strings.Cut(ds.Module, ".")
-	f := &fetch{c: c, q: q, dataset: ds, domain: domain, fields: strings.Join(names, ","), progress: progress}
+	f := &fetch{
+		c: c, q: q, dataset: ds, domain: domain, fields: strings.Join(names, ","), progress: progress,
+		facts: c.facts(ds.ID), shape: shapeOf(q.Params),
+	}
 	f.d = c.decoders.Get().(*decoder)
 	defer func() {
 		f.d.end()
@@ -95,12 +72,17 @@ func (c *Client) Fetch(ctx context.Context, q ingest.Query, progress func(ingest
 		return ingest.Answer{Calls: f.answer.Calls, Latency: f.answer.Latency}, err
 	}
 	f.answer.Batch, f.answer.Bad = f.d.batch, f.d.bad
+	for i, there := range f.filled {
+		if name := ds.Columns[i].Provider; !there {
+			f.answer.Absent = append(f.answer.Absent, ingest.Absence{Column: name, Before: f.facts.hadBefore(name)})
+		}
+	}
 	return f.answer, nil
 }
 
 // pages asks until the provider has no more.
 func (f *fetch) pages(ctx context.Context) error {
-	facts := f.c.facts(f.dataset.ID)
+	facts := f.facts
 	size := f.q.MaxRows
 	wide := size == 0 && f.q.Params["ts_code"] == "" // as long as the last such answer, about
 	if wide {
@@ -120,6 +102,7 @@ func (f *fetch) pages(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
+		f.announced = rep.hasMore
 		order = f.d.order(order, held)
 		repeated, within := f.d.unite(held, bad)
 		f.answer.Repeated += repeated
@@ -173,6 +156,7 @@ const (
 // came several times.
 func (f *fetch) reread(ctx context.Context, total, size int, before uint64) error {
 	idle := 0
+	f.announced = true
 	for range maxRereads {
 		start := f.d.batch.Len
 		if start >= total {
@@ -208,6 +192,7 @@ func (f *fetch) reread(ctx context.Context, total, size int, before uint64) erro
 // pass.
 func (f *fetch) page(ctx context.Context, offset, limit int) (reply, error) {
 	failures, waits := 0, 0
+	f.nones = 0
 	for {
 		token, fingerprint, ok := f.c.cfg.Tokens.Token(f.domain)
 		if !ok {
@@ -215,7 +200,7 @@ func (f *fetch) page(ctx context.Context, offset, limit int) (reply, error) {
 		}
 		key := quota.Key{Token: fingerprint, API: f.dataset.ID}
 		if err := f.admit(ctx, key); err != nil {
-			return reply{}, err
+			return f.settleForNone(err)
 		}
 		body, err := f.body(token, offset, limit)
 		if err != nil {
@@ -227,27 +212,39 @@ func (f *fetch) page(ctx context.Context, offset, limit int) (reply, error) {
 		took := time.Since(sent)
 		f.answer.Calls++
 		f.answer.Latency += took
+		var ref refusal
+		var hold *tooMany
+		switch {
+		case err == nil:
+			ref, err = f.judge(rep, token, key, sent)
+		case errors.As(err, &hold):
+			ref, err = f.held(hold, token, key, sent)
+		}
+		if ref.kind == kindRate && ref.window == quota.Minute {
+			if waits++; waits <= maxWaits {
+				f.log(ctx, slog.LevelInfo, "the provider asks to wait", offset, took, "limit", ref.calls)
+				f.tell(ingest.Progress{})
+				continue
+			}
+		}
+		last := failures+1 >= f.c.cfg.Attempts
 		if err == nil {
-			var ref refusal
-			if ref, err = f.judge(rep, token, key, sent); ref.kind == kindRate && ref.window == quota.Minute {
-				if waits++; waits <= maxWaits {
-					f.log(ctx, slog.LevelInfo, "the provider asks to wait a minute", offset, took, "limit", ref.calls)
-					f.tell(ingest.Progress{})
-					continue
-				}
+			if err = f.checkColumns(rep, last); err != nil {
+				f.d.undo(held, bad)
 			}
 		}
 		if err == nil {
+			rep.hasMore = rep.hasMore && ref.kind != kindNone
 			redactRows(f.d.batch, held, f.d.bad[bad:], token)
 			f.log(ctx, slog.LevelDebug, "fetched", offset, took, "rows", rep.rows, "has_more", rep.hasMore)
 			return rep, nil
 		}
 		var passing *unavailable
 		if !errors.As(err, &passing) {
-			return reply{}, err // ctx ended, or a fault that asking again does not mend
+			return f.settleForNone(err) // ctx ended, or a fault that asking again does not mend
 		}
-		if failures++; failures >= f.c.cfg.Attempts {
-			return reply{}, f.broken(passing)
+		if failures++; last || passing.refusal && f.facts.believes(f.shape, passing.said(), time.Now()) {
+			return reply{}, f.final(passing)
 		}
 		f.log(ctx, slog.LevelInfo, "a call failed and is made again", offset, took, "cause", passing.cause, "attempt", failures)
 		f.tell(ingest.Progress{})
@@ -255,6 +252,43 @@ func (f *fetch) page(ctx context.Context, offset, limit int) (reply, error) {
 			return reply{}, err
 		}
 	}
+}
+
+// settleForNone takes "no rows" that came once for an answer where that is usual and a
+// limit forbids to ask once more: a list may have one call an hour.
+func (f *fetch) settleForNone(err error) (reply, error) {
+	limit := fault.Is(err, fault.QuotaExhausted) || fault.Is(err, fault.RateLimited)
+	if limit && f.nones > 0 && !f.announced && mayBeEmpty(f.dataset, f.q.Params) {
+		return reply{code: "0", none: true}, nil
+	}
+	return reply{}, err
+}
+
+// checkColumns takes note of the columns of an answer. One that lacks a column that
+// answers had before is asked for again; the last attempt is taken as it is, because a
+// provider may drop a column that no row needs.
+func (f *fetch) checkColumns(rep reply, last bool) error {
+	if rep.code == "0" && !rep.none {
+		f.facts.worked(f.shape)
+	}
+	if rep.rows == 0 {
+		return nil
+	}
+	if !last {
+		for i, there := range f.d.filled {
+			if name := f.dataset.Columns[i].Provider; !there && f.facts.hadBefore(name) {
+				return &unavailable{cause: "the reply lacks the field " + name + ", which it had before"}
+			}
+		}
+	}
+	f.facts.has(f.dataset.Columns, f.d.filled)
+	if f.filled == nil {
+		f.filled = make([]bool, len(f.d.filled))
+	}
+	for i, there := range f.d.filled {
+		f.filled[i] = f.filled[i] || there
+	}
+	return nil
 }
 
 // admit waits for the limiter and says so through progress.
@@ -271,6 +305,8 @@ func (f *fetch) admit(ctx context.Context, key quota.Key) error {
 	switch {
 	case !errors.As(err, &spent):
 		return err
+	case spent.Asked:
+		return f.askedToWait(spent.Window, spent.Until)
 	case spent.Window == quota.Minute:
 		return f.limited(spent.Limit, spent.Until, "it opens again after the time that this call has")
 	}

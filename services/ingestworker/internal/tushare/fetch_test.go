@@ -282,13 +282,124 @@ func TestReasonTooManyIPs(t *testing.T) {
 	})
 }
 
+// A refusal may be the provider's own failure, whatever it says: it is made again, and
+// then it is unavailable.
+func TestARefusalMayPass(t *testing.T) {
+	for _, c := range []struct{ code, msg string }{
+		{"50101", strings.Repeat("查询数据失败，请确认参数！", 100)}, {"50101", ""}, {"50101", "系统繁忙，请稍后再试"}, {"50101", "MySQL server has gone away"},
+		{"1", "必填参数, ts_code"}, {"-1", "请指定正确的接口名"}, {"-1000", "未知错误"}, {"-2001", "argument error"},
+	} {
+		a, err := refused(t, c.code, c.msg)
+		f := reasonIs(t, stripCause(err), fault.ProviderUnavailable, "domain", "module", "api", "cause", "provider_code", "provider_message")
+		if a.Calls != 3 || len(f.Meta["provider_message"]) > maxQuoted+3 {
+			t.Errorf("%s %s: %d calls, message of %d bytes", c.code, c.msg, a.Calls, len(f.Meta["provider_message"]))
+		}
+		calls := 0
+		client := newClient(t, Config{Backoff: time.Nanosecond, Transport: scripted(&calls, `{"code":`+c.code+`,"data":null,"msg":"`+c.msg+`"}`, goodCal)})
+		if a, err := client.Fetch(t.Context(), cal(), nil); err != nil || a.Batch.Len != 2 || a.Calls != 2 {
+			t.Errorf("%s %s passed: %+v, %v", c.code, c.msg, a, err)
+		}
+	}
+}
+
+// symbols asks for a list of symbols, which no documentation promises to work.
+func symbols() ingest.Query {
+	return ingest.Query{Dataset: catalog.Lookup(catalog.Daily), Params: map[string]string{
+		"ts_code": "600000.SH,600519.SH", "start_date": "20260302", "end_date": "20260306",
+	}}
+}
+
+// A refusal is believed when a kind of request that never worked was refused in the
+// same words for an hour. One answer makes it doubtful again.
 func TestReasonProviderRefused(t *testing.T) {
-	for code, msg := range map[string]string{"50101": strings.Repeat("查询数据失败，请确认参数！", 100), "1": "必填参数, ts_code", "-1": "请指定正确的接口名"} {
-		a, err := refused(t, code, msg)
-		f := reasonIs(t, err, fault.ProviderRefused, "domain", "module", "api", "provider_code", "provider_message")
+	synctest.Test(t, func(t *testing.T) {
+		msg, calls := "查询数据失败，请确认参数！", 0
+		c := newClient(t, Config{Transport: roundTrip(func(request) (*http.Response, error) {
+			calls++
+			if msg == "" {
+				return answer(200, dailyBody(2, 20260302)), nil
+			}
+			return answer(200, `{"code":50101,"msg":"`+msg+` `+testToken+`"}`), nil
+		})})
+		fetch := func(q ingest.Query) (int, error) {
+			a, err := c.Fetch(t.Context(), q, nil)
+			return a.Calls, err
+		}
+		for try := range 5 {
+			if try == 2 {
+				msg = "请确认参数！" // other words: it begins anew
+			}
+			n, err := fetch(symbols())
+			reasonIs(t, stripCause(err), fault.ProviderUnavailable, "provider_message")
+			if n != 3 {
+				t.Errorf("try %d: %d calls", try, n)
+			}
+			if try < 4 {
+				time.Sleep(29 * time.Minute)
+			}
+		}
+		time.Sleep(5 * time.Minute)
+		_, err := fetch(symbols())
+		reasonIs(t, err, fault.ProviderRefused, "domain", "module", "api", "provider_code", "provider_message")
 		faulttest.Produces(t, err, fault.ProviderRefused)
-		if a.Calls != 1 || len(f.Meta["provider_message"]) > maxQuoted+3 {
-			t.Errorf("%d calls, message of %d bytes", a.Calls, len(f.Meta["provider_message"]))
+		if n, err := fetch(symbols()); n != 1 || !fault.Is(err, fault.ProviderRefused) {
+			t.Errorf("a believed refusal cost %d calls: %v", n, err)
+		}
+		for range 2 { // a trade date is documented, so its refusal is never believed
+			time.Sleep(time.Hour)
+			n, err := fetch(ingest.Query{Dataset: catalog.Lookup(catalog.Daily), Params: map[string]string{"trade_date": "20260302"}})
+			if n != 3 || !fault.Is(err, fault.ProviderUnavailable) {
+				t.Errorf("%d calls, %v", n, err)
+			}
+		}
+		msg = ""
+		if n, err := fetch(symbols()); n != 1 || err != nil {
+			t.Errorf("%d calls, %v", n, err)
+		}
+		msg = "请确认参数！"
+		for range 6 {
+			time.Sleep(time.Hour)
+			if n, err := fetch(symbols()); n != 3 || !fault.Is(err, fault.ProviderUnavailable) {
+				t.Errorf("after it worked: %d calls, %v", n, err)
+			}
+		}
+	})
+}
+
+// No rows may be said by a null or by a code. It is asked once more the first time,
+// because the provider may have failed; where rows were announced it has.
+func TestNoRowsWithoutAList(t *testing.T) {
+	for _, none := range []string{`{"code":0,"msg":"","data":null}`, `{"data":null,"code":0}`, `{"code":-2001,"msg":"empty","data":null}`, `{"data":{` + calFields + `,"items":[],"has_more":true},"code":-2001,"msg":""}`} {
+		calls := 0
+		c := newClient(t, Config{Backoff: time.Nanosecond, Transport: scripted(&calls, none)})
+		for _, want := range []int{2, 1} {
+			a, err := c.Fetch(t.Context(), cal(), nil)
+			if err != nil || a.Batch == nil || a.Batch.Len != 0 || a.Calls != want || len(a.Absent) > 0 {
+				t.Errorf("%s: %+v, %v", none, a, err)
+			}
+		}
+		calls = 0
+		c = newClient(t, Config{Backoff: time.Nanosecond, Transport: scripted(&calls, none, goodCal)})
+		a, err := c.Fetch(t.Context(), cal(), nil)
+		if err != nil || a.Batch.Len != 2 || calls != 2 {
+			t.Errorf("%s, once: %+v, %v", none, a, err)
+		}
+		calls = 0
+		c = newClient(t, Config{Limiter: gate(t, 0), Backoff: time.Nanosecond, Transport: scripted(&calls, none, `{"code":40203,"msg":"频率超限(1次/小时)"}`)})
+		suspended := ingest.Query{Dataset: catalog.Lookup(catalog.StockBasic), Params: map[string]string{"list_status": "P"}}
+		if a, err = c.Fetch(t.Context(), suspended, nil); err != nil || a.Batch.Len != 0 || calls != 2 {
+			t.Errorf("%s where none is usual: %+v, %v", none, a, err)
+		}
+		calls = 0
+		c = newClient(t, Config{Backoff: time.Nanosecond, Transport: scripted(&calls, calBody(days(0, 30), true), none)})
+		_, err = c.Fetch(t.Context(), cal(), nil)
+		if reasonIs(t, err, fault.ProviderUnavailable, "cause"); calls != 4 {
+			t.Errorf("%s in the middle: %d calls", none, calls)
+		}
+		calls = 0
+		c = newClient(t, Config{Backoff: time.Nanosecond, Transport: scripted(&calls, calBody(days(0, 30), true), none, calBody(days(30, 7), false))})
+		if a, err = c.Fetch(t.Context(), cal(), nil); err != nil || a.Batch.Len != 37 || calls != 3 {
+			t.Errorf("%s in the middle, once: %+v, %v", none, a, err)
 		}
 	}
 }
@@ -316,8 +427,138 @@ func TestReasonModuleTestFailed(t *testing.T) {
 	c := newClient(t, Config{Transport: scripted(&calls, `{"code":0,"data":{"fields":["exchange","cal_date"],"items":[]}}`)})
 	_, err := c.Fetch(t.Context(), cal(), nil)
 	f := reasonIs(t, err, fault.ModuleTestFailed, "domain", "module", "api", "cause")
-	if calls != 1 || !strings.Contains(f.Message, "is_open") {
+	if calls != 3 || !strings.Contains(f.Message, "is_open") {
 		t.Errorf("%d calls, %s", calls, f.Message)
+	}
+}
+
+// A field that was there before comes back, or is taken for a failure that passes.
+func TestAFieldThatWasThereBefore(t *testing.T) {
+	lacking := `{"code":0,"data":{"fields":["exchange","cal_date"],"items":[["SSE","20260302"]]}}`
+	calls := 0
+	c := newClient(t, Config{Backoff: time.Nanosecond, Transport: scripted(&calls, lacking, goodCal, lacking)})
+	if a, err := c.Fetch(t.Context(), cal(), nil); err != nil || a.Batch.Len != 2 || len(a.Absent) != 0 {
+		t.Fatalf("%+v, %v", a, err)
+	}
+	_, err := c.Fetch(t.Context(), cal(), nil)
+	if f := reasonIs(t, err, fault.ProviderUnavailable, "cause"); calls != 5 || !strings.Contains(f.Message, "is_open") {
+		t.Errorf("%d calls, %s", calls, f.Message)
+	}
+}
+
+// A column that no row needs is asked for again and then told. One that is there and
+// null in all rows is no absent one: its rows come as they are, required or not.
+func TestAbsentColumnsAreTold(t *testing.T) {
+	page := func(field, value string) string {
+		return `{"code":0,"data":{"fields":["ts_code","trade_date","close"` + field + `],"items":[["600519.SH","20260302",null` + value + `]]}}`
+	}
+	q := ingest.Query{Dataset: catalog.Lookup(catalog.Daily), Params: map[string]string{"trade_date": "20260302"}}
+	absence := func(a ingest.Answer, column string) (found, before bool) {
+		for _, x := range a.Absent {
+			if x.Column == column {
+				return true, x.Before
+			}
+		}
+		return false, false
+	}
+	calls := 0
+	c := newClient(t, Config{Backoff: time.Nanosecond, Transport: scripted(&calls, page("", ""), page(`,"vol"`, ",null"), page("", ""))})
+	a, err := c.Fetch(t.Context(), q, nil)
+	if found, before := absence(a, "vol"); err != nil || calls != 1 || !found || before {
+		t.Fatalf("%+v after %d calls, %v", a, calls, err)
+	}
+	if found, _ := absence(a, "close"); found || a.Batch.Len != 1 || !a.Batch.Column("close").Null[0] || len(a.Bad) > 0 {
+		t.Errorf("close is null, and told as %+v", a)
+	}
+	if a, err = c.Fetch(t.Context(), q, nil); err != nil || calls != 2 {
+		t.Fatalf("%d calls, %v", calls, err)
+	}
+	if found, _ := absence(a, "vol"); found {
+		t.Error("a column of nulls is told as absent")
+	}
+	a, err = c.Fetch(t.Context(), q, nil)
+	if found, before := absence(a, "vol"); err != nil || calls != 5 || !found || !before || a.Batch.Len != 1 {
+		t.Errorf("%+v after %d calls, %v", a, calls, err)
+	}
+}
+
+// HTTP 429 is a limit, which is waited for: as long as it says, or a minute.
+func TestHTTP429IsALimit(t *testing.T) {
+	for _, c := range []struct {
+		name, header, body string
+		wait               time.Duration
+	}{
+		{"bare", "", "slow down", time.Minute},
+		{"seconds", "90", "<html>", 90 * time.Second},
+		{"nothing to read", "soon", "", time.Minute},
+		{"at once", "0", "", time.Second},
+		{"rows all the same", "5", goodCal, 5 * time.Second},
+		{"an unknown code", "7", `{"code":1,"msg":"x"}`, 7 * time.Second},
+		{"a date", "Mon, 02 Mar 2026 10:00:40 GMT", "", 40 * time.Second},
+		{"a date that has passed", "Mon, 02 Mar 2026 09:00:00 GMT", "", time.Second},
+		{"a text and no header", "", `{"code":40203,"msg":"频率超限(500次/分钟)"}`, time.Minute + 250*time.Millisecond},
+		{"a text and a longer header", "100", `{"code":40203,"msg":"频率超限(500次/分钟)"}`, 100 * time.Second},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			calls := 0
+			client := newClient(t, Config{Limiter: gate(t, 0), Transport: roundTrip(func(request) (*http.Response, error) {
+				if calls++; calls > 1 {
+					return answer(200, goodCal), nil
+				}
+				res := answer(429, c.body)
+				res.Header.Set("Date", "Mon, 02 Mar 2026 10:00:00 GMT")
+				if c.header != "" {
+					res.Header.Set("Retry-After", c.header)
+				}
+				return res, nil
+			})})
+			start := time.Now()
+			a, err := client.Fetch(t.Context(), cal(), nil)
+			if took := time.Since(start); err != nil || a.Batch.Len != 2 || a.Calls != 2 || took != c.wait {
+				t.Errorf("%s: %+v, %v after %v", c.name, a, err, took)
+			}
+		})
+	}
+}
+
+// A long wait is not sat out, and is no failure of the provider.
+func TestHTTP429OfALongTime(t *testing.T) {
+	for header, want := range map[string]struct {
+		window string
+		wait   time.Duration
+	}{"3000": {"hour", 50 * time.Minute}, "7200": {"day", 2 * time.Hour}, "99999999999999999999": {"day", 24 * time.Hour}, "999999999999": {"day", 24 * time.Hour}} {
+		synctest.Test(t, func(t *testing.T) {
+			calls := 0
+			c := newClient(t, Config{Limiter: gate(t, 0), Transport: roundTrip(func(request) (*http.Response, error) {
+				if calls++; calls > 1 {
+					return answer(200, goodCal), nil
+				}
+				res := answer(429, testToken)
+				res.Header.Set("Retry-After", header)
+				return res, nil
+			})})
+			start := time.Now()
+			for range 2 { // the second is not even sent
+				_, err := c.Fetch(t.Context(), cal(), nil)
+				f := reasonIs(t, err, fault.QuotaExhausted, "api", "window")
+				if calls != 1 || f.Meta["window"] != want.window || f.RetryAt.Sub(start) != want.wait {
+					t.Errorf("%s: %d calls, %v, retry at +%v", header, calls, f.Meta, f.RetryAt.Sub(start))
+				}
+			}
+			time.Sleep(want.wait)
+			if _, err := c.Fetch(t.Context(), cal(), nil); err != nil || calls != 2 {
+				t.Errorf("open again: %d calls, %v", calls, err)
+			}
+		})
+	}
+	calls := 0
+	c := newClient(t, Config{Limiter: gate(t, 0), Transport: roundTrip(func(request) (*http.Response, error) {
+		calls++
+		return answer(429, `{"code":40203,"msg":"抱歉，您没有接口访问权限"}`), nil
+	})})
+	_, err := c.Fetch(t.Context(), cal(), nil)
+	if reasonIs(t, err, fault.PermissionDenied); calls != 1 {
+		t.Errorf("%d calls", calls)
 	}
 }
 
@@ -332,7 +573,6 @@ func TestReasonProviderUnavailable(t *testing.T) {
 		},
 		"HTTP 403 HTML":      func() (*http.Response, error) { return answer(403, html), nil },
 		"HTTP 404 with rows": func() (*http.Response, error) { return answer(404, goodCal), nil },
-		"HTTP 429":           func() (*http.Response, error) { return answer(429, "slow down"), nil },
 		"redirect":           func() (*http.Response, error) { return answer(308, ""), nil },
 		"HTML":               func() (*http.Response, error) { return answer(200, html), nil },
 		"truncated":          func() (*http.Response, error) { return answer(200, goodCal[:90]), nil },

@@ -137,6 +137,7 @@ func (openGate) Acquire(ctx context.Context, _ quota.Key, _ quota.Priority, _ fu
 	return ctx.Err()
 }
 func (openGate) Refused(quota.Key, time.Time, quota.Window, int) time.Time { return time.Time{} }
+func (openGate) Hold(_ quota.Key, until time.Time) time.Time               { return until }
 
 const testToken = "t0ken-c0ffee-5ecret"
 

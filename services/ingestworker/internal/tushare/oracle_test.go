@@ -67,6 +67,10 @@ func oracle(body []byte, ds *catalog.Dataset) (rep reply, rows [][]value, err er
 	if rep.code != "0" {
 		return rep, nil, nil
 	}
+	if string(top["data"]) == "null" {
+		rep.none = true
+		return rep, nil, nil
+	}
 	data, err := members(top["data"])
 	if err != nil {
 		return rep, nil, err

@@ -125,7 +125,7 @@ func TestSimulatorFaultsAreClassified(t *testing.T) {
 		tusharesim.HTTP403: fault.ProviderUnavailable, tusharesim.Reset: fault.ProviderUnavailable, tusharesim.TruncatedBody: fault.ProviderUnavailable,
 		tusharesim.MalformedJSON: fault.ProviderUnavailable, tusharesim.HTMLPage: fault.ProviderUnavailable,
 		tusharesim.BadToken: fault.TokenInvalid, tusharesim.NoPermission: fault.PermissionDenied, tusharesim.TooManyIPs: fault.TooManyIPs,
-		tusharesim.BadRequest: fault.ProviderRefused, tusharesim.HourLimit: fault.QuotaExhausted, tusharesim.DayQuota: fault.QuotaExhausted,
+		tusharesim.BadRequest: fault.ProviderUnavailable, tusharesim.HourLimit: fault.QuotaExhausted, tusharesim.DayQuota: fault.QuotaExhausted,
 	} {
 		for _, text := range []string{tusharesim.TextOld, tusharesim.TextNew} {
 			c := simClient(t, s, Config{Limiter: gate(t, 0)})

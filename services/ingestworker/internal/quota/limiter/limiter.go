@@ -118,7 +118,7 @@ func (l *Limiter) Acquire(ctx context.Context, key quota.Key, p quota.Priority, 
 		if !d.Go && (d.Window != quota.Minute || bounded && d.Until.After(deadline)) {
 			ln.leave(w)
 			l.mu.Unlock()
-			return &quota.Exhausted{API: key.API, Window: d.Window, Limit: d.Limit, Until: d.Until}
+			return &quota.Exhausted{API: key.API, Window: d.Window, Limit: d.Limit, Until: d.Until, Asked: d.Asked}
 		}
 		l.mu.Unlock()
 		if waiting != nil && !d.Go && !d.Until.Equal(told) {
@@ -169,6 +169,22 @@ func (l *Limiter) Refused(key quota.Key, sent time.Time, w quota.Window, n int) 
 	if n > 0 && n != known {
 		l.cfg.Log.Info("learnt a limit of the provider", "api", key.API, "limit", n, "window", w.String(), "until", until)
 	}
+	l.remember()
+	return until
+}
+
+// Hold records that the provider asked for no call of the key before a moment, and
+// returns the moment from which calls are made again.
+func (l *Limiter) Hold(key quota.Key, until time.Time) time.Time {
+	l.mu.Lock()
+	ln := l.line(key)
+	until = ln.state.Hold(until.Round(0))
+	for _, waits := range ln.queue {
+		waits.call()
+	}
+	l.dirty = true
+	l.mu.Unlock()
+	l.cfg.Log.Info("the provider asks to wait", "api", key.API, "until", until)
 	l.remember()
 	return until
 }

@@ -25,6 +25,7 @@ type record struct {
 	Setting    int              `json:"setting"`
 	Limits     map[string]limit `json:"limits,omitempty"`
 	Closed     map[string]int64 `json:"closed,omitempty"`
+	Held       int64            `json:"held,omitempty"`
 	Spent      []int64          `json:"spent,omitempty"`
 	Day        market.Date      `json:"day"`
 	SpentToday int              `json:"spent_today"`
@@ -73,6 +74,9 @@ func load(path string, set quota.Settings, now time.Time) (map[quota.Key]quota.S
 			if c := r.Closed[w.String()]; c > 0 {
 				s.Closed[w] = time.UnixMilli(c)
 			}
+		}
+		if r.Held > 0 {
+			s.Held = time.UnixMilli(r.Held)
 		}
 		for _, ms := range r.Spent {
 			s.Spent = append(s.Spent, time.UnixMilli(ms))
@@ -141,6 +145,9 @@ func (l *Limiter) snapshot(now time.Time) file {
 			if s.Closed[w].After(now.Add(-quota.Day.Length())) {
 				r.Closed[w.String()] = s.Closed[w].UnixMilli()
 			}
+		}
+		if s.Held.After(now) {
+			r.Held = s.Held.UnixMilli()
 		}
 		for i := max(0, len(s.Spent)-maxKept); i < len(s.Spent); i++ {
 			if now.Sub(s.Spent[i]) < length {
