@@ -27,6 +27,10 @@ const (
 	FundDaily  = "fund_daily"
 )
 
+// SuspendD is the provider's list of suspensions (doc_id=214). It is asked for as
+// evidence and stored nowhere, so it is none of the datasets.
+const SuspendD = "suspend_d"
+
 // Dataset is one table fed by one provider API.
 type Dataset struct {
 	// ID names the dataset; it is also the provider's api_name.
@@ -94,6 +98,19 @@ func (d *Dataset) Specs() []table.Spec {
 	}
 	return specs
 }
+
+var suspensions = Dataset{
+	ID: SuspendD, Module: "stock.market.daily", Kind: market.Stock,
+	Columns: []Column{
+		symbol("Exchange code with suffix, as in 600519.SH."), tradeDate,
+		text("suspend_timing", "Times within the day; null: the whole day."),
+		must(text("suspend_type", "S suspended, R resumed.")),
+	},
+	Due: 17 * time.Hour, RowCaps: []int{5000, 6000},
+}
+
+// Suspensions is what the provider's list of suspensions is asked with.
+func Suspensions() *Dataset { return &suspensions }
 
 // Lookup finds a dataset by its name, or nil.
 func Lookup(id string) *Dataset {

@@ -19,9 +19,9 @@ type Calendar struct {
 // Known reports whether any calendar is held.
 func (c Calendar) Known() bool { return c.Last != market.NoDate && c.Last != 0 }
 
-// The exchanges opened on this day; a calendar that begins later does not hide the
+// ExchangesOpen is the day on which the exchanges opened; a calendar that begins later does not hide the
 // days between.
-var exchangesOpen = market.NewDate(1990, 12, 19)
+var ExchangesOpen = market.NewDate(1990, 12, 19)
 
 // IsOpen reports whether the exchange trades on d. Outside the days known weekdays
 // count as open.
@@ -34,7 +34,7 @@ func (c Calendar) IsOpen(d market.Date) bool {
 }
 
 func (c Calendar) beyond(d market.Date) bool {
-	return !c.Known() || d > c.Last || d < c.First && d >= exchangesOpen
+	return !c.Known() || d > c.Last || d < c.First && d >= ExchangesOpen
 }
 
 // Days lists the open days of a span, ends included, in ascending order. guessed
@@ -44,7 +44,7 @@ func (c Calendar) Days(start, end market.Date) (days []market.Date, guessed bool
 		return nil, false
 	}
 	if c.Known() {
-		for d := max(start, exchangesOpen); d <= min(end, c.First-1); d++ {
+		for d := max(start, ExchangesOpen); d <= min(end, c.First-1); d++ {
 			if !d.Weekend() {
 				days, guessed = append(days, d), true
 			}

@@ -2,9 +2,11 @@ package coverage
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/evidence"
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 )
@@ -33,6 +35,8 @@ type Answer struct {
 	// MissingCall names a part of a snapshot that came empty though it never is.
 	// Empty when every part came.
 	MissingCall string
+	// Findings say what the values contradict; any makes the answer INCOMPLETE.
+	Findings []evidence.Finding
 	// Hash tells equal answers whatever the order of their rows; it is only asked
 	// for when the answer is short.
 	Hash func() uint64
@@ -106,17 +110,35 @@ func Judge(ds *catalog.Dataset, d market.Date, a Answer, e Expectation, s Situat
 	default:
 		j.Store = a.Rows >= s.Held.Rows
 	}
-	finding, worth := finding(ds, d, a, e, r, found, shrunk, s)
-	if !j.Store {
-		r = s.Held.kept(r, found)
-		if worth {
-			finding.Severity = severityOfKept(r.Verdict, finding.Severity)
-			finding.Message += fmt.Sprintf(" The %d rows held stay.", s.Held.Rows)
+	if found == Incomplete && a.falsified() {
+		j.Store = false // a hole is better than another day's rows
+		if !s.HasHeld {
+			r.Rows, r.ByExchange = 0, ExchangeCounts{}
 		}
 	}
+	finding, worth := finding(ds, d, a, e, r, found, shrunk, s)
+	issues := make([]fault.Issue, 0, 1+len(a.Findings))
 	if worth {
-		r.Issues = append(r.Issues, finding)
+		issues = append(issues, finding)
 	}
+	for _, f := range a.Findings {
+		issues = append(issues, About(ds, f.Issue(ds.ID, d)))
+	}
+	if !j.Store && s.HasHeld {
+		r = s.Held.kept(r, found)
+		for n := range issues {
+			issues[n].Severity = severityOfKept(r.Verdict, issues[n].Severity)
+			if s.Held.Rows > 0 {
+				issues[n].Message += fmt.Sprintf(" The %d rows held stay.", s.Held.Rows)
+			}
+		}
+	}
+	if accepted {
+		for n := range issues {
+			issues[n].Severity = fault.Warning // it is told, and not waited for
+		}
+	}
+	r.Issues = append(r.Issues, issues...)
 	j.Record = r
 	return j
 }
@@ -137,11 +159,19 @@ func verdict(a Answer, e Expectation, s Situation) Verdict {
 		return NotPublished
 	case a.Rows == 0 && a.Rejected == 0:
 		return Empty
-	case a.Rows == 0 || !e.Reaches(a.Rows, a.ByExchange) || TooManyRejected(a.Rejected, a.Rows):
+	case a.short(e) || len(a.Findings) > 0:
 		return Incomplete
 	}
 	return Complete
 }
+
+// short reports whether rows are missing by number.
+func (a Answer) short(e Expectation) bool {
+	return a.MissingCall != "" || a.Rows == 0 || !e.Reaches(a.Rows, a.ByExchange) || TooManyRejected(a.Rejected, a.Rows)
+}
+
+// falsified reports whether the values are not those of the day.
+func (a Answer) falsified() bool { return slices.ContainsFunc(a.Findings, evidence.Finding.False) }
 
 // witness counts the days on which the same answer came.
 func (r *Record) witness(hash uint64, s Situation) {
@@ -224,6 +254,8 @@ func finding(ds *catalog.Dataset, d market.Date, a Answer, e Expectation, r Reco
 		i = fault.NewIssue(fault.AcceptedShort,
 			fmt.Sprintf("%s came with the same %d rows on %d days since %s, %s being expected by %s; it is accepted as it is.", on, a.Rows, r.SameDays, r.SameSince, expected(e), e.Basis),
 			"dataset", ds.ID, "trade_date", d.String(), "row_count", fmt.Sprint(a.Rows), "expected_count", fmt.Sprint(e.Expected), "days", fmt.Sprint(r.SameDays))
+	case found == Incomplete && !a.short(e) && len(a.Findings) > 0:
+		return fault.Issue{}, false // the findings say it
 	case found == Incomplete:
 		i = fault.NewIssue(fault.Incomplete, short(on, a, e),
 			"dataset", ds.ID, "trade_date", d.String(), "row_count", fmt.Sprint(a.Rows), "expected_count", fmt.Sprint(e.Expected), "floor", fmt.Sprint(e.Floor))
@@ -234,7 +266,7 @@ func finding(ds *catalog.Dataset, d market.Date, a Answer, e Expectation, r Reco
 	default:
 		return fault.Issue{}, false
 	}
-	return about(ds, i), true
+	return About(ds, i), true
 }
 
 func shrunkText(on string, a Answer, held Record) string {
@@ -244,7 +276,8 @@ func shrunkText(on string, a Answer, held Record) string {
 	return fmt.Sprintf("%s came with %d rows where %d are held.", on, a.Rows, held.Rows)
 }
 
-func about(ds *catalog.Dataset, i fault.Issue) fault.Issue {
+// About names the module and domain of a dataset on an issue.
+func About(ds *catalog.Dataset, i fault.Issue) fault.Issue {
 	i.Module = ds.Module
 	if m := catalog.LookupModule(ds.Module); m != nil {
 		i.Domain = m.Domain
@@ -280,28 +313,62 @@ func short(on string, a Answer, e Expectation) string {
 }
 
 // Standing is what a record is worth today: rows that were whole against what was
-// known then may be short against the lists, or against that date's daily, as they
-// are held now. daily is the record of the date's `daily`; ok is false where none
-// is held. What was accepted short stays so, so asking again comes to an end.
-func Standing(ds *catalog.Dataset, r Record, daily Record, ok bool, l *Lists) Verdict {
-	if r.Verdict != Complete || r.Symbol != "" || ds.Snapshot {
+// known then may be short against the lists, the days beside or that date's daily as
+// they are held now, and the other way round. What was accepted short stays so, so
+// asking again comes to an end.
+func Standing(ds *catalog.Dataset, r Record, l *Lists, held func(Key) (Record, bool)) Verdict {
+	if r.Symbol != "" || ds.Snapshot || r.Verdict != Complete && !r.onlyShort() {
 		return r.Verdict
 	}
 	var f Facts
 	switch {
-	case ds.ID == catalog.FundDaily && l.Has(ds.Kind) && r.AnswerHash == 0:
+	case ds.ID == catalog.FundDaily && l.Has(ds.Kind) && r.AnswerHash == 0 && r.Verdict == Complete:
 		// Without neighbours, as the first day is judged: what passes for whole by
 		// its neighbours alone was looked at twice and has a hash.
 		f = FactsOf(ds, r.Date, l)
 	case ds.ID == catalog.Daily && l.Has(ds.Kind):
+		if r.confirmed() {
+			return r.Verdict
+		}
 		f = FactsOf(ds, r.Date, l)
-	case (ds.ID == catalog.DailyBasic || ds.ID == catalog.Moneyflow) && ok && daily.Verdict.Settled():
+		f.Beside = Beside(r.Date, heldDaily(held), l.Stocks)
+		// What was taken without days beside was looked at twice and has a hash.
+		f.Scattered = r.Verdict == Complete && r.AnswerHash != 0
+	case ds.ID == catalog.DailyBasic || ds.ID == catalog.Moneyflow:
+		daily, ok := held(Key{Dataset: catalog.Daily, Date: r.Date})
+		if !ok || !daily.Verdict.Settled() {
+			return r.Verdict
+		}
 		f = Facts{DailyKnown: true, Daily: daily.ByExchange}
 	default:
-		return Complete
+		return r.Verdict
 	}
 	if !Expect(ds, r.Date, f).Reaches(r.Rows, r.ByExchange) {
 		return Incomplete
 	}
 	return Complete
+}
+
+func heldDaily(held func(Key) (Record, bool)) func(market.Date) (Record, bool) {
+	return func(d market.Date) (Record, bool) { return held(Key{Dataset: catalog.Daily, Date: d}) }
+}
+
+// onlyShort reports whether a record lacks rows by number alone, so that a better
+// measure may find it whole.
+func (r Record) onlyShort() bool {
+	return r.Verdict == Incomplete && r.Rows > 0 && r.Rejected == 0 && len(r.Issues) > 0 &&
+		!slices.ContainsFunc(r.Issues, func(i fault.Issue) bool { return i.Reason != fault.Incomplete && i.Severity > fault.Warning })
+}
+
+// Confirm says on the record that the provider's list of suspensions explains the
+// stocks without a row. The issue is the evidence: Standing reads it again.
+func Confirm(ds *catalog.Dataset, d market.Date, a Answer, f Facts) fault.Issue {
+	i := fault.NewIssue(fault.SuspensionsConfirmed,
+		fmt.Sprintf("%d of %d listed stocks traded on %s, and the provider's list of suspensions names %d of the others.", a.Rows, f.Stocks.Sum(), d, f.Suspended.Sum()),
+		"dataset", ds.ID, "trade_date", d.String(), "row_count", fmt.Sprint(a.Rows), "expected_count", fmt.Sprint(f.Stocks.Sum()), "suspended_count", fmt.Sprint(f.Suspended.Sum()))
+	return About(ds, i)
+}
+
+func (r Record) confirmed() bool {
+	return slices.ContainsFunc(r.Issues, func(i fault.Issue) bool { return i.Reason == fault.SuspensionsConfirmed })
 }

@@ -208,14 +208,17 @@ func TestStandingFollowsDaily(t *testing.T) {
 	ds := catalog.Lookup(catalog.DailyBasic)
 	r := Record{Key: Key{Dataset: ds.ID, Date: day}, Verdict: Complete, Rows: 1000, ByExchange: counts(500, 500, 0)}
 	daily := Record{Verdict: Complete, Rows: 2000, ByExchange: counts(1000, 1000, 0)}
-	if got := Standing(ds, r, daily, true, NewLists(nil)); got != Incomplete {
+	with := func(daily Record) func(Key) (Record, bool) {
+		return book{Key{Dataset: catalog.Daily, Date: day}: daily}.held
+	}
+	if got := Standing(ds, r, NewLists(nil), with(daily)); got != Incomplete {
 		t.Errorf("half of a daily that came later is %s", got)
 	}
-	if got := Standing(ds, r, daily, false, NewLists(nil)); got != Complete {
+	if got := Standing(ds, r, NewLists(nil), book{}.held); got != Complete {
 		t.Errorf("without daily: %s", got)
 	}
 	daily.Verdict = Incomplete
-	if got := Standing(ds, r, daily, true, NewLists(nil)); got != Complete {
+	if got := Standing(ds, r, NewLists(nil), with(daily)); got != Complete {
 		t.Errorf("a daily that is not settled proves nothing: %s", got)
 	}
 	var all []Instrument
@@ -224,7 +227,7 @@ func TestStandingFollowsDaily(t *testing.T) {
 	}
 	r = Record{Key: Key{Dataset: catalog.Daily, Date: day}, Verdict: Complete, Rows: 20, ByExchange: counts(20, 0, 0)}
 	for n, want := range map[int]Verdict{20: Complete, 40: Incomplete} {
-		if got := Standing(catalog.Lookup(catalog.Daily), r, Record{}, false, NewLists(all[:n])); got != want {
+		if got := Standing(catalog.Lookup(catalog.Daily), r, NewLists(all[:n]), book{}.held); got != want {
 			t.Errorf("20 rows of %d listed are %s", n, got)
 		}
 	}

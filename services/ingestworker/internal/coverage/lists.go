@@ -77,6 +77,20 @@ func (l *Lists) Stocks(d market.Date) ExchangeCounts {
 	return ExchangeCounts{SH: l.sh.on(d), SZ: l.sz.on(d), BJ: l.bj.on(d)}
 }
 
+// ListedStocks names the stocks listed on d that have rows there, in no order.
+func (l *Lists) ListedStocks(d market.Date) []string {
+	var out []string
+	for s, i := range l.bySymbol {
+		if i.Kind != market.Stock {
+			continue
+		}
+		if listed, known := l.Listed(s, d); known && listed {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
 // ETFs counts the ETFs listed on d.
 func (l *Lists) ETFs(d market.Date) int64 { return l.etf.on(d) }
 

@@ -297,12 +297,7 @@ func universe(w Wish, world World, todo []duty) []Partition {
 			r, ok := world.Held(Key{Dataset: t.ds.ID, Date: d})
 			repeat := false
 			if ok && !w.Refetch {
-				var daily Record
-				known := false
-				if t.ds.ID == catalog.DailyBasic || t.ds.ID == catalog.Moneyflow {
-					daily, known = world.Held(Key{Dataset: catalog.Daily, Date: d})
-				}
-				if Standing(t.ds, r, daily, known, world.Lists).Settled() && !r.Unsure() {
+				if Standing(t.ds, r, world.Lists, world.Held).Settled() && !r.Unsure() {
 					if repeat = r.Verdict != ExpectedEmpty && t.unseen(i, r); !repeat {
 						continue
 					}

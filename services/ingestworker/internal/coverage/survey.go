@@ -163,8 +163,7 @@ func universeDay(ds *catalog.Dataset, d market.Date, s *sum, world World) Day {
 	if s.keys == 0 {
 		return Day{Dataset: ds.ID, Date: d, Verdict: Missing, Expected: Expect(ds, d, FactsOf(ds, d, world.Lists)).Expected}
 	}
-	daily, known := world.Held(Key{Dataset: catalog.Daily, Date: d})
-	return dayOf(s.last, Standing(ds, s.last, daily, known, world.Lists))
+	return dayOf(s.last, Standing(ds, s.last, world.Lists, world.Held))
 }
 
 // targetsDay sums a day up; worth is false when no symbol of the list has

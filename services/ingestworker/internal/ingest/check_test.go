@@ -26,7 +26,7 @@ func prices(n int, change func(b *table.Batch, r int)) *table.Batch {
 			case "trade_date":
 				c.AppendDate(checkDay)
 			default:
-				c.AppendNumber(map[string]float64{"open": 10, "high": 11, "low": 9, "close": 10.5, "pre_close": 10, "change": 0.5, "pct_chg": 5, "vol": 100, "amount": 1000}[c.Name])
+				c.AppendNumber(map[string]float64{"open": 10, "high": 11, "low": 9, "close": 10.5, "pre_close": 10, "change": 0.5, "pct_chg": 5, "vol": 100, "amount": 100}[c.Name])
 			}
 		}
 		b.Len++
@@ -85,6 +85,8 @@ func TestRowChecks(t *testing.T) {
 		{"close outside", setNumber("close", 12), "", "close lies outside low and high", 0},
 		{"open outside", setNumber("open", 8), "", "open lies outside low and high", 0},
 		{"change wrong", setNumber("change", 0.6), "", "change is not close − pre_close", 0},
+		{"volume × 100", setNumber("vol", 10_000), "", unitOff, 0},
+		{"turnover ÷ 1000", setNumber("amount", 0.1), "", unitOff, 0},
 	} {
 		out := check(scope{ds: catalog.Lookup(catalog.Daily), start: checkDay, end: checkDay}, prices(9, c.change), nil)
 		reason := ""
@@ -131,7 +133,7 @@ func TestCrossFieldChecksOfBasicsAndFlows(t *testing.T) {
 					c.AppendText("600519.SH")
 				case "trade_date":
 					c.AppendDate(checkDay)
-				case "total_mv":
+				case "total_mv", "circ_mv":
 					c.AppendNumber(100)
 				default:
 					c.AppendNumber(10)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
@@ -37,6 +38,8 @@ type flight struct {
 	// counts and whole are valid once judged is closed.
 	counts coverage.ExchangeCounts
 	whole  bool
+	// turn is when its day was remembered, in the order of all; 0 before.
+	turn atomic.Int64
 }
 
 // mostSeen bounds the memory of the fence; ten years of the universe pool are
@@ -127,6 +130,22 @@ func (f *flights) daily(p coverage.Partition) []*flight {
 		}
 	}
 	return out
+}
+
+// settled waits until the flight of a whole trade date has ended, where its day was
+// remembered before that of mine. One with a later turn sees mine and judges for
+// itself, so nobody waits in a circle.
+func (f *flights) settled(ctx context.Context, mine *flight, k coverage.Key) error {
+	f.mu.Lock()
+	other := f.active[flightKey{mine.work.Partition.Pool, coverage.PartitionID(k.Dataset, k.Date, k.Date, nil)}]
+	f.mu.Unlock()
+	if other == nil || other == mine {
+		return nil
+	}
+	if turn := other.turn.Load(); turn == 0 || turn > mine.turn.Load() {
+		return nil
+	}
+	return wait(ctx, other.done)
 }
 
 // dates lists the whole trade dates in hand of a partition's own dataset, later

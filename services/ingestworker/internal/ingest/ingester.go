@@ -45,6 +45,11 @@ type Ingester struct {
 	unselected selection
 	// lists is how many symbols a call is found to take.
 	lists listLengths
+	// days are those last judged of universe, suspended the lists of suspensions asked
+	// for, and begins what was learnt of where datasets begin.
+	days      days
+	suspended suspensions
+	begins    beginnings
 }
 
 // New is an Ingester over a provider and its pools.

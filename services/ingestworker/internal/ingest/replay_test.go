@@ -61,8 +61,11 @@ func TestRecordedDaysAreStoredAsRecorded(t *testing.T) {
 					t.Errorf("%s: %s %v, %v", o.part.ID, o.result.Held.Verdict, o.result.Issues, o.err)
 				}
 				for _, i := range o.result.Issues {
-					// the list of November 2019 does not know the companies of December
-					faulttest.Produces(t, i, fault.UnknownSymbols)
+					// The list of November 2019 does not know the companies of December, and
+					// 601258.SH and 600815.SH had an ex-date while they were suspended.
+					if i.Reason != fault.SymbolsAbsent {
+						faulttest.Produces(t, i, fault.UnknownSymbols)
+					}
 				}
 				if o.part.Start != market.NoDate {
 					dated++

@@ -25,6 +25,8 @@ type Commit struct {
 	Records []coverage.Record
 	// Rejects replace those that the partition had before.
 	Rejects []coverage.Reject
+	// KeepRejects leaves the rejects of the partition as they are.
+	KeepRejects bool
 }
 
 // Changes compares a commit with what was held before.
@@ -70,6 +72,10 @@ type Sink interface {
 	// Revisions lists what was kept of values that changed or went, newest first. A
 	// file that is not there has none.
 	Revisions(ctx context.Context, q RevisionQuery) ([]Revision, error)
+	// Rows are the rows that the tables hold for a key, read from the file, with every
+	// column of their table by the provider's name. Without a symbol, those of every
+	// symbol of the date. INVALID_ARGUMENT for a dataset that is not in the catalog.
+	Rows(ctx context.Context, k coverage.Key) (*table.Batch, error)
 	// Calendar is the open days and the last day known, from trade_calendar.
 	Calendar(ctx context.Context) (Calendar, error)
 	// Instruments is every instrument held, from instrument_meta.

@@ -28,35 +28,55 @@ func (j *job) whole(ctx context.Context, batch *table.Batch, bad []table.BadCell
 	}
 	expected := coverage.Expect(j.ds, p.Start, facts)
 	now := time.Now()
+	publishing := !j.ds.Snapshot && coverage.Publishing(j.ds, world.Calendar, p.Start, now)
+	doubts, err := j.examine(ctx, &c, world.Calendar)
+	if err != nil {
+		return Result{}, err
+	}
 	held, ok := j.sink.Held(coverage.Key{Dataset: j.ds.ID, Date: p.Start})
 	answer := coverage.Answer{
 		Rows: int64(c.batch.Len), Rejected: int64(len(c.rejects)), Filtered: c.filtered, Doubtful: int64(len(c.doubtful)), Hollow: int64(len(c.hollow)),
-		MissingCall: missing, Hash: func() uint64 { return hashAnswer(c.batch, c.rejects) },
+		MissingCall: missing, Findings: doubts.against, Hash: func() uint64 { return hashAnswer(c.batch, c.rejects) },
 	}
 	if j.ds.ID == catalog.TradeCal {
 		answer.MissingCall = calendarHole(c.batch)
 	}
 	var unknown []string
-	if j.ds.Kind == market.Stock {
-		answer.ByExchange = c.all
-	}
-	if j.ds.ID == catalog.FundDaily {
+	if j.ds.Kind == market.Stock || j.ds.ID == catalog.FundDaily {
 		answer.ByExchange = c.all
 	}
 	if !j.ds.Snapshot {
 		answer.Unknown, unknown = unknownSymbols(c.batch, world.Lists)
 	}
+	if j.ds.ID == catalog.Daily && facts.ListKnown && doubts.day != nil && !expected.Reaches(answer.Rows, answer.ByExchange) {
+		expected = j.explain(ctx, world, &facts, doubts.day, answer, expected, publishing)
+	}
+	if !j.ds.Snapshot && answer.Rows == 0 && answer.Rejected == 0 && !publishing && expected.Expected > 0 {
+		first, err := j.beforeFirst(ctx, world.Calendar)
+		if err != nil {
+			return Result{}, err
+		}
+		if first {
+			expected = coverage.Expectation{Known: true, Basis: "the provider's data, which begins later"}
+		}
+	}
 	judged := coverage.Judge(j.ds, p.Start, answer, expected, coverage.Situation{
-		Now: now, Publishing: !j.ds.Snapshot && coverage.Publishing(j.ds, world.Calendar, p.Start, now),
-		Held: held, HasHeld: ok, Epoch: j.work.Epoch, RunID: j.work.RunID,
+		Now: now, Publishing: publishing, Held: held, HasHeld: ok, Epoch: j.work.Epoch, RunID: j.work.RunID,
 	})
 	if j.ds.ID == catalog.Daily {
 		j.flight.judge(judged.Record.ByExchange, judged.Record.Verdict.Settled())
+	}
+	if doubts.day != nil && !judged.Store {
+		j.i.days.drop(doubts.day)
 	}
 	if j.ds.Snapshot && judged.Found != coverage.Complete {
 		j.i.answers.Drop(j.ds) // the next attempt must ask anew
 	}
 	r := &judged.Record
+	if facts.Asked && judged.Found == coverage.Complete {
+		r.Issues = append(r.Issues, coverage.Confirm(j.ds, p.Start, answer, facts))
+	}
+	r.Issues = append(r.Issues, doubts.notices...)
 	r.Issues = append(r.Issues, j.findings(c, answer.Unknown, unknown)...)
 	r.Issues = append(r.Issues, j.calendarEnds(c.batch, now)...)
 	commit := Commit{Partition: p, Epoch: j.work.Epoch, RunID: j.work.RunID, Records: []coverage.Record{*r}, Rejects: j.rejects(c, now)}
@@ -68,6 +88,14 @@ func (j *job) whole(ctx context.Context, batch *table.Batch, bad []table.BadCell
 		return Result{}, err
 	}
 	r.New, r.Changed, r.Gone = changes.New, changes.Changed, changes.Gone
+	charged, err := j.charge(ctx, doubts.others)
+	if err != nil {
+		return Result{}, err
+	}
+	if len(charged) > 0 { // the run must not end whole: another of its days does not hold
+		r.Issues = append(r.Issues, charged...)
+		r.Verdict = coverage.Incomplete
+	}
 	out := Result{Partition: p, Held: *r, Found: judged.Found, Calls: j.calls, Repeated: j.repeated}
 	if judged.Store && j.ds.ID != catalog.TradeCal {
 		out.Symbols = int64(c.batch.Len)
@@ -100,6 +128,10 @@ func (j *job) facts(ctx context.Context, world coverage.World) (coverage.Facts, 
 			f.Held = r.Rows
 		}
 		return f, nil
+	case catalog.Daily:
+		f.Beside = coverage.Beside(p.Start, func(d market.Date) (coverage.Record, bool) {
+			return j.sink.Held(coverage.Key{Dataset: catalog.Daily, Date: d})
+		}, world.Lists.Stocks)
 	}
 	if j.ds.ID == catalog.FundDaily || !f.ListKnown {
 		var listed func(market.Date) int64

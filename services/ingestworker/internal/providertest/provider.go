@@ -186,13 +186,14 @@ func dated(api, code string, d, lastTraded market.Date) map[string]any {
 	r := map[string]any{"ts_code": code, "trade_date": d.Compact()}
 	price := func(d market.Date) float64 { return round(5+20*noise(code)+noise(code, d), 2) }
 	last, before := price(d), price(lastTraded)
+	open, volume := round((last+before)/2, 2), math.Floor(100+1e5*noise(code, d, "v"))
+	mean := (open + last) / 2
 	switch api {
 	case "daily", "fund_daily":
-		open := round((last+before)/2, 2)
 		r["open"], r["close"], r["pre_close"], r["change"] = open, last, before, round(last-before, 2)
 		r["high"], r["low"] = math.Max(open, last), math.Min(open, last)
 		r["pct_chg"] = round((last/before-1)*100, 4)
-		r["vol"], r["amount"] = round(1e5*noise(code, d, "v"), 2), round(1e6*noise(code, d, "a"), 3)
+		r["vol"], r["amount"] = volume, round(volume*mean/10, 3)
 	case "daily_basic":
 		share := round(1e4+1e6*noise(code, "s"), 4)
 		r["close"], r["total_share"], r["float_share"], r["free_share"] = last, share, share, round(share/2, 4)
@@ -200,6 +201,7 @@ func dated(api, code string, d, lastTraded market.Date) map[string]any {
 		for _, k := range []string{"turnover_rate", "turnover_rate_f", "volume_ratio", "pb", "ps", "ps_ttm", "dv_ratio"} {
 			r[k] = round(noise(code, d, k)*9, 4)
 		}
+		r["turnover_rate"] = round(volume/share, 4)            // 手 of 万股, in per cent
 		for _, k := range []string{"pe", "pe_ttm", "dv_ttm"} { // null is not 0
 			switch v := noise(code, d, k); {
 			case v < 0.3:
@@ -211,10 +213,15 @@ func dated(api, code string, d, lastTraded market.Date) map[string]any {
 			}
 		}
 	case "moneyflow":
+		left := volume
 		for _, size := range []string{"sm", "md", "lg", "elg"} {
-			v := math.Floor(1e4 * noise(code, d, size))
+			v := math.Floor(volume / 4 * noise(code, d, size))
+			if size == "elg" {
+				v = left
+			}
+			left -= v
 			r["buy_"+size+"_vol"], r["sell_"+size+"_vol"] = v, v
-			r["buy_"+size+"_amount"], r["sell_"+size+"_amount"] = round(v/7, 2), round(v/7, 2)
+			r["buy_"+size+"_amount"], r["sell_"+size+"_amount"] = round(v*mean/100, 2), round(v*mean/100, 2)
 		}
 		r["net_mf_vol"], r["net_mf_amount"] = math.Floor(1e4*noise(code, d, "n"))-5000, round(1e3*noise(code, d, "m")-500, 2)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 )
@@ -39,8 +40,18 @@ func (s *Sink) use(ctx context.Context, read func(db *sql.DB) error) error {
 // symbol. The primary keys keep Duplicates at 0.
 func (s *Sink) Contents(ctx context.Context, k coverage.Key) (ingest.Contents, error) {
 	d := catalog.Lookup(k.Dataset)
+	b, err := s.Rows(ctx, k)
+	if err != nil {
+		return ingest.Contents{}, err
+	}
+	return pool.Contents(d, b), nil
+}
+
+// Rows reads a symbol's day, or without a symbol the date of every symbol.
+func (s *Sink) Rows(ctx context.Context, k coverage.Key) (*table.Batch, error) {
+	d := catalog.Lookup(k.Dataset)
 	if d == nil {
-		return ingest.Contents{}, fault.Invalid("dataset", "%.40q is not in the catalogue", k.Dataset)
+		return nil, fault.Invalid("dataset", "%.40q is not in the catalogue", k.Dataset)
 	}
 	b, names := pool.Held(d, 0)
 	query, args := "SELECT "+names+" FROM "+d.Table+" WHERE "+ofKind(d), []any(nil)
@@ -50,10 +61,8 @@ func (s *Sink) Contents(ctx context.Context, k coverage.Key) (ingest.Contents, e
 	if k.Symbol != "" {
 		query, args = query+" AND symbol = ?", append(args, k.Symbol)
 	}
-	if err := s.use(ctx, func(db *sql.DB) error { return readBatch(ctx, db, b, query, args...) }); err != nil {
-		return ingest.Contents{}, err
-	}
-	return pool.Contents(d, b), nil
+	err := s.use(ctx, func(db *sql.DB) error { return readBatch(ctx, db, b, query, args...) })
+	return b, err
 }
 
 // keysPerQuery is how many keys one query of Prices names.

@@ -265,6 +265,9 @@ func (w *work) writeCoverage(ctx context.Context, tx *sqlite.Tx) error {
 // writeRejects replaces those that came with this partition before, and those of
 // its symbols and days that came with others.
 func (w *work) writeRejects(ctx context.Context, tx *sqlite.Tx) error {
+	if w.commit.KeepRejects {
+		return nil
+	}
 	part := w.commit.Partition
 	if _, err := tx.ExecContext(ctx, "DELETE FROM rejects WHERE partition_id = ?", part.ID); err != nil {
 		return err

@@ -210,7 +210,7 @@ func (t *transaction) stage(r *request) (ingest.Changes, error) {
 		record.Issues = nil
 	}
 	if known {
-		if err := t.forget(key); err != nil {
+		if err := t.forget(key, c.KeepRejects); err != nil {
 			return changes, err
 		}
 	}
@@ -263,9 +263,13 @@ func (t *transaction) replace(d *catalog.Dataset, key coverage.Key, before cover
 	return changes, a.appendBatch(sources(d, batch), batch.Len)
 }
 
-// forget takes the record and the rejects of a key away.
-func (t *transaction) forget(k coverage.Key) error {
-	for _, name := range []string{"coverage", "rejects"} {
+// forget takes the record of a key away, and its rejects unless they are kept.
+func (t *transaction) forget(k coverage.Key, keepRejects bool) error {
+	names := []string{"coverage", "rejects"}
+	if keepRejects {
+		names = names[:1]
+	}
+	for _, name := range names {
 		if err := t.settle(name); err != nil {
 			return err
 		}

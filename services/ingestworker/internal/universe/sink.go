@@ -10,6 +10,7 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 )
@@ -184,11 +185,21 @@ func (s *Sink) Refresh(ctx context.Context) (changed bool) {
 // Contents reads the tables. Duplicates is by how many the rows exceed their keys.
 func (s *Sink) Contents(ctx context.Context, k coverage.Key) (ingest.Contents, error) {
 	d := catalog.Lookup(k.Dataset)
+	b, err := s.Rows(ctx, k)
+	if err != nil {
+		return ingest.Contents{}, err
+	}
+	return pool.Contents(d, b), nil // by the caller: the writer has others to serve
+}
+
+// Rows reads a date or a snapshot from its table.
+func (s *Sink) Rows(ctx context.Context, k coverage.Key) (*table.Batch, error) {
+	d := catalog.Lookup(k.Dataset)
 	if d == nil {
-		return ingest.Contents{}, fault.Invalid("dataset", "%.40q is not in the catalogue", k.Dataset)
+		return nil, fault.Invalid("dataset", "%.40q is not in the catalogue", k.Dataset)
 	}
 	if d.Snapshot != (k.Date == market.NoDate) {
-		return ingest.Contents{}, fault.Invalid("trade_date", "%s is held by %s", d.ID, map[bool]string{true: "the whole", false: "trade date"}[d.Snapshot])
+		return nil, fault.Invalid("trade_date", "%s is held by %s", d.ID, map[bool]string{true: "the whole", false: "trade date"}[d.Snapshot])
 	}
 	where := predicate(d, k.Date)
 	if k.Symbol != "" {
@@ -202,10 +213,7 @@ func (s *Sink) Contents(ctx context.Context, k coverage.Key) (ingest.Contents, e
 			return err
 		})
 	})
-	if err != nil {
-		return ingest.Contents{}, err
-	}
-	return pool.Contents(d, b), nil // by the caller: the writer has others to serve
+	return b, err
 }
 
 // Calendar is read from the file once after each commit that changed it.

@@ -1,0 +1,147 @@
+package evidence
+
+import (
+	"math"
+	"slices"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// column is a column that is remembered of a day.
+type column struct {
+	name string
+	// repeats is the largest share of rows that may have the value of the day
+	// before; 0 where equal values prove nothing.
+	repeats float64
+}
+
+// remembered names the columns kept of each dataset. Recorded data has at most
+// 0.08 of equal closes, 0.13 of equal lows and 0.0003 of equal volumes among
+// stocks, 0.17, 0.15 and 0.009 among ETFs (61 consecutive days of 2019).
+var remembered = map[string][]column{
+	catalog.Daily: prices, catalog.FundDaily: prices,
+	catalog.DailyBasic: {
+		{"close", 0.5}, {"turnover_rate", 0.1}, {"turnover_rate_f", 0.1}, {"volume_ratio", 0.3}, {"pb", 0.6},
+		{"total_mv", 0.5}, {"circ_mv", 0.5}, {"float_share", 0},
+	},
+	catalog.Moneyflow: {
+		{"buy_sm_vol", 0.1}, {"buy_sm_amount", 0.05}, {"sell_sm_vol", 0.1}, {"sell_sm_amount", 0.05},
+		{"buy_md_vol", 0.1}, {"buy_md_amount", 0.05}, {"sell_md_vol", 0.1}, {"sell_md_amount", 0.05},
+		{"buy_lg_vol", 0.2}, {"buy_lg_amount", 0.1}, {"sell_lg_vol", 0.2}, {"sell_lg_amount", 0.1},
+		{"buy_elg_vol", 0.3}, {"buy_elg_amount", 0.2}, {"sell_elg_vol", 0.3}, {"sell_elg_amount", 0.2},
+		{"net_mf_vol", 0.1}, {"net_mf_amount", 0.05},
+	},
+}
+
+var prices = []column{
+	{"open", 0.5}, {"high", 0.5}, {"low", 0.5}, {"close", 0.5}, {"pre_close", 0.5},
+	{"change", 0.5}, {"pct_chg", 0.4}, {"vol", 0.05}, {"amount", 0.05},
+}
+
+// Day is what is remembered of one dataset on one trade date: some columns, as
+// float32, which tells values apart well enough at half the memory.
+type Day struct {
+	// Dataset is its name in the catalog, Date the trade date.
+	Dataset string
+	Date    market.Date
+	// Symbols are ascending and unique.
+	Symbols []Symbol
+	// values of the remembered columns by symbol, NaN where null.
+	values [][]float32
+	// filled is the share of rows with a value, by the provider's column name.
+	filled map[string]float64
+}
+
+// NewDay remembers the rows of a batch. Rows without a well-formed code are left
+// out. Nil for a dataset of which nothing is remembered.
+func NewDay(ds *catalog.Dataset, date market.Date, b *table.Batch) *Day {
+	columns, ok := remembered[ds.ID]
+	symbol := b.Column("ts_code")
+	if !ok || symbol == nil {
+		return nil
+	}
+	order := make([]uint64, 0, b.Len) // symbol and row in one number, so that sorting moves no rows
+	for r, text := range symbol.Texts {
+		if s, ok := SymbolOf(text); ok {
+			order = append(order, uint64(s)<<32|uint64(r))
+		}
+	}
+	if !slices.IsSorted(order) {
+		slices.Sort(order)
+	}
+	d := &Day{Dataset: ds.ID, Date: date, Symbols: make([]Symbol, len(order)), values: make([][]float32, len(columns)), filled: map[string]float64{}}
+	for i, x := range order {
+		d.Symbols[i] = Symbol(x >> 32)
+	}
+	for n, c := range columns {
+		v := make([]float32, len(order))
+		col := b.Column(c.name)
+		for i, x := range order {
+			if r := uint32(x); col == nil || col.Null[r] {
+				v[i] = float32(math.NaN())
+			} else {
+				v[i] = float32(col.Numbers[r])
+			}
+		}
+		d.values[n] = v
+	}
+	for i := range b.Columns {
+		c := &b.Columns[i]
+		have := 0
+		for _, null := range c.Null {
+			if !null {
+				have++
+			}
+		}
+		if b.Len > 0 {
+			d.filled[c.Name] = float64(have) / float64(b.Len)
+		}
+	}
+	return d
+}
+
+// Columns names the provider's columns that NewDay wants of a dataset, the key
+// columns included. Nil for a dataset of which nothing is remembered.
+func Columns(dataset string) []string {
+	columns, ok := remembered[dataset]
+	if !ok {
+		return nil
+	}
+	out := []string{"ts_code"}
+	for _, c := range columns {
+		out = append(out, c.name)
+	}
+	return out
+}
+
+// Has reports whether a symbol has a row on the day.
+func (d *Day) Has(s Symbol) bool {
+	_, found := slices.BinarySearch(d.Symbols, s)
+	return found
+}
+
+func (d *Day) column(name string) []float32 {
+	for i, c := range remembered[d.Dataset] {
+		if c.name == name {
+			return d.values[i]
+		}
+	}
+	return nil
+}
+
+// each calls f with the places of every symbol that both days have.
+func each(a, b *Day, f func(i, j int)) {
+	for i, j := 0, 0; i < len(a.Symbols) && j < len(b.Symbols); {
+		switch x, y := a.Symbols[i], b.Symbols[j]; {
+		case x < y:
+			i++
+		case x > y:
+			j++
+		default:
+			f(i, j)
+			i, j = i+1, j+1
+		}
+	}
+}

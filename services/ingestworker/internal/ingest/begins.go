@@ -1,0 +1,82 @@
+package ingest
+
+import (
+	"context"
+	"sync"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// beginnings is what was learnt of where the provider's datasets begin: moneyflow
+// has nothing before 2007 or 2010, whatever the lists call for.
+type beginnings struct {
+	mu sync.Mutex
+	// none is, per dataset, the newest date known to have no rows on it or before.
+	none map[string]market.Date
+}
+
+func (b *beginnings) known(dataset string, d market.Date) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	none, ok := b.none[dataset]
+	return ok && d <= none
+}
+
+func (b *beginnings) learn(dataset string, d market.Date) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.none == nil {
+		b.none = map[string]market.Date{}
+	}
+	b.none[dataset] = max(d, b.none[dataset])
+}
+
+// older are how many open days before an empty date are looked at, too: a hole ends
+// somewhere before a year.
+var older = []int{1, 3, 10, 40, 120, 240}
+
+// beforeFirst finds out whether an empty date lies before the dataset's first: no
+// row is held of it or of an older date, several older dates are empty too, and the
+// provider does answer for the next date that is held.
+func (j *job) beforeFirst(ctx context.Context, cal Calendar) (bool, error) {
+	d := j.work.Partition.Start
+	next, held := market.NoDate, false
+	err := j.sink.Coverage(ctx, []string{j.ds.ID}, market.NoDate, market.NoDate, func(r coverage.Record) bool {
+		if r.Rows > 0 && r.Date <= d {
+			held = true
+			return false
+		}
+		if r.Rows > 0 && (next == market.NoDate || r.Date < next) {
+			next = r.Date
+		}
+		return true
+	})
+	if err != nil || held || next == market.NoDate {
+		return false, err
+	}
+	if j.i.begins.known(j.ds.ID, d) {
+		return true, nil
+	}
+	has := func(d market.Date) (bool, error) {
+		ans, err := j.ask(ctx, map[string]string{"trade_date": d.Compact()})
+		return ans.Batch != nil && ans.Batch.Len > 0, err
+	}
+	at, back := d, 0
+	for _, n := range older {
+		for ; back < n && at != market.NoDate; back++ {
+			at = cal.Before(at)
+		}
+		if at == market.NoDate || at < coverage.ExchangesOpen {
+			break // there is nothing before
+		}
+		if some, err := has(at); err != nil || some {
+			return false, err
+		}
+	}
+	if some, err := has(next); err != nil || !some {
+		return false, err // it answers for nothing: that tells nothing
+	}
+	j.i.begins.learn(j.ds.ID, d)
+	return true, nil
+}

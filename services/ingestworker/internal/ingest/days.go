@@ -1,0 +1,67 @@
+package ingest
+
+import (
+	"slices"
+	"sync"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/evidence"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// mostDays is how many days of each dataset are remembered: more than a backfill
+// has in hand at once, so that neighbours meet in memory.
+const mostDays = 14
+
+// days remembers the values of the days last judged, so that a day is compared with
+// those beside it without reading them back from the file.
+type days struct {
+	mu    sync.Mutex
+	held  map[string][]*evidence.Day // by dataset, oldest first
+	turns int64
+}
+
+// put remembers a day and tells which others are remembered at that moment, by key:
+// of two that are judged at once, exactly one sees the other, the one whose flight
+// has the later turn.
+func (d *days) put(fl *flight, day *evidence.Day) map[coverage.Key]*evidence.Day {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.held == nil {
+		d.held = map[string][]*evidence.Day{}
+	}
+	d.turns++
+	fl.turn.Store(d.turns)
+	kept := slices.DeleteFunc(slices.Clone(d.held[day.Dataset]), func(x *evidence.Day) bool { return x.Date == day.Date })
+	d.held[day.Dataset] = append(kept[max(0, len(kept)+1-mostDays):], day)
+	seen := map[coverage.Key]*evidence.Day{}
+	for _, list := range d.held {
+		for _, x := range list {
+			if x != day {
+				seen[coverage.Key{Dataset: x.Dataset, Date: x.Date}] = x
+			}
+		}
+	}
+	return seen
+}
+
+// drop forgets a day whose rows were not stored.
+func (d *days) drop(day *evidence.Day) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.held[day.Dataset] = slices.DeleteFunc(slices.Clone(d.held[day.Dataset]), func(x *evidence.Day) bool { return x == day })
+}
+
+// nearest is the remembered day of a dataset that is closest to a date, or nil.
+func (d *days) nearest(dataset string, date market.Date) *evidence.Day {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var best *evidence.Day
+	distance := func(x *evidence.Day) market.Date { return max(x.Date-date, date-x.Date) }
+	for _, x := range d.held[dataset] {
+		if x.Date != date && (best == nil || distance(x) < distance(best)) {
+			best = x
+		}
+	}
+	return best
+}

@@ -1,0 +1,314 @@
+package ingest
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/evidence"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// doubt is what the values of a day in hand say of it and of other days.
+type doubt struct {
+	// against are the findings on the day in hand, others those against days held.
+	against []evidence.Finding
+	others  []accusation
+	// notices are told and hold nothing back.
+	notices []fault.Issue
+	// day is what is remembered of the day in hand; nil for snapshots.
+	day *evidence.Day
+}
+
+// accusation is a finding against another partition than the one in hand.
+type accusation struct {
+	key     coverage.Key
+	finding evidence.Finding
+}
+
+func (d *doubt) accuse(day *evidence.Day, f evidence.Finding) {
+	d.others = append(d.others, accusation{coverage.Key{Dataset: day.Dataset, Date: day.Date}, f})
+}
+
+// longestGap is over how many open days without a row a symbol's next reference
+// price is followed back to its last close.
+const longestGap = 10
+
+// examine holds the rows of a trade date against the days beside it and against the
+// other datasets of the date. The day is remembered from here on.
+func (j *job) examine(ctx context.Context, c *checked, cal Calendar) (doubt, error) {
+	out := doubt{against: c.findings()}
+	d := j.work.Partition.Start
+	if j.ds.Snapshot {
+		return out, nil
+	}
+	if out.day = evidence.NewDay(j.ds, d, c.batch); out.day == nil || len(out.day.Symbols) == 0 {
+		out.day = nil
+		return out, nil
+	}
+	x := examination{job: j, doubt: &out, cal: cal, seen: j.i.days.put(j.flight, out.day)}
+	return out, x.all(ctx)
+}
+
+// examination is one day on trial.
+type examination struct {
+	*job
+	*doubt
+	cal  Calendar
+	seen map[coverage.Key]*evidence.Day
+	// prev and next are the open days beside it of the same dataset; nil where not
+	// held.
+	prev, next *evidence.Day
+}
+
+func (x *examination) quotes() bool {
+	return x.ds.ID == catalog.Daily || x.ds.ID == catalog.FundDaily
+}
+
+// find is another day, as it was remembered when this one was, or from the pool's
+// file; nil where it is not held.
+func (x *examination) find(ctx context.Context, dataset string, date market.Date) (*evidence.Day, error) {
+	k := coverage.Key{Dataset: dataset, Date: date}
+	if day := x.seen[k]; day != nil || date == market.NoDate {
+		return day, nil
+	}
+	if r, ok := x.sink.Held(k); !ok || r.Rows == 0 {
+		return nil, nil
+	}
+	b, err := x.sink.Rows(ctx, k)
+	if err != nil {
+		return nil, err
+	}
+	day := evidence.NewDay(catalog.Lookup(dataset), date, b)
+	x.seen[k] = day
+	return day, nil
+}
+
+func (x *examination) beside(ctx context.Context, dataset string) (prev, next *evidence.Day, err error) {
+	if prev, err = x.find(ctx, dataset, x.cal.Before(x.day.Date)); err != nil {
+		return nil, nil, err
+	}
+	next, err = x.find(ctx, dataset, x.cal.Next(x.day.Date))
+	return prev, next, err
+}
+
+func (x *examination) found(f evidence.Finding, ok bool) bool {
+	if ok {
+		x.against = append(x.against, f)
+	}
+	return ok
+}
+
+func (x *examination) falsified() bool {
+	return slices.ContainsFunc(x.against, evidence.Finding.False)
+}
+
+func (x *examination) all(ctx context.Context) (err error) {
+	if x.prev, x.next, err = x.beside(ctx, x.ds.ID); err != nil {
+		return err
+	}
+	if x.prev != nil && !x.found(evidence.Repeated(x.day, x.prev)) && x.quotes() {
+		x.found(evidence.Follows(x.day, x.prev))
+	}
+	if x.next != nil && !x.falsified() {
+		if f, ok := evidence.Repeated(x.next, x.day); ok {
+			x.accuse(x.next, f)
+		} else if f, ok := evidence.Follows(x.next, x.day); ok && x.quotes() {
+			f.What = "has closes that are not the pre_close of " + x.next.Date.String() + " in too many rows"
+			x.found(f, true)
+		}
+	}
+	hollow := func(f evidence.Finding) bool { return f.Reason == fault.ValuesMissing }
+	for _, beside := range []*evidence.Day{x.prev, x.next} {
+		if beside != nil && !slices.ContainsFunc(x.against, hollow) {
+			x.found(evidence.Hollow(x.day, beside))
+		}
+	}
+	if err := x.sameDate(ctx); err != nil || !x.quotes() || x.falsified() {
+		return err
+	}
+	return x.gaps(ctx)
+}
+
+// gaps finds symbols that have no row on a day though their next reference price
+// counts one: on the day in hand where the days on both sides are held, and on the
+// days before it back to the symbol's last close.
+func (x *examination) gaps(ctx context.Context) error {
+	if x.prev == nil {
+		return nil
+	}
+	if x.next != nil {
+		var skipped []evidence.Symbol
+		for _, s := range evidence.Resumed(x.next, x.day) {
+			if skips, _ := evidence.Skips(s, x.next, x.prev); skips {
+				skipped = append(skipped, s)
+			}
+		}
+		if proved := x.skipped(ctx, x.day, x.next, skipped); len(proved) > 0 {
+			x.found(evidence.Skipped(x.day, x.next, proved), true)
+		}
+	}
+	open := evidence.Resumed(x.day, x.prev)
+	gap := []*evidence.Day{x.prev}
+	accused := map[*evidence.Day][]evidence.Symbol{}
+	for len(open) > 0 && len(gap) <= longestGap {
+		day, err := x.find(ctx, x.ds.ID, x.cal.Before(gap[len(gap)-1].Date))
+		if err != nil {
+			return err
+		}
+		if day == nil {
+			break
+		}
+		left := open[:0:0]
+		for _, s := range open {
+			skips, told := evidence.Skips(s, x.day, day)
+			switch {
+			case !told:
+				left = append(left, s)
+			case skips:
+				for _, g := range gap {
+					accused[g] = append(accused[g], s)
+				}
+			}
+		}
+		open, gap = left, append(gap, day)
+	}
+	for day, symbols := range accused {
+		if proved := x.skipped(ctx, day, x.day, symbols); len(proved) > 0 {
+			x.accuse(day, evidence.Skipped(day, x.day, proved))
+		}
+	}
+	return nil
+}
+
+// recentDays is how long, in calendar days, a reference price alone proves a missing
+// row.
+const recentDays = 15
+
+// skipped divides the symbols that their next reference price says traded on a day
+// into those of which that is proved, which it returns, and those it tells of. An
+// ex-date that falls into a suspension looks the same (4 of 111 resumptions of the
+// last quarter of 2019), so the provider's list of suspensions is asked. Where it has
+// none, a recent day is asked for again, and an old one is left as it is.
+func (x *examination) skipped(ctx context.Context, day, after *evidence.Day, symbols []evidence.Symbol) []evidence.Symbol {
+	if len(symbols) == 0 {
+		return nil
+	}
+	list := x.suspendedOn(ctx, day.Date)
+	var proved, open []evidence.Symbol
+	for _, s := range symbols {
+		switch {
+		case slices.Contains(list, s):
+		case len(list) > 0 || day.Date >= market.DateOf(time.Now())-recentDays:
+			proved = append(proved, s)
+		default:
+			open = append(open, s)
+		}
+	}
+	if len(open) > 0 {
+		f := evidence.Skipped(day, after, open)
+		f.Reason = fault.SymbolsAbsent
+		x.notices = append(x.notices, coverage.About(x.ds, f.Issue(day.Dataset, day.Date)))
+	}
+	return proved
+}
+
+// restOn are the datasets of a date that are held against each other.
+var restOn = map[string][]string{
+	catalog.Daily: {catalog.DailyBasic, catalog.Moneyflow}, catalog.DailyBasic: {catalog.Daily}, catalog.Moneyflow: {catalog.Daily},
+}
+
+// sameDate holds the day against the other datasets of its date.
+func (x *examination) sameDate(ctx context.Context) error {
+	for _, id := range restOn[x.ds.ID] {
+		other, err := x.find(ctx, id, x.day.Date)
+		if err != nil {
+			return err
+		}
+		if other == nil {
+			continue
+		}
+		if err := x.values(ctx, other); err != nil {
+			return err
+		}
+		x.found(evidence.Missing(x.day, other, x.prev, x.next))
+		if x.falsified() {
+			continue
+		}
+		was, will, err := x.beside(ctx, id)
+		if err != nil {
+			return err
+		}
+		if f, ok := evidence.Missing(other, x.day, was, will); ok {
+			x.accuse(other, f)
+		}
+	}
+	return nil
+}
+
+// values compares a dataset with the date's daily. Where they contradict each other
+// the one that another finding is against is to blame; else the one that is not
+// daily, where daily follows from the day before; else both.
+func (x *examination) values(ctx context.Context, other *evidence.Day) error {
+	if x.falsified() {
+		return nil
+	}
+	rests, daily := x.day, other
+	if x.ds.ID == catalog.Daily {
+		rests, daily = other, x.day
+	}
+	f, ok := evidence.Agrees(rests, daily)
+	if !ok {
+		return nil
+	}
+	before, err := x.find(ctx, catalog.Daily, x.cal.Before(x.day.Date))
+	if err != nil {
+		return err
+	}
+	blamed := []*evidence.Day{rests}
+	if before == nil {
+		blamed = append(blamed, daily)
+	}
+	for _, day := range blamed {
+		if day == x.day {
+			x.found(f, true)
+		} else {
+			x.accuse(day, f)
+		}
+	}
+	return nil
+}
+
+// charge writes what the day in hand proves against other days: what is settled of
+// them becomes INCOMPLETE and is planned again. It returns the issues.
+func (j *job) charge(ctx context.Context, others []accusation) ([]fault.Issue, error) {
+	var out []fault.Issue
+	for _, a := range others {
+		if err := j.i.flights.settled(ctx, j.flight, a.key); err != nil {
+			return out, err
+		}
+		r, ok := j.sink.Held(a.key)
+		if !ok || r.Verdict != coverage.Complete {
+			continue // it is asked for again anyway, or was the same on three days
+		}
+		i := coverage.About(catalog.Lookup(a.key.Dataset), a.finding.Issue(a.key.Dataset, a.key.Date))
+		r.Verdict, r.Epoch, r.RunID = coverage.Incomplete, max(r.Epoch, j.work.Epoch), j.work.RunID
+		r.Issues = append(slices.Clone(r.Issues), i)
+		p := coverage.Partition{
+			ID: coverage.PartitionID(a.key.Dataset, a.key.Date, a.key.Date, nil), Pool: j.work.Partition.Pool,
+			Dataset: a.key.Dataset, Start: a.key.Date, End: a.key.Date,
+		}
+		_, err := j.sink.Commit(ctx, Commit{Partition: p, Epoch: r.Epoch, RunID: r.RunID, Records: []coverage.Record{r}, KeepRejects: true})
+		switch {
+		case fault.Is(err, fault.StaleEpoch): // it is being fetched again
+		case err != nil:
+			return out, err
+		default:
+			out = append(out, i)
+		}
+	}
+	return out, nil
+}

@@ -1,0 +1,111 @@
+package ingest
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/evidence"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// suspensions remembers the provider's lists of suspensions, so that each date is
+// asked for once a day.
+type suspensions struct {
+	mu    sync.Mutex
+	today market.Date
+	held  map[market.Date][]evidence.Symbol
+}
+
+func (s *suspensions) get(today, d market.Date) ([]evidence.Symbol, bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.today != today {
+		return nil, false
+	}
+	list, ok := s.held[d]
+	return list, ok
+}
+
+func (s *suspensions) put(today, d market.Date, list []evidence.Symbol) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.today != today {
+		s.today, s.held = today, map[market.Date][]evidence.Symbol{}
+	}
+	s.held[d] = list
+}
+
+// suspendedOn asks for the stocks that the provider lists as suspended for the whole
+// of a date. The list is evidence and never a condition: where it cannot be had, it
+// names nobody.
+func (j *job) suspendedOn(ctx context.Context, d market.Date) []evidence.Symbol {
+	today := market.DateOf(time.Now())
+	if list, ok := j.i.suspended.get(today, d); ok {
+		return list
+	}
+	ans, err := j.i.provider.Fetch(ctx, Query{
+		Dataset: catalog.Suspensions(), Params: map[string]string{"trade_date": d.Compact()}, Priority: j.priority(),
+	}, nil)
+	j.calls += ans.Calls
+	if err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		j.i.log.Info("the list of suspensions was not to be had", "trade_date", d, "error", err)
+		j.i.suspended.put(today, d, nil)
+		return nil
+	}
+	var list []evidence.Symbol
+	symbol, timing, kind := ans.Batch.Column("ts_code"), ans.Batch.Column("suspend_timing"), ans.Batch.Column("suspend_type")
+	for r := range ans.Batch.Len {
+		s, ok := evidence.SymbolOf(symbol.Texts[r])
+		if ok && timing.Null[r] && kind.Texts[r] == "S" {
+			list = append(list, s)
+		}
+	}
+	j.i.suspended.put(today, d, list)
+	return list
+}
+
+// explain looks for reasons why a day of quotes has fewer rows than the lists and
+// the days beside call for: the provider's own list of suspensions, or, where no
+// day beside is held and the date is long out, the way the missing stocks lie among
+// those listed. It returns the expectation that then holds.
+func (j *job) explain(ctx context.Context, world coverage.World, f *coverage.Facts, day *evidence.Day, a coverage.Answer, e coverage.Expectation, publishing bool) coverage.Expectation {
+	d := j.work.Partition.Start
+	var newly coverage.ExchangeCounts
+	prev := j.i.days.nearest(catalog.Daily, d)
+	for _, s := range j.suspendedOn(ctx, d) {
+		if day.Has(s) {
+			continue
+		}
+		text := s.String()
+		if listed, known := world.Lists.Listed(text, d); known && listed {
+			f.Suspended.Add(text)
+		}
+		if prev != nil && prev.Has(s) {
+			newly.Add(text)
+		}
+	}
+	f.Asked = true
+	for _, better := range []coverage.Expectation{coverage.Expect(j.ds, d, *f), e.Less(newly)} {
+		if f.Suspended.Sum() > 0 && better.Reaches(a.Rows, a.ByExchange) {
+			return better
+		}
+	}
+	f.Asked = false
+	if !publishing && f.Beside.Days == 0 {
+		var listed []evidence.Symbol
+		for _, text := range world.Lists.ListedStocks(d) {
+			if s, ok := evidence.SymbolOf(text); ok {
+				listed = append(listed, s)
+			}
+		}
+		f.Scattered = evidence.Spread(day, listed)
+		return coverage.Expect(j.ds, d, *f)
+	}
+	return e
+}
