@@ -128,7 +128,7 @@ func quotes(ds *catalog.Dataset, d market.Date, f Facts) Expectation {
 	case f.Asked && f.Suspended.Sum() > 0:
 		e = beside(ExchangeCounts{SH: listed.SH - f.Suspended.SH, SZ: listed.SZ - f.Suspended.SZ, BJ: listed.BJ - f.Suspended.BJ},
 			"the stocks listed then without those suspended")
-	case f.Beside.Days >= leastBeside:
+	case f.Beside.Enough():
 		traded := func(n int64, share float64) int64 { return int64(math.Round(float64(n) * share)) }
 		e = beside(ExchangeCounts{SH: traded(listed.SH, f.Beside.SH), SZ: traded(listed.SZ, f.Beside.SZ), BJ: traded(listed.BJ, f.Beside.BJ)},
 			fmt.Sprintf("the share of the listed stocks that traded on the %d nearest days held", f.Beside.Days))
@@ -160,6 +160,9 @@ type Shares struct {
 	// Days is how many they are of.
 	Days int
 }
+
+// Enough reports whether the days are enough to measure a date by.
+func (s Shares) Enough() bool { return s.Days >= leastBeside }
 
 // Beside collects the shares of the nearest settled days on both sides of d. held
 // looks a day's `daily` up and listed tells how many stocks were listed on a day.

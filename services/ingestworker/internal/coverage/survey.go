@@ -182,7 +182,7 @@ func targetsDay(ds *catalog.Dataset, d market.Date, s *sum, world World, symbols
 		i := fault.NewIssue(fault.SymbolsAbsent, fmt.Sprintf("%s of %s has no row for %d listed symbols, which are taken to have been suspended or idle.", ds.ID, d, s.absent),
 			"dataset", ds.ID, "trade_date", d.String(), "count", fmt.Sprint(s.absent), "sample", list)
 		i.Remedy = "Compare with another source where one of them matters; a run over that date with refetch asks again."
-		day.Issues = append(day.Issues, about(ds, i))
+		day.Issues = append(day.Issues, About(ds, i))
 	}
 	if s.keys >= int64(len(symbols)) { // every symbol has a record
 		return day, s.keys > 0

@@ -88,6 +88,42 @@ func TestRecordedDaysAreStoredAsRecorded(t *testing.T) {
 	}
 }
 
+// TestRecordedDaysWithManySuspensions loads each of the recorded days on which up to
+// one stock in eight was suspended, with nothing beside it to compare with.
+func TestRecordedDaysWithManySuspensions(t *testing.T) {
+	dir := realdata(t)
+	for _, span := range [][2]string{
+		{"20100518"}, {"20120420"}, {"20131128"}, {"20141201"}, {"20160408", "20160412"}, {"20170605"}, {"20180208"},
+	} {
+		t.Run(span[0], func(t *testing.T) {
+			start, err := market.ParseCompact(span[0])
+			if err != nil {
+				t.Fatal(err)
+			}
+			end := start
+			if span[1] != "" {
+				if end, err = market.ParseCompact(span[1]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			r := newRig(t, tusharesim.Options{ReplayDir: dir, StockBasicVintage: "201911"})
+			of := datasets(catalog.TradeCal, catalog.StockBasic, catalog.Daily)
+			w := coverage.Wish{Pool: market.Universe, Datasets: of, Start: start, End: end}
+			out, err := r.pass(w, 1, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, o := range out {
+				if o.err != nil || o.result.Held.Verdict != coverage.Complete {
+					t.Errorf("%s: %s %v, %v", o.part.ID, o.result.Held.Verdict, o.result.Issues, o.err)
+				}
+			}
+			r.settle(w, 2) // a day that stands alone is looked at twice
+			r.sameAsProvider(start, end, of)
+		})
+	}
+}
+
 // TestETFsAreToldByTheirCodes loads the recorded list of exchange-traded funds.
 func TestETFsAreToldByTheirCodes(t *testing.T) {
 	r := newRig(t, tusharesim.Options{ReplayDir: realdata(t), StockBasicVintage: "201911"})

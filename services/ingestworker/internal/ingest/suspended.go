@@ -71,8 +71,8 @@ func (j *job) suspendedOn(ctx context.Context, d market.Date) []evidence.Symbol 
 }
 
 // explain looks for reasons why a day of quotes has fewer rows than the lists and
-// the days beside call for: the provider's own list of suspensions, or, where no
-// day beside is held and the date is long out, the way the missing stocks lie among
+// the days beside call for: the provider's own list of suspensions, or, where too
+// few days beside are held and the date is long out, the way the missing stocks lie among
 // those listed. It returns the expectation that then holds.
 func (j *job) explain(ctx context.Context, world coverage.World, f *coverage.Facts, day *evidence.Day, a coverage.Answer, e coverage.Expectation, publishing bool) coverage.Expectation {
 	d := j.work.Partition.Start
@@ -97,7 +97,7 @@ func (j *job) explain(ctx context.Context, world coverage.World, f *coverage.Fac
 		}
 	}
 	f.Asked = false
-	if !publishing && f.Beside.Days == 0 {
+	if !publishing && !f.Beside.Enough() {
 		var listed []evidence.Symbol
 		for _, text := range world.Lists.ListedStocks(d) {
 			if s, ok := evidence.SymbolOf(text); ok {

@@ -1,0 +1,322 @@
+package ingest_test
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/tusharesim"
+)
+
+func (r *rig) fail(f tusharesim.Fault) int {
+	r.t.Helper()
+	id, err := r.sim.AddFault(f)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return id
+}
+
+// standing is what a day of universe is worth, with its reasons.
+func (r *rig) standing(dataset string, d market.Date) (coverage.Verdict, []fault.Reason) {
+	r.t.Helper()
+	days, err := r.ing.Survey(context.Background(), market.Universe, datasets(dataset), d, d, nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	for _, x := range days {
+		if x.Date == d {
+			var reasons []fault.Reason
+			for _, i := range x.Issues {
+				reasons = append(reasons, i.Reason)
+			}
+			return x.Verdict, reasons
+		}
+	}
+	return coverage.Missing, nil
+}
+
+// TestWrongValuesAreNeverComplete lets the provider err by value on the last of four
+// days. The days before are held: as of an evening. The day must not be complete, must
+// say why, and must be whole once the provider has mended it.
+func TestWrongValuesAreNeverComplete(t *testing.T) {
+	full := func(cols ...string) []string { return cols }
+	for name, c := range map[string]struct {
+		fault   tusharesim.Fault
+		dataset string
+		reason  fault.Reason
+		stored  bool // rows are kept though they are not complete
+	}{
+		"yesterday's daily":       {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.Daily}, catalog.Daily, fault.ValuesRepeated, false},
+		"yesterday's daily_basic": {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.DailyBasic}, catalog.DailyBasic, fault.ValuesRepeated, false},
+		"yesterday's moneyflow":   {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.Moneyflow}, catalog.Moneyflow, fault.ValuesRepeated, false},
+		"yesterday's fund_daily":  {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.FundDaily}, catalog.FundDaily, fault.ValuesRepeated, false},
+		"a fifth of yesterday":    {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.Daily, Share: 0.2}, catalog.Daily, fault.ValuesRepeated, false},
+		"stale columns of basic":  {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.DailyBasic, Columns: full("close", "total_mv", "circ_mv")}, catalog.DailyBasic, fault.ValuesRepeated, false},
+		"stale turnover_rate":     {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.DailyBasic, Columns: full("turnover_rate")}, catalog.DailyBasic, fault.ValuesRepeated, false},
+		"stale volume":            {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.Daily, Columns: full("vol", "amount")}, catalog.Daily, fault.ValuesRepeated, false},
+		"volume × 100":            {tusharesim.Fault{Kind: tusharesim.ScaleColumn, API: catalog.Daily, Column: "vol", Factor: 100}, catalog.Daily, fault.UnitSuspect, false},
+		"turnover ÷ 1000":         {tusharesim.Fault{Kind: tusharesim.ScaleColumn, API: catalog.FundDaily, Column: "amount", Factor: 0.001}, catalog.FundDaily, fault.UnitSuspect, false},
+		"both × 100":              {tusharesim.Fault{Kind: tusharesim.ScaleColumn, API: catalog.Moneyflow, Columns: full("buy_sm_vol", "sell_sm_vol", "buy_md_vol", "sell_md_vol", "buy_lg_vol", "sell_lg_vol", "buy_elg_vol", "sell_elg_vol"), Factor: 100}, catalog.Moneyflow, fault.ValuesConflict, false},
+		"market value × 10":       {tusharesim.Fault{Kind: tusharesim.ScaleColumn, API: catalog.DailyBasic, Column: "total_mv", Factor: 10}, catalog.DailyBasic, fault.ValuesConflict, false},
+		"no values of basic":      {tusharesim.Fault{Kind: tusharesim.NullColumn, API: catalog.DailyBasic, Columns: full("turnover_rate", "pe", "pb", "total_mv")}, catalog.DailyBasic, fault.ValuesMissing, true},
+		"no close":                {tusharesim.Fault{Kind: tusharesim.NullColumn, API: catalog.DailyBasic, Columns: full("close")}, catalog.DailyBasic, fault.ValuesMissing, false},
+		"no pb alone":             {tusharesim.Fault{Kind: tusharesim.NullColumn, API: catalog.DailyBasic, Columns: full("pb")}, catalog.DailyBasic, fault.ValuesMissing, true},
+		"no flow":                 {tusharesim.Fault{Kind: tusharesim.NullColumn, API: catalog.Moneyflow, Columns: full("net_mf_amount")}, catalog.Moneyflow, fault.ValuesMissing, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			r := newRig(t, tusharesim.Options{Stocks: 300, Funds: 120})
+			start, end := r.span(4)
+			w := coverage.Wish{Pool: market.Universe, Datasets: everything, Start: start, End: end - 1}
+			r.settle(w, 3)
+			c.fault.TradeDate = end.Compact()
+			id := r.fail(c.fault)
+			w.End = end
+			if _, err := r.pass(w, 4, nil); err != nil {
+				t.Fatal(err)
+			}
+			verdict, reasons := r.standing(c.dataset, end)
+			if verdict != coverage.Incomplete || !slices.Contains(reasons, c.reason) {
+				t.Errorf("%s is %s with %v, want incomplete with %s", c.dataset, verdict, reasons, c.reason)
+			}
+			if held, _ := r.sinks[market.Universe].Held(coverage.Key{Dataset: c.dataset, Date: end}); (held.Rows > 0) != c.stored {
+				t.Errorf("%d rows are stored", held.Rows)
+			}
+			for _, ds := range everything {
+				if v, reasons := r.standing(ds.ID, end); !ds.Snapshot && ds.ID != c.dataset && v != coverage.Complete {
+					t.Errorf("%s is blamed too: %s %v", ds.ID, v, reasons)
+				}
+			}
+			r.sim.RemoveFault(id)
+			r.settle(w, 3)
+			r.sameAsProvider(start, end, everything)
+		})
+	}
+}
+
+// TestStaleNewestDayOfAFirstFill: with nothing held before, the older day that comes
+// after it in the backfill proves the newest one wrong.
+func TestStaleNewestDayOfAFirstFill(t *testing.T) {
+	for _, at := range []int{1, 8} {
+		t.Run(fmt.Sprint(at), func(t *testing.T) {
+			r := newRig(t, small())
+			start, end := r.span(4)
+			w := coverage.Wish{Pool: market.Universe, Datasets: everything, Start: start, End: end}
+			id := r.fail(tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.Daily, TradeDate: end.Compact()})
+			out, err := r.pass(w, at, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if v, reasons := r.standing(catalog.Daily, end); v != coverage.Incomplete {
+				t.Errorf("the newest day is %s %v", v, reasons)
+			}
+			told := slices.ContainsFunc(out, func(o outcome) bool {
+				return slices.ContainsFunc(o.result.Issues, func(i fault.Issue) bool {
+					return i.Severity > fault.Warning && i.Meta["dataset"] == catalog.Daily && i.Meta["trade_date"] == end.String()
+				}) && !o.result.Held.Verdict.Settled()
+			})
+			if !told {
+				t.Error("no partition of the run says so, so the run would end as a success")
+			}
+			r.sim.RemoveFault(id)
+			r.settle(w, 4)
+			r.sameAsProvider(start, end, everything)
+		})
+	}
+}
+
+// TestAMissingSymbolIsProved by the other datasets of the date, whichever of them
+// lacks it and in whatever order they come.
+func TestAMissingSymbolIsProved(t *testing.T) {
+	for _, api := range []string{catalog.Daily, catalog.DailyBasic, catalog.Moneyflow} {
+		for kind, f := range map[string]tusharesim.Fault{
+			"dropped": {Kind: tusharesim.DropRows}, "mangled": {Kind: tusharesim.MangledCode},
+		} {
+			for _, first := range []bool{true, false} {
+				t.Run(fmt.Sprintf("%s %s, first fill %v", api, kind, first), func(t *testing.T) {
+					t.Parallel()
+					r := newRig(t, small())
+					start, end := r.span(3)
+					w := coverage.Wish{Pool: market.Universe, Datasets: everything, Start: start, End: end}
+					if !first {
+						w.End--
+						r.settle(w, 3)
+						w.End = end
+					}
+					f.API, f.TradeDate, f.Codes = api, end.Compact(), []string{r.traded(end)}
+					id := r.fail(f)
+					if _, err := r.pass(w, 4, nil); err != nil {
+						t.Fatal(err)
+					}
+					v, reasons := r.standing(api, end)
+					if v != coverage.Incomplete || !slices.Contains(reasons, fault.SymbolsMissing) {
+						t.Errorf("%s is %s %v", api, v, reasons)
+					}
+					r.sim.RemoveFault(id)
+					r.settle(w, 3)
+					r.sameAsProvider(start, end, everything)
+				})
+			}
+		}
+	}
+}
+
+// traded is a Shenzhen stock that traded on each of the ten days up to d.
+func (r *rig) traded(d market.Date) string {
+	r.t.Helper()
+	open := r.sim.OpenDates((d - 30).Compact(), d.Compact())
+	count := map[string]int{}
+	for _, day := range open[max(0, len(open)-10):] {
+		rows, err := r.sim.Rows(catalog.Daily, map[string]string{"trade_date": day}, "ts_code")
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		for _, row := range rows.Rows {
+			count[row[0].(string)]++
+		}
+	}
+	var all []string
+	for s, n := range count {
+		if n == 10 && strings.HasSuffix(s, ".SZ") {
+			all = append(all, s)
+		}
+	}
+	slices.Sort(all)
+	return all[len(all)/2]
+}
+
+// TestTheNextDayProvesAMissingSymbol where every dataset of the day lacks it: the
+// reference price of the next day counts a day that is not held.
+func TestTheNextDayProvesAMissingSymbol(t *testing.T) {
+	for _, days := range []int{1, 2} {
+		t.Run(fmt.Sprint(days), func(t *testing.T) {
+			r := newRig(t, small())
+			start, end := r.span(5)
+			open := r.sim.OpenDates(start.Compact(), end.Compact())
+			code := r.traded(end)
+			gone := tusharesim.Fault{Kind: tusharesim.DropRows, Codes: []string{code}, TradeDate: open[4-days], EndDate: open[3]}
+			id := r.fail(gone)
+			var lacking []market.Date
+			for _, text := range open[4-days : 4] {
+				d, err := market.ParseCompact(text)
+				if err != nil {
+					t.Fatal(err)
+				}
+				lacking = append(lacking, d)
+			}
+			w := coverage.Wish{Pool: market.Universe, Datasets: everything, Start: start, End: lacking[len(lacking)-1]}
+			r.settle(w, 3)
+			if v, _ := r.standing(catalog.Daily, lacking[0]); v != coverage.Complete {
+				t.Fatalf("nothing proves it yet, and it is %s", v)
+			}
+			w.End = end
+			if _, err := r.pass(w, 4, nil); err != nil {
+				t.Fatal(err)
+			}
+			for _, d := range lacking {
+				if v, reasons := r.standing(catalog.Daily, d); v != coverage.Incomplete || !slices.Contains(reasons, fault.SymbolsMissing) {
+					t.Errorf("%s is %s %v", d, v, reasons)
+				}
+			}
+			r.sim.RemoveFault(id)
+			w.Refetch = true // the others lack the row without a proof
+			if _, err := r.pass(w, 4, nil); err != nil {
+				t.Fatal(err)
+			}
+			w.Refetch = false
+			r.settle(w, 3)
+			r.sameAsProvider(start, end, everything)
+		})
+	}
+}
+
+// TestManySuspensions: days on which half of the market is suspended are complete,
+// by the days beside them or by the provider's list, and a day among them that lost
+// rows is not. Without the list nothing tells a step from a loss.
+func TestManySuspensions(t *testing.T) {
+	for _, denied := range []bool{false, true} {
+		t.Run(fmt.Sprintf("suspend_d denied %v", denied), func(t *testing.T) {
+			r := newRig(t, tusharesim.Options{Stocks: 2000, Funds: -1})
+			start, end := r.span(16)
+			open := r.sim.OpenDates(start.Compact(), end.Compact())
+			if _, err := r.sim.Suspend(tusharesim.Suspension{TradeDate: open[0], EndDate: open[11], Share: 0.13}); err != nil {
+				t.Fatal(err)
+			}
+			if denied {
+				r.fail(tusharesim.Fault{Kind: tusharesim.NoPermission, API: catalog.SuspendD})
+			}
+			lost, err := market.ParseCompact(open[5])
+			if err != nil {
+				t.Fatal(err)
+			}
+			id := r.fail(tusharesim.Fault{Kind: tusharesim.DropRows, API: catalog.Daily, Share: 0.05, TradeDate: open[5]})
+			w := coverage.Wish{Pool: market.Universe, Datasets: datasets(catalog.TradeCal, catalog.StockBasic, catalog.Daily), Start: start, End: end}
+			if _, err := r.pass(w, 1, nil); err != nil {
+				t.Fatal(err)
+			}
+			for _, text := range open {
+				d, err := market.ParseCompact(text)
+				if err != nil {
+					t.Fatal(err)
+				}
+				v, reasons := r.standing(catalog.Daily, d)
+				want := coverage.Complete
+				if d == lost || denied && text <= open[11] {
+					want = coverage.Incomplete
+				}
+				if v != want {
+					t.Errorf("%s is %s %v, want %s", d, v, reasons, want)
+				}
+			}
+			calls := r.sim.Stats().ByAPI[catalog.SuspendD]
+			if calls == 0 || calls > 12 {
+				t.Errorf("the list of suspensions was asked for %d times", calls)
+			}
+			r.sim.RemoveFault(id)
+		})
+	}
+}
+
+// TestADatasetBeginsLater than the window: the days before are expected empty and
+// not asked for again, and a hole is not taken for a beginning.
+func TestADatasetBeginsLater(t *testing.T) {
+	r := newRig(t, small())
+	start, end := r.span(12)
+	open := r.sim.OpenDates("20100101", end.Compact())
+	n := len(open)
+	r.fail(tusharesim.Fault{Kind: tusharesim.Empty, API: catalog.Moneyflow, TradeDate: open[0], EndDate: open[n-8]})
+	hole := r.fail(tusharesim.Fault{Kind: tusharesim.Empty, API: catalog.DailyBasic, TradeDate: open[n-12], EndDate: open[n-9]})
+	w := coverage.Wish{Pool: market.Universe, Datasets: everything, Start: start, End: end}
+	if _, err := r.pass(w, 4, nil); err != nil {
+		t.Fatal(err)
+	}
+	for i, text := range open[n-12:] {
+		d, err := market.ParseCompact(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := coverage.Complete
+		if i <= 4 {
+			want = coverage.ExpectedEmpty
+		}
+		if v, reasons := r.standing(catalog.Moneyflow, d); v != want {
+			t.Errorf("moneyflow of %s is %s %v, want %s", d, v, reasons, want)
+		}
+		want = coverage.Complete
+		if i <= 3 {
+			want = coverage.Empty
+		}
+		if v, reasons := r.standing(catalog.DailyBasic, d); v != want {
+			t.Errorf("daily_basic of %s is %s %v, want %s", d, v, reasons, want)
+		}
+	}
+	r.sim.RemoveFault(hole)
+	r.settle(w, 3)
+}
