@@ -43,7 +43,14 @@ type PoolStatus struct {
 	LastRun *Run `protobuf:"bytes,7,opt,name=last_run,json=lastRun,proto3" json:"last_run,omitempty"`
 	// Last complete date of each module that the pool holds. Empty while the worker,
 	// which alone knows, is away.
-	ModuleDates   []*ModuleDate `protobuf:"bytes,8,rep,name=module_dates,json=moduleDates,proto3" json:"module_dates,omitempty"`
+	ModuleDates []*ModuleDate `protobuf:"bytes,8,rep,name=module_dates,json=moduleDates,proto3" json:"module_dates,omitempty"`
+	// What the pool is asked for next and when, in one sentence with the time in
+	// Shanghai: by a queued run, or by the next slot of the schedule. Empty while the pool
+	// is paused, and when neither is to come.
+	NextAsk string `protobuf:"bytes,9,opt,name=next_ask,json=nextAsk,proto3" json:"next_ask,omitempty"`
+	// When that is. Unset where next_ask is empty, and for a queued run that only waits
+	// for its turn.
+	NextAskTime   *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=next_ask_time,json=nextAskTime,proto3" json:"next_ask_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -130,6 +137,20 @@ func (x *PoolStatus) GetLastRun() *Run {
 func (x *PoolStatus) GetModuleDates() []*ModuleDate {
 	if x != nil {
 		return x.ModuleDates
+	}
+	return nil
+}
+
+func (x *PoolStatus) GetNextAsk() string {
+	if x != nil {
+		return x.NextAsk
+	}
+	return ""
+}
+
+func (x *PoolStatus) GetNextAskTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.NextAskTime
 	}
 	return nil
 }
@@ -692,7 +713,7 @@ var File_afterbell_orchestrator_v1_pool_service_proto protoreflect.FileDescripto
 
 const file_afterbell_orchestrator_v1_pool_service_proto_rawDesc = "" +
 	"\n" +
-	",afterbell/orchestrator/v1/pool_service.proto\x12\x19afterbell.orchestrator.v1\x1a afterbell/market/v1/market.proto\x1a#afterbell/orchestrator/v1/run.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xa7\x03\n" +
+	",afterbell/orchestrator/v1/pool_service.proto\x12\x19afterbell.orchestrator.v1\x1a afterbell/market/v1/market.proto\x1a#afterbell/orchestrator/v1/run.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x04\n" +
 	"\n" +
 	"PoolStatus\x12-\n" +
 	"\x04pool\x18\x01 \x01(\x0e2\x19.afterbell.market.v1.PoolR\x04pool\x12\x16\n" +
@@ -704,7 +725,10 @@ const file_afterbell_orchestrator_v1_pool_service_proto_rawDesc = "" +
 	"\vqueued_runs\x18\x06 \x03(\v2\x1e.afterbell.orchestrator.v1.RunR\n" +
 	"queuedRuns\x129\n" +
 	"\blast_run\x18\a \x01(\v2\x1e.afterbell.orchestrator.v1.RunR\alastRun\x12H\n" +
-	"\fmodule_dates\x18\b \x03(\v2%.afterbell.orchestrator.v1.ModuleDateR\vmoduleDates\"H\n" +
+	"\fmodule_dates\x18\b \x03(\v2%.afterbell.orchestrator.v1.ModuleDateR\vmoduleDates\x12\x19\n" +
+	"\bnext_ask\x18\t \x01(\tR\anextAsk\x12>\n" +
+	"\rnext_ask_time\x18\n" +
+	" \x01(\v2\x1a.google.protobuf.TimestampR\vnextAskTime\"H\n" +
 	"\n" +
 	"ModuleDate\x12\x1b\n" +
 	"\tmodule_id\x18\x01 \x01(\tR\bmoduleId\x12\x1d\n" +
@@ -783,26 +807,27 @@ var file_afterbell_orchestrator_v1_pool_service_proto_depIdxs = []int32{
 	14, // 3: afterbell.orchestrator.v1.PoolStatus.queued_runs:type_name -> afterbell.orchestrator.v1.Run
 	14, // 4: afterbell.orchestrator.v1.PoolStatus.last_run:type_name -> afterbell.orchestrator.v1.Run
 	1,  // 5: afterbell.orchestrator.v1.PoolStatus.module_dates:type_name -> afterbell.orchestrator.v1.ModuleDate
-	0,  // 6: afterbell.orchestrator.v1.ListPoolsResponse.pools:type_name -> afterbell.orchestrator.v1.PoolStatus
-	0,  // 7: afterbell.orchestrator.v1.GetPoolResponse.pool:type_name -> afterbell.orchestrator.v1.PoolStatus
-	0,  // 8: afterbell.orchestrator.v1.PausePoolResponse.pool:type_name -> afterbell.orchestrator.v1.PoolStatus
-	0,  // 9: afterbell.orchestrator.v1.ResumePoolResponse.pool:type_name -> afterbell.orchestrator.v1.PoolStatus
-	15, // 10: afterbell.orchestrator.v1.ListCoverageResponse.coverages:type_name -> afterbell.market.v1.Coverage
-	2,  // 11: afterbell.orchestrator.v1.PoolService.ListPools:input_type -> afterbell.orchestrator.v1.ListPoolsRequest
-	4,  // 12: afterbell.orchestrator.v1.PoolService.GetPool:input_type -> afterbell.orchestrator.v1.GetPoolRequest
-	6,  // 13: afterbell.orchestrator.v1.PoolService.PausePool:input_type -> afterbell.orchestrator.v1.PausePoolRequest
-	8,  // 14: afterbell.orchestrator.v1.PoolService.ResumePool:input_type -> afterbell.orchestrator.v1.ResumePoolRequest
-	10, // 15: afterbell.orchestrator.v1.PoolService.ListCoverage:input_type -> afterbell.orchestrator.v1.ListCoverageRequest
-	3,  // 16: afterbell.orchestrator.v1.PoolService.ListPools:output_type -> afterbell.orchestrator.v1.ListPoolsResponse
-	5,  // 17: afterbell.orchestrator.v1.PoolService.GetPool:output_type -> afterbell.orchestrator.v1.GetPoolResponse
-	7,  // 18: afterbell.orchestrator.v1.PoolService.PausePool:output_type -> afterbell.orchestrator.v1.PausePoolResponse
-	9,  // 19: afterbell.orchestrator.v1.PoolService.ResumePool:output_type -> afterbell.orchestrator.v1.ResumePoolResponse
-	11, // 20: afterbell.orchestrator.v1.PoolService.ListCoverage:output_type -> afterbell.orchestrator.v1.ListCoverageResponse
-	16, // [16:21] is the sub-list for method output_type
-	11, // [11:16] is the sub-list for method input_type
-	11, // [11:11] is the sub-list for extension type_name
-	11, // [11:11] is the sub-list for extension extendee
-	0,  // [0:11] is the sub-list for field type_name
+	13, // 6: afterbell.orchestrator.v1.PoolStatus.next_ask_time:type_name -> google.protobuf.Timestamp
+	0,  // 7: afterbell.orchestrator.v1.ListPoolsResponse.pools:type_name -> afterbell.orchestrator.v1.PoolStatus
+	0,  // 8: afterbell.orchestrator.v1.GetPoolResponse.pool:type_name -> afterbell.orchestrator.v1.PoolStatus
+	0,  // 9: afterbell.orchestrator.v1.PausePoolResponse.pool:type_name -> afterbell.orchestrator.v1.PoolStatus
+	0,  // 10: afterbell.orchestrator.v1.ResumePoolResponse.pool:type_name -> afterbell.orchestrator.v1.PoolStatus
+	15, // 11: afterbell.orchestrator.v1.ListCoverageResponse.coverages:type_name -> afterbell.market.v1.Coverage
+	2,  // 12: afterbell.orchestrator.v1.PoolService.ListPools:input_type -> afterbell.orchestrator.v1.ListPoolsRequest
+	4,  // 13: afterbell.orchestrator.v1.PoolService.GetPool:input_type -> afterbell.orchestrator.v1.GetPoolRequest
+	6,  // 14: afterbell.orchestrator.v1.PoolService.PausePool:input_type -> afterbell.orchestrator.v1.PausePoolRequest
+	8,  // 15: afterbell.orchestrator.v1.PoolService.ResumePool:input_type -> afterbell.orchestrator.v1.ResumePoolRequest
+	10, // 16: afterbell.orchestrator.v1.PoolService.ListCoverage:input_type -> afterbell.orchestrator.v1.ListCoverageRequest
+	3,  // 17: afterbell.orchestrator.v1.PoolService.ListPools:output_type -> afterbell.orchestrator.v1.ListPoolsResponse
+	5,  // 18: afterbell.orchestrator.v1.PoolService.GetPool:output_type -> afterbell.orchestrator.v1.GetPoolResponse
+	7,  // 19: afterbell.orchestrator.v1.PoolService.PausePool:output_type -> afterbell.orchestrator.v1.PausePoolResponse
+	9,  // 20: afterbell.orchestrator.v1.PoolService.ResumePool:output_type -> afterbell.orchestrator.v1.ResumePoolResponse
+	11, // 21: afterbell.orchestrator.v1.PoolService.ListCoverage:output_type -> afterbell.orchestrator.v1.ListCoverageResponse
+	17, // [17:22] is the sub-list for method output_type
+	12, // [12:17] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_afterbell_orchestrator_v1_pool_service_proto_init() }

@@ -92,8 +92,11 @@ func (x *RunPreflightRequest) GetMaxProbeAge() *durationpb.Duration {
 // One message of the stream of PreflightService.RunPreflight.
 type RunPreflightResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The event.
-	Event         *PreflightEvent `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
+	// The event. Unset in a keep-alive.
+	Event *PreflightEvent `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
+	// True in a message that only tells that the stream is alive, sent after 15 s of
+	// silence. It has no sequence, is not recorded, and is a comment in server-sent events.
+	KeepAlive     bool `protobuf:"varint,2,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -133,6 +136,13 @@ func (x *RunPreflightResponse) GetEvent() *PreflightEvent {
 		return x.Event
 	}
 	return nil
+}
+
+func (x *RunPreflightResponse) GetKeepAlive() bool {
+	if x != nil {
+		return x.KeepAlive
+	}
+	return false
 }
 
 // Request for PreflightService.GetPreflight.
@@ -438,9 +448,11 @@ const file_afterbell_orchestrator_v1_preflight_service_proto_rawDesc = "" +
 	"\x05pools\x18\x01 \x03(\x0e2\x19.afterbell.market.v1.PoolR\x05pools\x12\x1d\n" +
 	"\n" +
 	"module_ids\x18\x02 \x03(\tR\tmoduleIds\x12=\n" +
-	"\rmax_probe_age\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\vmaxProbeAge\"W\n" +
+	"\rmax_probe_age\x18\x03 \x01(\v2\x19.google.protobuf.DurationR\vmaxProbeAge\"v\n" +
 	"\x14RunPreflightResponse\x12?\n" +
-	"\x05event\x18\x01 \x01(\v2).afterbell.orchestrator.v1.PreflightEventR\x05event\"8\n" +
+	"\x05event\x18\x01 \x01(\v2).afterbell.orchestrator.v1.PreflightEventR\x05event\x12\x1d\n" +
+	"\n" +
+	"keep_alive\x18\x02 \x01(\bR\tkeepAlive\"8\n" +
 	"\x13GetPreflightRequest\x12!\n" +
 	"\fpreflight_id\x18\x01 \x01(\tR\vpreflightId\"Z\n" +
 	"\x14GetPreflightResponse\x12B\n" +

@@ -36,7 +36,8 @@ type PreflightServiceClient interface {
 	//
 	// A blocked pool is a finding, not an error: the call ends OK. It fails with
 	// WORKER_UNREACHABLE or PREFLIGHT_FAILED when no verdict can be reached. A caller that
-	// leaves cancels it. Over REST
+	// leaves cancels it. While a probe takes long, a message with keep_alive is sent
+	// after 15 s of silence. Over REST
 	// the answer is one JSON object per line, {"result": …}, or server-sent events
 	// when the Accept header asks for text/event-stream.
 	RunPreflight(ctx context.Context, in *RunPreflightRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RunPreflightResponse], error)
@@ -117,7 +118,8 @@ type PreflightServiceServer interface {
 	//
 	// A blocked pool is a finding, not an error: the call ends OK. It fails with
 	// WORKER_UNREACHABLE or PREFLIGHT_FAILED when no verdict can be reached. A caller that
-	// leaves cancels it. Over REST
+	// leaves cancels it. While a probe takes long, a message with keep_alive is sent
+	// after 15 s of silence. Over REST
 	// the answer is one JSON object per line, {"result": …}, or server-sent events
 	// when the Accept header asks for text/event-stream.
 	RunPreflight(*RunPreflightRequest, grpc.ServerStreamingServer[RunPreflightResponse]) error

@@ -720,8 +720,11 @@ func (x *WatchRunRequest) GetAfterSequence() int64 {
 // One message of the stream of RunService.WatchRun.
 type WatchRunResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The event. Unset in a keep-alive, sent after 15 s of silence.
-	Event         *RunEvent `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
+	// The event. Unset in a keep-alive.
+	Event *RunEvent `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
+	// True in a message that only tells that the stream is alive, sent after 15 s of
+	// silence. It has no sequence, is not recorded, and is a comment in server-sent events.
+	KeepAlive     bool `protobuf:"varint,2,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -761,6 +764,13 @@ func (x *WatchRunResponse) GetEvent() *RunEvent {
 		return x.Event
 	}
 	return nil
+}
+
+func (x *WatchRunResponse) GetKeepAlive() bool {
+	if x != nil {
+		return x.KeepAlive
+	}
+	return false
 }
 
 // Request for RunService.VerifyRun.
@@ -1205,9 +1215,11 @@ const file_afterbell_orchestrator_v1_run_service_proto_rawDesc = "" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"O\n" +
 	"\x0fWatchRunRequest\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12%\n" +
-	"\x0eafter_sequence\x18\x02 \x01(\x03R\rafterSequence\"M\n" +
+	"\x0eafter_sequence\x18\x02 \x01(\x03R\rafterSequence\"l\n" +
 	"\x10WatchRunResponse\x129\n" +
-	"\x05event\x18\x01 \x01(\v2#.afterbell.orchestrator.v1.RunEventR\x05event\")\n" +
+	"\x05event\x18\x01 \x01(\v2#.afterbell.orchestrator.v1.RunEventR\x05event\x12\x1d\n" +
+	"\n" +
+	"keep_alive\x18\x02 \x01(\bR\tkeepAlive\")\n" +
 	"\x10VerifyRunRequest\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\"\x81\x01\n" +
 	"\x11VerifyRunResponse\x12#\n" +

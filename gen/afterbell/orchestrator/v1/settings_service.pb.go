@@ -149,8 +149,8 @@ type Settings struct {
 	// for ever. Default 0.
 	RetentionDays int32 `protobuf:"varint,5,opt,name=retention_days,json=retentionDays,proto3" json:"retention_days,omitempty"`
 	// Time of day in the schedule's zone, "HH:MM", until which data that is not
-	// published is followed up every 15 minutes; then once more next morning. Default
-	// "23:30".
+	// published is followed up every 15 minutes; then at fixed times of day in Shanghai,
+	// closed days included, until the next open day's data is due. Default "23:30".
 	FollowUpDeadline string `protobuf:"bytes,6,opt,name=follow_up_deadline,json=followUpDeadline,proto3" json:"follow_up_deadline,omitempty"`
 	// Later attempts after a run that ended for a transient reason, 0 to 20. They
 	// begin 1, 2, 4, 8, 15 and then every 30 minutes after. Default 10, some three hours.

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -13,6 +14,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/transport"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/worker"
 )
 
@@ -29,8 +32,49 @@ type poolService struct {
 	*base
 }
 
-func (s *poolService) status(ctx context.Context, st dispatch.PoolStatus) *orchestratorv1.PoolStatus {
-	return poolStatusOf(st, s.moduleDates(ctx, st.Pool))
+func (s *poolService) status(ctx context.Context, st dispatch.PoolStatus) (*orchestratorv1.PoolStatus, error) {
+	out := poolStatusOf(st, s.moduleDates(ctx, st.Pool))
+	var next slot.Slot
+	fires := false
+	if !st.Paused {
+		var err error
+		if next, fires, err = s.Scheduler.NextSlot(ctx, st.Pool); err != nil {
+			return nil, err
+		}
+	}
+	said, at := nextAsk(st, next, fires, drill.Now())
+	out.NextAsk, out.NextAskTime = said, transport.TimeToProto(at)
+	return out, nil
+}
+
+// nextAsk says what a pool is asked for next, and when; zero for a run that only waits
+// for its turn.
+func nextAsk(st dispatch.PoolStatus, next slot.Slot, fires bool, now time.Time) (said string, at time.Time) {
+	if st.Paused {
+		return "", time.Time{}
+	}
+	first := (*run.Run)(nil)
+	for i := range st.Queued {
+		if q := &st.Queued[i]; first == nil || q.NotBefore.Before(first.NotBefore) {
+			first = q
+		}
+	}
+	switch {
+	case first != nil && !first.NotBefore.After(now):
+		return fmt.Sprintf("Run %s starts when its turn comes.%s", first.ID, noted(first.Note)), time.Time{}
+	case first != nil && (!fires || first.NotBefore.Before(next.DueAt)):
+		return fmt.Sprintf("Run %s asks again at %s.%s", first.ID, slot.Moment(first.NotBefore, nil), noted(first.Note)), first.NotBefore
+	case fires:
+		return fmt.Sprintf("The slot of %s fires at %s.", next.Date, slot.Moment(next.DueAt, nil)), next.DueAt
+	}
+	return "", time.Time{}
+}
+
+func noted(note string) string {
+	if note == "" {
+		return ""
+	}
+	return " " + note
 }
 
 // ListPools implements orchestratorv1.PoolServiceServer.
@@ -41,7 +85,11 @@ func (s *poolService) ListPools(ctx context.Context, _ *orchestratorv1.ListPools
 		if err != nil {
 			return nil, err
 		}
-		resp.Pools = append(resp.Pools, s.status(ctx, st))
+		shown, err := s.status(ctx, st)
+		if err != nil {
+			return nil, err
+		}
+		resp.Pools = append(resp.Pools, shown)
 	}
 	return resp, nil
 }
@@ -56,10 +104,14 @@ func (s *poolService) GetPool(ctx context.Context, req *orchestratorv1.GetPoolRe
 	if err != nil {
 		return nil, err
 	}
-	return &orchestratorv1.GetPoolResponse{Pool: s.status(ctx, st)}, nil
+	shown, err := s.status(ctx, st)
+	if err != nil {
+		return nil, err
+	}
+	return &orchestratorv1.GetPoolResponse{Pool: shown}, nil
 }
 
-func (s *poolService) noted(name, note string) (market.Pool, error) {
+func (s *poolService) held(name, note string) (market.Pool, error) {
 	pool, err := poolNamed(name)
 	if err != nil {
 		return "", err
@@ -71,7 +123,7 @@ func (s *poolService) noted(name, note string) (market.Pool, error) {
 
 // PausePool implements orchestratorv1.PoolServiceServer.
 func (s *poolService) PausePool(ctx context.Context, req *orchestratorv1.PausePoolRequest) (*orchestratorv1.PausePoolResponse, error) {
-	pool, err := s.noted(req.GetPool(), req.GetNote())
+	pool, err := s.held(req.GetPool(), req.GetNote())
 	if err != nil {
 		return nil, err
 	}
@@ -79,12 +131,16 @@ func (s *poolService) PausePool(ctx context.Context, req *orchestratorv1.PausePo
 	if err != nil {
 		return nil, err
 	}
-	return &orchestratorv1.PausePoolResponse{Pool: s.status(ctx, st)}, nil
+	shown, err := s.status(ctx, st)
+	if err != nil {
+		return nil, err
+	}
+	return &orchestratorv1.PausePoolResponse{Pool: shown}, nil
 }
 
 // ResumePool implements orchestratorv1.PoolServiceServer.
 func (s *poolService) ResumePool(ctx context.Context, req *orchestratorv1.ResumePoolRequest) (*orchestratorv1.ResumePoolResponse, error) {
-	pool, err := s.noted(req.GetPool(), req.GetNote())
+	pool, err := s.held(req.GetPool(), req.GetNote())
 	if err != nil {
 		return nil, err
 	}
@@ -92,7 +148,11 @@ func (s *poolService) ResumePool(ctx context.Context, req *orchestratorv1.Resume
 	if err != nil {
 		return nil, err
 	}
-	return &orchestratorv1.ResumePoolResponse{Pool: s.status(ctx, st)}, nil
+	shown, err := s.status(ctx, st)
+	if err != nil {
+		return nil, err
+	}
+	return &orchestratorv1.ResumePoolResponse{Pool: shown}, nil
 }
 
 // ListCoverage implements orchestratorv1.PoolServiceServer.

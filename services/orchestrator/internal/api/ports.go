@@ -79,6 +79,8 @@ type Scheduler interface {
 	// ListSlots lists slots, newest first, beginning with the next ones to come.
 	ListSlots(ctx context.Context, pool market.Pool, limit int, before string) ([]slot.Slot, error)
 	ExplainSlot(ctx context.Context, id string) (scheduler.Explanation, error)
+	// NextSlot is the next slot of a pool that will fire; ok is false when none will.
+	NextSlot(ctx context.Context, pool market.Pool) (next slot.Slot, ok bool, err error)
 	// ExplainRun tells the chain of a run in order, and the next command to type.
 	ExplainRun(ctx context.Context, r run.Run) (sentences []string, next string, err error)
 }
@@ -100,7 +102,7 @@ type Config struct {
 	// Stopping is closed when the process is asked to stop; streams end then, saying
 	// so.
 	Stopping <-chan struct{}
-	// KeepAlive is how long WatchRun stays silent at most. 0 means 15 s.
+	// KeepAlive is how long a stream stays silent at most. 0 means 15 s.
 	KeepAlive time.Duration
 }
 

@@ -18,9 +18,7 @@ type preflightService struct {
 
 // RunPreflight implements orchestratorv1.PreflightServiceServer.
 func (s *preflightService) RunPreflight(req *orchestratorv1.RunPreflightRequest, ss grpc.ServerStreamingServer[orchestratorv1.RunPreflightResponse]) error {
-	ctx, cancel := s.stoppable(ss.Context())
-	defer cancel()
-	facts, err := s.Preflight.Facts(ctx, nil)
+	facts, err := s.Preflight.Facts(ss.Context(), nil)
 	if err != nil {
 		return err
 	}
@@ -40,8 +38,13 @@ func (s *preflightService) RunPreflight(req *orchestratorv1.RunPreflightRequest,
 	if err := p.err(); err != nil {
 		return err
 	}
-	_, err = s.Preflight.Run(ctx, opts, func(e preflight.Event) error {
-		return ss.Send(&orchestratorv1.RunPreflightResponse{Event: preflightEventOf(e, s.domainOf(ctx))})
+	err = relay(ss.Context(), s.base, func(ctx context.Context, tell func(preflight.Event) error) error {
+		_, err := s.Preflight.Run(ctx, opts, tell)
+		return err
+	}, func(e preflight.Event) error {
+		return ss.Send(&orchestratorv1.RunPreflightResponse{Event: preflightEventOf(e, s.domainOf(ss.Context()))})
+	}, func() error {
+		return ss.Send(&orchestratorv1.RunPreflightResponse{KeepAlive: true})
 	})
 	if err != nil && s.stopping() && ss.Context().Err() == nil {
 		return fault.Wrap(err, fault.PreflightFailed, "The orchestrator is stopping; run the preflight again when it is back.", "cause", "stopping")

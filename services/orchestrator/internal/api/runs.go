@@ -6,7 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
 
 	"google.golang.org/grpc"
 
@@ -137,8 +136,7 @@ func (s *runService) ListPartitions(ctx context.Context, req *orchestratorv1.Lis
 	return &orchestratorv1.ListPartitionsResponse{Partitions: each(partitions, partitionOf), NextPageToken: next}, nil
 }
 
-// WatchRun implements orchestratorv1.RunServiceServer. One goroutine follows the
-// run; this one sends, because a stream may be written from one only.
+// WatchRun implements orchestratorv1.RunServiceServer.
 func (s *runService) WatchRun(req *orchestratorv1.WatchRunRequest, ss grpc.ServerStreamingServer[orchestratorv1.WatchRunResponse]) error {
 	var p problems
 	p.id("run_id", req.GetRunId())
@@ -151,48 +149,20 @@ func (s *runService) WatchRun(req *orchestratorv1.WatchRunRequest, ss grpc.Serve
 	if _, err := s.Ledger.Run(ss.Context(), req.GetRunId()); err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancel(ss.Context())
-	events, ended := make(chan run.Event), make(chan error, 1)
-	go func() {
-		ended <- s.Dispatcher.Watch(ctx, req.GetRunId(), req.GetAfterSequence(), func(e run.Event) error {
-			select {
-			case events <- e:
-				return nil
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		})
-	}()
-	err := s.relay(ss, req, events, ended)
-	cancel()
-	return err
-}
-
-func (s *runService) relay(ss grpc.ServerStreamingServer[orchestratorv1.WatchRunResponse], req *orchestratorv1.WatchRunRequest, events <-chan run.Event, ended <-chan error) error {
 	last := req.GetAfterSequence()
-	silence := time.NewTimer(s.KeepAlive)
-	defer silence.Stop()
-	for {
-		select {
-		case e := <-events:
-			if err := ss.Send(&orchestratorv1.WatchRunResponse{Event: runEventOf(e)}); err != nil {
-				return err
-			}
-			last = e.Sequence
-		case <-silence.C:
-			if err := ss.Send(&orchestratorv1.WatchRunResponse{}); err != nil {
-				return err
-			}
-		case err := <-ended:
-			return err
-		case <-ss.Context().Done():
-			return ss.Context().Err()
-		case <-s.Stopping:
-			return fault.New(fault.Interrupted,
-				fmt.Sprintf("The orchestrator is stopping; watch again with after_sequence=%d when it is back.", last), "run_id", req.GetRunId())
-		}
-		silence.Reset(s.KeepAlive)
+	err := relay(ss.Context(), s.base, func(ctx context.Context, tell func(run.Event) error) error {
+		return s.Dispatcher.Watch(ctx, req.GetRunId(), req.GetAfterSequence(), tell)
+	}, func(e run.Event) error {
+		last = e.Sequence
+		return ss.Send(&orchestratorv1.WatchRunResponse{Event: runEventOf(e)})
+	}, func() error {
+		return ss.Send(&orchestratorv1.WatchRunResponse{KeepAlive: true})
+	})
+	if err != nil && s.stopping() && ss.Context().Err() == nil {
+		return fault.Wrap(err, fault.Interrupted,
+			fmt.Sprintf("The orchestrator is stopping; watch again with after_sequence=%d when it is back.", last), "run_id", req.GetRunId())
 	}
+	return err
 }
 
 // VerifyRun implements orchestratorv1.RunServiceServer.

@@ -322,6 +322,9 @@ func TestPreflightStreamsEachModule(t *testing.T) {
 	r := start(t)
 	resp, body := r.get(t, "POST", "/v1/preflights:run", `{"pools":["POOL_UNIVERSE"]}`)
 	lines := strings.Split(strings.TrimSpace(body), "\n")
+	if resp.Header.Get("X-Accel-Buffering") != "no" || !strings.Contains(resp.Header.Get("Cache-Control"), "no-transform") {
+		t.Errorf("a proxy may collect the stream: %v", resp.Header)
+	}
 	if resp.StatusCode != 200 || resp.Header.Get("Content-Type") != "application/x-ndjson" || len(lines) != 1+4+4+1+1 {
 		t.Fatalf("%d %s, %d lines: %s", resp.StatusCode, resp.Header.Get("Content-Type"), len(lines), body)
 	}

@@ -10,8 +10,10 @@ import (
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/settings"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
 // Causes with which calls of a run are cancelled.
@@ -309,13 +311,9 @@ func (l *loop) finish(end run.End) {
 			u.Partitions = append(u.Partitions, p.Partition)
 		}
 	}
-	if next, at, ok := l.followUp(a.r, a.partitions(), a.set, a.zone, asked); ok {
-		a.r.RetryAt = at
-		u.Enqueue = next
-	} else {
-		a.r.RetryAt = time.Time{}
-	}
 	u.Run = a.r
+	l.follow(u, a.partitions(), l.around(a.r, a.set, a.zone), asked)
+	a.r = u.Run
 	u.Events = append(u.Events, run.Event{RunID: a.r.ID, Time: a.r.FinishedAt, Finished: &a.r})
 	a.final = u
 	if l.storeEnd() != nil {
@@ -348,35 +346,60 @@ func (l *loop) storeEnd() error {
 	return nil
 }
 
-// followUp is the run to queue after one that ended, and when it is due. A queued
-// follow-up that does the same no later serves instead.
-func (l *loop) followUp(r run.Run, partitions []run.Partition, set settings.Settings, zone *time.Location, asked bool) ([]run.Run, time.Time, bool) {
+// follow adds the follow-up of a run that ended to its update: the run to queue, those
+// in the queue that it makes needless, and when it is due. A queued follow-up that does
+// the same no later serves instead.
+func (l *loop) follow(u *run.Update, partitions []run.Partition, around run.Surroundings, asked bool) {
+	r := &u.Run
+	verdict := r.RetryAt
+	r.RetryAt = time.Time{}
 	if asked {
-		return nil, time.Time{}, false
+		return
 	}
-	judged := r
-	if !r.RetryAt.IsZero() { // the verdict was RETRY: what only a person can change is not what held it back
+	judged := *r
+	if judged.RetryAt = verdict; !verdict.IsZero() { // the verdict was RETRY: what only a person can change is not what held it back
 		judged.Issues = slices.DeleteFunc(slices.Clone(r.Issues), func(i fault.Issue) bool {
 			d, _ := fault.Describe(i.Reason)
 			return d.Class == fault.Permanent
 		})
 	}
-	at := now()
-	next, ok := run.FollowUp(judged, partitions, set, zone, at)
+	next, ok := run.FollowUp(judged, partitions, around)
 	if !ok {
-		return nil, time.Time{}, false
+		return
 	}
-	follow := next.Follow(r, at)
+	follow := next.Follow(*r, around.Now)
 	queued, err := l.d.cfg.Ledger.Queue(l.store(), l.pool)
 	if err != nil {
 		l.log.Error("the queue cannot be read; a follow-up may be queued twice", "error", err)
 	}
-	for _, q := range queued {
-		due := q.NotBefore
-		q.NotBefore = time.Time{}
-		if q.Source == run.SourceAuto && !due.After(next.At) && run.Covers(q, follow.Request, at, at) {
-			return nil, due, true
-		}
+	needless, serves := run.Superseded(queued, follow)
+	if serves != nil {
+		r.RetryAt = serves.NotBefore
+		return
 	}
-	return []run.Run{follow}, next.At, true
+	for _, q := range needless {
+		u.Superseded = append(u.Superseded, q.ID)
+	}
+	r.RetryAt = next.At
+	u.Enqueue = append(u.Enqueue, follow)
+}
+
+// around gathers what the follow-up of a run depends on. What the ledger does not tell
+// is taken as not known: a run ends whatever happens.
+func (l *loop) around(r run.Run, set settings.Settings, zone *time.Location) run.Surroundings {
+	at := now()
+	around := run.Surroundings{Settings: set, Zone: zone, Now: at}
+	cal, err := l.d.cfg.Ledger.Calendar(l.store())
+	if err != nil {
+		l.log.Error("the calendar cannot be read; weekdays are taken as open", "error", err)
+	}
+	around.Calendar = cal
+	facts, err := l.d.cfg.Preflight.Facts(l.store(), r.Request.Modules)
+	if err != nil || facts.Catalogue == nil {
+		return around
+	}
+	if r.SlotID == slot.ID(market.DateIn(r.StartedAt, slot.ZoneOr(zone)), r.Pool) && r.Request.End == market.NoDate {
+		around.DueLater = run.DueLater(*facts.Catalogue, readiness.Select(r.Pool, facts).Modules, cal, r.StartedAt, at)
+	}
+	return around
 }

@@ -57,9 +57,9 @@ func (d *Dispatcher) endInterrupted(ctx context.Context, r run.Run) error {
 	}
 	if l := d.loops[r.Pool]; l != nil {
 		l.ctx = ctx
-		if next, at, ok := l.followUp(ended, partitions, set, zoneOf(schedule), r.State == run.Cancelling); ok {
-			u.Enqueue, ended.RetryAt = next, at
-		}
+		u.Run = ended
+		l.follow(&u, partitions, l.around(ended, set, zoneOf(schedule)), r.State == run.Cancelling)
+		ended = u.Run
 	}
 	u.Run = ended
 	u.Events = []run.Event{event, {RunID: r.ID, Time: ended.FinishedAt, Finished: &ended}}

@@ -116,7 +116,7 @@ func event(sequence int64) *orchestratorv1.WatchRunResponse {
 }
 
 func sendSample(ss grpc.ServerStreamingServer[orchestratorv1.WatchRunResponse]) error {
-	for _, m := range []*orchestratorv1.WatchRunResponse{event(1), {}, {Event: &orchestratorv1.RunEvent{RunId: "r1", Sequence: 2, EventTime: moment,
+	for _, m := range []*orchestratorv1.WatchRunResponse{event(1), {KeepAlive: true}, {Event: &orchestratorv1.RunEvent{RunId: "r1", Sequence: 2, EventTime: moment,
 		Event: &orchestratorv1.RunEvent_Finished{Finished: &orchestratorv1.Run{RunId: "r1"}}}}} {
 		if err := ss.Send(m); err != nil {
 			return err
@@ -516,6 +516,15 @@ func TestBodyTooLargeIsTakenOffTheLine(t *testing.T) {
 }
 
 // Each message is on the wire before the next one exists.
+// streamed checks the headers that keep a proxy from collecting a stream.
+func streamed(t *testing.T, resp *http.Response) {
+	t.Helper()
+	cache := resp.Header.Get("Cache-Control")
+	if resp.Header.Get("X-Accel-Buffering") != "no" || !strings.Contains(cache, "no-cache") || !strings.Contains(cache, "no-transform") {
+		t.Errorf("a stream has the headers %v", resp.Header)
+	}
+}
+
 func TestStreamIsFlushedMessageByMessage(t *testing.T) {
 	r := start(t)
 	next := make(chan struct{})
@@ -537,6 +546,7 @@ func TestStreamIsFlushedMessageByMessage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer resp.Body.Close()
+	streamed(t, resp)
 	lines := bufio.NewScanner(resp.Body)
 	for i := range 3 {
 		if !lines.Scan() || !strings.HasPrefix(lines.Text(), `{"result":{`) {

@@ -111,9 +111,12 @@ func (g *gateway) admit(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
+	if streams(r.URL.Path) { // a proxy on the way is to pass each message on as it comes
+		w.Header().Set("X-Accel-Buffering", "no")
+		w.Header().Set("Cache-Control", "no-cache, no-store, no-transform")
+	}
 	if strings.Contains(r.Header.Get("Accept"), "text/event-stream") && streams(r.URL.Path) {
 		r.Header.Set("Accept", "text/event-stream")
-		w.Header().Set("X-Accel-Buffering", "no")
 		if last := r.Header.Get("Last-Event-ID"); last != "" && r.Method == http.MethodGet && !query.Has("after_sequence") && !query.Has("afterSequence") {
 			query.Set("after_sequence", last) // a browser that reconnects goes on where it was
 			r.URL.RawQuery = query.Encode()

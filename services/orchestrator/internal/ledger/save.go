@@ -14,7 +14,7 @@ import (
 
 // Save stores one step of a run in one transaction: its rows in ingest_runs and
 // run_details (leaving the queue), the partitions that changed, the events and the
-// follow-ups. It returns the events with their sequence. WRONG_STATE means that
+// follow-ups, for those that they make needless. It returns the events with their sequence. WRONG_STATE means that
 // the ledger knows the run in a state from which it cannot become what u says, or
 // another run of the pool under way.
 func (s *Store) Save(ctx context.Context, u run.Update) (events []run.Event, err error) {
@@ -78,6 +78,11 @@ func save(ctx context.Context, tx *sqlite.Tx, u run.Update) ([]run.Event, error)
 	events, err := appendEvents(ctx, tx, r.ID, u.Events)
 	if err != nil {
 		return nil, err
+	}
+	for _, id := range u.Superseded {
+		if _, err := tx.ExecContext(ctx, "DELETE FROM run_queue WHERE id = ? AND source = 'auto'", id); err != nil {
+			return nil, err
+		}
 	}
 	for i := range u.Enqueue {
 		if err := enqueue(ctx, tx, &u.Enqueue[i]); err != nil {

@@ -1,7 +1,9 @@
 package run
 
 import (
+	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
@@ -53,33 +55,80 @@ func Lapses(r Run, v slot.Slot) bool {
 // LastDue is the last moment up to now at which a dataset came due, by the hours
 // of the catalogue, or by 17:00, 18:00 and 19:00 in Shanghai when it names none.
 func LastDue(c catalogue.Catalogue, now time.Time) time.Time {
-	hours := map[string]bool{}
+	var last time.Time
+	for _, clock := range dueHours(c, nil) {
+		today := market.DateOf(now)
+		at := clock.On(today, market.Shanghai)
+		if at.After(now) {
+			at = clock.On(today-1, market.Shanghai)
+		}
+		last = latest(last, at)
+	}
+	return last
+}
+
+// DueLater is the first moment after since at which a dataset of the modules comes due
+// on the day of since, where the exchange is open on it. Zero when there is none, or
+// when the day was over by now.
+func DueLater(c catalogue.Catalogue, modules []string, cal slot.Calendar, since, now time.Time) time.Time {
+	day := market.DateOf(since)
+	if !cal.IsOpen(day) || market.DateOf(now) != day || len(modules) == 0 {
+		return time.Time{}
+	}
+	for _, clock := range dueHours(c, modules) {
+		if at := clock.On(day, market.Shanghai); at.After(since) {
+			return latest(at, now.Add(time.Second)) // it came due while the run was under way
+		}
+	}
+	return time.Time{}
+}
+
+// Early warns that a slot comes before datasets of its trade day are due. ok is false
+// when all are due by then.
+func Early(c catalogue.Catalogue, modules []string, trade market.Date, due time.Time, runAt string) (issue fault.Issue, ok bool) {
+	var names []string
+	var last slot.Clock
 	for _, m := range c.Modules {
+		if !m.SyncCapable || !slices.Contains(modules, m.ID) {
+			continue
+		}
 		for _, d := range m.Datasets {
-			if d.DueTime != "" && m.SyncCapable {
-				hours[d.DueTime] = true
+			clock, err := slot.ParseClock(d.DueTime)
+			if err != nil || !clock.On(trade, market.Shanghai).After(due) {
+				continue
+			}
+			names = append(names, d.ID)
+			last = max(last, clock)
+		}
+	}
+	if len(names) == 0 {
+		return fault.Issue{}, false
+	}
+	return fault.NewIssue(fault.RunAtEarly, fmt.Sprintf(
+		"The slot at %s comes before %s of that day %s due; the last is due from %s in Shanghai. A follow-up asks for each when it comes due.",
+		slot.Moment(due, nil), strings.Join(names, ", "), map[bool]string{true: "is", false: "are"}[len(names) == 1], last),
+		"dataset", strings.Join(names, ","), "run_at", runAt, "due_time", last.String()), true
+}
+
+// dueHours are the hours at which datasets of the modules come due, ascending; nil
+// means all modules, with usual hours where the catalogue names none.
+func dueHours(c catalogue.Catalogue, modules []string) []slot.Clock {
+	var hours []slot.Clock
+	for _, m := range c.Modules {
+		if !m.SyncCapable || modules != nil && !slices.Contains(modules, m.ID) {
+			continue
+		}
+		for _, d := range m.Datasets {
+			if clock, err := slot.ParseClock(d.DueTime); err == nil { // empty for snapshots
+				hours = append(hours, clock)
 			}
 		}
 	}
-	if len(hours) == 0 {
-		hours = map[string]bool{"17:00": true, "18:00": true, "19:00": true}
+	if len(hours) == 0 && modules == nil {
+		hours = clocks(17*60, 18*60, 19*60)
 	}
-	var last time.Time
-	for text := range hours {
-		clock, err := time.Parse("15:04", text)
-		if err != nil {
-			continue // the catalogue's own tests refuse such an hour
-		}
-		today := market.DateOf(now)
-		at := today.At(clock.Hour(), clock.Minute(), market.Shanghai)
-		if at.After(now) {
-			at = (today - 1).At(clock.Hour(), clock.Minute(), market.Shanghai)
-		}
-		if at.After(last) {
-			last = at
-		}
-	}
-	return last
+	slices.Sort(hours)
+	return slices.Compact(hours)
 }
 
 // noDate takes the zero Date, 1970-01-01, for absent as well: it is that of a

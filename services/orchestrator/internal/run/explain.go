@@ -30,6 +30,9 @@ type Story struct {
 	Hold Hold
 	// FollowUps of the run, oldest first.
 	FollowUps []Run
+	// Next is the queued follow-up of its pool that starts first, whichever run it
+	// follows; nil when none is queued.
+	Next *Run
 	// Zone to tell times in. Nil means Shanghai.
 	Zone *time.Location
 }
@@ -40,6 +43,7 @@ func Explain(s Story) (sentences []string, next string) {
 	zone := slot.ZoneOr(s.Zone)
 	say := func(format string, args ...any) { sentences = append(sentences, fmt.Sprintf(format, args...)) }
 	when := func(t time.Time) string { return slot.Moment(t, zone) }
+	ask := func(t time.Time) string { return moments(t, zone) }
 	r := s.Run
 	if s.Slot != nil {
 		sentences = append(sentences, s.Slot.Explain(zone)...)
@@ -49,7 +53,7 @@ func Explain(s Story) (sentences []string, next string) {
 		say("It was asked for %s.", w)
 	}
 	if r.State == Queued {
-		said, next := explainQueued(s, when)
+		said, next := explainQueued(s, when, ask)
 		return append(sentences, said...), next
 	}
 	if slices.ContainsFunc(s.Events, func(e Event) bool {
@@ -106,12 +110,12 @@ func Explain(s Story) (sentences []string, next string) {
 		}
 		return sentences, watch(r.ID)
 	}
-	end, next := explainEnd(s, when)
+	end, next := explainEnd(s, when, ask)
 	return append(sentences, end...), next
 }
 
 // explainQueued tells what a run waits for.
-func explainQueued(s Story, when func(time.Time) string) (said []string, next string) {
+func explainQueued(s Story, when, ask func(time.Time) string) (said []string, next string) {
 	r := s.Run
 	say := func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }
 	switch {
@@ -120,7 +124,7 @@ func explainQueued(s Story, when func(time.Time) string) (said []string, next st
 	case s.First != nil && r.NotBefore.IsZero():
 		say("It waits for the targets run of the same trigger to end, %s, or until it has had its time (order_wait in the settings).", ids([]Run{*s.First}))
 	case !r.NotBefore.IsZero():
-		say("It waits in the queue and starts at %s.", when(r.NotBefore))
+		say("It waits in the queue and starts at %s.", ask(r.NotBefore))
 	default:
 		say("It waits in the queue for its turn.")
 	}
@@ -131,7 +135,7 @@ func explainQueued(s Story, when func(time.Time) string) (said []string, next st
 	return said, watch(r.ID)
 }
 
-func explainEnd(s Story, when func(time.Time) string) (said []string, next string) {
+func explainEnd(s Story, when, ask func(time.Time) string) (said []string, next string) {
 	r := s.Run
 	say := func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }
 	took := ""
@@ -159,7 +163,7 @@ func explainEnd(s Story, when func(time.Time) string) (said []string, next strin
 	for _, f := range s.FollowUps {
 		switch {
 		case f.State == Queued:
-			say("Run %s follows it up at %s.", f.ID, when(latest(f.NotBefore, f.CreatedAt)))
+			say("Run %s follows it up at %s%s.", f.ID, ask(latest(f.NotBefore, f.CreatedAt)), because(strings.TrimSuffix(f.Note, ".")))
 		case f.State == Finished:
 			say("Run %s followed it up and ended %s.", f.ID, strings.ToUpper(string(f.Outcome)))
 		default:
@@ -168,14 +172,16 @@ func explainEnd(s Story, when func(time.Time) string) (said []string, next strin
 	}
 	if len(s.FollowUps) == 0 {
 		switch d, _ := fault.Describe(worst.Reason); {
-		case !bad:
+		case !r.RetryAt.IsZero() && s.Next != nil:
+			say("Run %s, which is in the queue, follows it up at %s.", s.Next.ID, ask(latest(s.Next.NotBefore, s.Next.CreatedAt)))
 		case !r.RetryAt.IsZero():
-			say("A run that is in the queue already follows it up at %s.", when(r.RetryAt))
+			say("A run that was in the queue already followed it up; it was due at %s.", ask(r.RetryAt))
+		case !bad:
 		case d.Class == fault.Permanent:
 			say("Nothing follows it up, because only a person can change that.")
-		case d.Class == fault.Transient && r.Attempt > 0:
+		case (d.Class == fault.Transient || d.Class == fault.Quota) && r.Attempt > 0:
 			say("It was attempt %d in a row, and no further one is made before the next evening.", r.Attempt+1)
-		case d.Class == fault.Transient:
+		case d.Class == fault.Transient || d.Class == fault.Quota:
 			say("Nothing follows it up before the next evening.")
 		case d.Class == fault.Later:
 			say("Nothing follows it up but the next evening, which asks for what is missing in its window.")
@@ -213,6 +219,15 @@ func nextAfter(s Story, worst fault.Issue, bad bool) string {
 		return fmt.Sprintf("curl localhost:7780/v1/runs/%s/partitions", r.ID)
 	}
 	return again(r.Pool)
+}
+
+// moments writes a time in the zone, and in Shanghai beside it where that differs.
+func moments(t time.Time, zone *time.Location) string {
+	text := slot.Moment(t, zone)
+	if there := slot.Moment(t, market.Shanghai); there != text {
+		text += " (" + there + " in Shanghai)"
+	}
+	return text
 }
 
 func again(pool market.Pool) string {

@@ -125,8 +125,8 @@ type Run struct {
 	TriggerID string
 	// Follows is the earlier run that it follows up. Empty when none.
 	Follows string
-	// Attempt counts the follow-ups in a row that a transient failure asked for, 0
-	// for the first run. It starts again once the provider answered.
+	// Attempt counts the follow-ups in a row that a transient failure or a spent quota
+	// asked for, 0 for the first run. It starts again once the provider answered.
 	Attempt int
 	// Request is what it was asked to do.
 	Request Request
@@ -295,4 +295,7 @@ type Update struct {
 	Events []Event
 	// Enqueue are follow-ups to add to the queue.
 	Enqueue []Run
+	// Superseded are the IDs of queued follow-ups to remove, which those of Enqueue
+	// make needless.
+	Superseded []string
 }

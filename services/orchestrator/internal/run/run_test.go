@@ -232,6 +232,9 @@ func TestFollowUp(t *testing.T) {
 	late := []Partition{part("daily", monday, PartitionCompleted, "complete"), part("moneyflow", monday, PartitionFailed, "not_published", fault.NotPublished)}
 	short := []Partition{part("daily", monday, PartitionFailed, "incomplete", fault.Incomplete)}
 	oldGap := []Partition{part("daily", monday, PartitionCompleted, "complete"), part("daily", monday-7, PartitionFailed, "incomplete", fault.Incomplete)}
+	oldest := []Partition{part("daily", monday, PartitionCompleted, "complete"), part("daily", monday-10, PartitionFailed, "incomplete", fault.Incomplete)}
+	refs := []Partition{{ID: "stock_basic", Dataset: "stock_basic", Reference: true, State: PartitionFailed, Start: market.NoDate, End: market.NoDate,
+		Issues: []fault.Issue{fault.NewIssue(fault.QuotaExhausted, "Spent.")}}}
 	mixed := append(slices.Clone(late), part("fund_daily", monday, PartitionFailed, "", fault.PermissionDenied))
 	nextMorning := (monday + 1).At(7, 30, market.Shanghai)
 
@@ -242,37 +245,46 @@ func TestFollowUp(t *testing.T) {
 		at      time.Time // zero: none
 		attempt int
 	}{
-		"succeeded":                    {Run{Outcome: Succeeded}, nil, half7, time.Time{}, 0},
-		"unchanged":                    {Run{Outcome: Unchanged}, nil, half7, time.Time{}, 0},
-		"cancelled":                    {with(failedWith(0, fault.Cancelled), Cancelled), late, half7, time.Time{}, 0},
-		"interrupted while cancelled":  {failedWith(0, fault.Interrupted, fault.Cancelled), nil, half7, time.Time{}, 0},
-		"interrupted":                  {failedWith(0, fault.Interrupted), nil, half7, half7, 0},
-		"interrupted in a late chain":  {failedWith(3, fault.Interrupted), late, half7, half7, 3},
-		"provider down, first":         {failedWith(0, fault.ProviderUnavailable), nil, half7, at(1), 1},
-		"provider down, second":        {failedWith(1, fault.ProviderUnavailable), nil, half7, at(2), 2},
-		"provider down, fifth":         {failedWith(4, fault.ProviderUnavailable), nil, half7, at(15), 5},
-		"provider down, sixth":         {failedWith(5, fault.ProviderUnavailable), nil, half7, at(30), 6},
-		"provider down, tenth":         {failedWith(9, fault.ProviderUnavailable), nil, half7, at(30), 10},
-		"provider down, bound":         {failedWith(10, fault.ProviderUnavailable), nil, half7, time.Time{}, 0},
-		"worker down":                  {with(failedWith(0, fault.WorkerUnreachable), Blocked), nil, half7, at(1), 1},
-		"file locked":                  {with(failedWith(2, fault.AnalysisDBLocked), Blocked), nil, half7, at(4), 3},
-		"too many addresses":           {with(ips, Blocked), nil, half7, at(30), 1},
-		"bad token":                    {with(failedWith(0, fault.TokenInvalid), Blocked), nil, half7, time.Time{}, 0},
-		"bad token and provider down":  {with(failedWith(0, fault.TokenInvalid, fault.ProviderUnavailable), Blocked), nil, half7, time.Time{}, 0},
-		"quota":                        {with(quota, Partial), nil, half7, at(275), 0},
-		"quota of no known end":        {with(failedWith(0, fault.QuotaExhausted), Partial), nil, half7, at(60), 0},
-		"not published":                {with(failedWith(4, fault.NotPublished), Partial), late, half7, at(15), 0},
-		"not published at 23:15":       {with(failedWith(0, fault.NotPublished), Partial), late, at(225), at(240), 0},
-		"not published at 23:16":       {with(failedWith(0, fault.NotPublished), Partial), late, at(226), nextMorning, 0},
-		"not published at 00:10":       {with(failedWith(0, fault.NotPublished), Partial), late, at(280), nextMorning, 0},
-		"not published at 07:31":       {with(failedWith(0, fault.NotPublished), Partial), late, nextMorning.Add(time.Minute), time.Time{}, 0},
-		"incomplete":                   {with(failedWith(0), Partial), short, half7, at(15), 0},
-		"an old gap":                   {with(failedWith(0, fault.Incomplete), Partial), oldGap, half7, time.Time{}, 0},
-		"refused beside not published": {with(failedWith(0, fault.PermissionDenied, fault.NotPublished), Partial), mixed, half7, at(15), 0},
-		"a permanent refusal":          {with(failedWith(0), Partial), mixed[2:], half7, time.Time{}, 0},
-		"partition timed out":          {with(failedWith(0), Partial), []Partition{part("daily", monday, PartitionFailed, "", fault.Stalled)}, half7, at(1), 1},
+		"succeeded":                     {Run{Outcome: Succeeded}, nil, half7, time.Time{}, 0},
+		"unchanged":                     {Run{Outcome: Unchanged}, nil, half7, time.Time{}, 0},
+		"cancelled":                     {with(failedWith(0, fault.Cancelled), Cancelled), late, half7, time.Time{}, 0},
+		"interrupted while cancelled":   {failedWith(0, fault.Interrupted, fault.Cancelled), nil, half7, time.Time{}, 0},
+		"interrupted":                   {failedWith(0, fault.Interrupted), nil, half7, half7, 0},
+		"interrupted in a late chain":   {failedWith(3, fault.Interrupted), late, half7, half7, 3},
+		"provider down, first":          {failedWith(0, fault.ProviderUnavailable), nil, half7, at(1), 1},
+		"provider down, second":         {failedWith(1, fault.ProviderUnavailable), nil, half7, at(2), 2},
+		"provider down, fifth":          {failedWith(4, fault.ProviderUnavailable), nil, half7, at(15), 5},
+		"provider down, sixth":          {failedWith(5, fault.ProviderUnavailable), nil, half7, at(30), 6},
+		"provider down, tenth":          {failedWith(9, fault.ProviderUnavailable), nil, half7, at(30), 10},
+		"provider down, bound":          {failedWith(10, fault.ProviderUnavailable), []Partition{part("daily", monday, PartitionFailed, "", fault.ProviderUnavailable)}, half7, nextMorning, 10},
+		"provider down, bound, blocked": {with(failedWith(10, fault.ProviderUnavailable), Blocked), nil, half7, nextMorning, 10},
+		"worker down":                   {with(failedWith(0, fault.WorkerUnreachable), Blocked), nil, half7, at(1), 1},
+		"file locked":                   {with(failedWith(2, fault.AnalysisDBLocked), Blocked), nil, half7, at(4), 3},
+		"too many addresses":            {with(ips, Blocked), nil, half7, at(30), 1},
+		"bad token":                     {with(failedWith(0, fault.TokenInvalid), Blocked), nil, half7, time.Time{}, 0},
+		"bad token and provider down":   {with(failedWith(0, fault.TokenInvalid, fault.ProviderUnavailable), Blocked), nil, half7, time.Time{}, 0},
+		"quota":                         {with(quota, Partial), nil, half7, at(275), 1},
+		"quota of no known end":         {with(failedWith(0, fault.QuotaExhausted), Partial), nil, half7, at(60), 1},
+		"quota, second":                 {with(failedWith(1, fault.QuotaExhausted), Partial), refs, half7, at(120), 2},
+		"quota, third":                  {with(failedWith(2, fault.QuotaExhausted), Partial), refs, half7, at(240), 3},
+		"quota, bound":                  {with(failedWith(3, fault.QuotaExhausted), Partial), refs, half7, time.Time{}, 0},
+		"quota, bound, data missing":    {with(failedWith(3, fault.QuotaExhausted), Partial), []Partition{part("daily", monday, PartitionFailed, "", fault.QuotaExhausted)}, half7, nextMorning, 3},
+		"quota, getting on":             {with(failedWith(3, fault.QuotaExhausted), Partial), append(slices.Clone(refs), part("daily", monday, PartitionCompleted, "complete")), half7, at(60), 1},
+		"not published":                 {with(failedWith(4, fault.NotPublished), Partial), late, half7, at(15), 0},
+		"not published at 23:15":        {with(failedWith(0, fault.NotPublished), Partial), late, at(225), at(240), 0},
+		"not published at 23:16":        {with(failedWith(0, fault.NotPublished), Partial), late, at(226), nextMorning, 0},
+		"not published at 00:10":        {with(failedWith(0, fault.NotPublished), Partial), late, at(280), nextMorning, 0},
+		"not published at 07:31":        {with(failedWith(0, fault.NotPublished), Partial), late, nextMorning.Add(time.Minute), nextMorning.Add(45 * time.Minute), 0},
+		"not published next evening":    {with(failedWith(0, fault.NotPublished), Partial), late, (monday + 1).At(18, 1, market.Shanghai), time.Time{}, 0},
+		"probe without values":          {with(failedWith(0, fault.ValuesMissing), Blocked), nil, half7, at(15), 0},
+		"incomplete":                    {with(failedWith(0), Partial), short, half7, at(15), 0},
+		"a gap of last week":            {with(failedWith(0, fault.Incomplete), Partial), oldGap, half7, (monday + 1).At(8, 15, market.Shanghai), 0},
+		"an old gap":                    {with(failedWith(0, fault.Incomplete), Partial), oldest, half7, time.Time{}, 0},
+		"refused beside not published":  {with(failedWith(0, fault.PermissionDenied, fault.NotPublished), Partial), mixed, half7, at(15), 0},
+		"a permanent refusal":           {with(failedWith(0), Partial), mixed[2:], half7, time.Time{}, 0},
+		"partition timed out":           {with(failedWith(0), Partial), []Partition{part("daily", monday, PartitionFailed, "", fault.Stalled)}, half7, at(1), 1},
 	} {
-		n, ok := FollowUp(c.r, c.parts, s, market.Shanghai, c.now)
+		n, ok := FollowUp(c.r, c.parts, Surroundings{Settings: s, Zone: market.Shanghai, Now: c.now})
 		if ok != !c.at.IsZero() || !n.At.Equal(c.at) || n.Attempt != c.attempt || ok && (n.Note == "" || n.Reason == "") {
 			t.Errorf("%s: %v %v attempt %d %q; want %v", name, ok, n.At, n.Attempt, n.Note, c.at)
 		}
@@ -280,7 +292,7 @@ func TestFollowUp(t *testing.T) {
 
 	early := s
 	early.FollowUpDeadline = "01:00" // of the next day: the first one after the data is due
-	if n, ok := FollowUp(with(failedWith(0, fault.NotPublished), Partial), late, early, market.Shanghai, at(300)); !ok || !n.At.Equal(at(315)) {
+	if n, ok := FollowUp(with(failedWith(0, fault.NotPublished), Partial), late, Surroundings{Settings: early, Zone: market.Shanghai, Now: at(300)}); !ok || !n.At.Equal(at(315)) {
 		t.Errorf("deadline after midnight: %v %v", n.At, ok)
 	}
 	f := Next{At: at(15), Attempt: 2, Note: "because"}.Follow(Run{ID: "a", Pool: market.Universe, Mode: Bootstrap, SlotID: "s", Request: anyDates}, half7)
@@ -291,6 +303,141 @@ func TestFollowUp(t *testing.T) {
 	for reason, want := range map[fault.Reason]bool{fault.NotPublished: false, fault.Interrupted: true, fault.ProviderUnavailable: true} {
 		if f := (Next{At: at(15), Reason: reason}).Follow(Run{ID: "a", Request: again}, half7); f.Request.Refetch != want {
 			t.Errorf("after %s the follow-up fetches all again: %v", reason, f.Request.Refetch)
+		}
+	}
+}
+
+// TestFollowUpsOverClosedDays follows a chain of follow-ups that find nothing, from an
+// evening until the next open day's run: they go on over closed days, grow rarer, and
+// ask once shortly before the market opens.
+func TestFollowUpsOverClosedDays(t *testing.T) {
+	friday, sept30 := market.NewDate(2026, 3, 6), market.NewDate(2026, 9, 30)
+	cal := slot.Calendar{First: market.NewDate(2026, 1, 1), Last: market.NewDate(2026, 12, 31)}
+	for d := cal.First; d <= cal.Last; d++ {
+		if !d.Weekend() && (d <= sept30 || d > sept30+8) {
+			cal.Open = append(cal.Open, d)
+		}
+	}
+	for name, c := range map[string]struct {
+		day, open market.Date
+		released  time.Time
+		within    time.Duration
+		perDay    int // asks on a closed day, at most
+		clock     string
+	}{
+		"Friday, released on Saturday at ten":        {friday, friday + 3, (friday + 1).At(10, 0, market.Shanghai), 2 * time.Hour, 9, "23:30"},
+		"Friday, released on Sunday at noon":         {friday, friday + 3, (friday + 2).At(12, 1, market.Shanghai), 2 * time.Hour, 9, "23:30"},
+		"Friday, released on Monday at eight":        {friday, friday + 3, (friday + 3).At(8, 0, market.Shanghai), 15 * time.Minute, 9, "23:30"},
+		"National Day, released in the middle":       {sept30, sept30 + 9, (sept30 + 5).At(9, 0, market.Shanghai), 4 * time.Hour, 9, "23:30"},
+		"National Day, released on the last morning": {sept30, sept30 + 9, (sept30 + 9).At(8, 0, market.Shanghai), 15 * time.Minute, 9, "23:30"},
+		"Friday, deadline after midnight":            {friday, friday + 3, (friday + 1).At(10, 0, market.Shanghai), 2 * time.Hour, 13, "01:00"},
+	} {
+		set := settings.Default()
+		set.FollowUpDeadline = c.clock
+		parts := []Partition{part("daily", c.day, PartitionCompleted, "complete"), part("moneyflow", c.day, PartitionFailed, "not_published", fault.NotPublished)}
+		now, held, perDay, asks := c.day.At(19, 31, market.Shanghai), time.Time{}, map[market.Date]int{}, 0
+		for {
+			n, ok := FollowUp(Run{ID: "r", Outcome: Partial, AsOf: c.day, Issues: IssuesOf(parts)}, parts, Surroundings{Settings: set, Zone: market.Shanghai, Calendar: cal, Now: now})
+			if !ok {
+				break
+			}
+			if !n.At.After(now) {
+				t.Fatalf("%s: asked again at %v, which is not after %v", name, n.At, now)
+			}
+			if held.IsZero() && !n.At.Before(c.released) {
+				held = n.At
+			}
+			if d := market.DateOf(n.At); !cal.IsOpen(d) {
+				perDay[d]++
+			}
+			now = n.At.Add(time.Minute) // the run takes a minute
+			asks++
+		}
+		if held.IsZero() || held.Sub(c.released) > c.within {
+			t.Errorf("%s: asked for at %v", name, held)
+		}
+		for d, n := range perDay {
+			if n > c.perDay {
+				t.Errorf("%s: %d asks on %s", name, n, d)
+			}
+		}
+		if closed := int(c.open - c.day - 1); len(perDay) != closed || asks > 16+9*2+5*closed {
+			t.Errorf("%s: asks on %d of %d closed days, %d in all", name, len(perDay), closed, asks)
+		}
+		if market.DateOf(now) != c.open || !now.Before(c.open.At(19, 0, market.Shanghai)) {
+			t.Errorf("%s: the last ask was at %v", name, now)
+		}
+	}
+}
+
+// TestSuperseded: of follow-ups that do the same only the earliest waits.
+func TestSuperseded(t *testing.T) {
+	queued := func(id string, minutes int, source Source, r Request) Run {
+		return Run{ID: id, Pool: market.Universe, Source: source, State: Queued, Request: r, NotBefore: at(minutes)}
+	}
+	follow := queued("", 15, SourceAuto, anyDates)
+	other := anyDates
+	other.Modules = []string{"a"}
+	for name, c := range map[string]struct {
+		queue    []Run
+		needless string
+		serves   string
+	}{
+		"empty":                       {nil, "", ""},
+		"one earlier":                 {[]Run{queued("A", 10, SourceAuto, anyDates)}, "", "A"},
+		"one at that":                 {[]Run{queued("A", 15, SourceAuto, anyDates)}, "", "A"},
+		"one later":                   {[]Run{queued("A", 60, SourceAuto, anyDates)}, "A", ""},
+		"several later":               {[]Run{queued("A", 60, SourceAuto, anyDates), queued("B", 16, SourceAuto, other)}, "AB", ""},
+		"one that does less, earlier": {[]Run{queued("A", 10, SourceAuto, other)}, "", ""},
+		"one by hand":                 {[]Run{queued("A", 60, SourceManual, anyDates)}, "", ""},
+	} {
+		needless, serves := Superseded(c.queue, follow)
+		ids, by := "", ""
+		for _, r := range needless {
+			ids += r.ID
+		}
+		if serves != nil {
+			by = serves.ID
+		}
+		if ids != c.needless || by != c.serves {
+			t.Errorf("%s: needless %q, served by %q", name, ids, by)
+		}
+	}
+}
+
+func TestDueLaterAndEarly(t *testing.T) {
+	c := catalogue.Catalogue{Modules: []catalogue.Module{
+		{ID: "stock", SyncCapable: true, Datasets: []catalogue.Dataset{{ID: "daily", DueTime: "17:00"}, {ID: "daily_basic", DueTime: "18:00"}}},
+		{ID: "flow", SyncCapable: true, Datasets: []catalogue.Dataset{{ID: "moneyflow", DueTime: "19:00"}}},
+	}}
+	both, clock := []string{"stock", "flow"}, func(h, m int) time.Time { return monday.At(h, m, market.Shanghai) }
+	for name, x := range map[string]struct {
+		modules    []string
+		since, now time.Time
+		want       time.Time
+		early      string
+	}{
+		"in the afternoon":           {both, clock(14, 5), clock(14, 6), clock(17, 0), "daily,daily_basic,moneyflow"},
+		"between":                    {both, clock(17, 30), clock(17, 31), clock(18, 0), "daily_basic,moneyflow"},
+		"at the last hour":           {both, clock(19, 0), clock(19, 1), time.Time{}, ""},
+		"without the late module":    {both[:1], clock(18, 0), clock(18, 1), time.Time{}, ""},
+		"due while it was under way": {both, clock(16, 59), clock(17, 4), clock(17, 4).Add(time.Second), "daily,daily_basic,moneyflow"},
+		"until after midnight":       {both, clock(18, 59), clock(24, 1), time.Time{}, "moneyflow"},
+		"on a Sunday":                {both, clock(14, 5).AddDate(0, 0, -1), clock(14, 6).AddDate(0, 0, -1), time.Time{}, "-"},
+	} {
+		if got := DueLater(c, x.modules, slot.Calendar{}, x.since, x.now); !got.Equal(x.want) {
+			t.Errorf("%s: %v, want %v", name, got, x.want)
+		}
+		if x.early == "-" {
+			continue
+		}
+		i, ok := Early(c, x.modules, monday, x.since, "HH:MM")
+		if ok != (x.early != "") || i.Meta["dataset"] != x.early {
+			t.Errorf("%s: %v %+v", name, ok, i)
+		}
+		n, follows := FollowUp(Run{Outcome: Succeeded, AsOf: monday - 3}, nil, Surroundings{Settings: settings.Default(), Zone: market.Shanghai, Now: x.now, DueLater: x.want})
+		if follows != !x.want.IsZero() || !n.At.Equal(x.want) {
+			t.Errorf("%s: a run that succeeded is followed up at %v", name, n.At)
 		}
 	}
 }
@@ -392,7 +539,8 @@ func TestExplainSaysWhatComesAfter(t *testing.T) {
 		"only time helps":             {Story{Run: ended(Partial, fault.NotPublished), FollowUps: queued}, "Run R2 follows it up", watch("R2")},
 		"attempts are used up":        {Story{Run: last}, "It was attempt 6 in a row, and no further one", "bin/ingest-worker"},
 		"permanent":                   {Story{Run: ended(Failed, fault.TokenInvalid), Partitions: parts}, "only a person can change that", "AFTERBELL_TUSHARE_TOKEN=YOUR_TOKEN bin/ingest-worker"},
-		"served by another":           {Story{Run: served, Partitions: parts}, "in the queue already follows it up at 2026-03-02 19:45:00 +08:00", "curl localhost:7780/v1/pools/targets"},
+		"served by another":           {Story{Run: served, Partitions: parts, Next: &queued[0]}, "Run R2, which is in the queue, follows it up at 2026-03-02 19:45:00 +08:00", "curl localhost:7780/v1/pools/targets"},
+		"was served by another":       {Story{Run: served, Partitions: parts}, "was in the queue already followed it up; it was due at 2026-03-02 19:45:00 +08:00", "curl localhost:7780/v1/pools/targets"},
 	} {
 		if said, next := Explain(c.s); !strings.Contains(strings.Join(said, " "), c.says) || next != c.next {
 			t.Errorf("%s: %q / %s", name, said, next)

@@ -125,7 +125,43 @@ func (s *Scheduler) chain(ctx context.Context, e *Explanation, zone *time.Locati
 		}
 		e.Runs = append(e.Runs, story.FollowUps...)
 	}
-	return nil
+	return s.after(ctx, e, zone)
+}
+
+// after says when the slot's pool is asked for next, where the last run of the chain
+// left something and no follow-up waits.
+func (s *Scheduler) after(ctx context.Context, e *Explanation, zone *time.Location) error {
+	last := e.Runs[len(e.Runs)-1]
+	if last.State != run.Finished || last.Outcome == run.Succeeded || last.Outcome == run.Unchanged || last.Outcome == run.Cancelled {
+		return nil
+	}
+	next, err := s.next(ctx, e.Slot.Pool)
+	if err != nil || next != nil {
+		return err
+	}
+	coming, ok, err := s.NextSlot(ctx, e.Slot.Pool)
+	if err == nil && ok {
+		e.Sentences = append(e.Sentences, fmt.Sprintf("What is missing is asked for next by the slot of %s, at %s.", coming.Date, slot.Moment(coming.DueAt, zone)))
+	}
+	return err
+}
+
+// NextSlot is the next slot of a pool that will fire; ok is false when none will.
+func (s *Scheduler) NextSlot(ctx context.Context, pool market.Pool) (next slot.Slot, ok bool, err error) {
+	sched, err := s.ledger.Schedule(ctx)
+	if err != nil {
+		return slot.Slot{}, false, err
+	}
+	cal, err := s.ledger.Calendar(ctx)
+	if err != nil {
+		return slot.Slot{}, false, err
+	}
+	coming, err := s.coming(ctx, sched, cal)
+	i := slices.IndexFunc(coming, func(v slot.Slot) bool { return v.Pool == pool })
+	if err != nil || i < 0 {
+		return slot.Slot{}, false, err
+	}
+	return coming[i], true, nil
 }
 
 // foresee explains a slot that is not decided. missing is nil where it has a row;

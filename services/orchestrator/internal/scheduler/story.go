@@ -45,10 +45,28 @@ func (s *Scheduler) story(ctx context.Context, r run.Run, zone *time.Location) (
 	if story.Partitions, err = s.ledger.Partitions(ctx, r.ID, 0, 0); err != nil {
 		return story, err
 	}
-	if story.FollowUps, err = s.ledger.FollowUps(ctx, r.ID); err != nil || r.State != run.Queued {
+	if story.FollowUps, err = s.ledger.FollowUps(ctx, r.ID); err != nil {
+		return story, err
+	}
+	if r.State != run.Queued {
+		story.Next, err = s.next(ctx, r.Pool)
 		return story, err
 	}
 	return story, s.waits(ctx, &story)
+}
+
+// next is the queued follow-up of a pool that starts first, or nil.
+func (s *Scheduler) next(ctx context.Context, pool market.Pool) (first *run.Run, err error) {
+	queue, err := s.ledger.Queue(ctx, pool)
+	if err != nil {
+		return nil, err
+	}
+	for i := range queue {
+		if q := &queue[i]; q.Source == run.SourceAuto && (first == nil || q.NotBefore.Before(first.NotBefore)) {
+			first = q
+		}
+	}
+	return first, nil
 }
 
 // waits adds what keeps a queued run from starting.

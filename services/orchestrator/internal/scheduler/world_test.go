@@ -167,11 +167,18 @@ func (w *world) finish(r run.Run, parts []run.Partition, end run.End) {
 	}
 	u := run.Update{Run: r, Partitions: parts, Events: []run.Event{e}}
 	asked := end.Outcome == run.Failed && len(end.Issues) > 0 && end.Issues[0].Meta["state"] == string(run.Cancelling)
-	if next, ok := run.FollowUp(r, parts, settings.Default(), market.Shanghai, now); ok && !asked {
+	around := run.Surroundings{Settings: settings.Default(), Zone: market.Shanghai, Calendar: got(w, w.store.Calendar), Now: now}
+	if next, ok := run.FollowUp(r, parts, around); ok && !asked {
 		f := next.Follow(r, now)
 		f.ID = newID()
-		u.Enqueue = append(u.Enqueue, f)
 		u.Run.RetryAt = next.At
+		needless, serves := run.Superseded(got(w, func(ctx context.Context) ([]run.Run, error) { return w.store.Queue(ctx, r.Pool) }), f)
+		for _, q := range needless {
+			u.Superseded = append(u.Superseded, q.ID)
+		}
+		if serves == nil {
+			u.Enqueue = append(u.Enqueue, f)
+		}
 	}
 	u.Events = append(u.Events, run.Event{Time: now, Finished: &u.Run})
 	if _, err := w.store.Save(context.Background(), u); err != nil {

@@ -37,7 +37,7 @@ type Settings struct {
 	// RetentionDays is how long finished runs are kept; 0 keeps them for ever.
 	RetentionDays int `json:"retentionDays"`
 	// FollowUpDeadline is "HH:MM" in the schedule's zone: until then data that is
-	// not published is asked for every 15 minutes.
+	// not published is asked for every 15 minutes, and later at fixed times of day.
 	FollowUpDeadline string `json:"followUpDeadline"`
 	// MaxFollowUps bounds the attempts in a row after a transient failure.
 	MaxFollowUps int `json:"maxFollowUps"`

@@ -32,6 +32,17 @@ func (c Calendar) IsOpen(d market.Date) bool {
 	return found
 }
 
+// NextOpen is the first open day after d.
+func (c Calendar) NextOpen(d market.Date) market.Date {
+	const lookDays = 60 // the longest close is some twelve days
+	for i := market.Date(1); i <= lookDays; i++ {
+		if c.IsOpen(d + i) {
+			return d + i
+		}
+	}
+	return d + 1
+}
+
 // Warning says that the day was taken as open or closed without a calendar; ok is
 // false when the calendar knows it.
 func (c Calendar) Warning(d market.Date) (issue fault.Issue, ok bool) {

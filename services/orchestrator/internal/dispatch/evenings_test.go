@@ -1,0 +1,120 @@
+package dispatch_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	ingestv1 "github.com/afterbell/afterbell/gen/afterbell/ingest/v1"
+	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/scheduler"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/worker/workertest"
+)
+
+// lateMoneyflow makes the worker find moneyflow missing until the provider has it, as a
+// worker does that plans what is missing.
+func lateMoneyflow(g *rig, day market.Date, open []market.Date, released time.Time) (asks func() int) {
+	held, asked := false, 0
+	g.srv.OpenDates, g.srv.Reference = nil, nil
+	for _, d := range open {
+		g.srv.OpenDates = append(g.srv.OpenDates, d.String())
+	}
+	g.srv.Plan = func(req *ingestv1.PlanPartitionsRequest) (*ingestv1.PlanPartitionsResponse, error) {
+		resp := &ingestv1.PlanPartitionsResponse{}
+		g.srv.Script(func(*workertest.Server) {
+			if req.GetStage() == ingestv1.PlanStage_PLAN_STAGE_DATA {
+				resp.LastTradeDate = day.String()
+				if !held {
+					resp.Partitions = append(resp.Partitions, workertest.Spec("stock.moneyflow", "moneyflow", day.String()))
+				}
+			}
+		})
+		return resp, nil
+	}
+	g.srv.Ingest = func(context.Context, *ingestv1.IngestPartitionRequest, workertest.Beat) (*ingestv1.PartitionResult, error) {
+		late := time.Now().Before(released)
+		g.srv.Script(func(*workertest.Server) { asked, held = asked+1, !late })
+		if late {
+			return &ingestv1.PartitionResult{Coverage: &marketv1.Coverage{Verdict: marketv1.Verdict_VERDICT_NOT_PUBLISHED}, CallCount: 1}, nil
+		}
+		return workertest.Complete(10), nil
+	}
+	return func() (n int) {
+		g.srv.Script(func(*workertest.Server) { n = asked })
+		return n
+	}
+}
+
+// TestLateOverClosedDays: what was not there on the evening before closed days is asked
+// for over them, with one follow-up in the queue at a time, whatever restarts and other
+// runs there are; everyone is told when.
+func TestLateOverClosedDays(t *testing.T) {
+	friday, sept30 := market.NewDate(2026, 3, 6), market.NewDate(2026, 9, 30)
+	for name, c := range map[string]struct {
+		day, next market.Date
+		released  time.Time
+		within    time.Duration
+		most      int // asks
+	}{
+		"Friday to Saturday at ten":          {friday, friday + 3, (friday + 1).At(10, 0, market.Shanghai), 2 * time.Hour, 25},
+		"National Day to the last morning":   {sept30, sept30 + 9, (sept30 + 9).At(8, 0, market.Shanghai), time.Hour, 70},
+		"National Day to a day in its midst": {sept30, sept30 + 9, (sept30 + 4).At(9, 30, market.Shanghai), 4 * time.Hour, 55},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inTime(t, func(t *testing.T) {
+				g := newRig(t)
+				time.Sleep(time.Until(c.day.At(19, 30, market.Shanghai)))
+				asks := lateMoneyflow(g, c.day, []market.Date{c.day - 1, c.day, c.next, c.next + 1}, c.released)
+				g.start()
+				first := g.create(market.Universe)[0]
+				done := time.Time{}
+				for n := 0; done.IsZero() && time.Now().Before(c.next.At(19, 0, market.Shanghai)); n++ {
+					time.Sleep(10 * time.Minute)
+					settle()
+					status, err := g.d.PoolStatus(t.Context(), market.Universe)
+					if err != nil {
+						t.Fatal(err)
+					}
+					if len(status.Queued) > 1 || len(status.Queued) == 0 && status.Current == nil && status.Last.Outcome != run.Succeeded {
+						t.Fatalf("%v: %d runs in the queue: %+v", time.Now(), len(status.Queued), status.Queued)
+					}
+					if status.Last != nil && status.Last.Outcome == run.Succeeded {
+						done = status.Last.FinishedAt
+					}
+					switch n {
+					case 7, 40: // a restart, the follow-up waits on
+						g.stop()
+						if err := g.store.Close(); err != nil {
+							t.Fatal(err)
+						}
+						g.open()
+						g.start()
+					case 10: // a run by hand finds the same, and does not start a second chain
+						g.create(market.Universe)
+					case 30:
+						said, _, err := scheduler.New(scheduler.Config{Ledger: g.store}).ExplainRun(t.Context(), *status.Last)
+						want := fmt.Sprintf("follows it up at %s (moneyflow of %s was not published or not complete).", slot.Moment(status.Queued[0].NotBefore, nil), c.day)
+						if text := strings.Join(said, "\n"); err != nil || !strings.Contains(text, want) {
+							t.Errorf("%q is missing in:\n%s %v", want, text, err)
+						}
+					}
+				}
+				if late := done.Sub(c.released); done.IsZero() || late < 0 || late > c.within {
+					t.Errorf("held at %v, released at %v", done, c.released)
+				}
+				if asks() > c.most {
+					t.Errorf("%d asks, want %d at most", asks(), c.most)
+				}
+				if r := g.get(first.ID); r.RetryAt.IsZero() {
+					t.Errorf("the first run does not say when it was followed up: %+v", r)
+				}
+				t.Logf("held %s after the release, %d asks", done.Sub(c.released), asks())
+			})
+		})
+	}
+}
