@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"runtime/debug"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
@@ -88,13 +90,25 @@ type part struct {
 
 // surrender says which partitions are not tried any more in this run, and why.
 type surrender struct {
-	all             bool
-	module, dataset string
-	issue           fault.Issue
+	all     bool   // else those of dataset
+	dataset string // that met it; empty where none did
+	issue   fault.Issue
 }
 
-func (s surrender) concerns(p *part) bool {
-	return s.all || s.module != "" && s.module == p.Module || s.dataset != "" && s.dataset == p.Dataset
+func (s surrender) concerns(p *part) bool { return s.all || s.dataset == p.Dataset }
+
+// about is the issue for a partition: one of another dataset is told whose trouble it is.
+func (s surrender) about(p *part) []fault.Issue {
+	i := s.issue
+	if s.dataset != "" && s.dataset != p.Dataset {
+		i.Message = "Not asked for, because of " + s.dataset + ": " + i.Message
+		i.Module, i.Meta = p.Module, maps.Clone(i.Meta)
+		i.Domain, _, _ = strings.Cut(p.Module, ".")
+		for _, k := range []string{"api", "module", "domain"} {
+			delete(i.Meta, k)
+		}
+	}
+	return []fault.Issue{i}
 }
 
 func (l *loop) newActive(r run.Run) *active {

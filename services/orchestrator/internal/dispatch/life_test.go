@@ -105,6 +105,54 @@ func TestTransientIsRetriedAndPermanentIsNot(t *testing.T) {
 	})
 }
 
+// What is wrong with one API is not told of the module's other, and does not keep it back.
+func TestTheOtherDatasetOfAModuleIsNotBlamed(t *testing.T) {
+	for _, c := range []struct {
+		reason    fault.Reason
+		goesOn    bool // with daily
+		refetches bool // daily_basic of another date is asked for as well
+	}{
+		{fault.PermissionDenied, true, false}, {fault.QuotaExhausted, true, false}, {fault.ProviderRefused, true, true}, {fault.TokenInvalid, false, false},
+	} {
+		inTime(t, func(t *testing.T) {
+			g := newRig(t)
+			g.settings(func(s *settings.Settings) { s.DispatchWidth = 1 })
+			g.srv.Data = []*ingestv1.PartitionSpec{
+				workertest.Spec("stock.market.daily", "daily_basic", "2026-03-02"), workertest.Spec("stock.market.daily", "daily_basic", "2026-02-27"),
+				workertest.Spec("stock.market.daily", "daily", "2026-03-02"), workertest.Spec("etf.daily_quote", "fund_daily", "2026-03-02"),
+			}
+			g.srv.Ingest = func(_ context.Context, req *ingestv1.IngestPartitionRequest, _ workertest.Beat) (*ingestv1.PartitionResult, error) {
+				if req.GetPartition().GetPartitionId() == "daily_basic/2026-03-02" {
+					return nil, fault.New(c.reason, "Tushare refuses daily_basic.", "domain", "stock", "module", "stock.market.daily", "api", "daily_basic")
+				}
+				return workertest.Complete(10), nil
+			}
+			g.start()
+			r, _ := g.run(market.Universe)
+			p := g.partitions(r.ID)
+			if s := p["daily_basic/2026-03-02"]; s.State != run.PartitionFailed || s.Issues[0].Message != "Tushare refuses daily_basic." {
+				t.Errorf("%s: %+v", c.reason, s)
+			}
+			if s := p["daily_basic/2026-02-27"]; (s.State == run.PartitionCompleted) != c.refetches {
+				t.Errorf("%s: %+v", c.reason, s)
+			}
+			for id, domain := range map[string]string{"daily/2026-03-02": "stock", "fund_daily/2026-03-02": "etf"} {
+				s := p[id]
+				if c.goesOn {
+					if s.State != run.PartitionCompleted || len(s.Issues) > 0 {
+						t.Errorf("%s: %+v", c.reason, s)
+					}
+					continue
+				}
+				if i := s.Issues[0]; s.State != run.PartitionFailed || i.Message != "Not asked for, because of daily_basic: Tushare refuses daily_basic." ||
+					i.Module != s.Module || i.Domain != domain || i.Meta["api"] != "" {
+					t.Errorf("%s: %+v", c.reason, s)
+				}
+			}
+		})
+	}
+}
+
 func TestGivesUpAfterAttempts(t *testing.T) {
 	inTime(t, func(t *testing.T) {
 		g := newRig(t)

@@ -238,7 +238,7 @@ func (l *loop) again(p *part, issues []fault.Issue) {
 	p.State, p.Issues = run.PartitionPending, issues
 	for _, s := range a.gaveUp {
 		if s.concerns(p) {
-			p.State, p.Issues = run.PartitionFailed, []fault.Issue{s.issue}
+			p.State, p.Issues = run.PartitionFailed, s.about(p)
 			return
 		}
 	}
@@ -250,7 +250,7 @@ func (l *loop) later(p *part, issues []fault.Issue, at time.Time) {
 	a := l.act
 	for _, s := range a.gaveUp {
 		if s.concerns(p) {
-			p.State, p.Issues = run.PartitionFailed, []fault.Issue{s.issue}
+			p.State, p.Issues = run.PartitionFailed, s.about(p)
 			return
 		}
 	}
@@ -288,12 +288,9 @@ func (l *loop) failed(p *part, issues []fault.Issue) {
 		return
 	case fault.TokenInvalid, fault.TokenMissing, fault.TooManyIPs, fault.SourceMismatch, fault.DiskFull,
 		fault.AnalysisDBNotInitialized, fault.TargetsDBNotInitialized:
-		l.giveUp(surrender{all: true, issue: worst})
+		l.giveUp(surrender{all: true, dataset: p.Dataset, issue: worst})
 		return
-	case fault.PermissionDenied, fault.ProviderRefused:
-		l.giveUp(surrender{module: p.Module, issue: worst})
-		return
-	case fault.QuotaExhausted:
+	case fault.PermissionDenied, fault.QuotaExhausted: // of one API; the module's other goes on
 		l.giveUp(surrender{dataset: p.Dataset, issue: worst})
 		return
 	case fault.RateLimited:
@@ -344,7 +341,7 @@ func (l *loop) outage(p *part, issue fault.Issue) bool {
 		l.log.Warn("the provider seems to be down; one partition at a time asks for it", "run_id", a.r.ID)
 	}
 	if at.Sub(a.outSince) > t.Outage {
-		l.giveUp(surrender{all: true, issue: issue})
+		l.giveUp(surrender{all: true, dataset: p.Dataset, issue: issue})
 		return true
 	}
 	if a.inHand == 0 {
@@ -358,7 +355,7 @@ func (l *loop) outage(p *part, issue fault.Issue) bool {
 func (l *loop) giveUp(s surrender) {
 	a := l.act
 	a.gaveUp = append(a.gaveUp, s)
-	l.log.Warn("partitions are given up for this run", "run_id", a.r.ID, "all", s.all, "module", s.module, "dataset", s.dataset, "reason", s.issue.Reason)
+	l.log.Warn("partitions are given up for this run", "run_id", a.r.ID, "all", s.all, "dataset", s.dataset, "reason", s.issue.Reason)
 	l.abandon(s)
 }
 
@@ -369,7 +366,7 @@ func (l *loop) abandon(s surrender) {
 			continue
 		}
 		delete(a.waiting, p)
-		p.State, p.RetryAt, p.Issues = run.PartitionFailed, time.Time{}, []fault.Issue{s.issue}
+		p.State, p.RetryAt, p.Issues = run.PartitionFailed, time.Time{}, s.about(p)
 		a.changed(l, p)
 	}
 }
