@@ -1,7 +1,7 @@
 // Package probe makes the light calls that prove a module works with the token in
-// use, and judges them: permission and protocol, not whether rows are missing. An
-// answer without rows passes with a warning, because emptiness is judged by
-// partitions, which know what to expect.
+// use, and judges them: permission and protocol, not whether rows or values are
+// missing. An answer without rows, or without values in them, passes with a warning,
+// because that is judged by partitions, which know what to expect.
 package probe
 
 import (
@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
@@ -177,11 +178,13 @@ func (p *Prober) call(ctx context.Context, m *catalog.Module, x catalog.Probe, r
 	}
 	o.Rows += int64(ans.Batch.Len)
 	for _, name := range x.Required {
-		if lacks(ans, name) {
-			cause := "no row has a value in " + name
-			return []fault.Issue{about(m, ds, fault.NewIssue(fault.ModuleTestFailed,
-				fmt.Sprintf("%s answered, and %s.", ds.ID, cause), "domain", m.Domain, "module", m.ID, "api", ds.ID, "cause", cause))}, false
+		if i, wanting := lacks(m, ds, ans, name, r.TradeDate); wanting {
+			issues = append(issues, about(m, ds, i))
 		}
+	}
+	if len(issues) > 0 {
+		fault.SortIssues(issues)
+		return issues[:1], false
 	}
 	if p.keeps(ds, x) {
 		p.answers.Put(market.DateOf(time.Now()), ds, q.Params, ans)
@@ -228,18 +231,35 @@ func (p *Prober) heldToday(ds *catalog.Dataset, x catalog.Probe) (ingest.Answer,
 	return p.answers.Get(market.DateOf(time.Now()), ds, x.Params)
 }
 
-// lacks reports whether a column has no value in any row.
-func lacks(ans ingest.Answer, name string) bool {
-	col := ans.Batch.Column(name)
-	if col == nil {
-		return true
-	}
-	for _, null := range col.Null {
-		if !null {
-			return false
+// lacks tells what is wrong with a column that the module needs. A reply without it
+// fails the module, unless earlier replies had it; without a value in any row the
+// provider has not brought the values out yet.
+func lacks(m *catalog.Module, ds *catalog.Dataset, ans ingest.Answer, name string, date market.Date) (fault.Issue, bool) {
+	cause := "the reply lacks the field " + name
+	for _, x := range ans.Absent {
+		switch {
+		case x.Column != name:
+		case x.Before:
+			return fault.NewIssue(fault.ProviderUnavailable,
+				fmt.Sprintf("Tushare answered %s without the field %s, which it had before.", ds.ID, name), "api", ds.ID, "cause", cause), true
+		default:
+			return fault.NewIssue(fault.ModuleTestFailed,
+				fmt.Sprintf("Tushare answered %s without the field %s, which %s needs.", ds.ID, name, m.ID), "api", ds.ID, "cause", cause), true
 		}
 	}
-	return true
+	if col := ans.Batch.Column(name); col == nil || slices.Contains(col.Null, false) {
+		return fault.Issue{}, false
+	}
+	kv := []string{"dataset", ds.ID, "column", name, "count", fmt.Sprint(ans.Batch.Len), "row_count", fmt.Sprint(ans.Batch.Len)}
+	of := ds.ID
+	if !ds.Snapshot {
+		of += " of " + date.String()
+		kv = append(kv, "trade_date", date.String())
+	}
+	i := fault.NewIssue(fault.ValuesMissing, fmt.Sprintf("%s has rows without a value in %s, so its values are not out yet.", of, name), kv...)
+	i.Severity = fault.Warning
+	i.Remedy = "Nothing to do: whether values are missing is judged by partitions."
+	return i, true
 }
 
 func about(m *catalog.Module, ds *catalog.Dataset, i fault.Issue) fault.Issue {

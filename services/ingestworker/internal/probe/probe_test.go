@@ -17,6 +17,7 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/quota/limiter"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/tushare"
 	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/fault/faulttest"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/tusharesim"
 )
@@ -30,20 +31,25 @@ func (t tokens) Fingerprint(string) string           { return "fp" }
 
 var built = []string{"stock.basic", "stock.market.daily", "stock.reference", "stock.moneyflow", "etf.basic_info", "etf.daily_quote"}
 
-func newProber(t *testing.T, o tusharesim.Options, token string) (*probe.Prober, *tusharesim.Server, *ingest.Answers) {
+func newProber(t *testing.T, o tusharesim.Options, token string, attempts int) (*probe.Prober, *tusharesim.Server, *ingest.Answers) {
 	t.Helper()
 	sim := tusharesim.StartTest(t, o)
+	answers := ingest.NewAnswers()
+	return probe.New(newClient(t, sim, token, attempts), tokens{token}, answers), sim, answers
+}
+
+func newClient(t *testing.T, sim *tusharesim.Server, token string, attempts int) *tushare.Client {
+	t.Helper()
 	limits, err := limiter.Open(limiter.Config{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := tushare.New(tushare.Config{URL: sim.URL, Tokens: tokens{token}, Limiter: limits, Attempts: 1, Log: slog.New(slog.DiscardHandler)})
+	c, err := tushare.New(tushare.Config{URL: sim.URL, Tokens: tokens{token}, Limiter: limits, Attempts: attempts, Backoff: time.Nanosecond, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	answers := ingest.NewAnswers()
-	return probe.New(c, tokens{token}, answers), sim, answers
+	return c
 }
 
 func run(t *testing.T, p *probe.Prober, r probe.Request) []probe.Outcome {
@@ -78,7 +84,7 @@ func lastOpen(t *testing.T, sim *tusharesim.Server) market.Date {
 }
 
 func TestEveryModulePasses(t *testing.T) {
-	p, sim, answers := newProber(t, tusharesim.Options{Stocks: 200, Funds: 60}, "token")
+	p, sim, answers := newProber(t, tusharesim.Options{Stocks: 200, Funds: 60}, "token", 1)
 	for _, o := range run(t, p, probe.Request{Modules: built, TradeDate: lastOpen(t, sim)}) {
 		if !o.Passed || len(o.Issues) != 0 || o.Rows == 0 || o.Calls == 0 || o.At.IsZero() || o.Fingerprint != "fp" {
 			t.Errorf("%s: %+v", o.Module.ID, o)
@@ -97,7 +103,7 @@ func TestEveryModulePasses(t *testing.T) {
 }
 
 func TestEmptyIsAWarning(t *testing.T) {
-	p, sim, _ := newProber(t, tusharesim.Options{Stocks: 200, Funds: 60}, "token")
+	p, sim, _ := newProber(t, tusharesim.Options{Stocks: 200, Funds: 60}, "token", 1)
 	if _, err := sim.AddFault(tusharesim.Fault{Kind: tusharesim.Empty}); err != nil {
 		t.Fatal(err)
 	}
@@ -120,10 +126,12 @@ func TestFindings(t *testing.T) {
 		{"down", tusharesim.Fault{Kind: tusharesim.HTTP502}, fault.ProviderUnavailable},
 		{"too many addresses", tusharesim.Fault{Kind: tusharesim.TooManyIPs}, fault.TooManyIPs},
 		{"day quota", tusharesim.Fault{Kind: tusharesim.DayQuota}, fault.QuotaExhausted},
-		{"no value", tusharesim.Fault{Kind: tusharesim.WrongValue, Mode: tusharesim.ModeNull, Column: "close", N: 100}, fault.ModuleTestFailed},
+		{"server error", tusharesim.Fault{Kind: tusharesim.AnyCode, Code: 50101, Text: "系统繁忙，请稍后再试"}, fault.ProviderUnavailable},
+		{"parameter text", tusharesim.Fault{Kind: tusharesim.BadRequest}, fault.ProviderUnavailable},
+		{"unknown error", tusharesim.Fault{Kind: tusharesim.AnyCode, Code: -1000, Text: "未知错误"}, fault.ProviderUnavailable},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			p, sim, _ := newProber(t, tusharesim.Options{Stocks: 200, Funds: 60}, "token")
+			p, sim, _ := newProber(t, tusharesim.Options{Stocks: 200, Funds: 60}, "token", 1)
 			if _, err := sim.AddFault(c.fault); err != nil {
 				t.Fatal(err)
 			}
@@ -133,14 +141,94 @@ func TestFindings(t *testing.T) {
 			}
 		})
 	}
-	p, _, _ := newProber(t, tusharesim.Options{Stocks: 200, Funds: 60}, "")
+	p, _, _ := newProber(t, tusharesim.Options{Stocks: 200, Funds: 60}, "", 1)
 	if o := run(t, p, probe.Request{Modules: built[:1]})[0]; o.Passed || o.Issues[0].Reason != fault.TokenMissing || o.Calls != 0 {
 		t.Errorf("without a token: %+v", o)
 	}
 }
 
+// One answer that passes, met by any probe, holds nothing back.
+func TestOnePassingAnswerHoldsNothingBack(t *testing.T) {
+	for _, f := range []tusharesim.Fault{
+		{Kind: tusharesim.BadRequest}, {Kind: tusharesim.AnyCode, Code: 50101}, {Kind: tusharesim.AnyCode, Code: -1000, Text: "未知错误"},
+		{Kind: tusharesim.AnyCode, Code: -2001, Text: "argument error"}, {Kind: tusharesim.DataNull},
+	} {
+		p, sim, _ := newProber(t, tusharesim.Options{Stocks: 200, Funds: 60}, "token", 2)
+		for _, api := range []string{catalog.StockBasic, catalog.DailyBasic, catalog.TradeCal, catalog.FundDaily} {
+			f.API, f.Count = api, 1
+			if _, err := sim.AddFault(f); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, o := range run(t, p, probe.Request{Modules: built, TradeDate: lastOpen(t, sim)}) {
+			if !o.Passed || len(o.Issues) != 0 || o.Rows == 0 {
+				t.Errorf("%s %d, %s: %+v", f.Kind, f.Code, o.Module.ID, o)
+			}
+		}
+		if len(sim.Faults()) > 0 {
+			t.Errorf("%s %d did not happen", f.Kind, f.Code)
+		}
+	}
+}
+
+// Rows without values are not published yet, which is no fault of the module.
+func TestRowsWithoutValuesAreAWarning(t *testing.T) {
+	for module, column := range map[string]string{
+		"etf.daily_quote": "close", "stock.market.daily": "total_mv", "stock.moneyflow": "net_mf_amount", "stock.basic": "list_date", "etf.basic_info": "list_date",
+	} {
+		p, sim, answers := newProber(t, tusharesim.Options{Stocks: 200, Funds: 60}, "token", 1)
+		if _, err := sim.AddFault(tusharesim.Fault{Kind: tusharesim.WrongValue, Mode: tusharesim.ModeNull, Column: column, N: 1_000_000}); err != nil {
+			t.Fatal(err)
+		}
+		o := run(t, p, probe.Request{Modules: []string{module}, TradeDate: lastOpen(t, sim)})[0]
+		if !o.Passed || o.Rows == 0 || len(o.Issues) != 1 || o.Issues[0].Severity != fault.Warning || o.Issues[0].Meta["column"] != column {
+			t.Errorf("%s: %+v", module, o)
+			continue
+		}
+		faulttest.Produces(t, o.Issues[0], fault.ValuesMissing)
+		for _, id := range []string{catalog.StockBasic, catalog.FundBasic} {
+			ds := catalog.Lookup(id)
+			if _, held := answers.Get(market.DateOf(time.Now()), ds, ds.Calls[0].Params); held {
+				t.Errorf("%s: a list without dates serves as the day's fetch", module)
+			}
+		}
+	}
+}
+
+// without is a provider whose replies lack a field while lacking is set.
+type without struct {
+	ingest.Provider
+	lacking *bool
+	before  bool
+}
+
+func (w without) Fetch(ctx context.Context, q ingest.Query, f func(ingest.Progress)) (ingest.Answer, error) {
+	a, err := w.Provider.Fetch(ctx, q, f)
+	if *w.lacking {
+		a.Absent = []ingest.Absence{{Column: "pct_chg"}, {Column: "vol", Before: w.before}}
+	}
+	return a, err
+}
+
+// Only a field that was never there fails a module for good.
+func TestAFieldThatTheReplyLacks(t *testing.T) {
+	for before, want := range map[bool]fault.Reason{true: fault.ProviderUnavailable, false: fault.ModuleTestFailed} {
+		sim := tusharesim.StartTest(t, tusharesim.Options{Stocks: 200, Funds: 60})
+		lacking := true
+		p := probe.New(without{newClient(t, sim, "token", 1), &lacking, before}, tokens{"token"}, nil)
+		o := run(t, p, probe.Request{Modules: []string{"stock.market.daily"}, TradeDate: lastOpen(t, sim)})[0]
+		if o.Passed || o.Issues[0].Reason != want || !strings.Contains(o.Issues[0].Message, "vol") || o.Issues[0].Meta["cause"] == "" || o.Calls != 2 {
+			t.Errorf("%+v", o)
+		}
+		lacking = false
+		if o = run(t, p, probe.Request{Modules: []string{"stock.market.daily"}, TradeDate: lastOpen(t, sim)})[0]; !o.Passed || len(o.Issues) > 0 {
+			t.Errorf("%+v", o)
+		}
+	}
+}
+
 func TestSpentLimitIsNoMatterOnceTheDaysAnswerIsHeld(t *testing.T) {
-	p, sim, _ := newProber(t, tusharesim.Options{Stocks: 200, Funds: 60}, "token")
+	p, sim, _ := newProber(t, tusharesim.Options{Stocks: 200, Funds: 60}, "token", 1)
 	if o := run(t, p, probe.Request{Modules: []string{"stock.basic"}})[0]; !o.Passed || len(o.Issues) != 0 {
 		t.Fatalf("%+v", o)
 	}
@@ -158,7 +246,7 @@ func TestSpentLimitIsNoMatterOnceTheDaysAnswerIsHeld(t *testing.T) {
 }
 
 func TestBothAPIsOfAModuleAreProved(t *testing.T) {
-	p, sim, _ := newProber(t, tusharesim.Options{Stocks: 200, Funds: 60}, "token")
+	p, sim, _ := newProber(t, tusharesim.Options{Stocks: 200, Funds: 60}, "token", 1)
 	if err := sim.Deny(catalog.DailyBasic); err != nil {
 		t.Fatal(err)
 	}
@@ -169,7 +257,7 @@ func TestBothAPIsOfAModuleAreProved(t *testing.T) {
 }
 
 func TestHangEndsAtItsTimeout(t *testing.T) {
-	p, sim, _ := newProber(t, tusharesim.Options{Stocks: 200, Funds: 60}, "token")
+	p, sim, _ := newProber(t, tusharesim.Options{Stocks: 200, Funds: 60}, "token", 1)
 	if _, err := sim.AddFault(tusharesim.Fault{Kind: tusharesim.Hang, API: catalog.Moneyflow}); err != nil {
 		t.Fatal(err)
 	}
@@ -180,7 +268,7 @@ func TestHangEndsAtItsTimeout(t *testing.T) {
 }
 
 func TestUnknownAndUnbuiltModules(t *testing.T) {
-	p, sim, _ := newProber(t, tusharesim.Options{Stocks: 200, Funds: 60}, "token")
+	p, sim, _ := newProber(t, tusharesim.Options{Stocks: 200, Funds: 60}, "token", 1)
 	for id, want := range map[string]fault.Reason{"stock.weather": fault.InvalidArgument, "index.daily": fault.ModuleNotSyncCapable} {
 		err := p.Run(context.Background(), probe.Request{Modules: []string{"stock.basic", id}}, probe.Events{
 			Started: func(m *catalog.Module) error { t.Errorf("%s was probed", m.ID); return nil },
@@ -195,7 +283,7 @@ func TestUnknownAndUnbuiltModules(t *testing.T) {
 }
 
 func TestListenerThatGoesEndsTheProbing(t *testing.T) {
-	p, _, _ := newProber(t, tusharesim.Options{Stocks: 200, Funds: 60}, "token")
+	p, _, _ := newProber(t, tusharesim.Options{Stocks: 200, Funds: 60}, "token", 1)
 	gone := errors.New("gone")
 	var seen []string
 	err := p.Run(context.Background(), probe.Request{Modules: built}, probe.Events{
@@ -209,7 +297,7 @@ func TestListenerThatGoesEndsTheProbing(t *testing.T) {
 
 // Preflights at once spend one call of each list; a later one proves anew that it may.
 func TestProbesAtOnceAskOnce(t *testing.T) {
-	p, sim, _ := newProber(t, tusharesim.Options{Stocks: 200, Funds: 60}, "token")
+	p, sim, _ := newProber(t, tusharesim.Options{Stocks: 200, Funds: 60}, "token", 1)
 	if _, err := sim.AddFault(tusharesim.Fault{Kind: tusharesim.Slow, API: catalog.StockBasic, DelayMS: 500}); err != nil {
 		t.Fatal(err)
 	}
