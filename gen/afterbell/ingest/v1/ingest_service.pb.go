@@ -1021,7 +1021,11 @@ type PlanPartitionsRequest struct {
 	// Only tell what it would cost: while no calendar is held weekdays are taken as
 	// open, with a warning, where a plan to be carried out fails with
 	// CALENDAR_UNAVAILABLE.
-	Estimate      bool `protobuf:"varint,8,opt,name=estimate,proto3" json:"estimate,omitempty"`
+	Estimate bool `protobuf:"varint,8,opt,name=estimate,proto3" json:"estimate,omitempty"`
+	// How many old trade dates, which are held complete, are planned once more after
+	// everything else, the one looked at longest ago first. 0 means none. Without effect
+	// with start_date, end_date or refetch, and on references.
+	RecheckDays   int32 `protobuf:"varint,9,opt,name=recheck_days,json=recheckDays,proto3" json:"recheck_days,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1110,6 +1114,13 @@ func (x *PlanPartitionsRequest) GetEstimate() bool {
 		return x.Estimate
 	}
 	return false
+}
+
+func (x *PlanPartitionsRequest) GetRecheckDays() int32 {
+	if x != nil {
+		return x.RecheckDays
+	}
+	return 0
 }
 
 // Response for IngestService.PlanPartitions.
@@ -1207,7 +1218,9 @@ type PartitionSpec struct {
 	EstimatedCallCount int32 `protobuf:"varint,7,opt,name=estimated_call_count,json=estimatedCallCount,proto3" json:"estimated_call_count,omitempty"`
 	// True when it is held complete and fetched once more to see late rows and
 	// revisions.
-	Repeat        bool `protobuf:"varint,8,opt,name=repeat,proto3" json:"repeat,omitempty"`
+	Repeat bool `protobuf:"varint,8,opt,name=repeat,proto3" json:"repeat,omitempty"`
+	// True for one of the old dates of recheck_days; repeat is true then, too.
+	Recheck       bool `protobuf:"varint,9,opt,name=recheck,proto3" json:"recheck,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1294,6 +1307,13 @@ func (x *PartitionSpec) GetEstimatedCallCount() int32 {
 func (x *PartitionSpec) GetRepeat() bool {
 	if x != nil {
 		return x.Repeat
+	}
+	return false
+}
+
+func (x *PartitionSpec) GetRecheck() bool {
+	if x != nil {
+		return x.Recheck
 	}
 	return false
 }
@@ -1475,7 +1495,10 @@ type PartitionResult struct {
 	// What was found, worst first. Warnings alone mean it is complete.
 	Issues []*v11.Issue `protobuf:"bytes,6,rep,name=issues,proto3" json:"issues,omitempty"`
 	// Different symbols in the rows committed.
-	SymbolCount   int64 `protobuf:"varint,7,opt,name=symbol_count,json=symbolCount,proto3" json:"symbol_count,omitempty"`
+	SymbolCount int64 `protobuf:"varint,7,opt,name=symbol_count,json=symbolCount,proto3" json:"symbol_count,omitempty"`
+	// Values that were held and that the commit changed or took away. Unset when there
+	// are none.
+	Revisions     *v1.RevisionSummary `protobuf:"bytes,8,opt,name=revisions,proto3" json:"revisions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1557,6 +1580,13 @@ func (x *PartitionResult) GetSymbolCount() int64 {
 		return x.SymbolCount
 	}
 	return 0
+}
+
+func (x *PartitionResult) GetRevisions() *v1.RevisionSummary {
+	if x != nil {
+		return x.Revisions
+	}
+	return nil
 }
 
 // Request for IngestService.ListActivePartitions.
@@ -1935,6 +1965,161 @@ func (x *PartitionCheck) GetAltered() bool {
 	return false
 }
 
+// Request for IngestService.ListRevisions.
+type ListRevisionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Pool to read.
+	Pool v1.Pool `protobuf:"varint,1,opt,name=pool,proto3,enum=afterbell.market.v1.Pool" json:"pool,omitempty"`
+	// Only this dataset. Empty means all.
+	DatasetId string `protobuf:"bytes,2,opt,name=dataset_id,json=datasetId,proto3" json:"dataset_id,omitempty"`
+	// Only this symbol. Empty means all.
+	Symbol string `protobuf:"bytes,3,opt,name=symbol,proto3" json:"symbol,omitempty"`
+	// First trade date, inclusive, "YYYY-MM-DD". Empty means no bound.
+	StartDate string `protobuf:"bytes,4,opt,name=start_date,json=startDate,proto3" json:"start_date,omitempty"`
+	// Last trade date, inclusive, "YYYY-MM-DD". Empty means no bound.
+	EndDate string `protobuf:"bytes,5,opt,name=end_date,json=endDate,proto3" json:"end_date,omitempty"`
+	// Only those of this run. Empty means all.
+	RunId string `protobuf:"bytes,6,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// Only those with a lower revision_id. 0 means from the newest on.
+	BeforeRevisionId int64 `protobuf:"varint,7,opt,name=before_revision_id,json=beforeRevisionId,proto3" json:"before_revision_id,omitempty"`
+	// Most revisions to return, 1 to 1001.
+	Limit         int32 `protobuf:"varint,8,opt,name=limit,proto3" json:"limit,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRevisionsRequest) Reset() {
+	*x = ListRevisionsRequest{}
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRevisionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRevisionsRequest) ProtoMessage() {}
+
+func (x *ListRevisionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRevisionsRequest.ProtoReflect.Descriptor instead.
+func (*ListRevisionsRequest) Descriptor() ([]byte, []int) {
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *ListRevisionsRequest) GetPool() v1.Pool {
+	if x != nil {
+		return x.Pool
+	}
+	return v1.Pool(0)
+}
+
+func (x *ListRevisionsRequest) GetDatasetId() string {
+	if x != nil {
+		return x.DatasetId
+	}
+	return ""
+}
+
+func (x *ListRevisionsRequest) GetSymbol() string {
+	if x != nil {
+		return x.Symbol
+	}
+	return ""
+}
+
+func (x *ListRevisionsRequest) GetStartDate() string {
+	if x != nil {
+		return x.StartDate
+	}
+	return ""
+}
+
+func (x *ListRevisionsRequest) GetEndDate() string {
+	if x != nil {
+		return x.EndDate
+	}
+	return ""
+}
+
+func (x *ListRevisionsRequest) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *ListRevisionsRequest) GetBeforeRevisionId() int64 {
+	if x != nil {
+		return x.BeforeRevisionId
+	}
+	return 0
+}
+
+func (x *ListRevisionsRequest) GetLimit() int32 {
+	if x != nil {
+		return x.Limit
+	}
+	return 0
+}
+
+// Response for IngestService.ListRevisions.
+type ListRevisionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The revisions, newest first.
+	Revisions     []*v1.Revision `protobuf:"bytes,1,rep,name=revisions,proto3" json:"revisions,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRevisionsResponse) Reset() {
+	*x = ListRevisionsResponse{}
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[27]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRevisionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRevisionsResponse) ProtoMessage() {}
+
+func (x *ListRevisionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[27]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRevisionsResponse.ProtoReflect.Descriptor instead.
+func (*ListRevisionsResponse) Descriptor() ([]byte, []int) {
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{27}
+}
+
+func (x *ListRevisionsResponse) GetRevisions() []*v1.Revision {
+	if x != nil {
+		return x.Revisions
+	}
+	return nil
+}
+
 // A module's probe began.
 type ProbeModulesResponse_ProbeStarted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1948,7 +2133,7 @@ type ProbeModulesResponse_ProbeStarted struct {
 
 func (x *ProbeModulesResponse_ProbeStarted) Reset() {
 	*x = ProbeModulesResponse_ProbeStarted{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[26]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1960,7 +2145,7 @@ func (x *ProbeModulesResponse_ProbeStarted) String() string {
 func (*ProbeModulesResponse_ProbeStarted) ProtoMessage() {}
 
 func (x *ProbeModulesResponse_ProbeStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[26]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2009,7 +2194,7 @@ type IngestPartitionResponse_Heartbeat struct {
 
 func (x *IngestPartitionResponse_Heartbeat) Reset() {
 	*x = IngestPartitionResponse_Heartbeat{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[27]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2021,7 +2206,7 @@ func (x *IngestPartitionResponse_Heartbeat) String() string {
 func (*IngestPartitionResponse_Heartbeat) ProtoMessage() {}
 
 func (x *IngestPartitionResponse_Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[27]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2138,7 +2323,7 @@ const file_afterbell_ingest_v1_ingest_service_proto_rawDesc = "" +
 	"\bend_date\x18\x04 \x01(\tR\aendDate\x12\x18\n" +
 	"\asymbols\x18\x05 \x03(\tR\asymbols\"S\n" +
 	"\x14ListCoverageResponse\x12;\n" +
-	"\tcoverages\x18\x01 \x03(\v2\x1d.afterbell.market.v1.CoverageR\tcoverages\"\xa5\x02\n" +
+	"\tcoverages\x18\x01 \x03(\v2\x1d.afterbell.market.v1.CoverageR\tcoverages\"\xc8\x02\n" +
 	"\x15PlanPartitionsRequest\x12-\n" +
 	"\x04pool\x18\x01 \x01(\x0e2\x19.afterbell.market.v1.PoolR\x04pool\x124\n" +
 	"\x05stage\x18\x02 \x01(\x0e2\x1e.afterbell.ingest.v1.PlanStageR\x05stage\x12\x1d\n" +
@@ -2149,14 +2334,15 @@ const file_afterbell_ingest_v1_ingest_service_proto_rawDesc = "" +
 	"\bend_date\x18\x05 \x01(\tR\aendDate\x12\x18\n" +
 	"\asymbols\x18\x06 \x03(\tR\asymbols\x12\x18\n" +
 	"\arefetch\x18\a \x01(\bR\arefetch\x12\x1a\n" +
-	"\bestimate\x18\b \x01(\bR\bestimate\"\x81\x02\n" +
+	"\bestimate\x18\b \x01(\bR\bestimate\x12!\n" +
+	"\frecheck_days\x18\t \x01(\x05R\vrecheckDays\"\x81\x02\n" +
 	"\x16PlanPartitionsResponse\x12B\n" +
 	"\n" +
 	"partitions\x18\x01 \x03(\v2\".afterbell.ingest.v1.PartitionSpecR\n" +
 	"partitions\x121\n" +
 	"\x06issues\x18\x02 \x03(\v2\x19.afterbell.fault.v1.IssueR\x06issues\x12&\n" +
 	"\x0flast_trade_date\x18\x03 \x01(\tR\rlastTradeDate\x12H\n" +
-	"\x12estimated_duration\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x11estimatedDuration\"\x8c\x02\n" +
+	"\x12estimated_duration\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x11estimatedDuration\"\xa6\x02\n" +
 	"\rPartitionSpec\x12!\n" +
 	"\fpartition_id\x18\x01 \x01(\tR\vpartitionId\x12\x1d\n" +
 	"\n" +
@@ -2167,7 +2353,8 @@ const file_afterbell_ingest_v1_ingest_service_proto_rawDesc = "" +
 	"\bend_date\x18\x05 \x01(\tR\aendDate\x12\x18\n" +
 	"\asymbols\x18\x06 \x03(\tR\asymbols\x120\n" +
 	"\x14estimated_call_count\x18\a \x01(\x05R\x12estimatedCallCount\x12\x16\n" +
-	"\x06repeat\x18\b \x01(\bR\x06repeat\"\xb6\x01\n" +
+	"\x06repeat\x18\b \x01(\bR\x06repeat\x12\x18\n" +
+	"\arecheck\x18\t \x01(\bR\arecheck\"\xb6\x01\n" +
 	"\x16IngestPartitionRequest\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12-\n" +
 	"\x04pool\x18\x02 \x01(\x0e2\x19.afterbell.market.v1.PoolR\x04pool\x12@\n" +
@@ -2190,7 +2377,7 @@ const file_afterbell_ingest_v1_ingest_service_proto_rawDesc = "" +
 	"\x11STAGE_NORMALIZING\x10\x02\x12\x14\n" +
 	"\x10STAGE_COMMITTING\x10\x03\x12\x10\n" +
 	"\fSTAGE_QUEUED\x10\x04B\a\n" +
-	"\x05event\"\xa2\x02\n" +
+	"\x05event\"\xe6\x02\n" +
 	"\x0fPartitionResult\x129\n" +
 	"\bcoverage\x18\x01 \x01(\v2\x1d.afterbell.market.v1.CoverageR\bcoverage\x12\x1b\n" +
 	"\tnew_count\x18\x02 \x01(\x03R\bnewCount\x12#\n" +
@@ -2200,7 +2387,8 @@ const file_afterbell_ingest_v1_ingest_service_proto_rawDesc = "" +
 	"\n" +
 	"call_count\x18\x05 \x01(\x05R\tcallCount\x121\n" +
 	"\x06issues\x18\x06 \x03(\v2\x19.afterbell.fault.v1.IssueR\x06issues\x12!\n" +
-	"\fsymbol_count\x18\a \x01(\x03R\vsymbolCount\"4\n" +
+	"\fsymbol_count\x18\a \x01(\x03R\vsymbolCount\x12B\n" +
+	"\trevisions\x18\b \x01(\v2$.afterbell.market.v1.RevisionSummaryR\trevisions\"4\n" +
 	"\x1bListActivePartitionsRequest\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\"d\n" +
 	"\x1cListActivePartitionsResponse\x12D\n" +
@@ -2228,11 +2416,24 @@ const file_afterbell_ingest_v1_ingest_service_proto_rawDesc = "" +
 	"\x0ecoverage_count\x18\x04 \x01(\x03R\rcoverageCount\x126\n" +
 	"\averdict\x18\x05 \x01(\x0e2\x1c.afterbell.market.v1.VerdictR\averdict\x12\x15\n" +
 	"\x06run_id\x18\x06 \x01(\tR\x05runId\x12\x18\n" +
-	"\aaltered\x18\a \x01(\bR\aaltered*W\n" +
+	"\aaltered\x18\a \x01(\bR\aaltered\"\x91\x02\n" +
+	"\x14ListRevisionsRequest\x12-\n" +
+	"\x04pool\x18\x01 \x01(\x0e2\x19.afterbell.market.v1.PoolR\x04pool\x12\x1d\n" +
+	"\n" +
+	"dataset_id\x18\x02 \x01(\tR\tdatasetId\x12\x16\n" +
+	"\x06symbol\x18\x03 \x01(\tR\x06symbol\x12\x1d\n" +
+	"\n" +
+	"start_date\x18\x04 \x01(\tR\tstartDate\x12\x19\n" +
+	"\bend_date\x18\x05 \x01(\tR\aendDate\x12\x15\n" +
+	"\x06run_id\x18\x06 \x01(\tR\x05runId\x12,\n" +
+	"\x12before_revision_id\x18\a \x01(\x03R\x10beforeRevisionId\x12\x14\n" +
+	"\x05limit\x18\b \x01(\x05R\x05limit\"T\n" +
+	"\x15ListRevisionsResponse\x12;\n" +
+	"\trevisions\x18\x01 \x03(\v2\x1d.afterbell.market.v1.RevisionR\trevisions*W\n" +
 	"\tPlanStage\x12\x1a\n" +
 	"\x16PLAN_STAGE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15PLAN_STAGE_REFERENCES\x10\x01\x12\x13\n" +
-	"\x0fPLAN_STAGE_DATA\x10\x022\xb5\b\n" +
+	"\x0fPLAN_STAGE_DATA\x10\x022\x9d\t\n" +
 	"\rIngestService\x12`\n" +
 	"\vListModules\x12'.afterbell.ingest.v1.ListModulesRequest\x1a(.afterbell.ingest.v1.ListModulesResponse\x12]\n" +
 	"\n" +
@@ -2245,7 +2446,8 @@ const file_afterbell_ingest_v1_ingest_service_proto_rawDesc = "" +
 	"\x0ePlanPartitions\x12*.afterbell.ingest.v1.PlanPartitionsRequest\x1a+.afterbell.ingest.v1.PlanPartitionsResponse\x12n\n" +
 	"\x0fIngestPartition\x12+.afterbell.ingest.v1.IngestPartitionRequest\x1a,.afterbell.ingest.v1.IngestPartitionResponse0\x01\x12{\n" +
 	"\x14ListActivePartitions\x120.afterbell.ingest.v1.ListActivePartitionsRequest\x1a1.afterbell.ingest.v1.ListActivePartitionsResponse\x12o\n" +
-	"\x10VerifyPartitions\x12,.afterbell.ingest.v1.VerifyPartitionsRequest\x1a-.afterbell.ingest.v1.VerifyPartitionsResponseB\xdc\x01\n" +
+	"\x10VerifyPartitions\x12,.afterbell.ingest.v1.VerifyPartitionsRequest\x1a-.afterbell.ingest.v1.VerifyPartitionsResponse\x12f\n" +
+	"\rListRevisions\x12).afterbell.ingest.v1.ListRevisionsRequest\x1a*.afterbell.ingest.v1.ListRevisionsResponseB\xdc\x01\n" +
 	"\x17com.afterbell.ingest.v1B\x12IngestServiceProtoP\x01Z?github.com/afterbell/afterbell/gen/afterbell/ingest/v1;ingestv1\xa2\x02\x03AIX\xaa\x02\x13Afterbell.Ingest.V1\xca\x02\x13Afterbell\\Ingest\\V1\xe2\x02\x1fAfterbell\\Ingest\\V1\\GPBMetadata\xea\x02\x15Afterbell::Ingest::V1b\x06proto3"
 
 var (
@@ -2261,7 +2463,7 @@ func file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP() []byte {
 }
 
 var file_afterbell_ingest_v1_ingest_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_afterbell_ingest_v1_ingest_service_proto_msgTypes = make([]protoimpl.MessageInfo, 28)
+var file_afterbell_ingest_v1_ingest_service_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
 var file_afterbell_ingest_v1_ingest_service_proto_goTypes = []any{
 	(PlanStage)(0),                            // 0: afterbell.ingest.v1.PlanStage
 	(IngestPartitionResponse_Stage)(0),        // 1: afterbell.ingest.v1.IngestPartitionResponse.Stage
@@ -2291,78 +2493,87 @@ var file_afterbell_ingest_v1_ingest_service_proto_goTypes = []any{
 	(*VerifyPartitionsRequest)(nil),           // 25: afterbell.ingest.v1.VerifyPartitionsRequest
 	(*VerifyPartitionsResponse)(nil),          // 26: afterbell.ingest.v1.VerifyPartitionsResponse
 	(*PartitionCheck)(nil),                    // 27: afterbell.ingest.v1.PartitionCheck
-	(*ProbeModulesResponse_ProbeStarted)(nil), // 28: afterbell.ingest.v1.ProbeModulesResponse.ProbeStarted
-	(*IngestPartitionResponse_Heartbeat)(nil), // 29: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat
-	(*v1.Provider)(nil),                       // 30: afterbell.market.v1.Provider
-	(*v1.Domain)(nil),                         // 31: afterbell.market.v1.Domain
-	(*v1.Module)(nil),                         // 32: afterbell.market.v1.Module
-	(*durationpb.Duration)(nil),               // 33: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),             // 34: google.protobuf.Timestamp
-	(*v11.Issue)(nil),                         // 35: afterbell.fault.v1.Issue
-	(v1.Pool)(0),                              // 36: afterbell.market.v1.Pool
-	(*v1.Coverage)(nil),                       // 37: afterbell.market.v1.Coverage
-	(v1.Verdict)(0),                           // 38: afterbell.market.v1.Verdict
+	(*ListRevisionsRequest)(nil),              // 28: afterbell.ingest.v1.ListRevisionsRequest
+	(*ListRevisionsResponse)(nil),             // 29: afterbell.ingest.v1.ListRevisionsResponse
+	(*ProbeModulesResponse_ProbeStarted)(nil), // 30: afterbell.ingest.v1.ProbeModulesResponse.ProbeStarted
+	(*IngestPartitionResponse_Heartbeat)(nil), // 31: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat
+	(*v1.Provider)(nil),                       // 32: afterbell.market.v1.Provider
+	(*v1.Domain)(nil),                         // 33: afterbell.market.v1.Domain
+	(*v1.Module)(nil),                         // 34: afterbell.market.v1.Module
+	(*durationpb.Duration)(nil),               // 35: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),             // 36: google.protobuf.Timestamp
+	(*v11.Issue)(nil),                         // 37: afterbell.fault.v1.Issue
+	(v1.Pool)(0),                              // 38: afterbell.market.v1.Pool
+	(*v1.Coverage)(nil),                       // 39: afterbell.market.v1.Coverage
+	(*v1.RevisionSummary)(nil),                // 40: afterbell.market.v1.RevisionSummary
+	(v1.Verdict)(0),                           // 41: afterbell.market.v1.Verdict
+	(*v1.Revision)(nil),                       // 42: afterbell.market.v1.Revision
 }
 var file_afterbell_ingest_v1_ingest_service_proto_depIdxs = []int32{
-	30, // 0: afterbell.ingest.v1.ListModulesResponse.providers:type_name -> afterbell.market.v1.Provider
-	31, // 1: afterbell.ingest.v1.ListModulesResponse.domains:type_name -> afterbell.market.v1.Domain
-	32, // 2: afterbell.ingest.v1.ListModulesResponse.modules:type_name -> afterbell.market.v1.Module
+	32, // 0: afterbell.ingest.v1.ListModulesResponse.providers:type_name -> afterbell.market.v1.Provider
+	33, // 1: afterbell.ingest.v1.ListModulesResponse.domains:type_name -> afterbell.market.v1.Domain
+	34, // 2: afterbell.ingest.v1.ListModulesResponse.modules:type_name -> afterbell.market.v1.Module
 	6,  // 3: afterbell.ingest.v1.ListTokensResponse.tokens:type_name -> afterbell.ingest.v1.TokenStatus
-	33, // 4: afterbell.ingest.v1.ProbeModulesRequest.probe_timeout:type_name -> google.protobuf.Duration
-	28, // 5: afterbell.ingest.v1.ProbeModulesResponse.started:type_name -> afterbell.ingest.v1.ProbeModulesResponse.ProbeStarted
+	35, // 4: afterbell.ingest.v1.ProbeModulesRequest.probe_timeout:type_name -> google.protobuf.Duration
+	30, // 5: afterbell.ingest.v1.ProbeModulesResponse.started:type_name -> afterbell.ingest.v1.ProbeModulesResponse.ProbeStarted
 	9,  // 6: afterbell.ingest.v1.ProbeModulesResponse.finished:type_name -> afterbell.ingest.v1.ModuleProbe
-	34, // 7: afterbell.ingest.v1.ModuleProbe.probe_time:type_name -> google.protobuf.Timestamp
-	33, // 8: afterbell.ingest.v1.ModuleProbe.latency:type_name -> google.protobuf.Duration
-	35, // 9: afterbell.ingest.v1.ModuleProbe.issues:type_name -> afterbell.fault.v1.Issue
-	36, // 10: afterbell.ingest.v1.CheckStoreRequest.pool:type_name -> afterbell.market.v1.Pool
-	35, // 11: afterbell.ingest.v1.CheckStoreResponse.issues:type_name -> afterbell.fault.v1.Issue
-	36, // 12: afterbell.ingest.v1.ListCoverageRequest.pool:type_name -> afterbell.market.v1.Pool
-	37, // 13: afterbell.ingest.v1.ListCoverageResponse.coverages:type_name -> afterbell.market.v1.Coverage
-	36, // 14: afterbell.ingest.v1.PlanPartitionsRequest.pool:type_name -> afterbell.market.v1.Pool
+	36, // 7: afterbell.ingest.v1.ModuleProbe.probe_time:type_name -> google.protobuf.Timestamp
+	35, // 8: afterbell.ingest.v1.ModuleProbe.latency:type_name -> google.protobuf.Duration
+	37, // 9: afterbell.ingest.v1.ModuleProbe.issues:type_name -> afterbell.fault.v1.Issue
+	38, // 10: afterbell.ingest.v1.CheckStoreRequest.pool:type_name -> afterbell.market.v1.Pool
+	37, // 11: afterbell.ingest.v1.CheckStoreResponse.issues:type_name -> afterbell.fault.v1.Issue
+	38, // 12: afterbell.ingest.v1.ListCoverageRequest.pool:type_name -> afterbell.market.v1.Pool
+	39, // 13: afterbell.ingest.v1.ListCoverageResponse.coverages:type_name -> afterbell.market.v1.Coverage
+	38, // 14: afterbell.ingest.v1.PlanPartitionsRequest.pool:type_name -> afterbell.market.v1.Pool
 	0,  // 15: afterbell.ingest.v1.PlanPartitionsRequest.stage:type_name -> afterbell.ingest.v1.PlanStage
 	18, // 16: afterbell.ingest.v1.PlanPartitionsResponse.partitions:type_name -> afterbell.ingest.v1.PartitionSpec
-	35, // 17: afterbell.ingest.v1.PlanPartitionsResponse.issues:type_name -> afterbell.fault.v1.Issue
-	33, // 18: afterbell.ingest.v1.PlanPartitionsResponse.estimated_duration:type_name -> google.protobuf.Duration
-	36, // 19: afterbell.ingest.v1.IngestPartitionRequest.pool:type_name -> afterbell.market.v1.Pool
+	37, // 17: afterbell.ingest.v1.PlanPartitionsResponse.issues:type_name -> afterbell.fault.v1.Issue
+	35, // 18: afterbell.ingest.v1.PlanPartitionsResponse.estimated_duration:type_name -> google.protobuf.Duration
+	38, // 19: afterbell.ingest.v1.IngestPartitionRequest.pool:type_name -> afterbell.market.v1.Pool
 	18, // 20: afterbell.ingest.v1.IngestPartitionRequest.partition:type_name -> afterbell.ingest.v1.PartitionSpec
-	29, // 21: afterbell.ingest.v1.IngestPartitionResponse.heartbeat:type_name -> afterbell.ingest.v1.IngestPartitionResponse.Heartbeat
+	31, // 21: afterbell.ingest.v1.IngestPartitionResponse.heartbeat:type_name -> afterbell.ingest.v1.IngestPartitionResponse.Heartbeat
 	21, // 22: afterbell.ingest.v1.IngestPartitionResponse.result:type_name -> afterbell.ingest.v1.PartitionResult
-	37, // 23: afterbell.ingest.v1.PartitionResult.coverage:type_name -> afterbell.market.v1.Coverage
-	35, // 24: afterbell.ingest.v1.PartitionResult.issues:type_name -> afterbell.fault.v1.Issue
-	24, // 25: afterbell.ingest.v1.ListActivePartitionsResponse.partitions:type_name -> afterbell.ingest.v1.ActivePartition
-	36, // 26: afterbell.ingest.v1.ActivePartition.pool:type_name -> afterbell.market.v1.Pool
-	34, // 27: afterbell.ingest.v1.ActivePartition.start_time:type_name -> google.protobuf.Timestamp
-	36, // 28: afterbell.ingest.v1.VerifyPartitionsRequest.pool:type_name -> afterbell.market.v1.Pool
-	18, // 29: afterbell.ingest.v1.VerifyPartitionsRequest.partitions:type_name -> afterbell.ingest.v1.PartitionSpec
-	27, // 30: afterbell.ingest.v1.VerifyPartitionsResponse.checks:type_name -> afterbell.ingest.v1.PartitionCheck
-	38, // 31: afterbell.ingest.v1.PartitionCheck.verdict:type_name -> afterbell.market.v1.Verdict
-	1,  // 32: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat.stage:type_name -> afterbell.ingest.v1.IngestPartitionResponse.Stage
-	34, // 33: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat.wait_until_time:type_name -> google.protobuf.Timestamp
-	2,  // 34: afterbell.ingest.v1.IngestService.ListModules:input_type -> afterbell.ingest.v1.ListModulesRequest
-	4,  // 35: afterbell.ingest.v1.IngestService.ListTokens:input_type -> afterbell.ingest.v1.ListTokensRequest
-	7,  // 36: afterbell.ingest.v1.IngestService.ProbeModules:input_type -> afterbell.ingest.v1.ProbeModulesRequest
-	10, // 37: afterbell.ingest.v1.IngestService.CheckStore:input_type -> afterbell.ingest.v1.CheckStoreRequest
-	12, // 38: afterbell.ingest.v1.IngestService.ListCalendarDays:input_type -> afterbell.ingest.v1.ListCalendarDaysRequest
-	14, // 39: afterbell.ingest.v1.IngestService.ListCoverage:input_type -> afterbell.ingest.v1.ListCoverageRequest
-	16, // 40: afterbell.ingest.v1.IngestService.PlanPartitions:input_type -> afterbell.ingest.v1.PlanPartitionsRequest
-	19, // 41: afterbell.ingest.v1.IngestService.IngestPartition:input_type -> afterbell.ingest.v1.IngestPartitionRequest
-	22, // 42: afterbell.ingest.v1.IngestService.ListActivePartitions:input_type -> afterbell.ingest.v1.ListActivePartitionsRequest
-	25, // 43: afterbell.ingest.v1.IngestService.VerifyPartitions:input_type -> afterbell.ingest.v1.VerifyPartitionsRequest
-	3,  // 44: afterbell.ingest.v1.IngestService.ListModules:output_type -> afterbell.ingest.v1.ListModulesResponse
-	5,  // 45: afterbell.ingest.v1.IngestService.ListTokens:output_type -> afterbell.ingest.v1.ListTokensResponse
-	8,  // 46: afterbell.ingest.v1.IngestService.ProbeModules:output_type -> afterbell.ingest.v1.ProbeModulesResponse
-	11, // 47: afterbell.ingest.v1.IngestService.CheckStore:output_type -> afterbell.ingest.v1.CheckStoreResponse
-	13, // 48: afterbell.ingest.v1.IngestService.ListCalendarDays:output_type -> afterbell.ingest.v1.ListCalendarDaysResponse
-	15, // 49: afterbell.ingest.v1.IngestService.ListCoverage:output_type -> afterbell.ingest.v1.ListCoverageResponse
-	17, // 50: afterbell.ingest.v1.IngestService.PlanPartitions:output_type -> afterbell.ingest.v1.PlanPartitionsResponse
-	20, // 51: afterbell.ingest.v1.IngestService.IngestPartition:output_type -> afterbell.ingest.v1.IngestPartitionResponse
-	23, // 52: afterbell.ingest.v1.IngestService.ListActivePartitions:output_type -> afterbell.ingest.v1.ListActivePartitionsResponse
-	26, // 53: afterbell.ingest.v1.IngestService.VerifyPartitions:output_type -> afterbell.ingest.v1.VerifyPartitionsResponse
-	44, // [44:54] is the sub-list for method output_type
-	34, // [34:44] is the sub-list for method input_type
-	34, // [34:34] is the sub-list for extension type_name
-	34, // [34:34] is the sub-list for extension extendee
-	0,  // [0:34] is the sub-list for field type_name
+	39, // 23: afterbell.ingest.v1.PartitionResult.coverage:type_name -> afterbell.market.v1.Coverage
+	37, // 24: afterbell.ingest.v1.PartitionResult.issues:type_name -> afterbell.fault.v1.Issue
+	40, // 25: afterbell.ingest.v1.PartitionResult.revisions:type_name -> afterbell.market.v1.RevisionSummary
+	24, // 26: afterbell.ingest.v1.ListActivePartitionsResponse.partitions:type_name -> afterbell.ingest.v1.ActivePartition
+	38, // 27: afterbell.ingest.v1.ActivePartition.pool:type_name -> afterbell.market.v1.Pool
+	36, // 28: afterbell.ingest.v1.ActivePartition.start_time:type_name -> google.protobuf.Timestamp
+	38, // 29: afterbell.ingest.v1.VerifyPartitionsRequest.pool:type_name -> afterbell.market.v1.Pool
+	18, // 30: afterbell.ingest.v1.VerifyPartitionsRequest.partitions:type_name -> afterbell.ingest.v1.PartitionSpec
+	27, // 31: afterbell.ingest.v1.VerifyPartitionsResponse.checks:type_name -> afterbell.ingest.v1.PartitionCheck
+	41, // 32: afterbell.ingest.v1.PartitionCheck.verdict:type_name -> afterbell.market.v1.Verdict
+	38, // 33: afterbell.ingest.v1.ListRevisionsRequest.pool:type_name -> afterbell.market.v1.Pool
+	42, // 34: afterbell.ingest.v1.ListRevisionsResponse.revisions:type_name -> afterbell.market.v1.Revision
+	1,  // 35: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat.stage:type_name -> afterbell.ingest.v1.IngestPartitionResponse.Stage
+	36, // 36: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat.wait_until_time:type_name -> google.protobuf.Timestamp
+	2,  // 37: afterbell.ingest.v1.IngestService.ListModules:input_type -> afterbell.ingest.v1.ListModulesRequest
+	4,  // 38: afterbell.ingest.v1.IngestService.ListTokens:input_type -> afterbell.ingest.v1.ListTokensRequest
+	7,  // 39: afterbell.ingest.v1.IngestService.ProbeModules:input_type -> afterbell.ingest.v1.ProbeModulesRequest
+	10, // 40: afterbell.ingest.v1.IngestService.CheckStore:input_type -> afterbell.ingest.v1.CheckStoreRequest
+	12, // 41: afterbell.ingest.v1.IngestService.ListCalendarDays:input_type -> afterbell.ingest.v1.ListCalendarDaysRequest
+	14, // 42: afterbell.ingest.v1.IngestService.ListCoverage:input_type -> afterbell.ingest.v1.ListCoverageRequest
+	16, // 43: afterbell.ingest.v1.IngestService.PlanPartitions:input_type -> afterbell.ingest.v1.PlanPartitionsRequest
+	19, // 44: afterbell.ingest.v1.IngestService.IngestPartition:input_type -> afterbell.ingest.v1.IngestPartitionRequest
+	22, // 45: afterbell.ingest.v1.IngestService.ListActivePartitions:input_type -> afterbell.ingest.v1.ListActivePartitionsRequest
+	25, // 46: afterbell.ingest.v1.IngestService.VerifyPartitions:input_type -> afterbell.ingest.v1.VerifyPartitionsRequest
+	28, // 47: afterbell.ingest.v1.IngestService.ListRevisions:input_type -> afterbell.ingest.v1.ListRevisionsRequest
+	3,  // 48: afterbell.ingest.v1.IngestService.ListModules:output_type -> afterbell.ingest.v1.ListModulesResponse
+	5,  // 49: afterbell.ingest.v1.IngestService.ListTokens:output_type -> afterbell.ingest.v1.ListTokensResponse
+	8,  // 50: afterbell.ingest.v1.IngestService.ProbeModules:output_type -> afterbell.ingest.v1.ProbeModulesResponse
+	11, // 51: afterbell.ingest.v1.IngestService.CheckStore:output_type -> afterbell.ingest.v1.CheckStoreResponse
+	13, // 52: afterbell.ingest.v1.IngestService.ListCalendarDays:output_type -> afterbell.ingest.v1.ListCalendarDaysResponse
+	15, // 53: afterbell.ingest.v1.IngestService.ListCoverage:output_type -> afterbell.ingest.v1.ListCoverageResponse
+	17, // 54: afterbell.ingest.v1.IngestService.PlanPartitions:output_type -> afterbell.ingest.v1.PlanPartitionsResponse
+	20, // 55: afterbell.ingest.v1.IngestService.IngestPartition:output_type -> afterbell.ingest.v1.IngestPartitionResponse
+	23, // 56: afterbell.ingest.v1.IngestService.ListActivePartitions:output_type -> afterbell.ingest.v1.ListActivePartitionsResponse
+	26, // 57: afterbell.ingest.v1.IngestService.VerifyPartitions:output_type -> afterbell.ingest.v1.VerifyPartitionsResponse
+	29, // 58: afterbell.ingest.v1.IngestService.ListRevisions:output_type -> afterbell.ingest.v1.ListRevisionsResponse
+	48, // [48:59] is the sub-list for method output_type
+	37, // [37:48] is the sub-list for method input_type
+	37, // [37:37] is the sub-list for extension type_name
+	37, // [37:37] is the sub-list for extension extendee
+	0,  // [0:37] is the sub-list for field type_name
 }
 
 func init() { file_afterbell_ingest_v1_ingest_service_proto_init() }
@@ -2384,7 +2595,7 @@ func file_afterbell_ingest_v1_ingest_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_afterbell_ingest_v1_ingest_service_proto_rawDesc), len(file_afterbell_ingest_v1_ingest_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   28,
+			NumMessages:   30,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

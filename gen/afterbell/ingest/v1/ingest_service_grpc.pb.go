@@ -32,6 +32,7 @@ const (
 	IngestService_IngestPartition_FullMethodName      = "/afterbell.ingest.v1.IngestService/IngestPartition"
 	IngestService_ListActivePartitions_FullMethodName = "/afterbell.ingest.v1.IngestService/ListActivePartitions"
 	IngestService_VerifyPartitions_FullMethodName     = "/afterbell.ingest.v1.IngestService/VerifyPartitions"
+	IngestService_ListRevisions_FullMethodName        = "/afterbell.ingest.v1.IngestService/ListRevisions"
 )
 
 // IngestServiceClient is the client API for IngestService service.
@@ -72,6 +73,9 @@ type IngestServiceClient interface {
 	// Counts the rows of partitions in the pool's file and compares them with
 	// coverage.
 	VerifyPartitions(ctx context.Context, in *VerifyPartitionsRequest, opts ...grpc.CallOption) (*VerifyPartitionsResponse, error)
+	// Lists values that the provider changed or took away after they were stored,
+	// newest first. Reads the pool's file between two commits of a run.
+	ListRevisions(ctx context.Context, in *ListRevisionsRequest, opts ...grpc.CallOption) (*ListRevisionsResponse, error)
 }
 
 type ingestServiceClient struct {
@@ -200,6 +204,16 @@ func (c *ingestServiceClient) VerifyPartitions(ctx context.Context, in *VerifyPa
 	return out, nil
 }
 
+func (c *ingestServiceClient) ListRevisions(ctx context.Context, in *ListRevisionsRequest, opts ...grpc.CallOption) (*ListRevisionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListRevisionsResponse)
+	err := c.cc.Invoke(ctx, IngestService_ListRevisions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // IngestServiceServer is the server API for IngestService service.
 // All implementations must embed UnimplementedIngestServiceServer
 // for forward compatibility.
@@ -238,6 +252,9 @@ type IngestServiceServer interface {
 	// Counts the rows of partitions in the pool's file and compares them with
 	// coverage.
 	VerifyPartitions(context.Context, *VerifyPartitionsRequest) (*VerifyPartitionsResponse, error)
+	// Lists values that the provider changed or took away after they were stored,
+	// newest first. Reads the pool's file between two commits of a run.
+	ListRevisions(context.Context, *ListRevisionsRequest) (*ListRevisionsResponse, error)
 	mustEmbedUnimplementedIngestServiceServer()
 }
 
@@ -277,6 +294,9 @@ func (UnimplementedIngestServiceServer) ListActivePartitions(context.Context, *L
 }
 func (UnimplementedIngestServiceServer) VerifyPartitions(context.Context, *VerifyPartitionsRequest) (*VerifyPartitionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method VerifyPartitions not implemented")
+}
+func (UnimplementedIngestServiceServer) ListRevisions(context.Context, *ListRevisionsRequest) (*ListRevisionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListRevisions not implemented")
 }
 func (UnimplementedIngestServiceServer) mustEmbedUnimplementedIngestServiceServer() {}
 func (UnimplementedIngestServiceServer) testEmbeddedByValue()                       {}
@@ -465,6 +485,24 @@ func _IngestService_VerifyPartitions_Handler(srv interface{}, ctx context.Contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _IngestService_ListRevisions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRevisionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IngestServiceServer).ListRevisions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IngestService_ListRevisions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IngestServiceServer).ListRevisions(ctx, req.(*ListRevisionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // IngestService_ServiceDesc is the grpc.ServiceDesc for IngestService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -503,6 +541,10 @@ var IngestService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "VerifyPartitions",
 			Handler:    _IngestService_VerifyPartitions_Handler,
+		},
+		{
+			MethodName: "ListRevisions",
+			Handler:    _IngestService_ListRevisions_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{

@@ -209,6 +209,63 @@ func (Verdict) EnumDescriptor() ([]byte, []int) {
 	return file_afterbell_market_v1_market_proto_rawDescGZIP(), []int{2}
 }
 
+// What became of the value.
+type Revision_Change int32
+
+const (
+	// Not set.
+	Revision_CHANGE_UNSPECIFIED Revision_Change = 0
+	// The row stayed and the value is another, or null in place of one.
+	Revision_CHANGE_CHANGED Revision_Change = 1
+	// The provider no longer has the row.
+	Revision_CHANGE_DROPPED Revision_Change = 2
+	// The provider gave the company another code. column is "symbol".
+	Revision_CHANGE_RENAMED Revision_Change = 3
+)
+
+// Enum value maps for Revision_Change.
+var (
+	Revision_Change_name = map[int32]string{
+		0: "CHANGE_UNSPECIFIED",
+		1: "CHANGE_CHANGED",
+		2: "CHANGE_DROPPED",
+		3: "CHANGE_RENAMED",
+	}
+	Revision_Change_value = map[string]int32{
+		"CHANGE_UNSPECIFIED": 0,
+		"CHANGE_CHANGED":     1,
+		"CHANGE_DROPPED":     2,
+		"CHANGE_RENAMED":     3,
+	}
+)
+
+func (x Revision_Change) Enum() *Revision_Change {
+	p := new(Revision_Change)
+	*p = x
+	return p
+}
+
+func (x Revision_Change) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (Revision_Change) Descriptor() protoreflect.EnumDescriptor {
+	return file_afterbell_market_v1_market_proto_enumTypes[3].Descriptor()
+}
+
+func (Revision_Change) Type() protoreflect.EnumType {
+	return &file_afterbell_market_v1_market_proto_enumTypes[3]
+}
+
+func (x Revision_Change) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use Revision_Change.Descriptor instead.
+func (Revision_Change) EnumDescriptor() ([]byte, []int) {
+	return file_afterbell_market_v1_market_proto_rawDescGZIP(), []int{5, 0}
+}
+
 // A Provider is a source of data.
 type Provider struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -675,6 +732,210 @@ func (x *Coverage) GetIssues() []*v1.Issue {
 	return nil
 }
 
+// A Revision is one value that a pool held and that a later answer of the provider
+// changed or took away.
+type Revision struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Counts the revisions of the pool in the order in which they were written, from 1.
+	RevisionId int64 `protobuf:"varint,1,opt,name=revision_id,json=revisionId,proto3" json:"revision_id,omitempty"`
+	// Dataset.
+	DatasetId string `protobuf:"bytes,2,opt,name=dataset_id,json=datasetId,proto3" json:"dataset_id,omitempty"`
+	// Symbol of the row; of a calendar its exchange.
+	Symbol string `protobuf:"bytes,3,opt,name=symbol,proto3" json:"symbol,omitempty"`
+	// Trade date of the row, "YYYY-MM-DD". Empty for lists.
+	TradeDate string `protobuf:"bytes,4,opt,name=trade_date,json=tradeDate,proto3" json:"trade_date,omitempty"`
+	// Column of the pool's table. Example: "total_share".
+	Column string `protobuf:"bytes,5,opt,name=column,proto3" json:"column,omitempty"`
+	// What was held, as text; numbers in the column's unit and their shortest exact
+	// form. Unset when it was null.
+	OldValue *string `protobuf:"bytes,6,opt,name=old_value,json=oldValue,proto3,oneof" json:"old_value,omitempty"`
+	// What came in its place. Unset when that is null, or no row.
+	NewValue *string `protobuf:"bytes,7,opt,name=new_value,json=newValue,proto3,oneof" json:"new_value,omitempty"`
+	// What became of the value.
+	Change Revision_Change `protobuf:"varint,8,opt,name=change,proto3,enum=afterbell.market.v1.Revision_Change" json:"change,omitempty"`
+	// When the change was committed.
+	SeenTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=seen_time,json=seenTime,proto3" json:"seen_time,omitempty"`
+	// Run on whose behalf.
+	RunId         string `protobuf:"bytes,10,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Revision) Reset() {
+	*x = Revision{}
+	mi := &file_afterbell_market_v1_market_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Revision) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Revision) ProtoMessage() {}
+
+func (x *Revision) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_market_v1_market_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Revision.ProtoReflect.Descriptor instead.
+func (*Revision) Descriptor() ([]byte, []int) {
+	return file_afterbell_market_v1_market_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *Revision) GetRevisionId() int64 {
+	if x != nil {
+		return x.RevisionId
+	}
+	return 0
+}
+
+func (x *Revision) GetDatasetId() string {
+	if x != nil {
+		return x.DatasetId
+	}
+	return ""
+}
+
+func (x *Revision) GetSymbol() string {
+	if x != nil {
+		return x.Symbol
+	}
+	return ""
+}
+
+func (x *Revision) GetTradeDate() string {
+	if x != nil {
+		return x.TradeDate
+	}
+	return ""
+}
+
+func (x *Revision) GetColumn() string {
+	if x != nil {
+		return x.Column
+	}
+	return ""
+}
+
+func (x *Revision) GetOldValue() string {
+	if x != nil && x.OldValue != nil {
+		return *x.OldValue
+	}
+	return ""
+}
+
+func (x *Revision) GetNewValue() string {
+	if x != nil && x.NewValue != nil {
+		return *x.NewValue
+	}
+	return ""
+}
+
+func (x *Revision) GetChange() Revision_Change {
+	if x != nil {
+		return x.Change
+	}
+	return Revision_CHANGE_UNSPECIFIED
+}
+
+func (x *Revision) GetSeenTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.SeenTime
+	}
+	return nil
+}
+
+func (x *Revision) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+// What a commit, a partition or a run changed of values that were held.
+type RevisionSummary struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Values that changed or went, as RunService.ListRevisions lists them.
+	ValueCount int64 `protobuf:"varint,1,opt,name=value_count,json=valueCount,proto3" json:"value_count,omitempty"`
+	// Rows that they belong to.
+	RowCount int64 `protobuf:"varint,2,opt,name=row_count,json=rowCount,proto3" json:"row_count,omitempty"`
+	// The one whose number changed most in relation to the old number; without a change
+	// of a number the first.
+	Largest *Revision `protobuf:"bytes,3,opt,name=largest,proto3" json:"largest,omitempty"`
+	// By how much that was, as a share of the old number, or of the new one where the
+	// old is 0. Example: 0.25 for a quarter. 0 when no number changed.
+	LargestChange float64 `protobuf:"fixed64,4,opt,name=largest_change,json=largestChange,proto3" json:"largest_change,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RevisionSummary) Reset() {
+	*x = RevisionSummary{}
+	mi := &file_afterbell_market_v1_market_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RevisionSummary) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RevisionSummary) ProtoMessage() {}
+
+func (x *RevisionSummary) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_market_v1_market_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RevisionSummary.ProtoReflect.Descriptor instead.
+func (*RevisionSummary) Descriptor() ([]byte, []int) {
+	return file_afterbell_market_v1_market_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *RevisionSummary) GetValueCount() int64 {
+	if x != nil {
+		return x.ValueCount
+	}
+	return 0
+}
+
+func (x *RevisionSummary) GetRowCount() int64 {
+	if x != nil {
+		return x.RowCount
+	}
+	return 0
+}
+
+func (x *RevisionSummary) GetLargest() *Revision {
+	if x != nil {
+		return x.Largest
+	}
+	return nil
+}
+
+func (x *RevisionSummary) GetLargestChange() float64 {
+	if x != nil {
+		return x.LargestChange
+	}
+	return 0
+}
+
 var File_afterbell_market_v1_market_proto protoreflect.FileDescriptor
 
 const file_afterbell_market_v1_market_proto_rawDesc = "" +
@@ -721,7 +982,37 @@ const file_afterbell_market_v1_market_proto_rawDesc = "" +
 	" \x01(\x03R\rrejectedCount\x12#\n" +
 	"\runknown_count\x18\v \x01(\x03R\funknownCount\x121\n" +
 	"\x15same_answer_day_count\x18\f \x01(\x05R\x12sameAnswerDayCount\x121\n" +
-	"\x06issues\x18\r \x03(\v2\x19.afterbell.fault.v1.IssueR\x06issues*A\n" +
+	"\x06issues\x18\r \x03(\v2\x19.afterbell.fault.v1.IssueR\x06issues\"\xe5\x03\n" +
+	"\bRevision\x12\x1f\n" +
+	"\vrevision_id\x18\x01 \x01(\x03R\n" +
+	"revisionId\x12\x1d\n" +
+	"\n" +
+	"dataset_id\x18\x02 \x01(\tR\tdatasetId\x12\x16\n" +
+	"\x06symbol\x18\x03 \x01(\tR\x06symbol\x12\x1d\n" +
+	"\n" +
+	"trade_date\x18\x04 \x01(\tR\ttradeDate\x12\x16\n" +
+	"\x06column\x18\x05 \x01(\tR\x06column\x12 \n" +
+	"\told_value\x18\x06 \x01(\tH\x00R\boldValue\x88\x01\x01\x12 \n" +
+	"\tnew_value\x18\a \x01(\tH\x01R\bnewValue\x88\x01\x01\x12<\n" +
+	"\x06change\x18\b \x01(\x0e2$.afterbell.market.v1.Revision.ChangeR\x06change\x127\n" +
+	"\tseen_time\x18\t \x01(\v2\x1a.google.protobuf.TimestampR\bseenTime\x12\x15\n" +
+	"\x06run_id\x18\n" +
+	" \x01(\tR\x05runId\"\\\n" +
+	"\x06Change\x12\x16\n" +
+	"\x12CHANGE_UNSPECIFIED\x10\x00\x12\x12\n" +
+	"\x0eCHANGE_CHANGED\x10\x01\x12\x12\n" +
+	"\x0eCHANGE_DROPPED\x10\x02\x12\x12\n" +
+	"\x0eCHANGE_RENAMED\x10\x03B\f\n" +
+	"\n" +
+	"_old_valueB\f\n" +
+	"\n" +
+	"_new_value\"\xaf\x01\n" +
+	"\x0fRevisionSummary\x12\x1f\n" +
+	"\vvalue_count\x18\x01 \x01(\x03R\n" +
+	"valueCount\x12\x1b\n" +
+	"\trow_count\x18\x02 \x01(\x03R\browCount\x127\n" +
+	"\alargest\x18\x03 \x01(\v2\x1d.afterbell.market.v1.RevisionR\alargest\x12%\n" +
+	"\x0elargest_change\x18\x04 \x01(\x01R\rlargestChange*A\n" +
 	"\x04Pool\x12\x14\n" +
 	"\x10POOL_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fPOOL_TARGETS\x10\x01\x12\x11\n" +
@@ -753,32 +1044,38 @@ func file_afterbell_market_v1_market_proto_rawDescGZIP() []byte {
 	return file_afterbell_market_v1_market_proto_rawDescData
 }
 
-var file_afterbell_market_v1_market_proto_enumTypes = make([]protoimpl.EnumInfo, 3)
-var file_afterbell_market_v1_market_proto_msgTypes = make([]protoimpl.MessageInfo, 5)
+var file_afterbell_market_v1_market_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
+var file_afterbell_market_v1_market_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
 var file_afterbell_market_v1_market_proto_goTypes = []any{
 	(Pool)(0),                     // 0: afterbell.market.v1.Pool
 	(InstrumentKind)(0),           // 1: afterbell.market.v1.InstrumentKind
 	(Verdict)(0),                  // 2: afterbell.market.v1.Verdict
-	(*Provider)(nil),              // 3: afterbell.market.v1.Provider
-	(*Domain)(nil),                // 4: afterbell.market.v1.Domain
-	(*Module)(nil),                // 5: afterbell.market.v1.Module
-	(*Dataset)(nil),               // 6: afterbell.market.v1.Dataset
-	(*Coverage)(nil),              // 7: afterbell.market.v1.Coverage
-	(*timestamppb.Timestamp)(nil), // 8: google.protobuf.Timestamp
-	(*v1.Issue)(nil),              // 9: afterbell.fault.v1.Issue
+	(Revision_Change)(0),          // 3: afterbell.market.v1.Revision.Change
+	(*Provider)(nil),              // 4: afterbell.market.v1.Provider
+	(*Domain)(nil),                // 5: afterbell.market.v1.Domain
+	(*Module)(nil),                // 6: afterbell.market.v1.Module
+	(*Dataset)(nil),               // 7: afterbell.market.v1.Dataset
+	(*Coverage)(nil),              // 8: afterbell.market.v1.Coverage
+	(*Revision)(nil),              // 9: afterbell.market.v1.Revision
+	(*RevisionSummary)(nil),       // 10: afterbell.market.v1.RevisionSummary
+	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
+	(*v1.Issue)(nil),              // 12: afterbell.fault.v1.Issue
 }
 var file_afterbell_market_v1_market_proto_depIdxs = []int32{
-	0, // 0: afterbell.market.v1.Module.pools:type_name -> afterbell.market.v1.Pool
-	1, // 1: afterbell.market.v1.Module.instrument_kind:type_name -> afterbell.market.v1.InstrumentKind
-	6, // 2: afterbell.market.v1.Module.datasets:type_name -> afterbell.market.v1.Dataset
-	2, // 3: afterbell.market.v1.Coverage.verdict:type_name -> afterbell.market.v1.Verdict
-	8, // 4: afterbell.market.v1.Coverage.commit_time:type_name -> google.protobuf.Timestamp
-	9, // 5: afterbell.market.v1.Coverage.issues:type_name -> afterbell.fault.v1.Issue
-	6, // [6:6] is the sub-list for method output_type
-	6, // [6:6] is the sub-list for method input_type
-	6, // [6:6] is the sub-list for extension type_name
-	6, // [6:6] is the sub-list for extension extendee
-	0, // [0:6] is the sub-list for field type_name
+	0,  // 0: afterbell.market.v1.Module.pools:type_name -> afterbell.market.v1.Pool
+	1,  // 1: afterbell.market.v1.Module.instrument_kind:type_name -> afterbell.market.v1.InstrumentKind
+	7,  // 2: afterbell.market.v1.Module.datasets:type_name -> afterbell.market.v1.Dataset
+	2,  // 3: afterbell.market.v1.Coverage.verdict:type_name -> afterbell.market.v1.Verdict
+	11, // 4: afterbell.market.v1.Coverage.commit_time:type_name -> google.protobuf.Timestamp
+	12, // 5: afterbell.market.v1.Coverage.issues:type_name -> afterbell.fault.v1.Issue
+	3,  // 6: afterbell.market.v1.Revision.change:type_name -> afterbell.market.v1.Revision.Change
+	11, // 7: afterbell.market.v1.Revision.seen_time:type_name -> google.protobuf.Timestamp
+	9,  // 8: afterbell.market.v1.RevisionSummary.largest:type_name -> afterbell.market.v1.Revision
+	9,  // [9:9] is the sub-list for method output_type
+	9,  // [9:9] is the sub-list for method input_type
+	9,  // [9:9] is the sub-list for extension type_name
+	9,  // [9:9] is the sub-list for extension extendee
+	0,  // [0:9] is the sub-list for field type_name
 }
 
 func init() { file_afterbell_market_v1_market_proto_init() }
@@ -786,13 +1083,14 @@ func file_afterbell_market_v1_market_proto_init() {
 	if File_afterbell_market_v1_market_proto != nil {
 		return
 	}
+	file_afterbell_market_v1_market_proto_msgTypes[5].OneofWrappers = []any{}
 	type x struct{}
 	out := protoimpl.TypeBuilder{
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_afterbell_market_v1_market_proto_rawDesc), len(file_afterbell_market_v1_market_proto_rawDesc)),
-			NumEnums:      3,
-			NumMessages:   5,
+			NumEnums:      4,
+			NumMessages:   7,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

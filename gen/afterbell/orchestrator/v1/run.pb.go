@@ -487,7 +487,10 @@ type Run struct {
 	// The next command to type. Filled by GetRun only.
 	NextCommand string `protobuf:"bytes,30,opt,name=next_command,json=nextCommand,proto3" json:"next_command,omitempty"`
 	// Plan what is held complete as well.
-	Refetch       bool `protobuf:"varint,31,opt,name=refetch,proto3" json:"refetch,omitempty"`
+	Refetch bool `protobuf:"varint,31,opt,name=refetch,proto3" json:"refetch,omitempty"`
+	// Values that were held and that the run changed or took away. Unset when there are
+	// none.
+	Revisions     *v1.RevisionSummary `protobuf:"bytes,32,opt,name=revisions,proto3" json:"revisions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -737,6 +740,13 @@ func (x *Run) GetRefetch() bool {
 		return x.Refetch
 	}
 	return false
+}
+
+func (x *Run) GetRevisions() *v1.RevisionSummary {
+	if x != nil {
+		return x.Revisions
+	}
+	return nil
 }
 
 // One event of a run. Sequence numbers start at 1 and have no gaps. The last event
@@ -1190,7 +1200,13 @@ type Partition struct {
 	// What was found at the last attempt.
 	Issues []*v11.Issue `protobuf:"bytes,16,rep,name=issues,proto3" json:"issues,omitempty"`
 	// Symbols asked for. Empty means all.
-	Symbols       []string `protobuf:"bytes,17,rep,name=symbols,proto3" json:"symbols,omitempty"`
+	Symbols []string `protobuf:"bytes,17,rep,name=symbols,proto3" json:"symbols,omitempty"`
+	// Values that were held and that the partition changed or took away. Unset when there
+	// are none.
+	Revisions *v1.RevisionSummary `protobuf:"bytes,18,opt,name=revisions,proto3" json:"revisions,omitempty"`
+	// An old date that is held complete and was looked at once more, as the setting
+	// recheck_days has it. It never counts against the run's outcome.
+	Recheck       bool `protobuf:"varint,19,opt,name=recheck,proto3" json:"recheck,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1344,11 +1360,25 @@ func (x *Partition) GetSymbols() []string {
 	return nil
 }
 
+func (x *Partition) GetRevisions() *v1.RevisionSummary {
+	if x != nil {
+		return x.Revisions
+	}
+	return nil
+}
+
+func (x *Partition) GetRecheck() bool {
+	if x != nil {
+		return x.Recheck
+	}
+	return false
+}
+
 var File_afterbell_orchestrator_v1_run_proto protoreflect.FileDescriptor
 
 const file_afterbell_orchestrator_v1_run_proto_rawDesc = "" +
 	"\n" +
-	"#afterbell/orchestrator/v1/run.proto\x12\x19afterbell.orchestrator.v1\x1a\x1eafterbell/fault/v1/fault.proto\x1a afterbell/market/v1/market.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x85\x10\n" +
+	"#afterbell/orchestrator/v1/run.proto\x12\x19afterbell.orchestrator.v1\x1a\x1eafterbell/fault/v1/fault.proto\x1a afterbell/market/v1/market.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc9\x10\n" +
 	"\x03Run\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12-\n" +
 	"\x04pool\x18\x02 \x01(\x0e2\x19.afterbell.market.v1.PoolR\x04pool\x127\n" +
@@ -1388,7 +1418,8 @@ const file_afterbell_orchestrator_v1_run_proto_rawDesc = "" +
 	"\x04note\x18\x1c \x01(\tR\x04note\x12 \n" +
 	"\vexplanation\x18\x1d \x03(\tR\vexplanation\x12!\n" +
 	"\fnext_command\x18\x1e \x01(\tR\vnextCommand\x12\x18\n" +
-	"\arefetch\x18\x1f \x01(\bR\arefetch\"\x93\x01\n" +
+	"\arefetch\x18\x1f \x01(\bR\arefetch\x12B\n" +
+	"\trevisions\x18  \x01(\v2$.afterbell.market.v1.RevisionSummaryR\trevisions\"\x93\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSTATE_QUEUED\x10\x01\x12\x12\n" +
@@ -1451,7 +1482,7 @@ const file_afterbell_orchestrator_v1_run_proto_rawDesc = "" +
 	"\x14estimated_call_count\x18\x02 \x01(\x05R\x12estimatedCallCount\x12&\n" +
 	"\x0flast_trade_date\x18\x03 \x01(\tR\rlastTradeDate\"V\n" +
 	"\x10PartitionChanged\x12B\n" +
-	"\tpartition\x18\x01 \x01(\v2$.afterbell.orchestrator.v1.PartitionR\tpartition\"\xa5\x06\n" +
+	"\tpartition\x18\x01 \x01(\v2$.afterbell.orchestrator.v1.PartitionR\tpartition\"\x83\a\n" +
 	"\tPartition\x12!\n" +
 	"\fpartition_id\x18\x01 \x01(\tR\vpartitionId\x12\x1b\n" +
 	"\tmodule_id\x18\x02 \x01(\tR\bmoduleId\x12\x1d\n" +
@@ -1475,7 +1506,9 @@ const file_afterbell_orchestrator_v1_run_proto_rawDesc = "" +
 	"\n" +
 	"retry_time\x18\x0f \x01(\v2\x1a.google.protobuf.TimestampR\tretryTime\x121\n" +
 	"\x06issues\x18\x10 \x03(\v2\x19.afterbell.fault.v1.IssueR\x06issues\x12\x18\n" +
-	"\asymbols\x18\x11 \x03(\tR\asymbols\"\x93\x01\n" +
+	"\asymbols\x18\x11 \x03(\tR\asymbols\x12B\n" +
+	"\trevisions\x18\x12 \x01(\v2$.afterbell.market.v1.RevisionSummaryR\trevisions\x12\x18\n" +
+	"\arecheck\x18\x13 \x01(\bR\arecheck\"\x93\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSTATE_PENDING\x10\x01\x12\x11\n" +
@@ -1517,7 +1550,8 @@ var file_afterbell_orchestrator_v1_run_proto_goTypes = []any{
 	(v1.Pool)(0),                  // 13: afterbell.market.v1.Pool
 	(*v11.Issue)(nil),             // 14: afterbell.fault.v1.Issue
 	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
-	(v1.Verdict)(0),               // 16: afterbell.market.v1.Verdict
+	(*v1.RevisionSummary)(nil),    // 16: afterbell.market.v1.RevisionSummary
+	(v1.Verdict)(0),               // 17: afterbell.market.v1.Verdict
 }
 var file_afterbell_orchestrator_v1_run_proto_depIdxs = []int32{
 	13, // 0: afterbell.orchestrator.v1.Run.pool:type_name -> afterbell.market.v1.Pool
@@ -1532,25 +1566,27 @@ var file_afterbell_orchestrator_v1_run_proto_depIdxs = []int32{
 	15, // 9: afterbell.orchestrator.v1.Run.end_time:type_name -> google.protobuf.Timestamp
 	15, // 10: afterbell.orchestrator.v1.Run.not_before_time:type_name -> google.protobuf.Timestamp
 	15, // 11: afterbell.orchestrator.v1.Run.retry_time:type_name -> google.protobuf.Timestamp
-	15, // 12: afterbell.orchestrator.v1.RunEvent.event_time:type_name -> google.protobuf.Timestamp
-	8,  // 13: afterbell.orchestrator.v1.RunEvent.state_changed:type_name -> afterbell.orchestrator.v1.RunStateChanged
-	9,  // 14: afterbell.orchestrator.v1.RunEvent.preflight:type_name -> afterbell.orchestrator.v1.PreflightNote
-	10, // 15: afterbell.orchestrator.v1.RunEvent.planned:type_name -> afterbell.orchestrator.v1.RunPlanned
-	11, // 16: afterbell.orchestrator.v1.RunEvent.partition_changed:type_name -> afterbell.orchestrator.v1.PartitionChanged
-	6,  // 17: afterbell.orchestrator.v1.RunEvent.finished:type_name -> afterbell.orchestrator.v1.Run
-	0,  // 18: afterbell.orchestrator.v1.RunStateChanged.from_state:type_name -> afterbell.orchestrator.v1.Run.State
-	0,  // 19: afterbell.orchestrator.v1.RunStateChanged.to_state:type_name -> afterbell.orchestrator.v1.Run.State
-	14, // 20: afterbell.orchestrator.v1.PreflightNote.issues:type_name -> afterbell.fault.v1.Issue
-	12, // 21: afterbell.orchestrator.v1.PartitionChanged.partition:type_name -> afterbell.orchestrator.v1.Partition
-	5,  // 22: afterbell.orchestrator.v1.Partition.state:type_name -> afterbell.orchestrator.v1.Partition.State
-	16, // 23: afterbell.orchestrator.v1.Partition.verdict:type_name -> afterbell.market.v1.Verdict
-	15, // 24: afterbell.orchestrator.v1.Partition.retry_time:type_name -> google.protobuf.Timestamp
-	14, // 25: afterbell.orchestrator.v1.Partition.issues:type_name -> afterbell.fault.v1.Issue
-	26, // [26:26] is the sub-list for method output_type
-	26, // [26:26] is the sub-list for method input_type
-	26, // [26:26] is the sub-list for extension type_name
-	26, // [26:26] is the sub-list for extension extendee
-	0,  // [0:26] is the sub-list for field type_name
+	16, // 12: afterbell.orchestrator.v1.Run.revisions:type_name -> afterbell.market.v1.RevisionSummary
+	15, // 13: afterbell.orchestrator.v1.RunEvent.event_time:type_name -> google.protobuf.Timestamp
+	8,  // 14: afterbell.orchestrator.v1.RunEvent.state_changed:type_name -> afterbell.orchestrator.v1.RunStateChanged
+	9,  // 15: afterbell.orchestrator.v1.RunEvent.preflight:type_name -> afterbell.orchestrator.v1.PreflightNote
+	10, // 16: afterbell.orchestrator.v1.RunEvent.planned:type_name -> afterbell.orchestrator.v1.RunPlanned
+	11, // 17: afterbell.orchestrator.v1.RunEvent.partition_changed:type_name -> afterbell.orchestrator.v1.PartitionChanged
+	6,  // 18: afterbell.orchestrator.v1.RunEvent.finished:type_name -> afterbell.orchestrator.v1.Run
+	0,  // 19: afterbell.orchestrator.v1.RunStateChanged.from_state:type_name -> afterbell.orchestrator.v1.Run.State
+	0,  // 20: afterbell.orchestrator.v1.RunStateChanged.to_state:type_name -> afterbell.orchestrator.v1.Run.State
+	14, // 21: afterbell.orchestrator.v1.PreflightNote.issues:type_name -> afterbell.fault.v1.Issue
+	12, // 22: afterbell.orchestrator.v1.PartitionChanged.partition:type_name -> afterbell.orchestrator.v1.Partition
+	5,  // 23: afterbell.orchestrator.v1.Partition.state:type_name -> afterbell.orchestrator.v1.Partition.State
+	17, // 24: afterbell.orchestrator.v1.Partition.verdict:type_name -> afterbell.market.v1.Verdict
+	15, // 25: afterbell.orchestrator.v1.Partition.retry_time:type_name -> google.protobuf.Timestamp
+	14, // 26: afterbell.orchestrator.v1.Partition.issues:type_name -> afterbell.fault.v1.Issue
+	16, // 27: afterbell.orchestrator.v1.Partition.revisions:type_name -> afterbell.market.v1.RevisionSummary
+	28, // [28:28] is the sub-list for method output_type
+	28, // [28:28] is the sub-list for method input_type
+	28, // [28:28] is the sub-list for extension type_name
+	28, // [28:28] is the sub-list for extension extendee
+	0,  // [0:28] is the sub-list for field type_name
 }
 
 func init() { file_afterbell_orchestrator_v1_run_proto_init() }

@@ -975,6 +975,173 @@ func (x *Difference) GetAltered() bool {
 	return false
 }
 
+// Request for RunService.ListRevisions.
+type ListRevisionsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Pool to read. Required.
+	Pool v1.Pool `protobuf:"varint,1,opt,name=pool,proto3,enum=afterbell.market.v1.Pool" json:"pool,omitempty"`
+	// Only this dataset, as in "daily_basic". Empty means all.
+	DatasetId string `protobuf:"bytes,2,opt,name=dataset_id,json=datasetId,proto3" json:"dataset_id,omitempty"`
+	// Only this symbol, as in "600519.SH"; of a calendar its exchange. Empty means all.
+	Symbol string `protobuf:"bytes,3,opt,name=symbol,proto3" json:"symbol,omitempty"`
+	// First trade date, inclusive, "YYYY-MM-DD", not after today nor after end_date. A
+	// bound leaves lists out. Empty means no bound.
+	StartDate string `protobuf:"bytes,4,opt,name=start_date,json=startDate,proto3" json:"start_date,omitempty"`
+	// Last trade date, inclusive, "YYYY-MM-DD", not after today. Empty means no bound.
+	EndDate string `protobuf:"bytes,5,opt,name=end_date,json=endDate,proto3" json:"end_date,omitempty"`
+	// Only those that this run found. A run that is no longer in the ledger may be named,
+	// too. Empty means all.
+	RunId string `protobuf:"bytes,6,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
+	// Most revisions to return, 1 to 1000. 0 means 100.
+	PageSize int32 `protobuf:"varint,7,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Token from the previous page, asked for with the same filters. Empty means the
+	// first page.
+	PageToken     string `protobuf:"bytes,8,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRevisionsRequest) Reset() {
+	*x = ListRevisionsRequest{}
+	mi := &file_afterbell_orchestrator_v1_run_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRevisionsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRevisionsRequest) ProtoMessage() {}
+
+func (x *ListRevisionsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_orchestrator_v1_run_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRevisionsRequest.ProtoReflect.Descriptor instead.
+func (*ListRevisionsRequest) Descriptor() ([]byte, []int) {
+	return file_afterbell_orchestrator_v1_run_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ListRevisionsRequest) GetPool() v1.Pool {
+	if x != nil {
+		return x.Pool
+	}
+	return v1.Pool(0)
+}
+
+func (x *ListRevisionsRequest) GetDatasetId() string {
+	if x != nil {
+		return x.DatasetId
+	}
+	return ""
+}
+
+func (x *ListRevisionsRequest) GetSymbol() string {
+	if x != nil {
+		return x.Symbol
+	}
+	return ""
+}
+
+func (x *ListRevisionsRequest) GetStartDate() string {
+	if x != nil {
+		return x.StartDate
+	}
+	return ""
+}
+
+func (x *ListRevisionsRequest) GetEndDate() string {
+	if x != nil {
+		return x.EndDate
+	}
+	return ""
+}
+
+func (x *ListRevisionsRequest) GetRunId() string {
+	if x != nil {
+		return x.RunId
+	}
+	return ""
+}
+
+func (x *ListRevisionsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *ListRevisionsRequest) GetPageToken() string {
+	if x != nil {
+		return x.PageToken
+	}
+	return ""
+}
+
+// Response for RunService.ListRevisions.
+type ListRevisionsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The revisions, newest first.
+	Revisions []*v1.Revision `protobuf:"bytes,1,rep,name=revisions,proto3" json:"revisions,omitempty"`
+	// Token for the next page. Empty means there is none.
+	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListRevisionsResponse) Reset() {
+	*x = ListRevisionsResponse{}
+	mi := &file_afterbell_orchestrator_v1_run_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListRevisionsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListRevisionsResponse) ProtoMessage() {}
+
+func (x *ListRevisionsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_orchestrator_v1_run_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListRevisionsResponse.ProtoReflect.Descriptor instead.
+func (*ListRevisionsResponse) Descriptor() ([]byte, []int) {
+	return file_afterbell_orchestrator_v1_run_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *ListRevisionsResponse) GetRevisions() []*v1.Revision {
+	if x != nil {
+		return x.Revisions
+	}
+	return nil
+}
+
+func (x *ListRevisionsResponse) GetNextPageToken() string {
+	if x != nil {
+		return x.NextPageToken
+	}
+	return ""
+}
+
 // Request for RunService.CancelRun.
 type CancelRunRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -988,7 +1155,7 @@ type CancelRunRequest struct {
 
 func (x *CancelRunRequest) Reset() {
 	*x = CancelRunRequest{}
-	mi := &file_afterbell_orchestrator_v1_run_service_proto_msgTypes[14]
+	mi := &file_afterbell_orchestrator_v1_run_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1000,7 +1167,7 @@ func (x *CancelRunRequest) String() string {
 func (*CancelRunRequest) ProtoMessage() {}
 
 func (x *CancelRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_orchestrator_v1_run_service_proto_msgTypes[14]
+	mi := &file_afterbell_orchestrator_v1_run_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1013,7 +1180,7 @@ func (x *CancelRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRunRequest.ProtoReflect.Descriptor instead.
 func (*CancelRunRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_orchestrator_v1_run_service_proto_rawDescGZIP(), []int{14}
+	return file_afterbell_orchestrator_v1_run_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *CancelRunRequest) GetRunId() string {
@@ -1041,7 +1208,7 @@ type CancelRunResponse struct {
 
 func (x *CancelRunResponse) Reset() {
 	*x = CancelRunResponse{}
-	mi := &file_afterbell_orchestrator_v1_run_service_proto_msgTypes[15]
+	mi := &file_afterbell_orchestrator_v1_run_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1053,7 +1220,7 @@ func (x *CancelRunResponse) String() string {
 func (*CancelRunResponse) ProtoMessage() {}
 
 func (x *CancelRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_orchestrator_v1_run_service_proto_msgTypes[15]
+	mi := &file_afterbell_orchestrator_v1_run_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1066,7 +1233,7 @@ func (x *CancelRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CancelRunResponse.ProtoReflect.Descriptor instead.
 func (*CancelRunResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_orchestrator_v1_run_service_proto_rawDescGZIP(), []int{15}
+	return file_afterbell_orchestrator_v1_run_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *CancelRunResponse) GetRun() *Run {
@@ -1087,7 +1254,7 @@ type DeleteRunRequest struct {
 
 func (x *DeleteRunRequest) Reset() {
 	*x = DeleteRunRequest{}
-	mi := &file_afterbell_orchestrator_v1_run_service_proto_msgTypes[16]
+	mi := &file_afterbell_orchestrator_v1_run_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1099,7 +1266,7 @@ func (x *DeleteRunRequest) String() string {
 func (*DeleteRunRequest) ProtoMessage() {}
 
 func (x *DeleteRunRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_orchestrator_v1_run_service_proto_msgTypes[16]
+	mi := &file_afterbell_orchestrator_v1_run_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1112,7 +1279,7 @@ func (x *DeleteRunRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRunRequest.ProtoReflect.Descriptor instead.
 func (*DeleteRunRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_orchestrator_v1_run_service_proto_rawDescGZIP(), []int{16}
+	return file_afterbell_orchestrator_v1_run_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *DeleteRunRequest) GetRunId() string {
@@ -1131,7 +1298,7 @@ type DeleteRunResponse struct {
 
 func (x *DeleteRunResponse) Reset() {
 	*x = DeleteRunResponse{}
-	mi := &file_afterbell_orchestrator_v1_run_service_proto_msgTypes[17]
+	mi := &file_afterbell_orchestrator_v1_run_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1143,7 +1310,7 @@ func (x *DeleteRunResponse) String() string {
 func (*DeleteRunResponse) ProtoMessage() {}
 
 func (x *DeleteRunResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_orchestrator_v1_run_service_proto_msgTypes[17]
+	mi := &file_afterbell_orchestrator_v1_run_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1156,7 +1323,7 @@ func (x *DeleteRunResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use DeleteRunResponse.ProtoReflect.Descriptor instead.
 func (*DeleteRunResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_orchestrator_v1_run_service_proto_rawDescGZIP(), []int{17}
+	return file_afterbell_orchestrator_v1_run_service_proto_rawDescGZIP(), []int{19}
 }
 
 var File_afterbell_orchestrator_v1_run_service_proto protoreflect.FileDescriptor
@@ -1233,7 +1400,22 @@ const file_afterbell_orchestrator_v1_run_service_proto_rawDesc = "" +
 	"\x0ecoverage_count\x18\x04 \x01(\x03R\rcoverageCount\x12#\n" +
 	"\rclaimed_count\x18\x05 \x01(\x03R\fclaimedCount\x12\x18\n" +
 	"\amessage\x18\x06 \x01(\tR\amessage\x12\x18\n" +
-	"\aaltered\x18\a \x01(\bR\aaltered\"=\n" +
+	"\aaltered\x18\a \x01(\bR\aaltered\"\x89\x02\n" +
+	"\x14ListRevisionsRequest\x12-\n" +
+	"\x04pool\x18\x01 \x01(\x0e2\x19.afterbell.market.v1.PoolR\x04pool\x12\x1d\n" +
+	"\n" +
+	"dataset_id\x18\x02 \x01(\tR\tdatasetId\x12\x16\n" +
+	"\x06symbol\x18\x03 \x01(\tR\x06symbol\x12\x1d\n" +
+	"\n" +
+	"start_date\x18\x04 \x01(\tR\tstartDate\x12\x19\n" +
+	"\bend_date\x18\x05 \x01(\tR\aendDate\x12\x15\n" +
+	"\x06run_id\x18\x06 \x01(\tR\x05runId\x12\x1b\n" +
+	"\tpage_size\x18\a \x01(\x05R\bpageSize\x12\x1d\n" +
+	"\n" +
+	"page_token\x18\b \x01(\tR\tpageToken\"|\n" +
+	"\x15ListRevisionsResponse\x12;\n" +
+	"\trevisions\x18\x01 \x03(\v2\x1d.afterbell.market.v1.RevisionR\trevisions\x12&\n" +
+	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"=\n" +
 	"\x10CancelRunRequest\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12\x12\n" +
 	"\x04note\x18\x02 \x01(\tR\x04note\"E\n" +
@@ -1241,7 +1423,7 @@ const file_afterbell_orchestrator_v1_run_service_proto_rawDesc = "" +
 	"\x03run\x18\x01 \x01(\v2\x1e.afterbell.orchestrator.v1.RunR\x03run\")\n" +
 	"\x10DeleteRunRequest\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\"\x13\n" +
-	"\x11DeleteRunResponse2\xc1\b\n" +
+	"\x11DeleteRunResponse2\xcd\t\n" +
 	"\n" +
 	"RunService\x12{\n" +
 	"\tCreateRun\x12+.afterbell.orchestrator.v1.CreateRunRequest\x1a,.afterbell.orchestrator.v1.CreateRunResponse\"\x13\x82\xd3\xe4\x93\x02\r:\x01*\"\b/v1/runs\x12x\n" +
@@ -1250,7 +1432,8 @@ const file_afterbell_orchestrator_v1_run_service_proto_rawDesc = "" +
 	"\x12\b/v1/runs\x12\x9b\x01\n" +
 	"\x0eListPartitions\x120.afterbell.orchestrator.v1.ListPartitionsRequest\x1a1.afterbell.orchestrator.v1.ListPartitionsResponse\"$\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/runs/{run_id}/partitions\x12\x86\x01\n" +
 	"\bWatchRun\x12*.afterbell.orchestrator.v1.WatchRunRequest\x1a+.afterbell.orchestrator.v1.WatchRunResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/runs/{run_id}:watch0\x01\x12\x8b\x01\n" +
-	"\tVerifyRun\x12+.afterbell.orchestrator.v1.VerifyRunRequest\x1a,.afterbell.orchestrator.v1.VerifyRunResponse\"#\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/v1/runs/{run_id}:verify\x12\x8b\x01\n" +
+	"\tVerifyRun\x12+.afterbell.orchestrator.v1.VerifyRunRequest\x1a,.afterbell.orchestrator.v1.VerifyRunResponse\"#\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/v1/runs/{run_id}:verify\x12\x89\x01\n" +
+	"\rListRevisions\x12/.afterbell.orchestrator.v1.ListRevisionsRequest\x1a0.afterbell.orchestrator.v1.ListRevisionsResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/revisions\x12\x8b\x01\n" +
 	"\tCancelRun\x12+.afterbell.orchestrator.v1.CancelRunRequest\x1a,.afterbell.orchestrator.v1.CancelRunResponse\"#\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/v1/runs/{run_id}:cancel\x12\x81\x01\n" +
 	"\tDeleteRun\x12+.afterbell.orchestrator.v1.DeleteRunRequest\x1a,.afterbell.orchestrator.v1.DeleteRunResponse\"\x19\x82\xd3\xe4\x93\x02\x13*\x11/v1/runs/{run_id}B\x83\x02\n" +
 	"\x1dcom.afterbell.orchestrator.v1B\x0fRunServiceProtoP\x01ZKgithub.com/afterbell/afterbell/gen/afterbell/orchestrator/v1;orchestratorv1\xa2\x02\x03AOX\xaa\x02\x19Afterbell.Orchestrator.V1\xca\x02\x19Afterbell\\Orchestrator\\V1\xe2\x02%Afterbell\\Orchestrator\\V1\\GPBMetadata\xea\x02\x1bAfterbell::Orchestrator::V1b\x06proto3"
@@ -1267,7 +1450,7 @@ func file_afterbell_orchestrator_v1_run_service_proto_rawDescGZIP() []byte {
 	return file_afterbell_orchestrator_v1_run_service_proto_rawDescData
 }
 
-var file_afterbell_orchestrator_v1_run_service_proto_msgTypes = make([]protoimpl.MessageInfo, 18)
+var file_afterbell_orchestrator_v1_run_service_proto_msgTypes = make([]protoimpl.MessageInfo, 20)
 var file_afterbell_orchestrator_v1_run_service_proto_goTypes = []any{
 	(*CreateRunRequest)(nil),       // 0: afterbell.orchestrator.v1.CreateRunRequest
 	(*CreateRunResponse)(nil),      // 1: afterbell.orchestrator.v1.CreateRunResponse
@@ -1283,59 +1466,66 @@ var file_afterbell_orchestrator_v1_run_service_proto_goTypes = []any{
 	(*VerifyRunRequest)(nil),       // 11: afterbell.orchestrator.v1.VerifyRunRequest
 	(*VerifyRunResponse)(nil),      // 12: afterbell.orchestrator.v1.VerifyRunResponse
 	(*Difference)(nil),             // 13: afterbell.orchestrator.v1.Difference
-	(*CancelRunRequest)(nil),       // 14: afterbell.orchestrator.v1.CancelRunRequest
-	(*CancelRunResponse)(nil),      // 15: afterbell.orchestrator.v1.CancelRunResponse
-	(*DeleteRunRequest)(nil),       // 16: afterbell.orchestrator.v1.DeleteRunRequest
-	(*DeleteRunResponse)(nil),      // 17: afterbell.orchestrator.v1.DeleteRunResponse
-	(v1.Pool)(0),                   // 18: afterbell.market.v1.Pool
-	(Run_Mode)(0),                  // 19: afterbell.orchestrator.v1.Run.Mode
-	(*Run)(nil),                    // 20: afterbell.orchestrator.v1.Run
-	(*Partition)(nil),              // 21: afterbell.orchestrator.v1.Partition
-	(*durationpb.Duration)(nil),    // 22: google.protobuf.Duration
-	(*v11.Issue)(nil),              // 23: afterbell.fault.v1.Issue
-	(Run_State)(0),                 // 24: afterbell.orchestrator.v1.Run.State
-	(Run_Outcome)(0),               // 25: afterbell.orchestrator.v1.Run.Outcome
-	(*RunEvent)(nil),               // 26: afterbell.orchestrator.v1.RunEvent
+	(*ListRevisionsRequest)(nil),   // 14: afterbell.orchestrator.v1.ListRevisionsRequest
+	(*ListRevisionsResponse)(nil),  // 15: afterbell.orchestrator.v1.ListRevisionsResponse
+	(*CancelRunRequest)(nil),       // 16: afterbell.orchestrator.v1.CancelRunRequest
+	(*CancelRunResponse)(nil),      // 17: afterbell.orchestrator.v1.CancelRunResponse
+	(*DeleteRunRequest)(nil),       // 18: afterbell.orchestrator.v1.DeleteRunRequest
+	(*DeleteRunResponse)(nil),      // 19: afterbell.orchestrator.v1.DeleteRunResponse
+	(v1.Pool)(0),                   // 20: afterbell.market.v1.Pool
+	(Run_Mode)(0),                  // 21: afterbell.orchestrator.v1.Run.Mode
+	(*Run)(nil),                    // 22: afterbell.orchestrator.v1.Run
+	(*Partition)(nil),              // 23: afterbell.orchestrator.v1.Partition
+	(*durationpb.Duration)(nil),    // 24: google.protobuf.Duration
+	(*v11.Issue)(nil),              // 25: afterbell.fault.v1.Issue
+	(Run_State)(0),                 // 26: afterbell.orchestrator.v1.Run.State
+	(Run_Outcome)(0),               // 27: afterbell.orchestrator.v1.Run.Outcome
+	(*RunEvent)(nil),               // 28: afterbell.orchestrator.v1.RunEvent
+	(*v1.Revision)(nil),            // 29: afterbell.market.v1.Revision
 }
 var file_afterbell_orchestrator_v1_run_service_proto_depIdxs = []int32{
-	18, // 0: afterbell.orchestrator.v1.CreateRunRequest.pools:type_name -> afterbell.market.v1.Pool
-	19, // 1: afterbell.orchestrator.v1.CreateRunRequest.mode:type_name -> afterbell.orchestrator.v1.Run.Mode
-	20, // 2: afterbell.orchestrator.v1.CreateRunResponse.runs:type_name -> afterbell.orchestrator.v1.Run
+	20, // 0: afterbell.orchestrator.v1.CreateRunRequest.pools:type_name -> afterbell.market.v1.Pool
+	21, // 1: afterbell.orchestrator.v1.CreateRunRequest.mode:type_name -> afterbell.orchestrator.v1.Run.Mode
+	22, // 2: afterbell.orchestrator.v1.CreateRunResponse.runs:type_name -> afterbell.orchestrator.v1.Run
 	2,  // 3: afterbell.orchestrator.v1.CreateRunResponse.plans:type_name -> afterbell.orchestrator.v1.Plan
-	18, // 4: afterbell.orchestrator.v1.Plan.pool:type_name -> afterbell.market.v1.Pool
-	21, // 5: afterbell.orchestrator.v1.Plan.partitions:type_name -> afterbell.orchestrator.v1.Partition
-	22, // 6: afterbell.orchestrator.v1.Plan.estimated_duration:type_name -> google.protobuf.Duration
-	23, // 7: afterbell.orchestrator.v1.Plan.issues:type_name -> afterbell.fault.v1.Issue
-	20, // 8: afterbell.orchestrator.v1.GetRunResponse.run:type_name -> afterbell.orchestrator.v1.Run
-	18, // 9: afterbell.orchestrator.v1.ListRunsRequest.pool:type_name -> afterbell.market.v1.Pool
-	24, // 10: afterbell.orchestrator.v1.ListRunsRequest.state:type_name -> afterbell.orchestrator.v1.Run.State
-	25, // 11: afterbell.orchestrator.v1.ListRunsRequest.outcome:type_name -> afterbell.orchestrator.v1.Run.Outcome
-	20, // 12: afterbell.orchestrator.v1.ListRunsResponse.runs:type_name -> afterbell.orchestrator.v1.Run
-	21, // 13: afterbell.orchestrator.v1.ListPartitionsResponse.partitions:type_name -> afterbell.orchestrator.v1.Partition
-	26, // 14: afterbell.orchestrator.v1.WatchRunResponse.event:type_name -> afterbell.orchestrator.v1.RunEvent
+	20, // 4: afterbell.orchestrator.v1.Plan.pool:type_name -> afterbell.market.v1.Pool
+	23, // 5: afterbell.orchestrator.v1.Plan.partitions:type_name -> afterbell.orchestrator.v1.Partition
+	24, // 6: afterbell.orchestrator.v1.Plan.estimated_duration:type_name -> google.protobuf.Duration
+	25, // 7: afterbell.orchestrator.v1.Plan.issues:type_name -> afterbell.fault.v1.Issue
+	22, // 8: afterbell.orchestrator.v1.GetRunResponse.run:type_name -> afterbell.orchestrator.v1.Run
+	20, // 9: afterbell.orchestrator.v1.ListRunsRequest.pool:type_name -> afterbell.market.v1.Pool
+	26, // 10: afterbell.orchestrator.v1.ListRunsRequest.state:type_name -> afterbell.orchestrator.v1.Run.State
+	27, // 11: afterbell.orchestrator.v1.ListRunsRequest.outcome:type_name -> afterbell.orchestrator.v1.Run.Outcome
+	22, // 12: afterbell.orchestrator.v1.ListRunsResponse.runs:type_name -> afterbell.orchestrator.v1.Run
+	23, // 13: afterbell.orchestrator.v1.ListPartitionsResponse.partitions:type_name -> afterbell.orchestrator.v1.Partition
+	28, // 14: afterbell.orchestrator.v1.WatchRunResponse.event:type_name -> afterbell.orchestrator.v1.RunEvent
 	13, // 15: afterbell.orchestrator.v1.VerifyRunResponse.differences:type_name -> afterbell.orchestrator.v1.Difference
-	20, // 16: afterbell.orchestrator.v1.CancelRunResponse.run:type_name -> afterbell.orchestrator.v1.Run
-	0,  // 17: afterbell.orchestrator.v1.RunService.CreateRun:input_type -> afterbell.orchestrator.v1.CreateRunRequest
-	3,  // 18: afterbell.orchestrator.v1.RunService.GetRun:input_type -> afterbell.orchestrator.v1.GetRunRequest
-	5,  // 19: afterbell.orchestrator.v1.RunService.ListRuns:input_type -> afterbell.orchestrator.v1.ListRunsRequest
-	7,  // 20: afterbell.orchestrator.v1.RunService.ListPartitions:input_type -> afterbell.orchestrator.v1.ListPartitionsRequest
-	9,  // 21: afterbell.orchestrator.v1.RunService.WatchRun:input_type -> afterbell.orchestrator.v1.WatchRunRequest
-	11, // 22: afterbell.orchestrator.v1.RunService.VerifyRun:input_type -> afterbell.orchestrator.v1.VerifyRunRequest
-	14, // 23: afterbell.orchestrator.v1.RunService.CancelRun:input_type -> afterbell.orchestrator.v1.CancelRunRequest
-	16, // 24: afterbell.orchestrator.v1.RunService.DeleteRun:input_type -> afterbell.orchestrator.v1.DeleteRunRequest
-	1,  // 25: afterbell.orchestrator.v1.RunService.CreateRun:output_type -> afterbell.orchestrator.v1.CreateRunResponse
-	4,  // 26: afterbell.orchestrator.v1.RunService.GetRun:output_type -> afterbell.orchestrator.v1.GetRunResponse
-	6,  // 27: afterbell.orchestrator.v1.RunService.ListRuns:output_type -> afterbell.orchestrator.v1.ListRunsResponse
-	8,  // 28: afterbell.orchestrator.v1.RunService.ListPartitions:output_type -> afterbell.orchestrator.v1.ListPartitionsResponse
-	10, // 29: afterbell.orchestrator.v1.RunService.WatchRun:output_type -> afterbell.orchestrator.v1.WatchRunResponse
-	12, // 30: afterbell.orchestrator.v1.RunService.VerifyRun:output_type -> afterbell.orchestrator.v1.VerifyRunResponse
-	15, // 31: afterbell.orchestrator.v1.RunService.CancelRun:output_type -> afterbell.orchestrator.v1.CancelRunResponse
-	17, // 32: afterbell.orchestrator.v1.RunService.DeleteRun:output_type -> afterbell.orchestrator.v1.DeleteRunResponse
-	25, // [25:33] is the sub-list for method output_type
-	17, // [17:25] is the sub-list for method input_type
-	17, // [17:17] is the sub-list for extension type_name
-	17, // [17:17] is the sub-list for extension extendee
-	0,  // [0:17] is the sub-list for field type_name
+	20, // 16: afterbell.orchestrator.v1.ListRevisionsRequest.pool:type_name -> afterbell.market.v1.Pool
+	29, // 17: afterbell.orchestrator.v1.ListRevisionsResponse.revisions:type_name -> afterbell.market.v1.Revision
+	22, // 18: afterbell.orchestrator.v1.CancelRunResponse.run:type_name -> afterbell.orchestrator.v1.Run
+	0,  // 19: afterbell.orchestrator.v1.RunService.CreateRun:input_type -> afterbell.orchestrator.v1.CreateRunRequest
+	3,  // 20: afterbell.orchestrator.v1.RunService.GetRun:input_type -> afterbell.orchestrator.v1.GetRunRequest
+	5,  // 21: afterbell.orchestrator.v1.RunService.ListRuns:input_type -> afterbell.orchestrator.v1.ListRunsRequest
+	7,  // 22: afterbell.orchestrator.v1.RunService.ListPartitions:input_type -> afterbell.orchestrator.v1.ListPartitionsRequest
+	9,  // 23: afterbell.orchestrator.v1.RunService.WatchRun:input_type -> afterbell.orchestrator.v1.WatchRunRequest
+	11, // 24: afterbell.orchestrator.v1.RunService.VerifyRun:input_type -> afterbell.orchestrator.v1.VerifyRunRequest
+	14, // 25: afterbell.orchestrator.v1.RunService.ListRevisions:input_type -> afterbell.orchestrator.v1.ListRevisionsRequest
+	16, // 26: afterbell.orchestrator.v1.RunService.CancelRun:input_type -> afterbell.orchestrator.v1.CancelRunRequest
+	18, // 27: afterbell.orchestrator.v1.RunService.DeleteRun:input_type -> afterbell.orchestrator.v1.DeleteRunRequest
+	1,  // 28: afterbell.orchestrator.v1.RunService.CreateRun:output_type -> afterbell.orchestrator.v1.CreateRunResponse
+	4,  // 29: afterbell.orchestrator.v1.RunService.GetRun:output_type -> afterbell.orchestrator.v1.GetRunResponse
+	6,  // 30: afterbell.orchestrator.v1.RunService.ListRuns:output_type -> afterbell.orchestrator.v1.ListRunsResponse
+	8,  // 31: afterbell.orchestrator.v1.RunService.ListPartitions:output_type -> afterbell.orchestrator.v1.ListPartitionsResponse
+	10, // 32: afterbell.orchestrator.v1.RunService.WatchRun:output_type -> afterbell.orchestrator.v1.WatchRunResponse
+	12, // 33: afterbell.orchestrator.v1.RunService.VerifyRun:output_type -> afterbell.orchestrator.v1.VerifyRunResponse
+	15, // 34: afterbell.orchestrator.v1.RunService.ListRevisions:output_type -> afterbell.orchestrator.v1.ListRevisionsResponse
+	17, // 35: afterbell.orchestrator.v1.RunService.CancelRun:output_type -> afterbell.orchestrator.v1.CancelRunResponse
+	19, // 36: afterbell.orchestrator.v1.RunService.DeleteRun:output_type -> afterbell.orchestrator.v1.DeleteRunResponse
+	28, // [28:37] is the sub-list for method output_type
+	19, // [19:28] is the sub-list for method input_type
+	19, // [19:19] is the sub-list for extension type_name
+	19, // [19:19] is the sub-list for extension extendee
+	0,  // [0:19] is the sub-list for field type_name
 }
 
 func init() { file_afterbell_orchestrator_v1_run_service_proto_init() }
@@ -1350,7 +1540,7 @@ func file_afterbell_orchestrator_v1_run_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_afterbell_orchestrator_v1_run_service_proto_rawDesc), len(file_afterbell_orchestrator_v1_run_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   18,
+			NumMessages:   20,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

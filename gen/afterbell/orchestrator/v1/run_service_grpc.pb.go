@@ -37,6 +37,7 @@ const (
 	RunService_ListPartitions_FullMethodName = "/afterbell.orchestrator.v1.RunService/ListPartitions"
 	RunService_WatchRun_FullMethodName       = "/afterbell.orchestrator.v1.RunService/WatchRun"
 	RunService_VerifyRun_FullMethodName      = "/afterbell.orchestrator.v1.RunService/VerifyRun"
+	RunService_ListRevisions_FullMethodName  = "/afterbell.orchestrator.v1.RunService/ListRevisions"
 	RunService_CancelRun_FullMethodName      = "/afterbell.orchestrator.v1.RunService/CancelRun"
 	RunService_DeleteRun_FullMethodName      = "/afterbell.orchestrator.v1.RunService/DeleteRun"
 )
@@ -77,6 +78,12 @@ type RunServiceClient interface {
 	// rows, by number and by value, with what was committed. WRONG_STATE when it is not finished, NOT_FOUND when there
 	// is none.
 	VerifyRun(ctx context.Context, in *VerifyRunRequest, opts ...grpc.CallOption) (*VerifyRunResponse, error)
+	// Lists values that a pool held and that a later look at the provider changed or took
+	// away, newest first, with the old values. Served while runs are under way.
+	//
+	// The pool's file is read: ANALYSIS_DB_LOCKED or TARGETS_DB_LOCKED while another
+	// program has it. A pool without a file has none.
+	ListRevisions(ctx context.Context, in *ListRevisionsRequest, opts ...grpc.CallOption) (*ListRevisionsResponse, error)
 	// Stops a run for good. Calls in hand are cancelled and their transactions roll
 	// back; partitions already committed stay. A slot of the schedule that the run
 	// covered, other than its own, is decided again and may fire.
@@ -168,6 +175,16 @@ func (c *runServiceClient) VerifyRun(ctx context.Context, in *VerifyRunRequest, 
 	return out, nil
 }
 
+func (c *runServiceClient) ListRevisions(ctx context.Context, in *ListRevisionsRequest, opts ...grpc.CallOption) (*ListRevisionsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListRevisionsResponse)
+	err := c.cc.Invoke(ctx, RunService_ListRevisions_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *runServiceClient) CancelRun(ctx context.Context, in *CancelRunRequest, opts ...grpc.CallOption) (*CancelRunResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(CancelRunResponse)
@@ -224,6 +241,12 @@ type RunServiceServer interface {
 	// rows, by number and by value, with what was committed. WRONG_STATE when it is not finished, NOT_FOUND when there
 	// is none.
 	VerifyRun(context.Context, *VerifyRunRequest) (*VerifyRunResponse, error)
+	// Lists values that a pool held and that a later look at the provider changed or took
+	// away, newest first, with the old values. Served while runs are under way.
+	//
+	// The pool's file is read: ANALYSIS_DB_LOCKED or TARGETS_DB_LOCKED while another
+	// program has it. A pool without a file has none.
+	ListRevisions(context.Context, *ListRevisionsRequest) (*ListRevisionsResponse, error)
 	// Stops a run for good. Calls in hand are cancelled and their transactions roll
 	// back; partitions already committed stay. A slot of the schedule that the run
 	// covered, other than its own, is decided again and may fire.
@@ -263,6 +286,9 @@ func (UnimplementedRunServiceServer) WatchRun(*WatchRunRequest, grpc.ServerStrea
 }
 func (UnimplementedRunServiceServer) VerifyRun(context.Context, *VerifyRunRequest) (*VerifyRunResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method VerifyRun not implemented")
+}
+func (UnimplementedRunServiceServer) ListRevisions(context.Context, *ListRevisionsRequest) (*ListRevisionsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListRevisions not implemented")
 }
 func (UnimplementedRunServiceServer) CancelRun(context.Context, *CancelRunRequest) (*CancelRunResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method CancelRun not implemented")
@@ -392,6 +418,24 @@ func _RunService_VerifyRun_Handler(srv interface{}, ctx context.Context, dec fun
 	return interceptor(ctx, in, info, handler)
 }
 
+func _RunService_ListRevisions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListRevisionsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(RunServiceServer).ListRevisions(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: RunService_ListRevisions_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(RunServiceServer).ListRevisions(ctx, req.(*ListRevisionsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _RunService_CancelRun_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(CancelRunRequest)
 	if err := dec(in); err != nil {
@@ -454,6 +498,10 @@ var RunService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "VerifyRun",
 			Handler:    _RunService_VerifyRun_Handler,
+		},
+		{
+			MethodName: "ListRevisions",
+			Handler:    _RunService_ListRevisions_Handler,
 		},
 		{
 			MethodName: "CancelRun",

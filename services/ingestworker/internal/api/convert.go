@@ -20,6 +20,7 @@ const (
 	maxName    = 200
 	maxSymbols = 20_000
 	maxSpan    = 40_000 // days
+	maxListed  = 1001   // revisions: a page of the public list, and one more
 )
 
 func catalogue() *ingestv1.ListModulesResponse {
@@ -89,7 +90,7 @@ func symbolList(field string, pool market.Pool, in []string) ([]string, error) {
 func partToProto(p coverage.Partition) *ingestv1.PartitionSpec {
 	out := &ingestv1.PartitionSpec{
 		PartitionId: p.ID, DatasetId: p.Dataset, StartDate: p.Start.String(), EndDate: p.End.String(), Symbols: p.Symbols,
-		EstimatedCallCount: int32(min(p.Calls, math.MaxInt32)), Repeat: p.Repeat,
+		EstimatedCallCount: int32(min(p.Calls, math.MaxInt32)), Repeat: p.Repeat, Recheck: p.Recheck,
 	}
 	if d := catalog.Lookup(p.Dataset); d != nil {
 		out.ModuleId = d.Module
@@ -105,7 +106,7 @@ func partFromProto(field string, pool market.Pool, in *ingestv1.PartitionSpec) (
 		return p, fault.Invalid(field+".partition_id", "must have at most %d characters", maxName)
 	}
 	p = coverage.Partition{
-		ID: in.GetPartitionId(), Pool: pool, Dataset: in.GetDatasetId(), Calls: int(in.GetEstimatedCallCount()), Repeat: in.GetRepeat(),
+		ID: in.GetPartitionId(), Pool: pool, Dataset: in.GetDatasetId(), Calls: int(in.GetEstimatedCallCount()), Repeat: in.GetRepeat(), Recheck: in.GetRecheck(),
 	}
 	if catalog.Lookup(p.Dataset) == nil {
 		return p, fault.Invalid(field+".dataset_id", "there is no dataset %.60q", p.Dataset)
@@ -157,6 +158,30 @@ func resultToProto(r ingest.Result) *ingestv1.PartitionResult {
 			Issues: transport.IssuesToProto(h.Issues),
 		},
 		NewCount: h.New, ChangedCount: h.Changed, GoneCount: h.Gone, CallCount: int32(r.Calls),
-		Issues: transport.IssuesToProto(r.Issues), SymbolCount: r.Symbols,
+		Issues: transport.IssuesToProto(r.Issues), SymbolCount: r.Symbols, Revisions: revisedToProto(h.Changed+h.Gone, r.Revised),
+	}
+}
+
+func revisedToProto(rows int64, r ingest.Revised) *marketv1.RevisionSummary {
+	if r.Cells == 0 {
+		return nil
+	}
+	return &marketv1.RevisionSummary{ValueCount: r.Cells, RowCount: rows, Largest: revisionToProto(r.Largest), LargestChange: r.Change}
+}
+
+var changeKinds = map[ingest.ChangeKind]marketv1.Revision_Change{
+	ingest.ValueChanged: marketv1.Revision_CHANGE_CHANGED, ingest.RowDropped: marketv1.Revision_CHANGE_DROPPED,
+}
+
+func revisionToProto(r ingest.Revision) *marketv1.Revision {
+	text := func(v ingest.Value) *string {
+		if !v.Set {
+			return nil
+		}
+		return &v.Text
+	}
+	return &marketv1.Revision{
+		RevisionId: r.ID, DatasetId: r.Dataset, Symbol: r.Symbol, TradeDate: r.Date.String(), Column: r.Column,
+		OldValue: text(r.Old), NewValue: text(r.New), Change: changeKinds[r.Kind], SeenTime: transport.TimeToProto(r.SeenAt), RunId: r.RunID,
 	}
 }

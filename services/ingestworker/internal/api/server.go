@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	ingestv1 "github.com/afterbell/afterbell/gen/afterbell/ingest/v1"
+	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
@@ -116,6 +117,9 @@ func (s *Server) ProbeModules(r *ingestv1.ProbeModulesRequest, stream ingestv1.I
 		},
 	})
 }
+
+// maxRechecks bounds the old days that one plan looks at once more.
+const maxRechecks = 100
 
 const maxProbe = 10 * time.Minute
 
@@ -224,7 +228,10 @@ func (s *Server) PlanPartitions(ctx context.Context, r *ingestv1.PlanPartitionsR
 	if err != nil {
 		return nil, err
 	}
-	wish := coverage.Wish{Pool: pool, Datasets: datasets, Start: start, End: end, Refetch: r.GetRefetch(), Symbols: symbols, Estimate: r.GetEstimate()}
+	if n := r.GetRecheckDays(); n < 0 || n > maxRechecks {
+		return nil, fault.Invalid("recheck_days", "%d is outside 0 to %d", n, maxRechecks)
+	}
+	wish := coverage.Wish{Recheck: int(r.GetRecheckDays()), Pool: pool, Datasets: datasets, Start: start, End: end, Refetch: r.GetRefetch(), Symbols: symbols, Estimate: r.GetEstimate()}
 	var plan coverage.Plan
 	switch r.GetStage() {
 	case ingestv1.PlanStage_PLAN_STAGE_REFERENCES:
@@ -256,6 +263,41 @@ func (s *Server) ListActivePartitions(_ context.Context, r *ingestv1.ListActiveP
 			RunId: a.Work.RunID, PartitionId: a.Work.Partition.ID, Pool: transport.PoolToProto(a.Work.Partition.Pool),
 			Epoch: a.Work.Epoch, StartTime: transport.TimeToProto(a.Since),
 		})
+	}
+	return out, nil
+}
+
+// ListRevisions implements the contract.
+func (s *Server) ListRevisions(ctx context.Context, r *ingestv1.ListRevisionsRequest) (*ingestv1.ListRevisionsResponse, error) {
+	pool, err := transport.PoolFromProto("pool", r.GetPool())
+	if err != nil {
+		return nil, err
+	}
+	q := ingest.RevisionQuery{
+		Dataset: r.GetDatasetId(), Symbol: r.GetSymbol(), RunID: r.GetRunId(), Before: r.GetBeforeRevisionId(), Limit: int(r.GetLimit()),
+	}
+	if q.Start, q.End, err = span(r.GetStartDate(), r.GetEndDate()); err != nil {
+		return nil, err
+	}
+	switch {
+	case q.Dataset != "" && catalog.Lookup(q.Dataset) == nil:
+		return nil, fault.Invalid("dataset_id", "there is no dataset %.60q", q.Dataset)
+	case len(q.Symbol) > maxName:
+		return nil, fault.Invalid("symbol", "must have at most %d characters", maxName)
+	case len(q.RunID) > maxName:
+		return nil, fault.Invalid("run_id", "must have at most %d characters", maxName)
+	case q.Before < 0:
+		return nil, fault.Invalid("before_revision_id", "%d is negative; 0 means from the newest on", q.Before)
+	case q.Limit < 1 || q.Limit > maxListed:
+		return nil, fault.Invalid("limit", "%d is outside 1 to %d", q.Limit, maxListed)
+	}
+	found, err := s.cfg.Ingester.Revisions(ctx, pool, q)
+	if err != nil {
+		return nil, err
+	}
+	out := &ingestv1.ListRevisionsResponse{Revisions: make([]*marketv1.Revision, len(found))}
+	for n, x := range found {
+		out.Revisions[n] = revisionToProto(x)
 	}
 	return out, nil
 }

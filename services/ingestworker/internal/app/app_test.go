@@ -189,6 +189,67 @@ func TestFillBothPoolsOverTheWire(t *testing.T) {
 	}
 }
 
+// What a refetch changes is told with its result, and listed with the old values.
+func TestRevisionsOverTheWire(t *testing.T) {
+	s := sim(t)
+	w := start(t, t.TempDir(), s.URL)
+	ctx := context.Background()
+	end := market.DateOf(time.Now()) - 14
+	epoch := time.Now().UnixMilli()
+	for pool, symbols := range map[marketv1.Pool][]string{
+		marketv1.Pool_POOL_TARGETS: {"600000.SH", "000001.SZ"}, marketv1.Pool_POOL_UNIVERSE: nil,
+	} {
+		var sum int64
+		pass := func(refetch bool) (day string) {
+			sum = 0
+			for _, stage := range []ingestv1.PlanStage{ingestv1.PlanStage_PLAN_STAGE_REFERENCES, ingestv1.PlanStage_PLAN_STAGE_DATA} {
+				plan, err := w.PlanPartitions(ctx, &ingestv1.PlanPartitionsRequest{Pool: pool, Stage: stage, ModuleIds: []string{"stock.market.daily"},
+					StartDate: (end - 6).String(), EndDate: end.String(), Symbols: symbols, Refetch: refetch})
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, p := range plan.GetPartitions() {
+					epoch++
+					result, _, err := w.ingest(t, pool, p, epoch)
+					if err != nil {
+						t.Fatal(err)
+					}
+					sum += result.GetRevisions().GetValueCount()
+					day = p.GetEndDate()
+				}
+			}
+			return day
+		}
+		day := pass(false)
+		compact := strings.ReplaceAll(day, "-", "")
+		if _, err := s.Revise(tusharesim.Revision{API: "daily_basic", TradeDate: compact, Change: 1, Codes: []string{"600000.SH"}}); err != nil {
+			t.Fatal(err)
+		}
+		pass(true)
+		all, err := w.ListRevisions(ctx, &ingestv1.ListRevisionsRequest{Pool: pool, Limit: 1001})
+		if err != nil || len(all.GetRevisions()) == 0 {
+			t.Fatalf("%s: %v, %v", pool, all, err)
+		}
+		if int64(len(all.GetRevisions())) != sum {
+			t.Errorf("%s: the results tell %d values, %d are listed", pool, sum, len(all.GetRevisions()))
+		}
+		for _, r := range all.GetRevisions() {
+			if r.GetDatasetId() != "daily_basic" || r.GetSymbol() != "600000.SH" || r.GetTradeDate() != day || r.GetRunId() != "run-1" ||
+				r.OldValue == nil || r.NewValue == nil || r.GetOldValue() == r.GetNewValue() || r.GetChange() != marketv1.Revision_CHANGE_CHANGED || !r.GetSeenTime().IsValid() {
+				t.Errorf("%s: %v", pool, r)
+			}
+		}
+		one, err := w.ListRevisions(ctx, &ingestv1.ListRevisionsRequest{Pool: pool, Limit: 1, DatasetId: "daily_basic", Symbol: "600000.SH", RunId: "run-1", StartDate: day, EndDate: day})
+		if err != nil || len(one.GetRevisions()) != 1 || one.GetRevisions()[0].GetRevisionId() != all.GetRevisions()[0].GetRevisionId() {
+			t.Errorf("%s: %v, %v", pool, one, err)
+		}
+		none, err := w.ListRevisions(ctx, &ingestv1.ListRevisionsRequest{Pool: pool, Limit: 1, DatasetId: "daily"})
+		if err != nil || len(none.GetRevisions()) != 0 {
+			t.Errorf("%s: %v, %v", pool, none, err)
+		}
+	}
+}
+
 func TestProbesStreamOneByOne(t *testing.T) {
 	s := sim(t)
 	if err := s.Deny("fund_daily"); err != nil {
@@ -240,6 +301,9 @@ func TestNonsenseIsRefusedByName(t *testing.T) {
 	plan := func(r *ingestv1.PlanPartitionsRequest) func() error {
 		return func() error { _, err := w.PlanPartitions(ctx, r); return err }
 	}
+	revisions := func(r *ingestv1.ListRevisionsRequest) func() error {
+		return func() error { _, err := w.ListRevisions(ctx, r); return err }
+	}
 	data := ingestv1.PlanStage_PLAN_STAGE_DATA
 	for name, c := range map[string]struct {
 		call   func() error
@@ -269,6 +333,11 @@ func TestNonsenseIsRefusedByName(t *testing.T) {
 			}
 			return err
 		}, fault.ModuleNotSyncCapable},
+		"revisions of no pool":       {revisions(&ingestv1.ListRevisionsRequest{Limit: 1}), fault.InvalidArgument},
+		"revisions without limit":    {revisions(&ingestv1.ListRevisionsRequest{Pool: universe}), fault.InvalidArgument},
+		"revisions of no dataset":    {revisions(&ingestv1.ListRevisionsRequest{Pool: universe, Limit: 1, DatasetId: "weather"}), fault.InvalidArgument},
+		"revisions before the first": {revisions(&ingestv1.ListRevisionsRequest{Pool: universe, Limit: 1, BeforeRevisionId: -1}), fault.InvalidArgument},
+		"too many old days":          {plan(&ingestv1.PlanPartitionsRequest{Pool: universe, Stage: data, ModuleIds: built, RecheckDays: 101}), fault.InvalidArgument},
 		"coverage": {func() error {
 			_, err := w.ListCoverage(ctx, &ingestv1.ListCoverageRequest{Pool: universe, StartDate: "yesterday"})
 			return err

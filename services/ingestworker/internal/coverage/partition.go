@@ -27,6 +27,8 @@ type Partition struct {
 	// Repeat is true where the partition is held complete and fetched once more so
 	// that late rows and revisions show.
 	Repeat bool
+	// Recheck is true where that is one of the old days of Wish.Recheck.
+	Recheck bool
 }
 
 // Reject is a row that failed a check, kept with its reason.

@@ -25,6 +25,9 @@ type Wish struct {
 	Start, End market.Date
 	// Refetch plans what is settled, too.
 	Refetch bool
+	// Recheck is how many old days, which are settled, are planned once more after
+	// everything else; see rechecks. Without effect with dates or Refetch.
+	Recheck int
 	// Symbols of the targets pool; ignored for universe.
 	Symbols []string
 	// Estimate takes weekdays as open while no calendar is held, for a plan that is

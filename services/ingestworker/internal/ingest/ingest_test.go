@@ -355,6 +355,32 @@ func TestRevisionsShow(t *testing.T) {
 	if h := last.result.Held; last.err != nil || h.New != 0 || h.Changed != 3 || h.Gone != 1 || h.Verdict != coverage.Complete {
 		t.Errorf("new %d, changed %d, gone %d: %v", h.New, h.Changed, h.Gone, last.err)
 	}
+	// Four of two hundred rows are what a vendor corrects; more is told.
+	kept, err := r.ing.Revisions(context.Background(), market.Universe, ingest.RevisionQuery{Start: end, End: end, Limit: 1000})
+	if err != nil || int64(len(kept)) != last.result.Revised.Cells || len(kept) < 4 || kept[0].RunID != "run" {
+		t.Errorf("%d values are kept, %+v: %v", len(kept), last.result.Revised, err)
+	}
+	revised := func(o outcome) int {
+		n := 0
+		for _, i := range o.result.Issues {
+			if i.Reason == fault.ValuesRevised && i.Severity == fault.Warning {
+				n++
+			}
+		}
+		return n
+	}
+	if revised(last) != 0 {
+		t.Errorf("a few corrected rows are told: %v", last.result.Issues)
+	}
+	if _, err := r.sim.Revise(tusharesim.Revision{API: catalog.Daily, TradeDate: end.Compact(), Change: 40}); err != nil {
+		t.Fatal(err)
+	}
+	if out, err = r.pass(w, 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	if o := out[len(out)-1]; revised(o) != 1 || o.result.Held.Verdict != coverage.Complete || o.result.Revised.Change == 0 {
+		t.Errorf("40 changed rows: %v, %+v", o.result.Issues, o.result.Revised)
+	}
 	checks, err := r.ing.Verify(context.Background(), market.Universe, []coverage.Partition{last.part})
 	if err != nil || len(checks) != 1 || checks[0].Rows != checks[0].Claimed || checks[0].Duplicates != 0 || checks[0].RunID != "run" {
 		t.Errorf("%+v, %v", checks, err)

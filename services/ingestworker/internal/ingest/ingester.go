@@ -256,6 +256,26 @@ func (j *job) priority() Priority {
 // always inside.
 const newestDays = 3
 
+// revisedShare is the share of the rows held of a settled partition that a later look
+// may change without a warning: a vendor corrects a few.
+const revisedShare = 0.03
+
+// revised warns of a later look that changed more than a few per cent of the rows held.
+func (j *job) revised(c Changes) []fault.Issue {
+	rows, of := c.Changed+c.Gone, c.Revised.Of
+	if float64(rows) <= revisedShare*float64(of) {
+		return nil
+	}
+	text := fmt.Sprintf("A later look at %s changed %d of the %d rows held; the old values are kept.", j.on(), rows, of)
+	if r := c.Revised.Largest; c.Revised.Change > 0 {
+		text = fmt.Sprintf("A later look at %s changed %d of the %d rows held; the old values are kept. The largest: %s of %s on %s was %s and is %s.",
+			j.on(), rows, of, r.Column, r.Symbol, r.Date, r.Old.Text, r.New.Text)
+	}
+	i := j.issue(fault.ValuesRevised, text, "count", fmt.Sprint(rows), "row_count", fmt.Sprint(of))
+	i.Severity = fault.Warning
+	return []fault.Issue{i}
+}
+
 // join adds an answer to what was gathered. The answer's batch may be held by
 // others and is not changed; where it is the only one and nothing is to be filled
 // in, it is taken as it is.

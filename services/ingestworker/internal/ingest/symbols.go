@@ -335,6 +335,7 @@ func (j *job) commitSymbols(ctx context.Context, c checked, world coverage.World
 			return Result{}, err
 		}
 		changes.New, changes.Changed, changes.Gone = changes.New+got.New, changes.Changed+got.Changed, changes.Gone+got.Gone
+		changes.Revised.Add(got.Revised)
 	}
 	found, err := j.disproved(ctx, world, judged)
 	if err == nil {
@@ -424,8 +425,9 @@ func (j *job) sum(c checked, world coverage.World, records []coverage.Record, ch
 	total.Issues = append(total.Issues, proved.issues(j)...)
 	total.Issues = append(total.Issues, j.absences(absent, unknownDays)...)
 	total.Issues = append(total.Issues, j.findings(c, total.Unknown, unknown)...)
-	out := Result{Partition: p, Held: total, Found: total.Verdict, Symbols: int64(len(held)), Calls: j.calls, Repeated: j.repeated}
+	out := Result{Partition: p, Held: total, Found: total.Verdict, Symbols: int64(len(held)), Calls: j.calls, Repeated: j.repeated, Revised: changes.Revised}
 	out.warn(total.Issues...)
+	out.warn(j.revised(changes)...)
 	return out
 }
 

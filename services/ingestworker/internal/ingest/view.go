@@ -127,6 +127,15 @@ func (i *Ingester) Calendar(ctx context.Context) (Calendar, error) {
 	return best, ctx.Err()
 }
 
+// Revisions lists what a pool kept of values that changed or went, newest first.
+func (i *Ingester) Revisions(ctx context.Context, p market.Pool, q RevisionQuery) ([]Revision, error) {
+	sink, err := i.sink(p)
+	if err != nil {
+		return nil, err
+	}
+	return sink.Revisions(ctx, q)
+}
+
 // Active lists the partitions in hand, of one run or of all when runID is empty.
 func (i *Ingester) Active(runID string) []Active { return i.flights.list(runID) }
 

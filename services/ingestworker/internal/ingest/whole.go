@@ -96,11 +96,14 @@ func (j *job) whole(ctx context.Context, batch *table.Batch, bad []table.BadCell
 		r.Issues = append(r.Issues, charged...)
 		r.Verdict = coverage.Incomplete
 	}
-	out := Result{Partition: p, Held: *r, Found: judged.Found, Calls: j.calls, Repeated: j.repeated}
+	out := Result{Partition: p, Held: *r, Found: judged.Found, Calls: j.calls, Repeated: j.repeated, Revised: changes.Revised}
 	if judged.Store && j.ds.ID != catalog.TradeCal {
 		out.Symbols = int64(c.batch.Len)
 	}
 	out.warn(r.Issues...)
+	if ok && held.Verdict.Settled() {
+		out.warn(j.revised(changes)...)
+	}
 	return out, nil
 }
 

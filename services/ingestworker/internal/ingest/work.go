@@ -60,6 +60,9 @@ type Result struct {
 	Calls int
 	// Repeated rows came again by overlapping pages and were left out.
 	Repeated int
+	// Revised sums up the values that were held and that the commit changed or took
+	// away.
+	Revised Revised
 	// Issues, worst first. Warnings alone mean that nothing is missing.
 	Issues []fault.Issue
 }

@@ -41,8 +41,26 @@ func runOf(r run.Run) *orchestratorv1.Run {
 		AsOfTradeDate: r.AsOf.String(),
 		CreateTime:    transport.TimeToProto(r.CreatedAt), StartTime: transport.TimeToProto(r.StartedAt), EndTime: transport.TimeToProto(r.FinishedAt),
 		NotBeforeTime: transport.TimeToProto(r.NotBefore), RetryTime: transport.TimeToProto(r.RetryAt),
-		Note: r.Note,
+		Note: r.Note, Revisions: revisedOf(r.Meta.Revised),
 	}
+}
+
+var changes = map[string]marketv1.Revision_Change{
+	"changed": marketv1.Revision_CHANGE_CHANGED, "dropped": marketv1.Revision_CHANGE_DROPPED, "renamed": marketv1.Revision_CHANGE_RENAMED,
+}
+
+func revisionOf(r run.Revision) *marketv1.Revision {
+	return &marketv1.Revision{
+		RevisionId: r.ID, DatasetId: r.Dataset, Symbol: r.Symbol, TradeDate: r.Date.String(), Column: r.Column, OldValue: r.Old, NewValue: r.New,
+		Change: changes[r.Change], SeenTime: transport.TimeToProto(r.SeenAt), RunId: r.RunID,
+	}
+}
+
+func revisedOf(r *run.Revised) *marketv1.RevisionSummary {
+	if r == nil {
+		return nil
+	}
+	return &marketv1.RevisionSummary{ValueCount: r.Values, RowCount: r.Rows, Largest: revisionOf(r.Largest), LargestChange: r.Change}
 }
 
 func runsOf(runs []run.Run) []*orchestratorv1.Run { return each(runs, runOf) }
@@ -65,6 +83,7 @@ func partitionOf(p run.Partition) *orchestratorv1.Partition {
 		Verdict: transport.VerdictToProto(p.Verdict), AttemptCount: int32(p.Attempts),
 		RowCount: p.Rows, ExpectedCount: p.Expected, NewCount: p.New, ChangedCount: p.Changed, GoneCount: p.Gone, CallCount: int32(p.Calls),
 		RetryTime: transport.TimeToProto(p.RetryAt), Issues: transport.IssuesToProto(p.Issues), Symbols: p.Symbols,
+		Revisions: revisedOf(p.Revised), Recheck: p.Recheck,
 	}
 }
 
@@ -207,7 +226,7 @@ func settingsOf(s settings.Settings) *orchestratorv1.Settings {
 		PreflightPolicy: enum[orchestratorv1.PreflightPolicy](orchestratorv1.PreflightPolicy_value, "PREFLIGHT_POLICY_", string(s.Preflight)),
 		ReadinessPolicy: enum[orchestratorv1.ReadinessPolicy](orchestratorv1.ReadinessPolicy_value, "READINESS_POLICY_", string(s.Readiness)),
 		OrderWait:       durationpb.New(s.OrderWait), DispatchWidth: int32(s.DispatchWidth), RetentionDays: int32(s.RetentionDays),
-		FollowUpDeadline: s.FollowUpDeadline, MaxFollowUps: int32(s.MaxFollowUps),
+		FollowUpDeadline: s.FollowUpDeadline, MaxFollowUps: int32(s.MaxFollowUps), RecheckDays: int32(s.RecheckDays),
 	}
 }
 

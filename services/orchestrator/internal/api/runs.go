@@ -9,11 +9,13 @@ import (
 
 	"google.golang.org/grpc"
 
+	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/afterbell/afterbell/services/internal/drill"
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/worker"
 )
 
 type runService struct {
@@ -183,6 +185,39 @@ func (s *runService) VerifyRun(ctx context.Context, req *orchestratorv1.VerifyRu
 			}
 		}),
 	}, nil
+}
+
+// ListRevisions implements orchestratorv1.RunServiceServer.
+func (s *runService) ListRevisions(ctx context.Context, req *orchestratorv1.ListRevisionsRequest) (*orchestratorv1.ListRevisionsResponse, error) {
+	var p problems
+	q := worker.RevisionQuery{Pool: p.pool("pool", req.GetPool()), Dataset: req.GetDatasetId(), Symbol: strings.ToUpper(req.GetSymbol()), RunID: req.GetRunId()}
+	if req.GetPool() == marketv1.Pool_POOL_UNSPECIFIED {
+		p.add("pool", "is required: allowed are POOL_TARGETS, POOL_UNIVERSE")
+	}
+	for _, f := range [][2]string{{"dataset_id", q.Dataset}, {"symbol", q.Symbol}, {"run_id", q.RunID}} {
+		if f[1] != "" {
+			p.id(f[0], f[1])
+		}
+	}
+	q.Start, q.End = p.dates(req.GetStartDate(), req.GetEndDate(), drill.Now())
+	filter := fmt.Sprintf("%s,%s,%s,%s,%s,%s", q.Pool, q.Dataset, q.Symbol, q.RunID, q.Start, q.End)
+	limit, cursor := p.page(req.GetPageSize(), 100, 1000, req.GetPageToken(), "revisions", filter)
+	if cursor != "" {
+		before, err := strconv.ParseInt(cursor, 10, 64)
+		if q.Before = before; err != nil || before < 1 {
+			p.add("page_token", "is not one that this list gave")
+		}
+	}
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	q.Limit = limit + 1
+	found, err := s.Worker.Revisions(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	found, next := pageOf(found, limit, "revisions", filter, func(r run.Revision) string { return strconv.FormatInt(r.ID, 10) })
+	return &orchestratorv1.ListRevisionsResponse{Revisions: each(found, revisionOf), NextPageToken: next}, nil
 }
 
 // CancelRun implements orchestratorv1.RunServiceServer.

@@ -64,6 +64,9 @@ func (s *settingsService) UpdateSettings(ctx context.Context, req *orchestratorv
 	if req.MaxFollowUps != nil {
 		v.MaxFollowUps = int(req.GetMaxFollowUps())
 	}
+	if req.RecheckDays != nil {
+		v.RecheckDays = int(req.GetRecheckDays())
+	}
 	p.fields = append(p.fields, v.Validate()...)
 	if err := p.err(); err != nil {
 		return nil, err

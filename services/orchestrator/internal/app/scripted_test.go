@@ -23,12 +23,14 @@ type scriptedWorker struct {
 	ingestv1.UnimplementedIngestServiceServer
 
 	mu     sync.Mutex
-	noTok  bool                     // no token resolves
-	probe  *faultv1.Issue           // found by every probe
-	store  *faultv1.Issue           // found by every check of a file
-	mute   bool                     // streams of probes end before any was made
-	hold   chan struct{}            // when set, a partition ends only after a receive from it
-	done   map[string]bool          // pool and partition: committed
+	noTok  bool                 // no token resolves
+	probe  *faultv1.Issue       // found by every probe
+	store  *faultv1.Issue       // found by every check of a file
+	mute   bool                 // streams of probes end before any was made
+	hold   chan struct{}        // when set, a partition ends only after a receive from it
+	done   map[string]bool      // pool and partition: committed
+	kept   []*marketv1.Revision // oldest first
+	asked  []*ingestv1.ListRevisionsRequest
 	active map[string]chan struct{} // partitions at work
 }
 
@@ -191,7 +193,37 @@ func (w *scriptedWorker) IngestPartition(req *ingestv1.IngestPartitionRequest, s
 	w.set(func() { w.done[id] = true })
 	return ss.Send(&ingestv1.IngestPartitionResponse{Event: &ingestv1.IngestPartitionResponse_Result{Result: &ingestv1.PartitionResult{
 		Coverage: coverage(req.GetPartition().GetDatasetId(), req.GetPartition().GetModuleId(), req.GetPartition().GetStartDate()),
-		NewCount: 100, CallCount: 1, SymbolCount: 100}}})
+		NewCount: 100, CallCount: 1, SymbolCount: 100, Revisions: w.revised(req)}}})
+}
+
+// revised sums the revisions up that the script keeps of the partition's day.
+func (w *scriptedWorker) revised(req *ingestv1.IngestPartitionRequest) *marketv1.RevisionSummary {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	var sum *marketv1.RevisionSummary
+	for _, r := range w.kept {
+		if r.GetDatasetId() == req.GetPartition().GetDatasetId() && r.GetTradeDate() == req.GetPartition().GetStartDate() {
+			if sum == nil {
+				sum = &marketv1.RevisionSummary{RowCount: 1, Largest: r, LargestChange: float64(r.GetRevisionId())}
+			}
+			sum.ValueCount++
+		}
+	}
+	return sum
+}
+
+// ListRevisions implements ingestv1.IngestServiceServer.
+func (w *scriptedWorker) ListRevisions(_ context.Context, req *ingestv1.ListRevisionsRequest) (*ingestv1.ListRevisionsResponse, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.asked = append(w.asked, req)
+	resp := &ingestv1.ListRevisionsResponse{}
+	for i := len(w.kept) - 1; i >= 0 && len(resp.Revisions) < int(req.GetLimit()); i-- {
+		if b := req.GetBeforeRevisionId(); b == 0 || w.kept[i].GetRevisionId() < b {
+			resp.Revisions = append(resp.Revisions, w.kept[i])
+		}
+	}
+	return resp, nil
 }
 
 func coverage(dataset, module, day string) *marketv1.Coverage {

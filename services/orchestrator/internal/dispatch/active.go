@@ -224,6 +224,7 @@ func (a *active) partitions() []run.Partition {
 func (a *active) totals() {
 	r := &a.r
 	r.Partitions, r.Completed, r.Rows, r.New, r.Changed, r.Gone, r.Calls = len(a.order), 0, 0, 0, 0, 0, a.preflightCalls
+	r.Meta.Revised = nil
 	counts := map[string]int64{}
 	newest, tried, symbols := market.NoDate, market.NoDate, int64(len(a.symbols))
 	for _, p := range a.order {
@@ -240,6 +241,7 @@ func (a *active) totals() {
 		r.New += p.New
 		r.Changed += p.Changed
 		r.Gone += p.Gone
+		r.Meta.Revised = r.Meta.Revised.Add(p.Revised)
 		r.Calls += p.spent
 		if p.Verdict != "" {
 			counts[p.Dataset] += p.Rows

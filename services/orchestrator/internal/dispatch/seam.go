@@ -94,6 +94,8 @@ type PlanRequest struct {
 	Refetch bool
 	// Estimate plans from weekdays while no calendar is held.
 	Estimate bool
+	// RecheckDays is how many old days are looked at once more.
+	RecheckDays int
 }
 
 // WorkPlan is the worker's answer to a PlanRequest.
@@ -144,6 +146,8 @@ type Result struct {
 	Verdict string
 	// Rows held and called for; New, Changed and Gone against before.
 	Rows, Expected, New, Changed, Gone int64
+	// Revised sums up the values that were changed or taken away; nil for none.
+	Revised *run.Revised
 	// Symbols in the rows committed.
 	Symbols int64
 	// Calls spent.

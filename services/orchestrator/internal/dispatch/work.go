@@ -210,6 +210,7 @@ func (l *loop) committed(p *part, res Result) {
 	l.act.fails, l.act.outSince = 0, time.Time{}
 	p.Verdict, p.Rows, p.Expected, p.SymbolCount, p.Issues = res.Verdict, res.Rows, res.Expected, res.Symbols, res.Issues
 	p.New, p.Changed, p.Gone = res.New, res.Changed, res.Gone
+	p.Revised = res.Revised
 	switch res.Verdict {
 	case "complete", "expected_empty", "accepted_short":
 		p.State = run.PartitionCompleted

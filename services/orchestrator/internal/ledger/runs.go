@@ -185,7 +185,7 @@ func (s *Store) Partitions(ctx context.Context, runID string, offset, limit int)
 		var p run.Partition
 		err := rows.Scan(&p.ID, &p.Ordinal, &p.Dataset, &p.Module, toDay{&p.Start}, toDay{&p.End}, toJSON{&p.Symbols},
 			&p.Reference, &p.Repeat, &p.State, &p.Verdict, &p.Attempts, &p.Rows, &p.Expected, &p.New, &p.Changed, &p.Gone,
-			&p.SymbolCount, &p.Calls, toTime{&p.RetryAt}, toJSON{&p.Issues})
+			&p.SymbolCount, &p.Calls, toTime{&p.RetryAt}, toJSON{&p.Issues}, toJSON{&p.Revised}, &p.Recheck)
 		if err != nil {
 			return nil, failed("read partitions", err)
 		}

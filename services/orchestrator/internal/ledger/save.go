@@ -92,7 +92,7 @@ func save(ctx context.Context, tx *sqlite.Tx, u run.Update) ([]run.Event, error)
 	return events, nil
 }
 
-const partitionColumns = "run_id, id, ordinal, dataset, module, start_date, end_date, symbols, reference, repeat, state, verdict, attempts, rows, expected, new_rows, changed_rows, gone_rows, symbol_count, calls, retry_at, issues"
+const partitionColumns = "run_id, id, ordinal, dataset, module, start_date, end_date, symbols, reference, repeat, state, verdict, attempts, rows, expected, new_rows, changed_rows, gone_rows, symbol_count, calls, retry_at, issues, revised, recheck"
 
 var insertPartition = upsert("run_partitions", partitionColumns, "run_id, id")
 
@@ -115,9 +115,17 @@ func savePartitions(ctx context.Context, tx *sqlite.Tx, runID string, partitions
 		if err != nil {
 			return err
 		}
+		revised := ""
+		if p.Revised != nil {
+			text, err := json.Marshal(p.Revised)
+			if err != nil {
+				return err
+			}
+			revised = string(text)
+		}
 		_, err = stmt.ExecContext(ctx, runID, p.ID, p.Ordinal, p.Dataset, p.Module, day(p.Start), day(p.End), symbols,
 			p.Reference, p.Repeat, p.State, p.Verdict, p.Attempts, p.Rows, p.Expected, p.New, p.Changed, p.Gone,
-			p.SymbolCount, p.Calls, stamp(p.RetryAt), issues)
+			p.SymbolCount, p.Calls, stamp(p.RetryAt), issues, revised, p.Recheck)
 		if err != nil {
 			return fmt.Errorf("partition %s: %w", p.ID, err)
 		}

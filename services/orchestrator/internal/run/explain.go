@@ -251,6 +251,13 @@ func (r Run) askedBy() string {
 }
 
 func (r Run) ended() string {
+	if r.Meta.Revised == nil {
+		return r.end()
+	}
+	return r.end() + " " + r.Meta.Revised.sentence()
+}
+
+func (r Run) end() string {
 	switch r.Outcome {
 	case Succeeded:
 		return fmt.Sprintf("all of %s complete, %d rows (%d new, %d changed, %d gone), %s.",

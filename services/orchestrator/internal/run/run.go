@@ -177,6 +177,9 @@ type Meta struct {
 	TokenSources map[string]string `json:"tokenSourcesByDomain,omitempty"`
 	// UniverseCounts are rows committed per dataset; universe only.
 	UniverseCounts map[string]int64 `json:"universeCounts,omitempty"`
+	// Revised sums up the values that the run changed or took away; nil when there are
+	// none.
+	Revised *Revised `json:"revised,omitempty"`
 	// PreflightUpdatedAt is the newest probe used, Unix ms; 0 when none.
 	PreflightUpdatedAt int64 `json:"preflightUpdatedAt,omitempty"`
 }
@@ -214,8 +217,10 @@ type Partition struct {
 	Symbols []string
 	// Reference is true for calendar and lists.
 	Reference bool
-	// Repeat is true where it is held complete and fetched once more.
-	Repeat bool
+	// Repeat is true where it is held complete and fetched once more. Recheck is true
+	// where that is an old date of the setting RecheckDays; it never counts against the
+	// run's outcome.
+	Repeat, Recheck bool
 	// State is where it is.
 	State PartitionState
 	// Verdict of the last answer, as afterbell.market.v1.Verdict names it without
@@ -225,6 +230,8 @@ type Partition struct {
 	Attempts int
 	// Rows committed and called for; New, Changed and Gone against before.
 	Rows, Expected, New, Changed, Gone int64
+	// Revised sums up the values that it changed or took away; nil when there are none.
+	Revised *Revised
 	// Symbols in the rows committed.
 	SymbolCount int64
 	// Calls spent; before the first dispatch the estimate.

@@ -21,6 +21,8 @@ const (
 	MaxRetentionDays = 3650
 	// MaxFollowUps bounds the setting of that name.
 	MaxFollowUps = 20
+	// MaxRecheckDays bounds RecheckDays.
+	MaxRecheckDays = 100
 )
 
 // Settings are what a person may change about runs. Their JSON form is what the
@@ -41,6 +43,9 @@ type Settings struct {
 	FollowUpDeadline string `json:"followUpDeadline"`
 	// MaxFollowUps bounds the attempts in a row after a transient failure.
 	MaxFollowUps int `json:"maxFollowUps"`
+	// RecheckDays is how many old days the evening's run of a pool looks at once more;
+	// 0 is none.
+	RecheckDays int `json:"recheckDays"`
 }
 
 // Default is what holds before anyone changed it.
@@ -48,7 +53,7 @@ func Default() Settings {
 	return Settings{
 		Preflight: readiness.StaleOnly, Readiness: readiness.Strict,
 		OrderWait: 10 * time.Minute, DispatchWidth: 24, RetentionDays: 0,
-		FollowUpDeadline: "23:30", MaxFollowUps: 10, // three hours: an outage at half past seven need not cost the evening
+		RecheckDays: 2, FollowUpDeadline: "23:30", MaxFollowUps: 10, // three hours: an outage at half past seven need not cost the evening
 	}
 }
 
@@ -83,6 +88,9 @@ func (s Settings) Validate() []fault.Violation {
 	}
 	if s.MaxFollowUps < 0 || s.MaxFollowUps > MaxFollowUps {
 		add("max_follow_ups", "%d is outside 0 to %d", s.MaxFollowUps, MaxFollowUps)
+	}
+	if s.RecheckDays < 0 || s.RecheckDays > MaxRecheckDays {
+		add("recheck_days", "%d is outside 0 to %d", s.RecheckDays, MaxRecheckDays)
 	}
 	return wrong
 }

@@ -19,6 +19,7 @@ func TestValidateNamesTheField(t *testing.T) {
 		"dispatch_width":     func(s *Settings) { s.DispatchWidth = 0 },
 		"retention_days":     func(s *Settings) { s.RetentionDays = -1 },
 		"follow_up_deadline": func(s *Settings) { s.FollowUpDeadline = "24:00" },
+		"recheck_days":       func(s *Settings) { s.RecheckDays = 101 },
 		"max_follow_ups":     func(s *Settings) { s.MaxFollowUps = 21 },
 	} {
 		s := Default()

@@ -158,6 +158,7 @@ func (c *Client) PlanPartitions(ctx context.Context, req dispatch.PlanRequest) (
 	resp, err := c.rpc.PlanPartitions(ctx, &ingestv1.PlanPartitionsRequest{
 		Pool: transport.PoolToProto(req.Pool), Stage: stage, ModuleIds: req.Modules,
 		StartDate: req.Start.String(), EndDate: req.End.String(), Symbols: req.Symbols, Refetch: req.Refetch, Estimate: req.Estimate,
+		RecheckDays: int32(req.RecheckDays),
 	})
 	if err != nil {
 		return dispatch.WorkPlan{}, err
@@ -228,6 +229,42 @@ func (c *Client) VerifyPartitions(ctx context.Context, pool market.Pool, partiti
 		})
 	}
 	return checks, nil
+}
+
+// RevisionQuery selects revisions of a pool; empty fields select everything.
+type RevisionQuery struct {
+	// Pool to read.
+	Pool market.Pool
+	// Dataset, Symbol and RunID as in run.Revision.
+	Dataset, Symbol, RunID string
+	// Start and End bound the trade dates, inclusive; NoDate is open.
+	Start, End market.Date
+	// Before selects revisions with a lower ID; 0 means from the newest on.
+	Before int64
+	// Limit is the most that is returned.
+	Limit int
+}
+
+// Revisions lists values that the provider changed or took away, newest first.
+func (c *Client) Revisions(ctx context.Context, q RevisionQuery) ([]run.Revision, error) {
+	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
+	defer cancel()
+	resp, err := c.rpc.ListRevisions(ctx, &ingestv1.ListRevisionsRequest{
+		Pool: transport.PoolToProto(q.Pool), DatasetId: q.Dataset, Symbol: q.Symbol, RunId: q.RunID,
+		StartDate: q.Start.String(), EndDate: q.End.String(), BeforeRevisionId: q.Before, Limit: int32(q.Limit),
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]run.Revision, 0, len(resp.GetRevisions()))
+	for _, r := range resp.GetRevisions() {
+		x, err := revisionOf(r)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, x)
+	}
+	return out, nil
 }
 
 // Coverage lists what a pool holds and lacks.

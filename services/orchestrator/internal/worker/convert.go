@@ -98,7 +98,7 @@ func planOf(resp *ingestv1.PlanPartitionsResponse, reference bool) (dispatch.Wor
 	for n, s := range resp.GetPartitions() {
 		p := run.Partition{
 			ID: s.GetPartitionId(), Ordinal: n, Dataset: s.GetDatasetId(), Module: s.GetModuleId(), Symbols: s.GetSymbols(),
-			Reference: reference, Repeat: s.GetRepeat(), State: run.PartitionPending, Calls: int(s.GetEstimatedCallCount()),
+			Reference: reference, Repeat: s.GetRepeat(), Recheck: s.GetRecheck(), State: run.PartitionPending, Calls: int(s.GetEstimatedCallCount()),
 		}
 		if p.Start, err = transport.DateFromProto("start_date", s.GetStartDate()); err != nil {
 			return dispatch.WorkPlan{}, unreadable(err)
@@ -114,7 +114,7 @@ func planOf(resp *ingestv1.PlanPartitionsResponse, reference bool) (dispatch.Wor
 func specOf(p run.Partition) *ingestv1.PartitionSpec {
 	return &ingestv1.PartitionSpec{
 		PartitionId: p.ID, DatasetId: p.Dataset, ModuleId: p.Module, StartDate: p.Start.String(), EndDate: p.End.String(),
-		Symbols: p.Symbols, EstimatedCallCount: int32(min(p.Calls, 1<<30)), Repeat: p.Repeat,
+		Symbols: p.Symbols, EstimatedCallCount: int32(min(p.Calls, 1<<30)), Repeat: p.Repeat, Recheck: p.Recheck,
 	}
 }
 
@@ -141,8 +141,38 @@ func resultOf(r *ingestv1.PartitionResult) dispatch.Result {
 	return dispatch.Result{
 		Committed: c != nil, Verdict: transport.VerdictFromProto(c.GetVerdict()), Rows: c.GetRowCount(), Expected: c.GetExpectedCount(),
 		New: r.GetNewCount(), Changed: r.GetChangedCount(), Gone: r.GetGoneCount(), Symbols: r.GetSymbolCount(),
-		Calls: int(r.GetCallCount()), Issues: transport.IssuesFromProto(r.GetIssues()),
+		Calls: int(r.GetCallCount()), Issues: transport.IssuesFromProto(r.GetIssues()), Revised: revisedOf(r.GetRevisions()),
 	}
+}
+
+func revisedOf(s *marketv1.RevisionSummary) *run.Revised {
+	if s.GetValueCount() == 0 {
+		return nil
+	}
+	largest, err := revisionOf(s.GetLargest())
+	if err != nil {
+		largest = run.Revision{Date: market.NoDate} // the count is worth more than the example
+	}
+	return &run.Revised{Values: s.GetValueCount(), Rows: s.GetRowCount(), Largest: largest, Change: s.GetLargestChange()}
+}
+
+var changes = map[marketv1.Revision_Change]string{
+	marketv1.Revision_CHANGE_CHANGED: "changed", marketv1.Revision_CHANGE_DROPPED: "dropped", marketv1.Revision_CHANGE_RENAMED: "renamed",
+}
+
+func revisionOf(r *marketv1.Revision) (run.Revision, error) {
+	date, err := transport.DateFromProto("trade_date", r.GetTradeDate())
+	if err != nil {
+		return run.Revision{}, unreadable(err)
+	}
+	out := run.Revision{
+		ID: r.GetRevisionId(), Dataset: r.GetDatasetId(), Symbol: r.GetSymbol(), Date: date, Column: r.GetColumn(),
+		Change: changes[r.GetChange()], SeenAt: transport.TimeFromProto(r.GetSeenTime()), RunID: r.GetRunId(),
+	}
+	if r != nil {
+		out.Old, out.New = r.OldValue, r.NewValue
+	}
+	return out, nil
 }
 
 func coveragesOf(list []*marketv1.Coverage) ([]Coverage, error) {
