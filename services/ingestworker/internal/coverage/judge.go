@@ -173,7 +173,9 @@ func (a Answer) short(e Expectation) bool {
 // falsified reports whether the values are not those of the day.
 func (a Answer) falsified() bool { return slices.ContainsFunc(a.Findings, evidence.Finding.False) }
 
-// witness counts the days on which the same answer came.
+// witness counts the days on which the same answer came. While the provider may still
+// bring the date out, as over closed days, only the first of them counts, however often
+// it is asked for: a holiday is no evidence.
 func (r *Record) witness(hash uint64, s Situation) {
 	today := market.DateOf(s.Now)
 	if hash == 0 {
@@ -184,7 +186,10 @@ func (r *Record) witness(hash uint64, s Situation) {
 		return
 	}
 	r.SameSince, r.SameDays = s.Held.SameSince, s.Held.SameDays
-	if s.Held.LastSame != today {
+	switch {
+	case s.Publishing:
+		r.LastSame = s.Held.LastSame
+	case s.Held.LastSame != today:
 		r.SameDays++
 	}
 }

@@ -149,6 +149,32 @@ func TestShortAnswerIsAcceptedOnTheThirdDay(t *testing.T) {
 	}
 }
 
+// TestHolidayIsNoEvidence: a short answer that is asked for on each day of a long close
+// counts as one day, and is accepted on the third day on which it might be mended.
+func TestHolidayIsNoEvidence(t *testing.T) {
+	ds := catalog.Lookup(catalog.Moneyflow)
+	e := Expect(ds, day, Facts{DailyKnown: true, Daily: counts(1000, 1000, 0)})
+	var held Record
+	open := evening.AddDate(0, 0, 9)
+	for n := range 12 {
+		for _, hours := range []time.Duration{0, 13} { // in the evening and on the morning after
+			now := evening.AddDate(0, 0, n).Add(hours * time.Hour)
+			want, days := Incomplete, 1
+			if !now.Before(open) {
+				days = 2 + int(market.DateOf(now)-market.DateOf(open))
+			}
+			if days >= 3 {
+				want = AcceptedShort
+			}
+			j := Judge(ds, day, Answer{Rows: 1500, ByExchange: counts(750, 750, 0), Hash: func() uint64 { return 5 }}, e,
+				Situation{Now: now, Publishing: now.Before(open), Held: held, HasHeld: held.Rows > 0})
+			if held = j.Record; held.Verdict != want || held.SameDays != days {
+				t.Fatalf("%v: %s on %d days, want %s on %d", now, held.Verdict, held.SameDays, want, days)
+			}
+		}
+	}
+}
+
 func TestHeldRowsThatBecameShortAreAcceptedInTheEnd(t *testing.T) {
 	ds := catalog.Lookup(catalog.Daily)
 	e := Expect(ds, day, Facts{ListKnown: true, Stocks: counts(1000, 1000, 0)}) // the list grew

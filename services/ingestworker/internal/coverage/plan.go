@@ -90,7 +90,7 @@ func References(w Wish, world World) Plan {
 		if !needsReference(w, ds) && !(judges(w, ds) && (!ok || !r.Verdict.Settled() || behind)) {
 			continue
 		}
-		if ok && !w.Refetch && !behind && r.Verdict.Settled() && market.DateOf(r.CommittedAt) >= today {
+		if ok && !w.Refetch && !behind && r.Verdict.Settled() && market.DateOf(r.CommittedAt) >= today && !ahead(r, world.Now) {
 			continue
 		}
 		calls := len(ds.Calls)
@@ -101,6 +101,16 @@ func References(w Wish, world World) Plan {
 	}
 	return p
 }
+
+// clockSlack is how far the stamps of one machine may lie after now.
+const clockSlack = time.Minute
+
+// aheadDays is how many open days are looked at once more for a stamp after now.
+const aheadDays = 10
+
+// ahead reports a record stamped after now: the clock was wrong when it was written, so
+// its age is not known.
+func ahead(r Record, now time.Time) bool { return r.CommittedAt.After(now.Add(clockSlack)) }
 
 // A first list has nothing to be compared with, so half of one would pass. It
 // shows by the symbols it does not know: then it is asked for once more, past the
@@ -301,7 +311,7 @@ func universe(w Wish, world World, todo []duty) []Partition {
 			repeat := false
 			if ok && !w.Refetch {
 				if Standing(t.ds, r, world.Lists, world.Held).Settled() && !r.Unsure() {
-					if repeat = r.Verdict != ExpectedEmpty && t.unseen(i, r); !repeat {
+					if repeat = r.Verdict != ExpectedEmpty && t.unseen(i, r, world.Now); !repeat {
 						continue
 					}
 				}
@@ -322,8 +332,10 @@ func universe(w Wish, world World, todo []duty) []Partition {
 // unseen reports whether the i-th day, which is settled, was last fetched before the
 // open day after it came due. So a day is looked at once more on the evening after
 // its own, however many runs there are, or later where that evening was missed.
-func (t duty) unseen(i int, r Record) bool {
-	return i < len(t.again) && r.CommittedAt.Before(t.again[i])
+// So is one of the last few that is stamped after now; no more of them, because it may
+// be the clock of now that is wrong.
+func (t duty) unseen(i int, r Record, now time.Time) bool {
+	return i < len(t.again) && (r.CommittedAt.Before(t.again[i]) || i >= len(t.again)-aheadDays && ahead(r, now))
 }
 
 func pages(rows int64, ds *catalog.Dataset) int {

@@ -274,6 +274,32 @@ func TestReferencesAreDueOncePerShanghaiDay(t *testing.T) {
 	}
 }
 
+// TestStampsAfterNowAreStale: what a clock that was ahead wrote is fetched again, lists,
+// calendar and the last days; the rest of the window is not.
+func TestStampsAfterNowAreStale(t *testing.T) {
+	for days, again := range map[int]bool{0: false, 1: true, 400: true} {
+		b := book{}
+		stamp := evening.Add(-time.Minute).AddDate(0, 0, days)
+		for _, id := range []string{catalog.TradeCal, catalog.StockBasic, catalog.FundBasic} {
+			b.put(id, market.NoDate, "", Complete, stamp)
+		}
+		for d := day - 60; d <= day; d++ {
+			b.put(catalog.Daily, d, "", Complete, stamp)
+		}
+		w := Wish{Pool: market.Universe, Datasets: datasets(catalog.TradeCal, catalog.StockBasic, catalog.FundBasic, catalog.Daily), Start: market.NoDate, End: market.NoDate}
+		if got := len(References(w, world(evening, b, 60)).Partitions); (got == 3) != again || (got == 0) == again {
+			t.Errorf("stamped %d days ahead: %d lists are fetched", days, got)
+		}
+		p, err := Data(w, world(evening, b, 60))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := len(p.Partitions); !again && got != 0 || again && got != aheadDays {
+			t.Errorf("stamped %d days ahead: %d days are fetched again: %v", days, got, ids(p))
+		}
+	}
+}
+
 func TestListThatKnowsTooFewIsAskedForAgain(t *testing.T) {
 	b := book{}
 	for _, id := range []string{catalog.TradeCal, catalog.StockBasic} {

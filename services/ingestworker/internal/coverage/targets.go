@@ -104,7 +104,7 @@ func gaps(w Wish, world World, t duty, symbols []string) gapSet {
 			unsure := ok && (r.Unsure() && !corroborated(t.ds, r, world) || r.Doubted())
 			settled := ok && r.Verdict.Settled() && !unsure && !w.Refetch && !disproved(t.ds, r, world)
 			switch {
-			case settled && !t.unseen(i, r):
+			case settled && !t.unseen(i, r, world.Now):
 			case settled && d == t.before:
 				g.beforeOf = append(g.beforeOf, s)
 			case settled:
