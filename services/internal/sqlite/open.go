@@ -33,6 +33,7 @@ type Options struct {
 type DB struct {
 	path   string
 	file   os.FileInfo // as it was opened
+	busy   time.Duration
 	writer *sql.DB
 	reader *sql.DB
 }
@@ -59,7 +60,7 @@ func Open(ctx context.Context, path string, opts Options) (*DB, error) {
 	if err := checkSize(path); err != nil {
 		return nil, fmt.Errorf("open %s: %w", filepath.Base(path), err)
 	}
-	db := &DB{path: path}
+	db := &DB{path: path, busy: opts.BusyTimeout}
 	var err error
 	if db.writer, err = sql.Open("sqlite3", dsn(path, opts, false)); err != nil {
 		return nil, fmt.Errorf("open %s: %w", filepath.Base(path), err)
@@ -71,6 +72,9 @@ func Open(ctx context.Context, path string, opts Options) (*DB, error) {
 		var n int
 		return tx.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&n)
 	})
+	if err == nil {
+		_, err = db.writer.ExecContext(ctx, fmt.Sprintf("PRAGMA journal_size_limit = %d", LogLimit))
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open %s: %w", filepath.Base(path), err), db.writer.Close())
 	}
@@ -130,6 +134,46 @@ func dsn(path string, opts Options, readOnly bool) string {
 	}
 	// The path is escaped because a file name may hold ? # or %.
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
+}
+
+// LogLimit is the most bytes that the write-ahead log keeps when it begins anew.
+const LogLimit = 16 << 20
+
+// LogBytes is the size of the write-ahead log; 0 where there is none.
+func (db *DB) LogBytes() int64 {
+	st, err := os.Stat(db.path + "-wal")
+	if err != nil {
+		return 0
+	}
+	return st.Size()
+}
+
+// Held copies what it can of the log into the file and reports whether a reader of an
+// older state keeps the rest from being copied, so that the log cannot begin anew.
+func (db *DB) Held(ctx context.Context) (held bool, err error) {
+	var busy, pages, copied int
+	err = db.writer.QueryRowContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &pages, &copied)
+	return copied < pages, err
+}
+
+// Shrink copies the log into the file and cuts it to nothing. It reports false when
+// another connection holds the log, which it does not wait for.
+func (db *DB) Shrink(ctx context.Context) (done bool, err error) {
+	conn, err := db.writer.Conn(ctx)
+	if err != nil {
+		return false, err
+	}
+	defer conn.Close()
+	if _, err := conn.ExecContext(ctx, "PRAGMA busy_timeout = 0"); err != nil {
+		return false, err
+	}
+	var busy, pages, copied int
+	err = conn.QueryRowContext(ctx, "PRAGMA wal_checkpoint(TRUNCATE)").Scan(&busy, &pages, &copied)
+	_, back := conn.ExecContext(context.WithoutCancel(ctx), fmt.Sprintf("PRAGMA busy_timeout = %d", db.busy.Milliseconds()))
+	if IsBusy(err) {
+		busy, err = 1, nil
+	}
+	return busy == 0, errors.Join(err, back)
 }
 
 // Path is the file's path as it was given.

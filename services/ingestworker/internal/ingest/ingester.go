@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
@@ -50,6 +51,9 @@ type Ingester struct {
 	days      days
 	suspended suspensions
 	begins    beginnings
+	// heldRun is the last run that was told of a log that a reader holds.
+	heldMu  sync.Mutex
+	heldRun string
 }
 
 // New is an Ingester over a provider and its pools.
@@ -119,8 +123,24 @@ func (i *Ingester) Partition(ctx context.Context, w Work, progress func(Step)) (
 	if err != nil {
 		return Result{Calls: j.calls}, err
 	}
+	if j.logHeld > 0 && i.firstHeld(w.RunID) {
+		r.warn(fault.NewIssue(fault.WALHeld,
+			fmt.Sprintf("A reader holds targets.sqlite, so its write-ahead log cannot be shortened; it has %d MB.", j.logHeld>>20),
+			"pool", string(w.Partition.Pool), "file", "targets.sqlite", "wal_bytes", fmt.Sprint(j.logHeld)))
+	}
 	fault.SortIssues(r.Issues)
 	return r, nil
+}
+
+// firstHeld reports whether a run is told for the first time that a log is held.
+func (i *Ingester) firstHeld(runID string) bool {
+	i.heldMu.Lock()
+	defer i.heldMu.Unlock()
+	if i.heldRun == runID {
+		return false
+	}
+	i.heldRun = runID
+	return true
 }
 
 func wellMade(p coverage.Partition, ds *catalog.Dataset) error {
@@ -157,6 +177,8 @@ type job struct {
 
 	// answered is how the symbols of a span were answered.
 	answered spanAnswer
+	// logHeld is how large a log is that a reader of the file holds; 0 where none does.
+	logHeld  int64
 	step     Step
 	calls    int
 	repeated int

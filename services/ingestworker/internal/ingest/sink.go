@@ -35,6 +35,9 @@ type Changes struct {
 	New, Changed, Gone int64
 	// Revised sums up what was kept of the values that changed or went.
 	Revised Revised
+	// LogHeld is the size in bytes of a write-ahead log that a reader of the file keeps
+	// from being shortened; 0 where it can be, or is small.
+	LogHeld int64
 }
 
 // Contents is what a pool's file holds of a key.

@@ -157,6 +157,9 @@ func (j *job) commit(ctx context.Context, c Commit) (Changes, error) {
 	if err == nil && j.ds.Snapshot {
 		j.i.forget(c.Partition.Pool) // lists and calendar are read anew
 	}
+	if err == nil && changes.LogHeld > 0 {
+		j.logHeld = changes.LogHeld
+	}
 	return changes, err
 }
 

@@ -56,7 +56,20 @@ func (s *Sink) Commit(ctx context.Context, c ingest.Commit) (ingest.Changes, err
 	w.publish()
 	changes := w.diff.Changes()
 	changes.Revised = w.revised
+	changes.LogHeld = s.logHeld(ctx)
 	return changes, nil
+}
+
+// logHeld is the size of a log that has grown because a reader holds it.
+func (s *Sink) logHeld(ctx context.Context) int64 {
+	n := s.db.LogBytes()
+	if n < s.cfg.LogHeld {
+		return 0
+	}
+	if held, err := s.db.Held(ctx); err != nil || !held {
+		return 0
+	}
+	return n
 }
 
 // work is one commit under way.

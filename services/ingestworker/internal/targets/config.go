@@ -26,6 +26,9 @@ type Config struct {
 	// MinFree is the least room on the volume, in bytes, to write at all; the
 	// default is 64 MiB.
 	MinFree int64
+	// LogHeld is the size in bytes from which on a commit tells that a reader holds the
+	// write-ahead log; the default is 128 MiB.
+	LogHeld int64
 }
 
 func (c Config) withDefaults() Config {
@@ -40,6 +43,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.MinFree == 0 {
 		c.MinFree = 64 << 20
+	}
+	if c.LogHeld == 0 {
+		c.LogHeld = 128 << 20
 	}
 	return c
 }

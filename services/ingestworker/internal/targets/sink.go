@@ -28,6 +28,7 @@ type Sink struct {
 	db      *sqlite.DB // nil while the file is closed
 	source  string
 	lastUse time.Time
+	clung   bool  // the file stays open until a reader lets go of its log
 	nextID  int64 // of commits
 
 	calendar    atomic.Pointer[ingest.Calendar]
@@ -130,12 +131,25 @@ func (s *Sink) load(ctx context.Context) error {
 	return s.attach(ctx)
 }
 
-// Release closes the file once nothing used it for the idle time, and looks whether
-// it is still there.
+// Release cuts the write-ahead log and closes the file once nothing used it for the
+// idle time, and looks whether it is still there. While a reader holds a log that has
+// grown, the file stays open, so that the log is cut when the reader has gone.
 func (s *Sink) Release() {
 	<-s.turn
 	defer func() { s.turn <- struct{}{} }()
 	if s.stands() && s.db != nil && time.Since(s.lastUse) >= s.cfg.Idle {
+		log := s.cfg.Logger.With("pool", string(market.Targets))
+		switch cut, err := s.db.Shrink(context.Background()); {
+		case err != nil:
+			log.Warn("cutting the write-ahead log failed", "error", err)
+		case !cut && s.db.LogBytes() > sqlite.LogLimit:
+			if !s.clung {
+				s.clung = true
+				log.Warn("a reader holds the write-ahead log, so it cannot be shortened", "file", s.cfg.Path, "wal_bytes", s.db.LogBytes())
+			}
+			return
+		}
+		s.clung = false
 		if err := s.detach(); err != nil {
 			s.cfg.Logger.Warn("closing the pool's file failed", "pool", string(market.Targets), "error", err)
 		}
