@@ -65,6 +65,7 @@ var scenarios = []scenario{
 	{"latency", "the pair with 100 ms per call", false, true, latencyScenario},
 	{"targets", "500 symbols × 30 days", false, false, targetsScenario},
 	{"limit", "the pair under a limit per minute", false, false, limitScenario},
+	{"manytargets", "2,000 symbols over all the days, and all of it again", false, false, manyTargetsScenario},
 }
 
 func parse(args []string, out io.Writer) (options, error) {

@@ -1,0 +1,93 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
+	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/e2e/internal/stack"
+)
+
+// manySymbols is a long list of targets.
+const manySymbols = 2000
+
+// manyTargetsScenario fills the targets pool with many symbols over all the days, from
+// empty, and then fetches all of it again, which changes nothing.
+func manyTargetsScenario(ctx context.Context, b *bench, r *round) (err error) {
+	symbols, err := b.stocks(ctx, b.days[len(b.days)-1], manySymbols)
+	if err != nil {
+		return err
+	}
+	data, err := b.dataDir("manytargets")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(data)
+	s, err := b.pair(ctx, data, 0)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	targets := orchestratorv1.NewTargetServiceClient(s.Conn)
+	if _, err := targets.UpdateTargets(ctx, &orchestratorv1.UpdateTargetsRequest{Targets: &orchestratorv1.Targets{Symbols: symbols}}); err != nil {
+		return err
+	}
+	last := 0.0
+	for _, step := range []struct {
+		name    string
+		refetch bool
+	}{{"manytargets", false}, {"manytargets.refetch", true}} {
+		if err := b.resetStats(ctx); err != nil {
+			return err
+		}
+		f, err := b.fill(ctx, s, &orchestratorv1.CreateRunRequest{
+			Pools: []marketv1.Pool{marketv1.Pool_POOL_TARGETS}, StartDate: b.days[len(b.days)-1], EndDate: b.days[0], Refetch: step.refetch,
+		})
+		if err != nil {
+			return err
+		}
+		calls, err := b.stats(ctx)
+		if err != nil {
+			return err
+		}
+		cpu := cpuSeconds(s.Worker) + cpuSeconds(s.Orchestrator)
+		log, err := size(filepath.Join(data, "targets.sqlite-wal"))
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+		file, err := size(filepath.Join(data, "targets.sqlite"))
+		if err != nil {
+			return err
+		}
+		v := map[string]float64{
+			"seconds": f.took.Seconds(), "rows": float64(f.rows), "calls": float64(calls.Total), "cpu": cpu - last,
+			"worker_rss": float64(peakMemory(s.Worker)), "orchestrator_rss": float64(peakMemory(s.Orchestrator)), "wal": float64(log), "file": float64(file),
+		}
+		last = cpu
+		for k, x := range v {
+			r.values[step.name+"."+k] = x
+		}
+		const mb = 1 << 20
+		fmt.Fprintf(b.out, "  %s: %d symbols × %d days in %.1f s: %.0f rows, %.0f rows/s, %.0f calls, %.1f CPU s; peak memory worker %.0f MB, orchestrator %.0f MB; file %.0f MB, log %.0f MB\n",
+			step.name, manySymbols, len(b.days), v["seconds"], v["rows"], v["rows"]/v["seconds"], v["calls"], v["cpu"], v["worker_rss"]/mb, v["orchestrator_rss"]/mb, v["file"]/mb, v["wal"]/mb)
+	}
+	return nil
+}
+
+// peakMemory is the most memory that a process under way has had, in bytes; 0 where
+// /proc does not tell.
+func peakMemory(p *stack.Process) int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid()))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(text), "VmHWM:")
+	var kb int64
+	_, _ = fmt.Sscan(rest, &kb) // 0 where it is not there
+	return kb * 1024
+}
