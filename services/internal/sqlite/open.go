@@ -27,6 +27,9 @@ type Options struct {
 	Synchronous string
 	// Readers is how many connections may read at once. Zero means 4.
 	Readers int
+	// Cache is how many bytes of pages the writing connection keeps. Zero means SQLite's
+	// own 2 MB.
+	Cache int64
 }
 
 // DB is an open file: one connection that writes, several that read.
@@ -131,6 +134,9 @@ func dsn(path string, opts Options, readOnly bool) string {
 		q.Set("_txlock", "immediate")
 		q.Set("_journal_mode", "WAL")
 		q.Set("_synchronous", opts.Synchronous)
+		if opts.Cache > 0 {
+			q.Set("_cache_size", strconv.FormatInt(-opts.Cache>>10, 10)) // negative: KiB
+		}
 	}
 	// The path is escaped because a file name may hold ? # or %.
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()

@@ -131,3 +131,20 @@ func (b *Batch) Select(rows []int) *Batch {
 	}
 	return out
 }
+
+// AppendRow adds row i of a batch with the same columns.
+func (b *Batch) AppendRow(from *Batch, i int) {
+	for c := range b.Columns {
+		b.Columns[c].AppendFrom(&from.Columns[c], i)
+	}
+	b.Len++
+}
+
+// Truncate takes all rows away and keeps the room.
+func (b *Batch) Truncate() {
+	for i := range b.Columns {
+		c := &b.Columns[i]
+		c.Texts, c.Dates, c.Numbers, c.Null = c.Texts[:0], c.Dates[:0], c.Numbers[:0], c.Null[:0]
+	}
+	b.Len = 0
+}

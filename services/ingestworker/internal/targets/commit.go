@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
@@ -11,9 +12,7 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
-	"github.com/afterbell/afterbell/services/internal/drill"
 	"github.com/afterbell/afterbell/services/internal/market"
-	"github.com/afterbell/afterbell/services/internal/sqlite"
 )
 
 // Commit replaces one partition in one transaction. Rows, ByExchange, RowsHash, Epoch,
@@ -26,37 +25,15 @@ func (s *Sink) Commit(ctx context.Context, c ingest.Commit) (ingest.Changes, err
 	if err != nil {
 		return ingest.Changes{}, err
 	}
-	w := &work{sink: s, dataset: d, commit: c, before: make(map[coverage.Key]day)}
+	w := &work{sink: s, dataset: d, commit: c, done: make(chan struct{})}
 	if c.Batch != nil {
 		w.hashes = c.Batch.RowHashes()
 	}
-	give, err := s.take(ctx)
-	if err != nil {
+	if err := s.write(ctx, w); err != nil {
 		return ingest.Changes{}, err
 	}
-	defer give()
-	if err := s.ready(ctx); err != nil {
-		return ingest.Changes{}, err
-	}
-	w.survey()
-	if w.newest > c.Epoch {
-		return ingest.Changes{}, s.faults.Stale(c.Partition.ID, c.Epoch, w.newest)
-	}
-	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
-		err := w.write(ctx, tx)
-		drill.Point("targets.commit")
-		return err
-	})
-	if err != nil {
-		return ingest.Changes{}, s.failure(ctx, err)
-	}
-	if !s.stands() {
-		return ingest.Changes{}, s.faults.Failed(nil, "the file was deleted or replaced while it was written")
-	}
-	w.publish()
 	changes := w.diff.Changes()
-	changes.Revised = w.revised
-	changes.LogHeld = s.logHeld(ctx)
+	changes.Revised, changes.LogHeld = w.revised, w.logHeld
 	return changes, nil
 }
 
@@ -79,6 +56,11 @@ type work struct {
 	commit  ingest.Commit
 	hashes  []uint64 // of the batch's rows
 
+	state   atomic.Int32  // waiting, begun or left
+	done    chan struct{} // closed when err is set
+	err     error
+	logHeld int64
+
 	before map[coverage.Key]day // what coverage tells of the partition
 	newest int64                // highest epoch in it
 	old    *table.Batch         // rows held, nil without a batch
@@ -93,7 +75,10 @@ type work struct {
 	retired []*stamp // left without a record
 }
 
+// survey reads what coverage tells of the partition. It begins the work anew.
 func (w *work) survey() {
+	w.before, w.newest, w.old, w.diff, w.revised = make(map[coverage.Key]day), 0, nil, pool.Diff{}, ingest.Revised{}
+	w.records, w.stamps, w.fresh, w.dropped, w.retired = nil, nil, nil, nil, nil
 	if w.commit.Batch == nil && !w.dataset.Snapshot { // only its records are written
 		for i := range w.commit.Records {
 			k := w.commit.Records[i].Key
@@ -116,31 +101,10 @@ func (w *work) survey() {
 	}
 }
 
-func (w *work) write(ctx context.Context, tx *sqlite.Tx) error {
-	if w.commit.Batch != nil {
-		var err error
-		if w.old, err = w.readOld(ctx, tx); err != nil {
-			return err
-		}
-		w.diff = pool.Compare(w.dataset, w.old, w.commit.Batch)
-		if err := w.writeRevisions(ctx, tx); err != nil {
-			return err
-		}
-		if err := w.writeRows(ctx, tx); err != nil {
-			return err
-		}
-	}
-	if err := w.settle(tx.Now.UTC()); err != nil {
-		return err
-	}
-	if err := w.writeCoverage(ctx, tx); err != nil {
-		return err
-	}
-	return w.writeRejects(ctx, tx)
-}
-
 // settle makes the records that are to be written.
-func (w *work) settle(now time.Time) error {
+// firstID is the id of its first stamp, and left counts over a group how many records of
+// each stamp are replaced.
+func (w *work) settle(now time.Time, firstID int64, left map[*stamp]int) error {
 	rows := w.tally()
 	listed := make(map[coverage.Key]struct{}, len(w.commit.Records))
 	shared := make(map[string]*stamp)
@@ -182,7 +146,7 @@ func (w *work) settle(now time.Time) error {
 		id := r.CommittedAt.String() + string(text)
 		st := shared[id]
 		if st == nil {
-			st = &stamp{id: w.sink.nextID + int64(len(w.fresh)), runID: r.RunID, epoch: r.Epoch, committedAt: r.CommittedAt, issues: r.Issues}
+			st = &stamp{id: firstID + int64(len(w.fresh)), runID: r.RunID, epoch: r.Epoch, committedAt: r.CommittedAt, issues: r.Issues}
 			shared[id] = st
 			w.fresh = append(w.fresh, st)
 		}
@@ -203,7 +167,6 @@ func (w *work) settle(now time.Time) error {
 			}
 		}
 	}
-	left := make(map[*stamp]int)
 	for k, d := range w.before {
 		_, again := listed[k]
 		if !again && w.commit.Batch == nil {

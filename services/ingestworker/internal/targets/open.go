@@ -74,7 +74,7 @@ func (s *Sink) attach(ctx context.Context) error {
 	if err != nil {
 		return s.faults.Unfit(err, pool.Pathless(err))
 	}
-	db, err := sqlite.Open(ctx, s.cfg.Path, sqlite.Options{BusyTimeout: s.cfg.BusyTimeout})
+	db, err := sqlite.Open(ctx, s.cfg.Path, sqlite.Options{BusyTimeout: s.cfg.BusyTimeout, Cache: pageCache})
 	if err != nil {
 		return s.openFailure(ctx, err)
 	}

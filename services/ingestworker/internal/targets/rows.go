@@ -1,6 +1,7 @@
 package targets
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -101,7 +102,12 @@ func (c cell) Scan(src any) error {
 }
 
 func readBatch(ctx context.Context, db querier, b *table.Batch, query string, args ...any) error {
-	rows, err := db.QueryContext(ctx, query, args...)
+	return scanBatch(b, func() (*sql.Rows, error) { return db.QueryContext(ctx, query, args...) })
+}
+
+// scanBatch adds the rows of a query to a batch.
+func scanBatch(b *table.Batch, query func() (*sql.Rows, error)) error {
+	rows, err := query()
 	if err != nil {
 		return err
 	}
@@ -119,9 +125,8 @@ func readBatch(ctx context.Context, db querier, b *table.Batch, query string, ar
 	return rows.Err()
 }
 
-// writeRows takes away what is gone and writes what is new or changed; rows that
-// stayed the same are left alone.
-func (w *work) writeRows(ctx context.Context, tx *sqlite.Tx) error {
+// deleteGone takes away the rows that are gone.
+func (w *work) deleteGone(ctx context.Context, tx *sqlite.Tx) error {
 	texts, dates := pool.KeyColumns(w.dataset, w.old)
 	for _, i := range w.diff.Gone {
 		query, args := "DELETE FROM "+w.dataset.Table+" WHERE symbol = ?", []any{texts.Texts[i]}
@@ -135,23 +140,7 @@ func (w *work) writeRows(ctx context.Context, tx *sqlite.Tx) error {
 			return err
 		}
 	}
-	write := append(append([]int(nil), w.diff.New...), w.diff.Changed...)
-	columns, kind := stored(w.dataset), ""
-	width := len(w.dataset.Columns)
-	if w.dataset.Table == catalog.TableInstruments {
-		columns, kind = columns+", "+pool.KindColumn, string(w.dataset.Kind)
-		width++
-	}
-	day := dayTexts{}
-	return insert(ctx, tx, w.dataset.Table, columns, width, len(write), func(n int, args []any) []any {
-		for c := range w.commit.Batch.Columns {
-			args = append(args, argument(&w.commit.Batch.Columns[c], write[n], day))
-		}
-		if kind != "" {
-			args = append(args, kind)
-		}
-		return args
-	})
+	return nil
 }
 
 // dayTexts keeps the texts of dates, of which a partition has few.
@@ -223,7 +212,36 @@ func insert(ctx context.Context, tx *sqlite.Tx, name, columns string, width, n i
 const coverageColumns = `dataset, symbol, trade_date, commit_id, row_count, row_count_sh, row_count_sz, row_count_bj, rows_hash, expected_count, verdict,
   answer_hash, same_since, same_days, last_same, filtered_count, rejected_count, unknown_count, new_count, changed_count, gone_count`
 
-func (w *work) writeCoverage(ctx context.Context, tx *sqlite.Tx) error {
+// writeCoverage writes the records of a group in the order of the table.
+func writeCoverage(ctx context.Context, tx *sqlite.Tx, group []*work) error {
+	var spots []spot
+	for _, w := range group {
+		if err := w.writeCommits(ctx, tx); err != nil {
+			return err
+		}
+		for n := range w.records {
+			spots = append(spots, spot{symbol: w.records[n].Symbol, date: w.records[n].Date, w: w, n: n})
+		}
+	}
+	slices.SortFunc(spots, func(a, b spot) int {
+		return cmp.Or(strings.Compare(a.w.dataset.ID, b.w.dataset.ID), strings.Compare(a.symbol, b.symbol), cmp.Compare(a.date, b.date))
+	})
+	day := dayTexts{market.NoDate: ""}
+	return insert(ctx, tx, "coverage", coverageColumns, 21, len(spots), func(i int, args []any) []any {
+		w := spots[i].w
+		r := &w.records[spots[i].n]
+		date := day[r.Date]
+		if date == "" && r.Date != market.NoDate {
+			date = day.of(r.Date).(string)
+		}
+		return append(args, r.Dataset, r.Symbol, date, w.stamps[spots[i].n].id, r.Rows, r.ByExchange.SH, r.ByExchange.SZ, r.ByExchange.BJ, int64(r.RowsHash), r.Expected, string(r.Verdict),
+			int64(r.AnswerHash), day.of(r.SameSince), r.SameDays, day.of(r.LastSame), r.Filtered, r.Rejected, r.Unknown, r.New, r.Changed, r.Gone)
+	})
+}
+
+// writeCommits writes what the records have in common, and takes away what is left
+// without a record, and records that the partition has no more.
+func (w *work) writeCommits(ctx context.Context, tx *sqlite.Tx) error {
 	for _, st := range w.retired {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM commits WHERE id = ?", st.id); err != nil {
 			return err
@@ -250,16 +268,7 @@ func (w *work) writeCoverage(ctx context.Context, tx *sqlite.Tx) error {
 			return err
 		}
 	}
-	day := dayTexts{market.NoDate: ""}
-	return insert(ctx, tx, "coverage", coverageColumns, 21, len(w.records), func(i int, args []any) []any {
-		r := &w.records[i]
-		date := day[r.Date]
-		if date == "" && r.Date != market.NoDate {
-			date = day.of(r.Date).(string)
-		}
-		return append(args, r.Dataset, r.Symbol, date, w.stamps[i].id, r.Rows, r.ByExchange.SH, r.ByExchange.SZ, r.ByExchange.BJ, int64(r.RowsHash), r.Expected, string(r.Verdict),
-			int64(r.AnswerHash), day.of(r.SameSince), r.SameDays, day.of(r.LastSame), r.Filtered, r.Rejected, r.Unknown, r.New, r.Changed, r.Gone)
-	})
+	return nil
 }
 
 // writeRejects replaces those that came with this partition before, and those of

@@ -23,6 +23,7 @@ type Sink struct {
 
 	// turn holds one token; who has it owns everything below and may write.
 	turn    chan struct{}
+	queued  queue // commits that wait for it
 	closed  bool
 	lock    *lockfile.Lock
 	db      *sqlite.DB // nil while the file is closed

@@ -1,0 +1,343 @@
+package targets
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
+	"github.com/afterbell/afterbell/services/internal/drill"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/internal/sqlite"
+)
+
+// A date of many symbols touches a page of every one of them, because the tables are
+// ordered by symbol. So the commits that wait at a moment are written in one
+// transaction: each page is then written once for all of them. Whoever gets the turn
+// writes for all that wait.
+
+// The states of a commit that waits: it may be left until it has begun.
+const (
+	waiting int32 = iota
+	begun
+	left
+)
+
+// Bounds on a group.
+const (
+	mostWorks = 32
+	mostRows  = 200_000
+)
+
+// pageCache is room for the pages that a group touches, in bytes.
+const pageCache = 32 << 20
+
+// queue holds the commits that wait for the turn, in the order in which they came.
+type queue struct {
+	mu    sync.Mutex
+	works []*work
+}
+
+func (q *queue) add(w *work) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.works = append(q.works, w)
+}
+
+// take takes a group off the queue: no two of it are of the same rows, and a list or a
+// calendar stands alone.
+func (q *queue) take() (group []*work) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	rows, n := 0, 0
+	for _, w := range q.works {
+		if w.state.Load() == left {
+			n++
+			continue
+		}
+		if len(group) > 0 {
+			if len(group) == mostWorks || rows >= mostRows || w.dataset.Snapshot || group[0].dataset.Snapshot ||
+				slices.ContainsFunc(group, w.overlaps) {
+				break
+			}
+		}
+		n++
+		if !w.state.CompareAndSwap(waiting, begun) {
+			continue
+		}
+		group = append(group, w)
+		if w.commit.Batch != nil {
+			rows += w.commit.Batch.Len
+		}
+	}
+	q.works = slices.Delete(q.works, 0, n)
+	return group
+}
+
+// overlaps reports whether two commits may be of the same rows, or have the same name.
+func (w *work) overlaps(other *work) bool {
+	a, b := &w.commit.Partition, &other.commit.Partition
+	if a.ID == b.ID {
+		return true
+	}
+	if a.Dataset != b.Dataset || a.Start > b.End || b.Start > a.End {
+		return false
+	}
+	has := make(map[string]bool, len(a.Symbols))
+	for _, s := range a.Symbols {
+		has[s] = true
+	}
+	return slices.ContainsFunc(b.Symbols, func(s string) bool { return has[s] })
+}
+
+// write waits until the commit is written, by this goroutine or by another that has the
+// turn.
+func (s *Sink) write(ctx context.Context, w *work) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	s.queued.add(w)
+	for {
+		select {
+		case <-w.done:
+			return w.err
+		case <-s.turn:
+			if w.state.Load() == waiting {
+				s.writeGroup(s.queued.take())
+			}
+			s.lastUse = time.Now()
+			s.turn <- struct{}{}
+		case <-ctx.Done():
+			if w.state.CompareAndSwap(waiting, left) {
+				return ctx.Err()
+			}
+			<-w.done // it may be written already
+			return w.err
+		}
+	}
+}
+
+// writeGroup writes a group in one transaction, and each of it singly when that fails,
+// so that bad luck of one does not take the others with it. What was begun is ended,
+// whoever has gone meanwhile.
+func (s *Sink) writeGroup(group []*work) {
+	if len(group) == 0 {
+		return
+	}
+	ctx := context.Background()
+	if err := s.attempt(ctx, group); err != nil && len(group) > 1 {
+		s.cfg.Logger.Warn("a group of commits failed; they are tried singly", "pool", string(market.Targets), "commits", len(group), "error", err)
+		for _, w := range group {
+			w.err = s.attempt(ctx, []*work{w})
+		}
+	} else if err != nil {
+		group[0].err = err
+	}
+	for _, w := range group {
+		close(w.done)
+	}
+}
+
+// attempt is one transaction. The error is why it was rolled back; that of a work is set
+// where it was refused while the others went on.
+func (s *Sink) attempt(ctx context.Context, group []*work) error {
+	if s.closed {
+		return s.faults.Failed(errClosed, errClosed.Error())
+	}
+	if err := s.ready(ctx); err != nil {
+		return err
+	}
+	live := make([]*work, 0, len(group))
+	for _, w := range group {
+		w.err = nil
+		if w.survey(); w.newest > w.commit.Epoch {
+			w.err = s.faults.Stale(w.commit.Partition.ID, w.commit.Epoch, w.newest)
+			continue
+		}
+		live = append(live, w)
+	}
+	if len(live) == 0 {
+		return nil
+	}
+	err := s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		err := s.writeAll(ctx, tx, live)
+		drill.Point("targets.commit")
+		return err
+	})
+	if err != nil {
+		return s.failure(ctx, err)
+	}
+	if !s.stands() {
+		return s.faults.Failed(nil, "the file was deleted or replaced while it was written")
+	}
+	for _, w := range live {
+		w.publish()
+	}
+	held := s.logHeld(ctx)
+	for _, w := range live {
+		w.logHeld = held
+	}
+	return nil
+}
+
+func (s *Sink) writeAll(ctx context.Context, tx *sqlite.Tx, group []*work) error {
+	if err := readOld(ctx, tx, group); err != nil {
+		return err
+	}
+	nextID, gone := s.nextID, make(map[*stamp]int)
+	for _, w := range group {
+		if w.commit.Batch != nil {
+			w.diff = pool.Compare(w.dataset, w.old, w.commit.Batch)
+			if err := w.writeRevisions(ctx, tx); err != nil {
+				return err
+			}
+			if err := w.deleteGone(ctx, tx); err != nil {
+				return err
+			}
+		}
+		if err := w.settle(tx.Now.UTC(), nextID, gone); err != nil {
+			return err
+		}
+		nextID += int64(len(w.fresh))
+	}
+	if err := writeRows(ctx, tx, group); err != nil {
+		return err
+	}
+	if err := writeCoverage(ctx, tx, group); err != nil {
+		return err
+	}
+	for _, w := range group {
+		if err := w.writeRejects(ctx, tx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// spot is one row or record of a work, with what it is sorted by.
+type spot struct {
+	symbol string
+	date   market.Date
+	w      *work
+	n      int
+}
+
+func sortSpots(spots []spot) {
+	slices.SortFunc(spots, func(a, b spot) int {
+		return cmp.Or(strings.Compare(a.symbol, b.symbol), cmp.Compare(a.date, b.date))
+	})
+}
+
+// writeRows writes what is new or changed, in the order of the tables; rows that stayed
+// the same are left alone.
+func writeRows(ctx context.Context, tx *sqlite.Tx, group []*work) error {
+	by := make(map[*catalog.Dataset][]spot)
+	for _, w := range group {
+		if w.commit.Batch == nil {
+			continue
+		}
+		texts, dates := pool.KeyColumns(w.dataset, w.commit.Batch)
+		for _, rows := range [][]int{w.diff.New, w.diff.Changed} {
+			for _, n := range rows {
+				x := spot{symbol: texts.Texts[n], date: market.NoDate, w: w, n: n}
+				if dates != nil {
+					x.date = dates.Dates[n]
+				}
+				by[w.dataset] = append(by[w.dataset], x)
+			}
+		}
+	}
+	day := dayTexts{}
+	for d, spots := range by {
+		sortSpots(spots)
+		columns, kind := stored(d), ""
+		width := len(d.Columns)
+		if d.Table == catalog.TableInstruments {
+			columns, kind = columns+", "+pool.KindColumn, string(d.Kind)
+			width++
+		}
+		err := insert(ctx, tx, d.Table, columns, width, len(spots), func(i int, args []any) []any {
+			x := &spots[i]
+			for c := range x.w.commit.Batch.Columns {
+				args = append(args, argument(&x.w.commit.Batch.Columns[c], x.n, day))
+			}
+			if kind != "" {
+				args = append(args, kind)
+			}
+			return args
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// readOld reads the rows held of the partitions. Symbols that coverage does not know
+// are left out, so that a first fill reads nothing. Partitions of one day are read
+// together, a symbol at a time.
+func readOld(ctx context.Context, tx *sqlite.Tx, group []*work) error {
+	type days struct {
+		works    map[market.Date][]*work
+		symbols  map[string]bool
+		from, to market.Date
+	}
+	together := make(map[*catalog.Dataset]*days)
+	for _, w := range group {
+		part := w.commit.Partition
+		if w.commit.Batch == nil {
+			continue
+		}
+		if w.dataset.Snapshot || part.Start != part.End {
+			var err error
+			if w.old, err = w.readOld(ctx, tx); err != nil {
+				return err
+			}
+			continue
+		}
+		w.old, _ = pool.Held(w.dataset, 0)
+		if len(w.before) == 0 {
+			continue
+		}
+		x := together[w.dataset]
+		if x == nil {
+			x = &days{works: map[market.Date][]*work{}, symbols: map[string]bool{}, from: part.Start, to: part.Start}
+			together[w.dataset] = x
+		}
+		x.works[part.Start] = append(x.works[part.Start], w)
+		x.from, x.to = min(x.from, part.Start), max(x.to, part.Start)
+		for k := range w.before {
+			x.symbols[k.Symbol] = true
+		}
+	}
+	for d, x := range together {
+		_, names := pool.Held(d, 0)
+		stmt, err := tx.PrepareContext(ctx, "SELECT "+names+" FROM "+d.Table+" WHERE symbol = ? AND trade_date BETWEEN ? AND ?")
+		if err != nil {
+			return err
+		}
+		defer stmt.Close()
+		part, _ := pool.Held(d, 0)
+		for symbol := range x.symbols {
+			part.Truncate()
+			if err := scanBatch(part, func() (*sql.Rows, error) { return stmt.QueryContext(ctx, symbol, x.from.String(), x.to.String()) }); err != nil {
+				return err
+			}
+			_, dates := pool.KeyColumns(d, part)
+			for r := range part.Len {
+				for _, w := range x.works[dates.Dates[r]] {
+					if _, known := w.before[coverage.Key{Dataset: d.ID, Date: dates.Dates[r], Symbol: symbol}]; known {
+						w.old.AppendRow(part, r)
+					}
+				}
+			}
+		}
+	}
+	return nil
+}
