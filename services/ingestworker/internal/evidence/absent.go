@@ -31,20 +31,16 @@ func (d *Day) Traded() []Symbol {
 // is not counted: it lacks the company, not the day. A day beside it that is nil
 // tells nothing.
 func Missing(day, other *Day, beside ...*Day) (Finding, bool) {
-	var missing []string
-	n := 0
+	var missing []Symbol
 	for _, s := range other.Traded() {
-		if day.Has(s) || day.Dataset == catalog.Moneyflow && s%4 == 0 || !known(s, beside) {
-			continue
-		}
-		if n++; len(missing) < sampleNames {
-			missing = append(missing, s.String())
+		if !day.Has(s) && (day.Dataset != catalog.Moneyflow || s%4 != 0) && known(s, beside) {
+			missing = append(missing, s)
 		}
 	}
-	if n == 0 {
+	if len(missing) == 0 {
 		return Finding{}, false
 	}
-	return absent(n, len(day.Symbols), missing, "a row in that date's "+other.Dataset), true
+	return absent(len(missing), len(day.Symbols), names(missing), "a row in that date's "+other.Dataset), true
 }
 
 func known(s Symbol, beside []*Day) bool {
@@ -91,11 +87,7 @@ func Skips(s Symbol, after, before *Day) (skips, told bool) {
 // Skipped is the finding that symbols have no row on a day though their next
 // reference price shows that they traded.
 func Skipped(day, after *Day, symbols []Symbol) Finding {
-	var sample []string
-	for _, s := range symbols[:min(len(symbols), sampleNames)] {
-		sample = append(sample, s.String())
-	}
-	return absent(len(symbols), len(day.Symbols), sample, fmt.Sprintf("a pre_close on %s that is not their last close", after.Date))
+	return absent(len(symbols), len(day.Symbols), names(symbols), fmt.Sprintf("a pre_close on %s that is not their last close", after.Date))
 }
 
 // mostMove is the widest limit of a day's price (30 % in Beijing, with room for

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 )
@@ -74,22 +75,13 @@ func Repeated(later, earlier *Day) (Finding, bool) {
 	equal, compared := make([]int, len(columns)), make([]int, len(columns))
 	whole, rows := 0, 0
 	each(later, earlier, func(i, j int) {
-		same, differs := 0, 0
-		for n, c := range columns {
-			x, y := later.values[n][i], earlier.values[n][j]
-			if c.repeats == 0 || x == 0 && y == 0 || x != x || y != y { // NaN is null
-				continue
-			}
-			compared[n]++
-			if x == y {
-				equal[n]++
-				same++
-			} else {
-				differs++
-			}
-		}
 		rows++
-		if same >= 4 && differs == 0 {
+		if sameRow(later, earlier, i, j, func(n int, same bool) {
+			compared[n]++
+			if same {
+				equal[n]++
+			}
+		}) {
 			whole++
 		}
 	})
@@ -119,6 +111,79 @@ func Repeated(later, earlier *Day) (Finding, bool) {
 		What: fmt.Sprintf("has the %s of %s in %d of %d rows", list, earlier.Date, most, of)}, true
 }
 
+// sameRow reports whether a symbol has the same values on two days, a traded volume
+// or turnover among them: an idle symbol keeps its price. told hears of each column
+// compared.
+func sameRow(later, earlier *Day, i, j int, told func(n int, same bool)) bool {
+	same, exact, differs := 0, 0, 0
+	for n, c := range remembered[later.Dataset] {
+		x, y := later.values[n][i], earlier.values[n][j]
+		if c.repeats == 0 || x == 0 && y == 0 || x != x || y != y { // NaN is null
+			continue
+		}
+		if told != nil {
+			told(n, x == y)
+		}
+		switch {
+		case x != y:
+			differs++
+		case c.repeats <= 0.1:
+			exact++
+			fallthrough
+		default:
+			same++
+		}
+	}
+	return same >= 4 && exact > 0 && differs == 0
+}
+
+// RepeatedSymbols are the symbols whose row on a day has all values of an earlier
+// one. No recorded symbol has two such days in a row.
+func RepeatedSymbols(later, earlier *Day) map[Symbol]bool {
+	out := map[Symbol]bool{}
+	each(later, earlier, func(i, j int) {
+		if sameRow(later, earlier, i, j, nil) {
+			out[later.Symbols[i]] = true
+		}
+	})
+	return out
+}
+
+// Rows compares the rows of one batch, as of a symbol over a span.
+type Rows struct {
+	columns []*table.Column
+	defined []column
+}
+
+// RowsOf prepares the rows of a batch for comparison.
+func RowsOf(ds *catalog.Dataset, b *table.Batch) Rows {
+	var out Rows
+	for _, c := range remembered[ds.ID] {
+		if col := b.Column(c.name); col != nil && c.repeats > 0 {
+			out.columns, out.defined = append(out.columns, col), append(out.defined, c)
+		}
+	}
+	return out
+}
+
+// Same reports whether two rows of a symbol have the same values, as RepeatedSymbols
+// does for days.
+func (x Rows) Same(i, j int) bool {
+	same, exact := 0, 0
+	for n, c := range x.columns {
+		switch {
+		case c.Null[i] || c.Null[j] || c.Numbers[i] == 0 && c.Numbers[j] == 0:
+		case c.Numbers[i] != c.Numbers[j]:
+			return false
+		default:
+			if same++; x.defined[n].repeats <= 0.1 {
+				exact++
+			}
+		}
+	}
+	return same >= 4 && exact > 0
+}
+
 // Follows compares the reference prices of a day of quotes with the closes of the
 // open day before. pre_close is that close, but on ex-dates (tushare.md 1.5).
 func Follows(day, before *Day) (Finding, bool) {
@@ -126,23 +191,14 @@ func Follows(day, before *Day) (Finding, bool) {
 	if pre == nil || last == nil {
 		return Finding{}, false
 	}
-	odd, rows := 0, 0
-	var sample []string
-	each(day, before, func(i, j int) {
-		if x, y := pre[i], last[j]; x == x && y == y {
-			rows++
-			if !samePrice(x, y) {
-				if odd++; len(sample) < sampleNames {
-					sample = append(sample, day.Symbols[i].String())
-				}
-			}
-		}
-	})
-	if rows < leastRows || odd <= fewRows || float64(odd) <= gapShare*float64(rows) {
+	odd, rows := agreement{"pre_close", day, before, func(i, j int) (bool, bool) {
+		return samePrice(pre[i], last[j]), pre[i] == pre[i] && last[j] == last[j] // NaN is null
+	}}.against()
+	if rows < leastRows || len(odd) <= fewRows || float64(len(odd)) <= gapShare*float64(rows) {
 		return Finding{}, false
 	}
-	return Finding{Reason: fault.ValuesConflict, Count: odd, Of: rows, Sample: sample,
-		What: fmt.Sprintf("has a pre_close that is not the close of %s in %d of %d rows", before.Date, odd, rows),
+	return Finding{Reason: fault.ValuesConflict, Count: len(odd), Of: rows, Sample: names(odd),
+		What: fmt.Sprintf("has a pre_close that is not the close of %s in %d of %d rows", before.Date, len(odd), rows),
 		Meta: []string{"check", "pre_close", "other_dataset", before.Dataset}}, true
 }
 
@@ -156,11 +212,61 @@ func samePrice(x, y float32) bool {
 // close and the turnover of the one, the sums by size of order of the other. All
 // 29,000 recorded pairs agree within the tolerances.
 func Agrees(day, daily *Day) (Finding, bool) {
-	type check struct {
-		name string
-		ok   func(i, j int) (same, compared bool)
+	for _, c := range agreements(day, daily) {
+		odd, rows := c.against()
+		if TooMany(len(odd), rows) {
+			return Finding{Reason: fault.ValuesConflict, Count: len(odd), Of: rows, Sample: names(odd),
+				What: fmt.Sprintf("contradicts that date's daily by its %s in %d of %d rows", c.name, len(odd), rows),
+				Meta: []string{"check", c.name, "other_dataset", daily.Dataset}}, true
+		}
 	}
-	var checks []check
+	return Finding{}, false
+}
+
+// Disagreeing are the symbols whose close on a day of daily_basic is not that of the
+// date's daily. None of 26,000 recorded rows is so.
+func Disagreeing(day, daily *Day) map[Symbol]bool {
+	out := map[Symbol]bool{}
+	for _, c := range agreements(day, daily) {
+		if c.name == "close" {
+			odd, _ := c.against()
+			for _, s := range odd {
+				out[s] = true
+			}
+		}
+	}
+	return out
+}
+
+func names(symbols []Symbol) []string {
+	var out []string
+	for _, s := range symbols[:min(len(symbols), sampleNames)] {
+		out = append(out, s.String())
+	}
+	return out
+}
+
+// agreement is one way in which a dataset agrees with the date's daily.
+type agreement struct {
+	name       string
+	day, daily *Day
+	ok         func(i, j int) (same, compared bool)
+}
+
+func (a agreement) against() (odd []Symbol, rows int) {
+	each(a.day, a.daily, func(i, j int) {
+		same, compared := a.ok(i, j)
+		if !compared {
+			return
+		}
+		if rows++; !same {
+			odd = append(odd, a.day.Symbols[i])
+		}
+	})
+	return odd, rows
+}
+
+func agreements(day, daily *Day) []agreement {
 	near := func(got, want, share, slack float64) (bool, bool) {
 		if math.IsNaN(got) || math.IsNaN(want) {
 			return false, false
@@ -172,48 +278,25 @@ func Agrees(day, daily *Day) (Finding, bool) {
 	case catalog.DailyBasic:
 		clos, theirs := day.column("close"), daily.column("close")
 		turnover, shares := day.column("turnover_rate"), day.column("float_share")
-		checks = []check{
-			{"close", func(i, j int) (bool, bool) {
+		return []agreement{
+			{"close", day, daily, func(i, j int) (bool, bool) {
 				return samePrice(clos[i], theirs[j]), clos[i] == clos[i] && theirs[j] == theirs[j]
 			}},
 			// 手 ÷ 万股 is per cent: 100 shares of 10,000, times 100
-			{"turnover_rate", func(i, j int) (bool, bool) {
+			{"turnover_rate", day, daily, func(i, j int) (bool, bool) {
 				return near(float64(turnover[i]), float64(vol[j])/float64(shares[i]), 0.03, 0.01)
 			}},
 		}
 	case catalog.Moneyflow:
-		checks = []check{
-			{"volume", func(i, j int) (bool, bool) { return near(day.sum("buy_", "_vol", i), float64(vol[j]), 0.05, 20) }},
+		return []agreement{
+			{"volume", day, daily, func(i, j int) (bool, bool) { return near(day.sum("buy_", "_vol", i), float64(vol[j]), 0.05, 20) }},
 			// 万元 against 千元
-			{"amount", func(i, j int) (bool, bool) {
+			{"amount", day, daily, func(i, j int) (bool, bool) {
 				return near(10*day.sum("buy_", "_amount", i), float64(amount[j]), 0.05, 20)
 			}},
 		}
-	default:
-		return Finding{}, false
 	}
-	for _, c := range checks {
-		odd, rows := 0, 0
-		var sample []string
-		each(day, daily, func(i, j int) {
-			same, compared := c.ok(i, j)
-			if !compared {
-				return
-			}
-			rows++
-			if !same {
-				if odd++; len(sample) < sampleNames {
-					sample = append(sample, day.Symbols[i].String())
-				}
-			}
-		})
-		if TooMany(odd, rows) {
-			return Finding{Reason: fault.ValuesConflict, Count: odd, Of: rows, Sample: sample,
-				What: fmt.Sprintf("contradicts that date's daily by its %s in %d of %d rows", c.name, odd, rows),
-				Meta: []string{"check", c.name, "other_dataset", daily.Dataset}}, true
-		}
-	}
-	return Finding{}, false
+	return nil
 }
 
 // sum adds the columns whose name begins and ends so; NaN where one is null.

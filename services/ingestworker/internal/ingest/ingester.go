@@ -182,6 +182,8 @@ type job struct {
 	step     Step
 	calls    int
 	repeated int
+	// charged is whether what was in hand proved another day of the pool wrong.
+	charged bool
 }
 
 func (j *job) stage(s Stage) {

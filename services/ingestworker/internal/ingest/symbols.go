@@ -44,6 +44,10 @@ func (j *job) symbols(ctx context.Context, batch *table.Batch, bad []table.BadCe
 			}
 		}
 	}
+	refuted, err := j.refute(ctx, &c, world.Calendar)
+	if err != nil {
+		return Result{}, err
+	}
 	ans := indexAnswer(c)
 	ans.whole, ans.evidence = whole, coverage.NoEvidence
 	ans.shared, ans.others = j.answered.shared, j.answered.dates
@@ -62,7 +66,12 @@ func (j *job) symbols(ctx context.Context, batch *table.Batch, bad []table.BadCe
 			return Result{}, err
 		}
 	}
-	return j.commitSymbols(ctx, c, world, verdicts)
+	r, err := j.commitSymbols(ctx, c, world, verdicts)
+	r.warn(refuted...)
+	if j.charged { // the run must not end whole: a later day does not hold
+		r.Held.Verdict = coverage.Worst(r.Held.Verdict, coverage.Incomplete)
+	}
+	return r, err
 }
 
 // closedDays tells the days without trading. Where no calendar reaches, weekends alone

@@ -101,6 +101,75 @@ func TestWrongValuesAreNeverComplete(t *testing.T) {
 	}
 }
 
+// TestWrongValuesAreNeverCompleteInTargets is the same for a watch list.
+func TestWrongValuesAreNeverCompleteInTargets(t *testing.T) {
+	for name, c := range map[string]struct {
+		fault  tusharesim.Fault
+		reason fault.Reason
+	}{
+		"yesterday's daily":       {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.Daily}, fault.ValuesRepeated},
+		"yesterday's daily_basic": {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.DailyBasic}, fault.ValuesRepeated},
+		"yesterday's moneyflow":   {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.Moneyflow}, fault.ValuesRepeated},
+		"yesterday's fund_daily":  {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.FundDaily}, fault.ValuesRepeated},
+		"stale columns of basic":  {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.DailyBasic, Columns: []string{"close", "total_mv", "circ_mv"}}, fault.ValuesConflict},
+		"volume × 100":            {tusharesim.Fault{Kind: tusharesim.ScaleColumn, API: catalog.Daily, Column: "vol", Factor: 100}, fault.UnitSuspect},
+		"no values of basic":      {tusharesim.Fault{Kind: tusharesim.NullColumn, API: catalog.DailyBasic, Columns: []string{"turnover_rate", "total_mv"}}, fault.ValuesMissing},
+		"no close":                {tusharesim.Fault{Kind: tusharesim.NullColumn, API: catalog.DailyBasic, Columns: []string{"close"}}, fault.RowsRejected},
+	} {
+		for _, first := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, first fill %v", name, first), func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t, tusharesim.Options{Stocks: 300, Funds: 120})
+				start, end := r.span(4)
+				w := coverage.Wish{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: append(r.funds(end)[:2], r.traded(end))}
+				slices.Sort(w.Symbols)
+				if !first {
+					w.End = end - 1
+					r.settle(w, 3)
+					w.End = end
+				}
+				c.fault.TradeDate = end.Compact()
+				id := r.fail(c.fault)
+				out, err := r.pass(w, 1, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				told := false
+				for _, o := range out {
+					told = told || !o.result.Held.Verdict.Settled() && slices.ContainsFunc(o.result.Issues, func(i fault.Issue) bool {
+						return i.Reason == c.reason || first && i.Reason == fault.ValuesConflict // nothing held before tells which day it repeats
+					})
+				}
+				days, err := r.ing.Survey(t.Context(), market.Targets, datasets(c.fault.API), end, end, w.Symbols)
+				if err != nil || len(days) != 1 || days[0].Verdict.Settled() || !told {
+					t.Errorf("%+v, told %v, %v", days, told, err)
+				}
+				r.sim.RemoveFault(id)
+				r.settle(w, 4)
+				if days, err = r.ing.Survey(t.Context(), market.Targets, datasets(c.fault.API), end, end, w.Symbols); err != nil || days[0].Verdict != coverage.Complete {
+					t.Errorf("afterwards %+v, %v", days, err)
+				}
+			})
+		}
+	}
+}
+
+// funds are ETFs that traded on d.
+func (r *rig) funds(d market.Date) []string {
+	r.t.Helper()
+	rows, err := r.sim.Rows(catalog.FundDaily, map[string]string{"trade_date": d.Compact()}, "ts_code")
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var out []string
+	for _, row := range rows.Rows {
+		if s := row[0].(string); market.IsETF(s) {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
 // TestStaleNewestDayOfAFirstFill: with nothing held before, the older day that comes
 // after it in the backfill proves the newest one wrong.
 func TestStaleNewestDayOfAFirstFill(t *testing.T) {

@@ -1,0 +1,221 @@
+package ingest
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/evidence"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// refute takes rows of targets out of an answer whose values cannot be those of
+// their day. They go the way of rejected rows: their symbol's day is INCOMPLETE and
+// asked for again. It returns the issues that say why.
+func (j *job) refute(ctx context.Context, c *checked, cal Calendar) ([]fault.Issue, error) {
+	out := map[int]string{} // row → reason
+	var issues []fault.Issue
+	j.askedOdd(c, out, &issues)
+	if err := j.repeats(ctx, c, cal, out, &issues); err != nil {
+		return nil, err
+	}
+	if len(out) == 0 {
+		return issues, nil
+	}
+	symbol, date := c.batch.Column("ts_code"), c.batch.Column("trade_date")
+	keep := make([]int, 0, c.batch.Len)
+	place := make(map[int]int, c.batch.Len)
+	for r := range c.batch.Len {
+		reason, wrong := out[r]
+		if !wrong {
+			place[r] = len(keep)
+			keep = append(keep, r)
+			continue
+		}
+		c.rejects = append(c.rejects, rejected{symbol: symbol.Texts[r], date: date.Dates[r], reason: reason, row: rowJSON(c.batch, r, nil)})
+	}
+	moved := func(rows []int) []int {
+		var out []int
+		for _, r := range rows {
+			if at, kept := place[r]; kept {
+				out = append(out, at)
+			}
+		}
+		return out
+	}
+	c.doubtful, c.hollow = moved(c.doubtful), moved(c.hollow)
+	c.batch = c.batch.Select(keep)
+	return issues, nil
+}
+
+// askedOdd names the rows among those asked for that share what is wrong with the
+// answer as a whole: another unit, a contradiction, no values yet.
+func (j *job) askedOdd(c *checked, out map[int]string, issues *[]fault.Issue) {
+	found := c.findings()
+	if len(found) == 0 || len(c.doubtful) == 0 {
+		return
+	}
+	k := checker{scope: scope{ds: j.ds}, b: c.batch}
+	k.prepare()
+	for _, f := range found {
+		n := 0
+		for _, r := range c.doubtful {
+			why, hollow := k.disagrees(r)
+			check := ""
+			for i := 0; i+1 < len(f.Meta); i += 2 {
+				if f.Meta[i] == "check" {
+					check = f.Meta[i+1]
+				}
+			}
+			if f.Reason == fault.ValuesMissing && hollow || f.Reason == fault.UnitSuspect && why == unitOff || check != "" && why == check {
+				out[r], n = why, n+1
+			}
+		}
+		if n > 0 {
+			*issues = append(*issues, j.valueIssue(f))
+		}
+	}
+}
+
+func (j *job) valueIssue(f evidence.Finding) fault.Issue {
+	i := f.Issue(j.ds.ID, j.work.Partition.End)
+	i.Meta["trade_date"] = dateText(j.work.Partition)
+	return coverage.About(j.ds, i)
+}
+
+// repeats names the rows that have the values of the open day before, in the answer
+// or in the pool, and on a whole date those whose close is not that of its daily. A
+// later day that the pool holds and that repeats the last of the answer is charged.
+func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int]string, issues *[]fault.Issue) error {
+	if c.batch.Len == 0 {
+		return nil
+	}
+	date, symbol := c.batch.Column("trade_date").Dates, c.batch.Column("ts_code").Texts
+	order := make([]int, c.batch.Len)
+	for r := range order {
+		order[r] = r
+	}
+	slices.SortFunc(order, func(a, b int) int {
+		return cmp.Or(strings.Compare(symbol[a], symbol[b]), cmp.Compare(date[a], date[b]))
+	})
+	rows := evidence.RowsOf(j.ds, c.batch)
+	for n, r := range order[1:] {
+		if q := order[n]; symbol[q] == symbol[r] && rows.Same(q, r) && cal.Before(date[r]) == date[q] {
+			out[r] = "it has the values of " + date[q].String()
+		}
+	}
+	first, last := slices.Min(date), slices.Max(date)
+	day := func(d market.Date) *evidence.Day {
+		var here []int
+		for r := range date {
+			if date[r] == d {
+				here = append(here, r)
+			}
+		}
+		return evidence.NewDay(j.ds, d, c.batch.Select(here))
+	}
+	prev, err := j.poolDay(ctx, j.ds.ID, cal.Before(first))
+	if err != nil {
+		return err
+	}
+	wrong := map[evidence.Symbol]string{}
+	for s := range evidence.RepeatedSymbols(day(first), prev) {
+		wrong[s] = "it has the values of " + prev.Date.String()
+	}
+	if j.ds.ID == catalog.DailyBasic && first == last {
+		quotes, err := j.poolDay(ctx, catalog.Daily, first)
+		if err != nil {
+			return err
+		}
+		for s := range evidence.Disagreeing(day(first), quotes) {
+			if wrong[s] == "" {
+				wrong[s] = otherClose
+			}
+		}
+	}
+	for r := range date {
+		if s, _ := evidence.SymbolOf(symbol[r]); date[r] == first && wrong[s] != "" {
+			out[r] = wrong[s]
+		}
+	}
+	var repeated, conflicting []string
+	for r, why := range out {
+		switch {
+		case why == otherClose:
+			conflicting = append(conflicting, symbol[r]+" "+date[r].String())
+		case strings.HasPrefix(why, "it has the values of "):
+			repeated = append(repeated, symbol[r]+" "+date[r].String())
+		}
+	}
+	j.tellRows(fault.ValuesRepeated, "has the values of the open day before for", repeated, c.batch.Len, issues)
+	j.tellRows(fault.ValuesConflict, "has another close than daily for", conflicting, c.batch.Len, issues)
+	return j.chargeAfter(ctx, day(last), cal, issues)
+}
+
+const otherClose = "its close is not that of daily"
+
+func (j *job) tellRows(reason fault.Reason, what string, rows []string, of int, issues *[]fault.Issue) {
+	if len(rows) == 0 {
+		return
+	}
+	slices.Sort(rows)
+	*issues = append(*issues, j.valueIssue(evidence.Finding{
+		Reason: reason, Count: len(rows), Of: of, Sample: rows[:min(len(rows), sampleSize)],
+		What: what + " " + count(int64(len(rows)), "symbol's day", "symbols' days"),
+	}))
+}
+
+// poolDay is a day of the pool with the symbols that it holds.
+func (j *job) poolDay(ctx context.Context, dataset string, d market.Date) (*evidence.Day, error) {
+	b, err := j.sink.Rows(ctx, coverage.Key{Dataset: dataset, Date: d})
+	if err != nil {
+		return nil, err
+	}
+	return evidence.NewDay(catalog.Lookup(dataset), d, b), nil
+}
+
+// chargeAfter holds a day against the one after it that the pool already has: where
+// that repeats it, the later rows are wrong.
+func (j *job) chargeAfter(ctx context.Context, day *evidence.Day, cal Calendar, issues *[]fault.Issue) error {
+	next, err := j.poolDay(ctx, j.ds.ID, cal.Next(day.Date))
+	if err != nil {
+		return err
+	}
+	var records []coverage.Record
+	var symbols []string
+	epoch := j.work.Epoch
+	for s := range evidence.RepeatedSymbols(next, day) {
+		k := coverage.Key{Dataset: j.ds.ID, Date: next.Date, Symbol: s.String()}
+		r, ok := j.sink.Held(k)
+		if !ok || r.Verdict != coverage.Complete {
+			continue
+		}
+		epoch = max(epoch, r.Epoch)
+		r.Verdict, r.RunID = coverage.Incomplete, j.work.RunID
+		records, symbols = append(records, r), append(symbols, k.Symbol)
+	}
+	if len(records) == 0 {
+		return nil
+	}
+	slices.Sort(symbols)
+	for n := range records {
+		records[n].Epoch = epoch
+	}
+	p := coverage.Partition{
+		ID: coverage.PartitionID(j.ds.ID, next.Date, next.Date, symbols), Pool: j.work.Partition.Pool,
+		Dataset: j.ds.ID, Start: next.Date, End: next.Date, Symbols: symbols,
+	}
+	if _, err := j.sink.Commit(ctx, Commit{Partition: p, Epoch: epoch, RunID: j.work.RunID, Records: records, KeepRejects: true}); err != nil {
+		return err
+	}
+	j.charged = true
+	*issues = append(*issues, coverage.About(j.ds, evidence.Finding{
+		Reason: fault.ValuesRepeated, Count: len(symbols), Of: len(next.Symbols), Sample: symbols[:min(len(symbols), sampleSize)],
+		What: "has the values of " + day.Date.String() + " for " + count(int64(len(symbols)), "symbol", "symbols"), Meta: []string{"other_date", day.Date.String()},
+	}.Issue(j.ds.ID, next.Date)))
+	return nil
+}
