@@ -155,7 +155,7 @@ func needsReference(w Wish, ds *catalog.Dataset) bool {
 // Data plans the datasets by trade date. The newest day comes first, because that
 // is what the evening is for; then the day before it once more; then what is
 // missing, from the newest day back, so that a backfill that is interrupted
-// leaves the most recent stretch whole. Within a date `daily` comes first,
+// leaves the most recent stretch whole; then the old days of Wish.Recheck. Within a date `daily` comes first,
 // because others are judged against it.
 //
 // It returns CALENDAR_UNAVAILABLE when the pool holds no calendar at all, unless the
@@ -241,6 +241,7 @@ func Data(w Wish, world World) (Plan, error) {
 		return cmp.Or(cmp.Compare(b.End, a.End), rankFirst)
 	})
 	p.add(parts...)
+	p.add(rechecks(w, world, todo, parts)...)
 	return p, nil
 }
 

@@ -270,7 +270,7 @@ func (j *job) ask(ctx context.Context, params map[string]string) (Answer, error)
 // priority keeps a backfill from standing in the way of the evening's own data.
 func (j *job) priority() Priority {
 	p := j.work.Partition
-	if p.Pool == market.Targets || j.ds.Snapshot || p.Repeat || p.End >= market.DateOf(time.Now())-newestDays {
+	if p.Pool == market.Targets || j.ds.Snapshot || p.Repeat && !p.Recheck || p.End >= market.DateOf(time.Now())-newestDays {
 		return Normal
 	}
 	return Backfill

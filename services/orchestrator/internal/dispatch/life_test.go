@@ -261,6 +261,52 @@ func TestQuotaGivesItsAPIUp(t *testing.T) {
 	})
 }
 
+// Only a run of the schedule looks at old dates once more, and what becomes of them
+// takes nothing from the evening.
+func TestOldDatesAreLookedAtByTheScheduleOnly(t *testing.T) {
+	inTime(t, func(t *testing.T) {
+		g := newRig(t)
+		old := workertest.Spec("stock.market.daily", "daily", "2026-01-05")
+		old.Repeat, old.Recheck = true, true
+		g.srv.Data = append(g.srv.Data, old)
+		g.srv.Ingest = func(_ context.Context, req *ingestv1.IngestPartitionRequest, _ workertest.Beat) (*ingestv1.PartitionResult, error) {
+			if p := req.GetPartition(); p.GetRecheck() != (p.GetPartitionId() == old.GetPartitionId()) {
+				t.Errorf("the worker was told %v", p)
+			} else if p.GetRecheck() {
+				return nil, fault.New(fault.ProviderRefused, "Not this one.", "api", "daily")
+			}
+			return workertest.Complete(10), nil
+		}
+		g.settings(func(s *settings.Settings) { s.RecheckDays = 7 })
+		g.start()
+		asked := func() (n []int32) {
+			for _, req := range g.srv.Planned() {
+				n = append(n, req.GetRecheckDays())
+			}
+			return n
+		}
+		if r, _ := g.run(market.Universe); slices.Max(asked()) != 0 {
+			t.Errorf("run %s of a person asks for %v old dates", r.ID, asked())
+		}
+		before := len(asked())
+		runs, err := g.d.Create(t.Context(), dispatch.CreateRequest{Pools: []market.Pool{market.Universe}, Source: run.SourceSchedule, Mode: run.Daily})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r, _ := g.watch(runs[0].ID)
+		if n := asked()[before:]; !slices.Equal(n, []int32{0, 7}) {
+			t.Errorf("a run of the schedule asks for %v old dates", n)
+		}
+		p := g.partitions(r.ID)[old.GetPartitionId()]
+		if r.Outcome != run.Succeeded || r.Completed != r.Partitions-1 || !p.Recheck || p.State != run.PartitionFailed || len(g.followUps(r.ID)) != 0 {
+			t.Errorf("it ended %s with %d of %d, the old date as %+v", r.Outcome, r.Completed, r.Partitions, p)
+		}
+		if i := slices.IndexFunc(r.Issues, func(i fault.Issue) bool { return i.Reason == fault.ProviderRefused }); i < 0 || r.Issues[i].Severity != fault.Warning {
+			t.Errorf("its issues are %+v", r.Issues)
+		}
+	})
+}
+
 func TestNotPublishedIsPartialAndFollowed(t *testing.T) {
 	inTime(t, func(t *testing.T) {
 		g := newRig(t)

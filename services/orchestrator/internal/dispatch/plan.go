@@ -24,6 +24,9 @@ func (l *loop) plan(refs bool) {
 		return
 	}
 	req := planRequest(a.r, a.modules, a.symbols, refs)
+	if a.r.Source == run.SourceSchedule && !refs {
+		req.RecheckDays = a.set.RecheckDays
+	}
 	l.next(func(ctx context.Context) func() {
 		if !refs {
 			if err := l.d.refreshCalendar(ctx); err != nil {

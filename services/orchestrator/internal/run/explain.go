@@ -260,6 +260,10 @@ func (r Run) ended() string {
 func (r Run) end() string {
 	switch r.Outcome {
 	case Succeeded:
+		if left := r.Partitions - r.Completed; left > 0 {
+			return fmt.Sprintf("%s complete, %d rows (%d new, %d changed, %d gone), %s. %s of old dates failed and will have another turn.",
+				count(r.Completed, "partition"), r.Rows, r.New, r.Changed, r.Gone, count(r.Calls, "call"), count(left, "re-check"))
+		}
 		return fmt.Sprintf("all of %s complete, %d rows (%d new, %d changed, %d gone), %s.",
 			count(r.Partitions, "partition"), r.Rows, r.New, r.Changed, r.Gone, count(r.Calls, "call"))
 	case Unchanged:

@@ -206,7 +206,7 @@ func (r Run) calls(partitions []Partition) (map[fault.Reason]fault.Issue, map[fa
 	}
 	for i := range partitions {
 		p := &partitions[i]
-		if p.State != PartitionFailed && p.State != PartitionWaiting {
+		if p.State != PartitionFailed && p.State != PartitionWaiting || p.Recheck {
 			continue
 		}
 		for _, issue := range p.Issues {

@@ -8,11 +8,19 @@ import (
 
 // OutcomeOf is how a run that planned these partitions ends, when nobody cancelled
 // or interrupted it. A run that waits for the provider to publish or complete is
-// PARTIAL, never SUCCEEDED, and never FAILED: nothing went wrong.
+// PARTIAL, never SUCCEEDED, and never FAILED: nothing went wrong. A re-check of an old
+// date takes nothing from the evening's own data: it counts only where it is complete
+// and nothing else was planned.
 func OutcomeOf(partitions []Partition, blockedModules []string) Outcome {
-	settled, later := 0, false
+	settled, counted, rechecked, later := 0, 0, false, false
 	for i := range partitions {
-		switch p := &partitions[i]; {
+		p := &partitions[i]
+		if p.Recheck {
+			rechecked = rechecked || p.State == PartitionCompleted
+			continue
+		}
+		counted++
+		switch {
 		case p.State == PartitionCompleted:
 			settled++
 		case classes(p)[fault.Later]:
@@ -20,11 +28,11 @@ func OutcomeOf(partitions []Partition, blockedModules []string) Outcome {
 		}
 	}
 	switch {
-	case len(partitions) == 0 && len(blockedModules) == 0:
+	case counted == 0 && !rechecked && len(blockedModules) == 0:
 		return Unchanged
-	case len(partitions) == 0:
+	case counted == 0 && len(blockedModules) > 0:
 		return Partial
-	case settled == len(partitions) && len(blockedModules) == 0:
+	case settled == counted && len(blockedModules) == 0:
 		return Succeeded
 	case settled == 0 && !later:
 		return Failed
@@ -47,6 +55,9 @@ func IssuesOf(partitions []Partition) []fault.Issue {
 		for _, issue := range p.Issues {
 			if p.State == PartitionCompleted && issue.Severity > fault.Warning {
 				continue // overcome by a later attempt
+			}
+			if p.Recheck && issue.Severity > fault.Warning {
+				issue.Severity = fault.Warning // what is held stays, and it has another turn
 			}
 			k := key{issue.Reason, p.Dataset}
 			if groups[k] == nil {
@@ -76,7 +87,7 @@ func IssuesOf(partitions []Partition) []fault.Issue {
 // classes are what a partition that is not complete asks for next.
 func classes(p *Partition) map[fault.Class]bool {
 	found := map[fault.Class]bool{}
-	if p.State == PartitionCompleted || p.State == PartitionCancelled {
+	if p.State == PartitionCompleted || p.State == PartitionCancelled || p.Recheck {
 		return found
 	}
 	switch p.Verdict {

@@ -127,19 +127,27 @@ func TestOutcomeOf(t *testing.T) {
 	done := part("daily", monday, PartitionCompleted, "complete")
 	later := part("moneyflow", monday, PartitionFailed, "not_published", fault.NotPublished)
 	down := part("daily", monday, PartitionFailed, "", fault.ProviderUnavailable)
+	old, oldDown := done, down
+	old.Recheck, oldDown.Recheck = true, true
 	for name, c := range map[string]struct {
 		parts   []Partition
 		blocked []string
 		want    Outcome
 	}{
-		"nothing to do":               {nil, nil, Unchanged},
-		"nothing but blocked modules": {nil, []string{"m"}, Partial},
-		"all done":                    {[]Partition{done, done}, nil, Succeeded},
-		"done with blocked modules":   {[]Partition{done}, []string{"m"}, Partial},
-		"some done":                   {[]Partition{done, down}, nil, Partial},
-		"none done":                   {[]Partition{down, down}, nil, Failed},
-		"only not published":          {[]Partition{later}, nil, Partial},
-		"not published and down":      {[]Partition{later, down}, nil, Partial},
+		"a failed re-check":             {[]Partition{done, oldDown, old}, nil, Succeeded},
+		"a re-check beside failures":    {[]Partition{down, old}, nil, Failed},
+		"a re-check beside a late one":  {[]Partition{later, old}, nil, Partial},
+		"nothing but re-checks":         {[]Partition{old, oldDown}, nil, Succeeded},
+		"nothing but failed re-checks":  {[]Partition{oldDown}, nil, Unchanged},
+		"re-checks and blocked modules": {[]Partition{old}, []string{"m"}, Partial},
+		"nothing to do":                 {nil, nil, Unchanged},
+		"nothing but blocked modules":   {nil, []string{"m"}, Partial},
+		"all done":                      {[]Partition{done, done}, nil, Succeeded},
+		"done with blocked modules":     {[]Partition{done}, []string{"m"}, Partial},
+		"some done":                     {[]Partition{done, down}, nil, Partial},
+		"none done":                     {[]Partition{down, down}, nil, Failed},
+		"only not published":            {[]Partition{later}, nil, Partial},
+		"not published and down":        {[]Partition{later, down}, nil, Partial},
 	} {
 		if got := OutcomeOf(c.parts, c.blocked); got != c.want {
 			t.Errorf("%s: %s, want %s", name, got, c.want)
@@ -156,6 +164,25 @@ func TestIssuesOfGathersAlike(t *testing.T) {
 	if len(got) != 3 || got[0].Reason != fault.PermissionDenied || got[1].Message != "PROVIDER_UNAVAILABLE happened. 1 other partition of daily ended alike." ||
 		got[2].Reason != fault.UnknownSymbols {
 		t.Errorf("%+v", got)
+	}
+}
+
+// A re-check that failed is told as a warning and calls for no follow-up.
+func TestFailedRecheckIsAWarning(t *testing.T) {
+	p := part("daily", monday-60, PartitionFailed, "incomplete", fault.ProviderUnavailable, fault.Incomplete)
+	p.Recheck = true
+	done := part("daily", monday, PartitionCompleted, "complete")
+	issues := IssuesOf([]Partition{done, p})
+	if len(issues) != 2 || issues[0].Severity != fault.Warning || issues[1].Severity != fault.Warning || p.Issues[0].Severity <= fault.Warning {
+		t.Errorf("%+v", issues)
+	}
+	r := Run{Outcome: Partial, Partitions: 3, Completed: 1, Issues: issues}
+	if _, classes := r.calls([]Partition{done, p}); len(classes) != 0 {
+		t.Errorf("it calls for %v", classes)
+	}
+	r.Outcome = Succeeded
+	if said := r.ended(); !strings.Contains(said, "2 re-checks of old dates failed and will have another turn") {
+		t.Errorf("it ended: %s", said)
 	}
 }
 
