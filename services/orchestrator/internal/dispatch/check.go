@@ -137,7 +137,7 @@ func (d *Dispatcher) gate(ctx context.Context, r run.Run, note func(run.Prefligh
 		return g.stop(run.StageToken, missing...)
 	}
 	record, err := d.cfg.Preflight.Run(ctx, preflight.Options{
-		Pools: []market.Pool{r.Pool}, Modules: r.Request.Modules, RunID: r.ID, Refreshed: true,
+		Pools: []market.Pool{r.Pool}, Modules: r.Request.Modules, RunID: r.ID, Refreshed: true, Since: probedSince(r),
 	}, func(e preflight.Event) error {
 		if e.ModuleChecked != nil {
 			g.meta.PreflightUpdatedAt = max(g.meta.PreflightUpdatedAt, e.ModuleChecked.Probe.At.UnixMilli())
@@ -163,6 +163,16 @@ func (d *Dispatcher) gate(ctx context.Context, r run.Run, note func(run.Prefligh
 		return g
 	}
 	return d.checkStore(ctx, r.Pool, g)
+}
+
+// probedSince is from when a passed probe counts for a run. Nobody looks at what the
+// schedule and its follow-ups do, so each evening has probes of its own; that a probe is
+// not a day old yet says little at the hour at which it was made the day before.
+func probedSince(r run.Run) time.Time {
+	if r.Source == run.SourceManual {
+		return time.Time{}
+	}
+	return readiness.EveningOf(r.StartedAt)
 }
 
 func (g gate) stop(stage run.Stage, issues ...fault.Issue) gate {

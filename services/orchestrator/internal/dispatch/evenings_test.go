@@ -9,6 +9,7 @@ import (
 
 	ingestv1 "github.com/afterbell/afterbell/gen/afterbell/ingest/v1"
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
+	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/scheduler"
@@ -117,4 +118,49 @@ func TestLateOverClosedDays(t *testing.T) {
 			})
 		})
 	}
+}
+
+// scheduled queues a run of the schedule for this moment and follows it to its end.
+func (g *rig) scheduled(pool market.Pool) run.Run {
+	g.t.Helper()
+	runs := []run.Run{{
+		Pool: pool, Mode: run.Daily, Source: run.SourceSchedule, SlotID: slot.ID(market.DateOf(time.Now()), pool),
+		Request: run.Request{Start: market.NoDate, End: market.NoDate}, State: run.Queued, AsOf: market.NoDate, CreatedAt: time.Now(),
+	}}
+	if err := g.store.Enqueue(g.t.Context(), runs, nil); err != nil {
+		g.t.Fatal(err)
+	}
+	g.d.Wake()
+	r, _ := g.watch(runs[0].ID)
+	return r
+}
+
+// TestEachEveningProbesAnew: a probe of the evening before is a day old but for the
+// seconds that it took, and is not reused; one of this evening is.
+func TestEachEveningProbesAnew(t *testing.T) {
+	inTime(t, func(t *testing.T) {
+		g := newRig(t)
+		slow := time.Duration(0)
+		g.srv.Probe = func(ctx context.Context, _ string) (*ingestv1.ModuleProbe, error) {
+			pause(ctx, slow)
+			return &ingestv1.ModuleProbe{Passed: true}, nil
+		}
+		g.start()
+		for evening := range 6 {
+			slow = time.Duration(evening%3) * 4 * time.Second // half of them stale at the next hour, or none
+			before := len(g.srv.Probed())
+			for i, pool := range []market.Pool{market.Targets, market.Universe, market.Universe} {
+				r := g.scheduled(pool)
+				for _, issue := range r.Issues {
+					if issue.Reason == fault.ModuleTestStale {
+						t.Errorf("evening %d, run %d: %s", evening, i, issue.Message)
+					}
+				}
+			}
+			if got := len(g.srv.Probed()) - before; got != 6 {
+				t.Errorf("evening %d: %d probes, want each of the six modules once", evening, got)
+			}
+			time.Sleep(time.Until(market.DateOf(time.Now().Add(24*time.Hour)).At(19, 30, market.Shanghai)))
+		}
+	})
 }

@@ -67,6 +67,9 @@ type Options struct {
 	// MaxAge is the oldest passed probe that is reused, instead of Policy's. Nil
 	// means Policy's.
 	MaxAge *time.Duration
+	// Since is the moment from before which a passed probe is not reused under
+	// readiness.StaleOnly. Zero means no such bound.
+	Since time.Time
 	// Refreshed says that the caller has just called Refresh.
 	Refreshed bool
 }

@@ -342,7 +342,7 @@ func (p *pass) needsProbe(id string) bool {
 	if p.opt.MaxAge != nil {
 		return readiness.NeedsProbeWithin(p.facts, m, *p.opt.MaxAge)
 	}
-	return readiness.NeedsProbe(p.facts, m)
+	return readiness.NeedsProbe(p.facts, m, p.opt.Since)
 }
 
 // probe probes modules in order. A stream that breaks because the worker went away

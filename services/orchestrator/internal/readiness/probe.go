@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/catalogue"
 )
 
@@ -28,36 +29,62 @@ func ProbeOf(f Facts, m *catalogue.Module) Probe {
 	return Probe{Module: m.ID, Status: Untested}
 }
 
-// maxAhead is how far a probe may lie in the future: clocks are set by that much.
-const maxAhead = time.Hour
+// maxAhead is how far a probe may lie after now: the clocks of two processes differ by
+// that much.
+const maxAhead = time.Minute
+
+// passTime is how long a pass of probes may take: a record that is reused at its start
+// still holds at its end.
+const passTime = 15 * time.Minute
+
+// marketClose is the hour in Shanghai from which a probe counts for an evening.
+const marketClose = 15
+
+// EveningOf is the beginning of the evening of a moment: the last close of the market,
+// 15:00 in Shanghai, on whatever day.
+func EveningOf(t time.Time) time.Time {
+	d := market.DateOf(t)
+	at := d.At(marketClose, 0, market.Shanghai)
+	if at.After(t) {
+		at = (d - 1).At(marketClose, 0, market.Shanghai)
+	}
+	return at
+}
 
 // Stale reports that a probe was made and says nothing any more: it is older than
-// MaxProbeAge, or configuration or token have changed since, or it was made while
-// the clock was far ahead, when its age is not known.
+// MaxProbeAge, or configuration or token have changed since, or it is stamped after
+// now, when its age is not known.
 func Stale(f Facts, m *catalogue.Module) bool {
+	return staleAt(f, m, f.Now)
+}
+
+// staleAt is Stale as it will be at a moment not before now.
+func staleAt(f Facts, m *catalogue.Module, at time.Time) bool {
 	p := ProbeOf(f, m)
-	age := f.Now.Sub(p.At)
-	return (p.Status == Pass || p.Status == Fail) && (age > MaxProbeAge || age < -maxAhead || changed(f, m, p))
+	return (p.Status == Pass || p.Status == Fail) &&
+		(at.Sub(p.At) > MaxProbeAge || p.At.Sub(f.Now) > maxAhead || changed(f, m, p))
 }
 
 func changed(f Facts, m *catalogue.Module, p Probe) bool {
 	return p.ConfigHash != ConfigHash(f, m) || p.Fingerprint != f.Tokens[m.Domain].Fingerprint
 }
 
-// NeedsProbe reports whether a preflight under Facts.Preflight probes the module.
-func NeedsProbe(f Facts, m *catalogue.Module) bool {
+// NeedsProbe reports whether a preflight under Facts.Preflight probes the module. A
+// passed probe from before since does not count; the zero time is no bound.
+func NeedsProbe(f Facts, m *catalogue.Module, since time.Time) bool {
 	switch {
 	case !m.SyncCapable, f.Preflight == ReadinessOnly:
 		return false
 	case f.Preflight == Always:
 		return true
 	}
-	return ProbeOf(f, m).Status != Pass || Stale(f, m)
+	p := ProbeOf(f, m)
+	return p.Status != Pass || p.At.Before(since) || staleAt(f, m, f.Now.Add(passTime))
 }
 
 // NeedsProbeWithin reports whether the module has no passed probe of that age at
 // most that still holds.
 func NeedsProbeWithin(f Facts, m *catalogue.Module, maxAge time.Duration) bool {
 	p := ProbeOf(f, m)
-	return m.SyncCapable && (p.Status != Pass || changed(f, m, p) || f.Now.Sub(p.At) > min(maxAge, MaxProbeAge))
+	return m.SyncCapable && (p.Status != Pass || f.Now.Sub(p.At) > maxAge || staleAt(f, m, f.Now.Add(passTime)))
 }

@@ -150,6 +150,18 @@ func TestSelect(t *testing.T) {
 	}
 }
 
+func TestEveningOf(t *testing.T) {
+	d := market.NewDate(2026, 3, 2)
+	for _, c := range []struct {
+		hour, minute int
+		want         market.Date
+	}{{15, 0, d}, {19, 30, d}, {23, 59, d}, {24, 10, d}, {24 + 14, 59, d}, {14, 59, d - 1}, {0, 0, d - 1}} {
+		if got := EveningOf(d.At(c.hour, c.minute, market.Shanghai)); !got.Equal(c.want.At(15, 0, market.Shanghai)) {
+			t.Errorf("%02d:%02d: %v", c.hour, c.minute, got)
+		}
+	}
+}
+
 func TestNeedsProbe(t *testing.T) {
 	const id = "stock.basic"
 	probe := func(change func(*Probe)) func(*Facts) {
@@ -161,7 +173,8 @@ func TestNeedsProbe(t *testing.T) {
 		want   bool
 	}{
 		"fresh":                      {StaleOnly, func(*Facts) {}, false},
-		"exactly a day old":          {StaleOnly, probe(func(p *Probe) { p.At = now.Add(-MaxProbeAge) }), false},
+		"still fresh at the end":     {StaleOnly, probe(func(p *Probe) { p.At = now.Add(passTime - MaxProbeAge) }), false},
+		"stale before the end":       {StaleOnly, probe(func(p *Probe) { p.At = now.Add(passTime - MaxProbeAge - time.Second) }), true},
 		"older than a day":           {StaleOnly, probe(func(p *Probe) { p.At = now.Add(-MaxProbeAge - time.Second) }), true},
 		"of a clock a little ahead":  {StaleOnly, probe(func(p *Probe) { p.At = now.Add(maxAhead) }), false},
 		"of a clock far ahead":       {StaleOnly, probe(func(p *Probe) { p.At = now.Add(maxAhead + time.Second) }), true},
@@ -177,7 +190,7 @@ func TestNeedsProbe(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := ready(c.change)
 			f.Preflight = c.policy
-			if got := NeedsProbe(f, f.Catalogue.Module(id)); got != c.want {
+			if got := NeedsProbe(f, f.Catalogue.Module(id), time.Time{}); got != c.want {
 				t.Errorf("NeedsProbe = %v, want %v", got, c.want)
 			}
 		})
@@ -186,7 +199,14 @@ func TestNeedsProbe(t *testing.T) {
 	if m := f.Catalogue.Module(id); !NeedsProbeWithin(f, m, 30*time.Minute) || NeedsProbeWithin(f, m, 2*time.Hour) {
 		t.Error("a probe of an hour ago must count within two hours and not within half an hour")
 	}
-	if m := f.Catalogue.Module("stock.margin"); NeedsProbe(f, m) || ProbeOf(f, m).Status != Unsupported {
+	if m := f.Catalogue.Module(id); NeedsProbe(f, m, f.Probes[id].At) || !NeedsProbe(f, m, f.Probes[id].At.Add(time.Second)) {
+		t.Error("a probe from before the evening counts, or one of the evening does not")
+	}
+	f.Preflight = ReadinessOnly
+	if NeedsProbe(f, f.Catalogue.Module(id), now) {
+		t.Error("readiness_only probes")
+	}
+	if m := f.Catalogue.Module("stock.margin"); NeedsProbe(f, m, time.Time{}) || ProbeOf(f, m).Status != Unsupported {
 		t.Error("a module that is not built is never probed")
 	}
 }
