@@ -122,7 +122,7 @@ func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err erro
 	a.server = transport.NewServer(transport.ServerConfig{Logger: log, Listener: lis, StopTimeout: cfg.StopTimeout})
 	a.later("gRPC server", a.server.Close)
 	ingestv1.RegisterIngestServiceServer(a.server, api.New(api.Config{
-		Ingester: ingester, Prober: probe.New(client, tokens, answers), Tokens: tokenSource{tokens}, Estimator: estimator{limits, cfg.FetchDepth},
+		Ingester: ingester, Prober: probe.New(client, tokens, answers, limits), Tokens: tokenSource{tokens}, Estimator: estimator{limits, cfg.FetchDepth},
 		Files: files, FreeBytes: pool.FreeBytes, ProviderHost: host, Log: log,
 	}))
 	return a, nil

@@ -72,7 +72,7 @@ func TestEvenings(t *testing.T) {
 		defer r.close()
 		answers := ingest.NewAnswers()
 		r.ing = ingest.New(ingest.Config{Provider: client, Sinks: r.sinks, Answers: answers, WindowDays: map[market.Pool]int{market.Universe: 10, market.Targets: 10}})
-		prober := probe.New(client, anyToken{}, answers)
+		prober := probe.New(client, anyToken{}, answers, limits)
 		symbols := []string{gone, "000001.SZ", "600002.SH", "600004.SH", "920007.BJ", "510005.SH", "159001.SZ"}
 
 		verdicts := map[coverage.Key][]coverage.Verdict{}

@@ -229,9 +229,19 @@ func (j *job) snapshot(ctx context.Context) (batch *table.Batch, bad []table.Bad
 	}
 	defer give()
 	today := market.DateOf(time.Now())
+	committed := time.Time{}
+	if j.work.Partition.Repeat {
+		// What the pool holds is asked for anew. An answer that came since is new, also
+		// one of an attempt that a limit ended: a token of a low tier has one call an hour.
+		r, _ := j.sink.Held(coverage.Key{Dataset: j.ds.ID, Date: market.NoDate})
+		committed = r.CommittedAt
+	}
 	for _, call := range j.ds.Calls {
 		ans, held := j.i.answers.Get(today, j.ds, call.Params)
-		if !held || j.work.Partition.Repeat {
+		if held && !committed.IsZero() {
+			_, held = j.i.answers.Since(committed, j.ds, call.Params)
+		}
+		if !held {
 			if ans, err = j.ask(ctx, call.Params); err != nil {
 				return nil, nil, "", err
 			}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/quota"
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 )
@@ -25,6 +26,13 @@ const DefaultTimeout = 30 * time.Second
 type Tokens interface {
 	// Fingerprint is a keyed digest of the token, empty when none resolves.
 	Fingerprint(domain string) string
+}
+
+// Limits tells what is known of the provider's limits. The limiter implements it.
+type Limits interface {
+	// Scarce tells a limit per hour or day that allows the token's API so few calls that
+	// each counts. ok is false where there is none.
+	Scarce(key quota.Key) (calls int, w quota.Window, ok bool)
 }
 
 // Request is which modules to probe.
@@ -71,12 +79,14 @@ type Prober struct {
 	provider ingest.Provider
 	tokens   Tokens
 	answers  *ingest.Answers
+	limits   Limits
 }
 
 // New is a Prober. answers is where whole snapshots are kept, to serve as the
-// day's fetch; nil keeps none.
-func New(p ingest.Provider, t Tokens, answers *ingest.Answers) *Prober {
-	return &Prober{provider: p, tokens: t, answers: answers}
+// day's fetch; nil keeps none. limits says where a probe must not spend a call that a
+// run needs; nil knows of none.
+func New(p ingest.Provider, t Tokens, answers *ingest.Answers, limits Limits) *Prober {
+	return &Prober{provider: p, tokens: t, answers: answers, limits: limits}
 }
 
 // Run probes modules one after the other. It returns INVALID_ARGUMENT for an
@@ -153,6 +163,9 @@ func (p *Prober) call(ctx context.Context, m *catalog.Module, x catalog.Probe, r
 	defer p.turn(ctx, ds, x, r.Timeout)()
 	ans, shared := p.answered(asked, ds, x)
 	if !shared {
+		if spared, ok := p.spares(m, ds, x, o); ok {
+			return spared, false
+		}
 		ans, err = p.provider.Fetch(ctx, q, nil)
 	}
 	o.Calls += ans.Calls
@@ -190,6 +203,32 @@ func (p *Prober) call(ctx context.Context, m *catalog.Module, x catalog.Probe, r
 		p.answers.Put(market.DateOf(time.Now()), ds, q.Params, ans)
 	}
 	return nil, false
+}
+
+// spares leaves a call to the run where a token has few of them: only a token that may
+// call was told of the limit, so there is nothing to prove. A list that nobody has asked
+// for today is asked for, because the answer serves the run.
+func (p *Prober) spares(m *catalog.Module, ds *catalog.Dataset, x catalog.Probe, o *Outcome) ([]fault.Issue, bool) {
+	if p.limits == nil || o.Fingerprint == "" {
+		return nil, false
+	}
+	calls, window, ok := p.limits.Scarce(quota.Key{Token: o.Fingerprint, API: ds.ID})
+	if !ok {
+		return nil, false
+	}
+	if p.keeps(ds, x) {
+		held, ok := p.heldToday(ds, x)
+		if ok {
+			o.Rows += int64(held.Batch.Len)
+		}
+		return nil, ok
+	}
+	i := fault.NewIssue(fault.QuotaExhausted,
+		fmt.Sprintf("The limit of %s is %d per %s, so the probe leaves the call to the run.", ds.ID, calls, window),
+		"api", ds.ID, "limit", fmt.Sprint(calls), "window", window.String())
+	i.Severity = fault.Warning
+	i.Remedy = "Nothing to do."
+	return []fault.Issue{about(m, ds, i)}, true
 }
 
 // turn waits while somebody else asks for what the probe asks for, so that preflights

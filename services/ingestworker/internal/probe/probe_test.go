@@ -35,10 +35,11 @@ func newProber(t *testing.T, o tusharesim.Options, token string, attempts int) (
 	t.Helper()
 	sim := tusharesim.StartTest(t, o)
 	answers := ingest.NewAnswers()
-	return probe.New(newClient(t, sim, token, attempts), tokens{token}, answers), sim, answers
+	c, limits := newClient(t, sim, token, attempts)
+	return probe.New(c, tokens{token}, answers, limits), sim, answers
 }
 
-func newClient(t *testing.T, sim *tusharesim.Server, token string, attempts int) *tushare.Client {
+func newClient(t *testing.T, sim *tusharesim.Server, token string, attempts int) (*tushare.Client, *limiter.Limiter) {
 	t.Helper()
 	limits, err := limiter.Open(limiter.Config{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -49,7 +50,7 @@ func newClient(t *testing.T, sim *tusharesim.Server, token string, attempts int)
 		t.Fatal(err)
 	}
 	t.Cleanup(c.Close)
-	return c
+	return c, limits
 }
 
 func run(t *testing.T, p *probe.Prober, r probe.Request) []probe.Outcome {
@@ -215,7 +216,8 @@ func TestAFieldThatTheReplyLacks(t *testing.T) {
 	for before, want := range map[bool]fault.Reason{true: fault.ProviderUnavailable, false: fault.ModuleTestFailed} {
 		sim := tusharesim.StartTest(t, tusharesim.Options{Stocks: 200, Funds: 60})
 		lacking := true
-		p := probe.New(without{newClient(t, sim, "token", 1), &lacking, before}, tokens{"token"}, nil)
+		c, _ := newClient(t, sim, "token", 1)
+		p := probe.New(without{c, &lacking, before}, tokens{"token"}, nil, nil)
 		o := run(t, p, probe.Request{Modules: []string{"stock.market.daily"}, TradeDate: lastOpen(t, sim)})[0]
 		if o.Passed || o.Issues[0].Reason != want || !strings.Contains(o.Issues[0].Message, "vol") || o.Issues[0].Meta["cause"] == "" || o.Calls != 2 {
 			t.Errorf("%+v", o)

@@ -14,8 +14,13 @@ const (
 	// maxSpent bounds the calls remembered; a larger limit is kept as if it were
 	// this one.
 	maxSpent = 8192
-	// trusted is how long a learnt limit is believed: a token's tier may change.
-	trusted = 7 * 24 * time.Hour
+	// trusted is how long a learnt limit per minute is believed: a token's tier may
+	// change, and trying again costs one refusal and a minute.
+	trusted = 24 * time.Hour
+	// remembered is how long it is known that a limit was learnt.
+	remembered = 7 * 24 * time.Hour
+	// scarce is the size below which each call of an hour or day counts.
+	scarce = 10
 	// dayGrace is how soon after an opening a new refusal shows that the
 	// provider's day does not begin at midnight.
 	dayGrace = 2 * time.Hour
@@ -84,10 +89,7 @@ func (s *State) opens(w Window, now time.Time, allowed, ahead int) time.Time {
 	if allowed == 0 {
 		return time.Time{}
 	}
-	if w == Day {
-		if s.Day == market.DateOf(now) && s.SpentToday+ahead >= allowed {
-			return nextDay(now)
-		}
+	if w == Day { // the refusal that taught it closed the day
 		return time.Time{}
 	}
 	allowed = min(allowed, maxSpent)
@@ -100,15 +102,82 @@ func (s *State) opens(w Window, now time.Time, allowed, ahead int) time.Time {
 }
 
 // Limit is the size of a window in force, 0 for none, and whether the provider
-// stated it.
+// stated it. A limit per hour or day is in force until the window in which it was
+// learnt has passed: then it is tried again, so that a raised tier shows by itself, and
+// a refusal teaches it anew where it is real.
 func (s *State) Limit(w Window, now time.Time, set Settings, api string) (calls int, learnt bool) {
-	if l := s.Learnt[w]; l.Calls > 0 && now.Sub(l.At) < trusted {
+	if l := s.Learnt[w]; l.Calls > 0 && now.Before(l.doubted(w)) {
 		return l.Calls, true
 	}
 	if w == Minute {
 		return set.Limit(api), false
 	}
 	return 0, false
+}
+
+// doubted is when a learnt limit is tried again.
+func (l Learnt) doubted(w Window) time.Time {
+	switch w {
+	case Hour:
+		return l.At.Add(w.Length() + margin)
+	case Day:
+		return nextDay(l.At)
+	}
+	return l.At.Add(trusted)
+}
+
+// Scarce reports whether a limit per hour or day was learnt within a week that allows
+// so few calls that each counts, in force or not. It tells the smallest.
+func (s *State) Scarce(now time.Time) (calls int, w Window, ok bool) {
+	for _, x := range []Window{Hour, Day} {
+		if l := s.Learnt[x]; l.Calls > 0 && l.Calls < scarce && now.Sub(l.At) < remembered && (!ok || l.Calls < calls) {
+			calls, w, ok = l.Calls, x, true
+		}
+	}
+	return calls, w, ok
+}
+
+// Lesson is what a refusal taught.
+type Lesson struct {
+	// Window of the limit, and Calls allowed in it; 0 where the refusal did not say.
+	Window Window
+	Calls  int
+	// At is when it was learnt; zero where only its end is known.
+	At time.Time
+	// Opens is from when a call may be made again; zero where one may be made now.
+	Opens time.Time
+	// Doubted is true where the limit is not in force any more: the next calls try.
+	Doubted bool
+}
+
+// Lessons lists what refusals taught within a week, by window.
+func (s *State) Lessons(now time.Time, set Settings, api string) []Lesson {
+	var out []Lesson
+	for w := Minute; w < windows; w++ {
+		n, inForce := s.Limit(w, now, set, api)
+		x := Lesson{Window: w, Opens: s.Closed[w]}
+		if l := s.Learnt[w]; l.Calls > 0 && now.Sub(l.At) < remembered {
+			x.Calls, x.At, x.Doubted = l.Calls, l.At, !inForce
+			if t := s.opens(w, now, n, 0); inForce && t.After(x.Opens) {
+				x.Opens = t
+			}
+		}
+		if !x.Opens.After(now) {
+			x.Opens = time.Time{}
+		}
+		if x.Calls > 0 || !x.Opens.IsZero() {
+			out = append(out, x)
+		}
+	}
+	if s.Held.After(now) {
+		out = append(out, Lesson{Window: WindowOf(s.Held.Sub(now)), Opens: s.Held})
+	}
+	return out
+}
+
+// Forget drops what was learnt from refusals; the calls made stay counted.
+func (s *State) Forget() {
+	s.Learnt, s.Closed, s.Held = [windows]Learnt{}, [windows]time.Time{}, time.Time{}
 }
 
 // Count is how many calls were made in the last minute and today in Beijing.

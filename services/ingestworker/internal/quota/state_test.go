@@ -133,7 +133,67 @@ func TestStatedLimitWinsOverTheSettingBothWays(t *testing.T) {
 	}
 }
 
-func TestLearntLimitIsForgottenAfterAWeek(t *testing.T) {
+// A limit is tried again when its own window has passed: the tier may be another.
+func TestALearntLimitIsTriedAgain(t *testing.T) {
+	for w, until := range map[Window]time.Time{Hour: noon.Add(time.Hour + margin), Day: market.NewDate(2026, 3, 3).At(0, 0, market.Shanghai)} {
+		var s State
+		s.Refuse(noon, noon, w, 3)
+		if n, learnt := s.Limit(w, until.Add(-time.Second), Settings{}, api); n != 3 || !learnt {
+			t.Errorf("%v: limit %d, learnt %v", w, n, learnt)
+		}
+		if n, learnt := s.Limit(w, until, Settings{}, api); n != 0 || learnt {
+			t.Errorf("%v: limit %d, learnt %v", w, n, learnt)
+		}
+		if at := drain(t, &s, Settings{}, Backfill, until, 100); !at[99].Equal(until) {
+			t.Errorf("%v: the tier was raised, and call 100 went %v later", w, at[99].Sub(until))
+		}
+		if n, of, ok := s.Scarce(until.AddDate(0, 0, 6)); n != 3 || of != w || !ok {
+			t.Errorf("%v: scarce %d per %v, %v", w, n, of, ok)
+		}
+		if _, _, ok := s.Scarce(until.AddDate(0, 0, 7)); ok {
+			t.Errorf("%v: scarce for ever", w)
+		}
+		s.Refuse(until, until, w, scarce)
+		if _, _, ok := s.Scarce(until); ok {
+			t.Errorf("%v: %d are not scarce", w, scarce)
+		}
+	}
+}
+
+func TestForgetDropsWhatWasLearnt(t *testing.T) {
+	var s State
+	s.Spend(noon)
+	for w := range windows {
+		s.Refuse(noon, noon, w, 1)
+	}
+	s.Hold(noon.Add(time.Hour))
+	s.Forget()
+	if d := s.Decide(noon, Settings{}, api, Backfill, 0); !d.Go || len(s.Spent) != 1 {
+		t.Errorf("%+v, %d calls known", d, len(s.Spent))
+	}
+}
+
+// The provider's own word is obeyed, however long, and no clock makes it longer.
+func TestHeldUntilTheProviderSays(t *testing.T) {
+	for wait, w := range map[time.Duration]Window{time.Second: Minute, 2 * time.Minute: Minute, 50 * time.Minute: Hour, 5 * time.Hour: Day} {
+		var s State
+		until := s.Hold(noon.Add(wait))
+		s.Hold(noon) // a shorter one does not shorten it
+		if d := s.Decide(noon, Settings{}, api, Probe, 0); d.Go || !d.Asked || d.Window != w || !d.Until.Equal(until) {
+			t.Errorf("%v: %+v", wait, d)
+		}
+		if d := s.Decide(until, Settings{}, api, Probe, 0); !d.Go {
+			t.Errorf("%v: after it %+v", wait, d)
+		}
+	}
+	var s State
+	s.Hold(noon.AddDate(1, 0, 0))
+	if s.Clamp(noon); s.Held.Sub(noon) > 25*time.Hour {
+		t.Errorf("held until %v", s.Held)
+	}
+}
+
+func TestLearntMinuteIsForgottenAfterADay(t *testing.T) {
 	var s State
 	s.Refuse(noon, noon, Minute, 50)
 	if n, learnt := s.Limit(Minute, noon.Add(trusted-time.Second), DefaultSettings(200), api); n != 50 || !learnt {
@@ -196,12 +256,16 @@ func TestDayThatDoesNotBeginAtMidnightIsTriedByTheHour(t *testing.T) {
 	}
 }
 
-func TestLearntDayIsNotExceededAgain(t *testing.T) {
+// The calls since midnight say nothing where the provider's day begins at another hour.
+func TestASmallDayIsTriedByTheHourToo(t *testing.T) {
 	var s State
-	s.Refuse(noon.AddDate(0, 0, -1), noon.AddDate(0, 0, -1), Day, 3)
-	drain(t, &s, Settings{}, Probe, noon, 3)
-	if d := s.Decide(noon, Settings{}, api, Probe, 0); d.Go || d.Window != Day || d.Limit != 3 {
-		t.Errorf("a fourth call of three: %+v", d)
+	now := s.Refuse(noon, noon, Day, 1)
+	for range 5 {
+		if d := s.Decide(now, Settings{}, api, Probe, 0); !d.Go {
+			t.Fatalf("at %v: %+v", now, d)
+		}
+		s.Spend(now)
+		now = s.Refuse(now, now, Day, 1)
 	}
 }
 
@@ -289,8 +353,23 @@ func TestEstimateAgreesWithTheDecision(t *testing.T) {
 		known := s
 		known.Spent = append([]time.Time(nil), s.Spent...)
 		got := Estimate(now, set, func(string) *State { return &known }, Load{Calls: map[string]int{api: n}, Priority: Normal})
-		at := drain(t, &s, set, Normal, now, n)
-		want := at[n-1].Sub(now)
+		// The provider goes on refusing, so that what it taught stays in force.
+		at := now
+		for made := 0; made < n; {
+			for w := Hour; w < windows; w++ {
+				s.Learnt[w].At = at
+			}
+			day := set.Allowance(s.Learnt[Day].Calls, Normal)
+			if d := s.Decide(at, set, api, Normal, 0); !d.Go {
+				at = d.Until
+			} else if day > 0 && s.Day == market.DateOf(at) && s.SpentToday >= day {
+				at = nextDay(at)
+			} else {
+				s.Spend(at)
+				made++
+			}
+		}
+		want := at.Sub(now)
 		if got != want {
 			t.Errorf("seed %d: %d calls estimated %v, took %v", seed, n, got, want)
 		}

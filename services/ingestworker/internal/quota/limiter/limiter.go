@@ -189,6 +189,67 @@ func (l *Limiter) Hold(key quota.Key, until time.Time) time.Time {
 	return until
 }
 
+// Scarce tells the smallest limit per hour or day, learnt within a week, that allows
+// the key so few calls that each counts. ok is false where there is none.
+func (l *Limiter) Scarce(key quota.Key) (calls int, w quota.Window, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	ln := l.lines[key]
+	if ln == nil {
+		return 0, 0, false
+	}
+	return ln.state.Scarce(wallTime())
+}
+
+// Lesson is what a refusal taught of a key.
+type Lesson struct {
+	quota.Key
+	quota.Lesson
+}
+
+// Lessons lists what refusals taught of the keys that match, by token, API and window.
+func (l *Limiter) Lessons(match func(quota.Key) bool) []Lesson {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.lessons(match)
+}
+
+// Forget drops what refusals taught of the keys that match, and returns it. Calls that
+// wait for such a limit go on.
+func (l *Limiter) Forget(match func(quota.Key) bool) []Lesson {
+	l.mu.Lock()
+	out := l.lessons(match)
+	for k, ln := range l.lines {
+		if match(k) {
+			ln.state.Forget()
+			for _, waits := range ln.queue {
+				waits.call()
+			}
+		}
+	}
+	l.dirty = true
+	l.mu.Unlock()
+	l.remember()
+	return out
+}
+
+func (l *Limiter) lessons(match func(quota.Key) bool) []Lesson {
+	now := wallTime()
+	var out []Lesson
+	for k, ln := range l.lines {
+		if !match(k) {
+			continue
+		}
+		for _, x := range ln.state.Lessons(now, l.cfg.Settings, k.API) {
+			out = append(out, Lesson{k, x})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Lesson) int {
+		return strings.Compare(a.Token+" "+a.API, b.Token+" "+b.API)
+	})
+	return out
+}
+
 // Estimate is how long the load takes from now on for the token with the
 // fingerprint.
 func (l *Limiter) Estimate(token string, load quota.Load) time.Duration {

@@ -232,6 +232,68 @@ func TestLearntLimitWakesThoseWaiting(t *testing.T) {
 	})
 }
 
+// A forgotten limit holds nobody back, and is forgotten for good.
+func TestForgottenLimits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "quota.json")
+		l := open(t, Config{Path: path})
+		list := quota.Key{Token: key.Token, API: "stock_basic"}
+		start := time.Now()
+		hour := l.Refused(list, start, quota.Hour, 1)
+		day := l.Refused(key, start, quota.Day, 0)
+		minute := l.Refused(key, start, quota.Minute, 2)
+		until := l.Hold(list, start.Add(3*time.Hour))
+		all := func(quota.Key) bool { return true }
+		at := start.Round(0)
+		want := []Lesson{
+			{key, quota.Lesson{Window: quota.Minute, Calls: 2, At: at, Opens: minute}}, {key, quota.Lesson{Window: quota.Day, Opens: day}},
+			{list, quota.Lesson{Window: quota.Hour, Calls: 1, At: at, Opens: hour}}, {list, quota.Lesson{Window: quota.Day, Opens: until}},
+		}
+		if got := l.Lessons(all); !slices.Equal(got, want) {
+			t.Errorf("lessons %+v\nwant    %+v", got, want)
+		}
+		if n, w, ok := l.Scarce(list); n != 1 || w != quota.Hour || !ok {
+			t.Errorf("scarce: %d per %v, %v", n, w, ok)
+		}
+		done := make(chan error)
+		go func() { done <- l.Acquire(t.Context(), key, quota.Normal, nil) }()
+		if err := <-done; err == nil {
+			t.Error("the day is spent")
+		}
+		if got := l.Forget(func(k quota.Key) bool { return k.API == "stock_basic" }); !slices.Equal(got, want[2:]) {
+			t.Errorf("forgot %+v", got)
+		}
+		if got := l.Lessons(all); !slices.Equal(got, want[:2]) {
+			t.Errorf("left %+v", got)
+		}
+		if err := l.Acquire(t.Context(), list, quota.Normal, nil); err != nil {
+			t.Error(err)
+		}
+		l.Refused(list, time.Now(), quota.Minute, 1)
+		go func() { done <- l.Acquire(t.Context(), list, quota.Normal, nil) }()
+		synctest.Wait()
+		l.Forget(all)
+		if err := <-done; err != nil || time.Since(start) > 0 {
+			t.Errorf("%v after %v", err, time.Since(start))
+		}
+		if got := open(t, Config{Path: path}).Lessons(all); len(got) > 0 {
+			t.Errorf("after a restart %+v", got)
+		}
+	})
+}
+
+func TestAHeldKeySurvivesARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		path := filepath.Join(t.TempDir(), "quota.json")
+		until := open(t, Config{Path: path}).Hold(key, time.Now().Add(2*time.Hour))
+		var spent *quota.Exhausted
+		err := open(t, Config{Path: path}).Acquire(t.Context(), key, quota.Probe, nil)
+		if !errors.As(err, &spent) || !spent.Asked || !spent.Until.Equal(until) {
+			t.Errorf("%+v, %v", spent, err)
+		}
+	})
+}
+
 func TestLessonsSurviveARestart(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "quota.json")
