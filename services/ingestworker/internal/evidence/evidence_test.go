@@ -1,0 +1,174 @@
+package evidence
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+var monday = market.NewDate(2026, 3, 2)
+
+// quotes are n stocks whose prices and volumes move with the step; change may spoil
+// a row.
+func quotes(n, step int, change func(r int, row map[string]float64)) *table.Batch {
+	ds := catalog.Lookup(catalog.Daily)
+	b := table.New(ds.Specs(), n)
+	for r := range n {
+		last := 10 + float64(r%7) + float64(step)*0.13
+		row := map[string]float64{
+			"open": last - 0.01, "high": last + 0.02, "low": last - 0.13, "close": last, "pre_close": last - 0.13, "change": 0.13 * float64(1+step),
+			"pct_chg": 1 + float64(step)/10, "vol": float64(1000 + 17*r + 31*step), "amount": float64(1000+17*r+31*step) * last / 10,
+		}
+		if change != nil {
+			change(r, row)
+		}
+		for i := range b.Columns {
+			switch c := &b.Columns[i]; c.Name {
+			case "ts_code":
+				c.AppendText(fmt.Sprintf("%06d.SZ", r))
+			case "trade_date":
+				c.AppendDate(monday + market.Date(step))
+			default:
+				c.AppendNumber(row[c.Name])
+			}
+		}
+		b.Len++
+	}
+	return b
+}
+
+func day(step int, b *table.Batch) *Day {
+	return NewDay(catalog.Lookup(catalog.Daily), monday+market.Date(step), b)
+}
+
+func TestSymbolsSortAndReadBack(t *testing.T) {
+	last := Symbol(0)
+	for _, s := range []string{"000001.SZ", "430017.BJ", "510300.SH", "600519.SH", "920992.BJ"} {
+		x, ok := SymbolOf(s)
+		if !ok || x <= last || x.String() != s {
+			t.Errorf("%s is %d, %q, %v", s, x, x, ok)
+		}
+		last = x
+	}
+	for _, s := range []string{"", "600519", "1600519.SH", "60051x.SH", "600519.XX", "600519-SH"} {
+		if _, ok := SymbolOf(s); ok {
+			t.Errorf("%q was taken for a symbol", s)
+		}
+	}
+}
+
+func TestRepeatedTellsAShareAndColumns(t *testing.T) {
+	before, after := quotes(600, 0, nil), quotes(600, 1, nil)
+	if f, ok := Repeated(day(1, after), day(0, before)); ok {
+		t.Errorf("days that move: %+v", f)
+	}
+	stale := func(share int, columns ...string) *table.Batch {
+		b := quotes(600, 1, nil)
+		for r := range 600 {
+			if r%100 < share {
+				for _, name := range columns {
+					b.Column(name).Numbers[r] = before.Column(name).Numbers[r]
+				}
+			}
+		}
+		return b
+	}
+	all := []string{"open", "high", "low", "close", "pre_close", "change", "pct_chg", "vol", "amount"}
+	for _, c := range []struct {
+		name  string
+		batch *table.Batch
+		want  bool
+	}{
+		{"all", stale(100, all...), true}, {"two in a hundred", stale(2, all...), true}, {"volume alone", stale(100, "vol"), true},
+		{"close alone, as on a calm day", stale(30, "close"), false}, {"close alone", stale(100, "close"), true},
+	} {
+		f, ok := Repeated(day(1, c.batch), day(0, before))
+		if ok != c.want || ok && (f.Reason != fault.ValuesRepeated || !f.False()) {
+			t.Errorf("%s: %v %+v", c.name, ok, f)
+		}
+	}
+	idle := func(r int, row map[string]float64) { row["vol"], row["amount"], row["change"] = 0, 0, 0 }
+	same := quotes(600, 0, idle)
+	if got := RepeatedSymbols(day(1, same), day(0, same)); len(got) != 0 {
+		t.Errorf("%d idle symbols count as repeated", len(got))
+	}
+}
+
+func TestFollowsAllowsExDates(t *testing.T) {
+	before := day(0, quotes(600, 0, nil))
+	for odd, want := range map[int]bool{0: false, 60: false, 200: true} {
+		b := quotes(600, 1, func(r int, row map[string]float64) {
+			if r < odd {
+				row["pre_close"] *= 0.9
+			}
+		})
+		if f, ok := Follows(day(1, b), before); ok != want {
+			t.Errorf("%d of 600 ex-dates: %v %+v", odd, ok, f)
+		}
+	}
+}
+
+func TestSkippedSymbols(t *testing.T) {
+	friday, wednesday := day(0, quotes(60, 0, nil)), quotes(60, 2, nil)
+	pre := wednesday.Column("pre_close").Numbers
+	pre[1], pre[2] = friday.columnOf(t, "close", 1), friday.columnOf(t, "close", 2)*0.5
+	after := day(2, wednesday)
+	for s, want := range map[Symbol]bool{friday.Symbols[0]: true, friday.Symbols[1]: false, friday.Symbols[2]: false} {
+		if got, told := Skips(s, after, friday); got != want || !told {
+			t.Errorf("%s: %v, %v", s, got, told)
+		}
+	}
+	if _, told := Skips(99, after, friday); told {
+		t.Error("a symbol without rows tells nothing")
+	}
+}
+
+func (d *Day) columnOf(t *testing.T, name string, i int) float64 {
+	t.Helper()
+	return float64(d.column(name)[i])
+}
+
+func TestSpreadTellsACutFromSuspensions(t *testing.T) {
+	var listed []Symbol
+	all := day(0, quotes(1000, 0, nil))
+	listed = append(listed, all.Symbols...)
+	without := func(gone func(r int) bool) *Day {
+		b := quotes(1000, 0, nil)
+		var keep []int
+		for r := range 1000 {
+			if !gone(r) {
+				keep = append(keep, r)
+			}
+		}
+		return day(0, b.Select(keep))
+	}
+	for _, c := range []struct {
+		name string
+		gone func(r int) bool
+		want bool
+	}{
+		{"none", func(int) bool { return false }, true},
+		{"one in eight", func(r int) bool { return r%8 == 0 }, true},
+		{"half", func(r int) bool { return r*7919%2 == 0 }, true},
+		{"the last twentieth", func(r int) bool { return r >= 950 }, false},
+		{"a stretch", func(r int) bool { return r >= 300 && r < 400 }, false},
+		{"nearly all", func(r int) bool { return r%5 != 0 }, false},
+	} {
+		if got := Spread(without(c.gone), listed); got != c.want {
+			t.Errorf("%s: %v", c.name, got)
+		}
+	}
+}
+
+func FuzzSymbolOf(f *testing.F) {
+	f.Add("600519.SH")
+	f.Fuzz(func(t *testing.T, s string) {
+		if x, ok := SymbolOf(s); ok && x.String() != s {
+			t.Errorf("%q reads back as %q", s, x)
+		}
+	})
+}
