@@ -184,7 +184,7 @@ var entries = []entry{
 		"Nothing to do: the date is asked for again.", "dataset", "trade_date", "count", "sample", "proof"),
 	e(SymbolsAbsent, Notice, StatusFailedPrecondition,
 		"Listed symbols have no row, and nothing tells whether they were suspended.",
-		"List them: curl \"localhost:7780/v1/pools/universe/coverage?start_date=YYYY-MM-DD\"", "dataset", "trade_date", "count", "sample"),
+		"List them: curl \"localhost:7780/v1/pools/universe/absent-symbols?dataset_id=daily&trade_date=YYYY-MM-DD\"", "dataset", "trade_date", "count", "sample"),
 	e(SuspensionsConfirmed, Notice, StatusFailedPrecondition,
 		"Fewer stocks than usual traded on a date, and the provider's list of suspensions explains it.",
 		"Nothing to do.", "dataset", "trade_date", "row_count", "expected_count", "suspended_count"),

@@ -2120,6 +2120,125 @@ func (x *ListRevisionsResponse) GetRevisions() []*v1.Revision {
 	return nil
 }
 
+// Request for IngestService.ListAbsentSymbols.
+type ListAbsentSymbolsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Pool to look into.
+	Pool v1.Pool `protobuf:"varint,1,opt,name=pool,proto3,enum=afterbell.market.v1.Pool" json:"pool,omitempty"`
+	// Dataset with rows by trade date, as in "daily".
+	DatasetId string `protobuf:"bytes,2,opt,name=dataset_id,json=datasetId,proto3" json:"dataset_id,omitempty"`
+	// Trade date, "YYYY-MM-DD".
+	TradeDate string `protobuf:"bytes,3,opt,name=trade_date,json=tradeDate,proto3" json:"trade_date,omitempty"`
+	// Symbols of the targets pool; empty for universe, which looks at every instrument.
+	Symbols       []string `protobuf:"bytes,4,rep,name=symbols,proto3" json:"symbols,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAbsentSymbolsRequest) Reset() {
+	*x = ListAbsentSymbolsRequest{}
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[28]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAbsentSymbolsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAbsentSymbolsRequest) ProtoMessage() {}
+
+func (x *ListAbsentSymbolsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[28]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAbsentSymbolsRequest.ProtoReflect.Descriptor instead.
+func (*ListAbsentSymbolsRequest) Descriptor() ([]byte, []int) {
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{28}
+}
+
+func (x *ListAbsentSymbolsRequest) GetPool() v1.Pool {
+	if x != nil {
+		return x.Pool
+	}
+	return v1.Pool(0)
+}
+
+func (x *ListAbsentSymbolsRequest) GetDatasetId() string {
+	if x != nil {
+		return x.DatasetId
+	}
+	return ""
+}
+
+func (x *ListAbsentSymbolsRequest) GetTradeDate() string {
+	if x != nil {
+		return x.TradeDate
+	}
+	return ""
+}
+
+func (x *ListAbsentSymbolsRequest) GetSymbols() []string {
+	if x != nil {
+		return x.Symbols
+	}
+	return nil
+}
+
+// Response for IngestService.ListAbsentSymbols.
+type ListAbsentSymbolsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The instruments without a row, by symbol.
+	AbsentSymbols []*v1.AbsentSymbol `protobuf:"bytes,1,rep,name=absent_symbols,json=absentSymbols,proto3" json:"absent_symbols,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAbsentSymbolsResponse) Reset() {
+	*x = ListAbsentSymbolsResponse{}
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[29]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAbsentSymbolsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAbsentSymbolsResponse) ProtoMessage() {}
+
+func (x *ListAbsentSymbolsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[29]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAbsentSymbolsResponse.ProtoReflect.Descriptor instead.
+func (*ListAbsentSymbolsResponse) Descriptor() ([]byte, []int) {
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{29}
+}
+
+func (x *ListAbsentSymbolsResponse) GetAbsentSymbols() []*v1.AbsentSymbol {
+	if x != nil {
+		return x.AbsentSymbols
+	}
+	return nil
+}
+
 // A module's probe began.
 type ProbeModulesResponse_ProbeStarted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2133,7 +2252,7 @@ type ProbeModulesResponse_ProbeStarted struct {
 
 func (x *ProbeModulesResponse_ProbeStarted) Reset() {
 	*x = ProbeModulesResponse_ProbeStarted{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[28]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2145,7 +2264,7 @@ func (x *ProbeModulesResponse_ProbeStarted) String() string {
 func (*ProbeModulesResponse_ProbeStarted) ProtoMessage() {}
 
 func (x *ProbeModulesResponse_ProbeStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[28]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2194,7 +2313,7 @@ type IngestPartitionResponse_Heartbeat struct {
 
 func (x *IngestPartitionResponse_Heartbeat) Reset() {
 	*x = IngestPartitionResponse_Heartbeat{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[29]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2206,7 +2325,7 @@ func (x *IngestPartitionResponse_Heartbeat) String() string {
 func (*IngestPartitionResponse_Heartbeat) ProtoMessage() {}
 
 func (x *IngestPartitionResponse_Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[29]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2429,11 +2548,21 @@ const file_afterbell_ingest_v1_ingest_service_proto_rawDesc = "" +
 	"\x12before_revision_id\x18\a \x01(\x03R\x10beforeRevisionId\x12\x14\n" +
 	"\x05limit\x18\b \x01(\x05R\x05limit\"T\n" +
 	"\x15ListRevisionsResponse\x12;\n" +
-	"\trevisions\x18\x01 \x03(\v2\x1d.afterbell.market.v1.RevisionR\trevisions*W\n" +
+	"\trevisions\x18\x01 \x03(\v2\x1d.afterbell.market.v1.RevisionR\trevisions\"\xa1\x01\n" +
+	"\x18ListAbsentSymbolsRequest\x12-\n" +
+	"\x04pool\x18\x01 \x01(\x0e2\x19.afterbell.market.v1.PoolR\x04pool\x12\x1d\n" +
+	"\n" +
+	"dataset_id\x18\x02 \x01(\tR\tdatasetId\x12\x1d\n" +
+	"\n" +
+	"trade_date\x18\x03 \x01(\tR\ttradeDate\x12\x18\n" +
+	"\asymbols\x18\x04 \x03(\tR\asymbols\"e\n" +
+	"\x19ListAbsentSymbolsResponse\x12H\n" +
+	"\x0eabsent_symbols\x18\x01 \x03(\v2!.afterbell.market.v1.AbsentSymbolR\rabsentSymbols*W\n" +
 	"\tPlanStage\x12\x1a\n" +
 	"\x16PLAN_STAGE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15PLAN_STAGE_REFERENCES\x10\x01\x12\x13\n" +
-	"\x0fPLAN_STAGE_DATA\x10\x022\x9d\t\n" +
+	"\x0fPLAN_STAGE_DATA\x10\x022\x91\n" +
+	"\n" +
 	"\rIngestService\x12`\n" +
 	"\vListModules\x12'.afterbell.ingest.v1.ListModulesRequest\x1a(.afterbell.ingest.v1.ListModulesResponse\x12]\n" +
 	"\n" +
@@ -2446,7 +2575,8 @@ const file_afterbell_ingest_v1_ingest_service_proto_rawDesc = "" +
 	"\x0ePlanPartitions\x12*.afterbell.ingest.v1.PlanPartitionsRequest\x1a+.afterbell.ingest.v1.PlanPartitionsResponse\x12n\n" +
 	"\x0fIngestPartition\x12+.afterbell.ingest.v1.IngestPartitionRequest\x1a,.afterbell.ingest.v1.IngestPartitionResponse0\x01\x12{\n" +
 	"\x14ListActivePartitions\x120.afterbell.ingest.v1.ListActivePartitionsRequest\x1a1.afterbell.ingest.v1.ListActivePartitionsResponse\x12o\n" +
-	"\x10VerifyPartitions\x12,.afterbell.ingest.v1.VerifyPartitionsRequest\x1a-.afterbell.ingest.v1.VerifyPartitionsResponse\x12f\n" +
+	"\x10VerifyPartitions\x12,.afterbell.ingest.v1.VerifyPartitionsRequest\x1a-.afterbell.ingest.v1.VerifyPartitionsResponse\x12r\n" +
+	"\x11ListAbsentSymbols\x12-.afterbell.ingest.v1.ListAbsentSymbolsRequest\x1a..afterbell.ingest.v1.ListAbsentSymbolsResponse\x12f\n" +
 	"\rListRevisions\x12).afterbell.ingest.v1.ListRevisionsRequest\x1a*.afterbell.ingest.v1.ListRevisionsResponseB\xdc\x01\n" +
 	"\x17com.afterbell.ingest.v1B\x12IngestServiceProtoP\x01Z?github.com/afterbell/afterbell/gen/afterbell/ingest/v1;ingestv1\xa2\x02\x03AIX\xaa\x02\x13Afterbell.Ingest.V1\xca\x02\x13Afterbell\\Ingest\\V1\xe2\x02\x1fAfterbell\\Ingest\\V1\\GPBMetadata\xea\x02\x15Afterbell::Ingest::V1b\x06proto3"
 
@@ -2463,7 +2593,7 @@ func file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP() []byte {
 }
 
 var file_afterbell_ingest_v1_ingest_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_afterbell_ingest_v1_ingest_service_proto_msgTypes = make([]protoimpl.MessageInfo, 30)
+var file_afterbell_ingest_v1_ingest_service_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
 var file_afterbell_ingest_v1_ingest_service_proto_goTypes = []any{
 	(PlanStage)(0),                            // 0: afterbell.ingest.v1.PlanStage
 	(IngestPartitionResponse_Stage)(0),        // 1: afterbell.ingest.v1.IngestPartitionResponse.Stage
@@ -2495,85 +2625,92 @@ var file_afterbell_ingest_v1_ingest_service_proto_goTypes = []any{
 	(*PartitionCheck)(nil),                    // 27: afterbell.ingest.v1.PartitionCheck
 	(*ListRevisionsRequest)(nil),              // 28: afterbell.ingest.v1.ListRevisionsRequest
 	(*ListRevisionsResponse)(nil),             // 29: afterbell.ingest.v1.ListRevisionsResponse
-	(*ProbeModulesResponse_ProbeStarted)(nil), // 30: afterbell.ingest.v1.ProbeModulesResponse.ProbeStarted
-	(*IngestPartitionResponse_Heartbeat)(nil), // 31: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat
-	(*v1.Provider)(nil),                       // 32: afterbell.market.v1.Provider
-	(*v1.Domain)(nil),                         // 33: afterbell.market.v1.Domain
-	(*v1.Module)(nil),                         // 34: afterbell.market.v1.Module
-	(*durationpb.Duration)(nil),               // 35: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),             // 36: google.protobuf.Timestamp
-	(*v11.Issue)(nil),                         // 37: afterbell.fault.v1.Issue
-	(v1.Pool)(0),                              // 38: afterbell.market.v1.Pool
-	(*v1.Coverage)(nil),                       // 39: afterbell.market.v1.Coverage
-	(*v1.RevisionSummary)(nil),                // 40: afterbell.market.v1.RevisionSummary
-	(v1.Verdict)(0),                           // 41: afterbell.market.v1.Verdict
-	(*v1.Revision)(nil),                       // 42: afterbell.market.v1.Revision
+	(*ListAbsentSymbolsRequest)(nil),          // 30: afterbell.ingest.v1.ListAbsentSymbolsRequest
+	(*ListAbsentSymbolsResponse)(nil),         // 31: afterbell.ingest.v1.ListAbsentSymbolsResponse
+	(*ProbeModulesResponse_ProbeStarted)(nil), // 32: afterbell.ingest.v1.ProbeModulesResponse.ProbeStarted
+	(*IngestPartitionResponse_Heartbeat)(nil), // 33: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat
+	(*v1.Provider)(nil),                       // 34: afterbell.market.v1.Provider
+	(*v1.Domain)(nil),                         // 35: afterbell.market.v1.Domain
+	(*v1.Module)(nil),                         // 36: afterbell.market.v1.Module
+	(*durationpb.Duration)(nil),               // 37: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),             // 38: google.protobuf.Timestamp
+	(*v11.Issue)(nil),                         // 39: afterbell.fault.v1.Issue
+	(v1.Pool)(0),                              // 40: afterbell.market.v1.Pool
+	(*v1.Coverage)(nil),                       // 41: afterbell.market.v1.Coverage
+	(*v1.RevisionSummary)(nil),                // 42: afterbell.market.v1.RevisionSummary
+	(v1.Verdict)(0),                           // 43: afterbell.market.v1.Verdict
+	(*v1.Revision)(nil),                       // 44: afterbell.market.v1.Revision
+	(*v1.AbsentSymbol)(nil),                   // 45: afterbell.market.v1.AbsentSymbol
 }
 var file_afterbell_ingest_v1_ingest_service_proto_depIdxs = []int32{
-	32, // 0: afterbell.ingest.v1.ListModulesResponse.providers:type_name -> afterbell.market.v1.Provider
-	33, // 1: afterbell.ingest.v1.ListModulesResponse.domains:type_name -> afterbell.market.v1.Domain
-	34, // 2: afterbell.ingest.v1.ListModulesResponse.modules:type_name -> afterbell.market.v1.Module
+	34, // 0: afterbell.ingest.v1.ListModulesResponse.providers:type_name -> afterbell.market.v1.Provider
+	35, // 1: afterbell.ingest.v1.ListModulesResponse.domains:type_name -> afterbell.market.v1.Domain
+	36, // 2: afterbell.ingest.v1.ListModulesResponse.modules:type_name -> afterbell.market.v1.Module
 	6,  // 3: afterbell.ingest.v1.ListTokensResponse.tokens:type_name -> afterbell.ingest.v1.TokenStatus
-	35, // 4: afterbell.ingest.v1.ProbeModulesRequest.probe_timeout:type_name -> google.protobuf.Duration
-	30, // 5: afterbell.ingest.v1.ProbeModulesResponse.started:type_name -> afterbell.ingest.v1.ProbeModulesResponse.ProbeStarted
+	37, // 4: afterbell.ingest.v1.ProbeModulesRequest.probe_timeout:type_name -> google.protobuf.Duration
+	32, // 5: afterbell.ingest.v1.ProbeModulesResponse.started:type_name -> afterbell.ingest.v1.ProbeModulesResponse.ProbeStarted
 	9,  // 6: afterbell.ingest.v1.ProbeModulesResponse.finished:type_name -> afterbell.ingest.v1.ModuleProbe
-	36, // 7: afterbell.ingest.v1.ModuleProbe.probe_time:type_name -> google.protobuf.Timestamp
-	35, // 8: afterbell.ingest.v1.ModuleProbe.latency:type_name -> google.protobuf.Duration
-	37, // 9: afterbell.ingest.v1.ModuleProbe.issues:type_name -> afterbell.fault.v1.Issue
-	38, // 10: afterbell.ingest.v1.CheckStoreRequest.pool:type_name -> afterbell.market.v1.Pool
-	37, // 11: afterbell.ingest.v1.CheckStoreResponse.issues:type_name -> afterbell.fault.v1.Issue
-	38, // 12: afterbell.ingest.v1.ListCoverageRequest.pool:type_name -> afterbell.market.v1.Pool
-	39, // 13: afterbell.ingest.v1.ListCoverageResponse.coverages:type_name -> afterbell.market.v1.Coverage
-	38, // 14: afterbell.ingest.v1.PlanPartitionsRequest.pool:type_name -> afterbell.market.v1.Pool
+	38, // 7: afterbell.ingest.v1.ModuleProbe.probe_time:type_name -> google.protobuf.Timestamp
+	37, // 8: afterbell.ingest.v1.ModuleProbe.latency:type_name -> google.protobuf.Duration
+	39, // 9: afterbell.ingest.v1.ModuleProbe.issues:type_name -> afterbell.fault.v1.Issue
+	40, // 10: afterbell.ingest.v1.CheckStoreRequest.pool:type_name -> afterbell.market.v1.Pool
+	39, // 11: afterbell.ingest.v1.CheckStoreResponse.issues:type_name -> afterbell.fault.v1.Issue
+	40, // 12: afterbell.ingest.v1.ListCoverageRequest.pool:type_name -> afterbell.market.v1.Pool
+	41, // 13: afterbell.ingest.v1.ListCoverageResponse.coverages:type_name -> afterbell.market.v1.Coverage
+	40, // 14: afterbell.ingest.v1.PlanPartitionsRequest.pool:type_name -> afterbell.market.v1.Pool
 	0,  // 15: afterbell.ingest.v1.PlanPartitionsRequest.stage:type_name -> afterbell.ingest.v1.PlanStage
 	18, // 16: afterbell.ingest.v1.PlanPartitionsResponse.partitions:type_name -> afterbell.ingest.v1.PartitionSpec
-	37, // 17: afterbell.ingest.v1.PlanPartitionsResponse.issues:type_name -> afterbell.fault.v1.Issue
-	35, // 18: afterbell.ingest.v1.PlanPartitionsResponse.estimated_duration:type_name -> google.protobuf.Duration
-	38, // 19: afterbell.ingest.v1.IngestPartitionRequest.pool:type_name -> afterbell.market.v1.Pool
+	39, // 17: afterbell.ingest.v1.PlanPartitionsResponse.issues:type_name -> afterbell.fault.v1.Issue
+	37, // 18: afterbell.ingest.v1.PlanPartitionsResponse.estimated_duration:type_name -> google.protobuf.Duration
+	40, // 19: afterbell.ingest.v1.IngestPartitionRequest.pool:type_name -> afterbell.market.v1.Pool
 	18, // 20: afterbell.ingest.v1.IngestPartitionRequest.partition:type_name -> afterbell.ingest.v1.PartitionSpec
-	31, // 21: afterbell.ingest.v1.IngestPartitionResponse.heartbeat:type_name -> afterbell.ingest.v1.IngestPartitionResponse.Heartbeat
+	33, // 21: afterbell.ingest.v1.IngestPartitionResponse.heartbeat:type_name -> afterbell.ingest.v1.IngestPartitionResponse.Heartbeat
 	21, // 22: afterbell.ingest.v1.IngestPartitionResponse.result:type_name -> afterbell.ingest.v1.PartitionResult
-	39, // 23: afterbell.ingest.v1.PartitionResult.coverage:type_name -> afterbell.market.v1.Coverage
-	37, // 24: afterbell.ingest.v1.PartitionResult.issues:type_name -> afterbell.fault.v1.Issue
-	40, // 25: afterbell.ingest.v1.PartitionResult.revisions:type_name -> afterbell.market.v1.RevisionSummary
+	41, // 23: afterbell.ingest.v1.PartitionResult.coverage:type_name -> afterbell.market.v1.Coverage
+	39, // 24: afterbell.ingest.v1.PartitionResult.issues:type_name -> afterbell.fault.v1.Issue
+	42, // 25: afterbell.ingest.v1.PartitionResult.revisions:type_name -> afterbell.market.v1.RevisionSummary
 	24, // 26: afterbell.ingest.v1.ListActivePartitionsResponse.partitions:type_name -> afterbell.ingest.v1.ActivePartition
-	38, // 27: afterbell.ingest.v1.ActivePartition.pool:type_name -> afterbell.market.v1.Pool
-	36, // 28: afterbell.ingest.v1.ActivePartition.start_time:type_name -> google.protobuf.Timestamp
-	38, // 29: afterbell.ingest.v1.VerifyPartitionsRequest.pool:type_name -> afterbell.market.v1.Pool
+	40, // 27: afterbell.ingest.v1.ActivePartition.pool:type_name -> afterbell.market.v1.Pool
+	38, // 28: afterbell.ingest.v1.ActivePartition.start_time:type_name -> google.protobuf.Timestamp
+	40, // 29: afterbell.ingest.v1.VerifyPartitionsRequest.pool:type_name -> afterbell.market.v1.Pool
 	18, // 30: afterbell.ingest.v1.VerifyPartitionsRequest.partitions:type_name -> afterbell.ingest.v1.PartitionSpec
 	27, // 31: afterbell.ingest.v1.VerifyPartitionsResponse.checks:type_name -> afterbell.ingest.v1.PartitionCheck
-	41, // 32: afterbell.ingest.v1.PartitionCheck.verdict:type_name -> afterbell.market.v1.Verdict
-	38, // 33: afterbell.ingest.v1.ListRevisionsRequest.pool:type_name -> afterbell.market.v1.Pool
-	42, // 34: afterbell.ingest.v1.ListRevisionsResponse.revisions:type_name -> afterbell.market.v1.Revision
-	1,  // 35: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat.stage:type_name -> afterbell.ingest.v1.IngestPartitionResponse.Stage
-	36, // 36: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat.wait_until_time:type_name -> google.protobuf.Timestamp
-	2,  // 37: afterbell.ingest.v1.IngestService.ListModules:input_type -> afterbell.ingest.v1.ListModulesRequest
-	4,  // 38: afterbell.ingest.v1.IngestService.ListTokens:input_type -> afterbell.ingest.v1.ListTokensRequest
-	7,  // 39: afterbell.ingest.v1.IngestService.ProbeModules:input_type -> afterbell.ingest.v1.ProbeModulesRequest
-	10, // 40: afterbell.ingest.v1.IngestService.CheckStore:input_type -> afterbell.ingest.v1.CheckStoreRequest
-	12, // 41: afterbell.ingest.v1.IngestService.ListCalendarDays:input_type -> afterbell.ingest.v1.ListCalendarDaysRequest
-	14, // 42: afterbell.ingest.v1.IngestService.ListCoverage:input_type -> afterbell.ingest.v1.ListCoverageRequest
-	16, // 43: afterbell.ingest.v1.IngestService.PlanPartitions:input_type -> afterbell.ingest.v1.PlanPartitionsRequest
-	19, // 44: afterbell.ingest.v1.IngestService.IngestPartition:input_type -> afterbell.ingest.v1.IngestPartitionRequest
-	22, // 45: afterbell.ingest.v1.IngestService.ListActivePartitions:input_type -> afterbell.ingest.v1.ListActivePartitionsRequest
-	25, // 46: afterbell.ingest.v1.IngestService.VerifyPartitions:input_type -> afterbell.ingest.v1.VerifyPartitionsRequest
-	28, // 47: afterbell.ingest.v1.IngestService.ListRevisions:input_type -> afterbell.ingest.v1.ListRevisionsRequest
-	3,  // 48: afterbell.ingest.v1.IngestService.ListModules:output_type -> afterbell.ingest.v1.ListModulesResponse
-	5,  // 49: afterbell.ingest.v1.IngestService.ListTokens:output_type -> afterbell.ingest.v1.ListTokensResponse
-	8,  // 50: afterbell.ingest.v1.IngestService.ProbeModules:output_type -> afterbell.ingest.v1.ProbeModulesResponse
-	11, // 51: afterbell.ingest.v1.IngestService.CheckStore:output_type -> afterbell.ingest.v1.CheckStoreResponse
-	13, // 52: afterbell.ingest.v1.IngestService.ListCalendarDays:output_type -> afterbell.ingest.v1.ListCalendarDaysResponse
-	15, // 53: afterbell.ingest.v1.IngestService.ListCoverage:output_type -> afterbell.ingest.v1.ListCoverageResponse
-	17, // 54: afterbell.ingest.v1.IngestService.PlanPartitions:output_type -> afterbell.ingest.v1.PlanPartitionsResponse
-	20, // 55: afterbell.ingest.v1.IngestService.IngestPartition:output_type -> afterbell.ingest.v1.IngestPartitionResponse
-	23, // 56: afterbell.ingest.v1.IngestService.ListActivePartitions:output_type -> afterbell.ingest.v1.ListActivePartitionsResponse
-	26, // 57: afterbell.ingest.v1.IngestService.VerifyPartitions:output_type -> afterbell.ingest.v1.VerifyPartitionsResponse
-	29, // 58: afterbell.ingest.v1.IngestService.ListRevisions:output_type -> afterbell.ingest.v1.ListRevisionsResponse
-	48, // [48:59] is the sub-list for method output_type
-	37, // [37:48] is the sub-list for method input_type
-	37, // [37:37] is the sub-list for extension type_name
-	37, // [37:37] is the sub-list for extension extendee
-	0,  // [0:37] is the sub-list for field type_name
+	43, // 32: afterbell.ingest.v1.PartitionCheck.verdict:type_name -> afterbell.market.v1.Verdict
+	40, // 33: afterbell.ingest.v1.ListRevisionsRequest.pool:type_name -> afterbell.market.v1.Pool
+	44, // 34: afterbell.ingest.v1.ListRevisionsResponse.revisions:type_name -> afterbell.market.v1.Revision
+	40, // 35: afterbell.ingest.v1.ListAbsentSymbolsRequest.pool:type_name -> afterbell.market.v1.Pool
+	45, // 36: afterbell.ingest.v1.ListAbsentSymbolsResponse.absent_symbols:type_name -> afterbell.market.v1.AbsentSymbol
+	1,  // 37: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat.stage:type_name -> afterbell.ingest.v1.IngestPartitionResponse.Stage
+	38, // 38: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat.wait_until_time:type_name -> google.protobuf.Timestamp
+	2,  // 39: afterbell.ingest.v1.IngestService.ListModules:input_type -> afterbell.ingest.v1.ListModulesRequest
+	4,  // 40: afterbell.ingest.v1.IngestService.ListTokens:input_type -> afterbell.ingest.v1.ListTokensRequest
+	7,  // 41: afterbell.ingest.v1.IngestService.ProbeModules:input_type -> afterbell.ingest.v1.ProbeModulesRequest
+	10, // 42: afterbell.ingest.v1.IngestService.CheckStore:input_type -> afterbell.ingest.v1.CheckStoreRequest
+	12, // 43: afterbell.ingest.v1.IngestService.ListCalendarDays:input_type -> afterbell.ingest.v1.ListCalendarDaysRequest
+	14, // 44: afterbell.ingest.v1.IngestService.ListCoverage:input_type -> afterbell.ingest.v1.ListCoverageRequest
+	16, // 45: afterbell.ingest.v1.IngestService.PlanPartitions:input_type -> afterbell.ingest.v1.PlanPartitionsRequest
+	19, // 46: afterbell.ingest.v1.IngestService.IngestPartition:input_type -> afterbell.ingest.v1.IngestPartitionRequest
+	22, // 47: afterbell.ingest.v1.IngestService.ListActivePartitions:input_type -> afterbell.ingest.v1.ListActivePartitionsRequest
+	25, // 48: afterbell.ingest.v1.IngestService.VerifyPartitions:input_type -> afterbell.ingest.v1.VerifyPartitionsRequest
+	30, // 49: afterbell.ingest.v1.IngestService.ListAbsentSymbols:input_type -> afterbell.ingest.v1.ListAbsentSymbolsRequest
+	28, // 50: afterbell.ingest.v1.IngestService.ListRevisions:input_type -> afterbell.ingest.v1.ListRevisionsRequest
+	3,  // 51: afterbell.ingest.v1.IngestService.ListModules:output_type -> afterbell.ingest.v1.ListModulesResponse
+	5,  // 52: afterbell.ingest.v1.IngestService.ListTokens:output_type -> afterbell.ingest.v1.ListTokensResponse
+	8,  // 53: afterbell.ingest.v1.IngestService.ProbeModules:output_type -> afterbell.ingest.v1.ProbeModulesResponse
+	11, // 54: afterbell.ingest.v1.IngestService.CheckStore:output_type -> afterbell.ingest.v1.CheckStoreResponse
+	13, // 55: afterbell.ingest.v1.IngestService.ListCalendarDays:output_type -> afterbell.ingest.v1.ListCalendarDaysResponse
+	15, // 56: afterbell.ingest.v1.IngestService.ListCoverage:output_type -> afterbell.ingest.v1.ListCoverageResponse
+	17, // 57: afterbell.ingest.v1.IngestService.PlanPartitions:output_type -> afterbell.ingest.v1.PlanPartitionsResponse
+	20, // 58: afterbell.ingest.v1.IngestService.IngestPartition:output_type -> afterbell.ingest.v1.IngestPartitionResponse
+	23, // 59: afterbell.ingest.v1.IngestService.ListActivePartitions:output_type -> afterbell.ingest.v1.ListActivePartitionsResponse
+	26, // 60: afterbell.ingest.v1.IngestService.VerifyPartitions:output_type -> afterbell.ingest.v1.VerifyPartitionsResponse
+	31, // 61: afterbell.ingest.v1.IngestService.ListAbsentSymbols:output_type -> afterbell.ingest.v1.ListAbsentSymbolsResponse
+	29, // 62: afterbell.ingest.v1.IngestService.ListRevisions:output_type -> afterbell.ingest.v1.ListRevisionsResponse
+	51, // [51:63] is the sub-list for method output_type
+	39, // [39:51] is the sub-list for method input_type
+	39, // [39:39] is the sub-list for extension type_name
+	39, // [39:39] is the sub-list for extension extendee
+	0,  // [0:39] is the sub-list for field type_name
 }
 
 func init() { file_afterbell_ingest_v1_ingest_service_proto_init() }
@@ -2595,7 +2732,7 @@ func file_afterbell_ingest_v1_ingest_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_afterbell_ingest_v1_ingest_service_proto_rawDesc), len(file_afterbell_ingest_v1_ingest_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   30,
+			NumMessages:   32,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -32,6 +32,7 @@ const (
 	IngestService_IngestPartition_FullMethodName      = "/afterbell.ingest.v1.IngestService/IngestPartition"
 	IngestService_ListActivePartitions_FullMethodName = "/afterbell.ingest.v1.IngestService/ListActivePartitions"
 	IngestService_VerifyPartitions_FullMethodName     = "/afterbell.ingest.v1.IngestService/VerifyPartitions"
+	IngestService_ListAbsentSymbols_FullMethodName    = "/afterbell.ingest.v1.IngestService/ListAbsentSymbols"
 	IngestService_ListRevisions_FullMethodName        = "/afterbell.ingest.v1.IngestService/ListRevisions"
 )
 
@@ -73,6 +74,9 @@ type IngestServiceClient interface {
 	// Counts the rows of partitions in the pool's file and compares them with
 	// coverage.
 	VerifyPartitions(ctx context.Context, in *VerifyPartitionsRequest, opts ...grpc.CallOption) (*VerifyPartitionsResponse, error)
+	// Lists the instruments that were listed on a date and have no row of a dataset.
+	// NOT_FOUND where nothing was committed for the date yet.
+	ListAbsentSymbols(ctx context.Context, in *ListAbsentSymbolsRequest, opts ...grpc.CallOption) (*ListAbsentSymbolsResponse, error)
 	// Lists values that the provider changed or took away after they were stored,
 	// newest first. Reads the pool's file between two commits of a run.
 	ListRevisions(ctx context.Context, in *ListRevisionsRequest, opts ...grpc.CallOption) (*ListRevisionsResponse, error)
@@ -204,6 +208,16 @@ func (c *ingestServiceClient) VerifyPartitions(ctx context.Context, in *VerifyPa
 	return out, nil
 }
 
+func (c *ingestServiceClient) ListAbsentSymbols(ctx context.Context, in *ListAbsentSymbolsRequest, opts ...grpc.CallOption) (*ListAbsentSymbolsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListAbsentSymbolsResponse)
+	err := c.cc.Invoke(ctx, IngestService_ListAbsentSymbols_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *ingestServiceClient) ListRevisions(ctx context.Context, in *ListRevisionsRequest, opts ...grpc.CallOption) (*ListRevisionsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListRevisionsResponse)
@@ -252,6 +266,9 @@ type IngestServiceServer interface {
 	// Counts the rows of partitions in the pool's file and compares them with
 	// coverage.
 	VerifyPartitions(context.Context, *VerifyPartitionsRequest) (*VerifyPartitionsResponse, error)
+	// Lists the instruments that were listed on a date and have no row of a dataset.
+	// NOT_FOUND where nothing was committed for the date yet.
+	ListAbsentSymbols(context.Context, *ListAbsentSymbolsRequest) (*ListAbsentSymbolsResponse, error)
 	// Lists values that the provider changed or took away after they were stored,
 	// newest first. Reads the pool's file between two commits of a run.
 	ListRevisions(context.Context, *ListRevisionsRequest) (*ListRevisionsResponse, error)
@@ -294,6 +311,9 @@ func (UnimplementedIngestServiceServer) ListActivePartitions(context.Context, *L
 }
 func (UnimplementedIngestServiceServer) VerifyPartitions(context.Context, *VerifyPartitionsRequest) (*VerifyPartitionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method VerifyPartitions not implemented")
+}
+func (UnimplementedIngestServiceServer) ListAbsentSymbols(context.Context, *ListAbsentSymbolsRequest) (*ListAbsentSymbolsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListAbsentSymbols not implemented")
 }
 func (UnimplementedIngestServiceServer) ListRevisions(context.Context, *ListRevisionsRequest) (*ListRevisionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListRevisions not implemented")
@@ -485,6 +505,24 @@ func _IngestService_VerifyPartitions_Handler(srv interface{}, ctx context.Contex
 	return interceptor(ctx, in, info, handler)
 }
 
+func _IngestService_ListAbsentSymbols_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListAbsentSymbolsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IngestServiceServer).ListAbsentSymbols(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IngestService_ListAbsentSymbols_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IngestServiceServer).ListAbsentSymbols(ctx, req.(*ListAbsentSymbolsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _IngestService_ListRevisions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListRevisionsRequest)
 	if err := dec(in); err != nil {
@@ -541,6 +579,10 @@ var IngestService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "VerifyPartitions",
 			Handler:    _IngestService_VerifyPartitions_Handler,
+		},
+		{
+			MethodName: "ListAbsentSymbols",
+			Handler:    _IngestService_ListAbsentSymbols_Handler,
 		},
 		{
 			MethodName: "ListRevisions",

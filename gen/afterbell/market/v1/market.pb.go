@@ -936,6 +936,71 @@ func (x *RevisionSummary) GetLargestChange() float64 {
 	return 0
 }
 
+// An instrument that was listed on a date and has no row of a dataset: suspended,
+// idle, or missing at the provider.
+type AbsentSymbol struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Exchange code with suffix, as in "600519.SH".
+	Symbol string `protobuf:"bytes,1,opt,name=symbol,proto3" json:"symbol,omitempty"`
+	// Short name. Empty where the lists have none.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Whether it has a row on the open day before, so that it went missing on this day.
+	TradedBefore  bool `protobuf:"varint,3,opt,name=traded_before,json=tradedBefore,proto3" json:"traded_before,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AbsentSymbol) Reset() {
+	*x = AbsentSymbol{}
+	mi := &file_afterbell_market_v1_market_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AbsentSymbol) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AbsentSymbol) ProtoMessage() {}
+
+func (x *AbsentSymbol) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_market_v1_market_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AbsentSymbol.ProtoReflect.Descriptor instead.
+func (*AbsentSymbol) Descriptor() ([]byte, []int) {
+	return file_afterbell_market_v1_market_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *AbsentSymbol) GetSymbol() string {
+	if x != nil {
+		return x.Symbol
+	}
+	return ""
+}
+
+func (x *AbsentSymbol) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *AbsentSymbol) GetTradedBefore() bool {
+	if x != nil {
+		return x.TradedBefore
+	}
+	return false
+}
+
 var File_afterbell_market_v1_market_proto protoreflect.FileDescriptor
 
 const file_afterbell_market_v1_market_proto_rawDesc = "" +
@@ -1012,7 +1077,11 @@ const file_afterbell_market_v1_market_proto_rawDesc = "" +
 	"valueCount\x12\x1b\n" +
 	"\trow_count\x18\x02 \x01(\x03R\browCount\x127\n" +
 	"\alargest\x18\x03 \x01(\v2\x1d.afterbell.market.v1.RevisionR\alargest\x12%\n" +
-	"\x0elargest_change\x18\x04 \x01(\x01R\rlargestChange*A\n" +
+	"\x0elargest_change\x18\x04 \x01(\x01R\rlargestChange\"_\n" +
+	"\fAbsentSymbol\x12\x16\n" +
+	"\x06symbol\x18\x01 \x01(\tR\x06symbol\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x12#\n" +
+	"\rtraded_before\x18\x03 \x01(\bR\ftradedBefore*A\n" +
 	"\x04Pool\x12\x14\n" +
 	"\x10POOL_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fPOOL_TARGETS\x10\x01\x12\x11\n" +
@@ -1045,7 +1114,7 @@ func file_afterbell_market_v1_market_proto_rawDescGZIP() []byte {
 }
 
 var file_afterbell_market_v1_market_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_afterbell_market_v1_market_proto_msgTypes = make([]protoimpl.MessageInfo, 7)
+var file_afterbell_market_v1_market_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
 var file_afterbell_market_v1_market_proto_goTypes = []any{
 	(Pool)(0),                     // 0: afterbell.market.v1.Pool
 	(InstrumentKind)(0),           // 1: afterbell.market.v1.InstrumentKind
@@ -1058,18 +1127,19 @@ var file_afterbell_market_v1_market_proto_goTypes = []any{
 	(*Coverage)(nil),              // 8: afterbell.market.v1.Coverage
 	(*Revision)(nil),              // 9: afterbell.market.v1.Revision
 	(*RevisionSummary)(nil),       // 10: afterbell.market.v1.RevisionSummary
-	(*timestamppb.Timestamp)(nil), // 11: google.protobuf.Timestamp
-	(*v1.Issue)(nil),              // 12: afterbell.fault.v1.Issue
+	(*AbsentSymbol)(nil),          // 11: afterbell.market.v1.AbsentSymbol
+	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
+	(*v1.Issue)(nil),              // 13: afterbell.fault.v1.Issue
 }
 var file_afterbell_market_v1_market_proto_depIdxs = []int32{
 	0,  // 0: afterbell.market.v1.Module.pools:type_name -> afterbell.market.v1.Pool
 	1,  // 1: afterbell.market.v1.Module.instrument_kind:type_name -> afterbell.market.v1.InstrumentKind
 	7,  // 2: afterbell.market.v1.Module.datasets:type_name -> afterbell.market.v1.Dataset
 	2,  // 3: afterbell.market.v1.Coverage.verdict:type_name -> afterbell.market.v1.Verdict
-	11, // 4: afterbell.market.v1.Coverage.commit_time:type_name -> google.protobuf.Timestamp
-	12, // 5: afterbell.market.v1.Coverage.issues:type_name -> afterbell.fault.v1.Issue
+	12, // 4: afterbell.market.v1.Coverage.commit_time:type_name -> google.protobuf.Timestamp
+	13, // 5: afterbell.market.v1.Coverage.issues:type_name -> afterbell.fault.v1.Issue
 	3,  // 6: afterbell.market.v1.Revision.change:type_name -> afterbell.market.v1.Revision.Change
-	11, // 7: afterbell.market.v1.Revision.seen_time:type_name -> google.protobuf.Timestamp
+	12, // 7: afterbell.market.v1.Revision.seen_time:type_name -> google.protobuf.Timestamp
 	9,  // 8: afterbell.market.v1.RevisionSummary.largest:type_name -> afterbell.market.v1.Revision
 	9,  // [9:9] is the sub-list for method output_type
 	9,  // [9:9] is the sub-list for method input_type
@@ -1090,7 +1160,7 @@ func file_afterbell_market_v1_market_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_afterbell_market_v1_market_proto_rawDesc), len(file_afterbell_market_v1_market_proto_rawDesc)),
 			NumEnums:      4,
-			NumMessages:   7,
+			NumMessages:   8,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

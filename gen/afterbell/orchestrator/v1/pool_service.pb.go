@@ -709,6 +709,116 @@ func (x *ListCoverageResponse) GetCoverages() []*v1.Coverage {
 	return nil
 }
 
+// Request for PoolService.ListAbsentSymbols.
+type ListAbsentSymbolsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// "targets" or "universe".
+	Pool string `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
+	// Dataset: "daily", "daily_basic", "moneyflow" or "fund_daily".
+	DatasetId string `protobuf:"bytes,2,opt,name=dataset_id,json=datasetId,proto3" json:"dataset_id,omitempty"`
+	// Trade date, "YYYY-MM-DD", not after today.
+	TradeDate     string `protobuf:"bytes,3,opt,name=trade_date,json=tradeDate,proto3" json:"trade_date,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAbsentSymbolsRequest) Reset() {
+	*x = ListAbsentSymbolsRequest{}
+	mi := &file_afterbell_orchestrator_v1_pool_service_proto_msgTypes[12]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAbsentSymbolsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAbsentSymbolsRequest) ProtoMessage() {}
+
+func (x *ListAbsentSymbolsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_orchestrator_v1_pool_service_proto_msgTypes[12]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAbsentSymbolsRequest.ProtoReflect.Descriptor instead.
+func (*ListAbsentSymbolsRequest) Descriptor() ([]byte, []int) {
+	return file_afterbell_orchestrator_v1_pool_service_proto_rawDescGZIP(), []int{12}
+}
+
+func (x *ListAbsentSymbolsRequest) GetPool() string {
+	if x != nil {
+		return x.Pool
+	}
+	return ""
+}
+
+func (x *ListAbsentSymbolsRequest) GetDatasetId() string {
+	if x != nil {
+		return x.DatasetId
+	}
+	return ""
+}
+
+func (x *ListAbsentSymbolsRequest) GetTradeDate() string {
+	if x != nil {
+		return x.TradeDate
+	}
+	return ""
+}
+
+// Response for PoolService.ListAbsentSymbols.
+type ListAbsentSymbolsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The instruments without a row, by symbol.
+	AbsentSymbols []*v1.AbsentSymbol `protobuf:"bytes,1,rep,name=absent_symbols,json=absentSymbols,proto3" json:"absent_symbols,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListAbsentSymbolsResponse) Reset() {
+	*x = ListAbsentSymbolsResponse{}
+	mi := &file_afterbell_orchestrator_v1_pool_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListAbsentSymbolsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListAbsentSymbolsResponse) ProtoMessage() {}
+
+func (x *ListAbsentSymbolsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_orchestrator_v1_pool_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListAbsentSymbolsResponse.ProtoReflect.Descriptor instead.
+func (*ListAbsentSymbolsResponse) Descriptor() ([]byte, []int) {
+	return file_afterbell_orchestrator_v1_pool_service_proto_rawDescGZIP(), []int{13}
+}
+
+func (x *ListAbsentSymbolsResponse) GetAbsentSymbols() []*v1.AbsentSymbol {
+	if x != nil {
+		return x.AbsentSymbols
+	}
+	return nil
+}
+
 var File_afterbell_orchestrator_v1_pool_service_proto protoreflect.FileDescriptor
 
 const file_afterbell_orchestrator_v1_pool_service_proto_rawDesc = "" +
@@ -759,14 +869,23 @@ const file_afterbell_orchestrator_v1_pool_service_proto_rawDesc = "" +
 	"start_date\x18\x03 \x01(\tR\tstartDate\x12\x19\n" +
 	"\bend_date\x18\x04 \x01(\tR\aendDate\"S\n" +
 	"\x14ListCoverageResponse\x12;\n" +
-	"\tcoverages\x18\x01 \x03(\v2\x1d.afterbell.market.v1.CoverageR\tcoverages2\xb5\x05\n" +
+	"\tcoverages\x18\x01 \x03(\v2\x1d.afterbell.market.v1.CoverageR\tcoverages\"l\n" +
+	"\x18ListAbsentSymbolsRequest\x12\x12\n" +
+	"\x04pool\x18\x01 \x01(\tR\x04pool\x12\x1d\n" +
+	"\n" +
+	"dataset_id\x18\x02 \x01(\tR\tdatasetId\x12\x1d\n" +
+	"\n" +
+	"trade_date\x18\x03 \x01(\tR\ttradeDate\"e\n" +
+	"\x19ListAbsentSymbolsResponse\x12H\n" +
+	"\x0eabsent_symbols\x18\x01 \x03(\v2!.afterbell.market.v1.AbsentSymbolR\rabsentSymbols2\xdf\x06\n" +
 	"\vPoolService\x12y\n" +
 	"\tListPools\x12+.afterbell.orchestrator.v1.ListPoolsRequest\x1a,.afterbell.orchestrator.v1.ListPoolsResponse\"\x11\x82\xd3\xe4\x93\x02\v\x12\t/v1/pools\x12z\n" +
 	"\aGetPool\x12).afterbell.orchestrator.v1.GetPoolRequest\x1a*.afterbell.orchestrator.v1.GetPoolResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/pools/{pool}\x12\x89\x01\n" +
 	"\tPausePool\x12+.afterbell.orchestrator.v1.PausePoolRequest\x1a,.afterbell.orchestrator.v1.PausePoolResponse\"!\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/v1/pools/{pool}:pause\x12\x8d\x01\n" +
 	"\n" +
 	"ResumePool\x12,.afterbell.orchestrator.v1.ResumePoolRequest\x1a-.afterbell.orchestrator.v1.ResumePoolResponse\"\"\x82\xd3\xe4\x93\x02\x1c:\x01*\"\x17/v1/pools/{pool}:resume\x12\x92\x01\n" +
-	"\fListCoverage\x12..afterbell.orchestrator.v1.ListCoverageRequest\x1a/.afterbell.orchestrator.v1.ListCoverageResponse\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/pools/{pool}/coverageB\x84\x02\n" +
+	"\fListCoverage\x12..afterbell.orchestrator.v1.ListCoverageRequest\x1a/.afterbell.orchestrator.v1.ListCoverageResponse\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/pools/{pool}/coverage\x12\xa7\x01\n" +
+	"\x11ListAbsentSymbols\x123.afterbell.orchestrator.v1.ListAbsentSymbolsRequest\x1a4.afterbell.orchestrator.v1.ListAbsentSymbolsResponse\"'\x82\xd3\xe4\x93\x02!\x12\x1f/v1/pools/{pool}/absent-symbolsB\x84\x02\n" +
 	"\x1dcom.afterbell.orchestrator.v1B\x10PoolServiceProtoP\x01ZKgithub.com/afterbell/afterbell/gen/afterbell/orchestrator/v1;orchestratorv1\xa2\x02\x03AOX\xaa\x02\x19Afterbell.Orchestrator.V1\xca\x02\x19Afterbell\\Orchestrator\\V1\xe2\x02%Afterbell\\Orchestrator\\V1\\GPBMetadata\xea\x02\x1bAfterbell::Orchestrator::V1b\x06proto3"
 
 var (
@@ -781,53 +900,59 @@ func file_afterbell_orchestrator_v1_pool_service_proto_rawDescGZIP() []byte {
 	return file_afterbell_orchestrator_v1_pool_service_proto_rawDescData
 }
 
-var file_afterbell_orchestrator_v1_pool_service_proto_msgTypes = make([]protoimpl.MessageInfo, 12)
+var file_afterbell_orchestrator_v1_pool_service_proto_msgTypes = make([]protoimpl.MessageInfo, 14)
 var file_afterbell_orchestrator_v1_pool_service_proto_goTypes = []any{
-	(*PoolStatus)(nil),            // 0: afterbell.orchestrator.v1.PoolStatus
-	(*ModuleDate)(nil),            // 1: afterbell.orchestrator.v1.ModuleDate
-	(*ListPoolsRequest)(nil),      // 2: afterbell.orchestrator.v1.ListPoolsRequest
-	(*ListPoolsResponse)(nil),     // 3: afterbell.orchestrator.v1.ListPoolsResponse
-	(*GetPoolRequest)(nil),        // 4: afterbell.orchestrator.v1.GetPoolRequest
-	(*GetPoolResponse)(nil),       // 5: afterbell.orchestrator.v1.GetPoolResponse
-	(*PausePoolRequest)(nil),      // 6: afterbell.orchestrator.v1.PausePoolRequest
-	(*PausePoolResponse)(nil),     // 7: afterbell.orchestrator.v1.PausePoolResponse
-	(*ResumePoolRequest)(nil),     // 8: afterbell.orchestrator.v1.ResumePoolRequest
-	(*ResumePoolResponse)(nil),    // 9: afterbell.orchestrator.v1.ResumePoolResponse
-	(*ListCoverageRequest)(nil),   // 10: afterbell.orchestrator.v1.ListCoverageRequest
-	(*ListCoverageResponse)(nil),  // 11: afterbell.orchestrator.v1.ListCoverageResponse
-	(v1.Pool)(0),                  // 12: afterbell.market.v1.Pool
-	(*timestamppb.Timestamp)(nil), // 13: google.protobuf.Timestamp
-	(*Run)(nil),                   // 14: afterbell.orchestrator.v1.Run
-	(*v1.Coverage)(nil),           // 15: afterbell.market.v1.Coverage
+	(*PoolStatus)(nil),                // 0: afterbell.orchestrator.v1.PoolStatus
+	(*ModuleDate)(nil),                // 1: afterbell.orchestrator.v1.ModuleDate
+	(*ListPoolsRequest)(nil),          // 2: afterbell.orchestrator.v1.ListPoolsRequest
+	(*ListPoolsResponse)(nil),         // 3: afterbell.orchestrator.v1.ListPoolsResponse
+	(*GetPoolRequest)(nil),            // 4: afterbell.orchestrator.v1.GetPoolRequest
+	(*GetPoolResponse)(nil),           // 5: afterbell.orchestrator.v1.GetPoolResponse
+	(*PausePoolRequest)(nil),          // 6: afterbell.orchestrator.v1.PausePoolRequest
+	(*PausePoolResponse)(nil),         // 7: afterbell.orchestrator.v1.PausePoolResponse
+	(*ResumePoolRequest)(nil),         // 8: afterbell.orchestrator.v1.ResumePoolRequest
+	(*ResumePoolResponse)(nil),        // 9: afterbell.orchestrator.v1.ResumePoolResponse
+	(*ListCoverageRequest)(nil),       // 10: afterbell.orchestrator.v1.ListCoverageRequest
+	(*ListCoverageResponse)(nil),      // 11: afterbell.orchestrator.v1.ListCoverageResponse
+	(*ListAbsentSymbolsRequest)(nil),  // 12: afterbell.orchestrator.v1.ListAbsentSymbolsRequest
+	(*ListAbsentSymbolsResponse)(nil), // 13: afterbell.orchestrator.v1.ListAbsentSymbolsResponse
+	(v1.Pool)(0),                      // 14: afterbell.market.v1.Pool
+	(*timestamppb.Timestamp)(nil),     // 15: google.protobuf.Timestamp
+	(*Run)(nil),                       // 16: afterbell.orchestrator.v1.Run
+	(*v1.Coverage)(nil),               // 17: afterbell.market.v1.Coverage
+	(*v1.AbsentSymbol)(nil),           // 18: afterbell.market.v1.AbsentSymbol
 }
 var file_afterbell_orchestrator_v1_pool_service_proto_depIdxs = []int32{
-	12, // 0: afterbell.orchestrator.v1.PoolStatus.pool:type_name -> afterbell.market.v1.Pool
-	13, // 1: afterbell.orchestrator.v1.PoolStatus.note_time:type_name -> google.protobuf.Timestamp
-	14, // 2: afterbell.orchestrator.v1.PoolStatus.current_run:type_name -> afterbell.orchestrator.v1.Run
-	14, // 3: afterbell.orchestrator.v1.PoolStatus.queued_runs:type_name -> afterbell.orchestrator.v1.Run
-	14, // 4: afterbell.orchestrator.v1.PoolStatus.last_run:type_name -> afterbell.orchestrator.v1.Run
+	14, // 0: afterbell.orchestrator.v1.PoolStatus.pool:type_name -> afterbell.market.v1.Pool
+	15, // 1: afterbell.orchestrator.v1.PoolStatus.note_time:type_name -> google.protobuf.Timestamp
+	16, // 2: afterbell.orchestrator.v1.PoolStatus.current_run:type_name -> afterbell.orchestrator.v1.Run
+	16, // 3: afterbell.orchestrator.v1.PoolStatus.queued_runs:type_name -> afterbell.orchestrator.v1.Run
+	16, // 4: afterbell.orchestrator.v1.PoolStatus.last_run:type_name -> afterbell.orchestrator.v1.Run
 	1,  // 5: afterbell.orchestrator.v1.PoolStatus.module_dates:type_name -> afterbell.orchestrator.v1.ModuleDate
-	13, // 6: afterbell.orchestrator.v1.PoolStatus.next_ask_time:type_name -> google.protobuf.Timestamp
+	15, // 6: afterbell.orchestrator.v1.PoolStatus.next_ask_time:type_name -> google.protobuf.Timestamp
 	0,  // 7: afterbell.orchestrator.v1.ListPoolsResponse.pools:type_name -> afterbell.orchestrator.v1.PoolStatus
 	0,  // 8: afterbell.orchestrator.v1.GetPoolResponse.pool:type_name -> afterbell.orchestrator.v1.PoolStatus
 	0,  // 9: afterbell.orchestrator.v1.PausePoolResponse.pool:type_name -> afterbell.orchestrator.v1.PoolStatus
 	0,  // 10: afterbell.orchestrator.v1.ResumePoolResponse.pool:type_name -> afterbell.orchestrator.v1.PoolStatus
-	15, // 11: afterbell.orchestrator.v1.ListCoverageResponse.coverages:type_name -> afterbell.market.v1.Coverage
-	2,  // 12: afterbell.orchestrator.v1.PoolService.ListPools:input_type -> afterbell.orchestrator.v1.ListPoolsRequest
-	4,  // 13: afterbell.orchestrator.v1.PoolService.GetPool:input_type -> afterbell.orchestrator.v1.GetPoolRequest
-	6,  // 14: afterbell.orchestrator.v1.PoolService.PausePool:input_type -> afterbell.orchestrator.v1.PausePoolRequest
-	8,  // 15: afterbell.orchestrator.v1.PoolService.ResumePool:input_type -> afterbell.orchestrator.v1.ResumePoolRequest
-	10, // 16: afterbell.orchestrator.v1.PoolService.ListCoverage:input_type -> afterbell.orchestrator.v1.ListCoverageRequest
-	3,  // 17: afterbell.orchestrator.v1.PoolService.ListPools:output_type -> afterbell.orchestrator.v1.ListPoolsResponse
-	5,  // 18: afterbell.orchestrator.v1.PoolService.GetPool:output_type -> afterbell.orchestrator.v1.GetPoolResponse
-	7,  // 19: afterbell.orchestrator.v1.PoolService.PausePool:output_type -> afterbell.orchestrator.v1.PausePoolResponse
-	9,  // 20: afterbell.orchestrator.v1.PoolService.ResumePool:output_type -> afterbell.orchestrator.v1.ResumePoolResponse
-	11, // 21: afterbell.orchestrator.v1.PoolService.ListCoverage:output_type -> afterbell.orchestrator.v1.ListCoverageResponse
-	17, // [17:22] is the sub-list for method output_type
-	12, // [12:17] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	17, // 11: afterbell.orchestrator.v1.ListCoverageResponse.coverages:type_name -> afterbell.market.v1.Coverage
+	18, // 12: afterbell.orchestrator.v1.ListAbsentSymbolsResponse.absent_symbols:type_name -> afterbell.market.v1.AbsentSymbol
+	2,  // 13: afterbell.orchestrator.v1.PoolService.ListPools:input_type -> afterbell.orchestrator.v1.ListPoolsRequest
+	4,  // 14: afterbell.orchestrator.v1.PoolService.GetPool:input_type -> afterbell.orchestrator.v1.GetPoolRequest
+	6,  // 15: afterbell.orchestrator.v1.PoolService.PausePool:input_type -> afterbell.orchestrator.v1.PausePoolRequest
+	8,  // 16: afterbell.orchestrator.v1.PoolService.ResumePool:input_type -> afterbell.orchestrator.v1.ResumePoolRequest
+	10, // 17: afterbell.orchestrator.v1.PoolService.ListCoverage:input_type -> afterbell.orchestrator.v1.ListCoverageRequest
+	12, // 18: afterbell.orchestrator.v1.PoolService.ListAbsentSymbols:input_type -> afterbell.orchestrator.v1.ListAbsentSymbolsRequest
+	3,  // 19: afterbell.orchestrator.v1.PoolService.ListPools:output_type -> afterbell.orchestrator.v1.ListPoolsResponse
+	5,  // 20: afterbell.orchestrator.v1.PoolService.GetPool:output_type -> afterbell.orchestrator.v1.GetPoolResponse
+	7,  // 21: afterbell.orchestrator.v1.PoolService.PausePool:output_type -> afterbell.orchestrator.v1.PausePoolResponse
+	9,  // 22: afterbell.orchestrator.v1.PoolService.ResumePool:output_type -> afterbell.orchestrator.v1.ResumePoolResponse
+	11, // 23: afterbell.orchestrator.v1.PoolService.ListCoverage:output_type -> afterbell.orchestrator.v1.ListCoverageResponse
+	13, // 24: afterbell.orchestrator.v1.PoolService.ListAbsentSymbols:output_type -> afterbell.orchestrator.v1.ListAbsentSymbolsResponse
+	19, // [19:25] is the sub-list for method output_type
+	13, // [13:19] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_afterbell_orchestrator_v1_pool_service_proto_init() }
@@ -842,7 +967,7 @@ func file_afterbell_orchestrator_v1_pool_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_afterbell_orchestrator_v1_pool_service_proto_rawDesc), len(file_afterbell_orchestrator_v1_pool_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   12,
+			NumMessages:   14,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,11 +19,12 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	PoolService_ListPools_FullMethodName    = "/afterbell.orchestrator.v1.PoolService/ListPools"
-	PoolService_GetPool_FullMethodName      = "/afterbell.orchestrator.v1.PoolService/GetPool"
-	PoolService_PausePool_FullMethodName    = "/afterbell.orchestrator.v1.PoolService/PausePool"
-	PoolService_ResumePool_FullMethodName   = "/afterbell.orchestrator.v1.PoolService/ResumePool"
-	PoolService_ListCoverage_FullMethodName = "/afterbell.orchestrator.v1.PoolService/ListCoverage"
+	PoolService_ListPools_FullMethodName         = "/afterbell.orchestrator.v1.PoolService/ListPools"
+	PoolService_GetPool_FullMethodName           = "/afterbell.orchestrator.v1.PoolService/GetPool"
+	PoolService_PausePool_FullMethodName         = "/afterbell.orchestrator.v1.PoolService/PausePool"
+	PoolService_ResumePool_FullMethodName        = "/afterbell.orchestrator.v1.PoolService/ResumePool"
+	PoolService_ListCoverage_FullMethodName      = "/afterbell.orchestrator.v1.PoolService/ListCoverage"
+	PoolService_ListAbsentSymbols_FullMethodName = "/afterbell.orchestrator.v1.PoolService/ListAbsentSymbols"
 )
 
 // PoolServiceClient is the client API for PoolService service.
@@ -48,6 +49,13 @@ type PoolServiceClient interface {
 	// MODULE_NOT_SYNC_CAPABLE refuses a module that is not built; WORKER_UNREACHABLE
 	// says that the worker, which alone knows, is away.
 	ListCoverage(ctx context.Context, in *ListCoverageRequest, opts ...grpc.CallOption) (*ListCoverageResponse, error)
+	// Lists the instruments that were listed on a date and have no row of a dataset.
+	// They were suspended or idle, or the provider lacks them; of the targets pool only
+	// the symbols on the list are looked at.
+	//
+	// NOT_FOUND where nothing was committed for the date yet; WORKER_UNREACHABLE while
+	// the worker is away.
+	ListAbsentSymbols(ctx context.Context, in *ListAbsentSymbolsRequest, opts ...grpc.CallOption) (*ListAbsentSymbolsResponse, error)
 }
 
 type poolServiceClient struct {
@@ -108,6 +116,16 @@ func (c *poolServiceClient) ListCoverage(ctx context.Context, in *ListCoverageRe
 	return out, nil
 }
 
+func (c *poolServiceClient) ListAbsentSymbols(ctx context.Context, in *ListAbsentSymbolsRequest, opts ...grpc.CallOption) (*ListAbsentSymbolsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListAbsentSymbolsResponse)
+	err := c.cc.Invoke(ctx, PoolService_ListAbsentSymbols_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // PoolServiceServer is the server API for PoolService service.
 // All implementations must embed UnimplementedPoolServiceServer
 // for forward compatibility.
@@ -130,6 +148,13 @@ type PoolServiceServer interface {
 	// MODULE_NOT_SYNC_CAPABLE refuses a module that is not built; WORKER_UNREACHABLE
 	// says that the worker, which alone knows, is away.
 	ListCoverage(context.Context, *ListCoverageRequest) (*ListCoverageResponse, error)
+	// Lists the instruments that were listed on a date and have no row of a dataset.
+	// They were suspended or idle, or the provider lacks them; of the targets pool only
+	// the symbols on the list are looked at.
+	//
+	// NOT_FOUND where nothing was committed for the date yet; WORKER_UNREACHABLE while
+	// the worker is away.
+	ListAbsentSymbols(context.Context, *ListAbsentSymbolsRequest) (*ListAbsentSymbolsResponse, error)
 	mustEmbedUnimplementedPoolServiceServer()
 }
 
@@ -154,6 +179,9 @@ func (UnimplementedPoolServiceServer) ResumePool(context.Context, *ResumePoolReq
 }
 func (UnimplementedPoolServiceServer) ListCoverage(context.Context, *ListCoverageRequest) (*ListCoverageResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListCoverage not implemented")
+}
+func (UnimplementedPoolServiceServer) ListAbsentSymbols(context.Context, *ListAbsentSymbolsRequest) (*ListAbsentSymbolsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListAbsentSymbols not implemented")
 }
 func (UnimplementedPoolServiceServer) mustEmbedUnimplementedPoolServiceServer() {}
 func (UnimplementedPoolServiceServer) testEmbeddedByValue()                     {}
@@ -266,6 +294,24 @@ func _PoolService_ListCoverage_Handler(srv interface{}, ctx context.Context, dec
 	return interceptor(ctx, in, info, handler)
 }
 
+func _PoolService_ListAbsentSymbols_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListAbsentSymbolsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(PoolServiceServer).ListAbsentSymbols(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: PoolService_ListAbsentSymbols_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(PoolServiceServer).ListAbsentSymbols(ctx, req.(*ListAbsentSymbolsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // PoolService_ServiceDesc is the grpc.ServiceDesc for PoolService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -292,6 +338,10 @@ var PoolService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListCoverage",
 			Handler:    _PoolService_ListCoverage_Handler,
+		},
+		{
+			MethodName: "ListAbsentSymbols",
+			Handler:    _PoolService_ListAbsentSymbols_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

@@ -210,6 +210,35 @@ func (s *Server) ListCoverage(ctx context.Context, r *ingestv1.ListCoverageReque
 	return out, nil
 }
 
+// ListAbsentSymbols implements the contract.
+func (s *Server) ListAbsentSymbols(ctx context.Context, r *ingestv1.ListAbsentSymbolsRequest) (*ingestv1.ListAbsentSymbolsResponse, error) {
+	pool, err := transport.PoolFromProto("pool", r.GetPool())
+	if err != nil {
+		return nil, err
+	}
+	ds := catalog.Lookup(r.GetDatasetId())
+	if ds == nil || ds.Snapshot {
+		return nil, fault.Invalid("dataset_id", "%.40q is no dataset with rows by trade date", r.GetDatasetId())
+	}
+	d, err := market.ParseDate(r.GetTradeDate())
+	if err != nil {
+		return nil, fault.Invalid("trade_date", "%s", err)
+	}
+	symbols, err := symbolList("symbols", pool, r.GetSymbols())
+	if err != nil {
+		return nil, err
+	}
+	absent, err := s.cfg.Ingester.Absent(ctx, pool, ds, d, symbols)
+	if err != nil {
+		return nil, err
+	}
+	out := &ingestv1.ListAbsentSymbolsResponse{}
+	for _, a := range absent {
+		out.AbsentSymbols = append(out.AbsentSymbols, &marketv1.AbsentSymbol{Symbol: a.Symbol, Name: a.Name, TradedBefore: a.TradedBefore})
+	}
+	return out, nil
+}
+
 // PlanPartitions implements the contract.
 func (s *Server) PlanPartitions(ctx context.Context, r *ingestv1.PlanPartitionsRequest) (*ingestv1.PlanPartitionsResponse, error) {
 	pool, err := transport.PoolFromProto("pool", r.GetPool())

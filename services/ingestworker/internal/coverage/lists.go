@@ -77,11 +77,11 @@ func (l *Lists) Stocks(d market.Date) ExchangeCounts {
 	return ExchangeCounts{SH: l.sh.on(d), SZ: l.sz.on(d), BJ: l.bj.on(d)}
 }
 
-// ListedStocks names the stocks listed on d that have rows there, in no order.
-func (l *Lists) ListedStocks(d market.Date) []string {
+// ListedOn names the instruments of a kind that were listed on d, in no order.
+func (l *Lists) ListedOn(k market.Kind, d market.Date) []string {
 	var out []string
 	for s, i := range l.bySymbol {
-		if i.Kind != market.Stock {
+		if i.Kind != k {
 			continue
 		}
 		if listed, known := l.Listed(s, d); known && listed {

@@ -99,7 +99,7 @@ func (j *job) explain(ctx context.Context, world coverage.World, f *coverage.Fac
 	f.Asked = false
 	if !publishing && !f.Beside.Enough() {
 		var listed []evidence.Symbol
-		for _, text := range world.Lists.ListedStocks(d) {
+		for _, text := range world.Lists.ListedOn(market.Stock, d) {
 			if s, ok := evidence.SymbolOf(text); ok {
 				listed = append(listed, s)
 			}

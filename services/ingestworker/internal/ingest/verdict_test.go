@@ -9,6 +9,7 @@ import (
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/tusharesim"
@@ -282,6 +283,10 @@ func TestTheNextDayProvesAMissingSymbol(t *testing.T) {
 			}
 			w := coverage.Wish{Pool: market.Universe, Datasets: everything, Start: start, End: lacking[len(lacking)-1]}
 			r.settle(w, 3)
+			absent, err := r.ing.Absent(t.Context(), market.Universe, catalog.Lookup(catalog.Daily), lacking[0], nil)
+			if err != nil || !slices.ContainsFunc(absent, func(a ingest.Absent) bool { return a.Symbol == code && a.TradedBefore && a.Name != "" }) {
+				t.Errorf("%s is not among the absent %v, %v", code, absent, err)
+			}
 			if v, _ := r.standing(catalog.Daily, lacking[0]); v != coverage.Complete {
 				t.Fatalf("nothing proves it yet, and it is %s", v)
 			}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -176,6 +177,44 @@ func (s *poolService) ListCoverage(ctx context.Context, req *orchestratorv1.List
 		return nil, err
 	}
 	return &orchestratorv1.ListCoverageResponse{Coverages: each(coverages, coverageOf)}, nil
+}
+
+// datedSets are the datasets with rows by trade date; the worker checks the name
+// again, this says what is allowed.
+var datedSets = []string{"daily", "daily_basic", "moneyflow", "fund_daily"}
+
+// ListAbsentSymbols implements orchestratorv1.PoolServiceServer.
+func (s *poolService) ListAbsentSymbols(ctx context.Context, req *orchestratorv1.ListAbsentSymbolsRequest) (*orchestratorv1.ListAbsentSymbolsResponse, error) {
+	pool, err := poolNamed(req.GetPool())
+	if err != nil {
+		return nil, err
+	}
+	var p problems
+	if !slices.Contains(datedSets, req.GetDatasetId()) {
+		p.add("dataset_id", "%.40q is no dataset with rows by trade date; allowed are %s", req.GetDatasetId(), strings.Join(datedSets, ", "))
+	}
+	d := p.date("trade_date", req.GetTradeDate())
+	if today := market.DateOf(drill.Now()); req.GetTradeDate() == "" {
+		p.add("trade_date", "must be set, as in %s", today)
+	} else if d > today {
+		p.add("trade_date", "%s is after today, %s in Shanghai", d, today)
+	}
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	var symbols []string
+	if pool == market.Targets {
+		if symbols, err = s.Ledger.Targets(ctx); err != nil {
+			return nil, err
+		}
+	}
+	absent, err := s.Worker.AbsentSymbols(ctx, pool, req.GetDatasetId(), d, symbols)
+	if err != nil {
+		return nil, err
+	}
+	return &orchestratorv1.ListAbsentSymbolsResponse{AbsentSymbols: each(absent, func(a worker.AbsentSymbol) *marketv1.AbsentSymbol {
+		return &marketv1.AbsentSymbol{Symbol: a.Symbol, Name: a.Name, TradedBefore: a.TradedBefore}
+	})}, nil
 }
 
 func (b *base) coverage(ctx context.Context, q worker.CoverageQuery) ([]worker.Coverage, error) {

@@ -65,6 +65,7 @@ type Preflighter interface {
 // Worker tells what a pool holds; *worker.Client is one.
 type Worker interface {
 	Coverage(ctx context.Context, q worker.CoverageQuery) ([]worker.Coverage, error)
+	AbsentSymbols(ctx context.Context, pool market.Pool, dataset string, d market.Date, symbols []string) ([]worker.AbsentSymbol, error)
 	Revisions(ctx context.Context, q worker.RevisionQuery) ([]run.Revision, error)
 }
 

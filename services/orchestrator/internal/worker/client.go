@@ -267,6 +267,24 @@ func (c *Client) Revisions(ctx context.Context, q RevisionQuery) ([]run.Revision
 	return out, nil
 }
 
+// AbsentSymbols lists the instruments that were listed on a date and have no row of a
+// dataset; symbols are the targets, and nil for universe.
+func (c *Client) AbsentSymbols(ctx context.Context, pool market.Pool, dataset string, d market.Date, symbols []string) ([]AbsentSymbol, error) {
+	ctx, cancel := context.WithTimeout(ctx, planTimeout)
+	defer cancel()
+	resp, err := c.rpc.ListAbsentSymbols(ctx, &ingestv1.ListAbsentSymbolsRequest{
+		Pool: transport.PoolToProto(pool), DatasetId: dataset, TradeDate: d.String(), Symbols: symbols,
+	})
+	if err != nil {
+		return nil, err
+	}
+	out := make([]AbsentSymbol, 0, len(resp.GetAbsentSymbols()))
+	for _, a := range resp.GetAbsentSymbols() {
+		out = append(out, AbsentSymbol{Symbol: a.GetSymbol(), Name: a.GetName(), TradedBefore: a.GetTradedBefore()})
+	}
+	return out, nil
+}
+
 // Coverage lists what a pool holds and lacks.
 func (c *Client) Coverage(ctx context.Context, q CoverageQuery) ([]Coverage, error) {
 	ctx, cancel := context.WithTimeout(ctx, planTimeout)

@@ -42,3 +42,11 @@ type Coverage struct {
 	// Issues of the last answer.
 	Issues []fault.Issue
 }
+
+// AbsentSymbol is an instrument that was listed on a date and has no row.
+type AbsentSymbol struct {
+	// Symbol and Name of the instrument; Name may be empty.
+	Symbol, Name string
+	// TradedBefore is whether it has a row on the open day before.
+	TradedBefore bool
+}
