@@ -201,7 +201,7 @@ var entries = []entry{
 		"A reader holds targets.sqlite open, so its write-ahead log cannot be shortened.",
 		"Close the program that reads the file: fuser -v targets.sqlite", "pool", "file", "wal_bytes"),
 	e(RunAtEarly, Notice, StatusFailedPrecondition,
-		"The schedule runs before a dataset is due, so its newest day waits for the next run.",
+		"The schedule runs before a dataset of the day is due; a follow-up asks for it when it comes due.",
 		"Move the schedule: curl -X PATCH localhost:7780/v1/schedule -d '{\"run_at\":\"19:30\"}'", "dataset", "run_at", "due_time"),
 	e(FileReplaced, Transient, StatusAborted,
 		"A pool's file was replaced while it was open; the commits in hand were refused.",

@@ -334,8 +334,8 @@ const (
 	//
 	// ErrorInfo.metadata: {"pool", "file", "wal_bytes"}. Class: notice.
 	Reason_REASON_WAL_HELD Reason = 63
-	// The schedule runs before a dataset is due, so its newest day waits for the
-	// next run.
+	// The schedule runs before a dataset of the day is due; a follow-up asks for it
+	// when it comes due.
 	//
 	// ErrorInfo.metadata: {"dataset", "run_at", "due_time"}. Class: notice.
 	Reason_REASON_RUN_AT_EARLY Reason = 64

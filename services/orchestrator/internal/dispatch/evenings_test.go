@@ -164,3 +164,71 @@ func TestEachEveningProbesAnew(t *testing.T) {
 		}
 	})
 }
+
+// TestSlotBeforeTheDataIsDue: a slot that fires in the afternoon, by its setting or for a
+// trial, is followed that evening when each dataset comes due, and not a day later.
+func TestSlotBeforeTheDataIsDue(t *testing.T) {
+	due := map[string]int{"daily": 17, "daily_basic": 18, "moneyflow": 19}
+	monday := market.NewDate(2026, 3, 9)
+	for name, c := range map[string]struct {
+		hour, minute int
+		slotID       string
+		follows      bool
+	}{
+		"set to four o'clock":     {16, 0, slot.ID(monday, market.Universe), true},
+		"a trial at five past 14": {14, 5, slot.ID(monday, market.Universe), true},
+		"between the hours":       {17, 30, slot.ID(monday, market.Universe), true},
+		"in the evening":          {19, 30, slot.ID(monday, market.Universe), true},
+		"Friday's, caught up":     {14, 5, slot.ID(monday-3, market.Universe), false}, // Monday's own slot is to come
+		"by hand":                 {14, 5, "", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inTime(t, func(t *testing.T) {
+				g := newRig(t)
+				g.srv.OpenDates, g.srv.Reference = []string{"2026-03-05", "2026-03-06", "2026-03-09", "2026-03-10"}, nil
+				held := map[string]time.Time{}
+				g.srv.Plan = func(req *ingestv1.PlanPartitionsRequest) (*ingestv1.PlanPartitionsResponse, error) {
+					resp := &ingestv1.PlanPartitionsResponse{LastTradeDate: "2026-03-06"}
+					g.srv.Script(func(*workertest.Server) {
+						for dataset, hour := range due {
+							if req.GetStage() == ingestv1.PlanStage_PLAN_STAGE_DATA && held[dataset].IsZero() && !time.Now().Before(monday.At(hour, 0, market.Shanghai)) {
+								resp.LastTradeDate = monday.String()
+								resp.Partitions = append(resp.Partitions, workertest.Spec("stock.market.daily", dataset, monday.String()))
+							}
+						}
+					})
+					return resp, nil
+				}
+				g.srv.Ingest = func(_ context.Context, req *ingestv1.IngestPartitionRequest, _ workertest.Beat) (*ingestv1.PartitionResult, error) {
+					g.srv.Script(func(*workertest.Server) { held[req.GetPartition().GetDatasetId()] = time.Now() })
+					return workertest.Complete(10), nil
+				}
+				time.Sleep(time.Until(monday.At(c.hour, c.minute, market.Shanghai)))
+				g.start()
+				first := run.Run{
+					Pool: market.Universe, Mode: run.Daily, Source: run.SourceSchedule, SlotID: c.slotID,
+					Request: run.Request{Start: market.NoDate, End: market.NoDate}, State: run.Queued, AsOf: market.NoDate, CreatedAt: time.Now(),
+				}
+				if err := g.store.Enqueue(t.Context(), []run.Run{first}, nil); err != nil {
+					t.Fatal(err)
+				}
+				g.d.Wake()
+				time.Sleep(time.Until(monday.At(19, 31, market.Shanghai)))
+				settle()
+				for dataset, hour := range due {
+					at := monday.At(max(hour, c.hour), 0, market.Shanghai)
+					if hour < c.hour || hour == c.hour && c.minute > 0 {
+						at = monday.At(c.hour, c.minute, market.Shanghai)
+					}
+					if got := held[dataset]; got.IsZero() == c.follows || c.follows && got.Sub(at) > time.Minute {
+						t.Errorf("%s came at %v, due at %v", dataset, got, at)
+					}
+				}
+				queue, err := g.store.Queue(t.Context(), market.Universe)
+				if err != nil || len(queue) != 0 {
+					t.Errorf("left in the queue: %+v %v", queue, err)
+				}
+			})
+		})
+	}
+}

@@ -166,6 +166,11 @@ func (s *Scheduler) settle(ctx context.Context, sched slot.Schedule, now time.Ti
 				v.State = slot.Missed
 			case slot.Fire:
 				v.Late, v.LateNote = d.Late, late
+				early, err := s.early(ctx, sched, []market.Pool{pool}, d.TradeDay, later(d.At, now))
+				if err != nil {
+					return err
+				}
+				v.Issues = append(v.Issues, early...)
 				own, err := s.fire(ctx, &v, d, now)
 				if err != nil {
 					return err
@@ -212,7 +217,9 @@ func (s *Scheduler) fire(ctx context.Context, v *slot.Slot, d slot.Decision, now
 	if err != nil {
 		return run.Run{}, err
 	}
-	if covered {
+	// Only a run of the slot's own is followed when the rest of the day comes due.
+	early := slices.ContainsFunc(v.Issues, func(i fault.Issue) bool { return i.Reason == fault.RunAtEarly })
+	if covered && !early {
 		cover(v, by.ID, "a run that was "+string(by.State))
 		return run.Run{}, nil
 	}

@@ -194,7 +194,15 @@ func (s *Scheduler) foresee(ctx context.Context, sched slot.Schedule, zone *time
 	// What would become of it, were it due this moment.
 	decided := sched.Passed(pool, []slot.Due{{Date: date, At: due}}, cal, due, slot.CatchUpLast, nil)
 	e := Explanation{Slot: v, Sentences: v.Explain(zone), Next: "curl localhost:7780/v1/schedule"}
-	switch d := decided[0]; {
+	d := decided[0]
+	if d.Action == slot.Fire {
+		early, err := s.early(ctx, sched, []market.Pool{pool}, d.TradeDay, later(due, now))
+		if err != nil {
+			return Explanation{}, err
+		}
+		d.Issues = append(d.Issues, early...)
+	}
+	switch {
 	case d.Action == slot.Skip:
 		e.Sentences = append(e.Sentences, "As things stand it will be skipped.")
 		v.Issues = d.Issues

@@ -7,6 +7,9 @@ import (
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/preflight"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
@@ -38,6 +41,22 @@ func (s *Scheduler) view(ctx context.Context, sched slot.Schedule) (View, error)
 	if s.off {
 		v.Issues = append(v.Issues, switchedOff())
 	}
+	if len(sched.Validate()) > 0 {
+		return v, nil
+	}
+	today, _, err := sched.Today(s.now())
+	if err != nil {
+		return v, err
+	}
+	at, err := sched.DueAt(today)
+	if err != nil {
+		return v, err
+	}
+	early, err := s.early(ctx, sched, sched.Pools, slot.TradeDay(today, at), at)
+	if err != nil {
+		return v, err
+	}
+	v.Issues = append(v.Issues, early...)
 	coming, err := s.coming(ctx, sched, cal)
 	if err != nil || len(coming) == 0 {
 		return v, err
@@ -48,6 +67,30 @@ func (s *Scheduler) view(ctx context.Context, sched slot.Schedule) (View, error)
 		v.Issues = append(v.Issues, warning)
 	}
 	return v, nil
+}
+
+// early warns that slots which come due at a moment do so before datasets of their
+// trade day.
+func (s *Scheduler) early(ctx context.Context, sched slot.Schedule, pools []market.Pool, trade market.Date, at time.Time) ([]fault.Issue, error) {
+	facts, err := preflight.LoadFacts(ctx, s.ledger, nil)
+	if err != nil || facts.Catalogue == nil {
+		return nil, err
+	}
+	var modules []string
+	for _, pool := range pools {
+		modules = append(modules, readiness.Select(pool, facts).Modules...)
+	}
+	if issue, ok := run.Early(*facts.Catalogue, modules, trade, at, sched.RunAt); ok {
+		return []fault.Issue{issue}, nil
+	}
+	return nil, nil
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
 }
 
 // switchedOff warns that nothing fires while this process runs.

@@ -10,7 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"github.com/afterbell/afterbell/services/internal/market"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/catalogue"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/preflight"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
@@ -19,8 +19,8 @@ import (
 type Ledger interface {
 	Schedule(ctx context.Context) (slot.Schedule, error)
 	SaveSchedule(ctx context.Context, s slot.Schedule) error
-	Calendar(ctx context.Context) (slot.Calendar, error)
-	Catalogue(ctx context.Context) (catalogue.Catalogue, bool, error)
+	// FactStore tells which modules a pool takes in, and the calendar.
+	preflight.FactStore
 
 	// Settle decides slots and queues runs in one transaction. It returns
 	// slot.ErrDecided, and writes nothing, when a slot was decided before; one that

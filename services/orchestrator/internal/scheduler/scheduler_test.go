@@ -10,6 +10,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/fault/faulttest"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/catalogue"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/ledger"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
@@ -813,6 +814,91 @@ func TestSpoiltScheduleIsMended(t *testing.T) {
 		w.change(func(s *slot.Schedule) { s.TimeZone = "Asia/Shanghai" })
 		if v := w.slot(monday, market.Targets); v.State != slot.Fired || v.Late == 0 || !strings.Contains(v.LateNote, "Asia/Shangai") {
 			t.Errorf("%+v", v)
+		}
+	})
+}
+
+// TestRunAtBeforeTheDataIsDue: who sets the schedule before a dataset is due is told so,
+// by the schedule and by each slot; such a slot has a run of its own, because only that
+// is followed when the rest of the day comes due.
+func TestRunAtBeforeTheDataIsDue(t *testing.T) {
+	inWorld(t, always, func(t *testing.T, w *world) {
+		ctx := context.Background()
+		w.until(monday, 12, 0, 0)
+		w.start()
+		w.drain()
+		cat := catalogue.Catalogue{Domains: []catalogue.Domain{{ID: "stock"}}, Modules: []catalogue.Module{
+			{ID: "stock.market.daily", Domain: "stock", Pools: market.Pools(), SyncCapable: true, EnabledByDefault: true, Datasets: []catalogue.Dataset{{ID: "daily", DueTime: "17:00"}}},
+			{ID: "stock.moneyflow", Domain: "stock", Pools: market.Pools(), SyncCapable: true, EnabledByDefault: true, Datasets: []catalogue.Dataset{{ID: "moneyflow", DueTime: "19:00"}}},
+		}}
+		if err := w.store.SaveCatalogue(ctx, cat); err != nil {
+			t.Fatal(err)
+		}
+		warned := func(issues []fault.Issue) string {
+			for _, i := range issues {
+				if i.Reason == fault.RunAtEarly {
+					faulttest.Produces(t, i, fault.RunAtEarly)
+					return i.Meta["dataset"]
+				}
+			}
+			return ""
+		}
+		if v := got(w, w.scheduler.Get); warned(v.Issues) != "" {
+			t.Errorf("19:30 is warned about: %+v", v.Issues)
+		}
+		set := func(runAt string) View {
+			return got(w, func(ctx context.Context) (View, error) {
+				return w.scheduler.Update(ctx, func(s *slot.Schedule) { s.RunAt = runAt })
+			})
+		}
+		if v := set("18:00"); warned(v.Issues) != "moneyflow" {
+			t.Errorf("18:00: %+v", v.Issues)
+		}
+		if v := set("16:00"); warned(v.Issues) != "daily,moneyflow" {
+			t.Errorf("16:00: %+v", v.Issues)
+		}
+		if v := got(w, w.scheduler.Get); warned(v.Issues) != "daily,moneyflow" {
+			t.Errorf("later: %+v", v.Issues)
+		}
+		if text, e := w.explain(monday, market.Universe); warned(e.Slot.Issues) != "daily,moneyflow" || !strings.Contains(text, "RUN_AT_EARLY: ") {
+			t.Errorf("%s", text)
+		}
+		// A trial by hand is under way when the slot comes due.
+		w.until(monday, 15, 59, 0)
+		trial := run.Run{ID: newID(), Pool: market.Universe, Mode: run.Manual, Source: run.SourceManual, State: run.Queued, CreatedAt: w.now(),
+			Request: run.Request{Start: market.NoDate, End: market.NoDate}}
+		if err := w.store.Enqueue(ctx, []run.Run{trial}, nil); err != nil {
+			t.Fatal(err)
+		}
+		w.take(trial)
+		w.until(monday, 16, 1, 0)
+		if v := w.slot(monday, market.Universe); v.State != slot.Fired || warned(v.Issues) != "daily,moneyflow" {
+			t.Errorf("%+v", v)
+		}
+		if text, _ := w.explain(monday, market.Universe); !strings.Contains(text, "A follow-up asks for each when it comes due.") {
+			t.Errorf("%s", text)
+		}
+		// Without the late module there is nothing to warn about.
+		if err := w.store.SaveModule(ctx, "stock.moneyflow", false); err != nil {
+			t.Fatal(err)
+		}
+		if v := set("18:00"); warned(v.Issues) != "" {
+			t.Errorf("without moneyflow: %+v", v.Issues)
+		}
+	})
+}
+
+// TestExplainSaysWhenNext: where nothing waits to ask for what is missing, the next slot
+// is named.
+func TestExplainSaysWhenNext(t *testing.T) {
+	inWorld(t, always, func(t *testing.T, w *world) {
+		w.until(monday, 19, 30, 0)
+		w.start()
+		v := w.slot(monday, market.Universe)
+		r := got(w, func(ctx context.Context) (run.Run, error) { return w.store.Run(ctx, v.RunID) })
+		w.finish(w.take(r), nil, run.End{Outcome: run.Failed, Issues: []fault.Issue{fault.NewIssue(fault.TokenInvalid, "It is refused.")}})
+		if text, _ := w.explain(monday, market.Universe); !strings.Contains(text, "What is missing is asked for next by the slot of 2000-01-04, at 2000-01-04 19:30:00 +08:00.") {
+			t.Errorf("%s", text)
 		}
 	})
 }

@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -190,16 +191,23 @@ func (s *Server) ListModules(context.Context, *ingestv1.ListModulesRequest) (*in
 	module := func(id, domain string, kind marketv1.InstrumentKind, pools []marketv1.Pool) *marketv1.Module {
 		return &marketv1.Module{ModuleId: id, DomainId: domain, Title: id, Pools: pools, SyncCapable: true, InstrumentKind: kind, EnabledByDefault: true}
 	}
+	due := func(m *marketv1.Module, hours ...string) *marketv1.Module { // "dataset hour"
+		for _, h := range hours {
+			dataset, hour, _ := strings.Cut(h, " ")
+			m.Datasets = append(m.Datasets, &marketv1.Dataset{DatasetId: dataset, DueTime: hour})
+		}
+		return m
+	}
 	return &ingestv1.ListModulesResponse{
 		Providers: []*marketv1.Provider{{ProviderId: "tushare", Active: true}, {ProviderId: "wind"}},
 		Domains:   []*marketv1.Domain{{DomainId: "stock"}, {DomainId: "etf"}, {DomainId: "index"}},
 		Modules: []*marketv1.Module{
 			module("stock.basic", "stock", stock, universe),
-			module("stock.market.daily", "stock", stock, both),
+			due(module("stock.market.daily", "stock", stock, both), "daily 17:00", "daily_basic 18:00"),
 			module("stock.reference", "stock", 0, universe),
-			module("stock.moneyflow", "stock", stock, both),
+			due(module("stock.moneyflow", "stock", stock, both), "moneyflow 19:00"),
 			module("etf.basic_info", "etf", etf, universe),
-			module("etf.daily_quote", "etf", etf, both),
+			due(module("etf.daily_quote", "etf", etf, both), "fund_daily 18:00"),
 			{ModuleId: "index.daily", DomainId: "index"},
 		},
 	}, nil
