@@ -70,7 +70,7 @@ func Parse(args []string, env func(string) string, out io.Writer) (Config, error
 	fs.DurationVar(&c.CallTimeout, "call-timeout", 30*time.Second, "longest time of one call to the provider")
 	fs.DurationVar(&c.StopTimeout, "stop-timeout", 10*time.Second, "how long work in hand may go on after a signal")
 	fs.StringVar(&c.DuckDBMemory, "duckdb-memory", "160MB", "DuckDB's memory limit")
-	fs.IntVar(&c.DuckDBThreads, "duckdb-threads", 2, "DuckDB's threads")
+	fs.IntVar(&c.DuckDBThreads, "duckdb-threads", 1, "DuckDB's threads; more of them wait in a loop, which costs CPU time")
 	fs.IntVar(&c.CommitGroup, "commit-group", 20, "partitions that one DuckDB transaction takes")
 	err := program.ParseFlags(fs, args, env, out,
 		"ingest-worker keeps both pools filled from the provider when it is told to.\n"+

@@ -68,10 +68,11 @@ type Sink interface {
 	// only without bounds), in no order, until yield returns false. It answers from memory, also while
 	// the file is closed.
 	Coverage(ctx context.Context, datasets []string, start, end market.Date, yield func(coverage.Record) bool) error
-	// Contents is what the tables hold for a key, read from the file and not from
-	// coverage. After any commits, and whatever other keys they were of, it must agree
-	// with the key's record: as many rows, none double, and the same hash.
-	Contents(ctx context.Context, k coverage.Key) (Contents, error)
+	// Contents is what the tables hold for each key, in the order of the keys, read
+	// from the file and not from coverage. After any commits, and whatever other keys
+	// they were of, it must agree with the key's record: as many rows, none double, and
+	// the same hash.
+	Contents(ctx context.Context, keys ...coverage.Key) ([]Contents, error)
 	// Revisions lists what was kept of values that changed or went, newest first. A
 	// file that is not there has none.
 	Revisions(ctx context.Context, q RevisionQuery) ([]Revision, error)

@@ -160,12 +160,37 @@ func (i *Ingester) Verify(ctx context.Context, p market.Pool, parts []coverage.P
 		return nil, err
 	}
 	sink.Refresh(ctx)
-	out := make([]Check, 0, len(parts))
-	for _, part := range parts {
-		c := Check{PartitionID: part.ID, Verdict: coverage.Missing}
+	out := make([]Check, len(parts))
+	left := make([]int, len(parts))
+	for n := range left {
+		left[n] = n
+	}
+	// A partition that was committed while it was read is read again.
+	for range verifyTries {
+		if left, err = verify(ctx, sink, parts, left, out); err != nil {
+			return nil, fmt.Errorf("read %d partitions: %w", len(parts), err)
+		}
+		if len(left) == 0 {
+			break
+		}
+	}
+	return out, nil
+}
+
+const verifyTries = 5
+
+// verify fills in the checks of some partitions and returns those of them that a
+// commit changed meanwhile.
+func verify(ctx context.Context, sink Sink, parts []coverage.Partition, which []int, out []Check) (changed []int, err error) {
+	var keys []coverage.Key
+	var of []int // the partition of each key
+	var claims []coverage.Record
+	for _, n := range which {
+		c := &out[n]
+		*c = Check{PartitionID: parts[n].ID, Verdict: coverage.Missing}
 		var last time.Time
 		held := 0
-		for _, k := range keysOf(part) {
+		for _, k := range keysOf(parts[n]) {
 			r, ok := sink.Held(k)
 			if ok {
 				if held++; held == 1 {
@@ -183,16 +208,23 @@ func (i *Ingester) Verify(ctx context.Context, p market.Pool, parts []coverage.P
 			if !ok && k.Symbol != "" {
 				continue
 			}
-			found, err := sink.Contents(ctx, k)
-			if err != nil {
-				return nil, fmt.Errorf("read %s: %w", part.ID, err)
-			}
-			c.Rows, c.Duplicates = c.Rows+found.Rows, c.Duplicates+found.Duplicates
-			c.Altered = c.Altered || found.Hash != r.RowsHash
+			keys, of, claims = append(keys, k), append(of, n), append(claims, r)
 		}
-		out = append(out, c)
 	}
-	return out, nil
+	found, err := sink.Contents(ctx, keys...)
+	if err != nil {
+		return nil, err
+	}
+	for i, f := range found {
+		n := of[i]
+		c := &out[n]
+		c.Rows, c.Duplicates = c.Rows+f.Rows, c.Duplicates+f.Duplicates
+		c.Altered = c.Altered || f.Hash != claims[i].RowsHash
+		if now, _ := sink.Held(keys[i]); now.Epoch != claims[i].Epoch && (len(changed) == 0 || changed[len(changed)-1] != n) {
+			changed = append(changed, n)
+		}
+	}
+	return changed, nil
 }
 
 func keysOf(p coverage.Partition) []coverage.Key {

@@ -61,7 +61,7 @@ func alteredRowsAreSeen(t *testing.T, h Harness) {
 		s = h.open(t, path)
 		altered := 0
 		for k, r := range records(t, s) {
-			held, err := s.Contents(t.Context(), k)
+			held, err := Contents(t.Context(), s, k)
 			if err != nil {
 				t.Errorf("%s: %v", a.name, err)
 			}
@@ -86,7 +86,7 @@ func contents(t *testing.T, s ingest.Sink) map[coverage.Key]ingest.Contents {
 	t.Helper()
 	out := make(map[coverage.Key]ingest.Contents)
 	for k := range records(t, s) {
-		held, err := s.Contents(t.Context(), k)
+		held, err := Contents(t.Context(), s, k)
 		if err != nil {
 			t.Fatal(err)
 		}

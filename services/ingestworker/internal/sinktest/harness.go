@@ -104,7 +104,7 @@ func commitAll(t testing.TB, s ingest.Sink, c ingest.Commit) ingest.Changes {
 func agree(t testing.TB, s ingest.Sink) (rows int64) {
 	t.Helper()
 	for k, r := range records(t, s) {
-		held, err := s.Contents(t.Context(), k)
+		held, err := Contents(t.Context(), s, k)
 		if want := (ingest.Contents{Rows: r.Rows, Hash: r.RowsHash}); err != nil || held != want {
 			t.Errorf("the file holds of %v %+v, %v; its record tells %+v", k, held, err, want)
 		}
@@ -131,4 +131,13 @@ func records(t testing.TB, s ingest.Sink) map[coverage.Key]coverage.Record {
 		t.Fatalf("Coverage: %v", err)
 	}
 	return out
+}
+
+// Contents is what a pool's file holds of one key.
+func Contents(ctx context.Context, s ingest.Sink, k coverage.Key) (ingest.Contents, error) {
+	found, err := s.Contents(ctx, k)
+	if err != nil {
+		return ingest.Contents{}, err
+	}
+	return found[0], nil
 }

@@ -83,7 +83,7 @@ func RunKill(t *testing.T, h Harness) {
 		epochs := make(map[string]int64)
 		counts := make(map[string]int64)
 		for k, r := range records(t, s) {
-			held, err := s.Contents(t.Context(), k)
+			held, err := Contents(t.Context(), s, k)
 			if want := (ingest.Contents{Rows: r.Rows, Hash: r.RowsHash}); err != nil || held != want {
 				t.Fatalf("round %d: of %v the file holds %+v, %v; its record tells %+v", round, k, held, err, want)
 			}

@@ -305,7 +305,7 @@ func cancelLeavesNoTrace(t *testing.T, h Harness) {
 		}
 		var covered, rows int64
 		for _, r := range c.Records {
-			found, readErr := s.Contents(t.Context(), r.Key)
+			found, readErr := Contents(t.Context(), s, r.Key)
 			if readErr != nil {
 				t.Fatal(readErr)
 			}

@@ -1,6 +1,11 @@
 package table
 
-import "math"
+import (
+	"math"
+	"slices"
+
+	"github.com/afterbell/afterbell/services/internal/market"
+)
 
 // RowHashes is a 64-bit hash of each row. A value counts by its column's name and
 // type, whatever the order of the columns; null counts as nothing, so that a column
@@ -11,33 +16,69 @@ func (b *Batch) RowHashes() []uint64 {
 	out := make([]uint64, b.Len)
 	for i := range b.Columns {
 		c := &b.Columns[i]
-		salt := hashText(c.Name) + uint64(c.Type)
-		switch c.Type {
+		null := c.Null
+		if !slices.Contains(null, true) {
+			null = nil
+		}
+		switch h := HashOf(c.Name, c.Type); c.Type {
 		case Text:
 			for r, v := range c.Texts {
-				if !c.Null[r] {
-					out[r] += scatter(salt + hashText(v))
+				if null == nil || !null[r] {
+					out[r] += h.Text(HashText(v))
 				}
 			}
 		case Date:
-			for r, v := range c.Dates {
-				if !c.Null[r] {
-					out[r] += scatter(salt + uint64(uint32(v)))
-				}
-			}
+			h.Dates(out, c.Dates, null)
 		default:
-			for r, v := range c.Numbers {
-				if !c.Null[r] {
-					out[r] += scatter(salt + math.Float64bits(v+0)) // -0 + 0 is 0
-				}
-			}
+			h.Numbers(out, c.Numbers, null)
 		}
 	}
 	for r, h := range out {
-		out[r] = scatter(h) // rows are summed: without this, two could swap values unseen
+		out[r] = HashRow(h)
 	}
 	return out
 }
+
+// ColumnHash adds the values of one column to the hashes of rows, for rows that are
+// in no Batch. The zero value is of no column.
+type ColumnHash struct{ salt uint64 }
+
+// HashOf is the hash of a column with the provider's name and a type.
+func HashOf(name string, t Type) ColumnHash { return ColumnHash{HashText(name) + uint64(t)} }
+
+// Numbers adds a column of numbers to rows, which are as many. null marks the values
+// that are null; nil means that none is.
+func (h ColumnHash) Numbers(rows []uint64, values []float64, null []bool) {
+	rows = rows[:len(values)]
+	if null == nil {
+		for r, v := range values {
+			rows[r] += scatter(h.salt + math.Float64bits(v+0)) // -0 + 0 is 0
+		}
+		return
+	}
+	null = null[:len(values)]
+	for r, v := range values {
+		if !null[r] {
+			rows[r] += scatter(h.salt + math.Float64bits(v+0))
+		}
+	}
+}
+
+// Dates adds a column of dates to rows, as Numbers does.
+func (h ColumnHash) Dates(rows []uint64, values []market.Date, null []bool) {
+	for r, v := range values {
+		if null == nil || !null[r] {
+			rows[r] += scatter(h.salt + uint64(uint32(v)))
+		}
+	}
+}
+
+// Text is what a text of the column adds to its row, by the text's HashText.
+func (h ColumnHash) Text(hash uint64) uint64 { return scatter(h.salt + hash) }
+
+// HashRow makes the hash of a row from what its columns added. Rows are summed:
+// without it, two could swap values unseen.
+func HashRow(sum uint64) uint64 { return scatter(sum) }
 
 // Hash is that of all rows together, in whatever order they stand; 0 for none.
 func (b *Batch) Hash() uint64 {
@@ -55,8 +96,8 @@ func scatter(h uint64) uint64 {
 	return h ^ h>>31
 }
 
-// hashText is FNV-1a, without the allocations of hash/fnv.
-func hashText(s string) uint64 {
+// HashText is FNV-1a, without the allocations of hash/fnv.
+func HashText(s string) uint64 {
 	h := uint64(14695981039346656037)
 	for i := range len(s) {
 		h = (h ^ uint64(s[i])) * 1099511628211

@@ -102,7 +102,7 @@ func TestCommitsThatWaitAreWrittenTogether(t *testing.T) {
 	for n, epoch := range []int64{7, 5, 5} {
 		k := coverage.Key{Dataset: catalog.Daily, Date: sinktest.Day0 + market.Date(n), Symbol: symbols[0]}
 		held, ok := s.Held(k)
-		found, err := s.Contents(t.Context(), k)
+		found, err := sinktest.Contents(t.Context(), s, k)
 		if err != nil || !ok || held.Epoch != epoch || found.Hash != held.RowsHash || found.Rows != 1 {
 			t.Errorf("%s: epoch %d, want %d; file %+v, coverage %x; %v", k.Date, held.Epoch, epoch, found, held.RowsHash, err)
 		}

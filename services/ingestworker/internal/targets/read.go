@@ -38,7 +38,18 @@ func (s *Sink) use(ctx context.Context, read func(db *sql.DB) error) error {
 
 // Contents reads the tables; without a symbol it reads a date's rows of every
 // symbol. The primary keys keep Duplicates at 0.
-func (s *Sink) Contents(ctx context.Context, k coverage.Key) (ingest.Contents, error) {
+func (s *Sink) Contents(ctx context.Context, keys ...coverage.Key) ([]ingest.Contents, error) {
+	out := make([]ingest.Contents, len(keys))
+	for n, k := range keys {
+		var err error
+		if out[n], err = s.contents(ctx, k); err != nil {
+			return nil, err
+		}
+	}
+	return out, nil
+}
+
+func (s *Sink) contents(ctx context.Context, k coverage.Key) (ingest.Contents, error) {
 	d := catalog.Lookup(k.Dataset)
 	b, err := s.Rows(ctx, k)
 	if err != nil {

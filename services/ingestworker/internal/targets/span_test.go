@@ -144,7 +144,7 @@ func TestRecordLeftOutIsDropped(t *testing.T) {
 	for range 2 { // from memory, then from the file
 		for i, symbol := range symbols {
 			k := coverage.Key{Dataset: catalog.Daily, Date: sinktest.Day0, Symbol: symbol}
-			found, err := s.Contents(t.Context(), k)
+			found, err := sinktest.Contents(t.Context(), s, k)
 			if _, held := s.Held(k); err != nil || held != (i == 0) || (found.Rows == 1) != held {
 				t.Errorf("%s: %d rows, held %v, %v", symbol, found.Rows, held, err)
 			}

@@ -131,6 +131,30 @@ func (v vector) null(i int) bool {
 	return v.valid != nil && *(*uint64)(unsafe.Add(v.valid, i/64*8))>>(i%64)&1 == 0
 }
 
+// nulls marks in room which values are null, or is nil where none is.
+func (v vector) nulls(room []bool) []bool {
+	if v.valid == nil {
+		return nil
+	}
+	words := unsafe.Slice((*uint64)(v.valid), (len(room)+63)/64)
+	any := false
+	for i, word := range words {
+		n := min(64, len(room)-64*i)
+		if ^word<<(64-n) == 0 {
+			clear(room[64*i : 64*i+n])
+			continue
+		}
+		any = true
+		for k := range n {
+			room[64*i+k] = word>>k&1 == 0
+		}
+	}
+	if !any {
+		return nil
+	}
+	return room
+}
+
 // value reads a column of fixed width: DATE as int32, BIGINT as int64, and so on.
 // The caller knows the type from the statement.
 func value[T int32 | int64 | uint64 | float64](v vector, i int) T {

@@ -183,8 +183,47 @@ func (s *Sink) Refresh(ctx context.Context) (changed bool) {
 }
 
 // Contents reads the tables. Duplicates is by how many the rows exceed their keys.
-func (s *Sink) Contents(ctx context.Context, k coverage.Key) (ingest.Contents, error) {
-	d := catalog.Lookup(k.Dataset)
+// Trade dates are read many at a time; commits go on between them.
+func (s *Sink) Contents(ctx context.Context, keys ...coverage.Key) ([]ingest.Contents, error) {
+	out := make([]ingest.Contents, len(keys))
+	var dates []coverage.Key
+	for n, k := range keys {
+		d, err := datasetOf(k)
+		if err != nil {
+			return nil, err
+		}
+		if !d.Snapshot && k.Symbol == "" {
+			dates = append(dates, k)
+			continue
+		}
+		if out[n], err = s.contents(ctx, d, k); err != nil {
+			return nil, err
+		}
+	}
+	found := make(map[coverage.Key]ingest.Contents, len(dates))
+	for _, scan := range scansOf(dates) {
+		for _, span := range scan.spans(s.index) {
+			err := s.do(ctx, func(w *writer) error {
+				return w.use(func(file *duck) error { return scan.read(file, span[0], span[1]) })
+			})
+			if err != nil {
+				return nil, err
+			}
+		}
+		for k, t := range scan.tallies {
+			found[coverage.Key{Dataset: t.dataset, Date: k.date}] = t.found
+		}
+	}
+	for n, k := range keys {
+		if f, ok := found[k]; ok {
+			out[n] = f
+		}
+	}
+	return out, nil
+}
+
+// contents reads one list, or one symbol's rows.
+func (s *Sink) contents(ctx context.Context, d *catalog.Dataset, k coverage.Key) (ingest.Contents, error) {
 	b, err := s.Rows(ctx, k)
 	if err != nil {
 		return ingest.Contents{}, err
@@ -194,6 +233,27 @@ func (s *Sink) Contents(ctx context.Context, k coverage.Key) (ingest.Contents, e
 
 // Rows reads a date or a snapshot from its table.
 func (s *Sink) Rows(ctx context.Context, k coverage.Key) (*table.Batch, error) {
+	d, err := datasetOf(k)
+	if err != nil {
+		return nil, err
+	}
+	where := predicate(d, k.Date)
+	if k.Symbol != "" {
+		where += " AND symbol = " + quote(k.Symbol)
+	}
+	known, _ := s.index.get(k)
+	b, _ := pool.Held(d, 0) // of a file that is not there
+	err = s.do(ctx, func(w *writer) error {
+		return w.use(func(file *duck) (err error) {
+			b, err = readBatch(file, d, where, int(known.Rows))
+			return err
+		})
+	})
+	return b, err
+}
+
+// datasetOf is the dataset of a key that the pool may hold.
+func datasetOf(k coverage.Key) (*catalog.Dataset, error) {
 	d := catalog.Lookup(k.Dataset)
 	if d == nil {
 		return nil, fault.Invalid("dataset", "%.40q is not in the catalogue", k.Dataset)
@@ -201,19 +261,7 @@ func (s *Sink) Rows(ctx context.Context, k coverage.Key) (*table.Batch, error) {
 	if d.Snapshot != (k.Date == market.NoDate) {
 		return nil, fault.Invalid("trade_date", "%s is held by %s", d.ID, map[bool]string{true: "the whole", false: "trade date"}[d.Snapshot])
 	}
-	where := predicate(d, k.Date)
-	if k.Symbol != "" {
-		where += " AND symbol = " + quote(k.Symbol)
-	}
-	held, _ := s.index.get(k)
-	b, _ := pool.Held(d, 0) // of a file that is not there
-	err := s.do(ctx, func(w *writer) error {
-		return w.use(func(file *duck) (err error) {
-			b, err = readBatch(file, d, where, int(held.Rows))
-			return err
-		})
-	})
-	return b, err
+	return d, nil
 }
 
 // Calendar is read from the file once after each commit that changed it.

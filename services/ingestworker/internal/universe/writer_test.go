@@ -73,7 +73,7 @@ func TestOneBadPartitionFailsAlone(t *testing.T) {
 		errs := group(t, s, 6)
 		for i, err := range errs {
 			key := coverage.Key{Dataset: catalog.Daily, Date: sinktest.Day0 + market.Date(i)}
-			found, readErr := s.Contents(t.Context(), key)
+			found, readErr := sinktest.Contents(t.Context(), s, key)
 			if readErr != nil {
 				t.Fatal(readErr)
 			}
@@ -114,7 +114,7 @@ func TestFatalErrorReopensTheFile(t *testing.T) {
 			if _, err := s.Commit(t.Context(), c); err != nil {
 				t.Fatal(err)
 			}
-			if held, err := s.Contents(t.Context(), c.Records[0].Key); err != nil || held.Rows != 20 || held.Duplicates != 0 {
+			if held, err := sinktest.Contents(t.Context(), s, c.Records[0].Key); err != nil || held.Rows != 20 || held.Duplicates != 0 {
 				t.Errorf("date %d: %+v, %v", i, held, err)
 			}
 		}
@@ -257,7 +257,7 @@ func TestWhatPeopleAddIsLetBe(t *testing.T) {
 	s = newSink(t, Config{Path: s.cfg.Path})
 	commit(s, 3)
 	commit(s, 4)
-	held, err := s.Contents(t.Context(), coverage.Key{Dataset: catalog.Daily, Date: sinktest.Day0})
+	held, err := sinktest.Contents(t.Context(), s, coverage.Key{Dataset: catalog.Daily, Date: sinktest.Day0})
 	if err != nil || held.Rows != 4 || held.Duplicates != 0 {
 		t.Errorf("%+v, %v; want 4 rows", held, err)
 	}
