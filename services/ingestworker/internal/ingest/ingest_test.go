@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"sync"
 	"testing"
 	"time"
 
@@ -399,6 +400,54 @@ func TestReferencesAreAskedOnceForBothPools(t *testing.T) {
 	for params, n := range r.sim.Stats().ByParams {
 		if len(params) > 11 && params[:11] == "stock_basic" && n != 1 {
 			t.Errorf("%s was asked %d times", params, n)
+		}
+	}
+}
+
+// meddled is a pool to which a partition is committed anew while it is read.
+type meddled struct {
+	ingest.Sink
+	once   sync.Once
+	commit func()
+}
+
+// Contents reads the file first, so that what it answers is of the commit before.
+func (m *meddled) Contents(ctx context.Context, keys ...coverage.Key) ([]ingest.Contents, error) {
+	found, err := m.Sink.Contents(ctx, keys...)
+	m.once.Do(m.commit)
+	return found, err
+}
+
+func TestVerifyReadsAgainWhatWasCommittedMeanwhile(t *testing.T) {
+	r := newRig(t, small())
+	start, end := r.span(2)
+	w := coverage.Wish{Pool: market.Universe, Datasets: datasets(catalog.TradeCal, catalog.StockBasic, catalog.FundBasic, catalog.Daily), Start: start, End: end, Refetch: true}
+	out, err := r.pass(w, 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var parts []coverage.Partition
+	for _, o := range out {
+		if o.part.Dataset == catalog.Daily {
+			parts = append(parts, o.part)
+		}
+	}
+	sink := &meddled{Sink: r.sinks[market.Universe], commit: func() {
+		if _, err := r.sim.Revise(tusharesim.Revision{API: catalog.Daily, TradeDate: end.Compact(), Change: 7}); err != nil {
+			t.Error(err)
+		}
+		if _, err := r.pass(w, 1, nil); err != nil {
+			t.Error(err)
+		}
+	}}
+	ing := ingest.New(ingest.Config{Provider: r.client, Sinks: map[market.Pool]ingest.Sink{market.Universe: sink}})
+	checks, err := ing.Verify(t.Context(), market.Universe, parts)
+	if err != nil || len(checks) != len(parts) {
+		t.Fatalf("%+v, %v", checks, err)
+	}
+	for _, c := range checks {
+		if c.Altered || c.Rows == 0 || c.Rows != c.Claimed || c.Duplicates != 0 {
+			t.Errorf("committed while it was read, %s is told as %+v", c.PartitionID, c)
 		}
 	}
 }
