@@ -140,7 +140,7 @@ func (x IngestPartitionResponse_Stage) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use IngestPartitionResponse_Stage.Descriptor instead.
 func (IngestPartitionResponse_Stage) EnumDescriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{18, 0}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{19, 0}
 }
 
 // Request for IngestService.ListModules.
@@ -1135,8 +1135,11 @@ type PlanPartitionsResponse struct {
 	LastTradeDate string `protobuf:"bytes,3,opt,name=last_trade_date,json=lastTradeDate,proto3" json:"last_trade_date,omitempty"`
 	// Time the calls are expected to take under the limits known.
 	EstimatedDuration *durationpb.Duration `protobuf:"bytes,4,opt,name=estimated_duration,json=estimatedDuration,proto3" json:"estimated_duration,omitempty"`
-	unknownFields     protoimpl.UnknownFields
-	sizeCache         protoimpl.SizeCache
+	// Lists of symbols that the partitions refer to: the dates of a plan mostly ask for
+	// the same ones. Empty for universe and for references.
+	SymbolLists   []*SymbolList `protobuf:"bytes,5,rep,name=symbol_lists,json=symbolLists,proto3" json:"symbol_lists,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PlanPartitionsResponse) Reset() {
@@ -1197,6 +1200,59 @@ func (x *PlanPartitionsResponse) GetEstimatedDuration() *durationpb.Duration {
 	return nil
 }
 
+func (x *PlanPartitionsResponse) GetSymbolLists() []*SymbolList {
+	if x != nil {
+		return x.SymbolLists
+	}
+	return nil
+}
+
+// Symbols that several partitions of a plan ask for.
+type SymbolList struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Symbols, in ascending order, as in "600519.SH".
+	Symbols       []string `protobuf:"bytes,1,rep,name=symbols,proto3" json:"symbols,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SymbolList) Reset() {
+	*x = SymbolList{}
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SymbolList) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SymbolList) ProtoMessage() {}
+
+func (x *SymbolList) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SymbolList.ProtoReflect.Descriptor instead.
+func (*SymbolList) Descriptor() ([]byte, []int) {
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *SymbolList) GetSymbols() []string {
+	if x != nil {
+		return x.Symbols
+	}
+	return nil
+}
+
 // A piece of work: one dataset and one trade date (universe), one snapshot, or one
 // dataset, symbols and a span (targets).
 type PartitionSpec struct {
@@ -1212,7 +1268,7 @@ type PartitionSpec struct {
 	StartDate string `protobuf:"bytes,4,opt,name=start_date,json=startDate,proto3" json:"start_date,omitempty"`
 	// Last trade date, "YYYY-MM-DD". Empty for a snapshot.
 	EndDate string `protobuf:"bytes,5,opt,name=end_date,json=endDate,proto3" json:"end_date,omitempty"`
-	// Symbols asked for. Empty means all.
+	// Symbols asked for. Empty means all, or those of symbol_list.
 	Symbols []string `protobuf:"bytes,6,rep,name=symbols,proto3" json:"symbols,omitempty"`
 	// Provider calls it is expected to spend.
 	EstimatedCallCount int32 `protobuf:"varint,7,opt,name=estimated_call_count,json=estimatedCallCount,proto3" json:"estimated_call_count,omitempty"`
@@ -1220,14 +1276,17 @@ type PartitionSpec struct {
 	// revisions.
 	Repeat bool `protobuf:"varint,8,opt,name=repeat,proto3" json:"repeat,omitempty"`
 	// True for one of the old dates of recheck_days; repeat is true then, too.
-	Recheck       bool `protobuf:"varint,9,opt,name=recheck,proto3" json:"recheck,omitempty"`
+	Recheck bool `protobuf:"varint,9,opt,name=recheck,proto3" json:"recheck,omitempty"`
+	// In a plan, the number of the list in symbol_lists that stands in the place of
+	// symbols, counted from 1. 0 where symbols are named here; always 0 in requests.
+	SymbolList    int32 `protobuf:"varint,10,opt,name=symbol_list,json=symbolList,proto3" json:"symbol_list,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PartitionSpec) Reset() {
 	*x = PartitionSpec{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[16]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1239,7 +1298,7 @@ func (x *PartitionSpec) String() string {
 func (*PartitionSpec) ProtoMessage() {}
 
 func (x *PartitionSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[16]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1252,7 +1311,7 @@ func (x *PartitionSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionSpec.ProtoReflect.Descriptor instead.
 func (*PartitionSpec) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{16}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *PartitionSpec) GetPartitionId() string {
@@ -1318,6 +1377,13 @@ func (x *PartitionSpec) GetRecheck() bool {
 	return false
 }
 
+func (x *PartitionSpec) GetSymbolList() int32 {
+	if x != nil {
+		return x.SymbolList
+	}
+	return 0
+}
+
 // Request for IngestService.IngestPartition.
 type IngestPartitionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1335,7 +1401,7 @@ type IngestPartitionRequest struct {
 
 func (x *IngestPartitionRequest) Reset() {
 	*x = IngestPartitionRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[17]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1347,7 +1413,7 @@ func (x *IngestPartitionRequest) String() string {
 func (*IngestPartitionRequest) ProtoMessage() {}
 
 func (x *IngestPartitionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[17]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1360,7 +1426,7 @@ func (x *IngestPartitionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IngestPartitionRequest.ProtoReflect.Descriptor instead.
 func (*IngestPartitionRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{17}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *IngestPartitionRequest) GetRunId() string {
@@ -1407,7 +1473,7 @@ type IngestPartitionResponse struct {
 
 func (x *IngestPartitionResponse) Reset() {
 	*x = IngestPartitionResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[18]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1419,7 +1485,7 @@ func (x *IngestPartitionResponse) String() string {
 func (*IngestPartitionResponse) ProtoMessage() {}
 
 func (x *IngestPartitionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[18]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1432,7 +1498,7 @@ func (x *IngestPartitionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IngestPartitionResponse.ProtoReflect.Descriptor instead.
 func (*IngestPartitionResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{18}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *IngestPartitionResponse) GetEvent() isIngestPartitionResponse_Event {
@@ -1505,7 +1571,7 @@ type PartitionResult struct {
 
 func (x *PartitionResult) Reset() {
 	*x = PartitionResult{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[19]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1517,7 +1583,7 @@ func (x *PartitionResult) String() string {
 func (*PartitionResult) ProtoMessage() {}
 
 func (x *PartitionResult) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[19]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1530,7 +1596,7 @@ func (x *PartitionResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionResult.ProtoReflect.Descriptor instead.
 func (*PartitionResult) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{19}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PartitionResult) GetCoverage() *v1.Coverage {
@@ -1600,7 +1666,7 @@ type ListActivePartitionsRequest struct {
 
 func (x *ListActivePartitionsRequest) Reset() {
 	*x = ListActivePartitionsRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[20]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1612,7 +1678,7 @@ func (x *ListActivePartitionsRequest) String() string {
 func (*ListActivePartitionsRequest) ProtoMessage() {}
 
 func (x *ListActivePartitionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[20]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1625,7 +1691,7 @@ func (x *ListActivePartitionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActivePartitionsRequest.ProtoReflect.Descriptor instead.
 func (*ListActivePartitionsRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{20}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *ListActivePartitionsRequest) GetRunId() string {
@@ -1646,7 +1712,7 @@ type ListActivePartitionsResponse struct {
 
 func (x *ListActivePartitionsResponse) Reset() {
 	*x = ListActivePartitionsResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[21]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1658,7 +1724,7 @@ func (x *ListActivePartitionsResponse) String() string {
 func (*ListActivePartitionsResponse) ProtoMessage() {}
 
 func (x *ListActivePartitionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[21]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1671,7 +1737,7 @@ func (x *ListActivePartitionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActivePartitionsResponse.ProtoReflect.Descriptor instead.
 func (*ListActivePartitionsResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{21}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *ListActivePartitionsResponse) GetPartitions() []*ActivePartition {
@@ -1700,7 +1766,7 @@ type ActivePartition struct {
 
 func (x *ActivePartition) Reset() {
 	*x = ActivePartition{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[22]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1712,7 +1778,7 @@ func (x *ActivePartition) String() string {
 func (*ActivePartition) ProtoMessage() {}
 
 func (x *ActivePartition) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[22]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1725,7 +1791,7 @@ func (x *ActivePartition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivePartition.ProtoReflect.Descriptor instead.
 func (*ActivePartition) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{22}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *ActivePartition) GetRunId() string {
@@ -1776,7 +1842,7 @@ type VerifyPartitionsRequest struct {
 
 func (x *VerifyPartitionsRequest) Reset() {
 	*x = VerifyPartitionsRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[23]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1788,7 +1854,7 @@ func (x *VerifyPartitionsRequest) String() string {
 func (*VerifyPartitionsRequest) ProtoMessage() {}
 
 func (x *VerifyPartitionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[23]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1801,7 +1867,7 @@ func (x *VerifyPartitionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyPartitionsRequest.ProtoReflect.Descriptor instead.
 func (*VerifyPartitionsRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{23}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *VerifyPartitionsRequest) GetPool() v1.Pool {
@@ -1829,7 +1895,7 @@ type VerifyPartitionsResponse struct {
 
 func (x *VerifyPartitionsResponse) Reset() {
 	*x = VerifyPartitionsResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[24]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1841,7 +1907,7 @@ func (x *VerifyPartitionsResponse) String() string {
 func (*VerifyPartitionsResponse) ProtoMessage() {}
 
 func (x *VerifyPartitionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[24]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1854,7 +1920,7 @@ func (x *VerifyPartitionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyPartitionsResponse.ProtoReflect.Descriptor instead.
 func (*VerifyPartitionsResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{24}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *VerifyPartitionsResponse) GetChecks() []*PartitionCheck {
@@ -1888,7 +1954,7 @@ type PartitionCheck struct {
 
 func (x *PartitionCheck) Reset() {
 	*x = PartitionCheck{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[25]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1900,7 +1966,7 @@ func (x *PartitionCheck) String() string {
 func (*PartitionCheck) ProtoMessage() {}
 
 func (x *PartitionCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[25]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1913,7 +1979,7 @@ func (x *PartitionCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionCheck.ProtoReflect.Descriptor instead.
 func (*PartitionCheck) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{25}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *PartitionCheck) GetPartitionId() string {
@@ -1990,7 +2056,7 @@ type ListRevisionsRequest struct {
 
 func (x *ListRevisionsRequest) Reset() {
 	*x = ListRevisionsRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[26]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2002,7 +2068,7 @@ func (x *ListRevisionsRequest) String() string {
 func (*ListRevisionsRequest) ProtoMessage() {}
 
 func (x *ListRevisionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[26]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2015,7 +2081,7 @@ func (x *ListRevisionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRevisionsRequest.ProtoReflect.Descriptor instead.
 func (*ListRevisionsRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{26}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListRevisionsRequest) GetPool() v1.Pool {
@@ -2085,7 +2151,7 @@ type ListRevisionsResponse struct {
 
 func (x *ListRevisionsResponse) Reset() {
 	*x = ListRevisionsResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[27]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2097,7 +2163,7 @@ func (x *ListRevisionsResponse) String() string {
 func (*ListRevisionsResponse) ProtoMessage() {}
 
 func (x *ListRevisionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[27]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2110,7 +2176,7 @@ func (x *ListRevisionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRevisionsResponse.ProtoReflect.Descriptor instead.
 func (*ListRevisionsResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{27}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListRevisionsResponse) GetRevisions() []*v1.Revision {
@@ -2137,7 +2203,7 @@ type ListAbsentSymbolsRequest struct {
 
 func (x *ListAbsentSymbolsRequest) Reset() {
 	*x = ListAbsentSymbolsRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[28]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2149,7 +2215,7 @@ func (x *ListAbsentSymbolsRequest) String() string {
 func (*ListAbsentSymbolsRequest) ProtoMessage() {}
 
 func (x *ListAbsentSymbolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[28]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2162,7 +2228,7 @@ func (x *ListAbsentSymbolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAbsentSymbolsRequest.ProtoReflect.Descriptor instead.
 func (*ListAbsentSymbolsRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{28}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ListAbsentSymbolsRequest) GetPool() v1.Pool {
@@ -2204,7 +2270,7 @@ type ListAbsentSymbolsResponse struct {
 
 func (x *ListAbsentSymbolsResponse) Reset() {
 	*x = ListAbsentSymbolsResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[29]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2216,7 +2282,7 @@ func (x *ListAbsentSymbolsResponse) String() string {
 func (*ListAbsentSymbolsResponse) ProtoMessage() {}
 
 func (x *ListAbsentSymbolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[29]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2229,7 +2295,7 @@ func (x *ListAbsentSymbolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAbsentSymbolsResponse.ProtoReflect.Descriptor instead.
 func (*ListAbsentSymbolsResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{29}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *ListAbsentSymbolsResponse) GetAbsentSymbols() []*v1.AbsentSymbol {
@@ -2252,7 +2318,7 @@ type ProbeModulesResponse_ProbeStarted struct {
 
 func (x *ProbeModulesResponse_ProbeStarted) Reset() {
 	*x = ProbeModulesResponse_ProbeStarted{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[30]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2264,7 +2330,7 @@ func (x *ProbeModulesResponse_ProbeStarted) String() string {
 func (*ProbeModulesResponse_ProbeStarted) ProtoMessage() {}
 
 func (x *ProbeModulesResponse_ProbeStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[30]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2313,7 +2379,7 @@ type IngestPartitionResponse_Heartbeat struct {
 
 func (x *IngestPartitionResponse_Heartbeat) Reset() {
 	*x = IngestPartitionResponse_Heartbeat{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[31]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2325,7 +2391,7 @@ func (x *IngestPartitionResponse_Heartbeat) String() string {
 func (*IngestPartitionResponse_Heartbeat) ProtoMessage() {}
 
 func (x *IngestPartitionResponse_Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[31]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2338,7 +2404,7 @@ func (x *IngestPartitionResponse_Heartbeat) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use IngestPartitionResponse_Heartbeat.ProtoReflect.Descriptor instead.
 func (*IngestPartitionResponse_Heartbeat) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{18, 0}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{19, 0}
 }
 
 func (x *IngestPartitionResponse_Heartbeat) GetStage() IngestPartitionResponse_Stage {
@@ -2454,14 +2520,18 @@ const file_afterbell_ingest_v1_ingest_service_proto_rawDesc = "" +
 	"\asymbols\x18\x06 \x03(\tR\asymbols\x12\x18\n" +
 	"\arefetch\x18\a \x01(\bR\arefetch\x12\x1a\n" +
 	"\bestimate\x18\b \x01(\bR\bestimate\x12!\n" +
-	"\frecheck_days\x18\t \x01(\x05R\vrecheckDays\"\x81\x02\n" +
+	"\frecheck_days\x18\t \x01(\x05R\vrecheckDays\"\xc5\x02\n" +
 	"\x16PlanPartitionsResponse\x12B\n" +
 	"\n" +
 	"partitions\x18\x01 \x03(\v2\".afterbell.ingest.v1.PartitionSpecR\n" +
 	"partitions\x121\n" +
 	"\x06issues\x18\x02 \x03(\v2\x19.afterbell.fault.v1.IssueR\x06issues\x12&\n" +
 	"\x0flast_trade_date\x18\x03 \x01(\tR\rlastTradeDate\x12H\n" +
-	"\x12estimated_duration\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x11estimatedDuration\"\xa6\x02\n" +
+	"\x12estimated_duration\x18\x04 \x01(\v2\x19.google.protobuf.DurationR\x11estimatedDuration\x12B\n" +
+	"\fsymbol_lists\x18\x05 \x03(\v2\x1f.afterbell.ingest.v1.SymbolListR\vsymbolLists\"&\n" +
+	"\n" +
+	"SymbolList\x12\x18\n" +
+	"\asymbols\x18\x01 \x03(\tR\asymbols\"\xc7\x02\n" +
 	"\rPartitionSpec\x12!\n" +
 	"\fpartition_id\x18\x01 \x01(\tR\vpartitionId\x12\x1d\n" +
 	"\n" +
@@ -2473,7 +2543,10 @@ const file_afterbell_ingest_v1_ingest_service_proto_rawDesc = "" +
 	"\asymbols\x18\x06 \x03(\tR\asymbols\x120\n" +
 	"\x14estimated_call_count\x18\a \x01(\x05R\x12estimatedCallCount\x12\x16\n" +
 	"\x06repeat\x18\b \x01(\bR\x06repeat\x12\x18\n" +
-	"\arecheck\x18\t \x01(\bR\arecheck\"\xb6\x01\n" +
+	"\arecheck\x18\t \x01(\bR\arecheck\x12\x1f\n" +
+	"\vsymbol_list\x18\n" +
+	" \x01(\x05R\n" +
+	"symbolList\"\xb6\x01\n" +
 	"\x16IngestPartitionRequest\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12-\n" +
 	"\x04pool\x18\x02 \x01(\x0e2\x19.afterbell.market.v1.PoolR\x04pool\x12@\n" +
@@ -2593,7 +2666,7 @@ func file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP() []byte {
 }
 
 var file_afterbell_ingest_v1_ingest_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_afterbell_ingest_v1_ingest_service_proto_msgTypes = make([]protoimpl.MessageInfo, 32)
+var file_afterbell_ingest_v1_ingest_service_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
 var file_afterbell_ingest_v1_ingest_service_proto_goTypes = []any{
 	(PlanStage)(0),                            // 0: afterbell.ingest.v1.PlanStage
 	(IngestPartitionResponse_Stage)(0),        // 1: afterbell.ingest.v1.IngestPartitionResponse.Stage
@@ -2613,104 +2686,106 @@ var file_afterbell_ingest_v1_ingest_service_proto_goTypes = []any{
 	(*ListCoverageResponse)(nil),              // 15: afterbell.ingest.v1.ListCoverageResponse
 	(*PlanPartitionsRequest)(nil),             // 16: afterbell.ingest.v1.PlanPartitionsRequest
 	(*PlanPartitionsResponse)(nil),            // 17: afterbell.ingest.v1.PlanPartitionsResponse
-	(*PartitionSpec)(nil),                     // 18: afterbell.ingest.v1.PartitionSpec
-	(*IngestPartitionRequest)(nil),            // 19: afterbell.ingest.v1.IngestPartitionRequest
-	(*IngestPartitionResponse)(nil),           // 20: afterbell.ingest.v1.IngestPartitionResponse
-	(*PartitionResult)(nil),                   // 21: afterbell.ingest.v1.PartitionResult
-	(*ListActivePartitionsRequest)(nil),       // 22: afterbell.ingest.v1.ListActivePartitionsRequest
-	(*ListActivePartitionsResponse)(nil),      // 23: afterbell.ingest.v1.ListActivePartitionsResponse
-	(*ActivePartition)(nil),                   // 24: afterbell.ingest.v1.ActivePartition
-	(*VerifyPartitionsRequest)(nil),           // 25: afterbell.ingest.v1.VerifyPartitionsRequest
-	(*VerifyPartitionsResponse)(nil),          // 26: afterbell.ingest.v1.VerifyPartitionsResponse
-	(*PartitionCheck)(nil),                    // 27: afterbell.ingest.v1.PartitionCheck
-	(*ListRevisionsRequest)(nil),              // 28: afterbell.ingest.v1.ListRevisionsRequest
-	(*ListRevisionsResponse)(nil),             // 29: afterbell.ingest.v1.ListRevisionsResponse
-	(*ListAbsentSymbolsRequest)(nil),          // 30: afterbell.ingest.v1.ListAbsentSymbolsRequest
-	(*ListAbsentSymbolsResponse)(nil),         // 31: afterbell.ingest.v1.ListAbsentSymbolsResponse
-	(*ProbeModulesResponse_ProbeStarted)(nil), // 32: afterbell.ingest.v1.ProbeModulesResponse.ProbeStarted
-	(*IngestPartitionResponse_Heartbeat)(nil), // 33: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat
-	(*v1.Provider)(nil),                       // 34: afterbell.market.v1.Provider
-	(*v1.Domain)(nil),                         // 35: afterbell.market.v1.Domain
-	(*v1.Module)(nil),                         // 36: afterbell.market.v1.Module
-	(*durationpb.Duration)(nil),               // 37: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),             // 38: google.protobuf.Timestamp
-	(*v11.Issue)(nil),                         // 39: afterbell.fault.v1.Issue
-	(v1.Pool)(0),                              // 40: afterbell.market.v1.Pool
-	(*v1.Coverage)(nil),                       // 41: afterbell.market.v1.Coverage
-	(*v1.RevisionSummary)(nil),                // 42: afterbell.market.v1.RevisionSummary
-	(v1.Verdict)(0),                           // 43: afterbell.market.v1.Verdict
-	(*v1.Revision)(nil),                       // 44: afterbell.market.v1.Revision
-	(*v1.AbsentSymbol)(nil),                   // 45: afterbell.market.v1.AbsentSymbol
+	(*SymbolList)(nil),                        // 18: afterbell.ingest.v1.SymbolList
+	(*PartitionSpec)(nil),                     // 19: afterbell.ingest.v1.PartitionSpec
+	(*IngestPartitionRequest)(nil),            // 20: afterbell.ingest.v1.IngestPartitionRequest
+	(*IngestPartitionResponse)(nil),           // 21: afterbell.ingest.v1.IngestPartitionResponse
+	(*PartitionResult)(nil),                   // 22: afterbell.ingest.v1.PartitionResult
+	(*ListActivePartitionsRequest)(nil),       // 23: afterbell.ingest.v1.ListActivePartitionsRequest
+	(*ListActivePartitionsResponse)(nil),      // 24: afterbell.ingest.v1.ListActivePartitionsResponse
+	(*ActivePartition)(nil),                   // 25: afterbell.ingest.v1.ActivePartition
+	(*VerifyPartitionsRequest)(nil),           // 26: afterbell.ingest.v1.VerifyPartitionsRequest
+	(*VerifyPartitionsResponse)(nil),          // 27: afterbell.ingest.v1.VerifyPartitionsResponse
+	(*PartitionCheck)(nil),                    // 28: afterbell.ingest.v1.PartitionCheck
+	(*ListRevisionsRequest)(nil),              // 29: afterbell.ingest.v1.ListRevisionsRequest
+	(*ListRevisionsResponse)(nil),             // 30: afterbell.ingest.v1.ListRevisionsResponse
+	(*ListAbsentSymbolsRequest)(nil),          // 31: afterbell.ingest.v1.ListAbsentSymbolsRequest
+	(*ListAbsentSymbolsResponse)(nil),         // 32: afterbell.ingest.v1.ListAbsentSymbolsResponse
+	(*ProbeModulesResponse_ProbeStarted)(nil), // 33: afterbell.ingest.v1.ProbeModulesResponse.ProbeStarted
+	(*IngestPartitionResponse_Heartbeat)(nil), // 34: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat
+	(*v1.Provider)(nil),                       // 35: afterbell.market.v1.Provider
+	(*v1.Domain)(nil),                         // 36: afterbell.market.v1.Domain
+	(*v1.Module)(nil),                         // 37: afterbell.market.v1.Module
+	(*durationpb.Duration)(nil),               // 38: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),             // 39: google.protobuf.Timestamp
+	(*v11.Issue)(nil),                         // 40: afterbell.fault.v1.Issue
+	(v1.Pool)(0),                              // 41: afterbell.market.v1.Pool
+	(*v1.Coverage)(nil),                       // 42: afterbell.market.v1.Coverage
+	(*v1.RevisionSummary)(nil),                // 43: afterbell.market.v1.RevisionSummary
+	(v1.Verdict)(0),                           // 44: afterbell.market.v1.Verdict
+	(*v1.Revision)(nil),                       // 45: afterbell.market.v1.Revision
+	(*v1.AbsentSymbol)(nil),                   // 46: afterbell.market.v1.AbsentSymbol
 }
 var file_afterbell_ingest_v1_ingest_service_proto_depIdxs = []int32{
-	34, // 0: afterbell.ingest.v1.ListModulesResponse.providers:type_name -> afterbell.market.v1.Provider
-	35, // 1: afterbell.ingest.v1.ListModulesResponse.domains:type_name -> afterbell.market.v1.Domain
-	36, // 2: afterbell.ingest.v1.ListModulesResponse.modules:type_name -> afterbell.market.v1.Module
+	35, // 0: afterbell.ingest.v1.ListModulesResponse.providers:type_name -> afterbell.market.v1.Provider
+	36, // 1: afterbell.ingest.v1.ListModulesResponse.domains:type_name -> afterbell.market.v1.Domain
+	37, // 2: afterbell.ingest.v1.ListModulesResponse.modules:type_name -> afterbell.market.v1.Module
 	6,  // 3: afterbell.ingest.v1.ListTokensResponse.tokens:type_name -> afterbell.ingest.v1.TokenStatus
-	37, // 4: afterbell.ingest.v1.ProbeModulesRequest.probe_timeout:type_name -> google.protobuf.Duration
-	32, // 5: afterbell.ingest.v1.ProbeModulesResponse.started:type_name -> afterbell.ingest.v1.ProbeModulesResponse.ProbeStarted
+	38, // 4: afterbell.ingest.v1.ProbeModulesRequest.probe_timeout:type_name -> google.protobuf.Duration
+	33, // 5: afterbell.ingest.v1.ProbeModulesResponse.started:type_name -> afterbell.ingest.v1.ProbeModulesResponse.ProbeStarted
 	9,  // 6: afterbell.ingest.v1.ProbeModulesResponse.finished:type_name -> afterbell.ingest.v1.ModuleProbe
-	38, // 7: afterbell.ingest.v1.ModuleProbe.probe_time:type_name -> google.protobuf.Timestamp
-	37, // 8: afterbell.ingest.v1.ModuleProbe.latency:type_name -> google.protobuf.Duration
-	39, // 9: afterbell.ingest.v1.ModuleProbe.issues:type_name -> afterbell.fault.v1.Issue
-	40, // 10: afterbell.ingest.v1.CheckStoreRequest.pool:type_name -> afterbell.market.v1.Pool
-	39, // 11: afterbell.ingest.v1.CheckStoreResponse.issues:type_name -> afterbell.fault.v1.Issue
-	40, // 12: afterbell.ingest.v1.ListCoverageRequest.pool:type_name -> afterbell.market.v1.Pool
-	41, // 13: afterbell.ingest.v1.ListCoverageResponse.coverages:type_name -> afterbell.market.v1.Coverage
-	40, // 14: afterbell.ingest.v1.PlanPartitionsRequest.pool:type_name -> afterbell.market.v1.Pool
+	39, // 7: afterbell.ingest.v1.ModuleProbe.probe_time:type_name -> google.protobuf.Timestamp
+	38, // 8: afterbell.ingest.v1.ModuleProbe.latency:type_name -> google.protobuf.Duration
+	40, // 9: afterbell.ingest.v1.ModuleProbe.issues:type_name -> afterbell.fault.v1.Issue
+	41, // 10: afterbell.ingest.v1.CheckStoreRequest.pool:type_name -> afterbell.market.v1.Pool
+	40, // 11: afterbell.ingest.v1.CheckStoreResponse.issues:type_name -> afterbell.fault.v1.Issue
+	41, // 12: afterbell.ingest.v1.ListCoverageRequest.pool:type_name -> afterbell.market.v1.Pool
+	42, // 13: afterbell.ingest.v1.ListCoverageResponse.coverages:type_name -> afterbell.market.v1.Coverage
+	41, // 14: afterbell.ingest.v1.PlanPartitionsRequest.pool:type_name -> afterbell.market.v1.Pool
 	0,  // 15: afterbell.ingest.v1.PlanPartitionsRequest.stage:type_name -> afterbell.ingest.v1.PlanStage
-	18, // 16: afterbell.ingest.v1.PlanPartitionsResponse.partitions:type_name -> afterbell.ingest.v1.PartitionSpec
-	39, // 17: afterbell.ingest.v1.PlanPartitionsResponse.issues:type_name -> afterbell.fault.v1.Issue
-	37, // 18: afterbell.ingest.v1.PlanPartitionsResponse.estimated_duration:type_name -> google.protobuf.Duration
-	40, // 19: afterbell.ingest.v1.IngestPartitionRequest.pool:type_name -> afterbell.market.v1.Pool
-	18, // 20: afterbell.ingest.v1.IngestPartitionRequest.partition:type_name -> afterbell.ingest.v1.PartitionSpec
-	33, // 21: afterbell.ingest.v1.IngestPartitionResponse.heartbeat:type_name -> afterbell.ingest.v1.IngestPartitionResponse.Heartbeat
-	21, // 22: afterbell.ingest.v1.IngestPartitionResponse.result:type_name -> afterbell.ingest.v1.PartitionResult
-	41, // 23: afterbell.ingest.v1.PartitionResult.coverage:type_name -> afterbell.market.v1.Coverage
-	39, // 24: afterbell.ingest.v1.PartitionResult.issues:type_name -> afterbell.fault.v1.Issue
-	42, // 25: afterbell.ingest.v1.PartitionResult.revisions:type_name -> afterbell.market.v1.RevisionSummary
-	24, // 26: afterbell.ingest.v1.ListActivePartitionsResponse.partitions:type_name -> afterbell.ingest.v1.ActivePartition
-	40, // 27: afterbell.ingest.v1.ActivePartition.pool:type_name -> afterbell.market.v1.Pool
-	38, // 28: afterbell.ingest.v1.ActivePartition.start_time:type_name -> google.protobuf.Timestamp
-	40, // 29: afterbell.ingest.v1.VerifyPartitionsRequest.pool:type_name -> afterbell.market.v1.Pool
-	18, // 30: afterbell.ingest.v1.VerifyPartitionsRequest.partitions:type_name -> afterbell.ingest.v1.PartitionSpec
-	27, // 31: afterbell.ingest.v1.VerifyPartitionsResponse.checks:type_name -> afterbell.ingest.v1.PartitionCheck
-	43, // 32: afterbell.ingest.v1.PartitionCheck.verdict:type_name -> afterbell.market.v1.Verdict
-	40, // 33: afterbell.ingest.v1.ListRevisionsRequest.pool:type_name -> afterbell.market.v1.Pool
-	44, // 34: afterbell.ingest.v1.ListRevisionsResponse.revisions:type_name -> afterbell.market.v1.Revision
-	40, // 35: afterbell.ingest.v1.ListAbsentSymbolsRequest.pool:type_name -> afterbell.market.v1.Pool
-	45, // 36: afterbell.ingest.v1.ListAbsentSymbolsResponse.absent_symbols:type_name -> afterbell.market.v1.AbsentSymbol
-	1,  // 37: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat.stage:type_name -> afterbell.ingest.v1.IngestPartitionResponse.Stage
-	38, // 38: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat.wait_until_time:type_name -> google.protobuf.Timestamp
-	2,  // 39: afterbell.ingest.v1.IngestService.ListModules:input_type -> afterbell.ingest.v1.ListModulesRequest
-	4,  // 40: afterbell.ingest.v1.IngestService.ListTokens:input_type -> afterbell.ingest.v1.ListTokensRequest
-	7,  // 41: afterbell.ingest.v1.IngestService.ProbeModules:input_type -> afterbell.ingest.v1.ProbeModulesRequest
-	10, // 42: afterbell.ingest.v1.IngestService.CheckStore:input_type -> afterbell.ingest.v1.CheckStoreRequest
-	12, // 43: afterbell.ingest.v1.IngestService.ListCalendarDays:input_type -> afterbell.ingest.v1.ListCalendarDaysRequest
-	14, // 44: afterbell.ingest.v1.IngestService.ListCoverage:input_type -> afterbell.ingest.v1.ListCoverageRequest
-	16, // 45: afterbell.ingest.v1.IngestService.PlanPartitions:input_type -> afterbell.ingest.v1.PlanPartitionsRequest
-	19, // 46: afterbell.ingest.v1.IngestService.IngestPartition:input_type -> afterbell.ingest.v1.IngestPartitionRequest
-	22, // 47: afterbell.ingest.v1.IngestService.ListActivePartitions:input_type -> afterbell.ingest.v1.ListActivePartitionsRequest
-	25, // 48: afterbell.ingest.v1.IngestService.VerifyPartitions:input_type -> afterbell.ingest.v1.VerifyPartitionsRequest
-	30, // 49: afterbell.ingest.v1.IngestService.ListAbsentSymbols:input_type -> afterbell.ingest.v1.ListAbsentSymbolsRequest
-	28, // 50: afterbell.ingest.v1.IngestService.ListRevisions:input_type -> afterbell.ingest.v1.ListRevisionsRequest
-	3,  // 51: afterbell.ingest.v1.IngestService.ListModules:output_type -> afterbell.ingest.v1.ListModulesResponse
-	5,  // 52: afterbell.ingest.v1.IngestService.ListTokens:output_type -> afterbell.ingest.v1.ListTokensResponse
-	8,  // 53: afterbell.ingest.v1.IngestService.ProbeModules:output_type -> afterbell.ingest.v1.ProbeModulesResponse
-	11, // 54: afterbell.ingest.v1.IngestService.CheckStore:output_type -> afterbell.ingest.v1.CheckStoreResponse
-	13, // 55: afterbell.ingest.v1.IngestService.ListCalendarDays:output_type -> afterbell.ingest.v1.ListCalendarDaysResponse
-	15, // 56: afterbell.ingest.v1.IngestService.ListCoverage:output_type -> afterbell.ingest.v1.ListCoverageResponse
-	17, // 57: afterbell.ingest.v1.IngestService.PlanPartitions:output_type -> afterbell.ingest.v1.PlanPartitionsResponse
-	20, // 58: afterbell.ingest.v1.IngestService.IngestPartition:output_type -> afterbell.ingest.v1.IngestPartitionResponse
-	23, // 59: afterbell.ingest.v1.IngestService.ListActivePartitions:output_type -> afterbell.ingest.v1.ListActivePartitionsResponse
-	26, // 60: afterbell.ingest.v1.IngestService.VerifyPartitions:output_type -> afterbell.ingest.v1.VerifyPartitionsResponse
-	31, // 61: afterbell.ingest.v1.IngestService.ListAbsentSymbols:output_type -> afterbell.ingest.v1.ListAbsentSymbolsResponse
-	29, // 62: afterbell.ingest.v1.IngestService.ListRevisions:output_type -> afterbell.ingest.v1.ListRevisionsResponse
-	51, // [51:63] is the sub-list for method output_type
-	39, // [39:51] is the sub-list for method input_type
-	39, // [39:39] is the sub-list for extension type_name
-	39, // [39:39] is the sub-list for extension extendee
-	0,  // [0:39] is the sub-list for field type_name
+	19, // 16: afterbell.ingest.v1.PlanPartitionsResponse.partitions:type_name -> afterbell.ingest.v1.PartitionSpec
+	40, // 17: afterbell.ingest.v1.PlanPartitionsResponse.issues:type_name -> afterbell.fault.v1.Issue
+	38, // 18: afterbell.ingest.v1.PlanPartitionsResponse.estimated_duration:type_name -> google.protobuf.Duration
+	18, // 19: afterbell.ingest.v1.PlanPartitionsResponse.symbol_lists:type_name -> afterbell.ingest.v1.SymbolList
+	41, // 20: afterbell.ingest.v1.IngestPartitionRequest.pool:type_name -> afterbell.market.v1.Pool
+	19, // 21: afterbell.ingest.v1.IngestPartitionRequest.partition:type_name -> afterbell.ingest.v1.PartitionSpec
+	34, // 22: afterbell.ingest.v1.IngestPartitionResponse.heartbeat:type_name -> afterbell.ingest.v1.IngestPartitionResponse.Heartbeat
+	22, // 23: afterbell.ingest.v1.IngestPartitionResponse.result:type_name -> afterbell.ingest.v1.PartitionResult
+	42, // 24: afterbell.ingest.v1.PartitionResult.coverage:type_name -> afterbell.market.v1.Coverage
+	40, // 25: afterbell.ingest.v1.PartitionResult.issues:type_name -> afterbell.fault.v1.Issue
+	43, // 26: afterbell.ingest.v1.PartitionResult.revisions:type_name -> afterbell.market.v1.RevisionSummary
+	25, // 27: afterbell.ingest.v1.ListActivePartitionsResponse.partitions:type_name -> afterbell.ingest.v1.ActivePartition
+	41, // 28: afterbell.ingest.v1.ActivePartition.pool:type_name -> afterbell.market.v1.Pool
+	39, // 29: afterbell.ingest.v1.ActivePartition.start_time:type_name -> google.protobuf.Timestamp
+	41, // 30: afterbell.ingest.v1.VerifyPartitionsRequest.pool:type_name -> afterbell.market.v1.Pool
+	19, // 31: afterbell.ingest.v1.VerifyPartitionsRequest.partitions:type_name -> afterbell.ingest.v1.PartitionSpec
+	28, // 32: afterbell.ingest.v1.VerifyPartitionsResponse.checks:type_name -> afterbell.ingest.v1.PartitionCheck
+	44, // 33: afterbell.ingest.v1.PartitionCheck.verdict:type_name -> afterbell.market.v1.Verdict
+	41, // 34: afterbell.ingest.v1.ListRevisionsRequest.pool:type_name -> afterbell.market.v1.Pool
+	45, // 35: afterbell.ingest.v1.ListRevisionsResponse.revisions:type_name -> afterbell.market.v1.Revision
+	41, // 36: afterbell.ingest.v1.ListAbsentSymbolsRequest.pool:type_name -> afterbell.market.v1.Pool
+	46, // 37: afterbell.ingest.v1.ListAbsentSymbolsResponse.absent_symbols:type_name -> afterbell.market.v1.AbsentSymbol
+	1,  // 38: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat.stage:type_name -> afterbell.ingest.v1.IngestPartitionResponse.Stage
+	39, // 39: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat.wait_until_time:type_name -> google.protobuf.Timestamp
+	2,  // 40: afterbell.ingest.v1.IngestService.ListModules:input_type -> afterbell.ingest.v1.ListModulesRequest
+	4,  // 41: afterbell.ingest.v1.IngestService.ListTokens:input_type -> afterbell.ingest.v1.ListTokensRequest
+	7,  // 42: afterbell.ingest.v1.IngestService.ProbeModules:input_type -> afterbell.ingest.v1.ProbeModulesRequest
+	10, // 43: afterbell.ingest.v1.IngestService.CheckStore:input_type -> afterbell.ingest.v1.CheckStoreRequest
+	12, // 44: afterbell.ingest.v1.IngestService.ListCalendarDays:input_type -> afterbell.ingest.v1.ListCalendarDaysRequest
+	14, // 45: afterbell.ingest.v1.IngestService.ListCoverage:input_type -> afterbell.ingest.v1.ListCoverageRequest
+	16, // 46: afterbell.ingest.v1.IngestService.PlanPartitions:input_type -> afterbell.ingest.v1.PlanPartitionsRequest
+	20, // 47: afterbell.ingest.v1.IngestService.IngestPartition:input_type -> afterbell.ingest.v1.IngestPartitionRequest
+	23, // 48: afterbell.ingest.v1.IngestService.ListActivePartitions:input_type -> afterbell.ingest.v1.ListActivePartitionsRequest
+	26, // 49: afterbell.ingest.v1.IngestService.VerifyPartitions:input_type -> afterbell.ingest.v1.VerifyPartitionsRequest
+	31, // 50: afterbell.ingest.v1.IngestService.ListAbsentSymbols:input_type -> afterbell.ingest.v1.ListAbsentSymbolsRequest
+	29, // 51: afterbell.ingest.v1.IngestService.ListRevisions:input_type -> afterbell.ingest.v1.ListRevisionsRequest
+	3,  // 52: afterbell.ingest.v1.IngestService.ListModules:output_type -> afterbell.ingest.v1.ListModulesResponse
+	5,  // 53: afterbell.ingest.v1.IngestService.ListTokens:output_type -> afterbell.ingest.v1.ListTokensResponse
+	8,  // 54: afterbell.ingest.v1.IngestService.ProbeModules:output_type -> afterbell.ingest.v1.ProbeModulesResponse
+	11, // 55: afterbell.ingest.v1.IngestService.CheckStore:output_type -> afterbell.ingest.v1.CheckStoreResponse
+	13, // 56: afterbell.ingest.v1.IngestService.ListCalendarDays:output_type -> afterbell.ingest.v1.ListCalendarDaysResponse
+	15, // 57: afterbell.ingest.v1.IngestService.ListCoverage:output_type -> afterbell.ingest.v1.ListCoverageResponse
+	17, // 58: afterbell.ingest.v1.IngestService.PlanPartitions:output_type -> afterbell.ingest.v1.PlanPartitionsResponse
+	21, // 59: afterbell.ingest.v1.IngestService.IngestPartition:output_type -> afterbell.ingest.v1.IngestPartitionResponse
+	24, // 60: afterbell.ingest.v1.IngestService.ListActivePartitions:output_type -> afterbell.ingest.v1.ListActivePartitionsResponse
+	27, // 61: afterbell.ingest.v1.IngestService.VerifyPartitions:output_type -> afterbell.ingest.v1.VerifyPartitionsResponse
+	32, // 62: afterbell.ingest.v1.IngestService.ListAbsentSymbols:output_type -> afterbell.ingest.v1.ListAbsentSymbolsResponse
+	30, // 63: afterbell.ingest.v1.IngestService.ListRevisions:output_type -> afterbell.ingest.v1.ListRevisionsResponse
+	52, // [52:64] is the sub-list for method output_type
+	40, // [40:52] is the sub-list for method input_type
+	40, // [40:40] is the sub-list for extension type_name
+	40, // [40:40] is the sub-list for extension extendee
+	0,  // [0:40] is the sub-list for field type_name
 }
 
 func init() { file_afterbell_ingest_v1_ingest_service_proto_init() }
@@ -2722,7 +2797,7 @@ func file_afterbell_ingest_v1_ingest_service_proto_init() {
 		(*ProbeModulesResponse_Started)(nil),
 		(*ProbeModulesResponse_Finished)(nil),
 	}
-	file_afterbell_ingest_v1_ingest_service_proto_msgTypes[18].OneofWrappers = []any{
+	file_afterbell_ingest_v1_ingest_service_proto_msgTypes[19].OneofWrappers = []any{
 		(*IngestPartitionResponse_Heartbeat_)(nil),
 		(*IngestPartitionResponse_Result)(nil),
 	}
@@ -2732,7 +2807,7 @@ func file_afterbell_ingest_v1_ingest_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_afterbell_ingest_v1_ingest_service_proto_rawDesc), len(file_afterbell_ingest_v1_ingest_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   32,
+			NumMessages:   33,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -1120,7 +1120,8 @@ func (x *RunPlanned) GetLastTradeDate() string {
 // A partition was dispatched, waits, or ended.
 type PartitionChanged struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The partition as it now is.
+	// The partition as it now is. Its symbols are left out where it asks for more than
+	// 100 of them; ListPartitions names them.
 	Partition     *Partition `protobuf:"bytes,1,opt,name=partition,proto3" json:"partition,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -2,7 +2,9 @@ package api
 
 import (
 	"fmt"
+	"hash/fnv"
 	"math"
+	"slices"
 	"time"
 
 	ingestv1 "github.com/afterbell/afterbell/gen/afterbell/ingest/v1"
@@ -85,6 +87,36 @@ func symbolList(field string, pool market.Pool, in []string) ([]string, error) {
 		out[n] = up
 	}
 	return out, nil
+}
+
+// planToProto names each list of several symbols once: the dates of a plan mostly ask
+// for the same ones.
+func planToProto(parts []coverage.Partition) (specs []*ingestv1.PartitionSpec, lists []*ingestv1.SymbolList) {
+	numbers := map[uint64][]int32{} // of the lists, by hash
+	for _, p := range parts {
+		spec := partToProto(p)
+		specs = append(specs, spec)
+		if len(p.Symbols) < 2 {
+			continue
+		}
+		h := fnv.New64a()
+		for _, s := range p.Symbols {
+			h.Write([]byte(s)) // a hash never fails
+		}
+		sum := h.Sum64()
+		for _, n := range numbers[sum] {
+			if slices.Equal(lists[n-1].GetSymbols(), p.Symbols) {
+				spec.SymbolList = n
+			}
+		}
+		if spec.SymbolList == 0 {
+			lists = append(lists, &ingestv1.SymbolList{Symbols: p.Symbols})
+			spec.SymbolList = int32(min(len(lists), math.MaxInt32))
+			numbers[sum] = append(numbers[sum], spec.SymbolList)
+		}
+		spec.Symbols = nil
+	}
+	return specs, lists
 }
 
 func partToProto(p coverage.Partition) *ingestv1.PartitionSpec {

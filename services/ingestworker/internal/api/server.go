@@ -278,9 +278,7 @@ func (s *Server) PlanPartitions(ctx context.Context, r *ingestv1.PlanPartitionsR
 		Issues: transport.IssuesToProto(plan.Issues), LastTradeDate: plan.AsOf.String(),
 		EstimatedDuration: durationpb.New(s.cfg.Estimator.Estimate(fingerprint, plan.Calls)),
 	}
-	for _, p := range plan.Partitions {
-		out.Partitions = append(out.Partitions, partToProto(p))
-	}
+	out.Partitions, out.SymbolLists = planToProto(plan.Partitions)
 	return out, nil
 }
 

@@ -199,9 +199,16 @@ func (a *active) note(l *loop, e run.Event) {
 }
 
 // changed marks a partition for the next flush.
+// mostInEvent is how many symbols an event of a partition names: each date of a long
+// list of targets would repeat all of it with every change.
+const mostInEvent = 100
+
 func (a *active) changed(l *loop, p *part) {
 	a.dirty[p.ID] = p
 	copied := p.Partition
+	if len(copied.Symbols) > mostInEvent {
+		copied.Symbols = nil
+	}
 	a.note(l, run.Event{Partition: &copied})
 }
 

@@ -181,17 +181,26 @@ func (s *Store) Partitions(ctx context.Context, runID string, offset, limit int)
 	}
 	defer rows.Close()
 	var partitions []run.Partition
+	var symbols []string
 	for rows.Next() {
 		var p run.Partition
-		err := rows.Scan(&p.ID, &p.Ordinal, &p.Dataset, &p.Module, toDay{&p.Start}, toDay{&p.End}, toJSON{&p.Symbols},
+		var text string
+		err := rows.Scan(&p.ID, &p.Ordinal, &p.Dataset, &p.Module, toDay{&p.Start}, toDay{&p.End}, &text,
 			&p.Reference, &p.Repeat, &p.State, &p.Verdict, &p.Attempts, &p.Rows, &p.Expected, &p.New, &p.Changed, &p.Gone,
 			&p.SymbolCount, &p.Calls, toTime{&p.RetryAt}, toJSON{&p.Issues}, toJSON{&p.Revised}, &p.Recheck)
 		if err != nil {
 			return nil, failed("read partitions", err)
 		}
-		partitions = append(partitions, p)
+		partitions, symbols = append(partitions, p), append(symbols, text)
 	}
-	return partitions, failed("read partitions", rows.Err())
+	err = rows.Err()
+	if closing := rows.Close(); err == nil {
+		err = closing
+	}
+	if err == nil {
+		err = s.symbolsOf(ctx, partitions, symbols)
+	}
+	return partitions, failed("read partitions", err)
 }
 
 // Events lists a run's events after a sequence, in order.

@@ -105,9 +105,10 @@ func savePartitions(ctx context.Context, tx *sqlite.Tx, runID string, partitions
 		return err
 	}
 	defer stmt.Close()
+	lists := symbolWriter{tx: tx}
 	for i := range partitions {
 		p := &partitions[i]
-		symbols, err := list(p.Symbols)
+		symbols, err := lists.text(ctx, p.Symbols)
 		if err != nil {
 			return err
 		}

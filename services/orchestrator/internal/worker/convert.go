@@ -1,6 +1,7 @@
 package worker
 
 import (
+	"fmt"
 	"slices"
 
 	ingestv1 "github.com/afterbell/afterbell/gen/afterbell/ingest/v1"
@@ -95,9 +96,16 @@ func planOf(resp *ingestv1.PlanPartitionsResponse, reference bool) (dispatch.Wor
 	if plan.LastTradeDate, err = transport.DateFromProto("last_trade_date", resp.GetLastTradeDate()); err != nil {
 		return dispatch.WorkPlan{}, unreadable(err)
 	}
+	lists := resp.GetSymbolLists()
 	for n, s := range resp.GetPartitions() {
+		symbols := s.GetSymbols()
+		if at := int(s.GetSymbolList()); at > 0 && at <= len(lists) {
+			symbols = lists[at-1].GetSymbols() // shared: nobody writes to it
+		} else if at != 0 {
+			return dispatch.WorkPlan{}, unreadable(fmt.Errorf("partition %.80q refers to list %d of %d", s.GetPartitionId(), at, len(lists)))
+		}
 		p := run.Partition{
-			ID: s.GetPartitionId(), Ordinal: n, Dataset: s.GetDatasetId(), Module: s.GetModuleId(), Symbols: s.GetSymbols(),
+			ID: s.GetPartitionId(), Ordinal: n, Dataset: s.GetDatasetId(), Module: s.GetModuleId(), Symbols: symbols,
 			Reference: reference, Repeat: s.GetRepeat(), Recheck: s.GetRecheck(), State: run.PartitionPending, Calls: int(s.GetEstimatedCallCount()),
 		}
 		if p.Start, err = transport.DateFromProto("start_date", s.GetStartDate()); err != nil {
