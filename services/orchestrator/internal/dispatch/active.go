@@ -56,6 +56,10 @@ type active struct {
 	preflightCalls int
 	lastTradeDate  market.Date
 
+	verified   bool // the day before was verified, or needs not be
+	alteredDay market.Date
+	altered    []alteration
+
 	parts   map[string]*part
 	order   []*part
 	queue   []*part // pending, in the order in which they are dispatched
@@ -112,7 +116,7 @@ func (s surrender) about(p *part) []fault.Issue {
 }
 
 func (l *loop) newActive(r run.Run) *active {
-	a := &active{r: r, parts: map[string]*part{}, waiting: map[*part]bool{}, dirty: map[string]*part{}, lastTradeDate: market.NoDate,
+	a := &active{r: r, parts: map[string]*part{}, waiting: map[*part]bool{}, dirty: map[string]*part{}, lastTradeDate: market.NoDate, alteredDay: market.NoDate,
 		set: settings.Default(), zone: market.Shanghai}
 	a.ctx, a.cancel = context.WithCancelCause(context.WithoutCancel(l.ctx))
 	return a
@@ -320,6 +324,8 @@ func (l *loop) finish(end run.End) {
 	}
 	asked := a.r.State == run.Cancelling
 	a.r.Issues = slices.Clone(a.warnings)
+	told, unhealed := a.toldAltered()
+	end.Issues = slices.Concat(end.Issues, told)
 	ended, event, err := run.Finish(a.r, now(), end)
 	if err != nil { // a fault of this package; the next start ends the row
 		l.log.Error("a run cannot be ended", "run_id", a.r.ID, "error", err)
@@ -337,6 +343,14 @@ func (l *loop) finish(end run.End) {
 	u.Run = a.r
 	l.follow(u, a.partitions(), l.around(a.r, a.set, a.zone), asked)
 	a.r = u.Run
+	if unhealed && !asked {
+		again := a.refetchAltered(a.r.FinishedAt)
+		u.Enqueue = append(u.Enqueue, again)
+		if a.r.RetryAt.IsZero() {
+			a.r.RetryAt = again.NotBefore
+		}
+		u.Run = a.r
+	}
 	u.Events = append(u.Events, run.Event{RunID: a.r.ID, Time: a.r.FinishedAt, Finished: &a.r})
 	a.final = u
 	if l.storeEnd() != nil {

@@ -3,6 +3,7 @@ package dispatch_test
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -10,6 +11,7 @@ import (
 	ingestv1 "github.com/afterbell/afterbell/gen/afterbell/ingest/v1"
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/fault/faulttest"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/scheduler"
@@ -231,4 +233,127 @@ func TestSlotBeforeTheDataIsDue(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestEachEveningVerifiesTheDayBefore: rows of the previous open day that are not those
+// that were committed are told, and fetched again: in the same run, or by a follow-up.
+func TestEachEveningVerifiesTheDayBefore(t *testing.T) {
+	friday := market.NewDate(2026, 2, 27)
+	for name, c := range map[string]struct {
+		pool    market.Pool
+		altered string // partition
+		fails   bool   // the refetch does
+		healed  bool   // in the same run
+	}{
+		"in the second look":      {market.Universe, "daily/2026-02-27", false, true},
+		"beside the second look":  {market.Universe, "moneyflow/2026-02-27", false, true},
+		"and not to be had":       {market.Universe, "moneyflow/2026-02-27", true, false},
+		"of a symbol of targets":  {market.Targets, "moneyflow/2026-02-27/600519.SH", false, true},
+		"nothing":                 {market.Universe, "", false, true},
+		"of a day that is not it": {market.Universe, "daily/2026-02-26", false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			inTime(t, func(t *testing.T) {
+				g := newRig(t)
+				var checked, fetched []string
+				g.srv.Verify = func(req *ingestv1.VerifyPartitionsRequest) *ingestv1.VerifyPartitionsResponse {
+					resp := &ingestv1.VerifyPartitionsResponse{}
+					for _, p := range req.GetPartitions() {
+						checked = append(checked, p.GetPartitionId())
+						resp.Checks = append(resp.Checks, &ingestv1.PartitionCheck{PartitionId: p.GetPartitionId(), RowCount: 10, CoverageCount: 10,
+							Verdict: marketv1.Verdict_VERDICT_COMPLETE, Altered: p.GetPartitionId() == c.altered})
+					}
+					return resp
+				}
+				g.srv.Plan = func(req *ingestv1.PlanPartitionsRequest) (*ingestv1.PlanPartitionsResponse, error) {
+					resp := &ingestv1.PlanPartitionsResponse{LastTradeDate: "2026-03-02"}
+					switch {
+					case req.GetStage() == ingestv1.PlanStage_PLAN_STAGE_REFERENCES:
+					case req.GetRefetch():
+						if req.GetStartDate() != friday.String() || req.GetEndDate() != friday.String() {
+							t.Errorf("refetch of %s to %s", req.GetStartDate(), req.GetEndDate())
+						}
+						resp.Partitions = []*ingestv1.PartitionSpec{workertest.Spec("stock.market.daily", "daily", friday.String()), workertest.Spec("stock.moneyflow", "moneyflow", friday.String())}
+					default:
+						resp.Partitions = g.srv.Data
+					}
+					return resp, nil
+				}
+				fails := c.fails
+				g.srv.Ingest = func(_ context.Context, req *ingestv1.IngestPartitionRequest, _ workertest.Beat) (*ingestv1.PartitionResult, error) {
+					id := req.GetPartition().GetPartitionId()
+					var broken bool
+					g.srv.Script(func(*workertest.Server) { fetched, broken = append(fetched, id), fails })
+					if broken && id == "moneyflow/2026-02-27" {
+						return nil, fault.New(fault.PermissionDenied, "Not permitted.", "api", "moneyflow")
+					}
+					return workertest.Complete(10), nil
+				}
+				g.start()
+				r := g.scheduled(c.pool)
+				if len(checked) == 0 || slices.ContainsFunc(checked, func(id string) bool { return !strings.Contains(id, "/2026-02-27") }) {
+					t.Errorf("checked %v", checked)
+				}
+				i := slices.IndexFunc(r.Issues, func(i fault.Issue) bool { return i.Reason == fault.StoreAltered })
+				if told := strings.Contains(c.altered, friday.String()); told != (i >= 0) {
+					t.Fatalf("told %v: %+v", told, r.Issues)
+				} else if !told {
+					return
+				}
+				issue := r.Issues[i]
+				faulttest.Produces(t, issue, fault.StoreAltered)
+				dataset, _, _ := strings.Cut(c.altered, "/")
+				want := fmt.Sprintf(`curl -X POST localhost:7780/v1/runs -d '{"pools":["POOL_%s"],"start_date":"2026-02-27","end_date":"2026-02-27","refetch":true}'`, strings.ToUpper(string(c.pool)))
+				if issue.Command() != want || issue.Meta["dataset"] != dataset || !strings.Contains(issue.Message, c.altered) {
+					t.Errorf("%+v", issue)
+				}
+				if n := count(fetched, dataset+"/2026-02-27"); n != 1 {
+					t.Errorf("fetched %d times: %v", n, fetched)
+				}
+				follow := g.followUps(r.ID)
+				if c.healed {
+					if r.Outcome != run.Succeeded || issue.Severity != fault.Warning || len(follow) != 0 {
+						t.Errorf("%s with %s, followed by %+v", r.Outcome, issue.Severity, follow)
+					}
+					return
+				}
+				if r.Outcome != run.Partial || issue.Severity != fault.Retry || len(follow) != 1 || !follow[0].Request.Refetch ||
+					follow[0].Request.Start != friday || follow[0].Request.End != friday || r.RetryAt.IsZero() {
+					t.Fatalf("%s with %s, followed by %+v", r.Outcome, issue.Severity, follow)
+				}
+				g.srv.Script(func(*workertest.Server) { fails = false })
+				if next, _ := g.watch(follow[0].ID); next.Outcome != run.Succeeded || count(fetched, "moneyflow/2026-02-27") != 2 {
+					t.Errorf("the follow-up ended %s: %v", next.Outcome, fetched)
+				}
+				verified := len(checked)
+				if g.run(c.pool); len(checked) != verified {
+					t.Error("a run by hand verifies the day before")
+				}
+			})
+		})
+	}
+}
+
+func count(all []string, one string) (n int) {
+	for _, s := range all {
+		if s == one {
+			n++
+		}
+	}
+	return n
+}
+
+// TestVerifyingThatFailsHoldsNothingUp: a worker that cannot read the day before is told
+// in the log, and the evening goes on.
+func TestVerifyingThatFailsHoldsNothingUp(t *testing.T) {
+	inTime(t, func(t *testing.T) {
+		g := newRig(t)
+		g.srv.Verify = func(*ingestv1.VerifyPartitionsRequest) *ingestv1.VerifyPartitionsResponse {
+			return &ingestv1.VerifyPartitionsResponse{} // not an answer
+		}
+		g.start()
+		if r := g.scheduled(market.Universe); r.Outcome != run.Succeeded || len(r.Issues) != 0 {
+			t.Errorf("%s: %+v", r.Outcome, r.Issues)
+		}
+	})
 }

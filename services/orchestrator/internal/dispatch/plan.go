@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 )
 
@@ -27,11 +28,17 @@ func (l *loop) plan(refs bool) {
 	if a.r.Source == run.SourceSchedule && !refs {
 		req.RecheckDays = a.set.RecheckDays
 	}
+	r, modules, symbols, verify := a.r, a.modules, a.symbols, !refs && a.verifies()
 	l.next(func(ctx context.Context) func() {
+		var altered []alteration
+		day := market.NoDate
 		if !refs {
 			if err := l.d.refreshCalendar(ctx); err != nil {
 				return func() { l.planFailed(err) }
 			}
+		}
+		if verify {
+			day, altered = l.d.verifyBefore(ctx, r, modules, symbols)
 		}
 		var answer WorkPlan
 		err := l.d.patiently(ctx, func(ctx context.Context) (err error) {
@@ -41,7 +48,13 @@ func (l *loop) plan(refs bool) {
 		if err != nil {
 			return func() { l.planFailed(err) }
 		}
-		return func() { l.planned(answer, refs) }
+		l.d.addAltered(ctx, req, day, altered, &answer)
+		return func() {
+			if verify {
+				a.verified, a.alteredDay, a.altered = true, day, altered
+			}
+			l.planned(answer, refs)
+		}
 	})
 }
 
@@ -171,7 +184,10 @@ func (l *loop) conclude() {
 	partitions := a.partitions()
 	outcome := run.OutcomeOf(partitions, a.r.Meta.BlockedModules)
 	issues := run.IssuesOf(partitions)
-	if (outcome == run.Partial || outcome == run.Failed) && len(issues)+len(a.warnings) == 0 {
+	if _, again := a.toldAltered(); again && (outcome == run.Succeeded || outcome == run.Unchanged) {
+		outcome = run.Partial // what the file lost is not there yet
+	}
+	if (outcome == run.Partial || outcome == run.Failed) && len(issues)+len(a.warnings)+len(a.altered) == 0 {
 		// Every partition that is not complete says why; this is for one that did not.
 		issues = append(issues, fault.NewIssue(fault.Internal, fmt.Sprintf("%d of %d partitions are not complete and none said why.",
 			a.r.Partitions-a.r.Completed, a.r.Partitions)))

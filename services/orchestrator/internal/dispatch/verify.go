@@ -31,25 +31,45 @@ func (d *Dispatcher) Verify(ctx context.Context, runID string) (Verification, er
 		return v, err
 	}
 	all = slices.DeleteFunc(all, func(p run.Partition) bool { return p.Verdict == "" }) // nothing was committed
-	for batch := range slices.Chunk(all, verifyBatch) {
-		checks, err := d.cfg.Worker.VerifyPartitions(ctx, r.Pool, batch)
-		if err != nil {
-			return v, err
+	v.Checked, err = d.check(ctx, r.Pool, all, func(p run.Partition, c Check) {
+		wrong := differences(r.ID, p, c)
+		if wrong == "" {
+			return
 		}
-		if len(checks) != len(batch) {
-			return v, fault.New(fault.Internal, "The ingest-worker's answer to a count is not complete.")
+		start, end := p.Start, p.End
+		if p.Reference { // lists and calendar come with any date
+			start, end = r.AsOf, r.AsOf
 		}
-		for i, c := range checks {
-			if diff, ok := compare(r, batch[i], c); !ok {
-				v.Differences = append(v.Differences, diff)
-			}
-		}
-		v.Checked += len(batch)
-	}
-	return v, nil
+		v.Differences = append(v.Differences, Difference{
+			PartitionID: p.ID, Rows: c.Rows, Duplicates: c.Duplicates, Coverage: c.Coverage, Claimed: p.Rows, Altered: c.Altered,
+			Message: p.ID + ": " + wrong + ". Fetch it again: " + refetch(r.Pool, start, end),
+		})
+	})
+	return v, err
 }
 
-func compare(r run.Run, p run.Partition, c Check) (Difference, bool) {
+// check has the worker read partitions anew, and tells each with what was found. It
+// answers with how many were read.
+func (d *Dispatcher) check(ctx context.Context, pool market.Pool, partitions []run.Partition, each func(run.Partition, Check)) (checked int, err error) {
+	for batch := range slices.Chunk(partitions, verifyBatch) {
+		checks, err := d.cfg.Worker.VerifyPartitions(ctx, pool, batch)
+		if err != nil {
+			return checked, err
+		}
+		if len(checks) != len(batch) {
+			return checked, fault.New(fault.Internal, "The ingest-worker's answer to a count is not complete.")
+		}
+		for i, c := range checks {
+			each(batch[i], c)
+		}
+		checked += len(batch)
+	}
+	return checked, nil
+}
+
+// differences says what differs between the file, coverage, and where the run wrote the
+// partition last, its claims. Empty when all agree.
+func differences(runID string, p run.Partition, c Check) string {
 	var wrong []string
 	if c.Duplicates > 0 {
 		wrong = append(wrong, fmt.Sprintf("%d rows share their key with another", c.Duplicates))
@@ -57,28 +77,21 @@ func compare(r run.Run, p run.Partition, c Check) (Difference, bool) {
 	if c.Rows != c.Coverage {
 		wrong = append(wrong, fmt.Sprintf("the file holds %d rows and coverage claims %d", c.Rows, c.Coverage))
 	}
-	if c.RunID == r.ID && c.Rows != p.Rows {
+	if runID != "" && c.RunID == runID && c.Rows != p.Rows {
 		wrong = append(wrong, fmt.Sprintf("the file holds %d rows and the run claims %d", c.Rows, p.Rows))
 	}
 	if c.Altered && len(wrong) == 0 {
 		wrong = append(wrong, "the file holds other values than were committed: it was written to by others, or is damaged")
 	}
-	return Difference{
-		PartitionID: p.ID, Rows: c.Rows, Duplicates: c.Duplicates, Coverage: c.Coverage, Claimed: p.Rows, Altered: c.Altered,
-		Message: p.ID + ": " + strings.Join(wrong, "; ") + ". Fetch it again: " + refetch(r, p),
-	}, len(wrong) == 0
+	return strings.Join(wrong, "; ")
 }
 
-// refetch is the command that has a partition fetched again and put in the place of
-// what the file holds. Lists and calendar come with any date.
-func refetch(r run.Run, p run.Partition) string {
-	start, end := p.Start, p.End
-	if p.Reference {
-		start, end = r.AsOf, r.AsOf
-	}
+// refetch is the command that has dates fetched again and put in the place of what the
+// file holds.
+func refetch(pool market.Pool, start, end market.Date) string {
 	dates := ""
 	if start != market.NoDate {
 		dates = fmt.Sprintf(`,"start_date":"%s","end_date":"%s"`, start, end)
 	}
-	return fmt.Sprintf(`curl -X POST localhost:7780/v1/runs -d '{"pools":["POOL_%s"]%s,"refetch":true}'`, strings.ToUpper(string(r.Pool)), dates)
+	return fmt.Sprintf(`curl -X POST localhost:7780/v1/runs -d '{"pools":["POOL_%s"]%s,"refetch":true}'`, strings.ToUpper(string(pool)), dates)
 }

@@ -272,7 +272,7 @@ func (r Run) publish(partitions []Partition, s Surroundings, blockedLater bool, 
 	waiting := held && blockedLater && slices.ContainsFunc(r.Issues, func(i fault.Issue) bool {
 		return i.Severity > fault.Warning && (r.Outcome == Blocked || slices.Contains(r.Meta.BlockedModules, i.Module)) && classOf(i) == fault.Later
 	})
-	gap, oldest := market.NoDate, openBefore(s.Calendar, newest, chaseDays)
+	gap, oldest := market.NoDate, OpenBefore(s.Calendar, newest, chaseDays)
 	var late []string
 	for i := range partitions {
 		p := &partitions[i]
@@ -343,11 +343,11 @@ func lastOpen(c slot.Calendar, now time.Time) market.Date {
 	if now.Before(d.At(19, 0, market.Shanghai)) {
 		d--
 	}
-	return openBefore(c, d+1, 1)
+	return OpenBefore(c, d+1, 1)
 }
 
-// openBefore is the n-th open day before d.
-func openBefore(c slot.Calendar, d market.Date, n int) market.Date {
+// OpenBefore is the n-th open day before d.
+func OpenBefore(c slot.Calendar, d market.Date, n int) market.Date {
 	const lookDays = 60 // the longest close is some twelve days
 	for last := d - lookDays; d > last; {
 		if d--; c.IsOpen(d) {
