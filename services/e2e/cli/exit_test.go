@@ -40,6 +40,7 @@ func closedPort(t *testing.T) string {
 // The exit code of status in every state that a pair can be in, in the order of an
 // evening that goes wrong and is mended.
 func TestExitCodes(t *testing.T) {
+	t.Parallel()
 	p := up(t)
 	date := p.lastOpen()
 	status := "status --pool universe --date " + date
@@ -95,6 +96,7 @@ func TestExitCodes(t *testing.T) {
 
 // Of a day without trading the open day before it is judged.
 func TestClosedDayIsJudgedByTheOneBefore(t *testing.T) {
+	t.Parallel()
 	p := up(t)
 	now := p.sim.Now()
 	open := p.sim.OpenDates(now.AddDate(0, 0, -9).Format("20060102"), now.Format("20060102"))

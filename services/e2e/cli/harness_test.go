@@ -55,7 +55,7 @@ type pair struct {
 
 // market has some hundred instruments, and publishes in the afternoon as the provider
 // does.
-func market() tusharesim.Options { return tusharesim.Options{Stocks: 120, Funds: 60} }
+func market() tusharesim.Options { return tusharesim.Options{Stocks: 300, Funds: 120} }
 
 // up starts the pair against a simulator. No run starts by itself.
 func up(t *testing.T) *pair {

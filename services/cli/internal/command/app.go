@@ -44,6 +44,7 @@ type app struct {
 	langFlag   string
 	quiet      bool
 	noInput    bool
+	path       string // of the command that was asked for
 	timeout    time.Duration
 	client     *afterbell.Client
 	printer    *output.Printer
@@ -130,7 +131,12 @@ func (a *app) root() *cobra.Command {
 	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"})
 	root.SetUsageTemplate(a.usageTemplate())
 	root.SetHelpTemplate("{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}\n\n{{end}}{{.UsageString}}")
-	root.AddCommand(a.statusCommand(), a.versionCommand())
+	root.AddCommand(
+		a.statusCommand(), a.runCommand(), a.runsCommand(), a.showCommand(), a.watchCommand(), a.cancelCommand(), a.verifyCommand(),
+		a.preflightCommand(), a.explainCommand(), a.pauseCommand(), a.resumeCommand(), a.coverageCommand(),
+		a.targetsCommand(), a.domainsCommand(), a.modulesCommand(), a.scheduleCommand(), a.settingsCommand(),
+		a.applyCommand(), a.doctorCommand(), a.mcpCommand(), a.completionCommand(), a.versionCommand(),
+	)
 	a.helpFlag(root)
 	return root
 }
@@ -164,6 +170,7 @@ func (a *app) usageTemplate() string {
 
 // prepare reads the flags that every command has.
 func (a *app) prepare(c *cobra.Command) error {
+	a.path = c.CommandPath()
 	wrong := func(name string, err error) error {
 		return usage{"--" + name + ": " + err.Error(), c.CommandPath() + " --help"}
 	}
@@ -224,7 +231,14 @@ func (a *app) say(line string) {
 // next names the next command to type.
 func (a *app) next(line string) { a.tell(a.T("Next: %s", line)) }
 
-// noArgs refuses arguments, and oneArg any number of them but one.
+// hint is next, unless --quiet or where there is nothing to type.
+func (a *app) hint(line string) {
+	if !a.quiet && line != "" {
+		a.next(oneLine(line))
+	}
+}
+
+// noArgs refuses arguments.
 func (a *app) noArgs(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
 		return usage{a.T("%s takes no argument; %q is one too many.", c.CommandPath(), args[0]), c.CommandPath() + " --help"}

@@ -78,9 +78,11 @@ func (a *app) report(err error) int {
 			code, next = ExitUnreachable, "afterbell doctor"
 		case errors.Is(err, afterbell.ErrWorkerUnreachable):
 			code, next = ExitUnreachable, "afterbell doctor"
+		case errors.Is(err, afterbell.ErrInvalidArgument):
+			next = a.path + " --help"
 		case errors.Is(err, afterbell.ErrNotFound):
 			next = map[string]string{
-				"run": "afterbell runs", "slot": "afterbell runs", "module": "afterbell domains", "domain": "afterbell domains",
+				"run": "afterbell runs", "slot": "afterbell explain", "module": "afterbell domains", "domain": "afterbell domains",
 			}[answer.Metadata["kind"]]
 		}
 	}

@@ -81,6 +81,15 @@ type poolStatus struct {
 	NextCommand     string         `json:"nextCommand,omitempty"`
 }
 
+// add counts a pool in; the worst verdict is that of the whole.
+func (s *statusJSON) add(p poolStatus) {
+	if slices.Index(worst, p.Verdict) < slices.Index(worst, s.Verdict) {
+		s.Verdict = p.Verdict
+	}
+	s.ExitCode = exitOf[s.Verdict]
+	s.Pools = append(s.Pools, p)
+}
+
 func (a *app) status(ctx context.Context, path string, f statusFlags) error {
 	pools, err := a.pools(path, f.pools)
 	if err != nil {
@@ -178,11 +187,8 @@ func (a *app) sayStatus(evenings []*afterbell.Evening) error {
 	answer := output.Answer{Columns: a.statusColumns()}
 	doc := statusJSON{Verdict: string(afterbell.Whole)}
 	for _, e := range evenings {
-		if slices.Index(worst, string(e.Verdict)) < slices.Index(worst, doc.Verdict) {
-			doc.Verdict = string(e.Verdict)
-		}
 		one := a.poolStatus(e)
-		doc.Pools = append(doc.Pools, one)
+		doc.add(one)
 		answer.Records = append(answer.Records, one)
 		var lacks any
 		if names := lackingNames(e); len(names) > 0 {
@@ -192,7 +198,6 @@ func (a *app) sayStatus(evenings []*afterbell.Evening) error {
 			one.Pool, e.Date, a.verdict(e.Verdict), one.Settled, one.Counted, e.NextTime, lacks,
 		})
 	}
-	doc.ExitCode = exitOf[doc.Verdict]
 	answer.Document = doc
 	if err := a.printer.Print(answer); err != nil {
 		return err

@@ -55,6 +55,9 @@ type Column struct {
 	Right bool
 	// Wide is for CSV only: a table leaves it out.
 	Wide bool
+	// Drop is how soon a table leaves it out on a terminal that is too narrow: the
+	// highest first, and 0 never.
+	Drop int
 }
 
 // Word is a value that people and programs read in different forms.
@@ -236,12 +239,7 @@ func (p *Printer) text(v any) string {
 		if t == "" {
 			return "-"
 		}
-		return strings.Map(func(r rune) rune {
-			if r < ' ' && r != '\n' || r == 0x7f || r >= 0x80 && r < 0xa0 {
-				return ' ' // text from elsewhere must not steer the terminal
-			}
-			return r
-		}, t)
+		return p.Clean(t)
 	case Word:
 		return p.text(t.Text)
 	case bool:
@@ -267,6 +265,16 @@ func (p *Printer) text(v any) string {
 		return Grouped(int64(t))
 	}
 	return fmt.Sprint(v)
+}
+
+// Clean is text from elsewhere without what would steer a terminal.
+func (p *Printer) Clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if r < ' ' && r != '\n' || r == 0x7f || r >= 0x80 && r < 0xa0 {
+			return ' '
+		}
+		return r
+	}, s)
 }
 
 // Moment is a time for people.

@@ -1,6 +1,7 @@
 package output
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -26,6 +27,7 @@ func (p *Printer) table(a Answer) error {
 			cells[n] = append(cells[n], p.text(row[i]))
 		}
 	}
+	columns, cells = p.fit(a, columns, cells)
 	w := table.NewWriter()
 	style := table.StyleDefault
 	style.Options = table.Options{}
@@ -64,6 +66,26 @@ func (p *Printer) table(a Answer) error {
 	return err
 }
 
+// fit leaves out the columns that matter least until the others fit.
+func (p *Printer) fit(a Answer, columns []int, cells [][]string) ([]int, [][]string) {
+	for p.Width > 0 && taken(a, columns[:len(columns)-1], cells)+narrowest > p.Width {
+		worst := -1
+		for n, i := range columns {
+			if d := a.Columns[i].Drop; d > 0 && (worst < 0 || d > a.Columns[columns[worst]].Drop) {
+				worst = n
+			}
+		}
+		if worst < 0 {
+			break
+		}
+		columns = slices.Delete(slices.Clone(columns), worst, worst+1)
+		for n := range cells {
+			cells[n] = slices.Delete(slices.Clone(cells[n]), worst, worst+1)
+		}
+	}
+	return columns, cells
+}
+
 // taken is the width of all columns but the last.
 func taken(a Answer, columns []int, cells [][]string) (width int) {
 	for n, i := range columns {
@@ -75,3 +97,6 @@ func taken(a Answer, columns []int, cells [][]string) (width int) {
 	}
 	return width
 }
+
+// Cut is text of one line cut to a width in cells.
+func Cut(s string, width int) string { return text.Snip(s, max(width, 1), "…") }

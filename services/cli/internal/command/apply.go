@@ -1,0 +1,328 @@
+package command
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/goccy/go-yaml"
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
+
+	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/cli/internal/fields"
+	"github.com/afterbell/afterbell/services/cli/internal/output"
+)
+
+// wanted is the file: what it does not name stays as it is.
+type wanted struct {
+	Schedule map[string]any              `yaml:"schedule"`
+	Settings map[string]any              `yaml:"settings"`
+	Domains  map[string]wantedDomain     `yaml:"domains"`
+	Modules  map[string]wantedModule     `yaml:"modules"`
+	Targets  *struct{ Symbols []string } `yaml:"targets"`
+}
+
+type wantedDomain struct {
+	Enabled  *bool   `yaml:"enabled"`
+	Provider *string `yaml:"provider"`
+}
+
+type wantedModule struct {
+	Enabled *bool `yaml:"enabled"`
+}
+
+// change is one setting that would be another.
+type change struct {
+	Section string `json:"section"`
+	Setting string `json:"setting"`
+	Now     string `json:"now"`
+	Then    string `json:"then"`
+}
+
+// plan is what a file changes, and the calls that do it in order.
+type plan struct {
+	changes []change
+	steps   []step
+}
+
+type step struct {
+	section string
+	do      func(ctx context.Context) error
+}
+
+func (a *app) applyCommand() *cobra.Command {
+	var file string
+	var yes, dry bool
+	c := &cobra.Command{
+		Use: "apply -f FILE", Args: a.noArgs, Short: a.T("Make schedule, settings, modules and targets what a file says"),
+		Long: a.T("Shows what a file would change and, after a yes, changes it. What the file does not name stays as it is. Applying a file again changes nothing."),
+		Example: "  schedule: {run_at: \"19:30\", pools: [targets, universe], catch_up: last}\n  settings: {order_wait: 10m, preflight_policy: stale_only}\n" +
+			"  domains:\n    etf: {enabled: false}\n  modules:\n    stock.moneyflow: {enabled: true}\n  targets:\n    symbols: [600519.SH, 000001.SZ]",
+	}
+	c.Flags().StringVarP(&file, "file", "f", "", a.T("the `file`, or - for standard input"))
+	c.Flags().BoolVarP(&yes, "yes", "y", false, a.T("change without asking"))
+	c.Flags().BoolVar(&dry, "dry-run", false, a.T("show what would change, and change nothing"))
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		w, err := a.readWanted(file, c.CommandPath())
+		if err != nil {
+			return err
+		}
+		p, err := a.planFor(c.Context(), w, file)
+		if err != nil {
+			return err
+		}
+		answer := output.Answer{Columns: []output.Column{
+			{Key: "section", Title: a.T("section")}, {Key: "setting", Title: a.T("setting")}, {Key: "now", Title: a.T("now")}, {Key: "then", Title: a.T("then")},
+		}}
+		for _, d := range p.changes {
+			answer.Rows = append(answer.Rows, []any{d.Section, d.Setting, d.Now, d.Then})
+			answer.Records = append(answer.Records, d)
+		}
+		if len(p.changes) > 0 || a.printer.Format != output.Table {
+			if err := a.printer.Print(answer); err != nil {
+				return err
+			}
+		}
+		switch {
+		case len(p.changes) == 0:
+			a.say(a.T("Nothing to change."))
+			return nil
+		case dry:
+			a.hint("afterbell apply -f " + file + " --yes")
+			return nil
+		case !yes:
+			if err := a.confirm(file, len(p.changes)); err != nil {
+				return err
+			}
+		}
+		return a.carryOut(c.Context(), p, file)
+	}
+	return c
+}
+
+func (a *app) readWanted(file, path string) (*wanted, error) {
+	if file == "" {
+		return nil, usage{a.T("%s needs %s.", path, "-f FILE"), path + " --help"}
+	}
+	var text []byte
+	var err error
+	if file == "-" {
+		text, err = io.ReadAll(a.In)
+	} else {
+		text, err = os.ReadFile(file)
+	}
+	if err != nil {
+		return nil, usage{err.Error(), path + " --help"}
+	}
+	w := &wanted{}
+	if err := yaml.UnmarshalWithOptions(text, w, yaml.Strict(), yaml.DisallowUnknownField()); err != nil && !errors.Is(err, io.EOF) {
+		return nil, usage{file + ": " + oneLine(yaml.FormatError(err, false, false)), path + " --help"}
+	}
+	return w, nil
+}
+
+// planFor compares the file with how it is now. Everything that can be wrong is found
+// before anything is changed.
+func (a *app) planFor(ctx context.Context, w *wanted, file string) (*plan, error) {
+	client, err := a.connect()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := a.call(ctx)
+	defer cancel()
+	p := &plan{}
+	if w.Settings != nil {
+		now, err := client.Settings.GetSettings(ctx, &orchestratorv1.GetSettingsRequest{})
+		if err != nil {
+			return nil, err
+		}
+		req := &orchestratorv1.UpdateSettingsRequest{}
+		if err := p.fields("settings", w.Settings, now.GetSettings(), req, file); err != nil {
+			return nil, err
+		}
+		p.step("settings", func(ctx context.Context) error { _, err := client.Settings.UpdateSettings(ctx, req); return err })
+	}
+	if w.Schedule != nil {
+		now, err := client.Schedule.GetSchedule(ctx, &orchestratorv1.GetScheduleRequest{})
+		if err != nil {
+			return nil, err
+		}
+		req := &orchestratorv1.UpdateScheduleRequest{}
+		if err := p.fields("schedule", w.Schedule, now.GetSchedule(), req, file); err != nil {
+			return nil, err
+		}
+		p.step("schedule", func(ctx context.Context) error { _, err := client.Schedule.UpdateSchedule(ctx, req); return err })
+	}
+	if err := a.planModules(ctx, p, w, file); err != nil {
+		return nil, err
+	}
+	return p, a.planTargets(ctx, p, w)
+}
+
+// step adds a call for a section that has changes.
+func (p *plan) step(section string, do func(ctx context.Context) error) {
+	if slices.ContainsFunc(p.changes, func(c change) bool { return c.Section == section }) {
+		p.steps = append(p.steps, step{section, do})
+	}
+}
+
+// fields compares settings by the names of the contract and fills the request with
+// those that differ.
+func (p *plan) fields(section string, want map[string]any, now, req proto.Message, file string) error {
+	for _, name := range fields.Names(req) {
+		v, ok := want[name]
+		if !ok {
+			continue
+		}
+		probe := req.ProtoReflect().New().Interface()
+		if err := fields.Set(probe, name, yamlText(v)); err != nil {
+			return usage{fmt.Sprintf("%s: %s.%s: %s", file, section, name, err), "afterbell apply --help"}
+		}
+		is, then := fields.Get(now, name), fields.Get(probe, name)
+		if fields.Same(req, name, is, then) {
+			continue
+		}
+		p.changes = append(p.changes, change{section, name, is, then})
+		if err := fields.Set(req, name, then); err != nil {
+			return err
+		}
+	}
+	for name := range want {
+		if !slices.Contains(fields.Names(req), name) {
+			return usage{fmt.Sprintf("%s: %s: there is no %q; there are %s", file, section, name, strings.Join(fields.Names(req), ", ")), "afterbell apply --help"}
+		}
+	}
+	return nil
+}
+
+// yamlText is a value of the file as the text that a flag would have.
+func yamlText(v any) string {
+	if list, ok := v.([]any); ok {
+		parts := make([]string, len(list))
+		for i, e := range list {
+			parts[i] = fmt.Sprint(e)
+		}
+		return strings.Join(parts, ",")
+	}
+	return fmt.Sprint(v)
+}
+
+func (a *app) planModules(ctx context.Context, p *plan, w *wanted, file string) error {
+	if len(w.Domains) == 0 && len(w.Modules) == 0 {
+		return nil
+	}
+	resp, err := a.client.Modules.ListDomains(ctx, &orchestratorv1.ListDomainsRequest{})
+	if err != nil {
+		return err
+	}
+	domains, modules := map[string]*orchestratorv1.DomainSetting{}, map[string]*orchestratorv1.ModuleSetting{}
+	for _, d := range resp.GetDomains() {
+		domains[d.GetDomain().GetDomainId()] = d
+		for _, m := range d.GetModules() {
+			modules[m.GetModule().GetModuleId()] = m
+		}
+	}
+	for _, id := range sortedKeys(w.Domains) {
+		want, now := w.Domains[id], domains[id]
+		if now == nil {
+			return usage{a.T("%s: there is no domain %q.", file, id), "afterbell domains --all"}
+		}
+		req := &orchestratorv1.UpdateDomainRequest{DomainId: id}
+		if want.Enabled != nil && *want.Enabled != now.GetEnabled() {
+			req.Enabled = want.Enabled
+			p.changes = append(p.changes, change{"domains." + id, "enabled", fmt.Sprint(now.GetEnabled()), fmt.Sprint(*want.Enabled)})
+		}
+		if want.Provider != nil && *want.Provider != now.GetProviderId() {
+			req.ProviderId = want.Provider
+			p.changes = append(p.changes, change{"domains." + id, "provider", now.GetProviderId(), *want.Provider})
+		}
+		p.step("domains."+id, func(ctx context.Context) error { _, err := a.client.Modules.UpdateDomain(ctx, req); return err })
+	}
+	for _, id := range sortedKeys(w.Modules) {
+		want, now := w.Modules[id], modules[id]
+		if now == nil {
+			return usage{a.T("%s: there is no module %q.", file, id), "afterbell modules --all"}
+		}
+		if want.Enabled == nil || *want.Enabled == now.GetEnabled() {
+			continue
+		}
+		p.changes = append(p.changes, change{"modules." + id, "enabled", fmt.Sprint(now.GetEnabled()), fmt.Sprint(*want.Enabled)})
+		p.step("modules."+id, func(ctx context.Context) error {
+			_, err := a.client.Modules.UpdateModule(ctx, &orchestratorv1.UpdateModuleRequest{ModuleId: id, Enabled: want.Enabled})
+			return err
+		})
+	}
+	return nil
+}
+
+func (a *app) planTargets(ctx context.Context, p *plan, w *wanted) error {
+	if w.Targets == nil {
+		return nil
+	}
+	list := &orchestratorv1.Targets{Symbols: w.Targets.Symbols}
+	resp, err := a.client.Targets.PreviewTargets(ctx, &orchestratorv1.PreviewTargetsRequest{Targets: list})
+	if err != nil {
+		return err
+	}
+	for _, s := range resp.GetAddedSymbols() {
+		p.changes = append(p.changes, change{"targets", s, "", a.T("on the list")})
+	}
+	for _, s := range resp.GetRemovedSymbols() {
+		p.changes = append(p.changes, change{"targets", s, a.T("on the list"), ""})
+	}
+	p.step("targets", func(ctx context.Context) error {
+		_, err := a.client.Targets.UpdateTargets(ctx, &orchestratorv1.UpdateTargetsRequest{Targets: list})
+		return err
+	})
+	return nil
+}
+
+// confirm asks on a terminal, and refuses where nobody can answer.
+func (a *app) confirm(file string, n int) error {
+	again := advised{errors.New(a.T("Nothing was changed.")), "afterbell apply -f " + file + " --yes"}
+	if _, is := terminal(a.In); !is || a.noInput || file == "-" {
+		again.err = errors.New(a.T("%d changes wait for a yes, and nobody can be asked here.", n))
+		return again
+	}
+	fmt.Fprint(a.Err, a.T("Make these %d changes? [y/N] ", n))
+	line, err := bufio.NewReader(a.In).ReadString('\n')
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	switch strings.ToLower(strings.TrimSpace(line)) {
+	case "y", "yes", "是":
+		return nil
+	}
+	return again
+}
+
+func (a *app) carryOut(ctx context.Context, p *plan, file string) error {
+	for i, s := range p.steps {
+		one, cancel := a.call(ctx)
+		err := s.do(one)
+		cancel()
+		if err != nil {
+			if i > 0 {
+				a.tell(a.T("Changed before the error: %d of %d sections.", i, len(p.steps)))
+			}
+			return advised{fmt.Errorf("%s: %w", s.section, err), "afterbell apply -f " + file + " --dry-run"}
+		}
+	}
+	a.say(a.T("%d changes made.", len(p.changes)))
+	return nil
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}

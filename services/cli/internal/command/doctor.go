@@ -1,0 +1,86 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/afterbell/afterbell/services/cli/internal/doctor"
+	"github.com/afterbell/afterbell/services/cli/internal/output"
+)
+
+func (a *app) doctorCommand() *cobra.Command {
+	var f doctor.Options
+	c := &cobra.Command{
+		Use: "doctor", Args: a.noArgs, Short: a.T("Look for what is wrong with the installation, and say what to do"),
+		Long: a.T("Checks the addresses, the builds, the clock, the time zone, the disk, the files and their locks, the token and the schedule, and says for each finding what to do. It only reads. The exit code is 0 when nothing is wrong, 5 when a service cannot be reached, and 1 otherwise."),
+	}
+	c.Flags().StringVar(&f.DataDir, "data-dir", "", a.T("data `directory` of the services (AFTERBELL_DATA_DIR; default data)"))
+	c.Flags().StringVar(&f.HTTPAddr, "http-addr", "", a.T("`address` of the orchestrator's REST port (AFTERBELL_HTTP_ADDR; default 127.0.0.1:7780)"))
+	c.Flags().StringVar(&f.ProviderURL, "tushare-url", "", a.T("`address` of the provider, for the clock (AFTERBELL_TUSHARE_URL; default https://api.tushare.pro)"))
+	c.RunE = func(c *cobra.Command, _ []string) error {
+		client, err := a.connect()
+		if err != nil {
+			return err
+		}
+		f.DataDir = first(f.DataDir, a.Env("AFTERBELL_DATA_DIR"), "data")
+		f.HTTPAddr = first(f.HTTPAddr, a.Env("AFTERBELL_HTTP_ADDR"), "127.0.0.1:7780")
+		f.ProviderURL = first(f.ProviderURL, a.Env("AFTERBELL_TUSHARE_URL"), "https://api.tushare.pro")
+		f.Client, f.Lang, f.Now, f.Zone, f.Commands = client, a.Lang, a.now, a.printer.Zone, a.commands
+		return a.doctor(c.Context(), f)
+	}
+	return c
+}
+
+// doctorTime bounds all checks together.
+const doctorTime = time.Minute
+
+func (a *app) doctor(ctx context.Context, f doctor.Options) error {
+	checking, cancel := context.WithTimeout(ctx, doctorTime)
+	defer cancel()
+	findings := doctor.Examine(checking, f)
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return context.Cause(ctx)
+	}
+	answer := output.Answer{Columns: []output.Column{
+		{Key: "check", Title: a.T("check")}, {Key: "state", Title: a.T("state")}, {Key: "remedy", Title: a.T("what to do"), Wide: true}, {Key: "found", Title: a.T("found")},
+	}}
+	code, wrong, remedy := ExitWhole, 0, ""
+	for _, d := range findings {
+		answer.Rows = append(answer.Rows, []any{
+			output.Word{Text: a.T(d.Check), Raw: d.Check}, output.Word{Text: a.T(string(d.State)), Raw: string(d.State)}, d.Remedy, d.Found,
+		})
+		answer.Records = append(answer.Records, d)
+		if d.State != doctor.Wrong {
+			continue
+		}
+		wrong++
+		if remedy == "" {
+			remedy = d.Remedy
+		}
+		switch {
+		case d.Unreachable:
+			code = ExitUnreachable
+		case code == ExitWhole:
+			code = ExitFailed
+		}
+	}
+	if err := a.printer.Print(answer); err != nil {
+		return err
+	}
+	for _, d := range findings {
+		if d.State != doctor.Fine && d.Remedy != "" {
+			a.say(a.T(d.Check) + ": " + d.Remedy)
+		}
+	}
+	if wrong == 0 {
+		a.say(a.T("Nothing is wrong."))
+		return nil
+	}
+	if command := commandIn(remedy); command != "" {
+		a.next(command)
+	}
+	return exit{code}
+}

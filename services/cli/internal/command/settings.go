@@ -1,0 +1,218 @@
+package command
+
+import (
+	"context"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/proto"
+
+	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/cli/internal/fields"
+	"github.com/afterbell/afterbell/services/cli/internal/output"
+)
+
+func (a *app) scheduleCommand() *cobra.Command {
+	c := a.group("schedule", a.T("Show and change when runs start by themselves"))
+	show := &cobra.Command{Use: "show", Short: a.T("Show the schedule and when it fires next"), Args: a.noArgs}
+	show.RunE = func(c *cobra.Command, _ []string) error {
+		s, err := a.schedule(c.Context())
+		if err != nil {
+			return err
+		}
+		return a.printSchedule(s)
+	}
+	set := &cobra.Command{Use: "set", Short: a.T("Change the schedule"), Args: a.noArgs}
+	given := a.fieldFlags(set, &orchestratorv1.UpdateScheduleRequest{})
+	set.RunE = func(c *cobra.Command, _ []string) error {
+		req := &orchestratorv1.UpdateScheduleRequest{}
+		if err := a.fill(c, req, given); err != nil {
+			return err
+		}
+		client, err := a.connect()
+		if err != nil {
+			return err
+		}
+		ctx, cancel := a.call(c.Context())
+		defer cancel()
+		resp, err := client.Schedule.UpdateSchedule(ctx, req)
+		if err != nil {
+			return advised{err, "afterbell schedule set --help"}
+		}
+		return a.printSchedule(resp.GetSchedule())
+	}
+	var note, catchUp string
+	pause := &cobra.Command{Use: "pause", Short: a.T("Hold the schedule: evenings that come due are skipped"), Args: a.noArgs}
+	pause.Flags().StringVar(&note, "note", "", a.T("who does it and why, at most 500 characters"))
+	pause.RunE = func(c *cobra.Command, _ []string) error {
+		client, err := a.connect()
+		if err != nil {
+			return err
+		}
+		ctx, cancel := a.call(c.Context())
+		defer cancel()
+		resp, err := client.Schedule.PauseSchedule(ctx, &orchestratorv1.PauseScheduleRequest{Note: note})
+		if err != nil {
+			return err
+		}
+		return a.printSchedule(resp.GetSchedule())
+	}
+	resume := &cobra.Command{Use: "resume", Short: a.T("Release the schedule"), Args: a.noArgs}
+	resume.Flags().StringVar(&note, "note", "", a.T("who does it and why, at most 500 characters"))
+	resume.Flags().StringVar(&catchUp, "catch-up", "", a.T("what becomes of the evenings passed over: %s (default: the schedule's own)", fields.Allowed(&orchestratorv1.ResumeScheduleRequest{}, "catch_up")))
+	resume.RunE = func(c *cobra.Command, _ []string) error {
+		req := &orchestratorv1.ResumeScheduleRequest{Note: note}
+		if catchUp != "" {
+			if err := fields.Set(req, "catch_up", catchUp); err != nil {
+				return usage{"--catch-up: " + err.Error(), c.CommandPath() + " --help"}
+			}
+		}
+		client, err := a.connect()
+		if err != nil {
+			return err
+		}
+		ctx, cancel := a.call(c.Context())
+		defer cancel()
+		resp, err := client.Schedule.ResumeSchedule(ctx, req)
+		if err != nil {
+			return err
+		}
+		return a.printSchedule(resp.GetSchedule())
+	}
+	c.AddCommand(show, set, pause, resume)
+	return c
+}
+
+func (a *app) schedule(ctx context.Context) (*orchestratorv1.Schedule, error) {
+	client, err := a.connect()
+	if err != nil {
+		return nil, err
+	}
+	ctx, cancel := a.call(ctx)
+	defer cancel()
+	resp, err := client.Schedule.GetSchedule(ctx, &orchestratorv1.GetScheduleRequest{})
+	return resp.GetSchedule(), err
+}
+
+func (a *app) printSchedule(s *orchestratorv1.Schedule) error {
+	if err := a.printFields(s); err != nil {
+		return err
+	}
+	if at := s.GetNextTime(); at != nil {
+		a.say(a.T("It fires next at %s.", a.moment(at.AsTime())))
+	} else {
+		a.say(a.T("Nothing will fire."))
+	}
+	a.sayIssues(s.GetIssues())
+	switch {
+	case s.GetPaused():
+		a.hint("afterbell schedule resume")
+	case !s.GetEnabled():
+		a.hint("afterbell schedule set --enabled=true")
+	}
+	return nil
+}
+
+func (a *app) settingsCommand() *cobra.Command {
+	c := a.group("settings", a.T("Show and change how runs are judged and ordered"))
+	show := &cobra.Command{Use: "show", Short: a.T("Show the settings"), Args: a.noArgs}
+	show.RunE = func(c *cobra.Command, _ []string) error {
+		client, err := a.connect()
+		if err != nil {
+			return err
+		}
+		ctx, cancel := a.call(c.Context())
+		defer cancel()
+		resp, err := client.Settings.GetSettings(ctx, &orchestratorv1.GetSettingsRequest{})
+		if err != nil {
+			return err
+		}
+		return a.printFields(resp.GetSettings())
+	}
+	set := &cobra.Command{Use: "set", Short: a.T("Change settings"), Args: a.noArgs}
+	given := a.fieldFlags(set, &orchestratorv1.UpdateSettingsRequest{})
+	set.RunE = func(c *cobra.Command, _ []string) error {
+		req := &orchestratorv1.UpdateSettingsRequest{}
+		if err := a.fill(c, req, given); err != nil {
+			return err
+		}
+		client, err := a.connect()
+		if err != nil {
+			return err
+		}
+		ctx, cancel := a.call(c.Context())
+		defer cancel()
+		resp, err := client.Settings.UpdateSettings(ctx, req)
+		if err != nil {
+			return advised{err, "afterbell settings set --help"}
+		}
+		return a.printFields(resp.GetSettings())
+	}
+	c.AddCommand(show, set)
+	return c
+}
+
+// printFields is a message as a table of its fields.
+func (a *app) printFields(m proto.Message) error {
+	answer := output.Answer{
+		Columns:  []output.Column{{Key: "setting", Title: a.T("setting")}, {Key: "value", Title: a.T("value")}},
+		Document: output.Proto{Message: m}, Records: []any{m},
+	}
+	for _, name := range fields.Names(m) {
+		answer.Rows = append(answer.Rows, []any{name, fields.Get(m, name)})
+	}
+	return a.printer.Print(answer)
+}
+
+// fieldFlags gives a command a flag for each field of a request.
+func (a *app) fieldFlags(c *cobra.Command, req proto.Message) map[string]*string {
+	given := map[string]*string{}
+	for _, name := range fields.Names(req) {
+		flag := strings.ReplaceAll(name, "_", "-")
+		given[name] = c.Flags().String(flag, "", a.about(name)+fields.Allowed(req, name))
+	}
+	return given
+}
+
+// about says what a field is, where the command knows it.
+func (a *app) about(name string) string {
+	text := map[string]string{
+		"enabled":            a.T("whether it fires at all"),
+		"run_at":             a.T("local time of day, as in 19:30"),
+		"time_zone":          a.T("zone of run-at, as in Asia/Shanghai"),
+		"pools":              a.T("pools it fires"),
+		"run_on_startup":     a.T("whether the start of the orchestrator asks for a run"),
+		"catch_up":           a.T("what to do with evenings passed over"),
+		"trading_days_only":  a.T("whether it fires on trading days only"),
+		"preflight_policy":   a.T("when a run probes modules"),
+		"readiness_policy":   a.T("what a module that cannot be ingested does to its pool"),
+		"order_wait":         a.T("how long universe waits for targets"),
+		"dispatch_width":     a.T("partitions dispatched at a time, 1 to 64"),
+		"retention_days":     a.T("days that finished runs are kept; 0 is for ever"),
+		"follow_up_deadline": a.T("time of day until which unpublished data is followed up"),
+		"max_follow_ups":     a.T("later attempts after a transient failure, 0 to 20"),
+	}[name]
+	if text == "" {
+		return ""
+	}
+	return text + ": "
+}
+
+// fill sets the fields whose flags were given, at least one.
+func (a *app) fill(c *cobra.Command, req proto.Message, given map[string]*string) error {
+	changed := false
+	for name, value := range given {
+		flag := strings.ReplaceAll(name, "_", "-")
+		if !c.Flags().Changed(flag) {
+			continue
+		}
+		changed = true
+		if err := fields.Set(req, name, *value); err != nil {
+			return usage{"--" + flag + ": " + err.Error(), c.CommandPath() + " --help"}
+		}
+	}
+	if !changed {
+		return usage{a.T("%s needs a flag that says what to change.", c.CommandPath()), c.CommandPath() + " --help"}
+	}
+	return nil
+}

@@ -1,0 +1,104 @@
+package doctor
+
+import (
+	"context"
+	"encoding/json"
+	"io"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// maxSkew is how far a clock may be off before runs come early or late.
+const maxSkew = 30 * time.Second
+
+// rest looks at the REST port: is it the orchestrator's, and is its ledger open.
+func (d *doctor) rest(ctx context.Context) {
+	const check = "rest"
+	addr := d.HTTPAddr
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/readyz", nil)
+	if err != nil {
+		d.add(check, Wrong, d.T("%q is not an address", addr), d.T("Write host:port: %s", "afterbell doctor --http-addr 127.0.0.1:7780"))
+		return
+	}
+	answer, err := http.DefaultClient.Do(req)
+	if err != nil {
+		if listens(ctx, addr) {
+			d.add(check, Wrong, d.T("another program listens at %s", addr), d.T("Give the orchestrator another port: %s", "bin/orchestrator --http-addr 127.0.0.1:0"))
+			return
+		}
+		if d.reached {
+			d.add(check, Notice, d.T("nothing listens at %s", addr), d.T("Name the orchestrator's REST address, which its log tells in the line with listening: %s", "afterbell doctor --http-addr HOST:PORT"))
+		}
+		return // the orchestrator's own check has told that it is away
+	}
+	defer answer.Body.Close()
+	var ready struct {
+		Ready  bool   `json:"ready"`
+		Ledger string `json:"ledger"`
+	}
+	body, err := io.ReadAll(io.LimitReader(answer.Body, 1<<16))
+	if err != nil || json.Unmarshal(body, &ready) != nil || ready.Ledger == "" {
+		d.add(check, Wrong, d.T("another program listens at %s", addr), d.T("Give the orchestrator another port: %s", "bin/orchestrator --http-addr 127.0.0.1:0"))
+		return
+	}
+	if !ready.Ready {
+		d.add(check, Wrong, d.T("the ledger cannot be read: %s", ready.Ledger), d.T("Look at the volume and at the rights of market-cache.sqlite: %s", "df -h "+d.DataDir))
+		return
+	}
+	d.add(check, Fine, d.T("answers at %s", addr), "")
+}
+
+// clock compares this machine's clock with the provider's.
+func (d *doctor) clock(ctx context.Context) {
+	const check = "clock"
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodHead, d.ProviderURL, nil)
+	if err != nil {
+		d.add(check, Wrong, d.T("%q is not an address", d.ProviderURL), d.T("Correct AFTERBELL_TUSHARE_URL: %s", "afterbell doctor --tushare-url https://api.tushare.pro"))
+		return
+	}
+	begun := d.Now()
+	answer, err := http.DefaultClient.Do(req)
+	if err != nil {
+		d.add("provider", Wrong, d.T("%s cannot be reached: %s", d.ProviderURL, reasonOf(err)), d.T("Look at the network, the proxy and the name server: %s", "curl -sSI "+d.ProviderURL))
+		return
+	}
+	answer.Body.Close()
+	d.add("provider", Fine, d.T("%s can be reached", d.ProviderURL), "")
+	theirs, err := http.ParseTime(answer.Header.Get("Date"))
+	if err != nil {
+		d.add(check, Skipped, d.T("the provider tells no time"), "")
+		return
+	}
+	middle := begun.Add(d.Now().Sub(begun) / 2)
+	off := middle.Sub(theirs.Add(500 * time.Millisecond)).Round(time.Second) // a Date has whole seconds
+	if off > maxSkew || off < -maxSkew {
+		d.add(check, Wrong, d.T("it differs from the provider's by %s", off), d.T("Set it, and keep it set by NTP: %s", "sudo timedatectl set-ntp true"))
+		return
+	}
+	d.add(check, Fine, d.T("it agrees with the provider's within %s", maxSkew), "")
+}
+
+// reasonOf is an error of package net/http without the method and the address.
+func reasonOf(err error) string {
+	text := err.Error()
+	return strings.TrimSpace(text[strings.LastIndex(text, "\": ")+len("\": ")-1:])
+}
+
+// zone tells when the local time is not Shanghai's, because people read the schedule by
+// their own clock.
+func (d *doctor) zone() {
+	now := d.Now()
+	_, here := now.Zone()
+	_, there := now.In(d.Zone).Zone()
+	name, _ := now.Zone()
+	if here == there {
+		d.add("time zone", Fine, d.T("local time is Shanghai time"), "")
+		return
+	}
+	d.add("time zone", Fine, d.T("local time (%s) is %s from Shanghai time; the schedule goes by its own zone", name, (time.Duration(here-there)*time.Second).String()), "")
+}

@@ -1,0 +1,286 @@
+// Package doctor looks at an installation of afterbell from outside and says what is
+// wrong with it and what to do. It reads; it changes nothing, and it never opens a
+// pool's file, because only its owner may.
+package doctor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strings"
+	"time"
+
+	afterbell "github.com/afterbell/afterbell/clients/go"
+	faultv1 "github.com/afterbell/afterbell/gen/afterbell/fault/v1"
+	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/cli/internal/lang"
+)
+
+// State is what a check came to.
+type State string
+
+// The states.
+const (
+	// Fine needs nothing.
+	Fine State = "fine"
+	// Notice may be as wanted, and is told.
+	Notice State = "notice"
+	// Wrong keeps afterbell from its work until somebody acts.
+	Wrong State = "wrong"
+	// Skipped could not be looked at from here.
+	Skipped State = "skipped"
+)
+
+// Finding is the result of one check.
+type Finding struct {
+	// Check names what was looked at.
+	Check string `json:"check"`
+	// State is what it came to.
+	State State `json:"state"`
+	// Found says what was found.
+	Found string `json:"found"`
+	// Remedy says what to do, and ends with a command where there is one. Empty when
+	// nothing is to be done.
+	Remedy string `json:"remedy,omitempty"`
+	// Unreachable is whether a service cannot be reached.
+	Unreachable bool `json:"unreachable,omitempty"`
+}
+
+// Options say where to look.
+type Options struct {
+	// Client asks the orchestrator.
+	Client *afterbell.Client
+	// DataDir is the services' data directory.
+	DataDir string
+	// HTTPAddr is the orchestrator's REST address.
+	HTTPAddr string
+	// ProviderURL is the provider's address, whose clock is compared.
+	ProviderURL string
+	// Lang is the language of the findings.
+	Lang lang.Lang
+	// Now is the clock.
+	Now func() time.Time
+	// Zone is the zone of times in findings.
+	Zone *time.Location
+	// Commands turns the REST calls in what the orchestrator says into commands.
+	Commands func(string) string
+}
+
+type doctor struct {
+	Options
+	lang.Lang
+	findings []Finding
+	reached  bool
+}
+
+// Examine runs all checks in order. A check that depends on one that failed is left
+// out.
+func Examine(ctx context.Context, o Options) []Finding {
+	d := &doctor{Options: o, Lang: o.Lang}
+	d.orchestrator(ctx)
+	d.rest(ctx)
+	if d.reached {
+		d.worker(ctx)
+		d.token(ctx)
+		d.schedule(ctx)
+		d.pools(ctx)
+	}
+	d.files()
+	d.clock(ctx)
+	d.zone()
+	return d.findings
+}
+
+func (d *doctor) add(check string, state State, found, remedy string) {
+	d.findings = append(d.findings, Finding{Check: check, State: state, Found: found, Remedy: d.Commands(remedy)})
+}
+
+func (d *doctor) unreachable(check, found, remedy string) {
+	d.findings = append(d.findings, Finding{Check: check, State: Wrong, Found: found, Remedy: remedy, Unreachable: true})
+}
+
+// callTime bounds one question.
+const callTime = 5 * time.Second
+
+// listens reports whether anything accepts connections at an address.
+func listens(ctx context.Context, addr string) bool {
+	conn, err := (&net.Dialer{Timeout: callTime}).DialContext(ctx, "tcp", addr)
+	if err != nil {
+		return false
+	}
+	_ = conn.Close() // only whether it opens was asked
+	return true
+}
+
+func (d *doctor) orchestrator(ctx context.Context) {
+	const check = "orchestrator"
+	addr := d.Client.Addr()
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	_, err := d.Client.Schedule.GetSchedule(ctx, &orchestratorv1.GetScheduleRequest{})
+	var answer *afterbell.Error
+	switch {
+	case err == nil:
+		d.reached = true
+		d.add(check, Fine, d.T("answers at %s", addr), "")
+	case errors.As(err, &answer) && answer.ReasonName != "":
+		d.reached = true
+		d.add(check, Wrong, answer.Message, first(answer.Remedy, d.T("Read the orchestrator's log.")))
+	case !listens(ctx, addr):
+		d.unreachable(check, d.T("nothing listens at %s", addr),
+			d.T("Start it with the same --data-dir as before, or name its address with --orchestrator: %s", "bin/orchestrator"))
+	default:
+		d.unreachable(check, d.T("another program listens at %s, or one that hangs", addr),
+			d.T("Give the orchestrator another port, and name it to this command with --orchestrator: %s", "bin/orchestrator --grpc-addr 127.0.0.1:0"))
+	}
+}
+
+func (d *doctor) worker(ctx context.Context) {
+	const check = "worker"
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	now := d.Now().In(d.Zone).Format(time.DateOnly)
+	_, err := d.Client.Pools.ListCoverage(ctx, &orchestratorv1.ListCoverageRequest{Pool: "targets", StartDate: now, EndDate: now})
+	var answer *afterbell.Error
+	switch {
+	case err == nil:
+		d.add(check, Fine, d.T("answers the orchestrator"), "")
+	case errors.Is(err, afterbell.ErrWorkerUnreachable) && errors.As(err, &answer):
+		at := answer.Metadata["address"]
+		if at != "" && listens(ctx, at) {
+			d.unreachable(check, d.T("something listens at %s and does not answer the orchestrator", at),
+				d.T("Wait a few seconds if it was just started. If it is another program, give both services another address with --grpc-addr and --worker-addr: %s", "bin/ingest-worker --grpc-addr 127.0.0.1:7702"))
+			return
+		}
+		d.unreachable(check, d.T("nothing listens at %s, where the orchestrator looks for it", at),
+			d.T("Start it, with its token and the same --data-dir as before: %s", "bin/ingest-worker"))
+	case errors.As(err, &answer):
+		d.add(check, Wrong, answer.Message, answer.Remedy)
+	default:
+		d.add(check, Skipped, err.Error(), "")
+	}
+}
+
+// token tells the token's tier as far as probes have found it.
+func (d *doctor) token(ctx context.Context) {
+	const check = "token"
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	resp, err := d.Client.Modules.GetReadiness(ctx, &orchestratorv1.GetReadinessRequest{})
+	if err != nil {
+		d.add(check, Skipped, err.Error(), "")
+		return
+	}
+	bad := false
+	told := map[string]bool{}
+	for _, v := range resp.GetVerdicts() {
+		for _, i := range v.GetIssues() {
+			if i.GetReason() == faultv1.Reason_REASON_WORKER_UNREACHABLE || told[i.GetMessage()] {
+				continue // told by the worker's check
+			}
+			told[i.GetMessage()] = true
+			name, state := "readiness", Notice
+			switch i.GetReason() {
+			case faultv1.Reason_REASON_TOKEN_MISSING, faultv1.Reason_REASON_TOKEN_INVALID, faultv1.Reason_REASON_PERMISSION_DENIED, faultv1.Reason_REASON_TOO_MANY_IPS:
+				name = check
+				bad = true
+			}
+			if i.GetSeverity() == faultv1.Severity_SEVERITY_BLOCKING {
+				state = Wrong
+			}
+			d.add(name, state, strings.TrimPrefix(i.GetReason().String(), "REASON_")+": "+i.GetMessage(), i.GetRemedy())
+		}
+	}
+	if bad {
+		return
+	}
+	probes, err := d.Client.Preflights.ListProbes(ctx, &orchestratorv1.ListProbesRequest{})
+	if err != nil {
+		d.add(check, Skipped, err.Error(), "")
+		return
+	}
+	passed, untested := 0, 0
+	for _, p := range probes.GetProbes() {
+		switch p.GetStatus() {
+		case orchestratorv1.Probe_STATUS_PASS:
+			passed++
+		case orchestratorv1.Probe_STATUS_UNTESTED:
+			untested++
+		}
+	}
+	if passed == 0 {
+		d.add(check, Notice, d.T("no module was probed with it yet"), d.T("Probe them: %s", "afterbell preflight"))
+		return
+	}
+	d.add(check, Fine, d.T("%d modules were probed with it and may be called", passed), "")
+}
+
+func (d *doctor) schedule(ctx context.Context) {
+	const check = "schedule"
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	resp, err := d.Client.Schedule.GetSchedule(ctx, &orchestratorv1.GetScheduleRequest{})
+	if err != nil {
+		d.add(check, Skipped, err.Error(), "")
+		return
+	}
+	s := resp.GetSchedule()
+	for _, i := range s.GetIssues() {
+		d.add(check, Notice, strings.TrimPrefix(i.GetReason().String(), "REASON_")+": "+i.GetMessage(), i.GetRemedy())
+	}
+	switch {
+	case s.GetPaused():
+		d.add(check, Wrong, d.T("it is paused: %s", first(s.GetNote(), "-")), d.T("Resume it: %s", "afterbell schedule resume"))
+	case !s.GetEnabled():
+		d.add(check, Wrong, d.T("it is switched off"), d.T("Switch it on: %s", "afterbell schedule set --enabled=true"))
+	case s.GetNextTime() != nil:
+		d.add(check, Fine, d.T("fires next at %s (Shanghai)", s.GetNextTime().AsTime().In(d.Zone).Format("2006-01-02 15:04")), "")
+	}
+}
+
+func (d *doctor) pools(ctx context.Context) {
+	const check = "pools"
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	resp, err := d.Client.Pools.ListPools(ctx, &orchestratorv1.ListPoolsRequest{})
+	if err != nil {
+		d.add(check, Skipped, err.Error(), "")
+		return
+	}
+	fine := true
+	for _, p := range resp.GetPools() {
+		name := strings.ToLower(strings.TrimPrefix(p.GetPool().String(), "POOL_"))
+		if p.GetPaused() {
+			fine = false
+			d.add(check, Wrong, d.T("%s is paused: %s", name, first(p.GetNote(), "-")), d.T("Resume it: %s", "afterbell resume "+name))
+		}
+		last := p.GetLastRun()
+		if last.GetOutcome() != orchestratorv1.Run_OUTCOME_BLOCKED && last.GetOutcome() != orchestratorv1.Run_OUTCOME_FAILED || len(last.GetIssues()) == 0 {
+			continue
+		}
+		fine = false
+		i := last.GetIssues()[0]
+		d.add(check, Notice, d.T("the last run of %s did not succeed: %s", name, strings.TrimPrefix(i.GetReason().String(), "REASON_")+": "+i.GetMessage()),
+			first(i.GetRemedy(), d.T("Read about it: %s", "afterbell show "+last.GetRunId())))
+	}
+	if fine {
+		d.add(check, Fine, d.T("both go on"), "")
+	}
+}
+
+func first(values ...string) string {
+	for _, v := range values {
+		if v != "" {
+			return v
+		}
+	}
+	return ""
+}
+
+func size(n uint64) string {
+	if n >= 1<<30 {
+		return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+	}
+	return fmt.Sprintf("%d MiB", n>>20)
+}

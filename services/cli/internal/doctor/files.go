@@ -1,0 +1,205 @@
+package doctor
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// ledgerFile is the file by which a data directory is known.
+const ledgerFile = "market-cache.sqlite"
+
+// poolFiles are opened by the worker alone; here they are only looked at.
+var poolFiles = []string{"targets.sqlite", "analysis.duckdb"}
+
+// Room on the volume: below tight a first fill may not fit, below least nothing does.
+const (
+	tightBytes = 5 << 30
+	leastBytes = 500 << 20
+)
+
+// files looks at the data directory without opening what is in it.
+func (d *doctor) files() {
+	const check = "files"
+	dir, err := d.dataDir()
+	if err != nil {
+		d.add(check, Skipped, d.T("%s: %s", d.DataDir, err.Error()), d.T("Name the directory that the services were started with: %s", "afterbell doctor --data-dir DIRECTORY"))
+		return
+	}
+	d.disk(dir)
+	bad := false
+	for _, name := range append([]string{ledgerFile}, poolFiles...) {
+		path := filepath.Join(dir, name)
+		info, err := os.Stat(path)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			if name != ledgerFile && d.reached {
+				bad = true
+				d.add(check, Notice, d.T("%s is not there", path), d.T("The worker makes it when it starts: %s", "bin/ingest-worker --data-dir "+dir))
+			}
+		case err != nil:
+			bad = true
+			d.add(check, Wrong, err.Error(), d.T("Give it back to the services' user: %s", "sudo chown -R \"$USER\" "+dir))
+		case !info.Mode().IsRegular():
+			bad = true
+			d.add(check, Wrong, d.T("%s is no file", path), d.T("Move it away: %s", "mv "+path+" "+path+".old"))
+		case !writable(path):
+			bad = true
+			d.add(check, Wrong, d.T("%s cannot be written by this user", path), d.T("Make it writable: %s", "chmod u+rw "+path))
+		}
+	}
+	if info, err := os.Stat(filepath.Join(dir, "vault.key")); err == nil && info.Mode().Perm()&0o077 != 0 && posix {
+		bad = true
+		d.add(check, Wrong, d.T("%s can be read by other users", info.Name()), d.T("Keep it to its owner: %s", "chmod 600 "+filepath.Join(dir, "vault.key")))
+	}
+	if !writable(dir) {
+		bad = true
+		d.add(check, Wrong, d.T("%s cannot be written by this user", dir), d.T("Make it writable: %s", "chmod u+rwx "+dir))
+	}
+	if !bad {
+		d.add(check, Fine, d.T("all there in %s", dir), "")
+	}
+	d.locks(dir)
+}
+
+// dataDir is the directory with the ledger: the one given, or the only one below it.
+// `make run` keeps one for each provider there.
+func (d *doctor) dataDir() (string, error) {
+	info, err := os.Stat(d.DataDir)
+	if err != nil {
+		return "", errors.Unwrap(err)
+	}
+	if !info.IsDir() {
+		return "", errors.New(d.T("it is no directory"))
+	}
+	if _, err := os.Stat(filepath.Join(d.DataDir, ledgerFile)); !errors.Is(err, fs.ErrNotExist) {
+		return d.DataDir, nil
+	}
+	below, err := filepath.Glob(filepath.Join(d.DataDir, "*", ledgerFile))
+	if err != nil {
+		return "", err
+	}
+	var used []string
+	for _, path := range below {
+		dir := filepath.Dir(path)
+		if pid := holder(dir, "orchestrator"); pid != 0 && alive(pid) {
+			used = append(used, dir)
+		}
+	}
+	switch {
+	case len(used) == 1:
+		return used[0], nil
+	case len(below) == 1:
+		return filepath.Dir(below[0]), nil
+	}
+	return "", errors.New(d.T("there is no %s in it", ledgerFile))
+}
+
+func (d *doctor) disk(dir string) {
+	free, err := freeBytes(dir)
+	if err != nil {
+		d.add("disk", Skipped, err.Error(), "")
+		return
+	}
+	switch remedy := d.T("Make room on the volume: %s", "df -h "+dir); {
+	case free < leastBytes:
+		d.add("disk", Wrong, d.T("%s free in %s", size(free), dir), remedy)
+	case free < tightBytes:
+		d.add("disk", Notice, d.T("%s free in %s", size(free), dir), remedy)
+	default:
+		d.add("disk", Fine, d.T("%s free in %s", size(free), dir), "")
+	}
+}
+
+// holder is the process that took a service's lock, 0 when none did.
+func holder(dir, service string) int {
+	text, err := os.ReadFile(filepath.Join(dir, service+".lock"))
+	if err != nil {
+		return 0
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(text)))
+	if err != nil {
+		return 0
+	}
+	return pid
+}
+
+// locks looks at who holds what: the services their directory, and anybody a pool's
+// file.
+func (d *doctor) locks(dir string) {
+	const check = "locks"
+	worker := holder(dir, "ingest-worker")
+	bad := false
+	for _, service := range []string{"orchestrator", "ingest-worker"} {
+		pid := holder(dir, service)
+		switch {
+		case pid == 0 || !alive(pid):
+			if service == "orchestrator" && d.reached {
+				bad = true
+				d.add(check, Notice, d.T("the orchestrator that answers does not use %s", dir), d.T("Name the directory that it uses: %s", "afterbell doctor --data-dir DIRECTORY"))
+			}
+		case service == "orchestrator" && !d.reached:
+			bad = true
+			d.add(check, Wrong, d.T("an orchestrator (pid %d) uses %s and does not answer at %s", pid, dir, d.Client.Addr()), d.T("Name its address, which its log tells, with --orchestrator, or stop it: %s", "kill "+strconv.Itoa(pid)))
+		case replaced(pid):
+			bad = true
+			d.add("versions", Notice, d.T("the %s that runs (pid %d) is an older build than the file on the disk", service, pid), d.T("Stop it, and start it again as before: %s", "kill "+strconv.Itoa(pid)))
+		}
+	}
+	for _, name := range poolFiles {
+		path, err := filepath.Abs(filepath.Join(dir, name))
+		if err != nil {
+			continue
+		}
+		if path, err = filepath.EvalSymlinks(path); err != nil {
+			continue
+		}
+		for _, pid := range openedBy(path) {
+			if pid == worker || name != "analysis.duckdb" {
+				continue // readers of SQLite disturb nobody
+			}
+			bad = true
+			d.add(check, Wrong, d.T("process %d (%s) holds %s open, which keeps the next run out", pid, programOf(pid), name), d.T("Close it there, or end the process: %s", "kill "+strconv.Itoa(pid)))
+		}
+	}
+	if !bad {
+		d.add(check, Fine, d.T("nobody else holds a file"), "")
+	}
+}
+
+// openedBy are the processes that have a file open, as far as this user may see.
+func openedBy(path string) (pids []int) {
+	links, err := filepath.Glob("/proc/[0-9]*/fd/*")
+	if err != nil {
+		return nil
+	}
+	for _, link := range links {
+		if target, err := os.Readlink(link); err != nil || target != path {
+			continue
+		}
+		pid, err := strconv.Atoi(strings.Split(link, "/")[2])
+		if err == nil && pid != os.Getpid() && !slices.Contains(pids, pid) {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+func programOf(pid int) string {
+	name, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/comm")
+	if err != nil {
+		return "?"
+	}
+	return strings.TrimSpace(string(name))
+}
+
+// replaced reports whether a process's program was replaced on the disk since it
+// started.
+func replaced(pid int) bool {
+	target, err := os.Readlink("/proc/" + strconv.Itoa(pid) + "/exe")
+	return err == nil && strings.HasSuffix(target, " (deleted)")
+}

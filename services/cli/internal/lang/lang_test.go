@@ -1,0 +1,95 @@
+package lang_test
+
+import (
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/afterbell/afterbell/services/cli/internal/lang"
+)
+
+// texts are the English texts in the code: the first argument of each call of T.
+func texts(t *testing.T) (all []string) {
+	t.Helper()
+	err := filepath.WalkDir("..", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, 0)
+		if err != nil {
+			return err
+		}
+		ast.Inspect(file, func(n ast.Node) bool {
+			call, ok := n.(*ast.CallExpr)
+			if !ok || len(call.Args) == 0 {
+				return true
+			}
+			name, ok := call.Fun.(*ast.SelectorExpr)
+			if !ok || name.Sel.Name != "T" {
+				return true
+			}
+			if literal, ok := call.Args[0].(*ast.BasicLit); ok {
+				text, err := strconv.Unquote(literal.Value)
+				if err != nil {
+					t.Fatalf("%s: %v", path, err)
+				}
+				all = append(all, text)
+			}
+			return true
+		})
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(all) < 100 {
+		t.Fatalf("only %d texts were found", len(all))
+	}
+	return all
+}
+
+func TestEveryTextIsSaidInChinese(t *testing.T) {
+	for _, text := range texts(t) {
+		if !lang.Chinese.Has(text) {
+			t.Errorf("no Chinese for %q", text)
+		}
+	}
+}
+
+// A translation has the verbs of its text in the same order, because they are filled
+// in by position.
+func TestVerbsAgree(t *testing.T) {
+	verbs := func(s string) (out []string) {
+		for i := 0; i+1 < len(s); i++ {
+			if s[i] == '%' {
+				out = append(out, s[i:i+2])
+				i++
+			}
+		}
+		return out
+	}
+	for _, text := range texts(t) {
+		if en, zh := verbs(text), verbs(lang.Chinese.T(text)); !slices.Equal(en, zh) {
+			t.Errorf("%q has the verbs %v, its Chinese %v", text, en, zh)
+		}
+	}
+}
+
+func TestLocale(t *testing.T) {
+	for want, env := range map[lang.Lang][]map[string]string{
+		lang.Chinese: {{"LANG": "zh_CN.UTF-8"}, {"LC_ALL": "zh_CN"}, {"LC_MESSAGES": "zh-Hans", "LANG": "en_US"}},
+		lang.English: {{}, {"LANG": "C"}, {"LANG": "de_DE.UTF-8"}, {"LC_ALL": "C", "LANG": "zh_CN.UTF-8"}},
+	} {
+		for _, e := range env {
+			if got := lang.FromLocale(func(name string) string { return e[name] }); got != want {
+				t.Errorf("%v gives %s, want %s", e, got, want)
+			}
+		}
+	}
+}

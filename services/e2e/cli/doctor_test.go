@@ -1,0 +1,139 @@
+package cli_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/afterbell/afterbell/services/tusharesim"
+)
+
+type finding struct{ Check, State, Found, Remedy string }
+
+// doctor runs the command against the pair, with more flags that win.
+func (p *pair) doctor(args ...string) (int, []finding) {
+	p.t.Helper()
+	got := p.afterbell(append([]string{"doctor", "--output", "json", "--data-dir", p.Config.Data,
+		"--http-addr", p.Config.HTTPAddr, "--tushare-url", p.Config.ProviderURL}, args...)...)
+	var findings []finding
+	if err := json.Unmarshal([]byte(got.out), &findings); err != nil {
+		p.t.Fatalf("doctor: exit code %d: %v\n%s%s", got.code, err, got.out, got.err)
+	}
+	return got.code, findings
+}
+
+// finds runs the doctor, looks for a wrong finding and returns the command of its
+// remedy.
+func (p *pair) finds(code int, check, found string, args ...string) string {
+	p.t.Helper()
+	got, findings := p.doctor(args...)
+	if got != code {
+		p.t.Errorf("%s: exit code %d, want %d: %v", check, got, code, findings)
+	}
+	for _, f := range findings {
+		if f.Check == check && f.State == "wrong" && strings.Contains(f.Found, found) {
+			if f.Remedy == "" {
+				p.t.Errorf("%s: nothing to do is told: %+v", check, f)
+			}
+			return f.Remedy[strings.LastIndex(f.Remedy, ": ")+2:]
+		}
+	}
+	p.t.Errorf("%s with %q is not found: %+v", check, found, findings)
+	return ""
+}
+
+// follow does word by word what a remedy says.
+func (p *pair) follow(command string) {
+	p.t.Helper()
+	c := exec.CommandContext(p.t.Context(), "sh", "-c", command)
+	c.Env = append(os.Environ(), "PATH="+bin+":"+os.Getenv("PATH"), "AFTERBELL_ORCHESTRATOR="+p.Config.GRPCAddr)
+	if out, err := c.CombinedOutput(); err != nil {
+		p.t.Errorf("%s: %v\n%s", command, err, out)
+	}
+}
+
+func (p *pair) mended(what string) {
+	p.t.Helper()
+	if code, findings := p.doctor(); code != 0 {
+		p.t.Errorf("%s: the advice did not mend it: exit code %d, %+v", what, code, findings)
+	}
+}
+
+// Installations that are broken in one way each.
+func TestDoctor(t *testing.T) {
+	t.Parallel()
+	p := up(t)
+	p.fill(inUniverse)
+	p.mended("a whole installation")
+
+	for _, broken := range []struct{ by, check, found string }{
+		{"afterbell schedule pause --note lunch", "schedule", "it is paused: lunch"},
+		{"afterbell schedule set --enabled=false", "schedule", "it is switched off"},
+		{"afterbell pause universe --note lunch", "pools", "universe is paused: lunch"},
+		{"chmod 644 " + filepath.Join(p.Config.Data, "vault.key"), "files", "can be read by other users"},
+	} {
+		p.follow(broken.by)
+		p.follow(p.finds(1, broken.check, broken.found))
+		p.mended(broken.found)
+	}
+
+	reader := exec.Command("sleep", "60")
+	held, err := os.Open(filepath.Join(p.Config.Data, "analysis.duckdb"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader.ExtraFiles = []*os.File{held}
+	if err := reader.Start(); err != nil {
+		t.Fatal(err)
+	}
+	held.Close()
+	p.follow(p.finds(1, "locks", "holds analysis.duckdb open"))
+	if err := reader.Wait(); err == nil {
+		t.Error("the reader was not ended")
+	}
+	p.mended("a reader")
+
+	wrongClock := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Date", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat))
+	}))
+	defer wrongClock.Close()
+	p.finds(1, "clock", "differs from the provider's by -1h0m", "--tushare-url", wrongClock.URL)
+	p.finds(1, "provider", "cannot be reached", "--tushare-url", "http://"+closedPort(t))
+	other := strings.TrimPrefix(wrongClock.URL, "http://")
+	p.finds(1, "rest", "another program listens", "--http-addr", other)
+	p.finds(5, "orchestrator", "another program listens", "--orchestrator", other)
+	p.finds(5, "orchestrator", "nothing listens", "--orchestrator", closedPort(t))
+	p.finds(5, "locks", "and does not answer at", "--orchestrator", closedPort(t))
+
+	if err := p.sim.Deny(tusharesim.FundDaily); err != nil {
+		t.Fatal(err)
+	}
+	p.want(2, "preflight universe")
+	p.finds(1, "token", "PERMISSION_DENIED")
+	if err := p.sim.Allow(tusharesim.FundDaily); err != nil {
+		t.Fatal(err)
+	}
+	p.want(0, "preflight universe")
+	p.mended("a denied interface")
+
+	p.sim.RevokeToken("a-token-of-the-tests")
+	p.want(2, "preflight universe")
+	p.finds(1, "token", "TOKEN_INVALID")
+	p.sim.RestoreTokens()
+	p.want(0, "preflight universe")
+	p.mended("a revoked token")
+
+	p.Worker.Kill()
+	p.finds(5, "worker", "nothing listens at "+p.Config.WorkerAddr)
+	if err := p.StartWorker(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	p.want(0, "status --pool universe --date "+p.lastOpen()+" --wait 30s")
+	p.mended("a worker that was away")
+}
