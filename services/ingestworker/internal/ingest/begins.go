@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
 	"github.com/afterbell/afterbell/services/internal/market"
@@ -38,7 +39,8 @@ var older = []int{1, 3, 10, 40, 120, 240}
 
 // beforeFirst finds out whether an empty date lies before the dataset's first: no
 // row is held of it or of an older date, several older dates are empty too, and the
-// provider does answer for the next date that is held.
+// provider does answer for the oldest date that is held, or where none is held yet,
+// for the last open day before today.
 func (j *job) beforeFirst(ctx context.Context, cal Calendar) (bool, error) {
 	d := j.work.Partition.Start
 	next, held := market.NoDate, false
@@ -52,8 +54,14 @@ func (j *job) beforeFirst(ctx context.Context, cal Calendar) (bool, error) {
 		}
 		return true
 	})
-	if err != nil || held || next == market.NoDate {
+	if err != nil || held {
 		return false, err
+	}
+	if next == market.NoDate { // a first fill, whose partitions come in any order
+		next = cal.Before(market.DateOf(time.Now()))
+	}
+	if next <= d {
+		return false, nil
 	}
 	if j.i.begins.known(j.ds.ID, d) {
 		return true, nil

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -68,6 +69,13 @@ func (j *job) suspendedOn(ctx context.Context, d market.Date) []evidence.Symbol 
 	}
 	j.i.suspended.put(today, d, list)
 	return list
+}
+
+// halted reports whether the provider lists a stock as suspended for the whole of a
+// date.
+func (j *job) halted(ctx context.Context, symbol string, d market.Date) bool {
+	s, ok := evidence.SymbolOf(symbol)
+	return ok && slices.Contains(j.suspendedOn(ctx, d), s)
 }
 
 // explain looks for reasons why a day of quotes has fewer rows than the lists and

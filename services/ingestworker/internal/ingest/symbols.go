@@ -219,6 +219,9 @@ func (j *job) judgeKeys(ctx context.Context, world coverage.World, a symbolAnswe
 					}
 					f.Evidence = spanEvidence(a, s, d, traded)
 				}
+				if f.Evidence == coverage.ShortDate && j.ds.ID == catalog.Daily && f.Sibling == "" && (a.proof == nil || !a.proof.rows[s]) && j.halted(ctx, s, d) {
+					f.Evidence = coverage.WholeDate // so many are suspended that the date looks short
+				}
 			}
 			held, ok := j.sink.Held(k)
 			out = append(out, coverage.JudgeKey(j.ds, k, f, coverage.Situation{

@@ -3,6 +3,7 @@ package ingest_test
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 	"strings"
 	"testing"
@@ -241,6 +242,19 @@ func TestAMissingSymbolIsProved(t *testing.T) {
 // traded is a Shenzhen stock that traded on each of the ten days up to d.
 func (r *rig) traded(d market.Date) string {
 	r.t.Helper()
+	all := r.allTraded(d)
+	return all[len(all)/2]
+}
+
+// tradedBeside is another such stock.
+func (r *rig) tradedBeside(d market.Date) string {
+	r.t.Helper()
+	all := r.allTraded(d)
+	return all[len(all)/2-1]
+}
+
+func (r *rig) allTraded(d market.Date) []string {
+	r.t.Helper()
 	open := r.sim.OpenDates((d - 30).Compact(), d.Compact())
 	count := map[string]int{}
 	for _, day := range open[max(0, len(open)-10):] {
@@ -259,7 +273,7 @@ func (r *rig) traded(d market.Date) string {
 		}
 	}
 	slices.Sort(all)
-	return all[len(all)/2]
+	return all
 }
 
 // TestTheNextDayProvesAMissingSymbol where every dataset of the day lacks it: the
@@ -361,6 +375,15 @@ func TestManySuspensions(t *testing.T) {
 // TestADatasetBeginsLater than the window: the days before are expected empty and
 // not asked for again, and a hole is not taken for a beginning.
 func TestADatasetBeginsLater(t *testing.T) {
+	for name, mix := range map[string]*rand.Rand{"newest first": nil, "in any order": rand.New(rand.NewPCG(1, 2)), "in another order": rand.New(rand.NewPCG(5, 6))} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			beginsLater(t, mix)
+		})
+	}
+}
+
+func beginsLater(t *testing.T, mix *rand.Rand) {
 	r := newRig(t, small())
 	start, end := r.span(12)
 	open := r.sim.OpenDates("20100101", end.Compact())
@@ -368,7 +391,7 @@ func TestADatasetBeginsLater(t *testing.T) {
 	r.fail(tusharesim.Fault{Kind: tusharesim.Empty, API: catalog.Moneyflow, TradeDate: open[0], EndDate: open[n-8]})
 	hole := r.fail(tusharesim.Fault{Kind: tusharesim.Empty, API: catalog.DailyBasic, TradeDate: open[n-12], EndDate: open[n-9]})
 	w := coverage.Wish{Pool: market.Universe, Datasets: everything, Start: start, End: end}
-	if _, err := r.pass(w, 4, nil); err != nil {
+	if _, err := r.pass(w, 4, mix); err != nil {
 		t.Fatal(err)
 	}
 	for i, text := range open[n-12:] {
@@ -393,4 +416,37 @@ func TestADatasetBeginsLater(t *testing.T) {
 	}
 	r.sim.RemoveFault(hole)
 	r.settle(w, 3)
+}
+
+// TestASuspendedTarget on a day with many suspensions is idle and not missing: the
+// provider's list says so, though the whole date has fewer rows than stocks are listed.
+// One that the list does not name is missing.
+func TestASuspendedTarget(t *testing.T) {
+	r := newRig(t, small())
+	start, end := r.span(4)
+	halted, lost := r.traded(end), r.tradedBeside(end)
+	for _, x := range []tusharesim.Suspension{{Share: 0.4, Exchange: "SH"}, {Codes: []string{halted}}} {
+		x.TradeDate = end.Compact()
+		if _, err := r.sim.Suspend(x); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, api := range []string{catalog.Daily, catalog.DailyBasic, catalog.Moneyflow} {
+		r.fail(tusharesim.Fault{Kind: tusharesim.DropRows, API: api, TradeDate: end.Compact(), Codes: []string{lost}})
+	}
+	w := coverage.Wish{Pool: market.Targets, Datasets: everything, Start: start, End: end - 1, Symbols: []string{halted, lost}}
+	r.settle(w, 3)
+	w.Start, w.End = end, end
+	if _, err := r.pass(w, 4, nil); err != nil {
+		t.Fatal(err)
+	}
+	for symbol, want := range map[string]coverage.Verdict{halted: coverage.ExpectedEmpty, lost: coverage.Incomplete} {
+		held, ok := r.sinks[market.Targets].Held(coverage.Key{Dataset: catalog.Daily, Date: end, Symbol: symbol})
+		if !ok || held.Verdict != want {
+			t.Errorf("%s is %s, want %s", symbol, held.Verdict, want)
+		}
+	}
+	if n := r.sim.Stats().ByAPI[catalog.SuspendD]; n != 1 {
+		t.Errorf("the list of suspensions was asked for %d times", n)
+	}
 }
