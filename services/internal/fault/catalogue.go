@@ -34,7 +34,7 @@ var entries = []entry{
 		"Nothing to do: the call is made when the window opens.", "api", "limit", "window"),
 	e(QuotaExhausted, Quota, StatusResourceExhausted,
 		"A limit per hour or per day is spent.",
-		"Wait for the next hour or day, or raise the token's tier.", "domain", "module", "api", "limit", "window"),
+		"Wait for the next hour or day, or raise the token's tier and let the limit be tried again at once: curl -X POST localhost:7780/v1/limits:forget -d '{}'", "domain", "module", "api", "limit", "window"),
 	e(WorkerUnreachable, Transient, StatusUnavailable,
 		"The ingest-worker did not answer within its time.",
 		"Check the orchestrator's --worker-addr, and start it: bin/ingest-worker", "address"),

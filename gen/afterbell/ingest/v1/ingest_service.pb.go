@@ -2305,6 +2305,182 @@ func (x *ListAbsentSymbolsResponse) GetAbsentSymbols() []*v1.AbsentSymbol {
 	return nil
 }
 
+// Request for IngestService.ListLimits.
+type ListLimitsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListLimitsRequest) Reset() {
+	*x = ListLimitsRequest{}
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[31]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListLimitsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListLimitsRequest) ProtoMessage() {}
+
+func (x *ListLimitsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[31]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListLimitsRequest.ProtoReflect.Descriptor instead.
+func (*ListLimitsRequest) Descriptor() ([]byte, []int) {
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{31}
+}
+
+// Response for IngestService.ListLimits.
+type ListLimitsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Limits by API and window.
+	Limits        []*v1.LearntLimit `protobuf:"bytes,1,rep,name=limits,proto3" json:"limits,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListLimitsResponse) Reset() {
+	*x = ListLimitsResponse{}
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[32]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListLimitsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListLimitsResponse) ProtoMessage() {}
+
+func (x *ListLimitsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[32]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListLimitsResponse.ProtoReflect.Descriptor instead.
+func (*ListLimitsResponse) Descriptor() ([]byte, []int) {
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{32}
+}
+
+func (x *ListLimitsResponse) GetLimits() []*v1.LearntLimit {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
+// Request for IngestService.ForgetLimits.
+type ForgetLimitsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// APIs whose limits are forgotten. Empty means all. INVALID_ARGUMENT names one that
+	// is not of the catalogue.
+	ProviderApis  []string `protobuf:"bytes,1,rep,name=provider_apis,json=providerApis,proto3" json:"provider_apis,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForgetLimitsRequest) Reset() {
+	*x = ForgetLimitsRequest{}
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[33]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForgetLimitsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForgetLimitsRequest) ProtoMessage() {}
+
+func (x *ForgetLimitsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[33]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForgetLimitsRequest.ProtoReflect.Descriptor instead.
+func (*ForgetLimitsRequest) Descriptor() ([]byte, []int) {
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{33}
+}
+
+func (x *ForgetLimitsRequest) GetProviderApis() []string {
+	if x != nil {
+		return x.ProviderApis
+	}
+	return nil
+}
+
+// Response for IngestService.ForgetLimits.
+type ForgetLimitsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What was forgotten.
+	Limits        []*v1.LearntLimit `protobuf:"bytes,1,rep,name=limits,proto3" json:"limits,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ForgetLimitsResponse) Reset() {
+	*x = ForgetLimitsResponse{}
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[34]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ForgetLimitsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ForgetLimitsResponse) ProtoMessage() {}
+
+func (x *ForgetLimitsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[34]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ForgetLimitsResponse.ProtoReflect.Descriptor instead.
+func (*ForgetLimitsResponse) Descriptor() ([]byte, []int) {
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{34}
+}
+
+func (x *ForgetLimitsResponse) GetLimits() []*v1.LearntLimit {
+	if x != nil {
+		return x.Limits
+	}
+	return nil
+}
+
 // A module's probe began.
 type ProbeModulesResponse_ProbeStarted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2318,7 +2494,7 @@ type ProbeModulesResponse_ProbeStarted struct {
 
 func (x *ProbeModulesResponse_ProbeStarted) Reset() {
 	*x = ProbeModulesResponse_ProbeStarted{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[31]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2330,7 +2506,7 @@ func (x *ProbeModulesResponse_ProbeStarted) String() string {
 func (*ProbeModulesResponse_ProbeStarted) ProtoMessage() {}
 
 func (x *ProbeModulesResponse_ProbeStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[31]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2379,7 +2555,7 @@ type IngestPartitionResponse_Heartbeat struct {
 
 func (x *IngestPartitionResponse_Heartbeat) Reset() {
 	*x = IngestPartitionResponse_Heartbeat{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[32]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2391,7 +2567,7 @@ func (x *IngestPartitionResponse_Heartbeat) String() string {
 func (*IngestPartitionResponse_Heartbeat) ProtoMessage() {}
 
 func (x *IngestPartitionResponse_Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[32]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2630,12 +2806,18 @@ const file_afterbell_ingest_v1_ingest_service_proto_rawDesc = "" +
 	"trade_date\x18\x03 \x01(\tR\ttradeDate\x12\x18\n" +
 	"\asymbols\x18\x04 \x03(\tR\asymbols\"e\n" +
 	"\x19ListAbsentSymbolsResponse\x12H\n" +
-	"\x0eabsent_symbols\x18\x01 \x03(\v2!.afterbell.market.v1.AbsentSymbolR\rabsentSymbols*W\n" +
+	"\x0eabsent_symbols\x18\x01 \x03(\v2!.afterbell.market.v1.AbsentSymbolR\rabsentSymbols\"\x13\n" +
+	"\x11ListLimitsRequest\"N\n" +
+	"\x12ListLimitsResponse\x128\n" +
+	"\x06limits\x18\x01 \x03(\v2 .afterbell.market.v1.LearntLimitR\x06limits\":\n" +
+	"\x13ForgetLimitsRequest\x12#\n" +
+	"\rprovider_apis\x18\x01 \x03(\tR\fproviderApis\"P\n" +
+	"\x14ForgetLimitsResponse\x128\n" +
+	"\x06limits\x18\x01 \x03(\v2 .afterbell.market.v1.LearntLimitR\x06limits*W\n" +
 	"\tPlanStage\x12\x1a\n" +
 	"\x16PLAN_STAGE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15PLAN_STAGE_REFERENCES\x10\x01\x12\x13\n" +
-	"\x0fPLAN_STAGE_DATA\x10\x022\x91\n" +
-	"\n" +
+	"\x0fPLAN_STAGE_DATA\x10\x022\xd5\v\n" +
 	"\rIngestService\x12`\n" +
 	"\vListModules\x12'.afterbell.ingest.v1.ListModulesRequest\x1a(.afterbell.ingest.v1.ListModulesResponse\x12]\n" +
 	"\n" +
@@ -2649,7 +2831,10 @@ const file_afterbell_ingest_v1_ingest_service_proto_rawDesc = "" +
 	"\x0fIngestPartition\x12+.afterbell.ingest.v1.IngestPartitionRequest\x1a,.afterbell.ingest.v1.IngestPartitionResponse0\x01\x12{\n" +
 	"\x14ListActivePartitions\x120.afterbell.ingest.v1.ListActivePartitionsRequest\x1a1.afterbell.ingest.v1.ListActivePartitionsResponse\x12o\n" +
 	"\x10VerifyPartitions\x12,.afterbell.ingest.v1.VerifyPartitionsRequest\x1a-.afterbell.ingest.v1.VerifyPartitionsResponse\x12r\n" +
-	"\x11ListAbsentSymbols\x12-.afterbell.ingest.v1.ListAbsentSymbolsRequest\x1a..afterbell.ingest.v1.ListAbsentSymbolsResponse\x12f\n" +
+	"\x11ListAbsentSymbols\x12-.afterbell.ingest.v1.ListAbsentSymbolsRequest\x1a..afterbell.ingest.v1.ListAbsentSymbolsResponse\x12]\n" +
+	"\n" +
+	"ListLimits\x12&.afterbell.ingest.v1.ListLimitsRequest\x1a'.afterbell.ingest.v1.ListLimitsResponse\x12c\n" +
+	"\fForgetLimits\x12(.afterbell.ingest.v1.ForgetLimitsRequest\x1a).afterbell.ingest.v1.ForgetLimitsResponse\x12f\n" +
 	"\rListRevisions\x12).afterbell.ingest.v1.ListRevisionsRequest\x1a*.afterbell.ingest.v1.ListRevisionsResponseB\xdc\x01\n" +
 	"\x17com.afterbell.ingest.v1B\x12IngestServiceProtoP\x01Z?github.com/afterbell/afterbell/gen/afterbell/ingest/v1;ingestv1\xa2\x02\x03AIX\xaa\x02\x13Afterbell.Ingest.V1\xca\x02\x13Afterbell\\Ingest\\V1\xe2\x02\x1fAfterbell\\Ingest\\V1\\GPBMetadata\xea\x02\x15Afterbell::Ingest::V1b\x06proto3"
 
@@ -2666,7 +2851,7 @@ func file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP() []byte {
 }
 
 var file_afterbell_ingest_v1_ingest_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_afterbell_ingest_v1_ingest_service_proto_msgTypes = make([]protoimpl.MessageInfo, 33)
+var file_afterbell_ingest_v1_ingest_service_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
 var file_afterbell_ingest_v1_ingest_service_proto_goTypes = []any{
 	(PlanStage)(0),                            // 0: afterbell.ingest.v1.PlanStage
 	(IngestPartitionResponse_Stage)(0),        // 1: afterbell.ingest.v1.IngestPartitionResponse.Stage
@@ -2701,91 +2886,102 @@ var file_afterbell_ingest_v1_ingest_service_proto_goTypes = []any{
 	(*ListRevisionsResponse)(nil),             // 30: afterbell.ingest.v1.ListRevisionsResponse
 	(*ListAbsentSymbolsRequest)(nil),          // 31: afterbell.ingest.v1.ListAbsentSymbolsRequest
 	(*ListAbsentSymbolsResponse)(nil),         // 32: afterbell.ingest.v1.ListAbsentSymbolsResponse
-	(*ProbeModulesResponse_ProbeStarted)(nil), // 33: afterbell.ingest.v1.ProbeModulesResponse.ProbeStarted
-	(*IngestPartitionResponse_Heartbeat)(nil), // 34: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat
-	(*v1.Provider)(nil),                       // 35: afterbell.market.v1.Provider
-	(*v1.Domain)(nil),                         // 36: afterbell.market.v1.Domain
-	(*v1.Module)(nil),                         // 37: afterbell.market.v1.Module
-	(*durationpb.Duration)(nil),               // 38: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),             // 39: google.protobuf.Timestamp
-	(*v11.Issue)(nil),                         // 40: afterbell.fault.v1.Issue
-	(v1.Pool)(0),                              // 41: afterbell.market.v1.Pool
-	(*v1.Coverage)(nil),                       // 42: afterbell.market.v1.Coverage
-	(*v1.RevisionSummary)(nil),                // 43: afterbell.market.v1.RevisionSummary
-	(v1.Verdict)(0),                           // 44: afterbell.market.v1.Verdict
-	(*v1.Revision)(nil),                       // 45: afterbell.market.v1.Revision
-	(*v1.AbsentSymbol)(nil),                   // 46: afterbell.market.v1.AbsentSymbol
+	(*ListLimitsRequest)(nil),                 // 33: afterbell.ingest.v1.ListLimitsRequest
+	(*ListLimitsResponse)(nil),                // 34: afterbell.ingest.v1.ListLimitsResponse
+	(*ForgetLimitsRequest)(nil),               // 35: afterbell.ingest.v1.ForgetLimitsRequest
+	(*ForgetLimitsResponse)(nil),              // 36: afterbell.ingest.v1.ForgetLimitsResponse
+	(*ProbeModulesResponse_ProbeStarted)(nil), // 37: afterbell.ingest.v1.ProbeModulesResponse.ProbeStarted
+	(*IngestPartitionResponse_Heartbeat)(nil), // 38: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat
+	(*v1.Provider)(nil),                       // 39: afterbell.market.v1.Provider
+	(*v1.Domain)(nil),                         // 40: afterbell.market.v1.Domain
+	(*v1.Module)(nil),                         // 41: afterbell.market.v1.Module
+	(*durationpb.Duration)(nil),               // 42: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),             // 43: google.protobuf.Timestamp
+	(*v11.Issue)(nil),                         // 44: afterbell.fault.v1.Issue
+	(v1.Pool)(0),                              // 45: afterbell.market.v1.Pool
+	(*v1.Coverage)(nil),                       // 46: afterbell.market.v1.Coverage
+	(*v1.RevisionSummary)(nil),                // 47: afterbell.market.v1.RevisionSummary
+	(v1.Verdict)(0),                           // 48: afterbell.market.v1.Verdict
+	(*v1.Revision)(nil),                       // 49: afterbell.market.v1.Revision
+	(*v1.AbsentSymbol)(nil),                   // 50: afterbell.market.v1.AbsentSymbol
+	(*v1.LearntLimit)(nil),                    // 51: afterbell.market.v1.LearntLimit
 }
 var file_afterbell_ingest_v1_ingest_service_proto_depIdxs = []int32{
-	35, // 0: afterbell.ingest.v1.ListModulesResponse.providers:type_name -> afterbell.market.v1.Provider
-	36, // 1: afterbell.ingest.v1.ListModulesResponse.domains:type_name -> afterbell.market.v1.Domain
-	37, // 2: afterbell.ingest.v1.ListModulesResponse.modules:type_name -> afterbell.market.v1.Module
+	39, // 0: afterbell.ingest.v1.ListModulesResponse.providers:type_name -> afterbell.market.v1.Provider
+	40, // 1: afterbell.ingest.v1.ListModulesResponse.domains:type_name -> afterbell.market.v1.Domain
+	41, // 2: afterbell.ingest.v1.ListModulesResponse.modules:type_name -> afterbell.market.v1.Module
 	6,  // 3: afterbell.ingest.v1.ListTokensResponse.tokens:type_name -> afterbell.ingest.v1.TokenStatus
-	38, // 4: afterbell.ingest.v1.ProbeModulesRequest.probe_timeout:type_name -> google.protobuf.Duration
-	33, // 5: afterbell.ingest.v1.ProbeModulesResponse.started:type_name -> afterbell.ingest.v1.ProbeModulesResponse.ProbeStarted
+	42, // 4: afterbell.ingest.v1.ProbeModulesRequest.probe_timeout:type_name -> google.protobuf.Duration
+	37, // 5: afterbell.ingest.v1.ProbeModulesResponse.started:type_name -> afterbell.ingest.v1.ProbeModulesResponse.ProbeStarted
 	9,  // 6: afterbell.ingest.v1.ProbeModulesResponse.finished:type_name -> afterbell.ingest.v1.ModuleProbe
-	39, // 7: afterbell.ingest.v1.ModuleProbe.probe_time:type_name -> google.protobuf.Timestamp
-	38, // 8: afterbell.ingest.v1.ModuleProbe.latency:type_name -> google.protobuf.Duration
-	40, // 9: afterbell.ingest.v1.ModuleProbe.issues:type_name -> afterbell.fault.v1.Issue
-	41, // 10: afterbell.ingest.v1.CheckStoreRequest.pool:type_name -> afterbell.market.v1.Pool
-	40, // 11: afterbell.ingest.v1.CheckStoreResponse.issues:type_name -> afterbell.fault.v1.Issue
-	41, // 12: afterbell.ingest.v1.ListCoverageRequest.pool:type_name -> afterbell.market.v1.Pool
-	42, // 13: afterbell.ingest.v1.ListCoverageResponse.coverages:type_name -> afterbell.market.v1.Coverage
-	41, // 14: afterbell.ingest.v1.PlanPartitionsRequest.pool:type_name -> afterbell.market.v1.Pool
+	43, // 7: afterbell.ingest.v1.ModuleProbe.probe_time:type_name -> google.protobuf.Timestamp
+	42, // 8: afterbell.ingest.v1.ModuleProbe.latency:type_name -> google.protobuf.Duration
+	44, // 9: afterbell.ingest.v1.ModuleProbe.issues:type_name -> afterbell.fault.v1.Issue
+	45, // 10: afterbell.ingest.v1.CheckStoreRequest.pool:type_name -> afterbell.market.v1.Pool
+	44, // 11: afterbell.ingest.v1.CheckStoreResponse.issues:type_name -> afterbell.fault.v1.Issue
+	45, // 12: afterbell.ingest.v1.ListCoverageRequest.pool:type_name -> afterbell.market.v1.Pool
+	46, // 13: afterbell.ingest.v1.ListCoverageResponse.coverages:type_name -> afterbell.market.v1.Coverage
+	45, // 14: afterbell.ingest.v1.PlanPartitionsRequest.pool:type_name -> afterbell.market.v1.Pool
 	0,  // 15: afterbell.ingest.v1.PlanPartitionsRequest.stage:type_name -> afterbell.ingest.v1.PlanStage
 	19, // 16: afterbell.ingest.v1.PlanPartitionsResponse.partitions:type_name -> afterbell.ingest.v1.PartitionSpec
-	40, // 17: afterbell.ingest.v1.PlanPartitionsResponse.issues:type_name -> afterbell.fault.v1.Issue
-	38, // 18: afterbell.ingest.v1.PlanPartitionsResponse.estimated_duration:type_name -> google.protobuf.Duration
+	44, // 17: afterbell.ingest.v1.PlanPartitionsResponse.issues:type_name -> afterbell.fault.v1.Issue
+	42, // 18: afterbell.ingest.v1.PlanPartitionsResponse.estimated_duration:type_name -> google.protobuf.Duration
 	18, // 19: afterbell.ingest.v1.PlanPartitionsResponse.symbol_lists:type_name -> afterbell.ingest.v1.SymbolList
-	41, // 20: afterbell.ingest.v1.IngestPartitionRequest.pool:type_name -> afterbell.market.v1.Pool
+	45, // 20: afterbell.ingest.v1.IngestPartitionRequest.pool:type_name -> afterbell.market.v1.Pool
 	19, // 21: afterbell.ingest.v1.IngestPartitionRequest.partition:type_name -> afterbell.ingest.v1.PartitionSpec
-	34, // 22: afterbell.ingest.v1.IngestPartitionResponse.heartbeat:type_name -> afterbell.ingest.v1.IngestPartitionResponse.Heartbeat
+	38, // 22: afterbell.ingest.v1.IngestPartitionResponse.heartbeat:type_name -> afterbell.ingest.v1.IngestPartitionResponse.Heartbeat
 	22, // 23: afterbell.ingest.v1.IngestPartitionResponse.result:type_name -> afterbell.ingest.v1.PartitionResult
-	42, // 24: afterbell.ingest.v1.PartitionResult.coverage:type_name -> afterbell.market.v1.Coverage
-	40, // 25: afterbell.ingest.v1.PartitionResult.issues:type_name -> afterbell.fault.v1.Issue
-	43, // 26: afterbell.ingest.v1.PartitionResult.revisions:type_name -> afterbell.market.v1.RevisionSummary
+	46, // 24: afterbell.ingest.v1.PartitionResult.coverage:type_name -> afterbell.market.v1.Coverage
+	44, // 25: afterbell.ingest.v1.PartitionResult.issues:type_name -> afterbell.fault.v1.Issue
+	47, // 26: afterbell.ingest.v1.PartitionResult.revisions:type_name -> afterbell.market.v1.RevisionSummary
 	25, // 27: afterbell.ingest.v1.ListActivePartitionsResponse.partitions:type_name -> afterbell.ingest.v1.ActivePartition
-	41, // 28: afterbell.ingest.v1.ActivePartition.pool:type_name -> afterbell.market.v1.Pool
-	39, // 29: afterbell.ingest.v1.ActivePartition.start_time:type_name -> google.protobuf.Timestamp
-	41, // 30: afterbell.ingest.v1.VerifyPartitionsRequest.pool:type_name -> afterbell.market.v1.Pool
+	45, // 28: afterbell.ingest.v1.ActivePartition.pool:type_name -> afterbell.market.v1.Pool
+	43, // 29: afterbell.ingest.v1.ActivePartition.start_time:type_name -> google.protobuf.Timestamp
+	45, // 30: afterbell.ingest.v1.VerifyPartitionsRequest.pool:type_name -> afterbell.market.v1.Pool
 	19, // 31: afterbell.ingest.v1.VerifyPartitionsRequest.partitions:type_name -> afterbell.ingest.v1.PartitionSpec
 	28, // 32: afterbell.ingest.v1.VerifyPartitionsResponse.checks:type_name -> afterbell.ingest.v1.PartitionCheck
-	44, // 33: afterbell.ingest.v1.PartitionCheck.verdict:type_name -> afterbell.market.v1.Verdict
-	41, // 34: afterbell.ingest.v1.ListRevisionsRequest.pool:type_name -> afterbell.market.v1.Pool
-	45, // 35: afterbell.ingest.v1.ListRevisionsResponse.revisions:type_name -> afterbell.market.v1.Revision
-	41, // 36: afterbell.ingest.v1.ListAbsentSymbolsRequest.pool:type_name -> afterbell.market.v1.Pool
-	46, // 37: afterbell.ingest.v1.ListAbsentSymbolsResponse.absent_symbols:type_name -> afterbell.market.v1.AbsentSymbol
-	1,  // 38: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat.stage:type_name -> afterbell.ingest.v1.IngestPartitionResponse.Stage
-	39, // 39: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat.wait_until_time:type_name -> google.protobuf.Timestamp
-	2,  // 40: afterbell.ingest.v1.IngestService.ListModules:input_type -> afterbell.ingest.v1.ListModulesRequest
-	4,  // 41: afterbell.ingest.v1.IngestService.ListTokens:input_type -> afterbell.ingest.v1.ListTokensRequest
-	7,  // 42: afterbell.ingest.v1.IngestService.ProbeModules:input_type -> afterbell.ingest.v1.ProbeModulesRequest
-	10, // 43: afterbell.ingest.v1.IngestService.CheckStore:input_type -> afterbell.ingest.v1.CheckStoreRequest
-	12, // 44: afterbell.ingest.v1.IngestService.ListCalendarDays:input_type -> afterbell.ingest.v1.ListCalendarDaysRequest
-	14, // 45: afterbell.ingest.v1.IngestService.ListCoverage:input_type -> afterbell.ingest.v1.ListCoverageRequest
-	16, // 46: afterbell.ingest.v1.IngestService.PlanPartitions:input_type -> afterbell.ingest.v1.PlanPartitionsRequest
-	20, // 47: afterbell.ingest.v1.IngestService.IngestPartition:input_type -> afterbell.ingest.v1.IngestPartitionRequest
-	23, // 48: afterbell.ingest.v1.IngestService.ListActivePartitions:input_type -> afterbell.ingest.v1.ListActivePartitionsRequest
-	26, // 49: afterbell.ingest.v1.IngestService.VerifyPartitions:input_type -> afterbell.ingest.v1.VerifyPartitionsRequest
-	31, // 50: afterbell.ingest.v1.IngestService.ListAbsentSymbols:input_type -> afterbell.ingest.v1.ListAbsentSymbolsRequest
-	29, // 51: afterbell.ingest.v1.IngestService.ListRevisions:input_type -> afterbell.ingest.v1.ListRevisionsRequest
-	3,  // 52: afterbell.ingest.v1.IngestService.ListModules:output_type -> afterbell.ingest.v1.ListModulesResponse
-	5,  // 53: afterbell.ingest.v1.IngestService.ListTokens:output_type -> afterbell.ingest.v1.ListTokensResponse
-	8,  // 54: afterbell.ingest.v1.IngestService.ProbeModules:output_type -> afterbell.ingest.v1.ProbeModulesResponse
-	11, // 55: afterbell.ingest.v1.IngestService.CheckStore:output_type -> afterbell.ingest.v1.CheckStoreResponse
-	13, // 56: afterbell.ingest.v1.IngestService.ListCalendarDays:output_type -> afterbell.ingest.v1.ListCalendarDaysResponse
-	15, // 57: afterbell.ingest.v1.IngestService.ListCoverage:output_type -> afterbell.ingest.v1.ListCoverageResponse
-	17, // 58: afterbell.ingest.v1.IngestService.PlanPartitions:output_type -> afterbell.ingest.v1.PlanPartitionsResponse
-	21, // 59: afterbell.ingest.v1.IngestService.IngestPartition:output_type -> afterbell.ingest.v1.IngestPartitionResponse
-	24, // 60: afterbell.ingest.v1.IngestService.ListActivePartitions:output_type -> afterbell.ingest.v1.ListActivePartitionsResponse
-	27, // 61: afterbell.ingest.v1.IngestService.VerifyPartitions:output_type -> afterbell.ingest.v1.VerifyPartitionsResponse
-	32, // 62: afterbell.ingest.v1.IngestService.ListAbsentSymbols:output_type -> afterbell.ingest.v1.ListAbsentSymbolsResponse
-	30, // 63: afterbell.ingest.v1.IngestService.ListRevisions:output_type -> afterbell.ingest.v1.ListRevisionsResponse
-	52, // [52:64] is the sub-list for method output_type
-	40, // [40:52] is the sub-list for method input_type
-	40, // [40:40] is the sub-list for extension type_name
-	40, // [40:40] is the sub-list for extension extendee
-	0,  // [0:40] is the sub-list for field type_name
+	48, // 33: afterbell.ingest.v1.PartitionCheck.verdict:type_name -> afterbell.market.v1.Verdict
+	45, // 34: afterbell.ingest.v1.ListRevisionsRequest.pool:type_name -> afterbell.market.v1.Pool
+	49, // 35: afterbell.ingest.v1.ListRevisionsResponse.revisions:type_name -> afterbell.market.v1.Revision
+	45, // 36: afterbell.ingest.v1.ListAbsentSymbolsRequest.pool:type_name -> afterbell.market.v1.Pool
+	50, // 37: afterbell.ingest.v1.ListAbsentSymbolsResponse.absent_symbols:type_name -> afterbell.market.v1.AbsentSymbol
+	51, // 38: afterbell.ingest.v1.ListLimitsResponse.limits:type_name -> afterbell.market.v1.LearntLimit
+	51, // 39: afterbell.ingest.v1.ForgetLimitsResponse.limits:type_name -> afterbell.market.v1.LearntLimit
+	1,  // 40: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat.stage:type_name -> afterbell.ingest.v1.IngestPartitionResponse.Stage
+	43, // 41: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat.wait_until_time:type_name -> google.protobuf.Timestamp
+	2,  // 42: afterbell.ingest.v1.IngestService.ListModules:input_type -> afterbell.ingest.v1.ListModulesRequest
+	4,  // 43: afterbell.ingest.v1.IngestService.ListTokens:input_type -> afterbell.ingest.v1.ListTokensRequest
+	7,  // 44: afterbell.ingest.v1.IngestService.ProbeModules:input_type -> afterbell.ingest.v1.ProbeModulesRequest
+	10, // 45: afterbell.ingest.v1.IngestService.CheckStore:input_type -> afterbell.ingest.v1.CheckStoreRequest
+	12, // 46: afterbell.ingest.v1.IngestService.ListCalendarDays:input_type -> afterbell.ingest.v1.ListCalendarDaysRequest
+	14, // 47: afterbell.ingest.v1.IngestService.ListCoverage:input_type -> afterbell.ingest.v1.ListCoverageRequest
+	16, // 48: afterbell.ingest.v1.IngestService.PlanPartitions:input_type -> afterbell.ingest.v1.PlanPartitionsRequest
+	20, // 49: afterbell.ingest.v1.IngestService.IngestPartition:input_type -> afterbell.ingest.v1.IngestPartitionRequest
+	23, // 50: afterbell.ingest.v1.IngestService.ListActivePartitions:input_type -> afterbell.ingest.v1.ListActivePartitionsRequest
+	26, // 51: afterbell.ingest.v1.IngestService.VerifyPartitions:input_type -> afterbell.ingest.v1.VerifyPartitionsRequest
+	31, // 52: afterbell.ingest.v1.IngestService.ListAbsentSymbols:input_type -> afterbell.ingest.v1.ListAbsentSymbolsRequest
+	33, // 53: afterbell.ingest.v1.IngestService.ListLimits:input_type -> afterbell.ingest.v1.ListLimitsRequest
+	35, // 54: afterbell.ingest.v1.IngestService.ForgetLimits:input_type -> afterbell.ingest.v1.ForgetLimitsRequest
+	29, // 55: afterbell.ingest.v1.IngestService.ListRevisions:input_type -> afterbell.ingest.v1.ListRevisionsRequest
+	3,  // 56: afterbell.ingest.v1.IngestService.ListModules:output_type -> afterbell.ingest.v1.ListModulesResponse
+	5,  // 57: afterbell.ingest.v1.IngestService.ListTokens:output_type -> afterbell.ingest.v1.ListTokensResponse
+	8,  // 58: afterbell.ingest.v1.IngestService.ProbeModules:output_type -> afterbell.ingest.v1.ProbeModulesResponse
+	11, // 59: afterbell.ingest.v1.IngestService.CheckStore:output_type -> afterbell.ingest.v1.CheckStoreResponse
+	13, // 60: afterbell.ingest.v1.IngestService.ListCalendarDays:output_type -> afterbell.ingest.v1.ListCalendarDaysResponse
+	15, // 61: afterbell.ingest.v1.IngestService.ListCoverage:output_type -> afterbell.ingest.v1.ListCoverageResponse
+	17, // 62: afterbell.ingest.v1.IngestService.PlanPartitions:output_type -> afterbell.ingest.v1.PlanPartitionsResponse
+	21, // 63: afterbell.ingest.v1.IngestService.IngestPartition:output_type -> afterbell.ingest.v1.IngestPartitionResponse
+	24, // 64: afterbell.ingest.v1.IngestService.ListActivePartitions:output_type -> afterbell.ingest.v1.ListActivePartitionsResponse
+	27, // 65: afterbell.ingest.v1.IngestService.VerifyPartitions:output_type -> afterbell.ingest.v1.VerifyPartitionsResponse
+	32, // 66: afterbell.ingest.v1.IngestService.ListAbsentSymbols:output_type -> afterbell.ingest.v1.ListAbsentSymbolsResponse
+	34, // 67: afterbell.ingest.v1.IngestService.ListLimits:output_type -> afterbell.ingest.v1.ListLimitsResponse
+	36, // 68: afterbell.ingest.v1.IngestService.ForgetLimits:output_type -> afterbell.ingest.v1.ForgetLimitsResponse
+	30, // 69: afterbell.ingest.v1.IngestService.ListRevisions:output_type -> afterbell.ingest.v1.ListRevisionsResponse
+	56, // [56:70] is the sub-list for method output_type
+	42, // [42:56] is the sub-list for method input_type
+	42, // [42:42] is the sub-list for extension type_name
+	42, // [42:42] is the sub-list for extension extendee
+	0,  // [0:42] is the sub-list for field type_name
 }
 
 func init() { file_afterbell_ingest_v1_ingest_service_proto_init() }
@@ -2807,7 +3003,7 @@ func file_afterbell_ingest_v1_ingest_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_afterbell_ingest_v1_ingest_service_proto_rawDesc), len(file_afterbell_ingest_v1_ingest_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   33,
+			NumMessages:   37,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

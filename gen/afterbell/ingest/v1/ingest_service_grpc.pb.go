@@ -33,6 +33,8 @@ const (
 	IngestService_ListActivePartitions_FullMethodName = "/afterbell.ingest.v1.IngestService/ListActivePartitions"
 	IngestService_VerifyPartitions_FullMethodName     = "/afterbell.ingest.v1.IngestService/VerifyPartitions"
 	IngestService_ListAbsentSymbols_FullMethodName    = "/afterbell.ingest.v1.IngestService/ListAbsentSymbols"
+	IngestService_ListLimits_FullMethodName           = "/afterbell.ingest.v1.IngestService/ListLimits"
+	IngestService_ForgetLimits_FullMethodName         = "/afterbell.ingest.v1.IngestService/ForgetLimits"
 	IngestService_ListRevisions_FullMethodName        = "/afterbell.ingest.v1.IngestService/ListRevisions"
 )
 
@@ -77,6 +79,10 @@ type IngestServiceClient interface {
 	// Lists the instruments that were listed on a date and have no row of a dataset.
 	// NOT_FOUND where nothing was committed for the date yet.
 	ListAbsentSymbols(ctx context.Context, in *ListAbsentSymbolsRequest, opts ...grpc.CallOption) (*ListAbsentSymbolsResponse, error)
+	// Lists the limits that the provider's refusals taught of the tokens in use.
+	ListLimits(ctx context.Context, in *ListLimitsRequest, opts ...grpc.CallOption) (*ListLimitsResponse, error)
+	// Forgets such limits, so that the next call tries.
+	ForgetLimits(ctx context.Context, in *ForgetLimitsRequest, opts ...grpc.CallOption) (*ForgetLimitsResponse, error)
 	// Lists values that the provider changed or took away after they were stored,
 	// newest first. Reads the pool's file between two commits of a run.
 	ListRevisions(ctx context.Context, in *ListRevisionsRequest, opts ...grpc.CallOption) (*ListRevisionsResponse, error)
@@ -218,6 +224,26 @@ func (c *ingestServiceClient) ListAbsentSymbols(ctx context.Context, in *ListAbs
 	return out, nil
 }
 
+func (c *ingestServiceClient) ListLimits(ctx context.Context, in *ListLimitsRequest, opts ...grpc.CallOption) (*ListLimitsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListLimitsResponse)
+	err := c.cc.Invoke(ctx, IngestService_ListLimits_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *ingestServiceClient) ForgetLimits(ctx context.Context, in *ForgetLimitsRequest, opts ...grpc.CallOption) (*ForgetLimitsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ForgetLimitsResponse)
+	err := c.cc.Invoke(ctx, IngestService_ForgetLimits_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *ingestServiceClient) ListRevisions(ctx context.Context, in *ListRevisionsRequest, opts ...grpc.CallOption) (*ListRevisionsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListRevisionsResponse)
@@ -269,6 +295,10 @@ type IngestServiceServer interface {
 	// Lists the instruments that were listed on a date and have no row of a dataset.
 	// NOT_FOUND where nothing was committed for the date yet.
 	ListAbsentSymbols(context.Context, *ListAbsentSymbolsRequest) (*ListAbsentSymbolsResponse, error)
+	// Lists the limits that the provider's refusals taught of the tokens in use.
+	ListLimits(context.Context, *ListLimitsRequest) (*ListLimitsResponse, error)
+	// Forgets such limits, so that the next call tries.
+	ForgetLimits(context.Context, *ForgetLimitsRequest) (*ForgetLimitsResponse, error)
 	// Lists values that the provider changed or took away after they were stored,
 	// newest first. Reads the pool's file between two commits of a run.
 	ListRevisions(context.Context, *ListRevisionsRequest) (*ListRevisionsResponse, error)
@@ -314,6 +344,12 @@ func (UnimplementedIngestServiceServer) VerifyPartitions(context.Context, *Verif
 }
 func (UnimplementedIngestServiceServer) ListAbsentSymbols(context.Context, *ListAbsentSymbolsRequest) (*ListAbsentSymbolsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListAbsentSymbols not implemented")
+}
+func (UnimplementedIngestServiceServer) ListLimits(context.Context, *ListLimitsRequest) (*ListLimitsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListLimits not implemented")
+}
+func (UnimplementedIngestServiceServer) ForgetLimits(context.Context, *ForgetLimitsRequest) (*ForgetLimitsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ForgetLimits not implemented")
 }
 func (UnimplementedIngestServiceServer) ListRevisions(context.Context, *ListRevisionsRequest) (*ListRevisionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListRevisions not implemented")
@@ -523,6 +559,42 @@ func _IngestService_ListAbsentSymbols_Handler(srv interface{}, ctx context.Conte
 	return interceptor(ctx, in, info, handler)
 }
 
+func _IngestService_ListLimits_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListLimitsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IngestServiceServer).ListLimits(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IngestService_ListLimits_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IngestServiceServer).ListLimits(ctx, req.(*ListLimitsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IngestService_ForgetLimits_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ForgetLimitsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IngestServiceServer).ForgetLimits(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IngestService_ForgetLimits_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IngestServiceServer).ForgetLimits(ctx, req.(*ForgetLimitsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _IngestService_ListRevisions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListRevisionsRequest)
 	if err := dec(in); err != nil {
@@ -583,6 +655,14 @@ var IngestService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListAbsentSymbols",
 			Handler:    _IngestService_ListAbsentSymbols_Handler,
+		},
+		{
+			MethodName: "ListLimits",
+			Handler:    _IngestService_ListLimits_Handler,
+		},
+		{
+			MethodName: "ForgetLimits",
+			Handler:    _IngestService_ForgetLimits_Handler,
 		},
 		{
 			MethodName: "ListRevisions",

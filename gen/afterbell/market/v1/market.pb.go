@@ -266,6 +266,63 @@ func (Revision_Change) EnumDescriptor() ([]byte, []int) {
 	return file_afterbell_market_v1_market_proto_rawDescGZIP(), []int{5, 0}
 }
 
+// What a limit is counted over.
+type LearntLimit_Window int32
+
+const (
+	// Not set.
+	LearntLimit_WINDOW_UNSPECIFIED LearntLimit_Window = 0
+	// A rolling minute.
+	LearntLimit_WINDOW_MINUTE LearntLimit_Window = 1
+	// A rolling hour.
+	LearntLimit_WINDOW_HOUR LearntLimit_Window = 2
+	// A day in Beijing.
+	LearntLimit_WINDOW_DAY LearntLimit_Window = 3
+)
+
+// Enum value maps for LearntLimit_Window.
+var (
+	LearntLimit_Window_name = map[int32]string{
+		0: "WINDOW_UNSPECIFIED",
+		1: "WINDOW_MINUTE",
+		2: "WINDOW_HOUR",
+		3: "WINDOW_DAY",
+	}
+	LearntLimit_Window_value = map[string]int32{
+		"WINDOW_UNSPECIFIED": 0,
+		"WINDOW_MINUTE":      1,
+		"WINDOW_HOUR":        2,
+		"WINDOW_DAY":         3,
+	}
+)
+
+func (x LearntLimit_Window) Enum() *LearntLimit_Window {
+	p := new(LearntLimit_Window)
+	*p = x
+	return p
+}
+
+func (x LearntLimit_Window) String() string {
+	return protoimpl.X.EnumStringOf(x.Descriptor(), protoreflect.EnumNumber(x))
+}
+
+func (LearntLimit_Window) Descriptor() protoreflect.EnumDescriptor {
+	return file_afterbell_market_v1_market_proto_enumTypes[4].Descriptor()
+}
+
+func (LearntLimit_Window) Type() protoreflect.EnumType {
+	return &file_afterbell_market_v1_market_proto_enumTypes[4]
+}
+
+func (x LearntLimit_Window) Number() protoreflect.EnumNumber {
+	return protoreflect.EnumNumber(x)
+}
+
+// Deprecated: Use LearntLimit_Window.Descriptor instead.
+func (LearntLimit_Window) EnumDescriptor() ([]byte, []int) {
+	return file_afterbell_market_v1_market_proto_rawDescGZIP(), []int{8, 0}
+}
+
 // A Provider is a source of data.
 type Provider struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1001,6 +1058,98 @@ func (x *AbsentSymbol) GetTradedBefore() bool {
 	return false
 }
 
+// A LearntLimit is a limit of the provider that a refusal taught, for the token in use.
+type LearntLimit struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// API that it limits. Example: "stock_basic".
+	ProviderApi string `protobuf:"bytes,1,opt,name=provider_api,json=providerApi,proto3" json:"provider_api,omitempty"`
+	// What it is counted over.
+	Window LearntLimit_Window `protobuf:"varint,2,opt,name=window,proto3,enum=afterbell.market.v1.LearntLimit_Window" json:"window,omitempty"`
+	// Calls allowed in the window; 0 where the refusal did not say.
+	CallCount int32 `protobuf:"varint,3,opt,name=call_count,json=callCount,proto3" json:"call_count,omitempty"`
+	// When it was learnt. Unset where only the end of a wait is known.
+	LearnTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=learn_time,json=learnTime,proto3" json:"learn_time,omitempty"`
+	// From when a call may be made again. Unset where one may be made now.
+	OpenTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=open_time,json=openTime,proto3" json:"open_time,omitempty"`
+	// Whether it holds calls back. False when its window has passed: then the next calls
+	// try whether it still is.
+	InForce       bool `protobuf:"varint,6,opt,name=in_force,json=inForce,proto3" json:"in_force,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *LearntLimit) Reset() {
+	*x = LearntLimit{}
+	mi := &file_afterbell_market_v1_market_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *LearntLimit) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*LearntLimit) ProtoMessage() {}
+
+func (x *LearntLimit) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_market_v1_market_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use LearntLimit.ProtoReflect.Descriptor instead.
+func (*LearntLimit) Descriptor() ([]byte, []int) {
+	return file_afterbell_market_v1_market_proto_rawDescGZIP(), []int{8}
+}
+
+func (x *LearntLimit) GetProviderApi() string {
+	if x != nil {
+		return x.ProviderApi
+	}
+	return ""
+}
+
+func (x *LearntLimit) GetWindow() LearntLimit_Window {
+	if x != nil {
+		return x.Window
+	}
+	return LearntLimit_WINDOW_UNSPECIFIED
+}
+
+func (x *LearntLimit) GetCallCount() int32 {
+	if x != nil {
+		return x.CallCount
+	}
+	return 0
+}
+
+func (x *LearntLimit) GetLearnTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.LearnTime
+	}
+	return nil
+}
+
+func (x *LearntLimit) GetOpenTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OpenTime
+	}
+	return nil
+}
+
+func (x *LearntLimit) GetInForce() bool {
+	if x != nil {
+		return x.InForce
+	}
+	return false
+}
+
 var File_afterbell_market_v1_market_proto protoreflect.FileDescriptor
 
 const file_afterbell_market_v1_market_proto_rawDesc = "" +
@@ -1081,7 +1230,22 @@ const file_afterbell_market_v1_market_proto_rawDesc = "" +
 	"\fAbsentSymbol\x12\x16\n" +
 	"\x06symbol\x18\x01 \x01(\tR\x06symbol\x12\x12\n" +
 	"\x04name\x18\x02 \x01(\tR\x04name\x12#\n" +
-	"\rtraded_before\x18\x03 \x01(\bR\ftradedBefore*A\n" +
+	"\rtraded_before\x18\x03 \x01(\bR\ftradedBefore\"\xf5\x02\n" +
+	"\vLearntLimit\x12!\n" +
+	"\fprovider_api\x18\x01 \x01(\tR\vproviderApi\x12?\n" +
+	"\x06window\x18\x02 \x01(\x0e2'.afterbell.market.v1.LearntLimit.WindowR\x06window\x12\x1d\n" +
+	"\n" +
+	"call_count\x18\x03 \x01(\x05R\tcallCount\x129\n" +
+	"\n" +
+	"learn_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\tlearnTime\x127\n" +
+	"\topen_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\bopenTime\x12\x19\n" +
+	"\bin_force\x18\x06 \x01(\bR\ainForce\"T\n" +
+	"\x06Window\x12\x16\n" +
+	"\x12WINDOW_UNSPECIFIED\x10\x00\x12\x11\n" +
+	"\rWINDOW_MINUTE\x10\x01\x12\x0f\n" +
+	"\vWINDOW_HOUR\x10\x02\x12\x0e\n" +
+	"\n" +
+	"WINDOW_DAY\x10\x03*A\n" +
 	"\x04Pool\x12\x14\n" +
 	"\x10POOL_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fPOOL_TARGETS\x10\x01\x12\x11\n" +
@@ -1113,39 +1277,44 @@ func file_afterbell_market_v1_market_proto_rawDescGZIP() []byte {
 	return file_afterbell_market_v1_market_proto_rawDescData
 }
 
-var file_afterbell_market_v1_market_proto_enumTypes = make([]protoimpl.EnumInfo, 4)
-var file_afterbell_market_v1_market_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_afterbell_market_v1_market_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
+var file_afterbell_market_v1_market_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
 var file_afterbell_market_v1_market_proto_goTypes = []any{
 	(Pool)(0),                     // 0: afterbell.market.v1.Pool
 	(InstrumentKind)(0),           // 1: afterbell.market.v1.InstrumentKind
 	(Verdict)(0),                  // 2: afterbell.market.v1.Verdict
 	(Revision_Change)(0),          // 3: afterbell.market.v1.Revision.Change
-	(*Provider)(nil),              // 4: afterbell.market.v1.Provider
-	(*Domain)(nil),                // 5: afterbell.market.v1.Domain
-	(*Module)(nil),                // 6: afterbell.market.v1.Module
-	(*Dataset)(nil),               // 7: afterbell.market.v1.Dataset
-	(*Coverage)(nil),              // 8: afterbell.market.v1.Coverage
-	(*Revision)(nil),              // 9: afterbell.market.v1.Revision
-	(*RevisionSummary)(nil),       // 10: afterbell.market.v1.RevisionSummary
-	(*AbsentSymbol)(nil),          // 11: afterbell.market.v1.AbsentSymbol
-	(*timestamppb.Timestamp)(nil), // 12: google.protobuf.Timestamp
-	(*v1.Issue)(nil),              // 13: afterbell.fault.v1.Issue
+	(LearntLimit_Window)(0),       // 4: afterbell.market.v1.LearntLimit.Window
+	(*Provider)(nil),              // 5: afterbell.market.v1.Provider
+	(*Domain)(nil),                // 6: afterbell.market.v1.Domain
+	(*Module)(nil),                // 7: afterbell.market.v1.Module
+	(*Dataset)(nil),               // 8: afterbell.market.v1.Dataset
+	(*Coverage)(nil),              // 9: afterbell.market.v1.Coverage
+	(*Revision)(nil),              // 10: afterbell.market.v1.Revision
+	(*RevisionSummary)(nil),       // 11: afterbell.market.v1.RevisionSummary
+	(*AbsentSymbol)(nil),          // 12: afterbell.market.v1.AbsentSymbol
+	(*LearntLimit)(nil),           // 13: afterbell.market.v1.LearntLimit
+	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
+	(*v1.Issue)(nil),              // 15: afterbell.fault.v1.Issue
 }
 var file_afterbell_market_v1_market_proto_depIdxs = []int32{
 	0,  // 0: afterbell.market.v1.Module.pools:type_name -> afterbell.market.v1.Pool
 	1,  // 1: afterbell.market.v1.Module.instrument_kind:type_name -> afterbell.market.v1.InstrumentKind
-	7,  // 2: afterbell.market.v1.Module.datasets:type_name -> afterbell.market.v1.Dataset
+	8,  // 2: afterbell.market.v1.Module.datasets:type_name -> afterbell.market.v1.Dataset
 	2,  // 3: afterbell.market.v1.Coverage.verdict:type_name -> afterbell.market.v1.Verdict
-	12, // 4: afterbell.market.v1.Coverage.commit_time:type_name -> google.protobuf.Timestamp
-	13, // 5: afterbell.market.v1.Coverage.issues:type_name -> afterbell.fault.v1.Issue
+	14, // 4: afterbell.market.v1.Coverage.commit_time:type_name -> google.protobuf.Timestamp
+	15, // 5: afterbell.market.v1.Coverage.issues:type_name -> afterbell.fault.v1.Issue
 	3,  // 6: afterbell.market.v1.Revision.change:type_name -> afterbell.market.v1.Revision.Change
-	12, // 7: afterbell.market.v1.Revision.seen_time:type_name -> google.protobuf.Timestamp
-	9,  // 8: afterbell.market.v1.RevisionSummary.largest:type_name -> afterbell.market.v1.Revision
-	9,  // [9:9] is the sub-list for method output_type
-	9,  // [9:9] is the sub-list for method input_type
-	9,  // [9:9] is the sub-list for extension type_name
-	9,  // [9:9] is the sub-list for extension extendee
-	0,  // [0:9] is the sub-list for field type_name
+	14, // 7: afterbell.market.v1.Revision.seen_time:type_name -> google.protobuf.Timestamp
+	10, // 8: afterbell.market.v1.RevisionSummary.largest:type_name -> afterbell.market.v1.Revision
+	4,  // 9: afterbell.market.v1.LearntLimit.window:type_name -> afterbell.market.v1.LearntLimit.Window
+	14, // 10: afterbell.market.v1.LearntLimit.learn_time:type_name -> google.protobuf.Timestamp
+	14, // 11: afterbell.market.v1.LearntLimit.open_time:type_name -> google.protobuf.Timestamp
+	12, // [12:12] is the sub-list for method output_type
+	12, // [12:12] is the sub-list for method input_type
+	12, // [12:12] is the sub-list for extension type_name
+	12, // [12:12] is the sub-list for extension extendee
+	0,  // [0:12] is the sub-list for field type_name
 }
 
 func init() { file_afterbell_market_v1_market_proto_init() }
@@ -1159,8 +1328,8 @@ func file_afterbell_market_v1_market_proto_init() {
 		File: protoimpl.DescBuilder{
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_afterbell_market_v1_market_proto_rawDesc), len(file_afterbell_market_v1_market_proto_rawDesc)),
-			NumEnums:      4,
-			NumMessages:   8,
+			NumEnums:      5,
+			NumMessages:   9,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

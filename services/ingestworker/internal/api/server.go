@@ -42,6 +42,8 @@ type Config struct {
 	// Tokens and Estimator inform.
 	Tokens    Tokens
 	Estimator Estimator
+	// Limits shows and forgets what refusals taught.
+	Limits Limits
 	// Files are the paths of the pools' files.
 	Files map[market.Pool]string
 	// FreeBytes is the room on the volume of a path.

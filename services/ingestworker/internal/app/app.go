@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -122,7 +123,7 @@ func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err erro
 	a.server = transport.NewServer(transport.ServerConfig{Logger: log, Listener: lis, StopTimeout: cfg.StopTimeout})
 	a.later("gRPC server", a.server.Close)
 	ingestv1.RegisterIngestServiceServer(a.server, api.New(api.Config{
-		Ingester: ingester, Prober: probe.New(client, tokens, answers, limits), Tokens: tokenSource{tokens}, Estimator: estimator{limits, cfg.FetchDepth},
+		Ingester: ingester, Prober: probe.New(client, tokens, answers, limits), Tokens: tokenSource{tokens}, Estimator: estimator{limits, cfg.FetchDepth}, Limits: lessons{limits},
 		Files: files, FreeBytes: pool.FreeBytes, ProviderHost: host, Log: log,
 	}))
 	return a, nil
@@ -186,6 +187,29 @@ func (t tokenSource) Source(domain string) (source, fingerprint string) {
 		return "", ""
 	}
 	return string(from), t.v.Fingerprint(domain)
+}
+
+// lessons implements api.Limits.
+type lessons struct{ l *limiter.Limiter }
+
+// Learnt implements api.Limits.
+func (s lessons) Learnt(fingerprints []string) []api.Limit {
+	return limitsOf(s.l.Lessons(func(k quota.Key) bool { return slices.Contains(fingerprints, k.Token) }))
+}
+
+// Forget implements api.Limits.
+func (s lessons) Forget(fingerprints, apis []string) []api.Limit {
+	return limitsOf(s.l.Forget(func(k quota.Key) bool {
+		return slices.Contains(fingerprints, k.Token) && (len(apis) == 0 || slices.Contains(apis, k.API))
+	}))
+}
+
+func limitsOf(learnt []limiter.Lesson) []api.Limit {
+	out := make([]api.Limit, len(learnt))
+	for i, x := range learnt {
+		out[i] = api.Limit{API: x.API, Lesson: x.Lesson}
+	}
+	return out
 }
 
 type estimator struct {

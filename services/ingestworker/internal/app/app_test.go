@@ -279,6 +279,63 @@ func TestProbesStreamOneByOne(t *testing.T) {
 	}
 }
 
+// What a refusal taught is listed and forgotten, also across a restart.
+func TestLearntLimitsOverTheWire(t *testing.T) {
+	s := sim(t)
+	dir := t.TempDir()
+	w := start(t, dir, s.URL)
+	ctx := context.Background()
+	limits := func() []*marketv1.LearntLimit {
+		t.Helper()
+		resp, err := w.ListLimits(ctx, &ingestv1.ListLimitsRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp.GetLimits()
+	}
+	ask := func() error {
+		t.Helper()
+		part := &ingestv1.PartitionSpec{PartitionId: "stock_basic", DatasetId: "stock_basic", ModuleId: "stock.basic"}
+		_, _, err := w.ingest(t, marketv1.Pool_POOL_UNIVERSE, part, time.Now().UnixMilli())
+		return err
+	}
+	if got := limits(); len(got) != 0 {
+		t.Fatalf("before any refusal: %v", got)
+	}
+	if _, err := s.AddFault(tusharesim.Fault{Kind: tusharesim.HourLimit, API: "stock_basic", N: 1, Count: 1}); err != nil {
+		t.Fatal(err)
+	}
+	if err := ask(); !fault.Is(err, fault.QuotaExhausted) {
+		t.Fatal(err)
+	}
+	if err := w.stop(); err != nil {
+		t.Fatal(err)
+	}
+	w = start(t, dir, s.URL)
+	got := limits()
+	if len(got) != 1 || got[0].GetProviderApi() != "stock_basic" || got[0].GetWindow() != marketv1.LearntLimit_WINDOW_HOUR || got[0].GetCallCount() != 1 || !got[0].GetInForce() {
+		t.Fatalf("after a refusal: %v", got)
+	}
+	if wait := got[0].GetOpenTime().AsTime().Sub(got[0].GetLearnTime().AsTime()); wait < 59*time.Minute || wait > 61*time.Minute {
+		t.Errorf("opens after %v", wait)
+	}
+	if err := ask(); !fault.Is(err, fault.QuotaExhausted) {
+		t.Error(err)
+	}
+	if _, err := w.ForgetLimits(ctx, &ingestv1.ForgetLimitsRequest{ProviderApis: []string{"daily", "weather"}}); !fault.Is(err, fault.InvalidArgument) || !strings.Contains(err.Error(), "provider_apis[1]") {
+		t.Error(err)
+	}
+	if resp, err := w.ForgetLimits(ctx, &ingestv1.ForgetLimitsRequest{ProviderApis: []string{"daily"}}); err != nil || len(resp.GetLimits()) != 0 || len(limits()) != 1 {
+		t.Errorf("%v, %v", resp, err)
+	}
+	if resp, err := w.ForgetLimits(ctx, &ingestv1.ForgetLimitsRequest{}); err != nil || len(resp.GetLimits()) != 1 || len(limits()) != 0 {
+		t.Errorf("%v, %v", resp, err)
+	}
+	if err := ask(); err != nil {
+		t.Errorf("the limit is forgotten: %v", err)
+	}
+}
+
 func TestNonsenseIsRefusedByName(t *testing.T) {
 	w := start(t, t.TempDir(), sim(t).URL)
 	ctx := context.Background()

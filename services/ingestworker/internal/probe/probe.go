@@ -227,7 +227,7 @@ func (p *Prober) spares(m *catalog.Module, ds *catalog.Dataset, x catalog.Probe,
 		fmt.Sprintf("The limit of %s is %d per %s, so the probe leaves the call to the run.", ds.ID, calls, window),
 		"api", ds.ID, "limit", fmt.Sprint(calls), "window", window.String())
 	i.Severity = fault.Warning
-	i.Remedy = "Nothing to do."
+	i.Remedy = "Nothing to do. After the token's tier was raised: curl -X POST localhost:7780/v1/limits:forget -d '{}'"
 	return []fault.Issue{about(m, ds, i)}, true
 }
 

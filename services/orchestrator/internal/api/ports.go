@@ -62,11 +62,15 @@ type Preflighter interface {
 	Refresh(ctx context.Context) error
 }
 
-// Worker tells what a pool holds; *worker.Client is one.
+// Worker tells what a pool holds and what the provider's refusals taught;
+// *worker.Client is one.
 type Worker interface {
 	Coverage(ctx context.Context, q worker.CoverageQuery) ([]worker.Coverage, error)
 	AbsentSymbols(ctx context.Context, pool market.Pool, dataset string, d market.Date, symbols []string) ([]worker.AbsentSymbol, error)
 	Revisions(ctx context.Context, q worker.RevisionQuery) ([]run.Revision, error)
+	Limits(ctx context.Context) ([]worker.Limit, error)
+	// ForgetLimits drops the limits of the APIs, all where none is named.
+	ForgetLimits(ctx context.Context, apis []string) ([]worker.Limit, error)
 }
 
 // Scheduler keeps and explains the schedule; *scheduler.Scheduler is one.
@@ -121,4 +125,5 @@ func Register(server grpc.ServiceRegistrar, cfg Config) {
 	orchestratorv1.RegisterTargetServiceServer(server, &targetService{base: base})
 	orchestratorv1.RegisterScheduleServiceServer(server, &scheduleService{base: base})
 	orchestratorv1.RegisterSettingsServiceServer(server, &settingsService{base: base})
+	orchestratorv1.RegisterLimitServiceServer(server, &limitService{base: base})
 }

@@ -19,6 +19,7 @@ import (
 	_ "github.com/mattn/go-sqlite3"
 	"go.uber.org/goleak"
 	"google.golang.org/grpc"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
@@ -597,6 +598,35 @@ func TestScheduleAndSettings(t *testing.T) {
 	}
 	if resp, body := r.get(t, "PATCH", "/v1/settings", `{"dispatchWidth":3,"orderWait":"90s"}`); resp.StatusCode != 200 || !strings.Contains(body, `"orderWait":"90s","dispatchWidth":3`) {
 		t.Errorf("settings: %d %s", resp.StatusCode, body)
+	}
+}
+
+func TestLearntLimitsAreListedAndForgotten(t *testing.T) {
+	w, addr := startWorker(t)
+	at := time.Date(2026, 3, 2, 11, 30, 0, 0, time.UTC)
+	w.set(func() {
+		w.limits = []*marketv1.LearntLimit{
+			{ProviderApi: "moneyflow", Window: marketv1.LearntLimit_WINDOW_DAY, OpenTime: timestamppb.New(at.Add(4 * time.Hour))},
+			{ProviderApi: "stock_basic", Window: marketv1.LearntLimit_WINDOW_HOUR, CallCount: 1, LearnTime: timestamppb.New(at), InForce: true},
+		}
+	})
+	r := startIn(t, t.TempDir(), addr)
+	const hour = `{"providerApi":"stock_basic","window":"WINDOW_HOUR","callCount":1,"learnTime":"2026-03-02T11:30:00Z","openTime":null,"inForce":true}`
+	const day = `{"providerApi":"moneyflow","window":"WINDOW_DAY","callCount":0,"learnTime":null,"openTime":"2026-03-02T15:30:00Z","inForce":false}`
+	if resp, body := r.get(t, "GET", "/v1/limits", ""); resp.StatusCode != 200 || strings.TrimSpace(body) != `{"limits":[`+day+`,`+hour+`]}` {
+		t.Errorf("list: %d %s", resp.StatusCode, body)
+	}
+	if resp, body := r.get(t, "POST", "/v1/limits:forget", `{"provider_apis":["daily","weather"]}`); resp.StatusCode != 400 || !strings.Contains(body, `"provider_apis[1]"`) {
+		t.Errorf("no such API: %d %s", resp.StatusCode, body)
+	}
+	if resp, body := r.get(t, "POST", "/v1/limits:forget", `{"provider_apis":["stock_basic"]}`); resp.StatusCode != 200 || strings.TrimSpace(body) != `{"limits":[`+hour+`]}` {
+		t.Errorf("forget one: %d %s", resp.StatusCode, body)
+	}
+	if resp, body := r.get(t, "POST", "/v1/limits:forget", `{}`); resp.StatusCode != 200 || strings.TrimSpace(body) != `{"limits":[`+day+`]}` {
+		t.Errorf("forget all: %d %s", resp.StatusCode, body)
+	}
+	if _, body := r.get(t, "GET", "/v1/limits", ""); strings.TrimSpace(body) != `{"limits":[]}` {
+		t.Errorf("left: %s", body)
 	}
 }
 

@@ -2,6 +2,8 @@ package app
 
 import (
 	"context"
+	"fmt"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -13,6 +15,7 @@ import (
 	faultv1 "github.com/afterbell/afterbell/gen/afterbell/fault/v1"
 	ingestv1 "github.com/afterbell/afterbell/gen/afterbell/ingest/v1"
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
+	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/logging"
 	"github.com/afterbell/afterbell/services/internal/transport"
 )
@@ -32,6 +35,7 @@ type scriptedWorker struct {
 	kept   []*marketv1.Revision // oldest first
 	asked  []*ingestv1.ListRevisionsRequest
 	active map[string]chan struct{} // partitions at work
+	limits []*marketv1.LearntLimit
 }
 
 var days = []string{"2026-02-26", "2026-02-27", "2026-03-02"}
@@ -133,6 +137,33 @@ func (w *scriptedWorker) ProbeModules(req *ingestv1.ProbeModulesRequest, ss grpc
 		}
 	}
 	return nil
+}
+
+// ListLimits implements ingestv1.IngestServiceServer.
+func (w *scriptedWorker) ListLimits(context.Context, *ingestv1.ListLimitsRequest) (*ingestv1.ListLimitsResponse, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return &ingestv1.ListLimitsResponse{Limits: w.limits}, nil
+}
+
+// ForgetLimits implements ingestv1.IngestServiceServer.
+func (w *scriptedWorker) ForgetLimits(_ context.Context, req *ingestv1.ForgetLimitsRequest) (*ingestv1.ForgetLimitsResponse, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	resp := &ingestv1.ForgetLimitsResponse{}
+	w.limits = slices.DeleteFunc(w.limits, func(l *marketv1.LearntLimit) bool {
+		goes := len(req.GetProviderApis()) == 0 || slices.Contains(req.GetProviderApis(), l.GetProviderApi())
+		if goes {
+			resp.Limits = append(resp.Limits, l)
+		}
+		return goes
+	})
+	for n, api := range req.GetProviderApis() {
+		if api == "weather" {
+			return nil, fault.Invalid(fmt.Sprintf("provider_apis[%d]", n), "there is no API weather")
+		}
+	}
+	return resp, nil
 }
 
 // CheckStore implements ingestv1.IngestServiceServer.

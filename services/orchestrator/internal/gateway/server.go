@@ -94,6 +94,7 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 		orchestratorv1.RegisterTargetServiceHandler,
 		orchestratorv1.RegisterScheduleServiceHandler,
 		orchestratorv1.RegisterSettingsServiceHandler,
+		orchestratorv1.RegisterLimitServiceHandler,
 	} {
 		if err := register(ctx, mux, cfg.Conn); err != nil {
 			return nil, fmt.Errorf("register REST handlers: %w", err)

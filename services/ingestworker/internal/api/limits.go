@@ -1,0 +1,84 @@
+package api
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	ingestv1 "github.com/afterbell/afterbell/gen/afterbell/ingest/v1"
+	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/quota"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/transport"
+)
+
+// Limit is what a refusal of the provider taught of an API.
+type Limit struct {
+	// API that is limited.
+	API string
+	quota.Lesson
+}
+
+// Limits shows and forgets what refusals taught of the tokens with the fingerprints.
+type Limits interface {
+	// Learnt lists it by API and window.
+	Learnt(fingerprints []string) []Limit
+	// Forget drops what it knows of the APIs, all where none is named, and returns it.
+	Forget(fingerprints, apis []string) []Limit
+}
+
+// ListLimits implements the contract.
+func (s *Server) ListLimits(context.Context, *ingestv1.ListLimitsRequest) (*ingestv1.ListLimitsResponse, error) {
+	return &ingestv1.ListLimitsResponse{Limits: limitsToProto(s.cfg.Limits.Learnt(s.fingerprints()))}, nil
+}
+
+// ForgetLimits implements the contract.
+func (s *Server) ForgetLimits(_ context.Context, r *ingestv1.ForgetLimitsRequest) (*ingestv1.ForgetLimitsResponse, error) {
+	for n, api := range r.GetProviderApis() {
+		if !isAPI(api) {
+			return nil, fault.Invalid(fmt.Sprintf("provider_apis[%d]", n), "there is no API %.60q; name one as in stock_basic, or none for all", api)
+		}
+	}
+	forgotten := s.cfg.Limits.Forget(s.fingerprints(), r.GetProviderApis())
+	s.cfg.Log.Info("learnt limits are forgotten", "apis", r.GetProviderApis(), "count", len(forgotten))
+	return &ingestv1.ForgetLimitsResponse{Limits: limitsToProto(forgotten)}, nil
+}
+
+func isAPI(name string) bool {
+	for _, m := range catalog.Modules() {
+		for _, a := range m.APIs {
+			if a.Name == name {
+				return true
+			}
+		}
+	}
+	return catalog.Lookup(name) != nil
+}
+
+// fingerprints are those of the tokens in use.
+func (s *Server) fingerprints() []string {
+	var out []string
+	seen := map[string]bool{"": true}
+	for _, d := range catalog.Domains() {
+		if _, f := s.cfg.Tokens.Source(d.ID); !seen[f] {
+			seen[f] = true
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+func limitsToProto(limits []Limit) []*marketv1.LearntLimit {
+	out := make([]*marketv1.LearntLimit, len(limits))
+	for i, l := range limits {
+		out[i] = &marketv1.LearntLimit{
+			ProviderApi: l.API, CallCount: int32(l.Calls), InForce: !l.Doubted,
+			LearnTime: transport.TimeToProto(l.At.Truncate(time.Millisecond)), OpenTime: transport.TimeToProto(l.Opens.Truncate(time.Millisecond)),
+			Window: [...]marketv1.LearntLimit_Window{
+				quota.Minute: marketv1.LearntLimit_WINDOW_MINUTE, quota.Hour: marketv1.LearntLimit_WINDOW_HOUR, quota.Day: marketv1.LearntLimit_WINDOW_DAY,
+			}[l.Window],
+		}
+	}
+	return out
+}

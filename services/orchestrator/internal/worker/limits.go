@@ -1,0 +1,65 @@
+package worker
+
+import (
+	"context"
+	"strings"
+	"time"
+
+	ingestv1 "github.com/afterbell/afterbell/gen/afterbell/ingest/v1"
+	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
+	"github.com/afterbell/afterbell/services/internal/transport"
+)
+
+// Limit is a limit of the provider that a refusal taught the worker.
+type Limit struct {
+	// API that it limits.
+	API string
+	// Window it is counted over: "minute", "hour" or "day"; empty where the worker named
+	// none.
+	Window string
+	// Calls allowed in the window; 0 where the refusal did not say.
+	Calls int
+	// LearntAt is when it was learnt; zero where only the end of a wait is known.
+	LearntAt time.Time
+	// OpensAt is from when a call may be made again; zero where one may be made now.
+	OpensAt time.Time
+	// InForce is whether it holds calls back, and is not due to be tried again.
+	InForce bool
+}
+
+// Limits lists what refusals taught of the tokens in use.
+func (c *Client) Limits(ctx context.Context) ([]Limit, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	resp, err := c.rpc.ListLimits(ctx, &ingestv1.ListLimitsRequest{})
+	if err != nil {
+		return nil, err
+	}
+	return limitsOf(resp.GetLimits()), nil
+}
+
+// ForgetLimits drops what refusals taught of the APIs, all where none is named, and
+// returns it. INVALID_ARGUMENT names an API that does not exist.
+func (c *Client) ForgetLimits(ctx context.Context, apis []string) ([]Limit, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	resp, err := c.rpc.ForgetLimits(ctx, &ingestv1.ForgetLimitsRequest{ProviderApis: apis})
+	if err != nil {
+		return nil, err
+	}
+	return limitsOf(resp.GetLimits()), nil
+}
+
+func limitsOf(list []*marketv1.LearntLimit) []Limit {
+	out := make([]Limit, len(list))
+	for i, l := range list {
+		out[i] = Limit{
+			API: l.GetProviderApi(), Calls: int(l.GetCallCount()), InForce: l.GetInForce(),
+			LearntAt: transport.TimeFromProto(l.GetLearnTime()), OpensAt: transport.TimeFromProto(l.GetOpenTime()),
+		}
+		if l.GetWindow() != marketv1.LearntLimit_WINDOW_UNSPECIFIED {
+			out[i].Window = strings.ToLower(strings.TrimPrefix(l.GetWindow().String(), "WINDOW_"))
+		}
+	}
+	return out
+}
