@@ -209,6 +209,15 @@ var entries = []entry{
 	e(StoreAltered, Later, StatusDataLoss,
 		"A pool's file no longer holds the rows that were committed.",
 		"Fetch them again: curl -X POST localhost:7780/v1/runs -d '{\"pools\":[\"POOL_UNIVERSE\"],\"refetch\":true,\"start_date\":\"YYYY-MM-DD\",\"end_date\":\"YYYY-MM-DD\"}'", "pool", "dataset", "trade_date", "count"),
+	e(PublicationFailed, Notice, StatusFailedPrecondition,
+		"The copy of a pool for readers could not be made; the one before stays.",
+		"Nothing to do: the next run tries again. If it lasts, look at the ingest-worker's log.", "pool"),
+	e(PublicationRepaired, Notice, StatusFailedPrecondition,
+		"The copy of a pool for readers was damaged or deleted, and was made anew.",
+		"Nothing to do. Let readers only read the folder published.", "pool", "version"),
+	e(DataIncomplete, Later, StatusFailedPrecondition,
+		"Rows were asked for only if complete, and some are not.",
+		"Ask again after the next run, or leave require out and read what lacks from the answer.", "pool", "table", "version", "count", "partitions"),
 }
 
 var (

@@ -77,6 +77,9 @@ const (
 	RunAtEarly                Reason = "RUN_AT_EARLY"
 	FileReplaced              Reason = "FILE_REPLACED"
 	StoreAltered              Reason = "STORE_ALTERED"
+	PublicationFailed         Reason = "PUBLICATION_FAILED"
+	PublicationRepaired       Reason = "PUBLICATION_REPAIRED"
+	DataIncomplete            Reason = "DATA_INCOMPLETE"
 )
 
 // Class says what a reason asks for next. It is decided here once, for retries

@@ -18,8 +18,10 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/probe"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/publish"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/quota"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/quota/limiter"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/reader"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/targets"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/tushare"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/universe"
@@ -46,6 +48,7 @@ type App struct {
 	log    *slog.Logger
 	server *transport.Server
 	sinks  map[market.Pool]ingest.Sink
+	stores map[market.Pool]*publish.Store
 	undo   []cleanup // in the order of opening
 }
 
@@ -99,17 +102,37 @@ func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err erro
 		market.Targets:  filepath.Join(cfg.DataDir, "targets.sqlite"),
 		market.Universe: filepath.Join(cfg.DataDir, "analysis.duckdb"),
 	}
-	a.sinks = map[market.Pool]ingest.Sink{
-		market.Targets: targets.New(targets.Config{
-			Path: files[market.Targets], Source: host, AcceptSource: cfg.AcceptSource, Logger: log,
-		}),
-		market.Universe: universe.New(universe.Config{
-			Path: files[market.Universe], Source: host, AcceptSource: cfg.AcceptSource, Logger: log,
-			Memory: cfg.DuckDBMemory, Threads: cfg.DuckDBThreads, GroupPartitions: cfg.CommitGroup,
-		}),
-	}
+	whole := universe.New(universe.Config{
+		Path: files[market.Universe], Source: host, AcceptSource: cfg.AcceptSource, Logger: log,
+		Memory: cfg.DuckDBMemory, Threads: cfg.DuckDBThreads, GroupPartitions: cfg.CommitGroup,
+	})
+	short := targets.New(targets.Config{Path: files[market.Targets], Source: host, AcceptSource: cfg.AcceptSource, Logger: log})
+	a.sinks = map[market.Pool]ingest.Sink{market.Universe: whole, market.Targets: short}
 	for _, p := range market.Pools() {
 		a.later(string(p)+" pool", a.sinks[p].Close)
+	}
+	published := publish.Config{Host: host, Compression: cfg.Parquet, Memory: cfg.DuckDBMemory, Threads: cfg.DuckDBThreads, Logger: log}
+	a.stores = make(map[market.Pool]*publish.Store)
+	for p, source := range map[market.Pool]publish.Source{
+		market.Universe: whole, market.Targets: publish.FromRows(short, host, cfg.DuckDBMemory),
+	} {
+		c := published
+		c.Pool, c.Source, c.Dir = p, source, filepath.Join(cfg.DataDir, "published")
+		c.Mark = filepath.Join(cfg.DataDir, string(p)+".published")
+		if p == market.Targets {
+			c.Dir = filepath.Join(c.Dir, string(p))
+		}
+		a.stores[p] = publish.New(c)
+	}
+	for p, st := range a.stores {
+		a.later("published copy of "+string(p), st.Close)
+	}
+	rows, err := reader.New(reader.Config{
+		Stores: a.stores, Dir: filepath.Join(cfg.DataDir, "answers"),
+		WindowDays: map[market.Pool]int{market.Targets: cfg.TargetsDays, market.Universe: cfg.UniverseDays},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("folder of answers: %w", err)
 	}
 	answers := ingest.NewAnswers()
 	ingester := ingest.New(ingest.Config{
@@ -126,6 +149,7 @@ func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err erro
 		Ingester: ingester, Prober: probe.New(client, tokens, answers, limits), Tokens: tokenSource{tokens}, Estimator: estimator{limits, cfg.FetchDepth}, Limits: lessons{limits},
 		Files: files, FreeBytes: pool.FreeBytes, ProviderHost: host, Log: log,
 	}))
+	ingestv1.RegisterDataServiceServer(a.server, api.NewData(a.stores, rows))
 	return a, nil
 }
 
@@ -154,6 +178,9 @@ func (a *App) Run(ctx context.Context) error {
 				return
 			case <-tick.C:
 				for _, s := range a.sinks {
+					s.Release()
+				}
+				for _, s := range a.stores {
 					s.Release()
 				}
 			}

@@ -48,6 +48,9 @@ type Config struct {
 	DuckDBMemory  string
 	DuckDBThreads int
 	CommitGroup   int
+	// Parquet is the compression of the published Parquet files: "snappy" or "zstd".
+	// Empty means snappy.
+	Parquet string
 }
 
 // Parse reads args (without the program's name) and the environment. It returns
@@ -72,6 +75,7 @@ func Parse(args []string, env func(string) string, out io.Writer) (Config, error
 	fs.StringVar(&c.DuckDBMemory, "duckdb-memory", "160MB", "DuckDB's memory limit")
 	fs.IntVar(&c.DuckDBThreads, "duckdb-threads", 1, "DuckDB's threads; more of them wait in a loop, which costs CPU time")
 	fs.IntVar(&c.CommitGroup, "commit-group", 20, "partitions that one DuckDB transaction takes")
+	fs.StringVar(&c.Parquet, "parquet-compression", "snappy", "of the published Parquet files: snappy, which every reader takes, or zstd")
 	err := program.ParseFlags(fs, args, env, out,
 		"ingest-worker keeps both pools filled from the provider when it is told to.\n"+
 			"The token comes from AFTERBELL_TUSHARE_TOKEN or the file that\nAFTERBELL_TUSHARE_TOKEN_FILE names.")
@@ -116,6 +120,9 @@ func (c *Config) check() error {
 	}
 	if c.CommitGroup < 1 || c.CommitGroup > 1000 {
 		return fault.Invalid("commit-group", "%d is not from 1 to 1000", c.CommitGroup)
+	}
+	if c.Parquet != "" && c.Parquet != "snappy" && c.Parquet != "zstd" {
+		return fault.Invalid("parquet-compression", "%.30q is not allowed: allowed are snappy, zstd", c.Parquet)
 	}
 	if c.CallTimeout <= 0 || c.CallTimeout > maxTimeout {
 		return fault.Invalid("call-timeout", "%v is not longer than 0 and at most %v, as in 30s", c.CallTimeout, maxTimeout)

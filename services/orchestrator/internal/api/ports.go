@@ -12,6 +12,7 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/preflight"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/rows"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/scheduler"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/settings"
@@ -103,6 +104,8 @@ type Config struct {
 	Worker Worker
 	// Scheduler of slots.
 	Scheduler Scheduler
+	// Rows of published versions.
+	Rows *rows.Source
 	// Logger gets what is passed over without failing a call.
 	Logger *slog.Logger
 	// Stopping is closed when the process is asked to stop; streams end then, saying
@@ -126,4 +129,5 @@ func Register(server grpc.ServiceRegistrar, cfg Config) {
 	orchestratorv1.RegisterScheduleServiceServer(server, &scheduleService{base: base})
 	orchestratorv1.RegisterSettingsServiceServer(server, &settingsService{base: base})
 	orchestratorv1.RegisterLimitServiceServer(server, &limitService{base: base})
+	orchestratorv1.RegisterDataServiceServer(server, &dataService{base: base})
 }

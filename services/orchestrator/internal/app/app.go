@@ -19,6 +19,7 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/gateway"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/ledger"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/preflight"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/rows"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/scheduler"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/worker"
 )
@@ -75,7 +76,7 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *App, err 
 	a.later("connection to the worker", a.worker.Close)
 	a.preflight = preflight.New(preflight.Config{Ledger: a.ledger, Worker: a.worker, Logger: log})
 	a.dispatcher = dispatch.New(dispatch.Config{
-		Ledger: a.ledger, Worker: a.worker, Preflight: a.preflight, Logger: log,
+		Ledger: a.ledger, Worker: a.worker, Publisher: a.worker, Preflight: a.preflight, Logger: log,
 		Timing: dispatch.Timing{Drain: cfg.StopTimeout * 4 / 5}, // what drains must still be recorded
 	})
 	a.scheduler = scheduler.New(scheduler.Config{Ledger: a.ledger, Dispatcher: a.dispatcher, Logger: log, Now: drill.Now, Off: !cfg.Schedule})
@@ -92,7 +93,9 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *App, err 
 		Logger: log, Listener: lis, MaxRequest: maxRequest, StopTimeout: cfg.StopTimeout, Say: api.Here(web.Addr().String()),
 	})
 	a.later("gRPC server", a.grpc.Close)
+	source := &rows.Source{Worker: a.worker.Data(), NextRun: api.NextRun(a.dispatcher, a.scheduler)}
 	api.Register(a.grpc, api.Config{
+		Rows:   source,
 		Ledger: a.ledger, Dispatcher: a.dispatcher, Preflight: a.preflight, Worker: a.worker, Scheduler: a.scheduler,
 		Logger: log, Stopping: a.stopping,
 	})
@@ -101,7 +104,7 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *App, err 
 		return nil, errors.Join(err, web.Close())
 	}
 	a.later("gateway's connection", self.Close)
-	if a.http, err = gateway.NewServer(ctx, gateway.Config{Logger: log, Listener: web, Conn: self, Ready: a.ready()}); err != nil {
+	if a.http, err = gateway.NewServer(ctx, gateway.Config{Logger: log, Listener: web, Conn: self, Ready: a.ready(), Rows: source}); err != nil {
 		return nil, errors.Join(err, web.Close())
 	}
 	a.later("HTTP server", a.http.Close)

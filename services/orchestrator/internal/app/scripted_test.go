@@ -50,6 +50,7 @@ func startWorker(t *testing.T) (*scriptedWorker, string) {
 	w := &scriptedWorker{done: map[string]bool{}, active: map[string]chan struct{}{}}
 	s := transport.NewServer(transport.ServerConfig{Logger: log, Listener: lis, StopTimeout: 100 * time.Millisecond})
 	ingestv1.RegisterIngestServiceServer(s, w)
+	ingestv1.RegisterDataServiceServer(s, published{})
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()
@@ -296,4 +297,27 @@ func (w *scriptedWorker) VerifyPartitions(_ context.Context, req *ingestv1.Verif
 			Verdict: marketv1.Verdict_VERDICT_COMPLETE})
 	}
 	return resp, nil
+}
+
+// published is a worker of which nothing is published.
+type published struct {
+	ingestv1.UnimplementedDataServiceServer
+}
+
+var errUnpublished = fault.New(fault.NotFound, "Nothing is published yet.", "kind", "version", "id", "")
+
+func (published) PublishPool(context.Context, *ingestv1.PublishPoolRequest) (*ingestv1.PublishPoolResponse, error) {
+	return &ingestv1.PublishPoolResponse{}, nil
+}
+
+func (published) ReadRows(*ingestv1.ReadRowsRequest, ingestv1.DataService_ReadRowsServer) error {
+	return errUnpublished
+}
+
+func (published) ListTables(context.Context, *ingestv1.ListTablesRequest) (*ingestv1.ListTablesResponse, error) {
+	return nil, errUnpublished
+}
+
+func (published) GetCondition(context.Context, *ingestv1.GetConditionRequest) (*ingestv1.GetConditionResponse, error) {
+	return nil, errUnpublished
 }

@@ -35,6 +35,7 @@ const (
 	references
 	planningData
 	data
+	publishing
 )
 
 // active is the run under way. It belongs to the pool's loop.
@@ -79,6 +80,7 @@ type active struct {
 	events  []run.Event
 	dirty   map[string]*part
 	flushAt time.Time
+	ending  *run.End    // how the run ends once its pool is published; nil before
 	final   *run.Update // the end of the run, not stored yet
 }
 
@@ -353,6 +355,9 @@ func (l *loop) finish(end run.End) {
 	}
 	u.Events = append(u.Events, run.Event{RunID: a.r.ID, Time: a.r.FinishedAt, Finished: &a.r})
 	a.final = u
+	if a.ending == nil {
+		l.publishAside(a.r)
+	}
 	if l.storeEnd() != nil {
 		a.soon(l)
 	}

@@ -17,6 +17,8 @@ type Config struct {
 	Worker Worker
 	// Preflight probes and judges. Required; *preflight.Runner is one.
 	Preflight Preflighter
+	// Publisher of the copies for readers. Nil publishes nothing; *worker.Client is one.
+	Publisher Publisher
 	// Logger gets one line per run and state. Required.
 	Logger *slog.Logger
 	// Timing bounds waits and retries.

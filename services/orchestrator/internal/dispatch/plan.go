@@ -192,5 +192,5 @@ func (l *loop) conclude() {
 		issues = append(issues, fault.NewIssue(fault.Internal, fmt.Sprintf("%d of %d partitions are not complete and none said why.",
 			a.r.Partitions-a.r.Completed, a.r.Partitions)))
 	}
-	l.finish(run.End{Outcome: outcome, Issues: issues})
+	l.publish(run.End{Outcome: outcome, Issues: issues})
 }

@@ -40,7 +40,7 @@ func (l *loop) dropWaiting(cause error) {
 func (l *loop) nowPaused() {
 	a := l.act
 	l.endStep(errPausing)
-	a.pausing, a.away = false, false
+	a.pausing, a.away, a.ending = false, false, nil
 	clear(a.waiting)
 	a.queue = nil
 	for _, p := range a.order {
@@ -174,7 +174,11 @@ func (l *loop) shutdown() {
 			l.lastFlush()
 			return
 		}
-		l.finish(run.End{Outcome: run.Failed, Issues: []fault.Issue{interrupted(a.r)}})
+		end := run.End{Outcome: run.Failed, Issues: []fault.Issue{interrupted(a.r)}}
+		if a.ending != nil && a.r.State == run.Running {
+			end = *a.ending // all was done but the publication, which the next run does
+		}
+		l.finish(end)
 	}
 	if l.act == a {
 		l.lastFlush()

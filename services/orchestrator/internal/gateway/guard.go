@@ -65,7 +65,7 @@ func (g *gateway) guard(next http.Handler) http.Handler {
 			g.writeError(w, code, transport.ToStatus(err))
 			return
 		}
-		if r.Method == http.MethodHead && !streams(r.URL.Path) {
+		if r.Method == http.MethodHead && !streams(r.URL.Path) && !isRows(r.URL.Path) {
 			r = r.WithContext(r.Context()) // a copy: the server goes by its own to leave the body out
 			r.Method = http.MethodGet
 		}
@@ -121,7 +121,7 @@ func (g *gateway) admit(w http.ResponseWriter, r *http.Request) error {
 			query.Set("after_sequence", last) // a browser that reconnects goes on where it was
 			r.URL.RawQuery = query.Encode()
 		}
-	} else if r.URL.Path != "/" {
+	} else if r.URL.Path != "/" && !isRows(r.URL.Path) {
 		r.Header.Del("Accept") // only one other form exists
 	}
 	r.Header.Set("Content-Type", "application/json")

@@ -36,6 +36,7 @@ func document() (text []byte, routes []route, err error) {
 		return nil, nil, fmt.Errorf("the OpenAPI document has no paths or no definitions")
 	}
 	definitions["Error"] = errorSchema
+	paths[rowsPath+"{table}"] = rowsOperation()
 	served := map[any]bool{}
 	for _, path := range paths {
 		operations, _ := path.(object)

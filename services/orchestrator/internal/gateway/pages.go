@@ -80,6 +80,7 @@ var entries = []entry{
 	{"/v1/slots", "every expected evening and what became of it"},
 	{"/v1/settings", "how runs are judged and ordered"},
 	{"/v1/pools/universe/coverage", "what the universe pool holds and lacks"},
+	{"/v1/data", "the tables that can be read; /v1/data/daily_prices.csv and .parquet, .arrow, .ndjson read one"},
 	{"/openapi.json", "the REST API in full"},
 	{"/healthz", "is the process alive"},
 	{"/readyz", "can it answer, and is the worker there"},

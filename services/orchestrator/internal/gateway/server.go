@@ -13,6 +13,7 @@ import (
 	"google.golang.org/grpc"
 
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/rows"
 )
 
 // readyTime is how long /readyz may think.
@@ -32,6 +33,8 @@ type Config struct {
 	Conn *grpc.ClientConn
 	// Ready is asked by /readyz.
 	Ready func(context.Context) Status
+	// Rows of published versions, for /v1/data/{table}.
+	Rows *rows.Source
 }
 
 // Server is the HTTP side of the orchestrator.
@@ -43,6 +46,7 @@ type Server struct {
 type gateway struct {
 	log      *slog.Logger
 	ready    func(context.Context) Status
+	rows     *rows.Source
 	document []byte  // see document
 	routes   []route // in it
 }
@@ -70,7 +74,7 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &gateway{log: cfg.Logger, ready: cfg.Ready, document: doc, routes: routes}
+	g := &gateway{log: cfg.Logger, ready: cfg.Ready, rows: cfg.Rows, document: doc, routes: routes}
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, jsonMarshaler{}),
 		runtime.WithMarshalerOption("text/event-stream", sseMarshaler{}),
@@ -95,6 +99,7 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 		orchestratorv1.RegisterScheduleServiceHandler,
 		orchestratorv1.RegisterSettingsServiceHandler,
 		orchestratorv1.RegisterLimitServiceHandler,
+		orchestratorv1.RegisterDataServiceHandler,
 	} {
 		if err := register(ctx, mux, cfg.Conn); err != nil {
 			return nil, fmt.Errorf("register REST handlers: %w", err)
@@ -106,6 +111,10 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 	return g.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if page, ok := pages[r.URL.Path]; ok {
 			page(w, r)
+			return
+		}
+		if isRows(r.URL.Path) {
+			g.serveRows(w, r)
 			return
 		}
 		mux.ServeHTTP(w, r)

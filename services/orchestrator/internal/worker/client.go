@@ -32,8 +32,9 @@ const (
 )
 
 var (
-	_ dispatch.Worker  = (*Client)(nil)
-	_ preflight.Worker = (*Client)(nil)
+	_ dispatch.Worker    = (*Client)(nil)
+	_ dispatch.Publisher = (*Client)(nil)
+	_ preflight.Worker   = (*Client)(nil)
 )
 
 // Client speaks to the ingest-worker. Safe for concurrent use.
@@ -41,6 +42,7 @@ type Client struct {
 	addr string
 	conn *grpc.ClientConn
 	rpc  ingestv1.IngestServiceClient
+	data ingestv1.DataServiceClient
 }
 
 // Dial prepares a client of the worker at addr; nothing is connected yet. extra may
@@ -50,7 +52,7 @@ func Dial(addr string, extra ...grpc.DialOption) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Client{addr: addr, conn: conn, rpc: ingestv1.NewIngestServiceClient(conn)}, nil
+	return &Client{addr: addr, conn: conn, rpc: ingestv1.NewIngestServiceClient(conn), data: ingestv1.NewDataServiceClient(conn)}, nil
 }
 
 // Close ends the connection; calls in hand fail.

@@ -1,0 +1,537 @@
+package publish
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/universe"
+	"github.com/afterbell/afterbell/services/internal/drill"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// Result is what a publication did.
+type Result struct {
+	// Version that is current now. Empty while the pool holds nothing.
+	Version string
+	// Published is false where the current version held all that the pool holds.
+	Published bool
+	// Repaired says what was wrong with the published files. Empty when nothing was.
+	Repaired string
+	// Written and Linked count the Parquet files made anew and taken over.
+	Written, Linked int
+	// Bytes of all files of the version.
+	Bytes int64
+	// Took is how long it took.
+	Took time.Duration
+}
+
+const (
+	partial  = ".new-" // of a version's folder that is being made
+	fileMode = 0o444   // so that a reader that opens a file for writing is refused
+)
+
+// Publish brings the copy up to the pool. Where the current version holds what the
+// pool holds, and is whole, it does nothing. The error is DISK_FULL,
+// PUBLICATION_FAILED or one of the pool's; the version before stays current then.
+func (s *Store) Publish(ctx context.Context, runID string) (Result, error) {
+	s.publishing.Lock()
+	defer s.publishing.Unlock()
+	began := time.Now()
+	r, err := s.publish(ctx, runID)
+	r.Took = time.Since(began)
+	if err != nil {
+		if universe.IsFull(err) && !fault.Is(err, fault.DiskFull) {
+			err = fault.Wrap(err, fault.DiskFull, fmt.Sprintf("The volume is full, so %s could not be published; the version before stays.", s.cfg.Pool), "pool", string(s.cfg.Pool))
+		}
+		if _, told := fault.As(err); !told && ctx.Err() == nil {
+			err = fault.Wrap(err, fault.PublicationFailed,
+				fmt.Sprintf("The copy of %s for readers could not be made: %s.", s.cfg.Pool, strings.TrimSuffix(universe.Words(err), ".")), "pool", string(s.cfg.Pool))
+		}
+		s.log.Warn("publication failed", "run_id", runID, "error", err, "took", r.Took)
+		return r, err
+	}
+	if r.Published || r.Repaired != "" {
+		s.log.Info("published", "version", r.Version, "run_id", runID, "files_written", r.Written, "files_linked", r.Linked, "bytes", r.Bytes,
+			"repaired", r.Repaired, "took", r.Took)
+	}
+	return r, nil
+}
+
+func (s *Store) publish(ctx context.Context, runID string) (Result, error) {
+	var held []coverage.Record
+	err := s.cfg.Source.Coverage(ctx, nil, market.NoDate, market.NoDate, func(r coverage.Record) bool {
+		held = append(held, r)
+		return true
+	})
+	if err != nil {
+		return Result{}, err
+	}
+	before, damage := s.inspect()
+	result := Result{Repaired: damage}
+	if before != nil {
+		result.Version = before.Version
+	}
+	if len(held) == 0 && before == nil && damage == "" {
+		return result, nil // nothing was ever held or published
+	}
+	if before != nil && damage == "" && before.Fingerprint == wholeFingerprint(held, s.cfg.Compression) {
+		return result, s.sweep(before.Version)
+	}
+	if err := os.MkdirAll(s.versions(), 0o755); err != nil {
+		return result, err
+	}
+	if err := s.sweep(result.Version); err != nil { // room first: what a crash left behind
+		return result, err
+	}
+	b := &build{s: s, before: before, runID: runID}
+	if before != nil {
+		b.beforeDir = filepath.Join(s.versions(), before.Version)
+	}
+	m, err := b.make(ctx)
+	if errors.Is(err, universe.ErrEmpty) {
+		return result, removeAll(b.dir)
+	}
+	if err != nil {
+		if b.dir != "" {
+			if rest := removeAll(b.dir); rest != nil {
+				s.log.Warn("what was begun of a version was not removed", "error", rest)
+			}
+		}
+		return result, err
+	}
+	result.Version, result.Published, result.Written, result.Linked = m.Version, true, b.written, b.linked
+	for _, f := range m.Files {
+		result.Bytes += f.Bytes
+	}
+	return result, s.sweep(m.Version)
+}
+
+// inspect reads the manifest of the current version and says what is wrong with the
+// folder. Where nothing is current, the newest version that is there serves: its files
+// may be taken over.
+func (s *Store) inspect() (m *Manifest, damage string) {
+	name := s.current()
+	if name == "" {
+		last := s.lastVersion()
+		entries, _ := os.ReadDir(s.versions()) // none where it cannot be read
+		for i := len(entries) - 1; i >= 0; i-- {
+			if m, err := readManifest(filepath.Join(s.versions(), entries[i].Name())); err == nil && m.Version == entries[i].Name() {
+				return m, "the link to the current version was gone"
+			}
+		}
+		if last != "" {
+			return nil, "it was deleted"
+		}
+		return nil, ""
+	}
+	dir := filepath.Join(s.versions(), name)
+	m, err := readManifest(dir)
+	if err != nil || m.Version != name {
+		return nil, "the manifest of the current version could not be read"
+	}
+	for i := range m.Files {
+		if !intact(dir, &m.Files[i]) {
+			damage = m.Files[i].Path + " was deleted or changed"
+			break
+		}
+	}
+	for _, name := range s.linkNames() {
+		if to, err := os.Readlink(filepath.Join(s.cfg.Dir, name)); damage == "" && (err != nil || to != "current/"+name) {
+			damage = "the link " + name + " was deleted or changed"
+		}
+	}
+	return m, damage
+}
+
+func (s *Store) linkNames() []string { return []string{s.FileName(), "parquet", ManifestName} }
+
+func (s *Store) lastVersion() string {
+	data, err := os.ReadFile(s.cfg.Mark)
+	if err != nil || !versionName.MatchString(strings.TrimSpace(string(data))) {
+		return ""
+	}
+	return strings.TrimSpace(string(data))
+}
+
+// intact reports a file that is as it was published. One with another time is read, for a
+// backup may have been put back.
+func intact(dir string, f *FileInfo) bool {
+	path := filepath.Join(dir, filepath.FromSlash(f.Path))
+	st, err := os.Lstat(path)
+	if err != nil || !st.Mode().IsRegular() || st.Size() != f.Bytes {
+		return false
+	}
+	if st.ModTime().Equal(f.Modified) {
+		return true
+	}
+	sum, err := hashFile(path)
+	return err == nil && sum == f.SHA256
+}
+
+// build makes one version.
+type build struct {
+	s         *Store
+	before    *Manifest // nil when there is none
+	beforeDir string
+	runID     string
+
+	dir             string // of the version, under its name to be
+	reader          *universe.Reader
+	written, linked int
+}
+
+func (b *build) make(ctx context.Context) (*Manifest, error) {
+	s := b.s
+	last := s.lastVersion()
+	if b.before != nil {
+		last = max(last, b.before.Version)
+	}
+	now := s.cfg.Now()
+	m := &Manifest{
+		Format: manifestFormat, Pool: s.cfg.Pool, Version: nextVersion(now, last), RunID: b.runID,
+		PublishedAt: now.UTC().Truncate(time.Millisecond), Source: s.cfg.Host,
+	}
+	b.dir = filepath.Join(s.versions(), partial+m.Version)
+	if err := os.Mkdir(b.dir, 0o755); err != nil {
+		return nil, err
+	}
+	if err := b.room(); err != nil {
+		return nil, err
+	}
+	drill.Point("publish.copy")
+	database := filepath.Join(b.dir, s.FileName())
+	records, err := s.cfg.Source.Copy(ctx, database)
+	if err != nil {
+		return nil, err
+	}
+	m.Fingerprint = wholeFingerprint(records, s.cfg.Compression)
+	drill.Point("publish.parquet")
+	whole := FileInfo{Path: s.FileName(), Verdicts: map[coverage.Verdict]int{}}
+	for _, r := range records {
+		whole.Verdicts[r.Verdict]++
+	}
+	hashed := make(chan error, 1) // beside the Parquet files
+	go func() { hashed <- seal(database, &whole) }()
+	files, err := b.parquet(ctx, pieces(records))
+	if err = errors.Join(err, <-hashed); err != nil {
+		return nil, err
+	}
+	m.Tables = sumUp(files)
+	for _, t := range m.Tables {
+		whole.Rows += t.Rows
+	}
+	m.Files = append([]FileInfo{whole}, files...)
+	drill.Point("publish.manifest")
+	return m, b.install(m)
+}
+
+// room refuses to begin where the volume would be filled.
+func (b *build) room() error {
+	need := b.s.cfg.MinFree
+	if b.before != nil {
+		if f := b.before.file(b.s.FileName()); f != nil {
+			need += f.Bytes
+		}
+	}
+	free, err := pool.FreeBytes(b.dir)
+	if err != nil {
+		return err
+	}
+	if free < need {
+		return fault.New(fault.DiskFull, fmt.Sprintf("Publishing %s needs %d MB, and %d MB are free; the version before stays.", b.s.cfg.Pool, need>>20, free>>20),
+			"pool", string(b.s.cfg.Pool), "free_bytes", fmt.Sprint(free), "needed_bytes", fmt.Sprint(need))
+	}
+	return nil
+}
+
+func (b *build) parquet(ctx context.Context, pieces []*piece) ([]FileInfo, error) {
+	defer func() {
+		if b.reader != nil {
+			b.reader.Close()
+		}
+	}()
+	var files []FileInfo
+	for _, p := range pieces {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		print := p.fingerprint(b.s.cfg.Compression)
+		f := FileInfo{Path: p.path, Table: p.table.Name, FirstDate: p.first.String(), LastDate: p.last.String(), Fingerprint: print}
+		path := filepath.Join(b.dir, filepath.FromSlash(p.path))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return nil, err
+		}
+		old := b.before.file(p.path)
+		if old != nil && old.Fingerprint == print && intact(b.beforeDir, old) && link(filepath.Join(b.beforeDir, filepath.FromSlash(p.path)), path) == nil {
+			f.Rows, f.Bytes, f.SHA256, f.Modified = old.Rows, old.Bytes, old.SHA256, old.Modified
+			b.linked++
+		} else {
+			if err := b.write(ctx, p, path, &f); err != nil {
+				return nil, err
+			}
+			b.written++
+		}
+		f.Verdicts = p.verdicts
+		files = append(files, f)
+	}
+	return files, nil
+}
+
+// rowGroup is small enough for a reader of one symbol to skip most of a month, and
+// large enough to compress well.
+const rowGroup = 20480
+
+func (b *build) write(ctx context.Context, p *piece, path string, f *FileInfo) error {
+	if b.reader == nil {
+		var err error
+		b.reader, err = universe.OpenReader(filepath.Join(b.dir, b.s.FileName()), universe.ReaderConfig{
+			Memory: b.s.cfg.Memory, Threads: b.s.cfg.Threads, TempDir: filepath.Join(b.dir, "spill"),
+		})
+		if err != nil {
+			return err
+		}
+	}
+	where := ""
+	if p.month != market.NoDate {
+		where = fmt.Sprintf(" WHERE trade_date >= DATE '%s' AND trade_date < DATE '%s'", p.month, p.next)
+	}
+	sql := fmt.Sprintf("COPY (SELECT * FROM %s%s ORDER BY %s) TO %s (FORMAT parquet, COMPRESSION %s, ROW_GROUP_SIZE %d, KV_METADATA {%s})",
+		p.table.Name, where, strings.Join(p.table.Key, ", "), universe.Quote(path), b.s.cfg.Compression, rowGroup, described(p.table))
+	err := b.reader.Query(ctx, sql, func(c universe.Chunk) error {
+		f.Rows += c.Longs(0)[0]
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return seal(path, f)
+}
+
+// described is what a Parquet file says of itself, as the members of a DuckDB struct.
+func described(t pool.Table) string {
+	units := map[string]string{}
+	for _, c := range t.Columns {
+		units[c.Stored] = c.Doc
+	}
+	text, err := json.Marshal(units)
+	if err != nil {
+		text = []byte("{}") // cannot be: it holds plain texts
+	}
+	return "afterbell_table: " + universe.Quote(t.Name) + ", afterbell_description: " + universe.Quote(t.Doc) + ", afterbell_columns: " + universe.Quote(string(text))
+}
+
+// seal brings a file onto the disk, forbids writing to it and describes it.
+func seal(path string, f *FileInfo) error {
+	if err := os.Chmod(path, fileMode); err != nil {
+		return err
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, file); err != nil {
+		return err
+	}
+	if err := file.Sync(); err != nil {
+		return err
+	}
+	st, err := file.Stat()
+	if err != nil {
+		return err
+	}
+	f.Bytes, f.SHA256, f.Modified = st.Size(), hex.EncodeToString(h.Sum(nil)), st.ModTime()
+	return nil
+}
+
+func hashFile(path string) (string, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer file.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, file); err != nil {
+		return "", err
+	}
+	return hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// link makes the same file under another name, and a copy where the file system has no
+// hard links.
+func link(from, to string) error {
+	if os.Link(from, to) == nil {
+		return nil
+	}
+	in, err := os.Open(from)
+	if err != nil {
+		return err
+	}
+	defer in.Close()
+	st, err := in.Stat()
+	if err != nil {
+		return err
+	}
+	out, err := os.OpenFile(to, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = io.Copy(out, in)
+	err = errors.Join(err, out.Sync(), out.Close(), os.Chtimes(to, st.ModTime(), st.ModTime()), os.Chmod(to, fileMode))
+	if err != nil {
+		return errors.Join(err, os.Remove(to))
+	}
+	return nil
+}
+
+// install gives the version its name and makes it the current one.
+func (b *build) install(m *Manifest) error {
+	s := b.s
+	text, err := json.MarshalIndent(m, "", " ")
+	if err != nil {
+		return err
+	}
+	if err := os.RemoveAll(filepath.Join(b.dir, "spill")); err != nil {
+		return err
+	}
+	if err := writeFile(filepath.Join(b.dir, ManifestName), append(text, '\n')); err != nil {
+		return err
+	}
+	err = filepath.WalkDir(b.dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil || !d.IsDir() {
+			return err
+		}
+		return syncDir(path)
+	})
+	if err != nil {
+		return err
+	}
+	named := filepath.Join(s.versions(), m.Version)
+	if err := os.Rename(b.dir, named); err != nil {
+		return err
+	}
+	b.dir = named
+	if err := syncDir(s.versions()); err != nil {
+		return err
+	}
+	drill.Point("publish.swap")
+	if err := replaceLink(s.cfg.Dir, "current", "versions/"+m.Version); err != nil {
+		return err
+	}
+	b.dir = "" // from here on it is the current version, whatever fails
+	for _, name := range s.linkNames() {
+		if to, err := os.Readlink(filepath.Join(s.cfg.Dir, name)); err == nil && to == "current/"+name {
+			continue
+		}
+		if err := replaceLink(s.cfg.Dir, name, "current/"+name); err != nil {
+			return err
+		}
+	}
+	if err := syncDir(s.cfg.Dir); err != nil {
+		return err
+	}
+	drill.Point("publish.swapped")
+	mark := s.cfg.Mark + ".new"
+	return errors.Join(removeAll(mark), writeFile(mark, []byte(m.Version+"\n")), os.Rename(mark, s.cfg.Mark))
+}
+
+// replaceLink puts a link in the place of whatever has the name.
+func replaceLink(dir, name, to string) error {
+	made, path := filepath.Join(dir, "."+name+".new"), filepath.Join(dir, name)
+	if err := errors.Join(removeAll(made), os.Symlink(to, made)); err != nil {
+		return err
+	}
+	if st, err := os.Lstat(path); err == nil && st.IsDir() {
+		if err := removeAll(path); err != nil { // a rename does not replace a folder
+			return err
+		}
+	}
+	return os.Rename(made, path)
+}
+
+func writeFile(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Sync(), f.Close())
+}
+
+func syncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+func removeAll(path string) error { return os.RemoveAll(path) }
+
+// sweep removes versions beyond those that are kept, and what a crash left half made.
+// A reader that has a file open keeps it.
+func (s *Store) sweep(current string) error {
+	entries, err := os.ReadDir(s.versions())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() && versionName.MatchString(e.Name()) && e.Name() <= current {
+			names = append(names, e.Name())
+		}
+	}
+	slices.Sort(names)
+	kept := names[max(0, len(names)-s.cfg.Keep):]
+	for _, e := range entries {
+		if slices.Contains(kept, e.Name()) {
+			continue
+		}
+		if err := removeAll(filepath.Join(s.versions(), e.Name())); err != nil {
+			return err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.open) > 0 {
+		return nil // a reader may be spilling
+	}
+	return removeAll(filepath.Join(s.cfg.Dir, "spill"))
+}
+
+// sumUp is the tables that the files hold.
+func sumUp(files []FileInfo) []TableInfo {
+	var out []TableInfo
+	for _, t := range pool.Tables() {
+		info := TableInfo{Name: t.Name}
+		for _, f := range files {
+			if f.Table != t.Name {
+				continue
+			}
+			info.Rows += f.Rows
+			if info.FirstDate == "" || f.FirstDate != "" && f.FirstDate < info.FirstDate {
+				info.FirstDate = f.FirstDate
+			}
+			info.LastDate = max(info.LastDate, f.LastDate)
+		}
+		out = append(out, info)
+	}
+	return out
+}

@@ -1,0 +1,410 @@
+package publish_test
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/publish"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/sinktest"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/targets"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/universe"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/fault/faulttest"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+type rig struct {
+	t     *testing.T
+	dir   string
+	sink  *universe.Sink
+	store *publish.Store
+	cfg   publish.Config
+	epoch int64
+}
+
+func newRig(t *testing.T) *rig {
+	r := &rig{t: t, dir: t.TempDir()}
+	r.sink = universe.New(universe.Config{Path: filepath.Join(r.dir, "analysis.duckdb"), Source: "test"})
+	t.Cleanup(func() { _ = r.sink.Close() })
+	r.cfg = publish.Config{Pool: market.Universe, Dir: filepath.Join(r.dir, "published"), Mark: filepath.Join(r.dir, "mark"), Source: r.sink, Host: "test", MinFree: 1}
+	r.store = publish.New(r.cfg)
+	t.Cleanup(func() { _ = r.store.Close() })
+	return r
+}
+
+func (r *rig) path(name string) string { return filepath.Join(r.dir, "published", name) }
+
+func (r *rig) commit(dataset string, date market.Date, symbols []string, seed uint64) {
+	r.t.Helper()
+	r.epoch++
+	c := sinktest.Commit(market.Universe, dataset, date, symbols, sinktest.Rows(dataset, date, symbols, seed), r.epoch)
+	if _, err := r.sink.Commit(r.t.Context(), c); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func (r *rig) publish(run string) publish.Result {
+	r.t.Helper()
+	res, err := r.store.Publish(r.t.Context(), run)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return res
+}
+
+func (r *rig) manifest() publish.Manifest {
+	r.t.Helper()
+	data, err := os.ReadFile(r.path("manifest.json"))
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	var m publish.Manifest
+	if err := json.Unmarshal(data, &m); err != nil {
+		r.t.Fatal(err)
+	}
+	return m
+}
+
+// count asks another DuckDB instance, by the names a reader uses.
+func count(t *testing.T, path, sql string) int64 {
+	t.Helper()
+	d, err := universe.OpenReader(path, universe.ReaderConfig{Memory: "100MB", Threads: 1, TempDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	var n int64
+	if err := d.Query(t.Context(), sql, func(c universe.Chunk) error { n = c.Longs(0)[0]; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+func (r *rig) rows(table string) int64 {
+	return count(r.t, r.path("universe.duckdb"), "SELECT count(*) FROM "+table)
+}
+
+func (r *rig) parquetRows(table string) int64 {
+	return count(r.t, r.path("universe.duckdb"), "SELECT count(*) FROM read_parquet("+universe.Quote(r.path("parquet/"+table+"/*/*.parquet"))+")")
+}
+
+func (r *rig) fill() {
+	stocks, etfs := sinktest.Stocks(40), sinktest.ETFs(10)
+	for _, day := range []market.Date{sinktest.Day0, sinktest.Day0 + 1, sinktest.Day0 + 35} {
+		r.commit(catalog.Daily, day, stocks, 1)
+		r.commit(catalog.FundDaily, day, etfs, 1)
+		r.commit(catalog.Moneyflow, day, stocks, 1)
+	}
+	c := sinktest.Snapshot(market.Universe, catalog.StockBasic, sinktest.List(catalog.StockBasic, stocks), 1)
+	if _, err := r.sink.Commit(r.t.Context(), c); err != nil {
+		r.t.Fatal(err)
+	}
+}
+
+func TestPublishMakesWhatReadersOpen(t *testing.T) {
+	r := newRig(t)
+	if res := r.publish("run-0"); res.Version != "" || res.Published {
+		t.Errorf("an empty pool was published: %+v", res)
+	}
+	r.fill()
+	res := r.publish("run-1")
+	if !res.Published || res.Repaired != "" || res.Linked != 0 {
+		t.Errorf("the first publication: %+v", res)
+	}
+	for table, want := range map[string]int64{"daily_prices": 150, "daily_moneyflows": 120} {
+		if got := r.rows(table); got != want {
+			t.Errorf("%s: %d rows in the DuckDB file, want %d", table, got, want)
+		}
+		if got := r.parquetRows(table); got != want {
+			t.Errorf("%s: %d rows in the Parquet files, want %d", table, got, want)
+		}
+	}
+	m := r.manifest()
+	if m.Version != res.Version || m.RunID != "run-1" || m.Source != "test" {
+		t.Errorf("the manifest names %s, %s, %s", m.Version, m.RunID, m.Source)
+	}
+	var paths []string
+	for _, f := range m.Files {
+		paths = append(paths, f.Path)
+		data, err := os.ReadFile(r.path("current/" + f.Path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := sha256.Sum256(data)
+		if f.SHA256 != hex.EncodeToString(sum[:]) || f.Bytes != int64(len(data)) {
+			t.Errorf("%s is not the file of the manifest", f.Path)
+		}
+		st, _ := os.Stat(r.path("current/" + f.Path))
+		if st.Mode().Perm()&0o222 != 0 {
+			t.Errorf("%s can be written to", f.Path)
+		}
+	}
+	want := []string{
+		"universe.duckdb", "parquet/instrument_meta/instrument_meta.parquet",
+		"parquet/daily_prices/year=2026/2026-03.parquet", "parquet/daily_prices/year=2026/2026-04.parquet",
+		"parquet/daily_moneyflows/year=2026/2026-03.parquet", "parquet/daily_moneyflows/year=2026/2026-04.parquet",
+	}
+	if !slices.Equal(paths, want) {
+		t.Errorf("files %v, want %v", paths, want)
+	}
+	i := slices.IndexFunc(m.Files, func(f publish.FileInfo) bool { return strings.HasSuffix(f.Path, "prices/year=2026/2026-03.parquet") })
+	if f := m.Files[i]; f.Rows != 100 || f.FirstDate != "2026-03-02" || f.LastDate != "2026-03-03" || f.Verdicts[coverage.Complete] != 4 {
+		t.Errorf("the file of March: %+v", f)
+	}
+	unsorted := fmt.Sprintf(`SELECT count(*) FROM (SELECT (symbol, trade_date) < lag((symbol, trade_date)) OVER (ORDER BY file_row_number) AS bad
+	  FROM read_parquet(%s, file_row_number=true)) WHERE bad`, universe.Quote(r.path("parquet/daily_prices/year=2026/2026-03.parquet")))
+	if n := count(t, r.path("universe.duckdb"), unsorted); n != 0 {
+		t.Errorf("%d rows are not in the order of symbol and date", n)
+	}
+	decimals := `SELECT count(*) FROM parquet_schema(` + universe.Quote(r.path("parquet/daily_prices/year=2026/2026-03.parquet")) + `) WHERE name = 'close' AND type = 'DOUBLE'`
+	if n := count(t, r.path("universe.duckdb"), decimals); n != 1 {
+		t.Error("prices are no DOUBLE in the Parquet file")
+	}
+}
+
+func TestPublishRewritesOnlyWhatChanged(t *testing.T) {
+	r := newRig(t)
+	r.fill()
+	first := r.publish("run-1")
+	if again := r.publish("run-2"); again.Published || again.Version != first.Version {
+		t.Errorf("nothing changed, and it was published: %+v", again)
+	}
+	old := r.manifest()
+	r.commit(catalog.Daily, sinktest.Day0+35, sinktest.Stocks(40), 2)
+	res := r.publish("run-3")
+	if !res.Published || res.Written != 1 || res.Linked != 4 || res.Version <= first.Version {
+		t.Errorf("one date changed: %+v", res)
+	}
+	same, _ := os.Stat(r.path("versions/" + first.Version + "/parquet/daily_prices/year=2026/2026-03.parquet"))
+	now, _ := os.Stat(r.path("current/parquet/daily_prices/year=2026/2026-03.parquet"))
+	if !os.SameFile(same, now) {
+		t.Error("a month that did not change is another file")
+	}
+	if r.manifest().Version == old.Version {
+		t.Error("the manifest is still the old one")
+	}
+	// The version before stays readable by its name; the one before that goes.
+	r.commit(catalog.Daily, sinktest.Day0+36, sinktest.Stocks(40), 2)
+	r.publish("run-4")
+	if _, _, err := r.store.Acquire(t.Context(), first.Version); !fault.Is(err, fault.NotFound) {
+		t.Errorf("a version that is gone: %v", err)
+	}
+	v, release, err := r.store.Acquire(t.Context(), res.Version)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	if v.Manifest.Version != res.Version {
+		t.Errorf("asked for %s, got %s", res.Version, v.Manifest.Version)
+	}
+}
+
+func TestReaderKeepsItsVersion(t *testing.T) {
+	r := newRig(t)
+	r.fill()
+	r.publish("run-1")
+	reader, err := universe.OpenReader(r.path("universe.duckdb"), universe.ReaderConfig{Memory: "100MB", Threads: 1, TempDir: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer reader.Close()
+	for i := range 4 { // more than are kept, so its version is removed
+		r.commit(catalog.Daily, sinktest.Day0+36+market.Date(i), sinktest.Stocks(40), 2)
+		r.publish("run")
+	}
+	var n int64
+	err = reader.Query(t.Context(), "SELECT count(*) FROM daily_prices", func(c universe.Chunk) error { n = c.Longs(0)[0]; return nil })
+	if err != nil || n != 150 {
+		t.Errorf("the reader that was there before sees %d rows, %v", n, err)
+	}
+	if n := r.rows("daily_prices"); n != 310 {
+		t.Errorf("the next reader sees %d rows, want 310", n)
+	}
+}
+
+func TestPublishRepairsWhatWasDamaged(t *testing.T) {
+	april := "parquet/daily_prices/year=2026/2026-04.parquet"
+	for name, c := range map[string]struct {
+		harm   func(r *rig)
+		linked int
+	}{
+		"deleted":         {func(r *rig) { os.RemoveAll(r.path("")) }, 0},
+		"link gone":       {func(r *rig) { os.Remove(r.path("current")) }, 5},
+		"name gone":       {func(r *rig) { os.Remove(r.path("universe.duckdb")) }, 5},
+		"manifest gone":   {func(r *rig) { os.Remove(r.path("current/manifest.json")) }, 0},
+		"manifest broken": {func(r *rig) { overwrite(r.t, r.path("current/manifest.json"), "{") }, 0},
+		"file gone":       {func(r *rig) { os.Remove(r.path("current/" + april)) }, 4},
+		"file cut off":    {func(r *rig) { os.Truncate(r.path("current/"+april), 100) }, 4},
+		"value changed":   {func(r *rig) { flip(r.t, r.path("current/"+april)) }, 4},
+		"DuckDB changed":  {func(r *rig) { flip(r.t, r.path("current/universe.duckdb")) }, 5},
+		"folder in place": {func(r *rig) { os.Remove(r.path("parquet")); os.MkdirAll(r.path("parquet/x"), 0o755) }, 5},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t)
+			r.fill()
+			before := r.publish("run-1")
+			c.harm(r)
+			res := r.publish("run-2")
+			if res.Repaired == "" || !res.Published || res.Linked != c.linked || res.Version <= before.Version {
+				t.Errorf("after the harm: %+v", res)
+			}
+			if a, b := r.rows("daily_prices"), r.parquetRows("daily_prices"); a != 150 || b != 150 {
+				t.Errorf("%d and %d rows after the repair", a, b)
+			}
+			if again := r.publish("run-3"); again.Repaired != "" || again.Published {
+				t.Errorf("it is still damaged: %+v", again)
+			}
+		})
+	}
+}
+
+func overwrite(t *testing.T, path, text string) {
+	os.Remove(path)
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func flip(t *testing.T, path string) {
+	os.Chmod(path, 0o644)
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	data[len(data)/2] ^= 1
+	if err := os.WriteFile(path, data, 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// broken fails to copy after it wrote something, as a full disk does.
+type broken struct {
+	*universe.Sink
+	err error
+}
+
+func (b broken) Copy(ctx context.Context, path string) ([]coverage.Record, error) {
+	_ = os.WriteFile(path, []byte("half"), 0o644)
+	return nil, b.err
+}
+
+func TestFailedPublicationLeavesTheVersionBefore(t *testing.T) {
+	r := newRig(t)
+	r.fill()
+	before := r.publish("run-1")
+	r.commit(catalog.Daily, sinktest.Day0+36, sinktest.Stocks(40), 2)
+	cfg := r.cfg
+	cfg.Source = broken{r.sink, fmt.Errorf("wrote nothing more")}
+	_, err := publish.New(cfg).Publish(t.Context(), "run-2")
+	faulttest.Produces(t, err, fault.PublicationFailed)
+	cfg.Source, cfg.MinFree = r.sink, 1<<60
+	_, err = publish.New(cfg).Publish(t.Context(), "run-2")
+	faulttest.Produces(t, err, fault.DiskFull)
+	if m := r.manifest(); m.Version != before.Version {
+		t.Errorf("%s is current", m.Version)
+	}
+	entries, err := os.ReadDir(r.path("versions"))
+	if err != nil || len(entries) != 1 {
+		t.Errorf("%d versions, %v", len(entries), err)
+	}
+	if r.rows("daily_prices") != 150 {
+		t.Error("the version before is not what it was")
+	}
+	if res := r.publish("run-3"); !res.Published || res.Repaired != "" {
+		t.Errorf("the next run: %+v", res)
+	}
+}
+
+// What a process that was killed leaves behind is removed by the next.
+func TestPublishRemovesWhatACrashLeft(t *testing.T) {
+	r := newRig(t)
+	r.fill()
+	before := r.publish("run-1")
+	for _, left := range []string{"versions/.new-20990101T000000.000Z", "versions/29990101T000000.000Z"} {
+		if err := os.MkdirAll(r.path(left+"/parquet"), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if res := r.publish("run-2"); res.Version != before.Version || res.Published {
+		t.Errorf("nothing had changed: %+v", res)
+	}
+	entries, _ := os.ReadDir(r.path("versions"))
+	if len(entries) != 1 {
+		t.Errorf("%v is left", entries)
+	}
+}
+
+// A pool in SQLite is published the same way.
+func TestPublishTargets(t *testing.T) {
+	dir := t.TempDir()
+	sink := targets.New(targets.Config{Path: filepath.Join(dir, "targets.sqlite"), Source: "test"})
+	defer sink.Close()
+	store := publish.New(publish.Config{
+		Pool: market.Targets, Dir: filepath.Join(dir, "published", "targets"), Mark: filepath.Join(dir, "mark"),
+		Source: publish.FromRows(sink, "test", "100MB"), Host: "test", MinFree: 1,
+	})
+	defer store.Close()
+	if res, err := store.Publish(t.Context(), "run-0"); err != nil || res.Published {
+		t.Errorf("an empty pool: %+v, %v", res, err)
+	}
+	symbols := append(sinktest.Stocks(5), sinktest.ETFs(3)...)
+	for _, dataset := range []string{catalog.Daily, catalog.FundDaily, catalog.DailyBasic} {
+		of := symbols[:5]
+		if dataset == catalog.FundDaily {
+			of = symbols[5:]
+		}
+		for day := sinktest.Day0; day < sinktest.Day0+3; day++ {
+			if _, err := sink.Commit(t.Context(), sinktest.Commit(market.Targets, dataset, day, of, sinktest.Rows(dataset, day, of, 1), 1)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if _, err := sink.Commit(t.Context(), sinktest.Snapshot(market.Targets, catalog.StockBasic, sinktest.List(catalog.StockBasic, symbols[:5]), 2)); err != nil {
+		t.Fatal(err)
+	}
+	if res, err := store.Publish(t.Context(), "run-1"); err != nil || !res.Published {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	path := filepath.Join(dir, "published", "targets", "targets.duckdb")
+	for table, want := range map[string]int64{"daily_prices": 24, "daily_basics": 15, "instrument_meta": 5, "coverage": 40} {
+		if n := count(t, path, "SELECT count(*) FROM "+table); n != want {
+			t.Errorf("%s has %d rows, want %d", table, n, want)
+		}
+	}
+	if n := count(t, path, "SELECT count(*) FROM instrument_meta WHERE kind = 'stock'"); n != 5 {
+		t.Errorf("%d instruments are stocks", n)
+	}
+	// The values are those of the rows that were committed.
+	b := sinktest.Rows(catalog.Daily, sinktest.Day0+1, symbols[:5], 1)
+	want := b.Column("close").Numbers[2]
+	sql := fmt.Sprintf("SELECT count(*) FROM daily_prices WHERE symbol = '%s' AND trade_date = DATE '%s' AND close = %v", symbols[2], sinktest.Day0+1, want)
+	if n := count(t, path, sql); n != 1 {
+		t.Errorf("%s did not find its row", sql)
+	}
+	v, release, err := store.Acquire(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	records, err := v.Reader.Coverage(t.Context())
+	if err != nil || len(records) != 40 {
+		t.Errorf("%d records, %v", len(records), err)
+	}
+	key := coverage.Key{Dataset: catalog.Daily, Date: sinktest.Day0, Symbol: symbols[0]}
+	if r := records[key]; r.Rows != 1 || r.Verdict != coverage.Complete {
+		t.Errorf("%+v", r)
+	}
+	if res, err := store.Publish(t.Context(), "run-2"); err != nil || res.Published {
+		t.Errorf("nothing changed: %+v, %v", res, err)
+	}
+}

@@ -1,0 +1,41 @@
+package publish
+
+import (
+	"context"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/universe"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// Rows is a pool that is no DuckDB file.
+type Rows interface {
+	// Coverage calls yield for every record, as ingest.Sink has it.
+	Coverage(ctx context.Context, datasets []string, start, end market.Date, yield func(coverage.Record) bool) error
+	// Dump hands every row to yield and returns the coverage that belongs to them.
+	Dump(ctx context.Context, yield func(d *catalog.Dataset, b *table.Batch) error) ([]coverage.Record, error)
+	// Exists tells whether the pool has a file.
+	Exists() bool
+}
+
+// FromRows makes a Source of a pool that is no DuckDB file. Its copy is made anew each
+// time, which suits a short list. host is that of the provider; memory bounds DuckDB.
+func FromRows(r Rows, host, memory string) Source { return rowSource{r, host, memory} }
+
+type rowSource struct {
+	Rows
+	host, memory string
+}
+
+// Copy implements Source.
+func (s rowSource) Copy(ctx context.Context, path string) ([]coverage.Record, error) {
+	if !s.Exists() {
+		return nil, universe.ErrEmpty
+	}
+	return universe.Build(ctx, path, s.host, universe.ReaderConfig{Memory: s.memory},
+		func(add func(d *catalog.Dataset, b *table.Batch) error) ([]coverage.Record, error) {
+			return s.Dump(ctx, add)
+		})
+}

@@ -1,0 +1,246 @@
+package publish
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/universe"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// Source is the pool that is published.
+type Source interface {
+	// Coverage calls yield for every record, as ingest.Sink has it.
+	Coverage(ctx context.Context, datasets []string, start, end market.Date, yield func(coverage.Record) bool) error
+	// Copy writes the pool's tables as a DuckDB file to path and returns the coverage
+	// that the file holds. It returns universe.ErrEmpty when the pool has no file.
+	Copy(ctx context.Context, path string) ([]coverage.Record, error)
+}
+
+// Config is what a Store is made of. Every field without a default is required.
+type Config struct {
+	// Pool that is published.
+	Pool market.Pool
+	// Dir is the folder of the copy; it is made when it is not there.
+	Dir string
+	// Mark is a file outside of Dir that says which version was published last, so that
+	// a folder that was deleted is told from one that never was.
+	Mark string
+	// Source of the rows.
+	Source Source
+	// Host of the provider, for the manifest.
+	Host string
+	// Compression of Parquet files: "snappy", the default, which every reader takes, or
+	// "zstd".
+	Compression string
+	// Memory and Threads that DuckDB may take for publishing, and again for readers.
+	// The defaults are 160MB and 2.
+	Memory  string
+	Threads int
+	// Keep is how many versions stay; the default is 2. The current one is one of them.
+	Keep int
+	// Idle is how long after its last use a version's file is closed; the default is 10 s.
+	Idle time.Duration
+	// MinFree is the least room to leave on the volume, in bytes; the default is 64 MiB.
+	MinFree int64
+	// Logger; nil drops every record.
+	Logger *slog.Logger
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Store is the published copy of one pool. Safe for concurrent use.
+type Store struct {
+	cfg Config
+	log *slog.Logger
+
+	publishing sync.Mutex
+
+	mu     sync.Mutex
+	open   map[string]*Version
+	closed bool
+}
+
+// New is a Store. It touches no file.
+func New(c Config) *Store {
+	if c.Compression == "" {
+		c.Compression = "snappy"
+	}
+	if c.Memory == "" {
+		c.Memory = "160MB"
+	}
+	if c.Threads == 0 {
+		c.Threads = 2
+	}
+	if c.Keep == 0 {
+		c.Keep = 2
+	}
+	if c.Idle == 0 {
+		c.Idle = 10 * time.Second
+	}
+	if c.MinFree == 0 {
+		c.MinFree = 64 << 20
+	}
+	if c.Logger == nil {
+		c.Logger = slog.New(slog.DiscardHandler)
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	return &Store{cfg: c, log: c.Logger.With("pool", string(c.Pool)), open: map[string]*Version{}}
+}
+
+// FileName is the DuckDB file's name within a version.
+func (s *Store) FileName() string { return string(s.cfg.Pool) + ".duckdb" }
+
+func (s *Store) versions() string { return filepath.Join(s.cfg.Dir, "versions") }
+
+// current is the name of the current version, or empty.
+func (s *Store) current() string {
+	to, err := os.Readlink(filepath.Join(s.cfg.Dir, "current"))
+	if err != nil || !versionName.MatchString(filepath.Base(to)) {
+		return ""
+	}
+	return filepath.Base(to)
+}
+
+// Version is a published version that is open for reading.
+type Version struct {
+	// Manifest of the version. It must not be written to.
+	Manifest *Manifest
+	// Reader of its DuckDB file.
+	Reader *universe.Reader
+	// Dir is its folder.
+	Dir string
+
+	extra sync.Map // what readers keep of it, by a key of their own
+
+	uses    int
+	lastUse time.Time
+	ready   chan struct{} // closed when opening ended
+	err     error
+}
+
+// Keep returns what make made for the key, which is made once for a version that is
+// open. An error is not kept.
+func (v *Version) Keep(key any, make func() (any, error)) (any, error) {
+	if x, ok := v.extra.Load(key); ok {
+		return x, nil
+	}
+	x, err := make()
+	if err != nil {
+		return nil, err
+	}
+	x, _ = v.extra.LoadOrStore(key, x)
+	return x, nil
+}
+
+// Acquire opens a version for reading; an empty name means the current one. release
+// gives it back. NOT_FOUND says that nothing is published, or that the version is gone.
+func (s *Store) Acquire(ctx context.Context, name string) (v *Version, release func(), err error) {
+	if name != "" && !versionName.MatchString(name) {
+		return nil, nil, fault.Invalid("version", "%.40q is no version; one looks like 20261129T113012.345Z", name)
+	}
+	asked := name
+	if name == "" {
+		if name = s.current(); name == "" {
+			return nil, nil, fault.New(fault.NotFound, fmt.Sprintf("Nothing of %s is published yet; a run publishes it when it ends.", s.cfg.Pool),
+				"kind", "version", "id", "")
+		}
+	}
+	s.mu.Lock()
+	if s.closed {
+		s.mu.Unlock()
+		return nil, nil, errors.New("the worker is stopping")
+	}
+	v = s.open[name]
+	if v == nil {
+		v = &Version{Dir: filepath.Join(s.versions(), name), ready: make(chan struct{})}
+		s.open[name] = v
+		go s.load(name, v)
+	}
+	v.uses++
+	s.mu.Unlock()
+	release = sync.OnceFunc(func() { s.give(v) })
+	select {
+	case <-v.ready:
+	case <-ctx.Done():
+		release()
+		return nil, nil, ctx.Err()
+	}
+	if v.err == nil {
+		return v, release, nil
+	}
+	release()
+	if errors.Is(v.err, os.ErrNotExist) && asked != "" {
+		return nil, nil, fault.New(fault.NotFound, fmt.Sprintf("The version %s of %s is gone; leave version out for the current one.", name, s.cfg.Pool),
+			"kind", "version", "id", name)
+	}
+	return nil, nil, fault.Wrap(v.err, fault.NotFound,
+		fmt.Sprintf("The published copy of %s is damaged; the next run repairs it.", s.cfg.Pool), "kind", "version", "id", name)
+}
+
+func (s *Store) load(name string, v *Version) {
+	v.Manifest, v.err = readManifest(v.Dir)
+	if v.err == nil {
+		path := filepath.Join(v.Dir, s.FileName())
+		if _, v.err = os.Stat(path); v.err == nil {
+			v.Reader, v.err = universe.OpenReader(path, universe.ReaderConfig{Memory: s.cfg.Memory, Threads: s.cfg.Threads, TempDir: filepath.Join(s.cfg.Dir, "spill")})
+		}
+	}
+	if v.err != nil {
+		s.log.Warn("a published version cannot be read", "version", name, "error", v.err)
+		s.mu.Lock()
+		delete(s.open, name) // the next asks again
+		s.mu.Unlock()
+	}
+	close(v.ready)
+}
+
+func (s *Store) give(v *Version) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	v.uses--
+	v.lastUse = time.Now()
+	if s.closed && v.uses == 0 && v.Reader != nil {
+		v.Reader.Close()
+		v.Reader = nil
+	}
+}
+
+// Release closes the files of versions that were idle for long enough.
+func (s *Store) Release() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name, v := range s.open {
+		if v.uses == 0 && time.Since(v.lastUse) >= s.cfg.Idle && v.Reader != nil {
+			v.Reader.Close()
+			v.Reader = nil
+			delete(s.open, name)
+		}
+	}
+}
+
+// Close closes every version; one that is being read is closed when its reader gives
+// it back.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for name, v := range s.open {
+		if v.uses == 0 && v.Reader != nil {
+			v.Reader.Close()
+			v.Reader = nil
+		}
+		delete(s.open, name)
+	}
+	return nil
+}

@@ -1,0 +1,533 @@
+package reader
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/publish"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/universe"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// Format is how rows are written.
+type Format int
+
+// The formats that stream.
+const (
+	Arrow Format = iota
+	CSV
+	NDJSON
+)
+
+const (
+	// sliceRows is about how many rows one query brings into memory.
+	sliceRows = 32 << 10
+	// batchBytes is about how large a message with rows is.
+	batchBytes = 1 << 20
+	// maxTold is how many conditions and broken links an answer tells of.
+	maxTold = 1000
+	// maxNamed is how many partitions an error names.
+	maxNamed = 50
+)
+
+// Config is what a Service is made of.
+type Config struct {
+	// Stores are the published copies of the pools.
+	Stores map[market.Pool]*publish.Store
+	// Dir is where Parquet files of queries are kept; it is emptied.
+	Dir string
+	// DirBytes is how many bytes of them are kept; the default is 1 GiB.
+	DirBytes int64
+	// WindowDays is how many calendar days back each pool reaches: what lacks before is
+	// not asked for by itself. A pool without one reaches back to its first day.
+	WindowDays map[market.Pool]int
+	// Queries is how many queries run at once; others wait. The default is 2.
+	Queries int
+	// Now is the clock; nil means time.Now.
+	Now func() time.Time
+}
+
+// Service reads published versions. Safe for concurrent use.
+type Service struct {
+	cfg   Config
+	turns chan struct{}
+	files files
+}
+
+// New is a Service.
+func New(c Config) (*Service, error) {
+	if c.DirBytes == 0 {
+		c.DirBytes = 1 << 30
+	}
+	if c.Queries == 0 {
+		c.Queries = 2
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
+	s := &Service{cfg: c, turns: make(chan struct{}, c.Queries)}
+	return s, s.files.init(c.Dir, c.DirBytes)
+}
+
+// Answer is the rows of a query, not read yet. Close gives its version back.
+type Answer struct {
+	// Version that is read.
+	Version *publish.Version
+	// Columns of the answer.
+	Columns []catalog.Column
+	// Complete tells whether every date and symbol asked for is complete.
+	Complete bool
+	// Lacks are what is not complete, at most 1,000; LackCount is all.
+	Lacks     []Condition
+	LackCount int
+	// Broken links over which prices could not be adjusted, at most 1,000; BrokenCount
+	// is all.
+	Broken      []BrokenLink
+	BrokenCount int
+
+	service *Service
+	plan    *plan
+	facts   *facts
+	factors factors
+	release func()
+}
+
+// Close gives the version back.
+func (a *Answer) Close() { a.release() }
+
+func (s *Service) store(p market.Pool) (*publish.Store, error) {
+	if st, ok := s.cfg.Stores[p]; ok {
+		return st, nil
+	}
+	return nil, fault.Invalid("pool", "%.40q is not read here", string(p))
+}
+
+// Open checks a query and finds out what its answer says of itself. NOT_FOUND says that
+// the table or the version is not there, DATA_INCOMPLETE that what was to be complete
+// is not. The caller closes the answer.
+func (s *Service) Open(ctx context.Context, q Query) (_ *Answer, err error) {
+	p, err := check(q)
+	if err != nil {
+		return nil, err
+	}
+	st, err := s.store(q.Pool)
+	if err != nil {
+		return nil, err
+	}
+	v, release, err := st.Acquire(ctx, q.Version)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			release()
+		}
+	}()
+	a := &Answer{Version: v, Columns: p.columns, service: s, plan: p, release: release}
+	if a.facts, err = s.facts(ctx, v); err != nil {
+		return nil, err
+	}
+	conditions, err := a.facts.conditions(q.Pool, p.table.Name, p.datasets(), q.Start, q.End, p.Symbols, s.cfg)
+	if err != nil {
+		return nil, err
+	}
+	lacks := slices.DeleteFunc(conditions, func(c Condition) bool { return c.State == Available })
+	lacks = append(lacks, a.facts.unknown(p.Symbols)...)
+	a.Complete, a.LackCount, a.Lacks = len(lacks) == 0, len(lacks), lacks[:min(len(lacks), maxTold)]
+	if q.Complete && !a.Complete {
+		return nil, a.incomplete()
+	}
+	if q.Adjust != None {
+		if err := a.adjust(ctx); err != nil {
+			return nil, err
+		}
+	}
+	return a, nil
+}
+
+func (s *Service) facts(ctx context.Context, v *publish.Version) (*facts, error) {
+	give, err := s.turn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer give()
+	return factsOf(ctx, v)
+}
+
+// turn waits until a query may run. It is not kept while a client is waited for.
+func (s *Service) turn(ctx context.Context) (give func(), err error) {
+	select {
+	case s.turns <- struct{}{}:
+		return func() { <-s.turns }, nil
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
+}
+
+func (a *Answer) incomplete() error {
+	names := make([]string, 0, maxNamed)
+	for _, c := range a.Lacks[:min(len(a.Lacks), maxNamed)] {
+		names = append(names, c.String())
+	}
+	return fault.New(fault.DataIncomplete,
+		fmt.Sprintf("%d of the partitions and symbols asked for of %s are not complete: %s%s", a.LackCount, a.plan.table.Name,
+			strings.Join(names[:min(len(names), 5)], ", "), map[bool]string{true: " and more.", false: "."}[a.LackCount > 5]),
+		"pool", string(a.plan.Pool), "table", a.plan.table.Name, "version", a.Version.Manifest.Version,
+		"count", strconv.Itoa(a.LackCount), "partitions", strings.Join(names, ","))
+}
+
+// Metadata is what Arrow and Parquet files say of themselves.
+func (a *Answer) Metadata() map[string]string {
+	m := a.Version.Manifest
+	meta := map[string]string{
+		"afterbell.pool": string(m.Pool), "afterbell.table": a.plan.table.Name, "afterbell.version": m.Version, "afterbell.run_id": m.RunID,
+		"afterbell.published_at": m.PublishedAt.Format(time.RFC3339), "afterbell.source": m.Source,
+		"afterbell.complete": strconv.FormatBool(a.Complete), "afterbell.lack_count": strconv.Itoa(a.LackCount),
+	}
+	units := map[string]string{}
+	for _, c := range a.Columns {
+		if u := c.Unit(); u != "" {
+			units[c.Stored] = u
+		}
+	}
+	meta["afterbell.units"] = jsonText(units)
+	lacks := make([]map[string]any, 0, len(a.Lacks))
+	for _, c := range a.Lacks {
+		lacks = append(lacks, map[string]any{"partition": c.String(), "state": c.State.String(), "rows": c.Rows, "expected": c.Expected})
+	}
+	meta["afterbell.lacks"] = jsonText(lacks)
+	if a.plan.Adjust != None {
+		meta["afterbell.adjust"] = a.plan.Adjust.String()
+		links := make([]map[string]any, 0, len(a.Broken))
+		for _, b := range a.Broken {
+			links = append(links, map[string]any{"symbol": b.Symbol, "from": b.From.String(), "to": b.To.String(), "problem": b.Problem})
+		}
+		meta["afterbell.broken_links"] = jsonText(links)
+		meta["afterbell.broken_link_count"] = strconv.Itoa(a.BrokenCount)
+	}
+	return meta
+}
+
+// String is the state in lower case.
+func (s State) String() string {
+	return map[State]string{Available: "available", Short: "short", Pending: "pending", Missing: "missing"}[s]
+}
+
+// String is the adjustment in lower case.
+func (a Adjustment) String() string {
+	return map[Adjustment]string{None: "none", Forward: "forward", Backward: "backward"}[a]
+}
+
+// rowWriter writes rows in one format.
+type rowWriter interface {
+	head() ([]byte, error)
+	rows(b *batch) ([]byte, error)
+	tail() []byte
+}
+
+func (a *Answer) writer(f Format) rowWriter {
+	switch f {
+	case CSV:
+		return &csvWriter{columns: a.Columns, dates: dates{}}
+	case NDJSON:
+		return newNDJSONWriter(a.Columns)
+	}
+	return newArrowWriter(a.Columns, a.Metadata())
+}
+
+// Head is what a stream begins with, before any row.
+func (a *Answer) Head(f Format) ([]byte, error) { return a.writer(f).head() }
+
+// Write sends the whole answer: the head in the first message, then rows, some 1 MiB a
+// message, then what ends the format. While send waits no query is held.
+func (a *Answer) Write(ctx context.Context, f Format, send func([]byte) error) error {
+	w := a.writer(f)
+	head, err := w.head()
+	if err != nil {
+		return err
+	}
+	if err := send(head); err != nil {
+		return err
+	}
+	sel := a.selection()
+	for _, s := range a.slices() {
+		batches, err := a.read(ctx, sel, s)
+		if err != nil {
+			return err
+		}
+		for i, b := range batches {
+			batches[i] = nil // it is garbage once it was sent
+			out, err := w.rows(b)
+			if err != nil {
+				return err
+			}
+			if err := a.send(f, out, send); err != nil {
+				return err
+			}
+		}
+	}
+	if tail := w.tail(); tail != nil {
+		return send(tail)
+	}
+	return nil
+}
+
+// send cuts texts, which may be several times as long as their rows; an Arrow message
+// stays whole.
+func (a *Answer) send(f Format, out []byte, send func([]byte) error) error {
+	for f != Arrow && len(out) > batchBytes {
+		if err := send(out[:batchBytes]); err != nil {
+			return err
+		}
+		out = out[batchBytes:]
+	}
+	return send(out)
+}
+
+// slice is a span of dates that is read by one query.
+type slice struct{ start, end market.Date }
+
+// slices cuts the answer into spans of some sliceRows rows, by what coverage claims.
+func (a *Answer) slices() []slice {
+	p := a.plan
+	whole := slice{p.Start, p.End}
+	if p.date == "" || p.table.Name == catalog.TableCalendar {
+		return []slice{whole}
+	}
+	rows := a.facts.rows[p.table.Name]
+	days := make([]market.Date, 0, len(rows))
+	for d := range rows {
+		if (p.Start == market.NoDate || d >= p.Start) && (p.End == market.NoDate || d <= p.End) {
+			days = append(days, d)
+		}
+	}
+	slices.Sort(days)
+	var out []slice
+	start, n := p.Start, int64(0)
+	for _, d := range days {
+		more := rows[d]
+		if len(p.Symbols) > 0 {
+			more = min(more, int64(len(p.Symbols)))
+		}
+		if n > 0 && n+more > sliceRows {
+			out = append(out, slice{start, d - 1})
+			start, n = d, 0
+		}
+		n += more
+	}
+	return append(out, slice{start, p.End})
+}
+
+// selection is what is read for the answer's columns.
+type selection struct {
+	sql    string // list of columns
+	source []int  // of each column of the answer among those read; -1 for the factor
+	symbol int    // place of symbol and date among those read; used with factors only
+	date   int
+}
+
+func (a *Answer) selection() selection {
+	s := selection{symbol: -1, date: -1}
+	var names []string
+	want := func(name string) int {
+		at := slices.Index(names, name)
+		if at < 0 {
+			at = len(names)
+			names = append(names, name)
+		}
+		return at
+	}
+	for _, c := range a.Columns {
+		if c.Stored == FactorColumn && a.plan.Adjust != None {
+			s.source = append(s.source, -1)
+			continue
+		}
+		s.source = append(s.source, want(c.Stored))
+	}
+	if a.plan.Adjust != None {
+		s.symbol, s.date = want(a.plan.symbol), want(a.plan.date)
+	}
+	for i, n := range names {
+		names[i] = `"` + n + `"`
+	}
+	s.sql = strings.Join(names, ", ")
+	return s
+}
+
+// read reads one slice into batches.
+func (a *Answer) read(ctx context.Context, sel selection, s slice) ([]*batch, error) {
+	give, err := a.service.turn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer give()
+	p := a.plan
+	var out []*batch
+	var b *batch
+	err = a.Version.Reader.Query(ctx, "SELECT "+sel.sql+" FROM "+p.table.Name+p.where(s.start, s.end)+p.order(), func(c universe.Chunk) error {
+		if b == nil {
+			b = newBatch(a.Columns)
+		}
+		first := b.rows
+		b.add(c, sel.source, 0, c.Len())
+		if p.Adjust != None {
+			a.apply(b, first, c, sel)
+		}
+		if b.bytes() >= batchBytes {
+			out, b = append(out, b), nil
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read %s: %w", p.table.Name, err)
+	}
+	if b != nil && b.rows > 0 {
+		out = append(out, b)
+	}
+	return out, nil
+}
+
+// apply multiplies the prices of the rows from first on, which came with the chunk.
+func (a *Answer) apply(b *batch, first int, c universe.Chunk, sel selection) {
+	for i := range c.Len() {
+		row := first + i
+		f := a.factors.at(c.Bytes(sel.symbol, i), market.Date(c.Ints(sel.date)[i]))
+		for n, column := range a.Columns {
+			v := &b.columns[n]
+			switch {
+			case sel.source[n] < 0:
+				v.put(row, f)
+			case !adjusted(column.Stored) || v.null(row):
+			case math.IsNaN(f):
+				v.drop(row)
+			default:
+				v.scale(row, f)
+			}
+		}
+	}
+}
+
+// adjust reads the links between the rows asked for.
+func (a *Answer) adjust(ctx context.Context) error {
+	p := a.plan
+	holes, err := a.holes()
+	if err != nil {
+		return err
+	}
+	c := &chain{of: map[string]*history{}, hole: holes, listed: func(symbol string) market.Date {
+		if x, ok := a.facts.lists.Find(symbol); ok && x.Listed != market.NoDate {
+			return x.Listed
+		}
+		return math.MinInt32
+	}}
+	number := func(chunk universe.Chunk, column, row int) float64 {
+		if chunk.Null(column, row) {
+			return math.NaN()
+		}
+		return chunk.Floats(column)[row]
+	}
+	for _, s := range a.slices() {
+		give, err := a.service.turn(ctx)
+		if err != nil {
+			return err
+		}
+		err = a.Version.Reader.Query(ctx, "SELECT symbol, trade_date, close, pre_close FROM "+p.table.Name+p.where(s.start, s.end)+" ORDER BY trade_date",
+			func(chunk universe.Chunk) error {
+				days := chunk.Ints(1)
+				for i := range chunk.Len() {
+					c.add(chunk.Bytes(0, i), market.Date(days[i]), number(chunk, 2, i), number(chunk, 3, i))
+				}
+				return nil
+			})
+		give()
+		if err != nil {
+			return fmt.Errorf("read links: %w", err)
+		}
+	}
+	a.factors = c.factors(p.Adjust)
+	slices.SortFunc(c.broken, func(x, y BrokenLink) int {
+		if x.Symbol != y.Symbol {
+			return strings.Compare(x.Symbol, y.Symbol)
+		}
+		return int(x.To) - int(y.To)
+	})
+	a.BrokenCount, a.Broken = len(c.broken), c.broken[:min(len(c.broken), maxTold)]
+	return nil
+}
+
+// holes finds days that are not complete, of the dataset that a symbol's rows come with.
+func (a *Answer) holes() (func(symbol string, after, before market.Date) (market.Date, bool), error) {
+	p := a.plan
+	conditions, err := a.facts.conditions(p.Pool, p.table.Name, p.datasets(), p.Start, p.End, p.Symbols, a.service.cfg)
+	if err != nil {
+		return nil, err
+	}
+	bad := map[market.Kind][]market.Date{}
+	for _, c := range conditions {
+		if d := catalog.Lookup(c.Dataset); d != nil && c.State != Available && c.Date != market.NoDate {
+			bad[d.Kind] = append(bad[d.Kind], c.Date) // they come by date
+		}
+	}
+	return func(symbol string, after, before market.Date) (market.Date, bool) {
+		days := bad[market.KindOf(symbol)]
+		i, _ := slices.BinarySearch(days, after+1)
+		if i < len(days) && days[i] < before {
+			return days[i], true
+		}
+		return market.NoDate, false
+	}, nil
+}
+
+// Tables lists the tables of a version.
+func (s *Service) Tables(ctx context.Context, p market.Pool, version string) (*publish.Manifest, []pool.Table, error) {
+	st, err := s.store(p)
+	if err != nil {
+		return nil, nil, err
+	}
+	v, release, err := st.Acquire(ctx, version)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer release()
+	return v.Manifest, pool.Tables(), nil
+}
+
+// Conditions tells how the datasets of a table stand, and of which version that is.
+func (s *Service) Conditions(ctx context.Context, q Query) (version string, out []Condition, err error) {
+	p, err := check(Query{Pool: q.Pool, Table: q.Table, Start: market.NoDate, End: market.NoDate})
+	if err != nil {
+		return "", nil, err
+	}
+	if q.Start != market.NoDate && q.End != market.NoDate && q.End < q.Start {
+		return "", nil, fault.Invalid("end_date", "%s lies before start_date %s", q.End, q.Start)
+	}
+	st, err := s.store(q.Pool)
+	if err != nil {
+		return "", nil, err
+	}
+	v, release, err := st.Acquire(ctx, q.Version)
+	if err != nil {
+		return "", nil, err
+	}
+	defer release()
+	f, err := s.facts(ctx, v)
+	if err != nil {
+		return "", nil, err
+	}
+	if q.End == market.NoDate {
+		q.End = market.DateOf(s.cfg.Now())
+	}
+	out, err = f.conditions(q.Pool, p.table.Name, p.datasets(), q.Start, q.End, nil, s.cfg)
+	return v.Manifest.Version, out, err
+}
+
+// Table is the table that is read.
+func (a *Answer) Table() string { return a.plan.table.Name }

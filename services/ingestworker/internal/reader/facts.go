@@ -1,0 +1,266 @@
+package reader
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/publish"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/universe"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// State is how a dataset of a date stands.
+type State int
+
+// The states.
+const (
+	// Available is complete, or rightly empty.
+	Available State = iota + 1
+	// Short has rows, and fewer than are called for.
+	Short
+	// Pending is not published by the provider yet, or not due yet.
+	Pending
+	// Missing is due, and nothing is there.
+	Missing
+)
+
+// Condition is how one dataset of one date, or one symbol, stands in a version.
+type Condition struct {
+	// Dataset and Date; Date is NoDate for a list or calendar. Both are empty where a
+	// symbol is meant.
+	Dataset string
+	Date    market.Date
+	// Symbol that the version does not know. Empty otherwise.
+	Symbol string
+	// State it is in.
+	State State
+	// Verdict of the last answer.
+	Verdict coverage.Verdict
+	// Rows held and Expected; Expected is 0 where not known.
+	Rows, Expected int64
+	// CommittedAt is zero when never.
+	CommittedAt time.Time
+	// Message says why, in a sentence. Empty when available.
+	Message string
+	// AskedAgain tells whether the worker plans it again by itself.
+	AskedAgain bool
+}
+
+// String names the condition: "daily/2026-03-02", "stock_basic", "600519.SH".
+func (c Condition) String() string {
+	switch {
+	case c.Symbol != "":
+		return c.Symbol
+	case c.Date == market.NoDate:
+		return c.Dataset
+	}
+	return c.Dataset + "/" + c.Date.String()
+}
+
+// facts are what a version holds beside its rows.
+type facts struct {
+	records  map[coverage.Key]coverage.Record
+	rows     map[string]map[market.Date]int64 // per table and date
+	calendar coverage.Calendar
+	lists    *coverage.Lists
+	known    map[string]bool // symbols in the lists or with a record
+	symbols  []string        // of records, in targets
+}
+
+type factsKey struct{}
+
+// factsOf reads them once per version that is open.
+func factsOf(ctx context.Context, v *publish.Version) (*facts, error) {
+	x, err := v.Keep(factsKey{}, func() (any, error) { return readFacts(ctx, v.Reader) })
+	if err != nil {
+		return nil, err
+	}
+	return x.(*facts), nil //nolint:forcetypeassert // the key has no other values
+}
+
+func readFacts(ctx context.Context, r *universe.Reader) (*facts, error) {
+	f := &facts{rows: map[string]map[market.Date]int64{}, known: map[string]bool{}}
+	var err error
+	if f.records, err = r.Coverage(ctx); err != nil {
+		return nil, fmt.Errorf("read coverage: %w", err)
+	}
+	listed := map[string]bool{}
+	for k, rec := range f.records {
+		if k.Symbol != "" && !listed[k.Symbol] {
+			listed[k.Symbol] = true
+			f.symbols = append(f.symbols, k.Symbol)
+			f.known[k.Symbol] = true
+		}
+		if d := catalog.Lookup(k.Dataset); d != nil && !d.Snapshot {
+			if f.rows[d.Table] == nil {
+				f.rows[d.Table] = map[market.Date]int64{}
+			}
+			f.rows[d.Table][k.Date] += rec.Rows
+		}
+	}
+	slices.Sort(f.symbols)
+	f.calendar = coverage.Calendar{First: market.NoDate, Last: market.NoDate}
+	err = r.Query(ctx, "SELECT cal_date, max(is_open) FROM trade_calendar GROUP BY cal_date ORDER BY cal_date", func(c universe.Chunk) error {
+		for i, d := range c.Ints(0) {
+			if f.calendar.First == market.NoDate {
+				f.calendar.First = market.Date(d)
+			}
+			f.calendar.Last = market.Date(d)
+			if c.Ints(1)[i] == 1 {
+				f.calendar.Open = append(f.calendar.Open, market.Date(d))
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the calendar: %w", err)
+	}
+	var instruments []coverage.Instrument
+	date := func(c universe.Chunk, column, row int) market.Date {
+		if c.Null(column, row) {
+			return market.NoDate
+		}
+		return market.Date(c.Ints(column)[row])
+	}
+	err = r.Query(ctx, "SELECT symbol, kind, list_status, list_date, delist_date FROM instrument_meta", func(c universe.Chunk) error {
+		for i := range c.Len() {
+			x := coverage.Instrument{
+				Symbol: c.Text(0, i), Kind: market.Kind(c.Text(1, i)), Status: c.Text(2, i), Listed: date(c, 3, i), Delisted: date(c, 4, i),
+			}
+			instruments = append(instruments, x)
+			f.known[x.Symbol] = true
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the lists: %w", err)
+	}
+	f.lists = coverage.NewLists(instruments)
+	return f, nil
+}
+
+// span is the dates that a question without them means: from the first day held to the
+// last one due.
+func (f *facts) first(table string) market.Date {
+	first := market.NoDate
+	for d, n := range f.rows[table] {
+		if n > 0 && (first == market.NoDate || d < first) {
+			first = d
+		}
+	}
+	return first
+}
+
+// conditions are how datasets stand on the open days of a span, oldest first. Days that
+// are not due yet are told of only where end is given.
+func (f *facts) conditions(p market.Pool, table string, datasets []*catalog.Dataset, start, end market.Date, symbols []string, cfg Config) ([]Condition, error) {
+	now := cfg.Now()
+	if start == market.NoDate {
+		start = f.first(table)
+	}
+	today := market.DateOf(now)
+	if start == market.NoDate {
+		start = today
+	}
+	world := coverage.World{
+		Now: now, Calendar: f.calendar, Lists: f.lists, WindowDays: max(int(today-start), 0),
+		Held: func(k coverage.Key) (coverage.Record, bool) { r, ok := f.records[k]; return r, ok },
+	}
+	if p == market.Targets && len(symbols) == 0 {
+		symbols = f.symbols
+	}
+	if p == market.Universe {
+		symbols = nil
+	}
+	days, err := coverage.Survey(datasets, start, end, world, p, symbols, func(yield func(coverage.Record) bool) error {
+		for _, r := range f.records {
+			if !yield(r) {
+				break
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	told := map[coverage.Key]bool{}
+	var out []Condition
+	for _, d := range days {
+		if p == market.Targets && d.Date == market.NoDate && d.Verdict == coverage.Missing {
+			continue // targets keeps only the lists that its symbols need
+		}
+		told[coverage.Key{Dataset: d.Dataset, Date: d.Date}] = true
+		out = append(out, conditionOf(d))
+	}
+	if end != market.NoDate {
+		open, _ := f.calendar.Days(start, min(end, today))
+		for _, ds := range datasets {
+			for _, d := range open {
+				if !ds.Snapshot && !told[coverage.Key{Dataset: ds.ID, Date: d}] && now.Before(coverage.DueAt(ds, d)) {
+					out = append(out, Condition{
+						Dataset: ds.ID, Date: d, State: Pending, Verdict: coverage.Missing, AskedAgain: true,
+						Message: fmt.Sprintf("%s of %s is due at %s.", ds.ID, d, coverage.DueAt(ds, d).In(market.Shanghai).Format("15:04")),
+					})
+				}
+			}
+		}
+	}
+	if window, bounded := cfg.WindowDays[p]; bounded {
+		for i := range out {
+			out[i].AskedAgain = out[i].AskedAgain && (out[i].Date == market.NoDate || out[i].Date >= today-market.Date(window))
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Condition) int { return int(a.Date) - int(b.Date) })
+	return out, nil
+}
+
+func conditionOf(d coverage.Day) Condition {
+	c := Condition{
+		Dataset: d.Dataset, Date: d.Date, Verdict: d.Verdict, Rows: d.Rows, Expected: d.Expected, CommittedAt: d.CommittedAt,
+		AskedAgain: !d.Verdict.Settled(),
+	}
+	switch {
+	case d.Verdict == coverage.Complete || d.Verdict == coverage.ExpectedEmpty:
+		c.State = Available
+		return c
+	case d.Verdict == coverage.NotPublished:
+		c.State = Pending
+	case d.Rows > 0:
+		c.State = Short
+	default:
+		c.State = Missing
+	}
+	if len(d.Issues) > 0 {
+		c.Message = d.Issues[0].Message
+		return c
+	}
+	switch d.Verdict {
+	case coverage.Missing:
+		c.Message = fmt.Sprintf("%s was never asked for.", c)
+	case coverage.NotPublished:
+		c.Message = fmt.Sprintf("The provider has not published %s yet.", c)
+	case coverage.AcceptedShort:
+		c.Message = fmt.Sprintf("%s has %d of %d rows; the same came on three days, so it is not asked for again.", c, c.Rows, c.Expected)
+	default:
+		c.Message = fmt.Sprintf("%s has %d of %d rows.", c, c.Rows, c.Expected)
+	}
+	return c
+}
+
+// unknown are the symbols that the version does not know.
+func (f *facts) unknown(symbols []string) []Condition {
+	if len(f.known) == 0 {
+		return nil // no list is held that would tell
+	}
+	var out []Condition
+	for _, s := range symbols {
+		if !f.known[s] {
+			out = append(out, Condition{Symbol: s, Date: market.NoDate, State: Missing, Verdict: coverage.Missing, Message: s + " is on no list of this version."})
+		}
+	}
+	return out
+}

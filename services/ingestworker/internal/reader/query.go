@@ -1,0 +1,202 @@
+package reader
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/universe"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// Adjustment says how prices are adjusted.
+type Adjustment int
+
+// The adjustments. Forward keeps the newest row asked for, Backward the first.
+const (
+	None Adjustment = iota
+	Forward
+	Backward
+)
+
+// MaxSymbols is how many symbols one query may name.
+const MaxSymbols = 5000
+
+// FactorColumn is what adjusted prices were multiplied by.
+const FactorColumn = "factor"
+
+// Query says which rows to read.
+type Query struct {
+	// Pool to read.
+	Pool market.Pool
+	// Table in it.
+	Table string
+	// Symbols; empty means all.
+	Symbols []string
+	// Start and End bound the dates, inclusive; NoDate is open.
+	Start, End market.Date
+	// Columns in order; empty means all.
+	Columns []string
+	// Adjust prices.
+	Adjust Adjustment
+	// Complete refuses an answer that is not complete.
+	Complete bool
+	// Version to read; empty means the current one.
+	Version string
+}
+
+// plan is a query that was checked.
+type plan struct {
+	Query
+	table   pool.Table
+	columns []catalog.Column // of the answer
+	date    string           // the table's column of dates; empty for instrument_meta
+	symbol  string           // the table's column of symbols; empty for trade_calendar
+}
+
+// factor as a column.
+var factor = catalog.Column{Stored: FactorColumn, Type: table.Number, Doc: "What the prices of the row were multiplied by. Null where it cannot be known."}
+
+// Lookup finds a table by its name.
+func Lookup(name string) (pool.Table, error) {
+	tables := pool.Tables()
+	if i := slices.IndexFunc(tables, func(t pool.Table) bool { return t.Name == name }); i >= 0 {
+		return tables[i], nil
+	}
+	names := make([]string, len(tables))
+	for i, t := range tables {
+		names[i] = t.Name
+	}
+	return pool.Table{}, fault.New(fault.NotFound, fmt.Sprintf("There is no table %.60q; there are %s.", name, strings.Join(names, ", ")),
+		"kind", "table", "id", name[:min(len(name), 60)])
+}
+
+func check(q Query) (*plan, error) {
+	t, err := Lookup(q.Table)
+	if err != nil {
+		return nil, err
+	}
+	p := &plan{Query: q, table: t, date: "trade_date", symbol: "symbol"}
+	switch t.Name {
+	case catalog.TableCalendar:
+		p.date, p.symbol = "cal_date", ""
+	case catalog.TableInstruments:
+		p.date = ""
+	}
+	if len(q.Symbols) > MaxSymbols {
+		return nil, fault.Invalid("symbols", "has %d symbols; at most %d are taken, leave it out for all", len(q.Symbols), MaxSymbols)
+	}
+	p.Symbols = make([]string, 0, len(q.Symbols))
+	for i, s := range q.Symbols {
+		up, err := market.ParseSymbol(s)
+		if err != nil {
+			return nil, fault.Invalid(fmt.Sprintf("symbols[%d]", i), "%v", err)
+		}
+		p.Symbols = append(p.Symbols, up)
+	}
+	slices.Sort(p.Symbols)
+	p.Symbols = slices.Compact(p.Symbols)
+	switch {
+	case p.symbol == "" && len(p.Symbols) > 0:
+		return nil, fault.Invalid("symbols", "%s has no symbols", t.Name)
+	case p.date == "" && q.Start != market.NoDate:
+		return nil, fault.Invalid("start_date", "%s has no dates", t.Name)
+	case p.date == "" && q.End != market.NoDate:
+		return nil, fault.Invalid("end_date", "%s has no dates", t.Name)
+	case q.Start != market.NoDate && q.End != market.NoDate && q.End < q.Start:
+		return nil, fault.Invalid("end_date", "%s lies before start_date %s", q.End, q.Start)
+	case q.Adjust != None && t.Name != catalog.TablePrices:
+		return nil, fault.Invalid("adjust", "%s has no prices to adjust; %s has", t.Name, catalog.TablePrices)
+	}
+	return p, p.choose()
+}
+
+// choose finds the columns of the answer.
+func (p *plan) choose() error {
+	all := slices.Clone(p.table.Columns)
+	if p.Adjust != None {
+		all = append(all, factor)
+	}
+	if len(p.Columns) == 0 {
+		p.columns = all
+		return nil
+	}
+	for i, name := range p.Columns {
+		at := slices.IndexFunc(all, func(c catalog.Column) bool { return c.Stored == name })
+		if at < 0 {
+			names := make([]string, len(all))
+			for j, c := range all {
+				names[j] = c.Stored
+			}
+			return fault.Invalid(fmt.Sprintf("columns[%d]", i), "%.60q is no column of %s; it has %s", name, p.table.Name, strings.Join(names, ", "))
+		}
+		if slices.Contains(p.Columns[:i], name) {
+			return fault.Invalid(fmt.Sprintf("columns[%d]", i), "%.60q is named twice", name)
+		}
+		p.columns = append(p.columns, all[at])
+	}
+	return nil
+}
+
+// adjusted are the columns in 元 that the factor multiplies.
+func adjusted(column string) bool {
+	switch column {
+	case "open", "high", "low", "close", "pre_close", "change":
+		return true
+	}
+	return false
+}
+
+// datasets are those that fill the table and are concerned by the symbols.
+func (p *plan) datasets() []*catalog.Dataset {
+	var out []*catalog.Dataset
+	for _, d := range catalog.Datasets() {
+		if d.Table != p.table.Name {
+			continue
+		}
+		concerned := len(p.Symbols) == 0 || d.Kind == "" || slices.ContainsFunc(p.Symbols, func(s string) bool { return market.KindOf(s) == d.Kind })
+		if concerned {
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+// where is the condition on rows of a span of dates, both ends open at NoDate.
+func (p *plan) where(start, end market.Date) string {
+	var terms []string
+	if p.date != "" && start != market.NoDate {
+		terms = append(terms, fmt.Sprintf("%s >= DATE '%s'", p.date, start))
+	}
+	if p.date != "" && end != market.NoDate {
+		terms = append(terms, fmt.Sprintf("%s <= DATE '%s'", p.date, end))
+	}
+	if len(p.Symbols) == 1 {
+		terms = append(terms, p.symbol+" = "+universe.Quote(p.Symbols[0]))
+	} else if len(p.Symbols) > 1 {
+		quoted := make([]string, len(p.Symbols))
+		for i, s := range p.Symbols {
+			quoted[i] = universe.Quote(s)
+		}
+		terms = append(terms, p.symbol+" IN ("+strings.Join(quoted, ", ")+")")
+	}
+	if len(terms) == 0 {
+		return ""
+	}
+	return " WHERE " + strings.Join(terms, " AND ")
+}
+
+// order is that of the rows of an answer.
+func (p *plan) order() string {
+	switch {
+	case p.symbol == "":
+		return " ORDER BY " + p.date + ", exchange"
+	case p.date == "":
+		return " ORDER BY " + p.symbol
+	}
+	return " ORDER BY " + p.date + ", " + p.symbol
+}

@@ -1,0 +1,94 @@
+package universe
+
+import (
+	"context"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
+)
+
+// coverageBySymbol is the table of coverage of a pool that keeps it by symbol.
+const coverageBySymbol = `DROP TABLE rejects; DROP TABLE coverage;
+CREATE TABLE coverage (dataset VARCHAR, symbol VARCHAR, trade_date DATE, row_count BIGINT, rows_hash UBIGINT, expected_count BIGINT, verdict VARCHAR,
+  committed_at TIMESTAMP, run_id VARCHAR);
+COMMENT ON TABLE coverage IS 'What is held per dataset, symbol and trade date.'`
+
+// Build writes a DuckDB file with the tables of a pool to path, where no file may be.
+// fill hands over the rows, and returns the coverage, which is kept by symbol.
+func Build(ctx context.Context, path, source string, c ReaderConfig,
+	fill func(add func(d *catalog.Dataset, b *table.Batch) error) ([]coverage.Record, error),
+) (records []coverage.Record, err error) {
+	d, err := openDuck(path, map[string]string{
+		"access_mode": "READ_WRITE", "memory_limit": c.Memory, "checkpoint_threshold": "64MB",
+		"autoinstall_known_extensions": "false", "autoload_known_extensions": "false",
+	})
+	if err != nil {
+		return nil, err
+	}
+	defer d.close()
+	if err := create(d, source); err != nil {
+		return nil, err
+	}
+	if err := d.exec(coverageBySymbol); err != nil {
+		return nil, err
+	}
+	records, err = fill(func(ds *catalog.Dataset, b *table.Batch) error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		return d.append(ds.Table, func(a *appender) error { return a.appendBatch(sources(ds, b), b.Len) })
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = d.append("coverage", func(a *appender) error {
+		for _, r := range records {
+			if err := a.appendRow(r.Dataset, r.Symbol, r.Date, r.Rows, r.RowsHash, r.Expected, string(r.Verdict), r.CommittedAt, r.RunID); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return records, d.exec("CHECKPOINT")
+}
+
+// append fills one table in a transaction of its own.
+func (d *duck) append(name string, rows func(a *appender) error) error {
+	a, err := newAppender(d, name)
+	if err != nil {
+		return err
+	}
+	defer a.destroy()
+	if err := rows(a); err != nil {
+		return err
+	}
+	return a.flush()
+}
+
+// loadBySymbol reads a table of coverage that Build made. ok is false where the file has
+// another.
+func loadBySymbol(d *duck) (records map[coverage.Key]coverage.Record, ok bool, err error) {
+	have, err := tablesOf(d)
+	if err != nil || len(have["coverage"]) < 2 || have["coverage"][1] != "symbol VARCHAR" {
+		return nil, false, err
+	}
+	records = make(map[coverage.Key]coverage.Record)
+	err = d.query("SELECT dataset, symbol, trade_date, row_count, expected_count, verdict, epoch_us(committed_at), run_id, rows_hash FROM coverage", func(c rows) error {
+		for i := range c.len {
+			col := c.columns
+			r := coverage.Record{
+				Key:  coverage.Key{Dataset: col[0].text(i), Symbol: col[1].text(i), Date: col[2].date(i)},
+				Rows: value[int64](col[3], i), Expected: value[int64](col[4], i), Verdict: coverage.Verdict(col[5].text(i)),
+				CommittedAt: time.UnixMicro(value[int64](col[6], i)).UTC(), RunID: col[7].text(i), RowsHash: value[uint64](col[8], i),
+			}
+			records[r.Key] = r
+		}
+		return nil
+	})
+	return records, true, err
+}

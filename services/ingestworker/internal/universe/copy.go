@@ -1,0 +1,95 @@
+package universe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"syscall"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// ErrEmpty is returned by Copy while the pool has no file.
+var ErrEmpty = errors.New("the pool has no file yet")
+
+// Copy writes the pool's file, checkpointed and whole, to path, where no file may be,
+// and returns the coverage it holds. Commits wait meanwhile.
+//
+// The pool's file is closed for it: closing any other descriptor of a file that DuckDB
+// has open takes DuckDB's lock away. A lock for reading keeps other processes from
+// writing while the bytes are copied.
+func (s *Sink) Copy(ctx context.Context, path string) (records []coverage.Record, err error) {
+	err = s.do(ctx, func(w *writer) error {
+		records, err = w.copy(ctx, path)
+		return err
+	})
+	return records, err
+}
+
+func (w *writer) copy(ctx context.Context, path string) ([]coverage.Record, error) {
+	if w.stands(); w.file == nil && !pool.Exists(w.cfg.Path) {
+		return nil, ErrEmpty
+	}
+	if err := w.attach(); err != nil { // also to take in what a killed process left in the log
+		return nil, err
+	}
+	w.release()
+	if pool.Exists(w.cfg.Path + ".wal") {
+		return nil, w.faults.Failed(nil, "its log could not be folded in, so it cannot be copied")
+	}
+	if err := w.copyClosed(ctx, path); err != nil {
+		if rest := remove(path); rest != nil {
+			w.log.Warn("a copy that failed was not removed", "error", rest)
+		}
+		return nil, err
+	}
+	return w.index.match(nil, market.NoDate, market.NoDate), nil
+}
+
+func (w *writer) copyClosed(ctx context.Context, path string) (err error) {
+	failed := func(err error) error {
+		if pool.IsFull(err) {
+			return w.faults.Full(err, w.cfg.MinFree)
+		}
+		return w.faults.Failed(err, "it could not be copied: "+pool.Pathless(err))
+	}
+	from, err := os.Open(w.cfg.Path)
+	if err != nil {
+		return failed(err)
+	}
+	defer from.Close()
+	shared := syscall.Flock_t{Type: syscall.F_RDLCK}
+	if err := syscall.FcntlFlock(from.Fd(), syscall.F_SETLK, &shared); err != nil {
+		return w.faults.Locked(err, 0)
+	}
+	to, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return failed(err)
+	}
+	defer func() {
+		if closed := to.Close(); err == nil && closed != nil {
+			err = failed(closed)
+		}
+	}()
+	const step = 16 << 20 // how often a caller that is gone is noticed
+	for {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		_, err := io.CopyN(to, from, step) // the kernel copies, or shares the blocks where it can
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			return failed(fmt.Errorf("copy: %w", err))
+		}
+	}
+	if err := to.Sync(); err != nil {
+		return failed(err)
+	}
+	return nil
+}

@@ -1,0 +1,205 @@
+package universe
+
+import (
+	"context"
+	"errors"
+	"regexp"
+	"strconv"
+	"strings"
+	"unsafe"
+
+	bindings "github.com/duckdb/duckdb-go-bindings"
+	"github.com/duckdb/duckdb-go/v2/mapping"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
+)
+
+// Reader is a DuckDB file that nobody writes any more, open for reading. Queries may
+// run at the same time, each on a connection of its own.
+type Reader struct {
+	database mapping.Database
+}
+
+// ReaderConfig bounds what a Reader may take.
+type ReaderConfig struct {
+	// Memory is DuckDB's memory_limit, as in "160MB".
+	Memory string
+	// Threads DuckDB may use for all queries together.
+	Threads int
+	// TempDir is where sorts that exceed the memory are spilled; it is made when needed.
+	TempDir string
+}
+
+// OpenReader opens the file at path. The error is DuckDB's.
+func OpenReader(path string, c ReaderConfig) (*Reader, error) {
+	d, err := openDuck(path, map[string]string{
+		"access_mode":                  "READ_ONLY",
+		"memory_limit":                 c.Memory,
+		"threads":                      strconv.Itoa(c.Threads),
+		"temp_directory":               c.TempDir,
+		"autoinstall_known_extensions": "false",
+		"autoload_known_extensions":    "false",
+	})
+	if err != nil {
+		return nil, err
+	}
+	mapping.Disconnect(&d.conn) // each query has its own
+	return &Reader{database: d.database}, nil
+}
+
+// Close ends the reader. No query may be under way.
+func (r *Reader) Close() { mapping.Close(&r.database) }
+
+// Exec runs one or more statements.
+func (r *Reader) Exec(ctx context.Context, sql string) error {
+	return r.connected(ctx, func(d *duck) error { return d.exec(sql) })
+}
+
+// Query runs one statement and hands its rows to each, chunk by chunk, as DuckDB finds
+// them: the result is never held whole, unless the statement sorts it. A chunk is gone
+// when each returns.
+func (r *Reader) Query(ctx context.Context, sql string, each func(Chunk) error) error {
+	return r.connected(ctx, func(d *duck) error { return d.stream(sql, each) })
+}
+
+// connected runs f on a new connection and interrupts it when ctx ends.
+func (r *Reader) connected(ctx context.Context, f func(d *duck) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	d := &duck{database: r.database}
+	if mapping.Connect(r.database, &d.conn) == mapping.StateError {
+		return &duckError{text: "no connection could be made"}
+	}
+	interrupted := make(chan struct{})
+	stop := context.AfterFunc(ctx, func() {
+		mapping.Interrupt(d.conn)
+		close(interrupted)
+	})
+	err := f(d)
+	if !stop() {
+		<-interrupted // before its connection is gone
+	}
+	mapping.Disconnect(&d.conn)
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
+	}
+	return err
+}
+
+// stream is query without the whole result in memory.
+func (d *duck) stream(sql string, each func(Chunk) error) error {
+	var statement mapping.PreparedStatement
+	defer mapping.DestroyPrepare(&statement)
+	if mapping.Prepare(d.conn, sql, &statement) == mapping.StateError {
+		return newDuckError(mapping.PrepareError(statement), mapping.ErrorTypeInvalid)
+	}
+	var result mapping.Result
+	state := bindings.ExecutePreparedStreaming(statement, &result) // the only way that does not hold the whole result
+	defer mapping.DestroyResult(&result)
+	if state == mapping.StateError {
+		return newDuckError(mapping.ResultError(&result), mapping.ResultErrorType(&result))
+	}
+	columns := int(mapping.ColumnCount(&result))
+	for {
+		chunk := mapping.FetchChunk(result)
+		if chunk.Ptr == nil {
+			if text := mapping.ResultError(&result); text != "" {
+				return newDuckError(text, mapping.ResultErrorType(&result))
+			}
+			return nil
+		}
+		view := Chunk{rows{len: int(mapping.DataChunkGetSize(chunk)), columns: make([]vector, columns)}}
+		for i := range view.columns {
+			v := mapping.DataChunkGetVector(chunk, mapping.IdxT(i))
+			view.columns[i] = vector{mapping.VectorGetData(v), mapping.VectorGetValidity(v)}
+		}
+		err := each(view)
+		mapping.DestroyDataChunk(&chunk)
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// Chunk is some rows of an answer, column by column, where DuckDB has them.
+type Chunk struct{ rows }
+
+// Len is the number of rows.
+func (c Chunk) Len() int { return c.len }
+
+// Null reports a value that is not there.
+func (c Chunk) Null(column, row int) bool { return c.columns[column].null(row) }
+
+// Valid has one bit a row, the first row's lowest; nil where no value is null. Bits
+// beyond the last row mean nothing.
+func (c Chunk) Valid(column int) []uint64 {
+	v := c.columns[column].valid
+	if v == nil {
+		return nil
+	}
+	return unsafe.Slice((*uint64)(v), (c.len+63)/64)
+}
+
+// Floats are the values of a DOUBLE column; those of nulls mean nothing.
+func (c Chunk) Floats(column int) []float64 {
+	return unsafe.Slice((*float64)(c.columns[column].data), c.len)
+}
+
+// Ints are the values of an INTEGER column, or the days since 1970 of a DATE column.
+func (c Chunk) Ints(column int) []int32 {
+	return unsafe.Slice((*int32)(c.columns[column].data), c.len)
+}
+
+// Longs are the values of a BIGINT column, or the microseconds of a TIMESTAMP column.
+func (c Chunk) Longs(column int) []int64 {
+	return unsafe.Slice((*int64)(c.columns[column].data), c.len)
+}
+
+// Bytes is a value of a VARCHAR column, in DuckDB's memory: it must be copied to be
+// kept. Empty for a null.
+func (c Chunk) Bytes(column, row int) []byte {
+	v := c.columns[column]
+	if v.null(row) {
+		return nil
+	}
+	at := unsafe.Add(v.data, row*stringSize)
+	n := *(*uint32)(at)
+	if n <= inlineMax {
+		return unsafe.Slice((*byte)(unsafe.Add(at, 4)), n)
+	}
+	return unsafe.Slice(*(**byte)(unsafe.Add(at, 8)), n)
+}
+
+// Text is a value of a VARCHAR column. Empty for a null.
+func (c Chunk) Text(column, row int) string { return string(c.Bytes(column, row)) }
+
+// Coverage reads the table of coverage.
+func (r *Reader) Coverage(ctx context.Context) (records map[coverage.Key]coverage.Record, err error) {
+	err = r.connected(ctx, func(d *duck) error {
+		bySymbol := false
+		if records, bySymbol, err = loadBySymbol(d); err == nil && !bySymbol {
+			records, err = loadCoverage(d)
+		}
+		return err
+	})
+	return records, err
+}
+
+// IsFull reports an error of a full volume.
+func IsFull(err error) bool {
+	var e *duckError
+	return errors.As(err, &e) && e.full() || pool.IsFull(err)
+}
+
+// Words is DuckDB's error in its first line, without the folders of files in it.
+func Words(err error) string {
+	line, _, _ := strings.Cut(err.Error(), "\n")
+	return paths.ReplaceAllString(line, "$1")
+}
+
+var paths = regexp.MustCompile(`(?:/[^/\s"']+)+/([^/\s"']+)`)
+
+// Quote writes a text as an SQL literal.
+func Quote(s string) string { return quote(s) }

@@ -1,0 +1,27 @@
+package transport
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+)
+
+// StallTimeout is how long a client of a stream of rows may take nothing.
+const StallTimeout = 30 * time.Second
+
+// SendWithin sends one message of a stream and gives up with STALLED when the client does
+// not take it in time. The handler must return then: that ends the stream, and with it
+// the send that was given up.
+func SendWithin(d time.Duration, send func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- send() }()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+		return fault.New(fault.Stalled, fmt.Sprintf("The client took nothing for %s, so the answer was cut off.", d), "seconds", fmt.Sprint(int(d.Seconds())))
+	}
+}

@@ -1,0 +1,87 @@
+package api
+
+import (
+	"context"
+	"time"
+
+	ingestv1 "github.com/afterbell/afterbell/gen/afterbell/ingest/v1"
+	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/internal/drill"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/internal/transport"
+)
+
+type dataService struct {
+	orchestratorv1.UnimplementedDataServiceServer
+	*base
+}
+
+// ReadRows implements orchestratorv1.DataServiceServer.
+func (s *dataService) ReadRows(req *orchestratorv1.ReadRowsRequest, stream orchestratorv1.DataService_ReadRowsServer) error {
+	ctx, cancel := s.stoppable(stream.Context())
+	defer cancel()
+	in, err := s.Rows.Read(ctx, req.GetQuery(), ingestv1.RowFormat_ROW_FORMAT_ARROW, false)
+	if err != nil {
+		return err
+	}
+	summary := in.Summary
+	err = in.Each(func(data []byte) error {
+		m := &orchestratorv1.ReadRowsResponse{Data: data, Summary: summary}
+		summary = nil
+		return transport.SendWithin(transport.StallTimeout, func() error { return stream.Send(m) })
+	})
+	if err != nil && s.stopping() {
+		return fault.New(fault.Interrupted, "The orchestrator is stopping; read the rows again when it is back.")
+	}
+	return err
+}
+
+// ListTables implements orchestratorv1.DataServiceServer.
+func (s *dataService) ListTables(ctx context.Context, req *orchestratorv1.ListTablesRequest) (*orchestratorv1.ListTablesResponse, error) {
+	resp, err := s.Rows.Tables(ctx, req.GetPool(), req.GetVersion())
+	if err != nil {
+		return nil, err
+	}
+	return &orchestratorv1.ListTablesResponse{Version: resp.GetVersion(), Tables: resp.GetTables()}, nil
+}
+
+// GetCondition implements orchestratorv1.DataServiceServer.
+func (s *dataService) GetCondition(ctx context.Context, req *orchestratorv1.GetConditionRequest) (*orchestratorv1.GetConditionResponse, error) {
+	resp, err := s.Rows.Condition(ctx, &ingestv1.GetConditionRequest{
+		Pool: req.GetPool(), Table: req.GetTable(), StartDate: req.GetStartDate(), EndDate: req.GetEndDate(), Version: req.GetVersion(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &orchestratorv1.GetConditionResponse{Version: resp.GetVersion(), Conditions: resp.GetConditions()}, nil
+}
+
+// NextRun is when a pool is asked for next, as far as is known: by a run under way, a
+// queued one, or the schedule. Zero when nothing is known of.
+func NextRun(d Dispatcher, s Scheduler) func(ctx context.Context, pool market.Pool) time.Time {
+	return func(ctx context.Context, pool market.Pool) time.Time {
+		var next time.Time
+		earlier := func(t time.Time) {
+			if !t.IsZero() && (next.IsZero() || t.Before(next)) {
+				next = t
+			}
+		}
+		if st, err := d.PoolStatus(ctx, pool); err == nil {
+			if st.Current != nil {
+				earlier(drill.Now())
+			}
+			for _, q := range st.Queued {
+				due := q.NotBefore
+				if due.IsZero() {
+					due = drill.Now()
+				}
+				earlier(due)
+			}
+		}
+		if v, err := s.Get(ctx); err == nil {
+			earlier(v.NextAt)
+		}
+		return next
+	}
+}

@@ -1,0 +1,68 @@
+package dispatch
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
+)
+
+// publishTimeout is how long a publication may take. A whole one of thirty years takes
+// some minutes.
+const publishTimeout = 15 * time.Minute
+
+// Publisher brings the copy for readers up to a pool.
+type Publisher interface {
+	// Publish publishes a pool at the end of a run and returns what was found, as
+	// that the copy was damaged. It does nothing where the copy is up to date.
+	Publish(ctx context.Context, pool market.Pool, runID string) ([]fault.Issue, error)
+}
+
+// publish publishes the pool, then ends the run. That it failed is an issue of the run
+// and changes nothing else of it: the next run tries again.
+func (l *loop) publish(end run.End) {
+	a := l.act
+	if l.d.cfg.Publisher == nil || l.stopping {
+		l.finish(end)
+		return
+	}
+	a.phase, a.ending = publishing, &end
+	id := a.r.ID
+	l.next(func(ctx context.Context) func() {
+		issues := l.published(ctx, id)
+		return func() {
+			a.warnings = append(a.warnings, issues...)
+			l.finish(end)
+		}
+	})
+}
+
+// publishAside publishes what a run committed that ended otherwise than by being done.
+// Nothing waits for it.
+func (l *loop) publishAside(r run.Run) {
+	if l.d.cfg.Publisher == nil || l.stopping || r.New+r.Changed+r.Gone == 0 {
+		return
+	}
+	l.d.tasks.Go(func() { l.published(l.ctx, r.ID) })
+}
+
+func (l *loop) published(ctx context.Context, runID string) []fault.Issue {
+	ctx, cancel := context.WithTimeout(ctx, publishTimeout)
+	defer cancel()
+	issues, err := l.d.cfg.Publisher.Publish(ctx, l.pool, runID)
+	if err == nil {
+		return issues
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		err = cause
+	}
+	l.log.Warn("the pool was not published", "run_id", runID, "error", err)
+	if _, told := fault.As(err); !told {
+		err = fmt.Errorf("it did not end within %s", publishTimeout)
+	}
+	return []fault.Issue{fault.NewIssue(fault.PublicationFailed,
+		fmt.Sprintf("The copy of %s for readers is that of an earlier run: %v", l.pool, err), "pool", string(l.pool))}
+}

@@ -1,0 +1,411 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"mime"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	ingestv1 "github.com/afterbell/afterbell/gen/afterbell/ingest/v1"
+	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/transport"
+)
+
+// rowsPath is where tables are read as files.
+const rowsPath = "/v1/data/"
+
+// isRows tells a path that reads a table: /v1/data/daily_prices.csv.
+func isRows(path string) bool {
+	rest, ok := strings.CutPrefix(path, rowsPath)
+	return ok && rest != "" && !strings.Contains(rest, "/")
+}
+
+// rowFormat is one form of a table, by its ending and its media type.
+type rowFormat struct {
+	ending, media string
+	format        ingestv1.RowFormat // of those that stream
+}
+
+var rowFormats = []rowFormat{
+	{"ndjson", "application/x-ndjson", ingestv1.RowFormat_ROW_FORMAT_NDJSON}, // what a caller gets who asks for anything
+	{"csv", "text/csv", ingestv1.RowFormat_ROW_FORMAT_CSV},
+	{"arrow", "application/vnd.apache.arrow.stream", ingestv1.RowFormat_ROW_FORMAT_ARROW},
+	{"parquet", "application/vnd.apache.parquet", ingestv1.RowFormat_ROW_FORMAT_UNSPECIFIED},
+}
+
+// serveRows answers a table as a file.
+func (g *gateway) serveRows(w http.ResponseWriter, r *http.Request) {
+	w.Header().Set("Vary", "Accept")
+	if r.Method != http.MethodGet && r.Method != http.MethodHead {
+		w.Header().Set("Allow", "GET, HEAD")
+		g.methodNotAllowed(w, r)
+		return
+	}
+	q, f, code, err := rowRequest(r)
+	if err != nil {
+		g.writeError(w, code, transport.ToStatus(err))
+		return
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	out := &patient{ResponseWriter: w, control: http.NewResponseController(w)}
+	if f.ending == "parquet" {
+		err = g.serveFile(ctx, out, r, q, f)
+	} else {
+		err = g.serveStream(ctx, out, r, q, f)
+	}
+	if err == nil {
+		_ = out.control.Flush()
+		_ = out.control.SetWriteDeadline(time.Time{}) // of the next answer on this connection
+		return
+	}
+	if out.begun {
+		g.log.Info("an answer with rows was cut off", "table", q.GetTable(), "error", err.Error())
+		panic(http.ErrAbortHandler) // so that the caller does not take it for the whole
+	}
+	s := withReason(transport.ToStatus(err))
+	code = httpCode(s)
+	if fault.Is(err, fault.DataIncomplete) {
+		code = http.StatusPreconditionFailed
+	}
+	for _, name := range []string{"Content-Disposition", "ETag", "Content-Location"} {
+		w.Header().Del(name)
+	}
+	g.writeError(w, code, s)
+}
+
+func (g *gateway) serveStream(ctx context.Context, w *patient, r *http.Request, q *marketv1.RowQuery, f rowFormat) error {
+	in, err := g.rows.Read(ctx, q, f.format, r.Method == http.MethodHead)
+	if err != nil {
+		return err
+	}
+	describeRows(w.Header(), r.URL, q, f, in.Summary)
+	if r.Method == http.MethodHead {
+		w.WriteHeader(http.StatusOK)
+		return nil
+	}
+	return in.Each(func(data []byte) error {
+		_, err := w.Write(data)
+		return err
+	})
+}
+
+func (g *gateway) serveFile(ctx context.Context, w *patient, r *http.Request, q *marketv1.RowQuery, f rowFormat) error {
+	made, err := g.rows.File(ctx, q)
+	if err != nil {
+		return err
+	}
+	describeRows(w.Header(), r.URL, q, f, made.GetSummary())
+	w.Header().Set("ETag", `"`+made.GetFileId()+`"`)
+	w.Header().Set("Cache-Control", "no-cache") // kept copies are asked after
+	file := &remoteFile{ctx: ctx, worker: g.rows.Worker, id: made.GetFileId(), size: made.GetByteCount()}
+	defer file.drop()
+	http.ServeContent(w, r, "", time.Time{}, file)
+	return file.err
+}
+
+// describeRows puts what the answer says of itself into headers.
+func describeRows(h http.Header, u *url.URL, q *marketv1.RowQuery, f rowFormat, s *marketv1.RowsSummary) {
+	media := f.media
+	if f.ending == "csv" {
+		media += "; charset=utf-8; header=present"
+	}
+	h.Set("Content-Type", media)
+	h.Set("Content-Disposition", fmt.Sprintf("inline; filename=%q", q.GetTable()+"."+f.ending))
+	values := u.Query()
+	values.Set("version", s.GetVersion())
+	at := *u
+	at.RawQuery = values.Encode()
+	h.Set("Content-Location", at.RequestURI())
+	h.Set("X-Afterbell-Version", s.GetVersion())
+	h.Set("X-Afterbell-Run-Id", s.GetRunId())
+	h.Set("X-Afterbell-Complete", strconv.FormatBool(s.GetComplete()))
+	h.Set("X-Afterbell-Lack-Count", strconv.FormatInt(s.GetLackCount(), 10))
+	var lacks, units []string
+	for _, c := range s.GetLacks()[:min(len(s.GetLacks()), 20)] {
+		lacks = append(lacks, strings.Trim(c.GetDatasetId()+"/"+c.GetTradeDate()+c.GetSymbol(), "/"))
+	}
+	for _, c := range s.GetColumns() {
+		if c.GetUnit() != "" {
+			units = append(units, c.GetName()+"="+url.PathEscape(c.GetUnit()))
+		}
+	}
+	h.Set("X-Afterbell-Units", strings.Join(units, ", "))
+	if len(lacks) > 0 {
+		h.Set("X-Afterbell-Lacks", strings.Join(lacks, ", "))
+	}
+	if s.GetBrokenLinkCount() > 0 {
+		h.Set("X-Afterbell-Broken-Link-Count", strconv.FormatInt(s.GetBrokenLinkCount(), 10))
+	}
+}
+
+// rowRequest reads path, query and Accept.
+func rowRequest(r *http.Request) (q *marketv1.RowQuery, f rowFormat, code int, err error) {
+	name := strings.TrimPrefix(r.URL.Path, rowsPath)
+	name, f, code, err = formatOf(name, r.Header.Values("Accept"))
+	if err != nil {
+		return nil, f, code, err
+	}
+	q = &marketv1.RowQuery{Table: name}
+	if pool, table, ok := strings.Cut(name, "."); ok {
+		q.Table = table
+		if q.Pool, err = poolNamed("table", pool); err != nil {
+			return nil, f, http.StatusBadRequest, err
+		}
+	}
+	values := r.URL.Query()
+	for _, key := range slices.Sorted(maps.Keys(values)) {
+		if err := rowParameter(q, key, values[key]); err != nil {
+			return nil, f, http.StatusBadRequest, err
+		}
+	}
+	return q, f, 0, nil
+}
+
+func rowParameter(q *marketv1.RowQuery, key string, values []string) error {
+	one := func() (string, error) {
+		if len(values) != 1 {
+			return "", fault.Invalid(key, "is given %d times", len(values))
+		}
+		return values[0], nil
+	}
+	var err error
+	switch key {
+	case "symbols":
+		q.Symbols = listed(values)
+	case "columns":
+		q.Columns = listed(values)
+	case "start_date", "startDate":
+		q.StartDate, err = one()
+	case "end_date", "endDate":
+		q.EndDate, err = one()
+	case "version":
+		q.Version, err = one()
+	case "pool":
+		var text string
+		if text, err = one(); err != nil {
+			return err
+		}
+		pool, err := poolNamed("pool", text)
+		if err != nil {
+			return err
+		}
+		if q.Pool != marketv1.Pool_POOL_UNSPECIFIED && q.Pool != pool {
+			return fault.Invalid("pool", "%.40q is not the pool in the path", text)
+		}
+		q.Pool = pool
+	case "adjust":
+		var text string
+		if text, err = one(); err != nil {
+			return err
+		}
+		n, ok := enumName(q.GetAdjust().Descriptor(), text)
+		if !ok {
+			return fault.Invalid("adjust", "%.40q is not allowed: allowed are none, forward, backward", text)
+		}
+		q.Adjust = marketv1.Adjustment(marketv1.Adjustment_value[n])
+	case "require":
+		var text string
+		if text, err = one(); err != nil {
+			return err
+		}
+		n, ok := enumName(q.GetRequire().Descriptor(), text)
+		if !ok {
+			return fault.Invalid("require", "%.40q is not allowed: allowed is complete", text)
+		}
+		q.Require = marketv1.Requirement(marketv1.Requirement_value[n])
+	default:
+		return fault.Invalid(clip(key), "is not a parameter here; allowed are symbols, start_date, end_date, columns, adjust, require, version, pool")
+	}
+	return err
+}
+
+// listed reads a list that is separated by commas, given several times, or both.
+func listed(values []string) []string {
+	var out []string
+	for _, v := range values {
+		for _, x := range strings.Split(v, ",") {
+			if x = strings.TrimSpace(x); x != "" {
+				out = append(out, x)
+			}
+		}
+	}
+	return out
+}
+
+func poolNamed(field, text string) (marketv1.Pool, error) {
+	if name, ok := enumName(marketv1.Pool(0).Descriptor(), text); ok && name != "POOL_UNSPECIFIED" {
+		return marketv1.Pool(marketv1.Pool_value[name]), nil
+	}
+	return 0, fault.Invalid(field, "%.40q is no pool: allowed are targets, universe", text)
+}
+
+// formatOf finds the form by the ending, or by what is accepted.
+func formatOf(name string, accept []string) (table string, f rowFormat, code int, err error) {
+	if i := strings.LastIndexByte(name, '.'); i >= 0 {
+		for _, f := range rowFormats {
+			if name[i+1:] == f.ending {
+				return name[:i], f, 0, nil
+			}
+		}
+		if head := name[:i]; !strings.EqualFold(head, "targets") && !strings.EqualFold(head, "universe") {
+			return "", f, http.StatusBadRequest, fault.Invalid("table", "the ending %.20q is not served: allowed are .parquet, .arrow, .csv, .ndjson", name[i:])
+		}
+	}
+	if f, ok := accepted(accept); ok {
+		return name, f, 0, nil
+	}
+	return "", f, http.StatusNotAcceptable, fault.Invalid("accept", "%.100q is not served: allowed are application/x-ndjson, text/csv, application/vnd.apache.arrow.stream, application/vnd.apache.parquet",
+		strings.Join(accept, ", "))
+}
+
+// accepted chooses the form that a caller likes best.
+func accepted(accept []string) (best rowFormat, ok bool) {
+	likes := strings.Join(accept, ",")
+	if strings.TrimSpace(likes) == "" {
+		return rowFormats[0], true
+	}
+	most := 0.0
+	for _, part := range strings.Split(likes, ",") {
+		media, params, err := mime.ParseMediaType(strings.TrimSpace(part))
+		if err != nil {
+			continue
+		}
+		weight := 1.0
+		if text, given := params["q"]; given {
+			if weight, err = strconv.ParseFloat(text, 64); err != nil {
+				continue
+			}
+		}
+		for _, f := range rowFormats {
+			kind, _, _ := strings.Cut(f.media, "/")
+			if (media == f.media || media == "*/*" || media == kind+"/*") && weight > most {
+				best, most, ok = f, weight, true
+			}
+		}
+	}
+	return best, ok
+}
+
+// patient writes to a caller for as long as it takes something.
+type patient struct {
+	http.ResponseWriter
+	control *http.ResponseController
+	begun   bool
+}
+
+// Write implements http.ResponseWriter.
+func (p *patient) Write(data []byte) (int, error) {
+	p.begun = true
+	_ = p.control.SetWriteDeadline(time.Now().Add(transport.StallTimeout)) // a recorder in a test has none
+	return p.ResponseWriter.Write(data)
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (p *patient) WriteHeader(code int) {
+	p.begun = true
+	p.ResponseWriter.WriteHeader(code)
+}
+
+// remoteFile reads a file that the worker keeps. It opens a stream where it is read
+// from, and drops it when it is moved.
+type remoteFile struct {
+	ctx    context.Context
+	worker ingestv1.DataServiceClient
+	id     string
+	size   int64
+
+	at     int64
+	stream ingestv1.DataService_ReadFileClient
+	cancel context.CancelFunc
+	rest   []byte
+	err    error
+}
+
+// Seek implements io.Seeker.
+func (f *remoteFile) Seek(offset int64, whence int) (int64, error) {
+	switch whence {
+	case io.SeekCurrent:
+		offset += f.at
+	case io.SeekEnd:
+		offset += f.size
+	}
+	if offset != f.at {
+		f.drop()
+		f.at = offset
+	}
+	return offset, nil
+}
+
+func (f *remoteFile) drop() {
+	if f.cancel != nil {
+		f.cancel()
+	}
+	f.stream, f.cancel, f.rest = nil, nil, nil
+}
+
+// Read implements io.Reader.
+func (f *remoteFile) Read(into []byte) (int, error) {
+	if f.at >= f.size {
+		return 0, io.EOF
+	}
+	if f.stream == nil {
+		ctx, cancel := context.WithCancel(f.ctx)
+		stream, err := f.worker.ReadFile(ctx, &ingestv1.ReadFileRequest{FileId: f.id, Offset: f.at})
+		if err != nil {
+			cancel()
+			f.err = err
+			return 0, err
+		}
+		f.stream, f.cancel = stream, cancel
+	}
+	for len(f.rest) == 0 {
+		m, err := f.stream.Recv()
+		if err != nil {
+			if errors.Is(err, io.EOF) {
+				err = io.ErrUnexpectedEOF
+			}
+			f.err = err
+			return 0, err
+		}
+		f.rest = m.GetData()
+	}
+	n := copy(into, f.rest)
+	f.rest, f.at = f.rest[n:], f.at+int64(n)
+	return n, nil
+}
+
+// rowsOperation is how the OpenAPI document tells of the files.
+func rowsOperation() object {
+	parameter := func(name, about string) object {
+		return object{"name": name, "in": "query", "required": false, "type": "string", "description": about}
+	}
+	var media []string
+	for _, f := range rowFormats {
+		media = append(media, f.media)
+	}
+	return object{"get": object{
+		"summary": "Reads a table as a file.",
+		"description": "The form is told by the ending of the table's name (.parquet, .arrow, .csv, .ndjson), or by Accept. targets.daily_prices is the table " +
+			"of the other pool. Units, version and what lacks are in the headers X-Afterbell-…, and in the file where its form has metadata. " +
+			"A Parquet file has a length, an ETag and ranges; the others are streams, which break off when something fails.",
+		"operationId": "DataService_ReadFile", "tags": []any{"DataService"}, "produces": media,
+		"parameters": []any{
+			object{"name": "table", "in": "path", "required": true, "type": "string", "description": "Table and ending, as in daily_prices.parquet."},
+			parameter("symbols", "Symbols, separated by commas. Empty means all."), parameter("start_date", `First date, inclusive, "YYYY-MM-DD".`),
+			parameter("end_date", `Last date, inclusive, "YYYY-MM-DD".`), parameter("columns", "Columns, separated by commas. Empty means all."),
+			parameter("adjust", "none, forward or backward."), parameter("require", "complete: an answer that is not is 412 DATA_INCOMPLETE."),
+			parameter("version", "Published version. Empty means the current one."), parameter("pool", "targets or universe, the default."),
+		},
+		"responses": object{"200": object{"description": "The file.", "schema": object{"type": "file"}}},
+	}}
+}

@@ -1,0 +1,130 @@
+// Package rows hands the rows of published versions on from the worker to callers, as
+// the bytes they come in. It adds what only the orchestrator knows: when what lacks is
+// asked for next.
+package rows
+
+import (
+	"context"
+	"errors"
+	"io"
+	"time"
+
+	ingestv1 "github.com/afterbell/afterbell/gen/afterbell/ingest/v1"
+	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/internal/transport"
+)
+
+// Source is where rows come from. Safe for concurrent use.
+type Source struct {
+	// Worker that reads them.
+	Worker ingestv1.DataServiceClient
+	// NextRun is when the next run of a pool that is known of begins; zero when none is.
+	NextRun func(ctx context.Context, pool market.Pool) time.Time
+}
+
+// Stream is an answer under way.
+type Stream struct {
+	// Summary of the answer.
+	Summary *marketv1.RowsSummary
+
+	first []byte
+	recv  func() (*ingestv1.ReadRowsResponse, error)
+}
+
+// Read begins to read rows; the answer ends with ctx. What is wrong with the query is
+// returned here, before any row.
+func (s *Source) Read(ctx context.Context, q *marketv1.RowQuery, f ingestv1.RowFormat, headOnly bool) (*Stream, error) {
+	in, err := s.Worker.ReadRows(ctx, &ingestv1.ReadRowsRequest{Query: q, Format: f, HeadOnly: headOnly})
+	if err != nil {
+		return nil, err
+	}
+	m, err := in.Recv()
+	if err != nil {
+		return nil, s.explain(ctx, q.GetPool(), err)
+	}
+	s.complete(ctx, q.GetPool(), m.GetSummary().GetLacks())
+	return &Stream{Summary: m.GetSummary(), first: m.GetData(), recv: in.Recv}, nil
+}
+
+// Each hands the bytes of the answer to send, message by message, to its end.
+func (st *Stream) Each(send func([]byte) error) error {
+	if err := send(st.first); err != nil {
+		return err
+	}
+	st.first = nil
+	for {
+		m, err := st.recv()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := send(m.GetData()); err != nil {
+			return err
+		}
+	}
+}
+
+// File makes the Parquet file of rows, or finds it.
+func (s *Source) File(ctx context.Context, q *marketv1.RowQuery) (*ingestv1.PrepareFileResponse, error) {
+	resp, err := s.Worker.PrepareFile(ctx, &ingestv1.PrepareFileRequest{Query: q})
+	if err != nil {
+		return nil, s.explain(ctx, q.GetPool(), err)
+	}
+	s.complete(ctx, q.GetPool(), resp.GetSummary().GetLacks())
+	return resp, nil
+}
+
+// Tables lists the tables of a version.
+func (s *Source) Tables(ctx context.Context, pool marketv1.Pool, version string) (*ingestv1.ListTablesResponse, error) {
+	return s.Worker.ListTables(ctx, &ingestv1.ListTablesRequest{Pool: pool, Version: version})
+}
+
+// Condition tells how the datasets of a table stand.
+func (s *Source) Condition(ctx context.Context, req *ingestv1.GetConditionRequest) (*ingestv1.GetConditionResponse, error) {
+	resp, err := s.Worker.GetCondition(ctx, req)
+	if err == nil {
+		s.complete(ctx, req.GetPool(), resp.GetConditions())
+	}
+	return resp, err
+}
+
+func (s *Source) next(ctx context.Context, p marketv1.Pool) time.Time {
+	pool := market.Universe
+	if p == marketv1.Pool_POOL_TARGETS {
+		pool = market.Targets
+	}
+	return s.NextRun(ctx, pool)
+}
+
+// complete says of what lacks when it is asked for next.
+func (s *Source) complete(ctx context.Context, pool marketv1.Pool, conditions []*marketv1.DataCondition) {
+	var next time.Time
+	for _, c := range conditions {
+		if !c.GetAskedAgain() {
+			continue
+		}
+		if next.IsZero() {
+			if next = s.next(ctx, pool); next.IsZero() {
+				return
+			}
+		}
+		c.NextAskTime = transport.TimeToProto(next)
+	}
+}
+
+// explain says with what is not complete when it is asked for next.
+func (s *Source) explain(ctx context.Context, pool marketv1.Pool, err error) error {
+	f, ok := fault.As(err)
+	if !ok || f.Reason != fault.DataIncomplete {
+		return err
+	}
+	told := *f
+	if told.RetryAt = s.next(ctx, pool); !told.RetryAt.IsZero() {
+		told.Message += " The pool is asked for next at " + told.RetryAt.In(market.Shanghai).Format("2006-01-02 15:04") + "."
+	}
+	return &told
+}

@@ -1,0 +1,27 @@
+package worker
+
+import (
+	"context"
+	"fmt"
+
+	ingestv1 "github.com/afterbell/afterbell/gen/afterbell/ingest/v1"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/internal/transport"
+)
+
+// Publish brings the copy for readers up to a pool.
+func (c *Client) Publish(ctx context.Context, pool market.Pool, runID string) ([]fault.Issue, error) {
+	resp, err := c.data.PublishPool(ctx, &ingestv1.PublishPoolRequest{Pool: transport.PoolToProto(pool), RunId: runID})
+	if err != nil {
+		return nil, err
+	}
+	if resp.GetRepaired() == "" {
+		return nil, nil
+	}
+	return []fault.Issue{fault.NewIssue(fault.PublicationRepaired,
+		fmt.Sprintf("The copy of %s for readers was made anew: %s.", pool, resp.GetRepaired()), "pool", string(pool), "version", resp.GetVersion())}, nil
+}
+
+// Data is the worker's service of rows. What it sends is handed on undecoded.
+func (c *Client) Data() ingestv1.DataServiceClient { return c.data }
