@@ -107,7 +107,10 @@ func Expect(ds *catalog.Dataset, d market.Date, f Facts) Expectation {
 			return perExchange(callable(f.Daily, d, withBJ), ds.Floor, "that date's daily")
 		}
 		if f.ListKnown {
-			return perExchange(callable(f.Stocks, d, withBJ), 0.95, "the stocks listed then, daily not being held")
+			f.Stocks = callable(f.Stocks, d, withBJ)
+			e := quotes(catalog.Lookup(catalog.Daily), d, f)
+			e.Basis += ", daily not being held"
+			return e
 		}
 	}
 	if len(f.Near) > 0 {

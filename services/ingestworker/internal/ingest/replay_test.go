@@ -55,8 +55,11 @@ func TestRecordedDaysAreStoredAsRecorded(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			dated := 0
+			dated, alarms := 0, map[fault.Reason]int{}
 			for _, o := range out {
+				for _, i := range o.result.Issues {
+					alarms[i.Reason]++
+				}
 				if o.err != nil || o.result.Held.Verdict != coverage.Complete {
 					t.Errorf("%s: %s %v, %v", o.part.ID, o.result.Held.Verdict, o.result.Issues, o.err)
 				}
@@ -71,6 +74,7 @@ func TestRecordedDaysAreStoredAsRecorded(t *testing.T) {
 					dated++
 				}
 			}
+			t.Logf("warnings over %d partitions of recorded data: %v", len(out), alarms)
 			perDay := 0
 			for _, ds := range c.datasets {
 				if !ds.Snapshot {

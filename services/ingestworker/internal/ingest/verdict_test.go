@@ -16,6 +16,9 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim"
 )
 
+// tiny is a market of just enough rows to compare days.
+func tiny() tusharesim.Options { return tusharesim.Options{Stocks: 120, Funds: 100} }
+
 func (r *rig) fail(f tusharesim.Fault) int {
 	r.t.Helper()
 	id, err := r.sim.AddFault(f)
@@ -74,8 +77,8 @@ func TestWrongValuesAreNeverComplete(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := newRig(t, tusharesim.Options{Stocks: 300, Funds: 120})
-			start, end := r.span(4)
+			r := newRig(t, small()) // large enough to be judged by the lists
+			start, end := r.span(3)
 			w := coverage.Wish{Pool: market.Universe, Datasets: everything, Start: start, End: end - 1}
 			r.settle(w, 3)
 			c.fault.TradeDate = end.Compact()
@@ -121,8 +124,8 @@ func TestWrongValuesAreNeverCompleteInTargets(t *testing.T) {
 		for _, first := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, first fill %v", name, first), func(t *testing.T) {
 				t.Parallel()
-				r := newRig(t, tusharesim.Options{Stocks: 300, Funds: 120})
-				start, end := r.span(4)
+				r := newRig(t, tiny())
+				start, end := r.span(3)
 				w := coverage.Wish{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: append(r.funds(end)[:2], r.traded(end))}
 				slices.Sort(w.Symbols)
 				if !first {
@@ -213,7 +216,7 @@ func TestAMissingSymbolIsProved(t *testing.T) {
 			for _, first := range []bool{true, false} {
 				t.Run(fmt.Sprintf("%s %s, first fill %v", api, kind, first), func(t *testing.T) {
 					t.Parallel()
-					r := newRig(t, small())
+					r := newRig(t, tiny())
 					start, end := r.span(3)
 					w := coverage.Wish{Pool: market.Universe, Datasets: everything, Start: start, End: end}
 					if !first {
@@ -331,7 +334,7 @@ func TestTheNextDayProvesAMissingSymbol(t *testing.T) {
 func TestManySuspensions(t *testing.T) {
 	for _, denied := range []bool{false, true} {
 		t.Run(fmt.Sprintf("suspend_d denied %v", denied), func(t *testing.T) {
-			r := newRig(t, tusharesim.Options{Stocks: 2000, Funds: -1})
+			r := newRig(t, tusharesim.Options{Stocks: 1200, Funds: -1})
 			start, end := r.span(16)
 			open := r.sim.OpenDates(start.Compact(), end.Compact())
 			if _, err := r.sim.Suspend(tusharesim.Suspension{TradeDate: open[0], EndDate: open[11], Share: 0.13}); err != nil {

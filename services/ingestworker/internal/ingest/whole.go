@@ -131,7 +131,8 @@ func (j *job) facts(ctx context.Context, world coverage.World) (coverage.Facts, 
 			f.Held = r.Rows
 		}
 		return f, nil
-	case catalog.Daily:
+	}
+	if j.ds.Kind == market.Stock && !f.DailyKnown {
 		f.Beside = coverage.Beside(p.Start, func(d market.Date) (coverage.Record, bool) {
 			return j.sink.Held(coverage.Key{Dataset: catalog.Daily, Date: d})
 		}, world.Lists.Stocks)
