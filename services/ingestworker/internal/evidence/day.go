@@ -116,6 +116,17 @@ func Columns(dataset string) []string {
 	return out
 }
 
+// Filled are those of the columns that have values on the day.
+func (d *Day) Filled(columns []string) []string {
+	var out []string
+	for _, name := range columns {
+		if d.filled[name] > 0 {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
 // Has reports whether a symbol has a row on the day.
 func (d *Day) Has(s Symbol) bool {
 	_, found := slices.BinarySearch(d.Symbols, s)

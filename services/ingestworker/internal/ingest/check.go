@@ -50,6 +50,9 @@ type checked struct {
 	lacking map[string]int
 	// odd counts the kept rows by what they contradict, and names some.
 	odd map[string]*oddRows
+	// empty are the columns without a value in any row of an answer that is long enough
+	// to tell.
+	empty []string
 	// rows came, whatever became of them, without those of other kinds and symbols.
 	rows int
 }
@@ -177,12 +180,22 @@ func check(sc scope, b *table.Batch, bad []table.BadCell) checked {
 	for _, r := range odd {
 		c.rejectOdd(r, seen)
 	}
+	if b.Len >= leastToTell && !sc.ds.Snapshot {
+		for i := range b.Columns {
+			if !slices.Contains(b.Columns[i].Null, false) {
+				c.out.empty = append(c.out.empty, b.Columns[i].Name)
+			}
+		}
+	}
 	c.out.batch = b
 	if len(keep) != b.Len {
 		c.out.batch = b.Select(keep)
 	}
 	return c.out
 }
+
+// leastToTell is how many rows without a value tell of a column.
+const leastToTell = 20
 
 // sampleSize is how many examples an issue names.
 const sampleSize = 5

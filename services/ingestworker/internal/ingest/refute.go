@@ -122,6 +122,12 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 	if err != nil {
 		return err
 	}
+	if lacking := prev.Filled(c.empty); len(lacking) > 0 && first == last {
+		for r := range date {
+			out[r] = strings.Join(lacking, ", ") + " has no value in any row"
+		}
+		*issues = append(*issues, j.valueIssue(evidence.Lacking(lacking, c.rows, c.rows)))
+	}
 	wrong := map[evidence.Symbol]string{}
 	for s := range evidence.RepeatedSymbols(day(first), prev) {
 		wrong[s] = "it has the values of " + prev.Date.String()

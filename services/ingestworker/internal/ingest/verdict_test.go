@@ -120,8 +120,12 @@ func TestWrongValuesAreNeverCompleteInTargets(t *testing.T) {
 		"volume × 100":            {tusharesim.Fault{Kind: tusharesim.ScaleColumn, API: catalog.Daily, Column: "vol", Factor: 100}, fault.UnitSuspect},
 		"no values of basic":      {tusharesim.Fault{Kind: tusharesim.NullColumn, API: catalog.DailyBasic, Columns: []string{"turnover_rate", "total_mv"}}, fault.ValuesMissing},
 		"no close":                {tusharesim.Fault{Kind: tusharesim.NullColumn, API: catalog.DailyBasic, Columns: []string{"close"}}, fault.RowsRejected},
+		"no pb alone":             {tusharesim.Fault{Kind: tusharesim.NullColumn, API: catalog.DailyBasic, Columns: []string{"pb"}}, fault.ValuesMissing},
 	} {
 		for _, first := range []bool{false, true} {
+			if first && name == "no pb alone" {
+				continue // with nothing held, no pb may be what there is
+			}
 			t.Run(fmt.Sprintf("%s, first fill %v", name, first), func(t *testing.T) {
 				t.Parallel()
 				r := newRig(t, tiny())
