@@ -53,6 +53,7 @@ type active struct {
 	modules []string // cleared by the gate
 	symbols []string // targets only
 
+	clock          []fault.Issue // that it was wrong
 	warnings       []fault.Issue // of check and plans
 	preflightCalls int
 	lastTradeDate  market.Date
@@ -224,6 +225,15 @@ func (a *active) soon(l *loop) {
 	}
 }
 
+// warned are the warnings so far. That the clock was wrong is one of them.
+func (a *active) warned() []fault.Issue {
+	is := func(i fault.Issue) bool { return i.Reason == fault.ClockWrong }
+	if len(a.clock) == 0 {
+		return slices.Clone(a.warnings)
+	}
+	return append(slices.Clone(a.clock), slices.DeleteFunc(slices.Clone(a.warnings), is)...)
+}
+
 // partitions are all of the run, in order.
 func (a *active) partitions() []run.Partition {
 	out := make([]run.Partition, len(a.order))
@@ -325,7 +335,7 @@ func (l *loop) finish(end run.End) {
 		}
 	}
 	asked := a.r.State == run.Cancelling
-	a.r.Issues = slices.Clone(a.warnings)
+	a.r.Issues = a.warned()
 	told, unhealed := a.toldAltered()
 	end.Issues = slices.Concat(end.Issues, told)
 	ended, event, err := run.Finish(a.r, now(), end)

@@ -46,6 +46,7 @@ func (l *loop) check() {
 		return
 	}
 	a.zone = zoneOf(schedule)
+	a.clock = append(a.clock, l.clockWrong()...)
 	if a.symbols, err = l.d.symbols(ctx, l.pool); err != nil {
 		l.fail(err)
 		return
@@ -104,7 +105,7 @@ func (l *loop) checked(g gate) {
 		l.fail(err)
 		return
 	}
-	begun.Issues = a.warnings
+	begun.Issues = a.warned()
 	a.r = begun
 	a.note(l, event)
 	if l.flush() != nil && l.act != a { // a transition shows at once; where the ledger fails it shows later

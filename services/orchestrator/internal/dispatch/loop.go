@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"time"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
@@ -46,7 +47,8 @@ func (l *loop) run(ctx context.Context) {
 	l.ctx = ctx
 	l.guard(l.adopt)
 	for ctx.Err() == nil {
-		timer := time.NewTimer(time.Until(l.nextLook()))
+		// No longer than Idle, also when the clock was set back meanwhile.
+		timer := time.NewTimer(min(time.Until(l.nextLook()), l.d.cfg.Timing.Idle))
 		select {
 		case <-ctx.Done():
 		case f := <-l.inbox:
@@ -158,7 +160,7 @@ func (l *loop) tick() {
 	if l.act != nil {
 		l.advance()
 	}
-	if l.act == nil && !l.stopping && !l.look.After(now()) {
+	if ahead := l.look.Sub(now()); l.act == nil && !l.stopping && (ahead <= 0 || ahead > l.d.cfg.Timing.Idle) {
 		l.takeNext()
 	}
 }
@@ -198,6 +200,15 @@ func (l *loop) takeNext() {
 		l.log.Error("the queue cannot be read", "error", err)
 		l.look = at.Add(5 * time.Second)
 		return
+	}
+	if slices.ContainsFunc(queue, func(r run.Run) bool { return r.CreatedAt.Sub(at) > run.ClockSlack }) {
+		if err = l.d.mendQueue(l.store()); err == nil {
+			queue, err = l.d.cfg.Ledger.Queue(l.store(), l.pool)
+		}
+		if err != nil {
+			l.log.Error("the queue cannot be mended", "error", err)
+			return
+		}
 	}
 	for _, r := range queue {
 		until := r.NotBefore

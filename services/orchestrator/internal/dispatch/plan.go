@@ -93,7 +93,7 @@ func (l *loop) planned(w WorkPlan, refs bool) {
 		i.Severity = fault.Warning // a plan came, so nothing held it back
 		a.warnings = append(a.warnings, i)
 	}
-	a.r.Issues = a.warnings
+	a.r.Issues = a.warned()
 	added, calls := l.add(w.Partitions)
 	if !refs || added > 0 { // that nothing is due says something of data only
 		a.note(l, run.Event{Planned: &run.Planned{Partitions: added, Calls: calls, LastTradeDate: w.LastTradeDate}})

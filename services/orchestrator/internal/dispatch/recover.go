@@ -3,9 +3,11 @@ package dispatch
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
 // recover ends the runs that an earlier process left CHECKING, RUNNING or
@@ -13,6 +15,9 @@ import (
 // and paused runs stay what they were.
 func (d *Dispatcher) recover(ctx context.Context) error {
 	if err := d.cfg.Preflight.Recover(ctx); err != nil {
+		return err
+	}
+	if err := d.mendQueue(ctx); err != nil {
 		return err
 	}
 	unfinished, err := d.cfg.Ledger.Unfinished(ctx)
@@ -79,4 +84,29 @@ func interrupted(r run.Run) fault.Issue {
 		issue.Remedy = d.Remedy
 	}
 	return issue
+}
+
+// mendQueue drops the follow-ups of days that do not exist yet, which a clock that was
+// ahead left in the queue.
+func (d *Dispatcher) mendQueue(ctx context.Context) error {
+	dropped, err := d.cfg.Ledger.MendQueue(ctx, now())
+	if dropped > 0 {
+		d.cfg.Logger.Warn("the clock was wrong; follow-ups of days to come were dropped", "count", dropped)
+	}
+	return err
+}
+
+// clockWrong warns once of what a clock that was ahead left in the ledger.
+func (l *loop) clockWrong() []fault.Issue {
+	count, latest, err := l.d.cfg.Ledger.Ahead(l.store(), now())
+	if err != nil {
+		l.log.Error("stamps after now cannot be looked for", "error", err)
+	}
+	if err != nil || count == 0 {
+		return nil
+	}
+	l.log.Warn("the clock was wrong: records are stamped after now", "count", count, "latest", latest)
+	return []fault.Issue{fault.NewIssue(fault.ClockWrong, fmt.Sprintf(
+		"The clock was wrong: %d records are stamped after now, up to %s. They count as stale: modules are probed anew, lists and calendar are fetched again, and follow-ups of days to come were dropped.",
+		count, slot.Moment(latest, nil)), "count", fmt.Sprint(count), "latest_time", latest.UTC().Format(time.RFC3339))}
 }

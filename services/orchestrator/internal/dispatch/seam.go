@@ -20,6 +20,12 @@ type Ledger interface {
 	// Save stores an update in one transaction and returns its events numbered.
 	Save(ctx context.Context, u run.Update) ([]run.Event, error)
 	Queue(ctx context.Context, pool market.Pool) ([]run.Run, error)
+	// MendQueue frees the queue of what a clock that was ahead left there, and says how
+	// many follow-ups of days to come were dropped.
+	MendQueue(ctx context.Context, now time.Time) (dropped int, err error)
+	// Ahead counts the records stamped after now that nobody was told of, and counts
+	// them as told.
+	Ahead(ctx context.Context, now time.Time) (count int, latest time.Time, err error)
 	Run(ctx context.Context, id string) (run.Run, error)
 	Unfinished(ctx context.Context) ([]run.Run, error)
 	LastFinished(ctx context.Context, pool market.Pool) (run.Run, bool, error)

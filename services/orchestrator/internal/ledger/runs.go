@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/google/uuid"
+
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/sqlite"
@@ -49,10 +51,60 @@ func (s *Store) Run(ctx context.Context, id string) (run.Run, error) {
 	return r, failed("read run", err)
 }
 
-// Runs lists runs, newest first, queued ones included.
+// Runs lists runs, newest first by when they were asked for, queued ones included. Those
+// of a time to come, which a clock that was ahead made, stand last.
 func (s *Store) Runs(ctx context.Context, f RunFilter) ([]run.Run, error) {
-	var where []string
-	var args []any
+	if f.Limit <= 0 {
+		f.Limit = 50
+	}
+	end, cursor, known := present(time.Now()).UnixMilli(), int64(0), f.Before == ""
+	if !known {
+		err := s.db.Reader().QueryRowContext(ctx,
+			"SELECT created_at FROM run_details WHERE id = ?1 UNION ALL SELECT created_at FROM run_queue WHERE id = ?1", f.Before).Scan(&cursor)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return nil, failed("read runs", err)
+		}
+		if err != nil { // it was removed meanwhile; its ID tells when it was made
+			cursor = madeAt(f.Before)
+		}
+	}
+	var all []run.Run
+	for _, ahead := range []bool{false, true} {
+		left := f.Limit - len(all)
+		if left == 0 || !ahead && !known && cursor > end {
+			continue
+		}
+		sign := "<="
+		if ahead {
+			sign = ">"
+		}
+		where, args := []string{"created_at " + sign + " ?1"}, []any{end}
+		if !known && ahead == (cursor > end) {
+			where, args = append(where, "(created_at < ?2 OR created_at = ?2 AND id < ?3)"), append(args, cursor, f.Before)
+		}
+		runs, err := s.queryPage(ctx, f, where, args, left)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, runs...)
+	}
+	return all, nil
+}
+
+// madeAt reads the time from an ID as NewID makes them, in Unix ms; 0 from any other.
+func madeAt(id string) int64 {
+	u, err := uuid.Parse(id)
+	if err != nil || u.Version() != 7 {
+		return 0
+	}
+	var ms int64
+	for _, b := range u[:6] {
+		ms = ms<<8 | int64(b)
+	}
+	return ms
+}
+
+func (s *Store) queryPage(ctx context.Context, f RunFilter, where []string, args []any, limit int) ([]run.Run, error) {
 	add := func(condition string, value any) {
 		args = append(args, value)
 		where = append(where, fmt.Sprintf("%s ?%d", condition, len(args)))
@@ -60,15 +112,7 @@ func (s *Store) Runs(ctx context.Context, f RunFilter) ([]run.Run, error) {
 	if f.Pool != "" {
 		add("pool =", f.Pool)
 	}
-	if f.Before != "" {
-		add("id <", f.Before)
-	}
-	narrow := func(query string) string {
-		if len(where) == 0 {
-			return query
-		}
-		return query + " WHERE " + strings.Join(where, " AND ")
-	}
+	narrow := func(query string) string { return query + " WHERE " + strings.Join(where, " AND ") }
 	var parts []string
 	if f.Outcome == "" && (f.State == "" || f.State == run.Queued) {
 		parts = append(parts, narrow(fromQueue))
@@ -85,11 +129,8 @@ func (s *Store) Runs(ctx context.Context, f RunFilter) ([]run.Run, error) {
 	if len(parts) == 0 {
 		return nil, nil // a queued run has no outcome
 	}
-	if f.Limit <= 0 {
-		f.Limit = 50
-	}
-	args = append(args, f.Limit)
-	return s.queryRuns(ctx, strings.Join(parts, " UNION ALL ")+fmt.Sprintf(" ORDER BY id DESC LIMIT ?%d", len(args)), args...)
+	args = append(args, limit)
+	return s.queryRuns(ctx, strings.Join(parts, " UNION ALL ")+fmt.Sprintf(" ORDER BY created_at DESC, id DESC LIMIT ?%d", len(args)), args...)
 }
 
 // Unfinished lists the runs that left the queue and are not finished.
@@ -97,13 +138,17 @@ func (s *Store) Unfinished(ctx context.Context) ([]run.Run, error) {
 	return s.queryRuns(ctx, fromDetails+" WHERE state <> 'finished' ORDER BY created_at, id")
 }
 
-// LastFinished is the run of a pool that finished last; ok is false when none has.
+// LastFinished is the run of a pool that finished last; ok is false when none has. One of
+// a time to come, which a clock that was ahead made, is it only where there is no other.
 func (s *Store) LastFinished(ctx context.Context, pool market.Pool) (r run.Run, ok bool, err error) {
-	runs, err := s.queryRuns(ctx, fromDetails+" WHERE pool = ? AND finished_at IS NOT NULL ORDER BY finished_at DESC, id DESC LIMIT 1", pool)
-	if err != nil || len(runs) == 0 {
-		return run.Run{}, false, err
+	for _, sign := range []string{"<=", ">"} {
+		runs, err := s.queryRuns(ctx, fromDetails+" WHERE pool = ? AND finished_at "+sign+" ? ORDER BY finished_at DESC, id DESC LIMIT 1",
+			pool, stamp(present(time.Now())))
+		if err != nil || len(runs) > 0 {
+			return append(runs, run.Run{})[0], len(runs) > 0, err
+		}
 	}
-	return runs[0], true, nil
+	return run.Run{}, false, nil
 }
 
 // FollowUps lists the runs that follow a run up, oldest first, queued ones

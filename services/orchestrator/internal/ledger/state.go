@@ -289,17 +289,16 @@ func (s *Store) Preflight(ctx context.Context, id string) (readiness.Preflight, 
 	return p, failed("read preflight", err)
 }
 
-// Preflights lists preflights, newest first; before is the ID of one, and only
-// older ones are listed.
+// Preflights lists preflights, newest first, those of a time to come last; before is the
+// ID of one, and only those that stand after it are listed.
 func (s *Store) Preflights(ctx context.Context, limit int, before string) ([]readiness.Preflight, error) {
 	if limit <= 0 {
 		limit = 50
 	}
-	query, args := "SELECT "+preflightColumns+" FROM preflights", []any{}
-	if before != "" {
-		query, args = query+" WHERE id < ?", append(args, before)
-	}
-	rows, err := s.db.Reader().QueryContext(ctx, query+" ORDER BY id DESC LIMIT ?", append(args, limit)...)
+	rows, err := s.db.Reader().QueryContext(ctx, "SELECT "+preflightColumns+` FROM preflights,
+	  (SELECT coalesce((SELECT started_at > ?1 FROM preflights WHERE id = ?2), 0) AS ahead) cursor
+	  WHERE ?2 = '' OR (started_at > ?1) > cursor.ahead OR (started_at > ?1) = cursor.ahead AND id < ?2
+	  ORDER BY (started_at > ?1), id DESC LIMIT ?3`, stamp(present(time.Now())), before, limit)
 	if err != nil {
 		return nil, failed("read preflights", err)
 	}

@@ -12,6 +12,10 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
+// ClockSlack is how far a stamp may lie after now; one further ahead was written while the
+// clock was wrong.
+const ClockSlack = time.Minute
+
 // Covers reports whether a run that is queued or under way answers a request for
 // the same pool, so that no other need be queued: its dates and modules include
 // those wanted, it starts by now, and where the newest data is wanted, it did not

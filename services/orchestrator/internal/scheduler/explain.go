@@ -42,7 +42,7 @@ func (s *Scheduler) ListSlots(ctx context.Context, pool market.Pool, limit int, 
 	if err != nil {
 		return nil, err
 	}
-	rows, err := s.ledger.Slots(ctx, pool, limit, before)
+	rows, err := s.decided(ctx, pool, limit, before)
 	if err != nil {
 		return nil, err
 	}
@@ -69,6 +69,28 @@ func (s *Scheduler) ListSlots(ctx context.Context, pool market.Pool, limit int, 
 		}
 	}
 	slices.SortFunc(rows, func(a, b slot.Slot) int { return strings.Compare(b.ID, a.ID) })
+	return rows[:min(limit, len(rows))], nil
+}
+
+// decided lists the slots that have a row, but for those of days to come that a clock
+// which was ahead has decided: they are decided again when their day comes.
+func (s *Scheduler) decided(ctx context.Context, pool market.Pool, limit int, before string) (rows []slot.Slot, err error) {
+	present := s.now().Add(run.ClockSlack)
+	for len(rows) < limit {
+		page, err := s.ledger.Slots(ctx, pool, limit, before)
+		if err != nil {
+			return nil, err
+		}
+		for _, v := range page {
+			if !v.DecidedAt.After(present) {
+				rows = append(rows, v)
+			}
+		}
+		if len(page) < limit {
+			break
+		}
+		before = page[len(page)-1].ID
+	}
 	return rows[:min(limit, len(rows))], nil
 }
 
