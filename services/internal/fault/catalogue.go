@@ -190,7 +190,7 @@ var entries = []entry{
 		"Nothing to do.", "dataset", "trade_date", "row_count", "expected_count", "suspended_count"),
 	e(ValuesRevised, Notice, StatusDataLoss,
 		"A later look at a date changed more than a few per cent of its rows.",
-		"List what changed: curl \"localhost:7780/v1/revisions?dataset=DATASET&trade_date=YYYY-MM-DD\"", "dataset", "trade_date", "count", "row_count"),
+		"List what changed: curl \"localhost:7780/v1/revisions?pool=POOL_UNIVERSE&dataset_id=DATASET&start_date=YYYY-MM-DD&end_date=YYYY-MM-DD\"", "dataset", "trade_date", "count", "row_count"),
 	e(SymbolRenamed, Notice, StatusFailedPrecondition,
 		"The provider gave a company another code; its rows are kept under the new one.",
 		"Put the new code on your lists of targets: curl localhost:7780/v1/targets", "dataset", "old_symbol", "new_symbol", "count"),

@@ -203,6 +203,7 @@ func revisedToProto(rows int64, r ingest.Revised) *marketv1.RevisionSummary {
 
 var changeKinds = map[ingest.ChangeKind]marketv1.Revision_Change{
 	ingest.ValueChanged: marketv1.Revision_CHANGE_CHANGED, ingest.RowDropped: marketv1.Revision_CHANGE_DROPPED,
+	ingest.CodeReplaced: marketv1.Revision_CHANGE_RENAMED,
 }
 
 func revisionToProto(r ingest.Revision) *marketv1.Revision {

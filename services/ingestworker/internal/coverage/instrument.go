@@ -12,6 +12,8 @@ type Instrument struct {
 	Kind market.Kind
 	// Status is L, D, P or I; empty where the provider left it out.
 	Status string
+	// Former are the codes that it had before this one.
+	Former []string
 	// Listed is the first trading day; NoDate where unknown.
 	Listed market.Date
 	// Delisted is the day of delisting; NoDate while listed.

@@ -13,6 +13,7 @@ var beijingOpens = market.NewDate(2021, 11, 15)
 // Lists answers which instruments were listed on a date. It is immutable.
 type Lists struct {
 	bySymbol       map[string]Instrument
+	renamed        map[string]string
 	sh, sz, bj     span
 	etf            span
 	stocks, etfAll int
@@ -42,9 +43,12 @@ func (s *span) on(d market.Date) int64 {
 // NewLists indexes instruments. One without a listing date, and a delisted one
 // without the day of it, is known but never counted.
 func NewLists(instruments []Instrument) *Lists {
-	l := &Lists{bySymbol: make(map[string]Instrument, len(instruments))}
+	l := &Lists{bySymbol: make(map[string]Instrument, len(instruments)), renamed: map[string]string{}}
 	for _, i := range instruments {
 		l.bySymbol[i.Symbol] = i
+		for _, old := range i.Former {
+			l.renamed[old] = i.Symbol
+		}
 		if i.Kind == market.ETF {
 			l.etfAll++
 		} else {
@@ -106,6 +110,16 @@ func (l *Lists) Has(k market.Kind) bool {
 func (l *Lists) Find(symbol string) (Instrument, bool) {
 	i, ok := l.bySymbol[symbol]
 	return i, ok
+}
+
+// Renamed is the code that a company has now of which the lists once had this one; ok is
+// false where the lists know the code itself, or nothing of it.
+func (l *Lists) Renamed(symbol string) (current string, ok bool) {
+	if _, listed := l.bySymbol[symbol]; listed {
+		return "", false
+	}
+	current, ok = l.renamed[symbol]
+	return current, ok
 }
 
 // Listed reports whether a symbol was listed on d; known is false where the lists

@@ -37,12 +37,15 @@ const mostNamed = 5
 // unlisted warns of symbols that the list held of their kind does not know: they
 // never get a row, and that would pass for a success without a word.
 func unlisted(datasets []*catalog.Dataset, symbols []string, lists *Lists) (fault.Issue, bool) {
-	var unknown []string
+	var unknown, renamed []string
 	for _, s := range slices.Compact(slices.Sorted(slices.Values(symbols))) {
 		kind := market.KindOf(s)
 		wanted := slices.ContainsFunc(datasets, func(d *catalog.Dataset) bool { return d.Kind == kind })
 		if _, known := lists.Find(s); wanted && lists.Has(kind) && !known {
 			unknown = append(unknown, s)
+			if to, ok := lists.Renamed(s); ok {
+				renamed = append(renamed, s+" is "+to+" now")
+			}
 		}
 	}
 	if len(unknown) == 0 {
@@ -55,6 +58,9 @@ func unlisted(datasets []*catalog.Dataset, symbols []string, lists *Lists) (faul
 	}
 	if more := len(unknown) - mostNamed; more > 0 {
 		message += fmt.Sprintf(" and %d more", more)
+	}
+	if len(renamed) > 0 {
+		message += ". The provider has the company under another code: " + strings.Join(renamed[:min(len(renamed), mostNamed)], ", ")
 	}
 	i := fault.NewIssue(fault.UnknownSymbols, message+". Check the code: every old BJ code was re-numbered in 2025.",
 		"dataset", "", "count", fmt.Sprint(len(unknown)), "sample", sample)

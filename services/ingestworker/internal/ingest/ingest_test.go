@@ -365,6 +365,7 @@ func TestRevisionsShow(t *testing.T) {
 		n := 0
 		for _, i := range o.result.Issues {
 			if i.Reason == fault.ValuesRevised && i.Severity == fault.Warning {
+				faulttest.Produces(t, i, fault.ValuesRevised)
 				n++
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"time"
 
@@ -307,6 +308,12 @@ func (j *job) revised(c Changes) []fault.Issue {
 	}
 	i := j.issue(fault.ValuesRevised, text, "count", fmt.Sprint(rows), "row_count", fmt.Sprint(of))
 	i.Severity = fault.Warning
+	p := j.work.Partition
+	i.Remedy = fmt.Sprintf(`List what changed: curl "localhost:7780/v1/revisions?pool=POOL_%s&dataset_id=%s`, strings.ToUpper(string(p.Pool)), j.ds.ID)
+	if p.Start != market.NoDate {
+		i.Remedy += fmt.Sprintf("&start_date=%s&end_date=%s", p.Start, p.End)
+	}
+	i.Remedy += `"`
 	return []fault.Issue{i}
 }
 

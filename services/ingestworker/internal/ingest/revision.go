@@ -24,6 +24,9 @@ const (
 	ValueChanged ChangeKind = "changed"
 	// RowDropped is a value of a row that the provider no longer has.
 	RowDropped ChangeKind = "dropped"
+	// CodeReplaced is the code of a company that has another now. Its rows were moved,
+	// and are not listed one by one.
+	CodeReplaced ChangeKind = "renamed"
 )
 
 // Revision is one value that a pool held and that a later answer of the provider

@@ -35,6 +35,10 @@ type Changes struct {
 	New, Changed, Gone int64
 	// Revised sums up what was kept of the values that changed or went.
 	Revised Revised
+	// Renamed are the companies that a list has under another code, whose rows were
+	// moved. Strays are rows that it does not know even so; universe only.
+	Renamed []Rename
+	Strays  Strays
 	// LogHeld is the size in bytes of a write-ahead log that a reader of the file keeps
 	// from being shortened; 0 where it can be, or is small.
 	LogHeld int64
@@ -58,7 +62,8 @@ type Sink interface {
 	Open(ctx context.Context) error
 	// Commit replaces the partition's rows, records and rejects in one
 	// transaction, and keeps every value of a held row that thereby changes or goes as
-	// a Revision. It must return STALE_EPOCH, and write nothing, when a record of
+	// a Revision. A list that has a company under another code moves its rows and their
+	// coverage to that, in the same transaction. It must return STALE_EPOCH, and write nothing, when a record of
 	// the partition carries a higher epoch. When ctx ends before the transaction
 	// has begun to commit, it must leave no trace and return ctx's error.
 	// Committing the same again gives the same store.

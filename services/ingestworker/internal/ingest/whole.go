@@ -101,6 +101,7 @@ func (j *job) whole(ctx context.Context, batch *table.Batch, bad []table.BadCell
 		out.Symbols = int64(c.batch.Len)
 	}
 	out.warn(r.Issues...)
+	out.warn(j.renamed(changes)...)
 	if ok && held.Verdict.Settled() {
 		out.warn(j.revised(changes)...)
 	}

@@ -62,6 +62,8 @@ func Run(t *testing.T, h Harness) {
 		"RevisionsAreSelected":    revisionsAreSelected,
 		"RevisionsAreWhole":       revisionsAreWhole,
 		"ListsAreRevisedToo":      listsAreRevisedToo,
+		"NewCodesAreFollowed":     newCodesAreFollowed,
+		"CodesAreNotMixedUp":      codesAreNotMixedUp,
 		"FirstReleaseIsMigrated":  firstReleaseIsMigrated,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, h) })
@@ -77,7 +79,7 @@ func commitIsWhole(t *testing.T, h Harness) {
 	c.Rejects = []coverage.Reject{{Key: coverage.Key{Dataset: catalog.DailyBasic, Date: Day0, Symbol: "600000.SH"}, Reason: "negative volume", Row: `{"vol":-1}`, RejectedAt: committed}}
 	c.Records[0].Rejected, c.Records[0].Unknown = 1, 2
 	c.Records[0].Issues = []fault.Issue{fault.NewIssue(fault.RowsRejected, "One row.", "count", "1")}
-	if got, want := commit(t, s, c), (ingest.Changes{New: 40}); got != want {
+	if got, want := commit(t, s, c), (counts{New: 40}); got != want {
 		t.Errorf("changes = %+v, want %+v", got, want)
 	}
 	for k, r := range records(t, s) {
@@ -118,7 +120,7 @@ func repeatGivesTheSame(t *testing.T, h Harness) {
 
 	s = h.open(t, path)
 	for range 3 {
-		if got := commit(t, s, c); got != (ingest.Changes{}) {
+		if got := commit(t, s, c); got != (counts{}) {
 			t.Errorf("a repetition changed %+v", got)
 		}
 	}
@@ -163,14 +165,14 @@ func replacingIsCounted(t *testing.T, h Harness) {
 		amount.Numbers[2] += 0.01
 	}
 	c := Commit(h.Pool, catalog.Moneyflow, Day0, symbols, next, 11)
-	if got, want := commit(t, s, c), (ingest.Changes{New: 2, Changed: 3, Gone: 3}); got != want {
+	if got, want := commit(t, s, c), (counts{New: 2, Changed: 3, Gone: 3}); got != want {
 		t.Errorf("changes = %+v, want %+v", got, want)
 	}
-	var sum ingest.Changes
+	var sum counts
 	for _, r := range records(t, s) {
 		sum.New, sum.Changed, sum.Gone = sum.New+r.New, sum.Changed+r.Changed, sum.Gone+r.Gone
 	}
-	if want := (ingest.Changes{New: 2, Changed: 3, Gone: 3}); sum != want {
+	if want := (counts{New: 2, Changed: 3, Gone: 3}); sum != want {
 		t.Errorf("coverage tells %+v, want %+v", sum, want)
 	}
 	closeSink(t, s)
@@ -206,7 +208,7 @@ func emptyAnswerTakesAway(t *testing.T, h Harness) {
 	commit(t, s, Commit(h.Pool, catalog.Daily, Day0, symbols, Rows(catalog.Daily, Day0, symbols, 1), 10))
 	commit(t, s, Commit(h.Pool, catalog.Daily, Day0+1, symbols, Rows(catalog.Daily, Day0+1, symbols, 1), 10))
 	got := commit(t, s, Commit(h.Pool, catalog.Daily, Day0, symbols, Rows(catalog.Daily, Day0, nil, 1), 11))
-	if want := (ingest.Changes{Gone: 12}); got != want {
+	if want := (counts{Gone: 12}); got != want {
 		t.Errorf("changes = %+v, want %+v", got, want)
 	}
 	closeSink(t, s)
@@ -222,7 +224,7 @@ func noBatchKeepsRows(t *testing.T, h Harness) {
 	b := Rows(catalog.Daily, Day0, symbols, 1)
 	commit(t, s, Commit(h.Pool, catalog.Daily, Day0, symbols, b, 10))
 	c := Commit(h.Pool, catalog.Daily, Day0, symbols, nil, 11)
-	if got := commit(t, s, c); got != (ingest.Changes{}) {
+	if got := commit(t, s, c); got != (counts{}) {
 		t.Errorf("changes = %+v, want none", got)
 	}
 	commit(t, s, Commit(h.Pool, catalog.Daily, Day0+1, symbols, nil, 11)) // nothing was held
@@ -237,7 +239,7 @@ func noBatchKeepsRows(t *testing.T, h Harness) {
 	}
 	agree(t, s)
 	// What comes next finds the rows and replaces them.
-	if got := commit(t, s, Commit(h.Pool, catalog.Daily, Day0, symbols, b, 12)); got != (ingest.Changes{}) {
+	if got := commit(t, s, Commit(h.Pool, catalog.Daily, Day0, symbols, b, 12)); got != (counts{}) {
 		t.Errorf("changes = %+v, want none", got)
 	}
 	closeSink(t, s)
@@ -332,7 +334,7 @@ func nullIsNotZero(t *testing.T, h Harness) {
 	commit(t, s, Commit(h.Pool, catalog.DailyBasic, Day0, symbols, b, 10))
 	again := b.Select(seq(3))
 	again.Column("pe").Null[0] = true
-	if got := commit(t, s, Commit(h.Pool, catalog.DailyBasic, Day0, symbols, again, 11)); got != (ingest.Changes{Changed: 1}) {
+	if got := commit(t, s, Commit(h.Pool, catalog.DailyBasic, Day0, symbols, again, 11)); got != (counts{Changed: 1}) {
 		t.Errorf("0 to null is %+v, want one changed row", got)
 	}
 	closeSink(t, s)
@@ -415,10 +417,10 @@ func kindsDoNotTouch(t *testing.T, h Harness) {
 	commit(t, s, Commit(h.Pool, catalog.FundDaily, Day0, etfs, etfRows, 10))
 	less := Rows(catalog.Daily, Day0, stocks[:15], 2)
 	commit(t, s, Commit(h.Pool, catalog.Daily, Day0, stocks, less, 11))
-	if got := commit(t, s, Commit(h.Pool, catalog.FundDaily, Day0, etfs, etfRows, 11)); got != (ingest.Changes{}) {
+	if got := commit(t, s, Commit(h.Pool, catalog.FundDaily, Day0, etfs, etfRows, 11)); got != (counts{}) {
 		t.Errorf("the ETFs changed with the stocks: %+v", got)
 	}
-	if got := commit(t, s, Commit(h.Pool, catalog.FundDaily, Day0, etfs, Rows(catalog.FundDaily, Day0, nil, 1), 12)); got != (ingest.Changes{Gone: 14}) {
+	if got := commit(t, s, Commit(h.Pool, catalog.FundDaily, Day0, etfs, Rows(catalog.FundDaily, Day0, nil, 1), 12)); got != (counts{Gone: 14}) {
 		t.Errorf("changes = %+v, want the ETFs gone", got)
 	}
 	closeSink(t, s)
@@ -450,10 +452,10 @@ func referencesAreReplaced(t *testing.T, h Harness) {
 			t.Errorf("instrument = %+v", i)
 		}
 	}
-	if got := commit(t, s, Snapshot(h.Pool, catalog.StockBasic, List(catalog.StockBasic, stocks[:19]), 2)); got != (ingest.Changes{Gone: 1}) {
+	if got := commit(t, s, Snapshot(h.Pool, catalog.StockBasic, List(catalog.StockBasic, stocks[:19]), 2)); got != (counts{Gone: 1}) {
 		t.Errorf("changes = %+v, want one gone", got)
 	}
-	if got := commit(t, s, Snapshot(h.Pool, catalog.TradeCal, CalendarDays(15), 2)); got != (ingest.Changes{New: 1}) {
+	if got := commit(t, s, Snapshot(h.Pool, catalog.TradeCal, CalendarDays(15), 2)); got != (counts{New: 1}) {
 		t.Errorf("changes = %+v, want one new", got)
 	}
 	if list, err = s.Instruments(t.Context()); err != nil || len(list) != 25 {
@@ -839,7 +841,7 @@ func releaseLetsOthersIn(t *testing.T, h Harness) {
 		t.Error("Held told nothing while another program has the file")
 	}
 	release()
-	if got := commit(t, s, c); got != (ingest.Changes{}) {
+	if got := commit(t, s, c); got != (counts{}) {
 		t.Errorf("changes = %+v, want none", got)
 	}
 }

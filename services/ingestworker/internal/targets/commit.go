@@ -33,7 +33,7 @@ func (s *Sink) Commit(ctx context.Context, c ingest.Commit) (ingest.Changes, err
 		return ingest.Changes{}, err
 	}
 	changes := w.diff.Changes()
-	changes.Revised, changes.LogHeld = w.revised, w.logHeld
+	changes.Revised, changes.Renamed, changes.LogHeld = w.revised, w.renamed, w.logHeld
 	return changes, nil
 }
 
@@ -67,6 +67,7 @@ type work struct {
 	diff   pool.Diff
 	// revised sums up what was kept of old values.
 	revised ingest.Revised
+	renamed []ingest.Rename
 
 	records []coverage.Record // to be written
 	stamps  []*stamp          // of each record
@@ -78,6 +79,7 @@ type work struct {
 // survey reads what coverage tells of the partition. It begins the work anew.
 func (w *work) survey() {
 	w.before, w.newest, w.old, w.diff, w.revised = make(map[coverage.Key]day), 0, nil, pool.Diff{}, ingest.Revised{}
+	w.renamed = nil
 	w.records, w.stamps, w.fresh, w.dropped, w.retired = nil, nil, nil, nil, nil
 	if w.commit.Batch == nil && !w.dataset.Snapshot { // only its records are written
 		for i := range w.commit.Records {

@@ -184,7 +184,12 @@ func (s *Sink) Instruments(ctx context.Context) ([]coverage.Instrument, error) {
 			out = append(out, i)
 			return nil
 		})
+		if err != nil {
+			return err
+		}
+		former, err := readFormer(ctx, db, "")
 		if err == nil {
+			pool.Rename(out, former.Replaced())
 			s.instruments.Store(&out)
 		}
 		return err

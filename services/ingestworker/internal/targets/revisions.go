@@ -14,30 +14,68 @@ import (
 
 const revisionColumns = "revision_id, dataset, symbol, trade_date, column_name, old_value, new_value, change, seen_at, run_id"
 
-// writeRevisions keeps the values that the commit changes or takes away.
-func (w *work) writeRevisions(ctx context.Context, tx *sqlite.Tx) error {
-	if len(w.diff.Changed)+len(w.diff.Gone) == 0 {
-		w.revised.Of = int64(w.old.Len)
-		return nil
-	}
-	var last int64
-	if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(revision_id), 0) FROM revisions").Scan(&last); err != nil {
-		return err
-	}
+// writeRevisions keeps the values that the commit changes or takes away, and notes the
+// companies that a list has under another code.
+func (w *work) writeRevisions(ctx context.Context, tx *sqlite.Tx) (err error) {
 	var kept []ingest.Revision
-	var err error
-	w.revised, err = pool.Revise(w.dataset, w.diff, w.old, w.commit.Batch, w.commit.RunID, tx.Now, last+1, func(r *ingest.Revision) error {
+	next := int64(1)
+	if len(w.diff.Changed)+len(w.diff.Gone) > 0 || pool.Lists(w.dataset) {
+		if err := tx.QueryRowContext(ctx, "SELECT coalesce(max(revision_id), 0) + 1 FROM revisions").Scan(&next); err != nil {
+			return err
+		}
+	}
+	w.revised, err = pool.Revise(w.dataset, w.diff, w.old, w.commit.Batch, w.commit.RunID, tx.Now, next, func(r *ingest.Revision) error {
 		kept = append(kept, *r)
 		return nil
 	})
 	if err != nil {
 		return err
 	}
+	if err := insertRevisions(ctx, tx, kept); err != nil || !pool.Lists(w.dataset) {
+		return err
+	}
+	former, err := readFormer(ctx, tx.Tx, w.dataset.ID)
+	if err != nil {
+		return err
+	}
+	known := former.Replaced()
+	kept = kept[:0]
+	for _, r := range pool.Renames(w.dataset, former.Identities(), w.commit.Batch) {
+		if known[r.Old] == r.New {
+			continue // it was told when it happened
+		}
+		w.renamed = append(w.renamed, r)
+		kept = append(kept, pool.Replaced(w.dataset, r, w.commit.RunID, tx.Now, next+w.revised.Cells+int64(len(kept))))
+	}
+	return insertRevisions(ctx, tx, kept)
+}
+
+func insertRevisions(ctx context.Context, tx *sqlite.Tx, kept []ingest.Revision) error {
 	day := dayTexts{}
 	return insert(ctx, tx, pool.RevisionsTable, revisionColumns, 10, len(kept), func(i int, args []any) []any {
 		r := &kept[i]
 		return append(args, r.ID, r.Dataset, r.Symbol, day.of(r.Date), r.Column, nullable(r.Old), nullable(r.New), string(r.Kind), r.SeenAt.UnixMilli(), r.RunID)
 	})
+}
+
+// readFormer reads what the revisions of a list tell of codes that it once had; of all
+// lists where none is named.
+func readFormer(ctx context.Context, db querier, list string) (kept pool.Former, err error) {
+	rows, err := db.QueryContext(ctx, "SELECT symbol, column_name, coalesce(old_value, ''), coalesce(new_value, ''), change FROM revisions WHERE "+
+		pool.FormerWhere+" AND (? = '' OR dataset = ?) ORDER BY revision_id", list, list)
+	if err != nil {
+		return kept, err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var symbol, column, was, is string
+		var kind ingest.ChangeKind
+		if err := rows.Scan(&symbol, &column, &was, &is, &kind); err != nil {
+			return kept, err
+		}
+		kept.Add(symbol, column, was, is, kind)
+	}
+	return kept, rows.Err()
 }
 
 func nullable(v ingest.Value) any {

@@ -91,6 +91,9 @@ func (w *writer) attempt(group []*request) (written int, err error) {
 		return 0, w.faults.Failed(nil, "the file was deleted or replaced while it was written")
 	}
 	w.index.put(t.records)
+	if t.renamed {
+		w.sink.lists.instruments.Store(nil)
+	}
 	for k := range t.records {
 		switch k.Dataset {
 		case catalog.TradeCal:
@@ -115,6 +118,7 @@ type transaction struct {
 	// revised are the revisions written, and nextRevision is the number of the next.
 	revised      int
 	nextRevision int64
+	renamed      bool // a company has another code now
 }
 
 // write commits the group, or the first of it once there are so many revisions as a
@@ -197,6 +201,11 @@ func (t *transaction) stage(r *request) (ingest.Changes, error) {
 	if err != nil {
 		return changes, err
 	}
+	if c.Batch != nil && pool.Lists(r.dataset) {
+		if changes.Renamed, changes.Strays, err = t.follow(r.dataset, c.Batch, c.RunID); err != nil {
+			return changes, err
+		}
+	}
 	if c.Batch != nil {
 		record.Rows, record.ByExchange, record.RowsHash = int64(c.Batch.Len), pool.ByExchange(r.dataset, c.Batch), r.hash
 	}
@@ -242,7 +251,18 @@ func (t *transaction) replace(d *catalog.Dataset, key coverage.Key, before cover
 			return changes, err
 		}
 		diff := pool.Compare(d, old, batch)
+		renamed, err := t.recognise(d, diff, old, batch, c.RunID)
+		if err != nil {
+			return changes, err
+		}
+		if len(renamed) > 0 { // the rows held stand under the new codes now
+			if old, err = readBatch(t.file, d, predicate(d, key.Date), int(before.Rows)); err != nil {
+				return changes, err
+			}
+			diff = pool.Compare(d, old, batch)
+		}
 		changes = diff.Changes()
+		changes.Renamed = renamed
 		if changes.Revised, err = t.revise(d, diff, old, batch, c.RunID); err != nil {
 			return changes, err
 		}

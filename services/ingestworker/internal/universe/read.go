@@ -79,7 +79,11 @@ func (w *writer) calendar() (ingest.Calendar, error) {
 func (w *writer) instruments() (out []coverage.Instrument, err error) {
 	columns := []string{"symbol", "name", pool.KindColumn, "list_status", "list_date", "delist_date"}
 	err = w.use(func(file *duck) error {
-		return file.query("SELECT "+strings.Join(columns, ", ")+" FROM "+catalog.TableInstruments+" ORDER BY symbol", func(c rows) error {
+		former, err := readFormer(file)
+		if err != nil {
+			return err
+		}
+		err = file.query("SELECT "+strings.Join(columns, ", ")+" FROM "+catalog.TableInstruments+" ORDER BY symbol", func(c rows) error {
 			for i := range c.len {
 				out = append(out, coverage.Instrument{
 					Symbol: c.columns[0].text(i), Name: c.columns[1].text(i), Kind: market.Kind(c.columns[2].text(i)),
@@ -88,6 +92,8 @@ func (w *writer) instruments() (out []coverage.Instrument, err error) {
 			}
 			return nil
 		})
+		pool.Rename(out, former.Replaced())
+		return err
 	})
 	return out, err
 }

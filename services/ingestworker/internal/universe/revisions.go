@@ -23,11 +23,15 @@ func (t *transaction) revise(d *catalog.Dataset, diff pool.Diff, before, after *
 		return ingest.Revised{}, err
 	}
 	sum, err := pool.Revise(d, diff, before, after, runID, t.now, t.nextRevision, func(r *ingest.Revision) error {
-		return a.appendRow(r.ID, r.Dataset, r.Symbol, r.Date, r.Column, r.Old, r.New, string(r.Kind), r.SeenAt, r.RunID)
+		return appendRevision(a, r)
 	})
 	t.nextRevision += sum.Cells
 	t.revised += int(sum.Cells)
 	return sum, err
+}
+
+func appendRevision(a *appender, r *ingest.Revision) error {
+	return a.appendRow(r.ID, r.Dataset, r.Symbol, r.Date, r.Column, r.Old, r.New, string(r.Kind), r.SeenAt, r.RunID)
 }
 
 // loadNextRevision is the number of the next revision.

@@ -68,7 +68,7 @@ var bookkeeping = []schemaTable{
 		{"column_name", "VARCHAR", "Column of the dataset's table."},
 		{"old_value", "VARCHAR", "What was held, as text. Null where null was."},
 		{"new_value", "VARCHAR", "What came in its place, as text. Null where null did, or no row."},
-		{"change", "VARCHAR", "changed: the row stayed; dropped: the provider no longer has it."},
+		{"change", "VARCHAR", "changed: the row stayed; dropped: the provider no longer has it; renamed: the company has another code."},
 		{"seen_at", "TIMESTAMP", "When the change was committed, UTC."},
 		{"run_id", "VARCHAR", "Run on whose behalf."},
 	}},
@@ -129,18 +129,27 @@ func predicate(d *catalog.Dataset, date market.Date) string {
 	if !d.Snapshot {
 		terms = append(terms, "trade_date = "+literal(date))
 	}
-	switch {
-	case d.Table == catalog.TablePrices && d.Kind == market.ETF:
-		terms = append(terms, etfPredicate)
-	case d.Table == catalog.TablePrices:
-		terms = append(terms, "NOT "+etfPredicate)
-	case d.Table == catalog.TableInstruments:
-		terms = append(terms, pool.KindColumn+" = "+quote(string(d.Kind)))
+	if kind := kindPredicate(d); kind != "" {
+		terms = append(terms, kind)
 	}
 	if len(terms) == 0 {
 		return "true"
 	}
 	return strings.Join(terms, " AND ")
+}
+
+// kindPredicate selects the rows of a dataset in a table that two fill; empty where one
+// does.
+func kindPredicate(d *catalog.Dataset) string {
+	switch {
+	case d.Table == catalog.TablePrices && d.Kind == market.ETF:
+		return etfPredicate
+	case d.Table == catalog.TablePrices:
+		return "NOT " + etfPredicate
+	case d.Table == catalog.TableInstruments:
+		return pool.KindColumn + " = " + quote(string(d.Kind))
+	}
+	return ""
 }
 
 // etfPredicate tells ETFs by their code ranges, which is what parts the rows of

@@ -7,7 +7,7 @@ CREATE TABLE revisions (
   column_name TEXT NOT NULL,       -- Column of the dataset's table.
   old_value   TEXT,                -- What was held, as text. Null where null was.
   new_value   TEXT,                -- What came in its place, as text. Null where null did, or no row.
-  change      TEXT NOT NULL,       -- changed: the row stayed; dropped: the provider no longer has it.
+  change      TEXT NOT NULL,       -- changed: the row stayed; dropped: the provider no longer has it; renamed: the company has another code.
   seen_at     INTEGER NOT NULL,    -- When the change was committed, Unix ms.
   run_id      TEXT NOT NULL        -- Run on whose behalf.
 ) STRICT;

@@ -1,0 +1,64 @@
+package ingest
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// Rename is a company that the provider gave another code.
+type Rename struct {
+	// Old and New are the codes.
+	Old, New string
+	// Moved rows stand under the new code now. Twice are rows that were held under both
+	// codes, of which the one under the old code went.
+	Moved, Twice int64
+}
+
+// Strays are rows held under codes that no list knows.
+type Strays struct {
+	// Rows and the Symbols that they have.
+	Rows, Symbols int64
+	// Sample names some of the symbols.
+	Sample []string
+}
+
+// renamed tells of companies under another code, of which five are named one by one,
+// and of rows under codes that no list knows.
+func (j *job) renamed(c Changes) (out []fault.Issue) {
+	kept := "The rows held were moved to it"
+	if j.work.Partition.Pool == market.Targets {
+		kept = "Rows held stay under the old code, and new ones come under the new one alone"
+	}
+	for n, r := range c.Renamed {
+		text := fmt.Sprintf("The provider has %s under the code %s now. %s (%d).", r.Old, r.New, kept, r.Moved)
+		if j.work.Partition.Pool == market.Targets {
+			text = fmt.Sprintf("The provider has %s under the code %s now. %s.", r.Old, r.New, kept)
+		}
+		rows, last := r.Moved, n+1 == sampleSize
+		if rest := c.Renamed[n+1:]; last && len(rest) > 0 {
+			for _, x := range rest {
+				rows += x.Moved
+			}
+			text += fmt.Sprintf(" So it is with %d more; GET /v1/revisions lists them.", len(rest))
+		}
+		i := j.issue(fault.SymbolRenamed, text, "old_symbol", r.Old, "new_symbol", r.New, "count", fmt.Sprint(rows))
+		i.Severity = fault.Warning
+		if out = append(out, i); last {
+			break
+		}
+	}
+	if s := c.Strays; s.Rows > 0 {
+		list := strings.Join(s.Sample, ", ")
+		if int(s.Symbols) > len(s.Sample) {
+			list += ", …"
+		}
+		i := j.issue(fault.UnknownSymbols, fmt.Sprintf("%s held under %s that no list knows, and nothing tells what became of them: %s. What the provider no longer has of them goes when its date is looked at again.",
+			count(s.Rows, "row is", "rows are"), count(s.Symbols, "code", "codes"), list), "count", fmt.Sprint(s.Rows), "sample", list)
+		i.Severity = fault.Warning
+		out = append(out, i)
+	}
+	return out
+}

@@ -1,0 +1,245 @@
+package sinktest
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// company is a row of a list.
+type company struct {
+	code, name string
+	listed     market.Date
+}
+
+func listOf(companies ...company) *table.Batch {
+	codes := make([]string, len(companies))
+	for i, c := range companies {
+		codes[i] = c.code
+	}
+	b := List(catalog.StockBasic, codes)
+	for i, c := range companies {
+		b.Column("name").Texts[i], b.Column("name").Null[i] = c.name, c.name == ""
+		b.Column("list_date").Dates[i], b.Column("list_date").Null[i] = c.listed, c.listed == market.NoDate
+	}
+	return b
+}
+
+var (
+	listDay = market.NewDate(2021, 3, 1)
+	stays   = company{"600000.SH", "浦发银行", market.NewDate(1999, 11, 10)}
+	before  = company{"830799.BJ", "艾融软件", listDay}
+	after   = company{"920799.BJ", "艾融软件", listDay}
+)
+
+func codes(r []ingest.Rename) (out []string) {
+	for _, x := range r {
+		out = append(out, x.Old+" "+x.New)
+	}
+	return out
+}
+
+// newCodesAreFollowed re-keys a company of which rows are held. In universe they move,
+// in targets the user's list names them.
+func newCodesAreFollowed(t *testing.T, h Harness) {
+	path := h.path(t)
+	s := h.open(t, path)
+	symbols := []string{stays.code, before.code}
+	commitAll(t, s, Snapshot(h.Pool, catalog.StockBasic, listOf(stays, before), 1))
+	const days = 15
+	held := map[string]map[market.Date]*table.Batch{}
+	for _, dataset := range []string{catalog.Daily, catalog.DailyBasic, catalog.Moneyflow} {
+		held[dataset] = map[market.Date]*table.Batch{}
+		for i := range days {
+			date := Day0 + market.Date(i)
+			b := Rows(dataset, date, symbols, 1)
+			held[dataset][date] = b
+			c := Commit(h.Pool, dataset, date, symbols, b, 5)
+			if i == 3 {
+				c.Rejects = []coverage.Reject{{Key: coverage.Key{Dataset: dataset, Date: date}, Reason: "bad", Row: "{}", RejectedAt: committed}}
+			}
+			commit(t, s, c)
+		}
+	}
+	was := records(t, s)
+	// The provider has the newest date under the new code alone, and one under both.
+	newest, both := Day0+days-1, Day0+4
+	if h.Pool == market.Universe {
+		rekeyed := held[catalog.Daily][newest].Select([]int{0, 1})
+		rekeyed.Column("ts_code").Texts[1] = after.code
+		commit(t, s, Commit(h.Pool, catalog.Daily, newest, symbols, rekeyed, 6))
+		two := mix(held[catalog.Daily][both], Rows(catalog.Daily, both, append(slices.Clone(symbols), after.code), 2))
+		commit(t, s, Commit(h.Pool, catalog.Daily, both, symbols, two, 6))
+	}
+	list := Snapshot(h.Pool, catalog.StockBasic, listOf(stays, after), 7)
+	got := commitAll(t, s, list)
+	if want := []string{before.code + " " + after.code}; !slices.Equal(codes(got.Renamed), want) {
+		t.Fatalf("renamed = %+v, want %v", got.Renamed, want)
+	}
+	if got.Strays.Rows != 0 {
+		t.Errorf("rows are left over: %+v", got.Strays)
+	}
+	check := func() {
+		t.Helper()
+		agree(t, s)
+		instruments, err := s.Instruments(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		lists := coverage.NewLists(instruments)
+		if to, ok := lists.Renamed(before.code); !ok || to != after.code {
+			t.Errorf("%s is known as %q, %v", before.code, to, ok)
+		}
+		if to, ok := lists.Renamed(after.code); ok {
+			t.Errorf("%s is said to be %s", after.code, to)
+		}
+	}
+	check()
+	kept := lines(revisions(t, s, ingest.RevisionQuery{Dataset: catalog.StockBasic, Start: market.NoDate, End: market.NoDate}))
+	if line := fmt.Sprintf("stock_basic %s  symbol: %s -> %s renamed run-7", before.code, before.code, after.code); !slices.Contains(kept, line) {
+		t.Errorf("kept %v, want also %s", kept, line)
+	}
+	if h.Pool == market.Universe {
+		if r := got.Renamed[0]; r.Moved != 3*days-2 || r.Twice != 1 {
+			t.Errorf("%+v, want %d rows moved and 1 twice", r, 3*days-2)
+		}
+		for k, r := range records(t, s) {
+			b := was[k]
+			if k.Date != market.NoDate && k.Date != newest && k.Date != both && (r.Rows != b.Rows || r.ByExchange != b.ByExchange || r.Epoch != b.Epoch ||
+				r.RunID != b.RunID || !r.CommittedAt.Equal(b.CommittedAt) || r.RowsHash == b.RowsHash) {
+				t.Errorf("the record of %v became %+v from %+v", k, r, b)
+			}
+		}
+		// The date that was held under both keeps the row of the new code; the other's
+		// values are kept.
+		dropped := revisions(t, s, ingest.RevisionQuery{Dataset: catalog.Daily, Symbol: before.code, RunID: "run-7", Start: both, End: both})
+		if len(dropped) == 0 || len(dropped) != len(revisions(t, s, ingest.RevisionQuery{Dataset: catalog.Daily, RunID: "run-7", Start: market.NoDate, End: market.NoDate})) {
+			t.Errorf("%d values are kept of the row that was held twice", len(dropped))
+		}
+		// What a refetch of an old date brings is held already.
+		rekeyed := held[catalog.DailyBasic][Day0].Select([]int{0, 1})
+		rekeyed.Column("ts_code").Texts[1] = after.code
+		if got := commit(t, s, Commit(h.Pool, catalog.DailyBasic, Day0, symbols, rekeyed, 8)); got != (counts{}) {
+			t.Errorf("a refetch of an old date changed %+v", got)
+		}
+	}
+	list.Epoch, list.RunID = 9, "run-9"
+	if again := commitAll(t, s, list); len(again.Renamed) != 0 {
+		t.Errorf("it is told again: %+v", again.Renamed)
+	}
+	closeSink(t, s)
+	if rejects := h.Dump(t, path, "rejects"); len(rejects) != 3 {
+		t.Errorf("%d rejects, want the 3 of before", len(rejects))
+	}
+	s = h.open(t, path)
+	check()
+	closeSink(t, s)
+	if h.Pool != market.Universe {
+		return
+	}
+	for _, dataset := range []string{catalog.Daily, catalog.DailyBasic, catalog.Moneyflow} {
+		rows := h.Dump(t, path, catalog.Lookup(dataset).Table)
+		want := map[string]Row{}
+		for date, b := range held[dataset] {
+			for _, row := range rowsOf(dataset, b) {
+				if row["symbol"] == before.code {
+					row["symbol"] = after.code
+				}
+				want[row["symbol"]+date.String()] = row
+			}
+		}
+		for _, row := range rows {
+			key := row["symbol"] + row["trade_date"]
+			if expected, ok := want[key]; !ok || key != after.code+both.String() && !cmp.Equal(row, expected) {
+				t.Errorf("%s %s is %v", dataset, key, row)
+			}
+			delete(want, key)
+		}
+		if len(want) != 0 || len(rows) != 2*days {
+			t.Errorf("%s has %d rows and lacks %v", dataset, len(rows), want)
+		}
+	}
+}
+
+// codesAreNotMixedUp proves when a code is not taken for another's.
+func codesAreNotMixedUp(t *testing.T, h Harness) {
+	other := company{"430001.BJ", "另一个", listDay}
+	for name, c := range map[string]struct {
+		lists [][]company
+		want  []string
+	}{
+		"another name":              {[][]company{{stays, before}, {stays, {after.code, "别的", listDay}}}, nil},
+		"another day":               {[][]company{{stays, before}, {stays, {after.code, after.name, listDay + 1}}}, nil},
+		"both are listed":           {[][]company{{stays, before}, {stays, before, after}}, nil},
+		"no name":                   {[][]company{{stays, {before.code, "", listDay}}, {stays, {after.code, "", listDay}}}, nil},
+		"no day":                    {[][]company{{stays, {before.code, before.name, market.NoDate}}, {stays, {after.code, after.name, market.NoDate}}}, nil},
+		"two that it may be":        {[][]company{{stays, before}, {stays, after, {"920800.BJ", after.name, listDay}}}, nil},
+		"two that it may have been": {[][]company{{stays, before, {other.code, before.name, listDay}}, {stays, after}}, nil},
+		"the new one a day later":   {[][]company{{stays, before}, {stays}, {stays, after}}, []string{before.code + " " + after.code}},
+		"the old one a day longer":  {[][]company{{stays, before}, {stays, before, after}, {stays, after}}, []string{before.code + " " + after.code}},
+		"two at once": {[][]company{{stays, before, other}, {stays, after, {"920001.BJ", other.name, listDay}}},
+			[]string{other.code + " 920001.BJ", before.code + " " + after.code}},
+	} {
+		s := h.open(t, h.path(t))
+		var got []string
+		for i, list := range c.lists {
+			got = append(got, codes(commitAll(t, s, Snapshot(h.Pool, catalog.StockBasic, listOf(list...), int64(i+1))).Renamed)...)
+		}
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%s: renamed = %v, want %v", name, got, c.want)
+		}
+		closeSink(t, s)
+	}
+	if h.Pool != market.Universe {
+		return
+	}
+	// Rows that nothing explains are told, each time the list comes.
+	s := h.open(t, h.path(t))
+	commitAll(t, s, Snapshot(h.Pool, catalog.StockBasic, listOf(stays), 1))
+	for i := range 3 {
+		date := Day0 + market.Date(i)
+		commit(t, s, Commit(h.Pool, catalog.Daily, date, nil, Rows(catalog.Daily, date, []string{stays.code, before.code, other.code}, 1), 2))
+	}
+	commit(t, s, Commit(h.Pool, catalog.FundDaily, Day0, nil, Rows(catalog.FundDaily, Day0, ETFs(3), 1), 2)) // these are no stocks
+	for epoch := range int64(2) {
+		got := commitAll(t, s, Snapshot(h.Pool, catalog.StockBasic, listOf(stays), 3+epoch)).Strays
+		if got.Rows != 6 || got.Symbols != 2 || !slices.Equal(got.Sample, []string{other.code, before.code}) {
+			t.Errorf("strays = %+v", got)
+		}
+	}
+	// A file that does not tell what a code once stood for is healed by the first of its
+	// dates that comes again.
+	rekeyed := Rows(catalog.Daily, Day0+1, []string{stays.code, before.code, other.code}, 1)
+	for i := range rekeyed.Columns {
+		if c := &rekeyed.Columns[i]; c.Numbers != nil {
+			clear(c.Null)
+		}
+	}
+	commit(t, s, Commit(h.Pool, catalog.Daily, Day0+1, nil, rekeyed.Select(seq(3)), 5))
+	commitAll(t, s, Snapshot(h.Pool, catalog.StockBasic, listOf(stays, after), 6))
+	again := rekeyed.Select(seq(3))
+	again.Column("ts_code").Texts[1] = after.code
+	got := commitAll(t, s, Commit(h.Pool, catalog.Daily, Day0+1, nil, again, 7))
+	if !slices.Equal(codes(got.Renamed), []string{before.code + " " + after.code}) || got.Renamed[0].Moved != 3 || got.New+got.Gone+got.Changed != 0 || got.Revised.Cells != 0 {
+		t.Errorf("the same prices under another code: %+v", got)
+	}
+	agree(t, s)
+	if left := commitAll(t, s, Snapshot(h.Pool, catalog.StockBasic, listOf(stays, after), 8)).Strays; left.Symbols != 1 || left.Rows != 3 {
+		t.Errorf("strays = %+v", left)
+	}
+	// Other prices are another company's, and a code on the list is nobody else's.
+	again.Column("ts_code").Texts[2], again.Column("close").Numbers[2] = "920777.BJ", 1
+	if got := commitAll(t, s, Commit(h.Pool, catalog.Daily, Day0+1, nil, again, 9)); len(got.Renamed) != 0 || got.New != 1 || got.Gone != 1 {
+		t.Errorf("other prices under another code: %+v", got)
+	}
+	agree(t, s)
+	closeSink(t, s)
+}
