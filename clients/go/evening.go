@@ -474,6 +474,9 @@ func (f *facts) next(e *Evening) time.Time {
 			next = t
 		}
 	}
+	if t := f.pool.GetNextAskTime(); t != nil {
+		consider(t.AsTime())
+	}
 	if !e.Paused {
 		for _, r := range f.pool.GetQueuedRuns() {
 			if r.GetNotBeforeTime() != nil {

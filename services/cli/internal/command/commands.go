@@ -71,6 +71,14 @@ func commandFor(method, target, body string) string {
 		return "afterbell schedule " + verb
 	case "PATCH schedule", "PATCH settings":
 		return "afterbell " + parts[0] + " set" + allFlags(fields)
+	case "GET revisions":
+		q := u.Query()
+		if day := q.Get("trade_date"); day != "" {
+			q.Set("start_date", day)
+			q.Set("end_date", day)
+			q.Del("trade_date")
+		}
+		return "afterbell revisions " + first(strings.ToLower(strings.TrimPrefix(q.Get("pool"), "POOL_")), "universe") + query(q)
 	case "GET settings":
 		return "afterbell settings show"
 	case "PATCH domains", "PATCH modules":
@@ -79,6 +87,8 @@ func commandFor(method, target, body string) string {
 		switch {
 		case at(2) == "coverage":
 			return "afterbell coverage " + at(1) + query(u.Query())
+		case at(2) == "absent-symbols":
+			return "afterbell absent " + at(1) + query(u.Query())
 		case at(1) != "":
 			return "afterbell status --pool " + at(1)
 		}
@@ -108,13 +118,16 @@ func commandFor(method, target, body string) string {
 	return ""
 }
 
+// query is what a call asks for, as flags.
 func query(q url.Values) string {
 	line := ""
-	if v := q.Get("start_date"); v != "" {
-		line += " --from " + v
-	}
-	if v := q.Get("end_date"); v != "" {
-		line += " --to " + v
+	for _, p := range []struct{ field, flag string }{
+		{"dataset", "dataset"}, {"dataset_id", "dataset"}, {"symbol", "symbol"}, {"trade_date", "date"},
+		{"start_date", "from"}, {"end_date", "to"}, {"run_id", "run"},
+	} {
+		if v := q.Get(p.field); v != "" {
+			line += " --" + p.flag + " " + v
+		}
 	}
 	return line
 }

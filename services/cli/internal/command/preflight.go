@@ -59,6 +59,9 @@ func (a *app) preflight(c *cobra.Command, req *orchestratorv1.RunPreflightReques
 			return err
 		}
 		event := message.GetEvent()
+		if event == nil { // a keep-alive
+			continue
+		}
 		if a.printer.Format == output.NDJSON {
 			if err := a.printer.Line(event); err != nil {
 				return err

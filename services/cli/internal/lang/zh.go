@@ -253,6 +253,23 @@ var chinese = map[string]string{
 	"why":                                 "原因",
 	"zone of run-at, as in Asia/Shanghai": "run-at 的时区，例如 Asia/Shanghai",
 
+	"List values that the provider changed after they were stored": "列出入库后被数据源更改的值",
+	"only this `dataset`, as in daily_basic":                       "只限此 `数据集`，例如 daily_basic",
+	"only this `symbol`, as in 600519.SH":                          "只限此 `代码`，例如 600519.SH",
+	"first trade `date`, YYYY-MM-DD or today":                      "起始交易 `日期`，YYYY-MM-DD 或 today",
+	"last trade `date`, YYYY-MM-DD or today":                       "结束交易 `日期`，YYYY-MM-DD 或 today",
+	"only what this `run` found; last is the newest":               "只限此 `运行` 发现的；last 为最新",
+	"list at most this `number`, 1 to %d":                          "最多列出的 `数量`，1 到 %d",
+	"column":                                                       "列", "before": "之前", "after": "之后", "seen at": "发现时间", "name": "名称", "traded the day before": "前一日有交易",
+	"There are no such revisions.":                                      "没有这样的修订。",
+	"There are more; narrow it, or raise --number.":                     "还有更多；请缩小范围或加大 --number。",
+	"List listed symbols that have no row on a date":                    "列出某日没有数据的上市代码",
+	"`dataset` to look at: daily, daily_basic, moneyflow or fund_daily": "要查看的 `数据集`：daily、daily_basic、moneyflow 或 fund_daily",
+	"trade `date`, YYYY-MM-DD or today (required)":                      "交易 `日期`，YYYY-MM-DD 或 today（必填）",
+	"%d symbols have no row.":                                           "%d 个代码没有数据。",
+	"old days that each evening's run looks at once more, 0 to 100":     "每晚重新检查的旧交易日数，0 到 100",
+	"changed": "更改", "dropped": "消失", "renamed": "改代码",
+
 	// Words of the contract's enums and of verdicts.
 	"whole": "完整", "blocked": "被阻止", "not whole": "不完整", "not due": "未到时间", "unreachable": "无法访问",
 	"missing": "缺失", "complete": "完整", "expected empty": "应为空", "not published": "尚未发布", "incomplete": "不足", "empty": "空", "accepted short": "不足但已接受",

@@ -1,0 +1,34 @@
+package command
+
+import "testing"
+
+// What the orchestrator tells to type becomes the command that does the same.
+func TestRestCallsBecomeCommands(t *testing.T) {
+	a := &app{}
+	for said, want := range map[string]string{
+		`Look at them: curl localhost:7780/v1/domains`:                                                  "Look at them: afterbell domains",
+		`curl -N http://127.0.0.1:4711/v1/runs/0190-a:watch`:                                            "afterbell watch 0190-a",
+		`curl localhost:7780/v1/runs/0190-a/partitions`:                                                 "afterbell show 0190-a --partitions",
+		`curl localhost:7780/v1/pools/universe/coverage`:                                                "afterbell coverage universe",
+		`curl "localhost:7780/v1/pools/targets/coverage?start_date=2026-11-01&end_date=2026-11-02"`:     "afterbell coverage targets --from 2026-11-01 --to 2026-11-02",
+		`curl -X POST localhost:7780/v1/pools/universe:resume -d '{}'`:                                  "afterbell resume universe",
+		`curl -X PATCH localhost:7780/v1/domains/etf -d '{"enabled":false}'`:                            "afterbell domains disable etf",
+		`curl -X PATCH localhost:7780/v1/modules/stock.moneyflow -d '{"enabled":true}'`:                 "afterbell modules enable stock.moneyflow",
+		`curl -X PATCH localhost:7780/v1/domains/stock -d '{"provider_id":"tushare"}'`:                  "afterbell domains set stock --provider tushare",
+		`curl -X PATCH localhost:7780/v1/schedule -d '{"enabled":true}'`:                                "afterbell schedule set --enabled=true",
+		`curl -X PATCH localhost:7780/v1/schedule -d '{"run_at":"19:30"}'`:                              "afterbell schedule set --run-at=19:30",
+		`curl -X POST localhost:7780/v1/schedule:resume -d '{"catch_up":"CATCH_UP_LAST"}'`:              "afterbell schedule resume --catch-up last",
+		`curl -N -X POST localhost:7780/v1/preflights:run -d '{}'`:                                      "afterbell preflight",
+		`curl -X PUT localhost:7780/v1/targets -d '{"targets":{"symbols":["600519.SH"]}}'`:              "afterbell targets set 600519.SH",
+		`curl -X POST localhost:7780/v1/runs -d '{"pools":["POOL_UNIVERSE"],"end_date":"2026-11-27"}'`:  "afterbell run universe --to 2026-11-27",
+		`curl -X POST localhost:7780/v1/runs -d '{"pools":["POOL_TARGETS"],"refetch":true}'`:            "afterbell run targets --refetch",
+		`curl "localhost:7780/v1/revisions?dataset=daily&trade_date=2026-11-27"`:                        "afterbell revisions universe --dataset daily --from 2026-11-27 --to 2026-11-27",
+		`curl "localhost:7780/v1/pools/universe/absent-symbols?dataset_id=daily&trade_date=2026-11-27"`: "afterbell absent universe --dataset daily --date 2026-11-27",
+		`curl localhost:7780/v1/nothing/known`:                                                          "curl localhost:7780/v1/nothing/known",
+		`Make room: df -h data`:                                                                         "Make room: df -h data",
+	} {
+		if got := a.commands(said); got != want {
+			t.Errorf("%s\n gives %s\n want  %s", said, got, want)
+		}
+	}
+}
