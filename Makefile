@@ -10,6 +10,10 @@ BUF_VERSION       := 1.75.0
 PROTOFILES_VERSION := 6.0.1
 GOLANGCI_VERSION  := v2.15.0
 GRPCURL_VERSION   := v1.9.4
+# Readers of others, which tests open answers with.
+ARROW_JS_VERSION  := 21.2.0
+HYPARQUET_VERSION := 1.33.0
+DUCKDB_JS_VERSION := 1.5.6-r.1
 
 ROOT    := $(CURDIR)
 BIN     := $(ROOT)/bin
@@ -17,6 +21,7 @@ TOOLS   := $(ROOT)/.tools
 BUF     := $(TOOLS)/buf-$(BUF_VERSION)/node_modules/.bin/buf
 LINT    := $(TOOLS)/bin-$(GOLANGCI_VERSION)/golangci-lint
 GRPCURL := $(TOOLS)/bin-$(GRPCURL_VERSION)/grpcurl
+READERS := $(TOOLS)/readers-$(ARROW_JS_VERSION)-$(HYPARQUET_VERSION)-$(DUCKDB_JS_VERSION)
 GOOGLE  := third_party/googleapis/google/api/.version-$(PROTOFILES_VERSION)
 MODULES := gen clients/go services/internal services/tusharesim services/ingestworker services/orchestrator services/cli services/e2e
 GO      := go
@@ -58,10 +63,10 @@ test: build test-go gen-check lint ## everything that must pass
 # The race detector is on for every package. The data race tests of one module run
 # beside each other; the modules run one after the other, so that two cores suffice.
 .PHONY: test-go
-test-go: $(GRPCURL) ## the Go tests, with the race detector
+test-go: $(GRPCURL) $(READERS)/.done ## the Go tests, with the race detector
 	@for m in $(MODULES); do \
 		echo "== $$m"; \
-		AFTERBELL_BIN=$(BIN) AFTERBELL_GRPCURL=$(GRPCURL) $(GO) test -race -timeout 20m ./$$m/...; \
+		AFTERBELL_BIN=$(BIN) AFTERBELL_READERS=$(READERS) AFTERBELL_GRPCURL=$(GRPCURL) $(GO) test -race -timeout 20m ./$$m/...; \
 	done
 	$(GO) vet $(addsuffix /...,$(addprefix ./,$(MODULES)))
 
@@ -125,7 +130,7 @@ tidy: ## tidy every module
 	@for m in $(MODULES) tools; do (cd $$m && GOWORK=off $(GO) mod tidy); done; $(GO) work sync
 
 .PHONY: tools
-tools: $(BUF) $(LINT) $(GRPCURL) $(GOOGLE) ## fetch the pinned tools
+tools: $(BUF) $(LINT) $(GRPCURL) $(GOOGLE) $(READERS)/.done ## fetch the pinned tools
 
 $(BUF):
 	@mkdir -p $(TOOLS)
@@ -141,6 +146,11 @@ $(GOOGLE):
 
 $(LINT):
 	GOBIN=$(@D) GOFLAGS= $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+
+$(READERS)/.done:
+	@mkdir -p $(@D)
+	npm install --no-audit --no-fund --silent --prefix $(@D) apache-arrow@$(ARROW_JS_VERSION) hyparquet@$(HYPARQUET_VERSION) @duckdb/node-api@$(DUCKDB_JS_VERSION)
+	@touch $@
 
 $(GRPCURL):
 	GOBIN=$(@D) GOFLAGS= $(GO) install github.com/fullstorydev/grpcurl/cmd/grpcurl@$(GRPCURL_VERSION)

@@ -108,7 +108,7 @@ func lastLines(s string, n int) string {
 // noTokenAnywhere looks for the token in every file that the pair left.
 func (e *env) noTokenAnywhere() {
 	err := filepath.WalkDir(e.Config.Data, func(path string, d os.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
+		if err != nil || !d.Type().IsRegular() { // what a link leads to is found by itself
 			return err
 		}
 		content, err := os.ReadFile(path)

@@ -73,7 +73,7 @@ var entries = []entry{
 		"Leave it disabled; which modules can be ingested is listed here: curl localhost:7780/v1/domains", "module"),
 	e(AnalysisDBLocked, Transient, StatusFailedPrecondition,
 		"analysis.duckdb is held by another process.",
-		"Close the notebook or shell that has analysis.duckdb open, also for reading, then run again.", "pool", "file", "holder_pid"),
+		"Close the notebook or shell that has analysis.duckdb open, also for reading, then run again; let it read published/universe.duckdb instead.", "pool", "file", "holder_pid"),
 	e(AnalysisDBNotInitialized, Permanent, StatusFailedPrecondition,
 		"analysis.duckdb cannot be read, is read-only, or lacks its schema.",
 		"Make it writable where it is read-only; otherwise move it away in --data-dir and start the ingest-worker again, and the next run fills a new one: mv analysis.duckdb analysis.duckdb.old", "pool", "file", "cause"),

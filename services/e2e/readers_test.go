@@ -1,0 +1,241 @@
+package e2e_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
+	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+)
+
+// node runs a script of testdata with the readers that `make tools` fetches.
+func node(t *testing.T, ctx context.Context, script string, args ...string) *exec.Cmd {
+	t.Helper()
+	dir := os.Getenv("AFTERBELL_READERS")
+	if dir == "" {
+		t.Skip("AFTERBELL_READERS does not say where the readers from npm are; make test does")
+	}
+	text, err := os.ReadFile(filepath.Join("testdata", script))
+	if err != nil {
+		t.Fatal(err)
+	}
+	// A module finds its packages from where it lies.
+	path := filepath.Join(dir, strings.TrimSuffix(script, ".mjs")+fmt.Sprintf("-%d.mjs", os.Getpid()))
+	if err := os.WriteFile(path, text, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.Remove(path) })
+	cmd := exec.CommandContext(ctx, "node", append([]string{path}, args...)...)
+	cmd.Stderr = os.Stderr
+	return cmd
+}
+
+// Readers of others see the rows of the file: apache-arrow over REST, hyparquet by
+// ranges, DuckDB in the published file and in the folder of Parquet files.
+func TestIndependentReadersSeeTheSameRows(t *testing.T) {
+	t.Parallel()
+	e := up(t, small())
+	e.run(&orchestratorv1.CreateRunRequest{})
+	text, err := node(t, t.Context(), "readers.mjs", e.restURL(""), e.path("published")).Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var seen struct {
+		Arrow, Hyparquet, Duckdb, ParquetFolder [][]any
+		ArrowVersion, Unit                      string
+	}
+	if err := json.Unmarshal(text, &seen); err != nil {
+		t.Fatal(err)
+	}
+	db := open(t, "duckdb", e.path("published/universe.duckdb")+"?access_mode=READ_ONLY")
+	rows, err := db.QueryContext(t.Context(), `SELECT symbol, trade_date::VARCHAR, open, close, pre_close, volume, amount FROM daily_prices ORDER BY trade_date, symbol`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	var want [][]any
+	for rows.Next() {
+		row := make([]any, 7)
+		into := make([]any, 7)
+		for i := range row {
+			into[i] = &row[i]
+		}
+		if err := rows.Scan(into...); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, row)
+	}
+	if err := rows.Err(); err != nil || len(want) == 0 {
+		t.Fatalf("%d rows, %v", len(want), err)
+	}
+	for name, got := range map[string][][]any{"apache-arrow": seen.Arrow, "hyparquet": seen.Hyparquet, "DuckDB": seen.Duckdb, "Parquet folder": seen.ParquetFolder} {
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Errorf("%s: %s", name, lastLines(diff, 20))
+		}
+	}
+	if seen.Unit != "千元" || seen.ArrowVersion == "" {
+		t.Errorf("the unit of amount is %q, the version %q", seen.Unit, seen.ArrowVersion)
+	}
+}
+
+func (e *env) restURL(path string) string { return "http://" + e.Config.HTTPAddr + path }
+
+// A process that holds the published file open, and one that reads over REST all the
+// time, do not disturb a run, and every read is of one version.
+func TestReadersAndARunDoNotDisturbEachOther(t *testing.T) {
+	t.Parallel()
+	e := up(t, small())
+	e.run(&orchestratorv1.CreateRunRequest{EndDate: time.Now().AddDate(0, 0, -5).Format(time.DateOnly)})
+	holder := node(t, t.Context(), "holder.mjs", e.path("published/universe.duckdb"))
+	in, err := holder.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := holder.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := holder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	lines := bufio.NewScanner(out)
+	read := func() string {
+		if !lines.Scan() {
+			t.Fatalf("the reader ended: %v", lines.Err())
+		}
+		return lines.Text()
+	}
+	before := read()
+
+	rows := map[string]int{} // by version
+	ctx, stop := context.WithCancel(t.Context())
+	var loop sync.WaitGroup
+	loop.Go(func() {
+		for ctx.Err() == nil {
+			version, n, err := readCSV(ctx, e.restURL("/v1/data/daily_prices.csv?columns=symbol"))
+			if ctx.Err() != nil {
+				return
+			}
+			if err != nil {
+				t.Errorf("a read failed: %v", err)
+				return
+			}
+			if known, again := rows[version]; again && known != n {
+				t.Errorf("version %s has %d rows, and %d before", version, n, known)
+			}
+			rows[version] = n
+		}
+	})
+	first := e.manifest()
+	if r := e.run(&orchestratorv1.CreateRunRequest{})[marketv1.Pool_POOL_UNIVERSE]; r.GetOutcome() != orchestratorv1.Run_OUTCOME_SUCCEEDED {
+		t.Errorf("%s %v", r.GetOutcome(), r.GetIssues())
+	}
+	stop()
+	loop.Wait()
+	if now := e.manifest(); now == first {
+		t.Errorf("nothing new was published: %s", now)
+	}
+	if _, err := io.WriteString(in, "\n"); err != nil {
+		t.Fatal(err)
+	}
+	if after := read(); after != before {
+		t.Errorf("the file that is held has %s rows and days, and had %s", after, before)
+	}
+	if err := in.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := holder.Wait(); err != nil {
+		t.Error(err)
+	}
+	if len(rows) == 0 {
+		t.Error("nothing was read over REST meanwhile")
+	}
+}
+
+func (e *env) manifest() string {
+	e.t.Helper()
+	data, err := os.ReadFile(e.path("published/manifest.json"))
+	if err != nil {
+		e.t.Fatal(err)
+	}
+	var m struct{ Version string }
+	if err := json.Unmarshal(data, &m); err != nil {
+		e.t.Fatal(err)
+	}
+	return m.Version
+}
+
+func readCSV(ctx context.Context, url string) (version string, rows int, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+	if err != nil {
+		return "", 0, err
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", 0, err
+	}
+	defer resp.Body.Close()
+	data, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%d %.200s", resp.StatusCode, data)
+	}
+	return resp.Header.Get("X-Afterbell-Version"), strings.Count(string(data), "\n") - 1, err
+}
+
+// The commands of the README's section on reading work as they stand.
+func TestReadmeReading(t *testing.T) {
+	t.Parallel()
+	e := up(t, small())
+	e.setTargets("600519.SH", "510300.SH")
+	e.run(&orchestratorv1.CreateRunRequest{})
+	readme, err := os.ReadFile("../../README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	section := regexp.MustCompile("(?s)\n## Reading\n(.*?)\n## ").FindSubmatch(readme)
+	if section == nil {
+		t.Fatal("README.md has no section Reading")
+	}
+	block := regexp.MustCompile("(?s)```sh\n(.*?)```").FindSubmatch(section[1])
+	if block == nil {
+		t.Fatal("the section has no commands")
+	}
+	dir, n := t.TempDir(), 0
+	for line := range strings.Lines(string(block[1])) {
+		command := strings.ReplaceAll(strings.TrimSpace(line), "localhost:7780", e.Config.HTTPAddr)
+		command = strings.ReplaceAll(command, "data/simulated", e.Config.Data)
+		if command == "" {
+			continue
+		}
+		n++
+		cmd := exec.CommandContext(t.Context(), "bash", "-euo", "pipefail", "-c", command)
+		cmd.Dir = dir
+		text, err := cmd.CombinedOutput()
+		if err != nil || strings.Contains(string(text), `"error"`) {
+			t.Errorf("%s: %v\n%.500s", command, err, text)
+		}
+	}
+	if n < 6 {
+		t.Errorf("only %d commands were run", n)
+	}
+	for name, head := range map[string]string{"prices.parquet": "PAR1", "prices.csv": "\ufeffsymbol,", "prices.arrow": "\xff\xff\xff\xff"} {
+		data, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil || !strings.HasPrefix(string(data), head) {
+			t.Errorf("%s begins with %.20q, %v", name, data, err)
+		}
+	}
+}
