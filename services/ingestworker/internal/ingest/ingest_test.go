@@ -405,18 +405,17 @@ func TestReferencesAreAskedOnceForBothPools(t *testing.T) {
 	}
 }
 
-// meddled is a pool to which a partition is committed anew while it is read.
+// meddled is a pool to which partitions are committed anew just before they are read.
 type meddled struct {
 	ingest.Sink
 	once   sync.Once
 	commit func()
 }
 
-// Contents reads the file first, so that what it answers is of the commit before.
+// Contents implements ingest.Sink.
 func (m *meddled) Contents(ctx context.Context, keys ...coverage.Key) ([]ingest.Contents, error) {
-	found, err := m.Sink.Contents(ctx, keys...)
 	m.once.Do(m.commit)
-	return found, err
+	return m.Sink.Contents(ctx, keys...)
 }
 
 func TestVerifyReadsAgainWhatWasCommittedMeanwhile(t *testing.T) {

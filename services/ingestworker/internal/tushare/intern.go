@@ -7,6 +7,10 @@ type interner struct {
 	ids   map[string]int32
 	texts []string
 	bytes int
+	// next is the symbol that came after one last time, -1 at first. Replies hold their
+	// symbols in the same order, mostly, and then nothing is looked up.
+	next []int32
+	prev int32
 }
 
 // Bounds past which the table is started anew, between fetches only.
@@ -17,18 +21,30 @@ const (
 
 func (n *interner) begin() {
 	if n.ids == nil || len(n.texts) > maxInterned || n.bytes > maxInternedBytes {
-		n.ids, n.texts, n.bytes = make(map[string]int32, 8192), nil, 0
+		*n = interner{ids: make(map[string]int32, 8192)}
 	}
+	n.prev = -1
 }
 
 func (n *interner) id(raw []byte) int32 {
-	if id, ok := n.ids[string(raw)]; ok {
-		return id
+	prev := n.prev
+	if prev >= 0 {
+		if id := n.next[prev]; id >= 0 && n.texts[id] == string(raw) {
+			n.prev = id
+			return id
+		}
 	}
-	s := string(raw)
-	id := int32(len(n.texts))
-	n.texts = append(n.texts, s)
-	n.ids[s] = id
-	n.bytes += len(s)
+	id, ok := n.ids[string(raw)]
+	if !ok {
+		s := string(raw)
+		id = int32(len(n.texts))
+		n.texts, n.next = append(n.texts, s), append(n.next, -1)
+		n.ids[s] = id
+		n.bytes += len(s)
+	}
+	if prev >= 0 {
+		n.next[prev] = id
+	}
+	n.prev = id
 	return id
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"html"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode"
 
@@ -32,16 +33,29 @@ func redact(s, token string) string {
 	if token == "" || len(s) < len(token) {
 		return s
 	}
-	return spellings(token).Replace(s)
+	return markAll(token)(s)
 }
 
-// spellings replaces a token in one pass, so that one such as "tok" is not looked for
-// in its own mark.
-func spellings(token string) *strings.Replacer {
+// markAll replaces a token in every spelling in one pass, so that one such as "tok" is
+// not looked for in its own mark. Most texts hold none, and that is found first.
+func markAll(token string) func(s string) string {
 	quoted, _ := json.Marshal(token) // a string always marshals
 	const mark = "[token]"
-	return strings.NewReplacer(token, mark, url.QueryEscape(token), mark, url.PathEscape(token), mark,
-		html.EscapeString(token), mark, string(quoted[1:len(quoted)-1]), mark)
+	var spellings, pairs []string
+	for _, s := range []string{token, url.QueryEscape(token), url.PathEscape(token), html.EscapeString(token), string(quoted[1 : len(quoted)-1])} {
+		if !slices.Contains(spellings, s) {
+			spellings, pairs = append(spellings, s), append(pairs, s, mark)
+		}
+	}
+	replacer := strings.NewReplacer(pairs...)
+	return func(s string) string {
+		for _, spelling := range spellings {
+			if strings.Contains(s, spelling) {
+				return replacer.Replace(s)
+			}
+		}
+		return s
+	}
 }
 
 // shortest is the length from which a token is looked for in rows. A shorter one,
@@ -57,12 +71,12 @@ func redactRows(b *table.Batch, start int, bad []table.BadCell, token string) {
 	if len(token) < shortest {
 		return
 	}
-	marks := spellings(token) // once for all rows
+	marks := markAll(token) // once for all rows
 	for i := range b.Columns {
 		if texts := b.Columns[i].Texts; b.Columns[i].Type == table.Text {
 			for r := start; r < b.Len; r++ {
 				if len(texts[r]) >= len(token) {
-					texts[r] = marks.Replace(texts[r])
+					texts[r] = marks(texts[r])
 				}
 			}
 		}
