@@ -74,13 +74,14 @@ type work struct {
 	fresh   []*stamp          // the distinct ones among them
 	dropped []coverage.Key
 	retired []*stamp // left without a record
+	kept    []int    // records whose rows are in the file as they are, ascending
 }
 
 // survey reads what coverage tells of the partition. It begins the work anew.
 func (w *work) survey() {
 	w.before, w.newest, w.old, w.diff, w.revised = make(map[coverage.Key]day), 0, nil, pool.Diff{}, ingest.Revised{}
 	w.renamed = nil
-	w.records, w.stamps, w.fresh, w.dropped, w.retired = nil, nil, nil, nil, nil
+	w.records, w.stamps, w.fresh, w.dropped, w.retired, w.kept = nil, nil, nil, nil, nil, nil
 	if w.commit.Batch == nil && !w.dataset.Snapshot { // only its records are written
 		for i := range w.commit.Records {
 			k := w.commit.Records[i].Key
@@ -181,7 +182,24 @@ func (w *work) settle(now time.Time, firstID int64, left map[*stamp]int) error {
 			w.retired = append(w.retired, d.stamp)
 		}
 	}
+	w.reuse()
 	return nil
+}
+
+// reuse keeps the row of commits, and the rows of coverage that stay as they are, where
+// the records take the place of all those of one commit: a refetch that finds nothing
+// new then writes next to nothing.
+func (w *work) reuse() {
+	if len(w.retired) != 1 || len(w.fresh) != 1 || len(w.dropped) > 0 || len(w.before) != len(w.records) || w.retired[0].records != len(w.records) {
+		return
+	}
+	for i := range w.records {
+		r := &w.records[i]
+		if d, held := w.before[r.Key]; held && d.hash == r.RowsHash && same(d.record(series{r.Dataset, r.Symbol}), *r) {
+			w.kept = append(w.kept, i)
+		}
+	}
+	w.fresh[0].id, w.fresh[0].again, w.retired = w.retired[0].id, true, nil
 }
 
 // tallied is what became of one symbol's day.
@@ -223,14 +241,10 @@ func (w *work) publish() {
 	x := w.sink.index
 	x.mu.Lock()
 	for i, r := range w.records {
-		if st := x.put(r, w.stamps[i]); st != nil {
-			st.records--
-		}
+		x.put(r, w.stamps[i])
 	}
 	for _, k := range w.dropped {
-		if st := x.drop(k); st != nil {
-			st.records--
-		}
+		x.drop(k)
 	}
 	x.mu.Unlock()
 	w.sink.nextID += int64(len(w.fresh))

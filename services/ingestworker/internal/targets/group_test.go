@@ -126,3 +126,64 @@ func waits(s *Sink, n int) {
 		runtime.Gosched()
 	}
 }
+
+// TestUnchangedRowsAreNotWritten commits the same rows over and over: from the third
+// time on, when no row counts as new any more, only the row of the commit is written.
+func TestUnchangedRowsAreNotWritten(t *testing.T) {
+	symbols := sinktest.Stocks(500)
+	path := filepath.Join(t.TempDir(), "targets.sqlite")
+	config := Config{Path: path, Source: "x", Logger: slog.New(slog.DiscardHandler)}
+	s := New(config)
+	var wrote [5]int64
+	for n := range wrote {
+		c := sinktest.Commit(market.Targets, catalog.Daily, sinktest.Day0, symbols, sinktest.Rows(catalog.Daily, sinktest.Day0, symbols, 1), int64(n+1))
+		c.RunID = "run-" + string(rune('a'+n))
+		got, err := s.Commit(t.Context(), c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if want := map[bool]int64{true: 500}[n == 0]; got.New != want || got.Changed+got.Gone > 0 {
+			t.Errorf("commit %d: %+v", n, got)
+		}
+		wrote[n] = s.db.LogBytes()
+		if _, err := s.db.Shrink(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if wrote[2]*4 > wrote[0] || wrote[4]*4 > wrote[0] {
+		t.Errorf("commits of the same rows wrote %v bytes", wrote)
+	}
+	check := func(s *Sink) {
+		t.Helper()
+		for _, symbol := range symbols {
+			held, ok := s.Held(coverage.Key{Dataset: catalog.Daily, Date: sinktest.Day0, Symbol: symbol})
+			if !ok || held.Rows != 1 || held.New != 0 || held.Epoch != 5 || held.RunID != "run-e" || held.RowsHash == 0 {
+				t.Fatalf("%s: %+v", symbol, held)
+			}
+		}
+	}
+	check(s)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = New(config)
+	check(s)
+	// One symbol alone takes its record out of the commit of the others.
+	one := symbols[:1]
+	if _, err := s.Commit(t.Context(), sinktest.Commit(market.Targets, catalog.Daily, sinktest.Day0, one, sinktest.Rows(catalog.Daily, sinktest.Day0, one, 2), 6)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = New(config)
+	for n, symbol := range symbols[:2] {
+		held, _ := s.Held(coverage.Key{Dataset: catalog.Daily, Date: sinktest.Day0, Symbol: symbol})
+		if want := []int64{6, 5}[n]; held.Epoch != want {
+			t.Errorf("%s: epoch %d, want %d", symbol, held.Epoch, want)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}

@@ -19,13 +19,16 @@ type stamp struct {
 	issues      []fault.Issue
 	// records counts those that refer to it; without any the row is dropped.
 	records int
+	at      int32 // its place in the index while records refer to it
+	// again is true where the row of commits stays and is changed.
+	again bool
 }
 
 // series names the days of one symbol in one dataset; a snapshot is a series
 // without a symbol and of one day, NoDate.
 type series struct{ dataset, symbol string }
 
-// day is one record in few bytes. What does not fit stands in extra.
+// day is one record as it is read from the index. What does not fit stands in extra.
 type day struct {
 	stamp *stamp
 	extra *coverage.Record // nil for the usual record
@@ -47,16 +50,36 @@ var verdicts = []coverage.Verdict{
 	coverage.Missing, coverage.Complete, coverage.ExpectedEmpty, coverage.NotPublished, coverage.Incomplete, coverage.Empty, coverage.AcceptedShort,
 }
 
+// column holds the days of one series, ascending by date, without a pointer a day: there
+// are millions of them.
+type column struct {
+	dates  []market.Date
+	hashes []uint64
+	bits   []uint16
+	stamps []int32 // places in index.stamps
+	extra  map[market.Date]*coverage.Record
+}
+
+func (c *column) find(d market.Date) (int, bool) {
+	if c == nil {
+		return 0, false
+	}
+	return slices.BinarySearch(c.dates, d)
+}
+
 // index is the coverage in memory. Commits change it under the sink's turn;
 // readers come at any time.
 type index struct {
 	mu     sync.RWMutex
-	series map[series][]day
+	series map[series]*column
+	// stamps are those that records refer to; a place without one is free.
+	stamps []*stamp
+	free   []int32
 	rows   int64
 	loaded bool
 }
 
-func newIndex() *index { return &index{series: make(map[series][]day)} }
+func newIndex() *index { return &index{series: make(map[series]*column)} }
 
 func (x *index) ready() bool {
 	x.mu.RLock()
@@ -67,14 +90,14 @@ func (x *index) ready() bool {
 func (x *index) replace(other *index) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.series, x.rows, x.loaded = other.series, other.rows, true
+	x.series, x.stamps, x.free, x.rows, x.loaded = other.series, other.stamps, other.free, other.rows, true
 }
 
 // clear is for a file that is gone: nothing is held, and the next is read anew.
 func (x *index) clear() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.series, x.rows, x.loaded = make(map[series][]day), 0, false
+	x.series, x.stamps, x.free, x.rows, x.loaded = make(map[series]*column), nil, nil, 0, false
 }
 
 func (x *index) holdsRows() bool {
@@ -83,33 +106,41 @@ func (x *index) holdsRows() bool {
 	return x.rows > 0
 }
 
-func find(days []day, date market.Date) (int, bool) {
-	return slices.BinarySearchFunc(days, date, func(d day, date market.Date) int { return int(int64(d.date) - int64(date)) })
+// day is the i-th of a column.
+func (x *index) day(c *column, i int) day {
+	return day{stamp: x.stamps[c.stamps[i]], extra: c.extra[c.dates[i]], hash: c.hashes[i], date: c.dates[i], bits: c.bits[i]}
 }
 
 func (x *index) get(k coverage.Key) (coverage.Record, bool) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	s := series{k.Dataset, k.Symbol}
-	days := x.series[s]
-	i, ok := find(days, k.Date)
+	c := x.series[s]
+	i, ok := c.find(k.Date)
 	if !ok {
 		return coverage.Record{}, false
 	}
-	return days[i].record(s), true
+	return x.day(c, i).record(s), true
 }
 
 // span copies the days of a series between two dates, inclusive.
 func (x *index) span(s series, start, end market.Date) []day {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	days := x.series[s]
-	from, _ := find(days, start)
-	to, found := find(days, end)
+	c := x.series[s]
+	from, _ := c.find(start)
+	to, found := c.find(end)
 	if found {
 		to++
 	}
-	return slices.Clone(days[from:to])
+	if from >= to {
+		return nil
+	}
+	out := make([]day, 0, to-from)
+	for i := from; i < to; i++ {
+		out = append(out, x.day(c, i))
+	}
+	return out
 }
 
 // names lists the series of the datasets, all when the list is empty.
@@ -125,36 +156,75 @@ func (x *index) names(datasets []string) []series {
 	return out
 }
 
-// put sets a record and returns the stamp that it no longer refers to, or nil.
-// The caller holds the lock, or is alone.
-func (x *index) put(r coverage.Record, st *stamp) (released *stamp) {
-	s := series{r.Dataset, r.Symbol}
-	days, d := x.series[s], newDay(r, st)
-	st.records++
-	x.rows += r.Rows
-	i, held := find(days, r.Date)
-	if !held {
-		x.series[s] = slices.Insert(days, i, d)
-		return nil
+// place is where a stamp stands in the index.
+func (x *index) place(st *stamp) int32 {
+	if st.records > 0 {
+		return st.at
 	}
-	released = days[i].stamp
-	x.rows -= days[i].record(s).Rows
-	days[i] = d
-	return released
+	if n := len(x.free); n > 0 {
+		st.at, x.free = x.free[n-1], x.free[:n-1]
+		x.stamps[st.at] = st
+	} else {
+		st.at = int32(len(x.stamps))
+		x.stamps = append(x.stamps, st)
+	}
+	return st.at
 }
 
-// drop takes a record away and returns its stamp, or nil.
-func (x *index) drop(k coverage.Key) (released *stamp) {
-	s := series{k.Dataset, k.Symbol}
-	days := x.series[s]
-	i, held := find(days, k.Date)
-	if !held {
-		return nil
+// release takes one record from a stamp, and the stamp away with its last.
+func (x *index) release(at int32) {
+	st := x.stamps[at]
+	if st.records--; st.records == 0 {
+		x.stamps[at] = nil
+		x.free = append(x.free, at)
 	}
-	released = days[i].stamp
-	x.rows -= days[i].record(s).Rows
-	x.series[s] = slices.Delete(days, i, i+1)
-	return released
+}
+
+// put sets a record. The caller holds the lock, or is alone.
+func (x *index) put(r coverage.Record, st *stamp) {
+	s := series{r.Dataset, r.Symbol}
+	d := newDay(r, st)
+	c := x.series[s]
+	if c == nil {
+		c = &column{}
+		x.series[s] = c
+	}
+	at := x.place(st)
+	st.records++
+	x.rows += r.Rows
+	i, held := c.find(r.Date)
+	if held {
+		x.rows -= x.day(c, i).record(s).Rows
+		x.release(c.stamps[i])
+		c.hashes[i], c.bits[i], c.stamps[i] = d.hash, d.bits, at
+	} else {
+		c.dates, c.hashes = slices.Insert(c.dates, i, r.Date), slices.Insert(c.hashes, i, d.hash)
+		c.bits, c.stamps = slices.Insert(c.bits, i, d.bits), slices.Insert(c.stamps, i, at)
+	}
+	switch {
+	case d.extra != nil:
+		if c.extra == nil {
+			c.extra = make(map[market.Date]*coverage.Record)
+		}
+		c.extra[r.Date] = d.extra
+	case c.extra != nil:
+		delete(c.extra, r.Date)
+	}
+}
+
+// drop takes a record away.
+func (x *index) drop(k coverage.Key) {
+	s := series{k.Dataset, k.Symbol}
+	c := x.series[s]
+	i, held := c.find(k.Date)
+	if !held {
+		return
+	}
+	x.rows -= x.day(c, i).record(s).Rows
+	x.release(c.stamps[i])
+	c.dates, c.hashes = slices.Delete(c.dates, i, i+1), slices.Delete(c.hashes, i, i+1)
+	c.bits, c.stamps = slices.Delete(c.bits, i, i+1), slices.Delete(c.stamps, i, i+1)
+	delete(c.extra, k.Date)
 }
 
 func newDay(r coverage.Record, st *stamp) day {

@@ -220,6 +220,9 @@ func writeCoverage(ctx context.Context, tx *sqlite.Tx, group []*work) error {
 			return err
 		}
 		for n := range w.records {
+			if _, kept := slices.BinarySearch(w.kept, n); kept {
+				continue
+			}
 			spots = append(spots, spot{symbol: w.records[n].Symbol, date: w.records[n].Date, w: w, n: n})
 		}
 	}
@@ -256,7 +259,11 @@ func (w *work) writeCommits(ctx context.Context, tx *sqlite.Tx) error {
 			}
 			issues = string(text)
 		}
-		_, err := tx.ExecContext(ctx, "INSERT INTO commits (id, run_id, epoch, committed_at, issues) VALUES (?, ?, ?, ?, ?)",
+		verb := "INSERT"
+		if st.again {
+			verb = "REPLACE"
+		}
+		_, err := tx.ExecContext(ctx, verb+" INTO commits (id, run_id, epoch, committed_at, issues) VALUES (?, ?, ?, ?, ?)",
 			st.id, st.runID, st.epoch, st.committedAt.UnixMilli(), issues)
 		if err != nil {
 			return err
