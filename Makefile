@@ -63,10 +63,10 @@ test: build test-go gen-check lint ## everything that must pass
 # The race detector is on for every package. The data race tests of one module run
 # beside each other; the modules run one after the other, so that two cores suffice.
 .PHONY: test-go
-test-go: $(GRPCURL) $(READERS)/.done ## the Go tests, with the race detector
+test-go: $(GRPCURL) $(READERS)/.done drill-build ## the Go tests, with the race detector
 	@for m in $(MODULES); do \
 		echo "== $$m"; \
-		AFTERBELL_BIN=$(BIN) AFTERBELL_READERS=$(READERS) AFTERBELL_GRPCURL=$(GRPCURL) $(GO) test -race -timeout 20m ./$$m/...; \
+		AFTERBELL_BIN=$(BIN) AFTERBELL_DRILL_BIN=$(BIN)/drill AFTERBELL_READERS=$(READERS) AFTERBELL_GRPCURL=$(GRPCURL) $(GO) test -race -timeout 20m ./$$m/...; \
 	done
 	$(GO) vet $(addsuffix /...,$(addprefix ./,$(MODULES)))
 
@@ -118,12 +118,15 @@ bench-go: ## the Go benchmarks of decoder, limiter, planner, both pools, ledger 
 # The drills' programs have places to crash and a clock that can be set off; both come
 # with this build only.
 .PHONY: drill
-drill: ## inject faults, compare row by row (DRILL_FLAGS=--help)
+drill: drill-build ## inject faults, compare row by row (DRILL_FLAGS=--help)
+	@$(BIN)/drill/afterbell-drill --bin $(BIN)/drill $(DRILL_FLAGS)
+
+.PHONY: drill-build
+drill-build:
 	@mkdir -p $(BIN)/drill
 	@$(GO) build -o $(BIN)/drill/ ./services/e2e/cmd/afterbell-drill
 	@$(BIN)/drill/afterbell-drill --overlay $(BIN)/drill/overlay
 	$(GO) build -tags drill -overlay $(BIN)/drill/overlay/overlay.json -o $(BIN)/drill/ ./services/orchestrator/cmd/orchestrator ./services/ingestworker/cmd/ingest-worker
-	@$(BIN)/drill/afterbell-drill --bin $(BIN)/drill $(DRILL_FLAGS)
 
 .PHONY: tidy
 tidy: ## tidy every module

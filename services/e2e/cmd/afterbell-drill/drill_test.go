@@ -14,7 +14,7 @@ import (
 
 func TestEveryDrillSaysWhatItDoes(t *testing.T) {
 	seen := map[string]bool{}
-	for _, d := range drills() {
+	for _, d := range drills(options{evenings: 60}) {
 		if seen[d.name] {
 			t.Errorf("two drills are called %s", d.name)
 		}
@@ -39,7 +39,7 @@ func TestListNamesTheChosen(t *testing.T) {
 }
 
 func TestFlagsThatCannotBe(t *testing.T) {
-	for _, args := range [][]string{{"--only", "("}, {"--parallel", "0"}, {"--seeds", "-1"}, {"crash"}} {
+	for _, args := range [][]string{{"--only", "("}, {"--parallel", "0"}, {"--seeds", "-1"}, {"--evenings", "0"}, {"crash"}} {
 		if err := run(t.Context(), args, io.Discard); err == nil {
 			t.Errorf("%v is accepted", args)
 		}

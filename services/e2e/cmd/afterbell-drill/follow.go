@@ -9,6 +9,7 @@ import (
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
+	faultv1 "github.com/afterbell/afterbell/gen/afterbell/fault/v1"
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/afterbell/afterbell/services/e2e/internal/truth"
@@ -17,6 +18,7 @@ import (
 type (
 	runState   = orchestratorv1.Run_State
 	runOutcome = orchestratorv1.Run_Outcome
+	issue      = faultv1.Issue
 )
 
 const (
@@ -242,7 +244,7 @@ func (r *rig) complete(p marketv1.Pool) bool {
 		}
 	}
 	for _, d := range truth.Datasets() {
-		for _, day := range d.Required(r.provider.Sim, r.clock.Now(), window) {
+		for _, day := range d.Required(r.provider.Sim, r.clock.Now(), r.window) {
 			if !done[d.API+day] {
 				return false
 			}
@@ -273,9 +275,7 @@ func (r *rig) heal() {
 		}
 		if at := r.nextFollowUp(); !at.IsZero() {
 			r.tell("clock moved to the follow-up at %s", at.In(evening(0, 0, 0).Location()).Format("15:04:05"))
-			r.must(r.clock.Set(at.Add(time.Second)))
-			// The loop looks at least every 30 s.
-			r.sleep(time.Second)
+			r.moveTo(at.Add(time.Second))
 			continue
 		}
 		for _, p := range todo {
@@ -289,6 +289,24 @@ func (r *rig) heal() {
 		r.create(todo...)
 	}
 	r.failf("the pools are not complete after twenty follow-ups")
+}
+
+// moveTo sets the clock for everybody and has schedule and queues looked at, which
+// otherwise happens within 30 s.
+func (r *rig) moveTo(at time.Time) {
+	if r.err != nil {
+		return
+	}
+	r.must(r.clock.Set(at))
+	ctx, cancel := context.WithTimeout(r.ctx, 10*time.Second)
+	defer cancel()
+	// An orchestrator that is away looks when it is back.
+	_, _ = r.schedule().UpdateSchedule(ctx, &orchestratorv1.UpdateScheduleRequest{})
+	for _, p := range bothPools() {
+		if s := r.pool(p); s != nil && !s.GetPaused() {
+			_, _ = r.pools().ResumePool(ctx, &orchestratorv1.ResumePoolRequest{Pool: poolName(p)})
+		}
+	}
 }
 
 // nextFollowUp is when the first run that waits for its hour may start.

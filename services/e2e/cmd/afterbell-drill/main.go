@@ -20,6 +20,9 @@ type options struct {
 	list            bool
 	keep            bool
 	seeds, parallel int
+	// of the season
+	seed     uint64
+	evenings int
 }
 
 var errFailed = errors.New("not every drill ended as expected")
@@ -46,6 +49,8 @@ func parse(args []string) (options, error) {
 	flags.BoolVar(&o.list, "list", false, "list the drills and end")
 	flags.BoolVar(&o.keep, "keep", false, "keep the data directories of drills that failed")
 	flags.IntVar(&o.seeds, "seeds", 100, "`number` of seeds for 400 days of evenings in simulated time; 0 for none")
+	flags.Uint64Var(&o.seed, "seed", 1, "`seed` of the drills eight and sixty")
+	flags.IntVar(&o.evenings, "evenings", 60, "`number` of evenings of the drill sixty")
 	flags.StringVar(&o.overlay, "overlay", "", "write the build overlay that sets the clock off into this `folder`, and end")
 	flags.IntVar(&o.parallel, "parallel", 2, "drills at a time")
 	if err := flags.Parse(args); err != nil {
@@ -54,8 +59,8 @@ func parse(args []string) (options, error) {
 	if flags.NArg() > 0 {
 		return o, fmt.Errorf("%q is not a flag; --help lists them", flags.Arg(0))
 	}
-	if o.parallel < 1 || o.seeds < 0 {
-		return o, errors.New("--parallel must be 1 or more, and --seeds 0 or more")
+	if o.parallel < 1 || o.seeds < 0 || o.evenings < 1 {
+		return o, errors.New("--parallel and --evenings must be 1 or more, and --seeds 0 or more")
 	}
 	var err error
 	if o.only, err = regexp.Compile(only); err != nil {
@@ -74,7 +79,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return writeOverlay(o.overlay)
 	}
 	var chosen []drill
-	for _, d := range drills() {
+	for _, d := range drills(o) {
 		if o.only.MatchString(d.name) {
 			chosen = append(chosen, d)
 		}

@@ -21,7 +21,7 @@ import (
 // token is what the worker is given; no file, answer or log may ever hold it.
 const token = "drill-secret-7be1c04d92af"
 
-// window is how many calendar days back the pools reach.
+// window is how many calendar days back the pools reach, unless a drill says else.
 const window = 12
 
 const (
@@ -41,6 +41,7 @@ type rig struct {
 	stack    *stack.Stack
 	relay    *relay
 	watch    []string
+	window   int // calendar days back that the pools reach
 	undo     []func() error
 
 	err      error
@@ -49,13 +50,20 @@ type rig struct {
 	story    []string
 	summary  string // what happened, once it is over
 
+	// check judges the differences of a pool whose provider is not healed in the
+	// end. Nil heals the pair first and allows none.
+	check func(truth.Report)
+	// said is what the pair says of "pool dataset day" in the end, where it says more
+	// than that it is complete.
+	said map[string]string
+
 	waited   time.Time // since when the pair is free to recover
 	recovery time.Duration
 	report   truth.Report
 }
 
 func newRig(ctx context.Context, o options, dir string) (*rig, error) {
-	r := &rig{ctx: ctx, options: o, dir: dir, clock: &clock{file: filepath.Join(dir, "clock")}}
+	r := &rig{ctx: ctx, options: o, dir: dir, clock: &clock{file: filepath.Join(dir, "clock")}, window: window}
 	// Just after the last dataset of the day came due, and before the slot.
 	if err := r.clock.Set(evening(19, 5, 0)); err != nil {
 		return nil, err
@@ -111,6 +119,12 @@ func (r *rig) ledgerDir() string    { return filepath.Join(r.dir, "ledger") }
 func (r *rig) universeFile() string { return filepath.Join(r.workerDir(), "analysis.duckdb") }
 func (r *rig) targetsFile() string  { return filepath.Join(r.workerDir(), "targets.sqlite") }
 func (r *rig) ledgerFile() string   { return filepath.Join(r.ledgerDir(), "market-cache.sqlite") }
+
+// reach makes the pools reach another number of days back.
+func (r *rig) reach(days int) {
+	r.window = days
+	r.addFlags("worker", "--universe-window", fmt.Sprintf("%dd", days), "--targets-window", fmt.Sprintf("%dd", days))
+}
 
 func (r *rig) addFlags(process string, flags ...string) {
 	c := &r.stack.Config

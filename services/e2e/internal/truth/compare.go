@@ -29,6 +29,29 @@ type Report struct {
 	Miscounted int64
 	// Examples describe some of the differences.
 	Examples []string
+	// Differences are all of them.
+	Differences []Difference
+}
+
+// Difference is one row in which a pool and the provider differ, or a day that
+// coverage miscounts.
+type Difference struct {
+	// Pool is "targets" or "universe".
+	Pool string
+	// Dataset is the provider's name of the rows, or the table of a list.
+	Dataset string
+	// Day is the trade date, "YYYY-MM-DD"; empty for a list.
+	Day string
+	// Key is the symbol, or the date of the calendar; empty for a day that is
+	// miscounted and for rows that are doubled.
+	Key string
+	// What is "lost", "doubled", "wrong", "alien" or "miscounted".
+	What string
+}
+
+// String is the difference in a line.
+func (d Difference) String() string {
+	return strings.Join(strings.Fields(d.Pool+" "+d.Dataset+" "+d.Day+" "+d.Key+" "+d.What), " ")
 }
 
 // Clean reports whether something was compared and nothing differs.
@@ -45,6 +68,7 @@ func (r *Report) Add(o Report) {
 	r.Alien += o.Alien
 	r.Miscounted += o.Miscounted
 	r.Examples = append(r.Examples, o.Examples...)
+	r.Differences = append(r.Differences, o.Differences...)
 }
 
 const maxExamples = 5
@@ -116,15 +140,22 @@ func (p *Pool) day(ctx context.Context, sim *tusharesim.Sim, d Dataset, day stri
 	}
 	if have := int64(len(held)) + doubled; claimed != have {
 		r.Miscounted++
+		r.Differences = append(r.Differences, Difference{p.Name, d.API, day, "", "miscounted"})
 		r.example("%s %s %s: coverage claims %d rows, there are %d", p.Name, d.API, day, claimed, have)
 	}
-	r.differ(p.Name+" "+d.API+" "+day, want, held, doubled)
+	r.differ(Difference{Pool: p.Name, Dataset: d.API, Day: day}, want, held, doubled)
 	return nil
 }
 
-func (r *Report) differ(what string, want, held map[string][]any, doubled int64) {
+func (r *Report) differ(at Difference, want, held map[string][]any, doubled int64) {
+	what := at.String()
+	note := func(key, what string) {
+		at.Key, at.What = key, what
+		r.Differences = append(r.Differences, at)
+	}
 	r.Rows += int64(len(want))
 	if r.Doubled += doubled; doubled > 0 {
+		note("", "doubled")
 		r.example("%s: %d rows twice", what, doubled)
 	}
 	for _, key := range slices.Sorted(maps.Keys(want)) {
@@ -132,15 +163,18 @@ func (r *Report) differ(what string, want, held map[string][]any, doubled int64)
 		switch {
 		case !ok:
 			r.Lost++
+			note(key, "lost")
 			r.example("%s: %s is lost", what, key)
 		case !slices.Equal(row, want[key]):
 			r.Wrong++
+			note(key, "wrong")
 			r.example("%s: %s is %v, the provider has %v", what, key, row, want[key])
 		}
 	}
 	for _, key := range slices.Sorted(maps.Keys(held)) {
 		if _, ok := want[key]; !ok {
 			r.Alien++
+			note(key, "alien")
 			r.example("%s: %s is not at the provider", what, key)
 		}
 	}
@@ -169,7 +203,7 @@ func (p *Pool) lists(ctx context.Context, sim *tusharesim.Sim, r *Report) error 
 	if err != nil {
 		return err
 	}
-	r.differ(p.Name+" instrument_meta", want, held, doubled)
+	r.differ(Difference{Pool: p.Name, Dataset: "instrument_meta"}, want, held, doubled)
 
 	table, err := sim.Rows("trade_cal", map[string]string{"exchange": "SSE"}, "cal_date", "is_open")
 	if err != nil {
@@ -183,7 +217,7 @@ func (p *Pool) lists(ctx context.Context, sim *tusharesim.Sim, r *Report) error 
 	if held, doubled, err = p.rows(ctx, "select cast(cal_date as varchar), is_open from trade_calendar"); err != nil {
 		return err
 	}
-	r.differ(p.Name+" trade_calendar", want, held, doubled)
+	r.differ(Difference{Pool: p.Name, Dataset: "trade_calendar"}, want, held, doubled)
 	return nil
 }
 

@@ -137,7 +137,11 @@ func TestCompareFindsEveryDifference(t *testing.T) {
 			if got.Rows < 50 {
 				t.Errorf("only %d rows were looked for", got.Rows)
 			}
-			got.Rows, got.Examples = 0, nil
+			each := got.Lost + got.Wrong + got.Alien + got.Miscounted + got.Doubled
+			if int64(len(got.Differences)) != each {
+				t.Errorf("lists %v, %d differences", got.Differences, each)
+			}
+			got.Rows, got.Examples, got.Differences = 0, nil, nil
 			if fmt.Sprint(got) != fmt.Sprint(c.want) {
 				t.Errorf("found %+v, want %+v", got, c.want)
 			}
