@@ -35,6 +35,8 @@ type Client struct {
 	Modules orchestratorv1.ModuleServiceClient
 	// Targets keeps the list of the targets pool.
 	Targets orchestratorv1.TargetServiceClient
+	// Data reads the published pools and tells how they stand.
+	Data orchestratorv1.DataServiceClient
 	// Limits shows and forgets the provider's limits that refusals taught.
 	Limits orchestratorv1.LimitServiceClient
 
@@ -78,6 +80,7 @@ func Dial(addr string, extra ...grpc.DialOption) (*Client, error) {
 		Settings:   orchestratorv1.NewSettingsServiceClient(conn),
 		Modules:    orchestratorv1.NewModuleServiceClient(conn),
 		Targets:    orchestratorv1.NewTargetServiceClient(conn),
+		Data:       orchestratorv1.NewDataServiceClient(conn),
 		Limits:     orchestratorv1.NewLimitServiceClient(conn),
 		addr:       addr, conn: conn, now: time.Now,
 	}, nil

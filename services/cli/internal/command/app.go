@@ -133,7 +133,7 @@ func (a *app) root() *cobra.Command {
 	root.SetHelpTemplate("{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}\n\n{{end}}{{.UsageString}}")
 	root.AddCommand(
 		a.statusCommand(), a.runCommand(), a.runsCommand(), a.showCommand(), a.watchCommand(), a.cancelCommand(), a.verifyCommand(),
-		a.preflightCommand(), a.explainCommand(), a.pauseCommand(), a.resumeCommand(), a.coverageCommand(), a.revisionsCommand(), a.absentCommand(),
+		a.preflightCommand(), a.explainCommand(), a.pauseCommand(), a.resumeCommand(), a.coverageCommand(), a.conditionCommand(), a.revisionsCommand(), a.absentCommand(),
 		a.targetsCommand(), a.domainsCommand(), a.modulesCommand(), a.scheduleCommand(), a.settingsCommand(),
 		a.applyCommand(), a.doctorCommand(), a.mcpCommand(), a.completionCommand(), a.versionCommand(),
 	)

@@ -79,6 +79,10 @@ func commandFor(method, target, body string) string {
 			q.Del("trade_date")
 		}
 		return "afterbell revisions " + first(strings.ToLower(strings.TrimPrefix(q.Get("pool"), "POOL_")), "universe") + query(q)
+	case "GET data":
+		if at(2) == "condition" {
+			return "afterbell condition " + at(1) + query(u.Query())
+		}
 	case "GET settings":
 		return "afterbell settings show"
 	case "PATCH domains", "PATCH modules":

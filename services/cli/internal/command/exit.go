@@ -84,6 +84,7 @@ func (a *app) report(err error) int {
 			next = map[string]string{
 				"run": "afterbell runs", "slot": "afterbell explain", "module": "afterbell domains", "domain": "afterbell domains",
 			}[answer.Metadata["kind"]]
+			next = first(next, a.path+" --help")
 		}
 	}
 	if errors.As(err, &with) {

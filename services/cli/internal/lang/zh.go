@@ -270,6 +270,12 @@ var chinese = map[string]string{
 	"old days that each evening's run looks at once more, 0 to 100":     "每晚重新检查的旧交易日数，0 到 100",
 	"changed": "更改", "dropped": "消失", "renamed": "改代码",
 
+	"Tell how a published table stands on each date, and when what lacks comes": "说明已发布的表在每个日期的状况，以及缺少的何时补齐",
+	"Tells for each dataset and open day of a table whether it is available, short, pending or missing in the version that readers see. The exit code is 0 when all is available and 3 when something is not.": "说明表的每个数据集在每个交易日于读者所见版本中是可用、不足、等待还是缺失。全部可用时退出码为 0，否则为 3。",
+	"`pool` to read: targets or universe": "要读取的 `股票池`：targets 或 universe",
+	"Version %s.":                         "版本 %s。",
+	"available":                           "可用", "short": "不足",
+
 	// Words of the contract's enums and of verdicts.
 	"whole": "完整", "blocked": "被阻止", "not whole": "不完整", "not due": "未到时间", "unreachable": "无法访问",
 	"missing": "缺失", "complete": "完整", "expected empty": "应为空", "not published": "尚未发布", "incomplete": "不足", "empty": "空", "accepted short": "不足但已接受",

@@ -1,0 +1,88 @@
+package command
+
+import (
+	"github.com/spf13/cobra"
+
+	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
+	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/cli/internal/output"
+)
+
+type conditionFlags struct {
+	pool, from, to string
+	lacking        bool
+}
+
+func (a *app) conditionCommand() *cobra.Command {
+	var f conditionFlags
+	c := &cobra.Command{
+		Use: "condition TABLE", Args: a.oneArg("TABLE", "afterbell condition --help"),
+		ValidArgs: []string{"daily_prices", "daily_basics", "daily_moneyflows", "instrument_meta", "trade_calendar"},
+		Short:     a.T("Tell how a published table stands on each date, and when what lacks comes"),
+		Long:      a.T("Tells for each dataset and open day of a table whether it is available, short, pending or missing in the version that readers see. The exit code is 0 when all is available and 3 when something is not."),
+		Example:   "  afterbell condition daily_prices --from 2026-11-02 --lacking",
+	}
+	c.Flags().StringVar(&f.pool, "pool", "universe", a.T("`pool` to read: targets or universe"))
+	c.Flags().StringVar(&f.from, "from", "", a.T("first trade `date`, YYYY-MM-DD or today"))
+	c.Flags().StringVar(&f.to, "to", "", a.T("last trade `date`, YYYY-MM-DD or today"))
+	c.Flags().BoolVar(&f.lacking, "lacking", false, a.T("list only what lacks"))
+	c.RunE = func(c *cobra.Command, args []string) error { return a.condition(c, args[0], f) }
+	return c
+}
+
+func (a *app) condition(c *cobra.Command, name string, f conditionFlags) error {
+	list, err := a.pools(c.CommandPath(), []string{f.pool})
+	if err != nil {
+		return err
+	}
+	req := &orchestratorv1.GetConditionRequest{Table: name, Pool: list[0]}
+	if req.StartDate, err = a.day(c.CommandPath(), "from", f.from); err != nil {
+		return err
+	}
+	if req.EndDate, err = a.day(c.CommandPath(), "to", f.to); err != nil {
+		return err
+	}
+	client, err := a.connect()
+	if err != nil {
+		return err
+	}
+	ctx, cancel := a.call(c.Context())
+	defer cancel()
+	resp, err := client.Data.GetCondition(ctx, req)
+	if err != nil {
+		return err
+	}
+	answer := output.Answer{
+		Columns: []output.Column{
+			{Key: "dataset_id", Title: a.T("dataset")}, {Key: "trade_date", Title: a.T("date")}, {Key: "state", Title: a.T("state")},
+			{Key: "verdict", Title: a.T("verdict"), Wide: true}, {Key: "rows", Title: a.T("rows"), Right: true},
+			{Key: "expected", Title: a.T("expected"), Right: true, Drop: 1}, {Key: "next_time", Title: a.T("asked for next")}, {Key: "reason", Title: a.T("reason")},
+		},
+	}
+	lacks := 0
+	for _, v := range resp.GetConditions() {
+		if v.GetState() != marketv1.ConditionState_CONDITION_STATE_AVAILABLE {
+			lacks++
+		} else if f.lacking {
+			continue
+		}
+		answer.Rows = append(answer.Rows, []any{
+			v.GetDatasetId(), v.GetTradeDate(), a.enum(v.GetState(), "CONDITION_STATE_"), a.enum(v.GetVerdict(), "VERDICT_"),
+			v.GetRowCount(), v.GetExpectedCount(), v.GetNextAskTime(), a.commands(v.GetMessage()),
+		})
+		answer.Records = append(answer.Records, v)
+	}
+	if !f.lacking {
+		answer.Document = output.Proto{Message: resp}
+	}
+	if err := a.printer.Print(answer); err != nil {
+		return err
+	}
+	a.say(a.T("Version %s.", resp.GetVersion()))
+	if lacks > 0 {
+		a.say(a.T("%d datasets and days lack something.", lacks))
+		a.hint("afterbell status --pool " + f.pool)
+		return exit{ExitNotWhole}
+	}
+	return nil
+}
