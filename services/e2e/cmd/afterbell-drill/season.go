@@ -81,6 +81,7 @@ func (s *season) run() {
 	s.reach(s.length.window)
 	s.listed()
 	s.scheduled()
+	s.recheck(10)
 	s.check = s.named()
 	for left := s.evenings + s.calm; left > 0 && s.err == nil; {
 		day := s.clock.Now().In(tusharesim.Beijing)
@@ -380,7 +381,7 @@ func seasonKinds() []*kind {
 		}),
 		simple("bad transport", true, func(s *season) []fault {
 			k := one(s, tusharesim.HTTP500, tusharesim.HTTP429, tusharesim.Reset, tusharesim.TruncatedBody, tusharesim.MalformedJSON, tusharesim.HTMLPage)
-			return []fault{{Kind: k, Probability: 0.1 + 0.4*s.random.Float64()}}
+			return []fault{{Kind: k, Probability: 0.1 + 0.4*s.random.Float64(), RetryAfter: 1}} // without it, 429 is waited for a minute by the hosts' clock
 		}),
 		simple("long lists", true, func(s *season) []fault {
 			return []fault{{Kind: tusharesim.LongList, N: 3, Mode: one(s, "", tusharesim.ModeCut)}}
