@@ -224,11 +224,12 @@ func (r *rig) pass(to time.Time, at func(now time.Time) (next time.Time)) {
 
 func oldDays(r *rig) {
 	r.must(r.clock.Set(evening(12, 0, 0)))
+	r.reach(30) // a day is left alone for a week after it was looked at
 	r.scheduled()
 	r.recheck(10)
 	_, err := r.provider.Revise(tusharesim.Revision{API: "daily_basic", TradeDate: "20260313", EndDate: "20260317", Codes: r.traded(3), Columns: []string{"total_share", "total_mv"}, Factor: 10})
 	r.must(err)
-	r.pass(evening(12, 0, 0).AddDate(0, 0, 6), nil) // the window still holds those days
+	r.pass(evening(12, 0, 0).AddDate(0, 0, 13), nil) // the window still holds those days
 	told := false
 	r.each(func(run *orchestratorv1.Run) {
 		told = told || slices.ContainsFunc(run.GetIssues(), func(i *issue) bool { return reasonName(i.GetReason().String()) == "VALUES_REVISED" })
