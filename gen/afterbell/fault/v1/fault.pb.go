@@ -352,17 +352,17 @@ const (
 	// The copy of a pool for readers could not be made; the one before stays.
 	//
 	// ErrorInfo.metadata: {"pool"}. Class: notice.
-	Reason_REASON_PUBLICATION_FAILED Reason = 80
+	Reason_REASON_PUBLICATION_FAILED Reason = 67
 	// The copy of a pool for readers was damaged or deleted, and was made anew.
 	//
 	// ErrorInfo.metadata: {"pool", "version"}. Class: notice.
-	Reason_REASON_PUBLICATION_REPAIRED Reason = 81
+	Reason_REASON_PUBLICATION_REPAIRED Reason = 68
 	// Rows were asked for only if complete, and some are not.
 	//
 	// ErrorInfo.metadata: {"pool", "table", "version", "count", "partitions"};
 	// partitions are separated by commas, 50 at most. RetryInfo says when the
 	// pool is asked for next, where that is known. Class: later.
-	Reason_REASON_DATA_INCOMPLETE Reason = 82
+	Reason_REASON_DATA_INCOMPLETE Reason = 69
 )
 
 // Enum value maps for Reason.
@@ -435,9 +435,9 @@ var (
 		64: "REASON_RUN_AT_EARLY",
 		65: "REASON_FILE_REPLACED",
 		66: "REASON_STORE_ALTERED",
-		80: "REASON_PUBLICATION_FAILED",
-		81: "REASON_PUBLICATION_REPAIRED",
-		82: "REASON_DATA_INCOMPLETE",
+		67: "REASON_PUBLICATION_FAILED",
+		68: "REASON_PUBLICATION_REPAIRED",
+		69: "REASON_DATA_INCOMPLETE",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":                   0,
@@ -507,9 +507,9 @@ var (
 		"REASON_RUN_AT_EARLY":                  64,
 		"REASON_FILE_REPLACED":                 65,
 		"REASON_STORE_ALTERED":                 66,
-		"REASON_PUBLICATION_FAILED":            80,
-		"REASON_PUBLICATION_REPAIRED":          81,
-		"REASON_DATA_INCOMPLETE":               82,
+		"REASON_PUBLICATION_FAILED":            67,
+		"REASON_PUBLICATION_REPAIRED":          68,
+		"REASON_DATA_INCOMPLETE":               69,
 	}
 )
 
@@ -793,9 +793,9 @@ const file_afterbell_fault_v1_fault_proto_rawDesc = "" +
 	"\x13REASON_RUN_AT_EARLY\x10@\x12\x18\n" +
 	"\x14REASON_FILE_REPLACED\x10A\x12\x18\n" +
 	"\x14REASON_STORE_ALTERED\x10B\x12\x1d\n" +
-	"\x19REASON_PUBLICATION_FAILED\x10P\x12\x1f\n" +
-	"\x1bREASON_PUBLICATION_REPAIRED\x10Q\x12\x1a\n" +
-	"\x16REASON_DATA_INCOMPLETE\x10R*e\n" +
+	"\x19REASON_PUBLICATION_FAILED\x10C\x12\x1f\n" +
+	"\x1bREASON_PUBLICATION_REPAIRED\x10D\x12\x1a\n" +
+	"\x16REASON_DATA_INCOMPLETE\x10E*e\n" +
 	"\bSeverity\x12\x18\n" +
 	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10SEVERITY_WARNING\x10\x01\x12\x12\n" +

@@ -84,6 +84,11 @@ func (f Faults) Failed(cause error, why string) error {
 	return f.build(cause, fault.StoreFailed, fmt.Sprintf("Working on %s failed: %s.", f.file(), why), "cause", why)
 }
 
+// Replaced is FILE_REPLACED: the file is not the one that was opened.
+func (f Faults) Replaced() error {
+	return f.build(nil, fault.FileReplaced, fmt.Sprintf("%s was deleted or replaced while it was open; what was being written is refused.", f.file()))
+}
+
 // Stale is STALE_EPOCH for a dispatch that a newer one has overtaken.
 func (f Faults) Stale(partition string, epoch, newest int64) error {
 	return fault.New(fault.StaleEpoch, fmt.Sprintf("A newer dispatch of %s has been committed.", partition),

@@ -12,9 +12,10 @@ import (
 type Watch struct {
 	path string
 
-	mu   sync.Mutex
-	was  sight
-	open bool
+	mu     sync.Mutex
+	was    sight
+	open   bool
+	worked bool
 }
 
 // sight is what was found at the path; known is false before anything was looked at,
@@ -32,9 +33,20 @@ func look(path string) sight {
 // NewWatch is a watch over the file at path.
 func NewWatch(path string) *Watch { return &Watch{path: path} }
 
-// Opened and Closed note the file as it now is: while it is open it changes by the
-// sink's own doing.
+// Opened notes the file as it now is, for a sink that has opened it.
 func (w *Watch) Opened() { w.note(true) }
+
+// Worked notes the file after the sink's own work on it, while it is open: what
+// changes after that is the work of others. Only a sink that alone may write calls it;
+// SQLite lets every reader fold the log into the file.
+func (w *Watch) Worked() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.worked = true
+	if now := look(w.path); w.open && w.was.info != nil && now.info != nil && os.SameFile(w.was.info, now.info) {
+		w.was = now
+	}
+}
 
 // Closed notes the file as the sink left it, or that there is none.
 func (w *Watch) Closed() { w.note(false) }
@@ -42,7 +54,7 @@ func (w *Watch) Closed() { w.note(false) }
 func (w *Watch) note(open bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.was, w.open = look(w.path), open
+	w.was, w.open, w.worked = look(w.path), open, false
 }
 
 // Fate is what became of a file.
@@ -55,6 +67,9 @@ const (
 	Gone
 	// Other is another file, or one that was written to while it was closed.
 	Other
+	// Overwritten is the open file with content of others, as cp leaves it. It is told
+	// after Worked only.
+	Overwritten
 )
 
 // Fate looks at the file.
@@ -71,8 +86,12 @@ func (w *Watch) Fate() Fate {
 		return Same
 	case w.was.info == nil || !os.SameFile(w.was.info, now.info):
 		return Other
-	case !w.open && (!now.info.ModTime().Equal(w.was.info.ModTime()) || now.info.Size() != w.was.info.Size()):
-		return Other
+	case now.info.ModTime().Equal(w.was.info.ModTime()) && now.info.Size() == w.was.info.Size():
+		return Same
+	case w.open && w.worked:
+		return Overwritten
+	case w.open:
+		return Same
 	}
-	return Same
+	return Other
 }

@@ -174,7 +174,7 @@ func (s *Sink) attempt(ctx context.Context, group []*work) error {
 		return s.failure(ctx, err)
 	}
 	if !s.stands() {
-		return s.faults.Failed(nil, "the file was deleted or replaced while it was written")
+		return s.faults.Replaced()
 	}
 	for _, w := range live {
 		w.publish()

@@ -87,8 +87,9 @@ func (w *writer) attempt(group []*request) (written int, err error) {
 		w.abandon(err)
 		return 0, w.failure(err)
 	}
+	w.watch.Worked()
 	if !w.stands() {
-		return 0, w.faults.Failed(nil, "the file was deleted or replaced while it was written")
+		return 0, w.faults.Replaced()
 	}
 	w.index.put(t.records)
 	if t.renamed {

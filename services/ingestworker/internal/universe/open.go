@@ -84,7 +84,11 @@ func (w *writer) stands() bool {
 	}
 	if w.file != nil {
 		w.log.Error("the open file was deleted or replaced; what it held is missing now", "file", w.cfg.Path)
-		w.shut()
+		if fate == pool.Overwritten {
+			w.discard()
+		} else {
+			w.shut()
+		}
 	}
 	if fate == pool.Gone {
 		w.log.Warn("the file is gone; nothing is held", "file", w.cfg.Path)
@@ -93,6 +97,22 @@ func (w *writer) stands() bool {
 		w.watch.Closed()
 	}
 	return false
+}
+
+// discard closes a file that others wrote over, and writes nothing of what is in
+// memory or in the log into what is there now.
+func (w *writer) discard() {
+	if err := w.file.exec("PRAGMA disable_checkpoint_on_shutdown"); err != nil {
+		w.log.Warn("the file that was written over is closed with a checkpoint", "error", err)
+	}
+	w.file.close()
+	w.file, w.dirty = nil, 0
+	if err := os.Remove(w.cfg.Path + ".wal"); err != nil && !errors.Is(err, os.ErrNotExist) {
+		w.log.Warn("the log of the file that was written over is still there", "error", err)
+	}
+	w.index.clear()
+	w.forgetLists()
+	w.watch.Closed()
 }
 
 // refresh reads a file that others wrote to or replaced, and lets go of it at once,

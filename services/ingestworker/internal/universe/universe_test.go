@@ -146,4 +146,8 @@ func alter(t testing.TB, path, statement string) {
 
 func TestSink(t *testing.T) { sinktest.Run(t, harness()) }
 
+// TestOverwrittenWhileOpen: DuckDB alone writes its file, so a change that is not its own
+// is seen.
+func TestOverwrittenWhileOpen(t *testing.T) { sinktest.OverwrittenWhileOpen(t, harness()) }
+
 func TestKill(t *testing.T) { sinktest.RunKill(t, harness()) }

@@ -157,6 +157,7 @@ func (w *writer) checkpoint() {
 		w.abandon(err)
 		return
 	}
+	w.watch.Worked()
 	w.log.Debug("checkpoint", "rows", w.dirty, "took", time.Since(began))
 	w.dirty = 0
 	w.forgetBlocks()
