@@ -17,6 +17,7 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/sinktest"
 	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/fault/faulttest"
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
@@ -86,6 +87,25 @@ func TestOneBadPartitionFailsAlone(t *testing.T) {
 			t.Errorf("%d partitions were staged: they were not tried as a group first", sizes)
 		}
 	})
+}
+
+// A file that is taken away each time it is written refuses the commit with a reason,
+// and takes the next one once it is left in peace.
+func TestTakenAwayWhileWritten(t *testing.T) {
+	s := newSink(t, Config{})
+	defer s.Close()
+	s.inGroup = func(*request) error { return os.Remove(s.cfg.Path) }
+	symbols := sinktest.Stocks(20)
+	c := sinktest.Commit(market.Universe, catalog.Daily, sinktest.Day0, symbols, sinktest.Rows(catalog.Daily, sinktest.Day0, symbols, 1), 2)
+	_, err := s.Commit(t.Context(), c)
+	faulttest.Produces(t, fault.IssueOf(err), fault.FileReplaced)
+	if _, held := s.Held(c.Records[0].Key); held {
+		t.Error("a commit that was refused is told as held")
+	}
+	s.inGroup = nil
+	if _, err := s.Commit(t.Context(), c); err != nil {
+		t.Error(err)
+	}
 }
 
 // DuckDB gives an instance up after some errors; the writer opens the file again
