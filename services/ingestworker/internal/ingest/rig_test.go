@@ -62,6 +62,8 @@ type rig struct {
 	ing    *ingest.Ingester
 	client *tushare.Client
 	epoch  atomic.Int64
+	// logHeld is the size from which a held log of targets is told; 0 is the default.
+	logHeld int64
 }
 
 type anyToken struct{}
@@ -93,7 +95,7 @@ func (r *rig) open() {
 	log := slog.New(slog.DiscardHandler)
 	r.sinks = map[market.Pool]ingest.Sink{
 		market.Universe: universe.New(universe.Config{Path: filepath.Join(r.dir, "analysis.duckdb"), Source: "sim", Logger: log}),
-		market.Targets:  targets.New(targets.Config{Path: filepath.Join(r.dir, "targets.sqlite"), Source: "sim", Logger: log}),
+		market.Targets:  targets.New(targets.Config{Path: filepath.Join(r.dir, "targets.sqlite"), Source: "sim", Logger: log, LogHeld: r.logHeld}),
 	}
 	r.ing = ingest.New(ingest.Config{
 		Provider: r.client, Sinks: r.sinks, WindowDays: map[market.Pool]int{market.Universe: 60, market.Targets: 60}, Logger: log,

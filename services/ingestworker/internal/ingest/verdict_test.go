@@ -12,6 +12,7 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
 	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/fault/faulttest"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/tusharesim"
 )
@@ -28,8 +29,8 @@ func (r *rig) fail(f tusharesim.Fault) int {
 	return id
 }
 
-// standing is what a day of universe is worth, with its reasons.
-func (r *rig) standing(dataset string, d market.Date) (coverage.Verdict, []fault.Reason) {
+// standing is what a day of universe is worth, with its issues.
+func (r *rig) standing(dataset string, d market.Date) (coverage.Verdict, []fault.Issue) {
 	r.t.Helper()
 	days, err := r.ing.Survey(context.Background(), market.Universe, datasets(dataset), d, d, nil)
 	if err != nil {
@@ -37,11 +38,7 @@ func (r *rig) standing(dataset string, d market.Date) (coverage.Verdict, []fault
 	}
 	for _, x := range days {
 		if x.Date == d {
-			var reasons []fault.Reason
-			for _, i := range x.Issues {
-				reasons = append(reasons, i.Reason)
-			}
-			return x.Verdict, reasons
+			return x.Verdict, x.Issues
 		}
 	}
 	return coverage.Missing, nil
@@ -87,9 +84,10 @@ func TestWrongValuesAreNeverComplete(t *testing.T) {
 			if _, err := r.pass(w, 4, nil); err != nil {
 				t.Fatal(err)
 			}
-			verdict, reasons := r.standing(c.dataset, end)
-			if verdict != coverage.Incomplete || !slices.Contains(reasons, c.reason) {
-				t.Errorf("%s is %s with %v, want incomplete with %s", c.dataset, verdict, reasons, c.reason)
+			verdict, issues := r.standing(c.dataset, end)
+			faulttest.Produces(t, issues, c.reason)
+			if verdict != coverage.Incomplete {
+				t.Errorf("%s is %s with %v, want incomplete", c.dataset, verdict, issues)
 			}
 			if held, _ := r.sinks[market.Universe].Held(coverage.Key{Dataset: c.dataset, Date: end}); (held.Rows > 0) != c.stored {
 				t.Errorf("%d rows are stored", held.Rows)
@@ -233,9 +231,10 @@ func TestAMissingSymbolIsProved(t *testing.T) {
 					if _, err := r.pass(w, 4, nil); err != nil {
 						t.Fatal(err)
 					}
-					v, reasons := r.standing(api, end)
-					if v != coverage.Incomplete || !slices.Contains(reasons, fault.SymbolsMissing) {
-						t.Errorf("%s is %s %v", api, v, reasons)
+					v, issues := r.standing(api, end)
+					faulttest.Produces(t, issues, fault.SymbolsMissing)
+					if v != coverage.Incomplete {
+						t.Errorf("%s is %s %v", api, v, issues)
 					}
 					r.sim.RemoveFault(id)
 					r.settle(w, 3)
@@ -316,8 +315,10 @@ func TestTheNextDayProvesAMissingSymbol(t *testing.T) {
 				t.Fatal(err)
 			}
 			for _, d := range lacking {
-				if v, reasons := r.standing(catalog.Daily, d); v != coverage.Incomplete || !slices.Contains(reasons, fault.SymbolsMissing) {
-					t.Errorf("%s is %s %v", d, v, reasons)
+				v, issues := r.standing(catalog.Daily, d)
+				faulttest.Produces(t, issues, fault.SymbolsMissing)
+				if v != coverage.Incomplete {
+					t.Errorf("%s is %s %v", d, v, issues)
 				}
 			}
 			r.sim.RemoveFault(id)
@@ -361,13 +362,16 @@ func TestManySuspensions(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				v, reasons := r.standing(catalog.Daily, d)
+				v, issues := r.standing(catalog.Daily, d)
+				if !denied && text == open[11] { // the first of the suspended days that nothing beside explains
+					faulttest.Produces(t, issues, fault.SuspensionsConfirmed)
+				}
 				want := coverage.Complete
 				if d == lost || denied && text <= open[11] {
 					want = coverage.Incomplete
 				}
 				if v != want {
-					t.Errorf("%s is %s %v, want %s", d, v, reasons, want)
+					t.Errorf("%s is %s %v, want %s", d, v, issues, want)
 				}
 			}
 			calls := r.sim.Stats().ByAPI[catalog.SuspendD]
