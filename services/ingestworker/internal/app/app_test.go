@@ -117,6 +117,17 @@ func (w *worker) ingest(t *testing.T, pool marketv1.Pool, p *ingestv1.PartitionS
 	}
 }
 
+// spelledOut are the partitions of a plan with the symbols of their lists, as a
+// dispatch names them.
+func spelledOut(plan *ingestv1.PlanPartitionsResponse) []*ingestv1.PartitionSpec {
+	for _, p := range plan.GetPartitions() {
+		if at := p.GetSymbolList(); at > 0 {
+			p.Symbols, p.SymbolList = plan.GetSymbolLists()[at-1].GetSymbols(), 0
+		}
+	}
+	return plan.GetPartitions()
+}
+
 func sim(t *testing.T) *tusharesim.Server {
 	return tusharesim.StartTest(t, tusharesim.Options{Stocks: 200, Funds: 60})
 }
@@ -149,7 +160,7 @@ func TestFillBothPoolsOverTheWire(t *testing.T) {
 			if err != nil || len(plan.GetPartitions()) == 0 {
 				t.Fatalf("%s %s: %v, %v", pool, stage, plan, err)
 			}
-			for _, p := range plan.GetPartitions() {
+			for _, p := range spelledOut(plan) {
 				epoch++
 				r, beats, err := w.ingest(t, pool, p, epoch)
 				if err != nil || beats == 0 || r.GetCoverage().GetRunId() != "run-1" {
@@ -208,7 +219,7 @@ func TestRevisionsOverTheWire(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				for _, p := range plan.GetPartitions() {
+				for _, p := range spelledOut(plan) {
 					epoch++
 					result, _, err := w.ingest(t, pool, p, epoch)
 					if err != nil {
