@@ -90,10 +90,14 @@ var needs = []struct{ program, from string }{
 	{"sqlite3", "the system's package sqlite3 has it"},
 }
 
-// printNext shows where everything is and three commands to try, which work from any
-// folder.
+// printNext shows where everything is and commands to try, which work from any folder
+// and with any ports.
 func printNext(c stack.Config, out io.Writer) error {
 	dir, err := filepath.Abs(c.Data)
+	if err != nil {
+		return err
+	}
+	bin, err := filepath.Abs(c.Bin)
 	if err != nil {
 		return err
 	}
@@ -106,13 +110,15 @@ Serving until you press Ctrl-C.
          market-cache.sqlite, targets.sqlite, analysis.duckdb, logs
 
 Try next, in another terminal:
+  export AFTERBELL_ORCHESTRATOR=%[2]s
+  '%[4]s/afterbell' status
   curl -N -X POST http://%[1]s/v1/preflights:run -d '{}'
   grpcurl -plaintext -d '{"pool":"universe"}' %[2]s \
     afterbell.orchestrator.v1.PoolService/GetPool
   sqlite3 '%[3]s/targets.sqlite' \
     "select symbol, trade_date, close from daily_prices
      order by trade_date desc limit 12"
-`, c.HTTPAddr, c.GRPCAddr, dir)
+`, c.HTTPAddr, c.GRPCAddr, dir, bin)
 	for _, n := range needs {
 		if _, err := exec.LookPath(n.program); err != nil {
 			fmt.Fprintf(out, "  (%s is not installed here: %s.)\n", n.program, n.from)

@@ -87,7 +87,7 @@ func Skips(s Symbol, after, before *Day) (skips, told bool) {
 // Skipped is the finding that symbols have no row on a day though their next
 // reference price shows that they traded.
 func Skipped(day, after *Day, symbols []Symbol) Finding {
-	return absent(len(symbols), len(day.Symbols), names(symbols), fmt.Sprintf("a pre_close on %s that is not their last close", after.Date))
+	return absent(len(symbols), len(day.Symbols), names(symbols), fmt.Sprintf("a pre_close on %s that is not the last close", after.Date))
 }
 
 // mostMove is the widest limit of a day's price (30 % in Beijing, with room for

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"fmt"
 	"slices"
 	"time"
 
@@ -211,7 +212,9 @@ func (x *examination) skipped(ctx context.Context, day, after *evidence.Day, sym
 	if len(open) > 0 {
 		f := evidence.Skipped(day, after, open)
 		f.Reason = fault.SymbolsAbsent
-		x.notices = append(x.notices, coverage.About(x.ds, f.Issue(day.Dataset, day.Date)))
+		i := coverage.About(x.ds, f.Issue(day.Dataset, day.Date))
+		i.Remedy = fmt.Sprintf(`List them: curl "localhost:7780/v1/pools/%s/absent-symbols?dataset_id=%s&trade_date=%s"`, x.work.Partition.Pool, day.Dataset, day.Date)
+		x.notices = append(x.notices, i)
 	}
 	return proved
 }

@@ -69,6 +69,9 @@ func TestRecordedDaysAreStoredAsRecorded(t *testing.T) {
 					// 601258.SH and 600815.SH had an ex-date while they were suspended.
 					if strings.Contains(i.Message, "pre_close") {
 						faulttest.Produces(t, i, fault.SymbolsAbsent)
+						if want := "universe/absent-symbols?dataset_id=" + i.Meta["dataset"] + "&trade_date=" + i.Meta["trade_date"]; !strings.Contains(i.Remedy, want) {
+							t.Errorf("%q does not ask for %s", i.Remedy, want)
+						}
 						continue
 					}
 					faulttest.Produces(t, i, fault.UnknownSymbols)

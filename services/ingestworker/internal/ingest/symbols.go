@@ -436,7 +436,7 @@ func (j *job) sum(c checked, world coverage.World, records []coverage.Record, ch
 	}
 	total.Issues = append(total.Issues, proved.issues(j)...)
 	total.Issues = append(total.Issues, j.absences(absent, unknownDays)...)
-	total.Issues = append(total.Issues, j.findings(c, total.Unknown, unknown)...)
+	total.Issues = append(total.Issues, j.findings(c, true, total.Unknown, unknown)...)
 	out := Result{Partition: p, Held: total, Found: total.Verdict, Symbols: int64(len(held)), Calls: j.calls, Repeated: j.repeated, Revised: changes.Revised}
 	out.warn(total.Issues...)
 	out.warn(j.revised(changes)...)

@@ -92,6 +92,11 @@ func TestWrongValuesAreNeverComplete(t *testing.T) {
 			if held, _ := r.sinks[market.Universe].Held(coverage.Key{Dataset: c.dataset, Date: end}); (held.Rows > 0) != c.stored {
 				t.Errorf("%d rows are stored", held.Rows)
 			}
+			for _, i := range issues {
+				if i.Reason == fault.RowsInconsistent && strings.Contains(i.Message, "not stored") == c.stored {
+					t.Errorf("rows are stored %v and told as %q", c.stored, i.Message)
+				}
+			}
 			for _, ds := range everything {
 				if v, reasons := r.standing(ds.ID, end); !ds.Snapshot && ds.ID != c.dataset && v != coverage.Complete {
 					t.Errorf("%s is blamed too: %s %v", ds.ID, v, reasons)

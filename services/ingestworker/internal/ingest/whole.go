@@ -77,7 +77,7 @@ func (j *job) whole(ctx context.Context, batch *table.Batch, bad []table.BadCell
 		r.Issues = append(r.Issues, coverage.Confirm(j.ds, p.Start, answer, facts))
 	}
 	r.Issues = append(r.Issues, doubts.notices...)
-	r.Issues = append(r.Issues, j.findings(c, answer.Unknown, unknown)...)
+	r.Issues = append(r.Issues, j.findings(c, judged.Store, answer.Unknown, unknown)...)
 	r.Issues = append(r.Issues, j.calendarEnds(c.batch, now)...)
 	commit := Commit{Partition: p, Epoch: j.work.Epoch, RunID: j.work.RunID, Records: []coverage.Record{*r}, Rejects: j.rejects(c, now)}
 	if judged.Store {
@@ -186,7 +186,8 @@ func unknownSymbols(b *table.Batch, l *coverage.Lists) (n int64, sample []string
 }
 
 // findings are the warnings about rows: rejected, doubtful, of unknown symbols.
-func (j *job) findings(c checked, unknown int64, unknownSample []string) []fault.Issue {
+// Unless the answer was stored, none of them says that its rows are kept.
+func (j *job) findings(c checked, stored bool, unknown int64, unknownSample []string) []fault.Issue {
 	var out []fault.Issue
 	add := func(r fault.Reason, message string, n int64, examples string) {
 		i := fault.NewIssue(r, message, "dataset", j.ds.ID, "trade_date", dateText(j.work.Partition),
@@ -198,6 +199,12 @@ func (j *job) findings(c checked, unknown int64, unknownSample []string) []fault
 		}
 		out = append(out, i)
 	}
+	kept := func(how string) string {
+		if stored {
+			return how
+		}
+		return "not stored"
+	}
 	if n := int64(len(c.rejects)); n > 0 {
 		var examples []string
 		for _, x := range c.rejects[:min(len(c.rejects), sampleSize)] {
@@ -206,10 +213,10 @@ func (j *job) findings(c checked, unknown int64, unknownSample []string) []fault
 		add(fault.RowsRejected, fmt.Sprintf("%s of %s failed a check, kept aside (%s).", count(n, "row", "rows"), j.ds.ID, sample(examples)), n, sample(examples))
 	}
 	if n := int64(len(c.doubtful)); n > 0 {
-		add(fault.RowsInconsistent, fmt.Sprintf("%s of %s with fields that contradict each other, stored as they came (%s).", count(n, "row", "rows"), j.ds.ID, sample(c.samples)), n, sample(c.samples))
+		add(fault.RowsInconsistent, fmt.Sprintf("%s of %s with fields that contradict each other, %s (%s).", count(n, "row", "rows"), j.ds.ID, kept("stored as they came"), sample(c.samples)), n, sample(c.samples))
 	}
 	if unknown > 0 {
-		add(fault.UnknownSymbols, fmt.Sprintf("%s of %s with symbols that no list knows, stored all the same (%s).", count(unknown, "row", "rows"), j.ds.ID, sample(unknownSample)), unknown, sample(unknownSample))
+		add(fault.UnknownSymbols, fmt.Sprintf("%s of %s with symbols that no list knows, %s (%s).", count(unknown, "row", "rows"), j.ds.ID, kept("stored all the same"), sample(unknownSample)), unknown, sample(unknownSample))
 	}
 	return out
 }

@@ -71,6 +71,9 @@ func Lookup(name string) (pool.Table, error) {
 	for i, t := range tables {
 		names[i] = t.Name
 	}
+	if name == "" {
+		return pool.Table{}, fault.Invalid("table", "must be named; there are %s", strings.Join(names, ", "))
+	}
 	return pool.Table{}, fault.New(fault.NotFound, fmt.Sprintf("There is no table %.60q; there are %s.", name, strings.Join(names, ", ")),
 		"kind", "table", "id", name[:min(len(name), 60)])
 }

@@ -489,6 +489,7 @@ func TestBadQueriesNameTheField(t *testing.T) {
 		"start_date": func(q *reader.Query) { q.Table, q.Start = catalog.TableInstruments, sinktest.Day0 },
 		"version":    func(q *reader.Query) { q.Version = "../../etc" },
 		"pool":       func(q *reader.Query) { q.Pool = "nothing" },
+		"table":      func(q *reader.Query) { q.Table = "" },
 	} {
 		q := query(catalog.TablePrices)
 		change(&q)

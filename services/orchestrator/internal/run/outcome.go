@@ -50,6 +50,7 @@ func IssuesOf(partitions []Partition) []fault.Issue {
 	}
 	var keys []key
 	groups := map[key][]fault.Issue{}
+	of := map[key]map[string]bool{} // ids of the partitions
 	for i := range partitions {
 		p := &partitions[i]
 		for _, issue := range p.Issues {
@@ -61,8 +62,9 @@ func IssuesOf(partitions []Partition) []fault.Issue {
 			}
 			k := key{issue.Reason, p.Dataset}
 			if groups[k] == nil {
-				keys = append(keys, k)
+				keys, of[k] = append(keys, k), map[string]bool{}
 			}
+			of[k][p.ID] = true
 			groups[k] = append(groups[k], issue)
 		}
 	}
@@ -75,7 +77,7 @@ func IssuesOf(partitions []Partition) []fault.Issue {
 				issue.RetryAt = other.RetryAt
 			}
 		}
-		if n := len(g) - 1; n > 0 {
+		if n := len(of[k]) - 1; n > 0 {
 			issue.Message += " " + count(n, "other partition") + " of " + k.dataset + " ended alike."
 		}
 		issues = append(issues, issue)

@@ -167,6 +167,18 @@ func TestIssuesOfGathersAlike(t *testing.T) {
 	}
 }
 
+// One partition may have two issues of a reason: it is no other partition.
+func TestIssuesOfCountsPartitions(t *testing.T) {
+	twice := part("daily", monday, PartitionFailed, "", fault.SymbolsMissing, fault.SymbolsMissing)
+	if got := IssuesOf([]Partition{twice}); len(got) != 1 || got[0].Message != "SYMBOLS_MISSING happened." {
+		t.Errorf("%+v", got)
+	}
+	other := part("daily", monday-1, PartitionFailed, "", fault.SymbolsMissing)
+	if got := IssuesOf([]Partition{twice, other}); len(got) != 1 || got[0].Message != "SYMBOLS_MISSING happened. 1 other partition of daily ended alike." {
+		t.Errorf("%+v", got)
+	}
+}
+
 // A re-check that failed is told as a warning and calls for no follow-up.
 func TestFailedRecheckIsAWarning(t *testing.T) {
 	p := part("daily", monday-60, PartitionFailed, "incomplete", fault.ProviderUnavailable, fault.Incomplete)
