@@ -3,6 +3,7 @@ package ingest_test
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -44,12 +45,12 @@ func (r *rig) standing(dataset string, d market.Date) (coverage.Verdict, []fault
 	return coverage.Missing, nil
 }
 
-// TestWrongValuesAreNeverComplete lets the provider err by value on the last of four
-// days. The days before are held: as of an evening. The day must not be complete, must
+// TestWrongValuesAreNeverComplete lets the provider err by value, evening after
+// evening, each time in another way. The day must not be complete, must
 // say why, and must be whole once the provider has mended it.
 func TestWrongValuesAreNeverComplete(t *testing.T) {
 	full := func(cols ...string) []string { return cols }
-	for name, c := range map[string]struct {
+	cases := map[string]struct {
 		fault   tusharesim.Fault
 		dataset string
 		reason  fault.Reason
@@ -71,25 +72,24 @@ func TestWrongValuesAreNeverComplete(t *testing.T) {
 		"no close":                {tusharesim.Fault{Kind: tusharesim.NullColumn, API: catalog.DailyBasic, Columns: full("close")}, catalog.DailyBasic, fault.ValuesMissing, false},
 		"no pb alone":             {tusharesim.Fault{Kind: tusharesim.NullColumn, API: catalog.DailyBasic, Columns: full("pb")}, catalog.DailyBasic, fault.ValuesMissing, true},
 		"no flow":                 {tusharesim.Fault{Kind: tusharesim.NullColumn, API: catalog.Moneyflow, Columns: full("net_mf_amount")}, catalog.Moneyflow, fault.ValuesMissing, true},
-	} {
+	}
+	r := newRig(t, small()) // large enough to be judged by the lists
+	w, days := r.evenings(market.Universe, len(cases), nil)
+	for n, name := range slices.Sorted(maps.Keys(cases)) {
+		c, day := cases[name], days[n]
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			r := newRig(t, small()) // large enough to be judged by the lists
-			start, end := r.span(3)
-			w := coverage.Wish{Pool: market.Universe, Datasets: everything, Start: start, End: end - 1}
-			r.settle(w, 3)
-			c.fault.TradeDate = end.Compact()
+			c.fault.TradeDate = day.Compact()
 			id := r.fail(c.fault)
-			w.End = end
+			w.End = day
 			if _, err := r.pass(w, 4, nil); err != nil {
 				t.Fatal(err)
 			}
-			verdict, issues := r.standing(c.dataset, end)
+			verdict, issues := r.standing(c.dataset, day)
 			faulttest.Produces(t, issues, c.reason)
 			if verdict != coverage.Incomplete {
 				t.Errorf("%s is %s with %v, want incomplete", c.dataset, verdict, issues)
 			}
-			if held, _ := r.sinks[market.Universe].Held(coverage.Key{Dataset: c.dataset, Date: end}); (held.Rows > 0) != c.stored {
+			if held, _ := r.sinks[market.Universe].Held(coverage.Key{Dataset: c.dataset, Date: day}); (held.Rows > 0) != c.stored {
 				t.Errorf("%d rows are stored", held.Rows)
 			}
 			for _, i := range issues {
@@ -98,15 +98,34 @@ func TestWrongValuesAreNeverComplete(t *testing.T) {
 				}
 			}
 			for _, ds := range everything {
-				if v, reasons := r.standing(ds.ID, end); !ds.Snapshot && ds.ID != c.dataset && v != coverage.Complete {
-					t.Errorf("%s is blamed too: %s %v", ds.ID, v, reasons)
+				if v, issues := r.standing(ds.ID, day); !ds.Snapshot && ds.ID != c.dataset && v != coverage.Complete {
+					t.Errorf("%s is blamed too: %s %v", ds.ID, v, issues)
 				}
 			}
 			r.sim.RemoveFault(id)
 			r.settle(w, 3)
-			r.sameAsProvider(start, end, everything)
 		})
 	}
+	r.sameAsProvider(w.Start, w.End, everything)
+}
+
+// evenings fills a pool with some days and returns the days after them, each for an
+// evening to come.
+func (r *rig) evenings(p market.Pool, n int, symbols []string) (w coverage.Wish, days []market.Date) {
+	r.t.Helper()
+	const held = 4
+	start, end := r.span(held + n)
+	w = coverage.Wish{Pool: p, Datasets: everything, Start: start, Symbols: symbols}
+	for _, text := range r.sim.OpenDates(start.Compact(), end.Compact()) {
+		d, err := market.ParseCompact(text)
+		if err != nil {
+			r.t.Fatal(err)
+		}
+		days = append(days, d)
+	}
+	w.End = days[held-1]
+	r.settle(w, 3)
+	return w, days[held:]
 }
 
 // TestWrongValuesAreNeverCompleteInTargets is the same for a watch list.
@@ -216,38 +235,47 @@ func TestStaleNewestDayOfAFirstFill(t *testing.T) {
 // TestAMissingSymbolIsProved by the other datasets of the date, whichever of them
 // lacks it and in whatever order they come.
 func TestAMissingSymbolIsProved(t *testing.T) {
-	for _, api := range []string{catalog.Daily, catalog.DailyBasic, catalog.Moneyflow} {
-		for kind, f := range map[string]tusharesim.Fault{
-			"dropped": {Kind: tusharesim.DropRows}, "mangled": {Kind: tusharesim.MangledCode},
-		} {
-			for _, first := range []bool{true, false} {
-				t.Run(fmt.Sprintf("%s %s, first fill %v", api, kind, first), func(t *testing.T) {
-					t.Parallel()
-					r := newRig(t, tiny())
-					start, end := r.span(3)
-					w := coverage.Wish{Pool: market.Universe, Datasets: everything, Start: start, End: end}
-					if !first {
-						w.End--
-						r.settle(w, 3)
-						w.End = end
-					}
-					f.API, f.TradeDate, f.Codes = api, end.Compact(), []string{r.traded(end)}
-					id := r.fail(f)
-					if _, err := r.pass(w, 4, nil); err != nil {
-						t.Fatal(err)
-					}
-					v, issues := r.standing(api, end)
-					faulttest.Produces(t, issues, fault.SymbolsMissing)
-					if v != coverage.Incomplete {
-						t.Errorf("%s is %s %v", api, v, issues)
-					}
-					r.sim.RemoveFault(id)
-					r.settle(w, 3)
-					r.sameAsProvider(start, end, everything)
-				})
-			}
+	apis := []string{catalog.Daily, catalog.DailyBasic, catalog.Moneyflow}
+	kinds := map[string]tusharesim.Fault{"dropped": {Kind: tusharesim.DropRows}, "mangled": {Kind: tusharesim.MangledCode}}
+	for _, api := range apis {
+		for kind, f := range kinds {
+			t.Run(fmt.Sprintf("%s %s, first fill", api, kind), func(t *testing.T) {
+				t.Parallel()
+				r := newRig(t, tiny())
+				start, end := r.span(3)
+				w := coverage.Wish{Pool: market.Universe, Datasets: everything, Start: start, End: end}
+				r.missing(t, f, api, w)
+				r.sameAsProvider(start, end, everything)
+			})
 		}
 	}
+	r := newRig(t, tiny())
+	w, days := r.evenings(market.Universe, 2*len(apis), nil)
+	for n, api := range apis {
+		for k, kind := range slices.Sorted(maps.Keys(kinds)) {
+			t.Run(fmt.Sprintf("%s %s", api, kind), func(t *testing.T) {
+				w.End = days[2*n+k]
+				r.missing(t, kinds[kind], api, w)
+			})
+		}
+	}
+	r.sameAsProvider(w.Start, w.End, everything)
+}
+
+// missing takes one symbol out of a dataset on the last day of w, and heals it.
+func (r *rig) missing(t *testing.T, f tusharesim.Fault, api string, w coverage.Wish) {
+	f.API, f.TradeDate, f.Codes = api, w.End.Compact(), []string{r.traded(w.End)}
+	id := r.fail(f)
+	if _, err := r.pass(w, 4, nil); err != nil {
+		t.Fatal(err)
+	}
+	v, issues := r.standing(api, w.End)
+	faulttest.Produces(t, issues, fault.SymbolsMissing)
+	if v != coverage.Incomplete {
+		t.Errorf("%s is %s %v", api, v, issues)
+	}
+	r.sim.RemoveFault(id)
+	r.settle(w, 3)
 }
 
 // traded is a Shenzhen stock that traded on each of the ten days up to d.
