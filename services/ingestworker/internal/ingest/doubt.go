@@ -97,7 +97,8 @@ func (x *examination) beside(ctx context.Context, dataset string) (prev, next *e
 }
 
 func (x *examination) found(f evidence.Finding, ok bool) bool {
-	if ok {
+	same := func(g evidence.Finding) bool { return g.Reason == f.Reason && g.What == f.What }
+	if ok && !slices.ContainsFunc(x.against, same) { // a gap of one day is seen from both sides
 		x.against = append(x.against, f)
 	}
 	return ok
@@ -135,52 +136,68 @@ func (x *examination) all(ctx context.Context) (err error) {
 }
 
 // gaps finds symbols that have no row on a day though their next reference price
-// counts one: on the day in hand where the days on both sides are held, and on the
-// days before it back to the symbol's last close.
+// counts one. The day in hand may be the one after such a gap, the one before it, or
+// its last or first day, in whatever order they came.
 func (x *examination) gaps(ctx context.Context) error {
-	if x.prev == nil {
-		return nil
-	}
-	if x.next != nil {
-		var skipped []evidence.Symbol
-		for _, s := range evidence.Resumed(x.next, x.day) {
-			if skips, _ := evidence.Skips(s, x.next, x.prev); skips {
-				skipped = append(skipped, s)
-			}
-		}
-		if proved := x.skipped(ctx, x.day, x.next, skipped); len(proved) > 0 {
-			x.found(evidence.Skipped(x.day, x.next, proved), true)
-		}
-	}
-	open := evidence.Resumed(x.day, x.prev)
-	gap := []*evidence.Day{x.prev}
-	accused := map[*evidence.Day][]evidence.Symbol{}
-	for len(open) > 0 && len(gap) <= longestGap {
-		day, err := x.find(ctx, x.ds.ID, x.cal.Before(gap[len(gap)-1].Date))
-		if err != nil {
+	if x.prev != nil {
+		if err := x.walk(ctx, x.day, evidence.Resumed(x.day, x.prev), x.prev, x.cal.Before); err != nil {
 			return err
 		}
-		if day == nil {
-			break
+	}
+	if x.next != nil {
+		if err := x.walk(ctx, x.day, evidence.Resumed(x.day, x.next), x.next, x.cal.Next); err != nil {
+			return err
 		}
-		left := open[:0:0]
-		for _, s := range open {
-			skips, told := evidence.Skips(s, x.day, day)
-			switch {
+	}
+	if x.prev == nil || x.next == nil {
+		return nil
+	}
+	if err := x.walk(ctx, x.next, evidence.Resumed(x.next, x.day), x.day, x.cal.Before); err != nil {
+		return err
+	}
+	return x.walk(ctx, x.prev, evidence.Resumed(x.prev, x.day), x.day, x.cal.Next)
+}
+
+// walk goes from a day on which symbols have a row over the days on which they have
+// none, the first of which is gap, to the day on which each has a row again.
+func (x *examination) walk(ctx context.Context, from *evidence.Day, symbols []evidence.Symbol, first *evidence.Day, step func(market.Date) market.Date) error {
+	gap := []*evidence.Day{first}
+	for len(symbols) > 0 && len(gap) <= longestGap {
+		at := step(gap[len(gap)-1].Date)
+		to := x.day
+		if at != x.day.Date {
+			var err error
+			if to, err = x.find(ctx, x.ds.ID, at); err != nil {
+				return err
+			}
+		}
+		if to == nil {
+			return nil
+		}
+		before, after := from, to
+		if before.Date > after.Date {
+			before, after = after, before
+		}
+		var left, skipping []evidence.Symbol
+		for _, s := range symbols {
+			switch skips, told := evidence.Skips(s, after, before); {
 			case !told:
 				left = append(left, s)
 			case skips:
-				for _, g := range gap {
-					accused[g] = append(accused[g], s)
-				}
+				skipping = append(skipping, s)
 			}
 		}
-		open, gap = left, append(gap, day)
-	}
-	for day, symbols := range accused {
-		if proved := x.skipped(ctx, day, x.day, symbols); len(proved) > 0 {
-			x.accuse(day, evidence.Skipped(day, x.day, proved))
+		for _, g := range gap {
+			proved := x.skipped(ctx, g, after, skipping)
+			switch {
+			case len(proved) == 0:
+			case g == x.day:
+				x.found(evidence.Skipped(g, after, proved), true)
+			default:
+				x.accuse(g, evidence.Skipped(g, after, proved))
+			}
 		}
+		symbols, gap = left, append(gap, to)
 	}
 	return nil
 }
@@ -192,8 +209,9 @@ const recentDays = 15
 // skipped divides the symbols that their next reference price says traded on a day
 // into those of which that is proved, which it returns, and those it tells of. An
 // ex-date that falls into a suspension looks the same (4 of 111 resumptions of the
-// last quarter of 2019), so the provider's list of suspensions is asked. Where it has
-// none, a recent day is asked for again, and an old one is left as it is.
+// last quarter of 2019), so the provider's list of suspensions is asked, which names
+// stocks alone. Where it tells nothing, a recent day is asked for again, and an old
+// one is left as it is.
 func (x *examination) skipped(ctx context.Context, day, after *evidence.Day, symbols []evidence.Symbol) []evidence.Symbol {
 	if len(symbols) == 0 {
 		return nil
@@ -202,8 +220,8 @@ func (x *examination) skipped(ctx context.Context, day, after *evidence.Day, sym
 	var proved, open []evidence.Symbol
 	for _, s := range symbols {
 		switch {
-		case slices.Contains(list, s):
-		case len(list) > 0 || day.Date >= market.DateOf(time.Now())-recentDays:
+		case slices.Contains(list.symbols, s):
+		case list.told && day.Dataset == catalog.Daily || day.Date >= market.DateOf(time.Now())-recentDays:
 			proved = append(proved, s)
 		default:
 			open = append(open, s)

@@ -17,24 +17,33 @@ import (
 type suspensions struct {
 	mu    sync.Mutex
 	today market.Date
-	held  map[market.Date][]evidence.Symbol
+	held  map[market.Date]suspendedList
 }
 
-func (s *suspensions) get(today, d market.Date) ([]evidence.Symbol, bool) {
+// suspendedList is the provider's list of one date.
+type suspendedList struct {
+	// symbols are the stocks suspended for the whole of the date.
+	symbols []evidence.Symbol
+	// told is whether the list has any entry, as of a resumption: an empty one tells
+	// nothing.
+	told bool
+}
+
+func (s *suspensions) get(today, d market.Date) (suspendedList, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.today != today {
-		return nil, false
+		return suspendedList{}, false
 	}
 	list, ok := s.held[d]
 	return list, ok
 }
 
-func (s *suspensions) put(today, d market.Date, list []evidence.Symbol) {
+func (s *suspensions) put(today, d market.Date, list suspendedList) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.today != today {
-		s.today, s.held = today, map[market.Date][]evidence.Symbol{}
+		s.today, s.held = today, map[market.Date]suspendedList{}
 	}
 	s.held[d] = list
 }
@@ -42,7 +51,7 @@ func (s *suspensions) put(today, d market.Date, list []evidence.Symbol) {
 // suspendedOn asks for the stocks that the provider lists as suspended for the whole
 // of a date. The list is evidence and never a condition: where it cannot be had, it
 // names nobody.
-func (j *job) suspendedOn(ctx context.Context, d market.Date) []evidence.Symbol {
+func (j *job) suspendedOn(ctx context.Context, d market.Date) suspendedList {
 	today := market.DateOf(time.Now())
 	if list, ok := j.i.suspended.get(today, d); ok {
 		return list
@@ -53,18 +62,18 @@ func (j *job) suspendedOn(ctx context.Context, d market.Date) []evidence.Symbol 
 	j.calls += ans.Calls
 	if err != nil {
 		if ctx.Err() != nil {
-			return nil
+			return suspendedList{}
 		}
 		j.i.log.Info("the list of suspensions was not to be had", "trade_date", d, "error", err)
-		j.i.suspended.put(today, d, nil)
-		return nil
+		j.i.suspended.put(today, d, suspendedList{})
+		return suspendedList{}
 	}
-	var list []evidence.Symbol
+	list := suspendedList{told: ans.Batch.Len > 0}
 	symbol, timing, kind := ans.Batch.Column("ts_code"), ans.Batch.Column("suspend_timing"), ans.Batch.Column("suspend_type")
 	for r := range ans.Batch.Len {
 		s, ok := evidence.SymbolOf(symbol.Texts[r])
 		if ok && timing.Null[r] && kind.Texts[r] == "S" {
-			list = append(list, s)
+			list.symbols = append(list.symbols, s)
 		}
 	}
 	j.i.suspended.put(today, d, list)
@@ -75,7 +84,7 @@ func (j *job) suspendedOn(ctx context.Context, d market.Date) []evidence.Symbol 
 // date.
 func (j *job) halted(ctx context.Context, symbol string, d market.Date) bool {
 	s, ok := evidence.SymbolOf(symbol)
-	return ok && slices.Contains(j.suspendedOn(ctx, d), s)
+	return ok && slices.Contains(j.suspendedOn(ctx, d).symbols, s)
 }
 
 // explain looks for reasons why a day of quotes has fewer rows than the lists and
@@ -86,7 +95,7 @@ func (j *job) explain(ctx context.Context, world coverage.World, f *coverage.Fac
 	d := j.work.Partition.Start
 	var newly coverage.ExchangeCounts
 	prev := j.i.days.nearest(catalog.Daily, d)
-	for _, s := range j.suspendedOn(ctx, d) {
+	for _, s := range j.suspendedOn(ctx, d).symbols {
 		if day.Has(s) {
 			continue
 		}

@@ -366,6 +366,34 @@ func TestTheNextDayProvesAMissingSymbol(t *testing.T) {
 	}
 }
 
+// TestTheNextDayProvesAMissingSymbolOfAFirstFill, which comes newest day first.
+func TestTheNextDayProvesAMissingSymbolOfAFirstFill(t *testing.T) {
+	for _, at := range []int{1, 4} {
+		t.Run(fmt.Sprint(at), func(t *testing.T) {
+			r := newRig(t, tusharesim.Options{Stocks: 2400, Funds: -1}) // enough that suspend_d is never empty
+			start, end := r.span(6)
+			open := r.sim.OpenDates(start.Compact(), end.Compact())
+			r.fail(tusharesim.Fault{Kind: tusharesim.DropRows, Codes: []string{r.traded(end)}, TradeDate: open[2], EndDate: open[3]})
+			w := coverage.Wish{Pool: market.Universe, Datasets: datasets(catalog.TradeCal, catalog.StockBasic, catalog.Daily), Start: start, End: end}
+			if _, err := r.pass(w, at, nil); err != nil {
+				t.Fatal(err)
+			}
+			for n, text := range open {
+				d, err := market.ParseCompact(text)
+				if err != nil {
+					t.Fatal(err)
+				}
+				v, issues := r.standing(catalog.Daily, d)
+				if n == 2 || n == 3 {
+					faulttest.Produces(t, issues, fault.SymbolsMissing)
+				} else if v != coverage.Complete {
+					t.Errorf("%s is %s %v", d, v, issues)
+				}
+			}
+		})
+	}
+}
+
 // TestManySuspensions: days on which half of the market is suspended are complete,
 // by the days beside them or by the provider's list, and a day among them that lost
 // rows is not. Without the list nothing tells a step from a loss.
