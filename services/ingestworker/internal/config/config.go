@@ -42,7 +42,7 @@ type Config struct {
 	CallTimeout time.Duration
 	// StopTimeout is how long work in hand may go on after a signal.
 	StopTimeout time.Duration
-	// DuckDBMemory is DuckDB's memory_limit, as in "80MB"; DuckDBThreads its
+	// DuckDBMemory is DuckDB's memory_limit, as in "160MB"; DuckDBThreads its
 	// threads; CommitGroup how many partitions one transaction takes. Empty and 0
 	// mean the pool's defaults.
 	DuckDBMemory  string
@@ -72,7 +72,7 @@ func Parse(args []string, env func(string) string, out io.Writer) (Config, error
 	fs.IntVar(&c.FetchDepth, "fetch-depth", 24, "partitions in hand at once")
 	fs.DurationVar(&c.CallTimeout, "call-timeout", 30*time.Second, "longest time of one call to the provider")
 	fs.DurationVar(&c.StopTimeout, "stop-timeout", 10*time.Second, "how long work in hand may go on after a signal")
-	fs.StringVar(&c.DuckDBMemory, "duckdb-memory", "80MB", "DuckDB's memory limit")
+	fs.StringVar(&c.DuckDBMemory, "duckdb-memory", "160MB", "DuckDB's memory limit")
 	fs.IntVar(&c.DuckDBThreads, "duckdb-threads", 1, "DuckDB's threads; more of them wait in a loop, which costs CPU time")
 	fs.IntVar(&c.CommitGroup, "commit-group", 20, "partitions that one DuckDB transaction takes")
 	fs.StringVar(&c.Parquet, "parquet-compression", "snappy", "of the published Parquet files: snappy, which every reader takes, or zstd")
@@ -131,7 +131,7 @@ func (c *Config) check() error {
 		return fault.Invalid("stop-timeout", "%v is not longer than 0 and at most %v, as in 10s", c.StopTimeout, maxTimeout)
 	}
 	if !memory(c.DuckDBMemory) {
-		return fault.Invalid("duckdb-memory", "%.30q is not a size as in 80MB or 1GB", c.DuckDBMemory)
+		return fault.Invalid("duckdb-memory", "%.30q is not a size as in 160MB or 1GB", c.DuckDBMemory)
 	}
 	if _, err := logging.ParseLevel(c.LogLevel); err != nil {
 		return fault.Invalid("log-level", "%v", err)

@@ -26,7 +26,7 @@ type Config struct {
 	// file, which bounds both the log and the memory of rows not yet compressed;
 	// the default is 500,000.
 	CheckpointRows int
-	// Memory is DuckDB's memory_limit, as in "80MB", the default. It does not
+	// Memory is DuckDB's memory_limit, as in "160MB", the default. It does not
 	// bound rows of a transaction under way.
 	Memory string
 	// Threads DuckDB may use; the default is 1. With more, the one that waits for the
@@ -55,7 +55,7 @@ func (c Config) withDefaults() Config {
 		c.CheckpointRows = 500_000
 	}
 	if c.Memory == "" {
-		c.Memory = "80MB"
+		c.Memory = "160MB"
 	}
 	if c.Threads == 0 {
 		c.Threads = 1
