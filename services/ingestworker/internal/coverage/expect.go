@@ -181,20 +181,15 @@ func Beside(d market.Date, held func(market.Date) (Record, bool), listed func(ma
 		return float64(n) / float64(of)
 	}
 	for _, step := range []market.Date{-1, 1} {
-		found := 0
-		for i, day := 0, d+step; i < nearDays && found < nearEach; i, day = i+1, day+step {
-			r, ok := held(day)
-			if !ok || r.Rows == 0 || r.Verdict != Complete && r.Verdict != AcceptedShort {
-				continue
-			}
+		found := nearest(d, step, held, func(day market.Date, r Record) bool {
 			of := callable(listed(day), day, true)
 			if of.Sum() == 0 {
-				continue
+				return false
 			}
 			sh, sz = append(sh, share(r.ByExchange.SH, of.SH)), append(sz, share(r.ByExchange.SZ, of.SZ))
 			bj, all = append(bj, share(r.ByExchange.BJ, of.BJ)), append(all, share(r.ByExchange.Sum(), of.Sum()))
-			found++
-		}
+			return true
+		})
 		if found > 0 {
 			sides++
 		}
@@ -275,20 +270,28 @@ const (
 func Near(d market.Date, held func(market.Date) (Record, bool), listed func(market.Date) int64) []int64 {
 	var out []int64
 	for _, step := range []market.Date{-1, 1} {
-		found := 0
-		for i, day := 0, d+step; i < nearDays && found < nearEach; i, day = i+1, day+step {
-			r, ok := held(day)
-			if !ok || r.Rows == 0 || r.Verdict != Complete && r.Verdict != AcceptedShort {
-				continue
-			}
+		nearest(d, step, held, func(day market.Date, r Record) bool {
 			rows := r.Rows
 			if listed != nil {
 				if now, then := listed(d), listed(day); now > 0 && then > 0 {
 					rows = int64(math.Round(float64(rows) * float64(now) / float64(then)))
 				}
 			}
-			out, found = append(out, rows), found+1
-		}
+			out = append(out, rows)
+			return true
+		})
 	}
 	return out
+}
+
+// nearest hands the nearest settled days with rows on one side of d to use, until
+// enough of them were of use, and returns how many were.
+func nearest(d, step market.Date, held func(market.Date) (Record, bool), use func(market.Date, Record) bool) (found int) {
+	for i, day := 0, d+step; i < nearDays && found < nearEach; i, day = i+1, day+step {
+		r, ok := held(day)
+		if ok && r.Rows > 0 && (r.Verdict == Complete || r.Verdict == AcceptedShort) && use(day, r) {
+			found++
+		}
+	}
+	return found
 }

@@ -446,12 +446,7 @@ func (j *job) sum(c checked, world coverage.World, records []coverage.Record, ch
 func (j *job) on() string { return j.ds.ID + " of " + dateText(j.work.Partition) }
 
 func (j *job) issue(r fault.Reason, message string, kv ...string) fault.Issue {
-	i := fault.NewIssue(r, message, append([]string{"dataset", j.ds.ID, "trade_date", dateText(j.work.Partition)}, kv...)...)
-	i.Module = j.ds.Module
-	if m := catalog.LookupModule(j.ds.Module); m != nil {
-		i.Domain = m.Domain
-	}
-	return i
+	return coverage.About(j.ds, fault.NewIssue(r, message, append([]string{"dataset", j.ds.ID, "trade_date", dateText(j.work.Partition)}, kv...)...))
 }
 
 func (j *job) keyIssue(v coverage.Verdict, records []coverage.Record) fault.Issue {

@@ -190,13 +190,8 @@ func unknownSymbols(b *table.Batch, l *coverage.Lists) (n int64, sample []string
 func (j *job) findings(c checked, stored bool, unknown int64, unknownSample []string) []fault.Issue {
 	var out []fault.Issue
 	add := func(r fault.Reason, message string, n int64, examples string) {
-		i := fault.NewIssue(r, message, "dataset", j.ds.ID, "trade_date", dateText(j.work.Partition),
-			"count", fmt.Sprint(n), "sample", examples)
+		i := j.issue(r, message, "count", fmt.Sprint(n), "sample", examples)
 		i.Severity = fault.Warning
-		i.Module = j.ds.Module
-		if m := catalog.LookupModule(j.ds.Module); m != nil {
-			i.Domain = m.Domain
-		}
 		out = append(out, i)
 	}
 	kept := func(how string) string {
