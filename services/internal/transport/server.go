@@ -38,6 +38,8 @@ type ServerConfig struct {
 	// Say is what each sentence of an answer or an error goes through on its way out,
 	// from whichever goroutine. Nil leaves them as they are.
 	Say func(string) string
+	// Options come after the server's own and may replace them, as tests do.
+	Options []grpc.ServerOption
 }
 
 // Server is a gRPC server with reflection, health, recovery and the errors of
@@ -60,7 +62,7 @@ func NewServer(cfg ServerConfig) *Server {
 	s := &Server{
 		cfg:    cfg,
 		health: health.NewServer(),
-		grpc: grpc.NewServer(
+		grpc: grpc.NewServer(append([]grpc.ServerOption{
 			grpc.ForceServerCodecV2(newCodec()),
 			// Four times the limit is still read, so that the answer can say what is
 			// wrong with which field; beyond that gRPC answers RESOURCE_EXHAUSTED.
@@ -71,7 +73,7 @@ func NewServer(cfg ServerConfig) *Server {
 			grpc.UnaryInterceptor(g.unary),
 			grpc.StreamInterceptor(g.stream),
 			grpc.UnknownServiceHandler(unknown),
-		),
+		}, cfg.Options...)...),
 	}
 	healthgrpc.RegisterHealthServer(s.grpc, s.health)
 	reflection.Register(s.grpc)
