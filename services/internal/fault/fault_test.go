@@ -9,7 +9,7 @@ import (
 	"testing"
 )
 
-func TestCatalogueIsWhole(t *testing.T) {
+func TestCatalogIsWhole(t *testing.T) {
 	seen := map[Reason]bool{}
 	for _, r := range Reasons() {
 		d, ok := Describe(r)

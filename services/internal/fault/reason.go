@@ -9,7 +9,7 @@ type Reason string
 const Domain = "afterbell"
 
 // The closed list of reasons. What each means, which metadata it carries and what
-// to do about it stands in the catalogue (Describe).
+// to do about it stands in the catalog (Describe).
 const (
 	TokenMissing              Reason = "TOKEN_MISSING"
 	TokenInvalid              Reason = "TOKEN_INVALID"
@@ -124,7 +124,7 @@ const (
 	StatusUnauthenticated    Status = 16
 )
 
-// Description is what the catalogue says of a reason.
+// Description is what the catalog says of a reason.
 type Description struct {
 	// Class says what the reason asks for next.
 	Class Class
@@ -140,7 +140,7 @@ type Description struct {
 
 // Describe looks a reason up. ok is false for a reason that is not in the list.
 func Describe(r Reason) (d Description, ok bool) {
-	d, ok = catalogue[r]
+	d, ok = catalog[r]
 	return d, ok
 }
 

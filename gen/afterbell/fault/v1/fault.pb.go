@@ -4,7 +4,7 @@
 // 	protoc        (unknown)
 // source: afterbell/fault/v1/fault.proto
 
-// Package afterbell.fault.v1 is the closed catalogue of things that go wrong. A
+// Package afterbell.fault.v1 is the closed catalog of things that go wrong. A
 // Reason is the `reason` of every google.rpc.ErrorInfo in the domain
 // "afterbell", and the key of every issue in the ledger. Where a reason is text
 // (ErrorInfo, ledger, logs, docs) it stands without the prefix REASON_.
@@ -123,7 +123,7 @@ const (
 	//
 	// ErrorInfo.metadata: {"domain", "provider"}. Class: permanent.
 	Reason_REASON_DOMAIN_PROVIDER_NOT_ACTIVE Reason = 19
-	// The module is listed in the catalogue and not built.
+	// The module is listed in the catalog and not built.
 	//
 	// ErrorInfo.metadata: {"module"}. Class: permanent.
 	Reason_REASON_MODULE_NOT_SYNC_CAPABLE Reason = 20

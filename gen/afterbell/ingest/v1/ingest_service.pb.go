@@ -2392,7 +2392,7 @@ func (x *ListLimitsResponse) GetLimits() []*v1.LearntLimit {
 type ForgetLimitsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// APIs whose limits are forgotten. Empty means all. INVALID_ARGUMENT names one that
-	// is not of the catalogue.
+	// is not of the catalog.
 	ProviderApis  []string `protobuf:"bytes,1,rep,name=provider_apis,json=providerApis,proto3" json:"provider_apis,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -45,7 +45,7 @@ const (
 // Executes probes and partitions. Internal: only the orchestrator calls it. Every
 // error carries one google.rpc.ErrorInfo of the domain "afterbell".
 type IngestServiceClient interface {
-	// Lists the catalogue: providers, domains and every module, built or not.
+	// Lists the catalog: providers, domains and every module, built or not.
 	ListModules(ctx context.Context, in *ListModulesRequest, opts ...grpc.CallOption) (*ListModulesResponse, error)
 	// Tells which token each domain would use, never its value.
 	ListTokens(ctx context.Context, in *ListTokensRequest, opts ...grpc.CallOption) (*ListTokensResponse, error)
@@ -261,7 +261,7 @@ func (c *ingestServiceClient) ListRevisions(ctx context.Context, in *ListRevisio
 // Executes probes and partitions. Internal: only the orchestrator calls it. Every
 // error carries one google.rpc.ErrorInfo of the domain "afterbell".
 type IngestServiceServer interface {
-	// Lists the catalogue: providers, domains and every module, built or not.
+	// Lists the catalog: providers, domains and every module, built or not.
 	ListModules(context.Context, *ListModulesRequest) (*ListModulesResponse, error)
 	// Tells which token each domain would use, never its value.
 	ListTokens(context.Context, *ListTokensRequest) (*ListTokensResponse, error)

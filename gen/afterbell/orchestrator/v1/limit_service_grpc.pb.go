@@ -39,7 +39,7 @@ type LimitServiceClient interface {
 	// Forgets learnt limits. Calls that wait for one are made at once; follow-ups that
 	// are queued for the moment at which one opens stay queued, so start a run to use
 	// what is free now. A limit that is real is learnt again at the cost of one refusal.
-	// INVALID_ARGUMENT names an API that is not one of the catalogue.
+	// INVALID_ARGUMENT names an API that is not one of the catalog.
 	ForgetLimits(ctx context.Context, in *ForgetLimitsRequest, opts ...grpc.CallOption) (*ForgetLimitsResponse, error)
 }
 
@@ -87,7 +87,7 @@ type LimitServiceServer interface {
 	// Forgets learnt limits. Calls that wait for one are made at once; follow-ups that
 	// are queued for the moment at which one opens stay queued, so start a run to use
 	// what is free now. A limit that is real is learnt again at the cost of one refusal.
-	// INVALID_ARGUMENT names an API that is not one of the catalogue.
+	// INVALID_ARGUMENT names an API that is not one of the catalog.
 	ForgetLimits(context.Context, *ForgetLimitsRequest) (*ForgetLimitsResponse, error)
 	mustEmbedUnimplementedLimitServiceServer()
 }

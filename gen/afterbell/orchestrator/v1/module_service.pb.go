@@ -26,7 +26,7 @@ const (
 // A domain with its settings.
 type DomainSetting struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The domain as the catalogue has it.
+	// The domain as the catalog has it.
 	Domain *v1.Domain `protobuf:"bytes,1,opt,name=domain,proto3" json:"domain,omitempty"`
 	// Whether its modules may be selected.
 	Enabled bool `protobuf:"varint,2,opt,name=enabled,proto3" json:"enabled,omitempty"`
@@ -99,7 +99,7 @@ func (x *DomainSetting) GetModules() []*ModuleSetting {
 // A module with its setting.
 type ModuleSetting struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The module as the catalogue has it.
+	// The module as the catalog has it.
 	Module *v1.Module `protobuf:"bytes,1,opt,name=module,proto3" json:"module,omitempty"`
 	// Whether it may be selected.
 	Enabled bool `protobuf:"varint,2,opt,name=enabled,proto3" json:"enabled,omitempty"`
@@ -200,7 +200,7 @@ func (*ListDomainsRequest) Descriptor() ([]byte, []int) {
 // Response for ModuleService.ListDomains.
 type ListDomainsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The domains in the catalogue's order.
+	// The domains in the catalog's order.
 	Domains []*DomainSetting `protobuf:"bytes,1,rep,name=domains,proto3" json:"domains,omitempty"`
 	// The providers.
 	Providers     []*v1.Provider `protobuf:"bytes,2,rep,name=providers,proto3" json:"providers,omitempty"`

@@ -32,17 +32,17 @@ const (
 // Shows and switches what is ingested.
 type ModuleServiceClient interface {
 	// Lists every domain with its modules, built or not, and their settings.
-	// WORKER_UNREACHABLE only before the worker has told its catalogue once.
+	// WORKER_UNREACHABLE only before the worker has told its catalog once.
 	ListDomains(ctx context.Context, in *ListDomainsRequest, opts ...grpc.CallOption) (*ListDomainsResponse, error)
 	// Changes a domain's settings. Fields that are not set stay as they are.
 	//
 	// DOMAIN_PROVIDER_NOT_ACTIVE refuses a provider that is only planned, NOT_FOUND a
-	// domain that the catalogue does not have.
+	// domain that the catalog does not have.
 	UpdateDomain(ctx context.Context, in *UpdateDomainRequest, opts ...grpc.CallOption) (*UpdateDomainResponse, error)
 	// Switches a module on or off. Fields that are not set stay as they are.
 	//
 	// MODULE_NOT_SYNC_CAPABLE refuses to enable a module that is not built, NOT_FOUND one
-	// that the catalogue does not have.
+	// that the catalog does not have.
 	UpdateModule(ctx context.Context, in *UpdateModuleRequest, opts ...grpc.CallOption) (*UpdateModuleResponse, error)
 	// Gives the verdict over configuration, tokens and the probes on record. Spends no
 	// call at the provider. The worker is asked for its part; where it does not answer
@@ -105,17 +105,17 @@ func (c *moduleServiceClient) GetReadiness(ctx context.Context, in *GetReadiness
 // Shows and switches what is ingested.
 type ModuleServiceServer interface {
 	// Lists every domain with its modules, built or not, and their settings.
-	// WORKER_UNREACHABLE only before the worker has told its catalogue once.
+	// WORKER_UNREACHABLE only before the worker has told its catalog once.
 	ListDomains(context.Context, *ListDomainsRequest) (*ListDomainsResponse, error)
 	// Changes a domain's settings. Fields that are not set stay as they are.
 	//
 	// DOMAIN_PROVIDER_NOT_ACTIVE refuses a provider that is only planned, NOT_FOUND a
-	// domain that the catalogue does not have.
+	// domain that the catalog does not have.
 	UpdateDomain(context.Context, *UpdateDomainRequest) (*UpdateDomainResponse, error)
 	// Switches a module on or off. Fields that are not set stay as they are.
 	//
 	// MODULE_NOT_SYNC_CAPABLE refuses to enable a module that is not built, NOT_FOUND one
-	// that the catalogue does not have.
+	// that the catalog does not have.
 	UpdateModule(context.Context, *UpdateModuleRequest) (*UpdateModuleResponse, error)
 	// Gives the verdict over configuration, tokens and the probes on record. Spends no
 	// call at the provider. The worker is asked for its part; where it does not answer

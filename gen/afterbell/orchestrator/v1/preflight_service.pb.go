@@ -396,7 +396,7 @@ func (x *ListProbesRequest) GetDomainId() string {
 // Response for PreflightService.ListProbes.
 type ListProbesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The probes, in the catalogue's order.
+	// The probes, in the catalog's order.
 	Probes        []*Probe `protobuf:"bytes,1,rep,name=probes,proto3" json:"probes,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

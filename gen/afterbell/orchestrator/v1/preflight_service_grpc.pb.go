@@ -45,7 +45,7 @@ type PreflightServiceClient interface {
 	GetPreflight(ctx context.Context, in *GetPreflightRequest, opts ...grpc.CallOption) (*GetPreflightResponse, error)
 	// Lists preflights, newest first.
 	ListPreflights(ctx context.Context, in *ListPreflightsRequest, opts ...grpc.CallOption) (*ListPreflightsResponse, error)
-	// Lists the last probe of every module in the catalogue. NOT_FOUND when it does not
+	// Lists the last probe of every module in the catalog. NOT_FOUND when it does not
 	// have the domain.
 	ListProbes(ctx context.Context, in *ListProbesRequest, opts ...grpc.CallOption) (*ListProbesResponse, error)
 }
@@ -127,7 +127,7 @@ type PreflightServiceServer interface {
 	GetPreflight(context.Context, *GetPreflightRequest) (*GetPreflightResponse, error)
 	// Lists preflights, newest first.
 	ListPreflights(context.Context, *ListPreflightsRequest) (*ListPreflightsResponse, error)
-	// Lists the last probe of every module in the catalogue. NOT_FOUND when it does not
+	// Lists the last probe of every module in the catalog. NOT_FOUND when it does not
 	// have the domain.
 	ListProbes(context.Context, *ListProbesRequest) (*ListProbesResponse, error)
 	mustEmbedUnimplementedPreflightServiceServer()

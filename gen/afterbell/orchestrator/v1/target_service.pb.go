@@ -384,7 +384,7 @@ type PreviewTargetsResponse struct {
 	// Symbols that only the saved list has.
 	RemovedSymbols []string `protobuf:"bytes,3,rep,name=removed_symbols,json=removedSymbols,proto3" json:"removed_symbols,omitempty"`
 	// Modules that the targets pool selects for these symbols. Empty before the worker
-	// has told its catalogue once.
+	// has told its catalog once.
 	ModuleIds     []string `protobuf:"bytes,4,rep,name=module_ids,json=moduleIds,proto3" json:"module_ids,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

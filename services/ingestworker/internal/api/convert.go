@@ -25,7 +25,7 @@ const (
 	maxListed  = 1001   // revisions: a page of the public list, and one more
 )
 
-func catalogue() *ingestv1.ListModulesResponse {
+func modules() *ingestv1.ListModulesResponse {
 	out := &ingestv1.ListModulesResponse{}
 	for _, s := range catalog.Sources() {
 		out.Providers = append(out.Providers, &marketv1.Provider{ProviderId: s.ID, Title: s.Title, Active: s.Active})

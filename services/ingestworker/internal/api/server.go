@@ -70,7 +70,7 @@ func New(cfg Config) *Server {
 
 // ListModules implements the contract.
 func (s *Server) ListModules(context.Context, *ingestv1.ListModulesRequest) (*ingestv1.ListModulesResponse, error) {
-	return catalogue(), nil
+	return modules(), nil
 }
 
 // ListTokens implements the contract.

@@ -16,7 +16,7 @@ type Partition struct {
 	ID string
 	// Pool is where it is stored.
 	Pool market.Pool
-	// Dataset is its name in the catalogue.
+	// Dataset is its name in the catalog.
 	Dataset string
 	// Start and End bound the trade dates, inclusive; both NoDate for a snapshot.
 	Start, End market.Date

@@ -45,7 +45,7 @@ type World struct {
 	// WindowDays is how many calendar days back the pool reaches.
 	WindowDays int
 	// PerCall is how many symbols one call of a dataset is found to take; nil means as
-	// many as the catalogue says.
+	// many as the catalog says.
 	PerCall func(ds *catalog.Dataset) int
 	// Held looks up the record of a key; ok is false when nothing was committed.
 	Held func(Key) (r Record, ok bool)

@@ -37,7 +37,7 @@ func (v Verdict) Settled() bool {
 
 // Key names a partition of the universe pool, or one symbol's day in targets.
 type Key struct {
-	// Dataset is its name in the catalogue.
+	// Dataset is its name in the catalog.
 	Dataset string
 	// Date is the trade date, NoDate for a snapshot.
 	Date market.Date

@@ -14,7 +14,7 @@ import (
 // Day is one dataset on one trade date in the calendar of completeness. In the
 // targets pool it sums over the symbols.
 type Day struct {
-	// Dataset is its name in the catalogue.
+	// Dataset is its name in the catalog.
 	Dataset string
 	// Date is the trade date, NoDate for a snapshot.
 	Date market.Date

@@ -14,7 +14,7 @@ import (
 
 // Answers keeps the day's answers of reference datasets, so that a probe, the
 // targets pool and the universe pool together ask once: a token of a low tier may
-// call stock_basic rarely. It holds at most one answer per call of the catalogue
+// call stock_basic rarely. It holds at most one answer per call of the catalog
 // and forgets them with the Shanghai day. Batches in it are never changed.
 type Answers struct {
 	mu     sync.Mutex

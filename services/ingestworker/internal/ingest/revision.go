@@ -36,7 +36,7 @@ type Revision struct {
 	// ID numbers the revisions of a pool in the order in which they were written,
 	// from 1.
 	ID int64
-	// Dataset is its name in the catalogue.
+	// Dataset is its name in the catalog.
 	Dataset string
 	// Symbol of the row; of a calendar its exchange.
 	Symbol string

@@ -253,7 +253,7 @@ func Select(pool market.Pool, modules []string) ([]*catalog.Dataset, error) {
 			return nil, fault.Invalid(fmt.Sprintf("module_ids[%d]", n), "there is no module %.60q", id)
 		}
 		if !m.Built {
-			return nil, fault.New(fault.ModuleNotSyncCapable, fmt.Sprintf("%s (%s) is listed in the catalogue and not built.", m.ID, m.Title), "module", m.ID)
+			return nil, fault.New(fault.ModuleNotSyncCapable, fmt.Sprintf("%s (%s) is listed in the catalog and not built.", m.ID, m.Title), "module", m.ID)
 		}
 	}
 	var out []*catalog.Dataset

@@ -78,7 +78,7 @@ func TestFaultsNameTheFileWithoutItsFolder(t *testing.T) {
 		described, _ := fault.Describe(e.Reason)
 		for key := range e.Meta {
 			if !slices.Contains(described.Keys, key) {
-				t.Errorf("%s carries %q, which the catalogue does not list", e.Reason, key)
+				t.Errorf("%s carries %q, which the catalog does not list", e.Reason, key)
 			}
 		}
 	}

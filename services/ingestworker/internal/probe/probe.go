@@ -100,7 +100,7 @@ func (p *Prober) Run(ctx context.Context, r Request, e Events) error {
 			return fault.Invalid(fmt.Sprintf("module_ids[%d]", n), "there is no module %.60q", id)
 		}
 		if !m.Built {
-			return fault.New(fault.ModuleNotSyncCapable, fmt.Sprintf("%s (%s) is listed in the catalogue and not built.", m.ID, m.Title), "module", m.ID)
+			return fault.New(fault.ModuleNotSyncCapable, fmt.Sprintf("%s (%s) is listed in the catalog and not built.", m.ID, m.Title), "module", m.ID)
 		}
 		modules[n] = m
 	}

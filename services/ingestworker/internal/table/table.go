@@ -38,7 +38,7 @@ type Column struct {
 
 // Batch is the rows of one or more replies, column by column.
 type Batch struct {
-	// Columns are in the order of the dataset's columns in the catalogue.
+	// Columns are in the order of the dataset's columns in the catalog.
 	Columns []Column
 	// Len is the number of rows.
 	Len int

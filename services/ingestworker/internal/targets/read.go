@@ -62,7 +62,7 @@ func (s *Sink) contents(ctx context.Context, k coverage.Key) (ingest.Contents, e
 func (s *Sink) Rows(ctx context.Context, k coverage.Key) (*table.Batch, error) {
 	d := catalog.Lookup(k.Dataset)
 	if d == nil {
-		return nil, fault.Invalid("dataset", "%.40q is not in the catalogue", k.Dataset)
+		return nil, fault.Invalid("dataset", "%.40q is not in the catalog", k.Dataset)
 	}
 	b, names := pool.Held(d, 0)
 	query, args := "SELECT "+names+" FROM "+d.Table+" WHERE "+ofKind(d), []any(nil)

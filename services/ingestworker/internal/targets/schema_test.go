@@ -12,9 +12,9 @@ import (
 	"github.com/afterbell/afterbell/services/internal/sqlite"
 )
 
-// The migrations are written by hand and the catalogue is Go: this binds them. A
-// column added to the catalogue needs a migration here.
-func TestSchemaIsTheCatalogues(t *testing.T) {
+// The migrations are written by hand and the catalog is Go: this binds them. A
+// column added to the catalog needs a migration here.
+func TestSchemaIsTheCatalogs(t *testing.T) {
 	db, err := sqlite.Open(t.Context(), filepath.Join(t.TempDir(), "x.sqlite"), sqlite.Options{})
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +53,7 @@ func TestSchemaIsTheCatalogues(t *testing.T) {
 			}
 		}
 		if !slices.Equal(columns, expected) || !slices.Equal(key, want.Key) {
-			t.Errorf("%s has columns %v and key %v; the catalogue has %v and %v", want.Name, columns, key, expected, want.Key)
+			t.Errorf("%s has columns %v and key %v; the catalog has %v and %v", want.Name, columns, key, expected, want.Key)
 		}
 	}
 }

@@ -256,7 +256,7 @@ func (s *Sink) Rows(ctx context.Context, k coverage.Key) (*table.Batch, error) {
 func datasetOf(k coverage.Key) (*catalog.Dataset, error) {
 	d := catalog.Lookup(k.Dataset)
 	if d == nil {
-		return nil, fault.Invalid("dataset", "%.40q is not in the catalogue", k.Dataset)
+		return nil, fault.Invalid("dataset", "%.40q is not in the catalog", k.Dataset)
 	}
 	if d.Snapshot != (k.Date == market.NoDate) {
 		return nil, fault.Invalid("trade_date", "%s is held by %s", d.ID, map[bool]string{true: "the whole", false: "trade date"}[d.Snapshot])

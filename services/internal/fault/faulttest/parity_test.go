@@ -76,7 +76,7 @@ func constants(t *testing.T, path string) map[string]fault.Reason {
 		return true
 	})
 	if len(names) != len(fault.Reasons()) {
-		t.Fatalf("%d constants in %s, %d reasons in the catalogue", len(names), path, len(fault.Reasons()))
+		t.Fatalf("%d constants in %s, %d reasons in the catalog", len(names), path, len(fault.Reasons()))
 	}
 	return names
 }

@@ -1,5 +1,5 @@
 // Package faulttest helps tests say which reason a piece of code produces. The
-// calls are also the register that the parity test of the catalogue reads, so
+// calls are also the register that the parity test of the catalog reads, so
 // name the reason as a constant (fault.TokenMissing) in the call or in the table
 // it comes from.
 package faulttest
@@ -23,7 +23,7 @@ func Produces(t testing.TB, got any, want fault.Reason) {
 
 func check(got any, want fault.Reason) string {
 	if _, ok := fault.Describe(want); !ok {
-		return fmt.Sprintf("%q is not a reason of the catalogue", want)
+		return fmt.Sprintf("%q is not a reason of the catalog", want)
 	}
 	var reasons []fault.Reason
 	switch g := got.(type) {

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/catalogue"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/catalog"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 )
 
@@ -40,35 +40,35 @@ func (b *base) current(ctx context.Context) (readiness.Facts, error) {
 	default:
 		return f, told
 	}
-	if !known(f.Catalogue) {
-		f.Catalogue = nil
+	if !known(f.Catalog) {
+		f.Catalog = nil
 	}
 	return f, nil
 }
 
-// facts are what the ledger knows. Where no catalogue was ever told, the worker is
+// facts are what the ledger knows. Where no catalog was ever told, the worker is
 // asked for it once.
 func (b *base) facts(ctx context.Context) (readiness.Facts, error) {
 	f, err := b.Preflight.Facts(ctx, nil)
-	if err != nil || known(f.Catalogue) {
+	if err != nil || known(f.Catalog) {
 		return f, err
 	}
 	asking, cancel := context.WithTimeout(ctx, refreshTime)
 	defer cancel()
 	if err := b.Preflight.Refresh(asking); err != nil {
 		if _, told := fault.As(err); !told && asking.Err() != nil && ctx.Err() == nil {
-			err = fault.Wrap(err, fault.WorkerUnreachable, "The ingest-worker did not tell its catalogue in time, and no copy of it is kept yet.")
+			err = fault.Wrap(err, fault.WorkerUnreachable, "The ingest-worker did not tell its catalog in time, and no copy of it is kept yet.")
 		}
 		return f, err
 	}
 	f, err = b.Preflight.Facts(ctx, nil)
-	if err == nil && !known(f.Catalogue) {
-		err = fault.New(fault.WorkerUnreachable, "The ingest-worker has not told its catalogue yet.")
+	if err == nil && !known(f.Catalog) {
+		err = fault.New(fault.WorkerUnreachable, "The ingest-worker has not told its catalog yet.")
 	}
 	return f, err
 }
 
-func known(c *catalogue.Catalogue) bool { return c != nil && len(c.Modules) > 0 }
+func known(c *catalog.Catalog) bool { return c != nil && len(c.Modules) > 0 }
 
 // defaultHTTP is the address in commands as they are written.
 const defaultHTTP = "localhost:7780"

@@ -15,7 +15,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/transport"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/catalogue"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/catalog"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 )
 
@@ -156,9 +156,9 @@ func (p *problems) dates(start, end string, now time.Time) (first, last market.D
 	return first, last
 }
 
-// modules checks a list against the catalogue; repetitions count once. Without a
-// catalogue only the form is checked.
-func (p *problems) modules(field string, ids []string, c *catalogue.Catalogue) []string {
+// modules checks a list against the catalog; repetitions count once. Without a
+// catalog only the form is checked.
+func (p *problems) modules(field string, ids []string, c *catalog.Catalog) []string {
 	if len(ids) > maxModules {
 		p.add(field, "has %d entries; at most %d are allowed", len(ids), maxModules)
 		return nil

@@ -13,7 +13,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/fault/faulttest"
 	"github.com/afterbell/afterbell/services/internal/market"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/catalogue"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/catalog"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/worker"
 )
@@ -23,7 +23,7 @@ func TestAllThatIsWrongIsToldAtOnce(t *testing.T) {
 	now := time.Date(2026, 3, 2, 12, 0, 0, 0, market.Shanghai)
 	p.pools("pools", []marketv1.Pool{marketv1.Pool_POOL_TARGETS, 7})
 	p.dates("2026-02-30", "2026-03-03", now)
-	p.modules("module_ids", []string{"stock.basic", "stock.nonsense", "a\x00b"}, &catalogue.Catalogue{Modules: []catalogue.Module{{ID: "stock.basic"}}})
+	p.modules("module_ids", []string{"stock.basic", "stock.nonsense", "a\x00b"}, &catalog.Catalog{Modules: []catalog.Module{{ID: "stock.basic"}}})
 	p.note("note", strings.Repeat("字", 501))
 	p.requestID("request_id", "yesterday")
 	p.page(-1, 50, 500, "garbage", "runs", "")

@@ -8,7 +8,7 @@ import (
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/afterbell/afterbell/services/internal/transport"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/catalogue"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/catalog"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/preflight"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
@@ -171,17 +171,17 @@ func preflightEventOf(e preflight.Event, domains func(module string) string) *or
 	return out
 }
 
-func moduleOf(m catalogue.Module) *marketv1.Module {
+func moduleOf(m catalog.Module) *marketv1.Module {
 	return &marketv1.Module{
 		ModuleId: m.ID, DomainId: m.Domain, Title: m.Title, Pools: transport.PoolsToProto(m.Pools), SyncCapable: m.SyncCapable,
 		InstrumentKind: transport.KindToProto(m.Kind), EnabledByDefault: m.EnabledByDefault,
-		Datasets: each(m.Datasets, func(d catalogue.Dataset) *marketv1.Dataset {
+		Datasets: each(m.Datasets, func(d catalog.Dataset) *marketv1.Dataset {
 			return &marketv1.Dataset{DatasetId: d.ID, Table: d.Table, Snapshot: d.Snapshot, DueTime: d.DueTime, Points: int32(d.Points)}
 		}),
 	}
 }
 
-func providerOf(p catalogue.Provider) *marketv1.Provider {
+func providerOf(p catalog.Provider) *marketv1.Provider {
 	return &marketv1.Provider{ProviderId: p.ID, Title: p.Title, Active: p.Active}
 }
 

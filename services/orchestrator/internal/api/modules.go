@@ -9,7 +9,7 @@ import (
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/catalogue"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/catalog"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 )
 
@@ -22,20 +22,20 @@ func noDomain(id string) error {
 	return fault.New(fault.NotFound, fmt.Sprintf("There is no domain %q.", id), "kind", "domain", "id", id)
 }
 
-func domainSetting(f readiness.Facts, d catalogue.Domain) *orchestratorv1.DomainSetting {
+func domainSetting(f readiness.Facts, d catalog.Domain) *orchestratorv1.DomainSetting {
 	set := f.Domain(d.ID)
 	out := &orchestratorv1.DomainSetting{
 		Domain: &marketv1.Domain{DomainId: d.ID, Title: d.Title}, Enabled: set.Enabled, ProviderId: set.Provider,
 	}
-	for i := range f.Catalogue.Modules {
-		if m := &f.Catalogue.Modules[i]; m.Domain == d.ID {
+	for i := range f.Catalog.Modules {
+		if m := &f.Catalog.Modules[i]; m.Domain == d.ID {
 			out.Modules = append(out.Modules, moduleSetting(f, m))
 		}
 	}
 	return out
 }
 
-func moduleSetting(f readiness.Facts, m *catalogue.Module) *orchestratorv1.ModuleSetting {
+func moduleSetting(f readiness.Facts, m *catalog.Module) *orchestratorv1.ModuleSetting {
 	return &orchestratorv1.ModuleSetting{
 		Module: moduleOf(*m), Enabled: f.Enabled(m),
 		Probe: probeOf(readiness.ProbeOf(f, m), m.Domain, readiness.Stale(f, m)),
@@ -49,8 +49,8 @@ func (s *moduleService) ListDomains(ctx context.Context, _ *orchestratorv1.ListD
 		return nil, err
 	}
 	return &orchestratorv1.ListDomainsResponse{
-		Domains:   each(f.Catalogue.Domains, func(d catalogue.Domain) *orchestratorv1.DomainSetting { return domainSetting(f, d) }),
-		Providers: each(f.Catalogue.Providers, providerOf),
+		Domains:   each(f.Catalog.Domains, func(d catalog.Domain) *orchestratorv1.DomainSetting { return domainSetting(f, d) }),
+		Providers: each(f.Catalog.Providers, providerOf),
 	}, nil
 }
 
@@ -66,7 +66,7 @@ func (s *moduleService) UpdateDomain(ctx context.Context, req *orchestratorv1.Up
 	if err != nil {
 		return nil, err
 	}
-	d := f.Catalogue.Domain(req.GetDomainId())
+	d := f.Catalog.Domain(req.GetDomainId())
 	if d == nil {
 		return nil, noDomain(req.GetDomainId())
 	}
@@ -76,10 +76,10 @@ func (s *moduleService) UpdateDomain(ctx context.Context, req *orchestratorv1.Up
 		set.Enabled = req.GetEnabled()
 	}
 	if req.ProviderId != nil {
-		provider := f.Catalogue.Provider(req.GetProviderId())
+		provider := f.Catalog.Provider(req.GetProviderId())
 		switch {
 		case provider == nil:
-			names := each(f.Catalogue.Providers, func(p catalogue.Provider) string { return p.ID })
+			names := each(f.Catalog.Providers, func(p catalog.Provider) string { return p.ID })
 			p.add("provider_id", "%.40q is not a provider: there are %s", req.GetProviderId(), strings.Join(names, ", "))
 			return nil, p.err()
 		case !provider.Active:
@@ -112,7 +112,7 @@ func (s *moduleService) UpdateModule(ctx context.Context, req *orchestratorv1.Up
 	if err != nil {
 		return nil, err
 	}
-	m := f.Catalogue.Module(req.GetModuleId())
+	m := f.Catalog.Module(req.GetModuleId())
 	if m == nil {
 		return nil, fault.New(fault.NotFound, fmt.Sprintf("There is no module %q.", req.GetModuleId()), "kind", "module", "id", req.GetModuleId())
 	}

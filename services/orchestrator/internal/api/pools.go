@@ -167,7 +167,7 @@ func (s *poolService) ListCoverage(ctx context.Context, req *orchestratorv1.List
 		return nil, err
 	}
 	var p problems
-	q := worker.CoverageQuery{Pool: pool, Modules: p.modules("module_ids", req.GetModuleIds(), f.Catalogue)}
+	q := worker.CoverageQuery{Pool: pool, Modules: p.modules("module_ids", req.GetModuleIds(), f.Catalog)}
 	q.Start, q.End = p.dates(req.GetStartDate(), req.GetEndDate(), drill.Now())
 	if err := p.err(); err != nil {
 		return nil, err

@@ -59,7 +59,7 @@ type Preflighter interface {
 	// Facts are what the ledger knows now, for a verdict without a call at the
 	// provider.
 	Facts(ctx context.Context, requested []string) (readiness.Facts, error)
-	// Refresh asks the worker for the catalogue and the tokens.
+	// Refresh asks the worker for the catalog and the tokens.
 	Refresh(ctx context.Context) error
 }
 

@@ -25,7 +25,7 @@ func (s *preflightService) RunPreflight(req *orchestratorv1.RunPreflightRequest,
 	var p problems
 	opts := preflight.Options{
 		Pools:   p.pools("pools", req.GetPools()),
-		Modules: p.modules("module_ids", req.GetModuleIds(), facts.Catalogue),
+		Modules: p.modules("module_ids", req.GetModuleIds(), facts.Catalog),
 		Policy:  readiness.Always,
 	}
 	if age := req.GetMaxProbeAge(); age != nil {
@@ -52,15 +52,15 @@ func (s *preflightService) RunPreflight(req *orchestratorv1.RunPreflightRequest,
 	return err
 }
 
-// domainOf tells a module's domain by the catalogue as it is at that moment: the
+// domainOf tells a module's domain by the catalog as it is at that moment: the
 // preflight itself may be what brought it.
 func (s *preflightService) domainOf(ctx context.Context) func(string) string {
 	return func(module string) string {
 		facts, err := s.Preflight.Facts(ctx, nil)
-		if err != nil || facts.Catalogue == nil {
+		if err != nil || facts.Catalog == nil {
 			return ""
 		}
-		if m := facts.Catalogue.Module(module); m != nil {
+		if m := facts.Catalog.Module(module); m != nil {
 			return m.Domain
 		}
 		return ""
@@ -105,18 +105,18 @@ func (s *preflightService) ListProbes(ctx context.Context, req *orchestratorv1.L
 		return nil, err
 	}
 	f, err := s.current(ctx)
-	if err == nil && f.Catalogue == nil {
+	if err == nil && f.Catalog == nil {
 		f, err = s.facts(ctx)
 	}
 	if err != nil {
 		return nil, err
 	}
-	if id := req.GetDomainId(); id != "" && f.Catalogue.Domain(id) == nil {
+	if id := req.GetDomainId(); id != "" && f.Catalog.Domain(id) == nil {
 		return nil, noDomain(id)
 	}
 	resp := &orchestratorv1.ListProbesResponse{}
-	for i := range f.Catalogue.Modules {
-		m := &f.Catalogue.Modules[i]
+	for i := range f.Catalog.Modules {
+		m := &f.Catalog.Modules[i]
 		if id := req.GetDomainId(); id == "" || id == m.Domain {
 			resp.Probes = append(resp.Probes, probeOf(readiness.ProbeOf(f, m), m.Domain, readiness.Stale(f, m)))
 		}

@@ -37,7 +37,7 @@ func (s *runService) CreateRun(ctx context.Context, req *orchestratorv1.CreateRu
 		RequestID: strings.ToLower(req.GetRequestId()), // a UUID is the same in either case
 	}
 	create.Request.Start, create.Request.End = p.dates(req.GetStartDate(), req.GetEndDate(), drill.Now())
-	create.Request.Modules = p.modules("module_ids", req.GetModuleIds(), facts.Catalogue)
+	create.Request.Modules = p.modules("module_ids", req.GetModuleIds(), facts.Catalog)
 	slices.Sort(create.Request.Modules) // one request in whatever order, so that a request_id is known again
 	create.Request.Refetch = req.GetRefetch()
 	p.requestID("request_id", req.GetRequestId())

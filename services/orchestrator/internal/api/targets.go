@@ -91,7 +91,7 @@ func (s *targetService) PreviewTargets(ctx context.Context, req *orchestratorv1.
 	resp := &orchestratorv1.PreviewTargetsResponse{
 		Resolved: resolved(symbols), AddedSymbols: without(symbols, saved), RemovedSymbols: without(saved, symbols),
 	}
-	if known(f.Catalogue) { // what is selected is not known before the worker told what exists
+	if known(f.Catalog) { // what is selected is not known before the worker told what exists
 		f.Kinds = map[market.Kind]bool{}
 		for _, symbol := range symbols {
 			f.Kinds[market.KindOf(symbol)] = true

@@ -447,11 +447,11 @@ func (l *loop) around(r run.Run, set settings.Settings, zone *time.Location) run
 	}
 	around.Calendar = cal
 	facts, err := l.d.cfg.Preflight.Facts(l.store(), r.Request.Modules)
-	if err != nil || facts.Catalogue == nil {
+	if err != nil || facts.Catalog == nil {
 		return around
 	}
 	if r.SlotID == slot.ID(market.DateIn(r.StartedAt, slot.ZoneOr(zone)), r.Pool) && r.Request.End == market.NoDate {
-		around.DueLater = run.DueLater(*facts.Catalogue, readiness.Select(r.Pool, facts).Modules, cal, r.StartedAt, at)
+		around.DueLater = run.DueLater(*facts.Catalog, readiness.Select(r.Pool, facts).Modules, cal, r.StartedAt, at)
 	}
 	return around
 }

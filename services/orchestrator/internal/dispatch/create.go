@@ -13,7 +13,7 @@ import (
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/catalogue"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/catalog"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 )
@@ -46,13 +46,13 @@ func (d *Dispatcher) Create(ctx context.Context, req CreateRequest) ([]run.Run, 
 	if err != nil {
 		return nil, err
 	}
-	wanted, err := runsOf(req, facts.Catalogue, now())
+	wanted, err := runsOf(req, facts.Catalog, now())
 	if err != nil {
 		return nil, err
 	}
-	var known catalogue.Catalogue
-	if facts.Catalogue != nil {
-		known = *facts.Catalogue
+	var known catalog.Catalog
+	if facts.Catalog != nil {
+		known = *facts.Catalog
 	}
 	lastDue := run.LastDue(known, now())
 	answer := make([]run.Run, 0, len(wanted))
@@ -107,7 +107,7 @@ func (d *Dispatcher) covering(ctx context.Context, w run.Run, lastDue time.Time,
 }
 
 // runsOf checks a request and turns it into queued runs without IDs.
-func runsOf(req CreateRequest, cat *catalogue.Catalogue, at time.Time) ([]run.Run, error) {
+func runsOf(req CreateRequest, cat *catalog.Catalog, at time.Time) ([]run.Run, error) {
 	ask := req.Request
 	today := market.DateOf(at)
 	if ask.Start <= 0 { // the zero Date is that of a request which nobody filled
@@ -179,8 +179,8 @@ func poolsOf(asked []market.Pool) ([]market.Pool, error) {
 }
 
 // checkModules names the first module that does not exist or is not built. Before
-// the worker told its catalogue anything goes; the run's own check says it then.
-func checkModules(modules []string, cat *catalogue.Catalogue) error {
+// the worker told its catalog anything goes; the run's own check says it then.
+func checkModules(modules []string, cat *catalog.Catalog) error {
 	if cat == nil {
 		return nil
 	}
@@ -224,7 +224,7 @@ func (d *Dispatcher) Plan(ctx context.Context, req CreateRequest) ([]Plan, error
 	if err != nil {
 		return nil, err
 	}
-	wanted, err := runsOf(req, facts.Catalogue, now())
+	wanted, err := runsOf(req, facts.Catalog, now())
 	if err != nil {
 		return nil, err
 	}

@@ -62,13 +62,13 @@ func (d *Dispatcher) differencesBefore(ctx context.Context, r run.Run, modules, 
 		return market.NoDate, nil, err
 	}
 	facts, err := d.cfg.Preflight.Facts(ctx, nil)
-	if err != nil || facts.Catalogue == nil {
+	if err != nil || facts.Catalog == nil {
 		return market.NoDate, nil, err
 	}
 	day := run.OpenBefore(cal, market.DateOf(r.StartedAt), 1)
 	var parts []run.Partition
 	for _, id := range modules {
-		m := facts.Catalogue.Module(id)
+		m := facts.Catalog.Module(id)
 		if m == nil {
 			continue
 		}

@@ -153,7 +153,7 @@ func TestNotBuiltModuleIsRefusedAndBlocks(t *testing.T) {
 	inTime(t, func(t *testing.T) {
 		g := newRig(t)
 		g.start()
-		// Before the worker told its catalogue nothing can be refused; the gate does.
+		// Before the worker told its catalog nothing can be refused; the gate does.
 		runs, err := g.d.Create(t.Context(), request(market.Universe, "index.daily"))
 		if err != nil {
 			t.Fatal(err)

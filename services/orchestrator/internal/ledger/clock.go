@@ -22,7 +22,7 @@ const stampsAhead = `SELECT count(*), coalesce(max(at), 0) FROM (
   UNION ALL SELECT max(created_at, coalesce(finished_at, 0)) FROM run_details WHERE created_at > ?1 OR finished_at > ?1
   UNION ALL SELECT probed_at FROM probes WHERE probed_at > ?1
   UNION ALL SELECT decided_at FROM slots WHERE decided_at > ?1
-  UNION ALL SELECT saved_at FROM catalogue WHERE saved_at > ?1
+  UNION ALL SELECT saved_at FROM catalog WHERE saved_at > ?1
   UNION ALL SELECT saved_at FROM calendar WHERE saved_at > ?1
   UNION ALL SELECT saved_at FROM tokens WHERE saved_at > ?1)`
 

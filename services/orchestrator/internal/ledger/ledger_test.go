@@ -19,7 +19,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/sqlite"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/catalogue"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/catalog"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/settings"
@@ -589,15 +589,15 @@ func TestChoicesAndCopiesSurviveReopening(t *testing.T) {
 	if c := must(s.Calendar(ctx))(t); len(c.Open) != 0 || !c.IsOpen(monday) {
 		t.Errorf("calendar: %+v", c)
 	}
-	if _, ok, err := s.Catalogue(ctx); ok || err != nil {
-		t.Errorf("catalogue: %v %v", ok, err)
+	if _, ok, err := s.Catalog(ctx); ok || err != nil {
+		t.Errorf("catalog: %v %v", ok, err)
 	}
 
 	set := settings.Default()
 	set.DispatchWidth = 3
 	sched := slot.Default()
 	sched.Pools, sched.Paused, sched.Note, sched.NotedAt = []market.Pool{market.Universe}, true, "bo: audit", base
-	cat := catalogue.Catalogue{Domains: []catalogue.Domain{{ID: "stock", Title: "Stocks"}}, Modules: []catalogue.Module{{ID: "stock.basic", Pools: market.Pools()}}}
+	cat := catalog.Catalog{Domains: []catalog.Domain{{ID: "stock", Title: "Stocks"}}, Modules: []catalog.Module{{ID: "stock.basic", Pools: market.Pools()}}}
 	cal := Calendar{Open: []market.Date{monday, monday + 1}, First: monday - 5, Last: monday + 10}
 	token := readiness.Token{Domain: "stock", Source: "environment", Fingerprint: "f"}
 	domain := readiness.DomainSetting{Domain: "stock", Enabled: true, Provider: "tushare"}
@@ -607,7 +607,7 @@ func TestChoicesAndCopiesSurviveReopening(t *testing.T) {
 		Verdicts: []readiness.Verdict{{Pool: market.Targets, Decision: readiness.Ready, Cleared: []string{"stock.basic"}}}}
 	hold := Hold{Paused: true, Note: "anna: disk", At: base}
 	for i, err := range []error{
-		s.SaveSettings(ctx, set), s.SaveSchedule(ctx, sched), s.SaveCatalogue(ctx, cat), s.SaveCalendar(ctx, cal), s.SaveCalendar(ctx, Calendar{}),
+		s.SaveSettings(ctx, set), s.SaveSchedule(ctx, sched), s.SaveCatalog(ctx, cat), s.SaveCalendar(ctx, cal), s.SaveCalendar(ctx, Calendar{}),
 		s.SaveTokens(ctx, []readiness.Token{token}, "api.tushare.pro", base), s.SaveDomain(ctx, domain), s.SaveModule(ctx, "stock.basic", false),
 		s.SaveTargets(ctx, []string{"600519.SH", "159915.SZ", "600519.SH"}), s.SaveProbe(ctx, probe), s.SavePreflight(ctx, pre), s.SetHold(ctx, market.Targets, hold),
 	} {
@@ -628,14 +628,14 @@ func TestChoicesAndCopiesSurviveReopening(t *testing.T) {
 	if again := must(s.NextEpoch(ctx, at(-120)))(t); again <= epoch+1 {
 		t.Errorf("epoch reused after a restart: %d after %d", again, epoch)
 	}
-	gotCat, ok, err := s.Catalogue(ctx)
+	gotCat, ok, err := s.Catalog(ctx)
 	tokens, host, tokenErr := s.Tokens(ctx)
 	if err != nil || !ok || tokenErr != nil || host != "api.tushare.pro" {
 		t.Errorf("%v %v %v %s", err, ok, tokenErr, host)
 	}
 	for name, diff := range map[string]string{
 		"settings": cmp.Diff(set, must(s.Settings(ctx))(t)), "schedule": cmp.Diff(sched, must(s.Schedule(ctx))(t)),
-		"catalogue": cmp.Diff(cat, gotCat), "calendar": cmp.Diff(cal, must(s.Calendar(ctx))(t)),
+		"catalog": cmp.Diff(cat, gotCat), "calendar": cmp.Diff(cal, must(s.Calendar(ctx))(t)),
 		"tokens":  cmp.Diff(map[string]readiness.Token{"stock": token}, tokens),
 		"domains": cmp.Diff(map[string]readiness.DomainSetting{"stock": domain}, must(s.Domains(ctx))(t)),
 		"modules": cmp.Diff(map[string]bool{"stock.basic": false}, must(s.Modules(ctx))(t)),

@@ -10,7 +10,7 @@ import (
 
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/sqlite"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/catalogue"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/catalog"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/settings"
@@ -67,14 +67,14 @@ func (s *Store) loadJSON(ctx context.Context, table string, v any) (found bool, 
 	return err == nil, failed("read "+table, err)
 }
 
-// SaveCatalogue keeps the last copy of the catalogue.
-func (s *Store) SaveCatalogue(ctx context.Context, c catalogue.Catalogue) error {
-	return s.saveJSON(ctx, "catalogue", "saved_at", c)
+// SaveCatalog keeps the last copy of the catalog.
+func (s *Store) SaveCatalog(ctx context.Context, c catalog.Catalog) error {
+	return s.saveJSON(ctx, "catalog", "saved_at", c)
 }
 
-// Catalogue is the last copy; ok is false before the worker ever told it.
-func (s *Store) Catalogue(ctx context.Context) (c catalogue.Catalogue, ok bool, err error) {
-	ok, err = s.loadJSON(ctx, "catalogue", &c)
+// Catalog is the last copy; ok is false before the worker ever told it.
+func (s *Store) Catalog(ctx context.Context) (c catalog.Catalog, ok bool, err error) {
+	ok, err = s.loadJSON(ctx, "catalog", &c)
 	return c, ok, err
 }
 

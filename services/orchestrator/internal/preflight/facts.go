@@ -14,15 +14,15 @@ import (
 const publishedHour = 19
 
 // LoadFacts gathers what verdicts are made from, now, with the policies that are
-// set. Facts.Catalogue is nil before the worker ever told one.
+// set. Facts.Catalog is nil before the worker ever told one.
 func LoadFacts(ctx context.Context, store FactStore, requested []string) (readiness.Facts, error) {
 	f := readiness.Facts{Now: time.Now(), Requested: requested, Kinds: map[market.Kind]bool{}}
-	cat, ok, err := store.Catalogue(ctx)
+	cat, ok, err := store.Catalog(ctx)
 	if err != nil {
 		return f, err
 	}
 	if ok {
-		f.Catalogue = &cat
+		f.Catalog = &cat
 	}
 	if f.Tokens, f.ProviderHost, err = store.Tokens(ctx); err != nil {
 		return f, err

@@ -75,7 +75,7 @@ func (r *Runner) Recover(ctx context.Context) error {
 	return nil
 }
 
-// Refresh takes over what the worker tells of catalogue, tokens and calendar. It
+// Refresh takes over what the worker tells of catalog, tokens and calendar. It
 // waits for a worker that is away for WorkerWait and then fails with
 // WORKER_UNREACHABLE.
 func (r *Runner) Refresh(ctx context.Context) error {
@@ -103,7 +103,7 @@ func (r *Runner) Refresh(ctx context.Context) error {
 }
 
 func (r *Runner) refresh(ctx context.Context) error {
-	cat, err := r.cfg.Worker.Catalogue(ctx)
+	cat, err := r.cfg.Worker.Catalog(ctx)
 	if err != nil {
 		return err
 	}
@@ -115,7 +115,7 @@ func (r *Runner) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := r.cfg.Ledger.SaveCatalogue(ctx, cat); err != nil {
+	if err := r.cfg.Ledger.SaveCatalog(ctx, cat); err != nil {
 		return err
 	}
 	if err := r.cfg.Ledger.SaveTokens(ctx, tokens, host, time.Now()); err != nil {
@@ -267,7 +267,7 @@ func (p *pass) scope() ([]market.Pool, map[market.Pool][]string) {
 			continue
 		}
 		if len(p.opt.Modules) > 0 {
-			requested[pool] = readiness.Narrow(pool, p.facts.Catalogue, p.opt.Modules)
+			requested[pool] = readiness.Narrow(pool, p.facts.Catalog, p.opt.Modules)
 			if len(requested[pool]) == 0 {
 				if len(p.opt.Pools) == 0 {
 					continue
@@ -280,7 +280,7 @@ func (p *pass) scope() ([]market.Pool, map[market.Pool][]string) {
 	return kept, requested
 }
 
-// modules is the union of what the pools select, once each, in the catalogue's
+// modules is the union of what the pools select, once each, in the catalog's
 // order.
 func (p *pass) modules(pools []market.Pool, requested map[market.Pool][]string) []string {
 	chosen := map[string]bool{}
@@ -292,7 +292,7 @@ func (p *pass) modules(pools []market.Pool, requested map[market.Pool][]string) 
 		}
 	}
 	var ordered []string
-	for _, m := range p.facts.Catalogue.Modules {
+	for _, m := range p.facts.Catalog.Modules {
 		if chosen[m.ID] {
 			ordered = append(ordered, m.ID)
 		}
@@ -315,7 +315,7 @@ func (p *pass) check(ctx context.Context, modules []string, date market.Date) er
 			modules = modules[n:]
 			continue
 		}
-		if m := p.facts.Catalogue.Module(modules[0]); p.possible(modules[0]) || readiness.ProbeOf(p.facts, m).Status != readiness.Untested {
+		if m := p.facts.Catalog.Module(modules[0]); p.possible(modules[0]) || readiness.ProbeOf(p.facts, m).Status != readiness.Untested {
 			probe := readiness.ProbeOf(p.facts, m)
 			if err := p.send(Event{ModuleChecked: &ModuleChecked{Probe: probe, Reused: true}}); err != nil {
 				return err
@@ -329,8 +329,8 @@ func (p *pass) check(ctx context.Context, modules []string, date market.Date) er
 // possible reports that a probe of the module could succeed at all: its provider
 // can be used and a token resolves. Where not, the verdict says so without a call.
 func (p *pass) possible(id string) bool {
-	m := p.facts.Catalogue.Module(id)
-	provider := p.facts.Catalogue.Provider(p.facts.Domain(m.Domain).Provider)
+	m := p.facts.Catalog.Module(id)
+	provider := p.facts.Catalog.Provider(p.facts.Domain(m.Domain).Provider)
 	return provider != nil && provider.Active && p.facts.Tokens[m.Domain].Source != ""
 }
 
@@ -338,7 +338,7 @@ func (p *pass) needsProbe(id string) bool {
 	if !p.possible(id) {
 		return false
 	}
-	m := p.facts.Catalogue.Module(id)
+	m := p.facts.Catalog.Module(id)
 	if p.opt.MaxAge != nil {
 		return readiness.NeedsProbeWithin(p.facts, m, *p.opt.MaxAge)
 	}
@@ -376,7 +376,7 @@ func (p *pass) stream(ctx context.Context, modules []string, date market.Date) (
 					"cause", "unknown module")
 			}
 			left = slices.Delete(left, at, at+1)
-			found.ConfigHash = readiness.ConfigHash(p.facts, p.facts.Catalogue.Module(found.Module))
+			found.ConfigHash = readiness.ConfigHash(p.facts, p.facts.Catalog.Module(found.Module))
 			if found.At.IsZero() {
 				found.At = now()
 			}

@@ -7,7 +7,7 @@ import (
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/catalogue"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/catalog"
 )
 
 // MaxProbeAge is how long a passed probe counts as fresh.
@@ -115,8 +115,8 @@ type Facts struct {
 	// Away says that the worker was asked and does not answer, so that everything
 	// here is what it told last.
 	Away bool
-	// Catalogue as the worker told it last; nil when it never did.
-	Catalogue *catalogue.Catalogue
+	// Catalog as the worker told it last; nil when it never did.
+	Catalog *catalog.Catalog
 	// Domains are the settings by domain.
 	Domains map[string]DomainSetting
 	// Modules says which modules are enabled; a module that is not in the map has

@@ -8,7 +8,7 @@ import (
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/catalogue"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/catalog"
 )
 
 // Waits before a pool is looked at again where nothing says when.
@@ -50,9 +50,9 @@ func Judge(pool market.Pool, f Facts) Verdict {
 	}
 	slices.SortStableFunc(v.Cleared, func(a, b string) int { return slices.Index(sel.Modules, a) - slices.Index(sel.Modules, b) })
 	slices.SortStableFunc(v.Blocked, func(a, b string) int { return slices.Index(sel.Modules, a) - slices.Index(sel.Modules, b) })
-	if f.Catalogue != nil {
+	if f.Catalog != nil {
 		for _, id := range f.Requested {
-			if m := f.Catalogue.Module(id); m != nil && !slices.Contains(sel.Modules, id) && hasModule(sel.Issues, id) {
+			if m := f.Catalog.Module(id); m != nil && !slices.Contains(sel.Modules, id) && hasModule(sel.Issues, id) {
 				v.Blocked = append(v.Blocked, id)
 			}
 		}
@@ -71,9 +71,9 @@ func hasModule(issues []fault.Issue, id string) bool {
 
 // judgeDomain adds what is found about the selected modules of one domain.
 func judgeDomain(v *Verdict, f Facts, domain string, selected []string) {
-	var modules []*catalogue.Module
+	var modules []*catalog.Module
 	for _, id := range selected {
-		if m := f.Catalogue.Module(id); m.Domain == domain {
+		if m := f.Catalog.Module(id); m.Domain == domain {
 			modules = append(modules, m)
 		}
 	}
@@ -84,7 +84,7 @@ func judgeDomain(v *Verdict, f Facts, domain string, selected []string) {
 		}
 	}
 	setting := f.Domain(domain)
-	if p := f.Catalogue.Provider(setting.Provider); p == nil || !p.Active {
+	if p := f.Catalog.Provider(setting.Provider); p == nil || !p.Active {
 		issue := fault.NewIssue(fault.DomainProviderNotActive,
 			fmt.Sprintf("The domain %s is set to the provider %.40q, which cannot be used yet.", domain, setting.Provider),
 			"domain", domain, "provider", setting.Provider)
@@ -125,7 +125,7 @@ func judgeDomain(v *Verdict, f Facts, domain string, selected []string) {
 
 // judgeModule is what the probe on record says, and the reason that the domain gets
 // when all its modules say the same. No issue above a warning means cleared.
-func judgeModule(pool market.Pool, f Facts, m *catalogue.Module) ([]fault.Issue, fault.Reason) {
+func judgeModule(pool market.Pool, f Facts, m *catalog.Module) ([]fault.Issue, fault.Reason) {
 	p := ProbeOf(f, m)
 	stale := Stale(f, m)
 	switch {
@@ -160,7 +160,7 @@ func judgeModule(pool market.Pool, f Facts, m *catalogue.Module) ([]fault.Issue,
 
 // unproven is an issue about a missing proof, which only holds back where policy
 // forbids to probe.
-func unproven(f Facts, m *catalogue.Module, i fault.Issue) fault.Issue {
+func unproven(f Facts, m *catalog.Module, i fault.Issue) fault.Issue {
 	i.Domain, i.Module = m.Domain, m.ID
 	if f.Preflight != ReadinessOnly {
 		i.Severity = fault.Warning
@@ -197,7 +197,7 @@ func decide(v *Verdict, f Facts) {
 // workerAway turns a verdict by what the worker told last into that of now.
 func workerAway(v *Verdict, f Facts) {
 	known := "it was never reached before, so nothing else is known."
-	if f.Catalogue != nil {
+	if f.Catalog != nil {
 		known = fmt.Sprintf("by what it told last, %s is %s, with %d modules cleared and %d held back.",
 			v.Pool, v.Decision, len(v.Cleared), len(v.Blocked))
 	} else {

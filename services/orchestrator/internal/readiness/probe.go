@@ -7,19 +7,19 @@ import (
 	"time"
 
 	"github.com/afterbell/afterbell/services/internal/market"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/catalogue"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/catalog"
 )
 
 // ConfigHash digests what a probe's answer depends on beside the token: provider,
 // where the token comes from, and the provider's host.
-func ConfigHash(f Facts, m *catalogue.Module) string {
+func ConfigHash(f Facts, m *catalog.Module) string {
 	parts := []string{m.ID, f.Domain(m.Domain).Provider, f.Tokens[m.Domain].Source, f.ProviderHost}
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return hex.EncodeToString(sum[:8])
 }
 
 // ProbeOf is a module's last probe, untested or unsupported where there is none.
-func ProbeOf(f Facts, m *catalogue.Module) Probe {
+func ProbeOf(f Facts, m *catalog.Module) Probe {
 	if !m.SyncCapable {
 		return Probe{Module: m.ID, Status: Unsupported}
 	}
@@ -54,24 +54,24 @@ func EveningOf(t time.Time) time.Time {
 // Stale reports that a probe was made and says nothing any more: it is older than
 // MaxProbeAge, or configuration or token have changed since, or it is stamped after
 // now, when its age is not known.
-func Stale(f Facts, m *catalogue.Module) bool {
+func Stale(f Facts, m *catalog.Module) bool {
 	return staleAt(f, m, f.Now)
 }
 
 // staleAt is Stale as it will be at a moment not before now.
-func staleAt(f Facts, m *catalogue.Module, at time.Time) bool {
+func staleAt(f Facts, m *catalog.Module, at time.Time) bool {
 	p := ProbeOf(f, m)
 	return (p.Status == Pass || p.Status == Fail) &&
 		(at.Sub(p.At) > MaxProbeAge || p.At.Sub(f.Now) > maxAhead || changed(f, m, p))
 }
 
-func changed(f Facts, m *catalogue.Module, p Probe) bool {
+func changed(f Facts, m *catalog.Module, p Probe) bool {
 	return p.ConfigHash != ConfigHash(f, m) || p.Fingerprint != f.Tokens[m.Domain].Fingerprint
 }
 
 // NeedsProbe reports whether a preflight under Facts.Preflight probes the module. A
 // passed probe from before since does not count; the zero time is no bound.
-func NeedsProbe(f Facts, m *catalogue.Module, since time.Time) bool {
+func NeedsProbe(f Facts, m *catalog.Module, since time.Time) bool {
 	switch {
 	case !m.SyncCapable, f.Preflight == ReadinessOnly:
 		return false
@@ -84,7 +84,7 @@ func NeedsProbe(f Facts, m *catalogue.Module, since time.Time) bool {
 
 // NeedsProbeWithin reports whether the module has no passed probe of that age at
 // most that still holds.
-func NeedsProbeWithin(f Facts, m *catalogue.Module, maxAge time.Duration) bool {
+func NeedsProbeWithin(f Facts, m *catalog.Module, maxAge time.Duration) bool {
 	p := ProbeOf(f, m)
 	return m.SyncCapable && (p.Status != Pass || f.Now.Sub(p.At) > maxAge || staleAt(f, m, f.Now.Add(passTime)))
 }

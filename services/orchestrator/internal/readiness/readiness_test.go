@@ -11,20 +11,20 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/fault/faulttest"
 	"github.com/afterbell/afterbell/services/internal/market"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/catalogue"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/catalog"
 )
 
 var now = time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 
-func testCatalogue() *catalogue.Catalogue {
+func testCatalog() *catalog.Catalog {
 	both, universe := market.Pools(), []market.Pool{market.Universe}
-	built := func(id, domain string, kind market.Kind, pools []market.Pool) catalogue.Module {
-		return catalogue.Module{ID: id, Domain: domain, Kind: kind, Pools: pools, SyncCapable: true, EnabledByDefault: true}
+	built := func(id, domain string, kind market.Kind, pools []market.Pool) catalog.Module {
+		return catalog.Module{ID: id, Domain: domain, Kind: kind, Pools: pools, SyncCapable: true, EnabledByDefault: true}
 	}
-	return &catalogue.Catalogue{
-		Providers: []catalogue.Provider{{ID: "tushare", Active: true}, {ID: "wind"}},
-		Domains:   []catalogue.Domain{{ID: "stock"}, {ID: "etf"}, {ID: "index"}},
-		Modules: []catalogue.Module{
+	return &catalog.Catalog{
+		Providers: []catalog.Provider{{ID: "tushare", Active: true}, {ID: "wind"}},
+		Domains:   []catalog.Domain{{ID: "stock"}, {ID: "etf"}, {ID: "index"}},
+		Modules: []catalog.Module{
 			built("stock.basic", "stock", market.Stock, universe),
 			built("stock.market.daily", "stock", market.Stock, both),
 			built("stock.reference", "stock", "", universe),
@@ -40,14 +40,14 @@ func testCatalogue() *catalogue.Catalogue {
 // ready are facts under which both pools are ready; change what the test is about.
 func ready(change ...func(*Facts)) Facts {
 	f := Facts{
-		Now: now, Catalogue: testCatalogue(), Domains: map[string]DomainSetting{}, Modules: map[string]bool{},
+		Now: now, Catalog: testCatalog(), Domains: map[string]DomainSetting{}, Modules: map[string]bool{},
 		Tokens:       map[string]Token{"stock": {Domain: "stock", Source: "main", Fingerprint: "f1"}, "etf": {Domain: "etf", Source: "main", Fingerprint: "f1"}},
 		ProviderHost: "api.tushare.pro", Probes: map[string]Probe{},
 		Kinds:     map[market.Kind]bool{market.Stock: true, market.ETF: true},
 		Preflight: StaleOnly, Readiness: Strict,
 	}
-	for i := range f.Catalogue.Modules {
-		m := &f.Catalogue.Modules[i]
+	for i := range f.Catalog.Modules {
+		m := &f.Catalog.Modules[i]
 		if m.SyncCapable {
 			f.Probes[m.ID] = Probe{Module: m.ID, Status: Pass, At: now.Add(-time.Hour), Fingerprint: "f1", ConfigHash: ConfigHash(f, m)}
 		}
@@ -124,7 +124,7 @@ func TestSelect(t *testing.T) {
 			f.Domains["stock"] = DomainSetting{Provider: "tushare"}
 			f.Modules["etf.basic_info"], f.Modules["etf.daily_quote"] = false, false
 		}), reasons: []fault.Reason{fault.NoSyncModuleSelected, fault.DomainHasNoEnabledModules}},
-		"no catalogue yet": {pool: market.Universe, change: with(func(f *Facts) { f.Catalogue = nil }),
+		"no catalog yet": {pool: market.Universe, change: with(func(f *Facts) { f.Catalog = nil }),
 			reasons: []fault.Reason{fault.NoSyncModuleSelected}},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -190,23 +190,23 @@ func TestNeedsProbe(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			f := ready(c.change)
 			f.Preflight = c.policy
-			if got := NeedsProbe(f, f.Catalogue.Module(id), time.Time{}); got != c.want {
+			if got := NeedsProbe(f, f.Catalog.Module(id), time.Time{}); got != c.want {
 				t.Errorf("NeedsProbe = %v, want %v", got, c.want)
 			}
 		})
 	}
 	f := ready()
-	if m := f.Catalogue.Module(id); !NeedsProbeWithin(f, m, 30*time.Minute) || NeedsProbeWithin(f, m, 2*time.Hour) {
+	if m := f.Catalog.Module(id); !NeedsProbeWithin(f, m, 30*time.Minute) || NeedsProbeWithin(f, m, 2*time.Hour) {
 		t.Error("a probe of an hour ago must count within two hours and not within half an hour")
 	}
-	if m := f.Catalogue.Module(id); NeedsProbe(f, m, f.Probes[id].At) || !NeedsProbe(f, m, f.Probes[id].At.Add(time.Second)) {
+	if m := f.Catalog.Module(id); NeedsProbe(f, m, f.Probes[id].At) || !NeedsProbe(f, m, f.Probes[id].At.Add(time.Second)) {
 		t.Error("a probe from before the evening counts, or one of the evening does not")
 	}
 	f.Preflight = ReadinessOnly
-	if NeedsProbe(f, f.Catalogue.Module(id), now) {
+	if NeedsProbe(f, f.Catalog.Module(id), now) {
 		t.Error("readiness_only probes")
 	}
-	if m := f.Catalogue.Module("stock.margin"); NeedsProbe(f, m, time.Time{}) || ProbeOf(f, m).Status != Unsupported {
+	if m := f.Catalog.Module("stock.margin"); NeedsProbe(f, m, time.Time{}) || ProbeOf(f, m).Status != Unsupported {
 		t.Error("a module that is not built is never probed")
 	}
 }
@@ -333,7 +333,7 @@ func TestAwayWorkerIsToldWithWhatWasKnown(t *testing.T) {
 		"was ready":    {ready(away), Retry, "universe is ready, with 6 modules cleared and 0 held back"},
 		"was degraded": {ready(away, failing(fault.PermissionDenied, "etf.basic_info"), func(f *Facts) { f.Readiness = Lenient }), Retry, "universe is degraded"},
 		"was blocked":  {ready(away, failing(fault.PermissionDenied, "etf.basic_info")), Blocked, "universe is blocked"},
-		"never known":  {ready(away, func(f *Facts) { f.Catalogue = nil }), Retry, "never reached"},
+		"never known":  {ready(away, func(f *Facts) { f.Catalog = nil }), Retry, "never reached"},
 	} {
 		v := Judge(market.Universe, c.f)
 		i := slices.IndexFunc(v.Issues, func(i fault.Issue) bool { return i.Reason == fault.WorkerUnreachable })
@@ -390,7 +390,7 @@ func TestCheckTokens(t *testing.T) {
 }
 
 func TestNarrow(t *testing.T) {
-	c := testCatalogue()
+	c := testCatalog()
 	got := Narrow(market.Targets, c, []string{"stock.basic", "stock.moneyflow", "index.daily", "no.such"})
 	if diff := cmp.Diff([]string{"stock.moneyflow", "index.daily", "no.such"}, got); diff != "" {
 		t.Error(diff)

@@ -6,7 +6,7 @@ import (
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/catalogue"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/catalog"
 )
 
 // DefaultProvider of every domain before anyone chose.
@@ -26,7 +26,7 @@ func (f Facts) Domain(id string) DomainSetting {
 }
 
 // Enabled reports a module's own switch, or its default.
-func (f Facts) Enabled(m *catalogue.Module) bool {
+func (f Facts) Enabled(m *catalog.Module) bool {
 	if on, ok := f.Modules[m.ID]; ok {
 		return on
 	}
@@ -35,7 +35,7 @@ func (f Facts) Enabled(m *catalogue.Module) bool {
 
 // Selection is what configuration chooses for a pool.
 type Selection struct {
-	// Modules in the catalogue's order.
+	// Modules in the catalog's order.
 	Modules []string
 	// Domains of those modules, in the order of their first module.
 	Domains []string
@@ -50,13 +50,13 @@ type Selection struct {
 // by name that cannot be chosen are.
 func Select(pool market.Pool, f Facts) Selection {
 	var s Selection
-	if f.Catalogue == nil {
+	if f.Catalog == nil {
 		s.Issues = append(s.Issues, fault.NewIssue(fault.NoSyncModuleSelected,
-			"No catalogue is known yet, because the ingest-worker was never reached.", "pool", string(pool)))
+			"No catalog is known yet, because the ingest-worker was never reached.", "pool", string(pool)))
 		return s
 	}
-	for i := range f.Catalogue.Modules {
-		m := &f.Catalogue.Modules[i]
+	for i := range f.Catalog.Modules {
+		m := &f.Catalog.Modules[i]
 		if len(f.Requested) > 0 && !slices.Contains(f.Requested, m.ID) {
 			continue
 		}
@@ -76,7 +76,7 @@ func Select(pool market.Pool, f Facts) Selection {
 }
 
 // usable reports whether the pool can hold the module and has instruments for it.
-func usable(pool market.Pool, f Facts, m *catalogue.Module) bool {
+func usable(pool market.Pool, f Facts, m *catalog.Module) bool {
 	if !m.SyncCapable || !slices.Contains(m.Pools, pool) {
 		return false
 	}
@@ -93,7 +93,7 @@ func nothingAsked(pool market.Pool, f Facts) bool {
 func refused(pool market.Pool, f Facts, chosen []string) []fault.Issue {
 	var issues []fault.Issue
 	for _, id := range f.Requested {
-		m := f.Catalogue.Module(id)
+		m := f.Catalog.Module(id)
 		switch {
 		case slices.Contains(chosen, id):
 		case m == nil:
@@ -124,8 +124,8 @@ func noneEnabled(pool market.Pool, f Facts) []fault.Issue {
 	issues := []fault.Issue{fault.NewIssue(fault.NoSyncModuleSelected,
 		fmt.Sprintf("No module that the %s pool can hold is enabled.", pool), "pool", string(pool))}
 	var seen []string
-	for i := range f.Catalogue.Modules {
-		m := &f.Catalogue.Modules[i]
+	for i := range f.Catalog.Modules {
+		m := &f.Catalog.Modules[i]
 		if !usable(pool, f, m) || slices.Contains(seen, m.Domain) || !f.Domain(m.Domain).Enabled {
 			continue
 		}
@@ -138,8 +138,8 @@ func noneEnabled(pool market.Pool, f Facts) []fault.Issue {
 }
 
 func domainEmpty(pool market.Pool, f Facts, domain string) bool {
-	for i := range f.Catalogue.Modules {
-		m := &f.Catalogue.Modules[i]
+	for i := range f.Catalog.Modules {
+		m := &f.Catalog.Modules[i]
 		if m.Domain == domain && usable(pool, f, m) && f.Enabled(m) {
 			return false
 		}
@@ -174,7 +174,7 @@ func moduleSwitch(module string, on bool) string {
 // Narrow keeps of the modules asked for those that the pool can hold, and those
 // that nobody can, so that its verdict names them. Empty when all belong to other
 // pools.
-func Narrow(pool market.Pool, c *catalogue.Catalogue, requested []string) []string {
+func Narrow(pool market.Pool, c *catalog.Catalog, requested []string) []string {
 	var kept []string
 	for _, id := range requested {
 		if c == nil {

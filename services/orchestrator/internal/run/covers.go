@@ -8,7 +8,7 @@ import (
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/catalogue"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/catalog"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
@@ -57,8 +57,8 @@ func Lapses(r Run, v slot.Slot) bool {
 }
 
 // LastDue is the last moment up to now at which a dataset came due, by the hours
-// of the catalogue, or by 17:00, 18:00 and 19:00 in Shanghai when it names none.
-func LastDue(c catalogue.Catalogue, now time.Time) time.Time {
+// of the catalog, or by 17:00, 18:00 and 19:00 in Shanghai when it names none.
+func LastDue(c catalog.Catalog, now time.Time) time.Time {
 	var last time.Time
 	for _, clock := range dueHours(c, nil) {
 		today := market.DateOf(now)
@@ -74,7 +74,7 @@ func LastDue(c catalogue.Catalogue, now time.Time) time.Time {
 // DueLater is the first moment after since at which a dataset of the modules comes due
 // on the day of since, where the exchange is open on it. Zero when there is none, or
 // when the day was over by now.
-func DueLater(c catalogue.Catalogue, modules []string, cal slot.Calendar, since, now time.Time) time.Time {
+func DueLater(c catalog.Catalog, modules []string, cal slot.Calendar, since, now time.Time) time.Time {
 	day := market.DateOf(since)
 	if !cal.IsOpen(day) || market.DateOf(now) != day || len(modules) == 0 {
 		return time.Time{}
@@ -89,7 +89,7 @@ func DueLater(c catalogue.Catalogue, modules []string, cal slot.Calendar, since,
 
 // Early warns that a slot comes before datasets of its trade day are due. ok is false
 // when all are due by then.
-func Early(c catalogue.Catalogue, modules []string, trade market.Date, due time.Time, runAt string) (issue fault.Issue, ok bool) {
+func Early(c catalog.Catalog, modules []string, trade market.Date, due time.Time, runAt string) (issue fault.Issue, ok bool) {
 	var names []string
 	var last slot.Clock
 	for _, m := range c.Modules {
@@ -115,8 +115,8 @@ func Early(c catalogue.Catalogue, modules []string, trade market.Date, due time.
 }
 
 // dueHours are the hours at which datasets of the modules come due, ascending; nil
-// means all modules, with usual hours where the catalogue names none.
-func dueHours(c catalogue.Catalogue, modules []string) []slot.Clock {
+// means all modules, with usual hours where the catalog names none.
+func dueHours(c catalog.Catalog, modules []string) []slot.Clock {
 	var hours []slot.Clock
 	for _, m := range c.Modules {
 		if !m.SyncCapable || modules != nil && !slices.Contains(modules, m.ID) {

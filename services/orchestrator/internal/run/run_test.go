@@ -11,7 +11,7 @@ import (
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/catalogue"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/catalog"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/settings"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
@@ -242,15 +242,15 @@ func TestCovers(t *testing.T) {
 }
 
 func TestLastDue(t *testing.T) {
-	if got := LastDue(catalogue.Catalogue{}, half7); !got.Equal(monday.At(19, 0, market.Shanghai)) {
+	if got := LastDue(catalog.Catalog{}, half7); !got.Equal(monday.At(19, 0, market.Shanghai)) {
 		t.Errorf("evening: %v", got)
 	}
-	if got := LastDue(catalogue.Catalogue{}, monday.At(9, 0, market.Shanghai)); !got.Equal((monday - 1).At(19, 0, market.Shanghai)) {
+	if got := LastDue(catalog.Catalog{}, monday.At(9, 0, market.Shanghai)); !got.Equal((monday - 1).At(19, 0, market.Shanghai)) {
 		t.Errorf("morning: %v", got)
 	}
-	c := catalogue.Catalogue{Modules: []catalogue.Module{{SyncCapable: true, Datasets: []catalogue.Dataset{{DueTime: "20:00"}, {DueTime: "17:00"}}}}}
+	c := catalog.Catalog{Modules: []catalog.Module{{SyncCapable: true, Datasets: []catalog.Dataset{{DueTime: "20:00"}, {DueTime: "17:00"}}}}}
 	if got := LastDue(c, half7); !got.Equal(monday.At(17, 0, market.Shanghai)) {
-		t.Errorf("by catalogue: %v", got)
+		t.Errorf("by catalog: %v", got)
 	}
 }
 
@@ -445,9 +445,9 @@ func TestSuperseded(t *testing.T) {
 }
 
 func TestDueLaterAndEarly(t *testing.T) {
-	c := catalogue.Catalogue{Modules: []catalogue.Module{
-		{ID: "stock", SyncCapable: true, Datasets: []catalogue.Dataset{{ID: "daily", DueTime: "17:00"}, {ID: "daily_basic", DueTime: "18:00"}}},
-		{ID: "flow", SyncCapable: true, Datasets: []catalogue.Dataset{{ID: "moneyflow", DueTime: "19:00"}}},
+	c := catalog.Catalog{Modules: []catalog.Module{
+		{ID: "stock", SyncCapable: true, Datasets: []catalog.Dataset{{ID: "daily", DueTime: "17:00"}, {ID: "daily_basic", DueTime: "18:00"}}},
+		{ID: "flow", SyncCapable: true, Datasets: []catalog.Dataset{{ID: "moneyflow", DueTime: "19:00"}}},
 	}}
 	both, clock := []string{"stock", "flow"}, func(h, m int) time.Time { return monday.At(h, m, market.Shanghai) }
 	for name, x := range map[string]struct {

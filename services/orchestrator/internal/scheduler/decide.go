@@ -258,7 +258,7 @@ func (s *Scheduler) covering(ctx context.Context, pool market.Pool, want run.Req
 	if err != nil {
 		return run.Run{}, false, err
 	}
-	cat, _, err := s.ledger.Catalogue(ctx)
+	cat, _, err := s.ledger.Catalog(ctx)
 	if err != nil {
 		return run.Run{}, false, err
 	}

@@ -73,14 +73,14 @@ func (s *Scheduler) view(ctx context.Context, sched slot.Schedule) (View, error)
 // trade day.
 func (s *Scheduler) early(ctx context.Context, sched slot.Schedule, pools []market.Pool, trade market.Date, at time.Time) ([]fault.Issue, error) {
 	facts, err := preflight.LoadFacts(ctx, s.ledger, nil)
-	if err != nil || facts.Catalogue == nil {
+	if err != nil || facts.Catalog == nil {
 		return nil, err
 	}
 	var modules []string
 	for _, pool := range pools {
 		modules = append(modules, readiness.Select(pool, facts).Modules...)
 	}
-	if issue, ok := run.Early(*facts.Catalogue, modules, trade, at, sched.RunAt); ok {
+	if issue, ok := run.Early(*facts.Catalog, modules, trade, at, sched.RunAt); ok {
 		return []fault.Issue{issue}, nil
 	}
 	return nil, nil

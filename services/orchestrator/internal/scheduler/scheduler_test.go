@@ -10,7 +10,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/fault/faulttest"
 	"github.com/afterbell/afterbell/services/internal/market"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/catalogue"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/catalog"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/ledger"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
@@ -827,11 +827,11 @@ func TestRunAtBeforeTheDataIsDue(t *testing.T) {
 		w.until(monday, 12, 0, 0)
 		w.start()
 		w.drain()
-		cat := catalogue.Catalogue{Domains: []catalogue.Domain{{ID: "stock"}}, Modules: []catalogue.Module{
-			{ID: "stock.market.daily", Domain: "stock", Pools: market.Pools(), SyncCapable: true, EnabledByDefault: true, Datasets: []catalogue.Dataset{{ID: "daily", DueTime: "17:00"}}},
-			{ID: "stock.moneyflow", Domain: "stock", Pools: market.Pools(), SyncCapable: true, EnabledByDefault: true, Datasets: []catalogue.Dataset{{ID: "moneyflow", DueTime: "19:00"}}},
+		cat := catalog.Catalog{Domains: []catalog.Domain{{ID: "stock"}}, Modules: []catalog.Module{
+			{ID: "stock.market.daily", Domain: "stock", Pools: market.Pools(), SyncCapable: true, EnabledByDefault: true, Datasets: []catalog.Dataset{{ID: "daily", DueTime: "17:00"}}},
+			{ID: "stock.moneyflow", Domain: "stock", Pools: market.Pools(), SyncCapable: true, EnabledByDefault: true, Datasets: []catalog.Dataset{{ID: "moneyflow", DueTime: "19:00"}}},
 		}}
-		if err := w.store.SaveCatalogue(ctx, cat); err != nil {
+		if err := w.store.SaveCatalog(ctx, cat); err != nil {
 			t.Fatal(err)
 		}
 		warned := func(issues []fault.Issue) string {

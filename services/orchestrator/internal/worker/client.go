@@ -13,7 +13,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/transport"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/catalogue"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/catalog"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/preflight"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
@@ -69,15 +69,15 @@ func (c *Client) Ping(ctx context.Context) error {
 	return err
 }
 
-// Catalogue lists what exists.
-func (c *Client) Catalogue(ctx context.Context) (catalogue.Catalogue, error) {
+// Catalog lists what exists.
+func (c *Client) Catalog(ctx context.Context) (catalog.Catalog, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	resp, err := c.rpc.ListModules(ctx, &ingestv1.ListModulesRequest{})
 	if err != nil {
-		return catalogue.Catalogue{}, err
+		return catalog.Catalog{}, err
 	}
-	return catalogueOf(resp)
+	return catalogOf(resp)
 }
 
 // Tokens tells where each domain's token comes from, and the provider's host.

@@ -28,10 +28,10 @@ func TestAnswersBecomeValues(t *testing.T) {
 		srv.OpenDates = []string{"2026-03-02", "2026-03-03"}
 		c := srv.Client(t)
 		ctx := t.Context()
-		cat, err := c.Catalogue(ctx)
+		cat, err := c.Catalog(ctx)
 		if err != nil || len(cat.Modules) != 7 || cat.Module("etf.daily_quote").Kind != market.ETF || cat.Module("index.daily").SyncCapable ||
 			len(cat.Module("stock.basic").Pools) != 1 || !cat.Provider("tushare").Active || cat.Provider("wind").Active {
-			t.Errorf("catalogue = %+v, %v", cat, err)
+			t.Errorf("catalog = %+v, %v", cat, err)
 		}
 		tokens, host, err := c.Tokens(ctx)
 		if err != nil || host != "api.tushare.pro" || len(tokens) != 2 || tokens[0].Source != "environment" || tokens[0].Fingerprint == "" {
@@ -101,19 +101,19 @@ func TestReconnects(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		srv := workertest.New(t)
 		c := srv.Client(t)
-		if _, err := c.Catalogue(t.Context()); err != nil {
+		if _, err := c.Catalog(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		srv.Down()
 		time.Sleep(time.Second)
-		_, err := c.Catalogue(t.Context())
+		_, err := c.Catalog(t.Context())
 		faulttest.Produces(t, err, fault.WorkerUnreachable)
 		if f, _ := fault.As(err); f == nil || f.Meta["address"] != workertest.Addr {
 			t.Errorf("err = %v", err)
 		}
 		srv.Up()
 		time.Sleep(5 * time.Second) // no longer than the longest pause between two tries to connect
-		if _, err := c.Catalogue(t.Context()); err != nil {
+		if _, err := c.Catalog(t.Context()); err != nil {
 			t.Errorf("after the restart: %v", err)
 		}
 	})

@@ -9,7 +9,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/transport"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/catalogue"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/catalog"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
@@ -22,28 +22,28 @@ func unreadable(err error) error {
 	return fault.Wrap(err, fault.Internal, "The ingest-worker's answer cannot be read; both services must be of the same release.")
 }
 
-func catalogueOf(resp *ingestv1.ListModulesResponse) (catalogue.Catalogue, error) {
-	var c catalogue.Catalogue
+func catalogOf(resp *ingestv1.ListModulesResponse) (catalog.Catalog, error) {
+	var c catalog.Catalog
 	for _, p := range resp.GetProviders() {
-		c.Providers = append(c.Providers, catalogue.Provider{ID: p.GetProviderId(), Title: p.GetTitle(), Active: p.GetActive()})
+		c.Providers = append(c.Providers, catalog.Provider{ID: p.GetProviderId(), Title: p.GetTitle(), Active: p.GetActive()})
 	}
 	for _, d := range resp.GetDomains() {
-		c.Domains = append(c.Domains, catalogue.Domain{ID: d.GetDomainId(), Title: d.GetTitle()})
+		c.Domains = append(c.Domains, catalog.Domain{ID: d.GetDomainId(), Title: d.GetTitle()})
 	}
 	for _, m := range resp.GetModules() {
-		module := catalogue.Module{
+		module := catalog.Module{
 			ID: m.GetModuleId(), Domain: m.GetDomainId(), Title: m.GetTitle(), SyncCapable: m.GetSyncCapable(),
 			Kind: transport.KindFromProto(m.GetInstrumentKind()), EnabledByDefault: m.GetEnabledByDefault(),
 		}
 		for _, p := range m.GetPools() {
 			pool, err := transport.PoolFromProto("pools", p)
 			if err != nil {
-				return catalogue.Catalogue{}, unreadable(err)
+				return catalog.Catalog{}, unreadable(err)
 			}
 			module.Pools = append(module.Pools, pool)
 		}
 		for _, d := range m.GetDatasets() {
-			module.Datasets = append(module.Datasets, catalogue.Dataset{
+			module.Datasets = append(module.Datasets, catalog.Dataset{
 				ID: d.GetDatasetId(), Table: d.GetTable(), Snapshot: d.GetSnapshot(), DueTime: d.GetDueTime(), Points: int(d.GetPoints()),
 			})
 		}

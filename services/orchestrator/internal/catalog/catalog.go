@@ -1,12 +1,12 @@
-// Package catalogue holds what the worker told of providers, domains and modules,
+// Package catalog holds what the worker told of providers, domains and modules,
 // as values that the ledger keeps, so that readiness works while the worker is
 // away.
-package catalogue
+package catalog
 
 import "github.com/afterbell/afterbell/services/internal/market"
 
-// Catalogue is the worker's table of what exists.
-type Catalogue struct {
+// Catalog is the worker's table of what exists.
+type Catalog struct {
 	// Providers, of which only active ones can be selected.
 	Providers []Provider `json:"providers"`
 	// Domains in the order shown to people.
@@ -58,7 +58,7 @@ type Dataset struct {
 }
 
 // Module finds a module, or nil.
-func (c *Catalogue) Module(id string) *Module {
+func (c *Catalog) Module(id string) *Module {
 	for i := range c.Modules {
 		if c.Modules[i].ID == id {
 			return &c.Modules[i]
@@ -68,7 +68,7 @@ func (c *Catalogue) Module(id string) *Module {
 }
 
 // Domain finds a domain, or nil.
-func (c *Catalogue) Domain(id string) *Domain {
+func (c *Catalog) Domain(id string) *Domain {
 	for i := range c.Domains {
 		if c.Domains[i].ID == id {
 			return &c.Domains[i]
@@ -78,7 +78,7 @@ func (c *Catalogue) Domain(id string) *Domain {
 }
 
 // Provider finds a provider, or nil.
-func (c *Catalogue) Provider(id string) *Provider {
+func (c *Catalog) Provider(id string) *Provider {
 	for i := range c.Providers {
 		if c.Providers[i].ID == id {
 			return &c.Providers[i]

@@ -69,7 +69,7 @@ var entries = []entry{
 		"The domain is set to a provider that is only planned.",
 		"Set the domain's provider to tushare: curl -X PATCH localhost:7780/v1/domains/stock -d '{\"provider_id\":\"tushare\"}'", "domain", "provider"),
 	e(ModuleNotSyncCapable, Permanent, StatusFailedPrecondition,
-		"The module is listed in the catalogue and not built.",
+		"The module is listed in the catalog and not built.",
 		"Leave it disabled; which modules can be ingested is listed here: curl localhost:7780/v1/domains", "module"),
 	e(AnalysisDBLocked, Transient, StatusFailedPrecondition,
 		"analysis.duckdb is held by another process.",
@@ -222,7 +222,7 @@ var entries = []entry{
 
 var (
 	order     []Reason
-	catalogue = index(entries)
+	catalog = index(entries)
 )
 
 func index(all []entry) map[Reason]Description {

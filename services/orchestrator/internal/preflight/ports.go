@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/afterbell/afterbell/services/internal/market"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/catalogue"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/catalog"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/settings"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
@@ -17,7 +17,7 @@ type Ledger interface {
 	// Preflights lists records, newest first.
 	Preflights(ctx context.Context, limit int, before string) ([]readiness.Preflight, error)
 	SaveProbe(ctx context.Context, p readiness.Probe) error
-	SaveCatalogue(ctx context.Context, c catalogue.Catalogue) error
+	SaveCatalog(ctx context.Context, c catalog.Catalog) error
 	SaveTokens(ctx context.Context, tokens []readiness.Token, host string, at time.Time) error
 	SaveCalendar(ctx context.Context, c slot.Calendar) error
 	FactStore
@@ -25,7 +25,7 @@ type Ledger interface {
 
 // FactStore is what facts are read from.
 type FactStore interface {
-	Catalogue(ctx context.Context) (catalogue.Catalogue, bool, error)
+	Catalog(ctx context.Context) (catalog.Catalog, bool, error)
 	Tokens(ctx context.Context) (tokens map[string]readiness.Token, host string, err error)
 	Probes(ctx context.Context) (map[string]readiness.Probe, error)
 	Domains(ctx context.Context) (map[string]readiness.DomainSetting, error)
@@ -38,7 +38,7 @@ type FactStore interface {
 // Worker is what a preflight asks of the ingest-worker. A worker that is away is
 // WORKER_UNREACHABLE.
 type Worker interface {
-	Catalogue(ctx context.Context) (catalogue.Catalogue, error)
+	Catalog(ctx context.Context) (catalog.Catalog, error)
 	// Tokens tells where each domain's token comes from, and the provider's host.
 	Tokens(ctx context.Context) (tokens []readiness.Token, host string, err error)
 	Calendar(ctx context.Context) (slot.Calendar, error)

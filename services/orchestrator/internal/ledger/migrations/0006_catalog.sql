@@ -1,0 +1,1 @@
+ALTER TABLE catalogue RENAME TO catalog;
