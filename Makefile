@@ -23,7 +23,7 @@ LINT    := $(TOOLS)/bin-$(GOLANGCI_VERSION)/golangci-lint
 GRPCURL := $(TOOLS)/bin-$(GRPCURL_VERSION)/grpcurl
 READERS := $(TOOLS)/readers-$(ARROW_JS_VERSION)-$(HYPARQUET_VERSION)-$(DUCKDB_JS_VERSION)
 GOOGLE  := third_party/googleapis/google/api/.version-$(PROTOFILES_VERSION)
-MODULES := gen clients/go services/internal services/tusharesim services/ingestworker services/orchestrator services/cli services/e2e
+MODULES := gen clients/go examples services/internal services/tusharesim services/ingestworker services/orchestrator services/cli services/e2e
 GO      := go
 # Where recorded market data lies; tests that need it skip where it is absent.
 export AFTERBELL_REALDATA ?= $(abspath $(ROOT)/../shared/realdata)

@@ -238,4 +238,45 @@ func TestReadmeReading(t *testing.T) {
 			t.Errorf("%s begins with %.20q, %v", name, data, err)
 		}
 	}
+	t.Run("examples", func(t *testing.T) { examples(t, e) })
+}
+
+// examples runs those of the folder examples that need nothing but Go and curl.
+func examples(t *testing.T, e *env) {
+	dir := t.TempDir()
+	run := func(name string, args ...string) string {
+		t.Helper()
+		cmd := exec.CommandContext(t.Context(), name, args...)
+		text, err := cmd.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%s: %v\n%.500s", name, err, text)
+		}
+		return string(text)
+	}
+	told := run("../../examples/curl.sh", e.restURL(""), dir)
+	if !strings.Contains(told, "not complete: ") || !strings.Contains(told, "FAILED_PRECONDITION") || !strings.Contains(told, "version "+e.manifest()) {
+		t.Errorf("curl.sh said %s", told)
+	}
+	ndjson, err := os.ReadFile(filepath.Join(dir, "prices.ndjson"))
+	if err != nil || !strings.Contains(string(ndjson), `"symbol":"600519.SH"`) {
+		t.Errorf("curl.sh left %.100q, %v", ndjson, err)
+	}
+	program := filepath.Join(dir, "prices")
+	run("go", "build", "-o", program, "github.com/afterbell/afterbell/examples/prices")
+	lines := strings.Split(strings.TrimSpace(run(program, "--orchestrator", e.Config.GRPCAddr, "--symbols", "600519.SH", "--run")), "\n")
+	if !strings.HasPrefix(lines[0], "run ") {
+		t.Errorf("the program began with %s", lines[0])
+	}
+	var day, want string
+	db := open(t, "duckdb", e.path("published/universe.duckdb")+"?access_mode=READ_ONLY")
+	err = db.QueryRowContext(t.Context(), `SELECT trade_date::VARCHAR, printf('%.4f', close) FROM daily_prices WHERE symbol = '600519.SH' ORDER BY trade_date DESC LIMIT 1`).Scan(&day, &want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := lines[len(lines)-1]; got != "600519.SH "+day+" "+want {
+		t.Errorf("the program ended with %q, and the file has %s of %s", got, want, day)
+	}
+	if _, err := exec.LookPath("python3"); err == nil {
+		run("python3", "-c", "import ast, sys; ast.parse(open(sys.argv[1]).read())", "../../examples/notebook.py")
+	}
 }
