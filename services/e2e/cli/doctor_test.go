@@ -74,7 +74,7 @@ func TestDoctor(t *testing.T) {
 
 	for _, broken := range []struct{ by, check, found string }{
 		{"afterbell schedule pause --note lunch", "schedule", "it is paused: lunch"},
-		{"afterbell schedule set --enabled=false", "schedule", "it is switched off"},
+		{"afterbell schedule set --enabled=false", "schedule", "it is disabled"},
 		{"afterbell pause universe --note lunch", "pools", "universe is paused: lunch"},
 		{"chmod 644 " + filepath.Join(p.Config.Data, "vault.key"), "files", "can be read by other users"},
 	} {

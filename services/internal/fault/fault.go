@@ -96,7 +96,7 @@ func pairs(kv []string) map[string]string {
 		return nil
 	}
 	if len(kv)%2 != 0 {
-		panic("fault: metadata wants key, value pairs") // a programming fault, found by the first test of the call
+		panic("fault: metadata must be key, value pairs") // a programming fault, found by the first test of the call
 	}
 	m := make(map[string]string, len(kv)/2)
 	for i := 0; i < len(kv); i += 2 {

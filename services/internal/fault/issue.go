@@ -52,7 +52,7 @@ func (s *Severity) UnmarshalJSON(data []byte) error {
 			return nil
 		}
 	}
-	return fmt.Errorf("%.20q is no severity", word)
+	return fmt.Errorf("%.20q is not a severity", word)
 }
 
 // Issue is one finding about a module, a domain, a partition or a pool. Its JSON
@@ -82,7 +82,7 @@ type Issue struct {
 func IssueOf(err error) Issue {
 	f, ok := As(err)
 	if !ok {
-		f = New(Internal, "Something unexpected failed; the log of that moment has the detail.")
+		f = New(Internal, "An unexpected error occurred; the log has the details.")
 	}
 	d, _ := Describe(f.Reason)
 	return Issue{

@@ -96,7 +96,7 @@ func Dir(dir, service string) (*Lock, error) {
 			pid = "pid " + who
 		}
 		return nil, fault.Wrap(err, fault.DataDirLocked,
-			fmt.Sprintf("%s is in use by another %s (%s); stop it, or use another --data-dir.", dir, service, pid),
+			fmt.Sprintf("Another %s (%s) is using %s; stop it, or use a different --data-dir.", service, pid, dir),
 			"path", dir, "holder_pid", who)
 	case err != nil:
 		return nil, unusable(dir, err)
@@ -114,7 +114,7 @@ func unusable(dir string, err error) error {
 		}
 	}
 	if errors.Is(err, os.ErrPermission) {
-		why += "; make it writable for this user, or use another --data-dir"
+		why += "; make it writable for this user, or use a different --data-dir"
 	}
 	return fault.Wrap(err, fault.InvalidArgument, fmt.Sprintf("data-dir: %s cannot be used: %s", dir, why), "field", "data-dir")
 }

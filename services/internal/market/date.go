@@ -48,7 +48,7 @@ func ParseCompact(s string) (Date, error) { return parse("20060102", "YYYYMMDD",
 func parse(layout, form, s string) (Date, error) {
 	t, err := time.Parse(layout, s)
 	if err != nil {
-		return NoDate, fmt.Errorf("%.20q is not a date of the form %s", s, form)
+		return NoDate, fmt.Errorf("%.20q is not a date in the format %s", s, form)
 	}
 	if y := t.Year(); y < 1990 || y > 2100 {
 		return NoDate, fmt.Errorf("%s is outside 1990 to 2100", s)

@@ -35,7 +35,7 @@ func ParseFlags(fs *flag.FlagSet, args []string, env func(string) string, out io
 	fs.Init(fs.Name(), flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.Usage = func() {}
-	version := fs.Bool("version", false, "say which build this is")
+	version := fs.Bool("version", false, "print the version and exit")
 	var refused error // of the flag whose value was refused last
 	restore := map[*flag.Flag]flag.Value{}
 	fs.VisitAll(func(f *flag.Flag) {
@@ -75,7 +75,7 @@ func ParseFlags(fs *flag.FlagSet, args []string, env func(string) string, out io
 }
 
 func help(fs *flag.FlagSet, out io.Writer, intro string) {
-	fmt.Fprintf(out, "%s\n\nEach flag is also a variable of the environment; the flag wins.\n\n", intro)
+	fmt.Fprintf(out, "%s\n\nEach flag is also an environment variable. The flag takes precedence.\n\n", intro)
 	fs.VisitAll(func(f *flag.Flag) {
 		kind, usage := flag.UnquoteUsage(f)
 		head := strings.TrimRight("  --"+f.Name+" "+kind, " ")
@@ -161,7 +161,7 @@ func refusal(f *flag.Flag, before, v string, err error) error {
 	case kind == "int":
 		problem = "not a whole number"
 	case kind == "duration":
-		problem = "not a length of time, as in 30s or 2m"
+		problem = "not a duration such as 30s or 2m"
 	case kind == "":
 		problem = "neither true nor false"
 	}
@@ -172,7 +172,7 @@ func refusal(f *flag.Flag, before, v string, err error) error {
 func unknown(fs *flag.FlagSet, err error) error {
 	if name, ok := strings.CutPrefix(err.Error(), "flag needs an argument: -"); ok {
 		_, usage := flag.UnquoteUsage(fs.Lookup(name))
-		return fault.Invalid(name, "it needs a value (%s)", usage)
+		return fault.Invalid(name, "a value is required (%s)", usage)
 	}
 	_, arg, _ := strings.Cut(err.Error(), ": ")
 	return fault.Invalid("flags", "there is no flag %.60q; --help lists them", arg)

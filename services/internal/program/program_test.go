@@ -47,9 +47,9 @@ func TestWhatIsWrongIsNamedInOneLine(t *testing.T) {
 		{args: []string{"--n", "abc"}, field: "n", want: `n: "abc", not a whole number (calls a minute; 0 for none)`},
 		{args: []string{"--n="}, field: "n", want: `n: "", not a whole number (calls a minute; 0 for none)`},
 		{args: []string{"--n", "99999999999999999999"}, field: "n", want: `n: "99999999999999999999", out of range (calls a minute; 0 for none)`},
-		{args: []string{"--stop-timeout", "-x: 3\n"}, field: "stop-timeout", want: `stop-timeout: "-x: 3\n", not a length of time, as in 30s or 2m (how long)`},
+		{args: []string{"--stop-timeout", "-x: 3\n"}, field: "stop-timeout", want: `stop-timeout: "-x: 3\n", not a duration such as 30s or 2m (how long)`},
 		{args: []string{"--schedule=maybe"}, field: "schedule", want: `schedule: "maybe", neither true nor false (fire)`},
-		{args: []string{"--n"}, field: "n", want: "n: it needs a value (calls a minute; 0 for none)"},
+		{args: []string{"--n"}, field: "n", want: "n: a value is required (calls a minute; 0 for none)"},
 		{args: []string{"--nope"}, field: "flags", want: `flags: there is no flag "-nope"; --help lists them`},
 		{args: []string{"---n"}, field: "flags", want: "flags: there is no flag"},
 		{args: []string{"--=x y"}, field: "flags", want: "flags: there is no flag"},
@@ -69,7 +69,7 @@ func TestWhatIsWrongIsNamedInOneLine(t *testing.T) {
 	}
 	var told bytes.Buffer
 	if code := Stopped(&told, "thing", fault.New(fault.DataDirLocked, "It is held.")); code != ExitFailed ||
-		told.String() != "thing: It is held. Stop that process, or use another --data-dir. [DATA_DIR_LOCKED]\n" {
+		told.String() != "thing: It is held. Stop that process, or use a different --data-dir. [DATA_DIR_LOCKED]\n" {
 		t.Errorf("exit %d with %q", code, told.String())
 	}
 	told.Reset()

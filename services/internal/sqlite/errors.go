@@ -10,7 +10,7 @@ import (
 var (
 	// ErrForeign is returned by Migrate for a file that holds tables of another
 	// program.
-	ErrForeign = errors.New("the file holds tables of another program")
+	ErrForeign = errors.New("the file contains tables of another program")
 	// ErrNewer is returned by Migrate for a file that a newer version migrated.
 	ErrNewer = errors.New("the file was written by a newer version")
 	// ErrMoved is returned by Write and InPlace when the open file was deleted, or

@@ -31,7 +31,7 @@ func (db *DB) Migrate(ctx context.Context, fsys fs.FS) error {
 			return err
 		}
 		if len(applied) > len(names) || !slices.Equal(applied, names[:len(applied)]) {
-			return fmt.Errorf("%w: it has migrations %s, this version knows %s", ErrNewer,
+			return fmt.Errorf("%w: it has the migrations %s, and this version knows %s", ErrNewer,
 				strings.Join(applied, ", "), strings.Join(names, ", "))
 		}
 		for i, name := range names[len(applied):] {
@@ -70,7 +70,7 @@ func appliedTo(ctx context.Context, tx *Tx) (names []string, err error) {
 	}
 	rows, err := tx.QueryContext(ctx, "SELECT name FROM schema_version ORDER BY version")
 	if err != nil {
-		return nil, fmt.Errorf("%w: its schema_version is not ours", ErrForeign)
+		return nil, fmt.Errorf("%w: its table schema_version has other columns", ErrForeign)
 	}
 	defer rows.Close()
 	for rows.Next() {

@@ -119,7 +119,7 @@ func checkSize(path string) error {
 	}
 	// The number of pages counts only where it was written with the last change.
 	if bytes.Equal(head[24:28], head[92:96]) && st.Size() < pages*pageSize {
-		return &damage{fmt.Sprintf("the file is cut off: it has %d of %d bytes", st.Size(), pages*pageSize)}
+		return &damage{fmt.Sprintf("the file is truncated: it has %d of %d bytes", st.Size(), pages*pageSize)}
 	}
 	return nil
 }

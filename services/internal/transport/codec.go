@@ -32,7 +32,7 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	if err == nil || !ok {
 		return err
 	}
-	field, problem := "request", "is not a message of the contract: "+err.Error()
+	field, problem := "request", "does not match the contract: "+err.Error()
 	if path := badText(m.ProtoReflect().Descriptor(), data.Materialize()); path != "" {
 		field, problem = path, "is not valid UTF-8"
 	}
@@ -60,7 +60,7 @@ func broken(v any) error {
 			return fault.Invalid(string(text[:i]), "%s", text[i+1:])
 		}
 	}
-	return fault.Invalid("request", "is not a message of the contract")
+	return fault.Invalid("request", "does not match the contract")
 }
 
 // badText is the path of the first text field that is not UTF-8, or empty.

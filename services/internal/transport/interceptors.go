@@ -41,7 +41,7 @@ func (g guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 func unknown(_ any, ss grpc.ServerStream) error {
 	method, _ := grpc.MethodFromServerStream(ss)
 	method = clean(method[:min(len(method), 200)])
-	p := ToStatus(fault.New(fault.NotFound, "The method "+method+" is not served; reflection lists those that are.", "kind", "method", "id", method)).Proto()
+	p := ToStatus(fault.New(fault.NotFound, "The method "+method+" is not implemented; use server reflection to list the methods.", "kind", "method", "id", method)).Proto()
 	p.Code = int32(codes.Unimplemented)
 	return status.FromProto(p).Err()
 }
@@ -77,7 +77,7 @@ func (g guard) check(req any) error {
 	}
 	if m, ok := req.(proto.Message); ok {
 		if size := proto.Size(m); size > g.maxBytes {
-			return fault.Invalid("request", "is %d bytes; at most %d are read", size, g.maxBytes)
+			return fault.Invalid("request", "is %d bytes; at most %d are allowed", size, g.maxBytes)
 		}
 	}
 	return nil
@@ -94,7 +94,7 @@ func (g guard) finish(ctx context.Context, method string, start time.Time, err e
 	}
 	if err == nil {
 		if !quiet {
-			g.log.LogAttrs(ctx, slog.LevelDebug, "call answered", append(attrs, slog.Duration("took", time.Since(start)))...)
+			g.log.LogAttrs(ctx, slog.LevelDebug, "call completed", append(attrs, slog.Duration("took", time.Since(start)))...)
 		}
 		return nil
 	}

@@ -21,7 +21,7 @@ func Listen(log *slog.Logger, service, protocol, field, addr string) (net.Listen
 	if err != nil {
 		f := fault.Invalid(field, "cannot listen on %s: %v", addr, err)
 		if errors.Is(err, syscall.EADDRINUSE) {
-			f = fault.Invalid(field, "%s is taken by another program, perhaps another %s; stop that, or choose another with --%s", addr, service, field)
+			f = fault.Invalid(field, "%s is already in use, possibly by another %s; stop that program, or set a different address with --%s", addr, service, field)
 		}
 		return nil, fault.Wrap(err, f.Reason, f.Message, "field", field)
 	}
@@ -33,7 +33,7 @@ func Listen(log *slog.Logger, service, protocol, field, addr string) (net.Listen
 func CheckLoopback(field, addr string) error {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return fault.Invalid(field, "%.80q is not an address of the form 127.0.0.1:7700", addr)
+		return fault.Invalid(field, "%.80q is not an address such as 127.0.0.1:7700", addr)
 	}
 	if _, err := net.LookupPort("tcp", port); err != nil {
 		return fault.Invalid(field, "%.80q has no port from 0 to 65535", addr)

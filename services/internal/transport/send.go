@@ -22,6 +22,6 @@ func SendWithin(d time.Duration, send func() error) error {
 	case err := <-done:
 		return err
 	case <-timer.C:
-		return fault.New(fault.Stalled, fmt.Sprintf("The client took nothing for %s, so the answer was cut off.", d), "seconds", fmt.Sprint(int(d.Seconds())))
+		return fault.New(fault.Stalled, fmt.Sprintf("The client read nothing for %s, so the response was aborted.", d), "seconds", fmt.Sprint(int(d.Seconds())))
 	}
 }

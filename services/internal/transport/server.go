@@ -110,7 +110,7 @@ func (s *Server) Run(ctx context.Context) error {
 	select {
 	case <-stopped:
 	case <-timeout.C:
-		s.cfg.Logger.Warn("calls were cut off", "addr", s.Addr(), "after", s.cfg.StopTimeout)
+		s.cfg.Logger.Warn("open calls were aborted", "addr", s.Addr(), "after", s.cfg.StopTimeout)
 		s.grpc.Stop()
 		<-stopped
 	}

@@ -17,7 +17,7 @@ import (
 )
 
 // InternalMessage is all that a caller learns of an error without a reason.
-const InternalMessage = "Something unexpected failed; the service's log of that moment has the detail."
+const InternalMessage = "An unexpected error occurred; the service's log has the details."
 
 // ToStatus is the status that carries err over the wire: ErrorInfo with the
 // reason and its metadata; BadRequest for field violations; RetryInfo where the
@@ -113,13 +113,13 @@ func FromStatus(ctx context.Context, peer string, err error) error {
 	switch s.Code() {
 	case codes.DeadlineExceeded:
 		return fault.Wrap(errors.Join(context.DeadlineExceeded, err), fault.WorkerUnreachable,
-			"The ingest-worker at "+peer+" did not answer within its time.", "address", peer)
+			"The ingest-worker at "+peer+" did not respond in time.", "address", peer)
 	case codes.Unavailable, codes.Canceled:
 		return fault.Wrap(err, fault.WorkerUnreachable,
-			"The ingest-worker at "+peer+" cannot be reached, or the connection broke.", "address", peer)
+			"The ingest-worker at "+peer+" cannot be reached, or the connection was lost.", "address", peer)
 	}
 	if s.Code() == codes.ResourceExhausted { // gRPC's own: the request is beyond what is read at all
-		return fault.Wrap(err, fault.InvalidArgument, "request: is too large", "field", "request")
+		return fault.Wrap(err, fault.InvalidArgument, "request: too large", "field", "request")
 	}
 	return fault.Wrap(err, fault.Internal, InternalMessage)
 }

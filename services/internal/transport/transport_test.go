@@ -262,7 +262,7 @@ func TestStopCutsOffAStreamThatHangs(t *testing.T) {
 	}
 	_, err = stream.Recv()
 	faulttest.Produces(t, err, fault.WorkerUnreachable)
-	if !strings.Contains(p.log.String(), "calls were cut off") {
+	if !strings.Contains(p.log.String(), "open calls were aborted") {
 		t.Error("the log does not say that calls were cut off")
 	}
 }
@@ -365,7 +365,7 @@ func TestListenTwiceSaysWhy(t *testing.T) {
 	}
 	_, err = Listen(log, "orchestrator", "grpc", "grpc_addr", lis.Addr().String())
 	faulttest.Produces(t, err, fault.InvalidArgument)
-	if want := lis.Addr().String() + " is taken by another program"; err == nil || !strings.Contains(err.Error(), want) {
+	if want := lis.Addr().String() + " is already in use"; err == nil || !strings.Contains(err.Error(), want) {
 		t.Errorf("%v, want %q", err, want)
 	}
 }

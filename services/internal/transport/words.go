@@ -104,7 +104,7 @@ func PoolFromProto(field string, p marketv1.Pool) (market.Pool, error) {
 	case marketv1.Pool_POOL_UNIVERSE:
 		return market.Universe, nil
 	}
-	return "", fault.Invalid(field, "%s is no pool: allowed are POOL_TARGETS, POOL_UNIVERSE", p)
+	return "", fault.Invalid(field, "%s is not allowed: allowed are POOL_TARGETS, POOL_UNIVERSE", p)
 }
 
 // PoolsToProto converts a list, in order.

@@ -37,230 +37,235 @@ type Reason int32
 const (
 	// Do not use this default value.
 	Reason_REASON_UNSPECIFIED Reason = 0
-	// No provider token resolves for the domain.
+	// No provider token is configured for the domain.
 	//
 	// ErrorInfo.metadata: {"domain"}. Class: permanent.
 	Reason_REASON_TOKEN_MISSING Reason = 1
-	// The provider rejected the token.
+	// The provider rejected the token as invalid.
 	//
 	// ErrorInfo.metadata: {"domain", "module", "api", "provider_code"}. Class:
 	// permanent.
 	Reason_REASON_TOKEN_INVALID Reason = 2
-	// The token is in use from more addresses than its tier allows.
+	// The provider rejected the token because too many IP addresses use it.
 	//
 	// ErrorInfo.metadata: {"domain", "module", "api", "provider_code"}. Class:
 	// transient.
 	Reason_REASON_TOO_MANY_IPS Reason = 3
-	// The token lacks the points or the licence that the API asks for.
+	// The token has no permission for the API: its points or its licence are not
+	// enough.
 	//
 	// ErrorInfo.metadata: {"domain", "module", "api", "provider_code"}. Class:
 	// permanent.
 	Reason_REASON_PERMISSION_DENIED Reason = 4
-	// The provider timed out, cut the connection, sent what cannot be read, or refused
-	// a request that may work again.
+	// The provider could not be reached, timed out, or returned an error or a
+	// malformed response that may be temporary.
 	//
 	// ErrorInfo.metadata: {"domain", "module", "api", "cause", "provider_code",
 	// "provider_message"}, the last two only when it refused. Class: transient.
 	Reason_REASON_PROVIDER_UNAVAILABLE Reason = 5
-	// The provider refused a kind of request that it never answered, in the same words
-	// for an hour; or it pages no further.
+	// The provider rejects this kind of request every time, or stops before the
+	// last page.
 	//
 	// ErrorInfo.metadata: {"domain", "module", "api", "provider_code",
 	// "provider_message"}. Class: permanent.
 	Reason_REASON_PROVIDER_REFUSED Reason = 6
-	// A limit per minute is reached; the wait is known.
+	// The limit of calls per minute is reached.
 	//
 	// ErrorInfo.metadata: {"api", "limit", "window"}. Class: quota.
 	Reason_REASON_RATE_LIMITED Reason = 7
-	// A limit per hour or per day is spent.
+	// The limit of calls per hour or per day is used up.
 	//
 	// ErrorInfo.metadata: {"domain", "module", "api", "limit", "window"}. Class:
 	// quota.
 	Reason_REASON_QUOTA_EXHAUSTED Reason = 8
-	// The ingest-worker did not answer within its time.
+	// The ingest-worker did not respond in time.
 	//
 	// ErrorInfo.metadata: {"address"}. Class: transient.
 	Reason_REASON_WORKER_UNREACHABLE Reason = 9
-	// The preflight itself broke before it reached a verdict.
+	// The preflight failed before it reached a verdict.
 	//
 	// ErrorInfo.metadata: {"cause"}. Class: transient.
 	Reason_REASON_PREFLIGHT_FAILED Reason = 10
-	// The provider answers without a field that the module needs, and never had it.
+	// The probe of the module failed: the provider's response lacks a field that
+	// the module needs.
 	//
 	// ErrorInfo.metadata: {"domain", "module", "api", "cause"}. Class: permanent.
 	Reason_REASON_MODULE_TEST_FAILED Reason = 11
-	// Every probe of a domain failed.
+	// All probes of the domain failed.
 	//
 	// ErrorInfo.metadata: {"domain"}. Class: permanent.
 	Reason_REASON_DOMAIN_TEST_FAILED Reason = 12
-	// The module's last good probe is older than allowed, and the policy is
-	// readiness_only.
+	// The last successful probe of the module is too old, and the preflight policy
+	// readiness_only does not allow a new one.
 	//
 	// ErrorInfo.metadata: {"domain", "module", "probe_time"}. Class: permanent.
 	Reason_REASON_MODULE_TEST_STALE Reason = 13
-	// Every probe of a domain is older than allowed, and the policy is
-	// readiness_only.
+	// All probes of the domain are too old, and the preflight policy
+	// readiness_only does not allow new ones.
 	//
 	// ErrorInfo.metadata: {"domain"}. Class: permanent.
 	Reason_REASON_DOMAIN_TEST_STALE Reason = 14
-	// The module was never probed, and the policy is readiness_only.
+	// The module has never been probed, and the preflight policy readiness_only
+	// does not allow a probe.
 	//
 	// ErrorInfo.metadata: {"domain", "module"}. Class: permanent.
 	Reason_REASON_MODULE_TEST_REQUIRED Reason = 15
-	// No module of a domain was ever probed, and the policy is readiness_only.
+	// No module of the domain has ever been probed, and the preflight policy
+	// readiness_only does not allow a probe.
 	//
 	// ErrorInfo.metadata: {"domain"}. Class: permanent.
 	Reason_REASON_DOMAIN_TEST_REQUIRED Reason = 16
-	// No module that the pool can hold is enabled.
+	// No module of the pool is enabled.
 	//
 	// ErrorInfo.metadata: {"pool"}. Class: permanent.
 	Reason_REASON_NO_SYNC_MODULE_SELECTED Reason = 17
-	// A domain that was asked for has no enabled module.
+	// The run asks for a domain that has no enabled module.
 	//
 	// ErrorInfo.metadata: {"domain"}. Class: permanent.
 	Reason_REASON_DOMAIN_HAS_NO_ENABLED_MODULES Reason = 18
-	// The domain is set to a provider that is only planned.
+	// The provider that is set for the domain is planned but not implemented.
 	//
 	// ErrorInfo.metadata: {"domain", "provider"}. Class: permanent.
 	Reason_REASON_DOMAIN_PROVIDER_NOT_ACTIVE Reason = 19
-	// The module is listed in the catalog and not built.
+	// The module is in the catalog but not implemented.
 	//
 	// ErrorInfo.metadata: {"module"}. Class: permanent.
 	Reason_REASON_MODULE_NOT_SYNC_CAPABLE Reason = 20
-	// analysis.duckdb is held by another process.
+	// Another process has analysis.duckdb open.
 	//
 	// ErrorInfo.metadata: {"pool", "file", "holder_pid"}. Class: transient.
 	Reason_REASON_ANALYSIS_DB_LOCKED Reason = 21
-	// analysis.duckdb cannot be read, is read-only, or lacks its schema.
+	// analysis.duckdb is unreadable, read-only, or has no valid schema.
 	//
 	// ErrorInfo.metadata: {"pool", "file", "cause"}. Class: permanent.
 	Reason_REASON_ANALYSIS_DB_NOT_INITIALIZED Reason = 22
-	// targets.sqlite is held by another process.
+	// Another process has targets.sqlite locked.
 	//
 	// ErrorInfo.metadata: {"pool", "file", "holder_pid"}. Class: transient.
 	Reason_REASON_TARGETS_DB_LOCKED Reason = 23
-	// targets.sqlite cannot be read, is read-only, or lacks its schema.
+	// targets.sqlite is unreadable, read-only, or has no valid schema.
 	//
 	// ErrorInfo.metadata: {"pool", "file", "cause"}. Class: permanent.
 	Reason_REASON_TARGETS_DB_NOT_INITIALIZED Reason = 24
-	// The pool's file was filled from another provider host.
+	// The pool's file was filled from a different provider host.
 	//
 	// ErrorInfo.metadata: {"pool", "file", "file_source", "configured_source"}.
 	// Class: permanent.
 	Reason_REASON_SOURCE_MISMATCH Reason = 25
-	// The volume has too little room for the pool's file.
+	// The disk does not have enough free space for the pool's file.
 	//
 	// ErrorInfo.metadata: {"pool", "file", "free_bytes", "needed_bytes"}. Class:
 	// permanent.
 	Reason_REASON_DISK_FULL Reason = 26
-	// Writing to a pool's file failed and was rolled back.
+	// A write to the pool's file failed and was rolled back.
 	//
 	// ErrorInfo.metadata: {"pool", "file", "cause"}. Class: transient.
 	Reason_REASON_STORE_FAILED Reason = 27
-	// The provider answered without rows for a date it is still expected to
-	// publish.
+	// The provider has not published the data of this date yet.
 	//
 	// ErrorInfo.metadata: {"dataset", "trade_date", "due_time"}. Class: later.
 	Reason_REASON_NOT_PUBLISHED Reason = 28
-	// The provider answered with fewer rows than the calendar and the lists call
-	// for.
+	// The provider returned fewer rows than the calendar and the instrument lists
+	// require.
 	//
 	// ErrorInfo.metadata: {"dataset", "trade_date", "row_count",
 	// "expected_count", "floor"}. Class: later.
 	Reason_REASON_INCOMPLETE Reason = 29
-	// The provider answered without rows where rows are expected.
+	// The provider returned no rows for a date that must have rows.
 	//
 	// ErrorInfo.metadata: {"dataset", "trade_date", "expected_count"}. Class:
 	// later.
 	Reason_REASON_EMPTY_ANSWER Reason = 30
-	// A short answer was the same on three different days and is accepted as it
-	// is.
+	// The provider returned the same incomplete response on three different days,
+	// so it is accepted.
 	//
 	// ErrorInfo.metadata: {"dataset", "trade_date", "row_count",
 	// "expected_count", "days"}. Class: notice.
 	Reason_REASON_ACCEPTED_SHORT Reason = 31
-	// A probe was permitted and came back without rows.
+	// A probe was permitted and returned no rows.
 	//
 	// ErrorInfo.metadata: {"domain", "module", "api"}. Class: notice.
 	Reason_REASON_PROBE_EMPTY Reason = 32
-	// Rows came for symbols that the instrument list does not know; they are
-	// stored.
+	// Rows came for symbols that are not in the instrument list; they are stored.
 	//
 	// ErrorInfo.metadata: {"dataset", "trade_date", "count", "sample"}. Class:
 	// notice.
 	Reason_REASON_UNKNOWN_SYMBOLS Reason = 33
-	// Rows failed a check and were kept in the rejects table instead.
+	// Rows failed a check; they are stored in the table rejects instead.
 	//
 	// ErrorInfo.metadata: {"dataset", "trade_date", "count", "sample"}. Class:
 	// notice.
 	Reason_REASON_ROWS_REJECTED Reason = 34
-	// Rows disagree with themselves across fields; they are stored as they came.
+	// Fields of the same row contradict each other; the rows are stored as
+	// received.
 	//
 	// ErrorInfo.metadata: {"dataset", "trade_date", "count", "sample"}. Class:
 	// notice.
 	Reason_REASON_ROWS_INCONSISTENT Reason = 35
-	// The known calendar has ended; weekdays are taken as open.
+	// The trading calendar does not cover the date, so weekdays count as trading
+	// days.
 	//
 	// ErrorInfo.metadata: {"calendar_end_date"}. Class: notice.
 	Reason_REASON_CALENDAR_ENDED Reason = 36
-	// No trading calendar reaches the dates asked for.
+	// The trading calendar does not cover the requested dates.
 	//
 	// ErrorInfo.metadata: {"start_date", "end_date", "calendar_end_date"}. Class:
 	// transient.
 	Reason_REASON_CALENDAR_UNAVAILABLE Reason = 37
-	// The process stopped while the run was under way.
+	// The process stopped while the run was in progress.
 	//
 	// ErrorInfo.metadata: {"run_id", "state"}. Class: transient.
 	Reason_REASON_INTERRUPTED Reason = 38
-	// A person stopped the run.
+	// A user cancelled the run.
 	//
 	// ErrorInfo.metadata: {"run_id", "note"}. Class: notice.
 	Reason_REASON_CANCELLED Reason = 39
-	// A partition made no progress within its deadline and was not waiting for
-	// quota.
+	// A partition made no progress before its deadline, and it was not waiting for
+	// a limit.
 	//
 	// ErrorInfo.metadata: {"partition_id", "seconds"}. Class: transient.
 	Reason_REASON_STALLED Reason = 40
-	// A newer dispatch of the same partition exists; this one must not write.
+	// The write was refused because the same partition has been dispatched again
+	// since.
 	//
 	// ErrorInfo.metadata: {"partition_id", "epoch", "newest_epoch"}. Class:
 	// transient.
 	Reason_REASON_STALE_EPOCH Reason = 41
-	// The request is not allowed in the present state.
+	// The request is not allowed in the current state.
 	//
 	// ErrorInfo.metadata: {"run_id", "pool", "state", "allowed_states"}. Class:
 	// permanent.
 	Reason_REASON_WRONG_STATE Reason = 42
-	// The schedule was paused when the slot came due.
+	// The schedule was paused when the slot was due.
 	//
 	// ErrorInfo.metadata: {"note"}. Class: notice.
 	Reason_REASON_SCHEDULE_PAUSED Reason = 43
-	// The schedule was switched off when the slot came due.
+	// The schedule was disabled when the slot was due.
 	//
 	// ErrorInfo.metadata: {"slot_id"}. Class: notice.
 	Reason_REASON_SCHEDULE_DISABLED Reason = 44
-	// The exchange is closed on the slot's day.
+	// The exchange is closed on this date.
 	//
 	// ErrorInfo.metadata: {"trade_date"}. Class: notice.
 	Reason_REASON_NOT_TRADING_DAY Reason = 45
-	// The slot came due while nothing was there to fire it, and the policy did
-	// not catch it up.
+	// The orchestrator was not running when the slot was due, and the catch-up
+	// policy does not run it later.
 	//
 	// ErrorInfo.metadata: {"slot_id", "late_seconds"}. Class: notice.
 	Reason_REASON_SLOT_MISSED Reason = 46
-	// Another run covers the slot.
+	// Another run already covers the slot.
 	//
 	// ErrorInfo.metadata: {"slot_id", "run_id"}. Class: notice.
 	Reason_REASON_SLOT_COVERED Reason = 47
-	// A field of the request, a flag or a file is wrong.
+	// A field of the request, a flag or a file is invalid.
 	//
 	// ErrorInfo.metadata: {"field"}. Class: permanent.
 	Reason_REASON_INVALID_ARGUMENT Reason = 48
-	// No such run, pool, module, slot or preflight.
+	// The requested resource does not exist.
 	//
 	// ErrorInfo.metadata: {"kind", "id"}. Class: permanent.
 	Reason_REASON_NOT_FOUND Reason = 49
-	// The request_id was used before with another request.
+	// The request_id was already used by a different request.
 	//
 	// ErrorInfo.metadata: {"request_id"}. Class: permanent.
 	Reason_REASON_REQUEST_ID_REUSED Reason = 50
@@ -268,96 +273,97 @@ const (
 	//
 	// ErrorInfo.metadata: {"path", "holder_pid"}. Class: permanent.
 	Reason_REASON_DATA_DIR_LOCKED Reason = 51
-	// Something unexpected failed; the detail is in the log.
+	// An unexpected error occurred; the log has the details.
 	//
 	// No metadata. Class: transient.
 	Reason_REASON_INTERNAL Reason = 52
-	// Rows of a date repeat the values of another day; the provider has probably
-	// not brought the date out.
+	// Rows of the date repeat the values of another date, so the provider has
+	// probably not published the date yet.
 	//
 	// ErrorInfo.metadata: {"dataset", "trade_date", "other_date", "column",
 	// "count", "row_count"}. Class: later.
 	Reason_REASON_VALUES_REPEATED Reason = 53
-	// Rows are there, and a column that always has values has none in too many of
-	// them.
+	// A column that always has values is empty in too many rows of the date.
 	//
 	// ErrorInfo.metadata: {"dataset", "trade_date", "column", "count",
 	// "row_count"}. Class: later.
 	Reason_REASON_VALUES_MISSING Reason = 54
-	// Too many values of a date contradict the day before or the other datasets of
-	// the date.
+	// Too many values of the date contradict the previous day or another dataset
+	// of the same date.
 	//
 	// ErrorInfo.metadata: {"dataset", "trade_date", "other_dataset", "check",
 	// "count", "row_count", "sample"}. Class: later.
 	Reason_REASON_VALUES_CONFLICT Reason = 55
-	// Turnover divided by volume lies outside low and high in too many rows, so a
-	// column has another unit.
+	// Turnover divided by volume is outside the range from low to high in too many
+	// rows, so a column probably has a different unit.
 	//
 	// ErrorInfo.metadata: {"dataset", "trade_date", "count", "row_count",
 	// "sample"}. Class: later.
 	Reason_REASON_UNIT_SUSPECT Reason = 56
-	// Symbols have no row, and another dataset or the next day proves that they
-	// traded.
+	// Symbols have no row, although another dataset or the next day proves that
+	// they traded.
 	//
 	// ErrorInfo.metadata: {"dataset", "trade_date", "count", "sample", "proof"}.
 	// Class: later.
 	Reason_REASON_SYMBOLS_MISSING Reason = 57
-	// Listed symbols have no row, and nothing tells whether they were suspended.
+	// Listed symbols have no row, and no data shows whether they were suspended.
 	//
 	// ErrorInfo.metadata: {"dataset", "trade_date", "count", "sample"}. Class:
 	// notice.
 	Reason_REASON_SYMBOLS_ABSENT Reason = 58
-	// Fewer stocks than usual traded on a date, and the provider's list of
-	// suspensions explains it.
+	// Fewer stocks than usual traded on the date, and the provider's list of
+	// suspensions confirms it.
 	//
 	// ErrorInfo.metadata: {"dataset", "trade_date", "row_count", "expected_count",
 	// "suspended_count"}. Class: notice.
 	Reason_REASON_SUSPENSIONS_CONFIRMED Reason = 59
-	// A later look at a date changed more than a few per cent of its rows.
+	// The provider changed more than a few percent of the rows of a date that was
+	// already stored.
 	//
 	// ErrorInfo.metadata: {"dataset", "trade_date", "count", "row_count"}. Class:
 	// notice.
 	Reason_REASON_VALUES_REVISED Reason = 60
-	// The provider gave a company another code; its rows are kept under the new
-	// one.
+	// The provider changed the code of a company; its rows are kept under the new
+	// code.
 	//
 	// ErrorInfo.metadata: {"dataset", "old_symbol", "new_symbol", "count"}. Class:
 	// notice.
 	Reason_REASON_SYMBOL_RENAMED Reason = 61
-	// Records carry times after now, so the clock was wrong when they were
-	// written; they count as stale.
+	// Stored records have timestamps in the future, so the clock was wrong when
+	// they were written; they count as stale.
 	//
 	// ErrorInfo.metadata: {"count", "latest_time"}. Class: notice.
 	Reason_REASON_CLOCK_WRONG Reason = 62
-	// A reader holds targets.sqlite open, so its write-ahead log cannot be
-	// shortened.
+	// A reader keeps targets.sqlite open, so its write-ahead log cannot be
+	// truncated.
 	//
 	// ErrorInfo.metadata: {"pool", "file", "wal_bytes"}. Class: notice.
 	Reason_REASON_WAL_HELD Reason = 63
-	// The schedule runs before a dataset of the day is due; a follow-up asks for it
-	// when it comes due.
+	// The schedule runs before a dataset of the day is due; a follow-up run
+	// fetches it when it is due.
 	//
 	// ErrorInfo.metadata: {"dataset", "run_at", "due_time"}. Class: notice.
 	Reason_REASON_RUN_AT_EARLY Reason = 64
-	// A pool's file was replaced while it was open; the commits in hand were
+	// The pool's file was replaced while it was open, so pending commits were
 	// refused.
 	//
 	// ErrorInfo.metadata: {"pool", "file"}. Class: transient.
 	Reason_REASON_FILE_REPLACED Reason = 65
-	// A pool's file no longer holds the rows that were committed.
+	// The pool's file no longer contains the rows that were committed.
 	//
 	// ErrorInfo.metadata: {"pool", "dataset", "trade_date", "count"}. Class:
 	// later.
 	Reason_REASON_STORE_ALTERED Reason = 66
-	// The copy of a pool for readers could not be made; the one before stays.
+	// Publishing the pool for readers failed; readers still get the previous
+	// version.
 	//
 	// ErrorInfo.metadata: {"pool"}. Class: notice.
 	Reason_REASON_PUBLICATION_FAILED Reason = 67
-	// The copy of a pool for readers was damaged or deleted, and was made anew.
+	// The published copy of the pool was damaged or deleted, and has been rebuilt.
 	//
 	// ErrorInfo.metadata: {"pool", "version"}. Class: notice.
 	Reason_REASON_PUBLICATION_REPAIRED Reason = 68
-	// Rows were asked for only if complete, and some are not.
+	// The request requires complete data, and some dates are incomplete.
 	//
 	// ErrorInfo.metadata: {"pool", "table", "version", "count", "partitions"};
 	// partitions are separated by commas, 50 at most. RetryInfo says when the

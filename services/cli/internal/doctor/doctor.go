@@ -233,7 +233,7 @@ func (d *doctor) schedule(ctx context.Context) {
 	case s.GetPaused():
 		d.add(check, Wrong, d.T("it is paused: %s", first(s.GetNote(), "-")), d.T("Resume it: %s", "afterbell schedule resume"))
 	case !s.GetEnabled():
-		d.add(check, Wrong, d.T("it is switched off"), d.T("Switch it on: %s", "afterbell schedule set --enabled=true"))
+		d.add(check, Wrong, d.T("it is disabled"), d.T("Switch it on: %s", "afterbell schedule set --enabled=true"))
 	case s.GetNextTime() != nil:
 		d.add(check, Fine, d.T("fires next at %s (Shanghai)", s.GetNextTime().AsTime().In(d.Zone).Format("2006-01-02 15:04")), "")
 	}

@@ -185,7 +185,7 @@ var chinese = map[string]string{
 	"it differs from the provider's by %s":           "与数据源的时钟相差 %s",
 	"it is no directory":                             "它不是目录",
 	"it is paused: %s":                               "已暂停：%s",
-	"it is switched off":                             "已停用",
+	"it is disabled":                             "已停用",
 	"it must be longer than 0, as in 30s":            "必须大于 0，例如 30s",
 	"judge all open days from this `date` to --date": "判断从此 `日期` 到 --date 的所有交易日",
 	"kind": "类型", "lacking": "缺少",

@@ -56,7 +56,7 @@ func TestNothingIsWiderThanATerminal(t *testing.T) {
 	v.know("r", planned(20))
 	v.draw(true)
 	issue := func(reason faultv1.Reason, message string) *faultv1.Issue {
-		return &faultv1.Issue{Reason: reason, Message: message, Remedy: "Nothing to do: it is tried again. If it lasts, check the network and --tushare-url."}
+		return &faultv1.Issue{Reason: reason, Message: message, Remedy: "No action is needed: the call is retried automatically. If the error persists, check the network and --tushare-url."}
 	}
 	long := "Tushare could not be read for daily: the connection failed: dial tcp: lookup api.tushare.pro: no such host."
 	v.apply(&orchestratorv1.RunEvent{RunId: "r", Event: &orchestratorv1.RunEvent_Finished{Finished: &orchestratorv1.Run{

@@ -1,13 +1,13 @@
 package faulttest
 
 import (
+	"fmt"
 	"go/ast"
 	"go/parser"
 	"go/token"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,15 +19,17 @@ import (
 const (
 	root     = "../../../.." // of the checkout
 	pitfalls = root + "/dev-docs/active/market-ingest-persistence/05-pitfalls.md"
+	contract = root + "/proto/afterbell/fault/v1/fault.proto"
 )
 
-// Every reason has a remedy, a line in the documentation, and a test that produces
-// it by Produces.
+// Every reason has a meaning and a remedy, the same words in the documentation and the
+// contract, and a test that produces it by Produces.
 func TestEveryReasonIsExplainedAndProduced(t *testing.T) {
 	doc, err := os.ReadFile(pitfalls)
 	if err != nil {
 		t.Fatal(err)
 	}
+	comments := comments(t)
 	names := constants(t, "../reason.go")
 	produced := producers(t, filepath.Join(root, "services"), names)
 	for _, r := range fault.Reasons() {
@@ -35,13 +37,41 @@ func TestEveryReasonIsExplainedAndProduced(t *testing.T) {
 		if !ok || d.Remedy == "" || d.Meaning == "" {
 			t.Errorf("%s has no meaning or no remedy", r)
 		}
-		if !regexp.MustCompile(`(?m)^.*\b` + regexp.QuoteMeta(string(r)) + `\b.*\S`).Match(doc) {
-			t.Errorf("%s has no line in %s", r, filepath.Base(pitfalls))
+		line := fmt.Sprintf("| `%s` | %s | %s | %s |\n", r, d.Class, d.Meaning, d.Remedy)
+		if !strings.Contains(string(doc), line) {
+			t.Errorf("%s lacks this line:\n%s", filepath.Base(pitfalls), line)
+		}
+		if !strings.Contains(comments[r], d.Meaning) {
+			t.Errorf("the comment of REASON_%s in %s does not say: %s", r, filepath.Base(contract), d.Meaning)
 		}
 		if len(produced[r]) == 0 {
 			t.Errorf("%s is produced by no test; call faulttest.Produces(t, got, fault.%s) where it arises", r, nameOf(names, r))
 		}
 	}
+}
+
+// comments maps each reason to its comment in the contract, as one line.
+func comments(t *testing.T) map[fault.Reason]string {
+	t.Helper()
+	text, err := os.ReadFile(contract)
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := map[fault.Reason]string{}
+	var comment []string
+	for line := range strings.Lines(string(text)) {
+		line = strings.TrimSpace(line)
+		if part, ok := strings.CutPrefix(line, "//"); ok {
+			comment = append(comment, strings.TrimSpace(part))
+			continue
+		}
+		if name, ok := strings.CutPrefix(line, "REASON_"); ok {
+			name, _, _ = strings.Cut(name, " ")
+			found[fault.Reason(name)] = strings.Join(comment, " ")
+		}
+		comment = nil
+	}
+	return found
 }
 
 func nameOf(names map[string]fault.Reason, r fault.Reason) string {

@@ -57,13 +57,13 @@ func (b *base) facts(ctx context.Context) (readiness.Facts, error) {
 	defer cancel()
 	if err := b.Preflight.Refresh(asking); err != nil {
 		if _, told := fault.As(err); !told && asking.Err() != nil && ctx.Err() == nil {
-			err = fault.Wrap(err, fault.WorkerUnreachable, "The ingest-worker did not tell its catalog in time, and no copy of it is kept yet.")
+			err = fault.Wrap(err, fault.WorkerUnreachable, "The ingest-worker did not return its catalog in time, and the orchestrator has no copy of it yet.")
 		}
 		return f, err
 	}
 	f, err = b.Preflight.Facts(ctx, nil)
 	if err == nil && !known(f.Catalog) {
-		err = fault.New(fault.WorkerUnreachable, "The ingest-worker has not told its catalog yet.")
+		err = fault.New(fault.WorkerUnreachable, "The orchestrator has not received the catalog from the ingest-worker yet.")
 	}
 	return f, err
 }

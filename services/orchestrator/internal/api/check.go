@@ -65,7 +65,7 @@ func (p *problems) id(field, s string) {
 	case len(s) > maxID:
 		p.add(field, "is %d bytes; at most %d are allowed", len(s), maxID)
 	case unprintable(s):
-		p.add(field, "holds characters that cannot be printed")
+		p.add(field, "contains characters that cannot be printed")
 	}
 }
 
@@ -75,7 +75,7 @@ func (p *problems) note(field, s string) {
 		p.add(field, "is %d characters; at most %d are allowed", n, maxNote)
 	}
 	if strings.IndexFunc(s, func(r rune) bool { return unicode.IsControl(r) && r != '\n' && r != '\t' }) >= 0 {
-		p.add(field, "holds control characters")
+		p.add(field, "contains control characters")
 	}
 }
 
@@ -127,7 +127,7 @@ func poolNamed(name string) (market.Pool, error) {
 	}
 	pool, err := market.ParsePool(name)
 	if err != nil {
-		return "", fault.New(fault.NotFound, fmt.Sprintf("There is no pool %q: there are targets and universe.", name), "kind", "pool", "id", name)
+		return "", fault.New(fault.NotFound, fmt.Sprintf("There is no pool %q; the pools are targets and universe.", name), "kind", "pool", "id", name)
 	}
 	return pool, nil
 }
@@ -170,7 +170,7 @@ func (p *problems) modules(field string, ids []string, c *catalog.Catalog) []str
 		case id == "" || len(id) > maxID || unprintable(id):
 			p.id(at, id)
 		case known(c) && c.Module(id) == nil:
-			p.add(at, "%q is not a module: GET /v1/domains lists them", id)
+			p.add(at, "%q is not a module; GET /v1/domains lists the modules", id)
 		case !slices.Contains(out, id):
 			out = append(out, id)
 		}
@@ -204,7 +204,7 @@ func (p *problems) page(size int32, fallback, most int, token, kind, filter stri
 	if rest, ok := strings.CutPrefix(string(raw), kind+"|"+filter+"|"); err == nil && ok && len(rest) <= maxID && rest != "" && !unprintable(rest) {
 		return limit, rest
 	}
-	p.add("page_token", "is not one that this list gave with these filters; leave it empty for the first page")
+	p.add("page_token", "was not returned by this list with the same filters; leave it empty for the first page")
 	return limit, ""
 }
 

@@ -32,7 +32,7 @@ func (s *dataService) ReadRows(req *orchestratorv1.ReadRowsRequest, stream orche
 		return transport.SendWithin(transport.StallTimeout, func() error { return stream.Send(m) })
 	})
 	if err != nil && s.stopping() {
-		return fault.New(fault.Interrupted, "The orchestrator is stopping; read the rows again when it is back.")
+		return fault.New(fault.Interrupted, "The orchestrator is shutting down; read the rows again after it has restarted.")
 	}
 	return err
 }

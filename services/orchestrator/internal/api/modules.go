@@ -80,10 +80,10 @@ func (s *moduleService) UpdateDomain(ctx context.Context, req *orchestratorv1.Up
 		switch {
 		case provider == nil:
 			names := each(f.Catalog.Providers, func(p catalog.Provider) string { return p.ID })
-			p.add("provider_id", "%.40q is not a provider: there are %s", req.GetProviderId(), strings.Join(names, ", "))
+			p.add("provider_id", "%.40q is not a provider; the providers are %s", req.GetProviderId(), strings.Join(names, ", "))
 			return nil, p.err()
 		case !provider.Active:
-			return nil, fault.New(fault.DomainProviderNotActive, fmt.Sprintf("The provider %s is planned and cannot be used yet.", provider.ID),
+			return nil, fault.New(fault.DomainProviderNotActive, fmt.Sprintf("The provider %s is planned but not implemented yet.", provider.ID),
 				"domain", d.ID, "provider", provider.ID)
 		}
 		set.Provider = provider.ID
@@ -118,7 +118,7 @@ func (s *moduleService) UpdateModule(ctx context.Context, req *orchestratorv1.Up
 	}
 	if req.Enabled != nil {
 		if req.GetEnabled() && !m.SyncCapable {
-			return nil, fault.New(fault.ModuleNotSyncCapable, fmt.Sprintf("The module %s is listed and not built.", m.ID), "module", m.ID)
+			return nil, fault.New(fault.ModuleNotSyncCapable, fmt.Sprintf("The module %s is in the catalog but not implemented.", m.ID), "module", m.ID)
 		}
 		if err := s.Ledger.SaveModule(ctx, m.ID, req.GetEnabled()); err != nil {
 			return nil, err

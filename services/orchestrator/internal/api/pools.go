@@ -62,11 +62,11 @@ func nextAsk(st dispatch.PoolStatus, next slot.Slot, fires bool, now time.Time) 
 	}
 	switch {
 	case first != nil && !first.NotBefore.After(now):
-		return fmt.Sprintf("Run %s starts when its turn comes.%s", first.ID, noted(first.Note)), time.Time{}
+		return fmt.Sprintf("Run %s is in the queue and starts next.%s", first.ID, noted(first.Note)), time.Time{}
 	case first != nil && (!fires || first.NotBefore.Before(next.DueAt)):
-		return fmt.Sprintf("Run %s asks again at %s.%s", first.ID, slot.Moment(first.NotBefore, nil), noted(first.Note)), first.NotBefore
+		return fmt.Sprintf("Run %s fetches again at %s.%s", first.ID, slot.Moment(first.NotBefore, nil), noted(first.Note)), first.NotBefore
 	case fires:
-		return fmt.Sprintf("The slot of %s fires at %s.", next.Date, slot.Moment(next.DueAt, nil)), next.DueAt
+		return fmt.Sprintf("The slot of %s runs at %s.", next.Date, slot.Moment(next.DueAt, nil)), next.DueAt
 	}
 	return "", time.Time{}
 }
@@ -191,7 +191,7 @@ func (s *poolService) ListAbsentSymbols(ctx context.Context, req *orchestratorv1
 	}
 	var p problems
 	if !slices.Contains(datedSets, req.GetDatasetId()) {
-		p.add("dataset_id", "%.40q is no dataset with rows by trade date; allowed are %s", req.GetDatasetId(), strings.Join(datedSets, ", "))
+		p.add("dataset_id", "%.40q is not a dataset with one row per symbol and trade date; allowed are %s", req.GetDatasetId(), strings.Join(datedSets, ", "))
 	}
 	d := p.date("trade_date", req.GetTradeDate())
 	if today := market.DateOf(drill.Now()); req.GetTradeDate() == "" {

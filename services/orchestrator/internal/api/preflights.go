@@ -47,7 +47,7 @@ func (s *preflightService) RunPreflight(req *orchestratorv1.RunPreflightRequest,
 		return ss.Send(&orchestratorv1.RunPreflightResponse{KeepAlive: true})
 	})
 	if err != nil && s.stopping() && ss.Context().Err() == nil {
-		return fault.Wrap(err, fault.PreflightFailed, "The orchestrator is stopping; run the preflight again when it is back.", "cause", "stopping")
+		return fault.Wrap(err, fault.PreflightFailed, "The orchestrator is shutting down; run the preflight again after it has restarted.", "cause", "stopping")
 	}
 	return err
 }

@@ -120,7 +120,7 @@ func (s *runService) ListPartitions(ctx context.Context, req *orchestratorv1.Lis
 	if cursor != "" {
 		n, err := strconv.Atoi(cursor)
 		if offset = n; err != nil || n < 0 {
-			p.add("page_token", "is not one that this list gave")
+			p.add("page_token", "was not returned by this list")
 		}
 	}
 	if err := p.err(); err != nil {
@@ -143,7 +143,7 @@ func (s *runService) WatchRun(req *orchestratorv1.WatchRunRequest, ss grpc.Serve
 	var p problems
 	p.id("run_id", req.GetRunId())
 	if n := req.GetAfterSequence(); n < 0 {
-		p.add("after_sequence", "%d is negative; 0 means from the start", n)
+		p.add("after_sequence", "%d is negative; 0 means from the first event", n)
 	}
 	if err := p.err(); err != nil {
 		return err
@@ -162,7 +162,7 @@ func (s *runService) WatchRun(req *orchestratorv1.WatchRunRequest, ss grpc.Serve
 	})
 	if err != nil && s.stopping() && ss.Context().Err() == nil {
 		return fault.Wrap(err, fault.Interrupted,
-			fmt.Sprintf("The orchestrator is stopping; watch again with after_sequence=%d when it is back.", last), "run_id", req.GetRunId())
+			fmt.Sprintf("The orchestrator is shutting down; watch again with after_sequence=%d after it has restarted.", last), "run_id", req.GetRunId())
 	}
 	return err
 }
@@ -205,7 +205,7 @@ func (s *runService) ListRevisions(ctx context.Context, req *orchestratorv1.List
 	if cursor != "" {
 		before, err := strconv.ParseInt(cursor, 10, 64)
 		if q.Before = before; err != nil || before < 1 {
-			p.add("page_token", "is not one that this list gave")
+			p.add("page_token", "was not returned by this list")
 		}
 	}
 	if err := p.err(); err != nil {

@@ -137,7 +137,7 @@ func (a *App) Run(ctx context.Context) error {
 	if a.cfg.Schedule {
 		parts["scheduler"] = a.afterRecovery(a.scheduler.Run)
 	} else {
-		a.log.Warn("The schedule is off by --schedule=false: no slot and no start-up run fires in this process.")
+		a.log.Warn("The schedule is disabled by --schedule=false: this process starts no scheduled run and no start-up run.")
 	}
 	for name, part := range parts {
 		group.Go(func() error {
@@ -174,7 +174,7 @@ func (a *App) prune(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		if err := a.pruneOnce(ctx); err != nil && ctx.Err() == nil {
-			a.log.Warn("old runs were not removed", "error", err.Error())
+			a.log.Warn("old runs could not be deleted", "error", err.Error())
 		}
 		select {
 		case <-ctx.Done():
@@ -191,7 +191,7 @@ func (a *App) pruneOnce(ctx context.Context) error {
 	}
 	n, err := a.ledger.Prune(ctx, time.Now().AddDate(0, 0, -set.RetentionDays))
 	if n > 0 {
-		a.log.Info("old runs were removed", "count", n, "retention_days", set.RetentionDays)
+		a.log.Info("old runs were deleted", "count", n, "retention_days", set.RetentionDays)
 	}
 	return err
 }

@@ -22,7 +22,7 @@ func (a *App) ready() func(context.Context) gateway.Status {
 	return func(ctx context.Context) gateway.Status {
 		s := gateway.Status{Ready: true, Ledger: "open", WorkerAddress: a.worker.Addr()}
 		if err := a.ledger.Check(ctx); err != nil {
-			s.Ready, s.Ledger = false, "cannot be used; the log has the detail"
+			s.Ready, s.Ledger = false, "cannot be used; the log has the details"
 			a.log.Error("the ledger cannot be used", "error", err.Error())
 		}
 		mu.Lock()

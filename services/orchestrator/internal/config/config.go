@@ -41,16 +41,16 @@ type Config struct {
 func Parse(args []string, env func(string) string, out io.Writer) (Config, error) {
 	var c Config
 	fs := flag.NewFlagSet("orchestrator", flag.ContinueOnError)
-	fs.StringVar(&c.DataDir, "data-dir", "data", "`directory` of market-cache.sqlite; made when it is not there")
-	fs.StringVar(&c.GRPCAddr, "grpc-addr", "127.0.0.1:7700", "loopback `address` for gRPC; port 0 picks one")
-	fs.StringVar(&c.HTTPAddr, "http-addr", "127.0.0.1:7780", "loopback `address` for REST; port 0 picks one")
+	fs.StringVar(&c.DataDir, "data-dir", "data", "`directory` of market-cache.sqlite; it is created if it does not exist")
+	fs.StringVar(&c.GRPCAddr, "grpc-addr", "127.0.0.1:7700", "loopback `address` for gRPC; port 0 picks a free port")
+	fs.StringVar(&c.HTTPAddr, "http-addr", "127.0.0.1:7780", "loopback `address` for REST; port 0 picks a free port")
 	fs.StringVar(&c.WorkerAddr, "worker-addr", "127.0.0.1:7701", "loopback `address` of the ingest-worker")
-	fs.BoolVar(&c.Schedule, "schedule", true, "fire slots and the start-up run; false leaves them to a later start")
-	fs.DurationVar(&c.StopTimeout, "stop-timeout", 10*time.Second, "how long work in hand may go on after a signal")
+	fs.BoolVar(&c.Schedule, "schedule", true, "start scheduled runs and the start-up run; if false, slots stay pending until a process without it starts")
+	fs.DurationVar(&c.StopTimeout, "stop-timeout", 10*time.Second, "how long work in progress may continue after a signal")
 	fs.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
 	fs.StringVar(&c.LogFormat, "log-format", "json", "json or text")
 	err := program.ParseFlags(fs, args, env, out,
-		"orchestrator decides when and what the ingest-worker brings up to date, and\nanswers for it.")
+		"orchestrator schedules and supervises the ingest-worker, keeps the run ledger,\nand serves the gRPC and REST APIs.")
 	if err != nil {
 		return c, err
 	}
@@ -59,7 +59,7 @@ func Parse(args []string, env func(string) string, out io.Writer) (Config, error
 
 func (c *Config) check() error {
 	if c.DataDir == "" || strings.ContainsRune(c.DataDir, 0) {
-		return fault.Invalid("data-dir", "must name a directory")
+		return fault.Invalid("data-dir", "must not be empty")
 	}
 	dir, err := filepath.Abs(c.DataDir)
 	if err != nil {

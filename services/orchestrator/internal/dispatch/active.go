@@ -22,7 +22,7 @@ import (
 var (
 	errEnded     = errors.New("the run has ended")
 	errCancelled = errors.New("the run is cancelled")
-	errPausing   = errors.New("the pool is held")
+	errPausing   = errors.New("the pool is paused")
 	errStopping  = errors.New("the orchestrator is stopping")
 )
 
@@ -108,7 +108,7 @@ func (s surrender) concerns(p *part) bool { return s.all || s.dataset == p.Datas
 func (s surrender) about(p *part) []fault.Issue {
 	i := s.issue
 	if s.dataset != "" && s.dataset != p.Dataset {
-		i.Message = "Not asked for, because of " + s.dataset + ": " + i.Message
+		i.Message = "Not fetched because of " + s.dataset + ": " + i.Message
 		i.Module, i.Meta = p.Module, maps.Clone(i.Meta)
 		i.Domain, _, _ = strings.Cut(p.Module, ".")
 		for _, k := range []string{"api", "module", "domain"} {
@@ -300,7 +300,7 @@ func (l *loop) flush() error {
 		}
 	}
 	if _, err := l.d.cfg.Ledger.Save(l.store(), u); err != nil {
-		l.log.Error("a step of a run was not stored; it is tried again", "run_id", a.r.ID, "error", err)
+		l.log.Error("a run's progress could not be stored; retrying", "run_id", a.r.ID, "error", err)
 		if fault.Is(err, fault.WrongState) || fault.Is(err, fault.NotFound) {
 			l.letGo()
 		}
@@ -340,7 +340,7 @@ func (l *loop) finish(end run.End) {
 	end.Issues = slices.Concat(end.Issues, told)
 	ended, event, err := run.Finish(a.r, now(), end)
 	if err != nil { // a fault of this package; the next start ends the row
-		l.log.Error("a run cannot be ended", "run_id", a.r.ID, "error", err)
+		l.log.Error("a run cannot be finished", "run_id", a.r.ID, "error", err)
 		l.letGo()
 		return
 	}
@@ -378,7 +378,7 @@ func (l *loop) finish(end run.End) {
 func (l *loop) storeEnd() error {
 	a := l.act
 	if _, err := l.d.cfg.Ledger.Save(l.store(), *a.final); err != nil {
-		l.log.Error("the end of a run was not stored; it is tried again", "run_id", a.r.ID, "error", err)
+		l.log.Error("the end of a run could not be stored; retrying", "run_id", a.r.ID, "error", err)
 		if fault.Is(err, fault.WrongState) || fault.Is(err, fault.NotFound) {
 			l.letGo()
 		}
@@ -422,7 +422,7 @@ func (l *loop) follow(u *run.Update, partitions []run.Partition, around run.Surr
 	follow := next.Follow(*r, around.Now)
 	queued, err := l.d.cfg.Ledger.Queue(l.store(), l.pool)
 	if err != nil {
-		l.log.Error("the queue cannot be read; a follow-up may be queued twice", "error", err)
+		l.log.Error("the queue cannot be read; a follow-up run may be queued twice", "error", err)
 	}
 	needless, serves := run.Superseded(queued, follow)
 	if serves != nil {
@@ -443,7 +443,7 @@ func (l *loop) around(r run.Run, set settings.Settings, zone *time.Location) run
 	around := run.Surroundings{Settings: set, Zone: zone, Now: at}
 	cal, err := l.d.cfg.Ledger.Calendar(l.store())
 	if err != nil {
-		l.log.Error("the calendar cannot be read; weekdays are taken as open", "error", err)
+		l.log.Error("the calendar cannot be read; weekdays count as trading days", "error", err)
 	}
 	around.Calendar = cal
 	facts, err := l.d.cfg.Preflight.Facts(l.store(), r.Request.Modules)

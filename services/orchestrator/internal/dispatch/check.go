@@ -52,7 +52,7 @@ func (l *loop) check() {
 		return
 	}
 	if l.pool == market.Targets && len(a.symbols) == 0 {
-		l.finish(run.End{Outcome: run.Unchanged, Note: "No targets are configured, so there was nothing to do."})
+		l.finish(run.End{Outcome: run.Unchanged, Note: "The target list is empty, so there was nothing to do."})
 		return
 	}
 	r := a.r
@@ -192,7 +192,7 @@ func preflightIssue(err error) fault.Issue {
 	if f, ok := fault.As(err); ok {
 		cause = f.Message
 	}
-	return fault.NewIssue(fault.PreflightFailed, "The preflight broke before it reached a verdict: "+cause, "cause", cause)
+	return fault.NewIssue(fault.PreflightFailed, "The preflight failed before it reached a verdict: "+cause, "cause", cause)
 }
 
 // checkStore has the worker open the pool's file, and waits a while for one that
@@ -267,7 +267,7 @@ func noteOf(e preflight.Event) (run.PreflightNote, bool) {
 		n.Module, n.Issues = p.Module, p.Issues
 		switch {
 		case e.ModuleChecked.Reused:
-			n.Message = fmt.Sprintf("%s: the probe of %s counts (%s).", p.Module, slot.Moment(p.At, nil), p.Status)
+			n.Message = fmt.Sprintf("%s: the probe of %s is reused (%s).", p.Module, slot.Moment(p.At, nil), p.Status)
 			if p.At.IsZero() {
 				n.Message = fmt.Sprintf("%s: %s.", p.Module, p.Status)
 			}
@@ -282,7 +282,7 @@ func noteOf(e preflight.Event) (run.PreflightNote, bool) {
 	case e.PoolDecided != nil:
 		v := e.PoolDecided
 		n.Issues = v.Issues
-		n.Message = fmt.Sprintf("Verdict for %s: %s; %d modules cleared, %d held back.", v.Pool, v.Decision, len(v.Cleared), len(v.Blocked))
+		n.Message = fmt.Sprintf("Verdict for %s: %s; %d modules can run, %d are blocked.", v.Pool, v.Decision, len(v.Cleared), len(v.Blocked))
 	default:
 		return n, false
 	}

@@ -64,7 +64,7 @@ func TestClockThatWasAhead(t *testing.T) {
 				if issue.Reason == fault.ClockWrong {
 					faulttest.Produces(t, issue, fault.ClockWrong)
 					warned = append(warned, r)
-					if issue.Severity != fault.Warning || !strings.Contains(issue.Message, "up to 2027-04-06") {
+					if issue.Severity != fault.Warning || !strings.Contains(issue.Message, "the latest 2027-04-06") {
 						t.Errorf("%+v", issue)
 					}
 				}

@@ -39,7 +39,7 @@ func (d *Dispatcher) Create(ctx context.Context, req CreateRequest) ([]run.Run, 
 		}
 		if before != "" {
 			return nil, fault.New(fault.RequestIDReused,
-				fmt.Sprintf("The request_id %.80q was used before with another request.", req.RequestID), "request_id", clip(req.RequestID))
+				fmt.Sprintf("The request_id %.80q was already used by a different request.", req.RequestID), "request_id", clip(req.RequestID))
 		}
 	}
 	facts, err := d.cfg.Preflight.Facts(ctx, nil)
@@ -143,7 +143,7 @@ func runsOf(req CreateRequest, cat *catalog.Catalog, at time.Time) ([]run.Run, e
 				if len(req.Pools) == 0 {
 					continue
 				}
-				return nil, fault.Invalid("module_ids", "the %s pool holds none of the modules asked for", pool)
+				return nil, fault.Invalid("module_ids", "the pool %s has none of the requested modules", pool)
 			}
 			slices.Sort(mine.Modules)
 			mine.Modules = slices.Compact(mine.Modules)
@@ -189,7 +189,7 @@ func checkModules(modules []string, cat *catalog.Catalog) error {
 		case m == nil:
 			return fault.Invalid(fmt.Sprintf("module_ids[%d]", i), "there is no module %.80q; curl localhost:7780/v1/domains lists them", id)
 		case !m.SyncCapable:
-			return fault.New(fault.ModuleNotSyncCapable, fmt.Sprintf("%s is listed and not built yet.", id), "module", id)
+			return fault.New(fault.ModuleNotSyncCapable, fmt.Sprintf("%s is in the catalog but not implemented yet.", id), "module", id)
 		}
 	}
 	return nil

@@ -36,7 +36,7 @@ func (d *Dispatcher) verifyBefore(ctx context.Context, r run.Run, modules, symbo
 	defer cancel()
 	day, differences, err := d.differencesBefore(ctx, r, modules, symbols)
 	if err != nil {
-		d.cfg.Logger.Warn("the day before was not verified", "run_id", r.ID, "reason", fault.ReasonOf(err), "error", err)
+		d.cfg.Logger.Warn("the previous trading day could not be verified", "run_id", r.ID, "reason", fault.ReasonOf(err), "error", err)
 		return market.NoDate, nil
 	}
 	var found []alteration
@@ -46,7 +46,7 @@ func (d *Dispatcher) verifyBefore(ctx context.Context, r run.Run, modules, symbo
 			text += fmt.Sprintf(" %d more of %s differ.", n, dataset)
 		}
 		issue := fault.NewIssue(fault.StoreAltered, text, "pool", string(r.Pool), "dataset", dataset, "trade_date", day.String(), "count", fmt.Sprint(len(messages)))
-		issue.Remedy = "Find out what else writes to the file. Fetch the day again: " + refetch(r.Pool, day, day)
+		issue.Remedy = "Find the program that writes to the file, then fetch the day again: " + refetch(r.Pool, day, day)
 		found = append(found, alteration{issue: issue})
 	}
 	slices.SortFunc(found, func(a, b alteration) int { return strings.Compare(a.dataset(), b.dataset()) })
@@ -108,7 +108,7 @@ func (d *Dispatcher) addAltered(ctx context.Context, req PlanRequest, day market
 	req.Start, req.End, req.Refetch = day, day, true
 	again, err := d.cfg.Worker.PlanPartitions(ctx, req)
 	if err != nil {
-		d.cfg.Logger.Warn("what was altered is not fetched again in this run", "reason", fault.ReasonOf(err), "error", err)
+		d.cfg.Logger.Warn("altered rows are not fetched again in this run", "reason", fault.ReasonOf(err), "error", err)
 		return
 	}
 	for i := range found {
@@ -138,7 +138,7 @@ func (a *active) toldAltered() (issues []fault.Issue, again bool) {
 			x.issue.Severity = fault.Warning // nothing is missing any more
 			x.issue.Message += " It was fetched again in this run."
 		} else {
-			x.issue.Message += " A follow-up fetches it again."
+			x.issue.Message += " A follow-up run fetches it again."
 			again = true
 		}
 		issues = append(issues, x.issue)

@@ -144,7 +144,7 @@ func TestTheOtherDatasetOfAModuleIsNotBlamed(t *testing.T) {
 					}
 					continue
 				}
-				if i := s.Issues[0]; s.State != run.PartitionFailed || i.Message != "Not asked for, because of daily_basic: Tushare refuses daily_basic." ||
+				if i := s.Issues[0]; s.State != run.PartitionFailed || i.Message != "Not fetched because of daily_basic: Tushare refuses daily_basic." ||
 					i.Module != s.Module || i.Domain != domain || i.Meta["api"] != "" {
 					t.Errorf("%s: %+v", c.reason, s)
 				}
@@ -588,7 +588,7 @@ func TestVerifyTellsDifferences(t *testing.T) {
 			t.Errorf("moneyflow = %+v", d)
 		}
 		for _, id := range []string{"fund_daily/2026-03-02", "stock_basic"} {
-			if d := told[id]; !d.Altered || !strings.Contains(d.Message, id+": the file holds other values than were committed") {
+			if d := told[id]; !d.Altered || !strings.Contains(d.Message, id+": the file has other values than were committed") {
 				t.Errorf("%s = %+v", id, d)
 			}
 		}

@@ -86,7 +86,7 @@ func (l *loop) collapse() {
 	}
 	defer func() {
 		if p := recover(); p != nil { // even that failed: let go of it; the next start ends its row
-			l.log.Error("a run could not be ended", "run_id", a.r.ID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
+			l.log.Error("a run could not be finished", "run_id", a.r.ID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			a.cancel(errEnded)
 			l.act = nil
 		}
@@ -97,7 +97,7 @@ func (l *loop) collapse() {
 		return
 	}
 	l.finish(run.End{Outcome: run.Failed, Issues: []fault.Issue{fault.NewIssue(fault.Internal,
-		"Something unexpected failed in the orchestrator; its log of that moment has the detail.")}})
+		"An unexpected error occurred in the orchestrator; its log has the details.")}})
 }
 
 // post hands a piece of work to the loop; it is dropped when the loop has ended.
@@ -117,7 +117,7 @@ func ask[T any](ctx context.Context, l *loop, f func() (T, error)) (T, error) {
 	var none T
 	answers := make(chan answer, 1)
 	g := func() {
-		a := answer{err: fault.New(fault.Internal, "Something unexpected failed in the orchestrator; its log of that moment has the detail.")}
+		a := answer{err: fault.New(fault.Internal, "An unexpected error occurred in the orchestrator; its log has the details.")}
 		defer func() { answers <- a }() // also when f panics
 		a.v, a.err = f()
 	}
@@ -144,7 +144,7 @@ func ask[T any](ctx context.Context, l *loop, f func() (T, error)) (T, error) {
 }
 
 func stopped() error {
-	return fault.New(fault.Interrupted, "The orchestrator is stopping; ask again when it is back.", "state", "stopping")
+	return fault.New(fault.Interrupted, "The orchestrator is shutting down; try again after it has restarted.", "state", "stopping")
 }
 
 // nextLook is when the loop must act although nothing happened.
@@ -169,19 +169,19 @@ func (l *loop) tick() {
 func (l *loop) adopt() {
 	hold, err := l.d.cfg.Ledger.Hold(l.store(), l.pool)
 	if err != nil {
-		l.log.Error("the pool's hold cannot be read; it is taken as not held", "error", err)
+		l.log.Error("the pool's pause state cannot be read; the pool counts as not paused", "error", err)
 	}
 	l.held = hold.Paused
 	unfinished, err := l.d.cfg.Ledger.Unfinished(l.store())
 	if err != nil {
-		l.log.Error("the runs under way cannot be read", "error", err)
+		l.log.Error("the runs in progress cannot be read", "error", err)
 		return
 	}
 	for _, r := range unfinished {
 		if r.Pool == l.pool && r.State == run.Paused {
 			l.act = l.newActive(r)
 			if !l.held {
-				l.resume("The pool is not held.")
+				l.resume("The pool is not paused.")
 			}
 			return
 		}
@@ -206,7 +206,7 @@ func (l *loop) takeNext() {
 			queue, err = l.d.cfg.Ledger.Queue(l.store(), l.pool)
 		}
 		if err != nil {
-			l.log.Error("the queue cannot be mended", "error", err)
+			l.log.Error("the queue cannot be repaired", "error", err)
 			return
 		}
 	}
@@ -214,7 +214,7 @@ func (l *loop) takeNext() {
 		until := r.NotBefore
 		if !until.After(at) {
 			if until, err = l.waitsForTargets(r, at); err != nil {
-				l.log.Error("the order of the pools cannot be read; the run starts", "run_id", r.ID, "error", err)
+				l.log.Error("the order of the pools cannot be read; the run starts now", "run_id", r.ID, "error", err)
 				until = time.Time{}
 			}
 		}
@@ -304,7 +304,7 @@ func (l *loop) setHold(paused bool, note string) error {
 	}
 	changed := l.held != paused
 	l.held = paused
-	l.log.Info("pool held or released", "paused", paused, "note", note)
+	l.log.Info("pool paused or resumed", "paused", paused, "note", note)
 	switch {
 	case !changed:
 	case l.act == nil:
@@ -328,7 +328,7 @@ func (l *loop) cancelRun(id, note string) (run.Run, error) {
 		if r.State != run.Queued {
 			_, _, err := run.AskCancel(r, now(), note)
 			if err == nil { // under way, and not in this loop's hand: the ledger failed when it was let go
-				err = fault.New(fault.WrongState, fmt.Sprintf("Run %s is %s and nobody works on it; the next start ends it.", id, r.State),
+				err = fault.New(fault.WrongState, fmt.Sprintf("Run %s is %s, but no process is working on it; the next start of the orchestrator ends it.", id, r.State),
 					"run_id", id, "pool", string(l.pool), "state", string(r.State))
 			}
 			return run.Run{}, err

@@ -172,7 +172,7 @@ func (l *loop) afterReferences() {
 		}
 		return func() {
 			l.finish(run.End{Outcome: run.Failed, Issues: append(run.IssuesOf(a.partitions()), fault.NewIssue(fault.CalendarUnavailable,
-				"The trading calendar could not be fetched and none is held, so nothing can be planned.",
+				"The trading calendar could not be fetched and none is stored, so no dates can be planned.",
 				"start_date", a.r.Request.Start.String(), "end_date", a.r.Request.End.String()))})
 		}
 	})
@@ -189,7 +189,7 @@ func (l *loop) conclude() {
 	}
 	if (outcome == run.Partial || outcome == run.Failed) && len(issues)+len(a.warnings)+len(a.altered) == 0 {
 		// Every partition that is not complete says why; this is for one that did not.
-		issues = append(issues, fault.NewIssue(fault.Internal, fmt.Sprintf("%d of %d partitions are not complete and none said why.",
+		issues = append(issues, fault.NewIssue(fault.Internal, fmt.Sprintf("%d of %d partitions are not complete, and none reported a reason.",
 			a.r.Partitions-a.r.Completed, a.r.Partitions)))
 	}
 	l.publish(run.End{Outcome: outcome, Issues: issues})

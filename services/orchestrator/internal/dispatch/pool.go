@@ -19,7 +19,7 @@ func (d *Dispatcher) Cancel(ctx context.Context, runID, note string) (run.Run, e
 	}
 	l, ok := d.loops[r.Pool]
 	if !ok {
-		return run.Run{}, fault.New(fault.Internal, "The run's pool is not known.")
+		return run.Run{}, fault.New(fault.Internal, "The pool of the run is unknown.")
 	}
 	return ask(ctx, l, func() (run.Run, error) { return l.cancelRun(runID, note) })
 }

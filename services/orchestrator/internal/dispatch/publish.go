@@ -61,8 +61,8 @@ func (l *loop) published(ctx context.Context, runID string) []fault.Issue {
 	}
 	l.log.Warn("the pool was not published", "run_id", runID, "error", err)
 	if _, told := fault.As(err); !told {
-		err = fmt.Errorf("it did not end within %s", publishTimeout)
+		err = fmt.Errorf("it did not finish within %s", publishTimeout)
 	}
 	return []fault.Issue{fault.NewIssue(fault.PublicationFailed,
-		fmt.Sprintf("The copy of %s for readers is that of an earlier run: %v", l.pool, err), "pool", string(l.pool))}
+		fmt.Sprintf("Publishing %s failed, so readers still get the version of an earlier run: %v", l.pool, err), "pool", string(l.pool))}
 }

@@ -91,7 +91,7 @@ func interrupted(r run.Run) fault.Issue {
 func (d *Dispatcher) mendQueue(ctx context.Context) error {
 	dropped, err := d.cfg.Ledger.MendQueue(ctx, now())
 	if dropped > 0 {
-		d.cfg.Logger.Warn("the clock was wrong; follow-ups of days to come were dropped", "count", dropped)
+		d.cfg.Logger.Warn("the clock was wrong; follow-up runs for future days were dropped", "count", dropped)
 	}
 	return err
 }
@@ -100,13 +100,13 @@ func (d *Dispatcher) mendQueue(ctx context.Context) error {
 func (l *loop) clockWrong() []fault.Issue {
 	count, latest, err := l.d.cfg.Ledger.Ahead(l.store(), now())
 	if err != nil {
-		l.log.Error("stamps after now cannot be looked for", "error", err)
+		l.log.Error("the ledger cannot be searched for future timestamps", "error", err)
 	}
 	if err != nil || count == 0 {
 		return nil
 	}
-	l.log.Warn("the clock was wrong: records are stamped after now", "count", count, "latest", latest)
+	l.log.Warn("the clock was wrong: records have future timestamps", "count", count, "latest", latest)
 	return []fault.Issue{fault.NewIssue(fault.ClockWrong, fmt.Sprintf(
-		"The clock was wrong: %d records are stamped after now, up to %s. They count as stale: modules are probed anew, lists and calendar are fetched again, and follow-ups of days to come were dropped.",
+		"The clock was wrong: %d records have future timestamps, the latest %s. They count as stale: modules are probed again, lists and calendar are fetched again, and follow-up runs for future days were dropped.",
 		count, slot.Moment(latest, nil)), "count", fmt.Sprint(count), "latest_time", latest.UTC().Format(time.RFC3339))}
 }

@@ -74,7 +74,7 @@ func (l *loop) resume(note string) {
 		l.pump()
 	case run.Paused:
 		if err := l.reload(); err != nil {
-			l.log.Error("a paused run cannot be read; it goes on at the next start", "run_id", a.r.ID, "error", err)
+			l.log.Error("a paused run cannot be read; it continues after the next start", "run_id", a.r.ID, "error", err)
 			return
 		}
 		resumed, event, err := run.Resume(a.r, now(), note)
@@ -191,7 +191,7 @@ func (l *loop) lastFlush() {
 			return
 		}
 	}
-	l.log.Error("the end of a run was not stored; the next start ends it", "run_id", l.act.r.ID)
+	l.log.Error("the end of a run could not be stored; the next start ends the run", "run_id", l.act.r.ID)
 }
 
 // serve runs what is reported to the loop until done or the time is up.

@@ -23,7 +23,7 @@ func (d *Dispatcher) Verify(ctx context.Context, runID string) (Verification, er
 		return v, err
 	}
 	if r.State != run.Finished {
-		return v, fault.New(fault.WrongState, fmt.Sprintf("Run %s is %s; only a finished run is verified.", r.ID, r.State),
+		return v, fault.New(fault.WrongState, fmt.Sprintf("Run %s is %s; only a finished run can be verified.", r.ID, r.State),
 			"run_id", r.ID, "state", string(r.State), "allowed_states", string(run.Finished))
 	}
 	all, err := d.cfg.Ledger.Partitions(ctx, runID, 0, 0)
@@ -57,7 +57,7 @@ func (d *Dispatcher) check(ctx context.Context, pool market.Pool, partitions []r
 			return checked, err
 		}
 		if len(checks) != len(batch) {
-			return checked, fault.New(fault.Internal, "The ingest-worker's answer to a count is not complete.")
+			return checked, fault.New(fault.Internal, "The ingest-worker returned an incomplete answer to a verification.")
 		}
 		for i, c := range checks {
 			each(batch[i], c)
@@ -72,16 +72,16 @@ func (d *Dispatcher) check(ctx context.Context, pool market.Pool, partitions []r
 func differences(runID string, p run.Partition, c Check) string {
 	var wrong []string
 	if c.Duplicates > 0 {
-		wrong = append(wrong, fmt.Sprintf("%d rows share their key with another", c.Duplicates))
+		wrong = append(wrong, fmt.Sprintf("%d rows have a duplicate key", c.Duplicates))
 	}
 	if c.Rows != c.Coverage {
-		wrong = append(wrong, fmt.Sprintf("the file holds %d rows and coverage claims %d", c.Rows, c.Coverage))
+		wrong = append(wrong, fmt.Sprintf("the file has %d rows, coverage says %d", c.Rows, c.Coverage))
 	}
 	if runID != "" && c.RunID == runID && c.Rows != p.Rows {
-		wrong = append(wrong, fmt.Sprintf("the file holds %d rows and the run claims %d", c.Rows, p.Rows))
+		wrong = append(wrong, fmt.Sprintf("the file has %d rows, the run committed %d", c.Rows, p.Rows))
 	}
 	if c.Altered && len(wrong) == 0 {
-		wrong = append(wrong, "the file holds other values than were committed: it was written to by others, or is damaged")
+		wrong = append(wrong, "the file has other values than were committed: another program wrote to it, or it is damaged")
 	}
 	return strings.Join(wrong, "; ")
 }

@@ -28,7 +28,7 @@ func (d *Dispatcher) Watch(ctx context.Context, runID string, after int64, send 
 			return err
 		}
 		if len(seen) == 0 {
-			return fault.Invalid("after_sequence", "%d is beyond the run's last event; 0 means from the start", after)
+			return fault.Invalid("after_sequence", "%d is after the run's last event; 0 means from the first event", after)
 		}
 	}
 	for {

@@ -82,7 +82,7 @@ func (l *loop) dispatch(p *part) bool {
 	a := l.act
 	epoch, err := l.d.cfg.Ledger.NextEpoch(l.store(), now())
 	if err != nil {
-		l.log.Error("no epoch could be had; it is tried again", "run_id", a.r.ID, "error", err)
+		l.log.Error("no epoch could be reserved; retrying", "run_id", a.r.ID, "error", err)
 		a.holdUntil = now().Add(time.Second)
 		a.queue = append([]*part{p}, a.queue...)
 		return false
@@ -114,7 +114,7 @@ func (d *Dispatcher) ingest(ctx context.Context, cancel context.CancelCauseFunc,
 	defer func() {
 		if p := recover(); p != nil {
 			d.cfg.Logger.Error("a dispatch panicked", "run_id", job.RunID, "partition_id", job.Partition.ID, "panic", fmt.Sprint(p))
-			err = fault.New(fault.Internal, "Something unexpected failed in the orchestrator; its log of that moment has the detail.")
+			err = fault.New(fault.Internal, "An unexpected error occurred in the orchestrator; its log has the details.")
 		}
 	}()
 	stall, moved := d.cfg.Timing.Stall, time.Now()
@@ -184,7 +184,7 @@ func (l *loop) ended(p *part, res Result, last Progress, err error) {
 	case err == nil:
 		issues := res.Issues
 		if len(issues) == 0 {
-			issues = []fault.Issue{fault.NewIssue(fault.Internal, "The ingest-worker committed nothing and did not say why.")}
+			issues = []fault.Issue{fault.NewIssue(fault.Internal, "The ingest-worker committed nothing and reported no reason.")}
 		}
 		l.failed(p, issues)
 	default:
@@ -339,7 +339,7 @@ func (l *loop) outage(p *part, issue fault.Issue) bool {
 	}
 	if a.outSince.IsZero() {
 		a.outSince = at
-		l.log.Warn("the provider seems to be down; one partition at a time asks for it", "run_id", a.r.ID)
+		l.log.Warn("the provider seems to be down; dispatching one partition at a time", "run_id", a.r.ID)
 	}
 	if at.Sub(a.outSince) > t.Outage {
 		l.giveUp(surrender{all: true, dataset: p.Dataset, issue: issue})
@@ -356,7 +356,7 @@ func (l *loop) outage(p *part, issue fault.Issue) bool {
 func (l *loop) giveUp(s surrender) {
 	a := l.act
 	a.gaveUp = append(a.gaveUp, s)
-	l.log.Warn("partitions are given up for this run", "run_id", a.r.ID, "all", s.all, "dataset", s.dataset, "reason", s.issue.Reason)
+	l.log.Warn("partitions are skipped for the rest of this run", "run_id", a.r.ID, "all", s.all, "dataset", s.dataset, "reason", s.issue.Reason)
 	l.abandon(s)
 }
 
@@ -381,7 +381,7 @@ func (l *loop) workerAway() {
 	}
 	a.away = true
 	id := a.r.ID
-	l.log.Warn("the ingest-worker is away", "run_id", id)
+	l.log.Warn("the ingest-worker is unreachable", "run_id", id)
 	l.next(func(ctx context.Context) func() {
 		err := l.d.patiently(ctx, func(ctx context.Context) error {
 			_, err := l.d.cfg.Worker.ActivePartitions(ctx, id)
@@ -392,7 +392,7 @@ func (l *loop) workerAway() {
 			if err != nil {
 				l.giveUp(surrender{all: true, issue: fault.IssueOf(err)})
 			} else {
-				l.log.Info("the ingest-worker is back", "run_id", a.r.ID)
+				l.log.Info("the ingest-worker is reachable again", "run_id", a.r.ID)
 			}
 			l.pump()
 		}

@@ -47,7 +47,7 @@ func misfit(m protoreflect.Message, object []byte, path string) (field, problem 
 	md := m.Descriptor()
 	dec := json.NewDecoder(bytes.NewReader(object))
 	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
-		return or(path, "body"), fmt.Sprintf("%s is not an object; a %s has %s", clip(string(object)), md.Name(), fieldNames(md))
+		return or(path, "body"), fmt.Sprintf("%s is not an object; a %s has the fields %s", clip(string(object)), md.Name(), fieldNames(md))
 	}
 	given := map[protoreflect.Name]bool{}
 	for dec.More() {
@@ -62,7 +62,7 @@ func misfit(m protoreflect.Message, object []byte, path string) (field, problem 
 		name := fmt.Sprint(key)
 		fd := fieldNamed(md, name)
 		if fd == nil {
-			return join(path, clip(name)), fmt.Sprintf("is not a field here; a %s has %s", md.Name(), fieldNames(md))
+			return join(path, clip(name)), fmt.Sprintf("is not a known field; a %s has the fields %s", md.Name(), fieldNames(md))
 		}
 		at := join(path, string(fd.Name()))
 		if given[fd.Name()] {
@@ -105,7 +105,7 @@ func misfitValue(fd protoreflect.FieldDescriptor, value []byte, path string, inn
 	case fd.Enum() != nil:
 		return path, fmt.Sprintf("%s is not allowed: allowed are %s", shown, enumNames(fd.Enum()))
 	case fd.Message() != nil && fd.Message().FullName() == "google.protobuf.Duration":
-		return path, shown + ` is not a length of time in seconds, as in "300s"`
+		return path, shown + ` is not a duration in seconds, such as "300s"`
 	case fd.Message() != nil:
 		if field, problem := misfit(inner(), value, path); problem != "" {
 			return field, problem

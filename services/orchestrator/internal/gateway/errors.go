@@ -135,7 +135,7 @@ func (g *gateway) onRouteError(_ context.Context, _ *runtime.ServeMux, _ runtime
 		g.methodNotAllowed(w, r)
 	case http.StatusNotFound:
 		g.writeError(w, code, transport.ToStatus(fault.New(fault.NotFound,
-			clip("Nothing is served at "+r.URL.Path+"; see /openapi.json."), "kind", "path", "id", clip(r.URL.Path))))
+			clip("There is no resource at "+r.URL.Path+"; see /openapi.json."), "kind", "path", "id", clip(r.URL.Path))))
 	default:
 		g.writeError(w, http.StatusBadRequest, transport.ToStatus(fault.Invalid("path", "is malformed")))
 	}

@@ -33,7 +33,7 @@ func (g *gateway) guard(next http.Handler) http.Handler {
 	origin := http.NewCrossOriginProtection()
 	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		g.writeError(w, http.StatusForbidden, transport.ToStatus(
-			fault.Invalid("origin", "is another site; browsers may change things from the service's own pages only")))
+			fault.Invalid("origin", "is a different site; browsers may send changes only from the service's own pages")))
 	}))
 	next = origin.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -57,9 +57,9 @@ func (g *gateway) guard(next http.Handler) http.Handler {
 			case errors.As(err, &large):
 				code, err = http.StatusRequestEntityTooLarge, fault.Invalid("body", "is larger than %d bytes", maxBody)
 			case errors.Is(err, errEncoded):
-				code, err = http.StatusUnsupportedMediaType, fault.Invalid("content_encoding", "%.100q is not read; send the body as it is", r.Header.Get("Content-Encoding"))
+				code, err = http.StatusUnsupportedMediaType, fault.Invalid("content_encoding", "%.100q is not supported; send the body without an encoding", r.Header.Get("Content-Encoding"))
 			case errors.Is(err, errForeign):
-				code, err = http.StatusMisdirectedRequest, fault.Invalid("host", "%.100q is not a name of this machine's loopback; use localhost or 127.0.0.1", r.Host)
+				code, err = http.StatusMisdirectedRequest, fault.Invalid("host", "%.100q is not a loopback name; use localhost or 127.0.0.1", r.Host)
 			}
 			h.Set("Connection", "close") // what was not read of the body is in the way of a next request
 			g.writeError(w, code, transport.ToStatus(err))
@@ -89,7 +89,7 @@ func (g *gateway) admit(w http.ResponseWriter, r *http.Request) error {
 	}
 	query, err := r.URL.Query(), error(nil)
 	if strings.Contains(r.URL.RawQuery, ";") {
-		err = errors.New("semicolons separate nothing here")
+		err = errors.New("parameters are separated by &, not by semicolons")
 	}
 	for key, values := range query {
 		for _, v := range append([]string{key}, values...) {
@@ -104,7 +104,7 @@ func (g *gateway) admit(w http.ResponseWriter, r *http.Request) error {
 	switch r.Method {
 	case http.MethodPost, http.MethodPut, http.MethodPatch:
 		if len(query) > 0 && strings.HasPrefix(r.URL.Path, "/v1/") {
-			return fault.Invalid("query", "is not read with %s; put the fields into the body", r.Method)
+			return fault.Invalid("query", "is not allowed with %s; put the fields into the body", r.Method)
 		}
 	default:
 		if err := g.refuseQuery(r.Method, r.URL, query); err != nil {
@@ -154,7 +154,7 @@ func readBody(w http.ResponseWriter, r *http.Request) error {
 			_, _ = io.CopyN(io.Discard, r.Body, maxDrained) // the answer is the same, however much came
 			return err
 		}
-		return fault.Invalid("body", "did not arrive whole")
+		return fault.Invalid("body", "ended before it was complete")
 	}
 	r.Body = io.NopCloser(bytes.NewReader(data))
 	return nil

@@ -24,7 +24,7 @@ func (q *strictQuery) Parse(msg proto.Message, values url.Values, filter *utilit
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		texts, fd := values[key], fieldNamed(md, key)
 		if fd == nil {
-			return mark(clip(key), "is not a parameter here; allowed are %s", fieldNames(md))
+			return mark(clip(key), "is not a known parameter; allowed are %s", fieldNames(md))
 		}
 		if given[fd.Name()] {
 			return mark(string(fd.Name()), "is given twice, under both its names")

@@ -81,5 +81,5 @@ func (g *gateway) refuseQuery(method string, u *url.URL, query url.Values) error
 		return nil
 	}
 	key := slices.Min(slices.Collect(maps.Keys(query)))
-	return fault.Invalid(clip(key), "is not a parameter here; %s takes none", clip(u.Path))
+	return fault.Invalid(clip(key), "is not a known parameter; %s takes none", clip(u.Path))
 }

@@ -69,7 +69,7 @@ func (g *gateway) serveRows(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if out.begun {
-		g.log.Info("an answer with rows was cut off", "table", q.GetTable(), "error", err.Error())
+		g.log.Info("a response with rows was aborted", "table", q.GetTable(), "error", err.Error())
 		panic(http.ErrAbortHandler) // so that the caller does not take it for the whole
 	}
 	s := withReason(transport.ToStatus(err))
@@ -224,7 +224,7 @@ func rowParameter(q *marketv1.RowQuery, key string, values []string) error {
 		}
 		q.Require = marketv1.Requirement(marketv1.Requirement_value[n])
 	default:
-		return fault.Invalid(clip(key), "is not a parameter here; allowed are symbols, start_date, end_date, columns, adjust, require, version, pool")
+		return fault.Invalid(clip(key), "is not a known parameter; allowed are symbols, start_date, end_date, columns, adjust, require, version, pool")
 	}
 	return err
 }
@@ -246,7 +246,7 @@ func poolNamed(field, text string) (marketv1.Pool, error) {
 	if name, ok := enumName(marketv1.Pool(0).Descriptor(), text); ok && name != "POOL_UNSPECIFIED" {
 		return marketv1.Pool(marketv1.Pool_value[name]), nil
 	}
-	return 0, fault.Invalid(field, "%.40q is no pool: allowed are targets, universe", text)
+	return 0, fault.Invalid(field, "%.40q is not a pool: allowed are targets, universe", text)
 }
 
 // formatOf finds the form by the ending, or by what is accepted.
@@ -258,13 +258,13 @@ func formatOf(name string, accept []string) (table string, f rowFormat, code int
 			}
 		}
 		if head := name[:i]; !strings.EqualFold(head, "targets") && !strings.EqualFold(head, "universe") {
-			return "", f, http.StatusBadRequest, fault.Invalid("table", "the ending %.20q is not served: allowed are .parquet, .arrow, .csv, .ndjson", name[i:])
+			return "", f, http.StatusBadRequest, fault.Invalid("table", "the extension %.20q is not supported: allowed are .parquet, .arrow, .csv, .ndjson", name[i:])
 		}
 	}
 	if f, ok := accepted(accept); ok {
 		return name, f, 0, nil
 	}
-	return "", f, http.StatusNotAcceptable, fault.Invalid("accept", "%.100q is not served: allowed are application/x-ndjson, text/csv, application/vnd.apache.arrow.stream, application/vnd.apache.parquet",
+	return "", f, http.StatusNotAcceptable, fault.Invalid("accept", "%.100q is not supported: allowed are application/x-ndjson, text/csv, application/vnd.apache.arrow.stream, application/vnd.apache.parquet",
 		strings.Join(accept, ", "))
 }
 

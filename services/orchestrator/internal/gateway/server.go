@@ -137,7 +137,7 @@ func (s *Server) Run(ctx context.Context) error {
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTime)
 	defer cancel()
 	if err := s.http.Shutdown(stop); err != nil {
-		s.cfg.Logger.Warn("answers were cut off", "addr", s.Addr(), "after", stopTime)
+		s.cfg.Logger.Warn("open responses were aborted", "addr", s.Addr(), "after", stopTime)
 		_ = s.http.Close() // it was asked to stop; what is cut off has been said
 	}
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {

@@ -79,7 +79,7 @@ func (s *Store) MendQueue(ctx context.Context, now time.Time) (dropped int, err 
 			again := run.Run{
 				Pool: r.Pool, Mode: run.Daily, Source: run.SourceAuto, Follows: r.Follows, CreatedAt: now,
 				Request: run.Request{Start: market.NoDate, End: market.NoDate},
-				Note:    "The clock was wrong; its follow-ups of days to come were dropped, and what is missing is asked for now.",
+				Note:    "The clock was wrong: follow-up runs for future days were dropped, and missing data is fetched now.",
 			}
 			if err := enqueue(ctx, tx, &again); err != nil {
 				return err

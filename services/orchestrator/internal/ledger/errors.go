@@ -39,12 +39,12 @@ func failed(doing string, err error) error {
 	err = fmt.Errorf("%s: %w", doing, err)
 	switch {
 	case errors.Is(err, sqlite.ErrMoved):
-		return fault.Wrap(err, fault.StoreFailed, FileName+" was deleted or replaced while the orchestrator has it open; put it back, or restart the orchestrator to go on with what is there.",
+		return fault.Wrap(err, fault.StoreFailed, FileName+" was deleted or replaced while the orchestrator has it open; restore the file, or restart the orchestrator to continue with the current file.",
 			"file", FileName, "cause", "deleted or replaced")
 	case sqlite.IsFull(err):
-		return fault.Wrap(err, fault.DiskFull, FileName+": the volume of the data directory is full.", "file", FileName)
+		return fault.Wrap(err, fault.DiskFull, FileName+": the disk of the data directory is full.", "file", FileName)
 	case sqlite.IsConstraint(err), !errors.As(err, new(sqlite3.Error)):
-		return fault.Wrap(err, fault.Internal, "The ledger refused what it was given; the detail is in the log.")
+		return fault.Wrap(err, fault.Internal, "The ledger rejected the data; the log has the details.")
 	case sqlite.IsBusy(err):
 		return fault.Wrap(err, fault.StoreFailed, FileName+" is locked by another program; nothing was written.",
 			"file", FileName, "cause", "locked")
@@ -52,6 +52,6 @@ func failed(doing string, err error) error {
 		return fault.Wrap(err, fault.StoreFailed, FileName+" is damaged; stop the orchestrator and move the file away.",
 			"file", FileName, "cause", "damaged")
 	}
-	return fault.Wrap(err, fault.StoreFailed, FileName+" could not be read or written; the detail is in the log.",
+	return fault.Wrap(err, fault.StoreFailed, FileName+" could not be read or written; the log has the details.",
 		"file", FileName, "cause", "input or output failed")
 }

@@ -111,23 +111,23 @@ func openFault(path string, err error) error {
 	if f, ok := fault.As(err); ok {
 		return f
 	}
-	problem := "cannot be opened; look at the permissions of its directory"
+	problem := "cannot be opened; check the permissions of its directory"
 	switch {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return err
 	case sqlite.IsFull(err):
-		return fault.Wrap(err, fault.DiskFull, path+": the volume of the data directory is full.", "file", filepath.Base(path))
+		return fault.Wrap(err, fault.DiskFull, path+": the disk of the data directory is full.", "file", filepath.Base(path))
 	case sqlite.IsBusy(err):
-		return fault.Wrap(err, fault.DataDirLocked, path+" is held by another process; close the program that has a transaction open on it.",
+		return fault.Wrap(err, fault.DataDirLocked, path+" is locked by another process; close the program that has a transaction open on it.",
 			"path", path)
 	case sqlite.IsCorrupt(err):
-		problem = "is damaged or no SQLite database; move it away, and a new one is made (the pools' files are not concerned)"
+		problem = "is damaged or is not a SQLite database; move it away, and the next start creates a new one (the pools' files are not affected)"
 	case errors.Is(err, sqlite.ErrForeign):
-		problem = "holds tables of another program; use another --data-dir"
+		problem = "contains tables of another program; use a different --data-dir"
 	case errors.Is(err, sqlite.ErrNewer):
-		problem = "was written by a newer version; start that version, or use another --data-dir"
+		problem = "was written by a newer version; start that version, or use a different --data-dir"
 	case sqlite.IsReadOnly(err), errors.Is(err, fs.ErrPermission):
-		problem = "cannot be written; make it and its directory writable for this user"
+		problem = "is not writable; make the file and its directory writable for this user"
 	}
 	return fault.Wrap(err, fault.InvalidArgument, path+" "+problem+".", "field", "data-dir")
 }

@@ -45,7 +45,7 @@ func (s *Store) Enqueue(ctx context.Context, runs []run.Run, req *CreateRecord) 
 		_, err = tx.ExecContext(ctx, "INSERT INTO requests (request_id, hash, run_ids, created_at) VALUES (?, ?, ?, ?)",
 			req.RequestID, req.Hash, text, stamp(tx.Now))
 		if sqlite.IsUnique(err) {
-			return fault.New(fault.RequestIDReused, fmt.Sprintf("The request_id %.80q was used before.", req.RequestID),
+			return fault.New(fault.RequestIDReused, fmt.Sprintf("The request_id %.80q was already used.", req.RequestID),
 				"request_id", clip(req.RequestID))
 		}
 		return err
@@ -58,7 +58,7 @@ func (s *Store) Enqueue(ctx context.Context, runs []run.Run, req *CreateRecord) 
 
 func enqueue(ctx context.Context, tx *sqlite.Tx, r *run.Run) error {
 	if r.State != "" && r.State != run.Queued {
-		return fmt.Errorf("run %s in state %q does not belong into the queue", r.ID, r.State)
+		return fmt.Errorf("run %s in state %q does not belong in the queue", r.ID, r.State)
 	}
 	r.State = run.Queued
 	if r.ID == "" {
@@ -126,7 +126,7 @@ func (s *Store) CancelQueued(ctx context.Context, id, note string, at time.Time)
 			return err
 		}
 		if r.State != run.Queued {
-			return fault.New(fault.WrongState, fmt.Sprintf("Run %s is %s; only a queued run is cancelled at once.", id, r.State),
+			return fault.New(fault.WrongState, fmt.Sprintf("Run %s is %s; only a queued run can be cancelled immediately.", id, r.State),
 				"run_id", id, "state", string(r.State), "allowed_states", string(run.Queued))
 		}
 		r.StartedAt = at

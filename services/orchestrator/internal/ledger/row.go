@@ -133,7 +133,7 @@ func sentence(r *run.Run) string {
 	case missing > 0:
 		return fmt.Sprintf("%d of %d partitions are not complete.", missing, r.Partitions)
 	case len(r.Meta.BlockedModules) > 0:
-		return "Modules were held back: " + strings.Join(r.Meta.BlockedModules, ", ") + "."
+		return "These modules were blocked: " + strings.Join(r.Meta.BlockedModules, ", ") + "."
 	case r.Note != "":
 		return r.Note
 	case ok:

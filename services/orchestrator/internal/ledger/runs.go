@@ -169,7 +169,7 @@ func (s *Store) DeleteRun(ctx context.Context, id string) error {
 			return err
 		}
 		if r.State != run.Finished {
-			return fault.New(fault.WrongState, fmt.Sprintf("Run %s is %s; only a finished run is deleted.", id, r.State),
+			return fault.New(fault.WrongState, fmt.Sprintf("Run %s is %s; only a finished run can be deleted.", id, r.State),
 				"run_id", id, "state", string(r.State), "allowed_states", string(run.Finished))
 		}
 		_, err = tx.ExecContext(ctx, "DELETE FROM ingest_runs WHERE id = ?", id)

@@ -41,10 +41,10 @@ func wrongState(r run.Run, err error) error {
 	cause := f.Unwrap().Error()
 	switch {
 	case strings.Contains(cause, "may not enter that state"):
-		return fault.Wrap(err, fault.WrongState, fmt.Sprintf("Run %s may not become %s from the state it is in.", r.ID, r.State),
+		return fault.Wrap(err, fault.WrongState, fmt.Sprintf("Run %s cannot change to %s from its current state.", r.ID, r.State),
 			"run_id", r.ID, "pool", string(r.Pool), "state", string(r.State))
 	case strings.Contains(cause, "run_details.pool"):
-		return fault.Wrap(err, fault.WrongState, fmt.Sprintf("Another run of %s is under way; run %s may not become %s.", r.Pool, r.ID, r.State),
+		return fault.Wrap(err, fault.WrongState, fmt.Sprintf("Another run of %s is in progress, so run %s cannot change to %s.", r.Pool, r.ID, r.State),
 			"run_id", r.ID, "pool", string(r.Pool), "state", string(r.State))
 	}
 	return err
@@ -53,7 +53,7 @@ func wrongState(r run.Run, err error) error {
 func save(ctx context.Context, tx *sqlite.Tx, u run.Update) ([]run.Event, error) {
 	r := u.Run
 	if r.State == run.Queued || r.ID == "" {
-		return nil, fmt.Errorf("run %q in state %q belongs into the queue", r.ID, r.State)
+		return nil, fmt.Errorf("run %q in state %q belongs in the queue", r.ID, r.State)
 	}
 	summary, err := summaryOf(&r)
 	if err != nil {

@@ -175,11 +175,11 @@ func broken(ctx context.Context, err error) error {
 	case fault.Is(err, fault.WorkerUnreachable), fault.Is(err, fault.PreflightFailed):
 		return err
 	}
-	cause := "the log of that moment has the detail"
+	cause := "the log has the details"
 	if f, ok := fault.As(err); ok {
 		cause = f.Message
 	}
-	return fault.Wrap(err, fault.PreflightFailed, "The preflight broke before it reached a verdict: "+cause, "cause", cause)
+	return fault.Wrap(err, fault.PreflightFailed, "The preflight failed before it reached a verdict: "+cause, "cause", cause)
 }
 
 // pass is one preflight under way.
@@ -354,7 +354,7 @@ func (p *pass) probe(ctx context.Context, modules []string, date market.Date) er
 		case err == nil && len(left) == 0:
 			return nil
 		case err == nil:
-			return fault.New(fault.PreflightFailed, "The ingest-worker ended the probes before all were made.", "cause", "stream ended early")
+			return fault.New(fault.PreflightFailed, "The ingest-worker ended the probe stream before all modules were probed.", "cause", "stream ended early")
 		case !fault.Is(err, fault.WorkerUnreachable) || restarts == maxRestarts:
 			return err
 		}
@@ -372,7 +372,7 @@ func (p *pass) stream(ctx context.Context, modules []string, date market.Date) (
 		func(found readiness.Probe) error {
 			at := slices.Index(left, found.Module)
 			if at < 0 {
-				return fault.New(fault.PreflightFailed, fmt.Sprintf("The ingest-worker probed %.80q, which was not asked for.", found.Module),
+				return fault.New(fault.PreflightFailed, fmt.Sprintf("The ingest-worker probed %.80q, which was not requested.", found.Module),
 					"cause", "unknown module")
 			}
 			left = slices.Delete(left, at, at+1)

@@ -35,7 +35,7 @@ func CheckTokens(pool market.Pool, f Facts) []fault.Issue {
 }
 
 func tokenMissing(domain string) fault.Issue {
-	return fault.NewIssue(fault.TokenMissing, fmt.Sprintf("No provider token resolves for the domain %s.", domain), "domain", domain)
+	return fault.NewIssue(fault.TokenMissing, fmt.Sprintf("No provider token is configured for the domain %s.", domain), "domain", domain)
 }
 
 // Judge concludes whether a pool may be ingested now. It reads the probes on
@@ -86,9 +86,9 @@ func judgeDomain(v *Verdict, f Facts, domain string, selected []string) {
 	setting := f.Domain(domain)
 	if p := f.Catalog.Provider(setting.Provider); p == nil || !p.Active {
 		issue := fault.NewIssue(fault.DomainProviderNotActive,
-			fmt.Sprintf("The domain %s is set to the provider %.40q, which cannot be used yet.", domain, setting.Provider),
+			fmt.Sprintf("The domain %s uses the provider %.40q, which is not implemented yet.", domain, setting.Provider),
 			"domain", domain, "provider", setting.Provider)
-		issue.Remedy = fmt.Sprintf("Set the domain's provider to tushare: curl -X PATCH localhost:7780/v1/domains/%s -d '{\"provider_id\":\"tushare\"}'", domain)
+		issue.Remedy = fmt.Sprintf("Set the provider of the domain to tushare: curl -X PATCH localhost:7780/v1/domains/%s -d '{\"provider_id\":\"tushare\"}'", domain)
 		hold(issue)
 		return
 	}
@@ -111,9 +111,9 @@ func judgeDomain(v *Verdict, f Facts, domain string, selected []string) {
 		tally[kind]++
 	}
 	for kind, message := range map[fault.Reason]string{
-		fault.DomainTestFailed:   "Every probe of the domain %s failed.",
-		fault.DomainTestStale:    "Every probe of the domain %s is out of date.",
-		fault.DomainTestRequired: "No module of the domain %s was ever probed.",
+		fault.DomainTestFailed:   "All probes of the domain %s failed.",
+		fault.DomainTestStale:    "All probes of the domain %s are out of date.",
+		fault.DomainTestRequired: "No module of the domain %s has ever been probed.",
 	} {
 		if tally[kind] == len(modules) {
 			i := fault.NewIssue(kind, fmt.Sprintf(message, domain), "domain", domain)
@@ -131,10 +131,10 @@ func judgeModule(pool market.Pool, f Facts, m *catalog.Module) ([]fault.Issue, f
 	switch {
 	case p.Status == Untested:
 		return []fault.Issue{unproven(f, m, fault.NewIssue(fault.ModuleTestRequired,
-			fmt.Sprintf("%s was never probed.", m.ID), "domain", m.Domain, "module", m.ID))}, fault.DomainTestRequired
+			fmt.Sprintf("%s has never been probed.", m.ID), "domain", m.Domain, "module", m.ID))}, fault.DomainTestRequired
 	case stale && (p.Status == Pass || f.Preflight == ReadinessOnly):
 		return []fault.Issue{unproven(f, m, fault.NewIssue(fault.ModuleTestStale,
-			fmt.Sprintf("The probe of %s is out of date: it is older than a day, or token or configuration changed since.", m.ID),
+			fmt.Sprintf("The probe of %s is out of date: it is older than one day, or the token or the configuration has changed since.", m.ID),
 			"domain", m.Domain, "module", m.ID, "probe_time", p.At.UTC().Format(time.RFC3339)))}, fault.DomainTestStale
 	}
 	issues := make([]fault.Issue, 0, len(p.Issues)+1)
@@ -147,7 +147,7 @@ func judgeModule(pool market.Pool, f Facts, m *catalog.Module) ([]fault.Issue, f
 	}
 	if w, _ := fault.Worst(issues); p.Status == Fail && w.Severity < fault.Retry {
 		issues = append(issues, fault.NewIssue(fault.ModuleTestFailed,
-			fmt.Sprintf("The probe of %s failed without saying why.", m.ID), "domain", m.Domain, "module", m.ID))
+			fmt.Sprintf("The probe of %s failed without a reason.", m.ID), "domain", m.Domain, "module", m.ID))
 	}
 	if p.Status == Pass { // a passed probe never holds back, whatever it remarked
 		for n := range issues {
@@ -164,7 +164,7 @@ func unproven(f Facts, m *catalog.Module, i fault.Issue) fault.Issue {
 	i.Domain, i.Module = m.Domain, m.ID
 	if f.Preflight != ReadinessOnly {
 		i.Severity = fault.Warning
-		i.Remedy = "Nothing to do: it is probed before the next run."
+		i.Remedy = "No action is needed: the next run probes it first."
 	}
 	return i
 }
@@ -173,9 +173,9 @@ func unproven(f Facts, m *catalog.Module, i fault.Issue) fault.Issue {
 // that the token may not call.
 func PermissionRemedy(pool market.Pool, module string) string {
 	if strings.HasPrefix(module, "etf.") && pool == market.Universe {
-		return "Raise the token's tier at the provider, or go on without ETFs: " + domainSwitch("etf", false)
+		return "Upgrade the token at the provider, or disable ETFs: " + domainSwitch("etf", false)
 	}
-	return "Raise the token's tier at the provider, or go on without it: " + moduleSwitch(module, false)
+	return "Upgrade the token at the provider, or disable the module: " + moduleSwitch(module, false)
 }
 
 func decide(v *Verdict, f Facts) {
@@ -196,14 +196,14 @@ func decide(v *Verdict, f Facts) {
 
 // workerAway turns a verdict by what the worker told last into that of now.
 func workerAway(v *Verdict, f Facts) {
-	known := "it was never reached before, so nothing else is known."
+	known := "it has never been reached, so nothing else is known."
 	if f.Catalog != nil {
-		known = fmt.Sprintf("by what it told last, %s is %s, with %d modules cleared and %d held back.",
+		known = fmt.Sprintf("according to its last answer, %s is %s, with %d modules ready and %d blocked.",
 			v.Pool, v.Decision, len(v.Cleared), len(v.Blocked))
 	} else {
 		v.Issues, v.Decision = nil, Retry
 	}
-	why := fault.NewIssue(fault.WorkerUnreachable, "The ingest-worker does not answer, so nothing can run now; "+known)
+	why := fault.NewIssue(fault.WorkerUnreachable, "The ingest-worker does not respond, so no run can start; "+known)
 	v.Issues = append([]fault.Issue{why}, v.Issues...) // first among those that may pass
 	fault.SortIssues(v.Issues)
 	if v.Decision != Blocked {

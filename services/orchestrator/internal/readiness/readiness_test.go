@@ -330,10 +330,10 @@ func TestAwayWorkerIsToldWithWhatWasKnown(t *testing.T) {
 		want Decision
 		says string
 	}{
-		"was ready":    {ready(away), Retry, "universe is ready, with 6 modules cleared and 0 held back"},
+		"was ready":    {ready(away), Retry, "universe is ready, with 6 modules ready and 0 blocked"},
 		"was degraded": {ready(away, failing(fault.PermissionDenied, "etf.basic_info"), func(f *Facts) { f.Readiness = Lenient }), Retry, "universe is degraded"},
 		"was blocked":  {ready(away, failing(fault.PermissionDenied, "etf.basic_info")), Blocked, "universe is blocked"},
-		"never known":  {ready(away, func(f *Facts) { f.Catalog = nil }), Retry, "never reached"},
+		"never known":  {ready(away, func(f *Facts) { f.Catalog = nil }), Retry, "never been reached"},
 	} {
 		v := Judge(market.Universe, c.f)
 		i := slices.IndexFunc(v.Issues, func(i fault.Issue) bool { return i.Reason == fault.WorkerUnreachable })

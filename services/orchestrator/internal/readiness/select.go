@@ -52,7 +52,7 @@ func Select(pool market.Pool, f Facts) Selection {
 	var s Selection
 	if f.Catalog == nil {
 		s.Issues = append(s.Issues, fault.NewIssue(fault.NoSyncModuleSelected,
-			"No catalog is known yet, because the ingest-worker was never reached.", "pool", string(pool)))
+			"The catalog is not known yet, because the ingest-worker has never been reached.", "pool", string(pool)))
 		return s
 	}
 	for i := range f.Catalog.Modules {
@@ -99,17 +99,17 @@ func refused(pool market.Pool, f Facts, chosen []string) []fault.Issue {
 		case m == nil:
 			issues = append(issues, fault.NewIssue(fault.NotFound, fmt.Sprintf("There is no module %.80q.", id), "kind", "module", "id", id))
 		case !m.SyncCapable:
-			issue := fault.NewIssue(fault.ModuleNotSyncCapable, fmt.Sprintf("%s is listed and not built yet.", id), "module", id)
+			issue := fault.NewIssue(fault.ModuleNotSyncCapable, fmt.Sprintf("%s is in the catalog but not implemented yet.", id), "module", id)
 			issue.Domain = m.Domain
 			issues = append(issues, issue)
 		case !slices.Contains(m.Pools, pool):
 			issues = append(issues, fault.NewIssue(fault.InvalidArgument,
-				fmt.Sprintf("The %s pool does not hold %s.", pool, id), "field", "module_ids"))
+				fmt.Sprintf("The pool %s does not have the module %s.", pool, id), "field", "module_ids"))
 		case !usable(pool, f, m): // no instrument of its kind on the list: nothing to do for it
 		case !f.Domain(m.Domain).Enabled || domainEmpty(pool, f, m.Domain):
 			issues = append(issues, domainOff(f, m.Domain, id))
 		default:
-			issue := fault.NewIssue(fault.NoSyncModuleSelected, fmt.Sprintf("%s was asked for and is switched off.", id), "pool", string(pool))
+			issue := fault.NewIssue(fault.NoSyncModuleSelected, fmt.Sprintf("%s was requested but is disabled.", id), "pool", string(pool))
 			issue.Domain, issue.Module = m.Domain, id
 			issue.Remedy = "Enable it: " + moduleSwitch(id, true)
 			issues = append(issues, issue)
@@ -122,7 +122,7 @@ func refused(pool market.Pool, f Facts, chosen []string) []fault.Issue {
 // enabled domain that is empty because its modules are switched off.
 func noneEnabled(pool market.Pool, f Facts) []fault.Issue {
 	issues := []fault.Issue{fault.NewIssue(fault.NoSyncModuleSelected,
-		fmt.Sprintf("No module that the %s pool can hold is enabled.", pool), "pool", string(pool))}
+		fmt.Sprintf("No module of the pool %s is enabled.", pool), "pool", string(pool))}
 	var seen []string
 	for i := range f.Catalog.Modules {
 		m := &f.Catalog.Modules[i]
@@ -150,7 +150,7 @@ func domainEmpty(pool market.Pool, f Facts, domain string) bool {
 func domainOff(f Facts, domain, module string) fault.Issue {
 	message := fmt.Sprintf("The domain %s has no enabled module.", domain)
 	if !f.Domain(domain).Enabled {
-		message = fmt.Sprintf("The domain %s is switched off.", domain)
+		message = fmt.Sprintf("The domain %s is disabled.", domain)
 	}
 	issue := fault.NewIssue(fault.DomainHasNoEnabledModules, message, "domain", domain)
 	issue.Module = module

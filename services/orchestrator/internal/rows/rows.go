@@ -124,7 +124,7 @@ func (s *Source) explain(ctx context.Context, pool marketv1.Pool, err error) err
 	}
 	told := *f
 	if told.RetryAt = s.next(ctx, pool); !told.RetryAt.IsZero() {
-		told.Message += " The pool is asked for next at " + told.RetryAt.In(market.Shanghai).Format("2006-01-02 15:04") + "."
+		told.Message += " The pool is fetched next at " + told.RetryAt.In(market.Shanghai).Format("2006-01-02 15:04") + "."
 	}
 	return &told
 }

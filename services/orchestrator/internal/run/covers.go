@@ -109,7 +109,7 @@ func Early(c catalog.Catalog, modules []string, trade market.Date, due time.Time
 		return fault.Issue{}, false
 	}
 	return fault.NewIssue(fault.RunAtEarly, fmt.Sprintf(
-		"The slot at %s comes before %s of that day %s due; the last is due from %s in Shanghai. A follow-up asks for each when it comes due.",
+		"The slot at %s is before %s of that day %s due; the last is due at %s in Shanghai. A follow-up run fetches each dataset when it is due.",
 		slot.Moment(due, nil), strings.Join(names, ", "), map[bool]string{true: "is", false: "are"}[len(names) == 1], last),
 		"dataset", strings.Join(names, ","), "run_at", runAt, "due_time", last.String()), true
 }

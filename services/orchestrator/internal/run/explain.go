@@ -48,9 +48,9 @@ func Explain(s Story) (sentences []string, next string) {
 	if s.Slot != nil {
 		sentences = append(sentences, s.Slot.Explain(zone)...)
 	}
-	say("Run %s of %s was asked for at %s %s.", r.ID, r.Pool, when(r.CreatedAt), r.askedBy())
+	say("Run %s of %s was requested at %s %s.", r.ID, r.Pool, when(r.CreatedAt), r.askedBy())
 	if w := r.Request.words(); w != "" {
-		say("It was asked for %s.", w)
+		say("It was requested for %s.", w)
 	}
 	if r.State == Queued {
 		said, next := explainQueued(s, when, ask)
@@ -59,15 +59,15 @@ func Explain(s Story) (sentences []string, next string) {
 	if slices.ContainsFunc(s.Events, func(e Event) bool {
 		return e.StateChanged != nil && e.StateChanged.From == Queued && e.StateChanged.To == Finished
 	}) {
-		say("It was cancelled at %s while it waited in the queue%s, and nothing was done.", when(r.FinishedAt), because(r.Note))
+		say("It was cancelled at %s in the queue%s, before it started.", when(r.FinishedAt), because(r.Note))
 		return sentences, again(r.Pool)
 	}
 	waited := r.StartedAt.Sub(latest(r.CreatedAt, r.NotBefore))
 	switch {
 	case waited >= time.Second:
-		say("It left the queue at %s, after %s.", when(r.StartedAt), round(waited))
+		say("It started at %s, after %s in the queue.", when(r.StartedAt), round(waited))
 	case !r.StartedAt.IsZero():
-		say("It left the queue at %s.", when(r.StartedAt))
+		say("It started at %s.", when(r.StartedAt))
 	}
 	for _, e := range s.Events {
 		switch {
@@ -75,15 +75,15 @@ func Explain(s Story) (sentences []string, next string) {
 			c := e.StateChanged
 			switch {
 			case c.To == Running && len(r.Meta.BlockedModules) > 0:
-				say("At %s the checks let it go on without %s.", when(e.Time), strings.Join(r.Meta.BlockedModules, ", "))
+				say("At %s the checks passed, except for the blocked modules %s.", when(e.Time), strings.Join(r.Meta.BlockedModules, ", "))
 			case c.To == Running:
-				say("At %s every check was passed.", when(e.Time))
+				say("At %s all checks passed.", when(e.Time))
 			case c.To == Paused:
 				say("At %s it was paused%s.", when(e.Time), because(c.Note))
 			case c.From == Paused && c.To == Checking:
-				say("At %s it was resumed%s and checked again.", when(e.Time), because(c.Note))
+				say("At %s it was resumed%s, and the checks ran again.", when(e.Time), because(c.Note))
 			case c.To == Cancelling:
-				say("At %s a person asked for its end%s.", when(e.Time), because(c.Note))
+				say("At %s a user cancelled it%s.", when(e.Time), because(c.Note))
 			}
 		case e.Preflight != nil && e.Preflight.Module == "" && e.Preflight.Message != "":
 			say("Preflight: %s", sentence(e.Preflight.Message))
@@ -94,19 +94,19 @@ func Explain(s Story) (sentences []string, next string) {
 				}
 			}
 		case e.Planned != nil && e.Planned.Partitions == 0:
-			say("At %s nothing was found missing%s.", when(e.Time), upTo(e.Planned))
+			say("At %s the plan found nothing missing%s.", when(e.Time), upTo(e.Planned))
 		case e.Planned != nil:
-			say("%s were planned at %s, about %s%s.", count(e.Planned.Partitions, "partition"), when(e.Time), count(e.Planned.Calls, "call"), upTo(e.Planned))
+			say("At %s the plan has %s, about %s%s.", when(e.Time), count(e.Planned.Partitions, "partition"), count(e.Planned.Calls, "call"), upTo(e.Planned))
 		}
 	}
 	sentences = append(sentences, partitionsSay(r, s.Partitions)...)
 	if r.State != Finished {
-		say("It is %s now.", r.State)
+		say("It is now %s.", r.State)
 		switch r.State {
 		case Paused:
 			return sentences, resume(r.Pool)
 		case Cancelling:
-			say("It ends once the ingest-worker has confirmed that it no longer writes.")
+			say("It ends when the ingest-worker confirms that it has stopped writing.")
 		}
 		return sentences, watch(r.ID)
 	}
@@ -120,16 +120,16 @@ func explainQueued(s Story, when, ask func(time.Time) string) (said []string, ne
 	say := func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }
 	switch {
 	case len(s.Ahead) > 0:
-		say("It waits in the queue behind %s.", ids(s.Ahead))
+		say("It is waiting in the queue behind %s.", ids(s.Ahead))
 	case s.First != nil && r.NotBefore.IsZero():
-		say("It waits for the targets run of the same trigger to end, %s, or until it has had its time (order_wait in the settings).", ids([]Run{*s.First}))
+		say("It is waiting for the targets run of the same trigger, %s, to end, or until order_wait in the settings has elapsed.", ids([]Run{*s.First}))
 	case !r.NotBefore.IsZero():
-		say("It waits in the queue and starts at %s.", ask(r.NotBefore))
+		say("It is waiting in the queue and starts at %s.", ask(r.NotBefore))
 	default:
-		say("It waits in the queue for its turn.")
+		say("It is waiting in the queue and starts next.")
 	}
 	if s.Hold.Paused {
-		say("The pool %s was paused at %s%s: nothing of it starts before it is resumed.", r.Pool, when(s.Hold.At), because(s.Hold.Note))
+		say("The pool %s was paused at %s%s; no run of the pool starts until it is resumed.", r.Pool, when(s.Hold.At), because(s.Hold.Note))
 		return said, resume(r.Pool)
 	}
 	return said, watch(r.ID)
@@ -158,33 +158,33 @@ func explainEnd(s Story, when, ask func(time.Time) string) (said []string, next 
 	worst, bad := fault.Worst(r.Issues)
 	bad = bad && worst.Severity > fault.Warning
 	if bad && worst.Remedy != "" && (len(s.FollowUps) == 0 || worst.Command() != "") {
-		say("What helps: %s", sentence(worst.Remedy))
+		say("What to do: %s", sentence(worst.Remedy))
 	}
 	for _, f := range s.FollowUps {
 		switch {
 		case f.State == Queued:
-			say("Run %s follows it up at %s%s.", f.ID, ask(latest(f.NotBefore, f.CreatedAt)), because(strings.TrimSuffix(f.Note, ".")))
+			say("The follow-up run %s starts at %s%s.", f.ID, ask(latest(f.NotBefore, f.CreatedAt)), because(strings.TrimSuffix(f.Note, ".")))
 		case f.State == Finished:
-			say("Run %s followed it up and ended %s.", f.ID, strings.ToUpper(string(f.Outcome)))
+			say("The follow-up run %s ended as %s.", f.ID, strings.ToUpper(string(f.Outcome)))
 		default:
-			say("Run %s follows it up and is %s.", f.ID, f.State)
+			say("The follow-up run %s is %s.", f.ID, f.State)
 		}
 	}
 	if len(s.FollowUps) == 0 {
 		switch d, _ := fault.Describe(worst.Reason); {
 		case !r.RetryAt.IsZero() && s.Next != nil:
-			say("Run %s, which is in the queue, follows it up at %s.", s.Next.ID, ask(latest(s.Next.NotBefore, s.Next.CreatedAt)))
+			say("Run %s, which is already in the queue, is its follow-up and starts at %s.", s.Next.ID, ask(latest(s.Next.NotBefore, s.Next.CreatedAt)))
 		case !r.RetryAt.IsZero():
-			say("A run that was in the queue already followed it up; it was due at %s.", ask(r.RetryAt))
+			say("A run that was already in the queue was its follow-up; it was due at %s.", ask(r.RetryAt))
 		case !bad:
 		case d.Class == fault.Permanent:
-			say("Nothing follows it up, because only a person can change that.")
+			say("No follow-up run is queued, because this needs your action.")
 		case (d.Class == fault.Transient || d.Class == fault.Quota) && r.Attempt > 0:
-			say("It was attempt %d in a row, and no further one is made before the next evening.", r.Attempt+1)
+			say("It was attempt %d in a row; no further attempt is made before the next scheduled run.", r.Attempt+1)
 		case d.Class == fault.Transient || d.Class == fault.Quota:
-			say("Nothing follows it up before the next evening.")
+			say("No follow-up run is queued; the next scheduled run tries again.")
 		case d.Class == fault.Later:
-			say("Nothing follows it up but the next evening, which asks for what is missing in its window.")
+			say("No follow-up run is queued; the next scheduled run fetches what is missing.")
 		}
 	}
 	return said, nextAfter(s, worst, bad)
@@ -247,7 +247,7 @@ func (r Run) askedBy() string {
 	case SourceAuto:
 		return "to follow up run " + r.Follows + because(strings.TrimSuffix(r.Note, "."))
 	}
-	return "by hand"
+	return "manually"
 }
 
 func (r Run) ended() string {
@@ -261,7 +261,7 @@ func (r Run) end() string {
 	switch r.Outcome {
 	case Succeeded:
 		if left := r.Partitions - r.Completed; left > 0 {
-			return fmt.Sprintf("%s complete, %d rows (%d new, %d changed, %d gone), %s. %s of old dates failed and will have another turn.",
+			return fmt.Sprintf("%s complete, %d rows (%d new, %d changed, %d gone), %s. %s of old dates failed and will be repeated on a later evening.",
 				count(r.Completed, "partition"), r.Rows, r.New, r.Changed, r.Gone, count(r.Calls, "call"), count(left, "re-check"))
 		}
 		return fmt.Sprintf("all of %s complete, %d rows (%d new, %d changed, %d gone), %s.",
@@ -270,16 +270,16 @@ func (r Run) end() string {
 		return "there was nothing to do."
 	case Blocked:
 		if r.Completed > 0 { // before a pause
-			return fmt.Sprintf("the check at stage %s refused it; %d of %s had been completed and are kept.", r.Stage, r.Completed, count(r.Partitions, "partition"))
+			return fmt.Sprintf("the check at stage %s failed; %d of %s had been completed and are kept.", r.Stage, r.Completed, count(r.Partitions, "partition"))
 		}
-		return "the check at stage " + string(r.Stage) + " refused it, and nothing was written."
+		return "the check at stage " + string(r.Stage) + " failed, and nothing was written."
 	case Cancelled:
 		return fmt.Sprintf("%d of %s had been completed and are kept.", r.Completed, count(r.Partitions, "partition"))
 	}
 	text := fmt.Sprintf("%d of %s complete, %d rows (%d new, %d changed, %d gone), %s.",
 		r.Completed, count(r.Partitions, "partition"), r.Rows, r.New, r.Changed, r.Gone, count(r.Calls, "call"))
 	if len(r.Meta.BlockedModules) > 0 {
-		text += " Held back: " + strings.Join(r.Meta.BlockedModules, ", ") + "."
+		text += " Blocked: " + strings.Join(r.Meta.BlockedModules, ", ") + "."
 	}
 	return text
 }
@@ -338,7 +338,7 @@ func (q Request) words() string {
 		parts = append(parts, "the modules "+strings.Join(q.Modules, ", "))
 	}
 	if q.Refetch {
-		parts = append(parts, "what is held complete as well")
+		parts = append(parts, "complete dates as well (refetch)")
 	}
 	return strings.Join(parts, ", ")
 }

@@ -111,14 +111,14 @@ func FollowUp(r Run, partitions []Partition, s Surroundings) (Next, bool) {
 	}
 	usedUp := fault.Reason("")
 	if i, ok := issue[fault.Interrupted]; ok {
-		offer(Next{At: now, Attempt: r.Attempt, Reason: i.Reason, Note: "The run before was interrupted."})
+		offer(Next{At: now, Attempt: r.Attempt, Reason: i.Reason, Note: "The previous run was interrupted."})
 	} else if class[fault.Transient] {
 		i := worstOf(issue, fault.Transient)
 		switch {
 		case r.Attempt < s.Settings.MaxFollowUps:
 			at := now.Add(pauses[min(r.Attempt, len(pauses)-1)])
 			offer(Next{At: latest(at, i.RetryAt, r.RetryAt), Attempt: r.Attempt + 1, Reason: i.Reason,
-				Note: "The run before ended for a passing reason: " + i.Message})
+				Note: "The previous run ended with a temporary error: " + i.Message})
 		case s.Settings.MaxFollowUps > 0:
 			usedUp = i.Reason
 		}
@@ -134,7 +134,7 @@ func FollowUp(r Run, partitions []Partition, s Surroundings) (Next, bool) {
 			if !at.After(now) {
 				at = now.Add(time.Hour)
 			}
-			offer(Next{At: latest(at, now.Add(quotaPauses[attempt])), Attempt: attempt + 1, Reason: i.Reason, Note: "The provider's quota was spent."})
+			offer(Next{At: latest(at, now.Add(quotaPauses[attempt])), Attempt: attempt + 1, Reason: i.Reason, Note: "The provider's quota was used up."})
 		} else {
 			usedUp = i.Reason
 		}
@@ -297,7 +297,7 @@ func (r Run) publish(partitions []Partition, s Surroundings, blockedLater bool, 
 	case waiting:
 	case usedUp != "" && (held || r.lacks(partitions)):
 		n.Reason, n.Attempt = usedUp, r.Attempt
-		n.Note = fmt.Sprintf("Data of %s is missing, and the attempts in a row are used up (%s).", newest, usedUp)
+		n.Note = fmt.Sprintf("Data of %s is missing, and the maximum number of attempts in a row is reached (%s).", newest, usedUp)
 	default:
 		return Next{}, false
 	}

@@ -61,10 +61,10 @@ func (r *Revised) Add(more *Revised) *Revised {
 
 // sentence tells a person what changed.
 func (r *Revised) sentence() string {
-	text := fmt.Sprintf("Of what was held, %s in %s changed or went, and the old values are kept.", count(int(r.Values), "value"), count(int(r.Rows), "row"))
+	text := fmt.Sprintf("%s in %s of the stored data changed or disappeared; the old values are kept in revisions.", count(int(r.Values), "value"), count(int(r.Rows), "row"))
 	l := r.Largest
 	if r.Change == 0 || l.Old == nil || l.New == nil {
 		return text
 	}
-	return text + fmt.Sprintf(" The largest: %s of %s on %s was %s and is %s (%s).", l.Column, l.Symbol, l.Date, *l.Old, *l.New, l.Dataset)
+	return text + fmt.Sprintf(" The largest change: %s of %s on %s was %s and is now %s (%s).", l.Column, l.Symbol, l.Date, *l.Old, *l.New, l.Dataset)
 }

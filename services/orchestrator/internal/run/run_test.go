@@ -96,7 +96,7 @@ func TestFinishNamesStageAndWhoCancelled(t *testing.T) {
 		t.Errorf("succeeded with a stage: %v", err)
 	}
 	r, _, err := Finish(Run{State: Cancelling, Note: "anna: wrong dates"}, half7, End{Outcome: Cancelled})
-	if err != nil || len(r.Issues) != 1 || r.Issues[0].Message != "A person stopped the run: anna: wrong dates." {
+	if err != nil || len(r.Issues) != 1 || r.Issues[0].Message != "A user cancelled the run: anna: wrong dates." {
 		t.Errorf("%+v %v", r.Issues, err)
 	}
 }
@@ -161,7 +161,7 @@ func TestIssuesOfGathersAlike(t *testing.T) {
 		overcome, part("daily", monday, PartitionFailed, "", fault.ProviderUnavailable),
 		part("daily", monday-1, PartitionFailed, "", fault.ProviderUnavailable), part("fund_daily", monday, PartitionFailed, "", fault.PermissionDenied),
 	})
-	if len(got) != 3 || got[0].Reason != fault.PermissionDenied || got[1].Message != "PROVIDER_UNAVAILABLE happened. 1 other partition of daily ended alike." ||
+	if len(got) != 3 || got[0].Reason != fault.PermissionDenied || got[1].Message != "PROVIDER_UNAVAILABLE happened. 1 other partition of daily had the same result." ||
 		got[2].Reason != fault.UnknownSymbols {
 		t.Errorf("%+v", got)
 	}
@@ -174,7 +174,7 @@ func TestIssuesOfCountsPartitions(t *testing.T) {
 		t.Errorf("%+v", got)
 	}
 	other := part("daily", monday-1, PartitionFailed, "", fault.SymbolsMissing)
-	if got := IssuesOf([]Partition{twice, other}); len(got) != 1 || got[0].Message != "SYMBOLS_MISSING happened. 1 other partition of daily ended alike." {
+	if got := IssuesOf([]Partition{twice, other}); len(got) != 1 || got[0].Message != "SYMBOLS_MISSING happened. 1 other partition of daily had the same result." {
 		t.Errorf("%+v", got)
 	}
 }
@@ -193,7 +193,7 @@ func TestFailedRecheckIsAWarning(t *testing.T) {
 		t.Errorf("it calls for %v", classes)
 	}
 	r.Outcome = Succeeded
-	if said := r.ended(); !strings.Contains(said, "2 re-checks of old dates failed and will have another turn") {
+	if said := r.ended(); !strings.Contains(said, "2 re-checks of old dates failed and will be repeated on a later evening") {
 		t.Errorf("it ended: %s", said)
 	}
 }
@@ -506,9 +506,9 @@ func TestExplainTellsTheChain(t *testing.T) {
 	r = add(Finish(r, at(6), End{Outcome: Partial, Issues: IssuesOf(parts)}))
 	follow := Run{ID: "R2", State: Queued, NotBefore: at(21)}
 	said, next = Explain(Story{Run: r, Slot: &v, Events: events, Partitions: parts, FollowUps: []Run{follow}})
-	want := []string{"came due at 2026-03-02 19:30:00 +08:00", "3m0s late: the host was asleep.", "by the schedule", "left the queue at 2026-03-02 19:34:00 +08:00, after 4m0s",
-		"Preflight: universe is READY.", "every check was passed", "2 partitions were planned", "up to 2026-03-02", "moneyflow: 1 failed.",
-		"PARTIAL: 1 of 2 partitions complete", "NOT_PUBLISHED: NOT_PUBLISHED happened.", "Run R2 follows it up at 2026-03-02 19:51:00 +08:00."}
+	want := []string{"was due at 2026-03-02 19:30:00 +08:00", "3m0s late: the host was asleep.", "by the schedule", "It started at 2026-03-02 19:34:00 +08:00, after 4m0s",
+		"Preflight: universe is READY.", "all checks passed", "the plan has 2 partitions", "up to 2026-03-02", "moneyflow: 1 failed.",
+		"PARTIAL: 1 of 2 partitions complete", "NOT_PUBLISHED: NOT_PUBLISHED happened.", "The follow-up run R2 starts at 2026-03-02 19:51:00 +08:00."}
 	rest := strings.Join(said, "\n")
 	for _, w := range want { // in this order
 		i := strings.Index(rest, w)
@@ -547,10 +547,10 @@ func TestExplainSaysWhatAQueuedRunWaitsFor(t *testing.T) {
 		s          Story
 		says, next string
 	}{
-		"its pool is paused": {Story{Run: r, Hold: held}, "paused at 2026-03-02 19:31:00 +08:00 (Ann: disk is moved): nothing", resume(market.Universe)},
+		"its pool is paused": {Story{Run: r, Hold: held}, "paused at 2026-03-02 19:31:00 +08:00 (Ann: disk is moved); no run of the pool", resume(market.Universe)},
 		"behind another":     {Story{Run: r, Ahead: []Run{{ID: "R0", State: Paused}}, Hold: held}, "behind run R0 (paused)", resume(market.Universe)},
-		"for its targets":    {Story{Run: r, First: &Run{ID: "T1", State: Running}}, "targets run of the same trigger to end, run T1 (running)", watch("R1")},
-		"for nothing":        {Story{Run: r}, "for its turn", watch("R1")},
+		"for its targets":    {Story{Run: r, First: &Run{ID: "T1", State: Running}}, "targets run of the same trigger, run T1 (running), to end", watch("R1")},
+		"for nothing":        {Story{Run: r}, "starts next", watch("R1")},
 	} {
 		if said, next := Explain(c.s); !strings.Contains(strings.Join(said, " "), c.says) || next != c.next {
 			t.Errorf("%s: %q / %s", name, said, next)
@@ -572,14 +572,14 @@ func TestExplainSaysWhatComesAfter(t *testing.T) {
 		s          Story
 		says, next string
 	}{
-		"a person can help meanwhile": {Story{Run: ended(Blocked, fault.WorkerUnreachable), FollowUps: queued}, "What helps: Check", "bin/ingest-worker"},
-		"none is to be made":          {Story{Run: ended(Failed, fault.ProviderUnavailable)}, "Nothing follows it up before", again(market.Targets)},
-		"an old gap":                  {Story{Run: ended(Partial, fault.Incomplete), Partitions: parts}, "but the next evening", "curl localhost:7780/v1/runs/R1/partitions"},
-		"only time helps":             {Story{Run: ended(Partial, fault.NotPublished), FollowUps: queued}, "Run R2 follows it up", watch("R2")},
-		"attempts are used up":        {Story{Run: last}, "It was attempt 6 in a row, and no further one", "bin/ingest-worker"},
-		"permanent":                   {Story{Run: ended(Failed, fault.TokenInvalid), Partitions: parts}, "only a person can change that", "AFTERBELL_TUSHARE_TOKEN=YOUR_TOKEN bin/ingest-worker"},
-		"served by another":           {Story{Run: served, Partitions: parts, Next: &queued[0]}, "Run R2, which is in the queue, follows it up at 2026-03-02 19:45:00 +08:00", "curl localhost:7780/v1/pools/targets"},
-		"was served by another":       {Story{Run: served, Partitions: parts}, "was in the queue already followed it up; it was due at 2026-03-02 19:45:00 +08:00", "curl localhost:7780/v1/pools/targets"},
+		"a person can help meanwhile": {Story{Run: ended(Blocked, fault.WorkerUnreachable), FollowUps: queued}, "What to do: Check", "bin/ingest-worker"},
+		"none is to be made":          {Story{Run: ended(Failed, fault.ProviderUnavailable)}, "the next scheduled run tries again", again(market.Targets)},
+		"an old gap":                  {Story{Run: ended(Partial, fault.Incomplete), Partitions: parts}, "the next scheduled run fetches what is missing", "curl localhost:7780/v1/runs/R1/partitions"},
+		"only time helps":             {Story{Run: ended(Partial, fault.NotPublished), FollowUps: queued}, "The follow-up run R2 starts at", watch("R2")},
+		"attempts are used up":        {Story{Run: last}, "It was attempt 6 in a row; no further attempt", "bin/ingest-worker"},
+		"permanent":                   {Story{Run: ended(Failed, fault.TokenInvalid), Partitions: parts}, "because this needs your action", "AFTERBELL_TUSHARE_TOKEN=YOUR_TOKEN bin/ingest-worker"},
+		"served by another":           {Story{Run: served, Partitions: parts, Next: &queued[0]}, "Run R2, which is already in the queue, is its follow-up and starts at 2026-03-02 19:45:00 +08:00", "curl localhost:7780/v1/pools/targets"},
+		"was served by another":       {Story{Run: served, Partitions: parts}, "was already in the queue was its follow-up; it was due at 2026-03-02 19:45:00 +08:00", "curl localhost:7780/v1/pools/targets"},
 	} {
 		if said, next := Explain(c.s); !strings.Contains(strings.Join(said, " "), c.says) || next != c.next {
 			t.Errorf("%s: %q / %s", name, said, next)
@@ -593,7 +593,7 @@ func TestExplainSaysWhatTheGateFound(t *testing.T) {
 	events := []Event{{Time: at(1), StateChanged: &StateChanged{From: Checking, To: Running}}, {Time: at(2), Planned: &Planned{LastTradeDate: monday}}}
 	said, _ := Explain(Story{Run: r, Events: events})
 	text := strings.Join(said, "\n")
-	for _, want := range []string{"the checks let it go on without etf.daily_quote", "nothing was found missing, up to 2026-03-02"} {
+	for _, want := range []string{"the checks passed, except for the blocked modules etf.daily_quote", "the plan found nothing missing, up to 2026-03-02"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in:\n%s", want, text)
 		}

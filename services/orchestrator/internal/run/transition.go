@@ -100,14 +100,14 @@ func Finish(r Run, at time.Time, end End) (Run, Event, error) {
 		return r, e, err
 	}
 	if (end.Outcome == Blocked) != (end.Stage != "") {
-		return r, Event{}, fault.New(fault.Internal, "A blocked run needs the stage that stopped it, and no other run has one.")
+		return r, Event{}, fault.New(fault.Internal, "A blocked run must name the stage that stopped it, and other runs must not.")
 	}
 	next.Outcome, next.Stage, next.FinishedAt = end.Outcome, end.Stage, at
 	next.Issues = slices.Concat(r.Issues, end.Issues)
 	if end.Outcome == Cancelled && !has(next.Issues, fault.Cancelled) {
-		text := "A person stopped the run."
+		text := "A user cancelled the run."
 		if next.Note != "" {
-			text = "A person stopped the run: " + strings.TrimSuffix(next.Note, ".") + "."
+			text = "A user cancelled the run: " + strings.TrimSuffix(next.Note, ".") + "."
 		}
 		next.Issues = append(next.Issues, fault.NewIssue(fault.Cancelled, text, "run_id", r.ID, "note", next.Note))
 	}

@@ -107,7 +107,7 @@ func (s *Scheduler) undecided(ctx context.Context, sched slot.Schedule, now time
 		if err != nil {
 			return nil, err
 		}
-		s.log.WarnContext(ctx, "The clock was set back, and has come to days that were decided while it was ahead; they are decided again.", "slots", n, "today", today.String())
+		s.log.WarnContext(ctx, "The clock was set back: slots that were decided while it was ahead are decided again.", "slots", n, "today", today.String())
 	}
 	pending, err := s.ledger.PendingSlots(ctx)
 	if err != nil {
@@ -240,7 +240,7 @@ func (s *Scheduler) fire(ctx context.Context, v *slot.Slot, d slot.Decision, now
 func cover(v *slot.Slot, runID, what string) {
 	text := fmt.Sprintf("The slot is covered by %s: %s.", what, runID)
 	if v.LateNote != "" {
-		text += " It did not fire when it came due: " + v.LateNote
+		text += " It did not run when it was due: " + v.LateNote
 	}
 	v.State, v.RunID, v.Late, v.LateNote = slot.Covered, runID, 0, ""
 	v.Issues = append([]fault.Issue{fault.NewIssue(fault.SlotCovered, text, "slot_id", v.ID, "run_id", runID)}, v.Issues...)
@@ -293,7 +293,7 @@ func (s *Scheduler) startup(ctx context.Context, now time.Time) error {
 		return err
 	}
 	if !sched.RunOnStartup || !sched.Enabled || sched.Paused {
-		s.log.InfoContext(ctx, "No start-up run.", "run_on_startup", sched.RunOnStartup, "enabled", sched.Enabled, "paused", sched.Paused)
+		s.log.InfoContext(ctx, "No start-up run is configured.", "run_on_startup", sched.RunOnStartup, "enabled", sched.Enabled, "paused", sched.Paused)
 		return nil
 	}
 	want := run.Request{Start: market.NoDate, End: market.NoDate}
@@ -309,7 +309,7 @@ func (s *Scheduler) startup(ctx context.Context, now time.Time) error {
 			return err
 		}
 		if covered {
-			s.log.InfoContext(ctx, "The start-up run is covered.", "pool", string(pool), "run", by.ID)
+			s.log.InfoContext(ctx, "The start-up run is not needed: another run covers it.", "pool", string(pool), "run", by.ID)
 			continue
 		}
 		mode, err := s.mode(ctx, pool)
@@ -335,11 +335,11 @@ func (s *Scheduler) startup(ctx context.Context, now time.Time) error {
 func (s *Scheduler) whyLate(due, before, now time.Time) string {
 	switch {
 	case s.failing != nil:
-		return "the schedule could not be kept until now: " + s.failing.Error()
+		return "the scheduler could not read or write its state until now: " + s.failing.Error()
 	case before.IsZero() || due.Before(s.started) && s.first:
-		return "the orchestrator was not running when it came due; it started at " + slot.Moment(s.started, nil) + "."
+		return "the orchestrator was not running when the slot was due; it started at " + slot.Moment(s.started, nil) + "."
 	case due.Before(before):
-		return "the schedule was changed after that moment had passed."
+		return "the schedule was changed after the slot was due."
 	}
-	return fmt.Sprintf("nothing looked at the clock between %s and %s: the host was asleep, or its clock was set.", slot.Moment(before, nil), slot.Moment(now, nil))
+	return fmt.Sprintf("the scheduler did not run between %s and %s: the host was asleep, or its clock was changed.", slot.Moment(before, nil), slot.Moment(now, nil))
 }

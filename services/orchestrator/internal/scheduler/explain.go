@@ -127,7 +127,7 @@ func (s *Scheduler) chain(ctx context.Context, e *Explanation, zone *time.Locati
 	e.Sentences = e.Slot.Explain(zone)
 	first, err := s.ledger.Run(ctx, e.Slot.RunID)
 	if fault.Is(err, fault.NotFound) {
-		e.Sentences = append(e.Sentences, "Run "+e.Slot.RunID+" is no longer in the ledger: it was deleted, or is older than the retention.")
+		e.Sentences = append(e.Sentences, "Run "+e.Slot.RunID+" is no longer in the ledger: it was deleted, or it is older than the retention period.")
 		e.Next = "curl localhost:7780/v1/pools/" + string(e.Slot.Pool) + "/coverage"
 		return nil
 	}
@@ -163,7 +163,7 @@ func (s *Scheduler) after(ctx context.Context, e *Explanation, zone *time.Locati
 	}
 	coming, ok, err := s.NextSlot(ctx, e.Slot.Pool)
 	if err == nil && ok {
-		e.Sentences = append(e.Sentences, fmt.Sprintf("What is missing is asked for next by the slot of %s, at %s.", coming.Date, slot.Moment(coming.DueAt, zone)))
+		e.Sentences = append(e.Sentences, fmt.Sprintf("The slot of %s fetches what is missing, at %s.", coming.Date, slot.Moment(coming.DueAt, zone)))
 	}
 	return err
 }
@@ -192,7 +192,7 @@ func (s *Scheduler) foresee(ctx context.Context, sched slot.Schedule, zone *time
 	text, name, _ := strings.Cut(id, ".")
 	date, err := market.ParseDate(text)
 	if err != nil {
-		return Explanation{}, fault.Invalid("slot_id", "%v; a slot is named YYYY-MM-DD.pool", err)
+		return Explanation{}, fault.Invalid("slot_id", "%v; write a slot as YYYY-MM-DD.pool", err)
 	}
 	pool, err := market.ParsePool(name)
 	if err != nil {
@@ -226,17 +226,17 @@ func (s *Scheduler) foresee(ctx context.Context, sched slot.Schedule, zone *time
 	}
 	switch {
 	case d.Action == slot.Skip:
-		e.Sentences = append(e.Sentences, "As things stand it will be skipped.")
+		e.Sentences = append(e.Sentences, "With the current settings it will be skipped.")
 		v.Issues = d.Issues
 		e.Slot.Issues, e.Next = d.Issues, nextFor(v)
 	case s.off:
-		e.Sentences = append(e.Sentences, "This process does not decide it.")
+		e.Sentences = append(e.Sentences, "This process does not run the schedule.")
 		e.Slot.Issues = append([]fault.Issue{switchedOff()}, d.Issues...)
 	case !due.After(now):
-		e.Sentences = append(e.Sentences, fmt.Sprintf("It is due and is decided at the next look at the clock, within %s.", s.every))
+		e.Sentences = append(e.Sentences, fmt.Sprintf("It is due, and the scheduler decides it within %s.", s.every))
 		e.Slot.Issues = d.Issues
 	default:
-		e.Sentences = append(e.Sentences, "As things stand it will fire.")
+		e.Sentences = append(e.Sentences, "With the current settings it will run.")
 		e.Slot.Issues = d.Issues
 	}
 	for _, i := range e.Slot.Issues {
@@ -260,9 +260,9 @@ func (s *Scheduler) expects(ctx context.Context, sched slot.Schedule, pool marke
 	case err != nil:
 		return err
 	case date < today || last != nil && date <= last.Date:
-		return none("it is of a day before the first on which this schedule was kept.")
+		return none("its day is before the first day of this schedule.")
 	case date > today+366:
-		return none("it is more than a year ahead.")
+		return none("its day is more than one year in the future.")
 	}
 	return nil
 }

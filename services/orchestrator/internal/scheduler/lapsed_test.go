@@ -148,9 +148,9 @@ func TestCancelledCoverThatDoesNotFire(t *testing.T) {
 		reason fault.Reason
 		says   string
 	}{
-		"none":  {set(func(s *slot.Schedule) { s.CatchUp = slot.CatchUpNone }), slot.Missed, fault.SlotMissed, "catch up none: run "},
-		"off":   {set(func(s *slot.Schedule) { s.Enabled = false }), slot.Skipped, fault.ScheduleDisabled, "was switched off when the run that covered the slot was cancelled"},
-		"other": {set(func(s *slot.Schedule) { s.Pools = []market.Pool{market.Targets} }), slot.Skipped, fault.ScheduleDisabled, "does not name"},
+		"none":  {set(func(s *slot.Schedule) { s.CatchUp = slot.CatchUpNone }), slot.Missed, fault.SlotMissed, "the catch-up policy is none: run "},
+		"off":   {set(func(s *slot.Schedule) { s.Enabled = false }), slot.Skipped, fault.ScheduleDisabled, "was disabled when the run that covered the slot was cancelled"},
+		"other": {set(func(s *slot.Schedule) { s.Pools = []market.Pool{market.Targets} }), slot.Skipped, fault.ScheduleDisabled, "does not include"},
 		"paused": {func(w *world) {
 			got(w, func(ctx context.Context) (View, error) { return w.scheduler.Pause(ctx, "anna") })
 		}, slot.Skipped, fault.SchedulePaused, "was paused when the run that covered the slot was cancelled (anna)"},

@@ -95,7 +95,7 @@ func later(a, b time.Time) time.Time {
 
 // switchedOff warns that nothing fires while this process runs.
 func switchedOff() fault.Issue {
-	i := fault.NewIssue(fault.ScheduleDisabled, "The schedule is off in this process: no slot fires before a start without --schedule=false, which catches up by the policy.")
+	i := fault.NewIssue(fault.ScheduleDisabled, "The schedule is disabled in this process: no slot runs until the orchestrator starts without --schedule=false and catches up according to the policy.")
 	i.Severity, i.Remedy = fault.Warning, "Start the orchestrator without --schedule=false."
 	return i
 }

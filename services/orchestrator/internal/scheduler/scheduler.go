@@ -158,7 +158,7 @@ func (s *Scheduler) look(ctx context.Context) time.Duration {
 		}
 	}
 	if err != nil && ctx.Err() == nil {
-		s.log.ErrorContext(ctx, "The schedule could not be looked at; trying again.", "error", err, "cause", errors.Unwrap(err))
+		s.log.ErrorContext(ctx, "The scheduler could not read or write its state; retrying.", "error", err, "cause", errors.Unwrap(err))
 	}
 	wait := s.every
 	if until := s.quietUntil.Sub(now); until > 0 && until < wait {

@@ -28,7 +28,7 @@ func TestFirstStartAroundTheHour(t *testing.T) {
 		"19:29:59": {19, 29, 59, "startup targets, startup universe", slot.Covered, ""},
 		"19:30:00": {19, 30, 0, both, slot.Fired, ""},
 		"19:30:59": {19, 30, 59, both, slot.Fired, ""},
-		"23:00:00": {23, 0, 0, both, slot.Fired, "was not running when it came due; it started at 2000-01-03 23:00:00"},
+		"23:00:00": {23, 0, 0, both, slot.Fired, "was not running when the slot was due; it started at 2000-01-03 23:00:00"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			inWorld(t, always, func(t *testing.T, w *world) {
@@ -184,7 +184,7 @@ func TestClockJumps(t *testing.T) {
 			time.Sleep(time.Minute)
 			synctest.Wait()
 			v := w.slot(monday, market.Targets)
-			if v.State != slot.Fired || !strings.Contains(v.LateNote, "its clock was set") || v.Late < 30*time.Minute {
+			if v.State != slot.Fired || !strings.Contains(v.LateNote, "its clock was changed") || v.Late < 30*time.Minute {
 				t.Errorf("after the jump: %+v", v)
 			}
 			w.drain()
@@ -228,7 +228,7 @@ func TestClockJumps(t *testing.T) {
 			w.until(monday, 12, 0, 0)
 			w.start()
 			w.drain()
-			if text, e := w.explain(monday, market.Targets); e.Slot.State != slot.Pending || !strings.Contains(text, "it will fire") {
+			if text, e := w.explain(monday, market.Targets); e.Slot.State != slot.Pending || !strings.Contains(text, "it will run") {
 				t.Errorf("before: %s", text)
 			}
 			w.stop()
@@ -312,7 +312,7 @@ func TestCatchUpOnStart(t *testing.T) {
 						t.Errorf("%s: %+v, want %s", d, v, state)
 					}
 					if state == slot.Missed || state == slot.Covered {
-						if !strings.Contains(v.Issues[0].Message, "was not running when it came due") {
+						if !strings.Contains(v.Issues[0].Message, "was not running when the slot was due") {
 							t.Errorf("%s does not say why: %+v", v.ID, v.Issues)
 						}
 					}
@@ -433,7 +433,7 @@ func TestUpdate(t *testing.T) {
 		if got := w.sources(); got != "startup targets, startup universe, "+both+", schedule targets" {
 			t.Errorf("runs: %s", got)
 		}
-		if text, e := w.explain(monday+1, market.Universe); !strings.Contains(text, "does not name the pool universe") || e.Slot.State != slot.Skipped {
+		if text, e := w.explain(monday+1, market.Universe); !strings.Contains(text, "does not include the pool universe") || e.Slot.State != slot.Skipped {
 			t.Errorf("%s", text)
 		}
 		w.drain()
@@ -461,7 +461,7 @@ func TestLedgerThatFailsDelaysSlots(t *testing.T) {
 		if v := w.slot(monday, market.Targets); v.State != slot.Pending {
 			t.Fatalf("%+v", v)
 		}
-		if text, _ := w.explain(monday, market.Targets); !strings.Contains(text, "is decided at the next look") {
+		if text, _ := w.explain(monday, market.Targets); !strings.Contains(text, "the scheduler decides it within") {
 			t.Errorf("while it fails: %s", text)
 		}
 		w.broken.Store(false)
@@ -576,7 +576,7 @@ func TestSlotsAreListedAndForeseen(t *testing.T) {
 		if page, err := w.scheduler.ListSlots(ctx, market.Targets, 0, ""); err != nil || len(page) != 2 {
 			t.Errorf("%v %v", page, err)
 		}
-		if text, e := w.explain(monday+1, market.Universe); !strings.Contains(text, "it will fire") || e.Slot.State != slot.Pending {
+		if text, e := w.explain(monday+1, market.Universe); !strings.Contains(text, "it will run") || e.Slot.State != slot.Pending {
 			t.Errorf("%s", text)
 		}
 		for id, want := range map[string]fault.Reason{
@@ -674,7 +674,7 @@ func TestZoneChanges(t *testing.T) {
 			}
 			w.drain()
 			w.until(monday+6, 21, 0, 0) // Monday there, but Sunday's evening
-			if text, _ := w.explain(monday+7, market.Universe); !strings.Contains(text, "closed on 2000-01-09") || !strings.Contains(text, "day in Shanghai") {
+			if text, _ := w.explain(monday+7, market.Universe); !strings.Contains(text, "closed on 2000-01-09") || !strings.Contains(text, "date in Shanghai") {
 				t.Errorf("%s", text)
 			}
 		})
@@ -788,7 +788,7 @@ func TestOff(t *testing.T) {
 			t.Errorf("%+v", v)
 		}
 		w.until(monday, 21, 0, 0)
-		if text, e := w.explain(monday, market.Targets); !strings.Contains(text, "--schedule=false") || strings.Contains(text, "next look") || e.Slot.State != slot.Pending {
+		if text, e := w.explain(monday, market.Targets); !strings.Contains(text, "--schedule=false") || strings.Contains(text, "decides it within") || e.Slot.State != slot.Pending {
 			t.Errorf("%s", text)
 		}
 	})
@@ -875,7 +875,7 @@ func TestRunAtBeforeTheDataIsDue(t *testing.T) {
 		if v := w.slot(monday, market.Universe); v.State != slot.Fired || warned(v.Issues) != "daily,moneyflow" {
 			t.Errorf("%+v", v)
 		}
-		if text, _ := w.explain(monday, market.Universe); !strings.Contains(text, "A follow-up asks for each when it comes due.") {
+		if text, _ := w.explain(monday, market.Universe); !strings.Contains(text, "A follow-up run fetches each dataset when it is due.") {
 			t.Errorf("%s", text)
 		}
 		// Without the late module there is nothing to warn about.
@@ -897,7 +897,7 @@ func TestExplainSaysWhenNext(t *testing.T) {
 		v := w.slot(monday, market.Universe)
 		r := got(w, func(ctx context.Context) (run.Run, error) { return w.store.Run(ctx, v.RunID) })
 		w.finish(w.take(r), nil, run.End{Outcome: run.Failed, Issues: []fault.Issue{fault.NewIssue(fault.TokenInvalid, "It is refused.")}})
-		if text, _ := w.explain(monday, market.Universe); !strings.Contains(text, "What is missing is asked for next by the slot of 2000-01-04, at 2000-01-04 19:30:00 +08:00.") {
+		if text, _ := w.explain(monday, market.Universe); !strings.Contains(text, "The slot of 2000-01-04 fetches what is missing, at 2000-01-04 19:30:00 +08:00.") {
 			t.Errorf("%s", text)
 		}
 	})

@@ -50,13 +50,13 @@ func (c Calendar) Warning(d market.Date) (issue fault.Issue, ok bool) {
 	case c.Known(d):
 		return fault.Issue{}, false
 	case len(c.Open) == 0:
-		none := fault.NewIssue(fault.CalendarEnded, "No trading calendar is known yet; weekdays are taken as open.")
-		none.Remedy = "Nothing to do: the first run that reaches the worker fetches it."
+		none := fault.NewIssue(fault.CalendarEnded, "The trading calendar is not known yet, so weekdays count as trading days.")
+		none.Remedy = "No action is needed: the first run that reaches the ingest-worker fetches it."
 		return none, true
 	case d < c.First:
-		return fault.NewIssue(fault.CalendarEnded, "The known calendar begins on "+c.First.String()+", after "+d.String()+
-			"; weekdays are taken as open.", "calendar_end_date", c.Last.String()), true
+		return fault.NewIssue(fault.CalendarEnded, "The trading calendar begins on "+c.First.String()+", after "+d.String()+
+			", so weekdays count as trading days.", "calendar_end_date", c.Last.String()), true
 	}
-	return fault.NewIssue(fault.CalendarEnded, "The known calendar ended on "+c.Last.String()+", before "+d.String()+
-		"; weekdays are taken as open.", "calendar_end_date", c.Last.String()), true
+	return fault.NewIssue(fault.CalendarEnded, "The trading calendar ends on "+c.Last.String()+", before "+d.String()+
+		", so weekdays count as trading days.", "calendar_end_date", c.Last.String()), true
 }

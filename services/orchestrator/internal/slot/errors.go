@@ -4,4 +4,4 @@ import "errors"
 
 // ErrDecided is returned by a store for a slot that was decided before: it fires
 // at most once.
-var ErrDecided = errors.New("the slot was decided before")
+var ErrDecided = errors.New("the slot has already been decided")

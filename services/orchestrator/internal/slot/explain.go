@@ -25,24 +25,24 @@ func Moment(t time.Time, zone *time.Location) string {
 func (s Slot) Explain(zone *time.Location) (sentences []string) {
 	say := func(format string, args ...any) { sentences = append(sentences, fmt.Sprintf(format, args...)) }
 	if s.State == Pending {
-		say("The slot of %s for %s comes due at %s.", s.Date, s.Pool, Moment(s.DueAt, zone))
+		say("The slot of %s for %s is due at %s.", s.Date, s.Pool, Moment(s.DueAt, zone))
 	} else {
-		say("The slot of %s for %s came due at %s.", s.Date, s.Pool, Moment(s.DueAt, zone))
+		say("The slot of %s for %s was due at %s.", s.Date, s.Pool, Moment(s.DueAt, zone))
 	}
 	at := Moment(s.DecidedAt, zone)
 	switch s.State {
 	case Fired:
 		if s.Late > 0 {
-			say("It fired at %s, %s late: %s", at, s.Late.Round(time.Second), s.LateNote)
+			say("It started at %s, %s late: %s", at, s.Late.Round(time.Second), s.LateNote)
 		} else {
-			say("It fired at %s with run %s.", at, s.RunID)
+			say("It started run %[2]s at %[1]s.", at, s.RunID)
 		}
 	case Skipped:
 		say("It was skipped at %s.", at)
 	case Missed:
-		say("It was missed, as was found at %s.", at)
+		say("At %s it was recorded as missed.", at)
 	case Covered:
-		say("Run %s covers it, as was decided at %s.", s.RunID, at)
+		say("At %[2]s it was recorded as covered by run %[1]s.", s.RunID, at)
 	}
 	for _, i := range s.Issues {
 		say("%s: %s", i.Reason, i.Message)

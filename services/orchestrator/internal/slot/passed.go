@@ -106,7 +106,7 @@ func (s Schedule) Passed(pool market.Pool, days []Due, cal Calendar, now time.Ti
 
 func missed(id string, late time.Duration, why string) fault.Issue {
 	return fault.NewIssue(fault.SlotMissed,
-		fmt.Sprintf("The slot was found %s late, and the policy is to catch up none: %s", late.Round(time.Second), why),
+		fmt.Sprintf("The slot was noticed %s late, and the catch-up policy is none: %s", late.Round(time.Second), why),
 		"slot_id", id, "late_seconds", fmt.Sprint(int64(late.Seconds())))
 }
 
@@ -114,7 +114,7 @@ func missed(id string, late time.Duration, why string) fault.Issue {
 // the reason that no switch changes.
 func (s Schedule) skips(pool market.Pool, due Due, cal Calendar) (fault.Issue, bool) {
 	d, trade := due.Date, TradeDay(due.Date, due.At)
-	then := "when the slot came due"
+	then := "when the slot was due"
 	if due.Lapsed != "" {
 		then = "when the run that covered the slot was cancelled"
 	}
@@ -125,13 +125,13 @@ func (s Schedule) skips(pool market.Pool, due Due, cal Calendar) (fault.Issue, b
 			what = "is a weekend"
 		}
 		if trade != d {
-			what += " and the day in Shanghai when the slot comes due"
+			what += " and is the date in Shanghai when the slot is due"
 		}
 		return fault.NewIssue(fault.NotTradingDay, fmt.Sprintf("The exchange is closed on %s, which %s.", trade, what), "trade_date", trade.String()), true
 	case !s.Fires(pool):
-		return fault.NewIssue(fault.ScheduleDisabled, fmt.Sprintf("The schedule does not name the pool %s.", pool), "slot_id", ID(d, pool)), true
+		return fault.NewIssue(fault.ScheduleDisabled, fmt.Sprintf("The schedule does not include the pool %s.", pool), "slot_id", ID(d, pool)), true
 	case !s.Enabled:
-		return fault.NewIssue(fault.ScheduleDisabled, "The schedule was switched off "+then+".", "slot_id", ID(d, pool)), true
+		return fault.NewIssue(fault.ScheduleDisabled, "The schedule was disabled "+then+".", "slot_id", ID(d, pool)), true
 	case s.Paused:
 		text := "The schedule was paused " + then
 		if s.Note != "" {

@@ -24,7 +24,7 @@ func (s Schedule) Validate() []fault.Violation {
 		add("time_zone", "%v", err)
 	}
 	if len(s.Pools) == 0 {
-		add("pools", "name at least one of targets, universe")
+		add("pools", "must name at least one of targets, universe")
 	}
 	for i, p := range s.Pools {
 		if _, err := market.ParsePool(string(p)); err != nil {

@@ -278,7 +278,7 @@ func TestTradeDayInOtherZones(t *testing.T) {
 
 func TestExplainSaysWhatBecameOfIt(t *testing.T) {
 	base := Slot{ID: ID(monday, market.Targets), Pool: market.Targets, Date: monday, DueAt: monday.At(19, 30, market.Shanghai), DecidedAt: monday.At(19, 40, market.Shanghai)}
-	for state, want := range map[State]string{Pending: "comes due", Fired: "with run R", Skipped: "skipped", Missed: "missed", Covered: "Run R covers it"} {
+	for state, want := range map[State]string{Pending: "is due", Fired: "started run R", Skipped: "skipped", Missed: "missed", Covered: "covered by run R"} {
 		s := base
 		s.State, s.RunID = state, "R"
 		s.Issues = []fault.Issue{fault.NewIssue(fault.CalendarEnded, "It ended.")}

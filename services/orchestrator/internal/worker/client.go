@@ -182,7 +182,7 @@ func (c *Client) IngestPartition(ctx context.Context, job dispatch.Job, progress
 		msg, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
 			return dispatch.Result{}, fault.New(fault.WorkerUnreachable,
-				"The ingest-worker at "+c.addr+" ended a partition without a result.", "address", c.addr)
+				"The ingest-worker at "+c.addr+" closed a partition's stream without a result.", "address", c.addr)
 		}
 		if err != nil {
 			return dispatch.Result{}, err

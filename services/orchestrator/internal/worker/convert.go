@@ -19,7 +19,7 @@ import (
 // unreadable is an answer that breaks the contract: the fault is the worker's, so
 // the caller's request must not be blamed.
 func unreadable(err error) error {
-	return fault.Wrap(err, fault.Internal, "The ingest-worker's answer cannot be read; both services must be of the same release.")
+	return fault.Wrap(err, fault.Internal, "The ingest-worker's response cannot be decoded; run both services at the same version.")
 }
 
 func catalogOf(resp *ingestv1.ListModulesResponse) (catalog.Catalog, error) {

@@ -20,7 +20,7 @@ func (c *Client) Publish(ctx context.Context, pool market.Pool, runID string) ([
 		return nil, nil
 	}
 	return []fault.Issue{fault.NewIssue(fault.PublicationRepaired,
-		fmt.Sprintf("The copy of %s for readers was made anew: %s.", pool, resp.GetRepaired()), "pool", string(pool), "version", resp.GetVersion())}, nil
+		fmt.Sprintf("The published copy of %s was rebuilt: %s.", pool, resp.GetRepaired()), "pool", string(pool), "version", resp.GetVersion())}, nil
 }
 
 // Data is the worker's service of rows. What it sends is handed on undecoded.
