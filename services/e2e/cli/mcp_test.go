@@ -82,7 +82,7 @@ func TestAssistant(t *testing.T) {
 		t.Errorf("runs: %s", text)
 	}
 	tomorrow := p.sim.Now().AddDate(0, 0, 1).Format(time.DateOnly)
-	if text, _ = call("explain", map[string]any{"slot": tomorrow + ".universe"}); !strings.Contains(text, "comes due at") {
+	if text, _ = call("explain", map[string]any{"slot": tomorrow + ".universe"}); !strings.Contains(text, "is due at") {
 		t.Errorf("explain: %s", text)
 	}
 	p.Worker.Kill()
