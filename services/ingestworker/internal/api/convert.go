@@ -66,7 +66,7 @@ func span(startText, endText string) (start, end market.Date, err error) {
 		return start, end, err
 	}
 	if start != market.NoDate && end != market.NoDate && start > end {
-		return start, end, fault.Invalid("end_date", "%s lies before start_date %s", end, start)
+		return start, end, fault.Invalid("end_date", "%s is before start_date %s", end, start)
 	}
 	return start, end, nil
 }
@@ -76,7 +76,7 @@ func symbolList(field string, pool market.Pool, in []string) ([]string, error) {
 		return nil, nil
 	}
 	if len(in) > maxSymbols {
-		return nil, fault.Invalid(field, "has %d symbols; at most %d are taken", len(in), maxSymbols)
+		return nil, fault.Invalid(field, "has %d symbols; at most %d are allowed", len(in), maxSymbols)
 	}
 	out := make([]string, len(in))
 	for n, s := range in {
@@ -150,7 +150,7 @@ func partFromProto(field string, pool market.Pool, in *ingestv1.PartitionSpec) (
 		return p, err
 	}
 	if p.Start != market.NoDate && p.End != market.NoDate && (p.End < p.Start || int(p.End-p.Start) > maxSpan) {
-		return p, fault.Invalid(field+".end_date", "%s..%s is no span", p.Start, p.End)
+		return p, fault.Invalid(field+".end_date", "%s..%s is not a valid date range", p.Start, p.End)
 	}
 	if p.Symbols, err = symbolList(field+".symbols", pool, in.GetSymbols()); err != nil {
 		return p, err
@@ -159,7 +159,7 @@ func partFromProto(field string, pool market.Pool, in *ingestv1.PartitionSpec) (
 		p.Symbols = nil
 	}
 	if want := coverage.PartitionID(p.Dataset, p.Start, p.End, p.Symbols); p.ID != want {
-		return p, fault.Invalid(field+".partition_id", "%.80q does not name this partition, which is %q; send partitions as they were planned", p.ID, want)
+		return p, fault.Invalid(field+".partition_id", "%.80q does not match the partition, whose ID is %q; send partitions unchanged, as PlanPartitions returned them", p.ID, want)
 	}
 	return p, nil
 }

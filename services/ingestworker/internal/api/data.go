@@ -190,7 +190,7 @@ func formatOf(f ingestv1.RowFormat) (reader.Format, error) {
 	case ingestv1.RowFormat_ROW_FORMAT_NDJSON:
 		return reader.NDJSON, nil
 	}
-	return 0, fault.Invalid("format", "%s is no format", f)
+	return 0, fault.Invalid("format", "%s is not a format", f)
 }
 
 func summaryOf(a *reader.Answer) *marketv1.RowsSummary {

@@ -33,7 +33,7 @@ func (s *Server) IngestPartition(r *ingestv1.IngestPartitionRequest, stream inge
 		return fault.Invalid("run_id", "must have 1 to %d characters", maxName)
 	}
 	if r.GetEpoch() <= 0 {
-		return fault.Invalid("epoch", "must be a moment in Unix milliseconds, greater than 0")
+		return fault.Invalid("epoch", "must be a time in Unix milliseconds, greater than 0")
 	}
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()

@@ -37,11 +37,11 @@ func (s *Server) ListLimits(context.Context, *ingestv1.ListLimitsRequest) (*inge
 func (s *Server) ForgetLimits(_ context.Context, r *ingestv1.ForgetLimitsRequest) (*ingestv1.ForgetLimitsResponse, error) {
 	for n, api := range r.GetProviderApis() {
 		if !isAPI(api) {
-			return nil, fault.Invalid(fmt.Sprintf("provider_apis[%d]", n), "there is no API %.60q; name one as in stock_basic, or none for all", api)
+			return nil, fault.Invalid(fmt.Sprintf("provider_apis[%d]", n), "there is no API %.60q; write a name such as stock_basic, or leave the list empty for all APIs", api)
 		}
 	}
 	forgotten := s.cfg.Limits.Forget(s.fingerprints(), r.GetProviderApis())
-	s.cfg.Log.Info("learnt limits are forgotten", "apis", r.GetProviderApis(), "count", len(forgotten))
+	s.cfg.Log.Info("learned limits are discarded", "apis", r.GetProviderApis(), "count", len(forgotten))
 	return &ingestv1.ForgetLimitsResponse{Limits: limitsToProto(forgotten)}, nil
 }
 

@@ -101,7 +101,7 @@ func (s *Server) ProbeModules(r *ingestv1.ProbeModulesRequest, stream ingestv1.I
 		req.Timeout = d.AsDuration()
 	}
 	if len(req.Modules) > len(catalog.Modules()) {
-		return fault.Invalid("module_ids", "names %d modules, there are %d", len(req.Modules), len(catalog.Modules()))
+		return fault.Invalid("module_ids", "has %d entries; there are only %d modules", len(req.Modules), len(catalog.Modules()))
 	}
 	return s.cfg.Prober.Run(stream.Context(), req, probe.Events{
 		Started: func(m *catalog.Module) error {
@@ -140,7 +140,7 @@ func (s *Server) CheckStore(ctx context.Context, r *ingestv1.CheckStoreRequest) 
 		if !hasReason(err) {
 			return nil, err
 		}
-		s.cfg.Log.Info("a pool's file is not fit for writing", "pool", pool, "reason", fault.ReasonOf(err), "error", err)
+		s.cfg.Log.Info("a pool's file cannot be opened for writing", "pool", pool, "reason", fault.ReasonOf(err), "error", err)
 		out.Issues = transport.IssuesToProto([]fault.Issue{fault.IssueOf(err)})
 	}
 	if st, err := os.Stat(s.cfg.Files[pool]); err == nil {
@@ -220,7 +220,7 @@ func (s *Server) ListAbsentSymbols(ctx context.Context, r *ingestv1.ListAbsentSy
 	}
 	ds := catalog.Lookup(r.GetDatasetId())
 	if ds == nil || ds.Snapshot {
-		return nil, fault.Invalid("dataset_id", "%.40q is no dataset with rows by trade date", r.GetDatasetId())
+		return nil, fault.Invalid("dataset_id", "%.40q is not a dataset with one row per symbol and trade date", r.GetDatasetId())
 	}
 	d, err := market.ParseDate(r.GetTradeDate())
 	if err != nil {
@@ -270,7 +270,7 @@ func (s *Server) PlanPartitions(ctx context.Context, r *ingestv1.PlanPartitionsR
 	case ingestv1.PlanStage_PLAN_STAGE_DATA:
 		plan, err = s.cfg.Ingester.Data(ctx, wish)
 	default:
-		return nil, fault.Invalid("stage", "%s is no stage: allowed are PLAN_STAGE_REFERENCES, PLAN_STAGE_DATA", r.GetStage())
+		return nil, fault.Invalid("stage", "%s is not allowed: allowed are PLAN_STAGE_REFERENCES, PLAN_STAGE_DATA", r.GetStage())
 	}
 	if err != nil {
 		return nil, err
@@ -316,7 +316,7 @@ func (s *Server) ListRevisions(ctx context.Context, r *ingestv1.ListRevisionsReq
 	case len(q.RunID) > maxName:
 		return nil, fault.Invalid("run_id", "must have at most %d characters", maxName)
 	case q.Before < 0:
-		return nil, fault.Invalid("before_revision_id", "%d is negative; 0 means from the newest on", q.Before)
+		return nil, fault.Invalid("before_revision_id", "%d is negative; 0 means from the newest", q.Before)
 	case q.Limit < 1 || q.Limit > maxListed:
 		return nil, fault.Invalid("limit", "%d is outside 1 to %d", q.Limit, maxListed)
 	}

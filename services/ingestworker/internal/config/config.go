@@ -60,24 +60,24 @@ func Parse(args []string, env func(string) string, out io.Writer) (Config, error
 	var c Config
 	fs := flag.NewFlagSet("ingest-worker", flag.ContinueOnError)
 	var universe, targets string
-	fs.StringVar(&c.DataDir, "data-dir", "data", "`directory` of both pools' files; made when it is not there")
-	fs.StringVar(&c.GRPCAddr, "grpc-addr", "127.0.0.1:7701", "loopback `address` to listen on; port 0 picks one")
+	fs.StringVar(&c.DataDir, "data-dir", "data", "`directory` of both pools' files; it is created if it does not exist")
+	fs.StringVar(&c.GRPCAddr, "grpc-addr", "127.0.0.1:7701", "loopback `address` to listen on; port 0 picks a free port")
 	fs.StringVar(&c.TushareURL, "tushare-url", "https://api.tushare.pro", "`URL` of the provider")
-	fs.StringVar(&universe, "universe-window", "1095d", "calendar `days` back that universe reaches, as in 90d")
-	fs.StringVar(&targets, "targets-window", "1095d", "calendar `days` back that targets reaches, as in 90d")
-	fs.IntVar(&c.RateLimit, "rate-limit", 200, "calls a minute per API until the provider teaches otherwise; 0 for none")
-	fs.BoolVar(&c.AcceptSource, "accept-source", false, "accept files that were filled from another provider host, on purpose")
+	fs.StringVar(&universe, "universe-window", "1095d", "how many calendar `days` back universe is filled, as in 90d")
+	fs.StringVar(&targets, "targets-window", "1095d", "how many calendar `days` back targets is filled, as in 90d")
+	fs.IntVar(&c.RateLimit, "rate-limit", 200, "calls per minute and API until the provider states a limit; 0 means no limit")
+	fs.BoolVar(&c.AcceptSource, "accept-source", false, "accept pool files that were filled from a different provider host")
 	fs.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
 	fs.StringVar(&c.LogFormat, "log-format", "json", "json or text")
-	fs.IntVar(&c.FetchDepth, "fetch-depth", 24, "partitions in hand at once")
-	fs.DurationVar(&c.CallTimeout, "call-timeout", 30*time.Second, "longest time of one call to the provider")
-	fs.DurationVar(&c.StopTimeout, "stop-timeout", 10*time.Second, "how long work in hand may go on after a signal")
+	fs.IntVar(&c.FetchDepth, "fetch-depth", 24, "partitions that are processed at the same time")
+	fs.DurationVar(&c.CallTimeout, "call-timeout", 30*time.Second, "timeout of one call to the provider")
+	fs.DurationVar(&c.StopTimeout, "stop-timeout", 10*time.Second, "how long work in progress may continue after a signal")
 	fs.StringVar(&c.DuckDBMemory, "duckdb-memory", "160MB", "DuckDB's memory limit")
-	fs.IntVar(&c.DuckDBThreads, "duckdb-threads", 1, "DuckDB's threads; more of them wait in a loop, which costs CPU time")
-	fs.IntVar(&c.CommitGroup, "commit-group", 20, "partitions that one DuckDB transaction takes")
-	fs.StringVar(&c.Parquet, "parquet-compression", "snappy", "of the published Parquet files: snappy, which every reader takes, or zstd")
+	fs.IntVar(&c.DuckDBThreads, "duckdb-threads", 1, "DuckDB's threads; idle threads spin, which costs CPU time")
+	fs.IntVar(&c.CommitGroup, "commit-group", 20, "maximum number of partitions in one DuckDB transaction")
+	fs.StringVar(&c.Parquet, "parquet-compression", "snappy", "compression of the published Parquet files: snappy, which all readers support, or zstd")
 	err := program.ParseFlags(fs, args, env, out,
-		"ingest-worker keeps both pools filled from the provider when it is told to.\n"+
+		"ingest-worker fetches data from the provider and stores it in the two pools, as the\norchestrator requests.\n"+
 			"The token comes from AFTERBELL_TUSHARE_TOKEN or the file that\nAFTERBELL_TUSHARE_TOKEN_FILE names.")
 	if err != nil {
 		return c, err

@@ -82,21 +82,21 @@ func Expect(ds *catalog.Dataset, d market.Date, f Facts) Expectation {
 	switch {
 	case ds.Snapshot:
 		if f.Held == 0 {
-			return Expectation{Basis: "nothing held to compare with"}
+			return Expectation{Basis: "no stored rows to compare with"}
 		}
-		return total(f.Held, ds.Floor, "the rows held")
+		return total(f.Held, ds.Floor, "the stored rows")
 	case ds.ID == catalog.FundDaily:
 		if len(f.Near) > 0 {
-			e := total(median(f.Near), ds.Floor, fmt.Sprintf("the median of the %d nearest days held", len(f.Near)))
+			e := total(median(f.Near), ds.Floor, fmt.Sprintf("the median of the %d nearest stored days", len(f.Near)))
 			if f.ListKnown { // the days held may all be short
 				e.Doubt = least(f.ETFs, ds.FirstFloor)
 			}
 			return e
 		}
 		if !f.ListKnown {
-			return Expectation{Basis: "no ETF list and no day nearby held"}
+			return Expectation{Basis: "no ETF list and no nearby day are stored"}
 		}
-		return total(f.ETFs, ds.FirstFloor, "the ETFs listed then")
+		return total(f.ETFs, ds.FirstFloor, "the ETFs listed on that date")
 	case ds.ID == catalog.Daily:
 		if f.ListKnown {
 			return quotes(ds, d, f)
@@ -104,19 +104,19 @@ func Expect(ds *catalog.Dataset, d market.Date, f Facts) Expectation {
 	default: // daily_basic and moneyflow rest on the date's daily
 		withBJ := ds.ID != catalog.Moneyflow
 		if f.DailyKnown {
-			return perExchange(callable(f.Daily, d, withBJ), ds.Floor, "that date's daily")
+			return perExchange(callable(f.Daily, d, withBJ), ds.Floor, "daily of that date")
 		}
 		if f.ListKnown {
 			f.Stocks = callable(f.Stocks, d, withBJ)
 			e := quotes(catalog.Lookup(catalog.Daily), d, f)
-			e.Basis += ", daily not being held"
+			e.Basis += " (daily is not stored)"
 			return e
 		}
 	}
 	if len(f.Near) > 0 {
-		return total(median(f.Near), 0.95, fmt.Sprintf("the median of the %d nearest days held, no list being held", len(f.Near)))
+		return total(median(f.Near), 0.95, fmt.Sprintf("the median of the %d nearest stored days (no list is stored)", len(f.Near)))
 	}
-	return Expectation{Basis: "no instrument list and no day nearby held"}
+	return Expectation{Basis: "no instrument list and no nearby day are stored"}
 }
 
 // quotes is what `daily` calls for. A suspended stock has no row, and in some years
@@ -126,15 +126,15 @@ func Expect(ds *catalog.Dataset, d market.Date, f Facts) Expectation {
 // for; its word counts for the date alone.
 func quotes(ds *catalog.Dataset, d market.Date, f Facts) Expectation {
 	listed := callable(f.Stocks, d, true)
-	e := perExchange(listed, ds.Floor, "the stocks listed then")
+	e := perExchange(listed, ds.Floor, "the stocks listed on that date")
 	switch {
 	case f.Asked && f.Suspended.Sum() > 0:
 		e = beside(ExchangeCounts{SH: listed.SH - f.Suspended.SH, SZ: listed.SZ - f.Suspended.SZ, BJ: listed.BJ - f.Suspended.BJ},
-			"the stocks listed then without those suspended")
+			"the stocks listed on that date, without the suspended ones")
 	case f.Beside.Enough():
 		traded := func(n int64, share float64) int64 { return int64(math.Round(float64(n) * share)) }
 		e = beside(ExchangeCounts{SH: traded(listed.SH, f.Beside.SH), SZ: traded(listed.SZ, f.Beside.SZ), BJ: traded(listed.BJ, f.Beside.BJ)},
-			fmt.Sprintf("the share of the listed stocks that traded on the %d nearest days held", f.Beside.Days))
+			fmt.Sprintf("the share of the listed stocks that traded on the %d nearest stored days", f.Beside.Days))
 		e.Expected = traded(listed.Sum(), f.Beside.All)
 		e.Least = besideLeast(e.Expected)
 	case f.Scattered:

@@ -129,7 +129,7 @@ func Judge(ds *catalog.Dataset, d market.Date, a Answer, e Expectation, s Situat
 		for n := range issues {
 			issues[n].Severity = severityOfKept(r.Verdict, issues[n].Severity)
 			if s.Held.Rows > 0 {
-				issues[n].Message += fmt.Sprintf(" The %d rows held stay.", s.Held.Rows)
+				issues[n].Message += fmt.Sprintf(" The %d stored rows are kept.", s.Held.Rows)
 			}
 		}
 	}
@@ -249,15 +249,15 @@ func finding(ds *catalog.Dataset, d market.Date, a Answer, e Expectation, r Reco
 	case found == NotPublished:
 		due := DueAt(ds, d).Format("15:04")
 		i = fault.NewIssue(fault.NotPublished,
-			fmt.Sprintf("The provider has no %s yet, due from %s in Shanghai.", on, due),
+			fmt.Sprintf("The provider has not published %s yet; it is due at %s in Shanghai.", on, due),
 			"dataset", ds.ID, "trade_date", d.String(), "due_time", due)
 	case found == Empty:
 		i = fault.NewIssue(fault.EmptyAnswer,
-			fmt.Sprintf("The provider answered %s without rows%s.", on, called(e)),
+			fmt.Sprintf("The provider returned no rows for %s%s.", on, called(e)),
 			"dataset", ds.ID, "trade_date", d.String(), "expected_count", fmt.Sprint(e.Expected))
 	case found == AcceptedShort:
 		i = fault.NewIssue(fault.AcceptedShort,
-			fmt.Sprintf("%s came with the same %d rows on %d days since %s, %s being expected by %s; it is accepted as it is.", on, a.Rows, r.SameDays, r.SameSince, expected(e), e.Basis),
+			fmt.Sprintf("The provider returned the same %[2]d rows for %[1]s on %[3]d days since %[4]s; %[5]s were expected from %[6]s. The response is accepted.", on, a.Rows, r.SameDays, r.SameSince, expected(e), e.Basis),
 			"dataset", ds.ID, "trade_date", d.String(), "row_count", fmt.Sprint(a.Rows), "expected_count", fmt.Sprint(e.Expected), "days", fmt.Sprint(r.SameDays))
 	case found == Incomplete && !a.short(e) && len(a.Findings) > 0:
 		return fault.Issue{}, false // the findings say it
@@ -276,9 +276,9 @@ func finding(ds *catalog.Dataset, d market.Date, a Answer, e Expectation, r Reco
 
 func shrunkText(on string, a Answer, held Record) string {
 	if hollow(a, held) {
-		return fmt.Sprintf("%s came with %d of %d rows that lack a value, where the rows held lack none.", on, a.Hollow, a.Rows)
+		return fmt.Sprintf("The provider returned %s with %d of %d rows that lack a value; the stored rows lack none.", on, a.Hollow, a.Rows)
 	}
-	return fmt.Sprintf("%s came with %d rows where %d are held.", on, a.Rows, held.Rows)
+	return fmt.Sprintf("The provider returned %s with %d rows; %d are stored.", on, a.Rows, held.Rows)
 }
 
 // About names the module and domain of a dataset on an issue.
@@ -299,21 +299,21 @@ func expected(e Expectation) string {
 
 func called(e Expectation) string {
 	if !e.Known {
-		return ", and it is never empty"
+		return ", which is never empty"
 	}
-	return fmt.Sprintf("; %d are expected by %s", e.Expected, e.Basis)
+	return fmt.Sprintf("; %d were expected from %s", e.Expected, e.Basis)
 }
 
 func short(on string, a Answer, e Expectation) string {
 	switch {
 	case a.MissingCall != "":
-		return fmt.Sprintf("%s came without any row for %s, which is never empty.", on, a.MissingCall)
+		return fmt.Sprintf("The provider returned %s without any row for %s, which is never empty.", on, a.MissingCall)
 	case TooManyRejected(a.Rejected, a.Rows):
 		return fmt.Sprintf("%d of the %d rows of %s failed a check.", a.Rejected, a.Rejected+a.Rows, on)
 	case a.Rows < e.Least || !e.Known:
-		return fmt.Sprintf("%s came with %d rows; %s are expected by %s and at least %d are needed.", on, a.Rows, expected(e), e.Basis, e.Least)
+		return fmt.Sprintf("The provider returned %s with %d rows; %s were expected from %s, and at least %d are required.", on, a.Rows, expected(e), e.Basis, e.Least)
 	}
-	return fmt.Sprintf("%s came with SH %d, SZ %d, BJ %d rows; by %s at least SH %d, SZ %d, BJ %d are needed.", on,
+	return fmt.Sprintf("The provider returned %s with SH %d, SZ %d, BJ %d rows; from %s, at least SH %d, SZ %d, BJ %d are required.", on,
 		a.ByExchange.SH, a.ByExchange.SZ, a.ByExchange.BJ, e.Basis, e.LeastBy.SH, e.LeastBy.SZ, e.LeastBy.BJ)
 }
 
@@ -369,7 +369,7 @@ func (r Record) onlyShort() bool {
 // stocks without a row. The issue is the evidence: Standing reads it again.
 func Confirm(ds *catalog.Dataset, d market.Date, a Answer, f Facts) fault.Issue {
 	i := fault.NewIssue(fault.SuspensionsConfirmed,
-		fmt.Sprintf("%d of %d listed stocks traded on %s, and the provider's list of suspensions names %d of the others.", a.Rows, f.Stocks.Sum(), d, f.Suspended.Sum()),
+		fmt.Sprintf("%d of %d listed stocks traded on %s; the provider's list of suspensions contains %d of the others.", a.Rows, f.Stocks.Sum(), d, f.Suspended.Sum()),
 		"dataset", ds.ID, "trade_date", d.String(), "row_count", fmt.Sprint(a.Rows), "expected_count", fmt.Sprint(f.Stocks.Sum()), "suspended_count", fmt.Sprint(f.Suspended.Sum()))
 	return About(ds, i)
 }

@@ -199,7 +199,7 @@ func TestShortAnswerIsNotAcceptedOverWholeRows(t *testing.T) {
 		if j.Store || held.Verdict != Complete || held.Rows != 5400 || j.Found != Incomplete {
 			t.Fatalf("day %d: store %v, found %s, %s of %d rows", n+1, j.Store, j.Found, held.Verdict, held.Rows)
 		}
-		if i := held.Issues[0]; i.Reason != fault.Incomplete || i.Severity != fault.Warning || !strings.Contains(i.Message, "The 5400 rows held stay.") {
+		if i := held.Issues[0]; i.Reason != fault.Incomplete || i.Severity != fault.Warning || !strings.Contains(i.Message, "The 5400 stored rows are kept.") {
 			t.Errorf("day %d: %+v", n+1, i)
 		}
 	}

@@ -168,7 +168,7 @@ func Data(w Wish, world World) (Plan, error) {
 		return p, nil
 	}
 	if !world.Calendar.Known() && !w.Estimate {
-		return p, fault.New(fault.CalendarUnavailable, "The pool holds no trading calendar yet, so no dates can be planned.",
+		return p, fault.New(fault.CalendarUnavailable, "The pool has no trading calendar yet, so no dates can be planned.",
 			"start_date", w.Start.String(), "end_date", w.End.String(), "calendar_end_date", "")
 	}
 	todo := make([]duty, 0, len(datasets))
@@ -205,10 +205,10 @@ func Data(w Wish, world World) (Plan, error) {
 	switch {
 	case guessed && !world.Calendar.Known():
 		p.Issues = append(p.Issues, fault.NewIssue(fault.CalendarEnded,
-			"The pool holds no trading calendar yet; weekdays are taken as open, so holidays are counted in.", "calendar_end_date", ""))
+			"The pool has no trading calendar yet, so weekdays count as trading days, including holidays.", "calendar_end_date", ""))
 	case guessed:
 		p.Issues = append(p.Issues, fault.NewIssue(fault.CalendarEnded,
-			fmt.Sprintf("The known calendar reaches from %s to %s; weekdays outside it are taken as open.", world.Calendar.First, world.Calendar.Last),
+			fmt.Sprintf("The trading calendar covers %s to %s; weekdays outside it count as trading days.", world.Calendar.First, world.Calendar.Last),
 			"calendar_end_date", world.Calendar.Last.String()))
 	}
 	var parts []Partition
@@ -267,7 +267,7 @@ func tooEarly(w Wish, datasets []*catalog.Dataset, world World) (fault.Issue, bo
 		if w.Start < asked && w.Start != market.NoDate {
 			span = fmt.Sprintf("from %s to %s", w.Start, asked)
 		}
-		i := fault.NewIssue(fault.NotTradingDay, fmt.Sprintf("The exchange is closed %s, so nothing is called for.", span), "trade_date", asked.String())
+		i := fault.NewIssue(fault.NotTradingDay, fmt.Sprintf("The exchange is closed %s, so there is nothing to fetch.", span), "trade_date", asked.String())
 		i.Severity = fault.Warning
 		return i, true
 	}
@@ -282,9 +282,9 @@ func tooEarly(w Wish, datasets []*catalog.Dataset, world World) (fault.Issue, bo
 	if len(names) == 0 {
 		return fault.Issue{}, false
 	}
-	i := fault.NewIssue(fault.NotPublished, fmt.Sprintf("%s of %s is not asked for yet: the last of it is due from %s in Shanghai.", strings.Join(names, ", "), last, due),
+	i := fault.NewIssue(fault.NotPublished, fmt.Sprintf("%s of %s is not fetched yet: the last dataset is due at %s in Shanghai.", strings.Join(names, ", "), last, due),
 		"dataset", strings.Join(names, ","), "trade_date", last.String(), "due_time", due)
-	i.Severity, i.Remedy = fault.Warning, "Run it again then, or leave it to the evening's run."
+	i.Severity, i.Remedy = fault.Warning, "Start the run again after that time, or wait for the scheduled run."
 	return i, true
 }
 

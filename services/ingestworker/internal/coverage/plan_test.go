@@ -180,8 +180,8 @@ func TestDatesThatAreNotPlannedAreWarnedAbout(t *testing.T) {
 	}{
 		{"undated", market.NoDate, market.NoDate, at(10, 0), day - 3, "", ""},
 		{"the past", day - 7, day - 3, at(10, 0), day - 3, "", ""},
-		{"today, in the morning", day, day, at(10, 0), market.NoDate, fault.NotPublished, "daily, daily_basic, moneyflow, fund_daily of 2026-03-02 is not asked for yet: the last of it is due from 19:00"},
-		{"today, at 18:30", day, day, at(18, 30), day, fault.NotPublished, "moneyflow of 2026-03-02 is not asked for yet"},
+		{"today, in the morning", day, day, at(10, 0), market.NoDate, fault.NotPublished, "daily, daily_basic, moneyflow, fund_daily of 2026-03-02 is not fetched yet: the last dataset is due at 19:00"},
+		{"today, at 18:30", day, day, at(18, 30), day, fault.NotPublished, "moneyflow of 2026-03-02 is not fetched yet"},
 		{"from today", day, market.NoDate, at(10, 0), market.NoDate, fault.NotPublished, "2026-03-02"},
 		{"up to today", market.NoDate, day, at(10, 0), day - 3, fault.NotPublished, "2026-03-02"},
 		{"today, in the evening", day, day, at(19, 30), day, "", ""},

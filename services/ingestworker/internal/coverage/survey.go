@@ -179,9 +179,9 @@ func targetsDay(ds *catalog.Dataset, d market.Date, s *sum, world World, symbols
 	if s.absent > 0 {
 		slices.Sort(s.names)
 		list := strings.Join(s.names, ", ")
-		i := fault.NewIssue(fault.SymbolsAbsent, fmt.Sprintf("%s of %s has no row for %d listed symbols, which are taken to have been suspended or idle.", ds.ID, d, s.absent),
+		i := fault.NewIssue(fault.SymbolsAbsent, fmt.Sprintf("%s of %s has no row for %d listed symbols; they probably were suspended or did not trade.", ds.ID, d, s.absent),
 			"dataset", ds.ID, "trade_date", d.String(), "count", fmt.Sprint(s.absent), "sample", list)
-		i.Remedy = "Compare with another source where one of them matters; a run over that date with refetch asks again."
+		i.Remedy = "If you need one of these symbols, compare with another source. A run with refetch for that date fetches it again."
 		day.Issues = append(day.Issues, About(ds, i))
 	}
 	if s.keys >= int64(len(symbols)) { // every symbol has a record

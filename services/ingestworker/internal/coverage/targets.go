@@ -44,7 +44,7 @@ func unlisted(datasets []*catalog.Dataset, symbols []string, lists *Lists) (faul
 		if _, known := lists.Find(s); wanted && lists.Has(kind) && !known {
 			unknown = append(unknown, s)
 			if to, ok := lists.Renamed(s); ok {
-				renamed = append(renamed, s+" is "+to+" now")
+				renamed = append(renamed, s+" is now "+to)
 			}
 		}
 	}
@@ -52,19 +52,19 @@ func unlisted(datasets []*catalog.Dataset, symbols []string, lists *Lists) (faul
 		return fault.Issue{}, false
 	}
 	sample := strings.Join(unknown[:min(len(unknown), mostNamed)], ", ")
-	message := fmt.Sprintf("The targets name %d symbols that are on no list: %s", len(unknown), sample)
+	message := fmt.Sprintf("The target list has %d symbols that are not in the instrument list: %s", len(unknown), sample)
 	if len(unknown) == 1 {
-		message = fmt.Sprintf("The targets name a symbol that is on no list: %s", sample)
+		message = fmt.Sprintf("The target list has a symbol that is not in the instrument list: %s", sample)
 	}
 	if more := len(unknown) - mostNamed; more > 0 {
 		message += fmt.Sprintf(" and %d more", more)
 	}
 	if len(renamed) > 0 {
-		message += ". The provider has the company under another code: " + strings.Join(renamed[:min(len(renamed), mostNamed)], ", ")
+		message += ". The provider now uses a different code: " + strings.Join(renamed[:min(len(renamed), mostNamed)], ", ")
 	}
-	i := fault.NewIssue(fault.UnknownSymbols, message+". Check the code: every old BJ code was re-numbered in 2025.",
+	i := fault.NewIssue(fault.UnknownSymbols, message+". Check the code: all BJ codes changed in 2025.",
 		"dataset", "", "count", fmt.Sprint(len(unknown)), "sample", sample)
-	i.Remedy = "Correct the targets: look at them with curl localhost:7780/v1/targets"
+	i.Remedy = "Correct the target list. This shows it: curl localhost:7780/v1/targets"
 	return i, true
 }
 

@@ -40,7 +40,7 @@ func Missing(day, other *Day, beside ...*Day) (Finding, bool) {
 	if len(missing) == 0 {
 		return Finding{}, false
 	}
-	return absent(len(missing), len(day.Symbols), names(missing), "a row in that date's "+other.Dataset), true
+	return absent(len(missing), len(day.Symbols), names(missing), "a row in "+other.Dataset+" of that date"), true
 }
 
 func known(s Symbol, beside []*Day) bool {
@@ -87,7 +87,7 @@ func Skips(s Symbol, after, before *Day) (skips, told bool) {
 // Skipped is the finding that symbols have no row on a day though their next
 // reference price shows that they traded.
 func Skipped(day, after *Day, symbols []Symbol) Finding {
-	return absent(len(symbols), len(day.Symbols), names(symbols), fmt.Sprintf("a pre_close on %s that is not the last close", after.Date))
+	return absent(len(symbols), len(day.Symbols), names(symbols), fmt.Sprintf("a pre_close on %s that differs from their last close", after.Date))
 }
 
 // mostMove is the widest limit of a day's price (30 % in Beijing, with room for
@@ -95,9 +95,9 @@ func Skipped(day, after *Day, symbols []Symbol) Finding {
 const mostMove = 0.305
 
 func absent(n, of int, sample []string, proof string) Finding {
-	what := fmt.Sprintf("lacks the rows of %d symbols that have %s", n, proof)
+	what := fmt.Sprintf("has no rows for %d symbols, although they have %s", n, proof)
 	if n == 1 {
-		what = "lacks the row of a symbol that has " + proof
+		what = "has no row for a symbol, although it has " + proof
 	}
 	return Finding{Reason: fault.SymbolsMissing, Count: n, Of: of, Sample: sample, What: what, Meta: []string{"proof", proof}}
 }

@@ -91,7 +91,7 @@ func Repeated(later, earlier *Day) (Finding, bool) {
 	meta := []string{"other_date", earlier.Date.String()}
 	if TooMany(whole, rows) {
 		return Finding{Reason: fault.ValuesRepeated, Count: whole, Of: rows, Meta: meta,
-			What: fmt.Sprintf("has the values of %s in %d of %d rows", earlier.Date, whole, rows)}, true
+			What: fmt.Sprintf("repeats the values of %s in %d of %d rows", earlier.Date, whole, rows)}, true
 	}
 	var names []string
 	most, of := 0, 0
@@ -108,7 +108,7 @@ func Repeated(later, earlier *Day) (Finding, bool) {
 	}
 	list := strings.Join(names, ", ")
 	return Finding{Reason: fault.ValuesRepeated, Count: most, Of: of, Meta: append(meta, "column", list),
-		What: fmt.Sprintf("has the %s of %s in %d of %d rows", list, earlier.Date, most, of)}, true
+		What: fmt.Sprintf("repeats the %s of %s in %d of %d rows", list, earlier.Date, most, of)}, true
 }
 
 // sameRow reports whether a symbol has the same values on two days, a traded volume
@@ -198,7 +198,7 @@ func Follows(day, before *Day) (Finding, bool) {
 		return Finding{}, false
 	}
 	return Finding{Reason: fault.ValuesConflict, Count: len(odd), Of: rows, Sample: names(odd),
-		What: fmt.Sprintf("has a pre_close that is not the close of %s in %d of %d rows", before.Date, len(odd), rows),
+		What: fmt.Sprintf("has a pre_close that differs from the close of %s in %d of %d rows", before.Date, len(odd), rows),
 		Meta: []string{"check", "pre_close", "other_dataset", before.Dataset}}, true
 }
 
@@ -216,7 +216,7 @@ func Agrees(day, daily *Day) (Finding, bool) {
 		odd, rows := c.against()
 		if TooMany(len(odd), rows) {
 			return Finding{Reason: fault.ValuesConflict, Count: len(odd), Of: rows, Sample: names(odd),
-				What: fmt.Sprintf("contradicts that date's daily by its %s in %d of %d rows", c.name, len(odd), rows),
+				What: fmt.Sprintf("has a different %s than daily of that date in %d of %d rows", c.name, len(odd), rows),
 				Meta: []string{"check", c.name, "other_dataset", daily.Dataset}}, true
 		}
 	}
@@ -335,13 +335,13 @@ func Lacking(names []string, count, of int) Finding { return lacking(names, coun
 func lacking(names []string, count, of int) Finding {
 	list := strings.Join(names, ", ")
 	return Finding{Reason: fault.ValuesMissing, Count: count, Of: of, Meta: []string{"column", list},
-		What: fmt.Sprintf("came with %d of %d rows that have no %s yet", count, of, list)}
+		What: fmt.Sprintf("has %d of %d rows without a value in %s", count, of, list)}
 }
 
 // Unit is the finding that turnover ÷ volume lies outside low and high.
 func Unit(count, of int, sample []string) Finding {
 	return Finding{Reason: fault.UnitSuspect, Count: count, Of: of, Sample: sample,
-		What: fmt.Sprintf("has an amount ÷ volume outside low and high in %d of %d rows, so a column has another unit", count, of)}
+		What: fmt.Sprintf("has an amount ÷ volume outside the range from low to high in %d of %d rows, so a column probably has a different unit", count, of)}
 }
 
 // Contradiction is the finding that too many rows contradict themselves.

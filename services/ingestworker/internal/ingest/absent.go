@@ -37,7 +37,7 @@ func (i *Ingester) Absent(ctx context.Context, p market.Pool, ds *catalog.Datase
 		return nil, err
 	}
 	if !held {
-		return nil, fault.New(fault.NotFound, fmt.Sprintf("Nothing was committed for %s of %s yet.", ds.ID, d), "kind", "partition", "id", coverage.PartitionID(ds.ID, d, d, nil))
+		return nil, fault.New(fault.NotFound, fmt.Sprintf("No data of %s of %s has been committed yet.", ds.ID, d), "kind", "partition", "id", coverage.PartitionID(ds.ID, d, d, nil))
 	}
 	on := func(d market.Date) (map[string]bool, error) {
 		b, err := sink.Rows(ctx, coverage.Key{Dataset: ds.ID, Date: d})

@@ -99,7 +99,7 @@ const noSymbol = "ts_code is not a symbol"
 
 // onClosedDay is why a row is rejected that is dated on a day without trading. The
 // provider is known to answer such days with the rows of the day before.
-const onClosedDay = "closed day: the exchange did not trade on that date"
+const onClosedDay = "closed day: the exchange did not trade on this date"
 
 type key struct {
 	text string
@@ -151,7 +151,7 @@ func check(sc scope, b *table.Batch, bad []table.BadCell) checked {
 		}
 		if first, twice := seen[k]; twice {
 			if !sameRow(b, int(first), r) && (!sc.pick || c.asked(r)) {
-				c.reject(r, "another row of the same key came before it")
+				c.reject(r, "duplicate of a previous row with the same key")
 			}
 			continue
 		}
@@ -315,16 +315,16 @@ func (c *checker) row(r int) (reason string, drop bool) {
 		case !wellFormed(s):
 			return noSymbol, false
 		case c.ds.Kind == market.ETF != market.IsETF(s):
-			return "ts_code is of another kind", false
+			return "ts_code is a different kind of instrument", false
 		case c.symbols != nil && !c.pick && !c.symbols[s]:
-			return "another symbol than asked for", false
+			return "not a requested symbol", false
 		}
 	}
 	if c.date != nil && !c.ds.Snapshot && (c.date.Dates[r] < c.start || c.date.Dates[r] > c.end) {
-		return "another date than asked for", false
+		return "not a requested date", false
 	}
 	if c.out.strays != nil && c.out.strays[c.symbol.Texts[r]] {
-		return "it came with rows of another date than asked for", false
+		return "the response has rows of a date that was not requested", false
 	}
 	if c.closed != nil && c.date != nil && !c.ds.Snapshot && c.closed(c.date.Dates[r]) {
 		return onClosedDay, false
@@ -382,7 +382,7 @@ func (c *checker) count(why, symbol string) {
 // unitOff is a row whose turnover ÷ volume is no price of its day. It holds for all
 // 278,123 recorded rows, stocks and ETFs, within unitSlack.
 const (
-	unitOff   = "amount ÷ volume lies outside low and high"
+	unitOff   = "amount ÷ volume is outside the range from low to high"
 	unitSlack = 0.02
 )
 
@@ -396,10 +396,10 @@ func (c *checker) contradicts(r int) string {
 		return true
 	}
 	if has(c.high, c.low, c.clos) && (c.clos.Numbers[r] > c.high.Numbers[r]+priceStep || c.clos.Numbers[r] < c.low.Numbers[r]-priceStep) {
-		return "close lies outside low and high"
+		return "close is outside the range from low to high"
 	}
 	if has(c.high, c.low, c.open) && (c.open.Numbers[r] > c.high.Numbers[r]+priceStep || c.open.Numbers[r] < c.low.Numbers[r]-priceStep) {
-		return "open lies outside low and high"
+		return "open is outside the range from low to high"
 	}
 	if has(c.clos, c.pre, c.change) && math.Abs(c.clos.Numbers[r]-c.pre.Numbers[r]-c.change.Numbers[r]) > 0.0051 {
 		return "change is not close − pre_close"
@@ -485,7 +485,7 @@ func (c *checker) rejectOdd(r int, seen map[key]int32) {
 		if _, has := seen[k]; has || !c.symbols[s] || k.date < c.start || k.date > c.end || c.closed != nil && c.closed(k.date) {
 			continue
 		}
-		c.reject(r, fmt.Sprintf("ts_code %s is not a symbol; the row seems to be %s's", shown(code, mostSymbol), s))
+		c.reject(r, fmt.Sprintf("ts_code %s is not a symbol; the row is probably of %s", shown(code, mostSymbol), s))
 		c.out.rejects[len(c.out.rejects)-1].symbol = s
 		return
 	}

@@ -119,7 +119,7 @@ func (x *examination) all(ctx context.Context) (err error) {
 		if f, ok := evidence.Repeated(x.next, x.day); ok {
 			x.accuse(x.next, f)
 		} else if f, ok := evidence.Follows(x.next, x.day); ok && x.quotes() {
-			f.What = "has closes that are not the pre_close of " + x.next.Date.String() + " in too many rows"
+			f.What = "has closes that differ from the pre_close of " + x.next.Date.String() + " in too many rows"
 			x.found(f, true)
 		}
 	}

@@ -83,7 +83,7 @@ func (f *flights) begin(ctx context.Context, w Work) (context.Context, *flight, 
 
 func stale(w Work, newest int64) error {
 	return fault.New(fault.StaleEpoch,
-		fmt.Sprintf("%s was dispatched again with epoch %d; epoch %d must not write.", w.Partition.ID, newest, w.Epoch),
+		fmt.Sprintf("%s was dispatched again with epoch %d, so epoch %d must not write.", w.Partition.ID, newest, w.Epoch),
 		"partition_id", w.Partition.ID, "epoch", fmt.Sprint(w.Epoch), "newest_epoch", fmt.Sprint(newest))
 }
 

@@ -126,7 +126,7 @@ func (i *Ingester) Partition(ctx context.Context, w Work, progress func(Step)) (
 	}
 	if j.logHeld > 0 && i.firstHeld(w.RunID) {
 		r.warn(fault.NewIssue(fault.WALHeld,
-			fmt.Sprintf("A reader holds targets.sqlite, so its write-ahead log cannot be shortened; it has %d MB.", j.logHeld>>20),
+			fmt.Sprintf("A reader keeps targets.sqlite open, so its write-ahead log cannot be truncated; its size is %d MB.", j.logHeld>>20),
 			"pool", string(w.Partition.Pool), "file", "targets.sqlite", "wal_bytes", fmt.Sprint(j.logHeld)))
 	}
 	fault.SortIssues(r.Issues)
@@ -151,13 +151,13 @@ func wellMade(p coverage.Partition, ds *catalog.Dataset) error {
 	case p.ID == "":
 		return fault.Invalid("partition.partition_id", "must not be empty")
 	case ds.Snapshot && (p.Start != market.NoDate || p.End != market.NoDate || len(p.Symbols) > 0):
-		return fault.Invalid("partition.start_date", "%s is fetched whole, without dates or symbols", ds.ID)
+		return fault.Invalid("partition.start_date", "%s is always fetched as a whole; dates and symbols must be empty", ds.ID)
 	case !ds.Snapshot && (p.Start == market.NoDate || p.End == market.NoDate || p.End < p.Start):
-		return fault.Invalid("partition.start_date", "%s wants a span of dates", ds.ID)
+		return fault.Invalid("partition.start_date", "%s needs a start date and an end date", ds.ID)
 	case !ds.Snapshot && p.Pool == market.Universe && (p.Start != p.End || len(p.Symbols) > 0):
-		return fault.Invalid("partition.end_date", "a partition of universe is one whole trade date")
+		return fault.Invalid("partition.end_date", "a partition of universe must be exactly one trade date")
 	case !ds.Snapshot && p.Pool == market.Targets && len(p.Symbols) == 0:
-		return fault.Invalid("partition.symbols", "a partition of targets names its symbols")
+		return fault.Invalid("partition.symbols", "a partition of targets must name its symbols")
 	}
 	for n, s := range p.Symbols {
 		if up, err := market.ParseSymbol(s); err != nil || up != s || market.KindOf(s) != ds.Kind {
@@ -301,15 +301,15 @@ func (j *job) revised(c Changes) []fault.Issue {
 	if float64(rows) <= revisedShare*float64(of) {
 		return nil
 	}
-	text := fmt.Sprintf("A later look at %s changed %d of the %d rows held; the old values are kept.", j.on(), rows, of)
+	text := fmt.Sprintf("The provider changed %[2]d of the %[3]d stored rows of %[1]s; the old values are kept in revisions.", j.on(), rows, of)
 	if r := c.Revised.Largest; c.Revised.Change > 0 {
-		text = fmt.Sprintf("A later look at %s changed %d of the %d rows held; the old values are kept. The largest: %s of %s on %s was %s and is %s.",
+		text = fmt.Sprintf("The provider changed %[2]d of the %[3]d stored rows of %[1]s; the old values are kept in revisions. The largest change: %[4]s of %[5]s on %[6]s was %[7]s and is now %[8]s.",
 			j.on(), rows, of, r.Column, r.Symbol, r.Date, r.Old.Text, r.New.Text)
 	}
 	i := j.issue(fault.ValuesRevised, text, "count", fmt.Sprint(rows), "row_count", fmt.Sprint(of))
 	i.Severity = fault.Warning
 	p := j.work.Partition
-	i.Remedy = fmt.Sprintf(`List what changed: curl "localhost:7780/v1/revisions?pool=POOL_%s&dataset_id=%s`, strings.ToUpper(string(p.Pool)), j.ds.ID)
+	i.Remedy = fmt.Sprintf(`List the old and new values: curl "localhost:7780/v1/revisions?pool=POOL_%s&dataset_id=%s`, strings.ToUpper(string(p.Pool)), j.ds.ID)
 	if p.Start != market.NoDate {
 		i.Remedy += fmt.Sprintf("&start_date=%s&end_date=%s", p.Start, p.End)
 	}

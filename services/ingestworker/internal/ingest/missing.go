@@ -197,12 +197,12 @@ func (p proofs) add(k coverage.KeyJudgement) {
 func (p proofs) issues(j *job) []fault.Issue {
 	var out []fault.Issue
 	for x, records := range p {
-		why := fmt.Sprintf("%s has rows of them on the same days", x.by)
+		why := fmt.Sprintf("%s has rows of the same symbols and days", x.by)
 		if x.by == coverage.PreClose {
-			why = "pre_close of the next row is not the close of the row before"
+			why = "the pre_close of the next row differs from the previous close"
 		}
 		n, list := keyNames(records)
-		i := j.issue(fault.SymbolsMissing, fmt.Sprintf("%s lacks the rows of %s, and %s: %s.", x.dataset, count(n, "symbol's day", "symbols' days"), why, list),
+		i := j.issue(fault.SymbolsMissing, fmt.Sprintf("%s has no rows for %s, although %s: %s.", x.dataset, count(n, "symbol and day", "symbols and days"), why, list),
 			"count", fmt.Sprint(n), "sample", list, "proof", x.by)
 		i.Meta["dataset"] = x.dataset
 		out = append(out, i)
@@ -242,16 +242,16 @@ func (j *job) absences(absent, unknown []coverage.Record) []fault.Issue {
 	var out []fault.Issue
 	if len(absent) > 0 {
 		n, list := keyNames(absent)
-		i := j.issue(fault.SymbolsAbsent, fmt.Sprintf("%s has no row for %s, which are taken to have been suspended or idle: %s.", j.on(), count(n, "listed symbol's day", "listed symbols' days"), list),
+		i := j.issue(fault.SymbolsAbsent, fmt.Sprintf("%s has no row for %s; they probably were suspended or did not trade: %s.", j.on(), count(n, "listed symbol and day", "listed symbols and days"), list),
 			"count", fmt.Sprint(n), "sample", list)
 		i.Remedy = "List them: curl \"localhost:7780/v1/pools/targets/coverage?start_date=" + j.work.Partition.Start.String() + "&end_date=" + j.work.Partition.End.String() + "\""
 		out = append(out, i)
 	}
 	if len(unknown) > 0 {
 		n, list := keyNames(unknown)
-		i := j.issue(fault.UnknownSymbols, fmt.Sprintf("%s has no row for %s of symbols that are on no list: %s. Check the codes: every old BJ code was re-numbered in 2025.", j.on(), count(n, "day", "days"), list),
+		i := j.issue(fault.UnknownSymbols, fmt.Sprintf("%s has no row for %s of symbols that are not in the instrument list: %s. Check the codes: all BJ codes changed in 2025.", j.on(), count(n, "day", "days"), list),
 			"count", fmt.Sprint(n), "sample", list)
-		i.Severity, i.Remedy = fault.Warning, "Correct the targets: look at them with curl localhost:7780/v1/targets"
+		i.Severity, i.Remedy = fault.Warning, "Correct the target list. This shows it: curl localhost:7780/v1/targets"
 		out = append(out, i)
 	}
 	return out

@@ -105,7 +105,7 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 	rows := evidence.RowsOf(j.ds, c.batch)
 	for n, r := range order[1:] {
 		if q := order[n]; symbol[q] == symbol[r] && rows.Same(q, r) && cal.Before(date[r]) == date[q] {
-			out[r] = "it has the values of " + date[q].String()
+			out[r] = "it repeats the values of " + date[q].String()
 		}
 	}
 	first, last := slices.Min(date), slices.Max(date)
@@ -130,7 +130,7 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 	}
 	wrong := map[evidence.Symbol]string{}
 	for s := range evidence.RepeatedSymbols(day(first), prev) {
-		wrong[s] = "it has the values of " + prev.Date.String()
+		wrong[s] = "it repeats the values of " + prev.Date.String()
 	}
 	if j.ds.ID == catalog.DailyBasic && first == last {
 		quotes, err := j.poolDay(ctx, catalog.Daily, first)
@@ -153,16 +153,16 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 		switch {
 		case why == otherClose:
 			conflicting = append(conflicting, symbol[r]+" "+date[r].String())
-		case strings.HasPrefix(why, "it has the values of "):
+		case strings.HasPrefix(why, "it repeats the values of "):
 			repeated = append(repeated, symbol[r]+" "+date[r].String())
 		}
 	}
-	j.tellRows(fault.ValuesRepeated, "has the values of the open day before for", repeated, c.batch.Len, issues)
-	j.tellRows(fault.ValuesConflict, "has another close than daily for", conflicting, c.batch.Len, issues)
+	j.tellRows(fault.ValuesRepeated, "repeats the values of the previous trading day for", repeated, c.batch.Len, issues)
+	j.tellRows(fault.ValuesConflict, "has a different close than daily for", conflicting, c.batch.Len, issues)
 	return j.chargeAfter(ctx, day(last), cal, issues)
 }
 
-const otherClose = "its close is not that of daily"
+const otherClose = "its close differs from that of daily"
 
 func (j *job) tellRows(reason fault.Reason, what string, rows []string, of int, issues *[]fault.Issue) {
 	if len(rows) == 0 {
@@ -171,7 +171,7 @@ func (j *job) tellRows(reason fault.Reason, what string, rows []string, of int, 
 	slices.Sort(rows)
 	*issues = append(*issues, j.valueIssue(evidence.Finding{
 		Reason: reason, Count: len(rows), Of: of, Sample: rows[:min(len(rows), sampleSize)],
-		What: what + " " + count(int64(len(rows)), "symbol's day", "symbols' days"),
+		What: what + " " + count(int64(len(rows)), "symbol and day", "symbols and days"),
 	}))
 }
 
@@ -221,7 +221,7 @@ func (j *job) chargeAfter(ctx context.Context, day *evidence.Day, cal Calendar, 
 	j.charged = true
 	*issues = append(*issues, coverage.About(j.ds, evidence.Finding{
 		Reason: fault.ValuesRepeated, Count: len(symbols), Of: len(next.Symbols), Sample: symbols[:min(len(symbols), sampleSize)],
-		What: "has the values of " + day.Date.String() + " for " + count(int64(len(symbols)), "symbol", "symbols"), Meta: []string{"other_date", day.Date.String()},
+		What: "repeats the values of " + day.Date.String() + " for " + count(int64(len(symbols)), "symbol", "symbols"), Meta: []string{"other_date", day.Date.String()},
 	}.Issue(j.ds.ID, next.Date)))
 	return nil
 }

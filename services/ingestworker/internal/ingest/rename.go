@@ -28,21 +28,21 @@ type Strays struct {
 // renamed tells of companies under another code, of which five are named one by one,
 // and of rows under codes that no list knows.
 func (j *job) renamed(c Changes) (out []fault.Issue) {
-	kept := "The rows held were moved to it"
+	kept := "The stored rows were moved to the new code"
 	if j.work.Partition.Pool == market.Targets {
-		kept = "Rows held stay under the old code, and new ones come under the new one alone"
+		kept = "Stored rows stay under the old code, and new rows come only under the new code"
 	}
 	for n, r := range c.Renamed {
-		text := fmt.Sprintf("The provider has %s under the code %s now. %s (%d).", r.Old, r.New, kept, r.Moved)
+		text := fmt.Sprintf("The provider changed the code %s to %s. %s (%d).", r.Old, r.New, kept, r.Moved)
 		if j.work.Partition.Pool == market.Targets {
-			text = fmt.Sprintf("The provider has %s under the code %s now. %s.", r.Old, r.New, kept)
+			text = fmt.Sprintf("The provider changed the code %s to %s. %s.", r.Old, r.New, kept)
 		}
 		rows, last := r.Moved, n+1 == sampleSize
 		if rest := c.Renamed[n+1:]; last && len(rest) > 0 {
 			for _, x := range rest {
 				rows += x.Moved
 			}
-			text += fmt.Sprintf(" So it is with %d more; GET /v1/revisions lists them.", len(rest))
+			text += fmt.Sprintf(" The same happened to %d more codes; GET /v1/revisions lists them.", len(rest))
 		}
 		i := j.issue(fault.SymbolRenamed, text, "old_symbol", r.Old, "new_symbol", r.New, "count", fmt.Sprint(rows))
 		i.Severity = fault.Warning
@@ -55,7 +55,7 @@ func (j *job) renamed(c Changes) (out []fault.Issue) {
 		if int(s.Symbols) > len(s.Sample) {
 			list += ", …"
 		}
-		i := j.issue(fault.UnknownSymbols, fmt.Sprintf("%s held under %s that no list knows, and nothing tells what became of them: %s. What the provider no longer has of them goes when its date is looked at again.",
+		i := j.issue(fault.UnknownSymbols, fmt.Sprintf("%s stored under %s not in the instrument list, and no new code is known: %s. When a date is fetched again, rows that the provider no longer has are deleted.",
 			count(s.Rows, "row is", "rows are"), count(s.Symbols, "code", "codes"), list), "count", fmt.Sprint(s.Rows), "sample", list)
 		i.Severity = fault.Warning
 		out = append(out, i)

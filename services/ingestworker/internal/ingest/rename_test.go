@@ -113,7 +113,7 @@ func TestRekeyedCompaniesAreFollowed(t *testing.T) {
 		t.Fatal(err)
 	}
 	if i := slices.IndexFunc(data.Issues, func(i fault.Issue) bool { return i.Reason == fault.UnknownSymbols }); i < 0 ||
-		!strings.Contains(data.Issues[i].Message, old+" is "+codes[old]+" now") {
+		!strings.Contains(data.Issues[i].Message, old+" is now "+codes[old]) {
 		t.Errorf("the plan of targets tells %+v", data.Issues)
 	}
 	targets.Symbols[1] = codes[old]

@@ -64,7 +64,7 @@ func (j *job) suspendedOn(ctx context.Context, d market.Date) suspendedList {
 		if ctx.Err() != nil {
 			return suspendedList{}
 		}
-		j.i.log.Info("the list of suspensions was not to be had", "trade_date", d, "error", err)
+		j.i.log.Info("the list of suspensions could not be fetched", "trade_date", d, "error", err)
 		j.i.suspended.put(today, d, suspendedList{})
 		return suspendedList{}
 	}

@@ -53,7 +53,7 @@ func (j *job) without(denied error) Result {
 	}
 	i := fault.IssueOf(denied)
 	i.Severity = fault.Warning
-	i.Message += " No module asked for it; until it is held, days are judged by the days around them."
+	i.Message += " No selected module needs it. Until it is stored, dates are checked against the neighbouring dates."
 	r.Issues = []fault.Issue{i}
 	return Result{Partition: p, Held: r, Found: r.Verdict, Calls: j.calls, Issues: r.Issues}
 }

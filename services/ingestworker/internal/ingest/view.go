@@ -91,7 +91,7 @@ func (i *Ingester) Survey(ctx context.Context, p market.Pool, datasets []*catalo
 	}
 	world, err := i.world(ctx, p)
 	if err != nil {
-		i.log.Warn("coverage is told without the pool's lists", "pool", p, "error", err)
+		i.log.Warn("coverage is reported without the pool's instrument lists", "pool", p, "error", err)
 		world = coverage.World{Now: time.Now(), Lists: coverage.NewLists(nil), WindowDays: i.windows[p], Held: sink.Held}
 		world.Calendar, _ = i.Calendar(ctx) // an empty calendar takes weekdays as open
 	}
@@ -253,7 +253,7 @@ func Select(pool market.Pool, modules []string) ([]*catalog.Dataset, error) {
 			return nil, fault.Invalid(fmt.Sprintf("module_ids[%d]", n), "there is no module %.60q", id)
 		}
 		if !m.Built {
-			return nil, fault.New(fault.ModuleNotSyncCapable, fmt.Sprintf("%s (%s) is listed in the catalog and not built.", m.ID, m.Title), "module", m.ID)
+			return nil, fault.New(fault.ModuleNotSyncCapable, fmt.Sprintf("%s (%s) is in the catalog but not implemented.", m.ID, m.Title), "module", m.ID)
 		}
 	}
 	var out []*catalog.Dataset

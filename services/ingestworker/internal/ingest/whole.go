@@ -57,7 +57,7 @@ func (j *job) whole(ctx context.Context, batch *table.Batch, bad []table.BadCell
 			return Result{}, err
 		}
 		if first {
-			expected = coverage.Expectation{Known: true, Basis: "the provider's data, which begins later"}
+			expected = coverage.Expectation{Known: true, Basis: "the provider's data, which starts at a later date"}
 		}
 	}
 	judged := coverage.Judge(j.ds, p.Start, answer, expected, coverage.Situation{
@@ -205,13 +205,13 @@ func (j *job) findings(c checked, stored bool, unknown int64, unknownSample []st
 		for _, x := range c.rejects[:min(len(c.rejects), sampleSize)] {
 			examples = append(examples, x.symbol+": "+x.reason)
 		}
-		add(fault.RowsRejected, fmt.Sprintf("%s of %s failed a check, kept aside (%s).", count(n, "row", "rows"), j.ds.ID, sample(examples)), n, sample(examples))
+		add(fault.RowsRejected, fmt.Sprintf("%s of %s failed a check; see the table rejects (%s).", count(n, "row", "rows"), j.ds.ID, sample(examples)), n, sample(examples))
 	}
 	if n := int64(len(c.doubtful)); n > 0 {
-		add(fault.RowsInconsistent, fmt.Sprintf("%s of %s with fields that contradict each other, %s (%s).", count(n, "row", "rows"), j.ds.ID, kept("stored as they came"), sample(c.samples)), n, sample(c.samples))
+		add(fault.RowsInconsistent, fmt.Sprintf("%s of %s had fields that contradict each other; %s (%s).", count(n, "row", "rows"), j.ds.ID, kept("stored as received"), sample(c.samples)), n, sample(c.samples))
 	}
 	if unknown > 0 {
-		add(fault.UnknownSymbols, fmt.Sprintf("%s of %s with symbols that no list knows, %s (%s).", count(unknown, "row", "rows"), j.ds.ID, kept("stored all the same"), sample(unknownSample)), unknown, sample(unknownSample))
+		add(fault.UnknownSymbols, fmt.Sprintf("%s of %s had symbols that are not in the instrument list; %s (%s).", count(unknown, "row", "rows"), j.ds.ID, kept("stored"), sample(unknownSample)), unknown, sample(unknownSample))
 	}
 	return out
 }
@@ -249,5 +249,5 @@ func (j *job) calendarEnds(b *table.Batch, now time.Time) []fault.Issue {
 		return nil
 	}
 	return []fault.Issue{fault.NewIssue(fault.CalendarEnded,
-		fmt.Sprintf("The provider's calendar ends on %s; weekdays after it are taken as open.", last), "calendar_end_date", last.String())}
+		fmt.Sprintf("The provider's calendar ends on %s; later weekdays count as trading days.", last), "calendar_end_date", last.String())}
 }

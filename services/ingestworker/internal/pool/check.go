@@ -32,9 +32,9 @@ func Check(p market.Pool, c ingest.Commit) (*catalog.Dataset, error) {
 	case !d.Snapshot && (part.Start == market.NoDate || part.End < part.Start):
 		return nil, broken(c, "its span %s..%s is not one", part.Start, part.End)
 	case !d.Snapshot && p == market.Universe && (part.Start != part.End || len(part.Symbols) > 0):
-		return nil, broken(c, "a partition of universe is one whole trade date")
+		return nil, broken(c, "a partition of universe must be exactly one trade date")
 	case !d.Snapshot && p == market.Targets && len(part.Symbols) == 0:
-		return nil, broken(c, "a partition of targets names its symbols")
+		return nil, broken(c, "a partition of targets must name its symbols")
 	case len(c.Records) == 0:
 		return nil, broken(c, "it has no coverage record")
 	}

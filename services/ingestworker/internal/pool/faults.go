@@ -37,9 +37,9 @@ func (f Faults) file() string { return filepath.Base(f.path) }
 // Locked is the pool's *_DB_LOCKED. pid is that of the holder, 0 where unknown.
 func (f Faults) Locked(cause error, pid int) error {
 	if pid == 0 {
-		return f.build(cause, f.locked, f.file()+" is held by another process.")
+		return f.build(cause, f.locked, f.file()+" is locked by another process.")
 	}
-	return f.build(cause, f.locked, fmt.Sprintf("%s is held by process %d.", f.file(), pid), "holder_pid", strconv.Itoa(pid))
+	return f.build(cause, f.locked, fmt.Sprintf("%s is locked by process %d.", f.file(), pid), "holder_pid", strconv.Itoa(pid))
 }
 
 // Lock takes the file for this worker, also while it is closed. It fails with
@@ -64,7 +64,7 @@ func (f Faults) Unfit(cause error, why string) error {
 // Source is SOURCE_MISMATCH between the provider hosts of file and settings.
 func (f Faults) Source(file, configured string) error {
 	return f.build(nil, fault.SourceMismatch,
-		fmt.Sprintf("%s was filled from %s and is not filled from %s.", f.file(), file, configured),
+		fmt.Sprintf("%s was filled from %s and cannot be filled from %s.", f.file(), file, configured),
 		"file_source", file, "configured_source", configured)
 }
 
@@ -75,23 +75,23 @@ func (f Faults) Full(cause error, needed int64) error {
 		free = 0
 	}
 	return f.build(cause, fault.DiskFull,
-		fmt.Sprintf("The volume of %s has %d MB free; %d MB are needed.", f.file(), free>>20, needed>>20),
+		fmt.Sprintf("The disk of %s has %d MB free; %d MB are required.", f.file(), free>>20, needed>>20),
 		"free_bytes", strconv.FormatInt(free, 10), "needed_bytes", strconv.FormatInt(needed, 10))
 }
 
 // Failed is STORE_FAILED: a write that was rolled back, or a read that failed.
 func (f Faults) Failed(cause error, why string) error {
-	return f.build(cause, fault.StoreFailed, fmt.Sprintf("Working on %s failed: %s.", f.file(), why), "cause", why)
+	return f.build(cause, fault.StoreFailed, fmt.Sprintf("Reading or writing %s failed: %s.", f.file(), why), "cause", why)
 }
 
 // Replaced is FILE_REPLACED: the file is not the one that was opened.
 func (f Faults) Replaced() error {
-	return f.build(nil, fault.FileReplaced, fmt.Sprintf("%s was deleted or replaced while it was open; what was being written is refused.", f.file()))
+	return f.build(nil, fault.FileReplaced, fmt.Sprintf("%s was deleted or replaced while it was open, so the pending commit was refused.", f.file()))
 }
 
 // Stale is STALE_EPOCH for a dispatch that a newer one has overtaken.
 func (f Faults) Stale(partition string, epoch, newest int64) error {
-	return fault.New(fault.StaleEpoch, fmt.Sprintf("A newer dispatch of %s has been committed.", partition),
+	return fault.New(fault.StaleEpoch, fmt.Sprintf("A newer dispatch of %s has already been committed.", partition),
 		"partition_id", partition, "epoch", strconv.FormatInt(epoch, 10), "newest_epoch", strconv.FormatInt(newest, 10))
 }
 
@@ -99,7 +99,7 @@ func (f Faults) Stale(partition string, epoch, newest int64) error {
 func (f Faults) Room(floor int64) error {
 	free, err := FreeBytes(f.path)
 	if err != nil {
-		return f.Unfit(err, "its folder cannot be read")
+		return f.Unfit(err, "its directory cannot be read")
 	}
 	if free < floor {
 		return f.Full(nil, floor)

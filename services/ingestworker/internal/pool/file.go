@@ -33,7 +33,7 @@ func State(path string) (size int64, exists bool, err error) {
 	case err != nil:
 		return 0, false, err
 	case !st.Mode().IsRegular():
-		return 0, true, errors.New("it is no regular file")
+		return 0, true, errors.New("it is not a regular file")
 	case st.Mode().Perm()&0o222 == 0:
 		return st.Size(), true, ErrReadOnly
 	}
@@ -72,7 +72,7 @@ func SetAside(log *slog.Logger, path string) error {
 		return nil
 	}
 	if err == nil {
-		log.Warn("a write-ahead log without its file was set aside", "file", path+".orphan")
+		log.Warn("a write-ahead log without a database file was moved aside", "file", path+".orphan")
 	}
 	return err
 }

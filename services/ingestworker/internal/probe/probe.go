@@ -100,7 +100,7 @@ func (p *Prober) Run(ctx context.Context, r Request, e Events) error {
 			return fault.Invalid(fmt.Sprintf("module_ids[%d]", n), "there is no module %.60q", id)
 		}
 		if !m.Built {
-			return fault.New(fault.ModuleNotSyncCapable, fmt.Sprintf("%s (%s) is listed in the catalog and not built.", m.ID, m.Title), "module", m.ID)
+			return fault.New(fault.ModuleNotSyncCapable, fmt.Sprintf("%s (%s) is in the catalog but not implemented.", m.ID, m.Title), "module", m.ID)
 		}
 		modules[n] = m
 	}
@@ -173,21 +173,21 @@ func (p *Prober) call(ctx context.Context, m *catalog.Module, x catalog.Probe, r
 	if err != nil {
 		if errors.Is(err, context.DeadlineExceeded) && ctx.Err() != nil {
 			err = fault.Wrap(err, fault.ProviderUnavailable,
-				fmt.Sprintf("Tushare did not answer %s within %v.", ds.ID, r.Timeout), "api", ds.ID, "cause", "timeout")
+				fmt.Sprintf("Tushare did not respond to %s within %v.", ds.ID, r.Timeout), "api", ds.ID, "cause", "timeout")
 		}
 		i := about(m, ds, fault.IssueOf(err))
 		if held, ok := p.heldToday(ds, x); ok && (i.Reason == fault.QuotaExhausted || i.Reason == fault.RateLimited) {
 			// Only a token that may call is told of a limit, and there is no need to.
 			o.Rows += int64(held.Batch.Len)
 			i.Severity, i.RetryAt = fault.Warning, time.Time{}
-			i.Message += " The day's answer is held already and serves."
+			i.Message += " The response of today is already stored and is used instead."
 			return []fault.Issue{i}, false
 		}
 		return []fault.Issue{i}, i.Reason != fault.PermissionDenied && i.Reason != fault.ModuleTestFailed
 	}
 	if ans.Batch == nil || ans.Batch.Len == 0 {
 		return []fault.Issue{about(m, ds, fault.NewIssue(fault.ProbeEmpty,
-			fmt.Sprintf("%s was permitted and came back without rows.", ds.ID), "domain", m.Domain, "module", m.ID, "api", ds.ID))}, false
+			fmt.Sprintf("The probe of %s was permitted and returned no rows.", ds.ID), "domain", m.Domain, "module", m.ID, "api", ds.ID))}, false
 	}
 	o.Rows += int64(ans.Batch.Len)
 	for _, name := range x.Required {
@@ -224,10 +224,10 @@ func (p *Prober) spares(m *catalog.Module, ds *catalog.Dataset, x catalog.Probe,
 		return nil, ok
 	}
 	i := fault.NewIssue(fault.QuotaExhausted,
-		fmt.Sprintf("The limit of %s is %d per %s, so the probe leaves the call to the run.", ds.ID, calls, window),
+		fmt.Sprintf("The limit of %s is %d per %s, so the probe is skipped to leave the call to the run.", ds.ID, calls, window),
 		"api", ds.ID, "limit", fmt.Sprint(calls), "window", window.String())
 	i.Severity = fault.Warning
-	i.Remedy = "Nothing to do. After the token's tier was raised: curl -X POST localhost:7780/v1/limits:forget -d '{}'"
+	i.Remedy = "No action is needed. If you have upgraded the token: curl -X POST localhost:7780/v1/limits:forget -d '{}'"
 	return []fault.Issue{about(m, ds, i)}, true
 }
 
@@ -274,16 +274,16 @@ func (p *Prober) heldToday(ds *catalog.Dataset, x catalog.Probe) (ingest.Answer,
 // fails the module, unless earlier replies had it; without a value in any row the
 // provider has not brought the values out yet.
 func lacks(m *catalog.Module, ds *catalog.Dataset, ans ingest.Answer, name string, date market.Date) (fault.Issue, bool) {
-	cause := "the reply lacks the field " + name
+	cause := "the response lacks the field " + name
 	for _, x := range ans.Absent {
 		switch {
 		case x.Column != name:
 		case x.Before:
 			return fault.NewIssue(fault.ProviderUnavailable,
-				fmt.Sprintf("Tushare answered %s without the field %s, which it had before.", ds.ID, name), "api", ds.ID, "cause", cause), true
+				fmt.Sprintf("The response of Tushare to %s lacks the field %s, which earlier responses had.", ds.ID, name), "api", ds.ID, "cause", cause), true
 		default:
 			return fault.NewIssue(fault.ModuleTestFailed,
-				fmt.Sprintf("Tushare answered %s without the field %s, which %s needs.", ds.ID, name, m.ID), "api", ds.ID, "cause", cause), true
+				fmt.Sprintf("The response of Tushare to %s lacks the field %s, which %s needs.", ds.ID, name, m.ID), "api", ds.ID, "cause", cause), true
 		}
 	}
 	if col := ans.Batch.Column(name); col == nil || slices.Contains(col.Null, false) {
@@ -295,9 +295,9 @@ func lacks(m *catalog.Module, ds *catalog.Dataset, ans ingest.Answer, name strin
 		of += " of " + date.String()
 		kv = append(kv, "trade_date", date.String())
 	}
-	i := fault.NewIssue(fault.ValuesMissing, fmt.Sprintf("%s has rows without a value in %s, so its values are not out yet.", of, name), kv...)
+	i := fault.NewIssue(fault.ValuesMissing, fmt.Sprintf("%s has no value in %s, so its values are not published yet.", of, name), kv...)
 	i.Severity = fault.Warning
-	i.Remedy = "Nothing to do: whether values are missing is judged by partitions."
+	i.Remedy = "No action is needed: the run decides for each date whether values are missing."
 	return i, true
 }
 

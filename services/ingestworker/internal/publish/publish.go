@@ -54,11 +54,11 @@ func (s *Store) Publish(ctx context.Context, runID string) (Result, error) {
 	r.Took = time.Since(began)
 	if err != nil {
 		if universe.IsFull(err) && !fault.Is(err, fault.DiskFull) {
-			err = fault.Wrap(err, fault.DiskFull, fmt.Sprintf("The volume is full, so %s could not be published; the version before stays.", s.cfg.Pool), "pool", string(s.cfg.Pool))
+			err = fault.Wrap(err, fault.DiskFull, fmt.Sprintf("The disk is full, so %s could not be published; the previous version is kept.", s.cfg.Pool), "pool", string(s.cfg.Pool))
 		}
 		if _, told := fault.As(err); !told && ctx.Err() == nil {
 			err = fault.Wrap(err, fault.PublicationFailed,
-				fmt.Sprintf("The copy of %s for readers could not be made: %s.", s.cfg.Pool, strings.TrimSuffix(universe.Words(err), ".")), "pool", string(s.cfg.Pool))
+				fmt.Sprintf("%s could not be published: %s.", s.cfg.Pool, strings.TrimSuffix(universe.Words(err), ".")), "pool", string(s.cfg.Pool))
 		}
 		s.log.Warn("publication failed", "run_id", runID, "error", err, "took", r.Took)
 		return r, err
@@ -107,7 +107,7 @@ func (s *Store) publish(ctx context.Context, runID string) (Result, error) {
 	if err != nil {
 		if b.dir != "" {
 			if rest := removeAll(b.dir); rest != nil {
-				s.log.Warn("what was begun of a version was not removed", "error", rest)
+				s.log.Warn("an unfinished version could not be removed", "error", rest)
 			}
 		}
 		return result, err
@@ -129,7 +129,7 @@ func (s *Store) inspect() (m *Manifest, damage string) {
 		entries, _ := os.ReadDir(s.versions()) // none where it cannot be read
 		for i := len(entries) - 1; i >= 0; i-- {
 			if m, err := readManifest(filepath.Join(s.versions(), entries[i].Name())); err == nil && m.Version == entries[i].Name() {
-				return m, "the link to the current version was gone"
+				return m, "the link to the current version was missing"
 			}
 		}
 		if last != "" {
@@ -251,7 +251,7 @@ func (b *build) room() error {
 		return err
 	}
 	if free < need {
-		return fault.New(fault.DiskFull, fmt.Sprintf("Publishing %s needs %d MB, and %d MB are free; the version before stays.", b.s.cfg.Pool, need>>20, free>>20),
+		return fault.New(fault.DiskFull, fmt.Sprintf("Publishing %s needs %d MB, and %d MB are free; the previous version is kept.", b.s.cfg.Pool, need>>20, free>>20),
 			"pool", string(b.s.cfg.Pool), "free_bytes", fmt.Sprint(free), "needed_bytes", fmt.Sprint(need))
 	}
 	return nil

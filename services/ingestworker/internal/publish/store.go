@@ -147,19 +147,19 @@ func (v *Version) Keep(key any, make func() (any, error)) (any, error) {
 // gives it back. NOT_FOUND says that nothing is published, or that the version is gone.
 func (s *Store) Acquire(ctx context.Context, name string) (v *Version, release func(), err error) {
 	if name != "" && !versionName.MatchString(name) {
-		return nil, nil, fault.Invalid("version", "%.40q is no version; one looks like 20261129T113012.345Z", name)
+		return nil, nil, fault.Invalid("version", "%.40q is not a version such as 20261129T113012.345Z", name)
 	}
 	asked := name
 	if name == "" {
 		if name = s.current(); name == "" {
-			return nil, nil, fault.New(fault.NotFound, fmt.Sprintf("Nothing of %s is published yet; a run publishes it when it ends.", s.cfg.Pool),
+			return nil, nil, fault.New(fault.NotFound, fmt.Sprintf("%s has not been published yet; a run publishes it when it ends.", s.cfg.Pool),
 				"kind", "version", "id", "")
 		}
 	}
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
-		return nil, nil, errors.New("the worker is stopping")
+		return nil, nil, errors.New("the ingest-worker is shutting down")
 	}
 	v = s.open[name]
 	if v == nil {
@@ -181,7 +181,7 @@ func (s *Store) Acquire(ctx context.Context, name string) (v *Version, release f
 	}
 	release()
 	if errors.Is(v.err, os.ErrNotExist) && asked != "" {
-		return nil, nil, fault.New(fault.NotFound, fmt.Sprintf("The version %s of %s is gone; leave version out for the current one.", name, s.cfg.Pool),
+		return nil, nil, fault.New(fault.NotFound, fmt.Sprintf("The version %s of %s has been removed; omit version to read the current one.", name, s.cfg.Pool),
 			"kind", "version", "id", name)
 	}
 	return nil, nil, fault.Wrap(v.err, fault.NotFound,

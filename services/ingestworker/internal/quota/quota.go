@@ -89,10 +89,10 @@ func DefaultSettings(perMinute int) Settings {
 // Check says what is wrong with the settings.
 func (s Settings) Check() error {
 	if s.PerMinute < 0 {
-		return fmt.Errorf("%d calls a minute: write a number from 1, or 0 for no limit", s.PerMinute)
+		return fmt.Errorf("%d calls per minute: must be 1 or more, or 0 for no limit", s.PerMinute)
 	}
 	if !(s.Reserve >= 0 && s.Reserve <= 0.9) {
-		return fmt.Errorf("a reserve of %v: write a share from 0 to 0.9", s.Reserve)
+		return fmt.Errorf("a reserve of %v: must be from 0 to 0.9", s.Reserve)
 	}
 	return nil
 }
@@ -132,5 +132,5 @@ type Exhausted struct {
 
 // Error says which limit is spent and until when.
 func (e *Exhausted) Error() string {
-	return fmt.Sprintf("the limit of %s per %s is spent until %s", e.API, e.Window, e.Until.Format(time.RFC3339))
+	return fmt.Sprintf("the limit of %s per %s is used up until %s", e.API, e.Window, e.Until.Format(time.RFC3339))
 }

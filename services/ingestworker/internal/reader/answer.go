@@ -107,7 +107,7 @@ func (s *Service) store(p market.Pool) (*publish.Store, error) {
 	if st, ok := s.cfg.Stores[p]; ok {
 		return st, nil
 	}
-	return nil, fault.Invalid("pool", "%.40q is not read here", string(p))
+	return nil, fault.Invalid("pool", "%.40q cannot be read", string(p))
 }
 
 // Open checks a query and finds out what its answer says of itself. NOT_FOUND says that
@@ -178,7 +178,7 @@ func (a *Answer) incomplete() error {
 		names = append(names, c.String())
 	}
 	return fault.New(fault.DataIncomplete,
-		fmt.Sprintf("%d of the partitions and symbols asked for of %s are not complete: %s%s", a.LackCount, a.plan.table.Name,
+		fmt.Sprintf("%d of the requested partitions and symbols of %s are not complete: %s%s", a.LackCount, a.plan.table.Name,
 			strings.Join(names[:min(len(names), 5)], ", "), map[bool]string{true: " and more.", false: "."}[a.LackCount > 5]),
 		"pool", string(a.plan.Pool), "table", a.plan.table.Name, "version", a.Version.Manifest.Version,
 		"count", strconv.Itoa(a.LackCount), "partitions", strings.Join(names, ","))
@@ -507,7 +507,7 @@ func (s *Service) Conditions(ctx context.Context, q Query) (version string, out 
 		return "", nil, err
 	}
 	if q.Start != market.NoDate && q.End != market.NoDate && q.End < q.Start {
-		return "", nil, fault.Invalid("end_date", "%s lies before start_date %s", q.End, q.Start)
+		return "", nil, fault.Invalid("end_date", "%s is before start_date %s", q.End, q.Start)
 	}
 	st, err := s.store(q.Pool)
 	if err != nil {

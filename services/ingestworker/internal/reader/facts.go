@@ -240,11 +240,11 @@ func conditionOf(d coverage.Day) Condition {
 	}
 	switch d.Verdict {
 	case coverage.Missing:
-		c.Message = fmt.Sprintf("%s was never asked for.", c)
+		c.Message = fmt.Sprintf("%s has not been fetched yet.", c)
 	case coverage.NotPublished:
 		c.Message = fmt.Sprintf("The provider has not published %s yet.", c)
 	case coverage.AcceptedShort:
-		c.Message = fmt.Sprintf("%s has %d of %d rows; the same came on three days, so it is not asked for again.", c, c.Rows, c.Expected)
+		c.Message = fmt.Sprintf("%s has %d of %d rows; the response was the same on three days, so it is not fetched again.", c, c.Rows, c.Expected)
 	default:
 		c.Message = fmt.Sprintf("%s has %d of %d rows.", c, c.Rows, c.Expected)
 	}
@@ -259,7 +259,7 @@ func (f *facts) unknown(symbols []string) []Condition {
 	var out []Condition
 	for _, s := range symbols {
 		if !f.known[s] {
-			out = append(out, Condition{Symbol: s, Date: market.NoDate, State: Missing, Verdict: coverage.Missing, Message: s + " is on no list of this version."})
+			out = append(out, Condition{Symbol: s, Date: market.NoDate, State: Missing, Verdict: coverage.Missing, Message: s + " is not in the instrument list of this version."})
 		}
 	}
 	return out

@@ -111,7 +111,7 @@ func (a *Answer) make(ctx context.Context, path string) (size int64, err error) 
 		return 0, err
 	}
 	if free < minFree {
-		return 0, fault.New(fault.DiskFull, "The volume has no room for the Parquet file of the answer.", "free_bytes", fmt.Sprint(free), "needed_bytes", fmt.Sprint(minFree))
+		return 0, fault.New(fault.DiskFull, "The disk has no space for the Parquet file of the response.", "free_bytes", fmt.Sprint(free), "needed_bytes", fmt.Sprint(minFree))
 	}
 	made := path + ".new"
 	defer os.Remove(made)
@@ -119,7 +119,7 @@ func (a *Answer) make(ctx context.Context, path string) (size int64, err error) 
 	sql := a.copySQL(made)
 	if err := a.Version.Reader.Exec(ctx, sql); err != nil {
 		if universe.IsFull(err) {
-			return 0, fault.Wrap(err, fault.DiskFull, "The volume has no room for the Parquet file of the answer.")
+			return 0, fault.Wrap(err, fault.DiskFull, "The disk has no space for the Parquet file of the response.")
 		}
 		return 0, fmt.Errorf("write %d rows as Parquet: %w", rows, err)
 	}
@@ -255,7 +255,7 @@ func (f *files) prune(but string) {
 // ReadFile sends bytes of a file that was made, from offset on; length 0 means to the
 // end. NOT_FOUND says that it was dropped.
 func (s *Service) ReadFile(ctx context.Context, id string, offset, length int64, send func([]byte) error) error {
-	gone := fault.New(fault.NotFound, "The file was dropped; ask for the rows again.", "kind", "file", "id", id[:min(len(id), 40)])
+	gone := fault.New(fault.NotFound, "The file has expired; request the rows again.", "kind", "file", "id", id[:min(len(id), 40)])
 	fs := &s.files
 	fs.mu.Lock()
 	f := fs.held[id]

@@ -59,7 +59,7 @@ type plan struct {
 }
 
 // factor as a column.
-var factor = catalog.Column{Stored: FactorColumn, Type: table.Number, Doc: "What the prices of the row were multiplied by. Null where it cannot be known."}
+var factor = catalog.Column{Stored: FactorColumn, Type: table.Number, Doc: "Factor by which the prices of the row were multiplied. Null if it is unknown."}
 
 // Lookup finds a table by its name.
 func Lookup(name string) (pool.Table, error) {
@@ -72,9 +72,9 @@ func Lookup(name string) (pool.Table, error) {
 		names[i] = t.Name
 	}
 	if name == "" {
-		return pool.Table{}, fault.Invalid("table", "must be named; there are %s", strings.Join(names, ", "))
+		return pool.Table{}, fault.Invalid("table", "is required; the tables are %s", strings.Join(names, ", "))
 	}
-	return pool.Table{}, fault.New(fault.NotFound, fmt.Sprintf("There is no table %.60q; there are %s.", name, strings.Join(names, ", ")),
+	return pool.Table{}, fault.New(fault.NotFound, fmt.Sprintf("There is no table %.60q; the tables are %s.", name, strings.Join(names, ", ")),
 		"kind", "table", "id", name[:min(len(name), 60)])
 }
 
@@ -91,7 +91,7 @@ func check(q Query) (*plan, error) {
 		p.date = ""
 	}
 	if len(q.Symbols) > MaxSymbols {
-		return nil, fault.Invalid("symbols", "has %d symbols; at most %d are taken, leave it out for all", len(q.Symbols), MaxSymbols)
+		return nil, fault.Invalid("symbols", "has %d symbols; at most %d are allowed. Omit it to read all symbols", len(q.Symbols), MaxSymbols)
 	}
 	p.Symbols = make([]string, 0, len(q.Symbols))
 	for i, s := range q.Symbols {
@@ -111,7 +111,7 @@ func check(q Query) (*plan, error) {
 	case p.date == "" && q.End != market.NoDate:
 		return nil, fault.Invalid("end_date", "%s has no dates", t.Name)
 	case q.Start != market.NoDate && q.End != market.NoDate && q.End < q.Start:
-		return nil, fault.Invalid("end_date", "%s lies before start_date %s", q.End, q.Start)
+		return nil, fault.Invalid("end_date", "%s is before start_date %s", q.End, q.Start)
 	case q.Adjust != None && t.Name != catalog.TablePrices:
 		return nil, fault.Invalid("adjust", "%s has no prices to adjust; %s has", t.Name, catalog.TablePrices)
 	}
@@ -135,7 +135,7 @@ func (p *plan) choose() error {
 			for j, c := range all {
 				names[j] = c.Stored
 			}
-			return fault.Invalid(fmt.Sprintf("columns[%d]", i), "%.60q is no column of %s; it has %s", name, p.table.Name, strings.Join(names, ", "))
+			return fault.Invalid(fmt.Sprintf("columns[%d]", i), "%.60q is not a column of %s; its columns are %s", name, p.table.Name, strings.Join(names, ", "))
 		}
 		if slices.Contains(p.Columns[:i], name) {
 			return fault.Invalid(fmt.Sprintf("columns[%d]", i), "%.60q is named twice", name)

@@ -132,7 +132,7 @@ func (s *Sink) writeGroup(group []*work) {
 	}
 	ctx := context.Background()
 	if err := s.attempt(ctx, group); err != nil && len(group) > 1 {
-		s.cfg.Logger.Warn("a group of commits failed; they are tried singly", "pool", string(market.Targets), "commits", len(group), "error", err)
+		s.cfg.Logger.Warn("a group of commits failed; retrying each commit on its own", "pool", string(market.Targets), "commits", len(group), "error", err)
 		for _, w := range group {
 			w.err = s.attempt(ctx, []*work{w})
 		}

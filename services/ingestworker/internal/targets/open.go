@@ -95,14 +95,14 @@ func (s *Sink) stands() bool {
 	}
 	log := s.cfg.Logger.With("pool", string(market.Targets), "file", s.cfg.Path)
 	if s.db != nil {
-		log.Error("the open file was deleted or replaced; what it held is missing now")
+		log.Error("the open file was deleted or replaced; its partitions are missing now")
 		// Its log would be replayed into the file that has taken its place.
 		if err := errors.Join(s.detach(), s.setLogAside()); err != nil {
-			log.Warn("the file that was taken away is not closed well", "error", err)
+			log.Warn("the deleted file could not be closed", "error", err)
 		}
 	}
 	if fate == pool.Gone {
-		log.Warn("the file is gone; nothing is held")
+		log.Warn("the file was deleted; the pool is empty")
 		s.index.clear()
 		s.forgetLists()
 		s.watch.Closed()
@@ -229,7 +229,7 @@ func (s *Sink) openFailure(ctx context.Context, err error) error {
 	case sqlite.IsReadOnly(err):
 		return s.faults.Unfit(err, "it is read-only")
 	case sqlite.IsCorrupt(err):
-		return s.faults.Unfit(err, "it is damaged, or no SQLite database")
+		return s.faults.Unfit(err, "it is damaged, or it is not a SQLite database")
 	}
 	return s.faults.Unfit(err, "SQLite cannot open it: "+strings.ReplaceAll(err.Error(), s.cfg.Path, "the file"))
 }

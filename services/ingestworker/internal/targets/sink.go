@@ -41,7 +41,7 @@ var (
 	_ ingest.PriceReader = (*Sink)(nil)
 )
 
-var errClosed = errors.New("the worker is stopping")
+var errClosed = errors.New("the ingest-worker is shutting down")
 
 // New makes the sink without touching its file, so that a worker starts whatever
 // state the file is in; Open tells.
@@ -142,11 +142,11 @@ func (s *Sink) Release() {
 		log := s.cfg.Logger.With("pool", string(market.Targets))
 		switch cut, err := s.db.Shrink(context.Background()); {
 		case err != nil:
-			log.Warn("cutting the write-ahead log failed", "error", err)
+			log.Warn("truncating the write-ahead log failed", "error", err)
 		case !cut && s.db.LogBytes() > sqlite.LogLimit:
 			if !s.clung {
 				s.clung = true
-				log.Warn("a reader holds the write-ahead log, so it cannot be shortened", "file", s.cfg.Path, "wal_bytes", s.db.LogBytes())
+				log.Warn("a reader keeps the file open, so the write-ahead log cannot be truncated", "file", s.cfg.Path, "wal_bytes", s.db.LogBytes())
 			}
 			return
 		}

@@ -84,17 +84,17 @@ type Client struct {
 func ParseURL(s string) (*url.URL, error) {
 	u, err := url.Parse(strings.TrimSpace(s))
 	if err != nil {
-		return nil, fault.Invalid("tushare-url", "it is not a URL; write one as in https://api.tushare.pro")
+		return nil, fault.Invalid("tushare-url", "not a URL such as https://api.tushare.pro")
 	}
 	if u.User != nil || u.RawQuery != "" || u.ForceQuery || u.Fragment != "" {
-		return nil, fault.Invalid("tushare-url", "it may hold a host, a port and a path, and no user, query or fragment, as in https://api.tushare.pro")
+		return nil, fault.Invalid("tushare-url", "must have a host, an optional port and path, and no user, query or fragment, as in https://api.tushare.pro")
 	}
 	if u.Scheme != "http" && u.Scheme != "https" || u.Hostname() == "" {
-		return nil, fault.Invalid("tushare-url", "%.80q has no host or is neither http nor https; write a URL as in https://api.tushare.pro", u.Redacted())
+		return nil, fault.Invalid("tushare-url", "%.80q is not an http or https URL with a host, such as https://api.tushare.pro", u.Redacted())
 	}
 	if port := u.Port(); port != "" {
 		if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-			return nil, fault.Invalid("tushare-url", "its port %.20q is not from 1 to 65535", port)
+			return nil, fault.Invalid("tushare-url", "the port %.20q is not from 1 to 65535", port)
 		}
 	}
 	return u, nil
@@ -208,9 +208,9 @@ func (c *Client) post(ctx context.Context, d *decoder, body []byte, token string
 	switch {
 	case cause != "":
 	case errors.Is(err, context.DeadlineExceeded) && !time.Now().Before(deadline):
-		cause = fmt.Sprintf("no complete answer within %v", c.cfg.Timeout)
+		cause = fmt.Sprintf("no complete response within %v", c.cfg.Timeout)
 	case errors.As(err, &m):
-		cause = "the answer cannot be read: " + m.Error()
+		cause = "the response is malformed: " + m.Error()
 	default:
 		cause = "the connection failed: " + reason(err)
 	}
@@ -244,9 +244,9 @@ func (c *Client) exchange(ctx context.Context, cancel func(), d *decoder, body [
 	case res.StatusCode >= 500:
 		return reply{}, "HTTP " + res.Status, nil
 	case res.StatusCode >= 300 && res.StatusCode < 400:
-		return reply{}, "HTTP " + res.Status + ": it redirects to another address; check --tushare-url", nil
+		return reply{}, "HTTP " + res.Status + ": it redirects to a different address; check --tushare-url", nil
 	case res.ContentLength > c.cfg.MaxReply:
-		return reply{}, fmt.Sprintf("the answer is larger than %d bytes", c.cfg.MaxReply), nil
+		return reply{}, fmt.Sprintf("the response is larger than %d bytes", c.cfg.MaxReply), nil
 	}
 	start, bad := d.batch.Len, len(d.bad)
 	rep, err = d.page(res.Body, c.cfg.MaxReply)

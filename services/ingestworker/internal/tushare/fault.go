@@ -28,13 +28,13 @@ func (f *fetch) judge(rep reply, token string, key quota.Key, sent time.Time) (r
 		if rep.missing == "" {
 			return ref, nil
 		}
-		return ref, &unavailable{cause: "the reply lacks the field " + rep.missing, lacks: rep.missing}
+		return ref, &unavailable{cause: "the response lacks the field " + rep.missing, lacks: rep.missing}
 	case kindNone:
 		if f.announced {
-			return ref, &unavailable{cause: "it answered without data where it had announced more rows"}
+			return ref, &unavailable{cause: "it returned no data after it had announced more rows"}
 		}
 		if f.nones++; f.nones == 1 && !f.facts.saysNone(false) {
-			return ref, &unavailable{cause: "it answered without data"} // once it may be a failure
+			return ref, &unavailable{cause: "it returned no data"} // once it may be a failure
 		}
 		if f.nones > 1 {
 			f.facts.saysNone(true)
@@ -45,24 +45,24 @@ func (f *fetch) judge(rep reply, token string, key quota.Key, sent time.Time) (r
 		if ref.window != quota.Minute {
 			return ref, f.exhausted(ref.window, ref.calls, until)
 		}
-		return ref, f.limited(ref.calls, until, fmt.Sprintf("it was waited for %d times, so something else seems to use the same token", maxWaits))
+		return ref, f.limited(ref.calls, until, fmt.Sprintf("after %d waits the limit still applies, so another program probably uses the same token", maxWaits))
 	case kindPermission:
 		return ref, fault.New(fault.PermissionDenied,
-			fmt.Sprintf("The token may not call %s: Tushare answered %q (code %s).", api, said, code),
+			fmt.Sprintf("The token has no permission for %s: Tushare returned %q (code %s).", api, said, code),
 			f.meta("provider_code", code)...)
 	case kindToken:
 		return ref, fault.New(fault.TokenInvalid,
-			fmt.Sprintf("Tushare rejected the token: it answered %q (code %s).", said, code),
+			fmt.Sprintf("Tushare rejected the token: it returned %q (code %s).", said, code),
 			f.meta("provider_code", code)...)
 	case kindIPs:
 		err := fault.New(fault.TooManyIPs,
-			fmt.Sprintf("The token is in use from too many addresses: Tushare answered %q (code %s). It clears in 30 to 60 minutes.", said, code),
+			fmt.Sprintf("Too many IP addresses use the token: Tushare returned %q (code %s). Tushare forgets addresses after 30 to 60 minutes.", said, code),
 			f.meta("provider_code", code)...)
 		err.RetryAt = time.Now().Add(ipPause)
 		return ref, err
 	}
 	return ref, &unavailable{
-		cause: fmt.Sprintf("it answered %q (code %s)", said, code), code: code, text: said, refusal: ref.kind == kindRefused,
+		cause: fmt.Sprintf("it returned %q (code %s)", said, code), code: code, text: said, refusal: ref.kind == kindRefused,
 	}
 }
 
@@ -88,7 +88,7 @@ func (f *fetch) held(t *tooMany, token string, key quota.Key, sent time.Time) (r
 // askedToWait is a limit whose end the provider named, or which has none but the
 // status of the answer.
 func (f *fetch) askedToWait(w quota.Window, until time.Time) error {
-	message := fmt.Sprintf("Tushare answered %s with HTTP 429, too many requests, and asks to wait until %s.",
+	message := fmt.Sprintf("Tushare responded to %s with HTTP 429 (too many requests) and requires a wait until %s.",
 		f.dataset.ID, until.In(market.Shanghai).Format(time.RFC3339))
 	reason, kv := fault.QuotaExhausted, f.meta("window", w.String())
 	if w == quota.Minute {
@@ -102,7 +102,7 @@ func (f *fetch) askedToWait(w quota.Window, until time.Time) error {
 // limited is a limit per minute that was not waited for, and why.
 func (f *fetch) limited(calls int, until time.Time, why string) error {
 	err := fault.New(fault.RateLimited,
-		fmt.Sprintf("Tushare refuses %s for its limit per minute, and %s.", f.dataset.ID, why),
+		fmt.Sprintf("The limit per minute of %s is reached: %s.", f.dataset.ID, why),
 		"api", f.dataset.ID, "limit", count(calls), "window", quota.Minute.String())
 	err.RetryAt = until
 	return err
@@ -115,7 +115,7 @@ func (f *fetch) exhausted(w quota.Window, calls int, until time.Time) error {
 		limit = fmt.Sprintf("The limit of %d calls", calls)
 	}
 	err := fault.New(fault.QuotaExhausted,
-		fmt.Sprintf("%s per %s for %s is spent; it is taken to open again at %s.", limit, w, f.dataset.ID, until.In(market.Shanghai).Format(time.RFC3339)),
+		fmt.Sprintf("%s per %s for %s is used up; calls are expected to work again at %s.", limit, w, f.dataset.ID, until.In(market.Shanghai).Format(time.RFC3339)),
 		f.meta("limit", count(calls), "window", w.String())...)
 	err.RetryAt = until
 	return err
@@ -128,11 +128,11 @@ func (f *fetch) final(u *unavailable) error {
 	switch {
 	case u.lacks != "" && !f.facts.hadBefore(u.lacks):
 		return fault.New(fault.ModuleTestFailed,
-			fmt.Sprintf("Tushare answered %s without the field %s, which %s needs.", api, u.lacks, f.dataset.Module),
+			fmt.Sprintf("The response of Tushare to %s lacks the field %s, which %s needs.", api, u.lacks, f.dataset.Module),
 			f.meta("cause", u.cause)...)
 	case u.refusal && !documented(f.dataset, f.q.Params) && f.facts.refused(f.shape, u.said(), time.Now()):
 		return fault.New(fault.ProviderRefused,
-			fmt.Sprintf("Tushare refused the request for %s: %q (code %s). It said so each time, and never answered such a request.", api, u.text, u.code),
+			fmt.Sprintf("Tushare rejected the request for %s: %q (code %s). It has rejected every request of this kind.", api, u.text, u.code),
 			f.meta("provider_code", u.code, "provider_message", u.text)...)
 	}
 	return f.broken(u)
@@ -145,7 +145,7 @@ func (f *fetch) broken(u *unavailable) error {
 		kv = append(kv, "provider_code", u.code, "provider_message", u.text)
 	}
 	return fault.Wrap(u, fault.ProviderUnavailable,
-		fmt.Sprintf("Tushare could not be read for %s: %s.", f.dataset.ID, u.cause), kv...)
+		fmt.Sprintf("The call to Tushare for %s failed: %s.", f.dataset.ID, u.cause), kv...)
 }
 
 // meta is the metadata every provider fault carries, and more.

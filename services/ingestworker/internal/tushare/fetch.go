@@ -121,7 +121,7 @@ func (f *fetch) pages(ctx context.Context) error {
 		switch {
 		case errors.Is(err, errTooFar):
 			return fault.New(fault.ProviderRefused,
-				"Tushare has more rows of "+f.dataset.ID+" than it pages through for one query ("+err.Error()+"); ask for fewer dates or symbols at a time.",
+				"Tushare has more rows of "+f.dataset.ID+" than it returns for one query ("+err.Error()+"); request fewer dates or symbols at a time.",
 				f.meta("provider_message", err.Error())...)
 		case err != nil:
 			return f.broken(&unavailable{cause: err.Error()})
@@ -185,7 +185,7 @@ func (f *fetch) reread(ctx context.Context, total, size int, before uint64) erro
 		}
 		before = order
 	}
-	return f.broken(&unavailable{cause: "its pages come in another order at each call, and rows are missing from them"})
+	return f.broken(&unavailable{cause: "the order of its pages changes with each call, and rows are missing"})
 }
 
 // page makes the call for one page, waits for limits, and tries again what may
@@ -196,7 +196,7 @@ func (f *fetch) page(ctx context.Context, offset, limit int) (reply, error) {
 	for {
 		token, fingerprint, ok := f.c.cfg.Tokens.Token(f.domain)
 		if !ok {
-			return reply{}, fault.New(fault.TokenMissing, "No Tushare token is set for the domain "+f.domain+".", "domain", f.domain)
+			return reply{}, fault.New(fault.TokenMissing, "No Tushare token is configured for the domain "+f.domain+".", "domain", f.domain)
 		}
 		key := quota.Key{Token: fingerprint, API: f.dataset.ID}
 		if err := f.admit(ctx, key); err != nil {
@@ -222,7 +222,7 @@ func (f *fetch) page(ctx context.Context, offset, limit int) (reply, error) {
 		}
 		if ref.kind == kindRate && ref.window == quota.Minute {
 			if waits++; waits <= maxWaits {
-				f.log(ctx, slog.LevelInfo, "the provider asks to wait", offset, took, "limit", ref.calls)
+				f.log(ctx, slog.LevelInfo, "the provider requires a wait", offset, took, "limit", ref.calls)
 				f.tell(ingest.Progress{})
 				continue
 			}
@@ -246,7 +246,7 @@ func (f *fetch) page(ctx context.Context, offset, limit int) (reply, error) {
 		if failures++; last || passing.refusal && f.facts.believes(f.shape, passing.said(), time.Now()) {
 			return reply{}, f.final(passing)
 		}
-		f.log(ctx, slog.LevelInfo, "a call failed and is made again", offset, took, "cause", passing.cause, "attempt", failures)
+		f.log(ctx, slog.LevelInfo, "a call failed; retrying", offset, took, "cause", passing.cause, "attempt", failures)
 		f.tell(ingest.Progress{})
 		if err := pause(ctx, f.c.cfg.Backoff, failures); err != nil {
 			return reply{}, err
@@ -277,7 +277,7 @@ func (f *fetch) checkColumns(rep reply, last bool) error {
 	if !last {
 		for i, there := range f.d.filled {
 			if name := f.dataset.Columns[i].Provider; !there && f.facts.hadBefore(name) {
-				return &unavailable{cause: "the reply lacks the field " + name + ", which it had before"}
+				return &unavailable{cause: "the response lacks the field " + name + ", which earlier responses had"}
 			}
 		}
 	}
@@ -308,7 +308,7 @@ func (f *fetch) admit(ctx context.Context, key quota.Key) error {
 	case spent.Asked:
 		return f.askedToWait(spent.Window, spent.Until)
 	case spent.Window == quota.Minute:
-		return f.limited(spent.Limit, spent.Until, "it opens again after the time that this call has")
+		return f.limited(spent.Limit, spent.Until, "the deadline of this call is before the next minute")
 	}
 	return f.exhausted(spent.Window, spent.Limit, spent.Until)
 }

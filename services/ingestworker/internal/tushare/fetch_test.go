@@ -847,7 +847,7 @@ func TestLogShowsParametersAndNoToken(t *testing.T) {
 	if _, err := c.Fetch(t.Context(), q, nil); err != nil {
 		t.Fatal(err)
 	}
-	if s := out.String(); strings.Contains(s, testToken) || strings.Count(s, "made again") != 2 || !strings.Contains(s, `"rows":2`) || !strings.Contains(s, "SSE") {
+	if s := out.String(); strings.Contains(s, testToken) || strings.Count(s, "retrying") != 2 || !strings.Contains(s, `"rows":2`) || !strings.Contains(s, "SSE") {
 		t.Error(s)
 	}
 }
@@ -931,7 +931,7 @@ func TestAnAnswerThatStallsIsNamedByWhatItHolds(t *testing.T) {
 		longest    time.Duration
 	}{
 		{502, "<html>", "HTTP 502", drainTime},
-		{200, "<html>", "cannot be read", drainTime},
+		{200, "<html>", "malformed", drainTime},
 		{200, goodCal[:50], "within 30s", 30 * time.Second},
 		{200, goodCal, "within 30s", 30 * time.Second},
 	} {

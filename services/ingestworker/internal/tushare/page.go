@@ -20,7 +20,7 @@ type pager struct {
 func (p *pager) next(received, fresh int, hasMore bool, isCap func(int) bool) (more bool, err error) {
 	if fresh == 0 {
 		if hasMore {
-			return false, fmt.Errorf("more rows are announced, and the reply at offset %d brings none that is new", p.offset)
+			return false, fmt.Errorf("it announces more rows, but the response at offset %d has no new row", p.offset)
 		}
 		return false, nil
 	}
@@ -37,4 +37,4 @@ func (p *pager) next(received, fresh int, hasMore bool, isCap func(int) bool) (m
 	return true, nil
 }
 
-var errTooFar = fmt.Errorf("rows go on after offset %d, and the provider pages no further", maxOffset)
+var errTooFar = fmt.Errorf("there are rows after offset %d, and the provider does not return them", maxOffset)

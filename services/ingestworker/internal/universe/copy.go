@@ -39,11 +39,11 @@ func (w *writer) copy(ctx context.Context, path string) ([]coverage.Record, erro
 	}
 	w.release()
 	if pool.Exists(w.cfg.Path + ".wal") {
-		return nil, w.faults.Failed(nil, "its log could not be folded in, so it cannot be copied")
+		return nil, w.faults.Failed(nil, "its write-ahead log could not be checkpointed, so it cannot be copied")
 	}
 	if err := w.copyClosed(ctx, path); err != nil {
 		if rest := remove(path); rest != nil {
-			w.log.Warn("a copy that failed was not removed", "error", rest)
+			w.log.Warn("a failed copy could not be removed", "error", rest)
 		}
 		return nil, err
 	}

@@ -52,7 +52,7 @@ func (w *writer) singly(group []*request, failed error) {
 		return
 	}
 	// A single one is tried again too when DuckDB had given the file up.
-	w.log.Warn("a group of commits failed; its partitions are tried singly", "partitions", len(group), "error", failed)
+	w.log.Warn("a group of commits failed; retrying each partition on its own", "partitions", len(group), "error", failed)
 	for _, r := range group {
 		err := w.ready()
 		if err == nil {

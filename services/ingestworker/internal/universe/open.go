@@ -83,7 +83,7 @@ func (w *writer) stands() bool {
 		return true
 	}
 	if w.file != nil {
-		w.log.Error("the open file was deleted or replaced; what it held is missing now", "file", w.cfg.Path)
+		w.log.Error("the open file was deleted or replaced; its partitions are missing now", "file", w.cfg.Path)
 		if fate == pool.Overwritten {
 			w.discard()
 		} else {
@@ -91,7 +91,7 @@ func (w *writer) stands() bool {
 		}
 	}
 	if fate == pool.Gone {
-		w.log.Warn("the file is gone; nothing is held", "file", w.cfg.Path)
+		w.log.Warn("the file was deleted; the pool is empty", "file", w.cfg.Path)
 		w.index.clear()
 		w.forgetLists()
 		w.watch.Closed()
@@ -103,12 +103,12 @@ func (w *writer) stands() bool {
 // memory or in the log into what is there now.
 func (w *writer) discard() {
 	if err := w.file.exec("PRAGMA disable_checkpoint_on_shutdown"); err != nil {
-		w.log.Warn("the file that was written over is closed with a checkpoint", "error", err)
+		w.log.Warn("the overwritten file is closed with a checkpoint", "error", err)
 	}
 	w.file.close()
 	w.file, w.dirty = nil, 0
 	if err := os.Remove(w.cfg.Path + ".wal"); err != nil && !errors.Is(err, os.ErrNotExist) {
-		w.log.Warn("the log of the file that was written over is still there", "error", err)
+		w.log.Warn("the write-ahead log of the overwritten file still exists", "error", err)
 	}
 	w.index.clear()
 	w.forgetLists()
@@ -257,7 +257,7 @@ func (w *writer) migrate(d *duck, have map[string][]string) (map[string][]string
 	if mismatch(made) != "" {
 		return have, nil // whoever inspects it next tells what is wrong
 	}
-	w.log.Info("the file's schema is brought up to date", "from", 1, "to", schemaVersion)
+	w.log.Info("the schema of the file is upgraded", "from", 1, "to", schemaVersion)
 	if err := d.exec(text + fmt.Sprintf("UPDATE meta SET schema_version = %d; COMMIT", schemaVersion)); err != nil {
 		return have, w.failure(err)
 	}

@@ -60,7 +60,7 @@ const (
 	givenUp
 )
 
-var errClosed = errors.New("the worker is stopping")
+var errClosed = errors.New("the ingest-worker is shutting down")
 
 // New starts the sink without touching its file, so that a worker starts whatever
 // state the file is in; Open tells.

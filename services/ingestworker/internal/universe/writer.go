@@ -47,7 +47,7 @@ func (w *writer) run() {
 				w.drain()
 				w.release()
 				if err := w.lock.Release(); err != nil {
-					w.log.Warn("the lock could not be given back", "error", err)
+					w.log.Warn("the lock could not be released", "error", err)
 				}
 				return
 			}
@@ -153,7 +153,7 @@ func (w *writer) checkpoint() {
 	began := time.Now()
 	drill.Point("universe.checkpoint")
 	if err := w.file.exec("CHECKPOINT"); err != nil {
-		w.log.Warn("checkpoint failed; it is done when the file is next opened", "error", err)
+		w.log.Warn("checkpoint failed; it is repeated when the file is opened next", "error", err)
 		w.abandon(err)
 		return
 	}
@@ -170,7 +170,7 @@ func (w *writer) forgetBlocks() {
 	// A limit that cannot be kept to is refused, after what can be let go was.
 	_ = w.file.exec("SET memory_limit = '32MB'")
 	if err := w.file.exec("SET memory_limit = " + quote(w.cfg.Memory)); err != nil {
-		w.log.Warn("DuckDB's memory limit could not be set again", "error", err)
+		w.log.Warn("DuckDB's memory limit could not be restored", "error", err)
 	}
 }
 

@@ -31,14 +31,14 @@ func loadKey(dir string, log *slog.Logger) ([]byte, error) {
 			return nil, err
 		}
 		if info.Mode().Perm()&0o077 != 0 {
-			log.Warn("others on this machine can read the key of the token's fingerprint; run chmod 600", "file", path)
+			log.Warn("other users can read the key of the token's fingerprint; run chmod 600 on the file", "file", path)
 		}
 		key, err := os.ReadFile(path)
 		if err != nil {
 			return nil, err
 		}
 		if len(key) != keySize {
-			return nil, fmt.Errorf("%s has %d bytes instead of %d; remove it, and a new one is made", path, len(key), keySize)
+			return nil, fmt.Errorf("%s has %d bytes instead of %d; remove the file, and the next start creates a new one", path, len(key), keySize)
 		}
 		return key, nil
 	}

@@ -100,7 +100,7 @@ func New(cfg Config) (*Vault, error) {
 			return v, nil
 		}
 	}
-	return nil, fault.Invalid("token-file", "AFTERBELL_TUSHARE_TOKEN_FILE names %s, which %v", v.file, err)
+	return nil, fault.Invalid("token-file", "AFTERBELL_TUSHARE_TOKEN_FILE is %s, which %v", v.file, err)
 }
 
 // Resolve is the token in use for a domain and where it comes from; ok is false
@@ -151,7 +151,7 @@ func (v *Vault) refresh() {
 	}
 	v.stamp = at
 	if at.gone {
-		v.log.Warn("the token file is gone; no token resolves until it is back", "file", v.file)
+		v.log.Warn("the token file was deleted; no token is available until it exists again", "file", v.file)
 		v.set("")
 		return
 	}
@@ -160,11 +160,11 @@ func (v *Vault) refresh() {
 		value, err = v.read()
 	}
 	if err != nil {
-		v.log.Warn("the token file changed and cannot be used; the token before it stays", "file", v.file, "error", err)
+		v.log.Warn("the token file changed and is invalid; the previous token stays in use", "file", v.file, "error", err)
 		return
 	}
 	v.set(value)
-	v.log.Info("the token file changed and was read again", "file", v.file, "fingerprint", v.print)
+	v.log.Info("the token file changed and was reloaded", "file", v.file, "fingerprint", v.print)
 }
 
 func (v *Vault) set(value string) {
@@ -193,13 +193,13 @@ func (v *Vault) read() (string, error) {
 	}
 	value := string(bytes.TrimSpace(bytes.TrimPrefix(raw, []byte(byteOrderMark))))
 	if value == "" {
-		return "", errors.New("holds no token")
+		return "", errors.New("contains no token")
 	}
 	if err := check(value); err != nil {
 		return "", err
 	}
 	if info, err := f.Stat(); err == nil && info.Mode().Perm()&0o004 != 0 {
-		v.log.Warn("everybody on this machine can read the token file; run chmod 600", "file", v.file)
+		v.log.Warn("all users can read the token file; run chmod 600 on the file", "file", v.file)
 	}
 	return value, nil
 }
@@ -209,9 +209,9 @@ func check(value string) error {
 	for _, r := range value {
 		switch {
 		case unicode.IsSpace(r):
-			return errors.New("holds more than one word; write the token alone")
+			return errors.New("contains more than one word; write only the token")
 		case !unicode.IsGraphic(r), r == unicode.ReplacementChar:
-			return errors.New("holds characters that cannot be seen; write the token as plain text")
+			return errors.New("contains invisible characters; write the token as plain text")
 		}
 	}
 	return nil

@@ -124,7 +124,7 @@ func TestFileIsReadAgainWhenItChanges(t *testing.T) {
 		t.Error("a file that was removed still resolves")
 	}
 	v.Resolve("stock")
-	if n := strings.Count(out.String(), "is gone"); n != 1 {
+	if n := strings.Count(out.String(), "was deleted"); n != 1 {
 		t.Errorf("warned %d times of one removal", n)
 	}
 	write(t, path, secret, 0o600)
@@ -207,7 +207,7 @@ func TestKeyIsMadeOnceByManyAtOnce(t *testing.T) {
 func TestDamagedKeyIsToldApart(t *testing.T) {
 	dir := t.TempDir()
 	write(t, filepath.Join(dir, keyFile), "short", 0o600)
-	if _, err := New(Config{DataDir: dir}); err == nil || !strings.Contains(err.Error(), "remove it") {
+	if _, err := New(Config{DataDir: dir}); err == nil || !strings.Contains(err.Error(), "remove the file") {
 		t.Errorf("err = %v", err)
 	}
 	if _, err := New(Config{DataDir: filepath.Join(dir, "absent")}); err == nil {

@@ -67,7 +67,7 @@ func Open(cfg Config) (*Limiter, error) {
 	l := &Limiter{cfg: cfg, lines: map[quota.Key]*line{}, saved: wallTime()}
 	states, err := load(cfg.Path, cfg.Settings, wallTime())
 	if err != nil {
-		cfg.Log.Warn("what was learnt of the provider's limits cannot be read; starting afresh", "file", cfg.Path, "error", err)
+		cfg.Log.Warn("the learned limits of the provider cannot be read; starting without them", "file", cfg.Path, "error", err)
 	}
 	for k, s := range states {
 		l.lines[k] = &line{state: s}
@@ -167,7 +167,7 @@ func (l *Limiter) Refused(key quota.Key, sent time.Time, w quota.Window, n int) 
 	l.dirty = true
 	l.mu.Unlock()
 	if n > 0 && n != known {
-		l.cfg.Log.Info("learnt a limit of the provider", "api", key.API, "limit", n, "window", w.String(), "until", until)
+		l.cfg.Log.Info("learned a limit of the provider", "api", key.API, "limit", n, "window", w.String(), "until", until)
 	}
 	l.remember()
 	return until
@@ -184,7 +184,7 @@ func (l *Limiter) Hold(key quota.Key, until time.Time) time.Time {
 	}
 	l.dirty = true
 	l.mu.Unlock()
-	l.cfg.Log.Info("the provider asks to wait", "api", key.API, "until", until)
+	l.cfg.Log.Info("the provider requires a wait", "api", key.API, "until", until)
 	l.remember()
 	return until
 }

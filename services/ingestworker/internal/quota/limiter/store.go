@@ -96,7 +96,7 @@ func (l *Limiter) remember() {
 	}
 	defer l.saveMu.Unlock()
 	if err := l.save(); err != nil {
-		l.cfg.Log.Warn("what was learnt of the provider's limits cannot be written", "file", l.cfg.Path, "error", err)
+		l.cfg.Log.Warn("the learned limits of the provider cannot be written", "file", l.cfg.Path, "error", err)
 	}
 }
 
