@@ -218,6 +218,15 @@ var entries = []entry{
 	e(DataIncomplete, Later, StatusFailedPrecondition,
 		"The request requires complete data, and some dates are incomplete.",
 		"Repeat the request after the next run. To get the rows that exist, omit require; the answer then lists what is missing.", "pool", "table", "version", "count", "partitions"),
+	e(Unauthenticated, Permanent, StatusUnauthenticated,
+		"The caller sent no API key, or a key that is malformed, unknown, expired or revoked.",
+		"Send a valid key with --key-file FILE or the header \"Authorization: Bearer KEY\". An admin creates keys: afterbell keys create NAME --role viewer", "cause"),
+	e(RoleRequired, Permanent, StatusPermissionDenied,
+		"The role of the caller's key does not allow the call.",
+		"Use a key with the role that the message names. An admin creates keys: afterbell keys create NAME --role operator", "role", "required_role", "cause"),
+	e(TooManyAttempts, Permanent, StatusResourceExhausted,
+		"The caller's address sent too many invalid keys within a minute.",
+		"Correct the key in the program that sends the invalid one; its address is in the orchestrator's log. A valid key is always accepted. This lists the keys: afterbell keys list", "address"),
 }
 
 var (

@@ -26,7 +26,10 @@ func TestCatalogIsWhole(t *testing.T) {
 // What a person must change is told with the command that changes it, or shows it.
 // The exceptions are errors of calls, which no run ends with.
 func TestPermanentReasonsEndWithACommand(t *testing.T) {
-	calls := map[Reason]bool{InvalidArgument: true, NotFound: true, RequestIDReused: true, DataDirLocked: true}
+	calls := map[Reason]bool{
+		InvalidArgument: true, NotFound: true, RequestIDReused: true, DataDirLocked: true,
+		Unauthenticated: true, RoleRequired: true, TooManyAttempts: true,
+	}
 	for _, r := range Reasons() {
 		d, _ := Describe(r)
 		if d.Class == Permanent && !calls[r] && CommandIn(d.Remedy) == "" {

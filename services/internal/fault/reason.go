@@ -80,6 +80,9 @@ const (
 	PublicationFailed         Reason = "PUBLICATION_FAILED"
 	PublicationRepaired       Reason = "PUBLICATION_REPAIRED"
 	DataIncomplete            Reason = "DATA_INCOMPLETE"
+	Unauthenticated           Reason = "UNAUTHENTICATED"
+	RoleRequired              Reason = "ROLE_REQUIRED"
+	TooManyAttempts           Reason = "TOO_MANY_ATTEMPTS"
 )
 
 // Class says what a reason asks for next. It is decided here once, for retries

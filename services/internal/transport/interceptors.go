@@ -23,15 +23,29 @@ type guard struct {
 	log      *slog.Logger
 	maxBytes int
 	say      func(string) string // see ServerConfig.Say
+	// authorize is nil where everybody may call.
+	authorize Authorize
+}
+
+// admit asks who calls before anything else is looked at.
+func (g guard) admit(ctx context.Context, method string) (context.Context, error) {
+	if g.authorize == nil {
+		return ctx, nil
+	}
+	return g.authorize(ctx, method)
 }
 
 func (g guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
 	start := time.Now()
 	defer func() { err = g.finish(ctx, info.FullMethod, start, err, recover()) }()
+	admitted, err := g.admit(ctx, info.FullMethod)
+	if err != nil {
+		return nil, err
+	}
 	if err := g.check(req); err != nil {
 		return nil, err
 	}
-	resp, err = handler(ctx, req)
+	resp, err = handler(admitted, req)
 	g.tell(resp)
 	return resp, err
 }
@@ -49,13 +63,21 @@ func unknown(_ any, ss grpc.ServerStream) error {
 func (g guard) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
 	start := time.Now()
 	defer func() { err = g.finish(ss.Context(), info.FullMethod, start, err, recover()) }()
-	return handler(srv, checkedStream{ss, g})
+	admitted, err := g.admit(ss.Context(), info.FullMethod)
+	if err != nil {
+		return err
+	}
+	return handler(srv, checkedStream{ss, g, admitted})
 }
 
 type checkedStream struct {
 	grpc.ServerStream
 	guard guard
+	ctx   context.Context
 }
+
+// Context implements grpc.ServerStream.
+func (s checkedStream) Context() context.Context { return s.ctx }
 
 // SendMsg implements grpc.ServerStream.
 func (s checkedStream) SendMsg(m any) error {
@@ -111,7 +133,8 @@ func (g guard) finish(ctx context.Context, method string, start time.Time, err e
 	case s.Code() == codes.Internal || s.Code() == codes.Unknown:
 		level = slog.LevelError
 		attrs = append(attrs, slog.String("error", chain(err)))
-	case s.Code() == codes.Canceled || quiet:
+	case s.Code() == codes.Canceled || quiet || s.Code() == codes.Unauthenticated || fault.Is(err, fault.TooManyAttempts):
+		// who knocks often must not fill the log; package access sums wrong keys up
 		level = slog.LevelDebug
 	}
 	g.log.LogAttrs(ctx, level, "call failed", attrs...)

@@ -17,6 +17,11 @@ func Listen(log *slog.Logger, service, protocol, field, addr string) (net.Listen
 	if err := CheckLoopback(field, addr); err != nil {
 		return nil, err
 	}
+	return ListenAnywhere(log, service, protocol, field, addr)
+}
+
+// ListenAnywhere is Listen on any address, for a server that knows its callers.
+func ListenAnywhere(log *slog.Logger, service, protocol, field, addr string) (net.Listener, error) {
 	lis, err := net.Listen("tcp", addr)
 	if err != nil {
 		f := fault.Invalid(field, "cannot listen on %s: %v", addr, err)
@@ -31,18 +36,39 @@ func Listen(log *slog.Logger, service, protocol, field, addr string) (net.Listen
 
 // CheckLoopback refuses an address that is not "host:port" with a loopback host.
 func CheckLoopback(field, addr string) error {
-	host, port, err := net.SplitHostPort(addr)
+	return CheckGuarded(field, addr, false, "use 127.0.0.1, [::1] or localhost")
+}
+
+// CheckGuarded refuses an address that is not "host:port", and one that is not of
+// loopback unless the caller says that it is guarded; remedy says what would guard it.
+func CheckGuarded(field, addr string, guarded bool, remedy string) error {
+	if err := CheckAddress(field, addr); err != nil || guarded || IsLoopback(addr) {
+		return err
+	}
+	return fault.Invalid(field, "%.80q is not a loopback address and is refused: authentication is not configured; %s", addr, remedy)
+}
+
+// CheckAddress refuses what is not "host:port".
+func CheckAddress(field, addr string) error {
+	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return fault.Invalid(field, "%.80q is not an address such as 127.0.0.1:7700", addr)
 	}
 	if _, err := net.LookupPort("tcp", port); err != nil {
 		return fault.Invalid(field, "%.80q has no port from 0 to 65535", addr)
 	}
+	return nil
+}
+
+// IsLoopback tells an address "host:port" that only this machine reaches.
+func IsLoopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
 	if host == "localhost" {
-		return nil
+		return true
 	}
-	if ip, err := netip.ParseAddr(host); err == nil && ip.Unmap().IsLoopback() {
-		return nil
-	}
-	return fault.Invalid(field, "%.80q is not a loopback address and is refused: authentication is not configured; use 127.0.0.1, [::1] or localhost", addr)
+	ip, err := netip.ParseAddr(host)
+	return err == nil && ip.Unmap().IsLoopback()
 }

@@ -9,11 +9,14 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
 	_ "google.golang.org/grpc/encoding/gzip" // callers may compress what they send; the limit is on what comes out
 	"google.golang.org/grpc/health"
 	healthgrpc "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
 	"google.golang.org/grpc/reflection"
+	"google.golang.org/grpc/test/bufconn"
 )
 
 // Limits of the server when the config leaves them out.
@@ -38,6 +41,10 @@ type ServerConfig struct {
 	// Say is what each sentence of an answer or an error goes through on its way out,
 	// from whichever goroutine. Nil leaves them as they are.
 	Say func(string) string
+	// Authorize is asked before anything else about every call. Nil admits all.
+	Authorize Authorize
+	// Credentials are those of the listener's connections. Nil means plain ones.
+	Credentials credentials.TransportCredentials
 	// Options come after the server's own and may replace them, as tests do.
 	Options []grpc.ServerOption
 }
@@ -46,6 +53,7 @@ type ServerConfig struct {
 // package fault. Register services, then Run it.
 type Server struct {
 	grpc   *grpc.Server
+	inside insideListener // see DialInside
 	health *health.Server
 	cfg    ServerConfig
 }
@@ -58,11 +66,16 @@ func NewServer(cfg ServerConfig) *Server {
 	if cfg.StopTimeout == 0 {
 		cfg.StopTimeout = DefaultStopTimeout
 	}
-	g := guard{log: cfg.Logger, maxBytes: cfg.MaxRequest, say: cfg.Say}
+	if cfg.Credentials == nil {
+		cfg.Credentials = insecure.NewCredentials()
+	}
+	g := guard{log: cfg.Logger, maxBytes: cfg.MaxRequest, say: cfg.Say, authorize: cfg.Authorize}
 	s := &Server{
 		cfg:    cfg,
+		inside: insideListener{bufconn.Listen(insideBuffer)},
 		health: health.NewServer(),
 		grpc: grpc.NewServer(append([]grpc.ServerOption{
+			grpc.Creds(serverCredentials{cfg.Credentials}),
 			grpc.ForceServerCodecV2(newCodec()),
 			// Four times the limit is still read, so that the answer can say what is
 			// wrong with which field; beyond that gRPC answers RESOURCE_EXHAUSTED.
@@ -95,10 +108,16 @@ func (s *Server) Addr() string { return s.cfg.Listener.Addr().String() }
 // they are what it waits for. The error is nil after a stop that was asked for.
 func (s *Server) Run(ctx context.Context) error {
 	served := make(chan error, 1)
+	within := make(chan struct{})
+	go func() {
+		defer close(within)
+		_ = s.grpc.Serve(s.inside) // it ends with the server and has no other end
+	}()
 	go func() { served <- s.grpc.Serve(s.cfg.Listener) }()
 	select {
 	case err := <-served:
 		s.grpc.Stop()
+		<-within
 		return fmt.Errorf("serve gRPC on %s: %w", s.Addr(), err)
 	case <-ctx.Done():
 	}
@@ -114,6 +133,7 @@ func (s *Server) Run(ctx context.Context) error {
 		s.grpc.Stop()
 		<-stopped
 	}
+	<-within
 	if err := <-served; err != nil && !errors.Is(err, grpc.ErrServerStopped) {
 		return fmt.Errorf("serve gRPC on %s: %w", s.Addr(), err)
 	}

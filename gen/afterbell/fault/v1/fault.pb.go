@@ -369,6 +369,22 @@ const (
 	// partitions are separated by commas, 50 at most. RetryInfo says when the
 	// pool is asked for next, where that is known. Class: later.
 	Reason_REASON_DATA_INCOMPLETE Reason = 69
+	// The caller sent no API key, or a key that is malformed, unknown, expired or
+	// revoked.
+	//
+	// ErrorInfo.metadata: {"cause"}: "missing", "malformed", "unknown", "expired",
+	// "revoked", "session" or "certificate". Class: permanent.
+	Reason_REASON_UNAUTHENTICATED Reason = 70
+	// The role of the caller's key does not allow the call.
+	//
+	// ErrorInfo.metadata: {"role", "required_role"}, or {"cause"}: "csrf". Class:
+	// permanent.
+	Reason_REASON_ROLE_REQUIRED Reason = 71
+	// The caller's address sent too many invalid keys within a minute.
+	//
+	// ErrorInfo.metadata: {"address"}. RetryInfo says when the next key is checked.
+	// Class: permanent.
+	Reason_REASON_TOO_MANY_ATTEMPTS Reason = 72
 )
 
 // Enum value maps for Reason.
@@ -444,6 +460,9 @@ var (
 		67: "REASON_PUBLICATION_FAILED",
 		68: "REASON_PUBLICATION_REPAIRED",
 		69: "REASON_DATA_INCOMPLETE",
+		70: "REASON_UNAUTHENTICATED",
+		71: "REASON_ROLE_REQUIRED",
+		72: "REASON_TOO_MANY_ATTEMPTS",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":                   0,
@@ -516,6 +535,9 @@ var (
 		"REASON_PUBLICATION_FAILED":            67,
 		"REASON_PUBLICATION_REPAIRED":          68,
 		"REASON_DATA_INCOMPLETE":               69,
+		"REASON_UNAUTHENTICATED":               70,
+		"REASON_ROLE_REQUIRED":                 71,
+		"REASON_TOO_MANY_ATTEMPTS":             72,
 	}
 )
 
@@ -729,7 +751,7 @@ const file_afterbell_fault_v1_fault_proto_rawDesc = "" +
 	"\bmetadata\x18\b \x03(\v2'.afterbell.fault.v1.Issue.MetadataEntryR\bmetadata\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xbf\x0f\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\x93\x10\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14REASON_TOKEN_MISSING\x10\x01\x12\x18\n" +
@@ -801,7 +823,10 @@ const file_afterbell_fault_v1_fault_proto_rawDesc = "" +
 	"\x14REASON_STORE_ALTERED\x10B\x12\x1d\n" +
 	"\x19REASON_PUBLICATION_FAILED\x10C\x12\x1f\n" +
 	"\x1bREASON_PUBLICATION_REPAIRED\x10D\x12\x1a\n" +
-	"\x16REASON_DATA_INCOMPLETE\x10E*e\n" +
+	"\x16REASON_DATA_INCOMPLETE\x10E\x12\x1a\n" +
+	"\x16REASON_UNAUTHENTICATED\x10F\x12\x18\n" +
+	"\x14REASON_ROLE_REQUIRED\x10G\x12\x1c\n" +
+	"\x18REASON_TOO_MANY_ATTEMPTS\x10H*e\n" +
 	"\bSeverity\x12\x18\n" +
 	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10SEVERITY_WARNING\x10\x01\x12\x12\n" +

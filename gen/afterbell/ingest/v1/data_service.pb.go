@@ -7,6 +7,7 @@
 package ingestv1
 
 import (
+	_ "github.com/afterbell/afterbell/gen/afterbell/auth/v1"
 	v1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -825,7 +826,7 @@ var File_afterbell_ingest_v1_data_service_proto protoreflect.FileDescriptor
 
 const file_afterbell_ingest_v1_data_service_proto_rawDesc = "" +
 	"\n" +
-	"&afterbell/ingest/v1/data_service.proto\x12\x13afterbell.ingest.v1\x1a\x1eafterbell/market/v1/data.proto\x1a afterbell/market/v1/market.proto\x1a\x1egoogle/protobuf/duration.proto\"Z\n" +
+	"&afterbell/ingest/v1/data_service.proto\x12\x13afterbell.ingest.v1\x1a\x1cafterbell/auth/v1/auth.proto\x1a\x1eafterbell/market/v1/data.proto\x1a afterbell/market/v1/market.proto\x1a\x1egoogle/protobuf/duration.proto\"Z\n" +
 	"\x12PublishPoolRequest\x12-\n" +
 	"\x04pool\x18\x01 \x01(\x0e2\x19.afterbell.market.v1.PoolR\x04pool\x12\x15\n" +
 	"\x06run_id\x18\x02 \x01(\tR\x05runId\"\x99\x02\n" +
@@ -880,15 +881,15 @@ const file_afterbell_ingest_v1_data_service_proto_rawDesc = "" +
 	"\x16ROW_FORMAT_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10ROW_FORMAT_ARROW\x10\x01\x12\x12\n" +
 	"\x0eROW_FORMAT_CSV\x10\x02\x12\x15\n" +
-	"\x11ROW_FORMAT_NDJSON\x10\x032\xcb\x04\n" +
-	"\vDataService\x12`\n" +
-	"\vPublishPool\x12'.afterbell.ingest.v1.PublishPoolRequest\x1a(.afterbell.ingest.v1.PublishPoolResponse\x12Y\n" +
-	"\bReadRows\x12$.afterbell.ingest.v1.ReadRowsRequest\x1a%.afterbell.ingest.v1.ReadRowsResponse0\x01\x12`\n" +
-	"\vPrepareFile\x12'.afterbell.ingest.v1.PrepareFileRequest\x1a(.afterbell.ingest.v1.PrepareFileResponse\x12Y\n" +
-	"\bReadFile\x12$.afterbell.ingest.v1.ReadFileRequest\x1a%.afterbell.ingest.v1.ReadFileResponse0\x01\x12]\n" +
+	"\x11ROW_FORMAT_NDJSON\x10\x032\xef\x04\n" +
+	"\vDataService\x12f\n" +
+	"\vPublishPool\x12'.afterbell.ingest.v1.PublishPoolRequest\x1a(.afterbell.ingest.v1.PublishPoolResponse\"\x04\xe8\xe0\x18\x04\x12_\n" +
+	"\bReadRows\x12$.afterbell.ingest.v1.ReadRowsRequest\x1a%.afterbell.ingest.v1.ReadRowsResponse\"\x04\xe8\xe0\x18\x040\x01\x12f\n" +
+	"\vPrepareFile\x12'.afterbell.ingest.v1.PrepareFileRequest\x1a(.afterbell.ingest.v1.PrepareFileResponse\"\x04\xe8\xe0\x18\x04\x12_\n" +
+	"\bReadFile\x12$.afterbell.ingest.v1.ReadFileRequest\x1a%.afterbell.ingest.v1.ReadFileResponse\"\x04\xe8\xe0\x18\x040\x01\x12c\n" +
 	"\n" +
-	"ListTables\x12&.afterbell.ingest.v1.ListTablesRequest\x1a'.afterbell.ingest.v1.ListTablesResponse\x12c\n" +
-	"\fGetCondition\x12(.afterbell.ingest.v1.GetConditionRequest\x1a).afterbell.ingest.v1.GetConditionResponseB\xda\x01\n" +
+	"ListTables\x12&.afterbell.ingest.v1.ListTablesRequest\x1a'.afterbell.ingest.v1.ListTablesResponse\"\x04\xe8\xe0\x18\x04\x12i\n" +
+	"\fGetCondition\x12(.afterbell.ingest.v1.GetConditionRequest\x1a).afterbell.ingest.v1.GetConditionResponse\"\x04\xe8\xe0\x18\x04B\xda\x01\n" +
 	"\x17com.afterbell.ingest.v1B\x10DataServiceProtoP\x01Z?github.com/afterbell/afterbell/gen/afterbell/ingest/v1;ingestv1\xa2\x02\x03AIX\xaa\x02\x13Afterbell.Ingest.V1\xca\x02\x13Afterbell\\Ingest\\V1\xe2\x02\x1fAfterbell\\Ingest\\V1\\GPBMetadata\xea\x02\x15Afterbell::Ingest::V1b\x06proto3"
 
 var (

@@ -10,6 +10,7 @@
 package ingestv1
 
 import (
+	_ "github.com/afterbell/afterbell/gen/afterbell/auth/v1"
 	v11 "github.com/afterbell/afterbell/gen/afterbell/fault/v1"
 	v1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
@@ -2622,7 +2623,7 @@ var File_afterbell_ingest_v1_ingest_service_proto protoreflect.FileDescriptor
 
 const file_afterbell_ingest_v1_ingest_service_proto_rawDesc = "" +
 	"\n" +
-	"(afterbell/ingest/v1/ingest_service.proto\x12\x13afterbell.ingest.v1\x1a\x1eafterbell/fault/v1/fault.proto\x1a afterbell/market/v1/market.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x14\n" +
+	"(afterbell/ingest/v1/ingest_service.proto\x12\x13afterbell.ingest.v1\x1a\x1cafterbell/auth/v1/auth.proto\x1a\x1eafterbell/fault/v1/fault.proto\x1a afterbell/market/v1/market.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x14\n" +
 	"\x12ListModulesRequest\"\xc0\x01\n" +
 	"\x13ListModulesResponse\x12;\n" +
 	"\tproviders\x18\x01 \x03(\v2\x1d.afterbell.market.v1.ProviderR\tproviders\x125\n" +
@@ -2817,25 +2818,25 @@ const file_afterbell_ingest_v1_ingest_service_proto_rawDesc = "" +
 	"\tPlanStage\x12\x1a\n" +
 	"\x16PLAN_STAGE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15PLAN_STAGE_REFERENCES\x10\x01\x12\x13\n" +
-	"\x0fPLAN_STAGE_DATA\x10\x022\xd5\v\n" +
-	"\rIngestService\x12`\n" +
-	"\vListModules\x12'.afterbell.ingest.v1.ListModulesRequest\x1a(.afterbell.ingest.v1.ListModulesResponse\x12]\n" +
+	"\x0fPLAN_STAGE_DATA\x10\x022\xaa\f\n" +
+	"\rIngestService\x12f\n" +
+	"\vListModules\x12'.afterbell.ingest.v1.ListModulesRequest\x1a(.afterbell.ingest.v1.ListModulesResponse\"\x04\xe8\xe0\x18\x04\x12c\n" +
 	"\n" +
-	"ListTokens\x12&.afterbell.ingest.v1.ListTokensRequest\x1a'.afterbell.ingest.v1.ListTokensResponse\x12e\n" +
-	"\fProbeModules\x12(.afterbell.ingest.v1.ProbeModulesRequest\x1a).afterbell.ingest.v1.ProbeModulesResponse0\x01\x12]\n" +
+	"ListTokens\x12&.afterbell.ingest.v1.ListTokensRequest\x1a'.afterbell.ingest.v1.ListTokensResponse\"\x04\xe8\xe0\x18\x04\x12k\n" +
+	"\fProbeModules\x12(.afterbell.ingest.v1.ProbeModulesRequest\x1a).afterbell.ingest.v1.ProbeModulesResponse\"\x04\xe8\xe0\x18\x040\x01\x12c\n" +
 	"\n" +
-	"CheckStore\x12&.afterbell.ingest.v1.CheckStoreRequest\x1a'.afterbell.ingest.v1.CheckStoreResponse\x12o\n" +
-	"\x10ListCalendarDays\x12,.afterbell.ingest.v1.ListCalendarDaysRequest\x1a-.afterbell.ingest.v1.ListCalendarDaysResponse\x12c\n" +
-	"\fListCoverage\x12(.afterbell.ingest.v1.ListCoverageRequest\x1a).afterbell.ingest.v1.ListCoverageResponse\x12i\n" +
-	"\x0ePlanPartitions\x12*.afterbell.ingest.v1.PlanPartitionsRequest\x1a+.afterbell.ingest.v1.PlanPartitionsResponse\x12n\n" +
-	"\x0fIngestPartition\x12+.afterbell.ingest.v1.IngestPartitionRequest\x1a,.afterbell.ingest.v1.IngestPartitionResponse0\x01\x12{\n" +
-	"\x14ListActivePartitions\x120.afterbell.ingest.v1.ListActivePartitionsRequest\x1a1.afterbell.ingest.v1.ListActivePartitionsResponse\x12o\n" +
-	"\x10VerifyPartitions\x12,.afterbell.ingest.v1.VerifyPartitionsRequest\x1a-.afterbell.ingest.v1.VerifyPartitionsResponse\x12r\n" +
-	"\x11ListAbsentSymbols\x12-.afterbell.ingest.v1.ListAbsentSymbolsRequest\x1a..afterbell.ingest.v1.ListAbsentSymbolsResponse\x12]\n" +
+	"CheckStore\x12&.afterbell.ingest.v1.CheckStoreRequest\x1a'.afterbell.ingest.v1.CheckStoreResponse\"\x04\xe8\xe0\x18\x04\x12u\n" +
+	"\x10ListCalendarDays\x12,.afterbell.ingest.v1.ListCalendarDaysRequest\x1a-.afterbell.ingest.v1.ListCalendarDaysResponse\"\x04\xe8\xe0\x18\x04\x12i\n" +
+	"\fListCoverage\x12(.afterbell.ingest.v1.ListCoverageRequest\x1a).afterbell.ingest.v1.ListCoverageResponse\"\x04\xe8\xe0\x18\x04\x12o\n" +
+	"\x0ePlanPartitions\x12*.afterbell.ingest.v1.PlanPartitionsRequest\x1a+.afterbell.ingest.v1.PlanPartitionsResponse\"\x04\xe8\xe0\x18\x04\x12t\n" +
+	"\x0fIngestPartition\x12+.afterbell.ingest.v1.IngestPartitionRequest\x1a,.afterbell.ingest.v1.IngestPartitionResponse\"\x04\xe8\xe0\x18\x040\x01\x12\x81\x01\n" +
+	"\x14ListActivePartitions\x120.afterbell.ingest.v1.ListActivePartitionsRequest\x1a1.afterbell.ingest.v1.ListActivePartitionsResponse\"\x04\xe8\xe0\x18\x04\x12u\n" +
+	"\x10VerifyPartitions\x12,.afterbell.ingest.v1.VerifyPartitionsRequest\x1a-.afterbell.ingest.v1.VerifyPartitionsResponse\"\x04\xe8\xe0\x18\x04\x12x\n" +
+	"\x11ListAbsentSymbols\x12-.afterbell.ingest.v1.ListAbsentSymbolsRequest\x1a..afterbell.ingest.v1.ListAbsentSymbolsResponse\"\x04\xe8\xe0\x18\x04\x12c\n" +
 	"\n" +
-	"ListLimits\x12&.afterbell.ingest.v1.ListLimitsRequest\x1a'.afterbell.ingest.v1.ListLimitsResponse\x12c\n" +
-	"\fForgetLimits\x12(.afterbell.ingest.v1.ForgetLimitsRequest\x1a).afterbell.ingest.v1.ForgetLimitsResponse\x12f\n" +
-	"\rListRevisions\x12).afterbell.ingest.v1.ListRevisionsRequest\x1a*.afterbell.ingest.v1.ListRevisionsResponseB\xdc\x01\n" +
+	"ListLimits\x12&.afterbell.ingest.v1.ListLimitsRequest\x1a'.afterbell.ingest.v1.ListLimitsResponse\"\x04\xe8\xe0\x18\x04\x12i\n" +
+	"\fForgetLimits\x12(.afterbell.ingest.v1.ForgetLimitsRequest\x1a).afterbell.ingest.v1.ForgetLimitsResponse\"\x04\xe8\xe0\x18\x04\x12l\n" +
+	"\rListRevisions\x12).afterbell.ingest.v1.ListRevisionsRequest\x1a*.afterbell.ingest.v1.ListRevisionsResponse\"\x04\xe8\xe0\x18\x04B\xdc\x01\n" +
 	"\x17com.afterbell.ingest.v1B\x12IngestServiceProtoP\x01Z?github.com/afterbell/afterbell/gen/afterbell/ingest/v1;ingestv1\xa2\x02\x03AIX\xaa\x02\x13Afterbell.Ingest.V1\xca\x02\x13Afterbell\\Ingest\\V1\xe2\x02\x1fAfterbell\\Ingest\\V1\\GPBMetadata\xea\x02\x15Afterbell::Ingest::V1b\x06proto3"
 
 var (

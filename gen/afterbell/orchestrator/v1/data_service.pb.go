@@ -7,6 +7,7 @@
 package orchestratorv1
 
 import (
+	_ "github.com/afterbell/afterbell/gen/afterbell/auth/v1"
 	v1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
@@ -378,7 +379,7 @@ var File_afterbell_orchestrator_v1_data_service_proto protoreflect.FileDescripto
 
 const file_afterbell_orchestrator_v1_data_service_proto_rawDesc = "" +
 	"\n" +
-	",afterbell/orchestrator/v1/data_service.proto\x12\x19afterbell.orchestrator.v1\x1a\x1eafterbell/market/v1/data.proto\x1a afterbell/market/v1/market.proto\x1a\x1cgoogle/api/annotations.proto\"F\n" +
+	",afterbell/orchestrator/v1/data_service.proto\x12\x19afterbell.orchestrator.v1\x1a\x1cafterbell/auth/v1/auth.proto\x1a\x1eafterbell/market/v1/data.proto\x1a afterbell/market/v1/market.proto\x1a\x1cgoogle/api/annotations.proto\"F\n" +
 	"\x0fReadRowsRequest\x123\n" +
 	"\x05query\x18\x01 \x01(\v2\x1d.afterbell.market.v1.RowQueryR\x05query\"b\n" +
 	"\x10ReadRowsResponse\x12\x12\n" +
@@ -401,13 +402,13 @@ const file_afterbell_orchestrator_v1_data_service_proto_rawDesc = "" +
 	"\aversion\x18\x01 \x01(\tR\aversion\x12B\n" +
 	"\n" +
 	"conditions\x18\x02 \x03(\v2\".afterbell.market.v1.DataConditionR\n" +
-	"conditions2\x87\x03\n" +
-	"\vDataService\x12e\n" +
-	"\bReadRows\x12*.afterbell.orchestrator.v1.ReadRowsRequest\x1a+.afterbell.orchestrator.v1.ReadRowsResponse0\x01\x12{\n" +
+	"conditions2\x95\x03\n" +
+	"\vDataService\x12k\n" +
+	"\bReadRows\x12*.afterbell.orchestrator.v1.ReadRowsRequest\x1a+.afterbell.orchestrator.v1.ReadRowsResponse\"\x04\xe8\xe0\x18\x010\x01\x12\x7f\n" +
 	"\n" +
-	"ListTables\x12,.afterbell.orchestrator.v1.ListTablesRequest\x1a-.afterbell.orchestrator.v1.ListTablesResponse\"\x10\x82\xd3\xe4\x93\x02\n" +
-	"\x12\b/v1/data\x12\x93\x01\n" +
-	"\fGetCondition\x12..afterbell.orchestrator.v1.GetConditionRequest\x1a/.afterbell.orchestrator.v1.GetConditionResponse\"\"\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/data/{table}/conditionB\x84\x02\n" +
+	"ListTables\x12,.afterbell.orchestrator.v1.ListTablesRequest\x1a-.afterbell.orchestrator.v1.ListTablesResponse\"\x14\xe8\xe0\x18\x01\x82\xd3\xe4\x93\x02\n" +
+	"\x12\b/v1/data\x12\x97\x01\n" +
+	"\fGetCondition\x12..afterbell.orchestrator.v1.GetConditionRequest\x1a/.afterbell.orchestrator.v1.GetConditionResponse\"&\xe8\xe0\x18\x01\x82\xd3\xe4\x93\x02\x1c\x12\x1a/v1/data/{table}/conditionB\x84\x02\n" +
 	"\x1dcom.afterbell.orchestrator.v1B\x10DataServiceProtoP\x01ZKgithub.com/afterbell/afterbell/gen/afterbell/orchestrator/v1;orchestratorv1\xa2\x02\x03AOX\xaa\x02\x19Afterbell.Orchestrator.V1\xca\x02\x19Afterbell\\Orchestrator\\V1\xe2\x02%Afterbell\\Orchestrator\\V1\\GPBMetadata\xea\x02\x1bAfterbell::Orchestrator::V1b\x06proto3"
 
 var (

@@ -7,6 +7,7 @@
 package orchestratorv1
 
 import (
+	_ "github.com/afterbell/afterbell/gen/afterbell/auth/v1"
 	v1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
@@ -202,19 +203,19 @@ var File_afterbell_orchestrator_v1_limit_service_proto protoreflect.FileDescript
 
 const file_afterbell_orchestrator_v1_limit_service_proto_rawDesc = "" +
 	"\n" +
-	"-afterbell/orchestrator/v1/limit_service.proto\x12\x19afterbell.orchestrator.v1\x1a afterbell/market/v1/market.proto\x1a\x1cgoogle/api/annotations.proto\"\x13\n" +
+	"-afterbell/orchestrator/v1/limit_service.proto\x12\x19afterbell.orchestrator.v1\x1a\x1cafterbell/auth/v1/auth.proto\x1a afterbell/market/v1/market.proto\x1a\x1cgoogle/api/annotations.proto\"\x13\n" +
 	"\x11ListLimitsRequest\"N\n" +
 	"\x12ListLimitsResponse\x128\n" +
 	"\x06limits\x18\x01 \x03(\v2 .afterbell.market.v1.LearntLimitR\x06limits\":\n" +
 	"\x13ForgetLimitsRequest\x12#\n" +
 	"\rprovider_apis\x18\x01 \x03(\tR\fproviderApis\"P\n" +
 	"\x14ForgetLimitsResponse\x128\n" +
-	"\x06limits\x18\x01 \x03(\v2 .afterbell.market.v1.LearntLimitR\x06limits2\x9d\x02\n" +
-	"\fLimitService\x12}\n" +
+	"\x06limits\x18\x01 \x03(\v2 .afterbell.market.v1.LearntLimitR\x06limits2\xa6\x02\n" +
+	"\fLimitService\x12\x81\x01\n" +
 	"\n" +
-	"ListLimits\x12,.afterbell.orchestrator.v1.ListLimitsRequest\x1a-.afterbell.orchestrator.v1.ListLimitsResponse\"\x12\x82\xd3\xe4\x93\x02\f\x12\n" +
-	"/v1/limits\x12\x8d\x01\n" +
-	"\fForgetLimits\x12..afterbell.orchestrator.v1.ForgetLimitsRequest\x1a/.afterbell.orchestrator.v1.ForgetLimitsResponse\"\x1c\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/limits:forgetB\x85\x02\n" +
+	"ListLimits\x12,.afterbell.orchestrator.v1.ListLimitsRequest\x1a-.afterbell.orchestrator.v1.ListLimitsResponse\"\x16\xe8\xe0\x18\x01\x82\xd3\xe4\x93\x02\f\x12\n" +
+	"/v1/limits\x12\x91\x01\n" +
+	"\fForgetLimits\x12..afterbell.orchestrator.v1.ForgetLimitsRequest\x1a/.afterbell.orchestrator.v1.ForgetLimitsResponse\" \xe8\xe0\x18\x02\x82\xd3\xe4\x93\x02\x16:\x01*\"\x11/v1/limits:forgetB\x85\x02\n" +
 	"\x1dcom.afterbell.orchestrator.v1B\x11LimitServiceProtoP\x01ZKgithub.com/afterbell/afterbell/gen/afterbell/orchestrator/v1;orchestratorv1\xa2\x02\x03AOX\xaa\x02\x19Afterbell.Orchestrator.V1\xca\x02\x19Afterbell\\Orchestrator\\V1\xe2\x02%Afterbell\\Orchestrator\\V1\\GPBMetadata\xea\x02\x1bAfterbell::Orchestrator::V1b\x06proto3"
 
 var (

@@ -7,6 +7,7 @@
 package orchestratorv1
 
 import (
+	_ "github.com/afterbell/afterbell/gen/afterbell/auth/v1"
 	v1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
@@ -559,7 +560,7 @@ var File_afterbell_orchestrator_v1_module_service_proto protoreflect.FileDescrip
 
 const file_afterbell_orchestrator_v1_module_service_proto_rawDesc = "" +
 	"\n" +
-	".afterbell/orchestrator/v1/module_service.proto\x12\x19afterbell.orchestrator.v1\x1a afterbell/market/v1/market.proto\x1a)afterbell/orchestrator/v1/preflight.proto\x1a\x1cgoogle/api/annotations.proto\"\xc3\x01\n" +
+	".afterbell/orchestrator/v1/module_service.proto\x12\x19afterbell.orchestrator.v1\x1a\x1cafterbell/auth/v1/auth.proto\x1a afterbell/market/v1/market.proto\x1a)afterbell/orchestrator/v1/preflight.proto\x1a\x1cgoogle/api/annotations.proto\"\xc3\x01\n" +
 	"\rDomainSetting\x123\n" +
 	"\x06domain\x18\x01 \x01(\v2\x1b.afterbell.market.v1.DomainR\x06domain\x12\x18\n" +
 	"\aenabled\x18\x02 \x01(\bR\aenabled\x12\x1f\n" +
@@ -594,12 +595,12 @@ const file_afterbell_orchestrator_v1_module_service_proto_rawDesc = "" +
 	"\x13GetReadinessRequest\x12/\n" +
 	"\x05pools\x18\x01 \x03(\x0e2\x19.afterbell.market.v1.PoolR\x05pools\"Z\n" +
 	"\x14GetReadinessResponse\x12B\n" +
-	"\bverdicts\x18\x01 \x03(\v2&.afterbell.orchestrator.v1.PoolVerdictR\bverdicts2\xc8\x04\n" +
-	"\rModuleService\x12\x81\x01\n" +
-	"\vListDomains\x12-.afterbell.orchestrator.v1.ListDomainsRequest\x1a..afterbell.orchestrator.v1.ListDomainsResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/domains\x12\x93\x01\n" +
-	"\fUpdateDomain\x12..afterbell.orchestrator.v1.UpdateDomainRequest\x1a/.afterbell.orchestrator.v1.UpdateDomainResponse\"\"\x82\xd3\xe4\x93\x02\x1c:\x01*2\x17/v1/domains/{domain_id}\x12\x93\x01\n" +
-	"\fUpdateModule\x12..afterbell.orchestrator.v1.UpdateModuleRequest\x1a/.afterbell.orchestrator.v1.UpdateModuleResponse\"\"\x82\xd3\xe4\x93\x02\x1c:\x01*2\x17/v1/modules/{module_id}\x12\x86\x01\n" +
-	"\fGetReadiness\x12..afterbell.orchestrator.v1.GetReadinessRequest\x1a/.afterbell.orchestrator.v1.GetReadinessResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/readinessB\x86\x02\n" +
+	"\bverdicts\x18\x01 \x03(\v2&.afterbell.orchestrator.v1.PoolVerdictR\bverdicts2\xd8\x04\n" +
+	"\rModuleService\x12\x85\x01\n" +
+	"\vListDomains\x12-.afterbell.orchestrator.v1.ListDomainsRequest\x1a..afterbell.orchestrator.v1.ListDomainsResponse\"\x17\xe8\xe0\x18\x01\x82\xd3\xe4\x93\x02\r\x12\v/v1/domains\x12\x97\x01\n" +
+	"\fUpdateDomain\x12..afterbell.orchestrator.v1.UpdateDomainRequest\x1a/.afterbell.orchestrator.v1.UpdateDomainResponse\"&\xe8\xe0\x18\x03\x82\xd3\xe4\x93\x02\x1c:\x01*2\x17/v1/domains/{domain_id}\x12\x97\x01\n" +
+	"\fUpdateModule\x12..afterbell.orchestrator.v1.UpdateModuleRequest\x1a/.afterbell.orchestrator.v1.UpdateModuleResponse\"&\xe8\xe0\x18\x03\x82\xd3\xe4\x93\x02\x1c:\x01*2\x17/v1/modules/{module_id}\x12\x8a\x01\n" +
+	"\fGetReadiness\x12..afterbell.orchestrator.v1.GetReadinessRequest\x1a/.afterbell.orchestrator.v1.GetReadinessResponse\"\x19\xe8\xe0\x18\x01\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/readinessB\x86\x02\n" +
 	"\x1dcom.afterbell.orchestrator.v1B\x12ModuleServiceProtoP\x01ZKgithub.com/afterbell/afterbell/gen/afterbell/orchestrator/v1;orchestratorv1\xa2\x02\x03AOX\xaa\x02\x19Afterbell.Orchestrator.V1\xca\x02\x19Afterbell\\Orchestrator\\V1\xe2\x02%Afterbell\\Orchestrator\\V1\\GPBMetadata\xea\x02\x1bAfterbell::Orchestrator::V1b\x06proto3"
 
 var (

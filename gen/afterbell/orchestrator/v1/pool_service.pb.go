@@ -7,6 +7,7 @@
 package orchestratorv1
 
 import (
+	_ "github.com/afterbell/afterbell/gen/afterbell/auth/v1"
 	v1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
@@ -823,7 +824,7 @@ var File_afterbell_orchestrator_v1_pool_service_proto protoreflect.FileDescripto
 
 const file_afterbell_orchestrator_v1_pool_service_proto_rawDesc = "" +
 	"\n" +
-	",afterbell/orchestrator/v1/pool_service.proto\x12\x19afterbell.orchestrator.v1\x1a afterbell/market/v1/market.proto\x1a#afterbell/orchestrator/v1/run.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x04\n" +
+	",afterbell/orchestrator/v1/pool_service.proto\x12\x19afterbell.orchestrator.v1\x1a\x1cafterbell/auth/v1/auth.proto\x1a afterbell/market/v1/market.proto\x1a#afterbell/orchestrator/v1/run.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x82\x04\n" +
 	"\n" +
 	"PoolStatus\x12-\n" +
 	"\x04pool\x18\x01 \x01(\x0e2\x19.afterbell.market.v1.PoolR\x04pool\x12\x16\n" +
@@ -877,15 +878,15 @@ const file_afterbell_orchestrator_v1_pool_service_proto_rawDesc = "" +
 	"\n" +
 	"trade_date\x18\x03 \x01(\tR\ttradeDate\"e\n" +
 	"\x19ListAbsentSymbolsResponse\x12H\n" +
-	"\x0eabsent_symbols\x18\x01 \x03(\v2!.afterbell.market.v1.AbsentSymbolR\rabsentSymbols2\xdf\x06\n" +
-	"\vPoolService\x12y\n" +
-	"\tListPools\x12+.afterbell.orchestrator.v1.ListPoolsRequest\x1a,.afterbell.orchestrator.v1.ListPoolsResponse\"\x11\x82\xd3\xe4\x93\x02\v\x12\t/v1/pools\x12z\n" +
-	"\aGetPool\x12).afterbell.orchestrator.v1.GetPoolRequest\x1a*.afterbell.orchestrator.v1.GetPoolResponse\"\x18\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/pools/{pool}\x12\x89\x01\n" +
-	"\tPausePool\x12+.afterbell.orchestrator.v1.PausePoolRequest\x1a,.afterbell.orchestrator.v1.PausePoolResponse\"!\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/v1/pools/{pool}:pause\x12\x8d\x01\n" +
+	"\x0eabsent_symbols\x18\x01 \x03(\v2!.afterbell.market.v1.AbsentSymbolR\rabsentSymbols2\xf7\x06\n" +
+	"\vPoolService\x12}\n" +
+	"\tListPools\x12+.afterbell.orchestrator.v1.ListPoolsRequest\x1a,.afterbell.orchestrator.v1.ListPoolsResponse\"\x15\xe8\xe0\x18\x01\x82\xd3\xe4\x93\x02\v\x12\t/v1/pools\x12~\n" +
+	"\aGetPool\x12).afterbell.orchestrator.v1.GetPoolRequest\x1a*.afterbell.orchestrator.v1.GetPoolResponse\"\x1c\xe8\xe0\x18\x01\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/pools/{pool}\x12\x8d\x01\n" +
+	"\tPausePool\x12+.afterbell.orchestrator.v1.PausePoolRequest\x1a,.afterbell.orchestrator.v1.PausePoolResponse\"%\xe8\xe0\x18\x02\x82\xd3\xe4\x93\x02\x1b:\x01*\"\x16/v1/pools/{pool}:pause\x12\x91\x01\n" +
 	"\n" +
-	"ResumePool\x12,.afterbell.orchestrator.v1.ResumePoolRequest\x1a-.afterbell.orchestrator.v1.ResumePoolResponse\"\"\x82\xd3\xe4\x93\x02\x1c:\x01*\"\x17/v1/pools/{pool}:resume\x12\x92\x01\n" +
-	"\fListCoverage\x12..afterbell.orchestrator.v1.ListCoverageRequest\x1a/.afterbell.orchestrator.v1.ListCoverageResponse\"!\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/pools/{pool}/coverage\x12\xa7\x01\n" +
-	"\x11ListAbsentSymbols\x123.afterbell.orchestrator.v1.ListAbsentSymbolsRequest\x1a4.afterbell.orchestrator.v1.ListAbsentSymbolsResponse\"'\x82\xd3\xe4\x93\x02!\x12\x1f/v1/pools/{pool}/absent-symbolsB\x84\x02\n" +
+	"ResumePool\x12,.afterbell.orchestrator.v1.ResumePoolRequest\x1a-.afterbell.orchestrator.v1.ResumePoolResponse\"&\xe8\xe0\x18\x02\x82\xd3\xe4\x93\x02\x1c:\x01*\"\x17/v1/pools/{pool}:resume\x12\x96\x01\n" +
+	"\fListCoverage\x12..afterbell.orchestrator.v1.ListCoverageRequest\x1a/.afterbell.orchestrator.v1.ListCoverageResponse\"%\xe8\xe0\x18\x01\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/pools/{pool}/coverage\x12\xab\x01\n" +
+	"\x11ListAbsentSymbols\x123.afterbell.orchestrator.v1.ListAbsentSymbolsRequest\x1a4.afterbell.orchestrator.v1.ListAbsentSymbolsResponse\"+\xe8\xe0\x18\x01\x82\xd3\xe4\x93\x02!\x12\x1f/v1/pools/{pool}/absent-symbolsB\x84\x02\n" +
 	"\x1dcom.afterbell.orchestrator.v1B\x10PoolServiceProtoP\x01ZKgithub.com/afterbell/afterbell/gen/afterbell/orchestrator/v1;orchestratorv1\xa2\x02\x03AOX\xaa\x02\x19Afterbell.Orchestrator.V1\xca\x02\x19Afterbell\\Orchestrator\\V1\xe2\x02%Afterbell\\Orchestrator\\V1\\GPBMetadata\xea\x02\x1bAfterbell::Orchestrator::V1b\x06proto3"
 
 var (

@@ -7,6 +7,7 @@
 package orchestratorv1
 
 import (
+	_ "github.com/afterbell/afterbell/gen/afterbell/auth/v1"
 	v1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
@@ -443,7 +444,7 @@ var File_afterbell_orchestrator_v1_preflight_service_proto protoreflect.FileDesc
 
 const file_afterbell_orchestrator_v1_preflight_service_proto_rawDesc = "" +
 	"\n" +
-	"1afterbell/orchestrator/v1/preflight_service.proto\x12\x19afterbell.orchestrator.v1\x1a afterbell/market/v1/market.proto\x1a)afterbell/orchestrator/v1/preflight.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\"\xa4\x01\n" +
+	"1afterbell/orchestrator/v1/preflight_service.proto\x12\x19afterbell.orchestrator.v1\x1a\x1cafterbell/auth/v1/auth.proto\x1a afterbell/market/v1/market.proto\x1a)afterbell/orchestrator/v1/preflight.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\"\xa4\x01\n" +
 	"\x13RunPreflightRequest\x12/\n" +
 	"\x05pools\x18\x01 \x03(\x0e2\x19.afterbell.market.v1.PoolR\x05pools\x12\x1d\n" +
 	"\n" +
@@ -469,13 +470,13 @@ const file_afterbell_orchestrator_v1_preflight_service_proto_rawDesc = "" +
 	"\x11ListProbesRequest\x12\x1b\n" +
 	"\tdomain_id\x18\x01 \x01(\tR\bdomainId\"N\n" +
 	"\x12ListProbesResponse\x128\n" +
-	"\x06probes\x18\x01 \x03(\v2 .afterbell.orchestrator.v1.ProbeR\x06probes2\xcd\x04\n" +
-	"\x10PreflightService\x12\x90\x01\n" +
-	"\fRunPreflight\x12..afterbell.orchestrator.v1.RunPreflightRequest\x1a/.afterbell.orchestrator.v1.RunPreflightResponse\"\x1d\x82\xd3\xe4\x93\x02\x17:\x01*\"\x12/v1/preflights:run0\x01\x12\x96\x01\n" +
-	"\fGetPreflight\x12..afterbell.orchestrator.v1.GetPreflightRequest\x1a/.afterbell.orchestrator.v1.GetPreflightResponse\"%\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/preflights/{preflight_id}\x12\x8d\x01\n" +
-	"\x0eListPreflights\x120.afterbell.orchestrator.v1.ListPreflightsRequest\x1a1.afterbell.orchestrator.v1.ListPreflightsResponse\"\x16\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/preflights\x12}\n" +
+	"\x06probes\x18\x01 \x03(\v2 .afterbell.orchestrator.v1.ProbeR\x06probes2\xde\x04\n" +
+	"\x10PreflightService\x12\x94\x01\n" +
+	"\fRunPreflight\x12..afterbell.orchestrator.v1.RunPreflightRequest\x1a/.afterbell.orchestrator.v1.RunPreflightResponse\"!\xe8\xe0\x18\x02\x82\xd3\xe4\x93\x02\x17:\x01*\"\x12/v1/preflights:run0\x01\x12\x9a\x01\n" +
+	"\fGetPreflight\x12..afterbell.orchestrator.v1.GetPreflightRequest\x1a/.afterbell.orchestrator.v1.GetPreflightResponse\")\xe8\xe0\x18\x01\x82\xd3\xe4\x93\x02\x1f\x12\x1d/v1/preflights/{preflight_id}\x12\x91\x01\n" +
+	"\x0eListPreflights\x120.afterbell.orchestrator.v1.ListPreflightsRequest\x1a1.afterbell.orchestrator.v1.ListPreflightsResponse\"\x1a\xe8\xe0\x18\x01\x82\xd3\xe4\x93\x02\x10\x12\x0e/v1/preflights\x12\x81\x01\n" +
 	"\n" +
-	"ListProbes\x12,.afterbell.orchestrator.v1.ListProbesRequest\x1a-.afterbell.orchestrator.v1.ListProbesResponse\"\x12\x82\xd3\xe4\x93\x02\f\x12\n" +
+	"ListProbes\x12,.afterbell.orchestrator.v1.ListProbesRequest\x1a-.afterbell.orchestrator.v1.ListProbesResponse\"\x16\xe8\xe0\x18\x01\x82\xd3\xe4\x93\x02\f\x12\n" +
 	"/v1/probesB\x89\x02\n" +
 	"\x1dcom.afterbell.orchestrator.v1B\x15PreflightServiceProtoP\x01ZKgithub.com/afterbell/afterbell/gen/afterbell/orchestrator/v1;orchestratorv1\xa2\x02\x03AOX\xaa\x02\x19Afterbell.Orchestrator.V1\xca\x02\x19Afterbell\\Orchestrator\\V1\xe2\x02%Afterbell\\Orchestrator\\V1\\GPBMetadata\xea\x02\x1bAfterbell::Orchestrator::V1b\x06proto3"
 

@@ -19,6 +19,7 @@
 package orchestratorv1
 
 import (
+	_ "github.com/afterbell/afterbell/gen/afterbell/auth/v1"
 	v11 "github.com/afterbell/afterbell/gen/afterbell/fault/v1"
 	v1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
@@ -1330,7 +1331,7 @@ var File_afterbell_orchestrator_v1_run_service_proto protoreflect.FileDescriptor
 
 const file_afterbell_orchestrator_v1_run_service_proto_rawDesc = "" +
 	"\n" +
-	"+afterbell/orchestrator/v1/run_service.proto\x12\x19afterbell.orchestrator.v1\x1a\x1eafterbell/fault/v1/fault.proto\x1a afterbell/market/v1/market.proto\x1a#afterbell/orchestrator/v1/run.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\"\xb3\x02\n" +
+	"+afterbell/orchestrator/v1/run_service.proto\x12\x19afterbell.orchestrator.v1\x1a\x1cafterbell/auth/v1/auth.proto\x1a\x1eafterbell/fault/v1/fault.proto\x1a afterbell/market/v1/market.proto\x1a#afterbell/orchestrator/v1/run.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\"\xb3\x02\n" +
 	"\x10CreateRunRequest\x12/\n" +
 	"\x05pools\x18\x01 \x03(\x0e2\x19.afterbell.market.v1.PoolR\x05pools\x127\n" +
 	"\x04mode\x18\x02 \x01(\x0e2#.afterbell.orchestrator.v1.Run.ModeR\x04mode\x12\x1d\n" +
@@ -1423,19 +1424,19 @@ const file_afterbell_orchestrator_v1_run_service_proto_rawDesc = "" +
 	"\x03run\x18\x01 \x01(\v2\x1e.afterbell.orchestrator.v1.RunR\x03run\")\n" +
 	"\x10DeleteRunRequest\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\"\x13\n" +
-	"\x11DeleteRunResponse2\xcd\t\n" +
+	"\x11DeleteRunResponse2\xf1\t\n" +
 	"\n" +
-	"RunService\x12{\n" +
-	"\tCreateRun\x12+.afterbell.orchestrator.v1.CreateRunRequest\x1a,.afterbell.orchestrator.v1.CreateRunResponse\"\x13\x82\xd3\xe4\x93\x02\r:\x01*\"\b/v1/runs\x12x\n" +
-	"\x06GetRun\x12(.afterbell.orchestrator.v1.GetRunRequest\x1a).afterbell.orchestrator.v1.GetRunResponse\"\x19\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/runs/{run_id}\x12u\n" +
-	"\bListRuns\x12*.afterbell.orchestrator.v1.ListRunsRequest\x1a+.afterbell.orchestrator.v1.ListRunsResponse\"\x10\x82\xd3\xe4\x93\x02\n" +
-	"\x12\b/v1/runs\x12\x9b\x01\n" +
-	"\x0eListPartitions\x120.afterbell.orchestrator.v1.ListPartitionsRequest\x1a1.afterbell.orchestrator.v1.ListPartitionsResponse\"$\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/runs/{run_id}/partitions\x12\x86\x01\n" +
-	"\bWatchRun\x12*.afterbell.orchestrator.v1.WatchRunRequest\x1a+.afterbell.orchestrator.v1.WatchRunResponse\"\x1f\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/runs/{run_id}:watch0\x01\x12\x8b\x01\n" +
-	"\tVerifyRun\x12+.afterbell.orchestrator.v1.VerifyRunRequest\x1a,.afterbell.orchestrator.v1.VerifyRunResponse\"#\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/v1/runs/{run_id}:verify\x12\x89\x01\n" +
-	"\rListRevisions\x12/.afterbell.orchestrator.v1.ListRevisionsRequest\x1a0.afterbell.orchestrator.v1.ListRevisionsResponse\"\x15\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/revisions\x12\x8b\x01\n" +
-	"\tCancelRun\x12+.afterbell.orchestrator.v1.CancelRunRequest\x1a,.afterbell.orchestrator.v1.CancelRunResponse\"#\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/v1/runs/{run_id}:cancel\x12\x81\x01\n" +
-	"\tDeleteRun\x12+.afterbell.orchestrator.v1.DeleteRunRequest\x1a,.afterbell.orchestrator.v1.DeleteRunResponse\"\x19\x82\xd3\xe4\x93\x02\x13*\x11/v1/runs/{run_id}B\x83\x02\n" +
+	"RunService\x12\x7f\n" +
+	"\tCreateRun\x12+.afterbell.orchestrator.v1.CreateRunRequest\x1a,.afterbell.orchestrator.v1.CreateRunResponse\"\x17\xe8\xe0\x18\x02\x82\xd3\xe4\x93\x02\r:\x01*\"\b/v1/runs\x12|\n" +
+	"\x06GetRun\x12(.afterbell.orchestrator.v1.GetRunRequest\x1a).afterbell.orchestrator.v1.GetRunResponse\"\x1d\xe8\xe0\x18\x01\x82\xd3\xe4\x93\x02\x13\x12\x11/v1/runs/{run_id}\x12y\n" +
+	"\bListRuns\x12*.afterbell.orchestrator.v1.ListRunsRequest\x1a+.afterbell.orchestrator.v1.ListRunsResponse\"\x14\xe8\xe0\x18\x01\x82\xd3\xe4\x93\x02\n" +
+	"\x12\b/v1/runs\x12\x9f\x01\n" +
+	"\x0eListPartitions\x120.afterbell.orchestrator.v1.ListPartitionsRequest\x1a1.afterbell.orchestrator.v1.ListPartitionsResponse\"(\xe8\xe0\x18\x01\x82\xd3\xe4\x93\x02\x1e\x12\x1c/v1/runs/{run_id}/partitions\x12\x8a\x01\n" +
+	"\bWatchRun\x12*.afterbell.orchestrator.v1.WatchRunRequest\x1a+.afterbell.orchestrator.v1.WatchRunResponse\"#\xe8\xe0\x18\x01\x82\xd3\xe4\x93\x02\x19\x12\x17/v1/runs/{run_id}:watch0\x01\x12\x8f\x01\n" +
+	"\tVerifyRun\x12+.afterbell.orchestrator.v1.VerifyRunRequest\x1a,.afterbell.orchestrator.v1.VerifyRunResponse\"'\xe8\xe0\x18\x02\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/v1/runs/{run_id}:verify\x12\x8d\x01\n" +
+	"\rListRevisions\x12/.afterbell.orchestrator.v1.ListRevisionsRequest\x1a0.afterbell.orchestrator.v1.ListRevisionsResponse\"\x19\xe8\xe0\x18\x01\x82\xd3\xe4\x93\x02\x0f\x12\r/v1/revisions\x12\x8f\x01\n" +
+	"\tCancelRun\x12+.afterbell.orchestrator.v1.CancelRunRequest\x1a,.afterbell.orchestrator.v1.CancelRunResponse\"'\xe8\xe0\x18\x02\x82\xd3\xe4\x93\x02\x1d:\x01*\"\x18/v1/runs/{run_id}:cancel\x12\x85\x01\n" +
+	"\tDeleteRun\x12+.afterbell.orchestrator.v1.DeleteRunRequest\x1a,.afterbell.orchestrator.v1.DeleteRunResponse\"\x1d\xe8\xe0\x18\x02\x82\xd3\xe4\x93\x02\x13*\x11/v1/runs/{run_id}B\x83\x02\n" +
 	"\x1dcom.afterbell.orchestrator.v1B\x0fRunServiceProtoP\x01ZKgithub.com/afterbell/afterbell/gen/afterbell/orchestrator/v1;orchestratorv1\xa2\x02\x03AOX\xaa\x02\x19Afterbell.Orchestrator.V1\xca\x02\x19Afterbell\\Orchestrator\\V1\xe2\x02%Afterbell\\Orchestrator\\V1\\GPBMetadata\xea\x02\x1bAfterbell::Orchestrator::V1b\x06proto3"
 
 var (

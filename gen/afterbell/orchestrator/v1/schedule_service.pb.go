@@ -7,6 +7,7 @@
 package orchestratorv1
 
 import (
+	_ "github.com/afterbell/afterbell/gen/afterbell/auth/v1"
 	v11 "github.com/afterbell/afterbell/gen/afterbell/fault/v1"
 	v1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
@@ -1087,7 +1088,7 @@ var File_afterbell_orchestrator_v1_schedule_service_proto protoreflect.FileDescr
 
 const file_afterbell_orchestrator_v1_schedule_service_proto_rawDesc = "" +
 	"\n" +
-	"0afterbell/orchestrator/v1/schedule_service.proto\x12\x19afterbell.orchestrator.v1\x1a\x1eafterbell/fault/v1/fault.proto\x1a afterbell/market/v1/market.proto\x1a#afterbell/orchestrator/v1/run.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xeb\x03\n" +
+	"0afterbell/orchestrator/v1/schedule_service.proto\x12\x19afterbell.orchestrator.v1\x1a\x1cafterbell/auth/v1/auth.proto\x1a\x1eafterbell/fault/v1/fault.proto\x1a afterbell/market/v1/market.proto\x1a#afterbell/orchestrator/v1/run.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xeb\x03\n" +
 	"\bSchedule\x12\x18\n" +
 	"\aenabled\x18\x01 \x01(\bR\aenabled\x12\x15\n" +
 	"\x06run_at\x18\x02 \x01(\tR\x05runAt\x12\x1b\n" +
@@ -1171,14 +1172,14 @@ const file_afterbell_orchestrator_v1_schedule_service_proto_rawDesc = "" +
 	"\x14CATCH_UP_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rCATCH_UP_LAST\x10\x01\x12\x10\n" +
 	"\fCATCH_UP_ALL\x10\x02\x12\x11\n" +
-	"\rCATCH_UP_NONE\x10\x032\xe2\x06\n" +
-	"\x0fScheduleService\x12\x82\x01\n" +
-	"\vGetSchedule\x12-.afterbell.orchestrator.v1.GetScheduleRequest\x1a..afterbell.orchestrator.v1.GetScheduleResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/schedule\x12\x8e\x01\n" +
-	"\x0eUpdateSchedule\x120.afterbell.orchestrator.v1.UpdateScheduleRequest\x1a1.afterbell.orchestrator.v1.UpdateScheduleResponse\"\x17\x82\xd3\xe4\x93\x02\x11:\x01*2\f/v1/schedule\x12\x91\x01\n" +
-	"\rPauseSchedule\x12/.afterbell.orchestrator.v1.PauseScheduleRequest\x1a0.afterbell.orchestrator.v1.PauseScheduleResponse\"\x1d\x82\xd3\xe4\x93\x02\x17:\x01*\"\x12/v1/schedule:pause\x12\x95\x01\n" +
-	"\x0eResumeSchedule\x120.afterbell.orchestrator.v1.ResumeScheduleRequest\x1a1.afterbell.orchestrator.v1.ResumeScheduleResponse\"\x1e\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/v1/schedule:resume\x12y\n" +
-	"\tListSlots\x12+.afterbell.orchestrator.v1.ListSlotsRequest\x1a,.afterbell.orchestrator.v1.ListSlotsResponse\"\x11\x82\xd3\xe4\x93\x02\v\x12\t/v1/slots\x12\x91\x01\n" +
-	"\vExplainSlot\x12-.afterbell.orchestrator.v1.ExplainSlotRequest\x1a..afterbell.orchestrator.v1.ExplainSlotResponse\"#\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/slots/{slot_id}:explainB\x88\x02\n" +
+	"\rCATCH_UP_NONE\x10\x032\xfa\x06\n" +
+	"\x0fScheduleService\x12\x86\x01\n" +
+	"\vGetSchedule\x12-.afterbell.orchestrator.v1.GetScheduleRequest\x1a..afterbell.orchestrator.v1.GetScheduleResponse\"\x18\xe8\xe0\x18\x01\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/schedule\x12\x92\x01\n" +
+	"\x0eUpdateSchedule\x120.afterbell.orchestrator.v1.UpdateScheduleRequest\x1a1.afterbell.orchestrator.v1.UpdateScheduleResponse\"\x1b\xe8\xe0\x18\x03\x82\xd3\xe4\x93\x02\x11:\x01*2\f/v1/schedule\x12\x95\x01\n" +
+	"\rPauseSchedule\x12/.afterbell.orchestrator.v1.PauseScheduleRequest\x1a0.afterbell.orchestrator.v1.PauseScheduleResponse\"!\xe8\xe0\x18\x02\x82\xd3\xe4\x93\x02\x17:\x01*\"\x12/v1/schedule:pause\x12\x99\x01\n" +
+	"\x0eResumeSchedule\x120.afterbell.orchestrator.v1.ResumeScheduleRequest\x1a1.afterbell.orchestrator.v1.ResumeScheduleResponse\"\"\xe8\xe0\x18\x02\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/v1/schedule:resume\x12}\n" +
+	"\tListSlots\x12+.afterbell.orchestrator.v1.ListSlotsRequest\x1a,.afterbell.orchestrator.v1.ListSlotsResponse\"\x15\xe8\xe0\x18\x01\x82\xd3\xe4\x93\x02\v\x12\t/v1/slots\x12\x95\x01\n" +
+	"\vExplainSlot\x12-.afterbell.orchestrator.v1.ExplainSlotRequest\x1a..afterbell.orchestrator.v1.ExplainSlotResponse\"'\xe8\xe0\x18\x01\x82\xd3\xe4\x93\x02\x1d\x12\x1b/v1/slots/{slot_id}:explainB\x88\x02\n" +
 	"\x1dcom.afterbell.orchestrator.v1B\x14ScheduleServiceProtoP\x01ZKgithub.com/afterbell/afterbell/gen/afterbell/orchestrator/v1;orchestratorv1\xa2\x02\x03AOX\xaa\x02\x19Afterbell.Orchestrator.V1\xca\x02\x19Afterbell\\Orchestrator\\V1\xe2\x02%Afterbell\\Orchestrator\\V1\\GPBMetadata\xea\x02\x1bAfterbell::Orchestrator::V1b\x06proto3"
 
 var (

@@ -7,6 +7,7 @@
 package orchestratorv1
 
 import (
+	_ "github.com/afterbell/afterbell/gen/afterbell/auth/v1"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
@@ -495,7 +496,7 @@ var File_afterbell_orchestrator_v1_settings_service_proto protoreflect.FileDescr
 
 const file_afterbell_orchestrator_v1_settings_service_proto_rawDesc = "" +
 	"\n" +
-	"0afterbell/orchestrator/v1/settings_service.proto\x12\x19afterbell.orchestrator.v1\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\"\xb7\x03\n" +
+	"0afterbell/orchestrator/v1/settings_service.proto\x12\x19afterbell.orchestrator.v1\x1a\x1cafterbell/auth/v1/auth.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\"\xb7\x03\n" +
 	"\bSettings\x12U\n" +
 	"\x10preflight_policy\x18\x01 \x01(\x0e2*.afterbell.orchestrator.v1.PreflightPolicyR\x0fpreflightPolicy\x12U\n" +
 	"\x10readiness_policy\x18\x02 \x01(\x0e2*.afterbell.orchestrator.v1.ReadinessPolicyR\x0freadinessPolicy\x128\n" +
@@ -536,10 +537,10 @@ const file_afterbell_orchestrator_v1_settings_service_proto_rawDesc = "" +
 	"\x0fReadinessPolicy\x12 \n" +
 	"\x1cREADINESS_POLICY_UNSPECIFIED\x10\x00\x12\x1b\n" +
 	"\x17READINESS_POLICY_STRICT\x10\x01\x12\x1d\n" +
-	"\x19READINESS_POLICY_DEGRADED\x10\x022\xa7\x02\n" +
-	"\x0fSettingsService\x12\x82\x01\n" +
-	"\vGetSettings\x12-.afterbell.orchestrator.v1.GetSettingsRequest\x1a..afterbell.orchestrator.v1.GetSettingsResponse\"\x14\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/settings\x12\x8e\x01\n" +
-	"\x0eUpdateSettings\x120.afterbell.orchestrator.v1.UpdateSettingsRequest\x1a1.afterbell.orchestrator.v1.UpdateSettingsResponse\"\x17\x82\xd3\xe4\x93\x02\x11:\x01*2\f/v1/settingsB\x88\x02\n" +
+	"\x19READINESS_POLICY_DEGRADED\x10\x022\xaf\x02\n" +
+	"\x0fSettingsService\x12\x86\x01\n" +
+	"\vGetSettings\x12-.afterbell.orchestrator.v1.GetSettingsRequest\x1a..afterbell.orchestrator.v1.GetSettingsResponse\"\x18\xe8\xe0\x18\x01\x82\xd3\xe4\x93\x02\x0e\x12\f/v1/settings\x12\x92\x01\n" +
+	"\x0eUpdateSettings\x120.afterbell.orchestrator.v1.UpdateSettingsRequest\x1a1.afterbell.orchestrator.v1.UpdateSettingsResponse\"\x1b\xe8\xe0\x18\x03\x82\xd3\xe4\x93\x02\x11:\x01*2\f/v1/settingsB\x88\x02\n" +
 	"\x1dcom.afterbell.orchestrator.v1B\x14SettingsServiceProtoP\x01ZKgithub.com/afterbell/afterbell/gen/afterbell/orchestrator/v1;orchestratorv1\xa2\x02\x03AOX\xaa\x02\x19Afterbell.Orchestrator.V1\xca\x02\x19Afterbell\\Orchestrator\\V1\xe2\x02%Afterbell\\Orchestrator\\V1\\GPBMetadata\xea\x02\x1bAfterbell::Orchestrator::V1b\x06proto3"
 
 var (

@@ -7,6 +7,7 @@
 package orchestratorv1
 
 import (
+	_ "github.com/afterbell/afterbell/gen/afterbell/auth/v1"
 	v1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
@@ -452,7 +453,7 @@ var File_afterbell_orchestrator_v1_target_service_proto protoreflect.FileDescrip
 
 const file_afterbell_orchestrator_v1_target_service_proto_rawDesc = "" +
 	"\n" +
-	".afterbell/orchestrator/v1/target_service.proto\x12\x19afterbell.orchestrator.v1\x1a afterbell/market/v1/market.proto\x1a\x1cgoogle/api/annotations.proto\"#\n" +
+	".afterbell/orchestrator/v1/target_service.proto\x12\x19afterbell.orchestrator.v1\x1a\x1cafterbell/auth/v1/auth.proto\x1a afterbell/market/v1/market.proto\x1a\x1cgoogle/api/annotations.proto\"#\n" +
 	"\aTargets\x12\x18\n" +
 	"\asymbols\x18\x01 \x03(\tR\asymbols\"{\n" +
 	"\x0eResolvedTarget\x12\x16\n" +
@@ -475,12 +476,12 @@ const file_afterbell_orchestrator_v1_target_service_proto_rawDesc = "" +
 	"\radded_symbols\x18\x02 \x03(\tR\faddedSymbols\x12'\n" +
 	"\x0fremoved_symbols\x18\x03 \x03(\tR\x0eremovedSymbols\x12\x1d\n" +
 	"\n" +
-	"module_ids\x18\x04 \x03(\tR\tmoduleIds2\xb4\x03\n" +
-	"\rTargetService\x12~\n" +
+	"module_ids\x18\x04 \x03(\tR\tmoduleIds2\xc1\x03\n" +
+	"\rTargetService\x12\x82\x01\n" +
 	"\n" +
-	"GetTargets\x12,.afterbell.orchestrator.v1.GetTargetsRequest\x1a-.afterbell.orchestrator.v1.GetTargetsResponse\"\x13\x82\xd3\xe4\x93\x02\r\x12\v/v1/targets\x12\x8a\x01\n" +
-	"\rUpdateTargets\x12/.afterbell.orchestrator.v1.UpdateTargetsRequest\x1a0.afterbell.orchestrator.v1.UpdateTargetsResponse\"\x16\x82\xd3\xe4\x93\x02\x10:\x01*\x1a\v/v1/targets\x12\x95\x01\n" +
-	"\x0ePreviewTargets\x120.afterbell.orchestrator.v1.PreviewTargetsRequest\x1a1.afterbell.orchestrator.v1.PreviewTargetsResponse\"\x1e\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/v1/targets:previewB\x86\x02\n" +
+	"GetTargets\x12,.afterbell.orchestrator.v1.GetTargetsRequest\x1a-.afterbell.orchestrator.v1.GetTargetsResponse\"\x17\xe8\xe0\x18\x01\x82\xd3\xe4\x93\x02\r\x12\v/v1/targets\x12\x8e\x01\n" +
+	"\rUpdateTargets\x12/.afterbell.orchestrator.v1.UpdateTargetsRequest\x1a0.afterbell.orchestrator.v1.UpdateTargetsResponse\"\x1a\xe8\xe0\x18\x02\x82\xd3\xe4\x93\x02\x10:\x01*\x1a\v/v1/targets\x12\x99\x01\n" +
+	"\x0ePreviewTargets\x120.afterbell.orchestrator.v1.PreviewTargetsRequest\x1a1.afterbell.orchestrator.v1.PreviewTargetsResponse\"\"\xe8\xe0\x18\x01\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/v1/targets:previewB\x86\x02\n" +
 	"\x1dcom.afterbell.orchestrator.v1B\x12TargetServiceProtoP\x01ZKgithub.com/afterbell/afterbell/gen/afterbell/orchestrator/v1;orchestratorv1\xa2\x02\x03AOX\xaa\x02\x19Afterbell.Orchestrator.V1\xca\x02\x19Afterbell\\Orchestrator\\V1\xe2\x02%Afterbell\\Orchestrator\\V1\\GPBMetadata\xea\x02\x1bAfterbell::Orchestrator::V1b\x06proto3"
 
 var (

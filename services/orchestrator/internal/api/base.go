@@ -74,10 +74,17 @@ func known(c *catalog.Catalog) bool { return c != nil && len(c.Modules) > 0 }
 const defaultHTTP = "localhost:7780"
 
 // Here makes the commands in a text reach the process whose REST listens at an
-// address. Nil where they do so as they are.
-func Here(httpAddr string) func(text string) string {
-	if _, port, err := net.SplitHostPort(httpAddr); err != nil || port == "7780" {
+// address, with TLS or without. Nil where they do so as they are.
+func Here(httpAddr string, tls bool) func(text string) string {
+	host, port, err := net.SplitHostPort(httpAddr)
+	if err != nil || port == "7780" && !tls {
 		return nil
+	}
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		httpAddr = "localhost:" + port
+	}
+	if tls {
+		httpAddr = "https://" + httpAddr
 	}
 	return func(text string) string { return strings.ReplaceAll(text, defaultHTTP, httpAddr) }
 }

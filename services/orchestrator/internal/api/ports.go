@@ -9,6 +9,7 @@ import (
 
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/auth"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/preflight"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
@@ -92,6 +93,13 @@ type Scheduler interface {
 	ExplainRun(ctx context.Context, r run.Run) (sentences []string, next string, err error)
 }
 
+// Keys makes, lists and revokes keys; *access.Keeper is one.
+type Keys interface {
+	Create(ctx context.Context, name string, role auth.Role, ttl time.Duration, creator string) (auth.Key, string, error)
+	List() []auth.Key
+	Revoke(ctx context.Context, id string) (auth.Key, error)
+}
+
 // Config is what the API is built from. Every field but KeepAlive is required.
 type Config struct {
 	// Ledger that remembers.
@@ -106,6 +114,10 @@ type Config struct {
 	Scheduler Scheduler
 	// Rows of published versions.
 	Rows *rows.Source
+	// Keys of callers.
+	Keys Keys
+	// Trail of changes.
+	Trail Trail
 	// Logger gets what is passed over without failing a call.
 	Logger *slog.Logger
 	// Stopping is closed when the process is asked to stop; streams end then, saying
@@ -130,4 +142,6 @@ func Register(server grpc.ServiceRegistrar, cfg Config) {
 	orchestratorv1.RegisterSettingsServiceServer(server, &settingsService{base: base})
 	orchestratorv1.RegisterLimitServiceServer(server, &limitService{base: base})
 	orchestratorv1.RegisterDataServiceServer(server, &dataService{base: base})
+	orchestratorv1.RegisterKeyServiceServer(server, &keyService{base: base})
+	orchestratorv1.RegisterAuditServiceServer(server, &auditService{base: base})
 }

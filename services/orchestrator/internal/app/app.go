@@ -13,6 +13,7 @@ import (
 
 	"github.com/afterbell/afterbell/services/internal/drill"
 	"github.com/afterbell/afterbell/services/internal/transport"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/access"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/api"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/config"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
@@ -41,6 +42,7 @@ type App struct {
 	cfg        config.Config
 	log        *slog.Logger
 	ledger     *ledger.Store
+	keeper     *access.Keeper
 	worker     *worker.Client
 	preflight  *preflight.Runner
 	dispatcher *dispatch.Dispatcher
@@ -70,7 +72,14 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *App, err 
 		return nil, err
 	}
 	a.later("ledger", a.ledger.Close)
-	if a.worker, err = worker.Dial(cfg.WorkerAddr); err != nil {
+	if a.keeper, err = access.Open(ctx, a.ledger, log); err != nil {
+		return nil, err
+	}
+	sec, err := openSecurity(cfg, a.keeper, log)
+	if err != nil {
+		return nil, err
+	}
+	if a.worker, err = worker.Dial(cfg.WorkerAddr, sec.worker); err != nil {
 		return nil, err
 	}
 	a.later("connection to the worker", a.worker.Close)
@@ -89,22 +98,28 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *App, err 
 	if err != nil {
 		return nil, errors.Join(err, lis.Close())
 	}
+	admission := api.NewAccess(a.keeper, a.ledger, sec.grpcKeys, log)
 	a.grpc = transport.NewServer(transport.ServerConfig{
-		Logger: log, Listener: lis, MaxRequest: maxRequest, StopTimeout: cfg.StopTimeout, Say: api.Here(web.Addr().String()),
+		Logger: log, Listener: lis, MaxRequest: maxRequest, StopTimeout: cfg.StopTimeout, Say: api.Here(web.Addr().String(), sec.tls != nil),
+		Authorize: admission.Authorize, Credentials: sec.credentials(), Options: admission.Options(),
 	})
 	a.later("gRPC server", a.grpc.Close)
 	source := &rows.Source{Worker: a.worker.Data(), NextRun: api.NextRun(a.dispatcher, a.scheduler)}
 	api.Register(a.grpc, api.Config{
 		Rows:   source,
 		Ledger: a.ledger, Dispatcher: a.dispatcher, Preflight: a.preflight, Worker: a.worker, Scheduler: a.scheduler,
+		Keys: a.keeper, Trail: a.ledger,
 		Logger: log, Stopping: a.stopping,
 	})
-	self, err := transport.DialPlain(a.grpc.Addr())
+	self, err := a.grpc.DialInside()
 	if err != nil {
 		return nil, errors.Join(err, web.Close())
 	}
 	a.later("gateway's connection", self.Close)
-	if a.http, err = gateway.NewServer(ctx, gateway.Config{Logger: log, Listener: web, Conn: self, Ready: a.ready(), Rows: source}); err != nil {
+	if a.http, err = gateway.NewServer(ctx, gateway.Config{
+		Logger: log, Listener: web, Conn: self, Ready: a.ready(), Rows: source, TLS: sec.server(),
+		Access: a.keeper, KeysRequired: sec.httpKeys, Loopback: transport.IsLoopback(cfg.HTTPAddr), CallerMetadata: api.CallerMetadata,
+	}); err != nil {
 		return nil, errors.Join(err, web.Close())
 	}
 	a.later("HTTP server", a.http.Close)
@@ -112,7 +127,7 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *App, err 
 }
 
 func (a *App) listen(protocol, flag, addr string) (net.Listener, error) {
-	return transport.Listen(a.log, Service, protocol, flag, addr)
+	return transport.ListenAnywhere(a.log, Service, protocol, flag, addr)
 }
 
 func (a *App) later(name string, do func() error) { a.undo = append(a.undo, cleanup{name, do}) }
@@ -133,6 +148,7 @@ func (a *App) Run(ctx context.Context) error {
 		"gRPC server": a.afterRecovery(a.grpc.Run),
 		"HTTP server": a.afterRecovery(a.http.Run),
 		"pruner":      a.prune,
+		"keys":        a.keeper.Run,
 	}
 	if a.cfg.Schedule {
 		parts["scheduler"] = a.afterRecovery(a.scheduler.Run)

@@ -87,7 +87,7 @@ func start(t *testing.T) *rig {
 	return r
 }
 
-func startIn(t *testing.T, dir, workerAddr string) *rig {
+func startIn(t *testing.T, dir, workerAddr string, change ...func(*config.Config)) *rig {
 	t.Helper()
 	r := &rig{log: &lockedBuffer{}, dir: dir, http: &http.Client{Transport: &http.Transport{}}}
 	log, err := logging.New(r.log, "debug", "json")
@@ -95,6 +95,9 @@ func startIn(t *testing.T, dir, workerAddr string) *rig {
 		t.Fatal(err)
 	}
 	cfg := config.Config{DataDir: dir, GRPCAddr: "127.0.0.1:0", HTTPAddr: "127.0.0.1:0", WorkerAddr: workerAddr, StopTimeout: 2 * time.Second, Schedule: true}
+	for _, c := range change {
+		c(&cfg)
+	}
 	if r.App, err = New(t.Context(), cfg, log); err != nil {
 		t.Fatal(err)
 	}

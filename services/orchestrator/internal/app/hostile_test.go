@@ -108,8 +108,8 @@ func TestHostileRequests(t *testing.T) {
 		}
 		return true
 	})
-	if tried != 39 {
-		t.Errorf("%d methods were tried; the contract has another number now", tried)
+	if tried < 43 {
+		t.Errorf("%d methods were tried; the contract has more", tried)
 	}
 	for _, path := range []string{"/v1/runs", "/v1/preflights:run", "/v1/targets:preview", "/v1/schedule:resume", "/v1/pools/universe:pause", "/v1/pools/everything:pause",
 		"/v1/runs/" + known.GetRunId() + ":verify", "/v1/runs/%00:cancel", "/v1/runs/..%2f..:cancel", "/v1/runs/" + strings.Repeat("y", 30_000) + ":cancel"} {

@@ -13,10 +13,14 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/config"
 )
 
-// Main is the program: it reads flags and the environment, serves until SIGINT or
+// Main is the program: "keys" makes and revokes keys while nothing serves; otherwise it
+// reads flags and the environment, serves until SIGINT or
 // SIGTERM, and returns the exit code. Logs go to out; what stops it is told in one
 // line on errout.
 func Main(ctx context.Context, args []string, env func(string) string, out, errout io.Writer) int {
+	if len(args) > 0 && args[0] == "keys" {
+		return keysMain(ctx, args[1:], env, out, errout)
+	}
 	cfg, err := config.Parse(args, env, out)
 	if errors.Is(err, flag.ErrHelp) {
 		return program.ExitOK

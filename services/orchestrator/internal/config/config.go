@@ -21,11 +21,21 @@ import (
 type Config struct {
 	// DataDir holds market-cache.sqlite; absolute.
 	DataDir string
-	// GRPCAddr and HTTPAddr are where to listen; loopback only. Port 0 picks a free
-	// one.
+	// GRPCAddr and HTTPAddr are where to listen; on loopback only, unless TLSCert is
+	// given. Port 0 picks a free one.
 	GRPCAddr, HTTPAddr string
-	// WorkerAddr is where the ingest-worker is expected; loopback only.
+	// WorkerAddr is where the ingest-worker is expected; on loopback only, unless
+	// WorkerCA is given.
 	WorkerAddr string
+	// TLSCert and TLSKey are the files of the certificate that both listeners show.
+	// Empty means plain connections.
+	TLSCert, TLSKey string
+	// RequireKeys asks callers on loopback for a key as well. Others always need one.
+	RequireKeys bool
+	// WorkerCA is the file of the authority that signed the worker's certificate.
+	// WorkerCert and WorkerKey are this side's own, and WorkerSecret the file of the
+	// secret that both share; the worker asks for either.
+	WorkerCA, WorkerCert, WorkerKey, WorkerSecret string
 	// StopTimeout is how long calls and partitions in hand may go on after a signal.
 	StopTimeout time.Duration
 	// Schedule false fires no slot and no start-up run in this process; runs are then
@@ -42,9 +52,16 @@ func Parse(args []string, env func(string) string, out io.Writer) (Config, error
 	var c Config
 	fs := flag.NewFlagSet("orchestrator", flag.ContinueOnError)
 	fs.StringVar(&c.DataDir, "data-dir", "data", "`directory` of market-cache.sqlite; it is created if it does not exist")
-	fs.StringVar(&c.GRPCAddr, "grpc-addr", "127.0.0.1:7700", "loopback `address` for gRPC; port 0 picks a free port")
-	fs.StringVar(&c.HTTPAddr, "http-addr", "127.0.0.1:7780", "loopback `address` for REST; port 0 picks a free port")
-	fs.StringVar(&c.WorkerAddr, "worker-addr", "127.0.0.1:7701", "loopback `address` of the ingest-worker")
+	fs.StringVar(&c.GRPCAddr, "grpc-addr", "127.0.0.1:7700", "`address` for gRPC; port 0 picks a free port; an address beyond loopback needs --tls-cert and an admin key")
+	fs.StringVar(&c.HTTPAddr, "http-addr", "127.0.0.1:7780", "`address` for REST; port 0 picks a free port; an address beyond loopback needs --tls-cert and an admin key")
+	fs.StringVar(&c.WorkerAddr, "worker-addr", "127.0.0.1:7701", "`address` of the ingest-worker; an address beyond loopback needs --worker-ca")
+	fs.StringVar(&c.TLSCert, "tls-cert", "", "PEM `file` with the certificate of both listeners; it is reloaded when it changes")
+	fs.StringVar(&c.TLSKey, "tls-key", "", "PEM `file` with the private key of --tls-cert")
+	fs.BoolVar(&c.RequireKeys, "require-keys", false, "require an API key on loopback listeners too; set it behind a reverse proxy")
+	fs.StringVar(&c.WorkerCA, "worker-ca", "", "PEM `file` with the CA that signed the worker's certificate")
+	fs.StringVar(&c.WorkerCert, "worker-cert", "", "PEM `file` with the client certificate for the worker")
+	fs.StringVar(&c.WorkerKey, "worker-key", "", "PEM `file` with the private key of --worker-cert")
+	fs.StringVar(&c.WorkerSecret, "worker-secret-file", "", "`file` with the secret that the worker shares")
 	fs.BoolVar(&c.Schedule, "schedule", true, "start scheduled runs and the start-up run; if false, slots stay pending until a process without it starts")
 	fs.DurationVar(&c.StopTimeout, "stop-timeout", 10*time.Second, "how long work in progress may continue after a signal")
 	fs.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
@@ -66,10 +83,17 @@ func (c *Config) check() error {
 		return fault.Invalid("data-dir", "%v", err)
 	}
 	c.DataDir = dir
-	for _, a := range []struct{ name, addr string }{{"grpc-addr", c.GRPCAddr}, {"http-addr", c.HTTPAddr}, {"worker-addr", c.WorkerAddr}} {
-		if err := transport.CheckLoopback(a.name, a.addr); err != nil {
+	for _, a := range []struct{ name, addr string }{{"grpc-addr", c.GRPCAddr}, {"http-addr", c.HTTPAddr}} {
+		if err := transport.CheckGuarded(a.name, a.addr, c.TLSCert != "", "give --tls-cert and --tls-key (afterbell certs makes them), or use 127.0.0.1"); err != nil {
 			return err
 		}
+	}
+	if err := transport.CheckGuarded("worker-addr", c.WorkerAddr, c.WorkerCA != "" && (c.WorkerCert != "" || c.WorkerSecret != ""),
+		"give --worker-ca with --worker-cert and --worker-key, or with --worker-secret-file"); err != nil {
+		return err
+	}
+	if c.WorkerCA == "" && c.WorkerCert != "" {
+		return fault.Invalid("worker-ca", "is needed with --worker-cert")
 	}
 	if c.StopTimeout <= 0 || c.StopTimeout > 10*time.Minute {
 		return fault.Invalid("stop-timeout", "%s is outside 1ns to 10m", c.StopTimeout)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/auth"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 )
 
@@ -294,12 +295,12 @@ func (l *loop) begin(queued run.Run) bool {
 	return true
 }
 
-// setHold holds or releases the pool.
-func (l *loop) setHold(paused bool, note string) error {
+// setHold holds or releases the pool, on behalf of the caller of ctx.
+func (l *loop) setHold(ctx context.Context, paused bool, note string) error {
 	if !paused && !l.held {
 		return nil
 	}
-	if err := l.d.cfg.Ledger.SetHold(l.store(), l.pool, run.Hold{Paused: paused, Note: note, At: now()}); err != nil {
+	if err := l.d.cfg.Ledger.SetHold(auth.Carry(l.store(), ctx), l.pool, run.Hold{Paused: paused, Note: note, At: now()}); err != nil {
 		return err
 	}
 	changed := l.held != paused
@@ -318,8 +319,9 @@ func (l *loop) setHold(paused bool, note string) error {
 	return nil
 }
 
-// cancelRun stops a run of the pool, whether it waits or is under way.
-func (l *loop) cancelRun(id, note string) (run.Run, error) {
+// cancelRun stops a run of the pool, whether it waits or is under way, on behalf of
+// the caller of ctx.
+func (l *loop) cancelRun(ctx context.Context, id, note string) (run.Run, error) {
 	if l.act == nil || l.act.r.ID != id {
 		r, err := l.d.cfg.Ledger.Run(l.store(), id)
 		if err != nil {
@@ -333,7 +335,7 @@ func (l *loop) cancelRun(id, note string) (run.Run, error) {
 			}
 			return run.Run{}, err
 		}
-		r, err = l.d.cfg.Ledger.CancelQueued(l.store(), id, note, now())
+		r, err = l.d.cfg.Ledger.CancelQueued(auth.Carry(l.store(), ctx), id, note, now())
 		if err == nil {
 			l.d.bus.notify(id)
 			l.d.Wake()

@@ -21,7 +21,7 @@ func (d *Dispatcher) Cancel(ctx context.Context, runID, note string) (run.Run, e
 	if !ok {
 		return run.Run{}, fault.New(fault.Internal, "The pool of the run is unknown.")
 	}
-	return ask(ctx, l, func() (run.Run, error) { return l.cancelRun(runID, note) })
+	return ask(ctx, l, func() (run.Run, error) { return l.cancelRun(ctx, runID, note) })
 }
 
 // Pause holds a pool: nothing is dispatched any more, and its run is PAUSED once the
@@ -41,7 +41,7 @@ func (d *Dispatcher) hold(ctx context.Context, pool market.Pool, paused bool, no
 	if !ok {
 		return PoolStatus{}, fault.New(fault.NotFound, fmt.Sprintf("There is no pool %.40q.", string(pool)), "kind", "pool", "id", clip(string(pool)))
 	}
-	if _, err := ask(ctx, l, func() (struct{}, error) { return struct{}{}, l.setHold(paused, note) }); err != nil {
+	if _, err := ask(ctx, l, func() (struct{}, error) { return struct{}{}, l.setHold(ctx, paused, note) }); err != nil {
 		return PoolStatus{}, err
 	}
 	d.Wake() // universe no longer waits for targets that are held

@@ -8,6 +8,8 @@
 // the details of google.rpc.Status. A stream is one {"result":…} per line, or
 // server-sent events; a stream that breaks ends in a line {"error":…}.
 //
-// There is no authentication: only requests to loopback names are answered, and
-// browsers only from the same origin.
+// It finds out who calls, by key or by the cookie of a session, before it reads
+// anything else, and tells the gRPC side, which asks for the role of each call. A
+// change by cookie needs the session's CSRF token. Browsers are answered from the same
+// origin only, and a listener on loopback answers requests to loopback names only.
 package gateway

@@ -33,6 +33,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault/faulttest"
 	"github.com/afterbell/afterbell/services/internal/logging"
 	"github.com/afterbell/afterbell/services/internal/transport"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/auth"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -126,6 +127,23 @@ func sendSample(ss grpc.ServerStreamingServer[orchestratorv1.WatchRunResponse]) 
 	return nil
 }
 
+// nobody has neither key nor session.
+type nobody struct{}
+
+func (nobody) ByKey(string, string, string) (auth.Caller, error) {
+	return auth.Caller{}, auth.Refuse("unknown")
+}
+func (nobody) BySession(string, string) (auth.Caller, auth.Session, error) {
+	return auth.Caller{}, auth.Session{}, auth.Refuse("session")
+}
+func (nobody) Login(context.Context, string, string) (auth.Caller, auth.Session, string, error) {
+	return auth.Caller{}, auth.Session{}, "", auth.Refuse("unknown")
+}
+func (nobody) Logout(context.Context, auth.Caller, string) error { return nil }
+func (nobody) Until(ctx context.Context, _ auth.Caller) (context.Context, context.CancelFunc) {
+	return context.WithCancel(ctx)
+}
+
 type rig struct {
 	impl *scripted
 	base string
@@ -174,7 +192,7 @@ func start(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	front, err := NewServer(t.Context(), Config{Logger: log, Listener: httpLis, Conn: conn, Ready: func(context.Context) Status {
+	front, err := NewServer(t.Context(), Config{Logger: log, Listener: httpLis, Conn: conn, Access: nobody{}, Loopback: true, CallerMetadata: "caller-bin", Ready: func(context.Context) Status {
 		return Status{Ready: true, Ledger: "open", Worker: "unreachable", WorkerAddress: "127.0.0.1:7701"}
 	}})
 	if err != nil {

@@ -15,6 +15,7 @@ import (
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/transport"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/auth"
 )
 
 const (
@@ -50,6 +51,26 @@ func (g *gateway) guard(next http.Handler) http.Handler {
 		h := w.Header()
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Cache-Control", "no-store")
+		if !g.hostAllowed(r.Host) {
+			h.Set("Connection", "close")
+			g.writeError(w, http.StatusMisdirectedRequest, transport.ToStatus(
+				fault.Invalid("host", "%.100q is not a loopback name; use localhost or 127.0.0.1", r.Host)))
+			return
+		}
+		if !open(r.URL.Path) {
+			caller, err := g.identify(r)
+			if err == nil {
+				err = caller.May(auth.Viewer, "Reading") // each call asks for its own role as well
+			}
+			if err != nil {
+				h.Set("Connection", "close") // what was not read of the body is in the way of a next request
+				g.refuse(w, err)
+				return
+			}
+			ctx, cancel := g.access.Until(auth.WithCaller(r.Context(), caller), caller)
+			defer cancel()
+			r = r.WithContext(ctx)
+		}
 		if err := g.admit(w, r); err != nil {
 			code := http.StatusBadRequest
 			var large *http.MaxBytesError
@@ -58,8 +79,6 @@ func (g *gateway) guard(next http.Handler) http.Handler {
 				code, err = http.StatusRequestEntityTooLarge, fault.Invalid("body", "is larger than %d bytes", maxBody)
 			case errors.Is(err, errEncoded):
 				code, err = http.StatusUnsupportedMediaType, fault.Invalid("content_encoding", "%.100q is not supported; send the body without an encoding", r.Header.Get("Content-Encoding"))
-			case errors.Is(err, errForeign):
-				code, err = http.StatusMisdirectedRequest, fault.Invalid("host", "%.100q is not a loopback name; use localhost or 127.0.0.1", r.Host)
 			}
 			h.Set("Connection", "close") // what was not read of the body is in the way of a next request
 			g.writeError(w, code, transport.ToStatus(err))
@@ -73,17 +92,11 @@ func (g *gateway) guard(next http.Handler) http.Handler {
 	})
 }
 
-var (
-	errForeign = errors.New("foreign host")
-	errEncoded = errors.New("encoded body")
-)
+var errEncoded = errors.New("encoded body")
 
 // admit reads the body and checks everything that grpc-gateway would turn into a
 // server error or pass over in silence.
 func (g *gateway) admit(w http.ResponseWriter, r *http.Request) error {
-	if !loopbackName(r.Host) {
-		return errForeign
-	}
 	if !utf8.ValidString(r.URL.Path) {
 		return fault.Invalid("path", "is not valid UTF-8")
 	}
@@ -159,6 +172,11 @@ func readBody(w http.ResponseWriter, r *http.Request) error {
 	r.Body = io.NopCloser(bytes.NewReader(data))
 	return nil
 }
+
+// hostAllowed tells whether a request to a name is answered. Where only this machine
+// reaches the listener, a name of the loopback is asked for. Elsewhere every caller has
+// a key, which a page of another site has not.
+func (g *gateway) hostAllowed(host string) bool { return !g.loopback || loopbackName(host) }
 
 // loopbackName tells a Host header that names this machine's loopback. Another one
 // is a page elsewhere that made its own name resolve to 127.0.0.1.

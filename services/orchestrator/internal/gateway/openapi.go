@@ -37,6 +37,7 @@ func document() (text []byte, routes []route, err error) {
 	}
 	definitions["Error"] = errorSchema
 	paths[rowsPath+"{table}"] = rowsOperation()
+	paths[sessionPath] = sessionOperations()
 	served := map[any]bool{}
 	for _, path := range paths {
 		operations, _ := path.(object)

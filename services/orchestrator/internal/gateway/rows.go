@@ -68,6 +68,7 @@ func (g *gateway) serveRows(w http.ResponseWriter, r *http.Request) {
 		_ = out.control.SetWriteDeadline(time.Time{}) // of the next answer on this connection
 		return
 	}
+	err = ended(r.Context(), err)
 	if out.begun {
 		g.log.Info("a response with rows was aborted", "table", q.GetTable(), "error", err.Error())
 		panic(http.ErrAbortHandler) // so that the caller does not take it for the whole

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -22,7 +23,8 @@ const readyTime = 3 * time.Second
 // stopTime is how long answers may go on after Run's context ended.
 const stopTime = 10 * time.Second
 
-// Config is what a Server is built from. Every field is required.
+// Config is what a Server is built from. Every field but TLS and KeysRequired is
+// required.
 type Config struct {
 	// Logger gets panics and what a stop cut off.
 	Logger *slog.Logger
@@ -35,6 +37,17 @@ type Config struct {
 	Ready func(context.Context) Status
 	// Rows of published versions, for /v1/data/{table}.
 	Rows *rows.Source
+	// Access proves callers.
+	Access Access
+	// KeysRequired refuses callers without a key. Without it they may do everything, and
+	// only requests to a name of this machine's loopback are answered.
+	KeysRequired bool
+	// Loopback says that only this machine reaches the listener.
+	Loopback bool
+	// CallerMetadata is the name under which Conn is told who calls.
+	CallerMetadata string
+	// TLS of the listener. Nil means plain HTTP.
+	TLS *tls.Config
 }
 
 // Server is the HTTP side of the orchestrator.
@@ -47,6 +60,10 @@ type gateway struct {
 	log      *slog.Logger
 	ready    func(context.Context) Status
 	rows     *rows.Source
+	access   Access
+	required bool    // see Config.KeysRequired
+	loopback bool    // see Config.Loopback
+	secure   bool    // whether TLS is on
 	document []byte  // see document
 	routes   []route // in it
 }
@@ -59,6 +76,7 @@ func NewServer(ctx context.Context, cfg Config) (*Server, error) {
 	}
 	return &Server{cfg: cfg, http: &http.Server{
 		Handler:           h,
+		TLSConfig:         cfg.TLS,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    64 << 10,
@@ -74,7 +92,8 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &gateway{log: cfg.Logger, ready: cfg.Ready, rows: cfg.Rows, document: doc, routes: routes}
+	g := &gateway{log: cfg.Logger, ready: cfg.Ready, rows: cfg.Rows, document: doc, routes: routes,
+		access: cfg.Access, required: cfg.KeysRequired, loopback: cfg.Loopback, secure: cfg.TLS != nil}
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, jsonMarshaler{}),
 		runtime.WithMarshalerOption("text/event-stream", sseMarshaler{}),
@@ -87,6 +106,7 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 		runtime.WithDisableHTTPMethodOverride(),
 		runtime.WithUnescapingMode(runtime.UnescapingModeAllExceptReserved),
 		// No header of a request becomes metadata, and none of the server's a header.
+		runtime.WithMetadata(callerMetadata(cfg.CallerMetadata)),
 		runtime.WithIncomingHeaderMatcher(func(string) (string, bool) { return "", false }),
 		runtime.WithOutgoingHeaderMatcher(func(string) (string, bool) { return "", false }),
 	)
@@ -100,13 +120,16 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 		orchestratorv1.RegisterSettingsServiceHandler,
 		orchestratorv1.RegisterLimitServiceHandler,
 		orchestratorv1.RegisterDataServiceHandler,
+		orchestratorv1.RegisterKeyServiceHandler,
+		orchestratorv1.RegisterAuditServiceHandler,
 	} {
 		if err := register(ctx, mux, cfg.Conn); err != nil {
 			return nil, fmt.Errorf("register REST handlers: %w", err)
 		}
 	}
 	pages := map[string]http.HandlerFunc{
-		"/": g.page(g.index), "/healthz": g.page(g.healthz), "/readyz": g.page(g.readyz), "/openapi.json": g.page(g.openapi),
+		sessionPath: g.serveSession,
+		"/":         g.page(g.index), "/healthz": g.page(g.healthz), "/readyz": g.page(g.readyz), "/openapi.json": g.page(g.openapi),
 	}
 	return g.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if page, ok := pages[r.URL.Path]; ok {
@@ -128,7 +151,11 @@ func (s *Server) Addr() string { return s.cfg.Listener.Addr().String() }
 // and cuts off what is left. The error is nil after a stop that was asked for.
 func (s *Server) Run(ctx context.Context) error {
 	served := make(chan error, 1)
-	go func() { served <- s.http.Serve(s.cfg.Listener) }()
+	serve := s.http.Serve
+	if s.cfg.TLS != nil {
+		serve = func(l net.Listener) error { return s.http.ServeTLS(l, "", "") }
+	}
+	go func() { served <- serve(s.cfg.Listener) }()
 	select {
 	case err := <-served:
 		return fmt.Errorf("serve HTTP on %s: %w", s.Addr(), err)

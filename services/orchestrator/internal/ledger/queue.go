@@ -23,14 +23,14 @@ var insertQueue = "INSERT INTO run_queue (" + identity + ") VALUES (?" + strings
 // one transaction. Runs without ID or CreatedAt get them, in place. It fails with
 // REQUEST_ID_REUSED when the request is known already.
 func (s *Store) Enqueue(ctx context.Context, runs []run.Run, req *CreateRecord) error {
-	err := s.db.Write(ctx, func(tx *sqlite.Tx) error {
+	err := s.change(ctx, func(tx *sqlite.Tx) (before, after any, err error) {
 		for i := range runs {
 			if err := enqueue(ctx, tx, &runs[i]); err != nil {
-				return err
+				return nil, nil, err
 			}
 		}
 		if req == nil || req.RequestID == "" {
-			return nil
+			return nil, runs, nil
 		}
 		ids := req.RunIDs
 		if len(ids) == 0 {
@@ -40,15 +40,15 @@ func (s *Store) Enqueue(ctx context.Context, runs []run.Run, req *CreateRecord) 
 		}
 		text, err := list(ids)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
 		_, err = tx.ExecContext(ctx, "INSERT INTO requests (request_id, hash, run_ids, created_at) VALUES (?, ?, ?, ?)",
 			req.RequestID, req.Hash, text, stamp(tx.Now))
 		if sqlite.IsUnique(err) {
-			return fault.New(fault.RequestIDReused, fmt.Sprintf("The request_id %.80q was already used.", req.RequestID),
+			return nil, nil, fault.New(fault.RequestIDReused, fmt.Sprintf("The request_id %.80q was already used.", req.RequestID),
 				"request_id", clip(req.RequestID))
 		}
-		return err
+		return nil, runs, err
 	})
 	if err == nil {
 		drill.Point("run.queued")
@@ -120,23 +120,23 @@ func (s *Store) Queue(ctx context.Context, pool market.Pool) ([]run.Run, error) 
 // CancelQueued ends a run that waits: its row in ingest_runs is written as
 // canceled. WRONG_STATE means that it has left the queue.
 func (s *Store) CancelQueued(ctx context.Context, id, note string, at time.Time) (r run.Run, err error) {
-	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
+	err = s.change(ctx, func(tx *sqlite.Tx) (before, after any, err error) {
 		r, err = runOf(tx.QueryRowContext(ctx, fromDetails+" WHERE id = ?1 UNION ALL "+fromQueue+" WHERE id = ?1", id), id)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
 		if r.State != run.Queued {
-			return fault.New(fault.WrongState, fmt.Sprintf("Run %s is %s; only a queued run can be cancelled immediately.", id, r.State),
+			return nil, nil, fault.New(fault.WrongState, fmt.Sprintf("Run %s is %s; only a queued run can be cancelled immediately.", id, r.State),
 				"run_id", id, "state", string(r.State), "allowed_states", string(run.Queued))
 		}
 		r.StartedAt = at
 		ended, event, err := run.Finish(r, at, run.End{Outcome: run.Cancelled, Note: note})
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
 		r = ended
 		_, err = save(ctx, tx, run.Update{Run: r, Events: []run.Event{event, {Time: at, Finished: &r}}})
-		return err
+		return nil, nil, err
 	})
 	return r, failed("cancel a queued run", err)
 }

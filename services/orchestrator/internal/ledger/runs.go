@@ -163,17 +163,17 @@ func (s *Store) FollowUps(ctx context.Context, runID string) ([]run.Run, error) 
 // DeleteRun removes a finished run with its partitions and events. WRONG_STATE
 // means that it is not finished.
 func (s *Store) DeleteRun(ctx context.Context, id string) error {
-	err := s.db.Write(ctx, func(tx *sqlite.Tx) error {
+	err := s.change(ctx, func(tx *sqlite.Tx) (before, after any, err error) {
 		r, err := runOf(tx.QueryRowContext(ctx, fromDetails+" WHERE id = ?1 UNION ALL "+fromQueue+" WHERE id = ?1", id), id)
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
 		if r.State != run.Finished {
-			return fault.New(fault.WrongState, fmt.Sprintf("Run %s is %s; only a finished run can be deleted.", id, r.State),
+			return nil, nil, fault.New(fault.WrongState, fmt.Sprintf("Run %s is %s; only a finished run can be deleted.", id, r.State),
 				"run_id", id, "state", string(r.State), "allowed_states", string(run.Finished))
 		}
 		_, err = tx.ExecContext(ctx, "DELETE FROM ingest_runs WHERE id = ?", id)
-		return err
+		return r, nil, err
 	})
 	return failed("delete run", err)
 }

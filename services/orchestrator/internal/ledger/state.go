@@ -43,7 +43,36 @@ func (s *Store) Hold(ctx context.Context, pool market.Pool) (h Hold, err error) 
 
 // SetHold holds or releases a pool.
 func (s *Store) SetHold(ctx context.Context, pool market.Pool, h Hold) error {
-	return s.exec(ctx, "hold pool", upsert("pools", "pool, paused, note, noted_at", "pool"), pool, h.Paused, h.Note, stamp(h.At))
+	before, err := s.Hold(ctx, pool)
+	if err != nil {
+		return err
+	}
+	return s.changeRow(ctx, "hold pool", before, h, upsert("pools", "pool, paused, note, noted_at", "pool"), pool, h.Paused, h.Note, stamp(h.At))
+}
+
+// changeRow is exec for a change of a caller; see change.
+func (s *Store) changeRow(ctx context.Context, doing string, before, after any, statement string, args ...any) error {
+	return failed(doing, s.change(ctx, func(tx *sqlite.Tx) (any, any, error) {
+		_, err := tx.ExecContext(ctx, statement, args...)
+		return before, after, err
+	}))
+}
+
+// changeJSON is saveJSON for a change of a caller; see change.
+func (s *Store) changeJSON(ctx context.Context, table string, v any) error {
+	text, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	return failed("save "+table, s.change(ctx, func(tx *sqlite.Tx) (any, any, error) {
+		var before string
+		err := tx.QueryRowContext(ctx, "SELECT body FROM "+table+" WHERE id = 1").Scan(&before)
+		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+			return nil, nil, err
+		}
+		_, err = tx.ExecContext(ctx, upsert(table, "id, body, changed_at", "id"), 1, string(text), stamp(tx.Now))
+		return before, string(text), err
+	}))
 }
 
 // saveJSON keeps the one row of a table; loadJSON reads it into v, which stays as
@@ -154,7 +183,7 @@ func (s *Store) Settings(ctx context.Context) (settings.Settings, error) {
 
 // SaveSettings replaces the settings.
 func (s *Store) SaveSettings(ctx context.Context, v settings.Settings) error {
-	return s.saveJSON(ctx, "settings", "changed_at", v)
+	return s.changeJSON(ctx, "settings", v)
 }
 
 // Schedule as saved; fields that nobody ever saved have their default.
@@ -172,7 +201,7 @@ func (s *Store) Schedule(ctx context.Context) (slot.Schedule, error) {
 
 // SaveSchedule replaces the schedule.
 func (s *Store) SaveSchedule(ctx context.Context, v slot.Schedule) error {
-	return s.saveJSON(ctx, "schedule", "changed_at", v)
+	return s.changeJSON(ctx, "schedule", v)
 }
 
 // Domains are the settings that were saved, by domain.
@@ -195,7 +224,15 @@ func (s *Store) Domains(ctx context.Context) (map[string]readiness.DomainSetting
 
 // SaveDomain replaces the setting of a domain.
 func (s *Store) SaveDomain(ctx context.Context, d readiness.DomainSetting) error {
-	return s.exec(ctx, "save domain", upsert("domains", "domain, enabled, provider", "domain"), d.Domain, d.Enabled, d.Provider)
+	domains, err := s.Domains(ctx)
+	if err != nil {
+		return err
+	}
+	var before any // nil where the default held
+	if saved, ok := domains[d.Domain]; ok {
+		before = saved
+	}
+	return s.changeRow(ctx, "save domain", before, d, upsert("domains", "domain, enabled, provider", "domain"), d.Domain, d.Enabled, d.Provider)
 }
 
 // Modules says of the modules that somebody switched whether they are enabled.
@@ -219,7 +256,15 @@ func (s *Store) Modules(ctx context.Context) (map[string]bool, error) {
 
 // SaveModule switches a module.
 func (s *Store) SaveModule(ctx context.Context, id string, enabled bool) error {
-	return s.exec(ctx, "save module", upsert("modules", "module, enabled", "module"), id, enabled)
+	modules, err := s.Modules(ctx)
+	if err != nil {
+		return err
+	}
+	var before any // nil where the default held
+	if saved, ok := modules[id]; ok {
+		before = map[string]bool{id: saved}
+	}
+	return s.changeRow(ctx, "save module", before, map[string]bool{id: enabled}, upsert("modules", "module, enabled", "module"), id, enabled)
 }
 
 // Targets is the list of symbols, ascending.
@@ -242,21 +287,25 @@ func (s *Store) Targets(ctx context.Context) ([]string, error) {
 
 // SaveTargets replaces the list as a whole; repetitions count once.
 func (s *Store) SaveTargets(ctx context.Context, symbols []string) error {
-	return failed("save targets", s.db.Write(ctx, func(tx *sqlite.Tx) error {
+	before, err := s.Targets(ctx)
+	if err != nil {
+		return err
+	}
+	return failed("save targets", s.change(ctx, func(tx *sqlite.Tx) (any, any, error) {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM targets"); err != nil {
-			return err
+			return nil, nil, err
 		}
 		stmt, err := tx.PrepareContext(ctx, "INSERT OR IGNORE INTO targets (symbol) VALUES (?)")
 		if err != nil {
-			return err
+			return nil, nil, err
 		}
 		defer stmt.Close()
 		for _, symbol := range symbols {
 			if _, err := stmt.ExecContext(ctx, symbol); err != nil {
-				return err
+				return nil, nil, err
 			}
 		}
-		return nil
+		return before, symbols, nil
 	}))
 }
 

@@ -45,10 +45,10 @@ type Client struct {
 	data ingestv1.DataServiceClient
 }
 
-// Dial prepares a client of the worker at addr; nothing is connected yet. extra may
-// replace the dialler.
-func Dial(addr string, extra ...grpc.DialOption) (*Client, error) {
-	conn, err := transport.Dial(addr, extra...)
+// Dial prepares a client of the worker at addr; nothing is connected yet. sec keeps the
+// connection safe where the worker is on another machine. extra may replace the dialler.
+func Dial(addr string, sec transport.Security, extra ...grpc.DialOption) (*Client, error) {
+	conn, err := transport.DialSecure(addr, sec, extra...)
 	if err != nil {
 		return nil, err
 	}

@@ -132,7 +132,7 @@ func (s *Server) Down() {
 
 // Client dials the worker, whichever is up.
 func (s *Server) Client(t testing.TB) *worker.Client {
-	c, err := worker.Dial(Addr, grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
+	c, err := worker.Dial(Addr, transport.Security{}, grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 		s.mu.Lock()
 		lis := s.lis
 		s.mu.Unlock()

@@ -1,0 +1,125 @@
+package auth
+
+import (
+	"context"
+	"encoding/json"
+	"regexp"
+	"strings"
+	"sync/atomic"
+	"time"
+	"unicode/utf8"
+)
+
+// MaxAudit is how many bytes of a request, of the values before and of those after an
+// entry of the audit trail keeps.
+const MaxAudit = 16 << 10
+
+// Entry is one entry of the audit trail.
+type Entry struct {
+	// ID grows with time. 0 until it is stored.
+	ID int64
+	// At is when the change was made.
+	At time.Time
+	// Caller who made it.
+	Caller Caller
+	// Method that was called, as in "RunService.CreateRun".
+	Method string
+	// Request as JSON, without secrets.
+	Request string
+	// Before and After are what was changed, as JSON; empty where nothing was replaced.
+	Before string
+	// After is what it was changed to.
+	After string
+}
+
+// EntryFilter selects entries; empty fields select everything.
+type EntryFilter struct {
+	// Actor is the caller's name.
+	Actor string
+	// Method, or the service alone.
+	Method string
+	// Before selects entries with a lower ID; 0 means from the newest on.
+	Before int64
+	// Limit is the most that is returned.
+	Limit int
+}
+
+// Change is a call that changes something, on its way to the store. The first write of
+// it puts its entry into the audit trail, in the same transaction.
+type Change struct {
+	// Entry as far as it is known before the write.
+	Entry Entry
+
+	stored atomic.Bool
+}
+
+// Stored tells whether the entry is in the audit trail.
+func (c *Change) Stored() bool { return c.stored.Load() }
+
+// Done says that the entry is in the audit trail.
+func (c *Change) Done() { c.stored.Store(true) }
+
+type changeKey struct{}
+
+// WithChange is a context whose first write is audited as c.
+func WithChange(ctx context.Context, c *Change) context.Context {
+	return context.WithValue(ctx, changeKey{}, c)
+}
+
+// ChangeOf is the change that a context carries and that is not stored yet; nil where
+// there is none.
+func ChangeOf(ctx context.Context) *Change {
+	c, _ := ctx.Value(changeKey{}).(*Change)
+	if c == nil || c.Stored() {
+		return nil
+	}
+	return c
+}
+
+// Carry is to with the change of from, for work that another goroutine does on behalf
+// of a caller.
+func Carry(to, from context.Context) context.Context {
+	if c := ChangeOf(from); c != nil {
+		return WithChange(to, c)
+	}
+	return to
+}
+
+// written finds a key in a text, where somebody put it by mistake.
+var written = regexp.MustCompile(keyPrefix + `[a-z2-7]{10}_[a-z2-7]+`)
+
+// Told is a value as the audit trail keeps it: JSON without keys, cut at MaxAudit. Text
+// is taken as it is.
+func Told(v any) string {
+	text, ok := v.(string)
+	if !ok {
+		if v == nil {
+			return ""
+		}
+		b, err := json.Marshal(v)
+		if err != nil {
+			return ""
+		}
+		text = string(b)
+	}
+	text = written.ReplaceAllString(text, keyPrefix+"…")
+	if len(text) <= MaxAudit {
+		return text
+	}
+	text = text[:MaxAudit-len("…")]
+	for !utf8.ValidString(text) {
+		text = text[:len(text)-1]
+	}
+	return text + "…"
+}
+
+// Secret tells a field whose value no entry keeps, by its name.
+func Secret(field string) bool {
+	field = strings.ToLower(field)
+	for _, word := range []string{"secret", "password", "authorization", "cookie", "credential"} {
+		if strings.Contains(field, word) {
+			return true
+		}
+	}
+	return field == "key" || field == "token" || strings.HasSuffix(field, "_key") || strings.HasSuffix(field, "token") && field != "page_token"
+}

@@ -1,0 +1,74 @@
+package ledger
+
+import (
+	"context"
+	"strings"
+
+	"github.com/afterbell/afterbell/services/internal/sqlite"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/auth"
+)
+
+// change runs fn in one transaction. Where ctx carries a change that is not in the
+// audit trail yet, its entry is written in the same transaction, with what fn says of
+// before and after; both may be nil.
+func (s *Store) change(ctx context.Context, fn func(tx *sqlite.Tx) (before, after any, err error)) error {
+	c := auth.ChangeOf(ctx)
+	err := s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		before, after, err := fn(tx)
+		if err != nil || c == nil {
+			return err
+		}
+		e := c.Entry
+		e.Before, e.After = auth.Told(before), auth.Told(after)
+		return addEntry(ctx, tx, e)
+	})
+	if err == nil && c != nil {
+		c.Done()
+	}
+	return err
+}
+
+const entryColumns = "at, actor, key_id, role, via, address, method, request, before, after"
+
+func addEntry(ctx context.Context, tx *sqlite.Tx, e auth.Entry) error {
+	_, err := tx.ExecContext(ctx, "INSERT INTO audit ("+entryColumns+") VALUES (?"+strings.Repeat(", ?", strings.Count(entryColumns, ","))+")",
+		stamp(tx.Now), e.Caller.Name, e.Caller.KeyID, e.Caller.Role, e.Caller.Via, e.Caller.Address, e.Method, auth.Told(e.Request), e.Before, e.After)
+	return err
+}
+
+// AddEntry puts an entry into the audit trail. Its time is that of the write.
+func (s *Store) AddEntry(ctx context.Context, e auth.Entry) error {
+	return failed("audit a change", s.db.Write(ctx, func(tx *sqlite.Tx) error { return addEntry(ctx, tx, e) }))
+}
+
+// Entries lists the audit trail, newest first.
+func (s *Store) Entries(ctx context.Context, f auth.EntryFilter) ([]auth.Entry, error) {
+	query, args := "SELECT id, "+entryColumns+" FROM audit WHERE true", []any{}
+	if f.Actor != "" {
+		query, args = query+" AND actor = ?", append(args, f.Actor)
+	}
+	switch {
+	case strings.Contains(f.Method, "."):
+		query, args = query+" AND method = ?", append(args, f.Method)
+	case f.Method != "": // '/' is the character after '.'
+		query, args = query+" AND method >= ? AND method < ?", append(args, f.Method+".", f.Method+"/")
+	}
+	if f.Before > 0 {
+		query, args = query+" AND id < ?", append(args, f.Before)
+	}
+	rows, err := s.db.Reader().QueryContext(ctx, query+" ORDER BY id DESC LIMIT ?", append(args, f.Limit)...)
+	if err != nil {
+		return nil, failed("read the audit trail", err)
+	}
+	defer rows.Close()
+	var entries []auth.Entry
+	for rows.Next() {
+		var e auth.Entry
+		if err := rows.Scan(&e.ID, toTime{&e.At}, &e.Caller.Name, &e.Caller.KeyID, &e.Caller.Role, &e.Caller.Via, &e.Caller.Address,
+			&e.Method, &e.Request, &e.Before, &e.After); err != nil {
+			return nil, failed("read the audit trail", err)
+		}
+		entries = append(entries, e)
+	}
+	return entries, failed("read the audit trail", rows.Err())
+}
