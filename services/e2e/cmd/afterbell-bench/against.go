@@ -35,6 +35,7 @@ var measures = []measure{
 	{name: "pair, CPU s per million rows", scenario: "pair", value: figure("pair.cpu_million", 1), show: "%.2f", most: 0.85},
 	{name: "worker, CPU s per million rows", scenario: "pair", value: figure("pair.worker_cpu_million", 1), show: "%.2f", most: 0.85},
 	{name: "worker's peak memory, MB", scenario: "pair", value: figure("pair.rss", 1.0/mb), show: "%.0f", most: 0.75},
+	{name: "worker's peak memory with the copy for readers, MB", scenario: "pair", value: figure("pair.publish_rss", 1.0/mb), show: "%.0f"},
 	{name: "orchestrator's peak memory, MB", scenario: "pair", value: figure("pair.orchestrator_rss", 1.0/mb), show: "%.0f"},
 	{name: "store, bytes a row", scenario: "pair", value: figure("pair.row_bytes", 1), show: "%.1f"},
 	{name: "VerifyRun, s", scenario: "verify", value: figure("verify.seconds", 1), show: "%.2f", most: 0.2},
@@ -46,6 +47,9 @@ var measures = []measure{
 	{name: "100 ms a call, worker's peak memory, MB", scenario: "latency", value: figure("latency.rss", 1.0/mb), show: "%.0f"},
 	{name: "pair, 60 dates, rows/s", scenario: "memory", value: figure("few.rate", 1), show: "%.0f"},
 	{name: "targets, 500 symbols × 30 days, s", scenario: "targets", value: figure("targets.seconds", 1), show: "%.2f"},
+	{name: "2,000 targets, s", scenario: "manytargets", value: figure("manytargets.seconds", 1), show: "%.1f", most: 0.125},
+	{name: "2,000 targets, worker's peak memory, MB", scenario: "manytargets", value: figure("manytargets.worker_rss", 1.0/mb), show: "%.0f", most: 0.25},
+	{name: "2,000 targets again, s", scenario: "manytargets", value: figure("manytargets.refetch.seconds", 1), show: "%.1f"},
 	{name: "worker alone, rows/s", scenario: "worker", value: figure("worker.rate", 1), show: "%.0f"},
 	{name: "under a limit, time ÷ (calls ÷ limit)", scenario: "limit", value: over("limit.run_seconds", "limit.bound"), show: "%.2f"},
 }

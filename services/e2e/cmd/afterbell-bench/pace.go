@@ -38,6 +38,9 @@ func (p *pace) done(at time.Time, date string, rows int64) {
 	}
 }
 
+// all reports whether every partition of the plan is complete.
+func (p *pace) all() bool { return p.partitions > 0 && p.completed == p.partitions }
+
 // tell shows progress at most once a second.
 func (p *pace) tell(out io.Writer) {
 	now := time.Now()

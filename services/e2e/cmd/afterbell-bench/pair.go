@@ -55,18 +55,21 @@ func (b *bench) fromEmpty(ctx context.Context, r *round, name, start, end string
 	if err != nil {
 		return data, err
 	}
-	took := f.took + folded
-	worker := s.Worker.CPU().Seconds() - workerBefore
-	cpu := worker + s.Orchestrator.CPU().Seconds() - orchestratorBefore
+	// The copy for readers has rows of its own: floors and other builds do without.
+	took := f.stored + folded
+	worker := s.Worker.CPU().Seconds() - workerBefore - f.worker
+	cpu := worker + s.Orchestrator.CPU().Seconds() - orchestratorBefore - f.orchestrator
 	r.runs[name] = f.run.GetRunId()
 	r.values[name+".worker_cpu_million"] = worker / float64(f.rows) * 1e6
 	r.values[name+".cpu_million"] = cpu / float64(f.rows) * 1e6
 	r.note(name, floor{
-		Rows: f.rows, Seconds: took.Seconds(), RowsPerSecond: float64(f.rows) / took.Seconds(), CPUSeconds: cpu, PeakRSS: s.Worker.MaxRSS(),
+		Rows: f.rows, Seconds: took.Seconds(), RowsPerSecond: float64(f.rows) / took.Seconds(), CPUSeconds: cpu, PeakRSS: f.peak,
 		FileBytes: bytes, Calls: int(calls.Total), FirstSeconds: f.first.Seconds(), LastSeconds: f.last.Seconds(),
 	})
 	_, most := calls.data()
-	r.values[name+".run_seconds"], r.values[name+".most_calls"] = f.took.Seconds(), float64(most)
+	r.values[name+".publish_seconds"], r.values[name+".publish_cpu"] = (f.took - f.stored).Seconds(), f.worker
+	r.values[name+".publish_rss"] = float64(s.Worker.MaxRSS())
+	r.values[name+".run_seconds"], r.values[name+".most_calls"] = f.stored.Seconds(), float64(most)
 	r.values[name+".orchestrator_rss"] = float64(s.Orchestrator.MaxRSS())
 	return data, nil
 }

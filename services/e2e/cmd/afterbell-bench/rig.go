@@ -100,6 +100,13 @@ type filled struct {
 	run *orchestratorv1.Run
 	// took is from CreateRun to the run's last event, as the caller sees it.
 	took time.Duration
+	// stored is from CreateRun to the last partition's commit; what follows is the copy
+	// for readers.
+	stored time.Duration
+	// worker and orchestrator are CPU seconds from the last partition's commit to the
+	// end; peak is the worker's memory before it, in bytes.
+	worker, orchestrator float64
+	peak                 int64
 	// rows committed of datasets by trade date.
 	rows int64
 	// first and last are how long the first and the last span of dates took.
@@ -122,6 +129,9 @@ func (b *bench) fill(ctx context.Context, s *stack.Stack, req *orchestratorv1.Cr
 		return filled{}, err
 	}
 	p := newPace(began)
+	var stored time.Duration
+	var worker, orchestrator float64
+	var peak int64
 	for {
 		message, err := stream.Recv()
 		if err != nil {
@@ -136,9 +146,16 @@ func (b *bench) fill(ctx context.Context, s *stack.Stack, req *orchestratorv1.Cr
 				p.done(e.GetEventTime().AsTime(), q.GetStartDate(), q.GetRowCount())
 			}
 			p.tell(b.out)
+			if p.all() {
+				stored, worker, orchestrator, peak = time.Since(began), cpuSeconds(s.Worker), cpuSeconds(s.Orchestrator), peakMemory(s.Worker)
+			}
 		case e.GetFinished() != nil:
 			f := p.end(time.Since(began))
 			f.run = e.GetFinished()
+			if f.stored, f.peak = f.took, peakMemory(s.Worker); p.all() {
+				f.stored, f.peak = stored, peak
+				f.worker, f.orchestrator = cpuSeconds(s.Worker)-worker, cpuSeconds(s.Orchestrator)-orchestrator
+			}
 			return f, sound(f.run)
 		}
 	}

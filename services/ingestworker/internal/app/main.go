@@ -7,12 +7,17 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/config"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/vault"
 	"github.com/afterbell/afterbell/services/internal/program"
 )
+
+// gcPercent lets garbage grow to half of what is in use. Answers in hand are most of
+// that, so the default, all of it, costs some 40 MB and saves next to no time.
+const gcPercent = 50
 
 // Main is the program: it reads flags and the environment, serves until SIGINT or
 // SIGTERM, and returns the exit code. What stops it is told in one line on errout.
@@ -23,6 +28,9 @@ func Main(ctx context.Context, args []string, env func(string) string, out, erro
 	}
 	if err != nil {
 		return program.Stopped(errout, Service, err)
+	}
+	if env("GOGC") == "" {
+		debug.SetGCPercent(gcPercent)
 	}
 	log := cfg.Logger(out)
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)

@@ -42,7 +42,7 @@ type Config struct {
 	CallTimeout time.Duration
 	// StopTimeout is how long work in hand may go on after a signal.
 	StopTimeout time.Duration
-	// DuckDBMemory is DuckDB's memory_limit, as in "160MB"; DuckDBThreads its
+	// DuckDBMemory is DuckDB's memory_limit, as in "120MB"; DuckDBThreads its
 	// threads; CommitGroup how many partitions one transaction takes. Empty and 0
 	// mean the pool's defaults.
 	DuckDBMemory  string
@@ -72,7 +72,7 @@ func Parse(args []string, env func(string) string, out io.Writer) (Config, error
 	fs.IntVar(&c.FetchDepth, "fetch-depth", 24, "partitions that are processed at the same time")
 	fs.DurationVar(&c.CallTimeout, "call-timeout", 30*time.Second, "timeout of one call to the provider")
 	fs.DurationVar(&c.StopTimeout, "stop-timeout", 10*time.Second, "how long work in progress may continue after a signal")
-	fs.StringVar(&c.DuckDBMemory, "duckdb-memory", "160MB", "DuckDB's memory limit")
+	fs.StringVar(&c.DuckDBMemory, "duckdb-memory", "120MB", "DuckDB's memory limit")
 	fs.IntVar(&c.DuckDBThreads, "duckdb-threads", 1, "DuckDB's threads; idle threads spin, which costs CPU time")
 	fs.IntVar(&c.CommitGroup, "commit-group", 20, "maximum number of partitions in one DuckDB transaction")
 	fs.StringVar(&c.Parquet, "parquet-compression", "snappy", "compression of the published Parquet files: snappy, which all readers support, or zstd")

@@ -112,6 +112,12 @@ func (l *Lists) Find(symbol string) (Instrument, bool) {
 	return i, ok
 }
 
+// Knows reports whether any list has a symbol.
+func (l *Lists) Knows(symbol string) bool {
+	_, ok := l.bySymbol[symbol]
+	return ok
+}
+
 // Renamed is the code that a company has now of which the lists once had this one; ok is
 // false where the lists know the code itself, or nothing of it.
 func (l *Lists) Renamed(symbol string) (current string, ok bool) {

@@ -13,13 +13,22 @@ import (
 // Traded are the symbols of a day of daily_basic or moneyflow whose row shows that
 // they traded: with turnover, or with orders filled.
 func (d *Day) Traded() []Symbol {
-	var out []Symbol
-	turnover := d.column("turnover_rate")
+	var traded func(i int) bool
+	switch d.Dataset {
+	case catalog.Daily:
+		return d.Symbols
+	case catalog.DailyBasic:
+		turnover := d.column("turnover_rate")
+		traded = func(i int) bool { return turnover[i] > 0 }
+	case catalog.Moneyflow:
+		volumes := d.named("buy_", "_vol")
+		traded = func(i int) bool { return sum(volumes, i) > 0 }
+	default:
+		return nil
+	}
+	out := make([]Symbol, 0, len(d.Symbols))
 	for i, s := range d.Symbols {
-		switch {
-		case d.Dataset == catalog.DailyBasic && turnover[i] > 0,
-			d.Dataset == catalog.Moneyflow && d.sum("buy_", "_vol", i) > 0,
-			d.Dataset == catalog.Daily:
+		if traded(i) {
 			out = append(out, s)
 		}
 	}
@@ -32,8 +41,8 @@ func (d *Day) Traded() []Symbol {
 // tells nothing.
 func Missing(day, other *Day, beside ...*Day) (Finding, bool) {
 	var missing []Symbol
-	for _, s := range other.Traded() {
-		if !day.Has(s) && (day.Dataset != catalog.Moneyflow || s%4 != 0) && known(s, beside) {
+	for _, s := range day.without(other.Traded()) {
+		if (day.Dataset != catalog.Moneyflow || s%4 != 0) && known(s, beside) {
 			missing = append(missing, s)
 		}
 	}
@@ -58,9 +67,17 @@ func known(s Symbol, beside []*Day) bool {
 // Resumed are the symbols with a row on a day of quotes and none on the open day
 // before it.
 func Resumed(after, day *Day) []Symbol {
-	var out []Symbol
-	for _, s := range after.Symbols {
-		if !day.Has(s) {
+	return day.without(after.Symbols)
+}
+
+// without are those of the symbols, which ascend, that have no row on the day.
+func (d *Day) without(symbols []Symbol) (out []Symbol) {
+	at := 0
+	for _, s := range symbols {
+		for at < len(d.Symbols) && d.Symbols[at] < s {
+			at++
+		}
+		if at == len(d.Symbols) || d.Symbols[at] != s {
 			out = append(out, s)
 		}
 	}

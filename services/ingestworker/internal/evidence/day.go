@@ -48,6 +48,8 @@ type Day struct {
 	Date    market.Date
 	// Symbols are ascending and unique.
 	Symbols []Symbol
+	// columns are the remembered ones, in the order of values.
+	columns []column
 	// values of the remembered columns by symbol, NaN where null.
 	values [][]float32
 	// filled is the share of rows with a value, by the provider's column name.
@@ -71,7 +73,7 @@ func NewDay(ds *catalog.Dataset, date market.Date, b *table.Batch) *Day {
 	if !slices.IsSorted(order) {
 		slices.Sort(order)
 	}
-	d := &Day{Dataset: ds.ID, Date: date, Symbols: make([]Symbol, len(order)), values: make([][]float32, len(columns)), filled: map[string]float64{}}
+	d := &Day{Dataset: ds.ID, Date: date, Symbols: make([]Symbol, len(order)), columns: columns, values: make([][]float32, len(columns)), filled: map[string]float64{}}
 	for i, x := range order {
 		d.Symbols[i] = Symbol(x >> 32)
 	}
@@ -134,7 +136,7 @@ func (d *Day) Has(s Symbol) bool {
 }
 
 func (d *Day) column(name string) []float32 {
-	for i, c := range remembered[d.Dataset] {
+	for i, c := range d.columns {
 		if c.name == name {
 			return d.values[i]
 		}

@@ -71,7 +71,7 @@ func TooMany(odd, of int) bool { return odd > fewRows && float64(odd) > fewShare
 // them, a part, or only some columns. It is the later day that is wrong: the
 // provider fills a date that is not out with the last that was.
 func Repeated(later, earlier *Day) (Finding, bool) {
-	columns := remembered[later.Dataset]
+	columns := later.columns
 	equal, compared := make([]int, len(columns)), make([]int, len(columns))
 	whole, rows := 0, 0
 	each(later, earlier, func(i, j int) {
@@ -116,7 +116,7 @@ func Repeated(later, earlier *Day) (Finding, bool) {
 // compared.
 func sameRow(later, earlier *Day, i, j int, told func(n int, same bool)) bool {
 	same, exact, differs := 0, 0, 0
-	for n, c := range remembered[later.Dataset] {
+	for n, c := range later.columns {
 		x, y := later.values[n][i], earlier.values[n][j]
 		if c.repeats == 0 || x == 0 && y == 0 || x != x || y != y { // NaN is null
 			continue
@@ -288,24 +288,31 @@ func agreements(day, daily *Day) []agreement {
 			}},
 		}
 	case catalog.Moneyflow:
+		volumes, amounts := day.named("buy_", "_vol"), day.named("buy_", "_amount")
 		return []agreement{
-			{"volume", day, daily, func(i, j int) (bool, bool) { return near(day.sum("buy_", "_vol", i), float64(vol[j]), 0.05, 20) }},
+			{"volume", day, daily, func(i, j int) (bool, bool) { return near(sum(volumes, i), float64(vol[j]), 0.05, 20) }},
 			// 万元 against 千元
-			{"amount", day, daily, func(i, j int) (bool, bool) {
-				return near(10*day.sum("buy_", "_amount", i), float64(amount[j]), 0.05, 20)
-			}},
+			{"amount", day, daily, func(i, j int) (bool, bool) { return near(10*sum(amounts, i), float64(amount[j]), 0.05, 20) }},
 		}
 	}
 	return nil
 }
 
-// sum adds the columns whose name begins and ends so; NaN where one is null.
-func (d *Day) sum(prefix, suffix string, i int) float64 {
-	total := 0.0
-	for n, c := range remembered[d.Dataset] {
+// named are the values of the columns whose name begins and ends so.
+func (d *Day) named(prefix, suffix string) (out [][]float32) {
+	for n, c := range d.columns {
 		if strings.HasPrefix(c.name, prefix) && strings.HasSuffix(c.name, suffix) {
-			total += float64(d.values[n][i])
+			out = append(out, d.values[n])
 		}
+	}
+	return out
+}
+
+// sum adds the values of a row; NaN where one is null.
+func sum(columns [][]float32, i int) float64 {
+	total := 0.0
+	for _, v := range columns {
+		total += float64(v[i])
 	}
 	return total
 }

@@ -106,9 +106,13 @@ type key struct {
 	date market.Date
 }
 
+// packedKey is a row's key in one number: the packed symbol, or the number of an
+// exchange, and the date.
+type packedKey uint64
+
 // The maps that find repeated keys are some hundred kilobytes each and needed
 // for milliseconds per partition.
-var keyMaps = sync.Pool{New: func() any { return make(map[key]int32, 8192) }}
+var keyMaps = sync.Pool{New: func() any { return make(map[packedKey]int32, 8192) }}
 
 // check sorts the rows of an answer into those to keep, those to reject with a
 // reason, and those that the pool's rule leaves out.
@@ -117,7 +121,7 @@ func check(sc scope, b *table.Batch, bad []table.BadCell) checked {
 	c.prepare()
 	c.strays()
 	var odd []int // rows whose code is no symbol
-	seen := keyMaps.Get().(map[key]int32)
+	seen := keyMaps.Get().(map[packedKey]int32)
 	defer func() { clear(seen); keyMaps.Put(seen) }()
 	keep := make([]int, 0, b.Len)
 	for r := range b.Len {
@@ -140,15 +144,13 @@ func check(sc scope, b *table.Batch, bad []table.BadCell) checked {
 			}
 			continue
 		}
-		k := key{date: market.NoDate}
+		text := ""
 		if c.symbol != nil {
-			k.text = c.symbol.Texts[r]
+			text = c.symbol.Texts[r]
 		} else if c.exchange != nil {
-			k.text = c.exchange.Texts[r]
+			text = c.exchange.Texts[r]
 		}
-		if c.date != nil {
-			k.date = c.date.Dates[r]
-		}
+		k := c.key(text, r)
 		if first, twice := seen[k]; twice {
 			if !sameRow(b, int(first), r) && (!sc.pick || c.asked(r)) {
 				c.reject(r, "duplicate of a previous row with the same key")
@@ -157,13 +159,13 @@ func check(sc scope, b *table.Batch, bad []table.BadCell) checked {
 		}
 		seen[k] = int32(r)
 		if c.symbol != nil {
-			c.out.all.Add(k.text)
+			c.out.all.Add(text)
 		}
 		why, hollow := c.disagrees(r)
 		if why != "" && !hollow {
-			c.count(why, k.text)
+			c.count(why, text)
 		}
-		if sc.pick && c.symbol != nil && !sc.symbols[k.text] {
+		if sc.pick && c.symbol != nil && !sc.symbols[text] {
 			continue
 		}
 		if hollow {
@@ -172,7 +174,7 @@ func check(sc scope, b *table.Batch, bad []table.BadCell) checked {
 		if why != "" {
 			c.out.doubtful = append(c.out.doubtful, len(keep))
 			if len(c.out.samples) < sampleSize {
-				c.out.samples = append(c.out.samples, k.text+": "+why)
+				c.out.samples = append(c.out.samples, text+": "+why)
 			}
 		}
 		keep = append(keep, r)
@@ -217,6 +219,7 @@ type checker struct {
 	volume, amount         *table.Column
 	isOpen                 *table.Column
 	buys, sells            []*table.Column
+	others                 []string // exchanges and other keys that are no symbols
 }
 
 // strays finds the symbols whose rows do not answer what was asked: when one row
@@ -270,6 +273,26 @@ func (c *checker) prepare() {
 	c.shares, c.value = c.b.Column("total_share"), c.b.Column("total_mv")
 	c.floating, c.circulating = c.b.Column("float_share"), c.b.Column("circ_mv")
 	c.volume, c.amount = c.b.Column("vol"), c.b.Column("amount")
+}
+
+func (c *checker) dateOf(r int) market.Date {
+	if c.date == nil {
+		return market.NoDate
+	}
+	return c.date.Dates[r]
+}
+
+// key is the key of row r under a symbol or an exchange.
+func (c *checker) key(text string, r int) packedKey {
+	n, ok := evidence.SymbolOf(text)
+	if !ok {
+		at := slices.Index(c.others, text)
+		if at < 0 {
+			at, c.others = len(c.others), append(c.others, text)
+		}
+		n = evidence.Symbol(1<<31 | at) // no packed symbol has this bit
+	}
+	return packedKey(uint64(n)<<32 | uint64(uint32(c.dateOf(r))))
 }
 
 func (c *checker) asked(r int) bool { return c.symbol != nil && c.symbols[c.symbol.Texts[r]] }
@@ -475,14 +498,10 @@ func (c *checker) mangled(r int) bool {
 // rejectOdd rejects a row whose code is no symbol, under the symbol asked for that it
 // seems to be, so that this one's row does not count as none. seen are the keys of the
 // good rows.
-func (c *checker) rejectOdd(r int, seen map[key]int32) {
-	code := c.symbol.Texts[r]
+func (c *checker) rejectOdd(r int, seen map[packedKey]int32) {
+	code, date := c.symbol.Texts[r], c.dateOf(r)
 	for _, s := range near(code) {
-		k := key{text: s, date: market.NoDate}
-		if c.date != nil {
-			k.date = c.date.Dates[r]
-		}
-		if _, has := seen[k]; has || !c.symbols[s] || k.date < c.start || k.date > c.end || c.closed != nil && c.closed(k.date) {
+		if _, has := seen[c.key(s, r)]; has || !c.symbols[s] || date < c.start || date > c.end || c.closed != nil && c.closed(date) {
 			continue
 		}
 		c.reject(r, fmt.Sprintf("ts_code %s is not a symbol; the row is probably of %s", shown(code, mostSymbol), s))
@@ -547,16 +566,8 @@ func near(code string) []string {
 }
 
 func wellFormed(s string) bool {
-	if len(s) != 9 || s[6] != '.' {
-		return false
-	}
-	for i := range 6 {
-		if s[i] < '0' || s[i] > '9' {
-			return false
-		}
-	}
-	x := s[7:]
-	return x == "SH" || x == "SZ" || x == "BJ"
+	_, ok := evidence.SymbolOf(s)
+	return ok
 }
 
 // retiredCode tells the provider's stand-in for a code that was given to another

@@ -176,7 +176,7 @@ func (j *job) rejects(c checked, now time.Time) []coverage.Reject {
 func unknownSymbols(b *table.Batch, l *coverage.Lists) (n int64, sample []string) {
 	col := b.Column("ts_code")
 	for r := range b.Len {
-		if _, ok := l.Find(col.Texts[r]); !ok {
+		if !l.Knows(col.Texts[r]) {
 			if n++; len(sample) < sampleSize && !slices.Contains(sample, col.Texts[r]) {
 				sample = append(sample, col.Texts[r])
 			}

@@ -42,7 +42,7 @@ type Config struct {
 	// "zstd".
 	Compression string
 	// Memory and Threads that DuckDB may take for publishing, and again for readers.
-	// The defaults are 160MB and 2.
+	// The defaults are 120MB and 2.
 	Memory  string
 	Threads int
 	// Keep is how many versions stay; the default is 2. The current one is one of them.
@@ -75,7 +75,7 @@ func New(c Config) *Store {
 		c.Compression = "snappy"
 	}
 	if c.Memory == "" {
-		c.Memory = "160MB"
+		c.Memory = "120MB"
 	}
 	if c.Threads == 0 {
 		c.Threads = 2

@@ -24,9 +24,9 @@ type Config struct {
 	GroupPartitions, GroupRows int
 	// CheckpointRows is after how many rows the write-ahead log is folded into the
 	// file, which bounds both the log and the memory of rows not yet compressed;
-	// the default is 500,000.
+	// the default is 300,000.
 	CheckpointRows int
-	// Memory is DuckDB's memory_limit, as in "160MB", the default. It does not
+	// Memory is DuckDB's memory_limit, as in "120MB", the default. It does not
 	// bound rows of a transaction under way.
 	Memory string
 	// Threads DuckDB may use; the default is 1. With more, the one that waits for the
@@ -52,10 +52,10 @@ func (c Config) withDefaults() Config {
 		c.GroupRows = 100_000
 	}
 	if c.CheckpointRows == 0 {
-		c.CheckpointRows = 500_000
+		c.CheckpointRows = 300_000
 	}
 	if c.Memory == "" {
-		c.Memory = "160MB"
+		c.Memory = "120MB"
 	}
 	if c.Threads == 0 {
 		c.Threads = 1
