@@ -14,6 +14,8 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/universe"
@@ -188,7 +190,8 @@ type build struct {
 	beforeDir string
 	runID     string
 
-	dir             string // of the version, under its name to be
+	dir             string         // of the version, under its name to be
+	sealing         errgroup.Group // files that are brought onto the disk while the next ones are made
 	reader          *universe.Reader
 	written, linked int
 }
@@ -223,10 +226,10 @@ func (b *build) make(ctx context.Context) (*Manifest, error) {
 	for _, r := range records {
 		whole.Verdicts[r.Verdict]++
 	}
-	hashed := make(chan error, 1) // beside the Parquet files
-	go func() { hashed <- seal(database, &whole) }()
+	b.sealing.SetLimit(sealers)
+	b.sealing.Go(func() error { return seal(database, &whole) })
 	files, err := b.parquet(ctx, pieces(records))
-	if err = errors.Join(err, <-hashed); err != nil {
+	if err = errors.Join(err, b.sealing.Wait()); err != nil {
 		return nil, err
 	}
 	m.Tables = sumUp(files)
@@ -263,13 +266,14 @@ func (b *build) parquet(ctx context.Context, pieces []*piece) ([]FileInfo, error
 			b.reader.Close()
 		}
 	}()
-	var files []FileInfo
-	for _, p := range pieces {
+	files := make([]FileInfo, len(pieces))
+	for i, p := range pieces {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
 		print := p.fingerprint(b.s.cfg.Compression)
-		f := FileInfo{Path: p.path, Table: p.table.Name, FirstDate: p.first.String(), LastDate: p.last.String(), Fingerprint: print}
+		f := &files[i]
+		*f = FileInfo{Path: p.path, Table: p.table.Name, FirstDate: p.first.String(), LastDate: p.last.String(), Fingerprint: print, Verdicts: p.verdicts}
 		path := filepath.Join(b.dir, filepath.FromSlash(p.path))
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return nil, err
@@ -279,13 +283,12 @@ func (b *build) parquet(ctx context.Context, pieces []*piece) ([]FileInfo, error
 			f.Rows, f.Bytes, f.SHA256, f.Modified = old.Rows, old.Bytes, old.SHA256, old.Modified
 			b.linked++
 		} else {
-			if err := b.write(ctx, p, path, &f); err != nil {
+			if err := b.write(ctx, p, path, f); err != nil {
 				return nil, err
 			}
+			b.sealing.Go(func() error { return seal(path, f) })
 			b.written++
 		}
-		f.Verdicts = p.verdicts
-		files = append(files, f)
 	}
 	return files, nil
 }
@@ -310,14 +313,10 @@ func (b *build) write(ctx context.Context, p *piece, path string, f *FileInfo) e
 	}
 	sql := fmt.Sprintf("COPY (SELECT * FROM %s%s ORDER BY %s) TO %s (FORMAT parquet, COMPRESSION %s, ROW_GROUP_SIZE %d, KV_METADATA {%s})",
 		p.table.Name, where, strings.Join(p.table.Key, ", "), universe.Quote(path), b.s.cfg.Compression, rowGroup, described(p.table))
-	err := b.reader.Query(ctx, sql, func(c universe.Chunk) error {
+	return b.reader.Query(ctx, sql, func(c universe.Chunk) error {
 		f.Rows += c.Longs(0)[0]
 		return nil
 	})
-	if err != nil {
-		return err
-	}
-	return seal(path, f)
 }
 
 // described is what a Parquet file says of itself, as the members of a DuckDB struct.
@@ -333,6 +332,9 @@ func described(t pool.Table) string {
 	return "afterbell_table: " + universe.Quote(t.Name) + ", afterbell_description: " + universe.Quote(t.Doc) + ", afterbell_columns: " + universe.Quote(string(text))
 }
 
+// sealers is how many files are sealed at a time. The disk takes several in one go.
+const sealers = 8
+
 // seal brings a file onto the disk, forbids writing to it and describes it.
 func seal(path string, f *FileInfo) error {
 	if err := os.Chmod(path, fileMode); err != nil {
@@ -343,11 +345,11 @@ func seal(path string, f *FileInfo) error {
 		return err
 	}
 	defer file.Close()
+	synced := make(chan error, 1)
+	go func() { synced <- file.Sync() }()
 	h := sha256.New()
-	if _, err := io.Copy(h, file); err != nil {
-		return err
-	}
-	if err := file.Sync(); err != nil {
+	_, err = io.Copy(h, file)
+	if err = errors.Join(err, <-synced); err != nil {
 		return err
 	}
 	st, err := file.Stat()

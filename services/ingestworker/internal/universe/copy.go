@@ -17,7 +17,8 @@ import (
 var ErrEmpty = errors.New("the pool has no file yet")
 
 // Copy writes the pool's file, checkpointed and whole, to path, where no file may be,
-// and returns the coverage it holds. Commits wait meanwhile.
+// and returns the coverage it holds. Commits wait meanwhile. The caller brings the copy
+// onto the disk, when commits no longer wait for it.
 //
 // The pool's file is closed for it: closing any other descriptor of a file that DuckDB
 // has open takes DuckDB's lock away. A lock for reading keeps other processes from
@@ -87,9 +88,6 @@ func (w *writer) copyClosed(ctx context.Context, path string) (err error) {
 		if err != nil {
 			return failed(fmt.Errorf("copy: %w", err))
 		}
-	}
-	if err := to.Sync(); err != nil {
-		return failed(err)
 	}
 	return nil
 }
