@@ -3,6 +3,7 @@ package reader
 import (
 	"context"
 	"fmt"
+	"iter"
 	"math"
 	"slices"
 	"strconv"
@@ -29,9 +30,12 @@ const (
 
 const (
 	// sliceRows is about how many rows one query brings into memory.
-	sliceRows = 32 << 10
+	sliceRows = 48 << 10
 	// batchBytes is about how large a message with rows is.
 	batchBytes = 1 << 20
+	// readAhead is how many answers may read the next slice while they send one; others
+	// read when they have sent, so that many readers do not take memory each.
+	readAhead = 4
 	// maxTold is how many conditions and broken links an answer tells of.
 	maxTold = 1000
 	// maxNamed is how many partitions an error names.
@@ -59,6 +63,7 @@ type Config struct {
 type Service struct {
 	cfg   Config
 	turns chan struct{}
+	ahead chan struct{} // of answers that read ahead
 	files files
 }
 
@@ -73,7 +78,7 @@ func New(c Config) (*Service, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	s := &Service{cfg: c, turns: make(chan struct{}, c.Queries)}
+	s := &Service{cfg: c, turns: make(chan struct{}, c.Queries), ahead: make(chan struct{}, readAhead)}
 	return s, s.files.init(c.Dir, c.DirBytes)
 }
 
@@ -257,14 +262,11 @@ func (a *Answer) Write(ctx context.Context, f Format, send func([]byte) error) e
 	if err := send(head); err != nil {
 		return err
 	}
-	sel := a.selection()
-	for _, s := range a.slices() {
-		batches, err := a.read(ctx, sel, s)
+	for part, err := range a.parts(ctx) {
 		if err != nil {
 			return err
 		}
-		for i, b := range batches {
-			batches[i] = nil // it is garbage once it was sent
+		for b := range part.batches() {
 			out, err := w.rows(b)
 			if err != nil {
 				return err
@@ -326,22 +328,120 @@ func (a *Answer) slices() []slice {
 	return append(out, slice{start, p.End})
 }
 
+// part is a slice that was read.
+type part struct {
+	answer *Answer
+	sel    selection
+	rows   *batch
+	order  []int32
+}
+
+// batches are the rows in order, some batchBytes at a time.
+func (p part) batches() iter.Seq[*batch] {
+	return func(yield func(*batch) bool) {
+		if p.rows.rows == 0 {
+			return
+		}
+		for order := range slices.Chunk(p.order, max(1, p.rows.rows*batchBytes/p.rows.bytes())) {
+			b := p.rows.gather(p.answer.Columns, p.sel.source, order)
+			if p.answer.plan.Adjust != None {
+				p.answer.apply(b, p.rows, order, p.sel)
+			}
+			if !yield(b) {
+				return
+			}
+		}
+	}
+}
+
+// parts reads slice by slice. While one is sent the next is read, where not too many
+// answers do so already. A part is valid within the loop's body. No query is under way
+// any more when the sequence has ended.
+func (a *Answer) parts(ctx context.Context) iter.Seq2[part, error] {
+	sel := a.selection()
+	return func(yield func(part, error) bool) {
+		select {
+		case a.service.ahead <- struct{}{}:
+			defer func() { <-a.service.ahead }()
+			a.readAhead(ctx, sel, yield)
+		default:
+			rows := newBatch(sel.columns)
+			for _, s := range a.slices() {
+				order, err := a.read(ctx, sel, s, rows)
+				if !yield(part{a, sel, rows, order}, err) || err != nil {
+					return
+				}
+			}
+		}
+	}
+}
+
+func (a *Answer) readAhead(ctx context.Context, sel selection, yield func(part, error) bool) {
+	type result struct {
+		part
+		err error
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	results, free := make(chan result), make(chan *batch, 2)
+	free <- newBatch(sel.columns)
+	free <- newBatch(sel.columns)
+	go func() {
+		defer close(results)
+		for _, s := range a.slices() {
+			var r result
+			select {
+			case rows := <-free:
+				r.part = part{a, sel, rows, nil}
+				r.order, r.err = a.read(ctx, sel, s, rows)
+			case <-ctx.Done():
+				r.err = context.Cause(ctx)
+			}
+			select {
+			case results <- r:
+			case <-ctx.Done():
+				return
+			}
+			if r.err != nil {
+				return
+			}
+		}
+	}()
+	ended := false
+	defer func() {
+		cancel()
+		for !ended { // until the reading has ended
+			_, more := <-results
+			ended = !more
+		}
+	}()
+	for r := range results {
+		if !yield(r.part, r.err) || r.err != nil {
+			return
+		}
+		free <- r.rows
+	}
+	ended = true
+	if err := ctx.Err(); err != nil {
+		yield(part{}, context.Cause(ctx))
+	}
+}
+
 // selection is what is read for the answer's columns.
 type selection struct {
-	sql    string // list of columns
-	source []int  // of each column of the answer among those read; -1 for the factor
-	symbol int    // place of symbol and date among those read; used with factors only
-	date   int
+	sql     string           // list of columns
+	columns []catalog.Column // those that are read
+	source  []int            // of each column of the answer among those read; -1 for the factor
+	symbol  int              // place of the symbol, or of the calendar's exchange, among those read
+	date    int              // place of the date among them; -1 where the table has none
 }
 
 func (a *Answer) selection() selection {
 	s := selection{symbol: -1, date: -1}
-	var names []string
-	want := func(name string) int {
-		at := slices.Index(names, name)
+	want := func(c catalog.Column) int {
+		at := slices.IndexFunc(s.columns, func(have catalog.Column) bool { return have.Stored == c.Stored })
 		if at < 0 {
-			at = len(names)
-			names = append(names, name)
+			at = len(s.columns)
+			s.columns = append(s.columns, c)
 		}
 		return at
 	}
@@ -350,56 +450,51 @@ func (a *Answer) selection() selection {
 			s.source = append(s.source, -1)
 			continue
 		}
-		s.source = append(s.source, want(c.Stored))
+		s.source = append(s.source, want(c))
 	}
-	if a.plan.Adjust != None {
-		s.symbol, s.date = want(a.plan.symbol), want(a.plan.date)
+	for _, c := range a.plan.table.Columns {
+		switch c.Stored {
+		case a.plan.symbol, "exchange":
+			if slices.Contains(a.plan.table.Key, c.Stored) {
+				s.symbol = want(c)
+			}
+		case a.plan.date:
+			s.date = want(c)
+		}
 	}
-	for i, n := range names {
-		names[i] = `"` + n + `"`
+	names := make([]string, len(s.columns))
+	for i, c := range s.columns {
+		names[i] = `"` + c.Stored + `"`
 	}
 	s.sql = strings.Join(names, ", ")
 	return s
 }
 
-// read reads one slice into batches.
-func (a *Answer) read(ctx context.Context, sel selection, s slice) ([]*batch, error) {
+// read reads one slice into rows, which it empties first, and returns their order.
+func (a *Answer) read(ctx context.Context, sel selection, s slice, rows *batch) ([]int32, error) {
 	give, err := a.service.turn(ctx)
 	if err != nil {
 		return nil, err
 	}
 	defer give()
+	rows.reset()
 	p := a.plan
-	var out []*batch
-	var b *batch
-	err = a.Version.Reader.Query(ctx, "SELECT "+sel.sql+" FROM "+p.table.Name+p.where(s.start, s.end)+p.order(), func(c universe.Chunk) error {
-		if b == nil {
-			b = newBatch(a.Columns)
-		}
-		first := b.rows
-		b.add(c, sel.source, 0, c.Len())
-		if p.Adjust != None {
-			a.apply(b, first, c, sel)
-		}
-		if b.bytes() >= batchBytes {
-			out, b = append(out, b), nil
-		}
+	err = a.Version.Reader.Query(ctx, "SELECT "+sel.sql+" FROM "+p.table.Name+p.where(s.start, s.end), func(c universe.Chunk) error {
+		rows.add(c)
 		return nil
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", p.table.Name, err)
 	}
-	if b != nil && b.rows > 0 {
-		out = append(out, b)
-	}
-	return out, nil
+	// DuckDB's own sort takes several times as long.
+	return rows.sorted(sel.date, sel.symbol), nil
 }
 
-// apply multiplies the prices of the rows from first on, which came with the chunk.
-func (a *Answer) apply(b *batch, first int, c universe.Chunk, sel selection) {
-	for i := range c.Len() {
-		row := first + i
-		f := a.factors.at(c.Bytes(sel.symbol, i), market.Date(c.Ints(sel.date)[i]))
+// apply multiplies the prices of a batch, whose rows are those of the order given.
+func (a *Answer) apply(b, rows *batch, order []int32, sel selection) {
+	symbols, days := &rows.columns[sel.symbol], &rows.columns[sel.date]
+	for row, from := range order {
+		f := a.factors.at(symbols.bytes(int(from)), market.Date(days.int(int(from))))
 		for n, column := range a.Columns {
 			v := &b.columns[n]
 			switch {

@@ -2,8 +2,11 @@ package reader
 
 import (
 	"bytes"
+	"cmp"
+	"encoding/binary"
 	"encoding/json"
 	"math"
+	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -52,40 +55,180 @@ func (b *batch) bytes() int {
 	return n
 }
 
-// add appends rows [from, to) of a chunk. source says which column of the chunk each
-// column is.
-func (b *batch) add(c universe.Chunk, source []int, from, to int) {
+// reset makes the batch empty; it keeps its memory.
+func (b *batch) reset() {
+	b.rows = 0
 	for i := range b.columns {
-		if source[i] >= 0 {
-			b.columns[i].add(c, source[i], from, to, b.rows)
-		}
+		v := &b.columns[i]
+		v.fixed, v.text, v.valid, v.nulls = v.fixed[:0], v.text[:0], nil, 0
+		v.offsets = v.offsets[:min(1, len(v.offsets))]
 	}
-	b.rows += to - from
 }
 
-func (v *vector) add(c universe.Chunk, column, from, to, rows int) {
+// add appends the rows of a chunk, which has the columns of the batch.
+func (b *batch) add(c universe.Chunk) {
+	for i := range b.columns {
+		b.columns[i].add(c, i, b.rows)
+	}
+	b.rows += c.Len()
+}
+
+func (v *vector) add(c universe.Chunk, column, rows int) {
 	switch v.typ {
 	case table.Text:
-		for i := from; i < to; i++ {
+		for i := range c.Len() {
 			v.text = append(v.text, c.Bytes(column, i)...)
 			v.offsets = append(v.offsets, int32(len(v.text)))
 		}
 	case table.Number:
-		v.fixed = append(v.fixed, arrow.Float64Traits.CastToBytes(c.Floats(column)[from:to])...)
+		v.fixed = append(v.fixed, arrow.Float64Traits.CastToBytes(c.Floats(column))...)
 	default:
-		v.fixed = append(v.fixed, arrow.Int32Traits.CastToBytes(c.Ints(column)[from:to])...)
+		v.fixed = append(v.fixed, arrow.Int32Traits.CastToBytes(c.Ints(column))...)
 	}
 	if c.Valid(column) == nil {
 		if v.valid != nil {
-			for i := from; i < to; i++ {
-				v.mark(rows+i-from, true)
+			for i := range c.Len() {
+				v.mark(rows+i, true)
 			}
 		}
 		return
 	}
-	for i := from; i < to; i++ {
-		v.mark(rows+i-from, !c.Null(column, i))
+	for i := range c.Len() {
+		v.mark(rows+i, !c.Null(column, i))
 	}
+}
+
+// gather is a batch of some rows, in the order given. source says which column each
+// column of it is; one of -1 stays empty.
+func (b *batch) gather(columns []catalog.Column, source []int, order []int32) *batch {
+	out := newBatch(columns)
+	out.rows = len(order)
+	for i := range out.columns {
+		if source[i] >= 0 {
+			b.columns[source[i]].gather(&out.columns[i], order)
+		}
+	}
+	return out
+}
+
+func (v *vector) gather(into *vector, order []int32) {
+	switch v.typ {
+	case table.Text:
+		into.offsets = make([]int32, 1, len(order)+1)
+		into.text = make([]byte, 0, len(v.text)/max(1, len(v.offsets)-1)*(len(order)+len(order)/8))
+		for _, row := range order {
+			into.text = append(into.text, v.text[v.offsets[row]:v.offsets[row+1]]...)
+			into.offsets = append(into.offsets, int32(len(into.text)))
+		}
+	case table.Number:
+		into.fixed = make([]byte, arrow.Float64Traits.BytesRequired(len(order)))
+		from, to := arrow.Float64Traits.CastFromBytes(v.fixed), arrow.Float64Traits.CastFromBytes(into.fixed)
+		for i, row := range order {
+			to[i] = from[row]
+		}
+	default:
+		into.fixed = make([]byte, arrow.Int32Traits.BytesRequired(len(order)))
+		from, to := arrow.Int32Traits.CastFromBytes(v.fixed), arrow.Int32Traits.CastFromBytes(into.fixed)
+		for i, row := range order {
+			to[i] = from[row]
+		}
+	}
+	if v.valid == nil {
+		return
+	}
+	for i, row := range order {
+		into.mark(i, !v.null(int(row)))
+	}
+}
+
+// rowKey is what rows are sorted by: most texts differ in their first eight bytes, which
+// are compared as a number.
+type rowKey struct {
+	head uint64
+	day  uint32 // the days since 1970, with the sign turned so that they sort as unsigned
+	row  int32
+}
+
+// sorted is the order of the rows by a column of dates, unless it is -1, and then by one
+// of texts.
+func (b *batch) sorted(date, text int) []int32 {
+	var days []int32
+	if date >= 0 {
+		days = arrow.Int32Traits.CastFromBytes(b.columns[date].fixed)
+	}
+	texts := &b.columns[text]
+	keys, inOrder := make([]rowKey, b.rows), true
+	for i := range keys {
+		k := rowKey{row: int32(i)}
+		if days != nil {
+			k.day = uint32(days[i]) ^ 1<<31
+		}
+		var head [8]byte
+		copy(head[:], texts.bytes(i))
+		k.head = binary.BigEndian.Uint64(head[:])
+		inOrder = inOrder && (i == 0 || texts.compare(keys[i-1], k) <= 0)
+		keys[i] = k
+	}
+	if !inOrder {
+		keys = texts.sort(keys)
+	}
+	order := make([]int32, b.rows)
+	for i, k := range keys {
+		order[i] = k.row
+	}
+	return order
+}
+
+func (v *vector) compare(x, y rowKey) int {
+	switch {
+	case x.day != y.day:
+		return cmp.Compare(x.day, y.day)
+	case x.head != y.head:
+		return cmp.Compare(x.head, y.head)
+	}
+	return bytes.Compare(v.bytes(int(x.row)), v.bytes(int(y.row)))
+}
+
+// sort sorts byte by byte, the lowest first, which takes a third of the time of
+// comparing. Bytes that are equal in all keys, as most are, cost nothing.
+func (v *vector) sort(keys []rowKey) []rowKey {
+	other := make([]rowKey, len(keys))
+	for shift := 0; shift < 96; shift += 8 {
+		digit := func(k *rowKey) byte {
+			if shift < 64 {
+				return byte(k.head >> shift)
+			}
+			return byte(k.day >> (shift - 64))
+		}
+		var at [256]int
+		for i := range keys {
+			at[digit(&keys[i])]++
+		}
+		if at[digit(&keys[0])] == len(keys) {
+			continue
+		}
+		sum := 0
+		for d, n := range at {
+			at[d], sum = sum, sum+n
+		}
+		for i := range keys {
+			d := digit(&keys[i])
+			other[at[d]] = keys[i]
+			at[d]++
+		}
+		keys, other = other, keys
+	}
+	for i := 0; i < len(keys); { // those with the same first bytes
+		end := i + 1
+		for end < len(keys) && keys[end].day == keys[i].day && keys[end].head == keys[i].head {
+			end++
+		}
+		if end-i > 1 {
+			slices.SortStableFunc(keys[i:end], v.compare)
+		}
+		i = end
+	}
+	return keys
 }
 
 // mark says of the next row whether its value is there. Before the first null there is
@@ -167,7 +310,7 @@ func newArrowWriter(columns []catalog.Column, meta map[string]string) *arrowWrit
 func (w *arrowWriter) head() ([]byte, error) {
 	p := ipc.GetSchemaPayload(w.schema, memory.DefaultAllocator)
 	defer p.Release()
-	return message(&p)
+	return message(&p, 0)
 }
 
 func (w *arrowWriter) rows(b *batch) ([]byte, error) {
@@ -185,14 +328,16 @@ func (w *arrowWriter) rows(b *batch) ([]byte, error) {
 		return nil, err
 	}
 	defer p.Release()
-	return message(&p)
+	return message(&p, b.bytes())
 }
 
 // tail is the end of the stream: a message of length 0.
 func (w *arrowWriter) tail() []byte { return []byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0} }
 
-func message(p *ipc.Payload) ([]byte, error) {
+// message writes a payload; body is about how large its values are.
+func message(p *ipc.Payload, body int) ([]byte, error) {
 	var out bytes.Buffer
+	out.Grow(body + 4<<10) // its description and what aligns the columns
 	if _, err := p.WritePayload(&out); err != nil {
 		return nil, err
 	}
