@@ -22,6 +22,7 @@ BUF     := $(TOOLS)/buf-$(BUF_VERSION)/node_modules/.bin/buf
 LINT    := $(TOOLS)/bin-$(GOLANGCI_VERSION)/golangci-lint
 GRPCURL := $(TOOLS)/bin-$(GRPCURL_VERSION)/grpcurl
 READERS := $(TOOLS)/readers-$(ARROW_JS_VERSION)-$(HYPARQUET_VERSION)-$(DUCKDB_JS_VERSION)
+PROMTOOL := $(or $(shell command -v promtool),$(TOOLS)/promtool)
 GOOGLE  := third_party/googleapis/google/api/.version-$(PROTOFILES_VERSION)
 MODULES := gen clients/go examples services/internal services/tusharesim services/ingestworker services/orchestrator services/cli services/e2e
 GO      := go
@@ -67,9 +68,9 @@ SLOW := services/orchestrator/internal/scheduler services/ingestworker/internal/
 # The race detector is on for every package. The tests that start whole programs have
 # the machine to themselves.
 .PHONY: test-go
-test-go: $(GRPCURL) $(READERS)/.done drill-build ## the Go tests, with the race detector
+test-go: $(GRPCURL) $(READERS)/.done $(PROMTOOL) drill-build ## the Go tests, with the race detector
 	$(GO) test -race -timeout 20m $(addprefix ./,$(SLOW)) $(addsuffix /...,$(addprefix ./,$(filter-out services/e2e,$(MODULES))))
-	AFTERBELL_BIN=$(BIN) AFTERBELL_DRILL_BIN=$(BIN)/drill AFTERBELL_READERS=$(READERS) AFTERBELL_GRPCURL=$(GRPCURL) $(GO) test -race -timeout 20m ./services/e2e/...
+	AFTERBELL_BIN=$(BIN) AFTERBELL_DRILL_BIN=$(BIN)/drill AFTERBELL_READERS=$(READERS) AFTERBELL_GRPCURL=$(GRPCURL) AFTERBELL_PROMTOOL=$(PROMTOOL) $(GO) test -race -timeout 20m ./services/e2e/...
 	$(GO) vet $(addsuffix /...,$(addprefix ./,$(MODULES)))
 
 .PHONY: realdata-note
@@ -135,7 +136,7 @@ tidy: ## tidy every module
 	@for m in $(MODULES) tools; do (cd $$m && GOWORK=off $(GO) mod tidy); done; $(GO) work sync
 
 .PHONY: tools
-tools: $(BUF) $(LINT) $(GRPCURL) $(GOOGLE) $(READERS)/.done ## fetch the pinned tools
+tools: $(BUF) $(LINT) $(GRPCURL) $(PROMTOOL) $(GOOGLE) $(READERS)/.done ## fetch the pinned tools
 
 $(BUF):
 	@mkdir -p $(TOOLS)
@@ -159,6 +160,13 @@ $(READERS)/.done:
 
 $(GRPCURL):
 	GOBIN=$(@D) GOFLAGS= $(GO) install github.com/fullstorydev/grpcurl/cmd/grpcurl@$(GRPCURL_VERSION)
+
+# Debian's, from its package: it is taken out without installing the service.
+$(TOOLS)/promtool:
+	@rm -rf $@.tmp && mkdir -p $@.tmp
+	cd $@.tmp && { apt-get download -qq prometheus 2>/dev/null || { apt-get update -qq && apt-get download -qq prometheus; }; } && dpkg-deb -x prometheus_*.deb .
+	mv $@.tmp/usr/bin/promtool $@
+	@rm -rf $@.tmp
 
 .PHONY: clean
 clean: ## remove what was built; data and tools stay

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/e2e/internal/stack"
 )
 
 // get reads an address with headers, and answers with the whole body.
@@ -98,10 +99,12 @@ func TestRowsOverREST(t *testing.T) {
 	}
 }
 
-// What is deleted of the published copy is made anew by the next run, which says so.
+// What is deleted of the published copy is made anew by the next run, which says so; and
+// what was done is measured.
 func TestRunRepairsThePublishedCopy(t *testing.T) {
 	t.Parallel()
-	e := up(t, small())
+	e := up(t, small(), func(c *stack.Config) { c.MetricsAddr = "127.0.0.1:0" })
+	e.setTargets("600000.SH", "510300.SH")
 	e.run(&orchestratorv1.CreateRunRequest{})
 	if err := os.RemoveAll(e.path("published")); err != nil {
 		t.Fatal(err)
@@ -120,4 +123,5 @@ func TestRunRepairsThePublishedCopy(t *testing.T) {
 	if resp, body := e.get("GET", "/v1/data/daily_prices.csv"); resp.StatusCode != 200 || len(body) < 1000 {
 		t.Errorf("after the repair: %d, %d bytes", resp.StatusCode, len(body))
 	}
+	e.metrics()
 }

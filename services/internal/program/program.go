@@ -90,14 +90,22 @@ func help(fs *flag.FlagSet, out io.Writer, intro string) {
 // Version is the commit that the program was built from and the Go it was built
 // with, as far as the build recorded them.
 func Version() string {
-	info, ok := debug.ReadBuildInfo()
+	set, goVersion, ok := buildFacts()
 	if !ok {
 		return "unknown"
 	}
-	set := map[string]string{}
-	for _, s := range info.Settings {
-		set[s.Key] = s.Value
+	text := "commit " + Commit()
+	if at := set["vcs.time"]; at != "" {
+		text += " of " + at
 	}
+	return text + ", " + goVersion
+}
+
+// Commit is the commit that the program was built from, shortened, and whether files
+// were changed after it: "1a2b3c4d5e6f with changes". "unknown" where the build did not
+// record it.
+func Commit() string {
+	set, _, _ := buildFacts()
 	commit := "unknown"
 	if v := set["vcs.revision"]; v != "" {
 		commit = v[:min(12, len(v))]
@@ -105,11 +113,19 @@ func Version() string {
 	if set["vcs.modified"] == "true" {
 		commit += " with changes"
 	}
-	text := "commit " + commit
-	if at := set["vcs.time"]; at != "" {
-		text += " of " + at
+	return commit
+}
+
+func buildFacts() (set map[string]string, goVersion string, ok bool) {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return nil, "", false
 	}
-	return text + ", " + info.GoVersion
+	set = map[string]string{}
+	for _, s := range info.Settings {
+		set[s.Key] = s.Value
+	}
+	return set, info.GoVersion, true
 }
 
 // Stopped tells in one line why a program ends, and is its exit code.

@@ -69,7 +69,9 @@ func configure(o options, env func(string) string, out io.Writer) (stack.Config,
 			"--targets-window", cmp.Or(o.window, env("AFTERBELL_TARGETS_WINDOW"), "90d"),
 		},
 	}
+	c.MetricsAddr = "127.0.0.1:0"
 	if !o.freePorts {
+		c.MetricsAddr = "127.0.0.1:7702"
 		c.SimAddr, c.WorkerAddr, c.GRPCAddr, c.HTTPAddr = "127.0.0.1:7790", "127.0.0.1:7701", "127.0.0.1:7700", "127.0.0.1:7780"
 	}
 	if env("AFTERBELL_TUSHARE_TOKEN")+env("AFTERBELL_TUSHARE_TOKEN_FILE")+env("AFTERBELL_TUSHARE_URL") == "" {
@@ -96,7 +98,7 @@ func configure(o options, env func(string) string, out io.Writer) (stack.Config,
 
 // free finds out which addresses are taken before anything is started.
 func free(c stack.Config) error {
-	use := []struct{ addr, what string }{{c.WorkerAddr, "the worker"}, {c.GRPCAddr, "gRPC"}, {c.HTTPAddr, "REST"}}
+	use := []struct{ addr, what string }{{c.WorkerAddr, "the worker"}, {c.GRPCAddr, "gRPC"}, {c.HTTPAddr, "REST"}, {c.MetricsAddr, "the worker's metrics"}}
 	if c.ProviderURL == "" {
 		use = append(use, struct{ addr, what string }{c.SimAddr, "the simulator"})
 	}

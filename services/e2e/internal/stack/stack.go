@@ -29,6 +29,8 @@ type Config struct {
 	Env []string
 	// Ports fixes the addresses instead of choosing free ones: worker, gRPC, HTTP.
 	WorkerAddr, GRPCAddr, HTTPAddr, SimAddr string
+	// MetricsAddr is where the worker's metrics are served. Empty serves none.
+	MetricsAddr string
 }
 
 // Stack is the pair and its provider under way.
@@ -97,10 +99,17 @@ func (s *Stack) StartWorker(ctx context.Context) (err error) {
 	args := append([]string{
 		"--data-dir", s.Config.Data, "--grpc-addr", or(s.Config.WorkerAddr, anyPort), "--tushare-url", s.SimURL(),
 	}, s.Config.WorkerFlags...)
-	if s.Worker, err = Start(ctx, s.Config.Bin, "ingest-worker", s.log("ingest-worker"), args, s.Config.Env, "grpc"); err != nil {
+	listens := []string{"grpc"}
+	if s.Config.MetricsAddr != "" {
+		args, listens = append(args, "--metrics-addr", s.Config.MetricsAddr), append(listens, "http")
+	}
+	if s.Worker, err = Start(ctx, s.Config.Bin, "ingest-worker", s.log("ingest-worker"), args, s.Config.Env, listens...); err != nil {
 		return err
 	}
 	s.Config.WorkerAddr = s.Worker.Addr("grpc")
+	if s.Config.MetricsAddr != "" {
+		s.Config.MetricsAddr = s.Worker.Addr("http")
+	}
 	return nil
 }
 

@@ -27,6 +27,11 @@ type Tokens interface {
 	Source(domain string) (source, fingerprint string)
 }
 
+// Prober probes modules; *probe.Prober is one.
+type Prober interface {
+	Run(ctx context.Context, r probe.Request, e probe.Events) error
+}
+
 // Estimator tells how long calls take under the limits known.
 type Estimator interface {
 	// Estimate is for calls per API with the token of the fingerprint.
@@ -38,7 +43,7 @@ type Config struct {
 	// Ingester works on partitions.
 	Ingester *ingest.Ingester
 	// Prober probes modules.
-	Prober *probe.Prober
+	Prober Prober
 	// Tokens and Estimator inform.
 	Tokens    Tokens
 	Estimator Estimator

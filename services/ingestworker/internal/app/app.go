@@ -12,11 +12,13 @@ import (
 	"strings"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	ingestv1 "github.com/afterbell/afterbell/gen/afterbell/ingest/v1"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/api"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/config"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
-	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/metrics"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/probe"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/publish"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/quota"
@@ -28,7 +30,9 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/vault"
 	"github.com/afterbell/afterbell/services/internal/lockfile"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/internal/scrape"
 	"github.com/afterbell/afterbell/services/internal/transport"
+	"github.com/afterbell/afterbell/services/internal/volume"
 )
 
 // Service is the name the worker logs itself under.
@@ -47,6 +51,7 @@ type App struct {
 	cfg    config.Config
 	log    *slog.Logger
 	server *transport.Server
+	scrape *scrape.Server // nil where nobody may read metrics
 	sinks  map[market.Pool]ingest.Sink
 	stores map[market.Pool]*publish.Store
 	undo   []cleanup // in the order of opening
@@ -92,7 +97,11 @@ func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err erro
 		return nil, fmt.Errorf("limiter: %w", err)
 	}
 	a.later("limiter", limits.Close)
-	client, err := tushare.New(tushare.Config{URL: cfg.TushareURL, Tokens: tokens, Limiter: limits, Timeout: cfg.CallTimeout, Log: log})
+	registry := scrape.New(Service)
+	measured := metrics.New(registry)
+	client, err := tushare.New(tushare.Config{
+		URL: cfg.TushareURL, Tokens: tokens, Limiter: measured.Limiter(limits), Called: measured.Called, Timeout: cfg.CallTimeout, Log: log,
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -119,6 +128,7 @@ func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err erro
 		c := published
 		c.Pool, c.Source, c.Dir = p, source, filepath.Join(cfg.DataDir, "published")
 		c.Mark = filepath.Join(cfg.DataDir, string(p)+".published")
+		c.Done = func(r publish.Result, err error) { measured.Published(p, r, err) }
 		if p == market.Targets {
 			c.Dir = filepath.Join(c.Dir, string(p))
 		}
@@ -136,7 +146,7 @@ func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err erro
 	}
 	answers := ingest.NewAnswers()
 	ingester := ingest.New(ingest.Config{
-		Provider: client, Sinks: a.sinks, Answers: answers, Depth: cfg.FetchDepth, Logger: log,
+		Provider: client, Sinks: a.sinks, Answers: answers, Depth: cfg.FetchDepth, Committed: measured.Committed, Logger: log,
 		WindowDays: map[market.Pool]int{market.Targets: cfg.TargetsDays, market.Universe: cfg.UniverseDays},
 	})
 	lis, err := transport.Listen(log, Service, "grpc", "grpc-addr", cfg.GRPCAddr)
@@ -146,10 +156,23 @@ func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err erro
 	a.server = transport.NewServer(transport.ServerConfig{Logger: log, Listener: lis, StopTimeout: cfg.StopTimeout})
 	a.later("gRPC server", a.server.Close)
 	ingestv1.RegisterIngestServiceServer(a.server, api.New(api.Config{
-		Ingester: ingester, Prober: probe.New(client, tokens, answers, limits), Tokens: tokenSource{tokens}, Estimator: estimator{limits, cfg.FetchDepth}, Limits: lessons{limits},
-		Files: files, FreeBytes: pool.FreeBytes, ProviderHost: host, Log: log,
+		Ingester: ingester, Prober: measured.Prober(probe.New(client, tokens, answers, limits)), Tokens: tokenSource{tokens}, Estimator: estimator{limits, cfg.FetchDepth}, Limits: lessons{limits},
+		Files: files, FreeBytes: volume.FreeBytes, ProviderHost: host, Log: log,
 	}))
 	ingestv1.RegisterDataServiceServer(a.server, api.NewData(a.stores, rows))
+	if cfg.MetricsAddr == "" {
+		return a, nil
+	}
+	registry.MustRegister(scrape.Files{Dir: cfg.DataDir, Names: []string{
+		filepath.Base(files[market.Targets]), filepath.Base(files[market.Universe]),
+		filepath.Join("published", string(market.Targets), a.stores[market.Targets].FileName()), filepath.Join("published", a.stores[market.Universe].FileName()),
+	}})
+	page, err := transport.Listen(log, Service, "http", "metrics-addr", cfg.MetricsAddr)
+	if err != nil {
+		return nil, err
+	}
+	a.scrape = scrape.NewServer(page, registry, log)
+	a.later("HTTP server", a.scrape.Close)
 	return a, nil
 }
 
@@ -186,7 +209,15 @@ func (a *App) Run(ctx context.Context) error {
 			}
 		}
 	}()
-	err := a.server.Run(ctx)
+	parts, serving := errgroup.WithContext(ctx)
+	parts.Go(func() error {
+		defer cancel() // the page ends with the server
+		return a.server.Run(serving)
+	})
+	if a.scrape != nil {
+		parts.Go(func() error { return a.scrape.Run(serving) })
+	}
+	err := parts.Wait()
 	cancel()
 	<-janitor
 	return err

@@ -24,6 +24,9 @@ type Config struct {
 	DataDir string
 	// GRPCAddr is where to listen; loopback only. Port 0 picks a free one.
 	GRPCAddr string
+	// MetricsAddr is where Prometheus may read; loopback only. Empty means nowhere. Port
+	// 0 picks a free one.
+	MetricsAddr string
 	// TushareURL is the provider's address, as it was given.
 	TushareURL string
 	// UniverseDays and TargetsDays are how many calendar days back each pool
@@ -62,6 +65,7 @@ func Parse(args []string, env func(string) string, out io.Writer) (Config, error
 	var universe, targets string
 	fs.StringVar(&c.DataDir, "data-dir", "data", "`directory` of both pools' files; it is created if it does not exist")
 	fs.StringVar(&c.GRPCAddr, "grpc-addr", "127.0.0.1:7701", "loopback `address` to listen on; port 0 picks a free port")
+	fs.StringVar(&c.MetricsAddr, "metrics-addr", "", "loopback `address` of /metrics for Prometheus, as in 127.0.0.1:7702; port 0 picks a free port; empty means no metrics")
 	fs.StringVar(&c.TushareURL, "tushare-url", "https://api.tushare.pro", "`URL` of the provider")
 	fs.StringVar(&universe, "universe-window", "1095d", "how many calendar `days` back universe is filled, as in 90d")
 	fs.StringVar(&targets, "targets-window", "1095d", "how many calendar `days` back targets is filled, as in 90d")
@@ -108,6 +112,11 @@ func (c *Config) check() error {
 	c.DataDir = dir
 	if err := transport.CheckLoopback("grpc-addr", c.GRPCAddr); err != nil {
 		return err
+	}
+	if c.MetricsAddr != "" {
+		if err := transport.CheckLoopback("metrics-addr", c.MetricsAddr); err != nil {
+			return err
+		}
 	}
 	if c.RateLimit < 0 || c.RateLimit > maxRate {
 		return fault.Invalid("rate-limit", "%d is not from 0 to %d; 0 means no limit until the provider states one", c.RateLimit, maxRate)

@@ -40,7 +40,7 @@ func TestFlagsWinOverTheEnvironment(t *testing.T) {
 
 func TestBadFlagsAreNamed(t *testing.T) {
 	for _, args := range [][]string{
-		{"--grpc-addr", "0.0.0.0:7701"}, {"--grpc-addr", "7701"}, {"--universe-window", "90"}, {"--universe-window", "-3d"},
+		{"--grpc-addr", "0.0.0.0:7701"}, {"--grpc-addr", "7701"}, {"--metrics-addr", "0.0.0.0:7702"}, {"--metrics-addr", "7702"}, {"--universe-window", "90"}, {"--universe-window", "-3d"},
 		{"--targets-window", "1y"}, {"--rate-limit", "-1"}, {"--rate-limit", "many"}, {"--rate-limit", "1000001"}, {"--rate-limit"}, {"--log-level", "loud"}, {"--log-format", "xml"},
 		{"--data-dir", ""}, {"--duckdb-memory", "lots"}, {"--duckdb-threads", "x"}, {"--fetch-depth", "0"}, {"--commit-group", "0"},
 		{"--call-timeout", "0s"}, {"--call-timeout", "soon"}, {"--stop-timeout", "-1s"}, {"--stop-timeout", "1h"}, {"--accept-source=maybe"},

@@ -29,6 +29,9 @@ type Config struct {
 	Depth int
 	// Answers is shared with the probes. Nil makes one.
 	Answers *Answers
+	// Committed is told how each commit of a partition ended, and how long it took; nil
+	// means nobody is.
+	Committed func(p market.Pool, took time.Duration, err error)
 	// Logger; nil drops every record.
 	Logger *slog.Logger
 }
@@ -39,6 +42,7 @@ type Ingester struct {
 	sinks    map[market.Pool]Sink
 	windows  map[market.Pool]int
 	answers  *Answers
+	told     func(market.Pool, time.Duration, error) // of commits
 	log      *slog.Logger
 	flights  *flights
 	views    map[market.Pool]*view
@@ -60,7 +64,7 @@ type Ingester struct {
 // New is an Ingester over a provider and its pools.
 func New(c Config) *Ingester {
 	i := &Ingester{
-		provider: c.Provider, sinks: c.Sinks, windows: c.WindowDays, answers: c.Answers, log: c.Logger,
+		provider: c.Provider, sinks: c.Sinks, windows: c.WindowDays, answers: c.Answers, told: c.Committed, log: c.Logger,
 		flights: newFlights(), views: map[market.Pool]*view{}, slots: map[market.Pool]chan struct{}{},
 	}
 	if c.Depth <= 0 {
@@ -68,6 +72,9 @@ func New(c Config) *Ingester {
 	}
 	if i.answers == nil {
 		i.answers = NewAnswers()
+	}
+	if i.told == nil {
+		i.told = func(market.Pool, time.Duration, error) {}
 	}
 	if i.log == nil {
 		i.log = slog.New(slog.DiscardHandler)

@@ -155,7 +155,11 @@ func (j *job) commit(ctx context.Context, c Commit) (Changes, error) {
 	if err := ctx.Err(); err != nil {
 		return Changes{}, context.Cause(ctx)
 	}
+	began := time.Now()
 	changes, err := j.sink.Commit(ctx, c)
+	if err == nil || ctx.Err() == nil {
+		j.i.told(c.Partition.Pool, time.Since(began), err)
+	}
 	if err == nil && j.ds.Snapshot {
 		j.i.forget(c.Partition.Pool) // lists and calendar are read anew
 	}

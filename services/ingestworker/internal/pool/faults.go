@@ -10,6 +10,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/lockfile"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/internal/volume"
 )
 
 // Faults builds the errors of one pool's file. They name the file without its
@@ -70,7 +71,7 @@ func (f Faults) Source(file, configured string) error {
 
 // Full is DISK_FULL. needed is the least room asked for, in bytes.
 func (f Faults) Full(cause error, needed int64) error {
-	free, err := FreeBytes(f.path)
+	free, err := volume.FreeBytes(f.path)
 	if err != nil {
 		free = 0
 	}
@@ -97,7 +98,7 @@ func (f Faults) Stale(partition string, epoch, newest int64) error {
 
 // Room returns DISK_FULL when the volume has fewer than floor bytes free.
 func (f Faults) Room(floor int64) error {
-	free, err := FreeBytes(f.path)
+	free, err := volume.FreeBytes(f.path)
 	if err != nil {
 		return f.Unfit(err, "its directory cannot be read")
 	}

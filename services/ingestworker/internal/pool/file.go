@@ -6,18 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"syscall"
 )
-
-// FreeBytes is the room on the volume that holds path, for a user without
-// privileges.
-func FreeBytes(path string) (int64, error) {
-	var st syscall.Statfs_t
-	if err := syscall.Statfs(filepath.Dir(path), &st); err != nil {
-		return 0, err
-	}
-	return int64(st.Bavail) * int64(st.Bsize), nil
-}
 
 // ErrReadOnly is returned by State for a file marked read-only.
 var ErrReadOnly = errors.New("the file is read-only")

@@ -22,6 +22,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/drill"
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/internal/volume"
 )
 
 // Result is what a publication did.
@@ -48,11 +49,12 @@ const (
 // Publish brings the copy up to the pool. Where the current version holds what the
 // pool holds, and is whole, it does nothing. The error is DISK_FULL,
 // PUBLICATION_FAILED or one of the pool's; the version before stays current then.
-func (s *Store) Publish(ctx context.Context, runID string) (Result, error) {
+func (s *Store) Publish(ctx context.Context, runID string) (r Result, err error) {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
+	defer func() { s.cfg.Done(r, err) }()
 	began := time.Now()
-	r, err := s.publish(ctx, runID)
+	r, err = s.publish(ctx, runID)
 	r.Took = time.Since(began)
 	if err != nil {
 		if universe.IsFull(err) && !fault.Is(err, fault.DiskFull) {
@@ -249,7 +251,7 @@ func (b *build) room() error {
 			need += f.Bytes
 		}
 	}
-	free, err := pool.FreeBytes(b.dir)
+	free, err := volume.FreeBytes(b.dir)
 	if err != nil {
 		return err
 	}

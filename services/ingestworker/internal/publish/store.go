@@ -55,6 +55,8 @@ type Config struct {
 	Logger *slog.Logger
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
+	// Done is told how each publication ended; nil means nobody is.
+	Done func(Result, error)
 }
 
 // Store is the published copy of one pool. Safe for concurrent use.
@@ -94,6 +96,9 @@ func New(c Config) *Store {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Done == nil {
+		c.Done = func(Result, error) {}
 	}
 	return &Store{cfg: c, log: c.Logger.With("pool", string(c.Pool)), open: map[string]*Version{}}
 }

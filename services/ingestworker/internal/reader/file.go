@@ -15,10 +15,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/universe"
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/internal/volume"
 )
 
 // sortedRows is up to how many rows a Parquet file is sorted. A larger one would be
@@ -106,7 +106,7 @@ func (a *Answer) make(ctx context.Context, path string) (size int64, err error) 
 		return 0, err
 	}
 	defer give()
-	free, err := pool.FreeBytes(path)
+	free, err := volume.FreeBytes(path)
 	if err != nil {
 		return 0, err
 	}

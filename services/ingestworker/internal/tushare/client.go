@@ -65,6 +65,9 @@ type Config struct {
 	// Transport makes the calls. Nil means one tuned for many connections to one
 	// host.
 	Transport http.RoundTripper
+	// Called is told of every call what came of it, "ok" or one of a few words, and how
+	// long it took. Nil means nobody is.
+	Called func(api, result string, took time.Duration)
 	// Log may be nil.
 	Log *slog.Logger
 }
@@ -128,6 +131,9 @@ func New(cfg Config) (*Client, error) {
 	}
 	if cfg.Transport == nil {
 		cfg.Transport = newTransport()
+	}
+	if cfg.Called == nil {
+		cfg.Called = func(string, string, time.Duration) {}
 	}
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()

@@ -220,6 +220,7 @@ func (f *fetch) page(ctx context.Context, offset, limit int) (reply, error) {
 		case errors.As(err, &hold):
 			ref, err = f.held(hold, token, key, sent)
 		}
+		f.c.cfg.Called(f.dataset.ID, resultOf(err), took)
 		if ref.kind == kindRate && ref.window == quota.Minute {
 			if waits++; waits <= maxWaits {
 				f.log(ctx, slog.LevelInfo, "the provider requires a wait", offset, took, "limit", ref.calls)
@@ -252,6 +253,21 @@ func (f *fetch) page(ctx context.Context, offset, limit int) (reply, error) {
 			return reply{}, err
 		}
 	}
+}
+
+// resultOf names what came of a call, in one of a few words: "ok", "cancelled", or in
+// lower case the reason that a run would be told.
+func resultOf(err error) string {
+	f, told := fault.As(err)
+	switch {
+	case err == nil:
+		return "ok"
+	case told:
+		return strings.ToLower(string(f.Reason))
+	case errors.As(err, new(*unavailable)):
+		return strings.ToLower(string(fault.ProviderUnavailable))
+	}
+	return "cancelled"
 }
 
 // settleForNone takes "no rows" that came once for an answer where that is usual and a

@@ -1,10 +1,12 @@
 package tushare
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"math"
+	"net/http"
 	"slices"
 	"strings"
 	"testing"
@@ -250,6 +252,33 @@ func TestSimulatorPermissionAndToken(t *testing.T) {
 	s.RevokeToken(testToken)
 	_, err = c.Fetch(t.Context(), simQuery(catalog.Daily), nil)
 	reasonIs(t, err, fault.TokenInvalid)
+}
+
+// Every call is told with what came of it, those that were made again included.
+func TestSimulatorCallsAreTold(t *testing.T) {
+	s := simulate(t, tusharesim.Options{})
+	var told []string
+	c := simClient(t, s, Config{Called: func(api, result string, _ time.Duration) { told = append(told, api+" "+result) }})
+	for _, f := range []tusharesim.Fault{
+		{Kind: tusharesim.HTTP502, API: "daily", Count: 1}, {Kind: tusharesim.HourLimit, API: "moneyflow", N: 1, Count: 1},
+	} {
+		if _, err := s.AddFault(f); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Deny("fund_daily"); err != nil {
+		t.Fatal(err)
+	}
+	for _, api := range []string{"daily", "moneyflow", "fund_daily"} {
+		_, _ = c.Fetch(t.Context(), simQuery(api), nil) // what is told is looked at
+	}
+	ended, cancel := context.WithCancel(t.Context())
+	c.http.Transport = roundTrip(func(request) (*http.Response, error) { cancel(); return nil, context.Canceled })
+	_, _ = c.Fetch(ended, simQuery("daily_basic"), nil)
+	want := []string{"daily provider_unavailable", "daily ok", "moneyflow quota_exhausted", "fund_daily permission_denied", "daily_basic cancelled"}
+	if !slices.Equal(told, want) {
+		t.Errorf("told %q, want %q", told, want)
+	}
 }
 
 func TestSimulatorProbeOfEveryDataset(t *testing.T) {

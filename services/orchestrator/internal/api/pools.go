@@ -279,7 +279,7 @@ func lastComplete(coverages []worker.Coverage) []*orchestratorv1.ModuleDate {
 		last[c.Module] = market.NoDate
 		k := day{c.Module, c.Date}
 		before, known := whole[k]
-		whole[k] = settled(c.Verdict) && (before || !known)
+		whole[k] = c.Settled() && (before || !known)
 	}
 	for k, complete := range whole {
 		if complete && k.date > last[k.module] {
@@ -289,12 +289,4 @@ func lastComplete(coverages []worker.Coverage) []*orchestratorv1.ModuleDate {
 	return each(slices.Sorted(maps.Keys(last)), func(m string) *orchestratorv1.ModuleDate {
 		return &orchestratorv1.ModuleDate{ModuleId: m, TradeDate: last[m].String()}
 	})
-}
-
-func settled(verdict string) bool {
-	switch transport.VerdictToProto(verdict) {
-	case marketv1.Verdict_VERDICT_COMPLETE, marketv1.Verdict_VERDICT_EXPECTED_EMPTY, marketv1.Verdict_VERDICT_ACCEPTED_SHORT:
-		return true
-	}
-	return false
 }

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sync/errgroup"
 
 	"github.com/afterbell/afterbell/services/internal/drill"
+	"github.com/afterbell/afterbell/services/internal/scrape"
 	"github.com/afterbell/afterbell/services/internal/transport"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/access"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/api"
@@ -19,6 +20,7 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/gateway"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/ledger"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/metrics"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/preflight"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/rows"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/scheduler"
@@ -84,11 +86,15 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *App, err 
 	}
 	a.later("connection to the worker", a.worker.Close)
 	a.preflight = preflight.New(preflight.Config{Ledger: a.ledger, Worker: a.worker, Logger: log})
+	registry := scrape.New(Service)
 	a.dispatcher = dispatch.New(dispatch.Config{
-		Ledger: a.ledger, Worker: a.worker, Publisher: a.worker, Preflight: a.preflight, Logger: log,
+		Ledger: metrics.NewCounts(registry).Watched(a.ledger), Worker: a.worker, Publisher: a.worker, Preflight: a.preflight, Logger: log,
 		Timing: dispatch.Timing{Drain: cfg.StopTimeout * 4 / 5}, // what drains must still be recorded
 	})
 	a.scheduler = scheduler.New(scheduler.Config{Ledger: a.ledger, Dispatcher: a.dispatcher, Logger: log, Now: drill.Now, Off: !cfg.Schedule})
+
+	metrics.NewStanding(registry, metrics.Config{Ledger: a.ledger, Worker: a.worker, Facts: a.preflight.Facts, Now: drill.Now, Log: log})
+	registry.MustRegister(scrape.Files{Dir: cfg.DataDir, Names: []string{ledger.FileName}})
 
 	lis, err := a.listen("grpc", "grpc-addr", cfg.GRPCAddr)
 	if err != nil {
@@ -117,7 +123,7 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *App, err 
 	}
 	a.later("gateway's connection", self.Close)
 	if a.http, err = gateway.NewServer(ctx, gateway.Config{
-		Logger: log, Listener: web, Conn: self, Ready: a.ready(), Rows: source, TLS: sec.server(),
+		Logger: log, Listener: web, Conn: self, Ready: a.ready(), Rows: source, Metrics: scrape.Handler(registry, log), TLS: sec.server(),
 		Access: a.keeper, KeysRequired: sec.httpKeys, Loopback: transport.IsLoopback(cfg.HTTPAddr), CallerMetadata: api.CallerMetadata,
 	}); err != nil {
 		return nil, errors.Join(err, web.Close())

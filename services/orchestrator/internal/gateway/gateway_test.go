@@ -32,6 +32,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/fault/faulttest"
 	"github.com/afterbell/afterbell/services/internal/logging"
+	"github.com/afterbell/afterbell/services/internal/scrape"
 	"github.com/afterbell/afterbell/services/internal/transport"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/auth"
 )
@@ -192,7 +193,7 @@ func start(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	front, err := NewServer(t.Context(), Config{Logger: log, Listener: httpLis, Conn: conn, Access: nobody{}, Loopback: true, CallerMetadata: "caller-bin", Ready: func(context.Context) Status {
+	front, err := NewServer(t.Context(), Config{Logger: log, Listener: httpLis, Conn: conn, Metrics: scrape.Handler(scrape.New("test"), log), Access: nobody{}, Loopback: true, CallerMetadata: "caller-bin", Ready: func(context.Context) Status {
 		return Status{Ready: true, Ledger: "open", Worker: "unreachable", WorkerAddress: "127.0.0.1:7701"}
 	}})
 	if err != nil {

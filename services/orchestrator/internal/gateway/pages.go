@@ -84,6 +84,7 @@ var entries = []entry{
 	{"/openapi.json", "the REST API in full"},
 	{"/healthz", "is the process alive"},
 	{"/readyz", "can it answer, and is the worker there"},
+	{"/metrics", "what Prometheus reads"},
 }
 
 var indexPage = template.Must(template.New("index").Parse(`<!doctype html>

@@ -35,6 +35,8 @@ type Config struct {
 	Conn *grpc.ClientConn
 	// Ready is asked by /readyz.
 	Ready func(context.Context) Status
+	// Metrics serves what Prometheus reads, at /metrics.
+	Metrics http.Handler
 	// Rows of published versions, for /v1/data/{table}.
 	Rows *rows.Source
 	// Access proves callers.
@@ -130,6 +132,7 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 	pages := map[string]http.HandlerFunc{
 		sessionPath: g.serveSession,
 		"/":         g.page(g.index), "/healthz": g.page(g.healthz), "/readyz": g.page(g.readyz), "/openapi.json": g.page(g.openapi),
+		"/metrics": g.page(cfg.Metrics.ServeHTTP),
 	}
 	return g.guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if page, ok := pages[r.URL.Path]; ok {

@@ -43,6 +43,15 @@ type Coverage struct {
 	Issues []fault.Issue
 }
 
+// Settled reports whether the day leaves nothing to fetch.
+func (c Coverage) Settled() bool {
+	switch c.Verdict {
+	case "complete", "expected_empty", "accepted_short":
+		return true
+	}
+	return false
+}
+
 // AbsentSymbol is an instrument that was listed on a date and has no row.
 type AbsentSymbol struct {
 	// Symbol and Name of the instrument; Name may be empty.

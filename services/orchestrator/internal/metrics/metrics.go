@@ -1,0 +1,121 @@
+package metrics
+
+import (
+	"context"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/internal/scrape"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
+)
+
+// Values of labels, all of them, so that each counter is there with 0 before it counts.
+var (
+	outcomes = []run.Outcome{run.Succeeded, run.Partial, run.Blocked, run.Failed, run.Cancelled, run.Unchanged}
+	stages   = []run.Stage{run.StageToken, run.StagePreflight, run.StageReadiness, run.StageAnalysisInit}
+	verdicts = []string{none, "complete", "expected_empty", "not_published", "incomplete", "empty", "accepted_short"}
+	changes  = []string{"new", "changed", "gone"}
+)
+
+// none is the label of what has no such value: a run that no check stopped, a partition
+// without an answer.
+const none = "none"
+
+// Counts are the counters. They begin at 0 with the process.
+type Counts struct {
+	runs, partitions, rows *prometheus.CounterVec
+	seconds                *prometheus.HistogramVec
+}
+
+// NewCounts registers the counters.
+func NewCounts(r prometheus.Registerer) *Counts {
+	c := &Counts{
+		runs: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: scrape.Prefix + "runs_total", Help: "Runs that ended, by pool, outcome, and the check that stopped a blocked one.",
+		}, []string{"pool", "outcome", "stage"}),
+		partitions: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: scrape.Prefix + "partitions_total", Help: "Partitions that were done or given up, by pool and the verdict on the last answer.",
+		}, []string{"pool", "verdict"}),
+		rows: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: scrape.Prefix + "rows_total", Help: "Rows that runs which ended made new, changed or took away, by pool.",
+		}, []string{"pool", "change"}),
+		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: scrape.Prefix + "run_duration_seconds", Help: "From a run's first check to its end, pauses included.",
+			Buckets: []float64{1, 5, 15, 60, 300, 900, 3600, 4 * 3600},
+		}, []string{"pool"}),
+	}
+	for _, p := range market.Pools() {
+		for _, o := range outcomes {
+			if o != run.Blocked {
+				c.runs.WithLabelValues(string(p), string(o), none)
+			}
+		}
+		for _, s := range stages {
+			c.runs.WithLabelValues(string(p), string(run.Blocked), string(s))
+		}
+		for _, v := range verdicts {
+			c.partitions.WithLabelValues(string(p), v)
+		}
+		for _, x := range changes {
+			c.rows.WithLabelValues(string(p), x)
+		}
+		c.seconds.WithLabelValues(string(p))
+	}
+	r.MustRegister(c.runs, c.partitions, c.rows, c.seconds)
+	return c
+}
+
+// Watched is the ledger with what is stored counted.
+func (c *Counts) Watched(l dispatch.Ledger) dispatch.Ledger { return watched{l, c} }
+
+type watched struct {
+	dispatch.Ledger
+	counts *Counts
+}
+
+// Save implements dispatch.Ledger.
+func (w watched) Save(ctx context.Context, u run.Update) ([]run.Event, error) {
+	events, err := w.Ledger.Save(ctx, u)
+	if err != nil {
+		return events, err
+	}
+	for i := range u.Partitions {
+		if p := &u.Partitions[i]; p.State == run.PartitionCompleted || p.State == run.PartitionFailed {
+			w.counts.partitions.WithLabelValues(string(u.Run.Pool), or(p.Verdict)).Inc()
+		}
+	}
+	if u.Run.State == run.Finished {
+		w.counts.finished(&u.Run)
+	}
+	return events, nil
+}
+
+// CancelQueued implements dispatch.Ledger.
+func (w watched) CancelQueued(ctx context.Context, id, note string, at time.Time) (run.Run, error) {
+	r, err := w.Ledger.CancelQueued(ctx, id, note, at)
+	if err == nil {
+		w.counts.finished(&r)
+	}
+	return r, err
+}
+
+func (c *Counts) finished(r *run.Run) {
+	pool := string(r.Pool)
+	c.runs.WithLabelValues(pool, string(r.Outcome), or(string(r.Stage))).Inc()
+	for i, n := range []int64{r.New, r.Changed, r.Gone} {
+		c.rows.WithLabelValues(pool, changes[i]).Add(float64(max(n, 0)))
+	}
+	if took := r.FinishedAt.Sub(r.StartedAt); !r.StartedAt.IsZero() && took >= 0 {
+		c.seconds.WithLabelValues(pool).Observe(took.Seconds())
+	}
+}
+
+func or(value string) string {
+	if value == "" {
+		return none
+	}
+	return value
+}
