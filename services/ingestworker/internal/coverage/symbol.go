@@ -65,6 +65,9 @@ type KeyFacts struct {
 	// Shared is whether the answer came to a list of symbols, which may have been cut:
 	// it proves no absence.
 	Shared bool
+	// NotBegun is whether the day lies before the dataset's first: the provider has no
+	// row of any symbol on it or before.
+	NotBegun bool
 	// Evidence about the day.
 	Evidence Evidence
 }
@@ -91,6 +94,7 @@ const (
 	noRow      = 1 // there is one way to have no row,
 	badRow     = 2 // and another to have a bad one
 	doubtedRow = 3 // the next row's pre_close tells that one is missing
+	notBegun   = 4 // the dataset begins later, whatever rows others have
 )
 
 // An absence that only pre_close speaks against is accepted when it came so on this
@@ -100,6 +104,9 @@ const acceptDoubted = 2
 // Doubted reports whether the record has no row, and the next row's pre_close tells
 // that one is missing.
 func (r Record) Doubted() bool { return r.Verdict == Incomplete && r.AnswerHash == doubtedRow }
+
+// BeforeFirst reports whether the record's day lies before the dataset's first.
+func (r Record) BeforeFirst() bool { return r.Verdict == ExpectedEmpty && r.AnswerHash == notBegun }
 
 // Doubt is a held record without a row once another row has proved that one is
 // missing.
@@ -151,6 +158,10 @@ func JudgeKey(ds *catalog.Dataset, k Key, f KeyFacts, s Situation) KeyJudgement 
 		r.Expected = 1
 	}
 	lost := s.HasHeld && s.Held.Rows > 0
+	if f.NotBegun && !lost {
+		r.witness(notBegun, s)
+		return KeyJudgement{Record: r}
+	}
 	if v == Incomplete || v == Empty || lost {
 		hash := uint64(noRow)
 		switch {
@@ -184,6 +195,8 @@ func keyVerdict(ds *catalog.Dataset, k Key, f KeyFacts, publishing bool) Verdict
 		return Complete
 	case f.RejectedRow:
 		return Incomplete
+	case f.NotBegun:
+		return ExpectedEmpty
 	case ds.ID == catalog.Moneyflow && market.Exchange(k.Symbol) == "BJ", f.ListKnown && !f.Listed && f.Sibling == "":
 		return ExpectedEmpty
 	case onDaily && f.Daily == DailyNone && f.Sibling == "" && !f.Unlisted:

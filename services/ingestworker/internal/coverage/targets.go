@@ -183,7 +183,7 @@ func (g *gapSet) missing(symbol string, d market.Date) {
 // disproved reports whether a symbol's day was taken for idle, and another dataset
 // has its row after all.
 func disproved(ds *catalog.Dataset, r Record, world World) bool {
-	if r.Verdict != ExpectedEmpty {
+	if r.Verdict != ExpectedEmpty || r.BeforeFirst() {
 		return false
 	}
 	for _, other := range Siblings(ds, r.Symbol) {

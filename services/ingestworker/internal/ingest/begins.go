@@ -37,12 +37,11 @@ func (b *beginnings) learn(dataset string, d market.Date) {
 // somewhere before a year.
 var older = []int{1, 3, 10, 40, 120, 240}
 
-// beforeFirst finds out whether an empty date lies before the dataset's first: no
+// beforeFirst finds out whether a date without rows lies before the dataset's first: no
 // row is held of it or of an older date, several older dates are empty too, and the
 // provider does answer for the oldest date that is held, or where none is held yet,
-// for the last open day before today.
-func (j *job) beforeFirst(ctx context.Context, cal Calendar) (bool, error) {
-	d := j.work.Partition.Start
+// for the last open day before today. empty is whether the whole date was asked for.
+func (j *job) beforeFirst(ctx context.Context, cal Calendar, d market.Date, empty bool) (bool, error) {
 	next, held := market.NoDate, false
 	err := j.sink.Coverage(ctx, []string{j.ds.ID}, market.NoDate, market.NoDate, func(r coverage.Record) bool {
 		if r.Rows > 0 && r.Date <= d {
@@ -69,6 +68,11 @@ func (j *job) beforeFirst(ctx context.Context, cal Calendar) (bool, error) {
 	has := func(d market.Date) (bool, error) {
 		ans, err := j.ask(ctx, map[string]string{"trade_date": d.Compact()})
 		return ans.Batch != nil && ans.Batch.Len > 0, err
+	}
+	if !empty {
+		if some, err := has(d); err != nil || some {
+			return false, err
+		}
 	}
 	at, back := d, 0
 	for _, n := range older {

@@ -42,7 +42,7 @@ func (j *job) disproved(ctx context.Context, world coverage.World, judged []cove
 		}
 		for _, other := range coverage.Siblings(j.ds, k.Record.Symbol) {
 			held, ok := j.sink.Held(coverage.Key{Dataset: other, Date: k.Record.Date, Symbol: k.Record.Symbol})
-			if ok && held.Verdict == coverage.ExpectedEmpty {
+			if ok && held.Verdict == coverage.ExpectedEmpty && !held.BeforeFirst() {
 				out = append(out, coverage.Doubt(held, j.ds.ID, s))
 			}
 		}

@@ -66,6 +66,17 @@ func (j *job) symbols(ctx context.Context, batch *table.Batch, bad []table.BadCe
 			return Result{}, err
 		}
 	}
+	if d := ans.unbegun(verdicts); d != market.NoDate {
+		first, err := j.beforeFirst(ctx, world.Calendar, d, ans.evidence == coverage.EmptyDate)
+		if err != nil {
+			return Result{}, err
+		}
+		if first {
+			if verdicts, err = j.judgeKeys(ctx, world, ans); err != nil {
+				return Result{}, err
+			}
+		}
+	}
 	r, err := j.commitSymbols(ctx, c, world, verdicts)
 	r.warn(refuted...)
 	if j.charged { // the run must not end whole: a later day does not hold
@@ -112,6 +123,24 @@ func unexplained(judged []coverage.KeyJudgement) market.Date {
 	for _, k := range judged {
 		if k.Record.Verdict == coverage.Empty {
 			newest = max(newest, k.Record.Date)
+		}
+	}
+	return newest
+}
+
+// unbegun is the newest day that may lie before the dataset's first: another dataset has
+// rows on it, and the answer none on it or before. NoDate where there is none.
+func (a symbolAnswer) unbegun(judged []coverage.KeyJudgement) market.Date {
+	first := market.NoDate
+	for d := range a.dates {
+		if first == market.NoDate || d < first {
+			first = d
+		}
+	}
+	newest := market.NoDate
+	for _, k := range judged {
+		if d := k.Record.Date; k.Proof != "" && k.Record.Verdict == coverage.Incomplete && (first == market.NoDate || d < first) {
+			newest = max(newest, d)
 		}
 	}
 	return newest
@@ -207,6 +236,7 @@ func (j *job) judgeKeys(ctx context.Context, world coverage.World, a symbolAnswe
 			f.RejectedRow = f.RejectedRow || !f.Row && a.strays[s]
 			if !f.Row && !f.RejectedRow {
 				f.Listed, f.ListKnown = world.Lists.Listed(s, d)
+				f.NotBegun = j.i.begins.known(j.ds.ID, d)
 				_, found := world.Lists.Find(s)
 				f.Unlisted = !found && world.Lists.Has(j.ds.Kind)
 				f.Daily, f.Sibling, f.Shared = j.dailyState(s, d), j.sibling(s, d), a.shared[s]

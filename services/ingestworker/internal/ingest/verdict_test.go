@@ -490,6 +490,49 @@ func beginsLater(t *testing.T, mix *rand.Rand) {
 	r.settle(w, 3)
 }
 
+// TestADatasetBeginsLaterThanTargets: days of targets before a dataset's first are
+// expected empty though other datasets have their rows, and are not asked for again; a
+// hole behind its first day is missing.
+func TestADatasetBeginsLaterThanTargets(t *testing.T) {
+	r := newRig(t, small())
+	start, end := r.span(12)
+	open := r.sim.OpenDates("20100101", end.Compact())
+	n := len(open)
+	r.fail(tusharesim.Fault{Kind: tusharesim.DropRows, Share: 1, API: catalog.Moneyflow, TradeDate: open[0], EndDate: open[n-8]})
+	hole := r.fail(tusharesim.Fault{Kind: tusharesim.DropRows, Share: 1, API: catalog.DailyBasic, TradeDate: open[n-9], EndDate: open[n-9]})
+	w := coverage.Wish{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: []string{r.traded(end), r.tradedBeside(end)}}
+	if _, err := r.pass(w, 4, nil); err != nil {
+		t.Fatal(err)
+	}
+	check := func(id, text string, want coverage.Verdict) {
+		t.Helper()
+		d, err := market.ParseCompact(text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range w.Symbols {
+			if held, _ := r.sinks[market.Targets].Held(coverage.Key{Dataset: id, Date: d, Symbol: s}); held.Verdict != want {
+				t.Errorf("%s of %s on %s is %s, want %s", id, s, text, held.Verdict, want)
+			}
+		}
+	}
+	for i, text := range open[n-12:] {
+		want := coverage.Complete
+		if i <= 4 {
+			want = coverage.ExpectedEmpty
+		}
+		check(catalog.Moneyflow, text, want)
+	}
+	check(catalog.DailyBasic, open[n-9], coverage.Incomplete)
+	r.sim.RemoveFault(hole)
+	r.settle(w, 3)
+	before := r.sim.Stats().ByAPI[catalog.Moneyflow]
+	r.settle(w, 3)
+	if again := r.sim.Stats().ByAPI[catalog.Moneyflow] - before; again > 1 { // the newest day is looked at once more
+		t.Errorf("moneyflow is asked for %d times more", again)
+	}
+}
+
 // TestASuspendedTarget on a day with many suspensions is idle and not missing: the
 // provider's list says so, though the whole date has fewer rows than stocks are listed.
 // One that the list does not name is missing.

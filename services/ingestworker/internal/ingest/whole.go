@@ -52,7 +52,7 @@ func (j *job) whole(ctx context.Context, batch *table.Batch, bad []table.BadCell
 		expected = j.explain(ctx, world, &facts, doubts.day, answer, expected, publishing)
 	}
 	if !j.ds.Snapshot && answer.Rows == 0 && answer.Rejected == 0 && !publishing && expected.Expected > 0 {
-		first, err := j.beforeFirst(ctx, world.Calendar)
+		first, err := j.beforeFirst(ctx, world.Calendar, p.Start, true)
 		if err != nil {
 			return Result{}, err
 		}
