@@ -75,7 +75,7 @@ type Evening struct {
 	PendingDatasetIDs []string
 	// DisabledModuleIDs are modules that the pool could hold and that are switched off.
 	DisabledModuleIDs []string
-	// EmptyTargets is whether the pool is targets and its list has no symbols.
+	// EmptyTargets is whether the pool is targets and its watch list has no symbols.
 	EmptyTargets bool
 	// Paused is whether the pool is paused, and Note who paused it, and why.
 	Paused bool
@@ -166,7 +166,7 @@ func (c *Client) Evening(ctx context.Context, req EveningRequest) (*Evening, err
 	if req.Pool == marketv1.Pool_POOL_TARGETS {
 		g.Go(func() error {
 			r, err := c.Targets.GetTargets(gctx, &orchestratorv1.GetTargetsRequest{})
-			f.emptyTargets = err == nil && len(r.GetTargets().GetSymbols()) == 0
+			f.emptyTargets = err == nil && len(r.GetResolved()) == 0
 			return err
 		})
 	}

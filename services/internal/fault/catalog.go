@@ -227,6 +227,9 @@ var entries = []entry{
 	e(TooManyAttempts, Permanent, StatusResourceExhausted,
 		"The caller's address sent too many invalid keys within a minute.",
 		"Correct the key in the program that sends the invalid one; its address is in the orchestrator's log. A valid key is always accepted. This lists the keys: afterbell keys list", "address"),
+	e(EtagMismatch, Permanent, StatusAborted,
+		"The resource was changed since the caller read it.",
+		"Read the resource again, repeat the change on it, and send it with the new etag.", "kind", "id", "etag"),
 }
 
 var (

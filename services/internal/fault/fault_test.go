@@ -28,7 +28,7 @@ func TestCatalogIsWhole(t *testing.T) {
 func TestPermanentReasonsEndWithACommand(t *testing.T) {
 	calls := map[Reason]bool{
 		InvalidArgument: true, NotFound: true, RequestIDReused: true, DataDirLocked: true,
-		Unauthenticated: true, RoleRequired: true, TooManyAttempts: true,
+		Unauthenticated: true, RoleRequired: true, TooManyAttempts: true, EtagMismatch: true,
 	}
 	for _, r := range Reasons() {
 		d, _ := Describe(r)

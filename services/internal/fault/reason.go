@@ -83,6 +83,7 @@ const (
 	Unauthenticated           Reason = "UNAUTHENTICATED"
 	RoleRequired              Reason = "ROLE_REQUIRED"
 	TooManyAttempts           Reason = "TOO_MANY_ATTEMPTS"
+	EtagMismatch              Reason = "ETAG_MISMATCH"
 )
 
 // Class says what a reason asks for next. It is decided here once, for retries

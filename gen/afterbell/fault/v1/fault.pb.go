@@ -385,6 +385,11 @@ const (
 	// ErrorInfo.metadata: {"address"}. RetryInfo says when the next key is checked.
 	// Class: permanent.
 	Reason_REASON_TOO_MANY_ATTEMPTS Reason = 72
+	// The resource was changed since the caller read it.
+	//
+	// ErrorInfo.metadata: {"kind", "id", "etag"}; etag is the current one. Class:
+	// permanent.
+	Reason_REASON_ETAG_MISMATCH Reason = 73
 )
 
 // Enum value maps for Reason.
@@ -463,6 +468,7 @@ var (
 		70: "REASON_UNAUTHENTICATED",
 		71: "REASON_ROLE_REQUIRED",
 		72: "REASON_TOO_MANY_ATTEMPTS",
+		73: "REASON_ETAG_MISMATCH",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":                   0,
@@ -538,6 +544,7 @@ var (
 		"REASON_UNAUTHENTICATED":               70,
 		"REASON_ROLE_REQUIRED":                 71,
 		"REASON_TOO_MANY_ATTEMPTS":             72,
+		"REASON_ETAG_MISMATCH":                 73,
 	}
 )
 
@@ -751,7 +758,7 @@ const file_afterbell_fault_v1_fault_proto_rawDesc = "" +
 	"\bmetadata\x18\b \x03(\v2'.afterbell.fault.v1.Issue.MetadataEntryR\bmetadata\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\x93\x10\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xad\x10\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14REASON_TOKEN_MISSING\x10\x01\x12\x18\n" +
@@ -826,7 +833,8 @@ const file_afterbell_fault_v1_fault_proto_rawDesc = "" +
 	"\x16REASON_DATA_INCOMPLETE\x10E\x12\x1a\n" +
 	"\x16REASON_UNAUTHENTICATED\x10F\x12\x18\n" +
 	"\x14REASON_ROLE_REQUIRED\x10G\x12\x1c\n" +
-	"\x18REASON_TOO_MANY_ATTEMPTS\x10H*e\n" +
+	"\x18REASON_TOO_MANY_ATTEMPTS\x10H\x12\x18\n" +
+	"\x14REASON_ETAG_MISMATCH\x10I*e\n" +
 	"\bSeverity\x12\x18\n" +
 	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10SEVERITY_WARNING\x10\x01\x12\x12\n" +

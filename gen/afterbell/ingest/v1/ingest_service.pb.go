@@ -2482,6 +2482,207 @@ func (x *ForgetLimitsResponse) GetLimits() []*v1.LearntLimit {
 	return nil
 }
 
+// Request for IngestService.ListInstruments.
+type ListInstrumentsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Version of the list that the caller has. Empty means none.
+	KnownVersion  string `protobuf:"bytes,1,opt,name=known_version,json=knownVersion,proto3" json:"known_version,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListInstrumentsRequest) Reset() {
+	*x = ListInstrumentsRequest{}
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[35]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListInstrumentsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListInstrumentsRequest) ProtoMessage() {}
+
+func (x *ListInstrumentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[35]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListInstrumentsRequest.ProtoReflect.Descriptor instead.
+func (*ListInstrumentsRequest) Descriptor() ([]byte, []int) {
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{35}
+}
+
+func (x *ListInstrumentsRequest) GetKnownVersion() string {
+	if x != nil {
+		return x.KnownVersion
+	}
+	return ""
+}
+
+// Response for IngestService.ListInstruments.
+type ListInstrumentsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Version of the list. Empty while no pool holds one.
+	Version string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
+	// The instruments by symbol, delisted ones too. Empty where version is the known one.
+	Instruments   []*ListedInstrument `protobuf:"bytes,2,rep,name=instruments,proto3" json:"instruments,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListInstrumentsResponse) Reset() {
+	*x = ListInstrumentsResponse{}
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[36]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListInstrumentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListInstrumentsResponse) ProtoMessage() {}
+
+func (x *ListInstrumentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[36]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListInstrumentsResponse.ProtoReflect.Descriptor instead.
+func (*ListInstrumentsResponse) Descriptor() ([]byte, []int) {
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{36}
+}
+
+func (x *ListInstrumentsResponse) GetVersion() string {
+	if x != nil {
+		return x.Version
+	}
+	return ""
+}
+
+func (x *ListInstrumentsResponse) GetInstruments() []*ListedInstrument {
+	if x != nil {
+		return x.Instruments
+	}
+	return nil
+}
+
+// An instrument as the lists have it.
+type ListedInstrument struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Symbol, as in "600519.SH".
+	Symbol string `protobuf:"bytes,1,opt,name=symbol,proto3" json:"symbol,omitempty"`
+	// Short name. May be empty.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Stock or ETF.
+	Kind v1.InstrumentKind `protobuf:"varint,3,opt,name=kind,proto3,enum=afterbell.market.v1.InstrumentKind" json:"kind,omitempty"`
+	// Status as the provider has it: "L", "D", "P" or "I". May be empty.
+	ListStatus string `protobuf:"bytes,4,opt,name=list_status,json=listStatus,proto3" json:"list_status,omitempty"`
+	// First trading day, "YYYY-MM-DD". Empty where unknown.
+	ListDate string `protobuf:"bytes,5,opt,name=list_date,json=listDate,proto3" json:"list_date,omitempty"`
+	// Day of delisting, "YYYY-MM-DD". Empty while it is listed.
+	DelistDate string `protobuf:"bytes,6,opt,name=delist_date,json=delistDate,proto3" json:"delist_date,omitempty"`
+	// Codes that it had before.
+	FormerSymbols []string `protobuf:"bytes,7,rep,name=former_symbols,json=formerSymbols,proto3" json:"former_symbols,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListedInstrument) Reset() {
+	*x = ListedInstrument{}
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[37]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListedInstrument) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListedInstrument) ProtoMessage() {}
+
+func (x *ListedInstrument) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[37]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListedInstrument.ProtoReflect.Descriptor instead.
+func (*ListedInstrument) Descriptor() ([]byte, []int) {
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{37}
+}
+
+func (x *ListedInstrument) GetSymbol() string {
+	if x != nil {
+		return x.Symbol
+	}
+	return ""
+}
+
+func (x *ListedInstrument) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *ListedInstrument) GetKind() v1.InstrumentKind {
+	if x != nil {
+		return x.Kind
+	}
+	return v1.InstrumentKind(0)
+}
+
+func (x *ListedInstrument) GetListStatus() string {
+	if x != nil {
+		return x.ListStatus
+	}
+	return ""
+}
+
+func (x *ListedInstrument) GetListDate() string {
+	if x != nil {
+		return x.ListDate
+	}
+	return ""
+}
+
+func (x *ListedInstrument) GetDelistDate() string {
+	if x != nil {
+		return x.DelistDate
+	}
+	return ""
+}
+
+func (x *ListedInstrument) GetFormerSymbols() []string {
+	if x != nil {
+		return x.FormerSymbols
+	}
+	return nil
+}
+
 // A module's probe began.
 type ProbeModulesResponse_ProbeStarted struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -2495,7 +2696,7 @@ type ProbeModulesResponse_ProbeStarted struct {
 
 func (x *ProbeModulesResponse_ProbeStarted) Reset() {
 	*x = ProbeModulesResponse_ProbeStarted{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[35]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2507,7 +2708,7 @@ func (x *ProbeModulesResponse_ProbeStarted) String() string {
 func (*ProbeModulesResponse_ProbeStarted) ProtoMessage() {}
 
 func (x *ProbeModulesResponse_ProbeStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[35]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2556,7 +2757,7 @@ type IngestPartitionResponse_Heartbeat struct {
 
 func (x *IngestPartitionResponse_Heartbeat) Reset() {
 	*x = IngestPartitionResponse_Heartbeat{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[36]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2568,7 +2769,7 @@ func (x *IngestPartitionResponse_Heartbeat) String() string {
 func (*IngestPartitionResponse_Heartbeat) ProtoMessage() {}
 
 func (x *IngestPartitionResponse_Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[36]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2814,11 +3015,26 @@ const file_afterbell_ingest_v1_ingest_service_proto_rawDesc = "" +
 	"\x13ForgetLimitsRequest\x12#\n" +
 	"\rprovider_apis\x18\x01 \x03(\tR\fproviderApis\"P\n" +
 	"\x14ForgetLimitsResponse\x128\n" +
-	"\x06limits\x18\x01 \x03(\v2 .afterbell.market.v1.LearntLimitR\x06limits*W\n" +
+	"\x06limits\x18\x01 \x03(\v2 .afterbell.market.v1.LearntLimitR\x06limits\"=\n" +
+	"\x16ListInstrumentsRequest\x12#\n" +
+	"\rknown_version\x18\x01 \x01(\tR\fknownVersion\"|\n" +
+	"\x17ListInstrumentsResponse\x12\x18\n" +
+	"\aversion\x18\x01 \x01(\tR\aversion\x12G\n" +
+	"\vinstruments\x18\x02 \x03(\v2%.afterbell.ingest.v1.ListedInstrumentR\vinstruments\"\xfd\x01\n" +
+	"\x10ListedInstrument\x12\x16\n" +
+	"\x06symbol\x18\x01 \x01(\tR\x06symbol\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x127\n" +
+	"\x04kind\x18\x03 \x01(\x0e2#.afterbell.market.v1.InstrumentKindR\x04kind\x12\x1f\n" +
+	"\vlist_status\x18\x04 \x01(\tR\n" +
+	"listStatus\x12\x1b\n" +
+	"\tlist_date\x18\x05 \x01(\tR\blistDate\x12\x1f\n" +
+	"\vdelist_date\x18\x06 \x01(\tR\n" +
+	"delistDate\x12%\n" +
+	"\x0eformer_symbols\x18\a \x03(\tR\rformerSymbols*W\n" +
 	"\tPlanStage\x12\x1a\n" +
 	"\x16PLAN_STAGE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15PLAN_STAGE_REFERENCES\x10\x01\x12\x13\n" +
-	"\x0fPLAN_STAGE_DATA\x10\x022\xaa\f\n" +
+	"\x0fPLAN_STAGE_DATA\x10\x022\x9e\r\n" +
 	"\rIngestService\x12f\n" +
 	"\vListModules\x12'.afterbell.ingest.v1.ListModulesRequest\x1a(.afterbell.ingest.v1.ListModulesResponse\"\x04\xe8\xe0\x18\x04\x12c\n" +
 	"\n" +
@@ -2835,7 +3051,8 @@ const file_afterbell_ingest_v1_ingest_service_proto_rawDesc = "" +
 	"\x11ListAbsentSymbols\x12-.afterbell.ingest.v1.ListAbsentSymbolsRequest\x1a..afterbell.ingest.v1.ListAbsentSymbolsResponse\"\x04\xe8\xe0\x18\x04\x12c\n" +
 	"\n" +
 	"ListLimits\x12&.afterbell.ingest.v1.ListLimitsRequest\x1a'.afterbell.ingest.v1.ListLimitsResponse\"\x04\xe8\xe0\x18\x04\x12i\n" +
-	"\fForgetLimits\x12(.afterbell.ingest.v1.ForgetLimitsRequest\x1a).afterbell.ingest.v1.ForgetLimitsResponse\"\x04\xe8\xe0\x18\x04\x12l\n" +
+	"\fForgetLimits\x12(.afterbell.ingest.v1.ForgetLimitsRequest\x1a).afterbell.ingest.v1.ForgetLimitsResponse\"\x04\xe8\xe0\x18\x04\x12r\n" +
+	"\x0fListInstruments\x12+.afterbell.ingest.v1.ListInstrumentsRequest\x1a,.afterbell.ingest.v1.ListInstrumentsResponse\"\x04\xe8\xe0\x18\x04\x12l\n" +
 	"\rListRevisions\x12).afterbell.ingest.v1.ListRevisionsRequest\x1a*.afterbell.ingest.v1.ListRevisionsResponse\"\x04\xe8\xe0\x18\x04B\xdc\x01\n" +
 	"\x17com.afterbell.ingest.v1B\x12IngestServiceProtoP\x01Z?github.com/afterbell/afterbell/gen/afterbell/ingest/v1;ingestv1\xa2\x02\x03AIX\xaa\x02\x13Afterbell.Ingest.V1\xca\x02\x13Afterbell\\Ingest\\V1\xe2\x02\x1fAfterbell\\Ingest\\V1\\GPBMetadata\xea\x02\x15Afterbell::Ingest::V1b\x06proto3"
 
@@ -2852,7 +3069,7 @@ func file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP() []byte {
 }
 
 var file_afterbell_ingest_v1_ingest_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_afterbell_ingest_v1_ingest_service_proto_msgTypes = make([]protoimpl.MessageInfo, 37)
+var file_afterbell_ingest_v1_ingest_service_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
 var file_afterbell_ingest_v1_ingest_service_proto_goTypes = []any{
 	(PlanStage)(0),                            // 0: afterbell.ingest.v1.PlanStage
 	(IngestPartitionResponse_Stage)(0),        // 1: afterbell.ingest.v1.IngestPartitionResponse.Stage
@@ -2891,98 +3108,106 @@ var file_afterbell_ingest_v1_ingest_service_proto_goTypes = []any{
 	(*ListLimitsResponse)(nil),                // 34: afterbell.ingest.v1.ListLimitsResponse
 	(*ForgetLimitsRequest)(nil),               // 35: afterbell.ingest.v1.ForgetLimitsRequest
 	(*ForgetLimitsResponse)(nil),              // 36: afterbell.ingest.v1.ForgetLimitsResponse
-	(*ProbeModulesResponse_ProbeStarted)(nil), // 37: afterbell.ingest.v1.ProbeModulesResponse.ProbeStarted
-	(*IngestPartitionResponse_Heartbeat)(nil), // 38: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat
-	(*v1.Provider)(nil),                       // 39: afterbell.market.v1.Provider
-	(*v1.Domain)(nil),                         // 40: afterbell.market.v1.Domain
-	(*v1.Module)(nil),                         // 41: afterbell.market.v1.Module
-	(*durationpb.Duration)(nil),               // 42: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),             // 43: google.protobuf.Timestamp
-	(*v11.Issue)(nil),                         // 44: afterbell.fault.v1.Issue
-	(v1.Pool)(0),                              // 45: afterbell.market.v1.Pool
-	(*v1.Coverage)(nil),                       // 46: afterbell.market.v1.Coverage
-	(*v1.RevisionSummary)(nil),                // 47: afterbell.market.v1.RevisionSummary
-	(v1.Verdict)(0),                           // 48: afterbell.market.v1.Verdict
-	(*v1.Revision)(nil),                       // 49: afterbell.market.v1.Revision
-	(*v1.AbsentSymbol)(nil),                   // 50: afterbell.market.v1.AbsentSymbol
-	(*v1.LearntLimit)(nil),                    // 51: afterbell.market.v1.LearntLimit
+	(*ListInstrumentsRequest)(nil),            // 37: afterbell.ingest.v1.ListInstrumentsRequest
+	(*ListInstrumentsResponse)(nil),           // 38: afterbell.ingest.v1.ListInstrumentsResponse
+	(*ListedInstrument)(nil),                  // 39: afterbell.ingest.v1.ListedInstrument
+	(*ProbeModulesResponse_ProbeStarted)(nil), // 40: afterbell.ingest.v1.ProbeModulesResponse.ProbeStarted
+	(*IngestPartitionResponse_Heartbeat)(nil), // 41: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat
+	(*v1.Provider)(nil),                       // 42: afterbell.market.v1.Provider
+	(*v1.Domain)(nil),                         // 43: afterbell.market.v1.Domain
+	(*v1.Module)(nil),                         // 44: afterbell.market.v1.Module
+	(*durationpb.Duration)(nil),               // 45: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),             // 46: google.protobuf.Timestamp
+	(*v11.Issue)(nil),                         // 47: afterbell.fault.v1.Issue
+	(v1.Pool)(0),                              // 48: afterbell.market.v1.Pool
+	(*v1.Coverage)(nil),                       // 49: afterbell.market.v1.Coverage
+	(*v1.RevisionSummary)(nil),                // 50: afterbell.market.v1.RevisionSummary
+	(v1.Verdict)(0),                           // 51: afterbell.market.v1.Verdict
+	(*v1.Revision)(nil),                       // 52: afterbell.market.v1.Revision
+	(*v1.AbsentSymbol)(nil),                   // 53: afterbell.market.v1.AbsentSymbol
+	(*v1.LearntLimit)(nil),                    // 54: afterbell.market.v1.LearntLimit
+	(v1.InstrumentKind)(0),                    // 55: afterbell.market.v1.InstrumentKind
 }
 var file_afterbell_ingest_v1_ingest_service_proto_depIdxs = []int32{
-	39, // 0: afterbell.ingest.v1.ListModulesResponse.providers:type_name -> afterbell.market.v1.Provider
-	40, // 1: afterbell.ingest.v1.ListModulesResponse.domains:type_name -> afterbell.market.v1.Domain
-	41, // 2: afterbell.ingest.v1.ListModulesResponse.modules:type_name -> afterbell.market.v1.Module
+	42, // 0: afterbell.ingest.v1.ListModulesResponse.providers:type_name -> afterbell.market.v1.Provider
+	43, // 1: afterbell.ingest.v1.ListModulesResponse.domains:type_name -> afterbell.market.v1.Domain
+	44, // 2: afterbell.ingest.v1.ListModulesResponse.modules:type_name -> afterbell.market.v1.Module
 	6,  // 3: afterbell.ingest.v1.ListTokensResponse.tokens:type_name -> afterbell.ingest.v1.TokenStatus
-	42, // 4: afterbell.ingest.v1.ProbeModulesRequest.probe_timeout:type_name -> google.protobuf.Duration
-	37, // 5: afterbell.ingest.v1.ProbeModulesResponse.started:type_name -> afterbell.ingest.v1.ProbeModulesResponse.ProbeStarted
+	45, // 4: afterbell.ingest.v1.ProbeModulesRequest.probe_timeout:type_name -> google.protobuf.Duration
+	40, // 5: afterbell.ingest.v1.ProbeModulesResponse.started:type_name -> afterbell.ingest.v1.ProbeModulesResponse.ProbeStarted
 	9,  // 6: afterbell.ingest.v1.ProbeModulesResponse.finished:type_name -> afterbell.ingest.v1.ModuleProbe
-	43, // 7: afterbell.ingest.v1.ModuleProbe.probe_time:type_name -> google.protobuf.Timestamp
-	42, // 8: afterbell.ingest.v1.ModuleProbe.latency:type_name -> google.protobuf.Duration
-	44, // 9: afterbell.ingest.v1.ModuleProbe.issues:type_name -> afterbell.fault.v1.Issue
-	45, // 10: afterbell.ingest.v1.CheckStoreRequest.pool:type_name -> afterbell.market.v1.Pool
-	44, // 11: afterbell.ingest.v1.CheckStoreResponse.issues:type_name -> afterbell.fault.v1.Issue
-	45, // 12: afterbell.ingest.v1.ListCoverageRequest.pool:type_name -> afterbell.market.v1.Pool
-	46, // 13: afterbell.ingest.v1.ListCoverageResponse.coverages:type_name -> afterbell.market.v1.Coverage
-	45, // 14: afterbell.ingest.v1.PlanPartitionsRequest.pool:type_name -> afterbell.market.v1.Pool
+	46, // 7: afterbell.ingest.v1.ModuleProbe.probe_time:type_name -> google.protobuf.Timestamp
+	45, // 8: afterbell.ingest.v1.ModuleProbe.latency:type_name -> google.protobuf.Duration
+	47, // 9: afterbell.ingest.v1.ModuleProbe.issues:type_name -> afterbell.fault.v1.Issue
+	48, // 10: afterbell.ingest.v1.CheckStoreRequest.pool:type_name -> afterbell.market.v1.Pool
+	47, // 11: afterbell.ingest.v1.CheckStoreResponse.issues:type_name -> afterbell.fault.v1.Issue
+	48, // 12: afterbell.ingest.v1.ListCoverageRequest.pool:type_name -> afterbell.market.v1.Pool
+	49, // 13: afterbell.ingest.v1.ListCoverageResponse.coverages:type_name -> afterbell.market.v1.Coverage
+	48, // 14: afterbell.ingest.v1.PlanPartitionsRequest.pool:type_name -> afterbell.market.v1.Pool
 	0,  // 15: afterbell.ingest.v1.PlanPartitionsRequest.stage:type_name -> afterbell.ingest.v1.PlanStage
 	19, // 16: afterbell.ingest.v1.PlanPartitionsResponse.partitions:type_name -> afterbell.ingest.v1.PartitionSpec
-	44, // 17: afterbell.ingest.v1.PlanPartitionsResponse.issues:type_name -> afterbell.fault.v1.Issue
-	42, // 18: afterbell.ingest.v1.PlanPartitionsResponse.estimated_duration:type_name -> google.protobuf.Duration
+	47, // 17: afterbell.ingest.v1.PlanPartitionsResponse.issues:type_name -> afterbell.fault.v1.Issue
+	45, // 18: afterbell.ingest.v1.PlanPartitionsResponse.estimated_duration:type_name -> google.protobuf.Duration
 	18, // 19: afterbell.ingest.v1.PlanPartitionsResponse.symbol_lists:type_name -> afterbell.ingest.v1.SymbolList
-	45, // 20: afterbell.ingest.v1.IngestPartitionRequest.pool:type_name -> afterbell.market.v1.Pool
+	48, // 20: afterbell.ingest.v1.IngestPartitionRequest.pool:type_name -> afterbell.market.v1.Pool
 	19, // 21: afterbell.ingest.v1.IngestPartitionRequest.partition:type_name -> afterbell.ingest.v1.PartitionSpec
-	38, // 22: afterbell.ingest.v1.IngestPartitionResponse.heartbeat:type_name -> afterbell.ingest.v1.IngestPartitionResponse.Heartbeat
+	41, // 22: afterbell.ingest.v1.IngestPartitionResponse.heartbeat:type_name -> afterbell.ingest.v1.IngestPartitionResponse.Heartbeat
 	22, // 23: afterbell.ingest.v1.IngestPartitionResponse.result:type_name -> afterbell.ingest.v1.PartitionResult
-	46, // 24: afterbell.ingest.v1.PartitionResult.coverage:type_name -> afterbell.market.v1.Coverage
-	44, // 25: afterbell.ingest.v1.PartitionResult.issues:type_name -> afterbell.fault.v1.Issue
-	47, // 26: afterbell.ingest.v1.PartitionResult.revisions:type_name -> afterbell.market.v1.RevisionSummary
+	49, // 24: afterbell.ingest.v1.PartitionResult.coverage:type_name -> afterbell.market.v1.Coverage
+	47, // 25: afterbell.ingest.v1.PartitionResult.issues:type_name -> afterbell.fault.v1.Issue
+	50, // 26: afterbell.ingest.v1.PartitionResult.revisions:type_name -> afterbell.market.v1.RevisionSummary
 	25, // 27: afterbell.ingest.v1.ListActivePartitionsResponse.partitions:type_name -> afterbell.ingest.v1.ActivePartition
-	45, // 28: afterbell.ingest.v1.ActivePartition.pool:type_name -> afterbell.market.v1.Pool
-	43, // 29: afterbell.ingest.v1.ActivePartition.start_time:type_name -> google.protobuf.Timestamp
-	45, // 30: afterbell.ingest.v1.VerifyPartitionsRequest.pool:type_name -> afterbell.market.v1.Pool
+	48, // 28: afterbell.ingest.v1.ActivePartition.pool:type_name -> afterbell.market.v1.Pool
+	46, // 29: afterbell.ingest.v1.ActivePartition.start_time:type_name -> google.protobuf.Timestamp
+	48, // 30: afterbell.ingest.v1.VerifyPartitionsRequest.pool:type_name -> afterbell.market.v1.Pool
 	19, // 31: afterbell.ingest.v1.VerifyPartitionsRequest.partitions:type_name -> afterbell.ingest.v1.PartitionSpec
 	28, // 32: afterbell.ingest.v1.VerifyPartitionsResponse.checks:type_name -> afterbell.ingest.v1.PartitionCheck
-	48, // 33: afterbell.ingest.v1.PartitionCheck.verdict:type_name -> afterbell.market.v1.Verdict
-	45, // 34: afterbell.ingest.v1.ListRevisionsRequest.pool:type_name -> afterbell.market.v1.Pool
-	49, // 35: afterbell.ingest.v1.ListRevisionsResponse.revisions:type_name -> afterbell.market.v1.Revision
-	45, // 36: afterbell.ingest.v1.ListAbsentSymbolsRequest.pool:type_name -> afterbell.market.v1.Pool
-	50, // 37: afterbell.ingest.v1.ListAbsentSymbolsResponse.absent_symbols:type_name -> afterbell.market.v1.AbsentSymbol
-	51, // 38: afterbell.ingest.v1.ListLimitsResponse.limits:type_name -> afterbell.market.v1.LearntLimit
-	51, // 39: afterbell.ingest.v1.ForgetLimitsResponse.limits:type_name -> afterbell.market.v1.LearntLimit
-	1,  // 40: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat.stage:type_name -> afterbell.ingest.v1.IngestPartitionResponse.Stage
-	43, // 41: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat.wait_until_time:type_name -> google.protobuf.Timestamp
-	2,  // 42: afterbell.ingest.v1.IngestService.ListModules:input_type -> afterbell.ingest.v1.ListModulesRequest
-	4,  // 43: afterbell.ingest.v1.IngestService.ListTokens:input_type -> afterbell.ingest.v1.ListTokensRequest
-	7,  // 44: afterbell.ingest.v1.IngestService.ProbeModules:input_type -> afterbell.ingest.v1.ProbeModulesRequest
-	10, // 45: afterbell.ingest.v1.IngestService.CheckStore:input_type -> afterbell.ingest.v1.CheckStoreRequest
-	12, // 46: afterbell.ingest.v1.IngestService.ListCalendarDays:input_type -> afterbell.ingest.v1.ListCalendarDaysRequest
-	14, // 47: afterbell.ingest.v1.IngestService.ListCoverage:input_type -> afterbell.ingest.v1.ListCoverageRequest
-	16, // 48: afterbell.ingest.v1.IngestService.PlanPartitions:input_type -> afterbell.ingest.v1.PlanPartitionsRequest
-	20, // 49: afterbell.ingest.v1.IngestService.IngestPartition:input_type -> afterbell.ingest.v1.IngestPartitionRequest
-	23, // 50: afterbell.ingest.v1.IngestService.ListActivePartitions:input_type -> afterbell.ingest.v1.ListActivePartitionsRequest
-	26, // 51: afterbell.ingest.v1.IngestService.VerifyPartitions:input_type -> afterbell.ingest.v1.VerifyPartitionsRequest
-	31, // 52: afterbell.ingest.v1.IngestService.ListAbsentSymbols:input_type -> afterbell.ingest.v1.ListAbsentSymbolsRequest
-	33, // 53: afterbell.ingest.v1.IngestService.ListLimits:input_type -> afterbell.ingest.v1.ListLimitsRequest
-	35, // 54: afterbell.ingest.v1.IngestService.ForgetLimits:input_type -> afterbell.ingest.v1.ForgetLimitsRequest
-	29, // 55: afterbell.ingest.v1.IngestService.ListRevisions:input_type -> afterbell.ingest.v1.ListRevisionsRequest
-	3,  // 56: afterbell.ingest.v1.IngestService.ListModules:output_type -> afterbell.ingest.v1.ListModulesResponse
-	5,  // 57: afterbell.ingest.v1.IngestService.ListTokens:output_type -> afterbell.ingest.v1.ListTokensResponse
-	8,  // 58: afterbell.ingest.v1.IngestService.ProbeModules:output_type -> afterbell.ingest.v1.ProbeModulesResponse
-	11, // 59: afterbell.ingest.v1.IngestService.CheckStore:output_type -> afterbell.ingest.v1.CheckStoreResponse
-	13, // 60: afterbell.ingest.v1.IngestService.ListCalendarDays:output_type -> afterbell.ingest.v1.ListCalendarDaysResponse
-	15, // 61: afterbell.ingest.v1.IngestService.ListCoverage:output_type -> afterbell.ingest.v1.ListCoverageResponse
-	17, // 62: afterbell.ingest.v1.IngestService.PlanPartitions:output_type -> afterbell.ingest.v1.PlanPartitionsResponse
-	21, // 63: afterbell.ingest.v1.IngestService.IngestPartition:output_type -> afterbell.ingest.v1.IngestPartitionResponse
-	24, // 64: afterbell.ingest.v1.IngestService.ListActivePartitions:output_type -> afterbell.ingest.v1.ListActivePartitionsResponse
-	27, // 65: afterbell.ingest.v1.IngestService.VerifyPartitions:output_type -> afterbell.ingest.v1.VerifyPartitionsResponse
-	32, // 66: afterbell.ingest.v1.IngestService.ListAbsentSymbols:output_type -> afterbell.ingest.v1.ListAbsentSymbolsResponse
-	34, // 67: afterbell.ingest.v1.IngestService.ListLimits:output_type -> afterbell.ingest.v1.ListLimitsResponse
-	36, // 68: afterbell.ingest.v1.IngestService.ForgetLimits:output_type -> afterbell.ingest.v1.ForgetLimitsResponse
-	30, // 69: afterbell.ingest.v1.IngestService.ListRevisions:output_type -> afterbell.ingest.v1.ListRevisionsResponse
-	56, // [56:70] is the sub-list for method output_type
-	42, // [42:56] is the sub-list for method input_type
-	42, // [42:42] is the sub-list for extension type_name
-	42, // [42:42] is the sub-list for extension extendee
-	0,  // [0:42] is the sub-list for field type_name
+	51, // 33: afterbell.ingest.v1.PartitionCheck.verdict:type_name -> afterbell.market.v1.Verdict
+	48, // 34: afterbell.ingest.v1.ListRevisionsRequest.pool:type_name -> afterbell.market.v1.Pool
+	52, // 35: afterbell.ingest.v1.ListRevisionsResponse.revisions:type_name -> afterbell.market.v1.Revision
+	48, // 36: afterbell.ingest.v1.ListAbsentSymbolsRequest.pool:type_name -> afterbell.market.v1.Pool
+	53, // 37: afterbell.ingest.v1.ListAbsentSymbolsResponse.absent_symbols:type_name -> afterbell.market.v1.AbsentSymbol
+	54, // 38: afterbell.ingest.v1.ListLimitsResponse.limits:type_name -> afterbell.market.v1.LearntLimit
+	54, // 39: afterbell.ingest.v1.ForgetLimitsResponse.limits:type_name -> afterbell.market.v1.LearntLimit
+	39, // 40: afterbell.ingest.v1.ListInstrumentsResponse.instruments:type_name -> afterbell.ingest.v1.ListedInstrument
+	55, // 41: afterbell.ingest.v1.ListedInstrument.kind:type_name -> afterbell.market.v1.InstrumentKind
+	1,  // 42: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat.stage:type_name -> afterbell.ingest.v1.IngestPartitionResponse.Stage
+	46, // 43: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat.wait_until_time:type_name -> google.protobuf.Timestamp
+	2,  // 44: afterbell.ingest.v1.IngestService.ListModules:input_type -> afterbell.ingest.v1.ListModulesRequest
+	4,  // 45: afterbell.ingest.v1.IngestService.ListTokens:input_type -> afterbell.ingest.v1.ListTokensRequest
+	7,  // 46: afterbell.ingest.v1.IngestService.ProbeModules:input_type -> afterbell.ingest.v1.ProbeModulesRequest
+	10, // 47: afterbell.ingest.v1.IngestService.CheckStore:input_type -> afterbell.ingest.v1.CheckStoreRequest
+	12, // 48: afterbell.ingest.v1.IngestService.ListCalendarDays:input_type -> afterbell.ingest.v1.ListCalendarDaysRequest
+	14, // 49: afterbell.ingest.v1.IngestService.ListCoverage:input_type -> afterbell.ingest.v1.ListCoverageRequest
+	16, // 50: afterbell.ingest.v1.IngestService.PlanPartitions:input_type -> afterbell.ingest.v1.PlanPartitionsRequest
+	20, // 51: afterbell.ingest.v1.IngestService.IngestPartition:input_type -> afterbell.ingest.v1.IngestPartitionRequest
+	23, // 52: afterbell.ingest.v1.IngestService.ListActivePartitions:input_type -> afterbell.ingest.v1.ListActivePartitionsRequest
+	26, // 53: afterbell.ingest.v1.IngestService.VerifyPartitions:input_type -> afterbell.ingest.v1.VerifyPartitionsRequest
+	31, // 54: afterbell.ingest.v1.IngestService.ListAbsentSymbols:input_type -> afterbell.ingest.v1.ListAbsentSymbolsRequest
+	33, // 55: afterbell.ingest.v1.IngestService.ListLimits:input_type -> afterbell.ingest.v1.ListLimitsRequest
+	35, // 56: afterbell.ingest.v1.IngestService.ForgetLimits:input_type -> afterbell.ingest.v1.ForgetLimitsRequest
+	37, // 57: afterbell.ingest.v1.IngestService.ListInstruments:input_type -> afterbell.ingest.v1.ListInstrumentsRequest
+	29, // 58: afterbell.ingest.v1.IngestService.ListRevisions:input_type -> afterbell.ingest.v1.ListRevisionsRequest
+	3,  // 59: afterbell.ingest.v1.IngestService.ListModules:output_type -> afterbell.ingest.v1.ListModulesResponse
+	5,  // 60: afterbell.ingest.v1.IngestService.ListTokens:output_type -> afterbell.ingest.v1.ListTokensResponse
+	8,  // 61: afterbell.ingest.v1.IngestService.ProbeModules:output_type -> afterbell.ingest.v1.ProbeModulesResponse
+	11, // 62: afterbell.ingest.v1.IngestService.CheckStore:output_type -> afterbell.ingest.v1.CheckStoreResponse
+	13, // 63: afterbell.ingest.v1.IngestService.ListCalendarDays:output_type -> afterbell.ingest.v1.ListCalendarDaysResponse
+	15, // 64: afterbell.ingest.v1.IngestService.ListCoverage:output_type -> afterbell.ingest.v1.ListCoverageResponse
+	17, // 65: afterbell.ingest.v1.IngestService.PlanPartitions:output_type -> afterbell.ingest.v1.PlanPartitionsResponse
+	21, // 66: afterbell.ingest.v1.IngestService.IngestPartition:output_type -> afterbell.ingest.v1.IngestPartitionResponse
+	24, // 67: afterbell.ingest.v1.IngestService.ListActivePartitions:output_type -> afterbell.ingest.v1.ListActivePartitionsResponse
+	27, // 68: afterbell.ingest.v1.IngestService.VerifyPartitions:output_type -> afterbell.ingest.v1.VerifyPartitionsResponse
+	32, // 69: afterbell.ingest.v1.IngestService.ListAbsentSymbols:output_type -> afterbell.ingest.v1.ListAbsentSymbolsResponse
+	34, // 70: afterbell.ingest.v1.IngestService.ListLimits:output_type -> afterbell.ingest.v1.ListLimitsResponse
+	36, // 71: afterbell.ingest.v1.IngestService.ForgetLimits:output_type -> afterbell.ingest.v1.ForgetLimitsResponse
+	38, // 72: afterbell.ingest.v1.IngestService.ListInstruments:output_type -> afterbell.ingest.v1.ListInstrumentsResponse
+	30, // 73: afterbell.ingest.v1.IngestService.ListRevisions:output_type -> afterbell.ingest.v1.ListRevisionsResponse
+	59, // [59:74] is the sub-list for method output_type
+	44, // [44:59] is the sub-list for method input_type
+	44, // [44:44] is the sub-list for extension type_name
+	44, // [44:44] is the sub-list for extension extendee
+	0,  // [0:44] is the sub-list for field type_name
 }
 
 func init() { file_afterbell_ingest_v1_ingest_service_proto_init() }
@@ -3004,7 +3229,7 @@ func file_afterbell_ingest_v1_ingest_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_afterbell_ingest_v1_ingest_service_proto_rawDesc), len(file_afterbell_ingest_v1_ingest_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   37,
+			NumMessages:   40,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

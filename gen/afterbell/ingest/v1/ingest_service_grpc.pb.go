@@ -35,6 +35,7 @@ const (
 	IngestService_ListAbsentSymbols_FullMethodName    = "/afterbell.ingest.v1.IngestService/ListAbsentSymbols"
 	IngestService_ListLimits_FullMethodName           = "/afterbell.ingest.v1.IngestService/ListLimits"
 	IngestService_ForgetLimits_FullMethodName         = "/afterbell.ingest.v1.IngestService/ForgetLimits"
+	IngestService_ListInstruments_FullMethodName      = "/afterbell.ingest.v1.IngestService/ListInstruments"
 	IngestService_ListRevisions_FullMethodName        = "/afterbell.ingest.v1.IngestService/ListRevisions"
 )
 
@@ -83,6 +84,8 @@ type IngestServiceClient interface {
 	ListLimits(ctx context.Context, in *ListLimitsRequest, opts ...grpc.CallOption) (*ListLimitsResponse, error)
 	// Forgets such limits, so that the next call tries.
 	ForgetLimits(ctx context.Context, in *ForgetLimitsRequest, opts ...grpc.CallOption) (*ForgetLimitsResponse, error)
+	// Lists the instruments that the pools' lists have.
+	ListInstruments(ctx context.Context, in *ListInstrumentsRequest, opts ...grpc.CallOption) (*ListInstrumentsResponse, error)
 	// Lists values that the provider changed or took away after they were stored,
 	// newest first. Reads the pool's file between two commits of a run.
 	ListRevisions(ctx context.Context, in *ListRevisionsRequest, opts ...grpc.CallOption) (*ListRevisionsResponse, error)
@@ -244,6 +247,16 @@ func (c *ingestServiceClient) ForgetLimits(ctx context.Context, in *ForgetLimits
 	return out, nil
 }
 
+func (c *ingestServiceClient) ListInstruments(ctx context.Context, in *ListInstrumentsRequest, opts ...grpc.CallOption) (*ListInstrumentsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListInstrumentsResponse)
+	err := c.cc.Invoke(ctx, IngestService_ListInstruments_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *ingestServiceClient) ListRevisions(ctx context.Context, in *ListRevisionsRequest, opts ...grpc.CallOption) (*ListRevisionsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListRevisionsResponse)
@@ -299,6 +312,8 @@ type IngestServiceServer interface {
 	ListLimits(context.Context, *ListLimitsRequest) (*ListLimitsResponse, error)
 	// Forgets such limits, so that the next call tries.
 	ForgetLimits(context.Context, *ForgetLimitsRequest) (*ForgetLimitsResponse, error)
+	// Lists the instruments that the pools' lists have.
+	ListInstruments(context.Context, *ListInstrumentsRequest) (*ListInstrumentsResponse, error)
 	// Lists values that the provider changed or took away after they were stored,
 	// newest first. Reads the pool's file between two commits of a run.
 	ListRevisions(context.Context, *ListRevisionsRequest) (*ListRevisionsResponse, error)
@@ -350,6 +365,9 @@ func (UnimplementedIngestServiceServer) ListLimits(context.Context, *ListLimitsR
 }
 func (UnimplementedIngestServiceServer) ForgetLimits(context.Context, *ForgetLimitsRequest) (*ForgetLimitsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ForgetLimits not implemented")
+}
+func (UnimplementedIngestServiceServer) ListInstruments(context.Context, *ListInstrumentsRequest) (*ListInstrumentsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListInstruments not implemented")
 }
 func (UnimplementedIngestServiceServer) ListRevisions(context.Context, *ListRevisionsRequest) (*ListRevisionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListRevisions not implemented")
@@ -595,6 +613,24 @@ func _IngestService_ForgetLimits_Handler(srv interface{}, ctx context.Context, d
 	return interceptor(ctx, in, info, handler)
 }
 
+func _IngestService_ListInstruments_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListInstrumentsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IngestServiceServer).ListInstruments(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IngestService_ListInstruments_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IngestServiceServer).ListInstruments(ctx, req.(*ListInstrumentsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _IngestService_ListRevisions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListRevisionsRequest)
 	if err := dec(in); err != nil {
@@ -663,6 +699,10 @@ var IngestService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ForgetLimits",
 			Handler:    _IngestService_ForgetLimits_Handler,
+		},
+		{
+			MethodName: "ListInstruments",
+			Handler:    _IngestService_ListInstruments_Handler,
 		},
 		{
 			MethodName: "ListRevisions",

@@ -12,6 +12,7 @@ import (
 	_ "google.golang.org/genproto/googleapis/api/annotations"
 	protoreflect "google.golang.org/protobuf/reflect/protoreflect"
 	protoimpl "google.golang.org/protobuf/runtime/protoimpl"
+	timestamppb "google.golang.org/protobuf/types/known/timestamppb"
 	reflect "reflect"
 	sync "sync"
 	unsafe "unsafe"
@@ -24,7 +25,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// The list of targets.
+// The default set.
 type Targets struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Symbols asked for: six digits, a dot and SH, SZ or BJ, as in "600519.SH". At most
@@ -71,22 +72,169 @@ func (x *Targets) GetSymbols() []string {
 	return nil
 }
 
-// A symbol that the list resolves to.
+// A named set of symbols.
+type TargetSet struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name: 1 to 64 of a-z, 0-9, ".", "_", "-" and ":", beginning with a letter or a
+	// digit, as in "watchlist:core".
+	SetId string `protobuf:"bytes,1,opt,name=set_id,json=setId,proto3" json:"set_id,omitempty"`
+	// Its symbols, ascending. Those that have ended are not listed.
+	Entries []*TargetEntry `protobuf:"bytes,2,rep,name=entries,proto3" json:"entries,omitempty"`
+	// Changes whenever the symbols, their ends or the note do. Opaque.
+	Etag string `protobuf:"bytes,3,opt,name=etag,proto3" json:"etag,omitempty"`
+	// What the set is, for a person. At most 500 characters.
+	Note string `protobuf:"bytes,4,opt,name=note,proto3" json:"note,omitempty"`
+	// When it was changed last. Unset for a default set that nobody ever wrote.
+	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TargetSet) Reset() {
+	*x = TargetSet{}
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TargetSet) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TargetSet) ProtoMessage() {}
+
+func (x *TargetSet) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TargetSet.ProtoReflect.Descriptor instead.
+func (*TargetSet) Descriptor() ([]byte, []int) {
+	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *TargetSet) GetSetId() string {
+	if x != nil {
+		return x.SetId
+	}
+	return ""
+}
+
+func (x *TargetSet) GetEntries() []*TargetEntry {
+	if x != nil {
+		return x.Entries
+	}
+	return nil
+}
+
+func (x *TargetSet) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+func (x *TargetSet) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+func (x *TargetSet) GetUpdateTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.UpdateTime
+	}
+	return nil
+}
+
+// A symbol of a set.
+type TargetEntry struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Symbol, as in "600519.SH".
+	Symbol string `protobuf:"bytes,1,opt,name=symbol,proto3" json:"symbol,omitempty"`
+	// When it ends by itself. Unset means never.
+	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TargetEntry) Reset() {
+	*x = TargetEntry{}
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[2]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TargetEntry) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TargetEntry) ProtoMessage() {}
+
+func (x *TargetEntry) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[2]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TargetEntry.ProtoReflect.Descriptor instead.
+func (*TargetEntry) Descriptor() ([]byte, []int) {
+	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{2}
+}
+
+func (x *TargetEntry) GetSymbol() string {
+	if x != nil {
+		return x.Symbol
+	}
+	return ""
+}
+
+func (x *TargetEntry) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+// A symbol that the watch list resolves to.
 type ResolvedTarget struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Symbol.
 	Symbol string `protobuf:"bytes,1,opt,name=symbol,proto3" json:"symbol,omitempty"`
 	// What it is, by its code.
 	Kind v1.InstrumentKind `protobuf:"varint,2,opt,name=kind,proto3,enum=afterbell.market.v1.InstrumentKind" json:"kind,omitempty"`
-	// Why it is on the list: "explicit".
-	Reasons       []string `protobuf:"bytes,3,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	// Why it is on the list: "explicit" for the default set, the name of any other set,
+	// and behind it the end where it has one, as in "temporary until 2026-12-06 19:30"
+	// (Shanghai).
+	Reasons []string `protobuf:"bytes,3,rep,name=reasons,proto3" json:"reasons,omitempty"`
+	// The sets that have it, by name.
+	Memberships []*TargetMembership `protobuf:"bytes,4,rep,name=memberships,proto3" json:"memberships,omitempty"`
+	// When it leaves the list by itself: the last end of its memberships. Unset means
+	// never.
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// Its short name. Empty where no list has it.
+	Name          string `protobuf:"bytes,6,opt,name=name,proto3" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *ResolvedTarget) Reset() {
 	*x = ResolvedTarget{}
-	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[1]
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -98,7 +246,7 @@ func (x *ResolvedTarget) String() string {
 func (*ResolvedTarget) ProtoMessage() {}
 
 func (x *ResolvedTarget) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[1]
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -111,7 +259,7 @@ func (x *ResolvedTarget) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ResolvedTarget.ProtoReflect.Descriptor instead.
 func (*ResolvedTarget) Descriptor() ([]byte, []int) {
-	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{1}
+	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ResolvedTarget) GetSymbol() string {
@@ -135,6 +283,246 @@ func (x *ResolvedTarget) GetReasons() []string {
 	return nil
 }
 
+func (x *ResolvedTarget) GetMemberships() []*TargetMembership {
+	if x != nil {
+		return x.Memberships
+	}
+	return nil
+}
+
+func (x *ResolvedTarget) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *ResolvedTarget) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// That a set has a symbol.
+type TargetMembership struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Set.
+	SetId string `protobuf:"bytes,1,opt,name=set_id,json=setId,proto3" json:"set_id,omitempty"`
+	// When the symbol leaves it by itself. Unset means never.
+	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *TargetMembership) Reset() {
+	*x = TargetMembership{}
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[4]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *TargetMembership) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*TargetMembership) ProtoMessage() {}
+
+func (x *TargetMembership) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[4]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use TargetMembership.ProtoReflect.Descriptor instead.
+func (*TargetMembership) Descriptor() ([]byte, []int) {
+	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{4}
+}
+
+func (x *TargetMembership) GetSetId() string {
+	if x != nil {
+		return x.SetId
+	}
+	return ""
+}
+
+func (x *TargetMembership) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+// A code that was written and stands for another one now.
+type ReplacedSymbol struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// As written, as in "830799.BJ".
+	OldSymbol string `protobuf:"bytes,1,opt,name=old_symbol,json=oldSymbol,proto3" json:"old_symbol,omitempty"`
+	// As stored, as in "920799.BJ".
+	Symbol string `protobuf:"bytes,2,opt,name=symbol,proto3" json:"symbol,omitempty"`
+	// Short name. Empty where no list has it.
+	Name          string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplacedSymbol) Reset() {
+	*x = ReplacedSymbol{}
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplacedSymbol) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplacedSymbol) ProtoMessage() {}
+
+func (x *ReplacedSymbol) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplacedSymbol.ProtoReflect.Descriptor instead.
+func (*ReplacedSymbol) Descriptor() ([]byte, []int) {
+	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *ReplacedSymbol) GetOldSymbol() string {
+	if x != nil {
+		return x.OldSymbol
+	}
+	return ""
+}
+
+func (x *ReplacedSymbol) GetSymbol() string {
+	if x != nil {
+		return x.Symbol
+	}
+	return ""
+}
+
+func (x *ReplacedSymbol) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+// A stock or an ETF that the worker's lists have.
+type Instrument struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Symbol, as in "600519.SH".
+	Symbol string `protobuf:"bytes,1,opt,name=symbol,proto3" json:"symbol,omitempty"`
+	// Short name, as in "贵州茅台". May be empty.
+	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
+	// Stock or ETF.
+	Kind v1.InstrumentKind `protobuf:"varint,3,opt,name=kind,proto3,enum=afterbell.market.v1.InstrumentKind" json:"kind,omitempty"`
+	// Status as the provider has it: "L" listed, "D" delisted, "P" suspended, "I" issued.
+	ListStatus string `protobuf:"bytes,4,opt,name=list_status,json=listStatus,proto3" json:"list_status,omitempty"`
+	// First trading day, "YYYY-MM-DD". Empty where unknown.
+	ListDate string `protobuf:"bytes,5,opt,name=list_date,json=listDate,proto3" json:"list_date,omitempty"`
+	// Day of delisting, "YYYY-MM-DD". Empty while it is listed.
+	DelistDate string `protobuf:"bytes,6,opt,name=delist_date,json=delistDate,proto3" json:"delist_date,omitempty"`
+	// Codes that it had before.
+	FormerSymbols []string `protobuf:"bytes,7,rep,name=former_symbols,json=formerSymbols,proto3" json:"former_symbols,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Instrument) Reset() {
+	*x = Instrument{}
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Instrument) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Instrument) ProtoMessage() {}
+
+func (x *Instrument) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Instrument.ProtoReflect.Descriptor instead.
+func (*Instrument) Descriptor() ([]byte, []int) {
+	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{6}
+}
+
+func (x *Instrument) GetSymbol() string {
+	if x != nil {
+		return x.Symbol
+	}
+	return ""
+}
+
+func (x *Instrument) GetName() string {
+	if x != nil {
+		return x.Name
+	}
+	return ""
+}
+
+func (x *Instrument) GetKind() v1.InstrumentKind {
+	if x != nil {
+		return x.Kind
+	}
+	return v1.InstrumentKind(0)
+}
+
+func (x *Instrument) GetListStatus() string {
+	if x != nil {
+		return x.ListStatus
+	}
+	return ""
+}
+
+func (x *Instrument) GetListDate() string {
+	if x != nil {
+		return x.ListDate
+	}
+	return ""
+}
+
+func (x *Instrument) GetDelistDate() string {
+	if x != nil {
+		return x.DelistDate
+	}
+	return ""
+}
+
+func (x *Instrument) GetFormerSymbols() []string {
+	if x != nil {
+		return x.FormerSymbols
+	}
+	return nil
+}
+
 // Request for TargetService.GetTargets.
 type GetTargetsRequest struct {
 	state         protoimpl.MessageState `protogen:"open.v1"`
@@ -144,7 +532,7 @@ type GetTargetsRequest struct {
 
 func (x *GetTargetsRequest) Reset() {
 	*x = GetTargetsRequest{}
-	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[2]
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -156,7 +544,7 @@ func (x *GetTargetsRequest) String() string {
 func (*GetTargetsRequest) ProtoMessage() {}
 
 func (x *GetTargetsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[2]
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -169,23 +557,25 @@ func (x *GetTargetsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTargetsRequest.ProtoReflect.Descriptor instead.
 func (*GetTargetsRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{2}
+	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{7}
 }
 
 // Response for TargetService.GetTargets.
 type GetTargetsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The list as saved.
+	// The default set.
 	Targets *Targets `protobuf:"bytes,1,opt,name=targets,proto3" json:"targets,omitempty"`
-	// What it resolves to, by symbol.
-	Resolved      []*ResolvedTarget `protobuf:"bytes,2,rep,name=resolved,proto3" json:"resolved,omitempty"`
+	// What all sets resolve to, by symbol.
+	Resolved []*ResolvedTarget `protobuf:"bytes,2,rep,name=resolved,proto3" json:"resolved,omitempty"`
+	// Etag of the default set.
+	Etag          string `protobuf:"bytes,3,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *GetTargetsResponse) Reset() {
 	*x = GetTargetsResponse{}
-	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[3]
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -197,7 +587,7 @@ func (x *GetTargetsResponse) String() string {
 func (*GetTargetsResponse) ProtoMessage() {}
 
 func (x *GetTargetsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[3]
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -210,7 +600,7 @@ func (x *GetTargetsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use GetTargetsResponse.ProtoReflect.Descriptor instead.
 func (*GetTargetsResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{3}
+	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{8}
 }
 
 func (x *GetTargetsResponse) GetTargets() *Targets {
@@ -227,19 +617,30 @@ func (x *GetTargetsResponse) GetResolved() []*ResolvedTarget {
 	return nil
 }
 
+func (x *GetTargetsResponse) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
 // Request for TargetService.UpdateTargets.
 type UpdateTargetsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The new list. Required; one without symbols is allowed: the targets run is then
-	// UNCHANGED.
-	Targets       *Targets `protobuf:"bytes,1,opt,name=targets,proto3" json:"targets,omitempty"`
+	// UNCHANGED where no other set has any.
+	Targets *Targets `protobuf:"bytes,1,opt,name=targets,proto3" json:"targets,omitempty"`
+	// Etag of the set that was read. Empty means whatever it is now.
+	Etag string `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
+	// Take symbols that no list has, where their code could be one: a listing to come.
+	AllowUnlisted bool `protobuf:"varint,3,opt,name=allow_unlisted,json=allowUnlisted,proto3" json:"allow_unlisted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UpdateTargetsRequest) Reset() {
 	*x = UpdateTargetsRequest{}
-	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[4]
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -251,7 +652,7 @@ func (x *UpdateTargetsRequest) String() string {
 func (*UpdateTargetsRequest) ProtoMessage() {}
 
 func (x *UpdateTargetsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[4]
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -264,7 +665,7 @@ func (x *UpdateTargetsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateTargetsRequest.ProtoReflect.Descriptor instead.
 func (*UpdateTargetsRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{4}
+	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *UpdateTargetsRequest) GetTargets() *Targets {
@@ -274,20 +675,38 @@ func (x *UpdateTargetsRequest) GetTargets() *Targets {
 	return nil
 }
 
+func (x *UpdateTargetsRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+func (x *UpdateTargetsRequest) GetAllowUnlisted() bool {
+	if x != nil {
+		return x.AllowUnlisted
+	}
+	return false
+}
+
 // Response for TargetService.UpdateTargets.
 type UpdateTargetsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The list as saved.
+	// The default set as saved.
 	Targets *Targets `protobuf:"bytes,1,opt,name=targets,proto3" json:"targets,omitempty"`
-	// What it resolves to, by symbol.
-	Resolved      []*ResolvedTarget `protobuf:"bytes,2,rep,name=resolved,proto3" json:"resolved,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	// What all sets resolve to, by symbol.
+	Resolved []*ResolvedTarget `protobuf:"bytes,2,rep,name=resolved,proto3" json:"resolved,omitempty"`
+	// Etag of the default set.
+	Etag string `protobuf:"bytes,3,opt,name=etag,proto3" json:"etag,omitempty"`
+	// Codes that were stored under new ones.
+	ReplacedSymbols []*ReplacedSymbol `protobuf:"bytes,4,rep,name=replaced_symbols,json=replacedSymbols,proto3" json:"replaced_symbols,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *UpdateTargetsResponse) Reset() {
 	*x = UpdateTargetsResponse{}
-	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[5]
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -299,7 +718,7 @@ func (x *UpdateTargetsResponse) String() string {
 func (*UpdateTargetsResponse) ProtoMessage() {}
 
 func (x *UpdateTargetsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[5]
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -312,7 +731,7 @@ func (x *UpdateTargetsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use UpdateTargetsResponse.ProtoReflect.Descriptor instead.
 func (*UpdateTargetsResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{5}
+	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *UpdateTargetsResponse) GetTargets() *Targets {
@@ -329,18 +748,39 @@ func (x *UpdateTargetsResponse) GetResolved() []*ResolvedTarget {
 	return nil
 }
 
+func (x *UpdateTargetsResponse) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+func (x *UpdateTargetsResponse) GetReplacedSymbols() []*ReplacedSymbol {
+	if x != nil {
+		return x.ReplacedSymbols
+	}
+	return nil
+}
+
 // Request for TargetService.PreviewTargets.
 type PreviewTargetsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The list to look at. Unset means the saved one.
-	Targets       *Targets `protobuf:"bytes,1,opt,name=targets,proto3" json:"targets,omitempty"`
+	// The symbols to look at, in the place of those of the set. Unset means the saved
+	// ones.
+	Targets *Targets `protobuf:"bytes,1,opt,name=targets,proto3" json:"targets,omitempty"`
+	// Set that they would be. Empty means the default set.
+	SetId string `protobuf:"bytes,2,opt,name=set_id,json=setId,proto3" json:"set_id,omitempty"`
+	// When they would end. Unset means never, and in the set "temporary" 7 days from now.
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// As in UpdateTargets.
+	AllowUnlisted bool `protobuf:"varint,4,opt,name=allow_unlisted,json=allowUnlisted,proto3" json:"allow_unlisted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PreviewTargetsRequest) Reset() {
 	*x = PreviewTargetsRequest{}
-	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[6]
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -352,7 +792,7 @@ func (x *PreviewTargetsRequest) String() string {
 func (*PreviewTargetsRequest) ProtoMessage() {}
 
 func (x *PreviewTargetsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[6]
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -365,7 +805,7 @@ func (x *PreviewTargetsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewTargetsRequest.ProtoReflect.Descriptor instead.
 func (*PreviewTargetsRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{6}
+	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *PreviewTargetsRequest) GetTargets() *Targets {
@@ -375,25 +815,50 @@ func (x *PreviewTargetsRequest) GetTargets() *Targets {
 	return nil
 }
 
+func (x *PreviewTargetsRequest) GetSetId() string {
+	if x != nil {
+		return x.SetId
+	}
+	return ""
+}
+
+func (x *PreviewTargetsRequest) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *PreviewTargetsRequest) GetAllowUnlisted() bool {
+	if x != nil {
+		return x.AllowUnlisted
+	}
+	return false
+}
+
 // Response for TargetService.PreviewTargets.
 type PreviewTargetsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What it resolves to, by symbol.
+	// What all sets would resolve to, by symbol.
 	Resolved []*ResolvedTarget `protobuf:"bytes,1,rep,name=resolved,proto3" json:"resolved,omitempty"`
-	// Symbols that the saved list does not have.
+	// Symbols that the saved watch list does not have.
 	AddedSymbols []string `protobuf:"bytes,2,rep,name=added_symbols,json=addedSymbols,proto3" json:"added_symbols,omitempty"`
-	// Symbols that only the saved list has.
+	// Symbols that only the saved watch list has.
 	RemovedSymbols []string `protobuf:"bytes,3,rep,name=removed_symbols,json=removedSymbols,proto3" json:"removed_symbols,omitempty"`
 	// Modules that the targets pool selects for these symbols. Empty before the worker
 	// has told its catalog once.
-	ModuleIds     []string `protobuf:"bytes,4,rep,name=module_ids,json=moduleIds,proto3" json:"module_ids,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	ModuleIds []string `protobuf:"bytes,4,rep,name=module_ids,json=moduleIds,proto3" json:"module_ids,omitempty"`
+	// Codes that would be stored under new ones.
+	ReplacedSymbols []*ReplacedSymbol `protobuf:"bytes,5,rep,name=replaced_symbols,json=replacedSymbols,proto3" json:"replaced_symbols,omitempty"`
+	// Symbols that no list has. Empty while the worker holds no list.
+	UnlistedSymbols []string `protobuf:"bytes,6,rep,name=unlisted_symbols,json=unlistedSymbols,proto3" json:"unlisted_symbols,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
 }
 
 func (x *PreviewTargetsResponse) Reset() {
 	*x = PreviewTargetsResponse{}
-	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[7]
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -405,7 +870,7 @@ func (x *PreviewTargetsResponse) String() string {
 func (*PreviewTargetsResponse) ProtoMessage() {}
 
 func (x *PreviewTargetsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[7]
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -418,7 +883,7 @@ func (x *PreviewTargetsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PreviewTargetsResponse.ProtoReflect.Descriptor instead.
 func (*PreviewTargetsResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{7}
+	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *PreviewTargetsResponse) GetResolved() []*ResolvedTarget {
@@ -449,39 +914,975 @@ func (x *PreviewTargetsResponse) GetModuleIds() []string {
 	return nil
 }
 
+func (x *PreviewTargetsResponse) GetReplacedSymbols() []*ReplacedSymbol {
+	if x != nil {
+		return x.ReplacedSymbols
+	}
+	return nil
+}
+
+func (x *PreviewTargetsResponse) GetUnlistedSymbols() []string {
+	if x != nil {
+		return x.UnlistedSymbols
+	}
+	return nil
+}
+
+// Request for TargetService.ListTargetSets.
+type ListTargetSetsRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTargetSetsRequest) Reset() {
+	*x = ListTargetSetsRequest{}
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[13]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTargetSetsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTargetSetsRequest) ProtoMessage() {}
+
+func (x *ListTargetSetsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[13]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTargetSetsRequest.ProtoReflect.Descriptor instead.
+func (*ListTargetSetsRequest) Descriptor() ([]byte, []int) {
+	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{13}
+}
+
+// Response for TargetService.ListTargetSets.
+type ListTargetSetsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The sets, by name. The default set is always there.
+	Sets          []*TargetSet `protobuf:"bytes,1,rep,name=sets,proto3" json:"sets,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ListTargetSetsResponse) Reset() {
+	*x = ListTargetSetsResponse{}
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[14]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ListTargetSetsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ListTargetSetsResponse) ProtoMessage() {}
+
+func (x *ListTargetSetsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[14]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ListTargetSetsResponse.ProtoReflect.Descriptor instead.
+func (*ListTargetSetsResponse) Descriptor() ([]byte, []int) {
+	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{14}
+}
+
+func (x *ListTargetSetsResponse) GetSets() []*TargetSet {
+	if x != nil {
+		return x.Sets
+	}
+	return nil
+}
+
+// Request for TargetService.GetTargetSet.
+type GetTargetSetRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the set.
+	SetId         string `protobuf:"bytes,1,opt,name=set_id,json=setId,proto3" json:"set_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetTargetSetRequest) Reset() {
+	*x = GetTargetSetRequest{}
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[15]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetTargetSetRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetTargetSetRequest) ProtoMessage() {}
+
+func (x *GetTargetSetRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[15]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetTargetSetRequest.ProtoReflect.Descriptor instead.
+func (*GetTargetSetRequest) Descriptor() ([]byte, []int) {
+	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{15}
+}
+
+func (x *GetTargetSetRequest) GetSetId() string {
+	if x != nil {
+		return x.SetId
+	}
+	return ""
+}
+
+// Response for TargetService.GetTargetSet.
+type GetTargetSetResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The set.
+	Set           *TargetSet `protobuf:"bytes,1,opt,name=set,proto3" json:"set,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetTargetSetResponse) Reset() {
+	*x = GetTargetSetResponse{}
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[16]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetTargetSetResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetTargetSetResponse) ProtoMessage() {}
+
+func (x *GetTargetSetResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[16]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetTargetSetResponse.ProtoReflect.Descriptor instead.
+func (*GetTargetSetResponse) Descriptor() ([]byte, []int) {
+	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{16}
+}
+
+func (x *GetTargetSetResponse) GetSet() *TargetSet {
+	if x != nil {
+		return x.Set
+	}
+	return nil
+}
+
+// Request for TargetService.ReplaceTargetSet.
+type ReplaceTargetSetRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the set, as TargetSet has it. There are at most 64 sets.
+	SetId string `protobuf:"bytes,1,opt,name=set_id,json=setId,proto3" json:"set_id,omitempty"`
+	// Its new symbols. At most 2,000, and all sets together at most 2,000 different ones.
+	Symbols []string `protobuf:"bytes,2,rep,name=symbols,proto3" json:"symbols,omitempty"`
+	// When these symbols end by themselves, at most 366 days from now. Unset means never,
+	// and in the set "temporary" 7 days from now, or the end that a symbol has there.
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// Etag of the set that was read. Empty means whatever it is now, also none.
+	Etag string `protobuf:"bytes,4,opt,name=etag,proto3" json:"etag,omitempty"`
+	// What the set is, for a person. At most 500 characters.
+	Note string `protobuf:"bytes,5,opt,name=note,proto3" json:"note,omitempty"`
+	// As in UpdateTargets.
+	AllowUnlisted bool `protobuf:"varint,6,opt,name=allow_unlisted,json=allowUnlisted,proto3" json:"allow_unlisted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ReplaceTargetSetRequest) Reset() {
+	*x = ReplaceTargetSetRequest{}
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[17]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplaceTargetSetRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplaceTargetSetRequest) ProtoMessage() {}
+
+func (x *ReplaceTargetSetRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[17]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplaceTargetSetRequest.ProtoReflect.Descriptor instead.
+func (*ReplaceTargetSetRequest) Descriptor() ([]byte, []int) {
+	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{17}
+}
+
+func (x *ReplaceTargetSetRequest) GetSetId() string {
+	if x != nil {
+		return x.SetId
+	}
+	return ""
+}
+
+func (x *ReplaceTargetSetRequest) GetSymbols() []string {
+	if x != nil {
+		return x.Symbols
+	}
+	return nil
+}
+
+func (x *ReplaceTargetSetRequest) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *ReplaceTargetSetRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+func (x *ReplaceTargetSetRequest) GetNote() string {
+	if x != nil {
+		return x.Note
+	}
+	return ""
+}
+
+func (x *ReplaceTargetSetRequest) GetAllowUnlisted() bool {
+	if x != nil {
+		return x.AllowUnlisted
+	}
+	return false
+}
+
+// Response for TargetService.ReplaceTargetSet.
+type ReplaceTargetSetResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The set as saved.
+	Set *TargetSet `protobuf:"bytes,1,opt,name=set,proto3" json:"set,omitempty"`
+	// Symbols that came onto the watch list.
+	AddedSymbols []string `protobuf:"bytes,2,rep,name=added_symbols,json=addedSymbols,proto3" json:"added_symbols,omitempty"`
+	// Symbols that left the watch list.
+	RemovedSymbols []string `protobuf:"bytes,3,rep,name=removed_symbols,json=removedSymbols,proto3" json:"removed_symbols,omitempty"`
+	// Codes that were stored under new ones.
+	ReplacedSymbols []*ReplacedSymbol `protobuf:"bytes,4,rep,name=replaced_symbols,json=replacedSymbols,proto3" json:"replaced_symbols,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *ReplaceTargetSetResponse) Reset() {
+	*x = ReplaceTargetSetResponse{}
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[18]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ReplaceTargetSetResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ReplaceTargetSetResponse) ProtoMessage() {}
+
+func (x *ReplaceTargetSetResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[18]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ReplaceTargetSetResponse.ProtoReflect.Descriptor instead.
+func (*ReplaceTargetSetResponse) Descriptor() ([]byte, []int) {
+	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{18}
+}
+
+func (x *ReplaceTargetSetResponse) GetSet() *TargetSet {
+	if x != nil {
+		return x.Set
+	}
+	return nil
+}
+
+func (x *ReplaceTargetSetResponse) GetAddedSymbols() []string {
+	if x != nil {
+		return x.AddedSymbols
+	}
+	return nil
+}
+
+func (x *ReplaceTargetSetResponse) GetRemovedSymbols() []string {
+	if x != nil {
+		return x.RemovedSymbols
+	}
+	return nil
+}
+
+func (x *ReplaceTargetSetResponse) GetReplacedSymbols() []*ReplacedSymbol {
+	if x != nil {
+		return x.ReplacedSymbols
+	}
+	return nil
+}
+
+// Request for TargetService.AddTargetSymbols.
+type AddTargetSymbolsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the set, as TargetSet has it.
+	SetId string `protobuf:"bytes,1,opt,name=set_id,json=setId,proto3" json:"set_id,omitempty"`
+	// Symbols to put into it. Required.
+	Symbols []string `protobuf:"bytes,2,rep,name=symbols,proto3" json:"symbols,omitempty"`
+	// When they end by themselves, at most 366 days from now. Unset means never, and in
+	// the set "temporary" 7 days from now.
+	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
+	// As in UpdateTargets.
+	AllowUnlisted bool `protobuf:"varint,4,opt,name=allow_unlisted,json=allowUnlisted,proto3" json:"allow_unlisted,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *AddTargetSymbolsRequest) Reset() {
+	*x = AddTargetSymbolsRequest{}
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[19]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddTargetSymbolsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddTargetSymbolsRequest) ProtoMessage() {}
+
+func (x *AddTargetSymbolsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[19]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddTargetSymbolsRequest.ProtoReflect.Descriptor instead.
+func (*AddTargetSymbolsRequest) Descriptor() ([]byte, []int) {
+	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{19}
+}
+
+func (x *AddTargetSymbolsRequest) GetSetId() string {
+	if x != nil {
+		return x.SetId
+	}
+	return ""
+}
+
+func (x *AddTargetSymbolsRequest) GetSymbols() []string {
+	if x != nil {
+		return x.Symbols
+	}
+	return nil
+}
+
+func (x *AddTargetSymbolsRequest) GetExpireTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.ExpireTime
+	}
+	return nil
+}
+
+func (x *AddTargetSymbolsRequest) GetAllowUnlisted() bool {
+	if x != nil {
+		return x.AllowUnlisted
+	}
+	return false
+}
+
+// Response for TargetService.AddTargetSymbols.
+type AddTargetSymbolsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The set as saved.
+	Set *TargetSet `protobuf:"bytes,1,opt,name=set,proto3" json:"set,omitempty"`
+	// Symbols that came onto the watch list.
+	AddedSymbols []string `protobuf:"bytes,2,rep,name=added_symbols,json=addedSymbols,proto3" json:"added_symbols,omitempty"`
+	// Codes that were stored under new ones.
+	ReplacedSymbols []*ReplacedSymbol `protobuf:"bytes,3,rep,name=replaced_symbols,json=replacedSymbols,proto3" json:"replaced_symbols,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *AddTargetSymbolsResponse) Reset() {
+	*x = AddTargetSymbolsResponse{}
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *AddTargetSymbolsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*AddTargetSymbolsResponse) ProtoMessage() {}
+
+func (x *AddTargetSymbolsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use AddTargetSymbolsResponse.ProtoReflect.Descriptor instead.
+func (*AddTargetSymbolsResponse) Descriptor() ([]byte, []int) {
+	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *AddTargetSymbolsResponse) GetSet() *TargetSet {
+	if x != nil {
+		return x.Set
+	}
+	return nil
+}
+
+func (x *AddTargetSymbolsResponse) GetAddedSymbols() []string {
+	if x != nil {
+		return x.AddedSymbols
+	}
+	return nil
+}
+
+func (x *AddTargetSymbolsResponse) GetReplacedSymbols() []*ReplacedSymbol {
+	if x != nil {
+		return x.ReplacedSymbols
+	}
+	return nil
+}
+
+// Request for TargetService.RemoveTargetSymbols.
+type RemoveTargetSymbolsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the set. NOT_FOUND where there is none.
+	SetId string `protobuf:"bytes,1,opt,name=set_id,json=setId,proto3" json:"set_id,omitempty"`
+	// Symbols to take out. Required.
+	Symbols       []string `protobuf:"bytes,2,rep,name=symbols,proto3" json:"symbols,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *RemoveTargetSymbolsRequest) Reset() {
+	*x = RemoveTargetSymbolsRequest{}
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveTargetSymbolsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveTargetSymbolsRequest) ProtoMessage() {}
+
+func (x *RemoveTargetSymbolsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveTargetSymbolsRequest.ProtoReflect.Descriptor instead.
+func (*RemoveTargetSymbolsRequest) Descriptor() ([]byte, []int) {
+	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *RemoveTargetSymbolsRequest) GetSetId() string {
+	if x != nil {
+		return x.SetId
+	}
+	return ""
+}
+
+func (x *RemoveTargetSymbolsRequest) GetSymbols() []string {
+	if x != nil {
+		return x.Symbols
+	}
+	return nil
+}
+
+// Response for TargetService.RemoveTargetSymbols.
+type RemoveTargetSymbolsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The set as saved.
+	Set *TargetSet `protobuf:"bytes,1,opt,name=set,proto3" json:"set,omitempty"`
+	// Symbols that left the watch list.
+	RemovedSymbols []string `protobuf:"bytes,2,rep,name=removed_symbols,json=removedSymbols,proto3" json:"removed_symbols,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *RemoveTargetSymbolsResponse) Reset() {
+	*x = RemoveTargetSymbolsResponse{}
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *RemoveTargetSymbolsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*RemoveTargetSymbolsResponse) ProtoMessage() {}
+
+func (x *RemoveTargetSymbolsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use RemoveTargetSymbolsResponse.ProtoReflect.Descriptor instead.
+func (*RemoveTargetSymbolsResponse) Descriptor() ([]byte, []int) {
+	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *RemoveTargetSymbolsResponse) GetSet() *TargetSet {
+	if x != nil {
+		return x.Set
+	}
+	return nil
+}
+
+func (x *RemoveTargetSymbolsResponse) GetRemovedSymbols() []string {
+	if x != nil {
+		return x.RemovedSymbols
+	}
+	return nil
+}
+
+// Request for TargetService.DeleteTargetSet.
+type DeleteTargetSetRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Name of the set.
+	SetId string `protobuf:"bytes,1,opt,name=set_id,json=setId,proto3" json:"set_id,omitempty"`
+	// Etag of the set that was read. Empty means whatever it is now.
+	Etag          string `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *DeleteTargetSetRequest) Reset() {
+	*x = DeleteTargetSetRequest{}
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteTargetSetRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteTargetSetRequest) ProtoMessage() {}
+
+func (x *DeleteTargetSetRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteTargetSetRequest.ProtoReflect.Descriptor instead.
+func (*DeleteTargetSetRequest) Descriptor() ([]byte, []int) {
+	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{23}
+}
+
+func (x *DeleteTargetSetRequest) GetSetId() string {
+	if x != nil {
+		return x.SetId
+	}
+	return ""
+}
+
+func (x *DeleteTargetSetRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
+// Response for TargetService.DeleteTargetSet.
+type DeleteTargetSetResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Symbols that left the watch list.
+	RemovedSymbols []string `protobuf:"bytes,1,rep,name=removed_symbols,json=removedSymbols,proto3" json:"removed_symbols,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
+}
+
+func (x *DeleteTargetSetResponse) Reset() {
+	*x = DeleteTargetSetResponse{}
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[24]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *DeleteTargetSetResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*DeleteTargetSetResponse) ProtoMessage() {}
+
+func (x *DeleteTargetSetResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[24]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use DeleteTargetSetResponse.ProtoReflect.Descriptor instead.
+func (*DeleteTargetSetResponse) Descriptor() ([]byte, []int) {
+	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{24}
+}
+
+func (x *DeleteTargetSetResponse) GetRemovedSymbols() []string {
+	if x != nil {
+		return x.RemovedSymbols
+	}
+	return nil
+}
+
+// Request for TargetService.SearchInstruments.
+type SearchInstrumentsRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// What to look for: the beginning of a code or symbol ("6005"), a part of a name
+	// ("茅台"), or initials of its pinyin ("gzmt", of a character with several readings
+	// any). Required; at most 64 characters.
+	Query string `protobuf:"bytes,1,opt,name=query,proto3" json:"query,omitempty"`
+	// Only instruments of this kind. Unset means both.
+	Kind v1.InstrumentKind `protobuf:"varint,2,opt,name=kind,proto3,enum=afterbell.market.v1.InstrumentKind" json:"kind,omitempty"`
+	// Most instruments to return, 1 to 200. 0 means 20.
+	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
+	// Also instruments that are delisted.
+	IncludeDelisted bool `protobuf:"varint,4,opt,name=include_delisted,json=includeDelisted,proto3" json:"include_delisted,omitempty"`
+	unknownFields   protoimpl.UnknownFields
+	sizeCache       protoimpl.SizeCache
+}
+
+func (x *SearchInstrumentsRequest) Reset() {
+	*x = SearchInstrumentsRequest{}
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[25]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchInstrumentsRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchInstrumentsRequest) ProtoMessage() {}
+
+func (x *SearchInstrumentsRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[25]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchInstrumentsRequest.ProtoReflect.Descriptor instead.
+func (*SearchInstrumentsRequest) Descriptor() ([]byte, []int) {
+	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{25}
+}
+
+func (x *SearchInstrumentsRequest) GetQuery() string {
+	if x != nil {
+		return x.Query
+	}
+	return ""
+}
+
+func (x *SearchInstrumentsRequest) GetKind() v1.InstrumentKind {
+	if x != nil {
+		return x.Kind
+	}
+	return v1.InstrumentKind(0)
+}
+
+func (x *SearchInstrumentsRequest) GetPageSize() int32 {
+	if x != nil {
+		return x.PageSize
+	}
+	return 0
+}
+
+func (x *SearchInstrumentsRequest) GetIncludeDelisted() bool {
+	if x != nil {
+		return x.IncludeDelisted
+	}
+	return false
+}
+
+// Response for TargetService.SearchInstruments.
+type SearchInstrumentsResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The best first: the exact code or name, then what begins with the query, then the
+	// rest, by symbol.
+	Instruments []*Instrument `protobuf:"bytes,1,rep,name=instruments,proto3" json:"instruments,omitempty"`
+	// True when there are more than were returned.
+	More          bool `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SearchInstrumentsResponse) Reset() {
+	*x = SearchInstrumentsResponse{}
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[26]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SearchInstrumentsResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SearchInstrumentsResponse) ProtoMessage() {}
+
+func (x *SearchInstrumentsResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_orchestrator_v1_target_service_proto_msgTypes[26]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SearchInstrumentsResponse.ProtoReflect.Descriptor instead.
+func (*SearchInstrumentsResponse) Descriptor() ([]byte, []int) {
+	return file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP(), []int{26}
+}
+
+func (x *SearchInstrumentsResponse) GetInstruments() []*Instrument {
+	if x != nil {
+		return x.Instruments
+	}
+	return nil
+}
+
+func (x *SearchInstrumentsResponse) GetMore() bool {
+	if x != nil {
+		return x.More
+	}
+	return false
+}
+
 var File_afterbell_orchestrator_v1_target_service_proto protoreflect.FileDescriptor
 
 const file_afterbell_orchestrator_v1_target_service_proto_rawDesc = "" +
 	"\n" +
-	".afterbell/orchestrator/v1/target_service.proto\x12\x19afterbell.orchestrator.v1\x1a\x1cafterbell/auth/v1/auth.proto\x1a afterbell/market/v1/market.proto\x1a\x1cgoogle/api/annotations.proto\"#\n" +
+	".afterbell/orchestrator/v1/target_service.proto\x12\x19afterbell.orchestrator.v1\x1a\x1cafterbell/auth/v1/auth.proto\x1a afterbell/market/v1/market.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"#\n" +
 	"\aTargets\x12\x18\n" +
-	"\asymbols\x18\x01 \x03(\tR\asymbols\"{\n" +
+	"\asymbols\x18\x01 \x03(\tR\asymbols\"\xc9\x01\n" +
+	"\tTargetSet\x12\x15\n" +
+	"\x06set_id\x18\x01 \x01(\tR\x05setId\x12@\n" +
+	"\aentries\x18\x02 \x03(\v2&.afterbell.orchestrator.v1.TargetEntryR\aentries\x12\x12\n" +
+	"\x04etag\x18\x03 \x01(\tR\x04etag\x12\x12\n" +
+	"\x04note\x18\x04 \x01(\tR\x04note\x12;\n" +
+	"\vupdate_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"updateTime\"b\n" +
+	"\vTargetEntry\x12\x16\n" +
+	"\x06symbol\x18\x01 \x01(\tR\x06symbol\x12;\n" +
+	"\vexpire_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\"\x9b\x02\n" +
 	"\x0eResolvedTarget\x12\x16\n" +
 	"\x06symbol\x18\x01 \x01(\tR\x06symbol\x127\n" +
 	"\x04kind\x18\x02 \x01(\x0e2#.afterbell.market.v1.InstrumentKindR\x04kind\x12\x18\n" +
-	"\areasons\x18\x03 \x03(\tR\areasons\"\x13\n" +
-	"\x11GetTargetsRequest\"\x99\x01\n" +
+	"\areasons\x18\x03 \x03(\tR\areasons\x12M\n" +
+	"\vmemberships\x18\x04 \x03(\v2+.afterbell.orchestrator.v1.TargetMembershipR\vmemberships\x12;\n" +
+	"\vexpire_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x12\x12\n" +
+	"\x04name\x18\x06 \x01(\tR\x04name\"f\n" +
+	"\x10TargetMembership\x12\x15\n" +
+	"\x06set_id\x18\x01 \x01(\tR\x05setId\x12;\n" +
+	"\vexpire_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\"[\n" +
+	"\x0eReplacedSymbol\x12\x1d\n" +
+	"\n" +
+	"old_symbol\x18\x01 \x01(\tR\toldSymbol\x12\x16\n" +
+	"\x06symbol\x18\x02 \x01(\tR\x06symbol\x12\x12\n" +
+	"\x04name\x18\x03 \x01(\tR\x04name\"\xf7\x01\n" +
+	"\n" +
+	"Instrument\x12\x16\n" +
+	"\x06symbol\x18\x01 \x01(\tR\x06symbol\x12\x12\n" +
+	"\x04name\x18\x02 \x01(\tR\x04name\x127\n" +
+	"\x04kind\x18\x03 \x01(\x0e2#.afterbell.market.v1.InstrumentKindR\x04kind\x12\x1f\n" +
+	"\vlist_status\x18\x04 \x01(\tR\n" +
+	"listStatus\x12\x1b\n" +
+	"\tlist_date\x18\x05 \x01(\tR\blistDate\x12\x1f\n" +
+	"\vdelist_date\x18\x06 \x01(\tR\n" +
+	"delistDate\x12%\n" +
+	"\x0eformer_symbols\x18\a \x03(\tR\rformerSymbols\"\x13\n" +
+	"\x11GetTargetsRequest\"\xad\x01\n" +
 	"\x12GetTargetsResponse\x12<\n" +
 	"\atargets\x18\x01 \x01(\v2\".afterbell.orchestrator.v1.TargetsR\atargets\x12E\n" +
-	"\bresolved\x18\x02 \x03(\v2).afterbell.orchestrator.v1.ResolvedTargetR\bresolved\"T\n" +
+	"\bresolved\x18\x02 \x03(\v2).afterbell.orchestrator.v1.ResolvedTargetR\bresolved\x12\x12\n" +
+	"\x04etag\x18\x03 \x01(\tR\x04etag\"\x8f\x01\n" +
 	"\x14UpdateTargetsRequest\x12<\n" +
-	"\atargets\x18\x01 \x01(\v2\".afterbell.orchestrator.v1.TargetsR\atargets\"\x9c\x01\n" +
+	"\atargets\x18\x01 \x01(\v2\".afterbell.orchestrator.v1.TargetsR\atargets\x12\x12\n" +
+	"\x04etag\x18\x02 \x01(\tR\x04etag\x12%\n" +
+	"\x0eallow_unlisted\x18\x03 \x01(\bR\rallowUnlisted\"\x86\x02\n" +
 	"\x15UpdateTargetsResponse\x12<\n" +
 	"\atargets\x18\x01 \x01(\v2\".afterbell.orchestrator.v1.TargetsR\atargets\x12E\n" +
-	"\bresolved\x18\x02 \x03(\v2).afterbell.orchestrator.v1.ResolvedTargetR\bresolved\"U\n" +
+	"\bresolved\x18\x02 \x03(\v2).afterbell.orchestrator.v1.ResolvedTargetR\bresolved\x12\x12\n" +
+	"\x04etag\x18\x03 \x01(\tR\x04etag\x12T\n" +
+	"\x10replaced_symbols\x18\x04 \x03(\v2).afterbell.orchestrator.v1.ReplacedSymbolR\x0freplacedSymbols\"\xd0\x01\n" +
 	"\x15PreviewTargetsRequest\x12<\n" +
-	"\atargets\x18\x01 \x01(\v2\".afterbell.orchestrator.v1.TargetsR\atargets\"\xcc\x01\n" +
+	"\atargets\x18\x01 \x01(\v2\".afterbell.orchestrator.v1.TargetsR\atargets\x12\x15\n" +
+	"\x06set_id\x18\x02 \x01(\tR\x05setId\x12;\n" +
+	"\vexpire_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x12%\n" +
+	"\x0eallow_unlisted\x18\x04 \x01(\bR\rallowUnlisted\"\xcd\x02\n" +
 	"\x16PreviewTargetsResponse\x12E\n" +
 	"\bresolved\x18\x01 \x03(\v2).afterbell.orchestrator.v1.ResolvedTargetR\bresolved\x12#\n" +
 	"\radded_symbols\x18\x02 \x03(\tR\faddedSymbols\x12'\n" +
 	"\x0fremoved_symbols\x18\x03 \x03(\tR\x0eremovedSymbols\x12\x1d\n" +
 	"\n" +
-	"module_ids\x18\x04 \x03(\tR\tmoduleIds2\xc1\x03\n" +
+	"module_ids\x18\x04 \x03(\tR\tmoduleIds\x12T\n" +
+	"\x10replaced_symbols\x18\x05 \x03(\v2).afterbell.orchestrator.v1.ReplacedSymbolR\x0freplacedSymbols\x12)\n" +
+	"\x10unlisted_symbols\x18\x06 \x03(\tR\x0funlistedSymbols\"\x17\n" +
+	"\x15ListTargetSetsRequest\"R\n" +
+	"\x16ListTargetSetsResponse\x128\n" +
+	"\x04sets\x18\x01 \x03(\v2$.afterbell.orchestrator.v1.TargetSetR\x04sets\",\n" +
+	"\x13GetTargetSetRequest\x12\x15\n" +
+	"\x06set_id\x18\x01 \x01(\tR\x05setId\"N\n" +
+	"\x14GetTargetSetResponse\x126\n" +
+	"\x03set\x18\x01 \x01(\v2$.afterbell.orchestrator.v1.TargetSetR\x03set\"\xd6\x01\n" +
+	"\x17ReplaceTargetSetRequest\x12\x15\n" +
+	"\x06set_id\x18\x01 \x01(\tR\x05setId\x12\x18\n" +
+	"\asymbols\x18\x02 \x03(\tR\asymbols\x12;\n" +
+	"\vexpire_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x12\x12\n" +
+	"\x04etag\x18\x04 \x01(\tR\x04etag\x12\x12\n" +
+	"\x04note\x18\x05 \x01(\tR\x04note\x12%\n" +
+	"\x0eallow_unlisted\x18\x06 \x01(\bR\rallowUnlisted\"\xf6\x01\n" +
+	"\x18ReplaceTargetSetResponse\x126\n" +
+	"\x03set\x18\x01 \x01(\v2$.afterbell.orchestrator.v1.TargetSetR\x03set\x12#\n" +
+	"\radded_symbols\x18\x02 \x03(\tR\faddedSymbols\x12'\n" +
+	"\x0fremoved_symbols\x18\x03 \x03(\tR\x0eremovedSymbols\x12T\n" +
+	"\x10replaced_symbols\x18\x04 \x03(\v2).afterbell.orchestrator.v1.ReplacedSymbolR\x0freplacedSymbols\"\xae\x01\n" +
+	"\x17AddTargetSymbolsRequest\x12\x15\n" +
+	"\x06set_id\x18\x01 \x01(\tR\x05setId\x12\x18\n" +
+	"\asymbols\x18\x02 \x03(\tR\asymbols\x12;\n" +
+	"\vexpire_time\x18\x03 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
+	"expireTime\x12%\n" +
+	"\x0eallow_unlisted\x18\x04 \x01(\bR\rallowUnlisted\"\xcd\x01\n" +
+	"\x18AddTargetSymbolsResponse\x126\n" +
+	"\x03set\x18\x01 \x01(\v2$.afterbell.orchestrator.v1.TargetSetR\x03set\x12#\n" +
+	"\radded_symbols\x18\x02 \x03(\tR\faddedSymbols\x12T\n" +
+	"\x10replaced_symbols\x18\x03 \x03(\v2).afterbell.orchestrator.v1.ReplacedSymbolR\x0freplacedSymbols\"M\n" +
+	"\x1aRemoveTargetSymbolsRequest\x12\x15\n" +
+	"\x06set_id\x18\x01 \x01(\tR\x05setId\x12\x18\n" +
+	"\asymbols\x18\x02 \x03(\tR\asymbols\"~\n" +
+	"\x1bRemoveTargetSymbolsResponse\x126\n" +
+	"\x03set\x18\x01 \x01(\v2$.afterbell.orchestrator.v1.TargetSetR\x03set\x12'\n" +
+	"\x0fremoved_symbols\x18\x02 \x03(\tR\x0eremovedSymbols\"C\n" +
+	"\x16DeleteTargetSetRequest\x12\x15\n" +
+	"\x06set_id\x18\x01 \x01(\tR\x05setId\x12\x12\n" +
+	"\x04etag\x18\x02 \x01(\tR\x04etag\"B\n" +
+	"\x17DeleteTargetSetResponse\x12'\n" +
+	"\x0fremoved_symbols\x18\x01 \x03(\tR\x0eremovedSymbols\"\xb1\x01\n" +
+	"\x18SearchInstrumentsRequest\x12\x14\n" +
+	"\x05query\x18\x01 \x01(\tR\x05query\x127\n" +
+	"\x04kind\x18\x02 \x01(\x0e2#.afterbell.market.v1.InstrumentKindR\x04kind\x12\x1b\n" +
+	"\tpage_size\x18\x03 \x01(\x05R\bpageSize\x12)\n" +
+	"\x10include_delisted\x18\x04 \x01(\bR\x0fincludeDelisted\"x\n" +
+	"\x19SearchInstrumentsResponse\x12G\n" +
+	"\vinstruments\x18\x01 \x03(\v2%.afterbell.orchestrator.v1.InstrumentR\vinstruments\x12\x12\n" +
+	"\x04more\x18\x02 \x01(\bR\x04more2\xbc\f\n" +
 	"\rTargetService\x12\x82\x01\n" +
 	"\n" +
 	"GetTargets\x12,.afterbell.orchestrator.v1.GetTargetsRequest\x1a-.afterbell.orchestrator.v1.GetTargetsResponse\"\x17\xe8\xe0\x18\x01\x82\xd3\xe4\x93\x02\r\x12\v/v1/targets\x12\x8e\x01\n" +
 	"\rUpdateTargets\x12/.afterbell.orchestrator.v1.UpdateTargetsRequest\x1a0.afterbell.orchestrator.v1.UpdateTargetsResponse\"\x1a\xe8\xe0\x18\x02\x82\xd3\xe4\x93\x02\x10:\x01*\x1a\v/v1/targets\x12\x99\x01\n" +
-	"\x0ePreviewTargets\x120.afterbell.orchestrator.v1.PreviewTargetsRequest\x1a1.afterbell.orchestrator.v1.PreviewTargetsResponse\"\"\xe8\xe0\x18\x01\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/v1/targets:previewB\x86\x02\n" +
+	"\x0ePreviewTargets\x120.afterbell.orchestrator.v1.PreviewTargetsRequest\x1a1.afterbell.orchestrator.v1.PreviewTargetsResponse\"\"\xe8\xe0\x18\x01\x82\xd3\xe4\x93\x02\x18:\x01*\"\x13/v1/targets:preview\x12\x93\x01\n" +
+	"\x0eListTargetSets\x120.afterbell.orchestrator.v1.ListTargetSetsRequest\x1a1.afterbell.orchestrator.v1.ListTargetSetsResponse\"\x1c\xe8\xe0\x18\x01\x82\xd3\xe4\x93\x02\x12\x12\x10/v1/targets/sets\x12\x96\x01\n" +
+	"\fGetTargetSet\x12..afterbell.orchestrator.v1.GetTargetSetRequest\x1a/.afterbell.orchestrator.v1.GetTargetSetResponse\"%\xe8\xe0\x18\x01\x82\xd3\xe4\x93\x02\x1b\x12\x19/v1/targets/sets/{set_id}\x12\xa5\x01\n" +
+	"\x10ReplaceTargetSet\x122.afterbell.orchestrator.v1.ReplaceTargetSetRequest\x1a3.afterbell.orchestrator.v1.ReplaceTargetSetResponse\"(\xe8\xe0\x18\x02\x82\xd3\xe4\x93\x02\x1e:\x01*\x1a\x19/v1/targets/sets/{set_id}\x12\xa9\x01\n" +
+	"\x10AddTargetSymbols\x122.afterbell.orchestrator.v1.AddTargetSymbolsRequest\x1a3.afterbell.orchestrator.v1.AddTargetSymbolsResponse\",\xe8\xe0\x18\x02\x82\xd3\xe4\x93\x02\":\x01*\"\x1d/v1/targets/sets/{set_id}:add\x12\xb5\x01\n" +
+	"\x13RemoveTargetSymbols\x125.afterbell.orchestrator.v1.RemoveTargetSymbolsRequest\x1a6.afterbell.orchestrator.v1.RemoveTargetSymbolsResponse\"/\xe8\xe0\x18\x02\x82\xd3\xe4\x93\x02%:\x01*\" /v1/targets/sets/{set_id}:remove\x12\x9f\x01\n" +
+	"\x0fDeleteTargetSet\x121.afterbell.orchestrator.v1.DeleteTargetSetRequest\x1a2.afterbell.orchestrator.v1.DeleteTargetSetResponse\"%\xe8\xe0\x18\x02\x82\xd3\xe4\x93\x02\x1b*\x19/v1/targets/sets/{set_id}\x12\x9b\x01\n" +
+	"\x11SearchInstruments\x123.afterbell.orchestrator.v1.SearchInstrumentsRequest\x1a4.afterbell.orchestrator.v1.SearchInstrumentsResponse\"\x1b\xe8\xe0\x18\x01\x82\xd3\xe4\x93\x02\x11\x12\x0f/v1/instrumentsB\x86\x02\n" +
 	"\x1dcom.afterbell.orchestrator.v1B\x12TargetServiceProtoP\x01ZKgithub.com/afterbell/afterbell/gen/afterbell/orchestrator/v1;orchestratorv1\xa2\x02\x03AOX\xaa\x02\x19Afterbell.Orchestrator.V1\xca\x02\x19Afterbell\\Orchestrator\\V1\xe2\x02%Afterbell\\Orchestrator\\V1\\GPBMetadata\xea\x02\x1bAfterbell::Orchestrator::V1b\x06proto3"
 
 var (
@@ -496,38 +1897,93 @@ func file_afterbell_orchestrator_v1_target_service_proto_rawDescGZIP() []byte {
 	return file_afterbell_orchestrator_v1_target_service_proto_rawDescData
 }
 
-var file_afterbell_orchestrator_v1_target_service_proto_msgTypes = make([]protoimpl.MessageInfo, 8)
+var file_afterbell_orchestrator_v1_target_service_proto_msgTypes = make([]protoimpl.MessageInfo, 27)
 var file_afterbell_orchestrator_v1_target_service_proto_goTypes = []any{
-	(*Targets)(nil),                // 0: afterbell.orchestrator.v1.Targets
-	(*ResolvedTarget)(nil),         // 1: afterbell.orchestrator.v1.ResolvedTarget
-	(*GetTargetsRequest)(nil),      // 2: afterbell.orchestrator.v1.GetTargetsRequest
-	(*GetTargetsResponse)(nil),     // 3: afterbell.orchestrator.v1.GetTargetsResponse
-	(*UpdateTargetsRequest)(nil),   // 4: afterbell.orchestrator.v1.UpdateTargetsRequest
-	(*UpdateTargetsResponse)(nil),  // 5: afterbell.orchestrator.v1.UpdateTargetsResponse
-	(*PreviewTargetsRequest)(nil),  // 6: afterbell.orchestrator.v1.PreviewTargetsRequest
-	(*PreviewTargetsResponse)(nil), // 7: afterbell.orchestrator.v1.PreviewTargetsResponse
-	(v1.InstrumentKind)(0),         // 8: afterbell.market.v1.InstrumentKind
+	(*Targets)(nil),                     // 0: afterbell.orchestrator.v1.Targets
+	(*TargetSet)(nil),                   // 1: afterbell.orchestrator.v1.TargetSet
+	(*TargetEntry)(nil),                 // 2: afterbell.orchestrator.v1.TargetEntry
+	(*ResolvedTarget)(nil),              // 3: afterbell.orchestrator.v1.ResolvedTarget
+	(*TargetMembership)(nil),            // 4: afterbell.orchestrator.v1.TargetMembership
+	(*ReplacedSymbol)(nil),              // 5: afterbell.orchestrator.v1.ReplacedSymbol
+	(*Instrument)(nil),                  // 6: afterbell.orchestrator.v1.Instrument
+	(*GetTargetsRequest)(nil),           // 7: afterbell.orchestrator.v1.GetTargetsRequest
+	(*GetTargetsResponse)(nil),          // 8: afterbell.orchestrator.v1.GetTargetsResponse
+	(*UpdateTargetsRequest)(nil),        // 9: afterbell.orchestrator.v1.UpdateTargetsRequest
+	(*UpdateTargetsResponse)(nil),       // 10: afterbell.orchestrator.v1.UpdateTargetsResponse
+	(*PreviewTargetsRequest)(nil),       // 11: afterbell.orchestrator.v1.PreviewTargetsRequest
+	(*PreviewTargetsResponse)(nil),      // 12: afterbell.orchestrator.v1.PreviewTargetsResponse
+	(*ListTargetSetsRequest)(nil),       // 13: afterbell.orchestrator.v1.ListTargetSetsRequest
+	(*ListTargetSetsResponse)(nil),      // 14: afterbell.orchestrator.v1.ListTargetSetsResponse
+	(*GetTargetSetRequest)(nil),         // 15: afterbell.orchestrator.v1.GetTargetSetRequest
+	(*GetTargetSetResponse)(nil),        // 16: afterbell.orchestrator.v1.GetTargetSetResponse
+	(*ReplaceTargetSetRequest)(nil),     // 17: afterbell.orchestrator.v1.ReplaceTargetSetRequest
+	(*ReplaceTargetSetResponse)(nil),    // 18: afterbell.orchestrator.v1.ReplaceTargetSetResponse
+	(*AddTargetSymbolsRequest)(nil),     // 19: afterbell.orchestrator.v1.AddTargetSymbolsRequest
+	(*AddTargetSymbolsResponse)(nil),    // 20: afterbell.orchestrator.v1.AddTargetSymbolsResponse
+	(*RemoveTargetSymbolsRequest)(nil),  // 21: afterbell.orchestrator.v1.RemoveTargetSymbolsRequest
+	(*RemoveTargetSymbolsResponse)(nil), // 22: afterbell.orchestrator.v1.RemoveTargetSymbolsResponse
+	(*DeleteTargetSetRequest)(nil),      // 23: afterbell.orchestrator.v1.DeleteTargetSetRequest
+	(*DeleteTargetSetResponse)(nil),     // 24: afterbell.orchestrator.v1.DeleteTargetSetResponse
+	(*SearchInstrumentsRequest)(nil),    // 25: afterbell.orchestrator.v1.SearchInstrumentsRequest
+	(*SearchInstrumentsResponse)(nil),   // 26: afterbell.orchestrator.v1.SearchInstrumentsResponse
+	(*timestamppb.Timestamp)(nil),       // 27: google.protobuf.Timestamp
+	(v1.InstrumentKind)(0),              // 28: afterbell.market.v1.InstrumentKind
 }
 var file_afterbell_orchestrator_v1_target_service_proto_depIdxs = []int32{
-	8,  // 0: afterbell.orchestrator.v1.ResolvedTarget.kind:type_name -> afterbell.market.v1.InstrumentKind
-	0,  // 1: afterbell.orchestrator.v1.GetTargetsResponse.targets:type_name -> afterbell.orchestrator.v1.Targets
-	1,  // 2: afterbell.orchestrator.v1.GetTargetsResponse.resolved:type_name -> afterbell.orchestrator.v1.ResolvedTarget
-	0,  // 3: afterbell.orchestrator.v1.UpdateTargetsRequest.targets:type_name -> afterbell.orchestrator.v1.Targets
-	0,  // 4: afterbell.orchestrator.v1.UpdateTargetsResponse.targets:type_name -> afterbell.orchestrator.v1.Targets
-	1,  // 5: afterbell.orchestrator.v1.UpdateTargetsResponse.resolved:type_name -> afterbell.orchestrator.v1.ResolvedTarget
-	0,  // 6: afterbell.orchestrator.v1.PreviewTargetsRequest.targets:type_name -> afterbell.orchestrator.v1.Targets
-	1,  // 7: afterbell.orchestrator.v1.PreviewTargetsResponse.resolved:type_name -> afterbell.orchestrator.v1.ResolvedTarget
-	2,  // 8: afterbell.orchestrator.v1.TargetService.GetTargets:input_type -> afterbell.orchestrator.v1.GetTargetsRequest
-	4,  // 9: afterbell.orchestrator.v1.TargetService.UpdateTargets:input_type -> afterbell.orchestrator.v1.UpdateTargetsRequest
-	6,  // 10: afterbell.orchestrator.v1.TargetService.PreviewTargets:input_type -> afterbell.orchestrator.v1.PreviewTargetsRequest
-	3,  // 11: afterbell.orchestrator.v1.TargetService.GetTargets:output_type -> afterbell.orchestrator.v1.GetTargetsResponse
-	5,  // 12: afterbell.orchestrator.v1.TargetService.UpdateTargets:output_type -> afterbell.orchestrator.v1.UpdateTargetsResponse
-	7,  // 13: afterbell.orchestrator.v1.TargetService.PreviewTargets:output_type -> afterbell.orchestrator.v1.PreviewTargetsResponse
-	11, // [11:14] is the sub-list for method output_type
-	8,  // [8:11] is the sub-list for method input_type
-	8,  // [8:8] is the sub-list for extension type_name
-	8,  // [8:8] is the sub-list for extension extendee
-	0,  // [0:8] is the sub-list for field type_name
+	2,  // 0: afterbell.orchestrator.v1.TargetSet.entries:type_name -> afterbell.orchestrator.v1.TargetEntry
+	27, // 1: afterbell.orchestrator.v1.TargetSet.update_time:type_name -> google.protobuf.Timestamp
+	27, // 2: afterbell.orchestrator.v1.TargetEntry.expire_time:type_name -> google.protobuf.Timestamp
+	28, // 3: afterbell.orchestrator.v1.ResolvedTarget.kind:type_name -> afterbell.market.v1.InstrumentKind
+	4,  // 4: afterbell.orchestrator.v1.ResolvedTarget.memberships:type_name -> afterbell.orchestrator.v1.TargetMembership
+	27, // 5: afterbell.orchestrator.v1.ResolvedTarget.expire_time:type_name -> google.protobuf.Timestamp
+	27, // 6: afterbell.orchestrator.v1.TargetMembership.expire_time:type_name -> google.protobuf.Timestamp
+	28, // 7: afterbell.orchestrator.v1.Instrument.kind:type_name -> afterbell.market.v1.InstrumentKind
+	0,  // 8: afterbell.orchestrator.v1.GetTargetsResponse.targets:type_name -> afterbell.orchestrator.v1.Targets
+	3,  // 9: afterbell.orchestrator.v1.GetTargetsResponse.resolved:type_name -> afterbell.orchestrator.v1.ResolvedTarget
+	0,  // 10: afterbell.orchestrator.v1.UpdateTargetsRequest.targets:type_name -> afterbell.orchestrator.v1.Targets
+	0,  // 11: afterbell.orchestrator.v1.UpdateTargetsResponse.targets:type_name -> afterbell.orchestrator.v1.Targets
+	3,  // 12: afterbell.orchestrator.v1.UpdateTargetsResponse.resolved:type_name -> afterbell.orchestrator.v1.ResolvedTarget
+	5,  // 13: afterbell.orchestrator.v1.UpdateTargetsResponse.replaced_symbols:type_name -> afterbell.orchestrator.v1.ReplacedSymbol
+	0,  // 14: afterbell.orchestrator.v1.PreviewTargetsRequest.targets:type_name -> afterbell.orchestrator.v1.Targets
+	27, // 15: afterbell.orchestrator.v1.PreviewTargetsRequest.expire_time:type_name -> google.protobuf.Timestamp
+	3,  // 16: afterbell.orchestrator.v1.PreviewTargetsResponse.resolved:type_name -> afterbell.orchestrator.v1.ResolvedTarget
+	5,  // 17: afterbell.orchestrator.v1.PreviewTargetsResponse.replaced_symbols:type_name -> afterbell.orchestrator.v1.ReplacedSymbol
+	1,  // 18: afterbell.orchestrator.v1.ListTargetSetsResponse.sets:type_name -> afterbell.orchestrator.v1.TargetSet
+	1,  // 19: afterbell.orchestrator.v1.GetTargetSetResponse.set:type_name -> afterbell.orchestrator.v1.TargetSet
+	27, // 20: afterbell.orchestrator.v1.ReplaceTargetSetRequest.expire_time:type_name -> google.protobuf.Timestamp
+	1,  // 21: afterbell.orchestrator.v1.ReplaceTargetSetResponse.set:type_name -> afterbell.orchestrator.v1.TargetSet
+	5,  // 22: afterbell.orchestrator.v1.ReplaceTargetSetResponse.replaced_symbols:type_name -> afterbell.orchestrator.v1.ReplacedSymbol
+	27, // 23: afterbell.orchestrator.v1.AddTargetSymbolsRequest.expire_time:type_name -> google.protobuf.Timestamp
+	1,  // 24: afterbell.orchestrator.v1.AddTargetSymbolsResponse.set:type_name -> afterbell.orchestrator.v1.TargetSet
+	5,  // 25: afterbell.orchestrator.v1.AddTargetSymbolsResponse.replaced_symbols:type_name -> afterbell.orchestrator.v1.ReplacedSymbol
+	1,  // 26: afterbell.orchestrator.v1.RemoveTargetSymbolsResponse.set:type_name -> afterbell.orchestrator.v1.TargetSet
+	28, // 27: afterbell.orchestrator.v1.SearchInstrumentsRequest.kind:type_name -> afterbell.market.v1.InstrumentKind
+	6,  // 28: afterbell.orchestrator.v1.SearchInstrumentsResponse.instruments:type_name -> afterbell.orchestrator.v1.Instrument
+	7,  // 29: afterbell.orchestrator.v1.TargetService.GetTargets:input_type -> afterbell.orchestrator.v1.GetTargetsRequest
+	9,  // 30: afterbell.orchestrator.v1.TargetService.UpdateTargets:input_type -> afterbell.orchestrator.v1.UpdateTargetsRequest
+	11, // 31: afterbell.orchestrator.v1.TargetService.PreviewTargets:input_type -> afterbell.orchestrator.v1.PreviewTargetsRequest
+	13, // 32: afterbell.orchestrator.v1.TargetService.ListTargetSets:input_type -> afterbell.orchestrator.v1.ListTargetSetsRequest
+	15, // 33: afterbell.orchestrator.v1.TargetService.GetTargetSet:input_type -> afterbell.orchestrator.v1.GetTargetSetRequest
+	17, // 34: afterbell.orchestrator.v1.TargetService.ReplaceTargetSet:input_type -> afterbell.orchestrator.v1.ReplaceTargetSetRequest
+	19, // 35: afterbell.orchestrator.v1.TargetService.AddTargetSymbols:input_type -> afterbell.orchestrator.v1.AddTargetSymbolsRequest
+	21, // 36: afterbell.orchestrator.v1.TargetService.RemoveTargetSymbols:input_type -> afterbell.orchestrator.v1.RemoveTargetSymbolsRequest
+	23, // 37: afterbell.orchestrator.v1.TargetService.DeleteTargetSet:input_type -> afterbell.orchestrator.v1.DeleteTargetSetRequest
+	25, // 38: afterbell.orchestrator.v1.TargetService.SearchInstruments:input_type -> afterbell.orchestrator.v1.SearchInstrumentsRequest
+	8,  // 39: afterbell.orchestrator.v1.TargetService.GetTargets:output_type -> afterbell.orchestrator.v1.GetTargetsResponse
+	10, // 40: afterbell.orchestrator.v1.TargetService.UpdateTargets:output_type -> afterbell.orchestrator.v1.UpdateTargetsResponse
+	12, // 41: afterbell.orchestrator.v1.TargetService.PreviewTargets:output_type -> afterbell.orchestrator.v1.PreviewTargetsResponse
+	14, // 42: afterbell.orchestrator.v1.TargetService.ListTargetSets:output_type -> afterbell.orchestrator.v1.ListTargetSetsResponse
+	16, // 43: afterbell.orchestrator.v1.TargetService.GetTargetSet:output_type -> afterbell.orchestrator.v1.GetTargetSetResponse
+	18, // 44: afterbell.orchestrator.v1.TargetService.ReplaceTargetSet:output_type -> afterbell.orchestrator.v1.ReplaceTargetSetResponse
+	20, // 45: afterbell.orchestrator.v1.TargetService.AddTargetSymbols:output_type -> afterbell.orchestrator.v1.AddTargetSymbolsResponse
+	22, // 46: afterbell.orchestrator.v1.TargetService.RemoveTargetSymbols:output_type -> afterbell.orchestrator.v1.RemoveTargetSymbolsResponse
+	24, // 47: afterbell.orchestrator.v1.TargetService.DeleteTargetSet:output_type -> afterbell.orchestrator.v1.DeleteTargetSetResponse
+	26, // 48: afterbell.orchestrator.v1.TargetService.SearchInstruments:output_type -> afterbell.orchestrator.v1.SearchInstrumentsResponse
+	39, // [39:49] is the sub-list for method output_type
+	29, // [29:39] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_afterbell_orchestrator_v1_target_service_proto_init() }
@@ -541,7 +1997,7 @@ func file_afterbell_orchestrator_v1_target_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_afterbell_orchestrator_v1_target_service_proto_rawDesc), len(file_afterbell_orchestrator_v1_target_service_proto_rawDesc)),
 			NumEnums:      0,
-			NumMessages:   8,
+			NumMessages:   27,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -19,25 +19,61 @@ import (
 const _ = grpc.SupportPackageIsVersion9
 
 const (
-	TargetService_GetTargets_FullMethodName     = "/afterbell.orchestrator.v1.TargetService/GetTargets"
-	TargetService_UpdateTargets_FullMethodName  = "/afterbell.orchestrator.v1.TargetService/UpdateTargets"
-	TargetService_PreviewTargets_FullMethodName = "/afterbell.orchestrator.v1.TargetService/PreviewTargets"
+	TargetService_GetTargets_FullMethodName          = "/afterbell.orchestrator.v1.TargetService/GetTargets"
+	TargetService_UpdateTargets_FullMethodName       = "/afterbell.orchestrator.v1.TargetService/UpdateTargets"
+	TargetService_PreviewTargets_FullMethodName      = "/afterbell.orchestrator.v1.TargetService/PreviewTargets"
+	TargetService_ListTargetSets_FullMethodName      = "/afterbell.orchestrator.v1.TargetService/ListTargetSets"
+	TargetService_GetTargetSet_FullMethodName        = "/afterbell.orchestrator.v1.TargetService/GetTargetSet"
+	TargetService_ReplaceTargetSet_FullMethodName    = "/afterbell.orchestrator.v1.TargetService/ReplaceTargetSet"
+	TargetService_AddTargetSymbols_FullMethodName    = "/afterbell.orchestrator.v1.TargetService/AddTargetSymbols"
+	TargetService_RemoveTargetSymbols_FullMethodName = "/afterbell.orchestrator.v1.TargetService/RemoveTargetSymbols"
+	TargetService_DeleteTargetSet_FullMethodName     = "/afterbell.orchestrator.v1.TargetService/DeleteTargetSet"
+	TargetService_SearchInstruments_FullMethodName   = "/afterbell.orchestrator.v1.TargetService/SearchInstruments"
 )
 
 // TargetServiceClient is the client API for TargetService service.
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Keeps the list of instruments that the targets pool follows.
+// Keeps the watch list: the instruments that the targets pool follows. It is the union
+// of named sets. Each set belongs to whoever writes it, as "holdings" or
+// "watchlist:core"; "default" is the one that people edit, and "temporary" the one whose
+// symbols end by themselves. A symbol is followed for as long as any set has it.
+//
+// Every symbol that is written is checked. One that cannot exist is INVALID_ARGUMENT:
+// the message names the entry and the nearest symbol that does exist. A code that was
+// replaced, as those of Beijing in 2025, is stored under the new one, and the answer
+// says so. While the worker holds no list yet, only the form is checked.
 type TargetServiceClient interface {
-	// Gets the list.
+	// Gets the default set, and what all sets together resolve to.
 	GetTargets(ctx context.Context, in *GetTargetsRequest, opts ...grpc.CallOption) (*GetTargetsResponse, error)
-	// Replaces the list as a whole. INVALID_ARGUMENT names the symbols that are wrong,
-	// the first twenty of them, and nothing is changed.
+	// Replaces the default set as a whole. INVALID_ARGUMENT names the symbols that are
+	// wrong, the first twenty of them, and nothing is changed. ETAG_MISMATCH means that
+	// somebody else changed the set since it was read.
 	UpdateTargets(ctx context.Context, in *UpdateTargetsRequest, opts ...grpc.CallOption) (*UpdateTargetsResponse, error)
-	// Shows what a list would resolve to, and how that differs from the saved one.
-	// Changes nothing.
+	// Shows what a set would make of the watch list, and how that differs from the saved
+	// one. Changes nothing.
 	PreviewTargets(ctx context.Context, in *PreviewTargetsRequest, opts ...grpc.CallOption) (*PreviewTargetsResponse, error)
+	// Lists the sets by name.
+	ListTargetSets(ctx context.Context, in *ListTargetSetsRequest, opts ...grpc.CallOption) (*ListTargetSetsResponse, error)
+	// Gets a set. NOT_FOUND where there is none of that name.
+	GetTargetSet(ctx context.Context, in *GetTargetSetRequest, opts ...grpc.CallOption) (*GetTargetSetResponse, error)
+	// Replaces a set as a whole, and makes it where it is not there. Safe to repeat: when
+	// the set already is what is asked for, nothing changes and the call succeeds,
+	// whatever the etag. ETAG_MISMATCH means that the set is not the one that was read.
+	ReplaceTargetSet(ctx context.Context, in *ReplaceTargetSetRequest, opts ...grpc.CallOption) (*ReplaceTargetSetResponse, error)
+	// Puts symbols into a set, and makes it where it is not there. Safe to repeat; a
+	// symbol that the set has takes the end that is asked for.
+	AddTargetSymbols(ctx context.Context, in *AddTargetSymbolsRequest, opts ...grpc.CallOption) (*AddTargetSymbolsResponse, error)
+	// Takes symbols out of a set; their rows stay in the pool. Safe to repeat: one that
+	// the set does not have is passed over.
+	RemoveTargetSymbols(ctx context.Context, in *RemoveTargetSymbolsRequest, opts ...grpc.CallOption) (*RemoveTargetSymbolsResponse, error)
+	// Deletes a set. NOT_FOUND where there is none of that name; the default set can be
+	// emptied and not deleted.
+	DeleteTargetSet(ctx context.Context, in *DeleteTargetSetRequest, opts ...grpc.CallOption) (*DeleteTargetSetResponse, error)
+	// Finds instruments by code, name or the initials of the name's pinyin. NOT_FOUND
+	// before the worker holds any list.
+	SearchInstruments(ctx context.Context, in *SearchInstrumentsRequest, opts ...grpc.CallOption) (*SearchInstrumentsResponse, error)
 }
 
 type targetServiceClient struct {
@@ -78,20 +114,119 @@ func (c *targetServiceClient) PreviewTargets(ctx context.Context, in *PreviewTar
 	return out, nil
 }
 
+func (c *targetServiceClient) ListTargetSets(ctx context.Context, in *ListTargetSetsRequest, opts ...grpc.CallOption) (*ListTargetSetsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ListTargetSetsResponse)
+	err := c.cc.Invoke(ctx, TargetService_ListTargetSets_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *targetServiceClient) GetTargetSet(ctx context.Context, in *GetTargetSetRequest, opts ...grpc.CallOption) (*GetTargetSetResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetTargetSetResponse)
+	err := c.cc.Invoke(ctx, TargetService_GetTargetSet_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *targetServiceClient) ReplaceTargetSet(ctx context.Context, in *ReplaceTargetSetRequest, opts ...grpc.CallOption) (*ReplaceTargetSetResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ReplaceTargetSetResponse)
+	err := c.cc.Invoke(ctx, TargetService_ReplaceTargetSet_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *targetServiceClient) AddTargetSymbols(ctx context.Context, in *AddTargetSymbolsRequest, opts ...grpc.CallOption) (*AddTargetSymbolsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(AddTargetSymbolsResponse)
+	err := c.cc.Invoke(ctx, TargetService_AddTargetSymbols_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *targetServiceClient) RemoveTargetSymbols(ctx context.Context, in *RemoveTargetSymbolsRequest, opts ...grpc.CallOption) (*RemoveTargetSymbolsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(RemoveTargetSymbolsResponse)
+	err := c.cc.Invoke(ctx, TargetService_RemoveTargetSymbols_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *targetServiceClient) DeleteTargetSet(ctx context.Context, in *DeleteTargetSetRequest, opts ...grpc.CallOption) (*DeleteTargetSetResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(DeleteTargetSetResponse)
+	err := c.cc.Invoke(ctx, TargetService_DeleteTargetSet_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *targetServiceClient) SearchInstruments(ctx context.Context, in *SearchInstrumentsRequest, opts ...grpc.CallOption) (*SearchInstrumentsResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SearchInstrumentsResponse)
+	err := c.cc.Invoke(ctx, TargetService_SearchInstruments_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // TargetServiceServer is the server API for TargetService service.
 // All implementations must embed UnimplementedTargetServiceServer
 // for forward compatibility.
 //
-// Keeps the list of instruments that the targets pool follows.
+// Keeps the watch list: the instruments that the targets pool follows. It is the union
+// of named sets. Each set belongs to whoever writes it, as "holdings" or
+// "watchlist:core"; "default" is the one that people edit, and "temporary" the one whose
+// symbols end by themselves. A symbol is followed for as long as any set has it.
+//
+// Every symbol that is written is checked. One that cannot exist is INVALID_ARGUMENT:
+// the message names the entry and the nearest symbol that does exist. A code that was
+// replaced, as those of Beijing in 2025, is stored under the new one, and the answer
+// says so. While the worker holds no list yet, only the form is checked.
 type TargetServiceServer interface {
-	// Gets the list.
+	// Gets the default set, and what all sets together resolve to.
 	GetTargets(context.Context, *GetTargetsRequest) (*GetTargetsResponse, error)
-	// Replaces the list as a whole. INVALID_ARGUMENT names the symbols that are wrong,
-	// the first twenty of them, and nothing is changed.
+	// Replaces the default set as a whole. INVALID_ARGUMENT names the symbols that are
+	// wrong, the first twenty of them, and nothing is changed. ETAG_MISMATCH means that
+	// somebody else changed the set since it was read.
 	UpdateTargets(context.Context, *UpdateTargetsRequest) (*UpdateTargetsResponse, error)
-	// Shows what a list would resolve to, and how that differs from the saved one.
-	// Changes nothing.
+	// Shows what a set would make of the watch list, and how that differs from the saved
+	// one. Changes nothing.
 	PreviewTargets(context.Context, *PreviewTargetsRequest) (*PreviewTargetsResponse, error)
+	// Lists the sets by name.
+	ListTargetSets(context.Context, *ListTargetSetsRequest) (*ListTargetSetsResponse, error)
+	// Gets a set. NOT_FOUND where there is none of that name.
+	GetTargetSet(context.Context, *GetTargetSetRequest) (*GetTargetSetResponse, error)
+	// Replaces a set as a whole, and makes it where it is not there. Safe to repeat: when
+	// the set already is what is asked for, nothing changes and the call succeeds,
+	// whatever the etag. ETAG_MISMATCH means that the set is not the one that was read.
+	ReplaceTargetSet(context.Context, *ReplaceTargetSetRequest) (*ReplaceTargetSetResponse, error)
+	// Puts symbols into a set, and makes it where it is not there. Safe to repeat; a
+	// symbol that the set has takes the end that is asked for.
+	AddTargetSymbols(context.Context, *AddTargetSymbolsRequest) (*AddTargetSymbolsResponse, error)
+	// Takes symbols out of a set; their rows stay in the pool. Safe to repeat: one that
+	// the set does not have is passed over.
+	RemoveTargetSymbols(context.Context, *RemoveTargetSymbolsRequest) (*RemoveTargetSymbolsResponse, error)
+	// Deletes a set. NOT_FOUND where there is none of that name; the default set can be
+	// emptied and not deleted.
+	DeleteTargetSet(context.Context, *DeleteTargetSetRequest) (*DeleteTargetSetResponse, error)
+	// Finds instruments by code, name or the initials of the name's pinyin. NOT_FOUND
+	// before the worker holds any list.
+	SearchInstruments(context.Context, *SearchInstrumentsRequest) (*SearchInstrumentsResponse, error)
 	mustEmbedUnimplementedTargetServiceServer()
 }
 
@@ -110,6 +245,27 @@ func (UnimplementedTargetServiceServer) UpdateTargets(context.Context, *UpdateTa
 }
 func (UnimplementedTargetServiceServer) PreviewTargets(context.Context, *PreviewTargetsRequest) (*PreviewTargetsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method PreviewTargets not implemented")
+}
+func (UnimplementedTargetServiceServer) ListTargetSets(context.Context, *ListTargetSetsRequest) (*ListTargetSetsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ListTargetSets not implemented")
+}
+func (UnimplementedTargetServiceServer) GetTargetSet(context.Context, *GetTargetSetRequest) (*GetTargetSetResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetTargetSet not implemented")
+}
+func (UnimplementedTargetServiceServer) ReplaceTargetSet(context.Context, *ReplaceTargetSetRequest) (*ReplaceTargetSetResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ReplaceTargetSet not implemented")
+}
+func (UnimplementedTargetServiceServer) AddTargetSymbols(context.Context, *AddTargetSymbolsRequest) (*AddTargetSymbolsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method AddTargetSymbols not implemented")
+}
+func (UnimplementedTargetServiceServer) RemoveTargetSymbols(context.Context, *RemoveTargetSymbolsRequest) (*RemoveTargetSymbolsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method RemoveTargetSymbols not implemented")
+}
+func (UnimplementedTargetServiceServer) DeleteTargetSet(context.Context, *DeleteTargetSetRequest) (*DeleteTargetSetResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method DeleteTargetSet not implemented")
+}
+func (UnimplementedTargetServiceServer) SearchInstruments(context.Context, *SearchInstrumentsRequest) (*SearchInstrumentsResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SearchInstruments not implemented")
 }
 func (UnimplementedTargetServiceServer) mustEmbedUnimplementedTargetServiceServer() {}
 func (UnimplementedTargetServiceServer) testEmbeddedByValue()                       {}
@@ -186,6 +342,132 @@ func _TargetService_PreviewTargets_Handler(srv interface{}, ctx context.Context,
 	return interceptor(ctx, in, info, handler)
 }
 
+func _TargetService_ListTargetSets_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ListTargetSetsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TargetServiceServer).ListTargetSets(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TargetService_ListTargetSets_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TargetServiceServer).ListTargetSets(ctx, req.(*ListTargetSetsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TargetService_GetTargetSet_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetTargetSetRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TargetServiceServer).GetTargetSet(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TargetService_GetTargetSet_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TargetServiceServer).GetTargetSet(ctx, req.(*GetTargetSetRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TargetService_ReplaceTargetSet_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ReplaceTargetSetRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TargetServiceServer).ReplaceTargetSet(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TargetService_ReplaceTargetSet_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TargetServiceServer).ReplaceTargetSet(ctx, req.(*ReplaceTargetSetRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TargetService_AddTargetSymbols_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(AddTargetSymbolsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TargetServiceServer).AddTargetSymbols(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TargetService_AddTargetSymbols_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TargetServiceServer).AddTargetSymbols(ctx, req.(*AddTargetSymbolsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TargetService_RemoveTargetSymbols_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(RemoveTargetSymbolsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TargetServiceServer).RemoveTargetSymbols(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TargetService_RemoveTargetSymbols_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TargetServiceServer).RemoveTargetSymbols(ctx, req.(*RemoveTargetSymbolsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TargetService_DeleteTargetSet_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(DeleteTargetSetRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TargetServiceServer).DeleteTargetSet(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TargetService_DeleteTargetSet_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TargetServiceServer).DeleteTargetSet(ctx, req.(*DeleteTargetSetRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _TargetService_SearchInstruments_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SearchInstrumentsRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(TargetServiceServer).SearchInstruments(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: TargetService_SearchInstruments_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(TargetServiceServer).SearchInstruments(ctx, req.(*SearchInstrumentsRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // TargetService_ServiceDesc is the grpc.ServiceDesc for TargetService service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -204,6 +486,34 @@ var TargetService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "PreviewTargets",
 			Handler:    _TargetService_PreviewTargets_Handler,
+		},
+		{
+			MethodName: "ListTargetSets",
+			Handler:    _TargetService_ListTargetSets_Handler,
+		},
+		{
+			MethodName: "GetTargetSet",
+			Handler:    _TargetService_GetTargetSet_Handler,
+		},
+		{
+			MethodName: "ReplaceTargetSet",
+			Handler:    _TargetService_ReplaceTargetSet_Handler,
+		},
+		{
+			MethodName: "AddTargetSymbols",
+			Handler:    _TargetService_AddTargetSymbols_Handler,
+		},
+		{
+			MethodName: "RemoveTargetSymbols",
+			Handler:    _TargetService_RemoveTargetSymbols_Handler,
+		},
+		{
+			MethodName: "DeleteTargetSet",
+			Handler:    _TargetService_DeleteTargetSet_Handler,
+		},
+		{
+			MethodName: "SearchInstruments",
+			Handler:    _TargetService_SearchInstruments_Handler,
 		},
 	},
 	Streams:  []grpc.StreamDesc{},

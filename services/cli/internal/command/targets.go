@@ -4,11 +4,16 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"maps"
 	"slices"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
+	afterbell "github.com/afterbell/afterbell/clients/go"
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/afterbell/afterbell/services/cli/internal/output"
 )
@@ -23,22 +28,13 @@ func (a *app) targetsCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		if len(resp.GetTargets().GetSymbols()) == 0 {
+		if len(resp.GetResolved()) == 0 {
 			a.say(a.T("The list has no symbols."))
 			a.hint("afterbell targets add 600519.SH")
 		}
 		return a.printTargets(resp.GetResolved())
 	}
-	c.AddCommand(list,
-		a.changeTargets("add", a.T("Put symbols on the list"), func(saved, given []string) []string {
-			return append(saved, given...)
-		}),
-		a.changeTargets("remove", a.T("Take symbols off the list; their rows stay"), func(saved, given []string) []string {
-			return slices.DeleteFunc(saved, func(s string) bool { return slices.Contains(given, s) })
-		}),
-		a.changeTargets("set", a.T("Replace the whole list"), func(_, given []string) []string { return given }),
-		a.previewTargets(),
-	)
+	c.AddCommand(list, a.addTargets(), a.removeTargets(), a.setCommand(), a.previewTargets(), a.targetSets(), a.replaceSet(), a.deleteSet(), a.search())
 	return c
 }
 
@@ -52,10 +48,10 @@ func (a *app) targets(ctx context.Context) (*orchestratorv1.GetTargetsResponse, 
 
 func (a *app) printTargets(resolved []*orchestratorv1.ResolvedTarget) error {
 	answer := output.Answer{Columns: []output.Column{
-		{Key: "symbol", Title: a.T("symbol")}, {Key: "kind", Title: a.T("kind")}, {Key: "reasons", Title: a.T("why")},
+		{Key: "symbol", Title: a.T("symbol")}, {Key: "name", Title: a.T("name")}, {Key: "kind", Title: a.T("kind")}, {Key: "reasons", Title: a.T("why")},
 	}}
 	for _, t := range resolved {
-		answer.Rows = append(answer.Rows, []any{t.GetSymbol(), a.enum(t.GetKind(), "INSTRUMENT_KIND_"), strings.Join(t.GetReasons(), ",")})
+		answer.Rows = append(answer.Rows, []any{t.GetSymbol(), t.GetName(), a.enum(t.GetKind(), "INSTRUMENT_KIND_"), strings.Join(t.GetReasons(), ",")})
 		answer.Records = append(answer.Records, t)
 	}
 	return a.printer.Print(answer)
@@ -88,8 +84,91 @@ func (a *app) someSymbols(c *cobra.Command, args []string) error {
 	return nil
 }
 
-func (a *app) changeTargets(name, short string, change func(saved, given []string) []string) *cobra.Command {
-	c := &cobra.Command{Use: name + " SYMBOL...", Short: short, Args: a.someSymbols}
+// changed shows the watch list after a change, and what was stored under another code.
+func (a *app) changed(ctx context.Context, replaced []*orchestratorv1.ReplacedSymbol) error {
+	a.tellReplaced(replaced)
+	resp, err := a.targets(ctx)
+	if err != nil {
+		return err
+	}
+	if err := a.printTargets(resp.GetResolved()); err != nil {
+		return err
+	}
+	a.hint("afterbell run targets --watch")
+	return nil
+}
+
+func (a *app) tellReplaced(replaced []*orchestratorv1.ReplacedSymbol) {
+	for _, r := range replaced {
+		a.say(a.T("%s is now %s %s.", r.GetOldSymbol(), r.GetSymbol(), r.GetName()))
+	}
+}
+
+// until adds the flag --until, and returns what reads it.
+func (a *app) until(c *cobra.Command) func(now time.Time) (*timestamppb.Timestamp, error) {
+	text := c.Flags().String("until", "", a.T("when they end by themselves: a `date`, whose day in Shanghai is the last, or a length of time, as in 7d"))
+	return func(now time.Time) (*timestamppb.Timestamp, error) {
+		if *text == "" {
+			return nil, nil
+		}
+		if days, ok := strings.CutSuffix(*text, "d"); ok {
+			if n, err := strconv.Atoi(days); err == nil && n > 0 && n < 10_000 {
+				return timestamppb.New(now.AddDate(0, 0, n)), nil
+			}
+		}
+		if d, err := time.ParseDuration(*text); err == nil && d > 0 {
+			return timestamppb.New(now.Add(d)), nil
+		}
+		if day, err := time.ParseInLocation(time.DateOnly, *text, afterbell.Shanghai); err == nil {
+			return timestamppb.New(day.AddDate(0, 0, 1)), nil
+		}
+		return nil, usage{"--until: " + a.T("%q is no date, as in 2026-12-31, and no length of time, as in 7d or 36h", *text), c.CommandPath() + " --help"}
+	}
+}
+
+func (a *app) setFlag(c *cobra.Command, about string) *string {
+	return c.Flags().String("set", "", about)
+}
+
+func (a *app) unlistedFlag(c *cobra.Command) *bool {
+	return c.Flags().Bool("allow-unlisted", false, a.T("take symbols that no list has yet, as of a listing to come"))
+}
+
+func (a *app) addTargets() *cobra.Command {
+	c := &cobra.Command{Use: "add SYMBOL...", Short: a.T("Put symbols on the list"), Args: a.someSymbols}
+	set := a.setFlag(c, a.T("`name` of the set; default, or temporary with --until, where it is left out"))
+	until, unlisted := a.until(c), a.unlistedFlag(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		given, err := a.symbols(args)
+		if err != nil {
+			return err
+		}
+		end, err := until(time.Now())
+		if err != nil {
+			return err
+		}
+		id := first(*set, "default")
+		if *set == "" && end != nil {
+			id = "temporary"
+		}
+		client, err := a.connect()
+		if err != nil {
+			return err
+		}
+		ctx, cancel := a.call(c.Context())
+		defer cancel()
+		resp, err := client.Targets.AddTargetSymbols(ctx, &orchestratorv1.AddTargetSymbolsRequest{SetId: id, Symbols: given, ExpireTime: end, AllowUnlisted: *unlisted})
+		if err != nil {
+			return advised{err, "afterbell targets list"}
+		}
+		return a.changed(ctx, resp.GetReplacedSymbols())
+	}
+	return c
+}
+
+func (a *app) removeTargets() *cobra.Command {
+	c := &cobra.Command{Use: "remove SYMBOL...", Short: a.T("Take symbols off the list; their rows stay"), Args: a.someSymbols}
+	set := a.setFlag(c, a.T("`name` of the set; default and temporary where it is left out"))
 	c.RunE = func(c *cobra.Command, args []string) error {
 		given, err := a.symbols(args)
 		if err != nil {
@@ -101,29 +180,37 @@ func (a *app) changeTargets(name, short string, change func(saved, given []strin
 		if err != nil {
 			return err
 		}
-		if name == "remove" {
-			for _, s := range given {
-				if !slices.Contains(saved.GetTargets().GetSymbols(), s) {
-					return advised{errors.New(a.T("%s is not on the list.", s)), "afterbell targets list"}
+		from := map[string][]string{}
+		for _, s := range given {
+			i := slices.IndexFunc(saved.GetResolved(), func(t *orchestratorv1.ResolvedTarget) bool { return t.GetSymbol() == s })
+			if i < 0 {
+				return advised{errors.New(a.T("%s is not on the list.", s)), "afterbell targets list"}
+			}
+			found := false
+			for _, m := range saved.GetResolved()[i].GetMemberships() {
+				if id := m.GetSetId(); id == *set || *set == "" && (id == "default" || id == "temporary") {
+					from[id], found = append(from[id], s), true
 				}
 			}
+			if !found {
+				in := saved.GetResolved()[i].GetMemberships()[0].GetSetId()
+				return advised{errors.New(a.T("%s is on the list by the set %s.", s, in)), "afterbell targets remove " + s + " --set " + in}
+			}
 		}
-		symbols := change(slices.Clone(saved.GetTargets().GetSymbols()), given)
-		resp, err := a.client.Targets.UpdateTargets(ctx, &orchestratorv1.UpdateTargetsRequest{Targets: &orchestratorv1.Targets{Symbols: symbols}})
-		if err != nil {
-			return advised{err, "afterbell targets list"}
+		for _, id := range slices.Sorted(maps.Keys(from)) {
+			_, err := a.client.Targets.RemoveTargetSymbols(ctx, &orchestratorv1.RemoveTargetSymbolsRequest{SetId: id, Symbols: from[id]})
+			if err != nil {
+				return advised{err, "afterbell targets sets"}
+			}
 		}
-		if err := a.printTargets(resp.GetResolved()); err != nil {
-			return err
-		}
-		a.hint("afterbell run targets --watch")
-		return nil
+		return a.changed(ctx, nil)
 	}
 	return c
 }
 
-func (a *app) previewTargets() *cobra.Command {
-	c := &cobra.Command{Use: "preview SYMBOL...", Short: a.T("Show what a list would change, and change nothing"), Args: a.someSymbols}
+func (a *app) setCommand() *cobra.Command {
+	c := &cobra.Command{Use: "set SYMBOL...", Short: a.T("Replace the whole list"), Args: a.someSymbols}
+	unlisted := a.unlistedFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		given, err := a.symbols(args)
 		if err != nil {
@@ -135,18 +222,53 @@ func (a *app) previewTargets() *cobra.Command {
 		}
 		ctx, cancel := a.call(c.Context())
 		defer cancel()
-		resp, err := client.Targets.PreviewTargets(ctx, &orchestratorv1.PreviewTargetsRequest{Targets: &orchestratorv1.Targets{Symbols: given}})
+		resp, err := client.Targets.UpdateTargets(ctx, &orchestratorv1.UpdateTargetsRequest{Targets: &orchestratorv1.Targets{Symbols: given}, AllowUnlisted: *unlisted})
 		if err != nil {
 			return advised{err, "afterbell targets list"}
 		}
+		return a.changed(ctx, resp.GetReplacedSymbols())
+	}
+	return c
+}
+
+func (a *app) previewTargets() *cobra.Command {
+	c := &cobra.Command{Use: "preview SYMBOL...", Short: a.T("Show what a list would change, and change nothing"), Args: a.someSymbols}
+	set := a.setFlag(c, a.T("`name` of the set that would have them; default where it is left out"))
+	until, unlisted := a.until(c), a.unlistedFlag(c)
+	c.RunE = func(c *cobra.Command, args []string) error {
+		given, err := a.symbols(args)
+		if err != nil {
+			return err
+		}
+		end, err := until(time.Now())
+		if err != nil {
+			return err
+		}
+		client, err := a.connect()
+		if err != nil {
+			return err
+		}
+		ctx, cancel := a.call(c.Context())
+		defer cancel()
+		resp, err := client.Targets.PreviewTargets(ctx, &orchestratorv1.PreviewTargetsRequest{
+			Targets: &orchestratorv1.Targets{Symbols: given}, SetId: *set, ExpireTime: end, AllowUnlisted: *unlisted,
+		})
+		if err != nil {
+			return advised{err, "afterbell targets list"}
+		}
+		a.tellReplaced(resp.GetReplacedSymbols())
+		reasons := map[string]string{}
+		for _, t := range resp.GetResolved() {
+			reasons[t.GetSymbol()] = strings.Join(t.GetReasons(), ",")
+		}
 		answer := output.Answer{
-			Columns:  []output.Column{{Key: "change", Title: a.T("change")}, {Key: "symbol", Title: a.T("symbol")}},
+			Columns:  []output.Column{{Key: "change", Title: a.T("change")}, {Key: "symbol", Title: a.T("symbol")}, {Key: "reasons", Title: a.T("why")}},
 			Document: output.Proto{Message: resp},
 		}
 		add := func(mark string, symbols []string) {
 			for _, s := range symbols {
-				answer.Rows = append(answer.Rows, []any{output.Word{Text: a.T(mark), Raw: mark}, s})
-				answer.Records = append(answer.Records, map[string]string{"change": mark, "symbol": s})
+				answer.Rows = append(answer.Rows, []any{output.Word{Text: a.T(mark), Raw: mark}, s, reasons[s]})
+				answer.Records = append(answer.Records, map[string]string{"change": mark, "symbol": s, "reasons": reasons[s]})
 			}
 		}
 		add("added", resp.GetAddedSymbols())

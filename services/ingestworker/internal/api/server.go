@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"hash/fnv"
 	"log/slog"
 	"os"
 	"time"
@@ -173,6 +174,34 @@ func (s *Server) ListCalendarDays(ctx context.Context, _ *ingestv1.ListCalendarD
 	out.OpenDates = make([]string, len(cal.Open))
 	for n, d := range cal.Open {
 		out.OpenDates[n] = d.String()
+	}
+	return out, nil
+}
+
+// ListInstruments implements the contract.
+func (s *Server) ListInstruments(ctx context.Context, r *ingestv1.ListInstrumentsRequest) (*ingestv1.ListInstrumentsResponse, error) {
+	if len(r.GetKnownVersion()) > maxName {
+		return nil, fault.Invalid("known_version", "must have at most %d characters", maxName)
+	}
+	found, err := s.cfg.Ingester.Instruments(ctx)
+	if err != nil {
+		return nil, err
+	}
+	out := &ingestv1.ListInstrumentsResponse{Instruments: make([]*ingestv1.ListedInstrument, len(found))}
+	if len(found) == 0 {
+		return out, nil
+	}
+	digest := fnv.New64a()
+	for n, x := range found {
+		out.Instruments[n] = &ingestv1.ListedInstrument{
+			Symbol: x.Symbol, Name: x.Name, Kind: transport.KindToProto(x.Kind), ListStatus: x.Status,
+			ListDate: x.Listed.String(), DelistDate: x.Delisted.String(), FormerSymbols: x.Former,
+		}
+		fmt.Fprintf(digest, "%s\x00%s\x00%s\x00%s\x00%d\x00%d\x00%q\n", x.Symbol, x.Name, x.Kind, x.Status, x.Listed, x.Delisted, x.Former)
+	}
+	out.Version = fmt.Sprintf("%016x", digest.Sum64())
+	if out.Version == r.GetKnownVersion() {
+		out.Instruments = nil
 	}
 	return out, nil
 }

@@ -191,6 +191,20 @@ func TestFillBothPoolsOverTheWire(t *testing.T) {
 			}
 		}
 	}
+	lists, err := w.ListInstruments(ctx, &ingestv1.ListInstrumentsRequest{})
+	kinds := map[marketv1.InstrumentKind]int{}
+	for _, i := range lists.GetInstruments() {
+		if kinds[i.GetKind()]++; i.GetSymbol() == "" || i.GetName() == "" {
+			t.Errorf("%v", i)
+		}
+	}
+	if err != nil || lists.GetVersion() == "" || kinds[marketv1.InstrumentKind_INSTRUMENT_KIND_STOCK] < 200 || kinds[marketv1.InstrumentKind_INSTRUMENT_KIND_ETF] == 0 {
+		t.Errorf("%v instruments, %v", kinds, err)
+	}
+	again, err := w.ListInstruments(ctx, &ingestv1.ListInstrumentsRequest{KnownVersion: lists.GetVersion()})
+	if err != nil || again.GetVersion() != lists.GetVersion() || len(again.GetInstruments()) != 0 {
+		t.Errorf("the same lists came twice: %v", err)
+	}
 	days, err := w.ListCalendarDays(ctx, &ingestv1.ListCalendarDaysRequest{})
 	if err != nil || len(days.GetOpenDates()) < 1000 || days.GetLastDate() == "" {
 		t.Errorf("%d open days, %v", len(days.GetOpenDates()), err)

@@ -359,6 +359,12 @@ func TestLists(t *testing.T) {
 	if _, known := l.Listed("999999.SH", day); known {
 		t.Error("an unknown symbol is not known")
 	}
+	if to, ok := NewLists([]Instrument{{Symbol: "920799.BJ"}}).Renamed("830799.BJ"); to != "920799.BJ" || !ok {
+		t.Errorf("a code of Beijing from before the lists began is %q now, %v", to, ok)
+	}
+	if to, ok := l.Renamed("830799.BJ"); ok {
+		t.Errorf("a code that the lists do not have came: %s", to)
+	}
 }
 
 func TestWorst(t *testing.T) {

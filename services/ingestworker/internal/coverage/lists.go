@@ -1,6 +1,8 @@
 package coverage
 
 import (
+	"iter"
+	"maps"
 	"slices"
 
 	"github.com/afterbell/afterbell/services/internal/market"
@@ -106,6 +108,9 @@ func (l *Lists) Has(k market.Kind) bool {
 	return l.stocks > 0
 }
 
+// All are the instruments, in no order.
+func (l *Lists) All() iter.Seq[Instrument] { return maps.Values(l.bySymbol) }
+
 // Find looks a symbol up.
 func (l *Lists) Find(symbol string) (Instrument, bool) {
 	i, ok := l.bySymbol[symbol]
@@ -118,13 +123,19 @@ func (l *Lists) Knows(symbol string) bool {
 	return ok
 }
 
-// Renamed is the code that a company has now of which the lists once had this one; ok is
-// false where the lists know the code itself, or nothing of it.
+// Renamed is the code that a company has now of which the lists once had this one, or
+// that took its place in Beijing; ok is false where the lists know the code itself, or
+// nothing of it.
 func (l *Lists) Renamed(symbol string) (current string, ok bool) {
 	if _, listed := l.bySymbol[symbol]; listed {
 		return "", false
 	}
-	current, ok = l.renamed[symbol]
+	if current, ok = l.renamed[symbol]; ok {
+		return current, true
+	}
+	if current, ok = market.Renumbered(symbol); ok { // before these lists began
+		_, ok = l.bySymbol[current]
+	}
 	return current, ok
 }
 

@@ -3,7 +3,9 @@ package ingest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -125,6 +127,39 @@ func (i *Ingester) Calendar(ctx context.Context) (Calendar, error) {
 		}
 	}
 	return best, ctx.Err()
+}
+
+// Instruments are those that any pool's list has, by symbol. A code that one list has
+// and another has replaced is left out.
+func (i *Ingester) Instruments(ctx context.Context) ([]coverage.Instrument, error) {
+	found, former := map[string]coverage.Instrument{}, map[string]bool{}
+	var failed error
+	for _, p := range []market.Pool{market.Universe, market.Targets} {
+		if _, ok := i.sinks[p]; !ok {
+			continue
+		}
+		world, err := i.world(ctx, p)
+		if err != nil {
+			failed = err // the other pool's list serves as well
+			continue
+		}
+		for x := range world.Lists.All() {
+			if _, known := found[x.Symbol]; !known {
+				found[x.Symbol] = x
+			}
+			for _, old := range x.Former {
+				former[old] = true
+			}
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	if len(found) == 0 && failed != nil {
+		return nil, failed
+	}
+	maps.DeleteFunc(found, func(symbol string, _ coverage.Instrument) bool { return former[symbol] })
+	return slices.SortedFunc(maps.Values(found), func(a, b coverage.Instrument) int { return strings.Compare(a.Symbol, b.Symbol) }), nil
 }
 
 // Revisions lists what a pool kept of values that changed or went, newest first.

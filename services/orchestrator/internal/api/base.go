@@ -21,6 +21,7 @@ type base struct {
 	// changing serialises read-change-write of settings, domains and targets.
 	changing sync.Mutex
 	dates    dateCache
+	lists    listCache
 }
 
 // current are the facts with what the worker tells at this moment, so that another

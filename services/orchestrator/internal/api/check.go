@@ -24,8 +24,7 @@ const (
 	maxNote    = 500
 	maxID      = 128
 	maxModules = 64
-	maxSymbols = 2000 // of three years, a plan of more is larger than what one answer may be
-	maxTold    = 20   // violations told at once
+	maxTold    = 20 // violations told at once
 )
 
 // problems collects what is wrong with a request.

@@ -11,6 +11,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/auth"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/instrument"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/preflight"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/rows"
@@ -18,6 +19,7 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/scheduler"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/settings"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/targetset"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/worker"
 )
 
@@ -31,8 +33,12 @@ type Ledger interface {
 	Preflights(ctx context.Context, limit int, before string) ([]readiness.Preflight, error)
 	SaveDomain(ctx context.Context, d readiness.DomainSetting) error
 	SaveModule(ctx context.Context, id string, enabled bool) error
+	// Targets is the watch list: what the sets resolve to now.
 	Targets(ctx context.Context) ([]string, error)
-	SaveTargets(ctx context.Context, symbols []string) error
+	// TargetSets are by name, without what has ended; the default set is among them.
+	TargetSets(ctx context.Context) ([]targetset.Set, error)
+	SaveTargetSet(ctx context.Context, set targetset.Set) (targetset.Set, error)
+	DeleteTargetSet(ctx context.Context, id string) error
 	Settings(ctx context.Context) (settings.Settings, error)
 	SaveSettings(ctx context.Context, s settings.Settings) error
 }
@@ -71,6 +77,8 @@ type Worker interface {
 	AbsentSymbols(ctx context.Context, pool market.Pool, dataset string, d market.Date, symbols []string) ([]worker.AbsentSymbol, error)
 	Revisions(ctx context.Context, q worker.RevisionQuery) ([]run.Revision, error)
 	Limits(ctx context.Context) ([]worker.Limit, error)
+	// Instruments are those that the lists have, none where known is their version.
+	Instruments(ctx context.Context, known string) (version string, all []instrument.Instrument, err error)
 	// ForgetLimits drops the limits of the APIs, all where none is named.
 	ForgetLimits(ctx context.Context, apis []string) ([]worker.Limit, error)
 }

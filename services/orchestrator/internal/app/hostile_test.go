@@ -108,8 +108,8 @@ func TestHostileRequests(t *testing.T) {
 		}
 		return true
 	})
-	if tried < 43 {
-		t.Errorf("%d methods were tried; the contract has more", tried)
+	if tried < 50 {
+		t.Errorf("only %d methods were tried", tried)
 	}
 	for _, path := range []string{"/v1/runs", "/v1/preflights:run", "/v1/targets:preview", "/v1/schedule:resume", "/v1/pools/universe:pause", "/v1/pools/everything:pause",
 		"/v1/runs/" + known.GetRunId() + ":verify", "/v1/runs/%00:cancel", "/v1/runs/..%2f..:cancel", "/v1/runs/" + strings.Repeat("y", 30_000) + ":cancel"} {
@@ -159,7 +159,7 @@ func judge(t *testing.T, m protoreflect.MethodDescriptor, req proto.Message, err
 	s := status.Convert(err)
 	text := protojson.MarshalOptions{}.Format(req)
 	switch s.Code() {
-	case codes.InvalidArgument, codes.NotFound, codes.FailedPrecondition, codes.AlreadyExists:
+	case codes.InvalidArgument, codes.NotFound, codes.FailedPrecondition, codes.AlreadyExists, codes.Aborted:
 	default:
 		t.Errorf("%s answers %s (%s) to %.300s", m.Name(), s.Code(), s.Message(), text)
 	}

@@ -25,17 +25,34 @@ import (
 type scriptedWorker struct {
 	ingestv1.UnimplementedIngestServiceServer
 
-	mu     sync.Mutex
-	noTok  bool                 // no token resolves
-	probe  *faultv1.Issue       // found by every probe
-	store  *faultv1.Issue       // found by every check of a file
-	mute   bool                 // streams of probes end before any was made
-	hold   chan struct{}        // when set, a partition ends only after a receive from it
-	done   map[string]bool      // pool and partition: committed
-	kept   []*marketv1.Revision // oldest first
-	asked  []*ingestv1.ListRevisionsRequest
-	active map[string]chan struct{} // partitions at work
-	limits []*marketv1.LearntLimit
+	mu      sync.Mutex
+	noTok   bool                 // no token resolves
+	probe   *faultv1.Issue       // found by every probe
+	store   *faultv1.Issue       // found by every check of a file
+	mute    bool                 // streams of probes end before any was made
+	hold    chan struct{}        // when set, a partition ends only after a receive from it
+	done    map[string]bool      // pool and partition: committed
+	kept    []*marketv1.Revision // oldest first
+	asked   []*ingestv1.ListRevisionsRequest
+	active  map[string]chan struct{} // partitions at work
+	limits  []*marketv1.LearntLimit
+	listed  []*ingestv1.ListedInstrument // what its lists have
+	toldOf  int                          // how often it told them whole
+	planned []string                     // symbols of the last plan of data
+}
+
+func (w *scriptedWorker) ListInstruments(_ context.Context, req *ingestv1.ListInstrumentsRequest) (*ingestv1.ListInstrumentsResponse, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.listed) == 0 {
+		return &ingestv1.ListInstrumentsResponse{}, nil
+	}
+	resp := &ingestv1.ListInstrumentsResponse{Version: fmt.Sprint(len(w.listed))}
+	if resp.GetVersion() != req.GetKnownVersion() {
+		resp.Instruments = w.listed
+		w.toldOf++
+	}
+	return resp, nil
 }
 
 var days = []string{"2026-02-26", "2026-02-27", "2026-03-02"}
@@ -186,6 +203,7 @@ func (w *scriptedWorker) PlanPartitions(_ context.Context, req *ingestv1.PlanPar
 	if req.GetStage() != ingestv1.PlanStage_PLAN_STAGE_DATA {
 		return resp, nil
 	}
+	w.planned = req.GetSymbols()
 	resp.LastTradeDate = days[len(days)-1]
 	for _, id := range req.GetModuleIds() {
 		dataset := map[string]string{"stock.market.daily": "daily", "etf.daily_quote": "fund_daily"}[id]

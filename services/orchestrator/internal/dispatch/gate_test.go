@@ -14,6 +14,7 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/settings"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/targetset"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/worker/workertest"
 )
 
@@ -213,7 +214,7 @@ func TestFileFreedInTime(t *testing.T) {
 func TestNoTargetsIsUnchanged(t *testing.T) {
 	inTime(t, func(t *testing.T) {
 		g := newRig(t)
-		if err := g.store.SaveTargets(t.Context(), nil); err != nil {
+		if _, err := g.store.SaveTargetSet(t.Context(), targetset.Explicit()); err != nil {
 			t.Fatal(err)
 		}
 		g.srv.Tokens = nil

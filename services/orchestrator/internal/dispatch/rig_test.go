@@ -18,6 +18,7 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/preflight"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/settings"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/targetset"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/worker/workertest"
 )
 
@@ -53,7 +54,7 @@ func newRig(t *testing.T) *rig {
 		workertest.Spec("stock.moneyflow", "moneyflow", "2026-03-02"), workertest.Spec("etf.daily_quote", "fund_daily", "2026-03-02"),
 	}
 	g.open()
-	if err := g.store.SaveTargets(t.Context(), []string{"600519.SH", "510300.SH"}); err != nil {
+	if _, err := g.store.SaveTargetSet(t.Context(), targetset.Explicit("600519.SH", "510300.SH")); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = g.store.Close() })

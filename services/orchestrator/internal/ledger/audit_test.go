@@ -13,6 +13,7 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/settings"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/targetset"
 )
 
 // Every write that a caller asks for leaves its entry in the same transaction, once,
@@ -45,8 +46,14 @@ func TestChangesAreAudited(t *testing.T) {
 		}, "", "tushare"},
 		{"S.Module", func(ctx context.Context) error { return s.SaveModule(ctx, "stock.moneyflow", true) }, "", `{"stock.moneyflow":true}`},
 		{"S.Module", func(ctx context.Context) error { return s.SaveModule(ctx, "stock.moneyflow", false) }, `{"stock.moneyflow":true}`, `{"stock.moneyflow":false}`},
-		{"S.Targets", func(ctx context.Context) error { return s.SaveTargets(ctx, []string{"600519.SH"}) }, "", "600519.SH"},
-		{"S.Targets", func(ctx context.Context) error { return s.SaveTargets(ctx, []string{"510300.SH"}) }, "600519.SH", "510300.SH"},
+		{"S.Targets", func(ctx context.Context) error {
+			_, err := s.SaveTargetSet(ctx, targetset.Explicit("600519.SH"))
+			return err
+		}, "", "600519.SH"},
+		{"S.Targets", func(ctx context.Context) error {
+			_, err := s.SaveTargetSet(ctx, targetset.Explicit("510300.SH"))
+			return err
+		}, "600519.SH", "510300.SH"},
 		{"S.Hold", func(ctx context.Context) error {
 			return s.SetHold(ctx, market.Universe, Hold{Paused: true, Note: "why", At: time.Now()})
 		}, "false", "why"},

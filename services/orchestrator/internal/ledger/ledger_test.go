@@ -609,7 +609,7 @@ func TestChoicesAndCopiesSurviveReopening(t *testing.T) {
 	for i, err := range []error{
 		s.SaveSettings(ctx, set), s.SaveSchedule(ctx, sched), s.SaveCatalog(ctx, cat), s.SaveCalendar(ctx, cal), s.SaveCalendar(ctx, Calendar{}),
 		s.SaveTokens(ctx, []readiness.Token{token}, "api.tushare.pro", base), s.SaveDomain(ctx, domain), s.SaveModule(ctx, "stock.basic", false),
-		s.SaveTargets(ctx, []string{"600519.SH", "159915.SZ", "600519.SH"}), s.SaveProbe(ctx, probe), s.SavePreflight(ctx, pre), s.SetHold(ctx, market.Targets, hold),
+		s.SaveProbe(ctx, probe), s.SavePreflight(ctx, pre), s.SetHold(ctx, market.Targets, hold),
 	} {
 		if err != nil {
 			t.Errorf("save %d: %v", i, err)
@@ -639,7 +639,6 @@ func TestChoicesAndCopiesSurviveReopening(t *testing.T) {
 		"tokens":  cmp.Diff(map[string]readiness.Token{"stock": token}, tokens),
 		"domains": cmp.Diff(map[string]readiness.DomainSetting{"stock": domain}, must(s.Domains(ctx))(t)),
 		"modules": cmp.Diff(map[string]bool{"stock.basic": false}, must(s.Modules(ctx))(t)),
-		"targets": cmp.Diff([]string{"159915.SZ", "600519.SH"}, must(s.Targets(ctx))(t)),
 		"probes":  cmp.Diff(map[string]readiness.Probe{"stock.basic": probe}, must(s.Probes(ctx))(t)),
 		"hold":    cmp.Diff(hold, must(s.Hold(ctx, market.Targets))(t)), "no hold": cmp.Diff(Hold{}, must(s.Hold(ctx, market.Universe))(t)),
 		"preflight":  cmp.Diff(pre, must(s.Preflight(ctx, pre.ID))(t)),

@@ -267,48 +267,6 @@ func (s *Store) SaveModule(ctx context.Context, id string, enabled bool) error {
 	return s.changeRow(ctx, "save module", before, map[string]bool{id: enabled}, upsert("modules", "module, enabled", "module"), id, enabled)
 }
 
-// Targets is the list of symbols, ascending.
-func (s *Store) Targets(ctx context.Context) ([]string, error) {
-	rows, err := s.db.Reader().QueryContext(ctx, "SELECT symbol FROM targets ORDER BY symbol")
-	if err != nil {
-		return nil, failed("read targets", err)
-	}
-	defer rows.Close()
-	var symbols []string
-	for rows.Next() {
-		var symbol string
-		if err := rows.Scan(&symbol); err != nil {
-			return nil, failed("read targets", err)
-		}
-		symbols = append(symbols, symbol)
-	}
-	return symbols, failed("read targets", rows.Err())
-}
-
-// SaveTargets replaces the list as a whole; repetitions count once.
-func (s *Store) SaveTargets(ctx context.Context, symbols []string) error {
-	before, err := s.Targets(ctx)
-	if err != nil {
-		return err
-	}
-	return failed("save targets", s.change(ctx, func(tx *sqlite.Tx) (any, any, error) {
-		if _, err := tx.ExecContext(ctx, "DELETE FROM targets"); err != nil {
-			return nil, nil, err
-		}
-		stmt, err := tx.PrepareContext(ctx, "INSERT OR IGNORE INTO targets (symbol) VALUES (?)")
-		if err != nil {
-			return nil, nil, err
-		}
-		defer stmt.Close()
-		for _, symbol := range symbols {
-			if _, err := stmt.ExecContext(ctx, symbol); err != nil {
-				return nil, nil, err
-			}
-		}
-		return before, symbols, nil
-	}))
-}
-
 const (
 	preflightColumns = "id, run_id, state, started_at, ended_at, verdicts, calls"
 	probeColumns     = "module, status, probed_at, latency_us, rows, calls, issues, fingerprint, config_hash"

@@ -21,6 +21,7 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/ledger"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/preflight"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/targetset"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/worker/workertest"
 )
 
@@ -43,7 +44,7 @@ func inTime(t *testing.T, f func(g *rig)) {
 			t.Fatal(err)
 		}
 		t.Cleanup(func() { _ = store.Close() })
-		if err := store.SaveTargets(t.Context(), []string{"600519.SH"}); err != nil {
+		if _, err := store.SaveTargetSet(t.Context(), targetset.Explicit("600519.SH")); err != nil {
 			t.Fatal(err)
 		}
 		srv := workertest.New(t)

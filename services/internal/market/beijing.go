@@ -1,0 +1,47 @@
+package market
+
+import (
+	_ "embed"
+	"strings"
+	"sync"
+)
+
+// beijingCodes pairs the codes that companies of Beijing had until October 2025 with
+// those that took their place. Most keep the last three digits and begin with 920;
+// where two would have met, one got others, so no rule tells.
+//
+//go:embed beijing.csv
+var beijingCodes string
+
+var beijing = sync.OnceValue(func() map[string]string {
+	codes := make(map[string]string, 256)
+	for line := range strings.Lines(beijingCodes) {
+		if old, now, ok := strings.Cut(strings.TrimSpace(line), ","); ok {
+			codes[old+".BJ"] = now + ".BJ"
+		}
+	}
+	return codes
+})
+
+// Renumbered is the symbol that took the place of one of Beijing in 2025, when every
+// company there got a code that begins with 920. ok is false for any other symbol.
+func Renumbered(symbol string) (current string, ok bool) {
+	current, ok = beijing()[symbol]
+	return current, ok
+}
+
+// ExchangeOf is the exchange that hands out codes like this one, by its first digit: SH
+// those that begin with 5, 6 or 9, SZ with 0 to 3, BJ with 4, 8 or 92. Empty when none
+// does.
+func ExchangeOf(code string) string {
+	switch {
+	case len(code) != 6:
+	case strings.HasPrefix(code, "92"), code[0] == '4', code[0] == '8':
+		return "BJ"
+	case code[0] >= '0' && code[0] <= '3':
+		return "SZ"
+	case code[0] == '5', code[0] == '6', code[0] == '9':
+		return "SH"
+	}
+	return ""
+}

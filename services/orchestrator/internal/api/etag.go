@@ -1,0 +1,23 @@
+package api
+
+import (
+	"fmt"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+)
+
+// checkEtag refuses a change of something that is not what the caller read. An empty
+// etag changes whatever is there.
+func checkEtag(kind, id, given, now string) error {
+	if given == "" || given == now {
+		return nil
+	}
+	return fault.New(fault.EtagMismatch, fmt.Sprintf("The %s was changed since it was read.", named(kind, id)), "kind", kind, "id", id, "etag", now)
+}
+
+func named(kind, id string) string {
+	if id == "" {
+		return kind
+	}
+	return kind + " " + id
+}
