@@ -39,6 +39,8 @@ type Client struct {
 	Data orchestratorv1.DataServiceClient
 	// Limits shows and forgets the provider's limits that refusals taught.
 	Limits orchestratorv1.LimitServiceClient
+	// Notices keeps the channels through which afterbell speaks up, and shows what was told.
+	Notices orchestratorv1.NoticeServiceClient
 
 	addr string
 	conn *grpc.ClientConn
@@ -82,6 +84,7 @@ func Dial(addr string, extra ...grpc.DialOption) (*Client, error) {
 		Targets:    orchestratorv1.NewTargetServiceClient(conn),
 		Data:       orchestratorv1.NewDataServiceClient(conn),
 		Limits:     orchestratorv1.NewLimitServiceClient(conn),
+		Notices:    orchestratorv1.NewNoticeServiceClient(conn),
 		addr:       addr, conn: conn, now: time.Now,
 	}, nil
 }

@@ -161,7 +161,10 @@ type Settings struct {
 	// one call per dataset (two for more than 6,000 rows). Only dates that were not looked
 	// at for a week are taken. What the provider changed meanwhile is kept: see
 	// RunService.ListRevisions.
-	RecheckDays   int32 `protobuf:"varint,8,opt,name=recheck_days,json=recheckDays,proto3" json:"recheck_days,omitempty"`
+	RecheckDays int32 `protobuf:"varint,8,opt,name=recheck_days,json=recheckDays,proto3" json:"recheck_days,omitempty"`
+	// Time of day in Shanghai, "HH:MM", at which a pool whose newest open day is not
+	// complete is told as late: see NoticeService. Empty tells nothing. Default "22:00".
+	LateAt        string `protobuf:"bytes,9,opt,name=late_at,json=lateAt,proto3" json:"late_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -250,6 +253,13 @@ func (x *Settings) GetRecheckDays() int32 {
 		return x.RecheckDays
 	}
 	return 0
+}
+
+func (x *Settings) GetLateAt() string {
+	if x != nil {
+		return x.LateAt
+	}
+	return ""
 }
 
 // Request for SettingsService.GetSettings.
@@ -355,7 +365,10 @@ type UpdateSettingsRequest struct {
 	// Later attempts after a run that ended for a transient reason, 0 to 20.
 	MaxFollowUps *int32 `protobuf:"varint,7,opt,name=max_follow_ups,json=maxFollowUps,proto3,oneof" json:"max_follow_ups,omitempty"`
 	// Old trade dates that each evening's scheduled run looks at once more, 0 to 100.
-	RecheckDays   *int32 `protobuf:"varint,8,opt,name=recheck_days,json=recheckDays,proto3,oneof" json:"recheck_days,omitempty"`
+	RecheckDays *int32 `protobuf:"varint,8,opt,name=recheck_days,json=recheckDays,proto3,oneof" json:"recheck_days,omitempty"`
+	// Time of day in Shanghai, "HH:MM", at which a pool that is not complete is told as
+	// late. Empty tells nothing.
+	LateAt        *string `protobuf:"bytes,9,opt,name=late_at,json=lateAt,proto3,oneof" json:"late_at,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -446,6 +459,13 @@ func (x *UpdateSettingsRequest) GetRecheckDays() int32 {
 	return 0
 }
 
+func (x *UpdateSettingsRequest) GetLateAt() string {
+	if x != nil && x.LateAt != nil {
+		return *x.LateAt
+	}
+	return ""
+}
+
 // Response for SettingsService.UpdateSettings.
 type UpdateSettingsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -496,7 +516,7 @@ var File_afterbell_orchestrator_v1_settings_service_proto protoreflect.FileDescr
 
 const file_afterbell_orchestrator_v1_settings_service_proto_rawDesc = "" +
 	"\n" +
-	"0afterbell/orchestrator/v1/settings_service.proto\x12\x19afterbell.orchestrator.v1\x1a\x1cafterbell/auth/v1/auth.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\"\xb7\x03\n" +
+	"0afterbell/orchestrator/v1/settings_service.proto\x12\x19afterbell.orchestrator.v1\x1a\x1cafterbell/auth/v1/auth.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\"\xd0\x03\n" +
 	"\bSettings\x12U\n" +
 	"\x10preflight_policy\x18\x01 \x01(\x0e2*.afterbell.orchestrator.v1.PreflightPolicyR\x0fpreflightPolicy\x12U\n" +
 	"\x10readiness_policy\x18\x02 \x01(\x0e2*.afterbell.orchestrator.v1.ReadinessPolicyR\x0freadinessPolicy\x128\n" +
@@ -506,10 +526,11 @@ const file_afterbell_orchestrator_v1_settings_service_proto_rawDesc = "" +
 	"\x0eretention_days\x18\x05 \x01(\x05R\rretentionDays\x12,\n" +
 	"\x12follow_up_deadline\x18\x06 \x01(\tR\x10followUpDeadline\x12$\n" +
 	"\x0emax_follow_ups\x18\a \x01(\x05R\fmaxFollowUps\x12!\n" +
-	"\frecheck_days\x18\b \x01(\x05R\vrecheckDays\"\x14\n" +
+	"\frecheck_days\x18\b \x01(\x05R\vrecheckDays\x12\x17\n" +
+	"\alate_at\x18\t \x01(\tR\x06lateAt\"\x14\n" +
 	"\x12GetSettingsRequest\"V\n" +
 	"\x13GetSettingsResponse\x12?\n" +
-	"\bsettings\x18\x01 \x01(\v2#.afterbell.orchestrator.v1.SettingsR\bsettings\"\xf2\x04\n" +
+	"\bsettings\x18\x01 \x01(\v2#.afterbell.orchestrator.v1.SettingsR\bsettings\"\x9c\x05\n" +
 	"\x15UpdateSettingsRequest\x12Z\n" +
 	"\x10preflight_policy\x18\x01 \x01(\x0e2*.afterbell.orchestrator.v1.PreflightPolicyH\x00R\x0fpreflightPolicy\x88\x01\x01\x12Z\n" +
 	"\x10readiness_policy\x18\x02 \x01(\x0e2*.afterbell.orchestrator.v1.ReadinessPolicyH\x01R\x0freadinessPolicy\x88\x01\x01\x128\n" +
@@ -519,14 +540,17 @@ const file_afterbell_orchestrator_v1_settings_service_proto_rawDesc = "" +
 	"\x0eretention_days\x18\x05 \x01(\x05H\x03R\rretentionDays\x88\x01\x01\x121\n" +
 	"\x12follow_up_deadline\x18\x06 \x01(\tH\x04R\x10followUpDeadline\x88\x01\x01\x12)\n" +
 	"\x0emax_follow_ups\x18\a \x01(\x05H\x05R\fmaxFollowUps\x88\x01\x01\x12&\n" +
-	"\frecheck_days\x18\b \x01(\x05H\x06R\vrecheckDays\x88\x01\x01B\x13\n" +
+	"\frecheck_days\x18\b \x01(\x05H\x06R\vrecheckDays\x88\x01\x01\x12\x1c\n" +
+	"\alate_at\x18\t \x01(\tH\aR\x06lateAt\x88\x01\x01B\x13\n" +
 	"\x11_preflight_policyB\x13\n" +
 	"\x11_readiness_policyB\x11\n" +
 	"\x0f_dispatch_widthB\x11\n" +
 	"\x0f_retention_daysB\x15\n" +
 	"\x13_follow_up_deadlineB\x11\n" +
 	"\x0f_max_follow_upsB\x0f\n" +
-	"\r_recheck_days\"Y\n" +
+	"\r_recheck_daysB\n" +
+	"\n" +
+	"\b_late_at\"Y\n" +
 	"\x16UpdateSettingsResponse\x12?\n" +
 	"\bsettings\x18\x01 \x01(\v2#.afterbell.orchestrator.v1.SettingsR\bsettings*\x96\x01\n" +
 	"\x0fPreflightPolicy\x12 \n" +

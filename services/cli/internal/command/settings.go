@@ -191,6 +191,7 @@ func (a *app) about(name string) string {
 		"retention_days":     a.T("days that finished runs are kept; 0 is for ever"),
 		"follow_up_deadline": a.T("time of day until which unpublished data is followed up"),
 		"recheck_days":       a.T("old days that each evening's run looks at once more, 0 to 100"),
+		"late_at":            a.T("time of day in Shanghai at which a pool that is not complete is told as late; empty is never"),
 		"max_follow_ups":     a.T("later attempts after a transient failure, 0 to 20"),
 	}[name]
 	if text == "" {

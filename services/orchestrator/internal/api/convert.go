@@ -226,7 +226,7 @@ func settingsOf(s settings.Settings) *orchestratorv1.Settings {
 		PreflightPolicy: enum[orchestratorv1.PreflightPolicy](orchestratorv1.PreflightPolicy_value, "PREFLIGHT_POLICY_", string(s.Preflight)),
 		ReadinessPolicy: enum[orchestratorv1.ReadinessPolicy](orchestratorv1.ReadinessPolicy_value, "READINESS_POLICY_", string(s.Readiness)),
 		OrderWait:       durationpb.New(s.OrderWait), DispatchWidth: int32(s.DispatchWidth), RetentionDays: int32(s.RetentionDays),
-		FollowUpDeadline: s.FollowUpDeadline, MaxFollowUps: int32(s.MaxFollowUps), RecheckDays: int32(s.RecheckDays),
+		FollowUpDeadline: s.FollowUpDeadline, MaxFollowUps: int32(s.MaxFollowUps), RecheckDays: int32(s.RecheckDays), LateAt: s.LateAt,
 	}
 }
 

@@ -120,6 +120,10 @@ type Config struct {
 	Worker Worker
 	// Scheduler of slots.
 	Scheduler Scheduler
+	// Notices keeps channels and what was told.
+	Notices NoticeLedger
+	// Notifier sends it.
+	Notifier Notifier
 	// Rows of published versions.
 	Rows *rows.Source
 	// Keys of callers.
@@ -149,6 +153,7 @@ func Register(server grpc.ServiceRegistrar, cfg Config) {
 	orchestratorv1.RegisterScheduleServiceServer(server, &scheduleService{base: base})
 	orchestratorv1.RegisterSettingsServiceServer(server, &settingsService{base: base})
 	orchestratorv1.RegisterLimitServiceServer(server, &limitService{base: base})
+	orchestratorv1.RegisterNoticeServiceServer(server, &noticeService{base: base})
 	orchestratorv1.RegisterDataServiceServer(server, &dataService{base: base})
 	orchestratorv1.RegisterKeyServiceServer(server, &keyService{base: base})
 	orchestratorv1.RegisterAuditServiceServer(server, &auditService{base: base})

@@ -67,6 +67,9 @@ func (s *settingsService) UpdateSettings(ctx context.Context, req *orchestratorv
 	if req.RecheckDays != nil {
 		v.RecheckDays = int(req.GetRecheckDays())
 	}
+	if req.LateAt != nil {
+		v.LateAt = req.GetLateAt()
+	}
 	p.fields = append(p.fields, v.Validate()...)
 	if err := p.err(); err != nil {
 		return nil, err

@@ -20,7 +20,9 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/gateway"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/ledger"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/messenger"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/metrics"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/notify"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/preflight"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/rows"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/scheduler"
@@ -37,6 +39,8 @@ const (
 	maxRequest = 1 << 20
 	// pruneEvery is how often runs past their retention are removed.
 	pruneEvery = 6 * time.Hour
+	// keepNotices is for how many days notices are kept at least.
+	keepNotices = 60
 )
 
 // App is the orchestrator with everything opened. Run it, then Close it.
@@ -49,6 +53,7 @@ type App struct {
 	preflight  *preflight.Runner
 	dispatcher *dispatch.Dispatcher
 	scheduler  *scheduler.Scheduler
+	notifier   *notify.Notifier
 	grpc       *transport.Server
 	http       *gateway.Server
 	stopping   chan struct{}
@@ -92,6 +97,7 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *App, err 
 		Timing: dispatch.Timing{Drain: cfg.StopTimeout * 4 / 5}, // what drains must still be recorded
 	})
 	a.scheduler = scheduler.New(scheduler.Config{Ledger: a.ledger, Dispatcher: a.dispatcher, Logger: log, Now: drill.Now, Off: !cfg.Schedule})
+	a.notifier = notify.New(notify.Config{Ledger: a.ledger, Sender: messenger.New(messenger.Config{}), Logger: log, Now: drill.Now})
 
 	metrics.NewStanding(registry, metrics.Config{Ledger: a.ledger, Worker: a.worker, Facts: a.preflight.Facts, Now: drill.Now, Log: log})
 	registry.MustRegister(scrape.Files{Dir: cfg.DataDir, Names: []string{ledger.FileName}})
@@ -115,6 +121,7 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *App, err 
 		Rows:   source,
 		Ledger: a.ledger, Dispatcher: a.dispatcher, Preflight: a.preflight, Worker: a.worker, Scheduler: a.scheduler,
 		Keys: a.keeper, Trail: a.ledger,
+		Notices: a.ledger, Notifier: a.notifier,
 		Logger: log, Stopping: a.stopping,
 	})
 	self, err := a.grpc.DialInside()
@@ -153,6 +160,7 @@ func (a *App) Run(ctx context.Context) error {
 		"dispatcher":  a.dispatcher.Run,
 		"gRPC server": a.afterRecovery(a.grpc.Run),
 		"HTTP server": a.afterRecovery(a.http.Run),
+		"notifier":    a.afterRecovery(a.notifier.Run),
 		"pruner":      a.prune,
 		"keys":        a.keeper.Run,
 	}
@@ -209,6 +217,10 @@ func (a *App) prune(ctx context.Context) error {
 func (a *App) pruneOnce(ctx context.Context) error {
 	set, err := a.ledger.Settings(ctx)
 	if err != nil || set.RetentionDays == 0 {
+		return err
+	}
+	// Those of some weeks say what was told of the newest days.
+	if err := a.ledger.PruneNotices(ctx, time.Now().AddDate(0, 0, -max(set.RetentionDays, keepNotices))); err != nil {
 		return err
 	}
 	n, err := a.ledger.Prune(ctx, time.Now().AddDate(0, 0, -set.RetentionDays))

@@ -9,6 +9,7 @@ import (
 
 	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/descriptorpb"
 )
 
 // markSeparator frames a field and its problem in the text of an error, which is
@@ -101,6 +102,9 @@ func misfitField(m protoreflect.Message, fd protoreflect.FieldDescriptor, value 
 
 func misfitValue(fd protoreflect.FieldDescriptor, value []byte, path string, inner func() protoreflect.Message) (field, problem string) {
 	shown := clip(string(value))
+	if options, ok := fd.Options().(*descriptorpb.FieldOptions); ok && options.GetDebugRedact() {
+		shown = "what was sent" // it is secret
+	}
 	switch {
 	case fd.Enum() != nil:
 		return path, fmt.Sprintf("%s is not allowed: allowed are %s", shown, enumNames(fd.Enum()))

@@ -79,6 +79,8 @@ var entries = []entry{
 	{"/v1/schedule", "when runs start by themselves"},
 	{"/v1/slots", "every expected evening and what became of it"},
 	{"/v1/settings", "how runs are judged and ordered"},
+	{"/v1/channels", "where notices go, and how each of them gets on"},
+	{"/v1/notices", "what was told of each evening; /v1/deliveries lists what became of it"},
 	{"/v1/pools/universe/coverage", "what the universe pool holds and lacks"},
 	{"/v1/data", "the tables that can be read; /v1/data/daily_prices.csv and .parquet, .arrow, .ndjson read one"},
 	{"/openapi.json", "the REST API in full"},

@@ -4,8 +4,10 @@ import (
 	"context"
 	"embed"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"sync"
 
@@ -36,6 +38,7 @@ type Config struct {
 // Store is an open ledger. Its methods may be called from several goroutines.
 type Store struct {
 	db   *sqlite.DB
+	path string
 	log  *slog.Logger
 	lock *lockfile.Lock
 
@@ -57,7 +60,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{log: cfg.Logger, lock: lock}
+	s := &Store{path: cfg.Path, log: cfg.Logger, lock: lock}
 	if err := s.open(ctx, cfg.Path); err != nil {
 		if s.db != nil {
 			err = errors.Join(err, s.db.Close())
@@ -82,10 +85,30 @@ func (s *Store) open(ctx context.Context, path string) (err error) {
 		return err
 	}
 	// SQLite opens a read-only file without a word, and every later change would fail.
-	return s.db.Write(ctx, func(tx *sqlite.Tx) error {
+	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		_, err := tx.ExecContext(ctx, "DELETE FROM ingest_runs WHERE false")
 		return err
 	})
+	if err != nil {
+		return err
+	}
+	channels, err := s.Channels(ctx)
+	if err == nil && len(channels) > 0 {
+		err = s.secure()
+	}
+	return err
+}
+
+// secure keeps other users of the machine from reading the ledger, once it holds what
+// opens the channels of notices. SQLite gives the log and the index beside it the mode of
+// the file.
+func (s *Store) secure() error {
+	for _, end := range []string{"", "-wal", "-shm"} {
+		if err := os.Chmod(s.path+end, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("keep the ledger from other users: %w", err)
+		}
+	}
+	return nil
 }
 
 // Check tells whether the ledger can be read, and is where it was.

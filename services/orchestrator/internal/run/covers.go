@@ -87,6 +87,16 @@ func DueLater(c catalog.Catalog, modules []string, cal slot.Calendar, since, now
 	return time.Time{}
 }
 
+// DueOn is when the last dataset of the modules comes due on a day, by the hours of the
+// catalog; nil means all modules.
+func DueOn(c catalog.Catalog, modules []string, d market.Date) time.Time {
+	hours := dueHours(c, modules)
+	if len(hours) == 0 {
+		return d.At(0, 0, market.Shanghai)
+	}
+	return hours[len(hours)-1].On(d, market.Shanghai)
+}
+
 // Early warns that a slot comes before datasets of its trade day are due. ok is false
 // when all are due by then.
 func Early(c catalog.Catalog, modules []string, trade market.Date, due time.Time, runAt string) (issue fault.Issue, ok bool) {

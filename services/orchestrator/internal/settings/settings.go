@@ -46,6 +46,9 @@ type Settings struct {
 	// RecheckDays is how many old days the evening's run of a pool looks at once more;
 	// 0 is none.
 	RecheckDays int `json:"recheckDays"`
+	// LateAt is "HH:MM" in Shanghai: a pool whose newest open day is not complete by then
+	// is told as late. Empty tells nothing.
+	LateAt string `json:"lateAt"`
 }
 
 // Default is what holds before anyone changed it.
@@ -53,6 +56,7 @@ func Default() Settings {
 	return Settings{
 		Preflight: readiness.StaleOnly, Readiness: readiness.Strict,
 		OrderWait: 10 * time.Minute, DispatchWidth: 24, RetentionDays: 0,
+		LateAt:      "22:00",
 		RecheckDays: 2, FollowUpDeadline: "23:30", MaxFollowUps: 10, // three hours: an outage at half past seven need not cost the evening
 	}
 }
@@ -91,6 +95,11 @@ func (s Settings) Validate() []fault.Violation {
 	}
 	if s.RecheckDays < 0 || s.RecheckDays > MaxRecheckDays {
 		add("recheck_days", "%d is outside 0 to %d", s.RecheckDays, MaxRecheckDays)
+	}
+	if s.LateAt != "" {
+		if _, err := slot.ParseClock(s.LateAt); err != nil {
+			add("late_at", "%v; leave it empty to be told nothing", err)
+		}
 	}
 	return wrong
 }

@@ -1,0 +1,217 @@
+// Package messenger brings notices to the platforms on which people read them. Each kind
+// of channel is one small adapter: the form of its request, its signature, and how it says
+// that it did not take a message, which several do with HTTP 200.
+//
+// Addresses hold tokens: no error of this package has one in it.
+package messenger
+
+import (
+	"bytes"
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"crypto/tls"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"github.com/afterbell/afterbell/services/orchestrator/internal/notice"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/notify"
+)
+
+// Config is what a Messenger is made of. The zero value is the usual one.
+type Config struct {
+	// Now is the clock that signatures are made by; nil means time.Now.
+	Now func() time.Time
+	// TLS replaces how servers are verified; nil means by the system's certificates.
+	TLS *tls.Config
+}
+
+// Messenger sends notices. It is safe for use by several goroutines.
+type Messenger struct {
+	now    func() time.Time
+	tls    *tls.Config
+	client *http.Client
+}
+
+// maxAnswer is how much of an answer is read, in bytes.
+const maxAnswer = 16 << 10
+
+// New is a Messenger.
+func New(cfg Config) *Messenger {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	return &Messenger{now: cfg.Now, tls: cfg.TLS, client: &http.Client{
+		Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, TLSClientConfig: cfg.TLS, DisableKeepAlives: true, // there is one message an hour, if so many
+			TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: 20 * time.Second,
+		},
+		// An address that moved is told: following it would hand the token on.
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}}
+}
+
+// Send brings a notice to a channel. The error is a *notify.Refusal without anything
+// secret, or that of ctx.
+func (m *Messenger) Send(ctx context.Context, c notice.Channel, n notice.Notice, d notice.Delivery) error {
+	err := m.send(ctx, c, n, d)
+	if err == nil {
+		return nil
+	}
+	refusal := &notify.Refusal{}
+	if !errors.As(err, &refusal) {
+		refusal = &notify.Refusal{Why: plain(err)}
+	}
+	refusal.Why = c.Redact(refusal.Why)
+	return refusal
+}
+
+func (m *Messenger) send(ctx context.Context, c notice.Channel, n notice.Notice, d notice.Delivery) error {
+	text := n.Text(c.Language)
+	switch c.Kind {
+	case notice.Webhook:
+		return m.webhook(ctx, c, n, d)
+	case notice.DingTalk:
+		return m.dingTalk(ctx, c, text)
+	case notice.WeCom:
+		return m.weCom(ctx, c, text)
+	case notice.Feishu:
+		return m.feishu(ctx, c, text)
+	case notice.Telegram:
+		return m.telegram(ctx, c, text)
+	case notice.Slack:
+		return m.slack(ctx, c, text)
+	case notice.Mail:
+		return m.mail(ctx, c, n, d)
+	case notice.Heartbeat:
+		return m.heartbeat(ctx, c, text, d)
+	}
+	return refused("the kind %q is not known to this version", c.Kind)
+}
+
+func refused(format string, args ...any) *notify.Refusal {
+	return &notify.Refusal{Why: fmt.Sprintf(format, args...)}
+}
+
+// plain is an error without the address that net/http puts into it.
+func plain(err error) string {
+	var u *url.Error
+	for errors.As(err, &u) {
+		err = u.Err
+	}
+	if errors.Is(err, context.DeadlineExceeded) {
+		return "no answer in time"
+	}
+	return err.Error()
+}
+
+// answer is what a platform answered.
+type answer struct {
+	status int
+	header http.Header
+	body   []byte
+}
+
+// post sends JSON.
+func (m *Messenger) post(ctx context.Context, address string, body any, header http.Header) (answer, error) {
+	text, err := marshal(body)
+	if err != nil {
+		return answer{}, err
+	}
+	return m.call(ctx, http.MethodPost, address, text, "application/json; charset=utf-8", header)
+}
+
+// marshal writes JSON without escaping what only HTML needs escaped.
+func marshal(v any) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	if err := enc.Encode(v); err != nil {
+		return nil, err
+	}
+	return bytes.TrimRight(b.Bytes(), "\n"), nil
+}
+
+func (m *Messenger) call(ctx context.Context, method, address string, body []byte, kind string, header http.Header) (answer, error) {
+	req, err := http.NewRequestWithContext(ctx, method, address, bytes.NewReader(body))
+	if err != nil {
+		return answer{}, err
+	}
+	if header != nil {
+		req.Header = header
+	}
+	if len(body) > 0 {
+		req.Header.Set("Content-Type", kind)
+	}
+	req.Header.Set("User-Agent", "afterbell")
+	resp, err := m.client.Do(req)
+	if err != nil {
+		return answer{}, err
+	}
+	defer resp.Body.Close()
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	if err != nil && resp.StatusCode/100 == 2 {
+		return answer{}, err
+	}
+	return answer{resp.StatusCode, resp.Header, text}, nil
+}
+
+// ok is nil for a status of success, and otherwise says what was answered.
+func (m *Messenger) ok(a answer) error {
+	switch {
+	case a.status/100 == 2:
+		return nil
+	case a.status/100 == 3:
+		return refused("HTTP %d: the address has moved; write the new one", a.status)
+	}
+	r := refused("HTTP %d: %s", a.status, said(a.body))
+	r.RetryAfter = m.retryAfter(a.header)
+	return r
+}
+
+func said(body []byte) string {
+	if len(bytes.TrimSpace(body)) == 0 {
+		return "(no text)"
+	}
+	return string(body)
+}
+
+// retryAfter reads the header of that name: seconds, or a date.
+func (m *Messenger) retryAfter(h http.Header) time.Duration {
+	v := h.Get("Retry-After")
+	if seconds, err := strconv.ParseInt(v, 10, 32); err == nil && seconds > 0 {
+		return time.Duration(seconds) * time.Second
+	}
+	if at, err := http.ParseTime(v); err == nil {
+		return max(at.Sub(m.now()), 0)
+	}
+	return 0
+}
+
+// sign is an HMAC-SHA256.
+func sign(key, text string) []byte {
+	mac := hmac.New(sha256.New, []byte(key))
+	io.WriteString(mac, text)
+	return mac.Sum(nil)
+}
+
+// clip shortens a text to some bytes, between characters.
+func clip(text string, most int) string {
+	if len(text) <= most {
+		return text
+	}
+	const dots = "…"
+	cut := most - len(dots)
+	for cut > 0 && !utf8.RuneStart(text[cut]) {
+		cut--
+	}
+	return strings.TrimSpace(text[:cut]) + dots
+}

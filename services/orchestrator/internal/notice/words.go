@@ -1,0 +1,245 @@
+package notice
+
+import (
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// Language that a channel is told in.
+type Language string
+
+// The languages.
+const (
+	// English is the default.
+	English Language = "en"
+	// Chinese is Simplified Chinese.
+	Chinese Language = "zh"
+)
+
+// Title is a notice in a few words, for the subject of a mail.
+func (n Notice) Title(l Language) string {
+	say := words(l)
+	if n.Kind == Test {
+		return say("afterbell: test", "afterbell：测试")
+	}
+	verdict := say("not whole", "不完整")
+	switch {
+	case n.Whole:
+		verdict = say("whole", "完整")
+	case n.Kind == Late:
+		verdict = say("late", "逾时未完整")
+	}
+	return fmt.Sprintf("afterbell %s: %s", n.Date, verdict)
+}
+
+// Text is a notice in one sentence.
+func (n Notice) Text(l Language) string {
+	say := words(l)
+	switch n.Kind {
+	case Test:
+		return say("afterbell: this is a test. Notices arrive here.", "afterbell：这是测试消息，通知可以送达。")
+	case Started:
+		return fmt.Sprintf(say("afterbell: the evening of %s has begun.", "afterbell：%s 晚间更新已开始。"), n.Date)
+	case Evening:
+		if n.Whole {
+			return fmt.Sprintf(say("afterbell: the evening of %s is whole: %s.", "afterbell：%s 晚间数据完整：%s。"), n.Date, n.clauses(l, false))
+		}
+		return fmt.Sprintf(say("afterbell: the evening of %s is not whole: %s.", "afterbell：%s 晚间数据不完整：%s。"), n.Date, n.clauses(l, false))
+	case Better:
+		if n.Whole {
+			return fmt.Sprintf(say("afterbell: the evening of %s is whole now: %s.", "afterbell：%s 晚间数据现已完整：%s。"), n.Date, n.clauses(l, true))
+		}
+		return fmt.Sprintf(say("afterbell: the evening of %s is better and not yet whole: %s.", "afterbell：%s 晚间数据有好转，但尚不完整：%s。"), n.Date, n.clauses(l, false))
+	case Worse:
+		return fmt.Sprintf(say("afterbell: the evening of %s has become worse: %s.", "afterbell：%s 晚间数据变差：%s。"), n.Date, n.clauses(l, false))
+	case Late:
+		return fmt.Sprintf(say("afterbell: it is past %s (Shanghai) and %s is not complete: %s.", "afterbell：已过 %s（上海时间），%s 仍不完整：%s。"), n.LateAt, n.Date, n.clauses(l, true))
+	}
+	return ""
+}
+
+func words(l Language) func(en, zh string) string {
+	return func(en, zh string) string {
+		if l == Chinese {
+			return zh
+		}
+		return en
+	}
+}
+
+// clauses has one clause a pool; only those that changed, where that is all there is to
+// say.
+func (n Notice) clauses(l Language, changed bool) string {
+	var parts []string
+	for _, p := range n.Pools {
+		if changed && !n.changed(p.Pool) {
+			continue
+		}
+		parts = append(parts, p.clause(l))
+	}
+	return strings.Join(parts, words(l)("; ", "；"))
+}
+
+func (n Notice) changed(pool market.Pool) bool {
+	for _, c := range n.Changed {
+		if c == pool {
+			return true
+		}
+	}
+	return false
+}
+
+// clause says how a pool stands, and what follows.
+func (p PoolState) clause(l Language) string {
+	say := words(l)
+	name := string(p.Pool)
+	lacking := p.lacking(l)
+	var text string
+	switch p.Verdict {
+	case Whole:
+		text = fmt.Sprintf(say("%s is whole", "%s 完整"), name)
+		if p.NoSymbols {
+			text += say(" (its list has no symbols)", "（列表中没有代码）")
+		}
+		if older := p.older(l); older != "" {
+			text += fmt.Sprintf(say(", though earlier days lack %s", "，但此前的日期缺少 %s"), older)
+		}
+		return text
+	case Pending:
+		text = fmt.Sprintf(say("%s is not done yet", "%s 尚未结束"), name)
+	case Lacking:
+		text = fmt.Sprintf(say("%s lacks %s", "%s 缺少 %s"), name, lacking)
+	case Failed:
+		text = fmt.Sprintf(say("%s failed%s", "%s 失败%s"), name, p.because(l))
+	case Blocked:
+		text = fmt.Sprintf(say("%s is blocked%s", "%s 被阻止%s"), name, p.because(l))
+	case Absent:
+		text = fmt.Sprintf(say("%s did not run%s", "%s 没有运行%s"), name, p.because(l))
+	}
+	if p.permanent() {
+		text += say(", which a person must change", "，需要人工处理")
+	}
+	return text + p.follows(l)
+}
+
+// lacking lists what lacks, with the reason of each.
+func (p PoolState) lacking(l Language) string {
+	say := words(l)
+	parts := make([]string, len(p.Lacks))
+	for i, x := range p.Lacks {
+		parts[i] = x.Name()
+		if phrase := Phrase(x.Reason, l); phrase != "" {
+			parts[i] += fmt.Sprintf(say(" (%s)", "（%s）"), phrase)
+		}
+	}
+	return strings.Join(parts, say(", ", "、"))
+}
+
+func (p PoolState) older(l Language) string {
+	var parts []string
+	for _, g := range p.Older {
+		parts = append(parts, fmt.Sprintf(words(l)("%s of %s", "%s（%s）"), g.Dataset, g.Date))
+	}
+	return strings.Join(parts, words(l)(", ", "、"))
+}
+
+func (p PoolState) because(l Language) string {
+	say := words(l)
+	phrase := Phrase(p.Reason, l)
+	if phrase == "" {
+		return ""
+	}
+	if p.Reason == fault.SchedulePaused && p.Message == poolPaused {
+		phrase = say("the pool is paused", "股票池已暂停")
+	}
+	text := fmt.Sprintf(say(": %s (%s)", "：%s（%s）"), phrase, p.Reason)
+	if p.Note != "" {
+		text += fmt.Sprintf(say(", %s", "，%s"), oneLine(p.Note))
+	}
+	return text
+}
+
+// follows says when the pool is asked for next.
+func (p PoolState) follows(l Language) string {
+	say := words(l)
+	switch {
+	case p.Verdict == Pending:
+		return ""
+	case p.NextAt.IsZero():
+		return say(", and nothing follows by itself", "，不会自动重试")
+	case p.NextIsSlot:
+		return fmt.Sprintf(say(", and nothing follows before the evening of %s (Shanghai)", "，下次运行为 %s（上海时间）"), moment(p.NextAt))
+	}
+	return fmt.Sprintf(say(", and it is asked for again at %s (Shanghai)", "，将于 %s（上海时间）再次请求"), moment(p.NextAt))
+}
+
+func moment(t time.Time) string { return t.In(market.Shanghai).Format("2006-01-02 15:04") }
+
+func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
+
+// Phrase is a reason in a few words. Empty for none.
+func Phrase(r fault.Reason, l Language) string {
+	if r == "" {
+		return ""
+	}
+	p, ok := phrases[r]
+	if !ok {
+		return string(r)
+	}
+	return words(l)(p[0], p[1])
+}
+
+// phrases has the words of each reason that a run can end with, or a slot be passed over
+// for, in English and in Chinese.
+var phrases = map[fault.Reason][2]string{
+	fault.TokenMissing:              {"there is no provider token", "没有数据源令牌"},
+	fault.TokenInvalid:              {"the provider rejected the token", "数据源拒绝了令牌"},
+	fault.TooManyIPs:                {"the token is in use from too many addresses", "令牌在过多地址上使用"},
+	fault.PermissionDenied:          {"the token lacks a permission", "令牌权限不足"},
+	fault.ProviderUnavailable:       {"the provider does not answer", "数据源无法访问"},
+	fault.ProviderRefused:           {"the provider refused the request", "数据源拒绝了请求"},
+	fault.RateLimited:               {"a limit of the provider is reached", "达到数据源的频率限制"},
+	fault.QuotaExhausted:            {"the provider's quota is spent", "数据源额度已用完"},
+	fault.WorkerUnreachable:         {"the ingest-worker does not answer", "采集器无法访问"},
+	fault.PreflightFailed:           {"the check before the run broke", "运行前检查中断"},
+	fault.ModuleTestFailed:          {"the probe of a module failed", "模块探测未通过"},
+	fault.DomainTestFailed:          {"every probe of a domain failed", "领域探测全部未通过"},
+	fault.ModuleTestStale:           {"the probe of a module is too old", "模块探测已过期"},
+	fault.DomainTestStale:           {"the probes of a domain are too old", "领域探测已过期"},
+	fault.ModuleTestRequired:        {"a module was never probed", "模块从未探测"},
+	fault.DomainTestRequired:        {"a domain was never probed", "领域从未探测"},
+	fault.NoSyncModuleSelected:      {"no module is enabled", "没有启用的模块"},
+	fault.DomainHasNoEnabledModules: {"a domain has no enabled module", "领域没有启用的模块"},
+	fault.DomainProviderNotActive:   {"the provider of a domain is only planned", "领域的数据源尚未实现"},
+	fault.ModuleNotSyncCapable:      {"a module is not built", "模块尚未实现"},
+	fault.AnalysisDBLocked:          {"analysis.duckdb is held by another program", "analysis.duckdb 被其他程序占用"},
+	fault.AnalysisDBNotInitialized:  {"analysis.duckdb cannot be used", "analysis.duckdb 无法使用"},
+	fault.TargetsDBLocked:           {"targets.sqlite is held by another program", "targets.sqlite 被其他程序占用"},
+	fault.TargetsDBNotInitialized:   {"targets.sqlite cannot be used", "targets.sqlite 无法使用"},
+	fault.SourceMismatch:            {"the file was filled from another provider", "文件来自另一个数据源"},
+	fault.DiskFull:                  {"the disk is full", "磁盘已满"},
+	fault.StoreFailed:               {"a file could not be written", "文件无法写入"},
+	fault.NotPublished:              {"not published yet", "尚未发布"},
+	fault.Incomplete:                {"too few rows", "行数不足"},
+	fault.EmptyAnswer:               {"an empty answer", "返回为空"},
+	fault.CalendarUnavailable:       {"no trading calendar", "没有交易日历"},
+	fault.Interrupted:               {"the orchestrator stopped meanwhile", "编排器中途停止"},
+	fault.Cancelled:                 {"a person stopped it", "被人取消"},
+	fault.Stalled:                   {"no progress", "没有进展"},
+	fault.StaleEpoch:                {"a newer attempt took its place", "被更新的一次取代"},
+	fault.SchedulePaused:            {"the schedule is paused", "计划已暂停"},
+	fault.ScheduleDisabled:          {"the schedule is off", "计划已停用"},
+	fault.SlotMissed:                {"nothing was there to start it", "到时没有程序运行"},
+	fault.Internal:                  {"an unexpected error", "意外错误"},
+	fault.ValuesRepeated:            {"values of another day", "数值与另一日重复"},
+	fault.ValuesMissing:             {"a column without values", "某列没有数值"},
+	fault.ValuesConflict:            {"values that contradict others", "数值相互矛盾"},
+	fault.UnitSuspect:               {"values in another unit", "数值单位可疑"},
+	fault.SymbolsMissing:            {"symbols without a row", "有代码缺少数据"},
+	fault.FileReplaced:              {"the file was replaced meanwhile", "文件中途被替换"},
+	fault.StoreAltered:              {"rows were altered in the file", "文件中的行被改动"},
+}

@@ -1,0 +1,445 @@
+// Package notify tells people by itself: it looks at the ledger, stores what is worth a
+// sentence with a delivery for each channel, and sends what is stored until it is taken or
+// a day has passed.
+//
+// It is level-triggered. Nothing is remembered in the process: what is to be told follows
+// from the runs and slots in the ledger, and what was told is there too, so that a process
+// that dies in between tells nothing twice and forgets nothing. A platform may get a
+// message twice where the process dies after it took it and before that was stored; a
+// webhook tells them apart by the delivery's id. No run ever waits for it.
+package notify
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/notice"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/preflight"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
+)
+
+// Ledger is what is read and kept; *ledger.Store is one.
+type Ledger interface {
+	preflight.FactStore
+	Schedule(ctx context.Context) (slot.Schedule, error)
+	// Slots lists slots by ID, newest first.
+	Slots(ctx context.Context, pool market.Pool, limit int, before string) ([]slot.Slot, error)
+	Queue(ctx context.Context, pool market.Pool) ([]run.Run, error)
+	Unfinished(ctx context.Context) ([]run.Run, error)
+	Hold(ctx context.Context, pool market.Pool) (run.Hold, error)
+	// EndedSince lists the runs of a pool that ended since, with what they did for a day.
+	EndedSince(ctx context.Context, pool market.Pool, since time.Time, d market.Date) ([]notice.Ended, error)
+
+	// Told lists the notices of a trade day, oldest first.
+	Told(ctx context.Context, d market.Date) ([]notice.Notice, error)
+	// AddNotice stores a notice and its deliveries in one transaction; one whose key was
+	// told before is not added.
+	AddNotice(ctx context.Context, n notice.Notice) (added bool, err error)
+	Notice(ctx context.Context, id string) (notice.Notice, error)
+	Channel(ctx context.Context, id string) (notice.Channel, error)
+	// NextDeliveries is the oldest delivery of each channel that waits.
+	NextDeliveries(ctx context.Context) ([]notice.Delivery, error)
+	SaveDelivery(ctx context.Context, d notice.Delivery) error
+	RetryChannel(ctx context.Context, id string) error
+}
+
+// Refusal is a failed attempt.
+type Refusal struct {
+	// Why it failed, for a person, without anything secret.
+	Why string
+	// RetryAfter is what the platform asked for. Zero when it asked for nothing.
+	RetryAfter time.Duration
+}
+
+// Error is why.
+func (r *Refusal) Error() string { return r.Why }
+
+// Sender brings a notice to a platform; *messenger.Messenger is one. An error is a
+// *Refusal, or that of ctx.
+type Sender interface {
+	Send(ctx context.Context, c notice.Channel, n notice.Notice, d notice.Delivery) error
+}
+
+// Config is what a Notifier is made of.
+type Config struct {
+	// Ledger it reads and keeps notices in.
+	Ledger Ledger
+	// Sender that delivers.
+	Sender Sender
+	// Logger gets one line per notice and per delivery that failed.
+	Logger *slog.Logger
+	// Now is the wall clock; nil means time.Now.
+	Now func() time.Time
+	// Every is the longest time between two looks. 0 means 10 s.
+	Every time.Duration
+}
+
+// Notifier tells what is worth it. Its methods may be called from several goroutines.
+type Notifier struct {
+	cfg  Config
+	poke chan struct{}
+
+	mu      sync.Mutex
+	sending map[string]bool // channels with a delivery under way
+	tasks   sync.WaitGroup
+}
+
+// sendTime bounds one attempt.
+const sendTime = 30 * time.Second
+
+// New is a notifier that does nothing before Run.
+func New(cfg Config) *Notifier {
+	if cfg.Now == nil {
+		cfg.Now = time.Now
+	}
+	if cfg.Every <= 0 {
+		cfg.Every = 10 * time.Second
+	}
+	return &Notifier{cfg: cfg, poke: make(chan struct{}, 1), sending: map[string]bool{}}
+}
+
+// now is the wall clock to the millisecond, as the ledger keeps it.
+func (n *Notifier) now() time.Time { return n.cfg.Now().Round(0).Truncate(time.Millisecond) }
+
+// Run tells until ctx ends, and returns nil then. What fails is logged and tried again at
+// the next look.
+func (n *Notifier) Run(ctx context.Context) error {
+	defer n.tasks.Wait()
+	for {
+		if err := n.look(ctx); err != nil && ctx.Err() == nil {
+			n.cfg.Logger.ErrorContext(ctx, "Whether there is something to tell could not be looked at; trying again.", "error", err, "cause", errors.Unwrap(err))
+		}
+		if err := n.deliver(ctx); err != nil && ctx.Err() == nil {
+			n.cfg.Logger.ErrorContext(ctx, "Notices could not be sent; trying again.", "error", err, "cause", errors.Unwrap(err))
+		}
+		timer := time.NewTimer(n.cfg.Every)
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+			return nil
+		case <-timer.C:
+		case <-n.poke:
+			timer.Stop()
+		}
+	}
+}
+
+// Wake makes Run look at once. It does not block.
+func (n *Notifier) Wake() {
+	select {
+	case n.poke <- struct{}{}:
+	default:
+	}
+}
+
+// look stores what is to be told now.
+func (n *Notifier) look(ctx context.Context) error {
+	w, err := n.world(ctx)
+	if err != nil {
+		return err
+	}
+	day, ok, err := n.evening(ctx, w)
+	if err != nil {
+		return err
+	}
+	if ok {
+		if err := n.tellEvening(ctx, w, day); err != nil {
+			return err
+		}
+	}
+	return n.tellLate(ctx, w)
+}
+
+// world is what does not depend on the day.
+type world struct {
+	now      time.Time
+	schedule slot.Schedule
+	calendar slot.Calendar
+	facts    readiness.Facts
+	open     []run.Run
+	lateAt   string
+}
+
+func (n *Notifier) world(ctx context.Context) (w world, err error) {
+	w.now = n.now()
+	if w.schedule, err = n.cfg.Ledger.Schedule(ctx); err != nil {
+		return w, err
+	}
+	if w.calendar, err = n.cfg.Ledger.Calendar(ctx); err != nil {
+		return w, err
+	}
+	if w.facts, err = preflight.LoadFacts(ctx, n.cfg.Ledger, nil); err != nil {
+		return w, err
+	}
+	set, err := n.cfg.Ledger.Settings(ctx)
+	if err != nil {
+		return w, err
+	}
+	w.lateAt = set.LateAt
+	w.open, err = n.cfg.Ledger.Unfinished(ctx)
+	return w, err
+}
+
+// evening is the newest trade day whose slots were decided.
+func (n *Notifier) evening(ctx context.Context, w world) (day market.Date, ok bool, err error) {
+	before := ""
+	for range 10 { // some pages: closed days lie between
+		page, err := n.cfg.Ledger.Slots(ctx, "", 50, before)
+		if err != nil || len(page) == 0 {
+			return market.NoDate, false, err
+		}
+		for _, v := range page {
+			if v.DecidedAt.After(w.now.Add(run.ClockSlack)) || !w.schedule.Fires(v.Pool) {
+				continue
+			}
+			if d, ok := notice.EveningOf(v, w.calendar); ok {
+				return d, true, nil
+			}
+		}
+		before = page[len(page)-1].ID
+	}
+	return market.NoDate, false, nil
+}
+
+// judge says how each pool of the schedule stands for a day.
+func (n *Notifier) judge(ctx context.Context, w world, day market.Date) (pools []notice.Judged, err error) {
+	for _, pool := range market.Pools() {
+		if !w.schedule.Fires(pool) {
+			continue
+		}
+		f := notice.Facts{Pool: pool, Day: day, Due: day.At(19, 0, market.Shanghai)}
+		if w.facts.Catalog != nil {
+			f.Due = run.DueOn(*w.facts.Catalog, readiness.Select(pool, w.facts).Modules, day)
+		}
+		f.NoSymbols = pool == market.Targets && len(w.facts.Kinds) == 0
+		if f.Slot, err = n.slotOf(ctx, w, pool, day); err != nil {
+			return nil, err
+		}
+		since := f.Due
+		if f.Slot != nil && f.Slot.DueAt.Before(since) {
+			since = f.Slot.DueAt
+		}
+		// What waits comes first: a run that leaves the queue or ends meanwhile is in one
+		// of both, and a look too early is made good by the next.
+		queue, err := n.cfg.Ledger.Queue(ctx, pool)
+		if err != nil {
+			return nil, err
+		}
+		f.Waiting = queue
+		for _, r := range w.open {
+			if r.Pool == pool {
+				f.Waiting = append(f.Waiting, r)
+			}
+		}
+		if f.Hold, err = n.cfg.Ledger.Hold(ctx, pool); err != nil {
+			return nil, err
+		}
+		if f.Runs, err = n.cfg.Ledger.EndedSince(ctx, pool, since, day); err != nil {
+			return nil, err
+		}
+		if next, ok := w.schedule.NextDue(w.calendar, w.now, day); ok {
+			f.NextSlot = next.At
+		}
+		pools = append(pools, notice.Judge(f))
+	}
+	return pools, nil
+}
+
+// slotOf is the slot of a pool that began the evening of a day, or nil. Where closed days
+// have slots too, several are of one day.
+func (n *Notifier) slotOf(ctx context.Context, w world, pool market.Pool, day market.Date) (found *slot.Slot, err error) {
+	page, err := n.cfg.Ledger.Slots(ctx, pool, 50, "")
+	if err != nil {
+		return nil, err
+	}
+	for i := range page {
+		v := &page[i]
+		d, ok := notice.EveningOf(*v, w.calendar)
+		switch {
+		case !ok || v.DecidedAt.After(w.now.Add(run.ClockSlack)):
+		case d == day:
+			found = v
+		case d < day:
+			return found, nil
+		}
+	}
+	return found, nil
+}
+
+func (n *Notifier) tellEvening(ctx context.Context, w world, day market.Date) error {
+	pools, err := n.judge(ctx, w, day)
+	if err != nil {
+		return err
+	}
+	told, err := n.cfg.Ledger.Told(ctx, day)
+	if err != nil {
+		return err
+	}
+	if what, ok := notice.DecideStarted(day, pools, told, w.now); ok {
+		if err := n.add(ctx, what); err != nil {
+			return err
+		}
+	}
+	if what, ok := notice.Decide(day, pools, told, w.now); ok {
+		return n.add(ctx, what)
+	}
+	return nil
+}
+
+// tellLate tells of the newest open day once it is past the hour set.
+func (n *Notifier) tellLate(ctx context.Context, w world) error {
+	at, err := slot.ParseClock(w.lateAt)
+	today := market.DateOf(w.now)
+	if err != nil || !w.calendar.IsOpen(today) || w.now.Before(at.On(today, market.Shanghai)) {
+		return nil //nolint:nilerr // an empty setting switches it off
+	}
+	told, err := n.cfg.Ledger.Told(ctx, today)
+	if err != nil {
+		return err
+	}
+	for _, t := range told {
+		if t.Kind == notice.Late {
+			return nil
+		}
+	}
+	pools, err := n.judge(ctx, w, today)
+	if err != nil {
+		return err
+	}
+	if what, ok := notice.DecideLate(today, at, pools, told, w.now); ok {
+		return n.add(ctx, what)
+	}
+	return nil
+}
+
+func (n *Notifier) add(ctx context.Context, what notice.Notice) error {
+	what.ID = newID()
+	added, err := n.cfg.Ledger.AddNotice(ctx, what)
+	if err == nil && added {
+		n.cfg.Logger.InfoContext(ctx, "A notice was stored.", "notice", what.ID, "topic", what.Key, "text", what.Text(notice.English))
+	}
+	return err
+}
+
+// deliver starts the deliveries that are due, one per channel at a time.
+func (n *Notifier) deliver(ctx context.Context) error {
+	due, err := n.cfg.Ledger.NextDeliveries(ctx)
+	if err != nil {
+		return err
+	}
+	for _, d := range due {
+		if d.NextAt.After(n.now()) && !ahead(d, n.now()) || !n.begin(d.ChannelID) {
+			continue
+		}
+		n.tasks.Go(func() {
+			defer n.end(d.ChannelID)
+			if n.attempt(ctx, d) {
+				n.Wake() // the next one of the channel need not wait for the clock
+			}
+		})
+	}
+	return nil
+}
+
+// ahead reports a delivery that a clock which was ahead put off.
+func ahead(d notice.Delivery, now time.Time) bool {
+	return d.CreatedAt.After(now.Add(run.ClockSlack))
+}
+
+func (n *Notifier) begin(channel string) bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.sending[channel] {
+		return false
+	}
+	n.sending[channel] = true
+	return true
+}
+
+func (n *Notifier) end(channel string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	delete(n.sending, channel)
+}
+
+// attempt tries a delivery once and stores what became of it. It reports whether the next
+// one may be tried at once.
+func (n *Notifier) attempt(ctx context.Context, d notice.Delivery) (again bool) {
+	log := n.cfg.Logger.With("channel", d.ChannelID, "notice", d.NoticeID, "attempt", d.Attempts+1)
+	what, err := n.cfg.Ledger.Notice(ctx, d.NoticeID)
+	if err != nil {
+		log.ErrorContext(ctx, "A notice cannot be read.", "error", err)
+		return false
+	}
+	c, err := n.cfg.Ledger.Channel(ctx, d.ChannelID)
+	if err != nil {
+		return false // it was removed meanwhile, or the next look tells
+	}
+	err = n.send(ctx, c, what, d)
+	if ctx.Err() != nil {
+		return false // the process stops; the attempt does not count
+	}
+	if err == nil {
+		d = d.Done(n.now())
+	} else {
+		var refused *Refusal
+		after := time.Duration(0)
+		if errors.As(err, &refused) {
+			after = refused.RetryAfter
+		}
+		d = d.Failed(n.now(), c.Redact(err.Error()), after)
+	}
+	if err := n.cfg.Ledger.SaveDelivery(context.WithoutCancel(ctx), d); err != nil {
+		log.ErrorContext(ctx, "What became of a delivery was not stored; it is made again.", "error", err)
+		return false
+	}
+	switch d.State {
+	case notice.Sent:
+		log.InfoContext(ctx, "A notice was delivered.")
+	case notice.GivenUp:
+		log.ErrorContext(ctx, "A notice was given up after a day of attempts.", "error", d.Error)
+	default:
+		log.WarnContext(ctx, "A notice was not delivered; it is tried again.", "error", d.Error, "next", d.NextAt)
+	}
+	return d.State != notice.ToSend
+}
+
+func (n *Notifier) send(ctx context.Context, c notice.Channel, what notice.Notice, d notice.Delivery) error {
+	ctx, cancel := context.WithTimeout(ctx, sendTime)
+	defer cancel()
+	return n.cfg.Sender.Send(ctx, c, what, d)
+}
+
+// Test sends a message through a channel at once. The error is a *Refusal where the
+// platform did not take it. After one that was taken, what waits is tried at once.
+func (n *Notifier) Test(ctx context.Context, id string) error {
+	c, err := n.cfg.Ledger.Channel(ctx, id)
+	if err != nil {
+		return err
+	}
+	now := n.now()
+	what := notice.Notice{ID: newID(), Kind: notice.Test, Date: market.NoDate, CreatedAt: now}
+	err = n.send(ctx, c, what, notice.Delivery{ID: newID(), NoticeID: what.ID, ChannelID: id, CreatedAt: now})
+	if err != nil {
+		if _, known := fault.As(err); known || ctx.Err() != nil {
+			return err
+		}
+		return &Refusal{Why: c.Redact(err.Error())}
+	}
+	if err := n.cfg.Ledger.RetryChannel(ctx, id); err != nil {
+		return err
+	}
+	n.Wake()
+	return nil
+}
+
+func newID() string { return uuid.Must(uuid.NewV7()).String() }
