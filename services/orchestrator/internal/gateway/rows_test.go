@@ -1,0 +1,127 @@
+package gateway
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"testing"
+	"time"
+
+	"google.golang.org/grpc"
+
+	ingestv1 "github.com/afterbell/afterbell/gen/afterbell/ingest/v1"
+	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/logging"
+	"github.com/afterbell/afterbell/services/internal/transport"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/rows"
+)
+
+// endless is a worker whose answers go on until nobody takes them, or break off.
+type endless struct {
+	ingestv1.UnimplementedDataServiceServer
+	breaks bool
+	ended  chan error
+}
+
+func (w *endless) PrepareFile(context.Context, *ingestv1.PrepareFileRequest) (*ingestv1.PrepareFileResponse, error) {
+	return &ingestv1.PrepareFileResponse{FileId: "f", ByteCount: 1 << 40, Summary: &marketv1.RowsSummary{}}, nil
+}
+
+func (w *endless) ReadFile(_ *ingestv1.ReadFileRequest, s grpc.ServerStreamingServer[ingestv1.ReadFileResponse]) error {
+	return w.flood(func(data []byte) error { return s.Send(&ingestv1.ReadFileResponse{Data: data}) })
+}
+
+func (w *endless) ReadRows(_ *ingestv1.ReadRowsRequest, s grpc.ServerStreamingServer[ingestv1.ReadRowsResponse]) error {
+	return w.flood(func(data []byte) error {
+		return s.Send(&ingestv1.ReadRowsResponse{Data: data, Summary: &marketv1.RowsSummary{Version: "v"}})
+	})
+}
+
+func (w *endless) flood(send func([]byte) error) error {
+	data := bytes.Repeat([]byte("1,2,3\n"), 10_000)
+	for n := 0; ; n++ {
+		if w.breaks && n == 20 {
+			return fault.New(fault.Internal, "The file cannot be read.")
+		}
+		if err := send(data); err != nil {
+			w.ended <- err
+			return err
+		}
+	}
+}
+
+func startRows(t *testing.T, w *endless) string {
+	t.Helper()
+	lis, err := transport.Listen(logging.Discard(), "test", "grpc", "grpc_addr", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := transport.NewServer(transport.ServerConfig{Logger: logging.Discard(), Listener: lis, StopTimeout: time.Second})
+	ingestv1.RegisterDataServiceServer(server, w)
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	go func() { done <- server.Run(ctx) }()
+	conn, err := transport.DialPlain(server.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	h, err := Handler(t.Context(), Config{
+		Logger: logging.Discard(), Conn: conn, Metrics: http.NotFoundHandler(), Access: nobody{}, Loopback: true, CallerMetadata: "caller-bin",
+		Rows: &rows.Source{Worker: ingestv1.NewDataServiceClient(conn)},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	front := httptest.NewServer(h)
+	t.Cleanup(func() {
+		front.Close() // which waits for the answers under way
+		cancel()
+		if err := errors.Join(<-done, conn.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return front.URL
+}
+
+// A caller that hangs up in the midst of an answer ends it at the worker.
+func TestCallerThatVanishesEndsTheAnswer(t *testing.T) {
+	w := &endless{ended: make(chan error, 10)}
+	base := startRows(t, w)
+	for _, ending := range []string{"csv", "arrow", "parquet"} {
+		client := &http.Client{Transport: &http.Transport{}}
+		resp, err := client.Get(base + "/v1/data/daily_prices." + ending)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.ReadFull(resp.Body, make([]byte, 1000)); err != nil {
+			t.Fatalf("%s: %d, %v", ending, resp.StatusCode, err)
+		}
+		resp.Body.Close()
+		client.CloseIdleConnections()
+		if err := <-w.ended; err == nil {
+			t.Errorf("%s goes on", ending)
+		}
+	}
+}
+
+// An answer that breaks off is not taken for a short one.
+func TestAnswerThatBreaksOffIsSeen(t *testing.T) {
+	base := startRows(t, &endless{breaks: true, ended: make(chan error, 10)})
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	for _, ending := range []string{"csv", "ndjson", "parquet"} {
+		resp, err := client.Get(base + "/v1/data/daily_prices." + ending)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := io.Copy(io.Discard, resp.Body)
+		resp.Body.Close()
+		if err == nil || n == 0 {
+			t.Errorf("%s: %d bytes and %v", ending, n, err)
+		}
+	}
+}
