@@ -4,6 +4,7 @@ package drill
 
 import (
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -22,7 +23,11 @@ var (
 // Point kills the process with SIGKILL when AFTERBELL_DRILL_CRASH names it, as
 // "universe.commit", "universe.commit:3" for the third passing, or
 // "universe.checkpoint:1:2ms" for that time after it, in the midst of what follows.
+//
+// While the folder that AFTERBELL_DRILL_HOLD names has a file of the point's name, the
+// process waits there; a file with ".reached" added to the name tells so.
 func Point(name string) {
+	hold(name)
 	parts := strings.Split(os.Getenv("AFTERBELL_DRILL_CRASH"), ":")
 	if parts[0] != name {
 		return
@@ -42,6 +47,26 @@ func Point(name string) {
 		}
 	}
 	die()
+}
+
+func hold(name string) {
+	dir := os.Getenv("AFTERBELL_DRILL_HOLD")
+	if dir == "" {
+		return
+	}
+	file := filepath.Join(dir, name)
+	if _, err := os.Stat(file); err != nil {
+		return
+	}
+	if err := os.WriteFile(file+".reached", nil, 0o644); err != nil {
+		return // the drill finds out that nothing waits
+	}
+	for {
+		if _, err := os.Stat(file); err != nil {
+			return
+		}
+		time.Sleep(5 * time.Millisecond)
+	}
 }
 
 func die() {

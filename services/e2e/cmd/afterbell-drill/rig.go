@@ -159,7 +159,21 @@ func (r *rig) tell(format string, args ...any) {
 func (r *rig) env(crash string) []string {
 	return []string{
 		"AFTERBELL_TUSHARE_TOKEN=" + token, "AFTERBELL_DRILL_CLOCK=" + r.clock.file, "AFTERBELL_DRILL_CRASH=" + crash,
+		"AFTERBELL_DRILL_HOLD=" + r.dir,
 	}
+}
+
+// hold makes either process wait at a point from now on, until the function that it
+// returns is called.
+func (r *rig) hold(point string) (goOn func()) {
+	file := filepath.Join(r.dir, point)
+	r.must(os.WriteFile(file, nil, 0o644))
+	return func() { r.must(os.Remove(file)) }
+}
+
+func fileExists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
 }
 
 // startWorker starts the worker, which dies at the named point; "" is none.
