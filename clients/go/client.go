@@ -41,6 +41,10 @@ type Client struct {
 	Limits orchestratorv1.LimitServiceClient
 	// Notices keeps the channels through which afterbell speaks up, and shows what was told.
 	Notices orchestratorv1.NoticeServiceClient
+	// Keys creates, lists and revokes API keys.
+	Keys orchestratorv1.KeyServiceClient
+	// Audit lists what was changed, when and by whom.
+	Audit orchestratorv1.AuditServiceClient
 
 	addr string
 	conn *grpc.ClientConn
@@ -51,7 +55,7 @@ type Client struct {
 // means DefaultAddr. It connects at the first call, and again by itself. A call to an
 // address where nothing answers fails at once with an *Error that matches
 // ErrUnreachable; pass grpc.WaitForReady(true) with a call to wait instead. extra is
-// added to the client's own options, as credentials are.
+// added to the client's own options, as credentials are; see DialAs.
 func Dial(addr string, extra ...grpc.DialOption) (*Client, error) {
 	if addr == "" {
 		addr = DefaultAddr
@@ -85,6 +89,8 @@ func Dial(addr string, extra ...grpc.DialOption) (*Client, error) {
 		Data:       orchestratorv1.NewDataServiceClient(conn),
 		Limits:     orchestratorv1.NewLimitServiceClient(conn),
 		Notices:    orchestratorv1.NewNoticeServiceClient(conn),
+		Keys:       orchestratorv1.NewKeyServiceClient(conn),
+		Audit:      orchestratorv1.NewAuditServiceClient(conn),
 		addr:       addr, conn: conn, now: time.Now,
 	}, nil
 }

@@ -30,6 +30,13 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrInvalidArgument: a field of the request is wrong; Error.Fields names it.
 	ErrInvalidArgument = errors.New("invalid argument")
+	// ErrTLS: the TLS connection failed, as with the wrong CA. It matches ErrUnreachable
+	// as well.
+	ErrTLS = errors.New("the TLS connection failed")
+	// ErrUnauthenticated: the call needs an API key, or the key is not valid.
+	ErrUnauthenticated = errors.New("no valid API key")
+	// ErrRoleRequired: the role of the API key does not allow the call.
+	ErrRoleRequired = errors.New("not allowed to the role of the API key")
 	// ErrWrongState: the request is not allowed in the present state.
 	ErrWrongState = errors.New("not allowed in the present state")
 )
@@ -58,8 +65,8 @@ type Error struct {
 	// Addr is the address that was called.
 	Addr string
 
-	unreachable bool
-	cause       error
+	unreachable, tls bool
+	cause            error
 }
 
 // FieldViolation says what is wrong with one field of a request.
@@ -90,6 +97,12 @@ func (e *Error) Is(target error) bool {
 		return e.Reason == faultv1.Reason_REASON_NOT_FOUND
 	case ErrInvalidArgument:
 		return e.Reason == faultv1.Reason_REASON_INVALID_ARGUMENT
+	case ErrTLS:
+		return e.tls
+	case ErrUnauthenticated:
+		return e.Reason == faultv1.Reason_REASON_UNAUTHENTICATED
+	case ErrRoleRequired:
+		return e.Reason == faultv1.Reason_REASON_ROLE_REQUIRED
 	case ErrWrongState:
 		return e.Reason == faultv1.Reason_REASON_WRONG_STATE
 	}
@@ -144,6 +157,13 @@ func convert(ctx context.Context, addr string, err error) error {
 	case codes.Unavailable:
 		e.unreachable = true
 		e.Message = "The orchestrator at " + addr + " cannot be reached, or the connection broke."
+		if _, cause, ok := strings.Cut(s.Message(), "authentication handshake failed: "); ok {
+			e.tls = true
+			e.Message = "The TLS connection to the orchestrator at " + addr + " failed: " + strings.Trim(cause, `"`) + "."
+		} else if strings.Contains(s.Message(), "server preface") { // what a TLS listener makes of a plain connection
+			e.tls = true
+			e.Message = "What listens at " + addr + " closed a connection without TLS; an orchestrator with a certificate requires TLS."
+		}
 	case codes.DeadlineExceeded:
 		e.unreachable = true
 		e.Message = "The orchestrator at " + addr + " did not answer in time."

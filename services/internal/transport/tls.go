@@ -60,7 +60,7 @@ func OpenTLS(log *slog.Logger, files TLSFiles) (*TLS, error) {
 		if files.Cert == "" {
 			given, lacking = lacking, given
 		}
-		return nil, fault.Invalid(lacking, "is needed with --%s", given)
+		return nil, fault.Invalid(lacking, "is required with --%s", given)
 	}
 	t := &TLS{log: log, files: files, state: stateOf(files.paths()...)}
 	var err error
@@ -104,10 +104,10 @@ func (f TLSFiles) read(now time.Time) (*tls.Certificate, *x509.CertPool, error) 
 		}
 		pair, err := tls.X509KeyPair(chain, key)
 		if err != nil {
-			return nil, nil, fault.Invalid(f.CertFlag, "%s and %s are not a certificate and its key: %v", f.Cert, f.Key, err)
+			return nil, nil, fault.Invalid(f.CertFlag, "%s and %s do not match: %v", f.Cert, f.Key, err)
 		}
 		if now.After(pair.Leaf.NotAfter) {
-			return nil, nil, fault.Invalid(f.CertFlag, "the certificate in %s expired at %s; make a new one: afterbell certs", f.Cert, pair.Leaf.NotAfter.Format(time.RFC3339))
+			return nil, nil, fault.Invalid(f.CertFlag, "the certificate in %s expired at %s; create a new one: afterbell certs", f.Cert, pair.Leaf.NotAfter.Format(time.RFC3339))
 		}
 		cert = &pair
 	}
@@ -120,7 +120,7 @@ func (f TLSFiles) read(now time.Time) (*tls.Certificate, *x509.CertPool, error) 
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(text) {
-		return nil, nil, fault.Invalid(f.CAFlag, "%s holds no certificate", f.CA)
+		return nil, nil, fault.Invalid(f.CAFlag, "%s contains no certificate", f.CA)
 	}
 	return cert, pool, nil
 }
@@ -154,15 +154,15 @@ func (t *TLS) current() (*tls.Certificate, *x509.CertPool) {
 		switch {
 		case err == nil:
 			t.cert, t.pool, t.state, t.refuse = cert, pool, state, ""
-			t.log.Info("certificates were read again", "cert", t.files.Cert, "ca", t.files.CA)
+			t.log.Info("certificates were reloaded", "cert", t.files.Cert, "ca", t.files.CA)
 		case state != t.refuse: // told once; the files may be half written
 			t.refuse = state
-			t.log.Warn("changed certificates cannot be used; those before stay in use", "error", err.Error())
+			t.log.Warn("certificates could not be reloaded; the previous ones stay in use", "error", err.Error())
 		}
 	}
 	if t.cert != nil && now.Add(warnBefore).After(t.cert.Leaf.NotAfter) && now.Sub(t.warned) > 24*time.Hour {
 		t.warned = now
-		t.log.Warn("a certificate ends soon; make a new one: afterbell certs", "cert", t.files.Cert, "ends", t.cert.Leaf.NotAfter.Format(time.RFC3339))
+		t.log.Warn("a certificate expires soon; create a new one: afterbell certs", "cert", t.files.Cert, "expires", t.cert.Leaf.NotAfter.Format(time.RFC3339))
 	}
 	return t.cert, t.pool
 }
@@ -246,7 +246,7 @@ func (s *Secret) read() (string, error) {
 	}
 	text := strings.TrimSpace(string(b))
 	if len(text) < minSecret || strings.ContainsFunc(text, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return "", fault.Invalid(s.flag, "%s does not hold one line of at least %d printable ASCII characters; make one: openssl rand -hex 32", s.path, minSecret)
+		return "", fault.Invalid(s.flag, "%s must contain one line of at least %d printable ASCII characters; create one: openssl rand -hex 32", s.path, minSecret)
 	}
 	return text, nil
 }
@@ -259,10 +259,10 @@ func (s *Secret) current() string {
 		switch {
 		case err == nil:
 			s.text, s.state, s.refuse = text, state, ""
-			s.log.Info("the shared secret was read again", "file", s.path)
+			s.log.Info("the shared secret was reloaded", "file", s.path)
 		case state != s.refuse:
 			s.refuse = state
-			s.log.Warn("a changed secret cannot be used; the one before stays in use", "error", err.Error())
+			s.log.Warn("the shared secret could not be reloaded; the previous one stays in use", "error", err.Error())
 		}
 	}
 	return s.text

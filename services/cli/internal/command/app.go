@@ -40,6 +40,8 @@ type app struct {
 	lang.Lang
 
 	addr       string
+	ca         string
+	keyFile    string
 	format     string
 	langFlag   string
 	quiet      bool
@@ -118,6 +120,8 @@ func (a *app) root() *cobra.Command {
 	root.Long = root.Short + ".\n\n" + a.T("Exit codes: 0 whole, 1 wrong usage or another error, 2 blocked, 3 not whole, 4 not due yet, 5 unreachable.")
 	f := root.PersistentFlags()
 	f.StringVar(&a.addr, "orchestrator", "", a.T("`address` of the orchestrator's gRPC port (AFTERBELL_ORCHESTRATOR; default %s)", afterbell.DefaultAddr))
+	f.StringVar(&a.ca, "ca", "", a.T("PEM `file` with the CA of the orchestrator's certificate, or system; connects with TLS (AFTERBELL_CA)"))
+	f.StringVar(&a.keyFile, "key-file", "", a.T("`file` with the API key (AFTERBELL_KEY_FILE; AFTERBELL_KEY holds the key itself)"))
 	f.StringVar(&a.format, "output", "", a.T("`form` of the answer: table, json, ndjson or csv (AFTERBELL_OUTPUT; default table)"))
 	f.StringVar(&a.langFlag, "lang", "", a.T("`language` of the words: en or zh (AFTERBELL_LANG; default by the locale)"))
 	f.BoolVarP(&a.quiet, "quiet", "q", false, a.T("say nothing but answers and errors"))
@@ -135,7 +139,7 @@ func (a *app) root() *cobra.Command {
 		a.statusCommand(), a.runCommand(), a.runsCommand(), a.showCommand(), a.watchCommand(), a.cancelCommand(), a.verifyCommand(),
 		a.preflightCommand(), a.explainCommand(), a.pauseCommand(), a.resumeCommand(), a.coverageCommand(), a.conditionCommand(), a.revisionsCommand(), a.absentCommand(),
 		a.targetsCommand(), a.domainsCommand(), a.modulesCommand(), a.scheduleCommand(), a.settingsCommand(),
-		a.applyCommand(), a.doctorCommand(), a.mcpCommand(), a.completionCommand(), a.versionCommand(),
+		a.applyCommand(), a.keysCommand(), a.auditCommand(), a.certsCommand(), a.doctorCommand(), a.mcpCommand(), a.completionCommand(), a.versionCommand(),
 	)
 	a.helpFlag(root)
 	return root
@@ -204,13 +208,57 @@ func first(values ...string) string {
 // connect is the client of the orchestrator.
 func (a *app) connect() (*afterbell.Client, error) {
 	if a.client == nil {
-		c, err := afterbell.Dial(first(a.addr, a.Env("AFTERBELL_ORCHESTRATOR")))
+		access, err := a.access()
+		if err != nil {
+			return nil, err
+		}
+		if _, err := access.TLS(); err != nil {
+			return nil, usage{"--ca: " + err.Error(), "afterbell --help"}
+		}
+		c, err := afterbell.DialAs(first(a.addr, a.Env("AFTERBELL_ORCHESTRATOR")), access)
 		if err != nil {
 			return nil, usage{"--orchestrator: " + err.Error(), "afterbell --help"}
 		}
 		a.client = c
 	}
 	return a.client, nil
+}
+
+// maxKeyFile is the largest file that is read for a key, in bytes.
+const maxKeyFile = 4096
+
+// access is the API key and the CA of the invocation.
+func (a *app) access() (afterbell.Access, error) {
+	access := afterbell.Access{Key: strings.TrimSpace(a.Env("AFTERBELL_KEY")), CA: first(a.ca, a.Env("AFTERBELL_CA"))}
+	path := a.keyFile
+	if path == "" && access.Key == "" {
+		path = a.Env("AFTERBELL_KEY_FILE")
+	}
+	if path == "" {
+		return access, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return access, usage{a.T("--key-file: %s cannot be read: %s", path, pathless(err)), a.path + " --help"}
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxKeyFile))
+	if err != nil {
+		return access, usage{a.T("--key-file: %s cannot be read: %s", path, pathless(err)), a.path + " --help"}
+	}
+	if access.Key = strings.TrimSpace(string(text)); access.Key == "" {
+		return access, usage{a.T("--key-file: %s is empty", path), a.path + " --help"}
+	}
+	return access, nil
+}
+
+// pathless is an error of a file without its path.
+func pathless(err error) string {
+	var cause *os.PathError
+	if errors.As(err, &cause) {
+		return cause.Err.Error()
+	}
+	return err.Error()
 }
 
 // call bounds one call by --timeout.

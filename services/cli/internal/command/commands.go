@@ -11,7 +11,7 @@ import (
 
 // call finds one call of the REST API in a sentence, as the orchestrator writes it.
 var restCall = sync.OnceValue(func() *regexp.Regexp {
-	return regexp.MustCompile(`curl(?: -N)?(?: -X ([A-Z]+))? ("?)(?:http://)?[\w.:\[\]-]+(/v1/[^\s"']*)"?(?: -d '([^']*)')?`)
+	return regexp.MustCompile(`curl(?: -N)?(?: -X ([A-Z]+))? ("?)(?:https?://)?[\w.:\[\]-]+(/v1/[^\s"']*)"?(?: -d '([^']*)')?`)
 })
 
 // commands replaces the calls of the REST API in what the orchestrator says by the

@@ -24,6 +24,7 @@ func TestRestCallsBecomeCommands(t *testing.T) {
 		`curl -X POST localhost:7780/v1/runs -d '{"pools":["POOL_TARGETS"],"refetch":true}'`:            "afterbell run targets --refetch",
 		`curl "localhost:7780/v1/revisions?dataset=daily&trade_date=2026-11-27"`:                        "afterbell revisions universe --dataset daily --from 2026-11-27 --to 2026-11-27",
 		`curl "localhost:7780/v1/pools/universe/absent-symbols?dataset_id=daily&trade_date=2026-11-27"`: "afterbell absent universe --dataset daily --date 2026-11-27",
+		`curl https://desk1.lan:7780/v1/domains`:                                                        "afterbell domains",
 		`curl localhost:7780/v1/nothing/known`:                                                          "curl localhost:7780/v1/nothing/known",
 		`Make room: df -h data`:                                                                         "Make room: df -h data",
 	} {

@@ -25,6 +25,9 @@ func (a *app) doctorCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		if f.Access, err = a.access(); err != nil {
+			return err
+		}
 		f.DataDir = first(f.DataDir, a.Env("AFTERBELL_DATA_DIR"), "data")
 		f.HTTPAddr = first(f.HTTPAddr, a.Env("AFTERBELL_HTTP_ADDR"), "127.0.0.1:7780")
 		f.ProviderURL = first(f.ProviderURL, a.Env("AFTERBELL_TUSHARE_URL"), "https://api.tushare.pro")

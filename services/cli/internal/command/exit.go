@@ -78,6 +78,8 @@ func (a *app) report(err error) int {
 			code, next = ExitUnreachable, "afterbell doctor"
 		case errors.Is(err, afterbell.ErrWorkerUnreachable):
 			code, next = ExitUnreachable, "afterbell doctor"
+		case errors.Is(err, afterbell.ErrUnauthenticated), errors.Is(err, afterbell.ErrRoleRequired):
+			next = a.path + " --key-file FILE"
 		case errors.Is(err, afterbell.ErrInvalidArgument):
 			next = a.path + " --help"
 		case errors.Is(err, afterbell.ErrNotFound):
@@ -103,6 +105,9 @@ func (a *app) report(err error) int {
 // answered is the message and remedy of an error that the orchestrator answered, or
 // did not answer.
 func (a *app) answered(e *afterbell.Error) (message, remedy string) {
+	if errors.Is(e, afterbell.ErrTLS) {
+		return e.Message, a.T("Name the CA of the orchestrator's certificate with --ca FILE, or AFTERBELL_CA.")
+	}
 	if errors.Is(e, afterbell.ErrUnreachable) {
 		return a.T("The orchestrator at %s cannot be reached, or did not answer in time.", e.Addr), ""
 	}

@@ -55,6 +55,8 @@ type Options struct {
 	DataDir string
 	// HTTPAddr is the orchestrator's REST address.
 	HTTPAddr string
+	// Access is the API key and the CA for both addresses.
+	Access afterbell.Access
 	// ProviderURL is the provider's address, whose clock is compared.
 	ProviderURL string
 	// Lang is the language of the findings.
@@ -127,6 +129,8 @@ func (d *doctor) orchestrator(ctx context.Context) {
 	case errors.As(err, &answer) && answer.ReasonName != "":
 		d.reached = true
 		d.add(check, Wrong, answer.Message, first(answer.Remedy, d.T("Read the orchestrator's log.")))
+	case errors.Is(err, afterbell.ErrTLS) && errors.As(err, &answer):
+		d.unreachable(check, answer.Message, d.T("Name the CA of the orchestrator's certificate: %s", "afterbell doctor --ca FILE"))
 	case !listens(ctx, addr):
 		d.unreachable(check, d.T("nothing listens at %s", addr),
 			d.T("Start it with the same --data-dir as before, or name its address with --orchestrator: %s", "bin/orchestrator"))

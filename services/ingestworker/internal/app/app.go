@@ -149,11 +149,17 @@ func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err erro
 		Provider: client, Sinks: a.sinks, Answers: answers, Depth: cfg.FetchDepth, Committed: measured.Committed, Logger: log,
 		WindowDays: map[market.Pool]int{market.Targets: cfg.TargetsDays, market.Universe: cfg.UniverseDays},
 	})
-	lis, err := transport.Listen(log, Service, "grpc", "grpc-addr", cfg.GRPCAddr)
+	creds, admit, err := security(cfg, log)
 	if err != nil {
 		return nil, err
 	}
-	a.server = transport.NewServer(transport.ServerConfig{Logger: log, Listener: lis, StopTimeout: cfg.StopTimeout})
+	lis, err := transport.ListenAnywhere(log, Service, "grpc", "grpc-addr", cfg.GRPCAddr)
+	if err != nil {
+		return nil, err
+	}
+	a.server = transport.NewServer(transport.ServerConfig{
+		Logger: log, Listener: lis, StopTimeout: cfg.StopTimeout, Credentials: creds, Authorize: admit,
+	})
 	a.later("gRPC server", a.server.Close)
 	ingestv1.RegisterIngestServiceServer(a.server, api.New(api.Config{
 		Ingester: ingester, Prober: measured.Prober(probe.New(client, tokens, answers, limits)), Tokens: tokenSource{tokens}, Estimator: estimator{limits, cfg.FetchDepth}, Limits: lessons{limits},

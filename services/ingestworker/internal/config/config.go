@@ -22,11 +22,20 @@ import (
 type Config struct {
 	// DataDir holds both pools' files, the limiter's memory and the vault's key.
 	DataDir string
-	// GRPCAddr is where to listen; loopback only. Port 0 picks a free one.
+	// GRPCAddr is where to listen; on loopback only, unless TLSCert and ClientCA or
+	// SecretFile are set. Port 0 picks a free port.
 	GRPCAddr string
 	// MetricsAddr is where Prometheus may read; loopback only. Empty means nowhere. Port
 	// 0 picks a free one.
 	MetricsAddr string
+	// TLSCert and TLSKey are the files of the listener's certificate. Empty means plain
+	// connections.
+	TLSCert, TLSKey string
+	// ClientCA is the file of the CA that signed the orchestrator's certificate, and
+	// ClientName the DNS name that the certificate must contain. SecretFile holds the
+	// secret that both share. A caller needs one of the two; without both, every caller
+	// on loopback is served.
+	ClientCA, ClientName, SecretFile string
 	// TushareURL is the provider's address, as it was given.
 	TushareURL string
 	// UniverseDays and TargetsDays are how many calendar days back each pool
@@ -64,7 +73,12 @@ func Parse(args []string, env func(string) string, out io.Writer) (Config, error
 	fs := flag.NewFlagSet("ingest-worker", flag.ContinueOnError)
 	var universe, targets string
 	fs.StringVar(&c.DataDir, "data-dir", "data", "`directory` of both pools' files; it is created if it does not exist")
-	fs.StringVar(&c.GRPCAddr, "grpc-addr", "127.0.0.1:7701", "loopback `address` to listen on; port 0 picks a free port")
+	fs.StringVar(&c.GRPCAddr, "grpc-addr", "127.0.0.1:7701", "`address` to listen on; port 0 picks a free port; an address beyond loopback needs --tls-cert, and --client-ca or --secret-file")
+	fs.StringVar(&c.TLSCert, "tls-cert", "", "PEM `file` with the certificate of the listener; it is reloaded when it changes")
+	fs.StringVar(&c.TLSKey, "tls-key", "", "PEM `file` with the private key of --tls-cert")
+	fs.StringVar(&c.ClientCA, "client-ca", "", "PEM `file` with the CA that signed the orchestrator's client certificate")
+	fs.StringVar(&c.ClientName, "client-name", "afterbell-orchestrator", "DNS `name` that the client certificate must contain")
+	fs.StringVar(&c.SecretFile, "secret-file", "", "`file` with the secret that the orchestrator shares; it replaces or supplements --client-ca")
 	fs.StringVar(&c.MetricsAddr, "metrics-addr", "", "loopback `address` of /metrics for Prometheus, as in 127.0.0.1:7702; port 0 picks a free port; empty means no metrics")
 	fs.StringVar(&c.TushareURL, "tushare-url", "https://api.tushare.pro", "`URL` of the provider")
 	fs.StringVar(&universe, "universe-window", "1095d", "how many calendar `days` back universe is filled, as in 90d")
@@ -110,7 +124,14 @@ func (c *Config) check() error {
 		return fault.Invalid("data-dir", "%v", err)
 	}
 	c.DataDir = dir
-	if err := transport.CheckLoopback("grpc-addr", c.GRPCAddr); err != nil {
+	if c.ClientCA != "" && c.TLSCert == "" {
+		return fault.Invalid("tls-cert", "is required with --client-ca")
+	}
+	if c.ClientCA != "" && c.ClientName == "" {
+		return fault.Invalid("client-name", "must not be empty")
+	}
+	if err := transport.CheckGuarded("grpc-addr", c.GRPCAddr, c.TLSCert != "" && (c.ClientCA != "" || c.SecretFile != ""),
+		"set --tls-cert and --tls-key, and --client-ca or --secret-file (afterbell certs creates the files), or use 127.0.0.1"); err != nil {
 		return err
 	}
 	if c.MetricsAddr != "" {

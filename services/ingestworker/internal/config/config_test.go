@@ -40,6 +40,8 @@ func TestFlagsWinOverTheEnvironment(t *testing.T) {
 
 func TestBadFlagsAreNamed(t *testing.T) {
 	for _, args := range [][]string{
+		{"--grpc-addr", "0.0.0.0:7701", "--tls-cert", "c", "--tls-key", "k"}, {"--grpc-addr", "0.0.0.0:7701", "--secret-file", "s"},
+		{"--tls-cert", "", "--client-ca", "ca"}, {"--client-name", "", "--tls-cert", "c", "--tls-key", "k", "--client-ca", "ca"},
 		{"--grpc-addr", "0.0.0.0:7701"}, {"--grpc-addr", "7701"}, {"--metrics-addr", "0.0.0.0:7702"}, {"--metrics-addr", "7702"}, {"--universe-window", "90"}, {"--universe-window", "-3d"},
 		{"--targets-window", "1y"}, {"--rate-limit", "-1"}, {"--rate-limit", "many"}, {"--rate-limit", "1000001"}, {"--rate-limit"}, {"--log-level", "loud"}, {"--log-format", "xml"},
 		{"--data-dir", ""}, {"--duckdb-memory", "lots"}, {"--duckdb-threads", "x"}, {"--fetch-depth", "0"}, {"--commit-group", "0"},
@@ -70,5 +72,15 @@ func TestHelp(t *testing.T) {
 	}
 	if !strings.Contains(out.String(), "AFTERBELL_TUSHARE_URL") || !strings.Contains(out.String(), "AFTERBELL_TUSHARE_TOKEN_FILE") {
 		t.Errorf("help lacks the variables:\n%s", out.String())
+	}
+}
+
+// Another machine may reach a worker that knows its orchestrator.
+func TestGuardedAddress(t *testing.T) {
+	for _, guard := range [][]string{{"--client-ca", "ca"}, {"--secret-file", "s"}} {
+		args := append([]string{"--grpc-addr", "0.0.0.0:7701", "--tls-cert", "c", "--tls-key", "k"}, guard...)
+		if _, err := Parse(args, func(string) string { return "" }, &bytes.Buffer{}); err != nil {
+			t.Errorf("%v: %v", args, err)
+		}
 	}
 }

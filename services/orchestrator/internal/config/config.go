@@ -84,16 +84,16 @@ func (c *Config) check() error {
 	}
 	c.DataDir = dir
 	for _, a := range []struct{ name, addr string }{{"grpc-addr", c.GRPCAddr}, {"http-addr", c.HTTPAddr}} {
-		if err := transport.CheckGuarded(a.name, a.addr, c.TLSCert != "", "give --tls-cert and --tls-key (afterbell certs makes them), or use 127.0.0.1"); err != nil {
+		if err := transport.CheckGuarded(a.name, a.addr, c.TLSCert != "", "set --tls-cert and --tls-key (afterbell certs creates the files), or use 127.0.0.1"); err != nil {
 			return err
 		}
 	}
 	if err := transport.CheckGuarded("worker-addr", c.WorkerAddr, c.WorkerCA != "" && (c.WorkerCert != "" || c.WorkerSecret != ""),
-		"give --worker-ca with --worker-cert and --worker-key, or with --worker-secret-file"); err != nil {
+		"set --worker-ca with --worker-cert and --worker-key, or with --worker-secret-file"); err != nil {
 		return err
 	}
 	if c.WorkerCA == "" && c.WorkerCert != "" {
-		return fault.Invalid("worker-ca", "is needed with --worker-cert")
+		return fault.Invalid("worker-ca", "is required with --worker-cert")
 	}
 	if c.StopTimeout <= 0 || c.StopTimeout > 10*time.Minute {
 		return fault.Invalid("stop-timeout", "%s is outside 1ns to 10m", c.StopTimeout)

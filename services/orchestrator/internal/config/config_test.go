@@ -60,6 +60,9 @@ func TestWrongValuesAreNamedInOneLine(t *testing.T) {
 		"empty directory":  {[]string{"--data-dir="}, env(), "data-dir"},
 		"not loopback":     {[]string{"--grpc-addr=0.0.0.0:7700"}, env(), "grpc-addr"},
 		"every interface":  {[]string{"--http-addr=:7780"}, env(), "http-addr"},
+		"worker, CA only":  {[]string{"--worker-addr=10.0.0.1:7701", "--worker-ca=ca"}, env(), "worker-addr"},
+		"worker, no CA":    {[]string{"--worker-addr=10.0.0.1:7701", "--worker-secret-file=s"}, env(), "worker-addr"},
+		"client, no CA":    {[]string{"--worker-cert=c", "--worker-key=k"}, env(), "worker-ca"},
 		"worker elsewhere": {[]string{"--worker-addr=10.0.0.1:7701"}, env(), "worker-addr"},
 		"no port":          {[]string{"--http-addr=localhost"}, env(), "http-addr"},
 		"level":            {[]string{"--log-level=loud"}, env(), "log-level"},
@@ -75,6 +78,19 @@ func TestWrongValuesAreNamedInOneLine(t *testing.T) {
 		f, ok := fault.As(err)
 		if !ok || f.Meta["field"] != c.field || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%s: %v, want field %s in one line", name, err, c.field)
+		}
+	}
+}
+
+// Other machines may reach what is guarded.
+func TestGuardedAddresses(t *testing.T) {
+	for _, args := range [][]string{
+		{"--grpc-addr=0.0.0.0:7700", "--http-addr=:7780", "--tls-cert=c", "--tls-key=k"},
+		{"--worker-addr=10.0.0.1:7701", "--worker-ca=ca", "--worker-cert=c", "--worker-key=k"},
+		{"--worker-addr=desk2:7701", "--worker-ca=ca", "--worker-secret-file=s"},
+	} {
+		if _, err := Parse(args, env(), &bytes.Buffer{}); err != nil {
+			t.Errorf("%v: %v", args, err)
 		}
 	}
 }

@@ -1,0 +1,102 @@
+package afterbell
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/credentials"
+	"google.golang.org/grpc/credentials/insecure"
+)
+
+// SystemCA stands for the CAs of the operating system in Access.CA.
+const SystemCA = "system"
+
+// Access is how a client proves who it is, and knows the orchestrator. The zero Access
+// suits a loopback listener without keys.
+type Access struct {
+	// Key is the API key. Empty means none.
+	Key string
+	// CA is the PEM file of the CA that signed the orchestrator's certificate, as
+	// afterbell certs creates it, or SystemCA. Empty means a connection without TLS.
+	CA string
+}
+
+// DialAs is Dial with an API key, over TLS. A key is sent to another machine over TLS
+// only.
+func DialAs(addr string, access Access, extra ...grpc.DialOption) (*Client, error) {
+	if addr == "" {
+		addr = DefaultAddr
+	}
+	if access.Key != "" && access.CA == "" && !loopback(addr) {
+		return nil, errors.New("an API key is sent to another machine over TLS only: name the CA of the orchestrator's certificate")
+	}
+	transport, err := access.TLS()
+	if err != nil {
+		return nil, err
+	}
+	creds := insecure.NewCredentials()
+	if transport != nil {
+		creds = credentials.NewTLS(transport)
+	}
+	options := []grpc.DialOption{grpc.WithTransportCredentials(creds)}
+	if access.Key != "" {
+		if strings.ContainsFunc(access.Key, func(r rune) bool { return r <= ' ' || r > '~' }) {
+			return nil, errors.New("the API key contains a character that no key has; a key begins with abk_")
+		}
+		options = append(options, grpc.WithPerRPCCredentials(bearer(access.Key)))
+	}
+	return Dial(addr, append(options, extra...)...)
+}
+
+// TLS is the configuration of a TLS connection to the orchestrator, for REST too. It is
+// nil where CA is empty.
+func (a Access) TLS() (*tls.Config, error) {
+	switch a.CA {
+	case "":
+		return nil, nil
+	case SystemCA:
+		return &tls.Config{MinVersion: tls.VersionTLS12}, nil
+	}
+	text, err := os.ReadFile(a.CA)
+	if err != nil {
+		var cause *os.PathError
+		if errors.As(err, &cause) {
+			err = cause.Err
+		}
+		return nil, fmt.Errorf("the CA file %s cannot be read: %w", a.CA, err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(text) {
+		return nil, fmt.Errorf("the CA file %s contains no certificate", a.CA)
+	}
+	return &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}, nil
+}
+
+func loopback(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "localhost" || err == nil && ip.Unmap().IsLoopback()
+}
+
+// bearer sends a key with every call.
+type bearer string
+
+// GetRequestMetadata implements credentials.PerRPCCredentials.
+func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]string, error) {
+	return map[string]string{"authorization": "Bearer " + string(b)}, nil
+}
+
+// RequireTransportSecurity implements credentials.PerRPCCredentials. DialAs sees to it:
+// only a loopback connection is without.
+func (bearer) RequireTransportSecurity() bool { return false }
