@@ -14,6 +14,8 @@ GRPCURL_VERSION   := v1.9.4
 ARROW_JS_VERSION  := 21.2.0
 HYPARQUET_VERSION := 1.33.0
 DUCKDB_JS_VERSION := 1.5.6-r.1
+# What the console is built from, by its lock file.
+CONSOLE_VERSION   := $(shell cksum web/package-lock.json | cut -d' ' -f1)
 
 ROOT    := $(CURDIR)
 BIN     := $(ROOT)/bin
@@ -23,6 +25,7 @@ LINT    := $(TOOLS)/bin-$(GOLANGCI_VERSION)/golangci-lint
 GRPCURL := $(TOOLS)/bin-$(GRPCURL_VERSION)/grpcurl
 READERS := $(TOOLS)/readers-$(ARROW_JS_VERSION)-$(HYPARQUET_VERSION)-$(DUCKDB_JS_VERSION)
 PROMTOOL := $(or $(shell command -v promtool),$(TOOLS)/promtool)
+CONSOLE := $(TOOLS)/console-$(CONSOLE_VERSION)
 GOOGLE  := third_party/googleapis/google/api/.version-$(PROTOFILES_VERSION)
 MODULES := gen clients/go examples services/internal services/tusharesim services/ingestworker services/orchestrator services/cli services/e2e
 GO      := go
@@ -58,7 +61,7 @@ run: build ## start everything, fill both pools, serve (RUN_FLAGS=--help)
 	@exec $(BIN)/afterbell-up --bin $(BIN) $(RUN_FLAGS)
 
 .PHONY: test
-test: build test-go gen-check lint ## everything that must pass
+test: build test-go gen-check console-check lint ## everything that must pass
 	@$(MAKE) --no-print-directory realdata-note
 
 # Packages whose tests take minutes begin first, so that two cores end at about the
@@ -68,10 +71,17 @@ SLOW := services/orchestrator/internal/scheduler services/ingestworker/internal/
 # The race detector is on for every package. The tests that start whole programs have
 # the machine to themselves.
 .PHONY: test-go
-test-go: $(GRPCURL) $(READERS)/.done $(PROMTOOL) drill-build ## the Go tests, with the race detector
+test-go: $(GRPCURL) $(READERS)/.done $(PROMTOOL) drill-build web/node_modules chromium ## the Go tests, with the race detector
 	$(GO) test -race -timeout 20m $(addprefix ./,$(SLOW)) $(addsuffix /...,$(addprefix ./,$(filter-out services/e2e,$(MODULES))))
 	AFTERBELL_BIN=$(BIN) AFTERBELL_DRILL_BIN=$(BIN)/drill AFTERBELL_READERS=$(READERS) AFTERBELL_GRPCURL=$(GRPCURL) AFTERBELL_PROMTOOL=$(PROMTOOL) $(GO) test -race -timeout 20m ./services/e2e/...
 	$(GO) vet $(addsuffix /...,$(addprefix ./,$(MODULES)))
+
+# The tests of the console drive the distribution's Chromium. They are skipped where it
+# cannot be had, except in CI.
+.PHONY: chromium
+chromium:
+	@command -v "$${AFTERBELL_CHROMIUM:-chromium}" >/dev/null || { apt-get install -y --no-install-recommends chromium fonts-noto-cjk >/dev/null 2>&1; } || \
+		echo "!!!! SKIPPED: the tests of the console, because chromium is not there and cannot be installed !!!!"
 
 .PHONY: realdata-note
 realdata-note:
@@ -101,6 +111,16 @@ gen-check: $(BUF) $(GOOGLE) ## prove that the contracts are clean and gen/ is cu
 	for f in $$(cd gen && find . -name '*.pb*.go' -o -name '*.swagger.json'); do \
 		[ -e "$$tmp/gen/$$f" ] || { echo "gen/$$f is generated from nothing: remove it"; exit 1; }; \
 	done; echo "gen/ is current"
+
+.PHONY: console
+console: web/node_modules ## bundle the admin console from web/
+	$(CONSOLE)/node_modules/.bin/tsc --project web
+	cd tools && GOWORK=off $(GO) run ./console --web ../web --out ../services/orchestrator/internal/console/dist
+
+.PHONY: console-check
+console-check: web/node_modules ## prove that the console's types hold and its bundle is current
+	$(CONSOLE)/node_modules/.bin/tsc --project web
+	@cd tools && GOWORK=off $(GO) run ./console --check --web ../web --out ../services/orchestrator/internal/console/dist
 
 .PHONY: lint
 lint: $(LINT) ## vet, format and dependency rules
@@ -136,7 +156,7 @@ tidy: ## tidy every module
 	@for m in $(MODULES) tools; do (cd $$m && GOWORK=off $(GO) mod tidy); done; $(GO) work sync
 
 .PHONY: tools
-tools: $(BUF) $(LINT) $(GRPCURL) $(PROMTOOL) $(GOOGLE) $(READERS)/.done ## fetch the pinned tools
+tools: $(BUF) $(LINT) $(GRPCURL) $(PROMTOOL) $(GOOGLE) $(READERS)/.done $(CONSOLE)/.done ## fetch the pinned tools
 
 $(BUF):
 	@mkdir -p $(TOOLS)
@@ -157,6 +177,17 @@ $(READERS)/.done:
 	@mkdir -p $(@D)
 	npm install --no-audit --no-fund --silent --prefix $(@D) apache-arrow@$(ARROW_JS_VERSION) hyparquet@$(HYPARQUET_VERSION) @duckdb/node-api@$(DUCKDB_JS_VERSION)
 	@touch $@
+
+$(CONSOLE)/.done:
+	@mkdir -p $(@D)
+	cp web/package.json web/package-lock.json $(@D)/
+	cd $(@D) && npm ci --no-audit --no-fund --silent --ignore-scripts
+	@touch $@
+
+# Where the compiler and the bundler look.
+.PHONY: web/node_modules
+web/node_modules: $(CONSOLE)/.done
+	@ln -sfn $(CONSOLE)/node_modules $@
 
 $(GRPCURL):
 	GOBIN=$(@D) GOFLAGS= $(GO) install github.com/fullstorydev/grpcurl/cmd/grpcurl@$(GRPCURL_VERSION)

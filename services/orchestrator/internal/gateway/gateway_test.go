@@ -605,7 +605,7 @@ func TestPages(t *testing.T) {
 		t.Errorf("healthz: %d %s", resp.StatusCode, body)
 	}
 	resp, body := r.do(t, "GET", "/", "", "Accept", "text/html")
-	if resp.StatusCode != 200 || !strings.Contains(string(body), "<h1>afterbell</h1>") || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") {
+	if resp.StatusCode != 200 || !strings.Contains(string(body), `<div id="app">`) || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/html") {
 		t.Errorf("index: %d %.100s", resp.StatusCode, body)
 	}
 	for _, e := range entries { // the index names nothing that is not served

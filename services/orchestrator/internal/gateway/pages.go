@@ -3,7 +3,6 @@ package gateway
 import (
 	"context"
 	"encoding/json"
-	"html/template"
 	"net/http"
 	"strings"
 )
@@ -89,20 +88,12 @@ var entries = []entry{
 	{"/metrics", "what Prometheus reads"},
 }
 
-var indexPage = template.Must(template.New("index").Parse(`<!doctype html>
-<html lang="en"><head><meta charset="utf-8"><title>afterbell</title>
-<style>body{font:16px/1.5 system-ui,sans-serif;max-width:46rem;margin:3rem auto;padding:0 1rem}dt{font-family:ui-monospace,monospace}dd{margin:0 0 .6rem 1.5rem;color:#555}</style>
-</head><body><h1>afterbell</h1><p>The orchestrator's REST API. The same calls answer over gRPC, with reflection.</p><dl>
-{{range .}}<dt><a href="{{.Path}}">{{.Path}}</a></dt><dd>{{.About}}</dd>
-{{end}}</dl></body></html>
-`))
-
+// index answers a browser with the console, and anything else with a list of paths.
 func (g *gateway) index(w http.ResponseWriter, r *http.Request) {
+	w.Header().Add("Vary", "Accept")
 	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
 		writeJSON(w, http.StatusOK, map[string]any{"service": "afterbell orchestrator", "paths": entries})
 		return
 	}
-	w.Header().Set("Content-Type", "text/html; charset=utf-8")
-	w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'")
-	_ = indexPage.Execute(w, entries) // a caller that is gone needs no answer
+	g.console.Index(w, r)
 }

@@ -8,12 +8,14 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
 
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/console"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/rows"
 )
 
@@ -62,6 +64,7 @@ type gateway struct {
 	log      *slog.Logger
 	ready    func(context.Context) Status
 	rows     *rows.Source
+	console  *console.Console
 	access   Access
 	required bool    // see Config.KeysRequired
 	loopback bool    // see Config.Loopback
@@ -94,7 +97,11 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &gateway{log: cfg.Logger, ready: cfg.Ready, rows: cfg.Rows, document: doc, routes: routes,
+	web, err := console.New()
+	if err != nil {
+		return nil, err
+	}
+	g := &gateway{log: cfg.Logger, ready: cfg.Ready, rows: cfg.Rows, console: web, document: doc, routes: routes,
 		access: cfg.Access, required: cfg.KeysRequired, loopback: cfg.Loopback, secure: cfg.TLS != nil}
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, jsonMarshaler{}),
@@ -142,6 +149,9 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 		}
 		if isRows(r.URL.Path) {
 			g.serveRows(w, r)
+			return
+		}
+		if strings.HasPrefix(r.URL.Path, console.AssetPath) && r.Method == http.MethodGet && g.console.Asset(w, r) {
 			return
 		}
 		mux.ServeHTTP(w, r)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"net/http"
+	"strings"
 	"time"
 
 	"google.golang.org/grpc/metadata"
@@ -12,6 +13,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/transport"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/auth"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/console"
 )
 
 const (
@@ -39,7 +41,7 @@ type Access interface {
 
 // open tells the paths that everybody may read: what holds no data, and the log-in.
 func open(path string) bool {
-	return path == "/" || path == "/healthz" || path == sessionPath
+	return path == "/" || path == "/healthz" || path == sessionPath || strings.HasPrefix(path, console.AssetPath)
 }
 
 // identify finds out who calls. A key counts more than a cookie.

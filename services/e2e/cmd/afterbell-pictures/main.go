@@ -1,0 +1,89 @@
+// Command afterbell-pictures takes pictures of the admin console of a pair that runs.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/afterbell/afterbell/services/e2e/internal/browser"
+)
+
+func main() {
+	base := flag.String("url", "http://127.0.0.1:7780", "`address` of the console")
+	out := flag.String("out", ".", "`folder` of the pictures")
+	pages := flag.String("pages", "tonight=,runs=runs,coverage=coverage", "name=path of each picture, separated by commas")
+	sizes := flag.String("sizes", "desk", "desk, phone, or both, separated by commas")
+	schemes := flag.String("schemes", "light", "light, dark, or both, separated by commas")
+	language := flag.String("lang", "zh", "zh or en")
+	full := flag.Bool("full", false, "take the whole page instead of the window")
+	wait := flag.Duration("wait", 900*time.Millisecond, "how long a page may settle")
+	flag.Parse()
+	if err := take(*base, *out, *pages, strings.Split(*sizes, ","), strings.Split(*schemes, ","), *language, *full, *wait); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func take(base, out, pages string, sizes, schemes []string, language string, full bool, wait time.Duration) error {
+	b, err := browser.Start(context.Background())
+	if err != nil {
+		return err
+	}
+	defer b.Close()
+	p, err := b.Open()
+	if err != nil {
+		return err
+	}
+	defer p.Close()
+	if err := p.Goto(base + "/"); err != nil {
+		return err
+	}
+	if err := p.Eval(fmt.Sprintf("localStorage.setItem('afterbell.lang', %q)", language), nil); err != nil {
+		return err
+	}
+	for _, size := range sizes {
+		width, height, phone := int64(1280), int64(800), false
+		if size == "phone" {
+			width, height, phone = 390, 844, true
+		}
+		if err := p.Size(width, height, phone); err != nil {
+			return err
+		}
+		for _, scheme := range schemes {
+			if err := p.Dark(scheme == "dark"); err != nil {
+				return err
+			}
+			for one := range strings.SplitSeq(pages, ",") {
+				name, path, _ := strings.Cut(one, "=")
+				if err := p.Goto("about:blank"); err != nil {
+					return err
+				}
+				if err := p.Goto(base + "/#/" + path); err != nil {
+					return err
+				}
+				if err := p.Until(20*time.Second, "page "+name, `document.querySelector("h1") && !document.querySelector(".skeleton, [aria-busy=true]")`); err != nil {
+					return err
+				}
+				time.Sleep(wait)
+				png, err := p.Picture(full)
+				if err != nil {
+					return err
+				}
+				file := filepath.Join(out, fmt.Sprintf("%s-%s-%s.png", name, size, scheme))
+				if err := os.WriteFile(file, png, 0o644); err != nil {
+					return err
+				}
+				fmt.Println(file)
+			}
+		}
+	}
+	for _, e := range p.Errors() {
+		fmt.Fprintln(os.Stderr, "console:", e)
+	}
+	return nil
+}

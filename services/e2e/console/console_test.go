@@ -1,0 +1,554 @@
+package console_test
+
+import (
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/chromedp/chromedp/kb"
+	_ "github.com/mattn/go-sqlite3" // opens the ledger as people's SQL does
+
+	"github.com/afterbell/afterbell/services/tusharesim"
+)
+
+type run struct {
+	RunID                   string
+	Pool                    string
+	State                   string
+	Outcome                 string
+	CompletedPartitionCount int
+	Issues                  []struct{ Message, Remedy string }
+}
+
+type runs struct{ Runs []run }
+
+// pages are all pages, as their addresses have them.
+var pages = []string{"", "preflight", "runs", "coverage", "look/%s", "targets", "modules", "schedule", "settings", "about"}
+
+// TestConsole goes through the console as a person does, on one pair: from the first
+// evening, which is blocked, to a store that is whole, and through what disturbs it.
+func TestConsole(t *testing.T) {
+	e := up(t)
+	symbols := e.listed(3)
+
+	e.part("nothing is there yet", func(e *env) {
+		e.open("")
+		e.until("the pools", `document.querySelectorAll("[data-pool]").length === 2`)
+		e.open("runs")
+		e.answers("没有这样的运行")
+		e.open("coverage?pool=targets")
+		e.open("look/" + symbols[0])
+		e.answers("读不到")
+		if got := e.text("main .failure"); !strings.Contains(got, "NOT_FOUND") {
+			e.t.Errorf("a table that is not published yet is told as %q", got)
+		}
+		e.p.Errors() // the browser notes the answer 404
+	})
+
+	// The walk of dev-docs: why was the run blocked, and how is it mended?
+	var blocked run
+	e.part("a blocked run says why, word for word", func(e *env) {
+		e.must(e.sim.SetTokens(map[string]tusharesim.Grant{token: {Deny: []string{tusharesim.FundDaily}}}))
+		e.sim.SetLatency(120*time.Millisecond, 0)
+		e.open("preflight?pool=universe")
+		e.must(e.p.Eval(`(() => {
+			window.seen = new Set();
+			new MutationObserver(() => {
+				const states = [...document.querySelectorAll("tr[data-module]")].map((r) => r.dataset.state);
+				window.seen.add(["waiting", "checking", "STATUS_PASS"].filter((s) => states.includes(s)).join(" "));
+			}).observe(document.body, { subtree: true, childList: true, attributes: true });
+		})()`, nil))
+		e.click(`[data-act=run]`)
+		e.until("the run's page", `location.hash.startsWith("#/runs/")`)
+		var live []string
+		e.must(e.p.Eval(`[...window.seen]`, &live))
+		if !strings.Contains(strings.Join(live, "|"), "waiting checking STATUS_PASS") {
+			e.t.Errorf("the modules were not seen to wait, be checked and pass one by one: %q", live)
+		}
+		e.answers("被拦下")
+		e.sim.SetLatency(0, 0)
+		blocked = rest[runs](e, "GET", "/v1/runs?pool=universe", "").Runs[0]
+		message := e.ledger(blocked.RunID)
+		if message == "" {
+			e.t.Fatal("the ledger has no message")
+		}
+		e.until("the issue", `document.querySelector("main .issues li p[lang=en]")`)
+		// The ledger's message is the sentence and then the remedy.
+		if said := e.text("main .issues li p[lang=en]"); len(said) < 40 || !strings.HasPrefix(message, said) {
+			e.t.Errorf("the page says %q, and the ledger %q", said, message)
+		}
+		e.until("the remedy", `document.querySelector("main .issues .command code")?.innerText.includes("/v1/domains/etf")`)
+		e.picture("blocked")
+		e.open("")
+		e.until("the verdict", `document.querySelector("[data-pool=universe]").dataset.verdict === "blocked"`)
+		e.answers("下一次运行会被拦下")
+		e.picture("tonight-blocked")
+	})
+
+	e.part("the remedy mends it", func(e *env) {
+		e.open("modules/etf.daily_quote")
+		e.until("what the probe found", `document.querySelector("[data-module='etf.daily_quote'] .issues")?.innerText.includes("PERMISSION_DENIED")`)
+		e.click(`[aria-label="启用领域 etf"]`)
+		e.until("the switch", `document.querySelector("[aria-label='启用领域 etf']").ariaChecked === "false"`)
+		e.until("the command", `document.querySelector(".notice")?.innerText.includes("afterbell domains disable etf")`)
+		e.sim.SetLatency(15*time.Millisecond, 0)
+		e.open("preflight?pool=universe")
+		e.click(`[data-act=run]`)
+		e.until("the run's page", fmt.Sprintf(`location.hash.startsWith("#/runs/") && !location.hash.includes(%q)`, blocked.RunID))
+		e.answers("进行中，完成")
+		e.picture("run-live")
+		e.answers("成功")
+		e.sim.SetLatency(0, 0)
+		last := rest[runs](e, "GET", "/v1/runs?pool=universe", "").Runs[0]
+		e.until("every partition settled", fmt.Sprintf(`document.querySelector("main .facts").innerText.replaceAll(",", "").includes("%d / %d")`, last.CompletedPartitionCount, last.CompletedPartitionCount))
+		e.until("the timeline", `document.querySelectorAll(".timeline path").length >= 3`)
+		e.until("the chain", `document.querySelectorAll("ol.chain li").length > 4`)
+		e.open("")
+		e.until("the verdict", `document.querySelector("[data-pool=universe]").dataset.verdict === "whole"`)
+	})
+
+	e.part("verify", func(e *env) {
+		last := rest[runs](e, "GET", "/v1/runs?pool=universe", "").Runs[0]
+		e.open("runs/" + last.RunID)
+		e.press("校验")
+		e.confirm("校验")
+		e.until("agreement", `document.querySelector("[data-verified]")?.dataset.verified === "0"`)
+	})
+
+	e.part("a list of targets", func(e *env) {
+		e.open("targets")
+		e.answers("列表是空的")
+		e.must(e.p.Eval(fmt.Sprintf(`(() => { const a = document.querySelector("textarea"); a.value = %q; a.dispatchEvent(new Event("input", { bubbles: true })); })()`, "60051 "+symbols[0]), nil))
+		e.until("the refusal", `document.querySelector("main .failure")?.innerText.includes("INVALID_ARGUMENT")`)
+		e.p.Errors() // the browser notes the answer 400
+		e.must(e.p.Eval(fmt.Sprintf(`(() => { const a = document.querySelector("textarea"); a.value = %q; a.dispatchEvent(new Event("input", { bubbles: true })); })()`, strings.Join(symbols, "\n")), nil))
+		e.until("the preview", `document.querySelector(".plus")?.innerText === "+3"`)
+		e.press("保存列表")
+		e.confirm("保存列表")
+		e.answers("跟踪 3 只股票")
+	})
+
+	e.part("a backfill of a selection, priced before it is confirmed", func(e *env) {
+		e.open("coverage?pool=targets")
+		e.until("the heatmap", `document.querySelector("[data-dataset=daily] svg")`)
+		days := e.days("targets", "daily")
+		if len(days) < 12 {
+			e.t.Fatalf("only %d days to choose from", len(days))
+		}
+		first, last := days[len(days)-8], days[len(days)-5]
+		e.cell("daily", first, false)
+		e.until("one cell", `document.querySelector("[data-selected]")?.dataset.selected === "1"`)
+		e.cell("daily", last, true)
+		e.until("four cells", `document.querySelector("[data-selected]")?.dataset.selected === "4"`)
+		e.until("the price", `document.querySelector("[data-price]")`)
+		plan := rest[struct {
+			Plans []struct{ EstimatedCallCount int }
+		}](e, "POST", "/v1/runs", fmt.Sprintf(`{"pools":["POOL_TARGETS"],"startDate":%q,"endDate":%q,"moduleIds":["stock.market.daily"],"validateOnly":true}`, first, last))
+		if got := e.attribute("[data-price]", "price"); got != fmt.Sprint(plan.Plans[0].EstimatedCallCount) {
+			e.t.Errorf("the price is %s calls, and the plan says %d", got, plan.Plans[0].EstimatedCallCount)
+		}
+		var address string
+		e.must(e.p.Eval("location.hash", &address))
+		if want := fmt.Sprintf("sel=daily:%s..%s", first, last); !strings.Contains(address, want) {
+			e.t.Errorf("the address %s does not hold the selection %s", address, want)
+		}
+		e.picture("backfill")
+		e.click("[data-act=backfill]")
+		e.until("the command", fmt.Sprintf(`document.querySelector("dialog[open]")?.innerText.includes("afterbell run targets --from %s --to %s --modules stock.market.daily")`, first, last))
+		e.click("[data-act=confirm]")
+		e.until("the run's page", `location.hash.startsWith("#/runs/")`)
+		e.answers("成功")
+		e.open("coverage?pool=targets&at=daily:" + last)
+		e.until("the cell", `document.querySelector("[data-inspector]").dataset.inspector === "complete"`)
+		e.open("coverage?pool=targets&at=daily:" + days[0])
+		e.until("another cell", `document.querySelector("[data-inspector]").dataset.inspector === "missing"`)
+		e.click("[data-act=missing-only]")
+		lacks := 0
+		for _, id := range []string{"daily", "daily_basic", "moneyflow"} {
+			for _, c := range e.coverage("targets") {
+				if c.DatasetID == id && c.TradeDate != "" && c.Verdict == "VERDICT_MISSING" {
+					lacks++
+				}
+			}
+		}
+		e.until("all that lacks", fmt.Sprintf(`document.querySelector("[data-selected]")?.dataset.selected === "%d"`, lacks))
+		e.until("its price", `document.querySelector("[data-price]")`)
+	})
+
+	e.part("the heatmap by keyboard", func(e *env) {
+		days := e.days("universe", "daily")
+		e.open("coverage?at=daily:" + days[len(days)-1])
+		e.must(e.p.Eval(`document.querySelector("[data-dataset=daily] .heat-box").focus()`, nil))
+		e.must(e.p.Press(kb.ArrowUp, kb.ArrowUp))
+		e.until("two days back", fmt.Sprintf(`document.querySelector(".sticky h2").innerText.includes(%q)`, days[len(days)-3]))
+		e.must(e.p.Press(" "))
+		e.until("one cell", `document.querySelector("[data-selected]")?.dataset.selected === "1"`)
+		e.must(e.p.Press(kb.Escape))
+		e.until("no cell", `!document.querySelector("[data-selected]")`)
+		e.picture("coverage")
+	})
+
+	e.part("a symbol with its holes", func(e *env) {
+		days := e.days("universe", "daily")
+		symbol := e.absent(days)
+		e.open("look/" + symbol)
+		e.answers("个空洞")
+		e.until("the hole in the table", `document.querySelectorAll("tr.hole").length > 0`)
+		e.until("the hole in the line", `document.querySelector(".hole-band")?.getAttribute("d").length > 0`)
+		e.open("look/" + symbol + "?adjust=forward")
+		e.until("the factor", `[...document.querySelectorAll("th")].some((h) => h.innerText.includes("factor"))`)
+		e.picture("look")
+	})
+
+	e.part("cancel", func(e *env) {
+		e.sim.SetLatency(400*time.Millisecond, 0)
+		defer e.sim.SetLatency(0, 0)
+		r := rest[runs](e, "POST", "/v1/runs", `{"pools":["POOL_UNIVERSE"],"refetch":true}`).Runs[0]
+		e.open("runs/" + r.RunID)
+		e.answers("进行中")
+		e.press("取消")
+		e.confirm("取消")
+		e.answers("已取消")
+	})
+
+	e.part("a stream that is cut goes on where it was", func(e *env) {
+		e.sim.SetLatency(150*time.Millisecond, 0)
+		defer e.sim.SetLatency(0, 0)
+		r := rest[runs](e, "POST", "/v1/runs", `{"pools":["POOL_UNIVERSE"],"refetch":true}`).Runs[0]
+		e.open("runs/" + r.RunID)
+		e.answers("进行中，完成")
+		e.door.Shut(true)
+		e.until("the cut", `document.querySelector("[data-stream=cut]") && document.querySelector("[data-link=lost]")`)
+		before := rest[struct{ Run run }](e, "GET", "/v1/runs/"+r.RunID, "").Run.CompletedPartitionCount
+		e.untilRun(r.RunID, func(now run) bool { return now.CompletedPartitionCount > before })
+		e.picture("cut")
+		e.door.Shut(false)
+		e.until("the resumption", `document.querySelector("[data-stream=resumed]")`)
+		if got := e.text("[data-stream=resumed]"); strings.Contains(got, "补回 0 ") {
+			e.t.Errorf("nothing was caught up: %s", got)
+		}
+		e.answers("成功")
+		e.until("the end of the banner", `!document.querySelector("[data-link=lost]")`)
+		last := rest[struct{ Run run }](e, "GET", "/v1/runs/"+r.RunID, "").Run
+		e.until("every partition once", fmt.Sprintf(`document.querySelector("main .choice button").innerText.replaceAll(",", "").includes("%d")`, last.CompletedPartitionCount))
+		e.p.Errors() // the browser notes each connection that it could not make
+	})
+
+	e.part("the provider is down", func(e *env) {
+		id, err := e.sim.AddFault(tusharesim.Fault{Kind: tusharesim.HTTP503})
+		e.must(err)
+		defer e.sim.RemoveFault(id)
+		e.open("preflight?pool=universe")
+		e.click("[data-act=check]")
+		e.until("the verdict", `["DECISION_RETRY", "DECISION_BLOCKED"].includes(document.querySelector("[data-decision]")?.dataset.decision)`)
+		e.until("the reason", `document.querySelector("[data-decision] .issues")?.innerText.includes("PROVIDER_UNAVAILABLE")`)
+		e.sim.RemoveFault(id)
+		e.click("[data-act=check]")
+		e.until("the verdict after it", `document.querySelector("[data-decision]")?.dataset.decision === "DECISION_READY"`)
+	})
+
+	e.part("a paused pool does not look failed", func(e *env) {
+		e.open("settings")
+		e.must(e.p.Eval(`document.querySelector("li[data-pool=targets] button").click()`, nil))
+		e.confirm("暂停")
+		e.until("the pause", `document.querySelector("li[data-pool=targets] .badge.hold")`)
+		e.open("")
+		e.until("the card", `document.querySelector("[data-pool=targets]").classList.contains("hold") && !document.querySelector("main h1 .mark.bad")`)
+		e.open("coverage?pool=targets")
+		e.answers("未完整")
+		e.until("the note", `document.querySelector("main .notice .mark.hold") && document.querySelector("main h1 .mark.hold")`)
+		e.open("settings")
+		e.must(e.p.Eval(`document.querySelector("li[data-pool=targets] button").click()`, nil))
+		e.confirm("恢复")
+		e.until("the end of the pause", `!document.querySelector("li[data-pool=targets] .badge.hold")`)
+	})
+
+	e.part("a refused action says what was wrong", func(e *env) {
+		e.open("schedule")
+		e.must(e.p.Eval(`(() => { const i = [...document.querySelectorAll("main .form input")].find((x) => x.value === "19:30"); i.value = "25:00"; i.dispatchEvent(new Event("input", { bubbles: true })); })()`, nil))
+		e.press("保存")
+		e.until("the command", `document.querySelector("dialog[open]")?.innerText.includes("afterbell schedule set --run-at=25:00")`)
+		e.confirm("保存")
+		e.until("the refusal", `document.querySelector("dialog[open] .failure")?.innerText.includes("run_at")`)
+		e.confirm("返回")
+		e.p.Errors() // the browser notes the answer 400
+	})
+
+	e.part("the worker is away", func(e *env) {
+		e.open("coverage")
+		e.must(e.Worker.Stop(30 * time.Second))
+		e.open("")
+		e.until("the banner", `document.querySelector("[data-link=worker-away]")`)
+		e.until("what it was judged by", `document.querySelector("[data-pool=universe]").innerText.includes("判断依据") || document.querySelector("[data-pool=universe] .failure")`)
+		e.picture("worker-away")
+		e.must(e.StartWorker(e.t.Context()))
+		e.until("the end of the banner", `!document.querySelector("[data-link=worker-away]")`)
+		e.open("coverage")
+		e.answers("全部完整")
+		e.p.Errors() // the browser notes each answer 503
+	})
+
+	e.part("keys", func(e *env) {
+		e.open("")
+		e.must(e.p.Press("/"))
+		e.until("the jump", `document.querySelector("dialog.jump[open] input") === document.activeElement`)
+		e.must(e.p.Press("r", "u", "n", "s", kb.Enter))
+		e.until("the runs", `location.hash === "#/runs"`)
+		e.settled("runs")
+		e.until("rows", `document.querySelectorAll("[data-row]").length > 2`)
+		e.must(e.p.Press("j", "j", "k", "j"))
+		e.until("the second row", `document.activeElement === document.querySelectorAll("main [data-row]")[1]`)
+		e.must(e.p.Press(kb.Enter))
+		e.until("its run", `location.hash.startsWith("#/runs/")`)
+		e.must(e.p.Press("?"))
+		e.until("the help", `document.querySelector("dialog[open]")?.innerText.includes("下一行")`)
+		e.must(e.p.Press(kb.Escape))
+		e.until("no dialog", `!document.querySelector("dialog[open]")`)
+		e.must(e.p.Goto("about:blank"))
+		e.open("about")
+		e.must(e.p.Press(kb.Tab))
+		e.until("the link over the pages", `document.activeElement?.classList.contains("skip")`)
+	})
+
+	e.part("both languages, no other host, nothing serious for axe", func(e *env) {
+		axe := e.axe()
+		for _, language := range []string{"en", "zh"} {
+			e.open("")
+			e.must(e.p.Eval(fmt.Sprintf(`document.documentElement.lang.startsWith(%q) || document.querySelector("[data-lang]").click()`, language), nil))
+			for _, page := range e.all(symbols[0], blocked.RunID) {
+				e.open(page)
+				var text string
+				e.must(e.p.Eval(`[...document.querySelectorAll("nav, main h1, main h2, main th, main button, main label")].map((x) => x.innerText).join("\n")`, &text))
+				if han := strings.IndexFunc(text, isHan) >= 0; han != (language == "zh") && !strings.HasPrefix(page, "look/") {
+					e.t.Errorf("page %q in %s says:\n%s", page, language, text)
+				}
+			}
+		}
+		for _, dark := range []bool{false, true} {
+			e.must(e.p.Dark(dark))
+			for _, page := range e.all(symbols[0], blocked.RunID) {
+				e.open(page)
+				for _, v := range e.violations(axe) {
+					e.t.Errorf("page %q, dark %v: %s", page, dark, v)
+				}
+			}
+		}
+		e.must(e.p.Dark(false))
+		e.phone()
+		for _, page := range e.all(symbols[0], blocked.RunID) {
+			e.open(page)
+			var over float64
+			e.must(e.p.Eval("document.documentElement.scrollWidth - innerWidth", &over))
+			if over > 0 {
+				e.t.Errorf("page %q is %v pixels wider than a phone", page, over)
+			}
+			name, _, _ := strings.Cut(page, "/")
+			e.picture("phone-" + name)
+		}
+		e.desk()
+		host, err := url.Parse(e.door.URL)
+		e.must(err)
+		if foreign := e.p.Foreign(host.Host); len(foreign) > 0 {
+			e.t.Errorf("the page asked other hosts: %q", foreign)
+		}
+		if n := len(e.p.Requests()); n < 100 {
+			e.t.Errorf("only %d requests were seen", n)
+		}
+	})
+
+	e.part("the evening is judged as clients judge it", func(e *env) {
+		e.open("")
+		for _, pool := range []string{"targets", "universe"} {
+			want := e.judged(pool)
+			e.until("the verdict of "+pool+": "+want, fmt.Sprintf(`document.querySelector("[data-pool=%s]").dataset.verdict === %q`, pool, want))
+		}
+	})
+
+	e.part("a key is asked for where keys are required", func(e *env) {
+		e.must(e.Orchestrator.Stop(30 * time.Second))
+		create := func(name, role string) string {
+			key, err := exec.Command(filepath.Join(bin, "orchestrator"), "keys", "create", name, "--role", role, "--data-dir", e.Config.Data).Output()
+			e.must(err)
+			return strings.TrimSpace(string(key))
+		}
+		create("owner", "admin")
+		key := create("desk", "operator")
+		e.Config.OrchestratorFlags = append(e.Config.OrchestratorFlags, "--require-keys")
+		e.must(e.StartOrchestrator(e.t.Context()))
+		e.must(e.p.Goto("about:blank"))
+		e.must(e.p.Goto(e.door.URL + "/"))
+		e.answers("请用密钥登录")
+		enter := func(text string) {
+			e.must(e.p.Eval(fmt.Sprintf(`(() => { const i = document.querySelector("input[type=password]"); i.value = %q; i.dispatchEvent(new Event("input", { bubbles: true })); })()`, text), nil))
+			e.press("登录")
+		}
+		enter("abk_wrong")
+		e.until("the refusal", `document.querySelector("main .failure")?.innerText.includes("UNAUTHENTICATED")`)
+		e.p.Errors() // the browser notes the answers 401
+		enter(key)
+		e.until("the pools", `document.querySelectorAll("[data-pool]").length === 2`)
+		e.open("schedule")
+		e.until("what an operator may not", `[...document.querySelectorAll("main button")].find((b) => b.innerText === "保存").disabled`)
+		e.press("暂停计划")
+		e.confirm("暂停计划")
+		e.answers("计划已暂停")
+		e.click(`[title="退出登录"]`)
+		e.answers("请用密钥登录")
+	})
+}
+
+func isHan(r rune) bool { return r >= 0x4e00 && r <= 0x9fff }
+
+// all are the addresses of all pages, a run's and a slot's own among them.
+func (e *env) all(symbol, runID string) (list []string) {
+	for _, p := range pages {
+		if strings.Contains(p, "%s") {
+			p = fmt.Sprintf(p, symbol)
+		}
+		list = append(list, p)
+	}
+	return append(list, "runs/"+runID, "schedule/"+e.tomorrow()+".universe")
+}
+
+// tomorrow is a day that a slot can be explained for.
+func (e *env) tomorrow() string {
+	zone, err := time.LoadLocation("Asia/Shanghai")
+	e.must(err)
+	return time.Now().In(zone).AddDate(0, 0, 1).Format(time.DateOnly)
+}
+
+// listed are some stocks that trade at the simulator.
+func (e *env) listed(n int) (symbols []string) {
+	e.t.Helper()
+	table, err := e.sim.Rows("stock_basic", map[string]string{"list_status": "L"}, "ts_code")
+	e.must(err)
+	for _, row := range table.Rows[:n] {
+		symbols = append(symbols, row[0].(string))
+	}
+	return symbols
+}
+
+// ledger is the message that the ledger has of a run that was stopped, by SQL.
+func (e *env) ledger(runID string) (message string) {
+	e.t.Helper()
+	db, err := sql.Open("sqlite3", "file:"+filepath.Join(e.Config.Data, "market-cache.sqlite")+"?mode=ro&_busy_timeout=5000")
+	e.must(err)
+	defer db.Close()
+	e.must(db.QueryRow(`select error_message from ingest_runs where id = ? and status = 'failed'`, runID).Scan(&message))
+	return message
+}
+
+type coverage struct{ DatasetID, TradeDate, Verdict string }
+
+func (e *env) coverage(pool string) []coverage {
+	e.t.Helper()
+	return rest[struct{ Coverages []coverage }](e, "GET", "/v1/pools/"+pool+"/coverage", "").Coverages
+}
+
+// days are the open days of a dataset, oldest first.
+func (e *env) days(pool, dataset string) (days []string) {
+	e.t.Helper()
+	for _, c := range e.coverage(pool) {
+		if c.DatasetID == dataset {
+			days = append(days, c.TradeDate)
+		}
+	}
+	return days
+}
+
+// absent is a symbol that has rows before and after a day on which it has none.
+func (e *env) absent(days []string) string {
+	e.t.Helper()
+	missing := map[string][]string{}
+	for _, day := range days {
+		for _, a := range rest[struct{ AbsentSymbols []struct{ Symbol string } }](e, "GET", "/v1/pools/universe/absent-symbols?dataset_id=daily&trade_date="+day, "").AbsentSymbols {
+			missing[a.Symbol] = append(missing[a.Symbol], day)
+		}
+	}
+	for symbol, lacks := range missing {
+		if len(lacks) < 4 && lacks[0] > days[0] && lacks[len(lacks)-1] < days[len(days)-1] {
+			return symbol
+		}
+	}
+	e.t.Fatal("no symbol has a hole")
+	return ""
+}
+
+// cell clicks a day of the heatmap, where it is drawn.
+func (e *env) cell(dataset, day string, shift bool) {
+	e.t.Helper()
+	var at struct{ X, Y float64 }
+	e.must(e.p.Eval(fmt.Sprintf(`(() => {
+		const svg = document.querySelector("[data-dataset=%s] svg[data-year='%s']");
+		svg.scrollIntoView({ block: "center" });
+		const first = Date.parse("%[2]s-01-01T00:00:00Z"), n = (Date.parse("%[3]sT00:00:00Z") - first) / 86400e3 + (new Date(first).getUTCDay() + 6) %% 7;
+		const box = svg.getBoundingClientRect();
+		return { x: box.left + 32 + Math.floor(n / 7) * 12 + 5, y: box.top + 14 + (n %% 7) * 12 + 5 };
+	})()`, dataset, day[:4], day), &at))
+	e.must(e.p.ClickAt(at.X, at.Y, shift))
+}
+
+func (e *env) attribute(selector, name string) (value string) {
+	e.t.Helper()
+	e.must(e.p.Eval(fmt.Sprintf("document.querySelector(%q).dataset[%q]", selector, name), &value))
+	return value
+}
+
+// untilRun looks at a run until it is as wanted.
+func (e *env) untilRun(id string, want func(run) bool) {
+	e.t.Helper()
+	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if want(rest[struct{ Run run }](e, "GET", "/v1/runs/"+id, "").Run) {
+			return
+		}
+		if time.Now().After(deadline) {
+			e.t.Fatalf("run %s did not come so far", id)
+		}
+	}
+}
+
+// axe is the source of axe-core, which `make test` installs.
+func (e *env) axe() string {
+	e.t.Helper()
+	source, err := os.ReadFile(filepath.Join("..", "..", "..", "web", "node_modules", "axe-core", "axe.min.js"))
+	if err != nil && os.Getenv("CI") == "" {
+		e.t.Skipf("SKIPPED: axe-core is not installed; make console installs it: %v", err)
+	}
+	e.must(err)
+	return string(source)
+}
+
+// violations are what axe finds serious on the page as it is.
+func (e *env) violations(axe string) (all []string) {
+	e.t.Helper()
+	e.must(e.p.Eval("window.axe ? 0 : (() => {"+axe+"\n})()", nil))
+	var found []struct {
+		ID, Impact, Help string
+		Nodes            []struct{ HTML, FailureSummary string }
+	}
+	e.must(e.p.Eval(`axe.run(document, { resultTypes: ["violations"] }).then((r) => r.violations.filter((v) => ["serious", "critical"].includes(v.impact)).map((v) => ({ id: v.id, impact: v.impact, help: v.help, nodes: v.nodes.slice(0, 3).map((n) => ({ html: n.html.slice(0, 200), failureSummary: n.failureSummary })) })))`, &found))
+	for _, v := range found {
+		text, err := json.Marshal(v.Nodes)
+		e.must(err)
+		all = append(all, fmt.Sprintf("%s (%s): %s", v.ID, v.Help, text))
+	}
+	return all
+}
+
+// judged is the verdict that the Go client gives of a pool's evening.
+func (e *env) judged(pool string) string {
+	e.t.Helper()
+	out, err := exec.Command(filepath.Join(bin, "afterbell"), "status", "--pool", pool, "--output", "json", "--orchestrator", e.Config.GRPCAddr).Output()
+	var doc struct{ Pools []struct{ Verdict string } }
+	if json.Unmarshal(out, &doc) != nil || len(doc.Pools) != 1 {
+		e.t.Fatalf("afterbell status: %v: %s", err, out)
+	}
+	return doc.Pools[0].Verdict
+}

@@ -1,0 +1,38 @@
+import { effect, signal } from "@preact/signals";
+
+export type Lang = "zh" | "en";
+
+const KEY = "afterbell.lang";
+
+function first(): Lang {
+  try {
+    const kept = localStorage.getItem(KEY);
+    if (kept === "zh" || kept === "en") return kept;
+  } catch {
+    // storage is switched off; the choice lasts as long as the page
+  }
+  return "zh";
+}
+
+/** The language of the page. */
+export const lang = signal<Lang>(first());
+
+effect(() => {
+  document.documentElement.lang = lang.value === "zh" ? "zh-CN" : "en";
+  try {
+    localStorage.setItem(KEY, lang.value);
+  } catch {
+    // as above
+  }
+});
+
+/** Gives a text in the language of the page; both stand where the text is used. */
+export const t = (zh: string, en: string): string => (lang.value === "zh" ? zh : en);
+
+/** Writes a whole number with separators. 64-bit numbers come as strings. */
+export const num = (n: number | string | null | undefined): string =>
+  n === null || n === undefined || n === "" ? "–" : Number(n).toLocaleString("en-US");
+
+/** Joins a count and a noun. English adds an s. */
+export const count = (n: number | string, zh: string, en: string, plural = en + "s"): string =>
+  lang.value === "zh" ? `${num(n)} ${zh}` : `${num(n)} ${Number(n) === 1 ? en : plural}`;

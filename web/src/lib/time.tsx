@@ -1,0 +1,88 @@
+import { signal } from "@preact/signals";
+import { lang, t } from "./i18n.ts";
+
+/** The clock, by the second. Reading it renders again each second. */
+export const now = signal(Date.now());
+setInterval(() => {
+  if (!document.hidden) now.value = Date.now();
+}, 1000);
+document.addEventListener("visibilitychange", () => {
+  if (!document.hidden) now.value = Date.now();
+});
+
+const zone = "Asia/Shanghai";
+const parts = new Intl.DateTimeFormat("sv-SE", {
+  timeZone: zone, year: "numeric", month: "2-digit", day: "2-digit",
+  hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
+});
+const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
+
+/** Gives "YYYY-MM-DD HH:MM:SS" in Shanghai. */
+export const shanghai = (at: string | number | Date): string => parts.format(new Date(at)).replace("T", " ");
+
+/** Gives the day in Shanghai, "YYYY-MM-DD". */
+export const day = (at: string | number | Date): string => shanghai(at).slice(0, 10);
+
+/** Gives the moment at which a clock in Shanghai, eight hours ahead all year, shows date and time. */
+export const moment = (date: string, clock: string): number => Date.parse(`${date}T${clock}:00+08:00`);
+
+/** Gives the day n days after date. */
+export const plusDays = (date: string, n: number): string =>
+  new Date(Date.parse(date + "T00:00:00Z") + n * 86400e3).toISOString().slice(0, 10);
+
+const weekdays = ["日", "一", "二", "三", "四", "五", "六"];
+const weekdaysEn = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
+
+/** Names the weekday of a date. */
+export function weekday(date: string): string {
+  const n = new Date(date + "T00:00:00Z").getUTCDay();
+  return lang.value === "zh" ? "周" + weekdays[n] : weekdaysEn[n]!;
+}
+
+/** Writes a length of time in words, its two largest units. */
+export function span(ms: number, most = 2): string {
+  const s = Math.max(0, Math.round(ms / 1000));
+  const units: [number, string, string][] = [[86400, "天", "d"], [3600, "小时", "h"], [60, "分", "min"], [1, "秒", "s"]];
+  const i = units.findIndex(([n]) => s >= n);
+  if (i < 0) return t("0 秒", "0 s");
+  const [n, zh, en] = units[i]!;
+  let text = `${Math.floor(s / n)} ${t(zh, en)}`;
+  const next = units[i + 1];
+  const rest = next && most > 1 ? Math.floor((s % n) / next[0]) : 0;
+  if (next && rest > 0) text += ` ${rest} ${t(next[1], next[2])}`;
+  return text;
+}
+
+/** Writes a protobuf duration ("0.011s") in ms or s. */
+export function duration(text: string | null | undefined): string {
+  if (!text) return "–";
+  const s = parseFloat(text);
+  return s < 1 ? `${Math.round(s * 1000)} ms` : s < 120 ? `${s.toFixed(1)} s` : span(s * 1000);
+}
+
+/** Shows a moment in Shanghai; on hover the browser's own. The day is left out when it is today. */
+export function When({ at, full, seconds = true }: { at: string | number | null | undefined; full?: boolean; seconds?: boolean }) {
+  if (!at) return <span class="dim">–</span>;
+  const text = shanghai(at);
+  const clock = text.slice(11, seconds ? 19 : 16);
+  const date = text.slice(0, 10);
+  const today = day(now.peek());
+  const shown = !full && date === today ? clock : `${date.slice(0, 4) === today.slice(0, 4) && !full ? date.slice(5) : date} ${clock}`;
+  return (
+    <time dateTime={new Date(at).toISOString()} title={`${t("上海", "Shanghai")} ${text} +08:00\n${t("本机", "Here")} ${local.format(new Date(at))}`}>
+      {shown}
+    </time>
+  );
+}
+
+/** Counts down to a moment. */
+export function Countdown({ to }: { to: string | number }) {
+  const left = new Date(to).getTime() - now.value;
+  return <span class="num">{left > 0 ? t(`还有 ${span(left)}`, `in ${span(left)}`) : t("就在此刻", "now")}</span>;
+}
+
+/** Says how long ago a moment was. */
+export function Ago({ at }: { at: string | number }) {
+  const past = now.value - new Date(at).getTime();
+  return <span class="num">{t(`${span(past, 1)}前`, `${span(past, 1)} ago`)}</span>;
+}

@@ -1,0 +1,163 @@
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { lines, path, useLive } from "../lib/api.ts";
+import { count, num, t } from "../lib/i18n.ts";
+import { go, route, setQuery, to } from "../lib/router.ts";
+import { day, now, plusDays, weekday } from "../lib/time.tsx";
+import { Card, Choice, curl, Empty, Failure, Page, Twin } from "../ui.tsx";
+
+type Row = Record<string, string | number | null>;
+
+interface Column {
+  name: string;
+  unit: string;
+  description: string;
+}
+
+const tables: [string, string, string, string][] = [
+  ["daily_prices", "行情", "Prices", "close"], ["daily_basics", "指标", "Indicators", "pe_ttm"], ["daily_moneyflows", "资金", "Money flow", "net_mf_amount"],
+];
+const reach: [string, string, string][] = [["90", "三个月", "3 months"], ["365", "一年", "1 year"], ["1095", "三年", "3 years"]];
+
+interface Found {
+  rows: Row[];
+  open: string[];
+  meta?: Row;
+}
+
+async function all(address: string, stop: AbortSignal): Promise<Row[]> {
+  const out: Row[] = [];
+  for await (const r of lines<Row>("GET", address, undefined, stop)) out.push(r);
+  return out;
+}
+
+export default function Look() {
+  const q = route.value.query;
+  const symbol = route.value.id.toUpperCase();
+  const pool = q.get("pool") === "targets" ? "targets" : "universe";
+  const table = q.get("table") ?? "daily_prices";
+  const adjust = table === "daily_prices" ? q.get("adjust") ?? "" : "";
+  const back = q.get("days") ?? "90";
+  const today = day(now.peek());
+  const start = plusDays(today, -Number(back) || -90);
+  const prefix = pool === "targets" ? "targets." : "";
+  const address = path(`/v1/data/${prefix}${table}.ndjson`, { symbols: symbol, start_date: start, adjust });
+  const [found, setFound] = useState<Found | null>(null);
+  const [error, fail] = useState<Error | null>(null);
+  const [text, setText] = useState(symbol);
+  const [most, setMost] = useState(60);
+  const catalog = useLive<{ tables: { table: string; columns: Column[] }[] }>(path("/v1/data", { pool }));
+  useEffect(() => setText(symbol), [symbol]);
+  useEffect(() => {
+    setFound(null);
+    fail(null);
+    setMost(60);
+    if (!symbol) return;
+    const stop = new AbortController();
+    Promise.all([
+      all(address, stop.signal),
+      all(path(`/v1/data/${prefix}trade_calendar.ndjson`, { start_date: start, end_date: today, columns: "cal_date,is_open,exchange" }), stop.signal),
+      all(path(`/v1/data/${prefix}instrument_meta.ndjson`, { symbols: symbol }), stop.signal),
+    ]).then(([rows, cal, meta]) => {
+      const open = [...new Set(cal.filter((c) => c.is_open === 1).map((c) => String(c.cal_date)))].sort();
+      setFound({ rows, open, meta: meta[0] });
+    }, (e) => !stop.signal.aborted && fail(e as Error));
+    return () => stop.abort();
+  }, [address]);
+
+  const column = q.get("column") ?? tables.find(([n]) => n === table)?.[3] ?? "close";
+  const columns = catalog.data?.tables.find((x) => x.table === table)?.columns ?? [];
+  const days = useMemo(() => {
+    if (!found) return [];
+    const by = new Map(found.rows.map((r) => [String(r.trade_date), r]));
+    const last = found.rows.length ? String(found.rows.at(-1)!.trade_date) : today;
+    const listed = String(found.meta?.list_date ?? "");
+    const gone = String(found.meta?.delist_date ?? "") || "9999";
+    const span = found.open.filter((d) => d >= listed && d < gone && d <= (last > today ? last : today));
+    // What is not due yet is no hole: the days after the newest row are left out unless rows came later.
+    return [...new Set([...span.filter((d) => d <= last), ...by.keys()])].sort().map((d) => ({ date: d, row: by.get(d) }));
+  }, [found]);
+  const holes = days.filter((d) => !d.row).length;
+  const name = found?.meta ? String(found.meta.name ?? "") : "";
+  const unit = columns.find((c) => c.name === column)?.unit ?? "";
+  const newest = found?.rows.at(-1);
+  const head = !symbol ? t("输入一个代码，看它的数据。", "Type a symbol to see its rows.")
+    : error ? t(`${symbol} 现在读不到。`, `${symbol} cannot be read now.`) : !found ? t("正在读取…", "Reading…")
+    : !found.rows.length ? t(`${symbol} ${name}：这段时间没有数据。`, `${symbol} ${name}: no rows in this span.`)
+    : `${symbol} ${name}：${column} ${num(newest![column])}${unit && " " + unit}，${newest!.trade_date}${holes ? t(`，${holes} 个空洞`, `, ${count(holes, "", "hole")}`) : ""}`;
+  return (
+    <Page name={t("查数", "Look")} answer={head} tone={holes ? "warn" : undefined}>
+      <form class="bar" onSubmit={(e) => { e.preventDefault(); const s = text.trim().toUpperCase(); if (s) go(to("look", s, Object.fromEntries(q))); }}>
+        <input aria-label={t("代码", "Symbol")} placeholder="600519.SH" value={text} onInput={(e) => setText(e.currentTarget.value)} size={12} />
+        <button class="primary" type="submit">{t("查看", "Look")}</button>
+        <Choice label={t("股票池", "Pool")} value={pool} options={[["universe", t("全市场", "universe")], ["targets", t("目标池", "targets")]]} change={(p) => setQuery({ pool: p })} />
+        <Choice label={t("表", "Table")} value={table} options={tables.map(([n, zh, en]) => [n, t(zh, en)])} change={(n) => setQuery({ table: n, column: "", adjust: "" })} />
+        <Choice label={t("时间", "Span")} value={back} options={reach.map(([n, zh, en]) => [n, t(zh, en)])} change={(n) => setQuery({ days: n })} />
+        {table === "daily_prices" && <Choice label={t("复权", "Adjustment")} value={adjust} options={[["", t("不复权", "Unadjusted")], ["forward", t("前复权", "Forward")], ["backward", t("后复权", "Backward")]]} change={(a) => setQuery({ adjust: a })} />}
+      </form>
+      {error && <Failure error={error} />}
+      {found && days.length > 0 && (
+        <>
+          <Card title={<>{column} {unit && <small>{unit}</small>}</>} note={<select aria-label={t("列", "Column")} value={column} onChange={(e) => setQuery({ column: e.currentTarget.value })}>{columns.filter((c) => c.name !== "symbol" && c.name !== "trade_date").map((c) => <option key={c.name} value={c.name}>{c.name}{c.unit && ` (${c.unit})`}</option>)}</select>}>
+            <Line days={days} column={column} unit={unit} />
+          </Card>
+          <Card title={t("行", "Rows")} note={t(`${num(found.rows.length)} 行，${holes} 个空洞`, `${count(found.rows.length, "", "row")}, ${count(holes, "", "hole")}`)} flush>
+            <div class="scroll"><table>
+              <thead><tr><th>{t("日期", "Date")}</th>{shownColumns(columns, adjust).map((c) => <th key={c.name} class="r" title={c.description}>{c.name}{c.unit && <small> {c.unit}</small>}</th>)}</tr></thead>
+              <tbody>{days.slice().reverse().slice(0, most).map((d) => d.row
+                ? <tr key={d.date}><td class="num">{d.date} <span class="dim">{weekday(d.date)}</span></td>{shownColumns(columns, adjust).map((c) => <td key={c.name} class="r num">{d.row![c.name] === null || d.row![c.name] === undefined ? <span class="dim">–</span> : num(d.row![c.name])}</td>)}</tr>
+                : <tr key={d.date} class="hole"><td class="num">{d.date} <span class="dim">{weekday(d.date)}</span></td><td colSpan={Math.max(1, columns.length - 2)}>{t("没有这一天的行：停牌、无成交，或尚缺。", "No row: suspended, idle, or lacking.")} <a href={to("coverage", "", { pool, at: `daily:${d.date}` })}>{t("看覆盖", "See coverage")}</a></td></tr>)}</tbody>
+            </table></div>
+            {days.length > most && <p class="more"><button onClick={() => setMost(most + 250)}>{t("更早的", "Older")}</button></p>}
+          </Card>
+        </>
+      )}
+      {found && !days.length && <Empty>{t("没有行。代码写对了吗？它在这个池里吗？", "No rows. Is the symbol right, and is it in this pool?")}</Empty>}
+      {symbol && <Card title={t("同样的命令", "The same as a command")}><Twin curl={curl("GET", address)} /></Card>}
+    </Page>
+  );
+}
+
+const shownColumns = (columns: Column[], adjust: string): Column[] => {
+  const list = columns.filter((c) => c.name !== "symbol" && c.name !== "trade_date");
+  return adjust ? [...list, { name: "factor", unit: "", description: "" }] : list;
+};
+
+/** A line over the open days; where a day has no value the line is broken and a band stands there. */
+function Line({ days, column, unit }: { days: { date: string; row?: Row }[]; column: string; unit: string }) {
+  const [at, point] = useState(-1);
+  const box = useRef<SVGSVGElement>(null);
+  const W = 1000, H = 220, P = 8;
+  const { d, holes, lo, hi, x, y } = useMemo(() => {
+    const values = days.map((r) => (typeof r.row?.[column] === "number" ? (r.row[column] as number) : null));
+    const held = values.filter((v): v is number => v !== null);
+    const lo = Math.min(...held), hi = Math.max(...held);
+    const x = (i: number) => P + ((W - 2 * P) * (i + 0.5)) / days.length;
+    const y = (v: number) => H - P - ((H - 2 * P) * (v - lo)) / (hi - lo || 1);
+    let d = "", pen = false, holes = "";
+    const w = (W - 2 * P) / days.length;
+    values.forEach((v, i) => {
+      if (v === null) {
+        pen = false;
+        holes += `M${(x(i) - w / 2).toFixed(1)} 0h${Math.max(w, 1.5).toFixed(1)}v${H}h${-Math.max(w, 1.5).toFixed(1)}Z`;
+        return;
+      }
+      d += `${pen ? "L" : "M"}${x(i).toFixed(1)} ${y(v).toFixed(1)}${pen ? "" : "h0.01"}`;
+      pen = true;
+    });
+    return { d, holes, lo, hi, x, y };
+  }, [days, column]);
+  if (!isFinite(lo)) return <Empty>{t("这一列没有值。", "The column has no value.")}</Empty>;
+  const v = at >= 0 ? days[at]?.row?.[column] : null;
+  return (
+    <figure class="line-chart">
+      <svg ref={box} viewBox={`0 0 ${W} ${H}`} preserveAspectRatio="none" role="img" aria-label={t(`${column}：最低 ${num(lo)}，最高 ${num(hi)}`, `${column}: lowest ${num(lo)}, highest ${num(hi)}`)}
+        onMouseMove={(e) => { const b = box.current!.getBoundingClientRect(); point(Math.max(0, Math.min(days.length - 1, Math.floor((((e.clientX - b.left) / b.width) * W - P) / ((W - 2 * P) / days.length))))); }} onMouseLeave={() => point(-1)}>
+        <path class="hole-band" d={holes} />
+        <path class="price" d={d} />
+        {at >= 0 && <path class="rule" d={`M${x(at)} 0V${H}`} />}
+        {typeof v === "number" && <circle cx={x(at)} cy={y(v)} r="4" class="dot" />}
+      </svg>
+      <figcaption class="axis num"><span>{days[0]!.date}</span><span>{at >= 0 ? `${days[at]!.date} · ${typeof v === "number" ? `${num(v)} ${unit}` : t("空洞", "hole")}` : `${num(lo)} – ${num(hi)} ${unit}`}</span><span>{days.at(-1)!.date}</span></figcaption>
+    </figure>
+  );
+}

@@ -1,0 +1,316 @@
+import { useEffect, useMemo, useRef, useState } from "preact/hooks";
+import { ApiError, follow, path, useLive, type Following } from "../lib/api.ts";
+import { again, runCommand } from "../lib/commands.ts";
+import { count, num, t } from "../lib/i18n.ts";
+import { go, route, setQuery, to } from "../lib/router.ts";
+import { Countdown, now, shanghai, span, When } from "../lib/time.tsx";
+import type { Partition, Revision, Run, RunEvent } from "../lib/types.ts";
+import { cellOf, dataset, mode, partitionState, poolId, poolName, reasonName, runState, short, source, stage, verdict } from "../lib/words.ts";
+import { Act, Badge, Card, CellIcon, Choice, Command, Empty, Failure, Issues, Loaded, Mark, Page, RunBadge, RunLink } from "../ui.tsx";
+
+interface Piece {
+  id: string;
+  kind: "work" | "wait";
+  from: number;
+  to: number;
+  lane: number;
+  end: string;
+}
+
+/** What the events of a run tell, gathered as they come. */
+class Story {
+  parts = new Map<string, Partition>();
+  pieces: Piece[] = [];
+  open = new Map<string, Piece>();
+  lanes: number[] = [];
+  planned: { at: number; n: number }[] = [];
+  notes: { at: string; text: string; tone: "ok" | "bad" | "run" | "idle" }[] = [];
+  state = "";
+  finished?: Run;
+
+  add(e: RunEvent): void {
+    const at = Date.parse(e.eventTime);
+    if (e.stateChanged) {
+      this.state = e.stateChanged.toState;
+      this.notes.push({ at: e.eventTime, text: `${runState({ state: e.stateChanged.toState, outcome: "" }).text}${e.stateChanged.note ? " · " + e.stateChanged.note : ""}`, tone: "run" });
+    } else if (e.preflight) {
+      this.notes.push({ at: e.eventTime, text: e.preflight.message, tone: e.preflight.issues.some((i) => i.severity === "SEVERITY_BLOCKING") ? "bad" : "idle" });
+    } else if (e.planned) {
+      this.planned.push({ at, n: e.planned.partitionCount });
+      this.notes.push({ at: e.eventTime, text: t(`计划 ${num(e.planned.partitionCount)} 个分区，约 ${num(e.planned.estimatedCallCount)} 次调用`, `${count(e.planned.partitionCount, "", "partition")} planned, about ${count(e.planned.estimatedCallCount, "", "call")}`), tone: "idle" });
+    } else if (e.partitionChanged) {
+      this.change(e.partitionChanged.partition, at);
+    } else if (e.finished) {
+      this.finished = e.finished;
+      for (const p of this.open.values()) p.to = at;
+      this.open.clear();
+      const s = runState(e.finished);
+      this.notes.push({ at: e.eventTime, text: s.text, tone: s.tone === "ok" ? "ok" : "bad" });
+    }
+  }
+
+  private change(p: Partition, at: number): void {
+    this.parts.set(p.partitionId, p);
+    const state = short(p.state, "STATE");
+    const before = this.open.get(p.partitionId);
+    if (before) {
+      before.to = at;
+      before.end = state;
+      this.lanes[before.lane] = at;
+      this.open.delete(p.partitionId);
+    }
+    if (state !== "RUNNING" && state !== "WAITING") return;
+    const busy = new Set([...this.open.values()].map((x) => x.lane));
+    let lane = 0;
+    while (busy.has(lane)) lane++;
+    const piece: Piece = { id: p.partitionId, kind: state === "RUNNING" ? "work" : "wait", from: at, to: Infinity, lane, end: "" };
+    this.lanes[lane] = at;
+    this.pieces.push(piece);
+    this.open.set(p.partitionId, piece);
+  }
+}
+
+export function RunPage({ id }: { id: string }) {
+  const live = useLive<{ run: Run }>(`/v1/runs/${encodeURIComponent(id)}`, 0);
+  const [, render] = useState(0);
+  const story = useRef(new Story());
+  const [line, setLine] = useState<Following>({ state: "connecting", cuts: 0, missed: 0 });
+  const [gone, setGone] = useState<Error | null>(null);
+  const fetched = useRef(live.refresh);
+  fetched.current = live.refresh;
+  useEffect(() => {
+    const stop = new AbortController();
+    story.current = new Story();
+    follow(id, (events) => {
+      const s = story.current;
+      const states = events.some((e) => !e.partitionChanged);
+      for (const e of events) s.add(e);
+      render((n) => n + 1);
+      if (states) fetched.current();
+    }, setLine, stop.signal).catch((e) => !stop.signal.aborted && setGone(e as Error));
+    return () => stop.abort();
+  }, [id]);
+
+  if (gone instanceof ApiError && gone.reason === "NOT_FOUND") {
+    return <Page name={t("运行", "Run")} answer={t("账本里没有这次运行。", "The ledger has no such run.")} tone="idle"><Failure error={gone} /><p><a class="button" href={to("runs")}>{t("所有运行", "All runs")}</a></p></Page>;
+  }
+  const s = story.current;
+  const base = live.data?.run;
+  if (!base) return <Page name={t("运行", "Run")} answer={t("正在读取…", "Reading…")}><Loaded live={live} lines={8}>{() => null}</Loaded></Page>;
+  const settledNow = [...s.parts.values()].filter((p) => p.state === "STATE_COMPLETED").length;
+  const plannedNow = s.planned.reduce((n, p) => n + p.n, 0);
+  const over = base.state === "STATE_FINISHED";
+  const r: Run = s.finished && !over ? { ...base, ...s.finished, explanation: base.explanation, nextCommand: base.nextCommand }
+    : over ? base : { ...base, state: s.state || base.state, partitionCount: Math.max(base.partitionCount, plannedNow), completedPartitionCount: Math.max(base.completedPartitionCount, settledNow) };
+  const ended = r.state === "STATE_FINISHED";
+  const st = runState(r);
+  const body = again(r);
+  return (
+    <Page name={t("运行", "Run")} tone={st.tone} answer={headline(r)} side={
+      <div class="buttons">
+        {!ended && <Act<{ run: Run }> label={t("取消", "Cancel")} tone="danger" method="POST" path={`/v1/runs/${id}:cancel`} body={{ note: "" }} cli={`afterbell cancel ${id}`}
+          disabled={r.state === "STATE_CANCELLING"} ask={t("彻底停止这次运行。已提交的分区保留，进行中的回滚。", "Stops the run for good. What is committed stays; what is in hand is rolled back.")} done={live.refresh} />}
+        {r.state === "STATE_PAUSED" && <Act label={t("恢复股票池", "Resume the pool")} tone="primary" method="POST" path={`/v1/pools/${poolId(r.pool)}:resume`} body={{ note: "" }} cli={`afterbell resume ${poolId(r.pool)}`} done={live.refresh} />}
+        {ended && <Act<{ runs: Run[] }> label={t("再运行一次", "Run again")} tone="primary" method="POST" path="/v1/runs" body={body} cli={runCommand(body)} ask={t("以同样的范围再排一次运行。已完整的不会重取。", "Queues the same once more. What is complete is not fetched again.")} done={(a) => a.runs[0] && go(to("runs", a.runs[0].runId))} />}
+        {ended && <Verify id={id} />}
+      </div>
+    }>
+      {line.state === "cut" && <p class="stale" role="status" data-stream="cut"><Mark tone="warn" />{t("事件流断开，正在重连；下面停在断开时。", "The stream of events was cut; it is being resumed. What follows is as it was then.")}</p>}
+      {line.state !== "cut" && line.cuts > 0 && <p class="notice" role="status" data-stream="resumed"><Mark tone="ok" />{t(`事件流断开过 ${line.cuts} 次，已接上；补回 ${line.missed} 个事件，没有遗漏。`, `The stream was cut ${line.cuts} times and resumed; ${count(line.missed, "", "event")} caught up, none lost.`)}</p>}
+      {ended && r.issues.length > 0 && r.outcome !== "OUTCOME_SUCCEEDED" && <Card title={r.outcome === "OUTCOME_BLOCKED" ? t("为什么被拦下", "Why it was blocked") : t("没有成功的原因", "What kept it from succeeding")} note={t("账本原文", "word for word as in the ledger")}><Issues list={r.issues} /></Card>}
+      <dl class="facts">
+        <div><dt>{t("状态", "State")}</dt><dd><RunBadge run={r} /></dd></div>
+        <div><dt>{t("股票池", "Pool")}</dt><dd>{poolName(r.pool)}</dd></div>
+        <div><dt>{t("缘由", "Why")}</dt><dd>{source(r.source)} · {mode(r.mode)}{r.slotId && <> · <a href={to("schedule", r.slotId)}>{r.slotId}</a></>}</dd></div>
+        <div><dt>{t("开始", "Started")}</dt><dd><When at={r.startTime} /></dd></div>
+        <div><dt>{t("结束", "Ended")}</dt><dd>{r.endTime ? <When at={r.endTime} /> : r.startTime ? <span class="num">{span(now.value - Date.parse(r.startTime))}</span> : "–"}</dd></div>
+        <div><dt>{t("分区", "Partitions")}</dt><dd class="num">{num(r.completedPartitionCount)} / {num(r.partitionCount)}</dd></div>
+        <div><dt>{t("调用", "Calls")}</dt><dd class="num">{num(r.callCount)}</dd></div>
+        <div><dt>{t("行", "Rows")}</dt><dd class="num">{num(r.rowCount)} <small class="dim">{t(`新 ${num(r.newCount)} · 变 ${num(r.changedCount)} · 去 ${num(r.goneCount)}`, `new ${num(r.newCount)} · changed ${num(r.changedCount)} · gone ${num(r.goneCount)}`)}</small></dd></div>
+      </dl>
+      {!ended && r.partitionCount > 0 && <div class="progress-line"><progress max={r.partitionCount} value={r.completedPartitionCount} aria-label={t("进度", "Progress")} /><span class="num">{Math.floor((100 * r.completedPartitionCount) / r.partitionCount)}%</span></div>}
+      <Card title={t("时间线", "Timeline")} note={t("每条是一个分区：等待、处理、结果", "each bar is a partition: wait, work, result")}>{!s.pieces.length && (line.state === "connecting" || (ended && line.state === "live")) ? <div class="skeleton" aria-busy="true"><i /><i /><i /></div> : <Timeline story={s} tick={line.state === "live" && !ended ? now.value : 0} />}</Card>
+      <div class="grid wide-left">
+        <Partitions story={s} run={r} />
+        <div class="stack">
+          <Card title={t("经过", "What happened")}>
+            <ol class="chain" lang="en">{r.explanation.map((x, i) => <li key={i}>{x}</li>)}</ol>
+            {r.nextCommand && <><p class="dim">{t("下一条命令", "The next command")}</p><Command text={r.nextCommand} /></>}
+          </Card>
+          <Related run={r} />
+          {ended && r.outcome === "OUTCOME_SUCCEEDED" && r.issues.length > 0 && <Card title={t("提示", "Notes")}><Issues list={r.issues} /></Card>}
+        </div>
+      </div>
+      {r.revisions && <Revisions run={r} />}
+    </Page>
+  );
+}
+
+function headline(r: Run): string {
+  const name = poolName(r.pool);
+  switch (short(r.state, "STATE")) {
+    case "QUEUED":
+      return r.notBeforeTime ? t(`${name}：排队，${shanghai(r.notBeforeTime).slice(5, 16)} 之后开始。`, `${name}: queued, starts after ${shanghai(r.notBeforeTime).slice(5, 16)}.`) : t(`${name}：排队中。`, `${name}: queued.`);
+    case "CHECKING":
+      return t(`${name}：正在检查能否运行。`, `${name}: checking whether it may run.`);
+    case "RUNNING":
+      return t(`${name}：进行中，完成 ${num(r.completedPartitionCount)} / ${num(r.partitionCount)}。`, `${name}: under way, ${num(r.completedPartitionCount)} of ${num(r.partitionCount)} done.`);
+    case "PAUSED":
+      return t(`${name}：已暂停，恢复后继续。这不是失败。`, `${name}: paused, and goes on once resumed. This is no failure.`);
+    case "CANCELLING":
+      return t(`${name}：正在取消，等采集器确认。`, `${name}: cancelling, until the worker confirms.`);
+  }
+  const why = r.issues[0] ? reasonName(r.issues[0].reason) : "";
+  switch (short(r.outcome, "OUTCOME")) {
+    case "SUCCEEDED":
+      return t(`${name}：成功，到 ${r.asOfTradeDate || "–"}。`, `${name}: succeeded, up to ${r.asOfTradeDate || "–"}.`);
+    case "UNCHANGED":
+      return t(`${name}：没有需要更新的内容。`, `${name}: there was nothing to do.`);
+    case "PARTIAL":
+      return t(`${name}：部分完成，${num(r.partitionCount - r.completedPartitionCount)} 个分区未完成：${why}。`, `${name}: partial, ${count(r.partitionCount - r.completedPartitionCount, "", "partition")} not complete: ${why}.`);
+    case "BLOCKED":
+      return t(`${name}：在${stage(r.blockedStage)}被拦下：${why}。`, `${name}: blocked at ${stage(r.blockedStage)}: ${why}.`);
+    case "CANCELLED":
+      return t(`${name}：已取消，完成的 ${num(r.completedPartitionCount)} 个分区保留。`, `${name}: cancelled; the ${count(r.completedPartitionCount, "", "partition")} done stay.`);
+  }
+  return t(`${name}：失败：${why}。`, `${name}: failed: ${why}.`);
+}
+
+interface Verified {
+  checkedCount: number;
+  differences: { partitionId: string; message: string }[];
+}
+
+function Verify({ id }: { id: string }) {
+  const [found, tell] = useState<Verified | null>(null);
+  return (
+    <>
+      <Act<Verified> label={t("校验", "Verify")} method="POST" path={`/v1/runs/${id}:verify`} body={{}} cli={`afterbell verify ${id}`} ask={t("从数据文件重新读取这次运行的分区，与提交时的内容比较。", "Reads the run's partitions from the pool's file anew and compares them with what was committed.")} done={tell} />
+      {found && <p class="notice" role="status" data-verified={found.differences.length}><Mark tone={found.differences.length ? "bad" : "ok"} />{found.differences.length
+        ? t(`读了 ${found.checkedCount} 个分区，${found.differences.length} 个不同。`, `${found.checkedCount} partitions read, ${found.differences.length} differ.`)
+        : t(`读了 ${num(found.checkedCount)} 个分区，全部一致。`, `${num(found.checkedCount)} partitions read, all agree.`)}{found.differences.slice(0, 5).map((d) => <span key={d.partitionId} lang="en"> {d.message}</span>)}</p>}
+    </>
+  );
+}
+
+const hues = ["s1", "s2", "s3", "s4", "s5", "s6", "s7"];
+
+function Timeline({ story, tick }: { story: Story; tick: number }) {
+  const [over, hover] = useState<Piece | null>(null);
+  const W = 1000, H = 7, gap = 2;
+  const first = story.pieces[0]?.from ?? 0;
+  const end = Math.max(first + 1, tick, ...[story.finished?.endTime ? Date.parse(story.finished.endTime) : 0], story.pieces.reduce((m, p) => Math.max(m, p.to === Infinity ? p.from : p.to), 0));
+  const lanes = Math.max(1, story.lanes.length);
+  const ids = useMemo(() => [...new Set([...story.parts.values()].map((p) => p.datasetId))], [story.parts.size]);
+  const drawn = useMemo(() => {
+    const x = (at: number) => ((at - first) / (end - first)) * W;
+    const d = new Map<string, string[]>();
+    for (const p of story.pieces) {
+      const part = story.parts.get(p.id)!;
+      const key = p.kind === "wait" ? "wait" : p.end === "FAILED" ? "failed" : p.end === "CANCELLED" ? "cancelled" : hues[ids.indexOf(part.datasetId) % hues.length]!;
+      const a = x(p.from), b = Math.max(x(Math.min(p.to, end)), a + 0.8);
+      let all = d.get(key);
+      if (!all) d.set(key, (all = []));
+      all.push(`M${a.toFixed(1)} ${p.lane * (H + gap)}H${b.toFixed(1)}v${H}H${a.toFixed(1)}Z`);
+    }
+    return [...d].map(([key, all]) => <path key={key} class={"t-" + key} d={all.join("")} />);
+  }, [story.pieces.length, story.open.size, story.finished, end]);
+  if (!story.pieces.length) return <Empty>{t("没有分区到过采集器。", "No partition went to the worker.")}</Empty>;
+  const find = (e: MouseEvent) => {
+    const box = (e.currentTarget as Element).getBoundingClientRect();
+    const at = first + ((e.clientX - box.left) / box.width) * (end - first);
+    const lane = Math.floor(((e.clientY - box.top) / box.height) * lanes);
+    const slack = (end - first) / 400;
+    return story.pieces.findLast((p) => p.lane === lane && at >= p.from - slack && at <= Math.min(p.to, end) + slack) ?? null;
+  };
+  const part = over && story.parts.get(over.id);
+  return (
+    <figure class="timeline">
+      <svg viewBox={`0 0 ${W} ${lanes * (H + gap)}`} preserveAspectRatio="none" style={{ height: lanes * (H + gap) + "px" }} role="img" aria-label={t(`时间线：${story.pieces.length} 段`, `Timeline of ${story.pieces.length} pieces`)} onMouseMove={(e) => hover(find(e))} onMouseLeave={() => hover(null)}>{drawn}</svg>
+      <div class="axis num"><span>{shanghai(first).slice(11)}</span><span>{span(end - first)}</span><span>{shanghai(end).slice(11)}</span></div>
+      <figcaption>
+        {part && over ? <><b>{dataset(part.datasetId)}</b> <span class="num">{part.startDate || t("快照", "snapshot")}{part.endDate !== part.startDate && part.endDate ? ` – ${part.endDate}` : ""}</span> · {over.kind === "wait" ? t("等待", "wait") : partitionState(part.state).text} · <span class="num">{span((over.to === Infinity ? end : over.to) - over.from)} · {num(part.rowCount)} {t("行", "rows")}</span></>
+          : <ul class="legend">{ids.map((id, i) => <li key={id}><i class={"sw t-" + hues[i % hues.length]} />{dataset(id)}</li>)}<li><i class="sw t-wait" />{t("等待重试", "waits")}</li><li><i class="sw t-failed" />{t("未完成", "not complete")}</li></ul>}
+      </figcaption>
+    </figure>
+  );
+}
+
+function Partitions({ story, run }: { story: Story; run: Run }) {
+  const q = route.value.query;
+  const only = q.get("parts") ?? "";
+  const [most, setMost] = useState(40);
+  const all = [...story.parts.values()].reverse();
+  const bad = all.filter((p) => p.state === "STATE_FAILED" || p.state === "STATE_WAITING");
+  const found = all.filter((p) => p.issues.length);
+  const shown = only === "bad" ? bad : only === "found" ? found : all;
+  const groups = new Map<string, { n: number; done: number; rows: number; calls: number }>();
+  for (const p of all) {
+    const g = groups.get(p.datasetId) ?? { n: 0, done: 0, rows: 0, calls: 0 };
+    g.n++;
+    if (p.state === "STATE_COMPLETED") g.done++;
+    g.rows += Number(p.rowCount);
+    g.calls += p.callCount;
+    groups.set(p.datasetId, g);
+  }
+  return (
+    <div class="stack">
+      <Card title={t("数据集", "Datasets")} flush>
+        {groups.size ? <div class="scroll"><table><thead><tr><th>{t("数据集", "Dataset")}</th><th class="r">{t("完成", "Settled")}</th><th class="r">{t("行", "Rows")}</th><th class="r">{t("调用", "Calls")}</th></tr></thead>
+          <tbody>{[...groups].map(([id, g]) => <tr key={id}><td>{dataset(id)} <code class="dim">{id}</code></td><td class="r num">{num(g.done)} / {num(g.n)}</td><td class="r num">{num(g.rows)}</td><td class="r num">{num(g.calls)}</td></tr>)}</tbody></table></div>
+          : <Empty>{run.state === "STATE_FINISHED" ? t("没有计划任何分区。", "No partition was planned.") : t("还没有计划。", "Nothing is planned yet.")}</Empty>}
+      </Card>
+      <Card title={t("分区", "Partitions")} flush note={<Choice label={t("分区", "Partitions")} value={only} options={[["", t(`全部 ${num(all.length)}`, `All ${num(all.length)}`)], ["bad", t(`未完成 ${bad.length}`, `Not complete ${bad.length}`)], ["found", t(`有发现 ${found.length}`, `Findings ${found.length}`)]]} change={(v) => setQuery({ parts: v })} />}>
+        {shown.length ? (
+          <div class="scroll"><table>
+            <thead><tr><th>{t("数据集", "Dataset")}</th><th>{t("日期", "Date")}</th><th>{t("状态", "State")}</th><th>{t("结论", "Verdict")}</th><th class="r">{t("行 / 应有", "Rows / called for")}</th><th class="r">{t("次", "Tries")}</th></tr></thead>
+            <tbody>{shown.slice(0, most).map((p) => {
+              const s = partitionState(p.state);
+              return (
+                <tr key={p.partitionId} data-partition={p.partitionId}>
+                  <td>{dataset(p.datasetId)}{p.recheck && <small class="dim"> {t("复查", "recheck")}</small>}{p.issues.length > 0 && <Issues list={p.issues} />}</td>
+                  <td class="num">{p.startDate ? <a href={to("coverage", "", { pool: poolId(run.pool), at: `${p.datasetId}:${p.startDate}` })}>{p.startDate}{p.endDate !== p.startDate ? ` – ${p.endDate}` : ""}</a> : t("快照", "snapshot")}</td>
+                  <td><Badge tone={s.tone}>{s.text}</Badge>{p.retryTime && p.state === "STATE_WAITING" && <small> <Countdown to={p.retryTime} /></small>}</td>
+                  <td>{p.verdict !== "VERDICT_UNSPECIFIED" && <><CellIcon cell={cellOf(p.verdict)} /> {verdict(p.verdict)}</>}</td>
+                  <td class="r num">{num(p.rowCount)}{Number(p.expectedCount) > 0 && ` / ${num(p.expectedCount)}`}</td><td class="r num">{p.attemptCount}</td>
+                </tr>
+              );
+            })}</tbody>
+          </table></div>
+        ) : <Empty>{only ? t("没有这样的分区。", "There is none.") : t("还没有分区。", "There are no partitions yet.")}</Empty>}
+        {shown.length > most && <p class="more"><button onClick={() => setMost(most + 200)}>{t(`再显示 200 个（共 ${num(shown.length)}）`, `200 more of ${num(shown.length)}`)}</button></p>}
+      </Card>
+    </div>
+  );
+}
+
+function Related({ run }: { run: Run }) {
+  const live = useLive<{ runs: Run[] }>(path("/v1/runs", { pool: poolId(run.pool), page_size: 100 }), 0);
+  const follow = live.data?.runs.filter((r) => r.followsRunId === run.runId) ?? [];
+  if (!run.followsRunId && !follow.length && !run.retryTime && !run.preflightId) return null;
+  return (
+    <Card title={t("前后", "Before and after")}>
+      <ul class="plain">
+        {run.followsRunId && <li>{t("接着 ", "It follows ")}<RunLink id={run.followsRunId} /></li>}
+        {follow.map((r) => <li key={r.runId}>{t("后续 ", "Followed by ")}<RunLink id={r.runId} /> <RunBadge run={r} /></li>)}
+        {run.retryTime && !follow.length && <li>{t("将在 ", "A follow-up is due at ")}<When at={run.retryTime} />{t(" 再试", "")}</li>}
+        {run.preflightId && <li class="dim">{t("预检 ", "Preflight ")}<code>{run.preflightId.slice(-12)}</code></li>}
+      </ul>
+    </Card>
+  );
+}
+
+function Revisions({ run }: { run: Run }) {
+  const live = useLive<{ revisions: Revision[]; nextPageToken: string }>(path("/v1/revisions", { pool: poolId(run.pool), run_id: run.runId, page_size: 50 }), 0);
+  return (
+    <Card title={t("修订", "Revisions")} note={t(`数据源改动了 ${num(run.revisions!.valueCount)} 个值，旧值保留`, `the provider changed ${count(run.revisions!.valueCount, "", "value")}; the old ones are kept`)} flush>
+      <Loaded live={live}>{(d) => (
+        <div class="scroll"><table>
+          <thead><tr><th>{t("代码", "Symbol")}</th><th>{t("日期", "Date")}</th><th>{t("列", "Column")}</th><th class="r">{t("旧值", "Old")}</th><th class="r">{t("新值", "New")}</th><th>{t("看到时间", "Seen")}</th></tr></thead>
+          <tbody>{d.revisions.map((v) => <tr key={v.revisionId}><td><a href={to("look", v.symbol, { pool: poolId(run.pool) })}>{v.symbol}</a></td><td class="num">{v.tradeDate || "–"}</td><td>{v.column}</td><td class="r num">{v.oldValue ?? "null"}</td><td class="r num">{v.change === "CHANGE_DROPPED" ? t("行已消失", "row gone") : v.newValue ?? "null"}</td><td><When at={v.seenTime} /></td></tr>)}</tbody>
+        </table></div>
+      )}</Loaded>
+      <p class="more"><Command label="afterbell" text={`afterbell revisions ${poolId(run.pool)} --run ${run.runId}`} /></p>
+    </Card>
+  );
+}

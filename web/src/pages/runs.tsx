@@ -1,0 +1,86 @@
+import { useState } from "preact/hooks";
+import { call, path, useLive } from "../lib/api.ts";
+import { num, t } from "../lib/i18n.ts";
+import { route, setQuery, to } from "../lib/router.ts";
+import { span, When } from "../lib/time.tsx";
+import type { Run } from "../lib/types.ts";
+import { mode, poolName, reasonName, runState, source } from "../lib/words.ts";
+import { Choice, Empty, Failure, Loaded, Page, RunBadge } from "../ui.tsx";
+import { RunPage } from "./run.tsx";
+
+export default function Runs() {
+  return route.value.id ? <RunPage key={route.value.id} id={route.value.id} /> : <List />;
+}
+
+const filters: [string, string, string][] = [
+  ["", "全部", "All"], ["state=running", "进行中", "Running"], ["state=queued", "排队", "Queued"], ["outcome=succeeded", "成功", "Succeeded"], ["outcome=partial", "部分", "Partial"],
+  ["outcome=blocked", "被拦下", "Blocked"], ["outcome=failed", "失败", "Failed"], ["outcome=cancelled", "已取消", "Cancelled"],
+];
+
+function List() {
+  const q = route.value.query;
+  const pool = q.get("pool") ?? "";
+  const only = q.get("only") ?? "";
+  const [k, v] = only.split("=");
+  const query = { pool, ...(k && v ? { [k]: v } : {}), page_size: 50 };
+  const address = path("/v1/runs", query);
+  const live = useLive<{ runs: Run[]; nextPageToken: string }>(address, 3000);
+  const [older, setOlder] = useState<{ key: string; runs: Run[]; next: string }>({ key: "", runs: [], next: "" });
+  const [error, fail] = useState<Error | null>(null);
+  const first = live.data?.runs ?? [];
+  const mine = older.key === address ? older : { key: address, runs: [], next: live.data?.nextPageToken ?? "" };
+  const seen = new Set(first.map((r) => r.runId));
+  const all = [...first, ...mine.runs.filter((r) => !seen.has(r.runId))];
+  const more = async () => {
+    fail(null);
+    try {
+      const page = await call<{ runs: Run[]; nextPageToken: string }>("GET", path("/v1/runs", { ...query, page_token: mine.next }));
+      setOlder({ key: address, runs: [...mine.runs, ...page.runs], next: page.nextPageToken });
+    } catch (e) {
+      fail(e as Error);
+    }
+  };
+  const active = first.filter((r) => r.state !== "STATE_FINISHED" && r.state !== "STATE_QUEUED");
+  const last = first.find((r) => r.state === "STATE_FINISHED");
+  const head = active.length
+    ? t(`${active.map((r) => poolName(r.pool)).join("、")}正在运行。`, `${active.map((r) => poolName(r.pool)).join(" and ")} running now.`)
+    : last ? t(`没有运行在进行；最近一次：${poolName(last.pool)}，${runState(last).text}。`, `Nothing runs now; the last, of ${poolName(last.pool)}, ${runState(last).text}.`)
+    : live.data ? t("没有这样的运行。", "There is no such run.") : t("正在读取…", "Reading…");
+  return (
+    <Page name={t("运行", "Runs")} answer={head} tone={active.length ? "run" : undefined}>
+      <div class="bar">
+        <Choice label={t("股票池", "Pool")} value={pool} options={[["", t("两个", "Both")], ["targets", t("目标池", "targets")], ["universe", t("全市场", "universe")]]} change={(p) => setQuery({ pool: p })} />
+        <Choice label={t("状态", "State")} value={only} options={filters.map(([f, zh, en]) => [f, t(zh, en)])} change={(f) => setQuery({ only: f })} />
+      </div>
+      <section class="card flush">
+        <Loaded live={live} lines={8}>{() => all.length ? (
+          <>
+            <div class="scroll"><table class="rows">
+              <thead><tr><th>{t("状态", "State")}</th><th>{t("池", "Pool")}</th><th>{t("开始", "Started")}</th><th>{t("用时", "Took")}</th><th>{t("缘由", "Why")}</th><th>{t("范围", "Dates")}</th><th class="r">{t("分区", "Partitions")}</th><th class="r">{t("行", "Rows")}</th><th class="r">{t("调用", "Calls")}</th><th>{t("原因", "Reason")}</th></tr></thead>
+              <tbody>{all.map((r) => <Row key={r.runId} r={r} />)}</tbody>
+            </table></div>
+            {error && <Failure error={error} />}
+            {mine.next && <p class="more"><button onClick={() => void more()}>{t("更早的", "Older")}</button></p>}
+          </>
+        ) : <Empty>{only || pool ? t("没有符合条件的运行。", "No run matches.") : t("还没有运行。可以先做一次预检，再开始。", "There are no runs yet. Do a preflight, then start one.")} <a href={to("preflight")}>{t("预检", "Preflight")}</a></Empty>}</Loaded>
+      </section>
+    </Page>
+  );
+}
+
+function Row({ r }: { r: Run }) {
+  const end = r.endTime ? Date.parse(r.endTime) : 0;
+  return (
+    <tr data-run={r.runId}>
+      <td><a data-row href={to("runs", r.runId)}><RunBadge run={r} /></a></td>
+      <td>{poolName(r.pool)}</td>
+      <td>{r.startTime ? <When at={r.startTime} /> : <span class="dim">{r.notBeforeTime ? <>{t("不早于 ", "not before ")}<When at={r.notBeforeTime} /></> : t("排队中", "queued")}</span>}</td>
+      <td class="num">{r.startTime && end ? span(end - Date.parse(r.startTime)) : r.startTime ? <progress max={Math.max(1, r.partitionCount)} value={r.completedPartitionCount} aria-label={t("进度", "Progress")} /> : "–"}</td>
+      <td>{source(r.source)} <span class="dim">{mode(r.mode)}</span></td>
+      <td class="num">{r.startDate || r.endDate ? `${r.startDate || "…"} – ${r.endDate || "…"}` : r.asOfTradeDate || <span class="dim">–</span>}</td>
+      <td class="r num">{r.partitionCount ? `${num(r.completedPartitionCount)} / ${num(r.partitionCount)}` : "–"}</td>
+      <td class="r num">{num(r.rowCount)}</td><td class="r num">{num(r.callCount)}</td>
+      <td>{r.issues[0] && r.outcome !== "OUTCOME_SUCCEEDED" ? reasonName(r.issues[0].reason) : ""}</td>
+    </tr>
+  );
+}

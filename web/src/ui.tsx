@@ -1,0 +1,290 @@
+import type { ComponentChildren, JSX } from "preact";
+import { useEffect, useId, useRef, useState } from "preact/hooks";
+import { ApiError, call, Unreachable, type Live } from "./lib/api.ts";
+import { t } from "./lib/i18n.ts";
+import { may } from "./lib/session.ts";
+import { When } from "./lib/time.tsx";
+import { to } from "./lib/router.ts";
+import type { Issue, Run } from "./lib/types.ts";
+import { cells, cellName, moduleName, reasonName, runState, severity, short, type Cell, type Tone } from "./lib/words.ts";
+
+/** Draws a tone as a shape, so that it does not hang on colour. */
+export function Mark({ tone }: { tone: Tone }) {
+  const shape: Record<Tone, JSX.Element> = {
+    ok: <path d="M3.5 8.5l3 3 6-7" fill="none" stroke="currentColor" stroke-width="2.2" stroke-linecap="round" stroke-linejoin="round" />,
+    warn: <path d="M8 2.2l6.3 11.3H1.7z" fill="currentColor" />,
+    bad: <path d="M3.8 3.8l8.4 8.4M12.2 3.8l-8.4 8.4" fill="none" stroke="currentColor" stroke-width="2.4" stroke-linecap="round" />,
+    run: <path class="spin" d="M8 2a6 6 0 1 1-6 6" fill="none" stroke="currentColor" stroke-width="2.2" stroke-linecap="round" />,
+    idle: <circle cx="8" cy="8" r="3.4" fill="none" stroke="currentColor" stroke-width="1.8" />,
+    hold: <path d="M5.3 3.5v9M10.7 3.5v9" fill="none" stroke="currentColor" stroke-width="2.6" stroke-linecap="round" />,
+  };
+  return <svg class={"mark " + tone} viewBox="0 0 16 16" aria-hidden="true">{shape[tone]}</svg>;
+}
+
+export function Badge({ tone, children }: { tone: Tone; children: ComponentChildren }) {
+  return <span class={"badge " + tone}><Mark tone={tone} />{children}</span>;
+}
+
+export const RunBadge = ({ run }: { run: Run }) => {
+  const s = runState(run);
+  return <Badge tone={s.tone}>{s.text}</Badge>;
+};
+
+/** Shows the first line of a page, which is its answer. */
+export function Page({ name, answer, tone, children, side }: { name: string; answer: ComponentChildren; tone?: Tone; children: ComponentChildren; side?: ComponentChildren }) {
+  useEffect(() => {
+    document.title = `${name} · afterbell`;
+  }, [name]);
+  return (
+    <div class="page">
+      <header class="head">
+        <div>
+          <p class="crumb">{name}</p>
+          <h1 tabIndex={-1}>{tone && <Mark tone={tone} />}<span>{answer}</span></h1>
+        </div>
+        {side && <div class="side">{side}</div>}
+      </header>
+      {children}
+    </div>
+  );
+}
+
+export function Card({ title, note, children, flush }: { title?: ComponentChildren; note?: ComponentChildren; children: ComponentChildren; flush?: boolean }) {
+  return (
+    <section class={"card" + (flush ? " flush" : "")}>
+      {title && <h2><span>{title}</span>{note && <small>{note}</small>}</h2>}
+      {children}
+    </section>
+  );
+}
+
+export const Empty = ({ children }: { children: ComponentChildren }) => <p class="empty">{children}</p>;
+
+/** Shows what went wrong with a call: the reason, the sentence, and what to do. */
+export function Failure({ error, retry }: { error: Error; retry?: () => void }) {
+  const away = error instanceof Unreachable;
+  const api = error instanceof ApiError ? error : null;
+  const title = away ? t("编排器没有应答", "The orchestrator gives no answer") : api?.reason ? reasonName(api.reason) : t("出错了", "Something failed");
+  return (
+    <div class="failure" role="alert">
+      <Mark tone={api?.reason === "WORKER_UNREACHABLE" || away ? "warn" : "bad"} />
+      <div>
+        <strong>{title}</strong> {api?.reason && <code class="code">{api.reason}</code>}
+        <p lang="en">{away ? t("正在重试。", "It is tried again.") : error.message}</p>
+        {api?.remedies.map((r) => <Remedy key={r} text={r} />)}
+        {retry && <button class="small" onClick={retry}>{t("重试", "Try again")}</button>}
+      </div>
+    </div>
+  );
+}
+
+/** Shows an answer once there is one; before, that it loads, and why it failed. */
+export function Loaded<T>({ live, children, lines = 4 }: { live: Live<T>; children: (data: T) => ComponentChildren; lines?: number }) {
+  if (live.data === undefined) {
+    if (live.error) return <Failure error={live.error} retry={live.refresh} />;
+    return <div class="skeleton" aria-busy="true" aria-label={t("正在读取", "Loading")}>{Array.from({ length: lines }, (_, i) => <i key={i} />)}</div>;
+  }
+  return (
+    <>
+      {live.error && (
+        <p class="stale" role="status">
+          <Mark tone="warn" />
+          {t("以下为 ", "As of ")}<When at={live.at} />{t(" 的内容，之后未能更新：", "; it could not be brought up to date since: ")}
+          {live.error instanceof ApiError ? <span lang="en">{live.error.message}</span> : t("编排器没有应答。", "the orchestrator gives no answer.")}
+        </p>
+      )}
+      {children(live.data)}
+    </>
+  );
+}
+
+export async function copy(text: string): Promise<void> {
+  try {
+    await navigator.clipboard.writeText(text);
+  } catch {
+    const area = document.createElement("textarea");
+    area.value = text;
+    document.body.append(area);
+    area.select();
+    document.execCommand("copy");
+    area.remove();
+  }
+}
+
+/** Shows a command to copy. */
+export function Command({ text, label }: { text: string; label?: string }) {
+  const [done, say] = useState(false);
+  return (
+    <span class="command">
+      {label && <span class="tag">{label}</span>}
+      <code>{text}</code>
+      <button class="small" aria-label={t("复制命令：", "Copy the command: ") + text} onClick={() => void copy(text).then(() => {
+        say(true);
+        setTimeout(() => say(false), 1500);
+      })}>{done ? t("已复制", "copied") : t("复制", "copy")}</button>
+    </span>
+  );
+}
+
+const commandStart = /\b(curl |bin\/afterbell |afterbell |AFTERBELL_|sqlite3 |make )/;
+
+/** Shows a remedy: its words, and the command that it ends with to copy. */
+export function Remedy({ text }: { text: string }) {
+  const at = text.search(commandStart);
+  if (at < 0) return <p class="remedy" lang="en">{text}</p>;
+  const words = text.slice(0, at).trim().replace(/[:：]$/, "");
+  return <div class="remedy">{words && <p lang="en">{words}:</p>}<Command text={text.slice(at).trim()} /></div>;
+}
+
+export function Issues({ list, empty }: { list: Issue[]; empty?: ComponentChildren }) {
+  if (!list.length) return empty ? <Empty>{empty}</Empty> : null;
+  return (
+    <ul class="issues">
+      {list.map((i, n) => (
+        <li key={n}>
+          <Mark tone={severity(i.severity)} />
+          <div>
+            <p class="title"><strong>{reasonName(i.reason)}</strong> {i.moduleId && <a href={to("modules", i.moduleId)}>{moduleName(i.moduleId)}</a>} <code class="code">{short(i.reason, "REASON")}</code></p>
+            <p lang="en">{i.message}</p>
+            {i.remedy && <Remedy text={i.remedy} />}
+          </div>
+        </li>
+      ))}
+    </ul>
+  );
+}
+
+const origin = location.host;
+const quote = (s: string): string => `'${s.replaceAll("'", `'\\''`)}'`;
+
+/** Writes a call as a curl command. */
+export function curl(method: string, path: string, body?: unknown, stream = false): string {
+  const url = /[?&;]/.test(path) ? quote(origin + path) : origin + path;
+  return `curl${stream ? " -N" : ""}${method === "GET" ? "" : ` -X ${method}`} ${url}${body === undefined ? "" : ` -d ${quote(JSON.stringify(body))}`}`;
+}
+
+/** Shows an action's twins on the command line. */
+export function Twin({ curl, cli }: { curl: string; cli?: string }) {
+  return (
+    <div class="twins">
+      {cli && <Command label="afterbell" text={cli} />}
+      <Command label="curl" text={curl} />
+    </div>
+  );
+}
+
+export interface ActProps<T> {
+  label: string;
+  method: string;
+  path: string;
+  body?: unknown;
+  cli?: string;
+  /** Asked before it is done. Without it the action is done at once. */
+  ask?: ComponentChildren;
+  tone?: "primary" | "danger" | "plain";
+  disabled?: boolean;
+  /** The role that the API asks for. */
+  role?: "ROLE_OPERATOR" | "ROLE_ADMIN";
+  done?: (answer: T) => void;
+  children?: ComponentChildren;
+}
+
+/** An action of the API: asks, does it, says what was refused and why, and shows its twins. */
+export function Act<T>(p: ActProps<T>) {
+  const [open, show] = useState(false);
+  const [busy, work] = useState(false);
+  const [error, fail] = useState<Error | null>(null);
+  const box = useRef<HTMLDialogElement>(null);
+  const id = useId();
+  const allowed = may(p.role ?? "ROLE_OPERATOR");
+  useEffect(() => {
+    if (open) box.current?.showModal();
+  }, [open]);
+  const close = () => {
+    show(false);
+    fail(null);
+  };
+  const act = async () => {
+    work(true);
+    fail(null);
+    try {
+      const answer = await call<T>(p.method, p.path, p.body);
+      show(false);
+      p.done?.(answer);
+    } catch (e) {
+      fail(e as Error);
+      if (!p.ask) show(true);
+    }
+    work(false);
+  };
+  return (
+    <>
+      <button class={p.tone ?? "plain"} disabled={p.disabled || !allowed || (busy && !open)} title={allowed ? undefined : t("这个密钥不能做这件事", "This key may not do it")} onClick={() => (p.ask ? show(true) : void act())}>{p.label}</button>
+      {open && (
+        <dialog ref={box} aria-labelledby={id} onClose={close} onCancel={close} onClick={(e) => e.target === box.current && close()}>
+          <div class="dialog">
+            <h2 id={id}>{p.label}</h2>
+            {p.ask && <div class="ask">{p.ask}</div>}
+            {error && <Failure error={error} />}
+            <Twin curl={curl(p.method, p.path, p.body)} cli={p.cli} />
+            <p class="buttons">
+              <button onClick={close}>{p.ask ? t("返回", "Back") : t("关闭", "Close")}</button>
+              {p.ask && <button class={p.tone === "danger" ? "danger" : "primary"} disabled={busy} onClick={() => void act()}>{busy ? t("请稍候…", "One moment…") : p.label}</button>}
+            </p>
+          </div>
+        </dialog>
+      )}
+    </>
+  );
+}
+
+/** Draws a state of the heatmap as in the grid. */
+export function CellIcon({ cell }: { cell: Cell }) {
+  return <svg class="cell" viewBox="0 0 12 12" aria-hidden="true"><path class={"c-" + cell} d={cellPath(cell, 0, 0, 12)} /></svg>;
+}
+
+/** Gives a cell's shape at x, y with a side of s: square, cut square, half, ring, cross. */
+export function cellPath(cell: Cell, x: number, y: number, s: number): string {
+  const e = x + s, b = y + s, m = s / 2, r = s * 0.3;
+  switch (cell) {
+    case "complete":
+      return `M${x} ${y}H${e}V${b}H${x}Z`;
+    case "accepted": // a square with a corner cut off
+      return `M${x} ${y}H${x + m}L${e} ${y + m}V${b}H${x}Z`;
+    case "short": // filled to the half, framed
+      return `M${x} ${y}H${e}V${b}H${x}ZM${x + 1.4} ${y + 1.4}V${y + m}H${e - 1.4}V${y + 1.4}Z`;
+    case "pending": // a ring
+      return `M${x + m - r} ${y + m}a${r} ${r} 0 1 0 ${2 * r} 0a${r} ${r} 0 1 0 ${-2 * r} 0ZM${x + m - r * 0.45} ${y + m}a${r * 0.45} ${r * 0.45} 0 1 1 ${r * 0.9} 0a${r * 0.45} ${r * 0.45} 0 1 1 ${-r * 0.9} 0Z`;
+    case "missing": { // a cross
+      const w = s * 0.16, i = x + s * 0.14, j = y + s * 0.14, k = e - s * 0.14, l = b - s * 0.14, cx = x + m, cy = y + m;
+      return `M${i} ${j + w}L${i + w} ${j}L${cx} ${cy - w}L${k - w} ${j}L${k} ${j + w}L${cx + w} ${cy}L${k} ${l - w}L${k - w} ${l}L${cx} ${cy + w}L${i + w} ${l}L${i} ${l - w}L${cx - w} ${cy}Z`;
+    }
+  }
+}
+
+export function Legend({ counts }: { counts?: Partial<Record<Cell, number>> }) {
+  return (
+    <ul class="legend">
+      {cells.map((c) => <li key={c}><CellIcon cell={c} /> {cellName(c)}{counts && <b class="num">{counts[c] ?? 0}</b>}</li>)}
+    </ul>
+  );
+}
+
+export function Choice({ label, value, options, change }: { label: string; value: string; options: [string, string][]; change: (v: string) => void }) {
+  return (
+    <div class="choice" role="group" aria-label={label}>
+      {options.map(([v, text]) => (
+        <button key={v} aria-pressed={v === value} class={v === value ? "on" : ""} onClick={() => change(v)}>{text}</button>
+      ))}
+    </div>
+  );
+}
+
+export function Switch({ label, on, change, disabled }: { label: string; on: boolean; change: (on: boolean) => void; disabled?: boolean }) {
+  return (
+    <button class={"switch" + (on ? " on" : "")} role="switch" aria-checked={on} aria-label={label} disabled={disabled} onClick={() => change(!on)}><i /></button>
+  );
+}
+
+/** A run id, shortened to the part that differs, as a link. */
+export const RunLink = ({ id }: { id: string }) => <a class="mono" href={to("runs", id)} title={id}>{id.slice(0, 8)}…{id.slice(-6)}</a>;
