@@ -71,7 +71,7 @@ SLOW := services/orchestrator/internal/scheduler services/ingestworker/internal/
 # The race detector is on for every package. The tests that start whole programs have
 # the machine to themselves.
 .PHONY: test-go
-test-go: $(GRPCURL) $(READERS)/.done $(PROMTOOL) drill-build web/node_modules chromium ## the Go tests, with the race detector
+test-go: iproute2 $(GRPCURL) $(READERS)/.done $(PROMTOOL) drill-build web/node_modules chromium ## the Go tests, with the race detector
 	$(GO) test -race -timeout 20m $(addprefix ./,$(SLOW)) $(addsuffix /...,$(addprefix ./,$(filter-out services/e2e,$(MODULES))))
 	AFTERBELL_BIN=$(BIN) AFTERBELL_DRILL_BIN=$(BIN)/drill AFTERBELL_READERS=$(READERS) AFTERBELL_GRPCURL=$(GRPCURL) AFTERBELL_PROMTOOL=$(PROMTOOL) $(GO) test -race -timeout 20m ./services/e2e/...
 	$(GO) vet $(addsuffix /...,$(addprefix ./,$(MODULES)))
@@ -82,6 +82,12 @@ test-go: $(GRPCURL) $(READERS)/.done $(PROMTOOL) drill-build web/node_modules ch
 chromium:
 	@command -v "$${AFTERBELL_CHROMIUM:-chromium}" >/dev/null || { apt-get install -y --no-install-recommends chromium fonts-noto-cjk >/dev/null 2>&1; } || \
 		echo "!!!! SKIPPED: the tests of the console, because chromium is not there and cannot be installed !!!!"
+
+# The test of two hosts makes network namespaces with the command ip.
+.PHONY: iproute2
+iproute2:
+	@command -v ip >/dev/null || { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && apt-get install -y -qq iproute2; } || true
+	@[ "$$(id -u)" = 0 ] && command -v ip >/dev/null || echo "!!!! SKIPPED: the test of two hosts, because it needs root and the command ip !!!!"
 
 .PHONY: realdata-note
 realdata-note:

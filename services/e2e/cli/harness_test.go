@@ -36,6 +36,7 @@ func testMain(m *testing.M) int {
 		build := exec.Command("go", "build", "-o", dir+"/",
 			"github.com/afterbell/afterbell/services/orchestrator/cmd/orchestrator",
 			"github.com/afterbell/afterbell/services/ingestworker/cmd/ingest-worker",
+			"github.com/afterbell/afterbell/services/tusharesim/cmd/tushare-sim",
 			"github.com/afterbell/afterbell/services/cli/cmd/afterbell")
 		if out, err := build.CombinedOutput(); err != nil {
 			fmt.Fprintf(os.Stderr, "building the programs: %v\n%s", err, out)
