@@ -76,7 +76,7 @@ func TestDoctor(t *testing.T) {
 		{"afterbell schedule pause --note lunch", "schedule", "it is paused: lunch"},
 		{"afterbell schedule set --enabled=false", "schedule", "it is disabled"},
 		{"afterbell pause universe --note lunch", "pools", "universe is paused: lunch"},
-		{"chmod 644 " + filepath.Join(p.Config.Data, "vault.key"), "files", "can be read by other users"},
+		{"chmod 644 " + filepath.Join(p.Config.Data, "vault.key"), "files", "is readable by other users"},
 	} {
 		p.follow(broken.by)
 		p.follow(p.finds(1, broken.check, broken.found))
@@ -93,7 +93,7 @@ func TestDoctor(t *testing.T) {
 		t.Fatal(err)
 	}
 	held.Close()
-	p.follow(p.finds(1, "locks", "holds analysis.duckdb open"))
+	p.follow(p.finds(1, "locks", "has analysis.duckdb open"))
 	if err := reader.Wait(); err == nil {
 		t.Error("the reader was not ended")
 	}
@@ -106,10 +106,10 @@ func TestDoctor(t *testing.T) {
 	p.finds(1, "clock", "differs from the provider's by -1h0m", "--tushare-url", wrongClock.URL)
 	p.finds(1, "provider", "cannot be reached", "--tushare-url", "http://"+closedPort(t))
 	other := strings.TrimPrefix(wrongClock.URL, "http://")
-	p.finds(1, "rest", "another program listens", "--http-addr", other)
-	p.finds(5, "orchestrator", "another program listens", "--orchestrator", other)
+	p.finds(1, "rest", "another program", "--http-addr", other)
+	p.finds(5, "orchestrator", "another program", "--orchestrator", other)
 	p.finds(5, "orchestrator", "nothing listens", "--orchestrator", closedPort(t))
-	p.finds(5, "locks", "and does not answer at", "--orchestrator", closedPort(t))
+	p.finds(5, "locks", "but does not respond at", "--orchestrator", closedPort(t))
 
 	if err := p.sim.Deny(tusharesim.FundDaily); err != nil {
 		t.Fatal(err)

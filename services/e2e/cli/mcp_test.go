@@ -86,7 +86,7 @@ func TestAssistant(t *testing.T) {
 		t.Errorf("explain: %s", text)
 	}
 	p.Worker.Kill()
-	if text, failed := call("status", map[string]any{"pool": "universe", "date": date}); !failed || !strings.Contains(text, "Nothing is known about the data now") {
+	if text, failed := call("status", map[string]any{"pool": "universe", "date": date}); !failed || !strings.Contains(text, "The state of the data is unknown") {
 		t.Errorf("status without the worker: %s", text)
 	}
 }

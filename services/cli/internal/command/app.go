@@ -107,7 +107,7 @@ func terminal(stream any) (width int, is bool) {
 func (a *app) root() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "afterbell",
-		Short:         a.T("Ask and steer afterbell, the local copy of the A-share market"),
+		Short:         a.T("Query and control afterbell, the local copy of the A-share market"),
 		SilenceErrors: true, SilenceUsage: true,
 		Args: func(_ *cobra.Command, args []string) error {
 			if len(args) > 0 {
@@ -117,15 +117,15 @@ func (a *app) root() *cobra.Command {
 		},
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
-	root.Long = root.Short + ".\n\n" + a.T("Exit codes: 0 whole, 1 wrong usage or another error, 2 blocked, 3 not whole, 4 not due yet, 5 unreachable.")
+	root.Long = root.Short + ".\n\n" + a.T("Exit codes: 0 complete or done, 1 wrong usage or another error, 2 blocked, 3 not complete, 4 not due yet, 5 unreachable.")
 	f := root.PersistentFlags()
 	f.StringVar(&a.addr, "orchestrator", "", a.T("`address` of the orchestrator's gRPC port (AFTERBELL_ORCHESTRATOR; default %s)", afterbell.DefaultAddr))
 	f.StringVar(&a.ca, "ca", "", a.T("PEM `file` with the CA of the orchestrator's certificate, or system; connects with TLS (AFTERBELL_CA)"))
 	f.StringVar(&a.keyFile, "key-file", "", a.T("`file` with the API key (AFTERBELL_KEY_FILE; AFTERBELL_KEY holds the key itself)"))
-	f.StringVar(&a.format, "output", "", a.T("`form` of the answer: table, json, ndjson or csv (AFTERBELL_OUTPUT; default table)"))
-	f.StringVar(&a.langFlag, "lang", "", a.T("`language` of the words: en or zh (AFTERBELL_LANG; default by the locale)"))
-	f.BoolVarP(&a.quiet, "quiet", "q", false, a.T("say nothing but answers and errors"))
-	f.BoolVar(&a.noInput, "no-input", false, a.T("never ask; fail where a question would be asked"))
+	f.StringVar(&a.format, "output", "", a.T("`format` of the output: table, json, ndjson or csv (AFTERBELL_OUTPUT; default table)"))
+	f.StringVar(&a.langFlag, "lang", "", a.T("`language` of messages: en or zh (AFTERBELL_LANG; default: from the locale)"))
+	f.BoolVarP(&a.quiet, "quiet", "q", false, a.T("print only results and errors"))
+	f.BoolVar(&a.noInput, "no-input", false, a.T("never ask; fail if a confirmation is needed"))
 	f.DurationVar(&a.timeout, "timeout", 30*time.Second, a.T("`time` that one call may take"))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage{oneLine(err.Error()), c.CommandPath() + " --help"}
@@ -189,7 +189,7 @@ func (a *app) prepare(c *cobra.Command) error {
 		return wrong("output", err)
 	}
 	if a.timeout <= 0 {
-		return wrong("timeout", errors.New(a.T("it must be longer than 0, as in 30s")))
+		return wrong("timeout", errors.New(a.T("must be longer than 0, as in 30s")))
 	}
 	width, isTerm := terminal(a.Out)
 	a.printer = &output.Printer{Out: a.Out, Format: format, Width: width, Zone: afterbell.Shanghai, Color: isTerm && a.Env("NO_COLOR") == "" && a.Env("TERM") != "dumb"}
@@ -289,7 +289,7 @@ func (a *app) hint(line string) {
 // noArgs refuses arguments.
 func (a *app) noArgs(c *cobra.Command, args []string) error {
 	if len(args) > 0 {
-		return usage{a.T("%s takes no argument; %q is one too many.", c.CommandPath(), args[0]), c.CommandPath() + " --help"}
+		return usage{a.T("%s accepts no arguments, but got %q.", c.CommandPath(), args[0]), c.CommandPath() + " --help"}
 	}
 	return nil
 }

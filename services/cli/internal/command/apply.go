@@ -60,14 +60,14 @@ func (a *app) applyCommand() *cobra.Command {
 	var file string
 	var yes, dry bool
 	c := &cobra.Command{
-		Use: "apply -f FILE", Args: a.noArgs, Short: a.T("Make schedule, settings, modules and targets what a file says"),
-		Long: a.T("Shows what a file would change and, after a yes, changes it. What the file does not name stays as it is. Applying a file again changes nothing."),
+		Use: "apply -f FILE", Args: a.noArgs, Short: a.T("Apply schedule, settings, modules and targets from a file"),
+		Long: a.T("Shows what a file would change, asks for confirmation, and applies it. Values that are not in the file stay as they are. Applying the same file again changes nothing."),
 		Example: "  schedule: {run_at: \"19:30\", pools: [targets, universe], catch_up: last}\n  settings: {order_wait: 10m, preflight_policy: stale_only}\n" +
 			"  domains:\n    etf: {enabled: false}\n  modules:\n    stock.moneyflow: {enabled: true}\n  targets:\n    symbols: [600519.SH, 000001.SZ]",
 	}
 	c.Flags().StringVarP(&file, "file", "f", "", a.T("the `file`, or - for standard input"))
-	c.Flags().BoolVarP(&yes, "yes", "y", false, a.T("change without asking"))
-	c.Flags().BoolVar(&dry, "dry-run", false, a.T("show what would change, and change nothing"))
+	c.Flags().BoolVarP(&yes, "yes", "y", false, a.T("apply without asking"))
+	c.Flags().BoolVar(&dry, "dry-run", false, a.T("show what would change, without changing it"))
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		w, err := a.readWanted(file, c.CommandPath())
 		if err != nil {
@@ -108,7 +108,7 @@ func (a *app) applyCommand() *cobra.Command {
 
 func (a *app) readWanted(file, path string) (*wanted, error) {
 	if file == "" {
-		return nil, usage{a.T("%s needs %s.", path, "-f FILE"), path + " --help"}
+		return nil, usage{a.T("%s requires %s.", path, "-f FILE"), path + " --help"}
 	}
 	var text []byte
 	var err error
@@ -287,7 +287,7 @@ func (a *app) planTargets(ctx context.Context, p *plan, w *wanted) error {
 func (a *app) confirm(file string, n int) error {
 	again := advised{errors.New(a.T("Nothing was changed.")), "afterbell apply -f " + file + " --yes"}
 	if _, is := terminal(a.In); !is || a.noInput || file == "-" {
-		again.err = errors.New(a.T("%d changes wait for a yes, and nobody can be asked here.", n))
+		again.err = errors.New(a.T("%d changes need confirmation, but there is no terminal to ask on.", n))
 		return again
 	}
 	fmt.Fprint(a.Err, a.T("Make these %d changes? [y/N] ", n))
@@ -309,7 +309,7 @@ func (a *app) carryOut(ctx context.Context, p *plan, file string) error {
 		cancel()
 		if err != nil {
 			if i > 0 {
-				a.tell(a.T("Changed before the error: %d of %d sections.", i, len(p.steps)))
+				a.tell(a.T("Before the error, %d of %d sections were changed.", i, len(p.steps)))
 			}
 			return advised{fmt.Errorf("%s: %w", s.section, err), "afterbell apply -f " + file + " --dry-run"}
 		}

@@ -30,7 +30,7 @@ func (a *app) completionCommand() *cobra.Command {
 		case "powershell":
 			return root.GenPowerShellCompletionWithDesc(a.Out)
 		}
-		return usage{a.T("%q is no shell: allowed are %s.", args[0], strings.Join(shells, ", ")), c.CommandPath() + " --help"}
+		return usage{a.T("%q is not a supported shell: allowed are %s.", args[0], strings.Join(shells, ", ")), c.CommandPath() + " --help"}
 	}
 	return c
 }

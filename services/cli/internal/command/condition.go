@@ -18,14 +18,14 @@ func (a *app) conditionCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "condition TABLE", Args: a.oneArg("TABLE", "afterbell condition --help"),
 		ValidArgs: []string{"daily_prices", "daily_basics", "daily_moneyflows", "instrument_meta", "trade_calendar"},
-		Short:     a.T("Tell how a published table stands on each date, and when what lacks comes"),
-		Long:      a.T("Tells for each dataset and open day of a table whether it is available, short, pending or missing in the version that readers see. The exit code is 0 when all is available and 3 when something is not."),
+		Short:     a.T("Show the condition of a published table on each date, and when missing data is fetched next"),
+		Long:      a.T("Shows for each dataset and trading day of a table whether it is available, short, pending or missing in the published version. The exit code is 0 if everything is available and 3 otherwise."),
 		Example:   "  afterbell condition daily_prices --from 2026-11-02 --lacking",
 	}
 	c.Flags().StringVar(&f.pool, "pool", "universe", a.T("`pool` to read: targets or universe"))
 	c.Flags().StringVar(&f.from, "from", "", a.T("first trade `date`, YYYY-MM-DD or today"))
 	c.Flags().StringVar(&f.to, "to", "", a.T("last trade `date`, YYYY-MM-DD or today"))
-	c.Flags().BoolVar(&f.lacking, "lacking", false, a.T("list only what lacks"))
+	c.Flags().BoolVar(&f.lacking, "lacking", false, a.T("list only what is incomplete"))
 	c.RunE = func(c *cobra.Command, args []string) error { return a.condition(c, args[0], f) }
 	return c
 }
@@ -56,7 +56,7 @@ func (a *app) condition(c *cobra.Command, name string, f conditionFlags) error {
 		Columns: []output.Column{
 			{Key: "dataset_id", Title: a.T("dataset")}, {Key: "trade_date", Title: a.T("date")}, {Key: "state", Title: a.T("state")},
 			{Key: "verdict", Title: a.T("verdict"), Wide: true}, {Key: "rows", Title: a.T("rows"), Right: true},
-			{Key: "expected", Title: a.T("expected"), Right: true, Drop: 1}, {Key: "next_time", Title: a.T("asked for next")}, {Key: "reason", Title: a.T("reason")},
+			{Key: "expected", Title: a.T("expected"), Right: true, Drop: 1}, {Key: "next_time", Title: a.T("fetched next")}, {Key: "reason", Title: a.T("reason")},
 		},
 	}
 	lacks := 0
@@ -80,7 +80,7 @@ func (a *app) condition(c *cobra.Command, name string, f conditionFlags) error {
 	}
 	a.say(a.T("Version %s.", resp.GetVersion()))
 	if lacks > 0 {
-		a.say(a.T("%d datasets and days lack something.", lacks))
+		a.say(a.T("%d datasets and dates are incomplete.", lacks))
 		a.hint("afterbell status --pool " + f.pool)
 		return exit{ExitNotWhole}
 	}

@@ -31,15 +31,15 @@ type coverageFlags struct {
 func (a *app) coverageCommand() *cobra.Command {
 	var f coverageFlags
 	c := &cobra.Command{
-		Use: "coverage [POOL]...", Short: a.T("Show a calendar of what is held and lacks, per module"), Args: a.poolArgs, ValidArgs: poolNames,
-		Long: a.T("Shows for each module a calendar with a character for each open day, the worst of its datasets. Closed days and days that are not due are blank."),
+		Use: "coverage [POOL]...", Short: a.T("Show a calendar of stored and missing data, per module"), Args: a.poolArgs, ValidArgs: poolNames,
+		Long: a.T("Shows a calendar per module with one character per trading day: the worst of its datasets. Closed days and days that are not due are blank."),
 	}
 	c.Flags().StringVar(&f.from, "from", "", a.T("first trade `date`, YYYY-MM-DD (default: %d days back)", defaultDays))
 	c.Flags().StringVar(&f.to, "to", "", a.T("last trade `date`, YYYY-MM-DD or today (default: the last that is due)"))
-	c.Flags().StringSliceVar(&f.modules, "modules", nil, a.T("only these `modules`, with commas between"))
-	c.Flags().BoolVar(&f.list, "list", false, a.T("list datasets and days as rows instead of a calendar"))
-	c.Flags().BoolVar(&f.lacking, "lacking", false, a.T("list only what lacks"))
-	c.Flags().StringVar(&f.require, "require", "", a.T("end with exit code 3 when a day is not `what`: settled or complete"))
+	c.Flags().StringSliceVar(&f.modules, "modules", nil, a.T("only these `modules`, separated by commas"))
+	c.Flags().BoolVar(&f.list, "list", false, a.T("list datasets and dates as rows instead of a calendar"))
+	c.Flags().BoolVar(&f.lacking, "lacking", false, a.T("list only what is incomplete"))
+	c.Flags().StringVar(&f.require, "require", "", a.T("exit with code 3 if a date is not `state`: settled or complete"))
 	c.RunE = func(c *cobra.Command, args []string) error { return a.coverage(c, args, f) }
 	return c
 }
@@ -115,7 +115,7 @@ func (a *app) coverage(c *cobra.Command, args []string, f coverageFlags) error {
 	if lacks == 0 {
 		return nil
 	}
-	a.say(a.T("%d datasets and days lack something.", lacks))
+	a.say(a.T("%d datasets and dates are incomplete.", lacks))
 	a.hint("afterbell run " + firstLack + " --watch")
 	if f.require != "" {
 		return exit{ExitNotWhole}

@@ -14,8 +14,8 @@ import (
 func (a *app) doctorCommand() *cobra.Command {
 	var f doctor.Options
 	c := &cobra.Command{
-		Use: "doctor", Args: a.noArgs, Short: a.T("Look for what is wrong with the installation, and say what to do"),
-		Long: a.T("Checks the addresses, the builds, the clock, the time zone, the disk, the files and their locks, the token and the schedule, and says for each finding what to do. It only reads. The exit code is 0 when nothing is wrong, 5 when a service cannot be reached, and 1 otherwise."),
+		Use: "doctor", Args: a.noArgs, Short: a.T("Find problems of the installation and say what to do"),
+		Long: a.T("Checks addresses, builds, clock, time zone, disk, files and their locks, token and schedule, and says what to do about each finding. It changes nothing. The exit code is 0 if nothing is wrong, 5 if a service cannot be reached, and 1 otherwise."),
 	}
 	c.Flags().StringVar(&f.DataDir, "data-dir", "", a.T("data `directory` of the services (AFTERBELL_DATA_DIR; default data)"))
 	c.Flags().StringVar(&f.HTTPAddr, "http-addr", "", a.T("`address` of the orchestrator's REST port (AFTERBELL_HTTP_ADDR; default 127.0.0.1:7780)"))

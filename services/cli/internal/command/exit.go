@@ -109,7 +109,7 @@ func (a *app) answered(e *afterbell.Error) (message, remedy string) {
 		return e.Message, a.T("Name the CA of the orchestrator's certificate with --ca FILE, or AFTERBELL_CA.")
 	}
 	if errors.Is(e, afterbell.ErrUnreachable) {
-		return a.T("The orchestrator at %s cannot be reached, or did not answer in time.", e.Addr), ""
+		return a.T("The orchestrator at %s cannot be reached or did not respond in time.", e.Addr), ""
 	}
 	message = e.Message
 	if e.ReasonName != "" {

@@ -15,11 +15,11 @@ import (
 
 func (a *app) explainCommand() *cobra.Command {
 	c := &cobra.Command{
-		Use: "explain [SLOT|DATE]", Short: a.T("Tell why an evening's run did or did not happen"),
-		Long: a.T("Tells in order what became of an evening and why. A SLOT is a date and a pool, as in 2026-11-27.universe; of a DATE both pools are told, and without one the last evening that came due."),
+		Use: "explain [SLOT|DATE]", Short: a.T("Explain why an evening's run did or did not happen"),
+		Long: a.T("Explains step by step what happened with an evening and why. A SLOT is a date and a pool, as in 2026-11-27.universe. For a DATE, both pools are explained. The default is the last evening that was due."),
 		Args: func(c *cobra.Command, args []string) error {
 			if len(args) > 1 {
-				return usage{a.T("%s takes one argument; %q is one too many.", c.CommandPath(), args[1]), c.CommandPath() + " --help"}
+				return usage{a.T("%s accepts one argument, but also got %q.", c.CommandPath(), args[1]), c.CommandPath() + " --help"}
 			}
 			return nil
 		},
@@ -49,7 +49,7 @@ func (a *app) slotIDs(path, arg string) ([]string, error) {
 		date = a.now().In(a.printer.Zone).Format(time.DateOnly)
 	}
 	if _, err := time.Parse(time.DateOnly, date); err != nil {
-		return nil, usage{a.T("%q is neither a date nor a slot: write YYYY-MM-DD, or YYYY-MM-DD.universe.", arg), path + " --help"}
+		return nil, usage{a.T("%q is neither a date nor a slot: write YYYY-MM-DD or YYYY-MM-DD.universe.", arg), path + " --help"}
 	}
 	if one {
 		if _, err := a.pools(path, []string{name}); err != nil {
@@ -92,7 +92,7 @@ func (a *app) lastSlots(ctx context.Context) (ids []string, err error) {
 		ids = coming
 	}
 	if len(ids) == 0 {
-		return nil, advised{errors.New(a.T("There are no evenings yet.")), "afterbell schedule show"}
+		return nil, advised{errors.New(a.T("There are no slots yet.")), "afterbell schedule show"}
 	}
 	return ids, nil
 }

@@ -15,8 +15,8 @@ import (
 func (a *app) watchCommand() *cobra.Command {
 	var after int64
 	c := &cobra.Command{
-		Use: "watch RUN", Short: a.T("Follow a run to its end; the exit code tells how it ended"), Args: a.oneArg("RUN", "afterbell runs"),
-		Long: a.T("Follows a run, from its first event, until it is finished, also over a restart of the orchestrator. With --output ndjson every event is a line. The exit code is 0 when it succeeded or had nothing to do, 2 when it was blocked, and 3 otherwise."),
+		Use: "watch RUN", Short: a.T("Follow a run to its end; the exit code is its result"), Args: a.oneArg("RUN", "afterbell runs"),
+		Long: a.T("Follows a run from its first event until it ends, even if the orchestrator restarts. With --output ndjson, each event is one line. The exit code is 0 if the run succeeded or had nothing to do, 2 if it was blocked, and 3 otherwise."),
 	}
 	c.ValidArgsFunction = a.completeRuns
 	c.Flags().Int64Var(&after, "after", 0, a.T("skip events up to and including this `number`"))
@@ -92,7 +92,7 @@ func (a *app) follow(ctx context.Context, runs []*orchestratorv1.Run, after int6
 		}
 		a.sayIssues(r.GetIssues())
 		if at := r.GetRetryTime(); at != nil {
-			a.say(a.T("A follow-up begins at %s.", a.moment(at.AsTime())))
+			a.say(a.T("A follow-up run starts at %s.", a.moment(at.AsTime())))
 		}
 		a.hint("afterbell show " + r.GetRunId())
 	}

@@ -34,7 +34,7 @@ func (a *app) pools(path string, names []string) ([]marketv1.Pool, error) {
 	for _, n := range names {
 		p := pool(n)
 		if p == marketv1.Pool_POOL_UNSPECIFIED {
-			return nil, usage{a.T("%q is no pool: allowed are %s.", n, strings.Join(poolNames, ", ")), path + " --help"}
+			return nil, usage{a.T("%q is not a pool: allowed are %s.", n, strings.Join(poolNames, ", ")), path + " --help"}
 		}
 		if !slices.Contains(out, p) {
 			out = append(out, p)

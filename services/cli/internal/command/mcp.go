@@ -22,13 +22,13 @@ const mostMCPDays = 400
 // mcpInstructions tell an assistant how to use what it hears.
 const mcpInstructions = "afterbell keeps a local copy of the Chinese A-share market in two pools: targets (a watch list) and " +
 	"universe (the whole market). Before you state a figure for a trade date, ask status or coverage for that date. When the " +
-	"verdict is not whole, say so and name what lacks; never present a date that lacks rows as a quiet day. Dates are days in " +
-	"Shanghai, YYYY-MM-DD. All tools only read."
+	"verdict is not whole, say so and name what is missing; never present a date with missing rows as a quiet day. Dates are days in " +
+	"Shanghai, YYYY-MM-DD. All tools are read-only."
 
 func (a *app) mcpCommand() *cobra.Command {
 	return &cobra.Command{
 		Use: "mcp", Args: a.noArgs, Short: a.T("Serve an assistant over standard input and output (MCP, read-only)"),
-		Long:    a.T("Serves the tools status, coverage, explain and runs by the Model Context Protocol on standard input and output, until the input ends. Nothing can be changed through it."),
+		Long:    a.T("Serves the tools status, coverage, explain and runs with the Model Context Protocol on standard input and output, until the input ends. The tools are read-only."),
 		Example: `  {"mcpServers": {"afterbell": {"command": "afterbell", "args": ["mcp"]}}}`,
 		RunE: func(c *cobra.Command, _ []string) error {
 			client, err := a.connect()
@@ -52,7 +52,7 @@ func (keepOpen) Close() error { return nil }
 
 type statusInput struct {
 	Pool string `json:"pool,omitempty" jsonschema:"targets or universe; empty means both"`
-	Date string `json:"date,omitempty" jsonschema:"trade date YYYY-MM-DD, or today; empty means the last evening that has come"`
+	Date string `json:"date,omitempty" jsonschema:"trade date YYYY-MM-DD, or today; empty means the last evening that was due"`
 	From string `json:"from,omitempty" jsonschema:"first trade date to judge, YYYY-MM-DD; empty means date alone"`
 }
 
@@ -61,7 +61,7 @@ type coverageInput struct {
 	From    string   `json:"from" jsonschema:"first trade date, YYYY-MM-DD"`
 	To      string   `json:"to,omitempty" jsonschema:"last trade date, YYYY-MM-DD; empty means the last that is due"`
 	Modules []string `json:"modules,omitempty" jsonschema:"only these modules, as in stock.market.daily; empty means all"`
-	All     bool     `json:"all,omitempty" jsonschema:"list also what is settled; otherwise only what lacks"`
+	All     bool     `json:"all,omitempty" jsonschema:"also list what is complete; otherwise only what is incomplete"`
 }
 
 type explainInput struct {
@@ -77,19 +77,19 @@ func (a *app) mcpServer(client *afterbell.Client) *mcp.Server {
 	s := mcp.NewServer(&mcp.Implementation{Name: "afterbell", Version: "1"}, &mcp.ServerOptions{Instructions: mcpInstructions})
 	look := &mcp.ToolAnnotations{ReadOnlyHint: true, IdempotentHint: true}
 	mcp.AddTool(s, &mcp.Tool{Name: "status", Annotations: look,
-		Description: "Whether each pool holds a trade date whole; if not, what lacks, why, and when it is asked for next. Verdicts: whole, blocked, not_whole, not_due."},
+		Description: "Whether the data of a trade date is complete in each pool; if not, what is missing, why, and when it is fetched next. Verdicts: whole, blocked, not_whole, not_due."},
 		func(ctx context.Context, _ *mcp.CallToolRequest, in statusInput) (*mcp.CallToolResult, any, error) {
 			v, err := a.mcpStatus(ctx, client, in)
 			return nil, v, mcpError(err)
 		})
 	mcp.AddTool(s, &mcp.Tool{Name: "coverage", Annotations: look,
-		Description: "What a pool holds of each dataset and open day of a range: rows held and expected, and the verdict. Lists what lacks unless all is set."},
+		Description: "What a pool has of each dataset and trading day of a range: rows stored and expected, and the verdict. Lists only what is incomplete unless all is set."},
 		func(ctx context.Context, _ *mcp.CallToolRequest, in coverageInput) (*mcp.CallToolResult, any, error) {
 			v, err := a.mcpCoverage(ctx, client, in)
 			return nil, v, mcpError(err)
 		})
 	mcp.AddTool(s, &mcp.Tool{Name: "explain", Annotations: look,
-		Description: "Why an evening's run did or did not happen, in order, with the next command a person can type."},
+		Description: "Why an evening's run did or did not happen, step by step, with the next command to type."},
 		func(ctx context.Context, _ *mcp.CallToolRequest, in explainInput) (*mcp.CallToolResult, any, error) {
 			ctx, cancel := a.call(ctx)
 			defer cancel()
@@ -105,7 +105,7 @@ func (a *app) mcpServer(client *afterbell.Client) *mcp.Server {
 				"slot": output.Proto{Message: resp.GetSlot()}, "explanation": said, "nextCommand": a.commands(resp.GetNextCommand()),
 			}, nil
 		})
-	mcp.AddTool(s, &mcp.Tool{Name: "runs", Annotations: look, Description: "The newest runs: what asked for them, how they ended, and what kept them from succeeding."},
+	mcp.AddTool(s, &mcp.Tool{Name: "runs", Annotations: look, Description: "The newest runs: who or what requested them, how they ended, and why they did not succeed."},
 		func(ctx context.Context, _ *mcp.CallToolRequest, in runsInput) (*mcp.CallToolResult, any, error) {
 			if in.Count < 0 || in.Count > 50 {
 				return nil, nil, fmt.Errorf("count: %d is not from 1 to 50", in.Count)
@@ -114,7 +114,7 @@ func (a *app) mcpServer(client *afterbell.Client) *mcp.Server {
 			defer cancel()
 			req := &orchestratorv1.ListRunsRequest{PageSize: 10, Pool: pool(in.Pool)}
 			if in.Pool != "" && req.Pool == marketv1.Pool_POOL_UNSPECIFIED {
-				return nil, nil, fmt.Errorf("pool: %q is no pool: allowed are targets, universe", in.Pool)
+				return nil, nil, fmt.Errorf("pool: %q is not a pool: allowed are targets, universe", in.Pool)
 			}
 			if in.Count > 0 {
 				req.PageSize = int32(in.Count)
@@ -139,7 +139,7 @@ func mcpError(err error) error {
 		text += " [" + e.ReasonName + "]"
 	}
 	if errors.Is(err, afterbell.ErrUnreachable) || errors.Is(err, afterbell.ErrWorkerUnreachable) {
-		text += " Nothing is known about the data now."
+		text += " The state of the data is unknown."
 	}
 	return errors.New(text)
 }
@@ -158,7 +158,7 @@ func (a *app) mcpStatus(ctx context.Context, client *afterbell.Client, in status
 	for _, name := range names {
 		p := pool(name)
 		if p == marketv1.Pool_POOL_UNSPECIFIED {
-			return nil, fmt.Errorf("pool: %q is no pool: allowed are targets, universe", name)
+			return nil, fmt.Errorf("pool: %q is not a pool: allowed are targets, universe", name)
 		}
 		e, err := client.Evening(ctx, afterbell.EveningRequest{Pool: p, Date: in.Date, From: in.From})
 		if err != nil {

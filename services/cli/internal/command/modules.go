@@ -10,23 +10,23 @@ import (
 )
 
 func (a *app) domainsCommand() *cobra.Command {
-	c := a.group("domains", a.T("List what can be ingested; switch domains on and off"))
+	c := a.group("domains", a.T("List, enable and disable domains"))
 	c.Args = a.noArgsOrCommand
-	all := c.Flags().Bool("all", false, a.T("list also what is not built"))
+	all := c.Flags().Bool("all", false, a.T("also list modules that are not implemented"))
 	c.RunE = func(c *cobra.Command, _ []string) error { return a.printDomains(c.Context(), *all) }
 	var provider string
 	set := &cobra.Command{Use: "set DOMAIN", Short: a.T("Change a domain's provider"), Args: a.oneArg("DOMAIN", "afterbell domains")}
 	set.Flags().StringVar(&provider, "provider", "", a.T("`provider` to use, as in tushare"))
 	set.RunE = func(c *cobra.Command, args []string) error {
 		if provider == "" {
-			return usage{a.T("%s needs %s.", c.CommandPath(), "--provider"), c.CommandPath() + " --help"}
+			return usage{a.T("%s requires %s.", c.CommandPath(), "--provider"), c.CommandPath() + " --help"}
 		}
 		return a.updateDomain(c.Context(), &orchestratorv1.UpdateDomainRequest{DomainId: args[0], ProviderId: &provider})
 	}
 	c.AddCommand(set)
 	for _, on := range []bool{true, false} {
 		one := &cobra.Command{Use: switchName(on) + " DOMAIN...", Args: a.someArgs("DOMAIN", "afterbell domains"), ValidArgsFunction: a.completeModules(true)}
-		one.Short = map[bool]string{true: a.T("Switch domains on"), false: a.T("Switch domains off")}[on]
+		one.Short = map[bool]string{true: a.T("Enable domains"), false: a.T("Disable domains")}[on]
 		one.RunE = func(c *cobra.Command, args []string) error {
 			for _, id := range args {
 				if err := a.updateDomain(c.Context(), &orchestratorv1.UpdateDomainRequest{DomainId: id, Enabled: &on}); err != nil {
@@ -41,13 +41,13 @@ func (a *app) domainsCommand() *cobra.Command {
 }
 
 func (a *app) modulesCommand() *cobra.Command {
-	c := a.group("modules", a.T("List modules; switch them on and off"))
+	c := a.group("modules", a.T("List, enable and disable modules"))
 	c.Args = a.noArgsOrCommand
-	all := c.Flags().Bool("all", false, a.T("list also what is not built"))
+	all := c.Flags().Bool("all", false, a.T("also list modules that are not implemented"))
 	c.RunE = func(c *cobra.Command, _ []string) error { return a.printDomains(c.Context(), *all) }
 	for _, on := range []bool{true, false} {
 		one := &cobra.Command{Use: switchName(on) + " MODULE...", Args: a.someArgs("MODULE", "afterbell modules"), ValidArgsFunction: a.completeModules(false)}
-		one.Short = map[bool]string{true: a.T("Switch modules on"), false: a.T("Switch modules off")}[on]
+		one.Short = map[bool]string{true: a.T("Enable modules"), false: a.T("Disable modules")}[on]
 		one.RunE = func(c *cobra.Command, args []string) error {
 			client, err := a.connect()
 			if err != nil {
@@ -85,7 +85,7 @@ func (a *app) noArgsOrCommand(c *cobra.Command, args []string) error {
 func (a *app) someArgs(what, other string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		if len(args) == 0 {
-			return usage{a.T("%s needs %s.", c.CommandPath(), what), other}
+			return usage{a.T("%s requires %s.", c.CommandPath(), what), other}
 		}
 		return nil
 	}

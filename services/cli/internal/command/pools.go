@@ -10,14 +10,14 @@ import (
 )
 
 func (a *app) pauseCommand() *cobra.Command {
-	return a.holdCommand("pause", a.T("Stop dispatching to pools, until resume; both when none is named"), func(ctx context.Context, name, note string) (*orchestratorv1.PoolStatus, error) {
+	return a.holdCommand("pause", a.T("Pause pools until they are resumed; default: both"), func(ctx context.Context, name, note string) (*orchestratorv1.PoolStatus, error) {
 		resp, err := a.client.Pools.PausePool(ctx, &orchestratorv1.PausePoolRequest{Pool: name, Note: note})
 		return resp.GetPool(), err
 	})
 }
 
 func (a *app) resumeCommand() *cobra.Command {
-	return a.holdCommand("resume", a.T("Let pools go on; both when none is named"), func(ctx context.Context, name, note string) (*orchestratorv1.PoolStatus, error) {
+	return a.holdCommand("resume", a.T("Resume pools; default: both"), func(ctx context.Context, name, note string) (*orchestratorv1.PoolStatus, error) {
 		resp, err := a.client.Pools.ResumePool(ctx, &orchestratorv1.ResumePoolRequest{Pool: name, Note: note})
 		return resp.GetPool(), err
 	})
@@ -26,7 +26,7 @@ func (a *app) resumeCommand() *cobra.Command {
 func (a *app) holdCommand(name, short string, do func(ctx context.Context, pool, note string) (*orchestratorv1.PoolStatus, error)) *cobra.Command {
 	var note string
 	c := &cobra.Command{Use: name + " [POOL]...", Short: short, Args: a.poolArgs, ValidArgs: poolNames}
-	c.Flags().StringVar(&note, "note", "", a.T("who does it and why, at most 500 characters"))
+	c.Flags().StringVar(&note, "note", "", a.T("who does this and why, at most 500 characters"))
 	c.RunE = func(c *cobra.Command, args []string) error {
 		list, err := a.pools(c.CommandPath(), args)
 		if err != nil {
@@ -36,7 +36,7 @@ func (a *app) holdCommand(name, short string, do func(ctx context.Context, pool,
 			return err
 		}
 		answer := output.Answer{Columns: []output.Column{
-			{Key: "pool", Title: a.T("pool")}, {Key: "paused", Title: a.T("paused")}, {Key: "run_id", Title: a.T("run under way")},
+			{Key: "pool", Title: a.T("pool")}, {Key: "paused", Title: a.T("paused")}, {Key: "run_id", Title: a.T("current run")},
 			{Key: "queued", Title: a.T("waiting"), Right: true}, {Key: "note", Title: a.T("note")},
 		}}
 		paused := ""

@@ -18,11 +18,11 @@ func (a *app) preflightCommand() *cobra.Command {
 	var modules []string
 	var reuse time.Duration
 	c := &cobra.Command{
-		Use: "preflight [POOL]...", Short: a.T("Could we ingest now? Probes each module and says what it finds"), Args: a.poolArgs, ValidArgs: poolNames,
-		Long: a.T("Probes the modules that the pools select, one line for each as it is known, and gives a verdict for each pool. The exit code is 0 when all may run, 2 when a pool may not run at all, and 3 when some of its modules may not."),
+		Use: "preflight [POOL]...", Short: a.T("Check whether data can be fetched now: probe each module"), Args: a.poolArgs, ValidArgs: poolNames,
+		Long: a.T("Probes the modules of the pools and prints one line per module and a verdict per pool. The exit code is 0 if all pools can run, 2 if a pool cannot run at all, and 3 if some of its modules cannot."),
 	}
-	c.Flags().StringSliceVar(&modules, "modules", nil, a.T("only these `modules`, with commas between"))
-	c.Flags().DurationVar(&reuse, "reuse", 0, a.T("reuse a probe that passed and is not older than this `time`, at most 24h"))
+	c.Flags().StringSliceVar(&modules, "modules", nil, a.T("only these `modules`, separated by commas"))
+	c.Flags().DurationVar(&reuse, "reuse", 0, a.T("reuse successful probes up to this `age`, at most 24h"))
 	c.RunE = func(c *cobra.Command, args []string) error {
 		req := &orchestratorv1.RunPreflightRequest{Pools: poolOrBoth(args), ModuleIds: modules}
 		if reuse != 0 {
@@ -53,7 +53,7 @@ func (a *app) preflight(c *cobra.Command, req *orchestratorv1.RunPreflightReques
 	for done == nil {
 		message, err := stream.Recv()
 		if errors.Is(err, io.EOF) {
-			return errors.New(a.T("The preflight was cut off before its verdict."))
+			return errors.New(a.T("The preflight was interrupted before its verdict."))
 		}
 		if err != nil {
 			return err
@@ -172,8 +172,8 @@ func (a *app) probeRow(p *orchestratorv1.Probe, reused bool) []any {
 
 func (a *app) verdictAnswer(verdicts []*orchestratorv1.PoolVerdict) output.Answer {
 	answer := output.Answer{Columns: []output.Column{
-		{Key: "pool", Title: a.T("pool")}, {Key: "decision", Title: a.T("decision")}, {Key: "cleared", Title: a.T("may run"), Right: true},
-		{Key: "blocked", Title: a.T("held back"), Right: true}, {Key: "retry_time", Title: a.T("try again at")},
+		{Key: "pool", Title: a.T("pool")}, {Key: "decision", Title: a.T("decision")}, {Key: "cleared", Title: a.T("can run"), Right: true},
+		{Key: "blocked", Title: a.T("blocked modules"), Right: true}, {Key: "retry_time", Title: a.T("try again at")},
 	}}
 	for _, v := range verdicts {
 		answer.Rows = append(answer.Rows, []any{

@@ -81,7 +81,7 @@ func (a *app) revisions(c *cobra.Command, name string, f revisionFlags) error {
 	case len(resp.GetRevisions()) == 0:
 		a.say(a.T("There are no such revisions."))
 	case resp.GetNextPageToken() != "":
-		a.say(a.T("There are more; narrow it, or raise --number."))
+		a.say(a.T("There are more; narrow the query or raise --number."))
 	}
 	return nil
 }
@@ -100,7 +100,7 @@ func (a *app) absentCommand() *cobra.Command {
 		Use: "absent POOL", Args: a.oneArg("POOL (targets, universe)", "afterbell absent --help"), ValidArgs: poolNames,
 		Short: a.T("List listed symbols that have no row on a date"),
 	}
-	c.Flags().StringVar(&dataset, "dataset", "daily", a.T("`dataset` to look at: daily, daily_basic, moneyflow or fund_daily"))
+	c.Flags().StringVar(&dataset, "dataset", "daily", a.T("`dataset` to list: daily, daily_basic, moneyflow or fund_daily"))
 	c.Flags().StringVar(&date, "date", "", a.T("trade `date`, YYYY-MM-DD or today (required)"))
 	c.RunE = func(c *cobra.Command, args []string) error {
 		list, err := a.pools(c.CommandPath(), args)
@@ -112,7 +112,7 @@ func (a *app) absentCommand() *cobra.Command {
 			return err
 		}
 		if day == "" {
-			return usage{a.T("%s needs %s.", c.CommandPath(), "--date"), c.CommandPath() + " --help"}
+			return usage{a.T("%s requires %s.", c.CommandPath(), "--date"), c.CommandPath() + " --help"}
 		}
 		client, err := a.connect()
 		if err != nil {

@@ -20,13 +20,13 @@ const mostRows = 500
 
 func (a *app) runColumns() []output.Column {
 	return []output.Column{
-		{Key: "run_id", Title: a.T("run")}, {Key: "pool", Title: a.T("pool")}, {Key: "source", Title: a.T("asked by"), Drop: 5},
+		{Key: "run_id", Title: a.T("run")}, {Key: "pool", Title: a.T("pool")}, {Key: "source", Title: a.T("requested by"), Drop: 5},
 		{Key: "mode", Title: a.T("mode"), Wide: true}, {Key: "state", Title: a.T("state")}, {Key: "outcome", Title: a.T("outcome"), Wide: true},
 		{Key: "blocked_stage", Title: a.T("blocked at"), Wide: true},
 		{Key: "completed", Title: a.T("done"), Right: true}, {Key: "partitions", Title: a.T("of"), Right: true},
 		{Key: "new_rows", Title: a.T("new rows"), Right: true, Drop: 4}, {Key: "as_of", Title: a.T("as of"), Drop: 1},
-		{Key: "create_time", Title: a.T("asked at"), Drop: 3}, {Key: "end_time", Title: a.T("ended at"), Wide: true},
-		{Key: "retry_time", Title: a.T("asked for next"), Drop: 2}, {Key: "reason", Title: a.T("reason")},
+		{Key: "create_time", Title: a.T("requested at"), Drop: 3}, {Key: "end_time", Title: a.T("ended at"), Wide: true},
+		{Key: "retry_time", Title: a.T("fetched next"), Drop: 2}, {Key: "reason", Title: a.T("reason")},
 	}
 }
 
@@ -133,7 +133,7 @@ func (a *app) runID(ctx context.Context, arg string) (string, error) {
 
 func (a *app) showCommand() *cobra.Command {
 	var partitions bool
-	c := &cobra.Command{Use: "show RUN", Short: a.T("Tell all about a run; last is the newest"), Args: a.oneArg("RUN", "afterbell runs")}
+	c := &cobra.Command{Use: "show RUN", Short: a.T("Show everything about a run; last is the newest"), Args: a.oneArg("RUN", "afterbell runs")}
 	c.ValidArgsFunction = a.completeRuns
 	c.Flags().BoolVar(&partitions, "partitions", false, a.T("list its partitions"))
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -181,7 +181,7 @@ func (a *app) partitionColumns() []output.Column {
 		{Key: "dataset_id", Title: a.T("dataset")}, {Key: "start_date", Title: a.T("from")}, {Key: "end_date", Title: a.T("to")},
 		{Key: "state", Title: a.T("state")}, {Key: "verdict", Title: a.T("verdict")}, {Key: "attempts", Title: a.T("attempts"), Right: true, Drop: 5},
 		{Key: "rows", Title: a.T("rows"), Right: true}, {Key: "expected", Title: a.T("expected"), Right: true},
-		{Key: "symbols", Title: a.T("symbols"), Right: true, Drop: 6}, {Key: "retry_time", Title: a.T("asked for next"), Drop: 2}, {Key: "reason", Title: a.T("reason")},
+		{Key: "symbols", Title: a.T("symbols"), Right: true, Drop: 6}, {Key: "retry_time", Title: a.T("fetched next"), Drop: 2}, {Key: "reason", Title: a.T("reason")},
 		{Key: "partition_id", Title: a.T("partition"), Wide: true},
 	}
 }
@@ -235,15 +235,15 @@ type runFlags struct {
 func (a *app) runCommand() *cobra.Command {
 	var f runFlags
 	c := &cobra.Command{
-		Use: "run [POOL]...", Short: a.T("Bring pools up to date; both when none is named"), Args: a.poolArgs, ValidArgs: poolNames,
+		Use: "run [POOL]...", Short: a.T("Update pools; default: both"), Args: a.poolArgs, ValidArgs: poolNames,
 		Example: "  afterbell run universe --from 2026-11-02 --to 2026-11-06 --refetch --watch",
 	}
 	c.Flags().StringVar(&f.from, "from", "", a.T("first trade `date`, YYYY-MM-DD or today (default: the first gap)"))
 	c.Flags().StringVar(&f.to, "to", "", a.T("last trade `date`, YYYY-MM-DD or today (default: the last that is due)"))
-	c.Flags().StringSliceVar(&f.modules, "modules", nil, a.T("only these `modules`, with commas between"))
-	c.Flags().BoolVar(&f.refetch, "refetch", false, a.T("fetch what is held complete as well, so that revisions show"))
-	c.Flags().BoolVar(&f.dryRun, "dry-run", false, a.T("tell the plan and its cost, and start nothing"))
-	c.Flags().BoolVarP(&f.watch, "watch", "w", false, a.T("follow the runs; the exit code tells how they ended"))
+	c.Flags().StringSliceVar(&f.modules, "modules", nil, a.T("only these `modules`, separated by commas"))
+	c.Flags().BoolVar(&f.refetch, "refetch", false, a.T("also fetch dates that are already complete"))
+	c.Flags().BoolVar(&f.dryRun, "dry-run", false, a.T("show the plan and its cost, without starting a run"))
+	c.Flags().BoolVarP(&f.watch, "watch", "w", false, a.T("follow the runs; the exit code is their result"))
 	c.RunE = func(c *cobra.Command, args []string) error { return a.run(c, args, f) }
 	return c
 }
@@ -310,9 +310,9 @@ func (a *app) printPlans(plans []*orchestratorv1.Plan) error {
 
 func (a *app) cancelCommand() *cobra.Command {
 	var note string
-	c := &cobra.Command{Use: "cancel RUN", Short: a.T("Stop a run for good; what it committed stays"), Args: a.oneArg("RUN", "afterbell runs")}
+	c := &cobra.Command{Use: "cancel RUN", Short: a.T("Cancel a run; what it has committed stays"), Args: a.oneArg("RUN", "afterbell runs")}
 	c.ValidArgsFunction = a.completeRuns
-	c.Flags().StringVar(&note, "note", "", a.T("who does it and why, at most 500 characters"))
+	c.Flags().StringVar(&note, "note", "", a.T("who does this and why, at most 500 characters"))
 	c.RunE = func(c *cobra.Command, args []string) error {
 		client, err := a.connect()
 		if err != nil {
@@ -343,7 +343,7 @@ func (a *app) verifyCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "verify RUN", Args: a.oneArg("RUN", "afterbell runs"),
 		Short:             a.T("Compare the rows in the file with what a run committed"),
-		Long:              a.T("Reads a finished run's partitions from the pool's file anew and compares their rows, by number and by value, with what was committed. The exit code is 0 when they agree and 3 when they differ."),
+		Long:              a.T("Reads the partitions of a finished run from the pool's file again and compares the number and the values of their rows with what was committed. The exit code is 0 if they agree and 3 if they differ."),
 		ValidArgsFunction: a.completeRuns,
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -408,11 +408,11 @@ func (a *app) oneArg(what, other string) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		switch {
 		case len(args) == 0:
-			return usage{a.T("%s needs %s.", c.CommandPath(), what), other}
+			return usage{a.T("%s requires %s.", c.CommandPath(), what), other}
 		case len(args) > 1:
-			return usage{a.T("%s takes one argument; %q is one too many.", c.CommandPath(), args[1]), c.CommandPath() + " --help"}
+			return usage{a.T("%s accepts one argument, but also got %q.", c.CommandPath(), args[1]), c.CommandPath() + " --help"}
 		case strings.TrimSpace(args[0]) == "":
-			return usage{a.T("%s needs %s.", c.CommandPath(), what), other}
+			return usage{a.T("%s requires %s.", c.CommandPath(), what), other}
 		}
 		return nil
 	}

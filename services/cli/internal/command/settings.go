@@ -13,8 +13,8 @@ import (
 )
 
 func (a *app) scheduleCommand() *cobra.Command {
-	c := a.group("schedule", a.T("Show and change when runs start by themselves"))
-	show := &cobra.Command{Use: "show", Short: a.T("Show the schedule and when it fires next"), Args: a.noArgs}
+	c := a.group("schedule", a.T("Show and change the schedule"))
+	show := &cobra.Command{Use: "show", Short: a.T("Show the schedule and its next start"), Args: a.noArgs}
 	show.RunE = func(c *cobra.Command, _ []string) error {
 		s, err := a.schedule(c.Context())
 		if err != nil {
@@ -42,8 +42,8 @@ func (a *app) scheduleCommand() *cobra.Command {
 		return a.printSchedule(resp.GetSchedule())
 	}
 	var note, catchUp string
-	pause := &cobra.Command{Use: "pause", Short: a.T("Hold the schedule: evenings that come due are skipped"), Args: a.noArgs}
-	pause.Flags().StringVar(&note, "note", "", a.T("who does it and why, at most 500 characters"))
+	pause := &cobra.Command{Use: "pause", Short: a.T("Pause the schedule: slots that are due are skipped"), Args: a.noArgs}
+	pause.Flags().StringVar(&note, "note", "", a.T("who does this and why, at most 500 characters"))
 	pause.RunE = func(c *cobra.Command, _ []string) error {
 		client, err := a.connect()
 		if err != nil {
@@ -57,9 +57,9 @@ func (a *app) scheduleCommand() *cobra.Command {
 		}
 		return a.printSchedule(resp.GetSchedule())
 	}
-	resume := &cobra.Command{Use: "resume", Short: a.T("Release the schedule"), Args: a.noArgs}
-	resume.Flags().StringVar(&note, "note", "", a.T("who does it and why, at most 500 characters"))
-	resume.Flags().StringVar(&catchUp, "catch-up", "", a.T("what becomes of the evenings passed over: %s (default: the schedule's own)", fields.Allowed(&orchestratorv1.ResumeScheduleRequest{}, "catch_up")))
+	resume := &cobra.Command{Use: "resume", Short: a.T("Resume the schedule"), Args: a.noArgs}
+	resume.Flags().StringVar(&note, "note", "", a.T("who does this and why, at most 500 characters"))
+	resume.Flags().StringVar(&catchUp, "catch-up", "", a.T("what to do with missed slots: %s (default: as in the schedule)", fields.Allowed(&orchestratorv1.ResumeScheduleRequest{}, "catch_up")))
 	resume.RunE = func(c *cobra.Command, _ []string) error {
 		req := &orchestratorv1.ResumeScheduleRequest{Note: note}
 		if catchUp != "" {
@@ -99,9 +99,9 @@ func (a *app) printSchedule(s *orchestratorv1.Schedule) error {
 		return err
 	}
 	if at := s.GetNextTime(); at != nil {
-		a.say(a.T("It fires next at %s.", a.moment(at.AsTime())))
+		a.say(a.T("The next start is at %s.", a.moment(at.AsTime())))
 	} else {
-		a.say(a.T("Nothing will fire."))
+		a.say(a.T("No run will start."))
 	}
 	a.sayIssues(s.GetIssues())
 	switch {
@@ -114,7 +114,7 @@ func (a *app) printSchedule(s *orchestratorv1.Schedule) error {
 }
 
 func (a *app) settingsCommand() *cobra.Command {
-	c := a.group("settings", a.T("Show and change how runs are judged and ordered"))
+	c := a.group("settings", a.T("Show and change the policies of runs"))
 	show := &cobra.Command{Use: "show", Short: a.T("Show the settings"), Args: a.noArgs}
 	show.RunE = func(c *cobra.Command, _ []string) error {
 		client, err := a.connect()
@@ -177,20 +177,20 @@ func (a *app) fieldFlags(c *cobra.Command, req proto.Message) map[string]*string
 // about says what a field is, where the command knows it.
 func (a *app) about(name string) string {
 	text := map[string]string{
-		"enabled":            a.T("whether it fires at all"),
+		"enabled":            a.T("whether the schedule is enabled"),
 		"run_at":             a.T("local time of day, as in 19:30"),
-		"time_zone":          a.T("zone of run-at, as in Asia/Shanghai"),
-		"pools":              a.T("pools it fires"),
-		"run_on_startup":     a.T("whether the start of the orchestrator asks for a run"),
-		"catch_up":           a.T("what to do with evenings passed over"),
-		"trading_days_only":  a.T("whether it fires on trading days only"),
+		"time_zone":          a.T("time zone of run-at, as in Asia/Shanghai"),
+		"pools":              a.T("pools it runs"),
+		"run_on_startup":     a.T("whether the orchestrator starts a run when it starts"),
+		"catch_up":           a.T("what to do with missed slots"),
+		"trading_days_only":  a.T("whether it runs on trading days only"),
 		"preflight_policy":   a.T("when a run probes modules"),
-		"readiness_policy":   a.T("what a module that cannot be ingested does to its pool"),
+		"readiness_policy":   a.T("how a blocked module affects its pool"),
 		"order_wait":         a.T("how long universe waits for targets"),
-		"dispatch_width":     a.T("partitions dispatched at a time, 1 to 64"),
-		"retention_days":     a.T("days that finished runs are kept; 0 is for ever"),
-		"follow_up_deadline": a.T("time of day until which unpublished data is followed up"),
-		"recheck_days":       a.T("old days that each evening's run looks at once more, 0 to 100"),
+		"dispatch_width":     a.T("partitions dispatched at the same time, 1 to 64"),
+		"retention_days":     a.T("days that finished runs are kept; 0 means forever"),
+		"follow_up_deadline": a.T("time of day until which unpublished data is fetched again every 15 minutes"),
+		"recheck_days":       a.T("old dates that each evening's run fetches again, 0 to 100"),
 		"late_at":            a.T("time of day in Shanghai at which a pool that is not complete is told as late; empty is never"),
 		"max_follow_ups":     a.T("later attempts after a transient failure, 0 to 20"),
 	}[name]
@@ -214,7 +214,7 @@ func (a *app) fill(c *cobra.Command, req proto.Message, given map[string]*string
 		}
 	}
 	if !changed {
-		return usage{a.T("%s needs a flag that says what to change.", c.CommandPath()), c.CommandPath() + " --help"}
+		return usage{a.T("%s requires at least one flag with a new value.", c.CommandPath()), c.CommandPath() + " --help"}
 	}
 	return nil
 }

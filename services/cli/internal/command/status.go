@@ -29,17 +29,17 @@ type statusFlags struct {
 func (a *app) statusCommand() *cobra.Command {
 	var f statusFlags
 	c := &cobra.Command{
-		Use: "status", Short: a.T("Is the evening whole? The exit code answers"), Args: a.noArgs,
-		Long: a.T("Says for each pool whether it holds a trade date, what lacks, and when it is asked for next. Without --date it is the last evening that has come. Of a day on which the exchange was closed, the open day before it is judged.") +
-			"\n\n" + a.T("Exit codes: 0 whole, 1 wrong usage or another error, 2 blocked, 3 not whole, 4 not due yet, 5 unreachable."),
+		Use: "status", Short: a.T("Show whether the evening's data is complete; the exit code is the answer"), Args: a.noArgs,
+		Long: a.T("Shows for each pool whether a trade date is complete, what is missing, and when it is fetched next. The default date is the last evening that was due. If the exchange was closed on the date, the previous trading day is used.") +
+			"\n\n" + a.T("Exit codes: 0 complete or done, 1 wrong usage or another error, 2 blocked, 3 not complete, 4 not due yet, 5 unreachable."),
 		Example: "  afterbell status --require complete --pool universe --date today --wait 2h && python train.py",
 	}
 	c.RunE = func(c *cobra.Command, _ []string) error { return a.status(c.Context(), c.CommandPath(), f) }
 	c.Flags().StringSliceVar(&f.pools, "pool", nil, a.T("`pool` to judge: targets or universe (default both)"))
 	c.Flags().StringVar(&f.date, "date", "", a.T("trade `date` to judge: YYYY-MM-DD or today"))
-	c.Flags().StringVar(&f.from, "from", "", a.T("judge all open days from this `date` to --date"))
-	c.Flags().StringVar(&f.require, "require", "settled", a.T("`what` counts as whole: settled, or complete, which takes no day that was accepted short"))
-	c.Flags().DurationVar(&f.wait, "wait", 0, a.T("wait as long as this `time` for the evening to become whole"))
+	c.Flags().StringVar(&f.from, "from", "", a.T("check all trading days from this `date` to --date"))
+	c.Flags().StringVar(&f.require, "require", "settled", a.T("`state` that counts as complete: settled, or complete, which excludes dates that were accepted short"))
+	c.Flags().DurationVar(&f.wait, "wait", 0, a.T("wait up to this `time` until the data is complete"))
 	return c
 }
 
@@ -179,7 +179,7 @@ func (a *app) statusColumns() []output.Column {
 	return []output.Column{
 		{Key: "pool", Title: a.T("pool")}, {Key: "date", Title: a.T("date")}, {Key: "verdict", Title: a.T("verdict")},
 		{Key: "settled", Title: a.T("settled"), Right: true}, {Key: "counted", Title: a.T("of"), Right: true},
-		{Key: "next_time", Title: a.T("asked for next")}, {Key: "lacking", Title: a.T("lacking")},
+		{Key: "next_time", Title: a.T("fetched next")}, {Key: "lacking", Title: a.T("missing data")},
 	}
 }
 
@@ -280,10 +280,10 @@ func (a *app) sentence(e *afterbell.Evening) string {
 		line += " " + a.T("The pool is paused.")
 	}
 	if e.Run != nil && e.Run.GetState() != orchestratorv1.Run_STATE_QUEUED {
-		line += " " + a.T("Run %s is under way.", e.Run.GetRunId())
+		line += " " + a.T("Run %s is in progress.", e.Run.GetRunId())
 	}
 	if !e.NextTime.IsZero() {
-		line += " " + a.T("It is asked for next at %s.", a.moment(e.NextTime))
+		line += " " + a.T("It is fetched next at %s.", a.moment(e.NextTime))
 	}
 	return line
 }
@@ -296,7 +296,7 @@ func (a *app) sayEvening(e *afterbell.Evening) {
 	a.say(a.sentence(e))
 	if e.Verdict == afterbell.Whole {
 		if len(e.DisabledModuleIDs) > 0 {
-			a.say("  " + a.T("Switched off and not counted: %s.", strings.Join(e.DisabledModuleIDs, ", ")))
+			a.say("  " + a.T("Disabled and not counted: %s.", strings.Join(e.DisabledModuleIDs, ", ")))
 		}
 		if e.EmptyTargets && !a.quiet {
 			a.next("afterbell targets add 600519.SH")

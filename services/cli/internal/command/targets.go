@@ -19,8 +19,8 @@ import (
 )
 
 func (a *app) targetsCommand() *cobra.Command {
-	c := a.group("targets", a.T("Show and change the list that the targets pool follows"))
-	list := &cobra.Command{Use: "list", Short: a.T("List the symbols and what they are"), Args: a.noArgs}
+	c := a.group("targets", a.T("Show and change the target list"))
+	list := &cobra.Command{Use: "list", Short: a.T("List the symbols and their kinds"), Args: a.noArgs}
 	list.RunE = func(c *cobra.Command, _ []string) error {
 		ctx, cancel := a.call(c.Context())
 		defer cancel()
@@ -79,7 +79,7 @@ func (a *app) symbols(args []string) ([]string, error) {
 
 func (a *app) someSymbols(c *cobra.Command, args []string) error {
 	if len(args) == 0 {
-		return usage{a.T("%s needs symbols, as in 600519.SH, or - to read them from standard input.", c.CommandPath()), "afterbell targets list"}
+		return usage{a.T("%s requires symbols such as 600519.SH, or - to read them from standard input.", c.CommandPath()), "afterbell targets list"}
 	}
 	return nil
 }
@@ -135,7 +135,7 @@ func (a *app) unlistedFlag(c *cobra.Command) *bool {
 }
 
 func (a *app) addTargets() *cobra.Command {
-	c := &cobra.Command{Use: "add SYMBOL...", Short: a.T("Put symbols on the list"), Args: a.someSymbols}
+	c := &cobra.Command{Use: "add SYMBOL...", Short: a.T("Add symbols to the list"), Args: a.someSymbols}
 	set := a.setFlag(c, a.T("`name` of the set; default, or temporary with --until, where it is left out"))
 	until, unlisted := a.until(c), a.unlistedFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -167,7 +167,7 @@ func (a *app) addTargets() *cobra.Command {
 }
 
 func (a *app) removeTargets() *cobra.Command {
-	c := &cobra.Command{Use: "remove SYMBOL...", Short: a.T("Take symbols off the list; their rows stay"), Args: a.someSymbols}
+	c := &cobra.Command{Use: "remove SYMBOL...", Short: a.T("Remove symbols from the list; their rows stay"), Args: a.someSymbols}
 	set := a.setFlag(c, a.T("`name` of the set; default and temporary where it is left out"))
 	c.RunE = func(c *cobra.Command, args []string) error {
 		given, err := a.symbols(args)
@@ -232,7 +232,7 @@ func (a *app) setCommand() *cobra.Command {
 }
 
 func (a *app) previewTargets() *cobra.Command {
-	c := &cobra.Command{Use: "preview SYMBOL...", Short: a.T("Show what a list would change, and change nothing"), Args: a.someSymbols}
+	c := &cobra.Command{Use: "preview SYMBOL...", Short: a.T("Show what a list would change, without changing it"), Args: a.someSymbols}
 	set := a.setFlag(c, a.T("`name` of the set that would have them; default where it is left out"))
 	until, unlisted := a.until(c), a.unlistedFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {

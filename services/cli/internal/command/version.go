@@ -9,7 +9,7 @@ import (
 
 func (a *app) versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: a.T("Say which build this is"), Args: a.noArgs,
+		Use: "version", Short: a.T("Print the version"), Args: a.noArgs,
 		RunE: func(*cobra.Command, []string) error {
 			v := program.Version()
 			return a.printer.Print(output.Answer{

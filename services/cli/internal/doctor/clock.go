@@ -34,11 +34,11 @@ func (d *doctor) rest(ctx context.Context) {
 	answer, err := client.Do(req)
 	if err != nil {
 		if listens(ctx, addr) {
-			d.add(check, Wrong, d.T("another program listens at %s", addr), d.T("Give the orchestrator another port: %s", "bin/orchestrator --http-addr 127.0.0.1:0"))
+			d.add(check, Wrong, d.T("another program listens at %s", addr), d.T("Start the orchestrator with a different port: %s", "bin/orchestrator --http-addr 127.0.0.1:0"))
 			return
 		}
 		if d.reached {
-			d.add(check, Notice, d.T("nothing listens at %s", addr), d.T("Name the orchestrator's REST address, which its log tells in the line with listening: %s", "afterbell doctor --http-addr HOST:PORT"))
+			d.add(check, Notice, d.T("nothing listens at %s", addr), d.T("Pass the orchestrator's REST address, which is in its log in the line with listening: %s", "afterbell doctor --http-addr HOST:PORT"))
 		}
 		return // the orchestrator's own check has told that it is away
 	}
@@ -52,14 +52,14 @@ func (d *doctor) rest(ctx context.Context) {
 		return // the orchestrator's own check has told that the key is not valid
 	}
 	if err != nil || json.Unmarshal(body, &ready) != nil || ready.Ledger == "" {
-		d.add(check, Wrong, d.T("another program listens at %s", addr), d.T("Give the orchestrator another port: %s", "bin/orchestrator --http-addr 127.0.0.1:0"))
+		d.add(check, Wrong, d.T("another program listens at %s", addr), d.T("Start the orchestrator with a different port: %s", "bin/orchestrator --http-addr 127.0.0.1:0"))
 		return
 	}
 	if !ready.Ready {
-		d.add(check, Wrong, d.T("the ledger cannot be read: %s", ready.Ledger), d.T("Look at the volume and at the rights of market-cache.sqlite: %s", "df -h "+d.DataDir))
+		d.add(check, Wrong, d.T("the ledger cannot be read: %s", ready.Ledger), d.T("Check the disk and the permissions of market-cache.sqlite: %s", "df -h "+d.DataDir))
 		return
 	}
-	d.add(check, Fine, d.T("answers at %s", addr), "")
+	d.add(check, Fine, d.T("responds at %s", addr), "")
 }
 
 // clock compares this machine's clock with the provider's.
@@ -75,20 +75,20 @@ func (d *doctor) clock(ctx context.Context) {
 	begun := d.Now()
 	answer, err := http.DefaultClient.Do(req)
 	if err != nil {
-		d.add("provider", Wrong, d.T("%s cannot be reached: %s", d.ProviderURL, reasonOf(err)), d.T("Look at the network, the proxy and the name server: %s", "curl -sSI "+d.ProviderURL))
+		d.add("provider", Wrong, d.T("%s cannot be reached: %s", d.ProviderURL, reasonOf(err)), d.T("Check the network, the proxy and name resolution: %s", "curl -sSI "+d.ProviderURL))
 		return
 	}
 	answer.Body.Close()
 	d.add("provider", Fine, d.T("%s can be reached", d.ProviderURL), "")
 	theirs, err := http.ParseTime(answer.Header.Get("Date"))
 	if err != nil {
-		d.add(check, Skipped, d.T("the provider tells no time"), "")
+		d.add(check, Skipped, d.T("the provider's response has no time"), "")
 		return
 	}
 	middle := begun.Add(d.Now().Sub(begun) / 2)
 	off := middle.Sub(theirs.Add(500 * time.Millisecond)).Round(time.Second) // a Date has whole seconds
 	if off > maxSkew || off < -maxSkew {
-		d.add(check, Wrong, d.T("it differs from the provider's by %s", off), d.T("Set it, and keep it set by NTP: %s", "sudo timedatectl set-ntp true"))
+		d.add(check, Wrong, d.T("it differs from the provider's by %s", off), d.T("Set the clock, and keep it synchronized with NTP: %s", "sudo timedatectl set-ntp true"))
 		return
 	}
 	d.add(check, Fine, d.T("it agrees with the provider's within %s", maxSkew), "")
@@ -111,5 +111,5 @@ func (d *doctor) zone() {
 		d.add("time zone", Fine, d.T("local time is Shanghai time"), "")
 		return
 	}
-	d.add("time zone", Fine, d.T("local time (%s) is %s from Shanghai time; the schedule goes by its own zone", name, (time.Duration(here-there)*time.Second).String()), "")
+	d.add("time zone", Fine, d.T("local time (%s) differs from Shanghai time by %s; the schedule uses its own time zone", name, (time.Duration(here-there)*time.Second).String()), "")
 }

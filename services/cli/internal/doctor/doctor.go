@@ -125,7 +125,7 @@ func (d *doctor) orchestrator(ctx context.Context) {
 	switch {
 	case err == nil:
 		d.reached = true
-		d.add(check, Fine, d.T("answers at %s", addr), "")
+		d.add(check, Fine, d.T("responds at %s", addr), "")
 	case errors.As(err, &answer) && answer.ReasonName != "":
 		d.reached = true
 		d.add(check, Wrong, answer.Message, first(answer.Remedy, d.T("Read the orchestrator's log.")))
@@ -133,10 +133,10 @@ func (d *doctor) orchestrator(ctx context.Context) {
 		d.unreachable(check, answer.Message, d.T("Name the CA of the orchestrator's certificate: %s", "afterbell doctor --ca FILE"))
 	case !listens(ctx, addr):
 		d.unreachable(check, d.T("nothing listens at %s", addr),
-			d.T("Start it with the same --data-dir as before, or name its address with --orchestrator: %s", "bin/orchestrator"))
+			d.T("Start it with the same --data-dir as before, or pass its address with --orchestrator: %s", "bin/orchestrator"))
 	default:
-		d.unreachable(check, d.T("another program listens at %s, or one that hangs", addr),
-			d.T("Give the orchestrator another port, and name it to this command with --orchestrator: %s", "bin/orchestrator --grpc-addr 127.0.0.1:0"))
+		d.unreachable(check, d.T("another program, or one that hangs, listens at %s", addr),
+			d.T("Start the orchestrator with a different port, and pass it to this command with --orchestrator: %s", "bin/orchestrator --grpc-addr 127.0.0.1:0"))
 	}
 }
 
@@ -149,15 +149,15 @@ func (d *doctor) worker(ctx context.Context) {
 	var answer *afterbell.Error
 	switch {
 	case err == nil:
-		d.add(check, Fine, d.T("answers the orchestrator"), "")
+		d.add(check, Fine, d.T("responds to the orchestrator"), "")
 	case errors.Is(err, afterbell.ErrWorkerUnreachable) && errors.As(err, &answer):
 		at := answer.Metadata["address"]
 		if at != "" && listens(ctx, at) {
-			d.unreachable(check, d.T("something listens at %s and does not answer the orchestrator", at),
-				d.T("Wait a few seconds if it was just started. If it is another program, give both services another address with --grpc-addr and --worker-addr: %s", "bin/ingest-worker --grpc-addr 127.0.0.1:7702"))
+			d.unreachable(check, d.T("a program listens at %s but does not respond to the orchestrator", at),
+				d.T("If it was just started, wait a few seconds. If it is another program, set a different address with --grpc-addr of the worker and --worker-addr of the orchestrator: %s", "bin/ingest-worker --grpc-addr 127.0.0.1:7702"))
 			return
 		}
-		d.unreachable(check, d.T("nothing listens at %s, where the orchestrator looks for it", at),
+		d.unreachable(check, d.T("nothing listens at %s, where the orchestrator expects the worker", at),
 			d.T("Start it, with its token and the same --data-dir as before: %s", "bin/ingest-worker"))
 	case errors.As(err, &answer):
 		d.add(check, Wrong, answer.Message, answer.Remedy)
@@ -214,10 +214,10 @@ func (d *doctor) token(ctx context.Context) {
 		}
 	}
 	if passed == 0 {
-		d.add(check, Notice, d.T("no module was probed with it yet"), d.T("Probe them: %s", "afterbell preflight"))
+		d.add(check, Notice, d.T("no module has been probed with it yet"), d.T("Probe them: %s", "afterbell preflight"))
 		return
 	}
-	d.add(check, Fine, d.T("%d modules were probed with it and may be called", passed), "")
+	d.add(check, Fine, d.T("%d modules were probed with it successfully", passed), "")
 }
 
 func (d *doctor) schedule(ctx context.Context) {
@@ -237,9 +237,9 @@ func (d *doctor) schedule(ctx context.Context) {
 	case s.GetPaused():
 		d.add(check, Wrong, d.T("it is paused: %s", first(s.GetNote(), "-")), d.T("Resume it: %s", "afterbell schedule resume"))
 	case !s.GetEnabled():
-		d.add(check, Wrong, d.T("it is disabled"), d.T("Switch it on: %s", "afterbell schedule set --enabled=true"))
+		d.add(check, Wrong, d.T("it is disabled"), d.T("Enable it: %s", "afterbell schedule set --enabled=true"))
 	case s.GetNextTime() != nil:
-		d.add(check, Fine, d.T("fires next at %s (Shanghai)", s.GetNextTime().AsTime().In(d.Zone).Format("2006-01-02 15:04")), "")
+		d.add(check, Fine, d.T("starts next at %s (Shanghai)", s.GetNextTime().AsTime().In(d.Zone).Format("2006-01-02 15:04")), "")
 	}
 }
 
@@ -266,10 +266,10 @@ func (d *doctor) pools(ctx context.Context) {
 		fine = false
 		i := last.GetIssues()[0]
 		d.add(check, Notice, d.T("the last run of %s did not succeed: %s", name, strings.TrimPrefix(i.GetReason().String(), "REASON_")+": "+i.GetMessage()),
-			first(i.GetRemedy(), d.T("Read about it: %s", "afterbell show "+last.GetRunId())))
+			first(i.GetRemedy(), d.T("Show the details: %s", "afterbell show "+last.GetRunId())))
 	}
 	if fine {
-		d.add(check, Fine, d.T("both go on"), "")
+		d.add(check, Fine, d.T("both are active"), "")
 	}
 }
 

@@ -27,7 +27,7 @@ func (d *doctor) files() {
 	const check = "files"
 	dir, err := d.dataDir()
 	if err != nil {
-		d.add(check, Skipped, d.T("%s: %s", d.DataDir, err.Error()), d.T("Name the directory that the services were started with: %s", "afterbell doctor --data-dir DIRECTORY"))
+		d.add(check, Skipped, d.T("%s: %s", d.DataDir, err.Error()), d.T("Pass the directory that the services were started with: %s", "afterbell doctor --data-dir DIRECTORY"))
 		return
 	}
 	d.disk(dir)
@@ -39,26 +39,26 @@ func (d *doctor) files() {
 		case errors.Is(err, fs.ErrNotExist):
 			if name != ledgerFile && d.reached {
 				bad = true
-				d.add(check, Notice, d.T("%s is not there", path), d.T("The worker makes it when it starts: %s", "bin/ingest-worker --data-dir "+dir))
+				d.add(check, Notice, d.T("%s does not exist", path), d.T("The worker creates it at its start: %s", "bin/ingest-worker --data-dir "+dir))
 			}
 		case err != nil:
 			bad = true
-			d.add(check, Wrong, err.Error(), d.T("Give it back to the services' user: %s", "sudo chown -R \"$USER\" "+dir))
+			d.add(check, Wrong, err.Error(), d.T("Change its owner to the user of the services: %s", "sudo chown -R \"$USER\" "+dir))
 		case !info.Mode().IsRegular():
 			bad = true
-			d.add(check, Wrong, d.T("%s is no file", path), d.T("Move it away: %s", "mv "+path+" "+path+".old"))
+			d.add(check, Wrong, d.T("%s is not a file", path), d.T("Move it away: %s", "mv "+path+" "+path+".old"))
 		case !writable(path):
 			bad = true
-			d.add(check, Wrong, d.T("%s cannot be written by this user", path), d.T("Make it writable: %s", "chmod u+rw "+path))
+			d.add(check, Wrong, d.T("%s is not writable by this user", path), d.T("Make it writable: %s", "chmod u+rw "+path))
 		}
 	}
 	if info, err := os.Stat(filepath.Join(dir, "vault.key")); err == nil && info.Mode().Perm()&0o077 != 0 && posix {
 		bad = true
-		d.add(check, Wrong, d.T("%s can be read by other users", info.Name()), d.T("Keep it to its owner: %s", "chmod 600 "+filepath.Join(dir, "vault.key")))
+		d.add(check, Wrong, d.T("%s is readable by other users", info.Name()), d.T("Restrict it to its owner: %s", "chmod 600 "+filepath.Join(dir, "vault.key")))
 	}
 	if !writable(dir) {
 		bad = true
-		d.add(check, Wrong, d.T("%s cannot be written by this user", dir), d.T("Make it writable: %s", "chmod u+rwx "+dir))
+		d.add(check, Wrong, d.T("%s is not writable by this user", dir), d.T("Make it writable: %s", "chmod u+rwx "+dir))
 	}
 	if !bad {
 		d.add(check, Fine, d.T("all there in %s", dir), "")
@@ -74,7 +74,7 @@ func (d *doctor) dataDir() (string, error) {
 		return "", errors.Unwrap(err)
 	}
 	if !info.IsDir() {
-		return "", errors.New(d.T("it is no directory"))
+		return "", errors.New(d.T("it is not a directory"))
 	}
 	if _, err := os.Stat(filepath.Join(d.DataDir, ledgerFile)); !errors.Is(err, fs.ErrNotExist) {
 		return d.DataDir, nil
@@ -105,7 +105,7 @@ func (d *doctor) disk(dir string) {
 		d.add("disk", Skipped, err.Error(), "")
 		return
 	}
-	switch remedy := d.T("Make room on the volume: %s", "df -h "+dir); {
+	switch remedy := d.T("Free space on the disk: %s", "df -h "+dir); {
 	case free < leastBytes:
 		d.add("disk", Wrong, d.T("%s free in %s", size(free), dir), remedy)
 	case free < tightBytes:
@@ -140,14 +140,14 @@ func (d *doctor) locks(dir string) {
 		case pid == 0 || !alive(pid):
 			if service == "orchestrator" && d.reached {
 				bad = true
-				d.add(check, Notice, d.T("the orchestrator that answers does not use %s", dir), d.T("Name the directory that it uses: %s", "afterbell doctor --data-dir DIRECTORY"))
+				d.add(check, Notice, d.T("the orchestrator that responds does not use %s", dir), d.T("Pass the directory that it uses: %s", "afterbell doctor --data-dir DIRECTORY"))
 			}
 		case service == "orchestrator" && !d.reached:
 			bad = true
-			d.add(check, Wrong, d.T("an orchestrator (pid %d) uses %s and does not answer at %s", pid, dir, d.Client.Addr()), d.T("Name its address, which its log tells, with --orchestrator, or stop it: %s", "kill "+strconv.Itoa(pid)))
+			d.add(check, Wrong, d.T("an orchestrator (pid %d) uses %s but does not respond at %s", pid, dir, d.Client.Addr()), d.T("Pass its address, which is in its log, with --orchestrator, or stop it: %s", "kill "+strconv.Itoa(pid)))
 		case replaced(pid):
 			bad = true
-			d.add("versions", Notice, d.T("the %s that runs (pid %d) is an older build than the file on the disk", service, pid), d.T("Stop it, and start it again as before: %s", "kill "+strconv.Itoa(pid)))
+			d.add("versions", Notice, d.T("the running %s (pid %d) is older than the file on disk", service, pid), d.T("Restart it with the same flags: %s", "kill "+strconv.Itoa(pid)))
 		}
 	}
 	for _, name := range poolFiles {
@@ -163,11 +163,11 @@ func (d *doctor) locks(dir string) {
 				continue // readers of SQLite disturb nobody
 			}
 			bad = true
-			d.add(check, Wrong, d.T("process %d (%s) holds %s open, which keeps the next run out", pid, programOf(pid), name), d.T("Close it there, or end the process: %s", "kill "+strconv.Itoa(pid)))
+			d.add(check, Wrong, d.T("process %d (%s) has %s open, which blocks the next run", pid, programOf(pid), name), d.T("Close the file in that program, or stop the process: %s", "kill "+strconv.Itoa(pid)))
 		}
 	}
 	if !bad {
-		d.add(check, Fine, d.T("nobody else holds a file"), "")
+		d.add(check, Fine, d.T("no other program has a file open"), "")
 	}
 }
 
