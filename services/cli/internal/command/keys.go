@@ -194,7 +194,7 @@ func (a *app) auditCommand() *cobra.Command {
 		case len(resp.GetEntries()) == 0:
 			a.say(a.T("There are no such changes."))
 		case resp.GetNextPageToken() != "":
-			a.say(a.T("There are more; narrow it, or raise --number."))
+			a.say(a.T("There are more; narrow the query or raise --number."))
 		}
 		return nil
 	}
