@@ -230,6 +230,9 @@ var entries = []entry{
 	e(EtagMismatch, Permanent, StatusAborted,
 		"The resource was changed since the caller read it.",
 		"Read the resource again, repeat the change on it, and send it with the new etag.", "kind", "id", "etag"),
+	e(TooManyCalls, Transient, StatusResourceExhausted,
+		"The caller, or all callers together, have as many calls or streams open as the orchestrator accepts.",
+		"Close streams that nobody reads, and repeat the call after a second. The orchestrator's flags --max-streams, --max-streams-per-caller, --max-calls and --max-rate set the limits.", "limit", "value"),
 }
 
 var (

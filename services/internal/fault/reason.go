@@ -84,6 +84,7 @@ const (
 	RoleRequired              Reason = "ROLE_REQUIRED"
 	TooManyAttempts           Reason = "TOO_MANY_ATTEMPTS"
 	EtagMismatch              Reason = "ETAG_MISMATCH"
+	TooManyCalls              Reason = "TOO_MANY_CALLS"
 )
 
 // Class says what a reason asks for next. It is decided here once, for retries

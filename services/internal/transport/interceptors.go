@@ -25,7 +25,13 @@ type guard struct {
 	say      func(string) string // see ServerConfig.Say
 	// authorize is nil where everybody may call.
 	authorize Authorize
+	// limits and caller as in ServerConfig.
+	limits *Limits
+	caller func(context.Context) string
 }
+
+// quiet tells the methods of gRPC itself, as health checks.
+func quiet(method string) bool { return strings.HasPrefix(method, "/grpc.") }
 
 // admit asks who calls before anything else is looked at.
 func (g guard) admit(ctx context.Context, method string) (context.Context, error) {
@@ -42,6 +48,11 @@ func (g guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, h
 	if err != nil {
 		return nil, err
 	}
+	done, err := g.enter(admitted, info.FullMethod, false)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
 	if err := g.check(req); err != nil {
 		return nil, err
 	}
@@ -67,6 +78,11 @@ func (g guard) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo
 	if err != nil {
 		return err
 	}
+	done, err := g.enter(admitted, info.FullMethod, true)
+	if err != nil {
+		return err
+	}
+	defer done()
 	return handler(srv, checkedStream{ss, g, admitted})
 }
 
@@ -108,7 +124,7 @@ func (g guard) check(req any) error {
 // finish handles the error once: it is logged with its cause here and leaves as a
 // status.
 func (g guard) finish(ctx context.Context, method string, start time.Time, err error, panicked any) error {
-	quiet := strings.HasPrefix(method, "/grpc.")
+	quiet := quiet(method)
 	attrs := []slog.Attr{slog.String("method", method)}
 	if panicked != nil {
 		attrs = append(attrs, slog.String("panic", fmt.Sprint(panicked)), slog.String("stack", string(debug.Stack())))

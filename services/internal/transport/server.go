@@ -43,6 +43,11 @@ type ServerConfig struct {
 	Say func(string) string
 	// Authorize is asked before anything else about every call. Nil admits all.
 	Authorize Authorize
+	// Limits on what callers have open. Nil means none.
+	Limits *Limits
+	// Caller names who calls, for Limits, by the context that Authorize returned. Nil
+	// means the address.
+	Caller func(context.Context) string
 	// Credentials are those of the listener's connections. Nil means plain ones.
 	Credentials credentials.TransportCredentials
 	// Options come after the server's own and may replace them, as tests do.
@@ -69,7 +74,7 @@ func NewServer(cfg ServerConfig) *Server {
 	if cfg.Credentials == nil {
 		cfg.Credentials = insecure.NewCredentials()
 	}
-	g := guard{log: cfg.Logger, maxBytes: cfg.MaxRequest, say: cfg.Say, authorize: cfg.Authorize}
+	g := guard{log: cfg.Logger, maxBytes: cfg.MaxRequest, say: cfg.Say, authorize: cfg.Authorize, limits: cfg.Limits, caller: cfg.Caller}
 	s := &Server{
 		cfg:    cfg,
 		inside: insideListener{bufconn.Listen(insideBuffer)},

@@ -390,6 +390,12 @@ const (
 	// ErrorInfo.metadata: {"kind", "id", "etag"}; etag is the current one. Class:
 	// permanent.
 	Reason_REASON_ETAG_MISMATCH Reason = 73
+	// The caller, or all callers together, have as many calls or streams open as the
+	// orchestrator accepts.
+	//
+	// ErrorInfo.metadata: {"limit", "value"}: "rate", "calls", "streams_per_caller" or
+	// "streams", and its value. RetryInfo says when to repeat the call. Class: transient.
+	Reason_REASON_TOO_MANY_CALLS Reason = 74
 )
 
 // Enum value maps for Reason.
@@ -469,6 +475,7 @@ var (
 		71: "REASON_ROLE_REQUIRED",
 		72: "REASON_TOO_MANY_ATTEMPTS",
 		73: "REASON_ETAG_MISMATCH",
+		74: "REASON_TOO_MANY_CALLS",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":                   0,
@@ -545,6 +552,7 @@ var (
 		"REASON_ROLE_REQUIRED":                 71,
 		"REASON_TOO_MANY_ATTEMPTS":             72,
 		"REASON_ETAG_MISMATCH":                 73,
+		"REASON_TOO_MANY_CALLS":                74,
 	}
 )
 
@@ -758,7 +766,7 @@ const file_afterbell_fault_v1_fault_proto_rawDesc = "" +
 	"\bmetadata\x18\b \x03(\v2'.afterbell.fault.v1.Issue.MetadataEntryR\bmetadata\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xad\x10\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xc8\x10\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14REASON_TOKEN_MISSING\x10\x01\x12\x18\n" +
@@ -834,7 +842,8 @@ const file_afterbell_fault_v1_fault_proto_rawDesc = "" +
 	"\x16REASON_UNAUTHENTICATED\x10F\x12\x18\n" +
 	"\x14REASON_ROLE_REQUIRED\x10G\x12\x1c\n" +
 	"\x18REASON_TOO_MANY_ATTEMPTS\x10H\x12\x18\n" +
-	"\x14REASON_ETAG_MISMATCH\x10I*e\n" +
+	"\x14REASON_ETAG_MISMATCH\x10I\x12\x19\n" +
+	"\x15REASON_TOO_MANY_CALLS\x10J*e\n" +
 	"\bSeverity\x12\x18\n" +
 	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10SEVERITY_WARNING\x10\x01\x12\x12\n" +

@@ -34,7 +34,10 @@ type DomainSetting struct {
 	// Provider in use. Example: "tushare".
 	ProviderId string `protobuf:"bytes,3,opt,name=provider_id,json=providerId,proto3" json:"provider_id,omitempty"`
 	// Its modules.
-	Modules       []*ModuleSetting `protobuf:"bytes,4,rep,name=modules,proto3" json:"modules,omitempty"`
+	Modules []*ModuleSetting `protobuf:"bytes,4,rep,name=modules,proto3" json:"modules,omitempty"`
+	// Changes whenever enabled or provider_id do. Opaque. Send it with a change to have that refused,
+	// with ETAG_MISMATCH, where somebody else made one since.
+	Etag          string `protobuf:"bytes,20,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -97,6 +100,13 @@ func (x *DomainSetting) GetModules() []*ModuleSetting {
 	return nil
 }
 
+func (x *DomainSetting) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
 // A module with its setting.
 type ModuleSetting struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -105,7 +115,10 @@ type ModuleSetting struct {
 	// Whether it may be selected.
 	Enabled bool `protobuf:"varint,2,opt,name=enabled,proto3" json:"enabled,omitempty"`
 	// Its last probe; STATUS_UNTESTED when there is none.
-	Probe         *Probe `protobuf:"bytes,3,opt,name=probe,proto3" json:"probe,omitempty"`
+	Probe *Probe `protobuf:"bytes,3,opt,name=probe,proto3" json:"probe,omitempty"`
+	// Changes whenever enabled does. Opaque. Send it with a change to have that refused,
+	// with ETAG_MISMATCH, where somebody else made one since.
+	Etag          string `protobuf:"bytes,20,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -159,6 +172,13 @@ func (x *ModuleSetting) GetProbe() *Probe {
 		return x.Probe
 	}
 	return nil
+}
+
+func (x *ModuleSetting) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
 }
 
 // Request for ModuleService.ListDomains.
@@ -261,7 +281,9 @@ type UpdateDomainRequest struct {
 	// Whether its modules may be selected.
 	Enabled *bool `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
 	// Provider to use, as in "tushare".
-	ProviderId    *string `protobuf:"bytes,3,opt,name=provider_id,json=providerId,proto3,oneof" json:"provider_id,omitempty"`
+	ProviderId *string `protobuf:"bytes,3,opt,name=provider_id,json=providerId,proto3,oneof" json:"provider_id,omitempty"`
+	// Etag of what was read. Empty changes whatever is there now.
+	Etag          string `protobuf:"bytes,20,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -313,6 +335,13 @@ func (x *UpdateDomainRequest) GetEnabled() bool {
 func (x *UpdateDomainRequest) GetProviderId() string {
 	if x != nil && x.ProviderId != nil {
 		return *x.ProviderId
+	}
+	return ""
+}
+
+func (x *UpdateDomainRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
 	}
 	return ""
 }
@@ -369,7 +398,9 @@ type UpdateModuleRequest struct {
 	// The module to change, as in "stock.moneyflow".
 	ModuleId string `protobuf:"bytes,1,opt,name=module_id,json=moduleId,proto3" json:"module_id,omitempty"`
 	// Whether it may be selected.
-	Enabled       *bool `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	Enabled *bool `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
+	// Etag of what was read. Empty changes whatever is there now.
+	Etag          string `protobuf:"bytes,20,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -416,6 +447,13 @@ func (x *UpdateModuleRequest) GetEnabled() bool {
 		return *x.Enabled
 	}
 	return false
+}
+
+func (x *UpdateModuleRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
 }
 
 // Response for ModuleService.UpdateModule.
@@ -560,34 +598,38 @@ var File_afterbell_orchestrator_v1_module_service_proto protoreflect.FileDescrip
 
 const file_afterbell_orchestrator_v1_module_service_proto_rawDesc = "" +
 	"\n" +
-	".afterbell/orchestrator/v1/module_service.proto\x12\x19afterbell.orchestrator.v1\x1a\x1cafterbell/auth/v1/auth.proto\x1a afterbell/market/v1/market.proto\x1a)afterbell/orchestrator/v1/preflight.proto\x1a\x1cgoogle/api/annotations.proto\"\xc3\x01\n" +
+	".afterbell/orchestrator/v1/module_service.proto\x12\x19afterbell.orchestrator.v1\x1a\x1cafterbell/auth/v1/auth.proto\x1a afterbell/market/v1/market.proto\x1a)afterbell/orchestrator/v1/preflight.proto\x1a\x1cgoogle/api/annotations.proto\"\xd7\x01\n" +
 	"\rDomainSetting\x123\n" +
 	"\x06domain\x18\x01 \x01(\v2\x1b.afterbell.market.v1.DomainR\x06domain\x12\x18\n" +
 	"\aenabled\x18\x02 \x01(\bR\aenabled\x12\x1f\n" +
 	"\vprovider_id\x18\x03 \x01(\tR\n" +
 	"providerId\x12B\n" +
-	"\amodules\x18\x04 \x03(\v2(.afterbell.orchestrator.v1.ModuleSettingR\amodules\"\x96\x01\n" +
+	"\amodules\x18\x04 \x03(\v2(.afterbell.orchestrator.v1.ModuleSettingR\amodules\x12\x12\n" +
+	"\x04etag\x18\x14 \x01(\tR\x04etag\"\xaa\x01\n" +
 	"\rModuleSetting\x123\n" +
 	"\x06module\x18\x01 \x01(\v2\x1b.afterbell.market.v1.ModuleR\x06module\x12\x18\n" +
 	"\aenabled\x18\x02 \x01(\bR\aenabled\x126\n" +
-	"\x05probe\x18\x03 \x01(\v2 .afterbell.orchestrator.v1.ProbeR\x05probe\"\x14\n" +
+	"\x05probe\x18\x03 \x01(\v2 .afterbell.orchestrator.v1.ProbeR\x05probe\x12\x12\n" +
+	"\x04etag\x18\x14 \x01(\tR\x04etag\"\x14\n" +
 	"\x12ListDomainsRequest\"\x96\x01\n" +
 	"\x13ListDomainsResponse\x12B\n" +
 	"\adomains\x18\x01 \x03(\v2(.afterbell.orchestrator.v1.DomainSettingR\adomains\x12;\n" +
-	"\tproviders\x18\x02 \x03(\v2\x1d.afterbell.market.v1.ProviderR\tproviders\"\x93\x01\n" +
+	"\tproviders\x18\x02 \x03(\v2\x1d.afterbell.market.v1.ProviderR\tproviders\"\xa7\x01\n" +
 	"\x13UpdateDomainRequest\x12\x1b\n" +
 	"\tdomain_id\x18\x01 \x01(\tR\bdomainId\x12\x1d\n" +
 	"\aenabled\x18\x02 \x01(\bH\x00R\aenabled\x88\x01\x01\x12$\n" +
 	"\vprovider_id\x18\x03 \x01(\tH\x01R\n" +
-	"providerId\x88\x01\x01B\n" +
+	"providerId\x88\x01\x01\x12\x12\n" +
+	"\x04etag\x18\x14 \x01(\tR\x04etagB\n" +
 	"\n" +
 	"\b_enabledB\x0e\n" +
 	"\f_provider_id\"X\n" +
 	"\x14UpdateDomainResponse\x12@\n" +
-	"\x06domain\x18\x01 \x01(\v2(.afterbell.orchestrator.v1.DomainSettingR\x06domain\"]\n" +
+	"\x06domain\x18\x01 \x01(\v2(.afterbell.orchestrator.v1.DomainSettingR\x06domain\"q\n" +
 	"\x13UpdateModuleRequest\x12\x1b\n" +
 	"\tmodule_id\x18\x01 \x01(\tR\bmoduleId\x12\x1d\n" +
-	"\aenabled\x18\x02 \x01(\bH\x00R\aenabled\x88\x01\x01B\n" +
+	"\aenabled\x18\x02 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x12\n" +
+	"\x04etag\x18\x14 \x01(\tR\x04etagB\n" +
 	"\n" +
 	"\b_enabled\"X\n" +
 	"\x14UpdateModuleResponse\x12@\n" +

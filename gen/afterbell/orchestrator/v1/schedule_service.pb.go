@@ -176,7 +176,10 @@ type Schedule struct {
 	// fire.
 	NextTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=next_time,json=nextTime,proto3" json:"next_time,omitempty"`
 	// Warnings, as a calendar that has ended.
-	Issues        []*v11.Issue `protobuf:"bytes,12,rep,name=issues,proto3" json:"issues,omitempty"`
+	Issues []*v11.Issue `protobuf:"bytes,12,rep,name=issues,proto3" json:"issues,omitempty"`
+	// Changes whenever what UpdateSchedule sets does. Opaque. Send it with a change to have that refused,
+	// with ETAG_MISMATCH, where somebody else made one since.
+	Etag          string `protobuf:"bytes,20,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -293,6 +296,13 @@ func (x *Schedule) GetIssues() []*v11.Issue {
 		return x.Issues
 	}
 	return nil
+}
+
+func (x *Schedule) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
 }
 
 // A Slot is one expected firing: one day, one pool.
@@ -523,8 +533,10 @@ type UpdateScheduleRequest struct {
 	CatchUp *CatchUp `protobuf:"varint,6,opt,name=catch_up,json=catchUp,proto3,enum=afterbell.orchestrator.v1.CatchUp,oneof" json:"catch_up,omitempty"`
 	// Whether slots exist on trading days only.
 	TradingDaysOnly *bool `protobuf:"varint,7,opt,name=trading_days_only,json=tradingDaysOnly,proto3,oneof" json:"trading_days_only,omitempty"`
-	unknownFields   protoimpl.UnknownFields
-	sizeCache       protoimpl.SizeCache
+	// Etag of what was read. Empty changes whatever is there now.
+	Etag          string `protobuf:"bytes,20,opt,name=etag,proto3" json:"etag,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
 }
 
 func (x *UpdateScheduleRequest) Reset() {
@@ -604,6 +616,13 @@ func (x *UpdateScheduleRequest) GetTradingDaysOnly() bool {
 		return *x.TradingDaysOnly
 	}
 	return false
+}
+
+func (x *UpdateScheduleRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
 }
 
 // Response for ScheduleService.UpdateSchedule.
@@ -1088,7 +1107,7 @@ var File_afterbell_orchestrator_v1_schedule_service_proto protoreflect.FileDescr
 
 const file_afterbell_orchestrator_v1_schedule_service_proto_rawDesc = "" +
 	"\n" +
-	"0afterbell/orchestrator/v1/schedule_service.proto\x12\x19afterbell.orchestrator.v1\x1a\x1cafterbell/auth/v1/auth.proto\x1a\x1eafterbell/fault/v1/fault.proto\x1a afterbell/market/v1/market.proto\x1a#afterbell/orchestrator/v1/run.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xeb\x03\n" +
+	"0afterbell/orchestrator/v1/schedule_service.proto\x12\x19afterbell.orchestrator.v1\x1a\x1cafterbell/auth/v1/auth.proto\x1a\x1eafterbell/fault/v1/fault.proto\x1a afterbell/market/v1/market.proto\x1a#afterbell/orchestrator/v1/run.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xff\x03\n" +
 	"\bSchedule\x12\x18\n" +
 	"\aenabled\x18\x01 \x01(\bR\aenabled\x12\x15\n" +
 	"\x06run_at\x18\x02 \x01(\tR\x05runAt\x12\x1b\n" +
@@ -1102,7 +1121,8 @@ const file_afterbell_orchestrator_v1_schedule_service_proto_rawDesc = "" +
 	"\tnote_time\x18\n" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\bnoteTime\x127\n" +
 	"\tnext_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\bnextTime\x121\n" +
-	"\x06issues\x18\f \x03(\v2\x19.afterbell.fault.v1.IssueR\x06issues\"\x99\x04\n" +
+	"\x06issues\x18\f \x03(\v2\x19.afterbell.fault.v1.IssueR\x06issues\x12\x12\n" +
+	"\x04etag\x18\x14 \x01(\tR\x04etag\"\x99\x04\n" +
 	"\x04Slot\x12\x17\n" +
 	"\aslot_id\x18\x01 \x01(\tR\x06slotId\x12-\n" +
 	"\x04pool\x18\x02 \x01(\x0e2\x19.afterbell.market.v1.PoolR\x04pool\x12\x12\n" +
@@ -1125,7 +1145,7 @@ const file_afterbell_orchestrator_v1_schedule_service_proto_rawDesc = "" +
 	"\rSTATE_COVERED\x10\x05\"\x14\n" +
 	"\x12GetScheduleRequest\"V\n" +
 	"\x13GetScheduleResponse\x12?\n" +
-	"\bschedule\x18\x01 \x01(\v2#.afterbell.orchestrator.v1.ScheduleR\bschedule\"\xa0\x03\n" +
+	"\bschedule\x18\x01 \x01(\v2#.afterbell.orchestrator.v1.ScheduleR\bschedule\"\xb4\x03\n" +
 	"\x15UpdateScheduleRequest\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1a\n" +
 	"\x06run_at\x18\x02 \x01(\tH\x01R\x05runAt\x88\x01\x01\x12 \n" +
@@ -1133,7 +1153,8 @@ const file_afterbell_orchestrator_v1_schedule_service_proto_rawDesc = "" +
 	"\x05pools\x18\x04 \x03(\x0e2\x19.afterbell.market.v1.PoolR\x05pools\x12)\n" +
 	"\x0erun_on_startup\x18\x05 \x01(\bH\x03R\frunOnStartup\x88\x01\x01\x12B\n" +
 	"\bcatch_up\x18\x06 \x01(\x0e2\".afterbell.orchestrator.v1.CatchUpH\x04R\acatchUp\x88\x01\x01\x12/\n" +
-	"\x11trading_days_only\x18\a \x01(\bH\x05R\x0ftradingDaysOnly\x88\x01\x01B\n" +
+	"\x11trading_days_only\x18\a \x01(\bH\x05R\x0ftradingDaysOnly\x88\x01\x01\x12\x12\n" +
+	"\x04etag\x18\x14 \x01(\tR\x04etagB\n" +
 	"\n" +
 	"\b_enabledB\t\n" +
 	"\a_run_atB\f\n" +

@@ -164,7 +164,10 @@ type Settings struct {
 	RecheckDays int32 `protobuf:"varint,8,opt,name=recheck_days,json=recheckDays,proto3" json:"recheck_days,omitempty"`
 	// Time of day in Shanghai, "HH:MM", at which a pool whose newest open day is not
 	// complete is told as late: see NoticeService. Empty tells nothing. Default "22:00".
-	LateAt        string `protobuf:"bytes,9,opt,name=late_at,json=lateAt,proto3" json:"late_at,omitempty"`
+	LateAt string `protobuf:"bytes,9,opt,name=late_at,json=lateAt,proto3" json:"late_at,omitempty"`
+	// Changes whenever a setting does. Opaque. Send it with a change to have that refused,
+	// with ETAG_MISMATCH, where somebody else made one since.
+	Etag          string `protobuf:"bytes,20,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -258,6 +261,13 @@ func (x *Settings) GetRecheckDays() int32 {
 func (x *Settings) GetLateAt() string {
 	if x != nil {
 		return x.LateAt
+	}
+	return ""
+}
+
+func (x *Settings) GetEtag() string {
+	if x != nil {
+		return x.Etag
 	}
 	return ""
 }
@@ -368,7 +378,9 @@ type UpdateSettingsRequest struct {
 	RecheckDays *int32 `protobuf:"varint,8,opt,name=recheck_days,json=recheckDays,proto3,oneof" json:"recheck_days,omitempty"`
 	// Time of day in Shanghai, "HH:MM", at which a pool that is not complete is told as
 	// late. Empty tells nothing.
-	LateAt        *string `protobuf:"bytes,9,opt,name=late_at,json=lateAt,proto3,oneof" json:"late_at,omitempty"`
+	LateAt *string `protobuf:"bytes,9,opt,name=late_at,json=lateAt,proto3,oneof" json:"late_at,omitempty"`
+	// Etag of what was read. Empty changes whatever is there now.
+	Etag          string `protobuf:"bytes,20,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -466,6 +478,13 @@ func (x *UpdateSettingsRequest) GetLateAt() string {
 	return ""
 }
 
+func (x *UpdateSettingsRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
+}
+
 // Response for SettingsService.UpdateSettings.
 type UpdateSettingsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -516,7 +535,7 @@ var File_afterbell_orchestrator_v1_settings_service_proto protoreflect.FileDescr
 
 const file_afterbell_orchestrator_v1_settings_service_proto_rawDesc = "" +
 	"\n" +
-	"0afterbell/orchestrator/v1/settings_service.proto\x12\x19afterbell.orchestrator.v1\x1a\x1cafterbell/auth/v1/auth.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\"\xd0\x03\n" +
+	"0afterbell/orchestrator/v1/settings_service.proto\x12\x19afterbell.orchestrator.v1\x1a\x1cafterbell/auth/v1/auth.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1egoogle/protobuf/duration.proto\"\xe4\x03\n" +
 	"\bSettings\x12U\n" +
 	"\x10preflight_policy\x18\x01 \x01(\x0e2*.afterbell.orchestrator.v1.PreflightPolicyR\x0fpreflightPolicy\x12U\n" +
 	"\x10readiness_policy\x18\x02 \x01(\x0e2*.afterbell.orchestrator.v1.ReadinessPolicyR\x0freadinessPolicy\x128\n" +
@@ -527,10 +546,11 @@ const file_afterbell_orchestrator_v1_settings_service_proto_rawDesc = "" +
 	"\x12follow_up_deadline\x18\x06 \x01(\tR\x10followUpDeadline\x12$\n" +
 	"\x0emax_follow_ups\x18\a \x01(\x05R\fmaxFollowUps\x12!\n" +
 	"\frecheck_days\x18\b \x01(\x05R\vrecheckDays\x12\x17\n" +
-	"\alate_at\x18\t \x01(\tR\x06lateAt\"\x14\n" +
+	"\alate_at\x18\t \x01(\tR\x06lateAt\x12\x12\n" +
+	"\x04etag\x18\x14 \x01(\tR\x04etag\"\x14\n" +
 	"\x12GetSettingsRequest\"V\n" +
 	"\x13GetSettingsResponse\x12?\n" +
-	"\bsettings\x18\x01 \x01(\v2#.afterbell.orchestrator.v1.SettingsR\bsettings\"\x9c\x05\n" +
+	"\bsettings\x18\x01 \x01(\v2#.afterbell.orchestrator.v1.SettingsR\bsettings\"\xb0\x05\n" +
 	"\x15UpdateSettingsRequest\x12Z\n" +
 	"\x10preflight_policy\x18\x01 \x01(\x0e2*.afterbell.orchestrator.v1.PreflightPolicyH\x00R\x0fpreflightPolicy\x88\x01\x01\x12Z\n" +
 	"\x10readiness_policy\x18\x02 \x01(\x0e2*.afterbell.orchestrator.v1.ReadinessPolicyH\x01R\x0freadinessPolicy\x88\x01\x01\x128\n" +
@@ -541,7 +561,8 @@ const file_afterbell_orchestrator_v1_settings_service_proto_rawDesc = "" +
 	"\x12follow_up_deadline\x18\x06 \x01(\tH\x04R\x10followUpDeadline\x88\x01\x01\x12)\n" +
 	"\x0emax_follow_ups\x18\a \x01(\x05H\x05R\fmaxFollowUps\x88\x01\x01\x12&\n" +
 	"\frecheck_days\x18\b \x01(\x05H\x06R\vrecheckDays\x88\x01\x01\x12\x1c\n" +
-	"\alate_at\x18\t \x01(\tH\aR\x06lateAt\x88\x01\x01B\x13\n" +
+	"\alate_at\x18\t \x01(\tH\aR\x06lateAt\x88\x01\x01\x12\x12\n" +
+	"\x04etag\x18\x14 \x01(\tR\x04etagB\x13\n" +
 	"\x11_preflight_policyB\x13\n" +
 	"\x11_readiness_policyB\x11\n" +
 	"\x0f_dispatch_widthB\x11\n" +

@@ -120,6 +120,9 @@ func (s *Service) store(p market.Pool) (*publish.Store, error) {
 // is not. The caller closes the answer.
 func (s *Service) Open(ctx context.Context, q Query) (_ *Answer, err error) {
 	p, err := check(q)
+	if err == nil {
+		err = begun(p, s.cfg.Now())
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -603,6 +606,10 @@ func (s *Service) Conditions(ctx context.Context, q Query) (version string, out 
 	}
 	if q.Start != market.NoDate && q.End != market.NoDate && q.End < q.Start {
 		return "", nil, fault.Invalid("end_date", "%s is before start_date %s", q.End, q.Start)
+	}
+	p.Start = q.Start
+	if err := begun(p, s.cfg.Now()); err != nil {
+		return "", nil, err
 	}
 	st, err := s.store(q.Pool)
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
@@ -116,6 +117,15 @@ func check(q Query) (*plan, error) {
 		return nil, fault.Invalid("adjust", "%s has no prices to adjust; %s has", t.Name, catalog.TablePrices)
 	}
 	return p, p.choose()
+}
+
+// begun refuses a span that begins after today in Shanghai: no rows could be an answer
+// that looks whole. The calendar alone knows days to come.
+func begun(p *plan, now time.Time) error {
+	if today := market.DateOf(now); p.Start != market.NoDate && p.Start > today && p.table.Name != catalog.TableCalendar {
+		return fault.Invalid("start_date", "%s is after today, %s in Shanghai", p.Start, today)
+	}
+	return nil
 }
 
 // choose finds the columns of the answer.

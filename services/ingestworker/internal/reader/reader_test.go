@@ -498,6 +498,20 @@ func TestBadQueriesNameTheField(t *testing.T) {
 			t.Errorf("%s: %v", field, err)
 		}
 	}
+	q := query(catalog.TablePrices)
+	q.Start = market.DateOf(time.Now()) + 400 // where no rows are the whole answer
+	if _, err := r.service.Open(t.Context(), q); !fault.Is(err, fault.InvalidArgument) || !strings.HasPrefix(err.Error(), "start_date: ") {
+		t.Errorf("a span to come: %v", err)
+	}
+	if _, _, err := r.service.Conditions(t.Context(), q); !fault.Is(err, fault.InvalidArgument) {
+		t.Errorf("the condition of a span to come: %v", err)
+	}
+	q.Table = catalog.TableCalendar
+	if answer, err := r.service.Open(t.Context(), q); err != nil {
+		t.Errorf("the calendar knows days to come: %v", err)
+	} else {
+		answer.Close()
+	}
 	for what, change := range map[string]func(q *reader.Query){
 		"table":   func(q *reader.Query) { q.Table = "meta" },
 		"version": func(q *reader.Query) { q.Version = "20200101T000000.000Z" },

@@ -209,6 +209,7 @@ func scheduleOf(v scheduler.View) *orchestratorv1.Schedule {
 		Enabled: s.Enabled, RunAt: s.RunAt, TimeZone: s.TimeZone, Pools: transport.PoolsToProto(s.Pools), RunOnStartup: s.RunOnStartup,
 		CatchUp: catchUpOf(s.CatchUp), TradingDaysOnly: s.TradingDaysOnly, Paused: s.Paused, Note: s.Note,
 		NoteTime: transport.TimeToProto(s.NotedAt), NextTime: transport.TimeToProto(v.NextAt), Issues: transport.IssuesToProto(v.Issues),
+		Etag: scheduleEtag(s),
 	}
 }
 
@@ -227,6 +228,7 @@ func settingsOf(s settings.Settings) *orchestratorv1.Settings {
 		ReadinessPolicy: enum[orchestratorv1.ReadinessPolicy](orchestratorv1.ReadinessPolicy_value, "READINESS_POLICY_", string(s.Readiness)),
 		OrderWait:       durationpb.New(s.OrderWait), DispatchWidth: int32(s.DispatchWidth), RetentionDays: int32(s.RetentionDays),
 		FollowUpDeadline: s.FollowUpDeadline, MaxFollowUps: int32(s.MaxFollowUps), RecheckDays: int32(s.RecheckDays), LateAt: s.LateAt,
+		Etag: etagOf(s),
 	}
 }
 

@@ -29,7 +29,7 @@ func (s *dataService) ReadRows(req *orchestratorv1.ReadRowsRequest, stream orche
 	err = in.Each(func(data []byte) error {
 		m := &orchestratorv1.ReadRowsResponse{Data: data, Summary: summary}
 		summary = nil
-		return transport.SendWithin(transport.StallTimeout, func() error { return stream.Send(m) })
+		return transport.SendWithin(s.StallTime, func() error { return stream.Send(m) })
 	})
 	if err != nil && s.stopping() {
 		return fault.New(fault.Interrupted, "The orchestrator is shutting down; read the rows again after it has restarted.")

@@ -25,7 +25,7 @@ func noDomain(id string) error {
 func domainSetting(f readiness.Facts, d catalog.Domain) *orchestratorv1.DomainSetting {
 	set := f.Domain(d.ID)
 	out := &orchestratorv1.DomainSetting{
-		Domain: &marketv1.Domain{DomainId: d.ID, Title: d.Title}, Enabled: set.Enabled, ProviderId: set.Provider,
+		Domain: &marketv1.Domain{DomainId: d.ID, Title: d.Title}, Enabled: set.Enabled, ProviderId: set.Provider, Etag: domainEtag(set),
 	}
 	for i := range f.Catalog.Modules {
 		if m := &f.Catalog.Modules[i]; m.Domain == d.ID {
@@ -35,9 +35,14 @@ func domainSetting(f readiness.Facts, d catalog.Domain) *orchestratorv1.DomainSe
 	return out
 }
 
+func domainEtag(set readiness.DomainSetting) string {
+	set.Domain = ""
+	return etagOf(set)
+}
+
 func moduleSetting(f readiness.Facts, m *catalog.Module) *orchestratorv1.ModuleSetting {
 	return &orchestratorv1.ModuleSetting{
-		Module: moduleOf(*m), Enabled: f.Enabled(m),
+		Module: moduleOf(*m), Enabled: f.Enabled(m), Etag: etagOf(f.Enabled(m)),
 		Probe: probeOf(readiness.ProbeOf(f, m), m.Domain, readiness.Stale(f, m)),
 	}
 }
@@ -71,6 +76,9 @@ func (s *moduleService) UpdateDomain(ctx context.Context, req *orchestratorv1.Up
 		return nil, noDomain(req.GetDomainId())
 	}
 	set := f.Domain(d.ID)
+	if err := checkEtag("domain", d.ID, req.GetEtag(), domainEtag(set)); err != nil {
+		return nil, err
+	}
 	set.Domain = d.ID
 	if req.Enabled != nil {
 		set.Enabled = req.GetEnabled()
@@ -115,6 +123,9 @@ func (s *moduleService) UpdateModule(ctx context.Context, req *orchestratorv1.Up
 	m := f.Catalog.Module(req.GetModuleId())
 	if m == nil {
 		return nil, fault.New(fault.NotFound, fmt.Sprintf("There is no module %q.", req.GetModuleId()), "kind", "module", "id", req.GetModuleId())
+	}
+	if err := checkEtag("module", m.ID, req.GetEtag(), etagOf(f.Enabled(m))); err != nil {
+		return nil, err
 	}
 	if req.Enabled != nil {
 		if req.GetEnabled() && !m.SyncCapable {

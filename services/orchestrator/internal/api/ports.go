@@ -1,6 +1,7 @@
 package api
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"time"
@@ -9,6 +10,7 @@ import (
 
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/internal/transport"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/auth"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/instrument"
@@ -108,7 +110,7 @@ type Keys interface {
 	Revoke(ctx context.Context, id string) (auth.Key, error)
 }
 
-// Config is what the API is built from. Every field but KeepAlive is required.
+// Config is what the API is built from. Every field but KeepAlive and StallTime is required.
 type Config struct {
 	// Ledger that remembers.
 	Ledger Ledger
@@ -137,6 +139,8 @@ type Config struct {
 	Stopping <-chan struct{}
 	// KeepAlive is how long a stream stays silent at most. 0 means 15 s.
 	KeepAlive time.Duration
+	// StallTime is how long a client of a stream may read nothing. 0 means 30 s.
+	StallTime time.Duration
 }
 
 // Register adds every public service to a server.
@@ -144,6 +148,7 @@ func Register(server grpc.ServiceRegistrar, cfg Config) {
 	if cfg.KeepAlive == 0 {
 		cfg.KeepAlive = 15 * time.Second
 	}
+	cfg.StallTime = cmp.Or(cfg.StallTime, transport.StallTimeout)
 	base := &base{Config: cfg}
 	orchestratorv1.RegisterPreflightServiceServer(server, &preflightService{base: base})
 	orchestratorv1.RegisterRunServiceServer(server, &runService{base: base})

@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"time"
 
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
@@ -44,6 +45,17 @@ func (s *scheduleService) UpdateSchedule(ctx context.Context, req *orchestratorv
 	}
 	if err := p.err(); err != nil {
 		return nil, err
+	}
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	if req.GetEtag() != "" {
+		now, err := s.Scheduler.Get(ctx)
+		if err != nil {
+			return nil, err
+		}
+		if err := checkEtag("schedule", "", req.GetEtag(), scheduleEtag(now.Schedule)); err != nil {
+			return nil, err
+		}
 	}
 	v, err := s.Scheduler.Update(ctx, func(sched *slot.Schedule) {
 		set(&sched.Enabled, req.Enabled)
@@ -119,6 +131,12 @@ func (s *scheduleService) ExplainSlot(ctx context.Context, req *orchestratorv1.E
 		return nil, err
 	}
 	return &orchestratorv1.ExplainSlotResponse{Slot: slotOf(e.Slot), Runs: runsOf(e.Runs), Explanation: e.Sentences, NextCommand: e.Next}, nil
+}
+
+// scheduleEtag changes with what UpdateSchedule sets.
+func scheduleEtag(v slot.Schedule) string {
+	v.Paused, v.Note, v.NotedAt = false, "", time.Time{}
+	return etagOf(v)
 }
 
 // set takes over a field that is given.

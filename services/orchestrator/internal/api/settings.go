@@ -29,6 +29,9 @@ func (s *settingsService) UpdateSettings(ctx context.Context, req *orchestratorv
 	if err != nil {
 		return nil, err
 	}
+	if err := checkEtag("settings", "", req.GetEtag(), etagOf(v)); err != nil {
+		return nil, err
+	}
 	var p problems
 	if req.PreflightPolicy != nil {
 		if w, ok := word(req.GetPreflightPolicy(), "PREFLIGHT_POLICY_"); ok {

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -16,6 +17,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/transport"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/access"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/api"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/auth"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/config"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/gateway"
@@ -111,8 +113,12 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *App, err 
 		return nil, errors.Join(err, lis.Close())
 	}
 	admission := api.NewAccess(a.keeper, a.ledger, sec.grpcKeys, log)
+	limits := transport.NewLimits(transport.LimitConfig{
+		Streams: cfg.Web.MaxStreams, StreamsPerCaller: cfg.Web.StreamsPerCaller, Calls: cfg.Web.MaxCalls, Rate: cfg.Web.MaxRate,
+	})
 	a.grpc = transport.NewServer(transport.ServerConfig{
-		Logger: log, Listener: lis, MaxRequest: maxRequest, StopTimeout: cfg.StopTimeout, Say: api.Here(web.Addr().String(), sec.tls != nil),
+		Logger: log, Listener: lis, MaxRequest: cmp.Or(cfg.Web.MaxRequest, maxRequest),
+		Limits: limits, Caller: func(ctx context.Context) string { return auth.CallerOf(ctx).Encode() }, StopTimeout: cfg.StopTimeout, Say: api.Here(web.Addr().String(), sec.tls != nil),
 		Authorize: admission.Authorize, Credentials: sec.credentials(), Options: admission.Options(),
 	})
 	a.later("gRPC server", a.grpc.Close)
@@ -122,7 +128,7 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *App, err 
 		Ledger: a.ledger, Dispatcher: a.dispatcher, Preflight: a.preflight, Worker: a.worker, Scheduler: a.scheduler,
 		Keys: a.keeper, Trail: a.ledger,
 		Notices: a.ledger, Notifier: a.notifier,
-		Logger: log, Stopping: a.stopping,
+		Logger: log, Stopping: a.stopping, StallTime: cfg.Web.StallTimeout,
 	})
 	self, err := a.grpc.DialInside()
 	if err != nil {
@@ -132,6 +138,7 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *App, err 
 	if a.http, err = gateway.NewServer(ctx, gateway.Config{
 		Logger: log, Listener: web, Conn: self, Ready: a.ready(), Rows: source, Metrics: scrape.Handler(registry, log), TLS: sec.server(),
 		Access: a.keeper, KeysRequired: sec.httpKeys, Loopback: transport.IsLoopback(cfg.HTTPAddr), CallerMetadata: api.CallerMetadata,
+		PublicHosts: cfg.Web.PublicHosts, Origins: cfg.Web.Origins, Limits: limits, MaxBody: int64(cfg.Web.MaxRequest), BodyTime: cfg.Web.BodyTimeout, StallTime: cfg.Web.StallTimeout,
 	}); err != nil {
 		return nil, errors.Join(err, web.Close())
 	}

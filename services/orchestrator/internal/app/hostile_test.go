@@ -6,6 +6,7 @@ import (
 	"io"
 	"math"
 	"math/rand/v2"
+	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -151,6 +152,9 @@ func call(t *testing.T, conn *grpc.ClientConn, m protoreflect.MethodDescriptor, 
 	}
 }
 
+// internals are what no answer tells: paths, SQL, Go types and calls.
+var internals = regexp.MustCompile(`/tmp/|\.go:\d|\.sqlite|(?i:\b(select|insert|update|delete) .*\b(from|into|set|where)\b)|goroutine|runtime error|\*[a-z]+\.[A-Z]|proto:`)
+
 func judge(t *testing.T, m protoreflect.MethodDescriptor, req proto.Message, err error) {
 	t.Helper()
 	if err == nil {
@@ -165,6 +169,9 @@ func judge(t *testing.T, m protoreflect.MethodDescriptor, req proto.Message, err
 	}
 	if len(s.Message()) > 8000 || strings.ContainsRune(s.Message(), 0) {
 		t.Errorf("%s answers with %d bytes of what was sent", m.Name(), len(s.Message()))
+	}
+	if inside := internals.FindString(s.Message()); inside != "" {
+		t.Errorf("%s tells %q of how it is made: %s", m.Name(), inside, s.Message())
 	}
 	for _, d := range s.Details() {
 		if info, ok := d.(*errdetails.ErrorInfo); ok && info.GetDomain() == fault.Domain {

@@ -36,6 +36,8 @@ type Config struct {
 	// WorkerCert and WorkerKey are this side's own, and WorkerSecret the file of the
 	// secret that both share; the worker asks for either.
 	WorkerCA, WorkerCert, WorkerKey, WorkerSecret string
+	// Web is what callers may ask for, and from where.
+	Web Web
 	// StopTimeout is how long calls and partitions in hand may go on after a signal.
 	StopTimeout time.Duration
 	// Schedule false fires no slot and no start-up run in this process; runs are then
@@ -62,6 +64,7 @@ func Parse(args []string, env func(string) string, out io.Writer) (Config, error
 	fs.StringVar(&c.WorkerCert, "worker-cert", "", "PEM `file` with the client certificate for the worker")
 	fs.StringVar(&c.WorkerKey, "worker-key", "", "PEM `file` with the private key of --worker-cert")
 	fs.StringVar(&c.WorkerSecret, "worker-secret-file", "", "`file` with the secret that the worker shares")
+	web := c.Web.flags(fs)
 	fs.BoolVar(&c.Schedule, "schedule", true, "start scheduled runs and the start-up run; if false, slots stay pending until a process without it starts")
 	fs.DurationVar(&c.StopTimeout, "stop-timeout", 10*time.Second, "how long work in progress may continue after a signal")
 	fs.StringVar(&c.LogLevel, "log-level", "info", "debug, info, warn or error")
@@ -71,6 +74,7 @@ func Parse(args []string, env func(string) string, out io.Writer) (Config, error
 	if err != nil {
 		return c, err
 	}
+	web()
 	return c, c.check()
 }
 
@@ -94,6 +98,9 @@ func (c *Config) check() error {
 	}
 	if c.WorkerCA == "" && c.WorkerCert != "" {
 		return fault.Invalid("worker-ca", "is required with --worker-cert")
+	}
+	if err := c.Web.check(c.RequireKeys); err != nil {
+		return err
 	}
 	if c.StopTimeout <= 0 || c.StopTimeout > 10*time.Minute {
 		return fault.Invalid("stop-timeout", "%s is outside 1ns to 10m", c.StopTimeout)

@@ -9,6 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
+
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/fault/faulttest"
 )
@@ -34,9 +37,18 @@ func TestDefaultsAreThoseThatPeopleRelyOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := Config{DataDir: dir, GRPCAddr: "127.0.0.1:7700", HTTPAddr: "127.0.0.1:7780", WorkerAddr: "127.0.0.1:7701",
-		StopTimeout: 10 * time.Second, Schedule: true, LogLevel: "info", LogFormat: "json"}
-	if c != want {
-		t.Errorf("got %+v, want %+v", c, want)
+		StopTimeout: 10 * time.Second, Schedule: true, LogLevel: "info", LogFormat: "json",
+		Web: Web{MaxRequest: 1 << 20, MaxStreams: 1024, StreamsPerCaller: 256, MaxCalls: 512, MaxRate: 500, BodyTimeout: 20 * time.Second, StallTimeout: 30 * time.Second}}
+	if diff := cmp.Diff(want, c, cmpopts.EquateEmpty()); diff != "" {
+		t.Error(diff)
+	}
+}
+
+func TestWebFlags(t *testing.T) {
+	c, err := Parse([]string{"--require-keys", "--public-hosts", "data.example, data.example:8443", "--cors-origins=https://desk.example,http://localhost:5173", "--max-streams-per-caller=0"},
+		env(), &bytes.Buffer{})
+	if err != nil || len(c.Web.PublicHosts) != 2 || c.Web.PublicHosts[1] != "data.example:8443" || len(c.Web.Origins) != 2 || c.Web.StreamsPerCaller != 0 {
+		t.Errorf("%+v, %v", c.Web, err)
 	}
 }
 
@@ -70,6 +82,14 @@ func TestWrongValuesAreNamedInOneLine(t *testing.T) {
 		"timeout":          {[]string{"--stop-timeout=-1s"}, env(), "stop-timeout"},
 		"timeout text":     {[]string{"--stop-timeout=soon"}, env(), "stop-timeout"},
 		"schedule":         {[]string{"--schedule=sometimes"}, env(), "schedule"},
+		"outer host":       {[]string{"--require-keys", "--public-hosts=a.example,https://b.example"}, env(), "public-hosts"},
+		"host, no keys":    {[]string{"--public-hosts=a.example"}, env(), "public-hosts"},
+		"origin":           {[]string{"--require-keys", "--cors-origins=https://a.example/"}, env(), "cors-origins"},
+		"every origin":     {[]string{"--require-keys", "--cors-origins=*"}, env(), "cors-origins"},
+		"origin, no keys":  {[]string{"--cors-origins=https://a.example"}, env(), "cors-origins"},
+		"request size":     {[]string{"--max-request=1"}, env(), "max-request"},
+		"streams":          {[]string{"--max-streams=-1"}, env(), "max-streams"},
+		"body timeout":     {[]string{"--body-timeout=0s"}, env(), "body-timeout"},
 		"variable":         {nil, env("AFTERBELL_STOP_TIMEOUT", "soon"), "stop-timeout"},
 		"variable address": {nil, env("AFTERBELL_HTTP_ADDR", "0.0.0.0:1"), "http-addr"},
 	} {

@@ -74,12 +74,28 @@ func withReason(s *status.Status) *status.Status {
 	case codes.Internal, codes.Unknown, codes.DataLoss:
 		return transport.ToStatus(fault.New(fault.Internal, transport.InternalMessage))
 	}
-	with, err := status.New(s.Code(), clip(s.Message())).WithDetails(
+	// What gRPC says of connections and contexts names addresses and calls of ours.
+	with, err := status.New(s.Code(), plainly(s.Code())).WithDetails(
 		&errdetails.ErrorInfo{Reason: string(fault.Internal), Domain: fault.Domain})
 	if err != nil {
 		return s
 	}
 	return with
+}
+
+// plainly is what a caller is told of a status that is not of our making.
+func plainly(c codes.Code) string {
+	switch c {
+	case codes.Canceled:
+		return "The request was cancelled."
+	case codes.DeadlineExceeded:
+		return "The request took too long."
+	case codes.Unavailable:
+		return "The service cannot answer at the moment; repeat the request."
+	case codes.Unimplemented:
+		return "The method is not implemented."
+	}
+	return transport.InternalMessage
 }
 
 // requestFault rebuilds what a decoder here wrote (see mark), or wraps what

@@ -169,7 +169,7 @@ func (b *lockedBuffer) String() string {
 	return b.b.String()
 }
 
-func start(t *testing.T) *rig {
+func start(t *testing.T, set ...func(*Config)) *rig {
 	t.Helper()
 	out := &lockedBuffer{}
 	log, err := logging.New(out, "debug", "json")
@@ -193,9 +193,13 @@ func start(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	front, err := NewServer(t.Context(), Config{Logger: log, Listener: httpLis, Conn: conn, Metrics: scrape.Handler(scrape.New("test"), log), Access: nobody{}, Loopback: true, CallerMetadata: "caller-bin", Ready: func(context.Context) Status {
+	cfg := Config{Logger: log, Listener: httpLis, Conn: conn, Metrics: scrape.Handler(scrape.New("test"), log), Access: nobody{}, Loopback: true, CallerMetadata: "caller-bin", Ready: func(context.Context) Status {
 		return Status{Ready: true, Ledger: "open", Worker: "unreachable", WorkerAddress: "127.0.0.1:7701"}
-	}})
+	}}
+	for _, f := range set {
+		f(&cfg)
+	}
+	front, err := NewServer(t.Context(), cfg)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/netip"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -19,19 +20,24 @@ import (
 )
 
 const (
-	// maxBody is the largest request body read, in bytes; the longest list of targets takes a tenth.
-	maxBody = 1 << 20
+	// defaultBody is the largest request body read, in bytes, where the config says nothing.
+	defaultBody = 1 << 20
 	// maxDrained is how much of a body that is too large is still taken off the line,
 	// so that a client that only reads once it has written sees the answer.
 	maxDrained = 64 << 20
-	// bodyTime is how long a body may take to arrive.
-	bodyTime = 20 * time.Second
+	// defaultBodyTime is how long a body may take to arrive, where the config says nothing.
+	defaultBodyTime = 20 * time.Second
 )
 
 // guard stands in front of every handler: it answers panics, foreign hosts and
 // origins, and bodies that are too large or too slow, in the API's own form.
 func (g *gateway) guard(next http.Handler) http.Handler {
 	origin := http.NewCrossOriginProtection()
+	for _, o := range g.origins {
+		if err := origin.AddTrustedOrigin(o); err != nil {
+			g.log.Error("an origin of --cors-origins is not trusted", "origin", o, "error", err) // config has checked it
+		}
+	}
 	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		g.writeError(w, http.StatusForbidden, transport.ToStatus(
 			fault.Invalid("origin", "is a different site; browsers may send changes only from the service's own pages")))
@@ -49,12 +55,19 @@ func (g *gateway) guard(next http.Handler) http.Handler {
 			}
 		}()
 		h := w.Header()
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("Cache-Control", "no-store")
+		g.secureHeaders(h)
+		if code, err := tooLong(r); err != nil {
+			h.Set("Connection", "close")
+			g.writeError(w, code, transport.ToStatus(err))
+			return
+		}
 		if !g.hostAllowed(r.Host) {
 			h.Set("Connection", "close")
 			g.writeError(w, http.StatusMisdirectedRequest, transport.ToStatus(
-				fault.Invalid("host", "%.100q is not a loopback name; use localhost or 127.0.0.1", r.Host)))
+				fault.Invalid("host", "%.100q is not a loopback name; use localhost or 127.0.0.1, or name the host in --public-hosts", r.Host)))
+			return
+		}
+		if g.cors(w, r) {
 			return
 		}
 		if !open(r.URL.Path) {
@@ -76,7 +89,9 @@ func (g *gateway) guard(next http.Handler) http.Handler {
 			var large *http.MaxBytesError
 			switch {
 			case errors.As(err, &large):
-				code, err = http.StatusRequestEntityTooLarge, fault.Invalid("body", "is larger than %d bytes", maxBody)
+				code, err = http.StatusRequestEntityTooLarge, fault.Invalid("body", "is larger than %d bytes", g.maxBody)
+			case errors.Is(err, errUnacceptable):
+				code, err = http.StatusNotAcceptable, fault.Invalid("accept", "%.100q is not supported: allowed is %s", strings.Join(r.Header.Values("Accept"), ", "), strings.Join(served(r.URL.Path), ", "))
 			case errors.Is(err, errEncoded):
 				code, err = http.StatusUnsupportedMediaType, fault.Invalid("content_encoding", "%.100q is not supported; send the body without an encoding", r.Header.Get("Content-Encoding"))
 			}
@@ -92,7 +107,10 @@ func (g *gateway) guard(next http.Handler) http.Handler {
 	})
 }
 
-var errEncoded = errors.New("encoded body")
+var (
+	errEncoded      = errors.New("encoded body")
+	errUnacceptable = errors.New("a form that is not served")
+)
 
 // admit reads the body and checks everything that grpc-gateway would turn into a
 // server error or pass over in silence.
@@ -124,12 +142,15 @@ func (g *gateway) admit(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	if streams(r.URL.Path) { // a proxy on the way is to pass each message on as it comes
+	if media := served(r.URL.Path); media != nil && !slices.ContainsFunc(media, func(m string) bool { return takes(r.Header.Values("Accept"), m) }) {
+		return errUnacceptable
+	}
+	if streams(r.URL.Path) || isRows(r.URL.Path) { // a proxy on the way is to pass each message on as it comes
 		w.Header().Set("X-Accel-Buffering", "no")
 		w.Header().Set("Cache-Control", "no-cache, no-store, no-transform")
 	}
-	if strings.Contains(r.Header.Get("Accept"), "text/event-stream") && streams(r.URL.Path) {
-		r.Header.Set("Accept", "text/event-stream")
+	if strings.Contains(strings.Join(r.Header.Values("Accept"), ","), eventStream) && streams(r.URL.Path) {
+		r.Header.Set("Accept", eventStream)
 		if last := r.Header.Get("Last-Event-ID"); last != "" && r.Method == http.MethodGet && !query.Has("after_sequence") && !query.Has("afterSequence") {
 			query.Set("after_sequence", last) // a browser that reconnects goes on where it was
 			r.URL.RawQuery = query.Encode()
@@ -142,7 +163,7 @@ func (g *gateway) admit(w http.ResponseWriter, r *http.Request) error {
 	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 		return errEncoded
 	}
-	return readBody(w, r)
+	return g.readBody(w, r)
 }
 
 // streams tells the paths whose answer is a stream.
@@ -150,17 +171,17 @@ func streams(path string) bool {
 	return strings.HasSuffix(path, ":watch") || path == "/v1/preflights:run"
 }
 
-func readBody(w http.ResponseWriter, r *http.Request) error {
+func (g *gateway) readBody(w http.ResponseWriter, r *http.Request) error {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}
-	if r.ContentLength > maxBody && r.Header.Get("Expect") != "" { // it waits for this answer before it sends
-		return &http.MaxBytesError{Limit: maxBody}
+	if r.ContentLength > g.maxBody && r.Header.Get("Expect") != "" { // it waits for this answer before it sends
+		return &http.MaxBytesError{Limit: g.maxBody}
 	}
 	rc := http.NewResponseController(w)
-	_ = rc.SetReadDeadline(time.Now().Add(bodyTime)) // a recorder in a test has none
+	_ = rc.SetReadDeadline(time.Now().Add(g.bodyTime)) // a recorder in a test has none
 	defer func() { _ = rc.SetReadDeadline(time.Time{}) }()
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, g.maxBody))
 	if err != nil {
 		var large *http.MaxBytesError
 		if errors.As(err, &large) {
@@ -176,18 +197,25 @@ func readBody(w http.ResponseWriter, r *http.Request) error {
 // hostAllowed tells whether a request to a name is answered. Where only this machine
 // reaches the listener, a name of the loopback is asked for. Elsewhere every caller has
 // a key, which a page of another site has not.
-func (g *gateway) hostAllowed(host string) bool { return !g.loopback || loopbackName(host) }
+func (g *gateway) hostAllowed(host string) bool {
+	return !g.loopback || loopbackName(host) || slices.ContainsFunc(g.hosts, func(h string) bool { return strings.EqualFold(h, host) || strings.EqualFold(h, hostName(host)) })
+}
 
 // loopbackName tells a Host header that names this machine's loopback. Another one
 // is a page elsewhere that made its own name resolve to 127.0.0.1.
 func loopbackName(host string) bool {
-	if h, _, err := net.SplitHostPort(host); err == nil {
-		host = h
-	}
-	host = strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
+	host = hostName(host)
 	if strings.EqualFold(host, "localhost") {
 		return true
 	}
 	ip, err := netip.ParseAddr(host)
 	return err == nil && ip.Unmap().IsLoopback()
+}
+
+// hostName is a Host header without its port.
+func hostName(host string) string {
+	if h, _, err := net.SplitHostPort(host); err == nil {
+		host = h
+	}
+	return strings.TrimSuffix(strings.TrimPrefix(host, "["), "]")
 }

@@ -18,6 +18,7 @@ import (
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/transport"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/auth"
 )
 
 // rowsPath is where tables are read as files.
@@ -44,7 +45,7 @@ var rowFormats = []rowFormat{
 
 // serveRows answers a table as a file.
 func (g *gateway) serveRows(w http.ResponseWriter, r *http.Request) {
-	w.Header().Set("Vary", "Accept")
+	w.Header().Add("Vary", "Accept")
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
 		w.Header().Set("Allow", "GET, HEAD")
 		g.methodNotAllowed(w, r)
@@ -55,9 +56,16 @@ func (g *gateway) serveRows(w http.ResponseWriter, r *http.Request) {
 		g.writeError(w, code, transport.ToStatus(err))
 		return
 	}
+	done, err := g.limits.Enter(auth.CallerOf(r.Context()).Encode(), true)
+	if err != nil {
+		s := transport.ToStatus(err)
+		g.writeError(w, httpCode(s), s)
+		return
+	}
+	defer done()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	out := &patient{ResponseWriter: w, control: http.NewResponseController(w)}
+	out := &patient{ResponseWriter: w, control: http.NewResponseController(w), gateway: g}
 	if f.ending == "parquet" {
 		err = g.serveFile(ctx, out, r, q, f)
 	} else {
@@ -182,9 +190,9 @@ func rowParameter(q *marketv1.RowQuery, key string, values []string) error {
 	var err error
 	switch key {
 	case "symbols":
-		q.Symbols = listed(values)
+		q.Symbols, err = listed(key, values)
 	case "columns":
-		q.Columns = listed(values)
+		q.Columns, err = listed(key, values)
 	case "start_date", "startDate":
 		q.StartDate, err = one()
 	case "end_date", "endDate":
@@ -230,8 +238,9 @@ func rowParameter(q *marketv1.RowQuery, key string, values []string) error {
 	return err
 }
 
-// listed reads a list that is separated by commas, given several times, or both.
-func listed(values []string) []string {
+// listed reads a list that is separated by commas, given several times, or both. One
+// without entries would read everything, which nobody asks for so.
+func listed(key string, values []string) ([]string, error) {
 	var out []string
 	for _, v := range values {
 		for _, x := range strings.Split(v, ",") {
@@ -240,7 +249,10 @@ func listed(values []string) []string {
 			}
 		}
 	}
-	return out
+	if len(out) == 0 {
+		return nil, fault.Invalid(key, "has no entries; omit it to read all")
+	}
+	return out, nil
 }
 
 func poolNamed(field, text string) (marketv1.Pool, error) {
@@ -301,19 +313,29 @@ func accepted(accept []string) (best rowFormat, ok bool) {
 type patient struct {
 	http.ResponseWriter
 	control *http.ResponseController
+	gateway *gateway
 	begun   bool
+	refused bool // the range that was asked for; what comes after the refusal is dropped
 }
 
 // Write implements http.ResponseWriter.
 func (p *patient) Write(data []byte) (int, error) {
+	if p.refused {
+		return len(data), nil
+	}
 	p.begun = true
-	_ = p.control.SetWriteDeadline(time.Now().Add(transport.StallTimeout)) // a recorder in a test has none
+	_ = p.control.SetWriteDeadline(time.Now().Add(p.gateway.stallTime)) // a recorder in a test has none
 	return p.ResponseWriter.Write(data)
 }
 
 // WriteHeader implements http.ResponseWriter.
 func (p *patient) WriteHeader(code int) {
 	p.begun = true
+	if code == http.StatusRequestedRangeNotSatisfiable { // net/http would answer in plain text
+		p.refused = true
+		p.gateway.writeError(p.ResponseWriter, code, transport.ToStatus(fault.Invalid("range", "does not lie within the file; its length is in Content-Range")))
+		return
+	}
 	p.ResponseWriter.WriteHeader(code)
 }
 

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -15,6 +16,7 @@ import (
 	"google.golang.org/grpc"
 
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/internal/transport"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/console"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/rows"
 )
@@ -52,6 +54,18 @@ type Config struct {
 	CallerMetadata string
 	// TLS of the listener. Nil means plain HTTP.
 	TLS *tls.Config
+	// PublicHosts are names under which a reverse proxy is reached, with or without a port.
+	PublicHosts []string
+	// Origins are the sites whose pages may call. Empty means only the service's own.
+	Origins []string
+	// Limits counts responses with rows as streams, beside the streams of Conn's server.
+	// Nil means none.
+	Limits *transport.Limits
+	// MaxBody is the largest request body read, in bytes; 0 means 1 MiB. BodyTime is how
+	// long it may take to arrive; 0 means 20 s. StallTime is how long a reader of rows may
+	// read nothing; 0 means 30 s.
+	MaxBody             int64
+	BodyTime, StallTime time.Duration
 }
 
 // Server is the HTTP side of the orchestrator.
@@ -61,16 +75,21 @@ type Server struct {
 }
 
 type gateway struct {
-	log      *slog.Logger
-	ready    func(context.Context) Status
-	rows     *rows.Source
-	console  *console.Console
-	access   Access
-	required bool    // see Config.KeysRequired
-	loopback bool    // see Config.Loopback
-	secure   bool    // whether TLS is on
-	document []byte  // see document
-	routes   []route // in it
+	log                 *slog.Logger
+	ready               func(context.Context) Status
+	rows                *rows.Source
+	console             *console.Console
+	access              Access
+	required            bool // see Config.KeysRequired
+	loopback            bool // see Config.Loopback
+	secure              bool // whether TLS is on
+	hosts               []string
+	origins             []string
+	limits              *transport.Limits
+	maxBody             int64
+	bodyTime, stallTime time.Duration
+	document            []byte  // see document
+	routes              []route // in it
 }
 
 // NewServer builds the server. It does not serve yet.
@@ -84,7 +103,7 @@ func NewServer(ctx context.Context, cfg Config) (*Server, error) {
 		TLSConfig:         cfg.TLS,
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    64 << 10,
+		MaxHeaderBytes:    readHeader,
 		ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelWarn),
 		// No write timeout: streams last as long as their run. A body has a deadline
 		// of its own, see readBody.
@@ -102,7 +121,9 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 		return nil, err
 	}
 	g := &gateway{log: cfg.Logger, ready: cfg.Ready, rows: cfg.Rows, console: web, document: doc, routes: routes,
-		access: cfg.Access, required: cfg.KeysRequired, loopback: cfg.Loopback, secure: cfg.TLS != nil}
+		access: cfg.Access, required: cfg.KeysRequired, loopback: cfg.Loopback, secure: cfg.TLS != nil,
+		hosts: cfg.PublicHosts, origins: cfg.Origins, limits: cfg.Limits, maxBody: cmp.Or(cfg.MaxBody, defaultBody),
+		bodyTime: cmp.Or(cfg.BodyTime, defaultBodyTime), stallTime: cmp.Or(cfg.StallTime, transport.StallTimeout)}
 	mux := runtime.NewServeMux(
 		runtime.WithMarshalerOption(runtime.MIMEWildcard, jsonMarshaler{}),
 		runtime.WithMarshalerOption("text/event-stream", sseMarshaler{}),

@@ -1,0 +1,122 @@
+package transport
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+)
+
+// LimitConfig says what callers may have open at once; 0 means no limit.
+type LimitConfig struct {
+	// Streams of all callers, and StreamsPerCaller of each.
+	Streams, StreamsPerCaller int
+	// Calls in progress of all callers, streams not counted.
+	Calls int
+	// Rate of calls a second per caller, streams counted; four seconds' worth may come at
+	// once.
+	Rate int
+}
+
+// Limits refuses calls over a limit at once, with TOO_MANY_CALLS: a caller that waits
+// silently cannot tell a busy service from a broken one. Nil has no limits. Safe for
+// concurrent use.
+type Limits struct {
+	cfg LimitConfig
+
+	mu             sync.Mutex
+	streams, calls int
+	callers        map[string]*load
+}
+
+// load is what one caller has open.
+type load struct {
+	streams int
+	rate    *rate.Limiter
+}
+
+// idleCallers is how many callers are remembered for their rate before those who have
+// caught up are forgotten.
+const idleCallers = 1000
+
+// NewLimits is a set of limits that counts from nothing.
+func NewLimits(cfg LimitConfig) *Limits {
+	return &Limits{cfg: cfg, callers: map[string]*load{}}
+}
+
+// Enter counts a call in; done counts it out. A refused call is not counted.
+func (l *Limits) Enter(caller string, stream bool) (done func(), err error) {
+	if l == nil {
+		return func() {}, nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	of := l.load(caller)
+	switch {
+	case !of.rate.Allow():
+		return nil, tooMany("rate", l.cfg.Rate, fmt.Sprintf("This caller makes more than %d calls a second.", l.cfg.Rate))
+	case !stream && over(l.calls, l.cfg.Calls):
+		return nil, tooMany("calls", l.cfg.Calls, fmt.Sprintf("%d calls are in progress, and no more are accepted.", l.calls))
+	case stream && over(of.streams, l.cfg.StreamsPerCaller):
+		return nil, tooMany("streams_per_caller", l.cfg.StreamsPerCaller, fmt.Sprintf("This caller has %d open streams, and no more are accepted.", of.streams))
+	case stream && over(l.streams, l.cfg.Streams):
+		return nil, tooMany("streams", l.cfg.Streams, fmt.Sprintf("%d streams are open, and no more are accepted.", l.streams))
+	}
+	count := func(n int) {
+		if stream {
+			l.streams, of.streams = l.streams+n, of.streams+n
+		} else {
+			l.calls += n
+		}
+	}
+	count(1)
+	return sync.OnceFunc(func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		count(-1)
+	}), nil
+}
+
+func (l *Limits) load(caller string) *load {
+	of := l.callers[caller]
+	if of == nil {
+		if len(l.callers) >= idleCallers {
+			for name, other := range l.callers {
+				if other.streams == 0 && other.rate.Tokens() >= float64(other.rate.Burst()) {
+					delete(l.callers, name)
+				}
+			}
+		}
+		of = &load{rate: rate.NewLimiter(rate.Inf, 0)}
+		if l.cfg.Rate > 0 {
+			of.rate = rate.NewLimiter(rate.Limit(l.cfg.Rate), min(4*l.cfg.Rate, math.MaxInt32))
+		}
+		l.callers[caller] = of
+	}
+	return of
+}
+
+func over(now, limit int) bool { return limit > 0 && now >= limit }
+
+func tooMany(name string, limit int, message string) error {
+	f := fault.New(fault.TooManyCalls, message, "limit", name, "value", fmt.Sprint(limit))
+	f.RetryAt = time.Now().Add(time.Second)
+	return f
+}
+
+// enter counts a call to the server in.
+func (g guard) enter(ctx context.Context, method string, stream bool) (done func(), err error) {
+	if g.limits == nil || quiet(method) {
+		return func() {}, nil
+	}
+	caller := PeerAddress(ctx)
+	if g.caller != nil {
+		caller = g.caller(ctx)
+	}
+	return g.limits.Enter(caller, stream)
+}

@@ -1,0 +1,118 @@
+package gateway
+
+import (
+	"mime"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+)
+
+const (
+	// maxHeader is how many bytes the header of a request may have, and maxTarget its path
+	// and query. The server itself reads readHeader, so that the answer to more is ours.
+	maxHeader, maxTarget, readHeader = 64 << 10, 64 << 10, 1 << 20
+	eventStream                      = "text/event-stream"
+)
+
+// secureHeaders say to a browser what an answer is not: a page, a frame, a script of
+// others. A page of the service's own replaces the policy.
+func (g *gateway) secureHeaders(h http.Header) {
+	h.Set("X-Content-Type-Options", "nosniff")
+	h.Set("Cache-Control", "no-store")
+	h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
+	h.Set("X-Frame-Options", "DENY")
+	h.Set("Referrer-Policy", "no-referrer")
+	h.Set("Cross-Origin-Opener-Policy", "same-origin")
+	h.Set("Cross-Origin-Resource-Policy", "same-origin")
+	if g.secure {
+		h.Set("Strict-Transport-Security", "max-age=31536000")
+	}
+}
+
+// tooLong refuses a header or a path beyond what is read.
+func tooLong(r *http.Request) (code int, err error) {
+	if n := len(r.RequestURI); n > maxTarget {
+		return http.StatusRequestURITooLong, fault.Invalid("path", "is %d bytes with its query; at most %d are allowed", n, maxTarget)
+	}
+	size := len(r.Host)
+	for name, values := range r.Header {
+		for _, v := range values {
+			size += len(name) + len(v) + len(": \r\n")
+		}
+	}
+	if size > maxHeader {
+		return http.StatusRequestHeaderFieldsTooLarge, fault.Invalid("header", "is %d bytes; at most %d are allowed", size, maxHeader)
+	}
+	return 0, nil
+}
+
+// cors answers the question of a page of another site whether it may call, and tells it
+// that it may read the answer. Only the origins that the config names may; without any,
+// nothing is said. done is true where that was the whole request.
+func (g *gateway) cors(w http.ResponseWriter, r *http.Request) (done bool) {
+	if len(g.origins) == 0 {
+		return false
+	}
+	h := w.Header()
+	h.Add("Vary", "Origin")
+	origin := r.Header.Get("Origin")
+	if !slices.Contains(g.origins, origin) {
+		return false
+	}
+	h.Set("Access-Control-Allow-Origin", origin)
+	h.Set("Access-Control-Expose-Headers", "Content-Location, ETag, Retry-After, X-Afterbell-Version, X-Afterbell-Run-Id, X-Afterbell-Complete, X-Afterbell-Lack-Count, X-Afterbell-Lacks, X-Afterbell-Units, X-Afterbell-Broken-Link-Count")
+	if r.Method != http.MethodOptions || r.Header.Get("Access-Control-Request-Method") == "" {
+		return false
+	}
+	h.Set("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE")
+	h.Set("Access-Control-Allow-Headers", "Authorization, Content-Type, Last-Event-ID, Range, If-Range, If-None-Match")
+	h.Set("Access-Control-Max-Age", "600")
+	w.WriteHeader(http.StatusNoContent)
+	return true
+}
+
+// served are the media types of the answers at a path; nil where the path itself looks
+// at what is accepted, or gives what it has.
+func served(path string) []string {
+	switch {
+	case !strings.HasPrefix(path, "/v1/"), isRows(path):
+		return nil
+	case streams(path):
+		return []string{"application/x-ndjson", eventStream, "application/json"}
+	}
+	return []string{"application/json"}
+}
+
+// takes tells whether a caller accepts a media type: by the part of the header that
+// names it most closely.
+func takes(accept []string, media string) bool {
+	likes := strings.Join(accept, ",")
+	if strings.TrimSpace(likes) == "" {
+		return true
+	}
+	kind, _, _ := strings.Cut(media, "/")
+	closest, weight := 0, 0.0
+	for part := range strings.SplitSeq(likes, ",") {
+		name, params, err := mime.ParseMediaType(strings.TrimSpace(part))
+		if err != nil {
+			continue
+		}
+		close := map[string]int{"*/*": 1, kind + "/*": 2, media: 3}[name]
+		if close == 0 || close < closest {
+			continue
+		}
+		q := 1.0
+		if text, given := params["q"]; given {
+			if q, err = strconv.ParseFloat(text, 64); err != nil {
+				continue
+			}
+		}
+		if close > closest || q > weight {
+			closest, weight = close, q
+		}
+	}
+	return weight > 0
+}
