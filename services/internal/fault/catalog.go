@@ -112,7 +112,7 @@ var entries = []entry{
 		"No action is needed: the instrument list usually has them one day later.", "dataset", "trade_date", "count", "sample"),
 	e(RowsRejected, Notice, StatusDataLoss,
 		"Rows failed a check; they are stored in the table rejects instead.",
-		"Read the rejected rows in the pool's file: select * from rejects order by trade_date desc", "dataset", "trade_date", "count", "sample"),
+		"Read the rejected rows in published/universe.duckdb or in targets.sqlite: select * from rejects order by trade_date desc", "dataset", "trade_date", "count", "sample"),
 	e(RowsInconsistent, Notice, StatusDataLoss,
 		"Fields of the same row contradict each other; the rows are stored as received.",
 		"Compare with another source before you use these rows.", "dataset", "trade_date", "count", "sample"),

@@ -14,6 +14,7 @@ import (
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/publish"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/sinktest"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/targets"
@@ -372,10 +373,29 @@ func TestPublishTargets(t *testing.T) {
 	if _, err := sink.Commit(t.Context(), sinktest.Snapshot(market.Targets, catalog.StockBasic, sinktest.List(catalog.StockBasic, symbols[:5]), 2)); err != nil {
 		t.Fatal(err)
 	}
+	// A row that failed a check, and values that the provider changed later.
+	day := sinktest.Day0 + 1
+	revised := sinktest.Commit(market.Targets, catalog.Daily, day, symbols[:2], sinktest.Rows(catalog.Daily, day, symbols[:2], 9), 3)
+	revised.Rejects = []coverage.Reject{{Key: coverage.Key{Dataset: catalog.Daily, Date: day}, Reason: "high < low", Row: `{"high":1,"low":2}`}}
+	if _, err := sink.Commit(t.Context(), revised); err != nil {
+		t.Fatal(err)
+	}
 	if res, err := store.Publish(t.Context(), "run-1"); err != nil || !res.Published {
 		t.Fatalf("%+v, %v", res, err)
 	}
 	path := filepath.Join(dir, "published", "targets", "targets.duckdb")
+	revisions, err := sink.Revisions(t.Context(), ingest.RevisionQuery{Start: market.NoDate, End: market.NoDate, Limit: 1000})
+	if err != nil || len(revisions) == 0 {
+		t.Fatalf("%d revisions, %v", len(revisions), err)
+	}
+	for sql, want := range map[string]int64{
+		"SELECT count(*) FROM rejects WHERE reason = 'high < low' AND trade_date = DATE '" + day.String() + "' AND symbol IS NULL": 1,
+		"SELECT count(*) FROM revisions WHERE old_value IS DISTINCT FROM new_value AND run_id = '" + revised.RunID + "'":                         int64(len(revisions)),
+	} {
+		if n := count(t, path, sql); n != want {
+			t.Errorf("%s has %d rows, want %d", sql, n, want)
+		}
+	}
 	for table, want := range map[string]int64{"daily_prices": 24, "daily_basics": 15, "instrument_meta": 5, "coverage": 40} {
 		if n := count(t, path, "SELECT count(*) FROM "+table); n != want {
 			t.Errorf("%s has %d rows, want %d", table, n, want)
@@ -385,9 +405,9 @@ func TestPublishTargets(t *testing.T) {
 		t.Errorf("%d instruments are stocks", n)
 	}
 	// The values are those of the rows that were committed.
-	b := sinktest.Rows(catalog.Daily, sinktest.Day0+1, symbols[:5], 1)
+	b := sinktest.Rows(catalog.Daily, day, symbols[:5], 1)
 	want := b.Column("close").Numbers[2]
-	sql := fmt.Sprintf("SELECT count(*) FROM daily_prices WHERE symbol = '%s' AND trade_date = DATE '%s' AND close = %v", symbols[2], sinktest.Day0+1, want)
+	sql := fmt.Sprintf("SELECT count(*) FROM daily_prices WHERE symbol = '%s' AND trade_date = DATE '%s' AND close = %v", symbols[2], day, want)
 	if n := count(t, path, sql); n != 1 {
 		t.Errorf("%s did not find its row", sql)
 	}

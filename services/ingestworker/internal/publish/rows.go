@@ -3,9 +3,8 @@ package publish
 import (
 	"context"
 
-	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
-	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/universe"
 	"github.com/afterbell/afterbell/services/internal/market"
 )
@@ -14,8 +13,8 @@ import (
 type Rows interface {
 	// Coverage calls yield for every record, as ingest.Sink has it.
 	Coverage(ctx context.Context, datasets []string, start, end market.Date, yield func(coverage.Record) bool) error
-	// Dump hands every row to yield and returns the coverage that belongs to them.
-	Dump(ctx context.Context, yield func(d *catalog.Dataset, b *table.Batch) error) ([]coverage.Record, error)
+	// Dump hands over all that is held and returns the coverage that belongs to it.
+	Dump(ctx context.Context, to ingest.Dump) ([]coverage.Record, error)
 	// Exists tells whether the pool has a file.
 	Exists() bool
 }
@@ -35,7 +34,5 @@ func (s rowSource) Copy(ctx context.Context, path string) ([]coverage.Record, er
 		return nil, universe.ErrEmpty
 	}
 	return universe.Build(ctx, path, s.host, universe.ReaderConfig{Memory: s.memory},
-		func(add func(d *catalog.Dataset, b *table.Batch) error) ([]coverage.Record, error) {
-			return s.Dump(ctx, add)
-		})
+		func(to ingest.Dump) ([]coverage.Record, error) { return s.Dump(ctx, to) })
 }

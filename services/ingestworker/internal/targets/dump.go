@@ -6,9 +6,11 @@ import (
 	"math"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
 )
@@ -16,10 +18,9 @@ import (
 // dumpRows is about how many rows are handed on at once.
 const dumpRows = 50_000
 
-// Dump hands every row held to yield, dataset by dataset, some at a time, and returns the
-// coverage that belongs to them. Nothing is committed meanwhile. A batch is yield's to
-// keep.
-func (s *Sink) Dump(ctx context.Context, yield func(d *catalog.Dataset, b *table.Batch) error) (records []coverage.Record, err error) {
+// Dump hands all that is held to the functions of to, rows dataset by dataset, and
+// returns the coverage that belongs to it. Nothing is committed meanwhile.
+func (s *Sink) Dump(ctx context.Context, to ingest.Dump) (records []coverage.Record, err error) {
 	err = s.use(ctx, func(db *sql.DB) error {
 		names := s.index.names(nil)
 		slices.SortFunc(names, func(a, b series) int {
@@ -31,13 +32,39 @@ func (s *Sink) Dump(ctx context.Context, yield func(d *catalog.Dataset, b *table
 			}
 		}
 		for _, d := range catalog.Datasets() {
-			if err := dump(ctx, db, d, names, yield); err != nil {
+			if err := dump(ctx, db, d, names, to.Rows); err != nil {
 				return err
 			}
 		}
-		return nil
+		if err := dumpRejects(ctx, db, to.Reject); err != nil {
+			return err
+		}
+		return each(ctx, db, "SELECT "+revisionColumns+" FROM revisions ORDER BY revision_id", func(scan func(...any) error) error {
+			r, err := scanRevision(scan)
+			if err != nil {
+				return err
+			}
+			return to.Revision(r)
+		})
 	})
 	return records, err
+}
+
+func dumpRejects(ctx context.Context, db *sql.DB, yield func(coverage.Reject) error) error {
+	return each(ctx, db, "SELECT dataset, trade_date, symbol, reason, row_json, rejected_at FROM rejects ORDER BY rowid", func(scan func(...any) error) error {
+		var r coverage.Reject
+		var date, symbol sql.NullString
+		var at int64
+		err := scan(&r.Dataset, &date, &symbol, &r.Reason, &r.Row, &at)
+		if err != nil {
+			return err
+		}
+		r.Symbol, r.RejectedAt = symbol.String, time.UnixMilli(at).UTC()
+		if r.Date, err = parseDate(date.String); err != nil {
+			return err
+		}
+		return yield(r)
+	})
 }
 
 func dump(ctx context.Context, db *sql.DB, d *catalog.Dataset, names []series, yield func(d *catalog.Dataset, b *table.Batch) error) error {

@@ -108,16 +108,8 @@ func (s *Sink) Revisions(ctx context.Context, q ingest.RevisionQuery) ([]ingest.
 	var out []ingest.Revision
 	err := s.use(ctx, func(db *sql.DB) error {
 		return each(ctx, db, query+" ORDER BY revision_id DESC LIMIT ?", func(scan func(...any) error) error {
-			var r ingest.Revision
-			var date, was, is sql.NullString
-			var seen int64
-			err := scan(&r.ID, &r.Dataset, &r.Symbol, &date, &r.Column, &was, &is, &r.Kind, &seen, &r.RunID)
+			r, err := scanRevision(scan)
 			if err != nil {
-				return err
-			}
-			r.Old, r.New = ingest.Value{Text: was.String, Set: was.Valid}, ingest.Value{Text: is.String, Set: is.Valid}
-			r.SeenAt = time.UnixMilli(seen).UTC()
-			if r.Date, err = parseDate(date.String); err != nil {
 				return err
 			}
 			out = append(out, r)
@@ -125,4 +117,17 @@ func (s *Sink) Revisions(ctx context.Context, q ingest.RevisionQuery) ([]ingest.
 		}, args...)
 	})
 	return out, err
+}
+
+// scanRevision reads a row of revisionColumns.
+func scanRevision(scan func(...any) error) (r ingest.Revision, err error) {
+	var date, was, is sql.NullString
+	var seen int64
+	if err := scan(&r.ID, &r.Dataset, &r.Symbol, &date, &r.Column, &was, &is, &r.Kind, &seen, &r.RunID); err != nil {
+		return r, err
+	}
+	r.Old, r.New = ingest.Value{Text: was.String, Set: was.Valid}, ingest.Value{Text: is.String, Set: is.Valid}
+	r.SeenAt = time.UnixMilli(seen).UTC()
+	r.Date, err = parseDate(date.String)
+	return r, err
 }

@@ -6,20 +6,21 @@ import (
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
 )
 
 // coverageBySymbol is the table of coverage of a pool that keeps it by symbol.
-const coverageBySymbol = `DROP TABLE rejects; DROP TABLE coverage;
+const coverageBySymbol = `DROP TABLE coverage;
 CREATE TABLE coverage (dataset VARCHAR, symbol VARCHAR, trade_date DATE, row_count BIGINT, rows_hash UBIGINT, expected_count BIGINT, verdict VARCHAR,
   committed_at TIMESTAMP, run_id VARCHAR);
 COMMENT ON TABLE coverage IS 'What is held per dataset, symbol and trade date.'`
 
 // Build writes a DuckDB file with the tables of a pool to path, where no file may be.
-// fill hands over the rows, and returns the coverage, which is kept by symbol.
-func Build(ctx context.Context, path, source string, c ReaderConfig,
-	fill func(add func(d *catalog.Dataset, b *table.Batch) error) ([]coverage.Record, error),
-) (records []coverage.Record, err error) {
+// fill hands over all that the pool holds, and returns the coverage, which is kept by
+// symbol.
+func Build(ctx context.Context, path, source string, c ReaderConfig, fill func(to ingest.Dump) ([]coverage.Record, error)) (records []coverage.Record, err error) {
 	d, err := openDuck(path, map[string]string{
 		"access_mode": "READ_WRITE", "memory_limit": c.Memory, "checkpoint_threshold": "64MB",
 		"autoinstall_known_extensions": "false", "autoload_known_extensions": "false",
@@ -34,11 +35,39 @@ func Build(ctx context.Context, path, source string, c ReaderConfig,
 	if err := d.exec(coverageBySymbol); err != nil {
 		return nil, err
 	}
-	records, err = fill(func(ds *catalog.Dataset, b *table.Batch) error {
-		if err := ctx.Err(); err != nil {
-			return err
+	var rejects []coverage.Reject
+	var revisions []ingest.Revision
+	records, err = fill(ingest.Dump{
+		Rows: func(ds *catalog.Dataset, b *table.Batch) error {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			return d.append(ds.Table, func(a *appender) error { return a.appendBatch(sources(ds, b), b.Len) })
+		},
+		Reject:   func(r coverage.Reject) error { rejects = append(rejects, r); return ctx.Err() },
+		Revision: func(r ingest.Revision) error { revisions = append(revisions, r); return ctx.Err() },
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = d.append("rejects", func(a *appender) error {
+		for _, r := range rejects {
+			if err := a.appendRow(r.Dataset, r.Date, r.Symbol, r.Reason, r.Row, r.RejectedAt); err != nil {
+				return err
+			}
 		}
-		return d.append(ds.Table, func(a *appender) error { return a.appendBatch(sources(ds, b), b.Len) })
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	err = d.append(pool.RevisionsTable, func(a *appender) error {
+		for _, r := range revisions {
+			if err := a.appendRow(r.ID, r.Dataset, r.Symbol, r.Date, r.Column, r.Old, r.New, string(r.Kind), r.SeenAt, r.RunID); err != nil {
+				return err
+			}
+		}
+		return nil
 	})
 	if err != nil {
 		return nil, err
