@@ -126,6 +126,7 @@ func checkSize(path string) error {
 
 func dsn(path string, opts Options, readOnly bool) string {
 	q := url.Values{}
+	q.Set("_stmt_cache_size", "64") // statements stay parsed, per connection
 	q.Set("_busy_timeout", strconv.FormatInt(opts.BusyTimeout.Milliseconds(), 10))
 	q.Set("_foreign_keys", "on")
 	if readOnly {
