@@ -306,7 +306,9 @@ type ReadRowsResponse struct {
 	// Bytes of the format, less than 2 MiB. Joined in order they are the answer.
 	Data []byte `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	// What the answer says of itself. Only the first message has it.
-	Summary       *v1.RowsSummary `protobuf:"bytes,2,opt,name=summary,proto3" json:"summary,omitempty"`
+	Summary *v1.RowsSummary `protobuf:"bytes,2,opt,name=summary,proto3" json:"summary,omitempty"`
+	// Rows of the whole answer. Only the last message has it.
+	RowCount      int64 `protobuf:"varint,3,opt,name=row_count,json=rowCount,proto3" json:"row_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -353,6 +355,13 @@ func (x *ReadRowsResponse) GetSummary() *v1.RowsSummary {
 		return x.Summary
 	}
 	return nil
+}
+
+func (x *ReadRowsResponse) GetRowCount() int64 {
+	if x != nil {
+		return x.RowCount
+	}
+	return 0
 }
 
 // Request for DataService.PrepareFile.
@@ -409,7 +418,11 @@ type PrepareFileResponse struct {
 	// Its size.
 	ByteCount int64 `protobuf:"varint,2,opt,name=byte_count,json=byteCount,proto3" json:"byte_count,omitempty"`
 	// What the file says of itself.
-	Summary       *v1.RowsSummary `protobuf:"bytes,3,opt,name=summary,proto3" json:"summary,omitempty"`
+	Summary *v1.RowsSummary `protobuf:"bytes,3,opt,name=summary,proto3" json:"summary,omitempty"`
+	// Rows in it.
+	RowCount int64 `protobuf:"varint,4,opt,name=row_count,json=rowCount,proto3" json:"row_count,omitempty"`
+	// SHA-256 of its bytes. 32 bytes.
+	Sha256        []byte `protobuf:"bytes,5,opt,name=sha256,proto3" json:"sha256,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -461,6 +474,20 @@ func (x *PrepareFileResponse) GetByteCount() int64 {
 func (x *PrepareFileResponse) GetSummary() *v1.RowsSummary {
 	if x != nil {
 		return x.Summary
+	}
+	return nil
+}
+
+func (x *PrepareFileResponse) GetRowCount() int64 {
+	if x != nil {
+		return x.RowCount
+	}
+	return 0
+}
+
+func (x *PrepareFileResponse) GetSha256() []byte {
+	if x != nil {
+		return x.Sha256
 	}
 	return nil
 }
@@ -842,17 +869,20 @@ const file_afterbell_ingest_v1_data_service_proto_rawDesc = "" +
 	"\x0fReadRowsRequest\x123\n" +
 	"\x05query\x18\x01 \x01(\v2\x1d.afterbell.market.v1.RowQueryR\x05query\x126\n" +
 	"\x06format\x18\x02 \x01(\x0e2\x1e.afterbell.ingest.v1.RowFormatR\x06format\x12\x1b\n" +
-	"\thead_only\x18\x03 \x01(\bR\bheadOnly\"b\n" +
+	"\thead_only\x18\x03 \x01(\bR\bheadOnly\"\x7f\n" +
 	"\x10ReadRowsResponse\x12\x12\n" +
 	"\x04data\x18\x01 \x01(\fR\x04data\x12:\n" +
-	"\asummary\x18\x02 \x01(\v2 .afterbell.market.v1.RowsSummaryR\asummary\"I\n" +
+	"\asummary\x18\x02 \x01(\v2 .afterbell.market.v1.RowsSummaryR\asummary\x12\x1b\n" +
+	"\trow_count\x18\x03 \x01(\x03R\browCount\"I\n" +
 	"\x12PrepareFileRequest\x123\n" +
-	"\x05query\x18\x01 \x01(\v2\x1d.afterbell.market.v1.RowQueryR\x05query\"\x89\x01\n" +
+	"\x05query\x18\x01 \x01(\v2\x1d.afterbell.market.v1.RowQueryR\x05query\"\xbe\x01\n" +
 	"\x13PrepareFileResponse\x12\x17\n" +
 	"\afile_id\x18\x01 \x01(\tR\x06fileId\x12\x1d\n" +
 	"\n" +
 	"byte_count\x18\x02 \x01(\x03R\tbyteCount\x12:\n" +
-	"\asummary\x18\x03 \x01(\v2 .afterbell.market.v1.RowsSummaryR\asummary\"Z\n" +
+	"\asummary\x18\x03 \x01(\v2 .afterbell.market.v1.RowsSummaryR\asummary\x12\x1b\n" +
+	"\trow_count\x18\x04 \x01(\x03R\browCount\x12\x16\n" +
+	"\x06sha256\x18\x05 \x01(\fR\x06sha256\"Z\n" +
 	"\x0fReadFileRequest\x12\x17\n" +
 	"\afile_id\x18\x01 \x01(\tR\x06fileId\x12\x16\n" +
 	"\x06offset\x18\x02 \x01(\x03R\x06offset\x12\x16\n" +

@@ -60,7 +60,7 @@ func Main(ctx context.Context, args []string, s Streams) int {
 	a := &app{Streams: s, now: time.Now}
 	a.Lang = language(args, s.Env)
 	a.errColumns, a.errIsTerm = terminal(s.Err)
-	root := a.root()
+	root := a.root(args)
 	root.SetArgs(args)
 	root.SetIn(s.In)
 	root.SetOut(s.Out)
@@ -104,7 +104,7 @@ func terminal(stream any) (width int, is bool) {
 	return 80, true
 }
 
-func (a *app) root() *cobra.Command {
+func (a *app) root(args []string) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "afterbell",
 		Short:         a.T("Query and control afterbell, the local copy of the A-share market"),
@@ -135,14 +135,36 @@ func (a *app) root() *cobra.Command {
 	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"})
 	root.SetUsageTemplate(a.usageTemplate())
 	root.SetHelpTemplate("{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}\n\n{{end}}{{.UsageString}}")
-	root.AddCommand(
-		a.statusCommand(), a.runCommand(), a.runsCommand(), a.showCommand(), a.watchCommand(), a.cancelCommand(), a.verifyCommand(),
-		a.preflightCommand(), a.explainCommand(), a.pauseCommand(), a.resumeCommand(), a.coverageCommand(), a.conditionCommand(), a.revisionsCommand(), a.absentCommand(),
-		a.targetsCommand(), a.domainsCommand(), a.modulesCommand(), a.scheduleCommand(), a.settingsCommand(),
-		a.applyCommand(), a.keysCommand(), a.auditCommand(), a.certsCommand(), a.doctorCommand(), a.mcpCommand(), a.completionCommand(), a.versionCommand(),
-	)
+	root.AddCommand(a.commandsOf(args)...)
 	a.helpFlag(root)
 	return root
+}
+
+// commandsOf are the commands that a command line needs: the one that it begins with, or
+// all of them. To make all takes longer than to ask most questions.
+func (a *app) commandsOf(args []string) []*cobra.Command {
+	makers := []struct {
+		name string
+		make func() *cobra.Command
+	}{
+		{"status", a.statusCommand}, {"run", a.runCommand}, {"runs", a.runsCommand}, {"show", a.showCommand}, {"watch", a.watchCommand},
+		{"cancel", a.cancelCommand}, {"verify", a.verifyCommand}, {"preflight", a.preflightCommand}, {"explain", a.explainCommand},
+		{"pause", a.pauseCommand}, {"resume", a.resumeCommand}, {"coverage", a.coverageCommand}, {"condition", a.conditionCommand},
+		{"export", a.exportCommand}, {"revisions", a.revisionsCommand}, {"absent", a.absentCommand}, {"targets", a.targetsCommand},
+		{"domains", a.domainsCommand}, {"modules", a.modulesCommand}, {"schedule", a.scheduleCommand}, {"settings", a.settingsCommand},
+		{"limits", a.limitsCommand}, {"apply", a.applyCommand}, {"keys", a.keysCommand}, {"audit", a.auditCommand}, {"certs", a.certsCommand}, {"doctor", a.doctorCommand}, {"mcp", a.mcpCommand},
+		{"completion", a.completionCommand}, {"version", a.versionCommand},
+	}
+	all := make([]*cobra.Command, 0, len(makers))
+	for _, m := range makers {
+		if len(args) > 0 && args[0] == m.name && m.name != "completion" {
+			return []*cobra.Command{m.make()}
+		}
+	}
+	for _, m := range makers {
+		all = append(all, m.make())
+	}
+	return all
 }
 
 // helpFlag says what --help does in the language.

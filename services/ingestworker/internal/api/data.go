@@ -78,7 +78,11 @@ func (s *DataServer) ReadRows(r *ingestv1.ReadRowsRequest, stream ingestv1.DataS
 		}
 		return send(head)
 	}
-	return a.Write(stream.Context(), format, send)
+	rows, err := a.Write(stream.Context(), format, send)
+	if err != nil {
+		return err
+	}
+	return transport.SendWithin(s.stall, func() error { return stream.Send(&ingestv1.ReadRowsResponse{RowCount: rows}) })
 }
 
 // PrepareFile implements the contract.
@@ -88,11 +92,11 @@ func (s *DataServer) PrepareFile(ctx context.Context, r *ingestv1.PrepareFileReq
 		return nil, err
 	}
 	defer a.Close()
-	id, size, err := a.File(ctx)
+	made, err := a.File(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &ingestv1.PrepareFileResponse{FileId: id, ByteCount: size, Summary: summaryOf(a)}, nil
+	return &ingestv1.PrepareFileResponse{FileId: made.ID, ByteCount: made.Bytes, RowCount: made.Rows, Sha256: made.SHA256[:], Summary: summaryOf(a)}, nil
 }
 
 // ReadFile implements the contract.

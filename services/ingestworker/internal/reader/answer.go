@@ -255,34 +255,36 @@ func (a *Answer) writer(f Format) rowWriter {
 func (a *Answer) Head(f Format) ([]byte, error) { return a.writer(f).head() }
 
 // Write sends the whole answer: the head in the first message, then rows, some 1 MiB a
-// message, then what ends the format. While send waits no query is held.
-func (a *Answer) Write(ctx context.Context, f Format, send func([]byte) error) error {
+// message, then what ends the format, and returns how many rows those were. While send
+// waits no query is held.
+func (a *Answer) Write(ctx context.Context, f Format, send func([]byte) error) (rows int64, err error) {
 	w := a.writer(f)
 	head, err := w.head()
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if err := send(head); err != nil {
-		return err
+		return 0, err
 	}
 	for part, err := range a.parts(ctx) {
 		if err != nil {
-			return err
+			return rows, err
 		}
 		for b := range part.batches() {
+			rows += int64(b.rows)
 			out, err := w.rows(b)
 			if err != nil {
-				return err
+				return rows, err
 			}
 			if err := a.send(f, out, send); err != nil {
-				return err
+				return rows, err
 			}
 		}
 	}
 	if tail := w.tail(); tail != nil {
-		return send(tail)
+		return rows, send(tail)
 	}
-	return nil
+	return rows, nil
 }
 
 // send cuts texts, which may be several times as long as their rows; an Arrow message

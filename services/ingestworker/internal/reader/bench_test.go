@@ -103,7 +103,7 @@ func BenchmarkReading(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				err = a.Write(b.Context(), f, func(data []byte) error { n += int64(len(data)); return nil })
+				_, err = a.Write(b.Context(), f, func(data []byte) error { n += int64(len(data)); return nil })
 				a.Close()
 				if err != nil {
 					b.Fatal(err)

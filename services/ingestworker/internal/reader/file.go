@@ -37,8 +37,18 @@ type files struct {
 	held map[string]*file
 }
 
+// Made is a Parquet file that was made of an answer.
+type Made struct {
+	// ID names it: equal for equal rows that say the same of themselves.
+	ID string
+	// Bytes is its size, and Rows how many it has.
+	Bytes, Rows int64
+	// SHA256 of its bytes.
+	SHA256 [sha256.Size]byte
+}
+
 type file struct {
-	size    int64
+	Made
 	used    time.Time
 	readers int
 	making  chan struct{} // closed when it was made, or not
@@ -64,10 +74,10 @@ func (a *Answer) FileID() string {
 	return hex.EncodeToString(h[:16])
 }
 
-// File makes the Parquet file of the answer, unless it is there, and returns its name and
-// size. DISK_FULL is returned where there is no room for it.
-func (a *Answer) File(ctx context.Context) (id string, size int64, err error) {
-	id = a.FileID()
+// File makes the Parquet file of the answer, unless it is there. DISK_FULL is returned
+// where there is no room for it.
+func (a *Answer) File(ctx context.Context) (Made, error) {
+	id := a.FileID()
 	fs := &a.service.files
 	for {
 		fs.mu.Lock()
@@ -77,57 +87,76 @@ func (a *Answer) File(ctx context.Context) (id string, size int64, err error) {
 			select {
 			case <-f.making:
 			case <-ctx.Done():
-				return "", 0, context.Cause(ctx)
+				return Made{}, context.Cause(ctx)
 			}
 			if f.err == nil {
-				return id, f.size, nil
+				return f.Made, nil
 			}
 			continue // whoever made it may have been called off
 		}
 		f = &file{making: make(chan struct{}), used: time.Now()}
 		fs.held[id] = f
 		fs.mu.Unlock()
-		size, err := a.make(ctx, fs.path(id))
+		made, err := a.make(ctx, fs.path(id))
+		made.ID = id
 		fs.mu.Lock()
-		f.size, f.err = size, err
+		f.Made, f.err = made, err
 		if err != nil {
 			delete(fs.held, id)
 		}
 		fs.mu.Unlock()
 		close(f.making)
 		fs.prune(id)
-		return id, size, err
+		return made, err
 	}
 }
 
-func (a *Answer) make(ctx context.Context, path string) (size int64, err error) {
+func (a *Answer) make(ctx context.Context, path string) (m Made, err error) {
 	give, err := a.service.turn(ctx)
 	if err != nil {
-		return 0, err
+		return m, err
 	}
 	defer give()
 	free, err := volume.FreeBytes(path)
 	if err != nil {
-		return 0, err
+		return m, err
 	}
 	if free < minFree {
-		return 0, fault.New(fault.DiskFull, "The disk has no space for the Parquet file of the response.", "free_bytes", fmt.Sprint(free), "needed_bytes", fmt.Sprint(minFree))
+		return m, fault.New(fault.DiskFull, "The disk has no space for the Parquet file of the response.", "free_bytes", fmt.Sprint(free), "needed_bytes", fmt.Sprint(minFree))
 	}
 	made := path + ".new"
 	defer os.Remove(made)
-	var rows int64
-	sql := a.copySQL(made)
-	if err := a.Version.Reader.Exec(ctx, sql); err != nil {
+	if err := a.Version.Reader.Exec(ctx, a.copySQL(made)); err != nil {
 		if universe.IsFull(err) {
-			return 0, fault.Wrap(err, fault.DiskFull, "The disk has no space for the Parquet file of the response.")
+			return m, fault.Wrap(err, fault.DiskFull, "The disk has no space for the Parquet file of the response.")
 		}
-		return 0, fmt.Errorf("write %d rows as Parquet: %w", rows, err)
+		return m, fmt.Errorf("write rows as Parquet: %w", err)
 	}
-	st, err := os.Stat(made)
+	err = a.Version.Reader.Query(ctx, "SELECT num_rows FROM parquet_file_metadata("+universe.Quote(made)+")", func(c universe.Chunk) error {
+		m.Rows = c.Longs(0)[0]
+		return nil
+	})
 	if err != nil {
-		return 0, err
+		return m, fmt.Errorf("count rows of a Parquet file: %w", err)
 	}
-	return st.Size(), os.Rename(made, path)
+	if m.Bytes, m.SHA256, err = hashed(made); err != nil {
+		return m, err
+	}
+	return m, os.Rename(made, path)
+}
+
+// hashed is the size of a file and the hash of its bytes.
+func hashed(path string) (size int64, sum [sha256.Size]byte, err error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return 0, sum, err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if size, err = io.Copy(h, f); err != nil {
+		return 0, sum, err
+	}
+	return size, [sha256.Size]byte(h.Sum(nil)), nil
 }
 
 // copySQL writes the answer. Factors travel as a temporary table.
@@ -239,8 +268,8 @@ func (f *files) prune(but string) {
 		var total int64
 		oldest := ""
 		for id, x := range f.held {
-			total += x.size
-			if id != but && x.readers == 0 && x.size > 0 && (oldest == "" || x.used.Before(f.held[oldest].used)) {
+			total += x.Bytes
+			if id != but && x.readers == 0 && x.Bytes > 0 && (oldest == "" || x.used.Before(f.held[oldest].used)) {
 				oldest = id
 			}
 		}
@@ -259,7 +288,7 @@ func (s *Service) ReadFile(ctx context.Context, id string, offset, length int64,
 	fs := &s.files
 	fs.mu.Lock()
 	f := fs.held[id]
-	if f == nil || f.size == 0 {
+	if f == nil || f.Bytes == 0 {
 		fs.mu.Unlock()
 		return gone
 	}
@@ -271,14 +300,14 @@ func (s *Service) ReadFile(ctx context.Context, id string, offset, length int64,
 		f.readers--
 		fs.mu.Unlock()
 	}()
-	if offset < 0 || offset > f.size {
-		return fault.Invalid("offset", "%d is not from 0 to %d", offset, f.size)
+	if offset < 0 || offset > f.Bytes {
+		return fault.Invalid("offset", "%d is not from 0 to %d", offset, f.Bytes)
 	}
 	if length < 0 {
 		return fault.Invalid("length", "%d is negative", length)
 	}
-	if length == 0 || length > f.size-offset {
-		length = f.size - offset
+	if length == 0 || length > f.Bytes-offset {
+		length = f.Bytes - offset
 	}
 	file, err := os.Open(fs.path(id))
 	if err != nil {

@@ -2,6 +2,7 @@ package reader_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/csv"
 	"encoding/json"
 	"fmt"
@@ -115,7 +116,7 @@ func (r *rig) open(q reader.Query) *reader.Answer {
 func (r *rig) write(q reader.Query, f reader.Format) []byte {
 	r.t.Helper()
 	var out bytes.Buffer
-	err := r.open(q).Write(r.t.Context(), f, func(b []byte) error {
+	rows, err := r.open(q).Write(r.t.Context(), f, func(b []byte) error {
 		if len(b) >= 2<<20 {
 			r.t.Errorf("a message has %d bytes", len(b))
 		}
@@ -124,6 +125,9 @@ func (r *rig) write(q reader.Query, f reader.Format) []byte {
 	})
 	if err != nil {
 		r.t.Fatal(err)
+	}
+	if n := int64(bytes.Count(out.Bytes(), []byte("\n"))); f == reader.NDJSON && n != rows {
+		r.t.Errorf("%d rows are told, %d were sent", rows, n)
 	}
 	return out.Bytes()
 }
@@ -261,17 +265,21 @@ func parseNDJSON(t *testing.T, data []byte, columns []catalog.Column) rows {
 func (r *rig) parquet(q reader.Query, columns []catalog.Column) (rows, string) {
 	r.t.Helper()
 	a := r.open(q)
-	id, size, err := a.File(r.t.Context())
+	made, err := a.File(r.t.Context())
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	path := filepath.Join(r.dir, "answers", id+".parquet")
-	n := int64(0)
-	err = r.service.ReadFile(r.t.Context(), id, 0, 0, func(b []byte) error { n += int64(len(b)); return nil })
-	if err != nil || n != size {
-		r.t.Errorf("the file has %d bytes, %d were read, %v", size, n, err)
+	path := filepath.Join(r.dir, "answers", made.ID+".parquet")
+	var content []byte
+	err = r.service.ReadFile(r.t.Context(), made.ID, 0, 0, func(b []byte) error { content = append(content, b...); return nil })
+	if err != nil || int64(len(content)) != made.Bytes || sha256.Sum256(content) != made.SHA256 {
+		r.t.Errorf("the file has %d bytes with the hash %x, %d with another were read, %v", made.Bytes, made.SHA256, len(content), err)
 	}
-	return r.truth("SELECT * FROM read_parquet("+universe.Quote(path)+")", columns), path
+	held := r.truth("SELECT * FROM read_parquet("+universe.Quote(path)+")", columns)
+	if int64(len(held)) != made.Rows {
+		r.t.Errorf("the file has %d rows, told are %d", len(held), made.Rows)
+	}
+	return held, path
 }
 
 func same(t *testing.T, what string, got, want rows) {

@@ -2,8 +2,12 @@ package gateway
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"maps"
 	"mime"
@@ -86,7 +90,7 @@ func (g *gateway) serveRows(w http.ResponseWriter, r *http.Request) {
 	if fault.Is(err, fault.DataIncomplete) {
 		code = http.StatusPreconditionFailed
 	}
-	for _, name := range []string{"Content-Disposition", "ETag", "Content-Location"} {
+	for _, name := range []string{"Content-Disposition", "ETag", "Content-Location", "Trailer", rowCountHeader, digestHeader} {
 		w.Header().Del(name)
 	}
 	g.writeError(w, code, s)
@@ -102,11 +106,35 @@ func (g *gateway) serveStream(ctx context.Context, w *patient, r *http.Request, 
 		w.WriteHeader(http.StatusOK)
 		return nil
 	}
-	return in.Each(func(data []byte) error {
+	w.Header().Set("Trailer", rowCountHeader)
+	var sum hash.Hash // for whom reads trailers, because it takes time
+	if strings.Contains(strings.Join(r.Header.Values("Te"), ","), "trailers") {
+		w.Header().Add("Trailer", digestHeader)
+		sum = sha256.New()
+	}
+	err = in.Each(func(data []byte) error {
+		if sum != nil {
+			sum.Write(data)
+		}
 		_, err := w.Write(data)
 		return err
 	})
+	w.Header().Set(rowCountHeader, strconv.FormatInt(in.RowCount, 10))
+	if sum != nil {
+		w.Header().Set(digestHeader, digest(sum.Sum(nil)))
+	}
+	return err
 }
+
+const (
+	// rowCountHeader tells how many rows the answer has; of a stream it is a trailer.
+	rowCountHeader = "X-Afterbell-Row-Count"
+	// digestHeader tells the hash of the whole answer, as RFC 9530 has it; of a stream it
+	// is a trailer, for callers that say TE: trailers.
+	digestHeader = "Repr-Digest"
+)
+
+func digest(sha256 []byte) string { return "sha-256=:" + base64.StdEncoding.EncodeToString(sha256) + ":" }
 
 func (g *gateway) serveFile(ctx context.Context, w *patient, r *http.Request, q *marketv1.RowQuery, f rowFormat) error {
 	made, err := g.rows.File(ctx, q)
@@ -114,7 +142,10 @@ func (g *gateway) serveFile(ctx context.Context, w *patient, r *http.Request, q 
 		return err
 	}
 	describeRows(w.Header(), r.URL, q, f, made.GetSummary())
-	w.Header().Set("ETag", `"`+made.GetFileId()+`"`)
+	// A file that is made again may differ in its bytes, so they are what it is told by.
+	w.Header().Set("ETag", `"`+hex.EncodeToString(made.GetSha256()[:16])+`"`)
+	w.Header().Set(rowCountHeader, strconv.FormatInt(made.GetRowCount(), 10))
+	w.Header().Set(digestHeader, digest(made.GetSha256()))
 	w.Header().Set("Cache-Control", "no-cache") // kept copies are asked after
 	file := &remoteFile{ctx: ctx, worker: g.rows.Worker, id: made.GetFileId(), size: made.GetByteCount()}
 	defer file.drop()
@@ -420,7 +451,8 @@ func rowsOperation() object {
 		"summary": "Reads a table as a file.",
 		"description": "The form is told by the ending of the table's name (.parquet, .arrow, .csv, .ndjson), or by Accept. targets.daily_prices is the table " +
 			"of the other pool. Units, version and what lacks are in the headers X-Afterbell-…, and in the file where its form has metadata. " +
-			"A Parquet file has a length, an ETag and ranges; the others are streams, which break off when something fails.",
+			"A Parquet file has a length, an ETag and ranges; the others are streams, which break off when something fails. " +
+			"X-Afterbell-Row-Count and Repr-Digest (SHA-256, RFC 9530) are headers of a Parquet file and trailers of a stream, the digest where TE: trailers asks for it.",
 		"operationId": "DataService_ReadFile", "tags": []any{"DataService"}, "produces": media,
 		"parameters": []any{
 			object{"name": "table", "in": "path", "required": true, "type": "string", "description": "Table and ending, as in daily_prices.parquet."},

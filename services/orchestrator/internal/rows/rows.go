@@ -28,6 +28,8 @@ type Source struct {
 type Stream struct {
 	// Summary of the answer.
 	Summary *marketv1.RowsSummary
+	// RowCount of the whole answer. 0 before Each has ended.
+	RowCount int64
 
 	first []byte
 	recv  func() (*ingestv1.ReadRowsResponse, error)
@@ -61,6 +63,10 @@ func (st *Stream) Each(send func([]byte) error) error {
 		}
 		if err != nil {
 			return err
+		}
+		st.RowCount = m.GetRowCount()
+		if len(m.GetData()) == 0 {
+			continue
 		}
 		if err := send(m.GetData()); err != nil {
 			return err

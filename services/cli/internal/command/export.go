@@ -1,0 +1,234 @@
+package command
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	afterbell "github.com/afterbell/afterbell/clients/go"
+	"github.com/afterbell/afterbell/services/cli/internal/export"
+	"github.com/afterbell/afterbell/services/cli/internal/output"
+)
+
+type exportFlags struct {
+	format, file, pool, from, to, adjust, version, require, httpAddr string
+	symbols, columns                                                 []string
+}
+
+// tableNames are the tables of both pools.
+var tableNames = []string{"daily_prices", "daily_basics", "daily_moneyflows", "instrument_meta", "trade_calendar"}
+
+// defaultHTTP is where REST listens unless the orchestrator was told otherwise.
+const defaultHTTP = "127.0.0.1:7780"
+
+func (a *app) exportCommand() *cobra.Command {
+	var f exportFlags
+	c := &cobra.Command{
+		Use: "export TABLE -o FILE", Args: a.oneArg("TABLE", "afterbell export --help"), ValidArgs: tableNames,
+		Short: a.T("Write a published table to a file: Parquet, Arrow, CSV or NDJSON"),
+		Long: a.T("Downloads a table of one published version and checks its rows and its hash against what the orchestrator says. The file takes its name when it is whole. " +
+			"What was interrupted lies beside it as FILE.part; the same command takes it up again, if its version is still kept, and never mixes two versions."),
+		Example: "  afterbell export daily_prices -o prices.parquet\n  afterbell export daily_prices -o prices.csv --symbols 600519.SH --from 2026-01-01 --adjust forward\n  afterbell export daily_basics -o basics.parquet --require complete",
+	}
+	c.Flags().StringVarP(&f.file, "file", "o", "", a.T("`file` to write; one that is there is replaced"))
+	c.Flags().StringVar(&f.format, "format", "", a.T("`form` of the file: parquet, arrow, csv or ndjson; by the file's ending when left out"))
+	c.Flags().StringVar(&f.pool, "pool", "universe", a.T("`pool` to read: targets or universe"))
+	c.Flags().StringSliceVar(&f.symbols, "symbols", nil, a.T("`symbols`, as in 600519.SH; all when left out"))
+	c.Flags().StringSliceVar(&f.columns, "columns", nil, a.T("`columns` by name; all when left out"))
+	c.Flags().StringVar(&f.from, "from", "", a.T("first trade `date`, YYYY-MM-DD or today"))
+	c.Flags().StringVar(&f.to, "to", "", a.T("last trade `date`, YYYY-MM-DD or today"))
+	c.Flags().StringVar(&f.adjust, "adjust", "", a.T("adjust prices for dividends: `none`, forward or backward"))
+	c.Flags().StringVar(&f.version, "version", "", a.T("published `version` to read; the current one when left out"))
+	c.Flags().StringVar(&f.require, "require", "", a.T("what must be so: `complete` writes no file while something lacks"))
+	c.Flags().StringVar(&f.httpAddr, "http-addr", "", a.T("`address` of the orchestrator's REST port (AFTERBELL_HTTP_ADDR; default 127.0.0.1:7780)"))
+	c.RunE = func(c *cobra.Command, args []string) error { return a.export(c, args[0], f) }
+	return c
+}
+
+// exportRequest reads the flags.
+func (a *app) exportRequest(c *cobra.Command, table string, f exportFlags) (r export.Request, err error) {
+	wrong := func(flag string, allowed []string, value string) error {
+		return usage{a.T("--%s: %q is not allowed: allowed are %s.", flag, value, strings.Join(allowed, ", ")), c.CommandPath() + " --help"}
+	}
+	if f.file == "" {
+		return r, usage{a.T("%s needs %s.", c.CommandPath(), "-o FILE"), c.CommandPath() + " --help"}
+	}
+	if f.format == "" {
+		f.format = strings.ToLower(strings.TrimPrefix(filepath.Ext(f.file), "."))
+	}
+	if !slices.Contains(export.Formats, f.format) {
+		return r, wrong("format", export.Formats, f.format)
+	}
+	if f.require != "" && f.require != "complete" {
+		return r, wrong("require", []string{"complete"}, f.require)
+	}
+	if adjusts := []string{"none", "forward", "backward"}; f.adjust != "" && !slices.Contains(adjusts, f.adjust) {
+		return r, wrong("adjust", adjusts, f.adjust)
+	}
+	pools, err := a.pools(c.CommandPath(), []string{f.pool})
+	if err != nil {
+		return r, err
+	}
+	if f.from, err = a.day(c.CommandPath(), "from", f.from); err != nil {
+		return r, err
+	}
+	if f.to, err = a.day(c.CommandPath(), "to", f.to); err != nil {
+		return r, err
+	}
+	if info, err := os.Stat(f.file); err == nil && !info.Mode().IsRegular() {
+		return r, usage{a.T("%s is no file", f.file), c.CommandPath() + " --help"}
+	}
+	query := url.Values{}
+	for name, value := range map[string]string{
+		"symbols": strings.ToUpper(strings.Join(f.symbols, ",")), "columns": strings.Join(f.columns, ","), "start_date": f.from, "end_date": f.to,
+		"adjust": f.adjust, "require": f.require,
+	} {
+		if value != "" {
+			query.Set(name, value)
+		}
+	}
+	addr := first(f.httpAddr, a.Env("AFTERBELL_HTTP_ADDR"), defaultHTTP)
+	if u, err := url.Parse("http://" + addr); err != nil || u.Port() == "" || u.Path != "" {
+		return r, usage{"--http-addr: " + a.T("%q is not an address", addr), c.CommandPath() + " --help"}
+	}
+	access, err := a.access()
+	if err != nil {
+		return r, err
+	}
+	tls, err := access.TLS()
+	if err != nil {
+		return r, usage{"--ca: " + err.Error(), c.CommandPath() + " --help"}
+	}
+	same, err := afterbell.DialAs(addr, access) // it says to whom a key may be sent
+	if err != nil {
+		return r, usage{"--http-addr: " + err.Error(), c.CommandPath() + " --help"}
+	}
+	_ = same.Close() // it was never connected
+	return export.Request{
+		Addr: addr, TLS: tls != nil, Key: access.Key, Table: poolName(pools[0]) + "." + table, Format: f.format, Query: query, Version: f.version, Path: f.file,
+		Client: &http.Client{Transport: &http.Transport{
+			Proxy: http.ProxyFromEnvironment, TLSClientConfig: tls, DisableCompression: true, ResponseHeaderTimeout: exportWait,
+		}},
+	}, nil
+}
+
+// exportWait is how long the orchestrator may take until the first byte: it makes a
+// Parquet file of many years first.
+const exportWait = 15 * time.Minute
+
+func (a *app) export(c *cobra.Command, table string, f exportFlags) error {
+	r, err := a.exportRequest(c, table, f)
+	if err != nil {
+		return err
+	}
+	v := &view{a: a}
+	begun := a.now()
+	r.Progress = func(came, all int64) {
+		if now := a.now(); a.quiet || now.Sub(v.said) < 200*time.Millisecond {
+			return
+		} else if a.live() {
+			v.said = now
+		} else if now.Sub(begun) < sayEvery || now.Sub(v.said) < sayEvery {
+			return // a log hears of long downloads only
+		} else {
+			v.said = now
+		}
+		text := a.T("%s received", bytesText(came))
+		if all > 0 {
+			text = a.T("%s of %s received", bytesText(came), bytesText(all))
+		}
+		if a.live() {
+			fmt.Fprint(a.Err, "\r\x1b[K"+output.Cut(text, a.errColumns-1))
+			v.lastLength = len(text)
+			return
+		}
+		a.tell(text)
+	}
+	r.Restarted = func(reason string) {
+		v.line(a.T("What was there of %s is dropped: %s.", f.file, a.T(reason)))
+	}
+	result, err := export.Run(c.Context(), r)
+	v.clear()
+	var refused *export.Refused
+	switch {
+	case errors.As(err, &refused):
+		return a.exportRefused(c, refused, table, f)
+	case errors.Is(err, export.ErrWrong):
+		return advised{err, c.CommandPath() + " " + table + " -o " + f.file}
+	case err != nil && c.Context().Err() == nil:
+		var disk *os.PathError
+		if errors.As(err, &disk) {
+			return err
+		}
+		a.tell("afterbell: " + a.T("The orchestrator's REST port at %s cannot be read: %s", r.Addr, oneLine(err.Error())))
+		a.next("afterbell doctor --http-addr " + r.Addr)
+		return exit{ExitUnreachable}
+	case err != nil:
+		if info, held := os.Stat(f.file + ".part"); held == nil && info.Size() > 0 {
+			a.say(a.T("%s of it stay in %s; the same command goes on there.", bytesText(info.Size()), f.file+".part"))
+		}
+		return err
+	}
+	answer := output.Answer{
+		Columns: []output.Column{
+			{Key: "file", Title: a.T("file")}, {Key: "version", Title: a.T("version")}, {Key: "rows", Title: a.T("rows"), Right: true},
+			{Key: "bytes", Title: a.T("bytes"), Right: true}, {Key: "complete", Title: a.T("complete")}, {Key: "sha256", Title: "sha256", Wide: true},
+		},
+		Rows: [][]any{{f.file, result.Version, result.Rows, result.Bytes, result.Complete, result.SHA256}},
+	}
+	answer.Records = []any{struct {
+		File string `json:"file"`
+		export.Result
+	}{f.file, result}}
+	if err := a.printer.Print(answer); err != nil {
+		return err
+	}
+	if result.Resumed > 0 {
+		a.say(a.T("%s of it had come before.", bytesText(result.Resumed)))
+	}
+	if !result.Complete {
+		a.say(a.T("%d datasets and days lack something.", result.LackCount))
+		a.hint("afterbell condition " + table + " --pool " + f.pool + " --lacking")
+	}
+	return nil
+}
+
+// exportRefused is an answer that is not the table.
+func (a *app) exportRefused(c *cobra.Command, r *export.Refused, table string, f exportFlags) error {
+	text := r.Message
+	if r.Reason != "" {
+		text += " [" + r.Reason + "]"
+	}
+	a.tell("afterbell: " + a.commands(oneLine(text)))
+	switch {
+	case r.Reason == "DATA_INCOMPLETE":
+		a.next("afterbell condition " + table + " --pool " + f.pool + " --lacking")
+		return exit{ExitNotWhole}
+	case r.Reason == "WORKER_UNREACHABLE":
+		a.next("afterbell doctor")
+		return exit{ExitUnreachable}
+	case r.Remedy != "":
+		a.tell(a.commands(oneLine(r.Remedy)))
+	default:
+		a.next(c.CommandPath() + " --help")
+	}
+	return exit{ExitFailed}
+}
+
+func bytesText(n int64) string {
+	switch {
+	case n >= 1<<30:
+		return fmt.Sprintf("%.2f GB", float64(n)/1e9)
+	case n >= 1_000_000:
+		return fmt.Sprintf("%.1f MB", float64(n)/1e6)
+	}
+	return fmt.Sprintf("%d kB", (n+999)/1000)
+}
