@@ -200,7 +200,7 @@ func (s *Scheduler) foresee(ctx context.Context, sched slot.Schedule, zone *time
 	}
 	now := s.now()
 	if missing != nil {
-		if err := s.expects(ctx, sched, pool, date, now); err != nil {
+		if err := s.expects(ctx, sched, zone, pool, date, now); err != nil {
 			return Explanation{}, err
 		}
 	}
@@ -246,7 +246,7 @@ func (s *Scheduler) foresee(ctx context.Context, sched slot.Schedule, zone *time
 }
 
 // expects is NOT_FOUND with the reason when a slot that has no row will never have one.
-func (s *Scheduler) expects(ctx context.Context, sched slot.Schedule, pool market.Pool, date market.Date, now time.Time) error {
+func (s *Scheduler) expects(ctx context.Context, sched slot.Schedule, zone *time.Location, pool market.Pool, date market.Date, now time.Time) error {
 	id := slot.ID(date, pool)
 	none := func(why string) error {
 		return fault.New(fault.NotFound, "There is no slot "+id+": "+why, "kind", "slot", "id", id)
@@ -260,11 +260,30 @@ func (s *Scheduler) expects(ctx context.Context, sched slot.Schedule, pool marke
 	case err != nil:
 		return err
 	case date < today || last != nil && date <= last.Date:
-		return none("its day is before the first day of this schedule.")
+		next, err := s.instead(ctx, pool, zone)
+		if err != nil {
+			return err
+		}
+		return none("its day is before the first day of this schedule. " + next)
 	case date > today+366:
 		return none("its day is more than one year in the future.")
 	}
 	return nil
+}
+
+// instead says what fetches a day that no slot was for, and when.
+func (s *Scheduler) instead(ctx context.Context, pool market.Pool, zone *time.Location) (string, error) {
+	if s.off {
+		return "This process does not run the schedule; a run that you start fetches what is missing of that day.", nil
+	}
+	next, ok, err := s.NextSlot(ctx, pool)
+	switch {
+	case err != nil:
+		return "", err
+	case ok:
+		return fmt.Sprintf("What is missing of that day is fetched by the next run: the slot of %s runs at %s.", next.Date, slot.Moment(next.DueAt, zone)), nil
+	}
+	return "No slot runs with the current settings; a run that you start fetches what is missing of that day.", nil
 }
 
 // nextFor is the command to type about a slot without a run.
