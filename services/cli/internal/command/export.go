@@ -195,7 +195,7 @@ func (a *app) export(c *cobra.Command, table string, f exportFlags) error {
 		a.say(a.T("%s of it had come before.", bytesText(result.Resumed)))
 	}
 	if !result.Complete {
-		a.say(a.T("%d datasets and days lack something.", result.LackCount))
+		a.say(a.T("%d datasets and dates are incomplete.", result.LackCount))
 		a.hint("afterbell condition " + table + " --pool " + f.pool + " --lacking")
 	}
 	return nil
