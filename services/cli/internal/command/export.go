@@ -84,7 +84,7 @@ func (a *app) exportRequest(c *cobra.Command, table string, f exportFlags) (r ex
 		return r, err
 	}
 	if info, err := os.Stat(f.file); err == nil && !info.Mode().IsRegular() {
-		return r, usage{a.T("%s is no file", f.file), c.CommandPath() + " --help"}
+		return r, usage{a.T("%s is not a file", f.file), c.CommandPath() + " --help"}
 	}
 	query := url.Values{}
 	for name, value := range map[string]string{
