@@ -59,7 +59,7 @@ func (a *app) exportRequest(c *cobra.Command, table string, f exportFlags) (r ex
 		return usage{a.T("--%s: %q is not allowed: allowed are %s.", flag, value, strings.Join(allowed, ", ")), c.CommandPath() + " --help"}
 	}
 	if f.file == "" {
-		return r, usage{a.T("%s needs %s.", c.CommandPath(), "-o FILE"), c.CommandPath() + " --help"}
+		return r, usage{a.T("%s requires %s.", c.CommandPath(), "-o FILE"), c.CommandPath() + " --help"}
 	}
 	if f.format == "" {
 		f.format = strings.ToLower(strings.TrimPrefix(filepath.Ext(f.file), "."))
