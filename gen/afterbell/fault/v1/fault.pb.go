@@ -27,11 +27,11 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Why something was refused, skipped or failed. The class after each says what it
-// asks for next: permanent (a person must act), transient (may pass by itself),
-// quota (passes when the provider's window opens), later (passes when the
-// provider publishes), notice (holds nothing back). An ErrorInfo carries those of
-// the keys that are known.
+// Why something was refused, skipped or failed. The class of each reason says what
+// happens next: permanent (a user must act), transient (retried automatically),
+// quota (waits until the provider accepts calls again), later (waits until the
+// provider publishes), notice (blocks nothing). An ErrorInfo has those of the
+// metadata keys that are known.
 type Reason int32
 
 const (
@@ -647,9 +647,9 @@ type Issue struct {
 	Reason Reason `protobuf:"varint,1,opt,name=reason,proto3,enum=afterbell.fault.v1.Reason" json:"reason,omitempty"`
 	// How much it matters.
 	Severity Severity `protobuf:"varint,2,opt,name=severity,proto3,enum=afterbell.fault.v1.Severity" json:"severity,omitempty"`
-	// Domain concerned, as in "stock". Empty when the issue is wider.
+	// Domain concerned, as in "stock". Empty if the issue is wider.
 	DomainId string `protobuf:"bytes,3,opt,name=domain_id,json=domainId,proto3" json:"domain_id,omitempty"`
-	// Module concerned, as in "stock.moneyflow". Empty when the issue is wider.
+	// Module concerned, as in "stock.moneyflow". Empty if the issue is wider.
 	ModuleId string `protobuf:"bytes,4,opt,name=module_id,json=moduleId,proto3" json:"module_id,omitempty"`
 	// One sentence for a person. Never contains a token.
 	Message string `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`

@@ -24,7 +24,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// How rows are written.
+// Format of rows.
 type RowFormat int32
 
 const (
@@ -34,7 +34,7 @@ const (
 	RowFormat_ROW_FORMAT_ARROW RowFormat = 1
 	// CSV with a heading, in UTF-8 with a byte order mark; a null is an empty field.
 	RowFormat_ROW_FORMAT_CSV RowFormat = 2
-	// One JSON object a line.
+	// One JSON object per line.
 	RowFormat_ROW_FORMAT_NDJSON RowFormat = 3
 )
 
@@ -86,7 +86,7 @@ type PublishPoolRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Pool to publish.
 	Pool v1.Pool `protobuf:"varint,1,opt,name=pool,proto3,enum=afterbell.market.v1.Pool" json:"pool,omitempty"`
-	// Run at whose end it is published. Kept with the version.
+	// Run that publishes it. Stored with the version.
 	RunId         string `protobuf:"bytes,2,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -139,17 +139,17 @@ func (x *PublishPoolRequest) GetRunId() string {
 // Response for DataService.PublishPool.
 type PublishPoolResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version that is current now. Empty while the pool holds nothing.
+	// Current version. Empty if the pool is empty.
 	Version string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
 	// Whether it was published by this call.
 	Published bool `protobuf:"varint,2,opt,name=published,proto3" json:"published,omitempty"`
-	// What was wrong with the published files before. Empty when nothing was.
+	// What was wrong with the published files. Empty if nothing was.
 	Repaired string `protobuf:"bytes,3,opt,name=repaired,proto3" json:"repaired,omitempty"`
-	// Parquet files made anew.
+	// Parquet files that were written.
 	WrittenFileCount int32 `protobuf:"varint,4,opt,name=written_file_count,json=writtenFileCount,proto3" json:"written_file_count,omitempty"`
-	// Parquet files taken over from the version before.
+	// Parquet files that were reused from the previous version.
 	LinkedFileCount int32 `protobuf:"varint,5,opt,name=linked_file_count,json=linkedFileCount,proto3" json:"linked_file_count,omitempty"`
-	// Bytes of all files of the version; 0 where nothing was published.
+	// Bytes of all files of the version; 0 if nothing was published.
 	ByteCount int64 `protobuf:"varint,6,opt,name=byte_count,json=byteCount,proto3" json:"byte_count,omitempty"`
 	// How long it took.
 	Duration      *durationpb.Duration `protobuf:"bytes,7,opt,name=duration,proto3" json:"duration,omitempty"`
@@ -241,7 +241,7 @@ type ReadRowsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Rows to read.
 	Query *v1.RowQuery `protobuf:"bytes,1,opt,name=query,proto3" json:"query,omitempty"`
-	// How they are written.
+	// Format.
 	Format RowFormat `protobuf:"varint,2,opt,name=format,proto3,enum=afterbell.ingest.v1.RowFormat" json:"format,omitempty"`
 	// Only the summary and the head of the format; no rows.
 	HeadOnly      bool `protobuf:"varint,3,opt,name=head_only,json=headOnly,proto3" json:"head_only,omitempty"`
@@ -303,9 +303,10 @@ func (x *ReadRowsRequest) GetHeadOnly() bool {
 // One message of the stream of DataService.ReadRows.
 type ReadRowsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Bytes of the format, less than 2 MiB. Joined in order they are the answer.
+	// Bytes of the format, less than 2 MiB. Concatenated in order, they are the
+	// response.
 	Data []byte `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
-	// What the answer says of itself. Only the first message has it.
+	// Summary of the response. Only in the first message.
 	Summary *v1.RowsSummary `protobuf:"bytes,2,opt,name=summary,proto3" json:"summary,omitempty"`
 	// Rows of the whole answer. Only the last message has it.
 	RowCount      int64 `protobuf:"varint,3,opt,name=row_count,json=rowCount,proto3" json:"row_count,omitempty"`
@@ -417,7 +418,7 @@ type PrepareFileResponse struct {
 	FileId string `protobuf:"bytes,1,opt,name=file_id,json=fileId,proto3" json:"file_id,omitempty"`
 	// Its size.
 	ByteCount int64 `protobuf:"varint,2,opt,name=byte_count,json=byteCount,proto3" json:"byte_count,omitempty"`
-	// What the file says of itself.
+	// Summary of the file.
 	Summary *v1.RowsSummary `protobuf:"bytes,3,opt,name=summary,proto3" json:"summary,omitempty"`
 	// Rows in it.
 	RowCount int64 `protobuf:"varint,4,opt,name=row_count,json=rowCount,proto3" json:"row_count,omitempty"`
@@ -717,9 +718,9 @@ type GetConditionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Pool to read. Unset means universe.
 	Pool v1.Pool `protobuf:"varint,1,opt,name=pool,proto3,enum=afterbell.market.v1.Pool" json:"pool,omitempty"`
-	// Table to tell of.
+	// Table.
 	Table string `protobuf:"bytes,2,opt,name=table,proto3" json:"table,omitempty"`
-	// First trade date, inclusive, "YYYY-MM-DD". Empty means the first one held.
+	// First trade date, inclusive, "YYYY-MM-DD". Empty means the first stored date.
 	StartDate string `protobuf:"bytes,3,opt,name=start_date,json=startDate,proto3" json:"start_date,omitempty"`
 	// Last trade date, inclusive, "YYYY-MM-DD". Empty means today.
 	EndDate string `protobuf:"bytes,4,opt,name=end_date,json=endDate,proto3" json:"end_date,omitempty"`

@@ -31,27 +31,26 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Publishes pools for readers and serves rows of what was published. Internal: only
-// the orchestrator calls it.
+// Publishes pools for readers and serves published rows. Internal: only the
+// orchestrator calls it.
 type DataServiceClient interface {
-	// Brings the published copy of a pool up to the pool. It does nothing where the
-	// copy holds what the pool holds, and makes anew what was damaged.
+	// Publishes a new version of a pool. Does nothing if the current version is up to
+	// date, and rebuilds damaged files.
 	//
-	// DISK_FULL, PUBLICATION_FAILED or an error of the pool's file leaves the version
-	// before as it was.
+	// If it fails (DISK_FULL, PUBLICATION_FAILED or an error of the pool's file), the
+	// previous version is kept.
 	PublishPool(ctx context.Context, in *PublishPoolRequest, opts ...grpc.CallOption) (*PublishPoolResponse, error)
-	// Reads rows of one published version as a stream of bytes in the format asked
-	// for. The first message has the summary.
+	// Reads rows of one published version as a stream of bytes in the requested
+	// format. The first message has the summary.
 	ReadRows(ctx context.Context, in *ReadRowsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadRowsResponse], error)
-	// Makes a Parquet file of rows, or finds the one that was made before, and tells
-	// its size.
+	// Creates a Parquet file of rows, or finds an existing one, and returns its size.
 	PrepareFile(ctx context.Context, in *PrepareFileRequest, opts ...grpc.CallOption) (*PrepareFileResponse, error)
-	// Reads bytes of a file that PrepareFile made. NOT_FOUND says that it was dropped;
-	// PrepareFile makes it again.
+	// Reads bytes of a file that PrepareFile created. NOT_FOUND if it has been
+	// removed; PrepareFile creates it again.
 	ReadFile(ctx context.Context, in *ReadFileRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadFileResponse], error)
 	// Lists the tables of a published version.
 	ListTables(ctx context.Context, in *ListTablesRequest, opts ...grpc.CallOption) (*ListTablesResponse, error)
-	// Tells how the datasets of a table stand in a published version.
+	// Shows the condition of the datasets of a table in a published version.
 	GetCondition(ctx context.Context, in *GetConditionRequest, opts ...grpc.CallOption) (*GetConditionResponse, error)
 }
 
@@ -145,27 +144,26 @@ func (c *dataServiceClient) GetCondition(ctx context.Context, in *GetConditionRe
 // All implementations must embed UnimplementedDataServiceServer
 // for forward compatibility.
 //
-// Publishes pools for readers and serves rows of what was published. Internal: only
-// the orchestrator calls it.
+// Publishes pools for readers and serves published rows. Internal: only the
+// orchestrator calls it.
 type DataServiceServer interface {
-	// Brings the published copy of a pool up to the pool. It does nothing where the
-	// copy holds what the pool holds, and makes anew what was damaged.
+	// Publishes a new version of a pool. Does nothing if the current version is up to
+	// date, and rebuilds damaged files.
 	//
-	// DISK_FULL, PUBLICATION_FAILED or an error of the pool's file leaves the version
-	// before as it was.
+	// If it fails (DISK_FULL, PUBLICATION_FAILED or an error of the pool's file), the
+	// previous version is kept.
 	PublishPool(context.Context, *PublishPoolRequest) (*PublishPoolResponse, error)
-	// Reads rows of one published version as a stream of bytes in the format asked
-	// for. The first message has the summary.
+	// Reads rows of one published version as a stream of bytes in the requested
+	// format. The first message has the summary.
 	ReadRows(*ReadRowsRequest, grpc.ServerStreamingServer[ReadRowsResponse]) error
-	// Makes a Parquet file of rows, or finds the one that was made before, and tells
-	// its size.
+	// Creates a Parquet file of rows, or finds an existing one, and returns its size.
 	PrepareFile(context.Context, *PrepareFileRequest) (*PrepareFileResponse, error)
-	// Reads bytes of a file that PrepareFile made. NOT_FOUND says that it was dropped;
-	// PrepareFile makes it again.
+	// Reads bytes of a file that PrepareFile created. NOT_FOUND if it has been
+	// removed; PrepareFile creates it again.
 	ReadFile(*ReadFileRequest, grpc.ServerStreamingServer[ReadFileResponse]) error
 	// Lists the tables of a published version.
 	ListTables(context.Context, *ListTablesRequest) (*ListTablesResponse, error)
-	// Tells how the datasets of a table stand in a published version.
+	// Shows the condition of the datasets of a table in a published version.
 	GetCondition(context.Context, *GetConditionRequest) (*GetConditionResponse, error)
 	mustEmbedUnimplementedDataServiceServer()
 }

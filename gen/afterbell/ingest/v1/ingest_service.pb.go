@@ -4,8 +4,8 @@
 // 	protoc        (unknown)
 // source: afterbell/ingest/v1/ingest_service.proto
 
-// Package afterbell.ingest.v1 is the worker's contract: it executes one probe or
-// one partition when told to, and knows nothing of schedules, runs or pauses.
+// Package afterbell.ingest.v1 is the worker's contract. The worker executes one
+// probe or one partition on request; it knows no schedules, runs or pauses.
 
 package ingestv1
 
@@ -35,7 +35,7 @@ type PlanStage int32
 const (
 	// Not set.
 	PlanStage_PLAN_STAGE_UNSPECIFIED PlanStage = 0
-	// Calendar and lists, which the rest is planned from.
+	// Calendar and lists, from which the rest is planned.
 	PlanStage_PLAN_STAGE_REFERENCES PlanStage = 1
 	// Prices, valuations and flows.
 	PlanStage_PLAN_STAGE_DATA PlanStage = 2
@@ -82,7 +82,7 @@ func (PlanStage) EnumDescriptor() ([]byte, []int) {
 	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{0}
 }
 
-// Where a partition is.
+// State of a partition.
 type IngestPartitionResponse_Stage int32
 
 const (
@@ -94,8 +94,8 @@ const (
 	IngestPartitionResponse_STAGE_NORMALIZING IngestPartitionResponse_Stage = 2
 	// Writing rows and coverage in one transaction.
 	IngestPartitionResponse_STAGE_COMMITTING IngestPartitionResponse_Stage = 3
-	// Waiting for a place: the worker has as many partitions in hand as it works on
-	// at once.
+	// Waiting in the worker, which is already processing its maximum number of
+	// partitions.
 	IngestPartitionResponse_STAGE_QUEUED IngestPartitionResponse_Stage = 4
 )
 
@@ -285,7 +285,7 @@ func (*ListTokensRequest) Descriptor() ([]byte, []int) {
 // Response for IngestService.ListTokens.
 type ListTokensResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One status per domain that has a built module.
+	// One status per domain that has an implemented module.
 	Tokens []*TokenStatus `protobuf:"bytes,1,rep,name=tokens,proto3" json:"tokens,omitempty"`
 	// Host of the provider's URL, without its port. Example: "api.tushare.pro".
 	ProviderHost  string `protobuf:"bytes,2,opt,name=provider_host,json=providerHost,proto3" json:"provider_host,omitempty"`
@@ -342,10 +342,10 @@ type TokenStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Domain.
 	DomainId string `protobuf:"bytes,1,opt,name=domain_id,json=domainId,proto3" json:"domain_id,omitempty"`
-	// Where it was found: "domain", "main" or "environment". Empty when none
-	// resolves.
+	// Where it comes from: "domain", "main" or "environment". Empty if none is
+	// configured.
 	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
-	// Keyed digest, 16 hex digits, so that a change is visible. Empty when none.
+	// Keyed digest, 16 hex digits, so that a change is visible. Empty if none.
 	Fingerprint   string `protobuf:"bytes,3,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -407,7 +407,7 @@ type ProbeModulesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Modules to probe, in this order.
 	ModuleIds []string `protobuf:"bytes,1,rep,name=module_ids,json=moduleIds,proto3" json:"module_ids,omitempty"`
-	// Last open trade date known, "YYYY-MM-DD". Empty before any calendar is held.
+	// Last known trading day, "YYYY-MM-DD". Empty before a calendar is stored.
 	TradeDate string `protobuf:"bytes,2,opt,name=trade_date,json=tradeDate,proto3" json:"trade_date,omitempty"`
 	// Longest time one probe may take. Unset means 30 s.
 	ProbeTimeout  *durationpb.Duration `protobuf:"bytes,3,opt,name=probe_timeout,json=probeTimeout,proto3" json:"probe_timeout,omitempty"`
@@ -564,9 +564,9 @@ type ModuleProbe struct {
 	Latency *durationpb.Duration `protobuf:"bytes,3,opt,name=latency,proto3" json:"latency,omitempty"`
 	// Rows in the answers.
 	RowCount int64 `protobuf:"varint,4,opt,name=row_count,json=rowCount,proto3" json:"row_count,omitempty"`
-	// Provider calls spent.
+	// Provider calls made.
 	CallCount int32 `protobuf:"varint,5,opt,name=call_count,json=callCount,proto3" json:"call_count,omitempty"`
-	// Whether the module can be ingested. An empty answer passes with a warning.
+	// Whether the module can be ingested. An empty response passes with a warning.
 	Passed bool `protobuf:"varint,6,opt,name=passed,proto3" json:"passed,omitempty"`
 	// What was found, worst first.
 	Issues []*v11.Issue `protobuf:"bytes,7,rep,name=issues,proto3" json:"issues,omitempty"`
@@ -711,11 +711,11 @@ func (x *CheckStoreRequest) GetPool() v1.Pool {
 // Response for IngestService.CheckStore.
 type CheckStoreResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Free bytes on the file's volume; 0 when not known.
+	// Free bytes on the file's disk; 0 if unknown.
 	FreeBytes int64 `protobuf:"varint,1,opt,name=free_bytes,json=freeBytes,proto3" json:"free_bytes,omitempty"`
-	// Size of the file in bytes; 0 when it does not exist yet.
+	// Size of the file in bytes; 0 if it does not exist yet.
 	FileBytes int64 `protobuf:"varint,2,opt,name=file_bytes,json=fileBytes,proto3" json:"file_bytes,omitempty"`
-	// What is wrong. Empty means fit for writing.
+	// Problems. Empty if the file can be written.
 	Issues        []*v11.Issue `protobuf:"bytes,3,rep,name=issues,proto3" json:"issues,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -814,9 +814,9 @@ type ListCalendarDaysResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Open days in ascending order, "YYYY-MM-DD".
 	OpenDates []string `protobuf:"bytes,1,rep,name=open_dates,json=openDates,proto3" json:"open_dates,omitempty"`
-	// First day known, open or not. Empty when no calendar is held.
+	// First known day, open or closed. Empty if no calendar is stored.
 	FirstDate string `protobuf:"bytes,2,opt,name=first_date,json=firstDate,proto3" json:"first_date,omitempty"`
-	// Last day known, open or not. Empty when no calendar is held.
+	// Last known day, open or closed. Empty if no calendar is stored.
 	LastDate      string `protobuf:"bytes,3,opt,name=last_date,json=lastDate,proto3" json:"last_date,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -878,13 +878,13 @@ type ListCoverageRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Pool to read.
 	Pool v1.Pool `protobuf:"varint,1,opt,name=pool,proto3,enum=afterbell.market.v1.Pool" json:"pool,omitempty"`
-	// Modules to read. Empty means all that the pool holds.
+	// Modules to read. Empty means all modules of the pool.
 	ModuleIds []string `protobuf:"bytes,2,rep,name=module_ids,json=moduleIds,proto3" json:"module_ids,omitempty"`
 	// First trade date, inclusive, "YYYY-MM-DD". Empty means the pool's window.
 	StartDate string `protobuf:"bytes,3,opt,name=start_date,json=startDate,proto3" json:"start_date,omitempty"`
 	// Last trade date, inclusive, "YYYY-MM-DD". Empty means the last due date.
 	EndDate string `protobuf:"bytes,4,opt,name=end_date,json=endDate,proto3" json:"end_date,omitempty"`
-	// Symbols of the targets list. Ignored for universe.
+	// Symbols of the target list. Ignored for universe.
 	Symbols       []string `protobuf:"bytes,5,rep,name=symbols,proto3" json:"symbols,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -958,8 +958,8 @@ func (x *ListCoverageRequest) GetSymbols() []string {
 // Response for IngestService.ListCoverage.
 type ListCoverageResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One per dataset and open day, snapshots first, then by dataset and date.
-	// Days without any commit are listed as missing.
+	// One per dataset and trading day; lists and calendar first, then by dataset and
+	// date. Days without any commit are listed as missing.
 	Coverages     []*v1.Coverage `protobuf:"bytes,1,rep,name=coverages,proto3" json:"coverages,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1007,7 +1007,7 @@ type PlanPartitionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Pool to complete.
 	Pool v1.Pool `protobuf:"varint,1,opt,name=pool,proto3,enum=afterbell.market.v1.Pool" json:"pool,omitempty"`
-	// References first; data once they are ingested.
+	// References first; data after they are stored.
 	Stage PlanStage `protobuf:"varint,2,opt,name=stage,proto3,enum=afterbell.ingest.v1.PlanStage" json:"stage,omitempty"`
 	// Modules to complete.
 	ModuleIds []string `protobuf:"bytes,3,rep,name=module_ids,json=moduleIds,proto3" json:"module_ids,omitempty"`
@@ -1015,17 +1015,17 @@ type PlanPartitionsRequest struct {
 	StartDate string `protobuf:"bytes,4,opt,name=start_date,json=startDate,proto3" json:"start_date,omitempty"`
 	// Last trade date, inclusive, "YYYY-MM-DD". Empty means the last due date.
 	EndDate string `protobuf:"bytes,5,opt,name=end_date,json=endDate,proto3" json:"end_date,omitempty"`
-	// Symbols of the targets list. Ignored for universe.
+	// Symbols of the target list. Ignored for universe.
 	Symbols []string `protobuf:"bytes,6,rep,name=symbols,proto3" json:"symbols,omitempty"`
-	// Plan what is held complete as well.
+	// Also fetch dates that are already complete.
 	Refetch bool `protobuf:"varint,7,opt,name=refetch,proto3" json:"refetch,omitempty"`
-	// Only tell what it would cost: while no calendar is held weekdays are taken as
-	// open, with a warning, where a plan to be carried out fails with
+	// Only estimate the cost: without a calendar, weekdays count as trading days,
+	// with a warning. Otherwise a plan without a calendar fails with
 	// CALENDAR_UNAVAILABLE.
 	Estimate bool `protobuf:"varint,8,opt,name=estimate,proto3" json:"estimate,omitempty"`
-	// How many old trade dates, which are held complete, are planned once more after
-	// everything else, the one looked at longest ago first. 0 means none. Without effect
-	// with start_date, end_date or refetch, and on references.
+	// How many complete old trade dates are planned again after everything else, the
+	// one checked longest ago first. 0 means none. No effect with start_date,
+	// end_date or refetch, or on references.
 	RecheckDays   int32 `protobuf:"varint,9,opt,name=recheck_days,json=recheckDays,proto3" json:"recheck_days,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1129,15 +1129,15 @@ type PlanPartitionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Partitions in the order in which they should be ingested.
 	Partitions []*PartitionSpec `protobuf:"bytes,1,rep,name=partitions,proto3" json:"partitions,omitempty"`
-	// Warnings about the plan, as a calendar that has ended.
+	// Warnings about the plan, for example that the calendar has ended.
 	Issues []*v11.Issue `protobuf:"bytes,2,rep,name=issues,proto3" json:"issues,omitempty"`
-	// Last trade date that is due for any dataset asked for, "YYYY-MM-DD". Empty for
+	// Last trade date that is due for any requested dataset, "YYYY-MM-DD". Empty for
 	// references.
 	LastTradeDate string `protobuf:"bytes,3,opt,name=last_trade_date,json=lastTradeDate,proto3" json:"last_trade_date,omitempty"`
-	// Time the calls are expected to take under the limits known.
+	// Estimated time of the calls under the known limits.
 	EstimatedDuration *durationpb.Duration `protobuf:"bytes,4,opt,name=estimated_duration,json=estimatedDuration,proto3" json:"estimated_duration,omitempty"`
-	// Lists of symbols that the partitions refer to: the dates of a plan mostly ask for
-	// the same ones. Empty for universe and for references.
+	// Lists of symbols that the partitions refer to, because most dates of a plan
+	// have the same symbols. Empty for universe and for references.
 	SymbolLists   []*SymbolList `protobuf:"bytes,5,rep,name=symbol_lists,json=symbolLists,proto3" json:"symbol_lists,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1208,7 +1208,7 @@ func (x *PlanPartitionsResponse) GetSymbolLists() []*SymbolList {
 	return nil
 }
 
-// Symbols that several partitions of a plan ask for.
+// Symbols that several partitions of a plan share.
 type SymbolList struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Symbols, in ascending order, as in "600519.SH".
@@ -1254,11 +1254,11 @@ func (x *SymbolList) GetSymbols() []string {
 	return nil
 }
 
-// A piece of work: one dataset and one trade date (universe), one snapshot, or one
-// dataset, symbols and a span (targets).
+// A unit of work: one dataset of one trade date (universe), one list or calendar,
+// or one dataset of some symbols over a date range (targets).
 type PartitionSpec struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Names the partition within its pool, equal for equal work. Example:
+	// ID of the partition within its pool, equal for equal work. Example:
 	// "daily/2026-03-02".
 	PartitionId string `protobuf:"bytes,1,opt,name=partition_id,json=partitionId,proto3" json:"partition_id,omitempty"`
 	// Dataset.
@@ -1269,17 +1269,16 @@ type PartitionSpec struct {
 	StartDate string `protobuf:"bytes,4,opt,name=start_date,json=startDate,proto3" json:"start_date,omitempty"`
 	// Last trade date, "YYYY-MM-DD". Empty for a snapshot.
 	EndDate string `protobuf:"bytes,5,opt,name=end_date,json=endDate,proto3" json:"end_date,omitempty"`
-	// Symbols asked for. Empty means all, or those of symbol_list.
+	// Requested symbols. Empty means all, or those of symbol_list.
 	Symbols []string `protobuf:"bytes,6,rep,name=symbols,proto3" json:"symbols,omitempty"`
-	// Provider calls it is expected to spend.
+	// Estimated provider calls.
 	EstimatedCallCount int32 `protobuf:"varint,7,opt,name=estimated_call_count,json=estimatedCallCount,proto3" json:"estimated_call_count,omitempty"`
-	// True when it is held complete and fetched once more to see late rows and
-	// revisions.
+	// True if it is complete and fetched again to see late rows and revisions.
 	Repeat bool `protobuf:"varint,8,opt,name=repeat,proto3" json:"repeat,omitempty"`
-	// True for one of the old dates of recheck_days; repeat is true then, too.
+	// True for one of the old dates of recheck_days; then repeat is true, too.
 	Recheck bool `protobuf:"varint,9,opt,name=recheck,proto3" json:"recheck,omitempty"`
-	// In a plan, the number of the list in symbol_lists that stands in the place of
-	// symbols, counted from 1. 0 where symbols are named here; always 0 in requests.
+	// In a plan, the number of the list in symbol_lists that replaces symbols,
+	// counted from 1. 0 if symbols is used; always 0 in requests.
 	SymbolList    int32 `protobuf:"varint,10,opt,name=symbol_list,json=symbolList,proto3" json:"symbol_list,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1388,7 +1387,7 @@ func (x *PartitionSpec) GetSymbolList() int32 {
 // Request for IngestService.IngestPartition.
 type IngestPartitionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Run on whose behalf this is done. Recorded with the coverage.
+	// Run that this belongs to. Stored with the coverage.
 	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
 	// Pool to write.
 	Pool v1.Pool `protobuf:"varint,2,opt,name=pool,proto3,enum=afterbell.market.v1.Pool" json:"pool,omitempty"`
@@ -1545,26 +1544,24 @@ func (*IngestPartitionResponse_Heartbeat_) isIngestPartitionResponse_Event() {}
 
 func (*IngestPartitionResponse_Result) isIngestPartitionResponse_Event() {}
 
-// How ingesting one partition ended.
+// Result of one partition.
 type PartitionResult struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What the pool now holds, added up over the partition. Unset when nothing was
-	// committed.
+	// What is now stored, summed over the partition. Unset if nothing was committed.
 	Coverage *v1.Coverage `protobuf:"bytes,1,opt,name=coverage,proto3" json:"coverage,omitempty"`
-	// Rows that were not held before.
+	// New rows.
 	NewCount int64 `protobuf:"varint,2,opt,name=new_count,json=newCount,proto3" json:"new_count,omitempty"`
-	// Rows with another value than before.
+	// Rows with a changed value.
 	ChangedCount int64 `protobuf:"varint,3,opt,name=changed_count,json=changedCount,proto3" json:"changed_count,omitempty"`
-	// Rows that are no longer there.
+	// Rows that were removed.
 	GoneCount int64 `protobuf:"varint,4,opt,name=gone_count,json=goneCount,proto3" json:"gone_count,omitempty"`
-	// Provider calls spent.
+	// Provider calls made.
 	CallCount int32 `protobuf:"varint,5,opt,name=call_count,json=callCount,proto3" json:"call_count,omitempty"`
-	// What was found, worst first. Warnings alone mean it is complete.
+	// What was found, worst first. If there are only warnings, it is complete.
 	Issues []*v11.Issue `protobuf:"bytes,6,rep,name=issues,proto3" json:"issues,omitempty"`
 	// Different symbols in the rows committed.
 	SymbolCount int64 `protobuf:"varint,7,opt,name=symbol_count,json=symbolCount,proto3" json:"symbol_count,omitempty"`
-	// Values that were held and that the commit changed or took away. Unset when there
-	// are none.
+	// Stored values that the commit changed or removed. Unset if there are none.
 	Revisions     *v1.RevisionSummary `protobuf:"bytes,8,opt,name=revisions,proto3" json:"revisions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1705,7 +1702,7 @@ func (x *ListActivePartitionsRequest) GetRunId() string {
 // Response for IngestService.ListActivePartitions.
 type ListActivePartitionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Work in hand. Empty means nothing writes.
+	// Partitions in progress. Empty means that nothing writes.
 	Partitions    []*ActivePartition `protobuf:"bytes,1,rep,name=partitions,proto3" json:"partitions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1748,10 +1745,10 @@ func (x *ListActivePartitionsResponse) GetPartitions() []*ActivePartition {
 	return nil
 }
 
-// A partition in hand.
+// A partition in progress.
 type ActivePartition struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Run on whose behalf.
+	// Run.
 	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
 	// Partition.
 	PartitionId string `protobuf:"bytes,2,opt,name=partition_id,json=partitionId,proto3" json:"partition_id,omitempty"`
@@ -1888,7 +1885,7 @@ func (x *VerifyPartitionsRequest) GetPartitions() []*PartitionSpec {
 // Response for IngestService.VerifyPartitions.
 type VerifyPartitionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One per partition, in the order asked.
+	// One per partition, in the order of the request.
 	Checks        []*PartitionCheck `protobuf:"bytes,1,rep,name=checks,proto3" json:"checks,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1931,23 +1928,24 @@ func (x *VerifyPartitionsResponse) GetChecks() []*PartitionCheck {
 	return nil
 }
 
-// What the pool's file holds of a partition, read anew.
+// What the pool's file has of a partition, read again.
 type PartitionCheck struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Partition.
 	PartitionId string `protobuf:"bytes,1,opt,name=partition_id,json=partitionId,proto3" json:"partition_id,omitempty"`
 	// Rows in the file.
 	RowCount int64 `protobuf:"varint,2,opt,name=row_count,json=rowCount,proto3" json:"row_count,omitempty"`
-	// Rows that share their key with another.
+	// Rows with a duplicate key.
 	DuplicateCount int64 `protobuf:"varint,3,opt,name=duplicate_count,json=duplicateCount,proto3" json:"duplicate_count,omitempty"`
-	// Rows that coverage claims.
+	// Rows according to coverage.
 	CoverageCount int64 `protobuf:"varint,4,opt,name=coverage_count,json=coverageCount,proto3" json:"coverage_count,omitempty"`
-	// Verdict that coverage claims.
+	// Verdict according to coverage.
 	Verdict v1.Verdict `protobuf:"varint,5,opt,name=verdict,proto3,enum=afterbell.market.v1.Verdict" json:"verdict,omitempty"`
 	// Run that wrote the coverage last.
 	RunId string `protobuf:"bytes,6,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// The rows in the file are not those that were committed: one is missing or added,
-	// or a value is another. Only a hand or a fault of the disk can have done that.
+	// The rows in the file are not those that were committed: a row was added or
+	// removed, or a value changed. Only a manual change or a disk error can cause
+	// that.
 	Altered       bool `protobuf:"varint,7,opt,name=altered,proto3" json:"altered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2047,9 +2045,9 @@ type ListRevisionsRequest struct {
 	EndDate string `protobuf:"bytes,5,opt,name=end_date,json=endDate,proto3" json:"end_date,omitempty"`
 	// Only those of this run. Empty means all.
 	RunId string `protobuf:"bytes,6,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// Only those with a lower revision_id. 0 means from the newest on.
+	// Only those with a lower revision_id. 0 means from the newest.
 	BeforeRevisionId int64 `protobuf:"varint,7,opt,name=before_revision_id,json=beforeRevisionId,proto3" json:"before_revision_id,omitempty"`
-	// Most revisions to return, 1 to 1001.
+	// Maximum number of revisions, 1 to 1001.
 	Limit         int32 `protobuf:"varint,8,opt,name=limit,proto3" json:"limit,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2190,13 +2188,13 @@ func (x *ListRevisionsResponse) GetRevisions() []*v1.Revision {
 // Request for IngestService.ListAbsentSymbols.
 type ListAbsentSymbolsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Pool to look into.
+	// Pool to read.
 	Pool v1.Pool `protobuf:"varint,1,opt,name=pool,proto3,enum=afterbell.market.v1.Pool" json:"pool,omitempty"`
 	// Dataset with rows by trade date, as in "daily".
 	DatasetId string `protobuf:"bytes,2,opt,name=dataset_id,json=datasetId,proto3" json:"dataset_id,omitempty"`
 	// Trade date, "YYYY-MM-DD".
 	TradeDate string `protobuf:"bytes,3,opt,name=trade_date,json=tradeDate,proto3" json:"trade_date,omitempty"`
-	// Symbols of the targets pool; empty for universe, which looks at every instrument.
+	// Symbols of the target list; empty for universe, which checks all instruments.
 	Symbols       []string `protobuf:"bytes,4,rep,name=symbols,proto3" json:"symbols,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2392,8 +2390,8 @@ func (x *ListLimitsResponse) GetLimits() []*v1.LearntLimit {
 // Request for IngestService.ForgetLimits.
 type ForgetLimitsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// APIs whose limits are forgotten. Empty means all. INVALID_ARGUMENT names one that
-	// is not of the catalog.
+	// APIs whose limits are discarded. Empty means all. INVALID_ARGUMENT if one is
+	// not in the catalog.
 	ProviderApis  []string `protobuf:"bytes,1,rep,name=provider_apis,json=providerApis,proto3" json:"provider_apis,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2439,7 +2437,7 @@ func (x *ForgetLimitsRequest) GetProviderApis() []string {
 // Response for IngestService.ForgetLimits.
 type ForgetLimitsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What was forgotten.
+	// Discarded limits.
 	Limits        []*v1.LearntLimit `protobuf:"bytes,1,rep,name=limits,proto3" json:"limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2531,9 +2529,10 @@ func (x *ListInstrumentsRequest) GetKnownVersion() string {
 // Response for IngestService.ListInstruments.
 type ListInstrumentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Version of the list. Empty while no pool holds one.
+	// Version of the list. Empty if no pool has one.
 	Version string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
-	// The instruments by symbol, delisted ones too. Empty where version is the known one.
+	// The instruments by symbol, including delisted ones. Empty if the caller's
+	// version is current.
 	Instruments   []*ListedInstrument `protobuf:"bytes,2,rep,name=instruments,proto3" json:"instruments,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -2583,7 +2582,7 @@ func (x *ListInstrumentsResponse) GetInstruments() []*ListedInstrument {
 	return nil
 }
 
-// An instrument as the lists have it.
+// An instrument from the lists.
 type ListedInstrument struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Symbol, as in "600519.SH".
@@ -2745,11 +2744,11 @@ type IngestPartitionResponse_Heartbeat struct {
 	Stage IngestPartitionResponse_Stage `protobuf:"varint,1,opt,name=stage,proto3,enum=afterbell.ingest.v1.IngestPartitionResponse_Stage" json:"stage,omitempty"`
 	// Rows received from the provider.
 	RowCount int64 `protobuf:"varint,2,opt,name=row_count,json=rowCount,proto3" json:"row_count,omitempty"`
-	// Provider calls spent.
+	// Provider calls made.
 	CallCount int32 `protobuf:"varint,3,opt,name=call_count,json=callCount,proto3" json:"call_count,omitempty"`
-	// API whose limit is waited for. Empty when not waiting.
+	// API whose limit the partition waits for. Empty if it does not wait.
 	WaitingApi string `protobuf:"bytes,4,opt,name=waiting_api,json=waitingApi,proto3" json:"waiting_api,omitempty"`
-	// When that wait ends. Unset when not waiting.
+	// When the wait ends. Unset if it does not wait.
 	WaitUntilTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=wait_until_time,json=waitUntilTime,proto3" json:"wait_until_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

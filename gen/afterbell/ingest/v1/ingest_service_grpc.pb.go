@@ -4,8 +4,8 @@
 // - protoc             (unknown)
 // source: afterbell/ingest/v1/ingest_service.proto
 
-// Package afterbell.ingest.v1 is the worker's contract: it executes one probe or
-// one partition when told to, and knows nothing of schedules, runs or pauses.
+// Package afterbell.ingest.v1 is the worker's contract. The worker executes one
+// probe or one partition on request; it knows no schedules, runs or pauses.
 
 package ingestv1
 
@@ -44,49 +44,51 @@ const (
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
 // Executes probes and partitions. Internal: only the orchestrator calls it. Every
-// error carries one google.rpc.ErrorInfo of the domain "afterbell".
+// error has one google.rpc.ErrorInfo with the domain "afterbell".
 type IngestServiceClient interface {
-	// Lists the catalog: providers, domains and every module, built or not.
+	// Lists the catalog: providers, domains and all modules, implemented or not.
 	ListModules(ctx context.Context, in *ListModulesRequest, opts ...grpc.CallOption) (*ListModulesResponse, error)
-	// Tells which token each domain would use, never its value.
+	// Shows where the token of each domain comes from, never its value.
 	ListTokens(ctx context.Context, in *ListTokensRequest, opts ...grpc.CallOption) (*ListTokensResponse, error)
-	// Probes modules one after the other in the order given, streaming when each
-	// begins and what was found. Spends provider quota; writes nothing to a pool.
+	// Probes modules one after the other in the given order, and streams the start
+	// and the result of each. Uses provider quota; writes nothing to a pool.
 	ProbeModules(ctx context.Context, in *ProbeModulesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ProbeModulesResponse], error)
-	// Opens a pool's file for writing and checks schema, source and room.
+	// Opens a pool's file for writing and checks schema, source and free space.
 	//
-	// A finding is an answer, not an error.
+	// A problem is a result, not an error.
 	CheckStore(ctx context.Context, in *CheckStoreRequest, opts ...grpc.CallOption) (*CheckStoreResponse, error)
-	// Lists the days of the calendar that the worker holds in any pool.
+	// Lists the days of the calendar stored in any pool.
 	ListCalendarDays(ctx context.Context, in *ListCalendarDaysRequest, opts ...grpc.CallOption) (*ListCalendarDaysResponse, error)
-	// Lists what a pool holds and how complete it is, without opening its file.
+	// Lists what is stored in a pool and how complete it is, without opening its
+	// file.
 	ListCoverage(ctx context.Context, in *ListCoverageRequest, opts ...grpc.CallOption) (*ListCoverageResponse, error)
-	// Plans the partitions that would make a pool complete, and what they cost.
-	// Writes nothing. How data is cut into partitions is the worker's business.
+	// Plans the partitions that would make a pool complete, and their cost. Writes
+	// nothing. Only the worker decides how data is divided into partitions.
 	PlanPartitions(ctx context.Context, in *PlanPartitionsRequest, opts ...grpc.CallOption) (*PlanPartitionsResponse, error)
-	// Ingests one partition, streaming a heartbeat at least every five seconds
-	// and ending with exactly one result.
+	// Fetches and stores one partition. Streams a heartbeat at least every five
+	// seconds and ends with exactly one result.
 	//
 	// Rows, coverage and rejects commit in one transaction; cancelling the call
 	// before that leaves the pool as it was, and the call ends only when nothing
 	// writes any more. Safe to repeat. An epoch lower than one seen is refused with
 	// STALE_EPOCH.
 	IngestPartition(ctx context.Context, in *IngestPartitionRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[IngestPartitionResponse], error)
-	// Lists the partitions that are being worked on at this moment.
+	// Lists the partitions in progress.
 	ListActivePartitions(ctx context.Context, in *ListActivePartitionsRequest, opts ...grpc.CallOption) (*ListActivePartitionsResponse, error)
 	// Counts the rows of partitions in the pool's file and compares them with
 	// coverage.
 	VerifyPartitions(ctx context.Context, in *VerifyPartitionsRequest, opts ...grpc.CallOption) (*VerifyPartitionsResponse, error)
 	// Lists the instruments that were listed on a date and have no row of a dataset.
-	// NOT_FOUND where nothing was committed for the date yet.
+	// NOT_FOUND if nothing has been committed for the date yet.
 	ListAbsentSymbols(ctx context.Context, in *ListAbsentSymbolsRequest, opts ...grpc.CallOption) (*ListAbsentSymbolsResponse, error)
-	// Lists the limits that the provider's refusals taught of the tokens in use.
+	// Lists the limits that were learned from the provider's refusals of the current
+	// tokens.
 	ListLimits(ctx context.Context, in *ListLimitsRequest, opts ...grpc.CallOption) (*ListLimitsResponse, error)
-	// Forgets such limits, so that the next call tries.
+	// Discards learned limits, so that the next call is made.
 	ForgetLimits(ctx context.Context, in *ForgetLimitsRequest, opts ...grpc.CallOption) (*ForgetLimitsResponse, error)
-	// Lists the instruments that the pools' lists have.
+	// Lists the instruments in the pools' lists.
 	ListInstruments(ctx context.Context, in *ListInstrumentsRequest, opts ...grpc.CallOption) (*ListInstrumentsResponse, error)
-	// Lists values that the provider changed or took away after they were stored,
+	// Lists values that the provider changed or removed after they were stored,
 	// newest first. Reads the pool's file between two commits of a run.
 	ListRevisions(ctx context.Context, in *ListRevisionsRequest, opts ...grpc.CallOption) (*ListRevisionsResponse, error)
 }
@@ -272,49 +274,51 @@ func (c *ingestServiceClient) ListRevisions(ctx context.Context, in *ListRevisio
 // for forward compatibility.
 //
 // Executes probes and partitions. Internal: only the orchestrator calls it. Every
-// error carries one google.rpc.ErrorInfo of the domain "afterbell".
+// error has one google.rpc.ErrorInfo with the domain "afterbell".
 type IngestServiceServer interface {
-	// Lists the catalog: providers, domains and every module, built or not.
+	// Lists the catalog: providers, domains and all modules, implemented or not.
 	ListModules(context.Context, *ListModulesRequest) (*ListModulesResponse, error)
-	// Tells which token each domain would use, never its value.
+	// Shows where the token of each domain comes from, never its value.
 	ListTokens(context.Context, *ListTokensRequest) (*ListTokensResponse, error)
-	// Probes modules one after the other in the order given, streaming when each
-	// begins and what was found. Spends provider quota; writes nothing to a pool.
+	// Probes modules one after the other in the given order, and streams the start
+	// and the result of each. Uses provider quota; writes nothing to a pool.
 	ProbeModules(*ProbeModulesRequest, grpc.ServerStreamingServer[ProbeModulesResponse]) error
-	// Opens a pool's file for writing and checks schema, source and room.
+	// Opens a pool's file for writing and checks schema, source and free space.
 	//
-	// A finding is an answer, not an error.
+	// A problem is a result, not an error.
 	CheckStore(context.Context, *CheckStoreRequest) (*CheckStoreResponse, error)
-	// Lists the days of the calendar that the worker holds in any pool.
+	// Lists the days of the calendar stored in any pool.
 	ListCalendarDays(context.Context, *ListCalendarDaysRequest) (*ListCalendarDaysResponse, error)
-	// Lists what a pool holds and how complete it is, without opening its file.
+	// Lists what is stored in a pool and how complete it is, without opening its
+	// file.
 	ListCoverage(context.Context, *ListCoverageRequest) (*ListCoverageResponse, error)
-	// Plans the partitions that would make a pool complete, and what they cost.
-	// Writes nothing. How data is cut into partitions is the worker's business.
+	// Plans the partitions that would make a pool complete, and their cost. Writes
+	// nothing. Only the worker decides how data is divided into partitions.
 	PlanPartitions(context.Context, *PlanPartitionsRequest) (*PlanPartitionsResponse, error)
-	// Ingests one partition, streaming a heartbeat at least every five seconds
-	// and ending with exactly one result.
+	// Fetches and stores one partition. Streams a heartbeat at least every five
+	// seconds and ends with exactly one result.
 	//
 	// Rows, coverage and rejects commit in one transaction; cancelling the call
 	// before that leaves the pool as it was, and the call ends only when nothing
 	// writes any more. Safe to repeat. An epoch lower than one seen is refused with
 	// STALE_EPOCH.
 	IngestPartition(*IngestPartitionRequest, grpc.ServerStreamingServer[IngestPartitionResponse]) error
-	// Lists the partitions that are being worked on at this moment.
+	// Lists the partitions in progress.
 	ListActivePartitions(context.Context, *ListActivePartitionsRequest) (*ListActivePartitionsResponse, error)
 	// Counts the rows of partitions in the pool's file and compares them with
 	// coverage.
 	VerifyPartitions(context.Context, *VerifyPartitionsRequest) (*VerifyPartitionsResponse, error)
 	// Lists the instruments that were listed on a date and have no row of a dataset.
-	// NOT_FOUND where nothing was committed for the date yet.
+	// NOT_FOUND if nothing has been committed for the date yet.
 	ListAbsentSymbols(context.Context, *ListAbsentSymbolsRequest) (*ListAbsentSymbolsResponse, error)
-	// Lists the limits that the provider's refusals taught of the tokens in use.
+	// Lists the limits that were learned from the provider's refusals of the current
+	// tokens.
 	ListLimits(context.Context, *ListLimitsRequest) (*ListLimitsResponse, error)
-	// Forgets such limits, so that the next call tries.
+	// Discards learned limits, so that the next call is made.
 	ForgetLimits(context.Context, *ForgetLimitsRequest) (*ForgetLimitsResponse, error)
-	// Lists the instruments that the pools' lists have.
+	// Lists the instruments in the pools' lists.
 	ListInstruments(context.Context, *ListInstrumentsRequest) (*ListInstrumentsResponse, error)
-	// Lists values that the provider changed or took away after they were stored,
+	// Lists values that the provider changed or removed after they were stored,
 	// newest first. Reads the pool's file between two commits of a run.
 	ListRevisions(context.Context, *ListRevisionsRequest) (*ListRevisionsResponse, error)
 	mustEmbedUnimplementedIngestServiceServer()

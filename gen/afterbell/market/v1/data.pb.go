@@ -29,11 +29,11 @@ type Adjustment int32
 const (
 	// Not set; the same as none.
 	Adjustment_ADJUSTMENT_UNSPECIFIED Adjustment = 0
-	// As the exchange told them.
+	// As published by the exchange.
 	Adjustment_ADJUSTMENT_NONE Adjustment = 1
-	// The newest row asked for keeps its prices (前复权).
+	// The newest requested row keeps its prices (前复权).
 	Adjustment_ADJUSTMENT_FORWARD Adjustment = 2
-	// The first row asked for keeps its prices (后复权).
+	// The first requested row keeps its prices (后复权).
 	Adjustment_ADJUSTMENT_BACKWARD Adjustment = 3
 )
 
@@ -80,14 +80,14 @@ func (Adjustment) EnumDescriptor() ([]byte, []int) {
 	return file_afterbell_market_v1_data_proto_rawDescGZIP(), []int{0}
 }
 
-// What rows must be to be answered.
+// Requirement on the rows of a response.
 type Requirement int32
 
 const (
-	// Not set: rows are answered as they are, and the summary says what lacks.
+	// Not set: the existing rows are returned, and the summary lists what is missing.
 	Requirement_REQUIREMENT_UNSPECIFIED Requirement = 0
-	// Every date and symbol asked for is complete, or the answer is
-	// DATA_INCOMPLETE (FAILED_PRECONDITION) without rows.
+	// If any requested date or symbol is not complete, the call fails with
+	// DATA_INCOMPLETE (FAILED_PRECONDITION).
 	Requirement_REQUIREMENT_COMPLETE Requirement = 1
 )
 
@@ -130,19 +130,19 @@ func (Requirement) EnumDescriptor() ([]byte, []int) {
 	return file_afterbell_market_v1_data_proto_rawDescGZIP(), []int{1}
 }
 
-// How a dataset of a date stands.
+// Condition of a dataset on a date.
 type ConditionState int32
 
 const (
 	// Not set.
 	ConditionState_CONDITION_STATE_UNSPECIFIED ConditionState = 0
-	// Complete, or rightly empty.
+	// Complete, or empty as expected.
 	ConditionState_CONDITION_STATE_AVAILABLE ConditionState = 1
-	// Some rows are there, fewer than are called for.
+	// Some rows are stored, fewer than expected.
 	ConditionState_CONDITION_STATE_SHORT ConditionState = 2
 	// Not published by the provider yet, or not due yet.
 	ConditionState_CONDITION_STATE_PENDING ConditionState = 3
-	// Due, and nothing is there.
+	// Due, and no rows are stored.
 	ConditionState_CONDITION_STATE_MISSING ConditionState = 4
 )
 
@@ -198,23 +198,23 @@ type RowQuery struct {
 	Pool Pool `protobuf:"varint,1,opt,name=pool,proto3,enum=afterbell.market.v1.Pool" json:"pool,omitempty"`
 	// Table, as in "daily_prices"; ListTables lists them.
 	Table string `protobuf:"bytes,2,opt,name=table,proto3" json:"table,omitempty"`
-	// Symbols, as in "600519.SH". Empty means all. At most 5,000. Not taken by
+	// Symbols, as in "600519.SH". Empty means all. At most 5,000. Not allowed for
 	// trade_calendar.
 	Symbols []string `protobuf:"bytes,3,rep,name=symbols,proto3" json:"symbols,omitempty"`
-	// First date, inclusive, "YYYY-MM-DD". Empty means the first one held. Not taken
-	// by instrument_meta.
+	// First date, inclusive, "YYYY-MM-DD". Empty means the first stored date. Not
+	// allowed for instrument_meta.
 	StartDate string `protobuf:"bytes,4,opt,name=start_date,json=startDate,proto3" json:"start_date,omitempty"`
-	// Last date, inclusive, "YYYY-MM-DD". Empty means the last one held. Not taken by
-	// instrument_meta.
+	// Last date, inclusive, "YYYY-MM-DD". Empty means the last stored date. Not
+	// allowed for instrument_meta.
 	EndDate string `protobuf:"bytes,5,opt,name=end_date,json=endDate,proto3" json:"end_date,omitempty"`
 	// Columns, in this order. Empty means all, in the table's order.
 	Columns []string `protobuf:"bytes,6,rep,name=columns,proto3" json:"columns,omitempty"`
-	// Adjustment of prices for dividends and splits. Only daily_prices takes one.
+	// Adjustment of prices for dividends and splits. Only allowed for daily_prices.
 	Adjust Adjustment `protobuf:"varint,7,opt,name=adjust,proto3,enum=afterbell.market.v1.Adjustment" json:"adjust,omitempty"`
-	// What the rows must be.
+	// Requirement on the rows.
 	Require Requirement `protobuf:"varint,8,opt,name=require,proto3,enum=afterbell.market.v1.Requirement" json:"require,omitempty"`
-	// Published version to read, as told by an answer. Empty means the current one.
-	// One that is gone is NOT_FOUND.
+	// Published version to read, as named by an earlier response. Empty means the
+	// current one. NOT_FOUND if it has been removed.
 	Version       string `protobuf:"bytes,9,opt,name=version,proto3" json:"version,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -313,7 +313,7 @@ func (x *RowQuery) GetVersion() string {
 	return ""
 }
 
-// What an answer with rows says of itself.
+// Summary of a response with rows.
 type RowsSummary struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Pool that was read.
@@ -322,20 +322,20 @@ type RowsSummary struct {
 	Table string `protobuf:"bytes,2,opt,name=table,proto3" json:"table,omitempty"`
 	// Published version that was read.
 	Version string `protobuf:"bytes,3,opt,name=version,proto3" json:"version,omitempty"`
-	// Run at whose end the version was published. Empty when there was none.
+	// Run that published the version. Empty if none.
 	RunId string `protobuf:"bytes,4,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// Columns of the answer, in order.
+	// Columns of the response, in order.
 	Columns []*TableColumn `protobuf:"bytes,5,rep,name=columns,proto3" json:"columns,omitempty"`
-	// Whether every date and symbol asked for is complete.
+	// Whether every requested date and symbol is complete.
 	Complete bool `protobuf:"varint,6,opt,name=complete,proto3" json:"complete,omitempty"`
 	// What is not complete; at most 1,000, oldest first.
 	Lacks []*DataCondition `protobuf:"bytes,7,rep,name=lacks,proto3" json:"lacks,omitempty"`
-	// How many there are altogether.
+	// Total number.
 	LackCount int64 `protobuf:"varint,8,opt,name=lack_count,json=lackCount,proto3" json:"lack_count,omitempty"`
-	// Links between days over which prices could not be adjusted; the factor is null
+	// Pairs of rows between which prices could not be adjusted; the factor is null
 	// beyond them. At most 1,000.
 	BrokenLinks []*BrokenLink `protobuf:"bytes,9,rep,name=broken_links,json=brokenLinks,proto3" json:"broken_links,omitempty"`
-	// How many there are altogether.
+	// Total number.
 	BrokenLinkCount int64 `protobuf:"varint,10,opt,name=broken_link_count,json=brokenLinkCount,proto3" json:"broken_link_count,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -441,8 +441,7 @@ func (x *RowsSummary) GetBrokenLinkCount() int64 {
 	return 0
 }
 
-// A link between two rows of a symbol over which nothing can be said of the
-// adjustment.
+// Two consecutive rows of a symbol between which the adjustment is unknown.
 type BrokenLink struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Symbol.
@@ -697,31 +696,31 @@ func (x *TableColumn) GetDescription() string {
 	return ""
 }
 
-// How one dataset of one date, or one symbol, stands in a published version.
+// Condition of one dataset on one date, or of one symbol, in a published version.
 type DataCondition struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Dataset, as in "daily". Empty where a symbol is meant.
+	// Dataset, as in "daily". Empty for a symbol.
 	DatasetId string `protobuf:"bytes,1,opt,name=dataset_id,json=datasetId,proto3" json:"dataset_id,omitempty"`
 	// Trade date, "YYYY-MM-DD". Empty for a list or calendar, and for a symbol.
 	TradeDate string `protobuf:"bytes,2,opt,name=trade_date,json=tradeDate,proto3" json:"trade_date,omitempty"`
-	// Symbol that the version does not know. Empty otherwise.
+	// Symbol that is not in the version. Empty otherwise.
 	Symbol string `protobuf:"bytes,3,opt,name=symbol,proto3" json:"symbol,omitempty"`
-	// How it stands.
+	// Condition.
 	State ConditionState `protobuf:"varint,4,opt,name=state,proto3,enum=afterbell.market.v1.ConditionState" json:"state,omitempty"`
-	// Verdict of the last answer; missing where nothing was ever asked.
+	// Verdict of the last response; missing if it has never been fetched.
 	Verdict Verdict `protobuf:"varint,5,opt,name=verdict,proto3,enum=afterbell.market.v1.Verdict" json:"verdict,omitempty"`
-	// Rows held.
+	// Stored rows.
 	RowCount int64 `protobuf:"varint,6,opt,name=row_count,json=rowCount,proto3" json:"row_count,omitempty"`
-	// Rows called for; 0 when not known.
+	// Expected rows; 0 if unknown.
 	ExpectedCount int64 `protobuf:"varint,7,opt,name=expected_count,json=expectedCount,proto3" json:"expected_count,omitempty"`
-	// When it was committed last. Unset when never.
+	// When it was last committed. Unset if never.
 	CommitTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=commit_time,json=commitTime,proto3" json:"commit_time,omitempty"`
-	// Why it stands so, in one sentence. Empty when available.
+	// Reason, in one sentence. Empty if available.
 	Message string `protobuf:"bytes,9,opt,name=message,proto3" json:"message,omitempty"`
-	// Whether it is asked for again by itself.
+	// Whether it is fetched again automatically.
 	AskedAgain bool `protobuf:"varint,10,opt,name=asked_again,json=askedAgain,proto3" json:"asked_again,omitempty"`
-	// When it is asked for next. Unset when it is not asked for again, or when no run
-	// is known to come.
+	// When it is fetched next. Unset if it is not fetched again or no run is
+	// scheduled.
 	NextAskTime   *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=next_ask_time,json=nextAskTime,proto3" json:"next_ask_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -4,9 +4,8 @@
 // 	protoc        (unknown)
 // source: afterbell/market/v1/market.proto
 
-// Package afterbell.market.v1 is the vocabulary both services speak: pools,
-// domains, modules, datasets and what a pool holds of them. It holds no services
-// and no run state.
+// Package afterbell.market.v1 has the types that both services share: pools,
+// domains, modules, datasets and coverage. It has no services and no run state.
 
 package marketv1
 
@@ -27,16 +26,16 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// A Pool is a body of data that is stored, scheduled and paused on its own.
-// Trouble in one pool never blocks another.
+// A Pool is a set of data that is stored, scheduled and paused on its own. A
+// problem of one pool never blocks another.
 type Pool int32
 
 const (
 	// Not set. In a request it means "every pool".
 	Pool_POOL_UNSPECIFIED Pool = 0
-	// The short watch list, kept in SQLite.
+	// The target list, stored in SQLite.
 	Pool_POOL_TARGETS Pool = 1
-	// The whole market, kept in DuckDB.
+	// The whole market, stored in DuckDB.
 	Pool_POOL_UNIVERSE Pool = 2
 )
 
@@ -85,12 +84,11 @@ func (Pool) EnumDescriptor() ([]byte, []int) {
 type InstrumentKind int32
 
 const (
-	// Not set: a module that is about no instruments, as the calendar.
+	// Not set: the module is not about instruments, as the calendar.
 	InstrumentKind_INSTRUMENT_KIND_UNSPECIFIED InstrumentKind = 0
 	// A share or depositary receipt on SSE, SZSE or BSE.
 	InstrumentKind_INSTRUMENT_KIND_STOCK InstrumentKind = 1
-	// An exchange-traded fund, told by its code range (SH 51, 52, 53, 55, 56, 58;
-	// SZ 159).
+	// An exchange-traded fund, by its code range (SH 51, 52, 53, 55, 56, 58; SZ 159).
 	InstrumentKind_INSTRUMENT_KIND_ETF InstrumentKind = 2
 )
 
@@ -135,17 +133,17 @@ func (InstrumentKind) EnumDescriptor() ([]byte, []int) {
 	return file_afterbell_market_v1_market_proto_rawDescGZIP(), []int{1}
 }
 
-// What a partition's last answer was found to be.
+// Verdict of a partition's last response.
 type Verdict int32
 
 const (
 	// Not set: nothing is known yet.
 	Verdict_VERDICT_UNSPECIFIED Verdict = 0
-	// Nothing was ever committed.
+	// Nothing has been committed.
 	Verdict_VERDICT_MISSING Verdict = 1
-	// The rows reach the floor of what is expected.
+	// The number of rows is at or above the floor.
 	Verdict_VERDICT_COMPLETE Verdict = 2
-	// No rows, and none were called for.
+	// No rows, and none are expected.
 	Verdict_VERDICT_EXPECTED_EMPTY Verdict = 3
 	// No rows on a date that the provider may still publish.
 	Verdict_VERDICT_NOT_PUBLISHED Verdict = 4
@@ -153,8 +151,7 @@ const (
 	Verdict_VERDICT_INCOMPLETE Verdict = 5
 	// No rows where rows are expected.
 	Verdict_VERDICT_EMPTY Verdict = 6
-	// Fewer rows than the floor, the same on three different days, and accepted as
-	// it is.
+	// Fewer rows than the floor, the same on three different days, and accepted.
 	Verdict_VERDICT_ACCEPTED_SHORT Verdict = 7
 )
 
@@ -209,17 +206,17 @@ func (Verdict) EnumDescriptor() ([]byte, []int) {
 	return file_afterbell_market_v1_market_proto_rawDescGZIP(), []int{2}
 }
 
-// What became of the value.
+// What happened to the value.
 type Revision_Change int32
 
 const (
 	// Not set.
 	Revision_CHANGE_UNSPECIFIED Revision_Change = 0
-	// The row stayed and the value is another, or null in place of one.
+	// The row stayed and its value changed, also to or from null.
 	Revision_CHANGE_CHANGED Revision_Change = 1
 	// The provider no longer has the row.
 	Revision_CHANGE_DROPPED Revision_Change = 2
-	// The provider gave the company another code. column is "symbol".
+	// The provider changed the company's code. column is "symbol".
 	Revision_CHANGE_RENAMED Revision_Change = 3
 )
 
@@ -266,7 +263,7 @@ func (Revision_Change) EnumDescriptor() ([]byte, []int) {
 	return file_afterbell_market_v1_market_proto_rawDescGZIP(), []int{5, 0}
 }
 
-// What a limit is counted over.
+// Window of a limit.
 type LearntLimit_Window int32
 
 const (
@@ -451,15 +448,15 @@ type Module struct {
 	DomainId string `protobuf:"bytes,2,opt,name=domain_id,json=domainId,proto3" json:"domain_id,omitempty"`
 	// Name shown to people.
 	Title string `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
-	// Pools that can hold the module. Empty when it is not built.
+	// Pools that have the module. Empty if it is not implemented.
 	Pools []Pool `protobuf:"varint,4,rep,packed,name=pools,proto3,enum=afterbell.market.v1.Pool" json:"pools,omitempty"`
-	// Whether the worker has code to ingest it. False means listed, not built.
+	// Whether it is implemented.
 	SyncCapable bool `protobuf:"varint,5,opt,name=sync_capable,json=syncCapable,proto3" json:"sync_capable,omitempty"`
 	// What its rows are about. Targets selects modules by the kinds on its list.
 	InstrumentKind InstrumentKind `protobuf:"varint,6,opt,name=instrument_kind,json=instrumentKind,proto3,enum=afterbell.market.v1.InstrumentKind" json:"instrument_kind,omitempty"`
 	// Datasets it is made of, in the order in which a date is ingested.
 	Datasets []*Dataset `protobuf:"bytes,7,rep,name=datasets,proto3" json:"datasets,omitempty"`
-	// Whether it is enabled before anyone chose.
+	// Whether it is enabled by default.
 	EnabledByDefault bool `protobuf:"varint,8,opt,name=enabled_by_default,json=enabledByDefault,proto3" json:"enabled_by_default,omitempty"`
 	unknownFields    protoimpl.UnknownFields
 	sizeCache        protoimpl.SizeCache
@@ -558,12 +555,13 @@ type Dataset struct {
 	DatasetId string `protobuf:"bytes,1,opt,name=dataset_id,json=datasetId,proto3" json:"dataset_id,omitempty"`
 	// Table of the pools it is stored in. Example: "daily_prices".
 	Table string `protobuf:"bytes,2,opt,name=table,proto3" json:"table,omitempty"`
-	// True when it is stored whole, false when by trade date.
+	// True for lists and calendars, which are stored as a whole; false for data by
+	// trade date.
 	Snapshot bool `protobuf:"varint,3,opt,name=snapshot,proto3" json:"snapshot,omitempty"`
 	// Time of day in Asia/Shanghai, "HH:MM", from which the provider is expected to
 	// have published a trade date. Empty for snapshots, due once a day.
 	DueTime string `protobuf:"bytes,4,opt,name=due_time,json=dueTime,proto3" json:"due_time,omitempty"`
-	// Points the provider's documents ask for; 0 when not known.
+	// Points that the provider's documentation requires; 0 if unknown.
 	Points        int32 `protobuf:"varint,5,opt,name=points,proto3" json:"points,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -634,8 +632,8 @@ func (x *Dataset) GetPoints() int32 {
 	return 0
 }
 
-// What a pool holds of one partition, or in targets of one dataset and date over
-// all symbols of the list.
+// What is stored of one partition; in targets, of one dataset and date over all
+// symbols of the target list.
 type Coverage struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Dataset. Example: "daily".
@@ -644,25 +642,26 @@ type Coverage struct {
 	ModuleId string `protobuf:"bytes,2,opt,name=module_id,json=moduleId,proto3" json:"module_id,omitempty"`
 	// Trade date, "YYYY-MM-DD". Empty for a snapshot.
 	TradeDate string `protobuf:"bytes,3,opt,name=trade_date,json=tradeDate,proto3" json:"trade_date,omitempty"`
-	// Rows held.
+	// Stored rows.
 	RowCount int64 `protobuf:"varint,4,opt,name=row_count,json=rowCount,proto3" json:"row_count,omitempty"`
-	// Rows called for; 0 when none are, or when it is not known.
+	// Expected rows; 0 if none are expected or the number is unknown.
 	ExpectedCount int64 `protobuf:"varint,5,opt,name=expected_count,json=expectedCount,proto3" json:"expected_count,omitempty"`
-	// What the last answer was found to be.
+	// Verdict of the last response.
 	Verdict Verdict `protobuf:"varint,6,opt,name=verdict,proto3,enum=afterbell.market.v1.Verdict" json:"verdict,omitempty"`
-	// When the rows were committed. Unset when missing.
+	// When the rows were committed. Unset if missing.
 	CommitTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=commit_time,json=commitTime,proto3" json:"commit_time,omitempty"`
-	// Run on whose behalf they were committed. Empty when missing.
+	// Run that committed them. Empty if missing.
 	RunId string `protobuf:"bytes,8,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// Rows the pool leaves out by rule: funds that are no ETFs.
+	// Rows that are filtered by rule: funds that are not ETFs.
 	FilteredCount int64 `protobuf:"varint,9,opt,name=filtered_count,json=filteredCount,proto3" json:"filtered_count,omitempty"`
-	// Rows that failed a check and are kept in the rejects table.
+	// Rows that failed a check and are in the table rejects.
 	RejectedCount int64 `protobuf:"varint,10,opt,name=rejected_count,json=rejectedCount,proto3" json:"rejected_count,omitempty"`
-	// Rows held for symbols that no list knows.
+	// Stored rows of symbols that are not in the instrument list.
 	UnknownCount int64 `protobuf:"varint,11,opt,name=unknown_count,json=unknownCount,proto3" json:"unknown_count,omitempty"`
-	// On how many different days the same short answer came; 0 when it is not short.
+	// On how many different days the same incomplete response came; 0 if it is not
+	// incomplete.
 	SameAnswerDayCount int32 `protobuf:"varint,12,opt,name=same_answer_day_count,json=sameAnswerDayCount,proto3" json:"same_answer_day_count,omitempty"`
-	// Warnings and findings of the last answer.
+	// Warnings and findings of the last response.
 	Issues        []*v1.Issue `protobuf:"bytes,13,rep,name=issues,proto3" json:"issues,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -789,30 +788,30 @@ func (x *Coverage) GetIssues() []*v1.Issue {
 	return nil
 }
 
-// A Revision is one value that a pool held and that a later answer of the provider
-// changed or took away.
+// A Revision is one stored value that a later response of the provider changed or
+// removed.
 type Revision struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Counts the revisions of the pool in the order in which they were written, from 1.
+	// Number of the revision in the pool, in the order of writing, from 1.
 	RevisionId int64 `protobuf:"varint,1,opt,name=revision_id,json=revisionId,proto3" json:"revision_id,omitempty"`
 	// Dataset.
 	DatasetId string `protobuf:"bytes,2,opt,name=dataset_id,json=datasetId,proto3" json:"dataset_id,omitempty"`
-	// Symbol of the row; of a calendar its exchange.
+	// Symbol of the row; for a calendar, its exchange.
 	Symbol string `protobuf:"bytes,3,opt,name=symbol,proto3" json:"symbol,omitempty"`
 	// Trade date of the row, "YYYY-MM-DD". Empty for lists.
 	TradeDate string `protobuf:"bytes,4,opt,name=trade_date,json=tradeDate,proto3" json:"trade_date,omitempty"`
 	// Column of the pool's table. Example: "total_share".
 	Column string `protobuf:"bytes,5,opt,name=column,proto3" json:"column,omitempty"`
-	// What was held, as text; numbers in the column's unit and their shortest exact
-	// form. Unset when it was null.
+	// Old value as text; numbers in the column's unit and in their shortest exact
+	// form. Unset if it was null.
 	OldValue *string `protobuf:"bytes,6,opt,name=old_value,json=oldValue,proto3,oneof" json:"old_value,omitempty"`
-	// What came in its place. Unset when that is null, or no row.
+	// New value. Unset if it is null or the row was removed.
 	NewValue *string `protobuf:"bytes,7,opt,name=new_value,json=newValue,proto3,oneof" json:"new_value,omitempty"`
-	// What became of the value.
+	// What happened to the value.
 	Change Revision_Change `protobuf:"varint,8,opt,name=change,proto3,enum=afterbell.market.v1.Revision_Change" json:"change,omitempty"`
 	// When the change was committed.
 	SeenTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=seen_time,json=seenTime,proto3" json:"seen_time,omitempty"`
-	// Run on whose behalf.
+	// Run.
 	RunId         string `protobuf:"bytes,10,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -918,18 +917,18 @@ func (x *Revision) GetRunId() string {
 	return ""
 }
 
-// What a commit, a partition or a run changed of values that were held.
+// Stored values that a commit, a partition or a run changed.
 type RevisionSummary struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Values that changed or went, as RunService.ListRevisions lists them.
+	// Values that changed or were removed, as RunService.ListRevisions lists them.
 	ValueCount int64 `protobuf:"varint,1,opt,name=value_count,json=valueCount,proto3" json:"value_count,omitempty"`
 	// Rows that they belong to.
 	RowCount int64 `protobuf:"varint,2,opt,name=row_count,json=rowCount,proto3" json:"row_count,omitempty"`
-	// The one whose number changed most in relation to the old number; without a change
-	// of a number the first.
+	// The value with the largest relative change; if no number changed, the first
+	// one.
 	Largest *Revision `protobuf:"bytes,3,opt,name=largest,proto3" json:"largest,omitempty"`
-	// By how much that was, as a share of the old number, or of the new one where the
-	// old is 0. Example: 0.25 for a quarter. 0 when no number changed.
+	// Its relative change: share of the old number, or of the new one if the old is
+	// 0. Example: 0.25 for a quarter. 0 if no number changed.
 	LargestChange float64 `protobuf:"fixed64,4,opt,name=largest_change,json=largestChange,proto3" json:"largest_change,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -993,15 +992,15 @@ func (x *RevisionSummary) GetLargestChange() float64 {
 	return 0
 }
 
-// An instrument that was listed on a date and has no row of a dataset: suspended,
-// idle, or missing at the provider.
+// An instrument that was listed on a date and has no row in a dataset: suspended,
+// not traded, or missing at the provider.
 type AbsentSymbol struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Exchange code with suffix, as in "600519.SH".
 	Symbol string `protobuf:"bytes,1,opt,name=symbol,proto3" json:"symbol,omitempty"`
 	// Short name. Empty where the lists have none.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// Whether it has a row on the open day before, so that it went missing on this day.
+	// Whether it has a row on the previous trading day.
 	TradedBefore  bool `protobuf:"varint,3,opt,name=traded_before,json=tradedBefore,proto3" json:"traded_before,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1058,21 +1057,22 @@ func (x *AbsentSymbol) GetTradedBefore() bool {
 	return false
 }
 
-// A LearntLimit is a limit of the provider that a refusal taught, for the token in use.
+// A LearntLimit is a limit of the provider that was learned from a refusal, for the
+// current token.
 type LearntLimit struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// API that it limits. Example: "stock_basic".
 	ProviderApi string `protobuf:"bytes,1,opt,name=provider_api,json=providerApi,proto3" json:"provider_api,omitempty"`
-	// What it is counted over.
+	// Window.
 	Window LearntLimit_Window `protobuf:"varint,2,opt,name=window,proto3,enum=afterbell.market.v1.LearntLimit_Window" json:"window,omitempty"`
-	// Calls allowed in the window; 0 where the refusal did not say.
+	// Calls allowed in the window; 0 if the refusal did not say.
 	CallCount int32 `protobuf:"varint,3,opt,name=call_count,json=callCount,proto3" json:"call_count,omitempty"`
-	// When it was learnt. Unset where only the end of a wait is known.
+	// When it was learned. Unset if only the end of a wait is known.
 	LearnTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=learn_time,json=learnTime,proto3" json:"learn_time,omitempty"`
-	// From when a call may be made again. Unset where one may be made now.
+	// When the next call can be made. Unset if it can be made now.
 	OpenTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=open_time,json=openTime,proto3" json:"open_time,omitempty"`
-	// Whether it holds calls back. False when its window has passed: then the next calls
-	// try whether it still is.
+	// Whether it delays calls. False after its window has passed: the next calls then
+	// test whether it still applies.
 	InForce       bool `protobuf:"varint,6,opt,name=in_force,json=inForce,proto3" json:"in_force,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -73,12 +73,12 @@ func (x *ReadRowsRequest) GetQuery() *v1.RowQuery {
 // One message of the stream of DataService.ReadRows.
 type ReadRowsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Bytes of the Arrow IPC stream, less than 2 MiB. Joined in order they are the
-	// stream; the first message holds the schema, each other one or more whole IPC
-	// messages.
+	// Bytes of the Arrow IPC stream, less than 2 MiB. Concatenated in order, they are
+	// the stream. The first message has the schema; each of the others has one or
+	// more complete IPC messages.
 	Data []byte `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
-	// What the answer says of itself. Only the first message has it; the schema's
-	// metadata holds the same.
+	// Summary of the response. Only in the first message; the schema's metadata has
+	// the same.
 	Summary       *v1.RowsSummary `protobuf:"bytes,2,opt,name=summary,proto3" json:"summary,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -241,11 +241,11 @@ func (x *ListTablesResponse) GetTables() []*v1.DataTable {
 // Request for DataService.GetCondition.
 type GetConditionRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Table to tell of.
+	// Table.
 	Table string `protobuf:"bytes,1,opt,name=table,proto3" json:"table,omitempty"`
 	// Pool to read. Unset means universe.
 	Pool v1.Pool `protobuf:"varint,2,opt,name=pool,proto3,enum=afterbell.market.v1.Pool" json:"pool,omitempty"`
-	// First trade date, inclusive, "YYYY-MM-DD". Empty means the first one held.
+	// First trade date, inclusive, "YYYY-MM-DD". Empty means the first stored date.
 	StartDate string `protobuf:"bytes,3,opt,name=start_date,json=startDate,proto3" json:"start_date,omitempty"`
 	// Last trade date, inclusive, "YYYY-MM-DD". Empty means today.
 	EndDate string `protobuf:"bytes,4,opt,name=end_date,json=endDate,proto3" json:"end_date,omitempty"`

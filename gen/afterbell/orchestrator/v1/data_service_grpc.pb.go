@@ -28,22 +28,23 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Serves the rows that runs brought in, from a published version. Reading never
-// disturbs a run, and an answer is of one version, which it names.
+// Serves the stored rows from a published version. Reading never blocks a run. A
+// response is of one version and names it.
 //
-// The same rows are served over REST as files: GET /v1/data/{table} with the ending
-// .parquet, .arrow, .csv or .ndjson.
+// The same rows are served over REST as files: GET /v1/data/{table} with the
+// extension .parquet, .arrow, .csv or .ndjson.
 type DataServiceClient interface {
 	// Reads rows as an Arrow IPC stream: the schema first, then record batches.
 	//
-	// Rows come by date and then by symbol. A read ends with STALLED when its client
-	// takes nothing for 30 s. DATA_INCOMPLETE refuses what was required to
-	// be complete and is not; WORKER_UNREACHABLE says that the worker is away.
+	// Rows are sorted by date and symbol. A read fails with STALLED if its client
+	// reads nothing for 30 s, with DATA_INCOMPLETE if completeness was required and
+	// something is missing, and with WORKER_UNREACHABLE if the worker does not
+	// respond.
 	ReadRows(ctx context.Context, in *ReadRowsRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ReadRowsResponse], error)
 	// Lists the tables of a pool, with their columns, units and dates.
 	ListTables(ctx context.Context, in *ListTablesRequest, opts ...grpc.CallOption) (*ListTablesResponse, error)
-	// Tells per dataset and open day whether a table is complete, why not, and when
-	// what lacks is asked for next.
+	// Shows per dataset and trading day whether a table is complete, why not, and
+	// when missing data is fetched next.
 	GetCondition(ctx context.Context, in *GetConditionRequest, opts ...grpc.CallOption) (*GetConditionResponse, error)
 }
 
@@ -98,22 +99,23 @@ func (c *dataServiceClient) GetCondition(ctx context.Context, in *GetConditionRe
 // All implementations must embed UnimplementedDataServiceServer
 // for forward compatibility.
 //
-// Serves the rows that runs brought in, from a published version. Reading never
-// disturbs a run, and an answer is of one version, which it names.
+// Serves the stored rows from a published version. Reading never blocks a run. A
+// response is of one version and names it.
 //
-// The same rows are served over REST as files: GET /v1/data/{table} with the ending
-// .parquet, .arrow, .csv or .ndjson.
+// The same rows are served over REST as files: GET /v1/data/{table} with the
+// extension .parquet, .arrow, .csv or .ndjson.
 type DataServiceServer interface {
 	// Reads rows as an Arrow IPC stream: the schema first, then record batches.
 	//
-	// Rows come by date and then by symbol. A read ends with STALLED when its client
-	// takes nothing for 30 s. DATA_INCOMPLETE refuses what was required to
-	// be complete and is not; WORKER_UNREACHABLE says that the worker is away.
+	// Rows are sorted by date and symbol. A read fails with STALLED if its client
+	// reads nothing for 30 s, with DATA_INCOMPLETE if completeness was required and
+	// something is missing, and with WORKER_UNREACHABLE if the worker does not
+	// respond.
 	ReadRows(*ReadRowsRequest, grpc.ServerStreamingServer[ReadRowsResponse]) error
 	// Lists the tables of a pool, with their columns, units and dates.
 	ListTables(context.Context, *ListTablesRequest) (*ListTablesResponse, error)
-	// Tells per dataset and open day whether a table is complete, why not, and when
-	// what lacks is asked for next.
+	// Shows per dataset and trading day whether a table is complete, why not, and
+	// when missing data is fetched next.
 	GetCondition(context.Context, *GetConditionRequest) (*GetConditionResponse, error)
 	mustEmbedUnimplementedDataServiceServer()
 }

@@ -64,7 +64,7 @@ func (*ListLimitsRequest) Descriptor() ([]byte, []int) {
 // Response for LimitService.ListLimits.
 type ListLimitsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Limits by API and window. Empty when none is known.
+	// Limits by API and window. Empty if none is known.
 	Limits        []*v1.LearntLimit `protobuf:"bytes,1,rep,name=limits,proto3" json:"limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -110,7 +110,7 @@ func (x *ListLimitsResponse) GetLimits() []*v1.LearntLimit {
 // Request for LimitService.ForgetLimits.
 type ForgetLimitsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// APIs whose limits are forgotten. Empty means all. Example: "stock_basic".
+	// APIs whose limits are discarded. Empty means all. Example: "stock_basic".
 	ProviderApis  []string `protobuf:"bytes,1,rep,name=provider_apis,json=providerApis,proto3" json:"provider_apis,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -156,7 +156,7 @@ func (x *ForgetLimitsRequest) GetProviderApis() []string {
 // Response for LimitService.ForgetLimits.
 type ForgetLimitsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What was forgotten.
+	// Discarded limits.
 	Limits        []*v1.LearntLimit `protobuf:"bytes,1,rep,name=limits,proto3" json:"limits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -27,19 +27,20 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Shows and forgets the provider's limits that refusals taught, of the tokens in use.
+// Shows and discards the provider's limits that were learned from refusals of the
+// current tokens.
 //
-// A limit per hour or day is tried again by itself when the window in which it was
-// learnt has passed. Forgetting it lets the next call try at once, as after the token's
-// tier was raised.
+// A limit per hour or day is tried again automatically when its window has passed.
+// If you have upgraded the token, discard the limit, and the next call is made
+// immediately.
 type LimitServiceClient interface {
-	// Lists the limits learnt within a week, by API and window. UNAVAILABLE with
-	// WORKER_UNREACHABLE while the ingest-worker is down.
+	// Lists the limits learned within the last week, by API and window.
+	// WORKER_UNREACHABLE if the ingest-worker does not respond.
 	ListLimits(ctx context.Context, in *ListLimitsRequest, opts ...grpc.CallOption) (*ListLimitsResponse, error)
-	// Forgets learnt limits. Calls that wait for one are made at once; follow-ups that
-	// are queued for the moment at which one opens stay queued, so start a run to use
-	// what is free now. A limit that is real is learnt again at the cost of one refusal.
-	// INVALID_ARGUMENT names an API that is not one of the catalog.
+	// Discards learned limits. Calls that wait for one are made immediately.
+	// Follow-up runs that are already queued keep their time, so start a run to fetch
+	// now. A limit that still applies is learned again at the cost of one refused
+	// call. INVALID_ARGUMENT if an API is not in the catalog.
 	ForgetLimits(ctx context.Context, in *ForgetLimitsRequest, opts ...grpc.CallOption) (*ForgetLimitsResponse, error)
 }
 
@@ -75,19 +76,20 @@ func (c *limitServiceClient) ForgetLimits(ctx context.Context, in *ForgetLimitsR
 // All implementations must embed UnimplementedLimitServiceServer
 // for forward compatibility.
 //
-// Shows and forgets the provider's limits that refusals taught, of the tokens in use.
+// Shows and discards the provider's limits that were learned from refusals of the
+// current tokens.
 //
-// A limit per hour or day is tried again by itself when the window in which it was
-// learnt has passed. Forgetting it lets the next call try at once, as after the token's
-// tier was raised.
+// A limit per hour or day is tried again automatically when its window has passed.
+// If you have upgraded the token, discard the limit, and the next call is made
+// immediately.
 type LimitServiceServer interface {
-	// Lists the limits learnt within a week, by API and window. UNAVAILABLE with
-	// WORKER_UNREACHABLE while the ingest-worker is down.
+	// Lists the limits learned within the last week, by API and window.
+	// WORKER_UNREACHABLE if the ingest-worker does not respond.
 	ListLimits(context.Context, *ListLimitsRequest) (*ListLimitsResponse, error)
-	// Forgets learnt limits. Calls that wait for one are made at once; follow-ups that
-	// are queued for the moment at which one opens stay queued, so start a run to use
-	// what is free now. A limit that is real is learnt again at the cost of one refusal.
-	// INVALID_ARGUMENT names an API that is not one of the catalog.
+	// Discards learned limits. Calls that wait for one are made immediately.
+	// Follow-up runs that are already queued keep their time, so start a run to fetch
+	// now. A limit that still applies is learned again at the cost of one refused
+	// call. INVALID_ARGUMENT if an API is not in the catalog.
 	ForgetLimits(context.Context, *ForgetLimitsRequest) (*ForgetLimitsResponse, error)
 	mustEmbedUnimplementedLimitServiceServer()
 }

@@ -349,7 +349,7 @@ func (x *UpdateDomainRequest) GetEtag() string {
 // Response for ModuleService.UpdateDomain.
 type UpdateDomainResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The domain as it now is.
+	// The domain after the change.
 	Domain        *DomainSetting `protobuf:"bytes,1,opt,name=domain,proto3" json:"domain,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -459,7 +459,7 @@ func (x *UpdateModuleRequest) GetEtag() string {
 // Response for ModuleService.UpdateModule.
 type UpdateModuleResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The module as it now is.
+	// The module after the change.
 	Module        *ModuleSetting `protobuf:"bytes,1,opt,name=module,proto3" json:"module,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -505,7 +505,7 @@ func (x *UpdateModuleResponse) GetModule() *ModuleSetting {
 // Request for ModuleService.GetReadiness.
 type GetReadinessRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Pools to judge. Empty means both.
+	// Pools to check. Empty means both.
 	Pools         []v1.Pool `protobuf:"varint,1,rep,packed,name=pools,proto3,enum=afterbell.market.v1.Pool" json:"pools,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

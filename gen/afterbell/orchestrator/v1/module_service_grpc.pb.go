@@ -29,24 +29,24 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Shows and switches what is ingested.
+// Shows and changes which data is fetched.
 type ModuleServiceClient interface {
-	// Lists every domain with its modules, built or not, and their settings.
-	// WORKER_UNREACHABLE only before the worker has told its catalog once.
+	// Lists every domain with its modules, implemented or not, and their settings.
+	// WORKER_UNREACHABLE only if the worker has never returned its catalog.
 	ListDomains(ctx context.Context, in *ListDomainsRequest, opts ...grpc.CallOption) (*ListDomainsResponse, error)
-	// Changes a domain's settings. Fields that are not set stay as they are.
+	// Changes a domain's settings. Fields that are not set are not changed.
 	//
-	// DOMAIN_PROVIDER_NOT_ACTIVE refuses a provider that is only planned, NOT_FOUND a
-	// domain that the catalog does not have.
+	// DOMAIN_PROVIDER_NOT_ACTIVE if the provider is only planned; NOT_FOUND if the
+	// domain is not in the catalog.
 	UpdateDomain(ctx context.Context, in *UpdateDomainRequest, opts ...grpc.CallOption) (*UpdateDomainResponse, error)
-	// Switches a module on or off. Fields that are not set stay as they are.
+	// Enables or disables a module. Fields that are not set are not changed.
 	//
-	// MODULE_NOT_SYNC_CAPABLE refuses to enable a module that is not built, NOT_FOUND one
-	// that the catalog does not have.
+	// MODULE_NOT_SYNC_CAPABLE if a module to enable is not implemented; NOT_FOUND if
+	// the module is not in the catalog.
 	UpdateModule(ctx context.Context, in *UpdateModuleRequest, opts ...grpc.CallOption) (*UpdateModuleResponse, error)
-	// Gives the verdict over configuration, tokens and the probes on record. Spends no
-	// call at the provider. The worker is asked for its part; where it does not answer
-	// within two seconds, nothing can run, and WORKER_UNREACHABLE tells what was known.
+	// Returns the verdict from configuration, tokens and stored probes, without
+	// calling the provider. If the worker does not respond within two seconds,
+	// nothing can run, and an issue WORKER_UNREACHABLE says what was known last.
 	GetReadiness(ctx context.Context, in *GetReadinessRequest, opts ...grpc.CallOption) (*GetReadinessResponse, error)
 }
 
@@ -102,24 +102,24 @@ func (c *moduleServiceClient) GetReadiness(ctx context.Context, in *GetReadiness
 // All implementations must embed UnimplementedModuleServiceServer
 // for forward compatibility.
 //
-// Shows and switches what is ingested.
+// Shows and changes which data is fetched.
 type ModuleServiceServer interface {
-	// Lists every domain with its modules, built or not, and their settings.
-	// WORKER_UNREACHABLE only before the worker has told its catalog once.
+	// Lists every domain with its modules, implemented or not, and their settings.
+	// WORKER_UNREACHABLE only if the worker has never returned its catalog.
 	ListDomains(context.Context, *ListDomainsRequest) (*ListDomainsResponse, error)
-	// Changes a domain's settings. Fields that are not set stay as they are.
+	// Changes a domain's settings. Fields that are not set are not changed.
 	//
-	// DOMAIN_PROVIDER_NOT_ACTIVE refuses a provider that is only planned, NOT_FOUND a
-	// domain that the catalog does not have.
+	// DOMAIN_PROVIDER_NOT_ACTIVE if the provider is only planned; NOT_FOUND if the
+	// domain is not in the catalog.
 	UpdateDomain(context.Context, *UpdateDomainRequest) (*UpdateDomainResponse, error)
-	// Switches a module on or off. Fields that are not set stay as they are.
+	// Enables or disables a module. Fields that are not set are not changed.
 	//
-	// MODULE_NOT_SYNC_CAPABLE refuses to enable a module that is not built, NOT_FOUND one
-	// that the catalog does not have.
+	// MODULE_NOT_SYNC_CAPABLE if a module to enable is not implemented; NOT_FOUND if
+	// the module is not in the catalog.
 	UpdateModule(context.Context, *UpdateModuleRequest) (*UpdateModuleResponse, error)
-	// Gives the verdict over configuration, tokens and the probes on record. Spends no
-	// call at the provider. The worker is asked for its part; where it does not answer
-	// within two seconds, nothing can run, and WORKER_UNREACHABLE tells what was known.
+	// Returns the verdict from configuration, tokens and stored probes, without
+	// calling the provider. If the worker does not respond within two seconds,
+	// nothing can run, and an issue WORKER_UNREACHABLE says what was known last.
 	GetReadiness(context.Context, *GetReadinessRequest) (*GetReadinessResponse, error)
 	mustEmbedUnimplementedModuleServiceServer()
 }

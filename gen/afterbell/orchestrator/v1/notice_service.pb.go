@@ -356,9 +356,9 @@ type Channel struct {
 	Language Channel_Language `protobuf:"varint,4,opt,name=language,proto3,enum=afterbell.orchestrator.v1.Channel_Language" json:"language,omitempty"`
 	// The host it leads to, without anything secret.
 	Host string `protobuf:"bytes,5,opt,name=host,proto3" json:"host,omitempty"`
-	// Fingerprint of its address, 16 hex digits. Empty when none is set.
+	// Fingerprint of its address, 16 hex digits. Empty if none is set.
 	UrlFingerprint string `protobuf:"bytes,6,opt,name=url_fingerprint,json=urlFingerprint,proto3" json:"url_fingerprint,omitempty"`
-	// Fingerprint of its secret, 16 hex digits. Empty when none is set.
+	// Fingerprint of its secret, 16 hex digits. Empty if none is set.
 	SecretFingerprint string `protobuf:"bytes,7,opt,name=secret_fingerprint,json=secretFingerprint,proto3" json:"secret_fingerprint,omitempty"`
 	// Chat of a Telegram bot.
 	ChatId string `protobuf:"bytes,8,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
@@ -382,14 +382,14 @@ type Channel struct {
 	WaitingCount int32 `protobuf:"varint,17,opt,name=waiting_count,json=waitingCount,proto3" json:"waiting_count,omitempty"`
 	// How many were given up in the last seven days.
 	GivenUpCount int32 `protobuf:"varint,18,opt,name=given_up_count,json=givenUpCount,proto3" json:"given_up_count,omitempty"`
-	// Since when the oldest notice that waits has failed. Unset when none did.
+	// Since when the oldest notice that waits has failed. Unset if none did.
 	FailingSinceTime *timestamppb.Timestamp `protobuf:"bytes,19,opt,name=failing_since_time,json=failingSinceTime,proto3" json:"failing_since_time,omitempty"`
-	// When what waits is tried next. Unset when nothing waits.
+	// When what waits is tried next. Unset if nothing waits.
 	NextTime *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=next_time,json=nextTime,proto3" json:"next_time,omitempty"`
 	// When a notice was delivered last. Unset for never.
 	LastSentTime *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=last_sent_time,json=lastSentTime,proto3" json:"last_sent_time,omitempty"`
-	// Why the last attempt failed, without anything secret. Empty when nothing waits and
-	// nothing was given up.
+	// Why the last attempt failed, without anything secret. Empty if nothing waits
+	// and nothing was given up.
 	Error         string `protobuf:"bytes,22,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -703,9 +703,9 @@ type NoticePool struct {
 	Message string `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
 	// What to do about it.
 	Remedy string `protobuf:"bytes,6,opt,name=remedy,proto3" json:"remedy,omitempty"`
-	// The run that decided it. Empty when none did.
+	// The run that decided it. Empty if none did.
 	RunId string `protobuf:"bytes,7,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// When it was to be asked for next. Unset when it was not.
+	// When it was to be asked for next. Unset if it was not.
 	NextTime      *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=next_time,json=nextTime,proto3" json:"next_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -806,7 +806,7 @@ type Delivery struct {
 	NoticeId string `protobuf:"bytes,2,opt,name=notice_id,json=noticeId,proto3" json:"notice_id,omitempty"`
 	// The channel.
 	ChannelId string `protobuf:"bytes,3,opt,name=channel_id,json=channelId,proto3" json:"channel_id,omitempty"`
-	// Where it is.
+	// State.
 	State Delivery_State `protobuf:"varint,4,opt,name=state,proto3,enum=afterbell.orchestrator.v1.Delivery_State" json:"state,omitempty"`
 	// What a heartbeat's address ended with: "", "/start" or "/fail".
 	Signal string `protobuf:"bytes,5,opt,name=signal,proto3" json:"signal,omitempty"`
@@ -818,7 +818,7 @@ type Delivery struct {
 	NextTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=next_time,json=nextTime,proto3" json:"next_time,omitempty"`
 	// When it was taken or given up. Unset before.
 	EndTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
-	// Why the last attempt failed, without anything secret. Empty when none did.
+	// Why the last attempt failed, without anything secret. Empty if none did.
 	Error         string `protobuf:"bytes,10,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1608,7 +1608,7 @@ type TestChannelResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Whether the platform took the message.
 	Delivered bool `protobuf:"varint,1,opt,name=delivered,proto3" json:"delivered,omitempty"`
-	// Why it did not, without anything secret. Empty when it did.
+	// Why it did not, without anything secret. Empty if it did.
 	Error         string `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

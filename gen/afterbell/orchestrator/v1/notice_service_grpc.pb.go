@@ -46,7 +46,7 @@ type NoticeServiceClient interface {
 	// Adds a channel. INVALID_ARGUMENT names the fields that are wrong, among them a name
 	// that exists; nothing is added then.
 	CreateChannel(ctx context.Context, in *CreateChannelRequest, opts ...grpc.CallOption) (*CreateChannelResponse, error)
-	// Changes a channel. Fields that are not set stay as they are. What waits for the
+	// Changes a channel. Fields that are not set are not changed. What waits for the
 	// channel is tried at once. INVALID_ARGUMENT names the fields that are wrong, and
 	// nothing is changed then; NOT_FOUND is a channel that does not exist.
 	UpdateChannel(ctx context.Context, in *UpdateChannelRequest, opts ...grpc.CallOption) (*UpdateChannelResponse, error)
@@ -161,7 +161,7 @@ type NoticeServiceServer interface {
 	// Adds a channel. INVALID_ARGUMENT names the fields that are wrong, among them a name
 	// that exists; nothing is added then.
 	CreateChannel(context.Context, *CreateChannelRequest) (*CreateChannelResponse, error)
-	// Changes a channel. Fields that are not set stay as they are. What waits for the
+	// Changes a channel. Fields that are not set are not changed. What waits for the
 	// channel is tried at once. INVALID_ARGUMENT names the fields that are wrong, and
 	// nothing is changed then; NOT_FOUND is a channel that does not exist.
 	UpdateChannel(context.Context, *UpdateChannelRequest) (*UpdateChannelResponse, error)

@@ -32,25 +32,24 @@ type PoolStatus struct {
 	Pool v1.Pool `protobuf:"varint,1,opt,name=pool,proto3,enum=afterbell.market.v1.Pool" json:"pool,omitempty"`
 	// Whether it is paused.
 	Paused bool `protobuf:"varint,2,opt,name=paused,proto3" json:"paused,omitempty"`
-	// Who paused or resumed it last, and why. Empty when nobody did.
+	// Who last paused or resumed it, and why. Empty if nobody has.
 	Note string `protobuf:"bytes,3,opt,name=note,proto3" json:"note,omitempty"`
-	// When it was paused or resumed last. Unset when nobody did.
+	// When it was last paused or resumed. Unset if never.
 	NoteTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=note_time,json=noteTime,proto3" json:"note_time,omitempty"`
-	// Run under way. Unset when there is none.
+	// Current run. Unset if there is none.
 	CurrentRun *Run `protobuf:"bytes,5,opt,name=current_run,json=currentRun,proto3" json:"current_run,omitempty"`
-	// Runs waiting, in the order in which they start.
+	// Queued runs, in the order in which they start.
 	QueuedRuns []*Run `protobuf:"bytes,6,rep,name=queued_runs,json=queuedRuns,proto3" json:"queued_runs,omitempty"`
-	// Last run that finished. Unset when there is none.
+	// Last finished run. Unset if there is none.
 	LastRun *Run `protobuf:"bytes,7,opt,name=last_run,json=lastRun,proto3" json:"last_run,omitempty"`
-	// Last complete date of each module that the pool holds. Empty while the worker,
-	// which alone knows, is away.
+	// Last complete date of each module of the pool. Empty while the worker does not
+	// respond.
 	ModuleDates []*ModuleDate `protobuf:"bytes,8,rep,name=module_dates,json=moduleDates,proto3" json:"module_dates,omitempty"`
-	// What the pool is asked for next and when, in one sentence with the time in
-	// Shanghai: by a queued run, or by the next slot of the schedule. Empty while the pool
-	// is paused, and when neither is to come.
+	// What updates the pool next and when, in one sentence with the time in Shanghai:
+	// a queued run or the next slot of the schedule. Empty if the pool is paused or
+	// nothing is scheduled.
 	NextAsk string `protobuf:"bytes,9,opt,name=next_ask,json=nextAsk,proto3" json:"next_ask,omitempty"`
-	// When that is. Unset where next_ask is empty, and for a queued run that only waits
-	// for its turn.
+	// Time of next_ask. Unset if next_ask is empty, or if a queued run starts next.
 	NextAskTime   *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=next_ask_time,json=nextAskTime,proto3" json:"next_ask_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -156,12 +155,12 @@ func (x *PoolStatus) GetNextAskTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// The last trade date that a pool holds completely for a module.
+// The last trade date that is complete in a pool for a module.
 type ModuleDate struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Module.
 	ModuleId string `protobuf:"bytes,1,opt,name=module_id,json=moduleId,proto3" json:"module_id,omitempty"`
-	// Trade date, "YYYY-MM-DD". Empty when none is complete.
+	// Trade date, "YYYY-MM-DD". Empty if none is complete.
 	TradeDate     string `protobuf:"bytes,2,opt,name=trade_date,json=tradeDate,proto3" json:"trade_date,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -444,7 +443,7 @@ func (x *PausePoolRequest) GetNote() string {
 // Response for PoolService.PausePool.
 type PausePoolResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The pool as it now is.
+	// The pool after the change.
 	Pool          *PoolStatus `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -545,7 +544,7 @@ func (x *ResumePoolRequest) GetNote() string {
 // Response for PoolService.ResumePool.
 type ResumePoolResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The pool as it now is.
+	// The pool after the change.
 	Pool          *PoolStatus `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -593,8 +592,8 @@ type ListCoverageRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// "targets" or "universe".
 	Pool string `protobuf:"bytes,1,opt,name=pool,proto3" json:"pool,omitempty"`
-	// Modules to list, at most 64; those that the pool does not hold list nothing. Empty
-	// means all that the pool holds.
+	// Modules to list, at most 64; modules that the pool does not have are ignored.
+	// Empty means all modules of the pool.
 	ModuleIds []string `protobuf:"bytes,2,rep,name=module_ids,json=moduleIds,proto3" json:"module_ids,omitempty"`
 	// First trade date, inclusive, "YYYY-MM-DD". Empty means the pool's window.
 	StartDate string `protobuf:"bytes,3,opt,name=start_date,json=startDate,proto3" json:"start_date,omitempty"`
@@ -666,8 +665,8 @@ func (x *ListCoverageRequest) GetEndDate() string {
 // Response for PoolService.ListCoverage.
 type ListCoverageResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One per dataset and open day, snapshots first, then by dataset and date. Days
-	// without any commit are listed as missing.
+	// One per dataset and trading day; lists and calendar first, then by dataset and
+	// date. Days without any commit are listed as missing.
 	Coverages     []*v1.Coverage `protobuf:"bytes,1,rep,name=coverages,proto3" json:"coverages,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -31,30 +31,32 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Shows and holds the pools. In paths and requests a pool is named "targets" or
-// "universe"; any other name is NOT_FOUND.
+// Shows, pauses and resumes the pools. In paths and requests, a pool is "targets"
+// or "universe"; any other name is NOT_FOUND.
 type PoolServiceClient interface {
 	// Lists both pools, targets first.
 	ListPools(ctx context.Context, in *ListPoolsRequest, opts ...grpc.CallOption) (*ListPoolsResponse, error)
 	// Gets one pool.
 	GetPool(ctx context.Context, in *GetPoolRequest, opts ...grpc.CallOption) (*GetPoolResponse, error)
-	// Stops dispatching to a pool once the partitions in hand have committed. Kept
-	// over restarts until ResumePool. Pausing a paused pool changes its note only.
+	// Pauses a pool after its partitions in progress have committed. The pool stays
+	// paused, also after a restart, until ResumePool. Pausing a paused pool only
+	// changes the note.
 	PausePool(ctx context.Context, in *PausePoolRequest, opts ...grpc.CallOption) (*PausePoolResponse, error)
-	// Lets a pool go on; a paused run is checked again first. Resuming a pool that is
+	// Resumes a pool; a paused run is checked again first. Resuming a pool that is
 	// not paused changes nothing.
 	ResumePool(ctx context.Context, in *ResumePoolRequest, opts ...grpc.CallOption) (*ResumePoolResponse, error)
-	// Lists what a pool holds and lacks, per dataset and open day, in one answer.
+	// Lists what is stored and what is missing in a pool, per dataset and trading
+	// day, in one response.
 	//
-	// MODULE_NOT_SYNC_CAPABLE refuses a module that is not built; WORKER_UNREACHABLE
-	// says that the worker, which alone knows, is away.
+	// MODULE_NOT_SYNC_CAPABLE if a module is not implemented; WORKER_UNREACHABLE if
+	// the worker does not respond.
 	ListCoverage(ctx context.Context, in *ListCoverageRequest, opts ...grpc.CallOption) (*ListCoverageResponse, error)
 	// Lists the instruments that were listed on a date and have no row of a dataset.
-	// They were suspended or idle, or the provider lacks them; of the targets pool only
-	// the symbols on the list are looked at.
+	// They were suspended, did not trade, or are missing at the provider. For
+	// targets, only symbols of the target list are checked.
 	//
-	// NOT_FOUND where nothing was committed for the date yet; WORKER_UNREACHABLE while
-	// the worker is away.
+	// NOT_FOUND if nothing has been committed for the date yet; WORKER_UNREACHABLE if
+	// the worker does not respond.
 	ListAbsentSymbols(ctx context.Context, in *ListAbsentSymbolsRequest, opts ...grpc.CallOption) (*ListAbsentSymbolsResponse, error)
 }
 
@@ -130,30 +132,32 @@ func (c *poolServiceClient) ListAbsentSymbols(ctx context.Context, in *ListAbsen
 // All implementations must embed UnimplementedPoolServiceServer
 // for forward compatibility.
 //
-// Shows and holds the pools. In paths and requests a pool is named "targets" or
-// "universe"; any other name is NOT_FOUND.
+// Shows, pauses and resumes the pools. In paths and requests, a pool is "targets"
+// or "universe"; any other name is NOT_FOUND.
 type PoolServiceServer interface {
 	// Lists both pools, targets first.
 	ListPools(context.Context, *ListPoolsRequest) (*ListPoolsResponse, error)
 	// Gets one pool.
 	GetPool(context.Context, *GetPoolRequest) (*GetPoolResponse, error)
-	// Stops dispatching to a pool once the partitions in hand have committed. Kept
-	// over restarts until ResumePool. Pausing a paused pool changes its note only.
+	// Pauses a pool after its partitions in progress have committed. The pool stays
+	// paused, also after a restart, until ResumePool. Pausing a paused pool only
+	// changes the note.
 	PausePool(context.Context, *PausePoolRequest) (*PausePoolResponse, error)
-	// Lets a pool go on; a paused run is checked again first. Resuming a pool that is
+	// Resumes a pool; a paused run is checked again first. Resuming a pool that is
 	// not paused changes nothing.
 	ResumePool(context.Context, *ResumePoolRequest) (*ResumePoolResponse, error)
-	// Lists what a pool holds and lacks, per dataset and open day, in one answer.
+	// Lists what is stored and what is missing in a pool, per dataset and trading
+	// day, in one response.
 	//
-	// MODULE_NOT_SYNC_CAPABLE refuses a module that is not built; WORKER_UNREACHABLE
-	// says that the worker, which alone knows, is away.
+	// MODULE_NOT_SYNC_CAPABLE if a module is not implemented; WORKER_UNREACHABLE if
+	// the worker does not respond.
 	ListCoverage(context.Context, *ListCoverageRequest) (*ListCoverageResponse, error)
 	// Lists the instruments that were listed on a date and have no row of a dataset.
-	// They were suspended or idle, or the provider lacks them; of the targets pool only
-	// the symbols on the list are looked at.
+	// They were suspended, did not trade, or are missing at the provider. For
+	// targets, only symbols of the target list are checked.
 	//
-	// NOT_FOUND where nothing was committed for the date yet; WORKER_UNREACHABLE while
-	// the worker is away.
+	// NOT_FOUND if nothing has been committed for the date yet; WORKER_UNREACHABLE if
+	// the worker does not respond.
 	ListAbsentSymbols(context.Context, *ListAbsentSymbolsRequest) (*ListAbsentSymbolsResponse, error)
 	mustEmbedUnimplementedPoolServiceServer()
 }

@@ -25,17 +25,17 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Where a preflight is in its life.
+// State of a preflight.
 type Preflight_State int32
 
 const (
 	// Not set.
 	Preflight_STATE_UNSPECIFIED Preflight_State = 0
-	// Probes are under way.
+	// Probes are in progress.
 	Preflight_STATE_RUNNING Preflight_State = 1
-	// A verdict was reached for every pool asked for.
+	// Every requested pool has a verdict.
 	Preflight_STATE_COMPLETED Preflight_State = 2
-	// Stopped before a verdict: by the caller, a crash, or a worker that is away.
+	// Stopped before a verdict: by the caller, a crash, or an unreachable worker.
 	Preflight_STATE_CANCELLED Preflight_State = 3
 )
 
@@ -82,19 +82,19 @@ func (Preflight_State) EnumDescriptor() ([]byte, []int) {
 	return file_afterbell_orchestrator_v1_preflight_proto_rawDescGZIP(), []int{0, 0}
 }
 
-// May the pool be ingested now.
+// Whether the pool can run now.
 type PoolVerdict_Decision int32
 
 const (
 	// Not set.
 	PoolVerdict_DECISION_UNSPECIFIED PoolVerdict_Decision = 0
-	// Every selected module may run.
+	// Every selected module can run.
 	PoolVerdict_DECISION_READY PoolVerdict_Decision = 1
-	// Some modules may run; the others are listed as blocked.
+	// Some modules can run; the others are listed as blocked.
 	PoolVerdict_DECISION_DEGRADED PoolVerdict_Decision = 2
-	// Nothing may run now, and waiting can help.
+	// Nothing can run now; the reason may pass by itself.
 	PoolVerdict_DECISION_RETRY PoolVerdict_Decision = 3
-	// Nothing may run until a person acts.
+	// Nothing can run until a user acts.
 	PoolVerdict_DECISION_BLOCKED PoolVerdict_Decision = 4
 )
 
@@ -155,7 +155,7 @@ const (
 	Probe_STATUS_PASS Probe_Status = 2
 	// The module cannot be ingested; see issues.
 	Probe_STATUS_FAIL Probe_Status = 3
-	// The module is listed and not built.
+	// The module is in the catalog but not implemented.
 	Probe_STATUS_UNSUPPORTED Probe_Status = 4
 )
 
@@ -204,23 +204,23 @@ func (Probe_Status) EnumDescriptor() ([]byte, []int) {
 	return file_afterbell_orchestrator_v1_preflight_proto_rawDescGZIP(), []int{6, 0}
 }
 
-// A Preflight is one pass of probes over the pools' enabled modules, kept in the
-// ledger whether it passed or not.
+// A Preflight is one series of probes of the pools' enabled modules. It is kept in
+// the ledger, whether it passed or not.
 type Preflight struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Server-assigned; sorts by creation time.
 	PreflightId string `protobuf:"bytes,1,opt,name=preflight_id,json=preflightId,proto3" json:"preflight_id,omitempty"`
-	// Where it is.
+	// State.
 	State Preflight_State `protobuf:"varint,2,opt,name=state,proto3,enum=afterbell.orchestrator.v1.Preflight_State" json:"state,omitempty"`
-	// Run on whose behalf it was done. Empty when asked for by a person.
+	// Run that it belongs to. Empty if a user requested it.
 	RunId string `protobuf:"bytes,3,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
 	// Start of the first probe.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
 	// End of the last probe. Unset while running.
 	EndTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
-	// One verdict per pool asked for.
+	// One verdict per requested pool.
 	Verdicts []*PoolVerdict `protobuf:"bytes,6,rep,name=verdicts,proto3" json:"verdicts,omitempty"`
-	// Provider calls spent.
+	// Provider calls made.
 	CallCount     int32 `protobuf:"varint,7,opt,name=call_count,json=callCount,proto3" json:"call_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -305,16 +305,16 @@ func (x *Preflight) GetCallCount() int32 {
 	return 0
 }
 
-// What is concluded about one pool.
+// Decision about one pool.
 type PoolVerdict struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Pool concerned.
 	Pool v1.Pool `protobuf:"varint,1,opt,name=pool,proto3,enum=afterbell.market.v1.Pool" json:"pool,omitempty"`
-	// May it be ingested now.
+	// Whether it can run now.
 	Decision PoolVerdict_Decision `protobuf:"varint,2,opt,name=decision,proto3,enum=afterbell.orchestrator.v1.PoolVerdict_Decision" json:"decision,omitempty"`
-	// Modules selected and cleared to run.
+	// Selected modules that can run.
 	ClearedModuleIds []string `protobuf:"bytes,3,rep,name=cleared_module_ids,json=clearedModuleIds,proto3" json:"cleared_module_ids,omitempty"`
-	// Modules selected and held back.
+	// Selected modules that are blocked.
 	BlockedModuleIds []string `protobuf:"bytes,4,rep,name=blocked_module_ids,json=blockedModuleIds,proto3" json:"blocked_module_ids,omitempty"`
 	// Everything found, worst first.
 	Issues []*v11.Issue `protobuf:"bytes,5,rep,name=issues,proto3" json:"issues,omitempty"`
@@ -397,8 +397,8 @@ func (x *PoolVerdict) GetRetryTime() *timestamppb.Timestamp {
 }
 
 // One event of a preflight. Sequence numbers start at 1 and have no gaps. The last
-// event is `completed`; a stream that ends without one was cut off, and says
-// nothing about readiness.
+// event is `completed`. A stream that ends without it was interrupted and gives no
+// verdict.
 type PreflightEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Preflight the event belongs to.
@@ -549,7 +549,7 @@ type PreflightEvent_PoolDecided struct {
 }
 
 type PreflightEvent_Completed struct {
-	// Everything is done.
+	// The preflight has ended.
 	Completed *Preflight `protobuf:"bytes,8,opt,name=completed,proto3,oneof"`
 }
 
@@ -570,7 +570,8 @@ type PreflightStarted struct {
 	Pools []v1.Pool `protobuf:"varint,1,rep,packed,name=pools,proto3,enum=afterbell.market.v1.Pool" json:"pools,omitempty"`
 	// Modules selected, in the order in which they are checked.
 	ModuleIds []string `protobuf:"bytes,2,rep,name=module_ids,json=moduleIds,proto3" json:"module_ids,omitempty"`
-	// Trade date the probes ask for, "YYYY-MM-DD". Empty before any calendar is held.
+	// Trade date that the probes request, "YYYY-MM-DD". Empty before a calendar is
+	// stored.
 	TradeDate     string `protobuf:"bytes,3,opt,name=trade_date,json=tradeDate,proto3" json:"trade_date,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -685,9 +686,9 @@ func (x *ModuleStarted) GetProviderApis() []string {
 // A module was probed, or a recent probe was reused.
 type ModuleChecked struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The record that is now kept.
+	// The record that is kept from now on.
 	Probe *Probe `protobuf:"bytes,1,opt,name=probe,proto3" json:"probe,omitempty"`
-	// True when a recent enough probe was reused and no call was spent.
+	// True if a recent probe was reused and no call was made.
 	Reused        bool `protobuf:"varint,2,opt,name=reused,proto3" json:"reused,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -746,15 +747,16 @@ type Probe struct {
 	DomainId string `protobuf:"bytes,2,opt,name=domain_id,json=domainId,proto3" json:"domain_id,omitempty"`
 	// What it found.
 	Status Probe_Status `protobuf:"varint,3,opt,name=status,proto3,enum=afterbell.orchestrator.v1.Probe_Status" json:"status,omitempty"`
-	// True when it is older than 24 h, or configuration or token have changed since.
+	// True if it is older than 24 h, or if the configuration or the token has changed
+	// since.
 	Stale bool `protobuf:"varint,4,opt,name=stale,proto3" json:"stale,omitempty"`
-	// When it was made. Unset when untested.
+	// When it ran. Unset if untested.
 	ProbeTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=probe_time,json=probeTime,proto3" json:"probe_time,omitempty"`
-	// How long the provider took. Unset when untested.
+	// How long the provider took. Unset if untested.
 	Latency *durationpb.Duration `protobuf:"bytes,6,opt,name=latency,proto3" json:"latency,omitempty"`
 	// Rows in the answers.
 	RowCount int64 `protobuf:"varint,7,opt,name=row_count,json=rowCount,proto3" json:"row_count,omitempty"`
-	// Provider calls spent.
+	// Provider calls made.
 	CallCount int32 `protobuf:"varint,8,opt,name=call_count,json=callCount,proto3" json:"call_count,omitempty"`
 	// What was found, worst first.
 	Issues        []*v11.Issue `protobuf:"bytes,9,rep,name=issues,proto3" json:"issues,omitempty"`

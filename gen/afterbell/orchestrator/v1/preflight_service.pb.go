@@ -30,10 +30,10 @@ type RunPreflightRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Pools to check. Empty means both.
 	Pools []v1.Pool `protobuf:"varint,1,rep,packed,name=pools,proto3,enum=afterbell.market.v1.Pool" json:"pools,omitempty"`
-	// Modules to check, at most 64. Empty means every module that the pools select.
+	// Modules to check, at most 64. Empty means all selected modules of the pools.
 	ModuleIds []string `protobuf:"bytes,2,rep,name=module_ids,json=moduleIds,proto3" json:"module_ids,omitempty"`
-	// Oldest passed probe that may be reused, 0 s to 24 h. Unset means probe
-	// everything anew.
+	// Maximum age of a successful probe that may be reused, 0 s to 24 h. Unset means
+	// that every module is probed.
 	MaxProbeAge   *durationpb.Duration `protobuf:"bytes,3,opt,name=max_probe_age,json=maxProbeAge,proto3" json:"max_probe_age,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -95,8 +95,8 @@ type RunPreflightResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The event. Unset in a keep-alive.
 	Event *PreflightEvent `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
-	// True in a message that only tells that the stream is alive, sent after 15 s of
-	// silence. It has no sequence, is not recorded, and is a comment in server-sent events.
+	// True for a keep-alive message, sent after 15 s without events. It has no
+	// sequence, is not stored, and is a comment in server-sent events.
 	KeepAlive     bool `protobuf:"varint,2,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -241,7 +241,7 @@ func (x *GetPreflightResponse) GetPreflight() *Preflight {
 // Request for PreflightService.ListPreflights.
 type ListPreflightsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Most preflights to return, 1 to 500. 0 means 50.
+	// Maximum number of preflights, 1 to 500. 0 means 50.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// Token from the previous page. Empty means the first page.
 	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
@@ -298,7 +298,7 @@ type ListPreflightsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The preflights.
 	Preflights []*Preflight `protobuf:"bytes,1,rep,name=preflights,proto3" json:"preflights,omitempty"`
-	// Token for the next page. Empty means there is none.
+	// Token for the next page. Empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

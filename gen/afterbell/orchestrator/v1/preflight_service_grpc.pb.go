@@ -29,24 +29,23 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Answers "could we ingest now, and if not, why not".
+// Checks whether runs can start now, and if not, why not.
 type PreflightServiceClient interface {
-	// Probes the modules that the pools select, one after the other, and streams each
-	// finding as it is known.
+	// Probes the selected modules of the pools, one after the other, and streams each
+	// result immediately.
 	//
-	// A blocked pool is a finding, not an error: the call ends OK. It fails with
-	// WORKER_UNREACHABLE or PREFLIGHT_FAILED when no verdict can be reached. A caller that
-	// leaves cancels it. While a probe takes long, a message with keep_alive is sent
-	// after 15 s of silence. Over REST
-	// the answer is one JSON object per line, {"result": …}, or server-sent events
-	// when the Accept header asks for text/event-stream.
+	// A blocked pool is a result, not an error: the call ends with OK. It fails with
+	// WORKER_UNREACHABLE or PREFLIGHT_FAILED if there is no verdict. If the caller
+	// disconnects, the preflight is cancelled. After 15 s without events, a message
+	// with keep_alive is sent. Over REST, the response is one JSON object per line,
+	// {"result": …}, or server-sent events if the Accept header is text/event-stream.
 	RunPreflight(ctx context.Context, in *RunPreflightRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[RunPreflightResponse], error)
-	// Gets one preflight. NOT_FOUND when there is none.
+	// Gets one preflight. NOT_FOUND if it does not exist.
 	GetPreflight(ctx context.Context, in *GetPreflightRequest, opts ...grpc.CallOption) (*GetPreflightResponse, error)
 	// Lists preflights, newest first.
 	ListPreflights(ctx context.Context, in *ListPreflightsRequest, opts ...grpc.CallOption) (*ListPreflightsResponse, error)
-	// Lists the last probe of every module in the catalog. NOT_FOUND when it does not
-	// have the domain.
+	// Lists the last probe of every module in the catalog. NOT_FOUND if the domain
+	// does not exist.
 	ListProbes(ctx context.Context, in *ListProbesRequest, opts ...grpc.CallOption) (*ListProbesResponse, error)
 }
 
@@ -111,24 +110,23 @@ func (c *preflightServiceClient) ListProbes(ctx context.Context, in *ListProbesR
 // All implementations must embed UnimplementedPreflightServiceServer
 // for forward compatibility.
 //
-// Answers "could we ingest now, and if not, why not".
+// Checks whether runs can start now, and if not, why not.
 type PreflightServiceServer interface {
-	// Probes the modules that the pools select, one after the other, and streams each
-	// finding as it is known.
+	// Probes the selected modules of the pools, one after the other, and streams each
+	// result immediately.
 	//
-	// A blocked pool is a finding, not an error: the call ends OK. It fails with
-	// WORKER_UNREACHABLE or PREFLIGHT_FAILED when no verdict can be reached. A caller that
-	// leaves cancels it. While a probe takes long, a message with keep_alive is sent
-	// after 15 s of silence. Over REST
-	// the answer is one JSON object per line, {"result": …}, or server-sent events
-	// when the Accept header asks for text/event-stream.
+	// A blocked pool is a result, not an error: the call ends with OK. It fails with
+	// WORKER_UNREACHABLE or PREFLIGHT_FAILED if there is no verdict. If the caller
+	// disconnects, the preflight is cancelled. After 15 s without events, a message
+	// with keep_alive is sent. Over REST, the response is one JSON object per line,
+	// {"result": …}, or server-sent events if the Accept header is text/event-stream.
 	RunPreflight(*RunPreflightRequest, grpc.ServerStreamingServer[RunPreflightResponse]) error
-	// Gets one preflight. NOT_FOUND when there is none.
+	// Gets one preflight. NOT_FOUND if it does not exist.
 	GetPreflight(context.Context, *GetPreflightRequest) (*GetPreflightResponse, error)
 	// Lists preflights, newest first.
 	ListPreflights(context.Context, *ListPreflightsRequest) (*ListPreflightsResponse, error)
-	// Lists the last probe of every module in the catalog. NOT_FOUND when it does not
-	// have the domain.
+	// Lists the last probe of every module in the catalog. NOT_FOUND if the domain
+	// does not exist.
 	ListProbes(context.Context, *ListProbesRequest) (*ListProbesResponse, error)
 	mustEmbedUnimplementedPreflightServiceServer()
 }

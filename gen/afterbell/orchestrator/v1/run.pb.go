@@ -24,28 +24,28 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Where a run is in its life.
+// State of a run.
 type Run_State int32
 
 const (
 	// Not set.
 	Run_STATE_UNSPECIFIED Run_State = 0
-	// Waiting for its turn. Left by the pool's loop and by CancelRun. A crash leaves it
-	// as it is.
+	// Waiting in the queue. The run starts next or is cancelled. A crash does not
+	// change it.
 	Run_STATE_QUEUED Run_State = 1
 	// Token, preflight, readiness and the pool's file are checked. A crash here
 	// ends it as INTERRUPTED.
 	Run_STATE_CHECKING Run_State = 2
-	// Partitions are being ingested. A crash here ends it as INTERRUPTED.
+	// Partitions are being fetched and stored. A crash here ends it as INTERRUPTED.
 	Run_STATE_RUNNING Run_State = 3
-	// Its pool is paused and the partitions in hand have been committed. Nothing
-	// writes. PoolService.ResumePool lets it go on; it is checked again first. A
-	// crash leaves it as it is.
+	// Its pool is paused and the partitions in progress have been committed.
+	// Nothing writes. PoolService.ResumePool resumes it; it is checked again first.
+	// A crash does not change it.
 	Run_STATE_PAUSED Run_State = 4
-	// A cancel was asked for; the worker has not yet confirmed that it stopped. A
-	// crash here ends it as INTERRUPTED.
+	// A cancel was requested, and the worker has not yet confirmed that it stopped.
+	// A crash here ends it as INTERRUPTED.
 	Run_STATE_CANCELLING Run_State = 5
-	// Over. See outcome.
+	// Ended. See outcome.
 	Run_STATE_FINISHED Run_State = 6
 )
 
@@ -106,13 +106,13 @@ const (
 	Run_OUTCOME_UNSPECIFIED Run_Outcome = 0
 	// Every planned partition is complete.
 	Run_OUTCOME_SUCCEEDED Run_Outcome = 1
-	// Some planned partitions are not complete; issues tell which and why.
+	// Some planned partitions are not complete; see issues.
 	Run_OUTCOME_PARTIAL Run_Outcome = 2
-	// A check refused it. Nothing was written.
+	// A check blocked it. Nothing was written.
 	Run_OUTCOME_BLOCKED Run_Outcome = 3
-	// It started and no planned partition is complete, or it was interrupted.
+	// It started, and no planned partition is complete, or it was interrupted.
 	Run_OUTCOME_FAILED Run_Outcome = 4
-	// Stopped by a person; partitions already complete are kept.
+	// Cancelled by a user; complete partitions are kept.
 	Run_OUTCOME_CANCELLED Run_Outcome = 5
 	// There was nothing to do.
 	Run_OUTCOME_UNCHANGED Run_Outcome = 6
@@ -167,13 +167,13 @@ func (Run_Outcome) EnumDescriptor() ([]byte, []int) {
 	return file_afterbell_orchestrator_v1_run_proto_rawDescGZIP(), []int{0, 1}
 }
 
-// What asked for a run.
+// What requested a run.
 type Run_Source int32
 
 const (
 	// Not set.
 	Run_SOURCE_UNSPECIFIED Run_Source = 0
-	// A person or a program, by CreateRun.
+	// A user or a program, with CreateRun.
 	Run_SOURCE_MANUAL Run_Source = 1
 	// A slot of the schedule.
 	Run_SOURCE_SCHEDULE Run_Source = 2
@@ -236,11 +236,11 @@ const (
 	Run_MODE_UNSPECIFIED Run_Mode = 0
 	// The evening's run, its catch-ups and follow-ups.
 	Run_MODE_DAILY Run_Mode = 1
-	// The first fill of a pool that holds nothing.
+	// The first fill of an empty pool.
 	Run_MODE_BOOTSTRAP Run_Mode = 2
-	// A person asked for the pool to be brought up to date.
+	// A user requested an update of the pool.
 	Run_MODE_MANUAL Run_Mode = 3
-	// A date range or modules were asked for.
+	// A date range or modules were requested.
 	Run_MODE_ON_DEMAND Run_Mode = 4
 )
 
@@ -295,11 +295,11 @@ type Run_BlockedStage int32
 const (
 	// Not blocked.
 	Run_BLOCKED_STAGE_UNSPECIFIED Run_BlockedStage = 0
-	// The preflight could not be carried out.
+	// The preflight failed.
 	Run_BLOCKED_STAGE_PREFLIGHT Run_BlockedStage = 1
 	// The readiness verdict.
 	Run_BLOCKED_STAGE_READINESS Run_BlockedStage = 2
-	// No token resolves.
+	// No token is configured.
 	Run_BLOCKED_STAGE_TOKEN Run_BlockedStage = 3
 	// The pool's file.
 	Run_BLOCKED_STAGE_ANALYSIS_INIT Run_BlockedStage = 4
@@ -350,7 +350,7 @@ func (Run_BlockedStage) EnumDescriptor() ([]byte, []int) {
 	return file_afterbell_orchestrator_v1_run_proto_rawDescGZIP(), []int{0, 4}
 }
 
-// Where a partition is.
+// State of a partition.
 type Partition_State int32
 
 const (
@@ -358,13 +358,13 @@ const (
 	Partition_STATE_UNSPECIFIED Partition_State = 0
 	// Planned, not dispatched.
 	Partition_STATE_PENDING Partition_State = 1
-	// At the worker.
+	// The worker is processing it.
 	Partition_STATE_RUNNING Partition_State = 2
 	// Waiting for retry_time, or for the provider's limit.
 	Partition_STATE_WAITING Partition_State = 3
 	// Settled: complete, empty as expected, or accepted short.
 	Partition_STATE_COMPLETED Partition_State = 4
-	// Given up, or the answer is not complete; see verdict and issues.
+	// Not complete and not retried in this run; see verdict and issues.
 	Partition_STATE_FAILED Partition_State = 5
 	// Not done because the run was cancelled or interrupted.
 	Partition_STATE_CANCELLED Partition_State = 6
@@ -419,38 +419,37 @@ func (Partition_State) EnumDescriptor() ([]byte, []int) {
 	return file_afterbell_orchestrator_v1_run_proto_rawDescGZIP(), []int{6, 0}
 }
 
-// A Run is one attempt to bring one pool up to date. It stands in the ledger
-// before its first check, so an attempt that was refused is as visible as one
-// that finished.
+// A Run is one attempt to update one pool. It is in the ledger before its first
+// check, so a blocked run is as visible as a finished one.
 type Run struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Server-assigned; sorts by creation time.
 	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// Pool to bring up to date.
+	// Pool to update.
 	Pool v1.Pool `protobuf:"varint,2,opt,name=pool,proto3,enum=afterbell.market.v1.Pool" json:"pool,omitempty"`
 	// What it is for.
 	Mode Run_Mode `protobuf:"varint,3,opt,name=mode,proto3,enum=afterbell.orchestrator.v1.Run_Mode" json:"mode,omitempty"`
-	// What asked for it.
+	// What requested it.
 	Source Run_Source `protobuf:"varint,4,opt,name=source,proto3,enum=afterbell.orchestrator.v1.Run_Source" json:"source,omitempty"`
-	// Slot it answers, "YYYY-MM-DD.universe". Empty when it answers none.
+	// Slot that it belongs to, "YYYY-MM-DD.universe". Empty if none.
 	SlotId string `protobuf:"bytes,5,opt,name=slot_id,json=slotId,proto3" json:"slot_id,omitempty"`
-	// Earlier run that it follows up. Empty when none.
+	// Earlier run whose follow-up it is. Empty if none.
 	FollowsRunId string `protobuf:"bytes,6,opt,name=follows_run_id,json=followsRunId,proto3" json:"follows_run_id,omitempty"`
-	// First trade date asked for, "YYYY-MM-DD". Empty means from the first gap.
+	// First requested trade date, "YYYY-MM-DD". Empty means from the first gap.
 	StartDate string `protobuf:"bytes,7,opt,name=start_date,json=startDate,proto3" json:"start_date,omitempty"`
-	// Last trade date asked for, "YYYY-MM-DD". Empty means the last due date.
+	// Last requested trade date, "YYYY-MM-DD". Empty means the last due date.
 	EndDate string `protobuf:"bytes,8,opt,name=end_date,json=endDate,proto3" json:"end_date,omitempty"`
-	// Modules asked for. Empty means every enabled module of the pool.
+	// Requested modules. Empty means every enabled module of the pool.
 	ModuleIds []string `protobuf:"bytes,9,rep,name=module_ids,json=moduleIds,proto3" json:"module_ids,omitempty"`
-	// Where it is.
+	// State.
 	State Run_State `protobuf:"varint,10,opt,name=state,proto3,enum=afterbell.orchestrator.v1.Run_State" json:"state,omitempty"`
-	// How it ended. Unspecified before it is FINISHED.
+	// Outcome. Unspecified until it is FINISHED.
 	Outcome Run_Outcome `protobuf:"varint,11,opt,name=outcome,proto3,enum=afterbell.orchestrator.v1.Run_Outcome" json:"outcome,omitempty"`
-	// Check that stopped it. Unspecified when none did.
+	// Check that blocked it. Unspecified if it was not blocked.
 	BlockedStage Run_BlockedStage `protobuf:"varint,12,opt,name=blocked_stage,json=blockedStage,proto3,enum=afterbell.orchestrator.v1.Run_BlockedStage" json:"blocked_stage,omitempty"`
-	// Preflight that let it in or kept it out. Empty before.
+	// Preflight that it was decided by. Empty before.
 	PreflightId string `protobuf:"bytes,13,opt,name=preflight_id,json=preflightId,proto3" json:"preflight_id,omitempty"`
-	// What kept it from succeeding, and warnings, worst first.
+	// Why it did not succeed, and warnings; worst first.
 	Issues []*v11.Issue `protobuf:"bytes,14,rep,name=issues,proto3" json:"issues,omitempty"`
 	// Partitions planned.
 	PartitionCount int32 `protobuf:"varint,15,opt,name=partition_count,json=partitionCount,proto3" json:"partition_count,omitempty"`
@@ -458,38 +457,37 @@ type Run struct {
 	CompletedPartitionCount int32 `protobuf:"varint,16,opt,name=completed_partition_count,json=completedPartitionCount,proto3" json:"completed_partition_count,omitempty"`
 	// Rows committed.
 	RowCount int64 `protobuf:"varint,17,opt,name=row_count,json=rowCount,proto3" json:"row_count,omitempty"`
-	// Rows that were not held before.
+	// New rows.
 	NewCount int64 `protobuf:"varint,18,opt,name=new_count,json=newCount,proto3" json:"new_count,omitempty"`
-	// Rows with another value than before.
+	// Rows with a changed value.
 	ChangedCount int64 `protobuf:"varint,19,opt,name=changed_count,json=changedCount,proto3" json:"changed_count,omitempty"`
-	// Rows that are no longer there.
+	// Rows that were removed.
 	GoneCount int64 `protobuf:"varint,20,opt,name=gone_count,json=goneCount,proto3" json:"gone_count,omitempty"`
-	// Provider calls spent, preflight included.
+	// Provider calls made, including the preflight.
 	CallCount int32 `protobuf:"varint,21,opt,name=call_count,json=callCount,proto3" json:"call_count,omitempty"`
-	// Last trade date that the run covers, "YYYY-MM-DD". Empty before it is planned. Of a
-	// run that did not succeed, the last one of which rows came, or else the last that it
-	// asked for.
+	// Last trade date that the run covers, "YYYY-MM-DD". Empty before it is planned.
+	// If the run did not succeed: the last date with rows, or else the last planned
+	// date.
 	AsOfTradeDate string `protobuf:"bytes,22,opt,name=as_of_trade_date,json=asOfTradeDate,proto3" json:"as_of_trade_date,omitempty"`
-	// When it was asked for.
+	// When it was requested.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,23,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
 	// When it left the queue. Unset while queued.
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,24,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
 	// When it finished. Unset before.
 	EndTime *timestamppb.Timestamp `protobuf:"bytes,25,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
-	// Not started before this moment, as a follow-up is. Unset means at once.
+	// Earliest start, as for a follow-up run. Unset means immediately.
 	NotBeforeTime *timestamppb.Timestamp `protobuf:"bytes,26,opt,name=not_before_time,json=notBeforeTime,proto3" json:"not_before_time,omitempty"`
-	// When a follow-up is due. Unset when there is none.
+	// When its follow-up run starts. Unset if there is none.
 	RetryTime *timestamppb.Timestamp `protobuf:"bytes,27,opt,name=retry_time,json=retryTime,proto3" json:"retry_time,omitempty"`
-	// Who paused, resumed or cancelled it last, and why. Empty when nobody said.
+	// Who last paused, resumed or cancelled it, and why. Empty if not given.
 	Note string `protobuf:"bytes,28,opt,name=note,proto3" json:"note,omitempty"`
-	// The chain of what happened, in order, in sentences. Filled by GetRun only.
+	// What happened, step by step, in sentences. Only set by GetRun.
 	Explanation []string `protobuf:"bytes,29,rep,name=explanation,proto3" json:"explanation,omitempty"`
-	// The next command to type. Filled by GetRun only.
+	// The next command to type. Only set by GetRun.
 	NextCommand string `protobuf:"bytes,30,opt,name=next_command,json=nextCommand,proto3" json:"next_command,omitempty"`
-	// Plan what is held complete as well.
+	// Also fetch dates that are already complete.
 	Refetch bool `protobuf:"varint,31,opt,name=refetch,proto3" json:"refetch,omitempty"`
-	// Values that were held and that the run changed or took away. Unset when there are
-	// none.
+	// Stored values that the run changed or removed. Unset if there are none.
 	Revisions     *v1.RevisionSummary `protobuf:"bytes,32,opt,name=revisions,proto3" json:"revisions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -750,8 +748,8 @@ func (x *Run) GetRevisions() *v1.RevisionSummary {
 }
 
 // One event of a run. Sequence numbers start at 1 and have no gaps. The last event
-// is `finished`; a stream that ends without it was cut off, and is resumed with
-// the last sequence seen.
+// is `finished`. If a stream ends without it, it was interrupted; resume it with
+// the last sequence received.
 type RunEvent struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Run the event belongs to.
@@ -887,7 +885,7 @@ type RunEvent_StateChanged struct {
 }
 
 type RunEvent_Preflight struct {
-	// The check went on; the same events as PreflightService.RunPreflight streams.
+	// A step of the preflight, as PreflightService.RunPreflight streams it.
 	Preflight *PreflightNote `protobuf:"bytes,5,opt,name=preflight,proto3,oneof"`
 }
 
@@ -902,7 +900,7 @@ type RunEvent_PartitionChanged struct {
 }
 
 type RunEvent_Finished struct {
-	// The run is over.
+	// The run has ended.
 	Finished *Run `protobuf:"bytes,8,opt,name=finished,proto3,oneof"`
 }
 
@@ -1058,7 +1056,7 @@ type RunPlanned struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Partitions added to the run.
 	PartitionCount int32 `protobuf:"varint,1,opt,name=partition_count,json=partitionCount,proto3" json:"partition_count,omitempty"`
-	// Provider calls they are expected to spend.
+	// Estimated provider calls.
 	EstimatedCallCount int32 `protobuf:"varint,2,opt,name=estimated_call_count,json=estimatedCallCount,proto3" json:"estimated_call_count,omitempty"`
 	// Last trade date planned, "YYYY-MM-DD". Empty for references.
 	LastTradeDate string `protobuf:"bytes,3,opt,name=last_trade_date,json=lastTradeDate,proto3" json:"last_trade_date,omitempty"`
@@ -1120,8 +1118,8 @@ func (x *RunPlanned) GetLastTradeDate() string {
 // A partition was dispatched, waits, or ended.
 type PartitionChanged struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The partition as it now is. Its symbols are left out where it asks for more than
-	// 100 of them; ListPartitions names them.
+	// The partition after the change. Its symbols are omitted if there are more than
+	// 100; ListPartitions has them.
 	Partition     *Partition `protobuf:"bytes,1,opt,name=partition,proto3" json:"partition,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1164,8 +1162,8 @@ func (x *PartitionChanged) GetPartition() *Partition {
 	return nil
 }
 
-// A Partition is the unit of a run that is dispatched, retried and committed
-// whole.
+// A Partition is the unit of work of a run: it is dispatched, retried and committed
+// as a whole.
 type Partition struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Names the partition within the run's pool.
@@ -1178,35 +1176,34 @@ type Partition struct {
 	StartDate string `protobuf:"bytes,4,opt,name=start_date,json=startDate,proto3" json:"start_date,omitempty"`
 	// Last trade date, "YYYY-MM-DD". Empty for a snapshot.
 	EndDate string `protobuf:"bytes,5,opt,name=end_date,json=endDate,proto3" json:"end_date,omitempty"`
-	// Where it is.
+	// State.
 	State Partition_State `protobuf:"varint,6,opt,name=state,proto3,enum=afterbell.orchestrator.v1.Partition_State" json:"state,omitempty"`
-	// What the last answer was found to be.
+	// Verdict of the last response.
 	Verdict v1.Verdict `protobuf:"varint,7,opt,name=verdict,proto3,enum=afterbell.market.v1.Verdict" json:"verdict,omitempty"`
 	// Dispatches so far.
 	AttemptCount int32 `protobuf:"varint,8,opt,name=attempt_count,json=attemptCount,proto3" json:"attempt_count,omitempty"`
 	// Rows committed.
 	RowCount int64 `protobuf:"varint,9,opt,name=row_count,json=rowCount,proto3" json:"row_count,omitempty"`
-	// Rows called for; 0 when none are, or when it is not known.
+	// Expected rows; 0 if none are expected or the number is unknown.
 	ExpectedCount int64 `protobuf:"varint,10,opt,name=expected_count,json=expectedCount,proto3" json:"expected_count,omitempty"`
-	// Rows that were not held before.
+	// New rows.
 	NewCount int64 `protobuf:"varint,11,opt,name=new_count,json=newCount,proto3" json:"new_count,omitempty"`
-	// Rows with another value than before.
+	// Rows with a changed value.
 	ChangedCount int64 `protobuf:"varint,12,opt,name=changed_count,json=changedCount,proto3" json:"changed_count,omitempty"`
-	// Rows that are no longer there.
+	// Rows that were removed.
 	GoneCount int64 `protobuf:"varint,13,opt,name=gone_count,json=goneCount,proto3" json:"gone_count,omitempty"`
-	// Provider calls spent.
+	// Provider calls made.
 	CallCount int32 `protobuf:"varint,14,opt,name=call_count,json=callCount,proto3" json:"call_count,omitempty"`
-	// When it will be tried again, while waiting.
+	// When it is retried, while waiting.
 	RetryTime *timestamppb.Timestamp `protobuf:"bytes,15,opt,name=retry_time,json=retryTime,proto3" json:"retry_time,omitempty"`
 	// What was found at the last attempt.
 	Issues []*v11.Issue `protobuf:"bytes,16,rep,name=issues,proto3" json:"issues,omitempty"`
-	// Symbols asked for. Empty means all.
+	// Requested symbols. Empty means all.
 	Symbols []string `protobuf:"bytes,17,rep,name=symbols,proto3" json:"symbols,omitempty"`
-	// Values that were held and that the partition changed or took away. Unset when there
-	// are none.
+	// Stored values that the partition changed or removed. Unset if there are none.
 	Revisions *v1.RevisionSummary `protobuf:"bytes,18,opt,name=revisions,proto3" json:"revisions,omitempty"`
-	// An old date that is held complete and was looked at once more, as the setting
-	// recheck_days has it. It never counts against the run's outcome.
+	// A complete old date that was fetched again because of the setting recheck_days.
+	// It does not affect the run's outcome.
 	Recheck       bool `protobuf:"varint,19,opt,name=recheck,proto3" json:"recheck,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -6,15 +6,15 @@
 
 // Package afterbell.orchestrator.v1 is the public contract, over gRPC and REST.
 //
-// Every error carries one google.rpc.ErrorInfo of the domain "afterbell" whose
-// reason is in afterbell.fault.v1.Reason. INVALID_ARGUMENT names each wrong field in
-// a google.rpc.BadRequest, by its name here; NOT_FOUND tells an id that nothing has;
-// WORKER_UNREACHABLE a question that only the ingest-worker can answer. Nothing is
-// changed by a call that fails.
+// Every error has one google.rpc.ErrorInfo with the domain "afterbell" and a reason
+// from afterbell.fault.v1.Reason. INVALID_ARGUMENT also has a google.rpc.BadRequest
+// that names each invalid field. NOT_FOUND means that the ID does not exist.
+// WORKER_UNREACHABLE means that the call needs the ingest-worker, and the
+// ingest-worker does not respond. A call that fails changes nothing.
 //
-// Dates are days in Shanghai, "YYYY-MM-DD", 1990-01-01 to 2100-12-31. Identifiers in
-// requests have at most 128 bytes. A page token is valid for the list that gave it,
-// with the same filters. Requests have at most 1 MiB.
+// Dates are days in Shanghai, "YYYY-MM-DD", 1990-01-01 to 2100-12-31. Identifiers
+// in requests have at most 128 bytes. A page token is valid for the list that
+// returned it, with the same filters. Requests have at most 1 MiB.
 
 package orchestratorv1
 
@@ -41,8 +41,8 @@ const (
 // Request for RunService.CreateRun.
 type CreateRunRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Pools to bring up to date, one run each, targets before universe. Empty means
-	// both. Repetitions count once.
+	// Pools to update, one run each, targets before universe. Empty means both.
+	// Duplicates are ignored.
 	Pools []v1.Pool `protobuf:"varint,1,rep,packed,name=pools,proto3,enum=afterbell.market.v1.Pool" json:"pools,omitempty"`
 	// What it is for. MODE_UNSPECIFIED means MANUAL, or ON_DEMAND when dates or
 	// modules are given.
@@ -54,15 +54,14 @@ type CreateRunRequest struct {
 	// date that is due.
 	EndDate string `protobuf:"bytes,4,opt,name=end_date,json=endDate,proto3" json:"end_date,omitempty"`
 	// Modules to ingest, at most 64, as in "stock.market.daily". Empty means every
-	// enabled module. Repetitions count once.
+	// enabled module. Duplicates are ignored.
 	ModuleIds []string `protobuf:"bytes,5,rep,name=module_ids,json=moduleIds,proto3" json:"module_ids,omitempty"`
-	// Fetch partitions that are held complete as well, so that revisions show.
+	// Also fetch partitions that are already complete, to see revisions.
 	Refetch bool `protobuf:"varint,6,opt,name=refetch,proto3" json:"refetch,omitempty"`
-	// Plan only: return the runs, without an id, and plans as they would be, and record
-	// nothing.
+	// Only plan: return the runs, without IDs, and their plans, and store nothing.
 	ValidateOnly bool `protobuf:"varint,7,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
-	// Caller's own identifier, a UUID of 36 characters and not all zeros. Repeating it
-	// with the same request returns the first runs. Empty means none.
+	// Idempotency key: a UUID of 36 characters, not all zeros. The same request with
+	// the same request_id returns the first runs. Empty means none.
 	RequestId     string `protobuf:"bytes,8,opt,name=request_id,json=requestId,proto3" json:"request_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -219,14 +218,14 @@ type Plan struct {
 	Partitions []*Partition `protobuf:"bytes,2,rep,name=partitions,proto3" json:"partitions,omitempty"`
 	// All partitions.
 	PartitionCount int32 `protobuf:"varint,3,opt,name=partition_count,json=partitionCount,proto3" json:"partition_count,omitempty"`
-	// Provider calls they are expected to spend.
+	// Estimated provider calls.
 	EstimatedCallCount int32 `protobuf:"varint,4,opt,name=estimated_call_count,json=estimatedCallCount,proto3" json:"estimated_call_count,omitempty"`
-	// Time they are expected to take under the limits known.
+	// Estimated time under the known limits.
 	EstimatedDuration *durationpb.Duration `protobuf:"bytes,5,opt,name=estimated_duration,json=estimatedDuration,proto3" json:"estimated_duration,omitempty"`
-	// Last trade date planned, "YYYY-MM-DD". Empty when no date is due.
+	// Last trade date planned, "YYYY-MM-DD". Empty if no date is due.
 	LastTradeDate string `protobuf:"bytes,6,opt,name=last_trade_date,json=lastTradeDate,proto3" json:"last_trade_date,omitempty"`
-	// Warnings about the plan: modules that are left out, dates that are not due or
-	// closed, weekdays taken as open because no calendar is held for them.
+	// Warnings about the plan: modules that are skipped, dates that are not due or
+	// closed, weekdays that count as trading days because no calendar covers them.
 	Issues        []*v11.Issue `protobuf:"bytes,7,rep,name=issues,proto3" json:"issues,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -412,10 +411,10 @@ type ListRunsRequest struct {
 	State Run_State `protobuf:"varint,2,opt,name=state,proto3,enum=afterbell.orchestrator.v1.Run_State" json:"state,omitempty"`
 	// Only runs with this outcome. Unspecified means all.
 	Outcome Run_Outcome `protobuf:"varint,3,opt,name=outcome,proto3,enum=afterbell.orchestrator.v1.Run_Outcome" json:"outcome,omitempty"`
-	// Most runs to return, 1 to 500. 0 means 50.
+	// Maximum number of runs, 1 to 500. 0 means 50.
 	PageSize int32 `protobuf:"varint,4,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// Token from the previous page, asked for with the same filters. Empty means the
-	// first page.
+	// Token from the previous page, with the same filters. Empty means the first
+	// page.
 	PageToken     string `protobuf:"bytes,5,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -491,7 +490,7 @@ type ListRunsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The runs.
 	Runs []*Run `protobuf:"bytes,1,rep,name=runs,proto3" json:"runs,omitempty"`
-	// Token for the next page. Empty means there is none.
+	// Token for the next page. Empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -546,8 +545,8 @@ type ListPartitionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The run.
 	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// Most partitions to return, 1 to 2000. 0 means 200. A page holds fewer when they
-	// name many symbols.
+	// Maximum number of partitions, 1 to 2000. 0 means 200. A page has fewer if they
+	// have many symbols.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// Token from the previous page. Empty means the first page.
 	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
@@ -611,7 +610,7 @@ type ListPartitionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The partitions.
 	Partitions []*Partition `protobuf:"bytes,1,rep,name=partitions,proto3" json:"partitions,omitempty"`
-	// Token for the next page. Empty means there is none.
+	// Token for the next page. Empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -666,9 +665,9 @@ type WatchRunRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The run to watch.
 	RunId string `protobuf:"bytes,1,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// Skip events up to and including this one. 0 means from the start; one that the
-	// run has not reached is INVALID_ARGUMENT. After the last event of a finished run
-	// the stream ends at once and empty.
+	// Skip events up to and including this one. 0 means from the first event. A
+	// number after the run's last event is INVALID_ARGUMENT. After the last event of
+	// a finished run, the stream ends immediately without messages.
 	AfterSequence int64 `protobuf:"varint,2,opt,name=after_sequence,json=afterSequence,proto3" json:"after_sequence,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -723,8 +722,8 @@ type WatchRunResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The event. Unset in a keep-alive.
 	Event *RunEvent `protobuf:"bytes,1,opt,name=event,proto3" json:"event,omitempty"`
-	// True in a message that only tells that the stream is alive, sent after 15 s of
-	// silence. It has no sequence, is not recorded, and is a comment in server-sent events.
+	// True for a keep-alive message, sent after 15 s without events. It has no
+	// sequence, is not stored, and is a comment in server-sent events.
 	KeepAlive     bool `protobuf:"varint,2,opt,name=keep_alive,json=keepAlive,proto3" json:"keep_alive,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -825,7 +824,7 @@ type VerifyRunResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Partitions read.
 	CheckedCount int32 `protobuf:"varint,1,opt,name=checked_count,json=checkedCount,proto3" json:"checked_count,omitempty"`
-	// Where the file and the claims differ. Empty means they agree.
+	// Differences. Empty if there are none.
 	Differences   []*Difference `protobuf:"bytes,2,rep,name=differences,proto3" json:"differences,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -875,23 +874,23 @@ func (x *VerifyRunResponse) GetDifferences() []*Difference {
 	return nil
 }
 
-// A partition whose rows in the file differ from what is claimed.
+// A partition whose rows in the file differ from what was committed.
 type Difference struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Partition.
 	PartitionId string `protobuf:"bytes,1,opt,name=partition_id,json=partitionId,proto3" json:"partition_id,omitempty"`
 	// Rows in the file.
 	RowCount int64 `protobuf:"varint,2,opt,name=row_count,json=rowCount,proto3" json:"row_count,omitempty"`
-	// Rows that share their key with another.
+	// Rows with a duplicate key.
 	DuplicateCount int64 `protobuf:"varint,3,opt,name=duplicate_count,json=duplicateCount,proto3" json:"duplicate_count,omitempty"`
-	// Rows that the pool's coverage claims.
+	// Rows according to the pool's coverage.
 	CoverageCount int64 `protobuf:"varint,4,opt,name=coverage_count,json=coverageCount,proto3" json:"coverage_count,omitempty"`
-	// Rows that the run claims.
+	// Rows according to the run.
 	ClaimedCount int64 `protobuf:"varint,5,opt,name=claimed_count,json=claimedCount,proto3" json:"claimed_count,omitempty"`
 	// What differs, in a sentence, and the command that fetches it again.
 	Message string `protobuf:"bytes,6,opt,name=message,proto3" json:"message,omitempty"`
-	// The rows in the file are not those that were committed: one is missing or added,
-	// or a value is another.
+	// The rows in the file are not those that were committed: a row was added or
+	// removed, or a value changed.
 	Altered       bool `protobuf:"varint,7,opt,name=altered,proto3" json:"altered,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -983,20 +982,21 @@ type ListRevisionsRequest struct {
 	Pool v1.Pool `protobuf:"varint,1,opt,name=pool,proto3,enum=afterbell.market.v1.Pool" json:"pool,omitempty"`
 	// Only this dataset, as in "daily_basic". Empty means all.
 	DatasetId string `protobuf:"bytes,2,opt,name=dataset_id,json=datasetId,proto3" json:"dataset_id,omitempty"`
-	// Only this symbol, as in "600519.SH"; of a calendar its exchange. Empty means all.
+	// Only this symbol, as in "600519.SH"; for a calendar, the exchange. Empty means
+	// all.
 	Symbol string `protobuf:"bytes,3,opt,name=symbol,proto3" json:"symbol,omitempty"`
-	// First trade date, inclusive, "YYYY-MM-DD", not after today nor after end_date. A
-	// bound leaves lists out. Empty means no bound.
+	// First trade date, inclusive, "YYYY-MM-DD", not after today nor after end_date.
+	// With a bound, lists are omitted. Empty means no bound.
 	StartDate string `protobuf:"bytes,4,opt,name=start_date,json=startDate,proto3" json:"start_date,omitempty"`
 	// Last trade date, inclusive, "YYYY-MM-DD", not after today. Empty means no bound.
 	EndDate string `protobuf:"bytes,5,opt,name=end_date,json=endDate,proto3" json:"end_date,omitempty"`
-	// Only those that this run found. A run that is no longer in the ledger may be named,
-	// too. Empty means all.
+	// Only revisions that this run found; the run need not be in the ledger any more.
+	// Empty means all.
 	RunId string `protobuf:"bytes,6,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// Most revisions to return, 1 to 1000. 0 means 100.
+	// Maximum number of revisions, 1 to 1000. 0 means 100.
 	PageSize int32 `protobuf:"varint,7,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// Token from the previous page, asked for with the same filters. Empty means the
-	// first page.
+	// Token from the previous page, with the same filters. Empty means the first
+	// page.
 	PageToken     string `protobuf:"bytes,8,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1093,7 +1093,7 @@ type ListRevisionsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The revisions, newest first.
 	Revisions []*v1.Revision `protobuf:"bytes,1,rep,name=revisions,proto3" json:"revisions,omitempty"`
-	// Token for the next page. Empty means there is none.
+	// Token for the next page. Empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1201,7 +1201,7 @@ func (x *CancelRunRequest) GetNote() string {
 // Response for RunService.CancelRun.
 type CancelRunResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The run as it now is.
+	// The run after the change.
 	Run           *Run `protobuf:"bytes,1,opt,name=run,proto3" json:"run,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

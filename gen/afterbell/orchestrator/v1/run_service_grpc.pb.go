@@ -6,15 +6,15 @@
 
 // Package afterbell.orchestrator.v1 is the public contract, over gRPC and REST.
 //
-// Every error carries one google.rpc.ErrorInfo of the domain "afterbell" whose
-// reason is in afterbell.fault.v1.Reason. INVALID_ARGUMENT names each wrong field in
-// a google.rpc.BadRequest, by its name here; NOT_FOUND tells an id that nothing has;
-// WORKER_UNREACHABLE a question that only the ingest-worker can answer. Nothing is
-// changed by a call that fails.
+// Every error has one google.rpc.ErrorInfo with the domain "afterbell" and a reason
+// from afterbell.fault.v1.Reason. INVALID_ARGUMENT also has a google.rpc.BadRequest
+// that names each invalid field. NOT_FOUND means that the ID does not exist.
+// WORKER_UNREACHABLE means that the call needs the ingest-worker, and the
+// ingest-worker does not respond. A call that fails changes nothing.
 //
-// Dates are days in Shanghai, "YYYY-MM-DD", 1990-01-01 to 2100-12-31. Identifiers in
-// requests have at most 128 bytes. A page token is valid for the list that gave it,
-// with the same filters. Requests have at most 1 MiB.
+// Dates are days in Shanghai, "YYYY-MM-DD", 1990-01-01 to 2100-12-31. Identifiers
+// in requests have at most 128 bytes. A page token is valid for the list that
+// returned it, with the same filters. Requests have at most 1 MiB.
 
 package orchestratorv1
 
@@ -46,55 +46,56 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Starts, steers and reports runs.
+// Starts, cancels and shows runs.
 type RunServiceClient interface {
-	// Records runs and queues them, targets before universe. Returns at once; follow
-	// them with WatchRun.
+	// Creates runs and queues them, targets before universe. Returns immediately; use
+	// WatchRun to follow them.
 	//
-	// A pool runs one run at a time. A request whose dates and modules are covered by
-	// a run that is queued or running is answered with that run; any other is queued.
-	// Pools that hold none of the modules asked for are left out when pools is empty,
-	// and are INVALID_ARGUMENT when it names them. INVALID_ARGUMENT names the field that
-	// is wrong; MODULE_NOT_SYNC_CAPABLE a module that is not built; REQUEST_ID_REUSED a
-	// request_id seen with another request; WORKER_UNREACHABLE a plan that the worker
-	// cannot make now.
+	// A pool has one active run at a time. If a queued or active run covers the
+	// requested dates and modules, that run is returned; otherwise a new run is
+	// queued. If pools is empty, pools without any of the requested modules are
+	// skipped; if pools names them, the call fails with INVALID_ARGUMENT.
+	// MODULE_NOT_SYNC_CAPABLE means that a module is not implemented;
+	// REQUEST_ID_REUSED, that the request_id was used by a different request;
+	// WORKER_UNREACHABLE, that validate_only needs the worker and it does not
+	// respond.
 	CreateRun(ctx context.Context, in *CreateRunRequest, opts ...grpc.CallOption) (*CreateRunResponse, error)
-	// Gets one run, queued ones included, with the chain of what happened. NOT_FOUND
-	// when there is none.
+	// Gets one run, queued or not, with an explanation. NOT_FOUND if it does not
+	// exist.
 	GetRun(ctx context.Context, in *GetRunRequest, opts ...grpc.CallOption) (*GetRunResponse, error)
-	// Lists runs, queued ones included, newest first.
+	// Lists runs, including queued ones, newest first.
 	ListRuns(ctx context.Context, in *ListRunsRequest, opts ...grpc.CallOption) (*ListRunsResponse, error)
-	// Lists a run's partitions in the order planned. NOT_FOUND when there is no such
-	// run; a run that is not planned yet has none.
+	// Lists a run's partitions in the order of the plan. NOT_FOUND if the run does
+	// not exist. A run that is not planned yet has no partitions.
 	ListPartitions(ctx context.Context, in *ListPartitionsRequest, opts ...grpc.CallOption) (*ListPartitionsResponse, error)
-	// Streams a run's events, past ones first, until it is finished.
+	// Streams a run's events, starting with past ones, until the run has ended.
 	//
-	// NOT_FOUND when there is no such run. INTERRUPTED ends the stream when the
-	// orchestrator is stopped. Resume a stream that was cut with after_sequence. Over REST each message is one
-	// line {"result": …}, or a server-sent event when the Accept header asks for
+	// NOT_FOUND if the run does not exist. If the orchestrator shuts down, the stream
+	// ends with INTERRUPTED; resume it with after_sequence. Over REST, each message
+	// is one line {"result": …}, or a server-sent event if the Accept header is
 	// text/event-stream.
 	WatchRun(ctx context.Context, in *WatchRunRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[WatchRunResponse], error)
-	// Reads a finished run's partitions from the pool's file anew and compares their
-	// rows, by number and by value, with what was committed. WRONG_STATE when it is not finished, NOT_FOUND when there
-	// is none.
+	// Reads the partitions of a finished run from the pool's file again, and compares
+	// the number and the values of their rows with what was committed. WRONG_STATE if
+	// the run has not ended, NOT_FOUND if it does not exist.
 	VerifyRun(ctx context.Context, in *VerifyRunRequest, opts ...grpc.CallOption) (*VerifyRunResponse, error)
-	// Lists values that a pool held and that a later look at the provider changed or took
-	// away, newest first, with the old values. Served while runs are under way.
+	// Lists values that the provider changed or removed after they were stored,
+	// newest first, with the old values. Available during runs.
 	//
-	// The pool's file is read: ANALYSIS_DB_LOCKED or TARGETS_DB_LOCKED while another
-	// program has it. A pool without a file has none.
+	// Reads the pool's file: ANALYSIS_DB_LOCKED or TARGETS_DB_LOCKED if another
+	// program has locked it. A pool without a file has no revisions.
 	ListRevisions(ctx context.Context, in *ListRevisionsRequest, opts ...grpc.CallOption) (*ListRevisionsResponse, error)
-	// Stops a run for good. Calls in hand are cancelled and their transactions roll
-	// back; partitions already committed stay. A slot of the schedule that the run
-	// covered, other than its own, is decided again and may fire.
+	// Cancels a run. Calls in progress are cancelled and their transactions roll
+	// back; committed partitions stay. If the run covered a slot of the schedule
+	// other than its own, that slot is decided again and may start a run.
 	//
-	// Allowed in every state but FINISHED (WRONG_STATE). A queued run is FINISHED at
-	// once; any other is CANCELLING until the worker confirms that it no longer
-	// writes. NOT_FOUND when there is none.
+	// Allowed in every state except FINISHED (WRONG_STATE). A queued run is FINISHED
+	// immediately; any other run is CANCELLING until the worker confirms that it has
+	// stopped writing. NOT_FOUND if the run does not exist.
 	CancelRun(ctx context.Context, in *CancelRunRequest, opts ...grpc.CallOption) (*CancelRunResponse, error)
-	// Removes a finished run and its events from the ledger. The data stays.
+	// Deletes a finished run and its events from the ledger. The data stays.
 	//
-	// Allowed in FINISHED only (WRONG_STATE). NOT_FOUND when there is none.
+	// Allowed only in FINISHED (WRONG_STATE). NOT_FOUND if the run does not exist.
 	DeleteRun(ctx context.Context, in *DeleteRunRequest, opts ...grpc.CallOption) (*DeleteRunResponse, error)
 }
 
@@ -209,55 +210,56 @@ func (c *runServiceClient) DeleteRun(ctx context.Context, in *DeleteRunRequest, 
 // All implementations must embed UnimplementedRunServiceServer
 // for forward compatibility.
 //
-// Starts, steers and reports runs.
+// Starts, cancels and shows runs.
 type RunServiceServer interface {
-	// Records runs and queues them, targets before universe. Returns at once; follow
-	// them with WatchRun.
+	// Creates runs and queues them, targets before universe. Returns immediately; use
+	// WatchRun to follow them.
 	//
-	// A pool runs one run at a time. A request whose dates and modules are covered by
-	// a run that is queued or running is answered with that run; any other is queued.
-	// Pools that hold none of the modules asked for are left out when pools is empty,
-	// and are INVALID_ARGUMENT when it names them. INVALID_ARGUMENT names the field that
-	// is wrong; MODULE_NOT_SYNC_CAPABLE a module that is not built; REQUEST_ID_REUSED a
-	// request_id seen with another request; WORKER_UNREACHABLE a plan that the worker
-	// cannot make now.
+	// A pool has one active run at a time. If a queued or active run covers the
+	// requested dates and modules, that run is returned; otherwise a new run is
+	// queued. If pools is empty, pools without any of the requested modules are
+	// skipped; if pools names them, the call fails with INVALID_ARGUMENT.
+	// MODULE_NOT_SYNC_CAPABLE means that a module is not implemented;
+	// REQUEST_ID_REUSED, that the request_id was used by a different request;
+	// WORKER_UNREACHABLE, that validate_only needs the worker and it does not
+	// respond.
 	CreateRun(context.Context, *CreateRunRequest) (*CreateRunResponse, error)
-	// Gets one run, queued ones included, with the chain of what happened. NOT_FOUND
-	// when there is none.
+	// Gets one run, queued or not, with an explanation. NOT_FOUND if it does not
+	// exist.
 	GetRun(context.Context, *GetRunRequest) (*GetRunResponse, error)
-	// Lists runs, queued ones included, newest first.
+	// Lists runs, including queued ones, newest first.
 	ListRuns(context.Context, *ListRunsRequest) (*ListRunsResponse, error)
-	// Lists a run's partitions in the order planned. NOT_FOUND when there is no such
-	// run; a run that is not planned yet has none.
+	// Lists a run's partitions in the order of the plan. NOT_FOUND if the run does
+	// not exist. A run that is not planned yet has no partitions.
 	ListPartitions(context.Context, *ListPartitionsRequest) (*ListPartitionsResponse, error)
-	// Streams a run's events, past ones first, until it is finished.
+	// Streams a run's events, starting with past ones, until the run has ended.
 	//
-	// NOT_FOUND when there is no such run. INTERRUPTED ends the stream when the
-	// orchestrator is stopped. Resume a stream that was cut with after_sequence. Over REST each message is one
-	// line {"result": …}, or a server-sent event when the Accept header asks for
+	// NOT_FOUND if the run does not exist. If the orchestrator shuts down, the stream
+	// ends with INTERRUPTED; resume it with after_sequence. Over REST, each message
+	// is one line {"result": …}, or a server-sent event if the Accept header is
 	// text/event-stream.
 	WatchRun(*WatchRunRequest, grpc.ServerStreamingServer[WatchRunResponse]) error
-	// Reads a finished run's partitions from the pool's file anew and compares their
-	// rows, by number and by value, with what was committed. WRONG_STATE when it is not finished, NOT_FOUND when there
-	// is none.
+	// Reads the partitions of a finished run from the pool's file again, and compares
+	// the number and the values of their rows with what was committed. WRONG_STATE if
+	// the run has not ended, NOT_FOUND if it does not exist.
 	VerifyRun(context.Context, *VerifyRunRequest) (*VerifyRunResponse, error)
-	// Lists values that a pool held and that a later look at the provider changed or took
-	// away, newest first, with the old values. Served while runs are under way.
+	// Lists values that the provider changed or removed after they were stored,
+	// newest first, with the old values. Available during runs.
 	//
-	// The pool's file is read: ANALYSIS_DB_LOCKED or TARGETS_DB_LOCKED while another
-	// program has it. A pool without a file has none.
+	// Reads the pool's file: ANALYSIS_DB_LOCKED or TARGETS_DB_LOCKED if another
+	// program has locked it. A pool without a file has no revisions.
 	ListRevisions(context.Context, *ListRevisionsRequest) (*ListRevisionsResponse, error)
-	// Stops a run for good. Calls in hand are cancelled and their transactions roll
-	// back; partitions already committed stay. A slot of the schedule that the run
-	// covered, other than its own, is decided again and may fire.
+	// Cancels a run. Calls in progress are cancelled and their transactions roll
+	// back; committed partitions stay. If the run covered a slot of the schedule
+	// other than its own, that slot is decided again and may start a run.
 	//
-	// Allowed in every state but FINISHED (WRONG_STATE). A queued run is FINISHED at
-	// once; any other is CANCELLING until the worker confirms that it no longer
-	// writes. NOT_FOUND when there is none.
+	// Allowed in every state except FINISHED (WRONG_STATE). A queued run is FINISHED
+	// immediately; any other run is CANCELLING until the worker confirms that it has
+	// stopped writing. NOT_FOUND if the run does not exist.
 	CancelRun(context.Context, *CancelRunRequest) (*CancelRunResponse, error)
-	// Removes a finished run and its events from the ledger. The data stays.
+	// Deletes a finished run and its events from the ledger. The data stays.
 	//
-	// Allowed in FINISHED only (WRONG_STATE). NOT_FOUND when there is none.
+	// Allowed only in FINISHED (WRONG_STATE). NOT_FOUND if the run does not exist.
 	DeleteRun(context.Context, *DeleteRunRequest) (*DeleteRunResponse, error)
 	mustEmbedUnimplementedRunServiceServer()
 }

@@ -26,17 +26,17 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// What to do with slots passed over while nothing fired them.
+// What to do with missed slots.
 type CatchUp int32
 
 const (
 	// Not set.
 	CatchUp_CATCH_UP_UNSPECIFIED CatchUp = 0
-	// Fire the last one; the earlier ones are covered by it. The default.
+	// Run the last one; it covers the earlier ones. The default.
 	CatchUp_CATCH_UP_LAST CatchUp = 1
-	// Fire all, oldest first.
+	// Run all, oldest first.
 	CatchUp_CATCH_UP_ALL CatchUp = 2
-	// Fire none.
+	// Run none.
 	CatchUp_CATCH_UP_NONE CatchUp = 3
 )
 
@@ -83,7 +83,7 @@ func (CatchUp) EnumDescriptor() ([]byte, []int) {
 	return file_afterbell_orchestrator_v1_schedule_service_proto_rawDescGZIP(), []int{0}
 }
 
-// What became of a slot.
+// State of a slot.
 type Slot_State int32
 
 const (
@@ -93,12 +93,12 @@ const (
 	Slot_STATE_PENDING Slot_State = 1
 	// A run was queued for it.
 	Slot_STATE_FIRED Slot_State = 2
-	// Passed over on purpose; see issue.
+	// Skipped on purpose; see issues.
 	Slot_STATE_SKIPPED Slot_State = 3
-	// Came due while nothing was there to fire it, and was not caught up.
+	// Nothing was running when it was due, and it was not caught up.
 	Slot_STATE_MISSED Slot_State = 4
-	// Another run covers it. Where a person cancels that run the slot is decided
-	// again, as one that is late: it fires, once, unless a later slot has a run.
+	// Another run covers it. If a user cancels that run, the slot is decided again
+	// as a late one: it runs once, unless a later slot has a run.
 	Slot_STATE_COVERED Slot_State = 5
 )
 
@@ -149,33 +149,32 @@ func (Slot_State) EnumDescriptor() ([]byte, []int) {
 	return file_afterbell_orchestrator_v1_schedule_service_proto_rawDescGZIP(), []int{1, 0}
 }
 
-// When the pools are ingested without anyone asking.
+// When runs start automatically.
 type Schedule struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Whether it fires at all. Default true.
+	// Whether the schedule is enabled. Default true.
 	Enabled bool `protobuf:"varint,1,opt,name=enabled,proto3" json:"enabled,omitempty"`
 	// Local time of day, "HH:MM". Default "19:30".
 	RunAt string `protobuf:"bytes,2,opt,name=run_at,json=runAt,proto3" json:"run_at,omitempty"`
 	// IANA zone of run_at. Default "Asia/Shanghai".
 	TimeZone string `protobuf:"bytes,3,opt,name=time_zone,json=timeZone,proto3" json:"time_zone,omitempty"`
-	// Pools it fires, targets before universe. Default both.
+	// Pools that it runs, targets before universe. Default both.
 	Pools []v1.Pool `protobuf:"varint,4,rep,packed,name=pools,proto3,enum=afterbell.market.v1.Pool" json:"pools,omitempty"`
-	// Whether the start of the orchestrator asks for a run. Default true.
+	// Whether the orchestrator queues a run when it starts. Default true.
 	RunOnStartup bool `protobuf:"varint,5,opt,name=run_on_startup,json=runOnStartup,proto3" json:"run_on_startup,omitempty"`
-	// What to do with slots passed over. Default CATCH_UP_LAST.
+	// What to do with missed slots. Default CATCH_UP_LAST.
 	CatchUp CatchUp `protobuf:"varint,6,opt,name=catch_up,json=catchUp,proto3,enum=afterbell.orchestrator.v1.CatchUp" json:"catch_up,omitempty"`
 	// Whether slots exist on trading days only. Default true.
 	TradingDaysOnly bool `protobuf:"varint,7,opt,name=trading_days_only,json=tradingDaysOnly,proto3" json:"trading_days_only,omitempty"`
-	// Whether it is held.
+	// Whether it is paused.
 	Paused bool `protobuf:"varint,8,opt,name=paused,proto3" json:"paused,omitempty"`
-	// Who held or released it last, and why. Empty when nobody did.
+	// Who last paused or resumed it, and why. Empty if nobody has.
 	Note string `protobuf:"bytes,9,opt,name=note,proto3" json:"note,omitempty"`
-	// When it was held or released last. Unset when nobody did.
+	// When it was last paused or resumed. Unset if never.
 	NoteTime *timestamppb.Timestamp `protobuf:"bytes,10,opt,name=note_time,json=noteTime,proto3" json:"note_time,omitempty"`
-	// When the next slot that was not decided before comes due. Unset when nothing will
-	// fire.
+	// When the next undecided slot is due. Unset if no slot will run.
 	NextTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=next_time,json=nextTime,proto3" json:"next_time,omitempty"`
-	// Warnings, as a calendar that has ended.
+	// Warnings, for example that the calendar has ended.
 	Issues []*v11.Issue `protobuf:"bytes,12,rep,name=issues,proto3" json:"issues,omitempty"`
 	// Changes whenever what UpdateSchedule sets does. Opaque. Send it with a change to have that refused,
 	// with ETAG_MISMATCH, where somebody else made one since.
@@ -305,29 +304,30 @@ func (x *Schedule) GetEtag() string {
 	return ""
 }
 
-// A Slot is one expected firing: one day, one pool.
+// A Slot is one expected start of the schedule: one day and one pool.
 type Slot struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// "YYYY-MM-DD.pool". Unique: a slot fires at most once.
+	// "YYYY-MM-DD.pool". Unique: a slot starts at most one run.
 	SlotId string `protobuf:"bytes,1,opt,name=slot_id,json=slotId,proto3" json:"slot_id,omitempty"`
 	// Pool.
 	Pool v1.Pool `protobuf:"varint,2,opt,name=pool,proto3,enum=afterbell.market.v1.Pool" json:"pool,omitempty"`
-	// Day in the schedule's zone, "YYYY-MM-DD". It is open or not as the exchange is on
-	// it, or on the day it is in Shanghai at due_time, where that is the one before.
+	// Day in the schedule's zone, "YYYY-MM-DD". It is a trading day if the exchange
+	// is open on it, or on the date in Shanghai at due_time if that is the day
+	// before.
 	Date string `protobuf:"bytes,3,opt,name=date,proto3" json:"date,omitempty"`
-	// When it came or comes due.
+	// When it is or was due.
 	DueTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=due_time,json=dueTime,proto3" json:"due_time,omitempty"`
-	// What became of it.
+	// What happened.
 	State Slot_State `protobuf:"varint,5,opt,name=state,proto3,enum=afterbell.orchestrator.v1.Slot_State" json:"state,omitempty"`
-	// When that was decided. Unset while pending.
+	// When it was decided. Unset while pending.
 	DecideTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=decide_time,json=decideTime,proto3" json:"decide_time,omitempty"`
-	// Run that answers it, its own or the one that covers it. Empty when none.
+	// Its own run, or the run that covers it. Empty if none.
 	RunId string `protobuf:"bytes,7,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// Why it was skipped, missed or covered, or warnings about the firing.
+	// Why it was skipped, missed or covered, or warnings about the start.
 	Issues []*v11.Issue `protobuf:"bytes,8,rep,name=issues,proto3" json:"issues,omitempty"`
-	// Seconds between due_time and the firing, when it was late; else 0.
+	// Seconds between due_time and the start if it was late, otherwise 0.
 	LateSeconds int64 `protobuf:"varint,9,opt,name=late_seconds,json=lateSeconds,proto3" json:"late_seconds,omitempty"`
-	// Why it was late, in a sentence. Empty when it was not.
+	// Why it was late, in one sentence. Empty if it was not late.
 	LateNote      string `protobuf:"bytes,10,opt,name=late_note,json=lateNote,proto3" json:"late_note,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -519,17 +519,17 @@ func (x *GetScheduleResponse) GetSchedule() *Schedule {
 // Request for ScheduleService.UpdateSchedule.
 type UpdateScheduleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Whether it fires at all.
+	// Whether the schedule is enabled.
 	Enabled *bool `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
 	// Local time of day, "HH:MM", 00:00 to 23:59.
 	RunAt *string `protobuf:"bytes,2,opt,name=run_at,json=runAt,proto3,oneof" json:"run_at,omitempty"`
 	// IANA zone of run_at, as in "Asia/Shanghai"; "Local" is refused.
 	TimeZone *string `protobuf:"bytes,3,opt,name=time_zone,json=timeZone,proto3,oneof" json:"time_zone,omitempty"`
-	// Pools it fires. Empty leaves them as they are.
+	// Pools that it runs. Empty means no change.
 	Pools []v1.Pool `protobuf:"varint,4,rep,packed,name=pools,proto3,enum=afterbell.market.v1.Pool" json:"pools,omitempty"`
-	// Whether the start of the orchestrator asks for a run.
+	// Whether the orchestrator queues a run when it starts.
 	RunOnStartup *bool `protobuf:"varint,5,opt,name=run_on_startup,json=runOnStartup,proto3,oneof" json:"run_on_startup,omitempty"`
-	// What to do with slots passed over. Unspecified is refused.
+	// What to do with missed slots. Unspecified is refused.
 	CatchUp *CatchUp `protobuf:"varint,6,opt,name=catch_up,json=catchUp,proto3,enum=afterbell.orchestrator.v1.CatchUp,oneof" json:"catch_up,omitempty"`
 	// Whether slots exist on trading days only.
 	TradingDaysOnly *bool `protobuf:"varint,7,opt,name=trading_days_only,json=tradingDaysOnly,proto3,oneof" json:"trading_days_only,omitempty"`
@@ -628,7 +628,7 @@ func (x *UpdateScheduleRequest) GetEtag() string {
 // Response for ScheduleService.UpdateSchedule.
 type UpdateScheduleResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The schedule as it now is.
+	// The schedule after the change.
 	Schedule      *Schedule `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -720,7 +720,7 @@ func (x *PauseScheduleRequest) GetNote() string {
 // Response for ScheduleService.PauseSchedule.
 type PauseScheduleResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The schedule as it now is.
+	// The schedule after the change.
 	Schedule      *Schedule `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -768,8 +768,8 @@ type ResumeScheduleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Who and why, at most 500 characters.
 	Note string `protobuf:"bytes,1,opt,name=note,proto3" json:"note,omitempty"`
-	// What to do with the slots passed over while it was held. Unspecified means the
-	// schedule's own policy.
+	// What to do with the slots that were skipped while it was paused. Unspecified
+	// means the schedule's policy.
 	CatchUp       CatchUp `protobuf:"varint,2,opt,name=catch_up,json=catchUp,proto3,enum=afterbell.orchestrator.v1.CatchUp" json:"catch_up,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -822,7 +822,7 @@ func (x *ResumeScheduleRequest) GetCatchUp() CatchUp {
 // Response for ScheduleService.ResumeSchedule.
 type ResumeScheduleResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The schedule as it now is.
+	// The schedule after the change.
 	Schedule      *Schedule `protobuf:"bytes,1,opt,name=schedule,proto3" json:"schedule,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -870,7 +870,7 @@ type ListSlotsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Only this pool. Unspecified means both.
 	Pool v1.Pool `protobuf:"varint,1,opt,name=pool,proto3,enum=afterbell.market.v1.Pool" json:"pool,omitempty"`
-	// Most slots to return, 1 to 500. 0 means 50.
+	// Maximum number of slots, 1 to 500. 0 means 50.
 	PageSize int32 `protobuf:"varint,2,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// Token from the previous page. Empty means the first page.
 	PageToken     string `protobuf:"bytes,3,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
@@ -934,7 +934,7 @@ type ListSlotsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The slots.
 	Slots []*Slot `protobuf:"bytes,1,rep,name=slots,proto3" json:"slots,omitempty"`
-	// Token for the next page. Empty means there is none.
+	// Token for the next page. Empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1035,9 +1035,9 @@ type ExplainSlotResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The slot.
 	Slot *Slot `protobuf:"bytes,1,opt,name=slot,proto3" json:"slot,omitempty"`
-	// Its run and the run's follow-ups, in order.
+	// Its run and the follow-up runs, in order.
 	Runs []*Run `protobuf:"bytes,2,rep,name=runs,proto3" json:"runs,omitempty"`
-	// The chain of what happened, in order, in sentences.
+	// What happened, step by step, in sentences.
 	Explanation []string `protobuf:"bytes,3,rep,name=explanation,proto3" json:"explanation,omitempty"`
 	// The next command to type.
 	NextCommand   string `protobuf:"bytes,4,opt,name=next_command,json=nextCommand,proto3" json:"next_command,omitempty"`

@@ -31,25 +31,25 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Shows and steers what fires by itself.
+// Shows and changes the schedule and its slots.
 type ScheduleServiceClient interface {
-	// Gets the schedule and when it fires next.
+	// Gets the schedule and its next start.
 	GetSchedule(ctx context.Context, in *GetScheduleRequest, opts ...grpc.CallOption) (*GetScheduleResponse, error)
-	// Changes the schedule. Fields that are not set stay as they are. INVALID_ARGUMENT
-	// names the field that is wrong, and nothing is changed.
+	// Changes the schedule. Fields that are not set are not changed. If a field is
+	// invalid, the call fails with INVALID_ARGUMENT and changes nothing.
 	UpdateSchedule(ctx context.Context, in *UpdateScheduleRequest, opts ...grpc.CallOption) (*UpdateScheduleResponse, error)
-	// Holds the schedule: slots that come due are recorded as skipped. A run under way
-	// is not touched; see PoolService.PausePool. Holding a held schedule changes its
-	// note only.
+	// Pauses the schedule: slots that become due are recorded as skipped. A run in
+	// progress continues; see PoolService.PausePool. Pausing a paused schedule only
+	// changes the note.
 	PauseSchedule(ctx context.Context, in *PauseScheduleRequest, opts ...grpc.CallOption) (*PauseScheduleResponse, error)
-	// Releases the schedule; the caller chooses what becomes of the slots that were
-	// passed over. Releasing a schedule that is not held changes nothing.
+	// Resumes the schedule; the caller chooses what to do with the slots that were
+	// skipped meanwhile. Resuming a schedule that is not paused changes nothing.
 	ResumeSchedule(ctx context.Context, in *ResumeScheduleRequest, opts ...grpc.CallOption) (*ResumeScheduleResponse, error)
-	// Lists slots, newest first: every expected firing and what became of it.
+	// Lists slots, newest first: every expected start and what happened.
 	ListSlots(ctx context.Context, in *ListSlotsRequest, opts ...grpc.CallOption) (*ListSlotsResponse, error)
-	// Tells why a slot's run did or did not happen, in order, with the next command to
-	// type. A day that is not decided yet, up to a year ahead, is explained by what would
-	// become of it; NOT_FOUND is a past day for which there is no slot.
+	// Explains step by step why a slot's run did or did not happen, with the next
+	// command to type. For a future day, up to one year ahead, it explains what will
+	// happen with the current settings. NOT_FOUND if a past day has no slot.
 	ExplainSlot(ctx context.Context, in *ExplainSlotRequest, opts ...grpc.CallOption) (*ExplainSlotResponse, error)
 }
 
@@ -125,25 +125,25 @@ func (c *scheduleServiceClient) ExplainSlot(ctx context.Context, in *ExplainSlot
 // All implementations must embed UnimplementedScheduleServiceServer
 // for forward compatibility.
 //
-// Shows and steers what fires by itself.
+// Shows and changes the schedule and its slots.
 type ScheduleServiceServer interface {
-	// Gets the schedule and when it fires next.
+	// Gets the schedule and its next start.
 	GetSchedule(context.Context, *GetScheduleRequest) (*GetScheduleResponse, error)
-	// Changes the schedule. Fields that are not set stay as they are. INVALID_ARGUMENT
-	// names the field that is wrong, and nothing is changed.
+	// Changes the schedule. Fields that are not set are not changed. If a field is
+	// invalid, the call fails with INVALID_ARGUMENT and changes nothing.
 	UpdateSchedule(context.Context, *UpdateScheduleRequest) (*UpdateScheduleResponse, error)
-	// Holds the schedule: slots that come due are recorded as skipped. A run under way
-	// is not touched; see PoolService.PausePool. Holding a held schedule changes its
-	// note only.
+	// Pauses the schedule: slots that become due are recorded as skipped. A run in
+	// progress continues; see PoolService.PausePool. Pausing a paused schedule only
+	// changes the note.
 	PauseSchedule(context.Context, *PauseScheduleRequest) (*PauseScheduleResponse, error)
-	// Releases the schedule; the caller chooses what becomes of the slots that were
-	// passed over. Releasing a schedule that is not held changes nothing.
+	// Resumes the schedule; the caller chooses what to do with the slots that were
+	// skipped meanwhile. Resuming a schedule that is not paused changes nothing.
 	ResumeSchedule(context.Context, *ResumeScheduleRequest) (*ResumeScheduleResponse, error)
-	// Lists slots, newest first: every expected firing and what became of it.
+	// Lists slots, newest first: every expected start and what happened.
 	ListSlots(context.Context, *ListSlotsRequest) (*ListSlotsResponse, error)
-	// Tells why a slot's run did or did not happen, in order, with the next command to
-	// type. A day that is not decided yet, up to a year ahead, is explained by what would
-	// become of it; NOT_FOUND is a past day for which there is no slot.
+	// Explains step by step why a slot's run did or did not happen, with the next
+	// command to type. For a future day, up to one year ahead, it explains what will
+	// happen with the current settings. NOT_FOUND if a past day has no slot.
 	ExplainSlot(context.Context, *ExplainSlotRequest) (*ExplainSlotResponse, error)
 	mustEmbedUnimplementedScheduleServiceServer()
 }

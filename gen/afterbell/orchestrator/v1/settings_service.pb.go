@@ -34,7 +34,7 @@ const (
 	PreflightPolicy_PREFLIGHT_POLICY_STALE_ONLY PreflightPolicy = 1
 	// Probe everything.
 	PreflightPolicy_PREFLIGHT_POLICY_ALWAYS PreflightPolicy = 2
-	// Probe nothing; judge by the probes on record.
+	// Probe nothing; use the stored probes.
 	PreflightPolicy_PREFLIGHT_POLICY_READINESS_ONLY PreflightPolicy = 3
 )
 
@@ -81,7 +81,7 @@ func (PreflightPolicy) EnumDescriptor() ([]byte, []int) {
 	return file_afterbell_orchestrator_v1_settings_service_proto_rawDescGZIP(), []int{0}
 }
 
-// What a module that cannot be ingested does to its pool.
+// How a blocked module affects its pool.
 type ReadinessPolicy int32
 
 const (
@@ -89,7 +89,7 @@ const (
 	ReadinessPolicy_READINESS_POLICY_UNSPECIFIED ReadinessPolicy = 0
 	// It blocks the pool. The default.
 	ReadinessPolicy_READINESS_POLICY_STRICT ReadinessPolicy = 1
-	// Only that module is held back; the run ends PARTIAL.
+	// Only that module is skipped; the run ends as PARTIAL.
 	ReadinessPolicy_READINESS_POLICY_DEGRADED ReadinessPolicy = 2
 )
 
@@ -134,36 +134,38 @@ func (ReadinessPolicy) EnumDescriptor() ([]byte, []int) {
 	return file_afterbell_orchestrator_v1_settings_service_proto_rawDescGZIP(), []int{1}
 }
 
-// How runs are judged and ordered.
+// Policies of runs.
 type Settings struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// When a run probes modules.
 	PreflightPolicy PreflightPolicy `protobuf:"varint,1,opt,name=preflight_policy,json=preflightPolicy,proto3,enum=afterbell.orchestrator.v1.PreflightPolicy" json:"preflight_policy,omitempty"`
-	// What a module that cannot be ingested does to its pool.
+	// How a blocked module affects its pool.
 	ReadinessPolicy ReadinessPolicy `protobuf:"varint,2,opt,name=readiness_policy,json=readinessPolicy,proto3,enum=afterbell.orchestrator.v1.ReadinessPolicy" json:"readiness_policy,omitempty"`
 	// How long universe waits for targets of the same trigger, 0 s to 1 h. Default
 	// 10 minutes.
 	OrderWait *durationpb.Duration `protobuf:"bytes,3,opt,name=order_wait,json=orderWait,proto3" json:"order_wait,omitempty"`
-	// Partitions dispatched at a time to one pool, 1 to 64. Default 24.
+	// Partitions of one pool that are dispatched at the same time, 1 to 64. Default
+	// 24.
 	DispatchWidth int32 `protobuf:"varint,4,opt,name=dispatch_width,json=dispatchWidth,proto3" json:"dispatch_width,omitempty"`
 	// How long finished runs and their events are kept, 1 to 3,650 days; 0 keeps them
-	// for ever. Default 0.
+	// forever. Default 0.
 	RetentionDays int32 `protobuf:"varint,5,opt,name=retention_days,json=retentionDays,proto3" json:"retention_days,omitempty"`
-	// Time of day in the schedule's zone, "HH:MM", until which data that is not
-	// published is followed up every 15 minutes; then at fixed times of day in Shanghai,
-	// closed days included, until the next open day's data is due. Default "23:30".
+	// Time of day in the schedule's zone, "HH:MM", until which unpublished data is
+	// fetched again every 15 minutes; after that, at fixed times in Shanghai, also on
+	// closed days, until the next trading day's data is due. Default "23:30".
 	FollowUpDeadline string `protobuf:"bytes,6,opt,name=follow_up_deadline,json=followUpDeadline,proto3" json:"follow_up_deadline,omitempty"`
-	// Later attempts after a run that ended for a transient reason, 0 to 20. They
-	// begin 1, 2, 4, 8, 15 and then every 30 minutes after. Default 10, some three hours.
+	// Follow-up runs after a run that ended for a transient reason, 0 to 20. They
+	// start after 1, 2, 4, 8, 15 and then every 30 minutes. Default 10, about three
+	// hours.
 	MaxFollowUps int32 `protobuf:"varint,7,opt,name=max_follow_ups,json=maxFollowUps,proto3" json:"max_follow_ups,omitempty"`
-	// Old trade dates that each evening's scheduled run looks at once more, per pool, the
-	// one looked at longest ago first, 0 to 100; 0 switches it off. Default 2. A date costs
-	// one call per dataset (two for more than 6,000 rows). Only dates that were not looked
-	// at for a week are taken. What the provider changed meanwhile is kept: see
-	// RunService.ListRevisions.
+	// Old trade dates per pool that each scheduled run fetches again, the one checked
+	// longest ago first, 0 to 100; 0 disables it. Default 2. A date costs one call
+	// per dataset (two for more than 6,000 rows). A date is not checked again within
+	// a week. Changed values are kept: see RunService.ListRevisions.
 	RecheckDays int32 `protobuf:"varint,8,opt,name=recheck_days,json=recheckDays,proto3" json:"recheck_days,omitempty"`
-	// Time of day in Shanghai, "HH:MM", at which a pool whose newest open day is not
-	// complete is told as late: see NoticeService. Empty tells nothing. Default "22:00".
+	// Time of day in Shanghai, "HH:MM", at which a pool whose newest trading day is
+	// not complete is reported as late: see NoticeService. Empty disables it. Default
+	// "22:00".
 	LateAt string `protobuf:"bytes,9,opt,name=late_at,json=lateAt,proto3" json:"late_at,omitempty"`
 	// Changes whenever a setting does. Opaque. Send it with a change to have that refused,
 	// with ETAG_MISMATCH, where somebody else made one since.
@@ -360,24 +362,24 @@ type UpdateSettingsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// When a run probes modules. Unspecified is refused.
 	PreflightPolicy *PreflightPolicy `protobuf:"varint,1,opt,name=preflight_policy,json=preflightPolicy,proto3,enum=afterbell.orchestrator.v1.PreflightPolicy,oneof" json:"preflight_policy,omitempty"`
-	// What a module that cannot be ingested does to its pool. Unspecified is refused.
+	// How a blocked module affects its pool. Unspecified is refused.
 	ReadinessPolicy *ReadinessPolicy `protobuf:"varint,2,opt,name=readiness_policy,json=readinessPolicy,proto3,enum=afterbell.orchestrator.v1.ReadinessPolicy,oneof" json:"readiness_policy,omitempty"`
 	// How long universe waits for targets of the same trigger, 0 s to 1 h. Unset leaves
 	// it as it is.
 	OrderWait *durationpb.Duration `protobuf:"bytes,3,opt,name=order_wait,json=orderWait,proto3" json:"order_wait,omitempty"`
-	// Partitions dispatched at a time to one pool, 1 to 64.
+	// Partitions of one pool that are dispatched at the same time, 1 to 64.
 	DispatchWidth *int32 `protobuf:"varint,4,opt,name=dispatch_width,json=dispatchWidth,proto3,oneof" json:"dispatch_width,omitempty"`
-	// How long finished runs are kept, 1 to 3,650 days; 0 keeps them for ever.
+	// How long finished runs are kept, 1 to 3,650 days; 0 keeps them forever.
 	RetentionDays *int32 `protobuf:"varint,5,opt,name=retention_days,json=retentionDays,proto3,oneof" json:"retention_days,omitempty"`
 	// Time of day in the schedule's zone, "HH:MM", until which unpublished data is
-	// followed up.
+	// fetched again every 15 minutes.
 	FollowUpDeadline *string `protobuf:"bytes,6,opt,name=follow_up_deadline,json=followUpDeadline,proto3,oneof" json:"follow_up_deadline,omitempty"`
-	// Later attempts after a run that ended for a transient reason, 0 to 20.
+	// Follow-up runs after a run that ended for a transient reason, 0 to 20.
 	MaxFollowUps *int32 `protobuf:"varint,7,opt,name=max_follow_ups,json=maxFollowUps,proto3,oneof" json:"max_follow_ups,omitempty"`
-	// Old trade dates that each evening's scheduled run looks at once more, 0 to 100.
+	// Old trade dates that each scheduled run fetches again, 0 to 100.
 	RecheckDays *int32 `protobuf:"varint,8,opt,name=recheck_days,json=recheckDays,proto3,oneof" json:"recheck_days,omitempty"`
-	// Time of day in Shanghai, "HH:MM", at which a pool that is not complete is told as
-	// late. Empty tells nothing.
+	// Time of day in Shanghai, "HH:MM", at which a pool that is not complete is
+	// reported as late. Empty disables it.
 	LateAt *string `protobuf:"bytes,9,opt,name=late_at,json=lateAt,proto3,oneof" json:"late_at,omitempty"`
 	// Etag of what was read. Empty changes whatever is there now.
 	Etag          string `protobuf:"bytes,20,opt,name=etag,proto3" json:"etag,omitempty"`
@@ -488,7 +490,7 @@ func (x *UpdateSettingsRequest) GetEtag() string {
 // Response for SettingsService.UpdateSettings.
 type UpdateSettingsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The settings as they now are.
+	// The settings after the change.
 	Settings      *Settings `protobuf:"bytes,1,opt,name=settings,proto3" json:"settings,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

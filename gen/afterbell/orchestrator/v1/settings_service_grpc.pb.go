@@ -27,12 +27,12 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Shows and changes how runs are judged and ordered.
+// Shows and changes the policies of runs.
 type SettingsServiceClient interface {
 	// Gets the settings.
 	GetSettings(ctx context.Context, in *GetSettingsRequest, opts ...grpc.CallOption) (*GetSettingsResponse, error)
-	// Changes settings. Fields that are not set stay as they are. INVALID_ARGUMENT
-	// names the field that is wrong, and nothing is changed.
+	// Changes settings. Fields that are not set are not changed. If a field is
+	// invalid, the call fails with INVALID_ARGUMENT and changes nothing.
 	UpdateSettings(ctx context.Context, in *UpdateSettingsRequest, opts ...grpc.CallOption) (*UpdateSettingsResponse, error)
 }
 
@@ -68,12 +68,12 @@ func (c *settingsServiceClient) UpdateSettings(ctx context.Context, in *UpdateSe
 // All implementations must embed UnimplementedSettingsServiceServer
 // for forward compatibility.
 //
-// Shows and changes how runs are judged and ordered.
+// Shows and changes the policies of runs.
 type SettingsServiceServer interface {
 	// Gets the settings.
 	GetSettings(context.Context, *GetSettingsRequest) (*GetSettingsResponse, error)
-	// Changes settings. Fields that are not set stay as they are. INVALID_ARGUMENT
-	// names the field that is wrong, and nothing is changed.
+	// Changes settings. Fields that are not set are not changed. If a field is
+	// invalid, the call fails with INVALID_ARGUMENT and changes nothing.
 	UpdateSettings(context.Context, *UpdateSettingsRequest) (*UpdateSettingsResponse, error)
 	mustEmbedUnimplementedSettingsServiceServer()
 }
