@@ -76,7 +76,9 @@ func (g *gateway) guard(next http.Handler) http.Handler {
 				err = caller.May(auth.Viewer, "Reading") // each call asks for its own role as well
 			}
 			if err != nil {
-				h.Set("Connection", "close") // what was not read of the body is in the way of a next request
+				if r.ContentLength != 0 { // a body that is not read is in the way of the next request
+					h.Set("Connection", "close")
+				}
 				g.refuse(w, err)
 				return
 			}
