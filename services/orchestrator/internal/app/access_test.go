@@ -431,6 +431,12 @@ func TestSessionOfTheConsole(t *testing.T) {
 		who["name"] != "admin" || who["authRequired"] != true {
 		t.Fatalf("%d %q %v", resp.StatusCode, cookie, who)
 	}
+	if strings.Contains(cookie, "Secure") {
+		t.Errorf("over plain HTTP the cookie is %q", cookie)
+	}
+	if resp, _ := login(`{"key":"`+k.secrets["viewer"]+`"}`, "X-Forwarded-Proto", "https"); !strings.Contains(resp.Header.Get("Set-Cookie"), "Secure") {
+		t.Errorf("behind a proxy with TLS the cookie is %q", resp.Header.Get("Set-Cookie"))
+	}
 	cookie, _, _ = strings.Cut(cookie, ";")
 	token := who["csrfToken"].(string)
 	if code, reason := k.rest(t, "nobody", "PATCH", "/v1/settings", `{"retentionDays":30}`, "Cookie", cookie); code != 403 || reason != "ROLE_REQUIRED" {

@@ -128,7 +128,7 @@ func (g *gateway) whoami(w http.ResponseWriter, r *http.Request) error {
 			writeJSON(w, http.StatusOK, g.sessionOf(caller, s, cookie.Value))
 			return nil
 		}
-		g.setCookie(w, "", -1)
+		g.setCookie(w, r, "", -1)
 	}
 	caller, err := g.identify(r)
 	if r.Header.Get("Authorization") != "" && err != nil {
@@ -154,7 +154,7 @@ func (g *gateway) login(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	g.setCookie(w, cookie, int(time.Until(s.ExpiresAt)/time.Second))
+	g.setCookie(w, r, cookie, int(time.Until(s.ExpiresAt)/time.Second))
 	writeJSON(w, http.StatusOK, g.sessionOf(caller, s, cookie))
 	return nil
 }
@@ -173,14 +173,17 @@ func (g *gateway) logout(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	g.setCookie(w, "", -1)
+	g.setCookie(w, r, "", -1)
 	writeJSON(w, http.StatusOK, struct{}{})
 	return nil
 }
 
-func (g *gateway) setCookie(w http.ResponseWriter, value string, maxAge int) {
+// setCookie sets the cookie of a session, for TLS only where the browser came by TLS, to
+// this listener or to a proxy.
+func (g *gateway) setCookie(w http.ResponseWriter, r *http.Request, value string, maxAge int) {
+	secure := g.secure || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
 	http.SetCookie(w, &http.Cookie{
-		Name: sessionCookie, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, Secure: g.secure, SameSite: http.SameSiteStrictMode,
+		Name: sessionCookie, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, Secure: secure, SameSite: http.SameSiteStrictMode,
 	})
 }
 
