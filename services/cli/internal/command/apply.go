@@ -26,6 +26,7 @@ type wanted struct {
 	Domains  map[string]wantedDomain     `yaml:"domains"`
 	Modules  map[string]wantedModule     `yaml:"modules"`
 	Targets  *struct{ Symbols []string } `yaml:"targets"`
+	Notices  map[string]map[string]any   `yaml:"notices"`
 }
 
 type wantedDomain struct {
@@ -60,10 +61,11 @@ func (a *app) applyCommand() *cobra.Command {
 	var file string
 	var yes, dry bool
 	c := &cobra.Command{
-		Use: "apply -f FILE", Args: a.noArgs, Short: a.T("Apply schedule, settings, modules and targets from a file"),
+		Use: "apply -f FILE", Args: a.noArgs, Short: a.T("Apply schedule, settings, modules, targets and notices from a file"),
 		Long: a.T("Shows what a file would change, asks for confirmation, and applies it. Values that are not in the file stay as they are. Applying the same file again changes nothing."),
 		Example: "  schedule: {run_at: \"19:30\", pools: [targets, universe], catch_up: last}\n  settings: {order_wait: 10m, preflight_policy: stale_only}\n" +
-			"  domains:\n    etf: {enabled: false}\n  modules:\n    stock.moneyflow: {enabled: true}\n  targets:\n    symbols: [600519.SH, 000001.SZ]",
+			"  domains:\n    etf: {enabled: false}\n  modules:\n    stock.moneyflow: {enabled: true}\n  targets:\n    symbols: [600519.SH, 000001.SZ]\n" +
+			"  notices:\n    desk: {kind: dingtalk, language: zh, url_file: desk.url, secret_file: desk.secret}",
 	}
 	c.Flags().StringVarP(&file, "file", "f", "", a.T("the `file`, or - for standard input"))
 	c.Flags().BoolVarP(&yes, "yes", "y", false, a.T("apply without asking"))
@@ -162,7 +164,10 @@ func (a *app) planFor(ctx context.Context, w *wanted, file string) (*plan, error
 	if err := a.planModules(ctx, p, w, file); err != nil {
 		return nil, err
 	}
-	return p, a.planTargets(ctx, p, w)
+	if err := a.planTargets(ctx, p, w); err != nil {
+		return nil, err
+	}
+	return p, a.planNotices(ctx, p, w, file)
 }
 
 // step adds a call for a section that has changes.

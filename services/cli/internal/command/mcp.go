@@ -154,7 +154,7 @@ func (a *app) mcpStatus(ctx context.Context, client *afterbell.Client, in status
 	}
 	ctx, cancel := a.call(ctx)
 	defer cancel()
-	doc := statusJSON{Verdict: string(afterbell.Whole)}
+	doc := statusJSON{Verdict: string(afterbell.Whole), FailingChannels: []output.Proto{}}
 	for _, name := range names {
 		p := pool(name)
 		if p == marketv1.Pool_POOL_UNSPECIFIED {

@@ -191,7 +191,7 @@ func (a *app) about(name string) string {
 		"retention_days":     a.T("days that finished runs are kept; 0 means forever"),
 		"follow_up_deadline": a.T("time of day until which unpublished data is fetched again every 15 minutes"),
 		"recheck_days":       a.T("old dates that each evening's run fetches again, 0 to 100"),
-		"late_at":            a.T("time of day in Shanghai at which a pool that is not complete is told as late; empty is never"),
+		"late_at":            a.T("time of day in Shanghai after which an incomplete pool is reported as late; empty: never"),
 		"max_follow_ups":     a.T("later attempts after a transient failure, 0 to 20"),
 	}[name]
 	if text == "" {

@@ -62,6 +62,8 @@ type statusJSON struct {
 	ExitCode int          `json:"exitCode"`
 	Message  string       `json:"message,omitempty"`
 	Pools    []poolStatus `json:"pools"`
+	// FailingChannels are those through which notices do not arrive.
+	FailingChannels []output.Proto `json:"failingChannels"`
 }
 
 type poolStatus struct {
@@ -120,7 +122,14 @@ func (a *app) status(ctx context.Context, path string, f statusFlags) error {
 		one.Pool = p
 		each.Go(func() { evenings[i], failures[i] = a.evening(ctx, client, one, f.wait) })
 	}
+	var silent []*orchestratorv1.Channel
+	if f.wait <= 0 {
+		each.Go(func() { silent = a.failingChannels(ctx, client) })
+	}
 	each.Wait()
+	if f.wait > 0 { // how it is now that the evening was waited for
+		silent = a.failingChannels(ctx, client)
+	}
 	if err := context.Cause(ctx); err != nil {
 		return err
 	}
@@ -132,7 +141,7 @@ func (a *app) status(ctx context.Context, path string, f statusFlags) error {
 			return err
 		}
 	}
-	return a.sayStatus(evenings)
+	return a.sayStatus(evenings, silent)
 }
 
 // evening judges one pool, and waits for it as long as wait.
@@ -167,7 +176,7 @@ func (a *app) away(err error) error {
 	var answer *afterbell.Error
 	if errors.As(err, &answer) && a.printer.Format != output.Table {
 		message, _ := a.answered(answer)
-		doc := statusJSON{Verdict: verdictUnreachable, ExitCode: ExitUnreachable, Message: message, Pools: []poolStatus{}}
+		doc := statusJSON{Verdict: verdictUnreachable, ExitCode: ExitUnreachable, Message: message, Pools: []poolStatus{}, FailingChannels: []output.Proto{}}
 		if err := a.printer.Print(output.Answer{Columns: a.statusColumns(), Document: doc, Records: []any{doc}}); err != nil {
 			return err
 		}
@@ -183,9 +192,9 @@ func (a *app) statusColumns() []output.Column {
 	}
 }
 
-func (a *app) sayStatus(evenings []*afterbell.Evening) error {
+func (a *app) sayStatus(evenings []*afterbell.Evening, silent []*orchestratorv1.Channel) error {
 	answer := output.Answer{Columns: a.statusColumns()}
-	doc := statusJSON{Verdict: string(afterbell.Whole)}
+	doc := statusJSON{Verdict: string(afterbell.Whole), FailingChannels: output.Protos(silent)}
 	for _, e := range evenings {
 		one := a.poolStatus(e)
 		doc.add(one)
@@ -205,6 +214,7 @@ func (a *app) sayStatus(evenings []*afterbell.Evening) error {
 	for _, e := range evenings {
 		a.sayEvening(e)
 	}
+	a.sayChannels(silent)
 	if doc.ExitCode != ExitWhole {
 		return exit{doc.ExitCode}
 	}

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/afterbell/afterbell/services/internal/platformtest"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/ledger"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/messenger/platformtest"
 )
 
 // The channels over REST, from the first to the last call: what is wrong is named by its

@@ -19,8 +19,8 @@ import (
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/internal/platformtest"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/messenger"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/messenger/platformtest"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/notice"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/notify"
 )

@@ -41,7 +41,7 @@ var friday = market.NewDate(2026, 3, 6)
 type desk struct {
 	t     *testing.T
 	path  string
-	every time.Duration // between two looks: seldom, as they cost the test's time
+	every time.Duration // between two looks
 	store *ledger.Store
 	srv   *workertest.Server
 	disp  *dispatch.Dispatcher
@@ -62,7 +62,7 @@ type desk struct {
 func onFriday(t *testing.T, f func(t *testing.T, d *desk)) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(friday.At(19, 0, market.Shanghai)))
-		d := &desk{t: t, every: 5 * time.Minute, path: filepath.Join(t.TempDir(), ledger.FileName), srv: workertest.New(t), sent: map[string][]string{}, tries: map[string][]time.Time{},
+		d := &desk{t: t, every: 20 * time.Minute, path: filepath.Join(t.TempDir(), ledger.FileName), srv: workertest.New(t), sent: map[string][]string{}, tries: map[string][]time.Time{},
 			late: map[string]time.Time{}, held: map[string]bool{}}
 		d.srv.OpenDates = []string{"2026-03-05", "2026-03-06", "2026-03-09", "2026-03-10"}
 		d.srv.Plan, d.srv.Ingest = d.plan, d.ingest
@@ -194,6 +194,7 @@ func (d *desk) until(day market.Date, hour, minute int) {
 		d.t.Fatalf("it is %v already", time.Now())
 	}
 	time.Sleep(left)
+	d.note.Wake() // and then it looks seldom by itself, as looks cost the test's time
 	synctest.Wait()
 }
 
@@ -411,8 +412,6 @@ func TestRefusalsLoseNothing(t *testing.T) {
 // waits be tried at once.
 func TestGivenUpAfterADay(t *testing.T) {
 	onFriday(t, func(t *testing.T, d *desk) {
-		d.every = 10 * time.Minute
-		d.restart()
 		d.late["moneyflow/2026-03-06"] = friday.At(23, 0, market.Shanghai)
 		refusing := true
 		d.refuse = func(channel string, _ time.Time) error {
@@ -448,7 +447,6 @@ func TestDeathInBetween(t *testing.T) {
 		d.until(friday, 19, 20)
 		d.stop()
 		// The run ends, and nobody looks.
-		d.note = nil
 		runs := []run.Run{{Pool: market.Targets, Mode: run.Daily, Source: run.SourceSchedule, SlotID: "2026-03-06.targets", Request: run.Request{Start: market.NoDate, End: market.NoDate}, AsOf: market.NoDate}}
 		v := slot.Slot{ID: "2026-03-06.targets", Pool: market.Targets, Date: friday, DueAt: friday.At(19, 30, market.Shanghai), State: slot.Fired}
 		d.until(friday, 19, 30)
