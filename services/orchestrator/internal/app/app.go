@@ -94,12 +94,13 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *App, err 
 	a.later("connection to the worker", a.worker.Close)
 	a.preflight = preflight.New(preflight.Config{Ledger: a.ledger, Worker: a.worker, Logger: log})
 	registry := scrape.New(Service)
+	counts := metrics.NewCounts(registry)
 	a.dispatcher = dispatch.New(dispatch.Config{
-		Ledger: metrics.NewCounts(registry).Watched(a.ledger), Worker: a.worker, Publisher: a.worker, Preflight: a.preflight, Logger: log,
+		Ledger: counts.Watched(a.ledger), Worker: a.worker, Publisher: a.worker, Preflight: a.preflight, Logger: log,
 		Timing: dispatch.Timing{Drain: cfg.StopTimeout * 4 / 5}, // what drains must still be recorded
 	})
 	a.scheduler = scheduler.New(scheduler.Config{Ledger: a.ledger, Dispatcher: a.dispatcher, Logger: log, Now: drill.Now, Off: !cfg.Schedule})
-	a.notifier = notify.New(notify.Config{Ledger: a.ledger, Sender: messenger.New(messenger.Config{}), Logger: log, Now: drill.Now})
+	a.notifier = notify.New(notify.Config{Ledger: a.ledger, Sender: counts.Sender(messenger.New(messenger.Config{})), Logger: log, Now: drill.Now})
 
 	metrics.NewStanding(registry, metrics.Config{Ledger: a.ledger, Worker: a.worker, Facts: a.preflight.Facts, Now: drill.Now, Log: log})
 	registry.MustRegister(scrape.Files{Dir: cfg.DataDir, Names: []string{ledger.FileName}})

@@ -9,6 +9,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/scrape"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/notice"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/notify"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 )
 
@@ -26,8 +28,8 @@ const none = "none"
 
 // Counts are the counters. They begin at 0 with the process.
 type Counts struct {
-	runs, partitions, rows *prometheus.CounterVec
-	seconds                *prometheus.HistogramVec
+	runs, partitions, rows, notices *prometheus.CounterVec
+	seconds                         *prometheus.HistogramVec
 }
 
 // NewCounts registers the counters.
@@ -42,6 +44,9 @@ func NewCounts(r prometheus.Registerer) *Counts {
 		rows: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: scrape.Prefix + "rows_total", Help: "Rows that runs which ended made new, changed or took away, by pool.",
 		}, []string{"pool", "change"}),
+		notices: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: scrape.Prefix + "notices_total", Help: "Attempts to deliver a notice, by the kind of channel: sent, or failed and tried again.",
+		}, []string{"kind", "result"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name: scrape.Prefix + "run_duration_seconds", Help: "From a run's first check to its end, pauses included.",
 			Buckets: []float64{1, 5, 15, 60, 300, 900, 3600, 4 * 3600},
@@ -64,7 +69,11 @@ func NewCounts(r prometheus.Registerer) *Counts {
 		}
 		c.seconds.WithLabelValues(string(p))
 	}
-	r.MustRegister(c.runs, c.partitions, c.rows, c.seconds)
+	for _, k := range notice.ChannelKinds() {
+		c.notices.WithLabelValues(string(k), "sent")
+		c.notices.WithLabelValues(string(k), "failed")
+	}
+	r.MustRegister(c.runs, c.partitions, c.rows, c.notices, c.seconds)
 	return c
 }
 
@@ -111,6 +120,26 @@ func (c *Counts) finished(r *run.Run) {
 	if took := r.FinishedAt.Sub(r.StartedAt); !r.StartedAt.IsZero() && took >= 0 {
 		c.seconds.WithLabelValues(pool).Observe(took.Seconds())
 	}
+}
+
+// Sender counts the notices that a sender delivers.
+func (c *Counts) Sender(s notify.Sender) notify.Sender { return sender{s, c} }
+
+type sender struct {
+	notify.Sender
+	counts *Counts
+}
+
+// Send implements notify.Sender.
+func (s sender) Send(ctx context.Context, ch notice.Channel, n notice.Notice, d notice.Delivery) error {
+	err := s.Sender.Send(ctx, ch, n, d)
+	switch {
+	case err == nil:
+		s.counts.notices.WithLabelValues(string(ch.Kind), "sent").Inc()
+	case ctx.Err() == nil: // an attempt that was called off does not count
+		s.counts.notices.WithLabelValues(string(ch.Kind), "failed").Inc()
+	}
+	return err
 }
 
 func or(value string) string {

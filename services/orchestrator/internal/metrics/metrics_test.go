@@ -16,6 +16,7 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/catalog"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/metrics"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/notice"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
@@ -51,7 +52,16 @@ func (f *fake) Queue(_ context.Context, p market.Pool) ([]run.Run, error) { retu
 func (f *fake) Hold(_ context.Context, p market.Pool) (run.Hold, error)   { return f.hold[p], nil }
 func (f *fake) PendingSlots(context.Context) ([]slot.Slot, error)         { return f.pending, nil }
 func (f *fake) Targets(context.Context) ([]string, error)                 { return f.targets, nil }
-func (f *fake) Ping(context.Context) error                                { return f.away }
+func (f *fake) ChannelHealth(context.Context, time.Time) (map[string]notice.Health, error) {
+	return map[string]notice.Health{"desk": {FailingSince: noon}, "mail": {SentAt: noon}}, nil
+}
+func (f *fake) Send(_ context.Context, c notice.Channel, _ notice.Notice, _ notice.Delivery) error {
+	if c.Kind == notice.Slack {
+		return errors.New("no such channel")
+	}
+	return nil
+}
+func (f *fake) Ping(context.Context) error { return f.away }
 func (f *fake) Coverage(_ context.Context, q worker.CoverageQuery) ([]worker.Coverage, error) {
 	return f.held[q.Pool], nil
 }
@@ -76,7 +86,11 @@ func (f *fake) facts(context.Context, []string) (readiness.Facts, error) {
 func TestCountsWhatIsStored(t *testing.T) {
 	r := prometheus.NewRegistry()
 	f := &fake{}
-	l := metrics.NewCounts(r).Watched(f)
+	counts := metrics.NewCounts(r)
+	l := counts.Watched(f)
+	for _, kind := range []notice.ChannelKind{notice.Slack, notice.Mail, notice.Mail} {
+		_ = counts.Sender(f).Send(context.Background(), notice.Channel{Kind: kind}, notice.Notice{}, notice.Delivery{}) // counted below
+	}
 	ctx := context.Background()
 	save := func(u run.Update) {
 		t.Helper()
@@ -107,6 +121,8 @@ afterbell_partitions_total{pool="universe",verdict="not_published"} 1`},
 		{"afterbell_rows_total", `afterbell_rows_total{change="changed",pool="universe"} 2
 afterbell_rows_total{change="gone",pool="universe"} 1
 afterbell_rows_total{change="new",pool="universe"} 7`},
+		{"afterbell_notices_total", `afterbell_notices_total{kind="mail",result="sent"} 2
+afterbell_notices_total{kind="slack",result="failed"} 1`},
 		{"afterbell_runs_total", `afterbell_runs_total{outcome="blocked",pool="targets",stage="readiness"} 1
 afterbell_runs_total{outcome="cancelled",pool="targets",stage="none"} 1
 afterbell_runs_total{outcome="partial",pool="universe",stage="none"} 1`},
@@ -182,15 +198,16 @@ func TestTellsHowThingsStand(t *testing.T) {
 	}
 	r, now := told()
 	for name, want := range map[string]string{
-		"worker_up":           "afterbell_worker_up 1",
-		"last_run_outcome":    `afterbell_last_run_outcome{outcome="partial",pool="universe"} 1`,
-		"run_active":          `afterbell_run_active{pool="universe"} 1`,
-		"queued_runs":         `afterbell_queued_runs{pool="universe"} 2`,
-		"pool_paused":         `afterbell_pool_paused{pool="targets"} 1`,
-		"overdue_slots":       `afterbell_overdue_slots{pool="universe"} 1`,
-		"probe_passed":        `afterbell_probe_passed{module="stock.market.daily"} 1`,
-		"trade_dates_behind":  "afterbell_trade_dates_behind{dataset=\"daily\",pool=\"targets\"} 2\nafterbell_trade_dates_behind{dataset=\"daily\",pool=\"universe\"} 2",
-		"trade_dates_lacking": "afterbell_trade_dates_lacking{dataset=\"daily\",pool=\"targets\"} 2\nafterbell_trade_dates_lacking{dataset=\"daily\",pool=\"universe\"} 3",
+		"worker_up":               "afterbell_worker_up 1",
+		"last_run_outcome":        `afterbell_last_run_outcome{outcome="partial",pool="universe"} 1`,
+		"run_active":              `afterbell_run_active{pool="universe"} 1`,
+		"queued_runs":             `afterbell_queued_runs{pool="universe"} 2`,
+		"pool_paused":             `afterbell_pool_paused{pool="targets"} 1`,
+		"notice_channels_failing": "afterbell_notice_channels_failing 1",
+		"overdue_slots":           `afterbell_overdue_slots{pool="universe"} 1`,
+		"probe_passed":            `afterbell_probe_passed{module="stock.market.daily"} 1`,
+		"trade_dates_behind":      "afterbell_trade_dates_behind{dataset=\"daily\",pool=\"targets\"} 2\nafterbell_trade_dates_behind{dataset=\"daily\",pool=\"universe\"} 2",
+		"trade_dates_lacking":     "afterbell_trade_dates_lacking{dataset=\"daily\",pool=\"targets\"} 2\nafterbell_trade_dates_lacking{dataset=\"daily\",pool=\"universe\"} 3",
 	} {
 		if got := now(name); got != want {
 			t.Errorf("%s:\n%s\nwant:\n%s", name, got, want)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/scrape"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/notice"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
@@ -25,6 +26,7 @@ type Ledger interface {
 	Hold(ctx context.Context, pool market.Pool) (run.Hold, error)
 	PendingSlots(ctx context.Context) ([]slot.Slot, error)
 	Targets(ctx context.Context) ([]string, error)
+	ChannelHealth(ctx context.Context, since time.Time) (map[string]notice.Health, error)
 }
 
 // Worker is what is asked of the ingest-worker at a scrape; *worker.Client is one.
@@ -88,13 +90,14 @@ var (
 	overdue     = desc("overdue_slots", "Slots of the pool whose time has come and that nothing was decided about.", "pool")
 	freshness   = desc("trade_dates_behind", "Open days whose data is due, after the newest complete one, of an enabled dataset. 0 is up to date; at most the 31 days looked at. Absent while the worker is away.", "pool", "dataset")
 	lacking     = desc("trade_dates_lacking", "Open days of the last 31 calendar days whose data is due and not complete, of an enabled dataset. Absent while the worker is away.", "pool", "dataset")
+	failing     = desc("notice_channels_failing", "Channels for which a notice waits because an attempt failed.")
 	probePassed = desc("probe_passed", "Whether the last probe of an enabled module passed: 1 or 0. Absent before the first.", "module")
 	probeTime   = desc("probe_timestamp_seconds", "When an enabled module was probed last. Absent before the first.", "module")
 )
 
 // Describe implements prometheus.Collector.
 func (s *Standing) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{workerUp, lastOutcome, lastEnd, active, queued, paused, overdue, freshness, lacking, probePassed, probeTime} {
+	for _, d := range []*prometheus.Desc{workerUp, lastOutcome, lastEnd, active, queued, paused, overdue, failing, freshness, lacking, probePassed, probeTime} {
 		ch <- d
 	}
 }
@@ -159,6 +162,15 @@ func (s *Standing) runs(ctx context.Context, gauge func(*prometheus.Desc, float6
 	pending, err := s.cfg.Ledger.PendingSlots(ctx)
 	slots := told("overdue_slots", err)
 	now := s.cfg.Now()
+	if channels, err := s.cfg.Ledger.ChannelHealth(ctx, now); told("notice_channels_failing", err) {
+		n := 0
+		for _, h := range channels {
+			if !h.FailingSince.IsZero() {
+				n++
+			}
+		}
+		gauge(failing, float64(n))
+	}
 	for _, p := range market.Pools() {
 		pool := string(p)
 		if last, ok, err := s.cfg.Ledger.LastFinished(ctx, p); told("last_run_outcome", err) && ok {
