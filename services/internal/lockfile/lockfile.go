@@ -23,14 +23,14 @@ const Suffix = ".lock"
 // Lock is held until Release, or until the process ends.
 type Lock struct{ file *os.File }
 
-// HeldError is returned by Acquire when another process has the lock.
-type HeldError struct {
+// LockedError is returned by Acquire when another process has the lock.
+type LockedError struct {
 	// PID of the holder; 0 where unknown.
 	PID int
 }
 
 // Error names the holder.
-func (e *HeldError) Error() string {
+func (e *LockedError) Error() string {
 	if e.PID == 0 {
 		return "held by another process"
 	}
@@ -49,7 +49,7 @@ func Acquire(path string) (*Lock, error) {
 		if !errors.Is(err, syscall.EWOULDBLOCK) {
 			return nil, &os.PathError{Op: "lock", Path: path + Suffix, Err: err}
 		}
-		return nil, &HeldError{PID: holder(f)}
+		return nil, &LockedError{PID: holder(f)}
 	}
 	// The pid is a courtesy: on a full volume the lock holds without it.
 	_ = f.Truncate(0)
@@ -87,7 +87,7 @@ func Dir(dir, service string) (*Lock, error) {
 		return nil, unusable(dir, err)
 	}
 	l, err := Acquire(filepath.Join(dir, service))
-	var held *HeldError
+	var held *LockedError
 	switch {
 	case errors.As(err, &held):
 		who, pid := "unknown", "pid unknown"

@@ -32,7 +32,7 @@ func TestLockIsOneProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var held *HeldError
+	var held *LockedError
 	if _, err := Acquire(path); !errors.As(err, &held) || held.PID != os.Getpid() {
 		t.Errorf("got %v, want this process as the holder", err)
 	}

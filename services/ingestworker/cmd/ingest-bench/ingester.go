@@ -33,7 +33,7 @@ func ingesterFloor(ctx context.Context, b *bench) (err error) {
 		Provider: b.client, Sinks: map[market.Pool]ingest.Sink{market.Universe: sink},
 		WindowDays: map[market.Pool]int{market.Universe: 40_000}, Depth: b.opts.depth,
 	})
-	wish := coverage.Wish{Pool: market.Universe, Datasets: catalog.Datasets(), Start: b.days[len(b.days)-1], End: b.days[0]}
+	wish := coverage.PlanRequest{Pool: market.Universe, Datasets: catalog.Datasets(), Start: b.days[len(b.days)-1], End: b.days[0]}
 	lists, err := worker.References(ctx, wish)
 	if err != nil {
 		return err

@@ -17,7 +17,7 @@ import (
 type Limit struct {
 	// API that is limited.
 	API string
-	quota.Lesson
+	quota.LearnedLimit
 }
 
 // Limits shows and forgets what refusals taught of the tokens with the fingerprints.

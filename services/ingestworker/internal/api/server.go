@@ -296,7 +296,7 @@ func (s *Server) PlanPartitions(ctx context.Context, r *ingestv1.PlanPartitionsR
 	if n := r.GetRecheckDays(); n < 0 || n > maxRechecks {
 		return nil, fault.Invalid("recheck_days", "%d is outside 0 to %d", n, maxRechecks)
 	}
-	wish := coverage.Wish{Recheck: int(r.GetRecheckDays()), Pool: pool, Datasets: datasets, Start: start, End: end, Refetch: r.GetRefetch(), Symbols: symbols, Estimate: r.GetEstimate()}
+	wish := coverage.PlanRequest{Recheck: int(r.GetRecheckDays()), Pool: pool, Datasets: datasets, Start: start, End: end, Refetch: r.GetRefetch(), Symbols: symbols, Estimate: r.GetEstimate()}
 	var plan coverage.Plan
 	switch r.GetStage() {
 	case ingestv1.PlanStage_PLAN_STAGE_REFERENCES:

@@ -258,7 +258,7 @@ type lessons struct{ l *limiter.Limiter }
 
 // Learnt implements api.Limits.
 func (s lessons) Learnt(fingerprints []string) []api.Limit {
-	return limitsOf(s.l.Lessons(func(k quota.Key) bool { return slices.Contains(fingerprints, k.Token) }))
+	return limitsOf(s.l.LearnedLimits(func(k quota.Key) bool { return slices.Contains(fingerprints, k.Token) }))
 }
 
 // Forget implements api.Limits.
@@ -268,10 +268,10 @@ func (s lessons) Forget(fingerprints, apis []string) []api.Limit {
 	}))
 }
 
-func limitsOf(learnt []limiter.Lesson) []api.Limit {
+func limitsOf(learnt []limiter.LearnedLimit) []api.Limit {
 	out := make([]api.Limit, len(learnt))
 	for i, x := range learnt {
-		out[i] = api.Limit{API: x.API, Lesson: x.Lesson}
+		out[i] = api.Limit{API: x.API, LearnedLimit: x.LearnedLimit}
 	}
 	return out
 }

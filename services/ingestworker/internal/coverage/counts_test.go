@@ -32,10 +32,10 @@ func TestRecordedCounts(t *testing.T) {
 	}
 	daily := catalog.Lookup(catalog.Daily)
 	judge := func(d market.Date, share float64, since market.Date) (short bool, s Shares) {
-		s = Beside(d, func(x market.Date) (Record, bool) { r, ok := held[x]; return r, ok && x >= since }, func(x market.Date) ExchangeCounts { return listed[x] })
+		s = TradedShares(d, func(x market.Date) (Record, bool) { r, ok := held[x]; return r, ok && x >= since }, func(x market.Date) ExchangeCounts { return listed[x] })
 		by := held[d].ByExchange
 		by.SH, by.SZ = int64(float64(by.SH)*share), int64(float64(by.SZ)*share)
-		return !Expect(daily, d, Facts{ListKnown: true, Stocks: listed[d], Beside: s}).Reaches(by.Sum(), by), s
+		return !Expect(daily, d, Facts{ListKnown: true, Stocks: listed[d], TradedShares: s}).Reaches(by.Sum(), by), s
 	}
 	short, backwards, quiet, found := 0, 0, 0, 0
 	for _, d := range days {

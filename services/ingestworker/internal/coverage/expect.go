@@ -24,9 +24,9 @@ type Facts struct {
 	Near []int64
 	// Held is how many rows the last whole answer of a snapshot had.
 	Held int64
-	// Beside are the shares of the listed stocks that traded on the days beside the
-	// date, as Beside collects them.
-	Beside Shares
+	// TradedShares are the shares of the listed stocks that traded on the days beside the
+	// date, as TradedShares collects them.
+	TradedShares Shares
 	// Suspended are the listed stocks without a row that the provider's own list of
 	// suspensions names for the date; Asked is whether it was asked for.
 	Suspended ExchangeCounts
@@ -131,11 +131,11 @@ func quotes(ds *catalog.Dataset, d market.Date, f Facts) Expectation {
 	case f.Asked && f.Suspended.Sum() > 0:
 		e = beside(ExchangeCounts{SH: listed.SH - f.Suspended.SH, SZ: listed.SZ - f.Suspended.SZ, BJ: listed.BJ - f.Suspended.BJ},
 			"the stocks listed on that date, without the suspended ones")
-	case f.Beside.Enough():
+	case f.TradedShares.Enough():
 		traded := func(n int64, share float64) int64 { return int64(math.Round(float64(n) * share)) }
-		e = beside(ExchangeCounts{SH: traded(listed.SH, f.Beside.SH), SZ: traded(listed.SZ, f.Beside.SZ), BJ: traded(listed.BJ, f.Beside.BJ)},
-			fmt.Sprintf("the share of the listed stocks that traded on the %d nearest stored days", f.Beside.Days))
-		e.Expected = traded(listed.Sum(), f.Beside.All)
+		e = beside(ExchangeCounts{SH: traded(listed.SH, f.TradedShares.SH), SZ: traded(listed.SZ, f.TradedShares.SZ), BJ: traded(listed.BJ, f.TradedShares.BJ)},
+			fmt.Sprintf("the share of the listed stocks that traded on the %d nearest stored days", f.TradedShares.Days))
+		e.Expected = traded(listed.Sum(), f.TradedShares.All)
 		e.Least = besideLeast(e.Expected)
 	case f.Scattered:
 		// Nothing to compare with, and nothing speaks against suspensions: it is
@@ -167,11 +167,11 @@ type Shares struct {
 // Enough reports whether the days are enough to measure a date by.
 func (s Shares) Enough() bool { return s.Days >= leastBeside }
 
-// Beside collects the shares of the nearest settled days on both sides of d. held
+// TradedShares collects the shares of the nearest settled days on both sides of d. held
 // looks a day's `daily` up and listed tells how many stocks were listed on a day.
 // It takes the second lowest of all, so that one bad day does not lower the measure;
 // with days on one side only the lowest, because there a trend looks like a loss.
-func Beside(d market.Date, held func(market.Date) (Record, bool), listed func(market.Date) ExchangeCounts) Shares {
+func TradedShares(d market.Date, held func(market.Date) (Record, bool), listed func(market.Date) ExchangeCounts) Shares {
 	var sh, sz, bj, all []float64
 	sides := 0
 	share := func(n, of int64) float64 {

@@ -30,8 +30,8 @@ type Answer struct {
 	Rejected, Filtered, Unknown int64
 	// Doubtful rows disagree with themselves across fields and are kept.
 	Doubtful int64
-	// Hollow rows are those of them that lack a value which rows hardly ever lack.
-	Hollow int64
+	// MissingValues rows are those of them that lack a value which rows hardly ever lack.
+	MissingValues int64
 	// MissingCall names a part of a snapshot that came empty though it never is.
 	// Empty when every part came.
 	MissingCall string
@@ -146,7 +146,7 @@ func Judge(ds *catalog.Dataset, d market.Date, a Answer, e Expectation, s Situat
 // hollow reports whether so many rows lack values that the reply as a whole seems to
 // lack a field, and what is held does not. Such an answer is worse though as long.
 func hollow(a Answer, held Record) bool {
-	return TooManyRejected(a.Hollow, a.Rows-a.Hollow) && held.AnswerHash == 0
+	return TooManyRejected(a.MissingValues, a.Rows-a.MissingValues) && held.AnswerHash == 0
 }
 
 func verdict(a Answer, e Expectation, s Situation) Verdict {
@@ -276,7 +276,7 @@ func finding(ds *catalog.Dataset, d market.Date, a Answer, e Expectation, r Reco
 
 func shrunkText(on string, a Answer, held Record) string {
 	if hollow(a, held) {
-		return fmt.Sprintf("The provider returned %s with %d of %d rows that lack a value; the stored rows lack none.", on, a.Hollow, a.Rows)
+		return fmt.Sprintf("The provider returned %s with %d of %d rows that lack a value; the stored rows lack none.", on, a.MissingValues, a.Rows)
 	}
 	return fmt.Sprintf("The provider returned %s with %d rows; %d are stored.", on, a.Rows, held.Rows)
 }
@@ -336,7 +336,7 @@ func Standing(ds *catalog.Dataset, r Record, l *Lists, held func(Key) (Record, b
 			return r.Verdict
 		}
 		f = FactsOf(ds, r.Date, l)
-		f.Beside = Beside(r.Date, heldDaily(held), l.Stocks)
+		f.TradedShares = TradedShares(r.Date, heldDaily(held), l.Stocks)
 		// What was taken without days beside was looked at twice and has a hash.
 		f.Scattered = r.Verdict == Complete && r.AnswerHash != 0
 	case ds.ID == catalog.DailyBasic || ds.ID == catalog.Moneyflow:

@@ -27,7 +27,7 @@ type Partition struct {
 	// Repeat is true where the partition is held complete and fetched once more so
 	// that late rows and revisions show.
 	Repeat bool
-	// Recheck is true where that is one of the old days of Wish.Recheck.
+	// Recheck is true where that is one of the old days of PlanRequest.Recheck.
 	Recheck bool
 }
 

@@ -13,8 +13,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// Wish is what a pool is to hold.
-type Wish struct {
+// PlanRequest is what a plan must make complete.
+type PlanRequest struct {
 	// Pool to complete.
 	Pool market.Pool
 	// Datasets of the selected modules.
@@ -35,8 +35,8 @@ type Wish struct {
 	Estimate bool
 }
 
-// World is what a plan is made from.
-type World struct {
+// PoolState is what a plan is computed from: the time, the calendar, the lists and the coverage.
+type PoolState struct {
 	// Now is the moment of planning.
 	Now time.Time
 	// Calendar and Lists of the pool.
@@ -78,7 +78,7 @@ func (p *Plan) add(parts ...Partition) {
 // is always among them; in targets the lists are those that the kinds of the
 // symbols need. In universe a list that was not wished for is among them while none
 // is held that is whole: without it half a first day would pass for a whole one.
-func References(w Wish, world World) Plan {
+func References(w PlanRequest, world PoolState) Plan {
 	p := Plan{AsOf: market.NoDate}
 	today := market.DateOf(world.Now)
 	for _, ds := range catalog.Datasets() {
@@ -120,7 +120,7 @@ const (
 	behindShare = 0.02 // of rows of unknown symbols; a few newcomers are usual
 )
 
-func listBehind(ds *catalog.Dataset, list Record, world World) bool {
+func listBehind(ds *catalog.Dataset, list Record, world PoolState) bool {
 	rows := map[string]string{catalog.StockBasic: catalog.Daily, catalog.FundBasic: catalog.FundDaily}[ds.ID]
 	if rows == "" {
 		return false
@@ -135,13 +135,13 @@ func listBehind(ds *catalog.Dataset, list Record, world World) bool {
 }
 
 // judges reports whether the rows wished for are judged against a list.
-func judges(w Wish, ds *catalog.Dataset) bool {
+func judges(w PlanRequest, ds *catalog.Dataset) bool {
 	return w.Pool == market.Universe && ds.Kind != "" && slices.ContainsFunc(w.Datasets, func(d *catalog.Dataset) bool {
 		return !d.Snapshot && d.Kind == ds.Kind
 	})
 }
 
-func needsReference(w Wish, ds *catalog.Dataset) bool {
+func needsReference(w PlanRequest, ds *catalog.Dataset) bool {
 	if ds.ID == catalog.TradeCal {
 		return len(w.Datasets) > 0
 	}
@@ -155,12 +155,12 @@ func needsReference(w Wish, ds *catalog.Dataset) bool {
 // Data plans the datasets by trade date. The newest day comes first, because that
 // is what the evening is for; then the day before it once more; then what is
 // missing, from the newest day back, so that a backfill that is interrupted
-// leaves the most recent stretch whole; then the old days of Wish.Recheck. Within a date `daily` comes first,
+// leaves the most recent stretch whole; then the old days of PlanRequest.Recheck. Within a date `daily` comes first,
 // because others are judged against it.
 //
 // It returns CALENDAR_UNAVAILABLE when the pool holds no calendar at all, unless the
 // plan is only an estimate.
-func Data(w Wish, world World) (Plan, error) {
+func Data(w PlanRequest, world PoolState) (Plan, error) {
 	p := Plan{AsOf: market.NoDate}
 	datasets := slices.DeleteFunc(slices.Clone(w.Datasets), func(d *catalog.Dataset) bool { return d.Snapshot })
 	slices.SortStableFunc(datasets, func(a, b *catalog.Dataset) int { return cmp.Compare(rank(a), rank(b)) })
@@ -248,7 +248,7 @@ func Data(w Wish, world World) (Plan, error) {
 // tooEarly warns of dates that were asked for and are not planned, because nothing
 // is due on them, or not yet: a run over them alone would have nothing to do, and
 // that would pass for a success without a word.
-func tooEarly(w Wish, datasets []*catalog.Dataset, world World) (fault.Issue, bool) {
+func tooEarly(w PlanRequest, datasets []*catalog.Dataset, world PoolState) (fault.Issue, bool) {
 	last := w.End
 	if last == market.NoDate {
 		last = w.Start
@@ -304,7 +304,7 @@ func rank(d *catalog.Dataset) int {
 	return slices.Index([]string{catalog.Daily, catalog.DailyBasic, catalog.Moneyflow, catalog.FundDaily}, d.ID)
 }
 
-func universe(w Wish, world World, todo []duty) []Partition {
+func universe(w PlanRequest, world PoolState, todo []duty) []Partition {
 	var out []Partition
 	for _, t := range todo {
 		for i, d := range t.days {

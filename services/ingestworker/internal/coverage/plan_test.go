@@ -37,8 +37,8 @@ func (b book) put(dataset string, d market.Date, symbol string, v Verdict, at ti
 	b[k] = r
 }
 
-func world(now time.Time, b book, window int) World {
-	return World{
+func world(now time.Time, b book, window int) PoolState {
+	return PoolState{
 		Now: now, Calendar: weekdays(market.NewDate(2020, 1, 1), market.NewDate(2026, 12, 31)),
 		Lists: NewLists(nil), WindowDays: window, Held: b.held,
 	}
@@ -76,7 +76,7 @@ func TestUniversePlanOfAnEvening(t *testing.T) {
 	}
 	b.put(catalog.Moneyflow, day-4, "", Incomplete, lastEvening)
 	b.put(catalog.FundDaily, day-5, "", AcceptedShort, lastEvening)
-	p, err := Data(Wish{Pool: market.Universe, Datasets: datasets(allDaily...), Start: market.NoDate, End: market.NoDate}, world(evening, b, 9))
+	p, err := Data(PlanRequest{Pool: market.Universe, Datasets: datasets(allDaily...), Start: market.NoDate, End: market.NoDate}, world(evening, b, 9))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -95,13 +95,13 @@ func TestUniversePlanOfAnEvening(t *testing.T) {
 	for _, x := range p.Partitions {
 		b.put(x.Dataset, x.Start, "", Complete, evening.Add(time.Minute))
 	}
-	p, err = Data(Wish{Pool: market.Universe, Datasets: datasets(allDaily...), Start: market.NoDate, End: market.NoDate}, world(evening.Add(time.Hour), b, 9))
+	p, err = Data(PlanRequest{Pool: market.Universe, Datasets: datasets(allDaily...), Start: market.NoDate, End: market.NoDate}, world(evening.Add(time.Hour), b, 9))
 	if err != nil || len(p.Partitions) != 0 {
 		t.Errorf("an hour later: %v, %v", ids(p), err)
 	}
 	// and on the weekend after, when nothing new came due since the last look
 	saturday := day.At(19, 30, market.Shanghai).AddDate(0, 0, -2)
-	p, err = Data(Wish{Pool: market.Universe, Datasets: datasets(catalog.Daily), Start: market.NoDate, End: market.NoDate}, world(saturday, b, 5))
+	p, err = Data(PlanRequest{Pool: market.Universe, Datasets: datasets(catalog.Daily), Start: market.NoDate, End: market.NoDate}, world(saturday, b, 5))
 	if err != nil || len(p.Partitions) != 0 {
 		t.Errorf("on Saturday: %v, %v", ids(p), err)
 	}
@@ -129,7 +129,7 @@ func TestMissedEveningIsLookedAtLater(t *testing.T) {
 		put(day-5, at(day-5)) // Wednesday's evening was the last for long
 		plan := func(now market.Date) []string {
 			t.Helper()
-			p, err := Data(Wish{Pool: pool, Datasets: datasets(catalog.Daily), Start: market.NoDate, End: market.NoDate, Symbols: symbols}, world(at(now), b, 14))
+			p, err := Data(PlanRequest{Pool: pool, Datasets: datasets(catalog.Daily), Start: market.NoDate, End: market.NoDate, Symbols: symbols}, world(at(now), b, 14))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -158,11 +158,11 @@ func TestMissedEveningIsLookedAtLater(t *testing.T) {
 }
 
 func TestNothingIsPlannedBeforeItIsDue(t *testing.T) {
-	p, err := Data(Wish{Pool: market.Universe, Datasets: datasets(allDaily...), Start: day, End: day + 5}, world(day.At(17, 59, market.Shanghai), book{}, 9))
+	p, err := Data(PlanRequest{Pool: market.Universe, Datasets: datasets(allDaily...), Start: day, End: day + 5}, world(day.At(17, 59, market.Shanghai), book{}, 9))
 	if err != nil || !slices.Equal(ids(p), []string{"daily/2026-03-02"}) || p.AsOf != day {
 		t.Errorf("at 17:59: %v, %v", ids(p), err)
 	}
-	p, err = Data(Wish{Pool: market.Universe, Datasets: datasets(allDaily...), Start: day, End: day + 5}, world(day.At(16, 59, market.Shanghai), book{}, 9))
+	p, err = Data(PlanRequest{Pool: market.Universe, Datasets: datasets(allDaily...), Start: day, End: day + 5}, world(day.At(16, 59, market.Shanghai), book{}, 9))
 	if err != nil || len(p.Partitions) != 0 {
 		t.Errorf("at 16:59: %v, %v", ids(p), err)
 	}
@@ -189,7 +189,7 @@ func TestDatesThatAreNotPlannedAreWarnedAbout(t *testing.T) {
 		{"a Sunday", day - 1, day - 1, at(10, 0), market.NoDate, fault.NotTradingDay, "closed on 2026-03-01"},
 		{"up to a Sunday", day - 7, day - 1, at(10, 0), day - 3, "", ""},
 	} {
-		p, err := Data(Wish{Pool: market.Universe, Datasets: datasets(allDaily...), Start: c.start, End: c.end}, world(c.now, book{}, 9))
+		p, err := Data(PlanRequest{Pool: market.Universe, Datasets: datasets(allDaily...), Start: c.start, End: c.end}, world(c.now, book{}, 9))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -211,7 +211,7 @@ func TestDatesThatAreNotPlannedAreWarnedAbout(t *testing.T) {
 }
 
 func TestBackfillGoesBackwardsWithDailyFirst(t *testing.T) {
-	p, err := Data(Wish{Pool: market.Universe, Datasets: datasets(catalog.DailyBasic, catalog.Daily), Start: day - 5, End: day - 3}, world(evening, book{}, 9))
+	p, err := Data(PlanRequest{Pool: market.Universe, Datasets: datasets(catalog.DailyBasic, catalog.Daily), Start: day - 5, End: day - 3}, world(evening, book{}, 9))
 	want := []string{"daily/2026-02-27", "daily_basic/2026-02-27", "daily/2026-02-26", "daily_basic/2026-02-26", "daily/2026-02-25", "daily_basic/2026-02-25"}
 	if err != nil || !slices.Equal(ids(p), want) {
 		t.Errorf("%v, %v", ids(p), err)
@@ -222,7 +222,7 @@ func TestRefetchPlansWhatIsSettled(t *testing.T) {
 	b := book{}
 	b.put(catalog.Daily, day, "", Complete, evening)
 	for refetch, want := range map[bool]int{false: 0, true: 1} {
-		p, err := Data(Wish{Pool: market.Universe, Datasets: datasets(catalog.Daily), Start: day, End: day, Refetch: refetch}, world(evening, b, 9))
+		p, err := Data(PlanRequest{Pool: market.Universe, Datasets: datasets(catalog.Daily), Start: day, End: day, Refetch: refetch}, world(evening, b, 9))
 		if err != nil || len(p.Partitions) != want {
 			t.Errorf("refetch %v: %v, %v", refetch, ids(p), err)
 		}
@@ -232,15 +232,15 @@ func TestRefetchPlansWhatIsSettled(t *testing.T) {
 func TestCalendarThatEnded(t *testing.T) {
 	w := world(evening, book{}, 9)
 	w.Calendar = weekdays(day-30, day-4)
-	p, err := Data(Wish{Pool: market.Universe, Datasets: datasets(catalog.Daily), Start: market.NoDate, End: market.NoDate}, w)
+	p, err := Data(PlanRequest{Pool: market.Universe, Datasets: datasets(catalog.Daily), Start: market.NoDate, End: market.NoDate}, w)
 	if err != nil || len(p.Partitions) != 6 || len(p.Issues) != 1 || p.Issues[0].Reason != fault.CalendarEnded {
 		t.Errorf("%v, %v, %v", ids(p), p.Issues, err)
 	}
 	w.Calendar = Calendar{First: market.NoDate, Last: market.NoDate}
-	if _, err := Data(Wish{Pool: market.Universe, Datasets: datasets(catalog.Daily), Start: day, End: day}, w); !fault.Is(err, fault.CalendarUnavailable) {
+	if _, err := Data(PlanRequest{Pool: market.Universe, Datasets: datasets(catalog.Daily), Start: day, End: day}, w); !fault.Is(err, fault.CalendarUnavailable) {
 		t.Errorf("without a calendar: %v", err)
 	}
-	p, err = Data(Wish{Pool: market.Universe, Datasets: datasets(catalog.Daily), Start: market.NoDate, End: market.NoDate, Estimate: true}, w)
+	p, err = Data(PlanRequest{Pool: market.Universe, Datasets: datasets(catalog.Daily), Start: market.NoDate, End: market.NoDate, Estimate: true}, w)
 	if err != nil || len(p.Partitions) == 0 || p.AsOf != day || len(p.Issues) != 1 || p.Issues[0].Reason != fault.CalendarEnded {
 		t.Errorf("an estimate without a calendar: %v, as of %s, %v, %v", ids(p), p.AsOf, p.Issues, err)
 	}
@@ -251,13 +251,13 @@ func TestReferencesAreDueOncePerShanghaiDay(t *testing.T) {
 	b := book{}
 	for _, c := range []struct {
 		name string
-		wish Wish
+		wish PlanRequest
 		want []string
 	}{
-		{"universe", Wish{Pool: market.Universe, Datasets: all}, []string{"trade_cal", "stock_basic", "fund_basic"}},
-		{"universe without funds", Wish{Pool: market.Universe, Datasets: datasets(catalog.StockBasic, catalog.Daily)}, []string{"trade_cal", "stock_basic"}},
-		{"targets with stocks only", Wish{Pool: market.Targets, Datasets: datasets(catalog.Daily, catalog.FundDaily), Symbols: []string{"600519.SH"}}, []string{"trade_cal", "stock_basic"}},
-		{"targets with a fund only", Wish{Pool: market.Targets, Datasets: datasets(catalog.Daily, catalog.FundDaily), Symbols: []string{"510300.SH"}}, []string{"trade_cal", "fund_basic"}},
+		{"universe", PlanRequest{Pool: market.Universe, Datasets: all}, []string{"trade_cal", "stock_basic", "fund_basic"}},
+		{"universe without funds", PlanRequest{Pool: market.Universe, Datasets: datasets(catalog.StockBasic, catalog.Daily)}, []string{"trade_cal", "stock_basic"}},
+		{"targets with stocks only", PlanRequest{Pool: market.Targets, Datasets: datasets(catalog.Daily, catalog.FundDaily), Symbols: []string{"600519.SH"}}, []string{"trade_cal", "stock_basic"}},
+		{"targets with a fund only", PlanRequest{Pool: market.Targets, Datasets: datasets(catalog.Daily, catalog.FundDaily), Symbols: []string{"510300.SH"}}, []string{"trade_cal", "fund_basic"}},
 	} {
 		if got := ids(References(c.wish, world(evening, b, 9))); !slices.Equal(got, c.want) {
 			t.Errorf("%s: %v", c.name, got)
@@ -266,10 +266,10 @@ func TestReferencesAreDueOncePerShanghaiDay(t *testing.T) {
 	for _, id := range []string{catalog.TradeCal, catalog.StockBasic, catalog.FundBasic} {
 		b.put(id, market.NoDate, "", Complete, day.At(0, 5, market.Shanghai))
 	}
-	if got := ids(References(Wish{Pool: market.Universe, Datasets: all}, world(evening, b, 9))); len(got) != 0 {
+	if got := ids(References(PlanRequest{Pool: market.Universe, Datasets: all}, world(evening, b, 9))); len(got) != 0 {
 		t.Errorf("fetched today already: %v", got)
 	}
-	if got := ids(References(Wish{Pool: market.Universe, Datasets: all}, world(evening.AddDate(0, 0, 1), b, 9))); len(got) != 3 {
+	if got := ids(References(PlanRequest{Pool: market.Universe, Datasets: all}, world(evening.AddDate(0, 0, 1), b, 9))); len(got) != 3 {
 		t.Errorf("the next day: %v", got)
 	}
 }
@@ -286,7 +286,7 @@ func TestStampsAfterNowAreStale(t *testing.T) {
 		for d := day - 60; d <= day; d++ {
 			b.put(catalog.Daily, d, "", Complete, stamp)
 		}
-		w := Wish{Pool: market.Universe, Datasets: datasets(catalog.TradeCal, catalog.StockBasic, catalog.FundBasic, catalog.Daily), Start: market.NoDate, End: market.NoDate}
+		w := PlanRequest{Pool: market.Universe, Datasets: datasets(catalog.TradeCal, catalog.StockBasic, catalog.FundBasic, catalog.Daily), Start: market.NoDate, End: market.NoDate}
 		if got := len(References(w, world(evening, b, 60)).Partitions); (got == 3) != again || (got == 0) == again {
 			t.Errorf("stamped %d days ahead: %d lists are fetched", days, got)
 		}
@@ -305,7 +305,7 @@ func TestListThatKnowsTooFewIsAskedForAgain(t *testing.T) {
 	for _, id := range []string{catalog.TradeCal, catalog.StockBasic} {
 		b.put(id, market.NoDate, "", Complete, evening)
 	}
-	wish := Wish{Pool: market.Universe, Datasets: datasets(catalog.StockBasic, catalog.Daily)}
+	wish := PlanRequest{Pool: market.Universe, Datasets: datasets(catalog.StockBasic, catalog.Daily)}
 	for unknown, want := range map[int64]int{3: 0, 900: 1} {
 		k := Key{Dataset: catalog.Daily, Date: day}
 		b[k] = Record{Key: k, Rows: 2000, Unknown: unknown, Verdict: Complete, CommittedAt: evening.Add(time.Second)}
@@ -330,7 +330,7 @@ func symbolsOf(n int) []string {
 
 func TestTargetsCostATenthOfTheLoop(t *testing.T) {
 	stocks := symbolsOf(500)
-	p, err := Data(Wish{Pool: market.Targets, Datasets: datasets(catalog.Daily, catalog.DailyBasic, catalog.Moneyflow), Start: day - 30, End: day, Symbols: stocks},
+	p, err := Data(PlanRequest{Pool: market.Targets, Datasets: datasets(catalog.Daily, catalog.DailyBasic, catalog.Moneyflow), Start: day - 30, End: day, Symbols: stocks},
 		world(evening, book{}, 1095))
 	if err != nil {
 		t.Fatal(err)
@@ -382,7 +382,7 @@ func TestTargetsPlanCoversEveryGapAndNothingTwice(t *testing.T) {
 				}
 			}
 		}
-		wish := Wish{Pool: market.Targets, Datasets: datasets(allDaily...), Start: market.NoDate, End: market.NoDate, Symbols: symbols}
+		wish := PlanRequest{Pool: market.Targets, Datasets: datasets(allDaily...), Start: market.NoDate, End: market.NoDate, Symbols: symbols}
 		p, err := Data(wish, w)
 		if err != nil {
 			t.Fatal(err)
@@ -423,7 +423,7 @@ func TestNewSymbolJoinsAFilledList(t *testing.T) {
 			}
 		}
 	}
-	p, err := Data(Wish{Pool: market.Targets, Datasets: datasets(catalog.Daily, catalog.DailyBasic, catalog.Moneyflow), Start: market.NoDate, End: market.NoDate,
+	p, err := Data(PlanRequest{Pool: market.Targets, Datasets: datasets(catalog.Daily, catalog.DailyBasic, catalog.Moneyflow), Start: market.NoDate, End: market.NoDate,
 		Symbols: append(slices.Clone(old), "000001.SZ")}, w)
 	if err != nil || len(p.Partitions) != 6 {
 		t.Errorf("%d partitions, want the newest day and one symbol per dataset: %.300v, %v", len(p.Partitions), ids(p), err)
@@ -437,7 +437,7 @@ func TestNewSymbolJoinsAFilledList(t *testing.T) {
 
 func TestSymbolsOnNoListAreWarnedAbout(t *testing.T) {
 	w := world(evening, book{}, 9)
-	wish := Wish{Pool: market.Targets, Datasets: datasets(allDaily...), Start: market.NoDate, End: market.NoDate,
+	wish := PlanRequest{Pool: market.Targets, Datasets: datasets(allDaily...), Start: market.NoDate, End: market.NoDate,
 		Symbols: []string{"999998.SH", "600519.SH", "999998.SH", "430001.BJ", "512999.SH"}}
 	for _, c := range []struct {
 		name  string
@@ -531,7 +531,7 @@ func TestSurveyOfTargetsSumsSymbols(t *testing.T) {
 	}
 }
 
-func threeYears(b *testing.B, pool market.Pool, symbols []string) (World, book) {
+func threeYears(b *testing.B, pool market.Pool, symbols []string) (PoolState, book) {
 	bk := book{}
 	w := world(evening, bk, 1095)
 	open, _ := w.Calendar.Days(day-1095, day)
@@ -553,7 +553,7 @@ func threeYears(b *testing.B, pool market.Pool, symbols []string) (World, book) 
 func BenchmarkPlanUniverse(b *testing.B) {
 	w, _ := threeYears(b, market.Universe, nil)
 	for b.Loop() {
-		if _, err := Data(Wish{Pool: market.Universe, Datasets: datasets(allDaily...), Start: market.NoDate, End: market.NoDate}, w); err != nil {
+		if _, err := Data(PlanRequest{Pool: market.Universe, Datasets: datasets(allDaily...), Start: market.NoDate, End: market.NoDate}, w); err != nil {
 			b.Fatal(err)
 		}
 	}
@@ -563,7 +563,7 @@ func BenchmarkPlanTargetsFromEmpty(b *testing.B) {
 	symbols := symbolsOf(500)
 	w := world(evening, book{}, 1095)
 	for b.Loop() {
-		if _, err := Data(Wish{Pool: market.Targets, Datasets: datasets(allDaily...), Start: market.NoDate, End: market.NoDate, Symbols: symbols}, w); err != nil {
+		if _, err := Data(PlanRequest{Pool: market.Targets, Datasets: datasets(allDaily...), Start: market.NoDate, End: market.NoDate, Symbols: symbols}, w); err != nil {
 			b.Fatal(err)
 		}
 	}

@@ -21,7 +21,7 @@ const (
 // it holds settled rows, unless anything of it is planned already. When a day was last
 // looked at is what its records tell: each look commits them anew, also one that changes
 // nothing.
-func rechecks(w Wish, world World, todo []duty, planned []Partition) []Partition {
+func rechecks(w PlanRequest, world PoolState, todo []duty, planned []Partition) []Partition {
 	if w.Recheck <= 0 || w.Refetch || w.Start != market.NoDate || w.End != market.NoDate {
 		return nil
 	}
@@ -74,7 +74,7 @@ func rechecks(w Wish, world World, todo []duty, planned []Partition) []Partition
 
 // recheck is one dataset of a day that is looked at once more; ok is false where the
 // pool holds no settled rows of it.
-func recheck(w Wish, world World, t duty, d market.Date, symbols []string) (p Partition, ok bool) {
+func recheck(w PlanRequest, world PoolState, t duty, d market.Date, symbols []string) (p Partition, ok bool) {
 	p = Partition{Pool: w.Pool, Dataset: t.ds.ID, Start: d, End: d, Calls: 1, Repeat: true, Recheck: true}
 	if w.Pool == market.Universe {
 		r, held := world.Held(Key{Dataset: t.ds.ID, Date: d})

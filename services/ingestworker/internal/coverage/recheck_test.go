@@ -43,7 +43,7 @@ func rechecked(p Plan) (out []string) {
 func TestOldDaysAreLookedAtAgain(t *testing.T) {
 	lastEvening := evening.AddDate(0, 0, -3)
 	ago := func(days int) time.Time { return evening.AddDate(0, 0, -days) }
-	wish := Wish{Pool: market.Universe, Datasets: datasets(allDaily...), Start: market.NoDate, End: market.NoDate, Recheck: 2}
+	wish := PlanRequest{Pool: market.Universe, Datasets: datasets(allDaily...), Start: market.NoDate, End: market.NoDate, Recheck: 2}
 	fresh := func() book {
 		b := holding(day-60, day-1, lastEvening)
 		for _, d := range []market.Date{day - 20, day - 27, day - 34} {
@@ -60,29 +60,29 @@ func TestOldDaysAreLookedAtAgain(t *testing.T) {
 		return out
 	}
 	for name, c := range map[string]struct {
-		change func(w *Wish, b book)
+		change func(w *PlanRequest, b book)
 		want   []string
 	}{
-		"longest ago first": {func(*Wish, book) {}, append(all(day-34), all(day-27)...)},
-		"off":               {func(w *Wish, _ book) { w.Recheck = 0 }, nil},
-		"all that are due":  {func(w *Wish, _ book) { w.Recheck = 50 }, append(append(all(day-34), all(day-27)...), all(day-20)...)},
-		"with dates":        {func(w *Wish, _ book) { w.Start, w.End = day-40, day }, nil},
-		"refetch":           {func(w *Wish, _ book) { w.Refetch = true }, nil},
-		"one dataset late": {func(_ *Wish, b book) {
+		"longest ago first": {func(*PlanRequest, book) {}, append(all(day-34), all(day-27)...)},
+		"off":               {func(w *PlanRequest, _ book) { w.Recheck = 0 }, nil},
+		"all that are due":  {func(w *PlanRequest, _ book) { w.Recheck = 50 }, append(append(all(day-34), all(day-27)...), all(day-20)...)},
+		"with dates":        {func(w *PlanRequest, _ book) { w.Start, w.End = day-40, day }, nil},
+		"refetch":           {func(w *PlanRequest, _ book) { w.Refetch = true }, nil},
+		"one dataset late": {func(_ *PlanRequest, b book) {
 			b.put(catalog.Moneyflow, day-41, "", Complete, ago(39))
 		}, append(all(day-41), all(day-34)...)},
-		"looked at a moment ago": {func(_ *Wish, b book) {
+		"looked at a moment ago": {func(_ *PlanRequest, b book) {
 			for _, id := range allDaily {
 				b.put(id, day-34, "", Complete, evening.Add(-time.Minute))
 			}
 		}, append(all(day-27), all(day-20)...)},
-		"anything of it planned anyway": {func(_ *Wish, b book) {
+		"anything of it planned anyway": {func(_ *PlanRequest, b book) {
 			b.put(catalog.DailyBasic, day-34, "", Incomplete, ago(32))
 		}, append(all(day-27), all(day-20)...)},
-		"what holds no rows": {func(_ *Wish, b book) {
+		"what holds no rows": {func(_ *PlanRequest, b book) {
 			b.put(catalog.Moneyflow, day-34, "", ExpectedEmpty, ago(365))
 		}, append(slices.DeleteFunc(all(day-34), func(id string) bool { return id == "moneyflow/"+(day-34).String() }), all(day-27)...)},
-		"accepted short": {func(_ *Wish, b book) {
+		"accepted short": {func(_ *PlanRequest, b book) {
 			k := Key{Dataset: catalog.Moneyflow, Date: day - 34}
 			b[k] = Record{Key: k, Verdict: AcceptedShort, Rows: 5, CommittedAt: ago(32), SameDays: 3, AnswerHash: 1}
 		}, append(all(day-34), all(day-27)...)},
@@ -106,7 +106,7 @@ func TestEveryOldDayHasItsTurn(t *testing.T) {
 	now := evening
 	for range 70 {
 		now = now.AddDate(0, 0, 1)
-		p, err := Data(Wish{Pool: market.Universe, Datasets: datasets(allDaily...), Start: market.NoDate, End: market.NoDate, Recheck: 1}, world(now, b, 60))
+		p, err := Data(PlanRequest{Pool: market.Universe, Datasets: datasets(allDaily...), Start: market.NoDate, End: market.NoDate, Recheck: 1}, world(now, b, 60))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -136,7 +136,7 @@ func TestOldDaysOfTargetsAreLookedAtWhole(t *testing.T) {
 	for _, id := range allDaily[:3] { // it may have a row by now
 		b.put(id, day-20, stocks[2], ExpectedEmpty, evening.AddDate(0, 0, -17))
 	}
-	p, err := Data(Wish{Pool: market.Targets, Datasets: datasets(allDaily...), Start: market.NoDate, End: market.NoDate, Recheck: 1,
+	p, err := Data(PlanRequest{Pool: market.Targets, Datasets: datasets(allDaily...), Start: market.NoDate, End: market.NoDate, Recheck: 1,
 		Symbols: append([]string{"510300.SH"}, stocks...)}, world(evening, b, 60))
 	if err != nil {
 		t.Fatal(err)

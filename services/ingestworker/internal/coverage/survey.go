@@ -39,7 +39,7 @@ type Day struct {
 // that is due. each calls its argument for every record of the datasets
 // in the span, as Sink.Coverage does. symbols are the targets, and nil for
 // universe.
-func Survey(datasets []*catalog.Dataset, start, end market.Date, world World, pool market.Pool, symbols []string, each func(yield func(Record) bool) error) ([]Day, error) {
+func Survey(datasets []*catalog.Dataset, start, end market.Date, world PoolState, pool market.Pool, symbols []string, each func(yield func(Record) bool) error) ([]Day, error) {
 	end = min(orDate(end, market.DateOf(world.Now)), market.DateOf(world.Now))
 	if start == market.NoDate {
 		start = market.DateOf(world.Now) - market.Date(world.WindowDays)
@@ -143,7 +143,7 @@ func (s *sum) add(r Record) {
 	}
 }
 
-func snapshotDay(ds *catalog.Dataset, world World) Day {
+func snapshotDay(ds *catalog.Dataset, world PoolState) Day {
 	r, ok := world.Held(Key{Dataset: ds.ID, Date: market.NoDate})
 	if !ok {
 		return Day{Dataset: ds.ID, Date: market.NoDate, Verdict: Missing}
@@ -159,7 +159,7 @@ func dayOf(r Record, v Verdict) Day {
 	}
 }
 
-func universeDay(ds *catalog.Dataset, d market.Date, s *sum, world World) Day {
+func universeDay(ds *catalog.Dataset, d market.Date, s *sum, world PoolState) Day {
 	if s.keys == 0 {
 		return Day{Dataset: ds.ID, Date: d, Verdict: Missing, Expected: Expect(ds, d, FactsOf(ds, d, world.Lists)).Expected}
 	}
@@ -168,7 +168,7 @@ func universeDay(ds *catalog.Dataset, d market.Date, s *sum, world World) Day {
 
 // targetsDay sums a day up; worth is false when no symbol of the list has
 // anything to do with the dataset on that day.
-func targetsDay(ds *catalog.Dataset, d market.Date, s *sum, world World, symbols []string) (day Day, worth bool) {
+func targetsDay(ds *catalog.Dataset, d market.Date, s *sum, world PoolState, symbols []string) (day Day, worth bool) {
 	day = Day{
 		Dataset: ds.ID, Date: d, Rows: s.rows, Expected: s.exp, Verdict: Missing,
 		Filtered: s.filtered, Rejected: s.rejected, Unknown: s.unknown,

@@ -51,8 +51,8 @@ type KeyFacts struct {
 	// Doubtful is the hash of a row that disagrees with itself across fields; 0
 	// when it does not.
 	Doubtful uint64
-	// Hollow is whether it lacks a value which rows hardly ever lack.
-	Hollow bool
+	// MissingValues is whether it lacks a value which rows hardly ever lack.
+	MissingValues bool
 	// Listed is whether the symbol was listed then; ListKnown whether that is known.
 	Listed, ListKnown bool
 	// Unlisted is whether no list knows the symbol though one of its kind is held.
@@ -133,7 +133,7 @@ func JudgeKey(ds *catalog.Dataset, k Key, f KeyFacts, s Situation) KeyJudgement 
 	case f.Row:
 		r.Rows, r.Expected = 1, 1
 		r.ByExchange.Add(k.Symbol)
-		if f.Hollow && s.HasHeld && s.Held.Rows > 0 && s.Held.AnswerHash == 0 {
+		if f.MissingValues && s.HasHeld && s.Held.Rows > 0 && s.Held.AnswerHash == 0 {
 			// The row held lacks nothing: it stays until this was seen on three days.
 			if r.witness(f.Doubtful, s); r.SameDays < acceptDays {
 				return KeyJudgement{Record: s.Held.kept(r, v), Lost: true}

@@ -17,7 +17,7 @@ import (
 // always asked for whole: only that tells a suspended symbol from a day that is
 // not out yet. What is left is cut so that it spends the fewest calls.
 
-func targets(w Wish, world World, todo []duty) []Partition {
+func targets(w PlanRequest, world PoolState, todo []duty) []Partition {
 	var out []Partition
 	symbols := slices.Compact(slices.Sorted(slices.Values(w.Symbols)))
 	for _, t := range todo {
@@ -94,7 +94,7 @@ type gapSet struct {
 	perCall int
 }
 
-func gaps(w Wish, world World, t duty, symbols []string) gapSet {
+func gaps(w PlanRequest, world PoolState, t duty, symbols []string) gapSet {
 	g := gapSet{duty: t, repeat: true}
 	absent, older := map[market.Date][]string{}, map[market.Date][]string{}
 	for _, s := range symbols {
@@ -182,7 +182,7 @@ func (g *gapSet) missing(symbol string, d market.Date) {
 
 // disproved reports whether a symbol's day was taken for idle, and another dataset
 // has its row after all.
-func disproved(ds *catalog.Dataset, r Record, world World) bool {
+func disproved(ds *catalog.Dataset, r Record, world PoolState) bool {
 	if r.Verdict != ExpectedEmpty || r.BeforeFirst() {
 		return false
 	}
@@ -196,7 +196,7 @@ func disproved(ds *catalog.Dataset, r Record, world World) bool {
 
 // corroborated reports whether a symbol's absence from `daily` needs no second look,
 // because the answer for its valuation, another call of another API, lacks it too.
-func corroborated(ds *catalog.Dataset, r Record, world World) bool {
+func corroborated(ds *catalog.Dataset, r Record, world PoolState) bool {
 	if ds.ID != catalog.Daily || r.Verdict != ExpectedEmpty {
 		return false
 	}

@@ -317,9 +317,9 @@ func sum(columns [][]float32, i int) float64 {
 	return total
 }
 
-// Hollow names the columns that have no value in any row though a day beside it
+// MissingValues names the columns that have no value in any row though a day beside it
 // has values in most: rows came before their values.
-func Hollow(day, beside *Day) (Finding, bool) {
+func MissingValues(day, beside *Day) (Finding, bool) {
 	if len(day.Symbols) < leastRows {
 		return Finding{}, false
 	}

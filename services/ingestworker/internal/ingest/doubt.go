@@ -126,7 +126,7 @@ func (x *examination) all(ctx context.Context) (err error) {
 	hollow := func(f evidence.Finding) bool { return f.Reason == fault.ValuesMissing }
 	for _, beside := range []*evidence.Day{x.prev, x.next} {
 		if beside != nil && !slices.ContainsFunc(x.against, hollow) {
-			x.found(evidence.Hollow(x.day, beside))
+			x.found(evidence.MissingValues(x.day, beside))
 		}
 	}
 	if err := x.sameDate(ctx); err != nil || !x.quotes() || x.falsified() {

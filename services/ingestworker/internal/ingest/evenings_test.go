@@ -90,7 +90,7 @@ func TestEvenings(t *testing.T) {
 			}
 			for again := range 2 {
 				for _, pool := range market.Pools() {
-					w := coverage.Wish{Pool: pool, Datasets: everything, Start: market.NoDate, End: market.NoDate, Symbols: symbols}
+					w := coverage.PlanRequest{Pool: pool, Datasets: everything, Start: market.NoDate, End: market.NoDate, Symbols: symbols}
 					out, err := r.pass(w, 3, nil)
 					if err != nil {
 						t.Fatal(err)

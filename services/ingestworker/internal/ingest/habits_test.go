@@ -108,7 +108,7 @@ func TestHabitsOfAnswering(t *testing.T) {
 			start, end := lastDays(p, 2)
 			symbols := []string{"600000.SH", "000001.SZ", "920007.BJ", "510000.SH", "159001.SZ"}
 			for _, pool := range market.Pools() {
-				w := coverage.Wish{Pool: pool, Datasets: everything, Start: start, End: end, Symbols: symbols}
+				w := coverage.PlanRequest{Pool: pool, Datasets: everything, Start: start, End: end, Symbols: symbols}
 				r.settle(w, 3)
 				var only []string
 				if pool == market.Targets {
@@ -139,7 +139,7 @@ func TestFewModulesOnAnEmptyPool(t *testing.T) {
 	start, end := lastDays(p, 1)
 	p.Share = func(api string, _ market.Date) float64 { return 0.5 }
 	for _, id := range []string{catalog.Daily, catalog.FundDaily, catalog.DailyBasic, catalog.Moneyflow} {
-		w := coverage.Wish{Pool: market.Universe, Datasets: datasets(id), Start: start, End: end}
+		w := coverage.PlanRequest{Pool: market.Universe, Datasets: datasets(id), Start: start, End: end}
 		out, err := r.pass(w, 2, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -174,7 +174,7 @@ func TestLateETFList(t *testing.T) {
 		}
 		r := oddRig(t, p)
 		start, end := lastDays(p, 4)
-		w := coverage.Wish{Pool: market.Universe, Datasets: everything, Start: start, End: end}
+		w := coverage.PlanRequest{Pool: market.Universe, Datasets: everything, Start: start, End: end}
 		if _, err := r.pass(w, 1, nil); err != nil {
 			t.Fatal(err)
 		}

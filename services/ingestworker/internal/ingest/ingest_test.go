@@ -23,7 +23,7 @@ func small() tusharesim.Options { return tusharesim.Options{Stocks: 300, Funds: 
 func TestUniverseEqualsTheProvider(t *testing.T) {
 	r := newRig(t, small())
 	start, end := r.span(4)
-	w := coverage.Wish{Pool: market.Universe, Datasets: everything, Start: start, End: end}
+	w := coverage.PlanRequest{Pool: market.Universe, Datasets: everything, Start: start, End: end}
 	out, err := r.pass(w, 8, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -82,7 +82,7 @@ func TestEveryFault(t *testing.T) {
 		t.Run(string(f.fault.Kind)+" "+f.fault.Mode, func(t *testing.T) {
 			r := newRig(t, tusharesim.Options{Stocks: 300, Funds: -1})
 			start, end := r.span(1)
-			w := coverage.Wish{Pool: market.Universe, Datasets: datasets(catalog.StockBasic, catalog.Daily), Start: start, End: end}
+			w := coverage.PlanRequest{Pool: market.Universe, Datasets: datasets(catalog.StockBasic, catalog.Daily), Start: start, End: end}
 			refs, err := r.ing.References(context.Background(), w)
 			if err != nil {
 				t.Fatal(err)
@@ -148,7 +148,7 @@ func TestAnyOrderAnyFault(t *testing.T) {
 			mix := rand.New(rand.NewPCG(uint64(seed), 7))
 			r := newRig(t, tusharesim.Options{Seed: uint64(seed + 1), Stocks: 200, Funds: 80, Caps: map[string]int{"daily": 150, "stock_basic": 90}})
 			start, end := r.span(5)
-			w := coverage.Wish{Pool: market.Universe, Datasets: everything, Start: start, End: end}
+			w := coverage.PlanRequest{Pool: market.Universe, Datasets: everything, Start: start, End: end}
 			for round := range 4 {
 				r.sim.ClearFaults()
 				for range 1 + mix.IntN(3) {
@@ -193,7 +193,7 @@ func TestAnyOrderAnyFault(t *testing.T) {
 func TestStaleEpochNeverWrites(t *testing.T) {
 	r := newRig(t, small())
 	start, end := r.span(1)
-	w := coverage.Wish{Pool: market.Universe, Datasets: datasets(catalog.StockBasic, catalog.Daily), Start: start, End: end}
+	w := coverage.PlanRequest{Pool: market.Universe, Datasets: datasets(catalog.StockBasic, catalog.Daily), Start: start, End: end}
 	if _, err := r.pass(w, 1, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -281,7 +281,7 @@ func TestCancelLeavesNoTrace(t *testing.T) {
 func TestBasicsWaitForDaily(t *testing.T) {
 	r := newRig(t, small())
 	start, end := r.span(1)
-	w := coverage.Wish{Pool: market.Universe, Datasets: everything, Start: start, End: end}
+	w := coverage.PlanRequest{Pool: market.Universe, Datasets: everything, Start: start, End: end}
 	refs, err := r.ing.References(context.Background(), w)
 	if err != nil {
 		t.Fatal(err)
@@ -310,7 +310,7 @@ func TestBasicsWaitForDaily(t *testing.T) {
 
 func TestNotPublishedIsNeitherEmptyNorDone(t *testing.T) {
 	r := newRig(t, small())
-	w := coverage.Wish{Pool: market.Universe, Datasets: datasets(catalog.StockBasic, catalog.Daily), Start: market.NoDate, End: market.NoDate}
+	w := coverage.PlanRequest{Pool: market.Universe, Datasets: datasets(catalog.StockBasic, catalog.Daily), Start: market.NoDate, End: market.NoDate}
 	refs, err := r.ing.References(context.Background(), w)
 	if err != nil {
 		t.Fatal(err)
@@ -342,7 +342,7 @@ func TestNotPublishedIsNeitherEmptyNorDone(t *testing.T) {
 func TestRevisionsShow(t *testing.T) {
 	r := newRig(t, small())
 	start, end := r.span(1)
-	w := coverage.Wish{Pool: market.Universe, Datasets: datasets(catalog.StockBasic, catalog.Daily), Start: start, End: end}
+	w := coverage.PlanRequest{Pool: market.Universe, Datasets: datasets(catalog.StockBasic, catalog.Daily), Start: start, End: end}
 	r.settle(w, 3)
 	if _, err := r.sim.Revise(tusharesim.Revision{API: catalog.Daily, TradeDate: end.Compact(), Change: 3, Drop: 1}); err != nil {
 		t.Fatal(err)
@@ -393,7 +393,7 @@ func TestReferencesAreAskedOnceForBothPools(t *testing.T) {
 	r := newRig(t, small())
 	start, end := r.span(1)
 	for _, p := range market.Pools() {
-		w := coverage.Wish{Pool: p, Datasets: everything, Start: start, End: end, Symbols: []string{"600519.SH", "510300.SH"}}
+		w := coverage.PlanRequest{Pool: p, Datasets: everything, Start: start, End: end, Symbols: []string{"600519.SH", "510300.SH"}}
 		if _, err := r.pass(w, 2, nil); err != nil {
 			t.Fatal(err)
 		}
@@ -421,7 +421,7 @@ func (m *meddled) Contents(ctx context.Context, keys ...coverage.Key) ([]ingest.
 func TestVerifyReadsAgainWhatWasCommittedMeanwhile(t *testing.T) {
 	r := newRig(t, small())
 	start, end := r.span(2)
-	w := coverage.Wish{Pool: market.Universe, Datasets: datasets(catalog.TradeCal, catalog.StockBasic, catalog.FundBasic, catalog.Daily), Start: start, End: end, Refetch: true}
+	w := coverage.PlanRequest{Pool: market.Universe, Datasets: datasets(catalog.TradeCal, catalog.StockBasic, catalog.FundBasic, catalog.Daily), Start: start, End: end, Refetch: true}
 	out, err := r.pass(w, 1, nil)
 	if err != nil {
 		t.Fatal(err)

@@ -28,7 +28,7 @@ func BenchmarkManyTargets(b *testing.B) {
 				symbols = append(symbols, s)
 			}
 		}
-		w := coverage.Wish{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
+		w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
 		refs, err := r.ing.References(b.Context(), w)
 		if err != nil {
 			b.Fatal(err)

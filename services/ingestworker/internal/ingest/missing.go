@@ -33,7 +33,7 @@ type PriceReader interface {
 
 // disproved finds the keys of the symbols that the pool takes for idle and that the
 // rows committed prove to be missing.
-func (j *job) disproved(ctx context.Context, world coverage.World, judged []coverage.KeyJudgement) ([]coverage.KeyJudgement, error) {
+func (j *job) disproved(ctx context.Context, world coverage.PoolState, judged []coverage.KeyJudgement) ([]coverage.KeyJudgement, error) {
 	s := coverage.Situation{Now: time.Now(), Epoch: j.work.Epoch, RunID: j.work.RunID}
 	var out []coverage.KeyJudgement
 	for _, k := range judged {
@@ -91,7 +91,7 @@ type idle struct {
 
 // idle adds the stretches of a symbol within the partition's span, and those that
 // touch it from either side.
-func (j *job) idle(out []idle, world coverage.World, symbol string) []idle {
+func (j *job) idle(out []idle, world coverage.PoolState, symbol string) []idle {
 	p := j.work.Partition
 	at := func(d market.Date) (coverage.Record, bool) {
 		return j.sink.Held(coverage.Key{Dataset: j.ds.ID, Date: d, Symbol: symbol})
@@ -226,7 +226,7 @@ func keyNames(records []coverage.Record) (n int64, list string) {
 
 // unlisted are the symbols of the partition that no list knows though one of their
 // kind is held.
-func (j *job) unlisted(world coverage.World) map[string]bool {
+func (j *job) unlisted(world coverage.PoolState) map[string]bool {
 	out := map[string]bool{}
 	for _, s := range j.work.Partition.Symbols {
 		if _, known := world.Lists.Find(s); !known && world.Lists.Has(j.ds.Kind) {

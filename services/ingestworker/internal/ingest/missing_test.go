@@ -72,7 +72,7 @@ func TestClosedDayIsNoTradingDay(t *testing.T) {
 	}
 	r := oddRig(t, p)
 	symbols := codesOf(p.Funds, 2)
-	w := coverage.Wish{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
+	w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
 	out, err := r.pass(w, 2, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -112,7 +112,7 @@ func TestWeekdayBeyondTheCalendarIsKept(t *testing.T) {
 	}
 	r := oddRig(t, p)
 	symbols := codesOf(p.Stocks, 3)
-	w := coverage.Wish{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
+	w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
 	out, err := r.pass(w, 2, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -141,7 +141,7 @@ func TestLongLists(t *testing.T) {
 				}
 			}
 			r := oddRig(t, p)
-			w := coverage.Wish{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
+			w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
 			refs, err := r.ing.References(t.Context(), w)
 			if err != nil {
 				t.Fatal(err)
@@ -208,7 +208,7 @@ func TestLongListsThatFail(t *testing.T) {
 			return fails
 		}
 		r := oddRig(t, p)
-		w := coverage.Wish{Pool: market.Targets, Datasets: datasets(catalog.TradeCal, catalog.StockBasic, catalog.Daily), Start: start, End: end, Symbols: symbols}
+		w := coverage.PlanRequest{Pool: market.Targets, Datasets: datasets(catalog.TradeCal, catalog.StockBasic, catalog.Daily), Start: start, End: end, Symbols: symbols}
 		out, err := r.pass(w, 1, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -244,7 +244,7 @@ func TestAnotherDatasetProvesAMissingRow(t *testing.T) {
 				return !hides || api != lacks || row["ts_code"] != code || row["trade_date"] != on.Compact()
 			}
 			r := oddRig(t, p)
-			w := coverage.Wish{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
+			w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
 			out, err := r.pass(w, 2, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -295,7 +295,7 @@ func TestPreCloseProvesAMissingRow(t *testing.T) {
 				return !hides || api != catalog.FundDaily || row["ts_code"] != code || row["trade_date"] != on.Compact()
 			}
 			r := oddRig(t, p)
-			w := coverage.Wish{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
+			w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
 			var out []outcome
 			if evenings {
 				for _, d := range days {
@@ -354,7 +354,7 @@ func TestMangledCode(t *testing.T) {
 			return true
 		}
 		r := oddRig(t, p)
-		w := coverage.Wish{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
+		w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
 		out, err := r.pass(w, 2, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -380,7 +380,7 @@ func TestUnlistedSymbolIsNotSettled(t *testing.T) {
 	start, end := lastDays(p, 4)
 	const old = "830799.BJ"
 	r := oddRig(t, p)
-	w := coverage.Wish{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: []string{"600000.SH", old}}
+	w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: []string{"600000.SH", old}}
 	for range 2 {
 		out, err := r.pass(w, 2, nil)
 		if err != nil {
@@ -411,7 +411,7 @@ func TestSuspendedIsListed(t *testing.T) {
 		}
 	}
 	r := oddRig(t, p)
-	w := coverage.Wish{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
+	w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
 	out, err := r.pass(w, 2, nil)
 	if err != nil {
 		t.Fatal(err)

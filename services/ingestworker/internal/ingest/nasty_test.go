@@ -59,7 +59,7 @@ func TestNastyCells(t *testing.T) {
 			}
 			r := oddRig(t, p)
 			for _, pool := range market.Pools() {
-				w := coverage.Wish{Pool: pool, Datasets: everything, Start: start, End: end, Symbols: []string{code, "600000.SH", "510005.SH", "510000.SH"}}
+				w := coverage.PlanRequest{Pool: pool, Datasets: everything, Start: start, End: end, Symbols: []string{code, "600000.SH", "510005.SH", "510000.SH"}}
 				out, err := r.pass(w, 2, nil)
 				if err != nil {
 					t.Fatal(pool, err)
@@ -106,7 +106,7 @@ func TestCalendarWithAHole(t *testing.T) {
 				return !hole(d)
 			}
 			r := oddRig(t, p)
-			w := coverage.Wish{Pool: market.Universe, Datasets: everything, Start: market.NewDate(2025, 2, 27), End: market.NewDate(2025, 3, 12)}
+			w := coverage.PlanRequest{Pool: market.Universe, Datasets: everything, Start: market.NewDate(2025, 2, 27), End: market.NewDate(2025, 3, 12)}
 			out, err := r.pass(w, 2, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -127,7 +127,7 @@ func TestDaysBeforeTheCalendar(t *testing.T) {
 		return api != "trade_cal" || row["cal_date"].(string) >= "20260101"
 	}
 	r := oddRig(t, p)
-	w := coverage.Wish{Pool: market.Universe, Datasets: everything, Start: market.NewDate(2025, 3, 3), End: market.NewDate(2025, 3, 7)}
+	w := coverage.PlanRequest{Pool: market.Universe, Datasets: everything, Start: market.NewDate(2025, 3, 3), End: market.NewDate(2025, 3, 7)}
 	out, err := r.pass(w, 2, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -151,7 +151,7 @@ func TestListsDenied(t *testing.T) {
 	r := oddRig(t, p)
 	start, end := lastDays(p, 2)
 	for _, pool := range market.Pools() {
-		w := coverage.Wish{Pool: pool, Datasets: datasets(catalog.Daily), Start: start, End: end, Symbols: []string{"600000.SH"}}
+		w := coverage.PlanRequest{Pool: pool, Datasets: datasets(catalog.Daily), Start: start, End: end, Symbols: []string{"600000.SH"}}
 		out, err := r.pass(w, 1, nil)
 		if err != nil {
 			t.Fatal(err)
@@ -169,7 +169,7 @@ func TestListsDenied(t *testing.T) {
 			t.Errorf("%s: nobody was told", pool)
 		}
 	}
-	w := coverage.Wish{Pool: market.Universe, Datasets: datasets(catalog.StockBasic, catalog.Daily), Start: start, End: end}
+	w := coverage.PlanRequest{Pool: market.Universe, Datasets: datasets(catalog.StockBasic, catalog.Daily), Start: start, End: end}
 	out, err := r.pass(w, 1, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -196,7 +196,7 @@ func TestReferencesOncePerDay(t *testing.T) {
 		done := make(chan error)
 		for _, pool := range market.Pools() {
 			go func() {
-				_, err := r.pass(coverage.Wish{Pool: pool, Datasets: everything, Start: start, End: end, Symbols: []string{"600000.SH", "510000.SH"}}, 2, nil)
+				_, err := r.pass(coverage.PlanRequest{Pool: pool, Datasets: everything, Start: start, End: end, Symbols: []string{"600000.SH", "510000.SH"}}, 2, nil)
 				done <- err
 			}()
 		}
@@ -221,7 +221,7 @@ func TestMissingFieldKeepsWhatIsHeld(t *testing.T) {
 	start, end := lastDays(p, 1)
 	symbols := []string{"600000.SH", "000001.SZ"}
 	for _, pool := range market.Pools() {
-		r.settle(coverage.Wish{Pool: pool, Datasets: everything, Start: start, End: end, Symbols: symbols}, 3)
+		r.settle(coverage.PlanRequest{Pool: pool, Datasets: everything, Start: start, End: end, Symbols: symbols}, 3)
 	}
 	p.Do(func() {
 		p.Change = func(api string, row map[string]any) bool {
@@ -233,7 +233,7 @@ func TestMissingFieldKeepsWhatIsHeld(t *testing.T) {
 		}
 	})
 	for _, pool := range market.Pools() {
-		w := coverage.Wish{Pool: pool, Datasets: everything, Start: start, End: end, Symbols: symbols, Refetch: true}
+		w := coverage.PlanRequest{Pool: pool, Datasets: everything, Start: start, End: end, Symbols: symbols, Refetch: true}
 		if _, err := r.pass(w, 1, nil); err != nil {
 			t.Fatal(err)
 		}

@@ -29,7 +29,7 @@ func TestAPassingAnswerCostsNoPartition(t *testing.T) {
 			if _, err := r.sim.AddFault(f); err != nil {
 				t.Fatal(err)
 			}
-			out, err := r.pass(coverage.Wish{Pool: market.Universe, Datasets: everything, Start: start, End: end}, 4, nil)
+			out, err := r.pass(coverage.PlanRequest{Pool: market.Universe, Datasets: everything, Start: start, End: end}, 4, nil)
 			if err != nil || len(out) != 3+3*4 {
 				t.Fatalf("%d %q at call %d: %d partitions, %v", f.Code, f.Text, skip+1, len(out), err)
 			}

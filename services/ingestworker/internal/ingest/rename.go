@@ -17,8 +17,8 @@ type Rename struct {
 	Moved, Twice int64
 }
 
-// Strays are rows held under codes that no list knows.
-type Strays struct {
+// Orphans are stored rows of symbols that are not in the instrument list.
+type Orphans struct {
 	// Rows and the Symbols that they have.
 	Rows, Symbols int64
 	// Sample names some of the symbols.
@@ -50,7 +50,7 @@ func (j *job) renamed(c Changes) (out []fault.Issue) {
 			break
 		}
 	}
-	if s := c.Strays; s.Rows > 0 {
+	if s := c.Orphans; s.Rows > 0 {
 		list := strings.Join(s.Sample, ", ")
 		if int(s.Symbols) > len(s.Sample) {
 			list += ", …"

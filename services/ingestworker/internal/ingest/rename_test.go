@@ -29,7 +29,7 @@ func issuesOf(out []outcome, reason fault.Reason) (found []fault.Issue) {
 func TestRekeyedCompaniesAreFollowed(t *testing.T) {
 	r := newRig(t, small())
 	start, end := r.span(15)
-	w := coverage.Wish{Pool: market.Universe, Datasets: everything, Start: start, End: end}
+	w := coverage.PlanRequest{Pool: market.Universe, Datasets: everything, Start: start, End: end}
 	r.settle(w, 6)
 	instruments, err := r.sinks[market.Universe].Instruments(t.Context())
 	if err != nil {
@@ -46,7 +46,7 @@ func TestRekeyedCompaniesAreFollowed(t *testing.T) {
 	if len(codes) != 3 {
 		t.Fatalf("%d companies make no test", len(codes))
 	}
-	targets := coverage.Wish{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: []string{"600000.SH", old}}
+	targets := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: []string{"600000.SH", old}}
 	r.settle(targets, 6)
 	if err := r.sim.Rekey(codes); err != nil {
 		t.Fatal(err)

@@ -51,7 +51,7 @@ func TestRecordedDaysAreStoredAsRecorded(t *testing.T) {
 	} {
 		t.Run(c.vintage, func(t *testing.T) {
 			r := newRig(t, tusharesim.Options{ReplayDir: dir, StockBasicVintage: c.vintage})
-			w := coverage.Wish{Pool: market.Universe, Datasets: c.datasets, Start: c.start, End: c.end}
+			w := coverage.PlanRequest{Pool: market.Universe, Datasets: c.datasets, Start: c.start, End: c.end}
 			out, err := r.pass(w, 4, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -118,7 +118,7 @@ func TestRecordedDaysWithManySuspensions(t *testing.T) {
 			}
 			r := newRig(t, tusharesim.Options{ReplayDir: dir, StockBasicVintage: "201911"})
 			of := datasets(catalog.TradeCal, catalog.StockBasic, catalog.Daily)
-			w := coverage.Wish{Pool: market.Universe, Datasets: of, Start: start, End: end}
+			w := coverage.PlanRequest{Pool: market.Universe, Datasets: of, Start: start, End: end}
 			out, err := r.pass(w, 1, nil)
 			if err != nil {
 				t.Fatal(err)
@@ -137,7 +137,7 @@ func TestRecordedDaysWithManySuspensions(t *testing.T) {
 // TestETFsAreToldByTheirCodes loads the recorded list of exchange-traded funds.
 func TestETFsAreToldByTheirCodes(t *testing.T) {
 	r := newRig(t, tusharesim.Options{ReplayDir: realdata(t), StockBasicVintage: "201911"})
-	w := coverage.Wish{Pool: market.Universe, Datasets: datasets(catalog.FundBasic)}
+	w := coverage.PlanRequest{Pool: market.Universe, Datasets: datasets(catalog.FundBasic)}
 	out, err := r.pass(w, 1, nil)
 	if err != nil && !fault.Is(err, fault.CalendarUnavailable) {
 		t.Fatal(err)

@@ -144,7 +144,7 @@ func (r *rig) all(parts []coverage.Partition, at int) []outcome {
 
 // pass is one run of a pool: references, then data. Plans that cannot be made end
 // it.
-func (r *rig) pass(w coverage.Wish, at int, mix *rand.Rand) (out []outcome, err error) {
+func (r *rig) pass(w coverage.PlanRequest, at int, mix *rand.Rand) (out []outcome, err error) {
 	refs, err := r.ing.References(context.Background(), w)
 	if err != nil {
 		return nil, err
@@ -164,7 +164,7 @@ func (r *rig) pass(w coverage.Wish, at int, mix *rand.Rand) (out []outcome, err 
 
 // settle runs clean passes until nothing is planned, and fails when that takes
 // more than so many.
-func (r *rig) settle(w coverage.Wish, most int) {
+func (r *rig) settle(w coverage.PlanRequest, most int) {
 	r.t.Helper()
 	for range most {
 		out, err := r.pass(w, 4, nil)

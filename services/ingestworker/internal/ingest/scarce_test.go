@@ -105,7 +105,7 @@ func TestAListOfOneCallAnHourComesWhole(t *testing.T) {
 					t.Fatal(err)
 				}
 				for _, pool := range market.Pools() {
-					w := coverage.Wish{Pool: pool, Datasets: datasets(catalog.TradeCal, catalog.StockBasic), Start: market.NoDate, End: market.NoDate, Symbols: symbols, Refetch: refetch}
+					w := coverage.PlanRequest{Pool: pool, Datasets: datasets(catalog.TradeCal, catalog.StockBasic), Start: market.NoDate, End: market.NoDate, Symbols: symbols, Refetch: refetch}
 					refs, err := r.ing.References(t.Context(), w)
 					if err != nil {
 						t.Fatal(err)

@@ -36,9 +36,9 @@ type Changes struct {
 	// Revised sums up what was kept of the values that changed or went.
 	Revised Revised
 	// Renamed are the companies that a list has under another code, whose rows were
-	// moved. Strays are rows that it does not know even so; universe only.
+	// moved. Orphans are rows that it does not know even so; universe only.
 	Renamed []Rename
-	Strays  Strays
+	Orphans Orphans
 	// LogHeld is the size in bytes of a write-ahead log that a reader of the file keeps
 	// from being shortened; 0 where it can be, or is small.
 	LogHeld int64

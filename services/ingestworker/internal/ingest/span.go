@@ -58,7 +58,7 @@ type spanAnswer struct {
 // takes. A list that is refused is halved, down to single symbols. A symbol without
 // any row in the answer to a list is asked for again, until an answer of its own or
 // whole dates tell.
-func (j *job) span(ctx context.Context, world coverage.World) (spanAnswer, error) {
+func (j *job) span(ctx context.Context, world coverage.PoolState) (spanAnswer, error) {
 	p := j.work.Partition
 	a := spanAnswer{shared: map[string]bool{}, dates: map[market.Date]coverage.Evidence{}}
 	absent, came, err := j.lists(ctx, &a, p.Symbols)
@@ -166,7 +166,7 @@ func (j *job) one(ctx context.Context, a *spanAnswer, symbols []string) error {
 
 // dates fetches whole trade dates for symbols that no list's answer has a row of,
 // where that is fewer calls than one a symbol.
-func (j *job) dates(ctx context.Context, a *spanAnswer, world coverage.World, days []market.Date, symbols []string) error {
+func (j *job) dates(ctx context.Context, a *spanAnswer, world coverage.PoolState, days []market.Date, symbols []string) error {
 	wanted := make(map[string]bool, len(symbols))
 	for _, s := range symbols {
 		wanted[s] = true

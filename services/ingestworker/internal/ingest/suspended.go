@@ -91,7 +91,7 @@ func (j *job) halted(ctx context.Context, symbol string, d market.Date) bool {
 // the days beside call for: the provider's own list of suspensions, or, where too
 // few days beside are held and the date is long out, the way the missing stocks lie among
 // those listed. It returns the expectation that then holds.
-func (j *job) explain(ctx context.Context, world coverage.World, f *coverage.Facts, day *evidence.Day, a coverage.Answer, e coverage.Expectation, publishing bool) coverage.Expectation {
+func (j *job) explain(ctx context.Context, world coverage.PoolState, f *coverage.Facts, day *evidence.Day, a coverage.Answer, e coverage.Expectation, publishing bool) coverage.Expectation {
 	d := j.work.Partition.Start
 	var newly coverage.ExchangeCounts
 	prev := j.i.days.nearest(catalog.Daily, d)
@@ -114,7 +114,7 @@ func (j *job) explain(ctx context.Context, world coverage.World, f *coverage.Fac
 		}
 	}
 	f.Asked = false
-	if !publishing && !f.Beside.Enough() {
+	if !publishing && !f.TradedShares.Enough() {
 		var listed []evidence.Symbol
 		for _, text := range world.Lists.ListedOn(market.Stock, d) {
 			if s, ok := evidence.SymbolOf(text); ok {

@@ -148,7 +148,7 @@ func (a symbolAnswer) unbegun(judged []coverage.KeyJudgement) market.Date {
 
 // prove asks for a whole trade date, which tells an idle symbol from a hole. One
 // call settles the days before it too: the provider has gone past them.
-func (j *job) prove(ctx context.Context, d market.Date, asked map[string]bool, world coverage.World) (*dateProof, error) {
+func (j *job) prove(ctx context.Context, d market.Date, asked map[string]bool, world coverage.PoolState) (*dateProof, error) {
 	ans, err := j.ask(ctx, map[string]string{"trade_date": d.Compact()})
 	if err != nil {
 		return nil, err
@@ -211,7 +211,7 @@ func dateEvidence(ds *catalog.Dataset, d market.Date, c checked, l *coverage.Lis
 
 // judgeKeys judges every symbol on every open day of the span that is due, and on
 // any other day that a row came for.
-func (j *job) judgeKeys(ctx context.Context, world coverage.World, a symbolAnswer) ([]coverage.KeyJudgement, error) {
+func (j *job) judgeKeys(ctx context.Context, world coverage.PoolState, a symbolAnswer) ([]coverage.KeyJudgement, error) {
 	p, now := j.work.Partition, time.Now()
 	days, _ := world.Calendar.Days(p.Start, p.End)
 	days = slices.DeleteFunc(days, func(d market.Date) bool { return now.Before(coverage.DueAt(j.ds, d)) })
@@ -231,7 +231,7 @@ func (j *job) judgeKeys(ctx context.Context, world coverage.World, a symbolAnswe
 	for _, s := range p.Symbols {
 		for _, d := range days {
 			k := coverage.Key{Dataset: j.ds.ID, Date: d, Symbol: s}
-			f := coverage.KeyFacts{RejectedRow: a.rejected[key{s, d}], Doubtful: a.doubtful[key{s, d}], Hollow: a.hollow[key{s, d}], Evidence: a.evidence}
+			f := coverage.KeyFacts{RejectedRow: a.rejected[key{s, d}], Doubtful: a.doubtful[key{s, d}], MissingValues: a.hollow[key{s, d}], Evidence: a.evidence}
 			_, f.Row = a.rows[key{s, d}]
 			f.RejectedRow = f.RejectedRow || !f.Row && a.strays[s]
 			if !f.Row && !f.RejectedRow {
@@ -328,7 +328,7 @@ func (j *job) sibling(s string, d market.Date) string {
 
 // commitSymbols writes what was judged. A symbol whose held rows are missing from
 // the answer keeps them: its records are written, and its rows left as they are.
-func (j *job) commitSymbols(ctx context.Context, c checked, world coverage.World, judged []coverage.KeyJudgement) (Result, error) {
+func (j *job) commitSymbols(ctx context.Context, c checked, world coverage.PoolState, judged []coverage.KeyJudgement) (Result, error) {
 	p, now := j.work.Partition, time.Now()
 	lost := map[string]int{}
 	for _, k := range judged {
@@ -400,7 +400,7 @@ func without(b *table.Batch, lost map[string]int) *table.Batch {
 	return b.Select(keep)
 }
 
-func (j *job) sum(c checked, world coverage.World, records []coverage.Record, changes Changes, lost int, judged, found []coverage.KeyJudgement) Result {
+func (j *job) sum(c checked, world coverage.PoolState, records []coverage.Record, changes Changes, lost int, judged, found []coverage.KeyJudgement) Result {
 	p := j.work.Partition
 	total := coverage.Record{Key: coverage.Key{Dataset: j.ds.ID, Date: market.NoDate}, Epoch: j.work.Epoch, RunID: j.work.RunID,
 		SameSince: market.NoDate, LastSame: market.NoDate, Verdict: coverage.ExpectedEmpty}

@@ -64,7 +64,7 @@ func TestTargetsEqualTheProvider(t *testing.T) {
 	r := newRig(t, small())
 	start, end := r.span(20)
 	symbols := r.watchList(9, 4)
-	w := coverage.Wish{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
+	w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
 	out, err := r.pass(w, 4, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -95,7 +95,7 @@ func TestSuspendedSymbolIsSettled(t *testing.T) {
 			}
 		}
 	}
-	w := coverage.Wish{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
+	w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
 	r.settle(w, 3)
 	for _, id := range []string{catalog.Daily, catalog.DailyBasic} {
 		if held, ok := r.sinks[market.Targets].Held(coverage.Key{Dataset: id, Date: end, Symbol: gone}); !ok || held.Verdict != coverage.ExpectedEmpty {
@@ -109,7 +109,7 @@ func TestFailedBasicIsRefilled(t *testing.T) {
 	r := newRig(t, small())
 	start, end := r.span(3)
 	symbols := r.watchList(6, 0)
-	w := coverage.Wish{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
+	w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
 	id, err := r.sim.AddFault(tusharesim.Fault{Kind: tusharesim.HTTP500, API: catalog.DailyBasic})
 	if err != nil {
 		t.Fatal(err)
@@ -143,7 +143,7 @@ func TestHeldRowsSurviveAnAnswerWithoutThem(t *testing.T) {
 	r := newRig(t, small())
 	start, end := r.span(5)
 	symbols := r.watchList(9, 3)
-	w := coverage.Wish{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
+	w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
 	r.settle(w, 3)
 	for _, kind := range []tusharesim.FaultKind{tusharesim.HalfDay, tusharesim.Empty} {
 		id, err := r.sim.AddFault(tusharesim.Fault{Kind: kind})
@@ -184,7 +184,7 @@ func TestTargetsAnyOrderAnyFault(t *testing.T) {
 			r := newRig(t, tusharesim.Options{Seed: uint64(seed + 1), Stocks: 200, Funds: 80})
 			start, end := r.span(6)
 			symbols := r.watchList(6, 2)
-			w := coverage.Wish{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
+			w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
 			for range 3 {
 				r.sim.ClearFaults()
 				f := kinds[mix.IntN(len(kinds))]
@@ -210,7 +210,7 @@ func TestFiveHundredSymbolsCostATenth(t *testing.T) {
 	if len(symbols) > 500 {
 		symbols = symbols[:500]
 	}
-	w := coverage.Wish{Pool: market.Targets, Datasets: everything, Start: end - 30, End: end, Symbols: symbols}
+	w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: end - 30, End: end, Symbols: symbols}
 	out, err := r.pass(w, 4, nil)
 	if err != nil {
 		t.Fatal(err)
@@ -252,7 +252,7 @@ func TestIdleEndOfASpan(t *testing.T) {
 				}
 			}
 			r := oddRig(t, p)
-			w := coverage.Wish{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: []string{code}}
+			w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: []string{code}}
 			refs, err := r.ing.References(t.Context(), w)
 			if err != nil {
 				t.Fatal(err)

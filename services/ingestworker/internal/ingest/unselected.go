@@ -22,7 +22,7 @@ type selected struct {
 	dataset string
 }
 
-func (s *selection) note(w coverage.Wish, p coverage.Plan) {
+func (s *selection) note(w coverage.PlanRequest, p coverage.Plan) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.held == nil {

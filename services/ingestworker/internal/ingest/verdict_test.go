@@ -111,11 +111,11 @@ func TestWrongValuesAreNeverComplete(t *testing.T) {
 
 // evenings fills a pool with some days and returns the days after them, each for an
 // evening to come.
-func (r *rig) evenings(p market.Pool, n int, symbols []string) (w coverage.Wish, days []market.Date) {
+func (r *rig) evenings(p market.Pool, n int, symbols []string) (w coverage.PlanRequest, days []market.Date) {
 	r.t.Helper()
 	const held = 4
 	start, end := r.span(held + n)
-	w = coverage.Wish{Pool: p, Datasets: everything, Start: start, Symbols: symbols}
+	w = coverage.PlanRequest{Pool: p, Datasets: everything, Start: start, Symbols: symbols}
 	for _, text := range r.sim.OpenDates(start.Compact(), end.Compact()) {
 		d, err := market.ParseCompact(text)
 		if err != nil {
@@ -152,7 +152,7 @@ func TestWrongValuesAreNeverCompleteInTargets(t *testing.T) {
 				t.Parallel()
 				r := newRig(t, tiny())
 				start, end := r.span(3)
-				w := coverage.Wish{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: append(r.funds(end)[:2], r.traded(end))}
+				w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: append(r.funds(end)[:2], r.traded(end))}
 				slices.Sort(w.Symbols)
 				if !first {
 					w.End = end - 1
@@ -208,7 +208,7 @@ func TestStaleNewestDayOfAFirstFill(t *testing.T) {
 		t.Run(fmt.Sprint(at), func(t *testing.T) {
 			r := newRig(t, small())
 			start, end := r.span(4)
-			w := coverage.Wish{Pool: market.Universe, Datasets: everything, Start: start, End: end}
+			w := coverage.PlanRequest{Pool: market.Universe, Datasets: everything, Start: start, End: end}
 			id := r.fail(tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.Daily, TradeDate: end.Compact()})
 			out, err := r.pass(w, at, nil)
 			if err != nil {
@@ -243,7 +243,7 @@ func TestAMissingSymbolIsProved(t *testing.T) {
 				t.Parallel()
 				r := newRig(t, tiny())
 				start, end := r.span(3)
-				w := coverage.Wish{Pool: market.Universe, Datasets: everything, Start: start, End: end}
+				w := coverage.PlanRequest{Pool: market.Universe, Datasets: everything, Start: start, End: end}
 				r.missing(t, f, api, w)
 				r.sameAsProvider(start, end, everything)
 			})
@@ -263,7 +263,7 @@ func TestAMissingSymbolIsProved(t *testing.T) {
 }
 
 // missing takes one symbol out of a dataset on the last day of w, and heals it.
-func (r *rig) missing(t *testing.T, f tusharesim.Fault, api string, w coverage.Wish) {
+func (r *rig) missing(t *testing.T, f tusharesim.Fault, api string, w coverage.PlanRequest) {
 	f.API, f.TradeDate, f.Codes = api, w.End.Compact(), []string{r.traded(w.End)}
 	id := r.fail(f)
 	if _, err := r.pass(w, 4, nil); err != nil {
@@ -334,7 +334,7 @@ func TestTheNextDayProvesAMissingSymbol(t *testing.T) {
 				}
 				lacking = append(lacking, d)
 			}
-			w := coverage.Wish{Pool: market.Universe, Datasets: everything, Start: start, End: lacking[len(lacking)-1]}
+			w := coverage.PlanRequest{Pool: market.Universe, Datasets: everything, Start: start, End: lacking[len(lacking)-1]}
 			r.settle(w, 3)
 			absent, err := r.ing.Absent(t.Context(), market.Universe, catalog.Lookup(catalog.Daily), lacking[0], nil)
 			if err != nil || !slices.ContainsFunc(absent, func(a ingest.Absent) bool { return a.Symbol == code && a.TradedBefore && a.Name != "" }) {
@@ -374,7 +374,7 @@ func TestTheNextDayProvesAMissingSymbolOfAFirstFill(t *testing.T) {
 			start, end := r.span(6)
 			open := r.sim.OpenDates(start.Compact(), end.Compact())
 			r.fail(tusharesim.Fault{Kind: tusharesim.DropRows, Codes: []string{r.traded(end)}, TradeDate: open[2], EndDate: open[3]})
-			w := coverage.Wish{Pool: market.Universe, Datasets: datasets(catalog.TradeCal, catalog.StockBasic, catalog.Daily), Start: start, End: end}
+			w := coverage.PlanRequest{Pool: market.Universe, Datasets: datasets(catalog.TradeCal, catalog.StockBasic, catalog.Daily), Start: start, End: end}
 			if _, err := r.pass(w, at, nil); err != nil {
 				t.Fatal(err)
 			}
@@ -414,7 +414,7 @@ func TestManySuspensions(t *testing.T) {
 				t.Fatal(err)
 			}
 			id := r.fail(tusharesim.Fault{Kind: tusharesim.DropRows, API: catalog.Daily, Share: 0.05, TradeDate: open[5]})
-			w := coverage.Wish{Pool: market.Universe, Datasets: datasets(catalog.TradeCal, catalog.StockBasic, catalog.Daily), Start: start, End: end}
+			w := coverage.PlanRequest{Pool: market.Universe, Datasets: datasets(catalog.TradeCal, catalog.StockBasic, catalog.Daily), Start: start, End: end}
 			if _, err := r.pass(w, 1, nil); err != nil {
 				t.Fatal(err)
 			}
@@ -462,7 +462,7 @@ func beginsLater(t *testing.T, mix *rand.Rand) {
 	n := len(open)
 	r.fail(tusharesim.Fault{Kind: tusharesim.Empty, API: catalog.Moneyflow, TradeDate: open[0], EndDate: open[n-8]})
 	hole := r.fail(tusharesim.Fault{Kind: tusharesim.Empty, API: catalog.DailyBasic, TradeDate: open[n-12], EndDate: open[n-9]})
-	w := coverage.Wish{Pool: market.Universe, Datasets: everything, Start: start, End: end}
+	w := coverage.PlanRequest{Pool: market.Universe, Datasets: everything, Start: start, End: end}
 	if _, err := r.pass(w, 4, mix); err != nil {
 		t.Fatal(err)
 	}
@@ -500,7 +500,7 @@ func TestADatasetBeginsLaterThanTargets(t *testing.T) {
 	n := len(open)
 	r.fail(tusharesim.Fault{Kind: tusharesim.DropRows, Share: 1, API: catalog.Moneyflow, TradeDate: open[0], EndDate: open[n-8]})
 	hole := r.fail(tusharesim.Fault{Kind: tusharesim.DropRows, Share: 1, API: catalog.DailyBasic, TradeDate: open[n-9], EndDate: open[n-9]})
-	w := coverage.Wish{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: []string{r.traded(end), r.tradedBeside(end)}}
+	w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: []string{r.traded(end), r.tradedBeside(end)}}
 	if _, err := r.pass(w, 4, nil); err != nil {
 		t.Fatal(err)
 	}
@@ -549,7 +549,7 @@ func TestASuspendedTarget(t *testing.T) {
 	for _, api := range []string{catalog.Daily, catalog.DailyBasic, catalog.Moneyflow} {
 		r.fail(tusharesim.Fault{Kind: tusharesim.DropRows, API: api, TradeDate: end.Compact(), Codes: []string{lost}})
 	}
-	w := coverage.Wish{Pool: market.Targets, Datasets: everything, Start: start, End: end - 1, Symbols: []string{halted, lost}}
+	w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end - 1, Symbols: []string{halted, lost}}
 	r.settle(w, 3)
 	w.Start, w.End = end, end
 	if _, err := r.pass(w, 4, nil); err != nil {

@@ -24,10 +24,10 @@ type view struct {
 	lists    *coverage.Lists
 }
 
-func (i *Ingester) world(ctx context.Context, p market.Pool) (coverage.World, error) {
+func (i *Ingester) world(ctx context.Context, p market.Pool) (coverage.PoolState, error) {
 	sink, err := i.sink(p)
 	if err != nil {
-		return coverage.World{}, err
+		return coverage.PoolState{}, err
 	}
 	v := i.views[p]
 	v.mu.Lock()
@@ -35,15 +35,15 @@ func (i *Ingester) world(ctx context.Context, p market.Pool) (coverage.World, er
 	if sink.Refresh(ctx) || !v.loaded {
 		cal, err := sink.Calendar(ctx)
 		if err != nil {
-			return coverage.World{}, err
+			return coverage.PoolState{}, err
 		}
 		instruments, err := sink.Instruments(ctx)
 		if err != nil {
-			return coverage.World{}, err
+			return coverage.PoolState{}, err
 		}
 		v.calendar, v.lists, v.loaded = cal, coverage.NewLists(instruments), true
 	}
-	return coverage.World{
+	return coverage.PoolState{
 		Now: time.Now(), Calendar: v.calendar, Lists: v.lists, WindowDays: i.windows[p], Held: sink.Held,
 		PerCall: i.lists.of,
 	}, nil
@@ -64,19 +64,19 @@ func (i *Ingester) sink(p market.Pool) (Sink, error) {
 }
 
 // References plans the snapshots that are due.
-func (i *Ingester) References(ctx context.Context, w coverage.Wish) (coverage.Plan, error) {
+func (i *Ingester) References(ctx context.Context, w coverage.PlanRequest) (coverage.Plan, error) {
 	sink, err := i.sink(w.Pool)
 	if err != nil {
 		return coverage.Plan{}, err
 	}
 	sink.Refresh(ctx)
-	plan := coverage.References(w, coverage.World{Now: time.Now(), Held: sink.Held, Lists: coverage.NewLists(nil)})
+	plan := coverage.References(w, coverage.PoolState{Now: time.Now(), Held: sink.Held, Lists: coverage.NewLists(nil)})
 	i.unselected.note(w, plan)
 	return plan, nil
 }
 
 // Data plans the datasets by trade date from what the pool holds.
-func (i *Ingester) Data(ctx context.Context, w coverage.Wish) (coverage.Plan, error) {
+func (i *Ingester) Data(ctx context.Context, w coverage.PlanRequest) (coverage.Plan, error) {
 	world, err := i.world(ctx, w.Pool)
 	if err != nil {
 		return coverage.Plan{}, err
@@ -94,7 +94,7 @@ func (i *Ingester) Survey(ctx context.Context, p market.Pool, datasets []*catalo
 	world, err := i.world(ctx, p)
 	if err != nil {
 		i.log.Warn("coverage is reported without the pool's instrument lists", "pool", p, "error", err)
-		world = coverage.World{Now: time.Now(), Lists: coverage.NewLists(nil), WindowDays: i.windows[p], Held: sink.Held}
+		world = coverage.PoolState{Now: time.Now(), Lists: coverage.NewLists(nil), WindowDays: i.windows[p], Held: sink.Held}
 		world.Calendar, _ = i.Calendar(ctx) // an empty calendar takes weekdays as open
 	}
 	ids := make([]string, 0, len(datasets))

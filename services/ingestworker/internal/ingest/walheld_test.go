@@ -18,7 +18,7 @@ func TestAReaderThatHoldsTheLogIsTold(t *testing.T) {
 	r.logHeld = 1
 	r.open()
 	start, end := r.span(3)
-	w := coverage.Wish{Pool: market.Targets, Datasets: everything, Start: start, End: end - 1, Symbols: []string{r.traded(end)}}
+	w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end - 1, Symbols: []string{r.traded(end)}}
 	r.settle(w, 3)
 	db, err := sql.Open("sqlite3", "file:"+filepath.Join(r.dir, "targets.sqlite")+"?mode=ro")
 	if err != nil {

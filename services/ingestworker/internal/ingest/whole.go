@@ -35,7 +35,7 @@ func (j *job) whole(ctx context.Context, batch *table.Batch, bad []table.BadCell
 	}
 	held, ok := j.sink.Held(coverage.Key{Dataset: j.ds.ID, Date: p.Start})
 	answer := coverage.Answer{
-		Rows: int64(c.batch.Len), Rejected: int64(len(c.rejects)), Filtered: c.filtered, Doubtful: int64(len(c.doubtful)), Hollow: int64(len(c.hollow)),
+		Rows: int64(c.batch.Len), Rejected: int64(len(c.rejects)), Filtered: c.filtered, Doubtful: int64(len(c.doubtful)), MissingValues: int64(len(c.hollow)),
 		MissingCall: missing, Findings: doubts.against, Hash: func() uint64 { return hashAnswer(c.batch, c.rejects) },
 	}
 	if j.ds.ID == catalog.TradeCal {
@@ -111,7 +111,7 @@ func (j *job) whole(ctx context.Context, batch *table.Batch, bad []table.BadCell
 // facts gathers what is known of the date. Datasets that rest on the date's daily
 // wait for it when it is in hand, so that all of a date may be fetched at once;
 // daily itself waits for nothing, so nobody waits in a circle.
-func (j *job) facts(ctx context.Context, world coverage.World) (coverage.Facts, error) {
+func (j *job) facts(ctx context.Context, world coverage.PoolState) (coverage.Facts, error) {
 	p := j.work.Partition
 	f := coverage.FactsOf(j.ds, p.Start, world.Lists)
 	switch j.ds.ID {
@@ -134,7 +134,7 @@ func (j *job) facts(ctx context.Context, world coverage.World) (coverage.Facts, 
 		return f, nil
 	}
 	if j.ds.Kind == market.Stock && !f.DailyKnown {
-		f.Beside = coverage.Beside(p.Start, func(d market.Date) (coverage.Record, bool) {
+		f.TradedShares = coverage.TradedShares(p.Start, func(d market.Date) (coverage.Record, bool) {
 			return j.sink.Held(coverage.Key{Dataset: catalog.Daily, Date: d})
 		}, world.Lists.Stocks)
 	}

@@ -47,7 +47,7 @@ func (f Faults) Locked(cause error, pid int) error {
 // *_DB_LOCKED when another worker has it.
 func (f Faults) Lock() (*lockfile.Lock, error) {
 	l, err := lockfile.Acquire(Destination(f.path))
-	var held *lockfile.HeldError
+	var held *lockfile.LockedError
 	switch {
 	case errors.As(err, &held):
 		return nil, f.Locked(err, held.PID)

@@ -57,23 +57,23 @@ func (w *Watch) note(open bool) {
 	w.was, w.open, w.worked = look(w.path), open, false
 }
 
-// Fate is what became of a file.
-type Fate int
+// FileState is what a check of a pool's file found.
+type FileState int
 
 const (
 	// Same is the file as it was, or one of which nothing is known.
-	Same Fate = iota
-	// Gone is a file that is there no more.
+	Same FileState = iota
+	// Gone is a file that was deleted.
 	Gone
 	// Other is another file, or one that was written to while it was closed.
 	Other
-	// Overwritten is the open file with content of others, as cp leaves it. It is told
+	// Overwritten is the open file with content of others, as cp leaves it. It is reported
 	// after Worked only.
 	Overwritten
 )
 
-// Fate looks at the file.
-func (w *Watch) Fate() Fate {
+// FileState checks the file.
+func (w *Watch) FileState() FileState {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	now := look(w.path)

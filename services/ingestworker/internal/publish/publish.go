@@ -62,7 +62,7 @@ func (s *Store) Publish(ctx context.Context, runID string) (r Result, err error)
 		}
 		if _, told := fault.As(err); !told && ctx.Err() == nil {
 			err = fault.Wrap(err, fault.PublicationFailed,
-				fmt.Sprintf("%s could not be published: %s.", s.cfg.Pool, strings.TrimSuffix(universe.Words(err), ".")), "pool", string(s.cfg.Pool))
+				fmt.Sprintf("%s could not be published: %s.", s.cfg.Pool, strings.TrimSuffix(universe.ErrorText(err), ".")), "pool", string(s.cfg.Pool))
 		}
 		s.log.Warn("publication failed", "run_id", runID, "error", err, "took", r.Took)
 		return r, err

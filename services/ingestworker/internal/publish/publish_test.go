@@ -390,7 +390,7 @@ func TestPublishTargets(t *testing.T) {
 	}
 	for sql, want := range map[string]int64{
 		"SELECT count(*) FROM rejects WHERE reason = 'high < low' AND trade_date = DATE '" + day.String() + "' AND symbol IS NULL": 1,
-		"SELECT count(*) FROM revisions WHERE old_value IS DISTINCT FROM new_value AND run_id = '" + revised.RunID + "'":                         int64(len(revisions)),
+		"SELECT count(*) FROM revisions WHERE old_value IS DISTINCT FROM new_value AND run_id = '" + revised.RunID + "'":           int64(len(revisions)),
 	} {
 		if n := count(t, path, sql); n != want {
 			t.Errorf("%s has %d rows, want %d", sql, n, want)

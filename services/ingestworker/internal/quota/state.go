@@ -137,8 +137,8 @@ func (s *State) Scarce(now time.Time) (calls int, w Window, ok bool) {
 	return calls, w, ok
 }
 
-// Lesson is what a refusal taught.
-type Lesson struct {
+// LearnedLimit is what a refusal taught.
+type LearnedLimit struct {
 	// Window of the limit, and Calls allowed in it; 0 where the refusal did not say.
 	Window Window
 	Calls  int
@@ -150,12 +150,12 @@ type Lesson struct {
 	Doubted bool
 }
 
-// Lessons lists what refusals taught within a week, by window.
-func (s *State) Lessons(now time.Time, set Settings, api string) []Lesson {
-	var out []Lesson
+// LearnedLimits lists what refusals taught within a week, by window.
+func (s *State) LearnedLimits(now time.Time, set Settings, api string) []LearnedLimit {
+	var out []LearnedLimit
 	for w := Minute; w < windows; w++ {
 		n, inForce := s.Limit(w, now, set, api)
-		x := Lesson{Window: w, Opens: s.Closed[w]}
+		x := LearnedLimit{Window: w, Opens: s.Closed[w]}
 		if l := s.Learnt[w]; l.Calls > 0 && now.Sub(l.At) < remembered {
 			x.Calls, x.At, x.Doubted = l.Calls, l.At, !inForce
 			if t := s.opens(w, now, n, 0); inForce && t.After(x.Opens) {
@@ -170,7 +170,7 @@ func (s *State) Lessons(now time.Time, set Settings, api string) []Lesson {
 		}
 	}
 	if s.Held.After(now) {
-		out = append(out, Lesson{Window: WindowOf(s.Held.Sub(now)), Opens: s.Held})
+		out = append(out, LearnedLimit{Window: WindowOf(s.Held.Sub(now)), Opens: s.Held})
 	}
 	return out
 }

@@ -166,7 +166,7 @@ func (f *facts) conditions(p market.Pool, table string, datasets []*catalog.Data
 	if start == market.NoDate {
 		start = today
 	}
-	world := coverage.World{
+	world := coverage.PoolState{
 		Now: now, Calendar: f.calendar, Lists: f.lists, WindowDays: max(int(today-start), 0),
 		Held: func(k coverage.Key) (coverage.Record, bool) { r, ok := f.records[k]; return r, ok },
 	}

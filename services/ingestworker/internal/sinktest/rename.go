@@ -84,8 +84,8 @@ func newCodesAreFollowed(t *testing.T, h Harness) {
 	if want := []string{before.code + " " + after.code}; !slices.Equal(codes(got.Renamed), want) {
 		t.Fatalf("renamed = %+v, want %v", got.Renamed, want)
 	}
-	if got.Strays.Rows != 0 {
-		t.Errorf("rows are left over: %+v", got.Strays)
+	if got.Orphans.Rows != 0 {
+		t.Errorf("rows are left over: %+v", got.Orphans)
 	}
 	check := func() {
 		t.Helper()
@@ -210,7 +210,7 @@ func codesAreNotMixedUp(t *testing.T, h Harness) {
 	}
 	commit(t, s, Commit(h.Pool, catalog.FundDaily, Day0, nil, Rows(catalog.FundDaily, Day0, ETFs(3), 1), 2)) // these are no stocks
 	for epoch := range int64(2) {
-		got := commitAll(t, s, Snapshot(h.Pool, catalog.StockBasic, listOf(stays), 3+epoch)).Strays
+		got := commitAll(t, s, Snapshot(h.Pool, catalog.StockBasic, listOf(stays), 3+epoch)).Orphans
 		if got.Rows != 6 || got.Symbols != 2 || !slices.Equal(got.Sample, []string{other.code, before.code}) {
 			t.Errorf("strays = %+v", got)
 		}
@@ -232,7 +232,7 @@ func codesAreNotMixedUp(t *testing.T, h Harness) {
 		t.Errorf("the same prices under another code: %+v", got)
 	}
 	agree(t, s)
-	if left := commitAll(t, s, Snapshot(h.Pool, catalog.StockBasic, listOf(stays, after), 8)).Strays; left.Symbols != 1 || left.Rows != 3 {
+	if left := commitAll(t, s, Snapshot(h.Pool, catalog.StockBasic, listOf(stays, after), 8)).Orphans; left.Symbols != 1 || left.Rows != 3 {
 		t.Errorf("strays = %+v", left)
 	}
 	// Other prices are another company's, and a code on the list is nobody else's.

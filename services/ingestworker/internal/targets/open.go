@@ -89,7 +89,7 @@ func (s *Sink) attach(ctx context.Context) error {
 // stands tells whether the file is still the one that memory is of. One that was
 // deleted or replaced while it is open is closed: what is written into it is lost.
 func (s *Sink) stands() bool {
-	fate := s.watch.Fate()
+	fate := s.watch.FileState()
 	if fate == pool.Same {
 		return true
 	}
@@ -113,7 +113,7 @@ func (s *Sink) stands() bool {
 // Refresh brings the memory up to a file that was taken away, written to by others
 // or replaced. Where another cannot be read, what the old one held is still told.
 func (s *Sink) Refresh(ctx context.Context) (changed bool) {
-	if s.watch.Fate() == pool.Same {
+	if s.watch.FileState() == pool.Same {
 		return false
 	}
 	give, err := s.take(ctx)
@@ -121,7 +121,7 @@ func (s *Sink) Refresh(ctx context.Context) (changed bool) {
 		return false
 	}
 	defer give()
-	if s.stands() || s.watch.Fate() == pool.Same {
+	if s.stands() || s.watch.FileState() == pool.Same {
 		return true // somebody saw to it meanwhile, or nothing is held
 	}
 	if err := s.attach(ctx); err != nil {

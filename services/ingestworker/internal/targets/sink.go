@@ -172,7 +172,7 @@ func (s *Sink) detach() error {
 	if s.db == nil {
 		return nil
 	}
-	fate := s.watch.Fate()
+	fate := s.watch.FileState()
 	err := s.db.Close()
 	s.db = nil
 	if fate == pool.Same { // otherwise it is still to be found that memory is of another file

@@ -203,7 +203,7 @@ func (t *transaction) stage(r *request) (ingest.Changes, error) {
 		return changes, err
 	}
 	if c.Batch != nil && pool.Lists(r.dataset) {
-		if changes.Renamed, changes.Strays, err = t.follow(r.dataset, c.Batch, c.RunID); err != nil {
+		if changes.Renamed, changes.Orphans, err = t.follow(r.dataset, c.Batch, c.RunID); err != nil {
 			return changes, err
 		}
 	}

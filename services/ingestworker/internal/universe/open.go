@@ -78,7 +78,7 @@ func (w *writer) attach() error {
 // stands tells whether the file is still the one that memory is of. One that was
 // deleted or replaced while it is open is closed: what is written into it is lost.
 func (w *writer) stands() bool {
-	fate := w.watch.Fate()
+	fate := w.watch.FileState()
 	if fate == pool.Same {
 		return true
 	}
@@ -118,7 +118,7 @@ func (w *writer) discard() {
 // refresh reads a file that others wrote to or replaced, and lets go of it at once,
 // since they may not be done.
 func (w *writer) refresh() {
-	if w.stands() || w.watch.Fate() == pool.Same {
+	if w.stands() || w.watch.FileState() == pool.Same {
 		return
 	}
 	if err := w.attach(); err != nil {

@@ -193,8 +193,8 @@ func IsFull(err error) bool {
 	return errors.As(err, &e) && e.full() || pool.IsFull(err)
 }
 
-// Words is DuckDB's error in its first line, without the folders of files in it.
-func Words(err error) string {
+// ErrorText is DuckDB's error in its first line, without the folders of files in it.
+func ErrorText(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	return paths.ReplaceAllString(line, "$1")
 }

@@ -19,7 +19,7 @@ const renamesAtOnce = 20
 
 // follow moves the rows of companies that the new list has under another code, in the
 // list's own transaction, and tells of rows that no list knows.
-func (t *transaction) follow(d *catalog.Dataset, list *table.Batch, runID string) (renamed []ingest.Rename, strays ingest.Strays, err error) {
+func (t *transaction) follow(d *catalog.Dataset, list *table.Batch, runID string) (renamed []ingest.Rename, strays ingest.Orphans, err error) {
 	former, known, err := t.formerCodes(d)
 	if err != nil {
 		return nil, strays, err
@@ -249,7 +249,7 @@ func (t *transaction) rewrite(records map[coverage.Key]coverage.Record) error {
 }
 
 // strays counts the rows of a list's kind whose symbols are not on it.
-func (t *transaction) strays(d *catalog.Dataset) (out ingest.Strays, err error) {
+func (t *transaction) strays(d *catalog.Dataset) (out ingest.Orphans, err error) {
 	if err := t.settle(catalog.TableInstruments); err != nil {
 		return out, err
 	}

@@ -176,7 +176,7 @@ func (s *Sink) load(ctx context.Context) error {
 // Refresh brings the memory up to a file that was taken away, written to by others
 // or replaced. Where another cannot be read, what the old one held is still told.
 func (s *Sink) Refresh(ctx context.Context) (changed bool) {
-	if s.watch.Fate() == pool.Same { // the writer looks again
+	if s.watch.FileState() == pool.Same { // the writer looks again
 		return false
 	}
 	return s.do(ctx, func(w *writer) error { w.refresh(); return nil }) == nil

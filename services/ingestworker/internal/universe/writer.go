@@ -133,7 +133,7 @@ func (w *writer) shut() {
 	if w.file == nil {
 		return
 	}
-	fate := w.watch.Fate()
+	fate := w.watch.FileState()
 	w.file.close()
 	w.file = nil
 	if fate == pool.Same { // otherwise it is still to be found that memory is of another file

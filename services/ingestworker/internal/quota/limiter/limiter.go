@@ -201,14 +201,14 @@ func (l *Limiter) Scarce(key quota.Key) (calls int, w quota.Window, ok bool) {
 	return ln.state.Scarce(wallTime())
 }
 
-// Lesson is what a refusal taught of a key.
-type Lesson struct {
+// LearnedLimit is what a refusal taught of a key.
+type LearnedLimit struct {
 	quota.Key
-	quota.Lesson
+	quota.LearnedLimit
 }
 
-// Lessons lists what refusals taught of the keys that match, by token, API and window.
-func (l *Limiter) Lessons(match func(quota.Key) bool) []Lesson {
+// LearnedLimits lists what refusals taught of the keys that match, by token, API and window.
+func (l *Limiter) LearnedLimits(match func(quota.Key) bool) []LearnedLimit {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.lessons(match)
@@ -216,7 +216,7 @@ func (l *Limiter) Lessons(match func(quota.Key) bool) []Lesson {
 
 // Forget drops what refusals taught of the keys that match, and returns it. Calls that
 // wait for such a limit go on.
-func (l *Limiter) Forget(match func(quota.Key) bool) []Lesson {
+func (l *Limiter) Forget(match func(quota.Key) bool) []LearnedLimit {
 	l.mu.Lock()
 	out := l.lessons(match)
 	for k, ln := range l.lines {
@@ -233,18 +233,18 @@ func (l *Limiter) Forget(match func(quota.Key) bool) []Lesson {
 	return out
 }
 
-func (l *Limiter) lessons(match func(quota.Key) bool) []Lesson {
+func (l *Limiter) lessons(match func(quota.Key) bool) []LearnedLimit {
 	now := wallTime()
-	var out []Lesson
+	var out []LearnedLimit
 	for k, ln := range l.lines {
 		if !match(k) {
 			continue
 		}
-		for _, x := range ln.state.Lessons(now, l.cfg.Settings, k.API) {
-			out = append(out, Lesson{k, x})
+		for _, x := range ln.state.LearnedLimits(now, l.cfg.Settings, k.API) {
+			out = append(out, LearnedLimit{k, x})
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Lesson) int {
+	slices.SortStableFunc(out, func(a, b LearnedLimit) int {
 		return strings.Compare(a.Token+" "+a.API, b.Token+" "+b.API)
 	})
 	return out

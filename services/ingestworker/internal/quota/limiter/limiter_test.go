@@ -245,11 +245,11 @@ func TestForgottenLimits(t *testing.T) {
 		until := l.Hold(list, start.Add(3*time.Hour))
 		all := func(quota.Key) bool { return true }
 		at := start.Round(0)
-		want := []Lesson{
-			{key, quota.Lesson{Window: quota.Minute, Calls: 2, At: at, Opens: minute}}, {key, quota.Lesson{Window: quota.Day, Opens: day}},
-			{list, quota.Lesson{Window: quota.Hour, Calls: 1, At: at, Opens: hour}}, {list, quota.Lesson{Window: quota.Day, Opens: until}},
+		want := []LearnedLimit{
+			{key, quota.LearnedLimit{Window: quota.Minute, Calls: 2, At: at, Opens: minute}}, {key, quota.LearnedLimit{Window: quota.Day, Opens: day}},
+			{list, quota.LearnedLimit{Window: quota.Hour, Calls: 1, At: at, Opens: hour}}, {list, quota.LearnedLimit{Window: quota.Day, Opens: until}},
 		}
-		if got := l.Lessons(all); !slices.Equal(got, want) {
+		if got := l.LearnedLimits(all); !slices.Equal(got, want) {
 			t.Errorf("lessons %+v\nwant    %+v", got, want)
 		}
 		if n, w, ok := l.Scarce(list); n != 1 || w != quota.Hour || !ok {
@@ -263,7 +263,7 @@ func TestForgottenLimits(t *testing.T) {
 		if got := l.Forget(func(k quota.Key) bool { return k.API == "stock_basic" }); !slices.Equal(got, want[2:]) {
 			t.Errorf("forgot %+v", got)
 		}
-		if got := l.Lessons(all); !slices.Equal(got, want[:2]) {
+		if got := l.LearnedLimits(all); !slices.Equal(got, want[:2]) {
 			t.Errorf("left %+v", got)
 		}
 		if err := l.Acquire(t.Context(), list, quota.Normal, nil); err != nil {
@@ -276,7 +276,7 @@ func TestForgottenLimits(t *testing.T) {
 		if err := <-done; err != nil || time.Since(start) > 0 {
 			t.Errorf("%v after %v", err, time.Since(start))
 		}
-		if got := open(t, Config{Path: path}).Lessons(all); len(got) > 0 {
+		if got := open(t, Config{Path: path}).LearnedLimits(all); len(got) > 0 {
 			t.Errorf("after a restart %+v", got)
 		}
 	})
