@@ -48,7 +48,8 @@ var index = template.Must(template.New("index.html").Parse(`<!doctype html>
 <title>afterbell</title>
 <link rel="icon" href="/assets/{{.Icon}}" type="image/svg+xml">
 <link rel="stylesheet" href="/assets/{{.Style}}">
-<script type="module" src="/assets/{{.Script}}"></script>
+{{range .Needed}}<link rel="modulepreload" href="/assets/{{.}}">
+{{end}}<script type="module" src="/assets/{{.Script}}"></script>
 </head>
 <body>
 <div id="app"></div>
@@ -89,7 +90,10 @@ func bundle(web string) (map[string][]byte, error) {
 		return nil, errors.New("the console does not build")
 	}
 	var meta struct {
-		Outputs map[string]struct{ EntryPoint string }
+		Outputs map[string]struct {
+			EntryPoint string
+			Imports    []struct{ Path, Kind string }
+		}
 	}
 	if err := json.Unmarshal([]byte(result.Metafile), &meta); err != nil {
 		return nil, err
@@ -109,9 +113,21 @@ func bundle(web string) (map[string][]byte, error) {
 			entries["src/icon.svg"] = name
 		}
 	}
+	var needed []string // what the script imports at once, so that it loads beside it
+	for _, o := range meta.Outputs {
+		if o.EntryPoint != "src/main.tsx" {
+			continue
+		}
+		for _, i := range o.Imports {
+			if i.Kind == "import-statement" {
+				needed = append(needed, filepath.Base(i.Path))
+			}
+		}
+	}
+	slices.Sort(needed)
 	var page bytes.Buffer
-	err = index.Execute(&page, map[string]string{
-		"Script": entries["src/main.tsx"], "Style": entries["src/style.css"], "Icon": entries["src/icon.svg"],
+	err = index.Execute(&page, map[string]any{
+		"Script": entries["src/main.tsx"], "Style": entries["src/style.css"], "Icon": entries["src/icon.svg"], "Needed": needed,
 	})
 	if err != nil {
 		return nil, err

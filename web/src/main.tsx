@@ -1,6 +1,7 @@
 import { render, type ComponentType } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { heardAt, loginNeeded, lostSince, useLive } from "./lib/api.ts";
+import { useInstruments } from "./lib/instruments.ts";
 import { lang, t } from "./lib/i18n.ts";
 import { go, route, to } from "./lib/router.ts";
 import { ask, logout, may, who } from "./lib/session.ts";
@@ -25,11 +26,14 @@ const pages: PageEntry[] = [
   { id: "targets", zh: "目标", en: "Targets", load: () => import("./pages/targets.tsx") },
   { id: "modules", zh: "模块", en: "Modules", load: () => import("./pages/modules.tsx") },
   { id: "schedule", zh: "计划与时段", en: "Schedule", load: () => import("./pages/schedule.tsx") },
+  { id: "notices", zh: "通知", en: "Notices", load: () => import("./pages/notices.tsx") },
   { id: "settings", zh: "设置", en: "Settings", load: () => import("./pages/settings.tsx") },
   { id: "about", zh: "关于", en: "About", load: () => import("./pages/about.tsx") },
 ];
 
 const loaded = new Map<string, ComponentType>();
+
+const load = (p: PageEntry): Promise<void> => p.load().then((m) => void loaded.set(p.id, m.default));
 
 function Shown({ id }: { id: string }) {
   const entry = pages.find((p) => p.id === id);
@@ -37,10 +41,7 @@ function Shown({ id }: { id: string }) {
   const [failed, fail] = useState(false);
   useEffect(() => {
     if (!entry || loaded.has(id)) return;
-    entry.load().then((m) => {
-      loaded.set(id, m.default);
-      render((n) => n + 1);
-    }, () => fail(true));
+    load(entry).then(() => render((n) => n + 1), () => fail(true));
   }, [id]);
   if (!entry) return <div class="page"><h1>{t("没有这个页面。", "There is no such page.")}</h1><p><a class="button" href={to("")}>{t("回到今晚", "Back to tonight")}</a></p></div>;
   const C = loaded.get(id);
@@ -86,11 +87,9 @@ function Jump({ close }: { close: () => void }) {
       found.push([t(`${s} 那一晚，${p}`, `The evening of ${s}, ${p}`), to("schedule", `${s}.${p}`)], [t(`${s} 的覆盖，${p}`, `Coverage of ${s}, ${p}`), to("coverage", "", { pool: p, at: `daily:${s}` })]);
     }
   }
-  if (/^\d{6}(\.(SH|SZ|BJ))?$/i.test(s)) {
-    const symbol = s.length === 6 ? `${s}.${/^[569]/.test(s) ? "SH" : /^[48]/.test(s) ? "BJ" : "SZ"}` : s.toUpperCase();
-    found.push([t(`查看 ${symbol}`, `Look at ${symbol}`), to("look", symbol)]);
-  }
   for (const p of pages) if (!s || p.zh.includes(s) || p.en.toLowerCase().includes(s.toLowerCase())) found.push([t(p.zh, p.en), to(p.id)]);
+  const search = useInstruments(/^[0-9a-f-]{20,}$/i.test(s) ? "" : s);
+  for (const i of search) found.push([`${i.symbol} ${i.name}`, to("look", i.symbol)]);
   const pick = Math.min(at, found.length - 1);
   const open = (address: string) => {
     box.current?.close();
@@ -99,7 +98,7 @@ function Jump({ close }: { close: () => void }) {
   return (
     <dialog ref={box} class="jump" aria-label={t("跳转", "Jump")} onClose={close} onClick={(e) => e.target === box.current && box.current?.close()}>
       <div class="dialog">
-        <input type="text" autofocus aria-label={t("跳到", "Jump to")} placeholder={t("页面、运行编号、600519.SH、2026-11-27", "page, run id, 600519.SH, 2026-11-27")}
+        <input type="text" autofocus aria-label={t("跳到", "Jump to")} placeholder={t("页面、运行编号、600519、茅台、gzmt、2026-11-27", "page, run id, 600519, gzmt, 2026-11-27")}
           role="combobox" aria-expanded="true" aria-controls="jump-list" aria-activedescendant={found.length ? `jump-${pick}` : undefined}
           onInput={(e) => { setText(e.currentTarget.value); setAt(0); }}
           onKeyDown={(e) => {
@@ -198,7 +197,7 @@ function App() {
       </nav>
       <main ref={main} id="main">
         <Link />
-        {loginNeeded.value ? <Login /> : who.value || lostSince.value ? <Shown key={page} id={page} /> : <div class="page" aria-busy="true" />}
+        {loginNeeded.value ? <Login /> : <Shown key={page} id={page} />}
       </main>
       {help && <Help close={() => setHelp(false)} />}
       {jump && <Jump close={() => setJump(false)} />}
@@ -207,4 +206,6 @@ function App() {
 }
 
 void ask();
-render(<App />, document.getElementById("app")!);
+const first = pages.find((p) => p.id === route.value.page);
+// The first page is drawn once, with its code there, and asks for its data at once.
+void (first ? load(first) : Promise.resolve()).catch(() => {}).then(() => render(<App />, document.getElementById("app")!));

@@ -178,6 +178,8 @@ export interface ActProps<T> {
   method: string;
   path: string;
   body?: unknown;
+  /** The body as the command shows it, where the real one holds a secret. */
+  shown?: unknown;
   cli?: string;
   /** Asked before it is done. Without it the action is done at once. */
   ask?: ComponentChildren;
@@ -226,7 +228,7 @@ export function Act<T>(p: ActProps<T>) {
             <h2 id={id}>{p.label}</h2>
             {p.ask && <div class="ask">{p.ask}</div>}
             {error && <Failure error={error} />}
-            <Twin curl={curl(p.method, p.path, p.body)} cli={p.cli} />
+            <Twin curl={curl(p.method, p.path, p.shown ?? p.body)} cli={p.cli} />
             <p class="buttons">
               <button onClick={close}>{p.ask ? t("返回", "Back") : t("关闭", "Close")}</button>
               {p.ask && <button class={p.tone === "danger" ? "danger" : "primary"} disabled={busy} onClick={() => void act()}>{busy ? t("请稍候…", "One moment…") : p.label}</button>}

@@ -8,6 +8,8 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -30,7 +32,7 @@ type run struct {
 type runs struct{ Runs []run }
 
 // pages are all pages, as their addresses have them.
-var pages = []string{"", "preflight", "runs", "coverage", "look/%s", "targets", "modules", "schedule", "settings", "about"}
+var pages = []string{"", "preflight", "runs", "coverage", "look/%s", "targets", "modules", "schedule", "notices", "settings", "about"}
 
 // TestConsole goes through the console as a person does, on one pair: from the first
 // evening, which is blocked, to a store that is whole, and through what disturbs it.
@@ -52,7 +54,9 @@ func TestConsole(t *testing.T) {
 		e.p.Errors() // the browser notes the answer 404
 	})
 
-	// The walk of dev-docs: why was the run blocked, and how is it mended?
+	// The two parts that follow go as the walk of dev-docs does: why was the run blocked,
+	// and how is it mended?
+	walk := e.walk()
 	var blocked run
 	e.part("a blocked run says why, word for word", func(e *env) {
 		e.must(e.sim.SetTokens(map[string]tusharesim.Grant{token: {Deny: []string{tusharesim.FundDaily}}}))
@@ -72,7 +76,7 @@ func TestConsole(t *testing.T) {
 		if !strings.Contains(strings.Join(live, "|"), "waiting checking STATUS_PASS") {
 			e.t.Errorf("the modules were not seen to wait, be checked and pass one by one: %q", live)
 		}
-		e.answers("被拦下")
+		e.answers("被阻止")
 		e.sim.SetLatency(0, 0)
 		blocked = rest[runs](e, "GET", "/v1/runs?pool=universe", "").Runs[0]
 		message := e.ledger(blocked.RunID)
@@ -88,23 +92,31 @@ func TestConsole(t *testing.T) {
 		e.picture("blocked")
 		e.open("")
 		e.until("the verdict", `document.querySelector("[data-pool=universe]").dataset.verdict === "blocked"`)
-		e.answers("下一次运行会被拦下")
+		e.answers("下一次运行会被阻止")
 		e.picture("tonight-blocked")
+		e.shows(walk.steps[0])
+		e.click("[data-pool=universe] .foot a")
+		e.until("the run's page", fmt.Sprintf("location.hash.includes(%q)", blocked.RunID))
+		e.settled("of the run")
+		e.shows(walk.steps[1])
 	})
 
 	e.part("the remedy mends it", func(e *env) {
 		e.open("modules/etf.daily_quote")
+		e.shows(walk.steps[2])
 		e.until("what the probe found", `document.querySelector("[data-module='etf.daily_quote'] .issues")?.innerText.includes("PERMISSION_DENIED")`)
 		e.click(`[aria-label="启用领域 etf"]`)
 		e.until("the switch", `document.querySelector("[aria-label='启用领域 etf']").ariaChecked === "false"`)
 		e.until("the command", `document.querySelector(".notice")?.innerText.includes("afterbell domains disable etf")`)
 		e.sim.SetLatency(15*time.Millisecond, 0)
 		e.open("preflight?pool=universe")
+		e.shows(walk.steps[3])
 		e.click(`[data-act=run]`)
 		e.until("the run's page", fmt.Sprintf(`location.hash.startsWith("#/runs/") && !location.hash.includes(%q)`, blocked.RunID))
 		e.answers("进行中，完成")
 		e.picture("run-live")
 		e.answers("成功")
+		e.shows(walk.steps[4])
 		e.sim.SetLatency(0, 0)
 		last := rest[runs](e, "GET", "/v1/runs?pool=universe", "").Runs[0]
 		e.until("every partition settled", fmt.Sprintf(`document.querySelector("main .facts").innerText.replaceAll(",", "").includes("%d / %d")`, last.CompletedPartitionCount, last.CompletedPartitionCount))
@@ -112,6 +124,7 @@ func TestConsole(t *testing.T) {
 		e.until("the chain", `document.querySelectorAll("ol.chain li").length > 4`)
 		e.open("")
 		e.until("the verdict", `document.querySelector("[data-pool=universe]").dataset.verdict === "whole"`)
+		e.shows(walk.steps[5])
 	})
 
 	e.part("verify", func(e *env) {
@@ -319,30 +332,28 @@ func TestConsole(t *testing.T) {
 
 	e.part("both languages, no other host, nothing serious for axe", func(e *env) {
 		axe := e.axe()
-		for _, language := range []string{"en", "zh"} {
+		list := e.all(symbols[0], blocked.RunID)
+		for _, look := range []struct {
+			language string
+			dark     bool
+		}{{"en", true}, {"zh", false}} {
 			e.open("")
-			e.must(e.p.Eval(fmt.Sprintf(`document.documentElement.lang.startsWith(%q) || document.querySelector("[data-lang]").click()`, language), nil))
-			for _, page := range e.all(symbols[0], blocked.RunID) {
+			e.must(e.p.Dark(look.dark))
+			e.must(e.p.Eval(fmt.Sprintf(`document.documentElement.lang.startsWith(%q) || document.querySelector("[data-lang]").click()`, look.language), nil))
+			for _, page := range list {
 				e.open(page)
 				var text string
-				e.must(e.p.Eval(`[...document.querySelectorAll("nav, main h1, main h2, main th, main button, main label")].map((x) => x.innerText).join("\n")`, &text))
-				if han := strings.IndexFunc(text, isHan) >= 0; han != (language == "zh") && !strings.HasPrefix(page, "look/") {
-					e.t.Errorf("page %q in %s says:\n%s", page, language, text)
+				e.must(e.p.Eval(`[...document.querySelectorAll("nav, main h1, main h2, main th, main button, main label > span")].map((x) => x.innerText).join("\n")`, &text))
+				if han := strings.IndexFunc(text, isHan) >= 0; han != (look.language == "zh") && !strings.HasPrefix(page, "look/") {
+					e.t.Errorf("page %q in %s says:\n%s", page, look.language, text)
 				}
-			}
-		}
-		for _, dark := range []bool{false, true} {
-			e.must(e.p.Dark(dark))
-			for _, page := range e.all(symbols[0], blocked.RunID) {
-				e.open(page)
 				for _, v := range e.violations(axe) {
-					e.t.Errorf("page %q, dark %v: %s", page, dark, v)
+					e.t.Errorf("page %q, dark %v: %s", page, look.dark, v)
 				}
 			}
 		}
-		e.must(e.p.Dark(false))
 		e.phone()
-		for _, page := range e.all(symbols[0], blocked.RunID) {
+		for _, page := range list {
 			e.open(page)
 			var over float64
 			e.must(e.p.Eval("document.documentElement.scrollWidth - innerWidth", &over))
@@ -369,6 +380,24 @@ func TestConsole(t *testing.T) {
 			want := e.judged(pool)
 			e.until("the verdict of "+pool+": "+want, fmt.Sprintf(`document.querySelector("[data-pool=%s]").dataset.verdict === %q`, pool, want))
 		}
+	})
+
+	e.part("the walk in a terminal", func(e *env) {
+		e.door.Shut(true) // the page would ask on meanwhile
+		rest[any](e, "PATCH", "/v1/domains/etf", `{"enabled":true}`)
+		again := rest[runs](e, "POST", "/v1/runs", `{"pools":["POOL_UNIVERSE"]}`).Runs[0]
+		e.untilRun(again.RunID, func(r run) bool { return r.Outcome == "OUTCOME_BLOCKED" })
+		for _, line := range walk.commands {
+			words := strings.Fields(line.command)
+			command := exec.Command(filepath.Join(bin, "afterbell"), words[1:]...)
+			command.Env = append(os.Environ(), "AFTERBELL_ORCHESTRATOR="+e.Config.GRPCAddr, "AFTERBELL_LANG=en")
+			out, _ := command.CombinedOutput() // its exit code is looked at
+			if got := command.ProcessState.ExitCode(); got != line.code || !strings.Contains(string(out), line.says) {
+				e.t.Fatalf("%s ends with %d and says\n%s\nthe walk says %d and %q", line.command, got, out, line.code, line.says)
+			}
+		}
+		e.door.Shut(false)
+		e.p.Errors() // the browser notes each connection that it could not make
 	})
 
 	e.part("a key is asked for where keys are required", func(e *env) {
@@ -422,6 +451,54 @@ func (e *env) tomorrow() string {
 	zone, err := time.LoadLocation("Asia/Shanghai")
 	e.must(err)
 	return time.Now().In(zone).AddDate(0, 0, 1).Format(time.DateOnly)
+}
+
+// walk is the page of dev-docs that somebody follows who has never seen the project.
+type walk struct {
+	// steps are the labels that each step in the browser names, 「as here」.
+	steps [][]string
+	// commands are those of the terminal.
+	commands []command
+}
+
+type command struct {
+	command string
+	code    int
+	says    string
+}
+
+func (e *env) walk() (w walk) {
+	e.t.Helper()
+	text, err := os.ReadFile(filepath.Join("..", "..", "..", "dev-docs", "active", "market-ingest-persistence", "06-blocked-run.md"))
+	e.must(err)
+	browser, terminal, _ := strings.Cut(string(text), "## In a terminal")
+	for _, step := range regexp.MustCompile(`(?m)^\d\. `).Split(browser, -1)[1:] {
+		var labels []string
+		for _, m := range regexp.MustCompile("「(.+?)」").FindAllStringSubmatch(step, -1) {
+			labels = append(labels, m[1])
+		}
+		w.steps = append(w.steps, labels)
+	}
+	for _, m := range regexp.MustCompile(`(?m)^(bin/afterbell .+?) +# (\d) ?(.*)$`).FindAllStringSubmatch(terminal, -1) {
+		code, err := strconv.Atoi(m[2])
+		e.must(err)
+		w.commands = append(w.commands, command{m[1], code, m[3]})
+	}
+	if len(w.steps) != 6 || len(w.commands) != 6 {
+		e.t.Fatalf("the walk has %d steps and %d commands", len(w.steps), len(w.commands))
+	}
+	return w
+}
+
+// shows looks for labels on the page, its navigation included.
+func (e *env) shows(labels []string) {
+	e.t.Helper()
+	if len(labels) == 0 {
+		e.t.Error("the step names no label")
+	}
+	for _, l := range labels {
+		e.until("the label "+l, fmt.Sprintf(`document.body.innerText.includes(%q)`, l))
+	}
 }
 
 // listed are some stocks that trade at the simulator.
@@ -490,7 +567,7 @@ func (e *env) cell(dataset, day string, shift bool) {
 		svg.scrollIntoView({ block: "center" });
 		const first = Date.parse("%[2]s-01-01T00:00:00Z"), n = (Date.parse("%[3]sT00:00:00Z") - first) / 86400e3 + (new Date(first).getUTCDay() + 6) %% 7;
 		const box = svg.getBoundingClientRect();
-		return { x: box.left + 32 + Math.floor(n / 7) * 12 + 5, y: box.top + 14 + (n %% 7) * 12 + 5 };
+		return { x: box.left + 32 + (Math.floor(n / 7) - svg.dataset.first) * 12 + 5, y: box.top + 14 + (n %% 7) * 12 + 5 };
 	})()`, dataset, day[:4], day), &at))
 	e.must(e.p.ClickAt(at.X, at.Y, shift))
 }

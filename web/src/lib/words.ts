@@ -16,7 +16,7 @@ const outcomes: Record<string, [string, string, Tone]> = {
   SUCCEEDED: ["成功", "succeeded", "ok"],
   UNCHANGED: ["无需更新", "nothing to do", "ok"],
   PARTIAL: ["部分完成", "partial", "warn"],
-  BLOCKED: ["被拦下", "blocked", "bad"],
+  BLOCKED: ["被阻止", "blocked", "bad"],
   FAILED: ["失败", "failed", "bad"],
   CANCELLED: ["已取消", "cancelled", "idle"],
 };
@@ -52,7 +52,7 @@ const decisions: Record<string, [string, string, Tone]> = {
   READY: ["可以运行", "ready", "ok"],
   DEGRADED: ["部分可运行", "degraded", "warn"],
   RETRY: ["稍后再试", "retry later", "warn"],
-  BLOCKED: ["被拦下", "blocked", "bad"],
+  BLOCKED: ["被阻止", "blocked", "bad"],
 };
 export function decision(d: string): { text: string; tone: Tone } {
   const w = decisions[short(d, "DECISION")];

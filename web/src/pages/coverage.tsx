@@ -121,8 +121,8 @@ export default function Coverage() {
   const run = status.data?.pool.currentRun;
   const head: [string, Tone?] = !live.data ? [live.error ? t("现在无法说明持有什么。", "Nobody can tell now what is held.") : t("正在读取…", "Reading…"), live.error ? "warn" : undefined]
     : !every.length ? [t("还没有任何交易日。", "There is no trade date yet."), "idle"]
-    : lacking ? [t(`${poolName(pool)}：${num(days)} 个交易日里有 ${num(lacking)} 格未完整。`, `${poolName(pool)}: ${num(lacking)} cells lack something in ${num(days)} trading days.`), paused ? "hold" : run ? "run" : "warn"]
-    : [t(`${poolName(pool)}：${num(days)} 个交易日全部完整。`, `${poolName(pool)}: all ${num(days)} trading days are whole.`), "ok"];
+    : lacking ? [t(`${poolName(pool)}：${num(days)} 个交易日里有 ${num(lacking)} 格未完整。`, `${poolName(pool)}: ${num(lacking)} cells are not complete, in ${num(days)} trading days.`), paused ? "hold" : run ? "run" : "warn"]
+    : [t(`${poolName(pool)}：${num(days)} 个交易日全部完整。`, `${poolName(pool)}: all ${num(days)} trading days are complete.`), "ok"];
   const choose = (next: Chosen) => setQuery({ sel: write(next, all) });
   const lackingOnly = () => {
     const from: Chosen = chosen.size ? chosen : new Map(all.map((g) => [g.id, new Set(g.days)]));
@@ -137,10 +137,10 @@ export default function Coverage() {
         <label class="check">{t("从", "From")} <input type="date" value={q.get("from") ?? ""} onChange={(e) => setQuery({ from: e.currentTarget.value, sel: "" })} /></label>
         <label class="check">{t("到", "to")} <input type="date" value={q.get("to") ?? ""} onChange={(e) => setQuery({ to: e.currentTarget.value, sel: "" })} /></label>
         <span class="grow" />
-        <button onClick={lackingOnly} disabled={!lacking} data-act="missing-only">{chosen.size ? t("只留未完整的", "Keep only what lacks") : t("选中所有未完整的", "Select all that lacks")}</button>
+        <button onClick={lackingOnly} disabled={!lacking} data-act="missing-only">{chosen.size ? t("只留未完整的", "Keep only what is not complete") : t("选中所有未完整的", "Select all that is not complete")}</button>
         <button onClick={() => choose(new Map())} disabled={!chosen.size}>{t("清除选择", "Clear")}</button>
       </div>
-      {paused && <p class="notice" role="status"><Mark tone="hold" />{t("股票池已暂停：下面的空缺不是失败，恢复后会补齐。", "The pool is paused: what lacks below is no failure, and is fetched once it is resumed.")}{status.data?.pool.note && ` ${status.data.pool.note}`}</p>}
+      {paused && <p class="notice" role="status"><Mark tone="hold" />{t("股票池已暂停：下面的空缺不是失败，恢复后会补齐。", "The pool is paused: the gaps below are no failure; they are fetched after it is resumed.")}{status.data?.pool.note && ` ${status.data.pool.note}`}</p>}
       {run && <p class="notice" role="status"><Mark tone="run" />{t("正在更新：", "Being brought up to date: ")}<RunLink id={run.runId} /> <span class="num">{num(run.completedPartitionCount)} / {num(run.partitionCount)}</span></p>}
       <Loaded live={live} lines={12}>{() => every.length ? (
         <div class="grid heat-side">
@@ -167,22 +167,33 @@ interface Place {
   y: number;
 }
 
-/** Places the days of a year: a column a week, a row a weekday. */
-function layout(days: string[]): { year: string; places: Place[]; width: number; rows: number }[] {
-  const years = new Map<string, Place[]>();
+interface YearGrid {
+  year: string;
+  places: Place[];
+  width: number;
+  rows: number;
+  /** The week of the year that the first column stands for. */
+  first: number;
+}
+
+/** Places the days by year: a column a week, a row a weekday. A single year begins with its first week that counts. */
+function layout(days: string[]): YearGrid[] {
+  const years = new Map<string, { day: string; week: number; weekday: number }[]>();
   for (const day of days) {
     const year = day.slice(0, 4);
     const first = Date.parse(year + "-01-01T00:00:00Z");
-    const at = Date.parse(day + "T00:00:00Z");
-    const shift = (new Date(first).getUTCDay() + 6) % 7;
-    const n = Math.round((at - first) / 86400e3) + shift;
+    const n = Math.round((Date.parse(day + "T00:00:00Z") - first) / 86400e3) + ((new Date(first).getUTCDay() + 6) % 7);
     let list = years.get(year);
     if (!list) years.set(year, (list = []));
-    list.push({ day, x: LEFT + Math.floor(n / 7) * PITCH, y: TOP + (n % 7) * PITCH });
+    list.push({ day, week: Math.floor(n / 7), weekday: n % 7 });
   }
-  return [...years].map(([year, places]) => {
-    const rows = places.some((p) => p.y >= TOP + 5 * PITCH) ? 7 : 5;
-    return { year, places, width: LEFT + 53 * PITCH, rows };
+  return [...years].map(([year, list]) => {
+    const first = years.size === 1 ? list[0]!.week : 0;
+    const last = years.size === 1 ? list.at(-1)!.week : 52;
+    return {
+      year, first, rows: list.some((d) => d.weekday > 4) ? 7 : 5, width: LEFT + Math.max(last - first + 1, 4) * PITCH,
+      places: list.map((d) => ({ day: d.day, x: LEFT + (d.week - first) * PITCH, y: TOP + d.weekday * PITCH })),
+    };
   }).reverse();
 }
 
@@ -235,11 +246,16 @@ function Heat({ g, chosen, cursor, choose, clear }: { g: Grid; chosen?: Set<stri
     set(g.days[next]!);
     if (e.shiftKey) pick(g.days[next]!, true);
   };
+  const box = useRef<HTMLDivElement>(null);
+  useEffect(() => { // a narrow window opens at the newest day
+    const newest = at.get(g.days.at(-1)!);
+    if (box.current && newest) box.current.scrollLeft = Math.max(0, newest.x + 3 * PITCH - box.current.clientWidth);
+  }, [g.id]);
   const lacks = [...g.rows.values()].filter((c) => !settled(c.verdict)).length;
   return (
     <section class="card heat" data-dataset={g.id}>
-      <h2>{dataset(g.id)} <code class="dim">{g.id}</code><span class="grow" /><small>{lacks ? t(`${num(lacks)} 天未完整`, `${count(lacks, "", "day")} not whole`) : t("全部完整", "all whole")} · <span class="num">{g.days[0]} – {g.days.at(-1)}</span></small></h2>
-      <div class="heat-box" tabIndex={0} role="group" aria-label={t(`${dataset(g.id)} 日历：方向键移动，空格选中`, `Calendar of ${dataset(g.id)}: arrows move, Space selects`)} onKeyDown={key}
+      <h2>{dataset(g.id)} <code class="dim">{g.id}</code><span class="grow" /><small>{lacks ? t(`${num(lacks)} 天未完整`, `${count(lacks, "", "day")} not complete`) : t("全部完整", "all complete")} · <span class="num">{g.days[0]} – {g.days.at(-1)}</span></small></h2>
+      <div ref={box} class="heat-box" tabIndex={0} role="group" aria-label={t(`${dataset(g.id)} 日历：方向键移动，空格选中`, `Calendar of ${dataset(g.id)}: arrows move, Space selects`)} onKeyDown={key}
         onFocus={() => { if (!cursor.peek()) set(g.days.at(-1)!); }}>
         {years.map((y) => (
           <Year key={y.year} y={y} g={g} chosen={chosen} over={set} pick={pick} cursor={at.get(mine)?.year === y.year ? at.get(mine)! : undefined} />
@@ -252,7 +268,7 @@ function Heat({ g, chosen, cursor, choose, clear }: { g: Grid; chosen?: Set<stri
 const monthsZh = (m: number) => `${m}月`;
 const monthsEn = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 
-function Year({ y, g, chosen, over, pick, cursor }: { y: ReturnType<typeof layout>[number]; g: Grid; chosen?: Set<string>; over: (day: string) => void; pick: (day: string, extend: boolean) => void; cursor?: Place }) {
+function Year({ y, g, chosen, over, pick, cursor }: { y: YearGrid; g: Grid; chosen?: Set<string>; over: (day: string) => void; pick: (day: string, extend: boolean) => void; cursor?: Place }) {
   const height = TOP + y.rows * PITCH;
   const index = useMemo(() => new Map(y.places.map((p) => [`${p.x} ${p.y}`, p.day])), [y]);
   // A path for each state draws a year at once, however many days it has.
@@ -267,7 +283,8 @@ function Year({ y, g, chosen, over, pick, cursor }: { y: ReturnType<typeof layou
   const months = useMemo(() => {
     const seen = new Map<string, number>();
     for (const p of y.places) if (!seen.has(p.day.slice(5, 7))) seen.set(p.day.slice(5, 7), p.x);
-    return [...seen];
+    let last = -99;
+    return [...seen].filter(([, x]) => x - last > 25 && (last = x));
   }, [y]);
   const frame = chosen ? y.places.filter((p) => chosen.has(p.day)).map((p) => `M${p.x - 1.5} ${p.y - 1.5}h${SIDE + 3}v${SIDE + 3}h${-SIDE - 3}Z`).join("") : "";
   const find = (e: MouseEvent) => {
@@ -277,7 +294,7 @@ function Year({ y, g, chosen, over, pick, cursor }: { y: ReturnType<typeof layou
     return index.get(`${x} ${yy}`);
   };
   return (
-    <svg width={y.width} height={height} viewBox={`0 0 ${y.width} ${height}`} aria-hidden="true" data-year={y.year}
+    <svg width={y.width} height={height} viewBox={`0 0 ${y.width} ${height}`} aria-hidden="true" data-year={y.year} data-first={y.first}
       onMouseMove={(e) => { const d = find(e); if (d) over(d); }} onClick={(e) => { const d = find(e); if (d) pick(d, e.shiftKey); }}>
       <text x="0" y={TOP + 9}>{y.year}</text>
       {months.map(([m, x]) => <text key={m} class="month" x={x} y="9">{t(monthsZh(Number(m)), monthsEn[Number(m) - 1]!)}</text>)}
@@ -381,14 +398,14 @@ function Backfill({ pool, grids: all, chosen }: { pool: string; grids: Grid[]; c
   const issues = price?.plans.flatMap((p) => p.issues) ?? [];
   return (
     <Card title={t("补数", "Backfill")}>
-      {!cellsChosen ? <Empty>{t("点击选一格，Shift 点击选一段，或选中所有未完整的。", "Click a cell, Shift-click a span, or select all that lacks.")}</Empty> : (
+      {!cellsChosen ? <Empty>{t("点击选一格，Shift 点击选一段，或选中所有未完整的。", "Click a cell, Shift-click a span, or select all that is not complete.")}</Empty> : (
         <>
           <p><b class="num" data-selected={cellsChosen}>{num(cellsChosen)}</b> {t("格已选", "cells selected")}<span class="dim"> · {[...chosen].filter(([, s]) => s.size).map(([id, s]) => `${dataset(id)} ${s.size}`).join(t("，", ", "))}</span></p>
           <label class="check"><input type="checkbox" checked={refetch} onChange={(e) => setRefetch(e.currentTarget.checked)} />{t("已完整的也重取，以便看到修订", "Fetch what is complete as well, so that revisions show")}</label>
           {list.length > MOST ? <p class="dim">{t(`选择分成了 ${list.length} 段，一次最多 ${MOST} 段。请选连续的日子。`, `The selection falls into ${list.length} spans, and at most ${MOST} go at a time. Select days in a row.`)}</p>
             : error && !asking ? <Failure error={error} />
             : !price ? <p class="dim" aria-busy="true">{t("正在估价…", "Pricing…")}</p>
-            : <p class="big" data-price={price.calls}>{price.partitions ? t(`约 ${num(price.calls)} 次调用，${minutes(price.ms)}`, `about ${count(price.calls, "", "call")}, ${minutes(price.ms)}`) : t("没有要取的：都已完整。", "Nothing to fetch: all is whole.")}</p>}
+            : <p class="big" data-price={price.calls}>{price.partitions ? t(`约 ${num(price.calls)} 次调用，${minutes(price.ms)}`, `about ${count(price.calls, "", "call")}, ${minutes(price.ms)}`) : t("没有要取的：都已完整。", "Nothing to fetch: everything is complete.")}</p>}
           {issues.length > 0 && <Issues list={issues.slice(0, 4)} />}
           <p class="buttons"><button class="primary" disabled={!price?.partitions} onClick={() => ask(true)} data-act="backfill">{t("补这些", "Backfill these")}</button></p>
         </>

@@ -168,7 +168,7 @@ function Verdict({ v }: { v: PoolVerdict }) {
   return (
     <section class={"card pool " + d.tone} data-decision={v.decision} data-pool={poolId(v.pool)}>
       <h2><Mark tone={d.tone} />{poolName(v.pool)} <small>{d.text}</small></h2>
-      <p class="dim">{t(`放行 ${v.clearedModuleIds.length} 个模块，拦下 ${v.blockedModuleIds.length} 个。`, `${v.clearedModuleIds.length} modules cleared, ${v.blockedModuleIds.length} held back.`)}{v.retryTime && <> {t("可重试：", "Try again at ")}<When at={v.retryTime} /></>}</p>
+      <p class="dim">{t(`放行 ${v.clearedModuleIds.length} 个模块，阻止 ${v.blockedModuleIds.length} 个。`, `${v.clearedModuleIds.length} modules cleared, ${v.blockedModuleIds.length} held back.`)}{v.retryTime && <> {t("可重试：", "Try again at ")}<When at={v.retryTime} /></>}</p>
       <Issues list={v.issues} />
     </section>
   );

@@ -117,7 +117,7 @@ export function RunPage({ id }: { id: string }) {
     }>
       {line.state === "cut" && <p class="stale" role="status" data-stream="cut"><Mark tone="warn" />{t("事件流断开，正在重连；下面停在断开时。", "The stream of events was cut; it is being resumed. What follows is as it was then.")}</p>}
       {line.state !== "cut" && line.cuts > 0 && <p class="notice" role="status" data-stream="resumed"><Mark tone="ok" />{t(`事件流断开过 ${line.cuts} 次，已接上；补回 ${line.missed} 个事件，没有遗漏。`, `The stream was cut ${line.cuts} times and resumed; ${count(line.missed, "", "event")} caught up, none lost.`)}</p>}
-      {ended && r.issues.length > 0 && r.outcome !== "OUTCOME_SUCCEEDED" && <Card title={r.outcome === "OUTCOME_BLOCKED" ? t("为什么被拦下", "Why it was blocked") : t("没有成功的原因", "What kept it from succeeding")} note={t("账本原文", "word for word as in the ledger")}><Issues list={r.issues} /></Card>}
+      {ended && r.issues.length > 0 && r.outcome !== "OUTCOME_SUCCEEDED" && <Card title={r.outcome === "OUTCOME_BLOCKED" ? t("为什么被阻止", "Why it was blocked") : t("没有成功的原因", "What kept it from succeeding")} note={t("账本原文", "word for word as in the ledger")}><Issues list={r.issues} /></Card>}
       <dl class="facts">
         <div><dt>{t("状态", "State")}</dt><dd><RunBadge run={r} /></dd></div>
         <div><dt>{t("股票池", "Pool")}</dt><dd>{poolName(r.pool)}</dd></div>
@@ -154,6 +154,7 @@ function headline(r: Run): string {
     case "CHECKING":
       return t(`${name}：正在检查能否运行。`, `${name}: checking whether it may run.`);
     case "RUNNING":
+      if (!r.partitionCount) return t(`${name}：进行中，正在计划。`, `${name}: under way, planning.`);
       return t(`${name}：进行中，完成 ${num(r.completedPartitionCount)} / ${num(r.partitionCount)}。`, `${name}: under way, ${num(r.completedPartitionCount)} of ${num(r.partitionCount)} done.`);
     case "PAUSED":
       return t(`${name}：已暂停，恢复后继续。这不是失败。`, `${name}: paused, and goes on once resumed. This is no failure.`);
@@ -169,7 +170,7 @@ function headline(r: Run): string {
     case "PARTIAL":
       return t(`${name}：部分完成，${num(r.partitionCount - r.completedPartitionCount)} 个分区未完成：${why}。`, `${name}: partial, ${count(r.partitionCount - r.completedPartitionCount, "", "partition")} not complete: ${why}.`);
     case "BLOCKED":
-      return t(`${name}：在${stage(r.blockedStage)}被拦下：${why}。`, `${name}: blocked at ${stage(r.blockedStage)}: ${why}.`);
+      return t(`${name}：在${stage(r.blockedStage)}被阻止：${why}。`, `${name}: blocked at ${stage(r.blockedStage)}: ${why}.`);
     case "CANCELLED":
       return t(`${name}：已取消，完成的 ${num(r.completedPartitionCount)} 个分区保留。`, `${name}: cancelled; the ${count(r.completedPartitionCount, "", "partition")} done stay.`);
   }

@@ -14,7 +14,7 @@ export default function Runs() {
 
 const filters: [string, string, string][] = [
   ["", "全部", "All"], ["state=running", "进行中", "Running"], ["state=queued", "排队", "Queued"], ["outcome=succeeded", "成功", "Succeeded"], ["outcome=partial", "部分", "Partial"],
-  ["outcome=blocked", "被拦下", "Blocked"], ["outcome=failed", "失败", "Failed"], ["outcome=cancelled", "已取消", "Cancelled"],
+  ["outcome=blocked", "被阻止", "Blocked"], ["outcome=failed", "失败", "Failed"], ["outcome=cancelled", "已取消", "Cancelled"],
 ];
 
 function List() {

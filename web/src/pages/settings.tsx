@@ -18,7 +18,7 @@ interface Field {
 
 const fields: Field[] = [
   { key: "preflightPolicy", flag: "preflight-policy", zh: "何时探测", en: "When to probe", helpZh: "运行前探测哪些模块。", helpEn: "Which modules a run probes before it starts.", options: [["PREFLIGHT_POLICY_STALE_ONLY", "过期、未探测或失败的", "stale, untested or failed ones"], ["PREFLIGHT_POLICY_ALWAYS", "每次全部", "all, every time"], ["PREFLIGHT_POLICY_READINESS_ONLY", "不探测，只看记录", "none; go by the record"]] },
-  { key: "readinessPolicy", flag: "readiness-policy", zh: "模块不可用时", en: "When a module cannot run", helpZh: "严格：拦下整个池。降级：只拦下那个模块，其余照常。", helpEn: "Strict blocks its pool. Degraded holds back that module only.", options: [["READINESS_POLICY_STRICT", "严格", "strict"], ["READINESS_POLICY_DEGRADED", "降级", "degraded"]] },
+  { key: "readinessPolicy", flag: "readiness-policy", zh: "模块不可用时", en: "When a module cannot run", helpZh: "严格：阻止整个池。降级：只阻止那个模块，其余照常。", helpEn: "Strict blocks its pool. Degraded holds back that module only.", options: [["READINESS_POLICY_STRICT", "严格", "strict"], ["READINESS_POLICY_DEGRADED", "降级", "degraded"]] },
   { key: "orderWait", flag: "order-wait", zh: "全市场等待目标池", en: "Universe waits for targets", helpZh: "0s 到 3600s。", helpEn: "0s to 3600s." },
   { key: "dispatchWidth", flag: "dispatch-width", zh: "同时分派的分区", en: "Partitions at a time", helpZh: "1 到 64。", helpEn: "1 to 64." },
   { key: "retentionDays", flag: "retention-days", zh: "运行记录保留天数", en: "Days that runs are kept", helpZh: "0 为永久。", helpEn: "0 keeps them for ever." },
@@ -31,7 +31,7 @@ export default function Settings() {
   const live = useLive<{ settings: Values }>("/v1/settings", 0);
   const pools = useLive<{ pools: PoolStatus[] }>("/v1/pools", 5000);
   return (
-    <Page name={t("设置", "Settings")} answer={live.data ? (live.data.settings.readinessPolicy === "READINESS_POLICY_STRICT" ? t("严格：一个模块不可用，就拦下它的池。", "Strict: a module that cannot run blocks its pool.") : t("降级：只拦下不可用的模块。", "Degraded: only the module that cannot run is held back.")) : t("正在读取…", "Reading…")}>
+    <Page name={t("设置", "Settings")} answer={live.data ? (live.data.settings.readinessPolicy === "READINESS_POLICY_STRICT" ? t("严格：一个模块不可用，就阻止它的池。", "Strict: a module that cannot run blocks its pool.") : t("降级：只阻止不可用的模块。", "Degraded: only the module that cannot run is held back.")) : t("正在读取…", "Reading…")}>
       <div class="grid wide-left">
         <Loaded live={live} lines={8}>{({ settings }) => <Form key={JSON.stringify(settings)} s={settings} done={live.refresh} />}</Loaded>
         <Card title={t("股票池", "Pools")}>

@@ -94,7 +94,7 @@ export default function Tonight() {
 function headline(evenings: Map<string, Evening>, status: PoolStatus[] | undefined, error?: Error): { text: ComponentChildren; tone?: Tone } {
   if (!evenings.size) {
     if (error instanceof ApiError && error.reason === "WORKER_UNREACHABLE") {
-      return { tone: "warn", text: t("采集器不在，无法判断昨晚的数据是否完整。", "The worker is away, so nobody can tell whether last evening is whole.") };
+      return { tone: "warn", text: t("采集器不在，无法判断昨晚的数据是否完整。", "The worker is away, so it is unknown whether the last evening is complete.") };
     }
     if (error) return { tone: "warn", text: t("现在无法判断。", "Nothing can be told now.") };
     return { text: t("正在读取…", "Reading…") };
@@ -108,19 +108,19 @@ function headline(evenings: Map<string, Evening>, status: PoolStatus[] | undefin
   if (p?.paused && e.verdict !== "whole") return { tone: "hold", text: t(`${name}已暂停，${d} 的数据要等恢复后才会补齐。`, `${name} is paused; ${d} is fetched once it is resumed.`) };
   switch (e.verdict) {
     case "blocked":
-      return { tone: "bad", text: t(`${name} ${d} 的数据不完整，而且下一次运行会被拦下。`, `${name}: ${d} is not whole, and the next run is blocked.`) };
+      return { tone: "bad", text: t(`${name} ${d} 的数据不完整，而且下一次运行会被阻止。`, `${name}: ${d} is not complete, and the next run is blocked.`) };
     case "not_whole":
       if (e.run && e.run.state !== "STATE_QUEUED") {
         return e.run.mode === "MODE_BOOTSTRAP"
           ? { tone: "run", text: t(`${name}正在首次填充，已完成 ${num(e.run.completedPartitionCount)} / ${num(e.run.partitionCount)}。`, `${name} is being filled for the first time: ${num(e.run.completedPartitionCount)} of ${num(e.run.partitionCount)} done.`) }
           : { tone: "run", text: t(`${name} ${d} 正在更新。`, `${name}: ${d} is being brought up to date.`) };
       }
-      return { tone: "warn", text: t(`${name} ${d} 的数据不完整。`, `${name}: ${d} is not whole.`) };
+      return { tone: "warn", text: t(`${name} ${d} 的数据不完整。`, `${name}: ${d} is not complete.`) };
     case "not_due":
       return { tone: "idle", text: t(`${d} 的数据还没到发布时间。`, `${d} is not due yet.`) };
   }
   const date = [...evenings.values()].map((x) => x.date).filter(Boolean).sort().pop();
-  return { tone: "ok", text: date ? t(`${named(date)} 的数据完整。`, `${named(date)} is whole.`) : t("没有需要更新的内容。", "There is nothing to bring up to date.") };
+  return { tone: "ok", text: date ? t(`${named(date)} 的数据完整。`, `${named(date)} is complete.`) : t("没有需要更新的内容。", "There is nothing to bring up to date.") };
 }
 
 function PoolCard({ p, e, live, empty }: { p: PoolStatus; e?: Evening; live: Live<{ coverages: Coverage[] }>; empty?: boolean }) {
@@ -168,13 +168,13 @@ function sentence(p: PoolStatus, e: Evening | undefined, empty?: boolean): Compo
   const names = [...new Set(e.lacking.map((c) => dataset(c.datasetId)))].join(t("、", ", "));
   switch (e.verdict) {
     case "whole":
-      return pause + t(`${d}：${whole} 个数据集全部完整。`, `${d}: all ${count(whole, "", "dataset")} whole.`);
+      return pause + t(`${d}：${whole} 个数据集全部完整。`, `${d}: all ${count(whole, "", "dataset")} complete.`);
     case "not_due":
       return pause + t(`${d}：还没到时间，已有 ${whole} / ${of}。`, `${d}: not due yet, ${whole} of ${of} there.`) + next;
     case "blocked":
-      return pause + t(`${d}：缺 ${names}，而且检查不放行。`, `${d}: ${names} lacking, and a check keeps it out.`) + next;
+      return pause + t(`${d}：缺 ${names}，而且检查不放行。`, `${d}: ${names} missing, and a check does not let the run start.`) + next;
     default:
-      return pause + t(`${d}：完整 ${whole} / ${of}${names ? `，缺 ${names}` : ""}。`, `${d}: ${whole} of ${of} whole${names ? `, lacking ${names}` : ""}.`) + next;
+      return pause + t(`${d}：完整 ${whole} / ${of}${names ? `，缺 ${names}` : ""}。`, `${d}: ${whole} of ${of} complete${names ? `, missing ${names}` : ""}.`) + next;
   }
 }
 

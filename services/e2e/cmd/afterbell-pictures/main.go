@@ -1,4 +1,5 @@
-// Command afterbell-pictures takes pictures of the admin console of a pair that runs.
+// Command afterbell-pictures takes pictures of the admin console of a pair that runs, for
+// the README and to look at, and measures how soon it shows its data.
 package main
 
 import (
@@ -22,7 +23,15 @@ func main() {
 	language := flag.String("lang", "zh", "zh or en")
 	full := flag.Bool("full", false, "take the whole page instead of the window")
 	wait := flag.Duration("wait", 900*time.Millisecond, "how long a page may settle")
+	times := flag.Bool("measure", false, "take times instead of pictures")
 	flag.Parse()
+	if *times {
+		if err := measure(*base); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := take(*base, *out, *pages, strings.Split(*sizes, ","), strings.Split(*schemes, ","), *language, *full, *wait); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
