@@ -412,7 +412,7 @@ func TestRecover(t *testing.T) {
 					r, _, err = run.AskCancel(r, time.Now(), "stop")
 				case run.Paused:
 					r, _, err = run.Pause(r, time.Now(), "held")
-					if err := g.store.SetHold(t.Context(), market.Universe, run.Hold{Paused: true, Note: "held", At: time.Now()}); err != nil {
+					if err := g.store.SetPauseState(t.Context(), market.Universe, run.PauseState{Paused: true, Note: "held", At: time.Now()}); err != nil {
 						t.Fatal(err)
 					}
 				}

@@ -168,7 +168,7 @@ func (l *loop) tick() {
 
 // adopt reads what an earlier process left: the hold and a paused run.
 func (l *loop) adopt() {
-	hold, err := l.d.cfg.Ledger.Hold(l.store(), l.pool)
+	hold, err := l.d.cfg.Ledger.PauseState(l.store(), l.pool)
 	if err != nil {
 		l.log.Error("the pool's pause state cannot be read; the pool counts as not paused", "error", err)
 	}
@@ -203,7 +203,7 @@ func (l *loop) takeNext() {
 		return
 	}
 	if slices.ContainsFunc(queue, func(r run.Run) bool { return r.CreatedAt.Sub(at) > run.ClockSlack }) {
-		if err = l.d.mendQueue(l.store()); err == nil {
+		if err = l.d.repairQueue(l.store()); err == nil {
 			queue, err = l.d.cfg.Ledger.Queue(l.store(), l.pool)
 		}
 		if err != nil {
@@ -238,7 +238,7 @@ func (l *loop) waitsForTargets(r run.Run, at time.Time) (time.Time, error) {
 	if l.pool != market.Universe {
 		return time.Time{}, nil
 	}
-	hold, err := l.d.cfg.Ledger.Hold(l.store(), market.Targets)
+	hold, err := l.d.cfg.Ledger.PauseState(l.store(), market.Targets)
 	if err != nil || hold.Paused {
 		return time.Time{}, err
 	}
@@ -300,7 +300,7 @@ func (l *loop) setHold(ctx context.Context, paused bool, note string) error {
 	if !paused && !l.held {
 		return nil
 	}
-	if err := l.d.cfg.Ledger.SetHold(auth.Carry(l.store(), ctx), l.pool, run.Hold{Paused: paused, Note: note, At: now()}); err != nil {
+	if err := l.d.cfg.Ledger.SetPauseState(auth.Carry(l.store(), ctx), l.pool, run.PauseState{Paused: paused, Note: note, At: now()}); err != nil {
 		return err
 	}
 	changed := l.held != paused

@@ -62,7 +62,7 @@ func (d *Dispatcher) PoolStatus(ctx context.Context, pool market.Pool) (PoolStat
 	if _, ok := d.loops[pool]; !ok {
 		return PoolStatus{}, fault.New(fault.NotFound, fmt.Sprintf("There is no pool %.40q.", string(pool)), "kind", "pool", "id", clip(string(pool)))
 	}
-	hold, err := d.cfg.Ledger.Hold(ctx, pool)
+	hold, err := d.cfg.Ledger.PauseState(ctx, pool)
 	if err != nil {
 		return PoolStatus{}, err
 	}

@@ -20,9 +20,9 @@ type Ledger interface {
 	// Save stores an update in one transaction and returns its events numbered.
 	Save(ctx context.Context, u run.Update) ([]run.Event, error)
 	Queue(ctx context.Context, pool market.Pool) ([]run.Run, error)
-	// MendQueue frees the queue of what a clock that was ahead left there, and says how
+	// RepairQueue frees the queue of what a clock that was ahead left there, and says how
 	// many follow-ups of days to come were dropped.
-	MendQueue(ctx context.Context, now time.Time) (dropped int, err error)
+	RepairQueue(ctx context.Context, now time.Time) (dropped int, err error)
 	// Ahead counts the records stamped after now that nobody was told of, and counts
 	// them as told.
 	Ahead(ctx context.Context, now time.Time) (count int, latest time.Time, err error)
@@ -33,8 +33,8 @@ type Ledger interface {
 	CancelQueued(ctx context.Context, id, note string, at time.Time) (run.Run, error)
 	Partitions(ctx context.Context, runID string, offset, limit int) ([]run.Partition, error)
 	Events(ctx context.Context, runID string, after int64, limit int) ([]run.Event, error)
-	Hold(ctx context.Context, pool market.Pool) (run.Hold, error)
-	SetHold(ctx context.Context, pool market.Pool, h run.Hold) error
+	PauseState(ctx context.Context, pool market.Pool) (run.PauseState, error)
+	SetPauseState(ctx context.Context, pool market.Pool, h run.PauseState) error
 	// NextEpoch is higher than any it ever returned.
 	NextEpoch(ctx context.Context, now time.Time) (int64, error)
 	SaveCalendar(ctx context.Context, c slot.Calendar) error

@@ -17,7 +17,7 @@ func (d *Dispatcher) recover(ctx context.Context) error {
 	if err := d.cfg.Preflight.Recover(ctx); err != nil {
 		return err
 	}
-	if err := d.mendQueue(ctx); err != nil {
+	if err := d.repairQueue(ctx); err != nil {
 		return err
 	}
 	unfinished, err := d.cfg.Ledger.Unfinished(ctx)
@@ -86,10 +86,10 @@ func interrupted(r run.Run) fault.Issue {
 	return issue
 }
 
-// mendQueue drops the follow-ups of days that do not exist yet, which a clock that was
+// repairQueue drops the follow-ups of days that do not exist yet, which a clock that was
 // ahead left in the queue.
-func (d *Dispatcher) mendQueue(ctx context.Context) error {
-	dropped, err := d.cfg.Ledger.MendQueue(ctx, now())
+func (d *Dispatcher) repairQueue(ctx context.Context) error {
+	dropped, err := d.cfg.Ledger.RepairQueue(ctx, now())
 	if dropped > 0 {
 		d.cfg.Logger.Warn("the clock was wrong; follow-up runs for future days were dropped", "count", dropped)
 	}

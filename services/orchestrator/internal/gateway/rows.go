@@ -134,7 +134,9 @@ const (
 	digestHeader = "Repr-Digest"
 )
 
-func digest(sha256 []byte) string { return "sha-256=:" + base64.StdEncoding.EncodeToString(sha256) + ":" }
+func digest(sha256 []byte) string {
+	return "sha-256=:" + base64.StdEncoding.EncodeToString(sha256) + ":"
+}
 
 func (g *gateway) serveFile(ctx context.Context, w *patient, r *http.Request, q *marketv1.RowQuery, f rowFormat) error {
 	made, err := g.rows.File(ctx, q)

@@ -55,7 +55,7 @@ func TestChangesAreAudited(t *testing.T) {
 			return err
 		}, "600519.SH", "510300.SH"},
 		{"S.Hold", func(ctx context.Context) error {
-			return s.SetHold(ctx, market.Universe, Hold{Paused: true, Note: "why", At: time.Now()})
+			return s.SetPauseState(ctx, market.Universe, PauseState{Paused: true, Note: "why", At: time.Now()})
 		}, "false", "why"},
 		{"S.Create", func(ctx context.Context) error { return s.Enqueue(ctx, queued, nil) }, "", "universe"},
 		{"S.Cancel", func(ctx context.Context) error {

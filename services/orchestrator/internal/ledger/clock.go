@@ -49,11 +49,11 @@ func (s *Store) Ahead(ctx context.Context, now time.Time) (count int, latest tim
 	return count, latest, failed("look for stamps after now", err)
 }
 
-// MendQueue frees the queue of what a clock that was ahead left there. Follow-ups of days
+// RepairQueue frees the queue of what a clock that was ahead left there. Follow-ups of days
 // that do not exist yet are dropped, and one for each pool takes their place now, because
 // they may have been all that asked for what is missing today. Other runs wait no longer
 // than from now on.
-func (s *Store) MendQueue(ctx context.Context, now time.Time) (dropped int, err error) {
+func (s *Store) RepairQueue(ctx context.Context, now time.Time) (dropped int, err error) {
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		ahead, err := queuedAfter(ctx, tx, present(now))
 		if err != nil {

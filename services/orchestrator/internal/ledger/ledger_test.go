@@ -605,11 +605,11 @@ func TestChoicesAndCopiesSurviveReopening(t *testing.T) {
 		Issues: []fault.Issue{fault.NewIssue(fault.ProbeEmpty, "Empty.")}}
 	pre := readiness.Preflight{ID: NewID(), RunID: "r", State: readiness.PreflightCompleted, StartedAt: base, EndedAt: at(1), Calls: 4,
 		Verdicts: []readiness.Verdict{{Pool: market.Targets, Decision: readiness.Ready, Cleared: []string{"stock.basic"}}}}
-	hold := Hold{Paused: true, Note: "anna: disk", At: base}
+	hold := PauseState{Paused: true, Note: "anna: disk", At: base}
 	for i, err := range []error{
 		s.SaveSettings(ctx, set), s.SaveSchedule(ctx, sched), s.SaveCatalog(ctx, cat), s.SaveCalendar(ctx, cal), s.SaveCalendar(ctx, Calendar{}),
 		s.SaveTokens(ctx, []readiness.Token{token}, "api.tushare.pro", base), s.SaveDomain(ctx, domain), s.SaveModule(ctx, "stock.basic", false),
-		s.SaveProbe(ctx, probe), s.SavePreflight(ctx, pre), s.SetHold(ctx, market.Targets, hold),
+		s.SaveProbe(ctx, probe), s.SavePreflight(ctx, pre), s.SetPauseState(ctx, market.Targets, hold),
 	} {
 		if err != nil {
 			t.Errorf("save %d: %v", i, err)
@@ -640,7 +640,7 @@ func TestChoicesAndCopiesSurviveReopening(t *testing.T) {
 		"domains": cmp.Diff(map[string]readiness.DomainSetting{"stock": domain}, must(s.Domains(ctx))(t)),
 		"modules": cmp.Diff(map[string]bool{"stock.basic": false}, must(s.Modules(ctx))(t)),
 		"probes":  cmp.Diff(map[string]readiness.Probe{"stock.basic": probe}, must(s.Probes(ctx))(t)),
-		"hold":    cmp.Diff(hold, must(s.Hold(ctx, market.Targets))(t)), "no hold": cmp.Diff(Hold{}, must(s.Hold(ctx, market.Universe))(t)),
+		"hold":    cmp.Diff(hold, must(s.PauseState(ctx, market.Targets))(t)), "no hold": cmp.Diff(PauseState{}, must(s.PauseState(ctx, market.Universe))(t)),
 		"preflight":  cmp.Diff(pre, must(s.Preflight(ctx, pre.ID))(t)),
 		"preflights": cmp.Diff([]readiness.Preflight{pre}, must(s.Preflights(ctx, 0, ""))(t)),
 		"older":      cmp.Diff([]readiness.Preflight(nil), must(s.Preflights(ctx, 5, pre.ID))(t)),

@@ -74,7 +74,7 @@ func decide(ctx context.Context, tx *sqlite.Tx, v slot.Slot) error {
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
 		}
-		if err != nil || !run.Lapses(by, before) {
+		if err != nil || !run.Uncovers(by, before) {
 			return ErrDecided
 		}
 	default:
@@ -112,9 +112,9 @@ func (s *Store) Settle(ctx context.Context, slots []slot.Slot, runs []run.Run) e
 	return failed("settle slots", err)
 }
 
-// LapsedSlots lists the slots due after since whose covering run a person stopped,
+// UncoveredSlots lists the slots due after since whose covering run a person stopped,
 // oldest first.
-func (s *Store) LapsedSlots(ctx context.Context, since time.Time) ([]slot.Slot, error) {
+func (s *Store) UncoveredSlots(ctx context.Context, since time.Time) ([]slot.Slot, error) {
 	all, err := s.querySlots(ctx, "WHERE state = 'covered' AND due_at > ? AND EXISTS (SELECT 1 FROM run_details r WHERE r.id = run_id AND r.outcome IN ('cancelled', 'failed')) ORDER BY id",
 		since.UnixMilli())
 	if err != nil {
@@ -126,7 +126,7 @@ func (s *Store) LapsedSlots(ctx context.Context, since time.Time) ([]slot.Slot, 
 		case fault.Is(err, fault.NotFound): // removed meanwhile
 		case err != nil:
 			return nil, err
-		case run.Lapses(by, v):
+		case run.Uncovers(by, v):
 			lapsed = append(lapsed, v)
 		}
 	}

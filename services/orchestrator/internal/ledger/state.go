@@ -17,8 +17,8 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
-// Hold says whether a pool is held, and who said so.
-type Hold = run.Hold
+// PauseState says whether a pool is paused, and by whom.
+type PauseState = run.PauseState
 
 // Calendar is the last copy of the exchange's calendar.
 type Calendar = slot.Calendar
@@ -31,19 +31,19 @@ func (s *Store) exec(ctx context.Context, doing, statement string, args ...any) 
 	}))
 }
 
-// Hold tells whether a pool is held; the zero Hold when nobody ever did.
-func (s *Store) Hold(ctx context.Context, pool market.Pool) (h Hold, err error) {
+// PauseState tells whether a pool is paused; the zero PauseState if it never was.
+func (s *Store) PauseState(ctx context.Context, pool market.Pool) (h PauseState, err error) {
 	err = s.db.Reader().QueryRowContext(ctx, "SELECT paused, note, noted_at FROM pools WHERE pool = ?", pool).
 		Scan(&h.Paused, &h.Note, toTime{&h.At})
 	if errors.Is(err, sql.ErrNoRows) {
-		return Hold{}, nil
+		return PauseState{}, nil
 	}
 	return h, failed("read pool", err)
 }
 
-// SetHold holds or releases a pool.
-func (s *Store) SetHold(ctx context.Context, pool market.Pool, h Hold) error {
-	before, err := s.Hold(ctx, pool)
+// SetPauseState holds or releases a pool.
+func (s *Store) SetPauseState(ctx context.Context, pool market.Pool, h PauseState) error {
+	before, err := s.PauseState(ctx, pool)
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ type fake struct {
 	last    map[market.Pool]run.Run
 	open    []run.Run
 	queue   map[market.Pool][]run.Run
-	hold    map[market.Pool]run.Hold
+	hold    map[market.Pool]run.PauseState
 	pending []slot.Slot
 	targets []string
 	away    error
@@ -49,9 +49,11 @@ func (f *fake) LastFinished(_ context.Context, p market.Pool) (run.Run, bool, er
 }
 func (f *fake) Unfinished(context.Context) ([]run.Run, error)             { return f.open, nil }
 func (f *fake) Queue(_ context.Context, p market.Pool) ([]run.Run, error) { return f.queue[p], nil }
-func (f *fake) Hold(_ context.Context, p market.Pool) (run.Hold, error)   { return f.hold[p], nil }
-func (f *fake) PendingSlots(context.Context) ([]slot.Slot, error)         { return f.pending, nil }
-func (f *fake) Targets(context.Context) ([]string, error)                 { return f.targets, nil }
+func (f *fake) PauseState(_ context.Context, p market.Pool) (run.PauseState, error) {
+	return f.hold[p], nil
+}
+func (f *fake) PendingSlots(context.Context) ([]slot.Slot, error) { return f.pending, nil }
+func (f *fake) Targets(context.Context) ([]string, error)         { return f.targets, nil }
 func (f *fake) ChannelHealth(context.Context, time.Time) (map[string]notice.Health, error) {
 	return map[string]notice.Health{"desk": {FailingSince: noon}, "mail": {SentAt: noon}}, nil
 }
@@ -179,7 +181,7 @@ func TestTellsHowThingsStand(t *testing.T) {
 		last:    map[market.Pool]run.Run{market.Universe: {Outcome: run.Partial, FinishedAt: noon}},
 		open:    []run.Run{{Pool: market.Universe, State: run.Running}, {Pool: market.Targets, State: run.Paused}},
 		queue:   map[market.Pool][]run.Run{market.Universe: {{}, {}}},
-		hold:    map[market.Pool]run.Hold{market.Targets: {Paused: true}},
+		hold:    map[market.Pool]run.PauseState{market.Targets: {Paused: true}},
 		pending: []slot.Slot{{Pool: market.Universe, DueAt: noon.Add(-time.Minute)}, {Pool: market.Universe, DueAt: noon.Add(time.Minute)}},
 		targets: []string{"600000.SH"},
 		held: map[market.Pool][]worker.Coverage{

@@ -23,7 +23,7 @@ type Ledger interface {
 	LastFinished(ctx context.Context, pool market.Pool) (run.Run, bool, error)
 	Unfinished(ctx context.Context) ([]run.Run, error)
 	Queue(ctx context.Context, pool market.Pool) ([]run.Run, error)
-	Hold(ctx context.Context, pool market.Pool) (run.Hold, error)
+	PauseState(ctx context.Context, pool market.Pool) (run.PauseState, error)
 	PendingSlots(ctx context.Context) ([]slot.Slot, error)
 	Targets(ctx context.Context) ([]string, error)
 	ChannelHealth(ctx context.Context, since time.Time) (map[string]notice.Health, error)
@@ -185,7 +185,7 @@ func (s *Standing) runs(ctx context.Context, gauge func(*prometheus.Desc, float6
 		if queue, err := s.cfg.Ledger.Queue(ctx, p); told("queued_runs", err) {
 			gauge(queued, float64(len(queue)), pool)
 		}
-		if hold, err := s.cfg.Ledger.Hold(ctx, p); told("pool_paused", err) {
+		if hold, err := s.cfg.Ledger.PauseState(ctx, p); told("pool_paused", err) {
 			gauge(paused, number(hold.Paused), pool)
 		}
 		if slots {

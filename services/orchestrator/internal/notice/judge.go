@@ -44,8 +44,8 @@ type Facts struct {
 	Runs []Ended
 	// Waiting are the pool's queued runs and the one under way.
 	Waiting []run.Run
-	// Hold of the pool.
-	Hold run.Hold
+	// PauseState of the pool.
+	PauseState run.PauseState
 	// NextSlot is when the pool's next slot fires. Zero when none will.
 	NextSlot time.Time
 	// NoSymbols is true for targets with an empty list.
@@ -83,7 +83,7 @@ func Judge(f Facts) Judged {
 		}
 	}
 	j := Judged{PoolState: s, At: last, Settled: s.Verdict != Pending}
-	held := f.Hold.Paused || slices.ContainsFunc(f.Waiting, func(r run.Run) bool { return r.State == run.Paused })
+	held := f.PauseState.Paused || slices.ContainsFunc(f.Waiting, func(r run.Run) bool { return r.State == run.Paused })
 	coming := false
 	for _, r := range f.Waiting {
 		if !holds(r.Request, f.Day) {
@@ -123,7 +123,7 @@ const poolPaused = "The pool is paused."
 func unrun(j Judged, f Facts, held, coming bool) Judged {
 	switch {
 	case held:
-		j.Verdict, j.Settled, j.Chosen, j.NextAt, j.Note = Absent, true, true, time.Time{}, f.Hold.Note
+		j.Verdict, j.Settled, j.Chosen, j.NextAt, j.Note = Absent, true, true, time.Time{}, f.PauseState.Note
 		j.Message = poolPaused
 		j.Reason = fault.SchedulePaused
 	case coming || f.Slot == nil:

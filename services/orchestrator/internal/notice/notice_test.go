@@ -106,7 +106,7 @@ func TestJudge(t *testing.T) {
 		})}}, Lacking, "daily", true, nextEvening},
 		"early, and followed": {Facts{Slot: fired, Due: at(19, 35), Runs: []Ended{ended(30, run.Succeeded, nil)}, Waiting: waiting(35)}, Pending, "", false, at(19, 35)},
 		"missed":              {Facts{Slot: &slot.Slot{State: slot.Missed, DueAt: at(19, 30), Issues: []fault.Issue{issue(fault.SlotMissed)}}}, Absent, "", true, nextEvening},
-		"paused":              {Facts{Slot: fired, Hold: run.Hold{Paused: true, Note: "anna"}, Waiting: []run.Run{{State: run.Queued, CreatedAt: at(19, 30)}}}, Absent, "", true, time.Time{}},
+		"paused":              {Facts{Slot: fired, PauseState: run.PauseState{Paused: true, Note: "anna"}, Waiting: []run.Run{{State: run.Queued, CreatedAt: at(19, 30)}}}, Absent, "", true, time.Time{}},
 		"stopped by a person": {Facts{Slot: fired, Runs: []Ended{ended(30, run.Cancelled, nil)}}, Absent, "", true, nextEvening},
 		"disk full in the midst": {Facts{Slot: fired, Runs: []Ended{ended(30, run.Failed, func(e *Ended) {
 			e.Run.Issues = []fault.Issue{issue(fault.DiskFull)}

@@ -35,7 +35,7 @@ type Ledger interface {
 	Slots(ctx context.Context, pool market.Pool, limit int, before string) ([]slot.Slot, error)
 	Queue(ctx context.Context, pool market.Pool) ([]run.Run, error)
 	Unfinished(ctx context.Context) ([]run.Run, error)
-	Hold(ctx context.Context, pool market.Pool) (run.Hold, error)
+	PauseState(ctx context.Context, pool market.Pool) (run.PauseState, error)
 	// EndedSince lists the runs of a pool that ended since, with what they did for a day.
 	EndedSince(ctx context.Context, pool market.Pool, since time.Time, d market.Date) ([]notice.Ended, error)
 
@@ -240,7 +240,7 @@ func (n *Notifier) judge(ctx context.Context, w world, day market.Date) (pools [
 				f.Waiting = append(f.Waiting, r)
 			}
 		}
-		if f.Hold, err = n.cfg.Ledger.Hold(ctx, pool); err != nil {
+		if f.PauseState, err = n.cfg.Ledger.PauseState(ctx, pool); err != nil {
 			return nil, err
 		}
 		if f.Runs, err = n.cfg.Ledger.EndedSince(ctx, pool, since, day); err != nil {

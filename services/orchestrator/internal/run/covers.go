@@ -47,9 +47,9 @@ func Covers(existing Run, want Request, now, lastDue time.Time) bool {
 	return noDate(have.End) || !noDate(want.End) && want.End <= have.End
 }
 
-// Lapses reports whether a run covers a slot no more, because a person stopped it. One
+// Uncovers reports whether a run covers a slot no more, because a person stopped it. One
 // that was the run of a later slot still answers: that evening was called off with it.
-func Lapses(r Run, v slot.Slot) bool {
+func Uncovers(r Run, v slot.Slot) bool {
 	stopped := r.Outcome == Cancelled || r.Outcome == Failed && slices.ContainsFunc(r.Issues, func(i fault.Issue) bool {
 		return i.Reason == fault.Interrupted && i.Meta["state"] == string(Cancelling)
 	})

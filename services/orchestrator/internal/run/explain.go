@@ -11,8 +11,8 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
-// Story is what the explanation of a run is made from. Only Run is needed.
-type Story struct {
+// History is what the explanation of a run is made from. Only Run is needed.
+type History struct {
 	// Run to explain.
 	Run Run
 	// Slot it answers, or nil.
@@ -26,8 +26,8 @@ type Story struct {
 	// First is the targets run of its trigger that a queued universe run waits for,
 	// or nil.
 	First *Run
-	// Hold of its pool.
-	Hold Hold
+	// PauseState of its pool.
+	PauseState PauseState
 	// FollowUps of the run, oldest first.
 	FollowUps []Run
 	// Next is the queued follow-up of its pool that starts first, whichever run it
@@ -39,7 +39,7 @@ type Story struct {
 
 // Explain tells the whole chain of a run in order, one sentence each, and ends
 // with the next command to type.
-func Explain(s Story) (sentences []string, next string) {
+func Explain(s History) (sentences []string, next string) {
 	zone := slot.ZoneOr(s.Zone)
 	say := func(format string, args ...any) { sentences = append(sentences, fmt.Sprintf(format, args...)) }
 	when := func(t time.Time) string { return slot.Moment(t, zone) }
@@ -115,7 +115,7 @@ func Explain(s Story) (sentences []string, next string) {
 }
 
 // explainQueued tells what a run waits for.
-func explainQueued(s Story, when, ask func(time.Time) string) (said []string, next string) {
+func explainQueued(s History, when, ask func(time.Time) string) (said []string, next string) {
 	r := s.Run
 	say := func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }
 	switch {
@@ -128,14 +128,14 @@ func explainQueued(s Story, when, ask func(time.Time) string) (said []string, ne
 	default:
 		say("It is waiting in the queue and starts next.")
 	}
-	if s.Hold.Paused {
-		say("The pool %s was paused at %s%s; no run of the pool starts until it is resumed.", r.Pool, when(s.Hold.At), because(s.Hold.Note))
+	if s.PauseState.Paused {
+		say("The pool %s was paused at %s%s; no run of the pool starts until it is resumed.", r.Pool, when(s.PauseState.At), because(s.PauseState.Note))
 		return said, resume(r.Pool)
 	}
 	return said, watch(r.ID)
 }
 
-func explainEnd(s Story, when, ask func(time.Time) string) (said []string, next string) {
+func explainEnd(s History, when, ask func(time.Time) string) (said []string, next string) {
 	r := s.Run
 	say := func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }
 	took := ""
@@ -191,7 +191,7 @@ func explainEnd(s Story, when, ask func(time.Time) string) (said []string, next 
 }
 
 // nextAfter is the command to type about a run that finished.
-func nextAfter(s Story, worst fault.Issue, bad bool) string {
+func nextAfter(s History, worst fault.Issue, bad bool) string {
 	r, command := s.Run, ""
 	if bad {
 		command = worst.Command()

@@ -6,11 +6,11 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// Hold says whether a pool is held, and who said so.
-type Hold struct {
+// PauseState says whether a pool is paused, and by whom.
+type PauseState struct {
 	// Paused pools dispatch nothing.
 	Paused bool
-	// Note says who held or released it last, and why.
+	// Note says who paused or resumed it last, and why.
 	Note string
 	// At is when. Zero when nobody did.
 	At time.Time

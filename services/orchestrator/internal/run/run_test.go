@@ -483,7 +483,7 @@ func TestDueLaterAndEarly(t *testing.T) {
 
 func TestExplainTellsTheChain(t *testing.T) {
 	r := Run{ID: "R1", Pool: market.Universe, Source: SourceSchedule, State: Queued, Request: anyDates, CreatedAt: half7}
-	said, next := Explain(Story{Run: r, Ahead: []Run{{ID: "R0", State: Running}}})
+	said, next := Explain(History{Run: r, Ahead: []Run{{ID: "R0", State: Running}}})
 	if got := strings.Join(said, " "); !strings.Contains(got, "behind run R0 (running)") || next != "curl -N localhost:7780/v1/runs/R1:watch" {
 		t.Errorf("queued: %s / %s", got, next)
 	}
@@ -505,7 +505,7 @@ func TestExplainTellsTheChain(t *testing.T) {
 	parts := []Partition{part("daily", monday, PartitionCompleted, "complete"), part("moneyflow", monday, PartitionFailed, "not_published", fault.NotPublished)}
 	r = add(Finish(r, at(6), End{Outcome: Partial, Issues: IssuesOf(parts)}))
 	follow := Run{ID: "R2", State: Queued, NotBefore: at(21)}
-	said, next = Explain(Story{Run: r, Slot: &v, Events: events, Partitions: parts, FollowUps: []Run{follow}})
+	said, next = Explain(History{Run: r, Slot: &v, Events: events, Partitions: parts, FollowUps: []Run{follow}})
 	want := []string{"was due at 2026-03-02 19:30:00 +08:00", "3m0s late: the host was asleep.", "by the schedule", "It started at 2026-03-02 19:34:00 +08:00, after 4m0s",
 		"Preflight: universe is READY.", "all checks passed", "the plan has 2 partitions", "up to 2026-03-02", "moneyflow: 1 failed.",
 		"PARTIAL: 1 of 2 partitions complete", "NOT_PUBLISHED: NOT_PUBLISHED happened.", "The follow-up run R2 starts at 2026-03-02 19:51:00 +08:00."}
@@ -534,7 +534,7 @@ func TestExplainTellsTheChain(t *testing.T) {
 		"no module": {Run{ID: "A", Pool: market.Targets, State: Finished, Outcome: Blocked, Issues: []fault.Issue{fault.NewIssue(fault.NoSyncModuleSelected, "No.")}},
 			`curl -X PATCH localhost:7780/v1/modules/stock.market.daily -d '{"enabled":true}'`},
 	} {
-		if said, next := Explain(Story{Run: c.r}); next != c.want || len(said) == 0 {
+		if said, next := Explain(History{Run: c.r}); next != c.want || len(said) == 0 {
 			t.Errorf("%s: %s", name, next)
 		}
 	}
@@ -542,15 +542,15 @@ func TestExplainTellsTheChain(t *testing.T) {
 
 func TestExplainSaysWhatAQueuedRunWaitsFor(t *testing.T) {
 	r := Run{ID: "R1", Pool: market.Universe, State: Queued, CreatedAt: half7}
-	held := Hold{Paused: true, Note: "Ann: disk is moved", At: at(1)}
+	held := PauseState{Paused: true, Note: "Ann: disk is moved", At: at(1)}
 	for name, c := range map[string]struct {
-		s          Story
+		s          History
 		says, next string
 	}{
-		"its pool is paused": {Story{Run: r, Hold: held}, "paused at 2026-03-02 19:31:00 +08:00 (Ann: disk is moved); no run of the pool", resume(market.Universe)},
-		"behind another":     {Story{Run: r, Ahead: []Run{{ID: "R0", State: Paused}}, Hold: held}, "behind run R0 (paused)", resume(market.Universe)},
-		"for its targets":    {Story{Run: r, First: &Run{ID: "T1", State: Running}}, "targets run of the same trigger, run T1 (running), to end", watch("R1")},
-		"for nothing":        {Story{Run: r}, "starts next", watch("R1")},
+		"its pool is paused": {History{Run: r, PauseState: held}, "paused at 2026-03-02 19:31:00 +08:00 (Ann: disk is moved); no run of the pool", resume(market.Universe)},
+		"behind another":     {History{Run: r, Ahead: []Run{{ID: "R0", State: Paused}}, PauseState: held}, "behind run R0 (paused)", resume(market.Universe)},
+		"for its targets":    {History{Run: r, First: &Run{ID: "T1", State: Running}}, "targets run of the same trigger, run T1 (running), to end", watch("R1")},
+		"for nothing":        {History{Run: r}, "starts next", watch("R1")},
 	} {
 		if said, next := Explain(c.s); !strings.Contains(strings.Join(said, " "), c.says) || next != c.next {
 			t.Errorf("%s: %q / %s", name, said, next)
@@ -569,17 +569,17 @@ func TestExplainSaysWhatComesAfter(t *testing.T) {
 	parts := []Partition{part("daily", monday, PartitionFailed, "", fault.TokenInvalid)}
 	queued := []Run{{ID: "R2", State: Queued, NotBefore: at(15)}}
 	for name, c := range map[string]struct {
-		s          Story
+		s          History
 		says, next string
 	}{
-		"a person can help meanwhile": {Story{Run: ended(Blocked, fault.WorkerUnreachable), FollowUps: queued}, "What to do: Check", "bin/ingest-worker"},
-		"none is to be made":          {Story{Run: ended(Failed, fault.ProviderUnavailable)}, "the next scheduled run tries again", again(market.Targets)},
-		"an old gap":                  {Story{Run: ended(Partial, fault.Incomplete), Partitions: parts}, "the next scheduled run fetches what is missing", "curl localhost:7780/v1/runs/R1/partitions"},
-		"only time helps":             {Story{Run: ended(Partial, fault.NotPublished), FollowUps: queued}, "The follow-up run R2 starts at", watch("R2")},
-		"attempts are used up":        {Story{Run: last}, "It was attempt 6 in a row; no further attempt", "bin/ingest-worker"},
-		"permanent":                   {Story{Run: ended(Failed, fault.TokenInvalid), Partitions: parts}, "because this needs your action", "AFTERBELL_TUSHARE_TOKEN=YOUR_TOKEN bin/ingest-worker"},
-		"served by another":           {Story{Run: served, Partitions: parts, Next: &queued[0]}, "Run R2, which is already in the queue, is its follow-up and starts at 2026-03-02 19:45:00 +08:00", "curl localhost:7780/v1/pools/targets"},
-		"was served by another":       {Story{Run: served, Partitions: parts}, "was already in the queue was its follow-up; it was due at 2026-03-02 19:45:00 +08:00", "curl localhost:7780/v1/pools/targets"},
+		"a person can help meanwhile": {History{Run: ended(Blocked, fault.WorkerUnreachable), FollowUps: queued}, "What to do: Check", "bin/ingest-worker"},
+		"none is to be made":          {History{Run: ended(Failed, fault.ProviderUnavailable)}, "the next scheduled run tries again", again(market.Targets)},
+		"an old gap":                  {History{Run: ended(Partial, fault.Incomplete), Partitions: parts}, "the next scheduled run fetches what is missing", "curl localhost:7780/v1/runs/R1/partitions"},
+		"only time helps":             {History{Run: ended(Partial, fault.NotPublished), FollowUps: queued}, "The follow-up run R2 starts at", watch("R2")},
+		"attempts are used up":        {History{Run: last}, "It was attempt 6 in a row; no further attempt", "bin/ingest-worker"},
+		"permanent":                   {History{Run: ended(Failed, fault.TokenInvalid), Partitions: parts}, "because this needs your action", "AFTERBELL_TUSHARE_TOKEN=YOUR_TOKEN bin/ingest-worker"},
+		"served by another":           {History{Run: served, Partitions: parts, Next: &queued[0]}, "Run R2, which is already in the queue, is its follow-up and starts at 2026-03-02 19:45:00 +08:00", "curl localhost:7780/v1/pools/targets"},
+		"was served by another":       {History{Run: served, Partitions: parts}, "was already in the queue was its follow-up; it was due at 2026-03-02 19:45:00 +08:00", "curl localhost:7780/v1/pools/targets"},
 	} {
 		if said, next := Explain(c.s); !strings.Contains(strings.Join(said, " "), c.says) || next != c.next {
 			t.Errorf("%s: %q / %s", name, said, next)
@@ -591,7 +591,7 @@ func TestExplainSaysWhatTheGateFound(t *testing.T) {
 	denied := fault.NewIssue(fault.PermissionDenied, "Not yours.")
 	r := Run{ID: "R1", Pool: market.Universe, State: Finished, Outcome: Partial, Issues: []fault.Issue{denied, denied}, Meta: Meta{BlockedModules: []string{"etf.daily_quote"}}}
 	events := []Event{{Time: at(1), StateChanged: &StateChanged{From: Checking, To: Running}}, {Time: at(2), Planned: &Planned{LastTradeDate: monday}}}
-	said, _ := Explain(Story{Run: r, Events: events})
+	said, _ := Explain(History{Run: r, Events: events})
 	text := strings.Join(said, "\n")
 	for _, want := range []string{"the checks passed, except for the blocked modules etf.daily_quote", "the plan found nothing missing, up to 2026-03-02"} {
 		if !strings.Contains(text, want) {
@@ -602,7 +602,7 @@ func TestExplainSaysWhatTheGateFound(t *testing.T) {
 		t.Errorf("one sentence for what is the same:\n%s", text)
 	}
 	none := Run{ID: "R2", Pool: market.Targets, State: Finished, Outcome: Unchanged}
-	said, next := Explain(Story{Run: none, Events: []Event{{StateChanged: &StateChanged{From: Checking, To: Finished, Note: "No targets are configured."}}}})
+	said, next := Explain(History{Run: none, Events: []Event{{StateChanged: &StateChanged{From: Checking, To: Finished, Note: "No targets are configured."}}}})
 	if !strings.Contains(strings.Join(said, "\n"), "No targets are configured.") || !strings.HasPrefix(next, "curl -X PUT localhost:7780/v1/targets") {
 		t.Errorf("no targets: %q / %s", said, next)
 	}

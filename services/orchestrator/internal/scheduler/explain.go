@@ -142,7 +142,7 @@ func (s *Scheduler) chain(ctx context.Context, e *Explanation, zone *time.Locati
 		}
 		said, next := run.Explain(story)
 		e.Sentences = append(e.Sentences, said...)
-		if i == 0 || story.Run.State != run.Queued || story.Hold.Paused { // a follow-up to come: what helps it was said before
+		if i == 0 || story.Run.State != run.Queued || story.PauseState.Paused { // a follow-up to come: what helps it was said before
 			e.Next = next
 		}
 		e.Runs = append(e.Runs, story.FollowUps...)

@@ -21,7 +21,7 @@ const lapseWithin = 10 * 24 * time.Hour
 // schedule of now would catch it up, unless a later slot has a run, which covers it
 // then. What the slots were covered by stays told.
 func (s *Scheduler) decideLapsed(ctx context.Context, now time.Time) error {
-	lapsed, err := s.ledger.LapsedSlots(ctx, now.Add(-lapseWithin))
+	lapsed, err := s.ledger.UncoveredSlots(ctx, now.Add(-lapseWithin))
 	if err != nil || len(lapsed) == 0 {
 		return err
 	}

@@ -39,14 +39,14 @@ type Ledger interface {
 	// and ahead the oldest one of them.
 	LastSlot(ctx context.Context, pool market.Pool, today market.Date, ends time.Time) (last, ahead *slot.Slot, err error)
 	PendingSlots(ctx context.Context) ([]slot.Slot, error)
-	// LapsedSlots lists the slots due after since whose covering run a person stopped,
+	// UncoveredSlots lists the slots due after since whose covering run a person stopped,
 	// oldest first.
-	LapsedSlots(ctx context.Context, since time.Time) ([]slot.Slot, error)
+	UncoveredSlots(ctx context.Context, since time.Time) ([]slot.Slot, error)
 
 	Enqueue(ctx context.Context, runs []run.Run, req *run.CreateRecord) error
 	Queue(ctx context.Context, pool market.Pool) ([]run.Run, error)
 	Unfinished(ctx context.Context) ([]run.Run, error)
-	Hold(ctx context.Context, pool market.Pool) (run.Hold, error)
+	PauseState(ctx context.Context, pool market.Pool) (run.PauseState, error)
 	Run(ctx context.Context, id string) (run.Run, error)
 	Runs(ctx context.Context, f run.Filter) ([]run.Run, error)
 	FollowUps(ctx context.Context, runID string) ([]run.Run, error)

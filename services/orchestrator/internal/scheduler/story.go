@@ -37,8 +37,8 @@ func (s *Scheduler) ExplainRun(ctx context.Context, r run.Run) (sentences []stri
 }
 
 // story gathers what the explanation of a run is made from, but for its slot.
-func (s *Scheduler) story(ctx context.Context, r run.Run, zone *time.Location) (story run.Story, err error) {
-	story = run.Story{Run: r, Zone: zone}
+func (s *Scheduler) story(ctx context.Context, r run.Run, zone *time.Location) (story run.History, err error) {
+	story = run.History{Run: r, Zone: zone}
 	if story.Events, err = s.ledger.Milestones(ctx, r.ID); err != nil {
 		return story, err
 	}
@@ -70,9 +70,9 @@ func (s *Scheduler) next(ctx context.Context, pool market.Pool) (first *run.Run,
 }
 
 // waits adds what keeps a queued run from starting.
-func (s *Scheduler) waits(ctx context.Context, story *run.Story) (err error) {
+func (s *Scheduler) waits(ctx context.Context, story *run.History) (err error) {
 	r := story.Run
-	if story.Hold, err = s.ledger.Hold(ctx, r.Pool); err != nil {
+	if story.PauseState, err = s.ledger.PauseState(ctx, r.Pool); err != nil {
 		return err
 	}
 	queue, err := s.ledger.Queue(ctx, r.Pool) // before what is under way: a run that leaves it is not lost
@@ -94,7 +94,7 @@ func (s *Scheduler) waits(ctx context.Context, story *run.Story) (err error) {
 	if r.Pool != market.Universe {
 		return nil
 	}
-	hold, err := s.ledger.Hold(ctx, market.Targets)
+	hold, err := s.ledger.PauseState(ctx, market.Targets)
 	if err != nil || hold.Paused {
 		return err
 	}
