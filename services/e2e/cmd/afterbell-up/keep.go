@@ -47,9 +47,9 @@ func keepOne(ctx context.Context, out io.Writer, p *stack.Process, start func() 
 			ends = ends[1:]
 		}
 		if ends = append(ends, now); len(ends) > mostEnds {
-			return fmt.Errorf("%w; it ended %d times within %s", p.Ended(), len(ends), endsWithin)
+			return fmt.Errorf("%w; it exited %d times within %s", p.Ended(), len(ends), endsWithin)
 		}
-		text := strings.Join(wrap(p.Ended().Error()+". It is started again.", ""), "\n")
+		text := strings.Join(wrap(p.Ended().Error()+". Restarting it.", ""), "\n")
 		fmt.Fprintf(out, "\n%s\n\n", text)
 		again, err := start()
 		switch {

@@ -46,9 +46,9 @@ func parse(args []string, out io.Writer) (options, error) {
 	flags.SetOutput(out)
 	flags.StringVar(&o.bin, "bin", "bin", "`folder` of the built programs")
 	flags.StringVar(&o.data, "data", cmp.Or(os.Getenv("AFTERBELL_DATA_DIR"), "data"), "`folder` of the data directories")
-	flags.StringVar(&o.window, "window", "", "calendar `days` of history, 90d where AFTERBELL_UNIVERSE_WINDOW says nothing else")
-	flags.BoolVar(&o.once, "once", false, "end once both pools are up to date instead of serving")
-	flags.BoolVar(&o.freePorts, "free-ports", false, "listen on free ports instead of the usual ones")
+	flags.StringVar(&o.window, "window", "", "calendar `days` of history; default: AFTERBELL_UNIVERSE_WINDOW, or else 90d")
+	flags.BoolVar(&o.once, "once", false, "exit when both pools are up to date, instead of serving")
+	flags.BoolVar(&o.freePorts, "free-ports", false, "listen on free ports instead of the default ones")
 	err := flags.Parse(args)
 	if err == nil && flags.NArg() > 0 {
 		err = fmt.Errorf("%q is not a flag; --help lists them", flags.Arg(0))
@@ -85,7 +85,7 @@ func configure(o options, env func(string) string, out io.Writer) (stack.Config,
 	c.ProviderURL = cmp.Or(env("AFTERBELL_TUSHARE_URL"), provider)
 	u, err := url.Parse(c.ProviderURL)
 	if err != nil || u.Hostname() == "" {
-		return c, fmt.Errorf("AFTERBELL_TUSHARE_URL is no URL of a provider; write one as in %s", provider)
+		return c, fmt.Errorf("AFTERBELL_TUSHARE_URL is not a URL such as %s", provider)
 	}
 	folder := "tushare"
 	if c.ProviderURL != provider {
@@ -115,8 +115,8 @@ func free(c stack.Config) error {
 		_ = lis.Close()
 	}
 	if len(taken) > 0 {
-		return fmt.Errorf("another program, perhaps another make run, listens on%s\n"+
-			"Stop it, or take free ports: make run RUN_FLAGS=--free-ports", strings.Join(taken, ""))
+		return fmt.Errorf("another program, possibly another make run, listens on%s\n"+
+			"Stop it, or use free ports: make run RUN_FLAGS=--free-ports", strings.Join(taken, ""))
 	}
 	return nil
 }
@@ -273,7 +273,7 @@ func pausedBy(ctx context.Context, s *stack.Stack, r *orchestratorv1.Run) (strin
 	if err != nil || !got.GetPool().GetPaused() {
 		return "", err
 	}
-	return fmt.Sprintf("%-8s  is paused, so its run waits. Resume it:\n  curl -X POST http://%s/v1/pools/%s:resume -d '{}'\n",
+	return fmt.Sprintf("%-8s  is paused, so its run is waiting. To resume it:\n  curl -X POST http://%s/v1/pools/%s:resume -d '{}'\n",
 		pool, s.Config.HTTPAddr, pool), nil
 }
 

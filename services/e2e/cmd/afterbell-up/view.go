@@ -165,7 +165,7 @@ func (r *runView) lines(bars bool) []string {
 	case r.finished != nil:
 		lines = finished(r.pool, r.finished)
 	case r.state == "queued" && time.Until(r.notBefore) > 0:
-		lines = append(lines, head+"begins at "+clock(r.notBefore))
+		lines = append(lines, head+"starts at "+clock(r.notBefore))
 	case r.note != "" && (len(sums) == 0 || r.state == "paused"):
 		lines = append(lines, head+r.note)
 	case r.planned > 0:
@@ -216,7 +216,7 @@ func finished(pool string, f *orchestratorv1.Run) []string {
 		lines = append(lines, wrap(issue.GetRemedy(), "    ")...)
 	}
 	if at := f.GetRetryTime(); at != nil {
-		lines = append(lines, "  A follow-up begins at "+clock(at.AsTime())+".")
+		lines = append(lines, "  A follow-up run starts at "+clock(at.AsTime())+".")
 	}
 	return lines
 }
@@ -274,7 +274,7 @@ func (s *sum) line(bars bool) string {
 	case !s.waits.IsZero():
 		line += "  waits " + clock(s.waits)
 	case s.failed > 0:
-		line += fmt.Sprintf("  %d lacking", s.failed)
+		line += fmt.Sprintf("  %d incomplete", s.failed)
 	case s.inHand != "":
 		line += "  " + s.inHand
 	}

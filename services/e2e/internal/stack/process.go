@@ -93,7 +93,7 @@ func Start(ctx context.Context, bin, name, logPath string, args, env []string, l
 		case <-p.heard:
 		case <-p.done:
 			last := p.Tail()
-			return nil, fmt.Errorf("%s ended at once (%w); its log is %s; its last line: %s",
+			return nil, fmt.Errorf("%s exited immediately (%w); its log is %s; its last line: %s",
 				name, p.err, logPath, last[strings.LastIndexByte(last, '\n')+1:])
 		case <-deadline.C:
 			p.Kill()
@@ -165,7 +165,7 @@ func (p *Process) Pid() int { return p.cmd.Process.Pid }
 // Ended says how the process came to its end, where its log is, and its last words
 // where it had any. Valid once Done.
 func (p *Process) Ended() error {
-	err := fmt.Errorf("%s ended by itself (%s); its log is %s", p.Name, p.cmd.ProcessState, p.LogPath)
+	err := fmt.Errorf("%s exited (%s); its log is %s", p.Name, p.cmd.ProcessState, p.LogPath)
 	if p.ExitCode() < 0 {
 		return err // a signal leaves no time for last words
 	}

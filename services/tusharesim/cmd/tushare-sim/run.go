@@ -78,7 +78,7 @@ func serve(ctx context.Context, cfg *config, log *slog.Logger) error {
 	end, cancel := context.WithTimeout(context.WithoutCancel(ctx), grace)
 	defer cancel()
 	if err := s.Shutdown(end); err != nil {
-		log.Warn("stopped hard", "reason", err.Error())
+		log.Warn("killed", "reason", err.Error())
 		return nil
 	}
 	log.Info("stopped", "calls", s.Stats().Total)
@@ -93,7 +93,7 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (*config
 	fs := flag.NewFlagSet("tushare-sim", flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
 	fs.StringVar(&c.addr, "addr", "127.0.0.1:7790", "address to listen on; loopback only, port 0 takes a free one")
-	fs.Uint64Var(&o.Seed, "seed", 1, "seed of the synthetic market and of every chance")
+	fs.Uint64Var(&o.Seed, "seed", 1, "seed of the synthetic market and of all random choices")
 	fs.IntVar(&o.Stocks, "stocks", tusharesim.DefaultStocks, "stock codes of the synthetic market; -1 none")
 	fs.IntVar(&o.Funds, "funds", tusharesim.DefaultFunds, "exchange-traded funds of the synthetic market; -1 none")
 	fs.StringVar(&o.ReplayDir, "replay", "", "folder of recorded data to serve instead of the synthetic market")
@@ -103,15 +103,15 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (*config
 		o.Publish[k] = v
 		return nil
 	}))
-	fs.Func("cap", "most rows of one reply, api=N; a comma list or repeated", each(func(k, v string) error {
+	fs.Func("cap", "maximum rows of one response, api=N; a comma list or repeated", each(func(k, v string) error {
 		n, err := strconv.Atoi(v)
 		o.Caps[k] = n
 		return err
 	}))
 	fs.StringVar(&c.tokens, "tokens", "", "accepted tokens, a comma list of token or token=points; any if empty (prefer --tokens-file)")
-	fs.StringVar(&c.file, "tokens-file", "", "file of accepted tokens, one token or token=points a line")
-	fs.IntVar(&o.Points, "points", 0, "points of a token that is not listed; 0 = enough for everything")
-	fs.Func("deny", "interfaces no token may call, a comma list", func(s string) error {
+	fs.StringVar(&c.file, "tokens-file", "", "file of accepted tokens, one token or token=points per line")
+	fs.IntVar(&o.Points, "points", 0, "points of tokens that are not listed; 0 means enough for everything")
+	fs.Func("deny", "APIs that no token may call, a comma list", func(s string) error {
 		for a := range strings.SplitSeq(s, ",") {
 			if a = strings.TrimSpace(a); a != "" {
 				o.Deny = append(o.Deny, a)
@@ -119,14 +119,14 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (*config
 		}
 		return nil
 	})
-	fs.Func("limit", "rate limit per token and interface, api=N/minute[:new][:rolling], * for every interface; a comma list or repeated", each(func(k, v string) error {
+	fs.Func("limit", "rate limit per token and API, api=N/minute[:new][:rolling], * for every API; a comma list or repeated", each(func(k, v string) error {
 		l, err := limit(k, v)
 		o.Limits = append(o.Limits, l)
 		return err
 	}))
-	fs.DurationVar(&o.Latency, "latency", 0, "wait before each reply")
-	fs.DurationVar(&o.Jitter, "jitter", 0, "the most that chance adds to the latency")
-	version := fs.Bool("version", false, "say which build this is")
+	fs.DurationVar(&o.Latency, "latency", 0, "delay before each response")
+	fs.DurationVar(&o.Jitter, "jitter", 0, "maximum random addition to the latency")
+	version := fs.Bool("version", false, "print the version and exit")
 
 	if err := fs.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -137,7 +137,7 @@ func parse(args []string, getenv func(string) string, stderr io.Writer) (*config
 		return nil, err
 	}
 	if fs.NArg() > 0 {
-		return nil, errors.New("there are no arguments, only flags; see --help")
+		return nil, errors.New("arguments are not allowed, only flags; see --help")
 	}
 	if *version {
 		fmt.Fprintln(stderr, "tushare-sim", build())
@@ -189,7 +189,7 @@ func each(fn func(k, v string) error) func(string) error {
 		for part := range strings.SplitSeq(s, ",") {
 			k, v, ok := strings.Cut(strings.TrimSpace(part), "=")
 			if !ok {
-				return fmt.Errorf("%q is not of the form api=value", part)
+				return fmt.Errorf("%q is not in the form api=value", part)
 			}
 			if err := fn(k, v); err != nil {
 				return fmt.Errorf("%q: %w", part, err)
