@@ -29,7 +29,7 @@ CONSOLE := $(TOOLS)/console-$(CONSOLE_VERSION)
 GOOGLE  := third_party/googleapis/google/api/.version-$(PROTOFILES_VERSION)
 MODULES := gen clients/go examples services/internal services/tusharesim services/ingestworker services/orchestrator services/cli services/e2e
 GO      := go
-# Where recorded market data lies; tests that need it skip where it is absent.
+# The directory of recorded market data. Tests that need it skip if it does not exist.
 export AFTERBELL_REALDATA ?= $(abspath $(ROOT)/../shared/realdata)
 
 .PHONY: help
@@ -92,7 +92,7 @@ iproute2:
 .PHONY: realdata-note
 realdata-note:
 	@if [ ! -d "$(AFTERBELL_REALDATA)" ]; then \
-		echo "!!!! SKIPPED: every test on recorded market data, because AFTERBELL_REALDATA=$(AFTERBELL_REALDATA) is not there !!!!"; \
+		echo "!!!! SKIPPED: the tests on recorded market data, because the directory AFTERBELL_REALDATA=$(AFTERBELL_REALDATA) does not exist. To run them: make test AFTERBELL_REALDATA=DIR !!!!"; \
 	fi
 
 .PHONY: gen
