@@ -45,7 +45,8 @@ type AuditEntry struct {
 	// What was called, as in "RunService.CreateRun". "Session.Create" and
 	// "Session.Delete" are the console's log-in and log-out.
 	Method string `protobuf:"bytes,8,opt,name=method,proto3" json:"method,omitempty"`
-	// The request as a JSON object, at most 16 KiB; longer ones are cut and end in "…".
+	// The request as a JSON object, at most 64 KiB; a longer one is cut and ends in "…",
+	// as before and after are.
 	Request string `protobuf:"bytes,9,opt,name=request,proto3" json:"request,omitempty"`
 	// What was changed, before, as JSON. Empty where nothing was replaced.
 	Before string `protobuf:"bytes,10,opt,name=before,proto3" json:"before,omitempty"`
@@ -170,7 +171,7 @@ type ListAuditEntriesRequest struct {
 	// Only entries of this method, as in "RunService.CreateRun", or of all methods of a
 	// service, as in "RunService". Empty means all.
 	Method string `protobuf:"bytes,2,opt,name=method,proto3" json:"method,omitempty"`
-	// Most entries in one answer, 1 to 500. 0 means 50.
+	// Most entries in one answer, 1 to 500. 0 means 50. An answer of some MiB has fewer.
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
 	// Where to go on: next_page_token of the answer before. Empty means from the newest.
 	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`

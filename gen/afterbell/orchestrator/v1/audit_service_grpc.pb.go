@@ -26,7 +26,8 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Lists what people and programs changed.
+// Lists what people and programs changed. A call that leaves things as they were is not
+// in the list.
 type AuditServiceClient interface {
 	// Lists changes, newest first. An entry is never changed, and stays when what it
 	// tells of is deleted.
@@ -55,7 +56,8 @@ func (c *auditServiceClient) ListAuditEntries(ctx context.Context, in *ListAudit
 // All implementations must embed UnimplementedAuditServiceServer
 // for forward compatibility.
 //
-// Lists what people and programs changed.
+// Lists what people and programs changed. A call that leaves things as they were is not
+// in the list.
 type AuditServiceServer interface {
 	// Lists changes, newest first. An entry is never changed, and stays when what it
 	// tells of is deleted.

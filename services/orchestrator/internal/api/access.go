@@ -42,7 +42,7 @@ type Access struct {
 // Trail keeps the audit trail; *ledger.Store is one.
 type Trail interface {
 	AddEntry(ctx context.Context, e auth.Entry) error
-	Entries(ctx context.Context, f auth.EntryFilter) ([]auth.Entry, error)
+	Entries(ctx context.Context, f auth.EntryFilter) (entries []auth.Entry, more bool, err error)
 }
 
 // NewAccess reads the role of each method from its contract. With required, callers

@@ -24,7 +24,7 @@ func (s *auditService) ListAuditEntries(ctx context.Context, req *orchestratorv1
 	}
 	filter := strconv.Quote(req.GetActor()) + strconv.Quote(req.GetMethod())
 	limit, cursor := p.page(req.GetPageSize(), 50, 500, req.GetPageToken(), "audit", filter)
-	f := auth.EntryFilter{Actor: req.GetActor(), Method: req.GetMethod(), Limit: limit + 1}
+	f := auth.EntryFilter{Actor: req.GetActor(), Method: req.GetMethod(), Limit: limit}
 	if cursor != "" {
 		id, err := strconv.ParseInt(cursor, 10, 64)
 		if f.Before = id; err != nil || id < 1 {
@@ -34,11 +34,14 @@ func (s *auditService) ListAuditEntries(ctx context.Context, req *orchestratorv1
 	if err := p.err(); err != nil {
 		return nil, err
 	}
-	entries, err := s.Trail.Entries(ctx, f)
+	entries, more, err := s.Trail.Entries(ctx, f)
 	if err != nil {
 		return nil, err
 	}
-	entries, next := pageOf(entries, limit, "audit", filter, func(e auth.Entry) string { return strconv.FormatInt(e.ID, 10) })
+	next := ""
+	if more {
+		next = pageToken("audit", filter, strconv.FormatInt(entries[len(entries)-1].ID, 10))
+	}
 	return &orchestratorv1.ListAuditEntriesResponse{Entries: each(entries, entryOf), NextPageToken: next}, nil
 }
 

@@ -452,7 +452,7 @@ func TestCancelAndPause(t *testing.T) {
 	}
 	held := r.create(t, &orchestratorv1.CreateRunRequest{Pools: universe, Refetch: true})
 	got, err = r.runs().GetRun(t.Context(), &orchestratorv1.GetRunRequest{RunId: held.GetRunId()})
-	if err != nil || !strings.Contains(strings.Join(got.GetRun().GetExplanation(), " "), "(month end): nothing of it starts") ||
+	if err != nil || !strings.Contains(strings.Join(got.GetRun().GetExplanation(), " "), "(month end); no run of the pool starts") ||
 		got.GetRun().GetNextCommand() != "curl -X POST "+r.HTTPAddr()+"/v1/pools/universe:resume -d '{}'" {
 		t.Errorf("explained as %v, %v", got, err)
 	}
@@ -650,10 +650,10 @@ func TestExplainSlot(t *testing.T) {
 		t.Fatal(err)
 	}
 	w, addr := startWorker(t)
-	r := startIn(t, dir, addr)
+	r := startIn(t, dir, addr, func(c *config.Config) { c.Schedule = false }) // which would decide the slots since
 	r.worker = w
 	resp, body := r.get(t, "GET", "/v1/slots/2026-02-26.universe:explain", "")
-	if resp.StatusCode != 200 || !strings.Contains(body, "was missed") || !strings.Contains(body, `"nextCommand":"curl`) {
+	if resp.StatusCode != 200 || !strings.Contains(body, "recorded as missed") || !strings.Contains(body, `"nextCommand":"curl`) {
 		t.Errorf("explained: %d %s", resp.StatusCode, body)
 	}
 	if resp, body := r.get(t, "GET", "/v1/slots?pool=universe", ""); resp.StatusCode != 200 || !strings.Contains(body, `"state":"STATE_MISSED"`) {

@@ -46,8 +46,8 @@ func TestRevisionsAreToldAndListed(t *testing.T) {
 	if err != nil || got.GetRun().GetRevisions().GetValueCount() != 6 {
 		t.Fatalf("GetRun tells %v, %v", got.GetRun().GetRevisions(), err)
 	}
-	if said := strings.Join(got.GetRun().GetExplanation(), "\n"); !strings.Contains(said, "6 values in 2 rows changed or went") ||
-		!strings.Contains(said, "close of 600001.SH on 2026-02-27 was 10.5 and is 12") {
+	if said := strings.Join(got.GetRun().GetExplanation(), "\n"); !strings.Contains(said, "6 values in 2 rows of the stored data changed or disappeared") ||
+		!strings.Contains(said, "close of 600001.SH on 2026-02-27 was 10.5 and is now 12") {
 		t.Errorf("explained as %s", said)
 	}
 	page, err := r.runs().ListPartitions(t.Context(), &orchestratorv1.ListPartitionsRequest{RunId: created.GetRunId()})

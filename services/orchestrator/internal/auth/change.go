@@ -11,8 +11,8 @@ import (
 )
 
 // MaxAudit is how many bytes of a request, of the values before and of those after an
-// entry of the audit trail keeps.
-const MaxAudit = 16 << 10
+// entry of the audit trail keeps: the longest list of targets fits.
+const MaxAudit = 64 << 10
 
 // Entry is one entry of the audit trail.
 type Entry struct {
@@ -40,9 +40,14 @@ type EntryFilter struct {
 	Method string
 	// Before selects entries with a lower ID; 0 means from the newest on.
 	Before int64
-	// Limit is the most that is returned.
+	// Limit is the most that is returned; entries of more than MaxAnswer bytes end the
+	// list earlier.
 	Limit int
 }
+
+// MaxAnswer is about how many bytes the entries of one answer have together, so that it
+// stays below the 4 MiB that a gRPC client reads unless told otherwise.
+const MaxAnswer = 3 << 20
 
 // Change is a call that changes something, on its way to the store. The first write of
 // it puts its entry into the audit trail, in the same transaction.
@@ -91,18 +96,7 @@ var written = regexp.MustCompile(keyPrefix + `[a-z2-7]{10}_[a-z2-7]+`)
 // Told is a value as the audit trail keeps it: JSON without keys, cut at MaxAudit. Text
 // is taken as it is.
 func Told(v any) string {
-	text, ok := v.(string)
-	if !ok {
-		if v == nil {
-			return ""
-		}
-		b, err := json.Marshal(v)
-		if err != nil {
-			return ""
-		}
-		text = string(b)
-	}
-	text = written.ReplaceAllString(text, keyPrefix+"…")
+	text := written.ReplaceAllString(textOf(v), keyPrefix+"…")
 	if len(text) <= MaxAudit {
 		return text
 	}
@@ -111,6 +105,23 @@ func Told(v any) string {
 		text = text[:len(text)-1]
 	}
 	return text + "…"
+}
+
+func textOf(v any) string {
+	if text, ok := v.(string); ok || v == nil {
+		return text
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		return ""
+	}
+	return string(b)
+}
+
+// Same tells whether a write left things as they were.
+func Same(before, after any) bool {
+	was := textOf(before)
+	return was != "" && was == textOf(after)
 }
 
 // Secret tells a field whose value no entry keeps, by its name.

@@ -10,7 +10,8 @@ import (
 
 // change runs fn in one transaction. Where ctx carries a change that is not in the
 // audit trail yet, its entry is written in the same transaction, with what fn says of
-// before and after; both may be nil.
+// before and after; both may be nil. A write that leaves things as they were is no
+// change: a service may push the same list every minute.
 func (s *Store) change(ctx context.Context, fn func(tx *sqlite.Tx) (before, after any, err error)) error {
 	c := auth.ChangeOf(ctx)
 	err := s.db.Write(ctx, func(tx *sqlite.Tx) error {
@@ -19,6 +20,9 @@ func (s *Store) change(ctx context.Context, fn func(tx *sqlite.Tx) (before, afte
 			return err
 		}
 		e := c.Entry
+		if auth.Same(before, after) {
+			return nil
+		}
 		e.Before, e.After = auth.Told(before), auth.Told(after)
 		return addEntry(ctx, tx, e)
 	})
@@ -41,8 +45,8 @@ func (s *Store) AddEntry(ctx context.Context, e auth.Entry) error {
 	return failed("audit a change", s.db.Write(ctx, func(tx *sqlite.Tx) error { return addEntry(ctx, tx, e) }))
 }
 
-// Entries lists the audit trail, newest first.
-func (s *Store) Entries(ctx context.Context, f auth.EntryFilter) ([]auth.Entry, error) {
+// Entries lists the audit trail, newest first, and whether there are more.
+func (s *Store) Entries(ctx context.Context, f auth.EntryFilter) (entries []auth.Entry, more bool, err error) {
 	query, args := "SELECT id, "+entryColumns+" FROM audit WHERE true", []any{}
 	if f.Actor != "" {
 		query, args = query+" AND actor = ?", append(args, f.Actor)
@@ -56,19 +60,23 @@ func (s *Store) Entries(ctx context.Context, f auth.EntryFilter) ([]auth.Entry, 
 	if f.Before > 0 {
 		query, args = query+" AND id < ?", append(args, f.Before)
 	}
-	rows, err := s.db.Reader().QueryContext(ctx, query+" ORDER BY id DESC LIMIT ?", append(args, f.Limit)...)
+	rows, err := s.db.Reader().QueryContext(ctx, query+" ORDER BY id DESC LIMIT ?", append(args, f.Limit+1)...)
 	if err != nil {
-		return nil, failed("read the audit trail", err)
+		return nil, false, failed("read the audit trail", err)
 	}
 	defer rows.Close()
-	var entries []auth.Entry
+	size := 0
 	for rows.Next() {
+		if len(entries) == f.Limit || size > auth.MaxAnswer {
+			return entries, true, nil
+		}
 		var e auth.Entry
 		if err := rows.Scan(&e.ID, toTime{&e.At}, &e.Caller.Name, &e.Caller.KeyID, &e.Caller.Role, &e.Caller.Via, &e.Caller.Address,
 			&e.Method, &e.Request, &e.Before, &e.After); err != nil {
-			return nil, failed("read the audit trail", err)
+			return nil, false, failed("read the audit trail", err)
 		}
+		size += len(e.Request) + len(e.Before) + len(e.After)
 		entries = append(entries, e)
 	}
-	return entries, failed("read the audit trail", rows.Err())
+	return entries, false, failed("read the audit trail", rows.Err())
 }

@@ -76,7 +76,7 @@ func TestChangesAreAudited(t *testing.T) {
 		if auth.ChangeOf(ctx) != nil {
 			t.Errorf("%s left its entry to others", c.method)
 		}
-		entries, err := s.Entries(t.Context(), auth.EntryFilter{Limit: 1})
+		entries, _, err := s.Entries(t.Context(), auth.EntryFilter{Limit: 1})
 		if err != nil || len(entries) != 1 {
 			t.Fatalf("%s: %v, %v", c.method, entries, err)
 		}
@@ -85,14 +85,56 @@ func TestChangesAreAudited(t *testing.T) {
 			t.Errorf("%s: %+v", c.method, e)
 		}
 	}
-	if entries, _ := s.Entries(t.Context(), auth.EntryFilter{Actor: "desk", Method: "S", Limit: 100}); len(entries) != 13 {
+	same := as("S.Settings") // what is as it was before is no change
+	if err := s.SaveSettings(same, v); err != nil || auth.ChangeOf(same) != nil {
+		t.Errorf("saving the same again: %v", err)
+	}
+	if entries, _, _ := s.Entries(t.Context(), auth.EntryFilter{Actor: "desk", Method: "S", Limit: 100}); len(entries) != 13 {
 		t.Errorf("%d entries", len(entries))
 	}
-	if entries, _ := s.Entries(t.Context(), auth.EntryFilter{Method: "S.Targets", Before: 7, Limit: 100}); len(entries) != 1 {
+	if entries, _, _ := s.Entries(t.Context(), auth.EntryFilter{Method: "S.Targets", Before: 7, Limit: 100}); len(entries) != 1 {
 		t.Errorf("%d entries of one method before the seventh", len(entries))
 	}
-	if entries, _ := s.Entries(t.Context(), auth.EntryFilter{Actor: "other", Limit: 100}); len(entries) != 0 {
+	if entries, _, _ := s.Entries(t.Context(), auth.EntryFilter{Actor: "other", Limit: 100}); len(entries) != 0 {
 		t.Errorf("%d entries of nobody", len(entries))
+	}
+}
+
+// Pages are bounded by number and by size, and none is lost between them.
+func TestPagesOfTheAuditTrail(t *testing.T) {
+	s := open(t)
+	const n = 60
+	for i := range n {
+		e := auth.Entry{Method: "S.A", Request: strings.Repeat("r", auth.MaxAudit), Before: strings.Repeat("b", i)}
+		if err := s.AddEntry(t.Context(), e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, limit := range []int{7, 1000} {
+		seen, pages, f := 0, 0, auth.EntryFilter{Limit: limit}
+		for {
+			entries, more, err := s.Entries(t.Context(), f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			size := 0
+			for _, e := range entries {
+				if size += len(e.Request); len(e.Before) != n-1-seen {
+					t.Fatalf("entry %d after %d", len(e.Before), seen)
+				}
+				seen++
+			}
+			if pages++; len(entries) > limit || size > auth.MaxAnswer+auth.MaxAudit {
+				t.Errorf("a page has %d entries, %d bytes", len(entries), size)
+			}
+			if !more {
+				break
+			}
+			f.Before = entries[len(entries)-1].ID
+		}
+		if seen != n || pages < 2 {
+			t.Errorf("%d entries on %d pages", seen, pages)
+		}
 	}
 }
 
@@ -109,7 +151,7 @@ func TestAuditTrailIsKept(t *testing.T) {
 	if err := s.AddEntry(t.Context(), auth.Entry{Method: "S.A"}); err != nil {
 		t.Fatal(err)
 	}
-	if entries, err := s.Entries(t.Context(), auth.EntryFilter{Limit: 9}); err != nil || len(entries) != 1 {
+	if entries, _, err := s.Entries(t.Context(), auth.EntryFilter{Limit: 9}); err != nil || len(entries) != 1 {
 		t.Errorf("%v, %v", entries, err)
 	}
 	for _, statement := range []string{"DELETE FROM audit", "UPDATE audit SET actor = 'x'"} {
@@ -120,7 +162,7 @@ func TestAuditTrailIsKept(t *testing.T) {
 	if n, err := s.Prune(t.Context(), time.Now().Add(time.Hour)); err != nil || n != 0 {
 		t.Errorf("%d, %v", n, err)
 	}
-	if entries, _ := s.Entries(t.Context(), auth.EntryFilter{Limit: 9}); len(entries) != 1 {
+	if entries, _, _ := s.Entries(t.Context(), auth.EntryFilter{Limit: 9}); len(entries) != 1 {
 		t.Error("pruning took the audit trail along")
 	}
 	cancelled, cancel := context.WithCancel(t.Context())
