@@ -13,7 +13,7 @@ import (
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 )
 
-// DefaultAddr is where an orchestrator listens unless it was told otherwise.
+// DefaultAddr is the orchestrator's default address.
 const DefaultAddr = "127.0.0.1:7700"
 
 // maxReply is the largest answer read, in bytes: the plan of a long list.
@@ -21,25 +21,25 @@ const maxReply = 64 << 20
 
 // Client is a client of one orchestrator. It is safe for use by several goroutines.
 type Client struct {
-	// Runs starts, steers and reports runs.
+	// Runs starts, cancels and shows runs.
 	Runs orchestratorv1.RunServiceClient
-	// Pools shows and holds the pools.
+	// Pools shows, pauses and resumes the pools.
 	Pools orchestratorv1.PoolServiceClient
-	// Preflights answers whether a pool could be ingested now.
+	// Preflights checks whether runs can start now.
 	Preflights orchestratorv1.PreflightServiceClient
-	// Schedule shows and steers what fires by itself.
+	// Schedule shows and changes the schedule and its slots.
 	Schedule orchestratorv1.ScheduleServiceClient
-	// Settings shows and changes how runs are judged and ordered.
+	// Settings shows and changes the policies of runs.
 	Settings orchestratorv1.SettingsServiceClient
-	// Modules shows and switches what is ingested.
+	// Modules shows, enables and disables modules and domains.
 	Modules orchestratorv1.ModuleServiceClient
-	// Targets keeps the list of the targets pool.
+	// Targets shows and changes the target list.
 	Targets orchestratorv1.TargetServiceClient
-	// Data reads the published pools and tells how they stand.
+	// Data reads the published pools and shows their condition.
 	Data orchestratorv1.DataServiceClient
-	// Limits shows and forgets the provider's limits that refusals taught.
+	// Limits shows and discards learned limits of the provider.
 	Limits orchestratorv1.LimitServiceClient
-	// Notices keeps the channels through which afterbell speaks up, and shows what was told.
+	// Notices configures the channels of notices and shows the notices sent.
 	Notices orchestratorv1.NoticeServiceClient
 	// Keys creates, lists and revokes API keys.
 	Keys orchestratorv1.KeyServiceClient
@@ -52,7 +52,7 @@ type Client struct {
 }
 
 // Dial prepares a client of the orchestrator at addr, "host:port"; an empty addr
-// means DefaultAddr. It connects at the first call, and again by itself. A call to an
+// means DefaultAddr. It connects at the first call and reconnects automatically. A call to an
 // address where nothing answers fails at once with an *Error that matches
 // ErrUnreachable; pass grpc.WaitForReady(true) with a call to wait instead. extra is
 // added to the client's own options, as credentials are; see DialAs.
@@ -101,5 +101,5 @@ func (c *Client) Addr() string { return c.addr }
 // Conn is the connection, for services that the client has no field for.
 func (c *Client) Conn() *grpc.ClientConn { return c.conn }
 
-// Close ends the connection; calls under way fail.
+// Close ends the connection; calls in progress fail.
 func (c *Client) Close() error { return c.conn.Close() }

@@ -41,9 +41,9 @@ var (
 	ErrWrongState = errors.New("not allowed in the present state")
 )
 
-// Error is an answer that is an error, or the lack of an answer.
+// Error is an error that the orchestrator returned, or that no response came.
 type Error struct {
-	// Reason tells what went wrong. Unspecified when the orchestrator did not answer,
+	// Reason is what went wrong. Unspecified if the orchestrator did not respond,
 	// when something other than afterbell answered, or when the reason is newer than
 	// this client; see ReasonName.
 	Reason faultv1.Reason

@@ -27,18 +27,18 @@ func mustZone(name string) *time.Location {
 	return zone
 }
 
-// Verdict is what an evening is worth.
+// Verdict is whether an evening's data is complete.
 type Verdict string
 
 // The verdicts.
 const (
 	// Whole: every dataset of every enabled module is settled.
 	Whole Verdict = "whole"
-	// Blocked: something lacks, and a check keeps the next run from fetching it.
+	// Blocked: something is missing, and a check blocks the next run.
 	Blocked Verdict = "blocked"
-	// NotWhole: something lacks.
+	// NotWhole: something is missing.
 	NotWhole Verdict = "not_whole"
-	// NotDue: the data is not due yet, or the evening's run has not come.
+	// NotDue: the data is not due yet, or the evening's run has not started.
 	NotDue Verdict = "not_due"
 )
 
@@ -51,15 +51,15 @@ type EveningRequest struct {
 	Date string
 	// From is the first trade date to judge, "YYYY-MM-DD". Empty means Date alone.
 	From string
-	// Strict makes a day that is accepted short count as lacking.
+	// Strict makes a date that was accepted short count as missing.
 	Strict bool
 }
 
-// Evening is what a pool holds of a trade date, and what follows.
+// Evening is what is stored of a trade date in a pool, and what happens next.
 type Evening struct {
-	// Pool judged.
+	// Pool checked.
 	Pool marketv1.Pool
-	// Verdict is what it is worth.
+	// Verdict is whether it is complete.
 	Verdict Verdict
 	// Date is the trade date judged. Empty when the pool concerns none, as targets
 	// without symbols.
@@ -79,16 +79,16 @@ type Evening struct {
 	EmptyTargets bool
 	// Paused is whether the pool is paused, and Note who paused it, and why.
 	Paused bool
-	// Note says who paused the pool, and why. Empty when nobody said.
+	// Note says who paused the pool, and why. Empty if not given.
 	Note string
-	// Run is the run under way, or else the one that waits and starts next. Nil when
+	// Run is the run in progress, or else the queued one that starts next. Nil if
 	// there is none.
 	Run *orchestratorv1.Run
 	// LastRun is the last run that finished. Nil when there is none.
 	LastRun *orchestratorv1.Run
-	// Issues are what keeps it from being whole, worst first.
+	// Issues are why it is not complete, worst first.
 	Issues []*faultv1.Issue
-	// NextTime is when something is asked for next by itself. Zero when nothing is.
+	// NextTime is when something is fetched next automatically. Zero if nothing is scheduled.
 	NextTime time.Time
 }
 
@@ -108,8 +108,8 @@ func Settled(v marketv1.Verdict, strict bool) bool {
 // longer than any closure of the exchange.
 const lookBack = 31
 
-// Evening judges what a pool holds of a trade date. It fails with ErrUnreachable or
-// ErrWorkerUnreachable when that cannot be told.
+// Evening checks whether a trade date is complete in a pool. It fails with ErrUnreachable or
+// ErrWorkerUnreachable if that cannot be determined.
 func (c *Client) Evening(ctx context.Context, req EveningRequest) (*Evening, error) {
 	name := poolName(req.Pool)
 	if name == "" {

@@ -241,7 +241,7 @@ func (s *Sim) ClearFaults() {
 	s.ReleaseHangs()
 }
 
-// Faults returns the faults that are switched on.
+// Faults returns the faults that are enabled.
 func (s *Sim) Faults() []Fault {
 	s.mu.Lock()
 	defer s.mu.Unlock()

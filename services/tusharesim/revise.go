@@ -240,7 +240,7 @@ func (s *Sim) WithholdUntil(api, tradeDate string, until time.Time) error {
 	return nil
 }
 
-// Release publishes what Withhold held back, and the rows a Revision withheld on
+// Release publishes what Withhold blocked, and the rows a Revision withheld on
 // that date.
 func (s *Sim) Release(api, tradeDate string) error {
 	a, d, err := dated(api, tradeDate)

@@ -89,7 +89,7 @@ func (s *Server) Close() error {
 	return s.err
 }
 
-// Shutdown lets the calls in hand finish until ctx ends, then cuts them.
+// Shutdown lets the calls in progress finish until ctx ends, then cuts them.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.ReleaseHangs()
 	if err := s.http.Shutdown(ctx); err != nil {

@@ -22,7 +22,7 @@ import (
 //		Close  *float64  `afterbell:"close"` // nil where it is null
 //	}
 //
-// Fields without a tag are left alone. A field is a string (texts, and dates as
+// Fields without a tag are ignored. A field is a string (texts, and dates as
 // "YYYY-MM-DD"), a float64 (numbers), an int32 (whole numbers) or a time.Time (dates, at
 // midnight UTC), or a pointer to one of these; a null in a field that is no pointer is an
 // error. A query without columns asks for those of the tags. The sequence ends after the

@@ -1,7 +1,7 @@
 // Package rows reads the market's rows through an afterbell client: as Arrow record
-// batches, as rows whose values are asked for by column, or as values of a struct.
+// batches, as rows whose values are read by column, or as values of a struct.
 //
-// It stands beside package afterbell, so that a program that reads no rows does not
+// It is separate from package afterbell, so that a program that reads no rows does not
 // build Arrow.
 package rows
 
@@ -27,10 +27,10 @@ import (
 // Query says which rows to read; see the contract for its fields.
 type Query = marketv1.RowQuery
 
-// Reader is an answer under way. It is for one goroutine. Close it when it is not read
+// Reader is a response that is being read. It is for one goroutine. Close it if it is not read
 // to its end.
 type Reader struct {
-	// Summary is what the answer says of itself: version, columns with units, and what
+	// Summary describes the response: version, columns with units, and what
 	// is not complete. Put Summary.Version into the next query to read the same again.
 	Summary *marketv1.RowsSummary
 
@@ -39,7 +39,7 @@ type Reader struct {
 	ipc    *ipc.Reader
 }
 
-// Read asks for rows. The errors are those of package afterbell: ErrNotFound for a table
+// Read requests rows. The errors are those of package afterbell: ErrNotFound for a table
 // or version that is not there, ErrInvalidArgument for a query that is wrong, and the
 // reason DATA_INCOMPLETE where the query requires what is not complete.
 func Read(ctx context.Context, c *afterbell.Client, q *Query) (*Reader, error) {
@@ -65,7 +65,7 @@ func Read(ctx context.Context, c *afterbell.Client, q *Query) (*Reader, error) {
 // Schema of the batches. Each field has its unit and description in its metadata.
 func (r *Reader) Schema() *arrow.Schema { return r.ipc.Schema() }
 
-// Close ends the answer; the orchestrator stops sending.
+// Close ends the response; the orchestrator stops sending.
 func (r *Reader) Close() {
 	r.cancel()
 	r.ipc.Release()
@@ -106,7 +106,7 @@ func (r *Reader) Rows() iter.Seq2[Row, error] {
 	}
 }
 
-// Row is one row of an answer.
+// Row is one row of a response.
 type Row struct {
 	batch arrow.RecordBatch
 	at    int

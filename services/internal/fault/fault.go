@@ -18,7 +18,7 @@ type Violation struct {
 type Error struct {
 	// Reason is from the closed list.
 	Reason Reason
-	// Message is one sentence for a person. It never contains a token.
+	// Message is one sentence for a user. It never contains a token.
 	Message string
 	// Meta holds the values the message was built from; keys as in Describe.
 	Meta map[string]string

@@ -23,7 +23,7 @@ func TestCatalogIsWhole(t *testing.T) {
 	}
 }
 
-// What a person must change is told with the command that changes it, or shows it.
+// What a user must change is told with the command that changes it, or shows it.
 // The exceptions are errors of calls, which no run ends with.
 func TestPermanentReasonsEndWithACommand(t *testing.T) {
 	calls := map[Reason]bool{

@@ -13,11 +13,11 @@ import (
 type Severity int
 
 const (
-	// Warning is recorded and holds nothing back.
+	// Warning is recorded and blocks nothing.
 	Warning Severity = 1
 	// Retry may pass later by itself.
 	Retry Severity = 2
-	// Blocking will not pass until a person changes something.
+	// Blocking will not pass until a user changes something.
 	Blocking Severity = 3
 )
 
@@ -66,7 +66,7 @@ type Issue struct {
 	Domain string `json:"domain,omitempty"`
 	// Module concerned. Empty when the issue is wider.
 	Module string `json:"module,omitempty"`
-	// Message is one sentence for a person. It never contains a token.
+	// Message is one sentence for a user. It never contains a token.
 	Message string `json:"message"`
 	// Remedy is what to do, as a sentence or a command line.
 	Remedy string `json:"remedy"`

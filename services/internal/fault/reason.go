@@ -92,7 +92,7 @@ const (
 type Class int
 
 const (
-	// Permanent will not pass until a person changes something. Never retried.
+	// Permanent will not pass until a user changes something. Never retried.
 	Permanent Class = iota
 	// Transient may pass by itself in seconds or minutes.
 	Transient
@@ -100,7 +100,7 @@ const (
 	Quota
 	// Later passes when the provider publishes or completes the data.
 	Later
-	// Notice holds nothing back: a warning or an explanation.
+	// Notice blocks nothing: a warning or an explanation.
 	Notice
 )
 
@@ -137,7 +137,7 @@ type Description struct {
 	Status Status
 	// Meaning is one sentence for the documentation.
 	Meaning string
-	// Remedy says what a person can do, as a sentence or a command line.
+	// Remedy says what a user can do, as a sentence or a command line.
 	Remedy string
 	// Keys are the metadata keys an error with this reason may carry.
 	Keys []string

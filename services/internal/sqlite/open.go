@@ -143,7 +143,7 @@ func dsn(path string, opts Options, readOnly bool) string {
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
 }
 
-// LogLimit is the most bytes that the write-ahead log keeps when it begins anew.
+// LogLimit is the most bytes that the write-ahead log keeps when it begins again.
 const LogLimit = 16 << 20
 
 // LogBytes is the size of the write-ahead log; 0 where there is none.
@@ -156,7 +156,7 @@ func (db *DB) LogBytes() int64 {
 }
 
 // Held copies what it can of the log into the file and reports whether a reader of an
-// older state keeps the rest from being copied, so that the log cannot begin anew.
+// older state keeps the rest from being copied, so that the log cannot begin again.
 func (db *DB) Held(ctx context.Context) (held bool, err error) {
 	var busy, pages, copied int
 	err = db.writer.QueryRowContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &pages, &copied)

@@ -66,7 +66,7 @@ func (c Calendar) Days(start, end market.Date) (days []market.Date, guessed bool
 }
 
 // The longest close of the exchange is some twelve days; a year of looking finds
-// the end of any gap in a damaged calendar without looking for ever.
+// the end of any gap in a damaged calendar without looking forever.
 const lookDays = 366
 
 // Next is the first open day after d.

@@ -56,7 +56,7 @@ type Situation struct {
 	RunID string
 }
 
-// Judgement is what becomes of an answer.
+// Judgement is what happens to an answer.
 type Judgement struct {
 	// Found is the verdict on the answer itself.
 	Found Verdict
@@ -204,7 +204,7 @@ func (r *Record) second(hash uint64, s Situation) {
 	}
 }
 
-// Unsure reports whether a settled record is to be asked for again all the same:
+// Unsure reports whether a settled record is to be fetched again all the same:
 // rows were rejected and the answer has not been the same on three days; or rows
 // disagree with themselves, or are absent without proof, and that was seen only
 // once.

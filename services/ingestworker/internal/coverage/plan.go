@@ -21,7 +21,7 @@ type PlanRequest struct {
 	Datasets []*catalog.Dataset
 	// Start and End bound the trade dates, inclusive. Start NoDate means the
 	// pool's window, and also looks once more at days that were last fetched before
-	// the open day after them came due, as the previous one; End NoDate means today.
+	// the open day after them was due, as the previous one; End NoDate means today.
 	Start, End market.Date
 	// Refetch plans what is settled, too.
 	Refetch bool
@@ -105,7 +105,7 @@ func References(w PlanRequest, world PoolState) Plan {
 // clockSlack is how far the stamps of one machine may lie after now.
 const clockSlack = time.Minute
 
-// aheadDays is how many open days are looked at once more for a stamp after now.
+// aheadDays is how many open days are fetched again for a stamp after now.
 const aheadDays = 10
 
 // ahead reports a record stamped after now: the clock was wrong when it was written, so
@@ -113,7 +113,7 @@ const aheadDays = 10
 func ahead(r Record, now time.Time) bool { return r.CommittedAt.After(now.Add(clockSlack)) }
 
 // A first list has nothing to be compared with, so half of one would pass. It
-// shows by the symbols it does not know: then it is asked for once more, past the
+// shows by the symbols it does not know: then it is fetched again, past the
 // day's answer.
 const (
 	behindDays  = 60   // calendar days in which the newest rows are looked for
@@ -296,7 +296,7 @@ type duty struct {
 	newest market.Date
 	// before is the previous open day of the window, or NoDate.
 	before market.Date
-	// again is, per day but the newest, when the open day after it came due.
+	// again is, per day but the newest, when the open day after it was due.
 	again []time.Time
 }
 
@@ -331,7 +331,7 @@ func universe(w PlanRequest, world PoolState, todo []duty) []Partition {
 }
 
 // unseen reports whether the i-th day, which is settled, was last fetched before the
-// open day after it came due. So a day is looked at once more on the evening after
+// open day after it was due. So a day is fetched again on the evening after
 // its own, however many runs there are, or later where that evening was missed.
 // So is one of the last few that is stamped after now; no more of them, because it may
 // be the clock of now that is wrong.

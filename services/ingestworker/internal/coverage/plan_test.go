@@ -99,7 +99,7 @@ func TestUniversePlanOfAnEvening(t *testing.T) {
 	if err != nil || len(p.Partitions) != 0 {
 		t.Errorf("an hour later: %v, %v", ids(p), err)
 	}
-	// and on the weekend after, when nothing new came due since the last look
+	// and on the weekend after, when nothing new was due since the last look
 	saturday := day.At(19, 30, market.Shanghai).AddDate(0, 0, -2)
 	p, err = Data(PlanRequest{Pool: market.Universe, Datasets: datasets(catalog.Daily), Start: market.NoDate, End: market.NoDate}, world(saturday, b, 5))
 	if err != nil || len(p.Partitions) != 0 {
@@ -107,7 +107,7 @@ func TestUniversePlanOfAnEvening(t *testing.T) {
 	}
 }
 
-// What was fetched on its own evening is looked at once more, also when the next
+// What was fetched on its own evening is fetched again, also when the next
 // evening was missed; what was fetched later is not.
 func TestMissedEveningIsLookedAtLater(t *testing.T) {
 	at := func(d market.Date) time.Time { return d.At(19, 30, market.Shanghai) }

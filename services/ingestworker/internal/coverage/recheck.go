@@ -19,7 +19,7 @@ const (
 // rechecks plans the old days that were looked at longest ago once more, because the
 // provider rewrites old days without a word. A day takes part with the datasets of which
 // it holds settled rows, unless anything of it is planned already. When a day was last
-// looked at is what its records tell: each look commits them anew, also one that changes
+// looked at is what its records tell: each look commits them again, also one that changes
 // nothing.
 func rechecks(w PlanRequest, world PoolState, todo []duty, planned []Partition) []Partition {
 	if w.Recheck <= 0 || w.Refetch || w.Start != market.NoDate || w.End != market.NoDate {
@@ -72,7 +72,7 @@ func rechecks(w PlanRequest, world PoolState, todo []duty, planned []Partition) 
 	return out
 }
 
-// recheck is one dataset of a day that is looked at once more; ok is false where the
+// recheck is one dataset of a day that is fetched again; ok is false where the
 // pool holds no settled rows of it.
 func recheck(w PlanRequest, world PoolState, t duty, d market.Date, symbols []string) (p Partition, ok bool) {
 	p = Partition{Pool: w.Pool, Dataset: t.ds.ID, Start: d, End: d, Calls: 1, Repeat: true, Recheck: true}

@@ -72,7 +72,7 @@ type KeyFacts struct {
 	Evidence Evidence
 }
 
-// KeyJudgement is what becomes of one symbol's day.
+// KeyJudgement is what happens to one symbol's day.
 type KeyJudgement struct {
 	// Record is the coverage to commit.
 	Record Record

@@ -11,7 +11,7 @@ import (
 
 // TestDoubtedAbsenceIsAcceptedOnTheSecondDay judges a day without a row that the next
 // row's pre_close speaks against: an ex-rights day after a suspension looks the same, so
-// it does not stay open for ever.
+// it does not stay open forever.
 func TestDoubtedAbsenceIsAcceptedOnTheSecondDay(t *testing.T) {
 	ds := catalog.Lookup(catalog.FundDaily)
 	k := coverage.Key{Dataset: ds.ID, Date: market.NewDate(2026, 3, 2), Symbol: "510300.SH"}

@@ -80,7 +80,7 @@ type gapSet struct {
 	// confirm are days to fetch whole, because a symbol's row is absent without
 	// proof.
 	confirm []dateGap
-	// older are days before the previous one that nobody looked at once more, because
+	// older are days before the previous one that nobody fetched again, because
 	// an evening was missed.
 	older []dateGap
 	// newestOf and beforeOf are the symbols to fetch on those days; repeat is true

@@ -9,7 +9,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// beginnings is what was learnt of where the provider's datasets begin: moneyflow
+// beginnings is what was learned of where the provider's datasets begin: moneyflow
 // has nothing before 2007 or 2010, whatever the lists call for.
 type beginnings struct {
 	mu sync.Mutex

@@ -10,7 +10,7 @@ import (
 )
 
 // mostDays is how many days of each dataset are remembered: more than a backfill
-// has in hand at once, so that neighbours meet in memory.
+// has in progress at once, so that neighbours meet in memory.
 const mostDays = 14
 
 // days remembers the values of the days last judged, so that a day is compared with

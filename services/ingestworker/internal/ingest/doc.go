@@ -3,5 +3,5 @@
 // runs, retries or schedules; what it is told to do it does once and reports.
 //
 // A batch lives from its fetch to its commit and no longer, so memory is bounded
-// by how many partitions are in hand, whatever the length of the backlog.
+// by how many partitions are in progress, whatever the length of the backlog.
 package ingest

@@ -13,18 +13,18 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// doubt is what the values of a day in hand say of it and of other days.
+// doubt is what the values of a day in progress say of it and of other days.
 type doubt struct {
-	// against are the findings on the day in hand, others those against days held.
+	// against are the findings on the day in progress, others those against days held.
 	against []evidence.Finding
 	others  []accusation
 	// notices are told and hold nothing back.
 	notices []fault.Issue
-	// day is what is remembered of the day in hand; nil for snapshots.
+	// day is what is remembered of the day in progress; nil for snapshots.
 	day *evidence.Day
 }
 
-// accusation is a finding against another partition than the one in hand.
+// accusation is a finding against another partition than the one in progress.
 type accusation struct {
 	key     coverage.Key
 	finding evidence.Finding
@@ -136,7 +136,7 @@ func (x *examination) all(ctx context.Context) (err error) {
 }
 
 // gaps finds symbols that have no row on a day though their next reference price
-// counts one. The day in hand may be the one after such a gap, the one before it, or
+// counts one. The day in progress may be the one after such a gap, the one before it, or
 // its last or first day, in whatever order they came.
 func (x *examination) gaps(ctx context.Context) error {
 	if x.prev != nil {
@@ -210,7 +210,7 @@ const recentDays = 15
 // into those of which that is proved, which it returns, and those it tells of. An
 // ex-date that falls into a suspension looks the same (4 of 111 resumptions of the
 // last quarter of 2019), so the provider's list of suspensions is asked, which names
-// stocks alone. Where it tells nothing, a recent day is asked for again, and an old
+// stocks alone. Where it tells nothing, a recent day is fetched again, and an old
 // one is left as it is.
 func (x *examination) skipped(ctx context.Context, day, after *evidence.Day, symbols []evidence.Symbol) []evidence.Symbol {
 	if len(symbols) == 0 {
@@ -303,7 +303,7 @@ func (x *examination) values(ctx context.Context, other *evidence.Day) error {
 	return nil
 }
 
-// charge writes what the day in hand proves against other days: what is settled of
+// charge writes what the day in progress proves against other days: what is settled of
 // them becomes INCOMPLETE and is planned again. It returns the issues.
 func (j *job) charge(ctx context.Context, others []accusation) ([]fault.Issue, error) {
 	var out []fault.Issue

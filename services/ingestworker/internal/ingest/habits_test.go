@@ -151,7 +151,7 @@ func TestFewModulesOnAnEmptyPool(t *testing.T) {
 }
 
 // TestLateETFList: days of half the ETFs that were taken while no list could be had
-// are asked for again when it is there, and a market that is idle comes to rest.
+// are fetched again when it is there, and a market that is idle comes to rest.
 func TestLateETFList(t *testing.T) {
 	for _, idle := range []bool{false, true} {
 		p := newOdd(40, 60)

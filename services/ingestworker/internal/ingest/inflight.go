@@ -14,7 +14,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// flights knows which partitions are in hand and the highest epoch seen of each.
+// flights knows which partitions are in progress and the highest epoch seen of each.
 // The pools check epochs again when they commit, across restarts; this fence
 // spares the provider the calls of a dispatch that must not write.
 type flights struct {
@@ -51,7 +51,7 @@ func newFlights() *flights {
 }
 
 // begin registers a dispatch. One with a lower epoch than any seen, or with the
-// epoch of one in hand, is STALE_EPOCH; one that is newer than the one in hand
+// epoch of one in progress, is STALE_EPOCH; one that is newer than the one in progress
 // ends that and begins when it has ended.
 func (f *flights) begin(ctx context.Context, w Work) (context.Context, *flight, error) {
 	k := flightKey{w.Partition.Pool, w.Partition.ID}
@@ -115,7 +115,7 @@ func (fl *flight) judge(c coverage.ExchangeCounts, whole bool) {
 	})
 }
 
-// daily lists the partitions of `daily` in hand that a partition rests on.
+// daily lists the partitions of `daily` in progress that a partition rests on.
 func (f *flights) daily(p coverage.Partition) []*flight {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -148,7 +148,7 @@ func (f *flights) settled(ctx context.Context, mine *flight, k coverage.Key) err
 	return wait(ctx, other.done)
 }
 
-// dates lists the whole trade dates in hand of a partition's own dataset, later
+// dates lists the whole trade dates in progress of a partition's own dataset, later
 // than its span. They wait for no span, so nobody waits in a circle.
 func (f *flights) dates(p coverage.Partition) []*flight {
 	f.mu.Lock()

@@ -405,7 +405,7 @@ func TestReferencesAreAskedOnceForBothPools(t *testing.T) {
 	}
 }
 
-// meddled is a pool to which partitions are committed anew just before they are read.
+// meddled is a pool to which partitions are committed again just before they are read.
 type meddled struct {
 	ingest.Sink
 	once   sync.Once

@@ -24,7 +24,7 @@ type Config struct {
 	Sinks map[market.Pool]Sink
 	// WindowDays is how many calendar days back each pool reaches.
 	WindowDays map[market.Pool]int
-	// Depth is how many partitions of one pool may be in hand at once, which bounds
+	// Depth is how many partitions of one pool may be in progress at once, which bounds
 	// memory; others wait their turn. 0 means 24.
 	Depth int
 	// Answers is shared with the probes. Nil makes one.
@@ -52,7 +52,7 @@ type Ingester struct {
 	// lists is how many symbols a call is found to take.
 	lists listLengths
 	// days are those last judged of universe, suspended the lists of suspensions asked
-	// for, and begins what was learnt of where datasets begin.
+	// for, and begins what was learned of where datasets begin.
 	days      days
 	suspended suspensions
 	begins    beginnings
@@ -101,8 +101,8 @@ func (i *Ingester) Partition(ctx context.Context, w Work, progress func(Step)) (
 	if err := wellMade(w.Partition, ds); err != nil {
 		return Result{}, err
 	}
-	// The slot is taken before the partition counts as in hand: what rests on a
-	// daily in hand may wait for it holding a slot, so that must have one too.
+	// The slot is taken before the partition counts as in progress: what rests on a
+	// daily in progress may wait for it holding a slot, so that must have one too.
 	slot := i.slots[w.Partition.Pool]
 	select {
 	case slot <- struct{}{}:
@@ -174,7 +174,7 @@ func wellMade(p coverage.Partition, ds *catalog.Dataset) error {
 	return nil
 }
 
-// job is one partition in hand; it lives on one goroutine.
+// job is one partition in progress; it lives on one goroutine.
 type job struct {
 	i        *Ingester
 	ds       *catalog.Dataset
@@ -190,7 +190,7 @@ type job struct {
 	step     Step
 	calls    int
 	repeated int
-	// charged is whether what was in hand proved another day of the pool wrong.
+	// charged is whether what was in progress proved another day of the pool wrong.
 	charged bool
 }
 
@@ -239,7 +239,7 @@ func (j *job) snapshot(ctx context.Context) (batch *table.Batch, bad []table.Bad
 	today := market.DateOf(time.Now())
 	committed := time.Time{}
 	if j.work.Partition.Repeat {
-		// What the pool holds is asked for anew. An answer that came since is new, also
+		// What the pool holds is fetched again. An answer that came since is new, also
 		// one of an attempt that a limit ended: a token of a low tier has one call an hour.
 		r, _ := j.sink.Held(coverage.Key{Dataset: j.ds.ID, Date: market.NoDate})
 		committed = r.CommittedAt
@@ -302,7 +302,7 @@ const newestDays = 3
 // may change without a warning: a vendor corrects a few.
 const revisedShare = 0.03
 
-// revised warns of a later look that changed more than a few per cent of the rows held.
+// revised warns of a later look that changed more than a few percent of the rows held.
 func (j *job) revised(c Changes) []fault.Issue {
 	rows, of := c.Changed+c.Gone, c.Revised.Of
 	if float64(rows) <= revisedShare*float64(of) {

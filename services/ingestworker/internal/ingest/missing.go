@@ -139,7 +139,7 @@ func (j *job) idle(out []idle, world coverage.PoolState, symbol string) []idle {
 }
 
 // doubt commits what was found to be missing after all; the rows held stay as they
-// are. A key that was judged anew since it was found is left to that judgement.
+// are. A key that was judged again since it was found is left to that judgement.
 func (j *job) doubt(ctx context.Context, found []coverage.KeyJudgement) ([]coverage.KeyJudgement, error) {
 	by := map[string][]coverage.KeyJudgement{}
 	for _, k := range found {

@@ -185,7 +185,7 @@ func TestLongLists(t *testing.T) {
 					planned += x.Calls
 				}
 			}
-			// Days without proof are looked at once more, and that is no list any more.
+			// Days without proof are fetched again, and that is no list any more.
 			if planned > len(days) {
 				t.Errorf("at most %d, cut %v: %d calls of daily are planned again", most, cut, planned)
 			}

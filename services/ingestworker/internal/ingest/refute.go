@@ -15,7 +15,7 @@ import (
 
 // refute takes rows of targets out of an answer whose values cannot be those of
 // their day. They go the way of rejected rows: their symbol's day is INCOMPLETE and
-// asked for again. It returns the issues that say why.
+// fetched again. It returns the issues that say why.
 func (j *job) refute(ctx context.Context, c *checked, cal Calendar) ([]fault.Issue, error) {
 	out := map[int]string{} // row → reason
 	var issues []fault.Issue

@@ -15,7 +15,7 @@ type Value struct {
 	Set bool
 }
 
-// ChangeKind is what became of a value that was held.
+// ChangeKind is what happened to a value that was held.
 type ChangeKind string
 
 // The kinds.
@@ -30,7 +30,7 @@ const (
 )
 
 // Revision is one value that a pool held and that a later answer of the provider
-// changed or took away. It is kept in the pool's file in the transaction that changed
+// changed or removed. It is kept in the pool's file in the transaction that changed
 // it.
 type Revision struct {
 	// ID numbers the revisions of a pool in the order in which they were written,

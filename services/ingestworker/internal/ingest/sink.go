@@ -89,7 +89,7 @@ type Sink interface {
 	Calendar(ctx context.Context) (Calendar, error)
 	// Instruments is every instrument held, from instrument_meta.
 	Instruments(ctx context.Context) ([]coverage.Instrument, error)
-	// Refresh brings what is told from memory up to a file that a person took away,
+	// Refresh brings what is told from memory up to a file that a user removed,
 	// wrote to or replaced, and reports whether it had to.
 	Refresh(ctx context.Context) (changed bool)
 	// Held is the record of one key, from memory; ok is false when nothing was ever
@@ -98,7 +98,7 @@ type Sink interface {
 	// Release closes the file once nothing was written for the idle time; it is
 	// called by the worker's janitor and is harmless at any time.
 	Release()
-	// Close ends the sink; work in hand ends first.
+	// Close ends the sink; work in progress ends first.
 	Close() error
 }
 

@@ -56,7 +56,7 @@ type spanAnswer struct {
 
 // span asks for the symbols of a partition over its days, as few calls as the provider
 // takes. A list that is refused is halved, down to single symbols. A symbol without
-// any row in the answer to a list is asked for again, until an answer of its own or
+// any row in the answer to a list is fetched again, until an answer of its own or
 // whole dates tell.
 func (j *job) span(ctx context.Context, world coverage.PoolState) (spanAnswer, error) {
 	p := j.work.Partition

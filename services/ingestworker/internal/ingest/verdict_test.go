@@ -445,7 +445,7 @@ func TestManySuspensions(t *testing.T) {
 }
 
 // TestADatasetBeginsLater than the window: the days before are expected empty and
-// not asked for again, and a hole is not taken for a beginning.
+// not fetched again, and a hole is not taken for a beginning.
 func TestADatasetBeginsLater(t *testing.T) {
 	for name, mix := range map[string]*rand.Rand{"newest first": nil, "in any order": rand.New(rand.NewPCG(1, 2)), "in another order": rand.New(rand.NewPCG(5, 6))} {
 		t.Run(name, func(t *testing.T) {
@@ -491,7 +491,7 @@ func beginsLater(t *testing.T, mix *rand.Rand) {
 }
 
 // TestADatasetBeginsLaterThanTargets: days of targets before a dataset's first are
-// expected empty though other datasets have their rows, and are not asked for again; a
+// expected empty though other datasets have their rows, and are not fetched again; a
 // hole behind its first day is missing.
 func TestADatasetBeginsLaterThanTargets(t *testing.T) {
 	r := newRig(t, small())

@@ -171,7 +171,7 @@ func (i *Ingester) Revisions(ctx context.Context, p market.Pool, q RevisionQuery
 	return sink.Revisions(ctx, q)
 }
 
-// Active lists the partitions in hand, of one run or of all when runID is empty.
+// Active lists the partitions in progress, of one run or of all when runID is empty.
 func (i *Ingester) Active(runID string) []Active { return i.flights.list(runID) }
 
 // CheckStore opens a pool's file for writing and reports what is wrong with it.

@@ -109,7 +109,7 @@ func (j *job) whole(ctx context.Context, batch *table.Batch, bad []table.BadCell
 }
 
 // facts gathers what is known of the date. Datasets that rest on the date's daily
-// wait for it when it is in hand, so that all of a date may be fetched at once;
+// wait for it when it is in progress, so that all of a date may be fetched at once;
 // daily itself waits for nothing, so nobody waits in a circle.
 func (j *job) facts(ctx context.Context, world coverage.PoolState) (coverage.Facts, error) {
 	p := j.work.Partition

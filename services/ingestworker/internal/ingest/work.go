@@ -67,7 +67,7 @@ type Result struct {
 	Issues []fault.Issue
 }
 
-// Active is a partition in hand.
+// Active is a partition in progress.
 type Active struct {
 	// Work that is being done.
 	Work Work

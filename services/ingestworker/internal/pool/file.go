@@ -29,7 +29,7 @@ func State(path string) (size int64, exists bool, err error) {
 	return st.Size(), true, nil
 }
 
-// Exists tells whether a file is there; one of which nothing can be learnt is taken
+// Exists tells whether a file is there; one of which nothing can be learned is taken
 // to be.
 func Exists(path string) bool {
 	_, err := os.Stat(path)

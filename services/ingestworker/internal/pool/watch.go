@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// Watch remembers a pool's file as its sink last saw it, and tells when a person
+// Watch remembers a pool's file as its sink last saw it, and tells when a user
 // took it away or put another in its place: a database goes on writing into a file
 // that is deleted under it, and memory would go on telling what it held.
 type Watch struct {

@@ -148,7 +148,7 @@ func TestFindings(t *testing.T) {
 	}
 }
 
-// One answer that passes, met by any probe, holds nothing back.
+// One answer that passes, met by any probe, blocks nothing.
 func TestOnePassingAnswerHoldsNothingBack(t *testing.T) {
 	for _, f := range []tusharesim.Fault{
 		{Kind: tusharesim.BadRequest}, {Kind: tusharesim.AnyCode, Code: 50101}, {Kind: tusharesim.AnyCode, Code: -1000, Text: "未知错误"},
@@ -172,7 +172,7 @@ func TestOnePassingAnswerHoldsNothingBack(t *testing.T) {
 	}
 }
 
-// Rows without values are not published yet, which is no fault of the module.
+// Rows without values are not published yet, which is not a fault of the module.
 func TestRowsWithoutValuesAreAWarning(t *testing.T) {
 	for module, column := range map[string]string{
 		"etf.daily_quote": "close", "stock.market.daily": "total_mv", "stock.moneyflow": "net_mf_amount", "stock.basic": "list_date", "etf.basic_info": "list_date",
@@ -297,7 +297,7 @@ func TestListenerThatGoesEndsTheProbing(t *testing.T) {
 	}
 }
 
-// Preflights at once spend one call of each list; a later one proves anew that it may.
+// Preflights at once spend one call of each list; a later one proves again that it may.
 func TestProbesAtOnceAskOnce(t *testing.T) {
 	p, sim, _ := newProber(t, tusharesim.Options{Stocks: 200, Funds: 60}, "token", 1)
 	if _, err := sim.AddFault(tusharesim.Fault{Kind: tusharesim.Slow, API: catalog.StockBasic, DelayMS: 500}); err != nil {

@@ -14,10 +14,10 @@ const (
 	// maxSpent bounds the calls remembered; a larger limit is kept as if it were
 	// this one.
 	maxSpent = 8192
-	// trusted is how long a learnt limit per minute is believed: a token's tier may
+	// trusted is how long a learned limit per minute is believed: a token's tier may
 	// change, and trying again costs one refusal and a minute.
 	trusted = 24 * time.Hour
-	// remembered is how long it is known that a limit was learnt.
+	// remembered is how long it is known that a limit was learned.
 	remembered = 7 * 24 * time.Hour
 	// scarce is the size below which each call of an hour or day counts.
 	scarce = 10
@@ -28,7 +28,7 @@ const (
 
 // Learnt is a limit that the provider stated in a refusal.
 type Learnt struct {
-	// Calls allowed in the window; 0 when nothing is learnt.
+	// Calls allowed in the window; 0 when nothing is learned.
 	Calls int
 	// At is when.
 	At time.Time
@@ -103,8 +103,8 @@ func (s *State) opens(w Window, now time.Time, allowed, ahead int) time.Time {
 
 // Limit is the size of a window in force, 0 for none, and whether the provider
 // stated it. A limit per hour or day is in force until the window in which it was
-// learnt has passed: then it is tried again, so that a raised tier shows by itself, and
-// a refusal teaches it anew where it is real.
+// learned has passed: then it is tried again, so that a raised tier shows by itself, and
+// a refusal teaches it again where it is real.
 func (s *State) Limit(w Window, now time.Time, set Settings, api string) (calls int, learnt bool) {
 	if l := s.Learnt[w]; l.Calls > 0 && now.Before(l.doubted(w)) {
 		return l.Calls, true
@@ -115,7 +115,7 @@ func (s *State) Limit(w Window, now time.Time, set Settings, api string) (calls 
 	return 0, false
 }
 
-// doubted is when a learnt limit is tried again.
+// doubted is when a learned limit is tried again.
 func (l Learnt) doubted(w Window) time.Time {
 	switch w {
 	case Hour:
@@ -126,7 +126,7 @@ func (l Learnt) doubted(w Window) time.Time {
 	return l.At.Add(trusted)
 }
 
-// Scarce reports whether a limit per hour or day was learnt within a week that allows
+// Scarce reports whether a limit per hour or day was learned within a week that allows
 // so few calls that each counts, in force or not. It tells the smallest.
 func (s *State) Scarce(now time.Time) (calls int, w Window, ok bool) {
 	for _, x := range []Window{Hour, Day} {
@@ -142,7 +142,7 @@ type LearnedLimit struct {
 	// Window of the limit, and Calls allowed in it; 0 where the refusal did not say.
 	Window Window
 	Calls  int
-	// At is when it was learnt; zero where only its end is known.
+	// At is when it was learned; zero where only its end is known.
 	At time.Time
 	// Opens is from when a call may be made again; zero where one may be made now.
 	Opens time.Time
@@ -175,7 +175,7 @@ func (s *State) LearnedLimits(now time.Time, set Settings, api string) []Learned
 	return out
 }
 
-// Forget drops what was learnt from refusals; the calls made stay counted.
+// Forget drops what was learned from refusals; the calls made stay counted.
 func (s *State) Forget() {
 	s.Learnt, s.Closed, s.Held = [windows]Learnt{}, [windows]time.Time{}, time.Time{}
 }

@@ -49,7 +49,7 @@ func (s *Sink) logHeld(ctx context.Context) int64 {
 	return n
 }
 
-// work is one commit under way.
+// work is one commit in progress.
 type work struct {
 	sink    *Sink
 	dataset *catalog.Dataset
@@ -77,7 +77,7 @@ type work struct {
 	kept    []int    // records whose rows are in the file as they are, ascending
 }
 
-// survey reads what coverage tells of the partition. It begins the work anew.
+// survey reads what coverage tells of the partition. It begins the work again.
 func (w *work) survey() {
 	w.before, w.newest, w.old, w.diff, w.revised = make(map[coverage.Key]day), 0, nil, pool.Diff{}, ingest.Revised{}
 	w.renamed = nil
@@ -202,7 +202,7 @@ func (w *work) reuse() {
 	w.fresh[0].id, w.fresh[0].again, w.retired = w.retired[0].id, true, nil
 }
 
-// tallied is what became of one symbol's day.
+// tallied is what happened to one symbol's day.
 type tallied struct {
 	rows int64
 	hash uint64

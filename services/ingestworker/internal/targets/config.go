@@ -13,7 +13,7 @@ type Config struct {
 	// Source is the host of the provider's URL; a file filled from another is
 	// refused.
 	Source string
-	// AcceptSource stamps a file of another source anew, on purpose.
+	// AcceptSource stamps a file of another source again, on purpose.
 	AcceptSource bool
 	// Logger; the default is slog.Default().
 	Logger *slog.Logger

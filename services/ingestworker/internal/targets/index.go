@@ -93,7 +93,7 @@ func (x *index) replace(other *index) {
 	x.series, x.stamps, x.free, x.rows, x.loaded = other.series, other.stamps, other.free, other.rows, true
 }
 
-// clear is for a file that is gone: nothing is held, and the next is read anew.
+// clear is for a file that is gone: nothing is held, and the next is read again.
 func (x *index) clear() {
 	x.mu.Lock()
 	defer x.mu.Unlock()

@@ -14,7 +14,7 @@ import (
 
 const revisionColumns = "revision_id, dataset, symbol, trade_date, column_name, old_value, new_value, change, seen_at, run_id"
 
-// writeRevisions keeps the values that the commit changes or takes away, and notes the
+// writeRevisions keeps the values that the commit changes or removes, and notes the
 // companies that a list has under another code.
 func (w *work) writeRevisions(ctx context.Context, tx *sqlite.Tx) (err error) {
 	var kept []ingest.Revision

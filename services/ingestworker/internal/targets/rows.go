@@ -125,7 +125,7 @@ func scanBatch(b *table.Batch, query func() (*sql.Rows, error)) error {
 	return rows.Err()
 }
 
-// deleteGone takes away the rows that are gone.
+// deleteGone removes the rows that are gone.
 func (w *work) deleteGone(ctx context.Context, tx *sqlite.Tx) error {
 	texts, dates := pool.KeyColumns(w.dataset, w.old)
 	for _, i := range w.diff.Gone {
@@ -242,7 +242,7 @@ func writeCoverage(ctx context.Context, tx *sqlite.Tx, group []*work) error {
 	})
 }
 
-// writeCommits writes what the records have in common, and takes away what is left
+// writeCommits writes what the records have in common, and removes what is left
 // without a record, and records that the partition has no more.
 func (w *work) writeCommits(ctx context.Context, tx *sqlite.Tx) error {
 	for _, st := range w.retired {

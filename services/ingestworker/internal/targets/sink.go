@@ -157,7 +157,7 @@ func (s *Sink) Release() {
 	}
 }
 
-// Close ends the sink when the commit in hand is done, and gives the file's lock
+// Close ends the sink when the commit in progress is done, and gives the file's lock
 // back.
 func (s *Sink) Close() error {
 	<-s.turn

@@ -126,7 +126,7 @@ func TestRowWithoutRecordIsCovered(t *testing.T) {
 	}
 }
 
-// What a commit no longer speaks of, it takes away: rows and coverage together.
+// What a commit no longer speaks of, it removes: rows and coverage together.
 func TestRecordLeftOutIsDropped(t *testing.T) {
 	h := harness()
 	path := t.TempDir() + "/targets.sqlite"

@@ -18,7 +18,7 @@ import (
 )
 
 // maxWaits is how many refusals per minute in a row one call waits out. A token
-// whose allowance somebody else spends whole must not hold a run for ever.
+// whose allowance somebody else spends whole must not hold a run forever.
 const maxWaits = 10
 
 func (c *Client) facts(api string) *apiFacts {
@@ -31,7 +31,7 @@ func (c *Client) facts(api string) *apiFacts {
 
 var _ ingest.Provider = (*Client)(nil)
 
-// fetch is one Fetch under way.
+// fetch is one Fetch in progress.
 type fetch struct {
 	c        *Client
 	q        ingest.Query
@@ -281,7 +281,7 @@ func (f *fetch) settleForNone(err error) (reply, error) {
 }
 
 // checkColumns takes note of the columns of an answer. One that lacks a column that
-// answers had before is asked for again; the last attempt is taken as it is, because a
+// answers had before is fetched again; the last attempt is taken as it is, because a
 // provider may drop a column that no row needs.
 func (f *fetch) checkColumns(rep reply, last bool) error {
 	if rep.code == "0" && !rep.none {

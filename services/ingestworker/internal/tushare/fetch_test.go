@@ -446,7 +446,7 @@ func TestAFieldThatWasThereBefore(t *testing.T) {
 	}
 }
 
-// A column that no row needs is asked for again and then told. One that is there and
+// A column that no row needs is fetched again and then told. One that is there and
 // null in all rows is no absent one: its rows come as they are, required or not.
 func TestAbsentColumnsAreTold(t *testing.T) {
 	page := func(field, value string) string {
@@ -747,7 +747,7 @@ func TestMinuteLimitIsWaitedForAndReported(t *testing.T) {
 	}
 }
 
-// Somebody else spends the whole allowance: a run must not hang on it for ever.
+// Somebody else spends the whole allowance: a run must not hang on it forever.
 func TestReasonRateLimited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		calls := 0

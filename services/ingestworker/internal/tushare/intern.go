@@ -13,7 +13,7 @@ type interner struct {
 	prev int32
 }
 
-// Bounds past which the table is started anew, between fetches only.
+// Bounds past which the table is started again, between fetches only.
 const (
 	maxInterned      = 1 << 15
 	maxInternedBytes = 1 << 20

@@ -13,7 +13,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// appender writes rows to one table inside the transaction under way. Chunks are
+// appender writes rows to one table inside the transaction in progress. Chunks are
 // filled in place, a column at a time, which makes the whole of fetching and
 // writing some 1.4 times faster than handing over single values.
 type appender struct {

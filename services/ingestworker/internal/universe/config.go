@@ -13,7 +13,7 @@ type Config struct {
 	// Source is the host of the provider's URL; a file filled from another is
 	// refused.
 	Source string
-	// AcceptSource stamps a file of another source anew, on purpose.
+	// AcceptSource stamps a file of another source again, on purpose.
 	AcceptSource bool
 	// Logger; the default is slog.Default().
 	Logger *slog.Logger
@@ -27,7 +27,7 @@ type Config struct {
 	// the default is 300,000.
 	CheckpointRows int
 	// Memory is DuckDB's memory_limit, as in "120MB", the default. It does not
-	// bound rows of a transaction under way.
+	// bound rows of a transaction in progress.
 	Memory string
 	// Threads DuckDB may use; the default is 1. With more, the one that waits for the
 	// others asks in a loop whether they are done: a checkpoint then takes a third more

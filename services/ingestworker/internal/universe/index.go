@@ -44,7 +44,7 @@ func (x *index) replace(records map[coverage.Key]coverage.Record) {
 	x.records, x.loaded = records, true
 }
 
-// clear is for a file that is gone: nothing is held, and the next is read anew.
+// clear is for a file that is gone: nothing is held, and the next is read again.
 func (x *index) clear() {
 	x.mu.Lock()
 	defer x.mu.Unlock()

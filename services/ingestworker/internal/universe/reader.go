@@ -48,7 +48,7 @@ func OpenReader(path string, c ReaderConfig) (*Reader, error) {
 	return &Reader{database: d.database}, nil
 }
 
-// Close ends the reader. No query may be under way.
+// Close ends the reader. No query may be in progress.
 func (r *Reader) Close() { mapping.Close(&r.database) }
 
 // Exec runs one or more statements.

@@ -13,7 +13,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// revise keeps the values of the rows held that the commit changes or takes away.
+// revise keeps the values of the rows held that the commit changes or removes.
 func (t *transaction) revise(d *catalog.Dataset, diff pool.Diff, before, after *table.Batch, runID string) (ingest.Revised, error) {
 	if len(diff.Changed)+len(diff.Gone) == 0 {
 		return ingest.Revised{Of: int64(before.Len)}, nil

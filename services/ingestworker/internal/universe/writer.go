@@ -88,7 +88,7 @@ func rowsOf(r *request) int {
 	return r.commit.Batch.Len
 }
 
-// drain does the work in hand when the sink is closed.
+// drain does the work in progress when the sink is closed.
 func (w *writer) drain() {
 	for {
 		select {

@@ -245,7 +245,7 @@ func TestFilesOfOthersAreRefused(t *testing.T) {
 	}
 }
 
-// hand does to a file what a person might, who has it open.
+// hand does to a file what a user might, who has it open.
 func hand(t *testing.T, path, sql string) {
 	t.Helper()
 	d, err := openDuck(path, nil)

@@ -38,7 +38,7 @@ const (
 	publishing
 )
 
-// active is the run under way. It belongs to the pool's loop.
+// active is the run in progress. It belongs to the pool's loop.
 type active struct {
 	r      run.Run
 	ctx    context.Context // of every call of the run
@@ -85,7 +85,7 @@ type active struct {
 	final   *run.Update // the end of the run, not stored yet
 }
 
-// part is a partition of the run under way.
+// part is a partition of the run in progress.
 type part struct {
 	run.Partition
 	inHand bool

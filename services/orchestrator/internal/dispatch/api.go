@@ -52,7 +52,7 @@ type PoolStatus struct {
 	Note string
 	// NotedAt is when it was held or released last.
 	NotedAt time.Time
-	// Current is the run under way or paused; nil when there is none.
+	// Current is the run in progress or paused; nil when there is none.
 	Current *run.Run
 	// Queued runs in the order in which they start.
 	Queued []run.Run

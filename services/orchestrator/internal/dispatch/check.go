@@ -227,7 +227,7 @@ func (d *Dispatcher) checkStore(ctx context.Context, pool market.Pool, g gate) g
 	}
 }
 
-// patiently calls the worker, and again while it is away, for Timing.WorkerWait.
+// patiently calls the worker, and again while it is unreachable, for Timing.WorkerWait.
 func (d *Dispatcher) patiently(ctx context.Context, f func(context.Context) error) error {
 	deadline := now().Add(d.cfg.Timing.WorkerWait)
 	for {

@@ -51,7 +51,7 @@ func New(cfg Config) *Dispatcher {
 }
 
 // Run ends what a crash left behind, then works off both queues until ctx ends.
-// Then the partitions in hand may finish for Timing.Drain, and what is still under
+// Then the partitions in progress may finish for Timing.Drain, and what is still under
 // way is recorded as INTERRUPTED with a follow-up. The error is that of the
 // recovery, when the ledger fails.
 func (d *Dispatcher) Run(ctx context.Context) error {

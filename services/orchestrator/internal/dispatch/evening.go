@@ -27,7 +27,7 @@ func (a *active) verifies() bool {
 	return a.r.Source == run.SourceSchedule && !a.verified
 }
 
-// verifyBefore reads the previous open day anew from the pool's file and compares it with
+// verifyBefore reads the previous open day again from the pool's file and compares it with
 // what was committed. It comes before the evening's second look at that day, which would
 // replace what was altered without a word. What could not be read is told in the log: the
 // evening goes on.

@@ -173,7 +173,7 @@ func TestEachEveningProbesAnew(t *testing.T) {
 }
 
 // TestSlotBeforeTheDataIsDue: a slot that fires in the afternoon, by its setting or for a
-// trial, is followed that evening when each dataset comes due, and not a day later.
+// trial, is followed that evening when each dataset is due, and not a day later.
 func TestSlotBeforeTheDataIsDue(t *testing.T) {
 	due := map[string]int{"daily": 17, "daily_basic": 18, "moneyflow": 19}
 	monday := market.NewDate(2026, 3, 9)

@@ -135,7 +135,7 @@ func TestGate(t *testing.T) {
 	}
 }
 
-// What was selected is told although the worker is away: by what it told last.
+// What was selected is told although the worker is unreachable: by what it told last.
 func TestSelectionIsToldWhileTheWorkerIsAway(t *testing.T) {
 	inTime(t, func(t *testing.T) {
 		g := newRig(t)

@@ -261,7 +261,7 @@ func TestQuotaGivesItsAPIUp(t *testing.T) {
 	})
 }
 
-// Only a run of the schedule looks at old dates once more, and what becomes of them
+// Only a run of the schedule looks at old dates once more, and what happens to them
 // takes nothing from the evening.
 func TestOldDatesAreLookedAtByTheScheduleOnly(t *testing.T) {
 	inTime(t, func(t *testing.T) {

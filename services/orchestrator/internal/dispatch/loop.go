@@ -66,7 +66,7 @@ func (l *loop) run(ctx context.Context) {
 	l.guard(l.shutdown)
 }
 
-// guard runs a piece of the loop; a panic there ends the run under way and not the
+// guard runs a piece of the loop; a panic there ends the run in progress and not the
 // loop.
 func (l *loop) guard(f func()) {
 	defer func() {
@@ -78,7 +78,7 @@ func (l *loop) guard(f func()) {
 	f()
 }
 
-// collapse ends the run under way as INTERNAL after a panic.
+// collapse ends the run in progress as INTERNAL after a panic.
 func (l *loop) collapse() {
 	a := l.act
 	if a == nil {
@@ -242,7 +242,7 @@ func (l *loop) waitsForTargets(r run.Run, at time.Time) (time.Time, error) {
 	if err != nil || hold.Paused {
 		return time.Time{}, err
 	}
-	// The queue first: a run that leaves it meanwhile is found among those under way.
+	// The queue first: a run that leaves it meanwhile is found among those in progress.
 	queued, err := l.d.cfg.Ledger.Queue(l.store(), market.Targets)
 	if err != nil {
 		return time.Time{}, err
@@ -319,7 +319,7 @@ func (l *loop) setHold(ctx context.Context, paused bool, note string) error {
 	return nil
 }
 
-// cancelRun stops a run of the pool, whether it waits or is under way, on behalf of
+// cancelRun stops a run of the pool, whether it waits or is in progress, on behalf of
 // the caller of ctx.
 func (l *loop) cancelRun(ctx context.Context, id, note string) (run.Run, error) {
 	if l.act == nil || l.act.r.ID != id {

@@ -25,7 +25,7 @@ func (d *Dispatcher) Cancel(ctx context.Context, runID, note string) (run.Run, e
 }
 
 // Pause holds a pool: nothing is dispatched any more, and its run is PAUSED once the
-// partitions in hand have committed. Pausing a held pool changes its note only.
+// partitions in progress have committed. Pausing a held pool changes its note only.
 func (d *Dispatcher) Pause(ctx context.Context, pool market.Pool, note string) (PoolStatus, error) {
 	return d.hold(ctx, pool, true, note)
 }
@@ -67,7 +67,7 @@ func (d *Dispatcher) PoolStatus(ctx context.Context, pool market.Pool) (PoolStat
 		return PoolStatus{}, err
 	}
 	s := PoolStatus{Pool: pool, Paused: hold.Paused, Note: hold.Note, NotedAt: hold.At}
-	// The queue before what is under way: a run that leaves it meanwhile is seen
+	// The queue before what is in progress: a run that leaves it meanwhile is seen
 	// twice rather than not at all, and once below.
 	if s.Queued, err = d.cfg.Ledger.Queue(ctx, pool); err != nil {
 		return PoolStatus{}, err

@@ -58,7 +58,7 @@ type Preflighter interface {
 }
 
 // Worker is what the dispatcher asks of the ingest-worker. Every error is a
-// fault.Error; a worker that is away is WORKER_UNREACHABLE.
+// fault.Error; a worker that is unreachable is WORKER_UNREACHABLE.
 type Worker interface {
 	// CheckStore opens a pool's file for writing and answers with what is wrong.
 	CheckStore(ctx context.Context, pool market.Pool) (StoreCheck, error)
@@ -70,7 +70,7 @@ type Worker interface {
 	IngestPartition(ctx context.Context, job Job, progress func(Progress)) (Result, error)
 	// ActivePartitions are at work at this moment for a run; empty means all runs.
 	ActivePartitions(ctx context.Context, runID string) ([]Active, error)
-	// VerifyPartitions reads partitions anew from the pool's file.
+	// VerifyPartitions reads partitions again from the pool's file.
 	VerifyPartitions(ctx context.Context, pool market.Pool, partitions []run.Partition) ([]Check, error)
 	// Calendar is the calendar that the worker holds.
 	Calendar(ctx context.Context) (slot.Calendar, error)
@@ -100,7 +100,7 @@ type PlanRequest struct {
 	Refetch bool
 	// Estimate plans from weekdays while no calendar is held.
 	Estimate bool
-	// RecheckDays is how many old days are looked at once more.
+	// RecheckDays is how many old days are fetched again.
 	RecheckDays int
 }
 

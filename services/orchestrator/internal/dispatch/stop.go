@@ -8,8 +8,8 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 )
 
-// pauseAct brings the run under way to a halt: at once where nothing is at the
-// worker, else when the partitions in hand have committed.
+// pauseAct brings the run in progress to a halt: at once where nothing is at the
+// worker, else when the partitions in progress have committed.
 func (l *loop) pauseAct() {
 	a := l.act
 	if a.final != nil {
@@ -116,7 +116,7 @@ func (l *loop) reload() error {
 }
 
 // confirmStopped asks the worker whether it still works for the cancelled run,
-// until it says no. A worker that is away may still be writing, and one that has
+// until it says no. A worker that is unreachable may still be writing, and one that has
 // restarted answers no.
 func (l *loop) confirmStopped() {
 	a := l.act
@@ -152,8 +152,8 @@ func (l *loop) endCancelled() {
 	}
 }
 
-// shutdown lets the partitions in hand finish for a while and records what is then
-// still under way as interrupted. A paused run stays paused.
+// shutdown lets the partitions in progress finish for a while and records what is then
+// still in progress as interrupted. A paused run stays paused.
 func (l *loop) shutdown() {
 	l.stopping = true
 	a := l.act

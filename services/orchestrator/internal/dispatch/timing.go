@@ -7,7 +7,7 @@ import (
 
 // Timing bounds waits and retries. Zero fields take the defaults.
 type Timing struct {
-	// WorkerWait is how long a worker that is away is waited for. Default 30 s.
+	// WorkerWait is how long a worker that is unreachable is waited for. Default 30 s.
 	WorkerWait time.Duration
 	// StoreWait is how long a pool's file that another process holds is tried for.
 	// Default 60 s.
@@ -26,7 +26,7 @@ type Timing struct {
 	// Flush is how long partitions and events may wait to be stored together.
 	// Default 200 ms.
 	Flush time.Duration
-	// Drain is how long partitions in hand may go on when the process stops.
+	// Drain is how long partitions in progress may go on when the process stops.
 	// Default 8 s.
 	Drain time.Duration
 	// CancelPoll is the pause between two questions whether the worker has stopped.

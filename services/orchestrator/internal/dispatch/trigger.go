@@ -16,7 +16,7 @@ func (d *Dispatcher) OneTrigger() (release func()) {
 }
 
 // Reconfigured tells that what runs of these pools take in was changed: targets, or
-// what is enabled. A run under way by then planned by the old and covers no request
+// what is enabled. A run in progress by then planned by the old and covers no request
 // that comes later. It need not survive a restart, which ends such runs.
 func (d *Dispatcher) Reconfigured(pools ...market.Pool) {
 	d.changeMu.Lock()

@@ -13,7 +13,7 @@ import (
 
 const verifyBatch = 500 // partitions read per call
 
-// Verify reads a finished run's partitions from the pool's file anew and compares. A
+// Verify reads a finished run's partitions from the pool's file again and compares. A
 // partition that a later run has written since is compared with its coverage only.
 // A run that is not finished is WRONG_STATE.
 func (d *Dispatcher) Verify(ctx context.Context, runID string) (Verification, error) {
@@ -48,7 +48,7 @@ func (d *Dispatcher) Verify(ctx context.Context, runID string) (Verification, er
 	return v, err
 }
 
-// check has the worker read partitions anew, and tells each with what was found. It
+// check has the worker read partitions again, and tells each with what was found. It
 // answers with how many were read.
 func (d *Dispatcher) check(ctx context.Context, pool market.Pool, partitions []run.Partition, each func(run.Partition, Check)) (checked int, err error) {
 	for batch := range slices.Chunk(partitions, verifyBatch) {

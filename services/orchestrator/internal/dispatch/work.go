@@ -19,7 +19,7 @@ const (
 	patience     = 5               // times Timing.Stall that a partition with its rows in hand may stand still
 )
 
-// advance does what is due of the run under way.
+// advance does what is due of the run in progress.
 func (l *loop) advance() {
 	a := l.act
 	at := now()
@@ -127,7 +127,7 @@ func (d *Dispatcher) ingest(ctx context.Context, cancel context.CancelCauseFunc,
 		before := last
 		last = pr
 		if pr == before {
-			// Alive and not moving. With its rows in hand it may be waiting for another
+			// Alive and not moving. With its rows in progress it may be waiting for another
 			// partition, or for its turn to commit, so life alone counts for a while; at
 			// the provider it does not.
 			if pr.Stage != "" && pr.Stage != "extracting" && time.Since(moved) < patience*stall {
@@ -151,7 +151,7 @@ func (d *Dispatcher) ingest(ctx context.Context, cancel context.CancelCauseFunc,
 	return res, last, err
 }
 
-// waits shows that a partition in hand waits for a limit, or no longer does.
+// waits shows that a partition in progress waits for a limit, or no longer does.
 func (l *loop) waits(p *part, pr Progress) {
 	a := l.act
 	if !p.inHand {
@@ -259,7 +259,7 @@ func (l *loop) later(p *part, issues []fault.Issue, at time.Time) {
 	a.waiting[p] = true
 }
 
-// failed decides by the class of the worst issue what becomes of a partition of
+// failed decides by the class of the worst issue what happens to a partition of
 // which nothing was committed: retried when it may pass by itself, given up with
 // its like when it may not.
 func (l *loop) failed(p *part, issues []fault.Issue) {
@@ -372,8 +372,8 @@ func (l *loop) abandon(s surrender) {
 	}
 }
 
-// workerAway asks for the worker until it is back; the partitions in hand are then
-// dispatched anew. When it stays away, what is left fails.
+// workerAway asks for the worker until it is back; the partitions in progress are then
+// dispatched again. When it stays away, what is left fails.
 func (l *loop) workerAway() {
 	a := l.act
 	if a.away || a.r.State != run.Running {

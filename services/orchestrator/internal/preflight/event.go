@@ -60,7 +60,7 @@ type Options struct {
 	Pools []market.Pool
 	// Modules to check. Empty means every module that the pools select.
 	Modules []string
-	// RunID on whose behalf. Empty when a person asked.
+	// RunID on whose behalf. Empty when a user asked.
 	RunID string
 	// Policy is which modules are probed. Empty means the setting.
 	Policy readiness.PreflightPolicy

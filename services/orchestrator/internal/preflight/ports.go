@@ -35,7 +35,7 @@ type FactStore interface {
 	Calendar(ctx context.Context) (slot.Calendar, error)
 }
 
-// Worker is what a preflight asks of the ingest-worker. A worker that is away is
+// Worker is what a preflight asks of the ingest-worker. A worker that is unreachable is
 // WORKER_UNREACHABLE.
 type Worker interface {
 	Catalog(ctx context.Context) (catalog.Catalog, error)

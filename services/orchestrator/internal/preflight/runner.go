@@ -17,7 +17,7 @@ import (
 
 // Defaults of Config.
 const (
-	// DefaultWorkerWait is how long a worker that is away is waited for.
+	// DefaultWorkerWait is how long a worker that is unreachable is waited for.
 	DefaultWorkerWait = 30 * time.Second
 	// DefaultProbeTimeout bounds one probe.
 	DefaultProbeTimeout = 30 * time.Second
@@ -37,7 +37,7 @@ type Config struct {
 	Worker Worker
 	// Logger gets one line per preflight. Required.
 	Logger *slog.Logger
-	// WorkerWait is how long a worker that is away is waited for. 0 means 30 s.
+	// WorkerWait is how long a worker that is unreachable is waited for. 0 means 30 s.
 	WorkerWait time.Duration
 	// ProbeTimeout bounds one probe. 0 means 30 s.
 	ProbeTimeout time.Duration
@@ -76,7 +76,7 @@ func (r *Runner) Recover(ctx context.Context) error {
 }
 
 // Refresh takes over what the worker tells of catalog, tokens and calendar. It
-// waits for a worker that is away for WorkerWait and then fails with
+// waits for a worker that is unreachable for WorkerWait and then fails with
 // WORKER_UNREACHABLE.
 func (r *Runner) Refresh(ctx context.Context) error {
 	wait, cancel := context.WithTimeout(ctx, r.cfg.WorkerWait)
@@ -182,7 +182,7 @@ func broken(ctx context.Context, err error) error {
 	return fault.Wrap(err, fault.PreflightFailed, "The preflight failed before it reached a verdict: "+cause, "cause", cause)
 }
 
-// pass is one preflight under way.
+// pass is one preflight in progress.
 type pass struct {
 	*Runner
 	opt      Options

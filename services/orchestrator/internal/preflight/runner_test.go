@@ -116,7 +116,7 @@ func TestStreamsEachStepAndProbesOnce(t *testing.T) {
 		if diff := cmp.Diff([]string{"started", "=stock.market.daily", "=stock.moneyflow", "targets ready", "completed"}, kinds(events)); diff != "" || err != nil || p.Calls != 0 {
 			g.t.Errorf("%s %v", diff, err)
 		}
-		// Unless the caller wants them younger, or all anew.
+		// Unless the caller wants them younger, or all again.
 		time.Sleep(time.Hour)
 		young, old := 30*time.Minute, 2*time.Hour
 		for _, c := range []struct {

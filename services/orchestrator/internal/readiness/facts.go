@@ -24,7 +24,7 @@ const (
 	Degraded Decision = "degraded"
 	// Retry lets nothing run now, and waiting can help.
 	Retry Decision = "retry"
-	// Blocked lets nothing run until a person acts.
+	// Blocked lets nothing run until a user acts.
 	Blocked Decision = "blocked"
 )
 
@@ -144,7 +144,7 @@ type Verdict struct {
 	Pool market.Pool
 	// Decision reached.
 	Decision Decision
-	// Cleared modules may run; Blocked ones are selected and held back.
+	// Cleared modules may run; Blocked ones are selected and blocked.
 	Cleared, Blocked []string
 	// Issues found, worst first.
 	Issues []fault.Issue

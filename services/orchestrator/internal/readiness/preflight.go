@@ -7,7 +7,7 @@ type PreflightState string
 
 // The states of a preflight.
 const (
-	// PreflightRunning has probes under way. A crash leaves it so; the next start of
+	// PreflightRunning has probes in progress. A crash leaves it so; the next start of
 	// the orchestrator ends it as cancelled.
 	PreflightRunning PreflightState = "running"
 	// PreflightCompleted reached a verdict for every pool asked for.
@@ -21,7 +21,7 @@ const (
 type Preflight struct {
 	// ID is assigned at the start and sorts by time.
 	ID string
-	// RunID on whose behalf it was done. Empty when a person asked.
+	// RunID on whose behalf it was done. Empty when a user asked.
 	RunID string
 	// State is where it is.
 	State PreflightState

@@ -46,7 +46,7 @@ type Selection struct {
 
 // Select chooses the modules of a pool: enabled, of an enabled domain, built, and
 // held by the pool; targets chooses by the kinds of instruments on its list. A
-// domain without such a module is not chosen, which is no fault. Modules asked for
+// domain without such a module is not chosen, which is not a fault. Modules asked for
 // by name that cannot be chosen are.
 func Select(pool market.Pool, f Facts) Selection {
 	var s Selection
@@ -119,7 +119,7 @@ func refused(pool market.Pool, f Facts, chosen []string) []fault.Issue {
 }
 
 // noneEnabled explains an empty choice: once for the pool, and once for each
-// enabled domain that is empty because its modules are switched off.
+// enabled domain that is empty because its modules are disabled.
 func noneEnabled(pool market.Pool, f Facts) []fault.Issue {
 	issues := []fault.Issue{fault.NewIssue(fault.NoSyncModuleSelected,
 		fmt.Sprintf("No module of the pool %s is enabled.", pool), "pool", string(pool))}

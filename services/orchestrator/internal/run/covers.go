@@ -16,10 +16,10 @@ import (
 // clock was wrong.
 const ClockSlack = time.Minute
 
-// Covers reports whether a run that is queued or under way answers a request for
+// Covers reports whether a run that is queued or in progress answers a request for
 // the same pool, so that no other need be queued: its dates and modules include
 // those wanted, it starts by now, and where the newest data is wanted, it did not
-// start before the last of it came due.
+// start before the last of it was due.
 func Covers(existing Run, want Request, now, lastDue time.Time) bool {
 	switch existing.State {
 	case Queued:
@@ -47,7 +47,7 @@ func Covers(existing Run, want Request, now, lastDue time.Time) bool {
 	return noDate(have.End) || !noDate(want.End) && want.End <= have.End
 }
 
-// Uncovers reports whether a run covers a slot no more, because a person stopped it. One
+// Uncovers reports whether a run covers a slot no more, because a user stopped it. One
 // that was the run of a later slot still answers: that evening was called off with it.
 func Uncovers(r Run, v slot.Slot) bool {
 	stopped := r.Outcome == Cancelled || r.Outcome == Failed && slices.ContainsFunc(r.Issues, func(i fault.Issue) bool {
@@ -56,7 +56,7 @@ func Uncovers(r Run, v slot.Slot) bool {
 	return stopped && r.SlotID < v.ID // both of one pool, so by their dates
 }
 
-// LastDue is the last moment up to now at which a dataset came due, by the hours
+// LastDue is the last moment up to now at which a dataset was due, by the hours
 // of the catalog, or by 17:00, 18:00 and 19:00 in Shanghai when it names none.
 func LastDue(c catalog.Catalog, now time.Time) time.Time {
 	var last time.Time
@@ -71,7 +71,7 @@ func LastDue(c catalog.Catalog, now time.Time) time.Time {
 	return last
 }
 
-// DueLater is the first moment after since at which a dataset of the modules comes due
+// DueLater is the first moment after since at which a dataset of the modules is due
 // on the day of since, where the exchange is open on it. Zero when there is none, or
 // when the day was over by now.
 func DueLater(c catalog.Catalog, modules []string, cal slot.Calendar, since, now time.Time) time.Time {
@@ -87,7 +87,7 @@ func DueLater(c catalog.Catalog, modules []string, cal slot.Calendar, since, now
 	return time.Time{}
 }
 
-// DueOn is when the last dataset of the modules comes due on a day, by the hours of the
+// DueOn is when the last dataset of the modules is due on a day, by the hours of the
 // catalog; nil means all modules.
 func DueOn(c catalog.Catalog, modules []string, d market.Date) time.Time {
 	hours := dueHours(c, modules)
@@ -124,7 +124,7 @@ func Early(c catalog.Catalog, modules []string, trade market.Date, due time.Time
 		"dataset", strings.Join(names, ","), "run_at", runAt, "due_time", last.String()), true
 }
 
-// dueHours are the hours at which datasets of the modules come due, ascending; nil
+// dueHours are the hours at which datasets of the modules are due, ascending; nil
 // means all modules, with usual hours where the catalog names none.
 func dueHours(c catalog.Catalog, modules []string) []slot.Clock {
 	var hours []slot.Clock

@@ -66,7 +66,7 @@ type Surroundings struct {
 	Zone *time.Location
 	// Calendar of the exchange.
 	Calendar slot.Calendar
-	// DueLater is when the next dataset of the run's pool comes due that was not due
+	// DueLater is when the next dataset of the run's pool is due that was not due
 	// when it started, on the day of its own slot. Zero when none does.
 	DueLater time.Time
 	// Now is the moment.
@@ -74,7 +74,7 @@ type Surroundings struct {
 }
 
 // FollowUp decides whether and when a finished run is followed by another. The
-// class of each reason decides: what a person must change is never tried again;
+// class of each reason decides: what a user must change is never tried again;
 // a transient failure is, up to settings.MaxFollowUps times in a row after growing
 // pauses; a spent quota when it opens, three times in a row at most; an interruption
 // at once.
@@ -82,10 +82,10 @@ type Surroundings struct {
 // Data of the newest day that is not published or not complete is asked for every 15
 // minutes until the deadline. After it, and for gaps of the few days before, it is
 // asked for at fixed times of day in Shanghai, on closed days as well, until the data
-// of the next open day comes due and the evening's run plans it. So is what a
+// of the next open day is due and the evening's run plans it. So is what a
 // transient failure or a quota kept back when its attempts are used up.
 //
-// A run of a slot that came before a dataset was due is followed when it comes due.
+// A run of a slot that came before a dataset was due is followed when it is due.
 func FollowUp(r Run, partitions []Partition, s Surroundings) (Next, bool) {
 	now := s.Now
 	var best Next
@@ -252,7 +252,7 @@ func (r Run) lacks(partitions []Partition) bool {
 	return data == 0 && noDate(r.AsOf)
 }
 
-// publish is when data is asked for again that is still to come. blockedLater says
+// publish is when data is fetched again that is still to come. blockedLater says
 // that the run has an issue of that class, which need not be of a partition; usedUp is
 // the reason whose attempts are used up, or empty.
 func (r Run) publish(partitions []Partition, s Surroundings, blockedLater bool, usedUp fault.Reason) (Next, bool) {
@@ -305,7 +305,7 @@ func (r Run) publish(partitions []Partition, s Surroundings, blockedLater bool, 
 	return n, !n.At.IsZero()
 }
 
-// askAt is when data is asked for again: that of the newest day every 15 minutes until
+// askAt is when data is fetched again: that of the newest day every 15 minutes until
 // its deadline, then all at fixed times of day until the data of the next open day is
 // due. Zero after that. gap is the newest day of which data is missing.
 func askAt(newest, gap market.Date, waiting bool, s Surroundings) time.Time {
@@ -313,7 +313,7 @@ func askAt(newest, gap market.Date, waiting bool, s Surroundings) time.Time {
 	if err != nil {
 		return time.Time{}
 	}
-	// The last dataset comes due at 19:00, so the first deadline after that is the
+	// The last dataset is due at 19:00, so the first deadline after that is the
 	// one of this date, whatever the zone.
 	deadline := clock.NextAfter(newest.At(19, 0, market.Shanghai), slot.ZoneOr(s.Zone))
 	if at := s.Now.Add(PublishInterval); waiting && !at.After(deadline) {

@@ -8,7 +8,7 @@ import (
 )
 
 // Revision is one value that a pool held and that a later answer of the provider
-// changed or took away.
+// changed or removed.
 type Revision struct {
 	// ID counts the revisions of the pool in the order in which they were written.
 	ID int64 `json:"id"`
@@ -29,7 +29,7 @@ type Revision struct {
 	RunID  string    `json:"runId"`
 }
 
-// Revised sums up the values that a partition or a run changed or took away.
+// Revised sums up the values that a partition or a run changed or removed.
 type Revised struct {
 	// Values that changed or went, and the Rows that they belong to.
 	Values int64 `json:"values"`
@@ -59,7 +59,7 @@ func (r *Revised) Add(more *Revised) *Revised {
 	return &sum
 }
 
-// sentence tells a person what changed.
+// sentence tells a user what changed.
 func (r *Revised) sentence() string {
 	text := fmt.Sprintf("%s in %s of the stored data changed or disappeared; the old values are kept in revisions.", count(int(r.Values), "value"), count(int(r.Rows), "row"))
 	l := r.Largest

@@ -26,7 +26,7 @@ const (
 	// survives a crash.
 	Paused State = "paused"
 	// Cancelling waits for the worker to confirm that it stopped. A crash ends it as
-	// INTERRUPTED without a follow-up, because a person asked for the end.
+	// INTERRUPTED without a follow-up, because a user asked for the end.
 	Cancelling State = "cancelling"
 	// Finished is over.
 	Finished State = "finished"
@@ -45,7 +45,7 @@ const (
 	Blocked Outcome = "blocked"
 	// Failed settled none of its planned partitions, or was interrupted.
 	Failed Outcome = "failed"
-	// Cancelled was stopped by a person.
+	// Cancelled was stopped by a user.
 	Cancelled Outcome = "cancelled"
 	// Unchanged had nothing to do.
 	Unchanged Outcome = "unchanged"
@@ -60,7 +60,7 @@ const (
 	Daily Mode = "daily"
 	// Bootstrap is the first fill of a pool that holds nothing.
 	Bootstrap Mode = "bootstrap"
-	// Manual brings the pool up to date because a person asked.
+	// Manual brings the pool up to date because a user asked.
 	Manual Mode = "manual"
 	// OnDemand has dates or modules of its own.
 	OnDemand Mode = "on_demand"
@@ -171,13 +171,13 @@ type Meta struct {
 	SelectedDomains []string `json:"selectedDomains,omitempty"`
 	// SelectedModules are the modules the pool selected.
 	SelectedModules []string `json:"selectedModules,omitempty"`
-	// BlockedModules were held back by the gate.
+	// BlockedModules were blocked by the gate.
 	BlockedModules []string `json:"blockedModules,omitempty"`
 	// TokenSources says where each domain's token came from.
 	TokenSources map[string]string `json:"tokenSourcesByDomain,omitempty"`
 	// UniverseCounts are rows committed per dataset; universe only.
 	UniverseCounts map[string]int64 `json:"universeCounts,omitempty"`
-	// Revised sums up the values that the run changed or took away; nil when there are
+	// Revised sums up the values that the run changed or removed; nil when there are
 	// none.
 	Revised *Revised `json:"revised,omitempty"`
 	// PreflightUpdatedAt is the newest probe used, Unix ms; 0 when none.
@@ -230,7 +230,7 @@ type Partition struct {
 	Attempts int
 	// Rows committed and called for; New, Changed and Gone against before.
 	Rows, Expected, New, Changed, Gone int64
-	// Revised sums up the values that it changed or took away; nil when there are none.
+	// Revised sums up the values that it changed or removed; nil when there are none.
 	Revised *Revised
 	// Symbols in the rows committed.
 	SymbolCount int64
@@ -266,7 +266,7 @@ type Event struct {
 type StateChanged struct {
 	// From and To are the states left and entered.
 	From, To State
-	// Note says why, for a person.
+	// Note says why, for a user.
 	Note string
 }
 

@@ -13,7 +13,7 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
-// decide gives every day up to now, of both pools, a row that says what became of
+// decide gives every day up to now, of both pools, a row that says what happened to
 // its slot. A day whose moment has passed is due whether or not anyone was awake. What
 // became of those before is looked at again, because people cancel runs.
 func (s *Scheduler) decide(ctx context.Context, now time.Time) (err error) {
@@ -28,7 +28,7 @@ func (s *Scheduler) decide(ctx context.Context, now time.Time) (err error) {
 	return s.decideLapsed(ctx, now)
 }
 
-// decideDue decides what came due since it was looked at last.
+// decideDue decides what was due since it was looked at last.
 func (s *Scheduler) decideDue(ctx context.Context, before, now time.Time) error {
 	sched, err := s.ledger.Schedule(ctx)
 	if err != nil {
@@ -61,9 +61,9 @@ func (s *Scheduler) decideDue(ctx context.Context, before, now time.Time) error 
 	return nil
 }
 
-// undecided are the days of each pool that came due and were not decided. On the
+// undecided are the days of each pool that was due and were not decided. On the
 // first start of all today is the first: the past was nobody's duty. A pending row
-// remembers that day, so that it is not lost when the process is away at its hour.
+// remembers that day, so that it is not lost when the process is unreachable at its hour.
 //
 // A clock that was ahead may have decided days to come. Which of the clocks is wrong
 // shows only when the hour of such a day comes by the clock of now: then the day is
@@ -217,7 +217,7 @@ func (s *Scheduler) fire(ctx context.Context, v *slot.Slot, d slot.Decision, now
 	if err != nil {
 		return run.Run{}, err
 	}
-	// Only a run of the slot's own is followed when the rest of the day comes due.
+	// Only a run of the slot's own is followed when the rest of the day is due.
 	early := slices.ContainsFunc(v.Issues, func(i fault.Issue) bool { return i.Reason == fault.RunAtEarly })
 	if covered && !early {
 		cover(v, by.ID, "a run that was "+string(by.State))
@@ -236,7 +236,7 @@ func (s *Scheduler) fire(ctx context.Context, v *slot.Slot, d slot.Decision, now
 }
 
 // cover answers a slot with a run that is not its own. Why it did not fire when it
-// came due is part of the reason then.
+// was due is part of the reason then.
 func cover(v *slot.Slot, runID, what string) {
 	text := fmt.Sprintf("The slot is covered by %s: %s.", what, runID)
 	if v.LateNote != "" {
@@ -246,7 +246,7 @@ func cover(v *slot.Slot, runID, what string) {
 	v.Issues = append([]fault.Issue{fault.NewIssue(fault.SlotCovered, text, "slot_id", v.ID, "run_id", runID)}, v.Issues...)
 }
 
-// covering is a run of the pool, queued or under way, that answers the request. One
+// covering is a run of the pool, queued or in progress, that answers the request. One
 // of a row of attempts is none: the row may be at its end, and an evening has attempts
 // of its own.
 func (s *Scheduler) covering(ctx context.Context, pool market.Pool, want run.Request, now time.Time) (run.Run, bool, error) {
@@ -331,7 +331,7 @@ func (s *Scheduler) startup(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// whyLate says why a slot that came due did not fire then, from what this process saw.
+// whyLate says why a slot that was due did not fire then, from what this process saw.
 func (s *Scheduler) whyLate(due, before, now time.Time) string {
 	switch {
 	case s.failing != nil:

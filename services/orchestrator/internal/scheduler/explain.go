@@ -94,7 +94,7 @@ func (s *Scheduler) decided(ctx context.Context, pool market.Pool, limit int, be
 	return rows[:min(limit, len(rows))], nil
 }
 
-// ExplainSlot tells the whole chain of a slot: when it came due, what became of it
+// ExplainSlot tells the whole chain of a slot: when it was due, what happened to it
 // and why, its run with everything that happened in it, and the follow-ups. A slot
 // still to come is explained as it would go by the schedule of now.
 func (s *Scheduler) ExplainSlot(ctx context.Context, id string) (Explanation, error) {

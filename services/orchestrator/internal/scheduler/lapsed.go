@@ -16,7 +16,7 @@ import (
 // since have answered an older one.
 const lapseWithin = 10 * 24 * time.Hour
 
-// decideLapsed decides again the slots whose covering run a person stopped: who stops
+// decideLapsed decides again the slots whose covering run a user stopped: who stops
 // the own run of somebody does not call the evening off. The last one fires as the
 // schedule of now would catch it up, unless a later slot has a run, which covers it
 // then. What the slots were covered by stays told.
@@ -90,7 +90,7 @@ func covers(v slot.Slot) []fault.Issue {
 	return slices.DeleteFunc(slices.Clone(v.Issues), func(i fault.Issue) bool { return i.Reason != fault.SlotCovered })
 }
 
-// lapse is that with what became of the last of them.
+// lapse is that with what happened to the last of them.
 func lapse(v slot.Slot, by run.Run) []fault.Issue {
 	told := covers(v)
 	for i := range told {

@@ -24,7 +24,7 @@ func (w *world) byHand(pool market.Pool) run.Run {
 	return r
 }
 
-// cancel ends a run as a person does who cancels it.
+// cancel ends a run as a user does who cancels it.
 func (w *world) cancel(r run.Run) {
 	w.t.Helper()
 	if r.State == run.Queued {
@@ -36,7 +36,7 @@ func (w *world) cancel(r run.Run) {
 	w.finish(w.askCancel(r), nil, run.End{Outcome: run.Cancelled})
 }
 
-// askCancel asks for the end of a run under way.
+// askCancel asks for the end of a run in progress.
 func (w *world) askCancel(r run.Run) run.Run {
 	w.t.Helper()
 	asked, e, err := run.AskCancel(r, w.now().Truncate(time.Millisecond), "anna: wrong dates")

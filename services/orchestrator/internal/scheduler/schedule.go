@@ -69,7 +69,7 @@ func (s *Scheduler) view(ctx context.Context, sched slot.Schedule) (View, error)
 	return v, nil
 }
 
-// early warns that slots which come due at a moment do so before datasets of their
+// early warns that slots which are due at a moment do so before datasets of their
 // trade day.
 func (s *Scheduler) early(ctx context.Context, sched slot.Schedule, pools []market.Pool, trade market.Date, at time.Time) ([]fault.Issue, error) {
 	facts, err := preflight.LoadFacts(ctx, s.ledger, nil)
@@ -133,7 +133,7 @@ func (s *Scheduler) coming(ctx context.Context, sched slot.Schedule, cal slot.Ca
 }
 
 // Update changes the schedule by a function. INVALID_ARGUMENT names every field
-// that is wrong, and nothing is changed. Slots that came due before are decided
+// that is wrong, and nothing is changed. Slots that was due before are decided
 // first, by the schedule as it was.
 func (s *Scheduler) Update(ctx context.Context, change func(*slot.Schedule)) (View, error) {
 	return s.edit(ctx, func(sched *slot.Schedule, _ time.Time) error {
@@ -196,7 +196,7 @@ func (s *Scheduler) Resume(ctx context.Context, note string, policy slot.CatchUp
 }
 
 // held are the days skipped since the schedule was paused, by pool, ascending, and
-// when they came due by the schedule of then, and what runs covered them before.
+// when they was due by the schedule of then, and what runs covered them before.
 func (s *Scheduler) held(ctx context.Context, since time.Time) (jobs map[market.Pool][]slot.Due, told map[string][]fault.Issue, err error) {
 	jobs, told = map[market.Pool][]slot.Due{}, map[string][]fault.Issue{}
 	for _, pool := range market.Pools() {
@@ -222,7 +222,7 @@ func (s *Scheduler) held(ctx context.Context, since time.Time) (jobs map[market.
 	return jobs, told, nil
 }
 
-// edit decides what came due by the schedule as it was, then changes and saves it.
+// edit decides what was due by the schedule as it was, then changes and saves it.
 func (s *Scheduler) edit(ctx context.Context, change func(*slot.Schedule, time.Time) error) (View, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

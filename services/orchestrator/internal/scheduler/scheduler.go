@@ -39,7 +39,7 @@ type Ledger interface {
 	// and ahead the oldest one of them.
 	LastSlot(ctx context.Context, pool market.Pool, today market.Date, ends time.Time) (last, ahead *slot.Slot, err error)
 	PendingSlots(ctx context.Context) ([]slot.Slot, error)
-	// UncoveredSlots lists the slots due after since whose covering run a person stopped,
+	// UncoveredSlots lists the slots due after since whose covering run a user stopped,
 	// oldest first.
 	UncoveredSlots(ctx context.Context, since time.Time) ([]slot.Slot, error)
 
@@ -74,7 +74,7 @@ type Config struct {
 	Logger *slog.Logger
 	// Now is the wall clock; nil means time.Now.
 	Now func() time.Time
-	// Off says that Run is not called: a later process fires what comes due.
+	// Off says that Run is not called: a later process fires what is due.
 	Off bool
 	// Every is the longest time between two looks at the clock. 0 means 30 s.
 	Every time.Duration
@@ -142,7 +142,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	}
 }
 
-// look decides what came due, and at the first time asks for the start-up run. It
+// look decides what was due, and at the first time asks for the start-up run. It
 // returns how long to wait.
 func (s *Scheduler) look(ctx context.Context) time.Duration {
 	s.mu.Lock()

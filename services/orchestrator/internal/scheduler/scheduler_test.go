@@ -163,7 +163,7 @@ func TestTwentyRestartsInsideTheMinute(t *testing.T) {
 	}
 }
 
-// takeFirst brings the first queued run of each pool under way.
+// takeFirst brings the first queued run of each pool in progress.
 func takeFirst(w *world) {
 	for _, pool := range market.Pools() {
 		queue := got(w, func(ctx context.Context) ([]run.Run, error) { return w.store.Queue(ctx, pool) })
@@ -345,7 +345,7 @@ func TestPauseAndResume(t *testing.T) {
 				w.until(monday, 12, 0, 0)
 				w.start()
 				w.drain()
-				// A slot that came due before the pause is not touched by it.
+				// A slot that was due before the pause is not touched by it.
 				w.until(monday, 19, 30, 0)
 				w.drain()
 				if v := got(w, func(ctx context.Context) (View, error) { return w.scheduler.Pause(ctx, "anna: audit") }); !v.Schedule.Paused || !v.NextAt.IsZero() {
@@ -504,7 +504,7 @@ func TestManualRunsCoverOrNot(t *testing.T) {
 }
 
 // TestLastAttemptDoesNotCover has the last of the attempts that an earlier run is
-// followed by under way when the slot comes due: nothing would follow it any more.
+// followed by in progress when the slot is due: nothing would follow it any more.
 func TestLastAttemptDoesNotCover(t *testing.T) {
 	inWorld(t, always, func(t *testing.T, w *world) {
 		w.until(monday, 12, 0, 0)
@@ -524,7 +524,7 @@ func TestLastAttemptDoesNotCover(t *testing.T) {
 	})
 }
 
-// TestStartUpWaitsForAnotherTrigger has a person ask for runs at the moment of the
+// TestStartUpWaitsForAnotherTrigger has a user ask for runs at the moment of the
 // start: the one who comes second finds the runs of the first.
 func TestStartUpWaitsForAnotherTrigger(t *testing.T) {
 	inWorld(t, always, func(t *testing.T, w *world) {
@@ -746,7 +746,7 @@ func TestClockOfLongAgo(t *testing.T) {
 	})
 }
 
-// TestResumeAfterTheHourChanged resumes slots that a pause held as they came due.
+// TestResumeAfterTheHourChanged resumes slots that a pause held as they was due.
 func TestResumeAfterTheHourChanged(t *testing.T) {
 	inWorld(t, always, func(t *testing.T, w *world) {
 		w.until(monday, 12, 0, 0)
@@ -820,7 +820,7 @@ func TestSpoiltScheduleIsMended(t *testing.T) {
 
 // TestRunAtBeforeTheDataIsDue: who sets the schedule before a dataset is due is told so,
 // by the schedule and by each slot; such a slot has a run of its own, because only that
-// is followed when the rest of the day comes due.
+// is followed when the rest of the day is due.
 func TestRunAtBeforeTheDataIsDue(t *testing.T) {
 	inWorld(t, always, func(t *testing.T, w *world) {
 		ctx := context.Background()
@@ -863,7 +863,7 @@ func TestRunAtBeforeTheDataIsDue(t *testing.T) {
 		if text, e := w.explain(monday, market.Universe); warned(e.Slot.Issues) != "daily,moneyflow" || !strings.Contains(text, "RUN_AT_EARLY: ") {
 			t.Errorf("%s", text)
 		}
-		// A trial by hand is under way when the slot comes due.
+		// A trial by hand is in progress when the slot is due.
 		w.until(monday, 15, 59, 0)
 		trial := run.Run{ID: newID(), Pool: market.Universe, Mode: run.Manual, Source: run.SourceManual, State: run.Queued, CreatedAt: w.now(),
 			Request: run.Request{Start: market.NoDate, End: market.NoDate}}

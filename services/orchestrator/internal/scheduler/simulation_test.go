@@ -105,7 +105,7 @@ func (b brittle) Settle(ctx context.Context, slots []slot.Slot, runs []run.Run) 
 	return b.Store.Settle(ctx, slots, runs)
 }
 
-// start starts a process; what an earlier one left under way is ended first, as
+// start starts a process; what an earlier one left in progress is ended first, as
 // the dispatcher does.
 func (w *world) start() {
 	w.t.Helper()
@@ -145,7 +145,7 @@ func (w *world) until(d market.Date, hour, minute, second int) {
 	synctest.Wait()
 }
 
-// recover ends the runs that a process left under way, and queues their follow-ups.
+// recover ends the runs that a process left in progress, and queues their follow-ups.
 func (w *world) recover() {
 	open := got(w, w.store.Unfinished)
 	for _, r := range open {

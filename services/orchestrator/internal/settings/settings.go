@@ -25,7 +25,7 @@ const (
 	MaxRecheckDays = 100
 )
 
-// Settings are what a person may change about runs. Their JSON form is what the
+// Settings are what a user may change about runs. Their JSON form is what the
 // ledger keeps.
 type Settings struct {
 	// Preflight is when a run probes modules.
@@ -36,7 +36,7 @@ type Settings struct {
 	OrderWait time.Duration `json:"orderWait"`
 	// DispatchWidth is how many partitions of one pool are at the worker at a time.
 	DispatchWidth int `json:"dispatchWidth"`
-	// RetentionDays is how long finished runs are kept; 0 keeps them for ever.
+	// RetentionDays is how long finished runs are kept; 0 keeps them forever.
 	RetentionDays int `json:"retentionDays"`
 	// FollowUpDeadline is "HH:MM" in the schedule's zone: until then data that is
 	// not published is asked for every 15 minutes, and later at fixed times of day.

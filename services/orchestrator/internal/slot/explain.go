@@ -15,13 +15,13 @@ func ZoneOr(zone *time.Location) *time.Location {
 	return zone
 }
 
-// Moment writes a time for a person: local date and time to the second, and the
+// Moment writes a time for a user: local date and time to the second, and the
 // offset, because the zone that people see is a setting.
 func Moment(t time.Time, zone *time.Location) string {
 	return t.In(ZoneOr(zone)).Format("2006-01-02 15:04:05 -07:00")
 }
 
-// Explain tells in sentences when a slot came due and what became of it.
+// Explain tells in sentences when a slot was due and what happened to it.
 func (s Slot) Explain(zone *time.Location) (sentences []string) {
 	say := func(format string, args ...any) { sentences = append(sentences, fmt.Sprintf(format, args...)) }
 	if s.State == Pending {

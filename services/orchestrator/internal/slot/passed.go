@@ -12,7 +12,7 @@ import (
 // looks every 30 s at least.
 const Grace = 90 * time.Second
 
-// Action is what to do with a slot that came due.
+// Action is what to do with a slot that was due.
 type Action string
 
 // The actions.
@@ -27,7 +27,7 @@ const (
 	Miss Action = "miss"
 )
 
-// Due is a day of the schedule, and when its slots come due.
+// Due is a day of the schedule, and when its slots are due.
 type Due struct {
 	// Date in the schedule's zone.
 	Date market.Date
@@ -37,14 +37,14 @@ type Due struct {
 	Lapsed string
 }
 
-// Decision is what becomes of one slot that came due.
+// Decision is what happens to one slot that was due.
 type Decision struct {
 	Due
 	// TradeDay whose data it is for.
 	TradeDay market.Date
 	// Action to take.
 	Action Action
-	// Late is how long ago it came due, when that is more than Grace or a run covered
+	// Late is how long ago it was due, when that is more than Grace or a run covered
 	// it until then.
 	Late time.Duration
 	// LateNote says why it is late. Empty when it is not, or does not matter.
@@ -56,7 +56,7 @@ type Decision struct {
 	Newest bool
 }
 
-// Passed decides the slots of one pool that came due on the days given, ascending,
+// Passed decides the slots of one pool that was due on the days given, ascending,
 // and were not decided before. A slot that is not late fires; late ones are caught
 // up by the policy, and why says of a moment why nothing fired then. Closed days, and
 // days on which the schedule is off, held, or does not name the pool, are skipped.

@@ -69,7 +69,7 @@ func (s Schedule) timing() (Clock, *time.Location, error) {
 	return clock, zone, nil
 }
 
-// DueAt is when the slots of a day come due, daylight saving included (Clock.On).
+// DueAt is when the slots of a day are due, daylight saving included (Clock.On).
 func (s Schedule) DueAt(d market.Date) (time.Time, error) {
 	clock, zone, err := s.timing()
 	if err != nil {
@@ -89,7 +89,7 @@ func (s Schedule) Today(t time.Time) (day market.Date, ends time.Time, err error
 }
 
 // TradeDay is the day whose data a slot is for: its own, or the day it is in Shanghai
-// when it comes due, where that is still the one before, as in zones east of it.
+// when it is due, where that is still the one before, as in zones east of it.
 func TradeDay(day market.Date, due time.Time) market.Date { return min(day, market.DateOf(due)) }
 
 // Fires reports whether the schedule asks for runs of the pool at all.

@@ -1,4 +1,4 @@
-// Package slot computes when the schedule is due and what becomes of a slot. It
+// Package slot computes when the schedule is due and what happens to a slot. It
 // does no I/O and reads no clock.
 package slot
 
@@ -56,7 +56,7 @@ func Default() Schedule {
 	}
 }
 
-// State is what became of a slot.
+// State is what happened to a slot.
 type State string
 
 // The states.
@@ -67,9 +67,9 @@ const (
 	Fired State = "fired"
 	// Skipped was passed over on purpose.
 	Skipped State = "skipped"
-	// Missed came due while nothing was there to fire it.
+	// Missed was due while nothing was there to fire it.
 	Missed State = "missed"
-	// Covered is answered by another run. Where a person cancels that run it is
+	// Covered is answered by another run. Where a user cancels that run it is
 	// decided again.
 	Covered State = "covered"
 )
@@ -82,9 +82,9 @@ type Slot struct {
 	Pool market.Pool
 	// Date in the schedule's zone.
 	Date market.Date
-	// DueAt is when it came or comes due.
+	// DueAt is when it came or is due.
 	DueAt time.Time
-	// State is what became of it.
+	// State is what happened to it.
 	State State
 	// DecidedAt is when; zero while pending.
 	DecidedAt time.Time

@@ -19,7 +19,7 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim"
 )
 
-// grace is how long calls in hand may take once a stop is asked for.
+// grace is how long calls in progress may take once a stop is asked for.
 const grace = 5 * time.Second
 
 // config is what the flags say.

@@ -25,7 +25,7 @@ const saveEvery = 10 * time.Second
 // Config is what a Limiter needs. The zero value has no limits, remembers nothing
 // and logs to slog.Default.
 type Config struct {
-	// Path of the file in which what is learnt is kept. Empty keeps nothing.
+	// Path of the file in which what is learned is kept. Empty keeps nothing.
 	Path string
 	// Settings hold until the provider teaches otherwise.
 	Settings quota.Settings
@@ -55,7 +55,7 @@ type waiter struct {
 }
 
 // Open reads what was remembered. A file that cannot be read is a warning and an
-// empty start, because limits are learnt again at the cost of one refusal each.
+// empty start, because limits are learned again at the cost of one refusal each.
 // It fails only on settings that make no sense.
 func Open(cfg Config) (*Limiter, error) {
 	if err := cfg.Settings.Check(); err != nil {
@@ -189,7 +189,7 @@ func (l *Limiter) Hold(key quota.Key, until time.Time) time.Time {
 	return until
 }
 
-// Scarce tells the smallest limit per hour or day, learnt within a week, that allows
+// Scarce tells the smallest limit per hour or day, learned within a week, that allows
 // the key so few calls that each counts. ok is false where there is none.
 func (l *Limiter) Scarce(key quota.Key) (calls int, w quota.Window, ok bool) {
 	l.mu.Lock()

@@ -418,7 +418,7 @@ func TestAWaitPastTheDeadlineIsNotBegun(t *testing.T) {
 	})
 }
 
-// Whoever stands behind the first is told anew when the wait turns out longer: a
+// Whoever stands behind the first is told again when the wait turns out longer: a
 // time that has passed explains nothing.
 func TestALongerWaitIsReportedToAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

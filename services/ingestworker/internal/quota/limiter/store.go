@@ -88,7 +88,7 @@ func load(path string, set quota.Settings, now time.Time) (map[quota.Key]quota.S
 	return states, nil
 }
 
-// remember saves, unless another save is under way, which leaves dirty set for the
+// remember saves, unless another save is in progress, which leaves dirty set for the
 // next. A failure is a warning: limits hold in memory.
 func (l *Limiter) remember() {
 	if !l.saveMu.TryLock() {
