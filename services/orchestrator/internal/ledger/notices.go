@@ -307,34 +307,31 @@ func (s *Store) ChannelHealth(ctx context.Context, since time.Time) (map[string]
 }
 
 // EndedSince lists the runs of a pool that ended at a moment or later, in the order of
-// their ends, with what they did for a trade day. Runs of a time to come, which a clock
-// that was ahead made, are left out.
-func (s *Store) EndedSince(ctx context.Context, pool market.Pool, since time.Time, d market.Date) ([]notice.Ended, error) {
-	runs, err := s.queryRuns(ctx, fromDetails+" WHERE pool = ? AND finished_at >= ? AND finished_at <= ? ORDER BY finished_at, id",
+// their ends. Runs of a time to come, which a clock that was ahead made, are left out.
+func (s *Store) EndedSince(ctx context.Context, pool market.Pool, since time.Time) ([]run.Run, error) {
+	return s.queryRuns(ctx, fromDetails+" WHERE pool = ? AND finished_at >= ? AND finished_at <= ? ORDER BY finished_at, id",
 		pool, stamp(since), stamp(time.Now().Add(run.ClockSlack)))
-	if err != nil {
-		return nil, err
-	}
-	all := make([]notice.Ended, len(runs))
-	for i, r := range runs {
-		all[i].Run = r
-		if r.Outcome != run.Partial && r.Outcome != run.Failed {
-			continue
-		}
-		if all[i].Day, err = s.dayOf(ctx, r.ID, d); err != nil {
-			return nil, err
-		}
-		if all[i].Older, err = s.olderGaps(ctx, r.ID, d); err != nil {
-			return nil, err
-		}
-	}
-	return all, nil
 }
 
-// dayOf are a run's partitions of data that hold a day, with what notices need of them.
+// DayOf is a finished run with what it did for a trade day.
+func (s *Store) DayOf(ctx context.Context, r run.Run, d market.Date) (e notice.Ended, err error) {
+	e.Run = r
+	if r.Outcome != run.Partial && r.Outcome != run.Failed {
+		return e, nil
+	}
+	if e.Day, err = s.dayOf(ctx, r.ID, d); err != nil {
+		return e, err
+	}
+	e.Older, err = s.olderGaps(ctx, r.ID, d)
+	return e, err
+}
+
+// dayOf are a run's partitions of data that hold a day, with what notices need of them: one
+// for those that ended alike, as thousands of symbols do.
 func (s *Store) dayOf(ctx context.Context, runID string, d market.Date) ([]run.Partition, error) {
-	rows, err := s.db.Reader().QueryContext(ctx, `SELECT id, dataset, module, repeat, state, verdict, issues FROM run_partitions
-	  WHERE run_id = ? AND reference = 0 AND recheck = 0 AND start_date <= ? AND end_date >= ? ORDER BY ordinal`, runID, day(d), day(d))
+	rows, err := s.db.Reader().QueryContext(ctx, `SELECT min(id), dataset, module, repeat, state, verdict, max(issues) FROM run_partitions
+	  WHERE run_id = ? AND reference = 0 AND recheck = 0 AND start_date <= ? AND end_date >= ?
+	  GROUP BY dataset, module, repeat, state, verdict, json_extract(nullif(issues, ''), '$[0].reason') ORDER BY min(ordinal)`, runID, day(d), day(d))
 	if err != nil {
 		return nil, failed("read partitions", err)
 	}

@@ -12,7 +12,9 @@ package notify
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"time"
 
@@ -36,8 +38,10 @@ type Ledger interface {
 	Queue(ctx context.Context, pool market.Pool) ([]run.Run, error)
 	Unfinished(ctx context.Context) ([]run.Run, error)
 	PauseState(ctx context.Context, pool market.Pool) (run.PauseState, error)
-	// EndedSince lists the runs of a pool that ended since, with what they did for a day.
-	EndedSince(ctx context.Context, pool market.Pool, since time.Time, d market.Date) ([]notice.Ended, error)
+	// EndedSince lists the runs of a pool that ended since, in the order of their ends.
+	EndedSince(ctx context.Context, pool market.Pool, since time.Time) ([]run.Run, error)
+	// DayOf is a run that ended with what it did for a day.
+	DayOf(ctx context.Context, r run.Run, d market.Date) (notice.Ended, error)
 
 	// Told lists the notices of a trade day, oldest first.
 	Told(ctx context.Context, d market.Date) ([]notice.Notice, error)
@@ -87,10 +91,16 @@ type Config struct {
 type Notifier struct {
 	cfg  Config
 	poke chan struct{}
+	days map[runDay]notice.Ended // of Run's goroutine
 
 	mu      sync.Mutex
 	sending map[string]bool // channels with a delivery under way
 	tasks   sync.WaitGroup
+}
+
+type runDay struct {
+	run string
+	day market.Date
 }
 
 // sendTime bounds one attempt.
@@ -104,7 +114,7 @@ func New(cfg Config) *Notifier {
 	if cfg.Every <= 0 {
 		cfg.Every = 10 * time.Second
 	}
-	return &Notifier{cfg: cfg, poke: make(chan struct{}, 1), sending: map[string]bool{}}
+	return &Notifier{cfg: cfg, poke: make(chan struct{}, 1), days: map[runDay]notice.Ended{}, sending: map[string]bool{}}
 }
 
 // now is the wall clock to the millisecond, as the ledger keeps it.
@@ -115,7 +125,7 @@ func (n *Notifier) now() time.Time { return n.cfg.Now().Round(0).Truncate(time.M
 func (n *Notifier) Run(ctx context.Context) error {
 	defer n.tasks.Wait()
 	for {
-		if err := n.look(ctx); err != nil && ctx.Err() == nil {
+		if err := guarded(func() error { return n.look(ctx) }); err != nil && ctx.Err() == nil {
 			n.cfg.Logger.ErrorContext(ctx, "Whether there is something to tell could not be looked at; trying again.", "error", err, "cause", errors.Unwrap(err))
 		}
 		if err := n.deliver(ctx); err != nil && ctx.Err() == nil {
@@ -243,7 +253,7 @@ func (n *Notifier) judge(ctx context.Context, w world, day market.Date) (pools [
 		if f.PauseState, err = n.cfg.Ledger.PauseState(ctx, pool); err != nil {
 			return nil, err
 		}
-		if f.Runs, err = n.cfg.Ledger.EndedSince(ctx, pool, since, day); err != nil {
+		if f.Runs, err = n.ended(ctx, pool, since, day); err != nil {
 			return nil, err
 		}
 		if next, ok := w.schedule.NextDue(w.calendar, w.now, day); ok {
@@ -252,6 +262,32 @@ func (n *Notifier) judge(ctx context.Context, w world, day market.Date) (pools [
 		pools = append(pools, notice.Judge(f))
 	}
 	return pools, nil
+}
+
+// ended are the runs of a pool that ended since, with what each did for a day. A run that
+// ended does not change, so that is read once.
+func (n *Notifier) ended(ctx context.Context, pool market.Pool, since time.Time, day market.Date) ([]notice.Ended, error) {
+	runs, err := n.cfg.Ledger.EndedSince(ctx, pool, since)
+	if err != nil {
+		return nil, err
+	}
+	const most = 1000 // of some weeks
+	if len(n.days) > most {
+		clear(n.days)
+	}
+	all := make([]notice.Ended, len(runs))
+	for i, r := range runs {
+		of := runDay{r.ID, day}
+		e, known := n.days[of]
+		if !known {
+			if e, err = n.cfg.Ledger.DayOf(ctx, r, day); err != nil {
+				return nil, err
+			}
+			n.days[of] = e
+		}
+		all[i] = e
+	}
+	return all, nil
 }
 
 // slotOf is the slot of a pool that began the evening of a day, or nil. Where closed days
@@ -298,9 +334,13 @@ func (n *Notifier) tellEvening(ctx context.Context, w world, day market.Date) er
 // tellLate tells of the newest open day once it is past the hour set.
 func (n *Notifier) tellLate(ctx context.Context, w world) error {
 	at, err := slot.ParseClock(w.lateAt)
-	today := market.DateOf(w.now)
-	if err != nil || !w.calendar.IsOpen(today) || w.now.Before(at.On(today, market.Shanghai)) {
+	if err != nil {
 		return nil //nolint:nilerr // an empty setting switches it off
+	}
+	today := market.DateOf(w.now)
+	at = max(at, afterSlot(w.schedule, today))
+	if !w.calendar.IsOpen(today) || w.now.Before(at.On(today, market.Shanghai)) {
+		return nil
 	}
 	told, err := n.cfg.Ledger.Told(ctx, today)
 	if err != nil {
@@ -319,6 +359,21 @@ func (n *Notifier) tellLate(ctx context.Context, w world) error {
 		return n.add(ctx, what)
 	}
 	return nil
+}
+
+// slotTime is what a slot has before its day can be late.
+const slotTime = time.Hour
+
+// afterSlot is an hour after the slot of a day, by the clock in Shanghai: a schedule that
+// runs late is not told as late each evening. Where that is not on the day, the day cannot
+// be late.
+func afterSlot(s slot.Schedule, day market.Date) slot.Clock {
+	due, err := s.DueAt(day)
+	if err != nil || !s.Enabled {
+		return 0
+	}
+	minutes := due.Add(slotTime).Sub(day.At(0, 0, market.Shanghai)) / time.Minute
+	return slot.Clock(max(minutes, 0))
 }
 
 func (n *Notifier) add(ctx context.Context, what notice.Notice) error {
@@ -416,7 +471,17 @@ func (n *Notifier) attempt(ctx context.Context, d notice.Delivery) (again bool) 
 func (n *Notifier) send(ctx context.Context, c notice.Channel, what notice.Notice, d notice.Delivery) error {
 	ctx, cancel := context.WithTimeout(ctx, sendTime)
 	defer cancel()
-	return n.cfg.Sender.Send(ctx, c, what, d)
+	return guarded(func() error { return n.cfg.Sender.Send(ctx, c, what, d) })
+}
+
+// guarded makes a panic an error: no notice is worth the process.
+func guarded(f func() error) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = fmt.Errorf("it panicked: %v\n%s", p, debug.Stack())
+		}
+	}()
+	return f()
 }
 
 // Test sends a message through a channel at once. The error is a *Refusal where the

@@ -373,6 +373,40 @@ func TestHangingRunIsLate(t *testing.T) {
 	})
 }
 
+// A schedule that runs after the hour of late days has an hour from its slot on.
+func TestLateAfterALateSlot(t *testing.T) {
+	onFriday(t, func(t *testing.T, d *desk) {
+		d.late["moneyflow/2026-03-06"] = (friday + 1).At(12, 0, market.Shanghai)
+		if _, err := d.sched.Update(t.Context(), func(s *slot.Schedule) { s.RunAt = "22:30" }); err != nil {
+			t.Fatal(err)
+		}
+		d.until(friday, 22, 20)
+		d.told("desk")
+		d.until(friday, 23, 20)
+		d.told("desk", "2026-03-06 is not whole")
+		d.until(friday, 23, 40)
+		d.told("desk", "2026-03-06 is not whole", "it is past 23:30 (Shanghai) and 2026-03-06 is not complete")
+	})
+}
+
+// What panics while it sends is a failed attempt of its channel, and stops nothing else.
+func TestPanicIsAFailedAttempt(t *testing.T) {
+	onFriday(t, func(t *testing.T, d *desk) {
+		d.refuse = func(channel string, _ time.Time) error {
+			if channel == "desk" {
+				panic("a bug near https://x.test/robot?access_token=t")
+			}
+			return nil
+		}
+		d.until(friday, 19, 40)
+		d.told("hc", "ping /start", "ping")
+		waiting, err := d.store.Deliveries(t.Context(), "desk", notice.ToSend, 10, "")
+		if err != nil || len(waiting) != 1 || !strings.Contains(waiting[0].Error, "it panicked: a bug near …") {
+			t.Errorf("%+v, %v", waiting, err)
+		}
+	})
+}
+
 // A platform that refuses loses nothing: what waits is tried again with growing pauses, as
 // late as it asks, over restarts, and arrives in order; another channel is not kept waiting.
 func TestRefusalsLoseNothing(t *testing.T) {
