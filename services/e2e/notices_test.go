@@ -132,6 +132,12 @@ func TestNoticesOfAnEvening(t *testing.T) {
 	told := func(n int) func() bool { return func() bool { return len(notices()) >= n } }
 	e.soon("the blocked evening is told", 2*time.Minute, told(1))
 	e.restartOrchestrator() // killed before most platforms took it
+	e.soon("a channel that fails shows", 30*time.Second, func() bool {
+		resp, err := orchestratorv1.NewNoticeServiceClient(e.Conn).ListChannels(t.Context(), &orchestratorv1.ListChannelsRequest{})
+		return err == nil && slices.ContainsFunc(resp.GetChannels(), func(c *orchestratorv1.Channel) bool {
+			return c.GetFailingSinceTime() != nil && c.GetWaitingCount() > 0 && c.GetError() != ""
+		})
+	})
 
 	e.sim.RestoreTokens()
 	if err := e.sim.Withhold(tusharesim.Moneyflow, day); err != nil {
