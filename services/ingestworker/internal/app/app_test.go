@@ -503,6 +503,8 @@ func TestMainTellsInOneLine(t *testing.T) {
 		{[]string{"--help"}, 0, ""},
 		{[]string{"--grpc-addr", "0.0.0.0:0"}, 2, "authentication"},
 		{[]string{"--data-dir", filepath.Join(file, "x")}, 2, "data-dir"},
+		{[]string{"--data-dir", t.TempDir(), "--grpc-addr", "127.0.0.1:0", "--tls-cert", absent, "--tls-key", file}, 2, "tls-cert: "},
+		{[]string{"--data-dir", t.TempDir(), "--grpc-addr", "127.0.0.1:0", "--secret-file", file}, 2, "secret-file: "},
 		{[]string{"--data-dir", absent, "--tushare-url", "ftp://x"}, 2, "tushare-url"},
 		{[]string{"--data-dir", absent, "--tushare-url", "http://:7790"}, 2, "tushare-url"},
 		{[]string{"--data-dir", absent, "--tushare-url", "http://user:word@host"}, 2, "no user"},

@@ -1,11 +1,13 @@
 package app
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"net/http"
 	"os"
@@ -364,8 +366,25 @@ func TestLifeOfAKey(t *testing.T) {
 	if _, err := open.Recv(); err != nil {
 		t.Fatal(err)
 	}
+	overREST, err := http.NewRequestWithContext(t.Context(), "GET", "http://"+k.HTTPAddr()+"/v1/runs/"+held+":watch", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	overREST.Header.Set("Authorization", "Bearer "+made.GetSecret())
+	lines, err := k.http.Do(overREST)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer lines.Body.Close()
+	read := bufio.NewReader(lines.Body)
+	if first, err := read.ReadString('\n'); err != nil || !strings.Contains(first, `"result"`) {
+		t.Fatalf("%s, %v", first, err)
+	}
 	if _, err := keys.RevokeKey(admin, &orchestratorv1.RevokeKeyRequest{KeyId: made.GetKey().GetKeyId()}); err != nil {
 		t.Fatal(err)
+	}
+	if rest, err := io.ReadAll(read); err != nil || !strings.HasSuffix(strings.TrimSpace(string(rest)), "}") || !strings.Contains(string(rest), `"reason":"UNAUTHENTICATED"`) {
+		t.Errorf("the stream over REST ends with %s, %v", rest, err)
 	}
 	for err == nil {
 		_, err = open.Recv()
@@ -517,6 +536,14 @@ func TestFirstKeyOnTheHost(t *testing.T) {
 	}
 	if said := refused("--grpc-addr", "0.0.0.0:0"); !strings.Contains(said, "--tls-cert") {
 		t.Errorf("without TLS: %s", said)
+	}
+	for flag, args := range map[string][]string{
+		"tls-cert": {"--tls-cert", "none.crt", "--tls-key", "none.key"}, "tls-key": {"--tls-cert", "none.crt"}, "worker-ca": {"--worker-ca", "none.crt"},
+		"worker-secret-file": {"--worker-secret-file", "none"}, "worker-cert": {"--worker-ca", "access_test.go", "--worker-cert", "none.crt", "--worker-key", "none.key"},
+	} {
+		if said := refused(args...); !strings.Contains(said, flag+":") {
+			t.Errorf("%v: %s", args, said)
+		}
 	}
 	if said := refused("--require-keys"); !strings.Contains(said, "orchestrator keys create") {
 		t.Errorf("without a key: %s", said)
