@@ -134,8 +134,8 @@ const (
 	digestHeader = "Repr-Digest"
 )
 
-func digest(sha256 []byte) string {
-	return "sha-256=:" + base64.StdEncoding.EncodeToString(sha256) + ":"
+func digest(sum []byte) string {
+	return "sha-256=:" + base64.StdEncoding.EncodeToString(sum) + ":"
 }
 
 func (g *gateway) serveFile(ctx context.Context, w *patient, r *http.Request, q *marketv1.RowQuery, f rowFormat) error {
@@ -144,10 +144,13 @@ func (g *gateway) serveFile(ctx context.Context, w *patient, r *http.Request, q 
 		return err
 	}
 	describeRows(w.Header(), r.URL, q, f, made.GetSummary())
-	// A file that is made again may differ in its bytes, so they are what it is told by.
-	w.Header().Set("ETag", `"`+hex.EncodeToString(made.GetSha256()[:16])+`"`)
 	w.Header().Set(rowCountHeader, strconv.FormatInt(made.GetRowCount(), 10))
-	w.Header().Set(digestHeader, digest(made.GetSha256()))
+	w.Header().Set("ETag", `"`+made.GetFileId()+`"`)
+	if sum := made.GetSha256(); len(sum) == sha256.Size { // a worker of an earlier build tells none
+		// A file that is made again may differ in its bytes, so they are what it is told by.
+		w.Header().Set("ETag", `"`+hex.EncodeToString(sum[:16])+`"`)
+		w.Header().Set(digestHeader, digest(sum))
+	}
 	w.Header().Set("Cache-Control", "no-cache") // kept copies are asked after
 	file := &remoteFile{ctx: ctx, worker: g.rows.Worker, id: made.GetFileId(), size: made.GetByteCount()}
 	defer file.drop()
