@@ -153,6 +153,27 @@ func (d *desk) Send(_ context.Context, c notice.Channel, n notice.Notice, x noti
 	return nil
 }
 
+// moneyflowAt is when the provider has Friday's moneyflow.
+func (d *desk) moneyflowAt(at time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.late["moneyflow/2026-03-06"] = at
+}
+
+// refuses sets what the platforms refuse; nil is nothing.
+func (d *desk) refuses(f func(channel string, now time.Time) error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.refuse = f
+}
+
+// tried are the moments at which a channel was sent something.
+func (d *desk) tried(channel string) []time.Time {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Clone(d.tries[channel])
+}
+
 // plan plans what is not held of the newest day that is due.
 func (d *desk) plan(req *ingestv1.PlanPartitionsRequest) (*ingestv1.PlanPartitionsResponse, error) {
 	resp := &ingestv1.PlanPartitionsResponse{}
@@ -230,7 +251,7 @@ const (
 // nothing for the attempts in between, over restarts.
 func TestLateMoneyflow(t *testing.T) {
 	onFriday(t, func(t *testing.T, d *desk) {
-		d.late["moneyflow/2026-03-06"] = friday.At(20, 35, market.Shanghai)
+		d.moneyflowAt(friday.At(20, 35, market.Shanghai))
 		d.until(friday, 19, 40)
 		d.told("desk", moneyflowLacks)
 		d.told("hc", "ping /start", "ping /fail")
@@ -376,7 +397,7 @@ func TestHangingRunIsLate(t *testing.T) {
 // A schedule that runs after the hour of late days has an hour from its slot on.
 func TestLateAfterALateSlot(t *testing.T) {
 	onFriday(t, func(t *testing.T, d *desk) {
-		d.late["moneyflow/2026-03-06"] = (friday + 1).At(12, 0, market.Shanghai)
+		d.moneyflowAt((friday + 1).At(12, 0, market.Shanghai))
 		if _, err := d.sched.Update(t.Context(), func(s *slot.Schedule) { s.RunAt = "22:30" }); err != nil {
 			t.Fatal(err)
 		}
@@ -392,12 +413,12 @@ func TestLateAfterALateSlot(t *testing.T) {
 // What panics while it sends is a failed attempt of its channel, and stops nothing else.
 func TestPanicIsAFailedAttempt(t *testing.T) {
 	onFriday(t, func(t *testing.T, d *desk) {
-		d.refuse = func(channel string, _ time.Time) error {
+		d.refuses(func(channel string, _ time.Time) error {
 			if channel == "desk" {
 				panic("a bug near https://x.test/robot?access_token=t")
 			}
 			return nil
-		}
+		})
 		d.until(friday, 19, 40)
 		d.told("hc", "ping /start", "ping")
 		waiting, err := d.store.Deliveries(t.Context(), "desk", notice.ToSend, 10, "")
@@ -411,14 +432,14 @@ func TestPanicIsAFailedAttempt(t *testing.T) {
 // late as it asks, over restarts, and arrives in order; another channel is not kept waiting.
 func TestRefusalsLoseNothing(t *testing.T) {
 	onFriday(t, func(t *testing.T, d *desk) {
-		d.late["moneyflow/2026-03-06"] = friday.At(20, 5, market.Shanghai)
+		d.moneyflowAt(friday.At(20, 5, market.Shanghai))
 		until := friday.At(23, 30, market.Shanghai)
-		d.refuse = func(channel string, now time.Time) error {
+		d.refuses(func(channel string, now time.Time) error {
 			if channel == "desk" && now.Before(until) {
 				return &notify.Refusal{Why: "HTTP 429: slow down", RetryAfter: 15 * time.Minute}
 			}
 			return nil
-		}
+		})
 		d.until(friday, 21, 0)
 		d.told("desk")
 		d.told("hc", "ping /start", "ping /fail", "ping")
@@ -429,7 +450,7 @@ func TestRefusalsLoseNothing(t *testing.T) {
 		d.restart()
 		d.until(friday+1, 2, 0)
 		d.told("desk", moneyflowLacks, fridayWhole)
-		tries := d.tries["desk"]
+		tries := d.tried("desk")
 		for i := 1; i < len(tries) && tries[i].Before(until); i++ {
 			if pause := tries[i].Sub(tries[i-1]); pause < 15*time.Minute {
 				t.Errorf("tried again after %s, asked for 15 m", pause)
@@ -446,14 +467,14 @@ func TestRefusalsLoseNothing(t *testing.T) {
 // waits be tried at once.
 func TestGivenUpAfterADay(t *testing.T) {
 	onFriday(t, func(t *testing.T, d *desk) {
-		d.late["moneyflow/2026-03-06"] = friday.At(23, 0, market.Shanghai)
+		d.moneyflowAt(friday.At(23, 0, market.Shanghai))
 		refusing := true
-		d.refuse = func(channel string, _ time.Time) error {
+		d.refuses(func(channel string, _ time.Time) error {
 			if channel == "desk" && refusing {
 				return fmt.Errorf("dial tcp: no route to https://x.test/robot?access_token=t")
 			}
 			return nil
-		}
+		})
 		d.until(friday+1, 19, 40)
 		failed, err := d.store.Deliveries(t.Context(), "desk", notice.GivenUp, 10, "")
 		if err != nil || len(failed) != 1 || failed[0].Attempts < 20 || strings.Contains(failed[0].Error, "access_token") {
@@ -502,15 +523,11 @@ func TestDeathInBetween(t *testing.T) {
 			t.Fatal(err)
 		}
 		// Back: the notice is stored, and the process dies before it is sent.
-		d.mu.Lock()
-		d.refuse = func(string, time.Time) error { return &notify.Refusal{Why: "the process dies here"} }
-		d.mu.Unlock()
+		d.refuses(func(string, time.Time) error { return &notify.Refusal{Why: "the process dies here"} })
 		d.start()
 		d.until(friday, 19, 36)
 		d.restart()
-		d.mu.Lock()
-		d.refuse = nil
-		d.mu.Unlock()
+		d.refuses(nil)
 		d.until(friday, 19, 40)
 		d.told("desk", "targets is whole; universe did not run: nothing was there to start it")
 		told, err := d.store.Told(t.Context(), friday)
@@ -540,7 +557,7 @@ func TestTest(t *testing.T) {
 			t.Error(err)
 		}
 		d.told("off", "this is a test")
-		d.refuse = func(string, time.Time) error { return fmt.Errorf("no: https://x.test/slack") }
+		d.refuses(func(string, time.Time) error { return fmt.Errorf("no: https://x.test/slack") })
 		if err := d.note.Test(t.Context(), "off"); err == nil || err.Error() != "no: …" {
 			t.Errorf("refused: %v", err)
 		}
