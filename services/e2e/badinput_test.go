@@ -26,7 +26,7 @@ func TestBadInputGetsAClearAnswer(t *testing.T) {
 		{"unknown pool", "GET", "/v1/pools/mars", "", "targets and universe", 404},
 		{"unknown module", "PATCH", "/v1/modules/stock.nothing", `{"enabled":true}`, "stock.nothing", 404},
 		{"unknown domain", "PATCH", "/v1/domains/mars", `{"enabled":true}`, "mars", 404},
-		{"module not built", "PATCH", "/v1/modules/futures.daily", `{"enabled":true}`, "not built", 400},
+		{"module not built", "PATCH", "/v1/modules/futures.daily", `{"enabled":true}`, "not implemented", 400},
 		{"planned provider", "PATCH", "/v1/domains/stock", `{"providerId":"wind"}`, "wind", 400},
 		{"wrong enum", "POST", "/v1/runs", `{"pools":["POOL_MARS"]}`, "POOL_MARS", 400},
 		{"wrong enum number", "POST", "/v1/runs", `{"pools":[77]}`, "pools", 400},
