@@ -123,6 +123,10 @@ console: web/node_modules ## bundle the admin console from web/
 	$(CONSOLE)/node_modules/.bin/tsc --project web
 	cd tools && GOWORK=off $(GO) run ./console --web ../web --out ../services/orchestrator/internal/console/dist
 
+.PHONY: pictures
+pictures: build chromium ## take the README's pictures of the console from a run
+	@$(GO) run ./services/e2e/cmd/afterbell-pictures --bin $(BIN) --out dev-docs/pictures
+
 .PHONY: console-check
 console-check: web/node_modules ## prove that the console's types hold and its bundle is current
 	$(CONSOLE)/node_modules/.bin/tsc --project web

@@ -1,6 +1,7 @@
 import { render, type ComponentType } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { heardAt, loginNeeded, lostSince, useLive } from "./lib/api.ts";
+import { askAhead, heardAt, loginNeeded, lostSince, path, useLive } from "./lib/api.ts";
+import { coveragePath, judgeFrom } from "./lib/evening.ts";
 import { useInstruments } from "./lib/instruments.ts";
 import { lang, t } from "./lib/i18n.ts";
 import { go, route, to } from "./lib/router.ts";
@@ -15,13 +16,15 @@ interface PageEntry {
   zh: string;
   en: string;
   load: () => Promise<{ default: ComponentType }>;
+  /** What the page asks for that takes longest. */
+  ask?: (q: URLSearchParams) => string[];
 }
 
 const pages: PageEntry[] = [
-  { id: "", zh: "今晚", en: "Tonight", load: () => import("./pages/tonight.tsx") },
+  { id: "", zh: "今晚", en: "Tonight", load: () => import("./pages/tonight.tsx"), ask: () => ["targets", "universe"].map((p) => path(`/v1/pools/${p}/coverage`, { start_date: judgeFrom(Date.now()) })) },
   { id: "preflight", zh: "预检", en: "Preflight", load: () => import("./pages/preflight.tsx") },
   { id: "runs", zh: "运行", en: "Runs", load: () => import("./pages/runs.tsx") },
-  { id: "coverage", zh: "覆盖", en: "Coverage", load: () => import("./pages/coverage.tsx") },
+  { id: "coverage", zh: "覆盖", en: "Coverage", load: () => import("./pages/coverage.tsx"), ask: (q) => [coveragePath(q)] },
   { id: "look", zh: "查数", en: "Look", load: () => import("./pages/look.tsx") },
   { id: "targets", zh: "目标", en: "Targets", load: () => import("./pages/targets.tsx") },
   { id: "modules", zh: "模块", en: "Modules", load: () => import("./pages/modules.tsx") },
@@ -205,7 +208,8 @@ function App() {
   );
 }
 
-void ask();
 const first = pages.find((p) => p.id === route.value.page);
+for (const address of first?.ask?.(route.value.query) ?? []) askAhead(address);
+void ask();
 // The first page is drawn once, with its code there, and asks for its data at once.
 void (first ? load(first) : Promise.resolve()).catch(() => {}).then(() => render(<App />, document.getElementById("app")!));

@@ -6,7 +6,7 @@ import { may } from "./lib/session.ts";
 import { When } from "./lib/time.tsx";
 import { to } from "./lib/router.ts";
 import type { Issue, Run } from "./lib/types.ts";
-import { cells, cellName, moduleName, reasonName, runState, severity, short, type Cell, type Tone } from "./lib/words.ts";
+import { cells, cellName, moduleName, poolId, reasonName, runState, severity, short, type Cell, type Tone } from "./lib/words.ts";
 
 /** Draws a tone as a shape, so that it does not hang on colour. */
 export function Mark({ tone }: { tone: Tone }) {
@@ -161,6 +161,36 @@ const quote = (s: string): string => `'${s.replaceAll("'", `'\\''`)}'`;
 export function curl(method: string, path: string, body?: unknown, stream = false): string {
   const url = /[?&;]/.test(path) ? quote(origin + path) : origin + path;
   return `curl${stream ? " -N" : ""}${method === "GET" ? "" : ` -X ${method}`} ${url}${body === undefined ? "" : ` -d ${quote(JSON.stringify(body))}`}`;
+}
+
+export interface RunRequest {
+  pools: string[];
+  startDate?: string;
+  endDate?: string;
+  moduleIds?: string[];
+  refetch?: boolean;
+  validateOnly?: boolean;
+}
+
+/** Writes a request for runs as a command of afterbell. */
+export function runCommand(r: RunRequest): string {
+  const words = ["afterbell run", ...r.pools.map(poolId)];
+  if (r.startDate) words.push("--from", r.startDate);
+  if (r.endDate) words.push("--to", r.endDate);
+  if (r.moduleIds?.length) words.push("--modules", r.moduleIds.join(","));
+  if (r.refetch) words.push("--refetch");
+  if (r.validateOnly) words.push("--dry-run");
+  return words.join(" ");
+}
+
+/** Gives the request that asks for the same as a run once more. */
+export function again(r: Run): RunRequest {
+  const body: RunRequest = { pools: [r.pool] };
+  if (r.startDate) body.startDate = r.startDate;
+  if (r.endDate) body.endDate = r.endDate;
+  if (r.moduleIds.length) body.moduleIds = r.moduleIds;
+  if (r.refetch) body.refetch = true;
+  return body;
 }
 
 /** Shows an action's twins on the command line. */

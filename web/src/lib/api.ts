@@ -62,8 +62,22 @@ async function request(method: string, path: string, body?: unknown, signal?: Ab
   return answer;
 }
 
+const ahead = new Map<string, Promise<unknown>>();
+
+/** Asks for what the first page needs while its code still loads. The first call for it takes the answer. */
+export function askAhead(path: string): void {
+  const answer = request("GET", path).then((r) => r.json());
+  answer.catch(() => {}); // who takes it hears of it
+  ahead.set(path, answer);
+}
+
 /** Calls the API and gives its JSON. */
 export async function call<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
+  const early = method === "GET" ? ahead.get(path) : undefined;
+  if (early) {
+    ahead.delete(path);
+    return (await early) as T;
+  }
   const answer = await request(method, path, body, signal);
   return (await answer.json()) as T;
 }

@@ -1,3 +1,4 @@
+import { path } from "./api.ts";
 import { moment, plusDays, shanghai } from "./time.tsx";
 import type { Coverage, DomainSetting, Issue, PoolStatus, PoolVerdict, Run, Schedule, Slot } from "./types.ts";
 import { short } from "./words.ts";
@@ -157,3 +158,7 @@ export function daysBehind(coverages: Coverage[], date: string): number {
 
 /** Gives the first day that an evening is judged by. */
 export const judgeFrom = (now: number): string => plusDays(shanghai(now).slice(0, 10), -lookBack);
+
+/** Gives the path of the coverage that the page of that name shows. */
+export const coveragePath = (q: URLSearchParams): string =>
+  path(`/v1/pools/${q.get("pool") === "targets" ? "targets" : "universe"}/coverage`, { start_date: q.get("from") ?? "", end_date: q.get("to") ?? "" });

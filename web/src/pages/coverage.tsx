@@ -1,14 +1,13 @@
 import { signal, type Signal } from "@preact/signals";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { call, path, useLive } from "../lib/api.ts";
-import { runCommand, type RunRequest } from "../lib/commands.ts";
-import { settled } from "../lib/evening.ts";
+import { coveragePath, settled } from "../lib/evening.ts";
 import { count, num, t } from "../lib/i18n.ts";
 import { go, route, setQuery, to } from "../lib/router.ts";
 import { span, weekday, When } from "../lib/time.tsx";
 import type { Coverage as Row, DomainSetting, Plan, PoolStatus, Run } from "../lib/types.ts";
 import { cellName, cellOf, cells, dataset, poolName, verdict, type Cell, type Tone } from "../lib/words.ts";
-import { Card, cellPath, CellIcon, Choice, curl, Empty, Failure, Issues, Legend, Loaded, Mark, Page, RunLink, Twin } from "../ui.tsx";
+import { Card, cellPath, CellIcon, Choice, curl, Empty, Failure, Issues, Legend, Loaded, Mark, Page, RunLink, Twin, runCommand, type RunRequest } from "../ui.tsx";
 
 const SIDE = 10, PITCH = 12, TOP = 14, LEFT = 32;
 
@@ -96,7 +95,7 @@ function requests(pool: string, chosen: Chosen, all: Grid[], refetch: boolean): 
 export default function Coverage() {
   const q = route.value.query;
   const pool = q.get("pool") === "targets" ? "targets" : "universe";
-  const live = useLive<{ coverages: Row[] }>(path(`/v1/pools/${pool}/coverage`, { start_date: q.get("from") ?? "", end_date: q.get("to") ?? "" }), 30000);
+  const live = useLive<{ coverages: Row[] }>(coveragePath(q), 30000);
   const status = useLive<{ pool: PoolStatus }>(`/v1/pools/${pool}`, 5000);
   const domains = useLive<{ domains: DomainSetting[] }>("/v1/domains", 0);
   // What is switched off is shown, and counts as nothing.

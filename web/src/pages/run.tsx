@@ -1,12 +1,11 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ApiError, follow, path, useLive, type Following } from "../lib/api.ts";
-import { again, runCommand } from "../lib/commands.ts";
 import { count, num, t } from "../lib/i18n.ts";
 import { go, route, setQuery, to } from "../lib/router.ts";
 import { Countdown, now, shanghai, span, When } from "../lib/time.tsx";
 import type { Partition, Revision, Run, RunEvent } from "../lib/types.ts";
 import { cellOf, dataset, mode, partitionState, poolId, poolName, reasonName, runState, short, source, stage, verdict } from "../lib/words.ts";
-import { Act, Badge, Card, CellIcon, Choice, Command, Empty, Failure, Issues, Loaded, Mark, Page, RunBadge, RunLink } from "../ui.tsx";
+import { Act, Badge, Card, CellIcon, Choice, Command, Empty, Failure, Issues, Loaded, Mark, Page, RunBadge, RunLink, again, runCommand } from "../ui.tsx";
 
 interface Piece {
   id: string;

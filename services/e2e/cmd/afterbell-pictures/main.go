@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"os"
@@ -15,9 +16,10 @@ import (
 )
 
 func main() {
-	base := flag.String("url", "http://127.0.0.1:7780", "`address` of the console")
+	base := flag.String("url", "", "`address` of the console; empty starts a pair with a simulated market")
+	bin := flag.String("bin", "bin", "`folder` of the built programs, for a pair of its own")
 	out := flag.String("out", ".", "`folder` of the pictures")
-	pages := flag.String("pages", "tonight=,runs=runs,coverage=coverage", "name=path of each picture, separated by commas")
+	pages := flag.String("pages", "tonight=,run=runs/last,coverage=coverage", "name=path of each picture, separated by commas")
 	sizes := flag.String("sizes", "desk", "desk, phone, or both, separated by commas")
 	schemes := flag.String("schemes", "light", "light, dark, or both, separated by commas")
 	language := flag.String("lang", "zh", "zh or en")
@@ -25,17 +27,30 @@ func main() {
 	wait := flag.Duration("wait", 900*time.Millisecond, "how long a page may settle")
 	times := flag.Bool("measure", false, "take times instead of pictures")
 	flag.Parse()
-	if *times {
-		if err := measure(*base); err != nil {
-			fmt.Fprintln(os.Stderr, err)
-			os.Exit(1)
+	if err := run(*base, *bin, func(base string) error {
+		if *times {
+			return measure(base)
 		}
-		return
-	}
-	if err := take(*base, *out, *pages, strings.Split(*sizes, ","), strings.Split(*schemes, ","), *language, *full, *wait); err != nil {
+		return take(base, *out, *pages, strings.Split(*sizes, ","), strings.Split(*schemes, ","), *language, *full, *wait)
+	}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
+}
+
+// run does something with the console at base, or at a pair of its own.
+func run(base, bin string, do func(base string) error) (err error) {
+	if base != "" {
+		return do(base)
+	}
+	base, stop, err := pair(context.Background(), bin)
+	if stop != nil {
+		defer func() { err = errors.Join(err, stop()) }()
+	}
+	if err != nil {
+		return err
+	}
+	return do(base)
 }
 
 func take(base, out, pages string, sizes, schemes []string, language string, full bool, wait time.Duration) error {
@@ -55,6 +70,11 @@ func take(base, out, pages string, sizes, schemes []string, language string, ful
 	if err := p.Eval(fmt.Sprintf("localStorage.setItem('afterbell.lang', %q)", language), nil); err != nil {
 		return err
 	}
+	var last string // the run that did most
+	if err := p.Eval(`fetch("/v1/runs").then((r) => r.json()).then((d) => d.runs.sort((a, b) => b.partitionCount - a.partitionCount)[0]?.runId ?? "")`, &last); err != nil {
+		return err
+	}
+	pages = strings.ReplaceAll(pages, "runs/last", "runs/"+last)
 	for _, size := range sizes {
 		width, height, phone := int64(1280), int64(800), false
 		if size == "phone" {
@@ -84,6 +104,9 @@ func take(base, out, pages string, sizes, schemes []string, language string, ful
 					return err
 				}
 				file := filepath.Join(out, fmt.Sprintf("%s-%s-%s.png", name, size, scheme))
+				if png, err = smaller(png); err != nil {
+					return err
+				}
 				if err := os.WriteFile(file, png, 0o644); err != nil {
 					return err
 				}

@@ -32,6 +32,9 @@ func measure(base string) error {
 	if err := p.Size(1280, 800, false); err != nil {
 		return err
 	}
+	if err := p.IgnorePolicy(); err != nil { // the empty page may not fetch
+		return err
+	}
 	take := func(path, expression string) (float64, error) {
 		var all []float64
 		for range rounds {

@@ -213,6 +213,15 @@ func (p *Page) Dark(on bool) error {
 	return err
 }
 
+// IgnorePolicy lets pages that are loaded from now on do what their content security
+// policy forbids.
+func (p *Page) IgnorePolicy() error {
+	ctx, cancel := p.within(10 * time.Second)
+	defer cancel()
+	_, err := chromedp.Call(ctx, page.SetBypassCSP, page.SetBypassCSPParams{Enabled: true})
+	return err
+}
+
 // Eval evaluates an expression, awaits it, and decodes its JSON into v, which may be nil.
 func (p *Page) Eval(expression string, v any) error {
 	ctx, cancel := p.within(30 * time.Second)

@@ -1,0 +1,83 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
+	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/e2e/internal/stack"
+	"github.com/afterbell/afterbell/services/tusharesim"
+)
+
+// pair is a pair of its own for the pictures, with a simulated market, a store that it
+// has just filled, and some dates that the provider answers wrongly.
+func pair(ctx context.Context, bin string) (base string, stop func() error, err error) {
+	dir, err := os.MkdirTemp("", "afterbell-pictures")
+	if err != nil {
+		return "", nil, err
+	}
+	server, err := tusharesim.Start(ctx, tusharesim.Options{Stocks: 800, Funds: 300, Latency: 20 * time.Millisecond})
+	if err != nil {
+		return "", nil, errors.Join(err, os.RemoveAll(dir))
+	}
+	stop = func() error { return errors.Join(server.Close(), os.RemoveAll(dir)) }
+	for _, f := range []tusharesim.Fault{
+		{Kind: tusharesim.HalfDay, API: tusharesim.Moneyflow, TradeDate: day(-12), EndDate: day(-9)},
+		{Kind: tusharesim.Empty, API: tusharesim.FundDaily, TradeDate: day(-60), EndDate: day(-55)},
+		{Kind: tusharesim.HTTP503, API: tusharesim.DailyBasic, TradeDate: day(-131), EndDate: day(-124)},
+	} {
+		if _, err := server.Sim.AddFault(f); err != nil {
+			return "", stop, err
+		}
+	}
+	s, err := stack.New(ctx, stack.Config{
+		Bin: bin, Data: dir, ProviderURL: server.URL,
+		WorkerFlags:       []string{"--rate-limit", "0", "--universe-window", "420d", "--targets-window", "420d"},
+		OrchestratorFlags: []string{"--schedule=false"},
+		Env:               []string{"AFTERBELL_TUSHARE_TOKEN=pictures"},
+	})
+	if err != nil {
+		return "", stop, err
+	}
+	stop = func() error { return errors.Join(s.Close(), server.Close(), os.RemoveAll(dir)) }
+	symbols := []string{"600519.SH", "000001.SZ", "510300.SH"}
+	if _, err := orchestratorv1.NewTargetServiceClient(s.Conn).UpdateTargets(ctx, &orchestratorv1.UpdateTargetsRequest{
+		Targets: &orchestratorv1.Targets{Symbols: symbols},
+	}); err != nil {
+		return "", stop, err
+	}
+	for _, pool := range []marketv1.Pool{marketv1.Pool_POOL_UNIVERSE, marketv1.Pool_POOL_TARGETS} {
+		if err := fill(ctx, s, pool); err != nil {
+			return "", stop, err
+		}
+	}
+	return "http://" + s.Config.HTTPAddr, stop, nil
+}
+
+// fill brings a pool up to date and waits for the run's end.
+func fill(ctx context.Context, s *stack.Stack, pool marketv1.Pool) error {
+	created, err := s.Runs().CreateRun(ctx, &orchestratorv1.CreateRunRequest{Pools: []marketv1.Pool{pool}})
+	if err != nil {
+		return err
+	}
+	watch, err := s.Runs().WatchRun(ctx, &orchestratorv1.WatchRunRequest{RunId: created.GetRuns()[0].GetRunId()})
+	if err != nil {
+		return err
+	}
+	for {
+		m, err := watch.Recv()
+		if err != nil {
+			return fmt.Errorf("the run of %s: %w", pool, err)
+		}
+		if m.GetEvent().GetFinished() != nil {
+			return nil
+		}
+	}
+}
+
+// day is a date so many days from now, as the provider writes it.
+func day(n int) string { return time.Now().AddDate(0, 0, n).Format("20060102") }
