@@ -148,7 +148,7 @@ func TestTwoHosts(t *testing.T) {
 	as := " --orchestrator " + orchestrator.Addr("grpc") + " --ca " + in("ca.crt") + " --key-file " + in("admin.key")
 	store.want(0, "run universe --watch"+as, "succeeded")
 	store.want(0, "coverage universe --require complete"+as)
-	store.want(0, "doctor --http-addr "+orchestrator.Addr("http")+" --tushare-url http://"+sim.Addr("")+" --data-dir "+storeData+as, "answers at "+orchestrator.Addr("http"))
+	store.want(0, "doctor --http-addr "+orchestrator.Addr("http")+" --tushare-url http://"+sim.Addr("")+" --data-dir "+storeData+as, "responds at "+orchestrator.Addr("http"))
 	reader := store.want(0, "keys create notebooks --role viewer --expires 1h"+as)
 	if err := os.WriteFile(in("viewer.key"), []byte(reader.out), 0o600); err != nil {
 		t.Fatal(err)
@@ -160,6 +160,7 @@ func TestTwoHosts(t *testing.T) {
 	store.want(1, "runs"+plain+" --ca "+in("ca.crt"), "UNAUTHENTICATED")
 	store.want(5, "runs"+plain, "requires TLS")
 	store.want(5, "runs"+plain+" --ca system", "TLS connection")
+	store.want(5, "doctor"+plain+" --data-dir "+storeData+" --tushare-url http://"+sim.Addr(""), "an orchestrator that requires TLS")
 	viewer := plain + " --ca " + in("ca.crt") + " --key-file " + in("viewer.key")
 	store.want(0, "runs"+viewer, "succeeded")
 	store.want(1, "run universe"+viewer, "ROLE_REQUIRED")

@@ -129,6 +129,9 @@ func (d *doctor) orchestrator(ctx context.Context) {
 	case errors.As(err, &answer) && answer.ReasonName != "":
 		d.reached = true
 		d.add(check, Wrong, answer.Message, first(answer.Remedy, d.T("Read the orchestrator's log.")))
+	case errors.Is(err, afterbell.ErrTLS) && d.Access.CA == "":
+		d.unreachable(check, d.T("another program, or an orchestrator that requires TLS, listens at %s", addr),
+			d.T("If it is the orchestrator, name the CA of its certificate: %s", "afterbell doctor --ca FILE"))
 	case errors.Is(err, afterbell.ErrTLS) && errors.As(err, &answer):
 		d.unreachable(check, answer.Message, d.T("Name the CA of the orchestrator's certificate: %s", "afterbell doctor --ca FILE"))
 	case !listens(ctx, addr):

@@ -438,4 +438,6 @@ var chinese = map[string]string{
 	"minute":                                                                          "分钟",
 	"hour":                                                                            "小时",
 	"day":                                                                             "天",
+	"another program, or an orchestrator that requires TLS, listens at %s": "另一个程序或要求 TLS 的编排器在监听 %s",
+	"If it is the orchestrator, name the CA of its certificate: %s":        "如果是编排器，请指定其证书的 CA：%s",
 }
