@@ -40,6 +40,9 @@ type Client struct {
 	// Limits shows and discards learned limits of the provider.
 	Limits orchestratorv1.LimitServiceClient
 	// Notices configures the channels of notices and shows the notices sent.
+	// Tokens shows where the provider's tokens come from, and stores them.
+	Tokens orchestratorv1.TokenServiceClient
+	// Notices keeps the channels through which afterbell speaks up, and shows what was told.
 	Notices orchestratorv1.NoticeServiceClient
 	// Keys creates, lists and revokes API keys.
 	Keys orchestratorv1.KeyServiceClient
@@ -88,6 +91,7 @@ func Dial(addr string, extra ...grpc.DialOption) (*Client, error) {
 		Targets:    orchestratorv1.NewTargetServiceClient(conn),
 		Data:       orchestratorv1.NewDataServiceClient(conn),
 		Limits:     orchestratorv1.NewLimitServiceClient(conn),
+		Tokens:     orchestratorv1.NewTokenServiceClient(conn),
 		Notices:    orchestratorv1.NewNoticeServiceClient(conn),
 		Keys:       orchestratorv1.NewKeyServiceClient(conn),
 		Audit:      orchestratorv1.NewAuditServiceClient(conn),

@@ -5,6 +5,7 @@ go 1.26.0
 replace github.com/afterbell/afterbell/gen => ../../gen
 
 require (
+	filippo.io/age v1.3.2
 	github.com/afterbell/afterbell/gen v0.0.0-00010101000000-000000000000
 	github.com/afterbell/afterbell/services/internal v0.0.0-00010101000000-000000000000
 	github.com/afterbell/afterbell/services/tusharesim v0.0.0-00010101000000-000000000000
@@ -21,6 +22,7 @@ require (
 )
 
 require (
+	filippo.io/hpke v0.4.0 // indirect
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
 	github.com/duckdb/duckdb-go-bindings/lib/darwin-amd64 v0.10506.0 // indirect
@@ -41,6 +43,7 @@ require (
 	github.com/prometheus/common v0.72.0 // indirect
 	github.com/prometheus/procfs v0.22.0 // indirect
 	github.com/zeebo/xxh3 v1.1.0 // indirect
+	golang.org/x/crypto v0.58.0 // indirect
 	golang.org/x/exp v0.0.0-20261014143641-f0251eb4aa3e // indirect
 	golang.org/x/mod v0.42.0 // indirect
 	golang.org/x/net v0.61.0 // indirect

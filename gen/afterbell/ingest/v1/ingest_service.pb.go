@@ -141,7 +141,7 @@ func (x IngestPartitionResponse_Stage) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use IngestPartitionResponse_Stage.Descriptor instead.
 func (IngestPartitionResponse_Stage) EnumDescriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{19, 0}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{23, 0}
 }
 
 // Request for IngestService.ListModules.
@@ -288,7 +288,9 @@ type ListTokensResponse struct {
 	// One status per domain that has an implemented module.
 	Tokens []*TokenStatus `protobuf:"bytes,1,rep,name=tokens,proto3" json:"tokens,omitempty"`
 	// Host of the provider's URL, without its port. Example: "api.tushare.pro".
-	ProviderHost  string `protobuf:"bytes,2,opt,name=provider_host,json=providerHost,proto3" json:"provider_host,omitempty"`
+	ProviderHost string `protobuf:"bytes,2,opt,name=provider_host,json=providerHost,proto3" json:"provider_host,omitempty"`
+	// What a token is stored for: domains, and "main".
+	Stored        []string `protobuf:"bytes,3,rep,name=stored,proto3" json:"stored,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -337,18 +339,27 @@ func (x *ListTokensResponse) GetProviderHost() string {
 	return ""
 }
 
+func (x *ListTokensResponse) GetStored() []string {
+	if x != nil {
+		return x.Stored
+	}
+	return nil
+}
+
 // Where a domain's token comes from. Never its value.
 type TokenStatus struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Domain.
 	DomainId string `protobuf:"bytes,1,opt,name=domain_id,json=domainId,proto3" json:"domain_id,omitempty"`
-	// Where it comes from: "domain", "main" or "environment". Empty if none is
-	// configured.
+	// Where it comes from: "domain" or "main", which are stored, "environment" or "file".
+	// Empty if none is configured.
 	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
 	// Keyed digest, 16 hex digits, so that a change is visible. Empty if none.
-	Fingerprint   string `protobuf:"bytes,3,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Fingerprint string `protobuf:"bytes,3,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
+	// Calls a minute and API that a refusal named for it, the highest. 0 before any.
+	CallsPerMinute int32 `protobuf:"varint,4,opt,name=calls_per_minute,json=callsPerMinute,proto3" json:"calls_per_minute,omitempty"`
+	unknownFields  protoimpl.UnknownFields
+	sizeCache      protoimpl.SizeCache
 }
 
 func (x *TokenStatus) Reset() {
@@ -402,6 +413,188 @@ func (x *TokenStatus) GetFingerprint() string {
 	return ""
 }
 
+func (x *TokenStatus) GetCallsPerMinute() int32 {
+	if x != nil {
+		return x.CallsPerMinute
+	}
+	return 0
+}
+
+// Request for IngestService.SetToken.
+type SetTokenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Domain with a built module, or "main".
+	DomainId string `protobuf:"bytes,1,opt,name=domain_id,json=domainId,proto3" json:"domain_id,omitempty"`
+	// The token.
+	Token         string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetTokenRequest) Reset() {
+	*x = SetTokenRequest{}
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[5]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetTokenRequest) ProtoMessage() {}
+
+func (x *SetTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[5]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetTokenRequest.ProtoReflect.Descriptor instead.
+func (*SetTokenRequest) Descriptor() ([]byte, []int) {
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{5}
+}
+
+func (x *SetTokenRequest) GetDomainId() string {
+	if x != nil {
+		return x.DomainId
+	}
+	return ""
+}
+
+func (x *SetTokenRequest) GetToken() string {
+	if x != nil {
+		return x.Token
+	}
+	return ""
+}
+
+// Response for IngestService.SetToken.
+type SetTokenResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *SetTokenResponse) Reset() {
+	*x = SetTokenResponse{}
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[6]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *SetTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*SetTokenResponse) ProtoMessage() {}
+
+func (x *SetTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[6]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use SetTokenResponse.ProtoReflect.Descriptor instead.
+func (*SetTokenResponse) Descriptor() ([]byte, []int) {
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{6}
+}
+
+// Request for IngestService.ClearToken.
+type ClearTokenRequest struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Domain with a built module, or "main".
+	DomainId      string `protobuf:"bytes,1,opt,name=domain_id,json=domainId,proto3" json:"domain_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClearTokenRequest) Reset() {
+	*x = ClearTokenRequest{}
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[7]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClearTokenRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClearTokenRequest) ProtoMessage() {}
+
+func (x *ClearTokenRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[7]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClearTokenRequest.ProtoReflect.Descriptor instead.
+func (*ClearTokenRequest) Descriptor() ([]byte, []int) {
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{7}
+}
+
+func (x *ClearTokenRequest) GetDomainId() string {
+	if x != nil {
+		return x.DomainId
+	}
+	return ""
+}
+
+// Response for IngestService.ClearToken.
+type ClearTokenResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ClearTokenResponse) Reset() {
+	*x = ClearTokenResponse{}
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[8]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ClearTokenResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ClearTokenResponse) ProtoMessage() {}
+
+func (x *ClearTokenResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[8]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ClearTokenResponse.ProtoReflect.Descriptor instead.
+func (*ClearTokenResponse) Descriptor() ([]byte, []int) {
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{8}
+}
+
 // Request for IngestService.ProbeModules.
 type ProbeModulesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -417,7 +610,7 @@ type ProbeModulesRequest struct {
 
 func (x *ProbeModulesRequest) Reset() {
 	*x = ProbeModulesRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[5]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -429,7 +622,7 @@ func (x *ProbeModulesRequest) String() string {
 func (*ProbeModulesRequest) ProtoMessage() {}
 
 func (x *ProbeModulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[5]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -442,7 +635,7 @@ func (x *ProbeModulesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeModulesRequest.ProtoReflect.Descriptor instead.
 func (*ProbeModulesRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{5}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ProbeModulesRequest) GetModuleIds() []string {
@@ -482,7 +675,7 @@ type ProbeModulesResponse struct {
 
 func (x *ProbeModulesResponse) Reset() {
 	*x = ProbeModulesResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[6]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -494,7 +687,7 @@ func (x *ProbeModulesResponse) String() string {
 func (*ProbeModulesResponse) ProtoMessage() {}
 
 func (x *ProbeModulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[6]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -507,7 +700,7 @@ func (x *ProbeModulesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeModulesResponse.ProtoReflect.Descriptor instead.
 func (*ProbeModulesResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{6}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *ProbeModulesResponse) GetEvent() isProbeModulesResponse_Event {
@@ -578,7 +771,7 @@ type ModuleProbe struct {
 
 func (x *ModuleProbe) Reset() {
 	*x = ModuleProbe{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[7]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -590,7 +783,7 @@ func (x *ModuleProbe) String() string {
 func (*ModuleProbe) ProtoMessage() {}
 
 func (x *ModuleProbe) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[7]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -603,7 +796,7 @@ func (x *ModuleProbe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModuleProbe.ProtoReflect.Descriptor instead.
 func (*ModuleProbe) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{7}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ModuleProbe) GetModuleId() string {
@@ -673,7 +866,7 @@ type CheckStoreRequest struct {
 
 func (x *CheckStoreRequest) Reset() {
 	*x = CheckStoreRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[8]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -685,7 +878,7 @@ func (x *CheckStoreRequest) String() string {
 func (*CheckStoreRequest) ProtoMessage() {}
 
 func (x *CheckStoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[8]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -698,7 +891,7 @@ func (x *CheckStoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckStoreRequest.ProtoReflect.Descriptor instead.
 func (*CheckStoreRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{8}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *CheckStoreRequest) GetPool() v1.Pool {
@@ -723,7 +916,7 @@ type CheckStoreResponse struct {
 
 func (x *CheckStoreResponse) Reset() {
 	*x = CheckStoreResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[9]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -735,7 +928,7 @@ func (x *CheckStoreResponse) String() string {
 func (*CheckStoreResponse) ProtoMessage() {}
 
 func (x *CheckStoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[9]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -748,7 +941,7 @@ func (x *CheckStoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckStoreResponse.ProtoReflect.Descriptor instead.
 func (*CheckStoreResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{9}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *CheckStoreResponse) GetFreeBytes() int64 {
@@ -781,7 +974,7 @@ type ListCalendarDaysRequest struct {
 
 func (x *ListCalendarDaysRequest) Reset() {
 	*x = ListCalendarDaysRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[10]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -793,7 +986,7 @@ func (x *ListCalendarDaysRequest) String() string {
 func (*ListCalendarDaysRequest) ProtoMessage() {}
 
 func (x *ListCalendarDaysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[10]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -806,7 +999,7 @@ func (x *ListCalendarDaysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCalendarDaysRequest.ProtoReflect.Descriptor instead.
 func (*ListCalendarDaysRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{10}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{14}
 }
 
 // Response for IngestService.ListCalendarDays.
@@ -824,7 +1017,7 @@ type ListCalendarDaysResponse struct {
 
 func (x *ListCalendarDaysResponse) Reset() {
 	*x = ListCalendarDaysResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[11]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -836,7 +1029,7 @@ func (x *ListCalendarDaysResponse) String() string {
 func (*ListCalendarDaysResponse) ProtoMessage() {}
 
 func (x *ListCalendarDaysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[11]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -849,7 +1042,7 @@ func (x *ListCalendarDaysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCalendarDaysResponse.ProtoReflect.Descriptor instead.
 func (*ListCalendarDaysResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{11}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *ListCalendarDaysResponse) GetOpenDates() []string {
@@ -892,7 +1085,7 @@ type ListCoverageRequest struct {
 
 func (x *ListCoverageRequest) Reset() {
 	*x = ListCoverageRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[12]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -904,7 +1097,7 @@ func (x *ListCoverageRequest) String() string {
 func (*ListCoverageRequest) ProtoMessage() {}
 
 func (x *ListCoverageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[12]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -917,7 +1110,7 @@ func (x *ListCoverageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCoverageRequest.ProtoReflect.Descriptor instead.
 func (*ListCoverageRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{12}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{16}
 }
 
 func (x *ListCoverageRequest) GetPool() v1.Pool {
@@ -967,7 +1160,7 @@ type ListCoverageResponse struct {
 
 func (x *ListCoverageResponse) Reset() {
 	*x = ListCoverageResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[13]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -979,7 +1172,7 @@ func (x *ListCoverageResponse) String() string {
 func (*ListCoverageResponse) ProtoMessage() {}
 
 func (x *ListCoverageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[13]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -992,7 +1185,7 @@ func (x *ListCoverageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCoverageResponse.ProtoReflect.Descriptor instead.
 func (*ListCoverageResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{13}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListCoverageResponse) GetCoverages() []*v1.Coverage {
@@ -1033,7 +1226,7 @@ type PlanPartitionsRequest struct {
 
 func (x *PlanPartitionsRequest) Reset() {
 	*x = PlanPartitionsRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[14]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1045,7 +1238,7 @@ func (x *PlanPartitionsRequest) String() string {
 func (*PlanPartitionsRequest) ProtoMessage() {}
 
 func (x *PlanPartitionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[14]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1058,7 +1251,7 @@ func (x *PlanPartitionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanPartitionsRequest.ProtoReflect.Descriptor instead.
 func (*PlanPartitionsRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{14}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *PlanPartitionsRequest) GetPool() v1.Pool {
@@ -1145,7 +1338,7 @@ type PlanPartitionsResponse struct {
 
 func (x *PlanPartitionsResponse) Reset() {
 	*x = PlanPartitionsResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[15]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1157,7 +1350,7 @@ func (x *PlanPartitionsResponse) String() string {
 func (*PlanPartitionsResponse) ProtoMessage() {}
 
 func (x *PlanPartitionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[15]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1170,7 +1363,7 @@ func (x *PlanPartitionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanPartitionsResponse.ProtoReflect.Descriptor instead.
 func (*PlanPartitionsResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{15}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *PlanPartitionsResponse) GetPartitions() []*PartitionSpec {
@@ -1219,7 +1412,7 @@ type SymbolList struct {
 
 func (x *SymbolList) Reset() {
 	*x = SymbolList{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[16]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1231,7 +1424,7 @@ func (x *SymbolList) String() string {
 func (*SymbolList) ProtoMessage() {}
 
 func (x *SymbolList) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[16]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1244,7 +1437,7 @@ func (x *SymbolList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SymbolList.ProtoReflect.Descriptor instead.
 func (*SymbolList) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{16}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *SymbolList) GetSymbols() []string {
@@ -1286,7 +1479,7 @@ type PartitionSpec struct {
 
 func (x *PartitionSpec) Reset() {
 	*x = PartitionSpec{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[17]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1298,7 +1491,7 @@ func (x *PartitionSpec) String() string {
 func (*PartitionSpec) ProtoMessage() {}
 
 func (x *PartitionSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[17]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1311,7 +1504,7 @@ func (x *PartitionSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionSpec.ProtoReflect.Descriptor instead.
 func (*PartitionSpec) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{17}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PartitionSpec) GetPartitionId() string {
@@ -1401,7 +1594,7 @@ type IngestPartitionRequest struct {
 
 func (x *IngestPartitionRequest) Reset() {
 	*x = IngestPartitionRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[18]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1413,7 +1606,7 @@ func (x *IngestPartitionRequest) String() string {
 func (*IngestPartitionRequest) ProtoMessage() {}
 
 func (x *IngestPartitionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[18]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1426,7 +1619,7 @@ func (x *IngestPartitionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IngestPartitionRequest.ProtoReflect.Descriptor instead.
 func (*IngestPartitionRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{18}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *IngestPartitionRequest) GetRunId() string {
@@ -1473,7 +1666,7 @@ type IngestPartitionResponse struct {
 
 func (x *IngestPartitionResponse) Reset() {
 	*x = IngestPartitionResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[19]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1485,7 +1678,7 @@ func (x *IngestPartitionResponse) String() string {
 func (*IngestPartitionResponse) ProtoMessage() {}
 
 func (x *IngestPartitionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[19]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1498,7 +1691,7 @@ func (x *IngestPartitionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IngestPartitionResponse.ProtoReflect.Descriptor instead.
 func (*IngestPartitionResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{19}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *IngestPartitionResponse) GetEvent() isIngestPartitionResponse_Event {
@@ -1569,7 +1762,7 @@ type PartitionResult struct {
 
 func (x *PartitionResult) Reset() {
 	*x = PartitionResult{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[20]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1581,7 +1774,7 @@ func (x *PartitionResult) String() string {
 func (*PartitionResult) ProtoMessage() {}
 
 func (x *PartitionResult) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[20]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1594,7 +1787,7 @@ func (x *PartitionResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionResult.ProtoReflect.Descriptor instead.
 func (*PartitionResult) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{20}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *PartitionResult) GetCoverage() *v1.Coverage {
@@ -1664,7 +1857,7 @@ type ListActivePartitionsRequest struct {
 
 func (x *ListActivePartitionsRequest) Reset() {
 	*x = ListActivePartitionsRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[21]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1676,7 +1869,7 @@ func (x *ListActivePartitionsRequest) String() string {
 func (*ListActivePartitionsRequest) ProtoMessage() {}
 
 func (x *ListActivePartitionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[21]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1689,7 +1882,7 @@ func (x *ListActivePartitionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActivePartitionsRequest.ProtoReflect.Descriptor instead.
 func (*ListActivePartitionsRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{21}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *ListActivePartitionsRequest) GetRunId() string {
@@ -1710,7 +1903,7 @@ type ListActivePartitionsResponse struct {
 
 func (x *ListActivePartitionsResponse) Reset() {
 	*x = ListActivePartitionsResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[22]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1722,7 +1915,7 @@ func (x *ListActivePartitionsResponse) String() string {
 func (*ListActivePartitionsResponse) ProtoMessage() {}
 
 func (x *ListActivePartitionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[22]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1735,7 +1928,7 @@ func (x *ListActivePartitionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActivePartitionsResponse.ProtoReflect.Descriptor instead.
 func (*ListActivePartitionsResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{22}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *ListActivePartitionsResponse) GetPartitions() []*ActivePartition {
@@ -1764,7 +1957,7 @@ type ActivePartition struct {
 
 func (x *ActivePartition) Reset() {
 	*x = ActivePartition{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[23]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1776,7 +1969,7 @@ func (x *ActivePartition) String() string {
 func (*ActivePartition) ProtoMessage() {}
 
 func (x *ActivePartition) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[23]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1789,7 +1982,7 @@ func (x *ActivePartition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivePartition.ProtoReflect.Descriptor instead.
 func (*ActivePartition) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{23}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ActivePartition) GetRunId() string {
@@ -1840,7 +2033,7 @@ type VerifyPartitionsRequest struct {
 
 func (x *VerifyPartitionsRequest) Reset() {
 	*x = VerifyPartitionsRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[24]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1852,7 +2045,7 @@ func (x *VerifyPartitionsRequest) String() string {
 func (*VerifyPartitionsRequest) ProtoMessage() {}
 
 func (x *VerifyPartitionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[24]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1865,7 +2058,7 @@ func (x *VerifyPartitionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyPartitionsRequest.ProtoReflect.Descriptor instead.
 func (*VerifyPartitionsRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{24}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *VerifyPartitionsRequest) GetPool() v1.Pool {
@@ -1893,7 +2086,7 @@ type VerifyPartitionsResponse struct {
 
 func (x *VerifyPartitionsResponse) Reset() {
 	*x = VerifyPartitionsResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[25]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1905,7 +2098,7 @@ func (x *VerifyPartitionsResponse) String() string {
 func (*VerifyPartitionsResponse) ProtoMessage() {}
 
 func (x *VerifyPartitionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[25]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1918,7 +2111,7 @@ func (x *VerifyPartitionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyPartitionsResponse.ProtoReflect.Descriptor instead.
 func (*VerifyPartitionsResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{25}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *VerifyPartitionsResponse) GetChecks() []*PartitionCheck {
@@ -1953,7 +2146,7 @@ type PartitionCheck struct {
 
 func (x *PartitionCheck) Reset() {
 	*x = PartitionCheck{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[26]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1965,7 +2158,7 @@ func (x *PartitionCheck) String() string {
 func (*PartitionCheck) ProtoMessage() {}
 
 func (x *PartitionCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[26]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1978,7 +2171,7 @@ func (x *PartitionCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionCheck.ProtoReflect.Descriptor instead.
 func (*PartitionCheck) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{26}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *PartitionCheck) GetPartitionId() string {
@@ -2055,7 +2248,7 @@ type ListRevisionsRequest struct {
 
 func (x *ListRevisionsRequest) Reset() {
 	*x = ListRevisionsRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[27]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2067,7 +2260,7 @@ func (x *ListRevisionsRequest) String() string {
 func (*ListRevisionsRequest) ProtoMessage() {}
 
 func (x *ListRevisionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[27]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2080,7 +2273,7 @@ func (x *ListRevisionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRevisionsRequest.ProtoReflect.Descriptor instead.
 func (*ListRevisionsRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{27}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *ListRevisionsRequest) GetPool() v1.Pool {
@@ -2150,7 +2343,7 @@ type ListRevisionsResponse struct {
 
 func (x *ListRevisionsResponse) Reset() {
 	*x = ListRevisionsResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[28]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2162,7 +2355,7 @@ func (x *ListRevisionsResponse) String() string {
 func (*ListRevisionsResponse) ProtoMessage() {}
 
 func (x *ListRevisionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[28]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2175,7 +2368,7 @@ func (x *ListRevisionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRevisionsResponse.ProtoReflect.Descriptor instead.
 func (*ListRevisionsResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{28}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *ListRevisionsResponse) GetRevisions() []*v1.Revision {
@@ -2202,7 +2395,7 @@ type ListAbsentSymbolsRequest struct {
 
 func (x *ListAbsentSymbolsRequest) Reset() {
 	*x = ListAbsentSymbolsRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[29]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2214,7 +2407,7 @@ func (x *ListAbsentSymbolsRequest) String() string {
 func (*ListAbsentSymbolsRequest) ProtoMessage() {}
 
 func (x *ListAbsentSymbolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[29]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2227,7 +2420,7 @@ func (x *ListAbsentSymbolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAbsentSymbolsRequest.ProtoReflect.Descriptor instead.
 func (*ListAbsentSymbolsRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{29}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListAbsentSymbolsRequest) GetPool() v1.Pool {
@@ -2269,7 +2462,7 @@ type ListAbsentSymbolsResponse struct {
 
 func (x *ListAbsentSymbolsResponse) Reset() {
 	*x = ListAbsentSymbolsResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[30]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2281,7 +2474,7 @@ func (x *ListAbsentSymbolsResponse) String() string {
 func (*ListAbsentSymbolsResponse) ProtoMessage() {}
 
 func (x *ListAbsentSymbolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[30]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2294,7 +2487,7 @@ func (x *ListAbsentSymbolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAbsentSymbolsResponse.ProtoReflect.Descriptor instead.
 func (*ListAbsentSymbolsResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{30}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListAbsentSymbolsResponse) GetAbsentSymbols() []*v1.AbsentSymbol {
@@ -2313,7 +2506,7 @@ type ListLimitsRequest struct {
 
 func (x *ListLimitsRequest) Reset() {
 	*x = ListLimitsRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[31]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2325,7 +2518,7 @@ func (x *ListLimitsRequest) String() string {
 func (*ListLimitsRequest) ProtoMessage() {}
 
 func (x *ListLimitsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[31]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2338,7 +2531,7 @@ func (x *ListLimitsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLimitsRequest.ProtoReflect.Descriptor instead.
 func (*ListLimitsRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{31}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{35}
 }
 
 // Response for IngestService.ListLimits.
@@ -2352,7 +2545,7 @@ type ListLimitsResponse struct {
 
 func (x *ListLimitsResponse) Reset() {
 	*x = ListLimitsResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[32]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2364,7 +2557,7 @@ func (x *ListLimitsResponse) String() string {
 func (*ListLimitsResponse) ProtoMessage() {}
 
 func (x *ListLimitsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[32]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2377,7 +2570,7 @@ func (x *ListLimitsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLimitsResponse.ProtoReflect.Descriptor instead.
 func (*ListLimitsResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{32}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListLimitsResponse) GetLimits() []*v1.LearntLimit {
@@ -2399,7 +2592,7 @@ type ForgetLimitsRequest struct {
 
 func (x *ForgetLimitsRequest) Reset() {
 	*x = ForgetLimitsRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[33]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2411,7 +2604,7 @@ func (x *ForgetLimitsRequest) String() string {
 func (*ForgetLimitsRequest) ProtoMessage() {}
 
 func (x *ForgetLimitsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[33]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2424,7 +2617,7 @@ func (x *ForgetLimitsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetLimitsRequest.ProtoReflect.Descriptor instead.
 func (*ForgetLimitsRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{33}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{37}
 }
 
 func (x *ForgetLimitsRequest) GetProviderApis() []string {
@@ -2445,7 +2638,7 @@ type ForgetLimitsResponse struct {
 
 func (x *ForgetLimitsResponse) Reset() {
 	*x = ForgetLimitsResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[34]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2457,7 +2650,7 @@ func (x *ForgetLimitsResponse) String() string {
 func (*ForgetLimitsResponse) ProtoMessage() {}
 
 func (x *ForgetLimitsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[34]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2470,7 +2663,7 @@ func (x *ForgetLimitsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetLimitsResponse.ProtoReflect.Descriptor instead.
 func (*ForgetLimitsResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{34}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ForgetLimitsResponse) GetLimits() []*v1.LearntLimit {
@@ -2491,7 +2684,7 @@ type ListInstrumentsRequest struct {
 
 func (x *ListInstrumentsRequest) Reset() {
 	*x = ListInstrumentsRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[35]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2503,7 +2696,7 @@ func (x *ListInstrumentsRequest) String() string {
 func (*ListInstrumentsRequest) ProtoMessage() {}
 
 func (x *ListInstrumentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[35]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2516,7 +2709,7 @@ func (x *ListInstrumentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInstrumentsRequest.ProtoReflect.Descriptor instead.
 func (*ListInstrumentsRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{35}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ListInstrumentsRequest) GetKnownVersion() string {
@@ -2540,7 +2733,7 @@ type ListInstrumentsResponse struct {
 
 func (x *ListInstrumentsResponse) Reset() {
 	*x = ListInstrumentsResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[36]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2552,7 +2745,7 @@ func (x *ListInstrumentsResponse) String() string {
 func (*ListInstrumentsResponse) ProtoMessage() {}
 
 func (x *ListInstrumentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[36]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2565,7 +2758,7 @@ func (x *ListInstrumentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInstrumentsResponse.ProtoReflect.Descriptor instead.
 func (*ListInstrumentsResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{36}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ListInstrumentsResponse) GetVersion() string {
@@ -2605,7 +2798,7 @@ type ListedInstrument struct {
 
 func (x *ListedInstrument) Reset() {
 	*x = ListedInstrument{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[37]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2617,7 +2810,7 @@ func (x *ListedInstrument) String() string {
 func (*ListedInstrument) ProtoMessage() {}
 
 func (x *ListedInstrument) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[37]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2630,7 +2823,7 @@ func (x *ListedInstrument) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListedInstrument.ProtoReflect.Descriptor instead.
 func (*ListedInstrument) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{37}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListedInstrument) GetSymbol() string {
@@ -2695,7 +2888,7 @@ type ProbeModulesResponse_ProbeStarted struct {
 
 func (x *ProbeModulesResponse_ProbeStarted) Reset() {
 	*x = ProbeModulesResponse_ProbeStarted{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[38]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2707,7 +2900,7 @@ func (x *ProbeModulesResponse_ProbeStarted) String() string {
 func (*ProbeModulesResponse_ProbeStarted) ProtoMessage() {}
 
 func (x *ProbeModulesResponse_ProbeStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[38]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2720,7 +2913,7 @@ func (x *ProbeModulesResponse_ProbeStarted) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use ProbeModulesResponse_ProbeStarted.ProtoReflect.Descriptor instead.
 func (*ProbeModulesResponse_ProbeStarted) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{6, 0}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{10, 0}
 }
 
 func (x *ProbeModulesResponse_ProbeStarted) GetModuleId() string {
@@ -2756,7 +2949,7 @@ type IngestPartitionResponse_Heartbeat struct {
 
 func (x *IngestPartitionResponse_Heartbeat) Reset() {
 	*x = IngestPartitionResponse_Heartbeat{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[39]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2768,7 +2961,7 @@ func (x *IngestPartitionResponse_Heartbeat) String() string {
 func (*IngestPartitionResponse_Heartbeat) ProtoMessage() {}
 
 func (x *IngestPartitionResponse_Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[39]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2781,7 +2974,7 @@ func (x *IngestPartitionResponse_Heartbeat) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use IngestPartitionResponse_Heartbeat.ProtoReflect.Descriptor instead.
 func (*IngestPartitionResponse_Heartbeat) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{19, 0}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{23, 0}
 }
 
 func (x *IngestPartitionResponse_Heartbeat) GetStage() IngestPartitionResponse_Stage {
@@ -2829,14 +3022,23 @@ const file_afterbell_ingest_v1_ingest_service_proto_rawDesc = "" +
 	"\tproviders\x18\x01 \x03(\v2\x1d.afterbell.market.v1.ProviderR\tproviders\x125\n" +
 	"\adomains\x18\x02 \x03(\v2\x1b.afterbell.market.v1.DomainR\adomains\x125\n" +
 	"\amodules\x18\x03 \x03(\v2\x1b.afterbell.market.v1.ModuleR\amodules\"\x13\n" +
-	"\x11ListTokensRequest\"s\n" +
+	"\x11ListTokensRequest\"\x8b\x01\n" +
 	"\x12ListTokensResponse\x128\n" +
 	"\x06tokens\x18\x01 \x03(\v2 .afterbell.ingest.v1.TokenStatusR\x06tokens\x12#\n" +
-	"\rprovider_host\x18\x02 \x01(\tR\fproviderHost\"d\n" +
+	"\rprovider_host\x18\x02 \x01(\tR\fproviderHost\x12\x16\n" +
+	"\x06stored\x18\x03 \x03(\tR\x06stored\"\x8e\x01\n" +
 	"\vTokenStatus\x12\x1b\n" +
 	"\tdomain_id\x18\x01 \x01(\tR\bdomainId\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12 \n" +
-	"\vfingerprint\x18\x03 \x01(\tR\vfingerprint\"\x93\x01\n" +
+	"\vfingerprint\x18\x03 \x01(\tR\vfingerprint\x12(\n" +
+	"\x10calls_per_minute\x18\x04 \x01(\x05R\x0ecallsPerMinute\"I\n" +
+	"\x0fSetTokenRequest\x12\x1b\n" +
+	"\tdomain_id\x18\x01 \x01(\tR\bdomainId\x12\x19\n" +
+	"\x05token\x18\x02 \x01(\tB\x03\x80\x01\x01R\x05token\"\x12\n" +
+	"\x10SetTokenResponse\"0\n" +
+	"\x11ClearTokenRequest\x12\x1b\n" +
+	"\tdomain_id\x18\x01 \x01(\tR\bdomainId\"\x14\n" +
+	"\x12ClearTokenResponse\"\x93\x01\n" +
 	"\x13ProbeModulesRequest\x12\x1d\n" +
 	"\n" +
 	"module_ids\x18\x01 \x03(\tR\tmoduleIds\x12\x1d\n" +
@@ -3033,11 +3235,14 @@ const file_afterbell_ingest_v1_ingest_service_proto_rawDesc = "" +
 	"\tPlanStage\x12\x1a\n" +
 	"\x16PLAN_STAGE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15PLAN_STAGE_REFERENCES\x10\x01\x12\x13\n" +
-	"\x0fPLAN_STAGE_DATA\x10\x022\x9e\r\n" +
+	"\x0fPLAN_STAGE_DATA\x10\x022\xe2\x0e\n" +
 	"\rIngestService\x12f\n" +
 	"\vListModules\x12'.afterbell.ingest.v1.ListModulesRequest\x1a(.afterbell.ingest.v1.ListModulesResponse\"\x04\xe8\xe0\x18\x04\x12c\n" +
 	"\n" +
-	"ListTokens\x12&.afterbell.ingest.v1.ListTokensRequest\x1a'.afterbell.ingest.v1.ListTokensResponse\"\x04\xe8\xe0\x18\x04\x12k\n" +
+	"ListTokens\x12&.afterbell.ingest.v1.ListTokensRequest\x1a'.afterbell.ingest.v1.ListTokensResponse\"\x04\xe8\xe0\x18\x04\x12]\n" +
+	"\bSetToken\x12$.afterbell.ingest.v1.SetTokenRequest\x1a%.afterbell.ingest.v1.SetTokenResponse\"\x04\xe8\xe0\x18\x04\x12c\n" +
+	"\n" +
+	"ClearToken\x12&.afterbell.ingest.v1.ClearTokenRequest\x1a'.afterbell.ingest.v1.ClearTokenResponse\"\x04\xe8\xe0\x18\x04\x12k\n" +
 	"\fProbeModules\x12(.afterbell.ingest.v1.ProbeModulesRequest\x1a).afterbell.ingest.v1.ProbeModulesResponse\"\x04\xe8\xe0\x18\x040\x01\x12c\n" +
 	"\n" +
 	"CheckStore\x12&.afterbell.ingest.v1.CheckStoreRequest\x1a'.afterbell.ingest.v1.CheckStoreResponse\"\x04\xe8\xe0\x18\x04\x12u\n" +
@@ -3068,7 +3273,7 @@ func file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP() []byte {
 }
 
 var file_afterbell_ingest_v1_ingest_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_afterbell_ingest_v1_ingest_service_proto_msgTypes = make([]protoimpl.MessageInfo, 40)
+var file_afterbell_ingest_v1_ingest_service_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
 var file_afterbell_ingest_v1_ingest_service_proto_goTypes = []any{
 	(PlanStage)(0),                            // 0: afterbell.ingest.v1.PlanStage
 	(IngestPartitionResponse_Stage)(0),        // 1: afterbell.ingest.v1.IngestPartitionResponse.Stage
@@ -3077,133 +3282,141 @@ var file_afterbell_ingest_v1_ingest_service_proto_goTypes = []any{
 	(*ListTokensRequest)(nil),                 // 4: afterbell.ingest.v1.ListTokensRequest
 	(*ListTokensResponse)(nil),                // 5: afterbell.ingest.v1.ListTokensResponse
 	(*TokenStatus)(nil),                       // 6: afterbell.ingest.v1.TokenStatus
-	(*ProbeModulesRequest)(nil),               // 7: afterbell.ingest.v1.ProbeModulesRequest
-	(*ProbeModulesResponse)(nil),              // 8: afterbell.ingest.v1.ProbeModulesResponse
-	(*ModuleProbe)(nil),                       // 9: afterbell.ingest.v1.ModuleProbe
-	(*CheckStoreRequest)(nil),                 // 10: afterbell.ingest.v1.CheckStoreRequest
-	(*CheckStoreResponse)(nil),                // 11: afterbell.ingest.v1.CheckStoreResponse
-	(*ListCalendarDaysRequest)(nil),           // 12: afterbell.ingest.v1.ListCalendarDaysRequest
-	(*ListCalendarDaysResponse)(nil),          // 13: afterbell.ingest.v1.ListCalendarDaysResponse
-	(*ListCoverageRequest)(nil),               // 14: afterbell.ingest.v1.ListCoverageRequest
-	(*ListCoverageResponse)(nil),              // 15: afterbell.ingest.v1.ListCoverageResponse
-	(*PlanPartitionsRequest)(nil),             // 16: afterbell.ingest.v1.PlanPartitionsRequest
-	(*PlanPartitionsResponse)(nil),            // 17: afterbell.ingest.v1.PlanPartitionsResponse
-	(*SymbolList)(nil),                        // 18: afterbell.ingest.v1.SymbolList
-	(*PartitionSpec)(nil),                     // 19: afterbell.ingest.v1.PartitionSpec
-	(*IngestPartitionRequest)(nil),            // 20: afterbell.ingest.v1.IngestPartitionRequest
-	(*IngestPartitionResponse)(nil),           // 21: afterbell.ingest.v1.IngestPartitionResponse
-	(*PartitionResult)(nil),                   // 22: afterbell.ingest.v1.PartitionResult
-	(*ListActivePartitionsRequest)(nil),       // 23: afterbell.ingest.v1.ListActivePartitionsRequest
-	(*ListActivePartitionsResponse)(nil),      // 24: afterbell.ingest.v1.ListActivePartitionsResponse
-	(*ActivePartition)(nil),                   // 25: afterbell.ingest.v1.ActivePartition
-	(*VerifyPartitionsRequest)(nil),           // 26: afterbell.ingest.v1.VerifyPartitionsRequest
-	(*VerifyPartitionsResponse)(nil),          // 27: afterbell.ingest.v1.VerifyPartitionsResponse
-	(*PartitionCheck)(nil),                    // 28: afterbell.ingest.v1.PartitionCheck
-	(*ListRevisionsRequest)(nil),              // 29: afterbell.ingest.v1.ListRevisionsRequest
-	(*ListRevisionsResponse)(nil),             // 30: afterbell.ingest.v1.ListRevisionsResponse
-	(*ListAbsentSymbolsRequest)(nil),          // 31: afterbell.ingest.v1.ListAbsentSymbolsRequest
-	(*ListAbsentSymbolsResponse)(nil),         // 32: afterbell.ingest.v1.ListAbsentSymbolsResponse
-	(*ListLimitsRequest)(nil),                 // 33: afterbell.ingest.v1.ListLimitsRequest
-	(*ListLimitsResponse)(nil),                // 34: afterbell.ingest.v1.ListLimitsResponse
-	(*ForgetLimitsRequest)(nil),               // 35: afterbell.ingest.v1.ForgetLimitsRequest
-	(*ForgetLimitsResponse)(nil),              // 36: afterbell.ingest.v1.ForgetLimitsResponse
-	(*ListInstrumentsRequest)(nil),            // 37: afterbell.ingest.v1.ListInstrumentsRequest
-	(*ListInstrumentsResponse)(nil),           // 38: afterbell.ingest.v1.ListInstrumentsResponse
-	(*ListedInstrument)(nil),                  // 39: afterbell.ingest.v1.ListedInstrument
-	(*ProbeModulesResponse_ProbeStarted)(nil), // 40: afterbell.ingest.v1.ProbeModulesResponse.ProbeStarted
-	(*IngestPartitionResponse_Heartbeat)(nil), // 41: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat
-	(*v1.Provider)(nil),                       // 42: afterbell.market.v1.Provider
-	(*v1.Domain)(nil),                         // 43: afterbell.market.v1.Domain
-	(*v1.Module)(nil),                         // 44: afterbell.market.v1.Module
-	(*durationpb.Duration)(nil),               // 45: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),             // 46: google.protobuf.Timestamp
-	(*v11.Issue)(nil),                         // 47: afterbell.fault.v1.Issue
-	(v1.Pool)(0),                              // 48: afterbell.market.v1.Pool
-	(*v1.Coverage)(nil),                       // 49: afterbell.market.v1.Coverage
-	(*v1.RevisionSummary)(nil),                // 50: afterbell.market.v1.RevisionSummary
-	(v1.Verdict)(0),                           // 51: afterbell.market.v1.Verdict
-	(*v1.Revision)(nil),                       // 52: afterbell.market.v1.Revision
-	(*v1.AbsentSymbol)(nil),                   // 53: afterbell.market.v1.AbsentSymbol
-	(*v1.LearntLimit)(nil),                    // 54: afterbell.market.v1.LearntLimit
-	(v1.InstrumentKind)(0),                    // 55: afterbell.market.v1.InstrumentKind
+	(*SetTokenRequest)(nil),                   // 7: afterbell.ingest.v1.SetTokenRequest
+	(*SetTokenResponse)(nil),                  // 8: afterbell.ingest.v1.SetTokenResponse
+	(*ClearTokenRequest)(nil),                 // 9: afterbell.ingest.v1.ClearTokenRequest
+	(*ClearTokenResponse)(nil),                // 10: afterbell.ingest.v1.ClearTokenResponse
+	(*ProbeModulesRequest)(nil),               // 11: afterbell.ingest.v1.ProbeModulesRequest
+	(*ProbeModulesResponse)(nil),              // 12: afterbell.ingest.v1.ProbeModulesResponse
+	(*ModuleProbe)(nil),                       // 13: afterbell.ingest.v1.ModuleProbe
+	(*CheckStoreRequest)(nil),                 // 14: afterbell.ingest.v1.CheckStoreRequest
+	(*CheckStoreResponse)(nil),                // 15: afterbell.ingest.v1.CheckStoreResponse
+	(*ListCalendarDaysRequest)(nil),           // 16: afterbell.ingest.v1.ListCalendarDaysRequest
+	(*ListCalendarDaysResponse)(nil),          // 17: afterbell.ingest.v1.ListCalendarDaysResponse
+	(*ListCoverageRequest)(nil),               // 18: afterbell.ingest.v1.ListCoverageRequest
+	(*ListCoverageResponse)(nil),              // 19: afterbell.ingest.v1.ListCoverageResponse
+	(*PlanPartitionsRequest)(nil),             // 20: afterbell.ingest.v1.PlanPartitionsRequest
+	(*PlanPartitionsResponse)(nil),            // 21: afterbell.ingest.v1.PlanPartitionsResponse
+	(*SymbolList)(nil),                        // 22: afterbell.ingest.v1.SymbolList
+	(*PartitionSpec)(nil),                     // 23: afterbell.ingest.v1.PartitionSpec
+	(*IngestPartitionRequest)(nil),            // 24: afterbell.ingest.v1.IngestPartitionRequest
+	(*IngestPartitionResponse)(nil),           // 25: afterbell.ingest.v1.IngestPartitionResponse
+	(*PartitionResult)(nil),                   // 26: afterbell.ingest.v1.PartitionResult
+	(*ListActivePartitionsRequest)(nil),       // 27: afterbell.ingest.v1.ListActivePartitionsRequest
+	(*ListActivePartitionsResponse)(nil),      // 28: afterbell.ingest.v1.ListActivePartitionsResponse
+	(*ActivePartition)(nil),                   // 29: afterbell.ingest.v1.ActivePartition
+	(*VerifyPartitionsRequest)(nil),           // 30: afterbell.ingest.v1.VerifyPartitionsRequest
+	(*VerifyPartitionsResponse)(nil),          // 31: afterbell.ingest.v1.VerifyPartitionsResponse
+	(*PartitionCheck)(nil),                    // 32: afterbell.ingest.v1.PartitionCheck
+	(*ListRevisionsRequest)(nil),              // 33: afterbell.ingest.v1.ListRevisionsRequest
+	(*ListRevisionsResponse)(nil),             // 34: afterbell.ingest.v1.ListRevisionsResponse
+	(*ListAbsentSymbolsRequest)(nil),          // 35: afterbell.ingest.v1.ListAbsentSymbolsRequest
+	(*ListAbsentSymbolsResponse)(nil),         // 36: afterbell.ingest.v1.ListAbsentSymbolsResponse
+	(*ListLimitsRequest)(nil),                 // 37: afterbell.ingest.v1.ListLimitsRequest
+	(*ListLimitsResponse)(nil),                // 38: afterbell.ingest.v1.ListLimitsResponse
+	(*ForgetLimitsRequest)(nil),               // 39: afterbell.ingest.v1.ForgetLimitsRequest
+	(*ForgetLimitsResponse)(nil),              // 40: afterbell.ingest.v1.ForgetLimitsResponse
+	(*ListInstrumentsRequest)(nil),            // 41: afterbell.ingest.v1.ListInstrumentsRequest
+	(*ListInstrumentsResponse)(nil),           // 42: afterbell.ingest.v1.ListInstrumentsResponse
+	(*ListedInstrument)(nil),                  // 43: afterbell.ingest.v1.ListedInstrument
+	(*ProbeModulesResponse_ProbeStarted)(nil), // 44: afterbell.ingest.v1.ProbeModulesResponse.ProbeStarted
+	(*IngestPartitionResponse_Heartbeat)(nil), // 45: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat
+	(*v1.Provider)(nil),                       // 46: afterbell.market.v1.Provider
+	(*v1.Domain)(nil),                         // 47: afterbell.market.v1.Domain
+	(*v1.Module)(nil),                         // 48: afterbell.market.v1.Module
+	(*durationpb.Duration)(nil),               // 49: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),             // 50: google.protobuf.Timestamp
+	(*v11.Issue)(nil),                         // 51: afterbell.fault.v1.Issue
+	(v1.Pool)(0),                              // 52: afterbell.market.v1.Pool
+	(*v1.Coverage)(nil),                       // 53: afterbell.market.v1.Coverage
+	(*v1.RevisionSummary)(nil),                // 54: afterbell.market.v1.RevisionSummary
+	(v1.Verdict)(0),                           // 55: afterbell.market.v1.Verdict
+	(*v1.Revision)(nil),                       // 56: afterbell.market.v1.Revision
+	(*v1.AbsentSymbol)(nil),                   // 57: afterbell.market.v1.AbsentSymbol
+	(*v1.LearntLimit)(nil),                    // 58: afterbell.market.v1.LearntLimit
+	(v1.InstrumentKind)(0),                    // 59: afterbell.market.v1.InstrumentKind
 }
 var file_afterbell_ingest_v1_ingest_service_proto_depIdxs = []int32{
-	42, // 0: afterbell.ingest.v1.ListModulesResponse.providers:type_name -> afterbell.market.v1.Provider
-	43, // 1: afterbell.ingest.v1.ListModulesResponse.domains:type_name -> afterbell.market.v1.Domain
-	44, // 2: afterbell.ingest.v1.ListModulesResponse.modules:type_name -> afterbell.market.v1.Module
+	46, // 0: afterbell.ingest.v1.ListModulesResponse.providers:type_name -> afterbell.market.v1.Provider
+	47, // 1: afterbell.ingest.v1.ListModulesResponse.domains:type_name -> afterbell.market.v1.Domain
+	48, // 2: afterbell.ingest.v1.ListModulesResponse.modules:type_name -> afterbell.market.v1.Module
 	6,  // 3: afterbell.ingest.v1.ListTokensResponse.tokens:type_name -> afterbell.ingest.v1.TokenStatus
-	45, // 4: afterbell.ingest.v1.ProbeModulesRequest.probe_timeout:type_name -> google.protobuf.Duration
-	40, // 5: afterbell.ingest.v1.ProbeModulesResponse.started:type_name -> afterbell.ingest.v1.ProbeModulesResponse.ProbeStarted
-	9,  // 6: afterbell.ingest.v1.ProbeModulesResponse.finished:type_name -> afterbell.ingest.v1.ModuleProbe
-	46, // 7: afterbell.ingest.v1.ModuleProbe.probe_time:type_name -> google.protobuf.Timestamp
-	45, // 8: afterbell.ingest.v1.ModuleProbe.latency:type_name -> google.protobuf.Duration
-	47, // 9: afterbell.ingest.v1.ModuleProbe.issues:type_name -> afterbell.fault.v1.Issue
-	48, // 10: afterbell.ingest.v1.CheckStoreRequest.pool:type_name -> afterbell.market.v1.Pool
-	47, // 11: afterbell.ingest.v1.CheckStoreResponse.issues:type_name -> afterbell.fault.v1.Issue
-	48, // 12: afterbell.ingest.v1.ListCoverageRequest.pool:type_name -> afterbell.market.v1.Pool
-	49, // 13: afterbell.ingest.v1.ListCoverageResponse.coverages:type_name -> afterbell.market.v1.Coverage
-	48, // 14: afterbell.ingest.v1.PlanPartitionsRequest.pool:type_name -> afterbell.market.v1.Pool
+	49, // 4: afterbell.ingest.v1.ProbeModulesRequest.probe_timeout:type_name -> google.protobuf.Duration
+	44, // 5: afterbell.ingest.v1.ProbeModulesResponse.started:type_name -> afterbell.ingest.v1.ProbeModulesResponse.ProbeStarted
+	13, // 6: afterbell.ingest.v1.ProbeModulesResponse.finished:type_name -> afterbell.ingest.v1.ModuleProbe
+	50, // 7: afterbell.ingest.v1.ModuleProbe.probe_time:type_name -> google.protobuf.Timestamp
+	49, // 8: afterbell.ingest.v1.ModuleProbe.latency:type_name -> google.protobuf.Duration
+	51, // 9: afterbell.ingest.v1.ModuleProbe.issues:type_name -> afterbell.fault.v1.Issue
+	52, // 10: afterbell.ingest.v1.CheckStoreRequest.pool:type_name -> afterbell.market.v1.Pool
+	51, // 11: afterbell.ingest.v1.CheckStoreResponse.issues:type_name -> afterbell.fault.v1.Issue
+	52, // 12: afterbell.ingest.v1.ListCoverageRequest.pool:type_name -> afterbell.market.v1.Pool
+	53, // 13: afterbell.ingest.v1.ListCoverageResponse.coverages:type_name -> afterbell.market.v1.Coverage
+	52, // 14: afterbell.ingest.v1.PlanPartitionsRequest.pool:type_name -> afterbell.market.v1.Pool
 	0,  // 15: afterbell.ingest.v1.PlanPartitionsRequest.stage:type_name -> afterbell.ingest.v1.PlanStage
-	19, // 16: afterbell.ingest.v1.PlanPartitionsResponse.partitions:type_name -> afterbell.ingest.v1.PartitionSpec
-	47, // 17: afterbell.ingest.v1.PlanPartitionsResponse.issues:type_name -> afterbell.fault.v1.Issue
-	45, // 18: afterbell.ingest.v1.PlanPartitionsResponse.estimated_duration:type_name -> google.protobuf.Duration
-	18, // 19: afterbell.ingest.v1.PlanPartitionsResponse.symbol_lists:type_name -> afterbell.ingest.v1.SymbolList
-	48, // 20: afterbell.ingest.v1.IngestPartitionRequest.pool:type_name -> afterbell.market.v1.Pool
-	19, // 21: afterbell.ingest.v1.IngestPartitionRequest.partition:type_name -> afterbell.ingest.v1.PartitionSpec
-	41, // 22: afterbell.ingest.v1.IngestPartitionResponse.heartbeat:type_name -> afterbell.ingest.v1.IngestPartitionResponse.Heartbeat
-	22, // 23: afterbell.ingest.v1.IngestPartitionResponse.result:type_name -> afterbell.ingest.v1.PartitionResult
-	49, // 24: afterbell.ingest.v1.PartitionResult.coverage:type_name -> afterbell.market.v1.Coverage
-	47, // 25: afterbell.ingest.v1.PartitionResult.issues:type_name -> afterbell.fault.v1.Issue
-	50, // 26: afterbell.ingest.v1.PartitionResult.revisions:type_name -> afterbell.market.v1.RevisionSummary
-	25, // 27: afterbell.ingest.v1.ListActivePartitionsResponse.partitions:type_name -> afterbell.ingest.v1.ActivePartition
-	48, // 28: afterbell.ingest.v1.ActivePartition.pool:type_name -> afterbell.market.v1.Pool
-	46, // 29: afterbell.ingest.v1.ActivePartition.start_time:type_name -> google.protobuf.Timestamp
-	48, // 30: afterbell.ingest.v1.VerifyPartitionsRequest.pool:type_name -> afterbell.market.v1.Pool
-	19, // 31: afterbell.ingest.v1.VerifyPartitionsRequest.partitions:type_name -> afterbell.ingest.v1.PartitionSpec
-	28, // 32: afterbell.ingest.v1.VerifyPartitionsResponse.checks:type_name -> afterbell.ingest.v1.PartitionCheck
-	51, // 33: afterbell.ingest.v1.PartitionCheck.verdict:type_name -> afterbell.market.v1.Verdict
-	48, // 34: afterbell.ingest.v1.ListRevisionsRequest.pool:type_name -> afterbell.market.v1.Pool
-	52, // 35: afterbell.ingest.v1.ListRevisionsResponse.revisions:type_name -> afterbell.market.v1.Revision
-	48, // 36: afterbell.ingest.v1.ListAbsentSymbolsRequest.pool:type_name -> afterbell.market.v1.Pool
-	53, // 37: afterbell.ingest.v1.ListAbsentSymbolsResponse.absent_symbols:type_name -> afterbell.market.v1.AbsentSymbol
-	54, // 38: afterbell.ingest.v1.ListLimitsResponse.limits:type_name -> afterbell.market.v1.LearntLimit
-	54, // 39: afterbell.ingest.v1.ForgetLimitsResponse.limits:type_name -> afterbell.market.v1.LearntLimit
-	39, // 40: afterbell.ingest.v1.ListInstrumentsResponse.instruments:type_name -> afterbell.ingest.v1.ListedInstrument
-	55, // 41: afterbell.ingest.v1.ListedInstrument.kind:type_name -> afterbell.market.v1.InstrumentKind
+	23, // 16: afterbell.ingest.v1.PlanPartitionsResponse.partitions:type_name -> afterbell.ingest.v1.PartitionSpec
+	51, // 17: afterbell.ingest.v1.PlanPartitionsResponse.issues:type_name -> afterbell.fault.v1.Issue
+	49, // 18: afterbell.ingest.v1.PlanPartitionsResponse.estimated_duration:type_name -> google.protobuf.Duration
+	22, // 19: afterbell.ingest.v1.PlanPartitionsResponse.symbol_lists:type_name -> afterbell.ingest.v1.SymbolList
+	52, // 20: afterbell.ingest.v1.IngestPartitionRequest.pool:type_name -> afterbell.market.v1.Pool
+	23, // 21: afterbell.ingest.v1.IngestPartitionRequest.partition:type_name -> afterbell.ingest.v1.PartitionSpec
+	45, // 22: afterbell.ingest.v1.IngestPartitionResponse.heartbeat:type_name -> afterbell.ingest.v1.IngestPartitionResponse.Heartbeat
+	26, // 23: afterbell.ingest.v1.IngestPartitionResponse.result:type_name -> afterbell.ingest.v1.PartitionResult
+	53, // 24: afterbell.ingest.v1.PartitionResult.coverage:type_name -> afterbell.market.v1.Coverage
+	51, // 25: afterbell.ingest.v1.PartitionResult.issues:type_name -> afterbell.fault.v1.Issue
+	54, // 26: afterbell.ingest.v1.PartitionResult.revisions:type_name -> afterbell.market.v1.RevisionSummary
+	29, // 27: afterbell.ingest.v1.ListActivePartitionsResponse.partitions:type_name -> afterbell.ingest.v1.ActivePartition
+	52, // 28: afterbell.ingest.v1.ActivePartition.pool:type_name -> afterbell.market.v1.Pool
+	50, // 29: afterbell.ingest.v1.ActivePartition.start_time:type_name -> google.protobuf.Timestamp
+	52, // 30: afterbell.ingest.v1.VerifyPartitionsRequest.pool:type_name -> afterbell.market.v1.Pool
+	23, // 31: afterbell.ingest.v1.VerifyPartitionsRequest.partitions:type_name -> afterbell.ingest.v1.PartitionSpec
+	32, // 32: afterbell.ingest.v1.VerifyPartitionsResponse.checks:type_name -> afterbell.ingest.v1.PartitionCheck
+	55, // 33: afterbell.ingest.v1.PartitionCheck.verdict:type_name -> afterbell.market.v1.Verdict
+	52, // 34: afterbell.ingest.v1.ListRevisionsRequest.pool:type_name -> afterbell.market.v1.Pool
+	56, // 35: afterbell.ingest.v1.ListRevisionsResponse.revisions:type_name -> afterbell.market.v1.Revision
+	52, // 36: afterbell.ingest.v1.ListAbsentSymbolsRequest.pool:type_name -> afterbell.market.v1.Pool
+	57, // 37: afterbell.ingest.v1.ListAbsentSymbolsResponse.absent_symbols:type_name -> afterbell.market.v1.AbsentSymbol
+	58, // 38: afterbell.ingest.v1.ListLimitsResponse.limits:type_name -> afterbell.market.v1.LearntLimit
+	58, // 39: afterbell.ingest.v1.ForgetLimitsResponse.limits:type_name -> afterbell.market.v1.LearntLimit
+	43, // 40: afterbell.ingest.v1.ListInstrumentsResponse.instruments:type_name -> afterbell.ingest.v1.ListedInstrument
+	59, // 41: afterbell.ingest.v1.ListedInstrument.kind:type_name -> afterbell.market.v1.InstrumentKind
 	1,  // 42: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat.stage:type_name -> afterbell.ingest.v1.IngestPartitionResponse.Stage
-	46, // 43: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat.wait_until_time:type_name -> google.protobuf.Timestamp
+	50, // 43: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat.wait_until_time:type_name -> google.protobuf.Timestamp
 	2,  // 44: afterbell.ingest.v1.IngestService.ListModules:input_type -> afterbell.ingest.v1.ListModulesRequest
 	4,  // 45: afterbell.ingest.v1.IngestService.ListTokens:input_type -> afterbell.ingest.v1.ListTokensRequest
-	7,  // 46: afterbell.ingest.v1.IngestService.ProbeModules:input_type -> afterbell.ingest.v1.ProbeModulesRequest
-	10, // 47: afterbell.ingest.v1.IngestService.CheckStore:input_type -> afterbell.ingest.v1.CheckStoreRequest
-	12, // 48: afterbell.ingest.v1.IngestService.ListCalendarDays:input_type -> afterbell.ingest.v1.ListCalendarDaysRequest
-	14, // 49: afterbell.ingest.v1.IngestService.ListCoverage:input_type -> afterbell.ingest.v1.ListCoverageRequest
-	16, // 50: afterbell.ingest.v1.IngestService.PlanPartitions:input_type -> afterbell.ingest.v1.PlanPartitionsRequest
-	20, // 51: afterbell.ingest.v1.IngestService.IngestPartition:input_type -> afterbell.ingest.v1.IngestPartitionRequest
-	23, // 52: afterbell.ingest.v1.IngestService.ListActivePartitions:input_type -> afterbell.ingest.v1.ListActivePartitionsRequest
-	26, // 53: afterbell.ingest.v1.IngestService.VerifyPartitions:input_type -> afterbell.ingest.v1.VerifyPartitionsRequest
-	31, // 54: afterbell.ingest.v1.IngestService.ListAbsentSymbols:input_type -> afterbell.ingest.v1.ListAbsentSymbolsRequest
-	33, // 55: afterbell.ingest.v1.IngestService.ListLimits:input_type -> afterbell.ingest.v1.ListLimitsRequest
-	35, // 56: afterbell.ingest.v1.IngestService.ForgetLimits:input_type -> afterbell.ingest.v1.ForgetLimitsRequest
-	37, // 57: afterbell.ingest.v1.IngestService.ListInstruments:input_type -> afterbell.ingest.v1.ListInstrumentsRequest
-	29, // 58: afterbell.ingest.v1.IngestService.ListRevisions:input_type -> afterbell.ingest.v1.ListRevisionsRequest
-	3,  // 59: afterbell.ingest.v1.IngestService.ListModules:output_type -> afterbell.ingest.v1.ListModulesResponse
-	5,  // 60: afterbell.ingest.v1.IngestService.ListTokens:output_type -> afterbell.ingest.v1.ListTokensResponse
-	8,  // 61: afterbell.ingest.v1.IngestService.ProbeModules:output_type -> afterbell.ingest.v1.ProbeModulesResponse
-	11, // 62: afterbell.ingest.v1.IngestService.CheckStore:output_type -> afterbell.ingest.v1.CheckStoreResponse
-	13, // 63: afterbell.ingest.v1.IngestService.ListCalendarDays:output_type -> afterbell.ingest.v1.ListCalendarDaysResponse
-	15, // 64: afterbell.ingest.v1.IngestService.ListCoverage:output_type -> afterbell.ingest.v1.ListCoverageResponse
-	17, // 65: afterbell.ingest.v1.IngestService.PlanPartitions:output_type -> afterbell.ingest.v1.PlanPartitionsResponse
-	21, // 66: afterbell.ingest.v1.IngestService.IngestPartition:output_type -> afterbell.ingest.v1.IngestPartitionResponse
-	24, // 67: afterbell.ingest.v1.IngestService.ListActivePartitions:output_type -> afterbell.ingest.v1.ListActivePartitionsResponse
-	27, // 68: afterbell.ingest.v1.IngestService.VerifyPartitions:output_type -> afterbell.ingest.v1.VerifyPartitionsResponse
-	32, // 69: afterbell.ingest.v1.IngestService.ListAbsentSymbols:output_type -> afterbell.ingest.v1.ListAbsentSymbolsResponse
-	34, // 70: afterbell.ingest.v1.IngestService.ListLimits:output_type -> afterbell.ingest.v1.ListLimitsResponse
-	36, // 71: afterbell.ingest.v1.IngestService.ForgetLimits:output_type -> afterbell.ingest.v1.ForgetLimitsResponse
-	38, // 72: afterbell.ingest.v1.IngestService.ListInstruments:output_type -> afterbell.ingest.v1.ListInstrumentsResponse
-	30, // 73: afterbell.ingest.v1.IngestService.ListRevisions:output_type -> afterbell.ingest.v1.ListRevisionsResponse
-	59, // [59:74] is the sub-list for method output_type
-	44, // [44:59] is the sub-list for method input_type
+	7,  // 46: afterbell.ingest.v1.IngestService.SetToken:input_type -> afterbell.ingest.v1.SetTokenRequest
+	9,  // 47: afterbell.ingest.v1.IngestService.ClearToken:input_type -> afterbell.ingest.v1.ClearTokenRequest
+	11, // 48: afterbell.ingest.v1.IngestService.ProbeModules:input_type -> afterbell.ingest.v1.ProbeModulesRequest
+	14, // 49: afterbell.ingest.v1.IngestService.CheckStore:input_type -> afterbell.ingest.v1.CheckStoreRequest
+	16, // 50: afterbell.ingest.v1.IngestService.ListCalendarDays:input_type -> afterbell.ingest.v1.ListCalendarDaysRequest
+	18, // 51: afterbell.ingest.v1.IngestService.ListCoverage:input_type -> afterbell.ingest.v1.ListCoverageRequest
+	20, // 52: afterbell.ingest.v1.IngestService.PlanPartitions:input_type -> afterbell.ingest.v1.PlanPartitionsRequest
+	24, // 53: afterbell.ingest.v1.IngestService.IngestPartition:input_type -> afterbell.ingest.v1.IngestPartitionRequest
+	27, // 54: afterbell.ingest.v1.IngestService.ListActivePartitions:input_type -> afterbell.ingest.v1.ListActivePartitionsRequest
+	30, // 55: afterbell.ingest.v1.IngestService.VerifyPartitions:input_type -> afterbell.ingest.v1.VerifyPartitionsRequest
+	35, // 56: afterbell.ingest.v1.IngestService.ListAbsentSymbols:input_type -> afterbell.ingest.v1.ListAbsentSymbolsRequest
+	37, // 57: afterbell.ingest.v1.IngestService.ListLimits:input_type -> afterbell.ingest.v1.ListLimitsRequest
+	39, // 58: afterbell.ingest.v1.IngestService.ForgetLimits:input_type -> afterbell.ingest.v1.ForgetLimitsRequest
+	41, // 59: afterbell.ingest.v1.IngestService.ListInstruments:input_type -> afterbell.ingest.v1.ListInstrumentsRequest
+	33, // 60: afterbell.ingest.v1.IngestService.ListRevisions:input_type -> afterbell.ingest.v1.ListRevisionsRequest
+	3,  // 61: afterbell.ingest.v1.IngestService.ListModules:output_type -> afterbell.ingest.v1.ListModulesResponse
+	5,  // 62: afterbell.ingest.v1.IngestService.ListTokens:output_type -> afterbell.ingest.v1.ListTokensResponse
+	8,  // 63: afterbell.ingest.v1.IngestService.SetToken:output_type -> afterbell.ingest.v1.SetTokenResponse
+	10, // 64: afterbell.ingest.v1.IngestService.ClearToken:output_type -> afterbell.ingest.v1.ClearTokenResponse
+	12, // 65: afterbell.ingest.v1.IngestService.ProbeModules:output_type -> afterbell.ingest.v1.ProbeModulesResponse
+	15, // 66: afterbell.ingest.v1.IngestService.CheckStore:output_type -> afterbell.ingest.v1.CheckStoreResponse
+	17, // 67: afterbell.ingest.v1.IngestService.ListCalendarDays:output_type -> afterbell.ingest.v1.ListCalendarDaysResponse
+	19, // 68: afterbell.ingest.v1.IngestService.ListCoverage:output_type -> afterbell.ingest.v1.ListCoverageResponse
+	21, // 69: afterbell.ingest.v1.IngestService.PlanPartitions:output_type -> afterbell.ingest.v1.PlanPartitionsResponse
+	25, // 70: afterbell.ingest.v1.IngestService.IngestPartition:output_type -> afterbell.ingest.v1.IngestPartitionResponse
+	28, // 71: afterbell.ingest.v1.IngestService.ListActivePartitions:output_type -> afterbell.ingest.v1.ListActivePartitionsResponse
+	31, // 72: afterbell.ingest.v1.IngestService.VerifyPartitions:output_type -> afterbell.ingest.v1.VerifyPartitionsResponse
+	36, // 73: afterbell.ingest.v1.IngestService.ListAbsentSymbols:output_type -> afterbell.ingest.v1.ListAbsentSymbolsResponse
+	38, // 74: afterbell.ingest.v1.IngestService.ListLimits:output_type -> afterbell.ingest.v1.ListLimitsResponse
+	40, // 75: afterbell.ingest.v1.IngestService.ForgetLimits:output_type -> afterbell.ingest.v1.ForgetLimitsResponse
+	42, // 76: afterbell.ingest.v1.IngestService.ListInstruments:output_type -> afterbell.ingest.v1.ListInstrumentsResponse
+	34, // 77: afterbell.ingest.v1.IngestService.ListRevisions:output_type -> afterbell.ingest.v1.ListRevisionsResponse
+	61, // [61:78] is the sub-list for method output_type
+	44, // [44:61] is the sub-list for method input_type
 	44, // [44:44] is the sub-list for extension type_name
 	44, // [44:44] is the sub-list for extension extendee
 	0,  // [0:44] is the sub-list for field type_name
@@ -3214,11 +3427,11 @@ func file_afterbell_ingest_v1_ingest_service_proto_init() {
 	if File_afterbell_ingest_v1_ingest_service_proto != nil {
 		return
 	}
-	file_afterbell_ingest_v1_ingest_service_proto_msgTypes[6].OneofWrappers = []any{
+	file_afterbell_ingest_v1_ingest_service_proto_msgTypes[10].OneofWrappers = []any{
 		(*ProbeModulesResponse_Started)(nil),
 		(*ProbeModulesResponse_Finished)(nil),
 	}
-	file_afterbell_ingest_v1_ingest_service_proto_msgTypes[19].OneofWrappers = []any{
+	file_afterbell_ingest_v1_ingest_service_proto_msgTypes[23].OneofWrappers = []any{
 		(*IngestPartitionResponse_Heartbeat_)(nil),
 		(*IngestPartitionResponse_Result)(nil),
 	}
@@ -3228,7 +3441,7 @@ func file_afterbell_ingest_v1_ingest_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_afterbell_ingest_v1_ingest_service_proto_rawDesc), len(file_afterbell_ingest_v1_ingest_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   40,
+			NumMessages:   44,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -24,6 +24,8 @@ const _ = grpc.SupportPackageIsVersion9
 const (
 	IngestService_ListModules_FullMethodName          = "/afterbell.ingest.v1.IngestService/ListModules"
 	IngestService_ListTokens_FullMethodName           = "/afterbell.ingest.v1.IngestService/ListTokens"
+	IngestService_SetToken_FullMethodName             = "/afterbell.ingest.v1.IngestService/SetToken"
+	IngestService_ClearToken_FullMethodName           = "/afterbell.ingest.v1.IngestService/ClearToken"
 	IngestService_ProbeModules_FullMethodName         = "/afterbell.ingest.v1.IngestService/ProbeModules"
 	IngestService_CheckStore_FullMethodName           = "/afterbell.ingest.v1.IngestService/CheckStore"
 	IngestService_ListCalendarDays_FullMethodName     = "/afterbell.ingest.v1.IngestService/ListCalendarDays"
@@ -50,6 +52,10 @@ type IngestServiceClient interface {
 	ListModules(ctx context.Context, in *ListModulesRequest, opts ...grpc.CallOption) (*ListModulesResponse, error)
 	// Shows where the token of each domain comes from, never its value.
 	ListTokens(ctx context.Context, in *ListTokensRequest, opts ...grpc.CallOption) (*ListTokensResponse, error)
+	// Stores a token, encrypted; the response never has its value.
+	SetToken(ctx context.Context, in *SetTokenRequest, opts ...grpc.CallOption) (*SetTokenResponse, error)
+	// Deletes a stored token. NOT_FOUND if none is stored.
+	ClearToken(ctx context.Context, in *ClearTokenRequest, opts ...grpc.CallOption) (*ClearTokenResponse, error)
 	// Probes modules one after the other in the given order, and streams the start
 	// and the result of each. Uses provider quota; writes nothing to a pool.
 	ProbeModules(ctx context.Context, in *ProbeModulesRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[ProbeModulesResponse], error)
@@ -115,6 +121,26 @@ func (c *ingestServiceClient) ListTokens(ctx context.Context, in *ListTokensRequ
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListTokensResponse)
 	err := c.cc.Invoke(ctx, IngestService_ListTokens_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *ingestServiceClient) SetToken(ctx context.Context, in *SetTokenRequest, opts ...grpc.CallOption) (*SetTokenResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(SetTokenResponse)
+	err := c.cc.Invoke(ctx, IngestService_SetToken_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *ingestServiceClient) ClearToken(ctx context.Context, in *ClearTokenRequest, opts ...grpc.CallOption) (*ClearTokenResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(ClearTokenResponse)
+	err := c.cc.Invoke(ctx, IngestService_ClearToken_FullMethodName, in, out, cOpts...)
 	if err != nil {
 		return nil, err
 	}
@@ -280,6 +306,10 @@ type IngestServiceServer interface {
 	ListModules(context.Context, *ListModulesRequest) (*ListModulesResponse, error)
 	// Shows where the token of each domain comes from, never its value.
 	ListTokens(context.Context, *ListTokensRequest) (*ListTokensResponse, error)
+	// Stores a token, encrypted; the response never has its value.
+	SetToken(context.Context, *SetTokenRequest) (*SetTokenResponse, error)
+	// Deletes a stored token. NOT_FOUND if none is stored.
+	ClearToken(context.Context, *ClearTokenRequest) (*ClearTokenResponse, error)
 	// Probes modules one after the other in the given order, and streams the start
 	// and the result of each. Uses provider quota; writes nothing to a pool.
 	ProbeModules(*ProbeModulesRequest, grpc.ServerStreamingServer[ProbeModulesResponse]) error
@@ -336,6 +366,12 @@ func (UnimplementedIngestServiceServer) ListModules(context.Context, *ListModule
 }
 func (UnimplementedIngestServiceServer) ListTokens(context.Context, *ListTokensRequest) (*ListTokensResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListTokens not implemented")
+}
+func (UnimplementedIngestServiceServer) SetToken(context.Context, *SetTokenRequest) (*SetTokenResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method SetToken not implemented")
+}
+func (UnimplementedIngestServiceServer) ClearToken(context.Context, *ClearTokenRequest) (*ClearTokenResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method ClearToken not implemented")
 }
 func (UnimplementedIngestServiceServer) ProbeModules(*ProbeModulesRequest, grpc.ServerStreamingServer[ProbeModulesResponse]) error {
 	return status.Error(codes.Unimplemented, "method ProbeModules not implemented")
@@ -429,6 +465,42 @@ func _IngestService_ListTokens_Handler(srv interface{}, ctx context.Context, dec
 	}
 	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
 		return srv.(IngestServiceServer).ListTokens(ctx, req.(*ListTokensRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IngestService_SetToken_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(SetTokenRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IngestServiceServer).SetToken(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IngestService_SetToken_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IngestServiceServer).SetToken(ctx, req.(*SetTokenRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _IngestService_ClearToken_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ClearTokenRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IngestServiceServer).ClearToken(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IngestService_ClearToken_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IngestServiceServer).ClearToken(ctx, req.(*ClearTokenRequest))
 	}
 	return interceptor(ctx, in, info, handler)
 }
@@ -667,6 +739,14 @@ var IngestService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListTokens",
 			Handler:    _IngestService_ListTokens_Handler,
+		},
+		{
+			MethodName: "SetToken",
+			Handler:    _IngestService_SetToken_Handler,
+		},
+		{
+			MethodName: "ClearToken",
+			Handler:    _IngestService_ClearToken_Handler,
 		},
 		{
 			MethodName: "CheckStore",

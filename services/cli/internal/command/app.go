@@ -152,7 +152,7 @@ func (a *app) commandsOf(args []string) []*cobra.Command {
 		{"pause", a.pauseCommand}, {"resume", a.resumeCommand}, {"coverage", a.coverageCommand}, {"condition", a.conditionCommand},
 		{"export", a.exportCommand}, {"revisions", a.revisionsCommand}, {"absent", a.absentCommand}, {"targets", a.targetsCommand},
 		{"domains", a.domainsCommand}, {"modules", a.modulesCommand}, {"schedule", a.scheduleCommand}, {"settings", a.settingsCommand},
-		{"limits", a.limitsCommand}, {"notify", a.notifyCommand}, {"apply", a.applyCommand}, {"keys", a.keysCommand}, {"audit", a.auditCommand}, {"certs", a.certsCommand}, {"doctor", a.doctorCommand}, {"mcp", a.mcpCommand},
+		{"limits", a.limitsCommand}, {"notify", a.notifyCommand}, {"apply", a.applyCommand}, {"keys", a.keysCommand}, {"tokens", a.tokensCommand}, {"audit", a.auditCommand}, {"certs", a.certsCommand}, {"doctor", a.doctorCommand}, {"mcp", a.mcpCommand},
 		{"completion", a.completionCommand}, {"version", a.versionCommand},
 	}
 	all := make([]*cobra.Command, 0, len(makers))

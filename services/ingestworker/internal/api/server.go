@@ -6,6 +6,8 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"os"
+	"slices"
+	"strings"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -16,6 +18,8 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/probe"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/quota"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/vault"
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/transport"
@@ -26,6 +30,11 @@ type Tokens interface {
 	// Source is where a domain's token was found, empty when none resolves, and its
 	// keyed digest.
 	Source(domain string) (source, fingerprint string)
+	// Stored are the domains, and "main", that a token is stored for.
+	Stored() []string
+	// Set stores a token, and Clear forgets it.
+	Set(domain, token string) error
+	Clear(domain string) error
 }
 
 // Prober probes modules; *probe.Prober is one.
@@ -81,16 +90,66 @@ func (s *Server) ListModules(context.Context, *ingestv1.ListModulesRequest) (*in
 
 // ListTokens implements the contract.
 func (s *Server) ListTokens(context.Context, *ingestv1.ListTokensRequest) (*ingestv1.ListTokensResponse, error) {
-	out := &ingestv1.ListTokensResponse{ProviderHost: s.cfg.ProviderHost}
-	seen := map[string]bool{}
-	for _, m := range catalog.Modules() {
-		if m.Built && !seen[m.Domain] {
-			seen[m.Domain] = true
-			source, fingerprint := s.cfg.Tokens.Source(m.Domain)
-			out.Tokens = append(out.Tokens, &ingestv1.TokenStatus{DomainId: m.Domain, Source: source, Fingerprint: fingerprint})
+	out := &ingestv1.ListTokensResponse{ProviderHost: s.cfg.ProviderHost, Stored: s.cfg.Tokens.Stored()}
+	for _, domain := range tokenDomains() {
+		source, fingerprint := s.cfg.Tokens.Source(domain)
+		calls := 0
+		if fingerprint != "" {
+			for _, l := range s.cfg.Limits.Learnt([]string{fingerprint}) {
+				if l.Window == quota.Minute {
+					calls = max(calls, l.Calls)
+				}
+			}
 		}
+		out.Tokens = append(out.Tokens, &ingestv1.TokenStatus{DomainId: domain, Source: source, Fingerprint: fingerprint, CallsPerMinute: int32(calls)})
 	}
 	return out, nil
+}
+
+// tokenDomains are the domains that use a token: those with a built module.
+func tokenDomains() []string {
+	var out []string
+	for _, m := range catalog.Modules() {
+		if m.Built && !slices.Contains(out, m.Domain) {
+			out = append(out, m.Domain)
+		}
+	}
+	return out
+}
+
+// tokenName checks what a token is stored for. It does not repeat what was sent: somebody
+// may have put the token there.
+func tokenName(domain string) error {
+	names := append([]string{vault.Main}, tokenDomains()...)
+	if !slices.Contains(names, domain) {
+		return fault.Invalid("domain_id", "is not what a token is stored for: allowed are %s", strings.Join(names, ", "))
+	}
+	return nil
+}
+
+// SetToken implements the contract.
+func (s *Server) SetToken(_ context.Context, r *ingestv1.SetTokenRequest) (*ingestv1.SetTokenResponse, error) {
+	if err := tokenName(r.GetDomainId()); err != nil {
+		return nil, err
+	}
+	if err := s.cfg.Tokens.Set(r.GetDomainId(), r.GetToken()); err != nil {
+		return nil, err
+	}
+	_, fingerprint := s.cfg.Tokens.Source(r.GetDomainId())
+	s.cfg.Log.Info("a token was stored", "domain", r.GetDomainId(), "fingerprint", fingerprint)
+	return &ingestv1.SetTokenResponse{}, nil
+}
+
+// ClearToken implements the contract.
+func (s *Server) ClearToken(_ context.Context, r *ingestv1.ClearTokenRequest) (*ingestv1.ClearTokenResponse, error) {
+	if err := tokenName(r.GetDomainId()); err != nil {
+		return nil, err
+	}
+	if err := s.cfg.Tokens.Clear(r.GetDomainId()); err != nil {
+		return nil, err
+	}
+	s.cfg.Log.Info("a stored token was forgotten", "domain", r.GetDomainId())
+	return &ingestv1.ClearTokenResponse{}, nil
 }
 
 // ProbeModules implements the contract.

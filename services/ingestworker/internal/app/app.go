@@ -44,6 +44,10 @@ type Secrets struct {
 	// set; with neither, every call ends as TOKEN_MISSING.
 	Token     vault.Token
 	TokenFile string
+	// VaultKey opens the stored tokens, VaultKeyFile names a file that holds it. At most
+	// one is set; with neither, the data directory has a key of its own.
+	VaultKey     vault.Token
+	VaultKeyFile string
 }
 
 // App is the worker with everything opened. Run it, then Close it.
@@ -86,7 +90,7 @@ func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err erro
 	}
 	a.later("data directory lock", lock.Release)
 
-	tokens, err := vault.New(vault.Config{DataDir: cfg.DataDir, Token: secrets.Token, TokenFile: secrets.TokenFile, Log: log})
+	tokens, err := vault.New(vault.Config{DataDir: cfg.DataDir, Token: secrets.Token, TokenFile: secrets.TokenFile, Key: secrets.VaultKey, KeyFile: secrets.VaultKeyFile, Log: log})
 	if err != nil {
 		return nil, err
 	}
@@ -252,6 +256,15 @@ func (t tokenSource) Source(domain string) (source, fingerprint string) {
 	}
 	return string(from), t.v.Fingerprint(domain)
 }
+
+// Stored implements api.Tokens.
+func (t tokenSource) Stored() []string { return t.v.Stored() }
+
+// Set implements api.Tokens.
+func (t tokenSource) Set(domain, token string) error { return t.v.Set(domain, vault.NewToken(token)) }
+
+// Clear implements api.Tokens.
+func (t tokenSource) Clear(domain string) error { return t.v.Clear(domain) }
 
 // lessons implements api.Limits.
 type lessons struct{ l *limiter.Limiter }

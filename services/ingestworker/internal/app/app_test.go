@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"io/fs"
 	"log/slog"
 	"net"
 	"os"
@@ -301,6 +302,65 @@ func TestProbesStreamOneByOne(t *testing.T) {
 	if err != nil || len(tokens.GetTokens()) != 2 || tokens.GetTokens()[0].GetSource() != "environment" || len(tokens.GetTokens()[0].GetFingerprint()) != 16 ||
 		!strings.HasPrefix(s.URL, "http://"+tokens.GetProviderHost()) {
 		t.Errorf("%v, %v", tokens, err)
+	}
+}
+
+// A stored token is used from the next call on, survives a restart, and is in no file and
+// no log line.
+func TestStoredTokenOverTheWire(t *testing.T) {
+	const stored = "c0ffee-stored-token-c0ffee"
+	s := tusharesim.StartTest(t, tusharesim.Options{Stocks: 50, Funds: 20, Tokens: map[string]tusharesim.Grant{stored: {Points: 20_000}}})
+	dir := t.TempDir()
+	w := start(t, dir, s.URL)
+	ctx := context.Background()
+	part := &ingestv1.PartitionSpec{PartitionId: "stock_basic", DatasetId: "stock_basic", ModuleId: "stock.basic"}
+	if _, _, err := w.ingest(t, marketv1.Pool_POOL_TARGETS, part, 1); !fault.Is(err, fault.TokenInvalid) {
+		t.Fatalf("with the token of the environment: %v", err)
+	}
+	if _, err := w.SetToken(ctx, &ingestv1.SetTokenRequest{DomainId: "main", Token: stored}); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := w.ingest(t, marketv1.Pool_POOL_TARGETS, part, 2); err != nil {
+		t.Errorf("with the stored one: %v", err)
+	}
+	for _, req := range []*ingestv1.SetTokenRequest{{DomainId: stored, Token: stored}, {DomainId: "bond", Token: stored}, {DomainId: "main", Token: stored + " " + stored}, {DomainId: "main"}} {
+		_, err := w.SetToken(ctx, req)
+		if !fault.Is(err, fault.InvalidArgument) || strings.Contains(err.Error(), "c0ffee") {
+			t.Errorf("%v", err)
+		}
+	}
+	tokens, err := w.ListTokens(ctx, &ingestv1.ListTokensRequest{})
+	if err != nil || len(tokens.GetStored()) != 1 || tokens.GetTokens()[0].GetSource() != "main" {
+		t.Errorf("%v, %v", tokens, err)
+	}
+	if strings.Contains(w.log.String(), "c0ffee") {
+		t.Error("the token is in the log")
+	}
+	w.stop()
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		raw, err := os.ReadFile(path)
+		if bytes.Contains(raw, []byte("c0ffee")) {
+			t.Errorf("the token is in %s", path)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	w = start(t, dir, s.URL)
+	again, err := w.ListTokens(ctx, &ingestv1.ListTokensRequest{})
+	if err != nil || again.GetTokens()[0].GetFingerprint() != tokens.GetTokens()[0].GetFingerprint() {
+		t.Errorf("after a restart: %v, %v", again, err)
+	}
+	if _, err := w.ClearToken(ctx, &ingestv1.ClearTokenRequest{DomainId: "main"}); err != nil {
+		t.Error(err)
+	}
+	_, err = w.ClearToken(ctx, &ingestv1.ClearTokenRequest{DomainId: "main"})
+	if !fault.Is(err, fault.NotFound) {
+		t.Errorf("cleared twice: %v", err)
 	}
 }
 

@@ -36,7 +36,8 @@ func Main(ctx context.Context, args []string, env func(string) string, out, erro
 	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	a, err := New(cfg, Secrets{Token: vault.NewToken(env("AFTERBELL_TUSHARE_TOKEN")), TokenFile: env("AFTERBELL_TUSHARE_TOKEN_FILE")}, log)
+	a, err := New(cfg, Secrets{Token: vault.NewToken(env("AFTERBELL_TUSHARE_TOKEN")), TokenFile: env("AFTERBELL_TUSHARE_TOKEN_FILE"),
+		VaultKey: vault.NewToken(env("AFTERBELL_VAULT_KEY")), VaultKeyFile: env("AFTERBELL_VAULT_KEY_FILE")}, log)
 	if err != nil {
 		return program.Stopped(errout, Service, err)
 	}

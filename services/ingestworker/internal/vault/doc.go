@@ -1,5 +1,6 @@
-// Package vault holds the provider token. It comes from the environment or from a
-// file that the environment names, and leaves the package only for the body of a
+// Package vault holds the provider tokens. They come from the environment, from a
+// file that the environment names, or were stored, encrypted by age under a key that
+// lies elsewhere if one is given; and leave the package only for the body of a
 // provider call. No text, log line or JSON of the package's types contains it.
 //
 // What may be shown is a fingerprint: a keyed hash under a random key of this data

@@ -10,7 +10,9 @@ import (
 	"io"
 	"io/fs"
 	"log/slog"
+	"maps"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -23,9 +25,20 @@ import (
 // Source says where a token comes from.
 type Source string
 
-// Environment is AFTERBELL_TUSHARE_TOKEN, or the file that
-// AFTERBELL_TUSHARE_TOKEN_FILE names. It serves every domain.
-const Environment Source = "environment"
+// Where tokens come from, in the order in which they are looked for.
+const (
+	// Domain is a token that was stored for one domain, and Stored the one that was stored
+	// for all.
+	Domain Source = "domain"
+	Stored Source = "main"
+	// Environment is AFTERBELL_TUSHARE_TOKEN, and File the file that
+	// AFTERBELL_TUSHARE_TOKEN_FILE names. They serve every domain.
+	Environment Source = "environment"
+	File        Source = "file"
+)
+
+// Main names the token of all domains that have none of their own.
+const Main = "main"
 
 // Config is what a Vault needs. At most one of Token and TokenFile is set; with
 // neither, no token resolves.
@@ -37,6 +50,12 @@ type Config struct {
 	// TokenFile is the value of AFTERBELL_TUSHARE_TOKEN_FILE. The file is read
 	// again when it changes.
 	TokenFile string
+	// Key is the value of AFTERBELL_VAULT_KEY, and KeyFile that of
+	// AFTERBELL_VAULT_KEY_FILE: the age identity that opens stored tokens. At most one is
+	// set; with neither, the data directory has one of its own, made with the first token
+	// that is stored.
+	Key     Token
+	KeyFile string
 	// Log may be nil.
 	Log *slog.Logger
 }
@@ -52,12 +71,14 @@ const (
 type Vault struct {
 	key  []byte
 	file string
+	dir  string
 	log  *slog.Logger
 
-	mu    sync.Mutex
-	token Token
-	print string
-	stamp stamp
+	mu     sync.Mutex
+	token  Token // of the environment or the file
+	print  string
+	stamp  stamp
+	sealed *sealed
 }
 
 // stamp tells whether a file changed.
@@ -83,7 +104,10 @@ func New(cfg Config) (*Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &Vault{key: key, file: cfg.TokenFile, log: cfg.Log}
+	v := &Vault{key: key, file: cfg.TokenFile, dir: cfg.DataDir, log: cfg.Log}
+	if v.sealed, err = openSealed(cfg); err != nil {
+		return nil, err
+	}
 	if v.file == "" {
 		if err := check(direct); err != nil && direct != "" {
 			return nil, fault.Invalid("token", "AFTERBELL_TUSHARE_TOKEN %v", err)
@@ -106,22 +130,83 @@ func New(cfg Config) (*Vault, error) {
 // Resolve is the token in use for a domain and where it comes from; ok is false
 // when there is none.
 func (v *Vault) Resolve(domain string) (token Token, source Source, ok bool) {
-	token, _ = v.current()
-	return token, Environment, token.value != nil
+	token, source, _ = v.current(domain)
+	return token, source, token.value != nil
 }
 
 // Token is the value and the fingerprint of the token for a domain, for the
 // provider client. ok is false when there is none.
 func (v *Vault) Token(domain string) (token, fingerprint string, ok bool) {
-	t, print := v.current()
+	t, _, print := v.current(domain)
 	return t.Reveal(), print, t.value != nil
 }
 
 // Fingerprint is 16 hex digits that change with the token, empty when there is
 // none. They differ from one data directory to the next.
 func (v *Vault) Fingerprint(domain string) string {
-	_, print := v.current()
+	_, _, print := v.current(domain)
 	return print
+}
+
+// Fallback is what a domain would use without any stored token: where it comes from, and
+// its fingerprint; both are empty when there is none.
+func (v *Vault) Fallback() (source Source, fingerprint string) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if _, source, fingerprint = v.given(); fingerprint == "" {
+		source = ""
+	}
+	return source, fingerprint
+}
+
+// Stored are the domains, and Main, that a token is stored for, ascending.
+func (v *Vault) Stored() []string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return slices.Sorted(maps.Keys(v.sealed.tokens))
+}
+
+// Set stores a token for a domain, or for Main, in the place of the one before. It is on
+// disk, encrypted, when Set returns. The error says nothing of the value.
+func (v *Vault) Set(domain string, token Token) error {
+	value := strings.TrimSpace(token.Reveal())
+	if value == "" {
+		return fault.Invalid("token", "is empty")
+	}
+	if len(value) > maxFile {
+		return fault.Invalid("token", "is larger than %d bytes", maxFile)
+	}
+	if err := check(value); err != nil {
+		return fault.Invalid("token", "%v", err)
+	}
+	return v.change(func(tokens map[string]string) { tokens[domain] = value })
+}
+
+// Clear forgets the stored token of a domain, or of Main. NOT_FOUND where none is stored.
+func (v *Vault) Clear(domain string) error {
+	found := false
+	err := v.change(func(tokens map[string]string) {
+		_, found = tokens[domain]
+		delete(tokens, domain)
+	})
+	if err == nil && !found {
+		return fault.New(fault.NotFound, "No token is stored for "+domain+".", "kind", "token", "id", domain)
+	}
+	return err
+}
+
+func (v *Vault) change(do func(tokens map[string]string)) error {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	tokens := maps.Clone(v.sealed.tokens)
+	do(tokens)
+	if maps.Equal(tokens, v.sealed.tokens) {
+		return nil
+	}
+	if err := v.sealed.set(v.dir, tokens); err != nil {
+		return fault.Wrap(err, fault.Internal, "The token could not be stored; the ingest-worker's log has the cause.")
+	}
+	return nil
 }
 
 // Format writes the fingerprint instead of the fields, for every verb.
@@ -132,13 +217,29 @@ func (v *Vault) Format(s fmt.State, _ rune) {
 // LogValue is the fingerprint.
 func (v *Vault) LogValue() slog.Value { return slog.StringValue(v.Fingerprint("")) }
 
-func (v *Vault) current() (Token, string) {
+// current is the token for a domain: its own, the stored one of all, or the one that was
+// given to the process.
+func (v *Vault) current(domain string) (Token, Source, string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.file != "" {
-		v.refresh()
+	for _, at := range []struct {
+		name   string
+		source Source
+	}{{domain, Domain}, {Main, Stored}} {
+		if value := v.sealed.tokens[at.name]; value != "" {
+			return NewToken(value), at.source, v.fingerprint(value)
+		}
 	}
-	return v.token, v.print
+	return v.given()
+}
+
+// given is the token of the environment or the file.
+func (v *Vault) given() (Token, Source, string) {
+	if v.file == "" {
+		return v.token, Environment, v.print
+	}
+	v.refresh()
+	return v.token, File, v.print
 }
 
 // refresh reads the file again if it changed. A file taken away is a token taken
@@ -170,10 +271,14 @@ func (v *Vault) refresh() {
 func (v *Vault) set(value string) {
 	v.token, v.print = NewToken(value), ""
 	if value != "" {
-		mac := hmac.New(sha256.New, v.key)
-		mac.Write([]byte(value))
-		v.print = hex.EncodeToString(mac.Sum(nil)[:8])
+		v.print = v.fingerprint(value)
 	}
+}
+
+func (v *Vault) fingerprint(value string) string {
+	mac := hmac.New(sha256.New, v.key)
+	mac.Write([]byte(value))
+	return hex.EncodeToString(mac.Sum(nil)[:8])
 }
 
 // read is the token in the file.

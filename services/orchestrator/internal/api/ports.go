@@ -79,6 +79,11 @@ type Worker interface {
 	AbsentSymbols(ctx context.Context, pool market.Pool, dataset string, d market.Date, symbols []string) ([]worker.AbsentSymbol, error)
 	Revisions(ctx context.Context, q worker.RevisionQuery) ([]run.Revision, error)
 	Limits(ctx context.Context) ([]worker.Limit, error)
+	// TokenList tells of the tokens, never their values; SetToken and ClearToken change
+	// those that are stored.
+	TokenList(ctx context.Context) (worker.TokenList, error)
+	SetToken(ctx context.Context, domain, token string) error
+	ClearToken(ctx context.Context, domain string) error
 	// Instruments are those that the lists have, none where known is their version.
 	Instruments(ctx context.Context, known string) (version string, all []instrument.Instrument, err error)
 	// ForgetLimits drops the limits of the APIs, all where none is named.
@@ -158,6 +163,7 @@ func Register(server grpc.ServiceRegistrar, cfg Config) {
 	orchestratorv1.RegisterScheduleServiceServer(server, &scheduleService{base: base})
 	orchestratorv1.RegisterSettingsServiceServer(server, &settingsService{base: base})
 	orchestratorv1.RegisterLimitServiceServer(server, &limitService{base: base})
+	orchestratorv1.RegisterTokenServiceServer(server, &tokenService{base: base})
 	orchestratorv1.RegisterNoticeServiceServer(server, &noticeService{base: base})
 	orchestratorv1.RegisterDataServiceServer(server, &dataService{base: base})
 	orchestratorv1.RegisterKeyServiceServer(server, &keyService{base: base})

@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"sync"
 	"testing"
@@ -26,6 +27,7 @@ type scriptedWorker struct {
 	ingestv1.UnimplementedIngestServiceServer
 
 	mu      sync.Mutex
+	given   map[string]string    // tokens that were stored
 	noTok   bool                 // no token resolves
 	probe   *faultv1.Issue       // found by every probe
 	store   *faultv1.Issue       // found by every check of a file
@@ -120,9 +122,37 @@ func (w *scriptedWorker) ListTokens(context.Context, *ingestv1.ListTokensRequest
 		if w.noTok {
 			s = &ingestv1.TokenStatus{DomainId: d}
 		}
+		for name, source := range map[string]string{"main": "main", d: "domain"} {
+			if token := w.given[name]; token != "" && s.Source != "domain" {
+				s.Source, s.Fingerprint, s.CallsPerMinute = source, fmt.Sprintf("%016x", len(token)), 200
+			}
+		}
 		resp.Tokens = append(resp.Tokens, s)
 	}
+	resp.Stored = slices.Sorted(maps.Keys(w.given))
 	return resp, nil
+}
+
+// SetToken implements ingestv1.IngestServiceServer.
+func (w *scriptedWorker) SetToken(_ context.Context, req *ingestv1.SetTokenRequest) (*ingestv1.SetTokenResponse, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.given == nil {
+		w.given = map[string]string{}
+	}
+	w.given[req.GetDomainId()] = req.GetToken()
+	return &ingestv1.SetTokenResponse{}, nil
+}
+
+// ClearToken implements ingestv1.IngestServiceServer.
+func (w *scriptedWorker) ClearToken(_ context.Context, req *ingestv1.ClearTokenRequest) (*ingestv1.ClearTokenResponse, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.given[req.GetDomainId()] == "" {
+		return nil, fault.New(fault.NotFound, "No token is stored.", "kind", "token", "id", req.GetDomainId())
+	}
+	delete(w.given, req.GetDomainId())
+	return &ingestv1.ClearTokenResponse{}, nil
 }
 
 // ListCalendarDays implements ingestv1.IngestServiceServer.

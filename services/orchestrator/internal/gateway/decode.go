@@ -48,7 +48,13 @@ func misfit(m protoreflect.Message, object []byte, path string) (field, problem 
 	md := m.Descriptor()
 	dec := json.NewDecoder(bytes.NewReader(object))
 	if open, err := dec.Token(); err != nil || open != json.Delim('{') {
-		return or(path, "body"), fmt.Sprintf("%s is not an object; a %s has the fields %s", clip(string(object)), md.Name(), fieldNames(md))
+		shown := clip(string(object))
+		for i := range md.Fields().Len() {
+			if secret(md.Fields().Get(i)) {
+				shown = "what was sent" // it may be the secret alone
+			}
+		}
+		return or(path, "body"), fmt.Sprintf("%s is not an object; a %s has the fields %s", shown, md.Name(), fieldNames(md))
 	}
 	given := map[protoreflect.Name]bool{}
 	for dec.More() {
@@ -102,8 +108,8 @@ func misfitField(m protoreflect.Message, fd protoreflect.FieldDescriptor, value 
 
 func misfitValue(fd protoreflect.FieldDescriptor, value []byte, path string, inner func() protoreflect.Message) (field, problem string) {
 	shown := clip(string(value))
-	if options, ok := fd.Options().(*descriptorpb.FieldOptions); ok && options.GetDebugRedact() {
-		shown = "what was sent" // it is secret
+	if secret(fd) {
+		shown = "what was sent"
 	}
 	switch {
 	case fd.Enum() != nil:
@@ -119,6 +125,12 @@ func misfitValue(fd protoreflect.FieldDescriptor, value []byte, path string, inn
 		return path, "is not valid Unicode text"
 	}
 	return path, fmt.Sprintf("%s is not a value of type %s", shown, fd.Kind())
+}
+
+// secret tells a field whose value no answer repeats.
+func secret(fd protoreflect.FieldDescriptor) bool {
+	options, ok := fd.Options().(*descriptorpb.FieldOptions)
+	return ok && options.GetDebugRedact()
 }
 
 // fieldNamed finds a field by its JSON name or its name in the contract.

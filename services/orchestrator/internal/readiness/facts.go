@@ -102,7 +102,7 @@ type DomainSetting struct {
 type Token struct {
 	// Domain concerned.
 	Domain string
-	// Source is "domain", "main" or "environment"; empty when none resolves.
+	// Source is "domain", "main", "environment" or "file"; empty when none resolves.
 	Source string
 	// Fingerprint is a keyed digest; empty when none resolves.
 	Fingerprint string

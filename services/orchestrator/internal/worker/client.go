@@ -80,21 +80,6 @@ func (c *Client) Catalog(ctx context.Context) (catalog.Catalog, error) {
 	return catalogOf(resp)
 }
 
-// Tokens tells where each domain's token comes from, and the provider's host.
-func (c *Client) Tokens(ctx context.Context) ([]readiness.Token, string, error) {
-	ctx, cancel := context.WithTimeout(ctx, askTimeout)
-	defer cancel()
-	resp, err := c.rpc.ListTokens(ctx, &ingestv1.ListTokensRequest{})
-	if err != nil {
-		return nil, "", err
-	}
-	tokens := make([]readiness.Token, 0, len(resp.GetTokens()))
-	for _, t := range resp.GetTokens() {
-		tokens = append(tokens, readiness.Token{Domain: t.GetDomainId(), Source: t.GetSource(), Fingerprint: t.GetFingerprint()})
-	}
-	return tokens, resp.GetProviderHost(), nil
-}
-
 // Calendar is the calendar that the worker holds; the zero value when none.
 func (c *Client) Calendar(ctx context.Context) (slot.Calendar, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
