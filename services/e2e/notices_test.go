@@ -165,9 +165,9 @@ func TestNoticesOfAnEvening(t *testing.T) {
 	e.soon("that it is whole is told", time.Minute, told(3))
 
 	want := []string{
-		"the evening of " + date + " is not whole: targets is blocked: the provider rejected the token (TOKEN_INVALID), which a person must change",
-		"the evening of " + date + " is better and not yet whole: targets lacks moneyflow",
-		"the evening of " + date + " is whole now: targets is whole; universe is whole.",
+		"the data of " + date + " is not complete: targets is blocked: the provider rejected the token (TOKEN_INVALID), which needs your action",
+		"the data of " + date + " has improved but is not complete yet: targets lacks moneyflow",
+		"the data of " + date + " is now complete: targets is complete; universe is complete.",
 	}
 	same := func(got []string, want []string) bool {
 		return slices.EqualFunc(got, want, func(g, w string) bool { return strings.Contains(g, w) })

@@ -152,7 +152,7 @@ func fold(s PoolState, e Ended, early bool) PoolState {
 	switch r.Outcome {
 	case run.Cancelled:
 		if s.Verdict == Pending {
-			next = PoolState{Pool: s.Pool, NoSymbols: s.NoSymbols, Verdict: Absent, Reason: fault.Cancelled, Message: "A person stopped the run.", Chosen: true, Note: r.Note, RunID: r.ID}
+			next = PoolState{Pool: s.Pool, NoSymbols: s.NoSymbols, Verdict: Absent, Reason: fault.Cancelled, Message: "A user cancelled the run.", Chosen: true, Note: r.Note, RunID: r.ID}
 		}
 		return next
 	case run.Succeeded, run.Unchanged:

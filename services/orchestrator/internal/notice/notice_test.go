@@ -159,15 +159,15 @@ func TestAnEveningInOrder(t *testing.T) {
 	}{
 		{is(Pending, "", false), "", ""},
 		{is(Failed, fault.WorkerUnreachable, false), "", ""}, // it will be tried in a minute
-		{lacking("daily_basic", "moneyflow"), Evening, "the evening of 2026-11-27 is not whole: targets is whole; universe lacks daily_basic (not published yet), moneyflow (not published yet), and it is asked for again at 2026-11-27 19:50 (Shanghai)."},
+		{lacking("daily_basic", "moneyflow"), Evening, "the data of 2026-11-27 is not complete: targets is complete; universe lacks daily_basic (not published yet), moneyflow (not published yet), and it is fetched again at 2026-11-27 19:50 (Shanghai)."},
 		{lacking("daily_basic", "moneyflow"), "", ""},
-		{lacking("moneyflow"), Better, "is better and not yet whole: targets is whole; universe lacks moneyflow"},
-		{is(Blocked, fault.TokenInvalid, true), Worse, "has become worse: targets is whole; universe is blocked: the provider rejected the token (TOKEN_INVALID), which a person must change, and nothing follows by itself."},
+		{lacking("moneyflow"), Better, "has improved but is not complete yet: targets is complete; universe lacks moneyflow"},
+		{is(Blocked, fault.TokenInvalid, true), Worse, "has become worse: targets is complete; universe is blocked: the provider rejected the token (TOKEN_INVALID), which needs your action, and no run is scheduled."},
 		{is(Blocked, fault.TokenInvalid, true), "", ""},
-		{is(Blocked, fault.PermissionDenied, true), Worse, "the token lacks a permission (PERMISSION_DENIED)"},
-		{is(Failed, fault.ProviderUnavailable, true), Better, "universe failed: the provider does not answer"},
+		{is(Blocked, fault.PermissionDenied, true), Worse, "the token has no permission (PERMISSION_DENIED)"},
+		{is(Failed, fault.ProviderUnavailable, true), Better, "universe failed: the provider cannot be reached"},
 		{is(Failed, fault.WorkerUnreachable, true), "", ""},
-		{whole(market.Universe), Better, "the evening of 2026-11-27 is whole now: universe is whole."},
+		{whole(market.Universe), Better, "the data of 2026-11-27 is now complete: universe is complete."},
 		{whole(market.Universe), "", ""},
 		{lacking("daily"), Worse, "universe lacks daily"},
 	} {
@@ -219,7 +219,7 @@ func TestLate(t *testing.T) {
 		t.Error("told before the hour")
 	}
 	n, ok := DecideLate(friday, ten, pools, nil, at(22, 0))
-	if want := "afterbell: it is past 22:00 (Shanghai) and 2026-11-27 is not complete: universe is not done yet."; !ok || n.Text(English) != want {
+	if want := "afterbell: it is past 22:00 (Shanghai) and 2026-11-27 is not complete: universe has not finished yet."; !ok || n.Text(English) != want {
 		t.Errorf("%v %q", ok, n.Text(English))
 	}
 	if _, ok := DecideLate(friday, ten, pools, []Notice{n}, at(22, 1)); ok {

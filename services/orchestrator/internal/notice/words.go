@@ -43,19 +43,19 @@ func (n Notice) Text(l Language) string {
 	case Test:
 		return say("afterbell: this is a test. Notices arrive here.", "afterbell：这是测试消息，通知可以送达。")
 	case Started:
-		return fmt.Sprintf(say("afterbell: the evening of %s has begun.", "afterbell：%s 晚间更新已开始。"), n.Date)
+		return fmt.Sprintf(say("afterbell: the update of %s has started.", "afterbell：%s 晚间更新已开始。"), n.Date)
 	case Evening:
 		if n.Whole {
-			return fmt.Sprintf(say("afterbell: the evening of %s is whole: %s.", "afterbell：%s 晚间数据完整：%s。"), n.Date, n.clauses(l, false))
+			return fmt.Sprintf(say("afterbell: the data of %s is complete: %s.", "afterbell：%s 晚间数据完整：%s。"), n.Date, n.clauses(l, false))
 		}
-		return fmt.Sprintf(say("afterbell: the evening of %s is not whole: %s.", "afterbell：%s 晚间数据不完整：%s。"), n.Date, n.clauses(l, false))
+		return fmt.Sprintf(say("afterbell: the data of %s is not complete: %s.", "afterbell：%s 晚间数据不完整：%s。"), n.Date, n.clauses(l, false))
 	case Better:
 		if n.Whole {
-			return fmt.Sprintf(say("afterbell: the evening of %s is whole now: %s.", "afterbell：%s 晚间数据现已完整：%s。"), n.Date, n.clauses(l, true))
+			return fmt.Sprintf(say("afterbell: the data of %s is now complete: %s.", "afterbell：%s 晚间数据现已完整：%s。"), n.Date, n.clauses(l, true))
 		}
-		return fmt.Sprintf(say("afterbell: the evening of %s is better and not yet whole: %s.", "afterbell：%s 晚间数据有好转，但尚不完整：%s。"), n.Date, n.clauses(l, false))
+		return fmt.Sprintf(say("afterbell: the data of %s has improved but is not complete yet: %s.", "afterbell：%s 晚间数据有好转，但尚不完整：%s。"), n.Date, n.clauses(l, false))
 	case Worse:
-		return fmt.Sprintf(say("afterbell: the evening of %s has become worse: %s.", "afterbell：%s 晚间数据变差：%s。"), n.Date, n.clauses(l, false))
+		return fmt.Sprintf(say("afterbell: the data of %s has become worse: %s.", "afterbell：%s 晚间数据变差：%s。"), n.Date, n.clauses(l, false))
 	case Late:
 		return fmt.Sprintf(say("afterbell: it is past %s (Shanghai) and %s is not complete: %s.", "afterbell：已过 %s（上海时间），%s 仍不完整：%s。"), n.LateAt, n.Date, n.clauses(l, true))
 	}
@@ -101,16 +101,16 @@ func (p PoolState) clause(l Language) string {
 	var text string
 	switch p.Verdict {
 	case Whole:
-		text = fmt.Sprintf(say("%s is whole", "%s 完整"), name)
+		text = fmt.Sprintf(say("%s is complete", "%s 完整"), name)
 		if p.NoSymbols {
 			text += say(" (its list has no symbols)", "（列表中没有代码）")
 		}
 		if older := p.older(l); older != "" {
-			text += fmt.Sprintf(say(", though earlier days lack %s", "，但此前的日期缺少 %s"), older)
+			text += fmt.Sprintf(say(", but earlier dates lack %s", "，但此前的日期缺少 %s"), older)
 		}
 		return text
 	case Pending:
-		text = fmt.Sprintf(say("%s is not done yet", "%s 尚未结束"), name)
+		text = fmt.Sprintf(say("%s has not finished yet", "%s 尚未结束"), name)
 	case Lacking:
 		text = fmt.Sprintf(say("%s lacks %s", "%s 缺少 %s"), name, lacking)
 	case Failed:
@@ -121,7 +121,7 @@ func (p PoolState) clause(l Language) string {
 		text = fmt.Sprintf(say("%s did not run%s", "%s 没有运行%s"), name, p.because(l))
 	}
 	if p.permanent() {
-		text += say(", which a person must change", "，需要人工处理")
+		text += say(", which needs your action", "，需要人工处理")
 	}
 	return text + p.follows(l)
 }
@@ -170,11 +170,11 @@ func (p PoolState) follows(l Language) string {
 	case p.Verdict == Pending:
 		return ""
 	case p.NextAt.IsZero():
-		return say(", and nothing follows by itself", "，不会自动重试")
+		return say(", and no run is scheduled", "，不会自动重试")
 	case p.NextIsSlot:
-		return fmt.Sprintf(say(", and nothing follows before the evening of %s (Shanghai)", "，下次运行为 %s（上海时间）"), moment(p.NextAt))
+		return fmt.Sprintf(say(", and the next run starts at %s (Shanghai)", "，下次运行为 %s（上海时间）"), moment(p.NextAt))
 	}
-	return fmt.Sprintf(say(", and it is asked for again at %s (Shanghai)", "，将于 %s（上海时间）再次请求"), moment(p.NextAt))
+	return fmt.Sprintf(say(", and it is fetched again at %s (Shanghai)", "，将于 %s（上海时间）再次请求"), moment(p.NextAt))
 }
 
 func moment(t time.Time) string { return t.In(market.Shanghai).Format("2006-01-02 15:04") }
@@ -198,48 +198,48 @@ func Phrase(r fault.Reason, l Language) string {
 var phrases = map[fault.Reason][2]string{
 	fault.TokenMissing:              {"there is no provider token", "没有数据源令牌"},
 	fault.TokenInvalid:              {"the provider rejected the token", "数据源拒绝了令牌"},
-	fault.TooManyIPs:                {"the token is in use from too many addresses", "令牌在过多地址上使用"},
-	fault.PermissionDenied:          {"the token lacks a permission", "令牌权限不足"},
-	fault.ProviderUnavailable:       {"the provider does not answer", "数据源无法访问"},
-	fault.ProviderRefused:           {"the provider refused the request", "数据源拒绝了请求"},
+	fault.TooManyIPs:                {"too many IP addresses use the token", "令牌在过多地址上使用"},
+	fault.PermissionDenied:          {"the token has no permission", "令牌权限不足"},
+	fault.ProviderUnavailable:       {"the provider cannot be reached", "数据源无法访问"},
+	fault.ProviderRefused:           {"the provider rejected the request", "数据源拒绝了请求"},
 	fault.RateLimited:               {"a limit of the provider is reached", "达到数据源的频率限制"},
-	fault.QuotaExhausted:            {"the provider's quota is spent", "数据源额度已用完"},
-	fault.WorkerUnreachable:         {"the ingest-worker does not answer", "采集器无法访问"},
-	fault.PreflightFailed:           {"the check before the run broke", "运行前检查中断"},
+	fault.QuotaExhausted:            {"the provider's quota is used up", "数据源额度已用完"},
+	fault.WorkerUnreachable:         {"the ingest-worker does not respond", "采集器无法访问"},
+	fault.PreflightFailed:           {"the check before the run failed", "运行前检查中断"},
 	fault.ModuleTestFailed:          {"the probe of a module failed", "模块探测未通过"},
-	fault.DomainTestFailed:          {"every probe of a domain failed", "领域探测全部未通过"},
+	fault.DomainTestFailed:          {"all probes of a domain failed", "领域探测全部未通过"},
 	fault.ModuleTestStale:           {"the probe of a module is too old", "模块探测已过期"},
 	fault.DomainTestStale:           {"the probes of a domain are too old", "领域探测已过期"},
-	fault.ModuleTestRequired:        {"a module was never probed", "模块从未探测"},
-	fault.DomainTestRequired:        {"a domain was never probed", "领域从未探测"},
+	fault.ModuleTestRequired:        {"a module has never been probed", "模块从未探测"},
+	fault.DomainTestRequired:        {"a domain has never been probed", "领域从未探测"},
 	fault.NoSyncModuleSelected:      {"no module is enabled", "没有启用的模块"},
 	fault.DomainHasNoEnabledModules: {"a domain has no enabled module", "领域没有启用的模块"},
 	fault.DomainProviderNotActive:   {"the provider of a domain is only planned", "领域的数据源尚未实现"},
-	fault.ModuleNotSyncCapable:      {"a module is not built", "模块尚未实现"},
-	fault.AnalysisDBLocked:          {"analysis.duckdb is held by another program", "analysis.duckdb 被其他程序占用"},
+	fault.ModuleNotSyncCapable:      {"a module is not implemented", "模块尚未实现"},
+	fault.AnalysisDBLocked:          {"analysis.duckdb is locked by another program", "analysis.duckdb 被其他程序占用"},
 	fault.AnalysisDBNotInitialized:  {"analysis.duckdb cannot be used", "analysis.duckdb 无法使用"},
-	fault.TargetsDBLocked:           {"targets.sqlite is held by another program", "targets.sqlite 被其他程序占用"},
+	fault.TargetsDBLocked:           {"targets.sqlite is locked by another program", "targets.sqlite 被其他程序占用"},
 	fault.TargetsDBNotInitialized:   {"targets.sqlite cannot be used", "targets.sqlite 无法使用"},
-	fault.SourceMismatch:            {"the file was filled from another provider", "文件来自另一个数据源"},
+	fault.SourceMismatch:            {"the file was filled from a different provider", "文件来自另一个数据源"},
 	fault.DiskFull:                  {"the disk is full", "磁盘已满"},
 	fault.StoreFailed:               {"a file could not be written", "文件无法写入"},
 	fault.NotPublished:              {"not published yet", "尚未发布"},
 	fault.Incomplete:                {"too few rows", "行数不足"},
-	fault.EmptyAnswer:               {"an empty answer", "返回为空"},
+	fault.EmptyAnswer:               {"an empty response", "返回为空"},
 	fault.CalendarUnavailable:       {"no trading calendar", "没有交易日历"},
-	fault.Interrupted:               {"the orchestrator stopped meanwhile", "编排器中途停止"},
-	fault.Cancelled:                 {"a person stopped it", "被人取消"},
+	fault.Interrupted:               {"the orchestrator stopped during the run", "编排器中途停止"},
+	fault.Cancelled:                 {"a user cancelled it", "被人取消"},
 	fault.Stalled:                   {"no progress", "没有进展"},
-	fault.StaleEpoch:                {"a newer attempt took its place", "被更新的一次取代"},
+	fault.StaleEpoch:                {"a newer attempt replaced it", "被更新的一次取代"},
 	fault.SchedulePaused:            {"the schedule is paused", "计划已暂停"},
-	fault.ScheduleDisabled:          {"the schedule is off", "计划已停用"},
-	fault.SlotMissed:                {"nothing was there to start it", "到时没有程序运行"},
+	fault.ScheduleDisabled:          {"the schedule is disabled", "计划已停用"},
+	fault.SlotMissed:                {"the orchestrator was not running", "到时没有程序运行"},
 	fault.Internal:                  {"an unexpected error", "意外错误"},
 	fault.ValuesRepeated:            {"values of another day", "数值与另一日重复"},
 	fault.ValuesMissing:             {"a column without values", "某列没有数值"},
 	fault.ValuesConflict:            {"values that contradict others", "数值相互矛盾"},
-	fault.UnitSuspect:               {"values in another unit", "数值单位可疑"},
+	fault.UnitSuspect:               {"values in a different unit", "数值单位可疑"},
 	fault.SymbolsMissing:            {"symbols without a row", "有代码缺少数据"},
-	fault.FileReplaced:              {"the file was replaced meanwhile", "文件中途被替换"},
+	fault.FileReplaced:              {"the file was replaced during the run", "文件中途被替换"},
 	fault.StoreAltered:              {"rows were altered in the file", "文件中的行被改动"},
 }

@@ -243,8 +243,8 @@ func (d *desk) run(pools ...market.Pool) {
 }
 
 const (
-	moneyflowLacks = "the evening of 2026-03-06 is not whole: targets lacks moneyflow (not published yet), and it is asked for again at 2026-03-06 19:45 (Shanghai); universe lacks moneyflow (not published yet), and it is asked for again at 2026-03-06 19:45 (Shanghai)."
-	fridayWhole    = "the evening of 2026-03-06 is whole now: targets is whole; universe is whole."
+	moneyflowLacks = "the data of 2026-03-06 is not complete: targets lacks moneyflow (not published yet), and it is fetched again at 2026-03-06 19:45 (Shanghai); universe lacks moneyflow (not published yet), and it is fetched again at 2026-03-06 19:45 (Shanghai)."
+	fridayWhole    = "the data of 2026-03-06 is now complete: targets is complete; universe is complete."
 )
 
 // A Friday whose moneyflow is late: one sentence when it lacks, one when it is there, and
@@ -275,7 +275,7 @@ func TestBlockedToken(t *testing.T) {
 				return workertest.Found(fault.TokenInvalid), nil
 			}
 		})
-		blocked := "the evening of 2026-03-06 is not whole: targets is blocked: the provider rejected the token (TOKEN_INVALID), which a person must change, and nothing follows before the evening of 2026-03-09 19:30 (Shanghai); universe is blocked"
+		blocked := "the data of 2026-03-06 is not complete: targets is blocked: the provider rejected the token (TOKEN_INVALID), which needs your action, and the next run starts at 2026-03-09 19:30 (Shanghai); universe is blocked"
 		late := "it is past 22:00 (Shanghai) and 2026-03-06 is not complete: targets is blocked"
 		d.until(friday, 19, 50)
 		d.told("desk", blocked)
@@ -306,17 +306,17 @@ func TestKilledWorker(t *testing.T) {
 		time.Sleep(2 * time.Minute)
 		d.srv.Up()
 		d.until(friday, 20, 0)
-		d.told("desk", "the evening of 2026-03-06 is whole: targets is whole; universe is whole.")
+		d.told("desk", "the data of 2026-03-06 is complete: targets is complete; universe is complete.")
 		d.told("hc", "ping /start", "ping")
 
 		d.until(friday+3, 19, 29)
 		d.srv.Down()
 		d.until(friday+3, 20, 30)
-		failed := "the evening of 2026-03-09 is not whole: targets failed: the ingest-worker does not answer (WORKER_UNREACHABLE), and it is asked for again at 2026-03-09 "
-		d.told("desk", "2026-03-06 is whole", failed)
+		failed := "the data of 2026-03-09 is not complete: targets failed: the ingest-worker does not respond (WORKER_UNREACHABLE), and it is fetched again at 2026-03-09 "
+		d.told("desk", "2026-03-06 is complete", failed)
 		d.srv.Up()
 		d.until(friday+3, 21, 30)
-		d.told("desk", "2026-03-06 is whole", failed, "the evening of 2026-03-09 is whole now")
+		d.told("desk", "2026-03-06 is complete", failed, "the data of 2026-03-09 is now complete")
 	})
 }
 
@@ -332,7 +332,7 @@ func TestEveningsThatDidNotHappen(t *testing.T) {
 		d.until(friday, 20, 0)
 		d.start()
 		d.until(friday, 20, 10)
-		missed := "targets did not run: nothing was there to start it (SLOT_MISSED), and nothing follows before the evening of 2026-03-09 19:30 (Shanghai); universe did not run"
+		missed := "targets did not run: the orchestrator was not running (SLOT_MISSED), and the next run starts at 2026-03-09 19:30 (Shanghai); universe did not run"
 		d.told("desk", missed)
 		d.told("hc", "ping /fail")
 		d.until(friday, 21, 0)
@@ -344,7 +344,7 @@ func TestEveningsThatDidNotHappen(t *testing.T) {
 			t.Fatal(err)
 		}
 		d.until(friday+3, 22, 30) // who paused it knows: it is not late
-		d.told("desk", missed, fridayWhole, "the evening of 2026-03-09 is not whole: targets did not run: the schedule is paused (SCHEDULE_PAUSED), anna: moving house")
+		d.told("desk", missed, fridayWhole, "the data of 2026-03-09 is not complete: targets did not run: the schedule is paused (SCHEDULE_PAUSED), anna: moving house")
 	})
 }
 
@@ -355,13 +355,13 @@ func TestHeldPool(t *testing.T) {
 			t.Fatal(err)
 		}
 		d.until(friday, 22, 30)
-		held := "targets is whole; universe did not run: the pool is paused (SCHEDULE_PAUSED), bert, and nothing follows by itself."
+		held := "targets is complete; universe did not run: the pool is paused (SCHEDULE_PAUSED), bert, and no run is scheduled."
 		d.told("desk", held)
 		if _, err := d.disp.Resume(t.Context(), market.Universe, ""); err != nil {
 			t.Fatal(err)
 		}
 		d.until(friday, 22, 45)
-		d.told("desk", held, "2026-03-06 is whole now: universe is whole.")
+		d.told("desk", held, "2026-03-06 is now complete: universe is complete.")
 	})
 }
 
@@ -387,10 +387,10 @@ func TestHangingRunIsLate(t *testing.T) {
 		d.until(friday, 21, 55)
 		d.told("desk")
 		d.until(friday, 22, 6)
-		d.told("desk", "it is past 22:00 (Shanghai) and 2026-03-06 is not complete: universe is not done yet.")
+		d.told("desk", "it is past 22:00 (Shanghai) and 2026-03-06 is not complete: universe has not finished yet.")
 		close(release)
 		d.until(friday, 22, 15)
-		d.told("desk", "not complete", "the evening of 2026-03-06 is whole: targets is whole; universe is whole.")
+		d.told("desk", "not complete", "the data of 2026-03-06 is complete: targets is complete; universe is complete.")
 	})
 }
 
@@ -404,9 +404,9 @@ func TestLateAfterALateSlot(t *testing.T) {
 		d.until(friday, 22, 20)
 		d.told("desk")
 		d.until(friday, 23, 20)
-		d.told("desk", "2026-03-06 is not whole")
+		d.told("desk", "2026-03-06 is not complete")
 		d.until(friday, 23, 40)
-		d.told("desk", "2026-03-06 is not whole", "it is past 23:30 (Shanghai) and 2026-03-06 is not complete")
+		d.told("desk", "2026-03-06 is not complete", "it is past 23:30 (Shanghai) and 2026-03-06 is not complete")
 	})
 }
 
@@ -529,7 +529,7 @@ func TestDeathInBetween(t *testing.T) {
 		d.restart()
 		d.refuses(nil)
 		d.until(friday, 19, 40)
-		d.told("desk", "targets is whole; universe did not run: nothing was there to start it")
+		d.told("desk", "targets is complete; universe did not run: the orchestrator was not running")
 		told, err := d.store.Told(t.Context(), friday)
 		if kinds := each(told); err != nil || !slices.Equal(kinds, []notice.Kind{notice.Started, notice.Evening}) {
 			t.Errorf("kept: %v, %v", kinds, err)
