@@ -141,7 +141,8 @@ lint: $(LINT) ## vet, format and dependency rules
 
 .PHONY: bench
 bench: build ## measure the pair against floors (BENCH_FLAGS=--help)
-	@$(GO) build -o $(BIN)/ ./services/ingestworker/cmd/ingest-bench ./services/e2e/cmd/afterbell-bench
+	@$(GO) build -o $(BIN)/ ./services/ingestworker/cmd/ingest-bench
+	@$(GO) build -tags duckdb_arrow -o $(BIN)/ ./services/e2e/cmd/afterbell-bench
 	@$(BIN)/afterbell-bench --bin $(BIN) $(BENCH_FLAGS)
 
 .PHONY: bench-go

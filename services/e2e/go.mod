@@ -25,6 +25,7 @@ require (
 )
 
 require (
+	github.com/afterbell/afterbell/clients/go v0.0.0-00010101000000-000000000000
 	github.com/apache/arrow-go/v18 v18.5.1 // indirect
 	github.com/duckdb/duckdb-go-bindings v0.10506.0 // indirect
 	github.com/duckdb/duckdb-go-bindings/lib/darwin-amd64 v0.10506.0 // indirect
@@ -68,3 +69,5 @@ replace github.com/afterbell/afterbell/services/ingestworker => ../../services/i
 replace github.com/afterbell/afterbell/services/orchestrator => ../../services/orchestrator
 
 replace github.com/afterbell/afterbell/services/tusharesim => ../../services/tusharesim
+
+replace github.com/afterbell/afterbell/clients/go => ../../clients/go

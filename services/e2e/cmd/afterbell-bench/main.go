@@ -60,6 +60,7 @@ var scenarios = []scenario{
 	{"worker", "the worker alone, over its gRPC contract", true, false, workerScenario},
 	{"pair", "orchestrator and worker: the universe pool from empty", true, true, pairScenario},
 	{"verify", "VerifyRun of what pair has filled", true, true, verifyScenario},
+	{"reading", "publishing and reading what pair has filled, beside DuckDB alone", true, false, readingScenario},
 	{"evening", "one more date onto what pair has filled", true, true, eveningScenario},
 	{"memory", "the pair with 60 dates, for its peak memory", true, false, memoryScenario},
 	{"latency", "the pair with 100 ms per call", false, true, latencyScenario},
@@ -121,7 +122,7 @@ func parse(args []string, out io.Writer) (options, error) {
 		}
 		o.only = append(o.only, n)
 	}
-	for _, n := range []string{"verify", "evening"} {
+	for _, n := range []string{"verify", "reading", "evening"} {
 		if slices.Contains(o.only, n) && !slices.Contains(o.only, "pair") {
 			o.only = append(o.only, "pair") // which fills what they need
 		}

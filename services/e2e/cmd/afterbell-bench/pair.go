@@ -148,7 +148,7 @@ func eveningScenario(ctx context.Context, b *bench, r *round) (err error) {
 		return err
 	}
 	r.values["evening.seconds"], r.values["evening.calls"] = f.took.Seconds(), float64(calls.Total)
-	r.values["evening.rows"] = float64(f.rows)
+	r.values["evening.rows"], r.values["evening.publish"] = float64(f.rows), (f.took - f.stored).Seconds()
 	return nil
 }
 

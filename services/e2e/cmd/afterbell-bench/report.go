@@ -52,6 +52,18 @@ var claims = []claim{
 	{name: "peak memory, all dates against 60", scenario: "memory", value: swing("pair.rss", "few.rss"), most: 1.15, show: "%.2f", full: true},
 	{name: "store ÷ bare writer's file", scenario: "pair", value: ratio("pair.row_bytes", "writer.row_bytes"), most: 1.15, show: "%.2f"},
 	{name: "store ÷ bare pipe's file", scenario: "pair", value: ratio("pair.row_bytes", "pipe.row_bytes"), most: 1.15, show: "%.2f"},
+	{name: "publishing ÷ copying the file and DuckDB's COPY", scenario: "reading", value: ratio("publish.seconds", "publish.floor"), most: 2, show: "%.2f"},
+	{name: "publishing an evening ÷ everything", scenario: "evening", value: ratio("evening.publish", "publish.seconds"), most: 0.1, show: "%.3f", full: true},
+	{name: "ReadRows of all prices ÷ the same query in one process, rows/s", scenario: "reading", value: ratio("read.floor", "read.grpc"), least: 0.6, show: "%.2f"},
+	{name: ".parquet of all prices ÷ DuckDB's COPY", scenario: "reading", value: ratio("parquet.seconds", "parquet.floor"), most: 1.3, show: "%.2f"},
+	{name: "one symbol by gRPC ÷ in one process, median", scenario: "reading", value: ratio("symbol.grpc", "symbol.floor"), most: 2, show: "%.2f"},
+	{name: "one symbol by REST ÷ in one process, median", scenario: "reading", value: ratio("symbol.rest", "symbol.floor"), most: 2, show: "%.2f"},
+	{name: "one symbol by gRPC, p99 ÷ in one process, median", scenario: "reading", value: ratio("symbol.grpc_p99", "symbol.floor"), most: 6, show: "%.2f"},
+	{name: "one symbol by REST, p99 ÷ in one process, median", scenario: "reading", value: ratio("symbol.rest_p99", "symbol.floor"), most: 6, show: "%.2f"},
+	{name: "one day by gRPC ÷ in one process, median", scenario: "reading", value: ratio("day.grpc", "day.floor"), most: 2.5, show: "%.2f"},
+	{name: "one day by REST ÷ in one process, median", scenario: "reading", value: ratio("day.rest", "day.floor"), most: 2.5, show: "%.2f"},
+	{name: "a date fetched beside 50 readers ÷ alone, time", scenario: "reading", value: ratio("fifty.beside", "fifty.alone"), most: 1.1, show: "%.2f"},
+	{name: "worker's peak memory, publishing and reading ÷ filling", scenario: "reading", value: ratio("reading.rss", "pair.rss"), most: 1, show: "%.2f"},
 	{name: "targets' calls ÷ a per-symbol loop's", scenario: "targets", value: ratio("targets.calls", "targets.loop"), most: 0.1, show: "%.3f"},
 }
 
@@ -93,6 +105,12 @@ func printReport(out io.Writer, b *bench) {
 	note("One evening: %.2f s from CreateRun to the ledger row, %.0f calls, %.0f rows; services idle before, every module probed.", "evening.seconds", "evening.calls", "evening.rows")
 	note("Targets: %.0f calls for 500 symbols × 30 days (%.0f rows, %.2f s); a loop over symbols makes %.0f.", "targets.calls", "targets.rows", "targets.seconds", "targets.loop")
 	note("Limit: %.0f calls a minute; %.1f s of run against %.1f s = calls ÷ limit.", "limit.per_minute", "limit.run_seconds", "limit.bound")
+	note("Reading all %.0f prices: %.2f s by gRPC, %.2f s as Arrow, %.2f s as CSV, %.2f s as NDJSON, by REST; DuckDB in one process %.2f s, %.2f s without the order.",
+		"read.rows", "read.grpc", "read.arrow", "read.csv", "read.ndjson", "read.floor", "read.floor_unsorted")
+	note("Instead of ReadRows: one SQL row at a time takes %.2f s for the same rows.", "instead.scan")
+	note("Instead of one symbol by REST (%.4f s): opening analysis.duckdb between runs %.4f s; asking the provider again %.4f s, without its limit of calls.",
+		"symbol.rest", "instead.open", "instead.provider_symbol")
+	note("Instead of ReadRows (%.0f rows/s): asking the provider for whole days again, %.0f rows/s, without its limit of calls.", "read.rate", "instead.provider_rate")
 	if v, ok := b.median("pair.orchestrator_rss"); ok {
 		fmt.Fprintf(out, "Orchestrator's peak memory: %.0f MB.\n", v/mb)
 	}
