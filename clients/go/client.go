@@ -19,6 +19,10 @@ const DefaultAddr = "127.0.0.1:7700"
 // maxReply is the largest answer read, in bytes: the plan of a long list.
 const maxReply = 64 << 20
 
+// window is how much of an answer is sent before the client says that it took some, in
+// bytes: a message with rows.
+const window = 1 << 20
+
 // Client is a client of one orchestrator. It is safe for use by several goroutines.
 type Client struct {
 	// Runs starts, cancels and shows runs.
@@ -74,6 +78,8 @@ func Dial(addr string, extra ...grpc.DialOption) (*Client, error) {
 			Backoff:           backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 3 * time.Second},
 			MinConnectTimeout: 5 * time.Second,
 		}),
+		grpc.WithInitialWindowSize(window),
+		grpc.WithInitialConnWindowSize(8 * window),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReply)),
 		grpc.WithChainUnaryInterceptor(unaryErrors(addr)),
 		grpc.WithChainStreamInterceptor(streamErrors(addr)),

@@ -16,6 +16,11 @@ import (
 // maxReply is the largest answer sent or read, in bytes: a plan for a long list.
 const maxReply = 64 << 20
 
+// window is how much of an answer is sent before its reader says that it took some, in
+// bytes: a message with rows. With gRPC's own of 64 KiB each such message waits for its
+// reader many times.
+const window = 1 << 20
+
 // Security is how a connection to another machine is kept safe. The zero Security is
 // none, and reaches loopback only.
 type Security struct {
@@ -72,6 +77,8 @@ func newClient(addr string, creds credentials.TransportCredentials, extra ...grp
 			Backoff:           backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 3 * time.Second},
 			MinConnectTimeout: 5 * time.Second,
 		}),
+		grpc.WithInitialWindowSize(window),
+		grpc.WithInitialConnWindowSize(8*window),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReply), grpc.MaxCallSendMsgSize(maxReply)),
 	}, extra...)...)
 }

@@ -300,12 +300,15 @@ func (a *Answer) send(f Format, out []byte, send func([]byte) error) error {
 }
 
 // slice is a span of dates that is read by one query.
-type slice struct{ start, end market.Date }
+type slice struct {
+	start, end market.Date
+	rows       int // as coverage claims; 0 where it does not say
+}
 
 // slices cuts the answer into spans of some sliceRows rows, by what coverage claims.
 func (a *Answer) slices() []slice {
 	p := a.plan
-	whole := slice{p.Start, p.End}
+	whole := slice{p.Start, p.End, 0}
 	if p.date == "" || p.table.Name == catalog.TableCalendar {
 		return []slice{whole}
 	}
@@ -325,12 +328,12 @@ func (a *Answer) slices() []slice {
 			more = min(more, int64(len(p.Symbols)))
 		}
 		if n > 0 && n+more > sliceRows {
-			out = append(out, slice{start, d - 1})
+			out = append(out, slice{start, d - 1, int(n)})
 			start, n = d, 0
 		}
 		n += more
 	}
-	return append(out, slice{start, p.End})
+	return append(out, slice{start, p.End, int(n)})
 }
 
 // part is a slice that was read.
@@ -365,23 +368,27 @@ func (p part) batches() iter.Seq[*batch] {
 func (a *Answer) parts(ctx context.Context) iter.Seq2[part, error] {
 	sel := a.selection()
 	return func(yield func(part, error) bool) {
-		select {
-		case a.service.ahead <- struct{}{}:
-			defer func() { <-a.service.ahead }()
-			a.readAhead(ctx, sel, yield)
-		default:
-			rows := newBatch(sel.columns)
-			for _, s := range a.slices() {
-				order, err := a.read(ctx, sel, s, rows)
-				if !yield(part{a, sel, rows, order}, err) || err != nil {
-					return
-				}
+		spans := a.slices()
+		if len(spans) > 1 {
+			select {
+			case a.service.ahead <- struct{}{}:
+				defer func() { <-a.service.ahead }()
+				a.readAhead(ctx, sel, spans, yield)
+				return
+			default:
+			}
+		}
+		rows := newBatch(sel.columns)
+		for _, s := range spans {
+			order, err := a.read(ctx, sel, s, rows)
+			if !yield(part{a, sel, rows, order}, err) || err != nil {
+				return
 			}
 		}
 	}
 }
 
-func (a *Answer) readAhead(ctx context.Context, sel selection, yield func(part, error) bool) {
+func (a *Answer) readAhead(ctx context.Context, sel selection, spans []slice, yield func(part, error) bool) {
 	type result struct {
 		part
 		err error
@@ -392,7 +399,7 @@ func (a *Answer) readAhead(ctx context.Context, sel selection, yield func(part, 
 	free <- newBatch(sel.columns)
 	go func() {
 		defer close(results)
-		for _, s := range a.slices() {
+		for _, s := range spans {
 			var r result
 			select {
 			case rows := <-free:
@@ -482,7 +489,7 @@ func (a *Answer) read(ctx context.Context, sel selection, s slice, rows *batch) 
 		return nil, err
 	}
 	defer give()
-	rows.reset()
+	rows.reset(s.rows)
 	p := a.plan
 	err = a.Version.Reader.Query(ctx, "SELECT "+sel.sql+" FROM "+p.table.Name+p.where(s.start, s.end), func(c universe.Chunk) error {
 		rows.add(c)

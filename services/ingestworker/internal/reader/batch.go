@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"math"
+	mathbits "math/bits"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/arrow"
@@ -55,15 +56,26 @@ func (b *batch) bytes() int {
 	return n
 }
 
-// reset makes the batch empty; it keeps its memory.
-func (b *batch) reset() {
+// reset makes the batch empty, with room for so many rows. It keeps its memory.
+func (b *batch) reset(rows int) {
 	b.rows = 0
 	for i := range b.columns {
 		v := &b.columns[i]
-		v.fixed, v.text, v.valid, v.nulls = v.fixed[:0], v.text[:0], nil, 0
-		v.offsets = v.offsets[:min(1, len(v.offsets))]
+		v.fixed, v.text, v.valid, v.nulls = v.fixed[:0], v.text[:0], v.valid[:0], 0
+		switch v.typ {
+		case table.Text:
+			v.offsets = slices.Grow(v.offsets[:1], rows)
+			v.text = slices.Grow(v.text, rows*symbolBytes)
+		case table.Number:
+			v.fixed = slices.Grow(v.fixed, arrow.Float64Traits.BytesRequired(rows))
+		default:
+			v.fixed = slices.Grow(v.fixed, arrow.Int32Traits.BytesRequired(rows))
+		}
 	}
 }
+
+// symbolBytes is the length of a symbol, which most texts are.
+const symbolBytes = 9
 
 // add appends the rows of a chunk, which has the columns of the batch.
 func (b *batch) add(c universe.Chunk) {
@@ -85,12 +97,12 @@ func (v *vector) add(c universe.Chunk, column, rows int) {
 	default:
 		v.fixed = append(v.fixed, arrow.Int32Traits.CastToBytes(c.Ints(column))...)
 	}
-	if c.Valid(column) == nil {
-		if v.valid != nil {
-			for i := range c.Len() {
-				v.mark(rows+i, true)
-			}
-		}
+	valid := c.Valid(column)
+	switch {
+	case valid == nil && len(v.valid) == 0:
+		return
+	case valid != nil && rows%8 == 0:
+		v.markAll(rows, valid, c.Len())
 		return
 	}
 	for i := range c.Len() {
@@ -133,7 +145,7 @@ func (v *vector) gather(into *vector, order []int32) {
 			to[i] = from[row]
 		}
 	}
-	if v.valid == nil {
+	if v.nulls == 0 {
 		return
 	}
 	for i, row := range order {
@@ -234,14 +246,11 @@ func (v *vector) sort(keys []rowKey) []rowKey {
 // mark says of the next row whether its value is there. Before the first null there is
 // nothing to write.
 func (v *vector) mark(row int, there bool) {
-	if v.valid == nil {
+	if len(v.valid) == 0 {
 		if there {
 			return
 		}
-		v.valid = bytes.Repeat([]byte{0xff}, (row+7)/8)
-		if row%8 != 0 {
-			v.valid[row/8] = byte(1<<(row%8) - 1)
-		}
+		v.present(row)
 	}
 	if row%8 == 0 {
 		v.valid = append(v.valid, 0)
@@ -253,7 +262,34 @@ func (v *vector) mark(row int, there bool) {
 	}
 }
 
-func (v *vector) null(row int) bool { return v.valid != nil && v.valid[row/8]>>(row%8)&1 == 0 }
+// markAll says it of many rows at once: DuckDB has the same bits. row is divisible by 8.
+func (v *vector) markAll(row int, there []uint64, n int) {
+	if len(v.valid) == 0 {
+		v.present(row)
+	}
+	for at := 0; at < n; at += 64 {
+		word, bits := there[at/64], min(64, n-at)
+		if bits < 64 {
+			word &= 1<<bits - 1
+		}
+		v.nulls += bits - mathbits.OnesCount64(word)
+		for b := 0; b < bits; b += 8 {
+			v.valid = append(v.valid, byte(word>>b))
+		}
+	}
+}
+
+// present writes that the values of all rows before row are there.
+func (v *vector) present(row int) {
+	for range row / 8 {
+		v.valid = append(v.valid, 0xff)
+	}
+	if row%8 != 0 {
+		v.valid = append(v.valid, byte(1<<(row%8)-1))
+	}
+}
+
+func (v *vector) null(row int) bool { return len(v.valid) > 0 && v.valid[row/8]>>(row%8)&1 == 0 }
 
 func (v *vector) float(row int) float64 { return arrow.Float64Traits.CastFromBytes(v.fixed)[row] }
 
@@ -360,12 +396,8 @@ func (v *vector) scale(row int, f float64) {
 
 // drop makes a value that is there null.
 func (v *vector) drop(row int) {
-	if v.valid == nil {
-		rows := len(v.fixed) / arrow.Float64SizeBytes
-		v.valid = bytes.Repeat([]byte{0xff}, (rows+7)/8)
-		if rows%8 != 0 {
-			v.valid[rows/8] = byte(1<<(rows%8) - 1)
-		}
+	if len(v.valid) == 0 {
+		v.present(len(v.fixed) / arrow.Float64SizeBytes)
 	}
 	v.valid[row/8] &^= 1 << (row % 8)
 	v.nulls++
