@@ -628,6 +628,7 @@ func TestOpenAPIDocument(t *testing.T) {
 	resp, body := r.do(t, "GET", "/openapi.json", "")
 	type operation struct {
 		Tags, Produces []string
+		Description    string
 		Responses      map[string]json.RawMessage
 	}
 	var doc struct {
@@ -653,6 +654,9 @@ func TestOpenAPIDocument(t *testing.T) {
 		for method, o := range operations {
 			if o.Responses["200"] == nil || o.Responses["default"] == nil {
 				t.Errorf("%s %s answers %v", method, path, o.Responses)
+			}
+			if path != "/v1/session" && !strings.Contains(o.Description, "Requires the role ") {
+				t.Errorf("%s %s does not tell who may call it: %q", method, path, o.Description)
 			}
 			if slices.Contains(o.Produces, "text/event-stream") {
 				streams++

@@ -6,6 +6,12 @@ import (
 	"slices"
 	"strings"
 
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/reflect/protoregistry"
+
+	authv1 "github.com/afterbell/afterbell/gen/afterbell/auth/v1"
+	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/afterbell/afterbell/gen/openapi"
 )
 
@@ -28,6 +34,8 @@ func document() (text []byte, routes []route, err error) {
 	if err := json.Unmarshal(openapi.JSON, &doc); err != nil {
 		return nil, nil, fmt.Errorf("read the OpenAPI document: %w", err)
 	}
+	doc["securityDefinitions"] = object{"key": object{"type": "apiKey", "in": "header", "name": "Authorization", "description": "Bearer and an API key."}}
+	doc["security"] = []any{object{"key": []any{}}}
 	doc["info"] = object{"title": "afterbell", "version": "v1", "description": about}
 	definitions, _ := doc["definitions"].(object)
 	paths, _ := doc["paths"].(object)
@@ -43,6 +51,7 @@ func document() (text []byte, routes []route, err error) {
 		operations, _ := path.(object)
 		for _, o := range operations {
 			operation, _ := o.(object)
+			tellRole(operation)
 			names, _ := operation["tags"].([]any)
 			for _, name := range names {
 				served[name] = true
@@ -69,6 +78,21 @@ func document() (text []byte, routes []route, err error) {
 	})
 	text, err = json.MarshalIndent(doc, "", "  ")
 	return text, routesOf(paths), err
+}
+
+// tellRole adds to an operation the least role that may call it, as its contract states.
+// What is no RPC tells by itself. The ID of a further path of a method ends in a number.
+func tellRole(operation object) {
+	id, _ := operation["operationId"].(string)
+	name := orchestratorv1.File_afterbell_orchestrator_v1_run_service_proto.Package() + "." + protoreflect.FullName(strings.TrimRight(strings.ReplaceAll(id, "_", "."), "0123456789"))
+	found, err := protoregistry.GlobalFiles.FindDescriptorByName(name)
+	method, ok := found.(protoreflect.MethodDescriptor)
+	if err != nil || !ok {
+		return
+	}
+	role, _ := proto.GetExtension(method.Options(), authv1.E_Role).(authv1.Role)
+	before, _ := operation["description"].(string)
+	operation["description"] = strings.TrimSpace(before + "\n\nRequires the role " + strings.ToLower(strings.TrimPrefix(role.String(), "ROLE_")) + ".")
 }
 
 // errorSchema is errorBody as the document tells it.

@@ -457,7 +457,7 @@ func rowsOperation() object {
 		"description": "The form is told by the ending of the table's name (.parquet, .arrow, .csv, .ndjson), or by Accept. targets.daily_prices is the table " +
 			"of the other pool. Units, version and what lacks are in the headers X-Afterbell-…, and in the file where its form has metadata. " +
 			"A Parquet file has a length, an ETag and ranges; the others are streams, which break off when something fails. " +
-			"X-Afterbell-Row-Count and Repr-Digest (SHA-256, RFC 9530) are headers of a Parquet file and trailers of a stream, the digest where TE: trailers asks for it.",
+			"X-Afterbell-Row-Count and Repr-Digest (SHA-256, RFC 9530) are headers of a Parquet file and trailers of a stream, the digest where TE: trailers asks for it. Requires the role viewer.",
 		"operationId": "DataService_ReadFile", "tags": []any{"DataService"}, "produces": media,
 		"parameters": []any{
 			object{"name": "table", "in": "path", "required": true, "type": "string", "description": "Table and ending, as in daily_prices.parquet."},

@@ -218,7 +218,7 @@ func sessionOperations() object {
 		},
 	}}}
 	operation := func(id, summary string, parameters ...any) object {
-		return object{"summary": summary, "operationId": id, "tags": []any{"Session"}, "parameters": parameters, "responses": answer}
+		return object{"summary": summary, "operationId": id, "tags": []any{"Session"}, "security": []any{}, "parameters": parameters, "responses": answer}
 	}
 	token := object{"name": csrfHeader, "in": "header", "required": false, "type": "string", "description": "The csrfToken of the session."}
 	end := operation("Session_Delete", "Ends the session and drops the cookie.", token)
