@@ -33,7 +33,8 @@ const (
 	// May also start, cancel, verify and delete runs, pause and resume, run preflights
 	// and change the list of targets.
 	Role_ROLE_OPERATOR Role = 2
-	// May also change the schedule, settings, modules and keys, and read the audit trail.
+	// May also change the schedule, settings, modules, notice channels and keys, and read
+	// the audit trail.
 	Role_ROLE_ADMIN Role = 3
 	// The orchestrator, when it calls the ingest-worker. No key has this role: the
 	// worker knows the orchestrator by its client certificate or by the shared secret.
