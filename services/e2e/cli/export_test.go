@@ -160,7 +160,7 @@ func TestExport(t *testing.T) {
 			}
 		}
 		way.cut(0, 0)
-		if e, got := export(0, way.addr(), "later."+format); e.Resumed == 0 || !bytes.Equal(read("later."+format), whole) || !strings.Contains(got.err, "had come before") {
+		if e, got := export(0, way.addr(), "later."+format); e.Resumed == 0 || !bytes.Equal(read("later."+format), whole) || !strings.Contains(got.err, "already downloaded") {
 			t.Errorf("%s taken up again: %+v %s", file, e, got.err)
 		}
 		// A part that was written to by others is found out. So is one of another request,
@@ -168,7 +168,7 @@ func TestExport(t *testing.T) {
 		spoilt := bytes.Clone(part)
 		spoilt[100] ^= 1
 		leave("spoilt", spoilt)
-		if _, got := export(0, way.addr(), "spoilt."+format); !bytes.Equal(read("spoilt."+format), whole) || !strings.Contains(got.err, "is dropped") {
+		if _, got := export(0, way.addr(), "spoilt."+format); !bytes.Equal(read("spoilt."+format), whole) || !strings.Contains(got.err, "is discarded") {
 			t.Errorf("%s of a spoilt part: %s", file, got.err)
 		}
 		leave("other", part)

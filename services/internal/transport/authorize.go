@@ -72,7 +72,7 @@ func OneClient(name string, secret *Secret) Authorize {
 			return ctx, nil
 		}
 		return nil, fault.New(fault.Unauthenticated,
-			"This service serves its orchestrator only: by its client certificate, or by the secret that both share.", "cause", foreignClient)
+			"This service accepts only its orchestrator, which must present its client certificate or the shared secret.", "cause", foreignClient)
 	}
 }
 

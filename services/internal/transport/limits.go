@@ -59,13 +59,13 @@ func (l *Limits) Enter(caller string, stream bool) (done func(), err error) {
 	of := l.load(caller)
 	switch {
 	case !of.rate.Allow():
-		return nil, tooMany("rate", l.cfg.Rate, fmt.Sprintf("This caller makes more than %d calls a second.", l.cfg.Rate))
+		return nil, tooMany("rate", l.cfg.Rate, fmt.Sprintf("This caller makes more than %d calls per second.", l.cfg.Rate))
 	case !stream && over(l.calls, l.cfg.Calls):
-		return nil, tooMany("calls", l.cfg.Calls, fmt.Sprintf("%d calls are in progress, and no more are accepted.", l.calls))
+		return nil, tooMany("calls", l.cfg.Calls, fmt.Sprintf("%d calls are in progress, the maximum.", l.calls))
 	case stream && over(of.streams, l.cfg.StreamsPerCaller):
-		return nil, tooMany("streams_per_caller", l.cfg.StreamsPerCaller, fmt.Sprintf("This caller has %d open streams, and no more are accepted.", of.streams))
+		return nil, tooMany("streams_per_caller", l.cfg.StreamsPerCaller, fmt.Sprintf("This caller has %d open streams, the maximum.", of.streams))
 	case stream && over(l.streams, l.cfg.Streams):
-		return nil, tooMany("streams", l.cfg.Streams, fmt.Sprintf("%d streams are open, and no more are accepted.", l.streams))
+		return nil, tooMany("streams", l.cfg.Streams, fmt.Sprintf("%d streams are open, the maximum.", l.streams))
 	}
 	count := func(n int) {
 		if stream {

@@ -107,7 +107,7 @@ func FromStatus(ctx context.Context, peer string, err error) error {
 	if f := rebuild(s); f != nil {
 		if f.Reason == fault.Unauthenticated && f.Meta["cause"] == foreignClient { // this side's own fault, not its caller's
 			return fault.Wrap(err, fault.WorkerUnreachable, "The ingest-worker at "+peer+
-				" does not take this orchestrator for its own: compare --client-ca, --client-name and --secret-file there with --worker-cert and --worker-secret-file here.", "address", peer)
+				" did not accept this orchestrator: compare --client-ca, --client-name and --secret-file there with --worker-cert and --worker-secret-file here.", "address", peer)
 		}
 		return f
 	}

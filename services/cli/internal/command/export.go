@@ -34,20 +34,20 @@ func (a *app) exportCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "export TABLE -o FILE", Args: a.oneArg("TABLE", "afterbell export --help"), ValidArgs: tableNames,
 		Short: a.T("Write a published table to a file: Parquet, Arrow, CSV or NDJSON"),
-		Long: a.T("Downloads a table of one published version and checks its rows and its hash against what the orchestrator says. The file takes its name when it is whole. " +
-			"What was interrupted lies beside it as FILE.part; the same command takes it up again, if its version is still kept, and never mixes two versions."),
+		Long: a.T("Downloads a table of one published version and compares its rows and its hash with those of the orchestrator. The file gets its name when it is complete. " +
+			"An interrupted download is kept as FILE.part; the same command continues it if its version still exists, and never mixes two versions."),
 		Example: "  afterbell export daily_prices -o prices.parquet\n  afterbell export daily_prices -o prices.csv --symbols 600519.SH --from 2026-01-01 --adjust forward\n  afterbell export daily_basics -o basics.parquet --require complete",
 	}
-	c.Flags().StringVarP(&f.file, "file", "o", "", a.T("`file` to write; one that is there is replaced"))
-	c.Flags().StringVar(&f.format, "format", "", a.T("`form` of the file: parquet, arrow, csv or ndjson; by the file's ending when left out"))
+	c.Flags().StringVarP(&f.file, "file", "o", "", a.T("`file` to write; an existing file is replaced"))
+	c.Flags().StringVar(&f.format, "format", "", a.T("`format` of the file: parquet, arrow, csv or ndjson; default: by the file's extension"))
 	c.Flags().StringVar(&f.pool, "pool", "universe", a.T("`pool` to read: targets or universe"))
-	c.Flags().StringSliceVar(&f.symbols, "symbols", nil, a.T("`symbols`, as in 600519.SH; all when left out"))
-	c.Flags().StringSliceVar(&f.columns, "columns", nil, a.T("`columns` by name; all when left out"))
+	c.Flags().StringSliceVar(&f.symbols, "symbols", nil, a.T("`symbols`, as in 600519.SH; default: all"))
+	c.Flags().StringSliceVar(&f.columns, "columns", nil, a.T("`columns` by name; default: all"))
 	c.Flags().StringVar(&f.from, "from", "", a.T("first trade `date`, YYYY-MM-DD or today"))
 	c.Flags().StringVar(&f.to, "to", "", a.T("last trade `date`, YYYY-MM-DD or today"))
 	c.Flags().StringVar(&f.adjust, "adjust", "", a.T("adjust prices for dividends: `none`, forward or backward"))
-	c.Flags().StringVar(&f.version, "version", "", a.T("published `version` to read; the current one when left out"))
-	c.Flags().StringVar(&f.require, "require", "", a.T("what must be so: `complete` writes no file while something lacks"))
+	c.Flags().StringVar(&f.version, "version", "", a.T("published `version` to read; default: the current one"))
+	c.Flags().StringVar(&f.require, "require", "", a.T("with `complete`, no file is written if something is missing"))
 	c.Flags().StringVar(&f.httpAddr, "http-addr", "", a.T("`address` of the orchestrator's REST port (AFTERBELL_HTTP_ADDR; default 127.0.0.1:7780)"))
 	c.RunE = func(c *cobra.Command, args []string) error { return a.export(c, args[0], f) }
 	return c
@@ -153,7 +153,7 @@ func (a *app) export(c *cobra.Command, table string, f exportFlags) error {
 		a.tell(text)
 	}
 	r.Restarted = func(reason string) {
-		v.line(a.T("What was there of %s is dropped: %s.", f.file, a.T(reason)))
+		v.line(a.T("The partial file %s is discarded: %s.", f.file, a.T(reason)))
 	}
 	result, err := export.Run(c.Context(), r)
 	v.clear()
@@ -173,7 +173,7 @@ func (a *app) export(c *cobra.Command, table string, f exportFlags) error {
 		return exit{ExitUnreachable}
 	case err != nil:
 		if info, held := os.Stat(f.file + ".part"); held == nil && info.Size() > 0 {
-			a.say(a.T("%s of it stay in %s; the same command goes on there.", bytesText(info.Size()), f.file+".part"))
+			a.say(a.T("%s are kept in %s; the same command continues from there.", bytesText(info.Size()), f.file+".part"))
 		}
 		return err
 	}
@@ -192,7 +192,7 @@ func (a *app) export(c *cobra.Command, table string, f exportFlags) error {
 		return err
 	}
 	if result.Resumed > 0 {
-		a.say(a.T("%s of it had come before.", bytesText(result.Resumed)))
+		a.say(a.T("%s of it were already downloaded.", bytesText(result.Resumed)))
 	}
 	if !result.Complete {
 		a.say(a.T("%d datasets and dates are incomplete.", result.LackCount))

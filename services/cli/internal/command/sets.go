@@ -12,7 +12,7 @@ import (
 )
 
 func (a *app) targetSets() *cobra.Command {
-	c := &cobra.Command{Use: "sets [NAME]", Short: a.T("List the sets that the list is made of, or the symbols of one"), Args: cobra.MaximumNArgs(1)}
+	c := &cobra.Command{Use: "sets [NAME]", Short: a.T("List the sets of the target list, or the symbols of one set"), Args: cobra.MaximumNArgs(1)}
 	c.RunE = func(c *cobra.Command, args []string) error {
 		client, err := a.connect()
 		if err != nil {
@@ -57,9 +57,9 @@ func (a *app) printSet(s *orchestratorv1.TargetSet) error {
 }
 
 func (a *app) replaceSet() *cobra.Command {
-	c := &cobra.Command{Use: "replace NAME SYMBOL...", Short: a.T("Replace a set as a whole; - reads its symbols from standard input"), Args: cobra.MinimumNArgs(1)}
-	etag := c.Flags().String("etag", "", a.T("refuse if the set is not the one with this `etag`"))
-	note := c.Flags().String("note", "", a.T("`text` that says what the set is"))
+	c := &cobra.Command{Use: "replace NAME SYMBOL...", Short: a.T("Replace a set; - reads its symbols from standard input"), Args: cobra.MinimumNArgs(1)}
+	etag := c.Flags().String("etag", "", a.T("fail if the set does not have this `etag`"))
+	note := c.Flags().String("note", "", a.T("`description` of the set"))
 	until, unlisted := a.until(c), a.unlistedFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		given, err := a.symbols(args[1:])
@@ -83,15 +83,15 @@ func (a *app) replaceSet() *cobra.Command {
 			return advised{err, "afterbell targets sets"}
 		}
 		a.tellReplaced(resp.GetReplacedSymbols())
-		a.say(a.T("%d symbols came onto the list, %d left it.", len(resp.GetAddedSymbols()), len(resp.GetRemovedSymbols())))
+		a.say(a.T("%d symbols were added to the list, %d were removed.", len(resp.GetAddedSymbols()), len(resp.GetRemovedSymbols())))
 		return a.printSet(resp.GetSet())
 	}
 	return c
 }
 
 func (a *app) deleteSet() *cobra.Command {
-	c := &cobra.Command{Use: "delete NAME", Short: a.T("Delete a set; its symbols leave the list where no other set has them"), Args: cobra.ExactArgs(1)}
-	etag := c.Flags().String("etag", "", a.T("refuse if the set is not the one with this `etag`"))
+	c := &cobra.Command{Use: "delete NAME", Short: a.T("Delete a set; its symbols leave the list unless another set has them"), Args: cobra.ExactArgs(1)}
+	etag := c.Flags().String("etag", "", a.T("fail if the set does not have this `etag`"))
 	c.RunE = func(c *cobra.Command, args []string) error {
 		client, err := a.connect()
 		if err != nil {
@@ -109,7 +109,7 @@ func (a *app) deleteSet() *cobra.Command {
 
 func (a *app) search() *cobra.Command {
 	c := &cobra.Command{Use: "search TEXT", Short: a.T("Find stocks and ETFs by code, name or pinyin initials"), Args: cobra.MinimumNArgs(1)}
-	delisted := c.Flags().Bool("delisted", false, a.T("find also what is delisted"))
+	delisted := c.Flags().Bool("delisted", false, a.T("also find delisted ones"))
 	limit := c.Flags().Int32("limit", 20, a.T("list at most this `number`, 1 to 200"))
 	c.RunE = func(c *cobra.Command, args []string) error {
 		client, err := a.connect()
@@ -136,7 +136,7 @@ func (a *app) search() *cobra.Command {
 			a.say(a.T("There are more; --limit shows them."))
 		}
 		if len(answer.Rows) == 0 {
-			a.say(a.T("Nothing is found."))
+			a.say(a.T("Nothing was found."))
 		}
 		return a.printer.Print(answer)
 	}

@@ -28,7 +28,7 @@ func (s *auditService) ListAuditEntries(ctx context.Context, req *orchestratorv1
 	if cursor != "" {
 		id, err := strconv.ParseInt(cursor, 10, 64)
 		if f.Before = id; err != nil || id < 1 {
-			p.add("page_token", "is not one that this list gave")
+			p.add("page_token", "was not returned by this list")
 		}
 	}
 	if err := p.err(); err != nil {

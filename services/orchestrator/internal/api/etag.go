@@ -15,7 +15,7 @@ func checkEtag(kind, id, given, now string) error {
 	if given == "" || given == now {
 		return nil
 	}
-	return fault.New(fault.EtagMismatch, fmt.Sprintf("The %s was changed since it was read.", named(kind, id)), "kind", kind, "id", id, "etag", now)
+	return fault.New(fault.EtagMismatch, fmt.Sprintf("The %s has changed since it was read.", named(kind, id)), "kind", kind, "id", id, "etag", now)
 }
 
 // etagOf changes with the value.

@@ -50,7 +50,7 @@ func (b *base) instruments(ctx context.Context, age time.Duration) *instrument.L
 	c.away = err != nil
 	switch {
 	case err != nil:
-		b.Logger.Debug("the worker did not tell its lists of instruments; those told last are used", "error", err)
+		b.Logger.Debug("the worker did not return its instrument lists; using the last ones", "error", err)
 	case version == "":
 		c.version, c.list = "", nil
 	case version != c.version:
@@ -71,7 +71,7 @@ func (s *targetService) SearchInstruments(ctx context.Context, req *orchestrator
 	case n > 64:
 		p.add("query", "is %d characters; at most 64 are allowed", n)
 	case unprintable(req.GetQuery()):
-		p.add("query", "holds characters that cannot be printed")
+		p.add("query", "contains characters that cannot be printed")
 	}
 	kind := transport.KindFromProto(req.GetKind())
 	if kind == "" && req.GetKind() != marketv1.InstrumentKind_INSTRUMENT_KIND_UNSPECIFIED {
@@ -83,7 +83,7 @@ func (s *targetService) SearchInstruments(ctx context.Context, req *orchestrator
 	}
 	list := s.instruments(ctx, namesAge)
 	if !list.Known() {
-		return nil, fault.New(fault.NotFound, "The ingest-worker has not told a list of instruments yet: the first run brings it.", "kind", "list of instruments")
+		return nil, fault.New(fault.NotFound, "The orchestrator has no instrument list yet; the first run fetches it.", "kind", "list of instruments")
 	}
 	found, more := list.Search(req.GetQuery(), kind, req.GetIncludeDelisted(), limit)
 	return &orchestratorv1.SearchInstrumentsResponse{Instruments: each(found, instrumentOf), More: more}, nil

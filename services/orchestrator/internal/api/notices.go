@@ -112,9 +112,9 @@ func (s *noticeService) CreateChannel(ctx context.Context, req *orchestratorv1.C
 		c.Language = notice.Language(l)
 	}
 	if slices.ContainsFunc(channels, func(o notice.Channel) bool { return o.ID == c.ID }) {
-		p.add("channel_id", "%.40q exists; choose another name, or change that one", c.ID)
+		p.add("channel_id", "%.40q already exists; choose another name, or change the existing one", c.ID)
 	} else if len(channels) >= maxChannels {
-		p.add("channel_id", "there are %d channels, and no more are allowed", len(channels))
+		p.add("channel_id", "there are already %d channels, the maximum", len(channels))
 	}
 	if len(p.fields) == 0 || req.GetKind() != orchestratorv1.Channel_KIND_UNSPECIFIED {
 		p.fields = append(p.fields, c.Validate()...)

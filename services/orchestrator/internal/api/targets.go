@@ -46,7 +46,7 @@ func (p *problems) symbols(field string, texts []string, list *instrument.List, 
 		case err != nil:
 			near := ""
 			if x, ok := list.Nearest(text); ok {
-				near = "; the nearest that exists is " + x.Symbol + " " + x.Name
+				near = "; the nearest existing symbol is " + x.Symbol + " " + x.Name
 			}
 			p.add(fmt.Sprintf("%s[%d]", field, i), "%v%s", err, near)
 			continue
@@ -142,10 +142,10 @@ func (s *targetService) change(ctx context.Context, id, etag, field string, next
 	var p problems
 	with := targetset.With(sets, set)
 	if len(with) > targetset.MaxSets {
-		p.add("set_id", "would be set %d; at most %d are allowed", len(with), targetset.MaxSets)
+		p.add("set_id", "would be set number %d; at most %d are allowed", len(with), targetset.MaxSets)
 	}
 	if out.after = targetset.Resolve(with, now); len(out.after) > targetset.MaxSymbols && len(out.after) > len(out.before) {
-		p.add(field, "would make %d different symbols in all sets; at most %d are allowed", len(out.after), targetset.MaxSymbols)
+		p.add(field, "all sets together would have %d symbols; at most %d are allowed", len(out.after), targetset.MaxSymbols)
 	}
 	if err := p.err(); err != nil {
 		return outcome{}, err
@@ -371,7 +371,7 @@ func (s *targetService) RemoveTargetSymbols(ctx context.Context, req *orchestrat
 func (s *targetService) DeleteTargetSet(ctx context.Context, req *orchestratorv1.DeleteTargetSetRequest) (*orchestratorv1.DeleteTargetSetResponse, error) {
 	var p problems
 	if p.set(req.GetSetId()); req.GetSetId() == targetset.Default {
-		p.add("set_id", "the default set cannot be deleted; write it without symbols")
+		p.add("set_id", "the default set cannot be deleted; replace it with an empty list instead")
 	}
 	if err := p.err(); err != nil {
 		return nil, err

@@ -143,7 +143,7 @@ func TestNamedSets(t *testing.T) {
 
 	// What cannot exist is refused with the nearest that does, and nothing is changed.
 	text := put("/v1/targets/sets/holdings", `{"symbols":["600519.SH","600591.SH","600519.SZ","茅台"]}`, 400)
-	for _, want := range []string{`"field":"symbols[1]"`, `"field":"symbols[2]"`, `"field":"symbols[3]"`, "the nearest that exists is 600519.SH 贵州茅台"} {
+	for _, want := range []string{`"field":"symbols[1]"`, `"field":"symbols[2]"`, `"field":"symbols[3]"`, "the nearest existing symbol is 600519.SH 贵州茅台"} {
 		if !strings.Contains(text, want) || strings.Contains(text, `symbols[0]`) {
 			t.Errorf("%s lacks %s", text, want)
 		}

@@ -147,12 +147,12 @@ func (l *List) Lead(text string, unlisted bool) (symbol string, err error) {
 	}
 	if of := market.ExchangeOf(symbol[:6]); of != market.Exchange(symbol) {
 		if of == "" {
-			return "", fmt.Errorf("%s does not exist: no exchange has codes that begin with %c", symbol, symbol[0])
+			return "", fmt.Errorf("%s does not exist: no exchange has codes that start with %c", symbol, symbol[0])
 		}
-		return "", fmt.Errorf("%s does not exist: a stock or ETF with this code is of %s", symbol, of)
+		return "", fmt.Errorf("%s does not exist: stocks and ETFs with this code are on the exchange %s", symbol, of)
 	}
 	if l.Unlisted(symbol) && !unlisted {
-		return "", errors.New(symbol + " is on no list of stocks and ETFs")
+		return "", errors.New(symbol + " is not in the lists of stocks and ETFs")
 	}
 	return symbol, nil
 }

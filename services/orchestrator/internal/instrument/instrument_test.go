@@ -80,7 +80,7 @@ func TestLead(t *testing.T) {
 	if got, err := l.Lead("603999.SH", true); got != "603999.SH" || err != nil {
 		t.Errorf("a listing to come: %s, %v", got, err)
 	}
-	if _, err := l.Lead("600519.SZ", true); err == nil || !strings.Contains(err.Error(), "is of SH") {
+	if _, err := l.Lead("600519.SZ", true); err == nil || !strings.Contains(err.Error(), "are on the exchange SH") {
 		t.Errorf("of the wrong exchange: %v", err)
 	}
 	if _, err := New(slices.DeleteFunc(all(l), func(i Instrument) bool { return i.Kind == market.ETF })).Lead("159915.SZ", false); err != nil {

@@ -94,7 +94,7 @@ func (m *Messenger) send(ctx context.Context, c notice.Channel, n notice.Notice,
 	case notice.Heartbeat:
 		return m.heartbeat(ctx, c, text, d)
 	}
-	return refused("the kind %q is not known to this version", c.Kind)
+	return refused("the kind %q is unknown to this version", c.Kind)
 }
 
 func refused(format string, args ...any) *notify.Refusal {
@@ -170,7 +170,7 @@ func (m *Messenger) ok(a answer) error {
 	case a.status/100 == 2:
 		return nil
 	case a.status/100 == 3:
-		return refused("HTTP %d: the address has moved; write the new one", a.status)
+		return refused("HTTP %d: the address has moved; set the new address", a.status)
 	}
 	r := refused("HTTP %d: %s", a.status, said(a.body))
 	r.RetryAfter = m.retryAfter(a.header)

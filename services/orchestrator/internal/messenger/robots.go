@@ -40,7 +40,7 @@ func (m *Messenger) coded(a answer, tooFast map[int64]time.Duration) error {
 		if err := m.ok(a); err != nil {
 			return err
 		}
-		return refused("an answer that is none of this platform: %s", said(a.body))
+		return refused("an unexpected response for this platform: %s", said(a.body))
 	}
 	if *c.Code == 0 {
 		return m.ok(a)
@@ -118,7 +118,7 @@ func (m *Messenger) feishu(ctx context.Context, c notice.Channel, text string) e
 		if err := m.ok(a); err != nil {
 			return err
 		}
-		return refused("an answer that is none of this platform: %s", a.body)
+		return refused("an unexpected response for this platform: %s", a.body)
 	}
 	code, message := said.Code, said.Message
 	if code == nil || *code == 0 && said.OldCode != nil && *said.OldCode != 0 {
@@ -160,7 +160,7 @@ func (m *Messenger) telegram(ctx context.Context, c notice.Channel, text string)
 		if err := m.ok(a); err != nil {
 			return err
 		}
-		return refused("an answer that is none of this platform: %s", a.body)
+		return refused("an unexpected response for this platform: %s", a.body)
 	}
 	if *said.OK {
 		return m.ok(a)
@@ -183,7 +183,7 @@ func (m *Messenger) slack(ctx context.Context, c notice.Channel, text string) er
 		return err
 	}
 	if body := strings.TrimSpace(string(a.body)); body != "ok" {
-		return refused("an answer that is not ok: %s", said(a.body))
+		return refused("an error response: %s", said(a.body))
 	}
 	return nil
 }

@@ -88,7 +88,7 @@ func (m *Messenger) heartbeat(ctx context.Context, c notice.Channel, text string
 	case "OK (not found)":
 		return refused("the service does not know this address: %s", body)
 	case "OK (rate limited)":
-		r := refused("the service takes no more for now: %s", body)
+		r := refused("the service accepts no more messages for now: %s", body)
 		r.RetryAfter = time.Minute
 		return r
 	}

@@ -126,10 +126,10 @@ func (n *Notifier) Run(ctx context.Context) error {
 	defer n.tasks.Wait()
 	for {
 		if err := guarded(func() error { return n.look(ctx) }); err != nil && ctx.Err() == nil {
-			n.cfg.Logger.ErrorContext(ctx, "Whether there is something to tell could not be looked at; trying again.", "error", err, "cause", errors.Unwrap(err))
+			n.cfg.Logger.ErrorContext(ctx, "The state for notices could not be read; retrying.", "error", err, "cause", errors.Unwrap(err))
 		}
 		if err := n.deliver(ctx); err != nil && ctx.Err() == nil {
-			n.cfg.Logger.ErrorContext(ctx, "Notices could not be sent; trying again.", "error", err, "cause", errors.Unwrap(err))
+			n.cfg.Logger.ErrorContext(ctx, "Notices could not be sent; retrying.", "error", err, "cause", errors.Unwrap(err))
 		}
 		timer := time.NewTimer(n.cfg.Every)
 		select {
@@ -454,16 +454,16 @@ func (n *Notifier) attempt(ctx context.Context, d notice.Delivery) (again bool) 
 		d = d.Failed(n.now(), c.Redact(err.Error()), after)
 	}
 	if err := n.cfg.Ledger.SaveDelivery(context.WithoutCancel(ctx), d); err != nil {
-		log.ErrorContext(ctx, "What became of a delivery was not stored; it is made again.", "error", err)
+		log.ErrorContext(ctx, "The result of a delivery could not be stored; the delivery is repeated.", "error", err)
 		return false
 	}
 	switch d.State {
 	case notice.Sent:
 		log.InfoContext(ctx, "A notice was delivered.")
 	case notice.GivenUp:
-		log.ErrorContext(ctx, "A notice was given up after a day of attempts.", "error", d.Error)
+		log.ErrorContext(ctx, "A notice was dropped after one day of failed attempts.", "error", d.Error)
 	default:
-		log.WarnContext(ctx, "A notice was not delivered; it is tried again.", "error", d.Error, "next", d.NextAt)
+		log.WarnContext(ctx, "A notice could not be delivered; retrying.", "error", d.Error, "next", d.NextAt)
 	}
 	return d.State != notice.ToSend
 }

@@ -61,7 +61,7 @@ var form = regexp.MustCompile(`^[a-z0-9][a-z0-9._:-]{0,63}$`)
 // CheckID refuses what cannot be the name of a set.
 func CheckID(id string) error {
 	if !form.MatchString(id) {
-		return fmt.Errorf("%.80q is not a name of a set: write 1 to 64 of a-z, 0-9, \".\", \"_\", \"-\" and \":\", beginning with a letter or a digit", id)
+		return fmt.Errorf("%.80q is not a valid set name: write 1 to 64 characters of a-z, 0-9, \".\", \"_\", \"-\" and \":\", starting with a letter or a digit", id)
 	}
 	return nil
 }
