@@ -94,6 +94,7 @@ func TestConsole(t *testing.T) {
 		e.until("the verdict", `document.querySelector("[data-pool=universe]").dataset.verdict === "blocked"`)
 		e.answers("下一次运行会被阻止")
 		e.picture("tonight-blocked")
+		e.agrees("blocked")
 		e.shows(walk.steps[0])
 		e.click("[data-pool=universe] .foot a")
 		e.until("the run's page", fmt.Sprintf("location.hash.includes(%q)", blocked.RunID))
@@ -124,6 +125,7 @@ func TestConsole(t *testing.T) {
 		e.until("the chain", `document.querySelectorAll("ol.chain li").length > 4`)
 		e.open("")
 		e.until("the verdict", `document.querySelector("[data-pool=universe]").dataset.verdict === "whole"`)
+		e.agrees("whole")
 		e.shows(walk.steps[5])
 	})
 
@@ -146,6 +148,9 @@ func TestConsole(t *testing.T) {
 		e.press("保存列表")
 		e.confirm("保存列表")
 		e.answers("跟踪 3 只股票")
+		e.open("")
+		e.until("what lacks", `document.querySelector("[data-pool=targets]").dataset.verdict === "not_whole"`)
+		e.agrees("whole")
 	})
 
 	e.part("a backfill of a selection, priced before it is confirmed", func(e *env) {
@@ -193,6 +198,11 @@ func TestConsole(t *testing.T) {
 		}
 		e.until("all that lacks", fmt.Sprintf(`document.querySelector("[data-selected]")?.dataset.selected === "%d"`, lacks))
 		e.until("its price", `document.querySelector("[data-price]")`)
+		// What is complete between costs nothing, so that one request does for the whole.
+		e.click("[data-act=backfill]")
+		command := fmt.Sprintf("afterbell run targets --from %s --to %s --modules stock.market.daily,stock.moneyflow", days[0], days[len(days)-1])
+		e.until("one command: "+command, fmt.Sprintf(`document.querySelector("dialog[open]")?.innerText.includes(%q) && document.querySelectorAll("dialog[open] .twins").length === 1`, command))
+		e.confirm("返回")
 	})
 
 	e.part("the heatmap by keyboard", func(e *env) {
@@ -371,14 +381,6 @@ func TestConsole(t *testing.T) {
 		}
 		if n := len(e.p.Requests()); n < 100 {
 			e.t.Errorf("only %d requests were seen", n)
-		}
-	})
-
-	e.part("the evening is judged as clients judge it", func(e *env) {
-		e.open("")
-		for _, pool := range []string{"targets", "universe"} {
-			want := e.judged(pool)
-			e.until("the verdict of "+pool+": "+want, fmt.Sprintf(`document.querySelector("[data-pool=%s]").dataset.verdict === %q`, pool, want))
 		}
 	})
 
@@ -617,6 +619,19 @@ func (e *env) violations(axe string) (all []string) {
 		all = append(all, fmt.Sprintf("%s (%s): %s", v.ID, v.Help, text))
 	}
 	return all
+}
+
+// agrees looks whether the first page judges both pools as the Go client does, with
+// want for universe.
+func (e *env) agrees(want string) {
+	e.t.Helper()
+	for _, pool := range []string{"targets", "universe"} {
+		judged := e.judged(pool)
+		if pool == "universe" && judged != want {
+			e.t.Errorf("the client judges universe as %s, want %s", judged, want)
+		}
+		e.until("the verdict of "+pool+": "+judged, fmt.Sprintf(`document.querySelector("[data-pool=%s]").dataset.verdict === %q`, pool, judged))
+	}
 }
 
 // judged is the verdict that the Go client gives of a pool's evening.

@@ -210,10 +210,15 @@ func (e *env) settled(page string) {
 
 func (e *env) until(what, expression string) {
 	e.t.Helper()
-	e.must(e.p.Until(12*time.Second, what, expression))
+	e.must(e.p.Until(20*time.Second, what, expression))
 }
 
-func (e *env) click(selector string) { e.t.Helper(); e.must(e.p.Click(selector)) }
+// click clicks an element, as soon as it may be clicked.
+func (e *env) click(selector string) {
+	e.t.Helper()
+	e.until("to be clicked: "+selector, fmt.Sprintf(`document.querySelector(%[1]q) && !document.querySelector(%[1]q).disabled`, selector))
+	e.must(e.p.Click(selector))
+}
 
 // press clicks the button of the page that shows a text.
 func (e *env) press(label string) { e.t.Helper(); e.pressIn("main", label) }

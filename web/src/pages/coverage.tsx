@@ -4,6 +4,7 @@ import { call, path, useLive } from "../lib/api.ts";
 import { coveragePath, settled } from "../lib/evening.ts";
 import { count, num, t } from "../lib/i18n.ts";
 import { go, route, setQuery, to } from "../lib/router.ts";
+import { may } from "../lib/session.ts";
 import { span, weekday, When } from "../lib/time.tsx";
 import type { Coverage as Row, DomainSetting, Plan, PoolStatus, Run } from "../lib/types.ts";
 import { cellName, cellOf, cells, dataset, poolName, verdict, type Cell, type Tone } from "../lib/words.ts";
@@ -406,7 +407,7 @@ function Backfill({ pool, grids: all, chosen }: { pool: string; grids: Grid[]; c
             : !price ? <p class="dim" aria-busy="true">{t("正在估价…", "Pricing…")}</p>
             : <p class="big" data-price={price.calls}>{price.partitions ? t(`约 ${num(price.calls)} 次调用，${minutes(price.ms)}`, `about ${count(price.calls, "", "call")}, ${minutes(price.ms)}`) : t("没有要取的：都已完整。", "Nothing to fetch: everything is complete.")}</p>}
           {issues.length > 0 && <Issues list={issues.slice(0, 4)} />}
-          <p class="buttons"><button class="primary" disabled={!price?.partitions} onClick={() => ask(true)} data-act="backfill">{t("补这些", "Backfill these")}</button></p>
+          <p class="buttons"><button class="primary" disabled={!price?.partitions || !may("ROLE_OPERATOR")} onClick={() => ask(true)} data-act="backfill">{t("补这些", "Backfill these")}</button></p>
         </>
       )}
       {started.length > 1 && <p class="notice"><Mark tone="ok" />{t("已排队：", "Queued: ")}{started.map((r) => <RunLink key={r.runId} id={r.runId} />)}</p>}

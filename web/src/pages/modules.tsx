@@ -2,6 +2,7 @@ import { useEffect, useState } from "preact/hooks";
 import { call, useLive } from "../lib/api.ts";
 import { num, t } from "../lib/i18n.ts";
 import { route, to } from "../lib/router.ts";
+import { may } from "../lib/session.ts";
 import { Ago, duration, When } from "../lib/time.tsx";
 import type { DomainSetting, ModuleSetting } from "../lib/types.ts";
 import { dataset, domainName, moduleName, poolName, probeStatus } from "../lib/words.ts";
@@ -49,7 +50,7 @@ export default function Modules() {
       <Loaded live={live} lines={10}>{() => (
         <>
           {built.map((d) => (
-            <Card key={d.domain.domainId} flush title={<>{domainName(d.domain.domainId, d.domain.title)} <code class="dim">{d.domain.domainId}</code></>} note={<span class="line">{t("数据源", "provider")} {d.providerId} <Switch label={t("启用领域 ", "Domain on: ") + d.domain.domainId} on={d.enabled} change={(x) => void turn("domains", d.domain.domainId, x)} /></span>}>
+            <Card key={d.domain.domainId} flush title={<>{domainName(d.domain.domainId, d.domain.title)} <code class="dim">{d.domain.domainId}</code></>} note={<span class="line">{t("数据源", "provider")} {d.providerId} <Switch label={t("启用领域 ", "Domain on: ") + d.domain.domainId} on={d.enabled} disabled={!may("ROLE_ADMIN")} change={(x) => void turn("domains", d.domain.domainId, x)} /></span>}>
               <div class="scroll"><table class="rows">
                 <thead><tr><th>{t("模块", "Module")}</th><th>{t("数据集，从何时", "Datasets, from when")}</th><th>{t("池", "Pools")}</th><th>{t("探测", "Probe")}</th><th class="r">{t("延迟", "Latency")}</th><th class="r">{t("积分", "Points")}</th><th>{t("启用", "On")}</th></tr></thead>
                 <tbody>{d.modules.map((m) => <Row key={m.module.moduleId} m={m} off={!d.enabled} focus={focus === m.module.moduleId} turn={(x) => void turn("modules", m.module.moduleId, x)} />)}</tbody>
@@ -83,7 +84,7 @@ function Row({ m, off, focus, turn }: { m: ModuleSetting; off: boolean; focus: b
       <td><Badge tone={s.tone}>{s.text}</Badge>{m.probe?.stale && <small class="dim"> {t("已过期", "stale")}</small>}{m.probe?.probeTime && <small class="dim"> <Ago at={m.probe.probeTime} /></small>}</td>
       <td class="r num">{duration(m.probe?.latency)}</td>
       <td class="r num">{num(Math.max(0, ...m.module.datasets.map((d) => d.points)))}</td>
-      <td>{off ? <span class="dim">{t("领域已停用", "domain off")}</span> : <Switch label={t("启用 ", "On: ") + id} on={m.enabled} change={turn} />}</td>
+      <td>{off ? <span class="dim">{t("领域已停用", "domain off")}</span> : <Switch label={t("启用 ", "On: ") + id} on={m.enabled} disabled={!may("ROLE_ADMIN")} change={turn} />}</td>
     </tr>
   );
 }

@@ -2,6 +2,7 @@ import { useState } from "preact/hooks";
 import { call, path, useLive } from "../lib/api.ts";
 import { count, num, t } from "../lib/i18n.ts";
 import { route, setQuery, to } from "../lib/router.ts";
+import { may } from "../lib/session.ts";
 import { Ago, Countdown, When } from "../lib/time.tsx";
 import { dataset, poolName, reasonName, type Tone } from "../lib/words.ts";
 import { Act, Badge, Card, Choice, curl, Empty, Failure, Loaded, Mark, Page, Remedy, RunLink, Switch, Twin } from "../ui.tsx";
@@ -110,8 +111,8 @@ export default function Notices() {
                       {c.waitingCount > 0 && <small> {t(`待送 ${c.waitingCount}`, `${c.waitingCount} waiting`)}{c.nextTime && <>, <Countdown to={c.nextTime} /></>}</small>}{c.givenUpCount > 0 && <small> {t(`放弃 ${c.givenUpCount}`, `${c.givenUpCount} given up`)}</small>}
                       {c.lastSentTime && <small class="dim"> {t("最近送达 ", "last sent ")}<Ago at={c.lastSentTime} /></small>}
                       {c.error && <p class="dim" lang="en">{c.error}</p>}</td>
-                    <td><Switch label={t("开启 ", "On: ") + c.channelId} on={c.enabled} change={(x) => void turn(c, x)} /></td>
-                    <td class="r"><span class="buttons"><Test c={c} done={deliveries.refresh} /><Act label={t("删除", "Delete")} tone="danger" role="ROLE_ADMIN" method="DELETE" path={`/v1/channels/${c.channelId}`} ask={t(`删除通道 ${c.channelId}。`, `Delete the channel ${c.channelId}.`)} done={channels.refresh} /></span></td>
+                    <td><Switch label={t("开启 ", "On: ") + c.channelId} on={c.enabled} disabled={!may("ROLE_ADMIN")} change={(x) => void turn(c, x)} /></td>
+                    <td class="r"><span class="buttons"><Test c={c} done={deliveries.refresh} /><Act label={t("删除", "Delete")} tone="danger" role="ROLE_ADMIN" method="DELETE" path={`/v1/channels/${c.channelId}`} cli={`afterbell notify remove ${c.channelId}`} ask={t(`删除通道 ${c.channelId}。`, `Delete the channel ${c.channelId}.`)} done={channels.refresh} /></span></td>
                   </tr>
                 ))}</tbody>
               </table></div>
@@ -156,7 +157,7 @@ function Test({ c, done }: { c: Channel; done: () => void }) {
   const [found, tell] = useState<{ delivered: boolean; error: string } | null>(null);
   return (
     <>
-      <Act<{ delivered: boolean; error: string }> label={t("试送", "Test")} method="POST" path={`/v1/channels/${c.channelId}:test`} body={{}} done={(a) => { tell(a); done(); }} />
+      <Act<{ delivered: boolean; error: string }> label={t("试送", "Test")} method="POST" path={`/v1/channels/${c.channelId}:test`} body={{}} cli={`afterbell notify test ${c.channelId}`} ask={t("立即送一条测试消息。", "Sends a test message at once.")} done={(a) => { tell(a); done(); }} />
       {found && <small role="status"><Mark tone={found.delivered ? "ok" : "bad"} /> {found.delivered ? t("送到了", "delivered") : found.error}</small>}
     </>
   );

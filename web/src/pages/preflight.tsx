@@ -2,6 +2,7 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { call, stream, useLive } from "../lib/api.ts";
 import { num, t } from "../lib/i18n.ts";
 import { go, route, setQuery, to } from "../lib/router.ts";
+import { may } from "../lib/session.ts";
 import { Ago, duration, When } from "../lib/time.tsx";
 import type { DomainSetting, PoolVerdict, Preflight as Record_, PreflightEvent, Probe, Run } from "../lib/types.ts";
 import { decision, moduleName, poolId, poolName, probeStatus, type Tone } from "../lib/words.ts";
@@ -100,8 +101,8 @@ export default function Preflight() {
         <Choice label={t("股票池", "Pool")} value={pool} options={[["both", t("两个", "Both")], ["targets", t("目标池", "targets")], ["universe", t("全市场", "universe")]]} change={(v) => setQuery({ pool: v === "both" ? "" : v })} />
         <label class="check"><input type="checkbox" checked={reuse} onChange={(e) => setQuery({ reuse: e.currentTarget.checked })} />{t("24 小时内通过的不再探测", "Reuse what passed within 24 h")}</label>
         <span class="grow" />
-        <button class="plain" disabled={state === "running"} onClick={() => void check()} data-act="check">{t("只检查", "Check only")}</button>
-        <button class="primary" disabled={state === "running"} onClick={() => void run()} data-act="run">{t("检查并运行", "Check and run")}</button>
+        <button class="plain" disabled={state === "running" || !may("ROLE_OPERATOR")} onClick={() => void check()} data-act="check">{t("只检查", "Check only")}</button>
+        <button class="primary" disabled={state === "running" || !may("ROLE_OPERATOR")} onClick={() => void run()} data-act="run">{t("检查并运行", "Check and run")}</button>
       </div>
       {error && <Failure error={error} retry={() => void check()} />}
       {refused && <Failure error={refused} />}
