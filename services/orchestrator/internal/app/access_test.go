@@ -196,7 +196,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 			case rank < statedRole(m):
 				want, wantHTTP, reason = codes.PermissionDenied, 403, "ROLE_REQUIRED"
 			}
-			err := callAs(k.as(t.Context(), who), t, plain, m)
+			err := k.call(k.as(t.Context(), who), plain, m)
 			got := status.Code(err)
 			if refused := got == codes.Unauthenticated || got == codes.PermissionDenied; refused != (want != codes.OK) || refused && got != want {
 				t.Errorf("%s by %s over gRPC: %v, want %s", m.FullName(), who, err, want)
@@ -267,14 +267,18 @@ func bodyFor(method string) string {
 	return "{}"
 }
 
-func callAs(ctx context.Context, t *testing.T, conn *grpc.ClientConn, m protoreflect.MethodDescriptor) error {
-	t.Helper()
+// call calls a method with an empty request and keeps what it answers.
+func (k *keyed) call(ctx context.Context, conn *grpc.ClientConn, m protoreflect.MethodDescriptor) error {
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	req := dynamicpb.NewMessage(m.Input())
+	req, resp := dynamicpb.NewMessage(m.Input()), dynamicpb.NewMessage(m.Output())
 	method := "/" + string(m.Parent().FullName()) + "/" + string(m.Name())
+	keep := func(err error) error {
+		fmt.Fprintln(&k.said, resp, status.Convert(err).Proto())
+		return err
+	}
 	if !m.IsStreamingServer() {
-		return conn.Invoke(ctx, method, req, dynamicpb.NewMessage(m.Output()))
+		return keep(conn.Invoke(ctx, method, req, resp))
 	}
 	stream, err := conn.NewStream(ctx, &grpc.StreamDesc{ServerStreams: true}, method)
 	if err != nil {
@@ -284,7 +288,7 @@ func callAs(ctx context.Context, t *testing.T, conn *grpc.ClientConn, m protoref
 		return err
 	}
 	for err == nil {
-		err = stream.RecvMsg(dynamicpb.NewMessage(m.Output()))
+		err = keep(stream.RecvMsg(resp))
 	}
 	return err
 }
