@@ -7,7 +7,7 @@ import (
 
 // drills lists every drill in the order of the table.
 func drills(o options) []drill {
-	all := slices.Concat(crashes(), stops(), providerFaults(), wrongAnswers(), habits(), fileFaults(), publishedFaults(), clockFaults(), poolFaults(), fences())
+	all := slices.Concat(crashes(), stops(), providerFaults(), wrongAnswers(), habits(), fileFaults(), publishedFaults(), clockFaults(), noticeFaults(), poolFaults(), fences())
 	for seed := range uint64(4) {
 		all = append(all, drill{
 			name: fmt.Sprintf("chaos-%d", seed), fault: fmt.Sprintf("15 kills, stops, outages, clock jumps and bad answers in a row, seed %d", seed),
