@@ -80,6 +80,7 @@ func Dial(addr string, extra ...grpc.DialOption) (*Client, error) {
 		}),
 		grpc.WithInitialWindowSize(window),
 		grpc.WithInitialConnWindowSize(8 * window),
+		grpc.WithReadBufferSize(window / 4),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReply)),
 		grpc.WithChainUnaryInterceptor(unaryErrors(addr)),
 		grpc.WithChainStreamInterceptor(streamErrors(addr)),

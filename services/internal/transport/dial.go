@@ -21,6 +21,10 @@ const maxReply = 64 << 20
 // reader many times.
 const window = 1 << 20
 
+// ioBuffer is how much is read from or written to a connection at a time, in bytes. gRPC's
+// own of 32 KiB makes a message with rows some thirty system calls.
+const ioBuffer = 256 << 10
+
 // Security is how a connection to another machine is kept safe. The zero Security is
 // none, and reaches loopback only.
 type Security struct {
@@ -79,6 +83,7 @@ func newClient(addr string, creds credentials.TransportCredentials, extra ...grp
 		}),
 		grpc.WithInitialWindowSize(window),
 		grpc.WithInitialConnWindowSize(8*window),
+		grpc.WithReadBufferSize(ioBuffer),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReply), grpc.MaxCallSendMsgSize(maxReply)),
 	}, extra...)...)
 }

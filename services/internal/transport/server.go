@@ -86,6 +86,8 @@ func NewServer(cfg ServerConfig) *Server {
 			// wrong with which field; beyond that gRPC answers RESOURCE_EXHAUSTED.
 			grpc.MaxRecvMsgSize(max(4*cfg.MaxRequest, 16<<20)),
 			grpc.MaxSendMsgSize(maxReply),
+			grpc.WriteBufferSize(ioBuffer),
+			grpc.SharedWriteBuffer(true), // idle connections hold none
 			grpc.KeepaliveParams(keepalive.ServerParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 			grpc.UnaryInterceptor(g.unary),
