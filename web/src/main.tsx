@@ -82,7 +82,7 @@ function Jump({ close }: { close: () => void }) {
   const [text, setText] = useState("");
   const [at, setAt] = useState(0);
   useEffect(() => box.current?.showModal(), []);
-  const s = text.trim();
+  const s = text.trim().replace(/^\//, ""); // the key that opened it
   const found: [string, string][] = [];
   if (/^[0-9a-f]{8}-[0-9a-f-]{27}$/i.test(s)) found.push([t("运行 ", "Run ") + s, to("runs", s)]);
   if (/^\d{4}-\d\d-\d\d$/.test(s)) {

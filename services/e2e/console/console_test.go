@@ -115,6 +115,7 @@ func TestConsole(t *testing.T) {
 		e.click(`[data-act=run]`)
 		e.until("the run's page", fmt.Sprintf(`location.hash.startsWith("#/runs/") && !location.hash.includes(%q)`, blocked.RunID))
 		e.answers("进行中，完成")
+		e.until("the timeline while it runs", `document.querySelectorAll(".timeline path").length > 0 && document.querySelector(".badge.run")`)
 		e.picture("run-live")
 		e.answers("成功")
 		e.shows(walk.steps[4])
@@ -223,7 +224,15 @@ func TestConsole(t *testing.T) {
 		symbol := e.absent(days)
 		e.open("look/" + symbol)
 		e.answers("个空洞")
-		e.until("the hole in the table", `document.querySelectorAll("tr.hole").length > 0`)
+		lacks := 0
+		for _, day := range days {
+			for _, a := range rest[struct{ AbsentSymbols []struct{ Symbol string } }](e, "GET", "/v1/pools/universe/absent-symbols?dataset_id=daily&trade_date="+day, "").AbsentSymbols {
+				if a.Symbol == symbol {
+					lacks++
+				}
+			}
+		}
+		e.until("each hole in the table", fmt.Sprintf(`document.querySelectorAll("tr.hole").length === %d`, lacks))
 		e.until("the hole in the line", `document.querySelector(".hole-band")?.getAttribute("d").length > 0`)
 		e.open("look/" + symbol + "?adjust=forward")
 		e.until("the factor", `[...document.querySelectorAll("th")].some((h) => h.innerText.includes("factor"))`)

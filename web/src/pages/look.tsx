@@ -45,7 +45,7 @@ export default function Look() {
   const [error, fail] = useState<Error | null>(null);
   const [text, setText] = useState(symbol);
   const [most, setMost] = useState(60);
-  const catalog = useLive<{ tables: { table: string; columns: Column[] }[] }>(path("/v1/data", { pool }));
+  const catalog = useLive<{ tables: { table: string; columns: Column[]; firstDate: string }[] }>(path("/v1/data", { pool }));
   useEffect(() => setText(symbol), [symbol]);
   useEffect(() => {
     setFound(null);
@@ -66,16 +66,18 @@ export default function Look() {
 
   const column = q.get("column") ?? tables.find(([n]) => n === table)?.[3] ?? "close";
   const columns = catalog.data?.tables.find((x) => x.table === table)?.columns ?? [];
+  // Before the first day that the pool has of the table nothing is a hole.
+  const held = catalog.data?.tables.find((x) => x.table === table)?.firstDate ?? "";
   const days = useMemo(() => {
     if (!found) return [];
     const by = new Map(found.rows.map((r) => [String(r.trade_date), r]));
     const last = found.rows.length ? String(found.rows.at(-1)!.trade_date) : today;
     const listed = String(found.meta?.list_date ?? "");
     const gone = String(found.meta?.delist_date ?? "") || "9999";
-    const span = found.open.filter((d) => d >= listed && d < gone && d <= (last > today ? last : today));
+    const span = found.open.filter((d) => d >= listed && d >= held && d < gone && d <= (last > today ? last : today));
     // What is not due yet is no hole: the days after the newest row are left out unless rows came later.
     return [...new Set([...span.filter((d) => d <= last), ...by.keys()])].sort().map((d) => ({ date: d, row: by.get(d) }));
-  }, [found]);
+  }, [found, held]);
   const holes = days.filter((d) => !d.row).length;
   const name = found?.meta ? String(found.meta.name ?? "") : "";
   const unit = columns.find((c) => c.name === column)?.unit ?? "";
@@ -105,7 +107,7 @@ export default function Look() {
               <thead><tr><th>{t("日期", "Date")}</th>{shownColumns(columns, adjust).map((c) => <th key={c.name} class="r" title={c.description}>{c.name}{c.unit && <small> {c.unit}</small>}</th>)}</tr></thead>
               <tbody>{days.slice().reverse().slice(0, most).map((d) => d.row
                 ? <tr key={d.date}><td class="num">{d.date} <span class="dim">{weekday(d.date)}</span></td>{shownColumns(columns, adjust).map((c) => <td key={c.name} class="r num">{d.row![c.name] === null || d.row![c.name] === undefined ? <span class="dim">–</span> : num(d.row![c.name])}</td>)}</tr>
-                : <tr key={d.date} class="hole"><td class="num">{d.date} <span class="dim">{weekday(d.date)}</span></td><td colSpan={Math.max(1, columns.length - 2)}>{t("没有这一天的行：停牌、无成交，或尚缺。", "No row: suspended, idle, or lacking.")} <a href={to("coverage", "", { pool, at: `daily:${d.date}` })}>{t("看覆盖", "See coverage")}</a></td></tr>)}</tbody>
+                : <tr key={d.date} class="hole"><td class="num">{d.date} <span class="dim">{weekday(d.date)}</span></td><td colSpan={Math.max(1, shownColumns(columns, adjust).length)}>{t("没有这一天的行：停牌、无成交，或尚缺。", "No row: suspended, idle, or lacking.")} <a href={to("coverage", "", { pool, at: `daily:${d.date}` })}>{t("看覆盖", "See coverage")}</a></td></tr>)}</tbody>
             </table></div>
             {days.length > most && <p class="more"><button onClick={() => setMost(most + 250)}>{t("更早的", "Older")}</button></p>}
           </Card>

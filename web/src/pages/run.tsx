@@ -71,7 +71,7 @@ class Story {
 
 export function RunPage({ id }: { id: string }) {
   const live = useLive<{ run: Run }>(`/v1/runs/${encodeURIComponent(id)}`, 0);
-  const [, render] = useState(0);
+  const [turn, render] = useState(0); // handed on, as the story stays the same object
   const story = useRef(new Story());
   const [line, setLine] = useState<Following>({ state: "connecting", cuts: 0, missed: 0 });
   const [gone, setGone] = useState<Error | null>(null);
@@ -128,9 +128,9 @@ export function RunPage({ id }: { id: string }) {
         <div><dt>{t("行", "Rows")}</dt><dd class="num">{num(r.rowCount)} <small class="dim">{t(`新 ${num(r.newCount)} · 变 ${num(r.changedCount)} · 去 ${num(r.goneCount)}`, `new ${num(r.newCount)} · changed ${num(r.changedCount)} · gone ${num(r.goneCount)}`)}</small></dd></div>
       </dl>
       {!ended && r.partitionCount > 0 && <div class="progress-line"><progress max={r.partitionCount} value={r.completedPartitionCount} aria-label={t("进度", "Progress")} /><span class="num">{Math.floor((100 * r.completedPartitionCount) / r.partitionCount)}%</span></div>}
-      <Card title={t("时间线", "Timeline")} note={t("每条是一个分区：等待、处理、结果", "each bar is a partition: wait, work, result")}>{!s.pieces.length && (line.state === "connecting" || (ended && line.state === "live")) ? <div class="skeleton" aria-busy="true"><i /><i /><i /></div> : <Timeline story={s} tick={line.state === "live" && !ended ? now.value : 0} />}</Card>
+      <Card title={t("时间线", "Timeline")} note={t("每条是一个分区：等待、处理、结果", "each bar is a partition: wait, work, result")}>{!s.pieces.length && (line.state === "connecting" || (ended && line.state === "live")) ? <div class="skeleton" aria-busy="true"><i /><i /><i /></div> : <Timeline story={s} turn={turn} tick={line.state === "live" && !ended ? now.value : 0} />}</Card>
       <div class="grid wide-left">
-        <Partitions story={s} run={r} />
+        <Partitions story={s} turn={turn} run={r} />
         <div class="stack">
           <Card title={t("经过", "What happened")}>
             <ol class="chain" lang="en">{r.explanation.map((x, i) => <li key={i}>{x}</li>)}</ol>
@@ -195,7 +195,7 @@ function Verify({ id }: { id: string }) {
 
 const hues = ["s1", "s2", "s3", "s4", "s5", "s6", "s7"];
 
-function Timeline({ story, tick }: { story: Story; tick: number }) {
+function Timeline({ story, turn, tick }: { story: Story; turn: number; tick: number }) {
   const [over, hover] = useState<Piece | null>(null);
   const W = 1000, H = 7, gap = 2;
   const first = story.pieces[0]?.from ?? 0;
@@ -214,7 +214,7 @@ function Timeline({ story, tick }: { story: Story; tick: number }) {
       all.push(`M${a.toFixed(1)} ${p.lane * (H + gap)}H${b.toFixed(1)}v${H}H${a.toFixed(1)}Z`);
     }
     return [...d].map(([key, all]) => <path key={key} class={"t-" + key} d={all.join("")} />);
-  }, [story.pieces.length, story.open.size, story.finished, end]);
+  }, [turn, end]);
   if (!story.pieces.length) return <Empty>{t("没有分区到过采集器。", "No partition went to the worker.")}</Empty>;
   const find = (e: MouseEvent) => {
     const box = (e.currentTarget as Element).getBoundingClientRect();
@@ -236,7 +236,7 @@ function Timeline({ story, tick }: { story: Story; tick: number }) {
   );
 }
 
-function Partitions({ story, run }: { story: Story; run: Run }) {
+function Partitions({ story, run }: { story: Story; turn: number; run: Run }) {
   const q = route.value.query;
   const only = q.get("parts") ?? "";
   const [most, setMost] = useState(40);
