@@ -290,7 +290,9 @@ type ListTokensResponse struct {
 	// Host of the provider's URL, without its port. Example: "api.tushare.pro".
 	ProviderHost string `protobuf:"bytes,2,opt,name=provider_host,json=providerHost,proto3" json:"provider_host,omitempty"`
 	// What a token is stored for: domains, and "main".
-	Stored        []string `protobuf:"bytes,3,rep,name=stored,proto3" json:"stored,omitempty"`
+	Stored []string `protobuf:"bytes,3,rep,name=stored,proto3" json:"stored,omitempty"`
+	// The provider's URL, which holds nothing secret. Example: "https://api.tushare.pro/".
+	ProviderUrl   string `protobuf:"bytes,4,opt,name=provider_url,json=providerUrl,proto3" json:"provider_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -344,6 +346,13 @@ func (x *ListTokensResponse) GetStored() []string {
 		return x.Stored
 	}
 	return nil
+}
+
+func (x *ListTokensResponse) GetProviderUrl() string {
+	if x != nil {
+		return x.ProviderUrl
+	}
+	return ""
 }
 
 // Where a domain's token comes from. Never its value.
@@ -3022,11 +3031,12 @@ const file_afterbell_ingest_v1_ingest_service_proto_rawDesc = "" +
 	"\tproviders\x18\x01 \x03(\v2\x1d.afterbell.market.v1.ProviderR\tproviders\x125\n" +
 	"\adomains\x18\x02 \x03(\v2\x1b.afterbell.market.v1.DomainR\adomains\x125\n" +
 	"\amodules\x18\x03 \x03(\v2\x1b.afterbell.market.v1.ModuleR\amodules\"\x13\n" +
-	"\x11ListTokensRequest\"\x8b\x01\n" +
+	"\x11ListTokensRequest\"\xae\x01\n" +
 	"\x12ListTokensResponse\x128\n" +
 	"\x06tokens\x18\x01 \x03(\v2 .afterbell.ingest.v1.TokenStatusR\x06tokens\x12#\n" +
 	"\rprovider_host\x18\x02 \x01(\tR\fproviderHost\x12\x16\n" +
-	"\x06stored\x18\x03 \x03(\tR\x06stored\"\x8e\x01\n" +
+	"\x06stored\x18\x03 \x03(\tR\x06stored\x12!\n" +
+	"\fprovider_url\x18\x04 \x01(\tR\vproviderUrl\"\x8e\x01\n" +
 	"\vTokenStatus\x12\x1b\n" +
 	"\tdomain_id\x18\x01 \x01(\tR\bdomainId\x12\x16\n" +
 	"\x06source\x18\x02 \x01(\tR\x06source\x12 \n" +

@@ -224,7 +224,10 @@ type ListDomainsResponse struct {
 	// The domains in the catalog's order.
 	Domains []*DomainSetting `protobuf:"bytes,1,rep,name=domains,proto3" json:"domains,omitempty"`
 	// The providers.
-	Providers     []*v1.Provider `protobuf:"bytes,2,rep,name=providers,proto3" json:"providers,omitempty"`
+	Providers []*v1.Provider `protobuf:"bytes,2,rep,name=providers,proto3" json:"providers,omitempty"`
+	// URL of the provider that the ingest-worker calls. Empty while it is away. Example:
+	// "https://api.tushare.pro/".
+	ProviderUrl   string `protobuf:"bytes,3,opt,name=provider_url,json=providerUrl,proto3" json:"provider_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -271,6 +274,13 @@ func (x *ListDomainsResponse) GetProviders() []*v1.Provider {
 		return x.Providers
 	}
 	return nil
+}
+
+func (x *ListDomainsResponse) GetProviderUrl() string {
+	if x != nil {
+		return x.ProviderUrl
+	}
+	return ""
 }
 
 // Request for ModuleService.UpdateDomain.
@@ -611,10 +621,11 @@ const file_afterbell_orchestrator_v1_module_service_proto_rawDesc = "" +
 	"\aenabled\x18\x02 \x01(\bR\aenabled\x126\n" +
 	"\x05probe\x18\x03 \x01(\v2 .afterbell.orchestrator.v1.ProbeR\x05probe\x12\x12\n" +
 	"\x04etag\x18\x14 \x01(\tR\x04etag\"\x14\n" +
-	"\x12ListDomainsRequest\"\x96\x01\n" +
+	"\x12ListDomainsRequest\"\xb9\x01\n" +
 	"\x13ListDomainsResponse\x12B\n" +
 	"\adomains\x18\x01 \x03(\v2(.afterbell.orchestrator.v1.DomainSettingR\adomains\x12;\n" +
-	"\tproviders\x18\x02 \x03(\v2\x1d.afterbell.market.v1.ProviderR\tproviders\"\xa7\x01\n" +
+	"\tproviders\x18\x02 \x03(\v2\x1d.afterbell.market.v1.ProviderR\tproviders\x12!\n" +
+	"\fprovider_url\x18\x03 \x01(\tR\vproviderUrl\"\xa7\x01\n" +
 	"\x13UpdateDomainRequest\x12\x1b\n" +
 	"\tdomain_id\x18\x01 \x01(\tR\bdomainId\x12\x1d\n" +
 	"\aenabled\x18\x02 \x01(\bH\x00R\aenabled\x88\x01\x01\x12$\n" +

@@ -19,7 +19,7 @@ func (a *app) doctorCommand() *cobra.Command {
 	}
 	c.Flags().StringVar(&f.DataDir, "data-dir", "", a.T("data `directory` of the services (AFTERBELL_DATA_DIR; default data)"))
 	c.Flags().StringVar(&f.HTTPAddr, "http-addr", "", a.T("`address` of the orchestrator's REST port (AFTERBELL_HTTP_ADDR; default 127.0.0.1:7780)"))
-	c.Flags().StringVar(&f.ProviderURL, "tushare-url", "", a.T("`address` of the provider, for the clock (AFTERBELL_TUSHARE_URL; default https://api.tushare.pro)"))
+	c.Flags().StringVar(&f.ProviderURL, "tushare-url", "", a.T("`address` of the provider, for the clock (AFTERBELL_TUSHARE_URL; default the one that the worker calls)"))
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		client, err := a.connect()
 		if err != nil {
@@ -29,8 +29,8 @@ func (a *app) doctorCommand() *cobra.Command {
 			return err
 		}
 		f.DataDir = first(f.DataDir, a.Env("AFTERBELL_DATA_DIR"), "data")
-		f.HTTPAddr = first(f.HTTPAddr, a.Env("AFTERBELL_HTTP_ADDR"), "127.0.0.1:7780")
-		f.ProviderURL = first(f.ProviderURL, a.Env("AFTERBELL_TUSHARE_URL"), "https://api.tushare.pro")
+		f.HTTPAddr = first(f.HTTPAddr, a.Env("AFTERBELL_HTTP_ADDR"), defaultHTTP)
+		f.ProviderURL = first(f.ProviderURL, a.Env("AFTERBELL_TUSHARE_URL"))
 		f.Client, f.Lang, f.Now, f.Zone, f.Commands = client, a.Lang, a.now, a.printer.Zone, a.commands
 		return a.doctor(c.Context(), f)
 	}

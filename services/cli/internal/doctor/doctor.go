@@ -57,7 +57,8 @@ type Options struct {
 	HTTPAddr string
 	// Access is the API key and the CA for both addresses.
 	Access afterbell.Access
-	// ProviderURL is the provider's address, whose clock is compared.
+	// ProviderURL is the provider's address, whose clock is compared. Empty means the one
+	// that the worker calls.
 	ProviderURL string
 	// Lang is the language of the findings.
 	Lang lang.Lang
@@ -74,6 +75,7 @@ type doctor struct {
 	lang.Lang
 	findings []Finding
 	reached  bool
+	domains  *orchestratorv1.ListDomainsResponse // nil where it is not known
 }
 
 // Examine runs all checks in order. A check that depends on one that failed is left
@@ -84,9 +86,12 @@ func Examine(ctx context.Context, o Options) []Finding {
 	d.rest(ctx)
 	if d.reached {
 		d.worker(ctx)
+		d.ask(ctx)
 		d.token(ctx)
+		d.limits(ctx)
 		d.schedule(ctx)
 		d.pools(ctx)
+		d.published(ctx)
 	}
 	d.files()
 	d.clock(ctx)
@@ -136,7 +141,7 @@ func (d *doctor) orchestrator(ctx context.Context) {
 		d.unreachable(check, answer.Message, d.T("Name the CA of the orchestrator's certificate: %s", "afterbell doctor --ca FILE"))
 	case !listens(ctx, addr):
 		d.unreachable(check, d.T("nothing listens at %s", addr),
-			d.T("Start it with the same --data-dir as before, or pass its address with --orchestrator: %s", "bin/orchestrator"))
+			d.T("Start it with the same --data-dir as before, or pass its address with --orchestrator: %s", "bin/orchestrator"+d.where()+" --grpc-addr "+addr+" --http-addr "+d.HTTPAddr))
 	default:
 		d.unreachable(check, d.T("another program, or one that hangs, listens at %s", addr),
 			d.T("Start the orchestrator with a different port, and pass it to this command with --orchestrator: %s", "bin/orchestrator --grpc-addr 127.0.0.1:0"))
@@ -157,16 +162,25 @@ func (d *doctor) worker(ctx context.Context) {
 		at := answer.Metadata["address"]
 		if at != "" && listens(ctx, at) {
 			d.unreachable(check, d.T("a program listens at %s but does not respond to the orchestrator", at),
-				d.T("If it was just started, wait a few seconds. If it is another program, set a different address with --grpc-addr of the worker and --worker-addr of the orchestrator: %s", "bin/ingest-worker --grpc-addr 127.0.0.1:7702"))
+				d.T("If it was just started, wait a few seconds. If it is another program, set a different address with --grpc-addr of the worker and --worker-addr of the orchestrator: %s", "bin/ingest-worker --grpc-addr 127.0.0.1:7703"))
 			return
 		}
 		d.unreachable(check, d.T("nothing listens at %s, where the orchestrator expects the worker", at),
-			d.T("Start it, with its token and the same --data-dir as before: %s", "bin/ingest-worker"))
+			d.T("Start it, with its token and the same --data-dir as before: %s", "bin/ingest-worker"+d.where()+" --grpc-addr "+at))
 	case errors.As(err, &answer):
 		d.add(check, Wrong, answer.Message, answer.Remedy)
 	default:
 		d.add(check, Skipped, err.Error(), "")
 	}
+}
+
+// where names the data directory as a flag, if it is known.
+func (d *doctor) where() string {
+	dir, err := d.dataDir()
+	if err != nil {
+		return ""
+	}
+	return " --data-dir " + dir
 }
 
 // token tells the token's tier as far as probes have found it.
@@ -220,7 +234,83 @@ func (d *doctor) token(ctx context.Context) {
 		d.add(check, Notice, d.T("no module has been probed with it yet"), d.T("Probe them: %s", "afterbell preflight"))
 		return
 	}
-	d.add(check, Fine, d.T("%d modules were probed with it successfully", passed), "")
+	d.add(check, Fine, d.T("%d modules were probed with it successfully", passed)+d.tier(), "")
+}
+
+// ask asks for the domains, from which other checks read.
+func (d *doctor) ask(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	if resp, err := d.Client.Modules.ListDomains(ctx, &orchestratorv1.ListDomainsRequest{}); err == nil {
+		d.domains = resp
+	}
+	if d.ProviderURL == "" {
+		d.ProviderURL = d.domains.GetProviderUrl()
+	}
+}
+
+// tier is what the modules that passed say of the token's points.
+func (d *doctor) tier() string {
+	var least int32
+	for _, domain := range d.domains.GetDomains() {
+		for _, m := range domain.GetModules() {
+			if m.GetProbe().GetStatus() != orchestratorv1.Probe_STATUS_PASS {
+				continue
+			}
+			for _, set := range m.GetModule().GetDatasets() {
+				least = max(least, set.GetPoints())
+			}
+		}
+	}
+	if least == 0 {
+		return ""
+	}
+	return d.T("; its tier has at least %d points", least)
+}
+
+// limits tells what refusals have taught of the token's tier.
+func (d *doctor) limits(ctx context.Context) {
+	const check = "limits"
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	resp, err := d.Client.Limits.ListLimits(ctx, &orchestratorv1.ListLimitsRequest{})
+	if err != nil {
+		return // the worker's check has told
+	}
+	var held []string
+	for _, l := range resp.GetLimits() {
+		if !l.GetInForce() {
+			continue
+		}
+		text := l.GetProviderApi() + " " + strings.ToLower(strings.TrimPrefix(l.GetWindow().String(), "WINDOW_"))
+		if l.GetCallCount() > 0 {
+			text = fmt.Sprintf("%s %d/%s", l.GetProviderApi(), l.GetCallCount(), strings.ToLower(strings.TrimPrefix(l.GetWindow().String(), "WINDOW_")))
+		}
+		if t := l.GetOpenTime(); t != nil {
+			text += " (" + t.AsTime().In(d.Zone).Format("01-02 15:04") + ")"
+		}
+		held = append(held, text)
+	}
+	if len(held) == 0 {
+		d.add(check, Fine, d.T("no limit is in force"), "")
+		return
+	}
+	d.add(check, Notice, d.T("the provider has refused calls of this token: %s", strings.Join(held, ", ")),
+		d.T("Each limit is tried again when it opens. If the token's tier was raised, forget them: %s", "afterbell limits forget"))
+}
+
+// published tells what readers open.
+func (d *doctor) published(ctx context.Context) {
+	const check = "published"
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	resp, err := d.Client.Data.ListTables(ctx, &orchestratorv1.ListTablesRequest{})
+	switch {
+	case err == nil && resp.GetVersion() != "":
+		d.add(check, Fine, d.T("version %s; read it in the directory published of the data directory, or over REST", resp.GetVersion()), "")
+	case err == nil, errors.Is(err, afterbell.ErrNotFound):
+		d.add(check, Notice, d.T("no version is published yet"), d.T("A run publishes the data that it fetched: %s", "afterbell run universe --watch"))
+	}
 }
 
 func (d *doctor) schedule(ctx context.Context) {

@@ -163,7 +163,7 @@ func (d *doctor) locks(dir string) {
 				continue // readers of SQLite disturb nobody
 			}
 			bad = true
-			d.add(check, Wrong, d.T("process %d (%s) has %s open, which blocks the next run", pid, programOf(pid), name), d.T("Close the file in that program, or stop the process: %s", "kill "+strconv.Itoa(pid)))
+			d.add(check, Wrong, d.T("process %d (%s) has %s open, which blocks the next run", pid, programOf(pid), name), d.T("Let that program read published/universe.duckdb instead; close the file there, or stop the process: %s", "kill "+strconv.Itoa(pid)))
 		}
 	}
 	if !bad {

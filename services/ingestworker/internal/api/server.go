@@ -65,6 +65,8 @@ type Config struct {
 	FreeBytes func(path string) (int64, error)
 	// ProviderHost is the host of the provider's URL.
 	ProviderHost string
+	// ProviderURL is that URL.
+	ProviderURL string
 	// Log; nil drops every record.
 	Log *slog.Logger
 }
@@ -90,7 +92,7 @@ func (s *Server) ListModules(context.Context, *ingestv1.ListModulesRequest) (*in
 
 // ListTokens implements the contract.
 func (s *Server) ListTokens(context.Context, *ingestv1.ListTokensRequest) (*ingestv1.ListTokensResponse, error) {
-	out := &ingestv1.ListTokensResponse{ProviderHost: s.cfg.ProviderHost, Stored: s.cfg.Tokens.Stored()}
+	out := &ingestv1.ListTokensResponse{ProviderHost: s.cfg.ProviderHost, ProviderUrl: s.cfg.ProviderURL, Stored: s.cfg.Tokens.Stored()}
 	for _, domain := range tokenDomains() {
 		source, fingerprint := s.cfg.Tokens.Source(domain)
 		calls := 0

@@ -167,7 +167,7 @@ func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err erro
 	a.later("gRPC server", a.server.Close)
 	ingestv1.RegisterIngestServiceServer(a.server, api.New(api.Config{
 		Ingester: ingester, Prober: measured.Prober(probe.New(client, tokens, answers, limits)), Tokens: tokenSource{tokens}, Estimator: estimator{limits, cfg.FetchDepth}, Limits: lessons{limits},
-		Files: files, FreeBytes: volume.FreeBytes, ProviderHost: host, Log: log,
+		Files: files, FreeBytes: volume.FreeBytes, ProviderHost: host, ProviderURL: provider.String(), Log: log,
 	}))
 	ingestv1.RegisterDataServiceServer(a.server, api.NewData(a.stores, rows))
 	if cfg.MetricsAddr == "" {

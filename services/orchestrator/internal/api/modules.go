@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
@@ -47,13 +48,24 @@ func moduleSetting(f readiness.Facts, m *catalog.Module) *orchestratorv1.ModuleS
 	}
 }
 
+// providerTime is how long the worker may take to tell the provider's URL, which is
+// shown beside the domains.
+const providerTime = 500 * time.Millisecond
+
 // ListDomains implements orchestratorv1.ModuleServiceServer.
 func (s *moduleService) ListDomains(ctx context.Context, _ *orchestratorv1.ListDomainsRequest) (*orchestratorv1.ListDomainsResponse, error) {
 	f, err := s.facts(ctx)
 	if err != nil {
 		return nil, err
 	}
+	asking, cancel := context.WithTimeout(ctx, providerTime)
+	defer cancel()
+	provider, err := s.Worker.Provider(asking)
+	if err != nil {
+		s.Logger.Debug("the domains are listed without the provider's URL", "error", err.Error())
+	}
 	return &orchestratorv1.ListDomainsResponse{
+		ProviderUrl: provider,
 		Domains:   each(f.Catalog.Domains, func(d catalog.Domain) *orchestratorv1.DomainSetting { return domainSetting(f, d) }),
 		Providers: each(f.Catalog.Providers, providerOf),
 	}, nil

@@ -78,6 +78,8 @@ type Worker interface {
 	Coverage(ctx context.Context, q worker.CoverageQuery) ([]worker.Coverage, error)
 	AbsentSymbols(ctx context.Context, pool market.Pool, dataset string, d market.Date, symbols []string) ([]worker.AbsentSymbol, error)
 	Revisions(ctx context.Context, q worker.RevisionQuery) ([]run.Revision, error)
+	// Provider is the URL of the provider that the worker calls.
+	Provider(ctx context.Context) (string, error)
 	Limits(ctx context.Context) ([]worker.Limit, error)
 	// TokenList tells of the tokens, never their values; SetToken and ClearToken change
 	// those that are stored.

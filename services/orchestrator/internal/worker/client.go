@@ -80,6 +80,14 @@ func (c *Client) Catalog(ctx context.Context) (catalog.Catalog, error) {
 	return catalogOf(resp)
 }
 
+// Provider is the URL of the provider that the worker calls.
+func (c *Client) Provider(ctx context.Context) (string, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	resp, err := c.rpc.ListTokens(ctx, &ingestv1.ListTokensRequest{})
+	return resp.GetProviderUrl(), err
+}
+
 // Calendar is the calendar that the worker holds; the zero value when none.
 func (c *Client) Calendar(ctx context.Context) (slot.Calendar, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
