@@ -22,7 +22,7 @@ func TestAssistant(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.fill(inUniverse)
-	c := exec.Command(filepath.Join(bin, "afterbell"), "mcp", "--orchestrator", p.Config.GRPCAddr, "--timeout", "20s")
+	c := exec.Command(filepath.Join(bin, "afterbell"), "mcp", "--orchestrator", p.Config.GRPCAddr, "--http-addr", p.Config.HTTPAddr, "--timeout", "20s")
 	c.Stderr = os.Stderr
 	client := mcp.NewClient(&mcp.Implementation{Name: "test", Version: "1"}, nil)
 	session, err := client.Connect(t.Context(), &mcp.CommandTransport{Command: c, TerminateDuration: 5 * time.Second}, nil)
@@ -41,7 +41,7 @@ func TestAssistant(t *testing.T) {
 			t.Errorf("the tool %s does not say that it only reads", tool.Name)
 		}
 	}
-	if got := strings.Join(names, " "); got != "coverage explain runs status" {
+	if got := strings.Join(names, " "); got != "condition coverage explain rows runs status" {
 		t.Errorf("tools: %s", got)
 	}
 	call := func(name string, args map[string]any) (string, bool) {
@@ -71,6 +71,28 @@ func TestAssistant(t *testing.T) {
 	}
 	if text, _ = call("coverage", map[string]any{"pool": "universe", "from": date, "to": date}); !strings.Contains(text, `"lacking":1`) {
 		t.Errorf("coverage with moneyflow withheld: %s", text)
+	}
+	// The hole comes with the rows: moneyflow has none of the date, and says why.
+	var rows struct {
+		Version        string
+		Complete, More bool
+		Rows           []map[string]any
+		Lacking        []struct{ DatasetId, TradeDate, State string }
+	}
+	text, _ = call("rows", map[string]any{"table": "daily_moneyflows", "symbols": []string{"600000.SH"}, "from": date, "to": date})
+	if err := json.Unmarshal([]byte(text), &rows); err != nil || rows.Complete || len(rows.Rows) != 0 || len(rows.Lacking) != 1 || rows.Lacking[0].TradeDate != date {
+		t.Errorf("rows of a hole: %v %s", err, text)
+	}
+	rows.Lacking = nil
+	text, _ = call("rows", map[string]any{"table": "daily_prices", "from": date, "to": date, "columns": []string{"symbol", "close"}, "count": 3})
+	if err := json.Unmarshal([]byte(text), &rows); err != nil || !rows.Complete || !rows.More || len(rows.Rows) != 3 || rows.Rows[0]["close"] == nil || rows.Version == "" {
+		t.Errorf("rows: %v %s", err, text)
+	}
+	if text, failed := call("rows", map[string]any{"table": "daily_prices", "columns": []string{"nothing"}}); !failed || !strings.Contains(text, "columns[0]") {
+		t.Errorf("rows of no column: %s", text)
+	}
+	if text, _ = call("condition", map[string]any{"table": "daily_moneyflows", "from": date}); !strings.Contains(text, `"lacking":1`) || !strings.Contains(text, date) {
+		t.Errorf("condition with moneyflow withheld: %s", text)
 	}
 	if text, failed := call("coverage", map[string]any{"pool": "both", "from": date}); !failed || !strings.Contains(text, "NOT_FOUND") {
 		t.Errorf("coverage of a pool that is none: %s", text)

@@ -95,7 +95,14 @@ func (a *app) exportRequest(c *cobra.Command, table string, f exportFlags) (r ex
 			query.Set(name, value)
 		}
 	}
-	addr := first(f.httpAddr, a.Env("AFTERBELL_HTTP_ADDR"), defaultHTTP)
+	r, err = a.exporter(c, f.httpAddr)
+	r.Table, r.Format, r.Query, r.Version, r.Path = poolName(pools[0])+"."+table, f.format, query, f.version, f.file
+	return r, err
+}
+
+// exporter is a request to the REST port, without what is asked for.
+func (a *app) exporter(c *cobra.Command, httpAddr string) (r export.Request, err error) {
+	addr := first(httpAddr, a.Env("AFTERBELL_HTTP_ADDR"), defaultHTTP)
 	if u, err := url.Parse("http://" + addr); err != nil || u.Port() == "" || u.Path != "" {
 		return r, usage{"--http-addr: " + a.T("%q is not an address", addr), c.CommandPath() + " --help"}
 	}
@@ -113,7 +120,7 @@ func (a *app) exportRequest(c *cobra.Command, table string, f exportFlags) (r ex
 	}
 	_ = same.Close() // it was never connected
 	return export.Request{
-		Addr: addr, TLS: tls != nil, Key: access.Key, Table: poolName(pools[0]) + "." + table, Format: f.format, Query: query, Version: f.version, Path: f.file,
+		Addr: addr, TLS: tls != nil, Key: access.Key,
 		Client: &http.Client{Transport: &http.Transport{
 			Proxy: http.ProxyFromEnvironment, TLSClientConfig: tls, DisableCompression: true, ResponseHeaderTimeout: exportWait,
 		}},

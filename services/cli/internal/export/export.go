@@ -103,6 +103,52 @@ const (
 	firstGap = 300 * time.Millisecond
 )
 
+// Page is the first rows of an answer.
+type Page struct {
+	// Version that the rows are of.
+	Version string
+	// Complete is false where something lacks.
+	Complete bool
+	// Rows are JSON objects by column.
+	Rows []json.RawMessage
+	// More is whether the answer goes on.
+	More bool
+}
+
+// Rows reads at most most rows of an answer. Format, Path, Progress and Restarted of the
+// request are not used.
+func Rows(ctx context.Context, r Request, most int) (page Page, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel() // of what is not read
+	r.Format = "ndjson"
+	d := &download{Request: r}
+	resp, err := d.get(ctx, 0)
+	if err != nil {
+		return page, err
+	}
+	defer resp.Body.Close()
+	if page.Version = resp.Header.Get("X-Afterbell-Version"); page.Version == "" {
+		return page, errNotServed
+	}
+	page.Complete = resp.Header.Get("X-Afterbell-Complete") == "true"
+	rows := json.NewDecoder(resp.Body)
+	for {
+		var row json.RawMessage
+		err := rows.Decode(&row)
+		if errors.Is(err, io.EOF) {
+			return page, nil
+		}
+		if err != nil {
+			return page, brokenOff(err)
+		}
+		if len(page.Rows) == most {
+			page.More = true
+			return page, nil
+		}
+		page.Rows = append(page.Rows, row)
+	}
+}
+
 type download struct {
 	Request
 	part, about string

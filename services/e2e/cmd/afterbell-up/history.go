@@ -103,22 +103,25 @@ func printNext(c stack.Config, out io.Writer) error {
 	}
 	fmt.Fprintf(out, `
 Serving until you press Ctrl-C.
-  REST   http://%[1]s/ lists what there is,
-         http://%[1]s/openapi.json tells all of it
-  gRPC   %[2]s, with reflection
-  files  %[3]s
-         market-cache.sqlite, targets.sqlite, analysis.duckdb, logs
+  browser  http://%[1]s/
+  REST     http://%[1]s/openapi.json tells all of it
+  gRPC     %[2]s, with reflection
+  metrics  http://%[1]s/metrics and http://%[5]s/metrics
+  data     %[3]s
+           published/universe.duckdb and published/parquet are for readers;
+           market-cache.sqlite, targets.sqlite, analysis.duckdb, logs
 
 Try next, in another terminal:
-  export AFTERBELL_ORCHESTRATOR=%[2]s
+  export AFTERBELL_ORCHESTRATOR=%[2]s AFTERBELL_HTTP_ADDR=%[1]s
   '%[4]s/afterbell' status
+  '%[4]s/afterbell' export daily_prices -o prices.csv
   curl -N -X POST http://%[1]s/v1/preflights:run -d '{}'
   grpcurl -plaintext -d '{"pool":"universe"}' %[2]s \
     afterbell.orchestrator.v1.PoolService/GetPool
   sqlite3 '%[3]s/targets.sqlite' \
     "select symbol, trade_date, close from daily_prices
      order by trade_date desc limit 12"
-`, c.HTTPAddr, c.GRPCAddr, dir, bin)
+`, c.HTTPAddr, c.GRPCAddr, dir, bin, c.MetricsAddr)
 	for _, n := range needs {
 		if _, err := exec.LookPath(n.program); err != nil {
 			fmt.Fprintf(out, "  (%s is not installed here: %s.)\n", n.program, n.from)
