@@ -82,7 +82,7 @@ func newClient(addr string, creds credentials.TransportCredentials, extra ...grp
 			MinConnectTimeout: 5 * time.Second,
 		}),
 		grpc.WithInitialWindowSize(window),
-		grpc.WithInitialConnWindowSize(8*window),
+		grpc.WithInitialConnWindowSize(8 * window),
 		grpc.WithReadBufferSize(ioBuffer),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReply), grpc.MaxCallSendMsgSize(maxReply)),
 	}, extra...)...)

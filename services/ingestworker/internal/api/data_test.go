@@ -65,7 +65,7 @@ func TestClientsThatStallOrVanishHoldNothing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for i := range market.Date(14) { // more than one slice
+	for i := range market.Date(24) { // more than one slice, and a file of more than gRPC keeps
 		commit(sinktest.Day0 + i)
 	}
 	store := publish.New(publish.Config{
@@ -121,6 +121,10 @@ func TestClientsThatStallOrVanishHoldNothing(t *testing.T) {
 		t.Fatal(err)
 	}
 
+	if file.GetByteCount() < 3<<20 {
+		t.Fatalf("the file has %d bytes, which may all be on their way before anybody stalls", file.GetByteCount())
+	}
+
 	const each = 6 // more than may read ahead, and more than may query
 	begin := func(client ingestv1.DataServiceClient) {
 		t.Helper()
@@ -159,7 +163,7 @@ func TestClientsThatStallOrVanishHoldNothing(t *testing.T) {
 	stalled.Close()
 
 	for i := range market.Date(2) { // the version that they read goes
-		commit(sinktest.Day0 + 20 + i)
+		commit(sinktest.Day0 + 30 + i)
 		publishNext()
 	}
 	store.Release()
