@@ -111,7 +111,7 @@ func TestClientsThatStallOrVanishHoldNothing(t *testing.T) {
 			return conn, ingestv1.NewDataServiceClient(conn)
 		}
 	}
-	soon, dialHasty := serve(100 * time.Millisecond)
+	soon, dialHasty := serve(2 * time.Second)
 	late, dial := serve(transport.StallTimeout)
 	query := &marketv1.RowQuery{Table: catalog.TablePrices}
 	conn, client := dial()
