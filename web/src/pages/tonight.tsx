@@ -120,7 +120,7 @@ function headline(evenings: Map<string, Evening>, status: PoolStatus[] | undefin
       return { tone: "idle", text: t(`${d} 的数据还没到发布时间。`, `${d} is not due yet.`) };
   }
   const date = [...evenings.values()].map((x) => x.date).filter(Boolean).sort().pop();
-  return { tone: "ok", text: date ? t(`${named(date)} 的数据完整。`, `${named(date)} is complete.`) : t("没有需要更新的内容。", "There is nothing to bring up to date.") };
+  return { tone: "ok", text: date ? t(`${named(date)} 的数据完整。`, `All data of ${named(date)} is complete.`) : t("没有需要更新的内容。", "There is nothing to bring up to date.") };
 }
 
 function PoolCard({ p, e, live, empty }: { p: PoolStatus; e?: Evening; live: Live<{ coverages: Coverage[] }>; empty?: boolean }) {
@@ -129,7 +129,7 @@ function PoolCard({ p, e, live, empty }: { p: PoolStatus; e?: Evening; live: Liv
   const tone: Tone = p.paused ? "hold" : run ? "run" : e?.verdict === "whole" ? "ok" : e?.verdict === "blocked" ? "bad" : e?.verdict === "not_whole" ? "warn" : "idle";
   return (
     <section class={"card pool " + tone} data-pool={id} data-verdict={e?.verdict}>
-      <h2><Mark tone={tone} />{poolName(p.pool)} <small>{id}</small></h2>
+      <h2><Mark tone={tone} />{poolName(p.pool)} {poolName(p.pool) !== id && <small>{id}</small>}</h2>
       {live.error && !live.data ? <Failure error={live.error} retry={live.refresh} /> : <p class="verdict">{sentence(p, e, empty)}</p>}
       {live.error && live.data && <p class="stale" role="status"><Mark tone="warn" />{t("判断依据为 ", "Judged by what was known at ")}<When at={live.at} />{t("，之后采集器或编排器没有应答。", "; there has been no answer since.")}</p>}
       {run && (
