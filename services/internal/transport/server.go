@@ -87,7 +87,6 @@ func NewServer(cfg ServerConfig) *Server {
 			grpc.MaxRecvMsgSize(max(4*cfg.MaxRequest, 16<<20)),
 			grpc.MaxSendMsgSize(maxReply),
 			grpc.WriteBufferSize(ioBuffer),
-			grpc.SharedWriteBuffer(true), // idle connections hold none
 			grpc.KeepaliveParams(keepalive.ServerParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
 			grpc.UnaryInterceptor(g.unary),
