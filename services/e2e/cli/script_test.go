@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strconv"
 	"strings"
 	"syscall"
@@ -64,6 +65,38 @@ func TestTranscripts(t *testing.T) {
 			"code": code, "lines": lines, "terminal": terminal, "narrow": narrow,
 		},
 	})
+}
+
+// Every command is in a transcript, in a pipe and on a terminal.
+func TestTranscriptsCoverEveryCommand(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob("testdata/*.txtar")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var said strings.Builder
+	for _, file := range files {
+		text, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		said.Write(text)
+	}
+	help := run(t, closedPort(t), "--help").out
+	commands := regexp.MustCompile(`(?m)^  ([a-z]+) +[A-Z]`).FindAllStringSubmatch(help[strings.Index(help, "Commands:"):], -1)
+	if len(commands) < 25 {
+		t.Errorf("%d commands: %s", len(commands), help)
+	}
+	for _, c := range commands {
+		for where, form := range map[string]string{"a pipe": `(?m)^(exec|code \d) afterbell `, "a terminal": `(?m)^terminal \d \S+ afterbell `} {
+			if c[1] == "mcp" && where == "a terminal" {
+				continue // it speaks a protocol, to programs
+			}
+			if !regexp.MustCompile(form + c[1] + `\b`).MatchString(said.String()) {
+				t.Errorf("no transcript has afterbell %s in %s", c[1], where)
+			}
+		}
+	}
 }
 
 // listed are some stocks that trade at the simulator.
