@@ -61,7 +61,7 @@ run: build ## start everything, fill both pools, serve (RUN_FLAGS=--help)
 	@exec $(BIN)/afterbell-up --bin $(BIN) $(RUN_FLAGS)
 
 .PHONY: test
-test: build test-go gen-check console-check lint ## everything that must pass
+test: build test-go gen-check console-check lint vuln ## everything that must pass
 	@$(MAKE) --no-print-directory realdata-note
 
 # Packages whose tests take minutes begin first, so that two cores end at about the
@@ -131,6 +131,29 @@ pictures: build chromium ## take the README's pictures of the console from a run
 console-check: web/node_modules ## prove that the console's types hold and its bundle is current
 	$(CONSOLE)/node_modules/.bin/tsc --project web
 	@cd tools && GOWORK=off $(GO) run ./console --check --web ../web --out ../services/orchestrator/internal/console/dist
+
+# The database of vulnerabilities is asked for over the network; without it nothing can
+# be said, and that is said loudly.
+.PHONY: vuln
+vuln: ## known vulnerabilities in what the programs call
+	@if curl -sSf -m 20 -o /dev/null https://vuln.go.dev/index/db.json 2>/dev/null; then \
+		mkdir -p $(BIN) && (cd tools && GOWORK=off $(GO) build -o $(BIN)/govulncheck golang.org/x/vuln/cmd/govulncheck) && \
+		for m in $(MODULES); do echo "== govulncheck $$m"; (cd $$m && $(BIN)/govulncheck ./...) || exit 1; done; \
+	else \
+		echo "!!!! SKIPPED: govulncheck, because https://vuln.go.dev cannot be reached !!!!"; \
+	fi
+
+# Each target is fuzzed for FUZZTIME. What it finds becomes a seed in testdata/fuzz of its
+# package, which every test then runs.
+FUZZTIME ?= 1m
+.PHONY: fuzz
+fuzz: ## fuzz what comes from outside (FUZZTIME=1m for each target)
+	@grep -rl --include='*_test.go' '^func Fuzz' services | while read -r file; do \
+		for target in $$(sed -n 's/^func \(Fuzz[A-Za-z0-9]*\).*/\1/p' $$file); do \
+			echo "== $$(dirname $$file) $$target"; \
+			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) ./$$(dirname $$file) || exit 1; \
+		done; \
+	done
 
 .PHONY: lint
 lint: $(LINT) ## vet, format and dependency rules

@@ -32,7 +32,7 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	if err == nil || !ok {
 		return err
 	}
-	field, problem := "request", "does not match the contract: "+err.Error()
+	field, problem := "request", "does not match the contract"
 	if path := badText(m.ProtoReflect().Descriptor(), data.Materialize()); path != "" {
 		field, problem = path, "is not valid UTF-8"
 	}

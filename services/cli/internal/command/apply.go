@@ -122,9 +122,17 @@ func (a *app) readWanted(file, path string) (*wanted, error) {
 	if err != nil {
 		return nil, usage{err.Error(), path + " --help"}
 	}
+	w, err := parseWanted(text)
+	if err != nil {
+		return nil, usage{file + ": " + oneLine(yaml.FormatError(err, false, false)), path + " --help"}
+	}
+	return w, nil
+}
+
+func parseWanted(text []byte) (*wanted, error) {
 	w := &wanted{}
 	if err := yaml.UnmarshalWithOptions(text, w, yaml.Strict(), yaml.DisallowUnknownField()); err != nil && !errors.Is(err, io.EOF) {
-		return nil, usage{file + ": " + oneLine(yaml.FormatError(err, false, false)), path + " --help"}
+		return nil, err
 	}
 	return w, nil
 }

@@ -64,7 +64,7 @@ type rig struct {
 }
 
 // quiet keeps a new ledger from asking for runs by itself.
-func quiet(t *testing.T, dir string) {
+func quiet(t testing.TB, dir string) {
 	t.Helper()
 	store, err := ledger.Open(t.Context(), ledger.Config{Path: filepath.Join(dir, ledger.FileName), Logger: logging.Discard()})
 	if err != nil {
@@ -77,7 +77,7 @@ func quiet(t *testing.T, dir string) {
 	}
 }
 
-func start(t *testing.T) *rig {
+func start(t testing.TB) *rig {
 	t.Helper()
 	w, addr := startWorker(t)
 	dir := t.TempDir()
@@ -87,7 +87,7 @@ func start(t *testing.T) *rig {
 	return r
 }
 
-func startIn(t *testing.T, dir, workerAddr string, change ...func(*config.Config)) *rig {
+func startIn(t testing.TB, dir, workerAddr string, change ...func(*config.Config)) *rig {
 	t.Helper()
 	r := &rig{log: &lockedBuffer{}, dir: dir, http: &http.Client{Transport: &http.Transport{}}}
 	log, err := logging.New(r.log, "debug", "json")
@@ -128,7 +128,7 @@ func (r *rig) runs() orchestratorv1.RunServiceClient {
 	return orchestratorv1.NewRunServiceClient(r.conn)
 }
 
-func (r *rig) get(t *testing.T, method, path, body string, header ...string) (*http.Response, string) {
+func (r *rig) get(t testing.TB, method, path, body string, header ...string) (*http.Response, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+r.HTTPAddr()+path, strings.NewReader(body))
 	if err != nil {
@@ -150,7 +150,7 @@ func (r *rig) get(t *testing.T, method, path, body string, header ...string) (*h
 }
 
 // finish follows a run to its end and returns it with its events.
-func (r *rig) finish(t *testing.T, id string) (*orchestratorv1.Run, []*orchestratorv1.RunEvent) {
+func (r *rig) finish(t testing.TB, id string) (*orchestratorv1.Run, []*orchestratorv1.RunEvent) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -177,7 +177,7 @@ func (r *rig) finish(t *testing.T, id string) (*orchestratorv1.Run, []*orchestra
 	return events[len(events)-1].GetFinished(), events
 }
 
-func (r *rig) create(t *testing.T, req *orchestratorv1.CreateRunRequest) *orchestratorv1.Run {
+func (r *rig) create(t testing.TB, req *orchestratorv1.CreateRunRequest) *orchestratorv1.Run {
 	t.Helper()
 	resp, err := r.runs().CreateRun(t.Context(), req)
 	if err != nil {

@@ -59,7 +59,7 @@ func (w *scriptedWorker) ListInstruments(_ context.Context, req *ingestv1.ListIn
 
 var days = []string{"2026-02-26", "2026-02-27", "2026-03-02"}
 
-func startWorker(t *testing.T) (*scriptedWorker, string) {
+func startWorker(t testing.TB) (*scriptedWorker, string) {
 	t.Helper()
 	log := logging.Discard()
 	lis, err := transport.Listen(log, "scripted", "grpc", "grpc-addr", "127.0.0.1:0")

@@ -55,6 +55,10 @@ func load(path string, set quota.Settings, now time.Time) (map[quota.Key]quota.S
 	if err != nil {
 		return nil, err
 	}
+	return parse(raw, set, now)
+}
+
+func parse(raw []byte, set quota.Settings, now time.Time) (map[quota.Key]quota.State, error) {
 	var f file
 	if err := json.Unmarshal(raw, &f); err != nil {
 		return nil, err
