@@ -66,8 +66,8 @@ func (s *moduleService) ListDomains(ctx context.Context, _ *orchestratorv1.ListD
 	}
 	return &orchestratorv1.ListDomainsResponse{
 		ProviderUrl: provider,
-		Domains:   each(f.Catalog.Domains, func(d catalog.Domain) *orchestratorv1.DomainSetting { return domainSetting(f, d) }),
-		Providers: each(f.Catalog.Providers, providerOf),
+		Domains:     each(f.Catalog.Domains, func(d catalog.Domain) *orchestratorv1.DomainSetting { return domainSetting(f, d) }),
+		Providers:   each(f.Catalog.Providers, providerOf),
 	}, nil
 }
 
