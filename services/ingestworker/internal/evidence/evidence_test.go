@@ -98,6 +98,45 @@ func TestRepeatedTellsAShareAndColumns(t *testing.T) {
 	}
 }
 
+// TestConfirmedByDaily: a row of daily_basic that has the values of the day before is
+// genuine where the date's daily gives the same close and turnover.
+func TestConfirmedByDaily(t *testing.T) {
+	daily := day(1, quotes(4, 1, func(r int, row map[string]float64) {
+		row["close"], row["vol"] = 10, 1000
+		switch r {
+		case 1:
+			row["vol"] = 1010
+		case 2:
+			row["close"] = 10.01
+		}
+	}))
+	ds := catalog.Lookup(catalog.DailyBasic)
+	b := table.New(ds.Specs(), 4)
+	for r := range 4 {
+		for i := range b.Columns {
+			switch c := &b.Columns[i]; {
+			case c.Name == "ts_code":
+				c.AppendText(fmt.Sprintf("%06d.SZ", r))
+			case c.Name == "trade_date":
+				c.AppendDate(monday + 1)
+			case c.Name == "close":
+				c.AppendNumber(10)
+			case c.Name == "float_share":
+				c.AppendNumber(2000)
+			case c.Name == "turnover_rate" && r < 3:
+				c.AppendNumber(0.5) // 1000 手 of 2000 万股
+			default:
+				c.AppendNull()
+			}
+		}
+		b.Len++
+	}
+	got := Confirmed(NewDay(ds, monday+1, b), daily)
+	if want, _ := SymbolOf("000000.SZ"); len(got) != 1 || !got[want] {
+		t.Errorf("confirmed are %v", got)
+	}
+}
+
 func TestFollowsAllowsExDates(t *testing.T) {
 	before := day(0, quotes(600, 0, nil))
 	for odd, want := range map[int]bool{0: false, 60: false, 200: true} {

@@ -238,6 +238,25 @@ func Disagreeing(day, daily *Day) map[Symbol]bool {
 	return out
 }
 
+// Confirmed are the symbols of a day of daily_basic whose close and turnover follow from
+// the date's daily. Where such a row repeats the day before, both days were alike, as
+// two quiet days of a stock can be.
+func Confirmed(day, daily *Day) map[Symbol]bool {
+	out := map[Symbol]bool{}
+	if day.Dataset != catalog.DailyBasic {
+		return out
+	}
+	ours, theirs := day.column("close"), daily.column("close")
+	turnover, shares, vol := day.column("turnover_rate"), day.column("float_share"), daily.column("vol")
+	each(day, daily, func(i, j int) {
+		got, want := float64(turnover[i]), float64(vol[j])/float64(shares[i]) // NaN is null, and never near
+		if samePrice(ours[i], theirs[j]) && math.Abs(got-want) <= 0.002*want+0.0002 {
+			out[day.Symbols[i]] = true
+		}
+	})
+	return out
+}
+
 func names(symbols []Symbol) []string {
 	var out []string
 	for _, s := range symbols[:min(len(symbols), sampleNames)] {

@@ -105,7 +105,7 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 	rows := evidence.RowsOf(j.ds, c.batch)
 	for n, r := range order[1:] {
 		if q := order[n]; symbol[q] == symbol[r] && rows.Same(q, r) && cal.Before(date[r]) == date[q] {
-			out[r] = "it repeats the values of " + date[q].String()
+			out[r] = repeatsDay + date[q].String()
 		}
 	}
 	first, last := slices.Min(date), slices.Max(date)
@@ -130,7 +130,7 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 	}
 	wrong := map[evidence.Symbol]string{}
 	for s := range evidence.RepeatedSymbols(day(first), prev) {
-		wrong[s] = "it repeats the values of " + prev.Date.String()
+		wrong[s] = repeatsDay + prev.Date.String()
 	}
 	if j.ds.ID == catalog.DailyBasic && first == last {
 		quotes, err := j.poolDay(ctx, catalog.Daily, first)
@@ -148,12 +148,15 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 			out[r] = wrong[s]
 		}
 	}
+	if err := j.confirm(ctx, symbol, date, day, out); err != nil {
+		return err
+	}
 	var repeated, conflicting []string
 	for r, why := range out {
 		switch {
 		case why == otherClose:
 			conflicting = append(conflicting, symbol[r]+" "+date[r].String())
-		case strings.HasPrefix(why, "it repeats the values of "):
+		case strings.HasPrefix(why, repeatsDay):
 			repeated = append(repeated, symbol[r]+" "+date[r].String())
 		}
 	}
@@ -161,6 +164,31 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 	j.tellRows(fault.ValuesConflict, "has a different close than daily for", conflicting, c.batch.Len, issues)
 	return j.chargeAfter(ctx, day(last), cal, issues)
 }
+
+// confirm takes back what is said of repeated rows that the date's daily confirms.
+func (j *job) confirm(ctx context.Context, symbol []string, date []market.Date, day func(market.Date) *evidence.Day, out map[int]string) error {
+	confirmed := map[market.Date]map[evidence.Symbol]bool{}
+	for r, why := range out {
+		if j.ds.ID != catalog.DailyBasic || !strings.HasPrefix(why, repeatsDay) {
+			continue
+		}
+		d := date[r]
+		if confirmed[d] == nil {
+			quotes, err := j.poolDay(ctx, catalog.Daily, d)
+			if err != nil {
+				return err
+			}
+			confirmed[d] = evidence.Confirmed(day(d), quotes)
+		}
+		if s, _ := evidence.SymbolOf(symbol[r]); confirmed[d][s] {
+			delete(out, r)
+		}
+	}
+	return nil
+}
+
+// repeatsDay begins the reason of a row that has the values of another day.
+const repeatsDay = "it repeats the values of "
 
 const otherClose = "its close differs from that of daily"
 
@@ -191,13 +219,25 @@ func (j *job) chargeAfter(ctx context.Context, day *evidence.Day, cal Calendar, 
 	if err != nil {
 		return err
 	}
+	repeated := evidence.RepeatedSymbols(next, day)
+	if len(repeated) == 0 {
+		return nil
+	}
+	confirmed := map[evidence.Symbol]bool{}
+	if j.ds.ID == catalog.DailyBasic {
+		quotes, err := j.poolDay(ctx, catalog.Daily, next.Date)
+		if err != nil {
+			return err
+		}
+		confirmed = evidence.Confirmed(next, quotes)
+	}
 	var records []coverage.Record
 	var symbols []string
 	epoch := j.work.Epoch
-	for s := range evidence.RepeatedSymbols(next, day) {
+	for s := range repeated {
 		k := coverage.Key{Dataset: j.ds.ID, Date: next.Date, Symbol: s.String()}
 		r, ok := j.sink.Held(k)
-		if !ok || r.Verdict != coverage.Complete {
+		if !ok || r.Verdict != coverage.Complete || confirmed[s] {
 			continue
 		}
 		epoch = max(epoch, r.Epoch)
