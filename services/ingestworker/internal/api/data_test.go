@@ -104,6 +104,8 @@ func TestClientsThatStallOrVanishHoldNothing(t *testing.T) {
 		return server.ended, func() (*grpc.ClientConn, ingestv1.DataServiceClient) {
 			t.Helper()
 			conn, err := grpc.NewClient("passthrough:///worker", grpc.WithTransportCredentials(insecure.NewCredentials()),
+				// A fixed window: one that grows may take all of an answer that nobody reads.
+				grpc.WithInitialWindowSize(1<<16), grpc.WithInitialConnWindowSize(1<<20),
 				grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }))
 			if err != nil {
 				t.Fatal(err)

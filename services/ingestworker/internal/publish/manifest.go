@@ -2,6 +2,7 @@ package publish
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -141,7 +142,7 @@ type piece struct {
 	claimed  int64
 	first    market.Date
 	last     market.Date
-	records  []coverage.Record
+	records  []*coverage.Record
 }
 
 // pieces cuts what is covered into files, in the order of tables and months. Months
@@ -150,21 +151,25 @@ func pieces(records []coverage.Record) []*piece {
 	var out []*piece
 	for _, t := range pool.Tables() {
 		byMonth := map[market.Date]*piece{}
-		for _, r := range records {
+		for i := range records {
+			r := &records[i]
 			d := catalog.Lookup(r.Dataset)
 			if d == nil || d.Table != t.Name {
 				continue
 			}
-			month, next := market.NoDate, market.NoDate
-			path := "parquet/" + t.Name + "/" + t.Name + ".parquet"
+			month := market.NoDate
 			if !d.Snapshot {
 				y, m, _ := r.Date.Time().Date()
 				month = market.NewDate(y, m, 1)
-				next = market.NewDate(y, m+1, 1)
-				path = fmt.Sprintf("parquet/%s/year=%04d/%04d-%02d.parquet", t.Name, y, y, int(m))
 			}
 			p := byMonth[month]
 			if p == nil {
+				next, path := market.NoDate, "parquet/"+t.Name+"/"+t.Name+".parquet"
+				if month != market.NoDate {
+					y, m, _ := month.Time().Date()
+					next = market.NewDate(y, m+1, 1)
+					path = fmt.Sprintf("parquet/%s/year=%04d/%04d-%02d.parquet", t.Name, y, y, int(m))
+				}
 				p = &piece{table: t, path: path, month: month, next: next, verdicts: map[coverage.Verdict]int{}, first: market.NoDate, last: market.NoDate}
 				byMonth[month] = p
 			}
@@ -179,7 +184,7 @@ func pieces(records []coverage.Record) []*piece {
 	return out
 }
 
-func (p *piece) add(r coverage.Record) {
+func (p *piece) add(r *coverage.Record) {
 	p.records = append(p.records, r)
 	p.verdicts[r.Verdict]++
 	p.claimed += r.Rows
@@ -193,35 +198,40 @@ func (p *piece) add(r coverage.Record) {
 
 // fingerprint of the rows that records stand for.
 func (p *piece) fingerprint(compression string) string {
-	return fingerprint(p.records, func(r coverage.Record) string {
-		return fmt.Sprint(r.Dataset, "|", int64(r.Date), "|", r.Symbol, "|", r.Rows, "|", r.RowsHash)
+	return fingerprint(func(yield func([]byte)) {
+		var line []byte
+		for _, r := range p.records {
+			line = fmt.Append(line[:0], r.Dataset, "|", int64(r.Date), "|", r.Symbol, "|", r.Rows, "|", r.RowsHash)
+			yield(line)
+		}
 	}, fmt.Sprint(compression, p.table.Columns))
 }
 
 // wholeFingerprint is of everything that coverage tells, but by which run and when a
 // partition was looked at.
 func wholeFingerprint(records []coverage.Record, compression string) string {
-	return fingerprint(records, func(r coverage.Record) string {
-		r.CommittedAt, r.Epoch, r.RunID, r.New, r.Changed, r.Gone = time.Time{}, 0, "", 0, 0, 0
-		text, err := json.Marshal(r)
-		if err != nil {
-			return fmt.Sprint(r) // cannot be: a record holds plain values
+	return fingerprint(func(yield func([]byte)) {
+		for _, r := range records {
+			r.CommittedAt, r.Epoch, r.RunID, r.New, r.Changed, r.Gone = time.Time{}, 0, "", 0, 0, 0
+			text, err := json.Marshal(r)
+			if err != nil {
+				text = fmt.Append(nil, r) // cannot be: a record holds plain values
+			}
+			yield(text)
 		}
-		return string(text)
 	}, compression)
 }
 
-func fingerprint(records []coverage.Record, line func(coverage.Record) string, salt string) string {
-	lines := make([]string, len(records))
-	for i, r := range records {
-		lines[i] = line(r)
-	}
-	slices.Sort(lines)
-	h := sha256.New()
-	h.Write([]byte(salt))
-	for _, l := range lines {
-		h.Write([]byte(l))
-		h.Write([]byte{'\n'})
-	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
+// fingerprint is the same whatever order the lines come in: it sums their hashes, so
+// that no list of them is kept or sorted.
+func fingerprint(lines func(yield func([]byte)), salt string) string {
+	var sum [4]uint64
+	lines(func(line []byte) {
+		h := sha256.Sum256(line)
+		for i := range sum {
+			sum[i] += binary.LittleEndian.Uint64(h[8*i:])
+		}
+	})
+	h := sha256.Sum256(fmt.Append(nil, salt, sum))
+	return hex.EncodeToString(h[:16])
 }

@@ -26,6 +26,11 @@ func (s *Sink) Dump(ctx context.Context, to ingest.Dump) (records []coverage.Rec
 		slices.SortFunc(names, func(a, b series) int {
 			return strings.Compare(a.dataset+" "+a.symbol, b.dataset+" "+b.symbol)
 		})
+		n := 0
+		for _, name := range names {
+			n += len(s.index.span(name, math.MinInt32, math.MaxInt32))
+		}
+		records = make([]coverage.Record, 0, n) // growing would take twice the memory
 		for _, name := range names {
 			for _, d := range s.index.span(name, math.MinInt32, math.MaxInt32) {
 				records = append(records, d.record(name))
