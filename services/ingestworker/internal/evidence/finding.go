@@ -243,9 +243,6 @@ func Disagreeing(day, daily *Day) map[Symbol]bool {
 // two quiet days of a stock can be.
 func Confirmed(day, daily *Day) map[Symbol]bool {
 	out := map[Symbol]bool{}
-	if day.Dataset != catalog.DailyBasic {
-		return out
-	}
 	ours, theirs := day.column("close"), daily.column("close")
 	turnover, shares, vol := day.column("turnover_rate"), day.column("float_share"), daily.column("vol")
 	each(day, daily, func(i, j int) {

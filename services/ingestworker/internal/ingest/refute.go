@@ -169,22 +169,33 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 func (j *job) confirm(ctx context.Context, symbol []string, date []market.Date, day func(market.Date) *evidence.Day, out map[int]string) error {
 	confirmed := map[market.Date]map[evidence.Symbol]bool{}
 	for r, why := range out {
-		if j.ds.ID != catalog.DailyBasic || !strings.HasPrefix(why, repeatsDay) {
+		if !strings.HasPrefix(why, repeatsDay) {
 			continue
 		}
 		d := date[r]
 		if confirmed[d] == nil {
-			quotes, err := j.poolDay(ctx, catalog.Daily, d)
-			if err != nil {
+			var err error
+			if confirmed[d], err = j.confirmed(ctx, day(d)); err != nil {
 				return err
 			}
-			confirmed[d] = evidence.Confirmed(day(d), quotes)
 		}
 		if s, _ := evidence.SymbolOf(symbol[r]); confirmed[d][s] {
 			delete(out, r)
 		}
 	}
 	return nil
+}
+
+// confirmed are the symbols of a day that the pool's daily of the date confirms.
+func (j *job) confirmed(ctx context.Context, day *evidence.Day) (map[evidence.Symbol]bool, error) {
+	if day.Dataset != catalog.DailyBasic {
+		return map[evidence.Symbol]bool{}, nil
+	}
+	quotes, err := j.poolDay(ctx, catalog.Daily, day.Date)
+	if err != nil {
+		return nil, err
+	}
+	return evidence.Confirmed(day, quotes), nil
 }
 
 // repeatsDay begins the reason of a row that has the values of another day.
@@ -223,13 +234,9 @@ func (j *job) chargeAfter(ctx context.Context, day *evidence.Day, cal Calendar, 
 	if len(repeated) == 0 {
 		return nil
 	}
-	confirmed := map[evidence.Symbol]bool{}
-	if j.ds.ID == catalog.DailyBasic {
-		quotes, err := j.poolDay(ctx, catalog.Daily, next.Date)
-		if err != nil {
-			return err
-		}
-		confirmed = evidence.Confirmed(next, quotes)
+	confirmed, err := j.confirmed(ctx, next)
+	if err != nil {
+		return err
 	}
 	var records []coverage.Record
 	var symbols []string
