@@ -36,10 +36,7 @@ func (a *app) condition(c *cobra.Command, name string, f conditionFlags) error {
 		return err
 	}
 	req := &orchestratorv1.GetConditionRequest{Table: name, Pool: list[0]}
-	if req.StartDate, err = a.day(c.CommandPath(), "from", f.from); err != nil {
-		return err
-	}
-	if req.EndDate, err = a.day(c.CommandPath(), "to", f.to); err != nil {
+	if req.StartDate, req.EndDate, err = a.span(c.CommandPath(), f.from, f.to); err != nil {
 		return err
 	}
 	client, err := a.connect()

@@ -52,11 +52,7 @@ func (a *app) coverage(c *cobra.Command, args []string, f coverageFlags) error {
 	if f.require != "" && f.require != "complete" && f.require != "settled" {
 		return usage{a.T("--require: %q is not known: allowed are settled, complete.", f.require), c.CommandPath() + " --help"}
 	}
-	from, err := a.day(c.CommandPath(), "from", f.from)
-	if err != nil {
-		return err
-	}
-	to, err := a.day(c.CommandPath(), "to", f.to)
+	from, to, err := a.span(c.CommandPath(), f.from, f.to)
 	if err != nil {
 		return err
 	}

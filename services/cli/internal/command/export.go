@@ -77,10 +77,7 @@ func (a *app) exportRequest(c *cobra.Command, table string, f exportFlags) (r ex
 	if err != nil {
 		return r, err
 	}
-	if f.from, err = a.day(c.CommandPath(), "from", f.from); err != nil {
-		return r, err
-	}
-	if f.to, err = a.day(c.CommandPath(), "to", f.to); err != nil {
+	if f.from, f.to, err = a.span(c.CommandPath(), f.from, f.to); err != nil {
 		return r, err
 	}
 	if info, err := os.Stat(f.file); err == nil && !info.Mode().IsRegular() {

@@ -64,6 +64,15 @@ func (a *app) moment(t time.Time) string {
 	return a.T("%s (Shanghai)", output.Moment(t, a.printer.Zone))
 }
 
+// span reads the flags --from and --to.
+func (a *app) span(path, from, to string) (start, end string, err error) {
+	if start, err = a.day(path, "from", from); err != nil {
+		return "", "", err
+	}
+	end, err = a.day(path, "to", to)
+	return start, end, err
+}
+
 // day reads a date flag: YYYY-MM-DD or today, which is the day in Shanghai.
 func (a *app) day(path, flag, s string) (string, error) {
 	if s == "today" {

@@ -41,10 +41,7 @@ func (a *app) revisions(c *cobra.Command, name string, f revisionFlags) error {
 		return usage{a.T("--number: %d is not from 1 to %d.", f.n, mostRevisions), c.CommandPath() + " --help"}
 	}
 	req := &orchestratorv1.ListRevisionsRequest{Pool: list[0], DatasetId: f.dataset, Symbol: f.symbol, PageSize: f.n}
-	if req.StartDate, err = a.day(c.CommandPath(), "from", f.from); err != nil {
-		return err
-	}
-	if req.EndDate, err = a.day(c.CommandPath(), "to", f.to); err != nil {
+	if req.StartDate, req.EndDate, err = a.span(c.CommandPath(), f.from, f.to); err != nil {
 		return err
 	}
 	client, err := a.connect()

@@ -255,10 +255,7 @@ func (a *app) run(c *cobra.Command, args []string, f runFlags) (err error) {
 			return err
 		}
 	}
-	if req.StartDate, err = a.day(c.CommandPath(), "from", f.from); err != nil {
-		return err
-	}
-	if req.EndDate, err = a.day(c.CommandPath(), "to", f.to); err != nil {
+	if req.StartDate, req.EndDate, err = a.span(c.CommandPath(), f.from, f.to); err != nil {
 		return err
 	}
 	client, err := a.connect()
