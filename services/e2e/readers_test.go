@@ -94,8 +94,8 @@ func TestIndependentReadersSeeTheSameRows(t *testing.T) {
 
 func (e *env) restURL(path string) string { return "http://" + e.Config.HTTPAddr + path }
 
-// A process that holds the published file open, and one that reads over REST all the
-// time, do not disturb a run, and every read is of one version.
+// A process that holds the published file open, and some that read over REST all the
+// time, do not disturb a run, no read fails, and every read is of one version.
 func TestReadersAndARunDoNotDisturbEachOther(t *testing.T) {
 	t.Parallel()
 	e := up(t, small())
@@ -140,10 +140,35 @@ func TestReadersAndARunDoNotDisturbEachOther(t *testing.T) {
 			rows[version] = n
 		}
 	})
+	// Others read what people read: a symbol, a day, a file. Each reads once more after the
+	// run, so nobody starves while others wait.
+	ended := make(chan struct{})
+	var others sync.WaitGroup
+	for i := range 10 {
+		others.Go(func() {
+			for n, last := i, false; !last; n++ {
+				select {
+				case <-ended:
+					last = true
+				default:
+				}
+				path := []string{
+					fmt.Sprintf("daily_prices.arrow?symbols=6005%02d.SH", n%60), "daily_prices.ndjson?adjust=forward&symbols=510300.SH", "daily_basics.csv?start_date=" + time.Now().AddDate(0, 0, -20).Format(time.DateOnly),
+					fmt.Sprintf("daily_prices.parquet?start_date=1990-01-%02d", 1+n%28), "daily_prices/condition",
+				}[n%5]
+				if _, _, err := readCSV(t.Context(), e.restURL("/v1/data/"+path)); err != nil {
+					t.Errorf("%s: %v", path, err)
+					return
+				}
+			}
+		})
+	}
 	first := e.manifest()
 	if r := e.run(&orchestratorv1.CreateRunRequest{})[marketv1.Pool_POOL_UNIVERSE]; r.GetOutcome() != orchestratorv1.Run_OUTCOME_SUCCEEDED {
 		t.Errorf("%s %v", r.GetOutcome(), r.GetIssues())
 	}
+	close(ended)
+	others.Wait()
 	stop()
 	loop.Wait()
 	if now := e.manifest(); now == first {

@@ -10,6 +10,7 @@ import (
 	ingestv1 "github.com/afterbell/afterbell/gen/afterbell/ingest/v1"
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/gate"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/publish"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/reader"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
@@ -23,12 +24,14 @@ type DataServer struct {
 	ingestv1.UnimplementedDataServiceServer
 	stores map[market.Pool]*publish.Store
 	reader *reader.Service
+	gate   *gate.Gate
 	stall  time.Duration
 }
 
-// NewData is a DataServer over the published copies of the pools.
-func NewData(stores map[market.Pool]*publish.Store, r *reader.Service) *DataServer {
-	return &DataServer{stores: stores, reader: r, stall: transport.StallTimeout}
+// NewData is a DataServer over the published copies of the pools. The gate is told of
+// publications.
+func NewData(stores map[market.Pool]*publish.Store, r *reader.Service, g *gate.Gate) *DataServer {
+	return &DataServer{stores: stores, reader: r, gate: g, stall: transport.StallTimeout}
 }
 
 // PublishPool implements the contract.
@@ -44,6 +47,7 @@ func (s *DataServer) PublishPool(ctx context.Context, r *ingestv1.PublishPoolReq
 	if st == nil {
 		return nil, fault.Invalid("pool", "%s is not published", pool)
 	}
+	defer s.gate.Begin().Last() // a run ends with it
 	res, err := st.Publish(ctx, r.GetRunId())
 	if err != nil {
 		return nil, err

@@ -20,6 +20,7 @@ import (
 	ingestv1 "github.com/afterbell/afterbell/gen/afterbell/ingest/v1"
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/gate"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/publish"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/reader"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/sinktest"
@@ -91,7 +92,7 @@ func TestClientsThatStallOrVanishHoldNothing(t *testing.T) {
 	// serve starts a server whose clients may take nothing for so long, and gives clients.
 	serve := func(stall time.Duration) (ended chan error, dial func() (*grpc.ClientConn, ingestv1.DataServiceClient)) {
 		t.Helper()
-		server := told{NewData(stores, service), make(chan error, 100)}
+		server := told{NewData(stores, service, gate.New()), make(chan error, 100)}
 		server.stall = stall
 		lis := bufconn.Listen(1 << 16)
 		grpcServer := transport.NewServer(transport.ServerConfig{Logger: logging.Discard(), Listener: lis})

@@ -38,6 +38,9 @@ func (s *Server) IngestPartition(r *ingestv1.IngestPartitionRequest, stream inge
 	ctx, cancel := context.WithCancel(stream.Context())
 	defer cancel()
 	steps := newLatest()
+	work := s.cfg.Gate.Begin()
+	defer work.End()
+	work.Pause(true) // until it has its turn
 	type outcome struct {
 		result   ingest.Result
 		err      error
@@ -51,7 +54,10 @@ func (s *Server) IngestPartition(r *ingestv1.IngestPartitionRequest, stream inge
 			o.panicked = recover()
 			ended <- o
 		}()
-		o.result, o.err = s.cfg.Ingester.Partition(ctx, ingest.Work{Partition: part, RunID: r.GetRunId(), Epoch: r.GetEpoch()}, steps.set)
+		o.result, o.err = s.cfg.Ingester.Partition(ctx, ingest.Work{Partition: part, RunID: r.GetRunId(), Epoch: r.GetEpoch()}, func(step ingest.Step) {
+			work.Pause(step.WaitAPI != "")
+			steps.set(step)
+		})
 	}()
 	tick := time.NewTicker(heartbeatEvery)
 	defer tick.Stop()

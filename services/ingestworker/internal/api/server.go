@@ -16,6 +16,7 @@ import (
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/gate"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/probe"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/quota"
@@ -48,7 +49,7 @@ type Estimator interface {
 	Estimate(fingerprint string, calls map[string]int) time.Duration
 }
 
-// Config is what a Server is made of; every field is required but Log.
+// Config is what a Server is made of; every field is required but Gate and Log.
 type Config struct {
 	// Ingester works on partitions.
 	Ingester *ingest.Ingester
@@ -67,6 +68,8 @@ type Config struct {
 	ProviderHost string
 	// ProviderURL is that URL.
 	ProviderURL string
+	// Gate is told of work for runs; nil means that nobody yields to it.
+	Gate *gate.Gate
 	// Log; nil drops every record.
 	Log *slog.Logger
 }
@@ -81,6 +84,9 @@ type Server struct {
 func New(cfg Config) *Server {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Gate == nil {
+		cfg.Gate = gate.New()
 	}
 	return &Server{cfg: cfg}
 }
@@ -170,6 +176,7 @@ func (s *Server) ProbeModules(r *ingestv1.ProbeModulesRequest, stream ingestv1.I
 	if len(req.Modules) > len(catalog.Modules()) {
 		return fault.Invalid("module_ids", "has %d entries; there are only %d modules", len(req.Modules), len(catalog.Modules()))
 	}
+	defer s.cfg.Gate.Begin().End()
 	return s.cfg.Prober.Run(stream.Context(), req, probe.Events{
 		Started: func(m *catalog.Module) error {
 			started := &ingestv1.ProbeModulesResponse_ProbeStarted{ModuleId: m.ID}
@@ -198,6 +205,7 @@ func (s *Server) CheckStore(ctx context.Context, r *ingestv1.CheckStoreRequest) 
 	if err != nil {
 		return nil, err
 	}
+	defer s.cfg.Gate.Begin().End()
 	out := &ingestv1.CheckStoreResponse{}
 	err = s.cfg.Ingester.CheckStore(ctx, pool)
 	if ctx.Err() != nil {
@@ -358,6 +366,7 @@ func (s *Server) PlanPartitions(ctx context.Context, r *ingestv1.PlanPartitionsR
 		return nil, fault.Invalid("recheck_days", "%d is outside 0 to %d", n, maxRechecks)
 	}
 	wish := coverage.PlanRequest{Recheck: int(r.GetRecheckDays()), Pool: pool, Datasets: datasets, Start: start, End: end, Refetch: r.GetRefetch(), Symbols: symbols, Estimate: r.GetEstimate()}
+	defer s.cfg.Gate.Begin().End()
 	var plan coverage.Plan
 	switch r.GetStage() {
 	case ingestv1.PlanStage_PLAN_STAGE_REFERENCES:
@@ -438,6 +447,7 @@ func (s *Server) VerifyPartitions(ctx context.Context, r *ingestv1.VerifyPartiti
 			return nil, err
 		}
 	}
+	defer s.cfg.Gate.Begin().End()
 	checks, err := s.cfg.Ingester.Verify(ctx, pool, parts)
 	if err != nil {
 		return nil, err

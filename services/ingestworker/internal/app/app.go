@@ -17,6 +17,7 @@ import (
 	ingestv1 "github.com/afterbell/afterbell/gen/afterbell/ingest/v1"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/api"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/config"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/gate"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/metrics"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/probe"
@@ -141,8 +142,10 @@ func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err erro
 	for p, st := range a.stores {
 		a.later("published copy of "+string(p), st.Close)
 	}
+	admission := gate.New()
+	measured.Readers(admission.Waiting)
 	rows, err := reader.New(reader.Config{
-		Stores: a.stores, Dir: filepath.Join(cfg.DataDir, "answers"),
+		Stores: a.stores, Gate: admission, Dir: filepath.Join(cfg.DataDir, "answers"),
 		WindowDays: map[market.Pool]int{market.Targets: cfg.TargetsDays, market.Universe: cfg.UniverseDays},
 	})
 	if err != nil {
@@ -167,9 +170,9 @@ func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err erro
 	a.later("gRPC server", a.server.Close)
 	ingestv1.RegisterIngestServiceServer(a.server, api.New(api.Config{
 		Ingester: ingester, Prober: measured.Prober(probe.New(client, tokens, answers, limits)), Tokens: tokenSource{tokens}, Estimator: estimator{limits, cfg.FetchDepth}, Limits: lessons{limits},
-		Files: files, FreeBytes: volume.FreeBytes, ProviderHost: host, ProviderURL: provider.String(), Log: log,
+		Files: files, FreeBytes: volume.FreeBytes, ProviderHost: host, ProviderURL: provider.String(), Gate: admission, Log: log,
 	}))
-	ingestv1.RegisterDataServiceServer(a.server, api.NewData(a.stores, rows))
+	ingestv1.RegisterDataServiceServer(a.server, api.NewData(a.stores, rows, admission))
 	if cfg.MetricsAddr == "" {
 		return a, nil
 	}

@@ -20,6 +20,7 @@ import (
 
 // Metrics of the worker. They begin at 0 with the process.
 type Metrics struct {
+	registry                                              prometheus.Registerer
 	calls, waits, probes, commitFailures, publishFailures *prometheus.CounterVec
 	callSeconds, commitSeconds, publishSeconds            *prometheus.HistogramVec
 }
@@ -33,6 +34,7 @@ func New(r prometheus.Registerer) *Metrics {
 		return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: scrape.Prefix + name, Help: help, Buckets: buckets}, []string{label})
 	}
 	m := &Metrics{
+		registry:        r,
 		calls:           counter("provider_calls_total", "Calls to the provider, by API and what came of them: ok, or why not.", "api", "result"),
 		callSeconds:     seconds("provider_call_duration_seconds", "From sending a call to the last byte of its answer, waiting for a limit left out.", []float64{.05, .1, .2, .5, 1, 2, 5, 15, 30}, "api"),
 		waits:           counter("limiter_wait_seconds_total", "Time that calls waited for a limit of the provider, by API; of all that wait at a time.", "api"),
@@ -61,6 +63,19 @@ func New(r prometheus.Registerer) *Metrics {
 	}
 	r.MustRegister(m.calls, m.callSeconds, m.waits, m.commitSeconds, m.commitFailures, m.publishSeconds, m.publishFailures, m.probes)
 	return m
+}
+
+// Readers measures how many readers wait for runs and for one another, and for how long
+// readers have waited.
+func (m *Metrics) Readers(waiting func() (n int, waited time.Duration)) {
+	m.registry.MustRegister(
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: scrape.Prefix + "readers_waiting", Help: "Readers of published rows that wait: for runs, which come first, or for one another.",
+		}, func() float64 { n, _ := waiting(); return float64(n) }),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: scrape.Prefix + "reader_wait_seconds_total", Help: "Time that readers of published rows waited; of all that wait at a time.",
+		}, func() float64 { _, waited := waiting(); return waited.Seconds() }),
+	)
 }
 
 // Called counts a call to the provider. result is "ok" or one of a few words.

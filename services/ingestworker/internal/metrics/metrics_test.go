@@ -60,6 +60,7 @@ func TestMeasures(t *testing.T) {
 	m.Published(market.Targets, publish.Result{}, nil) // nothing was new
 	m.Published(market.Targets, publish.Result{}, errors.New("full"))
 	m.Published(market.Targets, publish.Result{}, context.Canceled) // asked to stop
+	m.Readers(func() (int, time.Duration) { return 3, 90 * time.Second })
 	want := `# HELP afterbell_limiter_wait_seconds_total Time that calls waited for a limit of the provider, by API; of all that wait at a time.
 # TYPE afterbell_limiter_wait_seconds_total counter
 `
@@ -80,12 +81,12 @@ func TestMeasures(t *testing.T) {
 	counted := map[string]float64{}
 	for _, f := range families {
 		for _, x := range f.GetMetric() {
-			counted[f.GetName()] += x.GetCounter().GetValue() + float64(x.GetHistogram().GetSampleCount())
+			counted[f.GetName()] += x.GetCounter().GetValue() + x.GetGauge().GetValue() + float64(x.GetHistogram().GetSampleCount())
 		}
 	}
 	for name, n := range map[string]float64{
 		"provider_calls_total": 2, "provider_call_duration_seconds": 2, "commit_duration_seconds": 1, "commit_failures_total": 1,
-		"publish_duration_seconds": 1, "publish_failures_total": 1, "probes_total": 2,
+		"publish_duration_seconds": 1, "publish_failures_total": 1, "probes_total": 2, "readers_waiting": 3, "reader_wait_seconds_total": 90,
 	} {
 		if got := counted["afterbell_"+name]; got != n {
 			t.Errorf("%s counts %v, want %v", name, got, n)

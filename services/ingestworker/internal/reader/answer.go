@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/gate"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/publish"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/universe"
@@ -53,8 +54,8 @@ type Config struct {
 	// WindowDays is how many calendar days back each pool reaches: what lacks before is
 	// not asked for by itself. A pool without one reaches back to its first day.
 	WindowDays map[market.Pool]int
-	// Queries is how many queries run at once; others wait. The default is 2.
-	Queries int
+	// Gate lets queries in; nil means one to which no work of runs is known.
+	Gate *gate.Gate
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
 }
@@ -62,7 +63,6 @@ type Config struct {
 // Service reads published versions. Safe for concurrent use.
 type Service struct {
 	cfg   Config
-	turns chan struct{}
 	ahead chan struct{} // of answers that read ahead
 	files files
 }
@@ -72,13 +72,13 @@ func New(c Config) (*Service, error) {
 	if c.DirBytes == 0 {
 		c.DirBytes = 1 << 30
 	}
-	if c.Queries == 0 {
-		c.Queries = 2
+	if c.Gate == nil {
+		c.Gate = gate.New()
 	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	s := &Service{cfg: c, turns: make(chan struct{}, c.Queries), ahead: make(chan struct{}, readAhead)}
+	s := &Service{cfg: c, ahead: make(chan struct{}, readAhead)}
 	return s, s.files.init(c.Dir, c.DirBytes)
 }
 
@@ -140,11 +140,8 @@ func (s *Service) Open(ctx context.Context, q Query) (_ *Answer, err error) {
 		}
 	}()
 	a := &Answer{Version: v, Columns: p.columns, service: s, plan: p, release: release}
-	if a.facts, err = s.facts(ctx, v); err != nil {
-		return nil, err
-	}
-	conditions, err := a.facts.conditions(q.Pool, p.table.Name, p.datasets(), q.Start, q.End, p.Symbols, s.cfg)
-	if err != nil {
+	var conditions []Condition
+	if a.facts, conditions, err = s.conditions(ctx, v, p); err != nil {
 		return nil, err
 	}
 	lacks := slices.DeleteFunc(conditions, func(c Condition) bool { return c.State == Available })
@@ -161,23 +158,24 @@ func (s *Service) Open(ctx context.Context, q Query) (_ *Answer, err error) {
 	return a, nil
 }
 
-func (s *Service) facts(ctx context.Context, v *publish.Version) (*facts, error) {
-	give, err := s.turn(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer give()
-	return factsOf(ctx, v)
-}
+// requestCost is about what a request costs beside its rows, in both services.
+const requestCost = time.Millisecond
 
-// turn waits until a query may run. It is not kept while a client is waited for.
-func (s *Service) turn(ctx context.Context) (give func(), err error) {
-	select {
-	case s.turns <- struct{}{}:
-		return func() { <-s.turns }, nil
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+// conditions are how the datasets of a query stand in a version, and what the version
+// holds beside its rows.
+func (s *Service) conditions(ctx context.Context, v *publish.Version, p *plan) (*facts, []Condition, error) {
+	pass, err := s.cfg.Gate.Enter(ctx)
+	if err != nil {
+		return nil, nil, err
 	}
+	defer pass.Leave()
+	pass.Charge(requestCost)
+	f, err := factsOf(ctx, v)
+	if err != nil {
+		return nil, nil, err
+	}
+	out, err := f.conditions(p.Pool, p.table.Name, p.datasets(), p.Start, p.End, p.Symbols, s.cfg)
+	return f, out, err
 }
 
 func (a *Answer) incomplete() error {
@@ -270,15 +268,15 @@ func (a *Answer) Write(ctx context.Context, f Format, send func([]byte) error) (
 		if err != nil {
 			return rows, err
 		}
-		for b := range part.batches() {
-			rows += int64(b.rows)
-			out, err := w.rows(b)
+		for order := range part.batches() {
+			out, err := part.write(ctx, w, order)
 			if err != nil {
 				return rows, err
 			}
 			if err := a.send(f, out, send); err != nil {
 				return rows, err
 			}
+			rows += int64(len(order))
 		}
 	}
 	if tail := w.tail(); tail != nil {
@@ -344,22 +342,29 @@ type part struct {
 	order  []int32
 }
 
-// batches are the rows in order, some batchBytes at a time.
-func (p part) batches() iter.Seq[*batch] {
-	return func(yield func(*batch) bool) {
-		if p.rows.rows == 0 {
-			return
-		}
-		for order := range slices.Chunk(p.order, max(1, p.rows.rows*batchBytes/p.rows.bytes())) {
-			b := p.rows.gather(p.answer.Columns, p.sel.source, order)
-			if p.answer.plan.Adjust != None {
-				p.answer.apply(b, p.rows, order, p.sel)
-			}
-			if !yield(b) {
-				return
-			}
-		}
+// batches are the rows in order, some batchBytes at a time, each by their places.
+func (p part) batches() iter.Seq[[]int32] {
+	return slices.Chunk(p.order, max(1, p.rows.rows*batchBytes/max(1, p.rows.bytes())))
+}
+
+// sendCost is about what it costs to send a byte, in both services.
+const sendCost = 3 * time.Nanosecond
+
+// write writes some of the rows.
+func (p part) write(ctx context.Context, w rowWriter, order []int32) ([]byte, error) {
+	a := p.answer
+	pass, err := a.service.cfg.Gate.Enter(ctx)
+	if err != nil {
+		return nil, err
 	}
+	defer pass.Leave()
+	b := p.rows.gather(a.Columns, p.sel.source, order)
+	if a.plan.Adjust != None {
+		a.apply(b, p.rows, order, p.sel)
+	}
+	out, err := w.rows(b)
+	pass.Charge(time.Duration(len(out)) * sendCost)
+	return out, err
 }
 
 // parts reads slice by slice. While one is sent the next is read, where not too many
@@ -484,11 +489,11 @@ func (a *Answer) selection() selection {
 
 // read reads one slice into rows, which it empties first, and returns their order.
 func (a *Answer) read(ctx context.Context, sel selection, s slice, rows *batch) ([]int32, error) {
-	give, err := a.service.turn(ctx)
+	pass, err := a.service.cfg.Gate.Enter(ctx)
 	if err != nil {
 		return nil, err
 	}
-	defer give()
+	defer pass.Leave()
 	rows.reset(s.rows)
 	p := a.plan
 	err = a.Version.Reader.Query(ctx, "SELECT "+sel.sql+" FROM "+p.table.Name+p.where(s.start, s.end), func(c universe.Chunk) error {
@@ -542,7 +547,7 @@ func (a *Answer) adjust(ctx context.Context) error {
 		return chunk.Floats(column)[row]
 	}
 	for _, s := range a.slices() {
-		give, err := a.service.turn(ctx)
+		pass, err := a.service.cfg.Gate.Enter(ctx)
 		if err != nil {
 			return err
 		}
@@ -554,7 +559,7 @@ func (a *Answer) adjust(ctx context.Context) error {
 				}
 				return nil
 			})
-		give()
+		pass.Leave()
 		if err != nil {
 			return fmt.Errorf("read links: %w", err)
 		}
@@ -629,14 +634,10 @@ func (s *Service) Conditions(ctx context.Context, q Query) (version string, out 
 		return "", nil, err
 	}
 	defer release()
-	f, err := s.facts(ctx, v)
-	if err != nil {
-		return "", nil, err
+	if p.End = q.End; p.End == market.NoDate {
+		p.End = market.DateOf(s.cfg.Now())
 	}
-	if q.End == market.NoDate {
-		q.End = market.DateOf(s.cfg.Now())
-	}
-	out, err = f.conditions(q.Pool, p.table.Name, p.datasets(), q.Start, q.End, nil, s.cfg)
+	_, out, err = s.conditions(ctx, v, p)
 	return v.Manifest.Version, out, err
 }
 

@@ -112,11 +112,12 @@ func (a *Answer) File(ctx context.Context) (Made, error) {
 }
 
 func (a *Answer) make(ctx context.Context, path string) (m Made, err error) {
-	give, err := a.service.turn(ctx)
+	pass, err := a.service.cfg.Gate.Enter(ctx)
 	if err != nil {
 		return m, err
 	}
-	defer give()
+	defer pass.Leave()
+	between := func() error { return pass.Next(ctx) }
 	free, err := volume.FreeBytes(path)
 	if err != nil {
 		return m, err
@@ -126,7 +127,7 @@ func (a *Answer) make(ctx context.Context, path string) (m Made, err error) {
 	}
 	made := path + ".new"
 	defer os.Remove(made)
-	if err := a.Version.Reader.Exec(ctx, a.copySQL(made)); err != nil {
+	if err := a.Version.Reader.Exec(ctx, a.copySQL(made), between); err != nil {
 		if universe.IsFull(err) {
 			return m, fault.Wrap(err, fault.DiskFull, "The disk has no space for the Parquet file of the response.")
 		}
@@ -139,24 +140,31 @@ func (a *Answer) make(ctx context.Context, path string) (m Made, err error) {
 	if err != nil {
 		return m, fmt.Errorf("count rows of a Parquet file: %w", err)
 	}
-	if m.Bytes, m.SHA256, err = hashed(made); err != nil {
+	if m.Bytes, m.SHA256, err = hashed(made, between); err != nil {
 		return m, err
 	}
 	return m, os.Rename(made, path)
 }
 
-// hashed is the size of a file and the hash of its bytes.
-func hashed(path string) (size int64, sum [sha256.Size]byte, err error) {
+// hashed is the size of a file and the hash of its bytes. between is called after each of
+// some pieces.
+func hashed(path string, between func() error) (size int64, sum [sha256.Size]byte, err error) {
 	f, err := os.Open(path)
 	if err != nil {
 		return 0, sum, err
 	}
 	defer f.Close()
 	h := sha256.New()
-	if size, err = io.Copy(h, f); err != nil {
-		return 0, sum, err
+	for {
+		n, err := io.CopyN(h, f, 4*batchBytes)
+		size += n
+		if errors.Is(err, io.EOF) {
+			return size, [sha256.Size]byte(h.Sum(nil)), nil
+		}
+		if err = errors.Join(err, between()); err != nil {
+			return 0, sum, err
+		}
 	}
-	return size, [sha256.Size]byte(h.Sum(nil)), nil
 }
 
 // copySQL writes the answer. Factors travel as a temporary table.
@@ -319,11 +327,14 @@ func (s *Service) ReadFile(ctx context.Context, id string, offset, length int64,
 	defer file.Close()
 	in := io.NewSectionReader(file, offset, length)
 	for {
-		if err := ctx.Err(); err != nil {
+		pass, err := s.cfg.Gate.Enter(ctx)
+		if err != nil {
 			return err
 		}
 		buffer := make([]byte, min(batchBytes, max(length, 1)))
 		n, err := io.ReadFull(in, buffer)
+		pass.Charge(time.Duration(n) * sendCost)
+		pass.Leave()
 		if n > 0 {
 			if err := send(buffer[:n]); err != nil {
 				return err

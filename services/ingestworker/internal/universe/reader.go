@@ -51,9 +51,10 @@ func OpenReader(path string, c ReaderConfig) (*Reader, error) {
 // Close ends the reader. No query may be in progress.
 func (r *Reader) Close() { mapping.Close(&r.database) }
 
-// Exec runs one or more statements.
-func (r *Reader) Exec(ctx context.Context, sql string) error {
-	return r.connected(ctx, func(d *duck) error { return d.exec(sql) })
+// Exec runs one or more statements. between is called every few milliseconds of them, and
+// may take its time, as long as DuckDB has one thread; its error ends them.
+func (r *Reader) Exec(ctx context.Context, sql string, between func() error) error {
+	return r.connected(ctx, func(d *duck) error { return d.execInParts(sql, between) })
 }
 
 // Query runs one statement and hands its rows to each, chunk by chunk, as DuckDB finds
@@ -121,6 +122,54 @@ func (d *duck) stream(sql string, each func(Chunk) error) error {
 			return err
 		}
 	}
+}
+
+// execInParts is exec, task by task.
+func (d *duck) execInParts(sql string, between func() error) error {
+	var statements mapping.ExtractedStatements
+	n := mapping.ExtractStatements(d.conn, sql, &statements)
+	defer mapping.DestroyExtracted(&statements)
+	if n == 0 {
+		return newDuckError(mapping.ExtractStatementsError(statements), mapping.ErrorTypeParser)
+	}
+	for i := range n {
+		if err := d.statement(statements, i, between); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *duck) statement(statements mapping.ExtractedStatements, i mapping.IdxT, between func() error) error {
+	var statement mapping.PreparedStatement
+	defer mapping.DestroyPrepare(&statement)
+	if mapping.PrepareExtractedStatement(d.conn, statements, i, &statement) == mapping.StateError {
+		return newDuckError(mapping.PrepareError(statement), mapping.ErrorTypeInvalid)
+	}
+	var pending mapping.PendingResult
+	defer mapping.DestroyPending(&pending)
+	if mapping.PendingPrepared(statement, &pending) == mapping.StateError {
+		return newDuckError(mapping.PendingError(pending), mapping.ErrorTypeInvalid)
+	}
+	for more := true; more; {
+		switch mapping.PendingExecuteTask(pending) {
+		case mapping.PendingStateResultNotReady:
+			if err := between(); err != nil {
+				return err
+			}
+		case mapping.PendingStateError:
+			return newDuckError(mapping.PendingError(pending), mapping.ErrorTypeInvalid)
+		default: // ready, or in the hands of other threads
+			more = false
+		}
+	}
+	var result mapping.Result
+	state := mapping.ExecutePending(pending, &result)
+	defer mapping.DestroyResult(&result)
+	if state == mapping.StateError {
+		return newDuckError(mapping.ResultError(&result), mapping.ResultErrorType(&result))
+	}
+	return nil
 }
 
 // Chunk is some rows of an answer, column by column, where DuckDB has them.

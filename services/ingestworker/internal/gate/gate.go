@@ -1,0 +1,267 @@
+// Package gate shares the machine between runs and readers. While the worker works for a
+// run, readers get about a tenth of one processor, one slice after the other. Otherwise
+// some slices are made at once.
+//
+// Readers are let in in the order in which they came. None waits without end: however
+// long a slice took, the next one begins at most a second after it.
+package gate
+
+import (
+	"container/list"
+	"context"
+	"runtime"
+	"sync"
+	"time"
+)
+
+const (
+	// share is how many times as long as a slice took pass from its begin to the next one
+	// while the worker works: readers get a tenth of one processor.
+	share = 10
+	// credit is how much of their time readers may use at once after they used none: a
+	// short answer that comes alone does not wait.
+	credit = 20 * time.Millisecond
+	// longest is how much of a slice is counted, so that readers wait a second at most.
+	longest = time.Second / share
+	// linger is how long readers still yield after the last work has ended: the calls of
+	// a run follow one another with pauses.
+	linger = 250 * time.Millisecond
+)
+
+// Gate lets readers in. Safe for concurrent use.
+type Gate struct {
+	slots int
+
+	mu     sync.Mutex
+	works  int         // in progress
+	yields bool        // whether readers yield: something is in progress, or was until just now
+	since  time.Time   // when that began
+	free   time.Time   // from when on the next reader may enter while readers yield
+	inside int         // readers that were let in and have not left
+	queue  list.List   // of chan struct{}, closed when its reader may enter
+	timer  *time.Timer // for the first in the queue
+	ending *time.Timer // of linger; nil while none is under way
+	waited time.Duration
+}
+
+// New is a Gate that lets as many readers in at once as there are processors, and at least
+// two.
+func New() *Gate { return &Gate{slots: max(2, runtime.GOMAXPROCS(0))} }
+
+// Work is something that the worker does for a run.
+type Work struct {
+	g       *Gate
+	working bool
+}
+
+// Begin says that work begins. The caller ends it.
+func (g *Gate) Begin() *Work {
+	w := &Work{g: g}
+	w.Pause(false)
+	return w
+}
+
+// Pause says whether the work waits for something that is not on this machine, as the
+// limit of the provider. Readers do not yield to it then.
+func (w *Work) Pause(waits bool) {
+	w.g.mu.Lock()
+	defer w.g.mu.Unlock()
+	if w.working == waits {
+		w.working = !waits
+		w.g.count(w.working)
+	}
+}
+
+// End says that the work has ended. It may be called again.
+func (w *Work) End() { w.Pause(true) }
+
+// Last ends work that is the last of its run: unless other work is in progress, readers
+// yield no longer.
+func (w *Work) Last() {
+	w.End()
+	w.g.mu.Lock()
+	defer w.g.mu.Unlock()
+	if w.g.works == 0 {
+		w.g.open()
+	}
+}
+
+// count notes that work began or ended. mu is held.
+func (g *Gate) count(begins bool) {
+	if !begins {
+		g.works--
+		if g.works == 0 {
+			var ending *time.Timer
+			ending = time.AfterFunc(linger, func() {
+				g.mu.Lock()
+				defer g.mu.Unlock()
+				if g.ending == ending {
+					g.open()
+				}
+			})
+			g.ending = ending
+		}
+		return
+	}
+	g.works++
+	g.keep()
+	if !g.yields {
+		g.yields, g.since = true, time.Now()
+		g.free = g.since
+	}
+}
+
+// keep calls off the end of yielding. mu is held.
+func (g *Gate) keep() {
+	if g.ending != nil {
+		g.ending.Stop()
+		g.ending = nil
+	}
+}
+
+// open ends yielding. mu is held.
+func (g *Gate) open() {
+	g.keep()
+	g.yields = false
+	g.admit()
+}
+
+// Yields reports whether readers yield at the moment.
+func (g *Gate) Yields() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.yields
+}
+
+// Pass is a reader's stay.
+type Pass struct {
+	g     *Gate
+	began time.Time
+	extra time.Duration
+	left  bool
+}
+
+// Enter waits until the reader may work on its next slice. The caller leaves, and holds
+// no pass while it waits for a client.
+func (g *Gate) Enter(ctx context.Context) (*Pass, error) {
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	asked := time.Now()
+	g.mu.Lock()
+	if g.queue.Len() == 0 && g.room(asked) == 0 {
+		defer g.mu.Unlock()
+		g.inside++
+		return &Pass{g: g, began: asked}, nil
+	}
+	ready := make(chan struct{})
+	at := g.queue.PushBack(ready)
+	g.admit()
+	g.mu.Unlock()
+	var err error
+	select {
+	case <-ready:
+	case <-ctx.Done():
+		err = context.Cause(ctx)
+	}
+	now := time.Now()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.waited += now.Sub(asked)
+	if err == nil {
+		return &Pass{g: g, began: now}, nil
+	}
+	select {
+	case <-ready: // it was let in meanwhile
+		g.inside--
+	default:
+		g.queue.Remove(at)
+	}
+	g.admit()
+	return nil, err
+}
+
+// Charge adds time that the slice takes elsewhere, as in sending it.
+func (p *Pass) Charge(d time.Duration) { p.extra += d }
+
+// Leave ends the stay. It may be called again.
+func (p *Pass) Leave() {
+	now := time.Now()
+	g := p.g
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if p.left {
+		return
+	}
+	p.left = true
+	g.inside--
+	if g.yields {
+		began := p.began
+		if began.Before(g.since) {
+			began = g.since
+		}
+		if earliest := now.Add(-credit * share); g.free.Before(earliest) {
+			g.free = earliest
+		}
+		g.free = g.free.Add(min(now.Sub(began)+p.extra, longest) * share)
+	}
+	g.admit()
+}
+
+// Next leaves and enters again where readers yield, between two parts of work that takes
+// longer than a slice. Otherwise the pass goes on.
+func (p *Pass) Next(ctx context.Context) error {
+	if !p.g.Yields() {
+		return ctx.Err()
+	}
+	p.Leave()
+	next, err := p.g.Enter(ctx)
+	if err != nil {
+		return err
+	}
+	*p = *next
+	return nil
+}
+
+// Waiting is how many readers wait, and Waited how long readers have waited, all together.
+func (g *Gate) Waiting() (n int, waited time.Duration) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.queue.Len(), g.waited
+}
+
+// room is how long the next reader must wait at least; negative while others must leave
+// first. mu is held.
+func (g *Gate) room(now time.Time) time.Duration {
+	switch {
+	case !g.yields && g.inside < g.slots, g.yields && g.inside == 0 && !now.Before(g.free):
+		return 0
+	case g.yields && g.inside == 0:
+		return g.free.Sub(now)
+	}
+	return -1
+}
+
+// admit lets in who may enter, and comes back when the next one may. mu is held.
+func (g *Gate) admit() {
+	if g.timer != nil {
+		g.timer.Stop()
+		g.timer = nil
+	}
+	for g.queue.Len() > 0 {
+		wait := g.room(time.Now())
+		if wait < 0 {
+			return
+		}
+		if wait > 0 {
+			g.timer = time.AfterFunc(wait, func() {
+				g.mu.Lock()
+				defer g.mu.Unlock()
+				g.admit()
+			})
+			return
+		}
+		g.inside++
+		close(g.queue.Remove(g.queue.Front()).(chan struct{})) //nolint:forcetypeassert // nothing else is in it
+	}
+}

@@ -1,0 +1,210 @@
+package gate
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const slice = 5 * time.Millisecond
+
+// stay is a slice of a reader, who may give up meanwhile.
+func stay(t *testing.T, ctx context.Context, g *Gate) bool {
+	p, err := g.Enter(ctx)
+	if err != nil {
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("a reader was refused: %v", err)
+		}
+		return false
+	}
+	time.Sleep(slice)
+	p.Leave()
+	return true
+}
+
+// readers read slice after slice until stop is called, which returns how many each got.
+func readers(t *testing.T, g *Gate, n int) (stop func() []int) {
+	ctx, cancel := context.WithCancel(t.Context())
+	got := make([]int, n)
+	var all sync.WaitGroup
+	for i := range n {
+		all.Go(func() {
+			for stay(t, ctx, g) {
+				got[i]++
+			}
+		})
+	}
+	return func() []int { cancel(); all.Wait(); return got }
+}
+
+func sum(got []int) (n int) {
+	for _, x := range got {
+		n += x
+	}
+	return n
+}
+
+// Outside of runs as many slices are made at once as the gate has room for.
+func TestReadersFillTheMachineOutsideOfRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New()
+		g.slots = 3
+		stop := readers(t, g, 50)
+		time.Sleep(10 * time.Second)
+		if n, want := sum(stop()), int(3*10*time.Second/slice); n < want || n > want+50 {
+			t.Errorf("%d slices, want %d", n, want)
+		}
+	})
+}
+
+// While the worker works, fifty readers together get a tenth of a processor, each as much
+// as the others, and all of it again as soon as the run has ended.
+func TestReadersYieldToRuns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New()
+		g.slots = 2
+		work := g.Begin()
+		stop := readers(t, g, 50)
+		time.Sleep(100 * time.Second)
+		if n, waited := g.Waiting(); n < 49 || waited < 40*100*time.Second {
+			t.Errorf("%d readers wait, and %v was waited", n, waited)
+		}
+		got := stop()
+		if n, want := sum(got), int(10*time.Second/slice); n < want*9/10 || n > want*11/10 {
+			t.Errorf("%d slices, want %d", n, want)
+		}
+		if slices.Max(got)-slices.Min(got) > 1 {
+			t.Errorf("one reader had %d slices, another %d", slices.Max(got), slices.Min(got))
+		}
+		stop = readers(t, g, 50)
+		work.Last()
+		began := time.Now()
+		time.Sleep(time.Second)
+		if n, want := sum(stop()), int(2*time.Since(began)/slice); n < want*9/10 {
+			t.Errorf("%d slices after the run, want %d", n, want)
+		}
+	})
+}
+
+// One reader alone does not wait for its first slices, whoever works.
+func TestShortAnswerDoesNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New()
+		defer g.Begin().End()
+		time.Sleep(time.Second)
+		began := time.Now()
+		for range 4 {
+			stay(t, t.Context(), g)
+		}
+		if took := time.Since(began); took != 4*slice {
+			t.Errorf("four slices took %v", took)
+		}
+	})
+}
+
+// A slice that takes long holds the next one up for a second at most; work that calls
+// Next between its parts lets others in.
+func TestLongSlicesStopNobodyForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New()
+		defer g.Begin().End()
+		long, err := g.Enter(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Minute)
+		long.Leave()
+		left := time.Now()
+		p, err := g.Enter(t.Context())
+		if took := time.Since(left); err != nil || took > time.Second {
+			t.Errorf("the next one waited for %v, %v", took, err)
+		}
+		stop := readers(t, g, 1)
+		synctest.Wait()
+		for range 10 {
+			time.Sleep(slice)
+			if err := p.Next(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		p.Leave()
+		if got := stop(); got[0] < 9 {
+			t.Errorf("the other one had %d slices meanwhile", got[0])
+		}
+	})
+}
+
+// Readers yield between the calls of a run, and no longer than shortly after the last.
+func TestYieldingOutlastsThePausesOfARun(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New()
+		g.Begin().End()
+		time.Sleep(linger - time.Millisecond)
+		if !g.Yields() {
+			t.Error("readers do not yield between two calls")
+		}
+		work := g.Begin()
+		time.Sleep(time.Minute)
+		work.Pause(true) // it waits for the provider's limit
+		work.Pause(true)
+		time.Sleep(linger + time.Millisecond)
+		if g.Yields() {
+			t.Error("readers yield to work that waits")
+		}
+		work.Pause(false)
+		other := g.Begin()
+		other.Last()
+		if !g.Yields() {
+			t.Error("readers do not yield to the work that is left")
+		}
+		work.End()
+		work.End()
+		g.Begin().Last()
+		if g.Yields() {
+			t.Error("readers yield after the end of the run")
+		}
+		if g.works != 0 {
+			t.Errorf("%d works are left", g.works)
+		}
+	})
+}
+
+// A reader that gives up while it waits, or just when it is let in, leaves its place to
+// the next.
+func TestReaderThatGivesUpHoldsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New()
+		work := g.Begin()
+		ctx, cancel := context.WithCancel(t.Context())
+		stop := readers(t, g, 3)
+		var gone sync.WaitGroup
+		for range 20 {
+			gone.Go(func() {
+				for stay(t, ctx, g) {
+				}
+			})
+		}
+		time.Sleep(3*time.Second + slice/2) // one of them is inside, or is just let in
+		cancel()
+		gone.Wait()
+		time.Sleep(10 * time.Second)
+		if got := stop(); slices.Min(got) < 60 {
+			t.Errorf("those left had %v slices", got)
+		}
+		work.End()
+		if n, _ := g.Waiting(); n != 0 || g.inside != 0 {
+			t.Errorf("%d wait, %d are inside", n, g.inside)
+		}
+		if _, err := g.Enter(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("who has gone already: %v", err)
+		}
+	})
+}
