@@ -10,6 +10,8 @@ BUF_VERSION       := 1.75.0
 PROTOFILES_VERSION := 6.0.1
 GOLANGCI_VERSION  := v2.15.0
 GRPCURL_VERSION   := v1.9.4
+# The program that indexes the reports of known vulnerabilities.
+VULNDB_VERSION    := v0.0.0-20261105234957-e22db6528018
 # Readers of others, which tests open answers with.
 ARROW_JS_VERSION  := 21.2.0
 HYPARQUET_VERSION := 1.33.0
@@ -29,6 +31,10 @@ CONSOLE := $(TOOLS)/console-$(CONSOLE_VERSION)
 GOOGLE  := third_party/googleapis/google/api/.version-$(PROTOFILES_VERSION)
 MODULES := gen clients/go examples services/internal services/tusharesim services/ingestworker services/orchestrator services/cli services/e2e
 GO      := go
+# The release of Go with the newest fixes, as go.work names it. Where it cannot be
+# fetched, the installed one builds, and `make vuln` tells what that one lacks.
+TOOLCHAIN := $(shell sed -n 's/^toolchain //p' go.work)
+export GOTOOLCHAIN := $(shell GOTOOLCHAIN=$(TOOLCHAIN) go version >/dev/null 2>&1 && echo $(TOOLCHAIN) || echo local)
 # The directory of recorded market data. Tests that need it skip if it does not exist.
 export AFTERBELL_REALDATA ?= $(abspath $(ROOT)/../shared/realdata)
 
@@ -132,16 +138,27 @@ console-check: web/node_modules ## prove that the console's types hold and its b
 	$(CONSOLE)/node_modules/.bin/tsc --project web
 	@cd tools && GOWORK=off $(GO) run ./console --check --web ../web --out ../services/orchestrator/internal/console/dist
 
-# The database of vulnerabilities is asked for over the network; without it nothing can
-# be said, and that is said loudly.
+# The reports come from vuln.go.dev, or, where that cannot be reached, from the module
+# golang.org/x/vulndb. Without either nothing can be said, and that is said loudly.
+VULNDB  := $(TOOLS)/vulndb
+INDEXDB := $(TOOLS)/bin-$(VULNDB_VERSION)/indexdb
+
 .PHONY: vuln
 vuln: ## known vulnerabilities in what the programs call
-	@if curl -sSf -m 20 -o /dev/null https://vuln.go.dev/index/db.json 2>/dev/null; then \
-		mkdir -p $(BIN) && (cd tools && GOWORK=off $(GO) build -o $(BIN)/govulncheck golang.org/x/vuln/cmd/govulncheck) && \
-		for m in $(MODULES); do echo "== govulncheck $$m"; (cd $$m && $(BIN)/govulncheck ./...) || exit 1; done; \
-	else \
-		echo "!!!! SKIPPED: govulncheck, because https://vuln.go.dev cannot be reached !!!!"; \
-	fi
+	@mkdir -p $(BIN) && (cd tools && GOWORK=off $(GO) build -o $(BIN)/govulncheck golang.org/x/vuln/cmd/govulncheck)
+	@if curl -sSf -m 20 -o /dev/null https://vuln.go.dev/index/db.json 2>/dev/null; then db=https://vuln.go.dev; \
+	elif $(MAKE) --no-print-directory vulndb; then db=file://$(VULNDB); \
+	else echo "!!!! SKIPPED: govulncheck, because neither https://vuln.go.dev nor the module golang.org/x/vulndb can be reached !!!!"; exit 0; fi; \
+	echo "== govulncheck -db $$db"; $(BIN)/govulncheck -C services/e2e -db $$db github.com/afterbell/afterbell/...
+
+.PHONY: vulndb
+vulndb: $(INDEXDB)
+	@reports=$$(GOWORK=off $(GO) mod download -json golang.org/x/vulndb@latest | sed -n 's/^\t"Dir": "\(.*\)",$$/\1/p'); \
+	echo "Known vulnerabilities as of $${reports##*@}"; \
+	rm -rf $(VULNDB); $(INDEXDB) -vulns $$reports/data/osv -out $(VULNDB)
+
+$(INDEXDB):
+	GOBIN=$(@D) GOWORK=off $(GO) install golang.org/x/vulndb/cmd/indexdb@$(VULNDB_VERSION)
 
 # Each target is fuzzed for FUZZTIME. What it finds becomes a seed in testdata/fuzz of its
 # package, which every test then runs.

@@ -6,6 +6,7 @@ replace github.com/afterbell/afterbell/gen => ../../gen
 
 require (
 	github.com/afterbell/afterbell/gen v0.0.0-00010101000000-000000000000
+	github.com/afterbell/afterbell/services/internal v0.0.0-00010101000000-000000000000
 	github.com/afterbell/afterbell/services/tusharesim v0.0.0-00010101000000-000000000000
 	github.com/chromedp/cdproto v0.160.1
 	github.com/chromedp/chromedp v0.23.1
@@ -40,7 +41,7 @@ require (
 	github.com/google/jsonschema-go v0.4.3 // indirect
 	github.com/google/uuid v1.6.0 // indirect
 	github.com/grpc-ecosystem/grpc-gateway/v2 v2.33.0 // indirect
-	github.com/klauspost/compress v1.20.1 // indirect
+	github.com/klauspost/compress v1.20.4 // indirect
 	github.com/klauspost/cpuid/v2 v2.3.0 // indirect
 	github.com/munnerz/goautoneg v0.0.0-20191010083416-a7dc8b61c822 // indirect
 	github.com/pandatix/go-abnf v0.5.5 // indirect
