@@ -67,6 +67,10 @@ type cleanup struct {
 	do   func() error
 }
 
+// targetsMemory is DuckDB's memory_limit for the published copy of targets: with more,
+// publishing takes more memory than filling the pool, and is no faster.
+const targetsMemory = "48MB"
+
 // New opens everything the worker needs and listens; it serves only once Run is
 // called. Neither the orchestrator nor the provider need be there, and the pools'
 // files may be in any state. What it opened is closed again when a later step
@@ -128,14 +132,14 @@ func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err erro
 	published := publish.Config{Host: host, Compression: cfg.Parquet, Memory: cfg.DuckDBMemory, Threads: cfg.DuckDBThreads, Logger: log}
 	a.stores = make(map[market.Pool]*publish.Store)
 	for p, source := range map[market.Pool]publish.Source{
-		market.Universe: whole, market.Targets: publish.FromRows(short, host, cfg.DuckDBMemory),
+		market.Universe: whole, market.Targets: publish.FromRows(short, host, targetsMemory),
 	} {
 		c := published
 		c.Pool, c.Source, c.Dir = p, source, filepath.Join(cfg.DataDir, "published")
 		c.Mark = filepath.Join(cfg.DataDir, string(p)+".published")
 		c.Done = func(r publish.Result, err error) { measured.Published(p, r, err) }
 		if p == market.Targets {
-			c.Dir = filepath.Join(c.Dir, string(p))
+			c.Dir, c.Memory = filepath.Join(c.Dir, string(p)), targetsMemory
 		}
 		a.stores[p] = publish.New(c)
 	}

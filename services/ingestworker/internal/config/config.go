@@ -54,8 +54,8 @@ type Config struct {
 	CallTimeout time.Duration
 	// StopTimeout is how long work in hand may go on after a signal.
 	StopTimeout time.Duration
-	// DuckDBMemory is DuckDB's memory_limit, as in "120MB"; DuckDBThreads its
-	// threads; CommitGroup how many partitions one transaction takes. Empty and 0
+	// DuckDBMemory is DuckDB's memory_limit for the universe pool, as in "120MB";
+	// DuckDBThreads its threads; CommitGroup how many partitions one transaction takes. Empty and 0
 	// mean the pool's defaults.
 	DuckDBMemory  string
 	DuckDBThreads int

@@ -1,21 +1,14 @@
 package publish
 
 import (
-	"crypto/sha256"
-	"encoding/binary"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
-	"maps"
 	"os"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"time"
 
-	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
-	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
@@ -129,109 +122,4 @@ func (m *Manifest) file(path string) *FileInfo {
 		}
 	}
 	return nil
-}
-
-// piece is a Parquet file to be: the rows of one table in one month, or of a whole
-// list.
-type piece struct {
-	table    pool.Table
-	path     string
-	month    market.Date // first day; NoDate for a list
-	next     market.Date // first day of the next month
-	verdicts map[coverage.Verdict]int
-	claimed  int64
-	first    market.Date
-	last     market.Date
-	records  []*coverage.Record
-}
-
-// pieces cuts what is covered into files, in the order of tables and months. Months
-// without a row have none.
-func pieces(records []coverage.Record) []*piece {
-	var out []*piece
-	for _, t := range pool.Tables() {
-		byMonth := map[market.Date]*piece{}
-		for i := range records {
-			r := &records[i]
-			d := catalog.Lookup(r.Dataset)
-			if d == nil || d.Table != t.Name {
-				continue
-			}
-			month := market.NoDate
-			if !d.Snapshot {
-				y, m, _ := r.Date.Time().Date()
-				month = market.NewDate(y, m, 1)
-			}
-			p := byMonth[month]
-			if p == nil {
-				next, path := market.NoDate, "parquet/"+t.Name+"/"+t.Name+".parquet"
-				if month != market.NoDate {
-					y, m, _ := month.Time().Date()
-					next = market.NewDate(y, m+1, 1)
-					path = fmt.Sprintf("parquet/%s/year=%04d/%04d-%02d.parquet", t.Name, y, y, int(m))
-				}
-				p = &piece{table: t, path: path, month: month, next: next, verdicts: map[coverage.Verdict]int{}, first: market.NoDate, last: market.NoDate}
-				byMonth[month] = p
-			}
-			p.add(r)
-		}
-		for _, month := range slices.Sorted(maps.Keys(byMonth)) {
-			if byMonth[month].claimed > 0 {
-				out = append(out, byMonth[month])
-			}
-		}
-	}
-	return out
-}
-
-func (p *piece) add(r *coverage.Record) {
-	p.records = append(p.records, r)
-	p.verdicts[r.Verdict]++
-	p.claimed += r.Rows
-	if r.Rows > 0 && r.Date != market.NoDate {
-		if p.first == market.NoDate || r.Date < p.first {
-			p.first = r.Date
-		}
-		p.last = max(p.last, r.Date)
-	}
-}
-
-// fingerprint of the rows that records stand for.
-func (p *piece) fingerprint(compression string) string {
-	return fingerprint(func(yield func([]byte)) {
-		var line []byte
-		for _, r := range p.records {
-			line = fmt.Append(line[:0], r.Dataset, "|", int64(r.Date), "|", r.Symbol, "|", r.Rows, "|", r.RowsHash)
-			yield(line)
-		}
-	}, fmt.Sprint(compression, p.table.Columns))
-}
-
-// wholeFingerprint is of everything that coverage tells, but by which run and when a
-// partition was looked at.
-func wholeFingerprint(records []coverage.Record, compression string) string {
-	return fingerprint(func(yield func([]byte)) {
-		for _, r := range records {
-			r.CommittedAt, r.Epoch, r.RunID, r.New, r.Changed, r.Gone = time.Time{}, 0, "", 0, 0, 0
-			text, err := json.Marshal(r)
-			if err != nil {
-				text = fmt.Append(nil, r) // cannot be: a record holds plain values
-			}
-			yield(text)
-		}
-	}, compression)
-}
-
-// fingerprint is the same whatever order the lines come in: it sums their hashes, so
-// that no list of them is kept or sorted.
-func fingerprint(lines func(yield func([]byte)), salt string) string {
-	var sum [4]uint64
-	lines(func(line []byte) {
-		h := sha256.Sum256(line)
-		for i := range sum {
-			sum[i] += binary.LittleEndian.Uint64(h[8*i:])
-		}
-	})
-	h := sha256.Sum256(fmt.Append(nil, salt, sum))
-	return hex.EncodeToString(h[:16])
 }

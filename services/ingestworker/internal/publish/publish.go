@@ -75,9 +75,9 @@ func (s *Store) Publish(ctx context.Context, runID string) (r Result, err error)
 }
 
 func (s *Store) publish(ctx context.Context, runID string) (Result, error) {
-	var held []coverage.Record
+	var held digest
 	err := s.cfg.Source.Coverage(ctx, nil, market.NoDate, market.NoDate, func(r coverage.Record) bool {
-		held = append(held, r)
+		held.addWhole(&r)
 		return true
 	})
 	if err != nil {
@@ -88,10 +88,10 @@ func (s *Store) publish(ctx context.Context, runID string) (Result, error) {
 	if before != nil {
 		result.Version = before.Version
 	}
-	if len(held) == 0 && before == nil && damage == "" {
+	if held.lines == 0 && before == nil && damage == "" {
 		return result, nil // nothing was ever held or published
 	}
-	if before != nil && damage == "" && before.Fingerprint == wholeFingerprint(held, s.cfg.Compression) {
+	if before != nil && damage == "" && before.Fingerprint == held.text(s.cfg.Compression) {
 		return result, s.sweep(before.Version)
 	}
 	if err := os.MkdirAll(s.versions(), 0o755); err != nil {
@@ -218,19 +218,16 @@ func (b *build) make(ctx context.Context) (*Manifest, error) {
 	}
 	drill.Point("publish.copy")
 	database := filepath.Join(b.dir, s.FileName())
-	records, err := s.cfg.Source.Copy(ctx, database)
-	if err != nil {
+	t := newTally()
+	if err := s.cfg.Source.Copy(ctx, database, t.add); err != nil {
 		return nil, err
 	}
-	m.Fingerprint = wholeFingerprint(records, s.cfg.Compression)
+	m.Fingerprint = t.whole.text(s.cfg.Compression)
 	drill.Point("publish.parquet")
-	whole := FileInfo{Path: s.FileName(), Verdicts: map[coverage.Verdict]int{}}
-	for _, r := range records {
-		whole.Verdicts[r.Verdict]++
-	}
+	whole := FileInfo{Path: s.FileName(), Verdicts: t.verdicts}
 	b.sealing.SetLimit(sealers)
 	b.sealing.Go(func() error { return seal(database, &whole) })
-	files, err := b.parquet(ctx, pieces(records))
+	files, err := b.parquet(ctx, t.files())
 	if err = errors.Join(err, b.sealing.Wait()); err != nil {
 		return nil, err
 	}

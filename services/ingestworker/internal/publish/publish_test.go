@@ -294,9 +294,9 @@ type broken struct {
 	err error
 }
 
-func (b broken) Copy(ctx context.Context, path string) ([]coverage.Record, error) {
+func (b broken) Copy(ctx context.Context, path string, yield func(coverage.Record)) error {
 	_ = os.WriteFile(path, []byte("half"), 0o644)
-	return nil, b.err
+	return b.err
 }
 
 func TestFailedPublicationLeavesTheVersionBefore(t *testing.T) {

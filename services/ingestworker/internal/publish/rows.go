@@ -13,8 +13,8 @@ import (
 type Rows interface {
 	// Coverage calls yield for every record, as ingest.Sink has it.
 	Coverage(ctx context.Context, datasets []string, start, end market.Date, yield func(coverage.Record) bool) error
-	// Dump hands over all that is held and returns the coverage that belongs to it.
-	Dump(ctx context.Context, to ingest.Dump) ([]coverage.Record, error)
+	// Dump hands over all that is held.
+	Dump(ctx context.Context, to ingest.Dump) error
 	// Exists tells whether the pool has a file.
 	Exists() bool
 }
@@ -29,10 +29,16 @@ type rowSource struct {
 }
 
 // Copy implements Source.
-func (s rowSource) Copy(ctx context.Context, path string) ([]coverage.Record, error) {
+func (s rowSource) Copy(ctx context.Context, path string, yield func(coverage.Record)) error {
 	if !s.Exists() {
-		return nil, universe.ErrEmpty
+		return universe.ErrEmpty
 	}
-	return universe.Build(ctx, path, s.host, universe.ReaderConfig{Memory: s.memory},
-		func(to ingest.Dump) ([]coverage.Record, error) { return s.Dump(ctx, to) })
+	return universe.Build(ctx, path, s.host, universe.ReaderConfig{Memory: s.memory}, func(to ingest.Dump) error {
+		write := to.Record
+		to.Record = func(r coverage.Record) error {
+			yield(r)
+			return write(r)
+		}
+		return s.Dump(ctx, to)
+	})
 }

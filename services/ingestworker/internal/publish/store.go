@@ -20,9 +20,10 @@ import (
 type Source interface {
 	// Coverage calls yield for every record, as ingest.Sink has it.
 	Coverage(ctx context.Context, datasets []string, start, end market.Date, yield func(coverage.Record) bool) error
-	// Copy writes the pool's tables as a DuckDB file to path and returns the coverage
-	// that the file holds. It returns universe.ErrEmpty when the pool has no file.
-	Copy(ctx context.Context, path string) ([]coverage.Record, error)
+	// Copy writes the pool's tables as a DuckDB file to path and calls yield for every
+	// record of the coverage that the file holds. It returns universe.ErrEmpty when the
+	// pool has no file.
+	Copy(ctx context.Context, path string, yield func(coverage.Record)) error
 }
 
 // Config is what a Store is made of. Every field without a default is required.

@@ -16,24 +16,21 @@ import (
 )
 
 // dumpRows is about how many rows are handed on at once.
-const dumpRows = 50_000
+const dumpRows = 20_000
 
-// Dump hands all that is held to the functions of to, rows dataset by dataset, and
-// returns the coverage that belongs to it. Nothing is committed meanwhile.
-func (s *Sink) Dump(ctx context.Context, to ingest.Dump) (records []coverage.Record, err error) {
-	err = s.use(ctx, func(db *sql.DB) error {
+// Dump hands all that is held to the functions of to, rows dataset by dataset. Nothing
+// is committed meanwhile.
+func (s *Sink) Dump(ctx context.Context, to ingest.Dump) error {
+	return s.use(ctx, func(db *sql.DB) error {
 		names := s.index.names(nil)
 		slices.SortFunc(names, func(a, b series) int {
 			return strings.Compare(a.dataset+" "+a.symbol, b.dataset+" "+b.symbol)
 		})
-		n := 0
-		for _, name := range names {
-			n += len(s.index.span(name, math.MinInt32, math.MaxInt32))
-		}
-		records = make([]coverage.Record, 0, n) // growing would take twice the memory
 		for _, name := range names {
 			for _, d := range s.index.span(name, math.MinInt32, math.MaxInt32) {
-				records = append(records, d.record(name))
+				if err := to.Record(d.record(name)); err != nil {
+					return err
+				}
 			}
 		}
 		for _, d := range catalog.Datasets() {
@@ -52,7 +49,6 @@ func (s *Sink) Dump(ctx context.Context, to ingest.Dump) (records []coverage.Rec
 			return to.Revision(r)
 		})
 	})
-	return records, err
 }
 
 func dumpRejects(ctx context.Context, db *sql.DB, yield func(coverage.Reject) error) error {
@@ -92,7 +88,7 @@ func dump(ctx context.Context, db *sql.DB, d *catalog.Dataset, names []series, y
 			if err := yield(d, b); err != nil {
 				return err
 			}
-			b, _ = pool.Held(d, 0)
+			b.Truncate()
 		}
 	}
 	if b.Len == 0 {

@@ -2,6 +2,7 @@ package universe
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
@@ -17,27 +18,43 @@ CREATE TABLE coverage (dataset VARCHAR, symbol VARCHAR, trade_date DATE, row_cou
   committed_at TIMESTAMP, run_id VARCHAR);
 COMMENT ON TABLE coverage IS 'What is held per dataset, symbol and trade date.'`
 
+// recordsAtATime is how many records of coverage are handed to DuckDB at once.
+const recordsAtATime = 20_000
+
 // Build writes a DuckDB file with the tables of a pool to path, where no file may be.
-// fill hands over all that the pool holds, and returns the coverage, which is kept by
-// symbol.
-func Build(ctx context.Context, path, source string, c ReaderConfig, fill func(to ingest.Dump) ([]coverage.Record, error)) (records []coverage.Record, err error) {
+// fill hands over all that the pool holds. The coverage is kept by symbol.
+func Build(ctx context.Context, path, source string, c ReaderConfig, fill func(to ingest.Dump) error) error {
 	d, err := openDuck(path, map[string]string{
-		"access_mode": "READ_WRITE", "memory_limit": c.Memory, "checkpoint_threshold": "64MB",
+		"access_mode": "READ_WRITE", "memory_limit": c.Memory, "threads": "1", "checkpoint_threshold": "16MB",
 		"autoinstall_known_extensions": "false", "autoload_known_extensions": "false",
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer d.close()
 	if err := create(d, source); err != nil {
-		return nil, err
+		return err
 	}
 	if err := d.exec(coverageBySymbol); err != nil {
-		return nil, err
+		return err
 	}
+	records, err := newAppender(d, "coverage")
+	if err != nil {
+		return err
+	}
+	defer records.destroy()
+	held := 0
 	var rejects []coverage.Reject
 	var revisions []ingest.Revision
-	records, err = fill(ingest.Dump{
+	err = fill(ingest.Dump{
+		Record: func(r coverage.Record) error {
+			if held++; held%recordsAtATime == 0 {
+				if err := errors.Join(ctx.Err(), records.flush()); err != nil {
+					return err
+				}
+			}
+			return records.appendRow(r.Dataset, r.Symbol, r.Date, r.Rows, r.RowsHash, r.Expected, string(r.Verdict), r.CommittedAt, r.RunID)
+		},
 		Rows: func(ds *catalog.Dataset, b *table.Batch) error {
 			if err := ctx.Err(); err != nil {
 				return err
@@ -47,8 +64,11 @@ func Build(ctx context.Context, path, source string, c ReaderConfig, fill func(t
 		Reject:   func(r coverage.Reject) error { rejects = append(rejects, r); return ctx.Err() },
 		Revision: func(r ingest.Revision) error { revisions = append(revisions, r); return ctx.Err() },
 	})
+	if err == nil {
+		err = records.flush()
+	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	err = d.append("rejects", func(a *appender) error {
 		for _, r := range rejects {
@@ -59,7 +79,7 @@ func Build(ctx context.Context, path, source string, c ReaderConfig, fill func(t
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	err = d.append(pool.RevisionsTable, func(a *appender) error {
 		for _, r := range revisions {
@@ -70,20 +90,9 @@ func Build(ctx context.Context, path, source string, c ReaderConfig, fill func(t
 		return nil
 	})
 	if err != nil {
-		return nil, err
+		return err
 	}
-	err = d.append("coverage", func(a *appender) error {
-		for _, r := range records {
-			if err := a.appendRow(r.Dataset, r.Symbol, r.Date, r.Rows, r.RowsHash, r.Expected, string(r.Verdict), r.CommittedAt, r.RunID); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
-	}
-	return records, d.exec("CHECKPOINT")
+	return d.exec("CHECKPOINT")
 }
 
 // append fills one table in a transaction of its own.

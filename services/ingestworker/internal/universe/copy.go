@@ -17,18 +17,22 @@ import (
 var ErrEmpty = errors.New("the pool has no file yet")
 
 // Copy writes the pool's file, checkpointed and whole, to path, where no file may be,
-// and returns the coverage it holds. Commits wait meanwhile. The caller brings the copy
+// and calls yield for every record of the coverage it holds. Commits wait meanwhile. The caller brings the copy
 // onto the disk, when commits no longer wait for it.
 //
 // The pool's file is closed for it: closing any other descriptor of a file that DuckDB
 // has open takes DuckDB's lock away. A lock for reading keeps other processes from
 // writing while the bytes are copied.
-func (s *Sink) Copy(ctx context.Context, path string) (records []coverage.Record, err error) {
-	err = s.do(ctx, func(w *writer) error {
+func (s *Sink) Copy(ctx context.Context, path string, yield func(coverage.Record)) error {
+	var records []coverage.Record
+	err := s.do(ctx, func(w *writer) (err error) {
 		records, err = w.copy(ctx, path)
 		return err
 	})
-	return records, err
+	for _, r := range records {
+		yield(r)
+	}
+	return err
 }
 
 func (w *writer) copy(ctx context.Context, path string) ([]coverage.Record, error) {

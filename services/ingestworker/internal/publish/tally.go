@@ -1,0 +1,172 @@
+package publish
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strconv"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// tally sums up the coverage of a version while it is copied. There are millions of
+// records in a long list of targets, so none is kept.
+type tally struct {
+	whole    digest
+	verdicts map[coverage.Verdict]int
+	tables   map[string]pool.Table // by dataset
+	pieces   map[pieceKey]*piece
+}
+
+type pieceKey struct {
+	table string
+	month market.Date
+}
+
+func newTally() *tally {
+	t := &tally{verdicts: map[coverage.Verdict]int{}, tables: map[string]pool.Table{}, pieces: map[pieceKey]*piece{}}
+	for _, table := range pool.Tables() {
+		for _, d := range catalog.Datasets() {
+			if d.Table == table.Name {
+				t.tables[d.ID] = table
+			}
+		}
+	}
+	return t
+}
+
+func (t *tally) add(r coverage.Record) {
+	t.whole.addWhole(&r)
+	t.verdicts[r.Verdict]++
+	table, ok := t.tables[r.Dataset]
+	if !ok {
+		return
+	}
+	k := pieceKey{table.Name, market.NoDate}
+	if !catalog.Lookup(r.Dataset).Snapshot {
+		y, m, _ := r.Date.Time().Date()
+		k.month = market.NewDate(y, m, 1)
+	}
+	p := t.pieces[k]
+	if p == nil {
+		p = newPiece(table, k.month)
+		t.pieces[k] = p
+	}
+	p.add(&r)
+}
+
+// files are the pieces that have a row, in the order of tables and months.
+func (t *tally) files() []*piece {
+	var out []*piece
+	for _, table := range pool.Tables() {
+		from := len(out)
+		for k, p := range t.pieces {
+			if k.table == table.Name && p.claimed > 0 {
+				out = append(out, p)
+			}
+		}
+		slices.SortFunc(out[from:], func(a, b *piece) int { return int(a.month) - int(b.month) })
+	}
+	return out
+}
+
+// piece is a Parquet file to be: the rows of one table in one month, or of a whole
+// list.
+type piece struct {
+	table    pool.Table
+	path     string
+	month    market.Date // first day; NoDate for a list
+	next     market.Date // first day of the next month
+	verdicts map[coverage.Verdict]int
+	claimed  int64
+	first    market.Date
+	last     market.Date
+	rows     digest
+}
+
+func newPiece(t pool.Table, month market.Date) *piece {
+	p := &piece{
+		table: t, path: "parquet/" + t.Name + "/" + t.Name + ".parquet", month: month, next: market.NoDate,
+		verdicts: map[coverage.Verdict]int{}, first: market.NoDate, last: market.NoDate,
+	}
+	if month != market.NoDate {
+		y, m, _ := month.Time().Date()
+		p.next = market.NewDate(y, m+1, 1)
+		p.path = fmt.Sprintf("parquet/%s/year=%04d/%04d-%02d.parquet", t.Name, y, y, int(m))
+	}
+	return p
+}
+
+func (p *piece) add(r *coverage.Record) {
+	p.rows.addRows(r)
+	p.verdicts[r.Verdict]++
+	p.claimed += r.Rows
+	if r.Rows > 0 && r.Date != market.NoDate {
+		if p.first == market.NoDate || r.Date < p.first {
+			p.first = r.Date
+		}
+		p.last = max(p.last, r.Date)
+	}
+}
+
+// fingerprint of the rows that the piece stands for.
+func (p *piece) fingerprint(compression string) string {
+	return p.rows.text(fmt.Sprint(compression, p.table.Columns))
+}
+
+// digest sums the hashes of lines, so that it is the same whatever order they come in.
+type digest struct {
+	sum   [4]uint64
+	lines int
+	line  []byte // room for the next
+}
+
+func (p *digest) add() {
+	h := sha256.Sum256(p.line)
+	for i := range p.sum {
+		p.sum[i] += binary.LittleEndian.Uint64(h[8*i:])
+	}
+	p.lines++
+}
+
+// text is the fingerprint. What the lines do not tell is in the salt.
+func (p *digest) text(salt string) string {
+	h := sha256.Sum256(fmt.Append(nil, salt, p.sum))
+	return hex.EncodeToString(h[:16])
+}
+
+// addRows adds the rows that a record stands for.
+func (p *digest) addRows(r *coverage.Record) {
+	p.line = append(append(p.line[:0], r.Dataset...), '|')
+	p.line = append(append(strconv.AppendInt(p.line, int64(r.Date), 10), '|'), r.Symbol...)
+	p.line = strconv.AppendInt(append(p.line, '|'), r.Rows, 10)
+	p.line = strconv.AppendUint(append(p.line, '|'), r.RowsHash, 10)
+	p.add()
+}
+
+// addWhole adds everything that a record tells, but by which run and when the partition
+// was looked at.
+func (p *digest) addWhole(r *coverage.Record) {
+	p.line = append(append(append(append(p.line[:0], r.Dataset...), '|'), r.Symbol...), '|')
+	p.line = append(p.line, r.Verdict...)
+	for _, n := range [...]int64{
+		int64(r.Date), r.Rows, r.ByExchange.SH, r.ByExchange.SZ, r.ByExchange.BJ, int64(r.RowsHash), r.Expected, int64(r.AnswerHash),
+		int64(r.SameSince), int64(r.SameDays), int64(r.LastSame), r.Filtered, r.Rejected, r.Unknown,
+	} {
+		p.line = strconv.AppendInt(append(p.line, '|'), n, 10)
+	}
+	if len(r.Issues) > 0 {
+		text, err := json.Marshal(r.Issues)
+		if err != nil {
+			text = fmt.Append(nil, r.Issues) // cannot be: an issue holds plain texts
+		}
+		p.line = append(append(p.line, '|'), text...)
+	}
+	p.add()
+}
