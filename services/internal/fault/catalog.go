@@ -13,10 +13,10 @@ func e(r Reason, c Class, s Status, meaning, remedy string, keys ...string) entr
 var entries = []entry{
 	e(TokenMissing, Permanent, StatusFailedPrecondition,
 		"No provider token is configured for the domain.",
-		"Set AFTERBELL_TUSHARE_TOKEN, or AFTERBELL_TUSHARE_TOKEN_FILE with the path of a file, and restart the ingest-worker: AFTERBELL_TUSHARE_TOKEN=YOUR_TOKEN bin/ingest-worker", "domain"),
+		"Store the token with afterbell tokens set, or set AFTERBELL_TUSHARE_TOKEN or AFTERBELL_TUSHARE_TOKEN_FILE and restart the ingest-worker. This stores it from a file: afterbell tokens set < token.txt", "domain"),
 	e(TokenInvalid, Permanent, StatusFailedPrecondition,
 		"The provider rejected the token as invalid.",
-		"Copy the token from the account page of the provider again and restart the ingest-worker with it: AFTERBELL_TUSHARE_TOKEN=YOUR_TOKEN bin/ingest-worker", "domain", "module", "api", "provider_code"),
+		"Copy the token from the account page of the provider again, and store it with afterbell tokens set, or replace AFTERBELL_TUSHARE_TOKEN or its file and restart the ingest-worker. This stores it from a file: afterbell tokens set < token.txt", "domain", "module", "api", "provider_code"),
 	e(TooManyIPs, Transient, StatusFailedPrecondition,
 		"The provider rejected the token because too many IP addresses use it.",
 		"Stop the other machines that use this token. The provider forgets their addresses after 30 to 60 minutes; the run is retried automatically.", "domain", "module", "api", "provider_code"),
@@ -233,6 +233,9 @@ var entries = []entry{
 	e(TooManyCalls, Transient, StatusResourceExhausted,
 		"The caller, or all callers together, have as many calls or streams open as the orchestrator accepts.",
 		"Close streams that nobody reads, and repeat the call after a second. The orchestrator's flags --max-streams, --max-streams-per-caller, --max-calls and --max-rate set the limits.", "limit", "value"),
+	e(CallTimeout, Transient, StatusDeadlineExceeded,
+		"A call that is not a stream took longer than its service allows.",
+		"Ask for less: fewer dates, symbols or pages. If the call was a change, read what there is before you repeat it. The flag --call-timeout sets the limit.", "seconds"),
 }
 
 var (

@@ -101,7 +101,7 @@ func (i Issue) Command() string { return CommandIn(i.Remedy) }
 // the last colon, so that it can be pasted as it is.
 func CommandIn(remedy string) string {
 	command := remedy[strings.LastIndex(remedy, ": ")+1:]
-	for _, word := range []string{" curl ", " bin/", " AFTERBELL_", " mv ", " df "} {
+	for _, word := range []string{" curl ", " bin/", " afterbell ", " AFTERBELL_", " mv ", " df "} {
 		if strings.HasPrefix(command, word) {
 			return command[1:]
 		}

@@ -85,6 +85,7 @@ const (
 	TooManyAttempts           Reason = "TOO_MANY_ATTEMPTS"
 	EtagMismatch              Reason = "ETAG_MISMATCH"
 	TooManyCalls              Reason = "TOO_MANY_CALLS"
+	CallTimeout               Reason = "CALL_TIMEOUT"
 )
 
 // Class says what a reason asks for next. It is decided here once, for retries
@@ -117,6 +118,7 @@ type Status uint32
 const (
 	StatusCancelled          Status = 1
 	StatusInvalidArgument    Status = 3
+	StatusDeadlineExceeded   Status = 4
 	StatusNotFound           Status = 5
 	StatusAlreadyExists      Status = 6
 	StatusPermissionDenied   Status = 7

@@ -2,9 +2,12 @@ package transport
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"time"
 
@@ -16,49 +19,65 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
-// guard is the one interceptor of the server. For every call it turns a panic into
-// INTERNAL, refuses what is too big or unreadable, turns the error into a status
-// and writes one log line. Bodies are never logged.
+// guard is the one interceptor of the server. For every call it asks who calls and
+// counts the call in before the request is read, turns a panic into INTERNAL, refuses
+// what is too big or unreadable, turns the error into a status and writes one log line.
+// Bodies are never logged.
 type guard struct {
-	log      *slog.Logger
-	maxBytes int
-	say      func(string) string // see ServerConfig.Say
-	// authorize is nil where everybody may call.
-	authorize Authorize
-	// limits and caller as in ServerConfig.
-	limits *Limits
-	caller func(context.Context) string
+	cfg ServerConfig
+	own *Limits // of the methods of gRPC itself
 }
+
+// healthCheck is the method that a caller without a key may always call.
+const healthCheck = "/grpc.health.v1.Health/Check"
 
 // quiet tells the methods of gRPC itself, as health checks.
 func quiet(method string) bool { return strings.HasPrefix(method, "/grpc.") }
 
 // admit asks who calls before anything else is looked at.
 func (g guard) admit(ctx context.Context, method string) (context.Context, error) {
-	if g.authorize == nil {
+	if g.cfg.Authorize == nil {
 		return ctx, nil
 	}
-	return g.authorize(ctx, method)
+	return g.cfg.Authorize(ctx, method)
 }
 
-func (g guard) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (resp any, err error) {
-	start := time.Now()
-	defer func() { err = g.finish(ctx, info.FullMethod, start, err, recover()) }()
-	admitted, err := g.admit(ctx, info.FullMethod)
-	if err != nil {
-		return nil, err
+// described is a service whose every method is a stream to gRPC, which looks the same to
+// callers. gRPC reads and decodes the request of a unary method before any interceptor is
+// asked, so that a caller without a key could make the server read many large ones.
+func (g guard) described(desc *grpc.ServiceDesc) *grpc.ServiceDesc {
+	out := *desc
+	out.Methods, out.Streams = nil, slices.Clone(desc.Streams)
+	for _, m := range desc.Methods {
+		// gRPC passes only real streams through its interceptor.
+		info := &grpc.StreamServerInfo{FullMethod: "/" + desc.ServiceName + "/" + m.MethodName}
+		handle := func(srv any, ss grpc.ServerStream) error { return g.unary(srv, ss, m) }
+		out.Streams = append(out.Streams, grpc.StreamDesc{StreamName: m.MethodName, Handler: func(srv any, ss grpc.ServerStream) error {
+			return g.stream(srv, ss, info, handle)
+		}})
 	}
-	done, err := g.enter(admitted, info.FullMethod, false)
-	if err != nil {
-		return nil, err
+	return &out
+}
+
+// errSlow is the cause of a context that ended with CallTimeout.
+var errSlow = errors.New("the call timeout passed")
+
+// unary answers a call with one request and one response.
+func (g guard) unary(srv any, ss grpc.ServerStream, m grpc.MethodDesc) error {
+	ctx := ss.Context()
+	if d := g.cfg.CallTimeout; d > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeoutCause(ctx, d, errSlow)
+		defer cancel()
 	}
-	defer done()
-	if err := g.check(req); err != nil {
-		return nil, err
+	resp, err := m.Handler(srv, ctx, ss.RecvMsg, g.cfg.Unary)
+	switch {
+	case err == nil:
+		return ss.SendMsg(resp)
+	case errors.Is(context.Cause(ctx), errSlow):
+		return fault.Wrap(err, fault.CallTimeout, fmt.Sprintf("The call took longer than %s and was stopped.", g.cfg.CallTimeout), "seconds", fmt.Sprint(int(g.cfg.CallTimeout.Seconds())))
 	}
-	resp, err = handler(admitted, req)
-	g.tell(resp)
-	return resp, err
+	return err
 }
 
 // unknown answers a method that is not served; it is called through stream. The code
@@ -73,40 +92,66 @@ func unknown(_ any, ss grpc.ServerStream) error {
 
 func (g guard) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
 	start := time.Now()
-	defer func() { err = g.finish(ss.Context(), info.FullMethod, start, err, recover()) }()
-	admitted, err := g.admit(ss.Context(), info.FullMethod)
-	if err != nil {
+	checked := &checkedStream{ServerStream: ss, guard: g, ctx: ss.Context(), method: info.FullMethod}
+	defer func() { err = g.finish(checked, start, err, recover()) }()
+	if checked.ctx, err = g.admit(ss.Context(), info.FullMethod); err != nil {
 		return err
 	}
-	done, err := g.enter(admitted, info.FullMethod, true)
+	streams := info.IsServerStream || info.IsClientStream
+	done, err := g.enter(checked.ctx, info.FullMethod, streams)
 	if err != nil {
 		return err
 	}
 	defer done()
-	return handler(srv, checkedStream{ss, g, admitted})
+	if streams && g.cfg.Stream != nil {
+		return g.cfg.Stream(srv, checked, info, handler)
+	}
+	return handler(srv, checked)
 }
 
 type checkedStream struct {
 	grpc.ServerStream
-	guard guard
-	ctx   context.Context
+	guard  guard
+	ctx    context.Context
+	method string
+	broken bool // the request did not arrive whole
 }
 
 // Context implements grpc.ServerStream.
-func (s checkedStream) Context() context.Context { return s.ctx }
+func (s *checkedStream) Context() context.Context { return s.ctx }
 
 // SendMsg implements grpc.ServerStream.
-func (s checkedStream) SendMsg(m any) error {
+func (s *checkedStream) SendMsg(m any) error {
 	s.guard.tell(m)
 	return s.ServerStream.SendMsg(m)
 }
 
 // RecvMsg implements grpc.ServerStream.
-func (s checkedStream) RecvMsg(m any) error {
-	if err := s.ServerStream.RecvMsg(m); err != nil {
+func (s *checkedStream) RecvMsg(m any) error {
+	if err := s.receive(m); err != nil {
+		s.broken = !errors.Is(err, io.EOF)
 		return err
 	}
 	return s.guard.check(m)
+}
+
+// receive reads a message, in time. The handler must return after an error: that ends the
+// stream, and with it the read that was given up.
+func (s *checkedStream) receive(m any) error {
+	d := s.guard.cfg.ReceiveTimeout
+	if d <= 0 || quiet(s.method) && s.method != healthCheck {
+		return s.ServerStream.RecvMsg(m)
+	}
+	done := make(chan error, 1)
+	go func() { done <- s.ServerStream.RecvMsg(m) }()
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-timer.C:
+		return fault.Invalid("request", "did not arrive within %s", d)
+	}
 }
 
 func (g guard) check(req any) error {
@@ -114,8 +159,8 @@ func (g guard) check(req any) error {
 		return err
 	}
 	if m, ok := req.(proto.Message); ok {
-		if size := proto.Size(m); size > g.maxBytes {
-			return fault.Invalid("request", "is %d bytes; at most %d are allowed", size, g.maxBytes)
+		if size := proto.Size(m); size > g.cfg.MaxRequest {
+			return fault.Invalid("request", "is %d bytes; at most %d are allowed", size, g.cfg.MaxRequest)
 		}
 	}
 	return nil
@@ -123,7 +168,8 @@ func (g guard) check(req any) error {
 
 // finish handles the error once: it is logged with its cause here and leaves as a
 // status.
-func (g guard) finish(ctx context.Context, method string, start time.Time, err error, panicked any) error {
+func (g guard) finish(call *checkedStream, start time.Time, err error, panicked any) error {
+	ctx, method := call.ServerStream.Context(), call.method
 	quiet := quiet(method)
 	attrs := []slog.Attr{slog.String("method", method)}
 	if panicked != nil {
@@ -132,7 +178,7 @@ func (g guard) finish(ctx context.Context, method string, start time.Time, err e
 	}
 	if err == nil {
 		if !quiet {
-			g.log.LogAttrs(ctx, slog.LevelDebug, "call completed", append(attrs, slog.Duration("took", time.Since(start)))...)
+			g.cfg.Logger.LogAttrs(ctx, slog.LevelDebug, "call completed", append(attrs, slog.Duration("took", time.Since(start)))...)
 		}
 		return nil
 	}
@@ -146,6 +192,8 @@ func (g guard) finish(ctx context.Context, method string, start time.Time, err e
 	attrs = append(attrs, slog.String("code", s.Code().String()), slog.String("reason", string(fault.ReasonOf(err))),
 		slog.Duration("took", time.Since(start)))
 	switch {
+	case call.broken && panicked == nil: // the caller's doing, whatever gRPC calls it
+		level = slog.LevelDebug
 	case s.Code() == codes.Internal || s.Code() == codes.Unknown:
 		level = slog.LevelError
 		attrs = append(attrs, slog.String("error", chain(err)))
@@ -153,7 +201,7 @@ func (g guard) finish(ctx context.Context, method string, start time.Time, err e
 		// who knocks often must not fill the log; package access sums wrong keys up
 		level = slog.LevelDebug
 	}
-	g.log.LogAttrs(ctx, level, "call failed", attrs...)
+	g.cfg.Logger.LogAttrs(ctx, level, "call failed", attrs...)
 	return s.Err()
 }
 

@@ -111,12 +111,16 @@ func tooMany(name string, limit int, message string) error {
 
 // enter counts a call to the server in.
 func (g guard) enter(ctx context.Context, method string, stream bool) (done func(), err error) {
-	if g.limits == nil || quiet(method) {
+	limits := g.cfg.Limits
+	if quiet(method) {
+		limits, stream = g.own, true
+	}
+	if limits == nil {
 		return func() {}, nil
 	}
 	caller := PeerAddress(ctx)
-	if g.caller != nil {
-		caller = g.caller(ctx)
+	if g.cfg.Caller != nil && !quiet(method) {
+		caller = g.cfg.Caller(ctx)
 	}
-	return g.limits.Enter(caller, stream)
+	return limits.Enter(caller, stream)
 }

@@ -20,7 +20,8 @@ func Listen(log *slog.Logger, service, protocol, field, addr string) (net.Listen
 	return ListenAnywhere(log, service, protocol, field, addr)
 }
 
-// ListenAnywhere is Listen on any address, for a server that knows its callers.
+// ListenAnywhere is Listen on any address, for a server that knows its callers. A quarter
+// of the files that the process may have open bounds the connections.
 func ListenAnywhere(log *slog.Logger, service, protocol, field, addr string) (net.Listener, error) {
 	lis, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -31,7 +32,7 @@ func ListenAnywhere(log *slog.Logger, service, protocol, field, addr string) (ne
 		return nil, fault.Wrap(err, f.Reason, f.Message, "field", field)
 	}
 	log.Info("listening", "service", service, "protocol", protocol, "addr", lis.Addr().String())
-	return lis, nil
+	return bound(lis, connectionLimit(), log), nil
 }
 
 // CheckLoopback refuses an address that is not "host:port" with a loopback host.

@@ -25,7 +25,13 @@ const (
 	DefaultMaxRequest = 4 << 20
 	// DefaultStopTimeout is how long a graceful stop may take.
 	DefaultStopTimeout = 10 * time.Second
+	// handshakeTimeout is how long a connection may take to begin.
+	handshakeTimeout = 20 * time.Second
 )
+
+// ownLimits bound the calls of gRPC's own services, health checks above all: they are
+// answered to callers without a key, so each address has its share.
+var ownLimits = LimitConfig{Streams: 256, StreamsPerCaller: 64}
 
 // ServerConfig is what a Server is built from.
 type ServerConfig struct {
@@ -50,6 +56,16 @@ type ServerConfig struct {
 	Caller func(context.Context) string
 	// Credentials are those of the listener's connections. Nil means plain ones.
 	Credentials credentials.TransportCredentials
+	// Unary and Stream come between the server's own checks and the handlers. Nil means
+	// nothing comes there.
+	Unary  grpc.UnaryServerInterceptor
+	Stream grpc.StreamServerInterceptor
+	// CallTimeout is how long a call may take that is no stream; it then ends with
+	// CALL_TIMEOUT. 0 means no limit.
+	CallTimeout time.Duration
+	// ReceiveTimeout is how long a request may take to arrive once its call is open. 0
+	// means no limit.
+	ReceiveTimeout time.Duration
 	// Options come after the server's own and may replace them, as tests do.
 	Options []grpc.ServerOption
 }
@@ -58,6 +74,7 @@ type ServerConfig struct {
 // package fault. Register services, then Run it.
 type Server struct {
 	grpc   *grpc.Server
+	guard  guard
 	inside insideListener // see DialInside
 	health *health.Server
 	cfg    ServerConfig
@@ -74,9 +91,10 @@ func NewServer(cfg ServerConfig) *Server {
 	if cfg.Credentials == nil {
 		cfg.Credentials = insecure.NewCredentials()
 	}
-	g := guard{log: cfg.Logger, maxBytes: cfg.MaxRequest, say: cfg.Say, authorize: cfg.Authorize, limits: cfg.Limits, caller: cfg.Caller}
+	g := guard{cfg: cfg, own: NewLimits(ownLimits)}
 	s := &Server{
 		cfg:    cfg,
+		guard:  g,
 		inside: insideListener{bufconn.Listen(insideBuffer)},
 		health: health.NewServer(),
 		grpc: grpc.NewServer(append([]grpc.ServerOption{
@@ -84,17 +102,17 @@ func NewServer(cfg ServerConfig) *Server {
 			grpc.ForceServerCodecV2(newCodec()),
 			// Four times the limit is still read, so that the answer can say what is
 			// wrong with which field; beyond that gRPC answers RESOURCE_EXHAUSTED.
-			grpc.MaxRecvMsgSize(max(4*cfg.MaxRequest, 16<<20)),
+			grpc.MaxRecvMsgSize(4 * cfg.MaxRequest),
 			grpc.MaxSendMsgSize(maxReply),
 			grpc.WriteBufferSize(ioBuffer),
+			grpc.ConnectionTimeout(handshakeTimeout),
 			grpc.KeepaliveParams(keepalive.ServerParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
 			grpc.KeepaliveEnforcementPolicy(keepalive.EnforcementPolicy{MinTime: 5 * time.Second, PermitWithoutStream: true}),
-			grpc.UnaryInterceptor(g.unary),
-			grpc.StreamInterceptor(g.stream),
+			grpc.StreamInterceptor(g.stream), // for the others see described
 			grpc.UnknownServiceHandler(unknown),
 		}, cfg.Options...)...),
 	}
-	healthgrpc.RegisterHealthServer(s.grpc, s.health)
+	s.grpc.RegisterService(g.described(&healthgrpc.Health_ServiceDesc), s.health)
 	reflection.Register(s.grpc)
 	return s
 }
@@ -102,7 +120,7 @@ func NewServer(cfg ServerConfig) *Server {
 // RegisterService implements grpc.ServiceRegistrar and marks the service as
 // serving.
 func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
-	s.grpc.RegisterService(desc, impl)
+	s.grpc.RegisterService(s.guard.described(desc), impl)
 	s.health.SetServingStatus(desc.ServiceName, healthgrpc.HealthCheckResponse_SERVING)
 }
 

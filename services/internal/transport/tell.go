@@ -38,24 +38,24 @@ func tell(m protoreflect.Message, say func(string) string) {
 
 // tell is tell for an answer of whatever type.
 func (g guard) tell(answer any) {
-	if m, ok := answer.(proto.Message); ok && g.say != nil {
-		tell(m.ProtoReflect(), g.say)
+	if m, ok := answer.(proto.Message); ok && g.cfg.Say != nil {
+		tell(m.ProtoReflect(), g.cfg.Say)
 	}
 }
 
 // tellStatus is tell for the message and the details of a status.
 func (g guard) tellStatus(s *status.Status) *status.Status {
-	if g.say == nil {
+	if g.cfg.Say == nil {
 		return s
 	}
 	p := s.Proto()
-	p.Message = g.say(p.GetMessage())
+	p.Message = g.cfg.Say(p.GetMessage())
 	for i, packed := range p.GetDetails() {
 		m, err := packed.UnmarshalNew()
 		if err != nil { // a type that is not linked in says what it says
 			continue
 		}
-		tell(m.ProtoReflect(), g.say)
+		tell(m.ProtoReflect(), g.cfg.Say)
 		if packed, err := anypb.New(m); err == nil {
 			p.Details[i] = packed
 		}

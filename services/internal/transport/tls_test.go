@@ -17,6 +17,7 @@ import (
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
 
+	ingestv1 "github.com/afterbell/afterbell/gen/afterbell/ingest/v1"
 	"github.com/afterbell/afterbell/services/internal/certs"
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/fault/faulttest"
@@ -29,7 +30,7 @@ func makeCerts(t *testing.T, dir string) {
 	}
 }
 
-func serve(t *testing.T, cfg ServerConfig) *Server {
+func serve(t *testing.T, cfg ServerConfig, impl ...*scripted) *Server {
 	t.Helper()
 	lis, err := Listen(cfg.Logger, "test", "grpc", "grpc-addr", "127.0.0.1:0")
 	if err != nil {
@@ -37,6 +38,9 @@ func serve(t *testing.T, cfg ServerConfig) *Server {
 	}
 	cfg.Listener, cfg.StopTimeout = lis, time.Second
 	s := NewServer(cfg)
+	for _, i := range impl {
+		ingestv1.RegisterIngestServiceServer(s, i)
+	}
 	ctx, cancel := context.WithCancel(context.Background())
 	ended := make(chan error, 1)
 	go func() { ended <- s.Run(ctx) }()

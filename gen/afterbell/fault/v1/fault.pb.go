@@ -396,6 +396,11 @@ const (
 	// ErrorInfo.metadata: {"limit", "value"}: "rate", "calls", "streams_per_caller" or
 	// "streams", and its value. RetryInfo says when to repeat the call. Class: transient.
 	Reason_REASON_TOO_MANY_CALLS Reason = 74
+	// A call that is not a stream took longer than its service allows. A change that it
+	// asked for may have been made.
+	//
+	// ErrorInfo.metadata: {"seconds"}: the limit. Class: transient.
+	Reason_REASON_CALL_TIMEOUT Reason = 75
 )
 
 // Enum value maps for Reason.
@@ -476,6 +481,7 @@ var (
 		72: "REASON_TOO_MANY_ATTEMPTS",
 		73: "REASON_ETAG_MISMATCH",
 		74: "REASON_TOO_MANY_CALLS",
+		75: "REASON_CALL_TIMEOUT",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":                   0,
@@ -553,6 +559,7 @@ var (
 		"REASON_TOO_MANY_ATTEMPTS":             72,
 		"REASON_ETAG_MISMATCH":                 73,
 		"REASON_TOO_MANY_CALLS":                74,
+		"REASON_CALL_TIMEOUT":                  75,
 	}
 )
 
@@ -766,7 +773,7 @@ const file_afterbell_fault_v1_fault_proto_rawDesc = "" +
 	"\bmetadata\x18\b \x03(\v2'.afterbell.fault.v1.Issue.MetadataEntryR\bmetadata\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xc8\x10\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xe1\x10\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14REASON_TOKEN_MISSING\x10\x01\x12\x18\n" +
@@ -843,7 +850,8 @@ const file_afterbell_fault_v1_fault_proto_rawDesc = "" +
 	"\x14REASON_ROLE_REQUIRED\x10G\x12\x1c\n" +
 	"\x18REASON_TOO_MANY_ATTEMPTS\x10H\x12\x18\n" +
 	"\x14REASON_ETAG_MISMATCH\x10I\x12\x19\n" +
-	"\x15REASON_TOO_MANY_CALLS\x10J*e\n" +
+	"\x15REASON_TOO_MANY_CALLS\x10J\x12\x17\n" +
+	"\x13REASON_CALL_TIMEOUT\x10K*e\n" +
 	"\bSeverity\x12\x18\n" +
 	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10SEVERITY_WARNING\x10\x01\x12\x12\n" +

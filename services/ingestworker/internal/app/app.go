@@ -169,7 +169,7 @@ func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err erro
 		return nil, err
 	}
 	a.server = transport.NewServer(transport.ServerConfig{
-		Logger: log, Listener: lis, StopTimeout: cfg.StopTimeout, Credentials: creds, Authorize: admit,
+		Logger: log, Listener: lis, StopTimeout: cfg.StopTimeout, Credentials: creds, Authorize: admit, ReceiveTimeout: receiveTimeout,
 	})
 	a.later("gRPC server", a.server.Close)
 	ingestv1.RegisterIngestServiceServer(a.server, api.New(api.Config{
@@ -197,6 +197,10 @@ func (a *App) later(name string, do func() error) { a.undo = append(a.undo, clea
 
 // Addr is the gRPC address in use, "127.0.0.1:7701".
 func (a *App) Addr() string { return a.server.Addr() }
+
+// receiveTimeout is how long a request may take to arrive. How long a call may take says
+// the orchestrator, with each call.
+const receiveTimeout = 20 * time.Second
 
 // releaseEvery is how often the pools are asked to close idle files.
 const releaseEvery = 5 * time.Second

@@ -148,35 +148,34 @@ func (a *Access) changes(fullMethod string) bool {
 	return !strings.HasPrefix(name, "Get") && !strings.HasPrefix(name, "List")
 }
 
-// Options are the interceptors that audit changes and end the streams of callers whose
-// key ends.
-func (a *Access) Options() []grpc.ServerOption {
-	return []grpc.ServerOption{grpc.ChainUnaryInterceptor(a.unary), grpc.ChainStreamInterceptor(a.stream)}
-}
-
-func (a *Access) unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
+// Unary audits a change.
+func (a *Access) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo, handler grpc.UnaryHandler) (any, error) {
 	if dry, ok := req.(interface{ GetValidateOnly() bool }); !a.changes(info.FullMethod) || ok && dry.GetValidateOnly() {
 		return handler(ctx, req)
 	}
 	c := &auth.Change{Entry: auth.Entry{Caller: auth.CallerOf(ctx), Method: label(info.FullMethod), Request: told(req)}}
 	resp, err := handler(auth.WithChange(ctx, c), req)
-	if err == nil {
-		a.finish(ctx, c)
-	}
+	a.finish(ctx, c, err)
 	return resp, err
 }
 
-// finish audits a change that no write of the ledger took along.
-func (a *Access) finish(ctx context.Context, c *auth.Change) {
-	if c.Stored() {
+// finish audits a change that no write of the ledger took along, and what became of one
+// that has begun.
+func (a *Access) finish(ctx context.Context, c *auth.Change, failed error) {
+	entry := c.Entry
+	switch {
+	case c.Begun():
+		entry = c.Outcome(failed)
+	case failed != nil, c.Stored():
 		return
 	}
-	if err := a.trail.AddEntry(context.WithoutCancel(ctx), c.Entry); err != nil {
+	if err := a.trail.AddEntry(context.WithoutCancel(ctx), entry); err != nil {
 		a.log.Error("a change is not in the audit trail", "method", c.Entry.Method, "actor", c.Entry.Caller.Name, "error", err.Error())
 	}
 }
 
-func (a *Access) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
+// Stream audits a change, and ends the stream of a caller whose key ends.
+func (a *Access) Stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	ctx, cancel := a.keeper.Until(ss.Context(), auth.CallerOf(ss.Context()))
 	defer cancel()
 	s := &callerStream{ServerStream: ss, ctx: ctx}
@@ -188,8 +187,8 @@ func (a *Access) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 	if cause, ended := fault.As(context.Cause(ctx)); ended {
 		err = cause // the key was revoked or has expired
 	}
-	if err == nil && s.change != nil {
-		a.finish(ctx, s.change)
+	if s.change != nil {
+		a.finish(ctx, s.change, err)
 	}
 	return err
 }

@@ -9,6 +9,16 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/auth"
 )
 
+// begin puts into the audit trail that the call is about to change something outside the
+// ledger, before it does: if the process is killed meanwhile, the trail still tells. What
+// is not in the trail is not done.
+func (b *base) begin(ctx context.Context) error {
+	if c := auth.ChangeOf(ctx); c != nil {
+		return b.Trail.AddEntry(ctx, c.Begin())
+	}
+	return nil
+}
+
 type auditService struct {
 	orchestratorv1.UnimplementedAuditServiceServer
 	*base

@@ -26,6 +26,9 @@ func (s *limitService) ListLimits(ctx context.Context, _ *orchestratorv1.ListLim
 
 // ForgetLimits implements orchestratorv1.LimitServiceServer.
 func (s *limitService) ForgetLimits(ctx context.Context, req *orchestratorv1.ForgetLimitsRequest) (*orchestratorv1.ForgetLimitsResponse, error) {
+	if err := s.begin(ctx); err != nil {
+		return nil, err
+	}
 	limits, err := s.Worker.ForgetLimits(ctx, req.GetProviderApis())
 	if err != nil {
 		return nil, err

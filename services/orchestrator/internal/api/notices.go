@@ -228,6 +228,9 @@ func (s *noticeService) TestChannel(ctx context.Context, req *orchestratorv1.Tes
 	if _, err := s.channel(ctx, req.GetChannelId()); err != nil {
 		return nil, err
 	}
+	if err := s.begin(ctx); err != nil {
+		return nil, err
+	}
 	err := s.Notifier.Test(ctx, req.GetChannelId())
 	var refused *notify.Refusal
 	switch {

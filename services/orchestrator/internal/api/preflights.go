@@ -38,6 +38,9 @@ func (s *preflightService) RunPreflight(req *orchestratorv1.RunPreflightRequest,
 	if err := p.err(); err != nil {
 		return err
 	}
+	if err := s.begin(ss.Context()); err != nil {
+		return err
+	}
 	err = relay(ss.Context(), s.base, func(ctx context.Context, tell func(preflight.Event) error) error {
 		_, err := s.Preflight.Run(ctx, opts, tell)
 		return err

@@ -172,6 +172,9 @@ func (s *runService) VerifyRun(ctx context.Context, req *orchestratorv1.VerifyRu
 	if _, err := s.found(ctx, req.GetRunId()); err != nil {
 		return nil, err
 	}
+	if err := s.begin(ctx); err != nil {
+		return nil, err
+	}
 	v, err := s.Dispatcher.Verify(ctx, req.GetRunId())
 	if err != nil {
 		return nil, err

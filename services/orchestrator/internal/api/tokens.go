@@ -65,6 +65,9 @@ func (s *tokenService) SetToken(ctx context.Context, req *orchestratorv1.SetToke
 	case n > maxToken:
 		return nil, fault.Invalid("token", "is %d bytes; at most %d are allowed", n, maxToken)
 	}
+	if err := s.begin(ctx); err != nil {
+		return nil, err
+	}
 	if err := s.Worker.SetToken(ctx, req.GetDomainId(), req.GetToken()); err != nil {
 		return nil, err
 	}
@@ -77,6 +80,9 @@ func (s *tokenService) SetToken(ctx context.Context, req *orchestratorv1.SetToke
 
 // ClearToken implements orchestratorv1.TokenServiceServer.
 func (s *tokenService) ClearToken(ctx context.Context, req *orchestratorv1.ClearTokenRequest) (*orchestratorv1.ClearTokenResponse, error) {
+	if err := s.begin(ctx); err != nil {
+		return nil, err
+	}
 	if err := s.Worker.ClearToken(ctx, req.GetDomainId()); err != nil {
 		return nil, err
 	}

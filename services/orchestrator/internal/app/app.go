@@ -88,7 +88,7 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *App, err 
 	if err != nil {
 		return nil, err
 	}
-	if a.worker, err = worker.Dial(cfg.WorkerAddr, sec.worker); err != nil {
+	if a.worker, err = worker.Dial(cfg.WorkerAddr, sec.worker, worker.WithTimeout(cfg.Web.CallTimeout)); err != nil {
 		return nil, err
 	}
 	a.later("connection to the worker", a.worker.Close)
@@ -120,7 +120,8 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *App, err 
 	a.grpc = transport.NewServer(transport.ServerConfig{
 		Logger: log, Listener: lis, MaxRequest: cmp.Or(cfg.Web.MaxRequest, maxRequest),
 		Limits: limits, Caller: func(ctx context.Context) string { return auth.CallerOf(ctx).Encode() }, StopTimeout: cfg.StopTimeout, Say: api.Here(web.Addr().String(), sec.tls != nil),
-		Authorize: admission.Authorize, Credentials: sec.credentials(), Options: admission.Options(),
+		Authorize: admission.Authorize, Credentials: sec.credentials(), Unary: admission.Unary, Stream: admission.Stream,
+		CallTimeout: cfg.Web.CallTimeout, ReceiveTimeout: cfg.Web.BodyTimeout,
 	})
 	a.later("gRPC server", a.grpc.Close)
 	source := &rows.Source{Worker: a.worker.Data(), NextRun: api.NextRun(a.dispatcher, a.scheduler)}

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"time"
 	"unicode/utf8"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
 // MaxAudit is how many bytes of a request, of the values before and of those after an
@@ -56,6 +58,38 @@ type Change struct {
 	Entry Entry
 
 	stored atomic.Bool
+	begun  atomic.Bool
+}
+
+// Begun tells whether the trail says that the call has begun to do something that no write
+// of the store takes along.
+func (c *Change) Begun() bool { return c.begun.Load() }
+
+// Begin is the entry of a call that is about to do such a thing. Its Outcome follows as a
+// second entry; where that is missing, the process ended in between.
+func (c *Change) Begin() Entry {
+	c.begun.Store(true)
+	e := c.Entry
+	e.After = Told(outcome{Outcome: "begun"})
+	return e
+}
+
+// Outcome is the entry of a call that began, with what became of it.
+func (c *Change) Outcome(err error) Entry {
+	e, o := c.Entry, outcome{Outcome: "done"}
+	if err != nil {
+		o = outcome{Outcome: "failed", Reason: string(fault.ReasonOf(err))}
+	}
+	e.After = Told(o)
+	return e
+}
+
+// outcome is what an entry has in the place of the value after a change.
+type outcome struct {
+	// Outcome is "begun", "done" or "failed".
+	Outcome string `json:"outcome"`
+	// Reason of a failure.
+	Reason string `json:"reason,omitempty"`
 }
 
 // Stored tells whether the entry is in the audit trail.

@@ -38,7 +38,7 @@ func TestDefaultsAreThoseThatPeopleRelyOn(t *testing.T) {
 	}
 	want := Config{DataDir: dir, GRPCAddr: "127.0.0.1:7700", HTTPAddr: "127.0.0.1:7780", WorkerAddr: "127.0.0.1:7701",
 		StopTimeout: 10 * time.Second, Schedule: true, LogLevel: "info", LogFormat: "json",
-		Web: Web{MaxRequest: 1 << 20, MaxStreams: 1024, StreamsPerCaller: 256, MaxCalls: 512, MaxRate: 500, BodyTimeout: 20 * time.Second, StallTimeout: 30 * time.Second}}
+		Web: Web{MaxRequest: 1 << 20, MaxStreams: 1024, StreamsPerCaller: 256, MaxCalls: 512, MaxRate: 500, BodyTimeout: 20 * time.Second, StallTimeout: 30 * time.Second, CallTimeout: 10 * time.Minute}}
 	if diff := cmp.Diff(want, c, cmpopts.EquateEmpty()); diff != "" {
 		t.Error(diff)
 	}
@@ -90,6 +90,7 @@ func TestWrongValuesAreNamedInOneLine(t *testing.T) {
 		"request size":     {[]string{"--max-request=1"}, env(), "max-request"},
 		"streams":          {[]string{"--max-streams=-1"}, env(), "max-streams"},
 		"body timeout":     {[]string{"--body-timeout=0s"}, env(), "body-timeout"},
+		"call timeout":     {[]string{"--call-timeout=25h"}, env(), "call-timeout"},
 		"variable":         {nil, env("AFTERBELL_STOP_TIMEOUT", "soon"), "stop-timeout"},
 		"variable address": {nil, env("AFTERBELL_HTTP_ADDR", "0.0.0.0:1"), "http-addr"},
 	} {

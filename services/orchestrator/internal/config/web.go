@@ -21,9 +21,9 @@ type Web struct {
 	// MaxStreams open of all callers, and StreamsPerCaller of each; MaxCalls in progress
 	// of all; MaxRate of calls a second of each. 0 means no limit.
 	MaxStreams, StreamsPerCaller, MaxCalls, MaxRate int
-	// BodyTimeout is how long a request body may take to arrive, StallTimeout how long a
-	// reader of rows may read nothing.
-	BodyTimeout, StallTimeout time.Duration
+	// BodyTimeout is how long a request may take to arrive, StallTimeout how long a reader
+	// of rows may read nothing, and CallTimeout how long a call may take that is no stream.
+	BodyTimeout, StallTimeout, CallTimeout time.Duration
 }
 
 // flags adds the flags of w to fs, and returns what takes over those that are lists.
@@ -36,8 +36,9 @@ func (w *Web) flags(fs *flag.FlagSet) (lists func()) {
 	fs.IntVar(&w.StreamsPerCaller, "max-streams-per-caller", 256, "open streams of one API key, or of one address without a key; 0 for no limit")
 	fs.IntVar(&w.MaxCalls, "max-calls", 512, "calls in progress of all callers, streams not counted; 0 for no limit")
 	fs.IntVar(&w.MaxRate, "max-rate", 500, "calls a second of one API key, or of one address without a key; four seconds' worth may come at once; 0 for no limit")
-	fs.DurationVar(&w.BodyTimeout, "body-timeout", 20*time.Second, "how long the body of a REST request may take to arrive")
+	fs.DurationVar(&w.BodyTimeout, "body-timeout", 20*time.Second, "how long a request may take to arrive")
 	fs.DurationVar(&w.StallTimeout, "stall-timeout", 30*time.Second, "how long a client that reads rows may read nothing")
+	fs.DurationVar(&w.CallTimeout, "call-timeout", 10*time.Minute, "how long a call that is not a stream may take")
 	return func() { w.PublicHosts, w.Origins = words(hosts), words(origins) }
 }
 
@@ -76,9 +77,10 @@ func (w *Web) check(keys bool) error {
 	for _, d := range []struct {
 		name string
 		v    time.Duration
-	}{{"body-timeout", w.BodyTimeout}, {"stall-timeout", w.StallTimeout}} {
-		if d.v < time.Second || d.v > 10*time.Minute {
-			return fault.Invalid(d.name, "%s is not from 1s to 10m", d.v)
+		most time.Duration
+	}{{"body-timeout", w.BodyTimeout, 10 * time.Minute}, {"stall-timeout", w.StallTimeout, 10 * time.Minute}, {"call-timeout", w.CallTimeout, 24 * time.Hour}} {
+		if d.v < time.Second || d.v > d.most {
+			return fault.Invalid(d.name, "%s is not from 1s to %s", d.v, d.most)
 		}
 	}
 	return nil

@@ -12,6 +12,7 @@ import (
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/auth"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/settings"
@@ -68,6 +69,8 @@ type active struct {
 	waiting map[*part]bool
 	inHand  int
 	gaveUp  []surrender
+
+	change *auth.Change // asked for by a caller; nil, or stored, where no write has to take it along
 
 	away      bool      // the worker is away and being asked for
 	fails     int       // failures of the provider since its last answer
@@ -299,7 +302,7 @@ func (l *loop) flush() error {
 			u.Partitions = append(u.Partitions, p.Partition)
 		}
 	}
-	if _, err := l.d.cfg.Ledger.Save(l.store(), u); err != nil {
+	if _, err := l.d.cfg.Ledger.Save(l.saving(), u); err != nil {
 		l.log.Error("a run's progress could not be stored; retrying", "run_id", a.r.ID, "error", err)
 		if fault.Is(err, fault.WrongState) || fault.Is(err, fault.NotFound) {
 			l.letGo()
@@ -311,6 +314,15 @@ func (l *loop) flush() error {
 	a.events, a.flushAt = nil, time.Time{}
 	l.d.bus.notify(a.r.ID)
 	return nil
+}
+
+// saving is the context of a write about the run in hand. It carries the change that a
+// caller asked for, until a write has taken that along.
+func (l *loop) saving() context.Context {
+	if c := l.act.change; c != nil && !c.Stored() {
+		return auth.WithChange(l.store(), c)
+	}
+	return l.store()
 }
 
 // letGo forgets a run that the ledger knows otherwise.
@@ -377,7 +389,7 @@ func (l *loop) finish(end run.End) {
 // tried again until it succeeds.
 func (l *loop) storeEnd() error {
 	a := l.act
-	if _, err := l.d.cfg.Ledger.Save(l.store(), *a.final); err != nil {
+	if _, err := l.d.cfg.Ledger.Save(l.saving(), *a.final); err != nil {
 		l.log.Error("the end of a run could not be stored; retrying", "run_id", a.r.ID, "error", err)
 		if fault.Is(err, fault.WrongState) || fault.Is(err, fault.NotFound) {
 			l.letGo()

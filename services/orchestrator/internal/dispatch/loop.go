@@ -351,7 +351,7 @@ func (l *loop) cancelRun(ctx context.Context, id, note string) (run.Run, error) 
 		return run.Run{}, err
 	}
 	a.r = next
-	a.events = append(a.events, event)
+	a.events, a.change = append(a.events, event), auth.ChangeOf(ctx)
 	l.log.Info("run is being cancelled", "run_id", id, "note", note)
 	a.cancel(errCancelled)
 	err = l.flush()

@@ -122,14 +122,19 @@ func (g *gateway) writeError(w http.ResponseWriter, httpCode int, s *status.Stat
 	h.Del("Trailer")
 	h.Del("Transfer-Encoding")
 	h.Set("Content-Type", "application/json")
+	retryAfter(h, s)
+	w.WriteHeader(httpCode)
+	w.Write(append(errorJSON(s), '\n')) // a caller that is gone needs no answer
+}
+
+// retryAfter puts into the header when to come again, where a status says so.
+func retryAfter(h http.Header, s *status.Status) {
 	for _, detail := range s.Details() {
 		if retry, ok := detail.(*errdetails.RetryInfo); ok {
 			wait := (retry.GetRetryDelay().AsDuration() + time.Second - 1) / time.Second
 			h.Set("Retry-After", strconv.FormatInt(int64(max(wait, 1)), 10))
 		}
 	}
-	w.WriteHeader(httpCode)
-	w.Write(append(errorJSON(s), '\n')) // a caller that is gone needs no answer
 }
 
 // onError answers a call that failed before anything was written.
@@ -138,9 +143,17 @@ func (g *gateway) onError(_ context.Context, _ *runtime.ServeMux, _ runtime.Mars
 	g.writeError(w, httpCode(s), s)
 }
 
-// onStreamError is the status a stream ends with.
-func onStreamError(_ context.Context, err error) *status.Status {
-	return withReason(status.Convert(err))
+// headerOf is the key of a response's header in the context of its request.
+type headerOf struct{}
+
+// onStreamError is the status a stream ends with. One that has not begun still says in its
+// header when to come again; grpc-gateway would leave that out.
+func onStreamError(ctx context.Context, err error) *status.Status {
+	s := withReason(status.Convert(err))
+	if h, ok := ctx.Value(headerOf{}).(http.Header); ok {
+		retryAfter(h, s)
+	}
+	return s
 }
 
 // onRouteError answers a path or a method that no RPC has.

@@ -339,7 +339,7 @@ func reasonOf(t *testing.T, body []byte) (fault.Reason, string) {
 func TestEveryReasonHasItsHTTPCode(t *testing.T) {
 	r := start(t)
 	want := map[fault.Status]int{
-		fault.StatusCancelled: 499, fault.StatusInvalidArgument: 400, fault.StatusNotFound: 404, fault.StatusAlreadyExists: 409,
+		fault.StatusCancelled: 499, fault.StatusInvalidArgument: 400, fault.StatusNotFound: 404, fault.StatusAlreadyExists: 409, fault.StatusDeadlineExceeded: 504,
 		fault.StatusPermissionDenied: 403, fault.StatusResourceExhausted: 429, fault.StatusFailedPrecondition: 400, fault.StatusAborted: 409,
 		fault.StatusInternal: 500, fault.StatusUnavailable: 503, fault.StatusDataLoss: 500, fault.StatusUnauthenticated: 401,
 	}

@@ -23,6 +23,9 @@ import (
 const (
 	// defaultBody is the largest request body read, in bytes, where the config says nothing.
 	defaultBody = 1 << 20
+	// maxOpenBody is the largest body of a path that everybody may call, in bytes: it holds
+	// a key.
+	maxOpenBody = 4 << 10
 	// maxDrained is how much of a body that is too large is still taken off the line,
 	// so that a client that only reads once it has written sees the answer.
 	maxDrained = 64 << 20
@@ -96,7 +99,7 @@ func (g *gateway) guard(next http.Handler) http.Handler {
 			var large *http.MaxBytesError
 			switch {
 			case errors.As(err, &large):
-				code, err = http.StatusRequestEntityTooLarge, fault.Invalid("body", "is larger than %d bytes", g.maxBody)
+				code, err = http.StatusRequestEntityTooLarge, fault.Invalid("body", "is larger than %d bytes", large.Limit)
 			case errors.Is(err, errUnacceptable):
 				code, err = http.StatusNotAcceptable, fault.Invalid("accept", "%.100q is not supported: allowed is %s", strings.Join(r.Header.Values("Accept"), ", "), strings.Join(served(r.URL.Path), ", "))
 			case errors.Is(err, errEncoded):
@@ -109,6 +112,9 @@ func (g *gateway) guard(next http.Handler) http.Handler {
 		if r.Method == http.MethodHead && !streams(r.URL.Path) && !isRows(r.URL.Path) {
 			r = r.WithContext(r.Context()) // a copy: the server goes by its own to leave the body out
 			r.Method = http.MethodGet
+		}
+		if streams(r.URL.Path) {
+			r = r.WithContext(context.WithValue(r.Context(), headerOf{}, h))
 		}
 		next.ServeHTTP(w, r)
 	})
@@ -182,17 +188,21 @@ func (g *gateway) readBody(w http.ResponseWriter, r *http.Request) error {
 	if r.Body == nil || r.Body == http.NoBody {
 		return nil
 	}
-	if r.ContentLength > g.maxBody && r.Header.Get("Expect") != "" { // it waits for this answer before it sends
-		return &http.MaxBytesError{Limit: g.maxBody}
+	limit, drained := g.maxBody, int64(maxDrained)
+	if open(r.URL.Path) {
+		limit, drained = min(limit, maxOpenBody), 0
+	}
+	if r.ContentLength > limit && r.Header.Get("Expect") != "" { // it waits for this answer before it sends
+		return &http.MaxBytesError{Limit: limit}
 	}
 	rc := http.NewResponseController(w)
 	_ = rc.SetReadDeadline(time.Now().Add(g.bodyTime)) // a recorder in a test has none
 	defer func() { _ = rc.SetReadDeadline(time.Time{}) }()
-	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, g.maxBody))
+	data, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if err != nil {
 		var large *http.MaxBytesError
 		if errors.As(err, &large) {
-			_, _ = io.CopyN(io.Discard, r.Body, maxDrained) // the answer is the same, however much came
+			_, _ = io.CopyN(io.Discard, r.Body, drained) // the answer is the same, however much came
 			return err
 		}
 		return fault.Invalid("body", "ended before it was complete")

@@ -62,6 +62,11 @@ func TestChangesAreAudited(t *testing.T) {
 			_, err := s.CancelQueued(ctx, queued[0].ID, "no", time.Now())
 			return err
 		}, "", ""},
+		{"S.Stop", func(ctx context.Context) error {
+			r := run.Run{ID: NewID(), Pool: market.Universe, Mode: run.Manual, Source: run.SourceManual, State: run.Checking, CreatedAt: time.Now(), StartedAt: time.Now()}
+			_, err := s.Save(ctx, run.Update{Run: r})
+			return err
+		}, "", string(run.Checking)},
 		{"S.Delete", func(ctx context.Context) error { return s.DeleteRun(ctx, queued[0].ID) }, "universe", ""},
 		{"S.Key", func(ctx context.Context) error { return s.AddKey(ctx, key) }, "", key.ID},
 		{"S.Revoke", func(ctx context.Context) error {
@@ -89,7 +94,7 @@ func TestChangesAreAudited(t *testing.T) {
 	if err := s.SaveSettings(same, v); err != nil || auth.ChangeOf(same) != nil {
 		t.Errorf("saving the same again: %v", err)
 	}
-	if entries, _, _ := s.Entries(t.Context(), auth.EntryFilter{Actor: "desk", Method: "S", Limit: 100}); len(entries) != 13 {
+	if entries, _, _ := s.Entries(t.Context(), auth.EntryFilter{Actor: "desk", Method: "S", Limit: 100}); len(entries) != 14 {
 		t.Errorf("%d entries", len(entries))
 	}
 	if entries, _, _ := s.Entries(t.Context(), auth.EntryFilter{Method: "S.Targets", Before: 7, Limit: 100}); len(entries) != 1 {

@@ -21,9 +21,9 @@ func (s *Store) Save(ctx context.Context, u run.Update) (events []run.Event, err
 	if u.Run.State == run.Finished {
 		drill.Point("run.finishing")
 	}
-	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
+	err = s.change(ctx, func(tx *sqlite.Tx) (before, after any, err error) {
 		events, err = save(ctx, tx, u)
-		return err
+		return nil, map[string]string{"runId": u.Run.ID, "state": string(u.Run.State)}, err
 	})
 	if err != nil {
 		return nil, wrongState(u.Run, failed("save run "+u.Run.ID, err))

@@ -55,6 +55,18 @@ func Dial(addr string, sec transport.Security, extra ...grpc.DialOption) (*Clien
 	return &Client{addr: addr, conn: conn, rpc: ingestv1.NewIngestServiceClient(conn), data: ingestv1.NewDataServiceClient(conn)}, nil
 }
 
+// WithTimeout ends a call that is no stream and has no deadline of its own.
+func WithTimeout(d time.Duration) grpc.DialOption {
+	return grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
+		if _, limited := ctx.Deadline(); d > 0 && !limited {
+			var cancel context.CancelFunc
+			ctx, cancel = context.WithTimeout(ctx, d)
+			defer cancel()
+		}
+		return invoke(ctx, method, req, reply, cc, opts...)
+	})
+}
+
 // Close ends the connection; calls in hand fail.
 func (c *Client) Close() error { return c.conn.Close() }
 

@@ -1,0 +1,140 @@
+package app
+
+import (
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/internal/platformtest"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/auth"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/config"
+)
+
+// trail is what the audit trail tells, oldest first: the method, and the value after.
+func (r *rig) trail(t *testing.T, method string) (told []string) {
+	t.Helper()
+	entries, _, err := r.ledger.Entries(t.Context(), auth.EntryFilter{Method: method, Limit: 100})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range slices.Backward(entries) {
+		told = append(told, e.Method+" "+e.After)
+	}
+	return told
+}
+
+// What is changed outside the ledger is in the audit trail before it is done, and again
+// with what became of it.
+func TestTrailOfWhatIsOutsideTheLedger(t *testing.T) {
+	r := start(t)
+	p := platformtest.Start(t, nil)
+	run := r.create(t, &orchestratorv1.CreateRunRequest{Pools: universe})
+	r.finish(t, run.GetRunId())
+	if resp, body := r.get(t, "POST", "/v1/channels", `{"channelId":"desk","kind":"KIND_SLACK","url":"`+p.URL+`/services/x"}`); resp.StatusCode != 200 {
+		t.Fatal(body)
+	}
+	const begun, done = ` {"outcome":"begun"}`, ` {"outcome":"done"}`
+	for _, c := range []struct {
+		method, path, body, rpc, last string
+		want                          int
+	}{
+		{"POST", "/v1/limits:forget", `{}`, "LimitService.ForgetLimits", done, 200},
+		{"POST", "/v1/limits:forget", `{"providerApis":["weather"]}`, "LimitService.ForgetLimits", ` {"outcome":"failed","reason":"INVALID_ARGUMENT"}`, 400},
+		{"PUT", "/v1/tokens/main", `{"token":"x"}`, "TokenService.SetToken", done, 200},
+		{"DELETE", "/v1/tokens/main", "", "TokenService.ClearToken", done, 200},
+		{"DELETE", "/v1/tokens/main", "", "TokenService.ClearToken", ` {"outcome":"failed","reason":"NOT_FOUND"}`, 404},
+		{"POST", "/v1/runs/" + run.GetRunId() + ":verify", `{}`, "RunService.VerifyRun", done, 200},
+		{"POST", "/v1/channels/desk:test", `{}`, "NoticeService.TestChannel", done, 200},
+		{"POST", "/v1/preflights:run", `{}`, "PreflightService.RunPreflight", done, 200},
+	} {
+		before := len(r.trail(t, c.rpc))
+		if resp, body := r.get(t, c.method, c.path, c.body); resp.StatusCode != c.want {
+			t.Errorf("%s: %d %s", c.rpc, resp.StatusCode, body)
+		}
+		if got, want := r.trail(t, c.rpc)[before:], []string{c.rpc + begun, c.rpc + c.last}; !slices.Equal(got, want) {
+			t.Errorf("the trail tells %q, want %q", got, want)
+		}
+	}
+	// A call that asks for nothing possible has not begun.
+	before := len(r.trail(t, ""))
+	for _, c := range [][3]string{{"PUT", "/v1/tokens/main", `{"token":""}`}, {"POST", "/v1/runs/x:verify", `{}`}, {"POST", "/v1/channels/nobody:test", `{}`}, {"POST", "/v1/preflights:run", `{"moduleIds":["no.such"]}`}} {
+		if resp, body := r.get(t, c[0], c[1], c[2]); resp.StatusCode < 400 {
+			t.Errorf("%s: %d %s", c[1], resp.StatusCode, body)
+		}
+	}
+	if more := r.trail(t, "")[before:]; len(more) > 0 {
+		t.Errorf("the trail tells of what was refused: %q", more)
+	}
+	// While the worker has not answered, the trail tells already.
+	r.worker.mu.Lock()
+	before = len(r.trail(t, "TokenService"))
+	answered := make(chan int, 1)
+	go func() {
+		req, _ := http.NewRequestWithContext(t.Context(), "PUT", "http://"+r.HTTPAddr()+"/v1/tokens/main", strings.NewReader(`{"token":"y"}`))
+		resp, err := r.http.Do(req)
+		if err != nil {
+			answered <- 0
+			return
+		}
+		resp.Body.Close()
+		answered <- resp.StatusCode
+	}()
+	for len(r.trail(t, "TokenService")) == before {
+		time.Sleep(time.Millisecond)
+	}
+	if more := r.trail(t, "TokenService")[before:]; !slices.Equal(more, []string{"TokenService.SetToken" + begun}) {
+		t.Errorf("before the worker answers the trail tells %q", more)
+	}
+	r.worker.mu.Unlock()
+	if code := <-answered; code != 200 {
+		t.Errorf("SetToken: %d", code)
+	}
+}
+
+// The cancellation of a run that is under way and the entry that tells of it are one write.
+func TestTrailOfACancellation(t *testing.T) {
+	r := start(t)
+	gate := make(chan struct{})
+	r.worker.set(func() { r.worker.hold = gate })
+	run := r.create(t, &orchestratorv1.CreateRunRequest{Pools: universe})
+	watch, err := r.runs().WatchRun(t.Context(), &orchestratorv1.WatchRunRequest{RunId: run.GetRunId()})
+	for err == nil {
+		m, e := watch.Recv()
+		if err = e; m.GetEvent().GetStateChanged().GetToState() == orchestratorv1.Run_STATE_RUNNING {
+			break
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := r.runs().CancelRun(t.Context(), &orchestratorv1.CancelRunRequest{RunId: run.GetRunId()}); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{`RunService.CancelRun {"runId":"` + run.GetRunId() + `","state":"cancelling"}`}
+	if got := r.trail(t, "RunService.CancelRun"); !slices.Equal(got, want) {
+		t.Errorf("the trail tells %q, want %q", got, want)
+	}
+	close(gate)
+	r.finish(t, run.GetRunId())
+	if got := r.trail(t, "RunService.CancelRun"); len(got) != 1 {
+		t.Errorf("the trail tells %q", got)
+	}
+}
+
+// A call that takes too long ends with 504 and says what to do.
+func TestCallsThatTakeTooLong(t *testing.T) {
+	w, addr := startWorker(t)
+	dir := t.TempDir()
+	quiet(t, dir)
+	r := startIn(t, dir, addr, func(c *config.Config) { c.Web.CallTimeout = time.Second })
+	r.worker = w
+	w.mu.Lock()
+	resp, body := r.get(t, "GET", "/v1/limits", "")
+	w.mu.Unlock()
+	if resp.StatusCode != http.StatusGatewayTimeout || !strings.Contains(body, `"reason":"CALL_TIMEOUT"`) || !strings.Contains(body, "--call-timeout") {
+		t.Errorf("%d %s", resp.StatusCode, body)
+	}
+}
