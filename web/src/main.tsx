@@ -16,6 +16,8 @@ interface PageEntry {
   zh: string;
   en: string;
   load: () => Promise<{ default: ComponentType }>;
+  /** The role that the page asks for; others do not see it. */
+  role?: string;
   /** What the page asks for that takes longest. */
   ask?: (q: URLSearchParams) => string[];
 }
@@ -31,8 +33,13 @@ const pages: PageEntry[] = [
   { id: "schedule", zh: "计划与时段", en: "Schedule", load: () => import("./pages/schedule.tsx") },
   { id: "notices", zh: "通知", en: "Notices", load: () => import("./pages/notices.tsx") },
   { id: "settings", zh: "设置", en: "Settings", load: () => import("./pages/settings.tsx") },
+  { id: "keys", zh: "密钥", en: "Keys", role: "ROLE_ADMIN", load: () => import("./pages/keys.tsx") },
+  { id: "audit", zh: "审计", en: "Audit", role: "ROLE_ADMIN", load: () => import("./pages/audit.tsx") },
   { id: "about", zh: "关于", en: "About", load: () => import("./pages/about.tsx") },
 ];
+
+/** The pages that the caller may see. */
+const seen = (): PageEntry[] => pages.filter((p) => !p.role || (who.value && may(p.role)));
 
 const loaded = new Map<string, ComponentType>();
 
@@ -47,6 +54,7 @@ function Shown({ id }: { id: string }) {
     load(entry).then(() => render((n) => n + 1), () => fail(true));
   }, [id]);
   if (!entry) return <div class="page"><h1>{t("没有这个页面。", "There is no such page.")}</h1><p><a class="button" href={to("")}>{t("回到今晚", "Back to tonight")}</a></p></div>;
+  if (entry.role && who.value && !may(entry.role)) return <div class="page"><h1>{t(`“${entry.zh}”需要管理员密钥。`, `${entry.en} requires the key of an admin.`)}</h1><p><a class="button" href={to("")}>{t("回到今晚", "Back to tonight")}</a></p></div>;
   const C = loaded.get(id);
   if (C) return <C />;
   return failed
@@ -90,7 +98,7 @@ function Jump({ close }: { close: () => void }) {
       found.push([t(`${s} 那一晚，${p}`, `The evening of ${s}, ${p}`), to("schedule", `${s}.${p}`)], [t(`${s} 的覆盖，${p}`, `Coverage of ${s}, ${p}`), to("coverage", "", { pool: p, at: `daily:${s}` })]);
     }
   }
-  for (const p of pages) if (!s || p.zh.includes(s) || p.en.toLowerCase().includes(s.toLowerCase())) found.push([t(p.zh, p.en), to(p.id)]);
+  for (const p of seen()) if (!s || p.zh.includes(s) || p.en.toLowerCase().includes(s.toLowerCase())) found.push([t(p.zh, p.en), to(p.id)]);
   const search = useInstruments(/^[0-9a-f-]{20,}$/i.test(s) ? "" : s);
   for (const i of search) found.push([`${i.symbol} ${i.name}`, to("look", i.symbol)]);
   const pick = Math.min(at, found.length - 1);
@@ -196,7 +204,7 @@ function App() {
         <button class="ghost" data-lang lang={lang.value === "zh" ? "en" : "zh"} onClick={() => (lang.value = lang.value === "zh" ? "en" : "zh")}>{lang.value === "zh" ? "English" : "中文"}</button>
       </header>
       <nav id="nav" class={menu ? "open" : ""} aria-label={t("页面", "Pages")}>
-        <ul>{pages.map((p) => <li key={p.id}><a href={to(p.id)} aria-current={p.id === page ? "page" : undefined}>{t(p.zh, p.en)}</a></li>)}</ul>
+        <ul>{seen().map((p) => <li key={p.id}><a href={to(p.id)} aria-current={p.id === page ? "page" : undefined}>{t(p.zh, p.en)}</a></li>)}</ul>
       </nav>
       <main ref={main} id="main">
         <Link />

@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"net/http"
 	"net/url"
 	"os"
 	"os/exec"
@@ -32,7 +33,7 @@ type run struct {
 type runs struct{ Runs []run }
 
 // pages are all pages, as their addresses have them.
-var pages = []string{"", "preflight", "runs", "coverage", "look/%s", "targets", "modules", "schedule", "notices", "settings", "about"}
+var pages = []string{"", "preflight", "runs", "coverage", "look/%s", "targets", "modules", "schedule", "notices", "settings", "keys", "audit", "about"}
 
 // TestConsole goes through the console as a person does, on one pair: from the first
 // evening, which is blocked, to a store that is whole, and through what disturbs it.
@@ -123,6 +124,12 @@ func TestConsole(t *testing.T) {
 		last := rest[runs](e, "GET", "/v1/runs?pool=universe", "").Runs[0]
 		e.until("every partition settled", fmt.Sprintf(`document.querySelector("main .facts").innerText.replaceAll(",", "").includes("%d / %d")`, last.CompletedPartitionCount, last.CompletedPartitionCount))
 		e.until("the timeline", `document.querySelectorAll(".timeline path").length >= 3`)
+		e.until("the phases", `["wait", "fetch", "check", "commit"].filter((p) => document.querySelector(".timeline path.t-" + p)).length >= 3`)
+		e.must(e.p.Eval(`document.querySelector("[data-timeline]").focus()`, nil))
+		e.until("the first piece in words", `/获取 [\d.]+ 毫?秒 · 检查 .+ · 提交 /.test(document.querySelector("[data-told]")?.innerText)`)
+		first := e.text("[data-told]")
+		e.must(e.p.Press(kb.ArrowRight))
+		e.until("the next piece", fmt.Sprintf(`document.querySelector("[data-told]").innerText !== %q`, first))
 		e.until("the chain", `document.querySelectorAll("ol.chain li").length > 4`)
 		e.open("")
 		e.until("the verdict", `document.querySelector("[data-pool=universe]").dataset.verdict === "whole"`)
@@ -248,6 +255,28 @@ func TestConsole(t *testing.T) {
 		e.press("取消")
 		e.confirm("取消")
 		e.answers("已取消")
+		e.must(e.p.Eval(`document.querySelector("[data-timeline]").focus()`, nil))
+		e.must(e.p.Press(kb.End))
+		e.until("a piece without phases", `document.querySelector("[data-told]")?.innerText.includes("没有各阶段的时间")`)
+	})
+
+	e.part("builds, files and publications", func(e *env) {
+		info := rest[struct {
+			Publications []struct{ Pool, Version string }
+			Worker       struct{ GoVersion string }
+		}](e, "GET", "/v1/info", "")
+		if len(info.Publications) != 2 {
+			e.t.Fatalf("published: %+v", info.Publications)
+		}
+		e.open("about")
+		e.answers("都在运行")
+		for _, file := range []string{"market-cache.sqlite", "targets.sqlite", "analysis.duckdb"} {
+			e.until("the size of "+file, fmt.Sprintf(`/\d [kM]B/.test(document.querySelector("[data-file='%s']")?.innerText)`, file))
+		}
+		for _, p := range info.Publications {
+			e.until("the version of "+p.Pool, fmt.Sprintf(`document.querySelector("main").innerText.includes(%q)`, p.Version))
+		}
+		e.until("what the worker was built with", fmt.Sprintf(`document.querySelector("[data-service=采集器]").innerText.includes(%q)`, strings.TrimPrefix(info.Worker.GoVersion, "go")))
 	})
 
 	e.part("a stream that is cut goes on where it was", func(e *env) {
@@ -418,7 +447,7 @@ func TestConsole(t *testing.T) {
 			e.must(err)
 			return strings.TrimSpace(string(key))
 		}
-		create("owner", "admin")
+		owner := create("owner", "admin")
 		key := create("desk", "operator")
 		e.Config.OrchestratorFlags = append(e.Config.OrchestratorFlags, "--require-keys")
 		e.must(e.StartOrchestrator(e.t.Context()))
@@ -434,14 +463,73 @@ func TestConsole(t *testing.T) {
 		e.p.Errors() // the browser notes the answers 401
 		enter(key)
 		e.until("the pools", `document.querySelectorAll("[data-pool]").length === 2`)
+		e.until("no page of keys", `![...document.querySelectorAll("nav a")].some((a) => ["密钥", "审计"].includes(a.innerText))`)
+		e.open("keys")
+		e.answers("需要管理员密钥")
 		e.open("schedule")
 		e.until("what an operator may not", `[...document.querySelectorAll("main button")].find((b) => b.innerText === "保存").disabled`)
 		e.press("暂停计划")
 		e.confirm("暂停计划")
 		e.answers("计划已暂停")
+		e.press("恢复计划")
+		e.confirm("恢复计划")
+		e.answers("每个交易日")
 		e.click(`[title="退出登录"]`)
 		e.answers("请用密钥登录")
+
+		enter(owner)
+		e.until("the admin's pages", `[...document.querySelectorAll("nav a")].filter((a) => ["密钥", "审计"].includes(a.innerText)).length === 2`)
+		e.open("keys")
+		e.answers("2 个密钥有效")
+		e.must(e.p.Eval(`document.querySelector("input[name=name]").focus()`, nil))
+		e.must(e.p.Press(strings.Split("books", "")...)) // and on by keyboard
+		e.until("the button", `[...document.querySelectorAll("main button.primary")].some((b) => b.innerText === "创建" && !b.disabled)`)
+		e.must(e.p.Press(kb.Tab, kb.Tab, kb.Tab, kb.Enter))
+		e.until("the command", `document.querySelector("dialog[open]")?.innerText.includes("afterbell keys create books --role viewer --expires 90d")`)
+		e.confirm("创建")
+		e.until("the key", `document.querySelector("[data-secret] code")?.innerText.startsWith("abk_")`)
+		made := e.text("[data-secret] code")
+		e.picture("keys")
+		if got := e.status(made); got != http.StatusOK {
+			e.t.Errorf("the new key gets %d", got)
+		}
+		e.press("我已保存，不再显示")
+		e.until("the key gone", `!document.querySelector("[data-secret]")`)
+		e.answers("3 个密钥有效")
+		e.must(e.p.Eval(`[...document.querySelectorAll("tr[data-key]")].find((r) => r.innerText.includes("books")).querySelector("button").click()`, nil))
+		e.confirm("吊销")
+		e.answers("2 个密钥有效")
+		if got := e.status(made); got != http.StatusUnauthorized {
+			e.t.Errorf("the revoked key gets %d", got)
+		}
+		e.open("audit")
+		e.answers("owner 吊销密钥")
+		var html string
+		e.must(e.p.Eval(`document.documentElement.outerHTML`, &html))
+		if strings.Contains(html, made) {
+			e.t.Error("the audit trail shows a key")
+		}
+		e.must(e.p.Eval(`(() => { const s = document.querySelector("select[name=method]"); s.value = "ScheduleService.ResumeSchedule"; s.dispatchEvent(new Event("change", { bubbles: true })); })()`, nil))
+		e.until("the change of the operator alone", `document.querySelectorAll("tr[data-entry]").length === 1 && document.querySelector("tr[data-entry]").innerText.includes("desk")`)
+		e.must(e.p.Eval(`document.querySelector("tr[data-entry] button").focus()`, nil))
+		e.must(e.p.Press(kb.Enter))
+		e.until("what it was before and after", `[...document.querySelectorAll("[data-detail] tr")].some((r) => r.innerText.includes("paused") && r.querySelector(".minus")?.innerText === "true")`)
+		e.picture("audit")
+		e.must(e.p.Eval(`(() => { const i = document.querySelector("input[name=actor]"); i.value = "nobody"; i.dispatchEvent(new Event("input", { bubbles: true })); i.form.requestSubmit(); })()`, nil))
+		e.answers("没有符合条件的更改")
 	})
+}
+
+// status is how the API answers a key.
+func (e *env) status(key string) int {
+	e.t.Helper()
+	req, err := http.NewRequestWithContext(e.t.Context(), http.MethodGet, "http://"+e.Config.HTTPAddr+"/v1/pools", http.NoBody)
+	e.must(err)
+	req.Header.Set("Authorization", "Bearer "+key)
+	answer, err := http.DefaultClient.Do(req)
+	e.must(err)
+	e.must(answer.Body.Close())
+	return answer.StatusCode
 }
 
 func isHan(r rune) bool { return r >= 0x4e00 && r <= 0x9fff }

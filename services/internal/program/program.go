@@ -9,6 +9,7 @@ import (
 	"io"
 	"runtime/debug"
 	"strings"
+	"time"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 )
@@ -114,6 +115,13 @@ func Commit() string {
 		commit += " with changes"
 	}
 	return commit
+}
+
+// CommitTime is when that commit was made; zero where the build did not record it.
+func CommitTime() time.Time {
+	set, _, _ := buildFacts()
+	at, _ := time.Parse(time.RFC3339, set["vcs.time"])
+	return at
 }
 
 func buildFacts() (set map[string]string, goVersion string, ok bool) {

@@ -33,6 +33,16 @@ export const t = (zh: string, en: string): string => (lang.value === "zh" ? zh :
 export const num = (n: number | string | null | undefined): string =>
   n === null || n === undefined || n === "" ? "–" : Number(n).toLocaleString("en-US");
 
+/** Writes a size in bytes: "12.3 MB", by 1024. */
+export function bytes(n: number | string): string {
+  let v = Number(n), unit = 0;
+  while (v >= 1024 && unit < 4) {
+    v /= 1024;
+    unit++;
+  }
+  return `${unit === 0 || v >= 100 ? Math.round(v) : v.toFixed(1)} ${["B", "kB", "MB", "GB", "TB"][unit]}`;
+}
+
 /** Joins a count and a noun. English adds an s. */
 export const count = (n: number | string, zh: string, en: string, plural = en + "s"): string =>
   lang.value === "zh" ? `${num(n)} ${zh}` : `${num(n)} ${Number(n) === 1 ? en : plural}`;

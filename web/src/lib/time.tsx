@@ -53,12 +53,12 @@ export function span(ms: number, most = 2): string {
   return text;
 }
 
-/** Writes a protobuf duration ("0.011s") in ms or s. */
-export function duration(text: string | null | undefined): string {
-  if (!text) return "–";
-  const s = parseFloat(text);
-  return s < 1 ? `${Math.round(s * 1000)} ms` : s < 120 ? `${s.toFixed(1)} s` : span(s * 1000);
-}
+/** Writes a length of time that may be short: in ms, or in seconds. */
+export const took = (ms: number): string =>
+  ms < 1000 ? t(`${Math.round(ms)} 毫秒`, `${Math.round(ms)} ms`) : ms < 60e3 ? t(`${(ms / 1000).toFixed(1)} 秒`, `${(ms / 1000).toFixed(1)} s`) : span(ms);
+
+/** Writes a protobuf duration ("0.011s"). */
+export const duration = (text: string | null | undefined): string => (text ? took(parseFloat(text) * 1000) : "–");
 
 /** Shows a moment in Shanghai; on hover the browser's own. The day is left out when it is today. */
 export function When({ at, full, seconds = true }: { at: string | number | null | undefined; full?: boolean; seconds?: boolean }) {

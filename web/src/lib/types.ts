@@ -65,6 +65,14 @@ export interface Run {
   revisions: RevisionSummary | null;
 }
 
+/** How long the worker spent on each phase, ms. */
+export interface Phases {
+  waitMs: string;
+  fetchMs: string;
+  checkMs: string;
+  commitMs: string;
+}
+
 export interface Partition {
   partitionId: string;
   moduleId: string;
@@ -84,6 +92,8 @@ export interface Partition {
   issues: Issue[];
   symbols: string[];
   recheck: boolean;
+  /** Null where they are not known. */
+  phases: Phases | null;
 }
 
 export interface RunEvent {

@@ -101,6 +101,11 @@ export function probeStatus(s: string | undefined): { text: string; tone: Tone }
   return w ? { text: t(w[0], w[1]), tone: w[2] } : { text: String(s), tone: "idle" };
 }
 
+/** The roles of keys, from the least. */
+export const roles = ["ROLE_VIEWER", "ROLE_OPERATOR", "ROLE_ADMIN"];
+export const roleName = (r: string): string =>
+  ({ ROLE_VIEWER: t("只读", "viewer"), ROLE_OPERATOR: t("操作员", "operator"), ROLE_ADMIN: t("管理员", "admin") })[r] ?? "–";
+
 const datasets: Record<string, string> = {
   daily: "日线行情", daily_basic: "每日指标", moneyflow: "资金流向", fund_daily: "ETF 日线",
   stock_basic: "股票列表", fund_basic: "ETF 列表", trade_cal: "交易日历",

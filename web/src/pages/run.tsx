@@ -2,18 +2,22 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ApiError, follow, path, useLive, type Following } from "../lib/api.ts";
 import { count, num, t } from "../lib/i18n.ts";
 import { go, route, setQuery, to } from "../lib/router.ts";
-import { Countdown, now, shanghai, span, When } from "../lib/time.tsx";
-import type { Partition, Revision, Run, RunEvent } from "../lib/types.ts";
+import { Countdown, now, shanghai, span, took, When } from "../lib/time.tsx";
+import type { Partition, Phases, Revision, Run, RunEvent } from "../lib/types.ts";
 import { cellOf, dataset, mode, partitionState, poolId, poolName, reasonName, runState, short, source, stage, verdict } from "../lib/words.ts";
 import { Act, Badge, Card, CellIcon, Choice, Command, Empty, Failure, Issues, Loaded, Mark, Page, RunBadge, RunLink, again, runCommand } from "../ui.tsx";
 
+/** A stretch of a partition: a dispatch, or the wait for the next one. */
 interface Piece {
   id: string;
   kind: "work" | "wait";
+  /** Number of the dispatch. */
+  attempt: number;
   from: number;
   to: number;
   lane: number;
   end: string;
+  phases?: Phases;
 }
 
 /** What the events of a run tell, gathered as they come. */
@@ -21,6 +25,7 @@ class Story {
   parts = new Map<string, Partition>();
   pieces: Piece[] = [];
   open = new Map<string, Piece>();
+  mine = new Map<string, Piece[]>(); // by partition
   lanes: number[] = [];
   planned: { at: number; n: number }[] = [];
   notes: { at: string; text: string; tone: "ok" | "bad" | "run" | "idle" }[] = [];
@@ -58,14 +63,29 @@ class Story {
       this.lanes[before.lane] = at;
       this.open.delete(p.partitionId);
     }
+    if (p.phases && before) this.merge(p, p.phases, at);
     if (state !== "RUNNING" && state !== "WAITING") return;
-    const busy = new Set([...this.open.values()].map((x) => x.lane));
-    let lane = 0;
-    while (busy.has(lane)) lane++;
-    const piece: Piece = { id: p.partitionId, kind: state === "RUNNING" ? "work" : "wait", from: at, to: Infinity, lane, end: "" };
+    let lane = before?.lane ?? 0;
+    if (!before) {
+      const busy = new Set([...this.open.values()].map((x) => x.lane));
+      while (busy.has(lane)) lane++;
+    }
+    const piece: Piece = { id: p.partitionId, kind: state === "RUNNING" ? "work" : "wait", attempt: p.attemptCount, from: at, to: Infinity, lane, end: "" };
     this.lanes[lane] = at;
     this.pieces.push(piece);
+    this.mine.set(p.partitionId, [...(this.mine.get(p.partitionId) ?? []), piece]);
     this.open.set(p.partitionId, piece);
+  }
+
+  /** Makes one piece of a dispatch, waits for limits included, whose phases are known. */
+  private merge(p: Partition, phases: Phases, at: number): void {
+    const [first, ...rest] = this.mine.get(p.partitionId)!.filter((x) => x.attempt === p.attemptCount);
+    if (!first) return;
+    first.kind = "work";
+    first.to = at;
+    first.end = short(p.state, "STATE");
+    first.phases = phases;
+    for (const x of rest) x.to = x.from = -1; // drawn as part of the first
   }
 }
 
@@ -128,7 +148,7 @@ export function RunPage({ id }: { id: string }) {
         <div><dt>{t("行", "Rows")}</dt><dd class="num">{num(r.rowCount)} <small class="dim">{t(`新 ${num(r.newCount)} · 变 ${num(r.changedCount)} · 去 ${num(r.goneCount)}`, `new ${num(r.newCount)} · changed ${num(r.changedCount)} · gone ${num(r.goneCount)}`)}</small></dd></div>
       </dl>
       {!ended && r.partitionCount > 0 && <div class="progress-line"><progress max={r.partitionCount} value={r.completedPartitionCount} aria-label={t("进度", "Progress")} /><span class="num">{Math.floor((100 * r.completedPartitionCount) / r.partitionCount)}%</span></div>}
-      <Card title={t("时间线", "Timeline")} note={t("每条是一个分区：等待、处理、结果", "each bar is a partition: wait, work, result")}>{!s.pieces.length && (line.state === "connecting" || (ended && line.state === "live")) ? <div class="skeleton" aria-busy="true"><i /><i /><i /></div> : <Timeline story={s} turn={turn} tick={line.state === "live" && !ended ? now.value : 0} />}</Card>
+      <Card title={t("时间线", "Timeline")} note={t("每条是一个分区：等待、获取、检查、提交", "each bar is a partition: wait, fetch, check, commit")}>{!s.pieces.length && (line.state === "connecting" || (ended && line.state === "live")) ? <div class="skeleton" aria-busy="true"><i /><i /><i /></div> : <Timeline story={s} turn={turn} tick={line.state === "live" && !ended ? now.value : 0} />}</Card>
       <div class="grid wide-left">
         <Partitions story={s} turn={turn} run={r} />
         <div class="stack">
@@ -193,46 +213,105 @@ function Verify({ id }: { id: string }) {
   );
 }
 
-const hues = ["s1", "s2", "s3", "s4", "s5", "s6", "s7"];
+const phaseNames: [keyof Phases, string, string, string][] = [["waitMs", "wait", "等待", "wait"], ["fetchMs", "fetch", "获取", "fetch"], ["checkMs", "check", "检查", "check"], ["commitMs", "commit", "提交", "commit"]];
+const total = (p: Phases): number => phaseNames.reduce((n, [k]) => n + Number(p[k]), 0);
+const phaseWords = (p: Phases): string => phaseNames.map(([k, , zh, en]) => `${t(zh, en)} ${took(Number(p[k]))}`).join(" · ");
+
+/** Height and place of a phase within its lane, as shares, so that it does not hang on colour. */
+const shapes: Record<string, [number, number]> = { wait: [0.36, 0.28], fetch: [0, 1], check: [0.18, 0.64], commit: [0, 1], hold: [0.36, 0.28] };
 
 function Timeline({ story, turn, tick }: { story: Story; turn: number; tick: number }) {
   const [over, hover] = useState<Piece | null>(null);
-  const W = 1000, H = 7, gap = 2;
-  const first = story.pieces[0]?.from ?? 0;
-  const end = Math.max(first + 1, tick, ...[story.finished?.endTime ? Date.parse(story.finished.endTime) : 0], story.pieces.reduce((m, p) => Math.max(m, p.to === Infinity ? p.from : p.to), 0));
+  const W = 1000, H = 9, gap = 3;
+  const pieces = useMemo(() => story.pieces.filter((p) => p.from >= 0), [turn, story.pieces.length]);
+  const first = pieces[0]?.from ?? 0;
+  const end = Math.max(first + 1, tick, ...[story.finished?.endTime ? Date.parse(story.finished.endTime) : 0], pieces.reduce((m, p) => Math.max(m, p.to === Infinity ? p.from : p.to), 0));
   const lanes = Math.max(1, story.lanes.length);
-  const ids = useMemo(() => [...new Set([...story.parts.values()].map((p) => p.datasetId))], [story.parts.size]);
+  const x = (at: number) => ((at - first) / (end - first)) * W;
+  const box = (from: number, to: number, lane: number, kind: string) => {
+    const [top, height] = shapes[kind] ?? [0, 1];
+    const a = x(from), b = Math.max(x(Math.min(to, end)), a + 0.8);
+    return `M${a.toFixed(1)} ${(lane * (H + gap) + top * H).toFixed(1)}H${b.toFixed(1)}v${(height * H).toFixed(1)}H${a.toFixed(1)}Z`;
+  };
   const drawn = useMemo(() => {
-    const x = (at: number) => ((at - first) / (end - first)) * W;
     const d = new Map<string, string[]>();
-    for (const p of story.pieces) {
-      const part = story.parts.get(p.id)!;
-      const key = p.kind === "wait" ? "wait" : p.end === "FAILED" ? "failed" : p.end === "CANCELLED" ? "cancelled" : hues[ids.indexOf(part.datasetId) % hues.length]!;
-      const a = x(p.from), b = Math.max(x(Math.min(p.to, end)), a + 0.8);
-      let all = d.get(key);
-      if (!all) d.set(key, (all = []));
-      all.push(`M${a.toFixed(1)} ${p.lane * (H + gap)}H${b.toFixed(1)}v${H}H${a.toFixed(1)}Z`);
+    const put = (key: string, path: string) => {
+      const all = d.get(key);
+      if (all) all.push(path);
+      else d.set(key, [path]);
+    };
+    for (const p of pieces) {
+      if (!p.phases) {
+        const key = p.kind === "wait" ? "hold" : p.end === "FAILED" ? "failed" : p.end === "CANCELLED" ? "cancelled" : p.end ? "plain" : "fetch";
+        put(key, box(p.from, p.to, p.lane, key));
+        continue;
+      }
+      // Events are stamped by another process, so that a dispatch may seem shorter than its phases.
+      const scale = Math.min(1, (p.to - p.from) / Math.max(1, total(p.phases)));
+      let at = p.from;
+      for (const [k, name] of phaseNames) {
+        const ms = Number(p.phases[k]) * scale;
+        if (ms > 0) put(name, box(at, at + ms, p.lane, name));
+        at += ms;
+      }
+      if (p.end === "FAILED") put("failed", box(p.to, p.to, p.lane, "failed"));
     }
     return [...d].map(([key, all]) => <path key={key} class={"t-" + key} d={all.join("")} />);
   }, [turn, end]);
-  if (!story.pieces.length) return <Empty>{t("没有分区到过采集器。", "No partition went to the worker.")}</Empty>;
+  if (!pieces.length) return <Empty>{t("没有分区交给过采集器。", "No partition was sent to the worker.")}</Empty>;
   const find = (e: MouseEvent) => {
-    const box = (e.currentTarget as Element).getBoundingClientRect();
-    const at = first + ((e.clientX - box.left) / box.width) * (end - first);
-    const lane = Math.floor(((e.clientY - box.top) / box.height) * lanes);
+    const r = (e.currentTarget as Element).getBoundingClientRect();
+    const at = first + ((e.clientX - r.left) / r.width) * (end - first);
+    const lane = Math.floor(((e.clientY - r.top) / r.height) * lanes);
     const slack = (end - first) / 400;
-    return story.pieces.findLast((p) => p.lane === lane && at >= p.from - slack && at <= Math.min(p.to, end) + slack) ?? null;
+    return pieces.findLast((p) => p.lane === lane && at >= p.from - slack && at <= Math.min(p.to, end) + slack) ?? null;
   };
-  const part = over && story.parts.get(over.id);
+  const key = (e: KeyboardEvent) => {
+    const i = over ? pieces.indexOf(over) : -1;
+    const next = ({ ArrowRight: i + 1, ArrowDown: i + 1, ArrowLeft: i < 0 ? pieces.length - 1 : i - 1, ArrowUp: i < 0 ? pieces.length - 1 : i - 1, Home: 0, End: pieces.length - 1 } as Record<string, number>)[e.key];
+    if (e.key === "Escape") hover(null);
+    else if (next === undefined) return;
+    else hover(pieces[Math.max(0, Math.min(pieces.length - 1, next))]!);
+    e.preventDefault();
+  };
+  const sums = [...story.parts.values()].reduce<Phases | null>((all, p) => p.phases ? Object.fromEntries(phaseNames.map(([k]) => [k, String(Number(all?.[k] ?? 0) + Number(p.phases![k]))])) as unknown as Phases : all, null);
   return (
     <figure class="timeline">
-      <svg viewBox={`0 0 ${W} ${lanes * (H + gap)}`} preserveAspectRatio="none" style={{ height: lanes * (H + gap) + "px" }} role="img" aria-label={t(`时间线：${story.pieces.length} 段`, `Timeline of ${story.pieces.length} pieces`)} onMouseMove={(e) => hover(find(e))} onMouseLeave={() => hover(null)}>{drawn}</svg>
+      <div class="lanes" tabIndex={0} role="group" data-timeline onKeyDown={key} onFocus={() => over || hover(pieces[0]!)} onBlur={() => hover(null)}
+        aria-label={t(`时间线，${num(pieces.length)} 段：方向键逐段查看`, `Timeline of ${count(pieces.length, "", "piece")}: the arrows go through them`)}>
+        <svg viewBox={`0 0 ${W} ${lanes * (H + gap)}`} preserveAspectRatio="none" style={{ height: lanes * (H + gap) + "px" }} aria-hidden="true" onMouseMove={(e) => hover(find(e))} onMouseLeave={() => hover(null)}>
+          {drawn}
+          {over && over.from >= 0 && <path class="t-over" d={box(over.from, Math.max(over.to, over.from + (end - first) / 300), over.lane, "over")} />}
+        </svg>
+      </div>
       <div class="axis num"><span>{shanghai(first).slice(11)}</span><span>{span(end - first)}</span><span>{shanghai(end).slice(11)}</span></div>
-      <figcaption>
-        {part && over ? <><b>{dataset(part.datasetId)}</b> <span class="num">{part.startDate || t("快照", "snapshot")}{part.endDate !== part.startDate && part.endDate ? ` – ${part.endDate}` : ""}</span> · {over.kind === "wait" ? t("等待", "wait") : partitionState(part.state).text} · <span class="num">{span((over.to === Infinity ? end : over.to) - over.from)} · {num(part.rowCount)} {t("行", "rows")}</span></>
-          : <ul class="legend">{ids.map((id, i) => <li key={id}><i class={"sw t-" + hues[i % hues.length]} />{dataset(id)}</li>)}<li><i class="sw t-wait" />{t("等待重试", "waits")}</li><li><i class="sw t-failed" />{t("未完成", "not complete")}</li></ul>}
+      <figcaption aria-live="polite">
+        {over ? <Told piece={over} story={story} end={end} />
+          : <>
+            <ul class="legend">{phaseNames.map(([, id, zh, en]) => <li key={id}><i class={"sw t-" + id} />{t(zh, en)}</li>)}<li><i class="sw t-hold" />{t("等待重试", "waits to retry")}</li><li><i class="sw t-failed" />{t("未完成", "not complete")}</li></ul>
+            {sums ? <p class="dim num">{t("各阶段合计：", "All partitions together: ")}{phaseWords(sums)}</p> : story.finished && <p class="dim">{t("这次运行没有记录各阶段的时间。", "The times of the phases were not recorded for this run.")}</p>}
+          </>}
       </figcaption>
     </figure>
+  );
+}
+
+/** Says a piece of the timeline in words. */
+function Told({ piece: p, story, end }: { piece: Piece; story: Story; end: number }) {
+  const part = story.parts.get(p.id)!;
+  const plan = p.attempt === 1 && p.kind === "work" ? story.planned.findLast((x) => x.at <= p.from) : undefined;
+  return (
+    <p data-told>
+      <b>{dataset(part.datasetId)}</b> <span class="num">{part.startDate || t("快照", "snapshot")}{part.endDate !== part.startDate && part.endDate ? ` – ${part.endDate}` : ""}</span>
+      {" · "}{p.kind === "wait" ? t("等待", "waiting") : p.end ? partitionState("STATE_" + p.end).text : partitionState("STATE_RUNNING").text}
+      {p.attempt > 1 && t(`（第 ${p.attempt} 次）`, ` (attempt ${p.attempt})`)}
+      <span class="num">
+        {plan && ` · ${t("排队", "queued")} ${took(p.from - plan.at)}`}
+        {" · "}{p.phases ? phaseWords(p.phases) : `${t("共", "in all")} ${took((p.to === Infinity ? end : p.to) - p.from)}`}
+        {p.end && p.kind === "work" && ` · ${num(part.rowCount)} ${t("行", "rows")}`}
+      </span>
+      {!p.phases && p.kind === "work" && p.end && <span class="dim"> · {t("没有各阶段的时间：未提交，或由旧版本记录。", "no times of the phases: nothing was committed, or an earlier release recorded it.")}</span>}
+    </p>
   );
 }
 

@@ -141,7 +141,99 @@ func (x IngestPartitionResponse_Stage) Number() protoreflect.EnumNumber {
 
 // Deprecated: Use IngestPartitionResponse_Stage.Descriptor instead.
 func (IngestPartitionResponse_Stage) EnumDescriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{23, 0}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{25, 0}
+}
+
+// Request for IngestService.GetInfo.
+type GetInfoRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetInfoRequest) Reset() {
+	*x = GetInfoRequest{}
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[0]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetInfoRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetInfoRequest) ProtoMessage() {}
+
+func (x *GetInfoRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[0]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetInfoRequest.ProtoReflect.Descriptor instead.
+func (*GetInfoRequest) Descriptor() ([]byte, []int) {
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{0}
+}
+
+// Response for IngestService.GetInfo.
+type GetInfoResponse struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// The worker.
+	Worker *v1.ServiceInfo `protobuf:"bytes,1,opt,name=worker,proto3" json:"worker,omitempty"`
+	// Published copies, one per pool that has one.
+	Publications  []*v1.Publication `protobuf:"bytes,2,rep,name=publications,proto3" json:"publications,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *GetInfoResponse) Reset() {
+	*x = GetInfoResponse{}
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *GetInfoResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*GetInfoResponse) ProtoMessage() {}
+
+func (x *GetInfoResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use GetInfoResponse.ProtoReflect.Descriptor instead.
+func (*GetInfoResponse) Descriptor() ([]byte, []int) {
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *GetInfoResponse) GetWorker() *v1.ServiceInfo {
+	if x != nil {
+		return x.Worker
+	}
+	return nil
+}
+
+func (x *GetInfoResponse) GetPublications() []*v1.Publication {
+	if x != nil {
+		return x.Publications
+	}
+	return nil
 }
 
 // Request for IngestService.ListModules.
@@ -153,7 +245,7 @@ type ListModulesRequest struct {
 
 func (x *ListModulesRequest) Reset() {
 	*x = ListModulesRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[0]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[2]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -165,7 +257,7 @@ func (x *ListModulesRequest) String() string {
 func (*ListModulesRequest) ProtoMessage() {}
 
 func (x *ListModulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[0]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[2]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -178,7 +270,7 @@ func (x *ListModulesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModulesRequest.ProtoReflect.Descriptor instead.
 func (*ListModulesRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{0}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{2}
 }
 
 // Response for IngestService.ListModules.
@@ -196,7 +288,7 @@ type ListModulesResponse struct {
 
 func (x *ListModulesResponse) Reset() {
 	*x = ListModulesResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[1]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[3]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -208,7 +300,7 @@ func (x *ListModulesResponse) String() string {
 func (*ListModulesResponse) ProtoMessage() {}
 
 func (x *ListModulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[1]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[3]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -221,7 +313,7 @@ func (x *ListModulesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListModulesResponse.ProtoReflect.Descriptor instead.
 func (*ListModulesResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{1}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{3}
 }
 
 func (x *ListModulesResponse) GetProviders() []*v1.Provider {
@@ -254,7 +346,7 @@ type ListTokensRequest struct {
 
 func (x *ListTokensRequest) Reset() {
 	*x = ListTokensRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[2]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[4]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -266,7 +358,7 @@ func (x *ListTokensRequest) String() string {
 func (*ListTokensRequest) ProtoMessage() {}
 
 func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[2]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[4]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -279,7 +371,7 @@ func (x *ListTokensRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTokensRequest.ProtoReflect.Descriptor instead.
 func (*ListTokensRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{2}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{4}
 }
 
 // Response for IngestService.ListTokens.
@@ -299,7 +391,7 @@ type ListTokensResponse struct {
 
 func (x *ListTokensResponse) Reset() {
 	*x = ListTokensResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[3]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[5]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -311,7 +403,7 @@ func (x *ListTokensResponse) String() string {
 func (*ListTokensResponse) ProtoMessage() {}
 
 func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[3]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[5]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -324,7 +416,7 @@ func (x *ListTokensResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListTokensResponse.ProtoReflect.Descriptor instead.
 func (*ListTokensResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{3}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{5}
 }
 
 func (x *ListTokensResponse) GetTokens() []*TokenStatus {
@@ -373,7 +465,7 @@ type TokenStatus struct {
 
 func (x *TokenStatus) Reset() {
 	*x = TokenStatus{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[4]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[6]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -385,7 +477,7 @@ func (x *TokenStatus) String() string {
 func (*TokenStatus) ProtoMessage() {}
 
 func (x *TokenStatus) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[4]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[6]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -398,7 +490,7 @@ func (x *TokenStatus) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use TokenStatus.ProtoReflect.Descriptor instead.
 func (*TokenStatus) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{4}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{6}
 }
 
 func (x *TokenStatus) GetDomainId() string {
@@ -442,7 +534,7 @@ type SetTokenRequest struct {
 
 func (x *SetTokenRequest) Reset() {
 	*x = SetTokenRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[5]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[7]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -454,7 +546,7 @@ func (x *SetTokenRequest) String() string {
 func (*SetTokenRequest) ProtoMessage() {}
 
 func (x *SetTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[5]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[7]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -467,7 +559,7 @@ func (x *SetTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTokenRequest.ProtoReflect.Descriptor instead.
 func (*SetTokenRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{5}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{7}
 }
 
 func (x *SetTokenRequest) GetDomainId() string {
@@ -493,7 +585,7 @@ type SetTokenResponse struct {
 
 func (x *SetTokenResponse) Reset() {
 	*x = SetTokenResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[6]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[8]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -505,7 +597,7 @@ func (x *SetTokenResponse) String() string {
 func (*SetTokenResponse) ProtoMessage() {}
 
 func (x *SetTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[6]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[8]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -518,7 +610,7 @@ func (x *SetTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SetTokenResponse.ProtoReflect.Descriptor instead.
 func (*SetTokenResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{6}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{8}
 }
 
 // Request for IngestService.ClearToken.
@@ -532,7 +624,7 @@ type ClearTokenRequest struct {
 
 func (x *ClearTokenRequest) Reset() {
 	*x = ClearTokenRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[7]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[9]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -544,7 +636,7 @@ func (x *ClearTokenRequest) String() string {
 func (*ClearTokenRequest) ProtoMessage() {}
 
 func (x *ClearTokenRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[7]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[9]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -557,7 +649,7 @@ func (x *ClearTokenRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearTokenRequest.ProtoReflect.Descriptor instead.
 func (*ClearTokenRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{7}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{9}
 }
 
 func (x *ClearTokenRequest) GetDomainId() string {
@@ -576,7 +668,7 @@ type ClearTokenResponse struct {
 
 func (x *ClearTokenResponse) Reset() {
 	*x = ClearTokenResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[8]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -588,7 +680,7 @@ func (x *ClearTokenResponse) String() string {
 func (*ClearTokenResponse) ProtoMessage() {}
 
 func (x *ClearTokenResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[8]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -601,7 +693,7 @@ func (x *ClearTokenResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ClearTokenResponse.ProtoReflect.Descriptor instead.
 func (*ClearTokenResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{8}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{10}
 }
 
 // Request for IngestService.ProbeModules.
@@ -619,7 +711,7 @@ type ProbeModulesRequest struct {
 
 func (x *ProbeModulesRequest) Reset() {
 	*x = ProbeModulesRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[9]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[11]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -631,7 +723,7 @@ func (x *ProbeModulesRequest) String() string {
 func (*ProbeModulesRequest) ProtoMessage() {}
 
 func (x *ProbeModulesRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[9]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[11]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -644,7 +736,7 @@ func (x *ProbeModulesRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeModulesRequest.ProtoReflect.Descriptor instead.
 func (*ProbeModulesRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{9}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{11}
 }
 
 func (x *ProbeModulesRequest) GetModuleIds() []string {
@@ -684,7 +776,7 @@ type ProbeModulesResponse struct {
 
 func (x *ProbeModulesResponse) Reset() {
 	*x = ProbeModulesResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[10]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[12]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -696,7 +788,7 @@ func (x *ProbeModulesResponse) String() string {
 func (*ProbeModulesResponse) ProtoMessage() {}
 
 func (x *ProbeModulesResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[10]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[12]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -709,7 +801,7 @@ func (x *ProbeModulesResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ProbeModulesResponse.ProtoReflect.Descriptor instead.
 func (*ProbeModulesResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{10}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{12}
 }
 
 func (x *ProbeModulesResponse) GetEvent() isProbeModulesResponse_Event {
@@ -780,7 +872,7 @@ type ModuleProbe struct {
 
 func (x *ModuleProbe) Reset() {
 	*x = ModuleProbe{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[11]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[13]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -792,7 +884,7 @@ func (x *ModuleProbe) String() string {
 func (*ModuleProbe) ProtoMessage() {}
 
 func (x *ModuleProbe) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[11]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[13]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -805,7 +897,7 @@ func (x *ModuleProbe) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ModuleProbe.ProtoReflect.Descriptor instead.
 func (*ModuleProbe) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{11}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{13}
 }
 
 func (x *ModuleProbe) GetModuleId() string {
@@ -875,7 +967,7 @@ type CheckStoreRequest struct {
 
 func (x *CheckStoreRequest) Reset() {
 	*x = CheckStoreRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[12]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[14]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -887,7 +979,7 @@ func (x *CheckStoreRequest) String() string {
 func (*CheckStoreRequest) ProtoMessage() {}
 
 func (x *CheckStoreRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[12]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[14]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -900,7 +992,7 @@ func (x *CheckStoreRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckStoreRequest.ProtoReflect.Descriptor instead.
 func (*CheckStoreRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{12}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{14}
 }
 
 func (x *CheckStoreRequest) GetPool() v1.Pool {
@@ -925,7 +1017,7 @@ type CheckStoreResponse struct {
 
 func (x *CheckStoreResponse) Reset() {
 	*x = CheckStoreResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[13]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[15]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -937,7 +1029,7 @@ func (x *CheckStoreResponse) String() string {
 func (*CheckStoreResponse) ProtoMessage() {}
 
 func (x *CheckStoreResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[13]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[15]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -950,7 +1042,7 @@ func (x *CheckStoreResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use CheckStoreResponse.ProtoReflect.Descriptor instead.
 func (*CheckStoreResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{13}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{15}
 }
 
 func (x *CheckStoreResponse) GetFreeBytes() int64 {
@@ -983,7 +1075,7 @@ type ListCalendarDaysRequest struct {
 
 func (x *ListCalendarDaysRequest) Reset() {
 	*x = ListCalendarDaysRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[14]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[16]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -995,7 +1087,7 @@ func (x *ListCalendarDaysRequest) String() string {
 func (*ListCalendarDaysRequest) ProtoMessage() {}
 
 func (x *ListCalendarDaysRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[14]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[16]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1008,7 +1100,7 @@ func (x *ListCalendarDaysRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCalendarDaysRequest.ProtoReflect.Descriptor instead.
 func (*ListCalendarDaysRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{14}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{16}
 }
 
 // Response for IngestService.ListCalendarDays.
@@ -1026,7 +1118,7 @@ type ListCalendarDaysResponse struct {
 
 func (x *ListCalendarDaysResponse) Reset() {
 	*x = ListCalendarDaysResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[15]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[17]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1038,7 +1130,7 @@ func (x *ListCalendarDaysResponse) String() string {
 func (*ListCalendarDaysResponse) ProtoMessage() {}
 
 func (x *ListCalendarDaysResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[15]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[17]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1051,7 +1143,7 @@ func (x *ListCalendarDaysResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCalendarDaysResponse.ProtoReflect.Descriptor instead.
 func (*ListCalendarDaysResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{15}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{17}
 }
 
 func (x *ListCalendarDaysResponse) GetOpenDates() []string {
@@ -1094,7 +1186,7 @@ type ListCoverageRequest struct {
 
 func (x *ListCoverageRequest) Reset() {
 	*x = ListCoverageRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[16]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[18]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1106,7 +1198,7 @@ func (x *ListCoverageRequest) String() string {
 func (*ListCoverageRequest) ProtoMessage() {}
 
 func (x *ListCoverageRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[16]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[18]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1119,7 +1211,7 @@ func (x *ListCoverageRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCoverageRequest.ProtoReflect.Descriptor instead.
 func (*ListCoverageRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{16}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{18}
 }
 
 func (x *ListCoverageRequest) GetPool() v1.Pool {
@@ -1169,7 +1261,7 @@ type ListCoverageResponse struct {
 
 func (x *ListCoverageResponse) Reset() {
 	*x = ListCoverageResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[17]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[19]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1181,7 +1273,7 @@ func (x *ListCoverageResponse) String() string {
 func (*ListCoverageResponse) ProtoMessage() {}
 
 func (x *ListCoverageResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[17]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[19]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1194,7 +1286,7 @@ func (x *ListCoverageResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListCoverageResponse.ProtoReflect.Descriptor instead.
 func (*ListCoverageResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{17}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{19}
 }
 
 func (x *ListCoverageResponse) GetCoverages() []*v1.Coverage {
@@ -1235,7 +1327,7 @@ type PlanPartitionsRequest struct {
 
 func (x *PlanPartitionsRequest) Reset() {
 	*x = PlanPartitionsRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[18]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[20]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1247,7 +1339,7 @@ func (x *PlanPartitionsRequest) String() string {
 func (*PlanPartitionsRequest) ProtoMessage() {}
 
 func (x *PlanPartitionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[18]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[20]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1260,7 +1352,7 @@ func (x *PlanPartitionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanPartitionsRequest.ProtoReflect.Descriptor instead.
 func (*PlanPartitionsRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{18}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{20}
 }
 
 func (x *PlanPartitionsRequest) GetPool() v1.Pool {
@@ -1347,7 +1439,7 @@ type PlanPartitionsResponse struct {
 
 func (x *PlanPartitionsResponse) Reset() {
 	*x = PlanPartitionsResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[19]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[21]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1359,7 +1451,7 @@ func (x *PlanPartitionsResponse) String() string {
 func (*PlanPartitionsResponse) ProtoMessage() {}
 
 func (x *PlanPartitionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[19]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[21]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1372,7 +1464,7 @@ func (x *PlanPartitionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PlanPartitionsResponse.ProtoReflect.Descriptor instead.
 func (*PlanPartitionsResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{19}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{21}
 }
 
 func (x *PlanPartitionsResponse) GetPartitions() []*PartitionSpec {
@@ -1421,7 +1513,7 @@ type SymbolList struct {
 
 func (x *SymbolList) Reset() {
 	*x = SymbolList{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[20]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[22]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1433,7 +1525,7 @@ func (x *SymbolList) String() string {
 func (*SymbolList) ProtoMessage() {}
 
 func (x *SymbolList) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[20]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[22]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1446,7 +1538,7 @@ func (x *SymbolList) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use SymbolList.ProtoReflect.Descriptor instead.
 func (*SymbolList) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{20}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{22}
 }
 
 func (x *SymbolList) GetSymbols() []string {
@@ -1488,7 +1580,7 @@ type PartitionSpec struct {
 
 func (x *PartitionSpec) Reset() {
 	*x = PartitionSpec{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[21]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[23]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1500,7 +1592,7 @@ func (x *PartitionSpec) String() string {
 func (*PartitionSpec) ProtoMessage() {}
 
 func (x *PartitionSpec) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[21]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[23]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1513,7 +1605,7 @@ func (x *PartitionSpec) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionSpec.ProtoReflect.Descriptor instead.
 func (*PartitionSpec) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{21}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{23}
 }
 
 func (x *PartitionSpec) GetPartitionId() string {
@@ -1603,7 +1695,7 @@ type IngestPartitionRequest struct {
 
 func (x *IngestPartitionRequest) Reset() {
 	*x = IngestPartitionRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[22]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[24]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1615,7 +1707,7 @@ func (x *IngestPartitionRequest) String() string {
 func (*IngestPartitionRequest) ProtoMessage() {}
 
 func (x *IngestPartitionRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[22]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[24]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1628,7 +1720,7 @@ func (x *IngestPartitionRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IngestPartitionRequest.ProtoReflect.Descriptor instead.
 func (*IngestPartitionRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{22}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{24}
 }
 
 func (x *IngestPartitionRequest) GetRunId() string {
@@ -1675,7 +1767,7 @@ type IngestPartitionResponse struct {
 
 func (x *IngestPartitionResponse) Reset() {
 	*x = IngestPartitionResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[23]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[25]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1687,7 +1779,7 @@ func (x *IngestPartitionResponse) String() string {
 func (*IngestPartitionResponse) ProtoMessage() {}
 
 func (x *IngestPartitionResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[23]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[25]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1700,7 +1792,7 @@ func (x *IngestPartitionResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use IngestPartitionResponse.ProtoReflect.Descriptor instead.
 func (*IngestPartitionResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{23}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{25}
 }
 
 func (x *IngestPartitionResponse) GetEvent() isIngestPartitionResponse_Event {
@@ -1764,14 +1856,16 @@ type PartitionResult struct {
 	// Different symbols in the rows committed.
 	SymbolCount int64 `protobuf:"varint,7,opt,name=symbol_count,json=symbolCount,proto3" json:"symbol_count,omitempty"`
 	// Stored values that the commit changed or removed. Unset if there are none.
-	Revisions     *v1.RevisionSummary `protobuf:"bytes,8,opt,name=revisions,proto3" json:"revisions,omitempty"`
+	Revisions *v1.RevisionSummary `protobuf:"bytes,8,opt,name=revisions,proto3" json:"revisions,omitempty"`
+	// How long each phase took.
+	Phases        *v1.PartitionPhases `protobuf:"bytes,9,opt,name=phases,proto3" json:"phases,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
 
 func (x *PartitionResult) Reset() {
 	*x = PartitionResult{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[24]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[26]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1783,7 +1877,7 @@ func (x *PartitionResult) String() string {
 func (*PartitionResult) ProtoMessage() {}
 
 func (x *PartitionResult) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[24]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[26]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1796,7 +1890,7 @@ func (x *PartitionResult) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionResult.ProtoReflect.Descriptor instead.
 func (*PartitionResult) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{24}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{26}
 }
 
 func (x *PartitionResult) GetCoverage() *v1.Coverage {
@@ -1855,6 +1949,13 @@ func (x *PartitionResult) GetRevisions() *v1.RevisionSummary {
 	return nil
 }
 
+func (x *PartitionResult) GetPhases() *v1.PartitionPhases {
+	if x != nil {
+		return x.Phases
+	}
+	return nil
+}
+
 // Request for IngestService.ListActivePartitions.
 type ListActivePartitionsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -1866,7 +1967,7 @@ type ListActivePartitionsRequest struct {
 
 func (x *ListActivePartitionsRequest) Reset() {
 	*x = ListActivePartitionsRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[25]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[27]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1878,7 +1979,7 @@ func (x *ListActivePartitionsRequest) String() string {
 func (*ListActivePartitionsRequest) ProtoMessage() {}
 
 func (x *ListActivePartitionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[25]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[27]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1891,7 +1992,7 @@ func (x *ListActivePartitionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActivePartitionsRequest.ProtoReflect.Descriptor instead.
 func (*ListActivePartitionsRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{25}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{27}
 }
 
 func (x *ListActivePartitionsRequest) GetRunId() string {
@@ -1912,7 +2013,7 @@ type ListActivePartitionsResponse struct {
 
 func (x *ListActivePartitionsResponse) Reset() {
 	*x = ListActivePartitionsResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[26]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[28]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1924,7 +2025,7 @@ func (x *ListActivePartitionsResponse) String() string {
 func (*ListActivePartitionsResponse) ProtoMessage() {}
 
 func (x *ListActivePartitionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[26]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[28]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1937,7 +2038,7 @@ func (x *ListActivePartitionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListActivePartitionsResponse.ProtoReflect.Descriptor instead.
 func (*ListActivePartitionsResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{26}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{28}
 }
 
 func (x *ListActivePartitionsResponse) GetPartitions() []*ActivePartition {
@@ -1966,7 +2067,7 @@ type ActivePartition struct {
 
 func (x *ActivePartition) Reset() {
 	*x = ActivePartition{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[27]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[29]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1978,7 +2079,7 @@ func (x *ActivePartition) String() string {
 func (*ActivePartition) ProtoMessage() {}
 
 func (x *ActivePartition) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[27]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[29]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1991,7 +2092,7 @@ func (x *ActivePartition) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ActivePartition.ProtoReflect.Descriptor instead.
 func (*ActivePartition) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{27}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{29}
 }
 
 func (x *ActivePartition) GetRunId() string {
@@ -2042,7 +2143,7 @@ type VerifyPartitionsRequest struct {
 
 func (x *VerifyPartitionsRequest) Reset() {
 	*x = VerifyPartitionsRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[28]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[30]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2054,7 +2155,7 @@ func (x *VerifyPartitionsRequest) String() string {
 func (*VerifyPartitionsRequest) ProtoMessage() {}
 
 func (x *VerifyPartitionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[28]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[30]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2067,7 +2168,7 @@ func (x *VerifyPartitionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyPartitionsRequest.ProtoReflect.Descriptor instead.
 func (*VerifyPartitionsRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{28}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{30}
 }
 
 func (x *VerifyPartitionsRequest) GetPool() v1.Pool {
@@ -2095,7 +2196,7 @@ type VerifyPartitionsResponse struct {
 
 func (x *VerifyPartitionsResponse) Reset() {
 	*x = VerifyPartitionsResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[29]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[31]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2107,7 +2208,7 @@ func (x *VerifyPartitionsResponse) String() string {
 func (*VerifyPartitionsResponse) ProtoMessage() {}
 
 func (x *VerifyPartitionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[29]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[31]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2120,7 +2221,7 @@ func (x *VerifyPartitionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use VerifyPartitionsResponse.ProtoReflect.Descriptor instead.
 func (*VerifyPartitionsResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{29}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{31}
 }
 
 func (x *VerifyPartitionsResponse) GetChecks() []*PartitionCheck {
@@ -2155,7 +2256,7 @@ type PartitionCheck struct {
 
 func (x *PartitionCheck) Reset() {
 	*x = PartitionCheck{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[30]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[32]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2167,7 +2268,7 @@ func (x *PartitionCheck) String() string {
 func (*PartitionCheck) ProtoMessage() {}
 
 func (x *PartitionCheck) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[30]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[32]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2180,7 +2281,7 @@ func (x *PartitionCheck) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionCheck.ProtoReflect.Descriptor instead.
 func (*PartitionCheck) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{30}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{32}
 }
 
 func (x *PartitionCheck) GetPartitionId() string {
@@ -2257,7 +2358,7 @@ type ListRevisionsRequest struct {
 
 func (x *ListRevisionsRequest) Reset() {
 	*x = ListRevisionsRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[31]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[33]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2269,7 +2370,7 @@ func (x *ListRevisionsRequest) String() string {
 func (*ListRevisionsRequest) ProtoMessage() {}
 
 func (x *ListRevisionsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[31]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[33]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2282,7 +2383,7 @@ func (x *ListRevisionsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRevisionsRequest.ProtoReflect.Descriptor instead.
 func (*ListRevisionsRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{31}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{33}
 }
 
 func (x *ListRevisionsRequest) GetPool() v1.Pool {
@@ -2352,7 +2453,7 @@ type ListRevisionsResponse struct {
 
 func (x *ListRevisionsResponse) Reset() {
 	*x = ListRevisionsResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[32]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[34]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2364,7 +2465,7 @@ func (x *ListRevisionsResponse) String() string {
 func (*ListRevisionsResponse) ProtoMessage() {}
 
 func (x *ListRevisionsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[32]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[34]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2377,7 +2478,7 @@ func (x *ListRevisionsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListRevisionsResponse.ProtoReflect.Descriptor instead.
 func (*ListRevisionsResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{32}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{34}
 }
 
 func (x *ListRevisionsResponse) GetRevisions() []*v1.Revision {
@@ -2404,7 +2505,7 @@ type ListAbsentSymbolsRequest struct {
 
 func (x *ListAbsentSymbolsRequest) Reset() {
 	*x = ListAbsentSymbolsRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[33]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[35]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2416,7 +2517,7 @@ func (x *ListAbsentSymbolsRequest) String() string {
 func (*ListAbsentSymbolsRequest) ProtoMessage() {}
 
 func (x *ListAbsentSymbolsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[33]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[35]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2429,7 +2530,7 @@ func (x *ListAbsentSymbolsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAbsentSymbolsRequest.ProtoReflect.Descriptor instead.
 func (*ListAbsentSymbolsRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{33}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{35}
 }
 
 func (x *ListAbsentSymbolsRequest) GetPool() v1.Pool {
@@ -2471,7 +2572,7 @@ type ListAbsentSymbolsResponse struct {
 
 func (x *ListAbsentSymbolsResponse) Reset() {
 	*x = ListAbsentSymbolsResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[34]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[36]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2483,7 +2584,7 @@ func (x *ListAbsentSymbolsResponse) String() string {
 func (*ListAbsentSymbolsResponse) ProtoMessage() {}
 
 func (x *ListAbsentSymbolsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[34]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[36]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2496,7 +2597,7 @@ func (x *ListAbsentSymbolsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListAbsentSymbolsResponse.ProtoReflect.Descriptor instead.
 func (*ListAbsentSymbolsResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{34}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{36}
 }
 
 func (x *ListAbsentSymbolsResponse) GetAbsentSymbols() []*v1.AbsentSymbol {
@@ -2515,7 +2616,7 @@ type ListLimitsRequest struct {
 
 func (x *ListLimitsRequest) Reset() {
 	*x = ListLimitsRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[35]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[37]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2527,7 +2628,7 @@ func (x *ListLimitsRequest) String() string {
 func (*ListLimitsRequest) ProtoMessage() {}
 
 func (x *ListLimitsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[35]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[37]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2540,7 +2641,7 @@ func (x *ListLimitsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLimitsRequest.ProtoReflect.Descriptor instead.
 func (*ListLimitsRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{35}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{37}
 }
 
 // Response for IngestService.ListLimits.
@@ -2554,7 +2655,7 @@ type ListLimitsResponse struct {
 
 func (x *ListLimitsResponse) Reset() {
 	*x = ListLimitsResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[36]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[38]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2566,7 +2667,7 @@ func (x *ListLimitsResponse) String() string {
 func (*ListLimitsResponse) ProtoMessage() {}
 
 func (x *ListLimitsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[36]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[38]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2579,7 +2680,7 @@ func (x *ListLimitsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListLimitsResponse.ProtoReflect.Descriptor instead.
 func (*ListLimitsResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{36}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{38}
 }
 
 func (x *ListLimitsResponse) GetLimits() []*v1.LearntLimit {
@@ -2601,7 +2702,7 @@ type ForgetLimitsRequest struct {
 
 func (x *ForgetLimitsRequest) Reset() {
 	*x = ForgetLimitsRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[37]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[39]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2613,7 +2714,7 @@ func (x *ForgetLimitsRequest) String() string {
 func (*ForgetLimitsRequest) ProtoMessage() {}
 
 func (x *ForgetLimitsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[37]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[39]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2626,7 +2727,7 @@ func (x *ForgetLimitsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetLimitsRequest.ProtoReflect.Descriptor instead.
 func (*ForgetLimitsRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{37}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{39}
 }
 
 func (x *ForgetLimitsRequest) GetProviderApis() []string {
@@ -2647,7 +2748,7 @@ type ForgetLimitsResponse struct {
 
 func (x *ForgetLimitsResponse) Reset() {
 	*x = ForgetLimitsResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[38]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[40]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2659,7 +2760,7 @@ func (x *ForgetLimitsResponse) String() string {
 func (*ForgetLimitsResponse) ProtoMessage() {}
 
 func (x *ForgetLimitsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[38]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[40]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2672,7 +2773,7 @@ func (x *ForgetLimitsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ForgetLimitsResponse.ProtoReflect.Descriptor instead.
 func (*ForgetLimitsResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{38}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{40}
 }
 
 func (x *ForgetLimitsResponse) GetLimits() []*v1.LearntLimit {
@@ -2693,7 +2794,7 @@ type ListInstrumentsRequest struct {
 
 func (x *ListInstrumentsRequest) Reset() {
 	*x = ListInstrumentsRequest{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[39]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[41]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2705,7 +2806,7 @@ func (x *ListInstrumentsRequest) String() string {
 func (*ListInstrumentsRequest) ProtoMessage() {}
 
 func (x *ListInstrumentsRequest) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[39]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[41]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2718,7 +2819,7 @@ func (x *ListInstrumentsRequest) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInstrumentsRequest.ProtoReflect.Descriptor instead.
 func (*ListInstrumentsRequest) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{39}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{41}
 }
 
 func (x *ListInstrumentsRequest) GetKnownVersion() string {
@@ -2742,7 +2843,7 @@ type ListInstrumentsResponse struct {
 
 func (x *ListInstrumentsResponse) Reset() {
 	*x = ListInstrumentsResponse{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[40]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[42]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2754,7 +2855,7 @@ func (x *ListInstrumentsResponse) String() string {
 func (*ListInstrumentsResponse) ProtoMessage() {}
 
 func (x *ListInstrumentsResponse) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[40]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[42]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2767,7 +2868,7 @@ func (x *ListInstrumentsResponse) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListInstrumentsResponse.ProtoReflect.Descriptor instead.
 func (*ListInstrumentsResponse) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{40}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{42}
 }
 
 func (x *ListInstrumentsResponse) GetVersion() string {
@@ -2807,7 +2908,7 @@ type ListedInstrument struct {
 
 func (x *ListedInstrument) Reset() {
 	*x = ListedInstrument{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[41]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[43]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2819,7 +2920,7 @@ func (x *ListedInstrument) String() string {
 func (*ListedInstrument) ProtoMessage() {}
 
 func (x *ListedInstrument) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[41]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[43]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2832,7 +2933,7 @@ func (x *ListedInstrument) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use ListedInstrument.ProtoReflect.Descriptor instead.
 func (*ListedInstrument) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{41}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{43}
 }
 
 func (x *ListedInstrument) GetSymbol() string {
@@ -2897,7 +2998,7 @@ type ProbeModulesResponse_ProbeStarted struct {
 
 func (x *ProbeModulesResponse_ProbeStarted) Reset() {
 	*x = ProbeModulesResponse_ProbeStarted{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[42]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[44]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2909,7 +3010,7 @@ func (x *ProbeModulesResponse_ProbeStarted) String() string {
 func (*ProbeModulesResponse_ProbeStarted) ProtoMessage() {}
 
 func (x *ProbeModulesResponse_ProbeStarted) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[42]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[44]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2922,7 +3023,7 @@ func (x *ProbeModulesResponse_ProbeStarted) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use ProbeModulesResponse_ProbeStarted.ProtoReflect.Descriptor instead.
 func (*ProbeModulesResponse_ProbeStarted) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{10, 0}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{12, 0}
 }
 
 func (x *ProbeModulesResponse_ProbeStarted) GetModuleId() string {
@@ -2958,7 +3059,7 @@ type IngestPartitionResponse_Heartbeat struct {
 
 func (x *IngestPartitionResponse_Heartbeat) Reset() {
 	*x = IngestPartitionResponse_Heartbeat{}
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[43]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[45]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -2970,7 +3071,7 @@ func (x *IngestPartitionResponse_Heartbeat) String() string {
 func (*IngestPartitionResponse_Heartbeat) ProtoMessage() {}
 
 func (x *IngestPartitionResponse_Heartbeat) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[43]
+	mi := &file_afterbell_ingest_v1_ingest_service_proto_msgTypes[45]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -2983,7 +3084,7 @@ func (x *IngestPartitionResponse_Heartbeat) ProtoReflect() protoreflect.Message 
 
 // Deprecated: Use IngestPartitionResponse_Heartbeat.ProtoReflect.Descriptor instead.
 func (*IngestPartitionResponse_Heartbeat) Descriptor() ([]byte, []int) {
-	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{23, 0}
+	return file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP(), []int{25, 0}
 }
 
 func (x *IngestPartitionResponse_Heartbeat) GetStage() IngestPartitionResponse_Stage {
@@ -3025,7 +3126,11 @@ var File_afterbell_ingest_v1_ingest_service_proto protoreflect.FileDescriptor
 
 const file_afterbell_ingest_v1_ingest_service_proto_rawDesc = "" +
 	"\n" +
-	"(afterbell/ingest/v1/ingest_service.proto\x12\x13afterbell.ingest.v1\x1a\x1cafterbell/auth/v1/auth.proto\x1a\x1eafterbell/fault/v1/fault.proto\x1a afterbell/market/v1/market.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x14\n" +
+	"(afterbell/ingest/v1/ingest_service.proto\x12\x13afterbell.ingest.v1\x1a\x1cafterbell/auth/v1/auth.proto\x1a\x1eafterbell/fault/v1/fault.proto\x1a\x1eafterbell/market/v1/info.proto\x1a afterbell/market/v1/market.proto\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x10\n" +
+	"\x0eGetInfoRequest\"\x91\x01\n" +
+	"\x0fGetInfoResponse\x128\n" +
+	"\x06worker\x18\x01 \x01(\v2 .afterbell.market.v1.ServiceInfoR\x06worker\x12D\n" +
+	"\fpublications\x18\x02 \x03(\v2 .afterbell.market.v1.PublicationR\fpublications\"\x14\n" +
 	"\x12ListModulesRequest\"\xc0\x01\n" +
 	"\x13ListModulesResponse\x12;\n" +
 	"\tproviders\x18\x01 \x03(\v2\x1d.afterbell.market.v1.ProviderR\tproviders\x125\n" +
@@ -3158,7 +3263,7 @@ const file_afterbell_ingest_v1_ingest_service_proto_rawDesc = "" +
 	"\x11STAGE_NORMALIZING\x10\x02\x12\x14\n" +
 	"\x10STAGE_COMMITTING\x10\x03\x12\x10\n" +
 	"\fSTAGE_QUEUED\x10\x04B\a\n" +
-	"\x05event\"\xe6\x02\n" +
+	"\x05event\"\xa4\x03\n" +
 	"\x0fPartitionResult\x129\n" +
 	"\bcoverage\x18\x01 \x01(\v2\x1d.afterbell.market.v1.CoverageR\bcoverage\x12\x1b\n" +
 	"\tnew_count\x18\x02 \x01(\x03R\bnewCount\x12#\n" +
@@ -3169,7 +3274,8 @@ const file_afterbell_ingest_v1_ingest_service_proto_rawDesc = "" +
 	"call_count\x18\x05 \x01(\x05R\tcallCount\x121\n" +
 	"\x06issues\x18\x06 \x03(\v2\x19.afterbell.fault.v1.IssueR\x06issues\x12!\n" +
 	"\fsymbol_count\x18\a \x01(\x03R\vsymbolCount\x12B\n" +
-	"\trevisions\x18\b \x01(\v2$.afterbell.market.v1.RevisionSummaryR\trevisions\"4\n" +
+	"\trevisions\x18\b \x01(\v2$.afterbell.market.v1.RevisionSummaryR\trevisions\x12<\n" +
+	"\x06phases\x18\t \x01(\v2$.afterbell.market.v1.PartitionPhasesR\x06phases\"4\n" +
 	"\x1bListActivePartitionsRequest\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\"d\n" +
 	"\x1cListActivePartitionsResponse\x12D\n" +
@@ -3245,7 +3351,7 @@ const file_afterbell_ingest_v1_ingest_service_proto_rawDesc = "" +
 	"\tPlanStage\x12\x1a\n" +
 	"\x16PLAN_STAGE_UNSPECIFIED\x10\x00\x12\x19\n" +
 	"\x15PLAN_STAGE_REFERENCES\x10\x01\x12\x13\n" +
-	"\x0fPLAN_STAGE_DATA\x10\x022\xe2\x0e\n" +
+	"\x0fPLAN_STAGE_DATA\x10\x022\xbe\x0f\n" +
 	"\rIngestService\x12f\n" +
 	"\vListModules\x12'.afterbell.ingest.v1.ListModulesRequest\x1a(.afterbell.ingest.v1.ListModulesResponse\"\x04\xe8\xe0\x18\x04\x12c\n" +
 	"\n" +
@@ -3266,7 +3372,8 @@ const file_afterbell_ingest_v1_ingest_service_proto_rawDesc = "" +
 	"\n" +
 	"ListLimits\x12&.afterbell.ingest.v1.ListLimitsRequest\x1a'.afterbell.ingest.v1.ListLimitsResponse\"\x04\xe8\xe0\x18\x04\x12i\n" +
 	"\fForgetLimits\x12(.afterbell.ingest.v1.ForgetLimitsRequest\x1a).afterbell.ingest.v1.ForgetLimitsResponse\"\x04\xe8\xe0\x18\x04\x12r\n" +
-	"\x0fListInstruments\x12+.afterbell.ingest.v1.ListInstrumentsRequest\x1a,.afterbell.ingest.v1.ListInstrumentsResponse\"\x04\xe8\xe0\x18\x04\x12l\n" +
+	"\x0fListInstruments\x12+.afterbell.ingest.v1.ListInstrumentsRequest\x1a,.afterbell.ingest.v1.ListInstrumentsResponse\"\x04\xe8\xe0\x18\x04\x12Z\n" +
+	"\aGetInfo\x12#.afterbell.ingest.v1.GetInfoRequest\x1a$.afterbell.ingest.v1.GetInfoResponse\"\x04\xe8\xe0\x18\x04\x12l\n" +
 	"\rListRevisions\x12).afterbell.ingest.v1.ListRevisionsRequest\x1a*.afterbell.ingest.v1.ListRevisionsResponse\"\x04\xe8\xe0\x18\x04B\xdc\x01\n" +
 	"\x17com.afterbell.ingest.v1B\x12IngestServiceProtoP\x01Z?github.com/afterbell/afterbell/gen/afterbell/ingest/v1;ingestv1\xa2\x02\x03AIX\xaa\x02\x13Afterbell.Ingest.V1\xca\x02\x13Afterbell\\Ingest\\V1\xe2\x02\x1fAfterbell\\Ingest\\V1\\GPBMetadata\xea\x02\x15Afterbell::Ingest::V1b\x06proto3"
 
@@ -3283,153 +3390,163 @@ func file_afterbell_ingest_v1_ingest_service_proto_rawDescGZIP() []byte {
 }
 
 var file_afterbell_ingest_v1_ingest_service_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_afterbell_ingest_v1_ingest_service_proto_msgTypes = make([]protoimpl.MessageInfo, 44)
+var file_afterbell_ingest_v1_ingest_service_proto_msgTypes = make([]protoimpl.MessageInfo, 46)
 var file_afterbell_ingest_v1_ingest_service_proto_goTypes = []any{
 	(PlanStage)(0),                            // 0: afterbell.ingest.v1.PlanStage
 	(IngestPartitionResponse_Stage)(0),        // 1: afterbell.ingest.v1.IngestPartitionResponse.Stage
-	(*ListModulesRequest)(nil),                // 2: afterbell.ingest.v1.ListModulesRequest
-	(*ListModulesResponse)(nil),               // 3: afterbell.ingest.v1.ListModulesResponse
-	(*ListTokensRequest)(nil),                 // 4: afterbell.ingest.v1.ListTokensRequest
-	(*ListTokensResponse)(nil),                // 5: afterbell.ingest.v1.ListTokensResponse
-	(*TokenStatus)(nil),                       // 6: afterbell.ingest.v1.TokenStatus
-	(*SetTokenRequest)(nil),                   // 7: afterbell.ingest.v1.SetTokenRequest
-	(*SetTokenResponse)(nil),                  // 8: afterbell.ingest.v1.SetTokenResponse
-	(*ClearTokenRequest)(nil),                 // 9: afterbell.ingest.v1.ClearTokenRequest
-	(*ClearTokenResponse)(nil),                // 10: afterbell.ingest.v1.ClearTokenResponse
-	(*ProbeModulesRequest)(nil),               // 11: afterbell.ingest.v1.ProbeModulesRequest
-	(*ProbeModulesResponse)(nil),              // 12: afterbell.ingest.v1.ProbeModulesResponse
-	(*ModuleProbe)(nil),                       // 13: afterbell.ingest.v1.ModuleProbe
-	(*CheckStoreRequest)(nil),                 // 14: afterbell.ingest.v1.CheckStoreRequest
-	(*CheckStoreResponse)(nil),                // 15: afterbell.ingest.v1.CheckStoreResponse
-	(*ListCalendarDaysRequest)(nil),           // 16: afterbell.ingest.v1.ListCalendarDaysRequest
-	(*ListCalendarDaysResponse)(nil),          // 17: afterbell.ingest.v1.ListCalendarDaysResponse
-	(*ListCoverageRequest)(nil),               // 18: afterbell.ingest.v1.ListCoverageRequest
-	(*ListCoverageResponse)(nil),              // 19: afterbell.ingest.v1.ListCoverageResponse
-	(*PlanPartitionsRequest)(nil),             // 20: afterbell.ingest.v1.PlanPartitionsRequest
-	(*PlanPartitionsResponse)(nil),            // 21: afterbell.ingest.v1.PlanPartitionsResponse
-	(*SymbolList)(nil),                        // 22: afterbell.ingest.v1.SymbolList
-	(*PartitionSpec)(nil),                     // 23: afterbell.ingest.v1.PartitionSpec
-	(*IngestPartitionRequest)(nil),            // 24: afterbell.ingest.v1.IngestPartitionRequest
-	(*IngestPartitionResponse)(nil),           // 25: afterbell.ingest.v1.IngestPartitionResponse
-	(*PartitionResult)(nil),                   // 26: afterbell.ingest.v1.PartitionResult
-	(*ListActivePartitionsRequest)(nil),       // 27: afterbell.ingest.v1.ListActivePartitionsRequest
-	(*ListActivePartitionsResponse)(nil),      // 28: afterbell.ingest.v1.ListActivePartitionsResponse
-	(*ActivePartition)(nil),                   // 29: afterbell.ingest.v1.ActivePartition
-	(*VerifyPartitionsRequest)(nil),           // 30: afterbell.ingest.v1.VerifyPartitionsRequest
-	(*VerifyPartitionsResponse)(nil),          // 31: afterbell.ingest.v1.VerifyPartitionsResponse
-	(*PartitionCheck)(nil),                    // 32: afterbell.ingest.v1.PartitionCheck
-	(*ListRevisionsRequest)(nil),              // 33: afterbell.ingest.v1.ListRevisionsRequest
-	(*ListRevisionsResponse)(nil),             // 34: afterbell.ingest.v1.ListRevisionsResponse
-	(*ListAbsentSymbolsRequest)(nil),          // 35: afterbell.ingest.v1.ListAbsentSymbolsRequest
-	(*ListAbsentSymbolsResponse)(nil),         // 36: afterbell.ingest.v1.ListAbsentSymbolsResponse
-	(*ListLimitsRequest)(nil),                 // 37: afterbell.ingest.v1.ListLimitsRequest
-	(*ListLimitsResponse)(nil),                // 38: afterbell.ingest.v1.ListLimitsResponse
-	(*ForgetLimitsRequest)(nil),               // 39: afterbell.ingest.v1.ForgetLimitsRequest
-	(*ForgetLimitsResponse)(nil),              // 40: afterbell.ingest.v1.ForgetLimitsResponse
-	(*ListInstrumentsRequest)(nil),            // 41: afterbell.ingest.v1.ListInstrumentsRequest
-	(*ListInstrumentsResponse)(nil),           // 42: afterbell.ingest.v1.ListInstrumentsResponse
-	(*ListedInstrument)(nil),                  // 43: afterbell.ingest.v1.ListedInstrument
-	(*ProbeModulesResponse_ProbeStarted)(nil), // 44: afterbell.ingest.v1.ProbeModulesResponse.ProbeStarted
-	(*IngestPartitionResponse_Heartbeat)(nil), // 45: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat
-	(*v1.Provider)(nil),                       // 46: afterbell.market.v1.Provider
-	(*v1.Domain)(nil),                         // 47: afterbell.market.v1.Domain
-	(*v1.Module)(nil),                         // 48: afterbell.market.v1.Module
-	(*durationpb.Duration)(nil),               // 49: google.protobuf.Duration
-	(*timestamppb.Timestamp)(nil),             // 50: google.protobuf.Timestamp
-	(*v11.Issue)(nil),                         // 51: afterbell.fault.v1.Issue
-	(v1.Pool)(0),                              // 52: afterbell.market.v1.Pool
-	(*v1.Coverage)(nil),                       // 53: afterbell.market.v1.Coverage
-	(*v1.RevisionSummary)(nil),                // 54: afterbell.market.v1.RevisionSummary
-	(v1.Verdict)(0),                           // 55: afterbell.market.v1.Verdict
-	(*v1.Revision)(nil),                       // 56: afterbell.market.v1.Revision
-	(*v1.AbsentSymbol)(nil),                   // 57: afterbell.market.v1.AbsentSymbol
-	(*v1.LearntLimit)(nil),                    // 58: afterbell.market.v1.LearntLimit
-	(v1.InstrumentKind)(0),                    // 59: afterbell.market.v1.InstrumentKind
+	(*GetInfoRequest)(nil),                    // 2: afterbell.ingest.v1.GetInfoRequest
+	(*GetInfoResponse)(nil),                   // 3: afterbell.ingest.v1.GetInfoResponse
+	(*ListModulesRequest)(nil),                // 4: afterbell.ingest.v1.ListModulesRequest
+	(*ListModulesResponse)(nil),               // 5: afterbell.ingest.v1.ListModulesResponse
+	(*ListTokensRequest)(nil),                 // 6: afterbell.ingest.v1.ListTokensRequest
+	(*ListTokensResponse)(nil),                // 7: afterbell.ingest.v1.ListTokensResponse
+	(*TokenStatus)(nil),                       // 8: afterbell.ingest.v1.TokenStatus
+	(*SetTokenRequest)(nil),                   // 9: afterbell.ingest.v1.SetTokenRequest
+	(*SetTokenResponse)(nil),                  // 10: afterbell.ingest.v1.SetTokenResponse
+	(*ClearTokenRequest)(nil),                 // 11: afterbell.ingest.v1.ClearTokenRequest
+	(*ClearTokenResponse)(nil),                // 12: afterbell.ingest.v1.ClearTokenResponse
+	(*ProbeModulesRequest)(nil),               // 13: afterbell.ingest.v1.ProbeModulesRequest
+	(*ProbeModulesResponse)(nil),              // 14: afterbell.ingest.v1.ProbeModulesResponse
+	(*ModuleProbe)(nil),                       // 15: afterbell.ingest.v1.ModuleProbe
+	(*CheckStoreRequest)(nil),                 // 16: afterbell.ingest.v1.CheckStoreRequest
+	(*CheckStoreResponse)(nil),                // 17: afterbell.ingest.v1.CheckStoreResponse
+	(*ListCalendarDaysRequest)(nil),           // 18: afterbell.ingest.v1.ListCalendarDaysRequest
+	(*ListCalendarDaysResponse)(nil),          // 19: afterbell.ingest.v1.ListCalendarDaysResponse
+	(*ListCoverageRequest)(nil),               // 20: afterbell.ingest.v1.ListCoverageRequest
+	(*ListCoverageResponse)(nil),              // 21: afterbell.ingest.v1.ListCoverageResponse
+	(*PlanPartitionsRequest)(nil),             // 22: afterbell.ingest.v1.PlanPartitionsRequest
+	(*PlanPartitionsResponse)(nil),            // 23: afterbell.ingest.v1.PlanPartitionsResponse
+	(*SymbolList)(nil),                        // 24: afterbell.ingest.v1.SymbolList
+	(*PartitionSpec)(nil),                     // 25: afterbell.ingest.v1.PartitionSpec
+	(*IngestPartitionRequest)(nil),            // 26: afterbell.ingest.v1.IngestPartitionRequest
+	(*IngestPartitionResponse)(nil),           // 27: afterbell.ingest.v1.IngestPartitionResponse
+	(*PartitionResult)(nil),                   // 28: afterbell.ingest.v1.PartitionResult
+	(*ListActivePartitionsRequest)(nil),       // 29: afterbell.ingest.v1.ListActivePartitionsRequest
+	(*ListActivePartitionsResponse)(nil),      // 30: afterbell.ingest.v1.ListActivePartitionsResponse
+	(*ActivePartition)(nil),                   // 31: afterbell.ingest.v1.ActivePartition
+	(*VerifyPartitionsRequest)(nil),           // 32: afterbell.ingest.v1.VerifyPartitionsRequest
+	(*VerifyPartitionsResponse)(nil),          // 33: afterbell.ingest.v1.VerifyPartitionsResponse
+	(*PartitionCheck)(nil),                    // 34: afterbell.ingest.v1.PartitionCheck
+	(*ListRevisionsRequest)(nil),              // 35: afterbell.ingest.v1.ListRevisionsRequest
+	(*ListRevisionsResponse)(nil),             // 36: afterbell.ingest.v1.ListRevisionsResponse
+	(*ListAbsentSymbolsRequest)(nil),          // 37: afterbell.ingest.v1.ListAbsentSymbolsRequest
+	(*ListAbsentSymbolsResponse)(nil),         // 38: afterbell.ingest.v1.ListAbsentSymbolsResponse
+	(*ListLimitsRequest)(nil),                 // 39: afterbell.ingest.v1.ListLimitsRequest
+	(*ListLimitsResponse)(nil),                // 40: afterbell.ingest.v1.ListLimitsResponse
+	(*ForgetLimitsRequest)(nil),               // 41: afterbell.ingest.v1.ForgetLimitsRequest
+	(*ForgetLimitsResponse)(nil),              // 42: afterbell.ingest.v1.ForgetLimitsResponse
+	(*ListInstrumentsRequest)(nil),            // 43: afterbell.ingest.v1.ListInstrumentsRequest
+	(*ListInstrumentsResponse)(nil),           // 44: afterbell.ingest.v1.ListInstrumentsResponse
+	(*ListedInstrument)(nil),                  // 45: afterbell.ingest.v1.ListedInstrument
+	(*ProbeModulesResponse_ProbeStarted)(nil), // 46: afterbell.ingest.v1.ProbeModulesResponse.ProbeStarted
+	(*IngestPartitionResponse_Heartbeat)(nil), // 47: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat
+	(*v1.ServiceInfo)(nil),                    // 48: afterbell.market.v1.ServiceInfo
+	(*v1.Publication)(nil),                    // 49: afterbell.market.v1.Publication
+	(*v1.Provider)(nil),                       // 50: afterbell.market.v1.Provider
+	(*v1.Domain)(nil),                         // 51: afterbell.market.v1.Domain
+	(*v1.Module)(nil),                         // 52: afterbell.market.v1.Module
+	(*durationpb.Duration)(nil),               // 53: google.protobuf.Duration
+	(*timestamppb.Timestamp)(nil),             // 54: google.protobuf.Timestamp
+	(*v11.Issue)(nil),                         // 55: afterbell.fault.v1.Issue
+	(v1.Pool)(0),                              // 56: afterbell.market.v1.Pool
+	(*v1.Coverage)(nil),                       // 57: afterbell.market.v1.Coverage
+	(*v1.RevisionSummary)(nil),                // 58: afterbell.market.v1.RevisionSummary
+	(*v1.PartitionPhases)(nil),                // 59: afterbell.market.v1.PartitionPhases
+	(v1.Verdict)(0),                           // 60: afterbell.market.v1.Verdict
+	(*v1.Revision)(nil),                       // 61: afterbell.market.v1.Revision
+	(*v1.AbsentSymbol)(nil),                   // 62: afterbell.market.v1.AbsentSymbol
+	(*v1.LearntLimit)(nil),                    // 63: afterbell.market.v1.LearntLimit
+	(v1.InstrumentKind)(0),                    // 64: afterbell.market.v1.InstrumentKind
 }
 var file_afterbell_ingest_v1_ingest_service_proto_depIdxs = []int32{
-	46, // 0: afterbell.ingest.v1.ListModulesResponse.providers:type_name -> afterbell.market.v1.Provider
-	47, // 1: afterbell.ingest.v1.ListModulesResponse.domains:type_name -> afterbell.market.v1.Domain
-	48, // 2: afterbell.ingest.v1.ListModulesResponse.modules:type_name -> afterbell.market.v1.Module
-	6,  // 3: afterbell.ingest.v1.ListTokensResponse.tokens:type_name -> afterbell.ingest.v1.TokenStatus
-	49, // 4: afterbell.ingest.v1.ProbeModulesRequest.probe_timeout:type_name -> google.protobuf.Duration
-	44, // 5: afterbell.ingest.v1.ProbeModulesResponse.started:type_name -> afterbell.ingest.v1.ProbeModulesResponse.ProbeStarted
-	13, // 6: afterbell.ingest.v1.ProbeModulesResponse.finished:type_name -> afterbell.ingest.v1.ModuleProbe
-	50, // 7: afterbell.ingest.v1.ModuleProbe.probe_time:type_name -> google.protobuf.Timestamp
-	49, // 8: afterbell.ingest.v1.ModuleProbe.latency:type_name -> google.protobuf.Duration
-	51, // 9: afterbell.ingest.v1.ModuleProbe.issues:type_name -> afterbell.fault.v1.Issue
-	52, // 10: afterbell.ingest.v1.CheckStoreRequest.pool:type_name -> afterbell.market.v1.Pool
-	51, // 11: afterbell.ingest.v1.CheckStoreResponse.issues:type_name -> afterbell.fault.v1.Issue
-	52, // 12: afterbell.ingest.v1.ListCoverageRequest.pool:type_name -> afterbell.market.v1.Pool
-	53, // 13: afterbell.ingest.v1.ListCoverageResponse.coverages:type_name -> afterbell.market.v1.Coverage
-	52, // 14: afterbell.ingest.v1.PlanPartitionsRequest.pool:type_name -> afterbell.market.v1.Pool
-	0,  // 15: afterbell.ingest.v1.PlanPartitionsRequest.stage:type_name -> afterbell.ingest.v1.PlanStage
-	23, // 16: afterbell.ingest.v1.PlanPartitionsResponse.partitions:type_name -> afterbell.ingest.v1.PartitionSpec
-	51, // 17: afterbell.ingest.v1.PlanPartitionsResponse.issues:type_name -> afterbell.fault.v1.Issue
-	49, // 18: afterbell.ingest.v1.PlanPartitionsResponse.estimated_duration:type_name -> google.protobuf.Duration
-	22, // 19: afterbell.ingest.v1.PlanPartitionsResponse.symbol_lists:type_name -> afterbell.ingest.v1.SymbolList
-	52, // 20: afterbell.ingest.v1.IngestPartitionRequest.pool:type_name -> afterbell.market.v1.Pool
-	23, // 21: afterbell.ingest.v1.IngestPartitionRequest.partition:type_name -> afterbell.ingest.v1.PartitionSpec
-	45, // 22: afterbell.ingest.v1.IngestPartitionResponse.heartbeat:type_name -> afterbell.ingest.v1.IngestPartitionResponse.Heartbeat
-	26, // 23: afterbell.ingest.v1.IngestPartitionResponse.result:type_name -> afterbell.ingest.v1.PartitionResult
-	53, // 24: afterbell.ingest.v1.PartitionResult.coverage:type_name -> afterbell.market.v1.Coverage
-	51, // 25: afterbell.ingest.v1.PartitionResult.issues:type_name -> afterbell.fault.v1.Issue
-	54, // 26: afterbell.ingest.v1.PartitionResult.revisions:type_name -> afterbell.market.v1.RevisionSummary
-	29, // 27: afterbell.ingest.v1.ListActivePartitionsResponse.partitions:type_name -> afterbell.ingest.v1.ActivePartition
-	52, // 28: afterbell.ingest.v1.ActivePartition.pool:type_name -> afterbell.market.v1.Pool
-	50, // 29: afterbell.ingest.v1.ActivePartition.start_time:type_name -> google.protobuf.Timestamp
-	52, // 30: afterbell.ingest.v1.VerifyPartitionsRequest.pool:type_name -> afterbell.market.v1.Pool
-	23, // 31: afterbell.ingest.v1.VerifyPartitionsRequest.partitions:type_name -> afterbell.ingest.v1.PartitionSpec
-	32, // 32: afterbell.ingest.v1.VerifyPartitionsResponse.checks:type_name -> afterbell.ingest.v1.PartitionCheck
-	55, // 33: afterbell.ingest.v1.PartitionCheck.verdict:type_name -> afterbell.market.v1.Verdict
-	52, // 34: afterbell.ingest.v1.ListRevisionsRequest.pool:type_name -> afterbell.market.v1.Pool
-	56, // 35: afterbell.ingest.v1.ListRevisionsResponse.revisions:type_name -> afterbell.market.v1.Revision
-	52, // 36: afterbell.ingest.v1.ListAbsentSymbolsRequest.pool:type_name -> afterbell.market.v1.Pool
-	57, // 37: afterbell.ingest.v1.ListAbsentSymbolsResponse.absent_symbols:type_name -> afterbell.market.v1.AbsentSymbol
-	58, // 38: afterbell.ingest.v1.ListLimitsResponse.limits:type_name -> afterbell.market.v1.LearntLimit
-	58, // 39: afterbell.ingest.v1.ForgetLimitsResponse.limits:type_name -> afterbell.market.v1.LearntLimit
-	43, // 40: afterbell.ingest.v1.ListInstrumentsResponse.instruments:type_name -> afterbell.ingest.v1.ListedInstrument
-	59, // 41: afterbell.ingest.v1.ListedInstrument.kind:type_name -> afterbell.market.v1.InstrumentKind
-	1,  // 42: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat.stage:type_name -> afterbell.ingest.v1.IngestPartitionResponse.Stage
-	50, // 43: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat.wait_until_time:type_name -> google.protobuf.Timestamp
-	2,  // 44: afterbell.ingest.v1.IngestService.ListModules:input_type -> afterbell.ingest.v1.ListModulesRequest
-	4,  // 45: afterbell.ingest.v1.IngestService.ListTokens:input_type -> afterbell.ingest.v1.ListTokensRequest
-	7,  // 46: afterbell.ingest.v1.IngestService.SetToken:input_type -> afterbell.ingest.v1.SetTokenRequest
-	9,  // 47: afterbell.ingest.v1.IngestService.ClearToken:input_type -> afterbell.ingest.v1.ClearTokenRequest
-	11, // 48: afterbell.ingest.v1.IngestService.ProbeModules:input_type -> afterbell.ingest.v1.ProbeModulesRequest
-	14, // 49: afterbell.ingest.v1.IngestService.CheckStore:input_type -> afterbell.ingest.v1.CheckStoreRequest
-	16, // 50: afterbell.ingest.v1.IngestService.ListCalendarDays:input_type -> afterbell.ingest.v1.ListCalendarDaysRequest
-	18, // 51: afterbell.ingest.v1.IngestService.ListCoverage:input_type -> afterbell.ingest.v1.ListCoverageRequest
-	20, // 52: afterbell.ingest.v1.IngestService.PlanPartitions:input_type -> afterbell.ingest.v1.PlanPartitionsRequest
-	24, // 53: afterbell.ingest.v1.IngestService.IngestPartition:input_type -> afterbell.ingest.v1.IngestPartitionRequest
-	27, // 54: afterbell.ingest.v1.IngestService.ListActivePartitions:input_type -> afterbell.ingest.v1.ListActivePartitionsRequest
-	30, // 55: afterbell.ingest.v1.IngestService.VerifyPartitions:input_type -> afterbell.ingest.v1.VerifyPartitionsRequest
-	35, // 56: afterbell.ingest.v1.IngestService.ListAbsentSymbols:input_type -> afterbell.ingest.v1.ListAbsentSymbolsRequest
-	37, // 57: afterbell.ingest.v1.IngestService.ListLimits:input_type -> afterbell.ingest.v1.ListLimitsRequest
-	39, // 58: afterbell.ingest.v1.IngestService.ForgetLimits:input_type -> afterbell.ingest.v1.ForgetLimitsRequest
-	41, // 59: afterbell.ingest.v1.IngestService.ListInstruments:input_type -> afterbell.ingest.v1.ListInstrumentsRequest
-	33, // 60: afterbell.ingest.v1.IngestService.ListRevisions:input_type -> afterbell.ingest.v1.ListRevisionsRequest
-	3,  // 61: afterbell.ingest.v1.IngestService.ListModules:output_type -> afterbell.ingest.v1.ListModulesResponse
-	5,  // 62: afterbell.ingest.v1.IngestService.ListTokens:output_type -> afterbell.ingest.v1.ListTokensResponse
-	8,  // 63: afterbell.ingest.v1.IngestService.SetToken:output_type -> afterbell.ingest.v1.SetTokenResponse
-	10, // 64: afterbell.ingest.v1.IngestService.ClearToken:output_type -> afterbell.ingest.v1.ClearTokenResponse
-	12, // 65: afterbell.ingest.v1.IngestService.ProbeModules:output_type -> afterbell.ingest.v1.ProbeModulesResponse
-	15, // 66: afterbell.ingest.v1.IngestService.CheckStore:output_type -> afterbell.ingest.v1.CheckStoreResponse
-	17, // 67: afterbell.ingest.v1.IngestService.ListCalendarDays:output_type -> afterbell.ingest.v1.ListCalendarDaysResponse
-	19, // 68: afterbell.ingest.v1.IngestService.ListCoverage:output_type -> afterbell.ingest.v1.ListCoverageResponse
-	21, // 69: afterbell.ingest.v1.IngestService.PlanPartitions:output_type -> afterbell.ingest.v1.PlanPartitionsResponse
-	25, // 70: afterbell.ingest.v1.IngestService.IngestPartition:output_type -> afterbell.ingest.v1.IngestPartitionResponse
-	28, // 71: afterbell.ingest.v1.IngestService.ListActivePartitions:output_type -> afterbell.ingest.v1.ListActivePartitionsResponse
-	31, // 72: afterbell.ingest.v1.IngestService.VerifyPartitions:output_type -> afterbell.ingest.v1.VerifyPartitionsResponse
-	36, // 73: afterbell.ingest.v1.IngestService.ListAbsentSymbols:output_type -> afterbell.ingest.v1.ListAbsentSymbolsResponse
-	38, // 74: afterbell.ingest.v1.IngestService.ListLimits:output_type -> afterbell.ingest.v1.ListLimitsResponse
-	40, // 75: afterbell.ingest.v1.IngestService.ForgetLimits:output_type -> afterbell.ingest.v1.ForgetLimitsResponse
-	42, // 76: afterbell.ingest.v1.IngestService.ListInstruments:output_type -> afterbell.ingest.v1.ListInstrumentsResponse
-	34, // 77: afterbell.ingest.v1.IngestService.ListRevisions:output_type -> afterbell.ingest.v1.ListRevisionsResponse
-	61, // [61:78] is the sub-list for method output_type
-	44, // [44:61] is the sub-list for method input_type
-	44, // [44:44] is the sub-list for extension type_name
-	44, // [44:44] is the sub-list for extension extendee
-	0,  // [0:44] is the sub-list for field type_name
+	48, // 0: afterbell.ingest.v1.GetInfoResponse.worker:type_name -> afterbell.market.v1.ServiceInfo
+	49, // 1: afterbell.ingest.v1.GetInfoResponse.publications:type_name -> afterbell.market.v1.Publication
+	50, // 2: afterbell.ingest.v1.ListModulesResponse.providers:type_name -> afterbell.market.v1.Provider
+	51, // 3: afterbell.ingest.v1.ListModulesResponse.domains:type_name -> afterbell.market.v1.Domain
+	52, // 4: afterbell.ingest.v1.ListModulesResponse.modules:type_name -> afterbell.market.v1.Module
+	8,  // 5: afterbell.ingest.v1.ListTokensResponse.tokens:type_name -> afterbell.ingest.v1.TokenStatus
+	53, // 6: afterbell.ingest.v1.ProbeModulesRequest.probe_timeout:type_name -> google.protobuf.Duration
+	46, // 7: afterbell.ingest.v1.ProbeModulesResponse.started:type_name -> afterbell.ingest.v1.ProbeModulesResponse.ProbeStarted
+	15, // 8: afterbell.ingest.v1.ProbeModulesResponse.finished:type_name -> afterbell.ingest.v1.ModuleProbe
+	54, // 9: afterbell.ingest.v1.ModuleProbe.probe_time:type_name -> google.protobuf.Timestamp
+	53, // 10: afterbell.ingest.v1.ModuleProbe.latency:type_name -> google.protobuf.Duration
+	55, // 11: afterbell.ingest.v1.ModuleProbe.issues:type_name -> afterbell.fault.v1.Issue
+	56, // 12: afterbell.ingest.v1.CheckStoreRequest.pool:type_name -> afterbell.market.v1.Pool
+	55, // 13: afterbell.ingest.v1.CheckStoreResponse.issues:type_name -> afterbell.fault.v1.Issue
+	56, // 14: afterbell.ingest.v1.ListCoverageRequest.pool:type_name -> afterbell.market.v1.Pool
+	57, // 15: afterbell.ingest.v1.ListCoverageResponse.coverages:type_name -> afterbell.market.v1.Coverage
+	56, // 16: afterbell.ingest.v1.PlanPartitionsRequest.pool:type_name -> afterbell.market.v1.Pool
+	0,  // 17: afterbell.ingest.v1.PlanPartitionsRequest.stage:type_name -> afterbell.ingest.v1.PlanStage
+	25, // 18: afterbell.ingest.v1.PlanPartitionsResponse.partitions:type_name -> afterbell.ingest.v1.PartitionSpec
+	55, // 19: afterbell.ingest.v1.PlanPartitionsResponse.issues:type_name -> afterbell.fault.v1.Issue
+	53, // 20: afterbell.ingest.v1.PlanPartitionsResponse.estimated_duration:type_name -> google.protobuf.Duration
+	24, // 21: afterbell.ingest.v1.PlanPartitionsResponse.symbol_lists:type_name -> afterbell.ingest.v1.SymbolList
+	56, // 22: afterbell.ingest.v1.IngestPartitionRequest.pool:type_name -> afterbell.market.v1.Pool
+	25, // 23: afterbell.ingest.v1.IngestPartitionRequest.partition:type_name -> afterbell.ingest.v1.PartitionSpec
+	47, // 24: afterbell.ingest.v1.IngestPartitionResponse.heartbeat:type_name -> afterbell.ingest.v1.IngestPartitionResponse.Heartbeat
+	28, // 25: afterbell.ingest.v1.IngestPartitionResponse.result:type_name -> afterbell.ingest.v1.PartitionResult
+	57, // 26: afterbell.ingest.v1.PartitionResult.coverage:type_name -> afterbell.market.v1.Coverage
+	55, // 27: afterbell.ingest.v1.PartitionResult.issues:type_name -> afterbell.fault.v1.Issue
+	58, // 28: afterbell.ingest.v1.PartitionResult.revisions:type_name -> afterbell.market.v1.RevisionSummary
+	59, // 29: afterbell.ingest.v1.PartitionResult.phases:type_name -> afterbell.market.v1.PartitionPhases
+	31, // 30: afterbell.ingest.v1.ListActivePartitionsResponse.partitions:type_name -> afterbell.ingest.v1.ActivePartition
+	56, // 31: afterbell.ingest.v1.ActivePartition.pool:type_name -> afterbell.market.v1.Pool
+	54, // 32: afterbell.ingest.v1.ActivePartition.start_time:type_name -> google.protobuf.Timestamp
+	56, // 33: afterbell.ingest.v1.VerifyPartitionsRequest.pool:type_name -> afterbell.market.v1.Pool
+	25, // 34: afterbell.ingest.v1.VerifyPartitionsRequest.partitions:type_name -> afterbell.ingest.v1.PartitionSpec
+	34, // 35: afterbell.ingest.v1.VerifyPartitionsResponse.checks:type_name -> afterbell.ingest.v1.PartitionCheck
+	60, // 36: afterbell.ingest.v1.PartitionCheck.verdict:type_name -> afterbell.market.v1.Verdict
+	56, // 37: afterbell.ingest.v1.ListRevisionsRequest.pool:type_name -> afterbell.market.v1.Pool
+	61, // 38: afterbell.ingest.v1.ListRevisionsResponse.revisions:type_name -> afterbell.market.v1.Revision
+	56, // 39: afterbell.ingest.v1.ListAbsentSymbolsRequest.pool:type_name -> afterbell.market.v1.Pool
+	62, // 40: afterbell.ingest.v1.ListAbsentSymbolsResponse.absent_symbols:type_name -> afterbell.market.v1.AbsentSymbol
+	63, // 41: afterbell.ingest.v1.ListLimitsResponse.limits:type_name -> afterbell.market.v1.LearntLimit
+	63, // 42: afterbell.ingest.v1.ForgetLimitsResponse.limits:type_name -> afterbell.market.v1.LearntLimit
+	45, // 43: afterbell.ingest.v1.ListInstrumentsResponse.instruments:type_name -> afterbell.ingest.v1.ListedInstrument
+	64, // 44: afterbell.ingest.v1.ListedInstrument.kind:type_name -> afterbell.market.v1.InstrumentKind
+	1,  // 45: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat.stage:type_name -> afterbell.ingest.v1.IngestPartitionResponse.Stage
+	54, // 46: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat.wait_until_time:type_name -> google.protobuf.Timestamp
+	4,  // 47: afterbell.ingest.v1.IngestService.ListModules:input_type -> afterbell.ingest.v1.ListModulesRequest
+	6,  // 48: afterbell.ingest.v1.IngestService.ListTokens:input_type -> afterbell.ingest.v1.ListTokensRequest
+	9,  // 49: afterbell.ingest.v1.IngestService.SetToken:input_type -> afterbell.ingest.v1.SetTokenRequest
+	11, // 50: afterbell.ingest.v1.IngestService.ClearToken:input_type -> afterbell.ingest.v1.ClearTokenRequest
+	13, // 51: afterbell.ingest.v1.IngestService.ProbeModules:input_type -> afterbell.ingest.v1.ProbeModulesRequest
+	16, // 52: afterbell.ingest.v1.IngestService.CheckStore:input_type -> afterbell.ingest.v1.CheckStoreRequest
+	18, // 53: afterbell.ingest.v1.IngestService.ListCalendarDays:input_type -> afterbell.ingest.v1.ListCalendarDaysRequest
+	20, // 54: afterbell.ingest.v1.IngestService.ListCoverage:input_type -> afterbell.ingest.v1.ListCoverageRequest
+	22, // 55: afterbell.ingest.v1.IngestService.PlanPartitions:input_type -> afterbell.ingest.v1.PlanPartitionsRequest
+	26, // 56: afterbell.ingest.v1.IngestService.IngestPartition:input_type -> afterbell.ingest.v1.IngestPartitionRequest
+	29, // 57: afterbell.ingest.v1.IngestService.ListActivePartitions:input_type -> afterbell.ingest.v1.ListActivePartitionsRequest
+	32, // 58: afterbell.ingest.v1.IngestService.VerifyPartitions:input_type -> afterbell.ingest.v1.VerifyPartitionsRequest
+	37, // 59: afterbell.ingest.v1.IngestService.ListAbsentSymbols:input_type -> afterbell.ingest.v1.ListAbsentSymbolsRequest
+	39, // 60: afterbell.ingest.v1.IngestService.ListLimits:input_type -> afterbell.ingest.v1.ListLimitsRequest
+	41, // 61: afterbell.ingest.v1.IngestService.ForgetLimits:input_type -> afterbell.ingest.v1.ForgetLimitsRequest
+	43, // 62: afterbell.ingest.v1.IngestService.ListInstruments:input_type -> afterbell.ingest.v1.ListInstrumentsRequest
+	2,  // 63: afterbell.ingest.v1.IngestService.GetInfo:input_type -> afterbell.ingest.v1.GetInfoRequest
+	35, // 64: afterbell.ingest.v1.IngestService.ListRevisions:input_type -> afterbell.ingest.v1.ListRevisionsRequest
+	5,  // 65: afterbell.ingest.v1.IngestService.ListModules:output_type -> afterbell.ingest.v1.ListModulesResponse
+	7,  // 66: afterbell.ingest.v1.IngestService.ListTokens:output_type -> afterbell.ingest.v1.ListTokensResponse
+	10, // 67: afterbell.ingest.v1.IngestService.SetToken:output_type -> afterbell.ingest.v1.SetTokenResponse
+	12, // 68: afterbell.ingest.v1.IngestService.ClearToken:output_type -> afterbell.ingest.v1.ClearTokenResponse
+	14, // 69: afterbell.ingest.v1.IngestService.ProbeModules:output_type -> afterbell.ingest.v1.ProbeModulesResponse
+	17, // 70: afterbell.ingest.v1.IngestService.CheckStore:output_type -> afterbell.ingest.v1.CheckStoreResponse
+	19, // 71: afterbell.ingest.v1.IngestService.ListCalendarDays:output_type -> afterbell.ingest.v1.ListCalendarDaysResponse
+	21, // 72: afterbell.ingest.v1.IngestService.ListCoverage:output_type -> afterbell.ingest.v1.ListCoverageResponse
+	23, // 73: afterbell.ingest.v1.IngestService.PlanPartitions:output_type -> afterbell.ingest.v1.PlanPartitionsResponse
+	27, // 74: afterbell.ingest.v1.IngestService.IngestPartition:output_type -> afterbell.ingest.v1.IngestPartitionResponse
+	30, // 75: afterbell.ingest.v1.IngestService.ListActivePartitions:output_type -> afterbell.ingest.v1.ListActivePartitionsResponse
+	33, // 76: afterbell.ingest.v1.IngestService.VerifyPartitions:output_type -> afterbell.ingest.v1.VerifyPartitionsResponse
+	38, // 77: afterbell.ingest.v1.IngestService.ListAbsentSymbols:output_type -> afterbell.ingest.v1.ListAbsentSymbolsResponse
+	40, // 78: afterbell.ingest.v1.IngestService.ListLimits:output_type -> afterbell.ingest.v1.ListLimitsResponse
+	42, // 79: afterbell.ingest.v1.IngestService.ForgetLimits:output_type -> afterbell.ingest.v1.ForgetLimitsResponse
+	44, // 80: afterbell.ingest.v1.IngestService.ListInstruments:output_type -> afterbell.ingest.v1.ListInstrumentsResponse
+	3,  // 81: afterbell.ingest.v1.IngestService.GetInfo:output_type -> afterbell.ingest.v1.GetInfoResponse
+	36, // 82: afterbell.ingest.v1.IngestService.ListRevisions:output_type -> afterbell.ingest.v1.ListRevisionsResponse
+	65, // [65:83] is the sub-list for method output_type
+	47, // [47:65] is the sub-list for method input_type
+	47, // [47:47] is the sub-list for extension type_name
+	47, // [47:47] is the sub-list for extension extendee
+	0,  // [0:47] is the sub-list for field type_name
 }
 
 func init() { file_afterbell_ingest_v1_ingest_service_proto_init() }
@@ -3437,11 +3554,11 @@ func file_afterbell_ingest_v1_ingest_service_proto_init() {
 	if File_afterbell_ingest_v1_ingest_service_proto != nil {
 		return
 	}
-	file_afterbell_ingest_v1_ingest_service_proto_msgTypes[10].OneofWrappers = []any{
+	file_afterbell_ingest_v1_ingest_service_proto_msgTypes[12].OneofWrappers = []any{
 		(*ProbeModulesResponse_Started)(nil),
 		(*ProbeModulesResponse_Finished)(nil),
 	}
-	file_afterbell_ingest_v1_ingest_service_proto_msgTypes[23].OneofWrappers = []any{
+	file_afterbell_ingest_v1_ingest_service_proto_msgTypes[25].OneofWrappers = []any{
 		(*IngestPartitionResponse_Heartbeat_)(nil),
 		(*IngestPartitionResponse_Result)(nil),
 	}
@@ -3451,7 +3568,7 @@ func file_afterbell_ingest_v1_ingest_service_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_afterbell_ingest_v1_ingest_service_proto_rawDesc), len(file_afterbell_ingest_v1_ingest_service_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   44,
+			NumMessages:   46,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -38,6 +38,7 @@ const (
 	IngestService_ListLimits_FullMethodName           = "/afterbell.ingest.v1.IngestService/ListLimits"
 	IngestService_ForgetLimits_FullMethodName         = "/afterbell.ingest.v1.IngestService/ForgetLimits"
 	IngestService_ListInstruments_FullMethodName      = "/afterbell.ingest.v1.IngestService/ListInstruments"
+	IngestService_GetInfo_FullMethodName              = "/afterbell.ingest.v1.IngestService/GetInfo"
 	IngestService_ListRevisions_FullMethodName        = "/afterbell.ingest.v1.IngestService/ListRevisions"
 )
 
@@ -94,6 +95,9 @@ type IngestServiceClient interface {
 	ForgetLimits(ctx context.Context, in *ForgetLimitsRequest, opts ...grpc.CallOption) (*ForgetLimitsResponse, error)
 	// Lists the instruments in the pools' lists.
 	ListInstruments(ctx context.Context, in *ListInstrumentsRequest, opts ...grpc.CallOption) (*ListInstrumentsResponse, error)
+	// Gets the worker's build, the sizes of its files, and what is published. Opens no
+	// pool's file.
+	GetInfo(ctx context.Context, in *GetInfoRequest, opts ...grpc.CallOption) (*GetInfoResponse, error)
 	// Lists values that the provider changed or removed after they were stored,
 	// newest first. Reads the pool's file between two commits of a run.
 	ListRevisions(ctx context.Context, in *ListRevisionsRequest, opts ...grpc.CallOption) (*ListRevisionsResponse, error)
@@ -285,6 +289,16 @@ func (c *ingestServiceClient) ListInstruments(ctx context.Context, in *ListInstr
 	return out, nil
 }
 
+func (c *ingestServiceClient) GetInfo(ctx context.Context, in *GetInfoRequest, opts ...grpc.CallOption) (*GetInfoResponse, error) {
+	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
+	out := new(GetInfoResponse)
+	err := c.cc.Invoke(ctx, IngestService_GetInfo_FullMethodName, in, out, cOpts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 func (c *ingestServiceClient) ListRevisions(ctx context.Context, in *ListRevisionsRequest, opts ...grpc.CallOption) (*ListRevisionsResponse, error) {
 	cOpts := append([]grpc.CallOption{grpc.StaticMethod()}, opts...)
 	out := new(ListRevisionsResponse)
@@ -348,6 +362,9 @@ type IngestServiceServer interface {
 	ForgetLimits(context.Context, *ForgetLimitsRequest) (*ForgetLimitsResponse, error)
 	// Lists the instruments in the pools' lists.
 	ListInstruments(context.Context, *ListInstrumentsRequest) (*ListInstrumentsResponse, error)
+	// Gets the worker's build, the sizes of its files, and what is published. Opens no
+	// pool's file.
+	GetInfo(context.Context, *GetInfoRequest) (*GetInfoResponse, error)
 	// Lists values that the provider changed or removed after they were stored,
 	// newest first. Reads the pool's file between two commits of a run.
 	ListRevisions(context.Context, *ListRevisionsRequest) (*ListRevisionsResponse, error)
@@ -408,6 +425,9 @@ func (UnimplementedIngestServiceServer) ForgetLimits(context.Context, *ForgetLim
 }
 func (UnimplementedIngestServiceServer) ListInstruments(context.Context, *ListInstrumentsRequest) (*ListInstrumentsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListInstruments not implemented")
+}
+func (UnimplementedIngestServiceServer) GetInfo(context.Context, *GetInfoRequest) (*GetInfoResponse, error) {
+	return nil, status.Error(codes.Unimplemented, "method GetInfo not implemented")
 }
 func (UnimplementedIngestServiceServer) ListRevisions(context.Context, *ListRevisionsRequest) (*ListRevisionsResponse, error) {
 	return nil, status.Error(codes.Unimplemented, "method ListRevisions not implemented")
@@ -707,6 +727,24 @@ func _IngestService_ListInstruments_Handler(srv interface{}, ctx context.Context
 	return interceptor(ctx, in, info, handler)
 }
 
+func _IngestService_GetInfo_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(GetInfoRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(IngestServiceServer).GetInfo(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: IngestService_GetInfo_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(IngestServiceServer).GetInfo(ctx, req.(*GetInfoRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 func _IngestService_ListRevisions_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
 	in := new(ListRevisionsRequest)
 	if err := dec(in); err != nil {
@@ -787,6 +825,10 @@ var IngestService_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "ListInstruments",
 			Handler:    _IngestService_ListInstruments_Handler,
+		},
+		{
+			MethodName: "GetInfo",
+			Handler:    _IngestService_GetInfo_Handler,
 		},
 		{
 			MethodName: "ListRevisions",

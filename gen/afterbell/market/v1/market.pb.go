@@ -1150,6 +1150,83 @@ func (x *LearntLimit) GetInForce() bool {
 	return false
 }
 
+// How long the worker spent on each phase of a partition, in milliseconds. The phases
+// follow each other, except that a partition of several calls may wait between them.
+type PartitionPhases struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Waiting: for a place among the partitions in progress, and for the provider's
+	// limits.
+	WaitMs int64 `protobuf:"varint,1,opt,name=wait_ms,json=waitMs,proto3" json:"wait_ms,omitempty"`
+	// Calling the provider and reading its responses.
+	FetchMs int64 `protobuf:"varint,2,opt,name=fetch_ms,json=fetchMs,proto3" json:"fetch_ms,omitempty"`
+	// Checking rows and comparing them with what is expected, including the wait for
+	// the daily prices of the same date.
+	CheckMs int64 `protobuf:"varint,3,opt,name=check_ms,json=checkMs,proto3" json:"check_ms,omitempty"`
+	// Writing rows and coverage, including the wait for the transaction that several
+	// partitions share.
+	CommitMs      int64 `protobuf:"varint,4,opt,name=commit_ms,json=commitMs,proto3" json:"commit_ms,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *PartitionPhases) Reset() {
+	*x = PartitionPhases{}
+	mi := &file_afterbell_market_v1_market_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *PartitionPhases) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*PartitionPhases) ProtoMessage() {}
+
+func (x *PartitionPhases) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_market_v1_market_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use PartitionPhases.ProtoReflect.Descriptor instead.
+func (*PartitionPhases) Descriptor() ([]byte, []int) {
+	return file_afterbell_market_v1_market_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *PartitionPhases) GetWaitMs() int64 {
+	if x != nil {
+		return x.WaitMs
+	}
+	return 0
+}
+
+func (x *PartitionPhases) GetFetchMs() int64 {
+	if x != nil {
+		return x.FetchMs
+	}
+	return 0
+}
+
+func (x *PartitionPhases) GetCheckMs() int64 {
+	if x != nil {
+		return x.CheckMs
+	}
+	return 0
+}
+
+func (x *PartitionPhases) GetCommitMs() int64 {
+	if x != nil {
+		return x.CommitMs
+	}
+	return 0
+}
+
 var File_afterbell_market_v1_market_proto protoreflect.FileDescriptor
 
 const file_afterbell_market_v1_market_proto_rawDesc = "" +
@@ -1245,7 +1322,12 @@ const file_afterbell_market_v1_market_proto_rawDesc = "" +
 	"\rWINDOW_MINUTE\x10\x01\x12\x0f\n" +
 	"\vWINDOW_HOUR\x10\x02\x12\x0e\n" +
 	"\n" +
-	"WINDOW_DAY\x10\x03*A\n" +
+	"WINDOW_DAY\x10\x03\"}\n" +
+	"\x0fPartitionPhases\x12\x17\n" +
+	"\await_ms\x18\x01 \x01(\x03R\x06waitMs\x12\x19\n" +
+	"\bfetch_ms\x18\x02 \x01(\x03R\afetchMs\x12\x19\n" +
+	"\bcheck_ms\x18\x03 \x01(\x03R\acheckMs\x12\x1b\n" +
+	"\tcommit_ms\x18\x04 \x01(\x03R\bcommitMs*A\n" +
 	"\x04Pool\x12\x14\n" +
 	"\x10POOL_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fPOOL_TARGETS\x10\x01\x12\x11\n" +
@@ -1278,7 +1360,7 @@ func file_afterbell_market_v1_market_proto_rawDescGZIP() []byte {
 }
 
 var file_afterbell_market_v1_market_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_afterbell_market_v1_market_proto_msgTypes = make([]protoimpl.MessageInfo, 9)
+var file_afterbell_market_v1_market_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
 var file_afterbell_market_v1_market_proto_goTypes = []any{
 	(Pool)(0),                     // 0: afterbell.market.v1.Pool
 	(InstrumentKind)(0),           // 1: afterbell.market.v1.InstrumentKind
@@ -1294,22 +1376,23 @@ var file_afterbell_market_v1_market_proto_goTypes = []any{
 	(*RevisionSummary)(nil),       // 11: afterbell.market.v1.RevisionSummary
 	(*AbsentSymbol)(nil),          // 12: afterbell.market.v1.AbsentSymbol
 	(*LearntLimit)(nil),           // 13: afterbell.market.v1.LearntLimit
-	(*timestamppb.Timestamp)(nil), // 14: google.protobuf.Timestamp
-	(*v1.Issue)(nil),              // 15: afterbell.fault.v1.Issue
+	(*PartitionPhases)(nil),       // 14: afterbell.market.v1.PartitionPhases
+	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
+	(*v1.Issue)(nil),              // 16: afterbell.fault.v1.Issue
 }
 var file_afterbell_market_v1_market_proto_depIdxs = []int32{
 	0,  // 0: afterbell.market.v1.Module.pools:type_name -> afterbell.market.v1.Pool
 	1,  // 1: afterbell.market.v1.Module.instrument_kind:type_name -> afterbell.market.v1.InstrumentKind
 	8,  // 2: afterbell.market.v1.Module.datasets:type_name -> afterbell.market.v1.Dataset
 	2,  // 3: afterbell.market.v1.Coverage.verdict:type_name -> afterbell.market.v1.Verdict
-	14, // 4: afterbell.market.v1.Coverage.commit_time:type_name -> google.protobuf.Timestamp
-	15, // 5: afterbell.market.v1.Coverage.issues:type_name -> afterbell.fault.v1.Issue
+	15, // 4: afterbell.market.v1.Coverage.commit_time:type_name -> google.protobuf.Timestamp
+	16, // 5: afterbell.market.v1.Coverage.issues:type_name -> afterbell.fault.v1.Issue
 	3,  // 6: afterbell.market.v1.Revision.change:type_name -> afterbell.market.v1.Revision.Change
-	14, // 7: afterbell.market.v1.Revision.seen_time:type_name -> google.protobuf.Timestamp
+	15, // 7: afterbell.market.v1.Revision.seen_time:type_name -> google.protobuf.Timestamp
 	10, // 8: afterbell.market.v1.RevisionSummary.largest:type_name -> afterbell.market.v1.Revision
 	4,  // 9: afterbell.market.v1.LearntLimit.window:type_name -> afterbell.market.v1.LearntLimit.Window
-	14, // 10: afterbell.market.v1.LearntLimit.learn_time:type_name -> google.protobuf.Timestamp
-	14, // 11: afterbell.market.v1.LearntLimit.open_time:type_name -> google.protobuf.Timestamp
+	15, // 10: afterbell.market.v1.LearntLimit.learn_time:type_name -> google.protobuf.Timestamp
+	15, // 11: afterbell.market.v1.LearntLimit.open_time:type_name -> google.protobuf.Timestamp
 	12, // [12:12] is the sub-list for method output_type
 	12, // [12:12] is the sub-list for method input_type
 	12, // [12:12] is the sub-list for extension type_name
@@ -1329,7 +1412,7 @@ func file_afterbell_market_v1_market_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_afterbell_market_v1_market_proto_rawDesc), len(file_afterbell_market_v1_market_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   9,
+			NumMessages:   10,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1204,7 +1204,10 @@ type Partition struct {
 	Revisions *v1.RevisionSummary `protobuf:"bytes,18,opt,name=revisions,proto3" json:"revisions,omitempty"`
 	// A complete old date that was fetched again because of the setting recheck_days.
 	// It does not affect the run's outcome.
-	Recheck       bool `protobuf:"varint,19,opt,name=recheck,proto3" json:"recheck,omitempty"`
+	Recheck bool `protobuf:"varint,19,opt,name=recheck,proto3" json:"recheck,omitempty"`
+	// How long each phase of the last dispatch took at the worker. Unset unless that
+	// dispatch committed, and in runs of releases that did not measure it.
+	Phases        *v1.PartitionPhases `protobuf:"bytes,20,opt,name=phases,proto3" json:"phases,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1372,6 +1375,13 @@ func (x *Partition) GetRecheck() bool {
 	return false
 }
 
+func (x *Partition) GetPhases() *v1.PartitionPhases {
+	if x != nil {
+		return x.Phases
+	}
+	return nil
+}
+
 var File_afterbell_orchestrator_v1_run_proto protoreflect.FileDescriptor
 
 const file_afterbell_orchestrator_v1_run_proto_rawDesc = "" +
@@ -1480,7 +1490,7 @@ const file_afterbell_orchestrator_v1_run_proto_rawDesc = "" +
 	"\x14estimated_call_count\x18\x02 \x01(\x05R\x12estimatedCallCount\x12&\n" +
 	"\x0flast_trade_date\x18\x03 \x01(\tR\rlastTradeDate\"V\n" +
 	"\x10PartitionChanged\x12B\n" +
-	"\tpartition\x18\x01 \x01(\v2$.afterbell.orchestrator.v1.PartitionR\tpartition\"\x83\a\n" +
+	"\tpartition\x18\x01 \x01(\v2$.afterbell.orchestrator.v1.PartitionR\tpartition\"\xc1\a\n" +
 	"\tPartition\x12!\n" +
 	"\fpartition_id\x18\x01 \x01(\tR\vpartitionId\x12\x1b\n" +
 	"\tmodule_id\x18\x02 \x01(\tR\bmoduleId\x12\x1d\n" +
@@ -1506,7 +1516,8 @@ const file_afterbell_orchestrator_v1_run_proto_rawDesc = "" +
 	"\x06issues\x18\x10 \x03(\v2\x19.afterbell.fault.v1.IssueR\x06issues\x12\x18\n" +
 	"\asymbols\x18\x11 \x03(\tR\asymbols\x12B\n" +
 	"\trevisions\x18\x12 \x01(\v2$.afterbell.market.v1.RevisionSummaryR\trevisions\x12\x18\n" +
-	"\arecheck\x18\x13 \x01(\bR\arecheck\"\x93\x01\n" +
+	"\arecheck\x18\x13 \x01(\bR\arecheck\x12<\n" +
+	"\x06phases\x18\x14 \x01(\v2$.afterbell.market.v1.PartitionPhasesR\x06phases\"\x93\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSTATE_PENDING\x10\x01\x12\x11\n" +
@@ -1550,6 +1561,7 @@ var file_afterbell_orchestrator_v1_run_proto_goTypes = []any{
 	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
 	(*v1.RevisionSummary)(nil),    // 16: afterbell.market.v1.RevisionSummary
 	(v1.Verdict)(0),               // 17: afterbell.market.v1.Verdict
+	(*v1.PartitionPhases)(nil),    // 18: afterbell.market.v1.PartitionPhases
 }
 var file_afterbell_orchestrator_v1_run_proto_depIdxs = []int32{
 	13, // 0: afterbell.orchestrator.v1.Run.pool:type_name -> afterbell.market.v1.Pool
@@ -1580,11 +1592,12 @@ var file_afterbell_orchestrator_v1_run_proto_depIdxs = []int32{
 	15, // 25: afterbell.orchestrator.v1.Partition.retry_time:type_name -> google.protobuf.Timestamp
 	14, // 26: afterbell.orchestrator.v1.Partition.issues:type_name -> afterbell.fault.v1.Issue
 	16, // 27: afterbell.orchestrator.v1.Partition.revisions:type_name -> afterbell.market.v1.RevisionSummary
-	28, // [28:28] is the sub-list for method output_type
-	28, // [28:28] is the sub-list for method input_type
-	28, // [28:28] is the sub-list for extension type_name
-	28, // [28:28] is the sub-list for extension extendee
-	0,  // [0:28] is the sub-list for field type_name
+	18, // 28: afterbell.orchestrator.v1.Partition.phases:type_name -> afterbell.market.v1.PartitionPhases
+	29, // [29:29] is the sub-list for method output_type
+	29, // [29:29] is the sub-list for method input_type
+	29, // [29:29] is the sub-list for extension type_name
+	29, // [29:29] is the sub-list for extension extendee
+	0,  // [0:29] is the sub-list for field type_name
 }
 
 func init() { file_afterbell_orchestrator_v1_run_proto_init() }

@@ -191,6 +191,10 @@ func resultToProto(r ingest.Result) *ingestv1.PartitionResult {
 		},
 		NewCount: h.New, ChangedCount: h.Changed, GoneCount: h.Gone, CallCount: int32(r.Calls),
 		Issues: transport.IssuesToProto(r.Issues), SymbolCount: r.Symbols, Revisions: revisedToProto(h.Changed+h.Gone, r.Revised),
+		Phases: &marketv1.PartitionPhases{
+			WaitMs: r.Phases.Wait.Milliseconds(), FetchMs: r.Phases.Fetch.Milliseconds(),
+			CheckMs: r.Phases.Check.Milliseconds(), CommitMs: r.Phases.Commit.Milliseconds(),
+		},
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"hash/fnv"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/gate"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/probe"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/publish"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/quota"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/vault"
 	"github.com/afterbell/afterbell/services/internal/fault"
@@ -62,6 +64,10 @@ type Config struct {
 	Limits Limits
 	// Files are the paths of the pools' files.
 	Files map[market.Pool]string
+	// Started is when the process did.
+	Started time.Time
+	// Published are the manifests of the copies for readers, of the pools that have one.
+	Published func() []*publish.Manifest
 	// FreeBytes is the room on the volume of a path.
 	FreeBytes func(path string) (int64, error)
 	// ProviderHost is the host of the provider's URL.
@@ -89,6 +95,27 @@ func New(cfg Config) *Server {
 		cfg.Gate = gate.New()
 	}
 	return &Server{cfg: cfg}
+}
+
+// GetInfo implements the contract.
+func (s *Server) GetInfo(context.Context, *ingestv1.GetInfoRequest) (*ingestv1.GetInfoResponse, error) {
+	var names []string
+	dir := ""
+	for _, p := range market.Pools() {
+		dir = filepath.Dir(s.cfg.Files[p])
+		names = append(names, filepath.Base(s.cfg.Files[p]))
+	}
+	out := &ingestv1.GetInfoResponse{Worker: transport.Info(s.cfg.Started, dir, names...)}
+	for _, m := range s.cfg.Published() {
+		x := &marketv1.Publication{
+			Pool: transport.PoolToProto(m.Pool), Version: m.Version, PublishTime: transport.TimeToProto(m.PublishedAt), RunId: m.RunID, FileCount: int32(len(m.Files)),
+		}
+		for _, f := range m.Files {
+			x.SizeBytes += f.Bytes
+		}
+		out.Publications = append(out.Publications, x)
+	}
+	return out, nil
 }
 
 // ListModules implements the contract.

@@ -174,6 +174,7 @@ func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err erro
 	a.later("gRPC server", a.server.Close)
 	ingestv1.RegisterIngestServiceServer(a.server, api.New(api.Config{
 		Ingester: ingester, Prober: measured.Prober(probe.New(client, tokens, answers, limits)), Tokens: tokenSource{tokens}, Estimator: estimator{limits, cfg.FetchDepth}, Limits: lessons{limits},
+		Started: time.Now(), Published: a.published,
 		Files: files, FreeBytes: volume.FreeBytes, ProviderHost: host, ProviderURL: provider.String(), Gate: admission, Log: log,
 	}))
 	ingestv1.RegisterDataServiceServer(a.server, api.NewData(a.stores, rows, admission))
@@ -194,6 +195,16 @@ func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err erro
 }
 
 func (a *App) later(name string, do func() error) { a.undo = append(a.undo, cleanup{name, do}) }
+
+// published are the manifests of what readers get.
+func (a *App) published() (all []*publish.Manifest) {
+	for _, p := range market.Pools() {
+		if m := a.stores[p].Current(); m != nil {
+			all = append(all, m)
+		}
+	}
+	return all
+}
 
 // Addr is the gRPC address in use, "127.0.0.1:7701".
 func (a *App) Addr() string { return a.server.Addr() }

@@ -170,6 +170,9 @@ func TestFillBothPoolsOverTheWire(t *testing.T) {
 				if v := r.GetCoverage().GetVerdict(); v != marketv1.Verdict_VERDICT_COMPLETE && v != marketv1.Verdict_VERDICT_EXPECTED_EMPTY {
 					t.Errorf("%s is %s: %v", p.GetPartitionId(), v, r.GetIssues())
 				}
+				if x := r.GetPhases(); x.GetFetchMs()+x.GetCheckMs()+x.GetCommitMs() == 0 && r.GetCoverage().GetRowCount() > 1000 {
+					t.Errorf("%s took no time: %v", p.GetPartitionId(), x)
+				}
 				done = append(done, p)
 			}
 		}
@@ -205,6 +208,26 @@ func TestFillBothPoolsOverTheWire(t *testing.T) {
 	again, err := w.ListInstruments(ctx, &ingestv1.ListInstrumentsRequest{KnownVersion: lists.GetVersion()})
 	if err != nil || again.GetVersion() != lists.GetVersion() || len(again.GetInstruments()) != 0 {
 		t.Errorf("the same lists came twice: %v", err)
+	}
+	before, err := w.GetInfo(ctx, &ingestv1.GetInfoRequest{})
+	if err != nil || len(before.GetPublications()) != 0 {
+		t.Errorf("published before any publication: %v, %v", before.GetPublications(), err)
+	}
+	published, err := ingestv1.NewDataServiceClient(w.conn).PublishPool(ctx, &ingestv1.PublishPoolRequest{Pool: marketv1.Pool_POOL_TARGETS, RunId: "run-1"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	info, err := w.GetInfo(ctx, &ingestv1.GetInfoRequest{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x := info.GetWorker(); x.GetGoVersion() == "" || x.GetPlatform() == "" || x.GetStartTime() == nil || x.GetFreeBytes() == 0 || len(x.GetFiles()) != 2 ||
+		x.GetFiles()[0].GetName() != "targets.sqlite" || x.GetFiles()[0].GetSizeBytes() == 0 || x.GetFiles()[1].GetName() != "analysis.duckdb" || x.GetFiles()[1].GetSizeBytes() == 0 {
+		t.Errorf("%v", x)
+	}
+	if p := info.GetPublications(); len(p) != 1 || p[0].GetPool() != marketv1.Pool_POOL_TARGETS || p[0].GetVersion() != published.GetVersion() ||
+		p[0].GetRunId() != "run-1" || p[0].GetFileCount() < 2 || p[0].GetSizeBytes() == 0 || p[0].GetPublishTime() == nil {
+		t.Errorf("%v", p)
 	}
 	days, err := w.ListCalendarDays(ctx, &ingestv1.ListCalendarDaysRequest{})
 	if err != nil || len(days.GetOpenDates()) < 1000 || days.GetLastDate() == "" {

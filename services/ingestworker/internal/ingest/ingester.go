@@ -101,6 +101,8 @@ func (i *Ingester) Partition(ctx context.Context, w Work, progress func(Step)) (
 	if err := wellMade(w.Partition, ds); err != nil {
 		return Result{}, err
 	}
+	watch := &stopwatch{}
+	watch.turn(&watch.Wait)
 	// The slot is taken before the partition counts as in progress: what rests on a
 	// daily in progress may wait for it holding a slot, so that must have one too.
 	slot := i.slots[w.Partition.Pool]
@@ -118,7 +120,7 @@ func (i *Ingester) Partition(ctx context.Context, w Work, progress func(Step)) (
 	if progress == nil {
 		progress = func(Step) {}
 	}
-	j := &job{i: i, ds: ds, sink: sink, work: w, flight: fl, progress: progress}
+	j := &job{i: i, ds: ds, sink: sink, work: w, flight: fl, progress: progress, watch: watch}
 	r, err := j.run(ctx)
 	if err != nil && i.unselected.has(w.Partition) && fault.Is(err, fault.PermissionDenied) {
 		return j.without(err), nil
@@ -131,6 +133,8 @@ func (i *Ingester) Partition(ctx context.Context, w Work, progress func(Step)) (
 	if err != nil {
 		return Result{Calls: j.calls}, err
 	}
+	watch.turn(nil)
+	r.Phases = watch.Phases
 	if j.logHeld > 0 && i.firstHeld(w.RunID) {
 		r.warn(fault.NewIssue(fault.WALHeld,
 			fmt.Sprintf("A reader keeps targets.sqlite open, so its write-ahead log cannot be truncated; its size is %d MB.", j.logHeld>>20),
@@ -182,6 +186,7 @@ type job struct {
 	work     Work
 	flight   *flight
 	progress func(Step)
+	watch    *stopwatch
 
 	// answered is how the symbols of a span were answered.
 	answered spanAnswer
@@ -200,11 +205,13 @@ func (j *job) stage(s Stage) {
 }
 
 func (j *job) run(ctx context.Context) (Result, error) {
+	j.watch.turn(&j.watch.Fetch)
 	j.stage(Extracting)
 	batch, bad, missing, err := j.fetch(ctx)
 	if err != nil {
 		return Result{}, err
 	}
+	j.watch.turn(&j.watch.Check)
 	j.stage(Normalizing)
 	if j.work.Partition.Pool == market.Targets && !j.ds.Snapshot {
 		return j.symbols(ctx, batch, bad)
@@ -267,9 +274,16 @@ func (j *job) snapshot(ctx context.Context) (batch *table.Batch, bad []table.Bad
 
 func (j *job) ask(ctx context.Context, params map[string]string) (Answer, error) {
 	rows, calls := j.step.Rows, j.calls
+	phase := j.watch.phase
+	defer func() { j.watch.turn(phase) }()
 	ans, err := j.i.provider.Fetch(ctx, Query{Dataset: j.ds, Params: params, Priority: j.priority()}, func(p Progress) {
 		j.step.Rows, j.step.Calls = rows+p.Rows, calls+p.Calls
 		j.step.WaitAPI, j.step.WaitUntil = p.WaitAPI, p.WaitUntil
+		if p.WaitAPI != "" {
+			j.watch.turn(&j.watch.Wait)
+		} else {
+			j.watch.turn(phase)
+		}
 		j.progress(j.step)
 	})
 	j.calls = calls + ans.Calls

@@ -155,8 +155,10 @@ func (j *job) commit(ctx context.Context, c Commit) (Changes, error) {
 	if err := ctx.Err(); err != nil {
 		return Changes{}, context.Cause(ctx)
 	}
+	phase := j.watch.turn(&j.watch.Commit)
 	began := time.Now()
 	changes, err := j.sink.Commit(ctx, c)
+	j.watch.turn(phase)
 	if err == nil || ctx.Err() == nil {
 		j.i.told(c.Partition.Pool, time.Since(began), err)
 	}

@@ -63,8 +63,36 @@ type Result struct {
 	// Revised sums up the values that were held and that the commit changed or took
 	// away.
 	Revised Revised
+	// Phases are how long each of them took.
+	Phases Phases
 	// Issues, worst first. Warnings alone mean that nothing is missing.
 	Issues []fault.Issue
+}
+
+// Phases are how long a dispatch spent in each phase.
+type Phases struct {
+	// Wait is the time before its turn, and for the provider's limits.
+	Wait time.Duration
+	// Fetch is the time of the calls, Check that of checking and judging, and Commit
+	// that of writing, the wait for its group included.
+	Fetch, Check, Commit time.Duration
+}
+
+// stopwatch adds the time that passes to one phase after the other.
+type stopwatch struct {
+	Phases
+	since time.Time
+	phase *time.Duration // the time since is its
+}
+
+// turn begins a phase and returns the one before.
+func (w *stopwatch) turn(phase *time.Duration) (before *time.Duration) {
+	at := time.Now()
+	if w.phase != nil {
+		*w.phase += at.Sub(w.since)
+	}
+	before, w.since, w.phase = w.phase, at, phase
+	return before
 }
 
 // Active is a partition in progress.

@@ -118,6 +118,20 @@ func (s *Store) current() string {
 	return filepath.Base(to)
 }
 
+// Current is the manifest of the current version; nil where none is published, or its
+// manifest cannot be read.
+func (s *Store) Current() *Manifest {
+	name := s.current()
+	if name == "" {
+		return nil
+	}
+	m, err := readManifest(filepath.Join(s.versions(), name))
+	if err != nil {
+		return nil // the next publication finds it out and repairs it
+	}
+	return m
+}
+
 // Version is a published version that is open for reading.
 type Version struct {
 	// Manifest of the version. It must not be written to.

@@ -83,8 +83,15 @@ func partitionOf(p run.Partition) *orchestratorv1.Partition {
 		Verdict: transport.VerdictToProto(p.Verdict), AttemptCount: int32(p.Attempts),
 		RowCount: p.Rows, ExpectedCount: p.Expected, NewCount: p.New, ChangedCount: p.Changed, GoneCount: p.Gone, CallCount: int32(p.Calls),
 		RetryTime: transport.TimeToProto(p.RetryAt), Issues: transport.IssuesToProto(p.Issues), Symbols: p.Symbols,
-		Revisions: revisedOf(p.Revised), Recheck: p.Recheck,
+		Revisions: revisedOf(p.Revised), Recheck: p.Recheck, Phases: phasesOf(p.Phases),
 	}
+}
+
+func phasesOf(p *run.Phases) *marketv1.PartitionPhases {
+	if p == nil {
+		return nil
+	}
+	return &marketv1.PartitionPhases{WaitMs: p.Wait, FetchMs: p.Fetch, CheckMs: p.Check, CommitMs: p.Commit}
 }
 
 func runEventOf(e run.Event) *orchestratorv1.RunEvent {

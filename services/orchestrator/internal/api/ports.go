@@ -8,6 +8,7 @@ import (
 
 	"google.golang.org/grpc"
 
+	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/transport"
@@ -81,6 +82,8 @@ type Worker interface {
 	// Provider is the URL of the provider that the worker calls.
 	Provider(ctx context.Context) (string, error)
 	Limits(ctx context.Context) ([]worker.Limit, error)
+	// Info tells of the worker itself and of what is published.
+	Info(ctx context.Context) (*marketv1.ServiceInfo, []*marketv1.Publication, error)
 	// TokenList tells of the tokens, never their values; SetToken and ClearToken change
 	// those that are stored.
 	TokenList(ctx context.Context) (worker.TokenList, error)
@@ -139,6 +142,8 @@ type Config struct {
 	Keys Keys
 	// Trail of changes.
 	Trail Trail
+	// Info tells of this process.
+	Info func() *marketv1.ServiceInfo
 	// Logger gets what is passed over without failing a call.
 	Logger *slog.Logger
 	// Stopping is closed when the process is asked to stop; streams end then, saying
@@ -169,5 +174,6 @@ func Register(server grpc.ServiceRegistrar, cfg Config) {
 	orchestratorv1.RegisterNoticeServiceServer(server, &noticeService{base: base})
 	orchestratorv1.RegisterDataServiceServer(server, &dataService{base: base})
 	orchestratorv1.RegisterKeyServiceServer(server, &keyService{base: base})
+	orchestratorv1.RegisterInfoServiceServer(server, &infoService{base: base})
 	orchestratorv1.RegisterAuditServiceServer(server, &auditService{base: base})
 }

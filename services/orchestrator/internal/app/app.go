@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	"github.com/afterbell/afterbell/services/internal/drill"
 	"github.com/afterbell/afterbell/services/internal/scrape"
 	"github.com/afterbell/afterbell/services/internal/transport"
@@ -72,6 +73,7 @@ type cleanup struct {
 // later step fails.
 func New(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *App, err error) {
 	a := &App{cfg: cfg, log: log, stopping: make(chan struct{})}
+	started := time.Now()
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, a.Close())
@@ -130,6 +132,7 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *App, err 
 		Ledger: a.ledger, Dispatcher: a.dispatcher, Preflight: a.preflight, Worker: a.worker, Scheduler: a.scheduler,
 		Keys: a.keeper, Trail: a.ledger,
 		Notices: a.ledger, Notifier: a.notifier,
+		Info:   func() *marketv1.ServiceInfo { return transport.Info(started, cfg.DataDir, ledger.FileName) },
 		Logger: log, Stopping: a.stopping, StallTime: cfg.Web.StallTimeout,
 	})
 	self, err := a.grpc.DialInside()

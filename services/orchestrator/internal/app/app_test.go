@@ -10,6 +10,7 @@ import (
 	"io"
 	"net/http"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -630,6 +631,46 @@ func TestLearntLimitsAreListedAndForgotten(t *testing.T) {
 	}
 	if _, body := r.get(t, "GET", "/v1/limits", ""); strings.TrimSpace(body) != `{"limits":[]}` {
 		t.Errorf("left: %s", body)
+	}
+}
+
+// Both services tell of themselves; without the worker, the orchestrator says why that is not told.
+func TestInfo(t *testing.T) {
+	_, addr := startWorker(t)
+	type service struct {
+		Commit, GoVersion, Platform string
+		StartTime                   *time.Time
+		Files                       []struct{ Name, SizeBytes, WalBytes string }
+	}
+	type info struct {
+		Orchestrator *service
+		Worker       *service
+		Publications []struct {
+			Pool, Version, SizeBytes string
+			FileCount                int
+		}
+		WorkerIssue *struct{ Reason string }
+	}
+	for _, c := range []struct{ addr, issue string }{{addr, ""}, {"127.0.0.1:1", "REASON_WORKER_UNREACHABLE"}} {
+		r := startIn(t, t.TempDir(), c.addr)
+		resp, body := r.get(t, "GET", "/v1/info", "")
+		var got info
+		if err := json.Unmarshal([]byte(body), &got); err != nil || resp.StatusCode != 200 {
+			t.Fatalf("%d %s %v", resp.StatusCode, body, err)
+		}
+		if o := got.Orchestrator; o == nil || o.GoVersion != runtime.Version() || o.StartTime == nil || len(o.Files) != 1 || o.Files[0].Name != ledger.FileName || o.Files[0].SizeBytes == "0" {
+			t.Errorf("orchestrator: %s", body)
+		}
+		if c.issue != "" {
+			if got.Worker != nil || got.WorkerIssue == nil || got.WorkerIssue.Reason != c.issue || len(got.Publications) != 0 {
+				t.Errorf("without the worker: %s", body)
+			}
+			continue
+		}
+		if w := got.Worker; got.WorkerIssue != nil || w == nil || w.Commit != "1a2b3c4d5e6f" || len(w.Files) != 1 || w.Files[0].WalBytes != "32" ||
+			len(got.Publications) != 1 || got.Publications[0].Pool != "POOL_TARGETS" || got.Publications[0].SizeBytes != "700" {
+			t.Errorf("worker: %s", body)
+		}
 	}
 }
 

@@ -187,6 +187,14 @@ func (w *scriptedWorker) ProbeModules(req *ingestv1.ProbeModulesRequest, ss grpc
 	return nil
 }
 
+// GetInfo implements ingestv1.IngestServiceServer.
+func (w *scriptedWorker) GetInfo(context.Context, *ingestv1.GetInfoRequest) (*ingestv1.GetInfoResponse, error) {
+	return &ingestv1.GetInfoResponse{
+		Worker:       &marketv1.ServiceInfo{Commit: "1a2b3c4d5e6f", Files: []*marketv1.StoredFile{{Name: "targets.sqlite", SizeBytes: 4096, WalBytes: 32}}},
+		Publications: []*marketv1.Publication{{Pool: marketv1.Pool_POOL_TARGETS, Version: "20260302T113012.345Z", FileCount: 3, SizeBytes: 700}},
+	}, nil
+}
+
 // ListLimits implements ingestv1.IngestServiceServer.
 func (w *scriptedWorker) ListLimits(context.Context, *ingestv1.ListLimitsRequest) (*ingestv1.ListLimitsResponse, error) {
 	w.mu.Lock()

@@ -87,13 +87,18 @@ func TestTransientIsRetriedAndPermanentIsNot(t *testing.T) {
 				flow.Add(1)
 				return nil, fault.New(fault.PermissionDenied, "Not permitted.", "api", "moneyflow")
 			}
-			return workertest.Complete(10), nil
+			done := workertest.Complete(10)
+			done.Phases = &marketv1.PartitionPhases{WaitMs: 5, FetchMs: 6, CheckMs: 7, CommitMs: 8}
+			return done, nil
 		}
 		g.start()
 		r, _ := g.run(market.Universe)
 		p := g.partitions(r.ID)
 		if r.Outcome != run.Partial || p["daily/2026-03-02"].State != run.PartitionCompleted || p["daily/2026-03-02"].Attempts != 3 {
 			t.Errorf("run = %s, daily = %+v", r.Outcome, p["daily/2026-03-02"])
+		}
+		if got := p["daily/2026-03-02"].Phases; got == nil || *got != (run.Phases{Wait: 5, Fetch: 6, Check: 7, Commit: 8}) || p["moneyflow/2026-03-02"].Phases != nil {
+			t.Errorf("phases: daily %+v, moneyflow %+v", got, p["moneyflow/2026-03-02"].Phases)
 		}
 		if p["moneyflow/2026-03-02"].State != run.PartitionFailed || flow.Load() != 1 {
 			t.Errorf("moneyflow = %+v after %d dispatches", p["moneyflow/2026-03-02"], flow.Load())

@@ -158,6 +158,8 @@ type Result struct {
 	Symbols int64
 	// Calls spent.
 	Calls int
+	// Phases of the dispatch; nil where the worker did not measure them.
+	Phases *run.Phases
 	// Issues found, worst first.
 	Issues []fault.Issue
 }

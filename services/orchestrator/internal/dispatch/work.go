@@ -88,7 +88,7 @@ func (l *loop) dispatch(p *part) bool {
 		return false
 	}
 	ctx, cancel := context.WithCancelCause(a.ctx)
-	p.State, p.RetryAt, p.inHand, p.cancel = run.PartitionRunning, time.Time{}, true, cancel
+	p.State, p.RetryAt, p.inHand, p.cancel, p.Phases = run.PartitionRunning, time.Time{}, true, cancel, nil
 	p.Attempts++
 	a.inHand++
 	a.changed(l, p)
@@ -210,7 +210,7 @@ func (l *loop) committed(p *part, res Result) {
 	l.act.fails, l.act.outSince = 0, time.Time{}
 	p.Verdict, p.Rows, p.Expected, p.SymbolCount, p.Issues = res.Verdict, res.Rows, res.Expected, res.Symbols, res.Issues
 	p.New, p.Changed, p.Gone = res.New, res.Changed, res.Gone
-	p.Revised = res.Revised
+	p.Revised, p.Phases = res.Revised, res.Phases
 	switch res.Verdict {
 	case "complete", "expected_empty", "accepted_short":
 		p.State = run.PartitionCompleted

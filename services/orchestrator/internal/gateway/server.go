@@ -149,6 +149,7 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 		orchestratorv1.RegisterScheduleServiceHandler,
 		orchestratorv1.RegisterSettingsServiceHandler,
 		orchestratorv1.RegisterLimitServiceHandler,
+		orchestratorv1.RegisterInfoServiceHandler,
 		orchestratorv1.RegisterTokenServiceHandler,
 		orchestratorv1.RegisterNoticeServiceHandler,
 		orchestratorv1.RegisterDataServiceHandler,

@@ -336,7 +336,8 @@ func TestEventsHaveNoGaps(t *testing.T) {
 	r := begun(t, s, queued(market.Targets, base))
 	p := run.Partition{ID: "daily:2026-03-02", Ordinal: 1, Dataset: "daily", Module: "stock.market.daily", Start: monday, End: monday,
 		Symbols: []string{"600519.SH"}, Repeat: true, State: run.PartitionWaiting, Verdict: "incomplete", Attempts: 2, Rows: 5, Expected: 9, New: 1,
-		Changed: 2, Gone: 3, SymbolCount: 5, Calls: 4, RetryAt: at(3), Issues: []fault.Issue{fault.NewIssue(fault.Incomplete, "Five of nine.")}}
+		Changed: 2, Gone: 3, SymbolCount: 5, Calls: 4, RetryAt: at(3), Issues: []fault.Issue{fault.NewIssue(fault.Incomplete, "Five of nine.")},
+		Phases: &run.Phases{Wait: 1, Fetch: 220, Check: 3, Commit: 40}}
 	ref := run.Partition{ID: "trade_cal", Dataset: "trade_cal", Module: "stock.reference", Reference: true, Start: market.NoDate, End: market.NoDate, State: run.PartitionPending}
 	got, err := s.Save(t.Context(), run.Update{Run: r, Partitions: []run.Partition{p, ref}, Events: []run.Event{
 		{Time: at(1), Planned: &run.Planned{Partitions: 2, Calls: 4, LastTradeDate: monday}}, {Time: at(1), Partition: &p}}})

@@ -232,7 +232,7 @@ func (s *Store) Partitions(ctx context.Context, runID string, offset, limit int)
 		var text string
 		err := rows.Scan(&p.ID, &p.Ordinal, &p.Dataset, &p.Module, toDay{&p.Start}, toDay{&p.End}, &text,
 			&p.Reference, &p.Repeat, &p.State, &p.Verdict, &p.Attempts, &p.Rows, &p.Expected, &p.New, &p.Changed, &p.Gone,
-			&p.SymbolCount, &p.Calls, toTime{&p.RetryAt}, toJSON{&p.Issues}, toJSON{&p.Revised}, &p.Recheck)
+			&p.SymbolCount, &p.Calls, toTime{&p.RetryAt}, toJSON{&p.Issues}, toJSON{&p.Revised}, &p.Recheck, toJSON{&p.Phases})
 		if err != nil {
 			return nil, failed("read partitions", err)
 		}

@@ -92,7 +92,7 @@ func save(ctx context.Context, tx *sqlite.Tx, u run.Update) ([]run.Event, error)
 	return events, nil
 }
 
-const partitionColumns = "run_id, id, ordinal, dataset, module, start_date, end_date, symbols, reference, repeat, state, verdict, attempts, rows, expected, new_rows, changed_rows, gone_rows, symbol_count, calls, retry_at, issues, revised, recheck"
+const partitionColumns = "run_id, id, ordinal, dataset, module, start_date, end_date, symbols, reference, repeat, state, verdict, attempts, rows, expected, new_rows, changed_rows, gone_rows, symbol_count, calls, retry_at, issues, revised, recheck, phases"
 
 var insertPartition = upsert("run_partitions", partitionColumns, "run_id, id")
 
@@ -124,9 +124,13 @@ func savePartitions(ctx context.Context, tx *sqlite.Tx, runID string, partitions
 			}
 			revised = string(text)
 		}
+		phases, err := json.Marshal(p.Phases)
+		if err != nil {
+			return err
+		}
 		_, err = stmt.ExecContext(ctx, runID, p.ID, p.Ordinal, p.Dataset, p.Module, day(p.Start), day(p.End), symbols,
 			p.Reference, p.Repeat, p.State, p.Verdict, p.Attempts, p.Rows, p.Expected, p.New, p.Changed, p.Gone,
-			p.SymbolCount, p.Calls, stamp(p.RetryAt), issues, revised, p.Recheck)
+			p.SymbolCount, p.Calls, stamp(p.RetryAt), issues, revised, p.Recheck, string(phases))
 		if err != nil {
 			return fmt.Errorf("partition %s: %w", p.ID, err)
 		}

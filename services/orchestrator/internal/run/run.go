@@ -238,8 +238,18 @@ type Partition struct {
 	Calls int
 	// RetryAt is when it is tried again, while waiting.
 	RetryAt time.Time
+	// Phases of the last dispatch. Nil unless that committed, and where an earlier
+	// release did not measure them.
+	Phases *Phases `json:",omitempty"`
 	// Issues of the last attempt.
 	Issues []fault.Issue
+}
+
+// Phases are how long the worker spent on each phase of a partition, in ms.
+type Phases struct {
+	// Wait is the time before its turn and for the provider's limits, Fetch that of the
+	// calls, Check that of checking and judging, and Commit that of writing.
+	Wait, Fetch, Check, Commit int64
 }
 
 // Event is one step of a run. Exactly one of the payloads is set.

@@ -10,6 +10,7 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 
 	ingestv1 "github.com/afterbell/afterbell/gen/afterbell/ingest/v1"
+	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/transport"
@@ -79,6 +80,14 @@ func (c *Client) Ping(ctx context.Context) error {
 	defer cancel()
 	_, err := c.rpc.ListActivePartitions(ctx, &ingestv1.ListActivePartitionsRequest{RunId: "ping"})
 	return err
+}
+
+// Info tells of the worker itself and of what is published.
+func (c *Client) Info(ctx context.Context) (*marketv1.ServiceInfo, []*marketv1.Publication, error) {
+	ctx, cancel := context.WithTimeout(ctx, askTimeout)
+	defer cancel()
+	resp, err := c.rpc.GetInfo(ctx, &ingestv1.GetInfoRequest{})
+	return resp.GetWorker(), resp.GetPublications(), err
 }
 
 // Catalog lists what exists.

@@ -54,12 +54,13 @@ func TestAnswersBecomeValues(t *testing.T) {
 			})
 			r := workertest.Complete(7)
 			r.Coverage.Verdict = marketv1.Verdict_VERDICT_ACCEPTED_SHORT
+			r.Phases = &marketv1.PartitionPhases{WaitMs: 1, FetchMs: 2, CheckMs: 3, CommitMs: 4}
 			return r, nil
 		}
 		var seen []dispatch.Progress
 		res, err := c.IngestPartition(ctx, dispatch.Job{RunID: "r", Pool: market.Universe, Partition: plan.Partitions[0], Epoch: 5},
 			func(p dispatch.Progress) { seen = append(seen, p) })
-		if err != nil || !res.Committed || res.Verdict != "accepted_short" || res.Rows != 7 || res.New != 7 {
+		if err != nil || !res.Committed || res.Verdict != "accepted_short" || res.Rows != 7 || res.New != 7 || *res.Phases != (run.Phases{Wait: 1, Fetch: 2, Check: 3, Commit: 4}) {
 			t.Errorf("result = %+v, %v", res, err)
 		}
 		if len(seen) != 1 || seen[0].Stage != "committing" || seen[0].WaitingAPI != "daily" || !seen[0].WaitUntil.Equal(until) {

@@ -150,7 +150,15 @@ func resultOf(r *ingestv1.PartitionResult) dispatch.Result {
 		Committed: c != nil, Verdict: transport.VerdictFromProto(c.GetVerdict()), Rows: c.GetRowCount(), Expected: c.GetExpectedCount(),
 		New: r.GetNewCount(), Changed: r.GetChangedCount(), Gone: r.GetGoneCount(), Symbols: r.GetSymbolCount(),
 		Calls: int(r.GetCallCount()), Issues: transport.IssuesFromProto(r.GetIssues()), Revised: revisedOf(r.GetRevisions()),
+		Phases: phasesOf(r.GetPhases()),
 	}
+}
+
+func phasesOf(p *marketv1.PartitionPhases) *run.Phases {
+	if p == nil {
+		return nil
+	}
+	return &run.Phases{Wait: p.GetWaitMs(), Fetch: p.GetFetchMs(), Check: p.GetCheckMs(), Commit: p.GetCommitMs()}
 }
 
 func revisedOf(s *marketv1.RevisionSummary) *run.Revised {
