@@ -109,14 +109,22 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 		}
 	}
 	first, last := slices.Min(date), slices.Max(date)
+	days := map[market.Date]*evidence.Day{}
 	day := func(d market.Date) *evidence.Day {
-		var here []int
-		for r := range date {
-			if date[r] == d {
-				here = append(here, r)
+		if days[d] == nil {
+			here := make([]int, 0, len(date)/int(last-first+1))
+			for r := range date {
+				if date[r] == d {
+					here = append(here, r)
+				}
 			}
+			batch := c.batch
+			if len(here) < batch.Len {
+				batch = batch.Select(here)
+			}
+			days[d] = evidence.NewDay(j.ds, d, batch)
 		}
-		return evidence.NewDay(j.ds, d, c.batch.Select(here))
+		return days[d]
 	}
 	prev, err := j.poolDay(ctx, j.ds.ID, cal.Before(first))
 	if err != nil {
@@ -214,8 +222,21 @@ func (j *job) tellRows(reason fault.Reason, what string, rows []string, of int, 
 	}))
 }
 
+// DayReader is a pool that tells of whole trade dates without reading more than these.
+// The targets pool is one.
+type DayReader interface {
+	// Day is what the rows held of a dataset on a trade date are, as evidence.NewDay
+	// makes it of them; without symbols where none are held.
+	Day(ctx context.Context, dataset string, d market.Date) (*evidence.Day, error)
+	// Traded lists the dates from start on of which a row is held, in no order.
+	Traded(ctx context.Context, dataset string, start market.Date) ([]market.Date, error)
+}
+
 // poolDay is a day of the pool with the symbols that it holds.
 func (j *job) poolDay(ctx context.Context, dataset string, d market.Date) (*evidence.Day, error) {
+	if reader, ok := j.sink.(DayReader); ok {
+		return reader.Day(ctx, dataset, d)
+	}
 	b, err := j.sink.Rows(ctx, coverage.Key{Dataset: dataset, Date: d})
 	if err != nil {
 		return nil, err

@@ -291,6 +291,15 @@ type tradedDays struct {
 
 func (j *job) traded(ctx context.Context, cal Calendar) (*tradedDays, error) {
 	out := &tradedDays{days: map[market.Date]bool{}, last: market.NoDate}
+	if reader, ok := j.sink.(DayReader); ok {
+		days, err := reader.Traded(ctx, j.ds.ID, j.work.Partition.Start)
+		for _, d := range days {
+			if cal.IsOpen(d) {
+				out.days[d], out.last = true, max(out.last, d)
+			}
+		}
+		return out, err
+	}
 	err := j.sink.Coverage(ctx, []string{j.ds.ID}, j.work.Partition.Start, market.NoDate, func(r coverage.Record) bool {
 		if r.Rows > 0 && cal.IsOpen(r.Date) {
 			out.days[r.Date], out.last = true, max(out.last, r.Date)

@@ -247,6 +247,7 @@ func (w *work) publish() {
 		x.drop(k)
 	}
 	x.mu.Unlock()
+	w.remember()
 	w.sink.nextID += int64(len(w.fresh))
 	switch {
 	case w.dataset.ID == catalog.TradeCal:

@@ -76,10 +76,14 @@ type index struct {
 	stamps []*stamp
 	free   []int32
 	rows   int64
-	loaded bool
+	// perDate counts the rows of each date; one without rows has no entry.
+	perDate map[date]int
+	loaded  bool
 }
 
-func newIndex() *index { return &index{series: make(map[series]*column)} }
+func newIndex() *index {
+	return &index{series: make(map[series]*column), perDate: make(map[date]int)}
+}
 
 func (x *index) ready() bool {
 	x.mu.RLock()
@@ -90,14 +94,14 @@ func (x *index) ready() bool {
 func (x *index) replace(other *index) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.series, x.stamps, x.free, x.rows, x.loaded = other.series, other.stamps, other.free, other.rows, true
+	x.series, x.stamps, x.free, x.rows, x.perDate, x.loaded = other.series, other.stamps, other.free, other.rows, other.perDate, true
 }
 
 // clear is for a file that is gone: nothing is held, and the next is read again.
 func (x *index) clear() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.series, x.stamps, x.free, x.rows, x.loaded = make(map[series]*column), nil, nil, 0, false
+	x.series, x.stamps, x.free, x.rows, x.perDate, x.loaded = make(map[series]*column), nil, nil, 0, make(map[date]int), false
 }
 
 func (x *index) holdsRows() bool {
@@ -191,15 +195,18 @@ func (x *index) put(r coverage.Record, st *stamp) {
 	}
 	at := x.place(st)
 	st.records++
-	x.rows += r.Rows
 	i, held := c.find(r.Date)
+	before := int64(0)
 	if held {
-		x.rows -= x.day(c, i).record(s).Rows
+		before = x.day(c, i).record(s).Rows
 		x.release(c.stamps[i])
 		c.hashes[i], c.bits[i], c.stamps[i] = d.hash, d.bits, at
 	} else {
 		c.dates, c.hashes = slices.Insert(c.dates, i, r.Date), slices.Insert(c.hashes, i, d.hash)
 		c.bits, c.stamps = slices.Insert(c.bits, i, d.bits), slices.Insert(c.stamps, i, at)
+	}
+	if r.Rows != before {
+		x.count(r.Key, r.Rows-before)
 	}
 	switch {
 	case d.extra != nil:
@@ -220,7 +227,7 @@ func (x *index) drop(k coverage.Key) {
 	if !held {
 		return
 	}
-	x.rows -= x.day(c, i).record(s).Rows
+	x.count(k, -x.day(c, i).record(s).Rows)
 	x.release(c.stamps[i])
 	c.dates, c.hashes = slices.Delete(c.dates, i, i+1), slices.Delete(c.hashes, i, i+1)
 	c.bits, c.stamps = slices.Delete(c.bits, i, i+1), slices.Delete(c.stamps, i, i+1)

@@ -104,6 +104,7 @@ func (s *Sink) stands() bool {
 	if fate == pool.Gone {
 		log.Warn("the file was deleted; the pool is empty")
 		s.index.clear()
+		s.days.clear()
 		s.forgetLists()
 		s.watch.Closed()
 	}
@@ -171,6 +172,7 @@ func (s *Sink) inspect(ctx context.Context, db *sqlite.DB) error {
 		return err
 	}
 	s.index.replace(x)
+	s.days.clear()
 	s.nextID = nextID
 	s.forgetLists()
 	return nil

@@ -19,6 +19,7 @@ type Sink struct {
 	cfg    Config
 	faults pool.Faults
 	index  *index
+	days   days
 	watch  *pool.Watch
 
 	// turn holds one token; who has it owns everything below and may write.
@@ -39,6 +40,7 @@ type Sink struct {
 var (
 	_ ingest.Sink        = (*Sink)(nil)
 	_ ingest.PriceReader = (*Sink)(nil)
+	_ ingest.DayReader   = (*Sink)(nil)
 )
 
 var errClosed = errors.New("the ingest-worker is shutting down")

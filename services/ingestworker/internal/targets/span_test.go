@@ -1,17 +1,23 @@
 package targets_test
 
 import (
+	"errors"
+	"fmt"
 	"math/rand/v2"
+	"os"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/evidence"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/sinktest"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/internal/sqlite"
 )
 
 // Partitions of targets overlap in any way: by symbols, by spans, by both. What is
@@ -64,6 +70,7 @@ func TestOverlappingSpans(t *testing.T) {
 		if changes.Gone != gone {
 			t.Errorf("commit %d: %d gone, want %d", epoch, changes.Gone, gone)
 		}
+		sameDays(t, s, sinktest.Day0+market.Date(rng.IntN(15)), start, end)
 	}
 	held := make(map[coverage.Key]bool)
 	err := s.Coverage(t.Context(), nil, market.NoDate, market.NoDate, func(r coverage.Record) bool {
@@ -104,6 +111,76 @@ func TestOverlappingSpans(t *testing.T) {
 	}
 	if commits := dump(t, path, "commits"); len(commits) != len(used) {
 		t.Errorf("%d commits are kept, %d referred to", len(commits), len(used))
+	}
+}
+
+// sameDays compares what is told of whole dates with the rows that the file has.
+func sameDays(t *testing.T, s ingest.Sink, dates ...market.Date) {
+	t.Helper()
+	reader := s.(ingest.DayReader)
+	traded, err := reader.Traded(t.Context(), catalog.Daily, sinktest.Day0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range dates {
+		day, err := reader.Day(t.Context(), catalog.Daily, d)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, err := s.Rows(t.Context(), coverage.Key{Dataset: catalog.Daily, Date: d})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := evidence.NewDay(catalog.Lookup(catalog.Daily), d, rows)
+		if got, want := fmt.Sprintf("%+v", *day), fmt.Sprintf("%+v", *want); got != want { // as text, for a null is a NaN
+			t.Fatalf("%s is told as %s, and the file has %s", d, got, want)
+		}
+		if slices.Contains(traded, d) != (rows.Len > 0) {
+			t.Fatalf("%s has %d rows; dates with rows are %v", d, rows.Len, traded)
+		}
+		if again, err := reader.Day(t.Context(), catalog.Daily, d); rows.Len > 0 && again != day {
+			t.Fatalf("%s was read twice, %v", d, err)
+		}
+	}
+}
+
+// A date is remembered as it was committed while that is all of it, and not when
+// another program has written to the file.
+func TestDaysAreThoseOfTheFile(t *testing.T) {
+	h := harness()
+	path := t.TempDir() + "/targets.sqlite"
+	s := h.New(sinktest.Options{Path: path, Source: sinktest.Source})
+	defer s.Close()
+	symbols := sinktest.Stocks(4)
+	for epoch, list := range [][]string{symbols, symbols[:2], symbols[2:]} {
+		for d := range market.Date(3) {
+			b := sinktest.Rows(catalog.Daily, sinktest.Day0+d, list, uint64(epoch))
+			if _, err := s.Commit(t.Context(), sinktest.Commit(market.Targets, catalog.Daily, sinktest.Day0+d, list, b, int64(epoch+1))); err != nil {
+				t.Fatal(err)
+			}
+			sameDays(t, s, sinktest.Day0+d, sinktest.Day0+3)
+		}
+	}
+	db, err := sqlite.Open(t.Context(), path, sqlite.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.Write(t.Context(), func(tx *sqlite.Tx) error {
+		_, err := tx.ExecContext(t.Context(), "UPDATE daily_prices SET close = 1234")
+		return err
+	})
+	if err := errors.Join(err, db.Close(), s.Close()); err != nil {
+		t.Fatal(err)
+	}
+	s = h.New(sinktest.Options{Path: path, Source: sinktest.Source})
+	sameDays(t, s, sinktest.Day0, sinktest.Day0+1)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	s.Refresh(t.Context())
+	day, err := s.(ingest.DayReader).Day(t.Context(), catalog.Daily, sinktest.Day0)
+	if err != nil || len(day.Symbols) > 0 {
+		t.Errorf("a file that is gone holds %+v, %v", day, err)
 	}
 }
 
