@@ -222,6 +222,29 @@ func (db *DB) Write(ctx context.Context, fn func(tx *Tx) error) error {
 	return err
 }
 
+// Erase is Write that overwrites with zeros what fn deletes or replaces.
+func (db *DB) Erase(ctx context.Context, fn func(tx *Tx) error) error {
+	if _, err := db.writer.ExecContext(ctx, "PRAGMA secure_delete = ON"); err != nil {
+		return err
+	}
+	err := db.Write(ctx, fn)
+	_, back := db.writer.ExecContext(context.WithoutCancel(ctx), "PRAGMA secure_delete = OFF")
+	return errors.Join(err, back)
+}
+
+// Compact writes the file anew without its free pages, and cuts the log to nothing where
+// nobody else holds it. It takes some seconds for a large file.
+func (db *DB) Compact(ctx context.Context) error {
+	if err := db.InPlace(); err != nil {
+		return err
+	}
+	if _, err := db.writer.ExecContext(ctx, "VACUUM"); err != nil {
+		return err
+	}
+	_, err := db.Shrink(ctx)
+	return err
+}
+
 // Check reads every page and reports the first damage that SQLite finds. It takes
 // some seconds for a large file.
 func (db *DB) Check(ctx context.Context) error {

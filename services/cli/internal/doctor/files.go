@@ -52,9 +52,11 @@ func (d *doctor) files() {
 			d.add(check, Wrong, d.T("%s is not writable by this user", path), d.T("Make it writable: %s", "chmod u+rw "+path))
 		}
 	}
-	if info, err := os.Stat(filepath.Join(dir, "vault.key")); err == nil && info.Mode().Perm()&0o077 != 0 && posix {
-		bad = true
-		d.add(check, Wrong, d.T("%s is readable by other users", info.Name()), d.T("Restrict it to its owner: %s", "chmod 600 "+filepath.Join(dir, "vault.key")))
+	for _, name := range []string{"vault.key", "vault", "vault.identity", "ledger.identity"} {
+		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.Mode().Perm()&0o077 != 0 && posix {
+			bad = true
+			d.add(check, Wrong, d.T("%s is readable by other users", name), d.T("Restrict it to its owner: %s", "chmod 600 "+filepath.Join(dir, name)))
+		}
 	}
 	if !writable(dir) {
 		bad = true

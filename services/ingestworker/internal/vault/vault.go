@@ -20,6 +20,7 @@ import (
 	"unicode"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/sealing"
 )
 
 // Source says where a token comes from.
@@ -71,7 +72,6 @@ const (
 type Vault struct {
 	key  []byte
 	file string
-	dir  string
 	log  *slog.Logger
 
 	mu     sync.Mutex
@@ -104,7 +104,7 @@ func New(cfg Config) (*Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &Vault{key: key, file: cfg.TokenFile, dir: cfg.DataDir, log: cfg.Log}
+	v := &Vault{key: key, file: cfg.TokenFile, log: cfg.Log}
 	if v.sealed, err = openSealed(cfg); err != nil {
 		return nil, err
 	}
@@ -203,7 +203,7 @@ func (v *Vault) change(do func(tokens map[string]string)) error {
 	if maps.Equal(tokens, v.sealed.tokens) {
 		return nil
 	}
-	if err := v.sealed.set(v.dir, tokens); err != nil {
+	if err := v.sealed.set(tokens); err != nil {
 		return fault.Wrap(err, fault.Internal, "The token could not be stored; the ingest-worker's log has the cause.")
 	}
 	return nil
@@ -286,12 +286,12 @@ func (v *Vault) read() (string, error) {
 	// A pipe without a writer must not hold the start; it is empty.
 	f, err := os.OpenFile(v.file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return "", plain(err)
+		return "", sealing.Plain(err)
 	}
 	defer f.Close()
 	raw, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
-		return "", plain(err)
+		return "", sealing.Plain(err)
 	}
 	if len(raw) > maxFile {
 		return "", fmt.Errorf("is larger than %d bytes", maxFile)
@@ -326,16 +326,7 @@ func stat(path string) (stamp, error) {
 	info, err := os.Stat(path)
 	if err != nil {
 		gone := errors.Is(err, fs.ErrNotExist)
-		return stamp{gone: gone, hidden: !gone}, plain(err)
+		return stamp{gone: gone, hidden: !gone}, sealing.Plain(err)
 	}
 	return stamp{modified: info.ModTime(), size: info.Size()}, nil
-}
-
-// plain drops the operation and the path, which the message names already.
-func plain(err error) error {
-	var p *fs.PathError
-	if errors.As(err, &p) {
-		return fmt.Errorf("cannot be read: %w", p.Err)
-	}
-	return err
 }

@@ -81,6 +81,9 @@ func (s *noticeService) channelOf(ctx context.Context, c notice.Channel) (*orche
 		return nil, err
 	}
 	h := health[c.ID]
+	if why := c.LostMessage(); why != "" {
+		h.Error = why
+	}
 	return &orchestratorv1.Channel{
 		ChannelId: c.ID, Enabled: c.Enabled, Host: c.Where(), UrlFingerprint: address, SecretFingerprint: secret,
 		Kind:     enum[orchestratorv1.Channel_Kind](orchestratorv1.Channel_Kind_value, "KIND_", string(c.Kind)),
@@ -154,6 +157,9 @@ func (s *noticeService) UpdateChannel(ctx context.Context, req *orchestratorv1.U
 	if req.Secret != nil {
 		c.Secret = notice.Secret(req.GetSecret())
 	}
+	c.Lost = slices.DeleteFunc(slices.Clone(c.Lost), func(field string) bool {
+		return field == "url" && req.Url != nil || field == "secret" && req.Secret != nil
+	})
 	if req.SmtpPort != nil {
 		c.Port = int(req.GetSmtpPort())
 	}
@@ -166,6 +172,9 @@ func (s *noticeService) UpdateChannel(ctx context.Context, req *orchestratorv1.U
 	set(&c.Fail, req.Fail)
 	if len(req.GetTo()) > 0 {
 		c.To = req.GetTo()
+	}
+	for _, field := range c.Lost {
+		p.add(field, "cannot be read any more, because the key of the ledger is lost; set it again")
 	}
 	if len(p.fields) == 0 {
 		p.fields = c.Validate()
@@ -191,7 +200,7 @@ func changedFields(a, b notice.Channel) (names []string) {
 		differs bool
 	}{
 		{"kind", a.Kind != b.Kind}, {"enabled", a.Enabled != b.Enabled}, {"language", a.Language != b.Language},
-		{"url", a.URL != b.URL}, {"secret", a.Secret != b.Secret}, {"chat_id", a.Chat != b.Chat},
+		{"url", a.URL != b.URL || slices.Contains(a.Lost, "url")}, {"secret", a.Secret != b.Secret || slices.Contains(a.Lost, "secret")}, {"chat_id", a.Chat != b.Chat},
 		{"smtp_host", a.Host != b.Host}, {"smtp_port", a.Port != b.Port}, {"smtp_user", a.User != b.User},
 		{"from", a.From != b.From}, {"to", !slices.Equal(a.To, b.To)},
 		{"post", a.Post != b.Post}, {"start", a.Start != b.Start}, {"fail", a.Fail != b.Fail},

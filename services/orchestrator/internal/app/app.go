@@ -79,7 +79,9 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *App, err 
 			err = errors.Join(err, a.Close())
 		}
 	}()
-	if a.ledger, err = ledger.Open(ctx, ledger.Config{Path: filepath.Join(cfg.DataDir, ledger.FileName), Logger: log}); err != nil {
+	if a.ledger, err = ledger.Open(ctx, ledger.Config{
+		Path: filepath.Join(cfg.DataDir, ledger.FileName), Logger: log, Key: cfg.LedgerKey, KeyFile: cfg.LedgerKeyFile,
+	}); err != nil {
 		return nil, err
 	}
 	a.later("ledger", a.ledger.Close)

@@ -1,10 +1,13 @@
 package app
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
 	"net/http"
+	"net/url"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -19,8 +22,69 @@ import (
 	"github.com/afterbell/afterbell/services/internal/transport"
 )
 
-// patience is how long a fuzzed call may stay open: streams last as long as their run.
-const patience = 3 * time.Second
+const (
+	// patience is how long a fuzzed stream is read: it lasts as long as its run.
+	patience = time.Second
+	// answerTime is how long any other call may take on a busy machine.
+	answerTime = 30 * time.Second
+)
+
+// growth tells whether a process that is fuzzed keeps more and more.
+type growth struct {
+	rig        *rig
+	calls      int
+	goroutines int
+	heap       uint64
+}
+
+const (
+	// weighEvery is after how many calls it is looked at.
+	weighEvery = 3000
+	// moreGoroutines and moreHeap, in bytes, are what it may have more than after the first
+	// look.
+	moreGoroutines = 100
+	moreHeap       = 64 << 20
+)
+
+// called counts a call, and looks now and then.
+func (g *growth) called(t *testing.T) {
+	t.Helper()
+	g.calls++
+	if g.calls%weighEvery != 0 {
+		return
+	}
+	g.rig.log.reset(t) // the test itself keeps it
+	var goroutines int
+	var now runtime.MemStats
+	for end := time.Now().Add(answerTime); ; time.Sleep(100 * time.Millisecond) { // what was cancelled is still ending
+		runtime.GC()
+		runtime.ReadMemStats(&now)
+		goroutines = runtime.NumGoroutine()
+		if g.heap == 0 {
+			g.goroutines, g.heap = goroutines, now.HeapAlloc
+		}
+		if goroutines <= g.goroutines+moreGoroutines && now.HeapAlloc <= g.heap+moreHeap {
+			return
+		}
+		if time.Now().After(end) {
+			break
+		}
+	}
+	stacks := make([]byte, 1<<20)
+	t.Fatalf("after %d calls there are %d goroutines, %d before, and %d bytes in use, %d before\n%s", g.calls, goroutines, g.goroutines, now.HeapAlloc, g.heap,
+		stacks[:runtime.Stack(stacks, true)])
+}
+
+// reset empties the log, once it has no panic.
+func (b *lockedBuffer) reset(t *testing.T) {
+	t.Helper()
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if bytes.Contains(b.b.Bytes(), []byte(`"panic"`)) {
+		t.Errorf("something panicked: %s", &b.b)
+	}
+	b.b = bytes.Buffer{}
+}
 
 // Whatever is sent by REST is answered: never with an internal error, and every refusal
 // in the shape of all errors.
@@ -36,12 +100,18 @@ func FuzzREST(f *testing.F) {
 	} {
 		f.Add(s[0], s[1], s[2], s[3])
 	}
+	g := &growth{rig: r}
 	f.Fuzz(func(t *testing.T, method, target, body, accept string) {
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
-		defer cancel()
+		g.called(t)
 		if !strings.HasPrefix(target, "/") {
 			target = "/" + target
 		}
+		wait, stream := answerTime, lasts(target)
+		if stream {
+			wait = patience
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), wait)
+		defer cancel()
 		req, err := http.NewRequestWithContext(ctx, method, "http://"+r.HTTPAddr()+target, strings.NewReader(body))
 		if err != nil {
 			return // no client can send it
@@ -51,14 +121,14 @@ func FuzzREST(f *testing.F) {
 		}
 		resp, err := r.http.Do(req)
 		if err != nil {
-			if strings.Contains(err.Error(), "net/http: ") || ctx.Err() != nil {
+			if strings.Contains(err.Error(), "net/http: ") || stream && ctx.Err() != nil {
 				return // refused by the client itself, or a stream that was quiet
 			}
 			t.Fatalf("%q %q: %v", method, target, err)
 		}
 		defer resp.Body.Close()
 		text, err := io.ReadAll(resp.Body)
-		if err != nil && ctx.Err() == nil {
+		if err != nil && (!stream || ctx.Err() == nil) {
 			t.Errorf("%q %q: %d, then %v", method, target, resp.StatusCode, err)
 		}
 		switch {
@@ -68,6 +138,12 @@ func FuzzREST(f *testing.F) {
 			t.Errorf("%q %q: %d without a reason: %s", method, target, resp.StatusCode, text)
 		}
 	})
+}
+
+// lasts tells a target that may answer with a stream.
+func lasts(target string) bool {
+	u, err := url.Parse(target)
+	return err != nil || strings.HasSuffix(u.Path, ":watch") || strings.HasSuffix(u.Path, ":run") || strings.HasPrefix(u.Path, "/v1/data/")
 }
 
 // raw sends bytes as they are in the place of a message.
@@ -105,9 +181,15 @@ func FuzzGRPC(f *testing.F) {
 	}
 	f.Add(uint8(0), []byte("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"))
 	f.Add(uint8(3), []byte("\x0a\xff\xff\xff\x7f"))
+	g := &growth{rig: r}
 	f.Fuzz(func(t *testing.T, which uint8, data []byte) {
+		g.called(t)
 		m := methods[int(which)%len(methods)]
-		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		wait := answerTime
+		if m.IsStreamingServer() {
+			wait = patience
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), wait)
 		defer cancel()
 		var answer []byte
 		name := "/" + string(m.Parent().FullName()) + "/" + string(m.Name())
@@ -120,7 +202,7 @@ func FuzzGRPC(f *testing.F) {
 				break
 			}
 		}
-		if code := status.Code(err); errors.Is(err, io.EOF) || code == codes.DeadlineExceeded || code == codes.Unavailable && strings.Contains(err.Error(), "WORKER") {
+		if code := status.Code(err); errors.Is(err, io.EOF) || m.IsStreamingServer() && code == codes.DeadlineExceeded || code == codes.Unavailable && strings.Contains(err.Error(), "WORKER") {
 			return // a stream that lasts, or ended
 		}
 		judge(t, m, dynamicpb.NewMessage(m.Input()), err)

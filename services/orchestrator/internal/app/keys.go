@@ -73,7 +73,7 @@ func keysDo(ctx context.Context, verb, operand, dir string, role auth.Role, expi
 	if err != nil {
 		return fault.Invalid("data-dir", "%v", err)
 	}
-	store, err := ledger.Open(ctx, ledger.Config{Path: filepath.Join(dir, ledger.FileName), Logger: logging.Discard()})
+	store, err := ledger.Open(ctx, ledger.Config{Path: filepath.Join(dir, ledger.FileName), Logger: logging.Discard(), LeaveSecrets: true})
 	if fault.Is(err, fault.DataDirLocked) {
 		return fmt.Errorf("%w While the orchestrator runs, use: afterbell keys %s", err, verb)
 	}

@@ -28,6 +28,7 @@ func Main(ctx context.Context, args []string, env func(string) string, out, erro
 	if err != nil {
 		return program.Stopped(errout, Service, err)
 	}
+	cfg.LedgerKey, cfg.LedgerKeyFile = env("AFTERBELL_LEDGER_KEY"), env("AFTERBELL_LEDGER_KEY_FILE")
 	log, err := cfg.Logger(out)
 	if err != nil {
 		return program.Stopped(errout, Service, err)

@@ -98,3 +98,44 @@ func TestChannels(t *testing.T) {
 		}
 	}
 }
+
+// Where the key of the channels' secrets is lost, each concerned channel says so, sends
+// nothing, and takes its secrets again.
+func TestChannelsWhoseKeyIsLost(t *testing.T) {
+	p := platformtest.Start(t, nil)
+	_, addr := startWorker(t)
+	dir := t.TempDir()
+	quiet(t, dir)
+	r := startIn(t, dir, addr)
+	call := func(status int, method, path, body string, parts ...string) {
+		t.Helper()
+		resp, text := r.get(t, method, path, body)
+		if resp.StatusCode != status {
+			t.Errorf("%s %s answers %d, want %d: %s", method, path, resp.StatusCode, status, text)
+		}
+		for _, part := range parts {
+			if !strings.Contains(text, part) {
+				t.Errorf("%s %s does not say %q: %s", method, path, part, text)
+			}
+		}
+	}
+	hook := p.URL + "/robot/send?access_token=" + platformtest.Token
+	call(200, "POST", "/v1/channels", `{"channelId":"desk","kind":"KIND_DINGTALK","url":"`+hook+`","secret":"`+platformtest.Secret+`"}`)
+	call(200, "POST", "/v1/channels/desk:test", `{}`, `"delivered":true`)
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, ledger.KeyFile)); err != nil {
+		t.Fatal(err)
+	}
+	r = startIn(t, dir, addr)
+	call(200, "GET", "/v1/channels", "", `"channelId":"desk"`, "the url and the secret of the channel cannot be read", "afterbell notify set desk")
+	call(200, "POST", "/v1/channels/desk:test", `{}`, `"delivered":false`, "cannot be read")
+	call(400, "PATCH", "/v1/channels/desk", `{"enabled":false}`, "url: cannot be read any more", "secret: cannot be read any more")
+	call(400, "PATCH", "/v1/channels/desk", `{"url":"`+hook+`"}`, "secret: cannot be read any more")
+	call(200, "PATCH", "/v1/channels/desk", `{"url":"`+hook+`","secret":"`+platformtest.Secret+`"}`, `"changedFields":["url","secret"]`)
+	call(200, "POST", "/v1/channels/desk:test", `{}`, `"delivered":true`)
+	if log := r.log.String(); strings.Count(log, "their key is lost") != 1 {
+		t.Errorf("logged %s", log)
+	}
+}

@@ -36,6 +36,10 @@ type Config struct {
 	// WorkerCert and WorkerKey are this side's own, and WorkerSecret the file of the
 	// secret that both share; the worker asks for either.
 	WorkerCA, WorkerCert, WorkerKey, WorkerSecret string
+	// LedgerKey is the age identity that seals the secrets of notice channels, and
+	// LedgerKeyFile the path of a file with it, from the environment. With neither, the
+	// data directory has one of its own.
+	LedgerKey, LedgerKeyFile string
 	// Web is what callers may ask for, and from where.
 	Web Web
 	// StopTimeout is how long calls and partitions in hand may go on after a signal.

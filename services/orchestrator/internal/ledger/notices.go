@@ -12,19 +12,21 @@ import (
 	"time"
 
 	"github.com/afterbell/afterbell/services/internal/drill"
+	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/sqlite"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/notice"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 )
 
-const channelColumns = "id, kind, enabled, language, url, secret, body, changed_at"
+const channelColumns = "id, kind, enabled, language, url, secret, sealed, body, changed_at"
 
-func scanChannel(row scanner) (c notice.Channel, err error) {
+func (s *Store) scanChannel(row scanner) (c notice.Channel, err error) {
 	var address, secret string
+	var sealed []byte
 	var changed time.Time
-	err = row.Scan(&c.ID, &c.Kind, &c.Enabled, &c.Language, &address, &secret, toJSON{&c}, toTime{&changed})
-	c.URL, c.Secret = notice.Secret(address), notice.Secret(secret)
+	err = row.Scan(&c.ID, &c.Kind, &c.Enabled, &c.Language, &address, &secret, &sealed, toJSON{&c}, toTime{&changed})
+	s.unseal(&c, address, secret, sealed)
 	return c, err
 }
 
@@ -37,7 +39,7 @@ func (s *Store) Channels(ctx context.Context) ([]notice.Channel, error) {
 	defer rows.Close()
 	var all []notice.Channel
 	for rows.Next() {
-		c, err := scanChannel(rows)
+		c, err := s.scanChannel(rows)
 		if err != nil {
 			return nil, failed("read channels", err)
 		}
@@ -48,7 +50,7 @@ func (s *Store) Channels(ctx context.Context) ([]notice.Channel, error) {
 
 // Channel finds a channel, with its secrets.
 func (s *Store) Channel(ctx context.Context, id string) (notice.Channel, error) {
-	c, err := scanChannel(s.db.Reader().QueryRowContext(ctx, "SELECT "+channelColumns+" FROM notice_channels WHERE id = ?", id))
+	c, err := s.scanChannel(s.db.Reader().QueryRowContext(ctx, "SELECT "+channelColumns+" FROM notice_channels WHERE id = ?", id))
 	if errors.Is(err, sql.ErrNoRows) {
 		return notice.Channel{}, notFound("channel", id)
 	}
@@ -61,18 +63,25 @@ func (s *Store) SaveChannel(ctx context.Context, c notice.Channel) error {
 	if err := s.secure(); err != nil {
 		return failed("save channel", err)
 	}
+	if len(c.Lost) > 0 {
+		return fault.Invalid(c.Lost[0], "cannot be read any more, because its key is lost; set it again")
+	}
 	body, err := json.Marshal(c)
 	if err != nil {
 		return err
 	}
+	address, secret, sealed, err := s.seal(c)
+	if err != nil {
+		return failed("save channel", err)
+	}
 	return failed("save channel", s.change(ctx, func(tx *sqlite.Tx) (any, any, error) {
-		before, err := scanChannel(tx.QueryRowContext(ctx, "SELECT "+channelColumns+" FROM notice_channels WHERE id = ?", c.ID))
+		before, err := s.scanChannel(tx.QueryRowContext(ctx, "SELECT "+channelColumns+" FROM notice_channels WHERE id = ?", c.ID))
 		known := err == nil
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return nil, nil, err
 		}
 		_, err = tx.ExecContext(ctx, upsert("notice_channels", channelColumns, "id"),
-			c.ID, c.Kind, c.Enabled, c.Language, string(c.URL), string(c.Secret), string(body), stamp(tx.Now))
+			c.ID, c.Kind, c.Enabled, c.Language, address, secret, sealed, string(body), stamp(tx.Now))
 		if err != nil {
 			return nil, nil, err
 		}
@@ -109,7 +118,7 @@ func (s *Store) RetryChannel(ctx context.Context, id string) error {
 // DeleteChannel removes a channel, its secrets and the record of its deliveries.
 func (s *Store) DeleteChannel(ctx context.Context, id string) error {
 	return failed("delete channel", s.change(ctx, func(tx *sqlite.Tx) (any, any, error) {
-		before, err := scanChannel(tx.QueryRowContext(ctx, "SELECT "+channelColumns+" FROM notice_channels WHERE id = ?", id))
+		before, err := s.scanChannel(tx.QueryRowContext(ctx, "SELECT "+channelColumns+" FROM notice_channels WHERE id = ?", id))
 		if errors.Is(err, sql.ErrNoRows) {
 			return nil, nil, notFound("channel", id)
 		}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/lockfile"
+	"github.com/afterbell/afterbell/services/internal/sealing"
 	"github.com/afterbell/afterbell/services/internal/sqlite"
 )
 
@@ -33,6 +34,12 @@ type Config struct {
 	Path string
 	// Logger gets what no caller is told. Nil means slog.Default().
 	Logger *slog.Logger
+	// Key is the age identity that seals the secrets of notice channels, and KeyFile the
+	// path of a file with it. With neither, the ledger's directory has one of its own, made
+	// with the first channel.
+	Key, KeyFile string
+	// LeaveSecrets leaves what an earlier version stored in the clear as it is.
+	LeaveSecrets bool
 }
 
 // Store is an open ledger. Its methods may be called from several goroutines.
@@ -41,6 +48,7 @@ type Store struct {
 	path string
 	log  *slog.Logger
 	lock *lockfile.Lock
+	box  *sealing.Box // nil where the file of the key cannot be used
 
 	epochs struct {
 		sync.Mutex
@@ -61,7 +69,7 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 		return nil, err
 	}
 	s := &Store{path: cfg.Path, log: cfg.Logger, lock: lock}
-	if err := s.open(ctx, cfg.Path); err != nil {
+	if err := s.open(ctx, cfg); err != nil {
 		if s.db != nil {
 			err = errors.Join(err, s.db.Close())
 		}
@@ -70,8 +78,11 @@ func Open(ctx context.Context, cfg Config) (*Store, error) {
 	return s, nil
 }
 
-func (s *Store) open(ctx context.Context, path string) (err error) {
-	if s.db, err = sqlite.Open(ctx, path, sqlite.Options{}); err != nil {
+func (s *Store) open(ctx context.Context, cfg Config) (err error) {
+	if err := s.openBox(cfg); err != nil {
+		return err
+	}
+	if s.db, err = sqlite.Open(ctx, cfg.Path, sqlite.Options{}); err != nil {
 		return err
 	}
 	if err := s.db.Check(ctx); err != nil {
@@ -96,11 +107,14 @@ func (s *Store) open(ctx context.Context, path string) (err error) {
 	if err == nil && len(channels) > 0 {
 		err = s.secure()
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	return s.sealChannels(ctx, cfg.LeaveSecrets)
 }
 
-// secure keeps other users of the machine from reading the ledger, once it holds what
-// opens the channels of notices. SQLite gives the log and the index beside it the mode of
+// secure keeps other users of the machine from reading the ledger, once it holds the
+// channels of notices. SQLite gives the log and the index beside it the mode of
 // the file.
 func (s *Store) secure() error {
 	for _, end := range []string{"", "-wal", "-shm"} {

@@ -75,6 +75,9 @@ func (m *Messenger) Send(ctx context.Context, c notice.Channel, n notice.Notice,
 }
 
 func (m *Messenger) send(ctx context.Context, c notice.Channel, n notice.Notice, d notice.Delivery) error {
+	if why := c.LostMessage(); why != "" {
+		return refused("%s", why)
+	}
 	text := n.Text(c.Language)
 	switch c.Kind {
 	case notice.Webhook:

@@ -80,6 +80,9 @@ type Channel struct {
 	URL Secret `json:"-"`
 	// Secret signs a request, is the token of a Telegram bot, or the password of SMTP.
 	Secret Secret `json:"-"`
+	// Lost names what of "url" and "secret" is stored and cannot be read, because its key is
+	// lost.
+	Lost []string `json:"-"`
 	// Chat is the id of a Telegram chat, or @channel.
 	Chat string `json:"chat,omitempty"`
 	// Host and Port of the SMTP server. Port 0 means 587.
@@ -98,6 +101,15 @@ type Channel struct {
 	Start bool `json:"start,omitempty"`
 	// Fail calls it with /fail when an evening is not whole.
 	Fail bool `json:"fail,omitempty"`
+}
+
+// LostMessage says what is wrong with a channel whose address or secret cannot be read;
+// empty where nothing is.
+func (c Channel) LostMessage() string {
+	if len(c.Lost) == 0 {
+		return ""
+	}
+	return "the " + strings.Join(c.Lost, " and the ") + " of the channel cannot be read, because the key of the ledger is lost; set it again: afterbell notify set " + c.ID
 }
 
 // Signal says what a channel is sent of a notice: a sentence, or for a heartbeat the end
