@@ -1,6 +1,6 @@
 import { render, type ComponentType } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { askAhead, heardAt, loginNeeded, lostSince, path, useLive } from "./lib/api.ts";
+import { askAhead, heardAt, loginNeeded, lostSince, path, session, useLive } from "./lib/api.ts";
 import { coveragePath, judgeFrom } from "./lib/evening.ts";
 import { useInstruments } from "./lib/instruments.ts";
 import { lang, t } from "./lib/i18n.ts";
@@ -201,7 +201,7 @@ function App() {
         {who.value?.csrfToken && <button class="ghost" title={t("退出登录", "Log out")} onClick={() => void logout()}>{who.value.name} ⏏</button>}
         <button class="ghost" onClick={() => setJump(true)} aria-keyshortcuts="/">{t("跳转", "Jump")} <kbd>/</kbd></button>
         <button class="ghost" onClick={() => setHelp(true)} aria-keyshortcuts="?" aria-label={t("键盘帮助", "Keyboard help")}><kbd>?</kbd></button>
-        <button class="ghost" data-lang lang={lang.value === "zh" ? "en" : "zh"} onClick={() => (lang.value = lang.value === "zh" ? "en" : "zh")}>{lang.value === "zh" ? "English" : "中文"}</button>
+        <button class="ghost" data-lang lang={lang.value === "zh" ? "en" : "zh"} onClick={() => { lang.value = lang.value === "zh" ? "en" : "zh"; session.value++; }}>{lang.value === "zh" ? "English" : "中文"}</button>
       </header>
       <nav id="nav" class={menu ? "open" : ""} aria-label={t("页面", "Pages")}>
         <ul>{seen().map((p) => <li key={p.id}><a href={to(p.id)} aria-current={p.id === page ? "page" : undefined}>{t(p.zh, p.en)}</a></li>)}</ul>

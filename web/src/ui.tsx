@@ -5,7 +5,7 @@ import { t } from "./lib/i18n.ts";
 import { may } from "./lib/session.ts";
 import { When } from "./lib/time.tsx";
 import { to } from "./lib/router.ts";
-import type { Issue, Run } from "./lib/types.ts";
+import type { Issue, Localized, Run } from "./lib/types.ts";
 import { cells, cellName, moduleName, poolId, reasonName, runState, severity, short, type Cell, type Tone } from "./lib/words.ts";
 
 /** Draws a tone as a shape, so that it does not hang on colour. */
@@ -70,8 +70,8 @@ export function Failure({ error, retry }: { error: Error; retry?: () => void }) 
       <Mark tone={api?.reason === "WORKER_UNREACHABLE" || away ? "warn" : "bad"} />
       <div>
         <strong>{title}</strong> {api?.reason && <code class="code">{api.reason}</code>}
-        <p lang="en">{away ? t("正在重试。", "It is tried again.") : error.message}</p>
-        {api?.remedies.map((r) => <Remedy key={r} text={r} />)}
+        {away ? <p>{t("正在重试。", "Trying again.")}</p> : <Said message={error.message} local={api?.localized} />}
+        {api?.localized?.remedy ? <Remedy text={api.localized.remedy} /> : api?.remedies.map((r) => <Remedy key={r} text={r} lang="en" />)}
         {retry && <button class="small" onClick={retry}>{t("重试", "Try again")}</button>}
       </div>
     </div>
@@ -129,11 +129,16 @@ export function Command({ text, label }: { text: string; label?: string }) {
 const commandStart = /\b(curl |bin\/afterbell |afterbell |AFTERBELL_|sqlite3 |make )/;
 
 /** Shows a remedy: its words, and the command that it ends with to copy. */
-export function Remedy({ text }: { text: string }) {
+export function Remedy({ text, lang }: { text: string; lang?: string }) {
   const at = text.search(commandStart);
-  if (at < 0) return <p class="remedy" lang="en">{text}</p>;
-  const words = text.slice(0, at).trim().replace(/[:：]$/, "");
-  return <div class="remedy">{words && <p lang="en">{words}:</p>}<Command text={text.slice(at).trim()} /></div>;
+  if (at < 0) return <p class="remedy" lang={lang}>{text}</p>;
+  const words = text.slice(0, at).trim();
+  return <div class="remedy">{words && <p lang={lang}>{words}</p>}<Command text={text.slice(at).trim()} /></div>;
+}
+
+/** Shows a sentence of the services: in the language of the page, and as it was written. */
+function Said({ message, local }: { message: string; local?: Localized | null }) {
+  return <>{local?.message && <p>{local.message}</p>}<p lang="en" class={local?.message ? "dim small" : undefined}>{message}</p></>;
 }
 
 export function Issues({ list, empty }: { list: Issue[]; empty?: ComponentChildren }) {
@@ -145,8 +150,8 @@ export function Issues({ list, empty }: { list: Issue[]; empty?: ComponentChildr
           <Mark tone={severity(i.severity)} />
           <div>
             <p class="title"><strong>{reasonName(i.reason)}</strong> {i.moduleId && <a href={to("modules", i.moduleId)}>{moduleName(i.moduleId)}</a>} <code class="code">{short(i.reason, "REASON")}</code></p>
-            <p lang="en">{i.message}</p>
-            {i.remedy && <Remedy text={i.remedy} />}
+            <Said message={i.message} local={i.localized} />
+            {i.localized?.remedy ? <Remedy text={i.localized.remedy} /> : i.remedy && <Remedy text={i.remedy} lang="en" />}
           </div>
         </li>
       ))}

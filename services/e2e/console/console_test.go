@@ -90,6 +90,7 @@ func TestConsole(t *testing.T) {
 			e.t.Errorf("the page says %q, and the ledger %q", said, message)
 		}
 		e.until("the remedy", `document.querySelector("main .issues .command code")?.innerText.includes("/v1/domains/etf")`)
+		e.until("the same in Chinese", `document.querySelector("main .issues").innerText.includes("积分或授权不足") && document.querySelector("main .issues .remedy").innerText.includes("停用")`)
 		e.picture("blocked")
 		e.open("")
 		e.until("the verdict", `document.querySelector("[data-pool=universe]").dataset.verdict === "blocked"`)

@@ -123,6 +123,7 @@ func (s *checkedStream) Context() context.Context { return s.ctx }
 // SendMsg implements grpc.ServerStream.
 func (s *checkedStream) SendMsg(m any) error {
 	s.guard.tell(m)
+	translate(s.ctx, m)
 	return s.ServerStream.SendMsg(m)
 }
 
@@ -188,6 +189,9 @@ func (g guard) finish(call *checkedStream, start time.Time, err error, panicked 
 		}
 	}
 	s := g.tellStatus(ToStatus(err))
+	if inChinese(ctx) {
+		s = localizeStatus(s)
+	}
 	level := slog.LevelInfo
 	attrs = append(attrs, slog.String("code", s.Code().String()), slog.String("reason", string(fault.ReasonOf(err))),
 		slog.Duration("took", time.Since(start)))

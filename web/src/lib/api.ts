@@ -1,12 +1,14 @@
 import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
-import type { RunEvent } from "./types.ts";
+import { lang } from "./i18n.ts";
+import type { Localized, RunEvent } from "./types.ts";
 
 /** A refusal or failure that the API answered. */
 export class ApiError extends Error {
   reason = "";
   metadata: Record<string, string> = {};
   remedies: string[] = [];
+  localized?: Localized;
   constructor(public http: number, body: unknown) {
     const e = (body as { error?: { message?: string; details?: Record<string, unknown>[] } })?.error;
     super(e?.message || `HTTP ${http}`);
@@ -17,6 +19,8 @@ export class ApiError extends Error {
         this.metadata = (d.metadata as Record<string, string>) ?? {};
       } else if (type.endsWith("Help")) {
         for (const l of (d.links as { description?: string }[]) ?? []) if (l.description) this.remedies.push(l.description);
+      } else if (type.endsWith("fault.v1.Localized")) {
+        this.localized = d as unknown as Localized;
       }
     }
   }
@@ -31,7 +35,7 @@ export const lostSince = signal(0);
 export const heardAt = signal(Date.now());
 /** Whether the API asks for a key. */
 export const loginNeeded = signal(false);
-/** Counts logins, so that everything is asked for anew after one. */
+/** Counts logins and changes of the language, so that everything is asked for anew after one. */
 export const session = signal(0);
 
 /** Sends the session's token against forged requests, where there is one. */
@@ -42,7 +46,7 @@ export function setCsrf(token: string): void {
 
 async function request(method: string, path: string, body?: unknown, signal?: AbortSignal, accept?: string): Promise<Response> {
   let answer: Response;
-  const headers: Record<string, string> = { Accept: accept ?? "application/json" };
+  const headers: Record<string, string> = { Accept: accept ?? "application/json", "Accept-Language": lang.peek() === "zh" ? "zh-CN" : "en" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (csrf && method !== "GET") headers["X-CSRF-Token"] = csrf;
   try {

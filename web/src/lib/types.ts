@@ -1,6 +1,12 @@
 // The shapes of the API's answers that the console reads; see /openapi.json. 64-bit
 // numbers are strings, a time that is not set is null.
 
+/** What an issue or an error says, in the language of the page. */
+export interface Localized {
+  message: string;
+  remedy: string;
+}
+
 export interface Issue {
   reason: string;
   severity: string;
@@ -8,6 +14,8 @@ export interface Issue {
   moduleId: string;
   message: string;
   remedy: string;
+  /** Null in English, and for what has no translation. */
+  localized: Localized | null;
 }
 
 export interface Revision {

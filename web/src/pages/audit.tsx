@@ -65,7 +65,7 @@ export default function Audit() {
   const cli = ["afterbell audit", actor && `--actor '${actor.replaceAll("'", `'\\''`)}'`, method && `--method ${method}`].filter(Boolean).join(" ");
   return (
     <Page name={t("审计", "Audit")} answer={head} tone={last ? "idle" : undefined}>
-      <form class="bar" onSubmit={(e) => { e.preventDefault(); setQuery({ actor: name.trim() }); }}>
+      <form class="bar" onSubmit={(e) => { e.preventDefault(); setQuery({ actor: String(new FormData(e.currentTarget).get("actor")).trim() }); }}>
         <label class="field"><span>{t("谁（密钥名、loopback 或 host）", "Who (name of a key, loopback or host)")}</span><input name="actor" value={name} onInput={(e) => setName(e.currentTarget.value)} onBlur={() => setQuery({ actor: name.trim() })} size={18} /></label>
         <label class="field"><span>{t("改了什么", "What")}</span>
           <select name="method" value={method} onChange={(e) => setQuery({ method: e.currentTarget.value })}>

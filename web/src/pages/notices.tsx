@@ -128,7 +128,7 @@ export default function Notices() {
                     <p class="words">{t(n.textZh || n.text, n.text)}</p>
                     {n.pools.map((p) => {
                       const v = word(verdicts[p.verdict], p.verdict);
-                      return <p key={p.pool} class="dim"><Mark tone={v.tone} /> {poolName(p.pool)} {v.text}{p.lackingIds.length > 0 && `：${p.lackingIds.map(dataset).join(t("、", ", "))}`}{p.reason && p.reason !== "REASON_UNSPECIFIED" && ` · ${reasonName(p.reason)}`} {p.runId && <RunLink id={p.runId} />}{p.nextTime && <> · {t("下次 ", "next ")}<When at={p.nextTime} seconds={false} /></>}{p.remedy && <Remedy text={p.remedy} />}</p>;
+                      return <div key={p.pool} class="dim"><Mark tone={v.tone} /> {poolName(p.pool)} {v.text}{p.lackingIds.length > 0 && `：${p.lackingIds.map(dataset).join(t("、", ", "))}`}{p.reason && p.reason !== "REASON_UNSPECIFIED" && ` · ${reasonName(p.reason)}`} {p.runId && <RunLink id={p.runId} />}{p.nextTime && <> · {t("下次 ", "next ")}<When at={p.nextTime} seconds={false} /></>}{p.remedy && <Remedy text={p.remedy} lang="en" />}</div>;
                     })}
                   </li>
                 );

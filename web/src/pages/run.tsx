@@ -1,5 +1,5 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { ApiError, follow, path, useLive, type Following } from "../lib/api.ts";
+import { ApiError, follow, path, session, useLive, type Following } from "../lib/api.ts";
 import { count, num, t } from "../lib/i18n.ts";
 import { go, route, setQuery, to } from "../lib/router.ts";
 import { Countdown, now, shanghai, span, took, When } from "../lib/time.tsx";
@@ -108,7 +108,7 @@ export function RunPage({ id }: { id: string }) {
       if (states) fetched.current();
     }, setLine, stop.signal).catch((e) => !stop.signal.aborted && setGone(e as Error));
     return () => stop.abort();
-  }, [id]);
+  }, [id, session.value]);
 
   if (gone instanceof ApiError && gone.reason === "NOT_FOUND") {
     return <Page name={t("运行", "Run")} answer={t("账本里没有这次运行。", "The ledger has no such run.")} tone="idle"><Failure error={gone} /><p><a class="button" href={to("runs")}>{t("所有运行", "All runs")}</a></p></Page>;

@@ -665,7 +665,10 @@ type Issue struct {
 	// Earliest moment at which trying again can help. Unset means not known.
 	RetryTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=retry_time,json=retryTime,proto3" json:"retry_time,omitempty"`
 	// The values the message was built from; keys as documented on Reason.
-	Metadata      map[string]string `protobuf:"bytes,8,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	Metadata map[string]string `protobuf:"bytes,8,rep,name=metadata,proto3" json:"metadata,omitempty" protobuf_key:"bytes,1,opt,name=key" protobuf_val:"bytes,2,opt,name=value"`
+	// The same in the language of the header (or gRPC metadata) Accept-Language, if that
+	// asks for Chinese. Unset otherwise. The ledger keeps message and remedy only.
+	Localized     *Localized `protobuf:"bytes,9,opt,name=localized,proto3" json:"localized,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -756,11 +759,83 @@ func (x *Issue) GetMetadata() map[string]string {
 	return nil
 }
 
+func (x *Issue) GetLocalized() *Localized {
+	if x != nil {
+		return x.Localized
+	}
+	return nil
+}
+
+// What an issue or an error says, in another language. Errors have it among their
+// details.
+type Localized struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// Language: "zh-CN", Simplified Chinese.
+	Locale string `protobuf:"bytes,1,opt,name=locale,proto3" json:"locale,omitempty"`
+	// What the reason means, with the values of the metadata. The message may say more.
+	Message string `protobuf:"bytes,2,opt,name=message,proto3" json:"message,omitempty"`
+	// What to do about it; ends with the same command. Empty if it was not translated.
+	Remedy        string `protobuf:"bytes,3,opt,name=remedy,proto3" json:"remedy,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *Localized) Reset() {
+	*x = Localized{}
+	mi := &file_afterbell_fault_v1_fault_proto_msgTypes[1]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *Localized) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*Localized) ProtoMessage() {}
+
+func (x *Localized) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_fault_v1_fault_proto_msgTypes[1]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use Localized.ProtoReflect.Descriptor instead.
+func (*Localized) Descriptor() ([]byte, []int) {
+	return file_afterbell_fault_v1_fault_proto_rawDescGZIP(), []int{1}
+}
+
+func (x *Localized) GetLocale() string {
+	if x != nil {
+		return x.Locale
+	}
+	return ""
+}
+
+func (x *Localized) GetMessage() string {
+	if x != nil {
+		return x.Message
+	}
+	return ""
+}
+
+func (x *Localized) GetRemedy() string {
+	if x != nil {
+		return x.Remedy
+	}
+	return ""
+}
+
 var File_afterbell_fault_v1_fault_proto protoreflect.FileDescriptor
 
 const file_afterbell_fault_v1_fault_proto_rawDesc = "" +
 	"\n" +
-	"\x1eafterbell/fault/v1/fault.proto\x12\x12afterbell.fault.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9e\x03\n" +
+	"\x1eafterbell/fault/v1/fault.proto\x12\x12afterbell.fault.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"\xdb\x03\n" +
 	"\x05Issue\x122\n" +
 	"\x06reason\x18\x01 \x01(\x0e2\x1a.afterbell.fault.v1.ReasonR\x06reason\x128\n" +
 	"\bseverity\x18\x02 \x01(\x0e2\x1c.afterbell.fault.v1.SeverityR\bseverity\x12\x1b\n" +
@@ -770,10 +845,15 @@ const file_afterbell_fault_v1_fault_proto_rawDesc = "" +
 	"\x06remedy\x18\x06 \x01(\tR\x06remedy\x129\n" +
 	"\n" +
 	"retry_time\x18\a \x01(\v2\x1a.google.protobuf.TimestampR\tretryTime\x12C\n" +
-	"\bmetadata\x18\b \x03(\v2'.afterbell.fault.v1.Issue.MetadataEntryR\bmetadata\x1a;\n" +
+	"\bmetadata\x18\b \x03(\v2'.afterbell.fault.v1.Issue.MetadataEntryR\bmetadata\x12;\n" +
+	"\tlocalized\x18\t \x01(\v2\x1d.afterbell.fault.v1.LocalizedR\tlocalized\x1a;\n" +
 	"\rMetadataEntry\x12\x10\n" +
 	"\x03key\x18\x01 \x01(\tR\x03key\x12\x14\n" +
-	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01*\xe1\x10\n" +
+	"\x05value\x18\x02 \x01(\tR\x05value:\x028\x01\"U\n" +
+	"\tLocalized\x12\x16\n" +
+	"\x06locale\x18\x01 \x01(\tR\x06locale\x12\x18\n" +
+	"\amessage\x18\x02 \x01(\tR\amessage\x12\x16\n" +
+	"\x06remedy\x18\x03 \x01(\tR\x06remedy*\xe1\x10\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14REASON_TOKEN_MISSING\x10\x01\x12\x18\n" +
@@ -873,24 +953,26 @@ func file_afterbell_fault_v1_fault_proto_rawDescGZIP() []byte {
 }
 
 var file_afterbell_fault_v1_fault_proto_enumTypes = make([]protoimpl.EnumInfo, 2)
-var file_afterbell_fault_v1_fault_proto_msgTypes = make([]protoimpl.MessageInfo, 2)
+var file_afterbell_fault_v1_fault_proto_msgTypes = make([]protoimpl.MessageInfo, 3)
 var file_afterbell_fault_v1_fault_proto_goTypes = []any{
 	(Reason)(0),                   // 0: afterbell.fault.v1.Reason
 	(Severity)(0),                 // 1: afterbell.fault.v1.Severity
 	(*Issue)(nil),                 // 2: afterbell.fault.v1.Issue
-	nil,                           // 3: afterbell.fault.v1.Issue.MetadataEntry
-	(*timestamppb.Timestamp)(nil), // 4: google.protobuf.Timestamp
+	(*Localized)(nil),             // 3: afterbell.fault.v1.Localized
+	nil,                           // 4: afterbell.fault.v1.Issue.MetadataEntry
+	(*timestamppb.Timestamp)(nil), // 5: google.protobuf.Timestamp
 }
 var file_afterbell_fault_v1_fault_proto_depIdxs = []int32{
 	0, // 0: afterbell.fault.v1.Issue.reason:type_name -> afterbell.fault.v1.Reason
 	1, // 1: afterbell.fault.v1.Issue.severity:type_name -> afterbell.fault.v1.Severity
-	4, // 2: afterbell.fault.v1.Issue.retry_time:type_name -> google.protobuf.Timestamp
-	3, // 3: afterbell.fault.v1.Issue.metadata:type_name -> afterbell.fault.v1.Issue.MetadataEntry
-	4, // [4:4] is the sub-list for method output_type
-	4, // [4:4] is the sub-list for method input_type
-	4, // [4:4] is the sub-list for extension type_name
-	4, // [4:4] is the sub-list for extension extendee
-	0, // [0:4] is the sub-list for field type_name
+	5, // 2: afterbell.fault.v1.Issue.retry_time:type_name -> google.protobuf.Timestamp
+	4, // 3: afterbell.fault.v1.Issue.metadata:type_name -> afterbell.fault.v1.Issue.MetadataEntry
+	3, // 4: afterbell.fault.v1.Issue.localized:type_name -> afterbell.fault.v1.Localized
+	5, // [5:5] is the sub-list for method output_type
+	5, // [5:5] is the sub-list for method input_type
+	5, // [5:5] is the sub-list for extension type_name
+	5, // [5:5] is the sub-list for extension extendee
+	0, // [0:5] is the sub-list for field type_name
 }
 
 func init() { file_afterbell_fault_v1_fault_proto_init() }
@@ -904,7 +986,7 @@ func file_afterbell_fault_v1_fault_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_afterbell_fault_v1_fault_proto_rawDesc), len(file_afterbell_fault_v1_fault_proto_rawDesc)),
 			NumEnums:      2,
-			NumMessages:   2,
+			NumMessages:   3,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -1,6 +1,10 @@
 package command
 
-import "testing"
+import (
+	"testing"
+
+	"github.com/afterbell/afterbell/services/cli/internal/lang"
+)
 
 // What the orchestrator tells to type becomes the command that does the same.
 func TestRestCallsBecomeCommands(t *testing.T) {
@@ -31,5 +35,23 @@ func TestRestCallsBecomeCommands(t *testing.T) {
 		if got := a.commands(said); got != want {
 			t.Errorf("%s\n gives %s\n want  %s", said, got, want)
 		}
+	}
+}
+
+// In Chinese the reason comes first, then the message as it was written.
+func TestServicesSpeakChinese(t *testing.T) {
+	meta := map[string]string{"dataset": "moneyflow", "trade_date": "2026-11-27"}
+	const said, todo = "moneyflow of 2026-11-27 is not published yet.", "Resume the schedule: curl -X POST localhost:7780/v1/schedule:resume -d '{}'"
+	en := &app{Lang: lang.English}
+	if message, remedy := en.translated("NOT_PUBLISHED", meta, said, todo); message != said || remedy != todo {
+		t.Errorf("%q, %q", message, remedy)
+	}
+	zh := &app{Lang: lang.Chinese}
+	message, remedy := zh.translated("NOT_PUBLISHED", meta, said, todo)
+	if want := "数据源尚未发布 2026-11-27 的 moneyflow（" + said + "）。"; message != want || zh.commands(remedy) != "恢复计划：afterbell schedule resume" {
+		t.Errorf("%q, %q", message, remedy)
+	}
+	if message, remedy := zh.translated("NEWER", nil, said, "What is new."); message != said || remedy != "What is new." {
+		t.Errorf("of a newer release: %q, %q", message, remedy)
 	}
 }

@@ -111,14 +111,14 @@ func (a *app) answered(e *afterbell.Error) (message, remedy string) {
 	if errors.Is(e, afterbell.ErrUnreachable) {
 		return a.T("The orchestrator at %s cannot be reached or did not respond in time.", e.Addr), ""
 	}
-	message = e.Message
+	message, remedy = a.translated(e.ReasonName, e.Metadata, e.Message, e.Remedy)
 	if e.ReasonName != "" {
 		message += " [" + e.ReasonName + "]"
 	}
 	if errors.Is(e, afterbell.ErrInvalidArgument) || errors.Is(e, afterbell.ErrNotFound) {
 		return message, "" // the message says what to correct
 	}
-	return message, e.Remedy
+	return message, remedy
 }
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }

@@ -15,7 +15,9 @@ import (
 	faultv1 "github.com/afterbell/afterbell/gen/afterbell/fault/v1"
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/cli/internal/lang"
 	"github.com/afterbell/afterbell/services/cli/internal/output"
+	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
 type statusFlags struct {
@@ -336,11 +338,25 @@ func (a *app) sayIssues(issues []*faultv1.Issue) {
 			continue
 		}
 		told[i.GetReason()] = true
-		a.say("  " + reason(i.GetReason()) + ": " + oneLine(i.GetMessage()))
-		if i.GetRemedy() != "" {
-			a.say("    " + oneLine(a.commands(i.GetRemedy())))
+		message, remedy := a.translated(reason(i.GetReason()), i.GetMetadata(), i.GetMessage(), i.GetRemedy())
+		a.say("  " + reason(i.GetReason()) + ": " + oneLine(message))
+		if remedy != "" {
+			a.say("    " + oneLine(a.commands(remedy)))
 		}
 	}
+}
+
+// translated says what the services wrote in the language: the reason, and then the
+// message as it was written, because that may say more.
+func (a *app) translated(reason string, meta map[string]string, message, remedy string) (string, string) {
+	if a.Lang != lang.Chinese {
+		return message, remedy
+	}
+	zh, todo := fault.Chinese(fault.Reason(reason), meta, remedy)
+	if zh != "" {
+		message = strings.TrimSuffix(zh, "。") + "（" + message + "）。"
+	}
+	return message, first(todo, remedy)
 }
 
 // lacks says what a dataset lacks.

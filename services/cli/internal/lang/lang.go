@@ -1,6 +1,6 @@
 // Package lang says the command's own words in English or Simplified Chinese. An
-// English text is its own key, as with gettext; what the orchestrator says stays as
-// it was sent.
+// English text is its own key, as with gettext. What the orchestrator says of reasons and
+// remedies is in package fault.
 package lang
 
 import (

@@ -6,9 +6,13 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
 // firstPage is the largest first page allowed, in bytes over the wire.
@@ -116,6 +120,19 @@ func TestAcceptsGzip(t *testing.T) {
 	} {
 		if got := acceptsGzip(header); got != want {
 			t.Errorf("%q: %v, want %v", header, got, want)
+		}
+	}
+}
+
+// Every reason has a title in both languages.
+func TestEveryReasonHasATitle(t *testing.T) {
+	words, err := os.ReadFile(filepath.Join("..", "..", "..", "..", "web", "src", "lib", "words.ts"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range fault.Reasons() {
+		if !regexp.MustCompile(`\b` + string(r) + `: \["[^"]+", "[^"]+"\]`).Match(words) {
+			t.Errorf("%s has no title in words.ts", r)
 		}
 	}
 }

@@ -135,9 +135,11 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithDisableHTTPMethodOverride(),
 		runtime.WithUnescapingMode(runtime.UnescapingModeAllExceptReserved),
-		// No header of a request becomes metadata, and none of the server's a header.
+		// No header of a request but its language becomes metadata, and none of the server's a header.
 		runtime.WithMetadata(callerMetadata(cfg.CallerMetadata)),
-		runtime.WithIncomingHeaderMatcher(func(string) (string, bool) { return "", false }),
+		runtime.WithIncomingHeaderMatcher(func(name string) (string, bool) {
+			return transport.LanguageKey, strings.EqualFold(name, transport.LanguageKey)
+		}),
 		runtime.WithOutgoingHeaderMatcher(func(string) (string, bool) { return "", false }),
 	)
 	for _, register := range []func(context.Context, *runtime.ServeMux, *grpc.ClientConn) error{

@@ -1,0 +1,203 @@
+package fault
+
+import (
+	"regexp"
+	"strings"
+)
+
+// chinese has the sentence of each reason in Simplified Chinese. {key} stands for a
+// value of the metadata; what is in brackets is left out where one of its values is
+// missing. A message in English may say more.
+var chinese = map[Reason]string{
+	TokenMissing:              "没有配置数据源令牌[（领域 {domain}）]。",
+	TokenInvalid:              "数据源不接受该令牌[（接口 {api}）]。",
+	TooManyIPs:                "使用该令牌的 IP 地址过多，数据源拒绝了请求[（接口 {api}）]。",
+	PermissionDenied:          "令牌没有权限[调用接口 {api}]：积分或授权不足。",
+	ProviderUnavailable:       "数据源[接口 {api} ]无法访问、超时，或返回了可能是暂时的错误[：{provider_message}]。",
+	ProviderRefused:           "数据源[接口 {api} ]每次都拒绝这类请求，或在最后一页之前中断[：{provider_message}]。",
+	RateLimited:               "达到每分钟的调用次数限额[（接口 {api}，{limit} 次）]。",
+	QuotaExhausted:            "每小时或每天的调用次数已用完[（接口 {api}，{limit} 次）]。",
+	WorkerUnreachable:         "采集器[（{address}）]没有及时应答。",
+	PreflightFailed:           "预检在得出结论前失败[：{cause}]。",
+	ModuleTestFailed:          "模块 [{module} ]探测失败：数据源的应答缺少模块需要的字段。",
+	DomainTestFailed:          "领域 [{domain} ]的探测全部失败。",
+	ModuleTestStale:           "模块 [{module} ]最近一次成功的探测已过期，而预检策略 readiness_only 不允许重新探测。",
+	DomainTestStale:           "领域 [{domain} ]的探测全部过期，而预检策略 readiness_only 不允许重新探测。",
+	ModuleTestRequired:        "模块 [{module} ]从未探测，而预检策略 readiness_only 不允许探测。",
+	DomainTestRequired:        "领域 [{domain} ]的模块从未探测，而预检策略 readiness_only 不允许探测。",
+	NoSyncModuleSelected:      "股票池[ {pool} ]没有启用的模块。",
+	DomainHasNoEnabledModules: "领域 [{domain} ]没有启用的模块。",
+	DomainProviderNotActive:   "领域 [{domain} ]所设的数据源[ {provider} ]尚未实现。",
+	ModuleNotSyncCapable:      "模块 [{module} ]尚未实现。",
+	AnalysisDBLocked:          "analysis.duckdb 正被其他程序打开[（进程 {holder_pid}）]。",
+	AnalysisDBNotInitialized:  "analysis.duckdb 无法读取、只读，或结构不符。",
+	TargetsDBLocked:           "targets.sqlite 正被其他程序锁定[（进程 {holder_pid}）]。",
+	TargetsDBNotInitialized:   "targets.sqlite 无法读取、只读，或结构不符。",
+	SourceMismatch:            "文件[ {file} ]的数据来自另一个数据源[：{file_source}，而当前设置为 {configured_source}]。",
+	DiskFull:                  "磁盘空间不足，无法写入[ {file}]。",
+	StoreFailed:               "写入[ {file} ]失败，已回滚。",
+	NotPublished:              "数据源尚未发布[ {trade_date} 的 {dataset}]。",
+	Incomplete:                "数据源返回的行数少于应有行数[：{trade_date} 的 {dataset} 有 {row_count} 行，应有 {expected_count} 行，至少 {floor} 行]。",
+	EmptyAnswer:               "数据源没有返回任何行，而该日期应有数据[：{trade_date} 的 {dataset} 应有 {expected_count} 行]。",
+	AcceptedShort:             "数据源在三个不同的日子返回了相同的不足数据，因此接受[：{trade_date} 的 {dataset} 有 {row_count} 行，应有 {expected_count} 行]。",
+	ProbeEmpty:                "探测得到允许，但没有返回任何行[（接口 {api}）]。",
+	UnknownSymbols:            "有 [{count} ]行的代码不在列表中[：{sample}]。",
+	RowsRejected:              "有 [{count} ]行未通过检查[：{sample}]。",
+	RowsInconsistent:          "有 [{count} ]行的字段相互矛盾[：{sample}]。",
+	CalendarEnded:             "交易日历[只到 {calendar_end_date}，]不包含该日期，因此工作日视为交易日。",
+	CalendarUnavailable:       "交易日历不包含请求的日期。",
+	Interrupted:               "运行期间进程停止。",
+	Cancelled:                 "运行被用户取消。",
+	Stalled:                   "分区[ {partition_id} ]在[ {seconds} 秒]期限内没有进展，也没有在等待限额。",
+	StaleEpoch:                "同一分区[ {partition_id} ]已重新分派，因此拒绝旧分派的写入。",
+	WrongState:                "当前状态[ {state} ]不允许这个请求。",
+	SchedulePaused:            "时段到期时计划处于暂停[：{note}]。",
+	ScheduleDisabled:          "时段到期时计划已停用。",
+	NotTradingDay:             "[{trade_date} ]不是交易日。",
+	SlotMissed:                "时段到期时编排器没有运行，而补跑设置不再执行它。",
+	SlotCovered:               "另一次运行[ {run_id} ]已覆盖这个时段。",
+	InvalidArgument:           "请求、参数或文件中有无效的值[：{field}]。",
+	NotFound:                  "请求的对象不存在[：{id}]。",
+	RequestIDReused:           "这个 request_id 已用于另一个请求。",
+	DataDirLocked:             "同一服务的另一个进程正在使用数据目录[（进程 {holder_pid}）]。",
+	Internal:                  "发生意外错误，详情见日志。",
+	ValuesRepeated:            "[{trade_date} 的 {dataset} 有 {count} 行]与[ {other_date} ]另一日的数值相同，数据源很可能尚未发布。",
+	ValuesMissing:             "[{trade_date} 的 {dataset} 中，]本应总有数值的列[ {column} ]有过多的行为空[：{row_count} 行中有 {count} 行]。",
+	ValuesConflict:            "[{trade_date} 的 {dataset} 有 {count} 行]数值与前一日或同日的其他数据集相互矛盾[：{sample}]。",
+	UnitSuspect:               "[{trade_date} 的 {dataset} 有 {count} 行]成交额除以成交量超出最低价到最高价的范围，某一列的单位可能不同。",
+	SymbolsMissing:            "[{trade_date} 的 {dataset} ]有[ {count} 个]代码缺少数据，而其他数据集或下一日证明它们有交易[：{sample}]。",
+	SymbolsAbsent:             "[{trade_date} 的 {dataset} ]有[ {count} 个]已上市的代码没有数据，无法确定是否停牌[：{sample}]。",
+	SuspensionsConfirmed:      "[{trade_date} ]交易的股票少于往常，数据源的停牌列表证实了这一点[：停牌 {suspended_count} 只]。",
+	ValuesRevised:             "数据源修改了已存储日期中较多的行[：{trade_date} 的 {dataset} 有 {count} 行]。",
+	SymbolRenamed:             "数据源更换了公司的代码[：{old_symbol} 现为 {new_symbol}]，其数据归入新代码。",
+	ClockWrong:                "有[ {count} 条]记录的时间在未来，说明写入时时钟不准；这些记录按过期处理。",
+	WALHeld:                   "有程序一直打开 targets.sqlite，预写日志无法截断。",
+	RunAtEarly:                "计划的时刻[ {run_at} ]早于数据集[ {dataset} ]的到期时间[ {due_time}]，到期后由后续运行获取。",
+	FileReplaced:              "股票池的文件在打开期间被替换，因此拒绝了待写入的提交。",
+	StoreAltered:              "股票池的文件中不再是已提交的行[：{trade_date} 的 {dataset}]。",
+	PublicationFailed:         "发布股票池失败，读者仍得到上一个版本。",
+	PublicationRepaired:       "股票池的发布副本被损坏或删除，现已重建。",
+	DataIncomplete:            "请求要求完整的数据，而有[ {count} 个]分区不完整。",
+	Unauthenticated:           "没有发送 API 密钥，或密钥格式错误、未知、过期或已吊销。",
+	RoleRequired:              "密钥的角色[ {role} ]不允许这个调用[，需要 {required_role}]。",
+	TooManyAttempts:           "该地址一分钟内发送了过多的无效密钥。",
+	EtagMismatch:              "读取之后，对象已被更改。",
+	TooManyCalls:              "同时打开的调用或流已达到编排器的上限[（{limit}：{value}）]。",
+	CallTimeout:               "调用超过了服务允许的时间[（{seconds} 秒）]。",
+}
+
+// chineseRemedies has what a remedy says before its command, in Simplified Chinese, by
+// its English.
+var chineseRemedies = map[string]string{
+	"Store the token with afterbell tokens set, or set AFTERBELL_TUSHARE_TOKEN or AFTERBELL_TUSHARE_TOKEN_FILE and restart the ingest-worker. This stores it from a file":                                          "用 afterbell tokens set 存入令牌，或设置 AFTERBELL_TUSHARE_TOKEN 或 AFTERBELL_TUSHARE_TOKEN_FILE 并重启采集器。从文件存入",
+	"Copy the token from the account page of the provider again, and store it with afterbell tokens set, or replace AFTERBELL_TUSHARE_TOKEN or its file and restart the ingest-worker. This stores it from a file": "从数据源的账户页面重新复制令牌，用 afterbell tokens set 存入，或更换 AFTERBELL_TUSHARE_TOKEN 或其文件并重启采集器。从文件存入",
+	"Stop the other machines that use this token. The provider forgets their addresses after 30 to 60 minutes; the run is retried automatically.":                                                                  "停止其他使用该令牌的机器。数据源在 30 到 60 分钟后不再计入它们的地址；运行会自动重试。",
+	"Upgrade the token at the provider, or disable the module. This lists the modules":                                                                                                                             "在数据源处升级令牌，或停用该模块。列出模块",
+	"Upgrade the token at the provider, or disable the module":                                                                                                                                                     "在数据源处升级令牌，或停用该模块",
+	"Upgrade the token at the provider, or disable ETFs":                                                                                                                                                           "在数据源处升级令牌，或停用 ETF",
+	"No action is needed: the call is retried automatically. If the error persists, read the provider's answer in the message, and check the network and --tushare-url.":                                           "无需处理：调用会自动重试。如果一直出错，请查看消息中数据源的应答，并检查网络和 --tushare-url。",
+	"Look up the code in the provider's documentation and report a bug, because afterbell built the request. This lists the probe results":                                                                         "请求由 afterbell 构造，请在数据源的文档中查这个代码，并报告缺陷。列出探测结果",
+	"No action is needed: the call is made when the next minute begins.":                                                                                                                                           "无需处理：下一分钟开始时会调用。",
+	"Wait for the next hour or day. If you have upgraded the token, discard the learned limits and start a run":                                                                                                    "等待下一小时或下一天。如果已升级令牌，清除学到的限额并开始一次运行",
+	"Check that --worker-addr of the orchestrator is the worker's address, and start the worker if it is not running":                                                                                              "检查编排器的 --worker-addr 是否为采集器的地址；如果采集器没有运行，请启动它",
+	"Run a preflight again and read the cause in its output":                                                                                                                                                       "重新做一次预检，从输出中查看原因",
+	"Read the probe result":                     "查看探测结果",
+	"Read the probe results":                    "查看探测结果",
+	"Run a preflight":                           "做一次预检",
+	"Enable a module":                           "启用一个模块",
+	"Enable it":                                 "启用它",
+	"Set the provider of the domain to tushare": "把领域的数据源设为 tushare",
+	"Enable a module of the domain, or disable the domain. This lists both":                                                                            "启用该领域的一个模块，或停用该领域。列出两者",
+	"Disable the module. This lists the modules that are implemented":                                                                                  "停用该模块。列出已实现的模块",
+	"Close the notebook or shell that has analysis.duckdb open, even read-only, and start a run. Open published/universe.duckdb in notebooks instead.": "关闭打开着 analysis.duckdb 的笔记本或终端（只读也算），然后开始一次运行。笔记本请改为打开 published/universe.duckdb。",
+	"If the file is read-only, make it writable. Otherwise move it out of --data-dir and restart the ingest-worker; the next run fills a new file":     "如果文件只读，请使其可写。否则把它移出 --data-dir 并重启采集器，下一次运行会填充新文件",
+	"Close the program that has a transaction open on targets.sqlite, and start a run.":                                                                "关闭在 targets.sqlite 上开着事务的程序，然后开始一次运行。",
+	"Use a different --data-dir. To accept the new host for this file, restart the ingest-worker once with --accept-source":                            "使用另一个 --data-dir。若要让该文件接受新的数据源，请带 --accept-source 重启一次采集器",
+	"Free space on the disk that holds --data-dir, and start a run":                                                                                    "在 --data-dir 所在的磁盘上腾出空间，然后开始一次运行",
+	"Read the error in the ingest-worker's log, fix its cause, and start a run.":                                                                       "在采集器的日志中查看错误，消除原因，然后开始一次运行。",
+	"No action is needed: the date is fetched again later.":                                                                                            "无需处理：该日期稍后会重新获取。",
+	"No action is needed: the date is fetched again. If the response is the same on three days, it is accepted.":                                       "无需处理：该日期会重新获取。如果三天的应答都相同，则接受。",
+	"Compare with the provider's website. The date is fetched again; if it is still empty on three days, it is accepted.":                              "请与数据源的网站核对。该日期会重新获取；如果三天都为空，则接受。",
+	"If you need the missing rows, compare with another source. A run with refetch for the date fetches it again.":                                     "如果需要缺少的行，请与其他来源核对。对该日期做一次带 refetch 的运行会重新获取。",
+	"If you need one of these symbols, compare with another source. A run with refetch for that date fetches it again.":                                "如果需要其中的代码，请与其他来源核对。对该日期做一次带 refetch 的运行会重新获取。",
+	"No action is needed: the run decides for each date whether rows are missing.":                                                                     "无需处理：运行时按日期判断是否缺少数据。",
+	"No action is needed: the run decides for each date whether values are missing.":                                                                   "无需处理：运行时按日期判断是否缺少数值。",
+	"No action is needed: the instrument list usually has them one day later.":                                                                         "无需处理：列表通常在一天后包含它们。",
+	"Read the rejected rows in published/universe.duckdb or in targets.sqlite":                                                                         "在 published/universe.duckdb 或 targets.sqlite 中查看被拒收的行",
+	"Compare with another source before you use these rows.":                                                                                           "使用这些行之前，请与其他来源核对。",
+	"No action is needed: the provider publishes the next calendar in December.":                                                                       "无需处理：数据源在十二月发布下一年的日历。",
+	"Start a run of the pool without dates once; it fetches the calendar.":                                                                             "不指定日期运行一次该股票池，就会获取日历。",
+	"No action is needed: the first run that reaches the ingest-worker fetches it.":                                                                    "无需处理：第一次能访问采集器的运行会获取它。",
+	"No action is needed: a follow-up run is queued.":                                                                                                  "无需处理：后续运行已在排队。",
+	"Start a new run when you are ready":                                                                                                               "准备好后，开始新的运行",
+	"No action is needed: the partition is retried. If it stalls again, read the ingest-worker's log.":                                                 "无需处理：分区会重试。如果再次停滞，请查看采集器的日志。",
+	"No action is needed: the newer dispatch writes the partition.":                                                                                    "无需处理：由较新的分派写入该分区。",
+	"Check the current state":                                            "查看当前状态",
+	"Resume the schedule":                                                "恢复计划",
+	"Enable the schedule":                                                "启用计划",
+	"No action is needed.":                                               "无需处理。",
+	"No action is needed: the next run probes it first.":                 "无需处理：下一次运行会先探测它。",
+	"Start a run for the date":                                           "对该日期开始一次运行",
+	"Show that run":                                                      "查看那次运行",
+	"Correct the field that the message names.":                          "请更正消息中指出的字段。",
+	"List the existing resources first.":                                 "请先列出现有的对象。",
+	"Use a new UUID for each new request.":                               "每个新请求使用新的 UUID。",
+	"Stop that process, or use a different --data-dir.":                  "停止那个进程，或使用另一个 --data-dir。",
+	"Read the service's log at the time of the error, and report a bug.": "查看出错时服务的日志，并报告缺陷。",
+	"No action is needed: the date is fetched again. If the error persists, compare with another source.":              "无需处理：该日期会重新获取。如果一直如此，请与其他来源核对。",
+	"No action is needed: the date is fetched again.":                                                                  "无需处理：该日期会重新获取。",
+	"No action is needed: the date is fetched again. If the error persists, do not use volume and amount of the date.": "无需处理：该日期会重新获取。如果一直如此，请勿使用该日期的成交量和成交额。",
+	"List the symbols":                       "列出这些代码",
+	"List them":                              "列出它们",
+	"List the old and new values":            "列出旧值和新值",
+	"Correct the target list. This shows it": "请更正目标列表。查看列表",
+	"Replace the old code in your target list. This shows the list":                                                                                            "请替换目标列表中的旧代码。查看列表",
+	"Check the clock of this machine":                                                                                                                          "检查这台机器的时钟",
+	"Close the program that reads the file. This lists it":                                                                                                     "关闭读取该文件的程序。列出它",
+	"Change the time of the schedule":                                                                                                                          "更改计划的时刻",
+	"No action is needed: the file is reopened, and the next plan covers what it lacks.":                                                                       "无需处理：文件已重新打开，下一次规划会补上缺少的内容。",
+	"Fetch the rows again":                                                                                                                                     "重新获取这些行",
+	"Find the program that writes to the file, then fetch the day again":                                                                                       "找出写入该文件的程序，然后重新获取这一天",
+	"No action is needed: the next run tries again. If it fails again, read the ingest-worker's log.":                                                          "无需处理：下一次运行会重试。如果再次失败，请查看采集器的日志。",
+	"No action is needed. Make sure that readers only read the folder published.":                                                                              "无需处理。请确保读者只读取 published 目录。",
+	"Repeat the request after the next run. To get the rows that exist, omit require; the answer then lists what is missing.":                                  "在下一次运行之后重复请求。若要得到已有的行，请去掉 require，应答会列出缺少的内容。",
+	"Send a valid key with --key-file FILE or the header \"Authorization: Bearer KEY\". An admin creates keys":                                                 "用 --key-file FILE 或请求头 \"Authorization: Bearer KEY\" 发送有效的密钥。由管理员创建密钥",
+	"Use a key with the role that the message names. An admin creates keys":                                                                                    "请使用具有所需角色的密钥。由管理员创建密钥",
+	"Correct the key in the program that sends the invalid one; its address is in the orchestrator's log. A valid key is always accepted. This lists the keys": "请在发送无效密钥的程序中更正密钥，其地址见编排器的日志。有效的密钥始终被接受。列出密钥",
+	"Read the resource again, repeat the change on it, and send it with the new etag.":                                                                         "重新读取对象，在其上重做更改，并用新的 etag 发送。",
+	"Close streams that nobody reads, and repeat the call after a second. The orchestrator's flags --max-streams, --max-streams-per-caller, --max-calls and --max-rate set the limits.": "关闭无人读取的流，一秒后重复调用。编排器的参数 --max-streams、--max-streams-per-caller、--max-calls 和 --max-rate 设定这些上限。",
+	"Ask for less: fewer dates, symbols or pages. If the call was a change, read what there is before you repeat it. The flag --call-timeout sets the limit.":                           "请减少请求的内容：更少的日期、代码或页。如果调用是更改，请先查看现状再重复。参数 --call-timeout 设定上限。",
+	"No action is needed. If you have upgraded the token":                 "无需处理。如果已升级令牌",
+	"Start the run again after that time, or wait for the scheduled run.": "在那之后重新开始运行，或等待计划的运行。",
+	"Start the orchestrator without --schedule=false.":                    "启动编排器时不要带 --schedule=false。",
+}
+
+var (
+	optional    = regexp.MustCompile(`\[[^\]]*\]`)
+	placeholder = regexp.MustCompile(`\{[a-z_]+\}`)
+)
+
+// Chinese says an issue in Simplified Chinese: its reason with the values that its
+// message was built from, and its remedy with the same command. Empty is what has no
+// Chinese, as what a newer release wrote.
+func Chinese(r Reason, meta map[string]string, remedy string) (message, todo string) {
+	message = optional.ReplaceAllStringFunc(chinese[r], func(part string) string {
+		whole := true
+		text := placeholder.ReplaceAllStringFunc(part[1:len(part)-1], func(key string) string {
+			v := meta[key[1:len(key)-1]]
+			whole = whole && v != ""
+			return v
+		})
+		if !whole {
+			return ""
+		}
+		return text
+	})
+	if todo, ok := chineseRemedies[remedy]; ok {
+		return message, todo
+	}
+	if at := strings.LastIndex(remedy, ": "); at > 0 && chineseRemedies[remedy[:at]] != "" {
+		todo = chineseRemedies[remedy[:at]] + "：" + remedy[at+2:]
+	}
+	return message, todo
+}

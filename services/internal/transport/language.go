@@ -1,0 +1,98 @@
+package transport
+
+import (
+	"context"
+	"strconv"
+	"strings"
+
+	"google.golang.org/genproto/googleapis/rpc/errdetails"
+	"google.golang.org/grpc/metadata"
+	"google.golang.org/grpc/status"
+	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/known/anypb"
+
+	faultv1 "github.com/afterbell/afterbell/gen/afterbell/fault/v1"
+	"github.com/afterbell/afterbell/services/internal/fault"
+)
+
+// LanguageKey is the gRPC metadata that names the languages of the caller, as the header
+// of HTTP does.
+const LanguageKey = "accept-language"
+
+// inChinese tells whether the caller reads Chinese rather than English.
+func inChinese(ctx context.Context) bool {
+	best, chinese := 0.0, false
+	for _, tag := range strings.Split(strings.Join(metadata.ValueFromIncomingContext(ctx, LanguageKey), ","), ",") {
+		name, weight, weighted := strings.Cut(strings.TrimSpace(tag), ";q=")
+		q := 1.0
+		if weighted {
+			var err error
+			if q, err = strconv.ParseFloat(strings.TrimSpace(weight), 64); err != nil {
+				continue
+			}
+		}
+		language, _, _ := strings.Cut(strings.ToLower(name), "-")
+		if q > best && (language == "zh" || language == "en") {
+			best, chinese = q, language == "zh"
+		}
+	}
+	return chinese
+}
+
+const chineseLocale = "zh-CN"
+
+// localize adds the Chinese of every issue in a message.
+func localize(m protoreflect.Message) {
+	if i, ok := m.Interface().(*faultv1.Issue); ok {
+		message, remedy := fault.Chinese(ReasonFromProto(i.GetReason()), i.GetMetadata(), i.GetRemedy())
+		if message != "" {
+			i.Localized = &faultv1.Localized{Locale: chineseLocale, Message: message, Remedy: remedy}
+		}
+		return
+	}
+	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
+		switch {
+		case fd.Message() == nil || fd.IsMap():
+		case fd.IsList():
+			for list, n := v.List(), 0; n < list.Len(); n++ {
+				localize(list.Get(n).Message())
+			}
+		default:
+			localize(v.Message())
+		}
+		return true
+	})
+}
+
+// localizeStatus adds the Chinese of an error to its details.
+func localizeStatus(s *status.Status) *status.Status {
+	var reason fault.Reason
+	var meta map[string]string
+	remedy := ""
+	for _, d := range s.Details() {
+		switch d := d.(type) {
+		case *errdetails.ErrorInfo:
+			reason, meta = fault.Reason(d.GetReason()), d.GetMetadata()
+		case *errdetails.Help:
+			for _, l := range d.GetLinks() {
+				remedy = l.GetDescription()
+			}
+		}
+	}
+	message, todo := fault.Chinese(reason, meta, remedy)
+	packed, err := anypb.New(&faultv1.Localized{Locale: chineseLocale, Message: message, Remedy: todo})
+	if message == "" || err != nil {
+		return s
+	}
+	p := s.Proto()
+	p.Details = append(p.Details, packed)
+	return status.FromProto(p)
+}
+
+// translate adds the caller's language to an answer.
+func translate(ctx context.Context, answer any) {
+	if m, ok := answer.(proto.Message); ok && inChinese(ctx) {
+		localize(m.ProtoReflect())
+	}
+}
