@@ -34,12 +34,15 @@ type Verdict string
 const (
 	// Whole: every dataset of every enabled module is settled.
 	Whole Verdict = "whole"
-	// Blocked: something is missing, and a check blocks the next run.
+	// Blocked: something is missing, and a check blocks the next run until somebody acts.
 	Blocked Verdict = "blocked"
 	// NotWhole: something is missing.
 	NotWhole Verdict = "not_whole"
 	// NotDue: the data is not due yet, or the evening's run has not started.
 	NotDue Verdict = "not_due"
+	// Empty: the pool is targets and its list has no symbols, so there is nothing to
+	// judge.
+	Empty Verdict = "empty"
 )
 
 // EveningRequest says which evening to judge.
@@ -75,8 +78,9 @@ type Evening struct {
 	PendingDatasetIDs []string
 	// DisabledModuleIDs are modules that the pool could hold and that are switched off.
 	DisabledModuleIDs []string
-	// EmptyTargets is whether the pool is targets and its watch list has no symbols.
-	EmptyTargets bool
+	// NothingCounted is whether no dataset is stored or expected of the dates, as before
+	// the first listing of any symbol. The verdict is then never Whole.
+	NothingCounted bool
 	// Paused is whether the pool is paused, and Note who paused it, and why.
 	Paused bool
 	// Note says who paused the pool, and why. Empty if not given.
@@ -176,7 +180,7 @@ func (c *Client) Evening(ctx context.Context, req EveningRequest) (*Evening, err
 	return f.judge(), nil
 }
 
-// WaitEvening judges an evening again and again until it is whole, or is blocked with
+// WaitEvening judges an evening again and again until it is whole or Empty, or is blocked with
 // nothing ahead that could unblock it, or ctx ends. It returns the last judgement, and
 // with it the context's error in the last case. An orchestrator or worker that is away
 // is waited for. each, which may be nil, is called with every judgement.
@@ -190,7 +194,7 @@ func (c *Client) WaitEvening(ctx context.Context, req EveningRequest, each func(
 			if each != nil {
 				each(e)
 			}
-			if e.Verdict == Whole || e.Verdict == Blocked && e.NextTime.IsZero() {
+			if e.Verdict == Whole || e.Verdict == Empty || e.Verdict == Blocked && e.NextTime.IsZero() {
 				return e, nil
 			}
 		case ctx.Err() != nil:
@@ -252,7 +256,7 @@ type facts struct {
 func (f *facts) judge() *Evening {
 	e := &Evening{
 		Pool: f.req.Pool, Paused: f.pool.GetPaused(), Note: f.pool.GetNote(),
-		Run: f.pool.GetCurrentRun(), LastRun: f.pool.GetLastRun(), EmptyTargets: f.emptyTargets,
+		Run: f.pool.GetCurrentRun(), LastRun: f.pool.GetLastRun(),
 	}
 	if queued := f.pool.GetQueuedRuns(); e.Run == nil && len(queued) > 0 {
 		e.Run = queued[0]
@@ -264,10 +268,13 @@ func (f *facts) judge() *Evening {
 	})
 	e.Date, e.ClosedDate = f.date()
 	from := cmp.Or(f.req.From, e.Date)
+	e.NothingCounted = true
 	for _, v := range f.coverages {
-		if date := v.GetTradeDate(); date != "" && (date < from || date > e.Date) {
+		date := v.GetTradeDate()
+		if date != "" && (date < from || date > e.Date) {
 			continue
 		}
+		e.NothingCounted = e.NothingCounted && date == ""
 		e.Coverages = append(e.Coverages, v)
 		if !Settled(v.GetVerdict(), f.req.Strict) {
 			e.Lacking = append(e.Lacking, v)
@@ -330,7 +337,7 @@ func (f *facts) date() (date, closed string) {
 			return d, f.req.Date
 		}
 	}
-	return "", f.req.Date
+	return f.req.Date, "" // as far back as this, nothing tells whether it was open
 }
 
 // opensToday reports whether the exchange is open today, as far as is known while
@@ -410,7 +417,9 @@ func (f *facts) evening(date string) time.Time {
 
 func (f *facts) verdict(e *Evening) Verdict {
 	switch {
-	case len(e.Lacking) == 0 && len(e.PendingDatasetIDs) == 0 && (e.Date <= f.today):
+	case f.emptyTargets:
+		return Empty
+	case len(e.Lacking) == 0 && len(e.PendingDatasetIDs) == 0 && !e.NothingCounted && e.Date <= f.today:
 		return Whole
 	case e.Date != "" && f.now.Before(f.evening(e.Date)) && !slices.ContainsFunc(e.Lacking, func(v *marketv1.Coverage) bool {
 		return v.GetTradeDate() != "" && v.GetTradeDate() < e.Date
@@ -418,13 +427,19 @@ func (f *facts) verdict(e *Evening) Verdict {
 		return NotDue
 	case f.underWay(e):
 		return NotWhole
-	case e.LastRun.GetOutcome() == orchestratorv1.Run_OUTCOME_BLOCKED:
-		return Blocked
-	case f.readiness.GetDecision() == orchestratorv1.PoolVerdict_DECISION_BLOCKED,
-		f.readiness.GetDecision() == orchestratorv1.PoolVerdict_DECISION_RETRY:
+	case f.blocked(e):
 		return Blocked
 	}
 	return NotWhole
+}
+
+// blocked reports whether somebody must act before a run can start. Readiness is how it
+// is now; the last run tells only where that is not known.
+func (f *facts) blocked(e *Evening) bool {
+	if d := f.readiness.GetDecision(); d != orchestratorv1.PoolVerdict_DECISION_UNSPECIFIED {
+		return d == orchestratorv1.PoolVerdict_DECISION_BLOCKED
+	}
+	return e.LastRun.GetOutcome() == orchestratorv1.Run_OUTCOME_BLOCKED
 }
 
 // underWay reports whether a run works at the pool, or is about to.
@@ -447,7 +462,7 @@ func (f *facts) issues(e *Evening) (all []*faultv1.Issue) {
 		}
 	}
 	switch e.Verdict {
-	case Whole, NotDue:
+	case Whole, NotDue, Empty:
 		return nil
 	case Blocked:
 		if e.LastRun.GetOutcome() == orchestratorv1.Run_OUTCOME_BLOCKED {
@@ -459,18 +474,40 @@ func (f *facts) issues(e *Evening) (all []*faultv1.Issue) {
 	for _, v := range e.Lacking {
 		add(v.GetIssues())
 	}
+	if e.Verdict == NotWhole && e.FetchedAgain() && !f.underWay(e) { // why the last run did not get it, or the next will not
+		add(f.ofLacking(e, e.LastRun.GetIssues()))
+		add(f.ofLacking(e, f.readiness.GetIssues()))
+	}
 	slices.SortStableFunc(all, func(a, b *faultv1.Issue) int { return cmp.Compare(b.GetSeverity(), a.GetSeverity()) })
 	return all
 }
 
-// next is when something is asked for next by itself.
+// ofLacking are the issues, from warnings on, about a module that lacks something.
+func (f *facts) ofLacking(e *Evening, issues []*faultv1.Issue) []*faultv1.Issue {
+	return slices.DeleteFunc(slices.Clone(issues), func(i *faultv1.Issue) bool {
+		return i.GetSeverity() < faultv1.Severity_SEVERITY_WARNING || !slices.ContainsFunc(e.Lacking, func(v *marketv1.Coverage) bool {
+			return v.GetModuleId() == i.GetModuleId()
+		})
+	})
+}
+
+// FetchedAgain reports whether a run without dates fetches something of what is missing.
+func (e *Evening) FetchedAgain() bool {
+	return len(e.PendingDatasetIDs) > 0 || slices.ContainsFunc(e.Lacking, (*marketv1.Coverage).GetFetchedAgain)
+}
+
+// next is when something of it is fetched next by itself.
 func (f *facts) next(e *Evening) time.Time {
-	if e.Verdict == Whole {
+	if e.Verdict != NotDue && !e.FetchedAgain() {
 		return time.Time{}
 	}
 	var next time.Time
+	first := f.now
+	if e.Date > f.today { // what comes before the day does not fetch it
+		first = at(e.Date, "00:00", Shanghai)
+	}
 	consider := func(t time.Time) {
-		if t.After(f.now) && (next.IsZero() || t.Before(next)) {
+		if t.After(first) && (next.IsZero() || t.Before(next)) {
 			next = t
 		}
 	}

@@ -37,12 +37,20 @@ const (
 
 func day(date string, daily, moneyflow marketv1.Verdict) (rows []*marketv1.Coverage) {
 	if daily != 0 {
-		rows = append(rows, &marketv1.Coverage{DatasetId: "daily", TradeDate: date, Verdict: daily})
+		rows = append(rows, &marketv1.Coverage{DatasetId: "daily", TradeDate: date, Verdict: daily, FetchedAgain: !Settled(daily, false)})
 	}
 	if moneyflow != 0 {
-		rows = append(rows, &marketv1.Coverage{DatasetId: "moneyflow", TradeDate: date, Verdict: moneyflow})
+		rows = append(rows, &marketv1.Coverage{DatasetId: "moneyflow", ModuleId: "stock.moneyflow", TradeDate: date, Verdict: moneyflow, FetchedAgain: !Settled(moneyflow, false)})
 	}
 	return append(rows, &marketv1.Coverage{DatasetId: "fund_daily", TradeDate: date, Verdict: missing}) // switched off
+}
+
+// reachless are coverages before the pool's window.
+func reachless(rows []*marketv1.Coverage) (out []*marketv1.Coverage) {
+	for _, v := range rows {
+		out = append(out, &marketv1.Coverage{DatasetId: v.GetDatasetId(), ModuleId: v.GetModuleId(), TradeDate: v.GetTradeDate(), Verdict: v.GetVerdict()})
+	}
+	return out
 }
 
 // 2026-11-26 is a Thursday, the 28th a Saturday.
@@ -90,6 +98,9 @@ func TestJudge(t *testing.T) {
 		{name: "an old hole does not count", now: friday, clock: "21:00", coverage: slices.Concat(day(thursday, missing, complete), day(friday, complete, complete)), want: Whole, wantDate: friday},
 		{name: "an old hole counts from there", now: friday, clock: "21:00", from: thursday, coverage: slices.Concat(day(thursday, missing, complete), day(friday, complete, complete)), want: NotWhole, wantDate: friday, wantLack: 1},
 		{name: "an old hole is not excused by an evening to come", now: friday, clock: "12:00", date: friday, from: thursday, coverage: day(thursday, missing, complete), want: NotWhole, wantDate: friday, wantLack: 1},
+		{name: "nothing is known of the date", now: friday, clock: "21:00", date: "1999-01-04", want: NotWhole, wantDate: "1999-01-04"},
+		{name: "a follow-up does not reach before the window", now: friday, clock: "20:00", coverage: reachless(lacking), pool: followUp, want: NotWhole, wantDate: friday, wantLack: 1},
+		{name: "a year ahead", now: friday, clock: "20:00", date: "2027-11-26", coverage: whole, pool: followUp, want: NotDue, wantDate: "2027-11-26"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := facts{
@@ -145,5 +156,56 @@ func TestMorningSchedule(t *testing.T) {
 		if e := f.judge(); e.Verdict != want {
 			t.Errorf("at %s: %s, want %s", now, e.Verdict, want)
 		}
+	}
+}
+
+func TestTargetsWithoutSymbols(t *testing.T) {
+	f := facts{
+		now: at("2026-11-27", "21:00", Shanghai), today: "2026-11-27", domains: domains(), emptyTargets: true,
+		req: EveningRequest{Pool: marketv1.Pool_POOL_TARGETS},
+	}
+	if e := f.judge(); e.Verdict != Empty {
+		t.Errorf("%s, want %s", e.Verdict, Empty)
+	}
+}
+
+// What the last run met and the readiness of now both tell why something is missing, and
+// only the readiness tells whether the next run is blocked.
+func TestWhyNotWhole(t *testing.T) {
+	denied := &faultv1.Issue{Reason: faultv1.Reason_REASON_PERMISSION_DENIED, Severity: faultv1.Severity_SEVERITY_BLOCKING, ModuleId: "stock.moneyflow"}
+	other := &faultv1.Issue{Reason: faultv1.Reason_REASON_PROVIDER_UNAVAILABLE, Severity: faultv1.Severity_SEVERITY_BLOCKING, ModuleId: "etf.daily_quote"}
+	token := &faultv1.Issue{Reason: faultv1.Reason_REASON_TOKEN_INVALID, Severity: faultv1.Severity_SEVERITY_BLOCKING}
+	for _, c := range []struct {
+		name     string
+		last     *orchestratorv1.Run
+		decision orchestratorv1.PoolVerdict_Decision
+		want     Verdict
+		reasons  []faultv1.Reason
+	}{
+		{"a module is denied", &orchestratorv1.Run{Outcome: orchestratorv1.Run_OUTCOME_PARTIAL, Issues: []*faultv1.Issue{denied, other}},
+			orchestratorv1.PoolVerdict_DECISION_DEGRADED, NotWhole, []faultv1.Reason{denied.GetReason()}},
+		{"the token was mended", &orchestratorv1.Run{Outcome: orchestratorv1.Run_OUTCOME_BLOCKED, Issues: []*faultv1.Issue{token}},
+			orchestratorv1.PoolVerdict_DECISION_READY, NotWhole, nil},
+		{"the provider is away", &orchestratorv1.Run{Outcome: orchestratorv1.Run_OUTCOME_BLOCKED, Issues: []*faultv1.Issue{denied}},
+			orchestratorv1.PoolVerdict_DECISION_RETRY, NotWhole, []faultv1.Reason{denied.GetReason()}},
+		{"the token is wrong", &orchestratorv1.Run{Outcome: orchestratorv1.Run_OUTCOME_BLOCKED, Issues: []*faultv1.Issue{token}},
+			orchestratorv1.PoolVerdict_DECISION_BLOCKED, Blocked, []faultv1.Reason{token.GetReason()}},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			f := facts{
+				now: at("2026-11-27", "21:00", Shanghai), today: "2026-11-27", domains: domains(),
+				coverages: day("2026-11-27", complete, missing), pool: &orchestratorv1.PoolStatus{LastRun: c.last},
+				req: EveningRequest{Pool: marketv1.Pool_POOL_UNIVERSE}, readiness: &orchestratorv1.PoolVerdict{Decision: c.decision},
+				schedule: &orchestratorv1.Schedule{Enabled: true, RunAt: "19:30", TimeZone: "Asia/Shanghai"},
+			}
+			e := f.judge()
+			var reasons []faultv1.Reason
+			for _, i := range e.Issues {
+				reasons = append(reasons, i.GetReason())
+			}
+			if e.Verdict != c.want || !slices.Equal(reasons, c.reasons) {
+				t.Errorf("%s because of %v, want %s because of %v", e.Verdict, reasons, c.want, c.reasons)
+			}
+		})
 	}
 }

@@ -77,6 +77,10 @@ func TestExitCodes(t *testing.T) {
 
 	tomorrow := p.sim.Now().AddDate(0, 0, 1).Format(time.DateOnly)
 	p.want(4, "status --pool universe --date "+tomorrow, "not due", "Next: afterbell status")
+	// Before the window nothing is promised, and nothing is whole that was never held.
+	p.want(3, "status --pool universe --date 2015-06-15", "Next: afterbell run universe --from 2015-06-15 --to 2015-06-15 --watch")
+	p.want(3, "status --pool targets --require complete", "the list has no symbols", "Next: afterbell targets add")
+	p.want(1, "status --wait -5s", "--wait")
 	p.want(1, "status --date yesterday", "--date", "Next: afterbell status --help")
 	p.want(1, "status --bogus", "--bogus", "Next: afterbell status --help")
 

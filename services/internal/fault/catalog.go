@@ -217,7 +217,7 @@ var entries = []entry{
 		"No action is needed. Make sure that readers only read the folder published.", "pool", "version"),
 	e(DataIncomplete, Later, StatusFailedPrecondition,
 		"The request requires complete data, and some dates are incomplete.",
-		"Repeat the request after the next run. To get the rows that exist, omit require; the answer then lists what is missing.", "pool", "table", "version", "count", "partitions"),
+		"Repeat the request after the next run. To get the rows that exist, omit require; the answer then lists what is missing.", "pool", "table", "version", "count", "partitions", "fetched_again"),
 	e(Unauthenticated, Permanent, StatusUnauthenticated,
 		"The caller sent no API key, or a key that is malformed, unknown, expired or revoked.",
 		"Send a valid key with --key-file FILE or the header \"Authorization: Bearer KEY\". An admin creates keys: afterbell keys create NAME --role viewer", "cause"),

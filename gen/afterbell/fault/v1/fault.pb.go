@@ -365,9 +365,10 @@ const (
 	Reason_REASON_PUBLICATION_REPAIRED Reason = 68
 	// The request requires complete data, and some dates are incomplete.
 	//
-	// ErrorInfo.metadata: {"pool", "table", "version", "count", "partitions"};
-	// partitions are separated by commas, 50 at most. RetryInfo says when the
-	// pool is asked for next, where that is known. Class: later.
+	// ErrorInfo.metadata: {"pool", "table", "version", "count", "partitions",
+	// "fetched_again"}; partitions are separated by commas, 50 at most;
+	// fetched_again is "true" if a run without dates fetches one of them. RetryInfo
+	// then says when, where that is known. Class: later.
 	Reason_REASON_DATA_INCOMPLETE Reason = 69
 	// The caller sent no API key, or a key that is malformed, unknown, expired or
 	// revoked.

@@ -662,7 +662,11 @@ type Coverage struct {
 	// incomplete.
 	SameAnswerDayCount int32 `protobuf:"varint,12,opt,name=same_answer_day_count,json=sameAnswerDayCount,proto3" json:"same_answer_day_count,omitempty"`
 	// Warnings and findings of the last response.
-	Issues        []*v1.Issue `protobuf:"bytes,13,rep,name=issues,proto3" json:"issues,omitempty"`
+	Issues []*v1.Issue `protobuf:"bytes,13,rep,name=issues,proto3" json:"issues,omitempty"`
+	// Whether a run without dates fetches it again: it is not settled, and not
+	// before the pool's window. A date before the window is fetched by a run with
+	// start_date and end_date.
+	FetchedAgain  bool `protobuf:"varint,14,opt,name=fetched_again,json=fetchedAgain,proto3" json:"fetched_again,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -786,6 +790,13 @@ func (x *Coverage) GetIssues() []*v1.Issue {
 		return x.Issues
 	}
 	return nil
+}
+
+func (x *Coverage) GetFetchedAgain() bool {
+	if x != nil {
+		return x.FetchedAgain
+	}
+	return false
 }
 
 // A Revision is one stored value that a later response of the provider changed or
@@ -1255,7 +1266,7 @@ const file_afterbell_market_v1_market_proto_rawDesc = "" +
 	"\x05table\x18\x02 \x01(\tR\x05table\x12\x1a\n" +
 	"\bsnapshot\x18\x03 \x01(\bR\bsnapshot\x12\x19\n" +
 	"\bdue_time\x18\x04 \x01(\tR\adueTime\x12\x16\n" +
-	"\x06points\x18\x05 \x01(\x05R\x06points\"\x8e\x04\n" +
+	"\x06points\x18\x05 \x01(\x05R\x06points\"\xb3\x04\n" +
 	"\bCoverage\x12\x1d\n" +
 	"\n" +
 	"dataset_id\x18\x01 \x01(\tR\tdatasetId\x12\x1b\n" +
@@ -1273,7 +1284,8 @@ const file_afterbell_market_v1_market_proto_rawDesc = "" +
 	" \x01(\x03R\rrejectedCount\x12#\n" +
 	"\runknown_count\x18\v \x01(\x03R\funknownCount\x121\n" +
 	"\x15same_answer_day_count\x18\f \x01(\x05R\x12sameAnswerDayCount\x121\n" +
-	"\x06issues\x18\r \x03(\v2\x19.afterbell.fault.v1.IssueR\x06issues\"\xe5\x03\n" +
+	"\x06issues\x18\r \x03(\v2\x19.afterbell.fault.v1.IssueR\x06issues\x12#\n" +
+	"\rfetched_again\x18\x0e \x01(\bR\ffetchedAgain\"\xe5\x03\n" +
 	"\bRevision\x12\x1f\n" +
 	"\vrevision_id\x18\x01 \x01(\x03R\n" +
 	"revisionId\x12\x1d\n" +

@@ -211,7 +211,7 @@ func (a *app) mcpStatus(ctx context.Context, client *afterbell.Client, in status
 		if err != nil {
 			return nil, err
 		}
-		doc.add(a.poolStatus(e))
+		doc.add(a.poolStatus(e), in.Pool != "")
 	}
 	return doc, nil
 }

@@ -53,9 +53,9 @@ const verdictUnreachable = "unreachable"
 var (
 	exitOf = map[string]int{
 		string(afterbell.Whole): ExitWhole, string(afterbell.Blocked): ExitBlocked, string(afterbell.NotWhole): ExitNotWhole,
-		string(afterbell.NotDue): ExitNotDue, verdictUnreachable: ExitUnreachable,
+		string(afterbell.NotDue): ExitNotDue, string(afterbell.Empty): ExitNotWhole, verdictUnreachable: ExitUnreachable,
 	}
-	worst = []string{verdictUnreachable, string(afterbell.Blocked), string(afterbell.NotWhole), string(afterbell.NotDue), string(afterbell.Whole)}
+	worst = []string{verdictUnreachable, string(afterbell.Blocked), string(afterbell.NotWhole), string(afterbell.NotDue), string(afterbell.Empty), string(afterbell.Whole)}
 )
 
 // statusJSON is the answer for programs.
@@ -85,9 +85,10 @@ type poolStatus struct {
 	NextCommand     string         `json:"nextCommand,omitempty"`
 }
 
-// add counts a pool in; the worst verdict is that of the whole.
-func (s *statusJSON) add(p poolStatus) {
-	if slices.Index(worst, p.Verdict) < slices.Index(worst, s.Verdict) {
+// add counts a pool in; the worst verdict is that of the whole. Targets without symbols
+// count only when they are asked for by name.
+func (s *statusJSON) add(p poolStatus, named bool) {
+	if (named || p.Verdict != string(afterbell.Empty)) && slices.Index(worst, p.Verdict) < slices.Index(worst, s.Verdict) {
 		s.Verdict = p.Verdict
 	}
 	s.ExitCode = exitOf[s.Verdict]
@@ -111,6 +112,9 @@ func (a *app) status(ctx context.Context, path string, f statusFlags) error {
 	}
 	if req.From != "" && req.Date != "" && req.From > req.Date {
 		return usage{a.T("--from: %s is after --date %s.", req.From, req.Date), path + " --help"}
+	}
+	if f.wait < 0 {
+		return usage{a.T("--wait: %s is negative: write a time such as 2h.", f.wait), path + " --help"}
 	}
 	client, err := a.connect()
 	if err != nil {
@@ -143,7 +147,7 @@ func (a *app) status(ctx context.Context, path string, f statusFlags) error {
 			return err
 		}
 	}
-	return a.sayStatus(evenings, silent)
+	return a.sayStatus(evenings, silent, len(f.pools) > 0)
 }
 
 // evening judges one pool, and waits for it as long as wait.
@@ -194,12 +198,12 @@ func (a *app) statusColumns() []output.Column {
 	}
 }
 
-func (a *app) sayStatus(evenings []*afterbell.Evening, silent []*orchestratorv1.Channel) error {
+func (a *app) sayStatus(evenings []*afterbell.Evening, silent []*orchestratorv1.Channel, named bool) error {
 	answer := output.Answer{Columns: a.statusColumns()}
 	doc := statusJSON{Verdict: string(afterbell.Whole), FailingChannels: output.Protos(silent)}
 	for _, e := range evenings {
 		one := a.poolStatus(e)
-		doc.add(one)
+		doc.add(one, named)
 		answer.Records = append(answer.Records, one)
 		var lacks any
 		if names := lackingNames(e); len(names) > 0 {
@@ -271,8 +275,12 @@ func (a *app) sentence(e *afterbell.Evening) string {
 	name := poolName(e.Pool)
 	var line string
 	switch {
-	case e.EmptyTargets:
+	case e.Verdict == afterbell.Empty:
 		return a.T("%s: the list has no symbols.", name)
+	case e.NothingCounted && e.Verdict == afterbell.NotWhole && e.Date != "":
+		return a.T("%s: nothing is stored or expected of %s.", name, e.Date)
+	case e.NothingCounted && e.Verdict == afterbell.NotWhole:
+		return a.T("%s: nothing is stored or expected.", name)
 	case e.Verdict == afterbell.Whole:
 		line = a.T("%s: %s is whole.", name, e.Date)
 	case e.Verdict == afterbell.NotDue:
@@ -294,7 +302,11 @@ func (a *app) sentence(e *afterbell.Evening) string {
 	if e.Run != nil && e.Run.GetState() != orchestratorv1.Run_STATE_QUEUED {
 		line += " " + a.T("Run %s is in progress.", e.Run.GetRunId())
 	}
-	if !e.NextTime.IsZero() {
+	switch {
+	case e.NextTime.IsZero():
+	case e.Verdict == afterbell.Blocked:
+		line += " " + a.T("The next attempt is at %s.", a.moment(e.NextTime))
+	default:
 		line += " " + a.T("It is fetched next at %s.", a.moment(e.NextTime))
 	}
 	return line
@@ -306,14 +318,8 @@ const mostIssues = 5
 // sayEvening says in words what lacks, why, and what to type next.
 func (a *app) sayEvening(e *afterbell.Evening) {
 	a.say(a.sentence(e))
-	if e.Verdict == afterbell.Whole {
-		if len(e.DisabledModuleIDs) > 0 {
-			a.say("  " + a.T("Disabled and not counted: %s.", strings.Join(e.DisabledModuleIDs, ", ")))
-		}
-		if e.EmptyTargets && !a.quiet {
-			a.next("afterbell targets add 600519.SH")
-		}
-		return
+	if (e.Verdict == afterbell.Whole || e.NothingCounted) && len(e.DisabledModuleIDs) > 0 {
+		a.say("  " + a.T("Disabled and not counted: %s.", strings.Join(e.DisabledModuleIDs, ", ")))
 	}
 	for _, v := range e.Lacking[:min(len(e.Lacking), mostIssues)] {
 		a.say("  " + a.lacks(v))
@@ -376,7 +382,7 @@ func (a *app) lacks(v *marketv1.Coverage) string {
 func nextFor(e *afterbell.Evening) string {
 	name := poolName(e.Pool)
 	switch {
-	case e.Verdict == afterbell.Whole && e.EmptyTargets:
+	case e.Verdict == afterbell.Empty:
 		return "afterbell targets add 600519.SH"
 	case e.Verdict == afterbell.Whole:
 		return ""
@@ -384,12 +390,50 @@ func nextFor(e *afterbell.Evening) string {
 		return "afterbell resume " + name
 	case e.Run != nil && e.Run.GetState() != orchestratorv1.Run_STATE_QUEUED:
 		return "afterbell watch " + e.Run.GetRunId()
+	case e.Verdict == afterbell.NotDue && e.NextTime.IsZero():
+		return ""
 	case e.Verdict == afterbell.NotDue:
 		return "afterbell status --pool " + name + " --date " + e.Date + " --wait 12h"
 	case e.Verdict == afterbell.Blocked:
 		return "afterbell preflight " + name
+	case e.NothingCounted:
+		return "afterbell coverage " + name
+	case len(e.Lacking) > 0 && !e.FetchedAgain():
+		return beyondReach(e)
 	case e.Run != nil: // a follow-up waits
 		return "afterbell show " + e.Run.GetRunId()
+	case slices.ContainsFunc(e.Issues, refused):
+		return "afterbell preflight " + name
 	}
 	return "afterbell run " + name + " --watch"
+}
+
+// beyondReach is the run that fetches what no run fetches without dates: days before the
+// pool's window, and, with strict, days that were accepted short.
+func beyondReach(e *afterbell.Evening) string {
+	first, last := "", ""
+	refetch := true
+	for _, v := range e.Lacking {
+		if date := v.GetTradeDate(); date != "" {
+			last = max(last, date)
+			if first == "" || date < first {
+				first = date
+			}
+		}
+		refetch = refetch && v.GetVerdict() == marketv1.Verdict_VERDICT_ACCEPTED_SHORT
+	}
+	line := "afterbell run " + poolName(e.Pool) + " --from " + first + " --to " + last
+	if refetch {
+		line += " --refetch"
+	}
+	return line + " --watch"
+}
+
+// refused reports whether an issue is one that the same run meets again.
+func refused(i *faultv1.Issue) bool {
+	switch i.GetReason() {
+	case faultv1.Reason_REASON_PERMISSION_DENIED, faultv1.Reason_REASON_TOKEN_INVALID, faultv1.Reason_REASON_TOKEN_MISSING:
+		return true
+	}
+	return false
 }

@@ -169,7 +169,7 @@ func dayToProto(d coverage.Day) *marketv1.Coverage {
 		DatasetId: d.Dataset, ModuleId: moduleOf(d.Dataset), TradeDate: d.Date.String(), RowCount: d.Rows, ExpectedCount: d.Expected,
 		Verdict: transport.VerdictToProto(string(d.Verdict)), CommitTime: transport.TimeToProto(d.CommittedAt), RunId: d.RunID,
 		FilteredCount: d.Filtered, RejectedCount: d.Rejected, UnknownCount: d.Unknown, SameAnswerDayCount: int32(d.SameDays),
-		Issues: transport.IssuesToProto(d.Issues),
+		Issues: transport.IssuesToProto(d.Issues), FetchedAgain: d.FetchedAgain,
 	}
 }
 

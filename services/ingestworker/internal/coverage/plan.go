@@ -51,6 +51,11 @@ type PoolState struct {
 	Held func(Key) (r Record, ok bool)
 }
 
+// WindowStart is the first day that a run without dates reaches.
+func (s PoolState) WindowStart() market.Date {
+	return market.DateOf(s.Now) - market.Date(s.WindowDays)
+}
+
 // Plan is what to fetch, in the order in which it should be done.
 type Plan struct {
 	// Partitions in order.
@@ -180,7 +185,7 @@ func Data(w PlanRequest, world PoolState) (Plan, error) {
 		}
 		start := w.Start
 		if start == market.NoDate {
-			start = market.DateOf(world.Now) - market.Date(world.WindowDays)
+			start = world.WindowStart()
 			if b := world.Calendar.Before(d.newest); b != market.NoDate && b >= start {
 				d.before = b
 			}

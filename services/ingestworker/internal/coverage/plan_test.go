@@ -516,6 +516,24 @@ func TestSurvey(t *testing.T) {
 	}
 }
 
+// What is missing before the window is fetched by nobody who does not ask for its dates.
+func TestSurveyTellsWhatIsFetchedAgain(t *testing.T) {
+	b := book{}
+	none := func(func(Record) bool) error { return nil }
+	days, err := Survey(datasets(catalog.Daily), day-30, day, world(evening, b, 10), market.Universe, nil, none)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, d := range days {
+		if d.FetchedAgain != (d.Date >= day-10) {
+			t.Errorf("%s of %s, with a window of ten days before %s: fetched again %v", d.Dataset, d.Date, day, d.FetchedAgain)
+		}
+	}
+	if len(days) < 15 {
+		t.Errorf("%d days", len(days))
+	}
+}
+
 func TestSurveyOfTargetsSumsSymbols(t *testing.T) {
 	b := book{}
 	b[Key{catalog.Daily, day, "600519.SH"}] = Record{Key: Key{catalog.Daily, day, "600519.SH"}, Rows: 1, Expected: 1, Verdict: Complete, CommittedAt: evening}

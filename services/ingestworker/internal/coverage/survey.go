@@ -33,6 +33,9 @@ type Day struct {
 	// Issues of the last answer; of targets, SYMBOLS_ABSENT where listed symbols are
 	// taken for idle.
 	Issues []fault.Issue
+	// FetchedAgain tells whether a run without dates fetches it: it is not settled, and
+	// not before the pool's window.
+	FetchedAgain bool
 }
 
 // Survey lists the snapshots, then one entry per dataset and open day of the span
@@ -42,13 +45,17 @@ type Day struct {
 func Survey(datasets []*catalog.Dataset, start, end market.Date, world PoolState, pool market.Pool, symbols []string, each func(yield func(Record) bool) error) ([]Day, error) {
 	end = min(orDate(end, market.DateOf(world.Now)), market.DateOf(world.Now))
 	if start == market.NoDate {
-		start = market.DateOf(world.Now) - market.Date(world.WindowDays)
+		start = world.WindowStart()
 	}
 	var out []Day
+	add := func(d Day) {
+		d.FetchedAgain = !d.Verdict.Settled() && (d.Date == market.NoDate || d.Date >= world.WindowStart())
+		out = append(out, d)
+	}
 	slot := map[string]int{}
 	for _, ds := range datasets {
 		if ds.Snapshot {
-			out = append(out, snapshotDay(ds, world))
+			add(snapshotDay(ds, world))
 		} else {
 			slot[ds.ID] = len(slot)
 		}
@@ -97,11 +104,11 @@ func Survey(datasets []*catalog.Dataset, start, end market.Date, world PoolState
 			}
 			if pool == market.Targets {
 				if day, worth := targetsDay(ds, d, s, world, concerned); worth {
-					out = append(out, day)
+					add(day)
 				}
 				continue
 			}
-			out = append(out, universeDay(ds, d, s, world))
+			add(universeDay(ds, d, s, world))
 		}
 	}
 	return out, nil

@@ -148,7 +148,7 @@ func (s *Service) Open(ctx context.Context, q Query) (_ *Answer, err error) {
 	lacks = append(lacks, a.facts.unknown(p.Symbols)...)
 	a.Complete, a.LackCount, a.Lacks = len(lacks) == 0, len(lacks), lacks[:min(len(lacks), maxTold)]
 	if q.Complete && !a.Complete {
-		return nil, a.incomplete()
+		return nil, a.incomplete(lacks)
 	}
 	if q.Adjust != None {
 		if err := a.adjust(ctx); err != nil {
@@ -178,16 +178,33 @@ func (s *Service) conditions(ctx context.Context, v *publish.Version, p *plan) (
 	return f, out, err
 }
 
-func (a *Answer) incomplete() error {
+// incomplete refuses a request for complete rows. What no run fetches by itself comes
+// with the command that does.
+func (a *Answer) incomplete(lacks []Condition) error {
 	names := make([]string, 0, maxNamed)
 	for _, c := range a.Lacks[:min(len(a.Lacks), maxNamed)] {
 		names = append(names, c.String())
 	}
-	return fault.New(fault.DataIncomplete,
-		fmt.Sprintf("%d of the requested partitions and symbols of %s are not complete: %s%s", a.LackCount, a.plan.table.Name,
-			strings.Join(names[:min(len(names), 5)], ", "), map[bool]string{true: " and more.", false: "."}[a.LackCount > 5]),
+	message := fmt.Sprintf("%d of the requested partitions and symbols of %s are not complete: %s%s", a.LackCount, a.plan.table.Name,
+		strings.Join(names[:min(len(names), 5)], ", "), map[bool]string{true: " and more.", false: "."}[a.LackCount > 5])
+	again := slices.ContainsFunc(lacks, func(c Condition) bool { return c.AskedAgain })
+	if dates := unsettled(lacks); !again && len(dates) > 0 {
+		message += fmt.Sprintf(" They are before the pool's window, so no scheduled run fetches them. Fetch them: afterbell run %s --from %s --to %s",
+			a.plan.Pool, slices.Min(dates), slices.Max(dates))
+	}
+	return fault.New(fault.DataIncomplete, message,
 		"pool", string(a.plan.Pool), "table", a.plan.table.Name, "version", a.Version.Manifest.Version,
-		"count", strconv.Itoa(a.LackCount), "partitions", strings.Join(names, ","))
+		"count", strconv.Itoa(a.LackCount), "partitions", strings.Join(names, ","), "fetched_again", strconv.FormatBool(again))
+}
+
+// unsettled are the dates of conditions that a run can still change.
+func unsettled(lacks []Condition) (dates []market.Date) {
+	for _, c := range lacks {
+		if c.Date != market.NoDate && !c.Verdict.Settled() {
+			dates = append(dates, c.Date)
+		}
+	}
+	return dates
 }
 
 // Metadata is what Arrow and Parquet files say of themselves.

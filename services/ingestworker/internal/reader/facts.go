@@ -167,8 +167,11 @@ func (f *facts) conditions(p market.Pool, table string, datasets []*catalog.Data
 		start = today
 	}
 	world := coverage.PoolState{
-		Now: now, Calendar: f.calendar, Lists: f.lists, WindowDays: max(int(today-start), 0),
+		Now: now, Calendar: f.calendar, Lists: f.lists, WindowDays: int(today),
 		Held: func(k coverage.Key) (coverage.Record, bool) { r, ok := f.records[k]; return r, ok },
+	}
+	if window, bounded := cfg.WindowDays[p]; bounded {
+		world.WindowDays = window
 	}
 	if p == market.Targets && len(symbols) == 0 {
 		symbols = f.symbols
@@ -209,11 +212,6 @@ func (f *facts) conditions(p market.Pool, table string, datasets []*catalog.Data
 			}
 		}
 	}
-	if window, bounded := cfg.WindowDays[p]; bounded {
-		for i := range out {
-			out[i].AskedAgain = out[i].AskedAgain && (out[i].Date == market.NoDate || out[i].Date >= today-market.Date(window))
-		}
-	}
 	slices.SortStableFunc(out, func(a, b Condition) int { return int(a.Date) - int(b.Date) })
 	return out, nil
 }
@@ -221,7 +219,7 @@ func (f *facts) conditions(p market.Pool, table string, datasets []*catalog.Data
 func conditionOf(d coverage.Day) Condition {
 	c := Condition{
 		Dataset: d.Dataset, Date: d.Date, Verdict: d.Verdict, Rows: d.Rows, Expected: d.Expected, CommittedAt: d.CommittedAt,
-		AskedAgain: !d.Verdict.Settled(),
+		AskedAgain: d.FetchedAgain,
 	}
 	switch {
 	case d.Verdict == coverage.Complete || d.Verdict == coverage.ExpectedEmpty:

@@ -53,6 +53,7 @@ func newRig(t *testing.T) *rig {
 	var err error
 	r.service, err = reader.New(reader.Config{
 		Stores: map[market.Pool]*publish.Store{market.Universe: r.store}, Dir: filepath.Join(r.dir, "answers"), Now: func() time.Time { return now },
+		WindowDays: map[market.Pool]int{market.Universe: 30},
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -434,8 +435,15 @@ func TestIncompleteIsToldOrRefused(t *testing.T) {
 		t.Errorf("a symbol that no list knows: %v", err)
 	}
 	q.Symbols, q.Start = nil, sinktest.Day0-7
-	if _, err := r.service.Open(t.Context(), q); !fault.Is(err, fault.DataIncomplete) {
+	_, err = r.service.Open(t.Context(), q)
+	if f, _ := fault.As(err); !fault.Is(err, fault.DataIncomplete) || f.Meta["fetched_again"] != "true" {
 		t.Errorf("days before the first one held: %v", err)
+	}
+	q.Start, q.End = sinktest.Day0-60, sinktest.Day0-56
+	_, err = r.service.Open(t.Context(), q)
+	want := "afterbell run universe --from 2026-01-01 --to 2026-01-05"
+	if f, _ := fault.As(err); !fault.Is(err, fault.DataIncomplete) || f.Meta["fetched_again"] != "false" || !strings.Contains(f.Message, want) {
+		t.Errorf("days before the window: %v; want no promise, and %q", err, want)
 	}
 }
 

@@ -244,6 +244,6 @@ func coverageOf(c worker.Coverage) *marketv1.Coverage {
 		DatasetId: c.Dataset, ModuleId: c.Module, TradeDate: c.Date.String(), RowCount: c.Rows, ExpectedCount: c.Expected,
 		Verdict: transport.VerdictToProto(c.Verdict), CommitTime: transport.TimeToProto(c.CommittedAt), RunId: c.RunID,
 		FilteredCount: c.Filtered, RejectedCount: c.Rejected, UnknownCount: c.Unknown,
-		SameAnswerDayCount: int32(c.SameAnswerDays), Issues: transport.IssuesToProto(c.Issues),
+		SameAnswerDayCount: int32(c.SameAnswerDays), Issues: transport.IssuesToProto(c.Issues), FetchedAgain: c.FetchedAgain,
 	}
 }

@@ -122,10 +122,10 @@ func (s *Source) complete(ctx context.Context, pool marketv1.Pool, conditions []
 	}
 }
 
-// explain says with what is not complete when it is asked for next.
+// explain says when the pool is fetched next if that run fetches what is not complete.
 func (s *Source) explain(ctx context.Context, pool marketv1.Pool, err error) error {
 	f, ok := fault.As(err)
-	if !ok || f.Reason != fault.DataIncomplete {
+	if !ok || f.Reason != fault.DataIncomplete || f.Meta["fetched_again"] != "true" {
 		return err
 	}
 	told := *f

@@ -202,7 +202,7 @@ func coveragesOf(list []*marketv1.Coverage) ([]Coverage, error) {
 			Dataset: c.GetDatasetId(), Module: c.GetModuleId(), Date: date, Rows: c.GetRowCount(), Expected: c.GetExpectedCount(),
 			Verdict: transport.VerdictFromProto(c.GetVerdict()), CommittedAt: transport.TimeFromProto(c.GetCommitTime()), RunID: c.GetRunId(),
 			Filtered: c.GetFilteredCount(), Rejected: c.GetRejectedCount(), Unknown: c.GetUnknownCount(),
-			SameAnswerDays: int(c.GetSameAnswerDayCount()), Issues: transport.IssuesFromProto(c.GetIssues()),
+			SameAnswerDays: int(c.GetSameAnswerDayCount()), Issues: transport.IssuesFromProto(c.GetIssues()), FetchedAgain: c.GetFetchedAgain(),
 		})
 	}
 	return out, nil

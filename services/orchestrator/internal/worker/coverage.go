@@ -41,6 +41,8 @@ type Coverage struct {
 	SameAnswerDays int
 	// Issues of the last answer.
 	Issues []fault.Issue
+	// FetchedAgain tells whether a run without dates fetches it.
+	FetchedAgain bool
 }
 
 // Settled reports whether the day leaves nothing to fetch.
