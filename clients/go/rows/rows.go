@@ -18,6 +18,7 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
 	"github.com/apache/arrow-go/v18/arrow/memory"
+	"google.golang.org/grpc"
 
 	afterbell "github.com/afterbell/afterbell/clients/go"
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
@@ -44,7 +45,7 @@ type Reader struct {
 // reason DATA_INCOMPLETE where the query requires what is not complete.
 func Read(ctx context.Context, c *afterbell.Client, q *Query) (*Reader, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	stream, err := c.Data.ReadRows(ctx, &orchestratorv1.ReadRowsRequest{Query: q})
+	stream, err := c.Data.ReadRows(ctx, &orchestratorv1.ReadRowsRequest{Query: q}, grpc.ForceCodecV2(newCodec()))
 	if err != nil {
 		cancel()
 		return nil, err

@@ -23,7 +23,7 @@ const brokenField protowire.Number = 1<<29 - 1
 // answer.
 type codec struct{ encoding.CodecV2 }
 
-func newCodec() encoding.CodecV2 { return codec{encoding.GetCodecV2("proto")} }
+func newCodec() encoding.CodecV2 { return codec{newBytesCodec()} }
 
 // Unmarshal implements encoding.CodecV2.
 func (c codec) Unmarshal(data mem.BufferSlice, v any) error {

@@ -84,7 +84,7 @@ func newClient(addr string, creds credentials.TransportCredentials, extra ...grp
 		grpc.WithInitialWindowSize(window),
 		grpc.WithInitialConnWindowSize(8 * window),
 		grpc.WithReadBufferSize(ioBuffer),
-		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReply), grpc.MaxCallSendMsgSize(maxReply)),
+		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(newBytesCodec()), grpc.MaxCallRecvMsgSize(maxReply), grpc.MaxCallSendMsgSize(maxReply)),
 	}, extra...)...)
 }
 

@@ -69,20 +69,18 @@ func (s *DataServer) ReadRows(r *ingestv1.ReadRowsRequest, stream ingestv1.DataS
 		return err
 	}
 	defer a.Close()
-	summary := summaryOf(a)
-	send := func(data []byte) error {
-		m := &ingestv1.ReadRowsResponse{Data: data, Summary: summary}
-		summary = nil
-		return transport.SendWithin(s.stall, func() error { return stream.Send(m) })
+	head, err := a.Head(format)
+	if err != nil {
+		return err
 	}
-	if r.GetHeadOnly() {
-		head, err := a.Head(format)
-		if err != nil {
-			return err
-		}
-		return send(head)
+	first := &ingestv1.ReadRowsResponse{Data: head, Summary: summaryOf(a)}
+	if err := transport.SendWithin(s.stall, func() error { return stream.Send(first) }); err != nil || r.GetHeadOnly() {
+		return err
 	}
-	rows, err := a.Write(stream.Context(), format, send)
+	rows, err := a.Write(stream.Context(), format, func(data []byte, done func()) error {
+		m := transport.NewBytes(data, done)
+		return transport.SendWithin(s.stall, func() error { return stream.SendMsg(m) })
+	})
 	if err != nil {
 		return err
 	}
@@ -106,8 +104,8 @@ func (s *DataServer) PrepareFile(ctx context.Context, r *ingestv1.PrepareFileReq
 // ReadFile implements the contract.
 func (s *DataServer) ReadFile(r *ingestv1.ReadFileRequest, stream ingestv1.DataService_ReadFileServer) error {
 	return s.reader.ReadFile(stream.Context(), r.GetFileId(), r.GetOffset(), r.GetLength(), func(data []byte) error {
-		m := &ingestv1.ReadFileResponse{Data: data}
-		return transport.SendWithin(s.stall, func() error { return stream.Send(m) })
+		m := transport.NewBytes(data, nil)
+		return transport.SendWithin(s.stall, func() error { return stream.SendMsg(m) })
 	})
 }
 

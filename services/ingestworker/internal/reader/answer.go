@@ -32,8 +32,9 @@ const (
 const (
 	// sliceRows is about how many rows one query brings into memory.
 	sliceRows = 48 << 10
-	// batchBytes is about how large a message with rows is.
-	batchBytes = 1 << 20
+	// batchBytes is about how large a message with rows is: one with all around it is less
+	// than 1 MiB, up to which gRPC has its memory ready.
+	batchBytes = 15 << 16
 	// readAhead is how many answers may read the next slice while they send one; others
 	// read when they have sent, so that many readers do not take memory each.
 	readAhead = 4
@@ -269,49 +270,37 @@ func (a *Answer) writer(f Format) rowWriter {
 // Head is what a stream begins with, before any row.
 func (a *Answer) Head(f Format) ([]byte, error) { return a.writer(f).head() }
 
-// Write sends the whole answer: the head in the first message, then rows, some 1 MiB a
-// message, then what ends the format, and returns how many rows those were. While send
-// waits no query is held.
-func (a *Answer) Write(ctx context.Context, f Format, send func([]byte) error) (rows int64, err error) {
+// Write sends what follows the head: rows, some 1 MiB a message, then what ends the
+// format, and returns how many rows those were. done, which may be nil, is to be called
+// when the data is no longer needed. While send waits no query is held.
+func (a *Answer) Write(ctx context.Context, f Format, send func(data []byte, done func()) error) (rows int64, err error) {
 	w := a.writer(f)
-	head, err := w.head()
-	if err != nil {
-		return 0, err
-	}
-	if err := send(head); err != nil {
-		return 0, err
-	}
 	for part, err := range a.parts(ctx) {
 		if err != nil {
 			return rows, err
 		}
 		for order := range part.batches() {
-			out, err := part.write(ctx, w, order)
+			out, done, err := part.write(ctx, w, order)
 			if err != nil {
 				return rows, err
 			}
-			if err := a.send(f, out, send); err != nil {
+			// Texts may be several times as long as their rows; an Arrow message stays whole.
+			for f != Arrow && len(out) > batchBytes {
+				if err := send(out[:batchBytes], nil); err != nil {
+					return rows, err
+				}
+				out = out[batchBytes:]
+			}
+			if err := send(out, done); err != nil {
 				return rows, err
 			}
 			rows += int64(len(order))
 		}
 	}
 	if tail := w.tail(); tail != nil {
-		return rows, send(tail)
+		return rows, send(tail, nil)
 	}
 	return rows, nil
-}
-
-// send cuts texts, which may be several times as long as their rows; an Arrow message
-// stays whole.
-func (a *Answer) send(f Format, out []byte, send func([]byte) error) error {
-	for f != Arrow && len(out) > batchBytes {
-		if err := send(out[:batchBytes]); err != nil {
-			return err
-		}
-		out = out[batchBytes:]
-	}
-	return send(out)
 }
 
 // slice is a span of dates that is read by one query.
@@ -367,21 +356,26 @@ func (p part) batches() iter.Seq[[]int32] {
 // sendCost is about what it costs to send a byte, in both services.
 const sendCost = 3 * time.Nanosecond
 
-// write writes some of the rows.
-func (p part) write(ctx context.Context, w rowWriter, order []int32) ([]byte, error) {
+// write writes some of the rows. done is called when they are no longer needed; nil where
+// nothing depends on that.
+func (p part) write(ctx context.Context, w rowWriter, order []int32) (out []byte, done func(), err error) {
 	a := p.answer
 	pass, err := a.service.cfg.Gate.Enter(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer pass.Leave()
-	b := p.rows.gather(a.Columns, p.sel.source, order)
-	if a.plan.Adjust != None {
-		a.apply(b, p.rows, order, p.sel)
+	if direct, ok := w.(*arrowWriter); ok && a.plan.Adjust == None {
+		out, done, err = direct.gather(p.rows, p.sel.source, order)
+	} else {
+		b := p.rows.gather(a.Columns, p.sel.source, order)
+		if a.plan.Adjust != None {
+			a.apply(b, p.rows, order, p.sel)
+		}
+		out, err = w.rows(b)
 	}
-	out, err := w.rows(b)
 	pass.Charge(time.Duration(len(out)) * sendCost)
-	return out, err
+	return out, done, err
 }
 
 // parts reads slice by slice. While one is sent the next is read, where not too many

@@ -24,6 +24,9 @@ import (
 type batch struct {
 	columns []vector
 	rows    int
+
+	keys, other []rowKey // of sorting
+	order       []int32
 }
 
 type vector struct {
@@ -161,15 +164,20 @@ type rowKey struct {
 	row  int32
 }
 
+// runRows is how many rows a sorted run must have on average for the runs to be merged.
+// Rows come by date, and those of a date often by symbol.
+const runRows = 64
+
 // sorted is the order of the rows by a column of dates, unless it is -1, and then by one
-// of texts.
+// of texts. It is valid until the batch is sorted again.
 func (b *batch) sorted(date, text int) []int32 {
 	var days []int32
 	if date >= 0 {
 		days = arrow.Int32Traits.CastFromBytes(b.columns[date].fixed)
 	}
 	texts := &b.columns[text]
-	keys, inOrder := make([]rowKey, b.rows), true
+	b.keys, b.other = slices.Grow(b.keys[:0], b.rows)[:b.rows], slices.Grow(b.other[:0], b.rows)[:b.rows]
+	keys, runs := b.keys, make([]int, 0, 64) // where each run begins
 	for i := range keys {
 		k := rowKey{row: int32(i)}
 		if days != nil {
@@ -178,17 +186,56 @@ func (b *batch) sorted(date, text int) []int32 {
 		var head [8]byte
 		copy(head[:], texts.bytes(i))
 		k.head = binary.BigEndian.Uint64(head[:])
-		inOrder = inOrder && (i == 0 || texts.compare(keys[i-1], k) <= 0)
+		if i == 0 || texts.compare(keys[i-1], k) > 0 {
+			runs = append(runs, i)
+		}
 		keys[i] = k
 	}
-	if !inOrder {
-		keys = texts.sort(keys)
+	if len(runs) <= b.rows/runRows {
+		keys = texts.merge(keys, b.other, runs)
+	} else if len(runs) > 1 {
+		keys = texts.sort(keys, b.other)
 	}
-	order := make([]int32, b.rows)
+	b.order = slices.Grow(b.order[:0], b.rows)[:b.rows]
 	for i, k := range keys {
-		order[i] = k.row
+		b.order[i] = k.row
 	}
-	return order
+	return b.order
+}
+
+// merge merges sorted runs, two by two. other has room for the keys.
+func (v *vector) merge(keys, other []rowKey, runs []int) []rowKey {
+	for len(runs) > 1 {
+		left := runs[:0] // runs that are left
+		for i := 0; i < len(runs); i += 2 {
+			from, middle, to := runs[i], len(keys), len(keys)
+			if i+1 < len(runs) {
+				middle = runs[i+1]
+			}
+			if i+2 < len(runs) {
+				to = runs[i+2]
+			}
+			v.mergeTwo(keys[from:middle], keys[middle:to], other[from:to])
+			left = append(left, from)
+		}
+		runs = left
+		keys, other = other, keys
+	}
+	return keys
+}
+
+func (v *vector) mergeTwo(a, b, into []rowKey) {
+	if len(a) == 0 || len(b) == 0 || v.compare(a[len(a)-1], b[0]) <= 0 { // one after the other
+		copy(into[copy(into, a):], b)
+		return
+	}
+	for n := range into {
+		if len(b) == 0 || len(a) > 0 && v.compare(a[0], b[0]) <= 0 {
+			into[n], a = a[0], a[1:]
+		} else {
+			into[n], b = b[0], b[1:]
+		}
+	}
 }
 
 func (v *vector) compare(x, y rowKey) int {
@@ -202,9 +249,9 @@ func (v *vector) compare(x, y rowKey) int {
 }
 
 // sort sorts byte by byte, the lowest first, which takes a third of the time of
-// comparing. Bytes that are equal in all keys, as most are, cost nothing.
-func (v *vector) sort(keys []rowKey) []rowKey {
-	other := make([]rowKey, len(keys))
+// comparing. Bytes that are equal in all keys, as most are, cost nothing. other has room
+// for the keys.
+func (v *vector) sort(keys, other []rowKey) []rowKey {
 	for shift := 0; shift < 96; shift += 8 {
 		digit := func(k *rowKey) byte {
 			if shift < 64 {
@@ -346,7 +393,7 @@ func newArrowWriter(columns []catalog.Column, meta map[string]string) *arrowWrit
 func (w *arrowWriter) head() ([]byte, error) {
 	p := ipc.GetSchemaPayload(w.schema, memory.DefaultAllocator)
 	defer p.Release()
-	return message(&p, 0)
+	return whole(&p, 0)
 }
 
 func (w *arrowWriter) rows(b *batch) ([]byte, error) {
@@ -364,14 +411,14 @@ func (w *arrowWriter) rows(b *batch) ([]byte, error) {
 		return nil, err
 	}
 	defer p.Release()
-	return message(&p, b.bytes())
+	return whole(&p, b.bytes())
 }
 
 // tail is the end of the stream: a message of length 0.
 func (w *arrowWriter) tail() []byte { return []byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0} }
 
-// message writes a payload; body is about how large its values are.
-func message(p *ipc.Payload, body int) ([]byte, error) {
+// whole writes a payload; body is about how large its values are.
+func whole(p *ipc.Payload, body int) ([]byte, error) {
 	var out bytes.Buffer
 	out.Grow(body + 4<<10) // its description and what aligns the columns
 	if _, err := p.WritePayload(&out); err != nil {

@@ -103,7 +103,13 @@ func BenchmarkReading(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				_, err = a.Write(b.Context(), f, func(data []byte) error { n += int64(len(data)); return nil })
+				_, err = a.Write(b.Context(), f, func(data []byte, done func()) error {
+					n += int64(len(data))
+					if done != nil {
+						done()
+					}
+					return nil
+				})
 				a.Close()
 				if err != nil {
 					b.Fatal(err)

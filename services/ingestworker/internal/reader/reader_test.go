@@ -117,11 +117,21 @@ func (r *rig) open(q reader.Query) *reader.Answer {
 func (r *rig) write(q reader.Query, f reader.Format) []byte {
 	r.t.Helper()
 	var out bytes.Buffer
-	rows, err := r.open(q).Write(r.t.Context(), f, func(b []byte) error {
+	a := r.open(q)
+	head, err := a.Head(f)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	out.Write(head)
+	rows, err := a.Write(r.t.Context(), f, func(b []byte, done func()) error {
 		if len(b) >= 2<<20 {
 			r.t.Errorf("a message has %d bytes", len(b))
 		}
 		out.Write(b)
+		if done != nil {
+			clear(b) // whoever reads it after this does so too late
+			done()
+		}
 		return nil
 	})
 	if err != nil {

@@ -25,12 +25,14 @@ func (s *dataService) ReadRows(req *orchestratorv1.ReadRowsRequest, stream orche
 	if err != nil {
 		return err
 	}
-	summary := in.Summary
-	err = in.Each(func(data []byte) error {
-		m := &orchestratorv1.ReadRowsResponse{Data: data, Summary: summary}
-		summary = nil
-		return transport.SendWithin(s.StallTime, func() error { return stream.Send(m) })
+	err = transport.SendWithin(s.StallTime, func() error {
+		return stream.Send(&orchestratorv1.ReadRowsResponse{Data: in.Head, Summary: in.Summary})
 	})
+	if err == nil {
+		err = in.Each(func(m *transport.Bytes) error {
+			return transport.SendWithin(s.StallTime, func() error { return stream.SendMsg(m) })
+		})
+	}
 	if err != nil && s.stopping() {
 		return fault.New(fault.Interrupted, "The orchestrator is shutting down; read the rows again after it has restarted.")
 	}

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bufio"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -112,19 +113,33 @@ func (g *gateway) serveStream(ctx context.Context, w *patient, r *http.Request, 
 		w.Header().Add("Trailer", digestHeader)
 		sum = sha256.New()
 	}
-	err = in.Each(func(data []byte) error {
-		if sum != nil {
-			sum.Write(data)
-		}
-		_, err := w.Write(data)
-		return err
-	})
+	if sum != nil {
+		sum.Write(in.Head)
+	}
+	out := bufio.NewWriterSize(w, writeBuffer) // messages come in many pieces
+	if _, err = w.Write(in.Head); err == nil {
+		err = in.Each(func(m *transport.Bytes) error {
+			defer m.Free()
+			for data := range m.Chunks() {
+				if sum != nil {
+					sum.Write(data)
+				}
+				if _, err := out.Write(data); err != nil {
+					return err
+				}
+			}
+			return out.Flush()
+		})
+	}
 	w.Header().Set(rowCountHeader, strconv.FormatInt(in.RowCount, 10))
 	if sum != nil {
 		w.Header().Set(digestHeader, digest(sum.Sum(nil)))
 	}
 	return err
 }
+
+// writeBuffer is how much of a stream is written at a time.
+const writeBuffer = 256 << 10
 
 const (
 	// rowCountHeader tells how many rows the answer has; of a stream it is a trailer.

@@ -28,11 +28,12 @@ type Source struct {
 type Stream struct {
 	// Summary of the answer.
 	Summary *marketv1.RowsSummary
+	// Head is what the answer begins with, before any row.
+	Head []byte
 	// RowCount of the whole answer. 0 before Each has ended.
 	RowCount int64
 
-	first []byte
-	recv  func() (*ingestv1.ReadRowsResponse, error)
+	recv func(any) error
 }
 
 // Read begins to read rows; the answer ends with ctx. What is wrong with the query is
@@ -47,28 +48,34 @@ func (s *Source) Read(ctx context.Context, q *marketv1.RowQuery, f ingestv1.RowF
 		return nil, s.explain(ctx, q.GetPool(), err)
 	}
 	s.complete(ctx, q.GetPool(), m.GetSummary().GetLacks())
-	return &Stream{Summary: m.GetSummary(), first: m.GetData(), recv: in.Recv}, nil
+	return &Stream{Summary: m.GetSummary(), Head: m.GetData(), recv: in.RecvMsg}, nil
 }
 
-// Each hands the bytes of the answer to send, message by message, to its end.
-func (st *Stream) Each(send func([]byte) error) error {
-	if err := send(st.first); err != nil {
-		return err
-	}
-	st.first = nil
+// Each hands what follows the head to send, message by message, to its end. send sends or
+// frees the message.
+func (st *Stream) Each(send func(*transport.Bytes) error) error {
 	for {
-		m, err := st.recv()
+		m := &transport.Bytes{}
+		err := st.recv(m)
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
 			return err
 		}
-		st.RowCount = m.GetRowCount()
-		if len(m.GetData()) == 0 {
-			continue
+		if !m.Only() {
+			var told ingestv1.ReadRowsResponse
+			err := m.Decode(&told)
+			m.Free()
+			if err != nil {
+				return err
+			}
+			if st.RowCount = told.GetRowCount(); len(told.GetData()) == 0 {
+				continue
+			}
+			m = transport.NewBytes(told.GetData(), nil)
 		}
-		if err := send(m.GetData()); err != nil {
+		if err := send(m); err != nil {
 			return err
 		}
 	}
