@@ -38,6 +38,10 @@ const (
 	HTMLPage FaultKind = "html"
 	// Slow waits DelayMS and then answers as usual.
 	Slow FaultKind = "slow"
+	// Redirect answers 302 to the root of another port.
+	Redirect FaultKind = "redirect"
+	// BOM puts a byte order mark before the reply.
+	BOM FaultKind = "bom"
 )
 
 // Faults of the account: a code of the provider.
@@ -82,6 +86,11 @@ const (
 	OtherDate FaultKind = "other_date"
 	// WrongValue spoils N rows of the page (1 if 0) as Mode says.
 	WrongValue FaultKind = "wrong_value"
+	// LatePage answers every later page with the one before it, so that one page comes
+	// twice and the last never; calls for a first page do not count as matching.
+	LatePage FaultKind = "late_page"
+	// Endless says has_more true whatever is left.
+	Endless FaultKind = "endless"
 )
 
 // Modes of WrongValue. Column says where; a mode has no effect on replies that
@@ -108,6 +117,7 @@ func FaultKinds() []FaultKind {
 		BadToken, NoPermission, MinuteLimit, HourLimit, DayQuota, TooManyIPs, BadRequest, AnyCode, DataNull,
 		RepeatedPage, SilentTruncation, Empty, HalfDay, DuplicateRows, OtherDate, WrongValue,
 		Stale, ClosedDays, ScaleColumn, NullColumn, MangledCode, DropRows, LongList,
+		Redirect, BOM, LatePage, Endless, SetColumn, DashedDates, FlippedDay, AllSuspended,
 	}
 }
 
@@ -137,7 +147,7 @@ type Fault struct {
 	Text   string `json:"text,omitempty"`
 	Column string `json:"column,omitempty"`
 	Mode   string `json:"mode,omitempty"`
-	// Columns are the columns of Stale, ScaleColumn and NullColumn; EveryColumn is
+	// Columns are the columns of Stale, ScaleColumn, NullColumn and SetColumn; EveryColumn is
 	// all that hold numbers.
 	Columns []string `json:"columns,omitempty"`
 	// Codes narrows a fault of rows to these ts_codes; empty is all.
@@ -200,7 +210,7 @@ func (f *Fault) check() error {
 		if f.Code == 0 {
 			return fmt.Errorf("fault %s: code is missing; data_null answers code 0", f.Kind)
 		}
-	case DataNull, LongList:
+	case DataNull, LongList, SetColumn:
 	default:
 		if f.Text != "" && f.Text != TextOld && f.Text != TextNew {
 			return fmt.Errorf("fault %s: text %q is not old or new", f.Kind, f.Text)
@@ -330,6 +340,9 @@ func (s *Sim) match(api string, params map[string]string) *Fault {
 // covered tells whether a call asks for a date of the fault. A call for a dated
 // interface without dates asks for all.
 func (f *Fault) covered(api *spec.API, p map[string]string) bool {
+	if f.Kind == FlippedDay {
+		return true
+	}
 	first, last := f.TradeDate, or(f.EndDate, f.TradeDate)
 	if d := p["trade_date"]; d != "" {
 		return d >= first && d <= last

@@ -111,6 +111,10 @@ func (s *Sim) answer(ctx context.Context, w http.ResponseWriter, req request) {
 			title := fmt.Sprintf("%d %s", status, http.StatusText(status))
 			write(w, status, "text/html", fmt.Appendf(nil, htmlPage, title, title))
 			return
+		case Redirect:
+			w.Header().Set("Location", "http://127.0.0.1:9/")
+			write(w, http.StatusFound, "text/html; charset=utf-8", nil)
+			return
 		case HTMLPage:
 			write(w, http.StatusOK, "text/html; charset=utf-8", fmt.Appendf(nil, htmlPage, "系统维护", "系统维护中"))
 			return
@@ -151,6 +155,9 @@ func (s *Sim) send(w http.ResponseWriter, fault *Fault, render func([]byte) []by
 		switch fault.Kind {
 		case TruncatedBody:
 			writeTruncated(w, body)
+			return
+		case BOM:
+			write(w, http.StatusOK, contentType, append([]byte("\ufeff"), body...))
 			return
 		case MalformedJSON:
 			write(w, http.StatusOK, contentType, append(slices.Clone(body[:len(body)/2]), "NaN,}"...))

@@ -112,8 +112,11 @@ func (s *Sim) page(q *query, v view, f *Fault) (*plan, error) {
 	}
 	p.more = len(p.refs) > q.offset+limit
 	from := min(q.offset, len(p.refs))
-	if kind == RepeatedPage && from > 0 {
+	switch {
+	case kind == RepeatedPage:
 		from = 0
+	case kind == LatePage:
+		from = max(0, from-limit)
 	}
 	p.refs = p.refs[from:min(from+limit, len(p.refs))]
 	switch kind {
@@ -125,6 +128,8 @@ func (s *Sim) page(q *query, v view, f *Fault) (*plan, error) {
 			n = v.cap / 2
 		}
 		p.refs, p.more = p.refs[:min(n, len(p.refs))], false
+	case Endless:
+		p.more = true
 	case DuplicateRows:
 		n := f.N
 		if n == 0 {

@@ -1,6 +1,7 @@
 package tusharesim
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -36,6 +37,14 @@ const (
 	MangledCode FaultKind = "mangled_code"
 	// DropRows leaves rows out.
 	DropRows FaultKind = "drop_rows"
+	// SetColumn writes Text, a JSON value, into Columns.
+	SetColumn FaultKind = "set_column"
+	// DashedDates writes trade_date as "2026-04-01".
+	DashedDates FaultKind = "dashed_dates"
+	// FlippedDay turns is_open of TradeDate over in trade_cal.
+	FlippedDay FaultKind = "flipped_day"
+	// AllSuspended has suspend_d list every listed stock as suspended for the whole day.
+	AllSuspended FaultKind = "all_suspended"
 	// LongList hits calls with more than N ts_codes (100 if 0). They are answered
 	// with Code and Text (50101 and its text if 0), or in ModeCut as if only the
 	// first N were asked for.
@@ -59,7 +68,7 @@ const longList = 100
 // changesRows tells whether the kind works on rows before they are paged.
 func (k FaultKind) changesRows() bool {
 	switch k {
-	case Stale, ClosedDays, ScaleColumn, NullColumn, MangledCode, DropRows:
+	case Stale, ClosedDays, ScaleColumn, NullColumn, MangledCode, DropRows, SetColumn, DashedDates, FlippedDay, AllSuspended:
 		return true
 	}
 	return false
@@ -102,6 +111,17 @@ func (f *Fault) checkRows() error {
 		if f.Factor == 0 {
 			return fmt.Errorf("fault %s: factor is missing", f.Kind)
 		}
+		if len(f.columns()) == 0 {
+			return fmt.Errorf("fault %s: columns are missing", f.Kind)
+		}
+	case FlippedDay:
+		if f.TradeDate == "" {
+			return fmt.Errorf("fault %s: trade_date is missing", f.Kind)
+		}
+	case SetColumn:
+		if !json.Valid([]byte(f.Text)) {
+			return fmt.Errorf("fault %s: text %q is not a JSON value", f.Kind, f.Text)
+		}
 		fallthrough
 	case NullColumn:
 		if len(f.columns()) == 0 {
@@ -126,9 +146,13 @@ func (f *Fault) columns() []string {
 // suits tells whether a call is one that the kind can happen to.
 func (f *Fault) suits(api *spec.API, params map[string]string) bool {
 	switch f.Kind {
-	case RepeatedPage:
+	case RepeatedPage, LatePage:
 		n, _ := whole(params["offset"])
 		return n > 0
+	case FlippedDay:
+		return api != nil && api.ID == spec.TradeCal
+	case AllSuspended:
+		return api != nil && api.ID == spec.SuspendD && params["trade_date"] != ""
 	case Stale:
 		return api != nil && api.Dated
 	case ClosedDays:
@@ -230,6 +254,8 @@ func (s *Sim) faultyRows(q *query, v view, f *Fault) ([]row, error) {
 		return s.closedRows(q, v, f)
 	case MangledCode:
 		return s.mangledRows(q, v, f)
+	case AllSuspended:
+		return s.suspendedRows(q)
 	}
 	out, err := s.rows(q, v)
 	if err != nil {
@@ -239,18 +265,79 @@ func (s *Sim) faultyRows(q *query, v view, f *Fault) ([]row, error) {
 	if f.Kind == DropRows {
 		return slices.DeleteFunc(out, func(r row) bool { return chosen(r.code, r.day) }), nil
 	}
+	if f.Kind == FlippedDay {
+		f.flip(q, out)
+		return out, nil
+	}
 	at := f.places(q)
+	if f.Kind == DashedDates {
+		at = []int{slices.Index(q.names, "trade_date")}
+	}
 	for _, r := range out {
 		if !chosen(r.code, r.day) {
 			continue
 		}
 		for _, i := range at {
-			if f.Kind == NullColumn {
-				r.cells[i] = "null"
-			} else {
-				r.cells[i] = scaled(r.cells[i], f.Factor)
+			if i >= 0 {
+				r.cells[i] = f.change(r.cells[i])
 			}
 		}
+	}
+	return out, nil
+}
+
+// change is what a fault makes of one cell.
+func (f *Fault) change(cell string) string {
+	switch f.Kind {
+	case NullColumn:
+		return "null"
+	case SetColumn:
+		return f.Text
+	case DashedDates:
+		if len(cell) == len(`"20260401"`) {
+			return cell[:5] + "-" + cell[5:7] + "-" + cell[7:]
+		}
+		return cell
+	}
+	return scaled(cell, f.Factor)
+}
+
+// flip turns one day of a calendar over.
+func (f *Fault) flip(q *query, rows []row) {
+	date, open := slices.Index(q.names, "cal_date"), slices.Index(q.names, "is_open")
+	if date < 0 || open < 0 {
+		return
+	}
+	for _, r := range rows {
+		if r.cells[date] == wire.Quote(f.TradeDate) {
+			r.cells[open] = map[string]string{"0": "1", "1": "0"}[r.cells[open]]
+		}
+	}
+}
+
+// suspendedRows are rows of suspend_d for every listed stock.
+func (s *Sim) suspendedRows(q *query) ([]row, error) {
+	list, err := s.Rows(StockBasic, nil, "ts_code")
+	if err != nil {
+		return nil, err
+	}
+	var out []row
+	for _, x := range list.Rows {
+		code, _ := x[0].(string)
+		r := row{code: code, day: q.from}
+		for _, name := range q.names {
+			cell := "null"
+			switch name {
+			case "ts_code":
+				cell = wire.Quote(code)
+			case "trade_date":
+				cell = wire.Quote(calendar.Text(q.from))
+			case "suspend_type":
+				cell = `"S"`
+			}
+			r.cells = append(r.cells, cell)
+		}
+		out = append(out, r)
 	}
 	return out, nil
 }

@@ -409,3 +409,73 @@ func TestRowFaultsOnRecordedData(t *testing.T) {
 		}
 	})
 }
+
+// TestOddAnswers: values set, dates with dashes, a day of the calendar turned over,
+// everybody suspended, pages late and without end, a mark before the reply, a redirect.
+func TestOddAnswers(t *testing.T) {
+	s := tusharesim.StartTest(t, small())
+	plain := good(t, s, "daily", on("20260514"), "")
+	while(t, s, `{"kind":"set_column","api":"daily","columns":["close"],"text":"\"-\"","n":2}`, func() {
+		for i, c := range good(t, s, "daily", on("20260514"), "").column(t, "close") {
+			if (c == `"-"`) != (i < 2) {
+				t.Errorf("close %d is %s", i, c)
+			}
+		}
+	})
+	while(t, s, `{"kind":"dashed_dates","api":"daily"}`, func() {
+		if got := good(t, s, "daily", on("20260514"), "").column(t, "trade_date")[0]; got != `"2026-05-14"` {
+			t.Errorf("trade_date is %s", got)
+		}
+	})
+	while(t, s, `{"kind":"flipped_day","trade_date":"20260514"}`, func() {
+		got := good(t, s, "trade_cal", params{"start_date": "20260513", "end_date": "20260515"}, "")
+		if open := got.column(t, "is_open"); strings.Join(open, "") != "101" {
+			t.Errorf("is_open is %v", open)
+		}
+	})
+	while(t, s, `{"kind":"all_suspended"}`, func() {
+		got, listed := good(t, s, "suspend_d", on("20260514"), ""), good(t, s, "stock_basic", nil, "ts_code")
+		if !slices.Equal(got.column(t, "ts_code"), listed.column(t, "ts_code")) {
+			t.Errorf("%d of %d are suspended", len(got.Data.Items), len(listed.Data.Items))
+		}
+	})
+	while(t, s, `{"kind":"late_page","api":"daily"}`, func() {
+		second := good(t, s, "daily", params{"trade_date": "20260514", "limit": 10, "offset": 10}, "")
+		if !slices.Equal(second.column(t, "ts_code"), plain.column(t, "ts_code")[:10]) {
+			t.Errorf("the second page is %v", second.column(t, "ts_code"))
+		}
+	})
+	while(t, s, `{"kind":"endless","api":"daily"}`, func() {
+		if got := good(t, s, "daily", on("20260514"), ""); got.Data.HasMore == nil || !*got.Data.HasMore {
+			t.Error("has_more is false")
+		}
+	})
+	while(t, s, `{"kind":"bom"}`, func() {
+		if _, b, err := post(t, s.URL, request("daily", on("20260514"), "")); err != nil || !strings.HasPrefix(string(b), "\ufeff{") {
+			t.Errorf("%v %.20q", err, b)
+		}
+	})
+	while(t, s, `{"kind":"redirect"}`, func() {
+		b, _ := json.Marshal(request("daily", on("20260514"), ""))
+		res, err := http.DefaultTransport.RoundTrip(newRequest(t, s.URL, string(b)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = res.Body.Close()
+		if res.StatusCode != http.StatusFound || res.Header.Get("Location") == "" {
+			t.Errorf("%d %v", res.StatusCode, res.Header)
+		}
+	})
+	for _, bad := range []string{`{"kind":"set_column","columns":["close"],"text":"-"}`, `{"kind":"set_column","text":"1"}`, `{"kind":"flipped_day"}`} {
+		control(t, s, http.MethodPost, "faults", bad, http.StatusBadRequest)
+	}
+}
+
+func newRequest(t *testing.T, url, body string) *http.Request {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url, strings.NewReader(body))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return req
+}
