@@ -255,7 +255,7 @@ func (c *Client) exchange(ctx context.Context, cancel func(), d *decoder, body [
 		return reply{}, fmt.Sprintf("the response is larger than %d bytes", c.cfg.MaxReply), nil
 	}
 	start, bad := d.batch.Len, len(d.bad)
-	rep, err = d.page(res.Body, c.cfg.MaxReply)
+	rep, err = d.page(withoutMark(res.Body), c.cfg.MaxReply)
 	if res.StatusCode == http.StatusTooManyRequests {
 		d.undo(start, bad)
 		limited := &tooMany{}
@@ -271,6 +271,26 @@ func (c *Client) exchange(ctx context.Context, cancel func(), d *decoder, body [
 	}
 	return rep, "", err
 }
+
+// byteOrderMark begins a text that some programs write; JSON has none.
+const byteOrderMark = "\ufeff"
+
+func withoutMark(r io.Reader) io.Reader {
+	var head [len(byteOrderMark)]byte
+	n, err := io.ReadFull(r, head[:])
+	if string(head[:n]) == byteOrderMark {
+		return r
+	}
+	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return io.MultiReader(bytes.NewReader(head[:n]), failing{err})
+	}
+	return io.MultiReader(bytes.NewReader(head[:n]), r)
+}
+
+// failing is a reader that cannot be read.
+type failing struct{ err error }
+
+func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // How long a 429 is waited for: a minute where it names no time, and within bounds
 // where it does.

@@ -7,6 +7,7 @@ import (
 	"math"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
@@ -431,7 +432,7 @@ func (d *decoder) cell(p *cell, b []byte, i, n int) (int, error) {
 }
 
 // setText stores a value that came as text, or as digits where text or a date
-// belongs. An empty text is null, except in a text column.
+// belongs. An empty text is null, except in a text column. A date may have dashes.
 func (d *decoder) setText(p *cell, n int, s string, raw []byte) {
 	switch p.op {
 	case opText:
@@ -448,6 +449,10 @@ func (d *decoder) setText(p *cell, n int, s string, raw []byte) {
 			return
 		}
 		v, err := market.ParseCompact(s)
+		if err != nil && len(s) == len(time.DateOnly) {
+			v, err = market.ParseDate(s)
+			s = v.Compact()
+		}
 		if err != nil {
 			d.spoil(p, n, raw)
 			return
