@@ -30,6 +30,14 @@ func look(path string) sight {
 	return sight{known: err == nil || errors.Is(err, os.ErrNotExist), info: info}
 }
 
+// unchangedSince reports whether not even the time of a file's last write was set. A closed
+// file is compared so: where it is the same after all, reading it again costs little.
+func (s sight) unchangedSince(before sight) bool {
+	now, nowNanos := changed(s.info)
+	then, thenNanos := changed(before.info)
+	return now == then && nowNanos == thenNanos
+}
+
 // NewWatch is a watch over the file at path.
 func NewWatch(path string) *Watch { return &Watch{path: path} }
 
@@ -86,7 +94,7 @@ func (w *Watch) FileState() FileState {
 		return Same
 	case w.was.info == nil || !os.SameFile(w.was.info, now.info):
 		return Other
-	case now.info.ModTime().Equal(w.was.info.ModTime()) && now.info.Size() == w.was.info.Size():
+	case now.info.ModTime().Equal(w.was.info.ModTime()) && now.info.Size() == w.was.info.Size() && (w.open || now.unchangedSince(w.was)):
 		return Same
 	case w.open && w.worked:
 		return Overwritten

@@ -175,6 +175,34 @@ func replacedWhileClosed(t *testing.T, h Harness) {
 	holdsOnly(t, h, s, path, day(h, 2))
 }
 
+// copiedOverWhileClosed is a backup copied over the closed file by a program that sets
+// the time of its last write, as cp -p does.
+func copiedOverWhileClosed(t *testing.T, h Harness) {
+	path, backup := h.path(t), h.path(t)
+	s := h.open(t, backup)
+	commit(t, s, day(h, 2))
+	closeSink(t, s)
+	copied, err := os.ReadFile(backup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s = h.make(Options{Path: path, Idle: time.Nanosecond})
+	t.Cleanup(func() { closeSink(t, s) })
+	commit(t, s, day(h, 0))
+	s.Release()
+	st, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(os.WriteFile(path, copied, 0o600), os.Chtimes(path, st.ModTime(), st.ModTime())); err != nil {
+		t.Fatal(err)
+	}
+	if !s.Refresh(t.Context()) {
+		t.Error("another content is not noticed")
+	}
+	holdsOnly(t, h, s, path, day(h, 2))
+}
+
 // linkStaysOne is a file that a person put on another volume by a link, before it
 // was made.
 func linkStaysOne(t *testing.T, h Harness) {

@@ -55,6 +55,7 @@ func Run(t *testing.T, h Harness) {
 		"DeletedWhileClosed":      deletedWhileClosed,
 		"ReplacedWhileOpen":       replacedWhileOpen,
 		"ReplacedWhileClosed":     replacedWhileClosed,
+		"CopiedOverWhileClosed":   copiedOverWhileClosed,
 		"LinkStaysOne":            linkStaysOne,
 		"CoverageIsFilteredRight": coverageIsFilteredRight,
 		"OldValuesAreKept":        oldValuesAreKept,
