@@ -354,6 +354,36 @@ func Standing(ds *catalog.Dataset, r Record, l *Lists, held func(Key) (Record, b
 	return Complete
 }
 
+// Rejudge is a record of daily_basic or moneyflow with the verdict that Standing gives it
+// now. Its last issue says why where that is INCOMPLETE. changed is false where the
+// verdict stays.
+func Rejudge(ds *catalog.Dataset, r Record, l *Lists, held func(Key) (Record, bool)) (out Record, changed bool) {
+	v := Standing(ds, r, l, held)
+	if v == r.Verdict {
+		return r, false
+	}
+	out = r
+	out.Verdict, out.Issues = v, nil
+	if v != Complete {
+		out.Issues = slices.Clone(r.Issues)
+	} else {
+		out.AnswerHash, out.SameSince, out.LastSame, out.SameDays = 0, market.NoDate, market.NoDate, 0
+		for _, i := range r.Issues {
+			if i.Reason != fault.Incomplete {
+				out.Issues = append(out.Issues, i)
+			}
+		}
+		return out, true
+	}
+	daily, _ := held(Key{Dataset: catalog.Daily, Date: r.Date})
+	e := Expect(ds, r.Date, Facts{DailyKnown: true, Daily: daily.ByExchange})
+	out.Expected = e.Expected
+	out.Issues = append(out.Issues, About(ds, fault.NewIssue(fault.Incomplete,
+		short(ds.ID+" of "+r.Date.String(), Answer{Rows: r.Rows, ByExchange: r.ByExchange}, e),
+		"dataset", ds.ID, "trade_date", r.Date.String(), "row_count", fmt.Sprint(r.Rows), "expected_count", fmt.Sprint(e.Expected), "floor", fmt.Sprint(e.Floor))))
+	return out, true
+}
+
 func heldDaily(held func(Key) (Record, bool)) func(market.Date) (Record, bool) {
 	return func(d market.Date) (Record, bool) { return held(Key{Dataset: catalog.Daily, Date: d}) }
 }

@@ -107,6 +107,22 @@ func Skipped(day, after *Day, symbols []Symbol) Finding {
 	return absent(len(symbols), len(day.Symbols), names(symbols), fmt.Sprintf("a pre_close on %s that differs from their last close", after.Date))
 }
 
+// SkippedToo is the same finding of another dataset of the date, which may be nil: that of
+// those symbols it has no row of either.
+func SkippedToo(day, after *Day, symbols []Symbol) (Finding, bool) {
+	if day == nil {
+		return Finding{}, false
+	}
+	gone := day.without(symbols)
+	if day.Dataset == catalog.Moneyflow {
+		gone = slices.DeleteFunc(gone, func(s Symbol) bool { return s%4 == 0 }) // it has no row of Beijing
+	}
+	if len(gone) == 0 {
+		return Finding{}, false
+	}
+	return Skipped(day, after, gone), true
+}
+
 // mostMove is the widest limit of a day's price (30 % in Beijing, with room for
 // rounding): a larger step is a right, not a day.
 const mostMove = 0.305

@@ -137,6 +137,118 @@ func TestConfirmedByDaily(t *testing.T) {
 	}
 }
 
+// valuation are n rows of daily_basic whose ratios follow the close; change may spoil a row.
+func valuation(n, step int, change func(r int, row map[string]float64)) *Day {
+	ds := catalog.Lookup(catalog.DailyBasic)
+	b := table.New(ds.Specs(), n)
+	for r := range n {
+		last := 10 + float64(r%7) + float64(step)*0.13
+		row := map[string]float64{"close": last, "total_share": 9000, "float_share": 6000, "free_share": 3000, "turnover_rate": float64(r+7*step) / 100,
+			"turnover_rate_f": float64(r+7*step) / 50, "volume_ratio": 1 + float64(step+r%3)/10, "total_mv": 9000 * last, "circ_mv": 6000 * last}
+		for _, ratio := range []string{"pe", "pe_ttm", "pb", "ps", "ps_ttm"} {
+			row[ratio] = last * float64(1+r%5)
+		}
+		row["dv_ratio"], row["dv_ttm"] = 20/last, 21/last
+		if change != nil {
+			change(r, row)
+		}
+		exchange := []string{"SZ", "SH", "SZ", "SH", "BJ"}[r%5]
+		for i := range b.Columns {
+			switch c := &b.Columns[i]; c.Name {
+			case "ts_code":
+				c.AppendText(fmt.Sprintf("%06d.%s", r, exchange))
+			case "trade_date":
+				c.AppendDate(monday + market.Date(step))
+			default:
+				c.AppendNumber(row[c.Name])
+			}
+		}
+		b.Len++
+	}
+	return NewDay(ds, monday+market.Date(step), b)
+}
+
+// TestStaleRatiosAreTold: a ratio of the day before is told by the close that moved, in a
+// part of the rows, and a column of one exchange by the share of equal values there.
+func TestStaleRatiosAreTold(t *testing.T) {
+	before := valuation(600, 0, nil)
+	old := map[string]float64{}
+	valuation(600, 0, func(r int, row map[string]float64) {
+		old[fmt.Sprint(r)], old[fmt.Sprint(r, "v")] = row["pe"], row["volume_ratio"]
+	})
+	for _, c := range []struct {
+		name  string
+		spoil func(r int, row map[string]float64)
+		want  bool
+	}{
+		{"ratios that follow", nil, false},
+		{"a tenth of the ratios", func(r int, row map[string]float64) {
+			if r%10 == 0 {
+				row["pe"] = old[fmt.Sprint(r)]
+			}
+		}, true},
+		{"a few of the ratios", func(r int, row map[string]float64) {
+			if r%150 == 0 {
+				row["pe"] = old[fmt.Sprint(r)]
+			}
+		}, false},
+		{"another column of Beijing", func(r int, row map[string]float64) {
+			if r%5 == 4 {
+				row["volume_ratio"] = old[fmt.Sprint(r, "v")]
+			}
+		}, true},
+	} {
+		if f, ok := Repeated(valuation(600, 1, c.spoil), before); ok != c.want {
+			t.Errorf("%s: %v %+v", c.name, ok, f)
+		}
+	}
+}
+
+func TestJumpedTellsAUnit(t *testing.T) {
+	before := valuation(600, 0, nil)
+	for _, c := range []struct {
+		name   string
+		column string
+		factor float64
+		where  func(r int) bool
+		want   bool
+	}{
+		{"shares for 万股", "total_share", 1e4, func(int) bool { return true }, true},
+		{"a tenth", "pb", 0.1, func(int) bool { return true }, true},
+		{"twice", "pb", 2, func(int) bool { return true }, false},
+		{"Beijing alone", "total_share", 1e4, func(r int) bool { return r%5 == 4 }, true},
+		{"a few", "total_share", 1e4, func(r int) bool { return r%50 == 0 }, false},
+	} {
+		day := valuation(600, 1, func(r int, row map[string]float64) {
+			if c.where(r) {
+				row[c.column] *= c.factor
+			}
+		})
+		for _, f := range []func() (Finding, bool){func() (Finding, bool) { return Jumped(day, before) }, func() (Finding, bool) { return Jumped(before, day) }} {
+			if f, ok := f(); ok != c.want || ok && (f.Reason != fault.UnitSuspect || !f.False()) {
+				t.Errorf("%s: %v %+v", c.name, ok, f)
+			}
+		}
+	}
+}
+
+// TestVolumeAndTurnoverOfTheDayBefore prove a row stale whatever its prices are.
+func TestVolumeAndTurnoverOfTheDayBefore(t *testing.T) {
+	before := quotes(60, 0, nil)
+	b := quotes(60, 1, func(r int, row map[string]float64) {
+		if r < 3 {
+			row["vol"], row["amount"] = before.Column("vol").Numbers[r], before.Column("amount").Numbers[r]
+		}
+		if r == 0 { // so little that it may be the same by chance
+			row["vol"], row["amount"] = 1, 1
+		}
+	})
+	before.Column("vol").Numbers[0], before.Column("amount").Numbers[0] = 1, 1
+	if got := RepeatedSymbols(day(1, b), day(0, before)); len(got) != 2 {
+		t.Errorf("repeated are %v", got)
+	}
+}
+
 func TestFollowsAllowsExDates(t *testing.T) {
 	before := day(0, quotes(600, 0, nil))
 	for odd, want := range map[int]bool{0: false, 60: false, 200: true} {

@@ -37,9 +37,12 @@ func (f Finding) False() bool {
 	return false
 }
 
-// Issue is the finding as an issue of a dataset and date.
+// Issue is the finding as an issue of a dataset and date, which is NoDate for lists.
 func (f Finding) Issue(dataset string, d market.Date) fault.Issue {
 	text := fmt.Sprintf("%s of %s %s", dataset, d, f.What)
+	if d == market.NoDate {
+		text = dataset + " " + f.What
+	}
 	if len(f.Sample) > 0 {
 		text += " (" + strings.Join(f.Sample, ", ")
 		if f.Count > len(f.Sample) {
@@ -67,19 +70,53 @@ const (
 // TooMany reports whether a number of odd rows is more than every day has.
 func TooMany(odd, of int) bool { return odd > fewRows && float64(odd) > fewShare*float64(of) }
 
+// tally counts rows together and per exchange, by the exchange's place in a Symbol.
+type tally struct {
+	all int
+	by  [4]int
+}
+
+func (t *tally) add(s Symbol) { t.all, t.by[s%4] = t.all+1, t.by[s%4]+1 }
+
+// exceeds is the largest group, together or one exchange, of which more than a share
+// is counted; zero where there is none. A group of fewer than leastRows tells nothing.
+func (t *tally) exceeds(of tally, share float64) (count, rows int) {
+	over := func(n, of int) bool {
+		return of >= leastRows && n > fewRows && float64(n) > share*float64(of)
+	}
+	if over(t.all, of.all) {
+		return t.all, of.all
+	}
+	for x := range t.by {
+		if over(t.by[x], of.by[x]) && t.by[x] > count {
+			count, rows = t.by[x], of.by[x]
+		}
+	}
+	return count, rows
+}
+
 // Repeated finds out whether the rows of a day are those of an earlier one: all of
-// them, a part, or only some columns. It is the later day that is wrong: the
-// provider fills a date that is not out with the last that was.
+// them, a part, or only some columns, of the market or of one exchange. It is the
+// later day that is wrong: the provider fills a date that is not out with the last
+// that was.
 func Repeated(later, earlier *Day) (Finding, bool) {
 	columns := later.columns
-	equal, compared := make([]int, len(columns)), make([]int, len(columns))
+	equal, compared, frozen, moved := make([]tally, len(columns)), make([]tally, len(columns)), make([]tally, len(columns)), make([]tally, len(columns))
 	whole, rows := 0, 0
+	before, after := earlier.column("close"), later.column("close")
+	valued := later.Dataset == catalog.DailyBasic
 	each(later, earlier, func(i, j int) {
 		rows++
+		s := later.Symbols[i]
 		if sameRow(later, earlier, i, j, func(n int, same bool) {
-			compared[n]++
+			compared[n].add(s)
 			if same {
-				equal[n]++
+				equal[n].add(s)
+			}
+			if valued && moves(columns[n].name, later.values[n][i], earlier.values[n][j], before[j], after[i]) {
+				if moved[n].add(s); same {
+					frozen[n].add(s)
+				}
 			}
 		}) {
 			whole++
@@ -96,11 +133,15 @@ func Repeated(later, earlier *Day) (Finding, bool) {
 	var names []string
 	most, of := 0, 0
 	for n, c := range columns {
-		if compared[n] >= leastRows && float64(equal[n]) > c.repeats*float64(compared[n]) {
-			names = append(names, c.name)
-			if equal[n] > most {
-				most, of = equal[n], compared[n]
-			}
+		count, rows := equal[n].exceeds(compared[n], c.repeats)
+		if count == 0 {
+			count, rows = frozen[n].exceeds(moved[n], fewShare)
+		}
+		if count == 0 {
+			continue
+		}
+		if names = append(names, c.name); count > most {
+			most, of = count, rows
 		}
 	}
 	if len(names) == 0 {
@@ -111,13 +152,84 @@ func Repeated(later, earlier *Day) (Finding, bool) {
 		What: fmt.Sprintf("repeats the %s of %s in %d of %d rows", list, earlier.Date, most, of)}, true
 }
 
+// moves reports whether a ratio of daily_basic must differ between two days, because it
+// is made of the close and that differs by more than the ratio is rounded. Of 46,000
+// recorded ratios whose close differed so, one was equal.
+func moves(column string, later, earlier, before, after float32) bool {
+	switch column {
+	case "pe", "pe_ttm", "pb", "ps", "ps_ttm", "total_mv", "circ_mv", "dv_ratio", "dv_ttm":
+	default:
+		return false
+	}
+	if later == 0 || !(before > 0 && after > 0) {
+		return false
+	}
+	step := math.Abs(float64(after/before)-1) * math.Abs(float64(earlier))
+	return step > max(3e-4, 1e-3*math.Abs(float64(earlier)))
+}
+
+// A column whose values are so many times those of the day beside it, or less, in more
+// than half of the rows, has another unit. The recorded ratios of all columns lie
+// between 0.3 and 3.7 in nine rows of ten.
+const unitJump = 5
+
+// Jumped finds out whether columns of a day are several times as large, or small, as on
+// another, in the market or on one exchange. It does not tell which of the two days is
+// wrong.
+func Jumped(day, other *Day) (Finding, bool) {
+	columns := day.columns
+	larger, smaller, compared := make([]tally, len(columns)), make([]tally, len(columns)), make([]tally, len(columns))
+	each(day, other, func(i, j int) {
+		for n := range columns {
+			x, y := math.Abs(float64(day.values[n][i])), math.Abs(float64(other.values[n][j]))
+			if !(x > 0 && y > 0) { // NaN is null
+				continue
+			}
+			compared[n].add(day.Symbols[i])
+			switch {
+			case x > unitJump*y:
+				larger[n].add(day.Symbols[i])
+			case y > unitJump*x:
+				smaller[n].add(day.Symbols[i])
+			}
+		}
+	})
+	var names []string
+	most, of := 0, 0
+	for n, c := range columns {
+		if c.name == "change" || c.name == "pct_chg" { // a calm day and a crash differ so
+			continue
+		}
+		count, rows := larger[n].exceeds(compared[n], 0.5)
+		if count == 0 {
+			count, rows = smaller[n].exceeds(compared[n], 0.5)
+		}
+		if count == 0 {
+			continue
+		}
+		if names = append(names, c.name); count > most {
+			most, of = count, rows
+		}
+	}
+	if len(names) == 0 {
+		return Finding{}, false
+	}
+	list := strings.Join(names, ", ")
+	return Finding{Reason: fault.UnitSuspect, Count: most, Of: of, Meta: []string{"other_date", other.Date.String(), "column", list},
+		What: fmt.Sprintf("has a %s more than %d times as large or as small as on %s in %d of %d rows, so it probably has a different unit", list, unitJump, other.Date, most, of)}, true
+}
+
 // sameRow reports whether a symbol has the same values on two days, a traded volume
-// or turnover among them: an idle symbol keeps its price. told hears of each column
-// compared.
+// or turnover among them: an idle symbol keeps its price. The same volume and turnover
+// suffice. told hears of each column compared.
 func sameRow(later, earlier *Day, i, j int, told func(n int, same bool)) bool {
 	same, exact, differs := 0, 0, 0
+	traded := 0
 	for n, c := range later.columns {
 		x, y := later.values[n][i], earlier.values[n][j]
+		if x == y && (c.name == "vol" && x >= leastVolume || c.name == "amount" && x > 0) {
+			traded++
+		}
 		if c.repeats == 0 || x == 0 && y == 0 || x != x || y != y { // NaN is null
 			continue
 		}
@@ -134,11 +246,15 @@ func sameRow(later, earlier *Day, i, j int, told func(n int, same bool)) bool {
 			same++
 		}
 	}
-	return same >= 4 && exact > 0 && differs == 0
+	return same >= 4 && exact > 0 && differs == 0 || traded == 2
 }
 
-// RepeatedSymbols are the symbols whose row on a day has all values of an earlier
-// one. No recorded symbol has two such days in a row.
+// leastVolume is from which volume, in 手, two days of a symbol never had both the same
+// volume and the same turnover in 235,000 recorded pairs. An ETF sold once a day may.
+const leastVolume = 100
+
+// RepeatedSymbols are the symbols whose row on a day has all values of an earlier one,
+// or its volume and turnover. No recorded symbol has two such days in a row.
 func RepeatedSymbols(later, earlier *Day) map[Symbol]bool {
 	out := map[Symbol]bool{}
 	each(later, earlier, func(i, j int) {
@@ -169,19 +285,22 @@ func RowsOf(ds *catalog.Dataset, b *table.Batch) Rows {
 // Same reports whether two rows of a symbol have the same values, as RepeatedSymbols
 // does for days.
 func (x Rows) Same(i, j int) bool {
-	same, exact := 0, 0
+	same, exact, differs, traded := 0, 0, 0, 0
 	for n, c := range x.columns {
-		switch {
+		switch name := x.defined[n].name; {
 		case c.Null[i] || c.Null[j] || c.Numbers[i] == 0 && c.Numbers[j] == 0:
 		case c.Numbers[i] != c.Numbers[j]:
-			return false
+			differs++
 		default:
 			if same++; x.defined[n].repeats <= 0.1 {
 				exact++
 			}
+			if name == "vol" && c.Numbers[i] >= leastVolume || name == "amount" {
+				traded++
+			}
 		}
 	}
-	return same >= 4 && exact > 0
+	return same >= 4 && exact > 0 && differs == 0 || traded == 2
 }
 
 // Follows compares the reference prices of a day of quotes with the closes of the
@@ -223,19 +342,36 @@ func Agrees(day, daily *Day) (Finding, bool) {
 	return Finding{}, false
 }
 
-// Disagreeing are the symbols whose close on a day of daily_basic is not that of the
-// date's daily. None of 26,000 recorded rows is so.
-func Disagreeing(day, daily *Day) map[Symbol]bool {
-	out := map[Symbol]bool{}
+// Disagreeing are the symbols whose row on a day cannot be of the same day as their row
+// in the date's daily, each with the name of what differs. Single rows of moneyflow are
+// known to be off by thousands of 手, so there only several times the volume tells. None
+// of 36,000 recorded rows is so.
+func Disagreeing(day, daily *Day) map[Symbol]string {
+	out := map[Symbol]string{}
+	if day.Dataset == catalog.Moneyflow {
+		volumes, vol := day.named("buy_", "_vol"), daily.column("vol")
+		each(day, daily, func(i, j int) {
+			if manyTimes(sum(volumes, i), float64(vol[j]), 10_000) {
+				out[day.Symbols[i]] = "volume"
+			}
+		})
+		return out
+	}
 	for _, c := range agreements(day, daily) {
-		if c.name == "close" {
-			odd, _ := c.against()
-			for _, s := range odd {
-				out[s] = true
+		odd, _ := c.against()
+		for _, s := range odd {
+			if out[s] == "" {
+				out[s] = c.name
 			}
 		}
 	}
 	return out
+}
+
+// manyTimes reports whether two numbers differ by several times and by more than a
+// difference that single rows are known to have.
+func manyTimes(x, y, slack float64) bool {
+	return math.Abs(x-y) > slack && (x > 3*y || y > 3*x) // NaN is null, and compares false
 }
 
 // Confirmed are the symbols of a day of daily_basic whose close and turnover follow from
@@ -294,6 +430,7 @@ func agreements(day, daily *Day) []agreement {
 	case catalog.DailyBasic:
 		clos, theirs := day.column("close"), daily.column("close")
 		turnover, shares := day.column("turnover_rate"), day.column("float_share")
+		freely, free := day.column("turnover_rate_f"), day.column("free_share")
 		return []agreement{
 			{"close", day, daily, func(i, j int) (bool, bool) {
 				return samePrice(clos[i], theirs[j]), clos[i] == clos[i] && theirs[j] == theirs[j]
@@ -301,6 +438,9 @@ func agreements(day, daily *Day) []agreement {
 			// 手 ÷ 万股 is per cent: 100 shares of 10,000, times 100
 			{"turnover_rate", day, daily, func(i, j int) (bool, bool) {
 				return near(float64(turnover[i]), float64(vol[j])/float64(shares[i]), 0.03, 0.01)
+			}},
+			{"turnover_rate_f", day, daily, func(i, j int) (bool, bool) {
+				return near(float64(freely[i]), float64(vol[j])/float64(free[i]), 0.03, 0.01)
 			}},
 		}
 	case catalog.Moneyflow:

@@ -52,6 +52,13 @@ func (d *days) drop(day *evidence.Day) {
 	d.held[day.Dataset] = slices.DeleteFunc(slices.Clone(d.held[day.Dataset]), func(x *evidence.Day) bool { return x == day })
 }
 
+// holds reports whether a day is remembered still.
+func (d *days) holds(day *evidence.Day) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Contains(d.held[day.Dataset], day)
+}
+
 // nearest is the remembered day of a dataset that is closest to a date, or nil.
 func (d *days) nearest(dataset string, date market.Date) *evidence.Day {
 	d.mu.Lock()

@@ -51,6 +51,9 @@ func (j *job) examine(ctx context.Context, c *checked, cal Calendar) (doubt, err
 		return out, nil
 	}
 	x := examination{job: j, doubt: &out, cal: cal, seen: j.i.days.put(j.flight, out.day)}
+	if err := x.quotesFirst(ctx); err != nil {
+		return out, err
+	}
 	return out, x.all(ctx)
 }
 
@@ -63,6 +66,24 @@ type examination struct {
 	// prev and next are the open days beside it of the same dataset; nil where not
 	// held.
 	prev, next *evidence.Day
+}
+
+// quotesFirst waits until the date's daily is judged, where that is remembered and in
+// progress, and leaves it out if it was found to be wrong: otherwise the day in progress
+// would be blamed for it. It was remembered before, so it does not wait for this one.
+func (x *examination) quotesFirst(ctx context.Context) error {
+	k := coverage.Key{Dataset: catalog.Daily, Date: x.day.Date}
+	day := x.seen[k]
+	if day == nil || !restsOnDaily(x.ds.ID) {
+		return nil
+	}
+	if err := x.i.flights.verdict(ctx, x.flight, k); err != nil {
+		return err
+	}
+	if !x.i.days.holds(day) {
+		delete(x.seen, k)
+	}
+	return nil
 }
 
 func (x *examination) quotes() bool {
@@ -129,10 +150,43 @@ func (x *examination) all(ctx context.Context) (err error) {
 			x.found(evidence.MissingValues(x.day, beside))
 		}
 	}
-	if err := x.sameDate(ctx); err != nil || !x.quotes() || x.falsified() {
+	if err := x.sameDate(ctx); err != nil {
 		return err
 	}
+	if !x.falsified() {
+		x.jumps()
+	}
+	if !x.quotes() || x.falsified() {
+		return nil
+	}
 	return x.gaps(ctx)
+}
+
+// jumps finds columns that have another unit than on the days beside. Where both are
+// held, the one that stands alone is wrong.
+func (x *examination) jumps() {
+	jumped := func(other *evidence.Day) (f evidence.Finding, ok bool) {
+		if other == nil {
+			return f, false
+		}
+		return evidence.Jumped(x.day, other)
+	}
+	before, up := jumped(x.prev)
+	after, down := jumped(x.next)
+	charge := func(other *evidence.Day) {
+		f, _ := evidence.Jumped(other, x.day)
+		x.accuse(other, f)
+	}
+	switch {
+	case up && x.next != nil && !down:
+		charge(x.prev)
+	case down && x.prev != nil && !up:
+		charge(x.next)
+	case up:
+		x.found(before, true)
+	case down:
+		x.found(after, true)
+	}
 }
 
 // gaps finds symbols that have no row on a day though their next reference price
@@ -140,28 +194,54 @@ func (x *examination) all(ctx context.Context) (err error) {
 // its last or first day, in whatever order they came.
 func (x *examination) gaps(ctx context.Context) error {
 	if x.prev != nil {
-		if err := x.walk(ctx, x.day, evidence.Resumed(x.day, x.prev), x.prev, x.cal.Before); err != nil {
+		if err := x.walk(ctx, x.day, evidence.Resumed(x.day, x.prev), x.cal.Before, x.prev); err != nil {
 			return err
 		}
 	}
 	if x.next != nil {
-		if err := x.walk(ctx, x.day, evidence.Resumed(x.day, x.next), x.next, x.cal.Next); err != nil {
+		if err := x.walk(ctx, x.day, evidence.Resumed(x.day, x.next), x.cal.Next, x.next); err != nil {
 			return err
 		}
 	}
 	if x.prev == nil || x.next == nil {
 		return nil
 	}
-	if err := x.walk(ctx, x.next, evidence.Resumed(x.next, x.day), x.day, x.cal.Before); err != nil {
+	if err := x.walk(ctx, x.next, evidence.Resumed(x.next, x.day), x.cal.Before, x.day); err != nil {
 		return err
 	}
-	return x.walk(ctx, x.prev, evidence.Resumed(x.prev, x.day), x.day, x.cal.Next)
+	if err := x.walk(ctx, x.prev, evidence.Resumed(x.prev, x.day), x.cal.Next, x.day); err != nil {
+		return err
+	}
+	return x.middle(ctx)
+}
+
+// middle finds the gaps that the day in progress lies in the middle of, as the last of
+// their days to come: the days beside it lack the symbols, too.
+func (x *examination) middle(ctx context.Context) error {
+	if r, ok := x.sink.Held(coverage.Key{Dataset: x.ds.ID, Date: x.day.Date}); ok && r.Verdict == coverage.Complete {
+		return nil // they were found when it first came
+	}
+	gap := []*evidence.Day{x.next, x.day} // newest first
+	for len(gap) < longestGap {
+		after, err := x.find(ctx, x.ds.ID, x.cal.Next(gap[0].Date))
+		if err != nil || after == nil {
+			return err
+		}
+		symbols := slices.DeleteFunc(evidence.Resumed(after, gap[0]), func(s evidence.Symbol) bool {
+			return x.prev.Has(s) || slices.ContainsFunc(gap, func(d *evidence.Day) bool { return d.Has(s) })
+		})
+		if err := x.walk(ctx, after, symbols, x.cal.Before, gap...); err != nil {
+			return err
+		}
+		gap = append([]*evidence.Day{after}, gap...)
+	}
+	return nil
 }
 
 // walk goes from a day on which symbols have a row over the days on which they have
-// none, the first of which is gap, to the day on which each has a row again.
-func (x *examination) walk(ctx context.Context, from *evidence.Day, symbols []evidence.Symbol, first *evidence.Day, step func(market.Date) market.Date) error {
-	gap := []*evidence.Day{first}
+// none, which begin with those of gap, to the day on which each has a row again.
+func (x *examination) walk(ctx context.Context, from *evidence.Day, symbols []evidence.Symbol, step func(market.Date) market.Date, gap ...*evidence.Day) error {
+	gap = slices.Clone(gap)
 	for len(symbols) > 0 && len(gap) <= longestGap {
 		at := step(gap[len(gap)-1].Date)
 		to := x.day
@@ -191,10 +271,20 @@ func (x *examination) walk(ctx context.Context, from *evidence.Day, symbols []ev
 			proved := x.skipped(ctx, g, after, skipping)
 			switch {
 			case len(proved) == 0:
+				continue
 			case g == x.day:
 				x.found(evidence.Skipped(g, after, proved), true)
 			default:
 				x.accuse(g, evidence.Skipped(g, after, proved))
+			}
+			for _, dataset := range restOn[g.Dataset] { // the day is missing, not the row alone
+				other, err := x.find(ctx, dataset, g.Date)
+				if err != nil {
+					return err
+				}
+				if f, ok := evidence.SkippedToo(other, after, proved); ok {
+					x.accuse(other, f)
+				}
 			}
 		}
 		symbols, gap = left, append(gap, to)
@@ -217,6 +307,9 @@ func (x *examination) skipped(ctx context.Context, day, after *evidence.Day, sym
 		return nil
 	}
 	list := x.suspendedOn(ctx, day.Date)
+	if day.Dataset == catalog.Daily && !list.fits(day) {
+		list = suspendedList{}
+	}
 	var proved, open []evidence.Symbol
 	for _, s := range symbols {
 		switch {
@@ -256,6 +349,9 @@ func (x *examination) sameDate(ctx context.Context) error {
 			return err
 		}
 		x.found(evidence.Missing(x.day, other, x.prev, x.next))
+		if err := x.skippedToo(ctx, other); err != nil {
+			return err
+		}
 		if x.falsified() {
 			continue
 		}
@@ -265,6 +361,35 @@ func (x *examination) sameDate(ctx context.Context) error {
 		}
 		if f, ok := evidence.Missing(other, x.day, was, will); ok {
 			x.accuse(other, f)
+		}
+	}
+	return nil
+}
+
+// skippedToo finds symbols that the date's daily lacks as well, though the days beside
+// it show that they traded.
+func (x *examination) skippedToo(ctx context.Context, daily *evidence.Day) error {
+	held, ok := x.sink.Held(coverage.Key{Dataset: catalog.Daily, Date: daily.Date})
+	if !restsOnDaily(x.ds.ID) || ok && held.Verdict == coverage.Complete {
+		return nil
+	}
+	mine := coverage.Key{Dataset: x.ds.ID, Date: x.day.Date}
+	theirs := *x.job
+	theirs.ds = catalog.Lookup(catalog.Daily)
+	y := examination{job: &theirs, doubt: &doubt{day: daily}, cal: x.cal, seen: x.seen}
+	y.seen[mine] = x.day
+	defer delete(y.seen, mine)
+	var err error
+	if y.prev, y.next, err = x.beside(ctx, catalog.Daily); err != nil {
+		return err
+	}
+	if err := y.gaps(ctx); err != nil {
+		return err
+	}
+	x.calls = theirs.calls
+	for _, a := range y.others {
+		if a.key == mine {
+			x.found(a.finding, true)
 		}
 	}
 	return nil
@@ -303,6 +428,50 @@ func (x *examination) values(ctx context.Context, other *evidence.Day) error {
 	return nil
 }
 
+// rejudge measures the date's other datasets that were judged before this daily by its
+// rows, as they are measured when they come after it. It returns the issues of those
+// that are short.
+func (j *job) rejudge(ctx context.Context, world coverage.PoolState) ([]fault.Issue, error) {
+	var out []fault.Issue
+	for _, dataset := range restOn[catalog.Daily] {
+		k := coverage.Key{Dataset: dataset, Date: j.work.Partition.Start}
+		if err := j.i.flights.settled(ctx, j.flight, k); err != nil {
+			return out, err
+		}
+		held, ok := j.sink.Held(k)
+		if !ok {
+			continue
+		}
+		r, changed := coverage.Rejudge(catalog.Lookup(dataset), held, world.Lists, j.sink.Held)
+		if !changed {
+			continue
+		}
+		committed, err := j.overrule(ctx, r)
+		if err != nil {
+			return out, err
+		}
+		if committed && !r.Verdict.Settled() {
+			out = append(out, r.Issues[len(r.Issues)-1])
+		}
+	}
+	return out, nil
+}
+
+// overrule writes another verdict on a whole trade date that is held; false where the
+// date is being fetched again.
+func (j *job) overrule(ctx context.Context, r coverage.Record) (bool, error) {
+	r.Epoch, r.RunID = max(r.Epoch, j.work.Epoch), j.work.RunID
+	p := coverage.Partition{
+		ID: coverage.PartitionID(r.Dataset, r.Date, r.Date, nil), Pool: j.work.Partition.Pool,
+		Dataset: r.Dataset, Start: r.Date, End: r.Date,
+	}
+	_, err := j.sink.Commit(ctx, Commit{Partition: p, Epoch: r.Epoch, RunID: r.RunID, Records: []coverage.Record{r}, KeepRejects: true})
+	if fault.Is(err, fault.StaleEpoch) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
 // charge writes what the day in progress proves against other days: what is settled of
 // them becomes INCOMPLETE and is planned again. It returns the issues.
 func (j *job) charge(ctx context.Context, others []accusation) ([]fault.Issue, error) {
@@ -316,18 +485,12 @@ func (j *job) charge(ctx context.Context, others []accusation) ([]fault.Issue, e
 			continue // it is asked for again anyway, or was the same on three days
 		}
 		i := coverage.About(catalog.Lookup(a.key.Dataset), a.finding.Issue(a.key.Dataset, a.key.Date))
-		r.Verdict, r.Epoch, r.RunID = coverage.Incomplete, max(r.Epoch, j.work.Epoch), j.work.RunID
-		r.Issues = append(slices.Clone(r.Issues), i)
-		p := coverage.Partition{
-			ID: coverage.PartitionID(a.key.Dataset, a.key.Date, a.key.Date, nil), Pool: j.work.Partition.Pool,
-			Dataset: a.key.Dataset, Start: a.key.Date, End: a.key.Date,
-		}
-		_, err := j.sink.Commit(ctx, Commit{Partition: p, Epoch: r.Epoch, RunID: r.RunID, Records: []coverage.Record{r}, KeepRejects: true})
-		switch {
-		case fault.Is(err, fault.StaleEpoch): // it is being fetched again
-		case err != nil:
+		r.Verdict, r.Issues = coverage.Incomplete, append(slices.Clone(r.Issues), i)
+		committed, err := j.overrule(ctx, r)
+		if err != nil {
 			return out, err
-		default:
+		}
+		if committed {
 			out = append(out, i)
 		}
 	}

@@ -21,6 +21,10 @@ type flights struct {
 	mu     sync.Mutex
 	seen   map[flightKey]int64
 	active map[flightKey]*flight
+	// planned are the partitions of `daily` of each pool's last plan that have not begun,
+	// and begun closes when one begins.
+	planned map[market.Pool]map[string]coverage.Partition
+	begun   chan struct{}
 }
 
 type flightKey struct {
@@ -47,7 +51,7 @@ type flight struct {
 const mostSeen = 50_000
 
 func newFlights() *flights {
-	return &flights{seen: map[flightKey]int64{}, active: map[flightKey]*flight{}}
+	return &flights{seen: map[flightKey]int64{}, active: map[flightKey]*flight{}, planned: map[market.Pool]map[string]coverage.Partition{}, begun: make(chan struct{})}
 }
 
 // begin registers a dispatch. One with a lower epoch than any seen, or with the
@@ -68,6 +72,11 @@ func (f *flights) begin(ctx context.Context, w Work) (context.Context, *flight, 
 			ctx, cancel := context.WithCancelCause(ctx)
 			fl := &flight{work: w, since: time.Now(), cancel: cancel, judged: make(chan struct{}), done: make(chan struct{})}
 			f.active[k] = fl
+			if _, planned := f.planned[k.pool][k.id]; planned {
+				delete(f.planned[k.pool], k.id)
+				close(f.begun)
+				f.begun = make(chan struct{})
+			}
 			f.mu.Unlock()
 			return ctx, fl, nil
 		}
@@ -115,21 +124,66 @@ func (fl *flight) judge(c coverage.ExchangeCounts, whole bool) {
 	})
 }
 
-// daily lists the partitions of `daily` in progress that a partition rests on.
-func (f *flights) daily(p coverage.Partition) []*flight {
+// plan takes note of what is going to be dispatched for a pool.
+func (f *flights) plan(p market.Pool, parts []coverage.Partition) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.planned[p] = map[string]coverage.Partition{}
+	for _, part := range parts {
+		if part.Dataset == catalog.Daily && f.active[flightKey{p, part.ID}] == nil {
+			f.planned[p][part.ID] = part
+		}
+	}
+}
+
+// patience is how long a planned partition of `daily` is waited for that has not begun.
+// It is dispatched before those that rest on it, so only a moment can pass, unless its
+// dispatch failed.
+const patience = 500 * time.Millisecond
+
+// daily is restedOn once those have begun that are planned.
+func (f *flights) daily(ctx context.Context, p coverage.Partition) ([]*flight, error) {
+	late := time.NewTimer(patience)
+	defer late.Stop()
+	for {
+		f.mu.Lock()
+		begun, due := f.begun, false
+		for _, q := range f.planned[p.Pool] {
+			due = due || restsOn(p, q)
+		}
+		f.mu.Unlock()
+		if !due {
+			return f.restedOn(p), nil
+		}
+		select {
+		case <-begun:
+		case <-late.C:
+			return f.restedOn(p), nil
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+	}
+}
+
+// restedOn lists the partitions of `daily` in progress that a partition rests on.
+func (f *flights) restedOn(p coverage.Partition) []*flight {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	var out []*flight
 	for _, fl := range f.active {
-		q := fl.work.Partition
-		if q.Pool != p.Pool || q.Dataset != catalog.Daily || q.Start > p.End || q.End < p.Start {
-			continue
-		}
-		if len(p.Symbols) == 0 || slices.ContainsFunc(p.Symbols, func(s string) bool { return slices.Contains(q.Symbols, s) }) {
+		if restsOn(p, fl.work.Partition) {
 			out = append(out, fl)
 		}
 	}
 	return out
+}
+
+// restsOn reports whether a partition is judged against another, which is of `daily`.
+func restsOn(p, daily coverage.Partition) bool {
+	if daily.Pool != p.Pool || daily.Dataset != catalog.Daily || daily.Start > p.End || daily.End < p.Start {
+		return false
+	}
+	return len(p.Symbols) == 0 || slices.ContainsFunc(p.Symbols, func(s string) bool { return slices.Contains(daily.Symbols, s) })
 }
 
 // settled waits until the flight of a whole trade date has ended, where its day was
@@ -146,6 +200,21 @@ func (f *flights) settled(ctx context.Context, mine *flight, k coverage.Key) err
 		return nil
 	}
 	return wait(ctx, other.done)
+}
+
+// verdict waits until a whole trade date is judged that is in progress and was remembered
+// before that of mine.
+func (f *flights) verdict(ctx context.Context, mine *flight, k coverage.Key) error {
+	f.mu.Lock()
+	other := f.active[flightKey{mine.work.Partition.Pool, coverage.PartitionID(k.Dataset, k.Date, k.Date, nil)}]
+	f.mu.Unlock()
+	if other == nil || other == mine {
+		return nil
+	}
+	if turn := other.turn.Load(); turn == 0 || turn > mine.turn.Load() {
+		return nil
+	}
+	return wait(ctx, other.judged)
 }
 
 // dates lists the whole trade dates in progress of a partition's own dataset, later

@@ -267,9 +267,31 @@ func (j *job) snapshot(ctx context.Context) (batch *table.Batch, bad []table.Bad
 				missing = k + "=" + v
 			}
 		}
+		if ignored(ans.Batch, call) && len(j.ds.Calls) > 1 {
+			for k, v := range call.Params {
+				missing = k + "=" + v
+			}
+		}
 		batch, bad = join(j.ds, batch, bad, ans, call.Fill)
 	}
 	return batch, bad, missing, nil
+}
+
+// ignored reports whether most rows of an answer contradict the parameter of its call, as
+// when a provider passes over list_status and answers each call with the same list.
+func ignored(b *table.Batch, call catalog.Call) bool {
+	for name, want := range call.Fill {
+		col, other := b.Column(name), 0
+		for r := range b.Len {
+			if col != nil && !col.Null[r] && col.Texts[r] != want {
+				other++
+			}
+		}
+		if 2*other > b.Len {
+			return true
+		}
+	}
+	return false
 }
 
 func (j *job) ask(ctx context.Context, params map[string]string) (Answer, error) {

@@ -74,6 +74,12 @@ func (j *job) disproved(ctx context.Context, world coverage.PoolState, judged []
 		}
 		for _, held := range g.records {
 			out = append(out, coverage.Doubt(held, coverage.PreClose, s))
+			for _, other := range coverage.Siblings(j.ds, held.Symbol) { // the day is missing, not the row alone
+				theirs, ok := j.sink.Held(coverage.Key{Dataset: other, Date: held.Date, Symbol: held.Symbol})
+				if ok && theirs.Verdict == coverage.ExpectedEmpty && !theirs.BeforeFirst() {
+					out = append(out, coverage.Doubt(theirs, coverage.PreClose, s))
+				}
+			}
 		}
 	}
 	return out, nil
@@ -231,6 +237,30 @@ func (j *job) unlisted(world coverage.PoolState) map[string]bool {
 	for _, s := range j.work.Partition.Symbols {
 		if _, known := world.Lists.Find(s); !known && world.Lists.Has(j.ds.Kind) {
 			out[s] = true
+		}
+	}
+	return out
+}
+
+// knownAbsent are the days without a row that are no news: the pool held none of them
+// before, or the symbol has none on the open day before either, as in a long suspension.
+// It is asked before anything is committed.
+func (j *job) knownAbsent(cal Calendar, judged []coverage.KeyJudgement) map[coverage.Key]bool {
+	idle := make(map[coverage.Key]bool, len(judged))
+	for _, k := range judged {
+		idle[k.Record.Key] = k.Record.Rows == 0 && k.Record.Verdict.Settled()
+	}
+	held := func(k coverage.Key) bool {
+		r, ok := j.sink.Held(k)
+		return ok && r.Rows == 0 && r.Verdict.Settled()
+	}
+	out := map[coverage.Key]bool{}
+	for _, k := range judged {
+		key, before := k.Record.Key, k.Record.Key
+		before.Date = cal.Before(key.Date)
+		absent, judgedToo := idle[before]
+		if idle[key] && (held(key) || absent || !judgedToo && held(before)) {
+			out[key] = true
 		}
 	}
 	return out

@@ -11,6 +11,7 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/providertest"
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/tusharesim"
 )
 
 // verdict is what the targets pool holds of a key; missing where nothing is held.
@@ -438,5 +439,41 @@ func TestSuspendedIsListed(t *testing.T) {
 	plan, err := r.ing.Data(t.Context(), w)
 	if err != nil || len(plan.Partitions) > 0 {
 		t.Errorf("planned again: %v %v", plan.Partitions, err)
+	}
+}
+
+// TestALongSuspensionIsToldOnce: a target without a row is told on the first evening, not
+// on those after it, and again after it has traded.
+func TestALongSuspensionIsToldOnce(t *testing.T) {
+	r := newRig(t, tiny())
+	_, end := r.span(1)
+	halted, beside := r.traded(end), r.tradedBeside(end)
+	symbols := []string{beside, halted}
+	slices.Sort(symbols)
+	w, days := r.evenings(market.Targets, 7, symbols)
+	for n, d := range days {
+		suspended := n < 4 || n == 6
+		if suspended {
+			if _, err := r.sim.Suspend(tusharesim.Suspension{TradeDate: d.Compact(), Codes: []string{halted}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		w.End = d
+		told := false
+		for range 2 { // the day before is looked at once more
+			out, err := r.pass(w, 1, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, o := range out {
+				told = told || slices.ContainsFunc(o.result.Issues, func(i fault.Issue) bool { return i.Reason == fault.SymbolsAbsent })
+			}
+		}
+		if want := n == 0 || n == 6; told != want {
+			t.Errorf("evening %d: told %v, want %v", n, told, want)
+		}
+		if held, _ := r.sinks[market.Targets].Held(coverage.Key{Dataset: catalog.Daily, Date: d, Symbol: halted}); (held.Verdict == coverage.ExpectedEmpty) != suspended {
+			t.Errorf("evening %d: %s", n, held.Verdict)
+		}
 	}
 }

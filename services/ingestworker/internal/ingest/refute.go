@@ -9,6 +9,7 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/evidence"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 )
@@ -140,14 +141,14 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 	for s := range evidence.RepeatedSymbols(day(first), prev) {
 		wrong[s] = repeatsDay + prev.Date.String()
 	}
-	if j.ds.ID == catalog.DailyBasic && first == last {
+	if restsOnDaily(j.ds.ID) && first == last {
 		quotes, err := j.poolDay(ctx, catalog.Daily, first)
 		if err != nil {
 			return err
 		}
-		for s := range evidence.Disagreeing(day(first), quotes) {
+		for s, what := range evidence.Disagreeing(day(first), quotes) {
 			if wrong[s] == "" {
-				wrong[s] = otherClose
+				wrong[s] = otherThanDaily + what
 			}
 		}
 	}
@@ -162,14 +163,17 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 	var repeated, conflicting []string
 	for r, why := range out {
 		switch {
-		case why == otherClose:
+		case strings.HasPrefix(why, otherThanDaily):
 			conflicting = append(conflicting, symbol[r]+" "+date[r].String())
 		case strings.HasPrefix(why, repeatsDay):
 			repeated = append(repeated, symbol[r]+" "+date[r].String())
 		}
 	}
+	if err := j.chargeDaily(ctx, first, conflicting, cal, issues); err != nil {
+		return err
+	}
 	j.tellRows(fault.ValuesRepeated, "repeats the values of the previous trading day for", repeated, c.batch.Len, issues)
-	j.tellRows(fault.ValuesConflict, "has a different close than daily for", conflicting, c.batch.Len, issues)
+	j.tellRows(fault.ValuesConflict, "differs from daily for", conflicting, c.batch.Len, issues)
 	return j.chargeAfter(ctx, day(last), cal, issues)
 }
 
@@ -209,7 +213,13 @@ func (j *job) confirmed(ctx context.Context, day *evidence.Day) (map[evidence.Sy
 // repeatsDay begins the reason of a row that has the values of another day.
 const repeatsDay = "it repeats the values of "
 
-const otherClose = "its close differs from that of daily"
+// otherThanDaily begins the reason of a row that cannot be of the same day as its daily.
+const otherThanDaily = "it differs from daily in "
+
+// restsOnDaily reports whether a dataset is held against the date's daily.
+func restsOnDaily(dataset string) bool {
+	return dataset == catalog.DailyBasic || dataset == catalog.Moneyflow
+}
 
 func (j *job) tellRows(reason fault.Reason, what string, rows []string, of int, issues *[]fault.Issue) {
 	if len(rows) == 0 {
@@ -259,37 +269,106 @@ func (j *job) chargeAfter(ctx context.Context, day *evidence.Day, cal Calendar, 
 	if err != nil {
 		return err
 	}
+	var symbols []string
+	for s := range repeated {
+		if !confirmed[s] {
+			symbols = append(symbols, s.String())
+		}
+	}
+	return j.chargeRows(ctx, next, symbols, evidence.Finding{
+		Reason: fault.ValuesRepeated, What: "repeats the values of " + day.Date.String() + " for", Meta: []string{"other_date", day.Date.String()},
+	}, issues)
+}
+
+// chargeDaily marks the daily of symbols and days that another dataset contradicts where
+// nothing is held of the day before: then daily may be what is wrong.
+func (j *job) chargeDaily(ctx context.Context, d market.Date, conflicting []string, cal Calendar, issues *[]fault.Issue) error {
+	var alone []string
+	for _, text := range conflicting {
+		symbol, _, _ := strings.Cut(text, " ")
+		r, ok := j.sink.Held(coverage.Key{Dataset: catalog.Daily, Date: cal.Before(d), Symbol: symbol})
+		if !ok || r.Rows == 0 || r.Verdict != coverage.Complete {
+			alone = append(alone, symbol)
+		}
+	}
+	if len(alone) == 0 {
+		return nil
+	}
+	quotes, err := j.poolDay(ctx, catalog.Daily, d)
+	if err != nil {
+		return err
+	}
+	return j.chargeRows(ctx, quotes, alone, evidence.Finding{
+		Reason: fault.ValuesConflict, What: "differs from " + j.ds.ID + " for", Meta: []string{"other_dataset", j.ds.ID},
+	}, issues)
+}
+
+// chargeDependents holds the rows of the date's other datasets that came before a row of
+// daily against it, as they are held against it when they come after it. It is called
+// once the rows of daily are committed.
+func (j *job) chargeDependents(ctx context.Context, batch *table.Batch) (issues []fault.Issue, err error) {
+	if j.ds.ID != catalog.Daily || batch.Len == 0 || j.work.Partition.Start != j.work.Partition.End {
+		return nil, nil
+	}
+	d := j.work.Partition.Start
+	quotes := evidence.NewDay(j.ds, d, batch)
+	for _, dataset := range restOn[catalog.Daily] {
+		other, err := j.poolDay(ctx, dataset, d)
+		if err != nil {
+			return nil, err
+		}
+		var symbols []string
+		for s := range evidence.Disagreeing(other, quotes) {
+			symbols = append(symbols, s.String())
+		}
+		err = j.chargeRows(ctx, other, symbols, evidence.Finding{
+			Reason: fault.ValuesConflict, What: "differs from daily for", Meta: []string{"other_dataset", catalog.Daily},
+		}, &issues)
+		if err != nil {
+			return nil, err
+		}
+	}
+	return issues, nil
+}
+
+// chargeRows marks rows of targets that the pool holds as complete and that were found
+// to be wrong, so that they are fetched again, and tells of them. What of the finding
+// ends before their number.
+func (j *job) chargeRows(ctx context.Context, day *evidence.Day, found []string, f evidence.Finding, issues *[]fault.Issue) error {
+	ds := catalog.Lookup(day.Dataset)
+	slices.Sort(found)
 	var records []coverage.Record
 	var symbols []string
 	epoch := j.work.Epoch
-	for s := range repeated {
-		k := coverage.Key{Dataset: j.ds.ID, Date: next.Date, Symbol: s.String()}
-		r, ok := j.sink.Held(k)
-		if !ok || r.Verdict != coverage.Complete || confirmed[s] {
+	for _, s := range found {
+		r, ok := j.sink.Held(coverage.Key{Dataset: ds.ID, Date: day.Date, Symbol: s})
+		if !ok || r.Verdict != coverage.Complete {
 			continue
 		}
 		epoch = max(epoch, r.Epoch)
 		r.Verdict, r.RunID = coverage.Incomplete, j.work.RunID
-		records, symbols = append(records, r), append(symbols, k.Symbol)
+		records, symbols = append(records, r), append(symbols, s)
 	}
 	if len(records) == 0 {
 		return nil
 	}
-	slices.Sort(symbols)
 	for n := range records {
 		records[n].Epoch = epoch
 	}
 	p := coverage.Partition{
-		ID: coverage.PartitionID(j.ds.ID, next.Date, next.Date, symbols), Pool: j.work.Partition.Pool,
-		Dataset: j.ds.ID, Start: next.Date, End: next.Date, Symbols: symbols,
+		ID: coverage.PartitionID(ds.ID, day.Date, day.Date, symbols), Pool: j.work.Partition.Pool,
+		Dataset: ds.ID, Start: day.Date, End: day.Date, Symbols: symbols,
 	}
-	if _, err := j.sink.Commit(ctx, Commit{Partition: p, Epoch: epoch, RunID: j.work.RunID, Records: records, KeepRejects: true}); err != nil {
+	_, err := j.sink.Commit(ctx, Commit{Partition: p, Epoch: epoch, RunID: j.work.RunID, Records: records, KeepRejects: true})
+	if fault.Is(err, fault.StaleEpoch) {
+		return nil // they are being fetched again
+	}
+	if err != nil {
 		return err
 	}
 	j.charged = true
-	*issues = append(*issues, coverage.About(j.ds, evidence.Finding{
-		Reason: fault.ValuesRepeated, Count: len(symbols), Of: len(next.Symbols), Sample: symbols[:min(len(symbols), sampleSize)],
-		What: "repeats the values of " + day.Date.String() + " for " + count(int64(len(symbols)), "symbol", "symbols"), Meta: []string{"other_date", day.Date.String()},
-	}.Issue(j.ds.ID, next.Date)))
+	f.Count, f.Of, f.Sample = len(symbols), len(day.Symbols), symbols[:min(len(symbols), sampleSize)]
+	f.What += " " + count(int64(len(symbols)), "symbol", "symbols")
+	*issues = append(*issues, coverage.About(ds, f.Issue(ds.ID, day.Date)))
 	return nil
 }

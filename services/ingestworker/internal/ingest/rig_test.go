@@ -189,7 +189,7 @@ func (r *rig) settle(w coverage.PlanRequest, most int) {
 // dataset is out whatever the time of the test.
 func (r *rig) span(days int) (start, end market.Date) {
 	end = market.DateOf(time.Now()) - 14
-	open := r.sim.OpenDates((end - 60).Compact(), end.Compact())
+	open := r.sim.OpenDates((end - market.Date(30+2*days)).Compact(), end.Compact())
 	start, err := market.ParseCompact(open[len(open)-days])
 	if err != nil {
 		r.t.Fatal(err)
@@ -199,6 +199,18 @@ func (r *rig) span(days int) (start, end market.Date) {
 		r.t.Fatal(err)
 	}
 	return start, end
+}
+
+// calendar fetches the calendar of a pool again, with no answer remembered.
+func (r *rig) calendar(t *testing.T, pool market.Pool) outcome {
+	t.Helper()
+	r.close()
+	r.open()
+	o := r.one(t.Context(), coverage.Partition{ID: catalog.TradeCal, Pool: pool, Dataset: catalog.TradeCal, Start: market.NoDate, End: market.NoDate, Repeat: true})
+	if o.err != nil {
+		t.Fatal(o.err)
+	}
+	return o
 }
 
 type rowSet map[string][]any

@@ -29,6 +29,22 @@ type suspendedList struct {
 	told bool
 }
 
+// fits reports whether the list can be of a day of quotes: hardly any stock that it names
+// has a row.
+func (l suspendedList) fits(day *evidence.Day) bool {
+	traded := 0
+	for _, s := range l.symbols {
+		if day.Has(s) {
+			traded++
+		}
+	}
+	return traded <= 5 || 10*traded <= len(l.symbols)
+}
+
+// mostHalted is the largest share of the listed stocks that a list of suspensions is
+// believed to name. On 8 to 10 July 2015 it was half.
+const mostHalted = 0.6
+
 func (s *suspensions) get(today, d market.Date) (suspendedList, bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -82,9 +98,10 @@ func (j *job) suspendedOn(ctx context.Context, d market.Date) suspendedList {
 
 // halted reports whether the provider lists a stock as suspended for the whole of a
 // date.
-func (j *job) halted(ctx context.Context, symbol string, d market.Date) bool {
+func (j *job) halted(ctx context.Context, symbol string, d market.Date, l *coverage.Lists) bool {
 	s, ok := evidence.SymbolOf(symbol)
-	return ok && slices.Contains(j.suspendedOn(ctx, d).symbols, s)
+	list := j.suspendedOn(ctx, d).symbols
+	return ok && slices.Contains(list, s) && float64(len(list)) <= mostHalted*float64(l.Stocks(d).Sum())
 }
 
 // explain looks for reasons why a day of quotes has fewer rows than the lists and
@@ -95,7 +112,11 @@ func (j *job) explain(ctx context.Context, world coverage.PoolState, f *coverage
 	d := j.work.Partition.Start
 	var newly coverage.ExchangeCounts
 	prev := j.i.days.nearest(catalog.Daily, d)
-	for _, s := range j.suspendedOn(ctx, d).symbols {
+	list := j.suspendedOn(ctx, d)
+	if !list.fits(day) {
+		list = suspendedList{}
+	}
+	for _, s := range list.symbols {
 		if day.Has(s) {
 			continue
 		}

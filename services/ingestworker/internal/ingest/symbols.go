@@ -28,8 +28,12 @@ func (j *job) symbols(ctx context.Context, batch *table.Batch, bad []table.BadCe
 	}
 	c := check(scope{ds: j.ds, start: p.Start, end: p.End, symbols: asked, pick: whole, closed: closedDays(world.Calendar)}, batch, bad)
 	c.rejects = append(c.rejects, j.answered.rejects...)
-	if j.ds.ID == catalog.DailyBasic || j.ds.ID == catalog.Moneyflow {
-		for _, fl := range j.i.flights.daily(p) {
+	if restsOnDaily(j.ds.ID) {
+		daily, err := j.i.flights.daily(ctx, p)
+		if err != nil {
+			return Result{}, err
+		}
+		for _, fl := range daily {
 			if err := wait(ctx, fl.done); err != nil { // its rows are asked of the pool
 				return Result{}, err
 			}
@@ -77,8 +81,14 @@ func (j *job) symbols(ctx context.Context, batch *table.Batch, bad []table.BadCe
 			}
 		}
 	}
-	r, err := j.commitSymbols(ctx, c, world, verdicts)
+	known := j.knownAbsent(world.Calendar, verdicts)
+	r, err := j.commitSymbols(ctx, c, world, verdicts, known)
 	r.warn(refuted...)
+	if err == nil {
+		var against []fault.Issue
+		against, err = j.chargeDependents(ctx, c.batch)
+		r.warn(against...)
+	}
 	if j.charged { // the run must not end whole: a later day does not hold
 		r.Held.Verdict = coverage.Worst(r.Held.Verdict, coverage.Incomplete)
 	}
@@ -249,7 +259,7 @@ func (j *job) judgeKeys(ctx context.Context, world coverage.PoolState, a symbolA
 					}
 					f.Evidence = spanEvidence(a, s, d, traded)
 				}
-				if f.Evidence == coverage.ShortDate && j.ds.ID == catalog.Daily && f.Sibling == "" && (a.proof == nil || !a.proof.rows[s]) && j.halted(ctx, s, d) {
+				if f.Evidence == coverage.ShortDate && j.ds.ID == catalog.Daily && f.Sibling == "" && (a.proof == nil || !a.proof.rows[s]) && j.halted(ctx, s, d, world.Lists) {
 					f.Evidence = coverage.WholeDate // so many are suspended that the date looks short
 				}
 			}
@@ -310,7 +320,7 @@ func (j *job) traded(ctx context.Context, cal Calendar) (*tradedDays, error) {
 }
 
 func (j *job) dailyState(s string, d market.Date) coverage.DailyState {
-	if j.ds.ID != catalog.DailyBasic && j.ds.ID != catalog.Moneyflow {
+	if !restsOnDaily(j.ds.ID) {
 		return coverage.DailyUnknown
 	}
 	r, ok := j.sink.Held(coverage.Key{Dataset: catalog.Daily, Date: d, Symbol: s})
@@ -337,7 +347,7 @@ func (j *job) sibling(s string, d market.Date) string {
 
 // commitSymbols writes what was judged. A symbol whose held rows are missing from
 // the answer keeps them: its records are written, and its rows left as they are.
-func (j *job) commitSymbols(ctx context.Context, c checked, world coverage.PoolState, judged []coverage.KeyJudgement) (Result, error) {
+func (j *job) commitSymbols(ctx context.Context, c checked, world coverage.PoolState, judged []coverage.KeyJudgement, known map[coverage.Key]bool) (Result, error) {
 	p, now := j.work.Partition, time.Now()
 	lost := map[string]int{}
 	for _, k := range judged {
@@ -395,7 +405,7 @@ func (j *job) commitSymbols(ctx context.Context, c checked, world coverage.PoolS
 	if err != nil {
 		return Result{}, err
 	}
-	return j.sum(c, world, append(fresh, kept...), changes, len(lost), judged, found), nil
+	return j.sum(c, world, append(fresh, kept...), changes, len(lost), judged, found, known), nil
 }
 
 func without(b *table.Batch, lost map[string]int) *table.Batch {
@@ -409,7 +419,7 @@ func without(b *table.Batch, lost map[string]int) *table.Batch {
 	return b.Select(keep)
 }
 
-func (j *job) sum(c checked, world coverage.PoolState, records []coverage.Record, changes Changes, lost int, judged, found []coverage.KeyJudgement) Result {
+func (j *job) sum(c checked, world coverage.PoolState, records []coverage.Record, changes Changes, lost int, judged, found []coverage.KeyJudgement, known map[coverage.Key]bool) Result {
 	p := j.work.Partition
 	total := coverage.Record{Key: coverage.Key{Dataset: j.ds.ID, Date: market.NoDate}, Epoch: j.work.Epoch, RunID: j.work.RunID,
 		SameSince: market.NoDate, LastSame: market.NoDate, Verdict: coverage.ExpectedEmpty}
@@ -450,7 +460,7 @@ func (j *job) sum(c checked, world coverage.PoolState, records []coverage.Record
 		case !r.Verdict.Settled(), r.Verdict == coverage.AcceptedShort:
 			by[r.Verdict] = append(by[r.Verdict], r)
 		case r.Verdict == coverage.ExpectedEmpty && j.ds.Table == catalog.TablePrices:
-			if listed, _ := world.Lists.Listed(r.Symbol, r.Date); listed {
+			if listed, _ := world.Lists.Listed(r.Symbol, r.Date); listed && !known[r.Key] {
 				absent = append(absent, r)
 			}
 		}

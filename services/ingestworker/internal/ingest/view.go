@@ -81,7 +81,11 @@ func (i *Ingester) Data(ctx context.Context, w coverage.PlanRequest) (coverage.P
 	if err != nil {
 		return coverage.Plan{}, err
 	}
-	return coverage.Data(w, world)
+	plan, err := coverage.Data(w, world)
+	if err == nil && !w.Estimate {
+		i.flights.plan(w.Pool, plan.Partitions)
+	}
+	return plan, err
 }
 
 // Survey is the calendar of completeness of a pool. It answers from memory where

@@ -26,13 +26,22 @@ func (j *job) whole(ctx context.Context, batch *table.Batch, bad []table.BadCell
 	if err != nil {
 		return Result{}, err
 	}
-	expected := coverage.Expect(j.ds, p.Start, facts)
 	now := time.Now()
 	publishing := !j.ds.Snapshot && coverage.Publishing(j.ds, world.Calendar, p.Start, now)
 	doubts, err := j.examine(ctx, &c, world.Calendar)
 	if err != nil {
 		return Result{}, err
 	}
+	if err := j.turned(ctx, c.batch, world.Calendar, &doubts); err != nil {
+		return Result{}, err
+	}
+	if restsOnDaily(j.ds.ID) && !facts.DailyKnown {
+		// One that begins after the day was remembered judges this one again.
+		if err := j.measure(ctx, &facts, j.i.flights.restedOn(p)); err != nil {
+			return Result{}, err
+		}
+	}
+	expected := coverage.Expect(j.ds, p.Start, facts)
 	held, ok := j.sink.Held(coverage.Key{Dataset: j.ds.ID, Date: p.Start})
 	answer := coverage.Answer{
 		Rows: int64(c.batch.Len), Rejected: int64(len(c.rejects)), Filtered: c.filtered, Doubtful: int64(len(c.doubtful)), MissingValues: int64(len(c.hollow)),
@@ -92,6 +101,13 @@ func (j *job) whole(ctx context.Context, batch *table.Batch, bad []table.BadCell
 	if err != nil {
 		return Result{}, err
 	}
+	if j.ds.ID == catalog.Daily {
+		short, err := j.rejudge(ctx, world)
+		if err != nil {
+			return Result{}, err
+		}
+		charged = append(charged, short...)
+	}
 	if len(charged) > 0 { // the run must not end whole: another of its days does not hold
 		r.Issues = append(r.Issues, charged...)
 		r.Verdict = coverage.Incomplete
@@ -116,16 +132,12 @@ func (j *job) facts(ctx context.Context, world coverage.PoolState) (coverage.Fac
 	f := coverage.FactsOf(j.ds, p.Start, world.Lists)
 	switch j.ds.ID {
 	case catalog.DailyBasic, catalog.Moneyflow:
-		for _, fl := range j.i.flights.daily(p) {
-			if err := wait(ctx, fl.judged); err != nil {
-				return f, err
-			}
-			if fl.whole {
-				f.DailyKnown, f.Daily = true, fl.counts
-			}
+		daily, err := j.i.flights.daily(ctx, p)
+		if err == nil {
+			err = j.measure(ctx, &f, daily)
 		}
-		if r, ok := j.sink.Held(coverage.Key{Dataset: catalog.Daily, Date: p.Start}); !f.DailyKnown && ok && r.Verdict.Settled() {
-			f.DailyKnown, f.Daily = true, r.ByExchange
+		if err != nil {
+			return f, err
 		}
 	case catalog.StockBasic, catalog.FundBasic, catalog.TradeCal:
 		if r, ok := j.sink.Held(coverage.Key{Dataset: j.ds.ID, Date: market.NoDate}); ok && r.Verdict == coverage.Complete {
@@ -148,6 +160,23 @@ func (j *job) facts(ctx context.Context, world coverage.PoolState) (coverage.Fac
 		}, listed)
 	}
 	return f, nil
+}
+
+// measure fills in the rows of the date's daily, in progress or held.
+func (j *job) measure(ctx context.Context, f *coverage.Facts, daily []*flight) error {
+	for _, fl := range daily {
+		if err := wait(ctx, fl.judged); err != nil {
+			return err
+		}
+		if fl.whole {
+			f.DailyKnown, f.Daily = true, fl.counts
+		}
+	}
+	r, ok := j.sink.Held(coverage.Key{Dataset: catalog.Daily, Date: j.work.Partition.Start})
+	if !f.DailyKnown && ok && r.Verdict.Settled() {
+		f.DailyKnown, f.Daily = true, r.ByExchange
+	}
+	return nil
 }
 
 func (j *job) commit(ctx context.Context, c Commit) (Changes, error) {

@@ -201,8 +201,8 @@ func dated(api, code string, d, lastTraded market.Date) map[string]any {
 		for _, k := range []string{"turnover_rate", "turnover_rate_f", "volume_ratio", "pb", "ps", "ps_ttm", "dv_ratio"} {
 			r[k] = round(noise(code, d, k)*9, 4)
 		}
-		r["turnover_rate"] = round(volume/share, 4)            // 手 of 万股, in per cent
-		for _, k := range []string{"pe", "pe_ttm", "dv_ttm"} { // null is not 0
+		r["turnover_rate"], r["turnover_rate_f"] = round(volume/share, 4), round(2*volume/share, 4) // 手 of 万股, in per cent
+		for _, k := range []string{"pe", "pe_ttm", "dv_ttm"} {                                      // null is not 0
 			switch v := noise(code, d, k); {
 			case v < 0.3:
 				r[k] = nil
@@ -223,7 +223,8 @@ func dated(api, code string, d, lastTraded market.Date) map[string]any {
 			r["buy_"+size+"_vol"], r["sell_"+size+"_vol"] = v, v
 			r["buy_"+size+"_amount"], r["sell_"+size+"_amount"] = round(v*mean/100, 2), round(v*mean/100, 2)
 		}
-		r["net_mf_vol"], r["net_mf_amount"] = math.Floor(1e4*noise(code, d, "n"))-5000, round(1e3*noise(code, d, "m")-500, 2)
+		net := math.Floor(volume * (noise(code, d, "n") - 0.5))
+		r["net_mf_vol"], r["net_mf_amount"] = net, round(net*mean/100, 2)
 	}
 	return r
 }

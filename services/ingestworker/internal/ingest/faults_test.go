@@ -1,0 +1,213 @@
+package ingest_test
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/fault/faulttest"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/tusharesim"
+)
+
+// TestFaultsOfOneDay lets the provider err once in each of many ways, evening after
+// evening. A way without a reason is harmless and must leave the day complete; each
+// other must make the dataset incomplete and say why, blame no other dataset, and leave
+// nothing behind once the provider has mended it.
+func TestFaultsOfOneDay(t *testing.T) {
+	type faults []tusharesim.Fault
+	scale := func(api string, factor float64, exchange string, columns ...string) faults {
+		return faults{{Kind: tusharesim.ScaleColumn, API: api, Factor: factor, Exchange: exchange, Columns: columns}}
+	}
+	stale := func(api, exchange string, share float64, columns ...string) faults {
+		return faults{{Kind: tusharesim.Stale, API: api, Exchange: exchange, Share: share, Columns: columns}}
+	}
+	set := func(api, text string, share float64, columns ...string) faults {
+		return faults{{Kind: tusharesim.SetColumn, API: api, Text: text, Share: share, Columns: columns}}
+	}
+	drop := func(api, exchange string) faults {
+		return faults{{Kind: tusharesim.DropRows, API: api, Exchange: exchange}}
+	}
+	quotes := []string{"open", "high", "low", "close", "pre_close", "change"}
+	cases := map[string]struct {
+		faults  faults
+		dataset string
+		reason  fault.Reason
+	}{
+		"stale ratios of earnings":           {stale(catalog.DailyBasic, "", 0, "pe", "pe_ttm"), catalog.DailyBasic, fault.ValuesRepeated},
+		"stale dividend yields of a third":   {stale(catalog.DailyBasic, "", 0.3, "dv_ratio", "dv_ttm"), catalog.DailyBasic, fault.ValuesRepeated},
+		"stale price to sales of Beijing":    {stale(catalog.DailyBasic, "BJ", 0, "ps", "ps_ttm", "pb"), catalog.DailyBasic, fault.ValuesRepeated},
+		"stale volume ratio of Shanghai":     {stale(catalog.DailyBasic, "SH", 0, "volume_ratio"), catalog.DailyBasic, fault.ValuesRepeated},
+		"stale free turnover of Shenzhen":    {stale(catalog.DailyBasic, "SZ", 0, "turnover_rate_f"), catalog.DailyBasic, fault.ValuesRepeated},
+		"stale daily_basic of Beijing":       {stale(catalog.DailyBasic, "BJ", 0), catalog.DailyBasic, fault.ValuesRepeated},
+		"stale net flow of Shanghai":         {stale(catalog.Moneyflow, "SH", 0, "net_mf_vol", "net_mf_amount"), catalog.Moneyflow, fault.ValuesRepeated},
+		"a fraction in place of per cent":    {scale(catalog.Daily, 0.01, "", "pct_chg"), catalog.Daily, fault.ValuesConflict},
+		"per cent of funds × 100":            {scale(catalog.FundDaily, 100, "", "pct_chg"), catalog.FundDaily, fault.ValuesConflict},
+		"shares in place of 万股":              {scale(catalog.DailyBasic, 1e4, "", "total_share", "total_mv"), catalog.DailyBasic, fault.UnitSuspect},
+		"shares of Beijing in place of 万股":   {scale(catalog.DailyBasic, 1e4, "BJ", "total_share", "total_mv"), catalog.DailyBasic, fault.UnitSuspect},
+		"free shares ÷ 10":                   {scale(catalog.DailyBasic, 0.1, "", "free_share"), catalog.DailyBasic, fault.ValuesConflict},
+		"price to book × 100 of Shenzhen":    {scale(catalog.DailyBasic, 100, "SZ", "pb"), catalog.DailyBasic, fault.UnitSuspect},
+		"net flow in 元":                      {scale(catalog.Moneyflow, 1e4, "", "net_mf_amount"), catalog.Moneyflow, fault.ValuesConflict},
+		"net flow in 亿元":                     {scale(catalog.Moneyflow, 1e-4, "", "net_mf_amount"), catalog.Moneyflow, fault.ValuesConflict},
+		"flow sold in 元":                     {scale(catalog.Moneyflow, 1e4, "", "sell_sm_amount", "sell_md_amount", "sell_lg_amount", "sell_elg_amount"), catalog.Moneyflow, fault.ValuesConflict},
+		"turnover of Beijing in 元":           {scale(catalog.Daily, 1000, "BJ", "amount"), catalog.Daily, fault.UnitSuspect},
+		"volume and turnover of funds × 100": {scale(catalog.FundDaily, 100, "", "vol", "amount"), catalog.FundDaily, fault.UnitSuspect},
+		"adjusted prices":                    {scale(catalog.Daily, 3, "", quotes...), catalog.Daily, fault.UnitSuspect},
+		"adjusted prices of one in ten":      {faults{{Kind: tusharesim.ScaleColumn, API: catalog.Daily, Factor: 1.5, Share: 0.1, Columns: quotes}}, catalog.Daily, fault.UnitSuspect},
+		"no price":                           {set(catalog.Daily, "0", 0.05, append(quotes, "vol", "amount", "pct_chg")...), catalog.Daily, fault.Incomplete},
+		"no open":                            {set(catalog.Daily, "0.0", 0.05, "open"), catalog.Daily, fault.ValuesConflict},
+		"prices below nothing":               {scale(catalog.Daily, -1, "SH", quotes...), catalog.Daily, fault.Incomplete},
+		"None for a number":                  {set(catalog.DailyBasic, `"None"`, 0.3, "pe"), catalog.DailyBasic, fault.Incomplete},
+		"a dash for a number":                {set(catalog.Daily, `"-"`, 0.3, "amount"), catalog.Daily, fault.Incomplete},
+		"no Beijing":                         {drop(catalog.Daily, "BJ"), catalog.Daily, fault.Incomplete},
+		"no Beijing in daily_basic":          {drop(catalog.DailyBasic, "BJ"), catalog.DailyBasic, fault.SymbolsMissing},
+		"no Shenzhen in moneyflow":           {drop(catalog.Moneyflow, "SZ"), catalog.Moneyflow, fault.Incomplete},
+		"Shanghai alone":                     {drop(catalog.FundDaily, "SZ"), catalog.FundDaily, fault.Incomplete},
+		"tomorrow's date":                    {set(catalog.Moneyflow, `"20991231"`, 0, "trade_date"), catalog.Moneyflow, fault.Incomplete},
+		"half of another date":               {set(catalog.Daily, `"20200102"`, 0.5, "trade_date"), catalog.Daily, fault.Incomplete},
+		"one page twice and another never":   {faults{{Kind: tusharesim.LatePage, API: catalog.Daily}}, catalog.Daily, fault.Incomplete},
+		"cut at a round number":              {faults{{Kind: tusharesim.SilentTruncation, API: catalog.DailyBasic, N: 500}}, catalog.DailyBasic, fault.Incomplete},
+		"dates with dashes":                  {faults{{Kind: tusharesim.DashedDates, API: catalog.Daily}}, catalog.Daily, ""},
+		"dates as numbers":                   {faults{}, catalog.Moneyflow, ""},
+		"a byte order mark":                  {faults{{Kind: tusharesim.BOM}}, catalog.Daily, ""},
+		"numbers as texts":                   {faults{}, catalog.FundDaily, ""},
+		"the body is cut once":               {faults{{Kind: tusharesim.TruncatedBody, API: catalog.Daily, Count: 1}}, catalog.Daily, ""},
+	}
+	r := newRig(t, tusharesim.Options{Stocks: 700, Funds: 120}) // enough of Beijing to compare
+	if err := r.sim.SetCap(catalog.Daily, 400); err != nil {
+		t.Fatal(err)
+	}
+	w, days := r.evenings(market.Universe, len(cases), nil)
+	for n, name := range slices.Sorted(maps.Keys(cases)) {
+		c, day := cases[name], days[n]
+		switch name {
+		case "dates as numbers":
+			c.faults = set(c.dataset, day.Compact(), 0, "trade_date")
+		case "numbers as texts":
+			c.faults = set(c.dataset, `"1.5"`, 0, "change") // the last digits differ, and 1.5 is a number
+			c.reason = fault.ValuesConflict
+		}
+		t.Run(name, func(t *testing.T) {
+			var ids []int
+			for _, f := range c.faults {
+				if f.Kind != tusharesim.BOM && f.Kind != tusharesim.TruncatedBody && f.Kind != tusharesim.LatePage {
+					f.TradeDate = day.Compact()
+				}
+				ids = append(ids, r.fail(f))
+			}
+			w.End = day
+			if _, err := r.pass(w, 4, nil); err != nil {
+				t.Fatal(err)
+			}
+			verdict, issues := r.standing(c.dataset, day)
+			if c.reason == "" {
+				if verdict != coverage.Complete {
+					t.Errorf("%s is %s with %v", c.dataset, verdict, issues)
+				}
+			} else {
+				faulttest.Produces(t, issues, c.reason)
+				if verdict != coverage.Incomplete {
+					t.Errorf("%s is %s with %v, want incomplete", c.dataset, verdict, issues)
+				}
+			}
+			for _, ds := range everything {
+				if v, issues := r.standing(ds.ID, day); !ds.Snapshot && ds.ID != c.dataset && v != coverage.Complete {
+					t.Errorf("%s is blamed too: %s %v", ds.ID, v, issues)
+				}
+			}
+			for _, id := range ids {
+				r.sim.RemoveFault(id)
+			}
+			r.settle(w, 3)
+		})
+	}
+	r.sameAsProvider(w.Start, w.End, everything)
+}
+
+// TestAListOfSuspensionsThatNamesEverybody explains nothing.
+func TestAListOfSuspensionsThatNamesEverybody(t *testing.T) {
+	r := newRig(t, small())
+	w, days := r.evenings(market.Universe, 1, nil)
+	w.End = days[0]
+	r.fail(tusharesim.Fault{Kind: tusharesim.AllSuspended})
+	r.fail(tusharesim.Fault{Kind: tusharesim.DropRows, API: catalog.Daily, Share: 0.3, TradeDate: days[0].Compact()})
+	if _, err := r.pass(w, 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	if v, issues := r.standing(catalog.Daily, days[0]); v != coverage.Incomplete {
+		t.Errorf("a day that lost three rows in ten is %s %v", v, issues)
+	}
+	targets := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: days[0], End: days[0], Symbols: r.allTraded(days[0])[:40]}
+	if _, err := r.pass(targets, 1, nil); err != nil {
+		t.Fatal(err)
+	}
+	lost, silent := 0, 0
+	for _, s := range targets.Symbols {
+		if held, _ := r.sinks[market.Targets].Held(coverage.Key{Dataset: catalog.Daily, Date: days[0], Symbol: s}); held.Rows == 0 {
+			if lost++; held.Verdict.Settled() {
+				silent++
+			}
+		}
+	}
+	if lost == 0 || silent > 0 {
+		t.Errorf("%d targets have no row, and %d of them are settled", lost, silent)
+	}
+}
+
+// TestTheCalendarIsTurnedOver: a trading day that the calendar calls closed would never
+// be planned, and a weekend that it opens would be asked for in vain.
+func TestTheCalendarIsTurnedOver(t *testing.T) {
+	r := newRig(t, small())
+	start, end := r.span(3)
+	w := coverage.PlanRequest{Pool: market.Universe, Datasets: everything, Start: start, End: end}
+	r.settle(w, 3)
+	before, err := r.ing.Calendar(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := before.Last
+	for !before.IsOpen(next) { // the last trading day known, which is to come
+		next--
+	}
+	saturday := end
+	for saturday.Time().Weekday() != 6 {
+		saturday--
+	}
+	for _, c := range []struct {
+		name   string
+		day    market.Date
+		reason fault.Reason
+		kept   bool
+	}{
+		{"a day with rows", end, fault.ValuesConflict, true},
+		{"a day that no pool has yet", before.Before(market.DateOf(time.Now())), fault.ValuesConflict, true},
+		{"a weekend", saturday, fault.ValuesConflict, true},
+		{"a day to come", next, fault.ValuesRevised, false},
+	} {
+		for _, pool := range market.Pools() {
+			t.Run(c.name+" in "+string(pool), func(t *testing.T) {
+				if pool == market.Targets {
+					r.settle(coverage.PlanRequest{Pool: pool, Datasets: everything, Start: start, End: end, Symbols: r.allTraded(end)[:2]}, 3)
+				}
+				id := r.fail(tusharesim.Fault{Kind: tusharesim.FlippedDay, TradeDate: c.day.Compact()})
+				defer r.sim.RemoveFault(id)
+				o := r.calendar(t, pool)
+				faulttest.Produces(t, o.result.Issues, c.reason)
+				cal, err := r.sinks[pool].Calendar(context.Background())
+				if err != nil {
+					t.Fatal(err)
+				}
+				if kept := cal.IsOpen(c.day) == before.IsOpen(c.day); kept != c.kept {
+					t.Errorf("the calendar held is kept: %v, want %v", kept, c.kept)
+				}
+				r.sim.RemoveFault(id)
+				r.calendar(t, pool)
+			})
+		}
+	}
+}

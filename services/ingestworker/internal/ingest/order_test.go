@@ -1,0 +1,212 @@
+package ingest_test
+
+import (
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/tusharesim"
+)
+
+// TestTheOrderOfADatesDatasets: what the datasets of a date say of each other is the same
+// in whatever order they come, and it is said before the last of them has ended.
+func TestTheOrderOfADatesDatasets(t *testing.T) {
+	type faults func(r *rig, d market.Date) []tusharesim.Fault
+	drop := func(api string, share float64) faults {
+		return func(r *rig, d market.Date) []tusharesim.Fault {
+			f := tusharesim.Fault{Kind: tusharesim.DropRows, API: api, Share: share}
+			if share == 0 {
+				f.Codes = []string{r.traded(d)}
+			}
+			return []tusharesim.Fault{f}
+		}
+	}
+	one := func(f tusharesim.Fault) faults {
+		return func(*rig, market.Date) []tusharesim.Fault { return []tusharesim.Fault{f} }
+	}
+	wrongClose := tusharesim.Fault{Kind: tusharesim.ScaleColumn, API: catalog.DailyBasic, Columns: []string{"close", "total_mv", "circ_mv"}, Factor: 1.1}
+	wrongVolume := tusharesim.Fault{Kind: tusharesim.ScaleColumn, API: catalog.Moneyflow, Factor: 4,
+		Columns: []string{"buy_sm_vol", "sell_sm_vol", "buy_md_vol", "sell_md_vol", "buy_lg_vol", "sell_lg_vol", "buy_elg_vol", "sell_elg_vol", "net_mf_vol"}}
+	for _, pool := range market.Pools() {
+		cases := map[string]struct {
+			faults  faults
+			lacking string // the dataset that must be unsettled; none where all is well
+		}{
+			"daily lacks a symbol":                {drop(catalog.Daily, 0), catalog.Daily},
+			"daily_basic lacks a symbol":          {drop(catalog.DailyBasic, 0), catalog.DailyBasic},
+			"moneyflow lacks a symbol":            {drop(catalog.Moneyflow, 0), catalog.Moneyflow},
+			"daily_basic has another close":       {one(wrongClose), catalog.DailyBasic},
+			"moneyflow has four times the volume": {one(wrongVolume), catalog.Moneyflow},
+		}
+		if pool == market.Universe {
+			cases["moneyflow is short of daily and not of the lists"] = struct {
+				faults  faults
+				lacking string
+			}{drop(catalog.Moneyflow, 0.04), catalog.Moneyflow}
+			cases["many are suspended"] = struct {
+				faults  faults
+				lacking string
+			}{func(r *rig, d market.Date) []tusharesim.Fault {
+				if _, err := r.sim.Suspend(tusharesim.Suspension{TradeDate: d.Compact(), Share: 0.15}); err != nil {
+					r.t.Fatal(err)
+				}
+				return nil
+			}, ""}
+		}
+		orders := [][]string{
+			{catalog.Daily, catalog.DailyBasic, catalog.Moneyflow}, {catalog.DailyBasic, catalog.Moneyflow, catalog.Daily},
+			{catalog.Moneyflow, catalog.Daily, catalog.DailyBasic},
+		}
+		r := newRig(t, tusharesim.Options{Stocks: 500, Funds: 40})
+		_, end := r.span(1)
+		w, days := r.evenings(pool, len(cases)*len(orders), r.allTraded(end)[:3])
+		for n, name := range slices.Sorted(maps.Keys(cases)) {
+			for m, order := range orders {
+				c, day := cases[name], days[n*len(orders)+m]
+				t.Run(fmt.Sprintf("%s: %s, %v", pool, name, order), func(t *testing.T) {
+					w.End = day
+					w.Symbols = []string{r.traded(day), r.tradedBeside(day)}
+					slices.Sort(w.Symbols)
+					r.settle(coverage.PlanRequest{Pool: pool, Datasets: everything, Start: day - 10, End: day - 1, Symbols: w.Symbols}, 3)
+					var ids []int
+					for _, f := range c.faults(r, day) {
+						f.TradeDate = day.Compact()
+						ids = append(ids, r.fail(f))
+					}
+					said := c.lacking == "" // and the run does not end whole
+					for _, id := range order {
+						p := coverage.Partition{ID: coverage.PartitionID(id, day, day, nil), Pool: pool, Dataset: id, Start: day, End: day}
+						if pool == market.Targets {
+							p.Symbols, p.ID = w.Symbols, coverage.PartitionID(id, day, day, w.Symbols)
+						}
+						o := r.one(t.Context(), p)
+						if o.err != nil {
+							t.Fatal(o.err)
+						}
+						said = said || !o.result.Held.Verdict.Settled() && slices.ContainsFunc(o.result.Issues, func(i fault.Issue) bool { return i.Meta["dataset"] == c.lacking })
+					}
+					for _, id := range order {
+						verdict := r.worst(pool, id, day, w.Symbols)
+						if verdict.Settled() == (id == c.lacking) {
+							t.Errorf("%s is %s", id, verdict)
+						}
+					}
+					if !said {
+						t.Error("no partition tells of it")
+					}
+					for _, id := range ids {
+						r.sim.RemoveFault(id)
+					}
+					w.Start = day - 10
+					r.settle(w, 4)
+				})
+			}
+		}
+	}
+}
+
+// worst is the worst verdict that a pool holds of a day.
+func (r *rig) worst(pool market.Pool, dataset string, d market.Date, symbols []string) coverage.Verdict {
+	if pool == market.Universe {
+		symbols = []string{""}
+	}
+	var all []coverage.Verdict
+	for _, s := range symbols {
+		held, ok := r.sinks[pool].Held(coverage.Key{Dataset: dataset, Date: d, Symbol: s})
+		if !ok {
+			held.Verdict = coverage.Missing
+		}
+		all = append(all, held.Verdict)
+	}
+	return coverage.Worst(all...)
+}
+
+// TestALateDailyIsWaitedFor: a dataset that rests on a planned daily is not judged by the
+// lists because its dispatch came in first.
+func TestALateDailyIsWaitedFor(t *testing.T) {
+	r := newRig(t, small())
+	w, days := r.evenings(market.Universe, 1, nil)
+	day := days[0]
+	if _, err := r.sim.Suspend(tusharesim.Suspension{TradeDate: day.Compact(), Share: 0.2}); err != nil {
+		t.Fatal(err)
+	}
+	w.Start, w.End = day, day
+	plan, err := r.ing.Data(t.Context(), w)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := slices.IndexFunc(plan.Partitions, func(p coverage.Partition) bool { return p.Dataset == catalog.Daily })
+	r.sim.ResetStats()
+	early := make(chan outcome)
+	go func() {
+		p := plan.Partitions[at]
+		p.Dataset, p.ID = catalog.Moneyflow, coverage.PartitionID(catalog.Moneyflow, day, day, nil)
+		early <- r.one(t.Context(), p)
+	}()
+	for r.sim.Stats().ByAPI[catalog.Moneyflow] == 0 {
+		select {
+		case o := <-early:
+			t.Fatalf("it ended without a call: %v", o.err)
+		default:
+		}
+	}
+	if o := r.one(t.Context(), plan.Partitions[at]); o.err != nil || o.result.Held.Verdict != coverage.Complete {
+		t.Fatalf("daily is %s %v, %v", o.result.Held.Verdict, o.result.Issues, o.err)
+	}
+	if o := <-early; o.err != nil || o.result.Held.Verdict != coverage.Complete {
+		t.Errorf("moneyflow is %s %v, %v", o.result.Held.Verdict, o.result.Issues, o.err)
+	}
+}
+
+// TestALongGapInAnyOrder: a symbol without a row on three days in a row is proved to be
+// missing on each of them, whichever of the days comes last, and by every dataset of
+// them.
+func TestALongGapInAnyOrder(t *testing.T) {
+	const gap = 3
+	const orders = 3
+	r := newRig(t, tusharesim.Options{Stocks: 2400, Funds: -1}) // enough that suspend_d is never empty
+	start, end := r.span(orders * (gap + 4))
+	open := r.sim.OpenDates(start.Compact(), end.Compact())
+	w := coverage.PlanRequest{Pool: market.Universe, Datasets: datasets(catalog.TradeCal, catalog.StockBasic), Start: start, End: end}
+	r.settle(w, 2)
+	for n := range orders {
+		var days []market.Date
+		for _, text := range open[n*(gap+4) : (n+1)*(gap+4)] {
+			d, err := market.ParseCompact(text)
+			if err != nil {
+				t.Fatal(err)
+			}
+			days = append(days, d)
+		}
+		code := r.traded(days[len(days)-1])
+		r.fail(tusharesim.Fault{Kind: tusharesim.DropRows, Codes: []string{code}, TradeDate: days[2].Compact(), EndDate: days[1+gap].Compact()})
+		order := []int{0, 1, 5, 6, 2, 4, 3} // the middle last
+		if n > 0 {
+			order = rand.New(rand.NewPCG(uint64(n), 7)).Perm(len(days))
+		}
+		t.Run(fmt.Sprint(order), func(t *testing.T) {
+			for _, at := range order {
+				for _, id := range []string{catalog.Daily, catalog.DailyBasic, catalog.Moneyflow} {
+					if o := r.one(t.Context(), coverage.Partition{ID: coverage.PartitionID(id, days[at], days[at], nil), Pool: market.Universe, Dataset: id, Start: days[at], End: days[at]}); o.err != nil {
+						t.Fatal(o.err)
+					}
+				}
+			}
+			for at, d := range days {
+				for _, id := range []string{catalog.Daily, catalog.DailyBasic, catalog.Moneyflow} {
+					v, issues := r.standing(id, d)
+					lacks := at >= 2 && at < 2+gap
+					if lacks != (v == coverage.Incomplete) || lacks != slices.ContainsFunc(issues, func(i fault.Issue) bool { return i.Reason == fault.SymbolsMissing }) {
+						t.Errorf("%s of day %d is %s %v", id, at, v, issues)
+					}
+				}
+			}
+		})
+	}
+}
