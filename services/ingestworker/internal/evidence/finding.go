@@ -253,6 +253,50 @@ func sameRow(later, earlier *Day, i, j int, told func(n int, same bool)) bool {
 // volume and the same turnover in 235,000 recorded pairs. An ETF sold once a day may.
 const leastVolume = 100
 
+// FrozenSymbols are the symbols of a day of daily_basic with two ratios or more of an
+// earlier day though the close moved since.
+func FrozenSymbols(later, earlier *Day) map[Symbol]bool {
+	out := map[Symbol]bool{}
+	if later.Dataset != catalog.DailyBasic {
+		return out
+	}
+	before, after := earlier.column("close"), later.column("close")
+	each(later, earlier, func(i, j int) {
+		frozen := 0
+		for n, c := range later.columns {
+			if x, y := later.values[n][i], earlier.values[n][j]; x == y && moves(c.name, x, y, before[j], after[i]) {
+				frozen++
+			}
+		}
+		if frozen >= 2 {
+			out[later.Symbols[i]] = true
+		}
+	})
+	return out
+}
+
+// JumpedSymbols are the symbols whose shares or price to book or sales are many times as
+// large or small as on the day before: no company changes so in a day. Each has the name
+// of the column.
+func JumpedSymbols(day, before *Day) map[Symbol]string {
+	out := map[Symbol]string{}
+	if day.Dataset != catalog.DailyBasic {
+		return out
+	}
+	for _, name := range []string{"total_share", "pb", "ps"} {
+		now, then := day.column(name), before.column(name)
+		each(day, before, func(i, j int) {
+			if x, y := now[i], then[j]; x > 0 && y > 0 && (x > rowJump*y || y > rowJump*x) && out[day.Symbols[i]] == "" {
+				out[day.Symbols[i]] = name
+			}
+		})
+	}
+	return out
+}
+
+// rowJump is by how many times a single row shows another unit.
+const rowJump = 20
+
 // RepeatedSymbols are the symbols whose row on a day has all values of an earlier one,
 // or its volume and turnover. No recorded symbol has two such days in a row.
 func RepeatedSymbols(later, earlier *Day) map[Symbol]bool {

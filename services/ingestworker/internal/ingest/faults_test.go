@@ -4,6 +4,7 @@ import (
 	"context"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -32,6 +33,9 @@ func TestFaultsOfOneDay(t *testing.T) {
 	}
 	drop := func(api, exchange string) faults {
 		return faults{{Kind: tusharesim.DropRows, API: api, Exchange: exchange}}
+	}
+	older := func(api string) faults { // SourceDate is filled in below
+		return faults{{Kind: tusharesim.Stale, API: api, SourceDate: "20000101"}}
 	}
 	quotes := []string{"open", "high", "low", "close", "pre_close", "change"}
 	cases := map[string]struct {
@@ -72,6 +76,10 @@ func TestFaultsOfOneDay(t *testing.T) {
 		"half of another date":               {set(catalog.Daily, `"20200102"`, 0.5, "trade_date"), catalog.Daily, fault.Incomplete},
 		"one page twice and another never":   {faults{{Kind: tusharesim.LatePage, API: catalog.Daily}}, catalog.Daily, fault.Incomplete},
 		"cut at a round number":              {faults{{Kind: tusharesim.SilentTruncation, API: catalog.DailyBasic, N: 500}}, catalog.DailyBasic, fault.Incomplete},
+		"daily of two days before":           {older(catalog.Daily), catalog.Daily, fault.ValuesConflict},
+		"daily_basic of two days before":     {older(catalog.DailyBasic), catalog.DailyBasic, fault.ValuesConflict},
+		"moneyflow of two days before":       {older(catalog.Moneyflow), catalog.Moneyflow, fault.ValuesConflict},
+		"fund_daily of two days before":      {older(catalog.FundDaily), catalog.FundDaily, fault.ValuesConflict},
 		"dates with dashes":                  {faults{{Kind: tusharesim.DashedDates, API: catalog.Daily}}, catalog.Daily, ""},
 		"dates as numbers":                   {faults{}, catalog.Moneyflow, ""},
 		"a byte order mark":                  {faults{{Kind: tusharesim.BOM}}, catalog.Daily, ""},
@@ -97,6 +105,10 @@ func TestFaultsOfOneDay(t *testing.T) {
 			for _, f := range c.faults {
 				if f.Kind != tusharesim.BOM && f.Kind != tusharesim.TruncatedBody && f.Kind != tusharesim.LatePage {
 					f.TradeDate = day.Compact()
+				}
+				if f.SourceDate != "" {
+					open := r.sim.OpenDates((day - 30).Compact(), day.Compact())
+					f.SourceDate = open[len(open)-3]
 				}
 				ids = append(ids, r.fail(f))
 			}
@@ -210,4 +222,87 @@ func TestTheCalendarIsTurnedOver(t *testing.T) {
 			})
 		}
 	}
+}
+
+// TestListsThatErr: a list that came short, empty, or with the same companies whatever
+// status was asked for, does not replace the one held.
+func TestListsThatErr(t *testing.T) {
+	r := newRig(t, small())
+	start, end := r.span(2)
+	w := coverage.PlanRequest{Pool: market.Universe, Datasets: everything, Start: start, End: end}
+	r.settle(w, 3)
+	before, err := r.sinks[market.Universe].Instruments(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, f := range map[string]tusharesim.Fault{
+		"three in five stocks":  {Kind: tusharesim.HalfDay, API: catalog.StockBasic, N: 60},
+		"no stocks":             {Kind: tusharesim.Empty, API: catalog.StockBasic},
+		"every status is L":     {Kind: tusharesim.SetColumn, API: catalog.StockBasic, Columns: []string{"list_status"}, Text: `"L"`},
+		"three in five funds":   {Kind: tusharesim.HalfDay, API: catalog.FundBasic, N: 60},
+		"no funds":              {Kind: tusharesim.Empty, API: catalog.FundBasic},
+		"codes of another form": {Kind: tusharesim.MangledCode, API: catalog.StockBasic, Share: 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			id := r.fail(f)
+			defer r.sim.RemoveFault(id)
+			r.close()
+			r.open() // without an answer remembered
+			o := r.one(t.Context(), coverage.Partition{ID: f.API, Pool: market.Universe, Dataset: f.API, Start: market.NoDate, End: market.NoDate, Repeat: true})
+			if o.err != nil {
+				t.Fatal(o.err)
+			}
+			if o.result.Found == coverage.Complete || len(o.result.Issues) == 0 {
+				t.Errorf("it is %s %v", o.result.Found, o.result.Issues)
+			}
+			after, err := r.sinks[market.Universe].Instruments(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(after) != len(before) {
+				t.Errorf("%d instruments are held, %d were", len(after), len(before))
+			}
+		})
+	}
+	r.sameAsProvider(start, end, everything)
+}
+
+// TestAPageWithoutEnd: an answer that announces more rows for ever is no whole day, and
+// says so.
+func TestAPageWithoutEnd(t *testing.T) {
+	r := newRig(t, small())
+	w, days := r.evenings(market.Universe, 1, nil)
+	w.End = days[0]
+	id := r.fail(tusharesim.Fault{Kind: tusharesim.Endless, API: catalog.Daily})
+	out, err := r.pass(w, 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range out {
+		if o.part.Dataset == catalog.Daily && !fault.Is(o.err, fault.ProviderUnavailable) {
+			t.Errorf("%s: %s, %v", o.part.ID, o.result.Held.Verdict, o.err)
+		}
+	}
+	r.sim.RemoveFault(id)
+	r.settle(w, 3)
+	r.sameAsProvider(w.Start, w.End, everything)
+}
+
+// TestARedirectIsNotFollowed, so that no token goes to another host, and is told.
+func TestARedirectIsNotFollowed(t *testing.T) {
+	r := newRig(t, small())
+	w, days := r.evenings(market.Universe, 1, nil)
+	w.End = days[0]
+	id := r.fail(tusharesim.Fault{Kind: tusharesim.Redirect})
+	out, err := r.pass(w, 2, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, o := range out {
+		if !fault.Is(o.err, fault.ProviderUnavailable) || !strings.Contains(o.err.Error(), "redirect") {
+			t.Errorf("%s: %v", o.part.ID, o.err)
+		}
+	}
+	r.sim.RemoveFault(id)
+	r.settle(w, 3)
 }

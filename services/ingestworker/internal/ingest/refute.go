@@ -5,6 +5,7 @@ import (
 	"context"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
@@ -141,6 +142,30 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 	for s := range evidence.RepeatedSymbols(day(first), prev) {
 		wrong[s] = repeatsDay + prev.Date.String()
 	}
+	if first == last && first >= market.DateOf(time.Now())-staleWithin {
+		for d, left := prev.Date, staleDays; left > 0; left-- {
+			d = cal.Before(d)
+			older, err := j.poolDay(ctx, j.ds.ID, d)
+			if err != nil {
+				return err
+			}
+			for s := range evidence.RepeatedSymbols(day(first), older) {
+				if wrong[s] == "" {
+					wrong[s] = repeatsDay + d.String()
+				}
+			}
+		}
+	}
+	for s := range evidence.FrozenSymbols(day(first), prev) {
+		if wrong[s] == "" {
+			wrong[s] = staleRatios + prev.Date.String()
+		}
+	}
+	for s, column := range evidence.JumpedSymbols(day(first), prev) {
+		if wrong[s] == "" {
+			wrong[s] = otherUnit + column
+		}
+	}
 	if restsOnDaily(j.ds.ID) && first == last {
 		quotes, err := j.poolDay(ctx, catalog.Daily, first)
 		if err != nil {
@@ -160,19 +185,22 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 	if err := j.confirm(ctx, symbol, date, day, out); err != nil {
 		return err
 	}
-	var repeated, conflicting []string
+	var repeated, conflicting, scaled []string
 	for r, why := range out {
 		switch {
 		case strings.HasPrefix(why, otherThanDaily):
 			conflicting = append(conflicting, symbol[r]+" "+date[r].String())
-		case strings.HasPrefix(why, repeatsDay):
+		case strings.HasPrefix(why, otherUnit):
+			scaled = append(scaled, symbol[r]+" "+date[r].String())
+		case strings.HasPrefix(why, repeatsDay), strings.HasPrefix(why, staleRatios):
 			repeated = append(repeated, symbol[r]+" "+date[r].String())
 		}
 	}
 	if err := j.chargeDaily(ctx, first, conflicting, cal, issues); err != nil {
 		return err
 	}
-	j.tellRows(fault.ValuesRepeated, "repeats the values of the previous trading day for", repeated, c.batch.Len, issues)
+	j.tellRows(fault.ValuesRepeated, "repeats the values of an earlier trading day for", repeated, c.batch.Len, issues)
+	j.tellRows(fault.UnitSuspect, "has a value many times that of the previous trading day for", scaled, c.batch.Len, issues)
 	j.tellRows(fault.ValuesConflict, "differs from daily for", conflicting, c.batch.Len, issues)
 	return j.chargeAfter(ctx, day(last), cal, issues)
 }
@@ -212,6 +240,19 @@ func (j *job) confirmed(ctx context.Context, day *evidence.Day) (map[evidence.Sy
 
 // repeatsDay begins the reason of a row that has the values of another day.
 const repeatsDay = "it repeats the values of "
+
+// A recent day is also compared with some days before the last one: a provider was seen to
+// fill a date with the values of four days before.
+const (
+	staleDays   = 4
+	staleWithin = 30 // calendar days: a backfill reads no more than it must
+)
+
+// staleRatios begins the reason of a row of which only the ratios are those of another day.
+const staleRatios = "it repeats the ratios of "
+
+// otherUnit begins the reason of a row that has many times the value of the day before.
+const otherUnit = "it probably has another unit in "
 
 // otherThanDaily begins the reason of a row that cannot be of the same day as its daily.
 const otherThanDaily = "it differs from daily in "

@@ -134,19 +134,26 @@ func TestWrongValuesAreNeverCompleteInTargets(t *testing.T) {
 		fault  tusharesim.Fault
 		reason fault.Reason
 	}{
-		"yesterday's daily":       {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.Daily}, fault.ValuesRepeated},
-		"yesterday's daily_basic": {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.DailyBasic}, fault.ValuesRepeated},
-		"yesterday's moneyflow":   {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.Moneyflow}, fault.ValuesRepeated},
-		"yesterday's fund_daily":  {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.FundDaily}, fault.ValuesRepeated},
-		"stale columns of basic":  {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.DailyBasic, Columns: []string{"close", "total_mv", "circ_mv"}}, fault.ValuesConflict},
-		"volume × 100":            {tusharesim.Fault{Kind: tusharesim.ScaleColumn, API: catalog.Daily, Column: "vol", Factor: 100}, fault.UnitSuspect},
-		"no values of basic":      {tusharesim.Fault{Kind: tusharesim.NullColumn, API: catalog.DailyBasic, Columns: []string{"turnover_rate", "total_mv"}}, fault.ValuesMissing},
-		"no close":                {tusharesim.Fault{Kind: tusharesim.NullColumn, API: catalog.DailyBasic, Columns: []string{"close"}}, fault.RowsRejected},
-		"no pb alone":             {tusharesim.Fault{Kind: tusharesim.NullColumn, API: catalog.DailyBasic, Columns: []string{"pb"}}, fault.ValuesMissing},
+		"yesterday's daily":        {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.Daily}, fault.ValuesRepeated},
+		"yesterday's daily_basic":  {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.DailyBasic}, fault.ValuesRepeated},
+		"yesterday's moneyflow":    {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.Moneyflow}, fault.ValuesRepeated},
+		"yesterday's fund_daily":   {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.FundDaily}, fault.ValuesRepeated},
+		"stale columns of basic":   {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.DailyBasic, Columns: []string{"close", "total_mv", "circ_mv"}}, fault.ValuesConflict},
+		"volume × 100":             {tusharesim.Fault{Kind: tusharesim.ScaleColumn, API: catalog.Daily, Column: "vol", Factor: 100}, fault.UnitSuspect},
+		"no values of basic":       {tusharesim.Fault{Kind: tusharesim.NullColumn, API: catalog.DailyBasic, Columns: []string{"turnover_rate", "total_mv"}}, fault.ValuesMissing},
+		"no close":                 {tusharesim.Fault{Kind: tusharesim.NullColumn, API: catalog.DailyBasic, Columns: []string{"close"}}, fault.RowsRejected},
+		"no pb alone":              {tusharesim.Fault{Kind: tusharesim.NullColumn, API: catalog.DailyBasic, Columns: []string{"pb"}}, fault.ValuesMissing},
+		"funds of two days before": {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.FundDaily, SourceDate: "20000101"}, fault.ValuesRepeated},
+		"stale ratios":             {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.DailyBasic, Columns: []string{"pb", "ps", "ps_ttm"}}, fault.ValuesRepeated},
+		"shares for 万股":            {tusharesim.Fault{Kind: tusharesim.ScaleColumn, API: catalog.DailyBasic, Columns: []string{"total_share", "total_mv"}, Factor: 1e4}, fault.UnitSuspect},
+		"stale volume":             {tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.Daily, Columns: []string{"vol", "amount"}}, fault.ValuesRepeated},
+		"flows × 100": {tusharesim.Fault{Kind: tusharesim.ScaleColumn, API: catalog.Moneyflow, Factor: 100, Columns: []string{
+			"buy_sm_vol", "sell_sm_vol", "buy_md_vol", "sell_md_vol", "buy_lg_vol", "sell_lg_vol", "buy_elg_vol", "sell_elg_vol", "net_mf_vol"}}, fault.ValuesConflict},
 	} {
+		alone := name == "no pb alone" || name == "stale ratios" || name == "shares for 万股" || name == "stale volume" || name == "funds of two days before"
 		for _, first := range []bool{false, true} {
-			if first && name == "no pb alone" {
-				continue // with nothing held, no pb may be what there is
+			if first && alone {
+				continue // with nothing held, it may be what there is
 			}
 			t.Run(fmt.Sprintf("%s, first fill %v", name, first), func(t *testing.T) {
 				t.Parallel()
@@ -160,6 +167,9 @@ func TestWrongValuesAreNeverCompleteInTargets(t *testing.T) {
 					w.End = end
 				}
 				c.fault.TradeDate = end.Compact()
+				if c.fault.SourceDate != "" {
+					c.fault.SourceDate = start.Compact()
+				}
 				id := r.fail(c.fault)
 				out, err := r.pass(w, 1, nil)
 				if err != nil {
