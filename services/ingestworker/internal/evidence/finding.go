@@ -275,22 +275,19 @@ func FrozenSymbols(later, earlier *Day) map[Symbol]bool {
 	return out
 }
 
-// JumpedSymbols are the symbols whose shares or price to book or sales are many times as
-// large or small as on the day before: no company changes so in a day. Each has the name
-// of the column.
-func JumpedSymbols(day, before *Day) map[Symbol]string {
-	out := map[Symbol]string{}
-	if day.Dataset != catalog.DailyBasic {
+// JumpedSymbols are the symbols whose number of shares is many times as large or small as
+// on the day before: no company changes so in a day, as its ratios may with a report.
+func JumpedSymbols(day, before *Day) map[Symbol]bool {
+	out := map[Symbol]bool{}
+	now, then := day.column("total_share"), before.column("total_share")
+	if now == nil || then == nil {
 		return out
 	}
-	for _, name := range []string{"total_share", "pb", "ps"} {
-		now, then := day.column(name), before.column(name)
-		each(day, before, func(i, j int) {
-			if x, y := now[i], then[j]; x > 0 && y > 0 && (x > rowJump*y || y > rowJump*x) && out[day.Symbols[i]] == "" {
-				out[day.Symbols[i]] = name
-			}
-		})
-	}
+	each(day, before, func(i, j int) {
+		if x, y := now[i], then[j]; x > 0 && y > 0 && (x > rowJump*y || y > rowJump*x) {
+			out[day.Symbols[i]] = true
+		}
+	})
 	return out
 }
 

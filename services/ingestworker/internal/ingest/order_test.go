@@ -79,7 +79,7 @@ func TestTheOrderOfADatesDatasets(t *testing.T) {
 						f.TradeDate = day.Compact()
 						ids = append(ids, r.fail(f))
 					}
-					said := c.lacking == "" // and the run does not end whole
+					said, all := c.lacking == "", []fault.Issue(nil) // and the run does not end whole
 					for _, id := range order {
 						p := coverage.Partition{ID: coverage.PartitionID(id, day, day, nil), Pool: pool, Dataset: id, Start: day, End: day}
 						if pool == market.Targets {
@@ -89,12 +89,13 @@ func TestTheOrderOfADatesDatasets(t *testing.T) {
 						if o.err != nil {
 							t.Fatal(o.err)
 						}
+						all = append(all, o.result.Issues...)
 						said = said || !o.result.Held.Verdict.Settled() && slices.ContainsFunc(o.result.Issues, func(i fault.Issue) bool { return i.Meta["dataset"] == c.lacking })
 					}
 					for _, id := range order {
 						verdict := r.worst(pool, id, day, w.Symbols)
 						if verdict.Settled() == (id == c.lacking) {
-							t.Errorf("%s is %s", id, verdict)
+							t.Errorf("%s is %s %v", id, verdict, all)
 						}
 					}
 					if !said {

@@ -161,9 +161,9 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 			wrong[s] = staleRatios + prev.Date.String()
 		}
 	}
-	for s, column := range evidence.JumpedSymbols(day(first), prev) {
+	for s := range evidence.JumpedSymbols(day(first), prev) {
 		if wrong[s] == "" {
-			wrong[s] = otherUnit + column
+			wrong[s] = otherUnit
 		}
 	}
 	if restsOnDaily(j.ds.ID) && first == last {
@@ -190,7 +190,7 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 		switch {
 		case strings.HasPrefix(why, otherThanDaily):
 			conflicting = append(conflicting, symbol[r]+" "+date[r].String())
-		case strings.HasPrefix(why, otherUnit):
+		case why == otherUnit:
 			scaled = append(scaled, symbol[r]+" "+date[r].String())
 		case strings.HasPrefix(why, repeatsDay), strings.HasPrefix(why, staleRatios):
 			repeated = append(repeated, symbol[r]+" "+date[r].String())
@@ -200,7 +200,7 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 		return err
 	}
 	j.tellRows(fault.ValuesRepeated, "repeats the values of an earlier trading day for", repeated, c.batch.Len, issues)
-	j.tellRows(fault.UnitSuspect, "has a value many times that of the previous trading day for", scaled, c.batch.Len, issues)
+	j.tellRows(fault.UnitSuspect, "has another unit of total_share than the previous trading day for", scaled, c.batch.Len, issues)
 	j.tellRows(fault.ValuesConflict, "differs from daily for", conflicting, c.batch.Len, issues)
 	return j.chargeAfter(ctx, day(last), cal, issues)
 }
@@ -251,8 +251,8 @@ const (
 // staleRatios begins the reason of a row of which only the ratios are those of another day.
 const staleRatios = "it repeats the ratios of "
 
-// otherUnit begins the reason of a row that has many times the value of the day before.
-const otherUnit = "it probably has another unit in "
+// otherUnit is the reason of a row that has many times the shares of the day before.
+const otherUnit = "its total_share is many times that of the day before, or a fraction of it"
 
 // otherThanDaily begins the reason of a row that cannot be of the same day as its daily.
 const otherThanDaily = "it differs from daily in "
