@@ -236,6 +236,31 @@ var entries = []entry{
 	e(CallTimeout, Transient, StatusDeadlineExceeded,
 		"A call that is not a stream took longer than its service allows.",
 		"Ask for less: fewer dates, symbols or pages. If the call was a change, read what there is before you repeat it. The flag --call-timeout sets the limit.", "seconds"),
+	e(SlotReopened, Notice, StatusFailedPrecondition,
+		"The slot was decided before all data of its day were due, or its run did nothing. Then the schedule was changed to a later time of the same day, so the slot is due once more.",
+		"No action is needed: the slot starts at the new time.", "slot_id", "run_id"),
+}
+
+// finding is what to do about a thing that is not there, by the kind of thing.
+var finding = map[string]string{
+	"run":                 "List the runs: curl localhost:7780/v1/runs",
+	"slot":                "List the slots: curl localhost:7780/v1/slots",
+	"pool":                "The pools are targets and universe: curl localhost:7780/v1/pools",
+	"domain":              "List the domains: curl localhost:7780/v1/domains",
+	"module":              "List the modules: curl localhost:7780/v1/domains",
+	"target set":          "List the target sets: curl localhost:7780/v1/targets/sets",
+	"list of instruments": "Start a run: curl -X POST localhost:7780/v1/runs -d '{}'",
+	"key":                 "List the keys: curl localhost:7780/v1/keys",
+	"notice":              "List the notices: curl localhost:7780/v1/notices",
+	"channel":             "List the channels: curl localhost:7780/v1/channels",
+	"token":               "List the tokens: curl localhost:7780/v1/tokens",
+	"preflight":           "Run a preflight: curl -N -X POST localhost:7780/v1/preflights:run -d '{}'",
+	"table":               "List the tables of a pool: curl localhost:7780/v1/data",
+	"version":             "Omit version to read the current one.",
+	"file":                "Request the rows again.",
+	"partition":           "List what is held: curl localhost:7780/v1/pools/universe/coverage",
+	"path":                "List the paths: curl localhost:7780/openapi.json",
+	"method":              "Use server reflection to list the methods.",
 }
 
 var (

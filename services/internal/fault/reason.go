@@ -86,6 +86,7 @@ const (
 	EtagMismatch              Reason = "ETAG_MISMATCH"
 	TooManyCalls              Reason = "TOO_MANY_CALLS"
 	CallTimeout               Reason = "CALL_TIMEOUT"
+	SlotReopened              Reason = "SLOT_REOPENED"
 )
 
 // Class says what a reason asks for next. It is decided here once, for retries

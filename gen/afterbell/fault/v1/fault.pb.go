@@ -402,6 +402,12 @@ const (
 	//
 	// ErrorInfo.metadata: {"seconds"}: the limit. Class: transient.
 	Reason_REASON_CALL_TIMEOUT Reason = 75
+	// The slot was decided before all data of its day were due, or its run did
+	// nothing. Then the schedule was changed to a later time of the same day, so the
+	// slot is due once more.
+	//
+	// ErrorInfo.metadata: {"slot_id", "run_id"}. Class: notice.
+	Reason_REASON_SLOT_REOPENED Reason = 76
 )
 
 // Enum value maps for Reason.
@@ -483,6 +489,7 @@ var (
 		73: "REASON_ETAG_MISMATCH",
 		74: "REASON_TOO_MANY_CALLS",
 		75: "REASON_CALL_TIMEOUT",
+		76: "REASON_SLOT_REOPENED",
 	}
 	Reason_value = map[string]int32{
 		"REASON_UNSPECIFIED":                   0,
@@ -561,6 +568,7 @@ var (
 		"REASON_ETAG_MISMATCH":                 73,
 		"REASON_TOO_MANY_CALLS":                74,
 		"REASON_CALL_TIMEOUT":                  75,
+		"REASON_SLOT_REOPENED":                 76,
 	}
 )
 
@@ -854,7 +862,7 @@ const file_afterbell_fault_v1_fault_proto_rawDesc = "" +
 	"\tLocalized\x12\x16\n" +
 	"\x06locale\x18\x01 \x01(\tR\x06locale\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\x12\x16\n" +
-	"\x06remedy\x18\x03 \x01(\tR\x06remedy*\xe1\x10\n" +
+	"\x06remedy\x18\x03 \x01(\tR\x06remedy*\xfb\x10\n" +
 	"\x06Reason\x12\x16\n" +
 	"\x12REASON_UNSPECIFIED\x10\x00\x12\x18\n" +
 	"\x14REASON_TOKEN_MISSING\x10\x01\x12\x18\n" +
@@ -932,7 +940,8 @@ const file_afterbell_fault_v1_fault_proto_rawDesc = "" +
 	"\x18REASON_TOO_MANY_ATTEMPTS\x10H\x12\x18\n" +
 	"\x14REASON_ETAG_MISMATCH\x10I\x12\x19\n" +
 	"\x15REASON_TOO_MANY_CALLS\x10J\x12\x17\n" +
-	"\x13REASON_CALL_TIMEOUT\x10K*e\n" +
+	"\x13REASON_CALL_TIMEOUT\x10K\x12\x18\n" +
+	"\x14REASON_SLOT_REOPENED\x10L*e\n" +
 	"\bSeverity\x12\x18\n" +
 	"\x14SEVERITY_UNSPECIFIED\x10\x00\x12\x14\n" +
 	"\x10SEVERITY_WARNING\x10\x01\x12\x12\n" +

@@ -58,8 +58,9 @@ func (s *Store) changeRow(ctx context.Context, doing string, before, after any, 
 	}))
 }
 
-// changeJSON is saveJSON for a change of a caller; see change.
-func (s *Store) changeJSON(ctx context.Context, table string, v any) error {
+// changeJSON is saveJSON for a change of a caller; see change. What else is part of the
+// change is written in the same transaction.
+func (s *Store) changeJSON(ctx context.Context, table string, v any, also ...func(*sqlite.Tx) error) error {
 	text, err := json.Marshal(v)
 	if err != nil {
 		return err
@@ -70,8 +71,15 @@ func (s *Store) changeJSON(ctx context.Context, table string, v any) error {
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return nil, nil, err
 		}
-		_, err = tx.ExecContext(ctx, upsert(table, "id, body, changed_at", "id"), 1, string(text), stamp(tx.Now))
-		return before, string(text), err
+		if _, err := tx.ExecContext(ctx, upsert(table, "id, body, changed_at", "id"), 1, string(text), stamp(tx.Now)); err != nil {
+			return nil, nil, err
+		}
+		for _, f := range also {
+			if err := f(tx); err != nil {
+				return nil, nil, err
+			}
+		}
+		return before, string(text), nil
 	}))
 }
 
@@ -199,9 +207,24 @@ func (s *Store) Schedule(ctx context.Context) (slot.Schedule, error) {
 	return v, err
 }
 
-// SaveSchedule replaces the schedule.
-func (s *Store) SaveSchedule(ctx context.Context, v slot.Schedule) error {
-	return s.changeJSON(ctx, "schedule", v)
+// SaveSchedule replaces the schedule. The slots given are pending again from then on.
+func (s *Store) SaveSchedule(ctx context.Context, v slot.Schedule, again ...slot.Slot) error {
+	return s.changeJSON(ctx, "schedule", v, func(tx *sqlite.Tx) error {
+		for i := range again {
+			values, err := slotOf(&again[i])
+			if err != nil {
+				return err
+			}
+			// A row that was decided never turns pending; a new one takes its place.
+			if _, err := tx.ExecContext(ctx, "DELETE FROM slots WHERE id = ?", again[i].ID); err != nil {
+				return err
+			}
+			if _, err := tx.ExecContext(ctx, "INSERT INTO slots ("+slotColumns+") VALUES "+slotValues, values...); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
 }
 
 // Domains are the settings that were saved, by domain.

@@ -34,13 +34,13 @@ func (s *Scheduler) decideDue(ctx context.Context, before, now time.Time) error 
 	if err != nil {
 		return err
 	}
-	jobs, err := s.undecided(ctx, sched, now)
+	jobs, told, err := s.undecided(ctx, sched, now)
 	if err != nil {
 		return err
 	}
 	if len(jobs) > 0 {
 		why := func(due time.Time) string { return s.whyLate(due, before, now) }
-		if err := s.settle(ctx, sched, now, batch{days: jobs, policy: sched.CatchUp, why: why}); err != nil {
+		if err := s.settle(ctx, sched, now, batch{days: jobs, policy: sched.CatchUp, why: why, told: told}); err != nil {
 			return err
 		}
 	}
@@ -68,16 +68,19 @@ func (s *Scheduler) decideDue(ctx context.Context, before, now time.Time) error 
 // A clock that was ahead may have decided days to come. Which of the clocks is wrong
 // shows only when the hour of such a day comes by the clock of now: then the day is
 // decided again, and until then its row stays.
-func (s *Scheduler) undecided(ctx context.Context, sched slot.Schedule, now time.Time) (map[market.Pool][]slot.Due, error) {
+//
+// told is, by slot, why it is due once more.
+func (s *Scheduler) undecided(ctx context.Context, sched slot.Schedule, now time.Time) (jobs map[market.Pool][]slot.Due, told map[string][]fault.Issue, err error) {
 	today, ends, err := sched.Today(now)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	jobs, again := map[market.Pool][]slot.Due{}, false
+	jobs, told = map[market.Pool][]slot.Due{}, map[string][]fault.Issue{}
+	again := false
 	for _, pool := range market.Pools() {
 		last, ahead, err := s.ledger.LastSlot(ctx, pool, today, ends)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		from := today
 		switch {
@@ -89,7 +92,7 @@ func (s *Scheduler) undecided(ctx context.Context, sched slot.Schedule, now time
 		for d := from; d <= today; d++ {
 			due, err := sched.DueAt(d)
 			if err != nil {
-				return nil, err
+				return nil, nil, err
 			}
 			if !due.After(now) {
 				jobs[pool] = append(jobs[pool], slot.Due{Date: d, At: due})
@@ -97,7 +100,7 @@ func (s *Scheduler) undecided(ctx context.Context, sched slot.Schedule, now time
 			} else if last == nil && ahead == nil {
 				_, err := s.ledger.InsertSlot(ctx, slot.Slot{ID: slot.ID(d, pool), Pool: pool, Date: d, DueAt: due, State: slot.Pending})
 				if err != nil {
-					return nil, err
+					return nil, nil, err
 				}
 			}
 		}
@@ -105,18 +108,19 @@ func (s *Scheduler) undecided(ctx context.Context, sched slot.Schedule, now time
 	if again {
 		n, err := s.ledger.DropSlotsAhead(ctx, today, ends)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		s.log.WarnContext(ctx, "The clock was set back: slots that were decided while it was ahead are decided again.", "slots", n, "today", today.String())
 	}
 	pending, err := s.ledger.PendingSlots(ctx)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	for _, p := range pending {
+		told[p.ID] = slot.Reopened(p.Issues)
 		due, err := sched.DueAt(p.Date)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		known := slices.ContainsFunc(jobs[p.Pool], func(d slot.Due) bool { return d.Date == p.Date })
 		if !due.After(now) && !known {
@@ -124,7 +128,7 @@ func (s *Scheduler) undecided(ctx context.Context, sched slot.Schedule, now time
 			slices.SortFunc(jobs[p.Pool], byDate)
 		}
 	}
-	return jobs, nil
+	return jobs, told, nil
 }
 
 func byDate(a, b slot.Due) int { return int(a.Date - b.Date) }

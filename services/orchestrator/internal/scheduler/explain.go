@@ -108,23 +108,29 @@ func (s *Scheduler) ExplainSlot(ctx context.Context, id string) (Explanation, er
 	}
 	v, err := s.ledger.Slot(ctx, id)
 	if fault.Is(err, fault.NotFound) || err == nil && v.State == slot.Pending {
-		return s.foresee(ctx, sched, zone, id, err)
+		return s.foresee(ctx, sched, zone, id, v, err)
 	}
 	if err != nil {
 		return Explanation{}, err
 	}
-	e := Explanation{Slot: v}
+	e := Explanation{Slot: v, Sentences: v.Explain(zone), Next: nextFor(v)}
+	if len(sched.Validate()) == 0 {
+		issue, again, ok, err := s.againOne(ctx, sched, v, s.now())
+		if err != nil {
+			return Explanation{}, err
+		}
+		if ok && !again {
+			e.Sentences = append(e.Sentences, issue.Message)
+		}
+	}
 	if v.RunID != "" {
 		return e, s.chain(ctx, &e, zone)
 	}
-	e.Sentences = v.Explain(zone)
-	e.Next = nextFor(v)
 	return e, nil
 }
 
 // chain adds the run of a slot and its follow-ups.
 func (s *Scheduler) chain(ctx context.Context, e *Explanation, zone *time.Location) error {
-	e.Sentences = e.Slot.Explain(zone)
 	first, err := s.ledger.Run(ctx, e.Slot.RunID)
 	if fault.Is(err, fault.NotFound) {
 		e.Sentences = append(e.Sentences, "Run "+e.Slot.RunID+" is no longer in the ledger: it was deleted, or it is older than the retention period.")
@@ -186,9 +192,9 @@ func (s *Scheduler) NextSlot(ctx context.Context, pool market.Pool) (next slot.S
 	return coming[i], true, nil
 }
 
-// foresee explains a slot that is not decided. missing is nil where it has a row;
-// one without is a slot to come, or none at all.
-func (s *Scheduler) foresee(ctx context.Context, sched slot.Schedule, zone *time.Location, id string, missing error) (Explanation, error) {
+// foresee explains a slot that is not decided. missing is nil where it has a row, which
+// is given; one without is a slot to come, or none at all.
+func (s *Scheduler) foresee(ctx context.Context, sched slot.Schedule, zone *time.Location, id string, row slot.Slot, missing error) (Explanation, error) {
 	text, name, _ := strings.Cut(id, ".")
 	date, err := market.ParseDate(text)
 	if err != nil {
@@ -217,6 +223,7 @@ func (s *Scheduler) foresee(ctx context.Context, sched slot.Schedule, zone *time
 	decided := sched.Passed(pool, []slot.Due{{Date: date, At: due}}, cal, due, slot.CatchUpLast, nil)
 	e := Explanation{Slot: v, Sentences: v.Explain(zone), Next: "curl localhost:7780/v1/schedule"}
 	d := decided[0]
+	d.Issues = append(d.Issues, row.Issues...)
 	if d.Action == slot.Fire {
 		early, err := s.early(ctx, sched, []market.Pool{pool}, d.TradeDay, later(due, now))
 		if err != nil {

@@ -3,10 +3,12 @@ package scheduler
 import (
 	"context"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/catalog"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/preflight"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
@@ -57,6 +59,11 @@ func (s *Scheduler) view(ctx context.Context, sched slot.Schedule) (View, error)
 		return v, err
 	}
 	v.Issues = append(v.Issues, early...)
+	_, stay, err := s.again(ctx, sched, s.now())
+	if err != nil {
+		return v, err
+	}
+	v.Issues = append(v.Issues, stay...)
 	coming, err := s.coming(ctx, sched, cal)
 	if err != nil || len(coming) == 0 {
 		return v, err
@@ -100,14 +107,85 @@ func switchedOff() fault.Issue {
 	return i
 }
 
+// again are the slots that were decided, whose time is still to come by a schedule. Those
+// that fire once more are returned as pending; stay says of the others why they do not.
+// What a clock that was ahead has decided is none of them: undecided drops it.
+func (s *Scheduler) again(ctx context.Context, sched slot.Schedule, now time.Time) (pending []slot.Slot, stay []fault.Issue, err error) {
+	if len(sched.Validate()) > 0 {
+		return nil, nil, nil
+	}
+	today, _, err := sched.Today(now)
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, pool := range market.Pools() {
+		page, err := s.ledger.Slots(ctx, pool, 10, "") // zones are about one day apart
+		if err != nil {
+			return nil, nil, err
+		}
+		for _, v := range page {
+			if v.Date < today || v.DecidedAt.After(now.Add(run.ClockSlack)) {
+				continue
+			}
+			issue, again, ok, err := s.againOne(ctx, sched, v, now)
+			switch {
+			case err != nil:
+				return nil, nil, err
+			case again:
+				due, err := sched.DueAt(v.Date)
+				if err != nil {
+					return nil, nil, err
+				}
+				pending = append(pending, slot.Slot{ID: v.ID, Pool: pool, Date: v.Date, DueAt: due, State: slot.Pending, Issues: append(slot.Reopened(v.Issues), issue)})
+			case ok:
+				stay = append(stay, issue)
+			}
+		}
+	}
+	return pending, stay, nil
+}
+
+// againOne is slot.Schedule.Again with what the ledger knows of the slot.
+func (s *Scheduler) againOne(ctx context.Context, sched slot.Schedule, v slot.Slot, now time.Time) (issue fault.Issue, again, ok bool, err error) {
+	facts, err := preflight.LoadFacts(ctx, s.ledger, nil)
+	if err != nil {
+		return issue, false, false, err
+	}
+	e := slot.Earlier{Slot: v, AllDue: func(trade market.Date) time.Time {
+		if facts.Catalog == nil {
+			return run.DueOn(catalog.Catalog{}, nil, trade)
+		}
+		return run.DueOn(*facts.Catalog, readiness.Select(v.Pool, facts).Modules, trade)
+	}}
+	if v.RunID != "" {
+		switch r, err := s.ledger.Run(ctx, v.RunID); {
+		case fault.Is(err, fault.NotFound): // deleted, or older than the retention period
+		case err != nil:
+			return issue, false, false, err
+		case r.Outcome == run.Blocked || r.Outcome == run.Failed:
+			e.Idle = strings.ToUpper(string(r.Outcome))
+		}
+	}
+	cal, err := s.ledger.Calendar(ctx)
+	if err != nil {
+		return issue, false, false, err
+	}
+	issue, again, ok = sched.Again(e, cal, now)
+	return issue, again, ok, nil
+}
+
 // coming is the next slot of each pool that will fire. One that was decided already
-// is none of them, though the schedule was changed since and names a later hour.
+// is none of them, unless a change of the schedule made it pending again.
 func (s *Scheduler) coming(ctx context.Context, sched slot.Schedule, cal slot.Calendar) ([]slot.Slot, error) {
 	if s.off || len(sched.Validate()) > 0 {
 		return nil, nil
 	}
 	now := s.now()
 	today, ends, err := sched.Today(now)
+	if err != nil {
+		return nil, err
+	}
+	pending, err := s.ledger.PendingSlots(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -118,14 +196,19 @@ func (s *Scheduler) coming(ctx context.Context, sched slot.Schedule, cal slot.Ca
 			return nil, err
 		}
 		after := market.NoDate
-		switch {
-		case last == nil:
-		case last.State == slot.Pending:
-			after = last.Date - 1
-		default:
+		if last != nil {
 			after = last.Date
 		}
-		if next, ok := sched.NextDue(cal, now, after); ok {
+		next, ok := sched.NextDue(cal, now, after)
+		for _, p := range pending {
+			if p.Pool != pool {
+				continue
+			}
+			if at, fires := sched.NextDue(cal, now, p.Date-1); fires && at.Date == p.Date && (!ok || at.At.Before(next.At)) {
+				next, ok = at, true
+			}
+		}
+		if ok {
 			all = append(all, slot.Slot{ID: slot.ID(next.Date, pool), Pool: pool, Date: next.Date, DueAt: next.At, State: slot.Pending})
 		}
 	}
@@ -241,8 +324,15 @@ func (s *Scheduler) edit(ctx context.Context, change func(*slot.Schedule, time.T
 	if err := change(&sched, now); err != nil {
 		return View{}, err
 	}
-	if err := s.ledger.SaveSchedule(ctx, sched); err != nil {
+	again, _, err := s.again(ctx, sched, now)
+	if err != nil {
 		return View{}, err
+	}
+	if err := s.ledger.SaveSchedule(ctx, sched, again...); err != nil {
+		return View{}, err
+	}
+	for _, v := range again {
+		s.log.InfoContext(ctx, "A slot is due once more, because the schedule was changed.", "slot", v.ID, "due", v.DueAt)
 	}
 	s.changed()
 	return s.view(ctx, sched)

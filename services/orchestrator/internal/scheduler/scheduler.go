@@ -18,7 +18,8 @@ import (
 // Ledger is what the scheduler keeps and reads; *ledger.Store is one.
 type Ledger interface {
 	Schedule(ctx context.Context) (slot.Schedule, error)
-	SaveSchedule(ctx context.Context, s slot.Schedule) error
+	// SaveSchedule replaces the schedule; the slots given are pending again from then on.
+	SaveSchedule(ctx context.Context, s slot.Schedule, again ...slot.Slot) error
 	// FactStore tells which modules a pool takes in, and the calendar.
 	preflight.FactStore
 

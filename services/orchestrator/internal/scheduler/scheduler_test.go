@@ -425,12 +425,14 @@ func TestUpdate(t *testing.T) {
 			t.Errorf("%+v", v)
 		}
 		w.drain()
-		// Later again: today has fired, and does not fire twice.
+		// Later again: today has fired before its data were due, and fires once more.
 		if _, err := w.scheduler.Update(ctx, func(s *slot.Schedule) { s.RunAt = "22:00"; s.Pools = []market.Pool{market.Targets} }); err != nil {
 			t.Fatal(err)
 		}
+		w.until(monday, 22, 0, 0)
+		w.drain()
 		w.until(monday+1, 22, 0, 0)
-		if got := w.sources(); got != "startup targets, startup universe, "+both+", schedule targets" {
+		if got := w.sources(); got != "startup targets, startup universe, "+both+", schedule targets, schedule targets" {
 			t.Errorf("runs: %s", got)
 		}
 		if text, e := w.explain(monday+1, market.Universe); !strings.Contains(text, "does not include the pool universe") || e.Slot.State != slot.Skipped {
@@ -445,7 +447,7 @@ func TestUpdate(t *testing.T) {
 		if v := w.slot(monday+2, market.Targets); v.State != slot.Skipped || v.Issues[0].Reason != fault.ScheduleDisabled {
 			t.Errorf("%+v", v)
 		}
-		if got := len(w.runs()); got != 5 {
+		if got := len(w.runs()); got != 6 {
 			t.Errorf("a schedule that is off asked for runs: %s", w.sources())
 		}
 	})
@@ -631,17 +633,19 @@ func TestZoneChanges(t *testing.T) {
 			w.until(monday, 8, 30, 0)
 			w.drain()
 			w.change(func(s *slot.Schedule) { s.TimeZone = "America/New_York" }) // Sunday evening there
-			if got, want := w.ids(), "2000-01-03 fired"; got != want {
+			if got, want := w.ids(), "2000-01-03 pending"; got != want {
 				t.Errorf("got %s, want %s", got, want)
 			}
 			if _, err := w.scheduler.ExplainSlot(context.Background(), slot.ID(monday-1, market.Targets)); !fault.Is(err, fault.NotFound) || !strings.Contains(err.Error(), "before the first") || !strings.Contains(err.Error(), "fetched by the next run: the slot of") {
 				t.Errorf("Sunday, which is today there: %v", err)
 			}
-			tuesday := (monday + 1).At(21, 0, market.Shanghai)
-			if at := w.next(); !at.Equal(tuesday) {
+			// Monday's data were not due at 08:00 in Shanghai.
+			if at := w.next(); !at.Equal(monday.At(21, 0, market.Shanghai)) {
 				t.Errorf("next at %v", at)
 			}
-			w.until(monday+1, 22, 0, 0)
+			w.until(monday, 22, 0, 0)
+			w.drain()
+			w.until(monday+1, 20, 0, 0)
 			if got, want := w.sources(), "startup targets, startup universe, "+both+", "+both; got != want {
 				t.Errorf("got %s, want %s", got, want)
 			}

@@ -1,0 +1,69 @@
+package slot
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// Earlier is what became of a slot before the schedule was changed.
+type Earlier struct {
+	// Slot as it was decided.
+	Slot Slot
+	// AllDue is when the last dataset of a trade day is due.
+	AllDue func(trade market.Date) time.Time
+	// Idle is how the run of the slot ended, where it ended as BLOCKED or FAILED. Empty
+	// otherwise.
+	Idle string
+}
+
+// Again says what a slot that was decided is to the schedule of now, where its new time
+// is still to come and would fire. again is true when the slot fires once more: nothing
+// ran, or the run started before all data of the trade day were due, or it did nothing.
+// Then issue is SLOT_REOPENED. Otherwise issue is SLOT_COVERED: the slot has its run. ok is
+// false when the time of the slot is past, or the schedule would not fire it.
+func (s Schedule) Again(e Earlier, cal Calendar, now time.Time) (issue fault.Issue, again, ok bool) {
+	v := e.Slot
+	due, err := s.DueAt(v.Date)
+	if err != nil || v.State == Pending || !due.After(now) {
+		return fault.Issue{}, false, false
+	}
+	if _, skip := s.skips(v.Pool, Due{Date: v.Date, At: due}, cal); skip {
+		return fault.Issue{}, false, false
+	}
+	trade := TradeDay(v.Date, due)
+	what, why := "", ""
+	switch ran := v.State == Fired || v.State == Covered; {
+	case !ran:
+		what = fmt.Sprintf("was %s at %s", v.State, Moment(v.DecidedAt, nil))
+		if len(v.Issues) > 0 {
+			what += " (" + strings.TrimSuffix(v.Issues[0].Message, ".") + ")"
+		}
+		why = "Its new time is still to come"
+	case v.State == Fired:
+		what = fmt.Sprintf("started run %s at %s", v.RunID, Moment(v.DecidedAt, nil))
+	default:
+		what = fmt.Sprintf("was covered by run %s at %s", v.RunID, Moment(v.DecidedAt, nil))
+	}
+	switch {
+	case why != "":
+	case e.Idle != "":
+		why = "That run ended as " + e.Idle
+	case cal.IsOpen(trade) && v.DecidedAt.Before(e.AllDue(trade)):
+		why = fmt.Sprintf("Not all data of %s were due then", trade)
+	default:
+		return fault.NewIssue(fault.SlotCovered, fmt.Sprintf("The slot of %s for %s %s, when all data of the day were due, so it does not start again at %s.",
+			v.Date, v.Pool, what, Moment(due, nil)), "slot_id", v.ID, "run_id", v.RunID), false, true
+	}
+	return fault.NewIssue(fault.SlotReopened, fmt.Sprintf("The slot %s. Then the schedule was changed. %s, so the slot is due once more.", what, why),
+		"slot_id", v.ID, "run_id", v.RunID), true, true
+}
+
+// Reopened are the issues that say how often a slot was taken up again, and why.
+func Reopened(issues []fault.Issue) []fault.Issue {
+	return slices.DeleteFunc(slices.Clone(issues), func(i fault.Issue) bool { return i.Reason != fault.SlotReopened })
+}
