@@ -27,6 +27,9 @@ type Error struct {
 	RetryAt time.Time
 	// Fields names what was wrong with a request. Empty unless INVALID_ARGUMENT.
 	Fields []Violation
+	// Remedy says what to do, where the reason's own does not fit. Empty means that one;
+	// see RemedyOf.
+	Remedy string
 
 	cause error
 }
@@ -53,6 +56,21 @@ func Invalid(field, format string, args ...any) *Error {
 		Meta:    map[string]string{"field": field},
 		Fields:  []Violation{{Field: field, Problem: problem}},
 	}
+}
+
+// RemedyOf says what to do about an error: its own remedy, that of the kind of thing that
+// was not found, or that of its reason.
+func RemedyOf(e *Error) string {
+	if e.Remedy != "" {
+		return e.Remedy
+	}
+	if e.Reason == NotFound {
+		if remedy, ok := finding[e.Meta["kind"]]; ok {
+			return remedy
+		}
+	}
+	d, _ := Describe(e.Reason)
+	return d.Remedy
 }
 
 // Error is the message. The reason and cause are for logs and code.

@@ -72,7 +72,7 @@ func details(f *fault.Error, d fault.Description) []protoadapt.MessageV1 {
 			{Type: string(f.Reason), Subject: subject(meta), Description: clean(f.Message)},
 		}})
 	}
-	return append(all, &errdetails.Help{Links: []*errdetails.Help_Link{{Description: d.Remedy}}})
+	return append(all, &errdetails.Help{Links: []*errdetails.Help_Link{{Description: fault.RemedyOf(f)}}})
 }
 
 // subject is the narrowest thing the metadata names.
@@ -152,6 +152,10 @@ func rebuild(s *status.Status) *fault.Error {
 			}
 		case *errdetails.RetryInfo:
 			f.RetryAt = time.Now().Add(d.GetRetryDelay().AsDuration())
+		case *errdetails.Help:
+			if links := d.GetLinks(); len(links) > 0 && links[0].GetDescription() != fault.RemedyOf(f) {
+				f.Remedy = links[0].GetDescription()
+			}
 		}
 	}
 	return f

@@ -358,7 +358,10 @@ func (x *ListKeysResponse) GetKeys() []*Key {
 type RevokeKeyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Identifier of the key.
-	KeyId         string `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	KeyId string `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
+	// True revokes the last active admin key as well. Nobody can manage keys afterwards,
+	// until one is created on the host: orchestrator keys create NAME --role admin.
+	Force         bool `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -398,6 +401,13 @@ func (x *RevokeKeyRequest) GetKeyId() string {
 		return x.KeyId
 	}
 	return ""
+}
+
+func (x *RevokeKeyRequest) GetForce() bool {
+	if x != nil {
+		return x.Force
+	}
+	return false
 }
 
 // Response for KeyService.RevokeKey.
@@ -475,9 +485,10 @@ const file_afterbell_orchestrator_v1_key_service_proto_rawDesc = "" +
 	"\x06secret\x18\x02 \x01(\tB\x03\x80\x01\x01R\x06secret\"\x11\n" +
 	"\x0fListKeysRequest\"F\n" +
 	"\x10ListKeysResponse\x122\n" +
-	"\x04keys\x18\x01 \x03(\v2\x1e.afterbell.orchestrator.v1.KeyR\x04keys\")\n" +
+	"\x04keys\x18\x01 \x03(\v2\x1e.afterbell.orchestrator.v1.KeyR\x04keys\"?\n" +
 	"\x10RevokeKeyRequest\x12\x15\n" +
-	"\x06key_id\x18\x01 \x01(\tR\x05keyId\"E\n" +
+	"\x06key_id\x18\x01 \x01(\tR\x05keyId\x12\x14\n" +
+	"\x05force\x18\x02 \x01(\bR\x05force\"E\n" +
 	"\x11RevokeKeyResponse\x120\n" +
 	"\x03key\x18\x01 \x01(\v2\x1e.afterbell.orchestrator.v1.KeyR\x03key2\x9a\x03\n" +
 	"\n" +

@@ -39,7 +39,9 @@ type KeyServiceClient interface {
 	// Lists all keys, newest first, those that are revoked or expired among them.
 	ListKeys(ctx context.Context, in *ListKeysRequest, opts ...grpc.CallOption) (*ListKeysResponse, error)
 	// Revokes a key at once, and ends the sessions that were opened with it. Revoking it
-	// again changes nothing. NOT_FOUND names a key that there is not.
+	// again changes nothing. NOT_FOUND names a key that there is not. WRONG_STATE refuses
+	// to revoke the last active admin key where the orchestrator requires keys, unless
+	// force is set.
 	RevokeKey(ctx context.Context, in *RevokeKeyRequest, opts ...grpc.CallOption) (*RevokeKeyResponse, error)
 }
 
@@ -96,7 +98,9 @@ type KeyServiceServer interface {
 	// Lists all keys, newest first, those that are revoked or expired among them.
 	ListKeys(context.Context, *ListKeysRequest) (*ListKeysResponse, error)
 	// Revokes a key at once, and ends the sessions that were opened with it. Revoking it
-	// again changes nothing. NOT_FOUND names a key that there is not.
+	// again changes nothing. NOT_FOUND names a key that there is not. WRONG_STATE refuses
+	// to revoke the last active admin key where the orchestrator requires keys, unless
+	// force is set.
 	RevokeKey(context.Context, *RevokeKeyRequest) (*RevokeKeyResponse, error)
 	mustEmbedUnimplementedKeyServiceServer()
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/durationpb"
 
+	afterbell "github.com/afterbell/afterbell/clients/go"
 	authv1 "github.com/afterbell/afterbell/gen/afterbell/auth/v1"
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/afterbell/afterbell/services/cli/internal/output"
@@ -133,10 +134,12 @@ func (a *app) printKeys(keys []*orchestratorv1.Key) error {
 }
 
 func (a *app) revokeKey() *cobra.Command {
+	var force bool
 	c := &cobra.Command{
 		Use: "revoke KEY", Short: a.T("Revoke an API key; its sessions and streams end"),
 		Args: a.oneArg("KEY", "afterbell keys list"),
 	}
+	c.Flags().BoolVar(&force, "force", false, a.T("revoke the last active admin key as well"))
 	c.RunE = func(c *cobra.Command, args []string) error {
 		client, err := a.connect()
 		if err != nil {
@@ -144,9 +147,12 @@ func (a *app) revokeKey() *cobra.Command {
 		}
 		ctx, cancel := a.call(c.Context())
 		defer cancel()
-		resp, err := client.Keys.RevokeKey(ctx, &orchestratorv1.RevokeKeyRequest{KeyId: args[0]})
-		if err != nil {
+		resp, err := client.Keys.RevokeKey(ctx, &orchestratorv1.RevokeKeyRequest{KeyId: args[0], Force: force})
+		if errors.Is(err, afterbell.ErrNotFound) {
 			return advised{err, "afterbell keys list"}
+		}
+		if err != nil {
+			return err
 		}
 		return a.printKeys([]*orchestratorv1.Key{resp.GetKey()})
 	}

@@ -397,6 +397,7 @@ var chinese = map[string]string{
 	"List the API keys, newest first":                                                           "列出 API 密钥，最新的在前",
 	"There are no API keys.":                                                                    "没有 API 密钥。",
 	"Revoke an API key; its sessions and streams end":                                           "吊销 API 密钥；其会话和流随之结束",
+	"revoke the last active admin key as well":                                                  "即使是最后一个有效的 admin 密钥也吊销",
 	"List what was changed, when and by whom, newest first":                                     "列出何人何时更改了什么，最新的在前",
 	"only changes of this `name` of a key, loopback or host":                                    "仅此密钥 `名称` 的更改，或 loopback、host",
 	"only this `method`, as in RunService.CreateRun, or all of a service, as in RunService":     "仅此 `方法`，例如 RunService.CreateRun；或整个服务，例如 RunService",

@@ -172,8 +172,10 @@ func (s *Store) Acquire(ctx context.Context, name string) (v *Version, release f
 	asked := name
 	if name == "" {
 		if name = s.current(); name == "" {
-			return nil, nil, fault.New(fault.NotFound, fmt.Sprintf("%s has not been published yet; a run publishes it when it ends.", s.cfg.Pool),
+			err := fault.New(fault.NotFound, fmt.Sprintf("%s has not been published yet; a run publishes it when it ends.", s.cfg.Pool),
 				"kind", "version", "id", "")
+			err.Remedy = "Start a run, and read the data when it has ended: curl -X POST localhost:7780/v1/runs -d '{}'"
+			return nil, nil, err
 		}
 	}
 	s.mu.Lock()
@@ -201,7 +203,7 @@ func (s *Store) Acquire(ctx context.Context, name string) (v *Version, release f
 	}
 	release()
 	if errors.Is(v.err, os.ErrNotExist) && asked != "" {
-		return nil, nil, fault.New(fault.NotFound, fmt.Sprintf("The version %s of %s has been removed; omit version to read the current one.", name, s.cfg.Pool),
+		return nil, nil, fault.New(fault.NotFound, fmt.Sprintf("There is no version %s of %s: it was removed, or it never existed. Omit version to read the current one.", name, s.cfg.Pool),
 			"kind", "version", "id", name)
 	}
 	return nil, nil, fault.Wrap(v.err, fault.NotFound,

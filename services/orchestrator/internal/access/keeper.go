@@ -239,10 +239,16 @@ func (k *Keeper) Create(ctx context.Context, name string, role auth.Role, ttl ti
 }
 
 // Revoke revokes a key and ends its sessions and streams. NOT_FOUND names a key that
-// there is not.
-func (k *Keeper) Revoke(ctx context.Context, id string) (auth.Key, error) {
+// there is not. With keepAdmin, WRONG_STATE refuses the last active admin key.
+func (k *Keeper) Revoke(ctx context.Context, id string, keepAdmin bool) (auth.Key, error) {
 	k.changing.Lock()
 	defer k.changing.Unlock()
+	if keepAdmin && k.lastAdmin(id) {
+		err := fault.New(fault.WrongState, "The key "+id+" is the last active admin key: without it nobody can manage keys, and the orchestrator does not start where it requires keys.",
+			"state", "last_admin_key")
+		err.Remedy = "Create another admin key first: afterbell keys create NAME --role admin. To revoke this one anyway, set force: curl -X POST localhost:7780/v1/keys/" + id + ":revoke -d '{\"force\":true}'"
+		return auth.Key{}, err
+	}
 	revoked, err := k.store.RevokeKey(ctx, id, time.Now())
 	if err != nil {
 		return revoked, err
@@ -258,6 +264,20 @@ func (k *Keeper) Revoke(ctx context.Context, id string) (auth.Key, error) {
 	e.RevokedAt = revoked.RevokedAt
 	e.revoke(auth.Refuse("revoked"))
 	return e.Key, nil
+}
+
+// lastAdmin tells whether a key is the only admin key that works.
+func (k *Keeper) lastAdmin(id string) bool {
+	now, last := time.Now(), false
+	for _, key := range k.List() {
+		if key.Role == auth.Admin && key.Active(now) {
+			if key.ID != id {
+				return false
+			}
+			last = true
+		}
+	}
+	return last
 }
 
 // List lists all keys, newest first, with their last use up to now.

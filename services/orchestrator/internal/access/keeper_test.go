@@ -107,7 +107,7 @@ func TestStreamsEndWithTheirKey(t *testing.T) {
 				t.Errorf("%s: it ended early: %v", name, context.Cause(ctx))
 			}
 			if ttl == 0 {
-				if _, err := k.Revoke(t.Context(), key.ID); err != nil {
+				if _, err := k.Revoke(t.Context(), key.ID, false); err != nil {
 					t.Fatal(err)
 				}
 			}

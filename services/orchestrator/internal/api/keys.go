@@ -56,7 +56,7 @@ func (s *keyService) RevokeKey(ctx context.Context, req *orchestratorv1.RevokeKe
 	if p.id("key_id", req.GetKeyId()); p.err() != nil {
 		return nil, p.err()
 	}
-	k, err := s.Keys.Revoke(ctx, req.GetKeyId())
+	k, err := s.Keys.Revoke(ctx, req.GetKeyId(), s.KeysRequired && !req.GetForce())
 	if err != nil {
 		return nil, err
 	}

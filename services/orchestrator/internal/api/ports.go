@@ -117,10 +117,11 @@ type Scheduler interface {
 type Keys interface {
 	Create(ctx context.Context, name string, role auth.Role, ttl time.Duration, creator string) (auth.Key, string, error)
 	List() []auth.Key
-	Revoke(ctx context.Context, id string) (auth.Key, error)
+	// Revoke revokes a key. With keepAdmin, WRONG_STATE refuses the last active admin key.
+	Revoke(ctx context.Context, id string, keepAdmin bool) (auth.Key, error)
 }
 
-// Config is what the API is built from. Every field but KeepAlive and StallTime is required.
+// Config is what the API is built from. Every field but KeysRequired, KeepAlive and StallTime is required.
 type Config struct {
 	// Ledger that remembers.
 	Ledger Ledger
@@ -140,6 +141,8 @@ type Config struct {
 	Rows *rows.Source
 	// Keys of callers.
 	Keys Keys
+	// KeysRequired tells whether callers of a listener need a key.
+	KeysRequired bool
 	// Trail of changes.
 	Trail Trail
 	// Info tells of this process.

@@ -417,6 +417,43 @@ func TestLifeOfAKey(t *testing.T) {
 	k.nothingLeaks(t)
 }
 
+// The last admin key that works is revoked by force only, where keys are required.
+func TestLastAdminKeyStays(t *testing.T) {
+	k := startKeyed(t)
+	keys := orchestratorv1.NewKeyServiceClient(k.conn)
+	admin := k.as(t.Context(), "admin")
+	_, err := keys.RevokeKey(admin, &orchestratorv1.RevokeKeyRequest{KeyId: k.ids["admin"]})
+	faulttest.Produces(t, transport.FromStatus(t.Context(), "", err), fault.WrongState)
+	if f, _ := fault.As(transport.FromStatus(t.Context(), "", err)); !strings.Contains(fault.RemedyOf(f), `:revoke -d '{"force":true}'`) || status.Code(err) != codes.FailedPrecondition {
+		t.Errorf("the refusal does not say how to force it: %v", err)
+	}
+	path := "/v1/keys/" + k.ids["admin"] + ":revoke"
+	if code, reason := k.rest(t, "admin", "POST", path, "{}"); code != http.StatusBadRequest || reason != "WRONG_STATE" {
+		t.Errorf("over REST: %d %s", code, reason)
+	}
+	// Keys that are not admin keys, revoked or expired do not count.
+	for _, name := range []string{"operator", "revoked", "expired"} {
+		if _, err := keys.RevokeKey(admin, &orchestratorv1.RevokeKeyRequest{KeyId: k.ids[name]}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// With a second admin key the first is revoked without force.
+	made, err := keys.CreateKey(admin, &orchestratorv1.CreateKeyRequest{Name: "second", Role: authv1.Role_ROLE_ADMIN})
+	if err != nil {
+		t.Fatal(err)
+	}
+	k.secrets["second"] = made.GetSecret()
+	if code, reason := k.rest(t, "second", "POST", path, "{}"); code != http.StatusOK {
+		t.Errorf("with a second admin key: %d %s", code, reason)
+	}
+	if code, reason := k.rest(t, "second", "POST", "/v1/keys/"+made.GetKey().GetKeyId()+":revoke", `{"force":true}`); code != http.StatusOK {
+		t.Errorf("by force: %d %s", code, reason)
+	}
+	if code, reason := k.rest(t, "second", "GET", "/v1/runs", ""); code != http.StatusUnauthorized {
+		t.Errorf("after it was revoked: %d %s", code, reason)
+	}
+}
+
 func (k *keyed) createAs(t *testing.T, who string) string {
 	t.Helper()
 	resp, err := k.runs().CreateRun(k.as(t.Context(), who), &orchestratorv1.CreateRunRequest{Pools: universe, Refetch: true})
@@ -571,7 +608,7 @@ func TestFirstKeyOnTheHost(t *testing.T) {
 			t.Errorf("%d %s", resp.StatusCode, answer)
 		}
 		if want == 200 {
-			if _, err := r.keeper.Revoke(t.Context(), id); err != nil {
+			if _, err := r.keeper.Revoke(t.Context(), id, false); err != nil {
 				t.Fatal(err)
 			}
 		}

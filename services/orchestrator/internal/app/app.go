@@ -132,7 +132,7 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *App, err 
 	api.Register(a.grpc, api.Config{
 		Rows:   source,
 		Ledger: a.ledger, Dispatcher: a.dispatcher, Preflight: a.preflight, Worker: a.worker, Scheduler: a.scheduler,
-		Keys: a.keeper, Trail: a.ledger,
+		Keys: a.keeper, KeysRequired: sec.grpcKeys || sec.httpKeys, Trail: a.ledger,
 		Notices: a.ledger, Notifier: a.notifier,
 		Info:   func() *marketv1.ServiceInfo { return transport.Info(started, cfg.DataDir, ledger.FileName) },
 		Logger: log, Stopping: a.stopping, StallTime: cfg.Web.StallTimeout,

@@ -102,11 +102,14 @@ func keysIn(ctx context.Context, store *ledger.Store, verb, operand string, role
 		fmt.Fprintf(errout, "Created the key %s (%s, %s). It is shown only once; save it in a file that only its user can read.\n", k.ID, k.Name, k.Role)
 		fmt.Fprintln(out, secret)
 	case "revoke":
-		k, err := keeper.Revoke(change("KeyService.RevokeKey"), operand)
+		k, err := keeper.Revoke(change("KeyService.RevokeKey"), operand, false)
 		if err != nil {
 			return err
 		}
 		fmt.Fprintf(errout, "Revoked the key %s (%s, %s).\n", k.ID, k.Name, k.Role)
+		if !keeper.HasAdmin() {
+			fmt.Fprintln(errout, "No active admin key is left. An orchestrator that requires keys does not start until you create one: orchestrator keys create NAME --role admin")
+		}
 	case "list":
 		w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 		fmt.Fprintln(w, "KEY_ID\tNAME\tROLE\tCREATED\tEXPIRES\tREVOKED\tLAST USE")
