@@ -89,6 +89,11 @@ func TestEveryRemedyHasChinese(t *testing.T) {
 	if found < 12 {
 		t.Errorf("only %d remedies were found", found)
 	}
+	for kind, text := range finding {
+		if _, todo := Chinese(NotFound, nil, text); todo == "" {
+			t.Errorf("%s: %q has no Chinese", kind, text)
+		}
+	}
 	for en := range maps.Keys(chineseRemedies) {
 		if strings.HasSuffix(en, ":") || strings.TrimSpace(en) != en {
 			t.Errorf("%q does not stand alone", en)

@@ -246,7 +246,7 @@ func (k *Keeper) Revoke(ctx context.Context, id string, keepAdmin bool) (auth.Ke
 	if keepAdmin && k.lastAdmin(id) {
 		err := fault.New(fault.WrongState, "The key "+id+" is the last active admin key: without it nobody can manage keys, and the orchestrator does not start where it requires keys.",
 			"state", "last_admin_key")
-		err.Remedy = "Create another admin key first: afterbell keys create NAME --role admin. To revoke this one anyway, set force: curl -X POST localhost:7780/v1/keys/" + id + ":revoke -d '{\"force\":true}'"
+		err.Remedy = "Create another admin key first (afterbell keys create NAME --role admin), or revoke this one by force: curl -X POST localhost:7780/v1/keys/" + id + ":revoke -d '{\"force\":true}'"
 		return auth.Key{}, err
 	}
 	revoked, err := k.store.RevokeKey(ctx, id, time.Now())

@@ -182,7 +182,7 @@ func TestDesignQueriesAnswer(t *testing.T) {
 	}
 	begun(t, s, queued(market.Targets, at(30)))
 
-	wantFailed := fmt.Sprintf("universe|failed|NULL|INTERRUPTED|The process stopped. No action is needed: a follow-up run is queued.|%d\n"+
+	wantFailed := fmt.Sprintf("universe|failed|NULL|INTERRUPTED|The process stopped. No action is needed: a follow-up run fetches what is missing.|%d\n"+
 		"universe|failed|readiness|PERMISSION_DENIED|The token may not call fund_daily. "+
 		"Upgrade the token at the provider, or disable the module. This lists the modules: curl localhost:7780/v1/domains|%d\n", at(2).UnixMilli(), at(0).UnixMilli())
 	wantCount := "targets|canceled|1\ntargets|running|1\ntargets|success|2\nuniverse|failed|2\nuniverse|partial|1\n"
