@@ -64,6 +64,9 @@ type Judgement struct {
 	Record Record
 	// Store is whether the rows replace those held.
 	Store bool
+	// Merge is whether the rows replace those held of the same symbols, and the other
+	// rows held stay: the answer is right in what it has, and lacks rows.
+	Merge bool
 }
 
 // TooManyRejected reports whether so many rows failed their checks that the
@@ -116,6 +119,7 @@ func Judge(ds *catalog.Dataset, d market.Date, a Answer, e Expectation, s Situat
 			r.Rows, r.ByExchange = 0, ExchangeCounts{}
 		}
 	}
+	j.Merge = !j.Store && whole && !ds.Snapshot && (found == Incomplete || shrunk) && a.lacksOnly() && !hollow(a, s.Held)
 	finding, worth := finding(ds, d, a, e, r, found, shrunk, s)
 	issues := make([]fault.Issue, 0, 1+len(a.Findings))
 	if worth {
@@ -128,7 +132,10 @@ func Judge(ds *catalog.Dataset, d market.Date, a Answer, e Expectation, s Situat
 		r = s.Held.kept(r, found)
 		for n := range issues {
 			issues[n].Severity = severityOfKept(r.Verdict, issues[n].Severity)
-			if s.Held.Rows > 0 {
+			switch {
+			case j.Merge:
+				issues[n].Message += " The stored rows that the response lacks are kept."
+			case s.Held.Rows > 0:
 				issues[n].Message += fmt.Sprintf(" The %d stored rows are kept.", s.Held.Rows)
 			}
 		}
@@ -168,6 +175,13 @@ func verdict(a Answer, e Expectation, s Situation) Verdict {
 // short reports whether rows are missing by number.
 func (a Answer) short(e Expectation) bool {
 	return a.MissingCall != "" || a.Rows == 0 || !e.Reaches(a.Rows, a.ByExchange) || TooManyRejected(a.Rejected, a.Rows)
+}
+
+// lacksOnly reports whether nothing is wrong with the rows of an answer but that some
+// are missing.
+func (a Answer) lacksOnly() bool {
+	return a.Rows > 0 && a.MissingCall == "" && !TooManyRejected(a.Rejected, a.Rows) &&
+		!slices.ContainsFunc(a.Findings, func(f evidence.Finding) bool { return f.Reason != fault.SymbolsMissing })
 }
 
 // falsified reports whether the values are not those of the day.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -336,6 +337,37 @@ func TestNotPublishedIsNeitherEmptyNorDone(t *testing.T) {
 	again, err := r.ing.Data(context.Background(), w)
 	if err != nil || again.Partitions[0].ID != plan.Partitions[0].ID {
 		t.Errorf("it is not planned again: %v", err)
+	}
+}
+
+// An answer that lacks a row which the date's other datasets prove, and has other rows
+// corrected, corrects those and takes nothing away.
+func TestCorrectionsAreStoredThoughRowsAreMissing(t *testing.T) {
+	r := newRig(t, small())
+	start, end := r.span(1)
+	w := coverage.PlanRequest{Pool: market.Universe, Datasets: datasets(catalog.StockBasic, catalog.Daily, catalog.DailyBasic, catalog.Moneyflow), Start: start, End: end}
+	r.settle(w, 3)
+	key := coverage.Key{Dataset: catalog.Daily, Date: end}
+	before, _ := r.sinks[market.Universe].Held(key)
+	if _, err := r.sim.Revise(tusharesim.Revision{API: catalog.Daily, TradeDate: end.Compact(), Change: 3, Drop: 1}); err != nil {
+		t.Fatal(err)
+	}
+	w.Refetch, w.Datasets = true, datasets(catalog.Daily)
+	out, err := r.pass(w, 1, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := out[len(out)-1].result.Held
+	if h.Verdict != coverage.Complete || h.Rows != before.Rows || h.Changed != 3 || h.Gone != 0 || h.New != 0 {
+		t.Errorf("%s: %d rows of %d, changed %d, gone %d, new %d", h.Verdict, h.Rows, before.Rows, h.Changed, h.Gone, h.New)
+	}
+	if i, ok := told(out, fault.SymbolsMissing); !ok || i.Severity != fault.Warning || !strings.Contains(i.Message, "are kept") {
+		t.Errorf("the missing row is told as %+v", i)
+	}
+	now, _ := r.sinks[market.Universe].Held(key)
+	contents, err := r.sinks[market.Universe].Contents(t.Context(), key)
+	if err != nil || contents[0].Rows != now.Rows || contents[0].Hash != now.RowsHash || now.RowsHash == before.RowsHash {
+		t.Errorf("the file has %+v, the record %+v: %v", contents, now, err)
 	}
 }
 

@@ -86,11 +86,19 @@ func (j *job) whole(ctx context.Context, batch *table.Batch, bad []table.BadCell
 		r.Issues = append(r.Issues, coverage.Confirm(j.ds, p.Start, answer, facts))
 	}
 	r.Issues = append(r.Issues, doubts.notices...)
-	r.Issues = append(r.Issues, j.findings(c, judged.Store, answer.Unknown, unknown)...)
+	r.Issues = append(r.Issues, j.findings(c, judged.Store || judged.Merge, answer.Unknown, unknown)...)
 	r.Issues = append(r.Issues, j.calendarEnds(c.batch, now)...)
 	commit := Commit{Partition: p, Epoch: j.work.Epoch, RunID: j.work.RunID, Records: []coverage.Record{*r}, Rejects: j.rejects(c, now)}
-	if judged.Store {
+	switch {
+	case judged.Store:
 		commit.Batch = c.batch
+	case judged.Merge:
+		rows, err := j.sink.Rows(ctx, r.Key)
+		if err != nil {
+			return Result{}, err
+		}
+		commit.Batch = merged(c.batch, rows)
+		r.Rows = int64(commit.Batch.Len)
 	}
 	changes, err := j.commit(ctx, commit)
 	if err != nil {
@@ -122,6 +130,31 @@ func (j *job) whole(ctx context.Context, batch *table.Batch, bad []table.BadCell
 		out.warn(j.revised(changes)...)
 	}
 	return out, nil
+}
+
+// merged are the rows of an answer and, of the symbols that it lacks, the rows held.
+func merged(answer, held *table.Batch) *table.Batch {
+	came := map[string]bool{}
+	all := make([]int, answer.Len)
+	for i, symbol := range answer.Column("ts_code").Texts {
+		all[i], came[symbol] = i, true
+	}
+	out := answer.Select(all)
+	for i, symbol := range held.Column("ts_code").Texts {
+		if came[symbol] {
+			continue
+		}
+		for n := range out.Columns {
+			c := &out.Columns[n]
+			if from := held.Column(c.Name); from != nil {
+				c.AppendFrom(from, i)
+			} else {
+				c.AppendNull()
+			}
+		}
+		out.Len++
+	}
+	return out
 }
 
 // facts gathers what is known of the date. Datasets that rest on the date's daily
