@@ -19,6 +19,9 @@ import (
 // SystemCA stands for the CAs of the operating system in Access.CA.
 const SystemCA = "system"
 
+// ErrKey is returned if the API key cannot be used with the address, or is none.
+var ErrKey = errors.New("the API key cannot be used")
+
 // Access is how a client proves who it is, and knows the orchestrator. The zero Access
 // suits a loopback listener without keys.
 type Access struct {
@@ -36,7 +39,7 @@ func DialAs(addr string, access Access, extra ...grpc.DialOption) (*Client, erro
 		addr = DefaultAddr
 	}
 	if access.Key != "" && access.CA == "" && !loopback(addr) {
-		return nil, errors.New("an API key is sent to another machine over TLS only: name the CA of the orchestrator's certificate")
+		return nil, fmt.Errorf("%w: it is sent to another machine over TLS only; name the CA of the orchestrator's certificate", ErrKey)
 	}
 	transport, err := access.TLS()
 	if err != nil {
@@ -49,7 +52,7 @@ func DialAs(addr string, access Access, extra ...grpc.DialOption) (*Client, erro
 	options := []grpc.DialOption{grpc.WithTransportCredentials(creds)}
 	if access.Key != "" {
 		if strings.ContainsFunc(access.Key, func(r rune) bool { return r <= ' ' || r > '~' }) {
-			return nil, errors.New("the API key contains a character that no key has; a key begins with abk_")
+			return nil, fmt.Errorf("%w: it contains a character that no key has; a key begins with abk_", ErrKey)
 		}
 		options = append(options, grpc.WithPerRPCCredentials(bearer(access.Key)))
 	}

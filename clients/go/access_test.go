@@ -11,6 +11,8 @@ import (
 	"errors"
 	"math/big"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -98,6 +100,32 @@ func TestDialAs(t *testing.T) {
 		client.Close()
 		var e *Error
 		if (err == nil) != (c.code == codes.OK) || err != nil && (!errors.As(err, &e) || e.Code != c.code) || c.want != nil && !(errors.Is(err, c.want) && errors.Is(err, ErrUnreachable)) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	web := httptest.NewServer(http.NotFoundHandler())
+	defer web.Close()
+	closing, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closing.Close()
+	go func() { // as a program that is being stopped
+		for conn, err := closing.Accept(); err == nil; conn, err = closing.Accept() {
+			conn.Close()
+		}
+	}()
+	for name, c := range map[string]struct {
+		addr  string
+		other bool
+	}{"a REST port": {web.Listener.Addr().String(), true}, "a listener that closes connections": {closing.Addr().String(), false}} {
+		client, err := DialAs(c.addr, Access{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = client.Keys.ListKeys(t.Context(), &orchestratorv1.ListKeysRequest{})
+		client.Close()
+		if !errors.Is(err, ErrUnreachable) || errors.Is(err, ErrTLS) || errors.Is(err, ErrNotOrchestrator) != c.other {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -3,6 +3,7 @@ package afterbell
 import (
 	"fmt"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/grpc"
@@ -43,7 +44,6 @@ type Client struct {
 	Data orchestratorv1.DataServiceClient
 	// Limits shows and discards learned limits of the provider.
 	Limits orchestratorv1.LimitServiceClient
-	// Notices configures the channels of notices and shows the notices sent.
 	// Tokens shows where the provider's tokens come from, and stores them.
 	Tokens orchestratorv1.TokenServiceClient
 	// Notices keeps the channels through which afterbell speaks up, and shows what was told.
@@ -53,9 +53,10 @@ type Client struct {
 	// Audit lists what was changed, when and by whom.
 	Audit orchestratorv1.AuditServiceClient
 
-	addr string
-	conn *grpc.ClientConn
-	now  func() time.Time
+	addr    string
+	conn    *grpc.ClientConn
+	now     func() time.Time
+	reached *atomic.Bool // whether the orchestrator has answered a call
 }
 
 // Dial prepares a client of the orchestrator at addr, "host:port"; an empty addr
@@ -70,6 +71,7 @@ func Dial(addr string, extra ...grpc.DialOption) (*Client, error) {
 	if _, port, err := net.SplitHostPort(addr); err != nil || port == "" {
 		return nil, fmt.Errorf("%.80q is not an address: write host:port, as in %s", addr, DefaultAddr)
 	}
+	reached := new(atomic.Bool)
 	conn, err := grpc.NewClient("passthrough:///"+addr, append([]grpc.DialOption{
 		grpc.WithTransportCredentials(insecure.NewCredentials()),
 		grpc.WithDisableServiceConfig(),
@@ -82,7 +84,7 @@ func Dial(addr string, extra ...grpc.DialOption) (*Client, error) {
 		grpc.WithInitialConnWindowSize(8 * window),
 		grpc.WithReadBufferSize(window / 4),
 		grpc.WithDefaultCallOptions(grpc.MaxCallRecvMsgSize(maxReply)),
-		grpc.WithChainUnaryInterceptor(unaryErrors(addr)),
+		grpc.WithChainUnaryInterceptor(unaryErrors(addr, reached)),
 		grpc.WithChainStreamInterceptor(streamErrors(addr)),
 	}, extra...)...)
 	if err != nil {
@@ -102,7 +104,7 @@ func Dial(addr string, extra ...grpc.DialOption) (*Client, error) {
 		Notices:    orchestratorv1.NewNoticeServiceClient(conn),
 		Keys:       orchestratorv1.NewKeyServiceClient(conn),
 		Audit:      orchestratorv1.NewAuditServiceClient(conn),
-		addr:       addr, conn: conn, now: time.Now,
+		addr:       addr, conn: conn, now: time.Now, reached: reached,
 	}, nil
 }
 

@@ -204,6 +204,35 @@ func TestEventsEnd(t *testing.T) {
 	})
 }
 
+// A stream that cannot be opened is opened again if the orchestrator answered a call
+// before: it is restarting.
+func TestEventsBeginDuringARestart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := &orchestrator{pool: &orchestratorv1.PoolStatus{}}
+		o.watch = func(n int, send func(int64, bool)) error {
+			if n < 4 {
+				return status.Error(codes.Unavailable, "not back yet")
+			}
+			send(1, true)
+			return nil
+		}
+		c := dial(t, o)
+		if _, err := c.Pools.GetPool(t.Context(), &orchestratorv1.GetPoolRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		finished := false
+		for e, err := range c.Events(t.Context(), "r", 0) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			finished = e.GetFinished() != nil
+		}
+		if !finished || len(o.watches) != 4 {
+			t.Errorf("finished %t after %d streams", finished, len(o.watches))
+		}
+	})
+}
+
 func TestErrorsAreValues(t *testing.T) {
 	o := &orchestrator{coverage: func() ([]*marketv1.Coverage, error) {
 		return nil, refused(codes.InvalidArgument, "INVALID_ARGUMENT", "start_date: is wrong",

@@ -2,10 +2,12 @@ package afterbell
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"maps"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
@@ -30,9 +32,12 @@ var (
 	ErrNotFound = errors.New("not found")
 	// ErrInvalidArgument: a field of the request is wrong; Error.Fields names it.
 	ErrInvalidArgument = errors.New("invalid argument")
-	// ErrTLS: the TLS connection failed, as with the wrong CA. It matches ErrUnreachable
-	// as well.
+	// ErrTLS: the TLS connection failed, as with the wrong CA, or TLS is required. It
+	// matches ErrUnreachable as well.
 	ErrTLS = errors.New("the TLS connection failed")
+	// ErrNotOrchestrator: something else listens at the address, as the orchestrator's REST
+	// port. It matches ErrUnreachable as well.
+	ErrNotOrchestrator = errors.New("another program listens there")
 	// ErrUnauthenticated: the call needs an API key, or the key is not valid.
 	ErrUnauthenticated = errors.New("no valid API key")
 	// ErrRoleRequired: the role of the API key does not allow the call.
@@ -65,8 +70,8 @@ type Error struct {
 	// Addr is the address that was called.
 	Addr string
 
-	unreachable, tls bool
-	cause            error
+	unreachable, tls, other bool
+	cause                   error
 }
 
 // FieldViolation says what is wrong with one field of a request.
@@ -99,6 +104,8 @@ func (e *Error) Is(target error) bool {
 		return e.Reason == faultv1.Reason_REASON_INVALID_ARGUMENT
 	case ErrTLS:
 		return e.tls
+	case ErrNotOrchestrator:
+		return e.other
 	case ErrUnauthenticated:
 		return e.Reason == faultv1.Reason_REASON_UNAUTHENTICATED
 	case ErrRoleRequired:
@@ -160,9 +167,12 @@ func convert(ctx context.Context, addr string, err error) error {
 		if _, cause, ok := strings.Cut(s.Message(), "authentication handshake failed: "); ok {
 			e.tls = true
 			e.Message = "The TLS connection to the orchestrator at " + addr + " failed: " + strings.Trim(cause, `"`) + "."
-		} else if strings.Contains(s.Message(), "server preface") { // what a TLS listener makes of a plain connection
+		} else if strings.Contains(s.Message(), "HTTP/1.1 header") {
+			e.other = true
+			e.Message = "What listens at " + addr + " is not the orchestrator's gRPC port; perhaps it is its REST port, or another program."
+		} else if strings.Contains(s.Message(), "server preface") && requiresTLS(ctx, addr) {
 			e.tls = true
-			e.Message = "What listens at " + addr + " closed a connection without TLS; an orchestrator with a certificate requires TLS."
+			e.Message = "What listens at " + addr + " requires TLS, but the connection was made without it."
 		}
 	case codes.DeadlineExceeded:
 		e.unreachable = true
@@ -173,9 +183,33 @@ func convert(ctx context.Context, addr string, err error) error {
 	return e
 }
 
-func unaryErrors(addr string) grpc.UnaryClientInterceptor {
+// tlsTime bounds the question whether a listener speaks TLS.
+const tlsTime = 2 * time.Second
+
+// requiresTLS reports whether a listener that closed a plain connection speaks TLS. A
+// program that is being stopped closes connections too. Nothing is sent but the
+// handshake.
+func requiresTLS(ctx context.Context, addr string) bool {
+	ctx, cancel := context.WithTimeout(ctx, tlsTime)
+	defer cancel()
+	d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // nobody is trusted: only the protocol is asked for
+	conn, err := d.DialContext(ctx, "tcp", addr)
+	if err == nil {
+		_ = conn.Close() // it has answered the question
+		return true
+	}
+	var refused tls.AlertError
+	return errors.As(err, &refused)
+}
+
+func unaryErrors(addr string, reached *atomic.Bool) grpc.UnaryClientInterceptor {
 	return func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
-		return convert(ctx, addr, invoke(ctx, method, req, reply, cc, opts...))
+		err := convert(ctx, addr, invoke(ctx, method, req, reply, cc, opts...))
+		var answer *Error
+		if err == nil || errors.As(err, &answer) && answer.ReasonName != "" {
+			reached.Store(true)
+		}
+		return err
 	}
 }
 

@@ -21,12 +21,12 @@ const (
 // Events follows a run from the event after the sequence number given, 0 for all of
 // them, until its last event, which carries the finished run. Each event comes once
 // and in order. A stream that is cut, because the orchestrator restarts or the
-// connection breaks, is resumed after the last event seen, for as long as ctx lasts;
-// an orchestrator that was never reached is an error. The sequence ends after the
-// first error: NOT_FOUND for a run that is not there, or the context's error.
+// connection breaks, is resumed after the last event seen, for as long as ctx lasts; an
+// orchestrator that has not answered any call of the client is an error. The sequence
+// ends after the first error: NOT_FOUND for a run that is not there, or the context's
+// error.
 func (c *Client) Events(ctx context.Context, runID string, after int64) iter.Seq2[*orchestratorv1.RunEvent, error] {
 	return func(yield func(*orchestratorv1.RunEvent, error) bool) {
-		reached := false
 		pause := firstPause
 		for {
 			before := after
@@ -36,12 +36,12 @@ func (c *Client) Events(ctx context.Context, runID string, after int64) iter.Seq
 				return
 			case err == nil && after == before && before > 0:
 				return // the stream of a finished run, asked for after its last event
-			case err != nil && !resumable(err, reached || after > before):
+			case err != nil && !resumable(err, c.reached.Load()):
 				yield(nil, err)
 				return
 			}
 			if after > before {
-				reached, pause = true, firstPause
+				pause = firstPause
 			}
 			if err := sleep(ctx, pause); err != nil {
 				yield(nil, err)
@@ -73,6 +73,7 @@ func (c *Client) follow(ctx context.Context, runID string, after *int64, yield f
 			continue // a keep-alive, or what was seen before
 		}
 		*after = event.GetSequence()
+		c.reached.Store(true)
 		if !yield(event, nil) {
 			return false, true, nil
 		}

@@ -293,7 +293,9 @@ type UpdateDomainRequest struct {
 	// Provider to use, as in "tushare".
 	ProviderId *string `protobuf:"bytes,3,opt,name=provider_id,json=providerId,proto3,oneof" json:"provider_id,omitempty"`
 	// Etag of what was read. Empty changes whatever is there now.
-	Etag          string `protobuf:"bytes,20,opt,name=etag,proto3" json:"etag,omitempty"`
+	Etag string `protobuf:"bytes,20,opt,name=etag,proto3" json:"etag,omitempty"`
+	// Check the request and answer with the result, without changing anything.
+	ValidateOnly  bool `protobuf:"varint,21,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -356,6 +358,13 @@ func (x *UpdateDomainRequest) GetEtag() string {
 	return ""
 }
 
+func (x *UpdateDomainRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
 // Response for ModuleService.UpdateDomain.
 type UpdateDomainResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -410,7 +419,9 @@ type UpdateModuleRequest struct {
 	// Whether it may be selected.
 	Enabled *bool `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
 	// Etag of what was read. Empty changes whatever is there now.
-	Etag          string `protobuf:"bytes,20,opt,name=etag,proto3" json:"etag,omitempty"`
+	Etag string `protobuf:"bytes,20,opt,name=etag,proto3" json:"etag,omitempty"`
+	// Check the request and answer with the result, without changing anything.
+	ValidateOnly  bool `protobuf:"varint,21,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -464,6 +475,13 @@ func (x *UpdateModuleRequest) GetEtag() string {
 		return x.Etag
 	}
 	return ""
+}
+
+func (x *UpdateModuleRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
 }
 
 // Response for ModuleService.UpdateModule.
@@ -625,22 +643,24 @@ const file_afterbell_orchestrator_v1_module_service_proto_rawDesc = "" +
 	"\x13ListDomainsResponse\x12B\n" +
 	"\adomains\x18\x01 \x03(\v2(.afterbell.orchestrator.v1.DomainSettingR\adomains\x12;\n" +
 	"\tproviders\x18\x02 \x03(\v2\x1d.afterbell.market.v1.ProviderR\tproviders\x12!\n" +
-	"\fprovider_url\x18\x03 \x01(\tR\vproviderUrl\"\xa7\x01\n" +
+	"\fprovider_url\x18\x03 \x01(\tR\vproviderUrl\"\xcc\x01\n" +
 	"\x13UpdateDomainRequest\x12\x1b\n" +
 	"\tdomain_id\x18\x01 \x01(\tR\bdomainId\x12\x1d\n" +
 	"\aenabled\x18\x02 \x01(\bH\x00R\aenabled\x88\x01\x01\x12$\n" +
 	"\vprovider_id\x18\x03 \x01(\tH\x01R\n" +
 	"providerId\x88\x01\x01\x12\x12\n" +
-	"\x04etag\x18\x14 \x01(\tR\x04etagB\n" +
+	"\x04etag\x18\x14 \x01(\tR\x04etag\x12#\n" +
+	"\rvalidate_only\x18\x15 \x01(\bR\fvalidateOnlyB\n" +
 	"\n" +
 	"\b_enabledB\x0e\n" +
 	"\f_provider_id\"X\n" +
 	"\x14UpdateDomainResponse\x12@\n" +
-	"\x06domain\x18\x01 \x01(\v2(.afterbell.orchestrator.v1.DomainSettingR\x06domain\"q\n" +
+	"\x06domain\x18\x01 \x01(\v2(.afterbell.orchestrator.v1.DomainSettingR\x06domain\"\x96\x01\n" +
 	"\x13UpdateModuleRequest\x12\x1b\n" +
 	"\tmodule_id\x18\x01 \x01(\tR\bmoduleId\x12\x1d\n" +
 	"\aenabled\x18\x02 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x12\n" +
-	"\x04etag\x18\x14 \x01(\tR\x04etagB\n" +
+	"\x04etag\x18\x14 \x01(\tR\x04etag\x12#\n" +
+	"\rvalidate_only\x18\x15 \x01(\bR\fvalidateOnlyB\n" +
 	"\n" +
 	"\b_enabled\"X\n" +
 	"\x14UpdateModuleResponse\x12@\n" +

@@ -534,7 +534,9 @@ type UpdateScheduleRequest struct {
 	// Whether slots exist on trading days only.
 	TradingDaysOnly *bool `protobuf:"varint,7,opt,name=trading_days_only,json=tradingDaysOnly,proto3,oneof" json:"trading_days_only,omitempty"`
 	// Etag of what was read. Empty changes whatever is there now.
-	Etag          string `protobuf:"bytes,20,opt,name=etag,proto3" json:"etag,omitempty"`
+	Etag string `protobuf:"bytes,20,opt,name=etag,proto3" json:"etag,omitempty"`
+	// Check the request and answer with the result, without changing anything.
+	ValidateOnly  bool `protobuf:"varint,21,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -623,6 +625,13 @@ func (x *UpdateScheduleRequest) GetEtag() string {
 		return x.Etag
 	}
 	return ""
+}
+
+func (x *UpdateScheduleRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
 }
 
 // Response for ScheduleService.UpdateSchedule.
@@ -1145,7 +1154,7 @@ const file_afterbell_orchestrator_v1_schedule_service_proto_rawDesc = "" +
 	"\rSTATE_COVERED\x10\x05\"\x14\n" +
 	"\x12GetScheduleRequest\"V\n" +
 	"\x13GetScheduleResponse\x12?\n" +
-	"\bschedule\x18\x01 \x01(\v2#.afterbell.orchestrator.v1.ScheduleR\bschedule\"\xb4\x03\n" +
+	"\bschedule\x18\x01 \x01(\v2#.afterbell.orchestrator.v1.ScheduleR\bschedule\"\xd9\x03\n" +
 	"\x15UpdateScheduleRequest\x12\x1d\n" +
 	"\aenabled\x18\x01 \x01(\bH\x00R\aenabled\x88\x01\x01\x12\x1a\n" +
 	"\x06run_at\x18\x02 \x01(\tH\x01R\x05runAt\x88\x01\x01\x12 \n" +
@@ -1154,7 +1163,8 @@ const file_afterbell_orchestrator_v1_schedule_service_proto_rawDesc = "" +
 	"\x0erun_on_startup\x18\x05 \x01(\bH\x03R\frunOnStartup\x88\x01\x01\x12B\n" +
 	"\bcatch_up\x18\x06 \x01(\x0e2\".afterbell.orchestrator.v1.CatchUpH\x04R\acatchUp\x88\x01\x01\x12/\n" +
 	"\x11trading_days_only\x18\a \x01(\bH\x05R\x0ftradingDaysOnly\x88\x01\x01\x12\x12\n" +
-	"\x04etag\x18\x14 \x01(\tR\x04etagB\n" +
+	"\x04etag\x18\x14 \x01(\tR\x04etag\x12#\n" +
+	"\rvalidate_only\x18\x15 \x01(\bR\fvalidateOnlyB\n" +
 	"\n" +
 	"\b_enabledB\t\n" +
 	"\a_run_atB\f\n" +

@@ -382,7 +382,9 @@ type UpdateSettingsRequest struct {
 	// reported as late. Empty disables it.
 	LateAt *string `protobuf:"bytes,9,opt,name=late_at,json=lateAt,proto3,oneof" json:"late_at,omitempty"`
 	// Etag of what was read. Empty changes whatever is there now.
-	Etag          string `protobuf:"bytes,20,opt,name=etag,proto3" json:"etag,omitempty"`
+	Etag string `protobuf:"bytes,20,opt,name=etag,proto3" json:"etag,omitempty"`
+	// Check the request and answer with the result, without changing anything.
+	ValidateOnly  bool `protobuf:"varint,21,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -487,6 +489,13 @@ func (x *UpdateSettingsRequest) GetEtag() string {
 	return ""
 }
 
+func (x *UpdateSettingsRequest) GetValidateOnly() bool {
+	if x != nil {
+		return x.ValidateOnly
+	}
+	return false
+}
+
 // Response for SettingsService.UpdateSettings.
 type UpdateSettingsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
@@ -552,7 +561,7 @@ const file_afterbell_orchestrator_v1_settings_service_proto_rawDesc = "" +
 	"\x04etag\x18\x14 \x01(\tR\x04etag\"\x14\n" +
 	"\x12GetSettingsRequest\"V\n" +
 	"\x13GetSettingsResponse\x12?\n" +
-	"\bsettings\x18\x01 \x01(\v2#.afterbell.orchestrator.v1.SettingsR\bsettings\"\xb0\x05\n" +
+	"\bsettings\x18\x01 \x01(\v2#.afterbell.orchestrator.v1.SettingsR\bsettings\"\xd5\x05\n" +
 	"\x15UpdateSettingsRequest\x12Z\n" +
 	"\x10preflight_policy\x18\x01 \x01(\x0e2*.afterbell.orchestrator.v1.PreflightPolicyH\x00R\x0fpreflightPolicy\x88\x01\x01\x12Z\n" +
 	"\x10readiness_policy\x18\x02 \x01(\x0e2*.afterbell.orchestrator.v1.ReadinessPolicyH\x01R\x0freadinessPolicy\x88\x01\x01\x128\n" +
@@ -564,7 +573,8 @@ const file_afterbell_orchestrator_v1_settings_service_proto_rawDesc = "" +
 	"\x0emax_follow_ups\x18\a \x01(\x05H\x05R\fmaxFollowUps\x88\x01\x01\x12&\n" +
 	"\frecheck_days\x18\b \x01(\x05H\x06R\vrecheckDays\x88\x01\x01\x12\x1c\n" +
 	"\alate_at\x18\t \x01(\tH\aR\x06lateAt\x88\x01\x01\x12\x12\n" +
-	"\x04etag\x18\x14 \x01(\tR\x04etagB\x13\n" +
+	"\x04etag\x18\x14 \x01(\tR\x04etag\x12#\n" +
+	"\rvalidate_only\x18\x15 \x01(\bR\fvalidateOnlyB\x13\n" +
 	"\x11_preflight_policyB\x13\n" +
 	"\x11_readiness_policyB\x11\n" +
 	"\x0f_dispatch_widthB\x11\n" +

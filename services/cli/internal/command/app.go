@@ -46,7 +46,8 @@ type app struct {
 	langFlag   string
 	quiet      bool
 	noInput    bool
-	path       string // of the command that was asked for
+	command    *cobra.Command // that was asked for
+	path       string         // of it
 	timeout    time.Duration
 	client     *afterbell.Client
 	printer    *output.Printer
@@ -128,7 +129,7 @@ func (a *app) root(args []string) *cobra.Command {
 	f.BoolVar(&a.noInput, "no-input", false, a.T("never ask; fail if a confirmation is needed"))
 	f.DurationVar(&a.timeout, "timeout", 30*time.Second, a.T("`time` that one call may take"))
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
-		return usage{oneLine(err.Error()), c.CommandPath() + " --help"}
+		return usage{a.flagWords(err), c.CommandPath() + " --help"}
 	})
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return a.prepare(c) }
 	root.CompletionOptions.DisableDefaultCmd = true
@@ -137,6 +138,7 @@ func (a *app) root(args []string) *cobra.Command {
 	root.SetHelpTemplate("{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}\n\n{{end}}{{.UsageString}}")
 	root.AddCommand(a.commandsOf(args)...)
 	a.helpFlag(root)
+	giveOnce(root)
 	return root
 }
 
@@ -196,7 +198,7 @@ func (a *app) usageTemplate() string {
 
 // prepare reads the flags that every command has.
 func (a *app) prepare(c *cobra.Command) error {
-	a.path = c.CommandPath()
+	a.command, a.path = c, c.CommandPath()
 	wrong := func(name string, err error) error {
 		return usage{"--" + name + ": " + err.Error(), c.CommandPath() + " --help"}
 	}
@@ -239,11 +241,22 @@ func (a *app) connect() (*afterbell.Client, error) {
 		}
 		c, err := afterbell.DialAs(first(a.addr, a.Env("AFTERBELL_ORCHESTRATOR")), access)
 		if err != nil {
-			return nil, usage{"--orchestrator: " + err.Error(), "afterbell --help"}
+			return nil, a.cannotDial("orchestrator", err)
 		}
 		a.client = c
 	}
 	return a.client, nil
+}
+
+// cannotDial is an address or a key that cannot be used; flag names the address.
+func (a *app) cannotDial(flag string, err error) error {
+	if errors.Is(err, afterbell.ErrKey) {
+		flag = "key-file"
+		if a.keyFile == "" && a.Env("AFTERBELL_KEY") != "" {
+			return usage{"AFTERBELL_KEY: " + err.Error(), a.path + " --help"}
+		}
+	}
+	return usage{"--" + flag + ": " + err.Error(), a.path + " --help"}
 }
 
 // maxKeyFile is the largest file that is read for a key, in bytes.
@@ -274,15 +287,6 @@ func (a *app) access() (afterbell.Access, error) {
 	return access, nil
 }
 
-// pathless is an error of a file without its path.
-func pathless(err error) string {
-	var cause *os.PathError
-	if errors.As(err, &cause) {
-		return cause.Err.Error()
-	}
-	return err.Error()
-}
-
 // call bounds one call by --timeout.
 func (a *app) call(ctx context.Context) (context.Context, context.CancelFunc) {
 	return context.WithTimeout(ctx, a.timeout)
@@ -306,12 +310,4 @@ func (a *app) hint(line string) {
 	if !a.quiet && line != "" {
 		a.next(oneLine(line))
 	}
-}
-
-// noArgs refuses arguments.
-func (a *app) noArgs(c *cobra.Command, args []string) error {
-	if len(args) > 0 {
-		return usage{a.T("%s accepts no arguments, but got %q.", c.CommandPath(), args[0]), c.CommandPath() + " --help"}
-	}
-	return nil
 }

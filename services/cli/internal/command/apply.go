@@ -6,14 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
+	"reflect"
 	"slices"
 	"strings"
 
 	"github.com/goccy/go-yaml"
+	"github.com/goccy/go-yaml/ast"
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
+	afterbell "github.com/afterbell/afterbell/clients/go"
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/afterbell/afterbell/services/cli/internal/fields"
 	"github.com/afterbell/afterbell/services/cli/internal/output"
@@ -120,13 +125,48 @@ func (a *app) readWanted(file, path string) (*wanted, error) {
 		text, err = os.ReadFile(file)
 	}
 	if err != nil {
-		return nil, usage{err.Error(), path + " --help"}
+		return nil, usage{a.T("--file: %s cannot be read: %s", file, pathless(err)), path + " --help"}
 	}
 	w, err := parseWanted(text)
 	if err != nil {
-		return nil, usage{file + ": " + oneLine(yaml.FormatError(err, false, false)), path + " --help"}
+		return nil, usage{file + ": " + a.yamlWords(err), path + " --help"}
 	}
 	return w, nil
+}
+
+// yamlWords says what is wrong with the form of a file, and in which line.
+func (a *app) yamlWords(err error) string {
+	var wrong yaml.Error
+	if !errors.As(err, &wrong) || wrong.GetToken() == nil {
+		return oneLine(err.Error())
+	}
+	at := wrong.GetToken().Position
+	text := wrong.GetToken().Value
+	var unknown *yaml.UnknownFieldError
+	var node *yaml.UnexpectedNodeTypeError
+	var kind *yaml.TypeError
+	switch {
+	case errors.As(err, &unknown) && at.Column == 1:
+		return a.T("line %d: there is no section %q; there are %s", at.Line, text, "schedule, settings, domains, modules, targets, notices")
+	case errors.As(err, &unknown):
+		return a.T("line %d: there is no %q; a domain has enabled and provider, a module enabled, targets symbols", at.Line, text)
+	case errors.As(err, &node):
+		return a.T("line %d: write %s instead of %s", at.Line, a.yamlKind(node.Expected), a.yamlKind(node.Actual))
+	case errors.As(err, &kind) && kind.DstType.Kind() == reflect.Bool:
+		return a.T("line %d: %q is not allowed: write true or false", at.Line, text)
+	}
+	return a.T("line %d: %s", at.Line, oneLine(wrong.GetMessage()))
+}
+
+// yamlKind says what a part of a file is.
+func (a *app) yamlKind(t ast.NodeType) string {
+	switch t {
+	case ast.SequenceType:
+		return a.T("a list")
+	case ast.MappingType, ast.MappingValueType:
+		return a.T("names with values")
+	}
+	return a.T("one value")
 }
 
 func parseWanted(text []byte) (*wanted, error) {
@@ -156,6 +196,11 @@ func (a *app) planFor(ctx context.Context, w *wanted, file string) (*plan, error
 		if err := p.fields("settings", w.Settings, now.GetSettings(), req, file); err != nil {
 			return nil, err
 		}
+		check := proto.CloneOf(req)
+		check.ValidateOnly = true
+		if _, err := client.Settings.UpdateSettings(ctx, check); err != nil {
+			return nil, refusedSection(err, file, "settings", "afterbell settings set --help")
+		}
 		p.step("settings", func(ctx context.Context) error { _, err := client.Settings.UpdateSettings(ctx, req); return err })
 	}
 	if w.Schedule != nil {
@@ -167,12 +212,17 @@ func (a *app) planFor(ctx context.Context, w *wanted, file string) (*plan, error
 		if err := p.fields("schedule", w.Schedule, now.GetSchedule(), req, file); err != nil {
 			return nil, err
 		}
+		check := proto.CloneOf(req)
+		check.ValidateOnly = true
+		if _, err := client.Schedule.UpdateSchedule(ctx, check); err != nil {
+			return nil, refusedSection(err, file, "schedule", "afterbell schedule set --help")
+		}
 		p.step("schedule", func(ctx context.Context) error { _, err := client.Schedule.UpdateSchedule(ctx, req); return err })
 	}
 	if err := a.planModules(ctx, p, w, file); err != nil {
 		return nil, err
 	}
-	if err := a.planTargets(ctx, p, w); err != nil {
+	if err := a.planTargets(ctx, p, w, file); err != nil {
 		return nil, err
 	}
 	return p, a.planNotices(ctx, p, w, file)
@@ -255,6 +305,11 @@ func (a *app) planModules(ctx context.Context, p *plan, w *wanted, file string) 
 			req.ProviderId = want.Provider
 			p.changes = append(p.changes, change{"domains." + id, "provider", now.GetProviderId(), *want.Provider})
 		}
+		check := proto.CloneOf(req)
+		check.ValidateOnly = true
+		if _, err := a.client.Modules.UpdateDomain(ctx, check); err != nil {
+			return refusedSection(err, file, "domains."+id, "afterbell domains --all")
+		}
 		p.step("domains."+id, func(ctx context.Context) error { _, err := a.client.Modules.UpdateDomain(ctx, req); return err })
 	}
 	for _, id := range sortedKeys(w.Modules) {
@@ -265,29 +320,63 @@ func (a *app) planModules(ctx context.Context, p *plan, w *wanted, file string) 
 		if want.Enabled == nil || *want.Enabled == now.GetEnabled() {
 			continue
 		}
+		req := &orchestratorv1.UpdateModuleRequest{ModuleId: id, Enabled: want.Enabled}
+		check := proto.CloneOf(req)
+		check.ValidateOnly = true
+		if _, err := a.client.Modules.UpdateModule(ctx, check); err != nil {
+			return refusedSection(err, file, "modules."+id, "afterbell modules --all")
+		}
 		p.changes = append(p.changes, change{"modules." + id, "enabled", fmt.Sprint(now.GetEnabled()), fmt.Sprint(*want.Enabled)})
-		p.step("modules."+id, func(ctx context.Context) error {
-			_, err := a.client.Modules.UpdateModule(ctx, &orchestratorv1.UpdateModuleRequest{ModuleId: id, Enabled: want.Enabled})
-			return err
-		})
+		p.step("modules."+id, func(ctx context.Context) error { _, err := a.client.Modules.UpdateModule(ctx, req); return err })
 	}
 	return nil
 }
 
-func (a *app) planTargets(ctx context.Context, p *plan, w *wanted) error {
-	if w.Targets == nil {
+// refusedSection says in which section of the file the orchestrator refuses something.
+func refusedSection(err error, file, section, next string) error {
+	var answer *afterbell.Error
+	if errors.As(err, &answer) && !errors.Is(err, afterbell.ErrUnreachable) {
+		return advised{fmt.Errorf("%s: %s: %w", file, section, err), next}
+	}
+	return err
+}
+
+// defaultSet is the set of the target list that a person edits; other services have
+// their own.
+const defaultSet = "default"
+
+// planTargets compares the symbols of the file with those of the default set. What other
+// sets have is none of the file's business, even if it is the same symbol.
+func (a *app) planTargets(ctx context.Context, p *plan, w *wanted, file string) error {
+	if w.Targets == nil || w.Targets.Symbols == nil {
 		return nil
 	}
 	list := &orchestratorv1.Targets{Symbols: w.Targets.Symbols}
-	resp, err := a.client.Targets.PreviewTargets(ctx, &orchestratorv1.PreviewTargetsRequest{Targets: list})
+	now, err := a.client.Targets.GetTargetSet(ctx, &orchestratorv1.GetTargetSetRequest{SetId: defaultSet})
 	if err != nil {
 		return err
 	}
-	for _, s := range resp.GetAddedSymbols() {
-		p.changes = append(p.changes, change{"targets", s, "", a.T("on the list")})
+	resp, err := a.client.Targets.PreviewTargets(ctx, &orchestratorv1.PreviewTargetsRequest{Targets: list})
+	if err != nil {
+		return refusedSection(err, file, "targets", "afterbell targets list")
 	}
-	for _, s := range resp.GetRemovedSymbols() {
-		p.changes = append(p.changes, change{"targets", s, a.T("on the list"), ""})
+	was, then := map[string]string{}, map[string]string{}
+	for _, e := range now.GetSet().GetEntries() {
+		was[e.GetSymbol()] = a.listed(e.GetExpireTime())
+	}
+	for _, t := range resp.GetResolved() {
+		for _, m := range t.GetMemberships() {
+			if m.GetSetId() == defaultSet {
+				then[t.GetSymbol()] = a.listed(m.GetExpireTime())
+			}
+		}
+	}
+	all := maps.Clone(was)
+	maps.Copy(all, then)
+	for _, s := range sortedKeys(all) {
+		if was[s] != then[s] {
+			p.changes = append(p.changes, change{"targets", s, was[s], then[s]})
+		}
 	}
 	p.step("targets", func(ctx context.Context) error {
 		_, err := a.client.Targets.UpdateTargets(ctx, &orchestratorv1.UpdateTargetsRequest{Targets: list})
@@ -296,14 +385,22 @@ func (a *app) planTargets(ctx context.Context, p *plan, w *wanted) error {
 	return nil
 }
 
+// listed says that a symbol is on the list, and until when.
+func (a *app) listed(until *timestamppb.Timestamp) string {
+	if until == nil {
+		return a.T("on the list")
+	}
+	return a.T("on the list until %s", a.moment(until.AsTime()))
+}
+
 // confirm asks on a terminal, and refuses where nobody can answer.
 func (a *app) confirm(file string, n int) error {
 	again := advised{errors.New(a.T("Nothing was changed.")), "afterbell apply -f " + file + " --yes"}
 	if _, is := terminal(a.In); !is || a.noInput || file == "-" {
-		again.err = errors.New(a.T("%d changes need confirmation, but there is no terminal to ask on.", n))
+		again.err = errors.New(a.N(n, "%d change needs confirmation, but there is no terminal to ask on.", "%d changes need confirmation, but there is no terminal to ask on."))
 		return again
 	}
-	fmt.Fprint(a.Err, a.T("Make these %d changes? [y/N] ", n))
+	fmt.Fprint(a.Err, a.N(n, "Make this %d change? [y/N] ", "Make these %d changes? [y/N] "))
 	line, err := bufio.NewReader(a.In).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err
@@ -322,12 +419,12 @@ func (a *app) carryOut(ctx context.Context, p *plan, file string) error {
 		cancel()
 		if err != nil {
 			if i > 0 {
-				a.tell(a.T("Before the error, %d of %d sections were changed.", i, len(p.steps)))
+				a.tell(a.N(i, "Before the error, %d of %d sections was changed.", "Before the error, %d of %d sections were changed.", len(p.steps)))
 			}
 			return advised{fmt.Errorf("%s: %w", s.section, err), "afterbell apply -f " + file + " --dry-run"}
 		}
 	}
-	a.say(a.T("%d changes made.", len(p.changes)))
+	a.say(a.N(len(p.changes), "%d change made.", "%d changes made."))
 	return nil
 }
 

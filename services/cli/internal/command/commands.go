@@ -14,9 +14,18 @@ var restCall = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`curl(?: -N)?(?: -X ([A-Z]+))? ("?)(?:https?://)?[\w.:\[\]-]+(/v1/[^\s"']*)"?(?: -d '([^']*)')?`)
 })
 
+// bareCall finds a call of the REST API that is named without a way to make it.
+var bareCall = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\b(GET|POST) (/v1/[^\s"',;]*[^\s"',;.])`) })
+
 // commands replaces the calls of the REST API in what the orchestrator says by the
 // commands that do the same. A call that no command makes stays.
 func (a *app) commands(text string) string {
+	if strings.Contains(text, " /v1/") {
+		text = bareCall().ReplaceAllStringFunc(text, func(found string) string {
+			m := bareCall().FindStringSubmatch(found)
+			return first(commandFor(m[1], m[2], ""), found)
+		})
+	}
 	if !strings.Contains(text, "curl") {
 		return text
 	}

@@ -30,7 +30,9 @@ func TestRestCallsBecomeCommands(t *testing.T) {
 		`curl "localhost:7780/v1/pools/universe/absent-symbols?dataset_id=daily&trade_date=2026-11-27"`: "afterbell absent universe --dataset daily --date 2026-11-27",
 		`curl https://desk1.lan:7780/v1/domains`:                                                        "afterbell domains",
 		`curl localhost:7780/v1/nothing/known`:                                                          "curl localhost:7780/v1/nothing/known",
-		`Make room: df -h data`:                                                                         "Make room: df -h data",
+		`"nope" is not a module; GET /v1/domains lists the modules`:                                     `"nope" is not a module; afterbell domains lists the modules`,
+		`POST /v1/pools/universe:resume resumes it, GET /v1/none.`:                                      "afterbell resume universe resumes it, GET /v1/none.",
+		`Make room: df -h data`: "Make room: df -h data",
 	} {
 		if got := a.commands(said); got != want {
 			t.Errorf("%s\n gives %s\n want  %s", said, got, want)

@@ -57,9 +57,16 @@ func (a *app) condition(c *cobra.Command, name string, f conditionFlags) error {
 		},
 	}
 	lacks := 0
+	from, to := "", "" // of what a run fetches; what is pending comes by itself
 	for _, v := range resp.GetConditions() {
 		if v.GetState() != marketv1.ConditionState_CONDITION_STATE_AVAILABLE {
 			lacks++
+			if day := v.GetTradeDate(); v.GetState() != marketv1.ConditionState_CONDITION_STATE_PENDING && day != "" {
+				if from == "" || day < from {
+					from = day
+				}
+				to = max(to, day)
+			}
 		} else if f.lacking {
 			continue
 		}
@@ -77,9 +84,14 @@ func (a *app) condition(c *cobra.Command, name string, f conditionFlags) error {
 	}
 	a.say(a.T("Version %s.", resp.GetVersion()))
 	if lacks > 0 {
-		a.say(a.T("%d datasets and dates are incomplete.", lacks))
-		a.hint("afterbell status --pool " + f.pool)
+		a.say(a.incomplete(lacks))
+		if from == "" {
+			a.hint("afterbell status --pool " + f.pool)
+		} else {
+			a.hint("afterbell run " + f.pool + " --from " + from + " --to " + to + " --watch")
+		}
 		return exit{ExitNotWhole}
 	}
+	a.say(a.T("Nothing is incomplete."))
 	return nil
 }

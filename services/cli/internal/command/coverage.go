@@ -111,7 +111,7 @@ func (a *app) coverage(c *cobra.Command, args []string, f coverageFlags) error {
 	if lacks == 0 {
 		return nil
 	}
-	a.say(a.T("%d datasets and dates are incomplete.", lacks))
+	a.say(a.incomplete(lacks))
 	a.hint("afterbell run " + firstLack + " --watch")
 	if f.require != "" {
 		return exit{ExitNotWhole}

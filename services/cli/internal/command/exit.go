@@ -73,6 +73,9 @@ func (a *app) report(err error) int {
 		next = wrong.next
 	case errors.As(err, &answer):
 		message, remedy = a.answered(answer)
+		if before, ok := strings.CutSuffix(err.Error(), answer.Message); ok { // where in a file it is
+			message = before + message
+		}
 		switch {
 		case errors.Is(err, afterbell.ErrUnreachable):
 			code, next = ExitUnreachable, "afterbell doctor"
@@ -108,10 +111,13 @@ func (a *app) answered(e *afterbell.Error) (message, remedy string) {
 	if errors.Is(e, afterbell.ErrTLS) {
 		return e.Message, a.T("Name the CA of the orchestrator's certificate with --ca FILE, or AFTERBELL_CA.")
 	}
+	if errors.Is(e, afterbell.ErrNotOrchestrator) {
+		return a.T("What listens at %s is not the orchestrator's gRPC port; perhaps it is its REST port, or another program.", e.Addr), ""
+	}
 	if errors.Is(e, afterbell.ErrUnreachable) {
 		return a.T("The orchestrator at %s cannot be reached or did not respond in time.", e.Addr), ""
 	}
-	message, remedy = a.translated(e.ReasonName, e.Metadata, e.Message, e.Remedy)
+	message, remedy = a.translated(e.ReasonName, e.Metadata, a.inFlags(e), e.Remedy)
 	if e.ReasonName != "" {
 		message += " [" + e.ReasonName + "]"
 	}

@@ -17,12 +17,7 @@ func (a *app) explainCommand() *cobra.Command {
 	c := &cobra.Command{
 		Use: "explain [SLOT|DATE]", Short: a.T("Explain why an evening's run did or did not happen"),
 		Long: a.T("Explains step by step what happened with an evening and why. A SLOT is a date and a pool, as in 2026-11-27.universe. For a DATE, both pools are explained. The default is the last evening that was due."),
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) > 1 {
-				return usage{a.T("%s accepts one argument, but also got %q.", c.CommandPath(), args[1]), c.CommandPath() + " --help"}
-			}
-			return nil
-		},
+		Args: a.maybeArg,
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {
 		ctx, cancel := a.call(c.Context())

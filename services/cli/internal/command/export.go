@@ -3,6 +3,7 @@ package command
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -14,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	afterbell "github.com/afterbell/afterbell/clients/go"
+	faultv1 "github.com/afterbell/afterbell/gen/afterbell/fault/v1"
 	"github.com/afterbell/afterbell/services/cli/internal/export"
 	"github.com/afterbell/afterbell/services/cli/internal/output"
 )
@@ -61,6 +63,12 @@ func (a *app) exportRequest(c *cobra.Command, table string, f exportFlags) (r ex
 	if f.file == "" {
 		return r, usage{a.T("%s requires %s.", c.CommandPath(), "-o FILE"), c.CommandPath() + " --help"}
 	}
+	switch {
+	case f.file == "-":
+		return r, usage{a.T("--file: standard output is not supported; name a file."), c.CommandPath() + " " + table + " -o " + table + ".csv"}
+	case f.format == "" && filepath.Ext(f.file) == "":
+		return r, usage{a.T("--format is required, because %s has no extension: allowed are %s.", f.file, strings.Join(export.Formats, ", ")), c.CommandPath() + " --help"}
+	}
 	if f.format == "" {
 		f.format = strings.ToLower(strings.TrimPrefix(filepath.Ext(f.file), "."))
 	}
@@ -81,7 +89,10 @@ func (a *app) exportRequest(c *cobra.Command, table string, f exportFlags) (r ex
 		return r, err
 	}
 	if info, err := os.Stat(f.file); err == nil && !info.Mode().IsRegular() {
-		return r, usage{a.T("%s is not a file", f.file), c.CommandPath() + " --help"}
+		return r, usage{a.T("--file: %s is not a file.", f.file), c.CommandPath() + " --help"}
+	}
+	if info, err := os.Stat(filepath.Dir(f.file)); err != nil || !info.IsDir() {
+		return r, usage{a.T("--file: the directory %s does not exist.", filepath.Dir(f.file)), "mkdir -p " + filepath.Dir(f.file)}
 	}
 	query := url.Values{}
 	for name, value := range map[string]string{
@@ -113,7 +124,7 @@ func (a *app) exporter(c *cobra.Command, httpAddr string) (r export.Request, err
 	}
 	same, err := afterbell.DialAs(addr, access) // it says to whom a key may be sent
 	if err != nil {
-		return r, usage{"--http-addr: " + err.Error(), c.CommandPath() + " --help"}
+		return r, a.cannotDial("http-addr", err)
 	}
 	_ = same.Close() // it was never connected
 	return export.Request{
@@ -164,15 +175,19 @@ func (a *app) export(c *cobra.Command, table string, f exportFlags) error {
 	var refused *export.Refused
 	switch {
 	case errors.As(err, &refused):
-		return a.exportRefused(c, refused, table, f)
+		return a.exportRefused(refused, table, f)
 	case errors.Is(err, export.ErrWrong):
 		return advised{err, c.CommandPath() + " " + table + " -o " + f.file}
 	case err != nil && c.Context().Err() == nil:
 		var disk *os.PathError
 		if errors.As(err, &disk) {
-			return err
+			return usage{a.T("%s cannot be written: %s", f.file, pathless(err)), c.CommandPath() + " " + table + " -o FILE"}
 		}
-		a.tell("afterbell: " + a.T("The orchestrator's REST port at %s cannot be read: %s", r.Addr, oneLine(err.Error())))
+		var cause *net.OpError
+		if errors.As(err, &cause) { // the rest of it names the request
+			err = cause.Err
+		}
+		a.tell("afterbell: " + a.T("The orchestrator's REST port at %s cannot be read: %s", r.Addr, oneLine(sysText(err))))
 		a.next("afterbell doctor --http-addr " + r.Addr)
 		return exit{ExitUnreachable}
 	case err != nil:
@@ -199,32 +214,37 @@ func (a *app) export(c *cobra.Command, table string, f exportFlags) error {
 		a.say(a.T("%s of it were already downloaded.", bytesText(result.Resumed)))
 	}
 	if !result.Complete {
-		a.say(a.T("%d datasets and dates are incomplete.", result.LackCount))
+		a.say(a.incomplete(int(result.LackCount)))
 		a.hint("afterbell condition " + table + " --pool " + f.pool + " --lacking")
 	}
 	return nil
 }
 
-// exportRefused is an answer that is not the table.
-func (a *app) exportRefused(c *cobra.Command, r *export.Refused, table string, f exportFlags) error {
-	text := r.Message
-	if r.Reason != "" {
-		text += " [" + r.Reason + "]"
+// exportRefused is an answer that is not the table, told as that of any other call.
+func (a *app) exportRefused(r *export.Refused, table string, f exportFlags) error {
+	answer := &afterbell.Error{
+		Reason: faultv1.Reason(faultv1.Reason_value["REASON_"+r.Reason]), ReasonName: r.Reason, Message: r.Message, Remedy: r.Remedy,
+		Metadata: r.Metadata,
 	}
-	a.tell("afterbell: " + a.commands(oneLine(text)))
-	switch {
-	case r.Reason == "DATA_INCOMPLETE":
-		a.next("afterbell condition " + table + " --pool " + f.pool + " --lacking")
-		return exit{ExitNotWhole}
-	case r.Reason == "WORKER_UNREACHABLE":
-		a.next("afterbell doctor")
-		return exit{ExitUnreachable}
-	case r.Remedy != "":
-		a.tell(a.commands(oneLine(r.Remedy)))
-	default:
-		a.next(c.CommandPath() + " --help")
+	for _, v := range r.Fields {
+		answer.Fields = append(answer.Fields, afterbell.FieldViolation{Field: v[0], Problem: v[1]})
 	}
-	return exit{ExitFailed}
+	if r.Reason != "DATA_INCOMPLETE" {
+		return answer
+	}
+	message, _ := a.answered(answer)
+	a.tell("afterbell: " + oneLine(message))
+	a.next("afterbell condition " + table + " --pool " + f.pool + " --lacking")
+	return exit{ExitNotWhole}
+}
+
+// sysText is an error of the system without the name of its call.
+func sysText(err error) string {
+	var call *os.SyscallError
+	if errors.As(err, &call) {
+		return call.Err.Error()
+	}
+	return err.Error()
 }
 
 func bytesText(n int64) string {

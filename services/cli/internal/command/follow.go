@@ -3,11 +3,15 @@ package command
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	afterbell "github.com/afterbell/afterbell/clients/go"
+	faultv1 "github.com/afterbell/afterbell/gen/afterbell/fault/v1"
+	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/afterbell/afterbell/services/cli/internal/output"
 )
@@ -50,23 +54,10 @@ func (a *app) follow(ctx context.Context, runs []*orchestratorv1.Run, after int6
 	code := ExitWhole
 	var ended []*orchestratorv1.Run
 	for _, r := range runs {
-		v := a.newView(r)
-		for event, err := range client.Events(ctx, r.GetRunId(), after) {
-			if err != nil {
-				v.clear()
-				return advised{err, "afterbell watch " + r.GetRunId()}
-			}
-			if a.printer.Format == output.NDJSON {
-				if err := a.printer.Line(event); err != nil {
-					return err
-				}
-			}
-			v.apply(event)
-			if f := event.GetFinished(); f != nil {
-				r = f
-			}
+		r, err := a.followOne(ctx, client, r, after)
+		if err != nil {
+			return err
 		}
-		v.clear()
 		if r.GetState() != orchestratorv1.Run_STATE_FINISHED { // asked for after its last event
 			resp, err := client.Runs.GetRun(ctx, &orchestratorv1.GetRunRequest{RunId: r.GetRunId()})
 			if err != nil {
@@ -87,10 +78,11 @@ func (a *app) follow(ctx context.Context, runs []*orchestratorv1.Run, after int6
 		}
 	}
 	for _, r := range ended {
-		if succeeded(r) {
+		issues := telling(r)
+		if succeeded(r) && len(issues) == 0 {
 			continue
 		}
-		a.sayIssues(r.GetIssues())
+		a.sayIssues(issues)
 		if at := r.GetRetryTime(); at != nil {
 			a.say(a.T("A follow-up run starts at %s.", a.moment(at.AsTime())))
 		}
@@ -100,6 +92,104 @@ func (a *app) follow(ctx context.Context, runs []*orchestratorv1.Run, after int6
 		return exit{code}
 	}
 	return nil
+}
+
+// telling are the issues of a run that its end is told with. Of a run that succeeded,
+// these are what needs a look although nothing failed, as symbols without a row.
+func telling(r *orchestratorv1.Run) []*faultv1.Issue {
+	if !succeeded(r) {
+		return r.GetIssues()
+	}
+	return slices.DeleteFunc(slices.Clone(r.GetIssues()), func(i *faultv1.Issue) bool { return i.GetSeverity() < faultv1.Severity_SEVERITY_WARNING })
+}
+
+// followOne shows a run to its end and returns it as its last event has it.
+func (a *app) followOne(ctx context.Context, client *afterbell.Client, r *orchestratorv1.Run, after int64) (*orchestratorv1.Run, error) {
+	type heard struct {
+		event *orchestratorv1.RunEvent
+		err   error
+	}
+	listening, stop := context.WithCancel(ctx)
+	events := make(chan heard)
+	go func() {
+		defer close(events)
+		for event, err := range client.Events(listening, r.GetRunId(), after) {
+			select {
+			case events <- heard{event, err}:
+			case <-listening.Done():
+				return
+			}
+		}
+	}()
+	defer func() {
+		stop()
+		for range events { // until it has ended
+		}
+	}()
+	v := a.newView(r)
+	defer v.clear()
+	silence := time.NewTicker(silentFor)
+	defer silence.Stop()
+	for {
+		select {
+		case h, ok := <-events:
+			switch {
+			case !ok:
+				return r, nil
+			case h.err != nil:
+				return r, advised{h.err, "afterbell watch " + r.GetRunId()}
+			}
+			silence.Reset(silentFor)
+			if a.printer.Format == output.NDJSON {
+				if err := a.printer.Line(h.event); err != nil {
+					return r, err
+				}
+			}
+			v.apply(h.event)
+			if f := h.event.GetFinished(); f != nil {
+				r = f
+			}
+		case <-silence.C:
+			v.silent(ctx, client)
+		}
+	}
+}
+
+// silentFor is how long a run may tell nothing before the reason is looked for.
+const silentFor = 15 * time.Second
+
+// silent says why a run tells nothing: as a rule it waits for a limit of the provider.
+func (v *view) silent(ctx context.Context, client *afterbell.Client) {
+	if v.a.quiet {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, silentFor/3)
+	defer cancel()
+	resp, err := client.Limits.ListLimits(ctx, &orchestratorv1.ListLimitsRequest{})
+	if err == nil { // otherwise the orchestrator is restarting, and the events go on by themselves
+		if waits := v.a.waits(resp.GetLimits()); waits != "" && waits != v.waits {
+			v.waits = waits
+			v.line(fmt.Sprintf("%-8s  %s", v.pool, waits))
+		}
+	}
+	if v.planned > 0 {
+		v.progress()
+	}
+}
+
+// waits says which limits of the provider delay calls now, and until when. Empty if none
+// does.
+func (a *app) waits(limits []*marketv1.LearntLimit) string {
+	var all []string
+	for _, l := range limits {
+		if at := l.GetOpenTime().AsTime(); l.GetInForce() && l.GetOpenTime() != nil && at.After(a.now()) {
+			all = append(all, a.T("%s until %s", l.GetProviderApi(), at.In(a.printer.Zone).Format("15:04:05")))
+		}
+	}
+	if len(all) == 0 {
+		return ""
+	}
+	return a.T("Waits for the provider's limits: %s.", strings.Join(all, ", "))
 }
 
 // sayEvery is how often a log hears of progress; a terminal hears of each event.
@@ -116,6 +206,7 @@ type view struct {
 	failed     map[string]bool
 	rows       int64
 	at         string
+	waits      string // the limits that were told last
 	said       time.Time
 	lastLength int
 }
@@ -162,11 +253,14 @@ func (v *view) partition(p *orchestratorv1.Partition) {
 	case orchestratorv1.Partition_STATE_FAILED:
 		if !v.failed[id] {
 			v.failed[id] = true
-			line := fmt.Sprintf("%-8s  %s: %s", v.pool, v.at, a.enum(p.GetVerdict(), "VERDICT_").Text)
-			if len(p.GetIssues()) > 0 {
-				line += ": " + a.printer.Clean(oneLine(p.GetIssues()[0].GetMessage()))
+			parts := []string{v.at}
+			if verdict := a.enum(p.GetVerdict(), "VERDICT_").Text; verdict != "" { // none where no answer came
+				parts = append(parts, verdict)
 			}
-			v.line(line)
+			if len(p.GetIssues()) > 0 {
+				parts = append(parts, a.printer.Clean(oneLine(p.GetIssues()[0].GetMessage())))
+			}
+			v.line(fmt.Sprintf("%-8s  %s", v.pool, strings.Join(parts, ": ")))
 		}
 	}
 	v.progress()

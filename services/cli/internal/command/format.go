@@ -64,6 +64,11 @@ func (a *app) moment(t time.Time) string {
 	return a.T("%s (Shanghai)", output.Moment(t, a.printer.Zone))
 }
 
+// incomplete says how much is incomplete.
+func (a *app) incomplete(n int) string {
+	return a.N(n, "%d dataset and date is incomplete.", "%d datasets and dates are incomplete.")
+}
+
 // span reads the flags --from and --to.
 func (a *app) span(path, from, to string) (start, end string, err error) {
 	if start, err = a.day(path, "from", from); err != nil {

@@ -42,7 +42,7 @@ func (a *app) limitsCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		a.say(a.T("%d limits are forgotten.", len(resp.GetLimits())))
+		a.say(a.N(len(resp.GetLimits()), "%d limit is forgotten.", "%d limits are forgotten."))
 		if len(resp.GetLimits()) > 0 {
 			a.hint("afterbell run")
 		}

@@ -82,15 +82,6 @@ func (a *app) noArgsOrCommand(c *cobra.Command, args []string) error {
 	return nil
 }
 
-func (a *app) someArgs(what, other string) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		if len(args) == 0 {
-			return usage{a.T("%s requires %s.", c.CommandPath(), what), other}
-		}
-		return nil
-	}
-}
-
 func (a *app) updateDomain(ctx context.Context, req *orchestratorv1.UpdateDomainRequest) error {
 	client, err := a.connect()
 	if err != nil {

@@ -98,7 +98,7 @@ func (a *app) sayChannels(channels []*orchestratorv1.Channel) {
 		case c.GetFailingSinceTime() != nil:
 			a.say(a.T("Notices through %s have failed since %s: %s", c.GetChannelId(), a.moment(c.GetFailingSinceTime().AsTime()), oneLine(c.GetError())))
 		case c.GetGivenUpCount() > 0:
-			a.say(a.T("%d notices through %s were not delivered in the last week: %s", c.GetGivenUpCount(), c.GetChannelId(), oneLine(c.GetError())))
+			a.say(a.N(int(c.GetGivenUpCount()), "%d notice through %s was not delivered in the last week: %s", "%d notices through %s were not delivered in the last week: %s", c.GetChannelId(), oneLine(c.GetError())))
 		default:
 			continue
 		}
@@ -118,15 +118,9 @@ func (a *app) failingChannels(ctx context.Context, client *afterbell.Client) []*
 	return slices.DeleteFunc(resp.GetChannels(), func(c *orchestratorv1.Channel) bool { return !failing(c) })
 }
 
-// named takes the one argument that names a channel.
+// named requires the name of a channel.
 func (a *app) named(c *cobra.Command, args []string) error {
-	switch len(args) {
-	case 0:
-		return usage{a.T("%s needs the name of a channel.", c.CommandPath()), "afterbell notify list"}
-	case 1:
-		return nil
-	}
-	return usage{a.T("%s accepts one argument, but also got %q.", c.CommandPath(), args[1]), c.CommandPath() + " --help"}
+	return a.oneArg("NAME", "afterbell notify list")(c, args)
 }
 
 // channelFields are the settings of a channel in a request.
@@ -441,7 +435,7 @@ func (a *app) planNewChannel(ctx context.Context, p *plan, id, section string, w
 		return err
 	}
 	if _, err := a.client.Notices.CreateChannel(ctx, req); err != nil {
-		return wrongChannel(err, file, section, "afterbell notify add --help")
+		return refusedSection(err, file, section, "afterbell notify add --help")
 	}
 	for _, name := range channelFields(req) {
 		if text := a.shownField(req, name); text != "" && text != "false" && text != "0" {
@@ -461,7 +455,7 @@ func (a *app) planChannel(ctx context.Context, p *plan, now *orchestratorv1.Chan
 	}
 	resp, err := a.client.Notices.UpdateChannel(ctx, req)
 	if err != nil {
-		return wrongChannel(err, file, section, "afterbell notify set --help")
+		return refusedSection(err, file, section, "afterbell notify set --help")
 	}
 	for _, name := range resp.GetChangedFields() {
 		before := fields.Get(now, name)
@@ -474,15 +468,6 @@ func (a *app) planChannel(ctx context.Context, p *plan, now *orchestratorv1.Chan
 	real.ValidateOnly = false
 	p.step(section, func(ctx context.Context) error { _, err := a.client.Notices.UpdateChannel(ctx, real); return err })
 	return nil
-}
-
-// wrongChannel says in which section of the file the orchestrator found something wrong.
-func wrongChannel(err error, file, section, next string) error {
-	var answer *afterbell.Error
-	if errors.As(err, &answer) && errors.Is(err, afterbell.ErrInvalidArgument) {
-		return usage{file + ": " + section + ": " + answer.Message, next}
-	}
-	return err
 }
 
 // wantChannel fills a request with what the file says.

@@ -137,6 +137,6 @@ func (a *app) printAbsent(symbols []*marketv1.AbsentSymbol) error {
 	if err := a.printer.Print(answer); err != nil {
 		return err
 	}
-	a.say(a.T("%d symbols have no row.", len(symbols)))
+	a.say(a.N(len(symbols), "%d symbol has no row.", "%d symbols have no row."))
 	return nil
 }

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
+	"slices"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,8 +32,8 @@ func (a *app) runColumns() []output.Column {
 
 func (a *app) runRow(r *orchestratorv1.Run) []any {
 	var why any
-	if len(r.GetIssues()) > 0 && !succeeded(r) {
-		why = reason(r.GetIssues()[0].GetReason())
+	if issues := telling(r); len(issues) > 0 {
+		why = reason(issues[0].GetReason())
 	}
 	next := r.GetRetryTime()
 	if next == nil && r.GetState() == orchestratorv1.Run_STATE_QUEUED {
@@ -272,13 +272,34 @@ func (a *app) run(c *cobra.Command, args []string, f runFlags) (err error) {
 	case f.dryRun:
 		return a.printPlans(resp.GetPlans())
 	case f.watch:
+		if err := a.sayPaused(ctx, resp.GetRuns()); err != nil {
+			return err
+		}
 		return a.follow(c.Context(), resp.GetRuns(), 0)
 	}
 	if err := a.printRuns(resp.GetRuns()); err != nil {
 		return err
 	}
+	if err := a.sayPaused(ctx, resp.GetRuns()); err != nil {
+		return err
+	}
 	for _, r := range resp.GetRuns() {
 		a.hint("afterbell watch " + r.GetRunId())
+	}
+	return nil
+}
+
+// sayPaused tells of runs that wait because their pool is paused.
+func (a *app) sayPaused(ctx context.Context, runs []*orchestratorv1.Run) error {
+	resp, err := a.client.Pools.ListPools(ctx, &orchestratorv1.ListPoolsRequest{})
+	if err != nil {
+		return err
+	}
+	for _, p := range resp.GetPools() {
+		if p.GetPaused() && slices.ContainsFunc(runs, func(r *orchestratorv1.Run) bool { return r.GetPool() == p.GetPool() }) {
+			a.say(a.T("%s is paused, so its runs wait until it is resumed.", poolName(p.GetPool())))
+			a.hint("afterbell resume " + poolName(p.GetPool()))
+		}
 	}
 	return nil
 }
@@ -377,11 +398,15 @@ func (a *app) verifyCommand() *cobra.Command {
 			}
 		}
 		if n := len(resp.GetDifferences()); n > 0 {
-			a.say(a.T("%d of %d partitions differ.", n, resp.GetCheckedCount()))
+			a.say(a.N(n, "%d of %d partitions differs.", "%d of %d partitions differ.", resp.GetCheckedCount()))
 			a.hint("afterbell run " + a.poolOf(ctx, id) + " --refetch --watch")
 			return exit{ExitNotWhole}
 		}
-		a.say(a.T("All %d partitions agree.", resp.GetCheckedCount()))
+		if n := int(resp.GetCheckedCount()); n > 0 {
+			a.say(a.N(n, "%d partition agrees.", "All %d partitions agree."))
+		} else {
+			a.say(a.T("The run committed nothing, so there is nothing to compare."))
+		}
 		return nil
 	}
 	return c
@@ -398,21 +423,6 @@ func (a *app) poolOf(ctx context.Context, id string) string {
 		return ""
 	}
 	return poolName(resp.GetRun().GetPool())
-}
-
-// oneArg asks for exactly one argument, which other lists.
-func (a *app) oneArg(what, other string) cobra.PositionalArgs {
-	return func(c *cobra.Command, args []string) error {
-		switch {
-		case len(args) == 0:
-			return usage{a.T("%s requires %s.", c.CommandPath(), what), other}
-		case len(args) > 1:
-			return usage{a.T("%s accepts one argument, but also got %q.", c.CommandPath(), args[1]), c.CommandPath() + " --help"}
-		case strings.TrimSpace(args[0]) == "":
-			return usage{a.T("%s requires %s.", c.CommandPath(), what), other}
-		}
-		return nil
-	}
 }
 
 // poolArgs takes names of pools.

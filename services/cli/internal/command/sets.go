@@ -12,7 +12,7 @@ import (
 )
 
 func (a *app) targetSets() *cobra.Command {
-	c := &cobra.Command{Use: "sets [NAME]", Short: a.T("List the sets of the target list, or the symbols of one set"), Args: cobra.MaximumNArgs(1)}
+	c := &cobra.Command{Use: "sets [NAME]", Short: a.T("List the sets of the target list, or the symbols of one set"), Args: a.maybeArg}
 	c.RunE = func(c *cobra.Command, args []string) error {
 		client, err := a.connect()
 		if err != nil {
@@ -57,14 +57,25 @@ func (a *app) printSet(s *orchestratorv1.TargetSet) error {
 }
 
 func (a *app) replaceSet() *cobra.Command {
-	c := &cobra.Command{Use: "replace NAME SYMBOL...", Short: a.T("Replace a set; - reads its symbols from standard input"), Args: cobra.MinimumNArgs(1)}
+	c := &cobra.Command{
+		Use: "replace NAME SYMBOL...", Short: a.T("Replace a set; - reads its symbols from standard input"),
+		Example: "  afterbell targets replace holdings - < book.txt",
+		Args:    a.someArgs("NAME", "afterbell targets sets"),
+	}
+	empty := c.Flags().Bool("empty", false, a.T("replace it by a set without symbols"))
 	etag := c.Flags().String("etag", "", a.T("fail if the set does not have this `etag`"))
 	note := c.Flags().String("note", "", a.T("`description` of the set"))
 	until, unlisted := a.until(c), a.unlistedFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		given, err := a.symbols(args[1:])
-		if err != nil {
-			return err
+		var given []string
+		var err error
+		switch {
+		case *empty && len(args) > 1:
+			return usage{a.T("%s accepts either symbols or --empty.", c.CommandPath()), c.CommandPath() + " --help"}
+		case !*empty:
+			if given, err = a.symbols(c, args[1:]); err != nil {
+				return err
+			}
 		}
 		end, err := until(time.Now())
 		if err != nil {
@@ -83,14 +94,15 @@ func (a *app) replaceSet() *cobra.Command {
 			return advised{err, "afterbell targets sets"}
 		}
 		a.tellReplaced(resp.GetReplacedSymbols())
-		a.say(a.T("%d symbols were added to the list, %d were removed.", len(resp.GetAddedSymbols()), len(resp.GetRemovedSymbols())))
+		a.say(a.N(len(resp.GetAddedSymbols()), "%d symbol was added to the list.", "%d symbols were added to the list."))
+		a.say(a.N(len(resp.GetRemovedSymbols()), "%d symbol was removed from the list.", "%d symbols were removed from the list."))
 		return a.printSet(resp.GetSet())
 	}
 	return c
 }
 
 func (a *app) deleteSet() *cobra.Command {
-	c := &cobra.Command{Use: "delete NAME", Short: a.T("Delete a set; its symbols leave the list unless another set has them"), Args: cobra.ExactArgs(1)}
+	c := &cobra.Command{Use: "delete NAME", Short: a.T("Delete a set; its symbols leave the list unless another set has them"), Args: a.oneArg("NAME", "afterbell targets sets")}
 	etag := c.Flags().String("etag", "", a.T("fail if the set does not have this `etag`"))
 	c.RunE = func(c *cobra.Command, args []string) error {
 		client, err := a.connect()
@@ -108,7 +120,7 @@ func (a *app) deleteSet() *cobra.Command {
 }
 
 func (a *app) search() *cobra.Command {
-	c := &cobra.Command{Use: "search TEXT", Short: a.T("Find stocks and ETFs by code, name or pinyin initials"), Args: cobra.MinimumNArgs(1)}
+	c := &cobra.Command{Use: "search TEXT", Short: a.T("Find stocks and ETFs by code, name or pinyin initials"), Args: a.someArgs("TEXT", "afterbell targets search --help")}
 	delisted := c.Flags().Bool("delisted", false, a.T("also find delisted ones"))
 	limit := c.Flags().Int32("limit", 20, a.T("list at most this `number`, 1 to 200"))
 	c.RunE = func(c *cobra.Command, args []string) error {

@@ -5,10 +5,13 @@ import (
 	"context"
 	"errors"
 	"maps"
+	"os"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
 
 	"github.com/spf13/cobra"
 	"google.golang.org/protobuf/types/known/timestamppb"
@@ -57,24 +60,41 @@ func (a *app) printTargets(resolved []*orchestratorv1.ResolvedTarget) error {
 	return a.printer.Print(answer)
 }
 
-// symbols are arguments, or the words of standard input for "-", in upper case.
-func (a *app) symbols(args []string) ([]string, error) {
+// symbols are arguments, or the words of standard input for "-", in upper case. Commas
+// separate them too. Standard input without any is refused: what wrote it has failed.
+func (a *app) symbols(c *cobra.Command, args []string) (out []string, err error) {
+	text, from := strings.Join(args, " "), "SYMBOL"
 	if len(args) == 1 && args[0] == "-" {
-		args = nil
+		var lines strings.Builder
 		in := bufio.NewScanner(a.In)
 		for in.Scan() {
 			line, _, _ := strings.Cut(in.Text(), "#")
-			args = append(args, strings.FieldsFunc(line, func(r rune) bool { return strings.ContainsRune(" \t,;", r) })...)
+			lines.WriteString(line + "\n")
 		}
 		if err := in.Err(); err != nil {
 			return nil, err
 		}
+		text, from = lines.String(), a.T("symbols on standard input")
 	}
-	out := make([]string, len(args))
-	for i, s := range args {
-		out[i] = strings.ToUpper(strings.TrimSpace(s))
+	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune(",;，、；", r) }) {
+		if info, err := os.Stat(word); err == nil && info.Mode().IsRegular() && !symbolForm.MatchString(word) {
+			return nil, usage{a.T("%s is a file; symbols are read from standard input.", word), strings.Join(append(commandBefore(c, args), "-", "<", word), " ")}
+		}
+		out = append(out, strings.ToUpper(word))
+	}
+	if len(out) == 0 {
+		return nil, usage{a.T("%s requires %s.", c.CommandPath(), from), c.CommandPath() + " --help"}
 	}
 	return out, nil
+}
+
+// symbolForm is how a symbol is written: a file of that name is not meant.
+var symbolForm = regexp.MustCompile(`(?i)^\d{6}\.(SH|SZ|BJ)$`)
+
+// commandBefore is the command line up to the symbols.
+func commandBefore(c *cobra.Command, symbols []string) []string {
+	given := c.Flags().Args()
+	return append([]string{c.CommandPath()}, given[:len(given)-len(symbols)]...)
 }
 
 func (a *app) someSymbols(c *cobra.Command, args []string) error {
@@ -139,7 +159,7 @@ func (a *app) addTargets() *cobra.Command {
 	set := a.setFlag(c, a.T("`name` of the set; default, or temporary with --until, where it is left out"))
 	until, unlisted := a.until(c), a.unlistedFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		given, err := a.symbols(args)
+		given, err := a.symbols(c, args)
 		if err != nil {
 			return err
 		}
@@ -170,7 +190,7 @@ func (a *app) removeTargets() *cobra.Command {
 	c := &cobra.Command{Use: "remove SYMBOL...", Short: a.T("Remove symbols from the list; their rows stay"), Args: a.someSymbols}
 	set := a.setFlag(c, a.T("`name` of the set; default and temporary where it is left out"))
 	c.RunE = func(c *cobra.Command, args []string) error {
-		given, err := a.symbols(args)
+		given, err := a.symbols(c, args)
 		if err != nil {
 			return err
 		}
@@ -212,7 +232,7 @@ func (a *app) setCommand() *cobra.Command {
 	c := &cobra.Command{Use: "set SYMBOL...", Short: a.T("Replace the whole list"), Args: a.someSymbols}
 	unlisted := a.unlistedFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		given, err := a.symbols(args)
+		given, err := a.symbols(c, args)
 		if err != nil {
 			return err
 		}
@@ -236,7 +256,7 @@ func (a *app) previewTargets() *cobra.Command {
 	set := a.setFlag(c, a.T("`name` of the set that would have them; default where it is left out"))
 	until, unlisted := a.until(c), a.unlistedFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
-		given, err := a.symbols(args)
+		given, err := a.symbols(c, args)
 		if err != nil {
 			return err
 		}
@@ -276,7 +296,7 @@ func (a *app) previewTargets() *cobra.Command {
 		if err := a.printer.Print(answer); err != nil {
 			return err
 		}
-		a.say(a.T("The list would have %d symbols and need these modules: %s.", len(resp.GetResolved()), strings.Join(resp.GetModuleIds(), ", ")))
+		a.say(a.N(len(resp.GetResolved()), "The list would have %d symbol and need these modules: %s.", "The list would have %d symbols and need these modules: %s.", strings.Join(resp.GetModuleIds(), ", ")))
 		return nil
 	}
 	return c

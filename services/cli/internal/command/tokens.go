@@ -77,7 +77,7 @@ func domainArg(args []string) string {
 
 func (a *app) setToken() *cobra.Command {
 	c := &cobra.Command{
-		Use: "set [DOMAIN]", Args: cobra.MaximumNArgs(1),
+		Use: "set [DOMAIN]", Args: a.maybeArg,
 		Short: a.T("Store the token on standard input, for all domains or for one; it replaces the stored one"),
 	}
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -101,7 +101,7 @@ func (a *app) setToken() *cobra.Command {
 }
 
 func (a *app) clearToken() *cobra.Command {
-	c := &cobra.Command{Use: "clear [DOMAIN]", Short: a.T("Delete a stored token"), Args: cobra.MaximumNArgs(1)}
+	c := &cobra.Command{Use: "clear [DOMAIN]", Short: a.T("Delete a stored token"), Args: a.maybeArg}
 	c.RunE = func(c *cobra.Command, args []string) error {
 		return a.changeToken(c.Context(), func(ctx context.Context) ([]*orchestratorv1.Token, []string, error) {
 			resp, err := a.client.Tokens.ClearToken(ctx, &orchestratorv1.ClearTokenRequest{DomainId: domainArg(args)})

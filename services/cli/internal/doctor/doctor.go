@@ -234,7 +234,7 @@ func (d *doctor) token(ctx context.Context) {
 		d.add(check, Notice, d.T("no module has been probed with it yet"), d.T("Probe them: %s", "afterbell preflight"))
 		return
 	}
-	d.add(check, Fine, d.T("%d modules were probed with it successfully", passed)+d.tier(), "")
+	d.add(check, Fine, d.N(passed, "%d module was probed with it successfully", "%d modules were probed with it successfully")+d.tier(), "")
 }
 
 // ask asks for the domains, from which other checks read.

@@ -74,10 +74,12 @@ type Refused struct {
 	Status int
 	// Reason as ErrorInfo has it, "DATA_INCOMPLETE"; empty where there is none.
 	Reason string
-	// Kind of what was not found, "version"; empty otherwise.
-	Kind string
+	// Metadata are the values that the message was built from.
+	Metadata map[string]string
 	// Message and Remedy for a person.
 	Message, Remedy string
+	// Fields of the request that are wrong, each with its problem.
+	Fields [][2]string
 }
 
 // Error is the message.
@@ -170,7 +172,7 @@ func Run(ctx context.Context, r Request) (Result, error) {
 		case ctx.Err() != nil:
 			return result, ctx.Err()
 		case errors.As(err, &refused):
-			if refused.Kind == "version" && d.Version == "" && d.state.Version != "" {
+			if refused.Metadata["kind"] == "version" && d.Version == "" && d.state.Version != "" {
 				d.restart("its version is no longer kept")
 				continue
 			}
@@ -402,6 +404,10 @@ func refusal(resp *http.Response) error {
 				Links    []struct {
 					Description string `json:"description"`
 				} `json:"links"`
+				FieldViolations []struct {
+					Field       string `json:"field"`
+					Description string `json:"description"`
+				} `json:"fieldViolations"`
 			} `json:"details"`
 		} `json:"error"`
 	}
@@ -414,7 +420,10 @@ func refusal(resp *http.Response) error {
 	r := &Refused{Status: resp.StatusCode, Message: answer.Error.Message}
 	for _, x := range answer.Error.Details {
 		if x.Reason != "" {
-			r.Reason, r.Kind = x.Reason, x.Metadata["kind"]
+			r.Reason, r.Metadata = x.Reason, x.Metadata
+		}
+		for _, v := range x.FieldViolations {
+			r.Fields = append(r.Fields, [2]string{v.Field, v.Description})
 		}
 		if len(x.Links) > 0 {
 			r.Remedy = x.Links[0].Description

@@ -57,6 +57,16 @@ func (l Lang) T(format string, args ...any) string {
 	return fmt.Sprintf(format, args...)
 }
 
+// N is a text about a number of things, in the language: one of them has its own text.
+// The first verb of both is the number.
+func (l Lang) N(n int, one, many string, args ...any) string {
+	format := many
+	if n == 1 && l != Chinese { // which has no plural
+		format = one
+	}
+	return l.T(format, append([]any{n}, args...)...)
+}
+
 // Has reports whether a text can be said in the language.
 func (l Lang) Has(format string) bool {
 	_, ok := chinese[format]

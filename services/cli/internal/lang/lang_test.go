@@ -31,15 +31,28 @@ func texts(t *testing.T) (all []string) {
 				return true
 			}
 			name, ok := call.Fun.(*ast.SelectorExpr)
-			if !ok || name.Sel.Name != "T" {
+			if !ok {
 				return true
 			}
-			if literal, ok := call.Args[0].(*ast.BasicLit); ok {
+			read := func(i int) string {
+				literal, ok := call.Args[i].(*ast.BasicLit)
+				if !ok {
+					return ""
+				}
 				text, err := strconv.Unquote(literal.Value)
 				if err != nil {
 					t.Fatalf("%s: %v", path, err)
 				}
-				all = append(all, text)
+				return text
+			}
+			switch {
+			case name.Sel.Name == "T" && read(0) != "":
+				all = append(all, read(0))
+			case name.Sel.Name == "N" && len(call.Args) > 2:
+				if one, many := read(1), read(2); !slices.Equal(verbs(one), verbs(many)) {
+					t.Errorf("%s: %q and %q have other verbs", path, one, many)
+				}
+				all = append(all, read(2))
 			}
 			return true
 		})
@@ -62,18 +75,20 @@ func TestEveryTextIsSaidInChinese(t *testing.T) {
 	}
 }
 
+// verbs are those of a format, in order.
+func verbs(s string) (out []string) {
+	for i := 0; i+1 < len(s); i++ {
+		if s[i] == '%' {
+			out = append(out, s[i:i+2])
+			i++
+		}
+	}
+	return out
+}
+
 // A translation has the verbs of its text in the same order, because they are filled
 // in by position.
 func TestVerbsAgree(t *testing.T) {
-	verbs := func(s string) (out []string) {
-		for i := 0; i+1 < len(s); i++ {
-			if s[i] == '%' {
-				out = append(out, s[i:i+2])
-				i++
-			}
-		}
-		return out
-	}
 	for _, text := range texts(t) {
 		if en, zh := verbs(text), verbs(lang.Chinese.T(text)); !slices.Equal(en, zh) {
 			t.Errorf("%q has the verbs %v, its Chinese %v", text, en, zh)
@@ -91,5 +106,16 @@ func TestLocale(t *testing.T) {
 				t.Errorf("%v gives %s, want %s", e, got, want)
 			}
 		}
+	}
+}
+
+func TestOneHasItsOwnText(t *testing.T) {
+	for n, want := range map[int]string{0: "0 changes made.", 1: "1 change made.", 2: "2 changes made."} {
+		if got := lang.English.N(n, "%d change made.", "%d changes made."); got != want {
+			t.Errorf("%d: %q", n, got)
+		}
+	}
+	if got := lang.Chinese.N(1, "%d change made.", "%d changes made."); got != "已完成 1 项更改。" {
+		t.Error(got)
 	}
 }

@@ -108,7 +108,7 @@ func (s *moduleService) UpdateDomain(ctx context.Context, req *orchestratorv1.Up
 		}
 		set.Provider = provider.ID
 	}
-	if req.Enabled != nil || req.ProviderId != nil {
+	if (req.Enabled != nil || req.ProviderId != nil) && !req.GetValidateOnly() {
 		if err := s.Ledger.SaveDomain(ctx, set); err != nil {
 			return nil, err
 		}
@@ -117,7 +117,11 @@ func (s *moduleService) UpdateDomain(ctx context.Context, req *orchestratorv1.Up
 			return nil, err
 		}
 	}
-	return &orchestratorv1.UpdateDomainResponse{Domain: domainSetting(f, *d)}, nil
+	out := domainSetting(f, *d)
+	if req.GetValidateOnly() {
+		out.Enabled, out.ProviderId, out.Etag = set.Enabled, set.Provider, domainEtag(set)
+	}
+	return &orchestratorv1.UpdateDomainResponse{Domain: out}, nil
 }
 
 // UpdateModule implements orchestratorv1.ModuleServiceServer.
@@ -143,6 +147,11 @@ func (s *moduleService) UpdateModule(ctx context.Context, req *orchestratorv1.Up
 		if req.GetEnabled() && !m.SyncCapable {
 			return nil, fault.New(fault.ModuleNotSyncCapable, fmt.Sprintf("The module %s is in the catalog but not implemented.", m.ID), "module", m.ID)
 		}
+	}
+	out := moduleSetting(f, m)
+	if req.Enabled != nil && req.GetValidateOnly() {
+		out.Enabled, out.Etag = req.GetEnabled(), etagOf(req.GetEnabled())
+	} else if req.Enabled != nil {
 		if err := s.Ledger.SaveModule(ctx, m.ID, req.GetEnabled()); err != nil {
 			return nil, err
 		}
@@ -150,8 +159,9 @@ func (s *moduleService) UpdateModule(ctx context.Context, req *orchestratorv1.Up
 		if f, err = s.facts(ctx); err != nil {
 			return nil, err
 		}
+		out = moduleSetting(f, m)
 	}
-	return &orchestratorv1.UpdateModuleResponse{Module: moduleSetting(f, m)}, nil
+	return &orchestratorv1.UpdateModuleResponse{Module: out}, nil
 }
 
 // GetReadiness implements orchestratorv1.ModuleServiceServer.

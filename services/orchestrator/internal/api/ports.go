@@ -101,6 +101,8 @@ type Scheduler interface {
 	// Update changes the schedule; INVALID_ARGUMENT names what is wrong, and then
 	// nothing is changed.
 	Update(ctx context.Context, change func(*slot.Schedule)) (scheduler.View, error)
+	// Check answers as Update would, and changes nothing.
+	Check(ctx context.Context, change func(*slot.Schedule)) (scheduler.View, error)
 	Pause(ctx context.Context, note string) (scheduler.View, error)
 	// Resume releases the schedule; an empty policy means the schedule's own.
 	Resume(ctx context.Context, note string, policy slot.CatchUp) (scheduler.View, error)

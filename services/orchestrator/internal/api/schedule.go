@@ -57,7 +57,11 @@ func (s *scheduleService) UpdateSchedule(ctx context.Context, req *orchestratorv
 			return nil, err
 		}
 	}
-	v, err := s.Scheduler.Update(ctx, func(sched *slot.Schedule) {
+	update := s.Scheduler.Update
+	if req.GetValidateOnly() {
+		update = s.Scheduler.Check
+	}
+	v, err := update(ctx, func(sched *slot.Schedule) {
 		set(&sched.Enabled, req.Enabled)
 		set(&sched.RunAt, req.RunAt)
 		set(&sched.TimeZone, req.TimeZone)

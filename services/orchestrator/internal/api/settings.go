@@ -77,8 +77,10 @@ func (s *settingsService) UpdateSettings(ctx context.Context, req *orchestratorv
 	if err := p.err(); err != nil {
 		return nil, err
 	}
-	if err := s.Ledger.SaveSettings(ctx, v); err != nil {
-		return nil, err
+	if !req.GetValidateOnly() {
+		if err := s.Ledger.SaveSettings(ctx, v); err != nil {
+			return nil, err
+		}
 	}
 	return &orchestratorv1.UpdateSettingsResponse{Settings: settingsOf(v)}, nil
 }

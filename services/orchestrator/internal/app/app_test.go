@@ -712,6 +712,49 @@ func TestExplainSlot(t *testing.T) {
 	}
 }
 
+// validate_only checks a change and answers with the result, and changes nothing.
+func TestValidateOnlyChangesNothing(t *testing.T) {
+	r := start(t)
+	ctx := t.Context()
+	schedule, settings, modules := orchestratorv1.NewScheduleServiceClient(r.conn), orchestratorv1.NewSettingsServiceClient(r.conn), orchestratorv1.NewModuleServiceClient(r.conn)
+	at, wrong, days, off, none := "20:00", "25:00", int32(3), false, "none"
+	read := func() (all []any) {
+		t.Helper()
+		s, err1 := schedule.GetSchedule(ctx, &orchestratorv1.GetScheduleRequest{})
+		p, err2 := settings.GetSettings(ctx, &orchestratorv1.GetSettingsRequest{})
+		d, err3 := modules.ListDomains(ctx, &orchestratorv1.ListDomainsRequest{})
+		if err := errors.Join(err1, err2, err3); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, s.GetSchedule().GetRunAt(), p.GetSettings().GetRecheckDays())
+		for _, x := range d.GetDomains() {
+			all = append(all, x.GetEnabled())
+			for _, m := range x.GetModules() {
+				all = append(all, m.GetEnabled())
+			}
+		}
+		return all
+	}
+	before := read()
+	s, err1 := schedule.UpdateSchedule(ctx, &orchestratorv1.UpdateScheduleRequest{RunAt: &at, ValidateOnly: true})
+	p, err2 := settings.UpdateSettings(ctx, &orchestratorv1.UpdateSettingsRequest{RecheckDays: &days, ValidateOnly: true})
+	d, err3 := modules.UpdateDomain(ctx, &orchestratorv1.UpdateDomainRequest{DomainId: "etf", Enabled: &off, ValidateOnly: true})
+	m, err4 := modules.UpdateModule(ctx, &orchestratorv1.UpdateModuleRequest{ModuleId: "stock.market.daily", Enabled: &off, ValidateOnly: true})
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		t.Fatal(err)
+	}
+	if s.GetSchedule().GetRunAt() != at || p.GetSettings().GetRecheckDays() != days || d.GetDomain().GetEnabled() || m.GetModule().GetEnabled() {
+		t.Errorf("the result is not answered: %v %v %v %v", s, p, d.GetDomain().GetEnabled(), m.GetModule().GetEnabled())
+	}
+	_, err := schedule.UpdateSchedule(ctx, &orchestratorv1.UpdateScheduleRequest{RunAt: &wrong, ValidateOnly: true})
+	faulttest.Produces(t, err, fault.InvalidArgument)
+	_, err = modules.UpdateDomain(ctx, &orchestratorv1.UpdateDomainRequest{DomainId: "etf", ProviderId: &none, ValidateOnly: true})
+	faulttest.Produces(t, err, fault.InvalidArgument)
+	if after := read(); !slices.Equal(before, after) {
+		t.Errorf("changed: %v, was %v", after, before)
+	}
+}
+
 // A slot still to come is explained by the schedule as it is.
 func TestForeseenSlots(t *testing.T) {
 	r := start(t)

@@ -219,20 +219,37 @@ func (s *Scheduler) coming(ctx context.Context, sched slot.Schedule, cal slot.Ca
 // that is wrong, and nothing is changed. Slots that was due before are decided
 // first, by the schedule as it was.
 func (s *Scheduler) Update(ctx context.Context, change func(*slot.Schedule)) (View, error) {
-	return s.edit(ctx, func(sched *slot.Schedule, _ time.Time) error {
-		held := *sched
-		sched.Pools = slices.Clone(sched.Pools)
-		change(sched)
-		sched.Paused, sched.Note, sched.NotedAt = held.Paused, held.Note, held.NotedAt
-		slices.SortFunc(sched.Pools, func(a, b market.Pool) int { return slices.Index(market.Pools(), a) - slices.Index(market.Pools(), b) })
-		wrong := sched.Validate()
-		if len(wrong) == 0 {
-			return nil
-		}
-		err := fault.Invalid(wrong[0].Field, "%s", wrong[0].Problem)
-		err.Fields = wrong
-		return err
-	})
+	return s.edit(ctx, func(sched *slot.Schedule, _ time.Time) error { return apply(sched, change) })
+}
+
+// Check answers as Update would, and changes nothing.
+func (s *Scheduler) Check(ctx context.Context, change func(*slot.Schedule)) (View, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	sched, err := s.ledger.Schedule(ctx)
+	if err != nil {
+		return View{}, err
+	}
+	if err := apply(&sched, change); err != nil {
+		return View{}, err
+	}
+	return s.view(ctx, sched)
+}
+
+// apply changes what a caller may change, and checks the result.
+func apply(sched *slot.Schedule, change func(*slot.Schedule)) error {
+	held := *sched
+	sched.Pools = slices.Clone(sched.Pools)
+	change(sched)
+	sched.Paused, sched.Note, sched.NotedAt = held.Paused, held.Note, held.NotedAt
+	slices.SortFunc(sched.Pools, func(a, b market.Pool) int { return slices.Index(market.Pools(), a) - slices.Index(market.Pools(), b) })
+	wrong := sched.Validate()
+	if len(wrong) == 0 {
+		return nil
+	}
+	err := fault.Invalid(wrong[0].Field, "%s", wrong[0].Problem)
+	err.Fields = wrong
+	return err
 }
 
 // Pause holds the schedule. Pausing a paused one changes its note only.

@@ -1,0 +1,179 @@
+package command
+
+import (
+	"errors"
+	"os"
+	"regexp"
+	"strings"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	afterbell "github.com/afterbell/afterbell/clients/go"
+)
+
+// errTwice is a flag with one value that was given two.
+var errTwice = errors.New("given twice")
+
+// once is a flag that can be given once. The last of two values would win without a word.
+type once struct {
+	pflag.Value
+	given bool
+}
+
+// Set implements pflag.Value.
+func (o *once) Set(s string) error {
+	if o.given {
+		return errTwice
+	}
+	o.given = true
+	return o.Value.Set(s)
+}
+
+// giveOnce lets each flag of a command and of those below it be given once, except lists
+// and the flags of every command, which an alias may have.
+func giveOnce(c *cobra.Command) {
+	c.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
+		if _, list := f.Value.(pflag.SliceValue); !list && f.Value.Type() != "bool" {
+			f.Value = &once{Value: f.Value}
+			if f.DefValue == "0s" { // which is not worth a word in the help
+				f.DefValue = ""
+			}
+		}
+	})
+	for _, sub := range c.Commands() {
+		giveOnce(sub)
+	}
+}
+
+// flagWords says what is wrong with the flags of a command line.
+func (a *app) flagWords(err error) string {
+	var missing *pflag.NotExistError
+	var bare *pflag.ValueRequiredError
+	var value *pflag.InvalidValueError
+	var syntax *pflag.InvalidSyntaxError
+	switch {
+	case errors.As(err, &missing):
+		name := "--" + missing.GetSpecifiedName()
+		if missing.GetSpecifiedShortnames() != "" {
+			name = "-" + missing.GetSpecifiedName()[:1]
+		}
+		return a.T("There is no flag %s.", name)
+	case errors.As(err, &bare):
+		return a.T("--%s requires a value.", bare.GetFlag().Name)
+	case errors.As(err, &syntax):
+		return a.T("%q is not a flag.", syntax.GetSpecifiedFlag())
+	case errors.As(err, &value):
+		name := value.GetFlag().Name
+		if errors.Is(err, errTwice) {
+			return a.T("--%s is given twice.", name)
+		}
+		switch value.GetFlag().Value.Type() {
+		case "duration":
+			return a.T("--%s: %q is not a length of time: write one as in 30s, 10m or 2h.", name, value.GetValue())
+		case "int", "int32", "int64":
+			return a.T("--%s: %q is not a whole number.", name, value.GetValue())
+		case "bool":
+			return a.T("--%s: %q is not allowed: allowed are %s.", name, value.GetValue(), "true, false")
+		}
+		return a.T("--%s: %q is not allowed.", name, value.GetValue())
+	}
+	return err.Error()
+}
+
+// between accepts from least to most arguments, named what; most below 0 is no limit.
+// other is the command that lists what can be named.
+func (a *app) between(what, other string, least, most int) cobra.PositionalArgs {
+	return func(c *cobra.Command, args []string) error {
+		for i, arg := range args {
+			if most == 0 {
+				return usage{a.T("%s accepts no arguments, but got %q.", c.CommandPath(), arg), c.CommandPath() + " --help"}
+			}
+			if most > 0 && i >= most {
+				return usage{a.T("%s accepts one argument, but also got %q.", c.CommandPath(), arg), c.CommandPath() + " --help"}
+			}
+			if i < max(least, 1) && strings.TrimSpace(arg) == "" {
+				return usage{a.T("%s requires %s.", c.CommandPath(), what), other}
+			}
+		}
+		if len(args) < least {
+			return usage{a.T("%s requires %s.", c.CommandPath(), what), other}
+		}
+		return nil
+	}
+}
+
+// noArgs refuses arguments.
+func (a *app) noArgs(c *cobra.Command, args []string) error { return a.between("", "", 0, 0)(c, args) }
+
+// oneArg requires one argument.
+func (a *app) oneArg(what, other string) cobra.PositionalArgs { return a.between(what, other, 1, 1) }
+
+// someArgs requires one argument or more.
+func (a *app) someArgs(what, other string) cobra.PositionalArgs { return a.between(what, other, 1, -1) }
+
+// maybeArg accepts one argument.
+func (a *app) maybeArg(c *cobra.Command, args []string) error {
+	return a.between("", "", 0, 1)(c, args)
+}
+
+// flagsOf are the flags and arguments that have another name than the field of the
+// contract that they fill, in the order in which they are looked for.
+var flagsOf = map[string][]string{
+	"start_date": {"from"}, "end_date": {"to"}, "trade_date": {"date"}, "module_ids": {"modules"}, "dataset_id": {"dataset"},
+	"page_size": {"number", "limit"}, "expire_time": {"until", "expires"}, "set_id": {"set", "NAME"}, "channel_id": {"NAME", "channel"},
+	"name": {"NAME"}, "symbols": {"symbols", "SYMBOL"}, "run_id": {"RUN", "run"}, "slot_id": {"SLOT"}, "query": {"TEXT"},
+	"module_id": {"MODULE"}, "domain_id": {"DOMAIN"}, "provider_apis": {"API"}, "key_id": {"KEY"}, "table": {"TABLE"},
+	"pool": {"pool", "POOL"}, "pools": {"POOL"}, "after_sequence": {"after"}, "provider_id": {"provider"},
+}
+
+// restField is a field of a request as the orchestrator names it.
+var restField = regexp.MustCompile(`\b[a-z]+(?:_[a-z]+)*(?:\[\d+\])?`)
+
+// fieldName is how the command that was asked for names a field of a request: as a flag
+// or an argument. A field that it has no name for stays.
+func (a *app) fieldName(field string) string {
+	if a.command == nil || a.command.Name() == "apply" { // a file has the names of the contract
+		return field
+	}
+	plain, _, _ := strings.Cut(field[strings.LastIndex(field, ".")+1:], "[")
+	for _, name := range append(flagsOf[plain], strings.ReplaceAll(plain, "_", "-")) {
+		if name == strings.ToUpper(name) {
+			if strings.Contains(a.command.Use, name) {
+				return name
+			}
+		} else if a.command.Flags().Lookup(name) != nil {
+			return "--" + name
+		}
+	}
+	return field
+}
+
+// inFlags is what an answer says, with the names of flags and commands instead of fields
+// and REST calls.
+func (a *app) inFlags(e *afterbell.Error) string {
+	message := e.Message
+	for _, f := range e.Fields {
+		problem := restField.ReplaceAllStringFunc(f.Problem, func(word string) string {
+			if len(flagsOf[word]) == 0 || !strings.Contains(word, "_") { // a word of the language
+				return word
+			}
+			return a.fieldName(word)
+		})
+		message = strings.Replace(message, f.Field+": "+f.Problem, a.fieldName(f.Field)+": "+problem, 1)
+	}
+	return a.commands(message)
+}
+
+// pathless is an error of a file without its path.
+func pathless(err error) string {
+	var cause *os.PathError
+	var link *os.LinkError
+	switch {
+	case errors.As(err, &cause):
+		return cause.Err.Error()
+	case errors.As(err, &link):
+		return link.Err.Error()
+	}
+	return err.Error()
+}
