@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -30,11 +31,14 @@ func (o *once) Set(s string) error {
 	return o.Value.Set(s)
 }
 
+// places are flags that an alias may have, as the flags of every command.
+var places = []string{"http-addr", "data-dir", "tushare-url"}
+
 // giveOnce lets each flag of a command and of those below it be given once, except lists
-// and the flags of every command, which an alias may have.
+// and what an alias may have.
 func giveOnce(c *cobra.Command) {
 	c.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
-		if _, list := f.Value.(pflag.SliceValue); !list && f.Value.Type() != "bool" {
+		if _, list := f.Value.(pflag.SliceValue); !list && f.Value.Type() != "bool" && !slices.Contains(places, f.Name) {
 			f.Value = &once{Value: f.Value}
 			if f.DefValue == "0s" { // which is not worth a word in the help
 				f.DefValue = ""
