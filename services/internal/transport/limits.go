@@ -59,13 +59,13 @@ func (l *Limits) Enter(caller string, stream bool) (done func(), err error) {
 	of := l.load(caller)
 	switch {
 	case !of.rate.Allow():
-		return nil, tooMany("rate", l.cfg.Rate, fmt.Sprintf("This caller makes more than %d calls per second.", l.cfg.Rate))
+		return nil, tooMany("rate", l.cfg.Rate, callWait, fmt.Sprintf("This caller makes more than %d calls per second.", l.cfg.Rate))
 	case !stream && over(l.calls, l.cfg.Calls):
-		return nil, tooMany("calls", l.cfg.Calls, fmt.Sprintf("%d calls are in progress, the maximum.", l.calls))
-	case stream && over(of.streams, l.cfg.StreamsPerCaller):
-		return nil, tooMany("streams_per_caller", l.cfg.StreamsPerCaller, fmt.Sprintf("This caller has %d open streams, the maximum.", of.streams))
-	case stream && over(l.streams, l.cfg.Streams):
-		return nil, tooMany("streams", l.cfg.Streams, fmt.Sprintf("%d streams are open, the maximum.", l.streams))
+		return nil, tooMany("calls", l.cfg.Calls, callWait, fmt.Sprintf("%d calls are in progress, the maximum.", l.calls))
+	case stream:
+		if err := l.full(of); err != nil {
+			return nil, err
+		}
 	}
 	count := func(n int) {
 		if stream {
@@ -80,6 +80,27 @@ func (l *Limits) Enter(caller string, stream bool) (done func(), err error) {
 		defer l.mu.Unlock()
 		count(-1)
 	}), nil
+}
+
+// Full is the refusal that a stream of the caller would get; nil where it would be
+// accepted. It costs less than to open one.
+func (l *Limits) Full(caller string) error {
+	if l == nil {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.full(l.load(caller))
+}
+
+func (l *Limits) full(of *load) error {
+	switch {
+	case over(of.streams, l.cfg.StreamsPerCaller):
+		return tooMany("streams_per_caller", l.cfg.StreamsPerCaller, streamWait, fmt.Sprintf("This caller has %d open streams, the maximum.", of.streams))
+	case over(l.streams, l.cfg.Streams):
+		return tooMany("streams", l.cfg.Streams, streamWait, fmt.Sprintf("%d streams are open, the maximum.", l.streams))
+	}
+	return nil
 }
 
 func (l *Limits) load(caller string) *load {
@@ -103,9 +124,15 @@ func (l *Limits) load(caller string) *load {
 
 func over(now, limit int) bool { return limit > 0 && now >= limit }
 
-func tooMany(name string, limit int, message string) error {
+// When a refused caller is asked to come again: a call ends soon, a stream lasts.
+const (
+	callWait   = time.Second
+	streamWait = 5 * time.Second
+)
+
+func tooMany(name string, limit int, wait time.Duration, message string) error {
 	f := fault.New(fault.TooManyCalls, message, "limit", name, "value", fmt.Sprint(limit))
-	f.RetryAt = time.Now().Add(time.Second)
+	f.RetryAt = time.Now().Add(wait)
 	return f
 }
 

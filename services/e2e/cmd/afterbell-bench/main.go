@@ -62,6 +62,7 @@ var scenarios = []scenario{
 	{"verify", "VerifyRun of what pair has filled", true, true, verifyScenario},
 	{"reading", "publishing and reading what pair has filled, beside DuckDB alone", true, false, readingScenario},
 	{"evening", "one more date onto what pair has filled", true, true, eveningScenario},
+	{"clients", "a date fetched again, alone and beside 2,000 slow, stalled or vanishing clients and 100 wrong keys a second", true, false, clientsScenario},
 	{"memory", "the pair with 60 dates, for its peak memory", true, false, memoryScenario},
 	{"latency", "the pair with 100 ms per call", false, true, latencyScenario},
 	{"targets", "500 symbols × 30 days", false, false, targetsScenario},
@@ -122,7 +123,7 @@ func parse(args []string, out io.Writer) (options, error) {
 		}
 		o.only = append(o.only, n)
 	}
-	for _, n := range []string{"verify", "reading", "evening"} {
+	for _, n := range []string{"verify", "reading", "evening", "clients"} {
 		if slices.Contains(o.only, n) && !slices.Contains(o.only, "pair") {
 			o.only = append(o.only, "pair") // which fills what they need
 		}

@@ -63,6 +63,7 @@ var claims = []claim{
 	{name: "one day by gRPC ÷ in one process, median", scenario: "reading", value: ratio("day.grpc", "day.floor"), most: 2.5, show: "%.2f"},
 	{name: "one day by REST ÷ in one process, median", scenario: "reading", value: ratio("day.rest", "day.floor"), most: 2.5, show: "%.2f"},
 	{name: "a date fetched beside 50 readers ÷ alone, time", scenario: "reading", value: ratio("fifty.beside", "fifty.alone"), most: 1.1, show: "%.2f"},
+	{name: "a date fetched beside 2,000 clients and 100 wrong keys a second ÷ alone, time", scenario: "clients", value: ratio("clients.beside", "clients.alone"), most: 1.1, show: "%.2f"},
 	{name: "worker's peak memory, publishing and reading ÷ filling", scenario: "reading", value: ratio("reading.rss", "pair.rss"), most: 1, show: "%.2f"},
 	{name: "targets' calls ÷ a per-symbol loop's", scenario: "targets", value: ratio("targets.calls", "targets.loop"), most: 0.1, show: "%.3f"},
 }

@@ -24,7 +24,7 @@ import (
 
 const (
 	// patience is how long a fuzzed stream is read: it lasts as long as its run.
-	patience = time.Second
+	patience = 200 * time.Millisecond
 	// answerTime is how long any other call may take on a busy machine.
 	answerTime = 30 * time.Second
 )

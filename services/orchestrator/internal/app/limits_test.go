@@ -94,7 +94,7 @@ func TestMoreStreamsThanAreAccepted(t *testing.T) {
 		t.Fatal(err)
 	}
 	resp, body := r.get(t, "GET", "/v1/runs/"+run.GetRunId()+":watch", "")
-	if resp.StatusCode != http.StatusTooManyRequests || !strings.Contains(body, `"reason":"TOO_MANY_CALLS"`) || !strings.Contains(body, `"retryDelay"`) || resp.Header.Get("Retry-After") != "1" {
+	if resp.StatusCode != http.StatusTooManyRequests || !strings.Contains(body, `"reason":"TOO_MANY_CALLS"`) || !strings.Contains(body, `"retryDelay"`) || resp.Header.Get("Retry-After") != "5" {
 		t.Errorf("over REST: %d %v %s", resp.StatusCode, resp.Header, body)
 	}
 	if resp, body := r.get(t, "GET", "/v1/runs", ""); resp.StatusCode != 200 {

@@ -38,7 +38,7 @@ func TestDefaultsAreThoseThatPeopleRelyOn(t *testing.T) {
 	}
 	want := Config{DataDir: dir, GRPCAddr: "127.0.0.1:7700", HTTPAddr: "127.0.0.1:7780", WorkerAddr: "127.0.0.1:7701",
 		StopTimeout: 10 * time.Second, Schedule: true, LogLevel: "info", LogFormat: "json",
-		Web: Web{MaxRequest: 1 << 20, MaxStreams: 1024, StreamsPerCaller: 256, MaxCalls: 512, MaxRate: 500, BodyTimeout: 20 * time.Second, StallTimeout: 30 * time.Second, CallTimeout: 10 * time.Minute}}
+		Web: Web{MaxRequest: 1 << 20, MaxStreams: 1024, StreamsPerCaller: 64, MaxCalls: 512, MaxRate: 500, BodyTimeout: 20 * time.Second, StallTimeout: 30 * time.Second, CallTimeout: 10 * time.Minute}}
 	if diff := cmp.Diff(want, c, cmpopts.EquateEmpty()); diff != "" {
 		t.Error(diff)
 	}

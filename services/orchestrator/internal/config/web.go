@@ -33,7 +33,7 @@ func (w *Web) flags(fs *flag.FlagSet) (lists func()) {
 	fs.StringVar(&origins, "cors-origins", "", "comma-separated `origins`, such as https://desk.example, whose pages may call the REST API; needs --require-keys")
 	fs.IntVar(&w.MaxRequest, "max-request", 1<<20, "largest request accepted, in `bytes`")
 	fs.IntVar(&w.MaxStreams, "max-streams", 1024, "open streams of all callers; 0 for no limit")
-	fs.IntVar(&w.StreamsPerCaller, "max-streams-per-caller", 256, "open streams of one API key, or of one address without a key; 0 for no limit")
+	fs.IntVar(&w.StreamsPerCaller, "max-streams-per-caller", 64, "open streams of one API key, or of one address without a key; 0 for no limit")
 	fs.IntVar(&w.MaxCalls, "max-calls", 512, "calls in progress of all callers, streams not counted; 0 for no limit")
 	fs.IntVar(&w.MaxRate, "max-rate", 500, "calls a second of one API key, or of one address without a key; four seconds' worth may come at once; 0 for no limit")
 	fs.DurationVar(&w.BodyTimeout, "body-timeout", 20*time.Second, "how long a request may take to arrive")

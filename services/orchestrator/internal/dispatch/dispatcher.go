@@ -30,6 +30,7 @@ type Dispatcher struct {
 	cfg      Config
 	loops    map[market.Pool]*loop
 	bus      bus
+	replays  replays
 	createMu sync.Mutex // a run that covers a request must not slip in between look and enqueue
 	tasks    sync.WaitGroup
 

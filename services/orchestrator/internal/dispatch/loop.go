@@ -27,6 +27,7 @@ type loop struct {
 	ctx      context.Context // of Run: ends when the process stops
 	act      *active         // the run under way or paused; nil when there is none
 	held     bool
+	working  bool // what count was told last
 	stopping bool
 	seen     map[string]time.Time // universe runs that wait for their targets, since when
 	look     time.Time            // next look at the queue
@@ -62,8 +63,21 @@ func (l *loop) run(ctx context.Context) {
 		if ctx.Err() == nil {
 			l.guard(l.tick)
 		}
+		l.count(l.act != nil && l.act.r.State != run.Paused)
 	}
 	l.guard(l.shutdown)
+	l.count(false)
+}
+
+// count tells whether the pool has a run in progress, for those who come after it.
+func (l *loop) count(working bool) {
+	switch {
+	case working && !l.working:
+		l.d.replays.working.Add(1)
+	case !working && l.working:
+		l.d.replays.working.Add(-1)
+	}
+	l.working = working
 }
 
 // guard runs a piece of the loop; a panic there ends the run in progress and not the

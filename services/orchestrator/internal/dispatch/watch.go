@@ -61,12 +61,22 @@ func (d *Dispatcher) sendPast(ctx context.Context, runID string, after int64, se
 	if err != nil {
 		return false, after, err
 	}
+	behind := false
 	for {
 		events, err := d.cfg.Ledger.Events(ctx, runID, after, watchBatch)
 		if err != nil {
 			return false, after, err
 		}
-		for _, e := range events {
+		if len(events) >= replayPiece && !behind {
+			behind = true
+			defer d.replays.begin()()
+		}
+		for i, e := range events {
+			if behind && i%replayPiece == 0 {
+				if err := d.replays.wait(ctx, min(replayPiece, len(events)-i)); err != nil {
+					return false, after, err
+				}
+			}
 			if err := send(e); err != nil {
 				return false, after, err
 			}

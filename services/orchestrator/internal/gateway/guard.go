@@ -114,6 +114,11 @@ func (g *gateway) guard(next http.Handler) http.Handler {
 			r.Method = http.MethodGet
 		}
 		if streams(r.URL.Path) {
+			if err := g.limits.Full(auth.CallerOf(r.Context()).Encode()); err != nil {
+				s := transport.ToStatus(err)
+				g.writeError(w, httpCode(s), s)
+				return
+			}
 			r = r.WithContext(context.WithValue(r.Context(), headerOf{}, h))
 		}
 		next.ServeHTTP(w, r)
