@@ -152,6 +152,7 @@ export interface Coverage {
   unknownCount: string;
   sameAnswerDayCount: number;
   issues: Issue[];
+  fetchedAgain: boolean;
 }
 
 export interface Probe {

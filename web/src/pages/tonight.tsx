@@ -99,7 +99,7 @@ function headline(evenings: Map<string, Evening>, status: PoolStatus[] | undefin
     if (error) return { tone: "warn", text: t("现在无法判断。", "Nothing can be told now.") };
     return { text: t("正在读取…", "Reading…") };
   }
-  const order = ["blocked", "not_whole", "not_due", "whole"];
+  const order = ["blocked", "not_whole", "not_due", "whole", "empty"];
   const sorted = [...evenings].sort((a, b) => order.indexOf(a[1].verdict) - order.indexOf(b[1].verdict));
   const [pool, e] = sorted[0]!;
   const p = status?.find((x) => x.pool === pool);
