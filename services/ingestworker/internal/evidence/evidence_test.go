@@ -217,6 +217,8 @@ func TestJumpedTellsAUnit(t *testing.T) {
 		{"a tenth", "pb", 0.1, func(int) bool { return true }, true},
 		{"twice", "pb", 2, func(int) bool { return true }, false},
 		{"Beijing alone", "total_share", 1e4, func(r int) bool { return r%5 == 4 }, true},
+		{"ten times the turnover, as after a calm", "turnover_rate", 10, func(int) bool { return true }, false},
+		{"a hundred times the turnover", "turnover_rate", 100, func(int) bool { return true }, true},
 		{"a few", "total_share", 1e4, func(r int) bool { return r%50 == 0 }, false},
 	} {
 		day := valuation(600, 1, func(r int, row map[string]float64) {
@@ -246,6 +248,45 @@ func TestVolumeAndTurnoverOfTheDayBefore(t *testing.T) {
 	before.Column("vol").Numbers[0], before.Column("amount").Numbers[0] = 1, 1
 	if got := RepeatedSymbols(day(1, b), day(0, before)); len(got) != 2 {
 		t.Errorf("repeated are %v", got)
+	}
+}
+
+// TestASingleRowDiffersFromDaily by its close or by the volume that both turnovers tell,
+// and not by a number of shares that is ten times too small.
+func TestASingleRowDiffersFromDaily(t *testing.T) {
+	daily := day(1, quotes(5, 1, func(r int, row map[string]float64) { row["close"], row["vol"] = 10, 20_000 }))
+	ds := catalog.Lookup(catalog.DailyBasic)
+	b := table.New(ds.Specs(), 5)
+	for r := range 5 {
+		row := map[string]float64{"close": 10, "float_share": 10_000, "free_share": 5_000, "turnover_rate": 2, "turnover_rate_f": 4}
+		switch r {
+		case 1:
+			row["close"] = 10.02
+		case 2:
+			row["turnover_rate"], row["turnover_rate_f"] = 2.5, 5 // a volume of 25,000
+		case 3:
+			row["float_share"], row["free_share"] = 1_000, 500
+		case 4:
+			row["turnover_rate_f"] = 5 // the two tell different volumes
+		}
+		for i := range b.Columns {
+			switch c := &b.Columns[i]; c.Name {
+			case "ts_code":
+				c.AppendText(fmt.Sprintf("%06d.SZ", r))
+			case "trade_date":
+				c.AppendDate(monday + 1)
+			default:
+				c.AppendNumber(row[c.Name])
+			}
+		}
+		b.Len++
+	}
+	got := map[string]string{}
+	for s, what := range Disagreeing(NewDay(ds, monday+1, b), daily) {
+		got[s.String()] = what
+	}
+	if fmt.Sprint(got) != "map[000001.SZ:close 000002.SZ:turnover_rate]" {
+		t.Errorf("%v", got)
 	}
 }
 

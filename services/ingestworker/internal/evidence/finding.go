@@ -169,9 +169,20 @@ func moves(column string, later, earlier, before, after float32) bool {
 }
 
 // A column whose values are so many times those of the day beside it, or less, in more
-// than half of the rows, has another unit. The recorded ratios of all columns lie
-// between 0.3 and 3.7 in nine rows of ten.
-const unitJump = 5
+// than half of the rows, has another unit. Prices, shares and ratios move little. What was
+// traded moves more: of the recorded ETFs of an exchange, a quarter traded more than five
+// times as much as on the day before on one day, and stocks two in a hundred.
+const (
+	unitJump  = 5
+	tradeJump = 30
+)
+
+func (c column) jump() float64 {
+	if c.repeats > 0 && c.repeats <= 0.3 {
+		return tradeJump
+	}
+	return unitJump
+}
 
 // Jumped finds out whether columns of a day are several times as large, or small, as on
 // another, in the market or on one exchange. It does not tell which of the two days is
@@ -180,16 +191,16 @@ func Jumped(day, other *Day) (Finding, bool) {
 	columns := day.columns
 	larger, smaller, compared := make([]tally, len(columns)), make([]tally, len(columns)), make([]tally, len(columns))
 	each(day, other, func(i, j int) {
-		for n := range columns {
+		for n, c := range columns {
 			x, y := math.Abs(float64(day.values[n][i])), math.Abs(float64(other.values[n][j]))
 			if !(x > 0 && y > 0) { // NaN is null
 				continue
 			}
 			compared[n].add(day.Symbols[i])
 			switch {
-			case x > unitJump*y:
+			case x > c.jump()*y:
 				larger[n].add(day.Symbols[i])
-			case y > unitJump*x:
+			case y > c.jump()*x:
 				smaller[n].add(day.Symbols[i])
 			}
 		}
@@ -216,7 +227,7 @@ func Jumped(day, other *Day) (Finding, bool) {
 	}
 	list := strings.Join(names, ", ")
 	return Finding{Reason: fault.UnitSuspect, Count: most, Of: of, Meta: []string{"other_date", other.Date.String(), "column", list},
-		What: fmt.Sprintf("has a %s more than %d times as large or as small as on %s in %d of %d rows, so it probably has a different unit", list, unitJump, other.Date, most, of)}, true
+		What: fmt.Sprintf("has a %s many times as large or as small as on %s in %d of %d rows, so it probably has a different unit", list, other.Date, most, of)}, true
 }
 
 // sameRow reports whether a symbol has the same values on two days, a traded volume
@@ -384,27 +395,35 @@ func Agrees(day, daily *Day) (Finding, bool) {
 }
 
 // Disagreeing are the symbols whose row on a day cannot be of the same day as their row
-// in the date's daily, each with the name of what differs. Single rows of moneyflow are
-// known to be off by thousands of 手, so there only several times the volume tells. None
-// of 36,000 recorded rows is so.
+// in the date's daily, each with the name of what differs: another close, or turnovers
+// that both tell another volume. A volume many times that of daily is rather a wrong
+// number of shares, which is known of single companies, and the turnover may be right.
+// Single rows of moneyflow are known to be off by thousands of 手, so there only several
+// times the volume tells. None of 36,000 recorded rows is so.
 func Disagreeing(day, daily *Day) map[Symbol]string {
 	out := map[Symbol]string{}
-	if day.Dataset == catalog.Moneyflow {
-		volumes, vol := day.named("buy_", "_vol"), daily.column("vol")
+	vol := daily.column("vol")
+	switch day.Dataset {
+	case catalog.Moneyflow:
+		volumes := day.named("buy_", "_vol")
 		each(day, daily, func(i, j int) {
 			if manyTimes(sum(volumes, i), float64(vol[j]), 10_000) {
 				out[day.Symbols[i]] = "volume"
 			}
 		})
-		return out
-	}
-	for _, c := range agreements(day, daily) {
-		odd, _ := c.against()
-		for _, s := range odd {
-			if out[s] == "" {
-				out[s] = c.name
+	case catalog.DailyBasic:
+		ours, theirs := day.column("close"), daily.column("close")
+		turnover, freely := day.column("turnover_rate"), day.column("turnover_rate_f")
+		shares, free := day.column("float_share"), day.column("free_share")
+		each(day, daily, func(i, j int) {
+			told, again, held := float64(turnover[i]*shares[i]), float64(freely[i]*free[i]), float64(vol[j])
+			switch {
+			case ours[i] == ours[i] && theirs[j] == theirs[j] && !samePrice(ours[i], theirs[j]): // NaN is null
+				out[day.Symbols[i]] = "close"
+			case math.Abs(told-again) <= 0.03*told && math.Abs(told-held) > 0.05*held+100 && told < unitJump*held && held < unitJump*told:
+				out[day.Symbols[i]] = "turnover_rate"
 			}
-		}
+		})
 	}
 	return out
 }
