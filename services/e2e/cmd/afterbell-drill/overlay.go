@@ -55,9 +55,15 @@ func skewed(sec int64, nsec int32) (int64, int32) {
 `
 )
 
+// installedGo keeps to the installed release of Go: one in the module cache cannot be
+// overlaid.
+const installedGo = "GOTOOLCHAIN=local"
+
 // writeOverlay writes a file for go build's -overlay that sets the clock off.
 func writeOverlay(dir string) error {
-	out, err := exec.Command("go", "env", "GOROOT").Output()
+	where := exec.Command("go", "env", "GOROOT")
+	where.Env = append(os.Environ(), installedGo)
+	out, err := where.Output()
 	if err != nil {
 		return fmt.Errorf("go env GOROOT: %w", err)
 	}
