@@ -257,6 +257,19 @@ func TestWhoMayCallWhat(t *testing.T) {
 	if _, err := runs.ListRuns(k.as(t.Context(), "viewer"), &orchestratorv1.ListRunsRequest{}); err != nil {
 		t.Errorf("a right key after wrong ones: %v", err)
 	}
+	// No method takes a wrong key, however many came before.
+	everyMethod("afterbell.orchestrator.v1", func(m protoreflect.MethodDescriptor) {
+		for _, who := range []string{"malformed", "unknown"} {
+			if code := status.Code(k.call(k.as(t.Context(), who), plain, m)); code != codes.Unauthenticated && code != codes.ResourceExhausted {
+				t.Errorf("%s with a key that is %s over gRPC: %s", m.FullName(), who, code)
+			}
+			for _, route := range routesTo(m) {
+				if code, said := k.rest(t, who, route[0], route[1], bodyFor(route[0])); (code != 401 || said != "UNAUTHENTICATED") && (code != 429 || said != "TOO_MANY_ATTEMPTS") {
+					t.Errorf("%s %s with a key that is %s: %d %s", route[0], route[1], who, code, said)
+				}
+			}
+		}
+	})
 	k.nothingLeaks(t)
 }
 

@@ -58,6 +58,9 @@ func TestTokens(t *testing.T) {
 	call("DELETE", "/v1/tokens/etf", "", 404)
 	call("DELETE", "/v1/tokens/main", "", 200, `"source":"SOURCE_ENVIRONMENT"`)
 	call("GET", "/v1/audit", "", 200, "TokenService.SetToken", "TokenService.ClearToken")
+	for _, path := range []string{"/metrics", "/readyz", "/openapi.json", "/v1/runs/" + run.GetRunId(), "/v1/runs/" + run.GetRunId() + ":watch", "/v1/limits", "/v1/readiness", "/v1/domains"} {
+		call("GET", path, "", 200)
+	}
 	if err := r.stop(); err != nil {
 		t.Error(err)
 	}

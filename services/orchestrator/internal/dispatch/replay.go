@@ -13,9 +13,9 @@ const (
 	replayPiece = 50
 	// replaysFree is how many watchers read the past at full speed while a run is in progress.
 	replaysFree = 4
-	// replayTime is what an event takes from all others then: 2,000 a second are about an
-	// eighth of a processor.
-	replayTime = 500 * time.Microsecond
+	// replayTime is what an event takes from all others then: 500 a second are about a
+	// twentieth of a processor.
+	replayTime = 2 * time.Millisecond
 )
 
 // replays holds watchers back that are sent what is past, where they are many and a run is

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// Many watchers of the past share 2,000 events a second while a run is in progress; few, or
+// Many watchers of the past share 500 events a second while a run is in progress; few, or
 // without a run, none waits.
 func TestReplaysYieldToRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
