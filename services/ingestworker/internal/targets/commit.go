@@ -70,6 +70,7 @@ type work struct {
 	renamed []ingest.Rename
 
 	records []coverage.Record // to be written
+	days    []day             // the same as the index has them
 	stamps  []*stamp          // of each record
 	fresh   []*stamp          // the distinct ones among them
 	dropped []coverage.Key
@@ -81,7 +82,7 @@ type work struct {
 func (w *work) survey() {
 	w.before, w.newest, w.old, w.diff, w.revised = make(map[coverage.Key]day), 0, nil, pool.Diff{}, ingest.Revised{}
 	w.renamed = nil
-	w.records, w.stamps, w.fresh, w.dropped, w.retired, w.kept = nil, nil, nil, nil, nil, nil
+	w.records, w.days, w.stamps, w.fresh, w.dropped, w.retired, w.kept = nil, nil, nil, nil, nil, nil, nil
 	if w.commit.Batch == nil && !w.dataset.Snapshot { // only its records are written
 		for i := range w.commit.Records {
 			k := w.commit.Records[i].Key
@@ -142,6 +143,10 @@ func (w *work) settle(now time.Time, firstID int64, left map[*stamp]int) error {
 		if len(r.Issues) == 0 {
 			r.Issues = nil
 		}
+		if n := len(w.stamps); n > 0 && len(r.Issues)+len(w.stamps[n-1].issues) == 0 && w.stamps[n-1].committedAt.Equal(r.CommittedAt) {
+			w.records, w.stamps = append(w.records, r), append(w.stamps, w.stamps[n-1]) // as nearly all are
+			return nil
+		}
 		text, err := json.Marshal(r.Issues)
 		if err != nil {
 			return err
@@ -183,6 +188,10 @@ func (w *work) settle(now time.Time, firstID int64, left map[*stamp]int) error {
 		}
 	}
 	w.reuse()
+	w.days = make([]day, len(w.records))
+	for i := range w.records {
+		w.days[i] = newDay(&w.records[i], w.stamps[i])
+	}
 	return nil
 }
 
@@ -195,7 +204,11 @@ func (w *work) reuse() {
 	}
 	for i := range w.records {
 		r := &w.records[i]
-		if d, held := w.before[r.Key]; held && d.hash == r.RowsHash && same(d.record(series{r.Dataset, r.Symbol}), *r) {
+		d, held := w.before[r.Key]
+		if !held || d.hash != r.RowsHash {
+			continue
+		}
+		if was := d.record(series{r.Dataset, r.Symbol}); same(&was, r) {
 			w.kept = append(w.kept, i)
 		}
 	}
@@ -240,8 +253,9 @@ func (w *work) tally() map[coverage.Key]tallied {
 func (w *work) publish() {
 	x := w.sink.index
 	x.mu.Lock()
-	for i, r := range w.records {
-		x.put(r, w.stamps[i])
+	for i := range w.records {
+		r := &w.records[i]
+		x.putDay(series{r.Dataset, r.Symbol}, w.days[i])
 	}
 	for _, k := range w.dropped {
 		x.drop(k)

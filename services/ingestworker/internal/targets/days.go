@@ -8,7 +8,6 @@ import (
 	"sync"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
-	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/evidence"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
 	"github.com/afterbell/afterbell/services/internal/fault"
@@ -163,7 +162,7 @@ func (x *index) symbolsOn(k date) []string {
 		if s.dataset != k.dataset {
 			continue
 		}
-		if i, held := c.find(k.date); held && x.day(c, i).record(s).Rows > 0 {
+		if i, held := c.find(k.date); held && x.day(c, i).rows() > 0 {
 			out = append(out, s.symbol)
 		}
 	}
@@ -184,12 +183,11 @@ func (x *index) daysWithRows(dataset string, start market.Date) []market.Date {
 }
 
 // count adds rows to those of a date. The caller holds the lock, or is alone.
-func (x *index) count(k coverage.Key, rows int64) {
+func (x *index) count(k date, rows int64) {
 	x.rows += rows
-	at := date{k.Dataset, k.Date}
-	if n := x.perDate[at] + int(rows); n == 0 {
-		delete(x.perDate, at)
+	if n := x.perDate[k] + int(rows); n == 0 {
+		delete(x.perDate, k)
 	} else {
-		x.perDate[at] = n
+		x.perDate[k] = n
 	}
 }

@@ -176,6 +176,7 @@ func (s *Sink) attempt(ctx context.Context, group []*work) error {
 	if !s.stands() {
 		return s.faults.Replaced()
 	}
+	s.index.name(s.newIDs)
 	for _, w := range live {
 		w.publish()
 	}
@@ -209,7 +210,7 @@ func (s *Sink) writeAll(ctx context.Context, tx *sqlite.Tx, group []*work) error
 	if err := writeRows(ctx, tx, group); err != nil {
 		return err
 	}
-	if err := writeCoverage(ctx, tx, group); err != nil {
+	if err := s.writeCoverage(ctx, tx, group); err != nil {
 		return err
 	}
 	for _, w := range group {
@@ -226,6 +227,7 @@ type spot struct {
 	date   market.Date
 	w      *work
 	n      int
+	series int64 // the number of a record's series
 }
 
 func sortSpots(spots []spot) {

@@ -34,7 +34,7 @@ type day struct {
 	extra *coverage.Record // nil for the usual record
 	hash  uint64           // of its rows
 	date  market.Date
-	bits  uint16 // rows, expected, new, changed, gone, each 0 or 1; above them the verdict
+	bits  uint16 // rows, expected, new, changed, gone, each 0 or 1; above them the verdict; coverage_days has them as state
 }
 
 const (
@@ -46,6 +46,8 @@ const (
 	verdictShift = iota
 )
 
+// verdicts are numbered by their place. The numbers are in the file: a new verdict comes
+// last, and into the view coverage.
 var verdicts = []coverage.Verdict{
 	coverage.Missing, coverage.Complete, coverage.ExpectedEmpty, coverage.NotPublished, coverage.Incomplete, coverage.Empty, coverage.AcceptedShort,
 }
@@ -72,6 +74,9 @@ func (c *column) find(d market.Date) (int, bool) {
 type index struct {
 	mu     sync.RWMutex
 	series map[series]*column
+	// ids are the numbers of series in the file; they stay when a series has no days left.
+	ids  map[series]int64
+	last int64 // the highest of ids
 	// stamps are those that records refer to; a place without one is free.
 	stamps []*stamp
 	free   []int32
@@ -82,7 +87,7 @@ type index struct {
 }
 
 func newIndex() *index {
-	return &index{series: make(map[series]*column), perDate: make(map[date]int)}
+	return &index{series: make(map[series]*column), ids: make(map[series]int64), perDate: make(map[date]int)}
 }
 
 func (x *index) ready() bool {
@@ -94,14 +99,14 @@ func (x *index) ready() bool {
 func (x *index) replace(other *index) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.series, x.stamps, x.free, x.rows, x.perDate, x.loaded = other.series, other.stamps, other.free, other.rows, other.perDate, true
+	x.series, x.ids, x.last, x.stamps, x.free, x.rows, x.perDate, x.loaded = other.series, other.ids, other.last, other.stamps, other.free, other.rows, other.perDate, true
 }
 
 // clear is for a file that is gone: nothing is held, and the next is read again.
 func (x *index) clear() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.series, x.stamps, x.free, x.rows, x.perDate, x.loaded = make(map[series]*column), nil, nil, 0, make(map[date]int), false
+	x.series, x.ids, x.last, x.stamps, x.free, x.rows, x.perDate, x.loaded = make(map[series]*column), make(map[series]int64), 0, nil, nil, 0, make(map[date]int), false
 }
 
 func (x *index) holdsRows() bool {
@@ -160,6 +165,15 @@ func (x *index) names(datasets []string) []series {
 	return out
 }
 
+// name takes the numbers of series over, once they are in the file.
+func (x *index) name(ids map[series]int64) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for s, id := range ids {
+		x.ids[s], x.last = id, max(x.last, id)
+	}
+}
+
 // place is where a stamp stands in the index.
 func (x *index) place(st *stamp) int32 {
 	if st.records > 0 {
@@ -186,36 +200,39 @@ func (x *index) release(at int32) {
 
 // put sets a record. The caller holds the lock, or is alone.
 func (x *index) put(r coverage.Record, st *stamp) {
-	s := series{r.Dataset, r.Symbol}
-	d := newDay(r, st)
+	x.putDay(series{r.Dataset, r.Symbol}, newDay(&r, st))
+}
+
+// putDay sets the record of a day. The caller holds the lock, or is alone.
+func (x *index) putDay(s series, d day) {
 	c := x.series[s]
 	if c == nil {
 		c = &column{}
 		x.series[s] = c
 	}
-	at := x.place(st)
-	st.records++
-	i, held := c.find(r.Date)
-	before := int64(0)
+	at := x.place(d.stamp)
+	d.stamp.records++
+	i, held := c.find(d.date)
+	rows, before := d.rows(), int64(0)
 	if held {
-		before = x.day(c, i).record(s).Rows
+		before = x.day(c, i).rows()
 		x.release(c.stamps[i])
 		c.hashes[i], c.bits[i], c.stamps[i] = d.hash, d.bits, at
 	} else {
-		c.dates, c.hashes = slices.Insert(c.dates, i, r.Date), slices.Insert(c.hashes, i, d.hash)
+		c.dates, c.hashes = slices.Insert(c.dates, i, d.date), slices.Insert(c.hashes, i, d.hash)
 		c.bits, c.stamps = slices.Insert(c.bits, i, d.bits), slices.Insert(c.stamps, i, at)
 	}
-	if r.Rows != before {
-		x.count(r.Key, r.Rows-before)
+	if rows != before {
+		x.count(date{s.dataset, d.date}, rows-before)
 	}
 	switch {
 	case d.extra != nil:
 		if c.extra == nil {
 			c.extra = make(map[market.Date]*coverage.Record)
 		}
-		c.extra[r.Date] = d.extra
+		c.extra[d.date] = d.extra
 	case c.extra != nil:
-		delete(c.extra, r.Date)
+		delete(c.extra, d.date)
 	}
 }
 
@@ -227,14 +244,16 @@ func (x *index) drop(k coverage.Key) {
 	if !held {
 		return
 	}
-	x.count(k, -x.day(c, i).record(s).Rows)
+	if rows := x.day(c, i).rows(); rows != 0 {
+		x.count(date{k.Dataset, k.Date}, -rows)
+	}
 	x.release(c.stamps[i])
 	c.dates, c.hashes = slices.Delete(c.dates, i, i+1), slices.Delete(c.hashes, i, i+1)
 	c.bits, c.stamps = slices.Delete(c.bits, i, i+1), slices.Delete(c.stamps, i, i+1)
 	delete(c.extra, k.Date)
 }
 
-func newDay(r coverage.Record, st *stamp) day {
+func newDay(r *coverage.Record, st *stamp) day {
 	d := day{stamp: st, hash: r.RowsHash, date: r.Date}
 	for i, n := range []int64{r.Rows, r.Expected, r.New, r.Changed, r.Gone} {
 		if n == 1 {
@@ -242,21 +261,28 @@ func newDay(r coverage.Record, st *stamp) day {
 		}
 	}
 	d.bits |= uint16(max(0, slices.Index(verdicts, r.Verdict))) << verdictShift
-	if back := d.record(series{r.Dataset, r.Symbol}); !same(back, r) {
-		r.Issues = st.issues
-		d.extra = &r
+	if back := d.record(series{r.Dataset, r.Symbol}); r.Symbol == "" || r.Date == market.NoDate || !same(&back, r) {
+		extra := *r
+		extra.Issues = st.issues
+		d.extra = &extra
 	}
 	return d
 }
 
 // same compares what a record does not share with its stamp.
-func same(a, b coverage.Record) bool {
-	a.Issues, b.Issues = nil, nil
-	a.RunID, a.Epoch, a.CommittedAt = b.RunID, b.Epoch, b.CommittedAt
+func same(a, b *coverage.Record) bool {
 	return a.Key == b.Key && a.Rows == b.Rows && a.ByExchange == b.ByExchange && a.Expected == b.Expected && a.Verdict == b.Verdict &&
 		a.AnswerHash == b.AnswerHash && a.SameSince == b.SameSince && a.SameDays == b.SameDays && a.LastSame == b.LastSame &&
 		a.Filtered == b.Filtered && a.Rejected == b.Rejected && a.Unknown == b.Unknown &&
 		a.New == b.New && a.Changed == b.Changed && a.Gone == b.Gone
+}
+
+// rows is how many rows are held of a day.
+func (d day) rows() int64 {
+	if d.extra != nil {
+		return d.extra.Rows
+	}
+	return int64(d.bits & bitRows)
 }
 
 func (d day) record(s series) coverage.Record {

@@ -34,6 +34,17 @@ func loadIndex(ctx context.Context, db *sql.DB) (x *index, nextID int64, err err
 		return nil, 0, err
 	}
 	x = newIndex()
+	at := func(id int64) *stamp {
+		st := stamps[id]
+		if st == nil {
+			st = &stamp{id: id} // only a hand can have done that; the rows are still covered
+			stamps[id] = st
+		}
+		return st
+	}
+	if err := loadDays(ctx, db, x, at); err != nil {
+		return nil, 0, err
+	}
 	// Most texts repeat, and would otherwise be held once a row.
 	seen := make(map[string]string)
 	intern := func(b sql.RawBytes) string {
@@ -46,7 +57,7 @@ func loadIndex(ctx context.Context, db *sql.DB) (x *index, nextID int64, err err
 	}
 	err = each(ctx, db, `SELECT dataset, symbol, trade_date, commit_id, row_count, row_count_sh, row_count_sz, row_count_bj, rows_hash, expected_count, verdict,
 	  answer_hash, same_since, same_days, last_same, filtered_count, rejected_count, unknown_count, new_count, changed_count, gone_count
-	  FROM coverage ORDER BY dataset, symbol, trade_date`, func(scan func(...any) error) error {
+	  FROM coverage_records ORDER BY dataset, symbol, trade_date`, func(scan func(...any) error) error {
 		var r coverage.Record
 		var dataset, symbol, date, verdict, since, last sql.RawBytes
 		var commit, rowsHash, hash int64
@@ -65,16 +76,39 @@ func loadIndex(ctx context.Context, db *sql.DB) (x *index, nextID int64, err err
 				return err
 			}
 		}
-		st := stamps[commit]
-		if st == nil {
-			st = &stamp{id: commit} // only a hand can have done that; the rows are still covered
-			stamps[commit] = st
-		}
+		st := at(commit)
 		r.Epoch, r.RunID, r.CommittedAt, r.Issues = st.epoch, st.runID, st.committedAt, st.issues
 		x.put(r, st)
 		return nil
 	})
 	return x, nextID + 1, err
+}
+
+// loadDays reads the records that are kept by number.
+func loadDays(ctx context.Context, db *sql.DB, x *index, at func(commit int64) *stamp) error {
+	names := make(map[int64]series)
+	err := each(ctx, db, "SELECT id, dataset, symbol FROM series", func(scan func(...any) error) error {
+		var id int64
+		var s series
+		err := scan(&id, &s.dataset, &s.symbol)
+		names[id], x.ids[s], x.last = s, id, max(x.last, id)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	return each(ctx, db, "SELECT series_id, trade_day, commit_id, state, rows_hash FROM coverage_days ORDER BY series_id, trade_day", func(scan func(...any) error) error {
+		var id, date, commit, state, hash int64
+		if err := scan(&id, &date, &commit, &state, &hash); err != nil {
+			return err
+		}
+		s, known := names[id]
+		if !known || date != int64(int32(date)) || state < 0 || state>>verdictShift >= int64(len(verdicts)) {
+			return nil // a hand's: what is not covered is fetched
+		}
+		x.putDay(s, day{stamp: at(commit), hash: uint64(hash), date: market.Date(date), bits: uint16(state)})
+		return nil
+	})
 }
 
 // each runs a query and hands every row to fn.

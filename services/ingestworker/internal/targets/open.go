@@ -194,7 +194,7 @@ func lacking(ctx context.Context, db *sql.DB) (what string, err error) {
 	if err != nil {
 		return "", err
 	}
-	for _, name := range []string{"meta", "commits", "coverage", "rejects", pool.RevisionsTable} {
+	for _, name := range []string{"meta", "commits", "series", "coverage_days", "coverage_records", "rejects", pool.RevisionsTable} {
 		if !have[name] {
 			return "the table " + name, nil
 		}

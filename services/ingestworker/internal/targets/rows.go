@@ -10,15 +10,16 @@ import (
 	"strings"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/sqlite"
 )
 
-// rowsPerStatement is what one INSERT carries: several times faster than one row,
+// valuesPerStatement is what one INSERT carries: several times faster than one row,
 // and more gains nothing.
-const rowsPerStatement = 100
+const valuesPerStatement = 2000
 
 // readOld reads the rows held of the partition. Symbols that coverage does not know
 // are left out, so that a first fill reads nothing.
@@ -183,19 +184,20 @@ func insert(ctx context.Context, tx *sqlite.Tx, name, columns string, width, n i
 		return "INSERT OR REPLACE INTO " + name + " (" + columns + ") VALUES " + one + strings.Repeat(","+one, rows-1)
 	}
 	var full *sql.Stmt
-	args := make([]any, 0, width*min(n, rowsPerStatement))
-	for from := 0; from < n; from += rowsPerStatement {
+	most := valuesPerStatement / width
+	args := make([]any, 0, width*min(n, most))
+	for from := 0; from < n; from += most {
 		args = args[:0]
-		rows := min(rowsPerStatement, n-from)
+		rows := min(most, n-from)
 		for i := range rows {
 			args = row(from+i, args)
 		}
 		var err error
-		if rows < rowsPerStatement {
+		if rows < most {
 			_, err = tx.ExecContext(ctx, text(rows), args...)
 		} else {
 			if full == nil {
-				if full, err = tx.PrepareContext(ctx, text(rowsPerStatement)); err != nil {
+				if full, err = tx.PrepareContext(ctx, text(most)); err != nil {
 					return err
 				}
 				defer full.Close()
@@ -212,9 +214,11 @@ func insert(ctx context.Context, tx *sqlite.Tx, name, columns string, width, n i
 const coverageColumns = `dataset, symbol, trade_date, commit_id, row_count, row_count_sh, row_count_sz, row_count_bj, rows_hash, expected_count, verdict,
   answer_hash, same_since, same_days, last_same, filtered_count, rejected_count, unknown_count, new_count, changed_count, gone_count`
 
-// writeCoverage writes the records of a group in the order of the table.
-func writeCoverage(ctx context.Context, tx *sqlite.Tx, group []*work) error {
-	var spots []spot
+// writeCoverage writes the records of a group in the order of the tables.
+func (s *Sink) writeCoverage(ctx context.Context, tx *sqlite.Tx, group []*work) error {
+	var usual, other []spot
+	var names []series // without a number yet
+	s.newIDs = make(map[series]int64)
 	for _, w := range group {
 		if err := w.writeCommits(ctx, tx); err != nil {
 			return err
@@ -223,23 +227,77 @@ func writeCoverage(ctx context.Context, tx *sqlite.Tx, group []*work) error {
 			if _, kept := slices.BinarySearch(w.kept, n); kept {
 				continue
 			}
-			spots = append(spots, spot{symbol: w.records[n].Symbol, date: w.records[n].Date, w: w, n: n})
+			r, d := &w.records[n], &w.days[n]
+			x := spot{symbol: r.Symbol, date: r.Date, w: w, n: n}
+			if was, held := w.before[r.Key]; held && (was.extra == nil) != (d.extra == nil) {
+				if err := s.deleteRecord(ctx, tx, r.Key, was); err != nil {
+					return err
+				}
+			}
+			if d.extra != nil {
+				other = append(other, x)
+				continue
+			}
+			name := series{r.Dataset, r.Symbol}
+			if x.series = s.seriesID(name); x.series == 0 {
+				x.series = s.index.last + int64(len(names)) + 1
+				s.newIDs[name], names = x.series, append(names, name)
+			}
+			usual = append(usual, x)
 		}
 	}
-	slices.SortFunc(spots, func(a, b spot) int {
+	err := insert(ctx, tx, "series", "id, dataset, symbol", 3, len(names), func(i int, args []any) []any {
+		return append(args, s.newIDs[names[i]], names[i].dataset, names[i].symbol)
+	})
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(usual, func(a, b spot) int { return cmp.Or(cmp.Compare(a.series, b.series), cmp.Compare(a.date, b.date)) })
+	err = insert(ctx, tx, "coverage_days", "series_id, trade_day, commit_id, state, rows_hash", 5, len(usual), func(i int, args []any) []any {
+		x := &usual[i]
+		d := &x.w.days[x.n]
+		return append(args, x.series, int64(x.date), d.stamp.id, int64(d.bits), int64(d.hash))
+	})
+	if err != nil {
+		return err
+	}
+	slices.SortFunc(other, func(a, b spot) int {
 		return cmp.Or(strings.Compare(a.w.dataset.ID, b.w.dataset.ID), strings.Compare(a.symbol, b.symbol), cmp.Compare(a.date, b.date))
 	})
-	day := dayTexts{market.NoDate: ""}
-	return insert(ctx, tx, "coverage", coverageColumns, 21, len(spots), func(i int, args []any) []any {
-		w := spots[i].w
-		r := &w.records[spots[i].n]
-		date := day[r.Date]
-		if date == "" && r.Date != market.NoDate {
-			date = day.of(r.Date).(string)
-		}
-		return append(args, r.Dataset, r.Symbol, date, w.stamps[spots[i].n].id, r.Rows, r.ByExchange.SH, r.ByExchange.SZ, r.ByExchange.BJ, int64(r.RowsHash), r.Expected, string(r.Verdict),
+	day := dayTexts{}
+	return insert(ctx, tx, "coverage_records", coverageColumns, 21, len(other), func(i int, args []any) []any {
+		w := other[i].w
+		r := &w.records[other[i].n]
+		return append(args, r.Dataset, r.Symbol, dateText(r.Date), w.stamps[other[i].n].id, r.Rows, r.ByExchange.SH, r.ByExchange.SZ, r.ByExchange.BJ, int64(r.RowsHash), r.Expected, string(r.Verdict),
 			int64(r.AnswerHash), day.of(r.SameSince), r.SameDays, day.of(r.LastSame), r.Filtered, r.Rejected, r.Unknown, r.New, r.Changed, r.Gone)
 	})
+}
+
+// seriesID is the number of a series in the file, or in the transaction; 0 where it has
+// none yet.
+func (s *Sink) seriesID(name series) int64 {
+	if id := s.newIDs[name]; id != 0 {
+		return id
+	}
+	return s.index.ids[name]
+}
+
+// deleteRecord removes a record of coverage from the table that it is in.
+func (s *Sink) deleteRecord(ctx context.Context, tx *sqlite.Tx, k coverage.Key, d day) error {
+	if d.extra == nil {
+		_, err := tx.ExecContext(ctx, "DELETE FROM coverage_days WHERE series_id = ? AND trade_day = ?", s.index.ids[series{k.Dataset, k.Symbol}], int64(k.Date))
+		return err
+	}
+	_, err := tx.ExecContext(ctx, "DELETE FROM coverage_records WHERE dataset = ? AND symbol = ? AND trade_date = ?", k.Dataset, k.Symbol, dateText(k.Date))
+	return err
+}
+
+// dateText is a trade date in coverage_records; empty for a list or calendar.
+func dateText(d market.Date) string {
+	if d == market.NoDate {
+		return ""
+	}
+	return d.String()
 }
 
 // writeCommits writes what the records have in common, and removes what is left
@@ -270,8 +328,7 @@ func (w *work) writeCommits(ctx context.Context, tx *sqlite.Tx) error {
 		}
 	}
 	for _, k := range w.dropped {
-		_, err := tx.ExecContext(ctx, "DELETE FROM coverage WHERE dataset = ? AND symbol = ? AND trade_date = ?", k.Dataset, k.Symbol, k.Date.String())
-		if err != nil {
+		if err := w.sink.deleteRecord(ctx, tx, k, w.before[k]); err != nil {
 			return err
 		}
 	}

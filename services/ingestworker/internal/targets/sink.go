@@ -32,6 +32,8 @@ type Sink struct {
 	lastUse time.Time
 	clung   bool  // the file stays open until a reader lets go of its log
 	nextID  int64 // of commits
+	// newIDs are the numbers that the transaction in progress gives to series.
+	newIDs map[series]int64
 
 	calendar    atomic.Pointer[ingest.Calendar]
 	instruments atomic.Pointer[[]coverage.Instrument]

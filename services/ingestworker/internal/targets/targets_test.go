@@ -32,7 +32,11 @@ func harness() sinktest.Harness {
 			})
 		},
 		Dump: dump, Exec: alter, Hold: hold,
-		First: []string{"DROP TABLE revisions", "DELETE FROM schema_version WHERE version > 1"},
+		First: []string{
+			"DROP TABLE revisions", "CREATE TABLE held AS SELECT * FROM coverage", "DROP VIEW coverage", "DROP TABLE coverage_days", "DROP TABLE series",
+			"DELETE FROM coverage_records", "INSERT INTO coverage_records SELECT * FROM held", "DROP TABLE held",
+			"ALTER TABLE coverage_records RENAME TO coverage", "DELETE FROM schema_version WHERE version > 1",
+		},
 	}
 }
 
