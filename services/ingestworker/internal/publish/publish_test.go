@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -417,12 +418,27 @@ func TestPublishTargets(t *testing.T) {
 	}
 	defer release()
 	records, err := v.Reader.Coverage(t.Context())
-	if err != nil || len(records) != 40 {
-		t.Errorf("%d records, %v", len(records), err)
+	if err != nil || records.Len() != 40 {
+		t.Errorf("%d records, %v", records.Len(), err)
 	}
-	key := coverage.Key{Dataset: catalog.Daily, Date: sinktest.Day0, Symbol: symbols[0]}
-	if r := records[key]; r.Rows != 1 || r.Verdict != coverage.Complete {
-		t.Errorf("%+v", r)
+	listed := map[coverage.Key]coverage.Record{}
+	for r := range records.All() {
+		listed[r.Key] = r
+	}
+	err = sink.Coverage(t.Context(), nil, market.NoDate, market.NoDate, func(held coverage.Record) bool {
+		want := coverage.Record{
+			Key: held.Key, Rows: held.Rows, Expected: held.Expected, Verdict: held.Verdict, CommittedAt: held.CommittedAt, RunID: held.RunID,
+		}
+		if r, ok := records.Get(held.Key); !ok || !reflect.DeepEqual(r, want) || !reflect.DeepEqual(listed[held.Key], want) {
+			t.Errorf("the version has %+v and lists %+v, want %+v", r, listed[held.Key], want)
+		}
+		return true
+	})
+	if err != nil || len(listed) != records.Len() {
+		t.Errorf("%d records are listed, %v", len(listed), err)
+	}
+	if _, ok := records.Get(coverage.Key{Dataset: catalog.Daily, Date: sinktest.Day0 - 1, Symbol: symbols[0]}); ok {
+		t.Error("a day that was never committed has a record")
 	}
 	if res, err := store.Publish(t.Context(), "run-2"); err != nil || res.Published {
 		t.Errorf("nothing changed: %+v, %v", res, err)

@@ -63,7 +63,7 @@ func (c Condition) String() string {
 
 // facts are what a version holds beside its rows.
 type facts struct {
-	records  map[coverage.Key]coverage.Record
+	covered  *universe.Covered
 	rows     map[string]map[market.Date]int64 // per table and date
 	calendar coverage.Calendar
 	lists    *coverage.Lists
@@ -85,11 +85,12 @@ func factsOf(ctx context.Context, v *publish.Version) (*facts, error) {
 func readFacts(ctx context.Context, r *universe.Reader) (*facts, error) {
 	f := &facts{rows: map[string]map[market.Date]int64{}, known: map[string]bool{}}
 	var err error
-	if f.records, err = r.Coverage(ctx); err != nil {
+	if f.covered, err = r.Coverage(ctx); err != nil {
 		return nil, fmt.Errorf("read coverage: %w", err)
 	}
 	listed := map[string]bool{}
-	for k, rec := range f.records {
+	for rec := range f.covered.All() {
+		k := rec.Key
 		if k.Symbol != "" && !listed[k.Symbol] {
 			listed[k.Symbol] = true
 			f.symbols = append(f.symbols, k.Symbol)
@@ -168,7 +169,7 @@ func (f *facts) conditions(p market.Pool, table string, datasets []*catalog.Data
 	}
 	world := coverage.PoolState{
 		Now: now, Calendar: f.calendar, Lists: f.lists, WindowDays: int(today),
-		Held: func(k coverage.Key) (coverage.Record, bool) { r, ok := f.records[k]; return r, ok },
+		Held: f.covered.Get,
 	}
 	if window, bounded := cfg.WindowDays[p]; bounded {
 		world.WindowDays = window
@@ -180,7 +181,7 @@ func (f *facts) conditions(p market.Pool, table string, datasets []*catalog.Data
 		symbols = nil
 	}
 	days, err := coverage.Survey(datasets, start, end, world, p, symbols, func(yield func(coverage.Record) bool) error {
-		for _, r := range f.records {
+		for r := range f.covered.All() {
 			if !yield(r) {
 				break
 			}

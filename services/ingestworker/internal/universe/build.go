@@ -3,7 +3,6 @@ package universe
 import (
 	"context"
 	"errors"
-	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
@@ -106,27 +105,4 @@ func (d *duck) append(name string, rows func(a *appender) error) error {
 		return err
 	}
 	return a.flush()
-}
-
-// loadBySymbol reads a table of coverage that Build made. ok is false where the file has
-// another.
-func loadBySymbol(d *duck) (records map[coverage.Key]coverage.Record, ok bool, err error) {
-	have, err := tablesOf(d)
-	if err != nil || len(have["coverage"]) < 2 || have["coverage"][1] != "symbol VARCHAR" {
-		return nil, false, err
-	}
-	records = make(map[coverage.Key]coverage.Record)
-	err = d.query("SELECT dataset, symbol, trade_date, row_count, expected_count, verdict, epoch_us(committed_at), run_id, rows_hash FROM coverage", func(c rows) error {
-		for i := range c.len {
-			col := c.columns
-			r := coverage.Record{
-				Key:  coverage.Key{Dataset: col[0].text(i), Symbol: col[1].text(i), Date: col[2].date(i)},
-				Rows: value[int64](col[3], i), Expected: value[int64](col[4], i), Verdict: coverage.Verdict(col[5].text(i)),
-				CommittedAt: time.UnixMicro(value[int64](col[6], i)).UTC(), RunID: col[7].text(i), RowsHash: value[uint64](col[8], i),
-			}
-			records[r.Key] = r
-		}
-		return nil
-	})
-	return records, true, err
 }

@@ -11,7 +11,6 @@ import (
 	bindings "github.com/duckdb/duckdb-go-bindings"
 	"github.com/duckdb/duckdb-go/v2/mapping"
 
-	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
 )
 
@@ -225,15 +224,17 @@ func (c Chunk) Bytes(column, row int) []byte {
 func (c Chunk) Text(column, row int) string { return string(c.Bytes(column, row)) }
 
 // Coverage reads the table of coverage.
-func (r *Reader) Coverage(ctx context.Context) (records map[coverage.Key]coverage.Record, err error) {
+func (r *Reader) Coverage(ctx context.Context) (out *Covered, err error) {
 	err = r.connected(ctx, func(d *duck) error {
-		bySymbol := false
-		if records, bySymbol, err = loadBySymbol(d); err == nil && !bySymbol {
-			records, err = loadCoverage(d)
+		var bySymbol bool
+		if out, bySymbol, err = loadBySymbol(d); err != nil || bySymbol {
+			return err
 		}
+		records, err := loadCoverage(d)
+		out = &Covered{whole: records, n: len(records)}
 		return err
 	})
-	return records, err
+	return out, err
 }
 
 // IsFull reports an error of a full volume.
