@@ -134,7 +134,7 @@ func (a *app) root(args []string) *cobra.Command {
 	root.PersistentPreRunE = func(c *cobra.Command, _ []string) error { return a.prepare(c) }
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"})
-	root.SetUsageTemplate(a.usageTemplate())
+	root.SetUsageFunc(a.usage)
 	root.SetHelpTemplate("{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}\n\n{{end}}{{.UsageString}}")
 	root.AddCommand(a.commandsOf(args)...)
 	a.helpFlag(root)
@@ -142,13 +142,15 @@ func (a *app) root(args []string) *cobra.Command {
 	return root
 }
 
-// commandsOf are the commands that a command line needs: the one that it begins with, or
-// all of them. To make all takes longer than to ask most questions.
-func (a *app) commandsOf(args []string) []*cobra.Command {
-	makers := []struct {
-		name string
-		make func() *cobra.Command
-	}{
+// maker makes a command.
+type maker struct {
+	name string
+	make func() *cobra.Command
+}
+
+// makers make all commands.
+func (a *app) makers() []maker {
+	return []maker{
 		{"status", a.statusCommand}, {"run", a.runCommand}, {"runs", a.runsCommand}, {"show", a.showCommand}, {"watch", a.watchCommand},
 		{"cancel", a.cancelCommand}, {"verify", a.verifyCommand}, {"preflight", a.preflightCommand}, {"explain", a.explainCommand},
 		{"pause", a.pauseCommand}, {"resume", a.resumeCommand}, {"coverage", a.coverageCommand}, {"condition", a.conditionCommand},
@@ -157,6 +159,12 @@ func (a *app) commandsOf(args []string) []*cobra.Command {
 		{"limits", a.limitsCommand}, {"notify", a.notifyCommand}, {"apply", a.applyCommand}, {"keys", a.keysCommand}, {"tokens", a.tokensCommand}, {"audit", a.auditCommand}, {"certs", a.certsCommand}, {"doctor", a.doctorCommand}, {"mcp", a.mcpCommand},
 		{"completion", a.completionCommand}, {"version", a.versionCommand},
 	}
+}
+
+// commandsOf are the commands that a command line needs: the one that it begins with, or
+// all of them. To make all takes longer than to ask most questions.
+func (a *app) commandsOf(args []string) []*cobra.Command {
+	makers := a.makers()
 	all := make([]*cobra.Command, 0, len(makers))
 	for _, m := range makers {
 		if len(args) > 0 && args[0] == m.name && m.name != "completion" {
@@ -175,25 +183,6 @@ func (a *app) helpFlag(c *cobra.Command) {
 	for _, sub := range c.Commands() {
 		a.helpFlag(sub)
 	}
-}
-
-func (a *app) usageTemplate() string {
-	return a.T("Usage:") + `
-  {{if .Runnable}}{{.UseLine}}{{end}}{{if and .Runnable .HasAvailableSubCommands}}
-  {{end}}{{if .HasAvailableSubCommands}}{{.CommandPath}} ` + a.T("COMMAND") + `
-
-` + a.T("Commands:") + `{{range .Commands}}{{if .IsAvailableCommand}}
-  {{rpad .Name .NamePadding}} {{.Short}}{{end}}{{end}}{{end}}{{if .HasExample}}
-
-` + a.T("Examples:") + `
-{{.Example}}{{end}}{{if .HasAvailableLocalFlags}}
-
-` + a.T("Flags:") + `
-{{.LocalFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}{{if .HasAvailableInheritedFlags}}
-
-` + a.T("Flags of every command:") + `
-{{.InheritedFlags.FlagUsages | trimTrailingWhitespaces}}{{end}}
-`
 }
 
 // prepare reads the flags that every command has.

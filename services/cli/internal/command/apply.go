@@ -238,7 +238,7 @@ func (p *plan) step(section string, do func(ctx context.Context) error) {
 // fields compares settings by the names of the contract and fills the request with
 // those that differ.
 func (p *plan) fields(section string, want map[string]any, now, req proto.Message, file string) error {
-	for _, name := range fields.Names(req) {
+	for _, name := range settingsOf(req) {
 		v, ok := want[name]
 		if !ok {
 			continue
@@ -257,8 +257,8 @@ func (p *plan) fields(section string, want map[string]any, now, req proto.Messag
 		}
 	}
 	for name := range want {
-		if !slices.Contains(fields.Names(req), name) {
-			return usage{fmt.Sprintf("%s: %s: there is no %q; there are %s", file, section, name, strings.Join(fields.Names(req), ", ")), "afterbell apply --help"}
+		if !slices.Contains(settingsOf(req), name) {
+			return usage{fmt.Sprintf("%s: %s: there is no %q; there are %s", file, section, name, strings.Join(settingsOf(req), ", ")), "afterbell apply --help"}
 		}
 	}
 	return nil

@@ -1,6 +1,8 @@
 package command
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"github.com/afterbell/afterbell/services/cli/internal/output"
@@ -39,6 +41,9 @@ func (a *app) certsCommand() *cobra.Command {
 		if err := a.printer.Print(answer); err != nil {
 			return err
 		}
+		const local = "localhost, 127.0.0.1, ::1"
+		a.say(a.T("The orchestrator's certificate is for %s.", strings.Join(append(r.Orchestrator, local), ", ")))
+		a.say(a.T("The worker's certificate is for %s.", strings.Join(append(r.Worker, local), ", ")))
 		if !made.NewCA {
 			a.say(a.T("The CA of the directory signed them."))
 		}

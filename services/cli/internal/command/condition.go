@@ -79,8 +79,10 @@ func (a *app) condition(c *cobra.Command, name string, f conditionFlags) error {
 	if !f.lacking {
 		answer.Document = output.Proto{Message: resp}
 	}
-	if err := a.printer.Print(answer); err != nil {
-		return err
+	if len(answer.Rows) > 0 || a.printer.Format != output.Table {
+		if err := a.printer.Print(answer); err != nil {
+			return err
+		}
 	}
 	a.say(a.T("Version %s.", resp.GetVersion()))
 	if lacks > 0 {

@@ -73,8 +73,10 @@ func (a *app) doctor(ctx context.Context, f doctor.Options) error {
 	if err := a.printer.Print(answer); err != nil {
 		return err
 	}
+	told := map[string]bool{} // many findings may have one remedy
 	for _, d := range findings {
-		if d.State != doctor.Fine && d.Remedy != "" {
+		if d.State != doctor.Fine && d.Remedy != "" && !told[d.Remedy] {
+			told[d.Remedy] = true
 			a.say(a.T(d.Check) + ": " + d.Remedy)
 		}
 	}

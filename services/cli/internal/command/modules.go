@@ -11,9 +11,10 @@ import (
 
 func (a *app) domainsCommand() *cobra.Command {
 	c := a.group("domains", a.T("List, enable and disable domains"))
-	c.Args = a.noArgsOrCommand
-	all := c.Flags().Bool("all", false, a.T("also list modules that are not implemented"))
-	c.RunE = func(c *cobra.Command, _ []string) error { return a.printDomains(c.Context(), *all) }
+	a.domainList(c)
+	list := &cobra.Command{Use: "list", Short: a.T("List domains and modules, as without a command")}
+	a.domainList(list)
+	c.AddCommand(list)
 	var provider string
 	set := &cobra.Command{Use: "set DOMAIN", Short: a.T("Change a domain's provider"), Args: a.oneArg("DOMAIN", "afterbell domains")}
 	set.Flags().StringVar(&provider, "provider", "", a.T("`provider` to use, as in tushare"))
@@ -42,9 +43,10 @@ func (a *app) domainsCommand() *cobra.Command {
 
 func (a *app) modulesCommand() *cobra.Command {
 	c := a.group("modules", a.T("List, enable and disable modules"))
-	c.Args = a.noArgsOrCommand
-	all := c.Flags().Bool("all", false, a.T("also list modules that are not implemented"))
-	c.RunE = func(c *cobra.Command, _ []string) error { return a.printDomains(c.Context(), *all) }
+	a.domainList(c)
+	list := &cobra.Command{Use: "list", Short: a.T("List domains and modules, as without a command")}
+	a.domainList(list)
+	c.AddCommand(list)
 	for _, on := range []bool{true, false} {
 		one := &cobra.Command{Use: switchName(on) + " MODULE...", Args: a.someArgs("MODULE", "afterbell modules"), ValidArgsFunction: a.completeModules(false)}
 		one.Short = map[bool]string{true: a.T("Enable modules"), false: a.T("Disable modules")}[on]
@@ -66,6 +68,13 @@ func (a *app) modulesCommand() *cobra.Command {
 		c.AddCommand(one)
 	}
 	return c
+}
+
+// domainList lets a command list the domains and their modules.
+func (a *app) domainList(c *cobra.Command) {
+	c.Args = a.noArgsOrCommand
+	all := c.Flags().Bool("all", false, a.T("also list modules that are not implemented"))
+	c.RunE = func(c *cobra.Command, _ []string) error { return a.printDomains(c.Context(), *all) }
 }
 
 func switchName(on bool) string {
@@ -108,7 +117,7 @@ func (a *app) printDomains(ctx context.Context, all bool) error {
 	}
 	answer := output.Answer{
 		Columns: []output.Column{
-			{Key: "domain_id", Title: a.T("domain")}, {Key: "domain_enabled", Title: a.T("on")}, {Key: "provider_id", Title: a.T("provider"), Drop: 3},
+			{Key: "domain_id", Title: a.T("domain")}, {Key: "domain_enabled", Title: a.T("domain on"), Drop: 1}, {Key: "provider_id", Title: a.T("provider"), Drop: 3},
 			{Key: "module_id", Title: a.T("module")}, {Key: "enabled", Title: a.T("on")}, {Key: "built", Title: a.T("built"), Wide: !all},
 			{Key: "probe", Title: a.T("probe")}, {Key: "probe_time", Title: a.T("probed at"), Drop: 4}, {Key: "stale", Title: a.T("stale"), Drop: 2}, {Key: "reason", Title: a.T("reason")},
 		},

@@ -123,11 +123,6 @@ func (a *app) named(c *cobra.Command, args []string) error {
 	return a.oneArg("NAME", "afterbell notify list")(c, args)
 }
 
-// channelFields are the settings of a channel in a request.
-func channelFields(req proto.Message) []string {
-	return slices.DeleteFunc(fields.Names(req), func(name string) bool { return name == "channel_id" || name == "validate_only" })
-}
-
 func (a *app) changeChannel(verb, short string) *cobra.Command {
 	c := &cobra.Command{Use: verb + " NAME", Short: short, Args: a.named}
 	c.Long = short + ".\n\n" + a.T("Read the URL and the secret from files, because other users of this machine can see a command line. Both are stored in the ledger and never shown again.")
@@ -141,8 +136,8 @@ func (a *app) changeChannel(verb, short string) *cobra.Command {
 		return &orchestratorv1.UpdateChannelRequest{}
 	}
 	given, files := map[string]*string{}, map[string]*string{}
-	for _, name := range channelFields(blank()) {
-		given[name] = c.Flags().String(strings.ReplaceAll(name, "_", "-"), "", a.aboutChannel(name)+": "+fields.Allowed(blank(), name))
+	for _, name := range settingsOf(blank()) {
+		given[name] = c.Flags().String(strings.ReplaceAll(name, "_", "-"), "", a.explained(a.aboutChannel(name), blank(), name))
 	}
 	for _, name := range secretFields {
 		files[name] = c.Flags().String(name+"-file", "", a.T("read --%s from this `file`, or - for standard input", name))
@@ -437,7 +432,7 @@ func (a *app) planNewChannel(ctx context.Context, p *plan, id, section string, w
 	if _, err := a.client.Notices.CreateChannel(ctx, req); err != nil {
 		return refusedSection(err, file, section, "afterbell notify add --help")
 	}
-	for _, name := range channelFields(req) {
+	for _, name := range settingsOf(req) {
 		if text := a.shownField(req, name); text != "" && text != "false" && text != "0" {
 			p.changes = append(p.changes, change{section, name, "", text})
 		}
@@ -472,7 +467,7 @@ func (a *app) planChannel(ctx context.Context, p *plan, now *orchestratorv1.Chan
 
 // wantChannel fills a request with what the file says.
 func (a *app) wantChannel(req proto.Message, section string, want map[string]any, file string) error {
-	names := channelFields(req)
+	names := settingsOf(req)
 	for _, key := range sortedKeys(want) {
 		name, text := key, yamlText(want[key])
 		if field, ok := strings.CutSuffix(key, "_file"); ok && slices.Contains(secretFields, field) {

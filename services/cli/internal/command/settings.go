@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -167,16 +168,46 @@ func (a *app) printFields(m proto.Message) error {
 // fieldFlags gives a command a flag for each field of a request.
 func (a *app) fieldFlags(c *cobra.Command, req proto.Message) map[string]*string {
 	given := map[string]*string{}
-	for _, name := range fields.Names(req) {
-		flag := strings.ReplaceAll(name, "_", "-")
-		given[name] = c.Flags().String(flag, "", a.about(name)+fields.Allowed(req, name))
+	for _, name := range settingsOf(req) {
+		given[name] = c.Flags().String(strings.ReplaceAll(name, "_", "-"), "", a.explained(a.about(name), req, name))
 	}
+	given["etag"] = c.Flags().String("etag", "", a.T("fail if the `etag` is another, because it was changed meanwhile"))
 	return given
+}
+
+// settingsOf are the fields of a request that a person sets, without those that say how
+// the call is made.
+func settingsOf(req proto.Message) []string {
+	return slices.DeleteFunc(fields.Names(req), func(name string) bool {
+		return slices.Contains([]string{"etag", "validate_only", "channel_id"}, name)
+	})
+}
+
+// explained is what a field is and what it takes, for the help of its flag.
+func (a *app) explained(about string, req proto.Message, name string) string {
+	allowed, list := strings.CutSuffix(fields.Allowed(req, name), fields.Several)
+	switch allowed {
+	case "text":
+		allowed = ""
+	case "true or false":
+		allowed = a.T("true or false")
+	case "a whole number":
+		allowed = a.T("a whole number")
+	case "a length of time, as in 30s or 10m":
+		allowed = a.T("a length of time, as in 30s or 10m")
+	}
+	if list {
+		allowed = strings.TrimPrefix(allowed+a.T("; several with commas between"), "; ")
+	}
+	if about != "" && allowed != "" {
+		about = a.T("%s: %s", about, allowed)
+	}
+	return first(about, allowed)
 }
 
 // about says what a field is, where the command knows it.
 func (a *app) about(name string) string {
-	text := map[string]string{
+	return map[string]string{
 		"enabled":            a.T("whether the schedule is enabled"),
 		"run_at":             a.T("local time of day, as in 19:30"),
 		"time_zone":          a.T("time zone of run-at, as in Asia/Shanghai"),
@@ -194,10 +225,6 @@ func (a *app) about(name string) string {
 		"late_at":            a.T("time of day in Shanghai after which an incomplete pool is reported as late; empty: never"),
 		"max_follow_ups":     a.T("later attempts after a transient failure, 0 to 20"),
 	}[name]
-	if text == "" {
-		return ""
-	}
-	return text + ": "
 }
 
 // fill sets the fields whose flags were given, at least one.

@@ -49,12 +49,25 @@ func (a *app) targets(ctx context.Context) (*orchestratorv1.GetTargetsResponse, 
 	return client.Targets.GetTargets(ctx, &orchestratorv1.GetTargetsRequest{})
 }
 
+// setsOf names the sets that have a symbol, and until when.
+func (a *app) setsOf(t *orchestratorv1.ResolvedTarget) string {
+	var names []string
+	for _, m := range t.GetMemberships() {
+		name := m.GetSetId()
+		if at := m.GetExpireTime(); at != nil {
+			name = a.T("%s until %s", name, output.Moment(at.AsTime(), a.printer.Zone))
+		}
+		names = append(names, name)
+	}
+	return strings.Join(names, ",")
+}
+
 func (a *app) printTargets(resolved []*orchestratorv1.ResolvedTarget) error {
 	answer := output.Answer{Columns: []output.Column{
-		{Key: "symbol", Title: a.T("symbol")}, {Key: "name", Title: a.T("name")}, {Key: "kind", Title: a.T("kind")}, {Key: "reasons", Title: a.T("why")},
+		{Key: "symbol", Title: a.T("symbol")}, {Key: "name", Title: a.T("name")}, {Key: "kind", Title: a.T("kind")}, {Key: "sets", Title: a.T("sets")},
 	}}
 	for _, t := range resolved {
-		answer.Rows = append(answer.Rows, []any{t.GetSymbol(), t.GetName(), a.enum(t.GetKind(), "INSTRUMENT_KIND_"), strings.Join(t.GetReasons(), ",")})
+		answer.Rows = append(answer.Rows, []any{t.GetSymbol(), t.GetName(), a.enum(t.GetKind(), "INSTRUMENT_KIND_"), a.setsOf(t)})
 		answer.Records = append(answer.Records, t)
 	}
 	return a.printer.Print(answer)
@@ -252,7 +265,7 @@ func (a *app) setCommand() *cobra.Command {
 }
 
 func (a *app) previewTargets() *cobra.Command {
-	c := &cobra.Command{Use: "preview SYMBOL...", Short: a.T("Show what a list would change, without changing it"), Args: a.someSymbols}
+	c := &cobra.Command{Use: "preview SYMBOL...", Short: a.T("Show what targets set, or targets replace with --set, would change, without changing it"), Args: a.someSymbols}
 	set := a.setFlag(c, a.T("`name` of the set that would have them; default where it is left out"))
 	until, unlisted := a.until(c), a.unlistedFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
@@ -277,18 +290,18 @@ func (a *app) previewTargets() *cobra.Command {
 			return advised{err, "afterbell targets list"}
 		}
 		a.tellReplaced(resp.GetReplacedSymbols())
-		reasons := map[string]string{}
+		sets := map[string]string{}
 		for _, t := range resp.GetResolved() {
-			reasons[t.GetSymbol()] = strings.Join(t.GetReasons(), ",")
+			sets[t.GetSymbol()] = a.setsOf(t)
 		}
 		answer := output.Answer{
-			Columns:  []output.Column{{Key: "change", Title: a.T("change")}, {Key: "symbol", Title: a.T("symbol")}, {Key: "reasons", Title: a.T("why")}},
+			Columns:  []output.Column{{Key: "change", Title: a.T("change")}, {Key: "symbol", Title: a.T("symbol")}, {Key: "sets", Title: a.T("sets")}},
 			Document: output.Proto{Message: resp},
 		}
 		add := func(mark string, symbols []string) {
 			for _, s := range symbols {
-				answer.Rows = append(answer.Rows, []any{output.Word{Text: a.T(mark), Raw: mark}, s, reasons[s]})
-				answer.Records = append(answer.Records, map[string]string{"change": mark, "symbol": s, "reasons": reasons[s]})
+				answer.Rows = append(answer.Rows, []any{output.Word{Text: a.T(mark), Raw: mark}, s, sets[s]})
+				answer.Records = append(answer.Records, map[string]string{"change": mark, "symbol": s, "sets": sets[s]})
 			}
 		}
 		add("added", resp.GetAddedSymbols())

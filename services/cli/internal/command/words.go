@@ -40,9 +40,6 @@ func giveOnce(c *cobra.Command) {
 	c.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
 		if _, list := f.Value.(pflag.SliceValue); !list && f.Value.Type() != "bool" && !slices.Contains(places, f.Name) {
 			f.Value = &once{Value: f.Value}
-			if f.DefValue == "0s" { // which is not worth a word in the help
-				f.DefValue = ""
-			}
 		}
 	})
 	for _, sub := range c.Commands() {
@@ -90,6 +87,9 @@ func (a *app) flagWords(err error) string {
 func (a *app) between(what, other string, least, most int) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		for i, arg := range args {
+			if most == 0 && slices.ContainsFunc(a.makers(), func(m maker) bool { return m.name == arg }) {
+				return usage{a.T("There is no command %q.", c.CommandPath()+" "+arg), "afterbell " + strings.Join(args, " ")}
+			}
 			if most == 0 {
 				return usage{a.T("%s accepts no arguments, but got %q.", c.CommandPath(), arg), c.CommandPath() + " --help"}
 			}

@@ -221,14 +221,18 @@ func (d *doctor) token(ctx context.Context) {
 		d.add(check, Skipped, err.Error(), "")
 		return
 	}
-	passed, untested := 0, 0
+	passed, failed := 0, 0
 	for _, p := range probes.GetProbes() {
 		switch p.GetStatus() {
 		case orchestratorv1.Probe_STATUS_PASS:
 			passed++
-		case orchestratorv1.Probe_STATUS_UNTESTED:
-			untested++
+		case orchestratorv1.Probe_STATUS_FAIL:
+			failed++
 		}
+	}
+	if passed == 0 && failed > 0 {
+		d.add(check, Notice, d.N(failed, "%d module was probed with it, without success", "%d modules were probed with it, none successfully"), d.T("Probe them: %s", "afterbell preflight"))
+		return
 	}
 	if passed == 0 {
 		d.add(check, Notice, d.T("no module has been probed with it yet"), d.T("Probe them: %s", "afterbell preflight"))

@@ -16,6 +16,9 @@ const ledgerFile = "market-cache.sqlite"
 // poolFiles are opened by the worker alone; here they are only looked at.
 var poolFiles = []string{"targets.sqlite", "analysis.duckdb"}
 
+// poolOf is the pool of a file.
+var poolOf = map[string]string{"targets.sqlite": "targets", "analysis.duckdb": "universe"}
+
 // Room on the volume: below tight a first fill may not fit, below least nothing does.
 const (
 	tightBytes = 5 << 30
@@ -39,7 +42,11 @@ func (d *doctor) files() {
 		case errors.Is(err, fs.ErrNotExist):
 			if name != ledgerFile && d.reached {
 				bad = true
-				d.add(check, Notice, d.T("%s does not exist", path), d.T("The worker creates it at its start: %s", "bin/ingest-worker --data-dir "+dir))
+				remedy := d.T("The worker creates it at its start: %s", "bin/ingest-worker --data-dir "+dir)
+				if pid := holder(dir, "ingest-worker"); pid != 0 && alive(pid) { // it was moved away, or not written yet
+					remedy = d.T("A run creates it: %s", "afterbell run "+poolOf[name]+" --watch")
+				}
+				d.add(check, Notice, d.T("%s does not exist", path), remedy)
 			}
 		case err != nil:
 			bad = true

@@ -48,6 +48,9 @@ func field(m proto.Message, name string) protoreflect.FieldDescriptor {
 	return fd
 }
 
+// Several is what Allowed says of a list.
+const Several = "; several with commas between"
+
 // Allowed says what a field takes, for help and errors.
 func Allowed(m proto.Message, name string) string {
 	fd := field(m, name)
@@ -68,7 +71,7 @@ func Allowed(m proto.Message, name string) string {
 		what = "text"
 	}
 	if fd.IsList() {
-		what += "; several with commas between"
+		what += Several
 	}
 	return what
 }

@@ -98,5 +98,8 @@ func taken(a Answer, columns []int, cells [][]string) (width int) {
 	return width
 }
 
+// Width is how many cells a text of one line takes.
+func Width(s string) int { return text.StringWidthWithoutEscSequences(s) }
+
 // Cut is text of one line cut to a width in cells.
 func Cut(s string, width int) string { return text.Snip(s, max(width, 1), "…") }

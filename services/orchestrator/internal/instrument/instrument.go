@@ -176,6 +176,7 @@ func (l *List) Nearest(text string) (Instrument, bool) {
 		if found, _ := l.Search(text, "", false, 1); len(found) > 0 {
 			return found[0], true
 		}
+		return Instrument{}, false
 	}
 	for _, exchange := range []string{".SH", ".SZ", ".BJ"} {
 		if now, ok := l.current(digits + exchange); ok {
@@ -201,8 +202,15 @@ func (l *List) Nearest(text string) (Instrument, bool) {
 			best, least = i, d
 		}
 	}
-	return l.entries[best].Instrument, true
+	near := l.entries[best].Instrument
+	if code := near.Symbol[:min(6, len(near.Symbol))]; strings.HasPrefix(digits, code) || distance(digits, code) <= maxSlips {
+		return near, true
+	}
+	return Instrument{}, false // it would be a guess
 }
+
+// maxSlips is how many slips of the hand a symbol may have to be recognized.
+const maxSlips = 2
 
 // distance counts the slips of the hand that make b of a: a digit added, left out,
 // changed, or two neighbours exchanged.

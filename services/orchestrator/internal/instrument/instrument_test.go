@@ -68,13 +68,18 @@ func TestLead(t *testing.T) {
 	for text, nearest := range map[string]string{
 		"600519.SZ": "600519.SH", "000001.SH": "000001.SZ", "600520.SH": "600519.SH", "605019.SH": "600519.SH",
 		"600519": "600519.SH", "sh600519": "600519.SH", "贵州茅台": "600519.SH", "gzmt": "600519.SH", "830799": "920799.BJ", "700519.SH": "600519.SH",
-		"🚀": "000001.SZ", "60051999999999999999.SH": "600519.SH",
+		"60051999999999999999.SH": "600519.SH",
 	} {
 		if got, err := l.Lead(text, false); err == nil {
 			t.Errorf("%s was taken as %s", text, got)
 		}
 		if got, ok := l.Nearest(text); !ok || got.Symbol != nearest {
 			t.Errorf("nearest to %s is %s, not %s", text, got.Symbol, nearest)
+		}
+	}
+	for _, text := range []string{"", "🚀", "XX", "999999.SH", "1.SH"} {
+		if got, ok := l.Nearest(text); ok {
+			t.Errorf("nearest to %q is said to be %s", text, got.Symbol)
 		}
 	}
 	if got, err := l.Lead("603999.SH", true); got != "603999.SH" || err != nil {
