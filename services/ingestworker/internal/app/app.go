@@ -129,7 +129,8 @@ func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err erro
 	for _, p := range market.Pools() {
 		a.later(string(p)+" pool", a.sinks[p].Close)
 	}
-	published := publish.Config{Host: host, Compression: cfg.Parquet, Memory: cfg.DuckDBMemory, Threads: cfg.DuckDBThreads, Logger: log}
+	answers := filepath.Join(cfg.DataDir, "answers")
+	published := publish.Config{Host: host, Spill: answers, Compression: cfg.Parquet, Memory: cfg.DuckDBMemory, Threads: cfg.DuckDBThreads, Logger: log}
 	a.stores = make(map[market.Pool]*publish.Store)
 	for p, source := range map[market.Pool]publish.Source{
 		market.Universe: whole, market.Targets: publish.FromRows(short, host, targetsMemory),
@@ -149,15 +150,15 @@ func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err erro
 	admission := gate.New()
 	measured.Readers(admission.Waiting)
 	rows, err := reader.New(reader.Config{
-		Stores: a.stores, Gate: admission, Dir: filepath.Join(cfg.DataDir, "answers"),
+		Stores: a.stores, Gate: admission, Dir: answers,
 		WindowDays: map[market.Pool]int{market.Targets: cfg.TargetsDays, market.Universe: cfg.UniverseDays},
 	})
 	if err != nil {
 		return nil, fmt.Errorf("folder of answers: %w", err)
 	}
-	answers := ingest.NewAnswers()
+	provided := ingest.NewAnswers()
 	ingester := ingest.New(ingest.Config{
-		Provider: client, Sinks: a.sinks, Answers: answers, Depth: cfg.FetchDepth, Committed: measured.Committed, Logger: log,
+		Provider: client, Sinks: a.sinks, Answers: provided, Depth: cfg.FetchDepth, Committed: measured.Committed, Logger: log,
 		WindowDays: map[market.Pool]int{market.Targets: cfg.TargetsDays, market.Universe: cfg.UniverseDays},
 	})
 	creds, admit, err := security(cfg, log)
@@ -173,7 +174,7 @@ func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err erro
 	})
 	a.later("gRPC server", a.server.Close)
 	ingestv1.RegisterIngestServiceServer(a.server, api.New(api.Config{
-		Ingester: ingester, Prober: measured.Prober(probe.New(client, tokens, answers, limits)), Tokens: tokenSource{tokens}, Estimator: estimator{limits, cfg.FetchDepth}, Limits: lessons{limits},
+		Ingester: ingester, Prober: measured.Prober(probe.New(client, tokens, provided, limits)), Tokens: tokenSource{tokens}, Estimator: estimator{limits, cfg.FetchDepth}, Limits: lessons{limits},
 		Started: time.Now(), Published: a.published,
 		Files: files, FreeBytes: volume.FreeBytes, ProviderHost: host, ProviderURL: provider.String(), Gate: admission, Log: log,
 	}))

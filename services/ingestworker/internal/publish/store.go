@@ -35,6 +35,9 @@ type Config struct {
 	// Mark is a file outside of Dir that says which version was published last, so that
 	// a folder that was deleted is told from one that never was.
 	Mark string
+	// Spill is a folder, which exists, for what a sort for readers does not keep in memory;
+	// the default is Dir. What a crash leaves there may be removed at the next start.
+	Spill string
 	// Source of the rows.
 	Source Source
 	// Host of the provider, for the manifest.
@@ -82,6 +85,9 @@ func New(c Config) *Store {
 	}
 	if c.Threads == 0 {
 		c.Threads = 2
+	}
+	if c.Spill == "" {
+		c.Spill = c.Dir
 	}
 	if c.Keep == 0 {
 		c.Keep = 2
@@ -215,7 +221,7 @@ func (s *Store) load(name string, v *Version) {
 	if v.err == nil {
 		path := filepath.Join(v.Dir, s.FileName())
 		if _, v.err = os.Stat(path); v.err == nil {
-			v.Reader, v.err = universe.OpenReader(path, universe.ReaderConfig{Memory: s.cfg.Memory, Threads: s.cfg.Threads, TempDir: filepath.Join(s.cfg.Dir, "spill")})
+			v.Reader, v.err = universe.OpenReader(path, universe.ReaderConfig{Memory: s.cfg.Memory, Threads: s.cfg.Threads, TempDir: filepath.Join(s.cfg.Spill, fmt.Sprintf("spill-%s-%s", s.cfg.Pool, name))})
 		}
 	}
 	if v.err != nil {

@@ -407,6 +407,8 @@ func TestLargeAnswerComesInOrder(t *testing.T) {
 		t.Fatalf("%d rows", len(want))
 	}
 	same(t, "Arrow", got, want)
+	got, _ = r.parquet(q, pool.Tables()[2].Columns)
+	same(t, "Parquet", got, want)
 }
 
 func TestIncompleteIsToldOrRefused(t *testing.T) {
