@@ -165,7 +165,7 @@ func TestNoticesOfAnEvening(t *testing.T) {
 	e.soon("that it is whole is told", time.Minute, told(3))
 
 	want := []string{
-		"the data of " + date + " is not complete: targets is blocked: the provider rejected the token (TOKEN_INVALID), which needs your action",
+		"the data of " + date + " is not complete: targets is blocked and lacks all data of the day: the provider rejected the token (TOKEN_INVALID), which needs your action",
 		"the data of " + date + " has improved but is not complete yet: targets lacks moneyflow",
 		"the data of " + date + " is now complete: targets is complete; universe is complete.",
 	}

@@ -113,6 +113,7 @@ func Judge(f Facts) Judged {
 	if j.NextAt.IsZero() && j.Verdict != Whole && !held {
 		j.NextAt, j.NextIsSlot = f.NextSlot, !f.NextSlot.IsZero()
 	}
+	j.NextAt = j.NextAt.UTC() // the slot has it in the zone of the schedule
 	return j
 }
 

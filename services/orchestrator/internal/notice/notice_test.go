@@ -162,10 +162,10 @@ func TestAnEveningInOrder(t *testing.T) {
 		{lacking("daily_basic", "moneyflow"), Evening, "the data of 2026-11-27 is not complete: targets is complete; universe lacks daily_basic (not published yet), moneyflow (not published yet), and it is fetched again at 2026-11-27 19:50 (Shanghai)."},
 		{lacking("daily_basic", "moneyflow"), "", ""},
 		{lacking("moneyflow"), Better, "has improved but is not complete yet: targets is complete; universe lacks moneyflow"},
-		{is(Blocked, fault.TokenInvalid, true), Worse, "has become worse: targets is complete; universe is blocked: the provider rejected the token (TOKEN_INVALID), which needs your action, and no run is scheduled."},
+		{is(Blocked, fault.TokenInvalid, true), Worse, "has become worse: targets is complete; universe is blocked and lacks all data of the day: the provider rejected the token (TOKEN_INVALID), which needs your action, and no run is scheduled."},
 		{is(Blocked, fault.TokenInvalid, true), "", ""},
 		{is(Blocked, fault.PermissionDenied, true), Worse, "the token has no permission (PERMISSION_DENIED)"},
-		{is(Failed, fault.ProviderUnavailable, true), Better, "universe failed: the provider cannot be reached"},
+		{is(Failed, fault.ProviderUnavailable, true), Better, "universe failed and lacks all data of the day: the provider cannot be reached"},
 		{is(Failed, fault.WorkerUnreachable, true), "", ""},
 		{whole(market.Universe), Better, "the data of 2026-11-27 is now complete: universe is complete."},
 		{whole(market.Universe), "", ""},
@@ -347,5 +347,31 @@ func TestChannelsAreChecked(t *testing.T) {
 				t.Errorf("%s: %q repeats a secret", name, v.Problem)
 			}
 		}
+	}
+}
+
+// A notice says what lacks and what to type, once for both pools, and times are in UTC.
+func TestNoticeSaysWhatToType(t *testing.T) {
+	bad := fault.NewIssue(fault.TokenInvalid, "The provider rejected the token.")
+	kiritimati := time.FixedZone("+14", 14*3600)
+	var pools []Judged
+	for _, pool := range market.Pools() {
+		pools = append(pools, Judge(Facts{Pool: pool, Day: friday, Due: at(19, 0), NextSlot: at(20, 0).In(kiritimati), Runs: []Ended{ended(30, run.Blocked, func(e *Ended) { e.Run.Issues = []fault.Issue{bad} })}}))
+	}
+	if zone, _ := pools[0].NextAt.Zone(); zone != "UTC" || !pools[0].NextAt.Equal(at(20, 0)) {
+		t.Errorf("next at %v", pools[0].NextAt)
+	}
+	n, ok := Decide(friday, pools, nil, at(19, 40))
+	if text := n.Text(English); !ok || strings.Count(text, "lacks all data of the day: the provider rejected the token (TOKEN_INVALID)") != 2 ||
+		!strings.HasSuffix(text, ". Type: afterbell tokens set < token.txt") || strings.Count(text, "Type:") != 1 {
+		t.Errorf("%q", text)
+	}
+	if text := n.Text(Chinese); !strings.HasSuffix(text, "。请执行：afterbell tokens set < token.txt") || !strings.Contains(text, "缺少 当日全部数据") {
+		t.Errorf("%q", text)
+	}
+	// Without a command the remedy is a sentence.
+	n.Pools[1].Reason, n.Pools[1].Remedy = fault.TargetsDBLocked, "Close the program that has a transaction open on targets.sqlite, and start a run."
+	if text := n.Text(English); !strings.HasSuffix(text, "token.txt Close the program that has a transaction open on targets.sqlite, and start a run.") {
+		t.Errorf("%q", text)
 	}
 }

@@ -1,7 +1,9 @@
 package notice
 
 import (
+	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -36,8 +38,36 @@ func (n Notice) Title(l Language) string {
 	return fmt.Sprintf("afterbell %s: %s", n.Date, verdict)
 }
 
-// Text is a notice in one sentence.
+// Text is a notice in one sentence, and one more where a person must do something.
 func (n Notice) Text(l Language) string {
+	text := n.sentence(l)
+	if n.Kind == Test || n.Kind == Started {
+		return text
+	}
+	return text + n.todo(l)
+}
+
+// todo says what to type, or what else to do, about pools that wait for a person.
+func (n Notice) todo(l Language) string {
+	say := words(l)
+	var told []string
+	for _, p := range n.Pools {
+		if !p.permanent() || p.Remedy == "" || !slices.Contains(n.Changed, p.Pool) && n.Kind != Evening {
+			continue
+		}
+		text := fmt.Sprintf(say(" Type: %s", "请执行：%s"), fault.CommandIn(p.Remedy))
+		if fault.CommandIn(p.Remedy) == "" {
+			_, zh := fault.Chinese(p.Reason, nil, p.Remedy)
+			text = " " + say(p.Remedy, cmp.Or(zh, p.Remedy))
+		}
+		if !slices.Contains(told, text) {
+			told = append(told, text)
+		}
+	}
+	return strings.Join(told, "")
+}
+
+func (n Notice) sentence(l Language) string {
 	say := words(l)
 	switch n.Kind {
 	case Test:
@@ -114,11 +144,11 @@ func (p PoolState) clause(l Language) string {
 	case Lacking:
 		text = fmt.Sprintf(say("%s lacks %s", "%s 缺少 %s"), name, lacking)
 	case Failed:
-		text = fmt.Sprintf(say("%s failed%s", "%s 失败%s"), name, p.because(l))
+		text = fmt.Sprintf(say("%s failed and lacks %s%s", "%s 失败，缺少 %s%s"), name, lacking, p.because(l))
 	case Blocked:
-		text = fmt.Sprintf(say("%s is blocked%s", "%s 被阻止%s"), name, p.because(l))
+		text = fmt.Sprintf(say("%s is blocked and lacks %s%s", "%s 被阻止，缺少 %s%s"), name, lacking, p.because(l))
 	case Absent:
-		text = fmt.Sprintf(say("%s did not run%s", "%s 没有运行%s"), name, p.because(l))
+		text = fmt.Sprintf(say("%s did not run and lacks %s%s", "%s 没有运行，缺少 %s%s"), name, lacking, p.because(l))
 	}
 	if p.permanent() {
 		text += say(", which needs your action", "，需要人工处理")
@@ -126,9 +156,13 @@ func (p PoolState) clause(l Language) string {
 	return text + p.follows(l)
 }
 
-// lacking lists what lacks, with the reason of each.
+// lacking lists what lacks, with the reason of each. Without a list nothing of the day
+// came.
 func (p PoolState) lacking(l Language) string {
 	say := words(l)
+	if len(p.Lacks) == 0 {
+		return say("all data of the day", "当日全部数据")
+	}
 	parts := make([]string, len(p.Lacks))
 	for i, x := range p.Lacks {
 		parts[i] = x.Name()

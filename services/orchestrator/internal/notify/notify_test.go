@@ -275,7 +275,7 @@ func TestBlockedToken(t *testing.T) {
 				return workertest.Found(fault.TokenInvalid), nil
 			}
 		})
-		blocked := "the data of 2026-03-06 is not complete: targets is blocked: the provider rejected the token (TOKEN_INVALID), which needs your action, and the next run starts at 2026-03-09 19:30 (Shanghai); universe is blocked"
+		blocked := "the data of 2026-03-06 is not complete: targets is blocked and lacks all data of the day: the provider rejected the token (TOKEN_INVALID), which needs your action, and the next run starts at 2026-03-09 19:30 (Shanghai); universe is blocked"
 		late := "it is past 22:00 (Shanghai) and 2026-03-06 is not complete: targets is blocked"
 		d.until(friday, 19, 50)
 		d.told("desk", blocked)
@@ -312,7 +312,7 @@ func TestKilledWorker(t *testing.T) {
 		d.until(friday+3, 19, 29)
 		d.srv.Down()
 		d.until(friday+3, 20, 30)
-		failed := "the data of 2026-03-09 is not complete: targets failed: the ingest-worker does not respond (WORKER_UNREACHABLE), and it is fetched again at 2026-03-09 "
+		failed := "the data of 2026-03-09 is not complete: targets failed and lacks all data of the day: the ingest-worker does not respond (WORKER_UNREACHABLE), and it is fetched again at 2026-03-09 "
 		d.told("desk", "2026-03-06 is complete", failed)
 		d.srv.Up()
 		d.until(friday+3, 21, 30)
@@ -332,7 +332,7 @@ func TestEveningsThatDidNotHappen(t *testing.T) {
 		d.until(friday, 20, 0)
 		d.start()
 		d.until(friday, 20, 10)
-		missed := "targets did not run: the orchestrator was not running (SLOT_MISSED), and the next run starts at 2026-03-09 19:30 (Shanghai); universe did not run"
+		missed := "targets did not run and lacks all data of the day: the orchestrator was not running (SLOT_MISSED), and the next run starts at 2026-03-09 19:30 (Shanghai); universe did not run"
 		d.told("desk", missed)
 		d.told("hc", "ping /fail")
 		d.until(friday, 21, 0)
@@ -344,7 +344,7 @@ func TestEveningsThatDidNotHappen(t *testing.T) {
 			t.Fatal(err)
 		}
 		d.until(friday+3, 22, 30) // who paused it knows: it is not late
-		d.told("desk", missed, fridayWhole, "the data of 2026-03-09 is not complete: targets did not run: the schedule is paused (SCHEDULE_PAUSED), anna: moving house")
+		d.told("desk", missed, fridayWhole, "the data of 2026-03-09 is not complete: targets did not run and lacks all data of the day: the schedule is paused (SCHEDULE_PAUSED), anna: moving house")
 	})
 }
 
@@ -355,7 +355,7 @@ func TestHeldPool(t *testing.T) {
 			t.Fatal(err)
 		}
 		d.until(friday, 22, 30)
-		held := "targets is complete; universe did not run: the pool is paused (SCHEDULE_PAUSED), bert, and no run is scheduled."
+		held := "targets is complete; universe did not run and lacks all data of the day: the pool is paused (SCHEDULE_PAUSED), bert, and no run is scheduled."
 		d.told("desk", held)
 		if _, err := d.disp.Resume(t.Context(), market.Universe, ""); err != nil {
 			t.Fatal(err)
@@ -529,7 +529,7 @@ func TestDeathInBetween(t *testing.T) {
 		d.restart()
 		d.refuses(nil)
 		d.until(friday, 19, 40)
-		d.told("desk", "targets is complete; universe did not run: the orchestrator was not running")
+		d.told("desk", "targets is complete; universe did not run and lacks all data of the day: the orchestrator was not running")
 		told, err := d.store.Told(t.Context(), friday)
 		if kinds := each(told); err != nil || !slices.Equal(kinds, []notice.Kind{notice.Started, notice.Evening}) {
 			t.Errorf("kept: %v, %v", kinds, err)
