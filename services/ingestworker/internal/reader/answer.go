@@ -145,8 +145,8 @@ func (s *Service) Open(ctx context.Context, q Query) (_ *Answer, err error) {
 	if a.facts, conditions, err = s.conditions(ctx, v, p); err != nil {
 		return nil, err
 	}
-	lacks := slices.DeleteFunc(conditions, func(c Condition) bool { return c.State == Available })
-	lacks = append(lacks, a.facts.unknown(p.Symbols)...)
+	// Symbols first: of many that lack, the first are told, and these no run mends.
+	lacks := slices.Concat(a.facts.unknown(p.Symbols), slices.DeleteFunc(conditions, func(c Condition) bool { return c.State == Available }))
 	a.Complete, a.LackCount, a.Lacks = len(lacks) == 0, len(lacks), lacks[:min(len(lacks), maxTold)]
 	if q.Complete && !a.Complete {
 		return nil, a.incomplete(lacks)
@@ -189,7 +189,15 @@ func (a *Answer) incomplete(lacks []Condition) error {
 	message := fmt.Sprintf("%d of the requested partitions and symbols of %s are not complete: %s%s", a.LackCount, a.plan.table.Name,
 		strings.Join(names[:min(len(names), 5)], ", "), map[bool]string{true: " and more.", false: "."}[a.LackCount > 5])
 	again := slices.ContainsFunc(lacks, func(c Condition) bool { return c.AskedAgain })
-	if dates := unsettled(lacks); !again && len(dates) > 0 {
+	if unknown := a.facts.unknown(a.plan.Symbols); len(unknown) > 0 {
+		again = false // the answer stays incomplete whatever is fetched
+		var symbols []string
+		for _, c := range unknown[:min(len(unknown), 5)] {
+			symbols = append(symbols, c.Symbol)
+		}
+		message += fmt.Sprintf(" No instrument list of this version has %s%s, so no run fetches it: correct the symbol.", strings.Join(symbols, ", "),
+			map[bool]string{true: " and more", false: ""}[len(unknown) > 5])
+	} else if dates := unsettled(lacks); !again && len(dates) > 0 {
 		message += fmt.Sprintf(" They are before the pool's window, so no scheduled run fetches them. Fetch them: afterbell run %s --from %s --to %s",
 			a.plan.Pool, slices.Min(dates), slices.Max(dates))
 	}

@@ -446,6 +446,12 @@ func TestIncompleteIsToldOrRefused(t *testing.T) {
 	if _, err := r.service.Open(t.Context(), q); !fault.Is(err, fault.DataIncomplete) {
 		t.Errorf("a symbol that no list knows: %v", err)
 	}
+	q.Start, q.End = day, day // a day that is fetched again, which does not help the symbol
+	_, err = r.service.Open(t.Context(), q)
+	if f, _ := fault.As(err); f.Meta["fetched_again"] != "false" || !strings.HasPrefix(f.Meta["partitions"], "600999.SH") || !strings.Contains(f.Message, "No instrument list of this version has 600999.SH") {
+		t.Errorf("a symbol that no list knows on a day that is not complete: %v, %+v", err, f.Meta)
+	}
+	q.End = market.NoDate
 	q.Symbols, q.Start = nil, sinktest.Day0-7
 	_, err = r.service.Open(t.Context(), q)
 	if f, _ := fault.As(err); !fault.Is(err, fault.DataIncomplete) || f.Meta["fetched_again"] != "true" {

@@ -10,6 +10,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/google/uuid"
+	"google.golang.org/protobuf/proto"
 
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	"github.com/afterbell/afterbell/services/internal/fault"
@@ -54,6 +55,23 @@ func (p *problems) err() error {
 	f := fault.New(fault.InvalidArgument, message, "field", told[0].Field)
 	f.Fields = slices.Clone(told)
 	return f
+}
+
+// changes refuses an update that sets none of its optional fields.
+func (p *problems) changes(req proto.Message) {
+	m := req.ProtoReflect()
+	var names []string
+	for i := range m.Descriptor().Fields().Len() {
+		fd := m.Descriptor().Fields().Get(i)
+		if !fd.HasPresence() && !fd.IsList() {
+			continue // what is changed, and the etag
+		}
+		if m.Has(fd) {
+			return
+		}
+		names = append(names, string(fd.Name()))
+	}
+	p.add("body", "changes nothing; set at least one of %s", strings.Join(names, ", "))
 }
 
 // id checks an identifier of something that exists or not.

@@ -3,6 +3,7 @@ package api
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -87,12 +88,19 @@ func (s *moduleService) UpdateDomain(ctx context.Context, req *orchestratorv1.Up
 	if d == nil {
 		return nil, noDomain(req.GetDomainId())
 	}
+	if p.changes(req); p.err() != nil {
+		return nil, p.err()
+	}
 	set := f.Domain(d.ID)
 	if err := checkEtag("domain", d.ID, req.GetEtag(), domainEtag(set)); err != nil {
 		return nil, err
 	}
 	set.Domain = d.ID
 	if req.Enabled != nil {
+		capable := func(m catalog.Module) bool { return m.Domain == d.ID && m.SyncCapable }
+		if req.GetEnabled() && !slices.ContainsFunc(f.Catalog.Modules, capable) {
+			return nil, fault.New(fault.ModuleNotSyncCapable, fmt.Sprintf("No module of the domain %s is implemented.", d.ID), "domain", d.ID)
+		}
 		set.Enabled = req.GetEnabled()
 	}
 	if req.ProviderId != nil {
@@ -139,6 +147,9 @@ func (s *moduleService) UpdateModule(ctx context.Context, req *orchestratorv1.Up
 	m := f.Catalog.Module(req.GetModuleId())
 	if m == nil {
 		return nil, fault.New(fault.NotFound, fmt.Sprintf("There is no module %q.", req.GetModuleId()), "kind", "module", "id", req.GetModuleId())
+	}
+	if p.changes(req); p.err() != nil {
+		return nil, p.err()
 	}
 	if err := checkEtag("module", m.ID, req.GetEtag(), etagOf(f.Enabled(m))); err != nil {
 		return nil, err

@@ -27,6 +27,7 @@ func (s *scheduleService) UpdateSchedule(ctx context.Context, req *orchestratorv
 	var p problems
 	pools := p.pools("pools", req.GetPools())
 	catchUp := slot.CatchUp("")
+	p.changes(req)
 	if req.RunAt != nil {
 		if _, err := slot.ParseClock(req.GetRunAt()); err != nil {
 			p.add("run_at", "%v", err)

@@ -33,6 +33,7 @@ func (s *settingsService) UpdateSettings(ctx context.Context, req *orchestratorv
 		return nil, err
 	}
 	var p problems
+	p.changes(req)
 	if req.PreflightPolicy != nil {
 		if w, ok := word(req.GetPreflightPolicy(), "PREFLIGHT_POLICY_"); ok {
 			v.Preflight = readiness.PreflightPolicy(w)

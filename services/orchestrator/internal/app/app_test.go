@@ -487,6 +487,18 @@ func TestModulesAndDomains(t *testing.T) {
 	if err != nil || module.GetModule().GetEnabled() {
 		t.Errorf("module = %v, %v", module, err)
 	}
+	// An update that changes nothing is a mistake, and so is a domain of which nothing is implemented.
+	for path, want := range map[string]string{
+		"/v1/domains/etf": "enabled, provider_id", "/v1/schedule": "enabled, run_at, time_zone, pools", "/v1/settings": "preflight_policy",
+		"/v1/modules/stock.basic": "set at least one of enabled",
+	} {
+		if resp, body := r.get(t, "PATCH", path, `{}`); resp.StatusCode != 400 || !strings.Contains(body, "changes nothing; set at least one of ") || !strings.Contains(body, want) {
+			t.Errorf("%s: %d %s", path, resp.StatusCode, body)
+		}
+	}
+	if resp, body := r.get(t, "PATCH", "/v1/domains/bond", `{"enabled":true}`); resp.StatusCode != 400 || !strings.Contains(body, "MODULE_NOT_SYNC_CAPABLE") {
+		t.Errorf("a domain without modules that are implemented: %d %s", resp.StatusCode, body)
+	}
 	if resp, body := r.get(t, "PATCH", "/v1/domains/etf", `{"enabled":false}`); resp.StatusCode != 200 || !strings.Contains(body, `"enabled":false,"providerId":"tushare"`) {
 		t.Errorf("domain: %d %s", resp.StatusCode, body)
 	}

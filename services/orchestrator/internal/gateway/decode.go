@@ -40,7 +40,7 @@ func decode(data []byte, v any) error {
 	if field, problem := misfit(m.ProtoReflect(), whole, ""); problem != "" {
 		return mark(field, "%s", problem)
 	}
-	return mark("body", "is not a %s: %s", m.ProtoReflect().Descriptor().Name(), protoPrefix.ReplaceAllString(err.Error(), ""))
+	return mark("body", "does not fit %s: %s", m.ProtoReflect().Descriptor().Name(), protoPrefix.ReplaceAllString(err.Error(), ""))
 }
 
 // misfit finds the first value of a JSON object that the message m cannot take.
@@ -54,7 +54,7 @@ func misfit(m protoreflect.Message, object []byte, path string) (field, problem 
 				shown = "what was sent" // it may be the secret alone
 			}
 		}
-		return or(path, "body"), fmt.Sprintf("%s is not an object; a %s has the fields %s", shown, md.Name(), fieldNames(md))
+		return or(path, "body"), fmt.Sprintf("%s is not an object; its fields are %s", shown, fieldNames(md))
 	}
 	given := map[protoreflect.Name]bool{}
 	for dec.More() {
@@ -69,7 +69,7 @@ func misfit(m protoreflect.Message, object []byte, path string) (field, problem 
 		name := fmt.Sprint(key)
 		fd := fieldNamed(md, name)
 		if fd == nil {
-			return join(path, clip(name)), fmt.Sprintf("is not a known field; a %s has the fields %s", md.Name(), fieldNames(md))
+			return join(path, clip(name)), fmt.Sprintf("is not a known field; allowed are %s", fieldNames(md))
 		}
 		at := join(path, string(fd.Name()))
 		if given[fd.Name()] {
@@ -120,7 +120,7 @@ func misfitValue(fd protoreflect.FieldDescriptor, value []byte, path string, inn
 		if field, problem := misfit(inner(), value, path); problem != "" {
 			return field, problem
 		}
-		return path, fmt.Sprintf("%s is not a %s", shown, fd.Message().Name())
+		return path, fmt.Sprintf("%s does not fit %s", shown, fd.Message().Name())
 	case fd.Kind() == protoreflect.StringKind && bytes.HasPrefix(value, []byte(`"`)):
 		return path, "is not valid Unicode text"
 	}

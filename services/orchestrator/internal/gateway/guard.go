@@ -191,7 +191,7 @@ func streams(path string) bool {
 
 func (g *gateway) readBody(w http.ResponseWriter, r *http.Request) error {
 	if r.Body == nil || r.Body == http.NoBody {
-		return nil
+		return bodyNeeded(r, nil)
 	}
 	limit, drained := g.maxBody, int64(maxDrained)
 	if open(r.URL.Path) {
@@ -213,6 +213,15 @@ func (g *gateway) readBody(w http.ResponseWriter, r *http.Request) error {
 		return fault.Invalid("body", "ended before it was complete")
 	}
 	r.Body = io.NopCloser(bytes.NewReader(data))
+	return bodyNeeded(r, data)
+}
+
+// bodyNeeded refuses to start runs for a request whose body was lost: {} says that all
+// is wanted.
+func bodyNeeded(r *http.Request, data []byte) error {
+	if r.Method == http.MethodPost && r.URL.Path == "/v1/runs" && len(bytes.TrimSpace(data)) == 0 {
+		return fault.Invalid("body", "is empty; send {} to start a run of each pool")
+	}
 	return nil
 }
 

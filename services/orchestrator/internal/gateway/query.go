@@ -33,6 +33,9 @@ func (q *strictQuery) Parse(msg proto.Message, values url.Values, filter *utilit
 		if !fd.IsList() && len(texts) > 1 {
 			return mark(string(fd.Name()), "is given %d times", len(texts))
 		}
+		if fd.Kind() == protoreflect.StringKind && fd.Name() != "page_token" && slices.Contains(texts, "") { // as of a variable that is not set
+			return mark(string(fd.Name()), "is empty; omit it instead")
+		}
 		for i, text := range texts {
 			switch fd.Kind() {
 			case protoreflect.EnumKind:

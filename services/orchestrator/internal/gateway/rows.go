@@ -236,6 +236,9 @@ func rowParameter(q *marketv1.RowQuery, key string, values []string) error {
 		if len(values) != 1 {
 			return "", fault.Invalid(key, "is given %d times", len(values))
 		}
+		if values[0] == "" { // as of a variable that is not set; it would mean everything
+			return "", fault.Invalid(key, "is empty; omit it instead")
+		}
 		return values[0], nil
 	}
 	var err error
