@@ -133,6 +133,10 @@ console: web/node_modules ## bundle the admin console from web/
 pictures: build chromium ## take the README's pictures of the console from a run
 	@$(GO) run ./services/e2e/cmd/afterbell-pictures --bin $(BIN) --out dev-docs/pictures
 
+.PHONY: console-measure
+console-measure: build chromium ## measure the console with three years of coverage and ten years of runs
+	@$(GO) run ./services/e2e/cmd/afterbell-pictures --bin $(BIN) --measure
+
 .PHONY: console-check
 console-check: web/node_modules ## prove that the console's types hold and its bundle is current
 	$(CONSOLE)/node_modules/.bin/tsc --project web

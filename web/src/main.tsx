@@ -2,6 +2,7 @@ import { render, type ComponentType } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { askAhead, heardAt, loginNeeded, lostSince, path, session, useLive } from "./lib/api.ts";
 import { coveragePath, judgeFrom } from "./lib/evening.ts";
+import { runPath, runsPath, slotsPath } from "./lib/paths.ts";
 import { useInstruments } from "./lib/instruments.ts";
 import { lang, t } from "./lib/i18n.ts";
 import { go, route, to } from "./lib/router.ts";
@@ -18,19 +19,19 @@ interface PageEntry {
   load: () => Promise<{ default: ComponentType }>;
   /** The role that the page asks for; others do not see it. */
   role?: string;
-  /** What the page asks for that takes longest. */
-  ask?: (q: URLSearchParams) => string[];
+  /** What the page asks for first. */
+  ask?: (q: URLSearchParams, id: string) => string[];
 }
 
 const pages: PageEntry[] = [
-  { id: "", zh: "今晚", en: "Tonight", load: () => import("./pages/tonight.tsx"), ask: () => ["targets", "universe"].map((p) => path(`/v1/pools/${p}/coverage`, { start_date: judgeFrom(Date.now()) })) },
+  { id: "", zh: "今晚", en: "Tonight", load: () => import("./pages/tonight.tsx"), ask: () => ["/v1/pools", ...["targets", "universe"].map((p) => path(`/v1/pools/${p}/coverage`, { start_date: judgeFrom(Date.now()) })), "/v1/domains", "/v1/slots?page_size=80", "/v1/schedule", "/v1/targets"] },
   { id: "preflight", zh: "预检", en: "Preflight", load: () => import("./pages/preflight.tsx") },
-  { id: "runs", zh: "运行", en: "Runs", load: () => import("./pages/runs.tsx") },
+  { id: "runs", zh: "运行", en: "Runs", load: () => import("./pages/runs.tsx"), ask: (q, id) => [id ? runPath(id) : runsPath(q)] },
   { id: "coverage", zh: "覆盖", en: "Coverage", load: () => import("./pages/coverage.tsx"), ask: (q) => [coveragePath(q)] },
   { id: "look", zh: "查数", en: "Look", load: () => import("./pages/look.tsx") },
   { id: "targets", zh: "目标", en: "Targets", load: () => import("./pages/targets.tsx") },
   { id: "modules", zh: "模块", en: "Modules", load: () => import("./pages/modules.tsx") },
-  { id: "schedule", zh: "计划与时段", en: "Schedule", load: () => import("./pages/schedule.tsx") },
+  { id: "schedule", zh: "计划与时段", en: "Schedule", load: () => import("./pages/schedule.tsx"), ask: (q, id) => (id ? [] : [slotsPath(q.get("pool") ?? ""), "/v1/schedule"]) },
   { id: "notices", zh: "通知", en: "Notices", load: () => import("./pages/notices.tsx") },
   { id: "settings", zh: "设置", en: "Settings", load: () => import("./pages/settings.tsx") },
   { id: "keys", zh: "密钥", en: "Keys", role: "ROLE_ADMIN", load: () => import("./pages/keys.tsx") },
@@ -58,7 +59,7 @@ function Shown({ id }: { id: string }) {
   const C = loaded.get(id);
   if (C) return <C />;
   return failed
-    ? <div class="page"><h1>{t("页面没有读到。", "The page could not be read.")}</h1><p>{t("编排器可能已更新或停止。", "The orchestrator may have been updated or stopped.")} <button onClick={() => location.reload()}>{t("重新载入", "Reload")}</button></p></div>
+    ? <div class="page"><h1>{t("页面没有载入。", "The page could not be loaded.")}</h1><p>{t("编排器可能已更新或停止。", "The orchestrator may have been updated or stopped.")} <button onClick={() => location.reload()}>{t("重新载入", "Reload")}</button></p></div>
     : <div class="page" aria-busy="true" />;
 }
 
@@ -145,19 +146,19 @@ function Link() {
   if (lost) {
     return (
       <div class="banner bad" role="alert" data-link="lost">
-        <Mark tone="bad" />{t("编排器没有应答，自 ", "The orchestrator gives no answer since ")}<When at={lost} />{t("（", " (")}<Ago at={lost} />{t("）。页面显示的是 ", "). The page shows what was known at ")}<When at={heardAt.peek()} />{t(" 的内容，正在重试。", "; it is tried again.")}
+        <Mark tone="bad" />{t("编排器没有应答，自 ", "The orchestrator has not responded since ")}<When at={lost} />{t("（", " (")}<Ago at={lost} />{t("）。页面显示的是 ", "). The page shows what was known at ")}<When at={heardAt.peek()} />{t(" 的内容，正在重试。", "; trying again.")}
       </div>
     );
   }
   if (ready.data && ready.data.worker === "unreachable") {
     return (
       <div class="banner warn" role="status" data-link="worker-away">
-        <Mark tone="warn" />{t("采集器不在（", "The worker is away (")}<code>{ready.data.workerAddress}</code>{t("）：运行和覆盖要等它回来。启动它：", "): runs and coverage wait for it. Start it: ")}<code>bin/ingest-worker --data-dir …</code>
+        <Mark tone="warn" />{t("采集器没有应答（", "The worker does not respond (")}<code>{ready.data.workerAddress}</code>{t("）：运行和覆盖要等它恢复。启动它：", "). Runs and coverage need it. Start it: ")}<code>bin/ingest-worker --data-dir …</code>
       </div>
     );
   }
   if (who.value && !loginNeeded.value && !may("ROLE_OPERATOR")) {
-    return <div class="banner idle" role="status"><Mark tone="idle" />{t("这个密钥只能看。", "This key may only look.")}</div>;
+    return <div class="banner idle" role="status"><Mark tone="idle" />{t("这个密钥只有查看权限。", "This key can only view.")}</div>;
   }
   return null;
 }
@@ -216,8 +217,9 @@ function App() {
   );
 }
 
+// The first page is drawn once, with its code there. Its code and its data come at the same time.
 const first = pages.find((p) => p.id === route.value.page);
-for (const address of first?.ask?.(route.value.query) ?? []) askAhead(address);
+const ready = (first ? load(first) : Promise.resolve()).catch(() => {});
+for (const address of first?.ask?.(route.value.query, route.value.id) ?? []) askAhead(address);
 void ask();
-// The first page is drawn once, with its code there, and asks for its data at once.
-void (first ? load(first) : Promise.resolve()).catch(() => {}).then(() => render(<App />, document.getElementById("app")!));
+void ready.then(() => render(<App />, document.getElementById("app")!));

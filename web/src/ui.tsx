@@ -8,7 +8,7 @@ import { to } from "./lib/router.ts";
 import type { Issue, Localized, Run } from "./lib/types.ts";
 import { cells, cellName, moduleName, poolId, reasonName, runState, severity, short, type Cell, type Tone } from "./lib/words.ts";
 
-/** Draws a tone as a shape, so that it does not hang on colour. */
+/** Draws a tone as a shape, so that it can be told without colour. */
 export function Mark({ tone }: { tone: Tone }) {
   const shape: Record<Tone, JSX.Element> = {
     ok: <path d="M3.5 8.5l3 3 6-7" fill="none" stroke="currentColor" stroke-width="2.2" stroke-linecap="round" stroke-linejoin="round" />,
@@ -64,7 +64,7 @@ export const Empty = ({ children }: { children: ComponentChildren }) => <p class
 export function Failure({ error, retry }: { error: Error; retry?: () => void }) {
   const away = error instanceof Unreachable;
   const api = error instanceof ApiError ? error : null;
-  const title = away ? t("编排器没有应答", "The orchestrator gives no answer") : api?.reason ? reasonName(api.reason) : t("出错了", "Something failed");
+  const title = away ? t("编排器没有应答", "The orchestrator does not respond") : api?.reason ? reasonName(api.reason) : t("出错了", "An error occurred");
   return (
     <div class="failure" role="alert">
       <Mark tone={api?.reason === "WORKER_UNREACHABLE" || away ? "warn" : "bad"} />
@@ -89,8 +89,8 @@ export function Loaded<T>({ live, children, lines = 4 }: { live: Live<T>; childr
       {live.error && (
         <p class="stale" role="status">
           <Mark tone="warn" />
-          {t("以下为 ", "As of ")}<When at={live.at} />{t(" 的内容，之后未能更新：", "; it could not be brought up to date since: ")}
-          {live.error instanceof ApiError ? <span lang="en">{live.error.message}</span> : t("编排器没有应答。", "the orchestrator gives no answer.")}
+          {t("以下为 ", "As of ")}<When at={live.at} />{t(" 的内容，之后未能更新：", "; updating has failed since: ")}
+          {live.error instanceof ApiError ? <span lang="en">{live.error.message}</span> : t("编排器没有应答。", "the orchestrator does not respond.")}
         </p>
       )}
       {children(live.data)}
@@ -188,7 +188,7 @@ export function runCommand(r: RunRequest): string {
   return words.join(" ");
 }
 
-/** Gives the request that asks for the same as a run once more. */
+/** Gives the request that repeats a run. */
 export function again(r: Run): RunRequest {
   const body: RunRequest = { pools: [r.pool] };
   if (r.startDate) body.startDate = r.startDate;
@@ -198,7 +198,7 @@ export function again(r: Run): RunRequest {
   return body;
 }
 
-/** Shows an action's twins on the command line. */
+/** Shows the same action as commands. */
 export function Twin({ curl, cli }: { curl: string; cli?: string }) {
   return (
     <div class="twins">
@@ -216,7 +216,7 @@ export interface ActProps<T> {
   /** The body as the command shows it, where the real one holds a secret. */
   shown?: unknown;
   cli?: string;
-  /** Asked before it is done. Without it the action is done at once. */
+  /** Question before the call. Without it there is no confirmation. */
   ask?: ComponentChildren;
   tone?: "primary" | "danger" | "plain";
   disabled?: boolean;
@@ -226,7 +226,7 @@ export interface ActProps<T> {
   children?: ComponentChildren;
 }
 
-/** An action of the API: asks, does it, says what was refused and why, and shows its twins. */
+/** An action of the API: confirms, calls, tells why a call was refused, and shows the same as commands. */
 export function Act<T>(p: ActProps<T>) {
   const [open, show] = useState(false);
   const [busy, work] = useState(false);
@@ -256,7 +256,7 @@ export function Act<T>(p: ActProps<T>) {
   };
   return (
     <>
-      <button class={p.tone ?? "plain"} disabled={p.disabled || !allowed || (busy && !open)} title={allowed ? undefined : t("这个密钥不能做这件事", "This key may not do it")} onClick={() => (p.ask ? show(true) : void act())}>{p.label}</button>
+      <button class={p.tone ?? "plain"} disabled={p.disabled || !allowed || (busy && !open)} title={allowed ? undefined : t("这个密钥的角色不允许此操作", "This key's role does not allow it")} onClick={() => (p.ask ? show(true) : void act())}>{p.label}</button>
       {open && (
         <dialog ref={box} aria-labelledby={id} onClose={close} onCancel={close} onClick={(e) => e.target === box.current && close()}>
           <div class="dialog">

@@ -26,16 +26,16 @@ export class ApiError extends Error {
   }
 }
 
-/** The orchestrator gave no answer at all. */
+/** The orchestrator did not respond. */
 export class Unreachable extends Error {}
 
-/** Since when the orchestrator gives no answer; 0 while it does. */
+/** Since when the orchestrator does not respond; 0 while it does. */
 export const lostSince = signal(0);
 /** When the orchestrator answered last. */
 export const heardAt = signal(Date.now());
 /** Whether the API asks for a key. */
 export const loginNeeded = signal(false);
-/** Counts logins and changes of the language, so that everything is asked for anew after one. */
+/** Counts logins and changes of the language, after which everything is fetched again. */
 export const session = signal(0);
 
 /** Sends the session's token against forged requests, where there is one. */
@@ -68,14 +68,14 @@ async function request(method: string, path: string, body?: unknown, signal?: Ab
 
 const ahead = new Map<string, Promise<unknown>>();
 
-/** Asks for what the first page needs while its code still loads. The first call for it takes the answer. */
+/** Fetches what the first page needs while its code still loads. The first call for the path takes the response. */
 export function askAhead(path: string): void {
   const answer = request("GET", path).then((r) => r.json());
-  answer.catch(() => {}); // who takes it hears of it
+  answer.catch(() => {}); // call reports it
   ahead.set(path, answer);
 }
 
-/** Calls the API and gives its JSON. */
+/** Calls the API and returns the JSON. */
 export async function call<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
   const early = method === "GET" ? ahead.get(path) : undefined;
   if (early) {
@@ -138,7 +138,7 @@ export const sleep = (ms: number, signal?: AbortSignal): Promise<void> =>
     });
   });
 
-/** How a followed run's stream is. */
+/** State of the stream of a run. */
 export interface Following {
   state: "connecting" | "live" | "cut" | "ended";
   /** How often it was cut. */
@@ -147,7 +147,7 @@ export interface Following {
   missed: number;
 }
 
-/** Follows a run to its last event, over cuts, without losing or doubling an event. */
+/** Follows a run to its last event. After a cut it resumes without losing or repeating an event. */
 export async function follow(id: string, each: (events: RunEvent[]) => void, state: (s: Following) => void, signal: AbortSignal): Promise<void> {
   let last = 0, cuts = 0, wait = 500, batch: RunEvent[] = [], frame = 0; // frame is the timer of the next flush
   const flush = () => {
@@ -202,7 +202,7 @@ const kept = new Map<string, Kept>();
 /** An answer that is kept up to date. */
 export interface Live<T> {
   data?: T;
-  /** Why the last try failed; data is then as of at. */
+  /** Why the last try failed; data is then of the time at. */
   error?: Error;
   /** When data was answered. */
   at: number;
@@ -211,8 +211,8 @@ export interface Live<T> {
 }
 
 /**
- * Asks for a path, and again every interval while the page is seen. What was answered
- * stays while a later try fails. null asks for nothing.
+ * Fetches a path, and again every interval while the page is visible. The last response
+ * stays while a later try fails. null fetches nothing.
  */
 export function useLive<T>(address: string | null, interval = 0): Live<T> {
   const [, render] = useState(0);
@@ -226,14 +226,17 @@ export function useLive<T>(address: string | null, interval = 0): Live<T> {
   }
   useEffect(() => {
     if (address === null) return;
-    let timer = 0, stop = new AbortController(), failures = 0;
+    let timer = 0, flight: AbortController | null = null, failures = 0, onceMore = false;
     const ask = async () => {
       clearTimeout(timer);
-      stop.abort();
-      stop = new AbortController();
-      const mine = stop;
+      if (flight) {
+        onceMore = true; // what is on its way may be too old; it is shown all the same
+        return;
+      }
+      const mine = (flight = new AbortController());
       try {
         const data = await call<T>("GET", address, undefined, mine.signal);
+        if (mine.signal.aborted) return;
         kept.delete(address);
         kept.set(address, { data, at: Date.now() });
         if (kept.size > 24) kept.delete(kept.keys().next().value!);
@@ -244,19 +247,27 @@ export function useLive<T>(address: string | null, interval = 0): Live<T> {
         failures++;
         state.current = { ...state.current, error: e as Error, loading: false };
       }
+      flight = null;
       render((n) => n + 1);
+      if (onceMore) {
+        onceMore = false;
+        return void ask();
+      }
       const wait = interval || (failures ? 4000 : 0);
       if (wait && !document.hidden) timer = window.setTimeout(ask, Math.min(wait * 2 ** Math.min(failures, 3), 30000));
     };
     const seen = () => {
-      if (!document.hidden && (interval || failures)) void ask();
+      if (document.hidden || !(interval || failures)) return;
+      flight?.abort(); // a connection that broke while the machine slept never answers
+      flight = null;
+      void ask();
     };
     again.current = () => void ask();
     document.addEventListener("visibilitychange", seen);
     void ask();
     return () => {
       clearTimeout(timer);
-      stop.abort();
+      flight?.abort();
       document.removeEventListener("visibilitychange", seen);
     };
   }, [address, interval, turn]);

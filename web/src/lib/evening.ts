@@ -30,7 +30,7 @@ export interface Evening {
   pending: string[];
   run: Run | null;
   issues: Issue[];
-  /** When something is asked for next by itself; 0 when nothing is. */
+  /** When something is fetched next automatically; 0 when nothing is. */
   next: number;
 }
 
@@ -84,7 +84,7 @@ function opensToday(f: Facts, due: Map<string, string>, today: string): boolean 
   return [...due.values()].some((clock) => clock && f.now < moment(today, clock));
 }
 
-/** When all of a date is due and the schedule has had its turn to fetch it. */
+/** When all data of a date is due and the schedule has had a chance to fetch it. */
 function eveningOf(f: Facts, due: Map<string, string>, date: string): number {
   let last = 0;
   for (const clock of due.values()) if (clock) last = Math.max(last, moment(date, clock));

@@ -26,12 +26,15 @@ effect(() => {
   }
 });
 
-/** Gives a text in the language of the page; both stand where the text is used. */
+/** Returns the text in the language of the page. */
 export const t = (zh: string, en: string): string => (lang.value === "zh" ? zh : en);
 
-/** Writes a whole number with separators. 64-bit numbers come as strings. */
-export const num = (n: number | string | null | undefined): string =>
-  n === null || n === undefined || n === "" ? "–" : Number(n).toLocaleString("en-US");
+/** Writes a number with separators. 64-bit numbers come as strings. */
+export function num(n: number | string | null | undefined): string {
+  if (n === null || n === undefined || n === "") return "–";
+  const v = Number(n);
+  return Number.isInteger(v) ? String(v).replace(/\B(?=(\d{3})+$)/g, ",") : v.toLocaleString("en-US", { maximumFractionDigits: 6 });
+}
 
 /** Writes a size in bytes: "12.3 MB", by 1024. */
 export function bytes(n: number | string): string {

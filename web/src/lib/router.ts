@@ -35,7 +35,7 @@ function text(query: Query | URLSearchParams): string {
 export const to = (page: string, id = "", query: Query = {}): string =>
   `#/${page}${id ? "/" + encodeURIComponent(id) : ""}${text(query)}`;
 
-/** Goes to an address of to. */
+/** Opens an address that to returned. */
 export function go(address: string): void {
   location.hash = address;
 }

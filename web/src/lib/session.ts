@@ -23,7 +23,7 @@ export async function ask(): Promise<void> {
   try {
     take(await call<Session>("GET", "/v1/session"));
   } catch {
-    // the banner says that the orchestrator is away; the next call tells whether a key is needed
+    // the banner says that the orchestrator does not respond; the next call tells whether a key is needed
   }
 }
 
@@ -42,5 +42,5 @@ export async function logout(): Promise<void> {
 
 const rank = ["ROLE_UNSPECIFIED", "ROLE_VIEWER", "ROLE_OPERATOR", "ROLE_ADMIN"];
 
-/** Whether the caller may do what asks for a role. What is not known is tried: the API decides. */
+/** Whether the caller's role allows what requires a role. True while the role is not known: the API decides. */
 export const may = (role: string): boolean => !who.value || rank.indexOf(who.value.role) >= rank.indexOf(role);

@@ -10,15 +10,9 @@ document.addEventListener("visibilitychange", () => {
   if (!document.hidden) now.value = Date.now();
 });
 
-const zone = "Asia/Shanghai";
-const parts = new Intl.DateTimeFormat("sv-SE", {
-  timeZone: zone, year: "numeric", month: "2-digit", day: "2-digit",
-  hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23",
-});
-const local = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" });
-
-/** Gives "YYYY-MM-DD HH:MM:SS" in Shanghai. */
-export const shanghai = (at: string | number | Date): string => parts.format(new Date(at)).replace("T", " ");
+/** Gives "YYYY-MM-DD HH:MM:SS" in Shanghai, which is eight hours ahead all year since 1992. Intl takes ten times as long. */
+export const shanghai = (at: string | number | Date): string =>
+  new Date(new Date(at).getTime() + 8 * 3600e3).toISOString().slice(0, 19).replace("T", " ");
 
 /** Gives the day in Shanghai, "YYYY-MM-DD". */
 export const day = (at: string | number | Date): string => shanghai(at).slice(0, 10);
@@ -68,12 +62,11 @@ export function When({ at, full, seconds = true }: { at: string | number | null 
   const date = text.slice(0, 10);
   const today = day(now.peek());
   const shown = !full && date === today ? clock : `${date.slice(0, 4) === today.slice(0, 4) && !full ? date.slice(5) : date} ${clock}`;
-  return (
-    <time dateTime={new Date(at).toISOString()} title={`${t("上海", "Shanghai")} ${text} +08:00\n${t("本机", "Here")} ${local.format(new Date(at))}`}>
-      {shown}
-    </time>
-  );
+  return <time dateTime={text.replace(" ", "T") + "+08:00"} onPointerEnter={(e) => (e.currentTarget.title = `${t("上海", "Shanghai")} ${text} +08:00\n${t("本机", "Here")} ${here(at)}`)}>{shown}</time>;
 }
+
+/** Writes a moment as the browser's own clock has it. */
+const here = (at: string | number): string => new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" }).format(new Date(at));
 
 /** Counts down to a moment. */
 export function Countdown({ to }: { to: string | number }) {

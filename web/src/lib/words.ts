@@ -36,12 +36,12 @@ export function runState(r: { state: string; outcome: string }): { text: string;
 }
 
 const partitionStates: Record<string, [string, string, Tone]> = {
-  PENDING: ["等待分派", "waiting its turn", "idle"],
-  RUNNING: ["处理中", "at the worker", "run"],
+  PENDING: ["等待分派", "waiting to start", "idle"],
+  RUNNING: ["处理中", "in progress", "run"],
   WAITING: ["等待重试", "waiting to retry", "hold"],
-  COMPLETED: ["完成", "settled", "ok"],
+  COMPLETED: ["完成", "complete", "ok"],
   FAILED: ["未完成", "not complete", "bad"],
-  CANCELLED: ["未做", "not done", "idle"],
+  CANCELLED: ["未执行", "not done", "idle"],
 };
 export function partitionState(state: string): { text: string; tone: Tone } {
   const w = partitionStates[short(state, "STATE")];
@@ -79,7 +79,7 @@ export const source = (s: string): string => {
   return w ? t(w[0], w[1]) : s;
 };
 const modes: Record<string, [string, string]> = {
-  DAILY: ["每日", "daily"], BOOTSTRAP: ["首次填充", "first fill"], MANUAL: ["更新到最新", "up to date"], ON_DEMAND: ["指定范围", "on demand"],
+  DAILY: ["每日", "daily"], BOOTSTRAP: ["首次填充", "first fill"], MANUAL: ["更新到最新", "update"], ON_DEMAND: ["指定范围", "on demand"],
 };
 export const mode = (s: string): string => {
   const w = modes[short(s, "MODE")];
@@ -94,7 +94,7 @@ export const stage = (s: string): string => {
 };
 
 const probes: Record<string, [string, string, Tone]> = {
-  UNTESTED: ["未探测", "untested", "idle"], PASS: ["通过", "passed", "ok"], FAIL: ["未通过", "failed", "bad"], UNSUPPORTED: ["未实现", "not built", "idle"],
+  UNTESTED: ["未探测", "untested", "idle"], PASS: ["通过", "passed", "ok"], FAIL: ["未通过", "failed", "bad"], UNSUPPORTED: ["未实现", "not implemented", "idle"],
 };
 export function probeStatus(s: string | undefined): { text: string; tone: Tone } {
   const w = probes[short(s ?? "STATUS_UNTESTED", "STATUS")];
@@ -154,9 +154,9 @@ export const cellName = (c: Cell): string =>
   })[c];
 
 const verdicts: Record<string, [string, string]> = {
-  MISSING: ["从未提交", "nothing was ever committed"], COMPLETE: ["完整", "complete"], EXPECTED_EMPTY: ["按规则应为空", "rightly empty"],
-  NOT_PUBLISHED: ["数据源尚未发布", "not published yet"], INCOMPLETE: ["少于应有", "fewer rows than called for"],
-  EMPTY: ["应有数据却为空", "empty where rows are called for"], ACCEPTED_SHORT: ["不足，三天相同，已接受", "short, the same on three days, accepted"],
+  MISSING: ["从未提交", "nothing has been committed"], COMPLETE: ["完整", "complete"], EXPECTED_EMPTY: ["按规则应为空", "empty as expected"],
+  NOT_PUBLISHED: ["数据源尚未发布", "not published yet"], INCOMPLETE: ["少于应有", "fewer rows than expected"],
+  EMPTY: ["应有数据却为空", "empty, but rows are expected"], ACCEPTED_SHORT: ["不足，三天相同，已接受", "incomplete in the same way on three days, accepted"],
 };
 export const verdict = (v: string): string => {
   const w = verdicts[short(v, "VERDICT")];

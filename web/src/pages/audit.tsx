@@ -104,7 +104,7 @@ export default function Audit() {
           </>
         ) : <Empty>{actor || method ? t("没有符合条件的更改。", "No change matches.") : t("还没有更改。", "There are no changes yet.")}</Empty>}</Loaded>
       </Card>
-      <Card title={t("同样的命令", "The same as a command")}><Twin curl={curl("GET", address)} cli={cli} /></Card>
+      <Card title={t("同样的命令", "As a command")}><Twin curl={curl("GET", address)} cli={cli} /></Card>
     </Page>
   );
 }

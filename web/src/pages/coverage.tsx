@@ -62,7 +62,7 @@ function write(chosen: Chosen, all: Grid[]): string {
     g.id + ":" + ranges(g.days, (d) => chosen.get(g.id)!.has(d), () => false).map(([a, b]) => (a === b ? a : `${a}..${b}`)).join(",")).join(";");
 }
 
-/** Gives the ranges of days that are in, over days between that may be passed over. */
+/** Returns the ranges of selected days; days between them that may be skipped do not end a range. */
 function ranges(days: string[], within: (d: string) => boolean, pass: (d: string) => boolean): [string, string][] {
   const out: [string, string][] = [];
   let open: [string, string] | null = null;
@@ -75,7 +75,7 @@ function ranges(days: string[], within: (d: string) => boolean, pass: (d: string
   return out;
 }
 
-/** The fewest requests for runs that fetch a selection. What is complete between costs nothing, as it is not fetched again. */
+/** The fewest requests for runs that fetch a selection. They may include complete days, which are not fetched again. */
 function requests(pool: string, chosen: Chosen, all: Grid[], refetch: boolean): RunRequest[] {
   const byModule = new Map<string, Grid[]>();
   for (const g of all) if (chosen.get(g.id)?.size) byModule.set(g.module, [...(byModule.get(g.module) ?? []), g]);
@@ -99,7 +99,7 @@ export default function Coverage() {
   const live = useLive<{ coverages: Row[] }>(coveragePath(q), 30000);
   const status = useLive<{ pool: PoolStatus }>(`/v1/pools/${pool}`, 5000);
   const domains = useLive<{ domains: DomainSetting[] }>("/v1/domains", 0);
-  // What is switched off is shown, and counts as nothing.
+  // Disabled modules are shown and not counted.
   const off = useMemo(() => new Set(domains.data?.domains.flatMap((d) => d.modules.filter((m) => !d.enabled || !m.enabled).map((m) => m.module.moduleId))), [domains.data]);
   const { grids: every, lists } = useMemo(() => grids(live.data?.coverages ?? []), [live.data]);
   const all = useMemo(() => every.filter((g) => !off.has(g.module)), [every, off]);
@@ -119,8 +119,8 @@ export default function Coverage() {
   const days = Math.max(0, ...all.map((g) => g.days.length));
   const paused = status.data?.pool.paused;
   const run = status.data?.pool.currentRun;
-  const head: [string, Tone?] = !live.data ? [live.error ? t("现在无法说明持有什么。", "Nobody can tell now what is held.") : t("正在读取…", "Reading…"), live.error ? "warn" : undefined]
-    : !every.length ? [t("还没有任何交易日。", "There is no trade date yet."), "idle"]
+  const head: [string, Tone?] = !live.data ? [live.error ? t("现在无法确定存有哪些数据。", "What is stored cannot be determined now.") : t("正在读取…", "Loading…"), live.error ? "warn" : undefined]
+    : !every.length ? [t("还没有任何交易日。", "There are no trade dates yet."), "idle"]
     : lacking ? [t(`${poolName(pool)}：${num(days)} 个交易日里有 ${num(lacking)} 格未完整。`, `${poolName(pool)}: ${num(lacking)} cells are not complete, in ${num(days)} trading days.`), paused ? "hold" : run ? "run" : "warn"]
     : [t(`${poolName(pool)}：${num(days)} 个交易日全部完整。`, `${poolName(pool)}: all ${num(days)} trading days are complete.`), "ok"];
   const choose = (next: Chosen) => setQuery({ sel: write(next, all) });
@@ -137,18 +137,18 @@ export default function Coverage() {
         <label class="check">{t("从", "From")} <input type="date" value={q.get("from") ?? ""} onChange={(e) => setQuery({ from: e.currentTarget.value, sel: "" })} /></label>
         <label class="check">{t("到", "to")} <input type="date" value={q.get("to") ?? ""} onChange={(e) => setQuery({ to: e.currentTarget.value, sel: "" })} /></label>
         <span class="grow" />
-        <button onClick={lackingOnly} disabled={!lacking} data-act="missing-only">{chosen.size ? t("只留未完整的", "Keep only what is not complete") : t("选中所有未完整的", "Select all that is not complete")}</button>
+        <button onClick={lackingOnly} disabled={!lacking} data-act="missing-only">{chosen.size ? t("只留未完整的", "Keep only incomplete days") : t("选中所有未完整的", "Select all incomplete days")}</button>
         <button onClick={() => choose(new Map())} disabled={!chosen.size}>{t("清除选择", "Clear")}</button>
       </div>
-      {paused && <p class="notice" role="status"><Mark tone="hold" />{t("股票池已暂停：下面的空缺不是失败，恢复后会补齐。", "The pool is paused: the gaps below are no failure; they are fetched after it is resumed.")}{status.data?.pool.note && ` ${status.data.pool.note}`}</p>}
-      {run && <p class="notice" role="status"><Mark tone="run" />{t("正在更新：", "Being brought up to date: ")}<RunLink id={run.runId} /> <span class="num">{num(run.completedPartitionCount)} / {num(run.partitionCount)}</span></p>}
+      {paused && <p class="notice" role="status"><Mark tone="hold" />{t("股票池已暂停：下面的空缺不是失败，恢复后会补齐。", "The pool is paused. The gaps below are not failures; they are fetched after it is resumed.")}{status.data?.pool.note && ` ${status.data.pool.note}`}</p>}
+      {run && <p class="notice" role="status"><Mark tone="run" />{t("正在更新：", "Updating: ")}<RunLink id={run.runId} /> <span class="num">{num(run.completedPartitionCount)} / {num(run.partitionCount)}</span></p>}
       <Loaded live={live} lines={12}>{() => every.length ? (
         <div class="grid heat-side">
           <div class="stack">
             <Card title={<Legend counts={counts} />}>
               {lists.length > 0 && <ul class="legend">{lists.filter((c) => !off.has(c.moduleId)).map((c) => <li key={c.datasetId}><CellIcon cell={cellOf(c.verdict)} /> {dataset(c.datasetId)} <span class="num">{num(c.rowCount)}</span> <When at={c.commitTime} seconds={false} /></li>)}</ul>}
             </Card>
-            {every.length > all.length && <p class="notice"><Mark tone="idle" />{t("已停用，不计入：", "Switched off and not counted: ")}{every.filter((g) => off.has(g.module)).map((g) => <a key={g.id} href={to("modules", g.module)}>{dataset(g.id)}</a>)}</p>}
+            {every.length > all.length && <p class="notice"><Mark tone="idle" />{t("已停用，不计入：", "Disabled and not counted: ")}{every.filter((g) => off.has(g.module)).map((g) => <a key={g.id} href={to("modules", g.module)}>{dataset(g.id)}</a>)}</p>}
             {all.map((g) => <Heat key={g.id} g={g} chosen={chosen.get(g.id)} cursor={cursor} choose={(days) => choose(new Map(chosen).set(g.id, days))} clear={() => choose(new Map())} />)}
           </div>
           <div class="stack sticky">
@@ -156,7 +156,7 @@ export default function Coverage() {
             <Backfill pool={pool} grids={all} chosen={chosen} />
           </div>
         </div>
-      ) : <Empty>{pool === "targets" ? t("目标池里没有代码，或还没有运行过。", "The list of targets is empty, or it has not run yet.") : t("第一次填充还没有开始。", "The first fill has not begun.")} <a href={to(pool === "targets" ? "targets" : "preflight")}>{pool === "targets" ? t("编辑列表", "Edit the list") : t("预检并运行", "Check and run")}</a></Empty>}</Loaded>
+      ) : <Empty>{pool === "targets" ? t("目标列表是空的，或股票池还没有运行过。", "The target list is empty, or the pool has not run yet.") : t("第一次填充还没有开始。", "The first fill has not started.")} <a href={to(pool === "targets" ? "targets" : "preflight")}>{pool === "targets" ? t("编辑列表", "Edit the list") : t("预检并运行", "Check and run")}</a></Empty>}</Loaded>
     </Page>
   );
 }
@@ -313,13 +313,13 @@ function Inspector({ pool, grids: all, cursor }: { pool: string; grids: Grid[]; 
   return (
     <Card title={c ? <>{dataset(id)} · <span class="num">{date}</span> {weekday(date)}</> : t("一天", "A day")}>
       <div aria-live="polite" data-inspector={c ? cellOf(c.verdict) : ""}>
-        {!c ? <Empty>{t("指向一格，或用方向键移动，这里用文字说明。", "Point at a cell, or move with the arrows; this says it in words.")}</Empty> : (
+        {!c ? <Empty>{t("指向一格，或用方向键移动，这里显示详情。", "Point at a cell, or move with the arrow keys, to see its details here.")}</Empty> : (
           <div class="plain">
             <p class="verdict"><CellIcon cell={cellOf(c.verdict)} /> {cellName(cellOf(c.verdict))}：{verdict(c.verdict)}</p>
-            <p class="num">{t(`持有 ${num(c.rowCount)} 行`, `${count(c.rowCount, "", "row")} held`)}{Number(c.expectedCount) > 0 ? t(`，应有 ${num(c.expectedCount)} 行（${((100 * Number(c.rowCount)) / Number(c.expectedCount)).toFixed(1)}%）`, `, ${num(c.expectedCount)} called for (${((100 * Number(c.rowCount)) / Number(c.expectedCount)).toFixed(1)}%)`) : ""}</p>
+            <p class="num">{t(`已存 ${num(c.rowCount)} 行`, `${count(c.rowCount, "", "row")} stored`)}{Number(c.expectedCount) > 0 ? t(`，应有 ${num(c.expectedCount)} 行（${((100 * Number(c.rowCount)) / Number(c.expectedCount)).toFixed(1)}%）`, `, ${num(c.expectedCount)} expected (${((100 * Number(c.rowCount)) / Number(c.expectedCount)).toFixed(1)}%)`) : ""}</p>
             {c.commitTime && <p class="dim">{t("提交于 ", "Committed at ")}<When at={c.commitTime} full /> {c.runId && <RunLink id={c.runId} />}</p>}
-            {(Number(c.rejectedCount) > 0 || Number(c.unknownCount) > 0 || Number(c.filteredCount) > 0) && <p class="dim num">{t(`拒收 ${num(c.rejectedCount)} · 未知代码 ${num(c.unknownCount)} · 按规则略去 ${num(c.filteredCount)}`, `rejected ${num(c.rejectedCount)} · unknown ${num(c.unknownCount)} · left out by rule ${num(c.filteredCount)}`)}</p>}
-            {c.sameAnswerDayCount > 0 && <p class="dim">{t(`同样的不足在 ${c.sameAnswerDayCount} 天里出现过`, `The same short answer came on ${count(c.sameAnswerDayCount, "", "day")}`)}</p>}
+            {(Number(c.rejectedCount) > 0 || Number(c.unknownCount) > 0 || Number(c.filteredCount) > 0) && <p class="dim num">{t(`拒收 ${num(c.rejectedCount)} · 未知代码 ${num(c.unknownCount)} · 按规则过滤 ${num(c.filteredCount)}`, `rejected ${num(c.rejectedCount)} · unknown ${num(c.unknownCount)} · filtered ${num(c.filteredCount)}`)}</p>}
+            {c.sameAnswerDayCount > 0 && <p class="dim">{t(`同样的不足在 ${c.sameAnswerDayCount} 天里出现过`, `The same incomplete response came on ${count(c.sameAnswerDayCount, "", "day")}`)}</p>}
             <Issues list={c.issues} />
           </div>
         )}
@@ -333,7 +333,7 @@ function Absent({ pool, id, date }: { pool: string; id: string; date: string }) 
   const live = useLive<{ absentSymbols: { symbol: string; name: string; tradedBefore: boolean }[] }>(path(`/v1/pools/${pool}/absent-symbols`, { dataset_id: id, trade_date: date }));
   return (
     <Loaded live={live} lines={2}>{(d) => d.absentSymbols.length ? (
-      <ul class="plain absent">{d.absentSymbols.slice(0, 60).map((s) => <li key={s.symbol}><a href={to("look", s.symbol, { pool })}>{s.symbol}</a> {s.name} {s.tradedBefore && <small class="dim">{t("前一日还有", "had one the day before")}</small>}</li>)}{d.absentSymbols.length > 60 && <li class="dim">{t(`另有 ${d.absentSymbols.length - 60} 个`, `and ${d.absentSymbols.length - 60} more`)}</li>}</ul>
+      <ul class="plain absent">{d.absentSymbols.slice(0, 60).map((s) => <li key={s.symbol}><a href={to("look", s.symbol, { pool })}>{s.symbol}</a> {s.name} {s.tradedBefore && <small class="dim">{t("前一日还有", "had a row the day before")}</small>}</li>)}{d.absentSymbols.length > 60 && <li class="dim">{t(`另有 ${d.absentSymbols.length - 60} 个`, `and ${d.absentSymbols.length - 60} more`)}</li>}</ul>
     ) : <Empty>{t("没有。", "None.")}</Empty>}</Loaded>
   );
 }
@@ -401,10 +401,10 @@ function Backfill({ pool, grids: all, chosen }: { pool: string; grids: Grid[]; c
       {!cellsChosen ? <Empty>{t("点击选一格，Shift 点击选一段，或选中所有未完整的。", "Click a cell, Shift-click a span, or select all that is not complete.")}</Empty> : (
         <>
           <p><b class="num" data-selected={cellsChosen}>{num(cellsChosen)}</b> {t("格已选", "cells selected")}<span class="dim"> · {[...chosen].filter(([, s]) => s.size).map(([id, s]) => `${dataset(id)} ${s.size}`).join(t("，", ", "))}</span></p>
-          <label class="check"><input type="checkbox" checked={refetch} onChange={(e) => setRefetch(e.currentTarget.checked)} />{t("已完整的也重取，以便看到修订", "Fetch what is complete as well, so that revisions show")}</label>
-          {list.length > MOST ? <p class="dim">{t(`选择分成了 ${list.length} 段，一次最多 ${MOST} 段。请选连续的日子。`, `The selection falls into ${list.length} spans, and at most ${MOST} go at a time. Select days in a row.`)}</p>
+          <label class="check"><input type="checkbox" checked={refetch} onChange={(e) => setRefetch(e.currentTarget.checked)} />{t("已完整的也重新获取，以便看到修订", "Also fetch complete days again, to see revisions")}</label>
+          {list.length > MOST ? <p class="dim">{t(`选择分成了 ${list.length} 段，一次最多 ${MOST} 段。请选连续的日子。`, `The selection has ${list.length} separate spans; at most ${MOST} are allowed. Select consecutive days.`)}</p>
             : error && !asking ? <Failure error={error} />
-            : !price ? <p class="dim" aria-busy="true">{t("正在估价…", "Pricing…")}</p>
+            : !price ? <p class="dim" aria-busy="true">{t("正在估算…", "Estimating…")}</p>
             : <p class="big" data-price={price.calls}>{price.partitions ? t(`约 ${num(price.calls)} 次调用，${minutes(price.ms)}`, `about ${count(price.calls, "", "call")}, ${minutes(price.ms)}`) : t("没有要取的：都已完整。", "Nothing to fetch: everything is complete.")}</p>}
           {issues.length > 0 && <Issues list={issues.slice(0, 4)} />}
           <p class="buttons"><button class="primary" disabled={!price?.partitions || !may("ROLE_OPERATOR")} onClick={() => ask(true)} data-act="backfill">{t("补这些", "Backfill these")}</button></p>

@@ -66,7 +66,7 @@ export default function Look() {
 
   const column = q.get("column") ?? tables.find(([n]) => n === table)?.[3] ?? "close";
   const columns = catalog.data?.tables.find((x) => x.table === table)?.columns ?? [];
-  // Before the first day that the pool has of the table nothing is a hole.
+  // Days before the first stored day of the table are not holes.
   const held = catalog.data?.tables.find((x) => x.table === table)?.firstDate ?? "";
   const days = useMemo(() => {
     if (!found) return [];
@@ -75,25 +75,25 @@ export default function Look() {
     const listed = String(found.meta?.list_date ?? "");
     const gone = String(found.meta?.delist_date ?? "") || "9999";
     const span = found.open.filter((d) => d >= listed && d >= held && d < gone && d <= (last > today ? last : today));
-    // What is not due yet is no hole: the days after the newest row are left out unless rows came later.
+    // Days after the newest row may not be due yet, so they are not holes.
     return [...new Set([...span.filter((d) => d <= last), ...by.keys()])].sort().map((d) => ({ date: d, row: by.get(d) }));
   }, [found, held]);
   const holes = days.filter((d) => !d.row).length;
   const name = found?.meta ? String(found.meta.name ?? "") : "";
   const unit = columns.find((c) => c.name === column)?.unit ?? "";
   const newest = found?.rows.at(-1);
-  const head = !symbol ? t("输入一个代码，看它的数据。", "Type a symbol to see its rows.")
-    : error ? t(`${symbol} 现在读不到。`, `${symbol} cannot be read now.`) : !found ? t("正在读取…", "Reading…")
-    : !found.rows.length ? t(`${symbol} ${name}：这段时间没有数据。`, `${symbol} ${name}: no rows in this span.`)
+  const head = !symbol ? t("输入一个代码，看它的数据。", "Enter a symbol to see its rows.")
+    : error ? t(`${symbol} 现在读不到。`, `${symbol} cannot be read now.`) : !found ? t("正在读取…", "Loading…")
+    : !found.rows.length ? t(`${symbol} ${name}：这段时间没有数据。`, `${symbol} ${name}: no rows in this period.`)
     : `${symbol} ${name}：${column} ${num(newest![column])}${unit && " " + unit}，${newest!.trade_date}${holes ? t(`，${holes} 个空洞`, `, ${count(holes, "", "hole")}`) : ""}`;
   return (
     <Page name={t("查数", "Look")} answer={head} tone={holes ? "warn" : undefined}>
       <form class="bar" onSubmit={(e) => { e.preventDefault(); const s = text.trim().toUpperCase(); if (s) go(to("look", s, Object.fromEntries(q))); }}>
         <input aria-label={t("代码", "Symbol")} placeholder="600519.SH" value={text} onInput={(e) => setText(e.currentTarget.value)} size={12} />
-        <button class="primary" type="submit">{t("查看", "Look")}</button>
+        <button class="primary" type="submit">{t("查看", "Show")}</button>
         <Choice label={t("股票池", "Pool")} value={pool} options={[["universe", t("全市场", "universe")], ["targets", t("目标池", "targets")]]} change={(p) => setQuery({ pool: p })} />
         <Choice label={t("表", "Table")} value={table} options={tables.map(([n, zh, en]) => [n, t(zh, en)])} change={(n) => setQuery({ table: n, column: "", adjust: "" })} />
-        <Choice label={t("时间", "Span")} value={back} options={reach.map(([n, zh, en]) => [n, t(zh, en)])} change={(n) => setQuery({ days: n })} />
+        <Choice label={t("时间", "Period")} value={back} options={reach.map(([n, zh, en]) => [n, t(zh, en)])} change={(n) => setQuery({ days: n })} />
         {table === "daily_prices" && <Choice label={t("复权", "Adjustment")} value={adjust} options={[["", t("不复权", "Unadjusted")], ["forward", t("前复权", "Forward")], ["backward", t("后复权", "Backward")]]} change={(a) => setQuery({ adjust: a })} />}
       </form>
       {error && <Failure error={error} />}
@@ -107,14 +107,14 @@ export default function Look() {
               <thead><tr><th>{t("日期", "Date")}</th>{shownColumns(columns, adjust).map((c) => <th key={c.name} class="r" title={c.description}>{c.name}{c.unit && <small> {c.unit}</small>}</th>)}</tr></thead>
               <tbody>{days.slice().reverse().slice(0, most).map((d) => d.row
                 ? <tr key={d.date}><td class="num">{d.date} <span class="dim">{weekday(d.date)}</span></td>{shownColumns(columns, adjust).map((c) => <td key={c.name} class="r num">{d.row![c.name] === null || d.row![c.name] === undefined ? <span class="dim">–</span> : num(d.row![c.name])}</td>)}</tr>
-                : <tr key={d.date} class="hole"><td class="num">{d.date} <span class="dim">{weekday(d.date)}</span></td><td colSpan={Math.max(1, shownColumns(columns, adjust).length)}>{t("没有这一天的行：停牌、无成交，或尚缺。", "No row: suspended, idle, or lacking.")} <a href={to("coverage", "", { pool, at: `daily:${d.date}` })}>{t("看覆盖", "See coverage")}</a></td></tr>)}</tbody>
+                : <tr key={d.date} class="hole"><td class="num">{d.date} <span class="dim">{weekday(d.date)}</span></td><td colSpan={Math.max(1, shownColumns(columns, adjust).length)}>{t("没有这一天的行：停牌、无成交，或缺失。", "No row: suspended, not traded, or missing.")} <a href={to("coverage", "", { pool, at: `daily:${d.date}` })}>{t("看覆盖", "See coverage")}</a></td></tr>)}</tbody>
             </table></div>
             {days.length > most && <p class="more"><button onClick={() => setMost(most + 250)}>{t("更早的", "Older")}</button></p>}
           </Card>
         </>
       )}
-      {found && !days.length && <Empty>{t("没有行。代码写对了吗？它在这个池里吗？", "No rows. Is the symbol right, and is it in this pool?")}</Empty>}
-      {symbol && <Card title={t("同样的命令", "The same as a command")}><Twin curl={curl("GET", address)} /></Card>}
+      {found && !days.length && <Empty>{t("没有数据。请检查代码是否正确，是否在这个股票池中。", "There are no rows. Check that the symbol is correct and in this pool.")}</Empty>}
+      {symbol && <Card title={t("同样的命令", "As a command")}><Twin curl={curl("GET", address)} /></Card>}
     </Page>
   );
 }
@@ -148,7 +148,7 @@ function Line({ days, column, unit }: { days: { date: string; row?: Row }[]; col
     });
     return { d, holes, lo, hi, x, y };
   }, [days, column]);
-  if (!isFinite(lo)) return <Empty>{t("这一列没有值。", "The column has no value.")}</Empty>;
+  if (!isFinite(lo)) return <Empty>{t("这一列没有值。", "The column has no values.")}</Empty>;
   const v = at >= 0 ? days[at]?.row?.[column] : null;
   return (
     <figure class="line-chart">

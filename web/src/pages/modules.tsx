@@ -42,31 +42,31 @@ export default function Modules() {
     live.refresh();
   };
   return (
-    <Page name={t("模块", "Modules")} tone={live.data ? (bad.length ? "bad" : "ok") : undefined} answer={!live.data ? t("正在读取…", "Reading…")
+    <Page name={t("模块", "Modules")} tone={live.data ? (bad.length ? "bad" : "ok") : undefined} answer={!live.data ? t("正在读取…", "Loading…")
       : bad.length ? t(`${bad.map(({ m }) => moduleName(m.module.moduleId, m.module.title)).join("、")}的最近一次探测没有通过。`, `The last probe of ${bad.map(({ m }) => m.module.title).join(", ")} failed.`)
-      : t(`启用了 ${on.length} / ${all.length} 个模块。`, `${on.length} of ${all.length} modules are on.`)}>
+      : t(`启用了 ${on.length} / ${all.length} 个模块。`, `${on.length} of ${all.length} modules are enabled.`)}>
       {error && <Failure error={error} />}
-      {twin && !error && <p class="notice" role="status">{t("已更改。同样的命令：", "Changed. The same as a command: ")}<Twin {...twin} /></p>}
+      {twin && !error && <p class="notice" role="status">{t("已更改。同样的命令：", "Changed. As a command: ")}<Twin {...twin} /></p>}
       <Loaded live={live} lines={10}>{() => (
         <>
           {built.map((d) => (
-            <Card key={d.domain.domainId} flush title={<>{domainName(d.domain.domainId, d.domain.title)} <code class="dim">{d.domain.domainId}</code></>} note={<span class="line">{t("数据源", "provider")} {d.providerId} <Switch label={t("启用领域 ", "Domain on: ") + d.domain.domainId} on={d.enabled} disabled={!may("ROLE_ADMIN")} change={(x) => void turn("domains", d.domain.domainId, x)} /></span>}>
+            <Card key={d.domain.domainId} flush title={<>{domainName(d.domain.domainId, d.domain.title)} <code class="dim">{d.domain.domainId}</code></>} note={<span class="line">{t("数据源", "provider")} {d.providerId} <Switch label={t("启用领域 ", "Enable domain: ") + d.domain.domainId} on={d.enabled} disabled={!may("ROLE_ADMIN")} change={(x) => void turn("domains", d.domain.domainId, x)} /></span>}>
               <div class="scroll"><table class="rows">
-                <thead><tr><th>{t("模块", "Module")}</th><th>{t("数据集，从何时", "Datasets, from when")}</th><th>{t("池", "Pools")}</th><th>{t("探测", "Probe")}</th><th class="r">{t("延迟", "Latency")}</th><th class="r">{t("积分", "Points")}</th><th>{t("启用", "On")}</th></tr></thead>
+                <thead><tr><th>{t("模块", "Module")}</th><th>{t("数据集和到期时间", "Datasets and due times")}</th><th>{t("池", "Pools")}</th><th>{t("探测", "Probe")}</th><th class="r">{t("延迟", "Latency")}</th><th class="r">{t("积分", "Points")}</th><th>{t("启用", "Enabled")}</th></tr></thead>
                 <tbody>{d.modules.map((m) => <Row key={m.module.moduleId} m={m} off={!d.enabled} focus={focus === m.module.moduleId} turn={(x) => void turn("modules", m.module.moduleId, x)} />)}</tbody>
               </table></div>
             </Card>
           ))}
-          <Card title={t("学到的限制", "Limits learnt")} note={t("数据源拒绝时学到的", "from the provider's refusals")} flush>
+          <Card title={t("学到的限额", "Learned limits")} note={t("数据源拒绝时学到的", "from the provider's refusals")} flush>
             <Loaded live={limits} lines={2}>{(l) => l.limits.length ? (
               <>
-                <div class="scroll"><table><thead><tr><th>API</th><th>{t("窗口", "Window")}</th><th class="r">{t("次数", "Calls")}</th><th>{t("学到于", "Learnt")}</th><th>{t("何时放开", "Opens")}</th></tr></thead>
-                  <tbody>{l.limits.map((x) => <tr key={x.providerApi + x.window}><td><code>{x.providerApi}</code></td><td>{({ WINDOW_MINUTE: t("每分钟", "a minute"), WINDOW_HOUR: t("每小时", "an hour"), WINDOW_DAY: t("每天", "a day") } as Record<string, string>)[x.window]}</td><td class="r num">{x.callCount || "?"}</td><td><When at={x.learnTime} /></td><td>{x.inForce ? <When at={x.openTime} /> : <span class="dim">{t("已放开", "open")}</span>}</td></tr>)}</tbody></table></div>
-                <p class="more"><Act label={t("全部忘记", "Forget all")} method="POST" path="/v1/limits:forget" body={{}} ask={t("令牌升级后可以立即再试。真实的限制会以一次被拒为代价重新学到。", "After the token's tier was raised, calls are tried at once. A limit that is real is learnt again at the cost of one refusal.")} done={limits.refresh} /></p>
+                <div class="scroll"><table><thead><tr><th>API</th><th>{t("窗口", "Window")}</th><th class="r">{t("次数", "Calls")}</th><th>{t("学到于", "Learned")}</th><th>{t("可再次调用", "Next call")}</th></tr></thead>
+                  <tbody>{l.limits.map((x) => <tr key={x.providerApi + x.window}><td><code>{x.providerApi}</code></td><td>{({ WINDOW_MINUTE: t("每分钟", "per minute"), WINDOW_HOUR: t("每小时", "per hour"), WINDOW_DAY: t("每天", "per day") } as Record<string, string>)[x.window]}</td><td class="r num">{x.callCount || "?"}</td><td><When at={x.learnTime} /></td><td>{x.inForce ? <When at={x.openTime} /> : <span class="dim">{t("可调用", "open")}</span>}</td></tr>)}</tbody></table></div>
+                <p class="more"><Act label={t("全部清除", "Discard all")} method="POST" path="/v1/limits:forget" body={{}} ask={t("令牌升级后可以立即重试。仍然有效的限额会在一次被拒后重新学到。", "Use this after you have upgraded the token. A limit that still applies is learned again at the cost of one refused call.")} done={limits.refresh} /></p>
               </>
-            ) : <Empty>{t("没有学到任何限制。", "None is known.")}</Empty>}</Loaded>
+            ) : <Empty>{t("没有学到任何限额。", "No limits are known.")}</Empty>}</Loaded>
           </Card>
-          <Card title={t("列出但未实现", "Listed, not built")}><p class="dim">{listed.map((m) => m.module.moduleId).join(t("、", ", "))}</p></Card>
+          <Card title={t("已列出、尚未实现", "Listed, not implemented")}><p class="dim">{listed.map((m) => m.module.moduleId).join(t("、", ", "))}</p></Card>
         </>
       )}</Loaded>
     </Page>
@@ -84,7 +84,7 @@ function Row({ m, off, focus, turn }: { m: ModuleSetting; off: boolean; focus: b
       <td><Badge tone={s.tone}>{s.text}</Badge>{m.probe?.stale && <small class="dim"> {t("已过期", "stale")}</small>}{m.probe?.probeTime && <small class="dim"> <Ago at={m.probe.probeTime} /></small>}</td>
       <td class="r num">{duration(m.probe?.latency)}</td>
       <td class="r num">{num(Math.max(0, ...m.module.datasets.map((d) => d.points)))}</td>
-      <td>{off ? <span class="dim">{t("领域已停用", "domain off")}</span> : <Switch label={t("启用 ", "On: ") + id} on={m.enabled} disabled={!may("ROLE_ADMIN")} change={turn} />}</td>
+      <td>{off ? <span class="dim">{t("领域已停用", "domain disabled")}</span> : <Switch label={t("启用 ", "Enable: ") + id} on={m.enabled} disabled={!may("ROLE_ADMIN")} change={turn} />}</td>
     </tr>
   );
 }

@@ -56,14 +56,14 @@ const kindName = (k: string): string => {
   return w ? t(w[1], w[2]) : k;
 };
 const about: Record<string, [string, string, Tone]> = {
-  KIND_EVENING: ["这一晚", "the evening", "idle"], KIND_BETTER: ["变好了", "got better", "ok"], KIND_WORSE: ["变差了", "got worse", "bad"], KIND_LATE: ["晚了", "late", "warn"],
+  KIND_EVENING: ["当晚结果", "evening", "idle"], KIND_BETTER: ["好转", "better", "ok"], KIND_WORSE: ["变差", "worse", "bad"], KIND_LATE: ["逾时", "late", "warn"],
 };
 const verdicts: Record<string, [string, string, Tone]> = {
   VERDICT_PENDING: ["未结束", "pending", "run"], VERDICT_WHOLE: ["完整", "whole", "ok"], VERDICT_LACKING: ["不完整", "lacking", "warn"], VERDICT_FAILED: ["失败", "failed", "bad"],
   VERDICT_BLOCKED: ["被阻止", "blocked", "bad"], VERDICT_ABSENT: ["没有运行", "no run", "bad"],
 };
 const states: Record<string, [string, string, Tone]> = {
-  STATE_PENDING: ["待送", "waiting", "hold"], STATE_SENT: ["已送达", "sent", "ok"], STATE_GIVEN_UP: ["已放弃", "given up", "bad"],
+  STATE_PENDING: ["待发", "waiting", "hold"], STATE_SENT: ["已送达", "sent", "ok"], STATE_GIVEN_UP: ["已放弃", "given up", "bad"],
 };
 const word = (w: [string, string, Tone] | undefined, raw: string): { text: string; tone: Tone } => (w ? { text: t(w[0], w[1]), tone: w[2] } : { text: raw, tone: "idle" });
 
@@ -89,36 +89,36 @@ export default function Notices() {
     }
     channels.refresh();
   };
-  const head = !channels.data ? t("正在读取…", "Reading…")
-    : failing.length ? t(`${failing.map((c) => c.channelId).join("、")} 送不出去。`, `Nothing gets through to ${failing.map((c) => c.channelId).join(", ")}.`)
-    : on.length ? t(`每晚的结果会送到 ${on.length} 处。`, `Each evening is told to ${count(on.length, "", "channel")}.`)
-    : t("还没有通道：出了问题不会有人知道。", "There is no channel yet: nobody is told when something goes wrong.");
+  const head = !channels.data ? t("正在读取…", "Loading…")
+    : failing.length ? t(`${failing.map((c) => c.channelId).join("、")} 无法送达。`, `Delivery fails to ${failing.map((c) => c.channelId).join(", ")}.`)
+    : on.length ? t(`每晚的结果会发到 ${on.length} 个渠道。`, `Each evening's result is sent to ${count(on.length, "", "channel")}.`)
+    : t("还没有通知渠道：出了问题没有人会知道。", "There are no channels yet: nobody is notified when something goes wrong.");
   return (
     <Page name={t("通知", "Notices")} answer={head} tone={!channels.data ? undefined : failing.length ? "bad" : on.length ? "ok" : "idle"}>
       {error && <Failure error={error} />}
-      {twin && !error && <p class="notice" role="status">{t("已更改。同样的命令：", "Changed. The same as a command: ")}<Twin curl={twin} /></p>}
+      {twin && !error && <p class="notice" role="status">{t("已更改。同样的命令：", "Changed. As a command: ")}<Twin curl={twin} /></p>}
       <div class="grid wide-left">
         <div class="stack">
-          <Card title={t("通道", "Channels")} flush>
+          <Card title={t("渠道", "Channels")} flush>
             <Loaded live={channels}>{() => list.length ? (
               <div class="scroll"><table class="rows">
-                <thead><tr><th>{t("名称", "Name")}</th><th>{t("去往", "Leads to")}</th><th>{t("状态", "State")}</th><th>{t("开启", "On")}</th><th /></tr></thead>
+                <thead><tr><th>{t("名称", "Name")}</th><th>{t("发往", "Destination")}</th><th>{t("状态", "State")}</th><th>{t("启用", "Enabled")}</th><th /></tr></thead>
                 <tbody>{list.map((c) => (
                   <tr key={c.channelId} data-channel={c.channelId}>
                     <td><a data-row href={to("notices", "", { channel: c.channelId })}>{c.channelId}</a></td>
                     <td>{kindName(c.kind)} <span class="dim">{c.host || c.smtpHost} {c.to.join(", ")}</span></td>
-                    <td>{!c.enabled ? <Badge tone="idle">{t("已关闭", "off")}</Badge> : c.failingSinceTime ? <><Badge tone="bad">{t("送不出去", "failing")}</Badge> <small class="dim">{t("自 ", "since ")}<When at={c.failingSinceTime} /></small></> : <Badge tone="ok">{t("正常", "fine")}</Badge>}
-                      {c.waitingCount > 0 && <small> {t(`待送 ${c.waitingCount}`, `${c.waitingCount} waiting`)}{c.nextTime && <>, <Countdown to={c.nextTime} /></>}</small>}{c.givenUpCount > 0 && <small> {t(`放弃 ${c.givenUpCount}`, `${c.givenUpCount} given up`)}</small>}
+                    <td>{!c.enabled ? <Badge tone="idle">{t("已停用", "disabled")}</Badge> : c.failingSinceTime ? <><Badge tone="bad">{t("无法送达", "failing")}</Badge> <small class="dim">{t("自 ", "since ")}<When at={c.failingSinceTime} /></small></> : <Badge tone="ok">{t("正常", "working")}</Badge>}
+                      {c.waitingCount > 0 && <small> {t(`待发 ${c.waitingCount}`, `${c.waitingCount} waiting`)}{c.nextTime && <>, <Countdown to={c.nextTime} /></>}</small>}{c.givenUpCount > 0 && <small> {t(`放弃 ${c.givenUpCount}`, `${c.givenUpCount} given up`)}</small>}
                       {c.lastSentTime && <small class="dim"> {t("最近送达 ", "last sent ")}<Ago at={c.lastSentTime} /></small>}
                       {c.error && <p class="dim" lang="en">{c.error}</p>}</td>
-                    <td><Switch label={t("开启 ", "On: ") + c.channelId} on={c.enabled} disabled={!may("ROLE_ADMIN")} change={(x) => void turn(c, x)} /></td>
-                    <td class="r"><span class="buttons"><Test c={c} done={deliveries.refresh} /><Act label={t("删除", "Delete")} tone="danger" role="ROLE_ADMIN" method="DELETE" path={`/v1/channels/${c.channelId}`} cli={`afterbell notify remove ${c.channelId}`} ask={t(`删除通道 ${c.channelId}。`, `Delete the channel ${c.channelId}.`)} done={channels.refresh} /></span></td>
+                    <td><Switch label={t("启用 ", "Enable: ") + c.channelId} on={c.enabled} disabled={!may("ROLE_ADMIN")} change={(x) => void turn(c, x)} /></td>
+                    <td class="r"><span class="buttons"><Test c={c} done={deliveries.refresh} /><Act label={t("删除", "Delete")} tone="danger" role="ROLE_ADMIN" method="DELETE" path={`/v1/channels/${c.channelId}`} cli={`afterbell notify remove ${c.channelId}`} ask={t(`删除渠道 ${c.channelId}。`, `Delete the channel ${c.channelId}.`)} done={channels.refresh} /></span></td>
                   </tr>
                 ))}</tbody>
               </table></div>
-            ) : <Empty>{t("没有通道。在右边建一个。", "There is none. Make one beside.")}</Empty>}</Loaded>
+            ) : <Empty>{t("没有渠道。可在旁边的表单中新建。", "There are no channels. Create one with the form.")}</Empty>}</Loaded>
           </Card>
-          <Card title={t("说过什么", "What was told")} flush>
+          <Card title={t("已发出的通知", "Notices sent")} flush>
             <Loaded live={notices}>{(d) => d.notices.length ? (
               <ul class="told">{d.notices.map((n) => {
                 const w = word(about[n.kind], n.kind);
@@ -133,18 +133,18 @@ export default function Notices() {
                   </li>
                 );
               })}</ul>
-            ) : <Empty>{t("还没有说过什么。", "Nothing was told yet.")}</Empty>}</Loaded>
+            ) : <Empty>{t("还没有发出通知。", "No notices have been sent yet.")}</Empty>}</Loaded>
           </Card>
-          <Card title={t("送达记录", "Deliveries")} flush note={<Choice label={t("状态", "State")} value={state} options={[["", t("全部", "All")], ["pending", t("待送", "Waiting")], ["sent", t("已送达", "Sent")], ["given_up", t("已放弃", "Given up")]]} change={(s) => setQuery({ state: s })} />}>
+          <Card title={t("发送记录", "Deliveries")} flush note={<Choice label={t("状态", "State")} value={state} options={[["", t("全部", "All")], ["pending", t("待发", "Waiting")], ["sent", t("已送达", "Sent")], ["given_up", t("已放弃", "Given up")]]} change={(s) => setQuery({ state: s })} />}>
             <Loaded live={deliveries}>{(d) => d.deliveries.length ? (
               <div class="scroll"><table>
-                <thead><tr><th>{t("时间", "When")}</th><th>{t("通道", "Channel")}</th><th>{t("结果", "Result")}</th><th class="r">{t("次", "Tries")}</th></tr></thead>
+                <thead><tr><th>{t("时间", "When")}</th><th>{t("渠道", "Channel")}</th><th>{t("结果", "Result")}</th><th class="r">{t("次", "Tries")}</th></tr></thead>
                 <tbody>{d.deliveries.map((x) => {
                   const s = word(states[x.state], x.state);
                   return <tr key={x.deliveryId}><td><When at={x.createTime} /></td><td>{x.channelId} <span class="dim">{x.signal}</span></td><td><Badge tone={s.tone}>{s.text}</Badge>{x.error && <span class="dim" lang="en"> {x.error}</span>}{x.state === "STATE_PENDING" && x.nextTime && <> <Countdown to={x.nextTime} /></>}</td><td class="r num">{num(x.attemptCount)}</td></tr>;
                 })}</tbody>
               </table></div>
-            ) : <Empty>{channel || state ? t("没有符合的。", "None matches.") : t("还没有送过。", "Nothing was delivered yet.")}</Empty>}</Loaded>
+            ) : <Empty>{channel || state ? t("没有符合条件的。", "Nothing matches.") : t("还没有发送过。", "Nothing has been delivered yet.")}</Empty>}</Loaded>
           </Card>
         </div>
         <Create done={channels.refresh} />
@@ -157,8 +157,8 @@ function Test({ c, done }: { c: Channel; done: () => void }) {
   const [found, tell] = useState<{ delivered: boolean; error: string } | null>(null);
   return (
     <>
-      <Act<{ delivered: boolean; error: string }> label={t("试送", "Test")} method="POST" path={`/v1/channels/${c.channelId}:test`} body={{}} cli={`afterbell notify test ${c.channelId}`} ask={t("立即送一条测试消息。", "Sends a test message at once.")} done={(a) => { tell(a); done(); }} />
-      {found && <small role="status"><Mark tone={found.delivered ? "ok" : "bad"} /> {found.delivered ? t("送到了", "delivered") : found.error}</small>}
+      <Act<{ delivered: boolean; error: string }> label={t("测试", "Test")} method="POST" path={`/v1/channels/${c.channelId}:test`} body={{}} cli={`afterbell notify test ${c.channelId}`} ask={t("立即发送一条测试消息。", "Sends a test message now.")} done={(a) => { tell(a); done(); }} />
+      {found && <small role="status"><Mark tone={found.delivered ? "ok" : "bad"} /> {found.delivered ? t("已送达", "delivered") : found.error}</small>}
     </>
   );
 }
@@ -172,14 +172,14 @@ interface Input {
 }
 
 const inputs: Input[] = [
-  { key: "url", zh: "地址（含密钥，只写不读）", en: "Address (write only)", secret: true, on: ["KIND_DINGTALK", "KIND_WECOM", "KIND_FEISHU", "KIND_TELEGRAM", "KIND_SLACK", "KIND_WEBHOOK", "KIND_HEARTBEAT"] },
-  { key: "secret", zh: "密钥（可选，只写不读）", en: "Secret (optional, write only)", secret: true, on: ["KIND_DINGTALK", "KIND_FEISHU", "KIND_WEBHOOK", "KIND_MAIL"] },
-  { key: "chatId", zh: "会话编号", en: "Chat id", on: ["KIND_TELEGRAM"] },
+  { key: "url", zh: "地址（含密钥，保存后不再显示）", en: "Address (not shown again)", secret: true, on: ["KIND_DINGTALK", "KIND_WECOM", "KIND_FEISHU", "KIND_SLACK", "KIND_WEBHOOK", "KIND_HEARTBEAT"] },
+  { key: "secret", zh: "密钥（保存后不再显示）", en: "Secret (not shown again)", secret: true, on: ["KIND_DINGTALK", "KIND_FEISHU", "KIND_WEBHOOK", "KIND_TELEGRAM", "KIND_MAIL"] },
+  { key: "chatId", zh: "会话编号", en: "Chat ID", on: ["KIND_TELEGRAM"] },
   { key: "smtpHost", zh: "SMTP 主机", en: "SMTP host", on: ["KIND_MAIL"] },
   { key: "smtpPort", zh: "SMTP 端口", en: "SMTP port", on: ["KIND_MAIL"] },
   { key: "smtpUser", zh: "SMTP 用户", en: "SMTP user", on: ["KIND_MAIL"] },
   { key: "from", zh: "发件人", en: "From", on: ["KIND_MAIL"] },
-  { key: "to", zh: "收件人，逗号分隔", en: "To, with commas between", on: ["KIND_MAIL"] },
+  { key: "to", zh: "收件人，用逗号分隔", en: "To, separated by commas", on: ["KIND_MAIL"] },
 ];
 
 function Create({ done }: { done: () => void }) {
@@ -194,13 +194,13 @@ function Create({ done }: { done: () => void }) {
   };
   const body = (hide: boolean) => ({ channelId: id.trim(), kind, language, ...Object.fromEntries(shown.filter((i) => d[i.key]?.trim()).map((i) => [i.key, value(i, hide)])) });
   return (
-    <Card title={t("新通道", "A new channel")}>
+    <Card title={t("新渠道", "New channel")}>
       <label class="field"><span>{t("名称", "Name")}</span><input value={id} onInput={(e) => setId(e.currentTarget.value)} placeholder="desk" /></label>
       <label class="field"><span>{t("种类", "Kind")}</span><select value={kind} onChange={(e) => setKind(e.currentTarget.value)}>{kinds.map(([k, zh, en]) => <option key={k} value={k}>{t(zh, en)}</option>)}</select></label>
       {kind !== "KIND_HEARTBEAT" && <label class="field"><span>{t("语言", "Language")}</span><select value={language} onChange={(e) => setLanguage(e.currentTarget.value)}><option value="LANGUAGE_ZH">中文</option><option value="LANGUAGE_EN">English</option></select></label>}
       {shown.map((i) => <label key={i.key} class="field"><span>{t(i.zh, i.en)}</span>{i.secret ? <input type="password" autocomplete="off" value={d[i.key] ?? ""} onInput={(e) => set({ ...d, [i.key]: e.currentTarget.value })} /> : <input value={d[i.key] ?? ""} onInput={(e) => set({ ...d, [i.key]: e.currentTarget.value })} />}</label>)}
-      <p class="buttons"><Act label={t("建立", "Create")} tone="primary" role="ROLE_ADMIN" disabled={!id.trim()} method="POST" path="/v1/channels" body={body(false)} shown={body(true)}
-        ask={t("密钥和地址只写不读：之后只显示主机和指纹。", "Address and secret are write only: later the host and a fingerprint are shown.")} done={() => { set({}); setId(""); done(); }} /></p>
+      <p class="buttons"><Act label={t("创建", "Create")} tone="primary" role="ROLE_ADMIN" disabled={!id.trim()} method="POST" path="/v1/channels" body={body(false)} shown={body(true)}
+        ask={t("地址和密钥保存后不再显示，只显示主机和指纹。", "The address and the secret are not shown again, only the host and a fingerprint.")} done={() => { set({}); setId(""); done(); }} /></p>
     </Card>
   );
 }

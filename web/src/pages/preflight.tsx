@@ -72,7 +72,7 @@ export default function Preflight() {
     readiness.refresh();
     return whole ? found : null;
   };
-  // A run is asked for whatever the verdict: one that is blocked is recorded as such, and
+  // A run is started whatever the verdict: a blocked one is recorded as blocked, and
   // its page says what the ledger says.
   const run = async () => {
     if (!(await check())) return;
@@ -89,33 +89,33 @@ export default function Preflight() {
   const blocked = shown.filter((v) => v.decision === "DECISION_BLOCKED" || v.decision === "DECISION_RETRY");
   const head: [string, Tone?] = state === "running"
     ? [t(`正在检查 ${lines.filter((l) => l.state === "done").length} / ${lines.length || "…"} 个模块。`, `Checking: ${lines.filter((l) => l.state === "done").length} of ${lines.length || "…"} modules done.`), "run"]
-    : state === "cut" ? [t("预检在得出结论前中断，什么也不能说明。", "The preflight was cut off before its verdict, and says nothing."), "warn"]
+    : state === "cut" ? [t("预检在得出结论前中断，没有结果。", "The preflight was interrupted before its verdict, so nothing is known."), "warn"]
     : !shown.length ? [t("按下按钮，看看现在能不能采集。", "Press the button to see whether data can be fetched now.")]
     : blocked.length ? [t(`${blocked.map((v) => poolName(v.pool)).join("、")}现在不能运行。`, `${blocked.map((v) => poolName(v.pool)).join(" and ")} cannot run now.`), "bad"]
-    : [verdicts ? t("可以运行。", "All may run.") : t("按已有的探测，可以运行。", "By the probes on record, all may run."), "ok"];
+    : [verdicts ? t("可以运行。", "Everything can run.") : t("按最近的探测，可以运行。", "According to the last probes, everything can run."), "ok"];
 
   const cliPool = pool === "both" ? "" : ` ${pool}`;
   return (
     <Page name={t("预检", "Preflight")} answer={head[0]} tone={head[1]}>
       <div class="bar">
         <Choice label={t("股票池", "Pool")} value={pool} options={[["both", t("两个", "Both")], ["targets", t("目标池", "targets")], ["universe", t("全市场", "universe")]]} change={(v) => setQuery({ pool: v === "both" ? "" : v })} />
-        <label class="check"><input type="checkbox" checked={reuse} onChange={(e) => setQuery({ reuse: e.currentTarget.checked })} />{t("24 小时内通过的不再探测", "Reuse what passed within 24 h")}</label>
+        <label class="check"><input type="checkbox" checked={reuse} onChange={(e) => setQuery({ reuse: e.currentTarget.checked })} />{t("24 小时内通过的不再探测", "Reuse probes that passed within 24 h")}</label>
         <span class="grow" />
         <button class="plain" disabled={state === "running" || !may("ROLE_OPERATOR")} onClick={() => void check()} data-act="check">{t("只检查", "Check only")}</button>
         <button class="primary" disabled={state === "running" || !may("ROLE_OPERATOR")} onClick={() => void run()} data-act="run">{t("检查并运行", "Check and run")}</button>
       </div>
       {error && <Failure error={error} retry={() => void check()} />}
       {refused && <Failure error={refused} />}
-      {started.length > 0 && <p class="notice">{t("已交给队列，账本里的记录：", "Queued; the ledger has them: ")}{started.map((r) => <a key={r.runId} class="button" href={to("runs", r.runId)}>{poolName(r.pool)}</a>)}</p>}
+      {started.length > 0 && <p class="notice">{t("已排队：", "Queued: ")}{started.map((r) => <a key={r.runId} class="button" href={to("runs", r.runId)}>{poolName(r.pool)}</a>)}</p>}
       <div class="grid wide-left">
-        <Card title={t("模块", "Modules")} note={state === "idle" ? t("最近一次探测", "the last probe on record") : t("一个接一个", "one after the other")} flush>
+        <Card title={t("模块", "Modules")} note={state === "idle" ? t("最近一次探测", "the last probes") : t("一个接一个", "one after the other")} flush>
           {state === "idle" || !lines.length ? (
             <Loaded live={probes}>{(d) => <Lines list={d.probes.filter((p) => p.status !== "STATUS_UNSUPPORTED").map((p) => ({ id: p.moduleId, state: "done", probe: p }))} titles={titlesOf(domains.data?.domains)} past />}</Loaded>
           ) : <Lines list={lines} titles={titlesOf(domains.data?.domains)} />}
         </Card>
         <div class="stack">
           {shown.map((v) => <Verdict key={v.pool} v={v} />)}
-          <Card title={t("同样的命令", "The same as a command")}>
+          <Card title={t("同样的命令", "As a command")}>
             <Twin curl={curl("POST", "/v1/preflights:run", body, true)} cli={`afterbell preflight${cliPool}`} />
           </Card>
         </div>
@@ -127,13 +127,13 @@ export default function Preflight() {
             <tbody>{d.preflights.map((p) => (
               <tr key={p.preflightId}>
                 <td><When at={p.startTime} /></td>
-                <td>{p.runId ? <a href={to("runs", p.runId)}>{t("运行", "a run")}</a> : t("手动", "a person")}</td>
-                <td>{p.state === "STATE_CANCELLED" ? <Badge tone="idle">{t("中断", "cut off")}</Badge> : p.verdicts.map((v) => <Badge key={v.pool} tone={decision(v.decision).tone}>{poolName(v.pool)} {decision(v.decision).text}</Badge>)}</td>
+                <td>{p.runId ? <a href={to("runs", p.runId)}>{t("运行", "a run")}</a> : t("手动", "manual")}</td>
+                <td>{p.state === "STATE_CANCELLED" ? <Badge tone="idle">{t("中断", "interrupted")}</Badge> : p.verdicts.map((v) => <Badge key={v.pool} tone={decision(v.decision).tone}>{poolName(v.pool)} {decision(v.decision).text}</Badge>)}</td>
                 <td class="r num">{p.callCount}</td>
               </tr>
             ))}</tbody>
           </table></div>
-        ) : <Empty>{t("还没有预检。", "There is none yet.")}</Empty>}</Loaded>
+        ) : <Empty>{t("还没有预检。", "There are no preflights yet.")}</Empty>}</Loaded>
       </Card>
     </Page>
   );
@@ -146,7 +146,7 @@ function upsert(all: Line[], line: Line): Line[] {
 }
 
 function Lines({ list, titles, past }: { list: Line[]; titles: Map<string, string>; past?: boolean }) {
-  if (!list.length) return <Empty>{t("没有选中的模块。", "No module is selected.")}</Empty>;
+  if (!list.length) return <Empty>{t("没有选中的模块。", "No modules are selected.")}</Empty>;
   return (
     <div class="scroll"><table aria-live={past ? undefined : "polite"}>
       <thead><tr><th>{t("模块", "Module")}</th><th>{t("状态", "State")}</th><th class="r">{t("延迟", "Latency")}</th><th class="r">{t("行", "Rows")}</th><th class="r">{t("调用", "Calls")}</th></tr></thead>
@@ -155,7 +155,7 @@ function Lines({ list, titles, past }: { list: Line[]; titles: Map<string, strin
         return (
           <tr key={l.id} data-module={l.id} data-state={l.state === "done" ? l.probe?.status : l.state}>
             <td><a href={to("modules", l.id)}>{moduleName(l.id, titles.get(l.id))}</a> <code class="dim">{l.id}</code>{l.probe && l.probe.issues.length > 0 && <Issues list={l.probe.issues} />}</td>
-            <td><Badge tone={s.tone}>{s.text}</Badge>{l.reused && <small class="dim"> {t("重用", "reused")}</small>}{past && l.probe?.stale && <small class="dim"> {t("已过期", "stale")}</small>}{past && l.probe?.probeTime && <small class="dim"> <Ago at={l.probe.probeTime} /></small>}</td>
+            <td><Badge tone={s.tone}>{s.text}</Badge>{l.reused && <small class="dim"> {t("复用", "reused")}</small>}{past && l.probe?.stale && <small class="dim"> {t("已过期", "stale")}</small>}{past && l.probe?.probeTime && <small class="dim"> <Ago at={l.probe.probeTime} /></small>}</td>
             <td class="r num">{l.probe ? duration(l.probe.latency) : "–"}</td><td class="r num">{l.probe ? num(l.probe.rowCount) : "–"}</td><td class="r num">{l.probe ? l.probe.callCount : "–"}</td>
           </tr>
         );
@@ -169,7 +169,7 @@ function Verdict({ v }: { v: PoolVerdict }) {
   return (
     <section class={"card pool " + d.tone} data-decision={v.decision} data-pool={poolId(v.pool)}>
       <h2><Mark tone={d.tone} />{poolName(v.pool)} <small>{d.text}</small></h2>
-      <p class="dim">{t(`放行 ${v.clearedModuleIds.length} 个模块，阻止 ${v.blockedModuleIds.length} 个。`, `${v.clearedModuleIds.length} modules cleared, ${v.blockedModuleIds.length} held back.`)}{v.retryTime && <> {t("可重试：", "Try again at ")}<When at={v.retryTime} /></>}</p>
+      <p class="dim">{t(`放行 ${v.clearedModuleIds.length} 个模块，阻止 ${v.blockedModuleIds.length} 个。`, `${v.clearedModuleIds.length} modules can run, ${v.blockedModuleIds.length} are blocked.`)}{v.retryTime && <> {t("可重试：", "Can be retried at ")}<When at={v.retryTime} /></>}</p>
       <Issues list={v.issues} />
     </section>
   );

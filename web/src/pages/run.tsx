@@ -1,6 +1,7 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ApiError, follow, path, session, useLive, type Following } from "../lib/api.ts";
 import { count, num, t } from "../lib/i18n.ts";
+import { runPath } from "../lib/paths.ts";
 import { go, route, setQuery, to } from "../lib/router.ts";
 import { Countdown, now, shanghai, span, took, When } from "../lib/time.tsx";
 import type { Partition, Phases, Revision, Run, RunEvent } from "../lib/types.ts";
@@ -90,7 +91,7 @@ class Story {
 }
 
 export function RunPage({ id }: { id: string }) {
-  const live = useLive<{ run: Run }>(`/v1/runs/${encodeURIComponent(id)}`, 0);
+  const live = useLive<{ run: Run }>(runPath(id), 0);
   const [turn, render] = useState(0); // handed on, as the story stays the same object
   const story = useRef(new Story());
   const [line, setLine] = useState<Following>({ state: "connecting", cuts: 0, missed: 0 });
@@ -115,7 +116,7 @@ export function RunPage({ id }: { id: string }) {
   }
   const s = story.current;
   const base = live.data?.run;
-  if (!base) return <Page name={t("运行", "Run")} answer={t("正在读取…", "Reading…")}><Loaded live={live} lines={8}>{() => null}</Loaded></Page>;
+  if (!base) return <Page name={t("运行", "Run")} answer={t("正在读取…", "Loading…")}><Loaded live={live} lines={8}>{() => null}</Loaded></Page>;
   const settledNow = [...s.parts.values()].filter((p) => p.state === "STATE_COMPLETED").length;
   const plannedNow = s.planned.reduce((n, p) => n + p.n, 0);
   const over = base.state === "STATE_FINISHED";
@@ -128,19 +129,19 @@ export function RunPage({ id }: { id: string }) {
     <Page name={t("运行", "Run")} tone={st.tone} answer={headline(r)} side={
       <div class="buttons">
         {!ended && <Act<{ run: Run }> label={t("取消", "Cancel")} tone="danger" method="POST" path={`/v1/runs/${id}:cancel`} body={{ note: "" }} cli={`afterbell cancel ${id}`}
-          disabled={r.state === "STATE_CANCELLING"} ask={t("彻底停止这次运行。已提交的分区保留，进行中的回滚。", "Stops the run for good. What is committed stays; what is in hand is rolled back.")} done={live.refresh} />}
+          disabled={r.state === "STATE_CANCELLING"} ask={t("彻底停止这次运行。已提交的分区保留，进行中的回滚。", "Stops the run permanently. What is committed is kept; what is in progress is rolled back.")} done={live.refresh} />}
         {r.state === "STATE_PAUSED" && <Act label={t("恢复股票池", "Resume the pool")} tone="primary" method="POST" path={`/v1/pools/${poolId(r.pool)}:resume`} body={{ note: "" }} cli={`afterbell resume ${poolId(r.pool)}`} done={live.refresh} />}
         {ended && <Act<{ runs: Run[] }> label={t("再运行一次", "Run again")} tone="primary" method="POST" path="/v1/runs" body={body} cli={runCommand(body)} ask={t("以同样的范围再排一次运行。已完整的不会重取。", "Queues the same once more. What is complete is not fetched again.")} done={(a) => a.runs[0] && go(to("runs", a.runs[0].runId))} />}
         {ended && <Verify id={id} />}
       </div>
     }>
       {line.state === "cut" && <p class="stale" role="status" data-stream="cut"><Mark tone="warn" />{t("事件流断开，正在重连；下面停在断开时。", "The stream of events was cut; it is being resumed. What follows is as it was then.")}</p>}
-      {line.state !== "cut" && line.cuts > 0 && <p class="notice" role="status" data-stream="resumed"><Mark tone="ok" />{t(`事件流断开过 ${line.cuts} 次，已接上；补回 ${line.missed} 个事件，没有遗漏。`, `The stream was cut ${line.cuts} times and resumed; ${count(line.missed, "", "event")} caught up, none lost.`)}</p>}
-      {ended && r.issues.length > 0 && r.outcome !== "OUTCOME_SUCCEEDED" && <Card title={r.outcome === "OUTCOME_BLOCKED" ? t("为什么被阻止", "Why it was blocked") : t("没有成功的原因", "What kept it from succeeding")} note={t("账本原文", "word for word as in the ledger")}><Issues list={r.issues} /></Card>}
+      {line.state !== "cut" && line.cuts > 0 && <p class="notice" role="status" data-stream="resumed"><Mark tone="ok" />{t(`事件流断开过 ${line.cuts} 次，已接上；补回 ${line.missed} 个事件，没有遗漏。`, `The stream was cut ${line.cuts} times and resumed; ${count(line.missed, "", "event")} received late, none lost.`)}</p>}
+      {ended && r.issues.length > 0 && r.outcome !== "OUTCOME_SUCCEEDED" && <Card title={r.outcome === "OUTCOME_BLOCKED" ? t("为什么被阻止", "Why it was blocked") : t("没有成功的原因", "Why it did not succeed")} note={t("账本原文", "as in the ledger")}><Issues list={r.issues} /></Card>}
       <dl class="facts">
         <div><dt>{t("状态", "State")}</dt><dd><RunBadge run={r} /></dd></div>
         <div><dt>{t("股票池", "Pool")}</dt><dd>{poolName(r.pool)}</dd></div>
-        <div><dt>{t("缘由", "Why")}</dt><dd>{source(r.source)} · {mode(r.mode)}{r.slotId && <> · <a href={to("schedule", r.slotId)}>{r.slotId}</a></>}</dd></div>
+        <div><dt>{t("触发", "Trigger")}</dt><dd>{source(r.source)} · {mode(r.mode)}{r.slotId && <> · <a href={to("schedule", r.slotId)}>{r.slotId}</a></>}</dd></div>
         <div><dt>{t("开始", "Started")}</dt><dd><When at={r.startTime} /></dd></div>
         <div><dt>{t("结束", "Ended")}</dt><dd>{r.endTime ? <When at={r.endTime} /> : r.startTime ? <span class="num">{span(now.value - Date.parse(r.startTime))}</span> : "–"}</dd></div>
         <div><dt>{t("分区", "Partitions")}</dt><dd class="num">{num(r.completedPartitionCount)} / {num(r.partitionCount)}</dd></div>
@@ -171,27 +172,27 @@ function headline(r: Run): string {
     case "QUEUED":
       return r.notBeforeTime ? t(`${name}：排队，${shanghai(r.notBeforeTime).slice(5, 16)} 之后开始。`, `${name}: queued, starts after ${shanghai(r.notBeforeTime).slice(5, 16)}.`) : t(`${name}：排队中。`, `${name}: queued.`);
     case "CHECKING":
-      return t(`${name}：正在检查能否运行。`, `${name}: checking whether it may run.`);
+      return t(`${name}：正在检查能否运行。`, `${name}: checking whether it can run.`);
     case "RUNNING":
-      if (!r.partitionCount) return t(`${name}：进行中，正在计划。`, `${name}: under way, planning.`);
-      return t(`${name}：进行中，完成 ${num(r.completedPartitionCount)} / ${num(r.partitionCount)}。`, `${name}: under way, ${num(r.completedPartitionCount)} of ${num(r.partitionCount)} done.`);
+      if (!r.partitionCount) return t(`${name}：进行中，正在计划。`, `${name}: running, planning.`);
+      return t(`${name}：进行中，完成 ${num(r.completedPartitionCount)} / ${num(r.partitionCount)}。`, `${name}: running, ${num(r.completedPartitionCount)} of ${num(r.partitionCount)} done.`);
     case "PAUSED":
-      return t(`${name}：已暂停，恢复后继续。这不是失败。`, `${name}: paused, and goes on once resumed. This is no failure.`);
+      return t(`${name}：已暂停，恢复后继续。这不是失败。`, `${name}: paused; it continues after it is resumed. This is no failure.`);
     case "CANCELLING":
-      return t(`${name}：正在取消，等采集器确认。`, `${name}: cancelling, until the worker confirms.`);
+      return t(`${name}：正在取消，等采集器确认。`, `${name}: cancelling; waiting for the worker to confirm.`);
   }
   const why = r.issues[0] ? reasonName(r.issues[0].reason) : "";
   switch (short(r.outcome, "OUTCOME")) {
     case "SUCCEEDED":
       return t(`${name}：成功，到 ${r.asOfTradeDate || "–"}。`, `${name}: succeeded, up to ${r.asOfTradeDate || "–"}.`);
     case "UNCHANGED":
-      return t(`${name}：没有需要更新的内容。`, `${name}: there was nothing to do.`);
+      return t(`${name}：没有需要更新的内容。`, `${name}: nothing to update.`);
     case "PARTIAL":
       return t(`${name}：部分完成，${num(r.partitionCount - r.completedPartitionCount)} 个分区未完成：${why}。`, `${name}: partial, ${count(r.partitionCount - r.completedPartitionCount, "", "partition")} not complete: ${why}.`);
     case "BLOCKED":
       return t(`${name}：在${stage(r.blockedStage)}被阻止：${why}。`, `${name}: blocked at ${stage(r.blockedStage)}: ${why}.`);
     case "CANCELLED":
-      return t(`${name}：已取消，完成的 ${num(r.completedPartitionCount)} 个分区保留。`, `${name}: cancelled; the ${count(r.completedPartitionCount, "", "partition")} done stay.`);
+      return t(`${name}：已取消，完成的 ${num(r.completedPartitionCount)} 个分区保留。`, `${name}: cancelled; ${count(r.completedPartitionCount, "", "partition")} that were complete are kept.`);
   }
   return t(`${name}：失败：${why}。`, `${name}: failed: ${why}.`);
 }
@@ -205,7 +206,7 @@ function Verify({ id }: { id: string }) {
   const [found, tell] = useState<Verified | null>(null);
   return (
     <>
-      <Act<Verified> label={t("校验", "Verify")} method="POST" path={`/v1/runs/${id}:verify`} body={{}} cli={`afterbell verify ${id}`} ask={t("从数据文件重新读取这次运行的分区，与提交时的内容比较。", "Reads the run's partitions from the pool's file anew and compares them with what was committed.")} done={tell} />
+      <Act<Verified> label={t("校验", "Verify")} method="POST" path={`/v1/runs/${id}:verify`} body={{}} cli={`afterbell verify ${id}`} ask={t("从数据文件重新读取这次运行的分区，与提交时的内容比较。", "Reads the run's partitions from the pool's file again and compares them with what was committed.")} done={tell} />
       {found && <p class="notice" role="status" data-verified={found.differences.length}><Mark tone={found.differences.length ? "bad" : "ok"} />{found.differences.length
         ? t(`读了 ${found.checkedCount} 个分区，${found.differences.length} 个不同。`, `${found.checkedCount} partitions read, ${found.differences.length} differ.`)
         : t(`读了 ${num(found.checkedCount)} 个分区，全部一致。`, `${num(found.checkedCount)} partitions read, all agree.`)}{found.differences.slice(0, 5).map((d) => <span key={d.partitionId} lang="en"> {d.message}</span>)}</p>}
@@ -217,7 +218,7 @@ const phaseNames: [keyof Phases, string, string, string][] = [["waitMs", "wait",
 const total = (p: Phases): number => phaseNames.reduce((n, [k]) => n + Number(p[k]), 0);
 const phaseWords = (p: Phases): string => phaseNames.map(([k, , zh, en]) => `${t(zh, en)} ${took(Number(p[k]))}`).join(" · ");
 
-/** Height and place of a phase within its lane, as shares, so that it does not hang on colour. */
+/** Height and place of a phase within its lane, as shares, so that it can be told without colour. */
 const shapes: Record<string, [number, number]> = { wait: [0.36, 0.28], fetch: [0, 1], check: [0.18, 0.64], commit: [0, 1], hold: [0.36, 0.28] };
 
 function Timeline({ story, turn, tick }: { story: Story; turn: number; tick: number }) {
@@ -337,12 +338,12 @@ function Partitions({ story, run }: { story: Story; turn: number; run: Run }) {
       <Card title={t("数据集", "Datasets")} flush>
         {groups.size ? <div class="scroll"><table><thead><tr><th>{t("数据集", "Dataset")}</th><th class="r">{t("完成", "Settled")}</th><th class="r">{t("行", "Rows")}</th><th class="r">{t("调用", "Calls")}</th></tr></thead>
           <tbody>{[...groups].map(([id, g]) => <tr key={id}><td>{dataset(id)} <code class="dim">{id}</code></td><td class="r num">{num(g.done)} / {num(g.n)}</td><td class="r num">{num(g.rows)}</td><td class="r num">{num(g.calls)}</td></tr>)}</tbody></table></div>
-          : <Empty>{run.state === "STATE_FINISHED" ? t("没有计划任何分区。", "No partition was planned.") : t("还没有计划。", "Nothing is planned yet.")}</Empty>}
+          : <Empty>{run.state === "STATE_FINISHED" ? t("没有计划任何分区。", "No partitions were planned.") : t("还没有计划。", "Nothing has been planned yet.")}</Empty>}
       </Card>
       <Card title={t("分区", "Partitions")} flush note={<Choice label={t("分区", "Partitions")} value={only} options={[["", t(`全部 ${num(all.length)}`, `All ${num(all.length)}`)], ["bad", t(`未完成 ${bad.length}`, `Not complete ${bad.length}`)], ["found", t(`有发现 ${found.length}`, `Findings ${found.length}`)]]} change={(v) => setQuery({ parts: v })} />}>
         {shown.length ? (
           <div class="scroll"><table>
-            <thead><tr><th>{t("数据集", "Dataset")}</th><th>{t("日期", "Date")}</th><th>{t("状态", "State")}</th><th>{t("结论", "Verdict")}</th><th class="r">{t("行 / 应有", "Rows / called for")}</th><th class="r">{t("次", "Tries")}</th></tr></thead>
+            <thead><tr><th>{t("数据集", "Dataset")}</th><th>{t("日期", "Date")}</th><th>{t("状态", "State")}</th><th>{t("结论", "Verdict")}</th><th class="r">{t("行 / 应有", "Rows / expected")}</th><th class="r">{t("次", "Tries")}</th></tr></thead>
             <tbody>{shown.slice(0, most).map((p) => {
               const s = partitionState(p.state);
               return (
@@ -356,7 +357,7 @@ function Partitions({ story, run }: { story: Story; turn: number; run: Run }) {
               );
             })}</tbody>
           </table></div>
-        ) : <Empty>{only ? t("没有这样的分区。", "There is none.") : t("还没有分区。", "There are no partitions yet.")}</Empty>}
+        ) : <Empty>{only ? t("没有这样的分区。", "There are none.") : t("还没有分区。", "There are no partitions yet.")}</Empty>}
         {shown.length > most && <p class="more"><button onClick={() => setMost(most + 200)}>{t(`再显示 200 个（共 ${num(shown.length)}）`, `200 more of ${num(shown.length)}`)}</button></p>}
       </Card>
     </div>
@@ -370,7 +371,7 @@ function Related({ run }: { run: Run }) {
   return (
     <Card title={t("前后", "Before and after")}>
       <ul class="plain">
-        {run.followsRunId && <li>{t("接着 ", "It follows ")}<RunLink id={run.followsRunId} /></li>}
+        {run.followsRunId && <li>{t("接着 ", "Follows ")}<RunLink id={run.followsRunId} /></li>}
         {follow.map((r) => <li key={r.runId}>{t("后续 ", "Followed by ")}<RunLink id={r.runId} /> <RunBadge run={r} /></li>)}
         {run.retryTime && !follow.length && <li>{t("将在 ", "A follow-up is due at ")}<When at={run.retryTime} />{t(" 再试", "")}</li>}
         {run.preflightId && <li class="dim">{t("预检 ", "Preflight ")}<code>{run.preflightId.slice(-12)}</code></li>}
@@ -382,7 +383,7 @@ function Related({ run }: { run: Run }) {
 function Revisions({ run }: { run: Run }) {
   const live = useLive<{ revisions: Revision[]; nextPageToken: string }>(path("/v1/revisions", { pool: poolId(run.pool), run_id: run.runId, page_size: 50 }), 0);
   return (
-    <Card title={t("修订", "Revisions")} note={t(`数据源改动了 ${num(run.revisions!.valueCount)} 个值，旧值保留`, `the provider changed ${count(run.revisions!.valueCount, "", "value")}; the old ones are kept`)} flush>
+    <Card title={t("修订", "Revisions")} note={t(`数据源改动了 ${num(run.revisions!.valueCount)} 个值，旧值保留`, `the provider changed ${count(run.revisions!.valueCount, "", "value")}; the old values are kept`)} flush>
       <Loaded live={live}>{(d) => (
         <div class="scroll"><table>
           <thead><tr><th>{t("代码", "Symbol")}</th><th>{t("日期", "Date")}</th><th>{t("列", "Column")}</th><th class="r">{t("旧值", "Old")}</th><th class="r">{t("新值", "New")}</th><th>{t("看到时间", "Seen")}</th></tr></thead>

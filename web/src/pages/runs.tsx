@@ -1,6 +1,7 @@
 import { useState } from "preact/hooks";
 import { call, path, useLive } from "../lib/api.ts";
 import { num, t } from "../lib/i18n.ts";
+import { runsPath, runsQuery } from "../lib/paths.ts";
 import { route, setQuery, to } from "../lib/router.ts";
 import { span, When } from "../lib/time.tsx";
 import type { Run } from "../lib/types.ts";
@@ -21,9 +22,8 @@ function List() {
   const q = route.value.query;
   const pool = q.get("pool") ?? "";
   const only = q.get("only") ?? "";
-  const [k, v] = only.split("=");
-  const query = { pool, ...(k && v ? { [k]: v } : {}), page_size: 50 };
-  const address = path("/v1/runs", query);
+  const query = runsQuery(q);
+  const address = runsPath(q);
   const live = useLive<{ runs: Run[]; nextPageToken: string }>(address, 3000);
   const [older, setOlder] = useState<{ key: string; runs: Run[]; next: string }>({ key: "", runs: [], next: "" });
   const [error, fail] = useState<Error | null>(null);
@@ -44,8 +44,8 @@ function List() {
   const last = first.find((r) => r.state === "STATE_FINISHED");
   const head = active.length
     ? t(`${active.map((r) => poolName(r.pool)).join("、")}正在运行。`, `${active.map((r) => poolName(r.pool)).join(" and ")} running now.`)
-    : last ? t(`没有运行在进行；最近一次：${poolName(last.pool)}，${runState(last).text}。`, `Nothing runs now; the last, of ${poolName(last.pool)}, ${runState(last).text}.`)
-    : live.data ? t("没有这样的运行。", "There is no such run.") : t("正在读取…", "Reading…");
+    : last ? t(`没有正在进行的运行；最近一次：${poolName(last.pool)}，${runState(last).text}。`, `Nothing is running. The last run, of ${poolName(last.pool)}: ${runState(last).text}.`)
+    : live.data ? t("没有这样的运行。", "There are no such runs.") : t("正在读取…", "Loading…");
   return (
     <Page name={t("运行", "Runs")} answer={head} tone={active.length ? "run" : undefined}>
       <div class="bar">
@@ -56,13 +56,13 @@ function List() {
         <Loaded live={live} lines={8}>{() => all.length ? (
           <>
             <div class="scroll"><table class="rows">
-              <thead><tr><th>{t("状态", "State")}</th><th>{t("池", "Pool")}</th><th>{t("开始", "Started")}</th><th>{t("用时", "Took")}</th><th>{t("缘由", "Why")}</th><th>{t("范围", "Dates")}</th><th class="r">{t("分区", "Partitions")}</th><th class="r">{t("行", "Rows")}</th><th class="r">{t("调用", "Calls")}</th><th>{t("原因", "Reason")}</th></tr></thead>
+              <thead><tr><th>{t("状态", "State")}</th><th>{t("池", "Pool")}</th><th>{t("开始", "Started")}</th><th>{t("用时", "Took")}</th><th>{t("触发", "Trigger")}</th><th>{t("范围", "Dates")}</th><th class="r">{t("分区", "Partitions")}</th><th class="r">{t("行", "Rows")}</th><th class="r">{t("调用", "Calls")}</th><th>{t("原因", "Reason")}</th></tr></thead>
               <tbody>{all.map((r) => <Row key={r.runId} r={r} />)}</tbody>
             </table></div>
             {error && <Failure error={error} />}
             {mine.next && <p class="more"><button onClick={() => void more()}>{t("更早的", "Older")}</button></p>}
           </>
-        ) : <Empty>{only || pool ? t("没有符合条件的运行。", "No run matches.") : t("还没有运行。可以先做一次预检，再开始。", "There are no runs yet. Do a preflight, then start one.")} <a href={to("preflight")}>{t("预检", "Preflight")}</a></Empty>}</Loaded>
+        ) : <Empty>{only || pool ? t("没有符合条件的运行。", "No run matches.") : t("还没有运行。可以先做一次预检，再开始。", "There are no runs yet. Run a preflight, then start one.")} <a href={to("preflight")}>{t("预检", "Preflight")}</a></Empty>}</Loaded>
       </section>
     </Page>
   );

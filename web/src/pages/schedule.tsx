@@ -1,6 +1,7 @@
 import { useState } from "preact/hooks";
 import { call, path, useLive } from "../lib/api.ts";
 import { t } from "../lib/i18n.ts";
+import { slotsPath } from "../lib/paths.ts";
 import { route, setQuery, to } from "../lib/router.ts";
 import { Countdown, span, weekday, When } from "../lib/time.tsx";
 import type { Run, Schedule as Plan, Slot } from "../lib/types.ts";
@@ -19,9 +20,9 @@ function SlotPage({ id }: { id: string }) {
   const name = poolName("POOL_" + pool.toUpperCase());
   const s = d && slotState(d.slot.state);
   const last = d?.runs.at(-1);
-  const answer = !d ? (live.error ? t(`没有 ${date} 的时段。`, `There is no slot of ${date}.`) : t("正在读取…", "Reading…"))
+  const answer = !d ? (live.error ? t(`没有 ${date} 的时段。`, `There is no slot for ${date}.`) : t("正在读取…", "Loading…"))
     : d.slot.issues[0] && !last ? t(`${name} ${date}：${s!.text}，${reasonName(d.slot.issues[0].reason)}。`, `${name}, ${date}: ${s!.text}, ${reasonName(d.slot.issues[0].reason)}.`)
-    : last ? t(`${name} ${date} 的运行为何如此。`, `Why the run of ${name} on ${date} went as it did.`)
+    : last ? t(`${name} ${date} 的运行经过。`, `What happened in the run of ${name} on ${date}.`)
     : t(`${name} ${date}：${s!.text}。`, `${name}, ${date}: ${s!.text}.`);
   return (
     <Page name={t("时段", "Slot")} answer={answer} tone={s?.tone} side={<a class="button" href={to("schedule")}>{t("所有时段", "All slots")}</a>}>
@@ -35,15 +36,15 @@ function SlotPage({ id }: { id: string }) {
             <Card title={t("时段", "Slot")}>
               <ul class="plain">
                 <li><Badge tone={slotState(x.slot.state).tone}>{slotState(x.slot.state).text}</Badge> {name} · <span class="num">{x.slot.date}</span> {weekday(x.slot.date)}</li>
-                <li class="dim">{t("应在 ", "Due at ")}<When at={x.slot.dueTime} full />{Number(x.slot.lateSeconds) > 0 && t(`，晚了 ${span(Number(x.slot.lateSeconds) * 1000)}`, `, ${span(Number(x.slot.lateSeconds) * 1000)} late`)}</li>
+                <li class="dim">{t("到期 ", "Due at ")}<When at={x.slot.dueTime} full />{Number(x.slot.lateSeconds) > 0 && t(`，晚了 ${span(Number(x.slot.lateSeconds) * 1000)}`, `, ${span(Number(x.slot.lateSeconds) * 1000)} late`)}</li>
                 {x.slot.lateNote && <li class="dim" lang="en">{x.slot.lateNote}</li>}
               </ul>
               <Issues list={x.slot.issues} />
             </Card>
             <Card title={t("运行", "Runs")}>
-              {x.runs.length ? <ul class="plain">{x.runs.map((r) => <li key={r.runId}><RunBadge run={r} /> <RunLink id={r.runId} /> <span class="dim"><When at={r.startTime ?? r.createTime} /></span></li>)}</ul> : <Empty>{t("没有运行。", "No run.")}</Empty>}
+              {x.runs.length ? <ul class="plain">{x.runs.map((r) => <li key={r.runId}><RunBadge run={r} /> <RunLink id={r.runId} /> <span class="dim"><When at={r.startTime ?? r.createTime} /></span></li>)}</ul> : <Empty>{t("没有运行。", "There are no runs.")}</Empty>}
             </Card>
-            <Card title={t("同样的命令", "The same as a command")}><Command label="afterbell" text={`afterbell explain ${id}`} /></Card>
+            <Card title={t("同样的命令", "As a command")}><Command label="afterbell" text={`afterbell explain ${id}`} /></Card>
           </div>
         </div>
       )}</Loaded>
@@ -51,22 +52,22 @@ function SlotPage({ id }: { id: string }) {
   );
 }
 
-const catchUps: [string, string, string][] = [["CATCH_UP_LAST", "只补最后一个", "the last one"], ["CATCH_UP_ALL", "全部补上", "all"], ["CATCH_UP_NONE", "不补", "none"]];
+const catchUps: [string, string, string][] = [["CATCH_UP_LAST", "只补跑最后一个", "the last one"], ["CATCH_UP_ALL", "全部补跑", "all"], ["CATCH_UP_NONE", "不补跑", "none"]];
 
 function Overview() {
   const live = useLive<{ schedule: Plan }>("/v1/schedule", 10000);
   const pool = route.value.query.get("pool") ?? "";
-  const slots = useLive<{ slots: Slot[]; nextPageToken: string }>(path("/v1/slots", { pool, page_size: 60 }), 10000);
+  const slots = useLive<{ slots: Slot[]; nextPageToken: string }>(slotsPath(pool), 10000);
   const [older, setOlder] = useState<{ pool: string; slots: Slot[]; next: string }>({ pool, slots: [], next: "" });
   const mine = older.pool === pool && older.slots.length ? older : { pool, slots: [], next: slots.data?.nextPageToken ?? "" };
   const s = live.data?.schedule;
-  const head = !s ? t("正在读取…", "Reading…") : s.paused ? t("计划已暂停。", "The schedule is held.") : !s.enabled ? t("计划已停用，不会自动运行。", "The schedule is off; nothing runs by itself.")
+  const head = !s ? t("正在读取…", "Loading…") : s.paused ? t("计划已暂停。", "The schedule is paused.") : !s.enabled ? t("计划已停用，不会自动运行。", "The schedule is disabled; nothing runs automatically.")
     : t(`每个交易日 ${s.runAt} 运行。`, `Runs at ${s.runAt} on every ${s.tradingDaysOnly ? "trading day" : "day"}.`);
   const days = [...new Map([...(slots.data?.slots ?? []), ...mine.slots].map((x) => [x.slotId, x])).values()];
   return (
     <Page name={t("计划与时段", "Schedule and slots")} answer={head} tone={!s ? undefined : s.paused ? "hold" : s.enabled ? "ok" : "idle"} side={s && (s.paused
-      ? <Act label={t("恢复计划", "Release")} tone="primary" method="POST" path="/v1/schedule:resume" body={{ note: "" }} cli="afterbell schedule resume" ask={t("被跳过的时段按补做设置处理。", "The slots passed over are caught up as the setting says.")} done={live.refresh} />
-      : <Act label={t("暂停计划", "Hold")} method="POST" path="/v1/schedule:pause" body={{ note: "" }} cli="afterbell schedule pause" ask={t("暂停后，到时间的时段会被记为跳过。进行中的运行不受影响。", "Slots that come due are then recorded as skipped. A run under way is not touched.")} done={live.refresh} />)}>
+      ? <Act label={t("恢复计划", "Resume")} tone="primary" method="POST" path="/v1/schedule:resume" body={{ note: "" }} cli="afterbell schedule resume" ask={t("被跳过的时段按补跑设置处理。", "Skipped slots are caught up as the setting says.")} done={live.refresh} />
+      : <Act label={t("暂停计划", "Pause")} method="POST" path="/v1/schedule:pause" body={{ note: "" }} cli="afterbell schedule pause" ask={t("暂停后，到时间的时段会被记为跳过。进行中的运行不受影响。", "Slots that are due while it is paused are skipped. A run in progress continues.")} done={live.refresh} />)}>
       <div class="grid wide-left">
         <Card title={t("时段", "Slots")} flush note={<Choice label={t("股票池", "Pool")} value={pool} options={[["", t("两个", "Both")], ["targets", t("目标池", "targets")], ["universe", t("全市场", "universe")]]} change={(p) => setQuery({ pool: p })} />}>
           <Loaded live={slots} lines={8}>{() => days.length ? (
@@ -121,12 +122,12 @@ function Form({ s, done }: { s: Plan; done: () => void }) {
         {s.note && <p class="dim">{s.note} · <When at={s.noteTime} /></p>}
         <Issues list={s.issues} />
         <div class="form">
-          <div class="line"><span>{t("启用", "On")}</span><Switch label={t("启用计划", "Schedule on")} on={d.enabled} change={(enabled) => set({ ...d, enabled })} /></div>
+          <div class="line"><span>{t("启用", "Enabled")}</span><Switch label={t("启用计划", "Enable the schedule")} on={d.enabled} change={(enabled) => set({ ...d, enabled })} /></div>
           <label class="field"><span>{t("时刻", "Time of day")}</span><input value={d.runAt} onInput={(e) => set({ ...d, runAt: e.currentTarget.value })} /></label>
           <label class="field"><span>{t("时区", "Time zone")}</span><input value={d.timeZone} onInput={(e) => set({ ...d, timeZone: e.currentTarget.value })} /></label>
-          <label class="field"><span>{t("错过的时段", "Slots passed over")}</span><select value={d.catchUp} onChange={(e) => set({ ...d, catchUp: e.currentTarget.value })}>{catchUps.map(([v, zh, en]) => <option key={v} value={v}>{t(zh, en)}</option>)}</select></label>
+          <label class="field"><span>{t("错过的时段", "Missed slots")}</span><select value={d.catchUp} onChange={(e) => set({ ...d, catchUp: e.currentTarget.value })}>{catchUps.map(([v, zh, en]) => <option key={v} value={v}>{t(zh, en)}</option>)}</select></label>
           {pools.map((p) => <label key={p} class="check"><input type="checkbox" checked={d.pools.includes(p)} disabled={d.pools.length === 1 && d.pools.includes(p)} onChange={(e) => set({ ...d, pools: pools.filter((x) => (x === p ? e.currentTarget.checked : d.pools.includes(x))) })} />{poolName(p)}</label>)}
-          <div class="line"><span>{t("编排器启动时也运行", "Run when the orchestrator starts")}</span><Switch label={t("启动时运行", "Run on start")} on={d.runOnStartup} change={(runOnStartup) => set({ ...d, runOnStartup })} /></div>
+          <div class="line"><span>{t("编排器启动时也运行", "Run when the orchestrator starts")}</span><Switch label={t("启动时运行", "Run at start")} on={d.runOnStartup} change={(runOnStartup) => set({ ...d, runOnStartup })} /></div>
           <div class="line"><span>{t("只在交易日", "Trading days only")}</span><Switch label={t("只在交易日", "Trading days only")} on={d.tradingDaysOnly} change={(tradingDaysOnly) => set({ ...d, tradingDaysOnly })} /></div>
         </div>
         <p class="buttons">
@@ -134,7 +135,7 @@ function Form({ s, done }: { s: Plan; done: () => void }) {
           {flags.length > 0 && <button onClick={() => set(s)}>{t("还原", "Undo")}</button>}
         </p>
       </Card>
-      <p class="dim small"><Mark tone="idle" /> {t("每个时段都记下自己的结局：触发、跳过、错过或被覆盖，以及原因。", "Each slot records what became of it: fired, skipped, missed or covered, and why.")}</p>
+      <p class="dim small"><Mark tone="idle" /> {t("每个时段都记录结果（触发、跳过、错过或被覆盖）和原因。", "Each slot records its result (fired, skipped, missed or covered) and the reason.")}</p>
     </>
   );
 }

@@ -48,7 +48,7 @@ export default function Targets() {
     sets.refresh();
   };
   return (
-    <Page name={t("目标", "Targets")} tone={live.data && !live.data.resolved.length ? "idle" : undefined} answer={!live.data ? t("正在读取…", "Reading…")
+    <Page name={t("目标", "Targets")} tone={live.data && !live.data.resolved.length ? "idle" : undefined} answer={!live.data ? t("正在读取…", "Loading…")
       : live.data.resolved.length ? t(`目标池跟踪 ${num(kinds!.stock)} 只股票和 ${num(kinds!.etf)} 只 ETF。`, `The targets pool follows ${count(kinds!.stock, "", "stock")} and ${count(kinds!.etf, "", "ETF")}.`)
       : t("列表是空的：目标池没有要更新的内容。", "The list is empty: the targets pool has nothing to fetch.")}>
       <Loaded live={sets}>{(d) => {
@@ -60,12 +60,12 @@ export default function Targets() {
               {names.length > 1 && <div class="bar"><Choice label={t("集合", "Set")} value={name} options={names.map((s) => [s.setId, `${s.setId} ${s.entries.length}`])} change={(s) => setQuery({ set: s === "default" ? "" : s })} /></div>}
               <Edit key={name + set.etag} set={set} done={refresh} />
             </div>
-            <Card title={t("合起来的列表", "The list of all sets")} flush note={<input type="search" aria-label={t("筛选", "Filter")} placeholder={t("筛选", "Filter")} value={route.value.query.get("q") ?? ""} onInput={(e) => setQuery({ q: e.currentTarget.value })} />}>
+            <Card title={t("目标列表（所有集合）", "Target list (all sets)")} flush note={<input type="search" aria-label={t("筛选", "Filter")} placeholder={t("筛选", "Filter")} value={route.value.query.get("q") ?? ""} onInput={(e) => setQuery({ q: e.currentTarget.value })} />}>
               {shown.length ? <div class="scroll tall" tabIndex={0}><table class="rows"><tbody>{shown.map((r) => (
                 <tr key={r.symbol}><td><a data-row href={to("look", r.symbol, { pool: "targets" })}>{r.symbol}</a> {r.name}</td><td class="dim">{r.kind === "INSTRUMENT_KIND_ETF" ? "ETF" : t("股票", "stock")}</td>
                   <td>{r.memberships.filter((m) => m.setId !== "default" || r.memberships.length > 1).map((m) => <Badge key={m.setId} tone="idle">{m.setId}</Badge>)}{r.expireTime && <small class="dim">{t("到 ", "until ")}<When at={r.expireTime} seconds={false} /></small>}</td></tr>
               ))}</tbody></table></div>
-                : <Empty>{find ? t("没有符合的。", "None matches.") : t("还没有代码。", "No symbols yet.")}</Empty>}
+                : <Empty>{find ? t("没有符合条件的。", "Nothing matches.") : t("还没有代码。", "No symbols yet.")}</Empty>}
             </Card>
           </div>
         );
@@ -106,7 +106,7 @@ function Edit({ set, done }: { set: Set_; done: () => void }) {
       {found.length > 0 && <ul class="suggest">{found.map((i) => <li key={i.symbol}><button disabled={symbols.includes(i.symbol)} onClick={() => { setText((x) => (x.trim() ? x.trimEnd() + "\n" : "") + i.symbol); setQueryText(""); }}>+ {i.symbol} {i.name} {i.listStatus !== "L" && <small class="dim">{i.listStatus}</small>}</button></li>)}</ul>}
       <textarea rows={12} spellcheck={false} aria-label={t("代码", "Symbols")} value={text} onInput={(e) => setText(e.currentTarget.value)} />
       {error && <Failure error={error} />}
-      {changed && <label class="check"><input type="checkbox" checked={unlisted} onChange={(e) => allow(e.currentTarget.checked)} />{t("也接受列表里还没有的代码（即将上市）", "Take symbols that no list has yet, as of a listing to come")}</label>}
+      {changed && <label class="check"><input type="checkbox" checked={unlisted} onChange={(e) => allow(e.currentTarget.checked)} />{t("也接受列表中尚无的代码（即将上市）", "Accept symbols that are not listed yet")}</label>}
       {preview && (
         <ul class="plain" role="status">
           <li>{t(`合起来将有 ${num(preview.resolved.length)} 个代码`, `All sets together would have ${count(preview.resolved.length, "", "symbol")}`)}</li>
@@ -121,7 +121,7 @@ function Edit({ set, done }: { set: Set_; done: () => void }) {
           disabled={!changed || !preview} cli={(set.setId === "default" ? `afterbell targets set ${some}` : `afterbell targets replace ${set.setId} ${some}`) + (unlisted ? " --allow-unlisted" : "")}
           ask={preview && t(`加 ${preview.addedSymbols.length} 个，减 ${preview.removedSymbols.length} 个。`, `${preview.addedSymbols.length} added, ${preview.removedSymbols.length} removed.`)} done={done} />
         {changed && <button onClick={() => setText(list.join("\n"))}>{t("还原", "Undo")}</button>}
-        {set.setId !== "default" && set.etag && <Act label={t("删除集合", "Delete the set")} tone="danger" method="DELETE" path={path(`/v1/targets/sets/${set.setId}`, { etag: set.etag })} cli={`afterbell targets delete ${set.setId}`} ask={t("只在这个集合里的代码会离开列表；已有数据保留。", "Symbols that only this set has leave the list; their rows stay.")} done={() => { setQuery({ set: "" }); done(); }} />}
+        {set.setId !== "default" && set.etag && <Act label={t("删除集合", "Delete the set")} tone="danger" method="DELETE" path={path(`/v1/targets/sets/${set.setId}`, { etag: set.etag })} cli={`afterbell targets delete ${set.setId}`} ask={t("只在这个集合里的代码会离开列表；已有数据保留。", "Symbols that are only in this set leave the list; their rows stay.")} done={() => { setQuery({ set: "" }); done(); }} />}
       </p>
     </Card>
   );

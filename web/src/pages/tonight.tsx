@@ -10,7 +10,7 @@ import { Act, Card, CellIcon, Empty, Failure, Issues, Loaded, Mark, Page, RunLin
 
 const pools = ["POOL_TARGETS", "POOL_UNIVERSE"];
 
-/** Gives a date as people say it: with its weekday, and "today" when it is. */
+/** Writes a date with its weekday, and "today" if it is. */
 const named = (date: string): string =>
   `${date.slice(5)} ${weekday(date)}${date === day(now.peek()) ? t("（今天）", " (today)") : ""}`;
 
@@ -57,34 +57,34 @@ export default function Tonight() {
         )) : <Loaded live={status}>{() => null}</Loaded>}
       </div>
       <div class="grid wide-left">
-        <Card title={t("什么时候该有什么", "What is expected when")} note={t("上海时间，数据源的发布时间", "Shanghai time, when the provider publishes")} flush>
+        <Card title={t("各数据集的到期时间", "What is due when")} note={t("上海时间，数据源在此之后发布", "Shanghai time; the provider publishes after it")} flush>
           {all ? <Expected domains={domains.data!.domains} coverage={coverage} evenings={evenings} /> : <Loaded live={domains}>{() => null}</Loaded>}
         </Card>
         <div class="stack">
           <Card title={t("下一个时段", "The next slot")}>
             <Loaded live={schedule} lines={2}>{() => next!.paused ? (
-              <p><Mark tone="hold" /> {t("计划已暂停，到时间的时段会被跳过。", "The schedule is held; slots that come due are skipped.")} <a href={to("schedule")}>{t("恢复", "Release it")}</a></p>
+              <p><Mark tone="hold" /> {t("计划已暂停，到时间的时段会被跳过。", "The schedule is paused; slots that are due are skipped.")} <a href={to("schedule")}>{t("恢复", "Resume it")}</a></p>
             ) : !next!.enabled ? (
-              <p><Mark tone="idle" /> {t("计划已停用，不会自动运行。", "The schedule is off; nothing runs by itself.")} <a href={to("schedule")}>{t("启用", "Switch it on")}</a></p>
+              <p><Mark tone="idle" /> {t("计划已停用，不会自动运行。", "The schedule is disabled; nothing runs automatically.")} <a href={to("schedule")}>{t("启用", "Enable it")}</a></p>
             ) : next!.nextTime ? (
               <>
                 <p class="big"><Countdown to={next!.nextTime} /></p>
                 <p class="dim"><When at={next!.nextTime} seconds={false} full /> · {weekday(day(next!.nextTime))} · {next!.pools.map(poolName).join(t("、", ", "))}</p>
               </>
-            ) : <Empty>{t("没有将要触发的时段。", "No slot will fire.")}</Empty>}</Loaded>
+            ) : <Empty>{t("没有待触发的时段。", "No slot is scheduled.")}</Empty>}</Loaded>
           </Card>
           <Card title={t("如果有数据晚到", "If something is late")}>
             <Loaded live={settings} lines={2}>{({ settings: s }) => (
               <ul class="plain">
-                <li>{t(`尚未发布或不足：每 15 分钟再问，到 ${s.followUpDeadline}。`, `Not published or short: asked for every 15 minutes until ${s.followUpDeadline}.`)}</li>
-                <li>{t("之后：次日 07:30、08:15，再每两小时一次，直到下一个交易日的数据到期。", "Then at 07:30, 08:15 and every two hours, until the next open day is due.")}</li>
-                <li>{t(`暂时故障：最多 ${s.maxFollowUps} 次，间隔渐长。`, `A passing failure: up to ${s.maxFollowUps} later attempts, with growing pauses.`)}</li>
+                <li>{t(`尚未发布或不足：每 15 分钟重新获取，直到 ${s.followUpDeadline}。`, `Not published or incomplete: fetched again every 15 minutes until ${s.followUpDeadline}.`)}</li>
+                <li>{t("之后：次日 07:30、08:15，再每两小时一次，直到下一个交易日的数据到期。", "After that: at 07:30, 08:15 and every two hours, until the next trading day's data is due.")}</li>
+                <li>{t(`暂时故障：最多重试 ${s.maxFollowUps} 次，间隔渐长。`, `A temporary failure: up to ${s.maxFollowUps} more attempts, with growing pauses.`)}</li>
               </ul>
             )}</Loaded>
           </Card>
         </div>
       </div>
-      <Card title={t("新鲜度", "Freshness")} note={t("每个模块最近完整的交易日", "the last complete trade date of each module")} flush>
+      <Card title={t("数据新鲜度", "Freshness")} note={t("每个模块最近完整的交易日", "the last complete trade date of each module")} flush>
         {status.data && <Freshness pools={status.data.pools} coverage={coverage} domains={domains.data?.domains} />}
       </Card>
     </Page>
@@ -94,10 +94,10 @@ export default function Tonight() {
 function headline(evenings: Map<string, Evening>, status: PoolStatus[] | undefined, error?: Error): { text: ComponentChildren; tone?: Tone } {
   if (!evenings.size) {
     if (error instanceof ApiError && error.reason === "WORKER_UNREACHABLE") {
-      return { tone: "warn", text: t("采集器不在，无法判断昨晚的数据是否完整。", "The worker is away, so it is unknown whether the last evening is complete.") };
+      return { tone: "warn", text: t("采集器没有应答，无法判断最近一晚的数据是否完整。", "The worker does not respond, so it is unknown whether the last evening's data is complete.") };
     }
-    if (error) return { tone: "warn", text: t("现在无法判断。", "Nothing can be told now.") };
-    return { text: t("正在读取…", "Reading…") };
+    if (error) return { tone: "warn", text: t("现在无法判断。", "The state is unknown now.") };
+    return { text: t("正在读取…", "Loading…") };
   }
   const order = ["blocked", "not_whole", "not_due", "whole", "empty"];
   const sorted = [...evenings].sort((a, b) => order.indexOf(a[1].verdict) - order.indexOf(b[1].verdict));
@@ -113,14 +113,14 @@ function headline(evenings: Map<string, Evening>, status: PoolStatus[] | undefin
       if (e.run && e.run.state !== "STATE_QUEUED") {
         return e.run.mode === "MODE_BOOTSTRAP"
           ? { tone: "run", text: t(`${name}正在首次填充，已完成 ${num(e.run.completedPartitionCount)} / ${num(e.run.partitionCount)}。`, `${name} is being filled for the first time: ${num(e.run.completedPartitionCount)} of ${num(e.run.partitionCount)} done.`) }
-          : { tone: "run", text: t(`${name} ${d} 正在更新。`, `${name}: ${d} is being brought up to date.`) };
+          : { tone: "run", text: t(`${name} ${d} 正在更新。`, `${name}: ${d} is being updated.`) };
       }
       return { tone: "warn", text: t(`${name} ${d} 的数据不完整。`, `${name}: ${d} is not complete.`) };
     case "not_due":
       return { tone: "idle", text: t(`${d} 的数据还没到发布时间。`, `${d} is not due yet.`) };
   }
   const date = [...evenings.values()].map((x) => x.date).filter(Boolean).sort().pop();
-  return { tone: "ok", text: date ? t(`${named(date)} 的数据完整。`, `All data of ${named(date)} is complete.`) : t("没有需要更新的内容。", "There is nothing to bring up to date.") };
+  return { tone: "ok", text: date ? t(`${named(date)} 的数据完整。`, `All data of ${named(date)} is complete.`) : t("没有需要更新的内容。", "There is nothing to update.") };
 }
 
 function PoolCard({ p, e, live, empty }: { p: PoolStatus; e?: Evening; live: Live<{ coverages: Coverage[] }>; empty?: boolean }) {
@@ -131,7 +131,7 @@ function PoolCard({ p, e, live, empty }: { p: PoolStatus; e?: Evening; live: Liv
     <section class={"card pool " + tone} data-pool={id} data-verdict={e?.verdict}>
       <h2><Mark tone={tone} />{poolName(p.pool)} {poolName(p.pool) !== id && <small>{id}</small>}</h2>
       {live.error && !live.data ? <Failure error={live.error} retry={live.refresh} /> : <p class="verdict">{sentence(p, e, empty)}</p>}
-      {live.error && live.data && <p class="stale" role="status"><Mark tone="warn" />{t("判断依据为 ", "Judged by what was known at ")}<When at={live.at} />{t("，之后采集器或编排器没有应答。", "; there has been no answer since.")}</p>}
+      {live.error && live.data && <p class="stale" role="status"><Mark tone="warn" />{t("判断依据为 ", "Based on data from ")}<When at={live.at} />{t("，之后采集器或编排器没有应答。", "; there has been no response since.")}</p>}
       {run && (
         <div class="progress-line">
           <progress max={Math.max(1, run.partitionCount)} value={run.completedPartitionCount} aria-label={t("进度", "Progress")} />
@@ -147,7 +147,7 @@ function PoolCard({ p, e, live, empty }: { p: PoolStatus; e?: Evening; live: Liv
           : e?.verdict === "blocked" ? <a class="button primary" href={to("preflight", "", { pool: id })}>{t("预检并运行", "Check and run")}</a>
           : e?.verdict === "not_whole" && !run ? <a class="button primary" href={to("preflight", "", { pool: id })}>{t("现在运行", "Run now")}</a> : null}
         <a class="button" href={to("coverage", "", { pool: id })}>{t("看覆盖", "See coverage")}</a>
-        {e?.date && <a class="button" href={to("schedule", `${e.date}.${id}`)}>{t("这一晚为何如此", "Why this evening")}</a>}
+        {e?.date && <a class="button" href={to("schedule", `${e.date}.${id}`)}>{t("这一晚的经过", "What happened this evening")}</a>}
       </p>
       <p class="foot">
         {p.lastRun ? <>{t("最近一次运行", "Last run")} <a href={to("runs", p.lastRun.runId)}>{runState(p.lastRun).text}</a> · <When at={p.lastRun.endTime} /></> : t("还没有运行过。", "It has not run yet.")}
@@ -159,12 +159,12 @@ function PoolCard({ p, e, live, empty }: { p: PoolStatus; e?: Evening; live: Liv
 
 function sentence(p: PoolStatus, e: Evening | undefined, empty?: boolean): ComponentChildren {
   if (empty) return t("列表里没有代码，所以没有要更新的内容。", "The list has no symbols, so there is nothing to fetch.");
-  if (!e) return t("正在读取…", "Reading…");
+  if (!e) return t("正在读取…", "Loading…");
   const whole = e.counted.length - e.lacking.length;
   const of = e.counted.length + e.pending.length;
   const d = e.date ? named(e.date) : "";
   const pause = p.paused ? t(`已暂停${p.note ? `（${p.note}）` : ""}。`, `Paused${p.note ? ` (${p.note})` : ""}. `) : "";
-  const next = e.next && !p.currentRun ? t(`下次 ${shanghai(e.next).slice(5, 16)} 再取。`, ` It is asked for next at ${shanghai(e.next).slice(5, 16)}.`) : "";
+  const next = e.next && !p.currentRun ? t(`下次获取：${shanghai(e.next).slice(5, 16)}。`, ` It is fetched next at ${shanghai(e.next).slice(5, 16)}.`) : "";
   const names = [...new Set(e.lacking.map((c) => dataset(c.datasetId)))].join(t("、", ", "));
   switch (e.verdict) {
     case "whole":
@@ -172,7 +172,7 @@ function sentence(p: PoolStatus, e: Evening | undefined, empty?: boolean): Compo
     case "not_due":
       return pause + t(`${d}：还没到时间，已有 ${whole} / ${of}。`, `${d}: not due yet, ${whole} of ${of} there.`) + next;
     case "blocked":
-      return pause + t(`${d}：缺 ${names}，而且检查不放行。`, `${d}: ${names} missing, and a check does not let the run start.`) + next;
+      return pause + t(`${d}：缺少 ${names}，而且检查没有通过。`, `${d}: ${names} missing, and a check blocks the run.`) + next;
     default:
       return pause + t(`${d}：完整 ${whole} / ${of}${names ? `，缺 ${names}` : ""}。`, `${d}: ${whole} of ${of} complete${names ? `, missing ${names}` : ""}.`) + next;
   }
@@ -207,7 +207,7 @@ function Expected({ domains, coverage, evenings }: { domains: DomainSetting[]; c
 function Freshness({ pools: list, coverage, domains }: { pools: PoolStatus[]; coverage: Record<string, Live<{ coverages: Coverage[] }>>; domains?: DomainSetting[] }) {
   const off = new Set(domains?.flatMap((d) => d.modules.filter((m) => !d.enabled || !m.enabled).map((m) => m.module.moduleId)));
   const ids = [...new Set(list.flatMap((p) => p.moduleDates.map((m) => m.moduleId)))].filter((id) => !off.has(id));
-  if (!ids.length) return <Empty>{t("采集器不在，只有它知道持有哪些日期。", "The worker is away, and it alone knows what is held.")}</Empty>;
+  if (!ids.length) return <Empty>{t("采集器没有应答，只有它知道存有哪些日期。", "The worker does not respond; only it knows what is stored.")}</Empty>;
   const title = (id: string) => domains?.flatMap((d) => d.modules).find((m) => m.module.moduleId === id)?.module.title ?? id;
   return (
     <div class="scroll"><table>

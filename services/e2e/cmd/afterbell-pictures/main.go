@@ -27,7 +27,11 @@ func main() {
 	wait := flag.Duration("wait", 900*time.Millisecond, "how long a page may settle")
 	times := flag.Bool("measure", false, "take times instead of pictures")
 	flag.Parse()
-	if err := run(*base, *bin, func(base string) error {
+	of := pictured
+	if *times {
+		of = measured
+	}
+	if err := run(*base, *bin, of, func(base string) error {
 		if *times {
 			return measure(base)
 		}
@@ -39,11 +43,11 @@ func main() {
 }
 
 // run does something with the console at base, or at a pair of its own.
-func run(base, bin string, do func(base string) error) (err error) {
+func run(base, bin string, of market, do func(base string) error) (err error) {
 	if base != "" {
 		return do(base)
 	}
-	base, stop, err := pair(context.Background(), bin)
+	base, stop, err := pair(context.Background(), bin, of)
 	if stop != nil {
 		defer func() { err = errors.Join(err, stop()) }()
 	}

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
+	"strconv"
 	"time"
 
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
@@ -13,14 +15,31 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim"
 )
 
-// pair is a pair of its own for the pictures, with a simulated market, a store that it
-// has just filled, and some dates that the provider answers wrongly.
-func pair(ctx context.Context, bin string) (base string, stop func() error, err error) {
+// market is what a pair of its own has.
+type market struct {
+	stocks, funds int
+	// days is how far back the pools reach, in calendar days.
+	days int
+	// years of evenings are in its ledger before it starts.
+	years int
+}
+
+var (
+	// pictured shows what the console does.
+	pictured = market{stocks: 800, funds: 300, days: 420}
+	// measured has three years of coverage and ten years of runs; how many rows a date has
+	// makes no difference to the console.
+	measured = market{stocks: 120, funds: 40, days: 1095, years: 10}
+)
+
+// pair is a pair of its own, with a simulated market, a store that it has just filled,
+// and some dates that the provider answers wrongly.
+func pair(ctx context.Context, bin string, of market) (base string, stop func() error, err error) {
 	dir, err := os.MkdirTemp("", "afterbell-pictures")
 	if err != nil {
 		return "", nil, err
 	}
-	server, err := tusharesim.Start(ctx, tusharesim.Options{Stocks: 800, Funds: 300, Latency: 20 * time.Millisecond})
+	server, err := tusharesim.Start(ctx, tusharesim.Options{Stocks: of.stocks, Funds: of.funds, Latency: 20 * time.Millisecond})
 	if err != nil {
 		return "", nil, errors.Join(err, os.RemoveAll(dir))
 	}
@@ -34,9 +53,17 @@ func pair(ctx context.Context, bin string) (base string, stop func() error, err 
 			return "", stop, err
 		}
 	}
+	if of.years > 0 {
+		years := exec.CommandContext(ctx, "go", "run", "github.com/afterbell/afterbell/services/orchestrator/cmd/ledger-years", "--data-dir", dir, "--years", strconv.Itoa(of.years))
+		years.Stdout, years.Stderr = os.Stderr, os.Stderr
+		if err := years.Run(); err != nil {
+			return "", stop, fmt.Errorf("writing the ledger: %w", err)
+		}
+	}
+	window := fmt.Sprintf("%dd", of.days)
 	s, err := stack.New(ctx, stack.Config{
 		Bin: bin, Data: dir, ProviderURL: server.URL,
-		WorkerFlags:       []string{"--rate-limit", "0", "--universe-window", "420d", "--targets-window", "420d"},
+		WorkerFlags:       []string{"--rate-limit", "0", "--universe-window", window, "--targets-window", window},
 		OrchestratorFlags: []string{"--schedule=false"},
 		Env:               []string{"AFTERBELL_TUSHARE_TOKEN=pictures"},
 	})
