@@ -6,6 +6,7 @@ import { short } from "./words.ts";
 // How an evening is judged, by the rule of clients/go (Evening). The browser test
 // compares the two.
 
+/** "empty": the target list has no symbols, so there is nothing to judge. */
 export type EveningVerdict = "whole" | "blocked" | "not_whole" | "not_due" | "empty";
 
 export interface Facts {
@@ -62,12 +63,9 @@ export function judge(f: Facts): Evening {
   const pending = [...due].filter(([id, clock]) =>
     date && clock && f.now < moment(date, clock) && !coverages.some((c) => c.datasetId === id && c.tradeDate === date)).map(([id]) => id).sort();
   const run = f.status.currentRun ?? f.status.queuedRuns[0] ?? null;
+  const again = pending.length > 0 || lacking.some((c) => c.fetchedAgain); // by a run without dates
   const verdict = verdictOf(f, due, date, counted, lacking, pending, run);
-  const again = pending.length > 0 || lacking.some((c) => c.fetchedAgain);
-  return {
-    verdict, date, counted, lacking, pending, run, issues: issuesOf(f, verdict, lacking, again && !underWay(f, run)),
-    next: verdict === "not_due" || again ? nextOf(f) : 0,
-  };
+  return { verdict, date, counted, lacking, pending, run, issues: issuesOf(f, verdict, lacking, again, run), next: again || verdict === "not_due" ? nextOf(f) : 0 };
 }
 
 function dateOf(f: Facts, due: Map<string, string>, coverages: Coverage[], today: string): string {
@@ -119,27 +117,30 @@ function inZone(date: string, clock: string, zone: string): number | null {
 
 function verdictOf(f: Facts, due: Map<string, string>, date: string, counted: Coverage[], lacking: Coverage[], pending: string[], run: Run | null): EveningVerdict {
   if (f.emptyTargets) return "empty";
-  if (lacking.length === 0 && pending.length === 0 && counted.some((c) => c.tradeDate)) return "whole";
+  if (!lacking.length && !pending.length && counted.some((c) => c.tradeDate)) return "whole";
   if (date && f.now < eveningOf(f, due, date) && !lacking.some((c) => c.tradeDate && c.tradeDate < date)) return "not_due";
-  return !underWay(f, run) && blocked(f) ? "blocked" : "not_whole";
+  if (underWay(f, run)) return "not_whole";
+  // Readiness is how it is now; the last run tells only where that is not known.
+  const decision = f.readiness?.decision ?? "DECISION_UNSPECIFIED";
+  const blocked = decision === "DECISION_UNSPECIFIED" ? f.status.lastRun?.outcome === "OUTCOME_BLOCKED" : decision === "DECISION_BLOCKED";
+  return blocked ? "blocked" : "not_whole";
 }
 
+/** Whether a run of the pool is in progress, or about to start. */
 const underWay = (f: Facts, run: Run | null): boolean =>
   !!run && (run.state !== "STATE_QUEUED" || !run.notBeforeTime || Date.parse(run.notBeforeTime) <= f.now);
 
-/** Whether somebody must act before a run can start; the last run tells only where readiness is not known. */
-const blocked = (f: Facts): boolean =>
-  f.readiness ? f.readiness.decision === "DECISION_BLOCKED" : f.status.lastRun?.outcome === "OUTCOME_BLOCKED";
-
 const rank = (i: Issue): number => ["SEVERITY_WARNING", "SEVERITY_RETRY", "SEVERITY_BLOCKING"].indexOf(i.severity);
 
-function issuesOf(f: Facts, verdict: EveningVerdict, lacking: Coverage[], why: boolean): Issue[] {
-  if (verdict === "whole" || verdict === "not_due" || verdict === "empty") return [];
+function issuesOf(f: Facts, verdict: EveningVerdict, lacking: Coverage[], again: boolean, run: Run | null): Issue[] {
+  if (verdict !== "blocked" && verdict !== "not_whole") return [];
   const last = f.status.lastRun;
+  const ofLacking = (issues: Issue[] | undefined) => (issues ?? []).filter((i) => rank(i) >= 0 && lacking.some((c) => c.moduleId === i.moduleId));
   const all = [
     ...(verdict === "blocked" ? (last?.outcome === "OUTCOME_BLOCKED" ? last.issues : f.readiness?.issues ?? []) : []),
     ...lacking.flatMap((c) => c.issues),
-    ...(verdict === "not_whole" && why ? [...(last?.issues ?? []), ...(f.readiness?.issues ?? [])].filter((i) => lacking.some((c) => c.moduleId === i.moduleId)) : []),
+    // why the last run did not get it, or the next will not
+    ...(verdict === "not_whole" && again && !underWay(f, run) ? [...ofLacking(last?.issues), ...ofLacking(f.readiness?.issues)] : []),
   ];
   const seen = new Set<string>();
   return all

@@ -152,6 +152,7 @@ export interface Coverage {
   unknownCount: string;
   sameAnswerDayCount: number;
   issues: Issue[];
+  /** Whether a run without dates fetches it again. */
   fetchedAgain: boolean;
 }
 

@@ -181,7 +181,7 @@ const reasons: Record<string, [string, string]> = {
   CALENDAR_UNAVAILABLE: ["没有交易日历", "No trading calendar"], INTERRUPTED: ["运行中断", "Interrupted"], CANCELLED: ["已取消", "Cancelled"], STALLED: ["没有进展", "No progress"],
   STALE_EPOCH: ["已被重新分派", "Dispatched again"], WRONG_STATE: ["当前状态不允许", "Not allowed in this state"], SCHEDULE_PAUSED: ["计划已暂停", "Schedule paused"],
   SCHEDULE_DISABLED: ["计划已停用", "Schedule disabled"], NOT_TRADING_DAY: ["非交易日", "Not a trading day"], SLOT_MISSED: ["时段已错过", "Slot missed"],
-  SLOT_COVERED: ["时段已被覆盖", "Slot covered"], INVALID_ARGUMENT: ["输入有误", "Invalid input"], NOT_FOUND: ["不存在", "Not found"],
+  SLOT_COVERED: ["时段已被覆盖", "Slot covered"], SLOT_REOPENED: ["时段再次到期", "Slot due again"], INVALID_ARGUMENT: ["输入有误", "Invalid input"], NOT_FOUND: ["不存在", "Not found"],
   REQUEST_ID_REUSED: ["请求编号已用过", "Request ID already used"], DATA_DIR_LOCKED: ["数据目录被占用", "Data directory in use"], INTERNAL: ["内部错误", "Internal error"],
   VALUES_REPEATED: ["数值与另一日相同", "Repeated values"], VALUES_MISSING: ["数值缺失", "Missing values"], VALUES_CONFLICT: ["数值相互矛盾", "Contradictory values"],
   UNIT_SUSPECT: ["单位可疑", "Suspicious unit"], SYMBOLS_MISSING: ["有代码缺少数据", "Symbols missing"], SYMBOLS_ABSENT: ["部分代码没有数据", "Symbols absent"],

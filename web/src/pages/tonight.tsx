@@ -105,7 +105,7 @@ function headline(evenings: Map<string, Evening>, status: PoolStatus[] | undefin
   const p = status?.find((x) => x.pool === pool);
   const name = poolName(pool);
   const d = e.date ? named(e.date) : "";
-  if (p?.paused && e.verdict !== "whole") return { tone: "hold", text: t(`${name}已暂停，${d} 的数据要等恢复后才会补齐。`, `${name} is paused; ${d} is fetched once it is resumed.`) };
+  if (p?.paused && e.verdict !== "whole" && e.verdict !== "empty") return { tone: "hold", text: t(`${name}已暂停，${d} 的数据要等恢复后才会补齐。`, `${name} is paused; ${d} is fetched once it is resumed.`) };
   switch (e.verdict) {
     case "blocked":
       return { tone: "bad", text: t(`${name} ${d} 的数据不完整，而且下一次运行会被阻止。`, `${name}: ${d} is not complete, and the next run is blocked.`) };
@@ -119,7 +119,7 @@ function headline(evenings: Map<string, Evening>, status: PoolStatus[] | undefin
     case "not_due":
       return { tone: "idle", text: t(`${d} 的数据还没到发布时间。`, `${d} is not due yet.`) };
   }
-  const date = [...evenings.values()].map((x) => x.date).filter(Boolean).sort().pop();
+  const date = [...evenings.values()].filter((x) => x.verdict === "whole").map((x) => x.date).filter(Boolean).sort().pop();
   return { tone: "ok", text: date ? t(`${named(date)} 的数据完整。`, `All data of ${named(date)} is complete.`) : t("没有需要更新的内容。", "There is nothing to update.") };
 }
 
