@@ -196,12 +196,14 @@ func (a *app) planFor(ctx context.Context, w *wanted, file string) (*plan, error
 		if err := p.fields("settings", w.Settings, now.GetSettings(), req, file); err != nil {
 			return nil, err
 		}
-		check := proto.CloneOf(req)
-		check.ValidateOnly = true
-		if _, err := client.Settings.UpdateSettings(ctx, check); err != nil {
+		err = p.step(ctx, "settings", func(ctx context.Context, check bool) error {
+			req.ValidateOnly = check
+			_, err := client.Settings.UpdateSettings(ctx, req)
+			return err
+		})
+		if err != nil {
 			return nil, refusedSection(err, file, "settings", "afterbell settings set --help")
 		}
-		p.step("settings", func(ctx context.Context) error { _, err := client.Settings.UpdateSettings(ctx, req); return err })
 	}
 	if w.Schedule != nil {
 		now, err := client.Schedule.GetSchedule(ctx, &orchestratorv1.GetScheduleRequest{})
@@ -212,12 +214,14 @@ func (a *app) planFor(ctx context.Context, w *wanted, file string) (*plan, error
 		if err := p.fields("schedule", w.Schedule, now.GetSchedule(), req, file); err != nil {
 			return nil, err
 		}
-		check := proto.CloneOf(req)
-		check.ValidateOnly = true
-		if _, err := client.Schedule.UpdateSchedule(ctx, check); err != nil {
+		err = p.step(ctx, "schedule", func(ctx context.Context, check bool) error {
+			req.ValidateOnly = check
+			_, err := client.Schedule.UpdateSchedule(ctx, req)
+			return err
+		})
+		if err != nil {
 			return nil, refusedSection(err, file, "schedule", "afterbell schedule set --help")
 		}
-		p.step("schedule", func(ctx context.Context) error { _, err := client.Schedule.UpdateSchedule(ctx, req); return err })
 	}
 	if err := a.planModules(ctx, p, w, file); err != nil {
 		return nil, err
@@ -228,11 +232,13 @@ func (a *app) planFor(ctx context.Context, w *wanted, file string) (*plan, error
 	return p, a.planNotices(ctx, p, w, file)
 }
 
-// step adds a call for a section that has changes.
-func (p *plan) step(section string, do func(ctx context.Context) error) {
-	if slices.ContainsFunc(p.changes, func(c change) bool { return c.Section == section }) {
-		p.steps = append(p.steps, step{section, do})
+// step adds a call for a section that has changes, after the orchestrator has checked it.
+func (p *plan) step(ctx context.Context, section string, do func(ctx context.Context, check bool) error) error {
+	if !slices.ContainsFunc(p.changes, func(c change) bool { return c.Section == section }) {
+		return nil
 	}
+	p.steps = append(p.steps, step{section, func(ctx context.Context) error { return do(ctx, false) }})
+	return do(ctx, true)
 }
 
 // fields compares settings by the names of the contract and fills the request with
@@ -305,12 +311,14 @@ func (a *app) planModules(ctx context.Context, p *plan, w *wanted, file string) 
 			req.ProviderId = want.Provider
 			p.changes = append(p.changes, change{"domains." + id, "provider", now.GetProviderId(), *want.Provider})
 		}
-		check := proto.CloneOf(req)
-		check.ValidateOnly = true
-		if _, err := a.client.Modules.UpdateDomain(ctx, check); err != nil {
+		err := p.step(ctx, "domains."+id, func(ctx context.Context, check bool) error {
+			req.ValidateOnly = check
+			_, err := a.client.Modules.UpdateDomain(ctx, req)
+			return err
+		})
+		if err != nil {
 			return refusedSection(err, file, "domains."+id, "afterbell domains --all")
 		}
-		p.step("domains."+id, func(ctx context.Context) error { _, err := a.client.Modules.UpdateDomain(ctx, req); return err })
 	}
 	for _, id := range sortedKeys(w.Modules) {
 		want, now := w.Modules[id], modules[id]
@@ -321,13 +329,15 @@ func (a *app) planModules(ctx context.Context, p *plan, w *wanted, file string) 
 			continue
 		}
 		req := &orchestratorv1.UpdateModuleRequest{ModuleId: id, Enabled: want.Enabled}
-		check := proto.CloneOf(req)
-		check.ValidateOnly = true
-		if _, err := a.client.Modules.UpdateModule(ctx, check); err != nil {
+		p.changes = append(p.changes, change{"modules." + id, "enabled", fmt.Sprint(now.GetEnabled()), fmt.Sprint(*want.Enabled)})
+		err := p.step(ctx, "modules."+id, func(ctx context.Context, check bool) error {
+			req.ValidateOnly = check
+			_, err := a.client.Modules.UpdateModule(ctx, req)
+			return err
+		})
+		if err != nil {
 			return refusedSection(err, file, "modules."+id, "afterbell modules --all")
 		}
-		p.changes = append(p.changes, change{"modules." + id, "enabled", fmt.Sprint(now.GetEnabled()), fmt.Sprint(*want.Enabled)})
-		p.step("modules."+id, func(ctx context.Context) error { _, err := a.client.Modules.UpdateModule(ctx, req); return err })
 	}
 	return nil
 }
@@ -378,11 +388,13 @@ func (a *app) planTargets(ctx context.Context, p *plan, w *wanted, file string) 
 			p.changes = append(p.changes, change{"targets", s, was[s], then[s]})
 		}
 	}
-	p.step("targets", func(ctx context.Context) error {
+	return p.step(ctx, "targets", func(ctx context.Context, check bool) error {
+		if check {
+			return nil // the preview has
+		}
 		_, err := a.client.Targets.UpdateTargets(ctx, &orchestratorv1.UpdateTargetsRequest{Targets: list})
 		return err
 	})
-	return nil
 }
 
 // listed says that a symbol is on the list, and until when.

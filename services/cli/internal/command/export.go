@@ -213,6 +213,12 @@ func (a *app) export(c *cobra.Command, table string, f exportFlags) error {
 	if result.Resumed > 0 {
 		a.say(a.T("%s of it were already downloaded.", bytesText(result.Resumed)))
 	}
+	if result.Rows == 0 {
+		a.say(a.T("No row fits: the file has none."))
+		if len(f.symbols) > 0 {
+			a.hint("afterbell targets search " + strings.ToUpper(f.symbols[0]))
+		}
+	}
 	if !result.Complete {
 		a.say(a.incomplete(int(result.LackCount)))
 		a.hint("afterbell condition " + table + " --pool " + f.pool + " --lacking")

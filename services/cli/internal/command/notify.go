@@ -406,10 +406,16 @@ func (a *app) planNotices(ctx context.Context, p *plan, w *wanted, file string) 
 				continue
 			}
 			p.changes = append(p.changes, change{section, "remove", a.enum(now[id].GetKind(), "KIND_").Raw, ""})
-			p.step(section, func(ctx context.Context) error {
+			err := p.step(ctx, section, func(ctx context.Context, check bool) error {
+				if check {
+					return nil // it is there
+				}
 				_, err := a.client.Notices.DeleteChannel(ctx, &orchestratorv1.DeleteChannelRequest{ChannelId: id})
 				return err
 			})
+			if err != nil {
+				return err
+			}
 			continue
 		}
 		if now[id] == nil {
@@ -437,10 +443,11 @@ func (a *app) planNewChannel(ctx context.Context, p *plan, id, section string, w
 			p.changes = append(p.changes, change{section, name, "", text})
 		}
 	}
-	real := proto.CloneOf(req)
-	real.ValidateOnly = false
-	p.step(section, func(ctx context.Context) error { _, err := a.client.Notices.CreateChannel(ctx, real); return err })
-	return nil
+	return p.step(ctx, section, func(ctx context.Context, check bool) error {
+		req.ValidateOnly = check
+		_, err := a.client.Notices.CreateChannel(ctx, req)
+		return err
+	})
 }
 
 func (a *app) planChannel(ctx context.Context, p *plan, now *orchestratorv1.Channel, section string, want map[string]any, file string) error {
@@ -459,10 +466,11 @@ func (a *app) planChannel(ctx context.Context, p *plan, now *orchestratorv1.Chan
 		}
 		p.changes = append(p.changes, change{section, name, before, a.shownField(req, name)})
 	}
-	real := proto.CloneOf(req)
-	real.ValidateOnly = false
-	p.step(section, func(ctx context.Context) error { _, err := a.client.Notices.UpdateChannel(ctx, real); return err })
-	return nil
+	return p.step(ctx, section, func(ctx context.Context, check bool) error {
+		req.ValidateOnly = check
+		_, err := a.client.Notices.UpdateChannel(ctx, req)
+		return err
+	})
 }
 
 // wantChannel fills a request with what the file says.

@@ -514,5 +514,6 @@ var chinese = map[string]string{
 	"Show what targets set, or targets replace with --set, would change, without changing it": "显示 targets set（写 --set 时为 targets replace）会更改什么，但不更改",
 	"its address is not known, because the worker does not respond":                           "不知道它的地址，因为采集器没有响应",
 	"%d modules were probed with it, none successfully":                                       "已用它探测过 %d 个模块，均未成功",
-	"A run creates it: %s": "运行会创建它：%s",
+	"A run creates it: %s":            "运行会创建它：%s",
+	"No row fits: the file has none.": "没有符合的行：文件中没有数据行。",
 }

@@ -90,6 +90,18 @@ var needs = []struct{ program, from string }{
 	{"sqlite3", "the system's package sqlite3 has it"},
 }
 
+// tool is how to call a program: by its path where make tools has put it and the PATH
+// does not lead there.
+func tool(bin, name string) string {
+	if _, err := exec.LookPath(name); err == nil {
+		return name
+	}
+	if found, err := filepath.Glob(filepath.Join(filepath.Dir(bin), ".tools", "bin-*", name)); err == nil && len(found) > 0 {
+		return found[len(found)-1]
+	}
+	return name
+}
+
 // printNext shows where everything is and commands to try, which work from any folder
 // and with any ports.
 func printNext(c stack.Config, out io.Writer) error {
@@ -101,6 +113,7 @@ func printNext(c stack.Config, out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	grpcurl := tool(bin, "grpcurl")
 	fmt.Fprintf(out, `
 Serving until you press Ctrl-C.
   browser  http://%[1]s/
@@ -116,14 +129,14 @@ Try next, in another terminal:
   '%[4]s/afterbell' status
   '%[4]s/afterbell' export daily_prices -o prices.csv
   curl -N -X POST http://%[1]s/v1/preflights:run -d '{}'
-  grpcurl -plaintext -d '{"pool":"universe"}' %[2]s \
+  %[6]s -plaintext -d '{"pool":"universe"}' %[2]s \
     afterbell.orchestrator.v1.PoolService/GetPool
   sqlite3 '%[3]s/targets.sqlite' \
     "select symbol, trade_date, close from daily_prices
      order by trade_date desc limit 12"
-`, c.HTTPAddr, c.GRPCAddr, dir, bin, c.MetricsAddr)
+`, c.HTTPAddr, c.GRPCAddr, dir, bin, c.MetricsAddr, grpcurl)
 	for _, n := range needs {
-		if _, err := exec.LookPath(n.program); err != nil {
+		if _, err := exec.LookPath(n.program); err != nil && tool(bin, n.program) == n.program {
 			fmt.Fprintf(out, "  (%s is not installed here: %s.)\n", n.program, n.from)
 		}
 	}

@@ -521,6 +521,13 @@ func TestExplainTellsTheChain(t *testing.T) {
 		t.Errorf("next: %s", next)
 	}
 
+	backfill := Request{Modules: []string{"stock.basic", "stock.moneyflow"}, Refetch: true}
+	for text, date := range map[string]*market.Date{"2026-11-02": &backfill.Start, "2026-11-06": &backfill.End} {
+		var err error
+		if *date, err = market.ParseDate(text); err != nil {
+			t.Fatal(err)
+		}
+	}
 	for name, c := range map[string]struct {
 		r    Run
 		want string
@@ -528,9 +535,9 @@ func TestExplainTellsTheChain(t *testing.T) {
 		"succeeded": {Run{ID: "A", Pool: market.Targets, State: Finished, Outcome: Succeeded}, "curl localhost:7780/v1/pools/targets/coverage"},
 		"paused":    {Run{ID: "A", Pool: market.Targets, State: Paused}, "curl -X POST localhost:7780/v1/pools/targets:resume -d '{}'"},
 		"running":   {Run{ID: "A", Pool: market.Targets, State: Running}, "curl -N localhost:7780/v1/runs/A:watch"},
-		"cancelled": {Run{ID: "A", Pool: market.Targets, State: Finished, Outcome: Cancelled}, again(market.Targets)},
+		"cancelled": {Run{ID: "A", Pool: market.Targets, State: Finished, Outcome: Cancelled, Request: backfill}, `curl -X POST localhost:7780/v1/runs -d '{"pools":["POOL_TARGETS"],"start_date":"2026-11-02","end_date":"2026-11-06","module_ids":["stock.basic","stock.moneyflow"],"refetch":true}'`},
 		"blocked": {Run{ID: "A", Pool: market.Targets, State: Finished, Outcome: Blocked, Issues: []fault.Issue{fault.NewIssue(fault.TokenInvalid, "No.")}},
-			"AFTERBELL_TUSHARE_TOKEN=YOUR_TOKEN bin/ingest-worker"},
+			"afterbell tokens set < token.txt"},
 		"no module": {Run{ID: "A", Pool: market.Targets, State: Finished, Outcome: Blocked, Issues: []fault.Issue{fault.NewIssue(fault.NoSyncModuleSelected, "No.")}},
 			`curl -X PATCH localhost:7780/v1/modules/stock.market.daily -d '{"enabled":true}'`},
 	} {
@@ -573,11 +580,11 @@ func TestExplainSaysWhatComesAfter(t *testing.T) {
 		says, next string
 	}{
 		"a person can help meanwhile": {History{Run: ended(Blocked, fault.WorkerUnreachable), FollowUps: queued}, "What to do: Check", "bin/ingest-worker"},
-		"none is to be made":          {History{Run: ended(Failed, fault.ProviderUnavailable)}, "the next scheduled run tries again", again(market.Targets)},
+		"none is to be made":          {History{Run: ended(Failed, fault.ProviderUnavailable)}, "the next scheduled run tries again", `curl -X POST localhost:7780/v1/runs -d '{"pools":["POOL_TARGETS"]}'`},
 		"an old gap":                  {History{Run: ended(Partial, fault.Incomplete), Partitions: parts}, "the next scheduled run fetches what is missing", "curl localhost:7780/v1/runs/R1/partitions"},
 		"only time helps":             {History{Run: ended(Partial, fault.NotPublished), FollowUps: queued}, "The follow-up run R2 starts at", watch("R2")},
 		"attempts are used up":        {History{Run: last}, "It was attempt 6 in a row; no further attempt", "bin/ingest-worker"},
-		"permanent":                   {History{Run: ended(Failed, fault.TokenInvalid), Partitions: parts}, "because this needs your action", "AFTERBELL_TUSHARE_TOKEN=YOUR_TOKEN bin/ingest-worker"},
+		"permanent":                   {History{Run: ended(Failed, fault.TokenInvalid), Partitions: parts}, "because this needs your action", "afterbell tokens set < token.txt"},
 		"served by another":           {History{Run: served, Partitions: parts, Next: &queued[0]}, "Run R2, which is already in the queue, is its follow-up and starts at 2026-03-02 19:45:00 +08:00", "curl localhost:7780/v1/pools/targets"},
 		"was served by another":       {History{Run: served, Partitions: parts}, "was already in the queue was its follow-up; it was due at 2026-03-02 19:45:00 +08:00", "curl localhost:7780/v1/pools/targets"},
 	} {
