@@ -37,7 +37,7 @@ var chinese = map[Reason]string{
 	DiskFull:                  "磁盘空间不足，无法写入[ {file}]。",
 	StoreFailed:               "写入[ {file} ]失败，已回滚。",
 	NotPublished:              "数据源尚未发布[ {trade_date} 的 {dataset}]。",
-	Incomplete:                "数据源返回的行数少于应有行数[：{trade_date} 的 {dataset} 有 {row_count} 行，应有 {expected_count} 行，至少 {floor} 行]。",
+	Incomplete:                "数据源返回的行数少于应有行数[：{trade_date} 的 {dataset} 有 {row_count} 行，应有 {expected_count} 行]。",
 	EmptyAnswer:               "数据源没有返回任何行，而该日期应有数据[：{trade_date} 的 {dataset} 应有 {expected_count} 行]。",
 	AcceptedShort:             "数据源在三个不同的日子返回了相同的不足数据，因此接受[：{trade_date} 的 {dataset} 有 {row_count} 行，应有 {expected_count} 行]。",
 	ProbeEmpty:                "探测得到允许，但没有返回任何行[（接口 {api}）]。",

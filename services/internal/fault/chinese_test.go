@@ -35,8 +35,8 @@ func TestEveryReasonHasChinese(t *testing.T) {
 	if extra := len(chinese) - len(Reasons()); extra != 0 {
 		t.Errorf("%d texts are of no reason", extra)
 	}
-	message, todo := Chinese(Incomplete, map[string]string{"dataset": "daily", "trade_date": "2026-11-27", "row_count": "10", "expected_count": "20", "floor": "19"}, "What a newer release says.")
-	if want := "数据源返回的行数少于应有行数：2026-11-27 的 daily 有 10 行，应有 20 行，至少 19 行。"; message != want || todo != "" {
+	message, todo := Chinese(Incomplete, map[string]string{"dataset": "daily", "trade_date": "2026-11-27", "row_count": "10", "expected_count": "20", "floor": "0.98"}, "What a newer release says.")
+	if want := "数据源返回的行数少于应有行数：2026-11-27 的 daily 有 10 行，应有 20 行。"; message != want || todo != "" {
 		t.Errorf("%q, %q", message, todo)
 	}
 	if message, _ := Chinese(Incomplete, map[string]string{"dataset": "daily"}, ""); message != "数据源返回的行数少于应有行数。" {
