@@ -18,6 +18,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"time"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
@@ -43,7 +44,8 @@ type Request struct {
 	// Dir is the directory for the files; it is created if it does not exist.
 	Dir string
 	// Orchestrator and Worker are the host names and IP addresses by which each is
-	// reached. localhost and the loopback addresses are always added.
+	// reached. localhost and the loopback addresses are always added. Empty means those of
+	// the certificate that the directory has.
 	Orchestrator, Worker []string
 	// Days is how long the two certificates are valid, 1 to 3,650. 0 means 825.
 	Days int
@@ -55,6 +57,9 @@ type Request struct {
 type Result struct {
 	// Files that were written, in order.
 	Files []string
+	// Orchestrator and Worker are the names and addresses that the certificates are for,
+	// without localhost and the loopback addresses.
+	Orchestrator, Worker []string
 	// NewCA is false if the CA of the directory was used again.
 	NewCA bool
 	// Expires is when the two certificates expire.
@@ -98,6 +103,12 @@ func Make(r Request) (Result, error) {
 	if err != nil {
 		return out, err
 	}
+	if out.Orchestrator = r.Orchestrator; len(out.Orchestrator) == 0 {
+		out.Orchestrator = hostsOf(r.Dir, "orchestrator")
+	}
+	if out.Worker = r.Worker; len(out.Worker) == 0 {
+		out.Worker = hostsOf(r.Dir, "worker")
+	}
 	if out.Expires.After(ca.cert.NotAfter) {
 		out.Expires = ca.cert.NotAfter
 	}
@@ -106,8 +117,8 @@ func Make(r Request) (Result, error) {
 		hosts []string
 		usage []x509.ExtKeyUsage
 	}{
-		{"orchestrator", append([]string{ClientName}, r.Orchestrator...), []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}},
-		{"worker", r.Worker, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}, // it never shows itself as a client
+		{"orchestrator", append([]string{ClientName}, out.Orchestrator...), []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth}},
+		{"worker", out.Worker, []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}, // it never shows itself as a client
 	} {
 		p, err := issue(ca, template("afterbell "+leaf.name, r.Now, out.Expires), leaf.hosts, leaf.usage)
 		if err != nil {
@@ -136,9 +147,34 @@ func newCA(now time.Time) (pair, error) {
 	return sign(pair{cert: t}, t)
 }
 
+// own are the names that every certificate has.
+var own = []string{"localhost", "127.0.0.1", "::1"}
+
+// hostsOf are the hosts of a certificate that the directory has, so that renewing it
+// keeps them. None if there is no certificate that can be read.
+func hostsOf(dir, name string) (hosts []string) {
+	text, err := os.ReadFile(filepath.Join(dir, name+".crt"))
+	if err != nil {
+		return nil
+	}
+	block, _ := pem.Decode(text)
+	if block == nil {
+		return nil
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil
+	}
+	all := slices.Clone(cert.DNSNames)
+	for _, ip := range cert.IPAddresses {
+		all = append(all, ip.String())
+	}
+	return slices.DeleteFunc(all, func(h string) bool { return h == ClientName || slices.Contains(own, h) })
+}
+
 func issue(ca pair, t *x509.Certificate, hosts []string, usage []x509.ExtKeyUsage) (pair, error) {
 	t.ExtKeyUsage = usage
-	for _, h := range append([]string{"localhost", "127.0.0.1", "::1"}, hosts...) {
+	for _, h := range append(slices.Clone(own), hosts...) {
 		if ip, err := netip.ParseAddr(h); err == nil {
 			t.IPAddresses = append(t.IPAddresses, ip.WithZone("").AsSlice())
 		} else {

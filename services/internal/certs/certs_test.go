@@ -61,8 +61,13 @@ func TestMake(t *testing.T) {
 	if !orchestrator.NotAfter.Equal(now.AddDate(0, 0, DefaultDays).UTC().Truncate(time.Second)) {
 		t.Errorf("it expires at %s", orchestrator.NotAfter)
 	}
-	// Again: the CA stays.
-	again, err := Make(r)
+	// Again, without hosts: the CA and the hosts stay.
+	again, err := Make(Request{Dir: dir, Now: now})
+	for name, host := range map[string]string{"orchestrator.crt": "10.0.0.5", "worker.crt": "desk2"} {
+		if err := read(t, dir, name).VerifyHostname(host); err != nil {
+			t.Errorf("the renewed %s: %v", name, err)
+		}
+	}
 	if err != nil || again.NewCA || len(again.Files) != 4 || slices.ContainsFunc(again.Files, func(f string) bool { return strings.Contains(f, "ca.") }) {
 		t.Errorf("%+v, %v", again, err)
 	}

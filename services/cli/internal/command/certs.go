@@ -42,8 +42,8 @@ func (a *app) certsCommand() *cobra.Command {
 			return err
 		}
 		const local = "localhost, 127.0.0.1, ::1"
-		a.say(a.T("The orchestrator's certificate is for %s.", strings.Join(append(r.Orchestrator, local), ", ")))
-		a.say(a.T("The worker's certificate is for %s.", strings.Join(append(r.Worker, local), ", ")))
+		a.say(a.T("The orchestrator's certificate is for %s.", strings.Join(append(made.Orchestrator, local), ", ")))
+		a.say(a.T("The worker's certificate is for %s.", strings.Join(append(made.Worker, local), ", ")))
 		if !made.NewCA {
 			a.say(a.T("The CA of the directory signed them."))
 		}

@@ -83,7 +83,7 @@ func (a *app) follow(ctx context.Context, runs []*orchestratorv1.Run, after int6
 			continue
 		}
 		a.sayIssues(issues)
-		if at := r.GetRetryTime(); at != nil {
+		if at := r.GetRetryTime(); at != nil && at.AsTime().After(a.now()) { // otherwise it is queued, and the issue says so
 			a.say(a.T("A follow-up run starts at %s.", a.moment(at.AsTime())))
 		}
 		a.hint("afterbell show " + r.GetRunId())
