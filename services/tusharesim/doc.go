@@ -6,7 +6,7 @@
 // while it runs, through Go methods or the control endpoint under /_sim/. Rows
 // tells what the provider has, so that a store can be compared with it.
 //
-// It knows seven interfaces and no accounts: it is for tests, drills and demos and
+// It knows eight interfaces and no accounts: it is for tests, drills and demos and
 // must not be reachable from outside the machine, because the control endpoint
 // asks for no password. Tokens are kept as digests and never written out.
 package tusharesim
