@@ -12,6 +12,7 @@ import (
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/afterbell/afterbell/services/internal/drill"
+	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/transport"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
@@ -209,6 +210,11 @@ func (s *poolService) ListAbsentSymbols(ctx context.Context, req *orchestratorv1
 		}
 	}
 	absent, err := s.Worker.AbsentSymbols(ctx, pool, req.GetDatasetId(), d, symbols)
+	if fault.Is(err, fault.NotFound) {
+		if cal, calErr := s.Ledger.Calendar(ctx); calErr == nil && !cal.IsOpen(d) {
+			return nil, fault.New(fault.NotFound, fmt.Sprintf("The exchange is closed on %s, so no data of %s exists.", d, req.GetDatasetId()), "kind", "partition", "id", req.GetDatasetId()+"/"+d.String())
+		}
+	}
 	if err != nil {
 		return nil, err
 	}

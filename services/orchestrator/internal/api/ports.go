@@ -29,6 +29,7 @@ import (
 // Ledger is what the API reads and keeps; *ledger.Store is one. What is not there
 // is NOT_FOUND.
 type Ledger interface {
+	Calendar(ctx context.Context) (slot.Calendar, error)
 	Run(ctx context.Context, id string) (run.Run, error)
 	Runs(ctx context.Context, f run.Filter) ([]run.Run, error)
 	Partitions(ctx context.Context, runID string, offset, limit int) ([]run.Partition, error)

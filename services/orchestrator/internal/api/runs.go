@@ -62,7 +62,13 @@ func (s *runService) CreateRun(ctx context.Context, req *orchestratorv1.CreateRu
 	if err != nil {
 		return nil, err
 	}
-	return &orchestratorv1.CreateRunResponse{Runs: runsOf(runs)}, nil
+	resp := &orchestratorv1.CreateRunResponse{Runs: runsOf(runs)}
+	for i, r := range resp.Runs { // what it waits for, such as a pool that is paused
+		if r.Explanation, r.NextCommand, err = s.Scheduler.ExplainRun(ctx, runs[i]); err != nil {
+			return nil, err
+		}
+	}
+	return resp, nil
 }
 
 // found reads a run by its id.

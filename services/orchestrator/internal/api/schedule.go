@@ -2,10 +2,17 @@ package api
 
 import (
 	"context"
+	"maps"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/worker"
 )
 
 type scheduleService struct {
@@ -133,9 +140,55 @@ func (s *scheduleService) ExplainSlot(ctx context.Context, req *orchestratorv1.E
 	}
 	e, err := s.Scheduler.ExplainSlot(ctx, req.GetSlotId())
 	if err != nil {
-		return nil, err
+		return nil, s.explainBefore(ctx, req.GetSlotId(), err)
 	}
 	return &orchestratorv1.ExplainSlotResponse{Slot: slotOf(e.Slot), Runs: runsOf(e.Runs), Explanation: e.Sentences, NextCommand: e.Next}, nil
+}
+
+// explainBefore says of a day before the first slot whether it is complete; the metadata
+// has "complete": "true" or "false" then. What is unknown, because the worker is away,
+// leaves the error as it is.
+func (s *scheduleService) explainBefore(ctx context.Context, id string, err error) error {
+	f, ok := fault.As(err)
+	if !ok || f.Meta["before_schedule"] == "" {
+		return err
+	}
+	text, name, _ := strings.Cut(id, ".")
+	day, dateErr := market.ParseDate(text)
+	cal, calErr := s.Ledger.Calendar(ctx)
+	if dateErr != nil || calErr != nil {
+		return err
+	}
+	told := *f
+	told.Meta = maps.Clone(f.Meta)
+	said := func(complete bool, what string) error {
+		told.Meta["complete"] = strconv.FormatBool(complete)
+		told.Message = "There is no slot " + id + ": its day is before the first day of this schedule. " + what
+		return &told
+	}
+	if !cal.IsOpen(day) {
+		return said(true, "The exchange was closed, so nothing is missing.")
+	}
+	held, err := s.coverage(ctx, worker.CoverageQuery{Pool: market.Pool(name), Start: day, End: day})
+	if err != nil {
+		s.Logger.Debug("a day before the schedule is explained without its coverage", "error", err)
+		return f
+	}
+	var lacks []string
+	for _, c := range held {
+		if c.Date == day && !c.Settled() && !slices.Contains(lacks, c.Dataset) {
+			lacks = append(lacks, c.Dataset)
+		}
+	}
+	switch dated := slices.ContainsFunc(held, func(c worker.Coverage) bool { return c.Date == day }); {
+	case !dated:
+		return f
+	case len(lacks) == 0:
+		return said(true, "All data of that day are complete.")
+	}
+	told.Meta["complete"] = "false"
+	told.Message += " It lacks " + strings.Join(lacks, ", ") + "."
+	return &told
 }
 
 // scheduleEtag changes with what UpdateSchedule sets.

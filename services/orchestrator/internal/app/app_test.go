@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -699,7 +700,7 @@ func TestExplainSlot(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	day, err := market.ParseDate("2026-02-26")
+	day, err := market.ParseDate("2026-02-27")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -711,14 +712,41 @@ func TestExplainSlot(t *testing.T) {
 	w, addr := startWorker(t)
 	r := startIn(t, dir, addr, func(c *config.Config) { c.Schedule = false }) // which would decide the slots since
 	r.worker = w
-	resp, body := r.get(t, "GET", "/v1/slots/2026-02-26.universe:explain", "")
+	resp, body := r.get(t, "GET", "/v1/slots/2026-02-27.universe:explain", "")
 	if resp.StatusCode != 200 || !strings.Contains(body, "recorded as missed") || !strings.Contains(body, `"nextCommand":"curl`) {
 		t.Errorf("explained: %d %s", resp.StatusCode, body)
 	}
 	if resp, body := r.get(t, "GET", "/v1/slots?pool=universe", ""); resp.StatusCode != 200 || !strings.Contains(body, `"state":"STATE_MISSED"`) {
 		t.Errorf("slots: %d %s", resp.StatusCode, body)
 	}
-	resp, body = r.get(t, "GET", "/v1/slots/2026-02-27.universe:explain", "")
+	// A day before the first slot says how it stands.
+	for _, c := range []struct {
+		day, says string
+		held      bool
+	}{
+		{"2026-02-22", "The exchange was closed, so nothing is missing.", false},
+		{days[0], "It lacks daily.", false},
+		{days[0], "All data of that day are complete.", true},
+	} {
+		w.set(func() { w.done["POOL_UNIVERSEdaily/"+c.day] = c.held })
+		resp, body = r.get(t, "GET", "/v1/slots/"+c.day+".universe:explain", "")
+		complete := `"complete":"` + strconv.FormatBool(c.says != "It lacks daily.") + `"`
+		if resp.StatusCode != 404 || !strings.Contains(body, c.says) || !strings.Contains(body, complete) {
+			t.Errorf("%s: %d %s", c.day, resp.StatusCode, body)
+		}
+	}
+	// A closed day has no absent symbols, and never will have.
+	if resp, body := r.get(t, "GET", "/v1/pools/universe/absent-symbols?dataset_id=daily&trade_date=2026-03-01", ""); resp.StatusCode != 404 || !strings.Contains(body, "The exchange is closed on 2026-03-01") {
+		t.Errorf("absent on a Sunday: %d %s", resp.StatusCode, body)
+	}
+	// A run of a pool that is paused says so at once.
+	if resp, body := r.get(t, "POST", "/v1/pools/universe:pause", `{"note":"anna"}`); resp.StatusCode != 200 {
+		t.Errorf("pause: %d %s", resp.StatusCode, body)
+	}
+	if resp, body := r.get(t, "POST", "/v1/runs", `{"pools":["POOL_UNIVERSE"]}`); resp.StatusCode != 200 || !strings.Contains(body, "no run of the pool starts until it is resumed") || !strings.Contains(body, "pools/universe:resume") {
+		t.Errorf("a run of a paused pool: %d %s", resp.StatusCode, body)
+	}
+	resp, body = r.get(t, "GET", "/v1/slots/2036-02-27.universe:explain", "")
 	if resp.StatusCode != 404 || !strings.Contains(body, "NOT_FOUND") {
 		t.Errorf("an unknown slot: %d %s", resp.StatusCode, body)
 	}

@@ -345,6 +345,11 @@ func (w *scriptedWorker) ListCoverage(_ context.Context, req *ingestv1.ListCover
 	return resp, nil
 }
 
+// ListAbsentSymbols implements ingestv1.IngestServiceServer.
+func (w *scriptedWorker) ListAbsentSymbols(_ context.Context, req *ingestv1.ListAbsentSymbolsRequest) (*ingestv1.ListAbsentSymbolsResponse, error) {
+	return nil, fault.New(fault.NotFound, "No data has been committed yet.", "kind", "partition", "id", req.GetDatasetId())
+}
+
 // VerifyPartitions implements ingestv1.IngestServiceServer.
 func (w *scriptedWorker) VerifyPartitions(_ context.Context, req *ingestv1.VerifyPartitionsRequest) (*ingestv1.VerifyPartitionsResponse, error) {
 	resp := &ingestv1.VerifyPartitionsResponse{}

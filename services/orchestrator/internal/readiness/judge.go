@@ -115,12 +115,30 @@ func judgeDomain(v *Verdict, f Facts, domain string, selected []string) {
 		fault.DomainTestStale:    "All probes of the domain %s are out of date.",
 		fault.DomainTestRequired: "No module of the domain %s has ever been probed.",
 	} {
-		if tally[kind] == len(modules) {
+		if tally[kind] == len(modules) && !contradicted(f, domain, kind) {
 			i := fault.NewIssue(kind, fmt.Sprintf(message, domain), "domain", domain)
 			i.Severity = severity // a domain that is down for a while is no worse than its modules
 			v.Issues = append(v.Issues, i)
 		}
 	}
+}
+
+// contradicted tells whether a module of the domain, of whichever pool, makes it untrue
+// that all probes of the domain failed, are out of date, or are lacking.
+func contradicted(f Facts, domain string, kind fault.Reason) bool {
+	return slices.ContainsFunc(f.Catalog.Modules, func(m catalog.Module) bool {
+		if m.Domain != domain {
+			return false
+		}
+		p, stale := ProbeOf(f, &m), Stale(f, &m)
+		switch kind {
+		case fault.DomainTestFailed:
+			return p.Status == Pass && !stale
+		case fault.DomainTestStale:
+			return p.Status != Untested && !stale
+		}
+		return p.Status != Untested
+	})
 }
 
 // judgeModule is what the probe on record says, and the reason that the domain gets

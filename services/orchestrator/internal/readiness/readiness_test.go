@@ -323,6 +323,23 @@ func TestJudge(t *testing.T) {
 	}
 }
 
+// A pool that uses one module of a domain says nothing of the others.
+func TestDomainFailsOnlyWithAllItsProbes(t *testing.T) {
+	for name, c := range map[string]struct {
+		failing []string
+		domain  bool
+	}{
+		"the only module of the pool": {[]string{"etf.daily_quote"}, false},
+		"all modules of the domain":   {[]string{"etf.daily_quote", "etf.basic_info"}, true},
+	} {
+		v := Judge(market.Targets, ready(failing(fault.PermissionDenied, c.failing...)))
+		said := slices.ContainsFunc(v.Issues, func(i fault.Issue) bool { return i.Reason == fault.DomainTestFailed })
+		if said != c.domain || !slices.Equal(v.Blocked, []string{"etf.daily_quote"}) {
+			t.Errorf("%s: %+v", name, v)
+		}
+	}
+}
+
 func TestAwayWorkerIsToldWithWhatWasKnown(t *testing.T) {
 	away := func(f *Facts) { f.Away = true }
 	for name, c := range map[string]struct {

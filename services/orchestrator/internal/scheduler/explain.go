@@ -271,7 +271,11 @@ func (s *Scheduler) expects(ctx context.Context, sched slot.Schedule, zone *time
 		if err != nil {
 			return err
 		}
-		return none("its day is before the first day of this schedule. " + next)
+		err = none("its day is before the first day of this schedule. " + next)
+		if f, ok := fault.As(err); ok {
+			f.Meta["before_schedule"] = "true"
+		}
+		return err
 	case date > today+366:
 		return none("its day is more than one year in the future.")
 	}
