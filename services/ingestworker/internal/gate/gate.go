@@ -33,14 +33,15 @@ type Gate struct {
 	slots int
 
 	mu     sync.Mutex
-	works  int         // in progress
-	yields bool        // whether readers yield: something is in progress, or was until just now
-	since  time.Time   // when that began
-	free   time.Time   // from when on the next reader may enter while readers yield
-	inside int         // readers that were let in and have not left
-	queue  list.List   // of chan struct{}, closed when its reader may enter
-	timer  *time.Timer // for the first in the queue
-	ending *time.Timer // of linger; nil while none is under way
+	works  int           // in progress
+	yields bool          // whether readers yield: something is in progress, or was until just now
+	since  time.Time     // when that began
+	opened chan struct{} // closed when it ends
+	free   time.Time     // from when on the next reader may enter while readers yield
+	inside int           // readers that were let in and have not left
+	queue  list.List     // of chan struct{}, closed when its reader may enter
+	timer  *time.Timer   // for the first in the queue
+	ending *time.Timer   // of linger; nil while none is under way
 	waited time.Duration
 }
 
@@ -106,7 +107,7 @@ func (g *Gate) count(begins bool) {
 	g.works++
 	g.keep()
 	if !g.yields {
-		g.yields, g.since = true, time.Now()
+		g.yields, g.since, g.opened = true, time.Now(), make(chan struct{})
 		g.free = g.since
 	}
 }
@@ -122,7 +123,10 @@ func (g *Gate) keep() {
 // open ends yielding. mu is held.
 func (g *Gate) open() {
 	g.keep()
-	g.yields = false
+	if g.yields {
+		g.yields = false
+		close(g.opened)
+	}
 	g.admit()
 }
 
@@ -196,16 +200,49 @@ func (p *Pass) Leave() {
 	p.left = true
 	g.inside--
 	if g.yields {
-		began := p.began
-		if began.Before(g.since) {
-			began = g.since
-		}
-		if earliest := now.Add(-credit * share); g.free.Before(earliest) {
-			g.free = earliest
-		}
-		g.free = g.free.Add(min(now.Sub(began)+p.extra, longest) * share)
+		g.spend(p, now)
 	}
 	g.admit()
+}
+
+// spend counts the time that a slice has taken. mu is held.
+func (g *Gate) spend(p *Pass, now time.Time) {
+	began := p.began
+	if began.Before(g.since) {
+		began = g.since
+	}
+	if earliest := now.Add(-credit * share); g.free.Before(earliest) {
+		g.free = earliest
+	}
+	g.free = g.free.Add(min(now.Sub(began)+p.extra, longest) * share)
+	p.began, p.extra = now, 0
+}
+
+// Rest makes a slice in progress pause where readers yield, so that one that takes long
+// takes no more than its share. Nobody else enters meanwhile.
+func (p *Pass) Rest(ctx context.Context) error {
+	g := p.g
+	g.mu.Lock()
+	now := time.Now()
+	wait, opened := time.Duration(0), g.opened
+	if g.yields {
+		g.spend(p, now)
+		wait = g.free.Sub(now)
+	}
+	g.mu.Unlock()
+	if wait <= 0 {
+		return ctx.Err()
+	}
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-opened:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	p.began = time.Now()
+	return nil
 }
 
 // Next leaves and enters again where readers yield, between two parts of work that takes

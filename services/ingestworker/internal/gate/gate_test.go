@@ -208,3 +208,50 @@ func TestReaderThatGivesUpHoldsNothing(t *testing.T) {
 		}
 	})
 }
+
+// A slice that is in progress when work begins pauses at once, and goes on at full speed
+// when the work has ended.
+func TestSliceInProgressRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New()
+		p, err := g.Enter(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Leave()
+		part := func() time.Duration {
+			began := time.Now()
+			time.Sleep(slice)
+			if err := p.Rest(t.Context()); err != nil {
+				t.Error(err)
+			}
+			return time.Since(began)
+		}
+		if took := part(); took != slice {
+			t.Errorf("outside of runs a part takes %v", took)
+		}
+		work := g.Begin()
+		for range 10 {
+			if took := part(); took != share*slice {
+				t.Errorf("during a run a part takes %v", took)
+			}
+		}
+		go func() {
+			time.Sleep(3 * slice)
+			work.Last()
+		}()
+		if took := part(); took != 3*slice {
+			t.Errorf("the part in which the run ends takes %v", took)
+		}
+		if took := part(); took != slice {
+			t.Errorf("after the run a part takes %v", took)
+		}
+		defer g.Begin().End()
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		time.Sleep(slice)
+		if err := p.Rest(ctx); !errors.Is(err, context.Canceled) {
+			t.Errorf("a reader that is gone rests with %v", err)
+		}
+	})
+}

@@ -517,7 +517,7 @@ func (a *Answer) read(ctx context.Context, sel selection, s slice, rows *batch) 
 	p := a.plan
 	err = a.Version.Reader.Query(ctx, "SELECT "+sel.sql+" FROM "+p.table.Name+p.where(s.start, s.end), func(c universe.Chunk) error {
 		rows.add(c)
-		return nil
+		return pass.Rest(ctx)
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", p.table.Name, err)
@@ -576,7 +576,7 @@ func (a *Answer) adjust(ctx context.Context) error {
 				for i := range chunk.Len() {
 					c.add(chunk.Bytes(0, i), market.Date(days[i]), number(chunk, 2, i), number(chunk, 3, i))
 				}
-				return nil
+				return pass.Rest(ctx)
 			})
 		pass.Leave()
 		if err != nil {
