@@ -1,6 +1,7 @@
 package market
 
 import (
+	"errors"
 	"fmt"
 	"strings"
 )
@@ -75,6 +76,9 @@ func Exchange(symbol string) string {
 // ETFs only.
 func ParseSymbol(s string) (string, error) {
 	up := strings.ToUpper(strings.TrimSpace(s))
+	if up == "" {
+		return "", errors.New("is empty: write six digits, a dot and SH, SZ or BJ, as in 600519.SH")
+	}
 	if !wellFormed(up) {
 		return "", fmt.Errorf("%.24q is not a symbol: write six digits, a dot and SH, SZ or BJ, as in 600519.SH", s)
 	}

@@ -185,6 +185,10 @@ func (l *List) Nearest(text string) (Instrument, bool) {
 	}
 	folded := fold(text)
 	value, _ := strconv.Atoi(digits)
+	exchange := ""
+	if len(digits) == 6 {
+		exchange = market.ExchangeOf(digits)
+	}
 	best, least := -1, 0
 	for i := range l.entries {
 		e := &l.entries[i]
@@ -192,7 +196,11 @@ func (l *List) Nearest(text string) (Instrument, bool) {
 		if e.gone() {
 			d += 4
 		}
-		if !strings.Contains(folded, strings.ToLower(market.Exchange(e.Symbol))) {
+		// The digits are typed by hand more often than the exchange, so it is kept: that of
+		// the digits, or the one that was written where no exchange has such codes.
+		if of := market.Exchange(e.Symbol); exchange != "" && of != exchange {
+			d += 8
+		} else if exchange == "" && !strings.Contains(folded, strings.ToLower(of)) {
 			d++
 		}
 		// Of equally many slips, the code that lies closest.

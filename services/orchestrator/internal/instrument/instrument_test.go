@@ -121,6 +121,19 @@ func TestWithoutAListOnlyTheFormIsChecked(t *testing.T) {
 	}
 }
 
+// A slip of the hand is looked for on the exchange of the digits first.
+func TestNearestKeepsTheExchange(t *testing.T) {
+	l := New([]Instrument{
+		{Symbol: "300518.SZ", Name: "A", Kind: market.Stock, Status: "L"}, {Symbol: "600519.SH", Name: "B", Kind: market.Stock, Status: "L"},
+	})
+	if got, ok := l.Nearest("600518.SZ"); !ok || got.Symbol != "600519.SH" {
+		t.Errorf("nearest to 600518.SZ is %s", got.Symbol)
+	}
+	if _, err := l.Lead(" ", false); err == nil || !strings.HasPrefix(err.Error(), "is empty") {
+		t.Errorf("an empty symbol: %v", err)
+	}
+}
+
 func BenchmarkNearest(b *testing.B) {
 	var all []Instrument
 	for i := range 7000 {
