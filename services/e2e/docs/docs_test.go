@@ -63,6 +63,7 @@ func TestContributingExamples(t *testing.T) {
 			{"build", "./services/orchestrator/internal/api"},
 			{"test", "./services/ingestworker/internal/catalog", "./services/ingestworker/internal/pool"},
 			{"test", "-run", "Schema|OthersAreRefused|^TestSink$/^FirstReleaseIsMigrated$", "./services/ingestworker/internal/targets", "./services/ingestworker/internal/universe"},
+			{"test", "-run", "TestFillBothPoolsOverTheWire", "./services/ingestworker/internal/app"},
 			{"test", "-run", "TestAdjFactor", "./services/tusharesim"},
 		}},
 		{heading: "Add a reason", patches: 1, laid: [][]string{
