@@ -15,6 +15,9 @@ type column struct {
 	// repeats is the largest share of rows that may have the value of the day
 	// before; 0 where equal values prove nothing.
 	repeats float64
+	// ratio marks what a provider may compute once a year, so that equal values prove
+	// something only where it is known to move.
+	ratio bool
 }
 
 // remembered names the columns kept of each dataset. Recorded data has at most
@@ -24,22 +27,22 @@ type column struct {
 var remembered = map[string][]column{
 	catalog.Daily: prices, catalog.FundDaily: prices,
 	catalog.DailyBasic: {
-		{"close", 0.5}, {"turnover_rate", 0.1}, {"turnover_rate_f", 0.1}, {"volume_ratio", 0.3}, {"pb", 0.6},
-		{"total_mv", 0.5}, {"circ_mv", 0.5}, {"pe", 0.6}, {"pe_ttm", 0.6}, {"ps", 0.6}, {"ps_ttm", 0.6}, {"dv_ratio", 0.6}, {"dv_ttm", 0.6},
-		{"total_share", 0}, {"float_share", 0}, {"free_share", 0},
+		{name: "close", repeats: 0.5}, {name: "turnover_rate", repeats: 0.1}, {name: "turnover_rate_f", repeats: 0.1}, {name: "volume_ratio", repeats: 0.3}, {name: "pb", repeats: 0.6},
+		{name: "total_mv", repeats: 0.5}, {name: "circ_mv", repeats: 0.5}, {name: "pe", repeats: 0.6, ratio: true}, {name: "pe_ttm", repeats: 0.6, ratio: true}, {name: "ps", repeats: 0.6, ratio: true}, {name: "ps_ttm", repeats: 0.6, ratio: true}, {name: "dv_ratio", repeats: 0.6, ratio: true}, {name: "dv_ttm", repeats: 0.6, ratio: true},
+		{name: "total_share", repeats: 0}, {name: "float_share", repeats: 0}, {name: "free_share", repeats: 0},
 	},
 	catalog.Moneyflow: {
-		{"buy_sm_vol", 0.1}, {"buy_sm_amount", 0.05}, {"sell_sm_vol", 0.1}, {"sell_sm_amount", 0.05},
-		{"buy_md_vol", 0.1}, {"buy_md_amount", 0.05}, {"sell_md_vol", 0.1}, {"sell_md_amount", 0.05},
-		{"buy_lg_vol", 0.2}, {"buy_lg_amount", 0.1}, {"sell_lg_vol", 0.2}, {"sell_lg_amount", 0.1},
-		{"buy_elg_vol", 0.3}, {"buy_elg_amount", 0.2}, {"sell_elg_vol", 0.3}, {"sell_elg_amount", 0.2},
-		{"net_mf_vol", 0.1}, {"net_mf_amount", 0.05},
+		{name: "buy_sm_vol", repeats: 0.1}, {name: "buy_sm_amount", repeats: 0.05}, {name: "sell_sm_vol", repeats: 0.1}, {name: "sell_sm_amount", repeats: 0.05},
+		{name: "buy_md_vol", repeats: 0.1}, {name: "buy_md_amount", repeats: 0.05}, {name: "sell_md_vol", repeats: 0.1}, {name: "sell_md_amount", repeats: 0.05},
+		{name: "buy_lg_vol", repeats: 0.2}, {name: "buy_lg_amount", repeats: 0.1}, {name: "sell_lg_vol", repeats: 0.2}, {name: "sell_lg_amount", repeats: 0.1},
+		{name: "buy_elg_vol", repeats: 0.3}, {name: "buy_elg_amount", repeats: 0.2}, {name: "sell_elg_vol", repeats: 0.3}, {name: "sell_elg_amount", repeats: 0.2},
+		{name: "net_mf_vol", repeats: 0.1}, {name: "net_mf_amount", repeats: 0.05},
 	},
 }
 
 var prices = []column{
-	{"open", 0.5}, {"high", 0.5}, {"low", 0.5}, {"close", 0.5}, {"pre_close", 0.5},
-	{"change", 0.5}, {"pct_chg", 0.4}, {"vol", 0.05}, {"amount", 0.05},
+	{name: "open", repeats: 0.5}, {name: "high", repeats: 0.5}, {name: "low", repeats: 0.5}, {name: "close", repeats: 0.5}, {name: "pre_close", repeats: 0.5},
+	{name: "change", repeats: 0.5}, {name: "pct_chg", repeats: 0.4}, {name: "vol", repeats: 0.05}, {name: "amount", repeats: 0.05},
 }
 
 // Day is what is remembered of one dataset on one trade date: some columns, as

@@ -63,7 +63,7 @@ func TestSymbolsSortAndReadBack(t *testing.T) {
 
 func TestRepeatedTellsAShareAndColumns(t *testing.T) {
 	before, after := quotes(600, 0, nil), quotes(600, 1, nil)
-	if f, ok := Repeated(day(1, after), day(0, before)); ok {
+	if f, ok := Repeated(day(1, after), day(0, before), nil); ok {
 		t.Errorf("days that move: %+v", f)
 	}
 	stale := func(share int, columns ...string) *table.Batch {
@@ -86,7 +86,7 @@ func TestRepeatedTellsAShareAndColumns(t *testing.T) {
 		{"all", stale(100, all...), true}, {"two in a hundred", stale(2, all...), true}, {"volume alone", stale(100, "vol"), true},
 		{"close alone, as on a calm day", stale(30, "close"), false}, {"close alone", stale(100, "close"), true},
 	} {
-		f, ok := Repeated(day(1, c.batch), day(0, before))
+		f, ok := Repeated(day(1, c.batch), day(0, before), nil)
 		if ok != c.want || ok && (f.Reason != fault.ValuesRepeated || !f.False()) {
 			t.Errorf("%s: %v %+v", c.name, ok, f)
 		}
@@ -198,7 +198,7 @@ func TestStaleRatiosAreTold(t *testing.T) {
 			}
 		}, true},
 	} {
-		if f, ok := Repeated(valuation(600, 1, c.spoil), before); ok != c.want {
+		if f, ok := Repeated(valuation(600, 1, c.spoil), before, valuation(600, -1, nil)); ok != c.want {
 			t.Errorf("%s: %v %+v", c.name, ok, f)
 		}
 	}
@@ -248,6 +248,36 @@ func TestVolumeAndTurnoverOfTheDayBefore(t *testing.T) {
 	before.Column("vol").Numbers[0], before.Column("amount").Numbers[0] = 1, 1
 	if got := RepeatedSymbols(day(1, b), day(0, before)); len(got) != 2 {
 		t.Errorf("repeated are %v", got)
+	}
+}
+
+// TestBreaksIsAboutAHabit: a relation that a day breaks and the one beside it keeps is
+// told, and one that the provider never kept is not.
+func TestBreaksIsAboutAHabit(t *testing.T) {
+	percent := func(factor float64) func(r int, row map[string]float64) {
+		return func(r int, row map[string]float64) {
+			row["pct_chg"] = factor * 100 * (row["close"]/row["pre_close"] - 1)
+		}
+	}
+	kept, broken, never := day(0, quotes(60, 0, percent(1))), day(1, quotes(60, 1, percent(0.01))), day(0, quotes(60, 0, percent(3)))
+	if f, ok := Breaks(broken, kept); !ok || f.Reason != fault.ValuesConflict || f.Count != 60 {
+		t.Errorf("%v %+v", ok, f)
+	}
+	if f, ok := Breaks(kept, broken); ok {
+		t.Errorf("the day that keeps it is blamed: %+v", f)
+	}
+	if f, ok := Breaks(broken, never); ok {
+		t.Errorf("a provider that never kept it is blamed: %+v", f)
+	}
+	still := func(step int) *Day {
+		return valuation(600, step, func(r int, row map[string]float64) {
+			for _, ratio := range []string{"pe", "pe_ttm", "ps", "ps_ttm", "dv_ratio", "dv_ttm"} {
+				row[ratio] = float64(7 + r)
+			}
+		})
+	}
+	if f, ok := Repeated(still(1), still(0), still(-1)); ok {
+		t.Errorf("ratios that never move are blamed: %+v", f)
 	}
 }
 

@@ -98,8 +98,9 @@ func (t *tally) exceeds(of tally, share float64) (count, rows int) {
 // Repeated finds out whether the rows of a day are those of an earlier one: all of
 // them, a part, or only some columns, of the market or of one exchange. It is the
 // later day that is wrong: the provider fills a date that is not out with the last
-// that was.
-func Repeated(later, earlier *Day) (Finding, bool) {
+// that was. A ratio counts where witness, a third day beside them, shows that it moves with
+// this provider; nil shows nothing.
+func Repeated(later, earlier, witness *Day) (Finding, bool) {
 	columns := later.columns
 	equal, compared, frozen, moved := make([]tally, len(columns)), make([]tally, len(columns)), make([]tally, len(columns)), make([]tally, len(columns))
 	whole, rows := 0, 0
@@ -134,10 +135,12 @@ func Repeated(later, earlier *Day) (Finding, bool) {
 	most, of := 0, 0
 	for n, c := range columns {
 		count, rows := equal[n].exceeds(compared[n], c.repeats)
+		habitual := c.ratio
 		if count == 0 {
 			count, rows = frozen[n].exceeds(moved[n], fewShare)
+			habitual = true
 		}
-		if count == 0 {
+		if count == 0 || habitual && !movesBeside(later, earlier, witness, n) {
 			continue
 		}
 		if names = append(names, c.name); count > most {
@@ -150,6 +153,27 @@ func Repeated(later, earlier *Day) (Finding, bool) {
 	list := strings.Join(names, ", ")
 	return Finding{Reason: fault.ValuesRepeated, Count: most, Of: of, Meta: append(meta, "column", list),
 		What: fmt.Sprintf("repeats the %s of %s in %d of %d rows", list, earlier.Date, most, of)}, true
+}
+
+// movesBeside reports whether most values of a column differ between a third day and the
+// nearer of two.
+func movesBeside(later, earlier, witness *Day, n int) bool {
+	if witness == nil {
+		return false
+	}
+	nearer := earlier
+	if witness.Date > later.Date {
+		nearer = later
+	}
+	same, rows := 0, 0
+	each(nearer, witness, func(i, j int) {
+		if x, y := nearer.values[n][i], witness.values[n][j]; x == x && y == y && (x != 0 || y != 0) { // NaN is null
+			if rows++; x == y {
+				same++
+			}
+		}
+	})
+	return rows >= leastRows && 2*same < rows
 }
 
 // moves reports whether a ratio of daily_basic must differ between two days, because it
@@ -490,7 +514,6 @@ func agreements(day, daily *Day) []agreement {
 	case catalog.DailyBasic:
 		clos, theirs := day.column("close"), daily.column("close")
 		turnover, shares := day.column("turnover_rate"), day.column("float_share")
-		freely, free := day.column("turnover_rate_f"), day.column("free_share")
 		return []agreement{
 			{"close", day, daily, func(i, j int) (bool, bool) {
 				return samePrice(clos[i], theirs[j]), clos[i] == clos[i] && theirs[j] == theirs[j]
@@ -498,9 +521,6 @@ func agreements(day, daily *Day) []agreement {
 			// 手 ÷ 万股 is per cent: 100 shares of 10,000, times 100
 			{"turnover_rate", day, daily, func(i, j int) (bool, bool) {
 				return near(float64(turnover[i]), float64(vol[j])/float64(shares[i]), 0.03, 0.01)
-			}},
-			{"turnover_rate_f", day, daily, func(i, j int) (bool, bool) {
-				return near(float64(freely[i]), float64(vol[j])/float64(free[i]), 0.03, 0.01)
 			}},
 		}
 	case catalog.Moneyflow:

@@ -213,15 +213,12 @@ type checker struct {
 	present                []*table.Column // hardly ever null at the provider
 	sign                   []*table.Column // must not be negative
 	high, low, open, clos  *table.Column
-	pre, change, percent   *table.Column
+	pre, change            *table.Column
 	shares, value          *table.Column
 	floating, circulating  *table.Column
-	free                   *table.Column
 	volume, amount         *table.Column
 	isOpen                 *table.Column
-	buys, sells            []*table.Column // volumes, by size of order
-	spent, earned          []*table.Column // amounts, by size of order
-	netVolume, netAmount   *table.Column
+	buys, sells            []*table.Column
 	others                 []string // exchanges and other keys that are no symbols
 }
 
@@ -262,10 +259,8 @@ func (c *checker) prepare() {
 			c.buys, c.sign = append(c.buys, col), append(c.sign, col)
 		case strings.HasPrefix(name, "sell_") && strings.HasSuffix(name, "_vol"):
 			c.sells, c.sign = append(c.sells, col), append(c.sign, col)
-		case strings.HasPrefix(name, "buy_"):
-			c.spent, c.sign = append(c.spent, col), append(c.sign, col)
-		case strings.HasPrefix(name, "sell_"):
-			c.earned, c.sign = append(c.earned, col), append(c.sign, col)
+		case strings.HasPrefix(name, "buy_"), strings.HasPrefix(name, "sell_"):
+			c.sign = append(c.sign, col)
 		}
 	}
 	c.symbol, c.date = c.b.Column("ts_code"), c.b.Column("trade_date")
@@ -274,12 +269,10 @@ func (c *checker) prepare() {
 		c.isOpen = c.b.Column("is_open")
 	}
 	c.high, c.low, c.open, c.clos = c.b.Column("high"), c.b.Column("low"), c.b.Column("open"), c.b.Column("close")
-	c.pre, c.change, c.percent = c.b.Column("pre_close"), c.b.Column("change"), c.b.Column("pct_chg")
+	c.pre, c.change = c.b.Column("pre_close"), c.b.Column("change")
 	c.shares, c.value = c.b.Column("total_share"), c.b.Column("total_mv")
 	c.floating, c.circulating = c.b.Column("float_share"), c.b.Column("circ_mv")
-	c.free = c.b.Column("free_share")
 	c.volume, c.amount = c.b.Column("vol"), c.b.Column("amount")
-	c.netVolume, c.netAmount = c.b.Column("net_mf_vol"), c.b.Column("net_mf_amount")
 }
 
 func (c *checker) dateOf(r int) market.Date {
@@ -442,9 +435,6 @@ func (c *checker) contradicts(r int) string {
 	if has(c.clos, c.pre, c.change) && math.Abs(c.clos.Numbers[r]-c.pre.Numbers[r]-c.change.Numbers[r]) > 0.0051 {
 		return "change is not close − pre_close"
 	}
-	if has(c.clos, c.pre, c.percent) && math.Abs(100*(c.clos.Numbers[r]/c.pre.Numbers[r]-1)-c.percent.Numbers[r]) > percentSlack {
-		return "pct_chg is not change ÷ pre_close"
-	}
 	if has(c.high, c.low, c.volume, c.amount) && c.volume.Numbers[r] > 0 {
 		// 千元 ÷ 手 is ten 元; the volume is rounded to 0.01 手 and the turnover to 0.001 千元.
 		price := 10 * c.amount.Numbers[r] / c.volume.Numbers[r]
@@ -463,56 +453,20 @@ func (c *checker) contradicts(r int) string {
 			return "total_mv is not total_share × close"
 		}
 	}
-	if has(c.floating, c.free) && c.free.Numbers[r] > c.floating.Numbers[r]*shareSlack || has(c.shares, c.floating) && c.floating.Numbers[r] > c.shares.Numbers[r]*shareSlack {
-		return "free_share ≤ float_share ≤ total_share does not hold"
-	}
 	if len(c.buys) > 0 && has(c.buys...) && has(c.sells...) {
-		return c.flows(r, has)
-	}
-	return ""
-}
-
-// flows tells what in a row of moneyflow contradicts itself.
-func (c *checker) flows(r int, has func(...*table.Column) bool) string {
-	sum := func(cols []*table.Column) (n float64) {
-		for _, col := range cols {
-			n += col.Numbers[r]
+		sum := 0.0
+		for i := range c.buys {
+			sum += c.buys[i].Numbers[r]
 		}
-		return n
-	}
-	volume := sum(c.buys)
-	if math.Abs(volume-sum(c.sells)) > 2 {
-		return "bought is not sold"
-	}
-	if has(c.netVolume) && math.Abs(c.netVolume.Numbers[r]) > volume+2 {
-		return "net_mf_vol is more than was bought"
-	}
-	if !has(c.spent...) || !has(c.earned...) {
-		return ""
-	}
-	amount := sum(c.spent)
-	if math.Abs(amount-sum(c.earned)) > 0.05*amount+2 {
-		return "the amount bought is not the amount sold"
-	}
-	if !has(c.netVolume, c.netAmount) {
-		return ""
-	}
-	net, turnover := math.Abs(c.netVolume.Numbers[r]), math.Abs(c.netAmount.Numbers[r])
-	switch mean := amount / volume; {
-	case turnover > amount+1:
-		return "net_mf_amount is more than was bought"
-	case net > 0.05*volume && mean > 0 && (turnover > 2*net*mean+1 || turnover < net*mean/2-1):
-		return "net_mf_amount does not fit net_mf_vol"
+		for i := range c.sells {
+			sum -= c.sells[i].Numbers[r]
+		}
+		if math.Abs(sum) > 2 {
+			return "bought is not sold"
+		}
 	}
 	return ""
 }
-
-// The recorded values hold all of this: 278,123 rows of prices, 19,000 of daily_basic
-// and 10,356 of moneyflow.
-const (
-	percentSlack = 0.0151 // of pct_chg, whose decimals changed over the years
-	shareSlack   = 1.0001
-)
 
 // priceStep is below the finest step of a price and above the noise of float64.
 const priceStep = 1e-6

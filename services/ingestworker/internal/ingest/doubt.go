@@ -66,6 +66,8 @@ type examination struct {
 	// prev and next are the open days beside it of the same dataset; nil where not
 	// held.
 	prev, next *evidence.Day
+	// witness is the open day before prev of daily_basic; nil where not held.
+	witness *evidence.Day
 }
 
 // quotesFirst waits until the date's daily is judged, where that is remembered and in
@@ -133,11 +135,16 @@ func (x *examination) all(ctx context.Context) (err error) {
 	if x.prev, x.next, err = x.beside(ctx, x.ds.ID); err != nil {
 		return err
 	}
-	if x.prev != nil && !x.found(evidence.Repeated(x.day, x.prev)) && x.quotes() {
+	if x.prev != nil && x.ds.ID == catalog.DailyBasic {
+		if x.witness, err = x.find(ctx, x.ds.ID, x.cal.Before(x.prev.Date)); err != nil {
+			return err
+		}
+	}
+	if x.prev != nil && !x.found(evidence.Repeated(x.day, x.prev, x.witness)) && x.quotes() {
 		x.found(evidence.Follows(x.day, x.prev))
 	}
 	if x.next != nil && !x.falsified() {
-		if f, ok := evidence.Repeated(x.next, x.day); ok {
+		if f, ok := evidence.Repeated(x.next, x.day, x.prev); ok {
 			x.accuse(x.next, f)
 		} else if f, ok := evidence.Follows(x.next, x.day); ok && x.quotes() {
 			f.What = "has closes that differ from the pre_close of " + x.next.Date.String() + " in too many rows"
@@ -154,12 +161,31 @@ func (x *examination) all(ctx context.Context) (err error) {
 		return err
 	}
 	if !x.falsified() {
+		x.habits()
+	}
+	if !x.falsified() {
 		x.jumps()
 	}
 	if !x.quotes() || x.falsified() {
 		return nil
 	}
 	return x.gaps(ctx)
+}
+
+// habits finds relations between the fields of a row that one of two days beside each
+// other keeps, and the other does not.
+func (x *examination) habits() {
+	for _, beside := range []*evidence.Day{x.prev, x.next} {
+		if beside == nil {
+			continue
+		}
+		if x.found(evidence.Breaks(x.day, beside)) {
+			return
+		}
+		if f, ok := evidence.Breaks(beside, x.day); ok {
+			x.accuse(beside, f)
+		}
+	}
 }
 
 // jumps finds columns that have another unit than on the days beside. Where both are

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -268,8 +269,14 @@ func (j *job) snapshot(ctx context.Context) (batch *table.Batch, bad []table.Bad
 			}
 		}
 		if ignored(ans.Batch, call) && len(j.ds.Calls) > 1 {
-			for k, v := range call.Params {
-				missing = k + "=" + v
+			lost, err := j.lost(ctx, ans.Batch, call)
+			if err != nil {
+				return nil, nil, "", err
+			}
+			if lost {
+				for k, v := range call.Params {
+					missing = k + "=" + v
+				}
 			}
 		}
 		batch, bad = join(j.ds, batch, bad, ans, call.Fill)
@@ -292,6 +299,26 @@ func ignored(b *table.Batch, call catalog.Call) bool {
 		}
 	}
 	return false
+}
+
+// lost reports whether an answer has no row of the status that its call asked for,
+// though the pool holds some.
+func (j *job) lost(ctx context.Context, b *table.Batch, call catalog.Call) (bool, error) {
+	world, err := j.i.world(ctx, j.work.Partition.Pool)
+	if err != nil {
+		return false, err
+	}
+	for name, want := range call.Fill {
+		if col := b.Column(name); col != nil && slices.Contains(col.Texts, want) {
+			return false, nil
+		}
+		for x := range world.Lists.All() {
+			if x.Kind == j.ds.Kind && x.Status == want {
+				return true, nil
+			}
+		}
+	}
+	return false, nil
 }
 
 func (j *job) ask(ctx context.Context, params map[string]string) (Answer, error) {

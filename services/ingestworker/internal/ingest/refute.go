@@ -154,11 +154,14 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 					wrong[s] = repeatsDay + d.String()
 				}
 			}
-		}
-	}
-	for s := range evidence.FrozenSymbols(day(first), prev) {
-		if wrong[s] == "" {
-			wrong[s] = staleRatios + prev.Date.String()
+			if left == staleDays { // the day before prev shows whether the ratios of a symbol move
+				frozen := evidence.FrozenSymbols(prev, older)
+				for s := range evidence.FrozenSymbols(day(first), prev) {
+					if wrong[s] == "" && older.Has(s) && !frozen[s] {
+						wrong[s] = staleRatios + prev.Date.String()
+					}
+				}
+			}
 		}
 	}
 	for s := range evidence.JumpedSymbols(day(first), prev) {
