@@ -27,7 +27,7 @@ export function Login() {
         {error && <Failure error={error} />}
         <p class="buttons"><button class="primary" type="submit" disabled={busy || !key.trim()}>{busy ? t("请稍候…", "One moment…") : t("登录", "Log in")}</button></p>
         <p class="dim">{t("密钥只发给这个编排器，用来开启 12 小时的会话；页面不保存密钥。如果没有密钥，请管理员创建；第一个密钥在编排器的主机上、编排器停止时创建：", "The key is sent only to this orchestrator and opens a session of 12 hours; the page does not store it. If you have no key, ask an admin to create one. The first key is created on the orchestrator's host while the orchestrator is stopped:")}</p>
-        <Command text="bin/orchestrator keys create NAME --role operator --data-dir DIR" />
+        <Command text="bin/orchestrator keys create NAME --role admin --data-dir DIR" />
       </form>
     </div>
   );
