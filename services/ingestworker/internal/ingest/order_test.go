@@ -211,3 +211,49 @@ func TestALongGapInAnyOrder(t *testing.T) {
 		})
 	}
 }
+
+// TestAStaleDayIsToldWhenTheDayBeforeComes: a day that has the volumes of the day before
+// is found once that comes, whether the pool had nothing of it or was asked in vain.
+func TestAStaleDayIsToldWhenTheDayBeforeComes(t *testing.T) {
+	stale := tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.Daily, Columns: []string{"vol", "amount"}}
+	for _, pool := range market.Pools() {
+		r := newRig(t, tusharesim.Options{Stocks: 500, Funds: 40})
+		_, end := r.span(1)
+		w, days := r.evenings(pool, 6, r.allTraded(end)[:3])
+		for n, asked := range []bool{false, true} {
+			before, day := days[3*n+1], days[3*n+2]
+			t.Run(fmt.Sprintf("%s: the day before was asked for %v", pool, asked), func(t *testing.T) {
+				w.End = before - 1
+				w.Symbols = []string{r.traded(day), r.tradedBeside(day)}
+				slices.Sort(w.Symbols)
+				r.settle(w, 4)
+				fetch := func(d market.Date) outcome {
+					p := coverage.Partition{ID: coverage.PartitionID(catalog.Daily, d, d, nil), Pool: pool, Dataset: catalog.Daily, Start: d, End: d}
+					if pool == market.Targets {
+						p.Symbols, p.ID = w.Symbols, coverage.PartitionID(catalog.Daily, d, d, w.Symbols)
+					}
+					o := r.one(t.Context(), p)
+					if o.err != nil {
+						t.Fatal(o.err)
+					}
+					return o
+				}
+				if asked {
+					late := r.fail(tusharesim.Fault{Kind: tusharesim.DropRows, API: catalog.Daily, TradeDate: before.Compact(), Share: 1})
+					fetch(before)
+					r.sim.RemoveFault(late)
+				}
+				stale.TradeDate = day.Compact()
+				id := r.fail(stale)
+				defer r.sim.RemoveFault(id)
+				issues := slices.Concat(fetch(day).result.Issues, fetch(before).result.Issues)
+				if v := r.worst(pool, catalog.Daily, day, w.Symbols); v.Settled() {
+					t.Errorf("%s is %s after %s came: %v", day, v, before, issues)
+				}
+				if !slices.ContainsFunc(issues, func(i fault.Issue) bool { return i.Meta["trade_date"] == day.String() }) {
+					t.Errorf("nothing tells of %s: %v", day, issues)
+				}
+			})
+		}
+	}
+}

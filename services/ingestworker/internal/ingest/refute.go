@@ -128,6 +128,9 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 		}
 		return days[d]
 	}
+	if day(first) == nil {
+		return nil // nothing is remembered of the dataset, so there is nothing to compare
+	}
 	prev, err := j.poolDay(ctx, j.ds.ID, cal.Before(first))
 	if err != nil {
 		return err
