@@ -72,11 +72,11 @@ func (j *job) whole(ctx context.Context, batch *table.Batch, bad []table.BadCell
 	judged := coverage.Judge(j.ds, p.Start, answer, expected, coverage.Situation{
 		Now: now, Publishing: publishing, Held: held, HasHeld: ok, Epoch: j.work.Epoch, RunID: j.work.RunID,
 	})
+	if doubts.day != nil && !judged.Store {
+		j.i.days.drop(doubts.day) // before the verdict is told: who waits for it then looks here
+	}
 	if j.ds.ID == catalog.Daily {
 		j.flight.judge(judged.Record.ByExchange, judged.Record.Verdict.Settled())
-	}
-	if doubts.day != nil && !judged.Store {
-		j.i.days.drop(doubts.day)
 	}
 	if j.ds.Snapshot && judged.Found != coverage.Complete {
 		j.i.answers.Drop(j.ds) // the next attempt must ask anew
