@@ -501,13 +501,12 @@ func (f *facts) next(e *Evening) time.Time {
 	if e.Verdict != NotDue && !e.FetchedAgain() {
 		return time.Time{}
 	}
-	var next time.Time
-	first := f.now
 	if e.Date > f.today { // what comes before the day does not fetch it
-		first = at(e.Date, "00:00", Shanghai)
+		return f.foreseen(e)
 	}
+	var next time.Time
 	consider := func(t time.Time) {
-		if t.After(first) && (next.IsZero() || t.Before(next)) {
+		if t.After(f.now) && (next.IsZero() || t.Before(next)) {
 			next = t
 		}
 	}
@@ -528,6 +527,16 @@ func (f *facts) next(e *Evening) time.Time {
 		}
 	}
 	return next
+}
+
+// foreseen is when the schedule fetches a day to come. Zero if it does not.
+func (f *facts) foreseen(e *Evening) time.Time {
+	s := f.schedule
+	weekend := at(e.Date, "12:00", Shanghai).Weekday()%6 == 0
+	if e.Paused || weekend || !s.GetEnabled() || s.GetPaused() || len(s.GetPools()) > 0 && !slices.Contains(s.GetPools(), f.req.Pool) {
+		return time.Time{}
+	}
+	return f.evening(e.Date)
 }
 
 // at is the moment that a clock in zone shows "HH:MM" on a date.

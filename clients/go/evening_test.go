@@ -88,7 +88,8 @@ func TestJudge(t *testing.T) {
 		{name: "whole before the evening", now: friday, clock: "19:10", date: friday, coverage: whole, want: Whole, wantDate: friday},
 		{name: "a Saturday is judged by the Friday", now: saturday, clock: "12:00", date: saturday, coverage: whole, want: Whole, wantDate: friday, wantClosed: saturday},
 		{name: "a Saturday without a date", now: saturday, clock: "12:00", coverage: lacking, want: NotWhole, wantDate: friday, wantLack: 1},
-		{name: "tomorrow", now: friday, clock: "21:00", date: "2026-11-30", coverage: whole, want: NotDue, wantDate: "2026-11-30"},
+		{name: "tomorrow", now: friday, clock: "21:00", date: "2026-11-30", coverage: whole, want: NotDue, wantDate: "2026-11-30", wantNext: "19:30"},
+		{name: "tomorrow without a schedule", now: friday, clock: "21:00", date: "2026-11-30", off: true, coverage: whole, want: NotDue, wantDate: "2026-11-30"},
 		{name: "blocked", now: friday, clock: "21:00", coverage: lacking, pool: blocked, want: Blocked, wantDate: friday, wantLack: 1},
 		{name: "blocked and yet whole", now: friday, clock: "21:00", coverage: whole, pool: blocked, want: Whole, wantDate: friday},
 		{name: "under way after a block", now: friday, clock: "21:00", coverage: lacking, pool: running, want: NotWhole, wantDate: friday, wantLack: 1},
@@ -100,7 +101,8 @@ func TestJudge(t *testing.T) {
 		{name: "an old hole is not excused by an evening to come", now: friday, clock: "12:00", date: friday, from: thursday, coverage: day(thursday, missing, complete), want: NotWhole, wantDate: friday, wantLack: 1},
 		{name: "nothing is known of the date", now: friday, clock: "21:00", date: "1999-01-04", want: NotWhole, wantDate: "1999-01-04"},
 		{name: "a follow-up does not reach before the window", now: friday, clock: "20:00", coverage: reachless(lacking), pool: followUp, want: NotWhole, wantDate: friday, wantLack: 1},
-		{name: "a year ahead", now: friday, clock: "20:00", date: "2027-11-26", coverage: whole, pool: followUp, want: NotDue, wantDate: "2027-11-26"},
+		{name: "a Saturday ahead", now: friday, clock: "20:00", date: saturday, coverage: whole, pool: followUp, want: NotDue, wantDate: saturday},
+		{name: "a year ahead", now: friday, clock: "20:00", date: "2027-11-26", coverage: whole, pool: followUp, want: NotDue, wantDate: "2027-11-26", wantNext: "19:30"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := facts{

@@ -91,7 +91,7 @@ func TestAssistant(t *testing.T) {
 	if text, failed := call("rows", map[string]any{"table": "daily_prices", "columns": []string{"nothing"}}); !failed || !strings.Contains(text, "columns[0]") {
 		t.Errorf("rows of no column: %s", text)
 	}
-	if text, _ = call("condition", map[string]any{"table": "daily_moneyflows", "from": date}); !strings.Contains(text, `"lacking":1`) || !strings.Contains(text, date) {
+	if text, _ = call("condition", map[string]any{"table": "daily_moneyflows", "from": date, "to": date}); !strings.Contains(text, `"lacking":1`) || !strings.Contains(text, date) {
 		t.Errorf("condition with moneyflow withheld: %s", text)
 	}
 	if text, failed := call("coverage", map[string]any{"pool": "both", "from": date}); !failed || !strings.Contains(text, "NOT_FOUND") {

@@ -378,6 +378,9 @@ func (a *app) lacks(v *marketv1.Coverage) string {
 	return line
 }
 
+// longestWait is how far ahead a day is worth waiting for at a terminal.
+const longestWait = 72 * time.Hour
+
 // nextFor is the next command to type about an evening that is not whole.
 func nextFor(e *afterbell.Evening) string {
 	name := poolName(e.Pool)
@@ -390,10 +393,10 @@ func nextFor(e *afterbell.Evening) string {
 		return "afterbell resume " + name
 	case e.Run != nil && e.Run.GetState() != orchestratorv1.Run_STATE_QUEUED:
 		return "afterbell watch " + e.Run.GetRunId()
-	case e.Verdict == afterbell.NotDue && e.NextTime.IsZero():
-		return ""
-	case e.Verdict == afterbell.NotDue:
-		return "afterbell status --pool " + name + " --date " + e.Date + " --wait 12h"
+	case e.Verdict == afterbell.NotDue && (e.NextTime.IsZero() || time.Until(e.NextTime) > longestWait):
+		return "afterbell schedule show"
+	case e.Verdict == afterbell.NotDue: // to the run, and an hour for it
+		return fmt.Sprintf("afterbell status --pool %s --date %s --wait %dh", name, e.Date, int(time.Until(e.NextTime).Hours())+2)
 	case e.Verdict == afterbell.Blocked:
 		return "afterbell preflight " + name
 	case e.NothingCounted:
