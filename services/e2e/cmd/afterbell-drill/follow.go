@@ -301,7 +301,10 @@ func (r *rig) moveTo(at time.Time) {
 	ctx, cancel := context.WithTimeout(r.ctx, 10*time.Second)
 	defer cancel()
 	// An orchestrator that is away looks when it is back.
-	_, _ = r.schedule().UpdateSchedule(ctx, &orchestratorv1.UpdateScheduleRequest{})
+	if now, err := r.schedule().GetSchedule(ctx, &orchestratorv1.GetScheduleRequest{}); err == nil {
+		_, err = r.schedule().UpdateSchedule(ctx, &orchestratorv1.UpdateScheduleRequest{RunAt: &now.GetSchedule().RunAt})
+		r.must(err)
+	}
 	for _, p := range bothPools() {
 		if s := r.pool(p); s != nil && !s.GetPaused() {
 			_, _ = r.pools().ResumePool(ctx, &orchestratorv1.ResumePoolRequest{Pool: poolName(p)})
