@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"net"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -100,8 +101,15 @@ func TestHealthChecksAreBounded(t *testing.T) {
 // A call that takes too long ends; a stream goes on.
 func TestCallsHaveADeadline(t *testing.T) {
 	lasted := make(chan bool, 1)
+	var early atomic.Bool // another service tells of the deadline a moment before
 	s := serve(t, ServerConfig{Logger: slog.New(slog.DiscardHandler), CallTimeout: time.Second}, &scripted{
 		list: func(ctx context.Context) error {
+			if deadline, _ := ctx.Deadline(); early.Load() {
+				ctx, cancel := context.WithDeadline(ctx, deadline.Add(-20*time.Millisecond))
+				defer cancel()
+				<-ctx.Done()
+				return fault.Wrap(ctx.Err(), fault.WorkerUnreachable, "The ingest-worker did not respond in time.", "address", "a")
+			}
 			<-ctx.Done()
 			return ctx.Err()
 		},
@@ -118,6 +126,10 @@ func TestCallsHaveADeadline(t *testing.T) {
 	if f, _ := fault.As(err); f == nil || f.Meta["seconds"] != "1" || status.Code(f.Unwrap()) != codes.DeadlineExceeded {
 		t.Errorf("%+v", f)
 	}
+	early.Store(true)
+	_, err = client.ListModules(t.Context(), &ingestv1.ListModulesRequest{})
+	faulttest.Produces(t, err, fault.CallTimeout)
+	early.Store(false)
 	stream, err := client.IngestPartition(t.Context(), &ingestv1.IngestPartitionRequest{})
 	if err != nil {
 		t.Fatal(err)

@@ -74,10 +74,23 @@ func (g guard) unary(srv any, ss grpc.ServerStream, m grpc.MethodDesc) error {
 	switch {
 	case err == nil:
 		return ss.SendMsg(resp)
-	case errors.Is(context.Cause(ctx), errSlow):
+	case slow(ctx, err):
 		return fault.Wrap(err, fault.CallTimeout, fmt.Sprintf("The call took longer than %s and was stopped.", g.cfg.CallTimeout), "seconds", fmt.Sprint(int(g.cfg.CallTimeout.Seconds())))
 	}
 	return err
+}
+
+// nearlySlow is how long before a call's deadline another service may tell that it passed:
+// gRPC hands the deadline on, and the other clock is not read at the same moment.
+const nearlySlow = 100 * time.Millisecond
+
+// slow reports whether a call failed because CallTimeout passed.
+func slow(ctx context.Context, err error) bool {
+	deadline, limited := ctx.Deadline()
+	if limited && errors.Is(err, context.DeadlineExceeded) && time.Until(deadline) < nearlySlow {
+		<-ctx.Done()
+	}
+	return errors.Is(context.Cause(ctx), errSlow)
 }
 
 // unknown answers a method that is not served; it is called through stream. The code
@@ -92,7 +105,7 @@ func unknown(_ any, ss grpc.ServerStream) error {
 
 func (g guard) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
 	start := time.Now()
-	checked := &checkedStream{ServerStream: ss, guard: g, ctx: ss.Context(), method: info.FullMethod}
+	checked := &checkedStream{ServerStream: ss, guard: g, ctx: ss.Context(), method: info.FullMethod, chinese: inChinese(ss.Context())}
 	defer func() { err = g.finish(checked, start, err, recover()) }()
 	if checked.ctx, err = g.admit(ss.Context(), info.FullMethod); err != nil {
 		return err
@@ -114,7 +127,9 @@ type checkedStream struct {
 	guard  guard
 	ctx    context.Context
 	method string
-	broken bool // the request did not arrive whole
+	// chinese is whether the caller reads Chinese, broken whether the request did not
+	// arrive whole.
+	chinese, broken bool
 }
 
 // Context implements grpc.ServerStream.
@@ -123,7 +138,9 @@ func (s *checkedStream) Context() context.Context { return s.ctx }
 // SendMsg implements grpc.ServerStream.
 func (s *checkedStream) SendMsg(m any) error {
 	s.guard.tell(m)
-	translate(s.ctx, m)
+	if p, ok := m.(proto.Message); ok && s.chinese {
+		localize(p.ProtoReflect())
+	}
 	return s.ServerStream.SendMsg(m)
 }
 
@@ -189,7 +206,7 @@ func (g guard) finish(call *checkedStream, start time.Time, err error, panicked 
 		}
 	}
 	s := g.tellStatus(ToStatus(err))
-	if inChinese(ctx) {
+	if call.chinese {
 		s = localizeStatus(s)
 	}
 	level := slog.LevelInfo

@@ -8,7 +8,6 @@ import (
 	"google.golang.org/genproto/googleapis/rpc/errdetails"
 	"google.golang.org/grpc/metadata"
 	"google.golang.org/grpc/status"
-	"google.golang.org/protobuf/proto"
 	"google.golang.org/protobuf/reflect/protoreflect"
 	"google.golang.org/protobuf/types/known/anypb"
 
@@ -88,11 +87,4 @@ func localizeStatus(s *status.Status) *status.Status {
 	p := s.Proto()
 	p.Details = append(p.Details, packed)
 	return status.FromProto(p)
-}
-
-// translate adds the caller's language to an answer.
-func translate(ctx context.Context, answer any) {
-	if m, ok := answer.(proto.Message); ok && inChinese(ctx) {
-		localize(m.ProtoReflect())
-	}
 }
