@@ -127,8 +127,8 @@ func judgeDomain(v *Verdict, f Facts, domain string, selected []string) {
 // that all probes of the domain failed, are out of date, or are lacking.
 func contradicted(f Facts, domain string, kind fault.Reason) bool {
 	return slices.ContainsFunc(f.Catalog.Modules, func(m catalog.Module) bool {
-		if m.Domain != domain {
-			return false
+		if m.Domain != domain || !m.SyncCapable {
+			return false // one that is not implemented has no probe
 		}
 		p, stale := ProbeOf(f, &m), Stale(f, &m)
 		switch kind {

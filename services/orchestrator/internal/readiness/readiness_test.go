@@ -32,6 +32,7 @@ func testCatalog() *catalog.Catalog {
 			{ID: "stock.margin", Domain: "stock"},
 			built("etf.basic_info", "etf", market.ETF, universe),
 			built("etf.daily_quote", "etf", market.ETF, both),
+			{ID: "etf.benchmark", Domain: "etf"},
 			{ID: "index.daily", Domain: "index"},
 		},
 	}
