@@ -5,15 +5,15 @@ package main
 
 import (
 	"context"
-	"crypto/rand"
 	"encoding/binary"
-	"encoding/hex"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
 	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/logging"
@@ -62,7 +62,7 @@ func write(ctx context.Context, dir string, years int) (err error) {
 	runs := 0
 	for _, pool := range market.Pools() {
 		for d := first; d <= yesterday; d++ {
-			if day := d.Time().Weekday(); day == time.Saturday || day == time.Sunday {
+			if d.Weekend() {
 				continue
 			}
 			from := d
@@ -104,7 +104,7 @@ func evening(ctx context.Context, store *ledger.Store, pool market.Pool, from, d
 // save stores a run as it went, in one step.
 func save(ctx context.Context, store *ledger.Store, r run.Run, from, to market.Date, late bool) error {
 	at := r.CreatedAt.Add(2 * time.Second)
-	u := run.Update{}
+	u := run.Update{Partitions: make([]run.Partition, 0, int(to-from+1)*len(datasets))} // never moved: events point into it
 	move := func(next run.Run, e run.Event, err error) error {
 		r = next
 		u.Events = append(u.Events, e)
@@ -117,7 +117,7 @@ func save(ctx context.Context, store *ledger.Store, r run.Run, from, to market.D
 		return err
 	}
 	for d := from; d <= to; d++ {
-		if day := d.Time().Weekday(); day == time.Saturday || day == time.Sunday {
+		if d.Weekend() {
 			continue
 		}
 		for _, ds := range datasets {
@@ -151,24 +151,15 @@ func save(ctx context.Context, store *ledger.Store, r run.Run, from, to market.D
 	}
 	u.Run = r
 	u.Events = append(u.Events, run.Event{Time: r.FinishedAt, Finished: &r})
-	// u.Partitions grew while events pointed into it: what they say is final only now.
-	n := 0
-	for i := range u.Events {
-		if p := u.Events[i].Partition; p != nil && p.State != run.PartitionRunning {
-			u.Events[i].Partition = &u.Partitions[n]
-			n++
-		}
-	}
 	_, err := store.Save(ctx, u)
 	return err
 }
 
 // idAt is an ID as ledger.NewID makes it at a moment.
 func idAt(at time.Time) string {
-	var b [16]byte
-	_, _ = rand.Read(b[:]) // never fails
-	binary.BigEndian.PutUint64(b[:8], uint64(at.UnixMilli())<<16|0x7000|uint64(b[7])|uint64(b[6]&0xf)<<8)
-	b[8] = b[8]&0x3f | 0x80
-	h := hex.EncodeToString(b[:])
-	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
+	id := uuid.Must(uuid.NewV7())
+	var ms [8]byte
+	binary.BigEndian.PutUint64(ms[:], uint64(at.UnixMilli())<<16)
+	copy(id[:6], ms[:])
+	return id.String()
 }

@@ -268,16 +268,14 @@ func (k *Keeper) Revoke(ctx context.Context, id string, keepAdmin bool) (auth.Ke
 
 // lastAdmin tells whether a key is the only admin key that works.
 func (k *Keeper) lastAdmin(id string) bool {
-	now, last := time.Now(), false
-	for _, key := range k.List() {
-		if key.Role == auth.Admin && key.Active(now) {
-			if key.ID != id {
-				return false
-			}
-			last = true
-		}
-	}
-	return last
+	admins := k.admins()
+	return len(admins) == 1 && admins[0].ID == id
+}
+
+// admins are the keys with the role admin that work.
+func (k *Keeper) admins() []auth.Key {
+	now := time.Now()
+	return slices.DeleteFunc(k.List(), func(key auth.Key) bool { return key.Role != auth.Admin || !key.Active(now) })
 }
 
 // List lists all keys, newest first, with their last use up to now.
@@ -295,10 +293,7 @@ func (k *Keeper) List() []auth.Key {
 }
 
 // HasAdmin tells whether a key with the role admin works.
-func (k *Keeper) HasAdmin() bool {
-	now := time.Now()
-	return slices.ContainsFunc(k.List(), func(key auth.Key) bool { return key.Role == auth.Admin && key.Active(now) })
-}
+func (k *Keeper) HasAdmin() bool { return len(k.admins()) > 0 }
 
 // Run writes the last uses of keys and tells of wrong keys, now and then until ctx
 // ends, and once more then.

@@ -116,7 +116,7 @@ func (s *moduleService) UpdateDomain(ctx context.Context, req *orchestratorv1.Up
 		}
 		set.Provider = provider.ID
 	}
-	if (req.Enabled != nil || req.ProviderId != nil) && !req.GetValidateOnly() {
+	if !req.GetValidateOnly() {
 		if err := s.Ledger.SaveDomain(ctx, set); err != nil {
 			return nil, err
 		}
@@ -154,15 +154,10 @@ func (s *moduleService) UpdateModule(ctx context.Context, req *orchestratorv1.Up
 	if err := checkEtag("module", m.ID, req.GetEtag(), etagOf(f.Enabled(m))); err != nil {
 		return nil, err
 	}
-	if req.Enabled != nil {
-		if req.GetEnabled() && !m.SyncCapable {
-			return nil, fault.New(fault.ModuleNotSyncCapable, fmt.Sprintf("The module %s is in the catalog but not implemented.", m.ID), "module", m.ID)
-		}
+	if req.GetEnabled() && !m.SyncCapable {
+		return nil, fault.New(fault.ModuleNotSyncCapable, fmt.Sprintf("The module %s is in the catalog but not implemented.", m.ID), "module", m.ID)
 	}
-	out := moduleSetting(f, m)
-	if req.Enabled != nil && req.GetValidateOnly() {
-		out.Enabled, out.Etag = req.GetEnabled(), etagOf(req.GetEnabled())
-	} else if req.Enabled != nil {
+	if !req.GetValidateOnly() {
 		if err := s.Ledger.SaveModule(ctx, m.ID, req.GetEnabled()); err != nil {
 			return nil, err
 		}
@@ -170,7 +165,10 @@ func (s *moduleService) UpdateModule(ctx context.Context, req *orchestratorv1.Up
 		if f, err = s.facts(ctx); err != nil {
 			return nil, err
 		}
-		out = moduleSetting(f, m)
+	}
+	out := moduleSetting(f, m)
+	if req.GetValidateOnly() {
+		out.Enabled, out.Etag = req.GetEnabled(), etagOf(req.GetEnabled())
 	}
 	return &orchestratorv1.UpdateModuleResponse{Module: out}, nil
 }

@@ -319,10 +319,7 @@ func (l *loop) flush() error {
 // saving is the context of a write about the run in hand. It carries the change that a
 // caller asked for, until a write has taken that along.
 func (l *loop) saving() context.Context {
-	if c := l.act.change; c != nil && !c.Stored() {
-		return auth.WithChange(l.store(), c)
-	}
-	return l.store()
+	return auth.WithChange(l.store(), l.act.change)
 }
 
 // letGo forgets a run that the ledger knows otherwise.

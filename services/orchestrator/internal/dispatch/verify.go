@@ -89,9 +89,5 @@ func differences(runID string, p run.Partition, c Check) string {
 // refetch is the command that has dates fetched again and put in the place of what the
 // file holds.
 func refetch(pool market.Pool, start, end market.Date) string {
-	dates := ""
-	if start != market.NoDate {
-		dates = fmt.Sprintf(`,"start_date":"%s","end_date":"%s"`, start, end)
-	}
-	return fmt.Sprintf(`curl -X POST localhost:7780/v1/runs -d '{"pools":["POOL_%s"]%s,"refetch":true}'`, strings.ToUpper(string(pool)), dates)
+	return run.Again(pool, run.Request{Start: start, End: end, Refetch: true})
 }

@@ -104,13 +104,13 @@ func (s *Store) open(ctx context.Context, cfg Config) (err error) {
 		return err
 	}
 	channels, err := s.Channels(ctx)
-	if err == nil && len(channels) > 0 {
-		err = s.secure()
-	}
-	if err != nil {
+	if err != nil || len(channels) == 0 {
 		return err
 	}
-	return s.sealChannels(ctx, cfg.LeaveSecrets)
+	if err := s.secure(); err != nil {
+		return err
+	}
+	return s.sealChannels(ctx, channels, cfg.LeaveSecrets)
 }
 
 // secure keeps other users of the machine from reading the ledger, once it holds the

@@ -88,11 +88,7 @@ func (s *Store) unseal(c *notice.Channel, url, secret string, sealed []byte) {
 
 // sealChannels seals what an earlier version stored in the clear, and tells which channels
 // cannot be used for want of the key.
-func (s *Store) sealChannels(ctx context.Context, leave bool) error {
-	channels, err := s.Channels(ctx)
-	if err != nil || len(channels) == 0 {
-		return err
-	}
+func (s *Store) sealChannels(ctx context.Context, channels []notice.Channel, leave bool) error {
 	var lost []string
 	for _, c := range channels {
 		if len(c.Lost) > 0 {
@@ -114,7 +110,7 @@ func (s *Store) sealChannels(ctx context.Context, leave bool) error {
 	if clear == 0 || leave || s.box == nil {
 		return nil
 	}
-	err = s.db.Erase(ctx, func(tx *sqlite.Tx) error {
+	err := s.db.Erase(ctx, func(tx *sqlite.Tx) error {
 		for _, c := range channels {
 			url, secret, raw, err := s.seal(c)
 			if err != nil {

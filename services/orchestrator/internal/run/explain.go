@@ -60,7 +60,7 @@ func Explain(s History) (sentences []string, next string) {
 		return e.StateChanged != nil && e.StateChanged.From == Queued && e.StateChanged.To == Finished
 	}) {
 		say("It was cancelled at %s in the queue%s, before it started.", when(r.FinishedAt), because(r.Note))
-		return sentences, again(r)
+		return sentences, Again(r.Pool, r.Request)
 	}
 	waited := r.StartedAt.Sub(latest(r.CreatedAt, r.NotBefore))
 	switch {
@@ -218,7 +218,7 @@ func nextAfter(s History, worst fault.Issue, bad bool) string {
 	case r.Outcome != Cancelled && len(s.Partitions) > 0:
 		return fmt.Sprintf("curl localhost:7780/v1/runs/%s/partitions", r.ID)
 	}
-	return again(r)
+	return Again(r.Pool, r.Request)
 }
 
 // moments writes a time in the zone, and in Shanghai beside it where that differs.
@@ -230,19 +230,19 @@ func moments(t time.Time, zone *time.Location) string {
 	return text
 }
 
-// again asks for what a run was asked for.
-func again(r Run) string {
-	body := fmt.Sprintf(`"pools":["POOL_%s"]`, strings.ToUpper(string(r.Pool)))
-	if r.Request.Start > 0 {
-		body += fmt.Sprintf(`,"start_date":%q`, r.Request.Start)
+// Again is the command that asks for what a request of a pool asked for.
+func Again(pool market.Pool, q Request) string {
+	body := fmt.Sprintf(`"pools":["POOL_%s"]`, strings.ToUpper(string(pool)))
+	if q.Start > 0 {
+		body += fmt.Sprintf(`,"start_date":%q`, q.Start)
 	}
-	if r.Request.End > 0 {
-		body += fmt.Sprintf(`,"end_date":%q`, r.Request.End)
+	if q.End > 0 {
+		body += fmt.Sprintf(`,"end_date":%q`, q.End)
 	}
-	if m := r.Request.Modules; len(m) > 0 {
+	if m := q.Modules; len(m) > 0 {
 		body += fmt.Sprintf(`,"module_ids":["%s"]`, strings.Join(m, `","`))
 	}
-	if r.Request.Refetch {
+	if q.Refetch {
 		body += `,"refetch":true`
 	}
 	return "curl -X POST localhost:7780/v1/runs -d '{" + body + "}'"

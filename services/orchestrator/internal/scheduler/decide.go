@@ -117,7 +117,7 @@ func (s *Scheduler) undecided(ctx context.Context, sched slot.Schedule, now time
 		return nil, nil, err
 	}
 	for _, p := range pending {
-		told[p.ID] = slot.Reopened(p.Issues)
+		told[p.ID] = slot.Only(p.Issues, fault.SlotReopened)
 		due, err := sched.DueAt(p.Date)
 		if err != nil {
 			return nil, nil, err

@@ -255,8 +255,8 @@ func (s *Scheduler) foresee(ctx context.Context, sched slot.Schedule, zone *time
 // expects is NOT_FOUND with the reason when a slot that has no row will never have one.
 func (s *Scheduler) expects(ctx context.Context, sched slot.Schedule, zone *time.Location, pool market.Pool, date market.Date, now time.Time) error {
 	id := slot.ID(date, pool)
-	none := func(why string) error {
-		return fault.New(fault.NotFound, "There is no slot "+id+": "+why, "kind", "slot", "id", id)
+	none := func(why string, more ...string) error {
+		return fault.New(fault.NotFound, "There is no slot "+id+": "+why, append([]string{"kind", "slot", "id", id}, more...)...)
 	}
 	today, ends, err := sched.Today(now)
 	if err != nil {
@@ -271,11 +271,7 @@ func (s *Scheduler) expects(ctx context.Context, sched slot.Schedule, zone *time
 		if err != nil {
 			return err
 		}
-		err = none("its day is before the first day of this schedule. " + next)
-		if f, ok := fault.As(err); ok {
-			f.Meta["before_schedule"] = "true"
-		}
-		return err
+		return none("its day is before the first day of this schedule. "+next, "before_schedule", "true")
 	case date > today+366:
 		return none("its day is more than one year in the future.")
 	}
@@ -306,8 +302,7 @@ func nextFor(v slot.Slot) string {
 		case fault.ScheduleDisabled:
 			return "curl -X PATCH localhost:7780/v1/schedule -d '{\"enabled\":true}'"
 		case fault.SlotMissed:
-			return fmt.Sprintf("curl -X POST localhost:7780/v1/runs -d '{\"pools\":[\"POOL_%s\"],\"end_date\":\"%s\"}'",
-				strings.ToUpper(string(v.Pool)), slot.TradeDay(v.Date, v.DueAt))
+			return run.Again(v.Pool, run.Request{End: slot.TradeDay(v.Date, v.DueAt)})
 		}
 	}
 	return "curl localhost:7780/v1/schedule"

@@ -87,7 +87,7 @@ func (s *Scheduler) answered(ctx context.Context, pool market.Pool, lapsed []slo
 
 // covers are what a slot has to tell of runs that covered it.
 func covers(v slot.Slot) []fault.Issue {
-	return slices.DeleteFunc(slices.Clone(v.Issues), func(i fault.Issue) bool { return i.Reason != fault.SlotCovered })
+	return slot.Only(v.Issues, fault.SlotCovered)
 }
 
 // lapse is that with what happened to the last of them.

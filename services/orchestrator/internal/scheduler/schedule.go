@@ -136,7 +136,7 @@ func (s *Scheduler) again(ctx context.Context, sched slot.Schedule, now time.Tim
 				if err != nil {
 					return nil, nil, err
 				}
-				pending = append(pending, slot.Slot{ID: v.ID, Pool: pool, Date: v.Date, DueAt: due, State: slot.Pending, Issues: append(slot.Reopened(v.Issues), issue)})
+				pending = append(pending, slot.Slot{ID: v.ID, Pool: pool, Date: v.Date, DueAt: due, State: slot.Pending, Issues: append(slot.Only(v.Issues, fault.SlotReopened), issue)})
 			case ok:
 				stay = append(stay, issue)
 			}
@@ -147,6 +147,9 @@ func (s *Scheduler) again(ctx context.Context, sched slot.Schedule, now time.Tim
 
 // againOne is slot.Schedule.Again with what the ledger knows of the slot.
 func (s *Scheduler) againOne(ctx context.Context, sched slot.Schedule, v slot.Slot, now time.Time) (issue fault.Issue, again, ok bool, err error) {
+	if due, err := sched.DueAt(v.Date); err != nil || v.State == slot.Pending || !due.After(now) {
+		return issue, false, false, nil // as Again says, before anything is read
+	}
 	facts, err := preflight.LoadFacts(ctx, s.ledger, nil)
 	if err != nil {
 		return issue, false, false, err

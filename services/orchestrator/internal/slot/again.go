@@ -63,7 +63,7 @@ func (s Schedule) Again(e Earlier, cal Calendar, now time.Time) (issue fault.Iss
 		"slot_id", v.ID, "run_id", v.RunID), true, true
 }
 
-// Reopened are the issues that say how often a slot was taken up again, and why.
-func Reopened(issues []fault.Issue) []fault.Issue {
-	return slices.DeleteFunc(slices.Clone(issues), func(i fault.Issue) bool { return i.Reason != fault.SlotReopened })
+// Only are the issues of one reason.
+func Only(issues []fault.Issue, r fault.Reason) []fault.Issue {
+	return slices.DeleteFunc(slices.Clone(issues), func(i fault.Issue) bool { return i.Reason != r })
 }
