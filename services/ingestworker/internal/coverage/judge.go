@@ -276,8 +276,7 @@ func finding(ds *catalog.Dataset, d market.Date, a Answer, e Expectation, r Reco
 	case found == Incomplete && !a.short(e) && len(a.Findings) > 0:
 		return fault.Issue{}, false // the findings say it
 	case found == Incomplete:
-		i = fault.NewIssue(fault.Incomplete, short(on, a, e),
-			"dataset", ds.ID, "trade_date", d.String(), "row_count", fmt.Sprint(a.Rows), "expected_count", fmt.Sprint(e.Expected), "floor", fmt.Sprint(e.Floor))
+		i = incomplete(ds, on, d, a, e)
 	case shrunk && r.SameDays < acceptDays:
 		i = fault.NewIssue(fault.Incomplete,
 			shrunkText(on, a, s.Held),
@@ -316,6 +315,12 @@ func called(e Expectation) string {
 		return ", which is never empty"
 	}
 	return fmt.Sprintf("; %d were expected from %s", e.Expected, e.Basis)
+}
+
+// incomplete is the issue of an answer that is short by number; on names dataset and date.
+func incomplete(ds *catalog.Dataset, on string, d market.Date, a Answer, e Expectation) fault.Issue {
+	return fault.NewIssue(fault.Incomplete, short(on, a, e),
+		"dataset", ds.ID, "trade_date", d.String(), "row_count", fmt.Sprint(a.Rows), "expected_count", fmt.Sprint(e.Expected), "floor", fmt.Sprint(e.Floor))
 }
 
 func short(on string, a Answer, e Expectation) string {
@@ -378,9 +383,7 @@ func Rejudge(ds *catalog.Dataset, r Record, l *Lists, held func(Key) (Record, bo
 	}
 	out = r
 	out.Verdict, out.Issues = v, nil
-	if v != Complete {
-		out.Issues = slices.Clone(r.Issues)
-	} else {
+	if v == Complete {
 		out.AnswerHash, out.SameSince, out.LastSame, out.SameDays = 0, market.NoDate, market.NoDate, 0
 		for _, i := range r.Issues {
 			if i.Reason != fault.Incomplete {
@@ -392,9 +395,8 @@ func Rejudge(ds *catalog.Dataset, r Record, l *Lists, held func(Key) (Record, bo
 	daily, _ := held(Key{Dataset: catalog.Daily, Date: r.Date})
 	e := Expect(ds, r.Date, Facts{DailyKnown: true, Daily: daily.ByExchange})
 	out.Expected = e.Expected
-	out.Issues = append(out.Issues, About(ds, fault.NewIssue(fault.Incomplete,
-		short(ds.ID+" of "+r.Date.String(), Answer{Rows: r.Rows, ByExchange: r.ByExchange}, e),
-		"dataset", ds.ID, "trade_date", r.Date.String(), "row_count", fmt.Sprint(r.Rows), "expected_count", fmt.Sprint(e.Expected), "floor", fmt.Sprint(e.Floor))))
+	out.Issues = append(slices.Clone(r.Issues),
+		About(ds, incomplete(ds, ds.ID+" of "+r.Date.String(), r.Date, Answer{Rows: r.Rows, ByExchange: r.ByExchange}, e)))
 	return out, true
 }
 

@@ -30,6 +30,10 @@ const (
 	AcceptedShort Verdict = "accepted_short"
 )
 
+// Verdicts are all of them, in the order of their numbers in the file of targets: a new one
+// comes last, and into that file's view of coverage.
+var Verdicts = []Verdict{Missing, Complete, ExpectedEmpty, NotPublished, Incomplete, Empty, AcceptedShort}
+
 // Settled reports whether a partition with the verdict is done.
 func (v Verdict) Settled() bool {
 	return v == Complete || v == ExpectedEmpty || v == AcceptedShort

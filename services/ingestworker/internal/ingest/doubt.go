@@ -472,7 +472,7 @@ func (j *job) rejudge(ctx context.Context, world coverage.PoolState) ([]fault.Is
 		if !changed {
 			continue
 		}
-		committed, err := j.overrule(ctx, r)
+		committed, err := j.overrule(ctx, r.Dataset, r.Date, nil, r)
 		if err != nil {
 			return out, err
 		}
@@ -483,15 +483,21 @@ func (j *job) rejudge(ctx context.Context, world coverage.PoolState) ([]fault.Is
 	return out, nil
 }
 
-// overrule writes another verdict on a whole trade date that is held; false where the
-// date is being fetched again.
-func (j *job) overrule(ctx context.Context, r coverage.Record) (bool, error) {
-	r.Epoch, r.RunID = max(r.Epoch, j.work.Epoch), j.work.RunID
-	p := coverage.Partition{
-		ID: coverage.PartitionID(r.Dataset, r.Date, r.Date, nil), Pool: j.work.Partition.Pool,
-		Dataset: r.Dataset, Start: r.Date, End: r.Date,
+// overrule writes other verdicts on records of one date that are held, of the symbols or,
+// where there are none, of the whole date; false where that is being fetched again.
+func (j *job) overrule(ctx context.Context, dataset string, d market.Date, symbols []string, records ...coverage.Record) (bool, error) {
+	epoch := j.work.Epoch
+	for _, r := range records {
+		epoch = max(epoch, r.Epoch)
 	}
-	_, err := j.sink.Commit(ctx, Commit{Partition: p, Epoch: r.Epoch, RunID: r.RunID, Records: []coverage.Record{r}, KeepRejects: true})
+	for n := range records {
+		records[n].Epoch, records[n].RunID = epoch, j.work.RunID
+	}
+	p := coverage.Partition{
+		ID: coverage.PartitionID(dataset, d, d, symbols), Pool: j.work.Partition.Pool,
+		Dataset: dataset, Start: d, End: d, Symbols: symbols,
+	}
+	_, err := j.sink.Commit(ctx, Commit{Partition: p, Epoch: epoch, RunID: j.work.RunID, Records: records, KeepRejects: true})
 	if fault.Is(err, fault.StaleEpoch) {
 		return false, nil
 	}
@@ -512,7 +518,7 @@ func (j *job) charge(ctx context.Context, others []accusation) ([]fault.Issue, e
 		}
 		i := coverage.About(catalog.Lookup(a.key.Dataset), a.finding.Issue(a.key.Dataset, a.key.Date))
 		r.Verdict, r.Issues = coverage.Incomplete, append(slices.Clone(r.Issues), i)
-		committed, err := j.overrule(ctx, r)
+		committed, err := j.overrule(ctx, r.Dataset, r.Date, nil, r)
 		if err != nil {
 			return out, err
 		}

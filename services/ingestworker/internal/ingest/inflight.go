@@ -186,10 +186,10 @@ func restsOn(p, daily coverage.Partition) bool {
 	return len(p.Symbols) == 0 || slices.ContainsFunc(p.Symbols, func(s string) bool { return slices.Contains(daily.Symbols, s) })
 }
 
-// settled waits until the flight of a whole trade date has ended, where its day was
-// remembered before that of mine. One with a later turn sees mine and judges for
-// itself, so nobody waits in a circle.
-func (f *flights) settled(ctx context.Context, mine *flight, k coverage.Key) error {
+// earlier is the flight of a whole trade date whose day was remembered before that of
+// mine; nil where there is none. One with a later turn sees mine and judges for itself,
+// so nobody waits in a circle.
+func (f *flights) earlier(mine *flight, k coverage.Key) *flight {
 	f.mu.Lock()
 	other := f.active[flightKey{mine.work.Partition.Pool, coverage.PartitionID(k.Dataset, k.Date, k.Date, nil)}]
 	f.mu.Unlock()
@@ -199,22 +199,23 @@ func (f *flights) settled(ctx context.Context, mine *flight, k coverage.Key) err
 	if turn := other.turn.Load(); turn == 0 || turn > mine.turn.Load() {
 		return nil
 	}
-	return wait(ctx, other.done)
+	return other
 }
 
-// verdict waits until a whole trade date is judged that is in progress and was remembered
-// before that of mine.
+// settled waits until an earlier flight has ended.
+func (f *flights) settled(ctx context.Context, mine *flight, k coverage.Key) error {
+	if other := f.earlier(mine, k); other != nil {
+		return wait(ctx, other.done)
+	}
+	return nil
+}
+
+// verdict waits until an earlier flight is judged.
 func (f *flights) verdict(ctx context.Context, mine *flight, k coverage.Key) error {
-	f.mu.Lock()
-	other := f.active[flightKey{mine.work.Partition.Pool, coverage.PartitionID(k.Dataset, k.Date, k.Date, nil)}]
-	f.mu.Unlock()
-	if other == nil || other == mine {
-		return nil
+	if other := f.earlier(mine, k); other != nil {
+		return wait(ctx, other.judged)
 	}
-	if turn := other.turn.Load(); turn == 0 || turn > mine.turn.Load() {
-		return nil
-	}
-	return wait(ctx, other.judged)
+	return nil
 }
 
 // dates lists the whole trade dates in progress of a partition's own dataset, later

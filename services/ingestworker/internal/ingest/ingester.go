@@ -263,20 +263,15 @@ func (j *job) snapshot(ctx context.Context) (batch *table.Batch, bad []table.Bad
 			}
 			j.i.answers.Put(today, j.ds, call.Params, ans)
 		}
-		if ans.Batch.Len == 0 && !call.MayBeEmpty && len(j.ds.Calls) > 1 {
-			for k, v := range call.Params {
-				missing = k + "=" + v
-			}
-		}
-		if ignored(ans.Batch, call) && len(j.ds.Calls) > 1 {
-			lost, err := j.lost(ctx, ans.Batch, call)
-			if err != nil {
+		lost := ans.Batch.Len == 0 && !call.MayBeEmpty
+		if len(j.ds.Calls) > 1 && ignored(ans.Batch, call) {
+			if lost, err = j.lost(ctx, ans.Batch, call); err != nil {
 				return nil, nil, "", err
 			}
-			if lost {
-				for k, v := range call.Params {
-					missing = k + "=" + v
-				}
+		}
+		if lost && len(j.ds.Calls) > 1 {
+			for k, v := range call.Params {
+				missing = k + "=" + v
 			}
 		}
 		batch, bad = join(j.ds, batch, bad, ans, call.Fill)

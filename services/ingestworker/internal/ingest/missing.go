@@ -36,16 +36,19 @@ type PriceReader interface {
 func (j *job) disproved(ctx context.Context, world coverage.PoolState, judged []coverage.KeyJudgement) ([]coverage.KeyJudgement, error) {
 	s := coverage.Situation{Now: time.Now(), Epoch: j.work.Epoch, RunID: j.work.RunID}
 	var out []coverage.KeyJudgement
+	siblings := func(k coverage.Key, proof string) {
+		for _, other := range coverage.Siblings(j.ds, k.Symbol) {
+			held, ok := j.sink.Held(coverage.Key{Dataset: other, Date: k.Date, Symbol: k.Symbol})
+			if ok && held.Verdict == coverage.ExpectedEmpty && !held.BeforeFirst() {
+				out = append(out, coverage.Doubt(held, proof, s))
+			}
+		}
+	}
 	for _, k := range judged {
 		if k.Record.Rows == 0 {
 			continue
 		}
-		for _, other := range coverage.Siblings(j.ds, k.Record.Symbol) {
-			held, ok := j.sink.Held(coverage.Key{Dataset: other, Date: k.Record.Date, Symbol: k.Record.Symbol})
-			if ok && held.Verdict == coverage.ExpectedEmpty && !held.BeforeFirst() {
-				out = append(out, coverage.Doubt(held, j.ds.ID, s))
-			}
-		}
+		siblings(k.Record.Key, j.ds.ID)
 	}
 	reader, ok := j.sink.(PriceReader)
 	if !ok || j.ds.Table != catalog.TablePrices {
@@ -74,12 +77,7 @@ func (j *job) disproved(ctx context.Context, world coverage.PoolState, judged []
 		}
 		for _, held := range g.records {
 			out = append(out, coverage.Doubt(held, coverage.PreClose, s))
-			for _, other := range coverage.Siblings(j.ds, held.Symbol) { // the day is missing, not the row alone
-				theirs, ok := j.sink.Held(coverage.Key{Dataset: other, Date: held.Date, Symbol: held.Symbol})
-				if ok && theirs.Verdict == coverage.ExpectedEmpty && !theirs.BeforeFirst() {
-					out = append(out, coverage.Doubt(theirs, coverage.PreClose, s))
-				}
-			}
+			siblings(held.Key, coverage.PreClose) // the day is missing, not the row alone
 		}
 	}
 	return out, nil
@@ -246,6 +244,9 @@ func (j *job) unlisted(world coverage.PoolState) map[string]bool {
 // before, or the symbol has none on the open day before either, as in a long suspension.
 // It is asked before anything is committed.
 func (j *job) knownAbsent(cal Calendar, judged []coverage.KeyJudgement) map[coverage.Key]bool {
+	if j.ds.Table != catalog.TablePrices {
+		return nil // only prices tell of days without a row
+	}
 	idle := make(map[coverage.Key]bool, len(judged))
 	for _, k := range judged {
 		idle[k.Record.Key] = k.Record.Rows == 0 && k.Record.Verdict.Settled()

@@ -141,47 +141,9 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 		}
 		*issues = append(*issues, j.valueIssue(evidence.Lacking(lacking, c.rows, c.rows)))
 	}
-	wrong := map[evidence.Symbol]string{}
-	for s := range evidence.RepeatedSymbols(day(first), prev) {
-		wrong[s] = repeatsDay + prev.Date.String()
-	}
-	if first == last && first >= market.DateOf(time.Now())-staleWithin {
-		for d, left := prev.Date, staleDays; left > 0; left-- {
-			d = cal.Before(d)
-			older, err := j.poolDay(ctx, j.ds.ID, d)
-			if err != nil {
-				return err
-			}
-			for s := range evidence.RepeatedSymbols(day(first), older) {
-				if wrong[s] == "" {
-					wrong[s] = repeatsDay + d.String()
-				}
-			}
-			if left == staleDays { // the day before prev shows whether the ratios of a symbol move
-				frozen := evidence.FrozenSymbols(prev, older)
-				for s := range evidence.FrozenSymbols(day(first), prev) {
-					if wrong[s] == "" && older.Has(s) && !frozen[s] {
-						wrong[s] = staleRatios + prev.Date.String()
-					}
-				}
-			}
-		}
-	}
-	for s := range evidence.JumpedSymbols(day(first), prev) {
-		if wrong[s] == "" {
-			wrong[s] = otherUnit
-		}
-	}
-	if restsOnDaily(j.ds.ID) && first == last {
-		quotes, err := j.poolDay(ctx, catalog.Daily, first)
-		if err != nil {
-			return err
-		}
-		for s, what := range evidence.Disagreeing(day(first), quotes) {
-			if wrong[s] == "" {
-				wrong[s] = otherThanDaily + what
-			}
-		}
+	wrong, err := j.wrongSymbols(ctx, day(first), prev, first == last, cal)
+	if err != nil {
+		return err
 	}
 	for r := range date {
 		if s, _ := evidence.SymbolOf(symbol[r]); date[r] == first && wrong[s] != "" {
@@ -211,8 +173,67 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 	return j.chargeAfter(ctx, day(last), cal, issues)
 }
 
+// wrongSymbols tells why the row of a symbol cannot be that of its day, by the days before
+// it and, where the day was fetched alone, by its daily.
+func (j *job) wrongSymbols(ctx context.Context, day, prev *evidence.Day, alone bool, cal Calendar) (map[evidence.Symbol]string, error) {
+	wrong := map[evidence.Symbol]string{}
+	blame := func(s evidence.Symbol, why string) {
+		if wrong[s] == "" {
+			wrong[s] = why
+		}
+	}
+	for s := range evidence.RepeatedSymbols(day, prev) {
+		blame(s, repeatsDay+prev.Date.String())
+	}
+	if alone && day.Date >= market.DateOf(time.Now())-staleWithin {
+		if err := j.stale(ctx, day, prev, cal, blame); err != nil {
+			return nil, err
+		}
+	}
+	for s := range evidence.JumpedSymbols(day, prev) {
+		blame(s, otherUnit)
+	}
+	if alone && restsOnDaily(j.ds.ID) {
+		quotes, err := j.poolDay(ctx, catalog.Daily, day.Date)
+		if err != nil {
+			return nil, err
+		}
+		for s, what := range evidence.Disagreeing(day, quotes) {
+			blame(s, otherThanDaily+what)
+		}
+	}
+	return wrong, nil
+}
+
+// stale blames the symbols that have the values or the ratios of a day before prev.
+func (j *job) stale(ctx context.Context, day, prev *evidence.Day, cal Calendar, blame func(evidence.Symbol, string)) error {
+	for d, left := prev.Date, staleDays; left > 0; left-- {
+		d = cal.Before(d)
+		older, err := j.poolDay(ctx, j.ds.ID, d)
+		if err != nil {
+			return err
+		}
+		for s := range evidence.RepeatedSymbols(day, older) {
+			blame(s, repeatsDay+d.String())
+		}
+		if left < staleDays {
+			continue
+		}
+		frozen := evidence.FrozenSymbols(prev, older) // whether the ratios of a symbol move
+		for s := range evidence.FrozenSymbols(day, prev) {
+			if older.Has(s) && !frozen[s] {
+				blame(s, staleRatios+prev.Date.String())
+			}
+		}
+	}
+	return nil
+}
+
 // confirm takes back what is said of repeated rows that the date's daily confirms.
 func (j *job) confirm(ctx context.Context, symbol []string, date []market.Date, day func(market.Date) *evidence.Day, out map[int]string) error {
+	if j.ds.ID != catalog.DailyBasic {
+		return nil // no other is confirmed by daily
+	}
 	confirmed := map[market.Date]map[evidence.Symbol]bool{}
 	for r, why := range out {
 		if !strings.HasPrefix(why, repeatsDay) {
@@ -386,31 +407,18 @@ func (j *job) chargeRows(ctx context.Context, day *evidence.Day, found []string,
 	slices.Sort(found)
 	var records []coverage.Record
 	var symbols []string
-	epoch := j.work.Epoch
 	for _, s := range found {
 		r, ok := j.sink.Held(coverage.Key{Dataset: ds.ID, Date: day.Date, Symbol: s})
 		if !ok || r.Verdict != coverage.Complete {
 			continue
 		}
-		epoch = max(epoch, r.Epoch)
-		r.Verdict, r.RunID = coverage.Incomplete, j.work.RunID
+		r.Verdict = coverage.Incomplete
 		records, symbols = append(records, r), append(symbols, s)
 	}
 	if len(records) == 0 {
 		return nil
 	}
-	for n := range records {
-		records[n].Epoch = epoch
-	}
-	p := coverage.Partition{
-		ID: coverage.PartitionID(ds.ID, day.Date, day.Date, symbols), Pool: j.work.Partition.Pool,
-		Dataset: ds.ID, Start: day.Date, End: day.Date, Symbols: symbols,
-	}
-	_, err := j.sink.Commit(ctx, Commit{Partition: p, Epoch: epoch, RunID: j.work.RunID, Records: records, KeepRejects: true})
-	if fault.Is(err, fault.StaleEpoch) {
-		return nil // they are being fetched again
-	}
-	if err != nil {
+	if committed, err := j.overrule(ctx, ds.ID, day.Date, symbols, records...); err != nil || !committed {
 		return err
 	}
 	j.charged = true

@@ -97,7 +97,7 @@ func (j *job) whole(ctx context.Context, batch *table.Batch, bad []table.BadCell
 		if err != nil {
 			return Result{}, err
 		}
-		commit.Batch = merged(c.batch, rows)
+		commit.Batch = merged(j.ds, c.batch, rows)
 		r.Rows = int64(commit.Batch.Len)
 	}
 	changes, err := j.commit(ctx, commit)
@@ -133,27 +133,19 @@ func (j *job) whole(ctx context.Context, batch *table.Batch, bad []table.BadCell
 }
 
 // merged are the rows of an answer and, of the symbols that it lacks, the rows held.
-func merged(answer, held *table.Batch) *table.Batch {
+func merged(ds *catalog.Dataset, answer, held *table.Batch) *table.Batch {
 	came := map[string]bool{}
 	all := make([]int, answer.Len)
 	for i, symbol := range answer.Column("ts_code").Texts {
 		all[i], came[symbol] = i, true
 	}
-	out := answer.Select(all)
+	var rest []int
 	for i, symbol := range held.Column("ts_code").Texts {
-		if came[symbol] {
-			continue
+		if !came[symbol] {
+			rest = append(rest, i)
 		}
-		for n := range out.Columns {
-			c := &out.Columns[n]
-			if from := held.Column(c.Name); from != nil {
-				c.AppendFrom(from, i)
-			} else {
-				c.AppendNull()
-			}
-		}
-		out.Len++
 	}
+	out, _ := join(ds, answer.Select(all), nil, Answer{Batch: held.Select(rest)}, nil)
 	return out
 }
 

@@ -186,17 +186,17 @@ func (a *Answer) incomplete(lacks []Condition) error {
 	for _, c := range a.Lacks[:min(len(a.Lacks), maxNamed)] {
 		names = append(names, c.String())
 	}
-	message := fmt.Sprintf("%d of the requested partitions and symbols of %s are not complete: %s%s", a.LackCount, a.plan.table.Name,
-		strings.Join(names[:min(len(names), 5)], ", "), map[bool]string{true: " and more.", false: "."}[a.LackCount > 5])
+	message := fmt.Sprintf("%d of the requested partitions and symbols of %s are not complete: %s.", a.LackCount, a.plan.table.Name, firstOf(names, a.LackCount))
 	again := slices.ContainsFunc(lacks, func(c Condition) bool { return c.AskedAgain })
-	if unknown := a.facts.unknown(a.plan.Symbols); len(unknown) > 0 {
-		again = false // the answer stays incomplete whatever is fetched
-		var symbols []string
-		for _, c := range unknown[:min(len(unknown), 5)] {
-			symbols = append(symbols, c.Symbol)
+	var unknown []string
+	for _, c := range lacks {
+		if c.Symbol != "" {
+			unknown = append(unknown, c.Symbol)
 		}
-		message += fmt.Sprintf(" No instrument list of this version has %s%s, so no run fetches it: correct the symbol.", strings.Join(symbols, ", "),
-			map[bool]string{true: " and more", false: ""}[len(unknown) > 5])
+	}
+	if len(unknown) > 0 {
+		again = false // the answer stays incomplete whatever is fetched
+		message += fmt.Sprintf(" No instrument list of this version has %s, so no run fetches it: correct the symbol.", firstOf(unknown, len(unknown)))
 	} else if dates := unsettled(lacks); !again && len(dates) > 0 {
 		message += fmt.Sprintf(" They are before the pool's window, so no scheduled run fetches them. Fetch them: afterbell run %s --from %s --to %s",
 			a.plan.Pool, slices.Min(dates), slices.Max(dates))
@@ -204,6 +204,16 @@ func (a *Answer) incomplete(lacks []Condition) error {
 	return fault.New(fault.DataIncomplete, message,
 		"pool", string(a.plan.Pool), "table", a.plan.table.Name, "version", a.Version.Manifest.Version,
 		"count", strconv.Itoa(a.LackCount), "partitions", strings.Join(names, ","), "fetched_again", strconv.FormatBool(again))
+}
+
+// firstOf names the first few of so many.
+func firstOf(names []string, count int) string {
+	const few = 5
+	text := strings.Join(names[:min(len(names), few)], ", ")
+	if count > few {
+		text += " and more"
+	}
+	return text
 }
 
 // unsettled are the dates of conditions that a run can still change.

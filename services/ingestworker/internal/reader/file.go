@@ -322,6 +322,9 @@ func (s *Service) ReadFile(ctx context.Context, id string, offset, length int64,
 			if err := send(buffer[:n]); err != nil {
 				return err
 			}
+			if length -= int64(n); length == 0 {
+				return nil
+			}
 		}
 		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return nil

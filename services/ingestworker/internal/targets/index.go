@@ -46,12 +46,6 @@ const (
 	verdictShift = iota
 )
 
-// verdicts are numbered by their place. The numbers are in the file: a new verdict comes
-// last, and into the view coverage.
-var verdicts = []coverage.Verdict{
-	coverage.Missing, coverage.Complete, coverage.ExpectedEmpty, coverage.NotPublished, coverage.Incomplete, coverage.Empty, coverage.AcceptedShort,
-}
-
 // column holds the days of one series, ascending by date, without a pointer a day: there
 // are millions of them.
 type column struct {
@@ -260,7 +254,7 @@ func newDay(r *coverage.Record, st *stamp) day {
 			d.bits |= 1 << i
 		}
 	}
-	d.bits |= uint16(max(0, slices.Index(verdicts, r.Verdict))) << verdictShift
+	d.bits |= uint16(max(0, slices.Index(coverage.Verdicts, r.Verdict))) << verdictShift
 	if back := d.record(series{r.Dataset, r.Symbol}); r.Symbol == "" || r.Date == market.NoDate || !same(&back, r) {
 		extra := *r
 		extra.Issues = st.issues
@@ -298,7 +292,7 @@ func (d day) record(s series) coverage.Record {
 	r := coverage.Record{
 		Key:  coverage.Key{Dataset: s.dataset, Date: d.date, Symbol: s.symbol},
 		Rows: bit(bitRows), RowsHash: d.hash, Expected: bit(bitExpected), New: bit(bitNew), Changed: bit(bitChanged), Gone: bit(bitGone),
-		Verdict: verdicts[d.bits>>verdictShift], SameSince: market.NoDate, LastSame: market.NoDate,
+		Verdict: coverage.Verdicts[d.bits>>verdictShift], SameSince: market.NoDate, LastSame: market.NoDate,
 		Epoch: d.stamp.epoch, RunID: d.stamp.runID, CommittedAt: d.stamp.committedAt, Issues: d.stamp.issues,
 	}
 	if r.Rows == 1 {

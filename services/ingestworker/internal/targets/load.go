@@ -103,7 +103,7 @@ func loadDays(ctx context.Context, db *sql.DB, x *index, at func(commit int64) *
 			return err
 		}
 		s, known := names[id]
-		if !known || date != int64(int32(date)) || state < 0 || state>>verdictShift >= int64(len(verdicts)) {
+		if !known || date != int64(int32(date)) || state < 0 || state>>verdictShift >= int64(len(coverage.Verdicts)) {
 			return nil // a hand's: what is not covered is fetched
 		}
 		x.putDay(s, day{stamp: at(commit), hash: uint64(hash), date: market.Date(date), bits: uint16(state)})

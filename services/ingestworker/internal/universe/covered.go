@@ -16,7 +16,6 @@ type Covered struct {
 	whole   map[coverage.Key]coverage.Record
 	days    map[seriesKey][]coveredDay // ascending by date
 	commits []commitOf
-	n       int
 }
 
 type seriesKey struct{ dataset, symbol string }
@@ -28,20 +27,13 @@ type coveredDay struct {
 	commit   int32 // in commits
 	rows     int16
 	expected int16
-	verdict  int32 // in coveredVerdicts
+	verdict  int32 // in coverage.Verdicts
 }
 
 type commitOf struct {
 	at    time.Time
 	runID string
 }
-
-var coveredVerdicts = []coverage.Verdict{
-	coverage.Missing, coverage.Complete, coverage.ExpectedEmpty, coverage.NotPublished, coverage.Incomplete, coverage.Empty, coverage.AcceptedShort,
-}
-
-// Len is the number of records.
-func (c *Covered) Len() int { return c.n }
 
 // Get is the record of a key. One of a symbol has its rows, the rows expected, the
 // verdict, and when and by which run it was committed.
@@ -79,7 +71,7 @@ func (c *Covered) record(s seriesKey, d coveredDay) coverage.Record {
 	by := c.commits[d.commit]
 	return coverage.Record{
 		Key: coverage.Key{Dataset: s.dataset, Date: d.date, Symbol: s.symbol}, Rows: int64(d.rows), Expected: int64(d.expected),
-		Verdict: coveredVerdicts[d.verdict], CommittedAt: by.at, RunID: by.runID,
+		Verdict: coverage.Verdicts[d.verdict], CommittedAt: by.at, RunID: by.runID,
 	}
 }
 
@@ -99,7 +91,6 @@ func loadBySymbol(d *duck) (out *Covered, ok bool, err error) {
 	err = d.stream(query, func(c Chunk) error {
 		col := c.columns
 		for i := range c.len {
-			out.n++
 			if dataset, symbol := c.Bytes(0, i), c.Bytes(1, i); string(dataset) != at.dataset || string(symbol) != at.symbol {
 				if at.symbol != "" {
 					out.days[at] = days
@@ -118,7 +109,7 @@ func loadBySymbol(d *duck) (out *Covered, ok bool, err error) {
 				number = n
 			}
 			rows, expected, verdict := value[int64](col[3], i), value[int64](col[4], i), c.Bytes(5, i)
-			v := slices.IndexFunc(coveredVerdicts, func(v coverage.Verdict) bool { return string(v) == string(verdict) })
+			v := slices.IndexFunc(coverage.Verdicts, func(v coverage.Verdict) bool { return string(v) == string(verdict) })
 			if x := (coveredDay{date: col[2].date(i), commit: number, rows: int16(rows), expected: int16(expected), verdict: int32(v)}); at.symbol != "" && v >= 0 &&
 				int64(x.rows) == rows && int64(x.expected) == expected {
 				days = append(days, x)

@@ -231,7 +231,7 @@ func (r *Reader) Coverage(ctx context.Context) (out *Covered, err error) {
 			return err
 		}
 		records, err := loadCoverage(d)
-		out = &Covered{whole: records, n: len(records)}
+		out = &Covered{whole: records}
 		return err
 	})
 	return out, err
