@@ -353,8 +353,7 @@ func (f *facts) opensToday() bool {
 			}
 		}
 	}
-	day := f.now.In(Shanghai).Weekday()
-	if day == time.Saturday || day == time.Sunday {
+	if weekend(f.now.In(Shanghai)) {
 		return false
 	}
 	for _, due := range f.due { // once all is due an open day is among the coverage
@@ -395,7 +394,7 @@ func (f *facts) evening(date string) time.Time {
 		}
 	}
 	s := f.schedule
-	if !s.GetEnabled() || s.GetPaused() || len(s.GetPools()) > 0 && !slices.Contains(s.GetPools(), f.req.Pool) {
+	if !f.scheduled() {
 		return due
 	}
 	zone, err := time.LoadLocation(s.GetTimeZone())
@@ -531,13 +530,19 @@ func (f *facts) next(e *Evening) time.Time {
 
 // foreseen is when the schedule fetches a day to come. Zero if it does not.
 func (f *facts) foreseen(e *Evening) time.Time {
-	s := f.schedule
-	weekend := at(e.Date, "12:00", Shanghai).Weekday()%6 == 0
-	if e.Paused || weekend || !s.GetEnabled() || s.GetPaused() || len(s.GetPools()) > 0 && !slices.Contains(s.GetPools(), f.req.Pool) {
+	if e.Paused || weekend(at(e.Date, "12:00", Shanghai)) || !f.scheduled() {
 		return time.Time{}
 	}
 	return f.evening(e.Date)
 }
+
+// scheduled reports whether the schedule runs the pool.
+func (f *facts) scheduled() bool {
+	s := f.schedule
+	return s.GetEnabled() && !s.GetPaused() && (len(s.GetPools()) == 0 || slices.Contains(s.GetPools(), f.req.Pool))
+}
+
+func weekend(t time.Time) bool { return t.Weekday() == time.Saturday || t.Weekday() == time.Sunday }
 
 // at is the moment that a clock in zone shows "HH:MM" on a date.
 func at(date, clock string, zone *time.Location) time.Time {

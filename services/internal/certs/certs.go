@@ -147,8 +147,8 @@ func newCA(now time.Time) (pair, error) {
 	return sign(pair{cert: t}, t)
 }
 
-// own are the names that every certificate has.
-var own = []string{"localhost", "127.0.0.1", "::1"}
+// Own are the names that every certificate has beside its hosts.
+var Own = []string{"localhost", "127.0.0.1", "::1"}
 
 // hostsOf are the hosts of a certificate that the directory has, so that renewing it
 // keeps them. None if there is no certificate that can be read.
@@ -169,12 +169,12 @@ func hostsOf(dir, name string) (hosts []string) {
 	for _, ip := range cert.IPAddresses {
 		all = append(all, ip.String())
 	}
-	return slices.DeleteFunc(all, func(h string) bool { return h == ClientName || slices.Contains(own, h) })
+	return slices.DeleteFunc(all, func(h string) bool { return h == ClientName || slices.Contains(Own, h) })
 }
 
 func issue(ca pair, t *x509.Certificate, hosts []string, usage []x509.ExtKeyUsage) (pair, error) {
 	t.ExtKeyUsage = usage
-	for _, h := range append(slices.Clone(own), hosts...) {
+	for _, h := range append(slices.Clone(Own), hosts...) {
 		if ip, err := netip.ParseAddr(h); err == nil {
 			t.IPAddresses = append(t.IPAddresses, ip.WithZone("").AsSlice())
 		} else {

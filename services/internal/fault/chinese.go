@@ -3,6 +3,7 @@ package fault
 import (
 	"regexp"
 	"strings"
+	"sync"
 )
 
 // chinese has the sentence of each reason in Simplified Chinese. {key} stands for a
@@ -194,17 +195,17 @@ var chineseRemedies = map[string]string{
 }
 
 var (
-	optional    = regexp.MustCompile(`\[[^\]]*\]`)
-	placeholder = regexp.MustCompile(`\{[a-z_]+\}`)
+	optional    = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\[[^\]]*\]`) })
+	placeholder = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\{[a-z_]+\}`) })
 )
 
 // Chinese says an issue in Simplified Chinese: its reason with the values that its
 // message was built from, and its remedy with the same command. Empty is what has no
 // Chinese, as what a newer release wrote.
 func Chinese(r Reason, meta map[string]string, remedy string) (message, todo string) {
-	message = optional.ReplaceAllStringFunc(chinese[r], func(part string) string {
+	message = optional().ReplaceAllStringFunc(chinese[r], func(part string) string {
 		whole := true
-		text := placeholder.ReplaceAllStringFunc(part[1:len(part)-1], func(key string) string {
+		text := placeholder().ReplaceAllStringFunc(part[1:len(part)-1], func(key string) string {
 			v := meta[key[1:len(key)-1]]
 			whole = whole && v != ""
 			return v

@@ -26,7 +26,7 @@ func TestEveryReasonHasChinese(t *testing.T) {
 			meta[k] = "<" + k + ">"
 		}
 		full, _ := Chinese(r, meta, "")
-		for _, key := range placeholder.FindAllString(chinese[r], -1) {
+		for _, key := range placeholder().FindAllString(chinese[r], -1) {
 			if k := key[1 : len(key)-1]; !slices.Contains(d.Keys, k) || !strings.Contains(full, "<"+k+">") {
 				t.Errorf("%s: %s is not among %v, or not in %q", r, key, d.Keys, full)
 			}

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -41,9 +42,8 @@ func (a *app) certsCommand() *cobra.Command {
 		if err := a.printer.Print(answer); err != nil {
 			return err
 		}
-		const local = "localhost, 127.0.0.1, ::1"
-		a.say(a.T("The orchestrator's certificate is for %s.", strings.Join(append(made.Orchestrator, local), ", ")))
-		a.say(a.T("The worker's certificate is for %s.", strings.Join(append(made.Worker, local), ", ")))
+		a.say(a.T("The orchestrator's certificate is for %s.", strings.Join(slices.Concat(made.Orchestrator, certs.Own), ", ")))
+		a.say(a.T("The worker's certificate is for %s.", strings.Join(slices.Concat(made.Worker, certs.Own), ", ")))
 		if !made.NewCA {
 			a.say(a.T("The CA of the directory signed them."))
 		}

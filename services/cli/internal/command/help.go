@@ -5,6 +5,7 @@ import (
 	"io"
 	"regexp"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -56,7 +57,7 @@ func (a *app) flagTable(flags *pflag.FlagSet) string {
 		}
 		value, text := pflag.UnquoteUsage(f)
 		if a.Lang == lang.Chinese {
-			text = besideHan.ReplaceAllString(text, "$1$2")
+			text = besideHan().ReplaceAllString(text, "$1$2")
 		}
 		if value == "string" || value == "strings" {
 			value = a.T("value")
@@ -80,4 +81,6 @@ func (a *app) flagTable(flags *pflag.FlagSet) string {
 }
 
 // besideHan are blanks between Chinese characters, as around a name that stood in quotes.
-var besideHan = regexp.MustCompile(`([\p{Han}，。；：（）、]) +([\p{Han}，。；：（）、])`)
+var besideHan = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`([\p{Han}，。；：（）、]) +([\p{Han}，。；：（）、])`)
+})

@@ -444,7 +444,10 @@ func (a *app) planNewChannel(ctx context.Context, p *plan, id, section string, w
 		}
 	}
 	return p.step(ctx, section, func(ctx context.Context, check bool) error {
-		req.ValidateOnly = check
+		if check {
+			return nil // it was, above
+		}
+		req.ValidateOnly = false
 		_, err := a.client.Notices.CreateChannel(ctx, req)
 		return err
 	})
@@ -467,7 +470,10 @@ func (a *app) planChannel(ctx context.Context, p *plan, now *orchestratorv1.Chan
 		p.changes = append(p.changes, change{section, name, before, a.shownField(req, name)})
 	}
 	return p.step(ctx, section, func(ctx context.Context, check bool) error {
-		req.ValidateOnly = check
+		if check {
+			return nil // it was, above
+		}
+		req.ValidateOnly = false
 		_, err := a.client.Notices.UpdateChannel(ctx, req)
 		return err
 	})

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 	"unicode"
 
@@ -90,8 +91,10 @@ func (a *app) symbols(c *cobra.Command, args []string) (out []string, err error)
 		text, from = lines.String(), a.T("symbols on standard input")
 	}
 	for _, word := range strings.FieldsFunc(text, func(r rune) bool { return unicode.IsSpace(r) || strings.ContainsRune(",;，、；", r) }) {
-		if info, err := os.Stat(word); err == nil && info.Mode().IsRegular() && !symbolForm.MatchString(word) {
-			return nil, usage{a.T("%s is a file; symbols are read from standard input.", word), strings.Join(append(commandBefore(c, args), "-", "<", word), " ")}
+		if !symbolForm().MatchString(word) {
+			if info, err := os.Stat(word); err == nil && info.Mode().IsRegular() {
+				return nil, usage{a.T("%s is a file; symbols are read from standard input.", word), strings.Join(append(commandBefore(c, args), "-", "<", word), " ")}
+			}
 		}
 		out = append(out, strings.ToUpper(word))
 	}
@@ -102,7 +105,7 @@ func (a *app) symbols(c *cobra.Command, args []string) (out []string, err error)
 }
 
 // symbolForm is how a symbol is written: a file of that name is not meant.
-var symbolForm = regexp.MustCompile(`(?i)^\d{6}\.(SH|SZ|BJ)$`)
+var symbolForm = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`(?i)^\d{6}\.(SH|SZ|BJ)$`) })
 
 // commandBefore is the command line up to the symbols.
 func commandBefore(c *cobra.Command, symbols []string) []string {

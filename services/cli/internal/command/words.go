@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -132,7 +133,7 @@ var flagsOf = map[string][]string{
 }
 
 // restField is a field of a request as the orchestrator names it.
-var restField = regexp.MustCompile(`\b[a-z]+(?:_[a-z]+)*(?:\[\d+\])?`)
+var restField = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\b[a-z]+(?:_[a-z]+)*(?:\[\d+\])?`) })
 
 // fieldName is how the command that was asked for names a field of a request: as a flag
 // or an argument. A field that it has no name for stays.
@@ -158,7 +159,7 @@ func (a *app) fieldName(field string) string {
 func (a *app) inFlags(e *afterbell.Error) string {
 	message := e.Message
 	for _, f := range e.Fields {
-		problem := restField.ReplaceAllStringFunc(f.Problem, func(word string) string {
+		problem := restField().ReplaceAllStringFunc(f.Problem, func(word string) string {
 			if len(flagsOf[word]) == 0 || !strings.Contains(word, "_") { // a word of the language
 				return word
 			}

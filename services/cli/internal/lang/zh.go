@@ -152,7 +152,6 @@ var chinese = map[string]string{
 	"Show and change the schedule":                           "显示和更改自动运行的时间",
 	"Show the schedule and its next start":                   "显示计划及下次触发时间",
 	"Show the settings":                                      "显示设置",
-	"Show what a list would change, without changing it":     "显示列表会带来的变化，但不更改",
 	"Shows a calendar per module with one character per trading day: the worst of its datasets. Closed days and days that are not due are blank.":                            "为每个模块显示日历，每个交易日一个字符，取其数据集中最差的。休市日和未到时间的日子留空。",
 	"Shows what a file would change, asks for confirmation, and applies it. Values that are not in the file stay as they are. Applying the same file again changes nothing.": "显示文件会带来的更改，确认后执行。文件没有写的保持不变。重复应用不会再有更改。",
 	"Start it with the same --data-dir as before, or pass its address with --orchestrator: %s":                                                                               "请用与之前相同的 --data-dir 启动它，或用 --orchestrator 写出它的地址：%s",
@@ -286,8 +285,7 @@ var chinese = map[string]string{
 	"whether it runs on trading days only":                 "是否只在交易日触发",
 	"whether the orchestrator starts a run when it starts": "编排器启动时是否运行",
 	"who does this and why, at most 500 characters":        "谁做的、为什么，最多 500 字",
-	"why": "原因",
-	"time zone of run-at, as in Asia/Shanghai": "run-at 的时区，例如 Asia/Shanghai",
+	"time zone of run-at, as in Asia/Shanghai":             "run-at 的时区，例如 Asia/Shanghai",
 
 	"List values that the provider changed after they were stored": "列出入库后被数据源更改的值",
 	"only this `dataset`, as in daily_basic":                       "只限此 `数据集`，例如 daily_basic",
