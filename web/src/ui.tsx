@@ -160,7 +160,8 @@ export function Issues({ list, empty }: { list: Issue[]; empty?: ComponentChildr
 }
 
 const origin = location.host;
-const quote = (s: string): string => `'${s.replaceAll("'", `'\\''`)}'`;
+/** Quotes a word for the shell. */
+export const quote = (s: string): string => `'${s.replaceAll("'", `'\\''`)}'`;
 
 /** Writes a call as a curl command. */
 export function curl(method: string, path: string, body?: unknown, stream = false): string {

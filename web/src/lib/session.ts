@@ -1,5 +1,6 @@
 import { signal } from "@preact/signals";
 import { call, loginNeeded, session, setCsrf } from "./api.ts";
+import { roles } from "./words.ts";
 
 export interface Session {
   role: string;
@@ -40,7 +41,7 @@ export async function logout(): Promise<void> {
   session.value++;
 }
 
-const rank = ["ROLE_UNSPECIFIED", "ROLE_VIEWER", "ROLE_OPERATOR", "ROLE_ADMIN"];
+const rank = ["ROLE_UNSPECIFIED", ...roles];
 
 /** Whether the caller's role allows what requires a role. True while the role is not known: the API decides. */
 export const may = (role: string): boolean => !who.value || rank.indexOf(who.value.role) >= rank.indexOf(role);

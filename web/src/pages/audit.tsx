@@ -4,7 +4,7 @@ import { num, t } from "../lib/i18n.ts";
 import { route, setQuery, to } from "../lib/router.ts";
 import { When } from "../lib/time.tsx";
 import { roleName } from "../lib/words.ts";
-import { Card, Command, curl, Empty, Failure, Loaded, Page, Twin } from "../ui.tsx";
+import { Card, Command, curl, Empty, Failure, Loaded, Page, quote, Twin } from "../ui.tsx";
 
 interface Entry {
   entryId: string;
@@ -62,7 +62,7 @@ export default function Audit() {
   const head = !live.data ? (live.error ? t("审计记录读不到。", "The audit trail cannot be read.") : t("正在读取…", "Loading…"))
     : last ? t(`最近一次更改：${last.actor} ${what(last.method)}。`, `The last change: ${last.actor} ${what(last.method)}.`)
     : actor || method ? t("没有符合条件的更改。", "No change matches.") : t("还没有人改过什么。", "Nothing has been changed yet.");
-  const cli = ["afterbell audit", actor && `--actor '${actor.replaceAll("'", `'\\''`)}'`, method && `--method ${method}`].filter(Boolean).join(" ");
+  const cli = ["afterbell audit", actor && `--actor ${quote(actor)}`, method && `--method ${method}`].filter(Boolean).join(" ");
   return (
     <Page name={t("审计", "Audit")} answer={head} tone={last ? "idle" : undefined}>
       <form class="bar" onSubmit={(e) => { e.preventDefault(); setQuery({ actor: String(new FormData(e.currentTarget).get("actor")).trim() }); }}>

@@ -5,7 +5,7 @@ import { to } from "../lib/router.ts";
 import { who } from "../lib/session.ts";
 import { now, When } from "../lib/time.tsx";
 import { roleName, roles, type Tone } from "../lib/words.ts";
-import { Act, Badge, Card, Command, Empty, Loaded, Mark, Page } from "../ui.tsx";
+import { Act, Badge, Card, Command, Empty, Loaded, Mark, Page, quote } from "../ui.tsx";
 
 interface Key {
   keyId: string;
@@ -85,7 +85,7 @@ function Create({ done }: { done: (made: { key: Key; secret: string }) => void }
   const [role, setRole] = useState("ROLE_VIEWER");
   const [life, setLife] = useState("90d");
   const body = { name: name.trim(), role, ...(life && { ttl: `${parseInt(life) * 86400}s` }) };
-  const shell = /^[\w.-]+$/.test(body.name) ? body.name : `'${body.name.replaceAll("'", `'\\''`)}'`;
+  const shell = /^[\w.-]+$/.test(body.name) ? body.name : quote(body.name);
   return (
     <Card title={t("新密钥", "New key")}>
       <label class="field"><span>{t("给谁或什么程序用", "Who or what uses it")}</span><input name="name" value={name} maxLength={100} onInput={(e) => setName(e.currentTarget.value)} placeholder="notebooks" /></label>

@@ -234,6 +234,7 @@ function Timeline({ story, turn, tick }: { story: Story; turn: number; tick: num
     const a = x(from), b = Math.max(x(Math.min(to, end)), a + 0.8);
     return `M${a.toFixed(1)} ${(lane * (H + gap) + top * H).toFixed(1)}H${b.toFixed(1)}v${(height * H).toFixed(1)}H${a.toFixed(1)}Z`;
   };
+  const sums = useMemo(() => [...story.parts.values()].reduce<Phases | null>((all, p) => p.phases ? Object.fromEntries(phaseNames.map(([k]) => [k, String(Number(all?.[k] ?? 0) + Number(p.phases![k]))])) as unknown as Phases : all, null), [turn, story]);
   const drawn = useMemo(() => {
     const d = new Map<string, string[]>();
     const put = (key: string, path: string) => {
@@ -275,7 +276,6 @@ function Timeline({ story, turn, tick }: { story: Story; turn: number; tick: num
     else hover(pieces[Math.max(0, Math.min(pieces.length - 1, next))]!);
     e.preventDefault();
   };
-  const sums = [...story.parts.values()].reduce<Phases | null>((all, p) => p.phases ? Object.fromEntries(phaseNames.map(([k]) => [k, String(Number(all?.[k] ?? 0) + Number(p.phases![k]))])) as unknown as Phases : all, null);
   return (
     <figure class="timeline">
       <div class="lanes" tabIndex={0} role="group" data-timeline onKeyDown={key} onFocus={() => over || hover(pieces[0]!)} onBlur={() => hover(null)}
