@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime/debug"
 	"sync"
 	"time"
@@ -387,17 +388,21 @@ func (n *Notifier) add(ctx context.Context, what notice.Notice) error {
 
 // deliver starts the deliveries that are due, one per channel at a time.
 func (n *Notifier) deliver(ctx context.Context) error {
+	// Before the read: a delivery that is taken during it may be read as still waiting.
+	busy := n.busy()
 	due, err := n.cfg.Ledger.NextDeliveries(ctx)
 	if err != nil {
 		return err
 	}
 	for _, d := range due {
-		if d.NextAt.After(n.now()) && !ahead(d, n.now()) || !n.begin(d.ChannelID) {
+		if busy[d.ChannelID] || d.NextAt.After(n.now()) && !ahead(d, n.now()) {
 			continue
 		}
+		n.begin(d.ChannelID)
 		n.tasks.Go(func() {
-			defer n.end(d.ChannelID)
-			if n.attempt(ctx, d) {
+			again := n.attempt(ctx, d)
+			n.end(d.ChannelID)
+			if again {
 				n.Wake() // the next one of the channel need not wait for the clock
 			}
 		})
@@ -410,14 +415,17 @@ func ahead(d notice.Delivery, now time.Time) bool {
 	return d.CreatedAt.After(now.Add(run.ClockSlack))
 }
 
-func (n *Notifier) begin(channel string) bool {
+// busy are the channels with a delivery under way. Only Run's goroutine begins one.
+func (n *Notifier) busy() map[string]bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.sending[channel] {
-		return false
-	}
+	return maps.Clone(n.sending)
+}
+
+func (n *Notifier) begin(channel string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
 	n.sending[channel] = true
-	return true
 }
 
 func (n *Notifier) end(channel string) {

@@ -53,6 +53,7 @@ type desk struct {
 	sent   map[string][]string // by channel
 	tries  map[string][]time.Time
 	refuse func(channel string, now time.Time) error
+	slow   time.Duration // what a platform takes to answer, and a read of what waits twice that
 
 	late map[string]time.Time // by dataset and date: when the provider has it
 	held map[string]bool      // by pool, dataset and date
@@ -112,7 +113,7 @@ func (d *desk) start() {
 		Preflight: preflight.New(preflight.Config{Ledger: d.store, Worker: client, Logger: log}),
 	})
 	d.sched = scheduler.New(scheduler.Config{Ledger: d.store, Dispatcher: d.disp, Logger: log, Every: 10 * time.Minute})
-	d.note = notify.New(notify.Config{Ledger: d.store, Sender: d, Logger: log, Every: d.every})
+	d.note = notify.New(notify.Config{Ledger: slowReads{d.store, d}, Sender: d, Logger: log, Every: d.every})
 	ctx, cancel := context.WithCancel(context.Background())
 	var all sync.WaitGroup
 	for _, part := range []func(context.Context) error{d.disp.Run, d.sched.Run, d.note.Run} {
@@ -123,6 +124,18 @@ func (d *desk) start() {
 		})
 	}
 	d.stop = func() { cancel(); all.Wait() }
+}
+
+// slowReads is the ledger with a read of what waits that takes its time.
+type slowReads struct {
+	*ledger.Store
+	desk *desk
+}
+
+func (s slowReads) NextDeliveries(ctx context.Context) ([]notice.Delivery, error) {
+	all, err := s.Store.NextDeliveries(ctx)
+	time.Sleep(2 * s.desk.slow)
+	return all, err
 }
 
 // restart ends the process and begins a new one.
@@ -137,6 +150,7 @@ func (d *desk) restart() {
 
 // Send keeps what a channel is sent, unless it refuses.
 func (d *desk) Send(_ context.Context, c notice.Channel, n notice.Notice, x notice.Delivery) error {
+	time.Sleep(d.slow)
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.tries[c.ID] = append(d.tries[c.ID], time.Now())
@@ -407,6 +421,18 @@ func TestLateAfterALateSlot(t *testing.T) {
 		d.told("desk", "2026-03-06 is not complete")
 		d.until(friday, 23, 40)
 		d.told("desk", "2026-03-06 is not complete", "it is past 23:30 (Shanghai) and 2026-03-06 is not complete")
+	})
+}
+
+// A delivery that is taken while the next look reads what waits is not sent again.
+func TestALookDuringADeliveryRepeatsNothing(t *testing.T) {
+	onFriday(t, func(t *testing.T, d *desk) {
+		d.stop()
+		d.slow, d.every = time.Second, 700*time.Millisecond
+		d.start()
+		d.until(friday, 19, 40)
+		d.told("hc", "ping /start", "ping")
+		d.told("desk", "2026-03-06 is complete")
 	})
 }
 
