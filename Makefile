@@ -47,7 +47,11 @@ build: ## build the programs into bin/
 	@mkdir -p $(BIN)
 	@echo "Building into bin/ (some minutes the first time: it compiles two databases)."
 	@$(GO) build -o $(BIN)/ ./services/orchestrator/cmd/orchestrator ./services/ingestworker/cmd/ingest-worker ./services/tusharesim/cmd/tushare-sim
-	@CGO_ENABLED=0 $(GO) build -o $(BIN)/ ./services/cli/cmd/afterbell
+	@CGO_ENABLED=0 $(GO) build $(CLI_FLAGS) -o $(BIN)/ ./services/cli/cmd/afterbell
+
+# Without gRPC's pages about calls in progress, which a command does not serve and
+# every start would pay for.
+CLI_FLAGS := -tags grpcnotrace
 
 # Every platform that the command is built for, by operating system and processor.
 CLI_PLATFORMS := linux-amd64 linux-arm64 darwin-amd64 darwin-arm64 windows-amd64 windows-arm64
@@ -57,7 +61,7 @@ cli-all: ## build the command afterbell for Linux, macOS and Windows into bin/cl
 	@mkdir -p $(BIN)/cli
 	@for p in $(CLI_PLATFORMS); do \
 		os=$${p%-*}; arch=$${p#*-}; ext=; [ $$os != windows ] || ext=.exe; \
-		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build -trimpath -ldflags '-s -w' -o $(BIN)/cli/afterbell-$$p$$ext ./services/cli/cmd/afterbell; \
+		CGO_ENABLED=0 GOOS=$$os GOARCH=$$arch $(GO) build $(CLI_FLAGS) -trimpath -ldflags '-s -w' -o $(BIN)/cli/afterbell-$$p$$ext ./services/cli/cmd/afterbell; \
 		echo "bin/cli/afterbell-$$p$$ext"; \
 	done
 

@@ -19,6 +19,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"sync"
 	"time"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
@@ -84,7 +85,7 @@ func Make(r Request) (Result, error) {
 	}
 	for field, hosts := range map[string][]string{"orchestrator": r.Orchestrator, "worker": r.Worker} {
 		for _, h := range hosts {
-			if _, err := netip.ParseAddr(h); err != nil && !hostName.MatchString(h) {
+			if _, err := netip.ParseAddr(h); err != nil && !hostName().MatchString(h) {
 				return Result{}, fault.Invalid(field, "%.80q is neither a host name nor an IP address", h)
 			}
 		}
@@ -131,7 +132,9 @@ func Make(r Request) (Result, error) {
 	return out, nil
 }
 
-var hostName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$`)
+var hostName = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?(\.[A-Za-z0-9]([A-Za-z0-9-]{0,61}[A-Za-z0-9])?)*$`)
+})
 
 func template(name string, from, to time.Time) *x509.Certificate {
 	return &x509.Certificate{

@@ -1,5 +1,7 @@
 package fault
 
+import "sync"
+
 type entry struct {
 	reason Reason
 	Description
@@ -263,16 +265,11 @@ var finding = map[string]string{
 	"method":              "Use server reflection to list the methods.",
 }
 
-var (
-	order   []Reason
-	catalog = index(entries)
-)
-
-func index(all []entry) map[Reason]Description {
-	m := make(map[Reason]Description, len(all))
-	for _, x := range all {
+// catalog has the entries by their reason. It is built when the first reason is looked up.
+var catalog = sync.OnceValue(func() map[Reason]Description {
+	m := make(map[Reason]Description, len(entries))
+	for _, x := range entries {
 		m[x.reason] = x.Description
-		order = append(order, x.reason)
 	}
 	return m
-}
+})

@@ -148,11 +148,15 @@ type Description struct {
 
 // Describe looks a reason up. ok is false for a reason that is not in the list.
 func Describe(r Reason) (d Description, ok bool) {
-	d, ok = catalog[r]
+	d, ok = catalog()[r]
 	return d, ok
 }
 
 // Reasons lists every reason in the order of the contract's enum.
 func Reasons() []Reason {
-	return append([]Reason(nil), order...)
+	all := make([]Reason, len(entries))
+	for i, x := range entries {
+		all[i] = x.reason
+	}
+	return all
 }

@@ -135,7 +135,7 @@ func (a *app) root(args []string) *cobra.Command {
 	root.CompletionOptions.DisableDefaultCmd = true
 	root.SetHelpCommand(&cobra.Command{Hidden: true, Use: "no-help"})
 	root.SetUsageFunc(a.usage)
-	root.SetHelpTemplate("{{with (or .Long .Short)}}{{. | trimTrailingWhitespaces}}\n\n{{end}}{{.UsageString}}")
+	root.SetHelpFunc(a.help)
 	root.AddCommand(a.commandsOf(args)...)
 	a.helpFlag(root)
 	giveOnce(root)

@@ -14,6 +14,15 @@ import (
 	"github.com/afterbell/afterbell/services/cli/internal/output"
 )
 
+// help writes what a command does and how it is used. It needs no template: with the
+// package text/template, the linker could not leave out methods that nothing calls.
+func (a *app) help(c *cobra.Command, _ []string) {
+	if about := strings.TrimRight(first(c.Long, c.Short), " \n"); about != "" {
+		fmt.Fprint(c.OutOrStdout(), about+"\n\n")
+	}
+	fmt.Fprint(c.OutOrStdout(), c.UsageString())
+}
+
 // usage writes how a command is used, in the language.
 func (a *app) usage(c *cobra.Command) error {
 	var b strings.Builder

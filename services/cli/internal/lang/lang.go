@@ -47,7 +47,7 @@ func FromLocale(env func(string) string) Lang {
 // T is a text in the language, with its verbs filled in as by fmt.Sprintf.
 func (l Lang) T(format string, args ...any) string {
 	if l == Chinese {
-		if zh, ok := chinese[format]; ok {
+		if zh, ok := chinese()[format]; ok {
 			format = zh
 		}
 	}
@@ -69,6 +69,6 @@ func (l Lang) N(n int, one, many string, args ...any) string {
 
 // Has reports whether a text can be said in the language.
 func (l Lang) Has(format string) bool {
-	_, ok := chinese[format]
+	_, ok := chinese()[format]
 	return l == English || ok
 }

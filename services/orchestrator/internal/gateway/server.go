@@ -15,7 +15,7 @@ import (
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"google.golang.org/grpc"
 
-	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	gatewayv1 "github.com/afterbell/afterbell/gen/gateway/afterbell/orchestrator/v1"
 	"github.com/afterbell/afterbell/services/internal/transport"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/console"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/rows"
@@ -143,20 +143,20 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 		runtime.WithOutgoingHeaderMatcher(func(string) (string, bool) { return "", false }),
 	)
 	for _, register := range []func(context.Context, *runtime.ServeMux, *grpc.ClientConn) error{
-		orchestratorv1.RegisterPreflightServiceHandler,
-		orchestratorv1.RegisterRunServiceHandler,
-		orchestratorv1.RegisterPoolServiceHandler,
-		orchestratorv1.RegisterModuleServiceHandler,
-		orchestratorv1.RegisterTargetServiceHandler,
-		orchestratorv1.RegisterScheduleServiceHandler,
-		orchestratorv1.RegisterSettingsServiceHandler,
-		orchestratorv1.RegisterLimitServiceHandler,
-		orchestratorv1.RegisterInfoServiceHandler,
-		orchestratorv1.RegisterTokenServiceHandler,
-		orchestratorv1.RegisterNoticeServiceHandler,
-		orchestratorv1.RegisterDataServiceHandler,
-		orchestratorv1.RegisterKeyServiceHandler,
-		orchestratorv1.RegisterAuditServiceHandler,
+		gatewayv1.RegisterPreflightServiceHandler,
+		gatewayv1.RegisterRunServiceHandler,
+		gatewayv1.RegisterPoolServiceHandler,
+		gatewayv1.RegisterModuleServiceHandler,
+		gatewayv1.RegisterTargetServiceHandler,
+		gatewayv1.RegisterScheduleServiceHandler,
+		gatewayv1.RegisterSettingsServiceHandler,
+		gatewayv1.RegisterLimitServiceHandler,
+		gatewayv1.RegisterInfoServiceHandler,
+		gatewayv1.RegisterTokenServiceHandler,
+		gatewayv1.RegisterNoticeServiceHandler,
+		gatewayv1.RegisterDataServiceHandler,
+		gatewayv1.RegisterKeyServiceHandler,
+		gatewayv1.RegisterAuditServiceHandler,
 	} {
 		if err := register(ctx, mux, cfg.Conn); err != nil {
 			return nil, fmt.Errorf("register REST handlers: %w", err)

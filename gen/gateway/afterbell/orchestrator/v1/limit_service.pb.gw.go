@@ -14,6 +14,7 @@ import (
 	"io"
 	"net/http"
 
+	extOrchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
 	"google.golang.org/grpc"
@@ -35,9 +36,9 @@ var (
 	_ = metadata.Join
 )
 
-func request_LimitService_ListLimits_0(ctx context.Context, marshaler runtime.Marshaler, client LimitServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_LimitService_ListLimits_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.LimitServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListLimitsRequest
+		protoReq extOrchestratorv1.ListLimitsRequest
 		metadata runtime.ServerMetadata
 	)
 	if req.Body != nil {
@@ -47,18 +48,18 @@ func request_LimitService_ListLimits_0(ctx context.Context, marshaler runtime.Ma
 	return msg, metadata, err
 }
 
-func local_request_LimitService_ListLimits_0(ctx context.Context, marshaler runtime.Marshaler, server LimitServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_LimitService_ListLimits_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.LimitServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListLimitsRequest
+		protoReq extOrchestratorv1.ListLimitsRequest
 		metadata runtime.ServerMetadata
 	)
 	msg, err := server.ListLimits(ctx, &protoReq)
 	return msg, metadata, err
 }
 
-func request_LimitService_ForgetLimits_0(ctx context.Context, marshaler runtime.Marshaler, client LimitServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_LimitService_ForgetLimits_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.LimitServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ForgetLimitsRequest
+		protoReq extOrchestratorv1.ForgetLimitsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -71,9 +72,9 @@ func request_LimitService_ForgetLimits_0(ctx context.Context, marshaler runtime.
 	return msg, metadata, err
 }
 
-func local_request_LimitService_ForgetLimits_0(ctx context.Context, marshaler runtime.Marshaler, server LimitServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_LimitService_ForgetLimits_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.LimitServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ForgetLimitsRequest
+		protoReq extOrchestratorv1.ForgetLimitsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -88,7 +89,7 @@ func local_request_LimitService_ForgetLimits_0(ctx context.Context, marshaler ru
 // StreamingRPC :currently unsupported pending https://github.com/grpc/grpc-go/issues/906.
 // Note that using this registration option will cause many gRPC library features to stop working. Consider using RegisterLimitServiceHandlerFromEndpoint instead.
 // GRPC interceptors will not work for this type of registration. To use interceptors, you must use the "runtime.WithMiddlewares" option in the "runtime.NewServeMux" call.
-func RegisterLimitServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server LimitServiceServer) error {
+func RegisterLimitServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server extOrchestratorv1.LimitServiceServer) error {
 	mux.Handle(http.MethodGet, pattern_LimitService_ListLimits_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -160,15 +161,15 @@ func RegisterLimitServiceHandlerFromEndpoint(ctx context.Context, mux *runtime.S
 // RegisterLimitServiceHandler registers the http handlers for service LimitService to "mux".
 // The handlers forward requests to the grpc endpoint over "conn".
 func RegisterLimitServiceHandler(ctx context.Context, mux *runtime.ServeMux, conn *grpc.ClientConn) error {
-	return RegisterLimitServiceHandlerClient(ctx, mux, NewLimitServiceClient(conn))
+	return RegisterLimitServiceHandlerClient(ctx, mux, extOrchestratorv1.NewLimitServiceClient(conn))
 }
 
 // RegisterLimitServiceHandlerClient registers the http handlers for service LimitService
-// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "LimitServiceClient".
-// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "LimitServiceClient"
+// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "extOrchestratorv1.LimitServiceClient".
+// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "extOrchestratorv1.LimitServiceClient"
 // doesn't go through the normal gRPC flow (creating a gRPC client etc.) then it will be up to the passed in
-// "LimitServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
-func RegisterLimitServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client LimitServiceClient) error {
+// "extOrchestratorv1.LimitServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
+func RegisterLimitServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client extOrchestratorv1.LimitServiceClient) error {
 	mux.Handle(http.MethodGet, pattern_LimitService_ListLimits_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()

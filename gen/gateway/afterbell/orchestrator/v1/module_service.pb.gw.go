@@ -14,6 +14,7 @@ import (
 	"io"
 	"net/http"
 
+	extOrchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
 	"google.golang.org/grpc"
@@ -35,9 +36,9 @@ var (
 	_ = metadata.Join
 )
 
-func request_ModuleService_ListDomains_0(ctx context.Context, marshaler runtime.Marshaler, client ModuleServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ModuleService_ListDomains_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.ModuleServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListDomainsRequest
+		protoReq extOrchestratorv1.ListDomainsRequest
 		metadata runtime.ServerMetadata
 	)
 	if req.Body != nil {
@@ -47,18 +48,18 @@ func request_ModuleService_ListDomains_0(ctx context.Context, marshaler runtime.
 	return msg, metadata, err
 }
 
-func local_request_ModuleService_ListDomains_0(ctx context.Context, marshaler runtime.Marshaler, server ModuleServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ModuleService_ListDomains_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.ModuleServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListDomainsRequest
+		protoReq extOrchestratorv1.ListDomainsRequest
 		metadata runtime.ServerMetadata
 	)
 	msg, err := server.ListDomains(ctx, &protoReq)
 	return msg, metadata, err
 }
 
-func request_ModuleService_UpdateDomain_0(ctx context.Context, marshaler runtime.Marshaler, client ModuleServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ModuleService_UpdateDomain_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.ModuleServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq UpdateDomainRequest
+		protoReq extOrchestratorv1.UpdateDomainRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -80,9 +81,9 @@ func request_ModuleService_UpdateDomain_0(ctx context.Context, marshaler runtime
 	return msg, metadata, err
 }
 
-func local_request_ModuleService_UpdateDomain_0(ctx context.Context, marshaler runtime.Marshaler, server ModuleServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ModuleService_UpdateDomain_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.ModuleServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq UpdateDomainRequest
+		protoReq extOrchestratorv1.UpdateDomainRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -101,9 +102,9 @@ func local_request_ModuleService_UpdateDomain_0(ctx context.Context, marshaler r
 	return msg, metadata, err
 }
 
-func request_ModuleService_UpdateModule_0(ctx context.Context, marshaler runtime.Marshaler, client ModuleServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ModuleService_UpdateModule_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.ModuleServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq UpdateModuleRequest
+		protoReq extOrchestratorv1.UpdateModuleRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -125,9 +126,9 @@ func request_ModuleService_UpdateModule_0(ctx context.Context, marshaler runtime
 	return msg, metadata, err
 }
 
-func local_request_ModuleService_UpdateModule_0(ctx context.Context, marshaler runtime.Marshaler, server ModuleServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ModuleService_UpdateModule_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.ModuleServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq UpdateModuleRequest
+		protoReq extOrchestratorv1.UpdateModuleRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -148,9 +149,9 @@ func local_request_ModuleService_UpdateModule_0(ctx context.Context, marshaler r
 
 var filter_ModuleService_GetReadiness_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_ModuleService_GetReadiness_0(ctx context.Context, marshaler runtime.Marshaler, client ModuleServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ModuleService_GetReadiness_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.ModuleServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetReadinessRequest
+		protoReq extOrchestratorv1.GetReadinessRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -166,9 +167,9 @@ func request_ModuleService_GetReadiness_0(ctx context.Context, marshaler runtime
 	return msg, metadata, err
 }
 
-func local_request_ModuleService_GetReadiness_0(ctx context.Context, marshaler runtime.Marshaler, server ModuleServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ModuleService_GetReadiness_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.ModuleServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetReadinessRequest
+		protoReq extOrchestratorv1.GetReadinessRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -186,7 +187,7 @@ func local_request_ModuleService_GetReadiness_0(ctx context.Context, marshaler r
 // StreamingRPC :currently unsupported pending https://github.com/grpc/grpc-go/issues/906.
 // Note that using this registration option will cause many gRPC library features to stop working. Consider using RegisterModuleServiceHandlerFromEndpoint instead.
 // GRPC interceptors will not work for this type of registration. To use interceptors, you must use the "runtime.WithMiddlewares" option in the "runtime.NewServeMux" call.
-func RegisterModuleServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server ModuleServiceServer) error {
+func RegisterModuleServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server extOrchestratorv1.ModuleServiceServer) error {
 	mux.Handle(http.MethodGet, pattern_ModuleService_ListDomains_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -298,15 +299,15 @@ func RegisterModuleServiceHandlerFromEndpoint(ctx context.Context, mux *runtime.
 // RegisterModuleServiceHandler registers the http handlers for service ModuleService to "mux".
 // The handlers forward requests to the grpc endpoint over "conn".
 func RegisterModuleServiceHandler(ctx context.Context, mux *runtime.ServeMux, conn *grpc.ClientConn) error {
-	return RegisterModuleServiceHandlerClient(ctx, mux, NewModuleServiceClient(conn))
+	return RegisterModuleServiceHandlerClient(ctx, mux, extOrchestratorv1.NewModuleServiceClient(conn))
 }
 
 // RegisterModuleServiceHandlerClient registers the http handlers for service ModuleService
-// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "ModuleServiceClient".
-// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "ModuleServiceClient"
+// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "extOrchestratorv1.ModuleServiceClient".
+// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "extOrchestratorv1.ModuleServiceClient"
 // doesn't go through the normal gRPC flow (creating a gRPC client etc.) then it will be up to the passed in
-// "ModuleServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
-func RegisterModuleServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client ModuleServiceClient) error {
+// "extOrchestratorv1.ModuleServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
+func RegisterModuleServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client extOrchestratorv1.ModuleServiceClient) error {
 	mux.Handle(http.MethodGet, pattern_ModuleService_ListDomains_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()

@@ -14,6 +14,7 @@ import (
 	"io"
 	"net/http"
 
+	extOrchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
 	"google.golang.org/grpc"
@@ -35,9 +36,9 @@ var (
 	_ = metadata.Join
 )
 
-func request_NoticeService_ListChannels_0(ctx context.Context, marshaler runtime.Marshaler, client NoticeServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_NoticeService_ListChannels_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.NoticeServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListChannelsRequest
+		protoReq extOrchestratorv1.ListChannelsRequest
 		metadata runtime.ServerMetadata
 	)
 	if req.Body != nil {
@@ -47,18 +48,18 @@ func request_NoticeService_ListChannels_0(ctx context.Context, marshaler runtime
 	return msg, metadata, err
 }
 
-func local_request_NoticeService_ListChannels_0(ctx context.Context, marshaler runtime.Marshaler, server NoticeServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_NoticeService_ListChannels_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.NoticeServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListChannelsRequest
+		protoReq extOrchestratorv1.ListChannelsRequest
 		metadata runtime.ServerMetadata
 	)
 	msg, err := server.ListChannels(ctx, &protoReq)
 	return msg, metadata, err
 }
 
-func request_NoticeService_CreateChannel_0(ctx context.Context, marshaler runtime.Marshaler, client NoticeServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_NoticeService_CreateChannel_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.NoticeServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq CreateChannelRequest
+		protoReq extOrchestratorv1.CreateChannelRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -71,9 +72,9 @@ func request_NoticeService_CreateChannel_0(ctx context.Context, marshaler runtim
 	return msg, metadata, err
 }
 
-func local_request_NoticeService_CreateChannel_0(ctx context.Context, marshaler runtime.Marshaler, server NoticeServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_NoticeService_CreateChannel_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.NoticeServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq CreateChannelRequest
+		protoReq extOrchestratorv1.CreateChannelRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -83,9 +84,9 @@ func local_request_NoticeService_CreateChannel_0(ctx context.Context, marshaler 
 	return msg, metadata, err
 }
 
-func request_NoticeService_UpdateChannel_0(ctx context.Context, marshaler runtime.Marshaler, client NoticeServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_NoticeService_UpdateChannel_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.NoticeServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq UpdateChannelRequest
+		protoReq extOrchestratorv1.UpdateChannelRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -107,9 +108,9 @@ func request_NoticeService_UpdateChannel_0(ctx context.Context, marshaler runtim
 	return msg, metadata, err
 }
 
-func local_request_NoticeService_UpdateChannel_0(ctx context.Context, marshaler runtime.Marshaler, server NoticeServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_NoticeService_UpdateChannel_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.NoticeServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq UpdateChannelRequest
+		protoReq extOrchestratorv1.UpdateChannelRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -128,9 +129,9 @@ func local_request_NoticeService_UpdateChannel_0(ctx context.Context, marshaler 
 	return msg, metadata, err
 }
 
-func request_NoticeService_DeleteChannel_0(ctx context.Context, marshaler runtime.Marshaler, client NoticeServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_NoticeService_DeleteChannel_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.NoticeServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq DeleteChannelRequest
+		protoReq extOrchestratorv1.DeleteChannelRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -149,9 +150,9 @@ func request_NoticeService_DeleteChannel_0(ctx context.Context, marshaler runtim
 	return msg, metadata, err
 }
 
-func local_request_NoticeService_DeleteChannel_0(ctx context.Context, marshaler runtime.Marshaler, server NoticeServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_NoticeService_DeleteChannel_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.NoticeServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq DeleteChannelRequest
+		protoReq extOrchestratorv1.DeleteChannelRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -167,9 +168,9 @@ func local_request_NoticeService_DeleteChannel_0(ctx context.Context, marshaler 
 	return msg, metadata, err
 }
 
-func request_NoticeService_TestChannel_0(ctx context.Context, marshaler runtime.Marshaler, client NoticeServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_NoticeService_TestChannel_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.NoticeServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq TestChannelRequest
+		protoReq extOrchestratorv1.TestChannelRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -191,9 +192,9 @@ func request_NoticeService_TestChannel_0(ctx context.Context, marshaler runtime.
 	return msg, metadata, err
 }
 
-func local_request_NoticeService_TestChannel_0(ctx context.Context, marshaler runtime.Marshaler, server NoticeServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_NoticeService_TestChannel_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.NoticeServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq TestChannelRequest
+		protoReq extOrchestratorv1.TestChannelRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -214,9 +215,9 @@ func local_request_NoticeService_TestChannel_0(ctx context.Context, marshaler ru
 
 var filter_NoticeService_ListNotices_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_NoticeService_ListNotices_0(ctx context.Context, marshaler runtime.Marshaler, client NoticeServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_NoticeService_ListNotices_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.NoticeServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListNoticesRequest
+		protoReq extOrchestratorv1.ListNoticesRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -232,9 +233,9 @@ func request_NoticeService_ListNotices_0(ctx context.Context, marshaler runtime.
 	return msg, metadata, err
 }
 
-func local_request_NoticeService_ListNotices_0(ctx context.Context, marshaler runtime.Marshaler, server NoticeServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_NoticeService_ListNotices_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.NoticeServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListNoticesRequest
+		protoReq extOrchestratorv1.ListNoticesRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -249,9 +250,9 @@ func local_request_NoticeService_ListNotices_0(ctx context.Context, marshaler ru
 
 var filter_NoticeService_ListDeliveries_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_NoticeService_ListDeliveries_0(ctx context.Context, marshaler runtime.Marshaler, client NoticeServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_NoticeService_ListDeliveries_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.NoticeServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListDeliveriesRequest
+		protoReq extOrchestratorv1.ListDeliveriesRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -267,9 +268,9 @@ func request_NoticeService_ListDeliveries_0(ctx context.Context, marshaler runti
 	return msg, metadata, err
 }
 
-func local_request_NoticeService_ListDeliveries_0(ctx context.Context, marshaler runtime.Marshaler, server NoticeServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_NoticeService_ListDeliveries_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.NoticeServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListDeliveriesRequest
+		protoReq extOrchestratorv1.ListDeliveriesRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -287,7 +288,7 @@ func local_request_NoticeService_ListDeliveries_0(ctx context.Context, marshaler
 // StreamingRPC :currently unsupported pending https://github.com/grpc/grpc-go/issues/906.
 // Note that using this registration option will cause many gRPC library features to stop working. Consider using RegisterNoticeServiceHandlerFromEndpoint instead.
 // GRPC interceptors will not work for this type of registration. To use interceptors, you must use the "runtime.WithMiddlewares" option in the "runtime.NewServeMux" call.
-func RegisterNoticeServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server NoticeServiceServer) error {
+func RegisterNoticeServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server extOrchestratorv1.NoticeServiceServer) error {
 	mux.Handle(http.MethodGet, pattern_NoticeService_ListChannels_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -459,15 +460,15 @@ func RegisterNoticeServiceHandlerFromEndpoint(ctx context.Context, mux *runtime.
 // RegisterNoticeServiceHandler registers the http handlers for service NoticeService to "mux".
 // The handlers forward requests to the grpc endpoint over "conn".
 func RegisterNoticeServiceHandler(ctx context.Context, mux *runtime.ServeMux, conn *grpc.ClientConn) error {
-	return RegisterNoticeServiceHandlerClient(ctx, mux, NewNoticeServiceClient(conn))
+	return RegisterNoticeServiceHandlerClient(ctx, mux, extOrchestratorv1.NewNoticeServiceClient(conn))
 }
 
 // RegisterNoticeServiceHandlerClient registers the http handlers for service NoticeService
-// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "NoticeServiceClient".
-// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "NoticeServiceClient"
+// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "extOrchestratorv1.NoticeServiceClient".
+// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "extOrchestratorv1.NoticeServiceClient"
 // doesn't go through the normal gRPC flow (creating a gRPC client etc.) then it will be up to the passed in
-// "NoticeServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
-func RegisterNoticeServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client NoticeServiceClient) error {
+// "extOrchestratorv1.NoticeServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
+func RegisterNoticeServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client extOrchestratorv1.NoticeServiceClient) error {
 	mux.Handle(http.MethodGet, pattern_NoticeService_ListChannels_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()

@@ -14,6 +14,7 @@ import (
 	"io"
 	"net/http"
 
+	extOrchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
 	"google.golang.org/grpc"
@@ -37,9 +38,9 @@ var (
 
 var filter_DataService_ListTables_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_DataService_ListTables_0(ctx context.Context, marshaler runtime.Marshaler, client DataServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_DataService_ListTables_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.DataServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListTablesRequest
+		protoReq extOrchestratorv1.ListTablesRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -55,9 +56,9 @@ func request_DataService_ListTables_0(ctx context.Context, marshaler runtime.Mar
 	return msg, metadata, err
 }
 
-func local_request_DataService_ListTables_0(ctx context.Context, marshaler runtime.Marshaler, server DataServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_DataService_ListTables_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.DataServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListTablesRequest
+		protoReq extOrchestratorv1.ListTablesRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -72,9 +73,9 @@ func local_request_DataService_ListTables_0(ctx context.Context, marshaler runti
 
 var filter_DataService_GetCondition_0 = &utilities.DoubleArray{Encoding: map[string]int{"table": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
 
-func request_DataService_GetCondition_0(ctx context.Context, marshaler runtime.Marshaler, client DataServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_DataService_GetCondition_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.DataServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetConditionRequest
+		protoReq extOrchestratorv1.GetConditionRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -99,9 +100,9 @@ func request_DataService_GetCondition_0(ctx context.Context, marshaler runtime.M
 	return msg, metadata, err
 }
 
-func local_request_DataService_GetCondition_0(ctx context.Context, marshaler runtime.Marshaler, server DataServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_DataService_GetCondition_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.DataServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetConditionRequest
+		protoReq extOrchestratorv1.GetConditionRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -128,7 +129,7 @@ func local_request_DataService_GetCondition_0(ctx context.Context, marshaler run
 // StreamingRPC :currently unsupported pending https://github.com/grpc/grpc-go/issues/906.
 // Note that using this registration option will cause many gRPC library features to stop working. Consider using RegisterDataServiceHandlerFromEndpoint instead.
 // GRPC interceptors will not work for this type of registration. To use interceptors, you must use the "runtime.WithMiddlewares" option in the "runtime.NewServeMux" call.
-func RegisterDataServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server DataServiceServer) error {
+func RegisterDataServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server extOrchestratorv1.DataServiceServer) error {
 	mux.Handle(http.MethodGet, pattern_DataService_ListTables_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -200,15 +201,15 @@ func RegisterDataServiceHandlerFromEndpoint(ctx context.Context, mux *runtime.Se
 // RegisterDataServiceHandler registers the http handlers for service DataService to "mux".
 // The handlers forward requests to the grpc endpoint over "conn".
 func RegisterDataServiceHandler(ctx context.Context, mux *runtime.ServeMux, conn *grpc.ClientConn) error {
-	return RegisterDataServiceHandlerClient(ctx, mux, NewDataServiceClient(conn))
+	return RegisterDataServiceHandlerClient(ctx, mux, extOrchestratorv1.NewDataServiceClient(conn))
 }
 
 // RegisterDataServiceHandlerClient registers the http handlers for service DataService
-// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "DataServiceClient".
-// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "DataServiceClient"
+// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "extOrchestratorv1.DataServiceClient".
+// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "extOrchestratorv1.DataServiceClient"
 // doesn't go through the normal gRPC flow (creating a gRPC client etc.) then it will be up to the passed in
-// "DataServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
-func RegisterDataServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client DataServiceClient) error {
+// "extOrchestratorv1.DataServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
+func RegisterDataServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client extOrchestratorv1.DataServiceClient) error {
 	mux.Handle(http.MethodGet, pattern_DataService_ListTables_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()

@@ -14,6 +14,7 @@ import (
 	"io"
 	"net/http"
 
+	extOrchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
 	"google.golang.org/grpc"
@@ -35,9 +36,9 @@ var (
 	_ = metadata.Join
 )
 
-func request_InfoService_GetInfo_0(ctx context.Context, marshaler runtime.Marshaler, client InfoServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_InfoService_GetInfo_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.InfoServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetInfoRequest
+		protoReq extOrchestratorv1.GetInfoRequest
 		metadata runtime.ServerMetadata
 	)
 	if req.Body != nil {
@@ -47,9 +48,9 @@ func request_InfoService_GetInfo_0(ctx context.Context, marshaler runtime.Marsha
 	return msg, metadata, err
 }
 
-func local_request_InfoService_GetInfo_0(ctx context.Context, marshaler runtime.Marshaler, server InfoServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_InfoService_GetInfo_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.InfoServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetInfoRequest
+		protoReq extOrchestratorv1.GetInfoRequest
 		metadata runtime.ServerMetadata
 	)
 	msg, err := server.GetInfo(ctx, &protoReq)
@@ -61,7 +62,7 @@ func local_request_InfoService_GetInfo_0(ctx context.Context, marshaler runtime.
 // StreamingRPC :currently unsupported pending https://github.com/grpc/grpc-go/issues/906.
 // Note that using this registration option will cause many gRPC library features to stop working. Consider using RegisterInfoServiceHandlerFromEndpoint instead.
 // GRPC interceptors will not work for this type of registration. To use interceptors, you must use the "runtime.WithMiddlewares" option in the "runtime.NewServeMux" call.
-func RegisterInfoServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server InfoServiceServer) error {
+func RegisterInfoServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server extOrchestratorv1.InfoServiceServer) error {
 	mux.Handle(http.MethodGet, pattern_InfoService_GetInfo_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -113,15 +114,15 @@ func RegisterInfoServiceHandlerFromEndpoint(ctx context.Context, mux *runtime.Se
 // RegisterInfoServiceHandler registers the http handlers for service InfoService to "mux".
 // The handlers forward requests to the grpc endpoint over "conn".
 func RegisterInfoServiceHandler(ctx context.Context, mux *runtime.ServeMux, conn *grpc.ClientConn) error {
-	return RegisterInfoServiceHandlerClient(ctx, mux, NewInfoServiceClient(conn))
+	return RegisterInfoServiceHandlerClient(ctx, mux, extOrchestratorv1.NewInfoServiceClient(conn))
 }
 
 // RegisterInfoServiceHandlerClient registers the http handlers for service InfoService
-// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "InfoServiceClient".
-// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "InfoServiceClient"
+// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "extOrchestratorv1.InfoServiceClient".
+// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "extOrchestratorv1.InfoServiceClient"
 // doesn't go through the normal gRPC flow (creating a gRPC client etc.) then it will be up to the passed in
-// "InfoServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
-func RegisterInfoServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client InfoServiceClient) error {
+// "extOrchestratorv1.InfoServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
+func RegisterInfoServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client extOrchestratorv1.InfoServiceClient) error {
 	mux.Handle(http.MethodGet, pattern_InfoService_GetInfo_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()

@@ -14,6 +14,7 @@ import (
 	"io"
 	"net/http"
 
+	extOrchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
 	"google.golang.org/grpc"
@@ -35,9 +36,9 @@ var (
 	_ = metadata.Join
 )
 
-func request_TargetService_GetTargets_0(ctx context.Context, marshaler runtime.Marshaler, client TargetServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_TargetService_GetTargets_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.TargetServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetTargetsRequest
+		protoReq extOrchestratorv1.GetTargetsRequest
 		metadata runtime.ServerMetadata
 	)
 	if req.Body != nil {
@@ -47,18 +48,18 @@ func request_TargetService_GetTargets_0(ctx context.Context, marshaler runtime.M
 	return msg, metadata, err
 }
 
-func local_request_TargetService_GetTargets_0(ctx context.Context, marshaler runtime.Marshaler, server TargetServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_TargetService_GetTargets_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.TargetServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetTargetsRequest
+		protoReq extOrchestratorv1.GetTargetsRequest
 		metadata runtime.ServerMetadata
 	)
 	msg, err := server.GetTargets(ctx, &protoReq)
 	return msg, metadata, err
 }
 
-func request_TargetService_UpdateTargets_0(ctx context.Context, marshaler runtime.Marshaler, client TargetServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_TargetService_UpdateTargets_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.TargetServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq UpdateTargetsRequest
+		protoReq extOrchestratorv1.UpdateTargetsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -71,9 +72,9 @@ func request_TargetService_UpdateTargets_0(ctx context.Context, marshaler runtim
 	return msg, metadata, err
 }
 
-func local_request_TargetService_UpdateTargets_0(ctx context.Context, marshaler runtime.Marshaler, server TargetServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_TargetService_UpdateTargets_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.TargetServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq UpdateTargetsRequest
+		protoReq extOrchestratorv1.UpdateTargetsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -83,9 +84,9 @@ func local_request_TargetService_UpdateTargets_0(ctx context.Context, marshaler 
 	return msg, metadata, err
 }
 
-func request_TargetService_PreviewTargets_0(ctx context.Context, marshaler runtime.Marshaler, client TargetServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_TargetService_PreviewTargets_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.TargetServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq PreviewTargetsRequest
+		protoReq extOrchestratorv1.PreviewTargetsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -98,9 +99,9 @@ func request_TargetService_PreviewTargets_0(ctx context.Context, marshaler runti
 	return msg, metadata, err
 }
 
-func local_request_TargetService_PreviewTargets_0(ctx context.Context, marshaler runtime.Marshaler, server TargetServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_TargetService_PreviewTargets_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.TargetServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq PreviewTargetsRequest
+		protoReq extOrchestratorv1.PreviewTargetsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -110,9 +111,9 @@ func local_request_TargetService_PreviewTargets_0(ctx context.Context, marshaler
 	return msg, metadata, err
 }
 
-func request_TargetService_ListTargetSets_0(ctx context.Context, marshaler runtime.Marshaler, client TargetServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_TargetService_ListTargetSets_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.TargetServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListTargetSetsRequest
+		protoReq extOrchestratorv1.ListTargetSetsRequest
 		metadata runtime.ServerMetadata
 	)
 	if req.Body != nil {
@@ -122,18 +123,18 @@ func request_TargetService_ListTargetSets_0(ctx context.Context, marshaler runti
 	return msg, metadata, err
 }
 
-func local_request_TargetService_ListTargetSets_0(ctx context.Context, marshaler runtime.Marshaler, server TargetServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_TargetService_ListTargetSets_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.TargetServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListTargetSetsRequest
+		protoReq extOrchestratorv1.ListTargetSetsRequest
 		metadata runtime.ServerMetadata
 	)
 	msg, err := server.ListTargetSets(ctx, &protoReq)
 	return msg, metadata, err
 }
 
-func request_TargetService_GetTargetSet_0(ctx context.Context, marshaler runtime.Marshaler, client TargetServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_TargetService_GetTargetSet_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.TargetServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetTargetSetRequest
+		protoReq extOrchestratorv1.GetTargetSetRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -152,9 +153,9 @@ func request_TargetService_GetTargetSet_0(ctx context.Context, marshaler runtime
 	return msg, metadata, err
 }
 
-func local_request_TargetService_GetTargetSet_0(ctx context.Context, marshaler runtime.Marshaler, server TargetServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_TargetService_GetTargetSet_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.TargetServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetTargetSetRequest
+		protoReq extOrchestratorv1.GetTargetSetRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -170,9 +171,9 @@ func local_request_TargetService_GetTargetSet_0(ctx context.Context, marshaler r
 	return msg, metadata, err
 }
 
-func request_TargetService_ReplaceTargetSet_0(ctx context.Context, marshaler runtime.Marshaler, client TargetServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_TargetService_ReplaceTargetSet_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.TargetServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ReplaceTargetSetRequest
+		protoReq extOrchestratorv1.ReplaceTargetSetRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -194,9 +195,9 @@ func request_TargetService_ReplaceTargetSet_0(ctx context.Context, marshaler run
 	return msg, metadata, err
 }
 
-func local_request_TargetService_ReplaceTargetSet_0(ctx context.Context, marshaler runtime.Marshaler, server TargetServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_TargetService_ReplaceTargetSet_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.TargetServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ReplaceTargetSetRequest
+		protoReq extOrchestratorv1.ReplaceTargetSetRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -215,9 +216,9 @@ func local_request_TargetService_ReplaceTargetSet_0(ctx context.Context, marshal
 	return msg, metadata, err
 }
 
-func request_TargetService_AddTargetSymbols_0(ctx context.Context, marshaler runtime.Marshaler, client TargetServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_TargetService_AddTargetSymbols_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.TargetServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq AddTargetSymbolsRequest
+		protoReq extOrchestratorv1.AddTargetSymbolsRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -239,9 +240,9 @@ func request_TargetService_AddTargetSymbols_0(ctx context.Context, marshaler run
 	return msg, metadata, err
 }
 
-func local_request_TargetService_AddTargetSymbols_0(ctx context.Context, marshaler runtime.Marshaler, server TargetServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_TargetService_AddTargetSymbols_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.TargetServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq AddTargetSymbolsRequest
+		protoReq extOrchestratorv1.AddTargetSymbolsRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -260,9 +261,9 @@ func local_request_TargetService_AddTargetSymbols_0(ctx context.Context, marshal
 	return msg, metadata, err
 }
 
-func request_TargetService_RemoveTargetSymbols_0(ctx context.Context, marshaler runtime.Marshaler, client TargetServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_TargetService_RemoveTargetSymbols_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.TargetServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq RemoveTargetSymbolsRequest
+		protoReq extOrchestratorv1.RemoveTargetSymbolsRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -284,9 +285,9 @@ func request_TargetService_RemoveTargetSymbols_0(ctx context.Context, marshaler 
 	return msg, metadata, err
 }
 
-func local_request_TargetService_RemoveTargetSymbols_0(ctx context.Context, marshaler runtime.Marshaler, server TargetServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_TargetService_RemoveTargetSymbols_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.TargetServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq RemoveTargetSymbolsRequest
+		protoReq extOrchestratorv1.RemoveTargetSymbolsRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -307,9 +308,9 @@ func local_request_TargetService_RemoveTargetSymbols_0(ctx context.Context, mars
 
 var filter_TargetService_DeleteTargetSet_0 = &utilities.DoubleArray{Encoding: map[string]int{"set_id": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
 
-func request_TargetService_DeleteTargetSet_0(ctx context.Context, marshaler runtime.Marshaler, client TargetServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_TargetService_DeleteTargetSet_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.TargetServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq DeleteTargetSetRequest
+		protoReq extOrchestratorv1.DeleteTargetSetRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -334,9 +335,9 @@ func request_TargetService_DeleteTargetSet_0(ctx context.Context, marshaler runt
 	return msg, metadata, err
 }
 
-func local_request_TargetService_DeleteTargetSet_0(ctx context.Context, marshaler runtime.Marshaler, server TargetServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_TargetService_DeleteTargetSet_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.TargetServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq DeleteTargetSetRequest
+		protoReq extOrchestratorv1.DeleteTargetSetRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -360,9 +361,9 @@ func local_request_TargetService_DeleteTargetSet_0(ctx context.Context, marshale
 
 var filter_TargetService_SearchInstruments_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_TargetService_SearchInstruments_0(ctx context.Context, marshaler runtime.Marshaler, client TargetServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_TargetService_SearchInstruments_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.TargetServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq SearchInstrumentsRequest
+		protoReq extOrchestratorv1.SearchInstrumentsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -378,9 +379,9 @@ func request_TargetService_SearchInstruments_0(ctx context.Context, marshaler ru
 	return msg, metadata, err
 }
 
-func local_request_TargetService_SearchInstruments_0(ctx context.Context, marshaler runtime.Marshaler, server TargetServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_TargetService_SearchInstruments_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.TargetServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq SearchInstrumentsRequest
+		protoReq extOrchestratorv1.SearchInstrumentsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -398,7 +399,7 @@ func local_request_TargetService_SearchInstruments_0(ctx context.Context, marsha
 // StreamingRPC :currently unsupported pending https://github.com/grpc/grpc-go/issues/906.
 // Note that using this registration option will cause many gRPC library features to stop working. Consider using RegisterTargetServiceHandlerFromEndpoint instead.
 // GRPC interceptors will not work for this type of registration. To use interceptors, you must use the "runtime.WithMiddlewares" option in the "runtime.NewServeMux" call.
-func RegisterTargetServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server TargetServiceServer) error {
+func RegisterTargetServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server extOrchestratorv1.TargetServiceServer) error {
 	mux.Handle(http.MethodGet, pattern_TargetService_GetTargets_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -630,15 +631,15 @@ func RegisterTargetServiceHandlerFromEndpoint(ctx context.Context, mux *runtime.
 // RegisterTargetServiceHandler registers the http handlers for service TargetService to "mux".
 // The handlers forward requests to the grpc endpoint over "conn".
 func RegisterTargetServiceHandler(ctx context.Context, mux *runtime.ServeMux, conn *grpc.ClientConn) error {
-	return RegisterTargetServiceHandlerClient(ctx, mux, NewTargetServiceClient(conn))
+	return RegisterTargetServiceHandlerClient(ctx, mux, extOrchestratorv1.NewTargetServiceClient(conn))
 }
 
 // RegisterTargetServiceHandlerClient registers the http handlers for service TargetService
-// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "TargetServiceClient".
-// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "TargetServiceClient"
+// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "extOrchestratorv1.TargetServiceClient".
+// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "extOrchestratorv1.TargetServiceClient"
 // doesn't go through the normal gRPC flow (creating a gRPC client etc.) then it will be up to the passed in
-// "TargetServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
-func RegisterTargetServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client TargetServiceClient) error {
+// "extOrchestratorv1.TargetServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
+func RegisterTargetServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client extOrchestratorv1.TargetServiceClient) error {
 	mux.Handle(http.MethodGet, pattern_TargetService_GetTargets_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()

@@ -14,6 +14,7 @@ import (
 	"io"
 	"net/http"
 
+	extOrchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
 	"google.golang.org/grpc"
@@ -35,9 +36,9 @@ var (
 	_ = metadata.Join
 )
 
-func request_PreflightService_RunPreflight_0(ctx context.Context, marshaler runtime.Marshaler, client PreflightServiceClient, req *http.Request, pathParams map[string]string) (PreflightService_RunPreflightClient, runtime.ServerMetadata, error) {
+func request_PreflightService_RunPreflight_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.PreflightServiceClient, req *http.Request, pathParams map[string]string) (extOrchestratorv1.PreflightService_RunPreflightClient, runtime.ServerMetadata, error) {
 	var (
-		protoReq RunPreflightRequest
+		protoReq extOrchestratorv1.RunPreflightRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -58,9 +59,9 @@ func request_PreflightService_RunPreflight_0(ctx context.Context, marshaler runt
 	return stream, metadata, nil
 }
 
-func request_PreflightService_GetPreflight_0(ctx context.Context, marshaler runtime.Marshaler, client PreflightServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_PreflightService_GetPreflight_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.PreflightServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetPreflightRequest
+		protoReq extOrchestratorv1.GetPreflightRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -79,9 +80,9 @@ func request_PreflightService_GetPreflight_0(ctx context.Context, marshaler runt
 	return msg, metadata, err
 }
 
-func local_request_PreflightService_GetPreflight_0(ctx context.Context, marshaler runtime.Marshaler, server PreflightServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_PreflightService_GetPreflight_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.PreflightServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetPreflightRequest
+		protoReq extOrchestratorv1.GetPreflightRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -99,9 +100,9 @@ func local_request_PreflightService_GetPreflight_0(ctx context.Context, marshale
 
 var filter_PreflightService_ListPreflights_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_PreflightService_ListPreflights_0(ctx context.Context, marshaler runtime.Marshaler, client PreflightServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_PreflightService_ListPreflights_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.PreflightServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListPreflightsRequest
+		protoReq extOrchestratorv1.ListPreflightsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -117,9 +118,9 @@ func request_PreflightService_ListPreflights_0(ctx context.Context, marshaler ru
 	return msg, metadata, err
 }
 
-func local_request_PreflightService_ListPreflights_0(ctx context.Context, marshaler runtime.Marshaler, server PreflightServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_PreflightService_ListPreflights_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.PreflightServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListPreflightsRequest
+		protoReq extOrchestratorv1.ListPreflightsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -134,9 +135,9 @@ func local_request_PreflightService_ListPreflights_0(ctx context.Context, marsha
 
 var filter_PreflightService_ListProbes_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_PreflightService_ListProbes_0(ctx context.Context, marshaler runtime.Marshaler, client PreflightServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_PreflightService_ListProbes_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.PreflightServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListProbesRequest
+		protoReq extOrchestratorv1.ListProbesRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -152,9 +153,9 @@ func request_PreflightService_ListProbes_0(ctx context.Context, marshaler runtim
 	return msg, metadata, err
 }
 
-func local_request_PreflightService_ListProbes_0(ctx context.Context, marshaler runtime.Marshaler, server PreflightServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_PreflightService_ListProbes_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.PreflightServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListProbesRequest
+		protoReq extOrchestratorv1.ListProbesRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -172,7 +173,7 @@ func local_request_PreflightService_ListProbes_0(ctx context.Context, marshaler 
 // StreamingRPC :currently unsupported pending https://github.com/grpc/grpc-go/issues/906.
 // Note that using this registration option will cause many gRPC library features to stop working. Consider using RegisterPreflightServiceHandlerFromEndpoint instead.
 // GRPC interceptors will not work for this type of registration. To use interceptors, you must use the "runtime.WithMiddlewares" option in the "runtime.NewServeMux" call.
-func RegisterPreflightServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server PreflightServiceServer) error {
+func RegisterPreflightServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server extOrchestratorv1.PreflightServiceServer) error {
 	mux.Handle(http.MethodPost, pattern_PreflightService_RunPreflight_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		err := status.Error(codes.Unimplemented, "streaming calls are not yet supported in the in-process transport")
 		_, outboundMarshaler := runtime.MarshalerForRequest(mux, req)
@@ -270,15 +271,15 @@ func RegisterPreflightServiceHandlerFromEndpoint(ctx context.Context, mux *runti
 // RegisterPreflightServiceHandler registers the http handlers for service PreflightService to "mux".
 // The handlers forward requests to the grpc endpoint over "conn".
 func RegisterPreflightServiceHandler(ctx context.Context, mux *runtime.ServeMux, conn *grpc.ClientConn) error {
-	return RegisterPreflightServiceHandlerClient(ctx, mux, NewPreflightServiceClient(conn))
+	return RegisterPreflightServiceHandlerClient(ctx, mux, extOrchestratorv1.NewPreflightServiceClient(conn))
 }
 
 // RegisterPreflightServiceHandlerClient registers the http handlers for service PreflightService
-// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "PreflightServiceClient".
-// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "PreflightServiceClient"
+// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "extOrchestratorv1.PreflightServiceClient".
+// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "extOrchestratorv1.PreflightServiceClient"
 // doesn't go through the normal gRPC flow (creating a gRPC client etc.) then it will be up to the passed in
-// "PreflightServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
-func RegisterPreflightServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client PreflightServiceClient) error {
+// "extOrchestratorv1.PreflightServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
+func RegisterPreflightServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client extOrchestratorv1.PreflightServiceClient) error {
 	mux.Handle(http.MethodPost, pattern_PreflightService_RunPreflight_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()

@@ -14,6 +14,7 @@ import (
 	"io"
 	"net/http"
 
+	extOrchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
 	"google.golang.org/grpc"
@@ -35,9 +36,9 @@ var (
 	_ = metadata.Join
 )
 
-func request_ScheduleService_GetSchedule_0(ctx context.Context, marshaler runtime.Marshaler, client ScheduleServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ScheduleService_GetSchedule_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.ScheduleServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetScheduleRequest
+		protoReq extOrchestratorv1.GetScheduleRequest
 		metadata runtime.ServerMetadata
 	)
 	if req.Body != nil {
@@ -47,18 +48,18 @@ func request_ScheduleService_GetSchedule_0(ctx context.Context, marshaler runtim
 	return msg, metadata, err
 }
 
-func local_request_ScheduleService_GetSchedule_0(ctx context.Context, marshaler runtime.Marshaler, server ScheduleServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ScheduleService_GetSchedule_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.ScheduleServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetScheduleRequest
+		protoReq extOrchestratorv1.GetScheduleRequest
 		metadata runtime.ServerMetadata
 	)
 	msg, err := server.GetSchedule(ctx, &protoReq)
 	return msg, metadata, err
 }
 
-func request_ScheduleService_UpdateSchedule_0(ctx context.Context, marshaler runtime.Marshaler, client ScheduleServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ScheduleService_UpdateSchedule_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.ScheduleServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq UpdateScheduleRequest
+		protoReq extOrchestratorv1.UpdateScheduleRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -71,9 +72,9 @@ func request_ScheduleService_UpdateSchedule_0(ctx context.Context, marshaler run
 	return msg, metadata, err
 }
 
-func local_request_ScheduleService_UpdateSchedule_0(ctx context.Context, marshaler runtime.Marshaler, server ScheduleServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ScheduleService_UpdateSchedule_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.ScheduleServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq UpdateScheduleRequest
+		protoReq extOrchestratorv1.UpdateScheduleRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -83,9 +84,9 @@ func local_request_ScheduleService_UpdateSchedule_0(ctx context.Context, marshal
 	return msg, metadata, err
 }
 
-func request_ScheduleService_PauseSchedule_0(ctx context.Context, marshaler runtime.Marshaler, client ScheduleServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ScheduleService_PauseSchedule_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.ScheduleServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq PauseScheduleRequest
+		protoReq extOrchestratorv1.PauseScheduleRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -98,9 +99,9 @@ func request_ScheduleService_PauseSchedule_0(ctx context.Context, marshaler runt
 	return msg, metadata, err
 }
 
-func local_request_ScheduleService_PauseSchedule_0(ctx context.Context, marshaler runtime.Marshaler, server ScheduleServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ScheduleService_PauseSchedule_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.ScheduleServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq PauseScheduleRequest
+		protoReq extOrchestratorv1.PauseScheduleRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -110,9 +111,9 @@ func local_request_ScheduleService_PauseSchedule_0(ctx context.Context, marshale
 	return msg, metadata, err
 }
 
-func request_ScheduleService_ResumeSchedule_0(ctx context.Context, marshaler runtime.Marshaler, client ScheduleServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ScheduleService_ResumeSchedule_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.ScheduleServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ResumeScheduleRequest
+		protoReq extOrchestratorv1.ResumeScheduleRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -125,9 +126,9 @@ func request_ScheduleService_ResumeSchedule_0(ctx context.Context, marshaler run
 	return msg, metadata, err
 }
 
-func local_request_ScheduleService_ResumeSchedule_0(ctx context.Context, marshaler runtime.Marshaler, server ScheduleServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ScheduleService_ResumeSchedule_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.ScheduleServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ResumeScheduleRequest
+		protoReq extOrchestratorv1.ResumeScheduleRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -139,9 +140,9 @@ func local_request_ScheduleService_ResumeSchedule_0(ctx context.Context, marshal
 
 var filter_ScheduleService_ListSlots_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_ScheduleService_ListSlots_0(ctx context.Context, marshaler runtime.Marshaler, client ScheduleServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ScheduleService_ListSlots_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.ScheduleServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListSlotsRequest
+		protoReq extOrchestratorv1.ListSlotsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -157,9 +158,9 @@ func request_ScheduleService_ListSlots_0(ctx context.Context, marshaler runtime.
 	return msg, metadata, err
 }
 
-func local_request_ScheduleService_ListSlots_0(ctx context.Context, marshaler runtime.Marshaler, server ScheduleServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ScheduleService_ListSlots_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.ScheduleServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListSlotsRequest
+		protoReq extOrchestratorv1.ListSlotsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -172,9 +173,9 @@ func local_request_ScheduleService_ListSlots_0(ctx context.Context, marshaler ru
 	return msg, metadata, err
 }
 
-func request_ScheduleService_ExplainSlot_0(ctx context.Context, marshaler runtime.Marshaler, client ScheduleServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_ScheduleService_ExplainSlot_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.ScheduleServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ExplainSlotRequest
+		protoReq extOrchestratorv1.ExplainSlotRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -193,9 +194,9 @@ func request_ScheduleService_ExplainSlot_0(ctx context.Context, marshaler runtim
 	return msg, metadata, err
 }
 
-func local_request_ScheduleService_ExplainSlot_0(ctx context.Context, marshaler runtime.Marshaler, server ScheduleServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_ScheduleService_ExplainSlot_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.ScheduleServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ExplainSlotRequest
+		protoReq extOrchestratorv1.ExplainSlotRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -216,7 +217,7 @@ func local_request_ScheduleService_ExplainSlot_0(ctx context.Context, marshaler 
 // StreamingRPC :currently unsupported pending https://github.com/grpc/grpc-go/issues/906.
 // Note that using this registration option will cause many gRPC library features to stop working. Consider using RegisterScheduleServiceHandlerFromEndpoint instead.
 // GRPC interceptors will not work for this type of registration. To use interceptors, you must use the "runtime.WithMiddlewares" option in the "runtime.NewServeMux" call.
-func RegisterScheduleServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server ScheduleServiceServer) error {
+func RegisterScheduleServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server extOrchestratorv1.ScheduleServiceServer) error {
 	mux.Handle(http.MethodGet, pattern_ScheduleService_GetSchedule_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -368,15 +369,15 @@ func RegisterScheduleServiceHandlerFromEndpoint(ctx context.Context, mux *runtim
 // RegisterScheduleServiceHandler registers the http handlers for service ScheduleService to "mux".
 // The handlers forward requests to the grpc endpoint over "conn".
 func RegisterScheduleServiceHandler(ctx context.Context, mux *runtime.ServeMux, conn *grpc.ClientConn) error {
-	return RegisterScheduleServiceHandlerClient(ctx, mux, NewScheduleServiceClient(conn))
+	return RegisterScheduleServiceHandlerClient(ctx, mux, extOrchestratorv1.NewScheduleServiceClient(conn))
 }
 
 // RegisterScheduleServiceHandlerClient registers the http handlers for service ScheduleService
-// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "ScheduleServiceClient".
-// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "ScheduleServiceClient"
+// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "extOrchestratorv1.ScheduleServiceClient".
+// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "extOrchestratorv1.ScheduleServiceClient"
 // doesn't go through the normal gRPC flow (creating a gRPC client etc.) then it will be up to the passed in
-// "ScheduleServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
-func RegisterScheduleServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client ScheduleServiceClient) error {
+// "extOrchestratorv1.ScheduleServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
+func RegisterScheduleServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client extOrchestratorv1.ScheduleServiceClient) error {
 	mux.Handle(http.MethodGet, pattern_ScheduleService_GetSchedule_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()

@@ -14,6 +14,7 @@ import (
 	"io"
 	"net/http"
 
+	extOrchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
 	"google.golang.org/grpc"
@@ -35,9 +36,9 @@ var (
 	_ = metadata.Join
 )
 
-func request_RunService_CreateRun_0(ctx context.Context, marshaler runtime.Marshaler, client RunServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_RunService_CreateRun_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.RunServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq CreateRunRequest
+		protoReq extOrchestratorv1.CreateRunRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -50,9 +51,9 @@ func request_RunService_CreateRun_0(ctx context.Context, marshaler runtime.Marsh
 	return msg, metadata, err
 }
 
-func local_request_RunService_CreateRun_0(ctx context.Context, marshaler runtime.Marshaler, server RunServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_RunService_CreateRun_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.RunServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq CreateRunRequest
+		protoReq extOrchestratorv1.CreateRunRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -62,9 +63,9 @@ func local_request_RunService_CreateRun_0(ctx context.Context, marshaler runtime
 	return msg, metadata, err
 }
 
-func request_RunService_GetRun_0(ctx context.Context, marshaler runtime.Marshaler, client RunServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_RunService_GetRun_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.RunServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetRunRequest
+		protoReq extOrchestratorv1.GetRunRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -83,9 +84,9 @@ func request_RunService_GetRun_0(ctx context.Context, marshaler runtime.Marshale
 	return msg, metadata, err
 }
 
-func local_request_RunService_GetRun_0(ctx context.Context, marshaler runtime.Marshaler, server RunServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_RunService_GetRun_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.RunServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetRunRequest
+		protoReq extOrchestratorv1.GetRunRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -103,9 +104,9 @@ func local_request_RunService_GetRun_0(ctx context.Context, marshaler runtime.Ma
 
 var filter_RunService_ListRuns_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_RunService_ListRuns_0(ctx context.Context, marshaler runtime.Marshaler, client RunServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_RunService_ListRuns_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.RunServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListRunsRequest
+		protoReq extOrchestratorv1.ListRunsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -121,9 +122,9 @@ func request_RunService_ListRuns_0(ctx context.Context, marshaler runtime.Marsha
 	return msg, metadata, err
 }
 
-func local_request_RunService_ListRuns_0(ctx context.Context, marshaler runtime.Marshaler, server RunServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_RunService_ListRuns_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.RunServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListRunsRequest
+		protoReq extOrchestratorv1.ListRunsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -138,9 +139,9 @@ func local_request_RunService_ListRuns_0(ctx context.Context, marshaler runtime.
 
 var filter_RunService_ListPartitions_0 = &utilities.DoubleArray{Encoding: map[string]int{"run_id": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
 
-func request_RunService_ListPartitions_0(ctx context.Context, marshaler runtime.Marshaler, client RunServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_RunService_ListPartitions_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.RunServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListPartitionsRequest
+		protoReq extOrchestratorv1.ListPartitionsRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -165,9 +166,9 @@ func request_RunService_ListPartitions_0(ctx context.Context, marshaler runtime.
 	return msg, metadata, err
 }
 
-func local_request_RunService_ListPartitions_0(ctx context.Context, marshaler runtime.Marshaler, server RunServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_RunService_ListPartitions_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.RunServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListPartitionsRequest
+		protoReq extOrchestratorv1.ListPartitionsRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -191,9 +192,9 @@ func local_request_RunService_ListPartitions_0(ctx context.Context, marshaler ru
 
 var filter_RunService_WatchRun_0 = &utilities.DoubleArray{Encoding: map[string]int{"run_id": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
 
-func request_RunService_WatchRun_0(ctx context.Context, marshaler runtime.Marshaler, client RunServiceClient, req *http.Request, pathParams map[string]string) (RunService_WatchRunClient, runtime.ServerMetadata, error) {
+func request_RunService_WatchRun_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.RunServiceClient, req *http.Request, pathParams map[string]string) (extOrchestratorv1.RunService_WatchRunClient, runtime.ServerMetadata, error) {
 	var (
-		protoReq WatchRunRequest
+		protoReq extOrchestratorv1.WatchRunRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -226,9 +227,9 @@ func request_RunService_WatchRun_0(ctx context.Context, marshaler runtime.Marsha
 	return stream, metadata, nil
 }
 
-func request_RunService_VerifyRun_0(ctx context.Context, marshaler runtime.Marshaler, client RunServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_RunService_VerifyRun_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.RunServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq VerifyRunRequest
+		protoReq extOrchestratorv1.VerifyRunRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -250,9 +251,9 @@ func request_RunService_VerifyRun_0(ctx context.Context, marshaler runtime.Marsh
 	return msg, metadata, err
 }
 
-func local_request_RunService_VerifyRun_0(ctx context.Context, marshaler runtime.Marshaler, server RunServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_RunService_VerifyRun_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.RunServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq VerifyRunRequest
+		protoReq extOrchestratorv1.VerifyRunRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -273,9 +274,9 @@ func local_request_RunService_VerifyRun_0(ctx context.Context, marshaler runtime
 
 var filter_RunService_ListRevisions_0 = &utilities.DoubleArray{Encoding: map[string]int{}, Base: []int(nil), Check: []int(nil)}
 
-func request_RunService_ListRevisions_0(ctx context.Context, marshaler runtime.Marshaler, client RunServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_RunService_ListRevisions_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.RunServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListRevisionsRequest
+		protoReq extOrchestratorv1.ListRevisionsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -291,9 +292,9 @@ func request_RunService_ListRevisions_0(ctx context.Context, marshaler runtime.M
 	return msg, metadata, err
 }
 
-func local_request_RunService_ListRevisions_0(ctx context.Context, marshaler runtime.Marshaler, server RunServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_RunService_ListRevisions_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.RunServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListRevisionsRequest
+		protoReq extOrchestratorv1.ListRevisionsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := req.ParseForm(); err != nil {
@@ -306,9 +307,9 @@ func local_request_RunService_ListRevisions_0(ctx context.Context, marshaler run
 	return msg, metadata, err
 }
 
-func request_RunService_CancelRun_0(ctx context.Context, marshaler runtime.Marshaler, client RunServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_RunService_CancelRun_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.RunServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq CancelRunRequest
+		protoReq extOrchestratorv1.CancelRunRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -330,9 +331,9 @@ func request_RunService_CancelRun_0(ctx context.Context, marshaler runtime.Marsh
 	return msg, metadata, err
 }
 
-func local_request_RunService_CancelRun_0(ctx context.Context, marshaler runtime.Marshaler, server RunServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_RunService_CancelRun_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.RunServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq CancelRunRequest
+		protoReq extOrchestratorv1.CancelRunRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -351,9 +352,9 @@ func local_request_RunService_CancelRun_0(ctx context.Context, marshaler runtime
 	return msg, metadata, err
 }
 
-func request_RunService_DeleteRun_0(ctx context.Context, marshaler runtime.Marshaler, client RunServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_RunService_DeleteRun_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.RunServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq DeleteRunRequest
+		protoReq extOrchestratorv1.DeleteRunRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -372,9 +373,9 @@ func request_RunService_DeleteRun_0(ctx context.Context, marshaler runtime.Marsh
 	return msg, metadata, err
 }
 
-func local_request_RunService_DeleteRun_0(ctx context.Context, marshaler runtime.Marshaler, server RunServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_RunService_DeleteRun_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.RunServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq DeleteRunRequest
+		protoReq extOrchestratorv1.DeleteRunRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -395,7 +396,7 @@ func local_request_RunService_DeleteRun_0(ctx context.Context, marshaler runtime
 // StreamingRPC :currently unsupported pending https://github.com/grpc/grpc-go/issues/906.
 // Note that using this registration option will cause many gRPC library features to stop working. Consider using RegisterRunServiceHandlerFromEndpoint instead.
 // GRPC interceptors will not work for this type of registration. To use interceptors, you must use the "runtime.WithMiddlewares" option in the "runtime.NewServeMux" call.
-func RegisterRunServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server RunServiceServer) error {
+func RegisterRunServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server extOrchestratorv1.RunServiceServer) error {
 	mux.Handle(http.MethodPost, pattern_RunService_CreateRun_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -594,15 +595,15 @@ func RegisterRunServiceHandlerFromEndpoint(ctx context.Context, mux *runtime.Ser
 // RegisterRunServiceHandler registers the http handlers for service RunService to "mux".
 // The handlers forward requests to the grpc endpoint over "conn".
 func RegisterRunServiceHandler(ctx context.Context, mux *runtime.ServeMux, conn *grpc.ClientConn) error {
-	return RegisterRunServiceHandlerClient(ctx, mux, NewRunServiceClient(conn))
+	return RegisterRunServiceHandlerClient(ctx, mux, extOrchestratorv1.NewRunServiceClient(conn))
 }
 
 // RegisterRunServiceHandlerClient registers the http handlers for service RunService
-// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "RunServiceClient".
-// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "RunServiceClient"
+// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "extOrchestratorv1.RunServiceClient".
+// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "extOrchestratorv1.RunServiceClient"
 // doesn't go through the normal gRPC flow (creating a gRPC client etc.) then it will be up to the passed in
-// "RunServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
-func RegisterRunServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client RunServiceClient) error {
+// "extOrchestratorv1.RunServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
+func RegisterRunServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client extOrchestratorv1.RunServiceClient) error {
 	mux.Handle(http.MethodPost, pattern_RunService_CreateRun_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()

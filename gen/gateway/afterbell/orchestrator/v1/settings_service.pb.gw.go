@@ -14,6 +14,7 @@ import (
 	"io"
 	"net/http"
 
+	extOrchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
 	"google.golang.org/grpc"
@@ -35,9 +36,9 @@ var (
 	_ = metadata.Join
 )
 
-func request_SettingsService_GetSettings_0(ctx context.Context, marshaler runtime.Marshaler, client SettingsServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_SettingsService_GetSettings_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.SettingsServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetSettingsRequest
+		protoReq extOrchestratorv1.GetSettingsRequest
 		metadata runtime.ServerMetadata
 	)
 	if req.Body != nil {
@@ -47,18 +48,18 @@ func request_SettingsService_GetSettings_0(ctx context.Context, marshaler runtim
 	return msg, metadata, err
 }
 
-func local_request_SettingsService_GetSettings_0(ctx context.Context, marshaler runtime.Marshaler, server SettingsServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_SettingsService_GetSettings_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.SettingsServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetSettingsRequest
+		protoReq extOrchestratorv1.GetSettingsRequest
 		metadata runtime.ServerMetadata
 	)
 	msg, err := server.GetSettings(ctx, &protoReq)
 	return msg, metadata, err
 }
 
-func request_SettingsService_UpdateSettings_0(ctx context.Context, marshaler runtime.Marshaler, client SettingsServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_SettingsService_UpdateSettings_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.SettingsServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq UpdateSettingsRequest
+		protoReq extOrchestratorv1.UpdateSettingsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -71,9 +72,9 @@ func request_SettingsService_UpdateSettings_0(ctx context.Context, marshaler run
 	return msg, metadata, err
 }
 
-func local_request_SettingsService_UpdateSettings_0(ctx context.Context, marshaler runtime.Marshaler, server SettingsServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_SettingsService_UpdateSettings_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.SettingsServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq UpdateSettingsRequest
+		protoReq extOrchestratorv1.UpdateSettingsRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -88,7 +89,7 @@ func local_request_SettingsService_UpdateSettings_0(ctx context.Context, marshal
 // StreamingRPC :currently unsupported pending https://github.com/grpc/grpc-go/issues/906.
 // Note that using this registration option will cause many gRPC library features to stop working. Consider using RegisterSettingsServiceHandlerFromEndpoint instead.
 // GRPC interceptors will not work for this type of registration. To use interceptors, you must use the "runtime.WithMiddlewares" option in the "runtime.NewServeMux" call.
-func RegisterSettingsServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server SettingsServiceServer) error {
+func RegisterSettingsServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server extOrchestratorv1.SettingsServiceServer) error {
 	mux.Handle(http.MethodGet, pattern_SettingsService_GetSettings_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -160,15 +161,15 @@ func RegisterSettingsServiceHandlerFromEndpoint(ctx context.Context, mux *runtim
 // RegisterSettingsServiceHandler registers the http handlers for service SettingsService to "mux".
 // The handlers forward requests to the grpc endpoint over "conn".
 func RegisterSettingsServiceHandler(ctx context.Context, mux *runtime.ServeMux, conn *grpc.ClientConn) error {
-	return RegisterSettingsServiceHandlerClient(ctx, mux, NewSettingsServiceClient(conn))
+	return RegisterSettingsServiceHandlerClient(ctx, mux, extOrchestratorv1.NewSettingsServiceClient(conn))
 }
 
 // RegisterSettingsServiceHandlerClient registers the http handlers for service SettingsService
-// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "SettingsServiceClient".
-// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "SettingsServiceClient"
+// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "extOrchestratorv1.SettingsServiceClient".
+// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "extOrchestratorv1.SettingsServiceClient"
 // doesn't go through the normal gRPC flow (creating a gRPC client etc.) then it will be up to the passed in
-// "SettingsServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
-func RegisterSettingsServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client SettingsServiceClient) error {
+// "extOrchestratorv1.SettingsServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
+func RegisterSettingsServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client extOrchestratorv1.SettingsServiceClient) error {
 	mux.Handle(http.MethodGet, pattern_SettingsService_GetSettings_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()

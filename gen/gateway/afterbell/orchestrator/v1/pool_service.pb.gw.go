@@ -14,6 +14,7 @@ import (
 	"io"
 	"net/http"
 
+	extOrchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
 	"google.golang.org/grpc"
@@ -35,9 +36,9 @@ var (
 	_ = metadata.Join
 )
 
-func request_PoolService_ListPools_0(ctx context.Context, marshaler runtime.Marshaler, client PoolServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_PoolService_ListPools_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.PoolServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListPoolsRequest
+		protoReq extOrchestratorv1.ListPoolsRequest
 		metadata runtime.ServerMetadata
 	)
 	if req.Body != nil {
@@ -47,18 +48,18 @@ func request_PoolService_ListPools_0(ctx context.Context, marshaler runtime.Mars
 	return msg, metadata, err
 }
 
-func local_request_PoolService_ListPools_0(ctx context.Context, marshaler runtime.Marshaler, server PoolServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_PoolService_ListPools_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.PoolServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListPoolsRequest
+		protoReq extOrchestratorv1.ListPoolsRequest
 		metadata runtime.ServerMetadata
 	)
 	msg, err := server.ListPools(ctx, &protoReq)
 	return msg, metadata, err
 }
 
-func request_PoolService_GetPool_0(ctx context.Context, marshaler runtime.Marshaler, client PoolServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_PoolService_GetPool_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.PoolServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetPoolRequest
+		protoReq extOrchestratorv1.GetPoolRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -77,9 +78,9 @@ func request_PoolService_GetPool_0(ctx context.Context, marshaler runtime.Marsha
 	return msg, metadata, err
 }
 
-func local_request_PoolService_GetPool_0(ctx context.Context, marshaler runtime.Marshaler, server PoolServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_PoolService_GetPool_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.PoolServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq GetPoolRequest
+		protoReq extOrchestratorv1.GetPoolRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -95,9 +96,9 @@ func local_request_PoolService_GetPool_0(ctx context.Context, marshaler runtime.
 	return msg, metadata, err
 }
 
-func request_PoolService_PausePool_0(ctx context.Context, marshaler runtime.Marshaler, client PoolServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_PoolService_PausePool_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.PoolServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq PausePoolRequest
+		protoReq extOrchestratorv1.PausePoolRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -119,9 +120,9 @@ func request_PoolService_PausePool_0(ctx context.Context, marshaler runtime.Mars
 	return msg, metadata, err
 }
 
-func local_request_PoolService_PausePool_0(ctx context.Context, marshaler runtime.Marshaler, server PoolServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_PoolService_PausePool_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.PoolServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq PausePoolRequest
+		protoReq extOrchestratorv1.PausePoolRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -140,9 +141,9 @@ func local_request_PoolService_PausePool_0(ctx context.Context, marshaler runtim
 	return msg, metadata, err
 }
 
-func request_PoolService_ResumePool_0(ctx context.Context, marshaler runtime.Marshaler, client PoolServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_PoolService_ResumePool_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.PoolServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ResumePoolRequest
+		protoReq extOrchestratorv1.ResumePoolRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -164,9 +165,9 @@ func request_PoolService_ResumePool_0(ctx context.Context, marshaler runtime.Mar
 	return msg, metadata, err
 }
 
-func local_request_PoolService_ResumePool_0(ctx context.Context, marshaler runtime.Marshaler, server PoolServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_PoolService_ResumePool_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.PoolServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ResumePoolRequest
+		protoReq extOrchestratorv1.ResumePoolRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -187,9 +188,9 @@ func local_request_PoolService_ResumePool_0(ctx context.Context, marshaler runti
 
 var filter_PoolService_ListCoverage_0 = &utilities.DoubleArray{Encoding: map[string]int{"pool": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
 
-func request_PoolService_ListCoverage_0(ctx context.Context, marshaler runtime.Marshaler, client PoolServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_PoolService_ListCoverage_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.PoolServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListCoverageRequest
+		protoReq extOrchestratorv1.ListCoverageRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -214,9 +215,9 @@ func request_PoolService_ListCoverage_0(ctx context.Context, marshaler runtime.M
 	return msg, metadata, err
 }
 
-func local_request_PoolService_ListCoverage_0(ctx context.Context, marshaler runtime.Marshaler, server PoolServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_PoolService_ListCoverage_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.PoolServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListCoverageRequest
+		protoReq extOrchestratorv1.ListCoverageRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -240,9 +241,9 @@ func local_request_PoolService_ListCoverage_0(ctx context.Context, marshaler run
 
 var filter_PoolService_ListAbsentSymbols_0 = &utilities.DoubleArray{Encoding: map[string]int{"pool": 0}, Base: []int{1, 1, 0}, Check: []int{0, 1, 2}}
 
-func request_PoolService_ListAbsentSymbols_0(ctx context.Context, marshaler runtime.Marshaler, client PoolServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_PoolService_ListAbsentSymbols_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.PoolServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListAbsentSymbolsRequest
+		protoReq extOrchestratorv1.ListAbsentSymbolsRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -267,9 +268,9 @@ func request_PoolService_ListAbsentSymbols_0(ctx context.Context, marshaler runt
 	return msg, metadata, err
 }
 
-func local_request_PoolService_ListAbsentSymbols_0(ctx context.Context, marshaler runtime.Marshaler, server PoolServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_PoolService_ListAbsentSymbols_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.PoolServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListAbsentSymbolsRequest
+		protoReq extOrchestratorv1.ListAbsentSymbolsRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -296,7 +297,7 @@ func local_request_PoolService_ListAbsentSymbols_0(ctx context.Context, marshale
 // StreamingRPC :currently unsupported pending https://github.com/grpc/grpc-go/issues/906.
 // Note that using this registration option will cause many gRPC library features to stop working. Consider using RegisterPoolServiceHandlerFromEndpoint instead.
 // GRPC interceptors will not work for this type of registration. To use interceptors, you must use the "runtime.WithMiddlewares" option in the "runtime.NewServeMux" call.
-func RegisterPoolServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server PoolServiceServer) error {
+func RegisterPoolServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server extOrchestratorv1.PoolServiceServer) error {
 	mux.Handle(http.MethodGet, pattern_PoolService_ListPools_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -448,15 +449,15 @@ func RegisterPoolServiceHandlerFromEndpoint(ctx context.Context, mux *runtime.Se
 // RegisterPoolServiceHandler registers the http handlers for service PoolService to "mux".
 // The handlers forward requests to the grpc endpoint over "conn".
 func RegisterPoolServiceHandler(ctx context.Context, mux *runtime.ServeMux, conn *grpc.ClientConn) error {
-	return RegisterPoolServiceHandlerClient(ctx, mux, NewPoolServiceClient(conn))
+	return RegisterPoolServiceHandlerClient(ctx, mux, extOrchestratorv1.NewPoolServiceClient(conn))
 }
 
 // RegisterPoolServiceHandlerClient registers the http handlers for service PoolService
-// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "PoolServiceClient".
-// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "PoolServiceClient"
+// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "extOrchestratorv1.PoolServiceClient".
+// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "extOrchestratorv1.PoolServiceClient"
 // doesn't go through the normal gRPC flow (creating a gRPC client etc.) then it will be up to the passed in
-// "PoolServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
-func RegisterPoolServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client PoolServiceClient) error {
+// "extOrchestratorv1.PoolServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
+func RegisterPoolServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client extOrchestratorv1.PoolServiceClient) error {
 	mux.Handle(http.MethodGet, pattern_PoolService_ListPools_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()

@@ -14,6 +14,7 @@ import (
 	"io"
 	"net/http"
 
+	extOrchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/runtime"
 	"github.com/grpc-ecosystem/grpc-gateway/v2/utilities"
 	"google.golang.org/grpc"
@@ -35,9 +36,9 @@ var (
 	_ = metadata.Join
 )
 
-func request_KeyService_CreateKey_0(ctx context.Context, marshaler runtime.Marshaler, client KeyServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_KeyService_CreateKey_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.KeyServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq CreateKeyRequest
+		protoReq extOrchestratorv1.CreateKeyRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -50,9 +51,9 @@ func request_KeyService_CreateKey_0(ctx context.Context, marshaler runtime.Marsh
 	return msg, metadata, err
 }
 
-func local_request_KeyService_CreateKey_0(ctx context.Context, marshaler runtime.Marshaler, server KeyServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_KeyService_CreateKey_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.KeyServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq CreateKeyRequest
+		protoReq extOrchestratorv1.CreateKeyRequest
 		metadata runtime.ServerMetadata
 	)
 	if err := marshaler.NewDecoder(req.Body).Decode(&protoReq); err != nil && !errors.Is(err, io.EOF) {
@@ -62,9 +63,9 @@ func local_request_KeyService_CreateKey_0(ctx context.Context, marshaler runtime
 	return msg, metadata, err
 }
 
-func request_KeyService_ListKeys_0(ctx context.Context, marshaler runtime.Marshaler, client KeyServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_KeyService_ListKeys_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.KeyServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListKeysRequest
+		protoReq extOrchestratorv1.ListKeysRequest
 		metadata runtime.ServerMetadata
 	)
 	if req.Body != nil {
@@ -74,18 +75,18 @@ func request_KeyService_ListKeys_0(ctx context.Context, marshaler runtime.Marsha
 	return msg, metadata, err
 }
 
-func local_request_KeyService_ListKeys_0(ctx context.Context, marshaler runtime.Marshaler, server KeyServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_KeyService_ListKeys_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.KeyServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq ListKeysRequest
+		protoReq extOrchestratorv1.ListKeysRequest
 		metadata runtime.ServerMetadata
 	)
 	msg, err := server.ListKeys(ctx, &protoReq)
 	return msg, metadata, err
 }
 
-func request_KeyService_RevokeKey_0(ctx context.Context, marshaler runtime.Marshaler, client KeyServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func request_KeyService_RevokeKey_0(ctx context.Context, marshaler runtime.Marshaler, client extOrchestratorv1.KeyServiceClient, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq RevokeKeyRequest
+		protoReq extOrchestratorv1.RevokeKeyRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -107,9 +108,9 @@ func request_KeyService_RevokeKey_0(ctx context.Context, marshaler runtime.Marsh
 	return msg, metadata, err
 }
 
-func local_request_KeyService_RevokeKey_0(ctx context.Context, marshaler runtime.Marshaler, server KeyServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
+func local_request_KeyService_RevokeKey_0(ctx context.Context, marshaler runtime.Marshaler, server extOrchestratorv1.KeyServiceServer, req *http.Request, pathParams map[string]string) (proto.Message, runtime.ServerMetadata, error) {
 	var (
-		protoReq RevokeKeyRequest
+		protoReq extOrchestratorv1.RevokeKeyRequest
 		metadata runtime.ServerMetadata
 		err      error
 	)
@@ -133,7 +134,7 @@ func local_request_KeyService_RevokeKey_0(ctx context.Context, marshaler runtime
 // StreamingRPC :currently unsupported pending https://github.com/grpc/grpc-go/issues/906.
 // Note that using this registration option will cause many gRPC library features to stop working. Consider using RegisterKeyServiceHandlerFromEndpoint instead.
 // GRPC interceptors will not work for this type of registration. To use interceptors, you must use the "runtime.WithMiddlewares" option in the "runtime.NewServeMux" call.
-func RegisterKeyServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server KeyServiceServer) error {
+func RegisterKeyServiceHandlerServer(ctx context.Context, mux *runtime.ServeMux, server extOrchestratorv1.KeyServiceServer) error {
 	mux.Handle(http.MethodPost, pattern_KeyService_CreateKey_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
@@ -225,15 +226,15 @@ func RegisterKeyServiceHandlerFromEndpoint(ctx context.Context, mux *runtime.Ser
 // RegisterKeyServiceHandler registers the http handlers for service KeyService to "mux".
 // The handlers forward requests to the grpc endpoint over "conn".
 func RegisterKeyServiceHandler(ctx context.Context, mux *runtime.ServeMux, conn *grpc.ClientConn) error {
-	return RegisterKeyServiceHandlerClient(ctx, mux, NewKeyServiceClient(conn))
+	return RegisterKeyServiceHandlerClient(ctx, mux, extOrchestratorv1.NewKeyServiceClient(conn))
 }
 
 // RegisterKeyServiceHandlerClient registers the http handlers for service KeyService
-// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "KeyServiceClient".
-// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "KeyServiceClient"
+// to "mux". The handlers forward requests to the grpc endpoint over the given implementation of "extOrchestratorv1.KeyServiceClient".
+// Note: the gRPC framework executes interceptors within the gRPC handler. If the passed in "extOrchestratorv1.KeyServiceClient"
 // doesn't go through the normal gRPC flow (creating a gRPC client etc.) then it will be up to the passed in
-// "KeyServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
-func RegisterKeyServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client KeyServiceClient) error {
+// "extOrchestratorv1.KeyServiceClient" to call the correct interceptors. This client ignores the HTTP middlewares.
+func RegisterKeyServiceHandlerClient(ctx context.Context, mux *runtime.ServeMux, client extOrchestratorv1.KeyServiceClient) error {
 	mux.Handle(http.MethodPost, pattern_KeyService_CreateKey_0, func(w http.ResponseWriter, req *http.Request, pathParams map[string]string) {
 		ctx, cancel := context.WithCancel(req.Context())
 		defer cancel()
