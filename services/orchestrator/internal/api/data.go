@@ -81,8 +81,8 @@ func NextRun(d Dispatcher, s Scheduler) func(ctx context.Context, pool market.Po
 				earlier(due)
 			}
 		}
-		if v, err := s.Get(ctx); err == nil {
-			earlier(v.NextAt)
+		if v, fires, err := s.NextSlot(ctx, pool); err == nil && fires {
+			earlier(v.DueAt)
 		}
 		return next
 	}

@@ -616,6 +616,13 @@ func TestChoicesAndCopiesSurviveReopening(t *testing.T) {
 			t.Errorf("save %d: %v", i, err)
 		}
 	}
+	if c := must(s.Calendar(ctx))(t); !cmp.Equal(c, cal) {
+		t.Errorf("calendar after it was saved: %+v", c)
+	}
+	cal.Last++
+	if err := s.SaveCalendar(ctx, cal); err != nil || must(s.Calendar(ctx))(t).Last != cal.Last {
+		t.Errorf("calendar after another was saved: %v", err)
+	}
 	epoch := must(s.NextEpoch(ctx, at(0)))(t)
 	if back := must(s.NextEpoch(ctx, at(-120)))(t); back <= epoch {
 		t.Errorf("epoch went back with the clock: %d after %d", back, epoch)

@@ -54,6 +54,13 @@ type Store struct {
 		sync.Mutex
 		last, reserved int64
 	}
+	// calendar is what Calendar decoded last: thousands of dates, which every answer with
+	// rows asks for.
+	calendar struct {
+		sync.Mutex
+		held  *Calendar // nil before it was read, and once another was saved
+		saved int       // how many were saved, so that an older one is not held
+	}
 }
 
 // Open locks the data directory, opens the ledger, checks it for damage and brings

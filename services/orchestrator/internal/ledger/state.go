@@ -154,6 +154,12 @@ func (s *Store) SaveCalendar(ctx context.Context, c Calendar) error {
 	if err != nil {
 		return err
 	}
+	defer func() { // also after an error, which does not say whether it was saved
+		s.calendar.Lock()
+		defer s.calendar.Unlock()
+		s.calendar.held = nil
+		s.calendar.saved++
+	}()
 	return failed("save calendar", s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		_, err := tx.ExecContext(ctx, upsert("calendar", "id, first_date, last_date, open_dates, saved_at", "id"),
 			1, c.First.String(), c.Last.String(), text, stamp(tx.Now))
@@ -161,8 +167,28 @@ func (s *Store) SaveCalendar(ctx context.Context, c Calendar) error {
 	}))
 }
 
-// Calendar is the last copy; without open days before the worker ever told it.
+// Calendar is the last copy; without open days before the worker ever told it. It must not
+// be written to.
 func (s *Store) Calendar(ctx context.Context) (Calendar, error) {
+	s.calendar.Lock()
+	held, saved := s.calendar.held, s.calendar.saved
+	s.calendar.Unlock()
+	if held != nil {
+		return *held, nil
+	}
+	c, err := s.readCalendar(ctx)
+	if err != nil {
+		return c, err
+	}
+	s.calendar.Lock()
+	defer s.calendar.Unlock()
+	if s.calendar.saved == saved {
+		s.calendar.held = &c
+	}
+	return c, nil
+}
+
+func (s *Store) readCalendar(ctx context.Context) (Calendar, error) {
 	c := Calendar{First: market.NoDate, Last: market.NoDate}
 	var days []string
 	err := s.db.Reader().QueryRowContext(ctx, "SELECT first_date, last_date, open_dates FROM calendar WHERE id = 1").
