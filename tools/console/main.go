@@ -47,6 +47,7 @@ var index = template.Must(template.New("index.html").Parse(`<!doctype html>
 <meta name="theme-color" media="(prefers-color-scheme: dark)" content="#101418">
 <title>afterbell</title>
 <link rel="icon" href="/assets/{{.Icon}}" type="image/svg+xml">
+<script>{{.Ahead}}</script>
 <link rel="stylesheet" href="/assets/{{.Style}}">
 {{range .Needed}}<link rel="modulepreload" href="/assets/{{.}}">
 {{end}}<script type="module" src="/assets/{{.Script}}"></script>
@@ -113,21 +114,30 @@ func bundle(web string) (map[string][]byte, error) {
 			entries["src/icon.svg"] = name
 		}
 	}
-	var needed []string // what the script imports at once, so that it loads beside it
+	imports := map[string][]string{} // what an entry imports at once, so that it loads beside it
 	for _, o := range meta.Outputs {
-		if o.EntryPoint != "src/main.tsx" {
-			continue
-		}
 		for _, i := range o.Imports {
-			if i.Kind == "import-statement" {
-				needed = append(needed, filepath.Base(i.Path))
+			if o.EntryPoint != "" && i.Kind == "import-statement" {
+				imports[o.EntryPoint] = append(imports[o.EntryPoint], filepath.Base(i.Path))
 			}
 		}
+		slices.Sort(imports[o.EntryPoint])
 	}
-	slices.Sort(needed)
+	needed := imports["src/main.tsx"]
+	pages := map[string][]string{} // what each page loads besides
+	for source, name := range entries {
+		if page, ok := strings.CutPrefix(source, "src/pages/"); ok {
+			more := slices.DeleteFunc(imports[source], func(f string) bool { return slices.Contains(needed, f) || f == entries["src/main.tsx"] })
+			pages[strings.TrimSuffix(page, ".tsx")] = append([]string{name}, more...)
+		}
+	}
+	ahead, err := aheadOf(web, pages)
+	if err != nil {
+		return nil, err
+	}
 	var page bytes.Buffer
 	err = index.Execute(&page, map[string]any{
-		"Script": entries["src/main.tsx"], "Style": entries["src/style.css"], "Icon": entries["src/icon.svg"], "Needed": needed,
+		"Script": entries["src/main.tsx"], "Style": entries["src/style.css"], "Icon": entries["src/icon.svg"], "Needed": needed, "Ahead": ahead,
 	})
 	if err != nil {
 		return nil, err
@@ -135,6 +145,31 @@ func bundle(web string) (map[string][]byte, error) {
 	files["index.html"] = page.Bytes()
 	files["licenses.txt"], err = licenses(web)
 	return files, err
+}
+
+// aheadOf is the script that stands in the page, which knows the files of each page.
+func aheadOf(web string, pages map[string][]string) (template.JS, error) {
+	known, err := json.Marshal(pages) // sorted by name
+	if err != nil {
+		return "", err
+	}
+	result := api.Build(api.BuildOptions{
+		AbsWorkingDir:     web,
+		EntryPoints:       []string{"src/ahead.ts"},
+		Bundle:            true,
+		Format:            api.FormatIIFE,
+		Target:            api.ES2022,
+		Define:            map[string]string{"PAGE_FILES": string(known)},
+		MinifySyntax:      true,
+		MinifyWhitespace:  true,
+		MinifyIdentifiers: true,
+		Charset:           api.CharsetUTF8,
+		LogLevel:          api.LogLevelWarning,
+	})
+	if len(result.Errors) > 0 || len(result.Warnings) > 0 || len(result.OutputFiles) != 1 {
+		return "", errors.New("the script that asks ahead does not build")
+	}
+	return template.JS(bytes.TrimSpace(result.OutputFiles[0].Contents)), nil
 }
 
 // licenses are the terms of what the bundle holds of others.

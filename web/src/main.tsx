@@ -1,13 +1,12 @@
 import { render, type ComponentType } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { askAhead, heardAt, loginNeeded, lostSince, path, session, useLive } from "./lib/api.ts";
-import { coveragePath, judgeFrom } from "./lib/evening.ts";
-import { runPath, runsPath, slotsPath } from "./lib/paths.ts";
+import { heardAt, loginNeeded, lostSince, readAhead, session, sleep, useLive } from "./lib/api.ts";
+import { shanghai } from "./lib/clock.ts";
 import { useInstruments } from "./lib/instruments.ts";
 import { lang, t } from "./lib/i18n.ts";
 import { go, route, to } from "./lib/router.ts";
 import { ask, logout, may, who } from "./lib/session.ts";
-import { Ago, now, shanghai, When } from "./lib/time.tsx";
+import { Ago, now, When } from "./lib/time.tsx";
 import type { Ready } from "./lib/types.ts";
 import { Login } from "./login.tsx";
 import { Mark } from "./ui.tsx";
@@ -19,19 +18,17 @@ interface PageEntry {
   load: () => Promise<{ default: ComponentType }>;
   /** The role that the page asks for; others do not see it. */
   role?: string;
-  /** What the page asks for first. */
-  ask?: (q: URLSearchParams, id: string) => string[];
 }
 
 const pages: PageEntry[] = [
-  { id: "", zh: "今晚", en: "Tonight", load: () => import("./pages/tonight.tsx"), ask: () => ["/v1/pools", ...["targets", "universe"].map((p) => path(`/v1/pools/${p}/coverage`, { start_date: judgeFrom(Date.now()) })), "/v1/domains", "/v1/slots?page_size=80", "/v1/schedule", "/v1/targets"] },
+  { id: "", zh: "今晚", en: "Tonight", load: () => import("./pages/tonight.tsx") },
   { id: "preflight", zh: "预检", en: "Preflight", load: () => import("./pages/preflight.tsx") },
-  { id: "runs", zh: "运行", en: "Runs", load: () => import("./pages/runs.tsx"), ask: (q, id) => [id ? runPath(id) : runsPath(q)] },
-  { id: "coverage", zh: "覆盖", en: "Coverage", load: () => import("./pages/coverage.tsx"), ask: (q) => [coveragePath(q)] },
+  { id: "runs", zh: "运行", en: "Runs", load: () => import("./pages/runs.tsx") },
+  { id: "coverage", zh: "覆盖", en: "Coverage", load: () => import("./pages/coverage.tsx") },
   { id: "look", zh: "查数", en: "Look", load: () => import("./pages/look.tsx") },
   { id: "targets", zh: "目标", en: "Targets", load: () => import("./pages/targets.tsx") },
   { id: "modules", zh: "模块", en: "Modules", load: () => import("./pages/modules.tsx") },
-  { id: "schedule", zh: "计划与时段", en: "Schedule", load: () => import("./pages/schedule.tsx"), ask: (q, id) => (id ? [] : [slotsPath(q.get("pool") ?? ""), "/v1/schedule"]) },
+  { id: "schedule", zh: "计划与时段", en: "Schedule", load: () => import("./pages/schedule.tsx") },
   { id: "notices", zh: "通知", en: "Notices", load: () => import("./pages/notices.tsx") },
   { id: "settings", zh: "设置", en: "Settings", load: () => import("./pages/settings.tsx") },
   { id: "keys", zh: "密钥", en: "Keys", role: "ROLE_ADMIN", load: () => import("./pages/keys.tsx") },
@@ -217,9 +214,11 @@ function App() {
   );
 }
 
-// The first page is drawn once, with its code there. Its code and its data come at the same time.
+/** How long the first page waits for its data, ms, before it shows that it loads. */
+const patience = 400;
+
+// The first page is drawn once, with its code and its data there.
 const first = pages.find((p) => p.id === route.value.page);
-const ready = (first ? load(first) : Promise.resolve()).catch(() => {});
-for (const address of first?.ask?.(route.value.query, route.value.id) ?? []) askAhead(address);
-void ask();
-void ready.then(() => render(<App />, document.getElementById("app")!));
+const code = first ? load(first).catch(() => {}) : Promise.resolve(); // Shown tries again, and tells
+const data = Promise.all([readAhead(), ask()]);
+void Promise.all([code, Promise.race([data, sleep(patience)])]).then(() => render(<App />, document.getElementById("app")!));

@@ -423,6 +423,29 @@ func TestConsole(t *testing.T) {
 		}
 	})
 
+	e.part("what is asked for ahead is used", func(e *env) {
+		for _, page := range e.all(symbols[0], blocked.RunID) {
+			e.must(e.p.Goto("about:blank"))
+			e.open(page)
+			// A page asks again after some seconds. What it asks for at once a second time, by
+			// the same query or another, was asked for ahead in vain.
+			var twice []string
+			e.must(e.p.Eval(`new Promise((done) => setTimeout(() => {
+				const first = new Map(), twice = [];
+				for (const r of performance.getEntriesByType("resource").filter((x) => x.initiatorType === "fetch")) {
+					const path = new URL(r.name).pathname;
+					if (["/readyz", "/v1/data"].includes(path)) continue; // the banner asks for the one too, and both pools have the other
+					if (!first.has(path)) first.set(path, r);
+					else if (r.startTime < first.get(path).responseEnd + 1000) twice.push(r.name);
+				}
+				done(twice);
+			}, 200))`, &twice))
+			if len(twice) > 0 {
+				e.t.Errorf("page %q asks twice: %q", page, twice)
+			}
+		}
+	})
+
 	e.part("the walk in a terminal", func(e *env) {
 		e.door.Shut(true) // the page would ask on meanwhile
 		rest[any](e, "PATCH", "/v1/domains/etf", `{"enabled":true}`)

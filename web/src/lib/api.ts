@@ -1,6 +1,7 @@
 import { signal } from "@preact/signals";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { lang } from "./i18n.ts";
+import { accepts } from "./lang.ts";
 import type { Localized, RunEvent } from "./types.ts";
 
 /** A refusal or failure that the API answered. */
@@ -44,13 +45,18 @@ export function setCsrf(token: string): void {
   csrf = token;
 }
 
+/** The responses that ahead.ts asked for. */
+const ahead = window.ahead ?? new Map<string, Promise<Response>>();
+
 async function request(method: string, path: string, body?: unknown, signal?: AbortSignal, accept?: string): Promise<Response> {
   let answer: Response;
-  const headers: Record<string, string> = { Accept: accept ?? "application/json", "Accept-Language": lang.peek() === "zh" ? "zh-CN" : "en" };
+  const headers: Record<string, string> = { Accept: accept ?? "application/json", "Accept-Language": accepts(lang.peek()) };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (csrf && method !== "GET") headers["X-CSRF-Token"] = csrf;
+  const early = accept ? undefined : ahead.get(path);
+  if (early) ahead.delete(path);
   try {
-    answer = await fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), signal, cache: "no-store" });
+    answer = await (early ?? fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), signal, cache: "no-store" }));
   } catch (e) {
     if (signal?.aborted) throw e;
     if (!lostSince.peek()) lostSince.value = Date.now();
@@ -66,34 +72,27 @@ async function request(method: string, path: string, body?: unknown, signal?: Ab
   return answer;
 }
 
-const ahead = new Map<string, Promise<unknown>>();
+/** What was asked for ahead, until somebody uses it. */
+const early = new Map<string, Promise<unknown>>();
 
-/** Fetches what the first page needs while its code still loads. The first call for the path takes the response. */
-export function askAhead(path: string): void {
-  const answer = request("GET", path).then((r) => r.json());
-  answer.catch(() => {}); // call reports it
-  ahead.set(path, answer);
+/** Reads what was asked for ahead. Ends when all of it is there. */
+export function readAhead(): Promise<unknown> {
+  return Promise.all([...ahead.keys()].map((path) => {
+    const data = request("GET", path).then((r) => r.json() as unknown);
+    early.set(path, data);
+    return data.then((d) => keep(path, d), () => {}); // whoever uses it reports that
+  }));
 }
 
 /** Calls the API and returns the JSON. */
 export async function call<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
-  const early = method === "GET" ? ahead.get(path) : undefined;
-  if (early) {
-    ahead.delete(path);
-    return (await early) as T;
+  const known = method === "GET" ? early.get(path) : undefined;
+  if (known) {
+    early.delete(path);
+    return (await known) as T;
   }
   const answer = await request(method, path, body, signal);
   return (await answer.json()) as T;
-}
-
-/** Builds a path with a query; what is empty is left out. */
-export function path(base: string, query: Record<string, string | number | string[] | undefined>): string {
-  const q = new URLSearchParams();
-  for (const [k, v] of Object.entries(query)) {
-    for (const one of Array.isArray(v) ? v : [v]) if (one !== undefined && one !== "") q.append(k, String(one));
-  }
-  const s = q.toString();
-  return s ? `${base}?${s}` : base;
 }
 
 /** Reads a stream of lines, each a JSON value. */
@@ -199,6 +198,13 @@ interface Kept {
 }
 const kept = new Map<string, Kept>();
 
+/** Keeps an answer to show at once when its page is opened again. */
+function keep(path: string, data: unknown): void {
+  kept.delete(path);
+  kept.set(path, { data, at: Date.now() });
+  if (kept.size > 24) kept.delete(kept.keys().next().value!);
+}
+
 /** An answer that is kept up to date. */
 export interface Live<T> {
   data?: T;
@@ -237,9 +243,7 @@ export function useLive<T>(address: string | null, interval = 0): Live<T> {
       try {
         const data = await call<T>("GET", address, undefined, mine.signal);
         if (mine.signal.aborted) return;
-        kept.delete(address);
-        kept.set(address, { data, at: Date.now() });
-        if (kept.size > 24) kept.delete(kept.keys().next().value!);
+        keep(address, data);
         failures = 0;
         state.current = { key: address, data, at: Date.now(), loading: false };
       } catch (e) {
@@ -253,6 +257,9 @@ export function useLive<T>(address: string | null, interval = 0): Live<T> {
         onceMore = false;
         return void ask();
       }
+      later();
+    };
+    const later = () => {
       const wait = interval || (failures ? 4000 : 0);
       if (wait && !document.hidden) timer = window.setTimeout(ask, Math.min(wait * 2 ** Math.min(failures, 3), 30000));
     };
@@ -264,7 +271,12 @@ export function useLive<T>(address: string | null, interval = 0): Live<T> {
     };
     again.current = () => void ask();
     document.addEventListener("visibilitychange", seen);
-    void ask();
+    const known = kept.get(address);
+    if (known && early.delete(address)) { // it came before the page was drawn
+      if (state.current.at !== known.at) render((n) => n + 1);
+      state.current = { key: address, data: known.data as T, at: known.at, loading: false };
+      later();
+    } else void ask();
     return () => {
       clearTimeout(timer);
       flight?.abort();

@@ -1,5 +1,4 @@
-import { path } from "./api.ts";
-import { moment, plusDays, shanghai } from "./time.tsx";
+import { moment, shanghai } from "./clock.ts";
 import type { Coverage, DomainSetting, Issue, PoolStatus, PoolVerdict, Run, Schedule, Slot } from "./types.ts";
 import { short } from "./words.ts";
 
@@ -34,9 +33,6 @@ export interface Evening {
   /** When something is fetched next automatically; 0 when nothing is. */
   next: number;
 }
-
-/** How many days before today are looked at: longer than any closure of the exchange. */
-export const lookBack = 31;
 
 /** Whether a verdict leaves nothing to fetch. */
 export const settled = (v: string): boolean => ["COMPLETE", "EXPECTED_EMPTY", "ACCEPTED_SHORT"].includes(short(v, "VERDICT"));
@@ -166,10 +162,3 @@ export function daysBehind(coverages: Coverage[], date: string): number {
   const days = new Set(coverages.map((c) => c.tradeDate).filter((d) => d && d > date));
   return days.size;
 }
-
-/** Gives the first day that an evening is judged by. */
-export const judgeFrom = (now: number): string => plusDays(shanghai(now).slice(0, 10), -lookBack);
-
-/** Gives the path of the coverage that the page of that name shows. */
-export const coveragePath = (q: URLSearchParams): string =>
-  path(`/v1/pools/${q.get("pool") === "targets" ? "targets" : "universe"}/coverage`, { start_date: q.get("from") ?? "", end_date: q.get("to") ?? "" });

@@ -1,28 +1,15 @@
 import { effect, signal } from "@preact/signals";
-
-export type Lang = "zh" | "en";
-
-const KEY = "afterbell.lang";
-
-function first(): Lang {
-  try {
-    const kept = localStorage.getItem(KEY);
-    if (kept === "zh" || kept === "en") return kept;
-  } catch {
-    // storage is switched off; the choice lasts as long as the page
-  }
-  return "zh";
-}
+import { keptLang, langKey, type Lang } from "./lang.ts";
 
 /** The language of the page. */
-export const lang = signal<Lang>(first());
+export const lang = signal<Lang>(keptLang());
 
 effect(() => {
   document.documentElement.lang = lang.value === "zh" ? "zh-CN" : "en";
   try {
-    localStorage.setItem(KEY, lang.value);
+    localStorage.setItem(langKey, lang.value);
   } catch {
-    // as above
+    // as in keptLang
   }
 });
 

@@ -1,5 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
-import { call, path } from "./api.ts";
+import { call } from "./api.ts";
+import { path } from "./paths.ts";
 
 export interface Instrument {
   symbol: string;

@@ -1,23 +1,12 @@
 import { computed, signal } from "@preact/signals";
-
-export interface Route {
-  /** Name of the page, "" for the first. */
-  page: string;
-  /** What follows it in the path. */
-  id: string;
-  query: URLSearchParams;
-}
+import { routeOf, type Route } from "./paths.ts";
 
 const hash = signal(location.hash);
 addEventListener("hashchange", () => (hash.value = location.hash));
 addEventListener("popstate", () => (hash.value = location.hash));
 
 /** Where the page is. Everything that it shows is in it. */
-export const route = computed<Route>(() => {
-  const [path = "", query = ""] = hash.value.replace(/^#\/?/, "").split(/\?(.*)/s);
-  const [page = "", ...rest] = path.split("/");
-  return { page, id: decodeURIComponent(rest.join("/")), query: new URLSearchParams(query) };
-});
+export const route = computed<Route>(() => routeOf(hash.value));
 
 type Query = Record<string, string | number | boolean | undefined | null>;
 

@@ -1,5 +1,6 @@
 import { signal } from "@preact/signals";
 import { call, loginNeeded, session, setCsrf } from "./api.ts";
+import { sessionPath } from "./paths.ts";
 import { roles } from "./words.ts";
 
 export interface Session {
@@ -19,24 +20,24 @@ function take(s: Session): void {
   loginNeeded.value = s.authRequired && s.role === "ROLE_UNSPECIFIED";
 }
 
-/** Asks who the caller is. An answer that fails leaves it as it was. */
-export async function ask(): Promise<void> {
-  try {
-    take(await call<Session>("GET", "/v1/session"));
-  } catch {
+let asking: Promise<void> | null = null;
+
+/** Asks who the caller is, once at a time. An answer that fails leaves it as it was. */
+export function ask(): Promise<void> {
+  return (asking ??= call<Session>("GET", sessionPath).then(take, () => {
     // the banner says that the orchestrator does not respond; the next call tells whether a key is needed
-  }
+  }).finally(() => (asking = null)));
 }
 
 /** Opens a session by a key. */
 export async function login(key: string): Promise<void> {
-  take(await call<Session>("POST", "/v1/session", { key }));
+  take(await call<Session>("POST", sessionPath, { key }));
   session.value++;
 }
 
 /** Ends the session. */
 export async function logout(): Promise<void> {
-  await call("DELETE", "/v1/session");
+  await call("DELETE", sessionPath);
   await ask();
   session.value++;
 }

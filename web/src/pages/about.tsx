@@ -1,5 +1,6 @@
-import { path, useLive } from "../lib/api.ts";
+import { useLive } from "../lib/api.ts";
 import { bytes, num, t } from "../lib/i18n.ts";
+import { path } from "../lib/paths.ts";
 import { to } from "../lib/router.ts";
 import { now, span, When } from "../lib/time.tsx";
 import type { Issue, Ready } from "../lib/types.ts";

@@ -1,10 +1,11 @@
-import { useState } from "preact/hooks";
-import { call, path, useLive } from "../lib/api.ts";
+import { useMemo, useState } from "preact/hooks";
 import { num, t } from "../lib/i18n.ts";
+import { Rows, useList } from "../lib/list.tsx";
+import { path } from "../lib/paths.ts";
 import { route, setQuery, to } from "../lib/router.ts";
 import { When } from "../lib/time.tsx";
 import { roleName } from "../lib/words.ts";
-import { Card, Command, curl, Empty, Failure, Loaded, Page, quote, Twin } from "../ui.tsx";
+import { Card, Command, curl, Empty, Loaded, Page, quote, Twin } from "../ui.tsx";
 
 interface Entry {
   entryId: string;
@@ -41,23 +42,9 @@ export default function Audit() {
   const actor = q.get("actor") ?? "";
   const method = q.get("method") ?? "";
   const opened = q.get("entry") ?? "";
-  const query = { actor, method, page_size: 50 };
-  const address = path("/v1/audit", query);
-  const live = useLive<{ entries: Entry[]; nextPageToken: string }>(address, 10000);
-  const [older, setOlder] = useState<{ key: string; entries: Entry[]; next: string }>({ key: "", entries: [], next: "" });
-  const [error, fail] = useState<Error | null>(null);
+  const address = path("/v1/audit", { actor, method, page_size: 50 });
+  const { live, all: entries, older } = useList(address, 10000, "entries", (e: Entry) => e.entryId);
   const [name, setName] = useState(actor);
-  const mine = older.key === address ? older : { key: address, entries: [], next: live.data?.nextPageToken ?? "" };
-  const entries = [...new Map([...(live.data?.entries ?? []), ...mine.entries].map((e) => [e.entryId, e])).values()];
-  const more = async () => {
-    fail(null);
-    try {
-      const page = await call<{ entries: Entry[]; nextPageToken: string }>("GET", path("/v1/audit", { ...query, page_token: mine.next }));
-      setOlder({ key: address, entries: [...mine.entries, ...page.entries], next: page.nextPageToken });
-    } catch (e) {
-      fail(e as Error);
-    }
-  };
   const last = entries[0];
   const head = !live.data ? (live.error ? t("审计记录读不到。", "The audit trail cannot be read.") : t("正在读取…", "Loading…"))
     : last ? t(`最近一次更改：${last.actor} ${what(last.method)}。`, `The last change: ${last.actor} ${what(last.method)}.`)
@@ -84,23 +71,9 @@ export default function Audit() {
           <>
             <div class="scroll"><table class="rows">
               <thead><tr><th>{t("时间", "Time")}</th><th>{t("谁", "Who")}</th><th>{t("改了什么", "What")}</th><th>{t("途径", "Via")}</th></tr></thead>
-              <tbody>{entries.map((e) => {
-                const open = opened === e.entryId;
-                return (
-                  <tr key={e.entryId} data-entry={e.entryId} class={open ? "lit" : ""}>
-                    <td><When at={e.time} /></td>
-                    <td>{e.actor} <span class="dim">{roleName(e.role)}</span></td>
-                    <td>
-                      <button class="link" data-row aria-expanded={open} onClick={() => setQuery({ entry: open ? "" : e.entryId })}>{what(e.method)}</button> <span class="dim">{brief(e)}</span>
-                      {open && <Detail e={e} />}
-                    </td>
-                    <td>{via(e.via)} <span class="dim">{e.address}</span></td>
-                  </tr>
-                );
-              })}</tbody>
+              <Rows of={entries} each={(e) => <Row key={e.entryId} e={e} open={opened === e.entryId} />} />
             </table></div>
-            {error && <Failure error={error} />}
-            {mine.next && <p class="more"><button onClick={() => void more()}>{t("更早的", "Older")}</button></p>}
+            {older}
           </>
         ) : <Empty>{actor || method ? t("没有符合条件的更改。", "No change matches.") : t("还没有更改。", "There are no changes yet.")}</Empty>}</Loaded>
       </Card>
@@ -120,7 +93,34 @@ function via(v: string): string {
   return w ? t(w[0], w[1]) : v;
 }
 
+function Row({ e, open }: { e: Entry; open: boolean }) {
+  const read = useMemo(() => readEntry(e), [e.entryId]); // an entry never changes
+  return (
+    <tr data-entry={e.entryId} class={open ? "lit" : ""}>
+      <td><When at={e.time} /></td>
+      <td>{e.actor} <span class="dim">{roleName(e.role)}</span></td>
+      <td>
+        <button class="link" data-row aria-expanded={open} onClick={() => setQuery({ entry: open ? "" : e.entryId })}>{what(e.method)}</button> <span class="dim">{brief(read)}</span>
+        {open && <Detail e={e} read={read} />}
+      </td>
+      <td>{via(e.via)} <span class="dim">{e.address}</span></td>
+    </tr>
+  );
+}
+
 type Json = Record<string, unknown>;
+
+/** What the JSON of an entry says. */
+interface Read {
+  request: Json | null;
+  /** What differs; empty where either side is not known. */
+  changes: Change[];
+}
+
+function readEntry(e: Entry): Read {
+  const before = read(e.before), after = read(e.after);
+  return { request: read(e.request), changes: before && after ? changes(before, after) : [] };
+}
 
 /** Reads an object; a text that was cut at 64 KiB is none. */
 function read(text: string): Json | null {
@@ -154,21 +154,16 @@ function changes(before: Json, after: Json, prefix = ""): Change[] {
 }
 
 /** Says an entry in a few words. */
-function brief(e: Entry): string {
-  const before = read(e.before), after = read(e.after);
-  if (before && after) {
-    const all = changes(before, after).filter((c) => !/[Aa]t$/.test(c.field)); // when it was, is in the first column
-    const text = all.slice(0, 2).map((c) => `${c.field}: ${cut(c.before)} → ${cut(c.after)}`).join(", ");
-    if (text) return text + (all.length > 2 ? t(` 等 ${num(all.length)} 项`, `, ${num(all.length - 2)} more`) : "");
-  }
-  return cut(Object.entries(read(e.request) ?? {}).map(([k, v]) => `${k}: ${show(v)}`).join(", "), 90);
+function brief(e: Read): string {
+  const all = e.changes.filter((c) => !/[Aa]t$/.test(c.field)); // when it was, is in the first column
+  const text = all.slice(0, 2).map((c) => `${c.field}: ${cut(c.before)} → ${cut(c.after)}`).join(", ");
+  if (text) return text + (all.length > 2 ? t(` 等 ${num(all.length)} 项`, `, ${num(all.length - 2)} more`) : "");
+  return cut(Object.entries(e.request ?? {}).map(([k, v]) => `${k}: ${show(v)}`).join(", "), 90);
 }
 
 const cut = (s: string, most = 40): string => (s.length > most ? s.slice(0, most) + "…" : s);
 
-function Detail({ e }: { e: Entry }) {
-  const before = read(e.before), after = read(e.after);
-  const all = before && after ? changes(before, after) : [];
+function Detail({ e, read: { changes: all } }: { e: Entry; read: Read }) {
   const raw: [string, string][] = [[t("请求", "Request"), e.request], ...(all.length ? [] : [[t("之前", "Before"), e.before], [t("之后", "After"), e.after]] as [string, string][])];
   return (
     <div class="stack detail" data-detail>

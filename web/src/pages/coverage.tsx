@@ -1,8 +1,9 @@
 import { signal, type Signal } from "@preact/signals";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { call, path, useLive } from "../lib/api.ts";
-import { coveragePath, settled } from "../lib/evening.ts";
+import { call, useLive } from "../lib/api.ts";
+import { settled } from "../lib/evening.ts";
 import { count, num, t } from "../lib/i18n.ts";
+import { coveragePath, coveragePool, path } from "../lib/paths.ts";
 import { go, route, setQuery, to } from "../lib/router.ts";
 import { may } from "../lib/session.ts";
 import { span, weekday, When } from "../lib/time.tsx";
@@ -95,7 +96,7 @@ function requests(pool: string, chosen: Chosen, all: Grid[], refetch: boolean): 
 
 export default function Coverage() {
   const q = route.value.query;
-  const pool = q.get("pool") === "targets" ? "targets" : "universe";
+  const pool = coveragePool(q);
   const live = useLive<{ coverages: Row[] }>(coveragePath(q), 30000);
   const status = useLive<{ pool: PoolStatus }>(`/v1/pools/${pool}`, 5000);
   const domains = useLive<{ domains: DomainSetting[] }>("/v1/domains", 0);

@@ -1,8 +1,10 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { lines, path, useLive } from "../lib/api.ts";
+import { lines, useLive } from "../lib/api.ts";
+import { day, plusDays } from "../lib/clock.ts";
 import { count, num, t } from "../lib/i18n.ts";
+import { path } from "../lib/paths.ts";
 import { go, route, setQuery, to } from "../lib/router.ts";
-import { day, now, plusDays, weekday } from "../lib/time.tsx";
+import { now, weekday } from "../lib/time.tsx";
 import { Card, Choice, curl, Empty, Failure, Page, Twin } from "../ui.tsx";
 
 type Row = Record<string, string | number | null>;

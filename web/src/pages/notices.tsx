@@ -1,6 +1,7 @@
 import { useState } from "preact/hooks";
-import { call, path, useLive } from "../lib/api.ts";
+import { call, useLive } from "../lib/api.ts";
 import { count, num, t } from "../lib/i18n.ts";
+import { path } from "../lib/paths.ts";
 import { route, setQuery, to } from "../lib/router.ts";
 import { may } from "../lib/session.ts";
 import { Ago, Countdown, When } from "../lib/time.tsx";

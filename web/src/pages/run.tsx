@@ -1,9 +1,10 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { ApiError, follow, path, session, useLive, type Following } from "../lib/api.ts";
+import { ApiError, follow, session, useLive, type Following } from "../lib/api.ts";
+import { shanghai } from "../lib/clock.ts";
 import { count, num, t } from "../lib/i18n.ts";
-import { runPath } from "../lib/paths.ts";
+import { path, runPath } from "../lib/paths.ts";
 import { go, route, setQuery, to } from "../lib/router.ts";
-import { Countdown, now, shanghai, span, took, When } from "../lib/time.tsx";
+import { Countdown, now, span, took, When } from "../lib/time.tsx";
 import type { Partition, Phases, Revision, Run, RunEvent } from "../lib/types.ts";
 import { cellOf, dataset, mode, partitionState, poolId, poolName, reasonName, runState, short, source, stage, verdict } from "../lib/words.ts";
 import { Act, Badge, Card, CellIcon, Choice, Command, Empty, Failure, Issues, Loaded, Mark, Page, RunBadge, RunLink, again, runCommand } from "../ui.tsx";
@@ -96,8 +97,8 @@ export function RunPage({ id }: { id: string }) {
   const story = useRef(new Story());
   const [line, setLine] = useState<Following>({ state: "connecting", cuts: 0, missed: 0 });
   const [gone, setGone] = useState<Error | null>(null);
-  const fetched = useRef(live.refresh);
-  fetched.current = live.refresh;
+  const fetched = useRef(live);
+  fetched.current = live;
   useEffect(() => {
     const stop = new AbortController();
     story.current = new Story();
@@ -106,7 +107,7 @@ export function RunPage({ id }: { id: string }) {
       const states = events.some((e) => !e.partitionChanged);
       for (const e of events) s.add(e);
       render((n) => n + 1);
-      if (states) fetched.current();
+      if (states && fetched.current.data?.run.state !== "STATE_FINISHED") fetched.current.refresh(); // one that has ended stays as it is
     }, setLine, stop.signal).catch((e) => !stop.signal.aborted && setGone(e as Error));
     return () => stop.abort();
   }, [id, session.value]);

@@ -1,12 +1,11 @@
-import { useState } from "preact/hooks";
-import { call, path, useLive } from "../lib/api.ts";
 import { num, t } from "../lib/i18n.ts";
-import { runsPath, runsQuery } from "../lib/paths.ts";
+import { Rows, useList } from "../lib/list.tsx";
+import { runsPath } from "../lib/paths.ts";
 import { route, setQuery, to } from "../lib/router.ts";
 import { span, When } from "../lib/time.tsx";
 import type { Run } from "../lib/types.ts";
 import { mode, poolName, reasonName, runState, source } from "../lib/words.ts";
-import { Choice, Empty, Failure, Loaded, Page, RunBadge } from "../ui.tsx";
+import { Choice, Empty, Loaded, Page, RunBadge } from "../ui.tsx";
 import { RunPage } from "./run.tsx";
 
 export default function Runs() {
@@ -22,24 +21,7 @@ function List() {
   const q = route.value.query;
   const pool = q.get("pool") ?? "";
   const only = q.get("only") ?? "";
-  const query = runsQuery(q);
-  const address = runsPath(q);
-  const live = useLive<{ runs: Run[]; nextPageToken: string }>(address, 3000);
-  const [older, setOlder] = useState<{ key: string; runs: Run[]; next: string }>({ key: "", runs: [], next: "" });
-  const [error, fail] = useState<Error | null>(null);
-  const first = live.data?.runs ?? [];
-  const mine = older.key === address ? older : { key: address, runs: [], next: live.data?.nextPageToken ?? "" };
-  const seen = new Set(first.map((r) => r.runId));
-  const all = [...first, ...mine.runs.filter((r) => !seen.has(r.runId))];
-  const more = async () => {
-    fail(null);
-    try {
-      const page = await call<{ runs: Run[]; nextPageToken: string }>("GET", path("/v1/runs", { ...query, page_token: mine.next }));
-      setOlder({ key: address, runs: [...mine.runs, ...page.runs], next: page.nextPageToken });
-    } catch (e) {
-      fail(e as Error);
-    }
-  };
+  const { live, first, all, older } = useList(runsPath(q), 3000, "runs", (r: Run) => r.runId);
   const active = first.filter((r) => r.state !== "STATE_FINISHED" && r.state !== "STATE_QUEUED");
   const last = first.find((r) => r.state === "STATE_FINISHED");
   const head = active.length
@@ -57,10 +39,9 @@ function List() {
           <>
             <div class="scroll"><table class="rows">
               <thead><tr><th>{t("状态", "State")}</th><th>{t("池", "Pool")}</th><th>{t("开始", "Started")}</th><th>{t("用时", "Took")}</th><th>{t("触发", "Trigger")}</th><th>{t("范围", "Dates")}</th><th class="r">{t("分区", "Partitions")}</th><th class="r">{t("行", "Rows")}</th><th class="r">{t("调用", "Calls")}</th><th>{t("原因", "Reason")}</th></tr></thead>
-              <tbody>{all.map((r) => <Row key={r.runId} r={r} />)}</tbody>
+              <Rows of={all} each={(r) => <Row key={r.runId} r={r} />} />
             </table></div>
-            {error && <Failure error={error} />}
-            {mine.next && <p class="more"><button onClick={() => void more()}>{t("更早的", "Older")}</button></p>}
+            {older}
           </>
         ) : <Empty>{only || pool ? t("没有符合条件的运行。", "No run matches.") : t("还没有运行。可以先做一次预检，再开始。", "There are no runs yet. Run a preflight, then start one.")} <a href={to("preflight")}>{t("预检", "Preflight")}</a></Empty>}</Loaded>
       </section>

@@ -1,7 +1,8 @@
 import { useState } from "preact/hooks";
-import { call, path, useLive } from "../lib/api.ts";
+import { useLive } from "../lib/api.ts";
 import { t } from "../lib/i18n.ts";
-import { slotsPath } from "../lib/paths.ts";
+import { Rows, useList } from "../lib/list.tsx";
+import { slotPath, slotsPath } from "../lib/paths.ts";
 import { route, setQuery, to } from "../lib/router.ts";
 import { Countdown, span, weekday, When } from "../lib/time.tsx";
 import type { Run, Schedule as Plan, Slot } from "../lib/types.ts";
@@ -14,7 +15,7 @@ export default function Schedule() {
 }
 
 function SlotPage({ id }: { id: string }) {
-  const live = useLive<{ slot: Slot; runs: Run[]; explanation: string[]; nextCommand: string }>(`/v1/slots/${encodeURIComponent(id)}:explain`, 5000);
+  const live = useLive<{ slot: Slot; runs: Run[]; explanation: string[]; nextCommand: string }>(slotPath(id), 5000);
   const [date = "", pool = ""] = id.split(/\.(.*)/s);
   const d = live.data;
   const name = poolName("POOL_" + pool.toUpperCase());
@@ -57,13 +58,10 @@ const catchUps: [string, string, string][] = [["CATCH_UP_LAST", "只补跑最后
 function Overview() {
   const live = useLive<{ schedule: Plan }>("/v1/schedule", 10000);
   const pool = route.value.query.get("pool") ?? "";
-  const slots = useLive<{ slots: Slot[]; nextPageToken: string }>(slotsPath(pool), 10000);
-  const [older, setOlder] = useState<{ pool: string; slots: Slot[]; next: string }>({ pool, slots: [], next: "" });
-  const mine = older.pool === pool && older.slots.length ? older : { pool, slots: [], next: slots.data?.nextPageToken ?? "" };
+  const { live: slots, all: days, older } = useList(slotsPath(pool), 10000, "slots", (x: Slot) => x.slotId);
   const s = live.data?.schedule;
   const head = !s ? t("正在读取…", "Loading…") : s.paused ? t("计划已暂停。", "The schedule is paused.") : !s.enabled ? t("计划已停用，不会自动运行。", "The schedule is disabled; nothing runs automatically.")
     : t(`每个交易日 ${s.runAt} 运行。`, `Runs at ${s.runAt} on every ${s.tradingDaysOnly ? "trading day" : "day"}.`);
-  const days = [...new Map([...(slots.data?.slots ?? []), ...mine.slots].map((x) => [x.slotId, x])).values()];
   return (
     <Page name={t("计划与时段", "Schedule and slots")} answer={head} tone={!s ? undefined : s.paused ? "hold" : s.enabled ? "ok" : "idle"} side={s && (s.paused
       ? <Act label={t("恢复计划", "Resume")} tone="primary" method="POST" path="/v1/schedule:resume" body={{ note: "" }} cli="afterbell schedule resume" ask={t("被跳过的时段按补跑设置处理。", "Skipped slots are caught up as the setting says.")} done={live.refresh} />
@@ -74,7 +72,7 @@ function Overview() {
             <>
               <div class="scroll"><table class="rows">
                 <thead><tr><th>{t("日期", "Date")}</th><th>{t("池", "Pool")}</th><th>{t("状态", "State")}</th><th>{t("原因", "Why")}</th><th>{t("运行", "Run")}</th></tr></thead>
-                <tbody>{days.map((x) => {
+                <Rows of={days} each={(x) => {
                   const st = slotState(x.state);
                   return (
                     <tr key={x.slotId}>
@@ -84,9 +82,9 @@ function Overview() {
                       <td>{x.runId && <RunLink id={x.runId} />}</td>
                     </tr>
                   );
-                })}</tbody>
+                }} />
               </table></div>
-              {mine.next && <p class="more"><button onClick={() => void call<{ slots: Slot[]; nextPageToken: string }>("GET", path("/v1/slots", { pool, page_size: 60, page_token: mine.next })).then((p) => setOlder({ pool, slots: [...mine.slots, ...p.slots], next: p.nextPageToken }), slots.refresh)}>{t("更早的", "Older")}</button></p>}
+              {older}
             </>
           ) : <Empty>{t("还没有时段。", "There are no slots yet.")}</Empty>}</Loaded>
         </Card>

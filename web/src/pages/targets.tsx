@@ -1,7 +1,8 @@
 import { useEffect, useState } from "preact/hooks";
-import { call, path, useLive } from "../lib/api.ts";
+import { call, useLive } from "../lib/api.ts";
 import { count, num, t } from "../lib/i18n.ts";
 import { useInstruments } from "../lib/instruments.ts";
+import { path } from "../lib/paths.ts";
 import { route, setQuery, to } from "../lib/router.ts";
 import { When } from "../lib/time.tsx";
 import { moduleName } from "../lib/words.ts";

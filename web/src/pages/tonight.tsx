@@ -1,9 +1,12 @@
+import { useComputed } from "@preact/signals";
 import type { ComponentChildren } from "preact";
-import { ApiError, path, useLive, type Live } from "../lib/api.ts";
-import { daysBehind, dueTimes, judge, judgeFrom, settled, type Evening } from "../lib/evening.ts";
+import { ApiError, useLive, type Live } from "../lib/api.ts";
+import { day, moment, shanghai } from "../lib/clock.ts";
+import { daysBehind, dueTimes, judge, settled, type Evening } from "../lib/evening.ts";
 import { count, num, t } from "../lib/i18n.ts";
+import { eveningCoverage, eveningSlots, judgeFrom } from "../lib/paths.ts";
 import { to } from "../lib/router.ts";
-import { Countdown, day, moment, now, shanghai, span, weekday, When } from "../lib/time.tsx";
+import { Countdown, now, span, weekday, When } from "../lib/time.tsx";
 import type { Coverage, DomainSetting, PoolStatus, PoolVerdict, Schedule, Settings, Slot } from "../lib/types.ts";
 import { cellName, cellOf, dataset, moduleName, poolId, poolName, runState, type Tone } from "../lib/words.ts";
 import { Act, Card, CellIcon, Empty, Failure, Issues, Loaded, Mark, Page, RunLink } from "../ui.tsx";
@@ -15,20 +18,19 @@ const named = (date: string): string =>
   `${date.slice(5)} ${weekday(date)}${date === day(now.peek()) ? t("（今天）", " (today)") : ""}`;
 
 export default function Tonight() {
-  const from = judgeFrom(now.peek());
   const status = useLive<{ pools: PoolStatus[] }>("/v1/pools", 3000);
   const busy = status.data?.pools.some((p) => p.currentRun) ?? false;
   const schedule = useLive<{ schedule: Schedule }>("/v1/schedule", 15000);
-  const slots = useLive<{ slots: Slot[] }>("/v1/slots?page_size=80", 15000);
+  const slots = useLive<{ slots: Slot[] }>(eveningSlots, 15000);
   const readiness = useLive<{ verdicts: PoolVerdict[] }>("/v1/readiness", 15000);
   const domains = useLive<{ domains: DomainSetting[] }>("/v1/domains", 60000);
   const settings = useLive<{ settings: Settings }>("/v1/settings", 60000);
   const targets = useLive<{ targets: { symbols: string[] } }>("/v1/targets", 60000);
   const coverage: Record<string, Live<{ coverages: Coverage[] }>> = {
-    POOL_TARGETS: useLive(path("/v1/pools/targets/coverage", { start_date: from }), busy ? 5000 : 15000),
-    POOL_UNIVERSE: useLive(path("/v1/pools/universe/coverage", { start_date: from }), busy ? 5000 : 15000),
+    POOL_TARGETS: useLive(eveningCoverage("targets", now.peek()), busy ? 5000 : 15000),
+    POOL_UNIVERSE: useLive(eveningCoverage("universe", now.peek()), busy ? 5000 : 15000),
   };
-  const minute = Math.floor(now.value / 30000) * 30000; // a verdict turns by the clock, and twice a minute is enough
+  const minute = useComputed(() => Math.floor(now.value / 30000) * 30000).value; // a verdict turns by the clock, and twice a minute is enough
 
   const evenings = new Map<string, Evening>();
   const all = status.data && schedule.data && slots.data && domains.data && targets.data;

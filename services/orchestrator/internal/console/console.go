@@ -8,10 +8,12 @@ import (
 	"compress/gzip"
 	"crypto/sha256"
 	"embed"
+	"encoding/base64"
 	"encoding/hex"
 	"fmt"
 	"net/http"
 	"path"
+	"regexp"
 	"strings"
 )
 
@@ -22,7 +24,8 @@ var dist embed.FS
 const AssetPath = "/assets/"
 
 // policy lets a page of the console load from its own host only, and be framed by nobody.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+// Of the scripts in the page itself it lets the one run that the bundle was made with.
+const policy = "default-src 'none'; script-src 'self' '%s'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 
 var types = map[string]string{
@@ -30,9 +33,13 @@ var types = map[string]string{
 	".svg": "image/svg+xml", ".txt": "text/plain; charset=utf-8",
 }
 
+// inline finds the script in the page itself.
+var inline = regexp.MustCompile(`(?s)<script>(.*?)</script>`)
+
 // Console holds the bundle, compressed once.
 type Console struct {
-	files map[string]*file
+	files  map[string]*file
+	policy string
 }
 
 type file struct {
@@ -69,13 +76,19 @@ func New() (*Console, error) {
 	if c.files["index.html"] == nil {
 		return nil, fmt.Errorf("the console's bundle has no index.html")
 	}
+	script := inline.FindSubmatch(c.files["index.html"].plain)
+	if script == nil {
+		return nil, fmt.Errorf("the console's index.html has no script of its own")
+	}
+	sum := sha256.Sum256(script[1])
+	c.policy = fmt.Sprintf(policy, "sha256-"+base64.StdEncoding.EncodeToString(sum[:]))
 	return c, nil
 }
 
 // Index serves the page.
 func (c *Console) Index(w http.ResponseWriter, r *http.Request) {
 	h := w.Header()
-	h.Set("Content-Security-Policy", policy)
+	h.Set("Content-Security-Policy", c.policy)
 	h.Set("X-Frame-Options", "DENY")
 	h.Set("Referrer-Policy", "no-referrer")
 	h.Set("Permissions-Policy", "camera=(), geolocation=(), microphone=()")

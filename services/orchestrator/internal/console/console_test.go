@@ -3,6 +3,8 @@ package console
 import (
 	"bytes"
 	"compress/gzip"
+	"crypto/sha256"
+	"encoding/base64"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -42,6 +44,14 @@ func TestBundle(t *testing.T) {
 	page := get(t, c.Index, "/")
 	if got := page.Header().Get("Content-Security-Policy"); !strings.Contains(got, "default-src 'none'") || strings.Contains(got, "unsafe") || strings.Contains(got, "http") {
 		t.Errorf("policy %q", got)
+	}
+	scripts := regexp.MustCompile(`(?s)<script>(.*?)</script>`).FindAllSubmatch(page.Body.Bytes(), -1)
+	if len(scripts) != 1 {
+		t.Fatalf("%d scripts stand in the page, want the one that asks ahead", len(scripts))
+	}
+	sum := sha256.Sum256(scripts[0][1])
+	if got, want := page.Header().Get("Content-Security-Policy"), "script-src 'self' 'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"';"; !strings.Contains(got, want) {
+		t.Errorf("policy %q does not let the page's script run: %s", got, want)
 	}
 	names := regexp.MustCompile(`/assets/([^"]+)"`).FindAllStringSubmatch(page.Body.String(), -1)
 	if len(names) < 4 {

@@ -1,1 +1,0 @@
-import{t as r}from"./chunk-SOUISZ2V.js";var a=t=>`/v1/runs/${encodeURIComponent(t)}`;function o(t){let[n,s]=(t.get("only")??"").split("=");return{pool:t.get("pool")??"",...n&&s?{[n]:s}:{},page_size:50}}var i=t=>r("/v1/runs",o(t)),p=t=>r("/v1/slots",{pool:t,page_size:60});export{a,o as b,i as c,p as d};
