@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -141,10 +142,17 @@ func (s *Store) Tokens(ctx context.Context) (byDomain map[string]readiness.Token
 }
 
 // SaveCalendar keeps the last copy of the calendar. One without open days is not
-// kept: it says nothing.
+// kept: it says nothing. Of one that did not change, only the time is written: the
+// worker tells it again for each question about the checks.
 func (s *Store) SaveCalendar(ctx context.Context, c Calendar) error {
 	if len(c.Open) == 0 {
 		return nil
+	}
+	s.calendar.Lock()
+	held := s.calendar.held
+	s.calendar.Unlock()
+	if held != nil && held.First == c.First && held.Last == c.Last && slices.Equal(held.Open, c.Open) {
+		return s.exec(ctx, "save calendar", "UPDATE calendar SET saved_at = ? WHERE id = 1", stamp(time.Now()))
 	}
 	days := make([]string, len(c.Open))
 	for i, d := range c.Open {
