@@ -86,7 +86,7 @@ type keyed struct {
 	said    bytes.Buffer // every answer
 }
 
-func startKeyed(t *testing.T) *keyed {
+func startKeyed(t *testing.T, change ...func(*config.Config)) *keyed {
 	t.Helper()
 	w, addr := startWorker(t)
 	dir := t.TempDir()
@@ -119,7 +119,7 @@ func startKeyed(t *testing.T) *keyed {
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	k.rig = startIn(t, dir, addr, func(c *config.Config) { c.RequireKeys = true })
+	k.rig = startIn(t, dir, addr, append(change, func(c *config.Config) { c.RequireKeys = true })...)
 	k.worker = w
 	return k
 }
@@ -465,6 +465,20 @@ func TestLastAdminKeyStays(t *testing.T) {
 	if code, reason := k.rest(t, "second", "GET", "/v1/runs", ""); code != http.StatusUnauthorized {
 		t.Errorf("after it was revoked: %d %s", code, reason)
 	}
+}
+
+// session logs the console in by a key and returns the token and the cookie of the session.
+func (k *keyed) session(t *testing.T, who string) (token, cookie string) {
+	t.Helper()
+	resp, answer := k.get(t, "POST", "/v1/session", `{"key":"`+k.secrets[who]+`"}`)
+	var s struct {
+		CSRFToken string `json:"csrfToken"`
+	}
+	if err := json.Unmarshal([]byte(answer), &s); err != nil || resp.StatusCode != http.StatusOK {
+		t.Fatalf("%d %s: %v", resp.StatusCode, answer, err)
+	}
+	cookie, _, _ = strings.Cut(resp.Header.Get("Set-Cookie"), ";")
+	return s.CSRFToken, cookie
 }
 
 func (k *keyed) createAs(t *testing.T, who string) string {

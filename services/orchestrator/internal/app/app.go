@@ -123,7 +123,7 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *App, err 
 	})
 	a.grpc = transport.NewServer(transport.ServerConfig{
 		Logger: log, Listener: lis, MaxRequest: cmp.Or(cfg.Web.MaxRequest, maxRequest),
-		Limits: limits, Caller: func(ctx context.Context) string { return auth.CallerOf(ctx).Encode() }, StopTimeout: cfg.StopTimeout, Say: api.Here(web.Addr().String(), sec.tls != nil),
+		Limits: limits, Caller: func(ctx context.Context) string { return auth.CallerOf(ctx).Account() }, StopTimeout: cfg.StopTimeout, Say: api.Here(web.Addr().String(), sec.tls != nil),
 		Authorize: admission.Authorize, Credentials: sec.credentials(), Unary: admission.Unary, Stream: admission.Stream,
 		CallTimeout: cfg.Web.CallTimeout, ReceiveTimeout: cfg.Web.BodyTimeout,
 	})

@@ -2,6 +2,8 @@ package app
 
 import (
 	"encoding/json"
+	"io"
+	"net"
 	"net/http"
 	"strings"
 	"testing"
@@ -62,43 +64,59 @@ func TestChangesOnWhatWasReadBefore(t *testing.T) {
 	}
 }
 
-// A caller over its limit is told at once, over gRPC and REST alike.
+// A caller over its limit is told at once, over gRPC and REST alike. A key is one caller,
+// however and from wherever it is used.
 func TestMoreStreamsThanAreAccepted(t *testing.T) {
-	w, addr := startWorker(t)
-	dir := t.TempDir()
-	quiet(t, dir)
-	r := startIn(t, dir, addr, func(c *config.Config) { c.Web.StreamsPerCaller, c.Web.MaxCalls = 1, 100 })
-	r.worker = w
-	w.mu.Lock()
-	w.hold = make(chan struct{})
-	w.mu.Unlock()
-	run := r.create(t, &orchestratorv1.CreateRunRequest{Pools: universe})
-	watch, err := r.runs().WatchRun(t.Context(), &orchestratorv1.WatchRunRequest{RunId: run.GetRunId()})
+	k := startKeyed(t, func(c *config.Config) { c.Web.StreamsPerCaller, c.Web.MaxCalls = 1, 100 })
+	gate := make(chan struct{})
+	k.worker.set(func() { k.worker.hold = gate })
+	run := k.createAs(t, "admin")
+	_, cookie := k.session(t, "viewer")
+	far := &http.Client{Transport: &http.Transport{DialContext: (&net.Dialer{LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}).DialContext}}
+	defer far.CloseIdleConnections()
+	watch := func(client *http.Client, header ...string) *http.Response {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+k.HTTPAddr()+"/v1/runs/"+run+":watch", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set(header[0], header[1])
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return resp
+	}
+	stream, err := k.runs().WatchRun(k.as(t.Context(), "viewer"), &orchestratorv1.WatchRunRequest{RunId: run})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := watch.Recv(); err != nil {
+	if _, err := stream.Recv(); err != nil {
 		t.Fatal(err)
 	}
-	second, err := r.runs().WatchRun(t.Context(), &orchestratorv1.WatchRunRequest{RunId: run.GetRunId()})
+	second, err := k.runs().WatchRun(k.as(t.Context(), "viewer"), &orchestratorv1.WatchRunRequest{RunId: run})
 	if err == nil {
 		_, err = second.Recv()
 	}
 	faulttest.Produces(t, err, fault.TooManyCalls)
-	open, err := r.http.Get("http://" + r.HTTPAddr() + "/v1/runs/" + run.GetRunId() + ":watch") // another caller: it came by REST
-	if err != nil || open.StatusCode != 200 {
-		t.Fatalf("%v %v", open, err)
+	for name, resp := range map[string]*http.Response{
+		"REST":            watch(k.http, "Authorization", "Bearer "+k.secrets["viewer"]),
+		"another address": watch(far, "Authorization", "Bearer "+k.secrets["viewer"]),
+		"the console":     watch(k.http, "Cookie", cookie),
+	} {
+		body, err := io.ReadAll(resp.Body)
+		if resp.Body.Close(); err != nil || resp.StatusCode != http.StatusTooManyRequests || !strings.Contains(string(body), `"reason":"TOO_MANY_CALLS"`) ||
+			!strings.Contains(string(body), `"retryDelay"`) || resp.Header.Get("Retry-After") != "5" {
+			t.Errorf("by %s: %d %v %s, %v", name, resp.StatusCode, resp.Header, body, err)
+		}
 	}
-	defer open.Body.Close()
-	if _, err := open.Body.Read(make([]byte, 1)); err != nil {
-		t.Fatal(err)
+	other := watch(k.http, "Authorization", "Bearer "+k.secrets["operator"])
+	defer other.Body.Close()
+	if _, err := other.Body.Read(make([]byte, 1)); err != nil || other.StatusCode != 200 {
+		t.Errorf("another key: %d %v", other.StatusCode, err)
 	}
-	resp, body := r.get(t, "GET", "/v1/runs/"+run.GetRunId()+":watch", "")
-	if resp.StatusCode != http.StatusTooManyRequests || !strings.Contains(body, `"reason":"TOO_MANY_CALLS"`) || !strings.Contains(body, `"retryDelay"`) || resp.Header.Get("Retry-After") != "5" {
-		t.Errorf("over REST: %d %v %s", resp.StatusCode, resp.Header, body)
+	if code, reason := k.rest(t, "viewer", "GET", "/v1/runs", ""); code != 200 {
+		t.Errorf("a call that is no stream: %d %s", code, reason)
 	}
-	if resp, body := r.get(t, "GET", "/v1/runs", ""); resp.StatusCode != 200 {
-		t.Errorf("a call that is no stream: %d %s", resp.StatusCode, body)
-	}
-	close(w.hold)
+	close(gate)
 }

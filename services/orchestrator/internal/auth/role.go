@@ -81,6 +81,15 @@ func (c Caller) May(required Role, what string) error {
 		"role", string(c.Role), "required_role", string(required))
 }
 
+// Account is what the limits per caller count by: the key, however and from wherever it is
+// used, or the address of a caller without one.
+func (c Caller) Account() string {
+	if c.KeyID != "" {
+		return c.KeyID
+	}
+	return c.Address
+}
+
 // Encode is the caller as one part of the process tells it to another.
 func (c Caller) Encode() string {
 	text, err := json.Marshal(c)

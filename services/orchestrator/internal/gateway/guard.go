@@ -114,7 +114,7 @@ func (g *gateway) guard(next http.Handler) http.Handler {
 			r.Method = http.MethodGet
 		}
 		if streams(r.URL.Path) {
-			if err := g.limits.Full(auth.CallerOf(r.Context()).Encode()); err != nil {
+			if err := g.limits.Full(auth.CallerOf(r.Context()).Account()); err != nil {
 				s := transport.ToStatus(err)
 				g.writeError(w, httpCode(s), s)
 				return

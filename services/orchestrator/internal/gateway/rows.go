@@ -61,7 +61,7 @@ func (g *gateway) serveRows(w http.ResponseWriter, r *http.Request) {
 		g.writeError(w, code, transport.ToStatus(err))
 		return
 	}
-	done, err := g.limits.Enter(auth.CallerOf(r.Context()).Encode(), true)
+	done, err := g.limits.Enter(auth.CallerOf(r.Context()).Account(), true)
 	if err != nil {
 		s := transport.ToStatus(err)
 		g.writeError(w, httpCode(s), s)
