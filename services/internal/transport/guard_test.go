@@ -76,6 +76,18 @@ func TestRefusedBeforeTheRequestIsRead(t *testing.T) {
 	}
 }
 
+// Metadata is read before anybody knows who calls, so there is little of it.
+func TestMetadataIsBounded(t *testing.T) {
+	s := serve(t, ServerConfig{Logger: slog.New(slog.DiscardHandler)}, &scripted{list: func(context.Context) error { return nil }})
+	client := ingestv1.NewIngestServiceClient(dialed(t, s.Addr()))
+	for size, accepted := range map[int]bool{maxHeader / 2: true, maxHeader: false, 8 << 20: false} {
+		ctx := metadata.AppendToOutgoingContext(t.Context(), "x-long", strings.Repeat("x", size))
+		if _, err := client.ListModules(ctx, &ingestv1.ListModulesRequest{}); (err == nil) != accepted {
+			t.Errorf("%d bytes: %v", size, err)
+		}
+	}
+}
+
 // Health checks are answered to everybody, so each address has its share of them.
 func TestHealthChecksAreBounded(t *testing.T) {
 	s := serve(t, ServerConfig{Logger: slog.New(slog.DiscardHandler)}, &scripted{list: func(context.Context) error { return nil }})

@@ -25,6 +25,10 @@ const (
 	DefaultMaxRequest = 4 << 20
 	// DefaultStopTimeout is how long a graceful stop may take.
 	DefaultStopTimeout = 10 * time.Second
+	// maxHeader is how many bytes of metadata a call may have. gRPC reads it before anybody
+	// is asked who calls, and its own limit of 16 MiB would let callers without a key fill
+	// the memory. REST takes half of it.
+	maxHeader = 128 << 10
 	// handshakeTimeout is how long a connection may take to begin.
 	handshakeTimeout = 20 * time.Second
 )
@@ -104,6 +108,7 @@ func NewServer(cfg ServerConfig) *Server {
 			// wrong with which field; beyond that gRPC answers RESOURCE_EXHAUSTED.
 			grpc.MaxRecvMsgSize(4 * cfg.MaxRequest),
 			grpc.MaxSendMsgSize(maxReply),
+			grpc.MaxHeaderListSize(maxHeader),
 			grpc.WriteBufferSize(ioBuffer),
 			grpc.ConnectionTimeout(handshakeTimeout),
 			grpc.KeepaliveParams(keepalive.ServerParameters{Time: 20 * time.Second, Timeout: 10 * time.Second}),
