@@ -179,9 +179,9 @@ func (g *gateway) logout(w http.ResponseWriter, r *http.Request) error {
 }
 
 // setCookie sets the cookie of a session, for TLS only where the browser came by TLS, to
-// this listener or to a proxy.
+// this listener or to a proxy. Not every proxy says so, but the page that logs in does.
 func (g *gateway) setCookie(w http.ResponseWriter, r *http.Request, value string, maxAge int) {
-	secure := g.secure || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https")
+	secure := g.secure || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https") || strings.HasPrefix(r.Header.Get("Origin"), "https://")
 	http.SetCookie(w, &http.Cookie{
 		Name: sessionCookie, Value: value, Path: "/", MaxAge: maxAge, HttpOnly: true, Secure: secure, SameSite: http.SameSiteStrictMode,
 	})
