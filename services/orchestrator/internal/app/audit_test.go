@@ -7,8 +7,14 @@ import (
 	"testing"
 	"time"
 
+	"google.golang.org/protobuf/encoding/protojson"
+	"google.golang.org/protobuf/reflect/protoreflect"
+	"google.golang.org/protobuf/types/dynamicpb"
+
+	authv1 "github.com/afterbell/afterbell/gen/afterbell/auth/v1"
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/afterbell/afterbell/services/internal/platformtest"
+	"github.com/afterbell/afterbell/services/internal/transport"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/auth"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/config"
 )
@@ -24,6 +30,116 @@ func (r *rig) trail(t *testing.T, method string) (told []string) {
 		told = append(told, e.Method+" "+e.After)
 	}
 	return told
+}
+
+// Every method that changes something leaves entries that say who, from where, what, and
+// what was and is there, without what is secret. A new method needs a row here.
+func TestEveryChangeIsAudited(t *testing.T) {
+	const secret = "hush-4711-nobody-may-read-this"
+	k := startKeyed(t)
+	p := platformtest.Start(t, nil)
+	k.worker.list("600519.SH", "贵州茅台", "510300.SH", "沪深300ETF")
+	finished := k.createAs(t, "admin")
+	stream, err := k.runs().WatchRun(k.as(t.Context(), "admin"), &orchestratorv1.WatchRunRequest{RunId: finished})
+	for err == nil {
+		_, err = stream.Recv()
+	}
+	gate := make(chan struct{})
+	k.worker.set(func() { k.worker.hold = gate })
+	running := k.createAs(t, "admin")
+	hook := p.URL + "/services/" + secret
+	const outcome = `{"outcome":"begun"}|{"outcome":"done"}`
+	changes := []struct{ method, request, before, after string }{
+		{"SettingsService.UpdateSettings", `{"retentionDays":30}`, `"retentionDays":0`, `"retentionDays":30`},
+		{"ScheduleService.UpdateSchedule", `{"runAt":"20:00"}`, `"runAt":"19:30"`, `"runAt":"20:00"`},
+		{"ScheduleService.PauseSchedule", `{"note":"away"}`, `"paused":false`, `"paused":true`},
+		{"ScheduleService.ResumeSchedule", `{"note":"back"}`, `"paused":true`, `"paused":false`},
+		{"ModuleService.UpdateDomain", `{"domainId":"etf","enabled":false}`, `"enabled":true`, `"enabled":false`},
+		{"ModuleService.UpdateModule", `{"moduleId":"stock.basic","enabled":false}`, `{"stock.basic":true}`, `{"stock.basic":false}`},
+		{"TargetService.UpdateTargets", `{"targets":{"symbols":["600519.SH"]}}`, "", "600519.SH"},
+		{"TargetService.ReplaceTargetSet", `{"setId":"holdings","symbols":["510300.SH"]}`, "", "510300.SH"},
+		{"TargetService.AddTargetSymbols", `{"setId":"holdings","symbols":["600519.SH"]}`, "510300.SH", "600519.SH"},
+		{"TargetService.RemoveTargetSymbols", `{"setId":"holdings","symbols":["510300.SH"]}`, "510300.SH", "600519.SH"},
+		{"TargetService.DeleteTargetSet", `{"setId":"holdings"}`, "600519.SH", ""},
+		{"PoolService.PausePool", `{"pool":"targets","note":"move"}`, `"Paused":false`, `"Paused":true`},
+		{"PoolService.ResumePool", `{"pool":"targets"}`, `"Paused":true`, `"Paused":false`},
+		{"RunService.CreateRun", `{"pools":["POOL_UNIVERSE"],"moduleIds":["stock.market.daily"],"refetch":true}`, "", "universe"},
+		{"RunService.CancelRun", `{"runId":"` + running + `"}`, "", running},
+		{"RunService.VerifyRun", `{"runId":"` + finished + `"}`, "", outcome},
+		{"RunService.DeleteRun", `{"runId":"` + finished + `"}`, finished, ""},
+		{"PreflightService.RunPreflight", `{"pools":["POOL_UNIVERSE"]}`, "", outcome},
+		{"LimitService.ForgetLimits", `{}`, "", outcome},
+		{"TokenService.SetToken", `{"domainId":"main","token":"` + secret + `"}`, "", outcome},
+		{"TokenService.ClearToken", `{"domainId":"main"}`, "", outcome},
+		{"KeyService.CreateKey", `{"name":"job","role":"ROLE_VIEWER"}`, "", `"Name":"job"`},
+		{"KeyService.RevokeKey", `{"keyId":"` + k.ids["viewer"] + `"}`, k.ids["viewer"], "RevokedAt"},
+		{"NoticeService.CreateChannel", `{"channelId":"desk","kind":"KIND_SLACK","url":"` + hook + `"}`, "", `"desk"`},
+		{"NoticeService.UpdateChannel", `{"channelId":"desk","url":"` + hook + `2"}`, `"urlFingerprint":"`, `"urlFingerprint":"`},
+		{"NoticeService.TestChannel", `{"channelId":"desk"}`, "", outcome},
+		{"NoticeService.DeleteChannel", `{"channelId":"desk"}`, `"desk"`, ""},
+	}
+	plain, err := transport.DialPlain(k.GRPCAddr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer plain.Close()
+	methods := map[string]protoreflect.MethodDescriptor{}
+	everyMethod("afterbell.orchestrator.v1", func(m protoreflect.MethodDescriptor) {
+		name := string(m.Name())
+		if reads := strings.HasPrefix(name, "Get") || strings.HasPrefix(name, "List"); statedRole(m) > authv1.Role_ROLE_VIEWER && !reads {
+			methods[string(m.Parent().Name())+"."+name] = m
+		}
+	})
+	var newest int64
+	for _, c := range changes {
+		m := methods[c.method]
+		if m == nil {
+			t.Fatalf("%s is no method that changes something", c.method)
+		}
+		delete(methods, c.method)
+		if entries, _, err := k.ledger.Entries(t.Context(), auth.EntryFilter{Limit: 1}); err != nil {
+			t.Fatal(err)
+		} else if len(entries) > 0 {
+			newest = entries[0].ID
+		}
+		req := dynamicpb.NewMessage(m.Input())
+		if err := protojson.Unmarshal([]byte(c.request), req); err != nil {
+			t.Fatal(err)
+		}
+		if err := call(k.as(t.Context(), "admin"), t, plain, m, req); err != nil {
+			t.Errorf("%s: %v", c.method, err)
+			continue
+		}
+		entries, _, err := k.ledger.Entries(t.Context(), auth.EntryFilter{Limit: 9})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var before, after []string
+		for _, e := range slices.Backward(entries) {
+			if e.ID <= newest {
+				continue
+			}
+			before, after = append(before, e.Before), append(after, e.After)
+			if e.Method != c.method || e.Caller.Name != "admin" || e.Caller.KeyID != k.ids["admin"] || e.Caller.Address != "127.0.0.1" || e.Caller.Via != auth.ViaGRPC ||
+				e.Request == "" || time.Since(e.At) > time.Minute {
+				t.Errorf("%s is told as %+v", c.method, e)
+			}
+			if text := e.Request + e.Before + e.After; strings.Contains(text, secret) {
+				t.Errorf("%s tells a secret: %s", c.method, text)
+			}
+		}
+		want := 1 + strings.Count(c.after, "|")
+		if got := strings.Join(after, "|"); len(after) != want || !strings.Contains(got, c.after) || (c.after == "") != (got == "") {
+			t.Errorf("%s: %d entries, after %s; want %d, %s", c.method, len(after), got, want, c.after)
+		}
+		if got := strings.Join(before, ""); !strings.Contains(got, c.before) || (c.before == "") != (got == "") {
+			t.Errorf("%s: before %s; want %s", c.method, got, c.before)
+		}
+	}
+	for name := range methods {
+		t.Errorf("%s changes something, and this test does not call it", name)
+	}
+	close(gate)
 }
 
 // What is changed outside the ledger is in the audit trail before it is done, and again

@@ -39,11 +39,11 @@ func TestChangesAreAudited(t *testing.T) {
 		do            func(ctx context.Context) error
 		before, after string
 	}{
-		{"S.Settings", func(ctx context.Context) error { return s.SaveSettings(ctx, v) }, "", "30"},
-		{"S.Schedule", func(ctx context.Context) error { return s.SaveSchedule(ctx, sched) }, "", "20:00"},
+		{"S.Settings", func(ctx context.Context) error { return s.SaveSettings(ctx, v) }, `"retentionDays":0`, "30"},
+		{"S.Schedule", func(ctx context.Context) error { return s.SaveSchedule(ctx, sched) }, "19:30", "20:00"},
 		{"S.Domain", func(ctx context.Context) error {
 			return s.SaveDomain(ctx, readiness.DomainSetting{Domain: "etf", Provider: "tushare"})
-		}, "", "tushare"},
+		}, `"enabled":true`, `"enabled":false`},
 		{"S.Module", func(ctx context.Context) error { return s.SaveModule(ctx, "stock.moneyflow", true) }, "", `{"stock.moneyflow":true}`},
 		{"S.Module", func(ctx context.Context) error { return s.SaveModule(ctx, "stock.moneyflow", false) }, `{"stock.moneyflow":true}`, `{"stock.moneyflow":false}`},
 		{"S.Targets", func(ctx context.Context) error {

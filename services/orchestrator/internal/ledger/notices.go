@@ -74,6 +74,10 @@ func (s *Store) SaveChannel(ctx context.Context, c notice.Channel) error {
 	if err != nil {
 		return failed("save channel", err)
 	}
+	key, err := s.fingerprintKey(ctx)
+	if err != nil {
+		return err
+	}
 	return failed("save channel", s.change(ctx, func(tx *sqlite.Tx) (any, any, error) {
 		before, err := s.scanChannel(tx.QueryRowContext(ctx, "SELECT "+channelColumns+" FROM notice_channels WHERE id = ?", c.ID))
 		known := err == nil
@@ -87,22 +91,25 @@ func (s *Store) SaveChannel(ctx context.Context, c notice.Channel) error {
 		}
 		var was any // nil where it is new
 		if known {
-			was = shownChannel(before)
+			was = shownChannel(before, key)
 		}
-		return was, shownChannel(c), retryNow(ctx, tx, c.ID)
+		return was, shownChannel(c, key), retryNow(ctx, tx, c.ID)
 	}))
 }
 
-// shownChannel is a channel as the audit trail tells of it, without its secrets.
-func shownChannel(c notice.Channel) any {
+// shownChannel is a channel as the audit trail tells of it: with fingerprints in the place
+// of its secrets, so that another one is a change.
+func shownChannel(c notice.Channel, key []byte) any {
 	return struct {
-		ID       string             `json:"channelId"`
-		Kind     notice.ChannelKind `json:"kind"`
-		Enabled  bool               `json:"enabled"`
-		Language notice.Language    `json:"language"`
-		Where    string             `json:"where"`
+		ID                string             `json:"channelId"`
+		Kind              notice.ChannelKind `json:"kind"`
+		Enabled           bool               `json:"enabled"`
+		Language          notice.Language    `json:"language"`
+		Where             string             `json:"where"`
+		URLFingerprint    string             `json:"urlFingerprint,omitempty"`
+		SecretFingerprint string             `json:"secretFingerprint,omitempty"`
 		notice.Channel
-	}{c.ID, c.Kind, c.Enabled, c.Language, c.Where(), c}
+	}{c.ID, c.Kind, c.Enabled, c.Language, c.Where(), fingerprint(key, c.URL), fingerprint(key, c.Secret), c}
 }
 
 func retryNow(ctx context.Context, tx *sqlite.Tx, channel string) error {
@@ -117,6 +124,10 @@ func (s *Store) RetryChannel(ctx context.Context, id string) error {
 
 // DeleteChannel removes a channel, its secrets and the record of its deliveries.
 func (s *Store) DeleteChannel(ctx context.Context, id string) error {
+	key, err := s.fingerprintKey(ctx)
+	if err != nil {
+		return err
+	}
 	return failed("delete channel", s.change(ctx, func(tx *sqlite.Tx) (any, any, error) {
 		before, err := s.scanChannel(tx.QueryRowContext(ctx, "SELECT "+channelColumns+" FROM notice_channels WHERE id = ?", id))
 		if errors.Is(err, sql.ErrNoRows) {
@@ -126,23 +137,32 @@ func (s *Store) DeleteChannel(ctx context.Context, id string) error {
 			return nil, nil, err
 		}
 		_, err = tx.ExecContext(ctx, "DELETE FROM notice_channels WHERE id = ?", id)
-		return shownChannel(before), nil, err
+		return shownChannel(before, key), nil, err
 	}))
 }
 
 // Fingerprint is a keyed digest of something secret: equal for equal texts of one ledger,
 // and of no use anywhere else. Empty for nothing.
 func (s *Store) Fingerprint(ctx context.Context, secret notice.Secret) (string, error) {
-	if secret == "" {
-		return "", nil
+	key, err := s.fingerprintKey(ctx)
+	if err != nil {
+		return "", err
 	}
-	var key []byte
-	if err := s.db.Reader().QueryRowContext(ctx, "SELECT key FROM notice_key WHERE id = 1").Scan(&key); err != nil {
-		return "", failed("read the key of fingerprints", err)
+	return fingerprint(key, secret), nil
+}
+
+func (s *Store) fingerprintKey(ctx context.Context) (key []byte, err error) {
+	err = s.db.Reader().QueryRowContext(ctx, "SELECT key FROM notice_key WHERE id = 1").Scan(&key)
+	return key, failed("read the key of fingerprints", err)
+}
+
+func fingerprint(key []byte, secret notice.Secret) string {
+	if secret == "" {
+		return ""
 	}
 	mac := hmac.New(sha256.New, key)
 	mac.Write([]byte(secret))
-	return hex.EncodeToString(mac.Sum(nil)[:8]), nil
+	return hex.EncodeToString(mac.Sum(nil)[:8])
 }
 
 const noticeColumns = "id, topic, kind, date, created_at, whole, pools, changed, late_at"

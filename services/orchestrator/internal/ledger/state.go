@@ -59,15 +59,20 @@ func (s *Store) changeRow(ctx context.Context, doing string, before, after any, 
 	}))
 }
 
-// changeJSON is saveJSON for a change of a caller; see change. What else is part of the
-// change is written in the same transaction.
-func (s *Store) changeJSON(ctx context.Context, table string, v any, also ...func(*sqlite.Tx) error) error {
+// changeJSON is saveJSON for a change of a caller; see change. The default is what held
+// before the first change. What else is part of the change is written in the same
+// transaction.
+func (s *Store) changeJSON(ctx context.Context, table string, v, byDefault any, also ...func(*sqlite.Tx) error) error {
 	text, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
+	first, err := json.Marshal(byDefault)
+	if err != nil {
+		return err
+	}
 	return failed("save "+table, s.change(ctx, func(tx *sqlite.Tx) (any, any, error) {
-		var before string
+		before := string(first)
 		err := tx.QueryRowContext(ctx, "SELECT body FROM "+table+" WHERE id = 1").Scan(&before)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return nil, nil, err
@@ -225,7 +230,7 @@ func (s *Store) Settings(ctx context.Context) (settings.Settings, error) {
 
 // SaveSettings replaces the settings.
 func (s *Store) SaveSettings(ctx context.Context, v settings.Settings) error {
-	return s.changeJSON(ctx, "settings", v)
+	return s.changeJSON(ctx, "settings", v, settings.Default())
 }
 
 // Schedule as saved; fields that nobody ever saved have their default.
@@ -243,7 +248,7 @@ func (s *Store) Schedule(ctx context.Context) (slot.Schedule, error) {
 
 // SaveSchedule replaces the schedule. The slots given are pending again from then on.
 func (s *Store) SaveSchedule(ctx context.Context, v slot.Schedule, again ...slot.Slot) error {
-	return s.changeJSON(ctx, "schedule", v, func(tx *sqlite.Tx) error {
+	return s.changeJSON(ctx, "schedule", v, slot.Default(), func(tx *sqlite.Tx) error {
 		for i := range again {
 			values, err := slotOf(&again[i])
 			if err != nil {
@@ -285,10 +290,8 @@ func (s *Store) SaveDomain(ctx context.Context, d readiness.DomainSetting) error
 	if err != nil {
 		return err
 	}
-	var before any // nil where the default held
-	if saved, ok := domains[d.Domain]; ok {
-		before = saved
-	}
+	before := readiness.Facts{Domains: domains}.Domain(d.Domain)
+	before.Domain = d.Domain
 	return s.changeRow(ctx, "save domain", before, d, upsert("domains", "domain, enabled, provider", "domain"), d.Domain, d.Enabled, d.Provider)
 }
 
@@ -317,8 +320,14 @@ func (s *Store) SaveModule(ctx context.Context, id string, enabled bool) error {
 	if err != nil {
 		return err
 	}
-	var before any // nil where the default held
-	if saved, ok := modules[id]; ok {
+	cat, _, err := s.Catalog(ctx)
+	if err != nil {
+		return err
+	}
+	var before any // nil for a module that the catalog does not have
+	if m := cat.Module(id); m != nil {
+		before = map[string]bool{id: readiness.Facts{Modules: modules}.Enabled(m)}
+	} else if saved, ok := modules[id]; ok {
 		before = map[string]bool{id: saved}
 	}
 	return s.changeRow(ctx, "save module", before, map[string]bool{id: enabled}, upsert("modules", "module, enabled", "module"), id, enabled)
