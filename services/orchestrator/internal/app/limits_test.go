@@ -2,6 +2,7 @@ package app
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -61,6 +62,55 @@ func TestChangesOnWhatWasReadBefore(t *testing.T) {
 	resp, body := r.get(t, "POST", "/v1/schedule:pause", `{"note":"away"}`)
 	if resp.StatusCode != 200 {
 		t.Fatal(body)
+	}
+}
+
+// Of many who change at once what they read, one does, and the others are told.
+func TestChangesAtOnce(t *testing.T) {
+	r := start(t)
+	read := func(path string) string {
+		t.Helper()
+		resp, body := r.get(t, "GET", path, "")
+		_, rest, ok := strings.Cut(body, `"etag":"`)
+		if resp.StatusCode != 200 || !ok {
+			t.Fatalf("%s: %d %s", path, resp.StatusCode, body)
+		}
+		text, _, _ := strings.Cut(rest, `"`)
+		return text
+	}
+	put := func(method, path, body string) int {
+		req, err := http.NewRequestWithContext(t.Context(), method, "http://"+r.HTTPAddr()+path, strings.NewReader(body))
+		if err != nil {
+			return 0
+		}
+		resp, err := r.http.Do(req)
+		if err != nil {
+			return 0
+		}
+		resp.Body.Close()
+		return resp.StatusCode
+	}
+	if code := put("PUT", "/v1/targets/sets/holdings", `{"symbols":["600519.SH"]}`); code != 200 {
+		t.Fatal(code)
+	}
+	for _, c := range []struct{ method, path, change string }{
+		{"PATCH", "/v1/settings", `"retentionDays":10%d`},
+		{"PATCH", "/v1/schedule", `"runAt":"20:0%d"`},
+		{"PUT", "/v1/targets", `"targets":{"symbols":["60000%d.SH"]}`},
+		{"PUT", "/v1/targets/sets/holdings", `"symbols":["60000%d.SH"]`},
+	} {
+		const many = 8
+		etag, codes := read(c.path), make(chan int, many)
+		for i := range many {
+			go func() { codes <- put(c.method, c.path, `{`+fmt.Sprintf(c.change, i)+`,"etag":"`+etag+`"}`) }()
+		}
+		got := map[int]int{}
+		for range many {
+			got[<-codes]++
+		}
+		if got[200] != 1 || got[http.StatusConflict] != many-1 {
+			t.Errorf("%s: %v", c.path, got)
+		}
 	}
 }
 
