@@ -58,6 +58,7 @@ const kindName = (k: string): string => {
 };
 const about: Record<string, [string, string, Tone]> = {
   KIND_EVENING: ["当晚结果", "evening", "idle"], KIND_BETTER: ["好转", "better", "ok"], KIND_WORSE: ["变差", "worse", "bad"], KIND_LATE: ["逾时", "late", "warn"],
+  KIND_TEST: ["测试", "test", "idle"],
 };
 const verdicts: Record<string, [string, string, Tone]> = {
   VERDICT_PENDING: ["未结束", "pending", "run"], VERDICT_WHOLE: ["完整", "whole", "ok"], VERDICT_LACKING: ["不完整", "lacking", "warn"], VERDICT_FAILED: ["失败", "failed", "bad"],

@@ -170,6 +170,8 @@ const (
 	Notice_KIND_WORSE Notice_Kind = 3
 	// A pool is not complete by the hour set.
 	Notice_KIND_LATE Notice_Kind = 4
+	// A person asked for a test of a channel.
+	Notice_KIND_TEST Notice_Kind = 5
 )
 
 // Enum value maps for Notice_Kind.
@@ -180,6 +182,7 @@ var (
 		2: "KIND_BETTER",
 		3: "KIND_WORSE",
 		4: "KIND_LATE",
+		5: "KIND_TEST",
 	}
 	Notice_Kind_value = map[string]int32{
 		"KIND_UNSPECIFIED": 0,
@@ -187,6 +190,7 @@ var (
 		"KIND_BETTER":      2,
 		"KIND_WORSE":       3,
 		"KIND_LATE":        4,
+		"KIND_TEST":        5,
 	}
 )
 
@@ -296,7 +300,7 @@ const (
 	Delivery_STATE_PENDING Delivery_State = 1
 	// The platform took it.
 	Delivery_STATE_SENT Delivery_State = 2
-	// It was tried for a day.
+	// It was tried for a day, or once if it was a test.
 	Delivery_STATE_GIVEN_UP Delivery_State = 3
 )
 
@@ -380,7 +384,7 @@ type Channel struct {
 	Fail bool `protobuf:"varint,16,opt,name=fail,proto3" json:"fail,omitempty"`
 	// How many notices wait for it.
 	WaitingCount int32 `protobuf:"varint,17,opt,name=waiting_count,json=waitingCount,proto3" json:"waiting_count,omitempty"`
-	// How many were given up in the last seven days.
+	// How many were given up in the last seven days, without tests.
 	GivenUpCount int32 `protobuf:"varint,18,opt,name=given_up_count,json=givenUpCount,proto3" json:"given_up_count,omitempty"`
 	// Since when the oldest notice that waits has failed. Unset if none did.
 	FailingSinceTime *timestamppb.Timestamp `protobuf:"bytes,19,opt,name=failing_since_time,json=failingSinceTime,proto3" json:"failing_since_time,omitempty"`
@@ -586,9 +590,9 @@ type Notice struct {
 	NoticeId string `protobuf:"bytes,1,opt,name=notice_id,json=noticeId,proto3" json:"notice_id,omitempty"`
 	// What it is about.
 	Kind Notice_Kind `protobuf:"varint,2,opt,name=kind,proto3,enum=afterbell.orchestrator.v1.Notice_Kind" json:"kind,omitempty"`
-	// The trade day, "YYYY-MM-DD".
+	// The trade day, "YYYY-MM-DD". Empty for a test.
 	Date string `protobuf:"bytes,3,opt,name=date,proto3" json:"date,omitempty"`
-	// Whether every pool was whole then.
+	// Whether every pool was whole then. False for a test.
 	Whole bool `protobuf:"varint,4,opt,name=whole,proto3" json:"whole,omitempty"`
 	// When it was decided.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
@@ -596,7 +600,7 @@ type Notice struct {
 	Text string `protobuf:"bytes,6,opt,name=text,proto3" json:"text,omitempty"`
 	// The sentence in Simplified Chinese.
 	TextZh string `protobuf:"bytes,7,opt,name=text_zh,json=textZh,proto3" json:"text_zh,omitempty"`
-	// How the pools stood then.
+	// How the pools stood then. Empty for a test.
 	Pools         []*NoticePool `protobuf:"bytes,8,rep,name=pools,proto3" json:"pools,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1941,7 +1945,7 @@ const file_afterbell_orchestrator_v1_notice_service_proto_rawDesc = "" +
 	"\bLanguage\x12\x18\n" +
 	"\x14LANGUAGE_UNSPECIFIED\x10\x00\x12\x0f\n" +
 	"\vLANGUAGE_EN\x10\x01\x12\x0f\n" +
-	"\vLANGUAGE_ZH\x10\x02\"\x92\x03\n" +
+	"\vLANGUAGE_ZH\x10\x02\"\xa1\x03\n" +
 	"\x06Notice\x12\x1b\n" +
 	"\tnotice_id\x18\x01 \x01(\tR\bnoticeId\x12:\n" +
 	"\x04kind\x18\x02 \x01(\x0e2&.afterbell.orchestrator.v1.Notice.KindR\x04kind\x12\x12\n" +
@@ -1951,14 +1955,15 @@ const file_afterbell_orchestrator_v1_notice_service_proto_rawDesc = "" +
 	"createTime\x12\x12\n" +
 	"\x04text\x18\x06 \x01(\tR\x04text\x12\x17\n" +
 	"\atext_zh\x18\a \x01(\tR\x06textZh\x12;\n" +
-	"\x05pools\x18\b \x03(\v2%.afterbell.orchestrator.v1.NoticePoolR\x05pools\"^\n" +
+	"\x05pools\x18\b \x03(\v2%.afterbell.orchestrator.v1.NoticePoolR\x05pools\"m\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fKIND_EVENING\x10\x01\x12\x0f\n" +
 	"\vKIND_BETTER\x10\x02\x12\x0e\n" +
 	"\n" +
 	"KIND_WORSE\x10\x03\x12\r\n" +
-	"\tKIND_LATE\x10\x04\"\xfa\x03\n" +
+	"\tKIND_LATE\x10\x04\x12\r\n" +
+	"\tKIND_TEST\x10\x05\"\xfa\x03\n" +
 	"\n" +
 	"NoticePool\x12-\n" +
 	"\x04pool\x18\x01 \x01(\x0e2\x19.afterbell.market.v1.PoolR\x04pool\x12G\n" +

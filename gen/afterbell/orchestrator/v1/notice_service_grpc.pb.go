@@ -53,7 +53,8 @@ type NoticeServiceClient interface {
 	// Removes a channel with its secrets and the record of its deliveries. NOT_FOUND is a
 	// channel that does not exist.
 	DeleteChannel(ctx context.Context, in *DeleteChannelRequest, opts ...grpc.CallOption) (*DeleteChannelResponse, error)
-	// Sends a message through a channel at once, whether or not it is enabled. That the
+	// Sends a message through a channel at once, whether or not it is enabled, and records
+	// it as a notice with its delivery, also if it fails. It is never retried. That the
 	// platform did not take it is a finding: the call ends OK and says why. After one that
 	// was taken, what waits for the channel is tried at once. A heartbeat is called without
 	// /start and /fail. NOT_FOUND is a channel that does not exist.
@@ -168,7 +169,8 @@ type NoticeServiceServer interface {
 	// Removes a channel with its secrets and the record of its deliveries. NOT_FOUND is a
 	// channel that does not exist.
 	DeleteChannel(context.Context, *DeleteChannelRequest) (*DeleteChannelResponse, error)
-	// Sends a message through a channel at once, whether or not it is enabled. That the
+	// Sends a message through a channel at once, whether or not it is enabled, and records
+	// it as a notice with its delivery, also if it fails. It is never retried. That the
 	// platform did not take it is a finding: the call ends OK and says why. After one that
 	// was taken, what waits for the channel is tried at once. A heartbeat is called without
 	// /start and /fail. NOT_FOUND is a channel that does not exist.

@@ -348,7 +348,11 @@ func (a *app) printNotices(resp *orchestratorv1.ListNoticesResponse) error {
 		if a.Lang == lang.Chinese {
 			text = n.GetTextZh()
 		}
-		answer.Rows = append(answer.Rows, []any{n.GetCreateTime(), a.enum(n.GetKind(), "KIND_"), n.GetDate(), text})
+		var date any // none of a test
+		if n.GetDate() != "" {
+			date = n.GetDate()
+		}
+		answer.Rows = append(answer.Rows, []any{n.GetCreateTime(), a.enum(n.GetKind(), "KIND_"), date, text})
 		answer.Records = append(answer.Records, n)
 	}
 	if len(resp.GetNotices()) == 0 {

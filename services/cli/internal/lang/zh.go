@@ -355,7 +355,7 @@ var chinese = sync.OnceValue(func() map[string]string {
 		"%s: %s: remove stands alone.":                "%s：%s：remove 只能单独出现。",
 		"%s: %s: %s and %s are given; one is enough.": "%s：%s：同时给出了 %s 和 %s；只需一个。",
 		"(set)":   "（已设置）",
-		"evening": "晚间", "better": "好转", "worse": "变差", "late": "逾时",
+		"evening": "晚间", "better": "好转", "worse": "变差", "late": "逾时", "test": "测试",
 		"webhook": "webhook", "dingtalk": "钉钉", "wecom": "企业微信", "feishu": "飞书", "telegram": "Telegram", "slack": "Slack", "mail": "邮件", "heartbeat": "心跳",
 		"en": "英文", "zh": "中文",
 

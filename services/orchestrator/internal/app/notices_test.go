@@ -64,8 +64,10 @@ func TestChannels(t *testing.T) {
 		t.Errorf("the platform has %q", got)
 	}
 	call(404, "POST", "/v1/channels/nobody:test", `{}`, "NOT_FOUND")
-	call(200, "GET", "/v1/notices", "", `"notices":[]`)
-	call(200, "GET", "/v1/deliveries?channelId=desk&state=STATE_SENT", "", `"deliveries":[]`)
+	call(200, "GET", "/v1/notices", "", `"kind":"KIND_TEST","date":""`, "这是测试消息")
+	call(200, "GET", "/v1/deliveries?channelId=desk&state=STATE_SENT", "", `"attemptCount":1`, `"error":""`)
+	call(200, "GET", "/v1/deliveries?channelId=desk&state=STATE_GIVEN_UP", "", "errcode 310000")
+	call(200, "GET", "/v1/channels", "", `"givenUpCount":0`)
 	call(400, "GET", "/v1/deliveries?pageSize=9999", "", "page_size")
 	call(400, "GET", "/v1/notices?pageToken=abc", "", "page_token")
 

@@ -219,6 +219,24 @@ func (s *Store) AddNotice(ctx context.Context, n notice.Notice) (added bool, err
 	return added && err == nil, failed("add notice", err)
 }
 
+// AddTest stores a message that a person asked for with its only delivery, which has
+// ended. Nothing is stored where the channel was removed meanwhile.
+func (s *Store) AddTest(ctx context.Context, n notice.Notice, d notice.Delivery) error {
+	return failed("add test", s.db.Write(ctx, func(tx *sqlite.Tx) error {
+		result, err := tx.ExecContext(ctx, "INSERT INTO notices ("+noticeColumns+`)
+		  SELECT ?, ?, ?, NULL, ?, 0, '[]', '[]', '' FROM notice_channels WHERE id = ?`, n.ID, n.Key, n.Kind, stamp(n.CreatedAt), d.ChannelID)
+		if err != nil {
+			return err
+		}
+		if rows, err := result.RowsAffected(); err != nil || rows == 0 {
+			return err
+		}
+		_, err = tx.ExecContext(ctx, "INSERT INTO notice_deliveries ("+deliveryColumns+") VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+			d.ID, n.ID, d.ChannelID, d.Signal, d.State, d.Attempts, stamp(d.CreatedAt), nil, stamp(d.EndedAt), d.Error)
+		return err
+	}))
+}
+
 func (s *Store) queryNotices(ctx context.Context, tail string, args ...any) ([]notice.Notice, error) {
 	rows, err := s.db.Reader().QueryContext(ctx, "SELECT "+noticeColumns+" FROM notices "+tail, args...)
 	if err != nil {
@@ -299,11 +317,15 @@ func (s *Store) SaveDelivery(ctx context.Context, d notice.Delivery) error {
 		d.State, d.Attempts, stamp(d.NextAt), stamp(d.EndedAt), d.Error, d.ID)
 }
 
-// ChannelHealth tells how each channel gets on, by its name. since bounds what was given up.
+// noTest is true of a delivery of something that a person did not ask for.
+const noTest = "notice_id NOT IN (SELECT id FROM notices WHERE kind = 'test')"
+
+// ChannelHealth tells how each channel gets on, by its name. since bounds what was given
+// up. A test that failed is not among that: nothing was lost with it.
 func (s *Store) ChannelHealth(ctx context.Context, since time.Time) (map[string]notice.Health, error) {
 	rows, err := s.db.Reader().QueryContext(ctx, `SELECT channel_id,
 	  count(*) FILTER (WHERE state = 'pending'),
-	  count(*) FILTER (WHERE state = 'given_up' AND ended_at >= ?1),
+	  count(*) FILTER (WHERE state = 'given_up' AND ended_at >= ?1 AND `+noTest+`),
 	  min(created_at) FILTER (WHERE state = 'pending' AND attempts > 0),
 	  min(next_at) FILTER (WHERE state = 'pending'),
 	  max(ended_at) FILTER (WHERE state = 'sent')
@@ -326,7 +348,7 @@ func (s *Store) ChannelHealth(ctx context.Context, since time.Time) (map[string]
 	}
 	for id, h := range all {
 		err := s.db.Reader().QueryRowContext(ctx, `SELECT error FROM notice_deliveries WHERE channel_id = ?1 AND error <> ''
-		  AND (state = 'pending' OR state = 'given_up' AND ended_at >= ?2) ORDER BY id DESC LIMIT 1`, id, stamp(since)).Scan(&h.Error)
+		  AND (state = 'pending' OR state = 'given_up' AND ended_at >= ?2) AND `+noTest+` ORDER BY id DESC LIMIT 1`, id, stamp(since)).Scan(&h.Error)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return nil, failed("read the health of channels", err)
 		}

@@ -95,3 +95,34 @@ func TestNoticesAreKept(t *testing.T) {
 		t.Errorf("fingerprints %s %s, %v %v", a, b, err1, err2)
 	}
 }
+
+// The tables of notices were written anew once. What an older ledger has told, and what
+// waits, stays as it was.
+func TestNoticesOfAnOlderLedger(t *testing.T) {
+	path := older(t, "0012",
+		`INSERT INTO notice_channels (id, kind, enabled, language, url, secret, body, changed_at) VALUES ('beat', 'heartbeat', 1, 'en', 'https://hc.test/x', '', '{}', 1)`,
+		`INSERT INTO notices (id, topic, kind, date, created_at, whole, pools, changed, late_at) VALUES
+		  ('a', 'evening/2026-11-26', 'evening', '2026-11-26', 1000, 1, '[]', '["universe"]', ''), ('b', 'late/2026-11-27', 'late', '2026-11-27', 2000, 0, '[]', '[]', '22:00')`,
+		`INSERT INTO notice_deliveries (id, notice_id, channel_id, signal, state, attempts, created_at, next_at, ended_at, error) VALUES
+		  ('c', 'a', 'beat', '/start', 'sent', 2, 1000, NULL, 1500, ''), ('d', 'b', 'beat', '', 'pending', 3, 2000, 9000, NULL, 'no route')`)
+	s := must(Open(t.Context(), Config{Path: path}))(t)
+	defer s.Close()
+	ms := time.UnixMilli
+	want := []notice.Delivery{
+		{ID: "d", NoticeID: "b", ChannelID: "beat", State: notice.ToSend, Attempts: 3, CreatedAt: ms(2000), NextAt: ms(9000), Error: "no route"},
+		{ID: "c", NoticeID: "a", ChannelID: "beat", Signal: "/start", State: notice.Sent, Attempts: 2, CreatedAt: ms(1000), EndedAt: ms(1500)},
+	}
+	if diff := cmp.Diff(want, must(s.Deliveries(t.Context(), "", "", 10, ""))(t)); diff != "" {
+		t.Errorf("deliveries (-want +got):\n%s", diff)
+	}
+	told := must(s.Notices(t.Context(), 10, ""))(t)
+	if len(told) != 2 || told[0].LateAt != "22:00" || told[1].Date != market.NewDate(2026, 11, 26) || told[1].Changed[0] != market.Universe {
+		t.Errorf("told: %+v", told)
+	}
+	if err := s.PruneNotices(t.Context(), ms(1001)); err != nil { // the reference between the tables holds
+		t.Fatal(err)
+	}
+	if left := must(s.Deliveries(t.Context(), "", "", 10, ""))(t); len(left) != 1 || left[0].ID != "d" {
+		t.Errorf("after pruning: %+v", left)
+	}
+}

@@ -1,18 +1,15 @@
 package ledger
 
 import (
-	"io/fs"
 	"path/filepath"
 	"slices"
 	"testing"
-	"testing/fstest"
 	"testing/synctest"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
-	"github.com/afterbell/afterbell/services/internal/sqlite"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/targetset"
 )
 
@@ -62,28 +59,7 @@ func TestTargetSets(t *testing.T) {
 
 // The list of a ledger from before there were sets is the default set.
 func TestTargetsOfAnOlderLedger(t *testing.T) {
-	path := filepath.Join(t.TempDir(), FileName)
-	older := fstest.MapFS{}
-	names := must(fs.Glob(migrations, "migrations/*.sql"))(t)
-	for _, name := range names {
-		if filepath.Base(name) < "0009" {
-			older[filepath.Base(name)] = &fstest.MapFile{Data: must(fs.ReadFile(migrations, name))(t)}
-		}
-	}
-	db := must(sqlite.Open(t.Context(), path, sqlite.Options{}))(t)
-	if err := db.Migrate(t.Context(), older); err != nil {
-		t.Fatal(err)
-	}
-	err := db.Write(t.Context(), func(tx *sqlite.Tx) error {
-		_, err := tx.ExecContext(t.Context(), "INSERT INTO targets (symbol) VALUES ('600519.SH'), ('159915.SZ')")
-		return err
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := db.Close(); err != nil {
-		t.Fatal(err)
-	}
+	path := older(t, "0009", "INSERT INTO targets (symbol) VALUES ('600519.SH'), ('159915.SZ')")
 	s := must(Open(t.Context(), Config{Path: path}))(t)
 	defer s.Close()
 	sets := must(s.TargetSets(t.Context()))(t)

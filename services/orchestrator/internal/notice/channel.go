@@ -363,7 +363,7 @@ const (
 	ToSend DeliveryState = "pending"
 	// Sent was taken by the platform.
 	Sent DeliveryState = "sent"
-	// GivenUp was tried for a day.
+	// GivenUp was tried for a day, or once if it was a test.
 	GivenUp DeliveryState = "given_up"
 )
 
@@ -421,6 +421,13 @@ func (d Delivery) Failed(now time.Time, why string, retryAfter time.Duration) De
 	if d.NextAt.Sub(d.CreatedAt) > GiveUp {
 		d.State, d.EndedAt = GivenUp, now
 	}
+	return d
+}
+
+// Abandoned is a delivery after an attempt that failed and is not repeated.
+func (d Delivery) Abandoned(now time.Time, why string) Delivery {
+	d.Attempts++
+	d.State, d.EndedAt, d.Error = GivenUp, now, why
 	return d
 }
 

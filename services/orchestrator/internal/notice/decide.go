@@ -131,6 +131,12 @@ func DecideStarted(day market.Date, pools []Judged, told []Notice, now time.Time
 	return n, ok
 }
 
+// NewTest is a message that a person asked for. It is of no trade day, so that no evening
+// counts it, and each has a key of its own.
+func NewTest(id string, now time.Time) Notice {
+	return Notice{ID: id, Key: string(Test) + "/" + id, Kind: Test, Date: market.NoDate, CreatedAt: now}
+}
+
 func key(k Kind, d market.Date) string { return string(k) + "/" + d.String() }
 
 func stateOf(n Notice, pool market.Pool) (PoolState, bool) {

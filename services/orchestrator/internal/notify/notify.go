@@ -55,6 +55,8 @@ type Ledger interface {
 	NextDeliveries(ctx context.Context) ([]notice.Delivery, error)
 	SaveDelivery(ctx context.Context, d notice.Delivery) error
 	RetryChannel(ctx context.Context, id string) error
+	// AddTest stores a test with its delivery, which has ended.
+	AddTest(ctx context.Context, n notice.Notice, d notice.Delivery) error
 }
 
 // Refusal is a failed attempt.
@@ -492,21 +494,31 @@ func guarded(f func() error) (err error) {
 	return f()
 }
 
-// Test sends a message through a channel at once. The error is a *Refusal where the
-// platform did not take it. After one that was taken, what waits is tried at once.
+// Test sends a message through a channel at once, and stores it with what became of it.
+// The error is a *Refusal where the platform did not take it. After one that was taken,
+// what waits is tried at once.
 func (n *Notifier) Test(ctx context.Context, id string) error {
 	c, err := n.cfg.Ledger.Channel(ctx, id)
 	if err != nil {
 		return err
 	}
-	now := n.now()
-	what := notice.Notice{ID: newID(), Kind: notice.Test, Date: market.NoDate, CreatedAt: now}
-	err = n.send(ctx, c, what, notice.Delivery{ID: newID(), NoticeID: what.ID, ChannelID: id, CreatedAt: now})
-	if err != nil {
-		if _, known := fault.As(err); known || ctx.Err() != nil {
-			return err
+	what := notice.NewTest(newID(), n.now())
+	d := notice.Delivery{ID: newID(), NoticeID: what.ID, ChannelID: id, CreatedAt: what.CreatedAt}
+	sent := n.send(ctx, c, what, d)
+	if sent == nil {
+		d = d.Done(n.now())
+	} else {
+		d = d.Abandoned(n.now(), c.Redact(sent.Error()))
+	}
+	// Also where the caller has left: the platform may have taken it.
+	if err := n.cfg.Ledger.AddTest(context.WithoutCancel(ctx), what, d); err != nil {
+		return err
+	}
+	if sent != nil {
+		if _, known := fault.As(sent); known || ctx.Err() != nil {
+			return sent
 		}
-		return &Refusal{Why: c.Redact(err.Error())}
+		return &Refusal{Why: d.Error}
 	}
 	if err := n.cfg.Ledger.RetryChannel(ctx, id); err != nil {
 		return err

@@ -590,5 +590,39 @@ func TestTest(t *testing.T) {
 		if err := d.note.Test(t.Context(), "nobody"); !fault.Is(err, fault.NotFound) {
 			t.Errorf("no such channel: %v", err)
 		}
+		left, leave := context.WithCancel(t.Context())
+		d.refuses(func(string, time.Time) error { leave(); return left.Err() })
+		if err := d.note.Test(left, "off"); err == nil {
+			t.Error("a caller that left got an answer")
+		}
+
+		// Each is kept with its end, newest first, and neither an evening nor the state of
+		// the channel counts it.
+		var got []string
+		kept, err := d.store.Deliveries(t.Context(), "off", "", 10, "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range kept {
+			n, err := d.store.Notice(t.Context(), v.NoticeID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, fmt.Sprintf("%s %s %d %q %q", n.Kind, v.State, v.Attempts, v.Error, n.Date))
+		}
+		want := []string{`test given_up 1 "context canceled" ""`, `test given_up 1 "no: …" ""`, `test sent 1 "" ""`}
+		if !slices.Equal(got, want) {
+			t.Errorf("kept:\n%s", strings.Join(got, "\n"))
+		}
+		if all, err := d.store.Notices(t.Context(), 10, ""); err != nil || len(all) != 3 {
+			t.Errorf("%d notices are listed, %v", len(all), err)
+		}
+		health, err := d.store.ChannelHealth(t.Context(), time.Time{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if h := health["off"]; h.GivenUp != 0 || h.Error != "" || h.SentAt.IsZero() {
+			t.Errorf("the channel's state is %+v", h)
+		}
 	})
 }
