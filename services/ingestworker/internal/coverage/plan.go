@@ -179,7 +179,7 @@ func Data(w PlanRequest, world PoolState) (Plan, error) {
 	todo := make([]duty, 0, len(datasets))
 	guessed := false
 	for _, ds := range datasets {
-		d := duty{ds: ds, newest: Newest(ds, world.Calendar, world.Now, w.End), before: market.NoDate}
+		d := duty{ds: ds, newest: Newest(ds, world.Calendar, world.Now, w.End), before: market.NoDate, short: map[market.Date]time.Time{}}
 		if d.newest == market.NoDate {
 			continue
 		}
@@ -303,6 +303,16 @@ type duty struct {
 	before market.Date
 	// again is, per day but the newest, when the open day after it was due.
 	again []time.Time
+	// short are the days that are held as accepted short, and when the one of their
+	// records that was looked at longest ago was.
+	short map[market.Date]time.Time
+}
+
+// accepted notes a day that is settled only because its answer was the same for days.
+func (t duty) accepted(r Record) {
+	if at, noted := t.short[r.Date]; r.Verdict == AcceptedShort && (!noted || r.CommittedAt.Before(at)) {
+		t.short[r.Date] = r.CommittedAt
+	}
 }
 
 func rank(d *catalog.Dataset) int {
@@ -318,6 +328,7 @@ func universe(w PlanRequest, world PoolState, todo []duty) []Partition {
 			if ok && !w.Refetch {
 				if Standing(t.ds, r, world.Lists, world.Held).Settled() && !r.Unsure() {
 					if repeat = r.Verdict != ExpectedEmpty && t.unseen(i, r, world.Now); !repeat {
+						t.accepted(r)
 						continue
 					}
 				}

@@ -1,6 +1,7 @@
 package coverage
 
 import (
+	"fmt"
 	"slices"
 	"testing"
 	"time"
@@ -86,6 +87,30 @@ func TestOldDaysAreLookedAtAgain(t *testing.T) {
 			k := Key{Dataset: catalog.Moneyflow, Date: day - 34}
 			b[k] = Record{Key: k, Verdict: AcceptedShort, Rows: 5, CommittedAt: ago(32), SameDays: 3, AnswerHash: 1}
 		}, append(all(day-34), all(day-27)...)},
+		"accepted short without a row": {func(_ *PlanRequest, b book) {
+			b.put(catalog.Moneyflow, day-6, "", AcceptedShort, ago(1))
+		}, append(all(day-6), all(day-34)...)},
+		"accepted short and looked at this evening": {func(_ *PlanRequest, b book) {
+			b.put(catalog.Moneyflow, day-6, "", AcceptedShort, evening.Add(-time.Hour))
+		}, append(all(day-34), all(day-27)...)},
+		"accepted short long ago": {func(_ *PlanRequest, b book) {
+			b.put(catalog.Moneyflow, day-41, "", AcceptedShort, ago(3))
+		}, append(all(day-34), all(day-27)...)},
+		"half of the looks at most": {func(_ *PlanRequest, b book) {
+			for _, d := range []market.Date{day - 6, day - 7, day - 10} {
+				b.put(catalog.Moneyflow, d, "", AcceptedShort, ago(1))
+			}
+		}, append(all(day-6), all(day-34)...)},
+		"unless nothing else is due": {func(w *PlanRequest, b book) {
+			w.Recheck = 5
+			for _, d := range []market.Date{day - 6, day - 7, day - 10, day - 11} {
+				b.put(catalog.Moneyflow, d, "", AcceptedShort, ago(1))
+			}
+			for _, id := range allDaily {
+				b.put(id, day-34, "", Complete, lastEvening)
+				b.put(id, day-27, "", Complete, lastEvening)
+			}
+		}, slices.Concat(all(day-6), all(day-7), all(day-10), all(day-20), all(day-11))},
 	} {
 		w, b := wish, fresh()
 		c.change(&w, b)
@@ -153,5 +178,25 @@ func TestOldDaysOfTargetsAreLookedAtWhole(t *testing.T) {
 	}
 	if n != 4 {
 		t.Errorf("%d partitions are looked at again: %v", n, ids(p))
+	}
+}
+
+// One symbol of a long list, of which nothing is held, is not overlooked.
+func TestATargetAcceptedShortIsLookedAtAgain(t *testing.T) {
+	var stocks []string
+	for n := range 40 {
+		stocks = append(stocks, fmt.Sprintf("6000%02d.SH", n))
+	}
+	b := holding(day-60, day-1, evening.AddDate(0, 0, -3), stocks...)
+	b.put(catalog.DailyBasic, day-6, stocks[7], AcceptedShort, evening.AddDate(0, 0, -1))
+	p, err := Data(PlanRequest{Pool: market.Targets, Datasets: datasets(allDaily...), Start: market.NoDate, End: market.NoDate, Recheck: 2, Symbols: stocks}, world(evening, b, 60))
+	if err != nil {
+		t.Fatal(err)
+	}
+	found := slices.ContainsFunc(p.Partitions, func(x Partition) bool {
+		return x.Recheck && x.Dataset == catalog.DailyBasic && x.Start == day-6 && slices.Contains(x.Symbols, stocks[7])
+	})
+	if !found {
+		t.Errorf("%s is not looked at again: %v", stocks[7], ids(p))
 	}
 }

@@ -111,6 +111,7 @@ func gaps(w PlanRequest, world PoolState, t duty, symbols []string) gapSet {
 			settled := ok && r.Verdict.Settled() && !unsure && !w.Refetch && !disproved(t.ds, r, world)
 			switch {
 			case settled && !t.unseen(i, r, world.Now):
+				t.accepted(r)
 			case settled && d == t.before:
 				g.beforeOf = append(g.beforeOf, s)
 			case settled:
