@@ -486,7 +486,7 @@ func (j *job) rejudge(ctx context.Context, world coverage.PoolState) ([]fault.Is
 // overrule writes other verdicts on records of one date that are held, of the symbols or,
 // where there are none, of the whole date; false where that is being fetched again.
 func (j *job) overrule(ctx context.Context, dataset string, d market.Date, symbols []string, records ...coverage.Record) (bool, error) {
-	epoch := j.work.Epoch
+	var epoch int64 // no later than what is held, so that a dispatch in progress may still write
 	for _, r := range records {
 		epoch = max(epoch, r.Epoch)
 	}

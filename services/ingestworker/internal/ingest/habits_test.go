@@ -31,7 +31,7 @@ func oddRig(t testing.TB, p *providertest.Provider) *rig {
 	r := &rig{t: t, dir: t.TempDir()}
 	r.epoch.Store(1_000)
 	r.client, err = tushare.New(tushare.Config{
-		URL: srv.URL, Tokens: anyToken{}, Limiter: limits, Timeout: 5 * time.Second, Attempts: 2, Backoff: time.Millisecond,
+		URL: srv.URL, Tokens: anyToken{}, Limiter: limits, Timeout: 30 * time.Second, Attempts: 2, Backoff: time.Millisecond,
 		Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

@@ -1,7 +1,9 @@
 package ingest_test
 
 import (
+	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"math/rand/v2"
 	"slices"
@@ -9,6 +11,8 @@ import (
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/targets"
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/tusharesim"
@@ -255,5 +259,68 @@ func TestAStaleDayIsToldWhenTheDayBeforeComes(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// gatedSink holds one partition's commit back until the gate opens.
+type gatedSink struct {
+	*targets.Sink
+	id            string
+	reached, gate chan struct{}
+}
+
+func (s gatedSink) Commit(ctx context.Context, c ingest.Commit) (ingest.Changes, error) {
+	if c.Partition.ID == s.id && c.Batch != nil {
+		close(s.reached)
+		<-s.gate
+	}
+	return s.Sink.Commit(ctx, c)
+}
+
+// TestDaysAtOnceFindEachOther: of two days of targets that are in progress at once, one
+// of which repeats the other, the repeated one is found whichever is committed last.
+func TestDaysAtOnceFindEachOther(t *testing.T) {
+	r := newRig(t, tusharesim.Options{Stocks: 500, Funds: 40})
+	_, end := r.span(1)
+	w, days := r.evenings(market.Targets, 6, r.allTraded(end)[:3])
+	for n, first := range []string{"the day itself", "the day before"} {
+		before, day := days[3*n+1], days[3*n+2]
+		t.Run(first+" is committed last", func(t *testing.T) {
+			w.End, w.Symbols = before-1, []string{r.traded(day), r.tradedBeside(day)}
+			slices.Sort(w.Symbols)
+			r.settle(w, 4)
+			of := func(d market.Date) coverage.Partition {
+				return coverage.Partition{ID: coverage.PartitionID(catalog.Daily, d, d, w.Symbols), Pool: market.Targets, Dataset: catalog.Daily, Start: d, End: d, Symbols: w.Symbols}
+			}
+			defer r.sim.RemoveFault(r.fail(tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.Daily, TradeDate: day.Compact(), Columns: []string{"vol", "amount"}}))
+			if o := r.one(t.Context(), of(day)); o.err != nil { // the day before is not there yet
+				t.Fatal(o.err)
+			}
+			last, other := of(day), of(before)
+			if n == 1 {
+				last, other = other, last
+			}
+			sink := gatedSink{r.sinks[market.Targets].(*targets.Sink), last.ID, make(chan struct{}), make(chan struct{})}
+			ing := ingest.New(ingest.Config{
+				Provider: r.client, Sinks: map[market.Pool]ingest.Sink{market.Targets: sink}, WindowDays: map[market.Pool]int{market.Targets: 60}, Logger: slog.New(slog.DiscardHandler),
+			})
+			fetch := func(p coverage.Partition) error {
+				_, err := ing.Partition(t.Context(), ingest.Work{Partition: p, RunID: "run", Epoch: r.epoch.Add(1)}, nil)
+				return err
+			}
+			ended := make(chan error, 1)
+			go func() { ended <- fetch(last) }()
+			<-sink.reached
+			if err := fetch(other); err != nil {
+				t.Error(err)
+			}
+			close(sink.gate)
+			if err := <-ended; err != nil {
+				t.Error(err)
+			}
+			if v := r.worst(market.Targets, catalog.Daily, day, w.Symbols); v.Settled() {
+				t.Errorf("%s is %s though it repeats %s", day, v, before)
+			}
+		})
 	}
 }

@@ -90,8 +90,7 @@ func (j *job) valueIssue(f evidence.Finding) fault.Issue {
 }
 
 // repeats names the rows that have the values of the open day before, in the answer
-// or in the pool, and on a whole date those whose close is not that of its daily. A
-// later day that the pool holds and that repeats the last of the answer is charged.
+// or in the pool, and on a whole date those whose close is not that of its daily.
 func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int]string, issues *[]fault.Issue) error {
 	if c.batch.Len == 0 {
 		return nil
@@ -114,17 +113,7 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 	days := map[market.Date]*evidence.Day{}
 	day := func(d market.Date) *evidence.Day {
 		if days[d] == nil {
-			here := make([]int, 0, len(date)/int(last-first+1))
-			for r := range date {
-				if date[r] == d {
-					here = append(here, r)
-				}
-			}
-			batch := c.batch
-			if len(here) < batch.Len {
-				batch = batch.Select(here)
-			}
-			days[d] = evidence.NewDay(j.ds, d, batch)
+			days[d] = j.dayOf(c.batch, d)
 		}
 		return days[d]
 	}
@@ -170,7 +159,22 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 	j.tellRows(fault.ValuesRepeated, "repeats the values of an earlier trading day for", repeated, c.batch.Len, issues)
 	j.tellRows(fault.UnitSuspect, "has another unit of total_share than the previous trading day for", scaled, c.batch.Len, issues)
 	j.tellRows(fault.ValuesConflict, "differs from daily for", conflicting, c.batch.Len, issues)
-	return j.chargeAfter(ctx, day(last), cal, issues)
+	return nil
+}
+
+// dayOf is one trade date of a batch, as evidence.NewDay makes it.
+func (j *job) dayOf(b *table.Batch, d market.Date) *evidence.Day {
+	date := b.Column("trade_date").Dates
+	var here []int
+	for r := range date {
+		if date[r] == d {
+			here = append(here, r)
+		}
+	}
+	if len(here) < b.Len {
+		b = b.Select(here)
+	}
+	return evidence.NewDay(j.ds, d, b)
 }
 
 // wrongSymbols tells why the row of a symbol cannot be that of its day, by the days before
@@ -322,18 +326,60 @@ func (j *job) poolDay(ctx context.Context, dataset string, d market.Date) (*evid
 	return evidence.NewDay(catalog.Lookup(dataset), d, b), nil
 }
 
-// chargeAfter holds a day against the one after it that the pool already has: where
-// that repeats it, the later rows are wrong.
-func (j *job) chargeAfter(ctx context.Context, day *evidence.Day, cal Calendar, issues *[]fault.Issue) error {
-	next, err := j.poolDay(ctx, j.ds.ID, cal.Next(day.Date))
+// chargeHeld marks what the pool holds and the rows of an answer prove wrong. It is called
+// before they are committed, so that a crash in between loses no charge, and after it,
+// since a day beside may have been in progress: of two, the one that is committed last
+// finds the other.
+func (j *job) chargeHeld(ctx context.Context, batch *table.Batch, cal Calendar) (issues []fault.Issue, err error) {
+	if batch.Len == 0 {
+		return nil, nil
+	}
+	if err := j.chargeBeside(ctx, batch, cal, &issues); err != nil {
+		return nil, err
+	}
+	return issues, j.chargeDependents(ctx, batch, &issues)
+}
+
+// chargeBeside holds the first and the last day of an answer against the days beside them.
+// A later day that came before this one is only now seen to repeat it.
+func (j *job) chargeBeside(ctx context.Context, batch *table.Batch, cal Calendar, issues *[]fault.Issue) error {
+	date := batch.Column("trade_date").Dates
+	first, last := slices.Min(date), slices.Max(date)
+	day := j.dayOf(batch, first)
+	if day == nil {
+		return nil // nothing is remembered of the dataset
+	}
+	before, err := j.poolDay(ctx, j.ds.ID, cal.Before(first))
 	if err != nil {
 		return err
 	}
-	repeated := evidence.RepeatedSymbols(next, day)
+	if err := j.chargeRepeats(ctx, day, before, issues); err != nil {
+		return err
+	}
+	reach := 1
+	if first == last && first >= market.DateOf(time.Now())-staleWithin {
+		reach += staleDays
+	}
+	day = j.dayOf(batch, last)
+	for d := cal.Next(last); reach > 0; d, reach = cal.Next(d), reach-1 {
+		after, err := j.poolDay(ctx, j.ds.ID, d)
+		if err != nil {
+			return err
+		}
+		if err := j.chargeRepeats(ctx, after, day, issues); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// chargeRepeats marks the rows of a day that repeat those of an earlier one.
+func (j *job) chargeRepeats(ctx context.Context, later, earlier *evidence.Day, issues *[]fault.Issue) error {
+	repeated := evidence.RepeatedSymbols(later, earlier)
 	if len(repeated) == 0 {
 		return nil
 	}
-	confirmed, err := j.confirmed(ctx, next)
+	confirmed, err := j.confirmed(ctx, later)
 	if err != nil {
 		return err
 	}
@@ -343,8 +389,8 @@ func (j *job) chargeAfter(ctx context.Context, day *evidence.Day, cal Calendar, 
 			symbols = append(symbols, s.String())
 		}
 	}
-	return j.chargeRows(ctx, next, symbols, evidence.Finding{
-		Reason: fault.ValuesRepeated, What: "repeats the values of " + day.Date.String() + " for", Meta: []string{"other_date", day.Date.String()},
+	return j.chargeRows(ctx, later, symbols, evidence.Finding{
+		Reason: fault.ValuesRepeated, What: "repeats the values of " + earlier.Date.String() + " for", Meta: []string{"other_date", earlier.Date.String()},
 	}, issues)
 }
 
@@ -372,18 +418,17 @@ func (j *job) chargeDaily(ctx context.Context, d market.Date, conflicting []stri
 }
 
 // chargeDependents holds the rows of the date's other datasets that came before a row of
-// daily against it, as they are held against it when they come after it. It is called
-// once the rows of daily are committed.
-func (j *job) chargeDependents(ctx context.Context, batch *table.Batch) (issues []fault.Issue, err error) {
-	if j.ds.ID != catalog.Daily || batch.Len == 0 || j.work.Partition.Start != j.work.Partition.End {
-		return nil, nil
+// daily against it, as they are held against it when they come after it.
+func (j *job) chargeDependents(ctx context.Context, batch *table.Batch, issues *[]fault.Issue) error {
+	if j.ds.ID != catalog.Daily || j.work.Partition.Start != j.work.Partition.End {
+		return nil
 	}
 	d := j.work.Partition.Start
 	quotes := evidence.NewDay(j.ds, d, batch)
 	for _, dataset := range restOn[catalog.Daily] {
 		other, err := j.poolDay(ctx, dataset, d)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		var symbols []string
 		for s := range evidence.Disagreeing(other, quotes) {
@@ -391,12 +436,12 @@ func (j *job) chargeDependents(ctx context.Context, batch *table.Batch) (issues 
 		}
 		err = j.chargeRows(ctx, other, symbols, evidence.Finding{
 			Reason: fault.ValuesConflict, What: "differs from daily for", Meta: []string{"other_dataset", catalog.Daily},
-		}, &issues)
+		}, issues)
 		if err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return issues, nil
+	return nil
 }
 
 // chargeRows marks rows of targets that the pool holds as complete and that were found

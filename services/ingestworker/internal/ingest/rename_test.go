@@ -60,7 +60,13 @@ func TestRekeyedCompaniesAreFollowed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		return r.all(refs.Partitions, 1)
+		out := r.all(refs.Partitions, 1)
+		for _, o := range out {
+			if o.err != nil {
+				t.Fatalf("%s: %v", o.part.ID, o.err)
+			}
+		}
+		return out
 	}
 	for _, pool := range []market.Pool{market.Universe, market.Targets} {
 		told := issuesOf(lists(pool), fault.SymbolRenamed)

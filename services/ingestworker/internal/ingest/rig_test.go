@@ -80,7 +80,7 @@ func newRig(t testing.TB, o tusharesim.Options) *rig {
 		t.Fatal(err)
 	}
 	r.client, err = tushare.New(tushare.Config{
-		URL: r.sim.URL, Tokens: anyToken{}, Limiter: limits, Timeout: 5 * time.Second, Attempts: 2, Backoff: time.Millisecond,
+		URL: r.sim.URL, Tokens: anyToken{}, Limiter: limits, Timeout: 30 * time.Second, Attempts: 2, Backoff: time.Millisecond,
 		Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {

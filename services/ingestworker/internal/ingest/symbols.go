@@ -82,12 +82,15 @@ func (j *job) symbols(ctx context.Context, batch *table.Batch, bad []table.BadCe
 		}
 	}
 	known := j.knownAbsent(world.Calendar, verdicts)
+	charged, err := j.chargeHeld(ctx, c.batch, world.Calendar)
+	if err != nil {
+		return Result{}, err
+	}
 	r, err := j.commitSymbols(ctx, c, world, verdicts, known)
-	r.warn(refuted...)
+	r.warn(append(refuted, charged...)...)
 	if err == nil {
-		var against []fault.Issue
-		against, err = j.chargeDependents(ctx, c.batch)
-		r.warn(against...)
+		charged, err = j.chargeHeld(ctx, c.batch, world.Calendar)
+		r.warn(charged...)
 	}
 	if j.charged { // the run must not end whole: a later day does not hold
 		r.Held.Verdict = coverage.Worst(r.Held.Verdict, coverage.Incomplete)
