@@ -60,7 +60,8 @@ func (a *app) scheduleCommand() *cobra.Command {
 	}
 	resume := &cobra.Command{Use: "resume", Short: a.T("Resume the schedule"), Args: a.noArgs}
 	resume.Flags().StringVar(&note, "note", "", a.T("who does this and why, at most 500 characters"))
-	resume.Flags().StringVar(&catchUp, "catch-up", "", a.T("what to do with missed slots: %s (default: as in the schedule)", fields.Allowed(&orchestratorv1.ResumeScheduleRequest{}, "catch_up")))
+	choices, _ := fields.Allowed(&orchestratorv1.ResumeScheduleRequest{}, "catch_up")
+	resume.Flags().StringVar(&catchUp, "catch-up", "", a.T("what to do with missed slots: %s (default: as in the schedule)", choices))
 	resume.RunE = func(c *cobra.Command, _ []string) error {
 		req := &orchestratorv1.ResumeScheduleRequest{Note: note}
 		if catchUp != "" {
@@ -185,7 +186,7 @@ func settingsOf(req proto.Message) []string {
 
 // explained is what a field is and what it takes, for the help of its flag.
 func (a *app) explained(about string, req proto.Message, name string) string {
-	allowed, list := strings.CutSuffix(fields.Allowed(req, name), fields.Several)
+	allowed, list := fields.Allowed(req, name)
 	switch allowed {
 	case "text":
 		allowed = ""

@@ -48,16 +48,13 @@ func field(m proto.Message, name string) protoreflect.FieldDescriptor {
 	return fd
 }
 
-// Several is what Allowed says of a list.
-const Several = "; several with commas between"
-
-// Allowed says what a field takes, for help and errors.
-func Allowed(m proto.Message, name string) string {
+// Allowed says what a field takes, for help and errors. list is whether it takes several,
+// with commas between.
+func Allowed(m proto.Message, name string) (what string, list bool) {
 	fd := field(m, name)
 	if fd == nil {
-		return ""
+		return "", false
 	}
-	what := ""
 	switch fd.Kind() {
 	case protoreflect.BoolKind:
 		what = "true or false"
@@ -70,10 +67,16 @@ func Allowed(m proto.Message, name string) string {
 	default:
 		what = "text"
 	}
-	if fd.IsList() {
-		what += Several
+	return what, fd.IsList()
+}
+
+// refused is the error of a text that a field does not take.
+func refused(m proto.Message, name, text string) error {
+	what, list := Allowed(m, name)
+	if list {
+		what += "; several with commas between"
 	}
-	return what
+	return fmt.Errorf("%q is not allowed: write %s", text, what)
 }
 
 // enumNames are the values of an enum in their short form, without the unset one.
@@ -102,7 +105,7 @@ func Set(m proto.Message, name, text string) error {
 	if !fd.IsList() {
 		v, err := parse(fd, text)
 		if err != nil {
-			return fmt.Errorf("%q is not allowed: write %s", text, Allowed(m, name))
+			return refused(m, name, text)
 		}
 		r.Set(fd, v)
 		return nil
@@ -111,7 +114,7 @@ func Set(m proto.Message, name, text string) error {
 	for part := range strings.SplitSeq(text, ",") {
 		v, err := parse(fd, strings.TrimSpace(part))
 		if err != nil {
-			return fmt.Errorf("%q is not allowed: write %s", part, Allowed(m, name))
+			return refused(m, name, part)
 		}
 		list.Append(v)
 	}
@@ -191,13 +194,18 @@ func durationText(d time.Duration) string {
 	return s
 }
 
-// Same reports whether two texts of a field mean the same.
+// Same reports whether two texts of a field mean the same. The order of a list does not
+// matter.
 func Same(m proto.Message, name, a, b string) bool {
 	one, other := proto.Clone(m), proto.Clone(m)
 	if Set(one, name, a) != nil || Set(other, name, b) != nil {
 		return a == b
 	}
-	x, y := strings.Split(Get(one, name), ","), strings.Split(Get(other, name), ",")
+	a, b = Get(one, name), Get(other, name)
+	if fd := field(m, name); fd == nil || !fd.IsList() {
+		return a == b
+	}
+	x, y := strings.Split(a, ","), strings.Split(b, ",")
 	slices.Sort(x)
 	slices.Sort(y)
 	return slices.Equal(x, y)

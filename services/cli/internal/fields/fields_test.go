@@ -45,4 +45,7 @@ func TestSame(t *testing.T) {
 	if !fields.Same(schedule, "pools", "targets,universe", "universe,targets") {
 		t.Error("the order of pools does not matter")
 	}
+	if channel := (&orchestratorv1.CreateChannelRequest{}); fields.Same(channel, "secret", "one,two", "two,one") {
+		t.Error("a text with a comma is no list")
+	}
 }
