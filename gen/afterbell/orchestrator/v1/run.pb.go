@@ -481,7 +481,8 @@ type Run struct {
 	RetryTime *timestamppb.Timestamp `protobuf:"bytes,27,opt,name=retry_time,json=retryTime,proto3" json:"retry_time,omitempty"`
 	// Who last paused, resumed or cancelled it, and why. Empty if not given.
 	Note string `protobuf:"bytes,28,opt,name=note,proto3" json:"note,omitempty"`
-	// What happened, step by step, in sentences. Only set by GetRun.
+	// What happened, step by step, in sentences. Only set by GetRun and CreateRun, which
+	// leaves it out if it cannot be read.
 	Explanation []string `protobuf:"bytes,29,rep,name=explanation,proto3" json:"explanation,omitempty"`
 	// The next command to type. Only set by GetRun.
 	NextCommand string `protobuf:"bytes,30,opt,name=next_command,json=nextCommand,proto3" json:"next_command,omitempty"`

@@ -64,9 +64,12 @@ func (s *runService) CreateRun(ctx context.Context, req *orchestratorv1.CreateRu
 	}
 	resp := &orchestratorv1.CreateRunResponse{Runs: runsOf(runs)}
 	for i, r := range resp.Runs { // what it waits for, such as a pool that is paused
-		if r.Explanation, r.NextCommand, err = s.Scheduler.ExplainRun(ctx, runs[i]); err != nil {
-			return nil, err
+		said, next, err := s.Scheduler.ExplainRun(ctx, runs[i])
+		if err != nil { // it is queued all the same; an error would make the caller repeat it
+			s.Logger.WarnContext(ctx, "A run was queued, but cannot be explained.", "run", r.GetRunId(), "error", err)
+			continue
 		}
+		r.Explanation, r.NextCommand = said, next
 	}
 	return resp, nil
 }
