@@ -25,6 +25,9 @@ import (
 // writing them so takes twice as long and saves a fifth of the bytes.
 const dictionary = 8192
 
+// rowGroup is such that the rows of a month make two row groups, one for each of two threads.
+const rowGroup = 80 << 10
+
 // minFree is the least room left on the volume, in bytes.
 const minFree = 64 << 20
 
@@ -77,47 +80,53 @@ func (a *Answer) FileID() string {
 // File makes the Parquet file of the answer, unless it is there. DISK_FULL is returned
 // where there is no room for it.
 func (a *Answer) File(ctx context.Context) (Made, error) {
-	id := a.FileID()
-	fs := &a.service.files
+	return a.service.files.get(ctx, a.FileID(), func(path string) (Made, error) { return a.make(ctx, path) })
+}
+
+// get finds a file, or has it made at the path it is kept at. No pass may be held: another
+// one may be making it, which needs one.
+func (f *files) get(ctx context.Context, id string, create func(path string) (Made, error)) (Made, error) {
 	for {
-		fs.mu.Lock()
-		f := fs.held[id]
-		if f != nil {
-			fs.mu.Unlock()
+		f.mu.Lock()
+		x := f.held[id]
+		if x != nil {
+			x.used = time.Now()
+			f.mu.Unlock()
 			select {
-			case <-f.making:
+			case <-x.making:
 			case <-ctx.Done():
 				return Made{}, context.Cause(ctx)
 			}
-			if f.err == nil {
-				return f.Made, nil
+			if x.err == nil {
+				return x.Made, nil
 			}
 			continue // whoever made it may have been called off
 		}
-		f = &file{making: make(chan struct{}), used: time.Now()}
-		fs.held[id] = f
-		fs.mu.Unlock()
-		made, err := a.make(ctx, fs.path(id))
+		x = &file{making: make(chan struct{}), used: time.Now()}
+		f.held[id] = x
+		f.mu.Unlock()
+		made, err := create(f.path(id))
 		made.ID = id
-		fs.mu.Lock()
-		f.Made, f.err = made, err
+		f.mu.Lock()
+		x.Made, x.err = made, err
 		if err != nil {
-			delete(fs.held, id)
+			delete(f.held, id)
 		}
-		fs.mu.Unlock()
-		close(f.making)
-		fs.prune(id)
+		f.mu.Unlock()
+		close(x.making)
+		f.prune(id)
 		return made, err
 	}
 }
 
+// lost notes that somebody took a file away; it is made again.
+func (f *files) lost(id string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	delete(f.held, id)
+}
+
 func (a *Answer) make(ctx context.Context, path string) (m Made, err error) {
-	pass, err := a.service.cfg.Gate.Enter(ctx)
-	if err != nil {
-		return m, err
-	}
-	defer pass.Leave()
-	between := func() error { return pass.Next(ctx) }
 	free, err := volume.FreeBytes(path)
 	if err != nil {
 		return m, err
@@ -127,51 +136,76 @@ func (a *Answer) make(ctx context.Context, path string) (m Made, err error) {
 	}
 	made := path + ".new"
 	defer os.Remove(made)
-	if err := a.Version.Reader.Exec(ctx, a.copySQL(made), between); err != nil {
+	if months := a.months(); len(months) > 0 {
+		m, err = a.join(ctx, made, months)
+	} else if err = a.copyTo(ctx, made, slice{start: a.plan.Start, end: a.plan.End}, a.Metadata()); err == nil {
+		m, err = a.described(ctx, made)
+	}
+	if err != nil {
 		if universe.IsFull(err) {
 			return m, fault.Wrap(err, fault.DiskFull, "The disk has no space for the Parquet file of the response.")
 		}
 		return m, fmt.Errorf("write rows as Parquet: %w", err)
 	}
-	err = a.Version.Reader.Query(ctx, "SELECT num_rows FROM parquet_file_metadata("+universe.Quote(made)+")", func(c universe.Chunk) error {
-		m.Rows = c.Longs(0)[0]
-		return nil
-	})
-	if err != nil {
-		return m, fmt.Errorf("count rows of a Parquet file: %w", err)
-	}
-	if m.Bytes, m.SHA256, err = hashed(made, between); err != nil {
-		return m, err
-	}
 	return m, os.Rename(made, path)
 }
 
-// hashed is the size of a file and the hash of its bytes. between is called after each of
-// some pieces.
-func hashed(path string, between func() error) (size int64, sum [sha256.Size]byte, err error) {
-	f, err := os.Open(path)
+// copyTo writes the rows of a span of dates as a Parquet file.
+func (a *Answer) copyTo(ctx context.Context, path string, s slice, meta map[string]string) error {
+	pass, err := a.service.cfg.Gate.Enter(ctx)
 	if err != nil {
-		return 0, sum, err
+		return err
 	}
-	defer f.Close()
+	defer pass.Leave()
+	return a.Version.Reader.Exec(ctx, a.copySQL(path, s, meta), func() error { return pass.Next(ctx) })
+}
+
+// described reads what is told of a file.
+func (a *Answer) described(ctx context.Context, path string) (m Made, err error) {
+	pass, err := a.service.cfg.Gate.Enter(ctx)
+	if err != nil {
+		return m, err
+	}
+	defer pass.Leave()
+	file, err := os.Open(path)
+	if err != nil {
+		return m, err
+	}
+	defer file.Close()
+	about, _, err := footer(file)
+	if err != nil {
+		return m, err
+	}
+	m.Rows = about.NumRows
 	h := sha256.New()
+	m.Bytes, err = copied(h, file, func() error { return pass.Next(ctx) })
+	m.SHA256 = [sha256.Size]byte(h.Sum(nil))
+	return m, err
+}
+
+// copied copies the rest of a file. between is called after each of some pieces.
+func copied(to io.Writer, from io.Reader, between func() error) (n int64, err error) {
+	buffer := make([]byte, batchBytes)
 	for {
-		n, err := io.CopyN(h, f, 4*batchBytes)
-		size += n
+		some, err := from.Read(buffer)
+		if _, failed := to.Write(buffer[:some]); failed != nil {
+			return n, failed
+		}
+		n += int64(some)
 		if errors.Is(err, io.EOF) {
-			return size, [sha256.Size]byte(h.Sum(nil)), nil
+			return n, nil
 		}
 		if err = errors.Join(err, between()); err != nil {
-			return 0, sum, err
+			return n, err
 		}
 	}
 }
 
-// copySQL writes the answer. Factors travel as a temporary table.
-func (a *Answer) copySQL(path string) string {
+// copySQL writes the rows of a span of dates. Factors travel as a temporary table.
+func (a *Answer) copySQL(path string, span slice, meta map[string]string) string {
 	p := a.plan
 	var before strings.Builder
-	from := "(SELECT * FROM " + p.table.Name + p.where(p.Start, p.End) + ") t"
+	from := "(SELECT * FROM " + p.table.Name + p.where(span.start, span.end) + ") t"
 	columns := make([]string, len(a.Columns))
 	for i, c := range a.Columns {
 		columns[i] = `t."` + c.Stored + `"`
@@ -199,13 +233,15 @@ func (a *Answer) copySQL(path string) string {
 		keys[i] = "t." + keys[i]
 	}
 	order := " ORDER BY " + strings.Join(keys, ", ")
-	var meta []string
-	m := a.Metadata()
-	for _, k := range sortedKeys(m) {
-		meta = append(meta, `"`+k+`": `+universe.Quote(m[k]))
+	var pairs []string
+	for _, k := range sortedKeys(meta) {
+		pairs = append(pairs, `"`+k+`": `+universe.Quote(meta[k]))
 	}
-	return before.String() + "COPY (SELECT " + strings.Join(columns, ", ") + " FROM " + from + order + ") TO " + universe.Quote(path) +
-		fmt.Sprintf(" (FORMAT parquet, COMPRESSION snappy, DICTIONARY_SIZE_LIMIT %d, KV_METADATA {%s})", dictionary, strings.Join(meta, ", "))
+	options := fmt.Sprintf("FORMAT parquet, COMPRESSION snappy, DICTIONARY_SIZE_LIMIT %d, ROW_GROUP_SIZE %d", dictionary, rowGroup)
+	if len(pairs) > 0 {
+		options += ", KV_METADATA {" + strings.Join(pairs, ", ") + "}"
+	}
+	return before.String() + "COPY (SELECT " + strings.Join(columns, ", ") + " FROM " + from + order + ") TO " + universe.Quote(path) + " (" + options + ")"
 }
 
 func sortedKeys(m map[string]string) []string {
@@ -302,9 +338,7 @@ func (s *Service) ReadFile(ctx context.Context, id string, offset, length int64,
 	}
 	file, err := os.Open(fs.path(id))
 	if err != nil {
-		fs.mu.Lock()
-		delete(fs.held, id) // somebody took it away; it is made again
-		fs.mu.Unlock()
+		fs.lost(id)
 		return gone
 	}
 	defer file.Close()
