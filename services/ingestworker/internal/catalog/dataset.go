@@ -57,6 +57,11 @@ type Dataset struct {
 	// Floor is the share of the expected rows below which a partition is
 	// INCOMPLETE.
 	Floor float64
+	// RestsOnDaily is true where every stock with a row in the date's daily has one here,
+	// too: the date is judged by its daily, and their values are compared.
+	RestsOnDaily bool
+	// WithoutBeijing is true where the provider has no stocks of the Beijing exchange.
+	WithoutBeijing bool
 	// SymbolsPerCall is how many symbols one call's ts_code may list. Longer lists are
 	// known to be refused, or answered in part without a word. 0 means one.
 	SymbolsPerCall int
@@ -99,6 +104,11 @@ func (d *Dataset) Specs() []table.Spec {
 	return specs
 }
 
+// Covers reports whether the dataset may have rows of a symbol.
+func (d *Dataset) Covers(symbol string) bool {
+	return market.KindOf(symbol) == d.Kind && !(d.WithoutBeijing && market.Exchange(symbol) == "BJ")
+}
+
 var suspensions = Dataset{
 	ID: SuspendD, Module: "stock.market.daily", Kind: market.Stock,
 	Columns: []Column{
@@ -122,8 +132,18 @@ func Lookup(id string) *Dataset {
 	return nil
 }
 
+// Order is the place of the dataset among Datasets: those of a date are fetched in it.
+func (d *Dataset) Order() int {
+	for i := range datasets {
+		if datasets[i].ID == d.ID {
+			return i
+		}
+	}
+	return len(datasets)
+}
+
 // Datasets lists every dataset: references first, then by trade date in the
-// order in which a date is ingested.
+// order in which a date is ingested: daily first, as others are judged by it.
 func Datasets() []*Dataset {
 	out := make([]*Dataset, len(datasets))
 	for i := range datasets {
@@ -228,7 +248,7 @@ var datasets = []Dataset{
 			num("total_share", "Shares, 万股."), num("float_share", "Floating shares, 万股."), num("free_share", "Free-floating shares, 万股."),
 			num("total_mv", "Market value, 万元."), num("circ_mv", "Floating market value, 万元."),
 		},
-		Due: 18 * time.Hour, RowCaps: []int{4000, 6000}, Floor: 0.99,
+		Due: 18 * time.Hour, RowCaps: []int{4000, 6000}, Floor: 0.99, RestsOnDaily: true,
 	},
 	{
 		ID: Moneyflow, Module: "stock.moneyflow", Kind: market.Stock, Table: TableMoneyflows,
@@ -244,7 +264,7 @@ var datasets = []Dataset{
 			num("sell_elg_vol", "Extra-large orders sold, 手."), num("sell_elg_amount", "Extra-large orders sold, 万元."),
 			num("net_mf_vol", "Net flow, 手; not the sum of the large buckets."), num("net_mf_amount", "Net flow, 万元."),
 		},
-		Due: 19 * time.Hour, RowCaps: []int{5000, 6000}, Floor: 0.98,
+		Due: 19 * time.Hour, RowCaps: []int{5000, 6000}, Floor: 0.98, RestsOnDaily: true, WithoutBeijing: true,
 	},
 	{
 		ID: FundDaily, Module: "etf.daily_quote", Kind: market.ETF, Table: TablePrices, Columns: priceColumns(),

@@ -101,8 +101,8 @@ func Expect(ds *catalog.Dataset, d market.Date, f Facts) Expectation {
 		if f.ListKnown {
 			return quotes(ds, d, f)
 		}
-	default: // daily_basic and moneyflow rest on the date's daily
-		withBJ := ds.ID != catalog.Moneyflow
+	default: // the others are of the stocks that the date's daily is of
+		withBJ := !ds.WithoutBeijing
 		if f.DailyKnown {
 			return perExchange(callable(f.Daily, d, withBJ), ds.Floor, "daily of that date")
 		}

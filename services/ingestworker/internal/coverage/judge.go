@@ -358,7 +358,7 @@ func Standing(ds *catalog.Dataset, r Record, l *Lists, held func(Key) (Record, b
 		f.TradedShares = TradedShares(r.Date, heldDaily(held), l.Stocks)
 		// What was taken without days beside was looked at twice and has a hash.
 		f.Scattered = r.Verdict == Complete && r.AnswerHash != 0
-	case ds.ID == catalog.DailyBasic || ds.ID == catalog.Moneyflow:
+	case ds.RestsOnDaily:
 		daily, ok := held(Key{Dataset: catalog.Daily, Date: r.Date})
 		if !ok || !daily.Verdict.Settled() {
 			return r.Verdict
@@ -373,7 +373,7 @@ func Standing(ds *catalog.Dataset, r Record, l *Lists, held func(Key) (Record, b
 	return Complete
 }
 
-// Rejudge is a record of daily_basic or moneyflow with the verdict that Standing gives it
+// Rejudge is a record of a dataset that rests on daily with the verdict that Standing gives it
 // now. Its last issue says why where that is INCOMPLETE. changed is false where the
 // verdict stays.
 func Rejudge(ds *catalog.Dataset, r Record, l *Lists, held func(Key) (Record, bool)) (out Record, changed bool) {

@@ -259,6 +259,33 @@ func TestStandingFollowsDaily(t *testing.T) {
 	}
 }
 
+// What rests on daily is what the catalog says of a dataset, whatever its name.
+func TestAnyDatasetMayRestOnDaily(t *testing.T) {
+	daily := Record{Verdict: Complete, Rows: 1010, ByExchange: counts(1000, 0, 10)}
+	held := book{Key{Dataset: catalog.Daily, Date: day}: daily}.held
+	for _, c := range []struct {
+		rests, without bool
+		by             ExchangeCounts
+		want           Verdict
+	}{
+		{true, false, counts(949, 0, 10), Incomplete},
+		{true, false, counts(950, 0, 10), Complete},
+		{true, false, counts(1000, 0, 0), Incomplete},
+		{true, true, counts(950, 0, 0), Complete},
+		{false, false, counts(1, 0, 0), Complete},
+	} {
+		ds := &catalog.Dataset{ID: "toy_rank", Kind: market.Stock, Floor: 0.95, RestsOnDaily: c.rests, WithoutBeijing: c.without}
+		r := Record{Key: Key{Dataset: ds.ID, Date: day}, Verdict: Complete, Rows: c.by.Sum(), ByExchange: c.by}
+		if got := Standing(ds, r, NewLists(nil), held); got != c.want {
+			t.Errorf("%+v is %s", c, got)
+		}
+		bj := JudgeKey(ds, Key{Dataset: ds.ID, Date: day, Symbol: "920001.BJ"}, KeyFacts{Daily: DailyHeld, Evidence: WholeDate}, Situation{Now: evening}).Record.Verdict
+		if lacks := c.rests && !c.without; lacks != (bj == Incomplete) {
+			t.Errorf("%+v: a symbol of Beijing without a row, though daily has one, is %s", c, bj)
+		}
+	}
+}
+
 func TestJudgeKey(t *testing.T) {
 	stock, bj, etf := "600519.SH", "920001.BJ", "510300.SH"
 	for _, c := range []struct {

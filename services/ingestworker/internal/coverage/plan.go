@@ -168,7 +168,7 @@ func needsReference(w PlanRequest, ds *catalog.Dataset) bool {
 func Data(w PlanRequest, world PoolState) (Plan, error) {
 	p := Plan{AsOf: market.NoDate}
 	datasets := slices.DeleteFunc(slices.Clone(w.Datasets), func(d *catalog.Dataset) bool { return d.Snapshot })
-	slices.SortStableFunc(datasets, func(a, b *catalog.Dataset) int { return cmp.Compare(rank(a), rank(b)) })
+	slices.SortStableFunc(datasets, func(a, b *catalog.Dataset) int { return cmp.Compare(a.Order(), b.Order()) })
 	if len(datasets) == 0 || w.Pool == market.Targets && len(w.Symbols) == 0 {
 		return p, nil
 	}
@@ -236,14 +236,14 @@ func Data(w PlanRequest, world PoolState) (Plan, error) {
 	}
 	slices.SortStableFunc(parts, func(a, b Partition) int {
 		ca, cb := class(a), class(b)
-		rankFirst := cmp.Compare(rank(catalog.Lookup(a.Dataset)), rank(catalog.Lookup(b.Dataset)))
+		order := cmp.Compare(catalog.Lookup(a.Dataset).Order(), catalog.Lookup(b.Dataset).Order())
 		if ca != cb {
 			return cmp.Compare(ca, cb)
 		}
 		if w.Pool == market.Targets {
-			return cmp.Or(rankFirst, cmp.Compare(b.End, a.End))
+			return cmp.Or(order, cmp.Compare(b.End, a.End))
 		}
-		return cmp.Or(cmp.Compare(b.End, a.End), rankFirst)
+		return cmp.Or(cmp.Compare(b.End, a.End), order)
 	})
 	p.add(parts...)
 	p.add(rechecks(w, world, todo, parts)...)
@@ -313,10 +313,6 @@ func (t duty) accepted(r Record) {
 	if at, noted := t.short[r.Date]; r.Verdict == AcceptedShort && (!noted || r.CommittedAt.Before(at)) {
 		t.short[r.Date] = r.CommittedAt
 	}
-}
-
-func rank(d *catalog.Dataset) int {
-	return slices.Index([]string{catalog.Daily, catalog.DailyBasic, catalog.Moneyflow, catalog.FundDaily}, d.ID)
 }
 
 func universe(w PlanRequest, world PoolState, todo []duty) []Partition {

@@ -220,7 +220,7 @@ func targetsDay(ds *catalog.Dataset, d market.Date, s *sum, world PoolState, sym
 func concernedBy(ds *catalog.Dataset, symbols []string) []string {
 	var out []string
 	for _, s := range symbols {
-		if market.KindOf(s) == ds.Kind && (ds.ID != catalog.Moneyflow || market.Exchange(s) != "BJ") {
+		if ds.Covers(s) {
 			out = append(out, s)
 		}
 	}

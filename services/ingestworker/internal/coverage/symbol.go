@@ -8,7 +8,7 @@ import (
 )
 
 // DailyState is what the targets pool holds of a symbol's `daily` on a day, on
-// which daily_basic and moneyflow rest.
+// which other datasets rest.
 type DailyState int
 
 const (
@@ -57,7 +57,7 @@ type KeyFacts struct {
 	Listed, ListKnown bool
 	// Unlisted is whether no list knows the symbol though one of its kind is held.
 	Unlisted bool
-	// Daily matters for daily_basic and moneyflow.
+	// Daily matters for datasets that rest on it.
 	Daily DailyState
 	// Sibling names another dataset that holds a row of the symbol on that day, which
 	// proves that it traded. Empty where none does.
@@ -189,7 +189,6 @@ func JudgeKey(ds *catalog.Dataset, k Key, f KeyFacts, s Situation) KeyJudgement 
 }
 
 func keyVerdict(ds *catalog.Dataset, k Key, f KeyFacts, publishing bool) Verdict {
-	onDaily := ds.ID == catalog.DailyBasic || ds.ID == catalog.Moneyflow
 	switch {
 	case f.Row:
 		return Complete
@@ -197,11 +196,11 @@ func keyVerdict(ds *catalog.Dataset, k Key, f KeyFacts, publishing bool) Verdict
 		return Incomplete
 	case f.NotBegun:
 		return ExpectedEmpty
-	case ds.ID == catalog.Moneyflow && market.Exchange(k.Symbol) == "BJ", f.ListKnown && !f.Listed && f.Sibling == "":
+	case !ds.Covers(k.Symbol), f.ListKnown && !f.Listed && f.Sibling == "":
 		return ExpectedEmpty
-	case onDaily && f.Daily == DailyNone && f.Sibling == "" && !f.Unlisted:
+	case ds.RestsOnDaily && f.Daily == DailyNone && f.Sibling == "" && !f.Unlisted:
 		return ExpectedEmpty
-	case f.Sibling != "", onDaily && f.Daily != DailyUnknown && f.Daily != DailyNone:
+	case f.Sibling != "", ds.RestsOnDaily && f.Daily != DailyUnknown && f.Daily != DailyNone:
 		// another dataset has its row, or its daily may yet get one
 		if publishing && f.Evidence != WholeDate && f.Evidence != ShortDate && f.Evidence != OthersTraded {
 			return NotPublished

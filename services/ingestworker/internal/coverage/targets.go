@@ -98,7 +98,7 @@ func gaps(w PlanRequest, world PoolState, t duty, symbols []string) gapSet {
 	g := gapSet{duty: t, repeat: true}
 	absent, older := map[market.Date][]string{}, map[market.Date][]string{}
 	for _, s := range symbols {
-		if market.KindOf(s) != t.ds.Kind || t.ds.ID == catalog.Moneyflow && market.Exchange(s) == "BJ" {
+		if !t.ds.Covers(s) {
 			continue
 		}
 		missing := gap{symbol: s}

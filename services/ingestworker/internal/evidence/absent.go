@@ -41,8 +41,8 @@ func (d *Day) Traded() []Symbol {
 // tells nothing.
 func Missing(day, other *Day, beside ...*Day) (Finding, bool) {
 	var missing []Symbol
-	for _, s := range day.without(other.Traded()) {
-		if (day.Dataset != catalog.Moneyflow || s%4 != 0) && known(s, beside) {
+	for _, s := range day.covered(day.without(other.Traded())) {
+		if known(s, beside) {
 			missing = append(missing, s)
 		}
 	}
@@ -84,6 +84,15 @@ func (d *Day) without(symbols []Symbol) (out []Symbol) {
 	return out
 }
 
+// covered are those of the symbols that the day's dataset may have rows of. It changes
+// the list.
+func (d *Day) covered(symbols []Symbol) []Symbol {
+	if ds := catalog.Lookup(d.Dataset); ds != nil && ds.WithoutBeijing {
+		return slices.DeleteFunc(symbols, func(s Symbol) bool { return s%4 == 0 })
+	}
+	return symbols
+}
+
 // Skips reports whether a symbol traded between two days of quotes on which it has
 // rows: its reference price on the later is not its close on the earlier, so the
 // provider's own arithmetic counts a day between them. A suspended symbol comes
@@ -113,10 +122,7 @@ func SkippedToo(day, after *Day, symbols []Symbol) (Finding, bool) {
 	if day == nil {
 		return Finding{}, false
 	}
-	gone := day.without(symbols)
-	if day.Dataset == catalog.Moneyflow {
-		gone = slices.DeleteFunc(gone, func(s Symbol) bool { return s%4 == 0 }) // it has no row of Beijing
-	}
+	gone := day.covered(day.without(symbols))
 	if len(gone) == 0 {
 		return Finding{}, false
 	}

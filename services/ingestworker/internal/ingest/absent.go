@@ -63,8 +63,7 @@ func (i *Ingester) Absent(ctx context.Context, p market.Pool, ds *catalog.Datase
 	}
 	var out []Absent
 	for _, s := range slices.Sorted(slices.Values(symbols)) {
-		if listed, known := world.Lists.Listed(s, d); have[s] || known && !listed || market.KindOf(s) != ds.Kind ||
-			ds.ID == catalog.Moneyflow && market.Exchange(s) == "BJ" {
+		if listed, known := world.Lists.Listed(s, d); have[s] || known && !listed || !ds.Covers(s) {
 			continue
 		}
 		entry, _ := world.Lists.Find(s)

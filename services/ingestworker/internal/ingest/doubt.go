@@ -76,7 +76,7 @@ type examination struct {
 func (x *examination) quotesFirst(ctx context.Context) error {
 	k := coverage.Key{Dataset: catalog.Daily, Date: x.day.Date}
 	day := x.seen[k]
-	if day == nil || !restsOnDaily(x.ds.ID) {
+	if day == nil || !x.ds.RestsOnDaily {
 		return nil
 	}
 	if err := x.i.flights.verdict(ctx, x.flight, k); err != nil {
@@ -357,9 +357,15 @@ func (x *examination) skipped(ctx context.Context, day, after *evidence.Day, sym
 }
 
 // restOn are the datasets of a date that are held against each other.
-var restOn = map[string][]string{
-	catalog.Daily: {catalog.DailyBasic, catalog.Moneyflow}, catalog.DailyBasic: {catalog.Daily}, catalog.Moneyflow: {catalog.Daily},
-}
+var restOn = func() map[string][]string {
+	out := map[string][]string{}
+	for _, ds := range catalog.Datasets() {
+		if ds.RestsOnDaily {
+			out[catalog.Daily], out[ds.ID] = append(out[catalog.Daily], ds.ID), []string{catalog.Daily}
+		}
+	}
+	return out
+}()
 
 // sameDate holds the day against the other datasets of its date.
 func (x *examination) sameDate(ctx context.Context) error {
@@ -396,7 +402,7 @@ func (x *examination) sameDate(ctx context.Context) error {
 // it show that they traded.
 func (x *examination) skippedToo(ctx context.Context, daily *evidence.Day) error {
 	held, ok := x.sink.Held(coverage.Key{Dataset: catalog.Daily, Date: daily.Date})
-	if !restsOnDaily(x.ds.ID) || ok && held.Verdict == coverage.Complete {
+	if !x.ds.RestsOnDaily || ok && held.Verdict == coverage.Complete {
 		return nil
 	}
 	mine := coverage.Key{Dataset: x.ds.ID, Date: x.day.Date}

@@ -197,7 +197,7 @@ func (j *job) wrongSymbols(ctx context.Context, day, prev *evidence.Day, alone b
 	for s := range evidence.JumpedSymbols(day, prev) {
 		blame(s, otherUnit)
 	}
-	if alone && restsOnDaily(j.ds.ID) {
+	if alone && j.ds.RestsOnDaily {
 		quotes, err := j.poolDay(ctx, catalog.Daily, day.Date)
 		if err != nil {
 			return nil, err
@@ -287,11 +287,6 @@ const otherUnit = "its total_share is many times that of the day before, or a fr
 
 // otherThanDaily begins the reason of a row that cannot be of the same day as its daily.
 const otherThanDaily = "it differs from daily in "
-
-// restsOnDaily reports whether a dataset is held against the date's daily.
-func restsOnDaily(dataset string) bool {
-	return dataset == catalog.DailyBasic || dataset == catalog.Moneyflow
-}
 
 func (j *job) tellRows(reason fault.Reason, what string, rows []string, of int, issues *[]fault.Issue) {
 	if len(rows) == 0 {
@@ -429,6 +424,9 @@ func (j *job) chargeDependents(ctx context.Context, batch *table.Batch, issues *
 		other, err := j.poolDay(ctx, dataset, d)
 		if err != nil {
 			return err
+		}
+		if other == nil { // nothing is remembered of the dataset
+			continue
 		}
 		var symbols []string
 		for s := range evidence.Disagreeing(other, quotes) {

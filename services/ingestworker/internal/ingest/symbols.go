@@ -28,7 +28,7 @@ func (j *job) symbols(ctx context.Context, batch *table.Batch, bad []table.BadCe
 	}
 	c := check(scope{ds: j.ds, start: p.Start, end: p.End, symbols: asked, pick: whole, closed: closedDays(world.Calendar)}, batch, bad)
 	c.rejects = append(c.rejects, j.answered.rejects...)
-	if restsOnDaily(j.ds.ID) {
+	if j.ds.RestsOnDaily {
 		daily, err := j.i.flights.daily(ctx, p)
 		if err != nil {
 			return Result{}, err
@@ -323,7 +323,7 @@ func (j *job) traded(ctx context.Context, cal Calendar) (*tradedDays, error) {
 }
 
 func (j *job) dailyState(s string, d market.Date) coverage.DailyState {
-	if !restsOnDaily(j.ds.ID) {
+	if !j.ds.RestsOnDaily {
 		return coverage.DailyUnknown
 	}
 	r, ok := j.sink.Held(coverage.Key{Dataset: catalog.Daily, Date: d, Symbol: s})

@@ -35,7 +35,7 @@ func (j *job) whole(ctx context.Context, batch *table.Batch, bad []table.BadCell
 	if err := j.turned(ctx, c.batch, world.Calendar, &doubts); err != nil {
 		return Result{}, err
 	}
-	if restsOnDaily(j.ds.ID) && !facts.DailyKnown {
+	if j.ds.RestsOnDaily && !facts.DailyKnown {
 		// One that begins after the day was remembered judges this one again.
 		if err := j.measure(ctx, &facts, j.i.flights.restedOn(p)); err != nil {
 			return Result{}, err
@@ -155,8 +155,8 @@ func merged(ds *catalog.Dataset, answer, held *table.Batch) *table.Batch {
 func (j *job) facts(ctx context.Context, world coverage.PoolState) (coverage.Facts, error) {
 	p := j.work.Partition
 	f := coverage.FactsOf(j.ds, p.Start, world.Lists)
-	switch j.ds.ID {
-	case catalog.DailyBasic, catalog.Moneyflow:
+	switch {
+	case j.ds.RestsOnDaily:
 		daily, err := j.i.flights.daily(ctx, p)
 		if err == nil {
 			err = j.measure(ctx, &f, daily)
@@ -164,7 +164,7 @@ func (j *job) facts(ctx context.Context, world coverage.PoolState) (coverage.Fac
 		if err != nil {
 			return f, err
 		}
-	case catalog.StockBasic, catalog.FundBasic, catalog.TradeCal:
+	case j.ds.Snapshot:
 		if r, ok := j.sink.Held(coverage.Key{Dataset: j.ds.ID, Date: market.NoDate}); ok && r.Verdict == coverage.Complete {
 			f.Held = r.Rows
 		}

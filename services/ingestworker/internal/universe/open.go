@@ -220,7 +220,7 @@ func (w *writer) inspect(d *duck) error {
 		return w.faults.Unfit(nil, fmt.Sprintf("it was written by a newer version: its schema is %d, this worker's is %d", version, schemaVersion))
 	}
 	if version == 1 {
-		if have, err = w.migrate(d, have); err != nil {
+		if have, err = w.migrate(d, version, have); err != nil {
 			return err
 		}
 		version = schemaVersion
@@ -243,9 +243,9 @@ func (w *writer) inspect(d *duck) error {
 	return nil
 }
 
-// migrate adds to a file of version 1 the tables that came since, in one transaction.
+// migrate adds to a file of an older version the tables that came since, in one transaction.
 // One whose other tables are not ours is left as it is.
-func (w *writer) migrate(d *duck, have map[string][]string) (map[string][]string, error) {
+func (w *writer) migrate(d *duck, version int64, have map[string][]string) (map[string][]string, error) {
 	made := maps.Clone(have)
 	text := "BEGIN;\n"
 	for _, t := range schema() {
@@ -257,7 +257,7 @@ func (w *writer) migrate(d *duck, have map[string][]string) (map[string][]string
 	if mismatch(made) != "" {
 		return have, nil // whoever inspects it next tells what is wrong
 	}
-	w.log.Info("the schema of the file is upgraded", "from", 1, "to", schemaVersion)
+	w.log.Info("the schema of the file is upgraded", "from", version, "to", schemaVersion)
 	if err := d.exec(text + fmt.Sprintf("UPDATE meta SET schema_version = %d; COMMIT", schemaVersion)); err != nil {
 		return have, w.failure(err)
 	}

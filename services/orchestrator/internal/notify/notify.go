@@ -229,7 +229,7 @@ func (n *Notifier) judge(ctx context.Context, w world, day market.Date) (pools [
 		if !w.schedule.Fires(pool) {
 			continue
 		}
-		f := notice.Facts{Pool: pool, Day: day, Due: day.At(19, 0, market.Shanghai)}
+		f := notice.Facts{Pool: pool, Day: day, Due: run.LastHour(day)}
 		if w.facts.Catalog != nil {
 			f.Due = run.DueOn(*w.facts.Catalog, readiness.Select(pool, w.facts).Modules, day)
 		}

@@ -305,6 +305,11 @@ func (r Run) publish(partitions []Partition, s Surroundings, blockedLater bool, 
 	return n, !n.At.IsZero()
 }
 
+// LastHour is when the last dataset of a trade date is due at the provider: no dataset of
+// the worker's catalog is later. Where the catalog is at hand, DueOn tells it of the
+// modules that are enabled.
+func LastHour(d market.Date) time.Time { return d.At(19, 0, market.Shanghai) }
+
 // askAt is when data is fetched again: that of the newest day every 15 minutes until
 // its deadline, then all at fixed times of day until the data of the next open day is
 // due. Zero after that. gap is the newest day of which data is missing.
@@ -313,13 +318,13 @@ func askAt(newest, gap market.Date, waiting bool, s Surroundings) time.Time {
 	if err != nil {
 		return time.Time{}
 	}
-	// The last dataset is due at 19:00, so the first deadline after that is the
-	// one of this date, whatever the zone.
-	deadline := clock.NextAfter(newest.At(19, 0, market.Shanghai), slot.ZoneOr(s.Zone))
+	// The first deadline after the last dataset is due is the one of this date, whatever
+	// the zone.
+	deadline := clock.NextAfter(LastHour(newest), slot.ZoneOr(s.Zone))
 	if at := s.Now.Add(PublishInterval); waiting && !at.After(deadline) {
 		return at
 	}
-	next := s.Calendar.NextOpen(newest).At(19, 0, market.Shanghai)
+	next := LastHour(s.Calendar.NextOpen(newest))
 	after := latest(s.Now, deadline)
 	for d := market.DateOf(after); ; d++ {
 		times := laterDays
@@ -340,7 +345,7 @@ func askAt(newest, gap market.Date, waiting bool, s Surroundings) time.Time {
 // lastOpen is the newest open day whose evening has come.
 func lastOpen(c slot.Calendar, now time.Time) market.Date {
 	d := market.DateOf(now)
-	if now.Before(d.At(19, 0, market.Shanghai)) {
+	if now.Before(LastHour(d)) {
 		d--
 	}
 	return OpenBefore(c, d+1, 1)
