@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync/atomic"
 	"time"
 
 	_ "github.com/mattn/go-sqlite3" // registers the driver
@@ -39,6 +40,7 @@ type DB struct {
 	busy   time.Duration
 	writer *sql.DB
 	reader *sql.DB
+	writes atomic.Uint64
 }
 
 // Tx is a write transaction. Its Now is the same for every row it writes.
@@ -202,6 +204,10 @@ func (db *DB) InPlace() error {
 	return nil
 }
 
+// Writes counts the calls of Write that have ended. What a caller read after it asked is
+// still so when the number is the same later, if no other process writes the file.
+func (db *DB) Writes() uint64 { return db.writes.Load() }
+
 // Write runs fn in the one write transaction and commits when it returns nil. It
 // rolls back when fn fails, panics, or ctx ends before the commit.
 func (db *DB) Write(ctx context.Context, fn func(tx *Tx) error) error {
@@ -212,6 +218,7 @@ func (db *DB) Write(ctx context.Context, fn func(tx *Tx) error) error {
 	if err != nil {
 		return err
 	}
+	defer db.writes.Add(1)                  // after the commit, and whatever became of it
 	defer func() { _ = begun.Rollback() }() // after a commit it does nothing
 	if err = fn(&Tx{Tx: begun, Now: time.Now().Truncate(time.Millisecond)}); err == nil {
 		err = begun.Commit()

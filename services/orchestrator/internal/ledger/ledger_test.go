@@ -575,6 +575,48 @@ func TestSlotsFireOnce(t *testing.T) {
 	}
 }
 
+// TestALookReadsFewSlots: the scheduler looks every few seconds, and the slots of all
+// years stay in the ledger.
+func TestALookReadsFewSlots(t *testing.T) {
+	var id, parent, unused int
+	var step string
+	s := open(t)
+	if err := s.db.Reader().QueryRowContext(t.Context(), "EXPLAIN QUERY PLAN SELECT "+slotColumns+" FROM slots "+endedBadly, 0).Scan(&id, &parent, &unused, &step); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(step, "slots_covered") {
+		t.Errorf("the covered slots are found by %q", step)
+	}
+}
+
+// TestUncoveredSlotsAreFoundAtOnce though none were found a moment before.
+func TestUncoveredSlotsAreFoundAtOnce(t *testing.T) {
+	s := open(t)
+	uncovered := func(since time.Time) int { return len(must(s.UncoveredSlots(t.Context(), since))(t)) }
+	r := queued(market.Targets, at(-60))
+	r.SlotID = slot.ID(monday-3, market.Targets)
+	v := slot.Slot{ID: slot.ID(monday, market.Targets), Pool: market.Targets, Date: monday, DueAt: base, State: slot.Covered, RunID: r.ID, DecidedAt: at(1),
+		Issues: []fault.Issue{fault.NewIssue(fault.SlotCovered, "Covered.", "run_id", r.ID)}}
+	if err := s.Settle(t.Context(), []slot.Slot{v}, []run.Run{r}); err != nil {
+		t.Fatal(err)
+	}
+	r = begun(t, s, r)
+	if n := uncovered(at(-1)); n != 0 {
+		t.Errorf("%d are found while the run is under way", n)
+	}
+	stopped := fault.NewIssue(fault.Interrupted, "It was being cancelled.", "run_id", r.ID, "state", string(run.Cancelling))
+	finished(t, s, r, at(2), run.End{Outcome: run.Failed, Issues: []fault.Issue{stopped}})
+	if n := uncovered(at(1)); n != 0 {
+		t.Errorf("%d are found that were due later than the only one", n)
+	}
+	if n := uncovered(at(-1)); n != 1 {
+		t.Errorf("%d are found after the clock was set back, want 1", n)
+	}
+	if n := uncovered(at(-1)); n != 1 {
+		t.Errorf("%d are found when it is asked again, want 1", n)
+	}
+}
+
 func TestChoicesAndCopiesSurviveReopening(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "data", FileName)
 	ctx := t.Context()

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -60,6 +61,15 @@ type Store struct {
 		sync.Mutex
 		held  *Calendar // nil before it was read, and once another was saved
 		saved int       // how many were saved, so that an older one is not held
+	}
+
+	// uncovered remembers that UncoveredSlots found none due after since, when the ledger
+	// had been written so many times.
+	uncovered struct {
+		sync.Mutex
+		none   bool
+		since  time.Time
+		writes uint64
 	}
 }
 

@@ -112,11 +112,22 @@ func (s *Store) Settle(ctx context.Context, slots []slot.Slot, runs []run.Run) e
 	return failed("settle slots", err)
 }
 
+// endedBadly are the covered slots whose run may have uncovered them. The plus sign keeps
+// SQLite from reading all slots in the order of their ids: the index of covered slots by
+// due_at finds the few that are meant.
+const endedBadly = "WHERE state = 'covered' AND due_at > ? AND EXISTS (SELECT 1 FROM run_details r WHERE r.id = run_id AND r.outcome IN ('cancelled', 'failed')) ORDER BY +id"
+
 // UncoveredSlots lists the slots due after since whose covering run a person stopped,
-// oldest first.
+// oldest first. While there are none and nothing is written, it reads nothing.
 func (s *Store) UncoveredSlots(ctx context.Context, since time.Time) ([]slot.Slot, error) {
-	all, err := s.querySlots(ctx, "WHERE state = 'covered' AND due_at > ? AND EXISTS (SELECT 1 FROM run_details r WHERE r.id = run_id AND r.outcome IN ('cancelled', 'failed')) ORDER BY id",
-		since.UnixMilli())
+	s.uncovered.Lock()
+	defer s.uncovered.Unlock()
+	writes := s.db.Writes()
+	if s.uncovered.none && s.uncovered.writes == writes && !since.Before(s.uncovered.since) {
+		return nil, nil
+	}
+	s.uncovered.none = false
+	all, err := s.querySlots(ctx, endedBadly, since.UnixMilli())
 	if err != nil {
 		return nil, err
 	}
@@ -130,6 +141,7 @@ func (s *Store) UncoveredSlots(ctx context.Context, since time.Time) ([]slot.Slo
 			lapsed = append(lapsed, v)
 		}
 	}
+	s.uncovered.none, s.uncovered.since, s.uncovered.writes = len(lapsed) == 0, since, writes
 	return lapsed, nil
 }
 
