@@ -153,8 +153,9 @@ func TestStats(t *testing.T) {
 	if st := s.Stats(); st.Total != 0 || len(s.Calls()) != 0 {
 		t.Errorf("after a reset %+v", st)
 	}
+	handler := s.Handler()
 	for range 10050 {
-		s.Handler().ServeHTTP(&recorder{head: http.Header{}}, mustRequest(t))
+		handler.ServeHTTP(&recorder{head: http.Header{}}, mustRequest(t))
 	}
 	if c := s.Calls(); len(c) != 10000 || c[0].Seq != 51 || c[9999].Seq != 10050 {
 		t.Errorf("the log holds %d calls, %d to %d", len(c), c[0].Seq, c[len(c)-1].Seq)
