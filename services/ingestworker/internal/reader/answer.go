@@ -30,8 +30,11 @@ const (
 )
 
 const (
-	// sliceRows is about how many rows one query brings into memory.
+	// sliceRows is about how many rows one query brings into memory. firstRows is that of
+	// the first one, so that a client has something to do early; each next one has up to
+	// twice as many as the one before.
 	sliceRows = 48 << 10
+	firstRows = 12 << 10
 	// batchBytes is about how large a message with rows is: one with all around it is less
 	// than 1 MiB, up to which gRPC has its memory ready.
 	batchBytes = 15 << 16
@@ -343,15 +346,15 @@ func (a *Answer) slices() []slice {
 	}
 	slices.Sort(days)
 	var out []slice
-	start, n := p.Start, int64(0)
+	start, n, limit := p.Start, int64(0), int64(firstRows)
 	for _, d := range days {
 		more := rows[d]
 		if len(p.Symbols) > 0 {
 			more = min(more, int64(len(p.Symbols)))
 		}
-		if n > 0 && n+more > sliceRows {
+		if n > 0 && n+more > limit {
 			out = append(out, slice{start, d - 1, int(n)})
-			start, n = d, 0
+			start, n, limit = d, 0, min(2*limit, sliceRows)
 		}
 		n += more
 	}

@@ -225,8 +225,12 @@ func (v *vector) merge(keys, other []rowKey, runs []int) []rowKey {
 }
 
 func (v *vector) mergeTwo(a, b, into []rowKey) {
-	if len(a) == 0 || len(b) == 0 || v.compare(a[len(a)-1], b[0]) <= 0 { // one after the other
+	switch { // one after the other, as days are, which a first fill stores newest first
+	case len(a) == 0 || len(b) == 0 || v.compare(a[len(a)-1], b[0]) <= 0:
 		copy(into[copy(into, a):], b)
+		return
+	case v.compare(b[len(b)-1], a[0]) < 0:
+		copy(into[copy(into, b):], a)
 		return
 	}
 	for n := range into {
