@@ -77,6 +77,15 @@ func (b *Bytes) Chunks() iter.Seq[[]byte] {
 	}
 }
 
+// Reader reads the bytes of a message that has nothing else, in place of Chunks. The message
+// is the reader's from then on, which is to be closed.
+func (b *Bytes) Reader() *mem.Reader {
+	r := b.wire.Reader()
+	_, _ = r.Discard(b.head) // it has them
+	b.Free()
+	return r
+}
+
 // Decode reads the message, whatever fields it has.
 func (b *Bytes) Decode(m proto.Message) error { return proto.Unmarshal(b.wire.Materialize(), m) }
 

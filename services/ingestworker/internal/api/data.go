@@ -103,8 +103,8 @@ func (s *DataServer) PrepareFile(ctx context.Context, r *ingestv1.PrepareFileReq
 
 // ReadFile implements the contract.
 func (s *DataServer) ReadFile(r *ingestv1.ReadFileRequest, stream ingestv1.DataService_ReadFileServer) error {
-	return s.reader.ReadFile(stream.Context(), r.GetFileId(), r.GetOffset(), r.GetLength(), func(data []byte) error {
-		m := transport.NewBytes(data, nil)
+	return s.reader.ReadFile(stream.Context(), r.GetFileId(), r.GetOffset(), r.GetLength(), func(data []byte, done func()) error {
+		m := transport.NewBytes(data, done)
 		return transport.SendWithin(s.stall, func() error { return stream.SendMsg(m) })
 	})
 }

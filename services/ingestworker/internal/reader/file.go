@@ -309,8 +309,8 @@ func (f *files) prune(but string) {
 }
 
 // ReadFile sends bytes of a file that was made, from offset on; length 0 means to the
-// end. NOT_FOUND says that it was dropped.
-func (s *Service) ReadFile(ctx context.Context, id string, offset, length int64, send func([]byte) error) error {
+// end. NOT_FOUND says that it was dropped. done is to be called when data is no longer needed.
+func (s *Service) ReadFile(ctx context.Context, id string, offset, length int64, send func(data []byte, done func()) error) error {
 	gone := fault.New(fault.NotFound, "The file has expired; request the rows again.", "kind", "file", "id", id[:min(len(id), 40)])
 	fs := &s.files
 	fs.mu.Lock()
@@ -348,12 +348,14 @@ func (s *Service) ReadFile(ctx context.Context, id string, offset, length int64,
 		if err != nil {
 			return err
 		}
-		buffer := make([]byte, min(batchBytes, max(length, 1)))
-		n, err := io.ReadFull(in, buffer)
+		memo, _ := messages.Get().(*[]byte)
+		size := int(min(batchBytes, max(length, 1)))
+		*memo = slices.Grow((*memo)[:0], size)[:size]
+		n, err := io.ReadFull(in, *memo)
 		pass.Charge(time.Duration(n) * sendCost)
 		pass.Leave()
 		if n > 0 {
-			if err := send(buffer[:n]); err != nil {
+			if err := send((*memo)[:n], func() { messages.Put(memo) }); err != nil {
 				return err
 			}
 			if length -= int64(n); length == 0 {

@@ -19,6 +19,8 @@ import (
 	"strings"
 	"time"
 
+	"google.golang.org/grpc/mem"
+
 	ingestv1 "github.com/afterbell/afterbell/gen/afterbell/ingest/v1"
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	"github.com/afterbell/afterbell/services/internal/fault"
@@ -382,6 +384,31 @@ func (p *patient) Write(data []byte) (int, error) {
 	return p.ResponseWriter.Write(data)
 }
 
+// ReadFrom implements io.ReaderFrom, for files, whose bytes come in many pieces.
+func (p *patient) ReadFrom(from io.Reader) (written int64, err error) {
+	buffer := make([]byte, writeBuffer)
+	for err == nil {
+		filled := 0
+		for filled < len(buffer) && err == nil {
+			var n int
+			n, err = from.Read(buffer[filled:])
+			filled += n
+		}
+		if filled == 0 {
+			break
+		}
+		n, failed := p.Write(buffer[:filled])
+		written += int64(n)
+		if failed != nil {
+			return written, failed
+		}
+	}
+	if errors.Is(err, io.EOF) {
+		err = nil
+	}
+	return written, err
+}
+
 // WriteHeader implements http.ResponseWriter.
 func (p *patient) WriteHeader(code int) {
 	p.begun = true
@@ -404,7 +431,7 @@ type remoteFile struct {
 	at     int64
 	stream ingestv1.DataService_ReadFileClient
 	cancel context.CancelFunc
-	rest   []byte
+	rest   *mem.Reader // of the message that came last; nil for none
 	err    error
 }
 
@@ -427,6 +454,9 @@ func (f *remoteFile) drop() {
 	if f.cancel != nil {
 		f.cancel()
 	}
+	if f.rest != nil {
+		_ = f.rest.Close() // it gives the memory back and cannot fail
+	}
 	f.stream, f.cancel, f.rest = nil, nil, nil
 }
 
@@ -445,20 +475,36 @@ func (f *remoteFile) Read(into []byte) (int, error) {
 		}
 		f.stream, f.cancel = stream, cancel
 	}
-	for len(f.rest) == 0 {
-		m, err := f.stream.Recv()
-		if err != nil {
+	for f.rest == nil || f.rest.Remaining() == 0 {
+		if err := f.next(); err != nil {
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}
 			f.err = err
 			return 0, err
 		}
-		f.rest = m.GetData()
 	}
-	n := copy(into, f.rest)
-	f.rest, f.at = f.rest[n:], f.at+int64(n)
-	return n, nil
+	n, err := f.rest.Read(into)
+	f.at += int64(n)
+	return n, err
+}
+
+// next receives a message, whose bytes are copied only to where they are read.
+func (f *remoteFile) next() error {
+	if f.rest != nil {
+		_ = f.rest.Close() // as above
+		f.rest = nil
+	}
+	m := &transport.Bytes{}
+	if err := f.stream.RecvMsg(m); err != nil {
+		return err
+	}
+	if m.Only() {
+		f.rest = m.Reader()
+	} else {
+		m.Free() // it has no bytes
+	}
+	return nil
 }
 
 // rowsOperation is how the OpenAPI document tells of the files.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
 	"testing"
@@ -54,7 +55,7 @@ func (w *endless) flood(send func([]byte) error) error {
 	}
 }
 
-func startRows(t *testing.T, w *endless) string {
+func startRows(t *testing.T, w ingestv1.DataServiceServer) string {
 	t.Helper()
 	lis, err := transport.Listen(logging.Discard(), "test", "grpc", "grpc_addr", "127.0.0.1:0")
 	if err != nil {
@@ -122,6 +123,58 @@ func TestAnswerThatBreaksOffIsSeen(t *testing.T) {
 		resp.Body.Close()
 		if err == nil || n == 0 {
 			t.Errorf("%s: %d bytes and %v", ending, n, err)
+		}
+	}
+}
+
+// oneFile is a worker that keeps one file, and sends it in messages of many sizes.
+type oneFile struct {
+	ingestv1.UnimplementedDataServiceServer
+	content []byte
+}
+
+func (w *oneFile) PrepareFile(context.Context, *ingestv1.PrepareFileRequest) (*ingestv1.PrepareFileResponse, error) {
+	return &ingestv1.PrepareFileResponse{FileId: "f", ByteCount: int64(len(w.content)), Summary: &marketv1.RowsSummary{}}, nil
+}
+
+func (w *oneFile) ReadFile(r *ingestv1.ReadFileRequest, s grpc.ServerStreamingServer[ingestv1.ReadFileResponse]) error {
+	rest := w.content[r.GetOffset():]
+	for n := 1; len(rest) > 0; n = 5*n + 1 {
+		n = min(n, len(rest), 1<<20)
+		if err := errors.Join(s.Send(&ingestv1.ReadFileResponse{}), s.Send(&ingestv1.ReadFileResponse{Data: rest[:n]})); err != nil {
+			return err
+		}
+		rest = rest[n:]
+	}
+	return nil
+}
+
+// The bytes of a file and of its ranges are those that the worker has.
+func TestFileArrivesAsItIs(t *testing.T) {
+	w := &oneFile{content: make([]byte, 3<<20+17)}
+	_, _ = rand.NewChaCha8([32]byte{1}).Read(w.content) // it never fails
+	base := startRows(t, w)
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	for _, c := range []struct {
+		span     string
+		from, to int
+	}{{"", 0, len(w.content)}, {"bytes=0-0", 0, 1}, {"bytes=100-700000", 100, 700_001}, {"bytes=-5", len(w.content) - 5, len(w.content)}} {
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/v1/data/daily_prices.parquet", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.span != "" {
+			req.Header.Set("Range", c.span)
+		}
+		resp, err := client.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, err := io.ReadAll(resp.Body)
+		resp.Body.Close()
+		if err != nil || !bytes.Equal(got, w.content[c.from:c.to]) || resp.ContentLength != int64(c.to-c.from) {
+			t.Errorf("%q: HTTP %d, %d bytes of %d, %v", c.span, resp.StatusCode, len(got), c.to-c.from, err)
 		}
 	}
 }
