@@ -3,7 +3,9 @@ package dispatch_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -551,6 +553,59 @@ func TestWatchResumesAndLetsGo(t *testing.T) {
 		defer cancel()
 		if err := g.d.Watch(ctx, id, 0, func(run.Event) error { return nil }); !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("err = %v", err)
+		}
+	})
+}
+
+// held counts what watchers have read and not sent.
+type held struct {
+	dispatch.Ledger
+	now, most *atomic.Int64
+}
+
+func (h held) Events(ctx context.Context, id string, after int64, limit int) ([]run.Event, error) {
+	events, err := h.Ledger.Events(ctx, id, after, limit)
+	n := h.now.Add(int64(len(events)))
+	for was := h.most.Load(); n > was && !h.most.CompareAndSwap(was, n); was = h.most.Load() {
+	}
+	return events, err
+}
+
+// A hundred watchers of a long run get all of it, and hold little of it at a time.
+func TestManyWatchersHoldLittle(t *testing.T) {
+	inTime(t, func(t *testing.T) {
+		g := newRig(t)
+		g.srv.Data = nil
+		for n := range 400 {
+			g.srv.Data = append(g.srv.Data, workertest.Spec("stock.market.daily", "daily", (market.NewDate(2020, 1, 1)+market.Date(n)).String()))
+		}
+		h := held{now: &atomic.Int64{}, most: &atomic.Int64{}}
+		g.start(func(c *dispatch.Config) { h.Ledger = c.Ledger; c.Ledger = h })
+		r, all := g.run(market.Universe)
+		h.now.Store(0)
+		h.most.Store(0)
+		const many = 100
+		var group sync.WaitGroup
+		for range many {
+			group.Go(func() {
+				next := int64(1)
+				err := g.d.Watch(t.Context(), r.ID, 0, func(e run.Event) error {
+					if e.Sequence != next {
+						return fmt.Errorf("event %d after %d", e.Sequence, next-1)
+					}
+					next++
+					h.now.Add(-1)
+					time.Sleep(time.Microsecond) // the others have their turn
+					return nil
+				})
+				if err != nil || next != int64(len(all))+1 {
+					t.Errorf("%d of %d events, %v", next-1, len(all), err)
+				}
+			})
+		}
+		group.Wait()
+		if most := h.most.Load(); most > many*60 {
+			t.Errorf("%d watchers of %d events held %d at once", many, len(all), most)
 		}
 	})
 }

@@ -37,9 +37,12 @@ func (r *replays) begin() (end func()) {
 	return func() { r.behind.Add(-1) }
 }
 
+// many tells whether watchers of the past are held back.
+func (r *replays) many() bool { return r.behind.Load() > replaysFree }
+
 // wait returns when a piece of n events may be sent, or ctx ends.
 func (r *replays) wait(ctx context.Context, n int) error {
-	if r.behind.Load() <= replaysFree {
+	if !r.many() {
 		return nil
 	}
 	each := idleReplayTime

@@ -63,11 +63,15 @@ func (d *Dispatcher) sendPast(ctx context.Context, runID string, after int64, se
 	}
 	behind := false
 	for {
-		events, err := d.cfg.Ledger.Events(ctx, runID, after, watchBatch)
+		batch := watchBatch
+		if !behind || d.replays.many() { // each holds what it has read while it waits
+			batch = replayPiece
+		}
+		events, err := d.cfg.Ledger.Events(ctx, runID, after, batch)
 		if err != nil {
 			return false, after, err
 		}
-		if len(events) >= replayPiece && !behind {
+		if len(events) == batch && !behind {
 			behind = true
 			defer d.replays.begin()()
 		}
@@ -85,7 +89,7 @@ func (d *Dispatcher) sendPast(ctx context.Context, runID string, after int64, se
 				return true, after, nil
 			}
 		}
-		if len(events) < watchBatch {
+		if len(events) < batch {
 			return r.State == run.Finished, after, nil
 		}
 	}
