@@ -111,8 +111,11 @@ func TestHostsOfAReverseProxy(t *testing.T) {
 			t.Errorf("%s: %d %s", host, resp.StatusCode, body)
 		}
 	}
-	if resp, _ := r.do(t, "GET", "/v1/runs/r1:watch", "", "Host", "data.example"); resp.Header.Get("X-Accel-Buffering") != "no" {
-		t.Errorf("a proxy may hold a stream back: %v", resp.Header)
+	for _, c := range [][3]string{{"GET", "/v1/runs/r1:watch", ""}, {"POST", "/v1/preflights:run", "{}"}, {"GET", "/v1/data/daily_prices.csv", ""}} {
+		resp, _ := r.do(t, c[0], c[1], c[2], "Host", "data.example")
+		if resp.Header.Get("X-Accel-Buffering") != "no" || !strings.Contains(resp.Header.Get("Cache-Control"), "no-transform") {
+			t.Errorf("%s: a proxy may hold a stream back: %v", c[1], resp.Header)
+		}
 	}
 }
 
