@@ -394,7 +394,11 @@ type Channel struct {
 	LastSentTime *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=last_sent_time,json=lastSentTime,proto3" json:"last_sent_time,omitempty"`
 	// Why the last attempt failed, without anything secret. Empty if nothing waits
 	// and nothing was given up.
-	Error         string `protobuf:"bytes,22,opt,name=error,proto3" json:"error,omitempty"`
+	Error string `protobuf:"bytes,22,opt,name=error,proto3" json:"error,omitempty"`
+	// Changes whenever a setting of the channel does, its address and its secret
+	// included. Opaque. Send it with a change to have that refused, with
+	// ETAG_MISMATCH, where somebody else made one since.
+	Etag          string `protobuf:"bytes,23,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -579,6 +583,13 @@ func (x *Channel) GetLastSentTime() *timestamppb.Timestamp {
 func (x *Channel) GetError() string {
 	if x != nil {
 		return x.Error
+	}
+	return ""
+}
+
+func (x *Channel) GetEtag() string {
+	if x != nil {
+		return x.Etag
 	}
 	return ""
 }
@@ -1276,7 +1287,9 @@ type UpdateChannelRequest struct {
 	// Whether it is called with /fail when an evening is not whole.
 	Fail *bool `protobuf:"varint,15,opt,name=fail,proto3,oneof" json:"fail,omitempty"`
 	// Only check and tell what would change: nothing is changed.
-	ValidateOnly  bool `protobuf:"varint,16,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	ValidateOnly bool `protobuf:"varint,16,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
+	// Etag of what was read. Empty changes whatever is there now.
+	Etag          string `protobuf:"bytes,17,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -1421,6 +1434,13 @@ func (x *UpdateChannelRequest) GetValidateOnly() bool {
 		return x.ValidateOnly
 	}
 	return false
+}
+
+func (x *UpdateChannelRequest) GetEtag() string {
+	if x != nil {
+		return x.Etag
+	}
+	return ""
 }
 
 // Response for NoticeService.UpdateChannel.
@@ -1904,7 +1924,7 @@ var File_afterbell_orchestrator_v1_notice_service_proto protoreflect.FileDescrip
 
 const file_afterbell_orchestrator_v1_notice_service_proto_rawDesc = "" +
 	"\n" +
-	".afterbell/orchestrator/v1/notice_service.proto\x12\x19afterbell.orchestrator.v1\x1a\x1cafterbell/auth/v1/auth.proto\x1a\x1eafterbell/fault/v1/fault.proto\x1a afterbell/market/v1/market.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x9f\b\n" +
+	".afterbell/orchestrator/v1/notice_service.proto\x12\x19afterbell.orchestrator.v1\x1a\x1cafterbell/auth/v1/auth.proto\x1a\x1eafterbell/fault/v1/fault.proto\x1a afterbell/market/v1/market.proto\x1a\x1cgoogle/api/annotations.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xb3\b\n" +
 	"\aChannel\x12\x1d\n" +
 	"\n" +
 	"channel_id\x18\x01 \x01(\tR\tchannelId\x12;\n" +
@@ -1929,7 +1949,8 @@ const file_afterbell_orchestrator_v1_notice_service_proto_rawDesc = "" +
 	"\x12failing_since_time\x18\x13 \x01(\v2\x1a.google.protobuf.TimestampR\x10failingSinceTime\x127\n" +
 	"\tnext_time\x18\x14 \x01(\v2\x1a.google.protobuf.TimestampR\bnextTime\x12@\n" +
 	"\x0elast_sent_time\x18\x15 \x01(\v2\x1a.google.protobuf.TimestampR\flastSentTime\x12\x14\n" +
-	"\x05error\x18\x16 \x01(\tR\x05error\"\xa8\x01\n" +
+	"\x05error\x18\x16 \x01(\tR\x05error\x12\x12\n" +
+	"\x04etag\x18\x17 \x01(\tR\x04etag\"\xa8\x01\n" +
 	"\x04Kind\x12\x14\n" +
 	"\x10KIND_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fKIND_WEBHOOK\x10\x01\x12\x11\n" +
@@ -2029,7 +2050,7 @@ const file_afterbell_orchestrator_v1_notice_service_proto_rawDesc = "" +
 	"\n" +
 	"\b_enabled\"U\n" +
 	"\x15CreateChannelResponse\x12<\n" +
-	"\achannel\x18\x01 \x01(\v2\".afterbell.orchestrator.v1.ChannelR\achannel\"\xb1\x05\n" +
+	"\achannel\x18\x01 \x01(\v2\".afterbell.orchestrator.v1.ChannelR\achannel\"\xc5\x05\n" +
 	"\x14UpdateChannelRequest\x12\x1d\n" +
 	"\n" +
 	"channel_id\x18\x01 \x01(\tR\tchannelId\x12;\n" +
@@ -2049,7 +2070,8 @@ const file_afterbell_orchestrator_v1_notice_service_proto_rawDesc = "" +
 	"\x05start\x18\x0e \x01(\bH\tR\x05start\x88\x01\x01\x12\x17\n" +
 	"\x04fail\x18\x0f \x01(\bH\n" +
 	"R\x04fail\x88\x01\x01\x12#\n" +
-	"\rvalidate_only\x18\x10 \x01(\bR\fvalidateOnlyB\n" +
+	"\rvalidate_only\x18\x10 \x01(\bR\fvalidateOnly\x12\x12\n" +
+	"\x04etag\x18\x11 \x01(\tR\x04etagB\n" +
 	"\n" +
 	"\b_enabledB\x06\n" +
 	"\x04_urlB\t\n" +

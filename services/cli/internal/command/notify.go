@@ -458,6 +458,9 @@ func (a *app) planNewChannel(ctx context.Context, p *plan, id, section string, w
 }
 
 func (a *app) planChannel(ctx context.Context, p *plan, now *orchestratorv1.Channel, section string, want map[string]any, file string) error {
+	if len(want) == 0 {
+		return nil // it is there
+	}
 	req := &orchestratorv1.UpdateChannelRequest{ChannelId: now.GetChannelId(), ValidateOnly: true}
 	if err := a.wantChannel(req, section, want, file); err != nil {
 		return err

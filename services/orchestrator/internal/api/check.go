@@ -11,6 +11,7 @@ import (
 
 	"github.com/google/uuid"
 	"google.golang.org/protobuf/proto"
+	"google.golang.org/protobuf/reflect/protoreflect"
 
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	"github.com/afterbell/afterbell/services/internal/fault"
@@ -57,13 +58,14 @@ func (p *problems) err() error {
 	return f
 }
 
-// changes refuses an update that sets none of its optional fields.
+// changes refuses an update that sets none of its fields but those that name what is
+// changed.
 func (p *problems) changes(req proto.Message) {
 	m := req.ProtoReflect()
 	var names []string
 	for i := range m.Descriptor().Fields().Len() {
 		fd := m.Descriptor().Fields().Get(i)
-		if !fd.HasPresence() && !fd.IsList() {
+		if !fd.HasPresence() && !fd.IsList() && fd.Kind() != protoreflect.EnumKind {
 			continue // what is changed, and the etag
 		}
 		if m.Has(fd) {

@@ -90,6 +90,7 @@ func (s *noticeService) channelOf(ctx context.Context, c notice.Channel) (*orche
 		Language: enum[orchestratorv1.Channel_Language](orchestratorv1.Channel_Language_value, "LANGUAGE_", string(c.Language)),
 		ChatId:   c.Chat, SmtpHost: c.Host, SmtpPort: int32(c.Port), SmtpUser: c.User, From: c.From, To: c.To,
 		Post: c.Post, Start: c.Start, Fail: c.Fail,
+		Etag:         etagOf([]any{c.Kind, c.Enabled, c.Language, address, secret, c.Lost, c}),
 		WaitingCount: int32(h.Waiting), GivenUpCount: int32(h.GivenUp), FailingSinceTime: transport.TimeToProto(h.FailingSince),
 		NextTime: transport.TimeToProto(h.NextAt), LastSentTime: transport.TimeToProto(h.SentAt), Error: h.Error,
 	}, nil
@@ -142,7 +143,15 @@ func (s *noticeService) UpdateChannel(ctx context.Context, req *orchestratorv1.U
 	if err != nil {
 		return nil, err
 	}
+	read, err := s.channelOf(ctx, before)
+	if err != nil {
+		return nil, err
+	}
+	if err := checkEtag("channel", before.ID, req.GetEtag(), read.GetEtag()); err != nil {
+		return nil, err
+	}
 	var p problems
+	p.changes(req)
 	c := before
 	if k := p.choice("kind", req.GetKind(), "KIND_"); k != "" {
 		c.Kind = notice.ChannelKind(k)

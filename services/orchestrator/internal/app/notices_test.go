@@ -56,6 +56,13 @@ func TestChannels(t *testing.T) {
 	call(200, "PATCH", "/v1/channels/desk", `{"secret":"`+platformtest.Secret+`","validateOnly":true}`, `"changedFields":[]`)
 	call(200, "PATCH", "/v1/channels/desk", `{"secret":"other-`+platformtest.Secret+`"}`, `"changedFields":["secret"]`)
 	call(404, "PATCH", "/v1/channels/nobody", `{"enabled":false}`, "NOT_FOUND")
+	call(400, "PATCH", "/v1/channels/desk", `{}`, "body: changes nothing; set at least one of kind, enabled, language, url")
+	_, etag, _ := strings.Cut(made, `"etag":"`)
+	etag, _, _ = strings.Cut(etag, `"`)
+	call(409, "PATCH", "/v1/channels/desk", `{"enabled":false,"etag":"`+etag+`"}`, "ETAG_MISMATCH") // its secret is another one since
+	_, etag, _ = strings.Cut(call(200, "GET", "/v1/channels", ""), `"etag":"`)
+	etag, _, _ = strings.Cut(etag, `"`)
+	call(200, "PATCH", "/v1/channels/desk", `{"language":"LANGUAGE_ZH","etag":"`+etag+`"}`, `"changedFields":[]`, `"etag":"`+etag+`"`)
 	call(400, "PATCH", "/v1/channels/desk", `{"kind":"KIND_MAIL"}`, "url: is not used by mail", "smtp_host")
 	call(200, "POST", "/v1/channels/desk:test", `{}`, `"delivered":false`, "errcode 310000")
 	again := call(200, "PATCH", "/v1/channels/desk", `{"secret":"`+platformtest.Secret+`"}`, `"changedFields":["secret"]`)
