@@ -31,7 +31,7 @@ func oddRig(t testing.TB, p *providertest.Provider) *rig {
 	r := &rig{t: t, dir: t.TempDir()}
 	r.epoch.Store(1_000)
 	r.client, err = tushare.New(tushare.Config{
-		URL: srv.URL, Tokens: anyToken{}, Limiter: limits, Timeout: 30 * time.Second, Attempts: 2, Backoff: time.Millisecond,
+		URL: srv.URL, Tokens: anyToken{}, Limiter: limits, Timeout: patience, Attempts: 2, Backoff: time.Millisecond,
 		Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -56,8 +56,9 @@ func (r *rig) sameAs(p *providertest.Provider, pool market.Pool, start, end mark
 	r.close()
 	for _, id := range daily {
 		ds := catalog.Lookup(id)
+		days := r.storedDays(pool, ds, start, end)
 		for _, d := range p.Open(start, end) {
-			got := r.stored(pool, ds, map[market.Pool]string{market.Universe: "trade_date = DATE '", market.Targets: "trade_date = '"}[pool]+d.String()+"'")
+			got := days[d.String()]
 			maps.DeleteFunc(got, func(s string, _ []any) bool { return market.IsETF(s) != (ds.Kind == market.ETF) })
 			want := rowSet{}
 			for _, row := range p.Rows(id, map[string]string{"trade_date": d.Compact()}) {

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
@@ -232,7 +231,7 @@ func TestNewerDispatchEndsTheOlder(t *testing.T) {
 		_, err := r.ing.Partition(context.Background(), ingest.Work{Partition: p, RunID: "a", Epoch: 1}, nil)
 		older <- err
 	}()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	if err := r.sim.WaitHanging(ctx, 1); err != nil {
 		t.Fatal(err)
@@ -264,7 +263,7 @@ func TestCancelLeavesNoTrace(t *testing.T) {
 		_, err := r.ing.Partition(ctx, ingest.Work{Partition: p, RunID: "a", Epoch: 1}, nil)
 		ended <- err
 	}()
-	wait, stop := context.WithTimeout(context.Background(), 10*time.Second)
+	wait, stop := context.WithTimeout(context.Background(), patience)
 	defer stop()
 	if err := r.sim.WaitHanging(wait, 1); err != nil {
 		t.Fatal(err)

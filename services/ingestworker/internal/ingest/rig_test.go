@@ -53,6 +53,9 @@ func datasets(ids ...string) []*catalog.Dataset {
 
 var everything = datasets(append([]string{catalog.TradeCal, catalog.StockBasic, catalog.FundBasic}, daily...)...)
 
+// patience is how long a test waits for what happens at once on an idle machine.
+const patience = time.Minute
+
 // rig is an ingester over both real pools and the simulator over HTTP.
 type rig struct {
 	t      testing.TB
@@ -62,6 +65,8 @@ type rig struct {
 	ing    *ingest.Ingester
 	client *tushare.Client
 	epoch  atomic.Int64
+	// readers read the closed files.
+	readers map[market.Pool]*sql.DB
 	// logHeld is the size from which a held log of targets is told; 0 is the default.
 	logHeld int64
 }
@@ -80,7 +85,7 @@ func newRig(t testing.TB, o tusharesim.Options) *rig {
 		t.Fatal(err)
 	}
 	r.client, err = tushare.New(tushare.Config{
-		URL: r.sim.URL, Tokens: anyToken{}, Limiter: limits, Timeout: 30 * time.Second, Attempts: 2, Backoff: time.Millisecond,
+		URL: r.sim.URL, Tokens: anyToken{}, Limiter: limits, Timeout: patience, Attempts: 2, Backoff: time.Millisecond,
 		Log: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
@@ -92,6 +97,7 @@ func newRig(t testing.TB, o tusharesim.Options) *rig {
 }
 
 func (r *rig) open() {
+	r.stopReading()
 	log := slog.New(slog.DiscardHandler)
 	r.sinks = map[market.Pool]ingest.Sink{
 		market.Universe: universe.New(universe.Config{Path: filepath.Join(r.dir, "analysis.duckdb"), Source: "sim", Logger: log}),
@@ -103,12 +109,22 @@ func (r *rig) open() {
 }
 
 func (r *rig) close() {
+	r.stopReading()
 	for _, s := range r.sinks {
 		if err := s.Close(); err != nil {
 			r.t.Error(err)
 		}
 	}
 	r.sinks = nil
+}
+
+func (r *rig) stopReading() {
+	for _, db := range r.readers {
+		if err := db.Close(); err != nil {
+			r.t.Error(err)
+		}
+	}
+	r.readers = nil
 }
 
 type outcome struct {
@@ -246,30 +262,35 @@ func (r *rig) truth(ds *catalog.Dataset, params map[string]string, keep func(sym
 	return out
 }
 
-// stored reads a table of a closed pool's file.
+// stored reads a table of a closed pool's file, by symbol.
 func (r *rig) stored(pool market.Pool, ds *catalog.Dataset, where string) rowSet {
 	r.t.Helper()
-	driver, dsn := "duckdb", filepath.Join(r.dir, "analysis.duckdb")+"?access_mode=READ_ONLY"
-	if pool == market.Targets {
-		driver, dsn = "sqlite3", "file:"+filepath.Join(r.dir, "targets.sqlite")+"?mode=ro"
-	}
-	db, err := sql.Open(driver, dsn)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	defer db.Close()
+	return r.storedBy(pool, ds, where, func([]any) string { return "" })[""]
+}
+
+// storedDays reads the days of a span from a closed pool's file, by date and symbol.
+func (r *rig) storedDays(pool market.Pool, ds *catalog.Dataset, start, end market.Date) map[string]rowSet {
+	r.t.Helper()
+	at := slices.IndexFunc(ds.Columns, func(c catalog.Column) bool { return c.Provider == "trade_date" })
+	where := fmt.Sprintf("trade_date BETWEEN '%s' AND '%s'", start, end)
+	return r.storedBy(pool, ds, where, func(cells []any) string { return cells[at].(string) })
+}
+
+func (r *rig) storedBy(pool market.Pool, ds *catalog.Dataset, where string, group func(cells []any) string) map[string]rowSet {
+	r.t.Helper()
 	names := make([]string, len(ds.Columns))
 	for i, c := range ds.Columns {
 		names[i] = `"` + c.Stored + `"`
 	}
-	rows, err := db.Query("SELECT " + strings.Join(names, ",") + " FROM " + ds.Table + " WHERE " + where)
+	rows, err := r.reader(pool).Query("SELECT " + strings.Join(names, ",") + " FROM " + ds.Table + " WHERE " + where)
 	if err != nil {
 		r.t.Fatal(err)
 	}
 	defer rows.Close()
-	out := rowSet{}
+	out := map[string]rowSet{}
+	dest := make([]any, len(names))
 	for rows.Next() {
-		cells, dest := make([]any, len(names)), make([]any, len(names))
+		cells := make([]any, len(names))
 		for i := range cells {
 			dest[i] = &cells[i]
 		}
@@ -288,16 +309,40 @@ func (r *rig) stored(pool market.Pool, ds *catalog.Dataset, where string) rowSet
 				cells[i] = float64(x)
 			}
 		}
-		symbol := cells[0].(string)
-		if _, twice := out[symbol]; twice {
-			r.t.Errorf("%s is stored twice in %s where %s", symbol, ds.Table, where)
+		symbol, of := cells[0].(string), group(cells)
+		if out[of] == nil {
+			out[of] = rowSet{}
 		}
-		out[symbol] = cells
+		if _, twice := out[of][symbol]; twice {
+			r.t.Errorf("%s is stored twice in %s where %s %s", symbol, ds.Table, where, of)
+		}
+		out[of][symbol] = cells
 	}
 	if err := rows.Err(); err != nil {
 		r.t.Fatal(err)
 	}
 	return out
+}
+
+// reader reads a closed pool's file until the pools are opened again.
+func (r *rig) reader(pool market.Pool) *sql.DB {
+	r.t.Helper()
+	if db := r.readers[pool]; db != nil {
+		return db
+	}
+	driver, dsn := "duckdb", filepath.Join(r.dir, "analysis.duckdb")+"?access_mode=READ_ONLY"
+	if pool == market.Targets {
+		driver, dsn = "sqlite3", "file:"+filepath.Join(r.dir, "targets.sqlite")+"?mode=ro"
+	}
+	db, err := sql.Open(driver, dsn)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if r.readers == nil {
+		r.readers = map[market.Pool]*sql.DB{}
+	}
+	r.readers[pool] = db
+	return db
 }
 
 func (r *rig) equal(what string, got, want rowSet) {
@@ -306,7 +351,7 @@ func (r *rig) equal(what string, got, want rowSet) {
 		r.t.Errorf("%s: %d rows stored, the provider has %d", what, len(got), len(want))
 	}
 	for _, symbol := range slices.Sorted(maps.Keys(want)) {
-		if fmt.Sprint(got[symbol]) != fmt.Sprint(want[symbol]) {
+		if !slices.Equal(got[symbol], want[symbol]) && fmt.Sprint(got[symbol]) != fmt.Sprint(want[symbol]) {
 			r.t.Errorf("%s %s\nstored   %v\nprovider %v", what, symbol, got[symbol], want[symbol])
 			return
 		}
@@ -322,7 +367,7 @@ func (r *rig) sameAsProvider(start, end market.Date, of []*catalog.Dataset) {
 		if ds.Snapshot {
 			continue
 		}
-		id := ds.ID
+		id, days := ds.ID, r.storedDays(market.Universe, ds, start, end)
 		for _, text := range r.sim.OpenDates(start.Compact(), end.Compact()) {
 			d, err := market.ParseCompact(text)
 			if err != nil {
@@ -332,7 +377,7 @@ func (r *rig) sameAsProvider(start, end market.Date, of []*catalog.Dataset) {
 			if ds.Kind == market.ETF {
 				keep = market.IsETF
 			}
-			got := r.stored(market.Universe, ds, "trade_date = DATE '"+d.String()+"'")
+			got := days[d.String()]
 			maps.DeleteFunc(got, func(s string, _ []any) bool { return market.IsETF(s) != (ds.Kind == market.ETF) })
 			r.equal(id+" "+d.String(), got, r.truth(ds, map[string]string{"trade_date": text}, keep))
 		}

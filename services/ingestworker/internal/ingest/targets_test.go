@@ -46,12 +46,13 @@ func (r *rig) targetsSameAsProvider(symbols []string, start, end market.Date) {
 	r.close()
 	for _, id := range daily {
 		ds := catalog.Lookup(id)
+		days := r.storedDays(market.Targets, ds, start, end)
 		for _, text := range r.sim.OpenDates(start.Compact(), end.Compact()) {
 			d, err := market.ParseCompact(text)
 			if err != nil {
 				r.t.Fatal(err)
 			}
-			got := r.stored(market.Targets, ds, "trade_date = '"+d.String()+"'")
+			got := days[d.String()]
 			maps.DeleteFunc(got, func(s string, _ []any) bool { return market.IsETF(s) != (ds.Kind == market.ETF) })
 			want := r.truth(ds, map[string]string{"trade_date": text}, func(s string) bool { return slices.Contains(symbols, s) })
 			r.equal("targets "+id+" "+d.String(), got, want)

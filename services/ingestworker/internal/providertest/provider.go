@@ -182,6 +182,36 @@ func (p *Provider) before(i Instrument, d market.Date) market.Date {
 	return d - 1
 }
 
+// told are rows made before. A row depends on nothing but its key, and providers with
+// small pages ask for each of them many times.
+var told struct {
+	sync.Mutex
+	rows map[row]map[string]any
+}
+
+type row struct {
+	api, code     string
+	d, lastTraded market.Date
+}
+
+// mostTold is how many rows are remembered at most.
+const mostTold = 1 << 14
+
+// cells are what an instrument did on a day. Who changes it must copy it first.
+func (k row) cells() map[string]any {
+	told.Lock()
+	defer told.Unlock()
+	r, ok := told.rows[k]
+	if !ok {
+		if len(told.rows) >= mostTold || told.rows == nil {
+			told.rows = map[row]map[string]any{}
+		}
+		r = dated(k.api, k.code, k.d, k.lastTraded)
+		told.rows[k] = r
+	}
+	return r
+}
+
 func dated(api, code string, d, lastTraded market.Date) map[string]any {
 	r := map[string]any{"ts_code": code, "trade_date": d.Compact()}
 	price := func(d market.Date) float64 { return round(5+20*noise(code)+noise(code, d), 2) }
@@ -237,7 +267,7 @@ func text(d market.Date) any {
 }
 
 // Rows is what the provider has for a query, whatever its habits and what is not
-// yet published.
+// yet published. The rows must not be changed.
 func (p *Provider) Rows(api string, params map[string]string) []map[string]any {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -322,7 +352,11 @@ func (p *Provider) rows(api string, params map[string]string, asTold bool) (out 
 			if want != nil && !want[i.Code] || !p.trades(i, d) || api == "moneyflow" && strings.HasSuffix(i.Code, "BJ") {
 				continue
 			}
-			add(dated(api, i.Code, d, p.before(i, d)))
+			r := row{api, i.Code, d, p.before(i, d)}.cells()
+			if p.Change != nil {
+				r = maps.Clone(r)
+			}
+			add(r)
 		}
 	}
 	if asTold && p.Also != nil {
