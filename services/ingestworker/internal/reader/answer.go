@@ -182,31 +182,52 @@ func (s *Service) conditions(ctx context.Context, v *publish.Version, p *plan) (
 	return f, out, err
 }
 
-// incomplete refuses a request for complete rows. What no run fetches by itself comes
-// with the command that does.
+// incomplete refuses a request for complete rows. Its remedy is the one that fits: of what
+// no run fetches by itself, the command that does.
 func (a *Answer) incomplete(lacks []Condition) error {
 	names := make([]string, 0, maxNamed)
 	for _, c := range a.Lacks[:min(len(a.Lacks), maxNamed)] {
 		names = append(names, c.String())
 	}
-	message := fmt.Sprintf("%d of the requested partitions and symbols of %s are not complete: %s.", a.LackCount, a.plan.table.Name, firstOf(names, a.LackCount))
 	again := slices.ContainsFunc(lacks, func(c Condition) bool { return c.AskedAgain })
 	var unknown []string
+	var dates []market.Date
+	settled := true
 	for _, c := range lacks {
 		if c.Symbol != "" {
 			unknown = append(unknown, c.Symbol)
 		}
+		if c.Date != market.NoDate {
+			dates, settled = append(dates, c.Date), settled && c.Verdict.Settled()
+		}
 	}
-	if len(unknown) > 0 {
-		again = false // the answer stays incomplete whatever is fetched
-		message += fmt.Sprintf(" No instrument list of this version has %s, so no run fetches it: correct the symbol.", firstOf(unknown, len(unknown)))
-	} else if dates := unsettled(lacks); !again && len(dates) > 0 {
-		message += fmt.Sprintf(" They are before the pool's window, so no scheduled run fetches them. Fetch them: afterbell run %s --from %s --to %s",
-			a.plan.Pool, slices.Min(dates), slices.Max(dates))
-	}
-	return fault.New(fault.DataIncomplete, message,
+	err := fault.New(fault.DataIncomplete, fmt.Sprintf("%d of the requested partitions and symbols of %s are not complete: %s.", a.LackCount, a.plan.table.Name, firstOf(names, a.LackCount)),
 		"pool", string(a.plan.Pool), "table", a.plan.table.Name, "version", a.Version.Manifest.Version,
-		"count", strconv.Itoa(a.LackCount), "partitions", strings.Join(names, ","), "fetched_again", strconv.FormatBool(again))
+		"count", strconv.Itoa(a.LackCount), "partitions", strings.Join(names, ","))
+	switch {
+	case len(unknown) > 0:
+		again = false // the answer stays incomplete whatever is fetched
+		err.Message += fmt.Sprintf(" No instrument list of this version has %s, so no run fetches it.", firstOf(unknown, len(unknown)))
+		err.Remedy = fmt.Sprintf(`Correct the symbol, or omit require to get the rows that exist. This searches the instruments: curl "localhost:7780/v1/instruments?query=%s"`, unknown[0])
+	case !again && len(dates) > 0 && settled:
+		err.Message += " They were accepted as they are, so no scheduled run fetches them again."
+		err.Remedy = "Omit require to get the rows that exist, or fetch the dates once more: " + a.fetch(dates, true)
+	case !again && len(dates) > 0:
+		err.Message += " They are before the pool's window, so no scheduled run fetches them."
+		err.Remedy = "Fetch the dates, and repeat the request when the run has ended: " + a.fetch(dates, false)
+	}
+	err.Meta["fetched_again"] = strconv.FormatBool(again)
+	return err
+}
+
+// fetch is the command that fetches the dates, also settled ones with refetch.
+func (a *Answer) fetch(dates []market.Date, refetch bool) string {
+	more := ""
+	if refetch {
+		more = `,"refetch":true`
+	}
+	return fmt.Sprintf(`curl -X POST localhost:7780/v1/runs -d '{"pools":["POOL_%s"],"start_date":"%s","end_date":"%s"%s}'`,
+		strings.ToUpper(string(a.plan.Pool)), slices.Min(dates), slices.Max(dates), more)
 }
 
 // firstOf names the first few of so many.
@@ -217,16 +238,6 @@ func firstOf(names []string, count int) string {
 		text += " and more"
 	}
 	return text
-}
-
-// unsettled are the dates of conditions that a run can still change.
-func unsettled(lacks []Condition) (dates []market.Date) {
-	for _, c := range lacks {
-		if c.Date != market.NoDate && !c.Verdict.Settled() {
-			dates = append(dates, c.Date)
-		}
-	}
-	return dates
 }
 
 // Metadata is what Arrow and Parquet files say of themselves.

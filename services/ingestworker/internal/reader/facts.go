@@ -157,9 +157,11 @@ func (f *facts) first(table string) market.Date {
 }
 
 // conditions are how datasets stand on the open days of a span, oldest first. Days that
-// are not due yet are told of only where end is given.
+// are not due yet are told of only where the span names them: end is given, or start is
+// and no day since is due.
 func (f *facts) conditions(p market.Pool, table string, datasets []*catalog.Dataset, start, end market.Date, symbols []string, cfg Config) ([]Condition, error) {
 	now := cfg.Now()
+	named := start != market.NoDate || end != market.NoDate
 	if start == market.NoDate {
 		start = f.first(table)
 	}
@@ -200,21 +202,38 @@ func (f *facts) conditions(p market.Pool, table string, datasets []*catalog.Data
 		told[coverage.Key{Dataset: d.Dataset, Date: d.Date}] = true
 		out = append(out, conditionOf(d))
 	}
-	if end != market.NoDate {
-		open, _ := f.calendar.Days(start, min(end, today))
-		for _, ds := range datasets {
-			for _, d := range open {
-				if !ds.Snapshot && !told[coverage.Key{Dataset: ds.ID, Date: d}] && now.Before(coverage.DueAt(ds, d)) {
-					out = append(out, Condition{
-						Dataset: ds.ID, Date: d, State: Pending, Verdict: coverage.Missing, AskedAgain: true,
-						Message: fmt.Sprintf("%s of %s is due at %s.", ds.ID, d, coverage.DueAt(ds, d).In(market.Shanghai).Format("15:04")),
-					})
-				}
-			}
-		}
+	if named {
+		out = append(out, f.notDue(datasets, start, end, now, told)...)
 	}
 	slices.SortStableFunc(out, func(a, b Condition) int { return int(a.Date) - int(b.Date) })
 	return out, nil
+}
+
+// notDue are the open days that a span names and that are not due yet, so that no answer
+// without their rows looks complete.
+func (f *facts) notDue(datasets []*catalog.Dataset, start, end market.Date, now time.Time, told map[coverage.Key]bool) (out []Condition) {
+	last := market.DateOf(now)
+	if end != market.NoDate {
+		last = min(end, last)
+	}
+	open, _ := f.calendar.Days(start, last)
+	if len(open) == 0 {
+		return nil
+	}
+	for _, ds := range datasets {
+		if ds.Snapshot || end == market.NoDate && !now.Before(coverage.DueAt(ds, open[0])) {
+			continue // without an end, the span is up to the last day due
+		}
+		for _, d := range open {
+			if !told[coverage.Key{Dataset: ds.ID, Date: d}] && now.Before(coverage.DueAt(ds, d)) {
+				out = append(out, Condition{
+					Dataset: ds.ID, Date: d, State: Pending, Verdict: coverage.Missing, AskedAgain: true,
+					Message: fmt.Sprintf("%s of %s is due at %s (Shanghai).", ds.ID, d, coverage.DueAt(ds, d).In(market.Shanghai).Format("15:04")),
+				})
+			}
+		}
+	}
+	return out
 }
 
 func conditionOf(d coverage.Day) Condition {

@@ -453,7 +453,7 @@ func TestIncompleteIsToldOrRefused(t *testing.T) {
 	}
 	q.Start, q.End = day, day // a day that is fetched again, which does not help the symbol
 	_, err = r.service.Open(t.Context(), q)
-	if f, _ := fault.As(err); f.Meta["fetched_again"] != "false" || !strings.HasPrefix(f.Meta["partitions"], "600999.SH") || !strings.Contains(f.Message, "No instrument list of this version has 600999.SH") {
+	if f, _ := fault.As(err); f.Meta["fetched_again"] != "false" || !strings.HasPrefix(f.Meta["partitions"], "600999.SH") || !strings.Contains(f.Message, "No instrument list of this version has 600999.SH") || fault.CommandIn(f.Remedy) != `curl "localhost:7780/v1/instruments?query=600999.SH"` {
 		t.Errorf("a symbol that no list knows on a day that is not complete: %v, %+v", err, f.Meta)
 	}
 	q.End = market.NoDate
@@ -464,9 +464,64 @@ func TestIncompleteIsToldOrRefused(t *testing.T) {
 	}
 	q.Start, q.End = sinktest.Day0-60, sinktest.Day0-56
 	_, err = r.service.Open(t.Context(), q)
-	want := "afterbell run universe --from 2026-01-01 --to 2026-01-05"
-	if f, _ := fault.As(err); !fault.Is(err, fault.DataIncomplete) || f.Meta["fetched_again"] != "false" || !strings.Contains(f.Message, want) {
-		t.Errorf("days before the window: %v; want no promise, and %q", err, want)
+	want := `curl -X POST localhost:7780/v1/runs -d '{"pools":["POOL_UNIVERSE"],"start_date":"2026-01-01","end_date":"2026-01-05"}'`
+	if f, _ := fault.As(err); !fault.Is(err, fault.DataIncomplete) || f.Meta["fetched_again"] != "false" || fault.CommandIn(f.Remedy) != want {
+		t.Errorf("days before the window: %v; want no promise, and %q", f, want)
+	}
+	short := sinktest.Commit(market.Universe, catalog.Daily, day, stocks, sinktest.Rows(catalog.Daily, day, stocks[:20], 3), 101)
+	short.Records[0].Verdict = coverage.AcceptedShort
+	if _, err := r.sink.Commit(t.Context(), short); err != nil {
+		t.Fatal(err)
+	}
+	r.publish()
+	q.Start, q.End = day, day
+	_, err = r.service.Open(t.Context(), q)
+	want = `curl -X POST localhost:7780/v1/runs -d '{"pools":["POOL_UNIVERSE"],"start_date":"2026-03-04","end_date":"2026-03-04","refetch":true}'`
+	if f, _ := fault.As(err); !fault.Is(err, fault.DataIncomplete) || f.Meta["fetched_again"] != "false" || fault.CommandIn(f.Remedy) != want {
+		t.Errorf("a day that was accepted short: %+v; want %q", f, want)
+	}
+}
+
+// A span whose open days are not due yet has no rows, and is not complete, with an end and
+// without one.
+func TestNothingDueIsNotComplete(t *testing.T) {
+	r := newRig(t)
+	r.week()
+	r.publish()
+	old := now
+	defer func() { now = old }()
+	monday := sinktest.Day0 + 7
+	for _, c := range []struct {
+		hour  int
+		start market.Date
+		end   market.Date
+		lacks string
+	}{
+		{12, monday, market.NoDate, "daily/2026-03-09 fund_daily/2026-03-09"},
+		{12, monday, monday, "daily/2026-03-09 fund_daily/2026-03-09"},
+		{12, monday - 1, market.NoDate, "daily/2026-03-09 fund_daily/2026-03-09"}, // from Sunday on
+		{12, monday - 3, market.NoDate, ""},                                       // Friday is due, and is the last day that is
+		{12, market.NoDate, market.NoDate, ""},
+		{17, monday, market.NoDate, "daily/2026-03-09 fund_daily/2026-03-09"}, // daily is missing, fund_daily not due
+	} {
+		now = time.Date(2026, 3, 9, c.hour, 30, 0, 0, market.Shanghai)
+		q := query(catalog.TablePrices)
+		q.Start, q.End = c.start, c.end
+		a := r.open(q)
+		var lacks []string
+		for _, l := range a.Lacks {
+			lacks = append(lacks, l.String())
+		}
+		if got := strings.Join(lacks, " "); got != c.lacks || a.Complete != (c.lacks == "") {
+			t.Errorf("%+v: complete %v, lacks %q", c, a.Complete, got)
+		}
+		q.Complete = true
+		if b, err := r.service.Open(t.Context(), q); fault.Is(err, fault.DataIncomplete) != (c.lacks != "") {
+			t.Errorf("%+v: %v", c, err)
+		} else if err == nil {
+			b.Close()
+		}
+		a.Close()
 	}
 }
 

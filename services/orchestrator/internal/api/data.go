@@ -10,6 +10,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/transport"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 )
 
 type dataService struct {
@@ -85,5 +86,17 @@ func NextRun(d Dispatcher, s Scheduler) func(ctx context.Context, pool market.Po
 			earlier(v.DueAt)
 		}
 		return next
+	}
+}
+
+// Blocked is why no run of a pool can fetch anything until a user acts, by the last probes.
+// ok is false when a run can, or that is not known.
+func Blocked(p Preflighter) func(ctx context.Context, pool market.Pool) (why fault.Issue, ok bool) {
+	return func(ctx context.Context, pool market.Pool) (fault.Issue, bool) {
+		f, err := p.Facts(ctx, nil)
+		if err != nil || !known(f.Catalog) {
+			return fault.Issue{}, false
+		}
+		return readiness.Judge(pool, f).BlockedBy()
 	}
 }

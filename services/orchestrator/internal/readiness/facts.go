@@ -151,3 +151,12 @@ type Verdict struct {
 	// RetryAt is the earliest useful next attempt when Decision is Retry.
 	RetryAt time.Time
 }
+
+// BlockedBy is the worst issue of a pool that cannot run until a user acts; ok is false
+// when it can, or when it is enough to wait.
+func (v Verdict) BlockedBy() (why fault.Issue, ok bool) {
+	if v.Decision != Blocked {
+		return fault.Issue{}, false
+	}
+	return fault.Worst(v.Issues)
+}

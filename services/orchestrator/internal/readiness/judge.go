@@ -150,9 +150,17 @@ func judgeModule(pool market.Pool, f Facts, m *catalog.Module) ([]fault.Issue, f
 	case p.Status == Untested:
 		return []fault.Issue{unproven(f, m, fault.NewIssue(fault.ModuleTestRequired,
 			fmt.Sprintf("%s has never been probed.", m.ID), "domain", m.Domain, "module", m.ID))}, fault.DomainTestRequired
+	case stale && changed(f, m, p): // what another token or configuration met says nothing of the one of now
+		i := unproven(f, m, fault.NewIssue(fault.ModuleTestStale,
+			fmt.Sprintf("The token or the configuration has changed since the probe of %s.", m.ID),
+			"domain", m.Domain, "module", m.ID, "probe_time", p.At.UTC().Format(time.RFC3339)))
+		if i.Severity == fault.Warning {
+			i.Remedy = "Check it now, or wait for the next run, which checks it first: curl -N -X POST localhost:7780/v1/preflights:run -d '{}'"
+		}
+		return []fault.Issue{i}, fault.DomainTestStale
 	case stale && (p.Status == Pass || f.Preflight == ReadinessOnly):
 		return []fault.Issue{unproven(f, m, fault.NewIssue(fault.ModuleTestStale,
-			fmt.Sprintf("The probe of %s is out of date: it is older than one day, or the token or the configuration has changed since.", m.ID),
+			fmt.Sprintf("The probe of %s is out of date: it is older than one day.", m.ID),
 			"domain", m.Domain, "module", m.ID, "probe_time", p.At.UTC().Format(time.RFC3339)))}, fault.DomainTestStale
 	}
 	issues := make([]fault.Issue, 0, len(p.Issues)+1)

@@ -417,3 +417,17 @@ func TestNarrow(t *testing.T) {
 		t.Errorf("another pool's module: %v", got)
 	}
 }
+
+// What the probe of an earlier token met is not held against the token of now.
+func TestAnotherTokenIsNotBlockedByTheProbesOfTheEarlierOne(t *testing.T) {
+	f := ready(failing(fault.TokenInvalid, "etf.daily_quote"))
+	if why, blocked := Judge(market.Universe, f).BlockedBy(); !blocked || why.Reason != fault.TokenInvalid {
+		t.Errorf("with the token that failed: %v, %v", why, blocked)
+	}
+	f.Tokens["etf"] = Token{Domain: "etf", Source: "main", Fingerprint: "f2"}
+	v := Judge(market.Universe, f)
+	why, _ := fault.Worst(v.Issues)
+	if v.Decision != Ready || why.Reason != fault.ModuleTestStale || !strings.Contains(why.Message, "has changed since the probe of etf.") || why.Command() == "" {
+		t.Errorf("with another token: %s, %+v", v.Decision, v.Issues)
+	}
+}

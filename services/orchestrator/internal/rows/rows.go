@@ -6,7 +6,9 @@ package rows
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"strings"
 	"time"
 
 	ingestv1 "github.com/afterbell/afterbell/gen/afterbell/ingest/v1"
@@ -22,6 +24,9 @@ type Source struct {
 	Worker ingestv1.DataServiceClient
 	// NextRun is when the next run of a pool that is known of begins; zero when none is.
 	NextRun func(ctx context.Context, pool market.Pool) time.Time
+	// Blocked is why no run of a pool can fetch anything until a user acts; ok is false
+	// when a run can, or that is not known.
+	Blocked func(ctx context.Context, pool market.Pool) (why fault.Issue, ok bool)
 }
 
 // Stream is an answer under way.
@@ -105,12 +110,11 @@ func (s *Source) Condition(ctx context.Context, req *ingestv1.GetConditionReques
 	return resp, err
 }
 
-func (s *Source) next(ctx context.Context, p marketv1.Pool) time.Time {
-	pool := market.Universe
+func poolOf(p marketv1.Pool) market.Pool {
 	if p == marketv1.Pool_POOL_TARGETS {
-		pool = market.Targets
+		return market.Targets
 	}
-	return s.NextRun(ctx, pool)
+	return market.Universe
 }
 
 // complete says of what lacks when it is asked for next.
@@ -121,7 +125,7 @@ func (s *Source) complete(ctx context.Context, pool marketv1.Pool, conditions []
 			continue
 		}
 		if next.IsZero() {
-			if next = s.next(ctx, pool); next.IsZero() {
+			if next = s.NextRun(ctx, poolOf(pool)); next.IsZero() {
 				return
 			}
 		}
@@ -129,15 +133,30 @@ func (s *Source) complete(ctx context.Context, pool marketv1.Pool, conditions []
 	}
 }
 
-// explain says when the pool is fetched next if that run fetches what is not complete.
-func (s *Source) explain(ctx context.Context, pool marketv1.Pool, err error) error {
+// explain says when the pool is fetched next if that run fetches what is not complete, or
+// what keeps it from that.
+func (s *Source) explain(ctx context.Context, p marketv1.Pool, err error) error {
 	f, ok := fault.As(err)
 	if !ok || f.Reason != fault.DataIncomplete || f.Meta["fetched_again"] != "true" {
 		return err
 	}
-	told := *f
-	if told.RetryAt = s.next(ctx, pool); !told.RetryAt.IsZero() {
-		told.Message += " The pool is fetched next at " + told.RetryAt.In(market.Shanghai).Format("2006-01-02 15:04") + "."
+	told, pool := *f, poolOf(p)
+	why, blocked := s.Blocked(ctx, pool)
+	told.RetryAt = s.NextRun(ctx, pool)
+	at := told.RetryAt.In(market.Shanghai).Format("2006-01-02 15:04") + " (Shanghai)"
+	switch {
+	case blocked && told.RetryAt.IsZero():
+		told.Message += fmt.Sprintf(" No run is scheduled, and the last check failed (%s).", why.Reason)
+	case blocked:
+		told.Message += fmt.Sprintf(" The next run starts at %s, but the last check failed (%s), and unless that is mended, the run is blocked.", at, why.Reason)
+	case told.RetryAt.IsZero():
+		told.Message += " No run is scheduled."
+		told.Remedy = fmt.Sprintf(`Start a run, and repeat the request when it has ended: curl -X POST localhost:7780/v1/runs -d '{"pools":["POOL_%s"]}'`, strings.ToUpper(string(pool)))
+	default:
+		told.Message += " The pool is fetched next at " + at + "."
+	}
+	if blocked {
+		told.Remedy = why.Remedy
 	}
 	return &told
 }
