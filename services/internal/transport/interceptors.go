@@ -207,7 +207,7 @@ func (g guard) finish(call *checkedStream, start time.Time, err error, panicked 
 	}
 	s := g.tellStatus(ToStatus(err))
 	if call.chinese {
-		s = localizeStatus(s)
+		s = LocalizeStatus(s)
 	}
 	level := slog.LevelInfo
 	attrs = append(attrs, slog.String("code", s.Code().String()), slog.String("reason", string(fault.ReasonOf(err))),

@@ -19,10 +19,16 @@ import (
 // of HTTP does.
 const LanguageKey = "accept-language"
 
-// inChinese tells whether the caller reads Chinese rather than English.
+// inChinese tells whether the caller of a gRPC call reads Chinese rather than English.
 func inChinese(ctx context.Context) bool {
+	return PrefersChinese(metadata.ValueFromIncomingContext(ctx, LanguageKey))
+}
+
+// PrefersChinese tells whether a header Accept-Language asks for Chinese rather than
+// English.
+func PrefersChinese(header []string) bool {
 	best, chinese := 0.0, false
-	for _, tag := range strings.Split(strings.Join(metadata.ValueFromIncomingContext(ctx, LanguageKey), ","), ",") {
+	for _, tag := range strings.Split(strings.Join(header, ","), ",") {
 		name, weight, weighted := strings.Cut(strings.TrimSpace(tag), ";q=")
 		q := 1.0
 		if weighted {
@@ -64,13 +70,15 @@ func localize(m protoreflect.Message) {
 	})
 }
 
-// localizeStatus adds the Chinese of an error to its details.
-func localizeStatus(s *status.Status) *status.Status {
+// LocalizeStatus adds the Chinese of an error to its details, where it is not there yet.
+func LocalizeStatus(s *status.Status) *status.Status {
 	var reason fault.Reason
 	var meta map[string]string
 	remedy := ""
 	for _, d := range s.Details() {
 		switch d := d.(type) {
+		case *faultv1.Localized:
+			return s
 		case *errdetails.ErrorInfo:
 			reason, meta = fault.Reason(d.GetReason()), d.GetMetadata()
 		case *errdetails.Help:

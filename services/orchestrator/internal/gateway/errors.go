@@ -117,7 +117,10 @@ func clip(s string) string {
 // httpCode is the HTTP code of a status: google.rpc.Code's own mapping.
 func httpCode(s *status.Status) int { return runtime.HTTPStatusFromCode(s.Code()) }
 
-func (g *gateway) writeError(w http.ResponseWriter, httpCode int, s *status.Status) {
+func (g *gateway) writeError(w http.ResponseWriter, r *http.Request, httpCode int, s *status.Status) {
+	if transport.PrefersChinese(r.Header.Values("Accept-Language")) {
+		s = transport.LocalizeStatus(s)
+	}
 	h := w.Header()
 	h.Del("Trailer")
 	h.Del("Transfer-Encoding")
@@ -138,9 +141,9 @@ func retryAfter(h http.Header, s *status.Status) {
 }
 
 // onError answers a call that failed before anything was written.
-func (g *gateway) onError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, _ *http.Request, err error) {
+func (g *gateway) onError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, err error) {
 	s := withReason(status.Convert(err))
-	g.writeError(w, httpCode(s), s)
+	g.writeError(w, r, httpCode(s), s)
 }
 
 // headerOf is the key of a response's header in the context of its request.
@@ -163,14 +166,14 @@ func (g *gateway) onRouteError(_ context.Context, _ *runtime.ServeMux, _ runtime
 		w.Header().Set("Allow", g.allowed(r.URL))
 		g.methodNotAllowed(w, r)
 	case http.StatusNotFound:
-		g.writeError(w, code, transport.ToStatus(fault.New(fault.NotFound,
+		g.writeError(w, r, code, transport.ToStatus(fault.New(fault.NotFound,
 			clip("There is no resource at "+r.URL.Path+"; see /openapi.json."), "kind", "path", "id", clip(r.URL.Path))))
 	default:
-		g.writeError(w, http.StatusBadRequest, transport.ToStatus(fault.Invalid("path", "is malformed")))
+		g.writeError(w, r, http.StatusBadRequest, transport.ToStatus(fault.Invalid("path", "is malformed")))
 	}
 }
 
 func (g *gateway) methodNotAllowed(w http.ResponseWriter, r *http.Request) {
-	g.writeError(w, http.StatusMethodNotAllowed, transport.ToStatus(
+	g.writeError(w, r, http.StatusMethodNotAllowed, transport.ToStatus(
 		fault.Invalid("method", "%s is not served at %s; see /openapi.json", clip(r.Method), clip(r.URL.Path))))
 }

@@ -42,8 +42,8 @@ func (g *gateway) guard(next http.Handler) http.Handler {
 			g.log.Error("an origin of --cors-origins is not trusted", "origin", o, "error", err) // config has checked it
 		}
 	}
-	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
-		g.writeError(w, http.StatusForbidden, transport.ToStatus(
+	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		g.writeError(w, r, http.StatusForbidden, transport.ToStatus(
 			fault.Invalid("origin", "is a different site; browsers may send changes only from the service's own pages")))
 	}))
 	next = origin.Handler(next)
@@ -55,19 +55,19 @@ func (g *gateway) guard(next http.Handler) http.Handler {
 			}
 			if p != nil {
 				g.log.Error("request panicked", "method", r.Method, "path", clip(r.URL.Path), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-				g.writeError(w, http.StatusInternalServerError, transport.ToStatus(fault.New(fault.Internal, transport.InternalMessage)))
+				g.writeError(w, r, http.StatusInternalServerError, transport.ToStatus(fault.New(fault.Internal, transport.InternalMessage)))
 			}
 		}()
 		h := w.Header()
 		g.secureHeaders(h)
 		if code, err := tooLong(r); err != nil {
 			h.Set("Connection", "close")
-			g.writeError(w, code, transport.ToStatus(err))
+			g.writeError(w, r, code, transport.ToStatus(err))
 			return
 		}
 		if !g.hostAllowed(r.Host) {
 			h.Set("Connection", "close")
-			g.writeError(w, http.StatusMisdirectedRequest, transport.ToStatus(
+			g.writeError(w, r, http.StatusMisdirectedRequest, transport.ToStatus(
 				fault.Invalid("host", "%.100q is not a loopback name; use localhost or 127.0.0.1, or name the host in --public-hosts", r.Host)))
 			return
 		}
@@ -83,7 +83,7 @@ func (g *gateway) guard(next http.Handler) http.Handler {
 				if r.ContentLength != 0 { // a body that is not read is in the way of the next request
 					h.Set("Connection", "close")
 				}
-				g.refuse(w, err)
+				g.refuse(w, r, err)
 				return
 			}
 			ctx := auth.WithCaller(r.Context(), caller)
@@ -106,7 +106,7 @@ func (g *gateway) guard(next http.Handler) http.Handler {
 				code, err = http.StatusUnsupportedMediaType, fault.Invalid("content_encoding", "%.100q is not supported; send the body without an encoding", r.Header.Get("Content-Encoding"))
 			}
 			h.Set("Connection", "close") // what was not read of the body is in the way of a next request
-			g.writeError(w, code, transport.ToStatus(err))
+			g.writeError(w, r, code, transport.ToStatus(err))
 			return
 		}
 		if r.Method == http.MethodHead && !streams(r.URL.Path) && !isRows(r.URL.Path) {
@@ -116,7 +116,7 @@ func (g *gateway) guard(next http.Handler) http.Handler {
 		if streams(r.URL.Path) {
 			if err := g.limits.Full(auth.CallerOf(r.Context()).Account()); err != nil {
 				s := transport.ToStatus(err)
-				g.writeError(w, httpCode(s), s)
+				g.writeError(w, r, httpCode(s), s)
 				return
 			}
 			r = r.WithContext(context.WithValue(r.Context(), headerOf{}, h))

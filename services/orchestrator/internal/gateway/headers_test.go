@@ -55,7 +55,7 @@ func TestRangeOutsideTheFile(t *testing.T) {
 	w := httptest.NewRecorder()
 	req := httptest.NewRequest("GET", "/v1/data/daily_prices.parquet", nil)
 	req.Header.Set("Range", "bytes=100-")
-	http.ServeContent(&patient{ResponseWriter: w, control: http.NewResponseController(w), gateway: g}, req, "", time.Time{}, strings.NewReader("short"))
+	http.ServeContent(&patient{ResponseWriter: w, control: http.NewResponseController(w), gateway: g, request: req}, req, "", time.Time{}, strings.NewReader("short"))
 	if w.Code != 416 || w.Header().Get("Content-Type") != "application/json" || w.Header().Get("Content-Range") != "bytes */5" ||
 		!strings.HasPrefix(w.Body.String(), `{"error":{"code":3,`) || strings.Count(w.Body.String(), "\n") != 1 {
 		t.Errorf("%d %v %q", w.Code, w.Header(), w.Body)

@@ -60,19 +60,19 @@ func (g *gateway) serveRows(w http.ResponseWriter, r *http.Request) {
 	}
 	q, f, code, err := rowRequest(r)
 	if err != nil {
-		g.writeError(w, code, transport.ToStatus(err))
+		g.writeError(w, r, code, transport.ToStatus(err))
 		return
 	}
 	done, err := g.limits.Enter(auth.CallerOf(r.Context()).Account(), true)
 	if err != nil {
 		s := transport.ToStatus(err)
-		g.writeError(w, httpCode(s), s)
+		g.writeError(w, r, httpCode(s), s)
 		return
 	}
 	defer done()
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
-	out := &patient{ResponseWriter: w, control: http.NewResponseController(w), gateway: g}
+	out := &patient{ResponseWriter: w, control: http.NewResponseController(w), gateway: g, request: r}
 	if f.ending == "parquet" {
 		err = g.serveFile(ctx, out, r, q, f)
 	} else {
@@ -96,7 +96,7 @@ func (g *gateway) serveRows(w http.ResponseWriter, r *http.Request) {
 	for _, name := range []string{"Content-Disposition", "ETag", "Content-Location", "Trailer", rowCountHeader, digestHeader} {
 		w.Header().Del(name)
 	}
-	g.writeError(w, code, s)
+	g.writeError(w, r, code, s)
 }
 
 func (g *gateway) serveStream(ctx context.Context, w *patient, r *http.Request, q *marketv1.RowQuery, f rowFormat) error {
@@ -370,6 +370,7 @@ type patient struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	gateway *gateway
+	request *http.Request
 	begun   bool
 	refused bool // the range that was asked for; what comes after the refusal is dropped
 }
@@ -414,7 +415,7 @@ func (p *patient) WriteHeader(code int) {
 	p.begun = true
 	if code == http.StatusRequestedRangeNotSatisfiable { // net/http would answer in plain text
 		p.refused = true
-		p.gateway.writeError(p.ResponseWriter, code, transport.ToStatus(fault.Invalid("range", "does not lie within the file; its length is in Content-Range")))
+		p.gateway.writeError(p.ResponseWriter, p.request, code, transport.ToStatus(fault.Invalid("range", "does not lie within the file; its length is in Content-Range")))
 		return
 	}
 	p.ResponseWriter.WriteHeader(code)

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"testing"
 	"time"
 
@@ -175,6 +176,31 @@ func TestFileArrivesAsItIs(t *testing.T) {
 		resp.Body.Close()
 		if err != nil || !bytes.Equal(got, w.content[c.from:c.to]) || resp.ContentLength != int64(c.to-c.from) {
 			t.Errorf("%q: HTTP %d, %d bytes of %d, %v", c.span, resp.StatusCode, len(got), c.to-c.from, err)
+		}
+	}
+}
+
+// What the gateway itself refuses is told in the caller's language, too.
+func TestErrorsOfRowsAreLocalized(t *testing.T) {
+	base := startRows(t, &endless{ended: make(chan error, 10)})
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	for language, want := range map[string]bool{"zh": true, "en": false, "": false} {
+		for _, path := range []string{"/v1/data/daily_prices.csv?start_date=", "/v1/nothing", "/v1/data/daily_prices.xlsx"} {
+			req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+path, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			req.Header.Set("Accept-Language", language)
+			resp, err := client.Do(req)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(resp.Body)
+			resp.Body.Close()
+			if err != nil || resp.StatusCode < 400 || strings.Count(string(body), "afterbell.fault.v1.Localized") != map[bool]int{true: 1}[want] {
+				t.Errorf("%s in %q: %d %s, %v", path, language, resp.StatusCode, body, err)
+			}
 		}
 	}
 }

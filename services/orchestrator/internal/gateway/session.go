@@ -117,7 +117,7 @@ func (g *gateway) serveSession(w http.ResponseWriter, r *http.Request) {
 	}
 	if err != nil {
 		s := withReason(transport.ToStatus(err))
-		g.writeError(w, httpCode(s), s)
+		g.writeError(w, r, httpCode(s), s)
 	}
 }
 
@@ -188,12 +188,12 @@ func (g *gateway) setCookie(w http.ResponseWriter, r *http.Request, value string
 }
 
 // refuse answers a caller that is nobody, or may not.
-func (g *gateway) refuse(w http.ResponseWriter, err error) {
+func (g *gateway) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if fault.Is(err, fault.Unauthenticated) {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="afterbell"`)
 	}
 	s := withReason(transport.ToStatus(err))
-	g.writeError(w, httpCode(s), s)
+	g.writeError(w, r, httpCode(s), s)
 }
 
 // ended is the reason for which a caller's context ended early, or err.
