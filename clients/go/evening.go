@@ -464,21 +464,32 @@ func (f *facts) issues(e *Evening) (all []*faultv1.Issue) {
 	case Whole, NotDue, Empty:
 		return nil
 	case Blocked:
-		if e.LastRun.GetOutcome() == orchestratorv1.Run_OUTCOME_BLOCKED {
-			add(e.LastRun.GetIssues())
-		} else {
+		if len(f.readiness.GetIssues()) > 0 {
 			add(f.readiness.GetIssues())
+		} else {
+			add(e.LastRun.GetIssues())
 		}
 	}
 	for _, v := range e.Lacking {
 		add(v.GetIssues())
 	}
 	if e.Verdict == NotWhole && e.FetchedAgain() && !f.underWay(e) { // why the last run did not get it, or the next will not
-		add(f.ofLacking(e, e.LastRun.GetIssues()))
+		if !f.outlived(e.LastRun) {
+			add(f.ofLacking(e, e.LastRun.GetIssues()))
+		}
 		add(f.ofLacking(e, f.readiness.GetIssues()))
 	}
 	slices.SortStableFunc(all, func(a, b *faultv1.Issue) int { return cmp.Compare(b.GetSeverity(), a.GetSeverity()) })
 	return all
+}
+
+// outlived reports whether a run was stopped by a check of token or modules whose result
+// is another one by now.
+func (f *facts) outlived(r *orchestratorv1.Run) bool {
+	if f.readiness.GetDecision() == orchestratorv1.PoolVerdict_DECISION_UNSPECIFIED || r.GetOutcome() != orchestratorv1.Run_OUTCOME_BLOCKED {
+		return false
+	}
+	return r.GetBlockedStage() == orchestratorv1.Run_BLOCKED_STAGE_TOKEN || r.GetBlockedStage() == orchestratorv1.Run_BLOCKED_STAGE_READINESS
 }
 
 // ofLacking are the issues, from warnings on, about a module that lacks something.

@@ -177,27 +177,34 @@ func TestWhyNotWhole(t *testing.T) {
 	denied := &faultv1.Issue{Reason: faultv1.Reason_REASON_PERMISSION_DENIED, Severity: faultv1.Severity_SEVERITY_BLOCKING, ModuleId: "stock.moneyflow"}
 	other := &faultv1.Issue{Reason: faultv1.Reason_REASON_PROVIDER_UNAVAILABLE, Severity: faultv1.Severity_SEVERITY_BLOCKING, ModuleId: "etf.daily_quote"}
 	token := &faultv1.Issue{Reason: faultv1.Reason_REASON_TOKEN_INVALID, Severity: faultv1.Severity_SEVERITY_BLOCKING}
+	rejected := &faultv1.Issue{Reason: faultv1.Reason_REASON_TOKEN_INVALID, Severity: faultv1.Severity_SEVERITY_BLOCKING, ModuleId: "stock.moneyflow"}
+	stale := &faultv1.Issue{Reason: faultv1.Reason_REASON_MODULE_TEST_STALE, Severity: faultv1.Severity_SEVERITY_WARNING, ModuleId: "stock.moneyflow"}
 	for _, c := range []struct {
 		name     string
 		last     *orchestratorv1.Run
 		decision orchestratorv1.PoolVerdict_Decision
 		want     Verdict
 		reasons  []faultv1.Reason
+		now      []*faultv1.Issue
 	}{
 		{"a module is denied", &orchestratorv1.Run{Outcome: orchestratorv1.Run_OUTCOME_PARTIAL, Issues: []*faultv1.Issue{denied, other}},
-			orchestratorv1.PoolVerdict_DECISION_DEGRADED, NotWhole, []faultv1.Reason{denied.GetReason()}},
+			orchestratorv1.PoolVerdict_DECISION_DEGRADED, NotWhole, []faultv1.Reason{denied.GetReason()}, nil},
 		{"the token was mended", &orchestratorv1.Run{Outcome: orchestratorv1.Run_OUTCOME_BLOCKED, Issues: []*faultv1.Issue{token}},
-			orchestratorv1.PoolVerdict_DECISION_READY, NotWhole, nil},
+			orchestratorv1.PoolVerdict_DECISION_READY, NotWhole, nil, nil},
+		{"another token was stored", &orchestratorv1.Run{Outcome: orchestratorv1.Run_OUTCOME_BLOCKED, BlockedStage: orchestratorv1.Run_BLOCKED_STAGE_READINESS, Issues: []*faultv1.Issue{rejected}},
+			orchestratorv1.PoolVerdict_DECISION_READY, NotWhole, []faultv1.Reason{stale.GetReason()}, []*faultv1.Issue{stale}},
+		{"the module was denied, and now the token is wrong", &orchestratorv1.Run{Outcome: orchestratorv1.Run_OUTCOME_BLOCKED, BlockedStage: orchestratorv1.Run_BLOCKED_STAGE_READINESS, Issues: []*faultv1.Issue{denied}},
+			orchestratorv1.PoolVerdict_DECISION_BLOCKED, Blocked, []faultv1.Reason{token.GetReason()}, []*faultv1.Issue{token}},
 		{"the provider is away", &orchestratorv1.Run{Outcome: orchestratorv1.Run_OUTCOME_BLOCKED, Issues: []*faultv1.Issue{denied}},
-			orchestratorv1.PoolVerdict_DECISION_RETRY, NotWhole, []faultv1.Reason{denied.GetReason()}},
+			orchestratorv1.PoolVerdict_DECISION_RETRY, NotWhole, []faultv1.Reason{denied.GetReason()}, nil},
 		{"the token is wrong", &orchestratorv1.Run{Outcome: orchestratorv1.Run_OUTCOME_BLOCKED, Issues: []*faultv1.Issue{token}},
-			orchestratorv1.PoolVerdict_DECISION_BLOCKED, Blocked, []faultv1.Reason{token.GetReason()}},
+			orchestratorv1.PoolVerdict_DECISION_BLOCKED, Blocked, []faultv1.Reason{token.GetReason()}, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := facts{
 				now: at("2026-11-27", "21:00", Shanghai), today: "2026-11-27", domains: domains(),
 				coverages: day("2026-11-27", complete, missing), pool: &orchestratorv1.PoolStatus{LastRun: c.last},
-				req: EveningRequest{Pool: marketv1.Pool_POOL_UNIVERSE}, readiness: &orchestratorv1.PoolVerdict{Decision: c.decision},
+				req: EveningRequest{Pool: marketv1.Pool_POOL_UNIVERSE}, readiness: &orchestratorv1.PoolVerdict{Decision: c.decision, Issues: c.now},
 				schedule: &orchestratorv1.Schedule{Enabled: true, RunAt: "19:30", TimeZone: "Asia/Shanghai"},
 			}
 			e := f.judge()
