@@ -431,3 +431,34 @@ func TestAnotherTokenIsNotBlockedByTheProbesOfTheEarlierOne(t *testing.T) {
 		t.Errorf("with another token: %s, %+v", v.Decision, v.Issues)
 	}
 }
+
+func TestStandingOf(t *testing.T) {
+	etf := []string{"etf.daily_quote"}
+	since := now.Add(-30 * time.Minute) // the probes of ready are older
+	fresh := func(f *Facts) {
+		for id, p := range f.Probes {
+			p.At = now.Add(-time.Minute)
+			f.Probes[id] = p
+		}
+	}
+	other := func(f *Facts) { f.Tokens["etf"] = Token{Domain: "etf", Source: "main", Fingerprint: "f2"} }
+	for name, c := range map[string]struct {
+		f       Facts
+		reason  fault.Reason
+		modules []string
+		want    Standing
+	}{
+		"it fails still":              {ready(fresh, failing(fault.TokenInvalid, etf[0])), fault.TokenInvalid, etf, Holds},
+		"not probed since":            {ready(), fault.TokenInvalid, etf, Holds},
+		"passed since":                {ready(fresh), fault.TokenInvalid, etf, Passed},
+		"passed since, all modules":   {ready(fresh), fault.TokenInvalid, nil, Passed},
+		"another token":               {ready(failing(fault.TokenInvalid, etf[0]), other), fault.TokenInvalid, etf, Changed},
+		"another token, other domain": {ready(other), fault.TokenInvalid, []string{"stock.market.daily"}, Holds},
+		"no matter of probes":         {ready(fresh), fault.AnalysisDBLocked, etf, Holds},
+		"the worker is away":          {ready(fresh, func(f *Facts) { f.Away = true }), fault.TokenInvalid, etf, Holds},
+	} {
+		if got := StandingOf(market.Universe, c.f, c.reason, c.modules, since); got != c.want {
+			t.Errorf("%s: %d, want %d", name, got, c.want)
+		}
+	}
+}

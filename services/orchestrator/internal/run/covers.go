@@ -119,8 +119,8 @@ func Early(c catalog.Catalog, modules []string, trade market.Date, due time.Time
 		return fault.Issue{}, false
 	}
 	return fault.NewIssue(fault.RunAtEarly, fmt.Sprintf(
-		"The slot at %s is before %s of that day %s due; the last is due at %s in Shanghai. A follow-up run fetches each dataset when it is due.",
-		slot.Moment(due, nil), strings.Join(names, ", "), map[bool]string{true: "is", false: "are"}[len(names) == 1], last),
+		"The slot starts at %s, before the day's data is due (%s; last: %s, Shanghai); a follow-up run fetches the rest unless the run is blocked.",
+		slot.Moment(due, nil), strings.Join(names, ", "), last),
 		"dataset", strings.Join(names, ","), "run_at", runAt, "due_time", last.String()), true
 }
 

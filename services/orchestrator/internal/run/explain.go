@@ -8,6 +8,7 @@ import (
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
@@ -33,6 +34,11 @@ type History struct {
 	// Next is the queued follow-up of its pool that starts first, whichever run it
 	// follows; nil when none is queued.
 	Next *Run
+	// Later is a run of its pool that started after it ended, asked for as much, and did
+	// not meet its worst issue; nil when there is none.
+	Later *Run
+	// Check is how its worst issue stands by the probes of now.
+	Check readiness.Standing
 	// Zone to tell times in. Nil means Shanghai.
 	Zone *time.Location
 }
@@ -157,7 +163,14 @@ func explainEnd(s History, when, ask func(time.Time) string) (said []string, nex
 	}
 	worst, bad := fault.Worst(r.Issues)
 	bad = bad && worst.Severity > fault.Warning
-	if bad && worst.Remedy != "" && (len(s.FollowUps) == 0 || worst.Command() != "") {
+	switch {
+	case s.Later != nil:
+		say("Run %s, which started later, ended as %s.", s.Later.ID, strings.ToUpper(string(s.Later.Outcome)))
+	case bad && s.Check == readiness.Changed:
+		say("The token or the configuration has changed since; check it: %s", preflightNow)
+	case bad && s.Check == readiness.Passed:
+		say("The checks have passed since. Start a run: %s", Again(r.Pool, r.Request))
+	case bad && worst.Remedy != "" && (len(s.FollowUps) == 0 || worst.Command() != ""):
 		say("What to do: %s", sentence(worst.Remedy))
 	}
 	for _, f := range s.FollowUps {
@@ -176,9 +189,10 @@ func explainEnd(s History, when, ask func(time.Time) string) (said []string, nex
 			say("Run %s, which is already in the queue, is its follow-up and starts at %s.", s.Next.ID, ask(latest(s.Next.NotBefore, s.Next.CreatedAt)))
 		case !r.RetryAt.IsZero():
 			say("A run that was already in the queue was its follow-up; it was due at %s.", ask(r.RetryAt))
-		case !bad:
+		case !bad || s.Later != nil:
+		case d.Class == fault.Permanent && s.Check == readiness.Holds:
+			say("No follow-up run is queued, because this needs your action. Once you have done it, start a run: %s", Again(r.Pool, r.Request))
 		case d.Class == fault.Permanent:
-			say("No follow-up run is queued, because this needs your action.")
 		case (d.Class == fault.Transient || d.Class == fault.Quota) && r.Attempt > 0:
 			say("It was attempt %d in a row; no further attempt is made before the next scheduled run.", r.Attempt+1)
 		case d.Class == fault.Transient || d.Class == fault.Quota:
@@ -195,6 +209,14 @@ func nextAfter(s History, worst fault.Issue, bad bool) string {
 	r, command := s.Run, ""
 	if bad {
 		command = worst.Command()
+	}
+	switch {
+	case s.Later != nil:
+		return "curl localhost:7780/v1/runs/" + s.Later.ID
+	case bad && s.Check == readiness.Changed:
+		return preflightNow
+	case bad && s.Check == readiness.Passed:
+		return Again(r.Pool, r.Request)
 	}
 	if n := len(s.FollowUps); n > 0 {
 		switch last := s.FollowUps[n-1]; {
@@ -228,6 +250,27 @@ func moments(t time.Time, zone *time.Location) string {
 		text += " (" + there + " in Shanghai)"
 	}
 	return text
+}
+
+// preflightNow is the command that checks token and modules.
+const preflightNow = "curl -N -X POST localhost:7780/v1/preflights:run -d '{}'"
+
+// Outlives reports whether a run that ended tells more than an earlier one that met an
+// issue: it started later, asked for as much, and did not meet the issue.
+func Outlives(later, earlier Run, met fault.Issue) bool {
+	switch later.Outcome {
+	case Succeeded, Unchanged, Partial:
+	default:
+		return false
+	}
+	if later.Pool != earlier.Pool || !later.StartedAt.After(earlier.FinishedAt) || !covers(later.Request.Modules, earlier.Request.Modules) {
+		return false
+	}
+	whole := noDate(later.Request.Start) && noDate(later.Request.End)
+	if !whole && (later.Request.Start != earlier.Request.Start || later.Request.End != earlier.Request.End) {
+		return false
+	}
+	return !slices.ContainsFunc(later.Issues, func(i fault.Issue) bool { return i.Reason == met.Reason && i.Severity > fault.Warning })
 }
 
 // Again is the command that asks for what a request of a pool asked for.
@@ -284,9 +327,9 @@ func (r Run) end() string {
 		return "there was nothing to do."
 	case Blocked:
 		if r.Completed > 0 { // before a pause
-			return fmt.Sprintf("the check at stage %s failed; %d of %s had been completed and are kept.", r.Stage, r.Completed, count(r.Partitions, "partition"))
+			return fmt.Sprintf("%s failed; %d of %s had been completed and are kept.", r.Stage.words(), r.Completed, count(r.Partitions, "partition"))
 		}
-		return "the check at stage " + string(r.Stage) + " failed, and nothing was written."
+		return r.Stage.words() + " failed, and nothing was written."
 	case Cancelled:
 		return fmt.Sprintf("%d of %s had been completed and are kept.", r.Completed, count(r.Partitions, "partition"))
 	}
@@ -296,6 +339,19 @@ func (r Run) end() string {
 		text += " Blocked: " + strings.Join(r.Meta.BlockedModules, ", ") + "."
 	}
 	return text
+}
+
+// words is what is checked at a stage.
+func (s Stage) words() string {
+	switch s {
+	case StageToken:
+		return "the check of the token"
+	case StageReadiness:
+		return "the check of token and modules"
+	case StageAnalysisInit:
+		return "the check of the pool's file"
+	}
+	return "the check of the ingest-worker"
 }
 
 // partitionsSay has a sentence for each dataset that is not complete.

@@ -12,6 +12,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/catalog"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/settings"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
@@ -584,12 +585,52 @@ func TestExplainSaysWhatComesAfter(t *testing.T) {
 		"an old gap":                  {History{Run: ended(Partial, fault.Incomplete), Partitions: parts}, "the next scheduled run fetches what is missing", "curl localhost:7780/v1/runs/R1/partitions"},
 		"only time helps":             {History{Run: ended(Partial, fault.NotPublished), FollowUps: queued}, "The follow-up run R2 starts at", watch("R2")},
 		"attempts are used up":        {History{Run: last}, "It was attempt 6 in a row; no further attempt", "bin/ingest-worker"},
-		"permanent":                   {History{Run: ended(Failed, fault.TokenInvalid), Partitions: parts}, "because this needs your action", "afterbell tokens set < token.txt"},
+		"permanent":                   {History{Run: ended(Failed, fault.TokenInvalid), Partitions: parts}, "because this needs your action. Once you have done it, start a run: curl -X POST localhost:7780/v1/runs -d '{\"pools\":[\"POOL_TARGETS\"]}'", "afterbell tokens set < token.txt"},
+		"another token was stored":    {History{Run: ended(Blocked, fault.TokenInvalid), Check: readiness.Changed}, "The token or the configuration has changed since; check it: " + preflightNow, preflightNow},
+		"the checks have passed":      {History{Run: ended(Blocked, fault.TokenInvalid), Check: readiness.Passed}, "The checks have passed since.", `curl -X POST localhost:7780/v1/runs -d '{"pools":["POOL_TARGETS"]}'`},
+		"a later run ended well":      {History{Run: ended(Blocked, fault.TokenInvalid), Later: &Run{ID: "R9", Outcome: Succeeded}}, "Run R9, which started later, ended as SUCCEEDED.", "curl localhost:7780/v1/runs/R9"},
 		"served by another":           {History{Run: served, Partitions: parts, Next: &queued[0]}, "Run R2, which is already in the queue, is its follow-up and starts at 2026-03-02 19:45:00 +08:00", "curl localhost:7780/v1/pools/targets"},
 		"was served by another":       {History{Run: served, Partitions: parts}, "was already in the queue was its follow-up; it was due at 2026-03-02 19:45:00 +08:00", "curl localhost:7780/v1/pools/targets"},
 	} {
 		if said, next := Explain(c.s); !strings.Contains(strings.Join(said, " "), c.says) || next != c.next {
 			t.Errorf("%s: %q / %s", name, said, next)
+		}
+	}
+}
+
+// What has been overtaken is not told to be done.
+func TestExplainRepeatsNoRemedyThatIsOvertaken(t *testing.T) {
+	r := Run{ID: "R1", Pool: market.Targets, State: Finished, Outcome: Blocked, Stage: StageReadiness, Issues: []fault.Issue{fault.NewIssue(fault.TokenInvalid, "It is refused.")}}
+	for _, s := range []History{{Run: r, Check: readiness.Changed}, {Run: r, Check: readiness.Passed}, {Run: r, Later: &Run{ID: "R9", Outcome: Succeeded}}} {
+		said, next := Explain(s)
+		if text := strings.Join(append(said, next), "\n"); strings.Contains(text, "tokens set") || strings.Contains(text, "needs your action") || !strings.Contains(text, "the check of token and modules failed") {
+			t.Errorf("%s", text)
+		}
+	}
+}
+
+func TestOutlives(t *testing.T) {
+	token := fault.NewIssue(fault.TokenInvalid, "It is refused.")
+	early := Run{ID: "R1", Pool: market.Targets, StartedAt: at(0), FinishedAt: at(1), Outcome: Blocked, Issues: []fault.Issue{token}}
+	for name, c := range map[string]struct {
+		change func(r *Run)
+		want   bool
+	}{
+		"succeeded": {func(*Run) {}, true},
+		"partial, for another reason": {func(r *Run) {
+			r.Outcome, r.Issues = Partial, []fault.Issue{fault.NewIssue(fault.NotPublished, "Later.")}
+		}, true},
+		"partial, for the same reason": {func(r *Run) { r.Outcome, r.Issues = Partial, []fault.Issue{token} }, false},
+		"blocked":                      {func(r *Run) { r.Outcome = Blocked }, false},
+		"earlier":                      {func(r *Run) { r.StartedAt = at(0) }, false},
+		"of another pool":              {func(r *Run) { r.Pool = market.Universe }, false},
+		"of one module":                {func(r *Run) { r.Request.Modules = []string{"stock.moneyflow"} }, false},
+		"of another day":               {func(r *Run) { r.Request.Start, r.Request.End = monday-7, monday-7 }, false},
+	} {
+		later := Run{ID: "R2", Pool: market.Targets, StartedAt: at(2), FinishedAt: at(3), Outcome: Succeeded}
+		c.change(&later)
+		if got := Outlives(later, early, token); got != c.want {
+			t.Errorf("%s: %v", name, got)
 		}
 	}
 }

@@ -9,6 +9,8 @@ import (
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/preflight"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
@@ -141,6 +143,7 @@ func (s *Scheduler) chain(ctx context.Context, e *Explanation, zone *time.Locati
 		return err
 	}
 	e.Runs = []run.Run{first}
+	var last run.History
 	for i := 0; i < len(e.Runs) && i < maxChain; i++ {
 		story, err := s.story(ctx, e.Runs[i], zone)
 		if err != nil {
@@ -151,16 +154,16 @@ func (s *Scheduler) chain(ctx context.Context, e *Explanation, zone *time.Locati
 		if i == 0 || story.Run.State != run.Queued || story.PauseState.Paused { // a follow-up to come: what helps it was said before
 			e.Next = next
 		}
-		e.Runs = append(e.Runs, story.FollowUps...)
+		e.Runs, last = append(e.Runs, story.FollowUps...), story
 	}
-	return s.after(ctx, e, zone)
+	return s.after(ctx, e, last, zone)
 }
 
 // after says when the slot's pool is asked for next, where the last run of the chain
 // left something and no follow-up waits.
-func (s *Scheduler) after(ctx context.Context, e *Explanation, zone *time.Location) error {
-	last := e.Runs[len(e.Runs)-1]
-	if last.State != run.Finished || last.Outcome == run.Succeeded || last.Outcome == run.Unchanged || last.Outcome == run.Cancelled {
+func (s *Scheduler) after(ctx context.Context, e *Explanation, story run.History, zone *time.Location) error {
+	last := story.Run
+	if last.State != run.Finished || last.Outcome == run.Succeeded || last.Outcome == run.Unchanged || last.Outcome == run.Cancelled || story.Later != nil {
 		return nil
 	}
 	next, err := s.next(ctx, e.Slot.Pool)
@@ -168,10 +171,21 @@ func (s *Scheduler) after(ctx context.Context, e *Explanation, zone *time.Locati
 		return err
 	}
 	coming, ok, err := s.NextSlot(ctx, e.Slot.Pool)
-	if err == nil && ok {
-		e.Sentences = append(e.Sentences, fmt.Sprintf("The slot of %s fetches what is missing, at %s.", coming.Date, slot.Moment(coming.DueAt, zone)))
+	if err != nil || !ok {
+		return err
 	}
-	return err
+	at := slot.Moment(coming.DueAt, zone)
+	worst, _ := fault.Worst(last.Issues)
+	d, _ := fault.Describe(worst.Reason)
+	switch {
+	case d.Class != fault.Permanent || story.Check != readiness.Holds:
+		e.Sentences = append(e.Sentences, fmt.Sprintf("The slot of %s fetches what is missing, at %s.", coming.Date, at))
+	case last.Outcome == run.Blocked:
+		e.Sentences = append(e.Sentences, fmt.Sprintf("Otherwise the slot of %s tries again at %s, and is blocked again.", coming.Date, at))
+	default:
+		e.Sentences = append(e.Sentences, fmt.Sprintf("Otherwise the slot of %s tries again at %s, and meets the same error.", coming.Date, at))
+	}
+	return nil
 }
 
 // NextSlot is the next slot of a pool that will fire; ok is false when none will.
@@ -243,13 +257,40 @@ func (s *Scheduler) foresee(ctx context.Context, sched slot.Schedule, zone *time
 		e.Sentences = append(e.Sentences, fmt.Sprintf("It is due, and the scheduler decides it within %s.", s.every))
 		e.Slot.Issues = d.Issues
 	default:
-		e.Sentences = append(e.Sentences, "With the current settings it will run.")
 		e.Slot.Issues = d.Issues
+		if err := s.foreseeCheck(ctx, &e); err != nil {
+			return Explanation{}, err
+		}
 	}
 	for _, i := range e.Slot.Issues {
 		e.Sentences = append(e.Sentences, string(i.Reason)+": "+i.Message)
 	}
 	return e, nil
+}
+
+// foreseeCheck says what the checks before the run of a slot will find, by the last probes.
+func (s *Scheduler) foreseeCheck(ctx context.Context, e *Explanation) error {
+	facts, err := preflight.LoadFacts(ctx, s.ledger, nil)
+	if err != nil {
+		return err
+	}
+	facts.Now = s.now()
+	text := "With the current settings it will run."
+	if facts.Catalog != nil {
+		v := readiness.Judge(e.Slot.Pool, facts)
+		why, _ := fault.Worst(v.Issues)
+		switch v.Decision {
+		case readiness.Blocked:
+			text = fmt.Sprintf("It will start, but the last check failed (%s); unless that is mended, the run is blocked.", why.Reason)
+		case readiness.Degraded:
+			text = fmt.Sprintf("It will run without %s, because the last check failed (%s), unless that is mended.", strings.Join(v.Blocked, ", "), why.Reason)
+		}
+		if command := why.Command(); command != "" && v.Decision != readiness.Ready {
+			e.Next = command
+		}
+	}
+	e.Sentences = append(e.Sentences, text)
+	return nil
 }
 
 // expects is NOT_FOUND with the reason when a slot that has no row will never have one.

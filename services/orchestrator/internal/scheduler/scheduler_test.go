@@ -2,6 +2,7 @@ package scheduler
 
 import (
 	"context"
+	"errors"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -12,6 +13,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/catalog"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/ledger"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
@@ -879,7 +881,7 @@ func TestRunAtBeforeTheDataIsDue(t *testing.T) {
 		if v := w.slot(monday, market.Universe); v.State != slot.Fired || warned(v.Issues) != "daily,moneyflow" {
 			t.Errorf("%+v", v)
 		}
-		if text, _ := w.explain(monday, market.Universe); !strings.Contains(text, "A follow-up run fetches each dataset when it is due.") {
+		if text, _ := w.explain(monday, market.Universe); !strings.Contains(text, "a follow-up run fetches the rest unless the run is blocked.") {
 			t.Errorf("%s", text)
 		}
 		// Without the late module there is nothing to warn about.
@@ -901,8 +903,48 @@ func TestExplainSaysWhenNext(t *testing.T) {
 		v := w.slot(monday, market.Universe)
 		r := got(w, func(ctx context.Context) (run.Run, error) { return w.store.Run(ctx, v.RunID) })
 		w.finish(w.take(r), nil, run.End{Outcome: run.Failed, Issues: []fault.Issue{fault.NewIssue(fault.TokenInvalid, "It is refused.")}})
-		if text, _ := w.explain(monday, market.Universe); !strings.Contains(text, "The slot of 2000-01-04 fetches what is missing, at 2000-01-04 19:30:00 +08:00.") {
+		if text, _ := w.explain(monday, market.Universe); !strings.Contains(text, "Otherwise the slot of 2000-01-04 tries again at 2000-01-04 19:30:00 +08:00, and meets the same error.") {
 			t.Errorf("%s", text)
+		}
+		w.pass(time.Minute)
+		again := w.byHand(market.Universe)
+		w.finish(w.take(again), nil, run.End{Outcome: run.Unchanged})
+		if text, e := w.explain(monday, market.Universe); !strings.Contains(text, "Run "+again.ID+", which started later, ended as UNCHANGED.") || strings.Contains(text, "tries again") || !strings.HasSuffix(e.Next, again.ID) {
+			t.Errorf("after a later run: %s\n%s", text, e.Next)
+		}
+	})
+}
+
+// TestExplainForeseesABlockedRun: a slot to come is told with what the last check found.
+func TestExplainForeseesABlockedRun(t *testing.T) {
+	inWorld(t, always, func(t *testing.T, w *world) {
+		w.until(monday, 12, 0, 0)
+		w.start()
+		ctx := context.Background()
+		cat := catalog.Catalog{
+			Domains: []catalog.Domain{{ID: "stock"}}, Providers: []catalog.Provider{{ID: "tushare", Active: true}},
+			Modules: []catalog.Module{{ID: "stock.market.daily", Domain: "stock", SyncCapable: true, EnabledByDefault: true, Pools: []market.Pool{market.Universe}}},
+		}
+		probe := readiness.Probe{
+			Module: "stock.market.daily", Status: readiness.Fail, At: w.now(), Fingerprint: "f1", Issues: []fault.Issue{fault.NewIssue(fault.TokenInvalid, "It is refused.")},
+		}
+		probe.ConfigHash = readiness.ConfigHash(readiness.Facts{Catalog: &cat, Tokens: map[string]readiness.Token{"stock": {Source: "main"}}, ProviderHost: "host"}, &cat.Modules[0])
+		token := func(fingerprint string) {
+			if err := w.store.SaveTokens(ctx, []readiness.Token{{Domain: "stock", Source: "main", Fingerprint: fingerprint}}, "host", w.now()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		token("f1")
+		if err := errors.Join(w.store.SaveCatalog(ctx, cat), w.store.SaveProbe(ctx, probe)); err != nil {
+			t.Fatal(err)
+		}
+		want := "It will start, but the last check failed (TOKEN_INVALID); unless that is mended, the run is blocked."
+		if text, e := w.explain(monday, market.Universe); !strings.Contains(text, want) || e.Next != "afterbell tokens set < token.txt" {
+			t.Errorf("%s\n%s", text, e.Next)
+		}
+		token("f2")
+		if text, _ := w.explain(monday, market.Universe); !strings.Contains(text, "With the current settings it will run.") {
+			t.Errorf("with another token: %s", text)
 		}
 	})
 }

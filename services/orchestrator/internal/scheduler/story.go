@@ -7,6 +7,8 @@ import (
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/preflight"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
@@ -49,10 +51,36 @@ func (s *Scheduler) story(ctx context.Context, r run.Run, zone *time.Location) (
 		return story, err
 	}
 	if r.State != run.Queued {
-		story.Next, err = s.next(ctx, r.Pool)
-		return story, err
+		if story.Next, err = s.next(ctx, r.Pool); err != nil {
+			return story, err
+		}
+		return story, s.since(ctx, &story)
 	}
 	return story, s.waits(ctx, &story)
+}
+
+// since adds what has changed since a run met an issue that no follow-up waits for.
+func (s *Scheduler) since(ctx context.Context, story *run.History) error {
+	r := story.Run
+	worst, bad := fault.Worst(r.Issues)
+	if r.State != run.Finished || !bad || worst.Severity <= fault.Warning || len(story.FollowUps) > 0 {
+		return nil
+	}
+	newest, err := s.ledger.Runs(ctx, run.Filter{Pool: r.Pool, State: run.Finished})
+	if err != nil {
+		return err
+	}
+	if i := slices.IndexFunc(newest, func(o run.Run) bool { return run.Outlives(o, r, worst) }); i >= 0 {
+		story.Later = &newest[i]
+		return nil
+	}
+	facts, err := preflight.LoadFacts(ctx, s.ledger, r.Request.Modules)
+	if err != nil {
+		return err
+	}
+	facts.Now = s.now()
+	story.Check = readiness.StandingOf(r.Pool, facts, worst.Reason, r.Meta.BlockedModules, r.FinishedAt)
+	return nil
 }
 
 // next is the queued follow-up of a pool that starts first, or nil.
