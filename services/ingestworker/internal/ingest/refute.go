@@ -355,7 +355,9 @@ func (j *job) chargeBeside(ctx context.Context, batch *table.Batch, cal Calendar
 	if first == last && first >= market.DateOf(time.Now())-staleWithin {
 		reach += staleDays
 	}
-	day = j.dayOf(batch, last)
+	if last > first {
+		day = j.dayOf(batch, last)
+	}
 	for d := cal.Next(last); reach > 0; d, reach = cal.Next(d), reach-1 {
 		after, err := j.poolDay(ctx, j.ds.ID, d)
 		if err != nil {
