@@ -90,7 +90,7 @@ export function Loaded<T>({ live, children, lines = 4 }: { live: Live<T>; childr
         <p class="stale" role="status">
           <Mark tone="warn" />
           {t("以下为 ", "As of ")}<When at={live.at} />{t(" 的内容，之后未能更新：", "; updating has failed since: ")}
-          {live.error instanceof ApiError ? <span lang="en">{live.error.message}</span> : t("编排器没有应答。", "the orchestrator does not respond.")}
+          {live.error instanceof ApiError ? live.error.localized?.message ?? <span lang="en">{live.error.message}</span> : t("编排器没有应答。", "the orchestrator does not respond.")}
         </p>
       )}
       {children(live.data)}
@@ -139,6 +139,25 @@ export function Remedy({ text, lang }: { text: string; lang?: string }) {
 /** Shows a sentence of the services: in the language of the page, and as it was written. */
 function Said({ message, local }: { message: string; local?: Localized | null }) {
   return <>{local?.message && <p>{local.message}</p>}<p lang="en" class={local?.message ? "dim small" : undefined}>{message}</p></>;
+}
+
+interface Told {
+  explanation: string[];
+  localizedExplanation: string[];
+  nextCommand: string;
+}
+
+/** Tells what happened, step by step, and what to type next. */
+export function Chain({ told }: { told: Told }) {
+  const local = told.localizedExplanation.length > 0;
+  const said = local ? told.localizedExplanation : told.explanation;
+  const next = told.nextCommand;
+  return (
+    <>
+      <ol class="chain" lang={local ? undefined : "en"}>{said.map((x, i) => <li key={i}>{next && x.endsWith(next) ? <Remedy text={x} /> : x}</li>)}</ol>
+      {next && !said.some((x) => x.endsWith(next)) && <><p class="dim">{t("下一条命令", "The next command")}</p><Command text={next} /></>}
+    </>
+  );
 }
 
 export function Issues({ list, empty }: { list: Issue[]; empty?: ComponentChildren }) {

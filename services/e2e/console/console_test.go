@@ -138,6 +138,20 @@ func TestConsole(t *testing.T) {
 		e.shows(walk.steps[5])
 	})
 
+	e.part("a difference is told by its numbers", func(e *env) {
+		last := rest[runs](e, "GET", "/v1/runs?pool=universe", "").Runs[0]
+		e.open("runs/" + last.RunID)
+		e.must(e.p.Eval(`(() => {
+			const real = window.fetch;
+			window.fetch = (path, ...more) => !String(path).endsWith(":verify") ? real(path, ...more) : Promise.resolve(new Response(JSON.stringify({ checkedCount: 3, differences: [
+				{ partitionId: "daily.2026-03-02", rowCount: "5", duplicateCount: "1", coverageCount: "4", claimedCount: "4", message: "It has one row more than was committed.", altered: true }] })));
+		})()`, nil))
+		e.press("校验")
+		e.confirm("校验")
+		e.until("the difference", `document.querySelector("[data-difference]")?.innerText.trim() === "daily.2026-03-02：文件中 5 行，其中重复 1 行，覆盖记录为 4 行，这次运行提交了 4 行，内容已不是提交时的内容。"`)
+		e.must(e.p.Goto("about:blank")) // the page's own fetch again
+	})
+
 	e.part("verify", func(e *env) {
 		last := rest[runs](e, "GET", "/v1/runs?pool=universe", "").Runs[0]
 		e.open("runs/" + last.RunID)
@@ -396,6 +410,9 @@ func TestConsole(t *testing.T) {
 				if han := strings.IndexFunc(text, isHan) >= 0; han != (look.language == "zh") && !strings.HasPrefix(page, "look/") {
 					e.t.Errorf("page %q in %s says:\n%s", page, look.language, text)
 				}
+				if look.language == "zh" {
+					e.inChinese(page)
+				}
 				for _, v := range e.violations(axe) {
 					e.t.Errorf("page %q, dark %v: %s", page, look.dark, v)
 				}
@@ -497,7 +514,7 @@ func TestConsole(t *testing.T) {
 		e.answers("计划已暂停")
 		e.press("恢复计划")
 		e.confirm("恢复计划")
-		e.answers("每个交易日")
+		e.answers("不执行计划")
 		e.click(`[title="退出登录"]`)
 		e.answers("请用密钥登录")
 
@@ -554,6 +571,23 @@ func (e *env) status(key string) int {
 	e.must(err)
 	e.must(answer.Body.Close())
 	return answer.StatusCode
+}
+
+// inChinese fails where the page has an English sentence without the Chinese of it before
+// it. Commands and other code are English in both languages.
+func (e *env) inChinese(page string) {
+	e.t.Helper()
+	if strings.HasPrefix(page, "runs/") || strings.HasPrefix(page, "schedule/") {
+		e.until("the chain", `document.querySelectorAll("ol.chain li").length > 2`)
+	}
+	var english []string
+	e.must(e.p.Eval(`[...document.querySelectorAll("main *")].filter((x) => !x.closest("code, pre, .command, option, textarea") && !/\p{Script=Han}/u.test(x.textContent))
+		.map((x) => [x, [...x.childNodes].filter((n) => n.nodeType === Node.TEXT_NODE).map((n) => n.data).join(" ")])
+		.filter(([x, text]) => /[A-Za-z]+( [A-Za-z,]+){3}/.test(text) && !(x.lang === "en" && /\p{Script=Han}/u.test(x.previousElementSibling?.textContent ?? "")))
+		.map(([, text]) => text)`, &english))
+	if len(english) > 0 {
+		e.t.Errorf("page %q in Chinese says %q", page, english)
+	}
 }
 
 func isHan(r rune) bool { return r >= 0x4e00 && r <= 0x9fff }

@@ -105,7 +105,7 @@ func unknown(_ any, ss grpc.ServerStream) error {
 
 func (g guard) stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) (err error) {
 	start := time.Now()
-	checked := &checkedStream{ServerStream: ss, guard: g, ctx: ss.Context(), method: info.FullMethod, chinese: inChinese(ss.Context())}
+	checked := &checkedStream{ServerStream: ss, guard: g, ctx: ss.Context(), method: info.FullMethod, chinese: InChinese(ss.Context())}
 	defer func() { err = g.finish(checked, start, err, recover()) }()
 	if checked.ctx, err = g.admit(ss.Context(), info.FullMethod); err != nil {
 		return err

@@ -19,8 +19,8 @@ import (
 // of HTTP does.
 const LanguageKey = "accept-language"
 
-// inChinese tells whether the caller of a gRPC call reads Chinese rather than English.
-func inChinese(ctx context.Context) bool {
+// InChinese tells whether the caller of a gRPC call reads Chinese rather than English.
+func InChinese(ctx context.Context) bool {
 	return PrefersChinese(metadata.ValueFromIncomingContext(ctx, LanguageKey))
 }
 

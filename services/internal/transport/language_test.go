@@ -19,7 +19,7 @@ func TestWhoReadsChinese(t *testing.T) {
 		"": false, "zh-CN": true, "ZH": true, "en": false, "zh-CN,zh;q=0.9,en;q=0.8": true, "en-US,en;q=0.9,zh;q=0.8": false,
 		"fr, zh;q=0.5": true, "en;q=0.3, zh;q=0.7": true, "*": false, "zh;q=nonsense": false, ";;,": false,
 	} {
-		if got := inChinese(metadata.NewIncomingContext(t.Context(), metadata.Pairs(LanguageKey, header))); got != want {
+		if got := InChinese(metadata.NewIncomingContext(t.Context(), metadata.Pairs(LanguageKey, header))); got != want {
 			t.Errorf("%q: %v", header, got)
 		}
 	}

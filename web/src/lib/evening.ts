@@ -131,12 +131,13 @@ const rank = (i: Issue): number => ["SEVERITY_WARNING", "SEVERITY_RETRY", "SEVER
 function issuesOf(f: Facts, verdict: EveningVerdict, lacking: Coverage[], again: boolean, run: Run | null): Issue[] {
   if (verdict !== "blocked" && verdict !== "not_whole") return [];
   const last = f.status.lastRun;
+  const now = f.readiness?.issues ?? [];
   const ofLacking = (issues: Issue[] | undefined) => (issues ?? []).filter((i) => rank(i) >= 0 && lacking.some((c) => c.moduleId === i.moduleId));
   const all = [
-    ...(verdict === "blocked" ? (last?.outcome === "OUTCOME_BLOCKED" ? last.issues : f.readiness?.issues ?? []) : []),
+    ...(verdict === "blocked" ? (now.length ? now : last?.issues ?? []) : []),
     ...lacking.flatMap((c) => c.issues),
     // why the last run did not get it, or the next will not
-    ...(verdict === "not_whole" && again && !underWay(f, run) ? [...ofLacking(last?.issues), ...ofLacking(f.readiness?.issues)] : []),
+    ...(verdict === "not_whole" && again && !underWay(f, run) ? [...ofLacking(outlived(f) ? [] : last?.issues), ...ofLacking(now)] : []),
   ];
   const seen = new Set<string>();
   return all
@@ -146,6 +147,11 @@ function issuesOf(f: Facts, verdict: EveningVerdict, lacking: Coverage[], again:
     })
     .sort((a, b) => rank(b) - rank(a));
 }
+
+/** Whether the last run was stopped by a check of token or modules whose result is another one by now. */
+const outlived = (f: Facts): boolean =>
+  (f.readiness?.decision ?? "DECISION_UNSPECIFIED") !== "DECISION_UNSPECIFIED" && f.status.lastRun?.outcome === "OUTCOME_BLOCKED" &&
+  ["BLOCKED_STAGE_TOKEN", "BLOCKED_STAGE_READINESS"].includes(f.status.lastRun.blockedStage);
 
 function nextOf(f: Facts): number {
   const times: (string | null | undefined)[] = [f.status.nextAskTime];

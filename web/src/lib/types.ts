@@ -68,6 +68,8 @@ export interface Run {
   retryTime: string | null;
   note: string;
   explanation: string[];
+  /** The explanation in Chinese; empty in English. */
+  localizedExplanation: string[];
   nextCommand: string;
   refetch: boolean;
   revisions: RevisionSummary | null;
@@ -245,6 +247,8 @@ export interface Slot {
   issues: Issue[];
   lateSeconds: string;
   lateNote: string;
+  /** The note in Chinese; only where a slot is explained, and empty in English. */
+  localizedLateNote: string;
 }
 
 export interface Settings {

@@ -78,10 +78,10 @@ export default function About() {
             <thead><tr><th>{t("文件", "File")}</th><th>{t("内容", "Contents")}</th><th>{t("属于", "Owner")}</th><th class="r">{t("大小", "Size")}</th><th class="r">{t("预写日志", "Write-ahead log")}</th></tr></thead>
             <tbody>
               {[d.orchestrator, d.worker].flatMap((s, n) => (s?.files ?? []).map((f) => (
-                <tr key={f.name} data-file={f.name}><td><code>{f.name}</code></td><td class="dim">{files[f.name] && t(files[f.name]![0], files[f.name]![1])}</td><td>{n ? t("采集器", "worker") : t("编排器", "orchestrator")}</td><td class="r num">{bytes(f.sizeBytes)}</td><td class="r num">{Number(f.walBytes) ? bytes(f.walBytes) : "–"}</td></tr>
+                <tr key={f.name} data-file={f.name}><td><code>{f.name}</code></td><td class="dim wordy">{files[f.name] && t(files[f.name]![0], files[f.name]![1])}</td><td>{n ? t("采集器", "worker") : t("编排器", "orchestrator")}</td><td class="r num">{bytes(f.sizeBytes)}</td><td class="r num">{Number(f.walBytes) ? bytes(f.walBytes) : "–"}</td></tr>
               )))}
               {d.publications.map((p) => (
-                <tr key={p.pool} data-publication={poolId(p.pool)}><td><code>published/{p.pool === "POOL_TARGETS" ? "targets/" : ""}</code></td><td class="dim">{t(`${poolName(p.pool)}的发布副本，${num(p.fileCount)} 个文件`, `the published copy of ${poolName(p.pool)}, ${num(p.fileCount)} files`)}</td><td>{t("采集器", "worker")}</td><td class="r num">{bytes(p.sizeBytes)}</td><td class="r">–</td></tr>
+                <tr key={p.pool} data-publication={poolId(p.pool)}><td><code>published/{p.pool === "POOL_TARGETS" ? "targets/" : ""}</code></td><td class="dim wordy">{t(`${poolName(p.pool)}的发布副本，${num(p.fileCount)} 个文件`, `the published copy of ${poolName(p.pool)}, ${num(p.fileCount)} files`)}</td><td>{t("采集器", "worker")}</td><td class="r num">{bytes(p.sizeBytes)}</td><td class="r">–</td></tr>
               ))}
             </tbody>
           </table></div>
@@ -115,8 +115,8 @@ function Published({ pool, p }: { pool: string; p?: Publication }) {
           <thead><tr><th>{t("表", "Table")}</th><th>{t("说明", "What a row is")}</th><th class="r">{t("行", "Rows")}</th><th>{t("日期", "Dates")}</th><th>{t("下载", "Download")}</th></tr></thead>
           <tbody>{d.tables.map((x) => (
             <tr key={x.table}>
-              <td><code>{x.table}</code></td><td lang={tableZh[x.table] ? undefined : "en"}>{t(tableZh[x.table] ?? x.description, x.description)}</td><td class="r num">{num(x.rowCount)}</td><td class="num">{x.firstDate && `${x.firstDate} – ${x.lastDate}`}</td>
-              <td>{["parquet", "arrow", "csv", "ndjson"].map((f) => <span key={f}><a href={`/v1/data/${prefix}${x.table}.${f}`} download>{f}</a> </span>)}</td>
+              <td><code>{x.table}</code></td><td class="wordy" lang={tableZh[x.table] ? undefined : "en"}>{t(tableZh[x.table] ?? x.description, x.description)}</td><td class="r num">{num(x.rowCount)}</td><td class="num">{x.firstDate && `${x.firstDate} – ${x.lastDate}`}</td>
+              <td class="nowrap">{["parquet", "arrow", "csv", "ndjson"].map((f) => <span key={f}><a href={`/v1/data/${prefix}${x.table}.${f}`} download>{f}</a> </span>)}</td>
             </tr>
           ))}</tbody>
         </table></div>

@@ -7,7 +7,7 @@ import { go, route, setQuery, to } from "../lib/router.ts";
 import { Countdown, now, span, took, When } from "../lib/time.tsx";
 import type { Partition, Phases, Revision, Run, RunEvent } from "../lib/types.ts";
 import { cellOf, dataset, mode, partitionState, poolId, poolName, reasonName, runState, short, source, stage, verdict } from "../lib/words.ts";
-import { Act, Badge, Card, CellIcon, Choice, Command, Empty, Failure, Issues, Loaded, Mark, Page, RunBadge, RunLink, again, runCommand } from "../ui.tsx";
+import { Act, Badge, Card, CellIcon, Chain, Choice, Command, Empty, Failure, Issues, Loaded, Mark, Page, RunBadge, RunLink, again, runCommand } from "../ui.tsx";
 
 /** A stretch of a partition: a dispatch, or the wait for the next one. */
 interface Piece {
@@ -121,7 +121,7 @@ export function RunPage({ id }: { id: string }) {
   const settledNow = [...s.parts.values()].filter((p) => p.state === "STATE_COMPLETED").length;
   const plannedNow = s.planned.reduce((n, p) => n + p.n, 0);
   const over = base.state === "STATE_FINISHED";
-  const r: Run = s.finished && !over ? { ...base, ...s.finished, explanation: base.explanation, nextCommand: base.nextCommand }
+  const r: Run = s.finished && !over ? { ...base, ...s.finished, explanation: base.explanation, localizedExplanation: base.localizedExplanation, nextCommand: base.nextCommand }
     : over ? base : { ...base, state: s.state || base.state, partitionCount: Math.max(base.partitionCount, plannedNow), completedPartitionCount: Math.max(base.completedPartitionCount, settledNow) };
   const ended = r.state === "STATE_FINISHED";
   const st = runState(r);
@@ -138,6 +138,7 @@ export function RunPage({ id }: { id: string }) {
     }>
       {line.state === "cut" && <p class="stale" role="status" data-stream="cut"><Mark tone="warn" />{t("事件流断开，正在重连；下面停在断开时。", "The stream of events was cut; it is being resumed. What follows is as it was then.")}</p>}
       {line.state !== "cut" && line.cuts > 0 && <p class="notice" role="status" data-stream="resumed"><Mark tone="ok" />{t(`事件流断开过 ${line.cuts} 次，已接上；补回 ${line.missed} 个事件，没有遗漏。`, `The stream was cut ${line.cuts} times and resumed; ${count(line.missed, "", "event")} received late, none lost.`)}</p>}
+      {ended && line.state === "live" && <p class="dim small" role="status"><Mark tone="run" /> {t("正在读取这次运行的事件；下面的时间线和分区还不完整。", "The events of this run are being read; the timeline and the partitions below are not complete yet.")}</p>}
       {ended && r.issues.length > 0 && r.outcome !== "OUTCOME_SUCCEEDED" && <Card title={r.outcome === "OUTCOME_BLOCKED" ? t("为什么被阻止", "Why it was blocked") : t("没有成功的原因", "Why it did not succeed")} note={t("账本原文", "as in the ledger")}><Issues list={r.issues} /></Card>}
       <dl class="facts">
         <div><dt>{t("状态", "State")}</dt><dd><RunBadge run={r} /></dd></div>
@@ -155,8 +156,7 @@ export function RunPage({ id }: { id: string }) {
         <Partitions story={s} turn={turn} run={r} />
         <div class="stack">
           <Card title={t("经过", "What happened")}>
-            <ol class="chain" lang="en">{r.explanation.map((x, i) => <li key={i}>{x}</li>)}</ol>
-            {r.nextCommand && <><p class="dim">{t("下一条命令", "The next command")}</p><Command text={r.nextCommand} /></>}
+            <Chain told={r} />
           </Card>
           <Related run={r} />
           {ended && r.outcome === "OUTCOME_SUCCEEDED" && r.issues.length > 0 && <Card title={t("提示", "Notes")}><Issues list={r.issues} /></Card>}
@@ -198,9 +198,28 @@ function headline(r: Run): string {
   return t(`${name}：失败：${why}。`, `${name}: failed: ${why}.`);
 }
 
+interface Difference {
+  partitionId: string;
+  rowCount: string;
+  duplicateCount: string;
+  coverageCount: string;
+  claimedCount: string;
+  message: string;
+  altered: boolean;
+}
+
 interface Verified {
   checkedCount: number;
-  differences: { partitionId: string; message: string }[];
+  differences: Difference[];
+}
+
+/** Says a difference: in Chinese by its numbers, in English as the answer does. */
+function differs(d: Difference): string {
+  const counts = [
+    `文件中 ${num(d.rowCount)} 行`, Number(d.duplicateCount) > 0 && `其中重复 ${num(d.duplicateCount)} 行`,
+    d.coverageCount !== d.rowCount && `覆盖记录为 ${num(d.coverageCount)} 行`, d.claimedCount !== d.rowCount && `这次运行提交了 ${num(d.claimedCount)} 行`, d.altered && "内容已不是提交时的内容",
+  ];
+  return t(`${d.partitionId}：${counts.filter(Boolean).join("，")}。`, d.message);
 }
 
 function Verify({ id }: { id: string }) {
@@ -210,7 +229,7 @@ function Verify({ id }: { id: string }) {
       <Act<Verified> label={t("校验", "Verify")} method="POST" path={`/v1/runs/${id}:verify`} body={{}} cli={`afterbell verify ${id}`} ask={t("从数据文件重新读取这次运行的分区，与提交时的内容比较。", "Reads the run's partitions from the pool's file again and compares them with what was committed.")} done={tell} />
       {found && <p class="notice" role="status" data-verified={found.differences.length}><Mark tone={found.differences.length ? "bad" : "ok"} />{found.differences.length
         ? t(`读了 ${found.checkedCount} 个分区，${found.differences.length} 个不同。`, `${found.checkedCount} partitions read, ${found.differences.length} differ.`)
-        : t(`读了 ${num(found.checkedCount)} 个分区，全部一致。`, `${num(found.checkedCount)} partitions read, all agree.`)}{found.differences.slice(0, 5).map((d) => <span key={d.partitionId} lang="en"> {d.message}</span>)}</p>}
+        : t(`读了 ${num(found.checkedCount)} 个分区，全部一致。`, `${num(found.checkedCount)} partitions read, all agree.`)}{found.differences.slice(0, 5).map((d) => <span key={d.partitionId} data-difference> {differs(d)}</span>)}</p>}
     </>
   );
 }

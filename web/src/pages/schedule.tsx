@@ -7,7 +7,7 @@ import { route, setQuery, to } from "../lib/router.ts";
 import { Countdown, span, weekday, When } from "../lib/time.tsx";
 import type { Run, Schedule as Plan, Slot } from "../lib/types.ts";
 import { poolId, poolName, reasonName, slotState } from "../lib/words.ts";
-import { Act, Badge, Card, Choice, Command, Empty, Issues, Loaded, Mark, Page, RunBadge, RunLink, Switch } from "../ui.tsx";
+import { Act, Badge, Card, Chain, Choice, Command, Empty, Issues, Loaded, Mark, Page, RunBadge, RunLink, Switch } from "../ui.tsx";
 
 export default function Schedule() {
   const id = route.value.id;
@@ -15,14 +15,14 @@ export default function Schedule() {
 }
 
 function SlotPage({ id }: { id: string }) {
-  const live = useLive<{ slot: Slot; runs: Run[]; explanation: string[]; nextCommand: string }>(slotPath(id), 5000);
+  const live = useLive<{ slot: Slot; runs: Run[]; explanation: string[]; localizedExplanation: string[]; nextCommand: string }>(slotPath(id), 5000);
   const [date = "", pool = ""] = id.split(/\.(.*)/s);
   const d = live.data;
   const name = poolName("POOL_" + pool.toUpperCase());
   const s = d && slotState(d.slot.state);
   const last = d?.runs.at(-1);
   const answer = !d ? (live.error ? t(`没有 ${date} 的时段。`, `There is no slot for ${date}.`) : t("正在读取…", "Loading…"))
-    : d.slot.issues[0] && !last ? t(`${name} ${date}：${s!.text}，${reasonName(d.slot.issues[0].reason)}。`, `${name}, ${date}: ${s!.text}, ${reasonName(d.slot.issues[0].reason)}.`)
+    : d.slot.issues[0] && !last ? t(`${name} ${date}：${s!.text}，${reasonName(d.slot.issues[0].reason)}。`, `${name}, ${date}: ${s!.text}. ${reasonName(d.slot.issues[0].reason)}.`)
     : last ? t(`${name} ${date} 的运行经过。`, `What happened in the run of ${name} on ${date}.`)
     : t(`${name} ${date}：${s!.text}。`, `${name}, ${date}: ${s!.text}.`);
   return (
@@ -30,15 +30,14 @@ function SlotPage({ id }: { id: string }) {
       <Loaded live={live}>{(x) => (
         <div class="grid wide-left">
           <Card title={t("经过", "What happened")} note={t("按时间顺序", "in order")}>
-            <ol class="chain" lang="en">{x.explanation.map((e, i) => <li key={i}>{e}</li>)}</ol>
-            {x.nextCommand && <><p class="dim">{t("下一条命令", "The next command")}</p><Command text={x.nextCommand} /></>}
+            <Chain told={x} />
           </Card>
           <div class="stack">
             <Card title={t("时段", "Slot")}>
               <ul class="plain">
                 <li><Badge tone={slotState(x.slot.state).tone}>{slotState(x.slot.state).text}</Badge> {name} · <span class="num">{x.slot.date}</span> {weekday(x.slot.date)}</li>
                 <li class="dim">{t("到期 ", "Due at ")}<When at={x.slot.dueTime} full />{Number(x.slot.lateSeconds) > 0 && t(`，晚了 ${span(Number(x.slot.lateSeconds) * 1000)}`, `, ${span(Number(x.slot.lateSeconds) * 1000)} late`)}</li>
-                {x.slot.lateNote && <li class="dim" lang="en">{x.slot.lateNote}</li>}
+                {x.slot.lateNote && <li class="dim" lang={x.slot.localizedLateNote ? undefined : "en"}>{x.slot.localizedLateNote || x.slot.lateNote}</li>}
               </ul>
               <Issues list={x.slot.issues} />
             </Card>
@@ -60,10 +59,12 @@ function Overview() {
   const pool = route.value.query.get("pool") ?? "";
   const { live: slots, all: days, older } = useList(slotsPath(pool), 10000, "slots", (x: Slot) => x.slotId);
   const s = live.data?.schedule;
+  const off = s?.issues.some((i) => i.reason === "REASON_SCHEDULE_DISABLED"); // it was started so
   const head = !s ? t("正在读取…", "Loading…") : s.paused ? t("计划已暂停。", "The schedule is paused.") : !s.enabled ? t("计划已停用，不会自动运行。", "The schedule is disabled; nothing runs automatically.")
+    : off ? t("这个编排器不执行计划，不会自动运行。", "This orchestrator does not run the schedule; nothing runs automatically.")
     : t(`每个交易日 ${s.runAt} 运行。`, `Runs at ${s.runAt} on every ${s.tradingDaysOnly ? "trading day" : "day"}.`);
   return (
-    <Page name={t("计划与时段", "Schedule and slots")} answer={head} tone={!s ? undefined : s.paused ? "hold" : s.enabled ? "ok" : "idle"} side={s && (s.paused
+    <Page name={t("计划与时段", "Schedule and slots")} answer={head} tone={!s ? undefined : s.paused ? "hold" : s.enabled && !off ? "ok" : "idle"} side={s && (s.paused
       ? <Act label={t("恢复计划", "Resume")} tone="primary" method="POST" path="/v1/schedule:resume" body={{ note: "" }} cli="afterbell schedule resume" ask={t("被跳过的时段按补跑设置处理。", "Skipped slots are caught up as the setting says.")} done={live.refresh} />
       : <Act label={t("暂停计划", "Pause")} method="POST" path="/v1/schedule:pause" body={{ note: "" }} cli="afterbell schedule pause" ask={t("暂停后，到时间的时段会被记为跳过。进行中的运行不受影响。", "Slots that are due while it is paused are skipped. A run in progress continues.")} done={live.refresh} />)}>
       <div class="grid wide-left">

@@ -17,7 +17,7 @@ interface Field {
 }
 
 const fields: Field[] = [
-  { key: "preflightPolicy", flag: "preflight-policy", zh: "何时探测", en: "When to probe", helpZh: "运行前探测哪些模块。", helpEn: "Which modules a run probes before it starts.", options: [["PREFLIGHT_POLICY_STALE_ONLY", "探测过期、失败或缺失的模块", "modules with an old, failed or missing probe"], ["PREFLIGHT_POLICY_ALWAYS", "每次探测全部模块", "all modules, every time"], ["PREFLIGHT_POLICY_READINESS_ONLY", "不探测，只看上次结果", "none; use the last probes"]] },
+  { key: "preflightPolicy", flag: "preflight-policy", zh: "何时探测", en: "When to probe", helpZh: "运行前探测哪些模块。", helpEn: "Which modules a run probes before it starts.", options: [["PREFLIGHT_POLICY_STALE_ONLY", "探测过期、失败或缺失的模块", "old, failed or missing"], ["PREFLIGHT_POLICY_ALWAYS", "每次探测全部模块", "all modules, every time"], ["PREFLIGHT_POLICY_READINESS_ONLY", "不探测，只看上次结果", "none; use the last probes"]] },
   { key: "readinessPolicy", flag: "readiness-policy", zh: "模块不可用时", en: "When a module cannot run", helpZh: "严格：阻止整个池。降级：只阻止那个模块，其余照常。", helpEn: "Strict blocks its pool. Degraded holds back that module only.", options: [["READINESS_POLICY_STRICT", "严格", "strict"], ["READINESS_POLICY_DEGRADED", "降级", "degraded"]] },
   { key: "orderWait", flag: "order-wait", zh: "全市场等待目标池", en: "Universe waits for targets", helpZh: "0s 到 3600s。", helpEn: "0s to 3600s." },
   { key: "dispatchWidth", flag: "dispatch-width", zh: "同时处理的分区数", en: "Partitions at a time", helpZh: "1 到 64。", helpEn: "1 to 64." },

@@ -13,9 +13,9 @@ import { Act, Card, CellIcon, Empty, Failure, Issues, Loaded, Mark, Page, RunLin
 
 const pools = ["POOL_TARGETS", "POOL_UNIVERSE"];
 
-/** Writes a date with its weekday, and "today" if it is. */
+/** Writes a date with its weekday, and "today" if it is. No line ends within the date. */
 const named = (date: string): string =>
-  `${date.slice(5)} ${weekday(date)}${date === day(now.peek()) ? t("（今天）", " (today)") : ""}`;
+  `${date.slice(5).replace("-", "-\u2060")} ${weekday(date)}${date === day(now.peek()) ? t("（今天）", " (today)") : ""}`;
 
 export default function Tonight() {
   const status = useLive<{ pools: PoolStatus[] }>("/v1/pools", 3000);
@@ -153,7 +153,7 @@ function PoolCard({ p, e, live, empty }: { p: PoolStatus; e?: Evening; live: Liv
       </p>
       <p class="foot">
         {p.lastRun ? <>{t("最近一次运行", "Last run")} <a href={to("runs", p.lastRun.runId)}>{runState(p.lastRun).text}</a> · <When at={p.lastRun.endTime} /></> : t("还没有运行过。", "It has not run yet.")}
-        {p.nextAsk && <> · {t("下次", "next")} {p.nextAskTime ? <When at={p.nextAskTime} seconds={false} /> : p.queuedRuns[0] ? <>{t("排队的运行 ", "the queued run ")}<RunLink id={p.queuedRuns[0].runId} /></> : <span lang="en">{p.nextAsk}</span>}</>}
+        {p.nextAsk && <> · {t("下次", "next")} {p.nextAskTime ? <When at={p.nextAskTime} seconds={false} /> : p.queuedRuns[0] ? <>{t("排队的运行 ", "the queued run ")}<RunLink id={p.queuedRuns[0].runId} /></> : t("随即开始", "at once")}</>}
       </p>
     </section>
   );
@@ -227,7 +227,7 @@ function Freshness({ pools: list, coverage, domains }: { pools: PoolStatus[]; co
               const far = coverage[p.pool]!.data && m.tradeDate < judgeFrom(now.peek());
               return (
                 <td key={p.pool}>
-                  <Mark tone={behind ? "warn" : "ok"} /> <span class="num">{m.tradeDate}</span>{" "}
+                  <Mark tone={behind ? "warn" : "ok"} /> <span class="num nowrap">{m.tradeDate}</span>{" "}
                   <span class="dim">{behind ? t(`落后 ${far ? "超过 " : ""}${behind} 个交易日`, `${far ? "more than " : ""}${count(behind, "", "trading day")} behind`) : t("最新", "up to date")}</span>
                 </td>
               );

@@ -489,9 +489,13 @@ type Run struct {
 	// Also fetch dates that are already complete.
 	Refetch bool `protobuf:"varint,31,opt,name=refetch,proto3" json:"refetch,omitempty"`
 	// Stored values that the run changed or removed. Unset if there are none.
-	Revisions     *v1.RevisionSummary `protobuf:"bytes,32,opt,name=revisions,proto3" json:"revisions,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Revisions *v1.RevisionSummary `protobuf:"bytes,32,opt,name=revisions,proto3" json:"revisions,omitempty"`
+	// explanation in Simplified Chinese, sentence by sentence. Only set where
+	// explanation is and the caller prefers Chinese (accept-language). What a
+	// person wrote, as a note, is in it as it was written.
+	LocalizedExplanation []string `protobuf:"bytes,33,rep,name=localized_explanation,json=localizedExplanation,proto3" json:"localized_explanation,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *Run) Reset() {
@@ -744,6 +748,13 @@ func (x *Run) GetRefetch() bool {
 func (x *Run) GetRevisions() *v1.RevisionSummary {
 	if x != nil {
 		return x.Revisions
+	}
+	return nil
+}
+
+func (x *Run) GetLocalizedExplanation() []string {
+	if x != nil {
+		return x.LocalizedExplanation
 	}
 	return nil
 }
@@ -1387,7 +1398,7 @@ var File_afterbell_orchestrator_v1_run_proto protoreflect.FileDescriptor
 
 const file_afterbell_orchestrator_v1_run_proto_rawDesc = "" +
 	"\n" +
-	"#afterbell/orchestrator/v1/run.proto\x12\x19afterbell.orchestrator.v1\x1a\x1eafterbell/fault/v1/fault.proto\x1a afterbell/market/v1/market.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc9\x10\n" +
+	"#afterbell/orchestrator/v1/run.proto\x12\x19afterbell.orchestrator.v1\x1a\x1eafterbell/fault/v1/fault.proto\x1a afterbell/market/v1/market.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xfe\x10\n" +
 	"\x03Run\x12\x15\n" +
 	"\x06run_id\x18\x01 \x01(\tR\x05runId\x12-\n" +
 	"\x04pool\x18\x02 \x01(\x0e2\x19.afterbell.market.v1.PoolR\x04pool\x127\n" +
@@ -1428,7 +1439,8 @@ const file_afterbell_orchestrator_v1_run_proto_rawDesc = "" +
 	"\vexplanation\x18\x1d \x03(\tR\vexplanation\x12!\n" +
 	"\fnext_command\x18\x1e \x01(\tR\vnextCommand\x12\x18\n" +
 	"\arefetch\x18\x1f \x01(\bR\arefetch\x12B\n" +
-	"\trevisions\x18  \x01(\v2$.afterbell.market.v1.RevisionSummaryR\trevisions\"\x93\x01\n" +
+	"\trevisions\x18  \x01(\v2$.afterbell.market.v1.RevisionSummaryR\trevisions\x123\n" +
+	"\x15localized_explanation\x18! \x03(\tR\x14localizedExplanation\"\x93\x01\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x10\n" +
 	"\fSTATE_QUEUED\x10\x01\x12\x12\n" +

@@ -328,9 +328,12 @@ type Slot struct {
 	// Seconds between due_time and the start if it was late, otherwise 0.
 	LateSeconds int64 `protobuf:"varint,9,opt,name=late_seconds,json=lateSeconds,proto3" json:"late_seconds,omitempty"`
 	// Why it was late, in one sentence. Empty if it was not late.
-	LateNote      string `protobuf:"bytes,10,opt,name=late_note,json=lateNote,proto3" json:"late_note,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	LateNote string `protobuf:"bytes,10,opt,name=late_note,json=lateNote,proto3" json:"late_note,omitempty"`
+	// late_note in Simplified Chinese. Empty if it was not late or the caller
+	// does not prefer Chinese (accept-language).
+	LocalizedLateNote string `protobuf:"bytes,11,opt,name=localized_late_note,json=localizedLateNote,proto3" json:"localized_late_note,omitempty"`
+	unknownFields     protoimpl.UnknownFields
+	sizeCache         protoimpl.SizeCache
 }
 
 func (x *Slot) Reset() {
@@ -429,6 +432,13 @@ func (x *Slot) GetLateSeconds() int64 {
 func (x *Slot) GetLateNote() string {
 	if x != nil {
 		return x.LateNote
+	}
+	return ""
+}
+
+func (x *Slot) GetLocalizedLateNote() string {
+	if x != nil {
+		return x.LocalizedLateNote
 	}
 	return ""
 }
@@ -1049,9 +1059,12 @@ type ExplainSlotResponse struct {
 	// What happened, step by step, in sentences.
 	Explanation []string `protobuf:"bytes,3,rep,name=explanation,proto3" json:"explanation,omitempty"`
 	// The next command to type.
-	NextCommand   string `protobuf:"bytes,4,opt,name=next_command,json=nextCommand,proto3" json:"next_command,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NextCommand string `protobuf:"bytes,4,opt,name=next_command,json=nextCommand,proto3" json:"next_command,omitempty"`
+	// explanation in Simplified Chinese, sentence by sentence. Empty if the
+	// caller does not prefer Chinese (accept-language).
+	LocalizedExplanation []string `protobuf:"bytes,5,rep,name=localized_explanation,json=localizedExplanation,proto3" json:"localized_explanation,omitempty"`
+	unknownFields        protoimpl.UnknownFields
+	sizeCache            protoimpl.SizeCache
 }
 
 func (x *ExplainSlotResponse) Reset() {
@@ -1112,6 +1125,13 @@ func (x *ExplainSlotResponse) GetNextCommand() string {
 	return ""
 }
 
+func (x *ExplainSlotResponse) GetLocalizedExplanation() []string {
+	if x != nil {
+		return x.LocalizedExplanation
+	}
+	return nil
+}
+
 var File_afterbell_orchestrator_v1_schedule_service_proto protoreflect.FileDescriptor
 
 const file_afterbell_orchestrator_v1_schedule_service_proto_rawDesc = "" +
@@ -1131,7 +1151,7 @@ const file_afterbell_orchestrator_v1_schedule_service_proto_rawDesc = "" +
 	" \x01(\v2\x1a.google.protobuf.TimestampR\bnoteTime\x127\n" +
 	"\tnext_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\bnextTime\x121\n" +
 	"\x06issues\x18\f \x03(\v2\x19.afterbell.fault.v1.IssueR\x06issues\x12\x12\n" +
-	"\x04etag\x18\x14 \x01(\tR\x04etag\"\x99\x04\n" +
+	"\x04etag\x18\x14 \x01(\tR\x04etag\"\xc9\x04\n" +
 	"\x04Slot\x12\x17\n" +
 	"\aslot_id\x18\x01 \x01(\tR\x06slotId\x12-\n" +
 	"\x04pool\x18\x02 \x01(\x0e2\x19.afterbell.market.v1.PoolR\x04pool\x12\x12\n" +
@@ -1144,7 +1164,8 @@ const file_afterbell_orchestrator_v1_schedule_service_proto_rawDesc = "" +
 	"\x06issues\x18\b \x03(\v2\x19.afterbell.fault.v1.IssueR\x06issues\x12!\n" +
 	"\flate_seconds\x18\t \x01(\x03R\vlateSeconds\x12\x1b\n" +
 	"\tlate_note\x18\n" +
-	" \x01(\tR\blateNote\"z\n" +
+	" \x01(\tR\blateNote\x12.\n" +
+	"\x13localized_late_note\x18\v \x01(\tR\x11localizedLateNote\"z\n" +
 	"\x05State\x12\x15\n" +
 	"\x11STATE_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rSTATE_PENDING\x10\x01\x12\x0f\n" +
@@ -1193,12 +1214,13 @@ const file_afterbell_orchestrator_v1_schedule_service_proto_rawDesc = "" +
 	"\x05slots\x18\x01 \x03(\v2\x1f.afterbell.orchestrator.v1.SlotR\x05slots\x12&\n" +
 	"\x0fnext_page_token\x18\x02 \x01(\tR\rnextPageToken\"-\n" +
 	"\x12ExplainSlotRequest\x12\x17\n" +
-	"\aslot_id\x18\x01 \x01(\tR\x06slotId\"\xc3\x01\n" +
+	"\aslot_id\x18\x01 \x01(\tR\x06slotId\"\xf8\x01\n" +
 	"\x13ExplainSlotResponse\x123\n" +
 	"\x04slot\x18\x01 \x01(\v2\x1f.afterbell.orchestrator.v1.SlotR\x04slot\x122\n" +
 	"\x04runs\x18\x02 \x03(\v2\x1e.afterbell.orchestrator.v1.RunR\x04runs\x12 \n" +
 	"\vexplanation\x18\x03 \x03(\tR\vexplanation\x12!\n" +
-	"\fnext_command\x18\x04 \x01(\tR\vnextCommand*[\n" +
+	"\fnext_command\x18\x04 \x01(\tR\vnextCommand\x123\n" +
+	"\x15localized_explanation\x18\x05 \x03(\tR\x14localizedExplanation*[\n" +
 	"\aCatchUp\x12\x18\n" +
 	"\x14CATCH_UP_UNSPECIFIED\x10\x00\x12\x11\n" +
 	"\rCATCH_UP_LAST\x10\x01\x12\x10\n" +

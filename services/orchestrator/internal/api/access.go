@@ -153,7 +153,7 @@ func (a *Access) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	if dry, ok := req.(interface{ GetValidateOnly() bool }); !a.changes(info.FullMethod) || ok && dry.GetValidateOnly() {
 		return handler(ctx, req)
 	}
-	c := &auth.Change{Entry: auth.Entry{Caller: auth.CallerOf(ctx), Method: label(info.FullMethod), Request: told(req)}}
+	c := &auth.Change{Entry: auth.Entry{Caller: auth.CallerOf(ctx), Method: label(info.FullMethod), Request: recorded(req)}}
 	resp, err := handler(auth.WithChange(ctx, c), req)
 	a.finish(ctx, c, err)
 	return resp, err
@@ -206,13 +206,13 @@ func (s *callerStream) Context() context.Context { return s.ctx }
 func (s *callerStream) RecvMsg(m any) error {
 	err := s.ServerStream.RecvMsg(m)
 	if err == nil && s.change != nil {
-		s.change.Entry.Request = told(m)
+		s.change.Entry.Request = recorded(m)
 	}
 	return err
 }
 
-// told is a request as the audit trail keeps it: JSON without secrets.
-func told(req any) string {
+// recorded is a request as the audit trail keeps it: JSON without secrets.
+func recorded(req any) string {
 	m, ok := req.(proto.Message)
 	if !ok {
 		return ""

@@ -18,14 +18,14 @@ func TestToldWithoutSecrets(t *testing.T) {
 		&orchestratorv1.UpdateChannelRequest{ChannelId: "desk", Url: &url, Secret: &secret},
 		&orchestratorv1.CreateKeyResponse{Key: &orchestratorv1.Key{Name: "desk"}, Secret: secret},
 	} {
-		if said := told(req); strings.Contains(said, hidden) || !strings.Contains(said, "desk") {
+		if said := recorded(req); strings.Contains(said, hidden) || !strings.Contains(said, "desk") {
 			t.Errorf("told %s", said)
 		}
 	}
-	if said := told(&orchestratorv1.UpdateTargetsRequest{Targets: &orchestratorv1.Targets{Symbols: []string{"600519.SH"}}}); said != `{"targets":{"symbols":["600519.SH"]}}` {
+	if said := recorded(&orchestratorv1.UpdateTargetsRequest{Targets: &orchestratorv1.Targets{Symbols: []string{"600519.SH"}}}); said != `{"targets":{"symbols":["600519.SH"]}}` {
 		t.Errorf("told %s", said)
 	}
-	if said := told("no message"); said != "" {
+	if said := recorded("no message"); said != "" {
 		t.Errorf("told %s", said)
 	}
 }

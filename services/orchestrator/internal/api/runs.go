@@ -13,8 +13,10 @@ import (
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/afterbell/afterbell/services/internal/drill"
 	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/transport"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/told"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/worker"
 )
 
@@ -64,12 +66,9 @@ func (s *runService) CreateRun(ctx context.Context, req *orchestratorv1.CreateRu
 	}
 	resp := &orchestratorv1.CreateRunResponse{Runs: runsOf(runs)}
 	for i, r := range resp.Runs { // what it waits for, such as a pool that is paused
-		said, next, err := s.Scheduler.ExplainRun(ctx, runs[i])
-		if err != nil { // it is queued all the same; an error would make the caller repeat it
+		if err := s.explain(ctx, runs[i], r); err != nil { // it is queued all the same; an error would make the caller repeat it
 			s.Logger.WarnContext(ctx, "A run was queued, but cannot be explained.", "run", r.GetRunId(), "error", err)
-			continue
 		}
-		r.Explanation, r.NextCommand = said, next
 	}
 	return resp, nil
 }
@@ -89,13 +88,29 @@ func (s *runService) GetRun(ctx context.Context, req *orchestratorv1.GetRunReque
 	if err != nil {
 		return nil, err
 	}
-	said, next, err := s.Scheduler.ExplainRun(ctx, r)
-	if err != nil {
+	out := runOf(r)
+	if err := s.explain(ctx, r, out); err != nil {
 		return nil, err
 	}
-	out := runOf(r)
-	out.Explanation, out.NextCommand = said, next
 	return &orchestratorv1.GetRunResponse{Run: out}, nil
+}
+
+// explain tells the chain of a run in its message.
+func (s *runService) explain(ctx context.Context, r run.Run, out *orchestratorv1.Run) error {
+	said, next, err := s.Scheduler.ExplainRun(ctx, r)
+	if err != nil {
+		return err
+	}
+	out.Explanation, out.LocalizedExplanation, out.NextCommand = told.In(said, false), chinese(ctx, said), next
+	return nil
+}
+
+// chinese is what is told in Chinese, for a caller who prefers that.
+func chinese(ctx context.Context, said []told.Text) []string {
+	if !transport.InChinese(ctx) {
+		return nil
+	}
+	return told.In(said, true)
 }
 
 // ListRuns implements orchestratorv1.RunServiceServer.

@@ -14,6 +14,7 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/told"
 )
 
 type queueing struct{ Dispatcher }
@@ -35,9 +36,9 @@ func (noFacts) Facts(context.Context, []string) (readiness.Facts, error) {
 // unreadable explains the first run only.
 type unreadable struct{ Scheduler }
 
-func (unreadable) ExplainRun(_ context.Context, r run.Run) ([]string, string, error) {
+func (unreadable) ExplainRun(_ context.Context, r run.Run) ([]told.Text, string, error) {
 	if r.Pool == market.Targets {
-		return []string{"It waits."}, "", nil
+		return []told.Text{told.Same("It waits.")}, "", nil
 	}
 	return nil, "", errors.New("database is locked")
 }

@@ -11,7 +11,9 @@ import (
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/internal/transport"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/told"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/worker"
 )
 
@@ -142,7 +144,13 @@ func (s *scheduleService) ExplainSlot(ctx context.Context, req *orchestratorv1.E
 	if err != nil {
 		return nil, s.explainBefore(ctx, req.GetSlotId(), err)
 	}
-	return &orchestratorv1.ExplainSlotResponse{Slot: slotOf(e.Slot), Runs: runsOf(e.Runs), Explanation: e.Sentences, NextCommand: e.Next}, nil
+	out := slotOf(e.Slot)
+	if transport.InChinese(ctx) {
+		out.LocalizedLateNote = told.Note(e.Slot.LateNote).Sentence().Zh
+	}
+	return &orchestratorv1.ExplainSlotResponse{
+		Slot: out, Runs: runsOf(e.Runs), Explanation: told.In(e.Sentences, false), LocalizedExplanation: chinese(ctx, e.Sentences), NextCommand: e.Next,
+	}, nil
 }
 
 // explainBefore says of a day before the first slot whether it is complete; the metadata

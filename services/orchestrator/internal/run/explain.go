@@ -10,6 +10,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/told"
 )
 
 // History is what the explanation of a run is made from. Only Run is needed.
@@ -45,18 +46,18 @@ type History struct {
 
 // Explain tells the whole chain of a run in order, one sentence each, and ends
 // with the next command to type.
-func Explain(s History) (sentences []string, next string) {
+func Explain(s History) (sentences []told.Text, next string) {
 	zone := slot.ZoneOr(s.Zone)
-	say := func(format string, args ...any) { sentences = append(sentences, fmt.Sprintf(format, args...)) }
+	say := func(en, zh string, args ...any) { sentences = append(sentences, told.Say(en, zh, args...)) }
 	when := func(t time.Time) string { return slot.Moment(t, zone) }
-	ask := func(t time.Time) string { return moments(t, zone) }
+	ask := func(t time.Time) told.Text { return moments(t, zone) }
 	r := s.Run
 	if s.Slot != nil {
 		sentences = append(sentences, s.Slot.Explain(zone)...)
 	}
-	say("Run %s of %s was requested at %s %s.", r.ID, r.Pool, when(r.CreatedAt), r.askedBy())
-	if w := r.Request.words(); w != "" {
-		say("It was requested for %s.", w)
+	say("Run %s of %s was requested at %s %s.", "%[2]s 的运行 %[1]s 于 %[3]s %[4]s。", r.ID, r.Pool, when(r.CreatedAt), r.askedBy())
+	if w := r.Request.words(); w != (told.Text{}) {
+		say("It was requested for %s.", "请求的范围是%s。", w)
 	}
 	if r.State == Queued {
 		said, next := explainQueued(s, when, ask)
@@ -65,15 +66,15 @@ func Explain(s History) (sentences []string, next string) {
 	if slices.ContainsFunc(s.Events, func(e Event) bool {
 		return e.StateChanged != nil && e.StateChanged.From == Queued && e.StateChanged.To == Finished
 	}) {
-		say("It was cancelled at %s in the queue%s, before it started.", when(r.FinishedAt), because(r.Note))
+		say("It was cancelled at %s in the queue%s, before it started.", "它在开始之前，于 %s 在队列中被取消%s。", when(r.FinishedAt), because(r.Note))
 		return sentences, Again(r.Pool, r.Request)
 	}
 	waited := r.StartedAt.Sub(latest(r.CreatedAt, r.NotBefore))
 	switch {
 	case waited >= time.Second:
-		say("It started at %s, after %s in the queue.", when(r.StartedAt), round(waited))
+		say("It started at %s, after %s in the queue.", "它排队 %[2]s 之后，于 %[1]s 开始。", when(r.StartedAt), round(waited))
 	case !r.StartedAt.IsZero():
-		say("It started at %s.", when(r.StartedAt))
+		say("It started at %s.", "它于 %s 开始。", when(r.StartedAt))
 	}
 	for _, e := range s.Events {
 		switch {
@@ -81,38 +82,38 @@ func Explain(s History) (sentences []string, next string) {
 			c := e.StateChanged
 			switch {
 			case c.To == Running && len(r.Meta.BlockedModules) > 0:
-				say("At %s the checks passed, except for the blocked modules %s.", when(e.Time), strings.Join(r.Meta.BlockedModules, ", "))
+				say("At %s the checks passed, except for the blocked modules %s.", "检查于 %s 通过，被阻止的模块除外：%s。", when(e.Time), strings.Join(r.Meta.BlockedModules, ", "))
 			case c.To == Running:
-				say("At %s all checks passed.", when(e.Time))
+				say("At %s all checks passed.", "检查于 %s 全部通过。", when(e.Time))
 			case c.To == Paused:
-				say("At %s it was paused%s.", when(e.Time), because(c.Note))
+				say("At %s it was paused%s.", "它于 %s 被暂停%s。", when(e.Time), because(c.Note))
 			case c.From == Paused && c.To == Checking:
-				say("At %s it was resumed%s, and the checks ran again.", when(e.Time), because(c.Note))
+				say("At %s it was resumed%s, and the checks ran again.", "它于 %s 被恢复%s，检查重新进行。", when(e.Time), because(c.Note))
 			case c.To == Cancelling:
-				say("At %s a user cancelled it%s.", when(e.Time), because(c.Note))
+				say("At %s a user cancelled it%s.", "用户于 %s 取消了它%s。", when(e.Time), because(c.Note))
 			}
 		case e.Preflight != nil && e.Preflight.Module == "" && e.Preflight.Message != "":
-			say("Preflight: %s", sentence(e.Preflight.Message))
+			say("Preflight: %s", "预检：%s", told.Note(e.Preflight.Message).Sentence())
 		case e.Preflight != nil:
 			for _, i := range e.Preflight.Issues {
 				if i.Severity > fault.Warning {
-					say("Preflight of %s: %s", e.Preflight.Module, sentence(i.Message))
+					say("Preflight of %s: %s", "%s 的预检：%s", e.Preflight.Module, told.Issue(i).Sentence())
 				}
 			}
 		case e.Planned != nil && e.Planned.Partitions == 0:
-			say("At %s the plan found nothing missing%s.", when(e.Time), upTo(e.Planned))
+			say("At %s the plan found nothing missing%s.", "%s 的规划没有发现缺失%s。", when(e.Time), upTo(e.Planned))
 		case e.Planned != nil:
-			say("At %s the plan has %s, about %s%s.", when(e.Time), count(e.Planned.Partitions, "partition"), count(e.Planned.Calls, "call"), upTo(e.Planned))
+			say("At %s the plan has %s, about %s%s.", "%s 的规划有 %s，约 %s%s。", when(e.Time), count(e.Planned.Partitions, partition), count(e.Planned.Calls, call), upTo(e.Planned))
 		}
 	}
 	sentences = append(sentences, partitionsSay(r, s.Partitions)...)
 	if r.State != Finished {
-		say("It is now %s.", r.State)
+		say("It is now %s.", "它现在的状态：%s。", inState(r.State))
 		switch r.State {
 		case Paused:
 			return sentences, resume(r.Pool)
 		case Cancelling:
-			say("It ends when the ingest-worker confirms that it has stopped writing.")
+			say("It ends when the ingest-worker confirms that it has stopped writing.", "采集器确认停止写入后，它就结束。")
 		}
 		return sentences, watch(r.ID)
 	}
@@ -121,43 +122,43 @@ func Explain(s History) (sentences []string, next string) {
 }
 
 // explainQueued tells what a run waits for.
-func explainQueued(s History, when, ask func(time.Time) string) (said []string, next string) {
+func explainQueued(s History, when func(time.Time) string, ask func(time.Time) told.Text) (said []told.Text, next string) {
 	r := s.Run
-	say := func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }
+	say := func(en, zh string, args ...any) { said = append(said, told.Say(en, zh, args...)) }
 	switch {
 	case len(s.Ahead) > 0:
-		say("It is waiting in the queue behind %s.", ids(s.Ahead))
+		say("It is waiting in the queue behind %s.", "它在队列中，排在%s之后。", ids(s.Ahead))
 	case s.First != nil && r.NotBefore.IsZero():
-		say("It is waiting for the targets run of the same trigger, %s, to end, or until order_wait in the settings has elapsed.", ids([]Run{*s.First}))
+		say("It is waiting for the targets run of the same trigger, %s, to end, or until order_wait in the settings has elapsed.",
+			"它在等同一触发的目标池运行（%s）结束，或等到设置 order_wait 的时间已过。", ids([]Run{*s.First}))
 	case !r.NotBefore.IsZero():
-		say("It is waiting in the queue and starts at %s.", ask(r.NotBefore))
+		say("It is waiting in the queue and starts at %s.", "它在队列中，于 %s 开始。", ask(r.NotBefore))
 	default:
-		say("It is waiting in the queue and starts next.")
+		say("It is waiting in the queue and starts next.", "它在队列中，下一个开始。")
 	}
 	if s.PauseState.Paused {
-		say("The pool %s was paused at %s%s; no run of the pool starts until it is resumed.", r.Pool, when(s.PauseState.At), because(s.PauseState.Note))
+		say("The pool %s was paused at %s%s; no run of the pool starts until it is resumed.", "股票池 %s 于 %s 被暂停%s；恢复之前，它的运行都不会开始。", r.Pool, when(s.PauseState.At), because(s.PauseState.Note))
 		return said, resume(r.Pool)
 	}
 	return said, watch(r.ID)
 }
 
-func explainEnd(s History, when, ask func(time.Time) string) (said []string, next string) {
+func explainEnd(s History, when func(time.Time) string, ask func(time.Time) told.Text) (said []told.Text, next string) {
 	r := s.Run
-	say := func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }
-	took := ""
+	say := func(en, zh string, args ...any) { said = append(said, told.Say(en, zh, args...)) }
+	var took told.Text
 	if d := r.FinishedAt.Sub(r.StartedAt); d >= time.Second && !r.StartedAt.IsZero() {
-		took = " after " + round(d)
+		took = told.Say(" after %s", "，用时 %s", round(d))
 	}
-	say("It finished at %s%s as %s: %s", when(r.FinishedAt), took, strings.ToUpper(string(r.Outcome)), r.ended())
+	say("It finished at %s%s as %s: %s", "它于 %s 结束%s，结果为 %s：%s", when(r.FinishedAt), took, strings.ToUpper(string(r.Outcome)), r.ended())
 	for _, e := range s.Events {
 		if c := e.StateChanged; r.Outcome == Unchanged && c != nil && c.To == Finished && c.Note != "" {
-			say("%s", sentence(c.Note))
+			said = append(said, told.Note(c.Note).Sentence())
 		}
 	}
-	told := map[string]bool{} // six modules that one token keeps back are one sentence
 	for _, i := range r.Issues {
-		if text := fmt.Sprintf("%s: %s", i.Reason, sentence(i.Message)); !told[text] {
-			told[text] = true
+		text := told.Say("%s: %s", "%s：%s", i.Reason, told.Issue(i).Sentence())
+		if !slices.Contains(said, text) { // six modules that one token keeps back are one sentence
 			said = append(said, text)
 		}
 	}
@@ -165,40 +166,41 @@ func explainEnd(s History, when, ask func(time.Time) string) (said []string, nex
 	bad = bad && worst.Severity > fault.Warning
 	switch {
 	case s.Later != nil:
-		say("Run %s, which started later, ended as %s.", s.Later.ID, strings.ToUpper(string(s.Later.Outcome)))
+		say("Run %s, which started later, ended as %s.", "之后开始的运行 %s 已结束，结果为 %s。", s.Later.ID, strings.ToUpper(string(s.Later.Outcome)))
 	case bad && s.Check == readiness.Changed:
-		say("The token or the configuration has changed since; check it: %s", preflightNow)
+		say("The token or the configuration has changed since; check it: %s", "此后令牌或配置有变化，请检查：%s", preflightNow)
 	case bad && s.Check == readiness.Passed:
-		say("The checks have passed since. Start a run: %s", Again(r.Pool, r.Request))
+		say("The checks have passed since. Start a run: %s", "此后检查已通过。请开始一次运行：%s", Again(r.Pool, r.Request))
 	case bad && worst.Remedy != "" && (len(s.FollowUps) == 0 || worst.Command() != ""):
-		say("What to do: %s", sentence(worst.Remedy))
+		say("What to do: %s", "怎么办：%s", told.Remedy(worst).Sentence())
 	}
 	for _, f := range s.FollowUps {
 		switch {
 		case f.State == Queued:
-			say("The follow-up run %s starts at %s%s.", f.ID, ask(latest(f.NotBefore, f.CreatedAt)), because(strings.TrimSuffix(f.Note, ".")))
+			say("The follow-up run %s starts at %s%s.", "后续运行 %s 于 %s 开始%s。", f.ID, ask(latest(f.NotBefore, f.CreatedAt)), because(f.Note))
 		case f.State == Finished:
-			say("The follow-up run %s ended as %s.", f.ID, strings.ToUpper(string(f.Outcome)))
+			say("The follow-up run %s ended as %s.", "后续运行 %s 已结束，结果为 %s。", f.ID, strings.ToUpper(string(f.Outcome)))
 		default:
-			say("The follow-up run %s is %s.", f.ID, f.State)
+			say("The follow-up run %s is %s.", "后续运行 %s 的状态：%s。", f.ID, inState(f.State))
 		}
 	}
 	if len(s.FollowUps) == 0 {
 		switch d, _ := fault.Describe(worst.Reason); {
 		case !r.RetryAt.IsZero() && s.Next != nil:
-			say("Run %s, which is already in the queue, is its follow-up and starts at %s.", s.Next.ID, ask(latest(s.Next.NotBefore, s.Next.CreatedAt)))
+			say("Run %s, which is already in the queue, is its follow-up and starts at %s.", "已在队列中的运行 %s 就是它的后续运行，于 %s 开始。", s.Next.ID, ask(latest(s.Next.NotBefore, s.Next.CreatedAt)))
 		case !r.RetryAt.IsZero():
-			say("A run that was already in the queue was its follow-up; it was due at %s.", ask(r.RetryAt))
+			say("A run that was already in the queue was its follow-up; it was due at %s.", "当时已在队列中的一次运行是它的后续运行，应于 %s 开始。", ask(r.RetryAt))
 		case !bad || s.Later != nil:
 		case d.Class == fault.Permanent && s.Check == readiness.Holds:
-			say("No follow-up run is queued, because this needs your action. Once you have done it, start a run: %s", Again(r.Pool, r.Request))
+			say("No follow-up run is queued, because this needs your action. Once you have done it, start a run: %s",
+				"没有安排后续运行，因为这需要你来处理。处理之后，请开始一次运行：%s", Again(r.Pool, r.Request))
 		case d.Class == fault.Permanent:
 		case (d.Class == fault.Transient || d.Class == fault.Quota) && r.Attempt > 0:
-			say("It was attempt %d in a row; no further attempt is made before the next scheduled run.", r.Attempt+1)
+			say("It was attempt %d in a row; no further attempt is made before the next scheduled run.", "这是连续第 %d 次尝试；在下一次计划的运行之前不再尝试。", r.Attempt+1)
 		case d.Class == fault.Transient || d.Class == fault.Quota:
-			say("No follow-up run is queued; the next scheduled run tries again.")
+			say("No follow-up run is queued; the next scheduled run tries again.", "没有安排后续运行；下一次计划的运行会再试。")
 		case d.Class == fault.Later:
-			say("No follow-up run is queued; the next scheduled run fetches what is missing.")
+			say("No follow-up run is queued; the next scheduled run fetches what is missing.", "没有安排后续运行；下一次计划的运行会获取缺少的数据。")
 		}
 	}
 	return said, nextAfter(s, worst, bad)
@@ -244,12 +246,12 @@ func nextAfter(s History, worst fault.Issue, bad bool) string {
 }
 
 // moments writes a time in the zone, and in Shanghai beside it where that differs.
-func moments(t time.Time, zone *time.Location) string {
+func moments(t time.Time, zone *time.Location) told.Text {
 	text := slot.Moment(t, zone)
 	if there := slot.Moment(t, market.Shanghai); there != text {
-		text += " (" + there + " in Shanghai)"
+		return told.Say("%s (%s in Shanghai)", "%s（上海 %s）", text, there)
 	}
-	return text
+	return told.Same(text)
 }
 
 // preflightNow is the command that checks token and modules.
@@ -295,67 +297,68 @@ func resume(pool market.Pool) string {
 	return fmt.Sprintf("curl -X POST localhost:7780/v1/pools/%s:resume -d '{}'", pool)
 }
 
-func (r Run) askedBy() string {
+func (r Run) askedBy() told.Text {
 	switch r.Source {
 	case SourceSchedule:
-		return "by the schedule"
+		return told.Text{En: "by the schedule", Zh: "由计划发起"}
 	case SourceStartup:
-		return "because the orchestrator started"
+		return told.Text{En: "because the orchestrator started", Zh: "因编排器启动而发起"}
 	case SourceAuto:
-		return "to follow up run " + r.Follows + because(strings.TrimSuffix(r.Note, "."))
+		return told.Say("to follow up run %s%s", "作为运行 %s 的后续发起%s", r.Follows, because(r.Note))
 	}
-	return "manually"
+	return told.Text{En: "manually", Zh: "由人发起"}
 }
 
-func (r Run) ended() string {
+func (r Run) ended() told.Text {
 	if r.Meta.Revised == nil {
 		return r.end()
 	}
-	return r.end() + " " + r.Meta.Revised.sentence()
+	return r.end().And(r.Meta.Revised.sentence())
 }
 
-func (r Run) end() string {
+func (r Run) end() told.Text {
 	switch r.Outcome {
 	case Succeeded:
 		if left := r.Partitions - r.Completed; left > 0 {
-			return fmt.Sprintf("%s complete, %d rows (%d new, %d changed, %d gone), %s. %s of old dates failed and will be repeated on a later evening.",
-				count(r.Completed, "partition"), r.Rows, r.New, r.Changed, r.Gone, count(r.Calls, "call"), count(left, "re-check"))
+			return told.Say("%s complete, %d rows (%d new, %d changed, %d gone), %s. %s of old dates failed and will be repeated on a later evening.",
+				"完成 %s，%d 行（新 %d，变 %d，去 %d），%s。旧日期的 %s失败，以后的晚上会重做。",
+				count(r.Completed, partition), r.Rows, r.New, r.Changed, r.Gone, count(r.Calls, call), count(left, recheck))
 		}
-		return fmt.Sprintf("all of %s complete, %d rows (%d new, %d changed, %d gone), %s.",
-			count(r.Partitions, "partition"), r.Rows, r.New, r.Changed, r.Gone, count(r.Calls, "call"))
+		return told.Say("all of %s complete, %d rows (%d new, %d changed, %d gone), %s.", "%s全部完成，%d 行（新 %d，变 %d，去 %d），%s。",
+			count(r.Partitions, partition), r.Rows, r.New, r.Changed, r.Gone, count(r.Calls, call))
 	case Unchanged:
-		return "there was nothing to do."
+		return told.Text{En: "there was nothing to do.", Zh: "没有要做的。"}
 	case Blocked:
 		if r.Completed > 0 { // before a pause
-			return fmt.Sprintf("%s failed; %d of %s had been completed and are kept.", r.Stage.words(), r.Completed, count(r.Partitions, "partition"))
+			return told.Say("%s failed; %d of %s had been completed and are kept.", "%s没有通过；%[3]s中已完成 %[2]d 个，予以保留。", r.Stage.words(), r.Completed, count(r.Partitions, partition))
 		}
-		return r.Stage.words() + " failed, and nothing was written."
+		return told.Say("%s failed, and nothing was written.", "%s没有通过，没有写入任何内容。", r.Stage.words())
 	case Cancelled:
-		return fmt.Sprintf("%d of %s had been completed and are kept.", r.Completed, count(r.Partitions, "partition"))
+		return told.Say("%d of %s had been completed and are kept.", "%[2]s中已完成 %[1]d 个，予以保留。", r.Completed, count(r.Partitions, partition))
 	}
-	text := fmt.Sprintf("%d of %s complete, %d rows (%d new, %d changed, %d gone), %s.",
-		r.Completed, count(r.Partitions, "partition"), r.Rows, r.New, r.Changed, r.Gone, count(r.Calls, "call"))
+	text := told.Say("%d of %s complete, %d rows (%d new, %d changed, %d gone), %s.", "%[2]s中完成 %[1]d 个，%[3]d 行（新 %[4]d，变 %[5]d，去 %[6]d），%[7]s。",
+		r.Completed, count(r.Partitions, partition), r.Rows, r.New, r.Changed, r.Gone, count(r.Calls, call))
 	if len(r.Meta.BlockedModules) > 0 {
-		text += " Blocked: " + strings.Join(r.Meta.BlockedModules, ", ") + "."
+		text = text.And(told.Say("Blocked: %s.", "被阻止：%s。", strings.Join(r.Meta.BlockedModules, ", ")))
 	}
 	return text
 }
 
 // words is what is checked at a stage.
-func (s Stage) words() string {
+func (s Stage) words() told.Text {
 	switch s {
 	case StageToken:
-		return "the check of the token"
+		return told.Text{En: "the check of the token", Zh: "令牌的检查"}
 	case StageReadiness:
-		return "the check of token and modules"
+		return told.Text{En: "the check of token and modules", Zh: "令牌和模块的检查"}
 	case StageAnalysisInit:
-		return "the check of the pool's file"
+		return told.Text{En: "the check of the pool's file", Zh: "股票池文件的检查"}
 	}
-	return "the check of the ingest-worker"
+	return told.Text{En: "the check of the ingest-worker", Zh: "采集器的检查"}
 }
 
 // partitionsSay has a sentence for each dataset that is not complete.
-func partitionsSay(r Run, partitions []Partition) (sentences []string) {
+func partitionsSay(r Run, partitions []Partition) (sentences []told.Text) {
 	type tally struct {
 		states map[PartitionState]int
 		sample *Partition
@@ -379,77 +382,95 @@ func partitionsSay(r Run, partitions []Partition) (sentences []string) {
 		if t.sample == nil {
 			continue
 		}
-		var parts []string
+		var en, zh []string
 		for _, state := range []PartitionState{PartitionCompleted, PartitionFailed, PartitionWaiting, PartitionRunning, PartitionPending, PartitionCancelled} {
 			if n := t.states[state]; n > 0 {
-				parts = append(parts, fmt.Sprintf("%d %s", n, state))
+				en, zh = append(en, fmt.Sprintf("%d %s", n, state)), append(zh, fmt.Sprintf("%s %d 个", partitionStates[state], n))
 			}
 		}
-		text := name + ": " + strings.Join(parts, ", ") + "."
+		text := told.Text{En: name + ": " + strings.Join(en, ", ") + ".", Zh: name + "：" + strings.Join(zh, "，") + "。"}
 		if worst, ok := fault.Worst(t.sample.Issues); ok && r.State != Finished {
-			text += " " + sentence(worst.Message)
+			text = text.And(told.Issue(worst).Sentence())
 		}
 		sentences = append(sentences, text)
 	}
 	return sentences
 }
 
-func (q Request) words() string {
-	var parts []string
+func (q Request) words() told.Text {
+	var parts []told.Text
 	switch {
 	case !noDate(q.Start) && !noDate(q.End):
-		parts = append(parts, "the dates "+q.Start.String()+" to "+q.End.String())
+		parts = append(parts, told.Say("the dates %s to %s", "日期 %s 至 %s", q.Start, q.End))
 	case !noDate(q.Start):
-		parts = append(parts, "the dates from "+q.Start.String())
+		parts = append(parts, told.Say("the dates from %s", "自 %s 起的日期", q.Start))
 	case !noDate(q.End):
-		parts = append(parts, "the dates up to "+q.End.String())
+		parts = append(parts, told.Say("the dates up to %s", "至 %s 为止的日期", q.End))
 	}
 	if len(q.Modules) > 0 {
-		parts = append(parts, "the modules "+strings.Join(q.Modules, ", "))
+		parts = append(parts, told.Say("the modules %s", "模块 %s", strings.Join(q.Modules, ", ")))
 	}
 	if q.Refetch {
-		parts = append(parts, "complete dates as well (refetch)")
+		parts = append(parts, told.Text{En: "complete dates as well (refetch)", Zh: "也包括完整的日期（refetch）"})
 	}
-	return strings.Join(parts, ", ")
+	return told.Text{En: strings.Join(told.In(parts, false), ", "), Zh: strings.Join(told.In(parts, true), "，")}
 }
 
 func watch(id string) string { return "curl -N localhost:7780/v1/runs/" + id + ":watch" }
 
-func upTo(p *Planned) string {
+func upTo(p *Planned) told.Text {
 	if noDate(p.LastTradeDate) {
-		return ""
+		return told.Text{}
 	}
-	return ", up to " + p.LastTradeDate.String()
+	return told.Say(", up to %s", "，至 %s", p.LastTradeDate)
 }
 
-func because(note string) string {
+// because puts a note in brackets, without the full stop that one of this service has.
+func because(note string) told.Text {
 	if note == "" {
-		return ""
+		return told.Text{}
 	}
-	return " (" + note + ")"
+	text := told.Note(note)
+	text.En = strings.TrimSuffix(text.En, ".")
+	return told.Say(" (%s)", "（%s）", text)
 }
 
-// sentence makes text end like one, unless it ends with a command line.
-func sentence(text string) string {
-	if text == "" || strings.HasSuffix(text, ".") || strings.HasSuffix(text, "'") || fault.CommandIn(text) != "" {
-		return text
-	}
-	return text + "."
-}
-
-func ids(runs []Run) string {
-	names := make([]string, len(runs))
+func ids(runs []Run) told.Text {
+	names := make([]told.Text, len(runs))
 	for i, r := range runs {
-		names[i] = "run " + r.ID + " (" + string(r.State) + ")"
+		names[i] = told.Say("run %s (%s)", "运行 %s（%s）", r.ID, inState(r.State))
 	}
-	return strings.Join(names, ", ")
+	return told.Text{En: strings.Join(told.In(names, false), ", "), Zh: strings.Join(told.In(names, true), "、")}
 }
 
-func count(n int, thing string) string {
-	if n == 1 {
-		return "1 " + thing
+// states are how a run's state reads in Chinese, and partitionStates that of a partition.
+var (
+	states = map[State]string{
+		Queued: "排队中", Checking: "检查中", Running: "进行中", Paused: "已暂停", Cancelling: "正在取消", Finished: "已结束",
 	}
-	return fmt.Sprintf("%d %ss", n, thing)
+	partitionStates = map[PartitionState]string{
+		PartitionCompleted: "完成", PartitionFailed: "未完成", PartitionWaiting: "等待重试", PartitionRunning: "处理中",
+		PartitionPending: "等待分派", PartitionCancelled: "未执行",
+	}
+)
+
+func inState(s State) told.Text { return told.Text{En: string(s), Zh: states[s]} }
+
+// What is counted, in the singular, with the words that Chinese puts behind a number.
+var (
+	partition      = told.Text{En: "partition", Zh: "个分区"}
+	otherPartition = told.Text{En: "other partition", Zh: "个其他分区"}
+	call           = told.Text{En: "call", Zh: "次调用"}
+	recheck        = told.Text{En: "re-check", Zh: "次复查"}
+	value          = told.Text{En: "value", Zh: "个值"}
+	row            = told.Text{En: "row", Zh: "行"}
+)
+
+func count(n int, thing told.Text) told.Text {
+	if n != 1 {
+		thing.En += "s"
+	}
+	return told.Say("%d %s", "%d %s", n, thing)
 }
 
 func round(d time.Duration) string {

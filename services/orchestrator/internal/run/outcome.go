@@ -78,7 +78,7 @@ func IssuesOf(partitions []Partition) []fault.Issue {
 			}
 		}
 		if n := len(of[k]) - 1; n > 0 {
-			issue.Message += " " + count(n, "other partition") + " of " + k.dataset + " had the same result."
+			issue.Message += " " + count(n, otherPartition).En + " of " + k.dataset + " had the same result."
 		}
 		issues = append(issues, issue)
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
@@ -15,6 +16,7 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/settings"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/told"
 )
 
 var (
@@ -194,7 +196,7 @@ func TestFailedRecheckIsAWarning(t *testing.T) {
 		t.Errorf("it calls for %v", classes)
 	}
 	r.Outcome = Succeeded
-	if said := r.ended(); !strings.Contains(said, "2 re-checks of old dates failed and will be repeated on a later evening") {
+	if said := r.ended(); !strings.Contains(said.En, "2 re-checks of old dates failed and will be repeated on a later evening") {
 		t.Errorf("it ended: %s", said)
 	}
 }
@@ -327,6 +329,9 @@ func TestFollowUp(t *testing.T) {
 		n, ok := FollowUp(c.r, c.parts, Surroundings{Settings: s, Zone: market.Shanghai, Now: c.now})
 		if ok != !c.at.IsZero() || !n.At.Equal(c.at) || n.Attempt != c.attempt || ok && (n.Note == "" || n.Reason == "") {
 			t.Errorf("%s: %v %v attempt %d %q; want %v", name, ok, n.At, n.Attempt, n.Note, c.at)
+		}
+		if ok && told.Note(n.Note).Zh == n.Note {
+			t.Errorf("%s: %q has no Chinese", name, n.Note)
 		}
 	}
 
@@ -485,7 +490,7 @@ func TestDueLaterAndEarly(t *testing.T) {
 func TestExplainTellsTheChain(t *testing.T) {
 	r := Run{ID: "R1", Pool: market.Universe, Source: SourceSchedule, State: Queued, Request: anyDates, CreatedAt: half7}
 	said, next := Explain(History{Run: r, Ahead: []Run{{ID: "R0", State: Running}}})
-	if got := strings.Join(said, " "); !strings.Contains(got, "behind run R0 (running)") || next != "curl -N localhost:7780/v1/runs/R1:watch" {
+	if got := english(t, said); !strings.Contains(got, "behind run R0 (running)") || next != "curl -N localhost:7780/v1/runs/R1:watch" {
 		t.Errorf("queued: %s / %s", got, next)
 	}
 	v := slot.Slot{ID: slot.ID(monday, market.Universe), Pool: market.Universe, Date: monday, DueAt: half7, State: slot.Fired, RunID: "R1",
@@ -510,11 +515,11 @@ func TestExplainTellsTheChain(t *testing.T) {
 	want := []string{"was due at 2026-03-02 19:30:00 +08:00", "3m0s late: the host was asleep.", "by the schedule", "It started at 2026-03-02 19:34:00 +08:00, after 4m0s",
 		"Preflight: universe is READY.", "all checks passed", "the plan has 2 partitions", "up to 2026-03-02", "moneyflow: 1 failed.",
 		"PARTIAL: 1 of 2 partitions complete", "NOT_PUBLISHED: NOT_PUBLISHED happened.", "The follow-up run R2 starts at 2026-03-02 19:51:00 +08:00."}
-	rest := strings.Join(said, "\n")
+	rest := english(t, said)
 	for _, w := range want { // in this order
 		i := strings.Index(rest, w)
 		if i < 0 {
-			t.Fatalf("%q is missing or out of order in:\n%s", w, strings.Join(said, "\n"))
+			t.Fatalf("%q is missing or out of order in:\n%s", w, english(t, said))
 		}
 		rest = rest[i:]
 	}
@@ -560,7 +565,7 @@ func TestExplainSaysWhatAQueuedRunWaitsFor(t *testing.T) {
 		"for its targets":    {History{Run: r, First: &Run{ID: "T1", State: Running}}, "targets run of the same trigger, run T1 (running), to end", watch("R1")},
 		"for nothing":        {History{Run: r}, "starts next", watch("R1")},
 	} {
-		if said, next := Explain(c.s); !strings.Contains(strings.Join(said, " "), c.says) || next != c.next {
+		if said, next := Explain(c.s); !strings.Contains(english(t, said), c.says) || next != c.next {
 			t.Errorf("%s: %q / %s", name, said, next)
 		}
 	}
@@ -592,7 +597,7 @@ func TestExplainSaysWhatComesAfter(t *testing.T) {
 		"served by another":           {History{Run: served, Partitions: parts, Next: &queued[0]}, "Run R2, which is already in the queue, is its follow-up and starts at 2026-03-02 19:45:00 +08:00", "curl localhost:7780/v1/pools/targets"},
 		"was served by another":       {History{Run: served, Partitions: parts}, "was already in the queue was its follow-up; it was due at 2026-03-02 19:45:00 +08:00", "curl localhost:7780/v1/pools/targets"},
 	} {
-		if said, next := Explain(c.s); !strings.Contains(strings.Join(said, " "), c.says) || next != c.next {
+		if said, next := Explain(c.s); !strings.Contains(english(t, said), c.says) || next != c.next {
 			t.Errorf("%s: %q / %s", name, said, next)
 		}
 	}
@@ -603,7 +608,7 @@ func TestExplainRepeatsNoRemedyThatIsOvertaken(t *testing.T) {
 	r := Run{ID: "R1", Pool: market.Targets, State: Finished, Outcome: Blocked, Stage: StageReadiness, Issues: []fault.Issue{fault.NewIssue(fault.TokenInvalid, "It is refused.")}}
 	for _, s := range []History{{Run: r, Check: readiness.Changed}, {Run: r, Check: readiness.Passed}, {Run: r, Later: &Run{ID: "R9", Outcome: Succeeded}}} {
 		said, next := Explain(s)
-		if text := strings.Join(append(said, next), "\n"); strings.Contains(text, "tokens set") || strings.Contains(text, "needs your action") || !strings.Contains(text, "the check of token and modules failed") {
+		if text := english(t, said) + "\n" + next; strings.Contains(text, "tokens set") || strings.Contains(text, "needs your action") || !strings.Contains(text, "the check of token and modules failed") {
 			t.Errorf("%s", text)
 		}
 	}
@@ -640,7 +645,7 @@ func TestExplainSaysWhatTheGateFound(t *testing.T) {
 	r := Run{ID: "R1", Pool: market.Universe, State: Finished, Outcome: Partial, Issues: []fault.Issue{denied, denied}, Meta: Meta{BlockedModules: []string{"etf.daily_quote"}}}
 	events := []Event{{Time: at(1), StateChanged: &StateChanged{From: Checking, To: Running}}, {Time: at(2), Planned: &Planned{LastTradeDate: monday}}}
 	said, _ := Explain(History{Run: r, Events: events})
-	text := strings.Join(said, "\n")
+	text := english(t, said)
 	for _, want := range []string{"the checks passed, except for the blocked modules etf.daily_quote", "the plan found nothing missing, up to 2026-03-02"} {
 		if !strings.Contains(text, want) {
 			t.Errorf("%q is missing in:\n%s", want, text)
@@ -650,8 +655,19 @@ func TestExplainSaysWhatTheGateFound(t *testing.T) {
 		t.Errorf("one sentence for what is the same:\n%s", text)
 	}
 	none := Run{ID: "R2", Pool: market.Targets, State: Finished, Outcome: Unchanged}
-	said, next := Explain(History{Run: none, Events: []Event{{StateChanged: &StateChanged{From: Checking, To: Finished, Note: "No targets are configured."}}}})
-	if !strings.Contains(strings.Join(said, "\n"), "No targets are configured.") || !strings.HasPrefix(next, "curl -X PUT localhost:7780/v1/targets") {
+	said, next := Explain(History{Run: none, Events: []Event{{StateChanged: &StateChanged{From: Checking, To: Finished, Note: "The target list is empty, so there was nothing to do."}}}})
+	if !strings.Contains(english(t, said), "The target list is empty, so there was nothing to do.") || !strings.HasPrefix(next, "curl -X PUT localhost:7780/v1/targets") {
 		t.Errorf("no targets: %q / %s", said, next)
 	}
+}
+
+// english is what is told, in English; all of it is told in Chinese as well.
+func english(t *testing.T, said []told.Text) string {
+	t.Helper()
+	for _, s := range said {
+		if !strings.ContainsFunc(s.Zh, func(r rune) bool { return unicode.Is(unicode.Han, r) }) || strings.Contains(s.Zh, "%!") {
+			t.Errorf("%q is in Chinese %q", s.En, s.Zh)
+		}
+	}
+	return strings.Join(told.In(said, false), "\n")
 }

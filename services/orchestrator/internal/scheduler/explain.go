@@ -13,6 +13,7 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/told"
 )
 
 // Explanation answers why a slot's run did or did not happen.
@@ -22,9 +23,13 @@ type Explanation struct {
 	// Runs are the run that answers it and its follow-ups, oldest first.
 	Runs []run.Run
 	// Sentences tell the chain in order.
-	Sentences []string
+	Sentences []told.Text
 	// Next is the next command to type.
 	Next string
+}
+
+func (e *Explanation) say(en, zh string, args ...any) {
+	e.Sentences = append(e.Sentences, told.Say(en, zh, args...))
 }
 
 // maxChain bounds the runs an explanation follows.
@@ -122,7 +127,7 @@ func (s *Scheduler) ExplainSlot(ctx context.Context, id string) (Explanation, er
 			return Explanation{}, err
 		}
 		if ok && !again {
-			e.Sentences = append(e.Sentences, issue.Message)
+			e.Sentences = append(e.Sentences, told.Issue(issue))
 		}
 	}
 	if v.RunID != "" {
@@ -135,7 +140,7 @@ func (s *Scheduler) ExplainSlot(ctx context.Context, id string) (Explanation, er
 func (s *Scheduler) chain(ctx context.Context, e *Explanation, zone *time.Location) error {
 	first, err := s.ledger.Run(ctx, e.Slot.RunID)
 	if fault.Is(err, fault.NotFound) {
-		e.Sentences = append(e.Sentences, "Run "+e.Slot.RunID+" is no longer in the ledger: it was deleted, or it is older than the retention period.")
+		e.say("Run %s is no longer in the ledger: it was deleted, or it is older than the retention period.", "运行 %s 已不在账本中：它被删除，或已超过保留期。", e.Slot.RunID)
 		e.Next = "curl localhost:7780/v1/pools/" + string(e.Slot.Pool) + "/coverage"
 		return nil
 	}
@@ -179,11 +184,11 @@ func (s *Scheduler) after(ctx context.Context, e *Explanation, story run.History
 	d, _ := fault.Describe(worst.Reason)
 	switch {
 	case d.Class != fault.Permanent || story.Check != readiness.Holds:
-		e.Sentences = append(e.Sentences, fmt.Sprintf("The slot of %s fetches what is missing, at %s.", coming.Date, at))
+		e.say("The slot of %s fetches what is missing, at %s.", "%s 的时段于 %s 获取缺少的数据。", coming.Date, at)
 	case last.Outcome == run.Blocked:
-		e.Sentences = append(e.Sentences, fmt.Sprintf("Otherwise the slot of %s tries again at %s, and is blocked again.", coming.Date, at))
+		e.say("Otherwise the slot of %s tries again at %s, and is blocked again.", "否则 %s 的时段于 %s 再试，并再次被阻止。", coming.Date, at)
 	default:
-		e.Sentences = append(e.Sentences, fmt.Sprintf("Otherwise the slot of %s tries again at %s, and meets the same error.", coming.Date, at))
+		e.say("Otherwise the slot of %s tries again at %s, and meets the same error.", "否则 %s 的时段于 %s 再试，并遇到同样的错误。", coming.Date, at)
 	}
 	return nil
 }
@@ -247,14 +252,14 @@ func (s *Scheduler) foresee(ctx context.Context, sched slot.Schedule, zone *time
 	}
 	switch {
 	case d.Action == slot.Skip:
-		e.Sentences = append(e.Sentences, "With the current settings it will be skipped.")
+		e.say("With the current settings it will be skipped.", "按现在的设置，它会被跳过。")
 		v.Issues = d.Issues
 		e.Slot.Issues, e.Next = d.Issues, nextFor(v)
 	case s.off:
-		e.Sentences = append(e.Sentences, "This process does not run the schedule.")
+		e.say("This process does not run the schedule.", "这个进程不执行计划。")
 		e.Slot.Issues = append([]fault.Issue{switchedOff()}, d.Issues...)
 	case !due.After(now):
-		e.Sentences = append(e.Sentences, fmt.Sprintf("It is due, and the scheduler decides it within %s.", s.every))
+		e.say("It is due, and the scheduler decides it within %s.", "它已到期，调度器会在 %s 内作出决定。", s.every)
 		e.Slot.Issues = d.Issues
 	default:
 		e.Slot.Issues = d.Issues
@@ -263,7 +268,7 @@ func (s *Scheduler) foresee(ctx context.Context, sched slot.Schedule, zone *time
 		}
 	}
 	for _, i := range e.Slot.Issues {
-		e.Sentences = append(e.Sentences, string(i.Reason)+": "+i.Message)
+		e.say("%s: %s", "%s：%s", i.Reason, told.Issue(i))
 	}
 	return e, nil
 }
@@ -275,15 +280,17 @@ func (s *Scheduler) foreseeCheck(ctx context.Context, e *Explanation) error {
 		return err
 	}
 	facts.Now = s.now()
-	text := "With the current settings it will run."
+	text := told.Text{En: "With the current settings it will run.", Zh: "按现在的设置，它会运行。"}
 	if facts.Catalog != nil {
 		v := readiness.Judge(e.Slot.Pool, facts)
 		why, _ := fault.Worst(v.Issues)
 		switch v.Decision {
 		case readiness.Blocked:
-			text = fmt.Sprintf("It will start, but the last check failed (%s); unless that is mended, the run is blocked.", why.Reason)
+			text = told.Say("It will start, but the last check failed (%s); unless that is mended, the run is blocked.",
+				"它会开始，但最近一次检查没有通过（%s）；如果不解决，运行会被阻止。", why.Reason)
 		case readiness.Degraded:
-			text = fmt.Sprintf("It will run without %s, because the last check failed (%s), unless that is mended.", strings.Join(v.Blocked, ", "), why.Reason)
+			text = told.Say("It will run without %s, because the last check failed (%s), unless that is mended.",
+				"它会运行，但不包括 %s，因为最近一次检查没有通过（%s），除非先解决。", strings.Join(v.Blocked, ", "), why.Reason)
 		}
 		if command := why.Command(); command != "" && v.Decision != readiness.Ready {
 			e.Next = command

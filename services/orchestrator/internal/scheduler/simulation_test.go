@@ -21,6 +21,7 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/settings"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/told"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -225,7 +226,11 @@ func got[T any](w *world, f func(context.Context) (T, error)) T {
 
 func (w *world) slot(d market.Date, pool market.Pool) slot.Slot {
 	w.t.Helper()
-	return got(w, func(ctx context.Context) (slot.Slot, error) { return w.store.Slot(ctx, slot.ID(d, pool)) })
+	v := got(w, func(ctx context.Context) (slot.Slot, error) { return w.store.Slot(ctx, slot.ID(d, pool)) })
+	if v.LateNote != "" && told.Note(v.LateNote).Zh == v.LateNote {
+		w.t.Errorf("the note %q has no Chinese", v.LateNote)
+	}
+	return v
 }
 
 func (w *world) runs() []run.Run {
@@ -251,5 +256,5 @@ func (w *world) explain(d market.Date, pool market.Pool) (string, Explanation) {
 	if len(e.Sentences) == 0 || e.Next == "" {
 		w.t.Errorf("%s of %s is not explained: %+v", pool, d, e)
 	}
-	return strings.Join(e.Sentences, "\n"), e
+	return strings.Join(told.In(e.Sentences, false), "\n"), e
 }

@@ -11,10 +11,11 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/told"
 )
 
 // ExplainRun tells the whole chain of a run in order, and the next command to type.
-func (s *Scheduler) ExplainRun(ctx context.Context, r run.Run) (sentences []string, next string, err error) {
+func (s *Scheduler) ExplainRun(ctx context.Context, r run.Run) (sentences []told.Text, next string, err error) {
 	zone := market.Shanghai
 	if sched, err := s.ledger.Schedule(ctx); err == nil {
 		if known, err := slot.ParseZone(sched.TimeZone); err == nil {

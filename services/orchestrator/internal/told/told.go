@@ -1,0 +1,89 @@
+// Package told writes sentences for people in English and in Simplified Chinese, side by
+// side, so that neither is changed without the other in sight.
+package told
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
+)
+
+// Text says the same in both languages.
+type Text struct {
+	// En is the English.
+	En string
+	// Zh is the Simplified Chinese. What has no Chinese, as what a person wrote, is here as
+	// it was written.
+	Zh string
+}
+
+// Same is a text that is the same in both languages, as a name or a time.
+func Same(text string) Text { return Text{text, text} }
+
+// Say formats a sentence. Both formats take the same arguments; the Chinese one names
+// those by number that it wants in another order. A Text among them is put in each
+// language.
+func Say(en, zh string, args ...any) Text {
+	inEn, inZh := make([]any, len(args)), make([]any, len(args))
+	for i, a := range args {
+		inEn[i], inZh[i] = a, a
+		if t, ok := a.(Text); ok {
+			inEn[i], inZh[i] = t.En, t.Zh
+		}
+	}
+	return Text{fmt.Sprintf(en, inEn...), fmt.Sprintf(zh, inZh...)}
+}
+
+// And joins two texts. English puts a space between sentences.
+func (t Text) And(more Text) Text {
+	if t == (Text{}) {
+		return more
+	}
+	return Text{t.En + " " + more.En, t.Zh + more.Zh}
+}
+
+// Issue says an issue as its message does.
+func Issue(i fault.Issue) Text {
+	zh, _ := fault.Chinese(i.Reason, i.Meta, i.Remedy)
+	if zh == "" {
+		zh = i.Message
+	}
+	return Text{i.Message, zh}
+}
+
+// Remedy says what to do about an issue.
+func Remedy(i fault.Issue) Text {
+	_, zh := fault.Chinese(i.Reason, i.Meta, i.Remedy)
+	if zh == "" {
+		zh = i.Remedy
+	}
+	return Text{i.Remedy, zh}
+}
+
+// Sentence makes both languages end as a sentence does, except where a command line ends
+// the text.
+func (t Text) Sentence() Text {
+	if t.En == "" || strings.HasSuffix(t.En, "'") || fault.CommandIn(t.En) != "" {
+		return t
+	}
+	if !strings.HasSuffix(t.En, ".") {
+		t.En += "."
+	}
+	if !strings.HasSuffix(t.Zh, "。") && !strings.HasSuffix(t.Zh, ".") {
+		t.Zh += "。"
+	}
+	return t
+}
+
+// In is the texts in English, and with chinese in Chinese.
+func In(texts []Text, chinese bool) []string {
+	out := make([]string, len(texts))
+	for i, t := range texts {
+		out[i] = t.En
+		if chinese {
+			out[i] = t.Zh
+		}
+	}
+	return out
+}
