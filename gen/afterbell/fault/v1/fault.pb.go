@@ -394,8 +394,9 @@ const (
 	// The caller, or all callers together, have as many calls or streams open as the
 	// orchestrator accepts.
 	//
-	// ErrorInfo.metadata: {"limit", "value"}: "rate", "calls", "streams_per_caller" or
-	// "streams", and its value. RetryInfo says when to repeat the call. Class: transient.
+	// ErrorInfo.metadata: {"limit", "value"}: "rate", "calls", "streams_per_caller",
+	// "streams" or "sessions" (of a key within a minute), and its value. RetryInfo says
+	// when to repeat the call. Class: transient.
 	Reason_REASON_TOO_MANY_CALLS Reason = 74
 	// A call that is not a stream took longer than its service allows. A change that it
 	// asked for may have been made.

@@ -3,9 +3,11 @@ package access
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -41,6 +43,7 @@ type Keeper struct {
 	keys     map[string]*entry
 	sessions map[auth.Hash]auth.Session
 	failures auth.Failures
+	logins   auth.Failures // of each key, as many as an address may send wrong keys
 }
 
 // entry is a key with what only this process knows of it.
@@ -130,10 +133,15 @@ func (k *Keeper) BySession(cookie, address string) (auth.Caller, auth.Session, e
 	return caller, s, err
 }
 
-// Login opens a session for the caller that sent a key, and returns its cookie.
+// Login opens a session for the caller that sent a key, and returns its cookie. Each one is
+// written to the ledger and its audit trail for ever, so a key opens few in a minute;
+// TOO_MANY_CALLS refuses more.
 func (k *Keeper) Login(ctx context.Context, key, address string) (caller auth.Caller, s auth.Session, cookie string, err error) {
 	caller, err = k.ByKey(key, auth.ViaConsole, address)
 	if err != nil {
+		return caller, s, "", err
+	}
+	if err := k.countLogin(caller.KeyID); err != nil {
 		return caller, s, "", err
 	}
 	k.changing.Lock()
@@ -156,6 +164,19 @@ func (k *Keeper) Login(ctx context.Context, key, address string) (caller auth.Ca
 	}
 	k.sessions[s.Hash] = s
 	return caller, s, cookie, nil
+}
+
+func (k *Keeper) countLogin(keyID string) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	counted, over := fault.As(k.logins.Note(keyID, time.Now()))
+	if !over {
+		return nil
+	}
+	err := fault.New(fault.TooManyCalls, fmt.Sprintf("This key opened %d sessions within a minute, the maximum.", auth.MaxFailures),
+		"limit", "sessions", "value", strconv.Itoa(auth.MaxFailures))
+	err.RetryAt = counted.RetryAt
+	return err
 }
 
 // makeRoom drops the oldest sessions of a key that has too many.
@@ -327,6 +348,7 @@ func (k *Keeper) note(ctx context.Context) {
 		}
 	}
 	wrong := k.failures.Forget(now)
+	k.logins.Forget(now)
 	k.mu.Unlock()
 	for address, count := range wrong {
 		k.log.Warn("invalid API keys were rejected", "address", address, "count", count)

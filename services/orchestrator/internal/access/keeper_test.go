@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/fault/faulttest"
 	"github.com/afterbell/afterbell/services/internal/logging"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/auth"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/ledger"
@@ -125,29 +126,50 @@ func TestStreamsEndWithTheirKey(t *testing.T) {
 	})
 }
 
-// Sessions of a key are bounded, and the newest work.
+// Sessions of a key are bounded, and so is how fast it opens them; the newest work.
 func TestSessionsAreBounded(t *testing.T) {
-	k := open(t, openStore(t))
-	_, secret, err := k.Create(t.Context(), "desk", auth.Viewer, 0, auth.Host)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var last string
-	for range maxSessions + 5 {
-		if _, _, last, err = k.Login(t.Context(), secret, ""); err != nil {
-			t.Fatal(err)
+	store := openStore(t)
+	synctest.Test(t, func(t *testing.T) {
+		k := open(t, store)
+		key := func(name string) string {
+			t.Helper()
+			_, secret, err := k.Create(t.Context(), name, auth.Viewer, 0, auth.Host)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return secret
 		}
-	}
-	if len(k.sessions) != maxSessions {
-		t.Errorf("%d sessions are open", len(k.sessions))
-	}
-	if _, _, err := k.BySession(last, ""); err != nil {
-		t.Errorf("the newest: %v", err)
-	}
-	kept, err := k.store.Sessions(t.Context(), time.Now())
-	if err != nil || len(kept) != maxSessions {
-		t.Errorf("%d are kept, %v", len(kept), err)
-	}
+		desk, other := key("desk"), key("other")
+		var last string
+		var err error
+		for range 4 {
+			for range auth.MaxFailures {
+				if _, _, last, err = k.Login(t.Context(), desk, ""); err != nil {
+					t.Fatal(err)
+				}
+			}
+			_, _, _, err = k.Login(t.Context(), desk, "")
+			faulttest.Produces(t, err, fault.TooManyCalls)
+			if f, ok := fault.As(err); !ok || time.Until(f.RetryAt) != time.Minute {
+				t.Fatalf("it is not told when to try again: %v", err)
+			}
+			if _, _, _, err := k.Login(t.Context(), other, ""); err != nil {
+				t.Errorf("another key: %v", err)
+			}
+			time.Sleep(time.Minute)
+		}
+		if len(k.sessions) != maxSessions+4 {
+			t.Errorf("%d sessions are open", len(k.sessions))
+		}
+		if _, _, err := k.BySession(last, ""); err != nil {
+			t.Errorf("the newest: %v", err)
+		}
+		kept, err := k.store.Sessions(t.Context(), time.Now())
+		if err != nil || len(kept) != maxSessions+4 {
+			t.Errorf("%d are kept, %v", len(kept), err)
+		}
+		k.note(t.Context())
+	})
 }
 
 func TestAddressesAreGrouped(t *testing.T) {

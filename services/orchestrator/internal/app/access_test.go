@@ -555,6 +555,16 @@ func TestSessionOfTheConsole(t *testing.T) {
 	if code, reason := k.rest(t, "nobody", "GET", "/v1/settings", "", "Cookie", cookie); code != 401 || reason != "UNAUTHENTICATED" {
 		t.Errorf("reading after the log-out: %d %s", code, reason)
 	}
+	// Too many wrong keys, and a right one after them.
+	for range auth.MaxFailures {
+		login(`{"key":"` + k.secrets["unknown"] + `"}`)
+	}
+	if resp, answer := login(`{"key":"` + k.secrets["unknown"] + `"}`); resp.StatusCode != http.StatusTooManyRequests || resp.Header.Get("Retry-After") == "" {
+		t.Errorf("a log-in after many wrong ones: %d %v", resp.StatusCode, answer)
+	}
+	if resp, answer := login(`{"key":"` + k.secrets["viewer"] + `"}`); resp.StatusCode != http.StatusOK {
+		t.Errorf("a right key after wrong ones: %d %v", resp.StatusCode, answer)
+	}
 	k.secrets["cookie"] = strings.TrimPrefix(cookie, "afterbell_session=")
 	k.nothingLeaks(t)
 }

@@ -65,6 +65,47 @@ func TestChangesOnWhatWasReadBefore(t *testing.T) {
 	}
 }
 
+// What is no RPC counts as a call as well, unless everybody may ask for it.
+func TestPagesAreLimited(t *testing.T) {
+	k := startKeyed(t, func(c *config.Config) { c.Web.MaxCalls = 1 })
+	if code, reason := k.rest(t, "viewer", "GET", "/openapi.json", ""); code != 200 {
+		t.Errorf("alone: %d %s", code, reason)
+	}
+	k.worker.mu.Lock() // so that a call lasts
+	held := make(chan int, 1)
+	go func() {
+		code := http.StatusTooManyRequests
+		for code == http.StatusTooManyRequests { // one of the calls below was in progress
+			req, _ := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+k.HTTPAddr()+"/v1/limits", nil)
+			req.Header.Set("Authorization", "Bearer "+k.secrets["operator"])
+			resp, err := k.http.Do(req)
+			if err != nil {
+				t.Error(err)
+				break
+			}
+			resp.Body.Close()
+			code = resp.StatusCode
+		}
+		held <- code
+	}()
+	for {
+		code, reason := k.rest(t, "viewer", "GET", "/openapi.json", "")
+		if code == http.StatusTooManyRequests && reason == "TOO_MANY_CALLS" {
+			break
+		}
+		if code != 200 || len(held) > 0 {
+			t.Fatalf("beside another call: %d %s", code, reason)
+		}
+	}
+	if code, reason := k.rest(t, "nobody", "GET", "/healthz", ""); code != 200 {
+		t.Errorf("what everybody may ask: %d %s", code, reason)
+	}
+	k.worker.mu.Unlock()
+	if code := <-held; code != 200 {
+		t.Errorf("the call that lasted: %d", code)
+	}
+}
+
 // Of many who change at once what they read, one does, and the others are told.
 func TestChangesAtOnce(t *testing.T) {
 	r := start(t)

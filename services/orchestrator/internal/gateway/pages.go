@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"net/http"
 	"strings"
+
+	"github.com/afterbell/afterbell/services/internal/transport"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/auth"
 )
 
 // Status is what /readyz tells: whether the orchestrator can answer, and what it
@@ -36,6 +39,15 @@ func (g *gateway) page(h http.HandlerFunc) http.HandlerFunc {
 			w.Header().Set("Allow", "GET, HEAD")
 			g.methodNotAllowed(w, r)
 			return
+		}
+		if !open(r.URL.Path) { // who may call is known, and what it asks for costs something
+			done, err := g.limits.Enter(auth.CallerOf(r.Context()).Account(), false)
+			if err != nil {
+				s := transport.ToStatus(err)
+				g.writeError(w, httpCode(s), s)
+				return
+			}
+			defer done()
 		}
 		h(w, r)
 	}
