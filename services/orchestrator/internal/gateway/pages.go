@@ -44,7 +44,7 @@ func (g *gateway) page(h http.HandlerFunc) http.HandlerFunc {
 			done, err := g.limits.Enter(auth.CallerOf(r.Context()).Account(), false)
 			if err != nil {
 				s := transport.ToStatus(err)
-				g.writeError(w, httpCode(s), s)
+				g.writeError(w, r, httpCode(s), s)
 				return
 			}
 			defer done()
