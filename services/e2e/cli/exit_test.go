@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"net"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -50,8 +51,24 @@ func TestExitCodes(t *testing.T) {
 
 	p.sim.RevokeToken("a-token-of-the-tests")
 	p.fill(inUniverse)
-	p.want(2, status, "blocked", "TOKEN_INVALID", "Next: afterbell preflight universe")
+	mend, again := "Next: afterbell tokens set < token.txt", "afterbell run universe --watch"
+	p.want(2, status, "blocked", "TOKEN_INVALID", "Once you have done it, start a run: "+again, mend)
+	p.want(0, "coverage universe", "The next run of universe is blocked.", mend)
+	p.want(0, "domains", "stock.basic, stock.market.daily, ", mend)
+	p.want(1, "condition daily_prices", "the run is blocked", mend)
+	p.want(2, "run universe --watch", mend)
+	shown := p.want(0, "show last", "the check of token and modules failed", "Once you have done it, start a run: "+again, mend)
+	if text := shown.out + shown.err; strings.Count(text, "Copy the token again") != 1 {
+		p.t.Errorf("the remedy is not told once:\n%s", text)
+	}
+	checked := p.want(2, "preflight", "universe: TOKEN_INVALID", mend)
+	if text := checked.out + checked.err; strings.Count(text, "All probes of the domain") > 1 {
+		p.t.Errorf("the same is told twice:\n%s", text)
+	}
 	p.sim.RestoreTokens()
+	p.want(0, "preflight universe")
+	p.want(3, status, "Next: "+again)
+	p.want(0, "show last", "The checks have passed since.", "Next: "+again)
 
 	if err := p.sim.Withhold(tusharesim.Moneyflow, compact); err != nil {
 		t.Fatal(err)

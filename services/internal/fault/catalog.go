@@ -15,10 +15,10 @@ func e(r Reason, c Class, s Status, meaning, remedy string, keys ...string) entr
 var entries = []entry{
 	e(TokenMissing, Permanent, StatusFailedPrecondition,
 		"No provider token is configured for the domain.",
-		"Store the token with afterbell tokens set, or set AFTERBELL_TUSHARE_TOKEN or AFTERBELL_TUSHARE_TOKEN_FILE and restart the ingest-worker. This stores it from a file: afterbell tokens set < token.txt", "domain"),
+		"Store the token that the provider's account page shows; no restart is needed: afterbell tokens set < token.txt", "domain"),
 	e(TokenInvalid, Permanent, StatusFailedPrecondition,
 		"The provider rejected the token as invalid.",
-		"Copy the token from the account page of the provider again, and store it with afterbell tokens set, or replace AFTERBELL_TUSHARE_TOKEN or its file and restart the ingest-worker. This stores it from a file: afterbell tokens set < token.txt", "domain", "module", "api", "provider_code"),
+		"Copy the token again from the provider's account page and store it; no restart is needed: afterbell tokens set < token.txt", "domain", "module", "api", "provider_code"),
 	e(TooManyIPs, Transient, StatusFailedPrecondition,
 		"The provider rejected the token because too many IP addresses use it.",
 		"Stop the other machines that use this token. The provider forgets their addresses after 30 to 60 minutes; the run is retried automatically.", "domain", "module", "api", "provider_code"),

@@ -64,6 +64,10 @@ func commandFor(method, target, body string) string {
 		return "afterbell domains"
 	case "GET targets":
 		return "afterbell targets list"
+	case "GET instruments":
+		if q := u.Query().Get("query"); q != "" {
+			return "afterbell targets search " + q
+		}
 	case "PUT targets":
 		return setTargets(fields)
 	case "GET slots":
@@ -157,7 +161,7 @@ func startRun(fields map[string]any) string {
 	if fields["refetch"] == true {
 		line += " --refetch"
 	}
-	return line
+	return line + " --watch"
 }
 
 func setTargets(fields map[string]any) string {

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/afterbell/afterbell/services/cli/internal/lang"
@@ -24,8 +25,8 @@ func TestRestCallsBecomeCommands(t *testing.T) {
 		`curl -X POST localhost:7780/v1/schedule:resume -d '{"catch_up":"CATCH_UP_LAST"}'`:              "afterbell schedule resume --catch-up last",
 		`curl -N -X POST localhost:7780/v1/preflights:run -d '{}'`:                                      "afterbell preflight",
 		`curl -X PUT localhost:7780/v1/targets -d '{"targets":{"symbols":["600519.SH"]}}'`:              "afterbell targets set 600519.SH",
-		`curl -X POST localhost:7780/v1/runs -d '{"pools":["POOL_UNIVERSE"],"end_date":"2026-11-27"}'`:  "afterbell run universe --to 2026-11-27",
-		`curl -X POST localhost:7780/v1/runs -d '{"pools":["POOL_TARGETS"],"refetch":true}'`:            "afterbell run targets --refetch",
+		`curl -X POST localhost:7780/v1/runs -d '{"pools":["POOL_UNIVERSE"],"end_date":"2026-11-27"}'`:  "afterbell run universe --to 2026-11-27 --watch",
+		`curl -X POST localhost:7780/v1/runs -d '{"pools":["POOL_TARGETS"],"refetch":true}'`:            "afterbell run targets --refetch --watch",
 		`curl "localhost:7780/v1/revisions?dataset=daily&trade_date=2026-11-27"`:                        "afterbell revisions universe --dataset daily --from 2026-11-27 --to 2026-11-27",
 		`curl "localhost:7780/v1/pools/universe/absent-symbols?dataset_id=daily&trade_date=2026-11-27"`: "afterbell absent universe --dataset daily --date 2026-11-27",
 		`curl https://desk1.lan:7780/v1/domains`:                                                        "afterbell domains",
@@ -50,7 +51,7 @@ func TestServicesSpeakChinese(t *testing.T) {
 	}
 	zh := &app{Lang: lang.Chinese}
 	message, remedy := zh.translated("NOT_PUBLISHED", meta, said, todo)
-	if want := "数据源尚未发布 2026-11-27 的 moneyflow（" + said + "）。"; message != want || zh.commands(remedy) != "恢复计划：afterbell schedule resume" {
+	if want := "数据源尚未发布 2026-11-27 的 moneyflow（" + strings.TrimSuffix(said, ".") + "）。"; message != want || zh.commands(remedy) != "恢复计划：afterbell schedule resume" {
 		t.Errorf("%q, %q", message, remedy)
 	}
 	if message, remedy := zh.translated("NEWER", nil, said, "What is new."); message != said || remedy != "What is new." {

@@ -56,11 +56,14 @@ func (a *app) condition(c *cobra.Command, name string, f conditionFlags) error {
 			{Key: "expected", Title: a.T("expected"), Right: true, Drop: 1}, {Key: "next_time", Title: a.T("fetched next")}, {Key: "reason", Title: a.T("reason")},
 		},
 	}
-	lacks := 0
-	from, to := "", "" // of what a run fetches; what is pending comes by itself
+	lacks, early := 0, 0 // early: of a date that is not due yet
+	from, to := "", ""   // of what a run fetches; what is pending comes by itself
 	for _, v := range resp.GetConditions() {
 		if v.GetState() != marketv1.ConditionState_CONDITION_STATE_AVAILABLE {
 			lacks++
+			if notDue(v) {
+				early++
+			}
 			if day := v.GetTradeDate(); v.GetState() != marketv1.ConditionState_CONDITION_STATE_PENDING && day != "" {
 				if from == "" || day < from {
 					from = day
@@ -86,14 +89,25 @@ func (a *app) condition(c *cobra.Command, name string, f conditionFlags) error {
 	}
 	a.say(a.T("Version %s.", resp.GetVersion()))
 	if lacks > 0 {
+		if early == lacks {
+			a.say(a.N(lacks, "%d dataset and date is not due yet.", "%d datasets and dates are not due yet."))
+			a.hint("afterbell status --pool " + f.pool)
+			return exit{ExitNotDue}
+		}
 		a.say(a.incomplete(lacks))
 		if from == "" {
 			a.hint("afterbell status --pool " + f.pool)
 		} else {
-			a.hint("afterbell run " + f.pool + " --from " + from + " --to " + to + " --watch")
+			a.hint(a.runOrRemedy(c.Context(), client, f.pool, "afterbell run "+f.pool+" --from "+from+" --to "+to+" --watch"))
 		}
 		return exit{ExitNotWhole}
 	}
 	a.say(a.T("Nothing is incomplete."))
 	return nil
+}
+
+// notDue tells a date that is pending because it is not due yet; what the provider was asked
+// for and has not published has a verdict that says so.
+func notDue(v *marketv1.DataCondition) bool {
+	return v.GetState() == marketv1.ConditionState_CONDITION_STATE_PENDING && v.GetVerdict() == marketv1.Verdict_VERDICT_MISSING
 }

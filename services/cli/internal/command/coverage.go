@@ -70,7 +70,7 @@ func (a *app) coverage(c *cobra.Command, args []string, f coverageFlags) error {
 	}
 	answer := output.Answer{Columns: a.coverageColumns()}
 	lacks := 0
-	firstLack := ""
+	firstLack, lackingPool := "", ""
 	for _, p := range list {
 		ctx, cancel := a.call(c.Context())
 		resp, err := client.Pools.ListCoverage(ctx, &orchestratorv1.ListCoverageRequest{
@@ -88,7 +88,7 @@ func (a *app) coverage(c *cobra.Command, args []string, f coverageFlags) error {
 			if !settled {
 				lacks++
 				if firstLack == "" {
-					firstLack = poolName(p) + " --from " + cmp.Or(v.GetTradeDate(), oldest)
+					lackingPool, firstLack = poolName(p), poolName(p)+" --from "+cmp.Or(v.GetTradeDate(), oldest)
 				}
 			}
 			if f.lacking && settled {
@@ -112,7 +112,9 @@ func (a *app) coverage(c *cobra.Command, args []string, f coverageFlags) error {
 		return nil
 	}
 	a.say(a.incomplete(lacks))
-	a.hint("afterbell run " + firstLack + " --watch")
+	if !a.quiet {
+		a.hint(a.runOrRemedy(c.Context(), client, lackingPool, "afterbell run "+firstLack+" --watch"))
+	}
 	if f.require != "" {
 		return exit{ExitNotWhole}
 	}

@@ -89,6 +89,9 @@ func (a *app) report(err error) int {
 			next = map[string]string{
 				"run": "afterbell runs", "slot": "afterbell explain", "module": "afterbell domains", "domain": "afterbell domains",
 			}[answer.Metadata["kind"]]
+			if answer.Metadata["kind"] == "version" && answer.Metadata["id"] == "" { // nothing is published
+				next = commandIn(a.commands(answer.Remedy))
+			}
 			next = first(next, a.path+" --help")
 		}
 	}

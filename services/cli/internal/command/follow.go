@@ -86,6 +86,10 @@ func (a *app) follow(ctx context.Context, runs []*orchestratorv1.Run, after int6
 		if at := r.GetRetryTime(); at != nil && at.AsTime().After(a.now()) { // otherwise it is queued, and the issue says so
 			a.say(a.T("A follow-up run starts at %s.", a.moment(at.AsTime())))
 		}
+		if r.GetOutcome() == orchestratorv1.Run_OUTCOME_BLOCKED && r.GetRetryTime() == nil {
+			a.hint(first(a.remedyCommand(issues), "afterbell show "+r.GetRunId()))
+			continue
+		}
 		a.hint("afterbell show " + r.GetRunId())
 	}
 	if code != ExitWhole {

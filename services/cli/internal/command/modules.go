@@ -5,6 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	faultv1 "github.com/afterbell/afterbell/gen/afterbell/fault/v1"
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/afterbell/afterbell/services/cli/internal/output"
 )
@@ -142,10 +143,27 @@ func (a *app) printDomains(ctx context.Context, all bool) error {
 	if err := a.printer.Print(answer); err != nil {
 		return err
 	}
+	var list []found
+	var issues []*faultv1.Issue
+	stale := false
 	for _, d := range resp.GetDomains() {
 		for _, m := range d.GetModules() {
-			a.sayIssues(m.GetProbe().GetIssues())
+			p := m.GetProbe()
+			for _, i := range p.GetIssues() {
+				list = append(list, found{m.GetModule().GetModuleId(), i})
+			}
+			if d.GetEnabled() && m.GetEnabled() && p.GetStatus() == orchestratorv1.Probe_STATUS_FAIL {
+				stale = stale || p.GetStale()
+				issues = append(issues, p.GetIssues()...)
+			}
 		}
+	}
+	a.sayFound(list)
+	switch {
+	case stale: // the token or the configuration has changed since, or it is long ago
+		a.hint("afterbell preflight")
+	case len(issues) > 0:
+		a.hint(first(a.remedyCommand(issues), "afterbell preflight"))
 	}
 	return nil
 }

@@ -102,6 +102,7 @@ func (a *app) preflight(c *cobra.Command, req *orchestratorv1.RunPreflightReques
 			return err
 		}
 	}
+	var issues []found
 	for _, v := range done.GetVerdicts() {
 		switch v.GetDecision() {
 		case orchestratorv1.PoolVerdict_DECISION_READY:
@@ -113,31 +114,32 @@ func (a *app) preflight(c *cobra.Command, req *orchestratorv1.RunPreflightReques
 		default:
 			code = ExitBlocked
 		}
-		a.sayIssues(v.GetIssues())
-		if at := v.GetRetryTime(); at != nil {
-			a.hint("afterbell preflight " + poolName(v.GetPool()))
+		for _, i := range v.GetIssues() {
+			issues = append(issues, found{poolName(v.GetPool()), i})
 		}
 	}
+	a.sayFound(issues)
 	if code != ExitWhole {
-		if !a.quiet {
-			a.hint(a.firstCommand(done.GetVerdicts()))
-		}
+		a.hint(a.firstCommand(done.GetVerdicts()))
 		return exit{code}
 	}
 	a.hint("afterbell run --watch")
 	return nil
 }
 
-// firstCommand is the command of the first remedy that has one.
+// firstCommand is the command of the first remedy that has one; without one, the check
+// is repeated where waiting helps.
 func (a *app) firstCommand(verdicts []*orchestratorv1.PoolVerdict) string {
+	again := "afterbell doctor"
 	for _, v := range verdicts {
-		for _, i := range v.GetIssues() {
-			if command := commandIn(a.commands(i.GetRemedy())); command != "" {
-				return command
-			}
+		if command := a.remedyCommand(v.GetIssues()); command != "" {
+			return command
+		}
+		if v.GetRetryTime() != nil {
+			again = "afterbell preflight " + poolName(v.GetPool())
 		}
 	}
-	return "afterbell doctor"
+	return again
 }
 
 // commandIn is the command line that a remedy ends with, after its last colon.

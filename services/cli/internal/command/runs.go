@@ -12,6 +12,7 @@ import (
 
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/cli/internal/lang"
 	"github.com/afterbell/afterbell/services/cli/internal/output"
 )
 
@@ -162,7 +163,9 @@ func (a *app) showCommand() *cobra.Command {
 			return err
 		}
 		a.lines(r.GetExplanation())
-		a.sayIssues(r.GetIssues())
+		if a.Lang == lang.Chinese || len(r.GetExplanation()) == 0 { // the explanation tells them in English
+			a.sayIssues(r.GetIssues())
+		}
 		a.hint(a.commands(r.GetNextCommand()))
 		return nil
 	}

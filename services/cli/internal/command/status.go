@@ -232,7 +232,7 @@ func (a *app) poolStatus(e *afterbell.Evening) poolStatus {
 		Pool: poolName(e.Pool), Verdict: string(e.Verdict), Date: e.Date, ClosedDate: e.ClosedDate,
 		Settled: len(e.Coverages) - len(e.Lacking), Counted: len(e.Coverages) + len(e.PendingDatasetIDs),
 		Lacking: output.Protos(e.Lacking), PendingDatasets: orEmpty(e.PendingDatasetIDs), DisabledModules: orEmpty(e.DisabledModuleIDs),
-		RunID: e.Run.GetRunId(), Paused: e.Paused, Issues: output.Protos(e.Issues), NextCommand: nextFor(e),
+		RunID: e.Run.GetRunId(), Paused: e.Paused, Issues: output.Protos(e.Issues), NextCommand: a.nextFor(e),
 	}
 	if !e.NextTime.IsZero() {
 		at := e.NextTime.UTC()
@@ -331,25 +331,84 @@ func (a *app) sayEvening(e *afterbell.Evening) {
 		a.say("  " + a.T("Not due yet: %s.", strings.Join(e.PendingDatasetIDs, ", ")))
 	}
 	a.sayIssues(e.Issues)
-	if next := nextFor(e); next != "" && !a.quiet {
+	if e.Verdict == afterbell.Blocked {
+		a.say("  " + a.T("Once you have done it, start a run: %s", "afterbell run "+poolName(e.Pool)+" --watch"))
+	}
+	if next := a.nextFor(e); next != "" && !a.quiet {
 		a.next(next)
 	}
 }
 
 // sayIssues tells issues, one line each and one each kind, with what to do.
 func (a *app) sayIssues(issues []*faultv1.Issue) {
-	told := map[faultv1.Reason]bool{}
+	var list []found
 	for _, i := range issues {
-		if told[i.GetReason()] || len(told) == mostIssues {
-			continue
+		list = append(list, found{issue: i})
+	}
+	a.sayFound(list)
+}
+
+// found is an issue and where it was found, such as a pool; empty where that is plain.
+type found struct {
+	where string
+	issue *faultv1.Issue
+}
+
+// sayFound is sayIssues for what was found at several places: each kind is told once, with
+// all of them before it.
+func (a *app) sayFound(list []found) {
+	var kinds []faultv1.Reason
+	at := map[faultv1.Reason][]string{}
+	for _, f := range list {
+		r := f.issue.GetReason()
+		if !slices.Contains(kinds, r) {
+			kinds = append(kinds, r)
 		}
-		told[i.GetReason()] = true
-		message, remedy := a.translated(reason(i.GetReason()), i.GetMetadata(), i.GetMessage(), i.GetRemedy())
-		a.say("  " + reason(i.GetReason()) + ": " + oneLine(message))
+		if f.where != "" && !slices.Contains(at[r], f.where) {
+			at[r] = append(at[r], f.where)
+		}
+	}
+	for _, r := range kinds[:min(len(kinds), mostIssues)] {
+		i := list[slices.IndexFunc(list, func(f found) bool { return f.issue.GetReason() == r })].issue
+		message, remedy := a.translated(reason(r), i.GetMetadata(), i.GetMessage(), i.GetRemedy())
+		line := reason(r) + ": " + oneLine(message)
+		if len(at[r]) > 0 {
+			line = strings.Join(at[r], ", ") + ": " + line
+		}
+		a.say("  " + line)
 		if remedy != "" {
 			a.say("    " + oneLine(a.commands(remedy)))
 		}
 	}
+}
+
+// remedyCommand is the command of the first remedy that has one, or empty.
+func (a *app) remedyCommand(issues []*faultv1.Issue) string {
+	for _, i := range issues {
+		if command := commandIn(a.commands(i.GetRemedy())); command != "" {
+			return command
+		}
+	}
+	return ""
+}
+
+// runOrRemedy is the command that runs a pool, or, where the next run of it is blocked, the
+// one that mends that. What cannot be asked blocks nothing.
+func (a *app) runOrRemedy(ctx context.Context, client *afterbell.Client, name, line string) string {
+	ctx, cancel := a.call(ctx)
+	defer cancel()
+	resp, err := client.Modules.GetReadiness(ctx, &orchestratorv1.GetReadinessRequest{Pools: []marketv1.Pool{pool(name)}})
+	if err != nil {
+		return line
+	}
+	for _, v := range resp.GetVerdicts() {
+		if v.GetDecision() == orchestratorv1.PoolVerdict_DECISION_BLOCKED {
+			a.say(a.T("The next run of %s is blocked.", name))
+			a.sayIssues(v.GetIssues())
+			return first(a.remedyCommand(v.GetIssues()), "afterbell preflight "+name)
+		}
+	}
+	return line
 }
 
 // translated says what the services wrote in the language: the reason, and then the
@@ -360,7 +419,7 @@ func (a *app) translated(reason string, meta map[string]string, message, remedy 
 	}
 	zh, todo := fault.Chinese(fault.Reason(reason), meta, remedy)
 	if zh != "" {
-		message = strings.TrimSuffix(zh, "。") + "（" + message + "）。"
+		message = strings.TrimSuffix(zh, "。") + "（" + strings.TrimSuffix(message, ".") + "）。"
 	}
 	return message, first(todo, remedy)
 }
@@ -382,7 +441,7 @@ func (a *app) lacks(v *marketv1.Coverage) string {
 const longestWait = 72 * time.Hour
 
 // nextFor is the next command to type about an evening that is not whole.
-func nextFor(e *afterbell.Evening) string {
+func (a *app) nextFor(e *afterbell.Evening) string {
 	name := poolName(e.Pool)
 	switch {
 	case e.Verdict == afterbell.Empty:
@@ -398,7 +457,7 @@ func nextFor(e *afterbell.Evening) string {
 	case e.Verdict == afterbell.NotDue: // to the run, and an hour for it
 		return fmt.Sprintf("afterbell status --pool %s --date %s --wait %dh", name, e.Date, int(time.Until(e.NextTime).Hours())+2)
 	case e.Verdict == afterbell.Blocked:
-		return "afterbell preflight " + name
+		return first(a.remedyCommand(e.Issues), "afterbell preflight "+name)
 	case e.NothingCounted:
 		return "afterbell coverage " + name
 	case len(e.Lacking) > 0 && !e.FetchedAgain():
@@ -436,6 +495,8 @@ func beyondReach(e *afterbell.Evening) string {
 func refused(i *faultv1.Issue) bool {
 	switch i.GetReason() {
 	case faultv1.Reason_REASON_PERMISSION_DENIED, faultv1.Reason_REASON_TOKEN_INVALID, faultv1.Reason_REASON_TOKEN_MISSING:
+		return true
+	case faultv1.Reason_REASON_MODULE_TEST_STALE: // checked before the next run, or now
 		return true
 	}
 	return false

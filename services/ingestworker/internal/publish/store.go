@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -179,8 +180,8 @@ func (s *Store) Acquire(ctx context.Context, name string) (v *Version, release f
 	if name == "" {
 		if name = s.current(); name == "" {
 			err := fault.New(fault.NotFound, fmt.Sprintf("%s has not been published yet; a run publishes it when it ends.", s.cfg.Pool),
-				"kind", "version", "id", "")
-			err.Remedy = "Start a run, and read the data when it has ended: curl -X POST localhost:7780/v1/runs -d '{}'"
+				"kind", "version", "id", "", "pool", string(s.cfg.Pool))
+			err.Remedy = fmt.Sprintf("Start a run, and read the data when it has ended: curl -X POST localhost:7780/v1/runs -d '{\"pools\":[\"POOL_%s\"]}'", strings.ToUpper(string(s.cfg.Pool)))
 			return nil, nil, err
 		}
 	}

@@ -98,7 +98,8 @@ func (s *Source) File(ctx context.Context, q *marketv1.RowQuery) (*ingestv1.Prep
 
 // Tables lists the tables of a version.
 func (s *Source) Tables(ctx context.Context, pool marketv1.Pool, version string) (*ingestv1.ListTablesResponse, error) {
-	return s.Worker.ListTables(ctx, &ingestv1.ListTablesRequest{Pool: pool, Version: version})
+	resp, err := s.Worker.ListTables(ctx, &ingestv1.ListTablesRequest{Pool: pool, Version: version})
+	return resp, s.explain(ctx, pool, err)
 }
 
 // Condition tells how the datasets of a table stand.
@@ -107,7 +108,7 @@ func (s *Source) Condition(ctx context.Context, req *ingestv1.GetConditionReques
 	if err == nil {
 		s.complete(ctx, req.GetPool(), resp.GetConditions())
 	}
-	return resp, err
+	return resp, s.explain(ctx, req.GetPool(), err)
 }
 
 func poolOf(p marketv1.Pool) market.Pool {
@@ -137,11 +138,19 @@ func (s *Source) complete(ctx context.Context, pool marketv1.Pool, conditions []
 // what keeps it from that.
 func (s *Source) explain(ctx context.Context, p marketv1.Pool, err error) error {
 	f, ok := fault.As(err)
-	if !ok || f.Reason != fault.DataIncomplete || f.Meta["fetched_again"] != "true" {
+	unpublished := ok && f.Reason == fault.NotFound && f.Meta["kind"] == "version" && f.Meta["id"] == ""
+	if !ok || !unpublished && (f.Reason != fault.DataIncomplete || f.Meta["fetched_again"] != "true") {
 		return err
 	}
 	told, pool := *f, poolOf(p)
 	why, blocked := s.Blocked(ctx, pool)
+	if unpublished {
+		if blocked {
+			told.Message += fmt.Sprintf(" The last check failed (%s), and unless that is mended, the run is blocked.", why.Reason)
+			told.Remedy = why.Remedy
+		}
+		return &told
+	}
 	told.RetryAt = s.NextRun(ctx, pool)
 	at := told.RetryAt.In(market.Shanghai).Format("2006-01-02 15:04") + " (Shanghai)"
 	switch {

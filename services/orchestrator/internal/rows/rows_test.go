@@ -20,6 +20,12 @@ type refusing struct {
 	again string
 }
 
+func (w refusing) GetCondition(context.Context, *ingestv1.GetConditionRequest, ...grpc.CallOption) (*ingestv1.GetConditionResponse, error) {
+	err := fault.New(fault.NotFound, "Nothing is published.", "kind", "version", "id", "")
+	err.Remedy = "Start a run, and read the data when it has ended: curl -X POST localhost:7780/v1/runs -d '{}'"
+	return nil, err
+}
+
 func (w refusing) PrepareFile(context.Context, *ingestv1.PrepareFileRequest, ...grpc.CallOption) (*ingestv1.PrepareFileResponse, error) {
 	return nil, fault.New(fault.DataIncomplete, "1 is not complete.", "fetched_again", w.again)
 }
@@ -54,6 +60,23 @@ func TestRefusalSaysWhatHelps(t *testing.T) {
 		}
 		if _, todo := fault.Chinese(f.Reason, f.Meta, fault.RemedyOf(f)); todo == "" {
 			t.Errorf("%s: %q has no Chinese", name, f.Remedy)
+		}
+	}
+}
+
+// Where nothing is published because no run can fetch anything, the way out is another one.
+func TestNothingPublishedSaysWhatBlocks(t *testing.T) {
+	token := fault.NewIssue(fault.TokenInvalid, "The token is rejected.")
+	for _, blocked := range []bool{false, true} {
+		s := &Source{
+			Worker:  refusing{},
+			NextRun: func(context.Context, market.Pool) time.Time { return time.Time{} },
+			Blocked: func(context.Context, market.Pool) (fault.Issue, bool) { return token, blocked },
+		}
+		_, err := s.Condition(t.Context(), &ingestv1.GetConditionRequest{})
+		f, ok := fault.As(err)
+		if !ok || strings.Contains(f.Message, "TOKEN_INVALID") != blocked || (fault.RemedyOf(f) == token.Remedy) != blocked {
+			t.Errorf("blocked %v: %+v", blocked, f)
 		}
 	}
 }
