@@ -10,8 +10,6 @@ BUF_VERSION       := 1.75.0
 PROTOFILES_VERSION := 6.0.1
 GOLANGCI_VERSION  := v2.15.0
 GRPCURL_VERSION   := v1.9.4
-# The program that indexes the reports of known vulnerabilities.
-VULNDB_VERSION    := v0.0.0-20261105234957-e22db6528018
 # Readers of others, which tests open answers with.
 ARROW_JS_VERSION  := 21.2.0
 HYPARQUET_VERSION := 1.33.0
@@ -150,26 +148,16 @@ console-check: web/node_modules ## prove that the console's types hold and its b
 	@cd tools && GOWORK=off $(GO) run ./console --check --web ../web --out ../services/orchestrator/internal/console/dist
 
 # The reports come from vuln.go.dev, or, where that cannot be reached, from the module
-# golang.org/x/vulndb. Without either nothing can be said, and that is said loudly.
-VULNDB  := $(TOOLS)/vulndb
-INDEXDB := $(TOOLS)/bin-$(VULNDB_VERSION)/indexdb
-
+# golang.org/x/vulndb, whose files govulncheck reads as they are. Without either nothing
+# can be said, and that is said loudly.
 .PHONY: vuln
 vuln: ## known vulnerabilities in what the programs call
 	@mkdir -p $(BIN) && (cd tools && GOWORK=off $(GO) build -o $(BIN)/govulncheck golang.org/x/vuln/cmd/govulncheck)
 	@if curl -sSf -m 20 -o /dev/null https://vuln.go.dev/index/db.json 2>/dev/null; then db=https://vuln.go.dev; \
-	elif $(MAKE) --no-print-directory vulndb; then db=file://$(VULNDB); \
+	elif reports=$$(GOWORK=off $(GO) mod download -json golang.org/x/vulndb@latest | sed -n 's/^\t"Dir": "\(.*\)",$$/\1/p') && [ -d "$$reports/data/osv" ]; then \
+		echo "Known vulnerabilities as of $${reports##*@}"; db=file://$$reports/data/osv; \
 	else echo "!!!! SKIPPED: govulncheck, because neither https://vuln.go.dev nor the module golang.org/x/vulndb can be reached !!!!"; exit 0; fi; \
 	echo "== govulncheck -db $$db"; $(BIN)/govulncheck -C services/e2e -db $$db github.com/afterbell/afterbell/...
-
-.PHONY: vulndb
-vulndb: $(INDEXDB)
-	@reports=$$(GOWORK=off $(GO) mod download -json golang.org/x/vulndb@latest | sed -n 's/^\t"Dir": "\(.*\)",$$/\1/p'); \
-	echo "Known vulnerabilities as of $${reports##*@}"; \
-	rm -rf $(VULNDB); $(INDEXDB) -vulns $$reports/data/osv -out $(VULNDB)
-
-$(INDEXDB):
-	GOBIN=$(@D) GOWORK=off $(GO) install golang.org/x/vulndb/cmd/indexdb@$(VULNDB_VERSION)
 
 # Each target is fuzzed for FUZZTIME. What it finds becomes a seed in testdata/fuzz of its
 # package, which every test then runs.
@@ -208,12 +196,11 @@ drill: drill-build ## inject faults, compare row by row (DRILL_FLAGS=--help)
 
 # A toolchain in the module cache cannot be overlaid, so the installed one builds them.
 .PHONY: drill-build
-drill-build: export GOTOOLCHAIN := local
 drill-build:
 	@mkdir -p $(BIN)/drill
 	@$(GO) build -o $(BIN)/drill/ ./services/e2e/cmd/afterbell-drill
 	@$(BIN)/drill/afterbell-drill --overlay $(BIN)/drill/overlay
-	$(GO) build -tags drill -overlay $(BIN)/drill/overlay/overlay.json -o $(BIN)/drill/ ./services/orchestrator/cmd/orchestrator ./services/ingestworker/cmd/ingest-worker
+	GOTOOLCHAIN=local $(GO) build -tags drill -overlay $(BIN)/drill/overlay/overlay.json -o $(BIN)/drill/ ./services/orchestrator/cmd/orchestrator ./services/ingestworker/cmd/ingest-worker
 
 .PHONY: tidy
 tidy: ## tidy every module
