@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"io"
 	"math"
@@ -120,6 +121,10 @@ func TestHostileRequests(t *testing.T) {
 			resp, answer := r.get(t, "POST", path, body)
 			if resp.StatusCode >= 500 || resp.StatusCode >= 400 && !strings.Contains(answer, `"reason":"`) {
 				t.Errorf("POST %.60s %.60s: %d %.300s", path, body, resp.StatusCode, answer)
+			}
+			var told struct{ Error struct{ Message string } }
+			if err := json.Unmarshal([]byte(answer), &told); resp.StatusCode >= 400 && err != nil || internals.MatchString(told.Error.Message) {
+				t.Errorf("POST %.60s %.60s tells how it is made: %.300s, %v", path, body, answer, err)
 			}
 		}
 	}
