@@ -10,6 +10,7 @@ import (
 	"hash"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 	"slices"
 
@@ -88,8 +89,11 @@ func (a *Answer) join(ctx context.Context, path string, months []month) (Made, e
 	if err := j.begin(path + ".head"); err != nil {
 		return Made{}, err
 	}
-	for _, m := range months {
-		if err := a.joinMonth(ctx, j, m, path+".part"); err != nil {
+	for file, err := range a.monthFiles(ctx, months, path) {
+		if err == nil {
+			err = a.joinMonth(ctx, j, file)
+		}
+		if err != nil {
 			return Made{}, err
 		}
 	}
@@ -99,12 +103,56 @@ func (a *Answer) join(ctx context.Context, path string, months []month) (Made, e
 	return Made{Bytes: j.size, Rows: j.about.NumRows, SHA256: [sha256.Size]byte(j.hash.Sum(nil))}, out.Close()
 }
 
-func (a *Answer) joinMonth(ctx context.Context, j *joined, m month, part string) error {
-	from, err := a.monthFile(ctx, m, part)
-	if err != nil {
-		return err
+// monthsAhead is how many months are made at a time, while another one is joined.
+const monthsAhead = 2
+
+// monthFiles opens the files of the months in their order. One is open within the loop's
+// body. None is being made any more when the sequence has ended.
+func (a *Answer) monthFiles(ctx context.Context, months []month, path string) iter.Seq2[*os.File, error] {
+	type opened struct {
+		file *os.File
+		err  error
 	}
-	defer from.Close()
+	return func(yield func(*os.File, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		var ahead []chan opened
+		begun := 0
+		begin := func() {
+			for begun < len(months) && len(ahead) < monthsAhead {
+				c, m, part := make(chan opened, 1), months[begun], fmt.Sprintf("%s.part%d", path, begun)
+				ahead = append(ahead, c)
+				begun++
+				go func() {
+					f, err := a.monthFile(ctx, m, part)
+					c <- opened{f, err}
+				}()
+			}
+		}
+		defer func() {
+			cancel()
+			for _, c := range ahead {
+				if o := <-c; o.err == nil {
+					_ = o.file.Close() // it was only read
+				}
+			}
+		}()
+		for begin(); len(ahead) > 0; {
+			o := <-ahead[0]
+			ahead = ahead[1:]
+			begin()
+			more := yield(o.file, o.err)
+			if o.err != nil {
+				return
+			}
+			_ = o.file.Close() // as above
+			if !more {
+				return
+			}
+		}
+	}
+}
+
+func (a *Answer) joinMonth(ctx context.Context, j *joined, from *os.File) error {
 	pass, err := a.service.cfg.Gate.Enter(ctx)
 	if err != nil {
 		return err
