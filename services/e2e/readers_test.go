@@ -263,7 +263,43 @@ func TestReadmeReading(t *testing.T) {
 			t.Errorf("%s begins with %.20q, %v", name, data, err)
 		}
 	}
+	python := regexp.MustCompile("(?s)```python\n(.*?)```").FindSubmatch(section[1])
+	if python == nil {
+		t.Fatal("the section has no Python")
+	}
+	readmePython(t, e, strings.ReplaceAll(strings.ReplaceAll(string(python[1]), "localhost:7780", e.Config.HTTPAddr), "data/simulated", e.Config.Data))
 	t.Run("examples", func(t *testing.T) { examples(t, e) })
+}
+
+// readmePython checks Python as far as it goes without its packages: Python takes it, the
+// SQL in it finds rows, and what it reads by URL is Parquet.
+func readmePython(t *testing.T, e *env, code string) {
+	t.Helper()
+	if python, err := exec.LookPath("python3"); err == nil {
+		cmd := exec.CommandContext(t.Context(), python, "-c", "import ast, sys; ast.parse(sys.stdin.read())")
+		cmd.Stdin = strings.NewReader(code)
+		if text, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("Python does not take the block: %v\n%s", err, text)
+		}
+	}
+	db := open(t, "duckdb", e.path("published/universe.duckdb")+"?access_mode=READ_ONLY")
+	queries := regexp.MustCompile(`\.sql\("([^"]+)"\)`).FindAllStringSubmatch(code, -1)
+	urls := regexp.MustCompile(`"(http://[^"]+)"`).FindAllStringSubmatch(code, -1)
+	if len(queries) < 2 || len(urls) < 1 {
+		t.Errorf("%d queries and %d URLs were found", len(queries), len(urls))
+	}
+	for _, q := range queries {
+		var n int
+		if err := db.QueryRowContext(t.Context(), "SELECT count(*) FROM ("+q[1]+")").Scan(&n); err != nil || n == 0 {
+			t.Errorf("%s: %d rows, %v", q[1], n, err)
+		}
+	}
+	for _, u := range urls {
+		cmd := exec.CommandContext(t.Context(), "curl", "-sf", u[1])
+		if data, err := cmd.Output(); err != nil || !strings.HasPrefix(string(data), "PAR1") || !strings.HasSuffix(string(data), "PAR1") {
+			t.Errorf("%s: %d bytes that are no Parquet file, %v", u[1], len(data), err)
+		}
+	}
 }
 
 // examples runs those of the folder examples that need nothing but Go and curl.
