@@ -102,17 +102,28 @@ func (x *reading) published(name string) string {
 	return filepath.Join(x.r.filled, "published", name)
 }
 
-// timed notes the median of three times in seconds.
-func (x *reading) timed(name string, do func() error) error {
-	var all []float64
+// way is one of several to do the same.
+type way struct {
+	name string
+	do   func() error
+}
+
+// timed notes the median of three times of each way in seconds, one beside the other, as
+// the machine's speed varies.
+func (x *reading) timed(ways ...way) error {
+	all := make([][]float64, len(ways))
 	for range 3 {
-		began := time.Now()
-		if err := do(); err != nil {
-			return err
+		for i, w := range ways {
+			began := time.Now()
+			if err := w.do(); err != nil {
+				return err
+			}
+			all[i] = append(all[i], time.Since(began).Seconds())
 		}
-		all = append(all, time.Since(began).Seconds())
 	}
-	x.r.values[name], _ = middle(all)
+	for i, w := range ways {
+		x.r.values[w.name], _ = middle(all[i])
+	}
 	return nil
 }
 
@@ -186,54 +197,55 @@ func copyTables(ctx context.Context, dir string) error {
 // everything reads all prices by gRPC and in every form by REST.
 func (x *reading) everything(ctx context.Context) error {
 	var held int64
-	for name, query := range map[string]string{
-		"read.floor": "SELECT * FROM daily_prices ORDER BY trade_date, symbol", "read.floor_unsorted": "SELECT * FROM daily_prices",
-	} {
-		err := x.timed(name, func() (err error) {
+	floor := func(query string) func() error {
+		return func() (err error) {
 			held, err = drain(ctx, x.floor, query)
 			return err
-		})
-		if err != nil {
-			return err
 		}
 	}
-	x.r.values["read.rows"] = float64(held)
-	err := x.timed("read.grpc", func() error {
-		n, err := x.grpc(ctx, &rows.Query{Table: "daily_prices"})
-		if err == nil && n != held {
-			err = fmt.Errorf("%d rows came, and there are %d", n, held)
-		}
-		return err
-	})
-	if err != nil {
-		return err
+	ways := []way{
+		{"read.floor", floor("SELECT * FROM daily_prices ORDER BY trade_date, symbol")}, {"read.floor_unsorted", floor("SELECT * FROM daily_prices")},
+		{"read.grpc", func() error {
+			n, err := x.grpc(ctx, &rows.Query{Table: "daily_prices"})
+			if err == nil && n != held {
+				err = fmt.Errorf("%d rows came, and there are %d", n, held)
+			}
+			return err
+		}},
 	}
 	for _, form := range []string{"arrow", "csv", "ndjson"} {
-		if err := x.timed("read."+form, func() error { return x.get(ctx, "daily_prices."+form) }); err != nil {
-			return err
-		}
+		ways = append(ways, way{"read." + form, func() error { return x.get(ctx, "daily_prices."+form) }})
 	}
-	return nil
+	err := x.timed(ways...)
+	x.r.values["read.rows"] = float64(held)
+	return err
 }
 
-// files reads Parquet files that were not made before, beside DuckDB's COPY.
+// files reads Parquet files that were not made before, beside DuckDB's COPY: with the files
+// of months that the worker keeps, and without.
 func (x *reading) files(ctx context.Context) error {
 	dir, err := x.b.dataDir("parquet")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	err = x.timed("parquet.floor", func() error {
-		_, err := x.floor.ExecContext(ctx, fmt.Sprintf("COPY daily_prices TO '%s' (FORMAT parquet)", filepath.Join(dir, "all.parquet")))
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	return x.timed("parquet.seconds", func() error {
+	file := func() error {
 		x.n++
 		return x.get(ctx, fmt.Sprintf("daily_prices.parquet?start_date=1990-01-%02d", x.n))
-	})
+	}
+	return x.timed(
+		way{"parquet.floor", func() error {
+			_, err := x.floor.ExecContext(ctx, fmt.Sprintf("COPY daily_prices TO '%s' (FORMAT parquet)", filepath.Join(dir, "all.parquet")))
+			return err
+		}},
+		way{"parquet.drop", func() error {
+			kept, err := filepath.Glob(filepath.Join(x.r.filled, "answers", "month-*.parquet"))
+			for _, path := range kept {
+				err = errors.Join(err, os.Remove(path))
+			}
+			return err
+		}},
+		way{"parquet.first", file}, way{"parquet.seconds", file})
 }
 
 // short reads one symbol over all days, and one day of the whole market.
@@ -245,10 +257,7 @@ func (x *reading) short(ctx context.Context) error {
 		{"symbol", "symbol = '" + x.symbol + "'", "symbols=" + x.symbol, &rows.Query{Table: "daily_prices", Symbols: []string{x.symbol}}},
 		{"day", "trade_date = DATE '" + x.day + "'", "start_date=" + x.day + "&end_date=" + x.day, &rows.Query{Table: "daily_prices", StartDate: x.day, EndDate: x.day}},
 	} {
-		ways := []struct {
-			name string
-			do   func() error
-		}{
+		ways := []way{
 			{"floor", func() error {
 				_, err := drain(ctx, x.floor, "SELECT * FROM daily_prices WHERE "+q.where+" ORDER BY trade_date, symbol")
 				return err
@@ -278,7 +287,7 @@ func (x *reading) short(ctx context.Context) error {
 // instead is what a user would do without the copy for readers.
 func (x *reading) instead(ctx context.Context) error {
 	// One SQL row at a time.
-	err := x.timed("instead.scan", func() error {
+	err := x.timed(way{"instead.scan", func() error {
 		result, err := x.floor.QueryContext(ctx, "SELECT * FROM daily_prices")
 		if err != nil {
 			return err
@@ -299,12 +308,12 @@ func (x *reading) instead(ctx context.Context) error {
 			}
 		}
 		return result.Err()
-	})
+	}})
 	if err != nil {
 		return err
 	}
 	// Opening the pool's file between runs.
-	err = x.timed("instead.open", func() error {
+	err = x.timed(way{"instead.open", func() error {
 		db, err := sql.Open("duckdb", analysis(x.r.filled)+"?access_mode=READ_ONLY")
 		if err != nil {
 			return err
@@ -312,15 +321,15 @@ func (x *reading) instead(ctx context.Context) error {
 		defer db.Close()
 		var n int64
 		return db.QueryRowContext(ctx, "SELECT count(close) FROM daily_prices WHERE symbol = '"+x.symbol+"'").Scan(&n)
-	})
+	}})
 	if err != nil {
 		return err
 	}
 	// Asking the provider again: for a symbol, and for some days.
-	err = x.timed("instead.provider_symbol", func() error {
+	err = x.timed(way{"instead.provider_symbol", func() error {
 		_, err := x.ask(ctx, map[string]string{"ts_code": x.symbol, "start_date": compact(x.b.days[len(x.b.days)-1]), "end_date": compact(x.b.days[0])})
 		return err
-	})
+	}})
 	if err != nil {
 		return err
 	}
