@@ -1,6 +1,7 @@
 package tushare
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -276,21 +277,12 @@ func (c *Client) exchange(ctx context.Context, cancel func(), d *decoder, body [
 const byteOrderMark = "\ufeff"
 
 func withoutMark(r io.Reader) io.Reader {
-	var head [len(byteOrderMark)]byte
-	n, err := io.ReadFull(r, head[:])
-	if string(head[:n]) == byteOrderMark {
-		return r
+	b := bufio.NewReader(r)
+	if head, _ := b.Peek(len(byteOrderMark)); string(head) == byteOrderMark { // who reads on meets the error again
+		_, _ = b.Discard(len(head)) // held already
 	}
-	if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return io.MultiReader(bytes.NewReader(head[:n]), failing{err})
-	}
-	return io.MultiReader(bytes.NewReader(head[:n]), r)
+	return b
 }
-
-// failing is a reader that cannot be read.
-type failing struct{ err error }
-
-func (f failing) Read([]byte) (int, error) { return 0, f.err }
 
 // How long a 429 is waited for: a minute where it names no time, and within bounds
 // where it does.
