@@ -76,16 +76,17 @@ test: build test-go gen-check console-check lint vuln ## everything that must pa
 # same time.
 SLOW := services/orchestrator/internal/scheduler services/ingestworker/internal/ingest services/ingestworker/internal/targets services/orchestrator/internal/dispatch
 
-# The race detector is on for every package. The tests that start whole programs have
-# the machine to themselves.
+# The race detector is on for every package. go vet checks everything first, so that go
+# test need not do a part of it again. The tests that start whole programs have the
+# machine to themselves.
 # A program with the race detector sleeps for a second before it exits, and each package
 # is one. The sleep serves only goroutines that outlive the tests.
 .PHONY: test-go
 test-go: export GORACE := atexit_sleep_ms=20
 test-go: iproute2 $(GRPCURL) $(READERS)/.done $(PROMTOOL) drill-build web/node_modules chromium ## the Go tests, with the race detector
-	$(GO) test -race -timeout 20m $(addprefix ./,$(SLOW)) $(addsuffix /...,$(addprefix ./,$(filter-out services/e2e,$(MODULES))))
-	AFTERBELL_BIN=$(BIN) AFTERBELL_DRILL_BIN=$(BIN)/drill AFTERBELL_READERS=$(READERS) AFTERBELL_GRPCURL=$(GRPCURL) AFTERBELL_PROMTOOL=$(PROMTOOL) $(GO) test -race -timeout 20m ./services/e2e/...
 	$(GO) vet $(addsuffix /...,$(addprefix ./,$(MODULES)))
+	$(GO) test -race -vet=off -timeout 20m $(addprefix ./,$(SLOW)) $(addsuffix /...,$(addprefix ./,$(filter-out services/e2e,$(MODULES))))
+	AFTERBELL_BIN=$(BIN) AFTERBELL_DRILL_BIN=$(BIN)/drill AFTERBELL_READERS=$(READERS) AFTERBELL_GRPCURL=$(GRPCURL) AFTERBELL_PROMTOOL=$(PROMTOOL) $(GO) test -race -vet=off -timeout 20m ./services/e2e/...
 
 # The tests of the console drive the distribution's Chromium. They are skipped where it
 # cannot be had, except in CI.
