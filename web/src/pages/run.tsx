@@ -138,7 +138,6 @@ export function RunPage({ id }: { id: string }) {
     }>
       {line.state === "cut" && <p class="stale" role="status" data-stream="cut"><Mark tone="warn" />{t("事件流断开，正在重连；下面停在断开时。", "The stream of events was cut; it is being resumed. What follows is as it was then.")}</p>}
       {line.state !== "cut" && line.cuts > 0 && <p class="notice" role="status" data-stream="resumed"><Mark tone="ok" />{t(`事件流断开过 ${line.cuts} 次，已接上；补回 ${line.missed} 个事件，没有遗漏。`, `The stream was cut ${line.cuts} times and resumed; ${count(line.missed, "", "event")} received late, none lost.`)}</p>}
-      {ended && line.state === "live" && <p class="dim small" role="status"><Mark tone="run" /> {t("正在读取这次运行的事件；下面的时间线和分区还不完整。", "The events of this run are being read; the timeline and the partitions below are not complete yet.")}</p>}
       {ended && r.issues.length > 0 && r.outcome !== "OUTCOME_SUCCEEDED" && <Card title={r.outcome === "OUTCOME_BLOCKED" ? t("为什么被阻止", "Why it was blocked") : t("没有成功的原因", "Why it did not succeed")} note={t("账本原文", "as in the ledger")}><Issues list={r.issues} /></Card>}
       <dl class="facts">
         <div><dt>{t("状态", "State")}</dt><dd><RunBadge run={r} /></dd></div>
@@ -151,7 +150,7 @@ export function RunPage({ id }: { id: string }) {
         <div><dt>{t("行", "Rows")}</dt><dd class="num">{num(r.rowCount)} <small class="dim">{t(`新 ${num(r.newCount)} · 变 ${num(r.changedCount)} · 去 ${num(r.goneCount)}`, `new ${num(r.newCount)} · changed ${num(r.changedCount)} · gone ${num(r.goneCount)}`)}</small></dd></div>
       </dl>
       {!ended && r.partitionCount > 0 && <div class="progress-line"><progress max={r.partitionCount} value={r.completedPartitionCount} aria-label={t("进度", "Progress")} /><span class="num">{Math.floor((100 * r.completedPartitionCount) / r.partitionCount)}%</span></div>}
-      <Card title={t("时间线", "Timeline")} note={t("每条是一个分区：等待、获取、检查、提交", "each bar is a partition: wait, fetch, check, commit")}>{!s.pieces.length && (line.state === "connecting" || (ended && line.state === "live")) ? <div class="skeleton" aria-busy="true"><i /><i /><i /></div> : <Timeline story={s} turn={turn} tick={line.state === "live" && !ended ? now.value : 0} />}</Card>
+      <Card title={t("时间线", "Timeline")} note={ended && line.state === "live" ? <span aria-busy="true">{t("正在读取事件，时间线和分区还不完整", "reading the events; timeline and partitions are not complete yet")}</span> : t("每条是一个分区：等待、获取、检查、提交", "each bar is a partition: wait, fetch, check, commit")}>{!s.pieces.length && (line.state === "connecting" || (ended && line.state === "live")) ? <div class="skeleton" aria-busy="true"><i /><i /><i /></div> : <Timeline story={s} turn={turn} tick={line.state === "live" && !ended ? now.value : 0} />}</Card>
       <div class="grid wide-left">
         <Partitions story={s} turn={turn} run={r} />
         <div class="stack">

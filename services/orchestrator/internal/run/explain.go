@@ -55,7 +55,7 @@ func Explain(s History) (sentences []told.Text, next string) {
 	if s.Slot != nil {
 		sentences = append(sentences, s.Slot.Explain(zone)...)
 	}
-	say("Run %s of %s was requested at %s %s.", "%[2]s 的运行 %[1]s 于 %[3]s %[4]s。", r.ID, r.Pool, when(r.CreatedAt), r.askedBy())
+	say("Run %s of %s was requested at %s %s.", "%[2]s的运行 %[1]s 于 %[3]s %[4]s。", r.ID, told.Pool(r.Pool), when(r.CreatedAt), r.askedBy())
 	if w := r.Request.words(); w != (told.Text{}) {
 		say("It was requested for %s.", "请求的范围是%s。", w)
 	}
@@ -137,7 +137,7 @@ func explainQueued(s History, when func(time.Time) string, ask func(time.Time) t
 		say("It is waiting in the queue and starts next.", "它在队列中，下一个开始。")
 	}
 	if s.PauseState.Paused {
-		say("The pool %s was paused at %s%s; no run of the pool starts until it is resumed.", "股票池 %s 于 %s 被暂停%s；恢复之前，它的运行都不会开始。", r.Pool, when(s.PauseState.At), because(s.PauseState.Note))
+		say("The pool %s was paused at %s%s; no run of the pool starts until it is resumed.", "%s于 %s 被暂停%s；恢复之前，它的运行都不会开始。", told.Pool(r.Pool), when(s.PauseState.At), because(s.PauseState.Note))
 		return said, resume(r.Pool)
 	}
 	return said, watch(r.ID)

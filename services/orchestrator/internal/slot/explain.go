@@ -25,9 +25,9 @@ func Moment(t time.Time, zone *time.Location) string {
 func (s Slot) Explain(zone *time.Location) (sentences []told.Text) {
 	say := func(en, zh string, args ...any) { sentences = append(sentences, told.Say(en, zh, args...)) }
 	if s.State == Pending {
-		say("The slot of %s for %s is due at %s.", "%[2]s %[1]s 的时段于 %[3]s 到期。", s.Date, s.Pool, Moment(s.DueAt, zone))
+		say("The slot of %s for %s is due at %s.", "%[2]s %[1]s 的时段于 %[3]s 到期。", s.Date, told.Pool(s.Pool), Moment(s.DueAt, zone))
 	} else {
-		say("The slot of %s for %s was due at %s.", "%[2]s %[1]s 的时段于 %[3]s 到期。", s.Date, s.Pool, Moment(s.DueAt, zone))
+		say("The slot of %s for %s was due at %s.", "%[2]s %[1]s 的时段于 %[3]s 到期。", s.Date, told.Pool(s.Pool), Moment(s.DueAt, zone))
 	}
 	at := Moment(s.DecidedAt, zone)
 	switch s.State {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
 )
 
 // Text says the same in both languages.
@@ -41,6 +42,17 @@ func (t Text) And(more Text) Text {
 		return more
 	}
 	return Text{t.En + " " + more.En, t.Zh + more.Zh}
+}
+
+// Pool names a pool as the console does.
+func Pool(p market.Pool) Text {
+	switch p {
+	case market.Targets:
+		return Text{En: string(p), Zh: "目标池"}
+	case market.Universe:
+		return Text{En: string(p), Zh: "全市场"}
+	}
+	return Same(string(p))
 }
 
 // Issue says an issue as its message does.
