@@ -129,24 +129,14 @@ func (b *batch) gather(columns []catalog.Column, source []int, order []int32) *b
 func (v *vector) gather(into *vector, order []int32) {
 	switch v.typ {
 	case table.Text:
-		into.offsets = make([]int32, 1, len(order)+1)
-		into.text = make([]byte, 0, len(v.text)/max(1, len(v.offsets)-1)*(len(order)+len(order)/8))
-		for _, row := range order {
-			into.text = append(into.text, v.text[v.offsets[row]:v.offsets[row+1]]...)
-			into.offsets = append(into.offsets, int32(len(into.text)))
-		}
+		into.offsets = make([]int32, len(order)+1)
+		into.text = v.pickTexts(make([]byte, 0, v.pickOffsets(into.offsets, order)), order)
 	case table.Number:
 		into.fixed = make([]byte, arrow.Float64Traits.BytesRequired(len(order)))
-		from, to := arrow.Float64Traits.CastFromBytes(v.fixed), arrow.Float64Traits.CastFromBytes(into.fixed)
-		for i, row := range order {
-			to[i] = from[row]
-		}
+		pick(arrow.Float64Traits.CastFromBytes(into.fixed), arrow.Float64Traits.CastFromBytes(v.fixed), order)
 	default:
 		into.fixed = make([]byte, arrow.Int32Traits.BytesRequired(len(order)))
-		from, to := arrow.Int32Traits.CastFromBytes(v.fixed), arrow.Int32Traits.CastFromBytes(into.fixed)
-		for i, row := range order {
-			to[i] = from[row]
-		}
+		pick(arrow.Int32Traits.CastFromBytes(into.fixed), arrow.Int32Traits.CastFromBytes(v.fixed), order)
 	}
 	if v.nulls == 0 {
 		return
@@ -154,6 +144,32 @@ func (v *vector) gather(into *vector, order []int32) {
 	for i, row := range order {
 		into.mark(i, !v.null(int(row)))
 	}
+}
+
+// pick writes the values of some rows, in the order given.
+func pick[T int32 | float64](to, from []T, order []int32) {
+	for i, row := range order {
+		to[i] = from[row]
+	}
+}
+
+// pickOffsets writes where the texts of some rows begin and end once they are picked, and
+// returns their length.
+func (v *vector) pickOffsets(to, order []int32) (n int32) {
+	for i, row := range order {
+		to[i] = n
+		n += v.offsets[row+1] - v.offsets[row]
+	}
+	to[len(order)] = n
+	return n
+}
+
+// pickTexts appends the texts of some rows, in the order given.
+func (v *vector) pickTexts(into []byte, order []int32) []byte {
+	for _, row := range order {
+		into = append(into, v.text[v.offsets[row]:v.offsets[row+1]]...)
+	}
+	return into
 }
 
 // rowKey is what rows are sorted by: most texts differ in their first eight bytes, which

@@ -135,38 +135,23 @@ func (m *message) valid(v *vector, order []int32) (s span, nulls int) {
 
 func (m *message) numbers(v *vector, order []int32) span {
 	s := m.take(arrow.Float64Traits.BytesRequired(len(order)))
-	from, to := arrow.Float64Traits.CastFromBytes(v.fixed), arrow.Float64Traits.CastFromBytes(m.at(s))
-	for i, row := range order {
-		to[i] = from[row]
-	}
+	pick(arrow.Float64Traits.CastFromBytes(m.at(s)), arrow.Float64Traits.CastFromBytes(v.fixed), order)
 	return s
 }
 
 func (m *message) ints(v *vector, order []int32) span {
 	s := m.take(arrow.Int32Traits.BytesRequired(len(order)))
-	from, to := arrow.Int32Traits.CastFromBytes(v.fixed), arrow.Int32Traits.CastFromBytes(m.at(s))
-	for i, row := range order {
-		to[i] = from[row]
-	}
+	pick(arrow.Int32Traits.CastFromBytes(m.at(s)), arrow.Int32Traits.CastFromBytes(v.fixed), order)
 	m.pad()
 	return s
 }
 
 func (m *message) texts(v *vector, order []int32) (offsets, text span) {
 	offsets = m.take(arrow.Int32Traits.BytesRequired(len(order) + 1))
-	to := arrow.Int32Traits.CastFromBytes(m.at(offsets))
-	n := int32(0)
-	for i, row := range order {
-		to[i] = n
-		n += v.offsets[row+1] - v.offsets[row]
-	}
-	to[len(order)] = n
+	n := v.pickOffsets(arrow.Int32Traits.CastFromBytes(m.at(offsets)), order)
 	m.pad()
 	text = m.take(int(n))
-	into := m.at(text)[:0]
-	for _, row := range order {
-		into = append(into, v.text[v.offsets[row]:v.offsets[row+1]]...)
-	}
+	v.pickTexts(m.at(text)[:0], order)
 	m.pad()
 	return offsets, text
 }
