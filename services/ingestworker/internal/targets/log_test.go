@@ -19,6 +19,7 @@ import (
 func TestLogIsCut(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "targets.sqlite")
 	const limit = 1 << 20
+	const days = 4 // enough for a log of tens of megabytes
 	s := targets.New(targets.Config{Path: path, Source: "x", Logger: slog.New(slog.DiscardHandler), Idle: time.Nanosecond, LogHeld: limit})
 	defer func() {
 		if err := s.Close(); err != nil {
@@ -28,7 +29,7 @@ func TestLogIsCut(t *testing.T) {
 	symbols := sinktest.Stocks(400)
 	commit := func(epoch int64, seed uint64) (held int64) {
 		t.Helper()
-		for n := range 40 {
+		for n := range days {
 			d := sinktest.Day0 + market.Date(n)
 			got, err := s.Commit(t.Context(), sinktest.Commit(market.Targets, catalog.Daily, d, symbols, sinktest.Rows(catalog.Daily, d, symbols, seed), epoch))
 			if err != nil {
@@ -58,7 +59,7 @@ func TestLogIsCut(t *testing.T) {
 		t.Fatal(err)
 	}
 	var n int
-	if err := tx.QueryRow("SELECT count(*) FROM daily_prices").Scan(&n); err != nil || n != 40*len(symbols) {
+	if err := tx.QueryRow("SELECT count(*) FROM daily_prices").Scan(&n); err != nil || n != days*len(symbols) {
 		t.Fatal(n, err)
 	}
 	for epoch := range int64(8) {
