@@ -2,6 +2,7 @@ package api
 
 import (
 	"context"
+	"slices"
 	"strings"
 
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
@@ -47,6 +48,25 @@ func (s *tokenService) changed(ctx context.Context) ([]*orchestratorv1.Token, []
 	return s.list(ctx)
 }
 
+// owner refuses what no token can be stored for, without telling what it is: people put the
+// token itself there by mistake, and the audit trail would keep it for ever.
+func (s *tokenService) owner(ctx context.Context, domain string) error {
+	f, err := s.facts(ctx)
+	if err != nil {
+		return err
+	}
+	names := []string{"main"}
+	for _, m := range f.Catalog.Modules {
+		if m.SyncCapable && !slices.Contains(names, m.Domain) {
+			names = append(names, m.Domain)
+		}
+	}
+	if !slices.Contains(names, domain) {
+		return fault.Invalid("domain_id", "is not what a token is stored for: allowed are %s", strings.Join(names, ", "))
+	}
+	return nil
+}
+
 // ListTokens implements orchestratorv1.TokenServiceServer.
 func (s *tokenService) ListTokens(ctx context.Context, _ *orchestratorv1.ListTokensRequest) (*orchestratorv1.ListTokensResponse, error) {
 	tokens, stored, err := s.list(ctx)
@@ -65,6 +85,9 @@ func (s *tokenService) SetToken(ctx context.Context, req *orchestratorv1.SetToke
 	case n > maxToken:
 		return nil, fault.Invalid("token", "is %d bytes; at most %d are allowed", n, maxToken)
 	}
+	if err := s.owner(ctx, req.GetDomainId()); err != nil {
+		return nil, err
+	}
 	if err := s.begin(ctx); err != nil {
 		return nil, err
 	}
@@ -80,6 +103,9 @@ func (s *tokenService) SetToken(ctx context.Context, req *orchestratorv1.SetToke
 
 // ClearToken implements orchestratorv1.TokenServiceServer.
 func (s *tokenService) ClearToken(ctx context.Context, req *orchestratorv1.ClearTokenRequest) (*orchestratorv1.ClearTokenResponse, error) {
+	if err := s.owner(ctx, req.GetDomainId()); err != nil {
+		return nil, err
+	}
 	if err := s.begin(ctx); err != nil {
 		return nil, err
 	}

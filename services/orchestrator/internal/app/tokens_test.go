@@ -53,6 +53,17 @@ func TestTokens(t *testing.T) {
 		`{"token":"` + token + `","token":"` + token + `"}`, `{"token":"` + strings.Repeat("c0ffee", 1000) + `"}`} {
 		call("PUT", "/v1/tokens/main", body, 400)
 	}
+	before := len(r.trail(t, "TokenService"))
+	for _, method := range []string{"PUT", "DELETE"} { // the token in the place of the domain
+		body := ""
+		if method == "PUT" {
+			body = `{"token":"` + token + `"}`
+		}
+		call(method, "/v1/tokens/"+token, body, 400, "domain_id: ", "allowed are main, stock, etf")
+	}
+	if after := len(r.trail(t, "TokenService")); after != before {
+		t.Errorf("%d entries tell of what was refused", after-before)
+	}
 	call("PUT", "/v1/tokens/etf", `{"token":"`+token+`x"}`, 200, `"domainId":"etf","source":"SOURCE_DOMAIN"`, `"stored":["etf","main"]`)
 	call("DELETE", "/v1/tokens/etf", "", 200, `"stored":["main"]`)
 	call("DELETE", "/v1/tokens/etf", "", 404)
