@@ -213,6 +213,9 @@ func (s *Server) ProbeModules(r *ingestv1.ProbeModulesRequest, stream ingestv1.I
 			return stream.Send(&ingestv1.ProbeModulesResponse{Event: &ingestv1.ProbeModulesResponse_Started{Started: started}})
 		},
 		Finished: func(o probe.Outcome) error {
+			if w, ok := fault.Worst(o.Issues); ok && !o.Passed {
+				s.cfg.Log.Warn("probe failed", "module", o.Module.ID, "reason", w.Reason, "message", w.Message)
+			}
 			return stream.Send(&ingestv1.ProbeModulesResponse{Event: &ingestv1.ProbeModulesResponse_Finished{Finished: &ingestv1.ModuleProbe{
 				ModuleId: o.Module.ID, ProbeTime: transport.TimeToProto(o.At), Latency: durationpb.New(o.Latency), RowCount: o.Rows,
 				CallCount: int32(o.Calls), Passed: o.Passed, Issues: transport.IssuesToProto(o.Issues), TokenFingerprint: o.Fingerprint,

@@ -399,7 +399,12 @@ func (l *loop) storeEnd() error {
 	if w, ok := fault.Worst(a.r.Issues); ok {
 		attrs = append(attrs, "reason", w.Reason, "stage", a.r.Stage)
 	}
-	l.log.Info("run finished", attrs...)
+	if a.r.Outcome == run.Blocked { // nothing was fetched, and perhaps nothing will be until somebody acts
+		w, _ := fault.Worst(a.r.Issues)
+		l.log.Warn("run blocked", append(attrs, "module", w.Module, "message", w.Message, "next", w.Command())...)
+	} else {
+		l.log.Info("run finished", attrs...)
+	}
 	l.act = nil
 	l.look = time.Time{}
 	l.d.bus.notify(a.r.ID)

@@ -1,8 +1,11 @@
 package dispatch_test
 
 import (
+	"bytes"
 	"context"
+	"log/slog"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -11,6 +14,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/fault/faulttest"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/settings"
@@ -91,7 +95,8 @@ func TestGate(t *testing.T) {
 			inTime(t, func(t *testing.T) {
 				g := newRig(t)
 				c.set(g)
-				g.start()
+				var log bytes.Buffer // written to until stop
+				g.start(func(cfg *dispatch.Config) { cfg.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
 				if c.pool == "" {
 					c.pool = market.Universe
 				}
@@ -126,6 +131,10 @@ func TestGate(t *testing.T) {
 				follow := g.followUps(r.ID)
 				if (len(follow) == 1) != c.followed || (!r.RetryAt.IsZero()) != c.followed {
 					t.Errorf("followed by %d runs, retry at %v; want followed = %v", len(follow), r.RetryAt, c.followed)
+				}
+				g.stop()
+				if text := log.String(); !strings.Contains(text, `level=WARN msg="run blocked"`) || !strings.Contains(text, "reason="+string(c.reason)) || !strings.Contains(text, " message=") {
+					t.Errorf("the log does not warn of it:\n%s", text)
 				}
 				if c.followed && (!follow[0].NotBefore.Equal(r.RetryAt) || follow[0].Source != run.SourceAuto) {
 					t.Errorf("follow-up = %+v", follow[0])
