@@ -69,6 +69,11 @@ func TestExitCodes(t *testing.T) {
 	p.want(0, "preflight universe")
 	p.want(3, status, "Next: "+again)
 	p.want(0, "show last", "The checks have passed since.", "Next: "+again)
+	for _, command := range []string{"show last --lang zh"} {
+		if said := p.want(0, command, "令牌"); strings.Contains(said.out, "It finished") || strings.Contains(said.out, "was requested at") {
+			p.t.Errorf("afterbell %s speaks English:\n%s", command, said.out)
+		}
+	}
 
 	if err := p.sim.Withhold(tusharesim.Moneyflow, compact); err != nil {
 		t.Fatal(err)

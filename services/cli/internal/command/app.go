@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+	"google.golang.org/grpc/metadata"
 
 	afterbell "github.com/afterbell/afterbell/clients/go"
 	"github.com/afterbell/afterbell/services/cli/internal/lang"
@@ -278,6 +279,9 @@ func (a *app) access() (afterbell.Access, error) {
 
 // call bounds one call by --timeout.
 func (a *app) call(ctx context.Context) (context.Context, context.CancelFunc) {
+	if a.Lang == lang.Chinese {
+		ctx = metadata.AppendToOutgoingContext(ctx, "accept-language", "zh")
+	}
 	return context.WithTimeout(ctx, a.timeout)
 }
 

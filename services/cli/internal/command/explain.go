@@ -125,7 +125,7 @@ func (a *app) explain(ctx context.Context, ids []string) error {
 	}
 	if a.printer.Format == output.Table {
 		for _, resp := range found {
-			a.lines(resp.GetExplanation())
+			a.story(resp.GetExplanation(), resp.GetLocalizedExplanation())
 			a.hint(a.commands(resp.GetNextCommand()))
 		}
 	}

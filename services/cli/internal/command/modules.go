@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	faultv1 "github.com/afterbell/afterbell/gen/afterbell/fault/v1"
+	afterbell "github.com/afterbell/afterbell/clients/go"
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/afterbell/afterbell/services/cli/internal/output"
 )
@@ -144,8 +144,7 @@ func (a *app) printDomains(ctx context.Context, all bool) error {
 		return err
 	}
 	var list []found
-	var issues []*faultv1.Issue
-	stale := false
+	failed, stale := false, false
 	for _, d := range resp.GetDomains() {
 		for _, m := range d.GetModules() {
 			p := m.GetProbe()
@@ -153,8 +152,7 @@ func (a *app) printDomains(ctx context.Context, all bool) error {
 				list = append(list, found{m.GetModule().GetModuleId(), i})
 			}
 			if d.GetEnabled() && m.GetEnabled() && p.GetStatus() == orchestratorv1.Probe_STATUS_FAIL {
-				stale = stale || p.GetStale()
-				issues = append(issues, p.GetIssues()...)
+				failed, stale = true, stale || p.GetStale()
 			}
 		}
 	}
@@ -162,8 +160,25 @@ func (a *app) printDomains(ctx context.Context, all bool) error {
 	switch {
 	case stale: // the token or the configuration has changed since, or it is long ago
 		a.hint("afterbell preflight")
-	case len(issues) > 0:
-		a.hint(first(a.remedyCommand(issues), "afterbell preflight"))
+	case failed:
+		a.hint(a.remedyNow(ctx, client))
 	}
 	return nil
+}
+
+// remedyNow is the command that lets the pools run that cannot, or one that checks them.
+func (a *app) remedyNow(ctx context.Context, client *afterbell.Client) string {
+	resp, err := client.Modules.GetReadiness(ctx, &orchestratorv1.GetReadinessRequest{})
+	if err != nil {
+		return "afterbell preflight"
+	}
+	for _, v := range resp.GetVerdicts() {
+		if v.GetDecision() == orchestratorv1.PoolVerdict_DECISION_READY {
+			continue
+		}
+		if command := a.remedyCommand(v.GetIssues()); command != "" {
+			return command
+		}
+	}
+	return "afterbell preflight"
 }

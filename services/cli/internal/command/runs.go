@@ -162,14 +162,22 @@ func (a *app) showCommand() *cobra.Command {
 		if err := a.printRuns([]*orchestratorv1.Run{r}); err != nil {
 			return err
 		}
-		a.lines(r.GetExplanation())
-		if a.Lang == lang.Chinese || len(r.GetExplanation()) == 0 { // the explanation tells them in English
+		if a.story(r.GetExplanation(), r.GetLocalizedExplanation()); len(r.GetExplanation()) == 0 { // it tells them otherwise
 			a.sayIssues(r.GetIssues())
 		}
 		a.hint(a.commands(r.GetNextCommand()))
 		return nil
 	}
 	return c
+}
+
+// story writes an explanation in the language, where the orchestrator has it.
+func (a *app) story(english, localized []string) {
+	if a.Lang == lang.Chinese && len(localized) > 0 {
+		a.lines(localized)
+		return
+	}
+	a.lines(english)
 }
 
 // lines writes sentences to standard output, each on a line.
