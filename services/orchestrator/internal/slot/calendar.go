@@ -50,7 +50,7 @@ func (c Calendar) Warning(d market.Date) (issue fault.Issue, ok bool) {
 	case c.Known(d):
 		return fault.Issue{}, false
 	case len(c.Open) == 0:
-		none := fault.NewIssue(fault.CalendarEnded, "The trading calendar is not known yet, so weekdays count as trading days.")
+		none := fault.NewIssue(fault.CalendarEnded, "The trading calendar has not been fetched yet, so weekdays count as trading days.")
 		none.Remedy = "No action is needed: the first run that reaches the ingest-worker fetches it."
 		return none, true
 	case d < c.First:
