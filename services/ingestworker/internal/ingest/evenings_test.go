@@ -158,3 +158,92 @@ func TestEvenings(t *testing.T) {
 		}
 	})
 }
+
+// TestAStandingConflictEnds: a symbol's valuation contradicts its daily for good, and no
+// day before tells which is wrong. Both are fetched again until the conflict is accepted;
+// after that, looking at the day again does not begin it anew.
+func TestAStandingConflictEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first := market.NewDate(2026, 3, 2) // a Monday
+		time.Sleep(time.Until(first.At(8, 0, market.Shanghai)))
+		p := providertest.New(60, 10, first)
+		p.First = market.NewDate(2025, 1, 1)
+		wrong := "600000.SH"
+		p.Stocks[0].Idle = func(d market.Date) bool { return d == first }
+		p.Share = func(_ string, d market.Date) float64 {
+			if d > market.DateOf(time.Now()) {
+				return 0
+			}
+			return 1
+		}
+		p.Change = func(api string, row map[string]any) bool {
+			if api == catalog.DailyBasic && row["ts_code"] == wrong && row["trade_date"] == (first+1).Compact() {
+				for _, column := range []string{"close", "total_mv", "circ_mv"} {
+					row[column] = row[column].(float64) * 1.05
+				}
+			}
+			return true
+		}
+		limits, err := limiter.Open(limiter.Config{Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, err := tushare.New(tushare.Config{URL: "http://provider.test", Tokens: anyToken{}, Limiter: limits, Transport: direct{p}, Log: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r := &rig{t: t, dir: t.TempDir(), client: client}
+		r.open()
+		defer r.close()
+		r.ing = ingest.New(ingest.Config{Provider: client, Sinks: r.sinks, WindowDays: map[market.Pool]int{market.Targets: 20}})
+		held := func(dataset string) coverage.Verdict {
+			rec, _ := r.sinks[market.Targets].Held(coverage.Key{Dataset: dataset, Date: first + 1, Symbol: wrong})
+			return rec.Verdict
+		}
+		evening := func(day market.Date) {
+			t.Helper()
+			time.Sleep(time.Until(day.At(19, 31, market.Shanghai)))
+			for range 2 {
+				w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: market.NoDate, End: market.NoDate, Symbols: []string{wrong, "600004.SH"}, Recheck: 4}
+				out, err := r.pass(w, 3, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				for _, o := range out {
+					if o.err != nil {
+						t.Errorf("%s %s: %v", day, o.part.ID, o.err)
+					}
+				}
+				if v := held(catalog.Daily); day > first+3 && v != coverage.Complete {
+					t.Errorf("%s: daily is %s", day, v)
+				}
+				time.Sleep(15 * time.Minute)
+			}
+		}
+		evening(first)
+		doubted, looked := false, 0
+		for day := first + 1; day <= first+11; day++ {
+			if !p.IsOpen(day) {
+				continue
+			}
+			p.Do(func() { clear(p.Calls) })
+			evening(day)
+			switch {
+			case day <= first+2:
+				doubted = doubted || held(catalog.DailyBasic) == coverage.Incomplete
+			case day > first+3:
+				if v := held(catalog.DailyBasic); v != coverage.AcceptedShort {
+					t.Errorf("%s: the valuation is %s", day, v)
+				}
+				for k, n := range p.Calls {
+					if strings.HasPrefix(k, catalog.DailyBasic) && strings.Contains(k, (first+1).Compact()) {
+						looked += n
+					}
+				}
+			}
+		}
+		if !doubted || looked == 0 {
+			t.Errorf("the conflict was seen: %v; the day was looked at again %d times", doubted, looked)
+		}
+	})
+}

@@ -397,6 +397,9 @@ func (j *job) chargeDaily(ctx context.Context, d market.Date, conflicting []stri
 	var alone []string
 	for _, text := range conflicting {
 		symbol, _, _ := strings.Cut(text, " ")
+		if own, _ := j.sink.Held(coverage.Key{Dataset: j.ds.ID, Date: d, Symbol: symbol}); own.Verdict == coverage.AcceptedShort {
+			continue // daily was fetched again for it, and stayed as it is
+		}
 		r, ok := j.sink.Held(coverage.Key{Dataset: catalog.Daily, Date: cal.Before(d), Symbol: symbol})
 		if !ok || r.Rows == 0 || r.Verdict != coverage.Complete {
 			alone = append(alone, symbol)
