@@ -164,7 +164,9 @@ func (x *examination) all(ctx context.Context) (err error) {
 		x.habits()
 	}
 	if !x.falsified() {
-		x.jumps()
+		if err := x.jumps(ctx); err != nil {
+			return err
+		}
 	}
 	if !x.quotes() || x.falsified() {
 		return nil
@@ -188,31 +190,47 @@ func (x *examination) habits() {
 	}
 }
 
-// jumps finds columns that have another unit than on the days beside. Where both are
-// held, the one that stands alone is wrong.
-func (x *examination) jumps() {
-	jumped := func(other *evidence.Day) (f evidence.Finding, ok bool) {
-		if other == nil {
+// jumps finds columns that have another unit than on the days beside. The day that stands
+// alone is wrong. Where the days before and those from one on each agree among themselves,
+// the provider has changed the unit for good: that is told, and nothing is fetched again.
+func (x *examination) jumps(ctx context.Context) error {
+	jumped := func(day, other *evidence.Day) (f evidence.Finding, ok bool) {
+		if day == nil || other == nil {
 			return f, false
 		}
-		return evidence.Jumped(x.day, other)
+		return evidence.Jumped(day, other)
 	}
-	before, up := jumped(x.prev)
-	after, down := jumped(x.next)
-	charge := func(other *evidence.Day) {
-		f, _ := evidence.Jumped(other, x.day)
-		x.accuse(other, f)
+	before, up := jumped(x.day, x.prev)
+	after, down := jumped(x.day, x.next)
+	// beside charges a day beside that differs from this one, unless the day beyond it is
+	// like it.
+	beside := func(other *evidence.Day, f evidence.Finding, step func(market.Date) market.Date) error {
+		beyond, err := x.find(ctx, x.ds.ID, step(other.Date))
+		if err != nil {
+			return err
+		}
+		if _, differs := jumped(other, beyond); beyond == nil || differs {
+			g, _ := jumped(other, x.day)
+			x.accuse(other, g)
+			return nil
+		}
+		f.What += "; the days before and after each agree, so the provider has probably changed the unit for good"
+		i := coverage.About(x.ds, f.Issue(x.ds.ID, x.day.Date))
+		i.Severity, i.Remedy = fault.Warning, "Check the unit before you compare dates before the change with dates after it."
+		x.notices = append(x.notices, i)
+		return nil
 	}
 	switch {
 	case up && x.next != nil && !down:
-		charge(x.prev)
+		return beside(x.prev, before, x.cal.Before)
 	case down && x.prev != nil && !up:
-		charge(x.next)
+		return beside(x.next, after, x.cal.Next)
 	case up:
 		x.found(before, true)
 	case down:
 		x.found(after, true)
 	}
+	return nil
 }
 
 // gaps finds symbols that have no row on a day though their next reference price

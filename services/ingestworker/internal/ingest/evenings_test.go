@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -16,6 +17,7 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/providertest"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/quota/limiter"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/tushare"
+	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
@@ -29,6 +31,30 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 }
 
 func (anyToken) Fingerprint(string) string { return "fp" }
+
+// evening is a rig of both pools over a provider without a network, for use in a bubble
+// of time. What is to come is not published.
+func evening(t *testing.T, p *providertest.Provider, window int) *rig {
+	p.First = market.NewDate(2025, 1, 1)
+	p.Share = func(_ string, d market.Date) float64 {
+		if d > market.DateOf(time.Now()) {
+			return 0
+		}
+		return 1
+	}
+	limits, err := limiter.Open(limiter.Config{Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := tushare.New(tushare.Config{URL: "http://provider.test", Tokens: anyToken{}, Limiter: limits, Transport: direct{p}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := &rig{t: t, dir: t.TempDir(), client: client}
+	r.open()
+	r.ing = ingest.New(ingest.Config{Provider: client, Sinks: r.sinks, WindowDays: map[market.Pool]int{market.Targets: window, market.Universe: window}})
+	return r
+}
 
 // TestEvenings lives through two weeks of evenings in which data is late, short and
 // revised, with two runs per evening of both pools.
@@ -167,15 +193,8 @@ func TestAStandingConflictEnds(t *testing.T) {
 		first := market.NewDate(2026, 3, 2) // a Monday
 		time.Sleep(time.Until(first.At(8, 0, market.Shanghai)))
 		p := providertest.New(60, 10, first)
-		p.First = market.NewDate(2025, 1, 1)
 		wrong := "600000.SH"
 		p.Stocks[0].Idle = func(d market.Date) bool { return d == first }
-		p.Share = func(_ string, d market.Date) float64 {
-			if d > market.DateOf(time.Now()) {
-				return 0
-			}
-			return 1
-		}
 		p.Change = func(api string, row map[string]any) bool {
 			if api == catalog.DailyBasic && row["ts_code"] == wrong && row["trade_date"] == (first+1).Compact() {
 				for _, column := range []string{"close", "total_mv", "circ_mv"} {
@@ -184,23 +203,13 @@ func TestAStandingConflictEnds(t *testing.T) {
 			}
 			return true
 		}
-		limits, err := limiter.Open(limiter.Config{Log: slog.New(slog.DiscardHandler)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		client, err := tushare.New(tushare.Config{URL: "http://provider.test", Tokens: anyToken{}, Limiter: limits, Transport: direct{p}, Log: slog.New(slog.DiscardHandler)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := &rig{t: t, dir: t.TempDir(), client: client}
-		r.open()
+		r := evening(t, p, 20)
 		defer r.close()
-		r.ing = ingest.New(ingest.Config{Provider: client, Sinks: r.sinks, WindowDays: map[market.Pool]int{market.Targets: 20}})
 		held := func(dataset string) coverage.Verdict {
 			rec, _ := r.sinks[market.Targets].Held(coverage.Key{Dataset: dataset, Date: first + 1, Symbol: wrong})
 			return rec.Verdict
 		}
-		evening := func(day market.Date) {
+		live := func(day market.Date) {
 			t.Helper()
 			time.Sleep(time.Until(day.At(19, 31, market.Shanghai)))
 			for range 2 {
@@ -220,14 +229,14 @@ func TestAStandingConflictEnds(t *testing.T) {
 				time.Sleep(15 * time.Minute)
 			}
 		}
-		evening(first)
+		live(first)
 		doubted, looked := false, 0
 		for day := first + 1; day <= first+11; day++ {
 			if !p.IsOpen(day) {
 				continue
 			}
 			p.Do(func() { clear(p.Calls) })
-			evening(day)
+			live(day)
 			switch {
 			case day <= first+2:
 				doubted = doubted || held(catalog.DailyBasic) == coverage.Incomplete
@@ -244,6 +253,49 @@ func TestAStandingConflictEnds(t *testing.T) {
 		}
 		if !doubted || looked == 0 {
 			t.Errorf("the conflict was seen: %v; the day was looked at again %d times", doubted, looked)
+		}
+	})
+}
+
+// TestAUnitThatChangesForGood: days that agree on each side of a change are not charged in
+// turns for ever. The change is told.
+func TestAUnitThatChangesForGood(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first := market.NewDate(2026, 3, 2) // a Monday
+		time.Sleep(time.Until(first.At(8, 0, market.Shanghai)))
+		p := providertest.New(200, 10, first)
+		p.Change = func(api string, row map[string]any) bool {
+			if pe, ok := row["pe"].(float64); ok && row["trade_date"].(string) >= (first+2).Compact() {
+				row["pe"] = pe * 100
+			}
+			return true
+		}
+		r := evening(t, p, 10)
+		defer r.close()
+		var told []fault.Issue
+		for day := first; day <= first+4; day++ {
+			time.Sleep(time.Until(day.At(19, 31, market.Shanghai)))
+			for again := range 3 {
+				out, err := r.pass(coverage.PlanRequest{Pool: market.Universe, Datasets: everything, Start: market.NoDate, End: market.NoDate}, 3, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				told = append(told, issuesOf(out, fault.UnitSuspect)...)
+				if again == 2 && day > first+2 && len(out) > 0 {
+					t.Errorf("%s: %s is fetched for ever: %s", day, out[0].part.ID, out[0].result.Held.Verdict)
+				}
+				time.Sleep(15 * time.Minute)
+			}
+		}
+		if !slices.ContainsFunc(told, func(i fault.Issue) bool {
+			return i.Severity == fault.Warning && strings.Contains(i.Message, "for good")
+		}) {
+			t.Errorf("the change is not told: %v", told)
+		}
+		for d := first; d <= first+4; d++ {
+			if held, _ := r.sinks[market.Universe].Held(coverage.Key{Dataset: catalog.DailyBasic, Date: d}); held.Verdict != coverage.Complete {
+				t.Errorf("%s is %s", d, held.Verdict)
+			}
 		}
 	})
 }
