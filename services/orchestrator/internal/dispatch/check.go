@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
@@ -137,13 +138,20 @@ func (d *Dispatcher) gate(ctx context.Context, r run.Run, note func(run.Prefligh
 		g.meta.BlockedModules = readiness.Judge(r.Pool, facts).Blocked
 		return g.stop(run.StageToken, missing...)
 	}
+	var reused []string
 	record, err := d.cfg.Preflight.Run(ctx, preflight.Options{
 		Pools: []market.Pool{r.Pool}, Modules: r.Request.Modules, RunID: r.ID, Refreshed: true, Since: probedSince(r),
 	}, func(e preflight.Event) error {
 		if e.ModuleChecked != nil {
 			g.meta.PreflightUpdatedAt = max(g.meta.PreflightUpdatedAt, e.ModuleChecked.Probe.At.UnixMilli())
+			if e.ModuleChecked.Reused {
+				reused = append(reused, e.ModuleChecked.Probe.Module)
+			}
 		}
 		if n, ok := noteOf(e); ok {
+			if v := e.PoolDecided; v != nil && len(v.Blocked) > 0 && len(reused) > 0 {
+				n.Message = partlyChecked(v, reused)
+			}
 			note(n)
 		}
 		return nil
@@ -248,6 +256,12 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	case <-timer.C:
 		return true
 	}
+}
+
+// partlyChecked tells a verdict of which some modules rest on earlier probes: that they
+// passed then does not say that they can run, as with a token that is rejected for all.
+func partlyChecked(v *readiness.Verdict, reused []string) string {
+	return fmt.Sprintf("Verdict for %s: %s, because of %s; not checked again: %s.", v.Pool, v.Decision, strings.Join(v.Blocked, ", "), strings.Join(reused, ", "))
 }
 
 // noteOf tells a step of a preflight as the run's watchers read it.

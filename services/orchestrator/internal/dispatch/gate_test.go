@@ -22,25 +22,27 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/worker/workertest"
 )
 
+// probes makes the modules named, or all, fail with a reason.
+func probes(reason fault.Reason, only ...string) func(g *rig) {
+	return func(g *rig) {
+		g.srv.Probe = func(_ context.Context, module string) (*ingestv1.ModuleProbe, error) {
+			for _, id := range only {
+				if id != module {
+					continue
+				}
+				return workertest.Found(reason), nil
+			}
+			if len(only) == 0 {
+				return workertest.Found(reason), nil
+			}
+			return &ingestv1.ModuleProbe{Passed: true}, nil
+		}
+	}
+}
+
 // Every row of the table of checks ends as a failed row with stage, code, message
 // and remedy, and before anything was planned.
 func TestGate(t *testing.T) {
-	probes := func(reason fault.Reason, only ...string) func(g *rig) {
-		return func(g *rig) {
-			g.srv.Probe = func(_ context.Context, module string) (*ingestv1.ModuleProbe, error) {
-				for _, id := range only {
-					if id != module {
-						continue
-					}
-					return workertest.Found(reason), nil
-				}
-				if len(only) == 0 {
-					return workertest.Found(reason), nil
-				}
-				return &ingestv1.ModuleProbe{Passed: true}, nil
-			}
-		}
-	}
 	file := func(reason fault.Reason) func(g *rig) {
 		return func(g *rig) {
 			g.srv.Store = func(marketv1.Pool) []fault.Issue {
@@ -231,6 +233,34 @@ func TestNoTargetsIsUnchanged(t *testing.T) {
 		r, _ := g.run(market.Targets)
 		if r.Outcome != run.Unchanged || r.State.Status(r.Outcome) != "success" || r.Symbols != 0 || len(g.srv.Probed()) > 0 {
 			t.Errorf("run = %+v, probed %v", r, g.srv.Probed())
+		}
+	})
+}
+
+// A verdict that rests on earlier probes says so: they do not prove that the modules can run.
+func TestVerdictNamesWhatWasNotCheckedAgain(t *testing.T) {
+	inTime(t, func(t *testing.T) {
+		g := newRig(t)
+		probes(fault.TokenInvalid, "etf.basic_info")(g)
+		g.start()
+		verdict := func() (text string) {
+			r, _ := g.run(market.Universe)
+			events, err := g.store.Milestones(t.Context(), r.ID)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range events {
+				if e.Preflight != nil && strings.HasPrefix(e.Preflight.Message, "Verdict") {
+					text = e.Preflight.Message
+				}
+			}
+			return text
+		}
+		if text := verdict(); strings.Contains(text, "not checked again") {
+			t.Errorf("all were checked: %s", text)
+		}
+		if text := verdict(); !strings.HasPrefix(text, "Verdict for universe: blocked, because of etf.basic_info; not checked again: stock.basic") {
+			t.Errorf("one was checked: %s", text)
 		}
 	})
 }

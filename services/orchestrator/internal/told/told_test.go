@@ -49,14 +49,15 @@ func TestIssue(t *testing.T) {
 func TestNote(t *testing.T) {
 	for text, want := range map[string]string{
 		"Ann: the disk is moved": "Ann: the disk is moved",
-		"the orchestrator was not running when the slot was due; it started at 2026-03-02 20:00:00 +08:00.":  "时段到期时编排器没有运行，它于 2026-03-02 20:00:00 +08:00 启动",
-		"run R1, which covered it, was cancelled at 2026-03-02 20:00:00 +08:00.":                             "覆盖它的运行 R1 已于 2026-03-02 20:00:00 +08:00 取消",
-		"run R1, which covered it, was cancelled at 2026-03-02 20:00:00 +08:00 (Ann: no).":                   "覆盖它的运行 R1 已于 2026-03-02 20:00:00 +08:00 取消（Ann: no）",
-		"daily, moneyflow of 2026-03-02 was not published or not complete.":                                  "2026-03-02 的 daily, moneyflow 尚未发布或不完整",
-		"Data of 2026-03-02 was not published or not complete":                                               "2026-03-02 的数据尚未发布或不完整",
-		"The clock was wrong: follow-up runs for future days were dropped, and missing data is fetched now.": "时钟曾经不准：未来日期的后续运行已取消，现在获取缺少的数据",
-		"Verdict for universe: blocked; 0 modules can run, 6 are blocked.":                                   "universe 的结论：被阻止；0 个模块可运行，6 个被阻止",
-		"stock.basic: the probe of 2026-03-02 19:00:00 +08:00 is reused (pass).":                             "stock.basic：沿用 2026-03-02 19:00:00 +08:00 的探测（pass）",
+		"the orchestrator was not running when the slot was due; it started at 2026-03-02 20:00:00 +08:00.":           "时段到期时编排器没有运行，它于 2026-03-02 20:00:00 +08:00 启动",
+		"run R1, which covered it, was cancelled at 2026-03-02 20:00:00 +08:00.":                                      "覆盖它的运行 R1 已于 2026-03-02 20:00:00 +08:00 取消",
+		"run R1, which covered it, was cancelled at 2026-03-02 20:00:00 +08:00 (Ann: no).":                            "覆盖它的运行 R1 已于 2026-03-02 20:00:00 +08:00 取消（Ann: no）",
+		"daily, moneyflow of 2026-03-02 was not published or not complete.":                                           "2026-03-02 的 daily, moneyflow 尚未发布或不完整",
+		"Data of 2026-03-02 was not published or not complete":                                                        "2026-03-02 的数据尚未发布或不完整",
+		"The clock was wrong: follow-up runs for future days were dropped, and missing data is fetched now.":          "时钟曾经不准：未来日期的后续运行已取消，现在获取缺少的数据",
+		"Verdict for universe: blocked, because of etf.daily_quote; not checked again: stock.basic, stock.moneyflow.": "universe 的结论：被阻止，原因在 etf.daily_quote；未再检查：stock.basic, stock.moneyflow",
+		"Verdict for universe: blocked; 0 modules can run, 6 are blocked.":                                            "universe 的结论：被阻止；0 个模块可运行，6 个被阻止",
+		"stock.basic: the probe of 2026-03-02 19:00:00 +08:00 is reused (pass).":                                      "stock.basic：沿用 2026-03-02 19:00:00 +08:00 的探测（pass）",
 	} {
 		if got := told.Note(text); got.En != text || got.Zh != want {
 			t.Errorf("%q is in Chinese %q, want %q", text, got.Zh, want)
