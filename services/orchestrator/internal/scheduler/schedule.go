@@ -148,7 +148,7 @@ func (s *Scheduler) again(ctx context.Context, sched slot.Schedule, now time.Tim
 // againOne is slot.Schedule.Again with what the ledger knows of the slot.
 func (s *Scheduler) againOne(ctx context.Context, sched slot.Schedule, v slot.Slot, now time.Time) (issue fault.Issue, again, ok bool, err error) {
 	if due, err := sched.DueAt(v.Date); err != nil || v.State == slot.Pending || !due.After(now) {
-		return issue, false, false, nil // as Again says, before anything is read
+		return issue, false, false, nil //nolint:nilerr // a slot without a time is not due again, as slot.Schedule.Again says
 	}
 	facts, err := preflight.LoadFacts(ctx, s.ledger, nil)
 	if err != nil {
