@@ -65,6 +65,10 @@ func TestExitCodes(t *testing.T) {
 	if text := checked.out + checked.err; strings.Count(text, "All probes of the domain") > 1 {
 		p.t.Errorf("the same is told twice:\n%s", text)
 	}
+	explained := p.want(0, "explain "+p.sim.Now().AddDate(0, 0, 1).Format(time.DateOnly)) // the same of both pools
+	if text := explained.out + explained.err; strings.Count(text, "Next: ") != 1 {
+		p.t.Errorf("the next command is not told once:\n%s", text)
+	}
 	p.sim.RestoreTokens()
 	p.want(0, "preflight universe")
 	p.want(3, status, "Next: "+again)

@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"time"
 
@@ -124,9 +125,14 @@ func (a *app) explain(ctx context.Context, ids []string) error {
 		return err
 	}
 	if a.printer.Format == output.Table {
-		for _, resp := range found {
+		for n, resp := range found {
 			a.story(resp.GetExplanation(), resp.GetLocalizedExplanation())
-			a.hint(a.commands(resp.GetNextCommand()))
+			same := func(later *orchestratorv1.ExplainSlotResponse) bool {
+				return later.GetNextCommand() == resp.GetNextCommand()
+			}
+			if !slices.ContainsFunc(found[n+1:], same) { // once for both pools
+				a.hint(a.commands(resp.GetNextCommand()))
+			}
 		}
 	}
 	return nil

@@ -282,7 +282,11 @@ func (v *view) progress() {
 	if a.quiet {
 		return
 	}
-	text := fmt.Sprintf("%-8s  %s", v.pool, a.T("%d of %d partitions, %s rows", len(v.settled), v.planned, output.Grouped(v.rows)))
+	done := a.T("%d of %d partitions, %s rows", len(v.settled), v.planned, output.Grouped(v.rows))
+	if v.planned == 1 {
+		done = a.T("%d of %d partition, %s rows", len(v.settled), v.planned, output.Grouped(v.rows))
+	}
+	text := fmt.Sprintf("%-8s  %s", v.pool, done)
 	if v.at != "" {
 		text += "  " + v.at
 	}

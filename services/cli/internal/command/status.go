@@ -432,7 +432,12 @@ func (a *app) lacks(v *marketv1.Coverage) string {
 	}
 	line += ": " + a.enum(v.GetVerdict(), "VERDICT_").Text
 	if v.GetExpectedCount() > 0 {
-		line += ", " + a.T("%s of %s rows", output.Grouped(v.GetRowCount()), output.Grouped(v.GetExpectedCount()))
+		has, of := output.Grouped(v.GetRowCount()), output.Grouped(v.GetExpectedCount())
+		if v.GetExpectedCount() == 1 {
+			line += ", " + a.T("%s of %s row", has, of)
+		} else {
+			line += ", " + a.T("%s of %s rows", has, of)
+		}
 	}
 	return line
 }
