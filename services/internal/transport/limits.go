@@ -59,9 +59,9 @@ func (l *Limits) Enter(caller string, stream bool) (done func(), err error) {
 	of := l.load(caller)
 	switch {
 	case !of.rate.Allow():
-		return nil, tooMany("rate", l.cfg.Rate, callWait, fmt.Sprintf("This caller makes more than %d calls per second.", l.cfg.Rate))
+		return nil, tooMany("rate", l.cfg.Rate, callWait, "This caller makes more than "+fault.Count(l.cfg.Rate, "call", "calls")+" per second.")
 	case !stream && over(l.calls, l.cfg.Calls):
-		return nil, tooMany("calls", l.cfg.Calls, callWait, fmt.Sprintf("%d calls are in progress, the maximum.", l.calls))
+		return nil, tooMany("calls", l.cfg.Calls, callWait, fault.Count(l.calls, "call is", "calls are")+" in progress, the maximum.")
 	case stream:
 		if err := l.full(of); err != nil {
 			return nil, err
@@ -96,9 +96,9 @@ func (l *Limits) Full(caller string) error {
 func (l *Limits) full(of *load) error {
 	switch {
 	case over(of.streams, l.cfg.StreamsPerCaller):
-		return tooMany("streams_per_caller", l.cfg.StreamsPerCaller, streamWait, fmt.Sprintf("This caller has %d open streams, the maximum.", of.streams))
+		return tooMany("streams_per_caller", l.cfg.StreamsPerCaller, streamWait, "This caller has "+fault.Count(of.streams, "open stream", "open streams")+", the maximum.")
 	case over(l.streams, l.cfg.Streams):
-		return tooMany("streams", l.cfg.Streams, streamWait, fmt.Sprintf("%d streams are open, the maximum.", l.streams))
+		return tooMany("streams", l.cfg.Streams, streamWait, fault.Count(l.streams, "stream is", "streams are")+" open, the maximum.")
 	}
 	return nil
 }

@@ -136,7 +136,7 @@ func Judge(ds *catalog.Dataset, d market.Date, a Answer, e Expectation, s Situat
 			case j.Merge:
 				issues[n].Message += " The stored rows that the response lacks are kept."
 			case s.Held.Rows > 0:
-				issues[n].Message += fmt.Sprintf(" The %d stored rows are kept.", s.Held.Rows)
+				issues[n].Message += " The " + fault.Count(s.Held.Rows, "stored row is", "stored rows are") + " kept."
 			}
 		}
 	}
@@ -289,9 +289,10 @@ func finding(ds *catalog.Dataset, d market.Date, a Answer, e Expectation, r Reco
 
 func shrunkText(on string, a Answer, held Record) string {
 	if hollow(a, held) {
-		return fmt.Sprintf("The provider returned %s with %d of %d rows that lack a value; the stored rows lack none.", on, a.MissingValues, a.Rows)
+		return fmt.Sprintf("The provider returned %s with %s that %s a value; the stored rows lack none.", on,
+			fault.Of(a.MissingValues, a.Rows, "row", "rows"), fault.One(a.MissingValues, "lacks", "lack"))
 	}
-	return fmt.Sprintf("The provider returned %s with %d rows; %d are stored.", on, a.Rows, held.Rows)
+	return fmt.Sprintf("The provider returned %s with %s; %s stored.", on, fault.Count(a.Rows, "row", "rows"), fault.Count(held.Rows, "is", "are"))
 }
 
 // About names the module and domain of a dataset on an issue.
@@ -305,16 +306,16 @@ func About(ds *catalog.Dataset, i fault.Issue) fault.Issue {
 
 func expected(e Expectation) string {
 	if !e.Known {
-		return "some"
+		return "some were"
 	}
-	return fmt.Sprint(e.Expected)
+	return fault.Count(e.Expected, "was", "were")
 }
 
 func called(e Expectation) string {
 	if !e.Known {
 		return ", which is never empty"
 	}
-	return fmt.Sprintf("; %d were expected from %s", e.Expected, e.Basis)
+	return fmt.Sprintf("; %s expected from %s", expected(e), e.Basis)
 }
 
 // incomplete is the issue of an answer that is short by number; on names dataset and date.
@@ -328,9 +329,10 @@ func short(on string, a Answer, e Expectation) string {
 	case a.MissingCall != "":
 		return fmt.Sprintf("The provider returned %s without any row for %s, which is never empty.", on, a.MissingCall)
 	case TooManyRejected(a.Rejected, a.Rows):
-		return fmt.Sprintf("%d of the %d rows of %s failed a check.", a.Rejected, a.Rejected+a.Rows, on)
+		return fmt.Sprintf("%s of %s failed a check.", fault.Of(a.Rejected, a.Rejected+a.Rows, "row", "rows"), on)
 	case a.Rows < e.Least || !e.Known:
-		return fmt.Sprintf("The provider returned %s with %d rows; %s were expected from %s, and at least %d are required.", on, a.Rows, expected(e), e.Basis, e.Least)
+		return fmt.Sprintf("The provider returned %s with %s; %s expected from %s, and at least %s required.", on,
+			fault.Count(a.Rows, "row", "rows"), expected(e), e.Basis, fault.Count(e.Least, "is", "are"))
 	}
 	return fmt.Sprintf("The provider returned %s with SH %d, SZ %d, BJ %d rows; from %s, at least SH %d, SZ %d, BJ %d are required.", on,
 		a.ByExchange.SH, a.ByExchange.SZ, a.ByExchange.BJ, e.Basis, e.LeastBy.SH, e.LeastBy.SZ, e.LeastBy.BJ)
@@ -415,7 +417,7 @@ func (r Record) onlyShort() bool {
 // stocks without a row. The issue is the evidence: Standing reads it again.
 func Confirm(ds *catalog.Dataset, d market.Date, a Answer, f Facts) fault.Issue {
 	i := fault.NewIssue(fault.SuspensionsConfirmed,
-		fmt.Sprintf("%d of %d listed stocks traded on %s; the provider's list of suspensions contains %d of the others.", a.Rows, f.Stocks.Sum(), d, f.Suspended.Sum()),
+		fmt.Sprintf("%s traded on %s; the provider's list of suspensions contains %d of the others.", fault.Of(a.Rows, f.Stocks.Sum(), "listed stock", "listed stocks"), d, f.Suspended.Sum()),
 		"dataset", ds.ID, "trade_date", d.String(), "row_count", fmt.Sprint(a.Rows), "expected_count", fmt.Sprint(f.Stocks.Sum()), "suspended_count", fmt.Sprint(f.Suspended.Sum()))
 	return About(ds, i)
 }

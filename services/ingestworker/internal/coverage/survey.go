@@ -186,7 +186,8 @@ func targetsDay(ds *catalog.Dataset, d market.Date, s *sum, world PoolState, sym
 	if s.absent > 0 {
 		slices.Sort(s.names)
 		list := strings.Join(s.names, ", ")
-		i := fault.NewIssue(fault.SymbolsAbsent, fmt.Sprintf("%s of %s has no row for %d listed symbols; they probably were suspended or did not trade.", ds.ID, d, s.absent),
+		i := fault.NewIssue(fault.SymbolsAbsent, fmt.Sprintf("%s of %s has no row for %s; %s suspended or did not trade.", ds.ID, d,
+			fault.Count(s.absent, "listed symbol", "listed symbols"), fault.One(s.absent, "it probably was", "they probably were")),
 			"dataset", ds.ID, "trade_date", d.String(), "count", fmt.Sprint(s.absent), "sample", list)
 		i.Remedy = "If you need one of these symbols, compare with another source. A run with refetch for that date fetches it again."
 		day.Issues = append(day.Issues, About(ds, i))

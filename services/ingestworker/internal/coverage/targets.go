@@ -52,10 +52,7 @@ func unlisted(datasets []*catalog.Dataset, symbols []string, lists *Lists) (faul
 		return fault.Issue{}, false
 	}
 	sample := strings.Join(unknown[:min(len(unknown), mostNamed)], ", ")
-	message := fmt.Sprintf("The target list has %d symbols that are not in the instrument list: %s", len(unknown), sample)
-	if len(unknown) == 1 {
-		message = fmt.Sprintf("The target list has a symbol that is not in the instrument list: %s", sample)
-	}
+	message := fmt.Sprintf("The target list has %s not in the instrument list: %s", fault.Count(len(unknown), "symbol that is", "symbols that are"), sample)
 	if more := len(unknown) - mostNamed; more > 0 {
 		message += fmt.Sprintf(" and %d more", more)
 	}

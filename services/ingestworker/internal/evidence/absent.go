@@ -113,7 +113,7 @@ func Skips(s Symbol, after, before *Day) (skips, told bool) {
 // Skipped is the finding that symbols have no row on a day though their next
 // reference price shows that they traded.
 func Skipped(day, after *Day, symbols []Symbol) Finding {
-	return absent(len(symbols), len(day.Symbols), names(symbols), fmt.Sprintf("a pre_close on %s that differs from their last close", after.Date))
+	return absent(len(symbols), len(day.Symbols), names(symbols), fmt.Sprintf("a pre_close on %s that differs from the last close", after.Date))
 }
 
 // SkippedToo is the same finding of another dataset of the date, which may be nil: that of
@@ -134,10 +134,7 @@ func SkippedToo(day, after *Day, symbols []Symbol) (Finding, bool) {
 const mostMove = 0.305
 
 func absent(n, of int, sample []string, proof string) Finding {
-	what := fmt.Sprintf("has no rows for %d symbols, although they have %s", n, proof)
-	if n == 1 {
-		what = "has no row for a symbol, although it has " + proof
-	}
+	what := fmt.Sprintf("has no %s for %s, although %s %s", fault.One(n, "row", "rows"), fault.Count(n, "symbol", "symbols"), fault.One(n, "it has", "they have"), proof)
 	return Finding{Reason: fault.SymbolsMissing, Count: n, Of: of, Sample: sample, What: what, Meta: []string{"proof", proof}}
 }
 

@@ -129,7 +129,7 @@ func Repeated(later, earlier, witness *Day) (Finding, bool) {
 	meta := []string{"other_date", earlier.Date.String()}
 	if TooMany(whole, rows) {
 		return Finding{Reason: fault.ValuesRepeated, Count: whole, Of: rows, Meta: meta,
-			What: fmt.Sprintf("repeats the values of %s in %d of %d rows", earlier.Date, whole, rows)}, true
+			What: fmt.Sprintf("repeats the values of %s in %s", earlier.Date, fault.Of(whole, rows, "row", "rows"))}, true
 	}
 	var names []string
 	most, of := 0, 0
@@ -152,7 +152,7 @@ func Repeated(later, earlier, witness *Day) (Finding, bool) {
 	}
 	list := strings.Join(names, ", ")
 	return Finding{Reason: fault.ValuesRepeated, Count: most, Of: of, Meta: append(meta, "column", list),
-		What: fmt.Sprintf("repeats the %s of %s in %d of %d rows", list, earlier.Date, most, of)}, true
+		What: fmt.Sprintf("repeats the %s of %s in %s", list, earlier.Date, fault.Of(most, of, "row", "rows"))}, true
 }
 
 // movesBeside reports whether most values of a column differ between a third day and the
@@ -251,7 +251,7 @@ func Jumped(day, other *Day) (Finding, bool) {
 	}
 	list := strings.Join(names, ", ")
 	return Finding{Reason: fault.UnitSuspect, Count: most, Of: of, Meta: []string{"other_date", other.Date.String(), "column", list},
-		What: fmt.Sprintf("has a %s many times as large or as small as on %s in %d of %d rows, so it probably has a different unit", list, other.Date, most, of)}, true
+		What: fmt.Sprintf("has a %s many times as large or as small as on %s in %s, so it probably has a different unit", list, other.Date, fault.Of(most, of, "row", "rows"))}, true
 }
 
 // sameRow reports whether a symbol has the same values on two days, a traded volume
@@ -393,7 +393,7 @@ func Follows(day, before *Day) (Finding, bool) {
 		return Finding{}, false
 	}
 	return Finding{Reason: fault.ValuesConflict, Count: len(odd), Of: rows, Sample: names(odd),
-		What: fmt.Sprintf("has a pre_close that differs from the close of %s in %d of %d rows", before.Date, len(odd), rows),
+		What: fmt.Sprintf("has a pre_close that differs from the close of %s in %s", before.Date, fault.Of(len(odd), rows, "row", "rows")),
 		Meta: []string{"check", "pre_close", "other_dataset", before.Dataset}}, true
 }
 
@@ -411,7 +411,7 @@ func Agrees(day, daily *Day) (Finding, bool) {
 		odd, rows := c.against()
 		if TooMany(len(odd), rows) {
 			return Finding{Reason: fault.ValuesConflict, Count: len(odd), Of: rows, Sample: names(odd),
-				What: fmt.Sprintf("has a different %s than daily of that date in %d of %d rows", c.name, len(odd), rows),
+				What: fmt.Sprintf("has a different %s than daily of that date in %s", c.name, fault.Of(len(odd), rows, "row", "rows")),
 				Meta: []string{"check", c.name, "other_dataset", daily.Dataset}}, true
 		}
 	}
@@ -578,17 +578,17 @@ func Lacking(names []string, count, of int) Finding { return lacking(names, coun
 func lacking(names []string, count, of int) Finding {
 	list := strings.Join(names, ", ")
 	return Finding{Reason: fault.ValuesMissing, Count: count, Of: of, Meta: []string{"column", list},
-		What: fmt.Sprintf("has %d of %d rows without a value in %s", count, of, list)}
+		What: fmt.Sprintf("has %s without a value in %s", fault.Of(count, of, "row", "rows"), list)}
 }
 
 // Unit is the finding that turnover ÷ volume lies outside low and high.
 func Unit(count, of int, sample []string) Finding {
 	return Finding{Reason: fault.UnitSuspect, Count: count, Of: of, Sample: sample,
-		What: fmt.Sprintf("has an amount ÷ volume outside the range from low to high in %d of %d rows, so a column probably has a different unit", count, of)}
+		What: fmt.Sprintf("has an amount ÷ volume outside the range from low to high in %s, so a column probably has a different unit", fault.Of(count, of, "row", "rows"))}
 }
 
 // Contradiction is the finding that too many rows contradict themselves.
 func Contradiction(check string, count, of int, sample []string) Finding {
 	return Finding{Reason: fault.ValuesConflict, Count: count, Of: of, Sample: sample,
-		What: fmt.Sprintf("contradicts itself in %d of %d rows", count, of), Meta: []string{"check", check}}
+		What: fmt.Sprintf("contradicts itself in %s", fault.Of(count, of, "row", "rows")), Meta: []string{"check", check}}
 }

@@ -101,7 +101,7 @@ func Breaks(day, other *Day) (Finding, bool) {
 		}
 		if before, of := other.breaks(kept[n]); of >= leastRows && len(before) <= max(1, of/1000) {
 			return Finding{Reason: fault.ValuesConflict, Count: len(odd), Of: rows, Sample: names(odd),
-				What: fmt.Sprintf("has a %s that contradicts the other fields in %d of %d rows, as on %s it does not", h.name, len(odd), rows, other.Date),
+				What: fmt.Sprintf("has a %s that contradicts the other fields in %s, as on %s it does not", h.name, fault.Of(len(odd), rows, "row", "rows"), other.Date),
 				Meta: []string{"check", h.name, "other_date", other.Date.String()}}, true
 		}
 	}

@@ -75,7 +75,7 @@ func (j *job) turned(ctx context.Context, b *table.Batch, held Calendar, out *do
 	}
 	if len(later) > 0 && !slices.ContainsFunc(out.against, evidence.Finding.False) {
 		slices.Sort(later)
-		i := j.issue(fault.ValuesRevised, fmt.Sprintf("The provider's calendar changed for %s: %s.", count(int64(len(later)), "day", "days"), strings.Join(turnedTexts(later, held), ", ")),
+		i := j.issue(fault.ValuesRevised, fmt.Sprintf("The provider's calendar changed for %s: %s.", fault.Count(len(later), "day", "days"), strings.Join(turnedTexts(later, held), ", ")),
 			"count", fmt.Sprint(len(later)), "sample", strings.Join(dayTexts(later), ", "))
 		i.Severity = fault.Warning
 		out.notices = append(out.notices, i)

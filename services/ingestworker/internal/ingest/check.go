@@ -627,10 +627,3 @@ func (x rejected) of(dataset string, at time.Time) coverage.Reject {
 }
 
 func sample(s []string) string { return strings.Join(s, "; ") }
-
-func count(n int64, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
-}

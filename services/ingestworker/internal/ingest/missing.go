@@ -206,7 +206,7 @@ func (p proofs) issues(j *job) []fault.Issue {
 			why = "the pre_close of the next row differs from the previous close"
 		}
 		n, list := keyNames(records)
-		i := j.issue(fault.SymbolsMissing, fmt.Sprintf("%s has no rows for %s, although %s: %s.", x.dataset, count(n, "symbol and day", "symbols and days"), why, list),
+		i := j.issue(fault.SymbolsMissing, fmt.Sprintf("%s has no rows for %s, although %s: %s.", x.dataset, fault.Count(n, "symbol and day", "symbols and days"), why, list),
 			"count", fmt.Sprint(n), "sample", list, "proof", x.by)
 		i.Meta["dataset"] = x.dataset
 		out = append(out, i)
@@ -273,14 +273,14 @@ func (j *job) absences(absent, unknown []coverage.Record) []fault.Issue {
 	var out []fault.Issue
 	if len(absent) > 0 {
 		n, list := keyNames(absent)
-		i := j.issue(fault.SymbolsAbsent, fmt.Sprintf("%s has no row for %s; they probably were suspended or did not trade: %s.", j.on(), count(n, "listed symbol and day", "listed symbols and days"), list),
+		i := j.issue(fault.SymbolsAbsent, fmt.Sprintf("%s has no row for %s; they probably were suspended or did not trade: %s.", j.on(), fault.Count(n, "listed symbol and day", "listed symbols and days"), list),
 			"count", fmt.Sprint(n), "sample", list)
 		i.Remedy = "List them: curl \"localhost:7780/v1/pools/targets/coverage?start_date=" + j.work.Partition.Start.String() + "&end_date=" + j.work.Partition.End.String() + "\""
 		out = append(out, i)
 	}
 	if len(unknown) > 0 {
 		n, list := keyNames(unknown)
-		i := j.issue(fault.UnknownSymbols, fmt.Sprintf("%s has no row for %s of symbols that are not in the instrument list: %s. Check the codes: all BJ codes changed in 2025.", j.on(), count(n, "day", "days"), list),
+		i := j.issue(fault.UnknownSymbols, fmt.Sprintf("%s has no row for %s of symbols that are not in the instrument list: %s. Check the codes: all BJ codes changed in 2025.", j.on(), fault.Count(n, "day", "days"), list),
 			"count", fmt.Sprint(n), "sample", list)
 		i.Severity, i.Remedy = fault.Warning, "Correct the target list. This shows it: curl localhost:7780/v1/targets"
 		out = append(out, i)

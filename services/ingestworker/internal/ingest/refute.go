@@ -295,7 +295,7 @@ func (j *job) tellRows(reason fault.Reason, what string, rows []string, of int, 
 	slices.Sort(rows)
 	*issues = append(*issues, j.valueIssue(evidence.Finding{
 		Reason: reason, Count: len(rows), Of: of, Sample: rows[:min(len(rows), sampleSize)],
-		What: what + " " + count(int64(len(rows)), "symbol and day", "symbols and days"),
+		What: what + " " + fault.Count(len(rows), "symbol and day", "symbols and days"),
 	}))
 }
 
@@ -471,7 +471,7 @@ func (j *job) chargeRows(ctx context.Context, day *evidence.Day, found []string,
 	}
 	j.charged = true
 	f.Count, f.Of, f.Sample = len(symbols), len(day.Symbols), symbols[:min(len(symbols), sampleSize)]
-	f.What += " " + count(int64(len(symbols)), "symbol", "symbols")
+	f.What += " " + fault.Count(len(symbols), "symbol", "symbols")
 	*issues = append(*issues, coverage.About(ds, f.Issue(ds.ID, day.Date)))
 	return nil
 }

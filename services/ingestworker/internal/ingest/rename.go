@@ -42,7 +42,7 @@ func (j *job) renamed(c Changes) (out []fault.Issue) {
 			for _, x := range rest {
 				rows += x.Moved
 			}
-			text += fmt.Sprintf(" The same happened to %d more codes; GET /v1/revisions lists them.", len(rest))
+			text += fmt.Sprintf(" The same happened to %s; GET /v1/revisions lists them.", fault.Count(len(rest), "more code", "more codes"))
 		}
 		i := j.issue(fault.SymbolRenamed, text, "old_symbol", r.Old, "new_symbol", r.New, "count", fmt.Sprint(rows))
 		i.Severity = fault.Warning
@@ -56,7 +56,7 @@ func (j *job) renamed(c Changes) (out []fault.Issue) {
 			list += ", …"
 		}
 		i := j.issue(fault.UnknownSymbols, fmt.Sprintf("%s stored under %s not in the instrument list, and no new code is known: %s. When a date is fetched again, rows that the provider no longer has are deleted.",
-			count(s.Rows, "row is", "rows are"), count(s.Symbols, "code", "codes"), list), "count", fmt.Sprint(s.Rows), "sample", list)
+			fault.Count(s.Rows, "row is", "rows are"), fault.Count(s.Symbols, "code", "codes"), list), "count", fmt.Sprint(s.Rows), "sample", list)
 		i.Severity = fault.Warning
 		out = append(out, i)
 	}

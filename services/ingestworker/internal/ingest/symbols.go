@@ -481,7 +481,7 @@ func (j *job) sum(c checked, world coverage.PoolState, records []coverage.Record
 		}
 	}
 	if lost > 0 {
-		i := j.issue(fault.Incomplete, fmt.Sprintf("The provider returned %s without rows for %s that are stored; the stored rows are kept.", j.on(), count(int64(lost), "symbol", "symbols")),
+		i := j.issue(fault.Incomplete, fmt.Sprintf("The provider returned %s without rows for %s that are stored; the stored rows are kept.", j.on(), fault.Count(lost, "symbol", "symbols")),
 			"row_count", fmt.Sprint(c.batch.Len))
 		i.Severity = fault.Warning
 		total.Issues = append(total.Issues, i)
@@ -507,11 +507,11 @@ func (j *job) keyIssue(v coverage.Verdict, records []coverage.Record) fault.Issu
 	switch v {
 	case coverage.NotPublished:
 		due := coverage.DueAt(j.ds, records[0].Date).Format("15:04")
-		return j.issue(fault.NotPublished, fmt.Sprintf("The provider has not published %s for %s yet (%s); it is due at %s in Shanghai.", j.ds.ID, count(int64(len(records)), "symbol and day", "symbols and days"), list, due), "due_time", due)
+		return j.issue(fault.NotPublished, fmt.Sprintf("The provider has not published %s for %s yet (%s); it is due at %s in Shanghai.", j.ds.ID, fault.Count(len(records), "symbol and day", "symbols and days"), list, due), "due_time", due)
 	case coverage.Empty:
-		return j.issue(fault.EmptyAnswer, fmt.Sprintf("The provider returned %s without rows for %s, and no data shows why: %s.", j.on(), count(int64(len(records)), "symbol and day", "symbols and days"), list), "expected_count", n)
+		return j.issue(fault.EmptyAnswer, fmt.Sprintf("The provider returned %s without rows for %s, and no data shows why: %s.", j.on(), fault.Count(len(records), "symbol and day", "symbols and days"), list), "expected_count", n)
 	case coverage.AcceptedShort:
-		return j.issue(fault.AcceptedShort, fmt.Sprintf("%s has no row for %s; the response was the same on three days, so it is accepted: %s.", j.on(), count(int64(len(records)), "symbol and day", "symbols and days"), list), "row_count", "0", "expected_count", n, "days", "3")
+		return j.issue(fault.AcceptedShort, fmt.Sprintf("%s has no row for %s; the response was the same on three days, so it is accepted: %s.", j.on(), fault.Count(len(records), "symbol and day", "symbols and days"), list), "row_count", "0", "expected_count", n, "days", "3")
 	}
-	return j.issue(fault.Incomplete, fmt.Sprintf("%s has no rows for %s: %s.", j.on(), count(int64(len(records)), "symbol and day", "symbols and days"), list), "row_count", "0", "expected_count", n)
+	return j.issue(fault.Incomplete, fmt.Sprintf("%s has no rows for %s: %s.", j.on(), fault.Count(len(records), "symbol and day", "symbols and days"), list), "row_count", "0", "expected_count", n)
 }

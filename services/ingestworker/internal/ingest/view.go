@@ -207,7 +207,7 @@ func (i *Ingester) Verify(ctx context.Context, p market.Pool, parts []coverage.P
 	// A partition that was committed while it was read is read again.
 	for range verifyTries {
 		if left, err = verify(ctx, sink, parts, left, out); err != nil {
-			return nil, fmt.Errorf("read %d partitions: %w", len(parts), err)
+			return nil, fmt.Errorf("read %s: %w", fault.Count(len(parts), "partition", "partitions"), err)
 		}
 		if len(left) == 0 {
 			break

@@ -265,13 +265,13 @@ func (j *job) findings(c checked, stored bool, unknown int64, unknownSample []st
 		for _, x := range c.rejects[:min(len(c.rejects), sampleSize)] {
 			examples = append(examples, x.symbol+": "+x.reason)
 		}
-		add(fault.RowsRejected, fmt.Sprintf("%s of %s failed a check; see the table rejects (%s).", count(n, "row", "rows"), j.ds.ID, sample(examples)), n, sample(examples))
+		add(fault.RowsRejected, fmt.Sprintf("%s of %s failed a check; see the table rejects (%s).", fault.Count(n, "row", "rows"), j.ds.ID, sample(examples)), n, sample(examples))
 	}
 	if n := int64(len(c.doubtful)); n > 0 {
-		add(fault.RowsInconsistent, fmt.Sprintf("%s of %s had fields that contradict each other; %s (%s).", count(n, "row", "rows"), j.ds.ID, kept("stored as received"), sample(c.samples)), n, sample(c.samples))
+		add(fault.RowsInconsistent, fmt.Sprintf("%s of %s had fields that contradict each other; %s (%s).", fault.Count(n, "row", "rows"), j.ds.ID, kept("stored as received"), sample(c.samples)), n, sample(c.samples))
 	}
 	if unknown > 0 {
-		add(fault.UnknownSymbols, fmt.Sprintf("%s of %s had symbols that are not in the instrument list; %s (%s).", count(unknown, "row", "rows"), j.ds.ID, kept("stored"), sample(unknownSample)), unknown, sample(unknownSample))
+		add(fault.UnknownSymbols, fmt.Sprintf("%s of %s had symbols that are not in the instrument list; %s (%s).", fault.Count(unknown, "row", "rows"), j.ds.ID, kept("stored"), sample(unknownSample)), unknown, sample(unknownSample))
 	}
 	return out
 }

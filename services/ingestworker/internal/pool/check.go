@@ -90,7 +90,7 @@ func within(p market.Pool, d *catalog.Dataset, part coverage.Partition) func(dat
 func checkRows(p market.Pool, d *catalog.Dataset, c ingest.Commit, in func(string, string, market.Date, bool) bool) error {
 	b := c.Batch
 	if len(b.Columns) != len(d.Columns) {
-		return broken(c, "it has %d columns, the dataset %d", len(b.Columns), len(d.Columns))
+		return broken(c, "it has %s, the dataset %d", fault.Count(len(b.Columns), "column", "columns"), len(d.Columns))
 	}
 	for i := range b.Columns {
 		col, want := &b.Columns[i], &d.Columns[i]
@@ -102,11 +102,11 @@ func checkRows(p market.Pool, d *catalog.Dataset, c ingest.Commit, in func(strin
 			n = len(col.Numbers)
 		}
 		if col.Name != want.Provider || col.Type != want.Type || len(col.Null) != b.Len || n != b.Len {
-			return broken(c, "column %d is not %s, or not of %d rows", i, want.Provider, b.Len)
+			return broken(c, "column %d is not %s, or not of %s", i, want.Provider, fault.Count(b.Len, "row", "rows"))
 		}
 		for r, s := range col.Texts {
 			if !utf8.ValidString(s) {
-				return broken(c, "row %d holds text in %s that is not UTF-8", r, col.Name)
+				return broken(c, "row %d has text in %s that is not UTF-8", r, col.Name)
 			}
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/publish"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/universe"
+	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
@@ -262,9 +263,9 @@ func conditionOf(d coverage.Day) Condition {
 	case coverage.NotPublished:
 		c.Message = fmt.Sprintf("The provider has not published %s yet.", c)
 	case coverage.AcceptedShort:
-		c.Message = fmt.Sprintf("%s has %d of %d rows; the response was the same on three days, so it is not fetched again.", c, c.Rows, c.Expected)
+		c.Message = fmt.Sprintf("%s has %s; the response was the same on three days, so it is not fetched again.", c, fault.Of(c.Rows, c.Expected, "row", "rows"))
 	default:
-		c.Message = fmt.Sprintf("%s has %d of %d rows.", c, c.Rows, c.Expected)
+		c.Message = fmt.Sprintf("%s has %s.", c, fault.Of(c.Rows, c.Expected, "row", "rows"))
 	}
 	return c
 }

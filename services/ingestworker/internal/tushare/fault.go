@@ -112,7 +112,7 @@ func (f *fetch) limited(calls int, until time.Time, why string) error {
 func (f *fetch) exhausted(w quota.Window, calls int, until time.Time) error {
 	limit := "The limit"
 	if calls > 0 {
-		limit = fmt.Sprintf("The limit of %d calls", calls)
+		limit = "The limit of " + fault.Count(calls, "call", "calls")
 	}
 	err := fault.New(fault.QuotaExhausted,
 		fmt.Sprintf("%s per %s for %s is used up; calls are expected to work again at %s.", limit, w, f.dataset.ID, until.In(market.Shanghai).Format(time.RFC3339)),

@@ -8,6 +8,8 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+
+	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
 const (
@@ -38,7 +40,7 @@ func loadKey(dir string, log *slog.Logger) ([]byte, error) {
 			return nil, err
 		}
 		if len(key) != keySize {
-			return nil, fmt.Errorf("%s has %d bytes instead of %d; remove the file, and the next start creates a new one", path, len(key), keySize)
+			return nil, fmt.Errorf("%s has %s instead of %d; remove the file, and the next start creates a new one", path, fault.Count(len(key), "byte", "bytes"), keySize)
 		}
 		return key, nil
 	}

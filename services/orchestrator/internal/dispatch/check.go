@@ -269,10 +269,7 @@ func noteOf(e preflight.Event) (run.PreflightNote, bool) {
 	n := run.PreflightNote{PreflightID: e.PreflightID}
 	switch {
 	case e.Started != nil:
-		n.Message = fmt.Sprintf("Checking %d modules.", len(e.Started.Modules))
-		if len(e.Started.Modules) == 1 {
-			n.Message = "Checking one module."
-		}
+		n.Message = "Checking " + fault.Count(len(e.Started.Modules), "module", "modules") + "."
 	case e.ModuleStarted != nil:
 		n.Module = e.ModuleStarted.Module
 		n.Message = fmt.Sprintf("Probing %s.", n.Module)
@@ -296,7 +293,8 @@ func noteOf(e preflight.Event) (run.PreflightNote, bool) {
 	case e.PoolDecided != nil:
 		v := e.PoolDecided
 		n.Issues = v.Issues
-		n.Message = fmt.Sprintf("Verdict for %s: %s; %d modules can run, %d are blocked.", v.Pool, v.Decision, len(v.Cleared), len(v.Blocked))
+		n.Message = fmt.Sprintf("Verdict for %s: %s; %s can run, %s blocked.", v.Pool, v.Decision,
+			fault.Count(len(v.Cleared), "module", "modules"), fault.Count(len(v.Blocked), "is", "are"))
 	default:
 		return n, false
 	}

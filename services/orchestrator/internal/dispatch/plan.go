@@ -2,7 +2,6 @@ package dispatch
 
 import (
 	"context"
-	"fmt"
 	"slices"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
@@ -189,8 +188,9 @@ func (l *loop) conclude() {
 	}
 	if (outcome == run.Partial || outcome == run.Failed) && len(issues)+len(a.warnings)+len(a.altered) == 0 {
 		// Every partition that is not complete says why; this is for one that did not.
-		issues = append(issues, fault.NewIssue(fault.Internal, fmt.Sprintf("%d of %d partitions are not complete, and none reported a reason.",
-			a.r.Partitions-a.r.Completed, a.r.Partitions)))
+		left := a.r.Partitions - a.r.Completed
+		issues = append(issues, fault.NewIssue(fault.Internal,
+			fault.Of(left, a.r.Partitions, "partition", "partitions")+fault.One(left, " is", " are")+" not complete, and none reported a reason."))
 	}
 	l.publish(run.End{Outcome: outcome, Issues: issues})
 }

@@ -107,6 +107,6 @@ func (l *loop) clockWrong() []fault.Issue {
 	}
 	l.log.Warn("the clock was wrong: records have future timestamps", "count", count, "latest", latest)
 	return []fault.Issue{fault.NewIssue(fault.ClockWrong, fmt.Sprintf(
-		"The clock was wrong: %d records have future timestamps, the latest %s. They count as stale: modules are probed again, lists and calendar are fetched again, and follow-up runs for future days were dropped.",
-		count, slot.Moment(latest, nil)), "count", fmt.Sprint(count), "latest_time", latest.UTC().Format(time.RFC3339))}
+		"The clock was wrong: %s a future timestamp, the latest %s. Such a record counts as stale: modules are probed again, lists and calendar are fetched again, and follow-up runs for future days were dropped.",
+		fault.Count(count, "record has", "records have"), slot.Moment(latest, nil)), "count", fmt.Sprint(count), "latest_time", latest.UTC().Format(time.RFC3339))}
 }

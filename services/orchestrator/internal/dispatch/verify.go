@@ -72,13 +72,13 @@ func (d *Dispatcher) check(ctx context.Context, pool market.Pool, partitions []r
 func differences(runID string, p run.Partition, c Check) string {
 	var wrong []string
 	if c.Duplicates > 0 {
-		wrong = append(wrong, fmt.Sprintf("%d rows have a duplicate key", c.Duplicates))
+		wrong = append(wrong, fault.Count(c.Duplicates, "row has", "rows have")+" a duplicate key")
 	}
 	if c.Rows != c.Coverage {
-		wrong = append(wrong, fmt.Sprintf("the file has %d rows, coverage says %d", c.Rows, c.Coverage))
+		wrong = append(wrong, fmt.Sprintf("the file has %s, coverage says %d", fault.Count(c.Rows, "row", "rows"), c.Coverage))
 	}
 	if runID != "" && c.RunID == runID && c.Rows != p.Rows {
-		wrong = append(wrong, fmt.Sprintf("the file has %d rows, the run committed %d", c.Rows, p.Rows))
+		wrong = append(wrong, fmt.Sprintf("the file has %s, the run committed %d", fault.Count(c.Rows, "row", "rows"), p.Rows))
 	}
 	if c.Altered && len(wrong) == 0 {
 		wrong = append(wrong, "the file has other values than were committed: another program wrote to it, or it is damaged")

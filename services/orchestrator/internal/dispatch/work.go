@@ -217,7 +217,7 @@ func (l *loop) committed(p *part, res Result) {
 	default:
 		p.State = run.PartitionFailed
 		if len(p.Issues) == 0 {
-			p.Issues = []fault.Issue{fault.NewIssue(reasonOf(res.Verdict), fmt.Sprintf("%s is not complete: %d of %d rows.", p.ID, res.Rows, res.Expected),
+			p.Issues = []fault.Issue{fault.NewIssue(reasonOf(res.Verdict), fmt.Sprintf("%s is not complete: %s.", p.ID, fault.Of(res.Rows, res.Expected, "row", "rows")),
 				"dataset", p.Dataset, "trade_date", p.End.String())}
 		}
 	}

@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
@@ -131,7 +130,7 @@ func sentence(r *run.Run) string {
 	case ok && (worst.Severity > fault.Warning || worst.Reason == fault.Cancelled):
 		return worst.Message
 	case missing > 0:
-		return fmt.Sprintf("%d of %d partitions are not complete.", missing, r.Partitions)
+		return fault.Of(missing, r.Partitions, "partition", "partitions") + fault.One(missing, " is", " are") + " not complete."
 	case len(r.Meta.BlockedModules) > 0:
 		return "These modules were blocked: " + strings.Join(r.Meta.BlockedModules, ", ") + "."
 	case r.Note != "":

@@ -224,8 +224,8 @@ func decide(v *Verdict, f Facts) {
 func workerAway(v *Verdict, f Facts) {
 	known := "it has never been reached, so nothing else is known."
 	if f.Catalog != nil {
-		known = fmt.Sprintf("according to its last answer, %s is %s, with %d modules ready and %d blocked.",
-			v.Pool, v.Decision, len(v.Cleared), len(v.Blocked))
+		known = fmt.Sprintf("according to its last answer, %s is %s, with %s ready and %d blocked.",
+			v.Pool, v.Decision, fault.Count(len(v.Cleared), "module", "modules"), len(v.Blocked))
 	} else {
 		v.Issues, v.Decision = nil, Retry
 	}

@@ -320,12 +320,12 @@ func (r Run) end() told.Text {
 	switch r.Outcome {
 	case Succeeded:
 		if left := r.Partitions - r.Completed; left > 0 {
-			return told.Say("%s complete, %d rows (%d new, %d changed, %d gone), %s. %s of old dates failed and will be repeated on a later evening.",
-				"完成 %s，%d 行（新 %d，变 %d，去 %d），%s。旧日期的 %s失败，以后的晚上会重做。",
-				count(r.Completed, partition), r.Rows, r.New, r.Changed, r.Gone, count(r.Calls, call), count(left, recheck))
+			return told.Say("%s complete, %s (%d new, %d changed, %d gone), %s. %s of old dates failed and will be repeated on a later evening.",
+				"完成 %s，%s（新 %d，变 %d，去 %d），%s。旧日期的 %s失败，以后的晚上会重做。",
+				count(r.Completed, partition), count(int(r.Rows), row), r.New, r.Changed, r.Gone, count(r.Calls, call), count(left, recheck))
 		}
-		return told.Say("all of %s complete, %d rows (%d new, %d changed, %d gone), %s.", "%s全部完成，%d 行（新 %d，变 %d，去 %d），%s。",
-			count(r.Partitions, partition), r.Rows, r.New, r.Changed, r.Gone, count(r.Calls, call))
+		return told.Say("all of %s complete, %s (%d new, %d changed, %d gone), %s.", "%s全部完成，%s（新 %d，变 %d，去 %d），%s。",
+			count(r.Partitions, partition), count(int(r.Rows), row), r.New, r.Changed, r.Gone, count(r.Calls, call))
 	case Unchanged:
 		return told.Text{En: "there was nothing to do.", Zh: "没有要做的。"}
 	case Blocked:
@@ -336,8 +336,8 @@ func (r Run) end() told.Text {
 	case Cancelled:
 		return told.Say("%d of %s had been completed and are kept.", "%[2]s中已完成 %[1]d 个，予以保留。", r.Completed, count(r.Partitions, partition))
 	}
-	text := told.Say("%d of %s complete, %d rows (%d new, %d changed, %d gone), %s.", "%[2]s中完成 %[1]d 个，%[3]d 行（新 %[4]d，变 %[5]d，去 %[6]d），%[7]s。",
-		r.Completed, count(r.Partitions, partition), r.Rows, r.New, r.Changed, r.Gone, count(r.Calls, call))
+	text := told.Say("%d of %s complete, %s (%d new, %d changed, %d gone), %s.", "%[2]s中完成 %[1]d 个，%[3]s（新 %[4]d，变 %[5]d，去 %[6]d），%[7]s。",
+		r.Completed, count(r.Partitions, partition), count(int(r.Rows), row), r.New, r.Changed, r.Gone, count(r.Calls, call))
 	if len(r.Meta.BlockedModules) > 0 {
 		text = text.And(told.Say("Blocked: %s.", "被阻止：%s。", strings.Join(r.Meta.BlockedModules, ", ")))
 	}
