@@ -2648,7 +2648,9 @@ func (*ListLimitsRequest) Descriptor() ([]byte, []int) {
 type ListLimitsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Limits by API and window.
-	Limits        []*v1.LearntLimit `protobuf:"bytes,1,rep,name=limits,proto3" json:"limits,omitempty"`
+	Limits []*v1.LearntLimit `protobuf:"bytes,1,rep,name=limits,proto3" json:"limits,omitempty"`
+	// Calls that wait now for the worker's own limit, by API.
+	OwnWaits      []*v1.OwnLimitWait `protobuf:"bytes,2,rep,name=own_waits,json=ownWaits,proto3" json:"own_waits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -2686,6 +2688,13 @@ func (*ListLimitsResponse) Descriptor() ([]byte, []int) {
 func (x *ListLimitsResponse) GetLimits() []*v1.LearntLimit {
 	if x != nil {
 		return x.Limits
+	}
+	return nil
+}
+
+func (x *ListLimitsResponse) GetOwnWaits() []*v1.OwnLimitWait {
+	if x != nil {
+		return x.OwnWaits
 	}
 	return nil
 }
@@ -3326,9 +3335,10 @@ const file_afterbell_ingest_v1_ingest_service_proto_rawDesc = "" +
 	"\asymbols\x18\x04 \x03(\tR\asymbols\"e\n" +
 	"\x19ListAbsentSymbolsResponse\x12H\n" +
 	"\x0eabsent_symbols\x18\x01 \x03(\v2!.afterbell.market.v1.AbsentSymbolR\rabsentSymbols\"\x13\n" +
-	"\x11ListLimitsRequest\"N\n" +
+	"\x11ListLimitsRequest\"\x8e\x01\n" +
 	"\x12ListLimitsResponse\x128\n" +
-	"\x06limits\x18\x01 \x03(\v2 .afterbell.market.v1.LearntLimitR\x06limits\":\n" +
+	"\x06limits\x18\x01 \x03(\v2 .afterbell.market.v1.LearntLimitR\x06limits\x12>\n" +
+	"\town_waits\x18\x02 \x03(\v2!.afterbell.market.v1.OwnLimitWaitR\bownWaits\":\n" +
 	"\x13ForgetLimitsRequest\x12#\n" +
 	"\rprovider_apis\x18\x01 \x03(\tR\fproviderApis\"P\n" +
 	"\x14ForgetLimitsResponse\x128\n" +
@@ -3456,7 +3466,8 @@ var file_afterbell_ingest_v1_ingest_service_proto_goTypes = []any{
 	(*v1.Revision)(nil),                       // 61: afterbell.market.v1.Revision
 	(*v1.AbsentSymbol)(nil),                   // 62: afterbell.market.v1.AbsentSymbol
 	(*v1.LearntLimit)(nil),                    // 63: afterbell.market.v1.LearntLimit
-	(v1.InstrumentKind)(0),                    // 64: afterbell.market.v1.InstrumentKind
+	(*v1.OwnLimitWait)(nil),                   // 64: afterbell.market.v1.OwnLimitWait
+	(v1.InstrumentKind)(0),                    // 65: afterbell.market.v1.InstrumentKind
 }
 var file_afterbell_ingest_v1_ingest_service_proto_depIdxs = []int32{
 	48, // 0: afterbell.ingest.v1.GetInfoResponse.worker:type_name -> afterbell.market.v1.ServiceInfo
@@ -3501,52 +3512,53 @@ var file_afterbell_ingest_v1_ingest_service_proto_depIdxs = []int32{
 	56, // 39: afterbell.ingest.v1.ListAbsentSymbolsRequest.pool:type_name -> afterbell.market.v1.Pool
 	62, // 40: afterbell.ingest.v1.ListAbsentSymbolsResponse.absent_symbols:type_name -> afterbell.market.v1.AbsentSymbol
 	63, // 41: afterbell.ingest.v1.ListLimitsResponse.limits:type_name -> afterbell.market.v1.LearntLimit
-	63, // 42: afterbell.ingest.v1.ForgetLimitsResponse.limits:type_name -> afterbell.market.v1.LearntLimit
-	45, // 43: afterbell.ingest.v1.ListInstrumentsResponse.instruments:type_name -> afterbell.ingest.v1.ListedInstrument
-	64, // 44: afterbell.ingest.v1.ListedInstrument.kind:type_name -> afterbell.market.v1.InstrumentKind
-	1,  // 45: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat.stage:type_name -> afterbell.ingest.v1.IngestPartitionResponse.Stage
-	54, // 46: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat.wait_until_time:type_name -> google.protobuf.Timestamp
-	4,  // 47: afterbell.ingest.v1.IngestService.ListModules:input_type -> afterbell.ingest.v1.ListModulesRequest
-	6,  // 48: afterbell.ingest.v1.IngestService.ListTokens:input_type -> afterbell.ingest.v1.ListTokensRequest
-	9,  // 49: afterbell.ingest.v1.IngestService.SetToken:input_type -> afterbell.ingest.v1.SetTokenRequest
-	11, // 50: afterbell.ingest.v1.IngestService.ClearToken:input_type -> afterbell.ingest.v1.ClearTokenRequest
-	13, // 51: afterbell.ingest.v1.IngestService.ProbeModules:input_type -> afterbell.ingest.v1.ProbeModulesRequest
-	16, // 52: afterbell.ingest.v1.IngestService.CheckStore:input_type -> afterbell.ingest.v1.CheckStoreRequest
-	18, // 53: afterbell.ingest.v1.IngestService.ListCalendarDays:input_type -> afterbell.ingest.v1.ListCalendarDaysRequest
-	20, // 54: afterbell.ingest.v1.IngestService.ListCoverage:input_type -> afterbell.ingest.v1.ListCoverageRequest
-	22, // 55: afterbell.ingest.v1.IngestService.PlanPartitions:input_type -> afterbell.ingest.v1.PlanPartitionsRequest
-	26, // 56: afterbell.ingest.v1.IngestService.IngestPartition:input_type -> afterbell.ingest.v1.IngestPartitionRequest
-	29, // 57: afterbell.ingest.v1.IngestService.ListActivePartitions:input_type -> afterbell.ingest.v1.ListActivePartitionsRequest
-	32, // 58: afterbell.ingest.v1.IngestService.VerifyPartitions:input_type -> afterbell.ingest.v1.VerifyPartitionsRequest
-	37, // 59: afterbell.ingest.v1.IngestService.ListAbsentSymbols:input_type -> afterbell.ingest.v1.ListAbsentSymbolsRequest
-	39, // 60: afterbell.ingest.v1.IngestService.ListLimits:input_type -> afterbell.ingest.v1.ListLimitsRequest
-	41, // 61: afterbell.ingest.v1.IngestService.ForgetLimits:input_type -> afterbell.ingest.v1.ForgetLimitsRequest
-	43, // 62: afterbell.ingest.v1.IngestService.ListInstruments:input_type -> afterbell.ingest.v1.ListInstrumentsRequest
-	2,  // 63: afterbell.ingest.v1.IngestService.GetInfo:input_type -> afterbell.ingest.v1.GetInfoRequest
-	35, // 64: afterbell.ingest.v1.IngestService.ListRevisions:input_type -> afterbell.ingest.v1.ListRevisionsRequest
-	5,  // 65: afterbell.ingest.v1.IngestService.ListModules:output_type -> afterbell.ingest.v1.ListModulesResponse
-	7,  // 66: afterbell.ingest.v1.IngestService.ListTokens:output_type -> afterbell.ingest.v1.ListTokensResponse
-	10, // 67: afterbell.ingest.v1.IngestService.SetToken:output_type -> afterbell.ingest.v1.SetTokenResponse
-	12, // 68: afterbell.ingest.v1.IngestService.ClearToken:output_type -> afterbell.ingest.v1.ClearTokenResponse
-	14, // 69: afterbell.ingest.v1.IngestService.ProbeModules:output_type -> afterbell.ingest.v1.ProbeModulesResponse
-	17, // 70: afterbell.ingest.v1.IngestService.CheckStore:output_type -> afterbell.ingest.v1.CheckStoreResponse
-	19, // 71: afterbell.ingest.v1.IngestService.ListCalendarDays:output_type -> afterbell.ingest.v1.ListCalendarDaysResponse
-	21, // 72: afterbell.ingest.v1.IngestService.ListCoverage:output_type -> afterbell.ingest.v1.ListCoverageResponse
-	23, // 73: afterbell.ingest.v1.IngestService.PlanPartitions:output_type -> afterbell.ingest.v1.PlanPartitionsResponse
-	27, // 74: afterbell.ingest.v1.IngestService.IngestPartition:output_type -> afterbell.ingest.v1.IngestPartitionResponse
-	30, // 75: afterbell.ingest.v1.IngestService.ListActivePartitions:output_type -> afterbell.ingest.v1.ListActivePartitionsResponse
-	33, // 76: afterbell.ingest.v1.IngestService.VerifyPartitions:output_type -> afterbell.ingest.v1.VerifyPartitionsResponse
-	38, // 77: afterbell.ingest.v1.IngestService.ListAbsentSymbols:output_type -> afterbell.ingest.v1.ListAbsentSymbolsResponse
-	40, // 78: afterbell.ingest.v1.IngestService.ListLimits:output_type -> afterbell.ingest.v1.ListLimitsResponse
-	42, // 79: afterbell.ingest.v1.IngestService.ForgetLimits:output_type -> afterbell.ingest.v1.ForgetLimitsResponse
-	44, // 80: afterbell.ingest.v1.IngestService.ListInstruments:output_type -> afterbell.ingest.v1.ListInstrumentsResponse
-	3,  // 81: afterbell.ingest.v1.IngestService.GetInfo:output_type -> afterbell.ingest.v1.GetInfoResponse
-	36, // 82: afterbell.ingest.v1.IngestService.ListRevisions:output_type -> afterbell.ingest.v1.ListRevisionsResponse
-	65, // [65:83] is the sub-list for method output_type
-	47, // [47:65] is the sub-list for method input_type
-	47, // [47:47] is the sub-list for extension type_name
-	47, // [47:47] is the sub-list for extension extendee
-	0,  // [0:47] is the sub-list for field type_name
+	64, // 42: afterbell.ingest.v1.ListLimitsResponse.own_waits:type_name -> afterbell.market.v1.OwnLimitWait
+	63, // 43: afterbell.ingest.v1.ForgetLimitsResponse.limits:type_name -> afterbell.market.v1.LearntLimit
+	45, // 44: afterbell.ingest.v1.ListInstrumentsResponse.instruments:type_name -> afterbell.ingest.v1.ListedInstrument
+	65, // 45: afterbell.ingest.v1.ListedInstrument.kind:type_name -> afterbell.market.v1.InstrumentKind
+	1,  // 46: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat.stage:type_name -> afterbell.ingest.v1.IngestPartitionResponse.Stage
+	54, // 47: afterbell.ingest.v1.IngestPartitionResponse.Heartbeat.wait_until_time:type_name -> google.protobuf.Timestamp
+	4,  // 48: afterbell.ingest.v1.IngestService.ListModules:input_type -> afterbell.ingest.v1.ListModulesRequest
+	6,  // 49: afterbell.ingest.v1.IngestService.ListTokens:input_type -> afterbell.ingest.v1.ListTokensRequest
+	9,  // 50: afterbell.ingest.v1.IngestService.SetToken:input_type -> afterbell.ingest.v1.SetTokenRequest
+	11, // 51: afterbell.ingest.v1.IngestService.ClearToken:input_type -> afterbell.ingest.v1.ClearTokenRequest
+	13, // 52: afterbell.ingest.v1.IngestService.ProbeModules:input_type -> afterbell.ingest.v1.ProbeModulesRequest
+	16, // 53: afterbell.ingest.v1.IngestService.CheckStore:input_type -> afterbell.ingest.v1.CheckStoreRequest
+	18, // 54: afterbell.ingest.v1.IngestService.ListCalendarDays:input_type -> afterbell.ingest.v1.ListCalendarDaysRequest
+	20, // 55: afterbell.ingest.v1.IngestService.ListCoverage:input_type -> afterbell.ingest.v1.ListCoverageRequest
+	22, // 56: afterbell.ingest.v1.IngestService.PlanPartitions:input_type -> afterbell.ingest.v1.PlanPartitionsRequest
+	26, // 57: afterbell.ingest.v1.IngestService.IngestPartition:input_type -> afterbell.ingest.v1.IngestPartitionRequest
+	29, // 58: afterbell.ingest.v1.IngestService.ListActivePartitions:input_type -> afterbell.ingest.v1.ListActivePartitionsRequest
+	32, // 59: afterbell.ingest.v1.IngestService.VerifyPartitions:input_type -> afterbell.ingest.v1.VerifyPartitionsRequest
+	37, // 60: afterbell.ingest.v1.IngestService.ListAbsentSymbols:input_type -> afterbell.ingest.v1.ListAbsentSymbolsRequest
+	39, // 61: afterbell.ingest.v1.IngestService.ListLimits:input_type -> afterbell.ingest.v1.ListLimitsRequest
+	41, // 62: afterbell.ingest.v1.IngestService.ForgetLimits:input_type -> afterbell.ingest.v1.ForgetLimitsRequest
+	43, // 63: afterbell.ingest.v1.IngestService.ListInstruments:input_type -> afterbell.ingest.v1.ListInstrumentsRequest
+	2,  // 64: afterbell.ingest.v1.IngestService.GetInfo:input_type -> afterbell.ingest.v1.GetInfoRequest
+	35, // 65: afterbell.ingest.v1.IngestService.ListRevisions:input_type -> afterbell.ingest.v1.ListRevisionsRequest
+	5,  // 66: afterbell.ingest.v1.IngestService.ListModules:output_type -> afterbell.ingest.v1.ListModulesResponse
+	7,  // 67: afterbell.ingest.v1.IngestService.ListTokens:output_type -> afterbell.ingest.v1.ListTokensResponse
+	10, // 68: afterbell.ingest.v1.IngestService.SetToken:output_type -> afterbell.ingest.v1.SetTokenResponse
+	12, // 69: afterbell.ingest.v1.IngestService.ClearToken:output_type -> afterbell.ingest.v1.ClearTokenResponse
+	14, // 70: afterbell.ingest.v1.IngestService.ProbeModules:output_type -> afterbell.ingest.v1.ProbeModulesResponse
+	17, // 71: afterbell.ingest.v1.IngestService.CheckStore:output_type -> afterbell.ingest.v1.CheckStoreResponse
+	19, // 72: afterbell.ingest.v1.IngestService.ListCalendarDays:output_type -> afterbell.ingest.v1.ListCalendarDaysResponse
+	21, // 73: afterbell.ingest.v1.IngestService.ListCoverage:output_type -> afterbell.ingest.v1.ListCoverageResponse
+	23, // 74: afterbell.ingest.v1.IngestService.PlanPartitions:output_type -> afterbell.ingest.v1.PlanPartitionsResponse
+	27, // 75: afterbell.ingest.v1.IngestService.IngestPartition:output_type -> afterbell.ingest.v1.IngestPartitionResponse
+	30, // 76: afterbell.ingest.v1.IngestService.ListActivePartitions:output_type -> afterbell.ingest.v1.ListActivePartitionsResponse
+	33, // 77: afterbell.ingest.v1.IngestService.VerifyPartitions:output_type -> afterbell.ingest.v1.VerifyPartitionsResponse
+	38, // 78: afterbell.ingest.v1.IngestService.ListAbsentSymbols:output_type -> afterbell.ingest.v1.ListAbsentSymbolsResponse
+	40, // 79: afterbell.ingest.v1.IngestService.ListLimits:output_type -> afterbell.ingest.v1.ListLimitsResponse
+	42, // 80: afterbell.ingest.v1.IngestService.ForgetLimits:output_type -> afterbell.ingest.v1.ForgetLimitsResponse
+	44, // 81: afterbell.ingest.v1.IngestService.ListInstruments:output_type -> afterbell.ingest.v1.ListInstrumentsResponse
+	3,  // 82: afterbell.ingest.v1.IngestService.GetInfo:output_type -> afterbell.ingest.v1.GetInfoResponse
+	36, // 83: afterbell.ingest.v1.IngestService.ListRevisions:output_type -> afterbell.ingest.v1.ListRevisionsResponse
+	66, // [66:84] is the sub-list for method output_type
+	48, // [48:66] is the sub-list for method input_type
+	48, // [48:48] is the sub-list for extension type_name
+	48, // [48:48] is the sub-list for extension extendee
+	0,  // [0:48] is the sub-list for field type_name
 }
 
 func init() { file_afterbell_ingest_v1_ingest_service_proto_init() }

@@ -1161,6 +1161,80 @@ func (x *LearntLimit) GetInForce() bool {
 	return false
 }
 
+// Calls that wait for the worker's own limit: its flag --rate-limit, or less for an API
+// that is known to allow less.
+type OwnLimitWait struct {
+	state protoimpl.MessageState `protogen:"open.v1"`
+	// API that is called. Example: "daily".
+	ProviderApi string `protobuf:"bytes,1,opt,name=provider_api,json=providerApi,proto3" json:"provider_api,omitempty"`
+	// Calls allowed per minute.
+	CallCount int32 `protobuf:"varint,2,opt,name=call_count,json=callCount,proto3" json:"call_count,omitempty"`
+	// How many calls wait, 1 or more.
+	WaitingCount int32 `protobuf:"varint,3,opt,name=waiting_count,json=waitingCount,proto3" json:"waiting_count,omitempty"`
+	// When the next one can be made.
+	OpenTime      *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=open_time,json=openTime,proto3" json:"open_time,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *OwnLimitWait) Reset() {
+	*x = OwnLimitWait{}
+	mi := &file_afterbell_market_v1_market_proto_msgTypes[9]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *OwnLimitWait) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*OwnLimitWait) ProtoMessage() {}
+
+func (x *OwnLimitWait) ProtoReflect() protoreflect.Message {
+	mi := &file_afterbell_market_v1_market_proto_msgTypes[9]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use OwnLimitWait.ProtoReflect.Descriptor instead.
+func (*OwnLimitWait) Descriptor() ([]byte, []int) {
+	return file_afterbell_market_v1_market_proto_rawDescGZIP(), []int{9}
+}
+
+func (x *OwnLimitWait) GetProviderApi() string {
+	if x != nil {
+		return x.ProviderApi
+	}
+	return ""
+}
+
+func (x *OwnLimitWait) GetCallCount() int32 {
+	if x != nil {
+		return x.CallCount
+	}
+	return 0
+}
+
+func (x *OwnLimitWait) GetWaitingCount() int32 {
+	if x != nil {
+		return x.WaitingCount
+	}
+	return 0
+}
+
+func (x *OwnLimitWait) GetOpenTime() *timestamppb.Timestamp {
+	if x != nil {
+		return x.OpenTime
+	}
+	return nil
+}
+
 // How long the worker spent on each phase of a partition, in milliseconds. The phases
 // follow each other, except that a partition of several calls may wait between them.
 type PartitionPhases struct {
@@ -1182,7 +1256,7 @@ type PartitionPhases struct {
 
 func (x *PartitionPhases) Reset() {
 	*x = PartitionPhases{}
-	mi := &file_afterbell_market_v1_market_proto_msgTypes[9]
+	mi := &file_afterbell_market_v1_market_proto_msgTypes[10]
 	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 	ms.StoreMessageInfo(mi)
 }
@@ -1194,7 +1268,7 @@ func (x *PartitionPhases) String() string {
 func (*PartitionPhases) ProtoMessage() {}
 
 func (x *PartitionPhases) ProtoReflect() protoreflect.Message {
-	mi := &file_afterbell_market_v1_market_proto_msgTypes[9]
+	mi := &file_afterbell_market_v1_market_proto_msgTypes[10]
 	if x != nil {
 		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
 		if ms.LoadMessageInfo() == nil {
@@ -1207,7 +1281,7 @@ func (x *PartitionPhases) ProtoReflect() protoreflect.Message {
 
 // Deprecated: Use PartitionPhases.ProtoReflect.Descriptor instead.
 func (*PartitionPhases) Descriptor() ([]byte, []int) {
-	return file_afterbell_market_v1_market_proto_rawDescGZIP(), []int{9}
+	return file_afterbell_market_v1_market_proto_rawDescGZIP(), []int{10}
 }
 
 func (x *PartitionPhases) GetWaitMs() int64 {
@@ -1334,7 +1408,13 @@ const file_afterbell_market_v1_market_proto_rawDesc = "" +
 	"\rWINDOW_MINUTE\x10\x01\x12\x0f\n" +
 	"\vWINDOW_HOUR\x10\x02\x12\x0e\n" +
 	"\n" +
-	"WINDOW_DAY\x10\x03\"}\n" +
+	"WINDOW_DAY\x10\x03\"\xae\x01\n" +
+	"\fOwnLimitWait\x12!\n" +
+	"\fprovider_api\x18\x01 \x01(\tR\vproviderApi\x12\x1d\n" +
+	"\n" +
+	"call_count\x18\x02 \x01(\x05R\tcallCount\x12#\n" +
+	"\rwaiting_count\x18\x03 \x01(\x05R\fwaitingCount\x127\n" +
+	"\topen_time\x18\x04 \x01(\v2\x1a.google.protobuf.TimestampR\bopenTime\"}\n" +
 	"\x0fPartitionPhases\x12\x17\n" +
 	"\await_ms\x18\x01 \x01(\x03R\x06waitMs\x12\x19\n" +
 	"\bfetch_ms\x18\x02 \x01(\x03R\afetchMs\x12\x19\n" +
@@ -1372,7 +1452,7 @@ func file_afterbell_market_v1_market_proto_rawDescGZIP() []byte {
 }
 
 var file_afterbell_market_v1_market_proto_enumTypes = make([]protoimpl.EnumInfo, 5)
-var file_afterbell_market_v1_market_proto_msgTypes = make([]protoimpl.MessageInfo, 10)
+var file_afterbell_market_v1_market_proto_msgTypes = make([]protoimpl.MessageInfo, 11)
 var file_afterbell_market_v1_market_proto_goTypes = []any{
 	(Pool)(0),                     // 0: afterbell.market.v1.Pool
 	(InstrumentKind)(0),           // 1: afterbell.market.v1.InstrumentKind
@@ -1388,28 +1468,30 @@ var file_afterbell_market_v1_market_proto_goTypes = []any{
 	(*RevisionSummary)(nil),       // 11: afterbell.market.v1.RevisionSummary
 	(*AbsentSymbol)(nil),          // 12: afterbell.market.v1.AbsentSymbol
 	(*LearntLimit)(nil),           // 13: afterbell.market.v1.LearntLimit
-	(*PartitionPhases)(nil),       // 14: afterbell.market.v1.PartitionPhases
-	(*timestamppb.Timestamp)(nil), // 15: google.protobuf.Timestamp
-	(*v1.Issue)(nil),              // 16: afterbell.fault.v1.Issue
+	(*OwnLimitWait)(nil),          // 14: afterbell.market.v1.OwnLimitWait
+	(*PartitionPhases)(nil),       // 15: afterbell.market.v1.PartitionPhases
+	(*timestamppb.Timestamp)(nil), // 16: google.protobuf.Timestamp
+	(*v1.Issue)(nil),              // 17: afterbell.fault.v1.Issue
 }
 var file_afterbell_market_v1_market_proto_depIdxs = []int32{
 	0,  // 0: afterbell.market.v1.Module.pools:type_name -> afterbell.market.v1.Pool
 	1,  // 1: afterbell.market.v1.Module.instrument_kind:type_name -> afterbell.market.v1.InstrumentKind
 	8,  // 2: afterbell.market.v1.Module.datasets:type_name -> afterbell.market.v1.Dataset
 	2,  // 3: afterbell.market.v1.Coverage.verdict:type_name -> afterbell.market.v1.Verdict
-	15, // 4: afterbell.market.v1.Coverage.commit_time:type_name -> google.protobuf.Timestamp
-	16, // 5: afterbell.market.v1.Coverage.issues:type_name -> afterbell.fault.v1.Issue
+	16, // 4: afterbell.market.v1.Coverage.commit_time:type_name -> google.protobuf.Timestamp
+	17, // 5: afterbell.market.v1.Coverage.issues:type_name -> afterbell.fault.v1.Issue
 	3,  // 6: afterbell.market.v1.Revision.change:type_name -> afterbell.market.v1.Revision.Change
-	15, // 7: afterbell.market.v1.Revision.seen_time:type_name -> google.protobuf.Timestamp
+	16, // 7: afterbell.market.v1.Revision.seen_time:type_name -> google.protobuf.Timestamp
 	10, // 8: afterbell.market.v1.RevisionSummary.largest:type_name -> afterbell.market.v1.Revision
 	4,  // 9: afterbell.market.v1.LearntLimit.window:type_name -> afterbell.market.v1.LearntLimit.Window
-	15, // 10: afterbell.market.v1.LearntLimit.learn_time:type_name -> google.protobuf.Timestamp
-	15, // 11: afterbell.market.v1.LearntLimit.open_time:type_name -> google.protobuf.Timestamp
-	12, // [12:12] is the sub-list for method output_type
-	12, // [12:12] is the sub-list for method input_type
-	12, // [12:12] is the sub-list for extension type_name
-	12, // [12:12] is the sub-list for extension extendee
-	0,  // [0:12] is the sub-list for field type_name
+	16, // 10: afterbell.market.v1.LearntLimit.learn_time:type_name -> google.protobuf.Timestamp
+	16, // 11: afterbell.market.v1.LearntLimit.open_time:type_name -> google.protobuf.Timestamp
+	16, // 12: afterbell.market.v1.OwnLimitWait.open_time:type_name -> google.protobuf.Timestamp
+	13, // [13:13] is the sub-list for method output_type
+	13, // [13:13] is the sub-list for method input_type
+	13, // [13:13] is the sub-list for extension type_name
+	13, // [13:13] is the sub-list for extension extendee
+	0,  // [0:13] is the sub-list for field type_name
 }
 
 func init() { file_afterbell_market_v1_market_proto_init() }
@@ -1424,7 +1506,7 @@ func file_afterbell_market_v1_market_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_afterbell_market_v1_market_proto_rawDesc), len(file_afterbell_market_v1_market_proto_rawDesc)),
 			NumEnums:      5,
-			NumMessages:   10,
+			NumMessages:   11,
 			NumExtensions: 0,
 			NumServices:   0,
 		},

@@ -65,7 +65,9 @@ func (*ListLimitsRequest) Descriptor() ([]byte, []int) {
 type ListLimitsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Limits by API and window. Empty if none is known.
-	Limits        []*v1.LearntLimit `protobuf:"bytes,1,rep,name=limits,proto3" json:"limits,omitempty"`
+	Limits []*v1.LearntLimit `protobuf:"bytes,1,rep,name=limits,proto3" json:"limits,omitempty"`
+	// Calls that wait now for the worker's own limit, by API. Empty if none does.
+	OwnWaits      []*v1.OwnLimitWait `protobuf:"bytes,2,rep,name=own_waits,json=ownWaits,proto3" json:"own_waits,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -103,6 +105,13 @@ func (*ListLimitsResponse) Descriptor() ([]byte, []int) {
 func (x *ListLimitsResponse) GetLimits() []*v1.LearntLimit {
 	if x != nil {
 		return x.Limits
+	}
+	return nil
+}
+
+func (x *ListLimitsResponse) GetOwnWaits() []*v1.OwnLimitWait {
+	if x != nil {
+		return x.OwnWaits
 	}
 	return nil
 }
@@ -204,9 +213,10 @@ var File_afterbell_orchestrator_v1_limit_service_proto protoreflect.FileDescript
 const file_afterbell_orchestrator_v1_limit_service_proto_rawDesc = "" +
 	"\n" +
 	"-afterbell/orchestrator/v1/limit_service.proto\x12\x19afterbell.orchestrator.v1\x1a\x1cafterbell/auth/v1/auth.proto\x1a afterbell/market/v1/market.proto\x1a\x1cgoogle/api/annotations.proto\"\x13\n" +
-	"\x11ListLimitsRequest\"N\n" +
+	"\x11ListLimitsRequest\"\x8e\x01\n" +
 	"\x12ListLimitsResponse\x128\n" +
-	"\x06limits\x18\x01 \x03(\v2 .afterbell.market.v1.LearntLimitR\x06limits\":\n" +
+	"\x06limits\x18\x01 \x03(\v2 .afterbell.market.v1.LearntLimitR\x06limits\x12>\n" +
+	"\town_waits\x18\x02 \x03(\v2!.afterbell.market.v1.OwnLimitWaitR\bownWaits\":\n" +
 	"\x13ForgetLimitsRequest\x12#\n" +
 	"\rprovider_apis\x18\x01 \x03(\tR\fproviderApis\"P\n" +
 	"\x14ForgetLimitsResponse\x128\n" +
@@ -237,19 +247,21 @@ var file_afterbell_orchestrator_v1_limit_service_proto_goTypes = []any{
 	(*ForgetLimitsRequest)(nil),  // 2: afterbell.orchestrator.v1.ForgetLimitsRequest
 	(*ForgetLimitsResponse)(nil), // 3: afterbell.orchestrator.v1.ForgetLimitsResponse
 	(*v1.LearntLimit)(nil),       // 4: afterbell.market.v1.LearntLimit
+	(*v1.OwnLimitWait)(nil),      // 5: afterbell.market.v1.OwnLimitWait
 }
 var file_afterbell_orchestrator_v1_limit_service_proto_depIdxs = []int32{
 	4, // 0: afterbell.orchestrator.v1.ListLimitsResponse.limits:type_name -> afterbell.market.v1.LearntLimit
-	4, // 1: afterbell.orchestrator.v1.ForgetLimitsResponse.limits:type_name -> afterbell.market.v1.LearntLimit
-	0, // 2: afterbell.orchestrator.v1.LimitService.ListLimits:input_type -> afterbell.orchestrator.v1.ListLimitsRequest
-	2, // 3: afterbell.orchestrator.v1.LimitService.ForgetLimits:input_type -> afterbell.orchestrator.v1.ForgetLimitsRequest
-	1, // 4: afterbell.orchestrator.v1.LimitService.ListLimits:output_type -> afterbell.orchestrator.v1.ListLimitsResponse
-	3, // 5: afterbell.orchestrator.v1.LimitService.ForgetLimits:output_type -> afterbell.orchestrator.v1.ForgetLimitsResponse
-	4, // [4:6] is the sub-list for method output_type
-	2, // [2:4] is the sub-list for method input_type
-	2, // [2:2] is the sub-list for extension type_name
-	2, // [2:2] is the sub-list for extension extendee
-	0, // [0:2] is the sub-list for field type_name
+	5, // 1: afterbell.orchestrator.v1.ListLimitsResponse.own_waits:type_name -> afterbell.market.v1.OwnLimitWait
+	4, // 2: afterbell.orchestrator.v1.ForgetLimitsResponse.limits:type_name -> afterbell.market.v1.LearntLimit
+	0, // 3: afterbell.orchestrator.v1.LimitService.ListLimits:input_type -> afterbell.orchestrator.v1.ListLimitsRequest
+	2, // 4: afterbell.orchestrator.v1.LimitService.ForgetLimits:input_type -> afterbell.orchestrator.v1.ForgetLimitsRequest
+	1, // 5: afterbell.orchestrator.v1.LimitService.ListLimits:output_type -> afterbell.orchestrator.v1.ListLimitsResponse
+	3, // 6: afterbell.orchestrator.v1.LimitService.ForgetLimits:output_type -> afterbell.orchestrator.v1.ForgetLimitsResponse
+	5, // [5:7] is the sub-list for method output_type
+	3, // [3:5] is the sub-list for method input_type
+	3, // [3:3] is the sub-list for extension type_name
+	3, // [3:3] is the sub-list for extension extendee
+	0, // [0:3] is the sub-list for field type_name
 }
 
 func init() { file_afterbell_orchestrator_v1_limit_service_proto_init() }

@@ -8,10 +8,10 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	afterbell "github.com/afterbell/afterbell/clients/go"
 	faultv1 "github.com/afterbell/afterbell/gen/afterbell/fault/v1"
-	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/afterbell/afterbell/services/cli/internal/output"
 )
@@ -162,7 +162,7 @@ func (a *app) followOne(ctx context.Context, client *afterbell.Client, r *orches
 // silentFor is how long a run may tell nothing before the reason is looked for.
 const silentFor = 15 * time.Second
 
-// silent says why a run tells nothing: as a rule it waits for a limit of the provider.
+// silent says why a run tells nothing: as a rule it waits for a limit.
 func (v *view) silent(ctx context.Context, client *afterbell.Client) {
 	if v.a.quiet {
 		return
@@ -171,7 +171,7 @@ func (v *view) silent(ctx context.Context, client *afterbell.Client) {
 	defer cancel()
 	resp, err := client.Limits.ListLimits(ctx, &orchestratorv1.ListLimitsRequest{})
 	if err == nil { // otherwise the orchestrator is restarting, and the events go on by themselves
-		if waits := v.a.waits(resp.GetLimits()); waits != "" && waits != v.waits {
+		if waits := v.a.waits(resp); waits != "" && waits != v.waits {
 			v.waits = waits
 			v.line(fmt.Sprintf("%-8s  %s", v.pool, waits))
 		}
@@ -181,19 +181,31 @@ func (v *view) silent(ctx context.Context, client *afterbell.Client) {
 	}
 }
 
-// waits says which limits of the provider delay calls now, and until when. Empty if none
-// does.
-func (a *app) waits(limits []*marketv1.LearntLimit) string {
-	var all []string
-	for _, l := range limits {
-		if at := l.GetOpenTime().AsTime(); l.GetInForce() && l.GetOpenTime() != nil && at.After(a.now()) {
-			all = append(all, a.T("%s until %s", l.GetProviderApi(), at.In(a.printer.Zone).Format("15:04:05")))
+// waits says which limits delay calls now, and until when: those of the provider, and the
+// worker's own. Empty if none does.
+func (a *app) waits(resp *orchestratorv1.ListLimitsResponse) string {
+	until := func(all []string, api string, t *timestamppb.Timestamp) []string {
+		if at := t.AsTime(); t != nil && at.After(a.now()) {
+			all = append(all, a.T("%s until %s", api, at.In(a.printer.Zone).Format("15:04:05")))
+		}
+		return all
+	}
+	var theirs, own, said []string
+	for _, l := range resp.GetLimits() {
+		if l.GetInForce() {
+			theirs = until(theirs, l.GetProviderApi(), l.GetOpenTime())
 		}
 	}
-	if len(all) == 0 {
-		return ""
+	for _, w := range resp.GetOwnWaits() {
+		own = until(own, w.GetProviderApi(), w.GetOpenTime())
 	}
-	return a.T("Waits for the provider's limits: %s.", strings.Join(all, ", "))
+	if len(theirs) > 0 {
+		said = append(said, a.T("Waits for the provider's limits: %s.", strings.Join(theirs, ", ")))
+	}
+	if len(own) > 0 {
+		said = append(said, a.T("Waits for the limit that --rate-limit of the ingest-worker sets: %s.", strings.Join(own, ", ")))
+	}
+	return strings.Join(said, " ")
 }
 
 // sayEvery is how often a log hears of progress; a terminal hears of each event.

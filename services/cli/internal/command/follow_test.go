@@ -35,13 +35,18 @@ func TestWaits(t *testing.T) {
 	limit := func(api string, in time.Duration, force bool) *marketv1.LearntLimit {
 		return &marketv1.LearntLimit{ProviderApi: api, InForce: force, OpenTime: timestamppb.New(now.Add(in))}
 	}
-	for want, limits := range map[string][]*marketv1.LearntLimit{
-		"": {limit("daily", -time.Second, true), limit("daily", time.Minute, false), {ProviderApi: "daily", InForce: true}},
-		"Waits for the provider's limits: daily until 22:21:00, moneyflow until 23:20:00.": {
-			limit("daily", time.Minute, true), limit("moneyflow", time.Hour, true),
+	own := []*marketv1.OwnLimitWait{
+		{ProviderApi: "fund_daily", CallCount: 200, WaitingCount: 3, OpenTime: timestamppb.New(now.Add(30 * time.Second))},
+		{ProviderApi: "daily", CallCount: 200, WaitingCount: 1, OpenTime: timestamppb.New(now)},
+	}
+	for want, resp := range map[string]*orchestratorv1.ListLimitsResponse{
+		"": {Limits: []*marketv1.LearntLimit{limit("daily", -time.Second, true), limit("daily", time.Minute, false), {ProviderApi: "daily", InForce: true}}},
+		"Waits for the provider's limits: daily until 22:21:00, moneyflow until 23:20:00. Waits for the limit that --rate-limit of the ingest-worker sets: fund_daily until 22:20:30.": {
+			Limits: []*marketv1.LearntLimit{limit("daily", time.Minute, true), limit("moneyflow", time.Hour, true)}, OwnWaits: own,
 		},
+		"Waits for the limit that --rate-limit of the ingest-worker sets: fund_daily until 22:20:30.": {OwnWaits: own},
 	} {
-		if got := a.waits(limits); got != want {
+		if got := a.waits(resp); got != want {
 			t.Errorf("%q, want %q", got, want)
 		}
 	}

@@ -20,17 +20,36 @@ type Limit struct {
 	quota.LearnedLimit
 }
 
+// OwnWait is what waits for the worker's own limit.
+type OwnWait struct {
+	// API that is called.
+	API string
+	// PerMinute is how many calls the limit allows, Waiting how many wait.
+	PerMinute, Waiting int
+	// Opens is when the next one can be made.
+	Opens time.Time
+}
+
 // Limits shows and forgets what refusals taught of the tokens with the fingerprints.
 type Limits interface {
 	// Learnt lists it by API and window.
 	Learnt(fingerprints []string) []Limit
+	// OwnWaits lists what waits now for the worker's own limit, by API.
+	OwnWaits(fingerprints []string) []OwnWait
 	// Forget drops what it knows of the APIs, all where none is named, and returns it.
 	Forget(fingerprints, apis []string) []Limit
 }
 
 // ListLimits implements the contract.
 func (s *Server) ListLimits(context.Context, *ingestv1.ListLimitsRequest) (*ingestv1.ListLimitsResponse, error) {
-	return &ingestv1.ListLimitsResponse{Limits: limitsToProto(s.cfg.Limits.Learnt(s.fingerprints()))}, nil
+	tokens := s.fingerprints()
+	resp := &ingestv1.ListLimitsResponse{Limits: limitsToProto(s.cfg.Limits.Learnt(tokens))}
+	for _, w := range s.cfg.Limits.OwnWaits(tokens) {
+		resp.OwnWaits = append(resp.OwnWaits, &marketv1.OwnLimitWait{
+			ProviderApi: w.API, CallCount: int32(w.PerMinute), WaitingCount: int32(w.Waiting), OpenTime: transport.TimeToProto(w.Opens.Truncate(time.Millisecond)),
+		})
+	}
+	return resp, nil
 }
 
 // ForgetLimits implements the contract.

@@ -297,6 +297,16 @@ func (s lessons) Learnt(fingerprints []string) []api.Limit {
 	return limitsOf(s.l.LearnedLimits(func(k quota.Key) bool { return slices.Contains(fingerprints, k.Token) }))
 }
 
+// OwnWaits implements api.Limits.
+func (s lessons) OwnWaits(fingerprints []string) (out []api.OwnWait) {
+	for _, x := range s.l.Snapshot() {
+		if x.Own && x.Waiting > 0 && slices.Contains(fingerprints, x.Token) {
+			out = append(out, api.OwnWait{API: x.API, PerMinute: x.PerMinute, Waiting: x.Waiting, Opens: x.Until})
+		}
+	}
+	return out
+}
+
 // Forget implements api.Limits.
 func (s lessons) Forget(fingerprints, apis []string) []api.Limit {
 	return limitsOf(s.l.Forget(func(k quota.Key) bool {

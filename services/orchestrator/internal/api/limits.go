@@ -17,11 +17,11 @@ type limitService struct {
 
 // ListLimits implements orchestratorv1.LimitServiceServer.
 func (s *limitService) ListLimits(ctx context.Context, _ *orchestratorv1.ListLimitsRequest) (*orchestratorv1.ListLimitsResponse, error) {
-	limits, err := s.Worker.Limits(ctx)
+	limits, waits, err := s.Worker.Limits(ctx)
 	if err != nil {
 		return nil, err
 	}
-	return &orchestratorv1.ListLimitsResponse{Limits: each(limits, limitOf)}, nil
+	return &orchestratorv1.ListLimitsResponse{Limits: each(limits, limitOf), OwnWaits: each(waits, waitOf)}, nil
 }
 
 // ForgetLimits implements orchestratorv1.LimitServiceServer.
@@ -34,6 +34,12 @@ func (s *limitService) ForgetLimits(ctx context.Context, req *orchestratorv1.For
 		return nil, err
 	}
 	return &orchestratorv1.ForgetLimitsResponse{Limits: each(limits, limitOf)}, nil
+}
+
+func waitOf(w worker.OwnWait) *marketv1.OwnLimitWait {
+	return &marketv1.OwnLimitWait{
+		ProviderApi: w.API, CallCount: int32(w.PerMinute), WaitingCount: int32(w.Waiting), OpenTime: transport.TimeToProto(w.OpensAt),
+	}
 }
 
 func limitOf(l worker.Limit) *marketv1.LearntLimit {

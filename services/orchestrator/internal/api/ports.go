@@ -83,7 +83,7 @@ type Worker interface {
 	Revisions(ctx context.Context, q worker.RevisionQuery) ([]run.Revision, error)
 	// Provider is the URL of the provider that the worker calls.
 	Provider(ctx context.Context) (string, error)
-	Limits(ctx context.Context) ([]worker.Limit, error)
+	Limits(ctx context.Context) ([]worker.Limit, []worker.OwnWait, error)
 	// Info tells of the worker itself and of what is published.
 	Info(ctx context.Context) (*marketv1.ServiceInfo, []*marketv1.Publication, error)
 	// TokenList tells of the tokens, never their values; SetToken and ClearToken change

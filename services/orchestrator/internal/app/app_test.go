@@ -626,11 +626,13 @@ func TestLearntLimitsAreListedAndForgotten(t *testing.T) {
 			{ProviderApi: "moneyflow", Window: marketv1.LearntLimit_WINDOW_DAY, OpenTime: timestamppb.New(at.Add(4 * time.Hour))},
 			{ProviderApi: "stock_basic", Window: marketv1.LearntLimit_WINDOW_HOUR, CallCount: 1, LearnTime: timestamppb.New(at), InForce: true},
 		}
+		w.waits = []*marketv1.OwnLimitWait{{ProviderApi: "daily", CallCount: 200, WaitingCount: 3, OpenTime: timestamppb.New(at)}}
 	})
 	r := startIn(t, t.TempDir(), addr)
 	const hour = `{"providerApi":"stock_basic","window":"WINDOW_HOUR","callCount":1,"learnTime":"2026-03-02T11:30:00Z","openTime":null,"inForce":true}`
 	const day = `{"providerApi":"moneyflow","window":"WINDOW_DAY","callCount":0,"learnTime":null,"openTime":"2026-03-02T15:30:00Z","inForce":false}`
-	if resp, body := r.get(t, "GET", "/v1/limits", ""); resp.StatusCode != 200 || strings.TrimSpace(body) != `{"limits":[`+day+`,`+hour+`]}` {
+	const waits = `,"ownWaits":[{"providerApi":"daily","callCount":200,"waitingCount":3,"openTime":"2026-03-02T11:30:00Z"}]}`
+	if resp, body := r.get(t, "GET", "/v1/limits", ""); resp.StatusCode != 200 || strings.TrimSpace(body) != `{"limits":[`+day+`,`+hour+`]`+waits {
 		t.Errorf("list: %d %s", resp.StatusCode, body)
 	}
 	if resp, body := r.get(t, "POST", "/v1/limits:forget", `{"provider_apis":["daily","weather"]}`); resp.StatusCode != 400 || !strings.Contains(body, `"provider_apis[1]"`) {
@@ -642,7 +644,7 @@ func TestLearntLimitsAreListedAndForgotten(t *testing.T) {
 	if resp, body := r.get(t, "POST", "/v1/limits:forget", `{}`); resp.StatusCode != 200 || strings.TrimSpace(body) != `{"limits":[`+day+`]}` {
 		t.Errorf("forget all: %d %s", resp.StatusCode, body)
 	}
-	if _, body := r.get(t, "GET", "/v1/limits", ""); strings.TrimSpace(body) != `{"limits":[]}` {
+	if _, body := r.get(t, "GET", "/v1/limits", ""); strings.TrimSpace(body) != `{"limits":[]`+waits {
 		t.Errorf("left: %s", body)
 	}
 }

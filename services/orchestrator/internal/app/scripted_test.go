@@ -38,6 +38,7 @@ type scriptedWorker struct {
 	asked   []*ingestv1.ListRevisionsRequest
 	active  map[string]chan struct{} // partitions at work
 	limits  []*marketv1.LearntLimit
+	waits   []*marketv1.OwnLimitWait
 	listed  []*ingestv1.ListedInstrument // what its lists have
 	toldOf  int                          // how often it told them whole
 	planned []string                     // symbols of the last plan of data
@@ -199,7 +200,7 @@ func (w *scriptedWorker) GetInfo(context.Context, *ingestv1.GetInfoRequest) (*in
 func (w *scriptedWorker) ListLimits(context.Context, *ingestv1.ListLimitsRequest) (*ingestv1.ListLimitsResponse, error) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return &ingestv1.ListLimitsResponse{Limits: w.limits}, nil
+	return &ingestv1.ListLimitsResponse{Limits: w.limits, OwnWaits: w.waits}, nil
 }
 
 // ForgetLimits implements ingestv1.IngestServiceServer.

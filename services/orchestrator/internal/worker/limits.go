@@ -27,15 +27,32 @@ type Limit struct {
 	InForce bool
 }
 
-// Limits lists what refusals taught of the tokens in use.
-func (c *Client) Limits(ctx context.Context) ([]Limit, error) {
+// OwnWait is what waits for the worker's own limit.
+type OwnWait struct {
+	// API that is called.
+	API string
+	// PerMinute is how many calls the limit allows, Waiting how many wait.
+	PerMinute, Waiting int
+	// OpensAt is when the next one can be made.
+	OpensAt time.Time
+}
+
+// Limits lists what refusals taught of the tokens in use, and what waits now for the
+// worker's own limit.
+func (c *Client) Limits(ctx context.Context) ([]Limit, []OwnWait, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
 	resp, err := c.rpc.ListLimits(ctx, &ingestv1.ListLimitsRequest{})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return limitsOf(resp.GetLimits()), nil
+	waits := make([]OwnWait, len(resp.GetOwnWaits()))
+	for i, w := range resp.GetOwnWaits() {
+		waits[i] = OwnWait{
+			API: w.GetProviderApi(), PerMinute: int(w.GetCallCount()), Waiting: int(w.GetWaitingCount()), OpensAt: transport.TimeFromProto(w.GetOpenTime()),
+		}
+	}
+	return limitsOf(resp.GetLimits()), waits, nil
 }
 
 // ForgetLimits drops what refusals taught of the APIs, all where none is named, and

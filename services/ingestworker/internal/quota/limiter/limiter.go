@@ -276,6 +276,9 @@ type Status struct {
 	Waiting int
 	// Until is when a backfill may call next; zero when it may at once.
 	Until time.Time
+	// Own is true where that is because of the limit in the settings, not because of one
+	// that the provider stated.
+	Own bool
 }
 
 // Snapshot is the status of every key known, by token and API.
@@ -285,8 +288,10 @@ func (l *Limiter) Snapshot() []Status {
 	now := wallTime()
 	out := make([]Status, 0, len(l.lines))
 	for k, ln := range l.lines {
-		s := Status{Key: k, Waiting: len(ln.queue), Until: ln.state.Decide(now, l.cfg.Settings, k.API, quota.Backfill, 0).Until}
+		d := ln.state.Decide(now, l.cfg.Settings, k.API, quota.Backfill, 0)
+		s := Status{Key: k, Waiting: len(ln.queue), Until: d.Until}
 		s.PerMinute, s.Learnt = ln.state.Limit(quota.Minute, now, l.cfg.Settings, k.API)
+		s.Own = !d.Go && !d.Asked && d.Window == quota.Minute && !s.Learnt && !ln.state.Closed[quota.Minute].After(now)
 		s.PerHour, _ = ln.state.Limit(quota.Hour, now, l.cfg.Settings, k.API)
 		s.PerDay, _ = ln.state.Limit(quota.Day, now, l.cfg.Settings, k.API)
 		s.LastMinute, s.Today = ln.state.Count(now)

@@ -114,7 +114,7 @@ func TestProbeOvertakesBackfill(t *testing.T) {
 			})
 			synctest.Wait()
 		}
-		if s := l.Snapshot(); len(s) != 1 || s[0].Waiting != 4 || s[0].LastMinute != 2 || s[0].Until.IsZero() {
+		if s := l.Snapshot(); len(s) != 1 || s[0].Waiting != 4 || s[0].LastMinute != 2 || s[0].Until.IsZero() || !s[0].Own {
 			t.Errorf("snapshot %+v", s)
 		}
 		wg.Wait()
