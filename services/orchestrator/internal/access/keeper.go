@@ -3,7 +3,6 @@ package access
 import (
 	"cmp"
 	"context"
-	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -173,7 +172,7 @@ func (k *Keeper) countLogin(keyID string) error {
 	if !over {
 		return nil
 	}
-	err := fault.New(fault.TooManyCalls, fmt.Sprintf("This key opened %d sessions within a minute, the maximum.", auth.MaxFailures),
+	err := fault.New(fault.TooManyCalls, "This key opened "+fault.Count(auth.MaxFailures, "session", "sessions")+" within a minute, the maximum.",
 		"limit", "sessions", "value", strconv.Itoa(auth.MaxFailures))
 	err.RetryAt = counted.RetryAt
 	return err
