@@ -13,6 +13,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/transport"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/auth"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/bilingual"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/instrument"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/preflight"
@@ -23,7 +24,6 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/settings"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/targetset"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/told"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/worker"
 )
 
@@ -114,7 +114,7 @@ type Scheduler interface {
 	// NextSlot is the next slot of a pool that will fire; ok is false when none will.
 	NextSlot(ctx context.Context, pool market.Pool) (next slot.Slot, ok bool, err error)
 	// ExplainRun tells the chain of a run in order, and the next command to type.
-	ExplainRun(ctx context.Context, r run.Run) (sentences []told.Text, next string, err error)
+	ExplainRun(ctx context.Context, r run.Run) (sentences []bilingual.Text, next string, err error)
 }
 
 // Keys makes, lists and revokes keys; *access.Keeper is one.

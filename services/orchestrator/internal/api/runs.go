@@ -14,9 +14,9 @@ import (
 	"github.com/afterbell/afterbell/services/internal/drill"
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/transport"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/bilingual"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/told"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/worker"
 )
 
@@ -101,16 +101,16 @@ func (s *runService) explain(ctx context.Context, r run.Run, out *orchestratorv1
 	if err != nil {
 		return err
 	}
-	out.Explanation, out.LocalizedExplanation, out.NextCommand = told.In(said, false), chinese(ctx, said), next
+	out.Explanation, out.LocalizedExplanation, out.NextCommand = bilingual.In(said, false), chinese(ctx, said), next
 	return nil
 }
 
 // chinese is what is told in Chinese, for a caller who prefers that.
-func chinese(ctx context.Context, said []told.Text) []string {
+func chinese(ctx context.Context, said []bilingual.Text) []string {
 	if !transport.InChinese(ctx) {
 		return nil
 	}
-	return told.In(said, true)
+	return bilingual.In(said, true)
 }
 
 // ListRuns implements orchestratorv1.RunServiceServer.

@@ -11,10 +11,10 @@ import (
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/bilingual"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/told"
 )
 
 type queueing struct{ Dispatcher }
@@ -36,9 +36,9 @@ func (noFacts) Facts(context.Context, []string) (readiness.Facts, error) {
 // unreadable explains the first run only.
 type unreadable struct{ Scheduler }
 
-func (unreadable) ExplainRun(_ context.Context, r run.Run) ([]told.Text, string, error) {
+func (unreadable) ExplainRun(_ context.Context, r run.Run) ([]bilingual.Text, string, error) {
 	if r.Pool == market.Targets {
-		return []told.Text{told.Same("It waits.")}, "", nil
+		return []bilingual.Text{bilingual.Same("It waits.")}, "", nil
 	}
 	return nil, "", errors.New("database is locked")
 }

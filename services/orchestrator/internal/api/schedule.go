@@ -12,8 +12,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/transport"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/bilingual"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/told"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/worker"
 )
 
@@ -146,10 +146,10 @@ func (s *scheduleService) ExplainSlot(ctx context.Context, req *orchestratorv1.E
 	}
 	out := slotOf(e.Slot)
 	if transport.InChinese(ctx) {
-		out.LocalizedLateNote = told.Note(e.Slot.LateNote).Sentence().Zh
+		out.LocalizedLateNote = bilingual.Note(e.Slot.LateNote).Sentence().Zh
 	}
 	return &orchestratorv1.ExplainSlotResponse{
-		Slot: out, Runs: runsOf(e.Runs), Explanation: told.In(e.Sentences, false), LocalizedExplanation: chinese(ctx, e.Sentences), NextCommand: e.Next,
+		Slot: out, Runs: runsOf(e.Runs), Explanation: bilingual.In(e.Sentences, false), LocalizedExplanation: chinese(ctx, e.Sentences), NextCommand: e.Next,
 	}, nil
 }
 

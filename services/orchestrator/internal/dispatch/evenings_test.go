@@ -13,11 +13,11 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/fault/faulttest"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/bilingual"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/dispatch"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/scheduler"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/told"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/worker/workertest"
 )
 
@@ -108,10 +108,10 @@ func TestLateOverClosedDays(t *testing.T) {
 					case 30:
 						said, _, err := scheduler.New(scheduler.Config{Ledger: g.store}).ExplainRun(t.Context(), *status.Last)
 						want := fmt.Sprintf("starts at %s (moneyflow of %s was not published or not complete).", slot.Moment(status.Queued[0].NotBefore, nil), c.day)
-						if text := strings.Join(told.In(said, false), "\n"); err != nil || !strings.Contains(text, want) {
+						if text := strings.Join(bilingual.In(said, false), "\n"); err != nil || !strings.Contains(text, want) {
 							t.Errorf("%q is missing in:\n%s %v", want, text, err)
 						}
-						zh := strings.Join(told.In(said, true), "\n")
+						zh := strings.Join(bilingual.In(said, true), "\n")
 						for _, want := range []string{"预检：universe 的结论：", "的 moneyflow 尚未发布或不完整）。"} {
 							if !strings.Contains(zh, want) {
 								t.Errorf("%q is missing in:\n%s", want, zh)

@@ -8,9 +8,9 @@ import (
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/bilingual"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/told"
 )
 
 // History is what the explanation of a run is made from. Only Run is needed.
@@ -46,17 +46,17 @@ type History struct {
 
 // Explain tells the whole chain of a run in order, one sentence each, and ends
 // with the next command to type.
-func Explain(s History) (sentences []told.Text, next string) {
+func Explain(s History) (sentences []bilingual.Text, next string) {
 	zone := slot.ZoneOr(s.Zone)
-	say := func(en, zh string, args ...any) { sentences = append(sentences, told.Say(en, zh, args...)) }
+	say := func(en, zh string, args ...any) { sentences = append(sentences, bilingual.Say(en, zh, args...)) }
 	when := func(t time.Time) string { return slot.Moment(t, zone) }
-	ask := func(t time.Time) told.Text { return moments(t, zone) }
+	ask := func(t time.Time) bilingual.Text { return moments(t, zone) }
 	r := s.Run
 	if s.Slot != nil {
 		sentences = append(sentences, s.Slot.Explain(zone)...)
 	}
-	say("Run %s of %s was requested at %s %s.", "%[2]s的运行 %[1]s 于 %[3]s %[4]s。", r.ID, told.Pool(r.Pool), when(r.CreatedAt), r.askedBy())
-	if w := r.Request.words(); w != (told.Text{}) {
+	say("Run %s of %s was requested at %s %s.", "%[2]s的运行 %[1]s 于 %[3]s %[4]s。", r.ID, bilingual.Pool(r.Pool), when(r.CreatedAt), r.askedBy())
+	if w := r.Request.words(); w != (bilingual.Text{}) {
 		say("It was requested for %s.", "请求的范围是%s。", w)
 	}
 	if r.State == Queued {
@@ -93,11 +93,11 @@ func Explain(s History) (sentences []told.Text, next string) {
 				say("At %s a user cancelled it%s.", "用户于 %s 取消了它%s。", when(e.Time), because(c.Note))
 			}
 		case e.Preflight != nil && e.Preflight.Module == "" && e.Preflight.Message != "":
-			say("Preflight: %s", "预检：%s", told.Note(e.Preflight.Message).Sentence())
+			say("Preflight: %s", "预检：%s", bilingual.Note(e.Preflight.Message).Sentence())
 		case e.Preflight != nil:
 			for _, i := range e.Preflight.Issues {
 				if i.Severity > fault.Warning {
-					say("Preflight of %s: %s", "%s 的预检：%s", e.Preflight.Module, told.Issue(i).Sentence())
+					say("Preflight of %s: %s", "%s 的预检：%s", e.Preflight.Module, bilingual.Issue(i).Sentence())
 				}
 			}
 		case e.Planned != nil && e.Planned.Partitions == 0:
@@ -122,9 +122,9 @@ func Explain(s History) (sentences []told.Text, next string) {
 }
 
 // explainQueued tells what a run waits for.
-func explainQueued(s History, when func(time.Time) string, ask func(time.Time) told.Text) (said []told.Text, next string) {
+func explainQueued(s History, when func(time.Time) string, ask func(time.Time) bilingual.Text) (said []bilingual.Text, next string) {
 	r := s.Run
-	say := func(en, zh string, args ...any) { said = append(said, told.Say(en, zh, args...)) }
+	say := func(en, zh string, args ...any) { said = append(said, bilingual.Say(en, zh, args...)) }
 	switch {
 	case len(s.Ahead) > 0:
 		say("It is waiting in the queue behind %s.", "它在队列中，排在%s之后。", ids(s.Ahead))
@@ -137,27 +137,27 @@ func explainQueued(s History, when func(time.Time) string, ask func(time.Time) t
 		say("It is waiting in the queue and starts next.", "它在队列中，下一个开始。")
 	}
 	if s.PauseState.Paused {
-		say("The pool %s was paused at %s%s; no run of the pool starts until it is resumed.", "%s于 %s 被暂停%s；恢复之前，它的运行都不会开始。", told.Pool(r.Pool), when(s.PauseState.At), because(s.PauseState.Note))
+		say("The pool %s was paused at %s%s; no run of the pool starts until it is resumed.", "%s于 %s 被暂停%s；恢复之前，它的运行都不会开始。", bilingual.Pool(r.Pool), when(s.PauseState.At), because(s.PauseState.Note))
 		return said, resume(r.Pool)
 	}
 	return said, watch(r.ID)
 }
 
-func explainEnd(s History, when func(time.Time) string, ask func(time.Time) told.Text) (said []told.Text, next string) {
+func explainEnd(s History, when func(time.Time) string, ask func(time.Time) bilingual.Text) (said []bilingual.Text, next string) {
 	r := s.Run
-	say := func(en, zh string, args ...any) { said = append(said, told.Say(en, zh, args...)) }
-	var took told.Text
+	say := func(en, zh string, args ...any) { said = append(said, bilingual.Say(en, zh, args...)) }
+	var took bilingual.Text
 	if d := r.FinishedAt.Sub(r.StartedAt); d >= time.Second && !r.StartedAt.IsZero() {
-		took = told.Say(" after %s", "，用时 %s", round(d))
+		took = bilingual.Say(" after %s", "，用时 %s", round(d))
 	}
 	say("It finished at %s%s as %s: %s", "它于 %s 结束%s，结果为 %s：%s", when(r.FinishedAt), took, strings.ToUpper(string(r.Outcome)), r.ended())
 	for _, e := range s.Events {
 		if c := e.StateChanged; r.Outcome == Unchanged && c != nil && c.To == Finished && c.Note != "" {
-			said = append(said, told.Note(c.Note).Sentence())
+			said = append(said, bilingual.Note(c.Note).Sentence())
 		}
 	}
 	for _, i := range r.Issues {
-		text := told.Say("%s: %s", "%s：%s", i.Reason, told.Issue(i).Sentence())
+		text := bilingual.Say("%s: %s", "%s：%s", i.Reason, bilingual.Issue(i).Sentence())
 		if !slices.Contains(said, text) { // six modules that one token keeps back are one sentence
 			said = append(said, text)
 		}
@@ -172,7 +172,7 @@ func explainEnd(s History, when func(time.Time) string, ask func(time.Time) told
 	case bad && s.Check == readiness.Passed:
 		say("The checks have passed since. Start a run: %s", "此后检查已通过。请开始一次运行：%s", Again(r.Pool, r.Request))
 	case bad && worst.Remedy != "" && (len(s.FollowUps) == 0 || worst.Command() != ""):
-		say("What to do: %s", "怎么办：%s", told.Remedy(worst).Sentence())
+		say("What to do: %s", "怎么办：%s", bilingual.Remedy(worst).Sentence())
 	}
 	for _, f := range s.FollowUps {
 		switch {
@@ -246,12 +246,12 @@ func nextAfter(s History, worst fault.Issue, bad bool) string {
 }
 
 // moments writes a time in the zone, and in Shanghai beside it where that differs.
-func moments(t time.Time, zone *time.Location) told.Text {
+func moments(t time.Time, zone *time.Location) bilingual.Text {
 	text := slot.Moment(t, zone)
 	if there := slot.Moment(t, market.Shanghai); there != text {
-		return told.Say("%s (%s in Shanghai)", "%s（上海 %s）", text, there)
+		return bilingual.Say("%s (%s in Shanghai)", "%s（上海 %s）", text, there)
 	}
-	return told.Same(text)
+	return bilingual.Same(text)
 }
 
 // preflightNow is the command that checks token and modules.
@@ -297,68 +297,68 @@ func resume(pool market.Pool) string {
 	return fmt.Sprintf("curl -X POST localhost:7780/v1/pools/%s:resume -d '{}'", pool)
 }
 
-func (r Run) askedBy() told.Text {
+func (r Run) askedBy() bilingual.Text {
 	switch r.Source {
 	case SourceSchedule:
-		return told.Text{En: "by the schedule", Zh: "由计划发起"}
+		return bilingual.Text{En: "by the schedule", Zh: "由计划发起"}
 	case SourceStartup:
-		return told.Text{En: "because the orchestrator started", Zh: "因编排器启动而发起"}
+		return bilingual.Text{En: "because the orchestrator started", Zh: "因编排器启动而发起"}
 	case SourceAuto:
-		return told.Say("to follow up run %s%s", "作为运行 %s 的后续发起%s", r.Follows, because(r.Note))
+		return bilingual.Say("to follow up run %s%s", "作为运行 %s 的后续发起%s", r.Follows, because(r.Note))
 	}
-	return told.Text{En: "manually", Zh: "由人发起"}
+	return bilingual.Text{En: "manually", Zh: "由人发起"}
 }
 
-func (r Run) ended() told.Text {
+func (r Run) ended() bilingual.Text {
 	if r.Meta.Revised == nil {
 		return r.end()
 	}
 	return r.end().And(r.Meta.Revised.sentence())
 }
 
-func (r Run) end() told.Text {
+func (r Run) end() bilingual.Text {
 	switch r.Outcome {
 	case Succeeded:
 		if left := r.Partitions - r.Completed; left > 0 {
-			return told.Say("%s complete, %s (%d new, %d changed, %d gone), %s. %s of old dates failed and will be repeated on a later evening.",
+			return bilingual.Say("%s complete, %s (%d new, %d changed, %d gone), %s. %s of old dates failed and will be repeated on a later evening.",
 				"完成 %s，%s（新 %d，变 %d，去 %d），%s。旧日期的 %s失败，以后的晚上会重做。",
 				count(r.Completed, partition), count(int(r.Rows), row), r.New, r.Changed, r.Gone, count(r.Calls, call), count(left, recheck))
 		}
-		return told.Say("all of %s complete, %s (%d new, %d changed, %d gone), %s.", "%s全部完成，%s（新 %d，变 %d，去 %d），%s。",
+		return bilingual.Say("all of %s complete, %s (%d new, %d changed, %d gone), %s.", "%s全部完成，%s（新 %d，变 %d，去 %d），%s。",
 			count(r.Partitions, partition), count(int(r.Rows), row), r.New, r.Changed, r.Gone, count(r.Calls, call))
 	case Unchanged:
-		return told.Text{En: "there was nothing to do.", Zh: "没有要做的。"}
+		return bilingual.Text{En: "there was nothing to do.", Zh: "没有要做的。"}
 	case Blocked:
 		if r.Completed > 0 { // before a pause
-			return told.Say("%s failed; %d of %s had been completed and are kept.", "%s没有通过；%[3]s中已完成 %[2]d 个，予以保留。", r.Stage.words(), r.Completed, count(r.Partitions, partition))
+			return bilingual.Say("%s failed; %d of %s had been completed and are kept.", "%s没有通过；%[3]s中已完成 %[2]d 个，予以保留。", r.Stage.words(), r.Completed, count(r.Partitions, partition))
 		}
-		return told.Say("%s failed, and nothing was written.", "%s没有通过，没有写入任何内容。", r.Stage.words())
+		return bilingual.Say("%s failed, and nothing was written.", "%s没有通过，没有写入任何内容。", r.Stage.words())
 	case Cancelled:
-		return told.Say("%d of %s had been completed and are kept.", "%[2]s中已完成 %[1]d 个，予以保留。", r.Completed, count(r.Partitions, partition))
+		return bilingual.Say("%d of %s had been completed and are kept.", "%[2]s中已完成 %[1]d 个，予以保留。", r.Completed, count(r.Partitions, partition))
 	}
-	text := told.Say("%d of %s complete, %s (%d new, %d changed, %d gone), %s.", "%[2]s中完成 %[1]d 个，%[3]s（新 %[4]d，变 %[5]d，去 %[6]d），%[7]s。",
+	text := bilingual.Say("%d of %s complete, %s (%d new, %d changed, %d gone), %s.", "%[2]s中完成 %[1]d 个，%[3]s（新 %[4]d，变 %[5]d，去 %[6]d），%[7]s。",
 		r.Completed, count(r.Partitions, partition), count(int(r.Rows), row), r.New, r.Changed, r.Gone, count(r.Calls, call))
 	if len(r.Meta.BlockedModules) > 0 {
-		text = text.And(told.Say("Blocked: %s.", "被阻止：%s。", strings.Join(r.Meta.BlockedModules, ", ")))
+		text = text.And(bilingual.Say("Blocked: %s.", "被阻止：%s。", strings.Join(r.Meta.BlockedModules, ", ")))
 	}
 	return text
 }
 
 // words is what is checked at a stage.
-func (s Stage) words() told.Text {
+func (s Stage) words() bilingual.Text {
 	switch s {
 	case StageToken:
-		return told.Text{En: "the check of the token", Zh: "令牌的检查"}
+		return bilingual.Text{En: "the check of the token", Zh: "令牌的检查"}
 	case StageReadiness:
-		return told.Text{En: "the check of token and modules", Zh: "令牌和模块的检查"}
+		return bilingual.Text{En: "the check of token and modules", Zh: "令牌和模块的检查"}
 	case StageAnalysisInit:
-		return told.Text{En: "the check of the pool's file", Zh: "股票池文件的检查"}
+		return bilingual.Text{En: "the check of the pool's file", Zh: "股票池文件的检查"}
 	}
-	return told.Text{En: "the check of the ingest-worker", Zh: "采集器的检查"}
+	return bilingual.Text{En: "the check of the ingest-worker", Zh: "采集器的检查"}
 }
 
 // partitionsSay has a sentence for each dataset that is not complete.
-func partitionsSay(r Run, partitions []Partition) (sentences []told.Text) {
+func partitionsSay(r Run, partitions []Partition) (sentences []bilingual.Text) {
 	type tally struct {
 		states map[PartitionState]int
 		sample *Partition
@@ -388,59 +388,59 @@ func partitionsSay(r Run, partitions []Partition) (sentences []told.Text) {
 				en, zh = append(en, fmt.Sprintf("%d %s", n, state)), append(zh, fmt.Sprintf("%s %d 个", partitionStates[state], n))
 			}
 		}
-		text := told.Text{En: name + ": " + strings.Join(en, ", ") + ".", Zh: name + "：" + strings.Join(zh, "，") + "。"}
+		text := bilingual.Text{En: name + ": " + strings.Join(en, ", ") + ".", Zh: name + "：" + strings.Join(zh, "，") + "。"}
 		if worst, ok := fault.Worst(t.sample.Issues); ok && r.State != Finished {
-			text = text.And(told.Issue(worst).Sentence())
+			text = text.And(bilingual.Issue(worst).Sentence())
 		}
 		sentences = append(sentences, text)
 	}
 	return sentences
 }
 
-func (q Request) words() told.Text {
-	var parts []told.Text
+func (q Request) words() bilingual.Text {
+	var parts []bilingual.Text
 	switch {
 	case !noDate(q.Start) && !noDate(q.End):
-		parts = append(parts, told.Say("the dates %s to %s", "日期 %s 至 %s", q.Start, q.End))
+		parts = append(parts, bilingual.Say("the dates %s to %s", "日期 %s 至 %s", q.Start, q.End))
 	case !noDate(q.Start):
-		parts = append(parts, told.Say("the dates from %s", "自 %s 起的日期", q.Start))
+		parts = append(parts, bilingual.Say("the dates from %s", "自 %s 起的日期", q.Start))
 	case !noDate(q.End):
-		parts = append(parts, told.Say("the dates up to %s", "至 %s 为止的日期", q.End))
+		parts = append(parts, bilingual.Say("the dates up to %s", "至 %s 为止的日期", q.End))
 	}
 	if len(q.Modules) > 0 {
-		parts = append(parts, told.Say("the modules %s", "模块 %s", strings.Join(q.Modules, ", ")))
+		parts = append(parts, bilingual.Say("the modules %s", "模块 %s", strings.Join(q.Modules, ", ")))
 	}
 	if q.Refetch {
-		parts = append(parts, told.Text{En: "complete dates as well (refetch)", Zh: "也包括完整的日期（refetch）"})
+		parts = append(parts, bilingual.Text{En: "complete dates as well (refetch)", Zh: "也包括完整的日期（refetch）"})
 	}
-	return told.Text{En: strings.Join(told.In(parts, false), ", "), Zh: strings.Join(told.In(parts, true), "，")}
+	return bilingual.Text{En: strings.Join(bilingual.In(parts, false), ", "), Zh: strings.Join(bilingual.In(parts, true), "，")}
 }
 
 func watch(id string) string { return "curl -N localhost:7780/v1/runs/" + id + ":watch" }
 
-func upTo(p *Planned) told.Text {
+func upTo(p *Planned) bilingual.Text {
 	if noDate(p.LastTradeDate) {
-		return told.Text{}
+		return bilingual.Text{}
 	}
-	return told.Say(", up to %s", "，至 %s", p.LastTradeDate)
+	return bilingual.Say(", up to %s", "，至 %s", p.LastTradeDate)
 }
 
 // because puts a note in brackets, without the full stop that one of this service has.
-func because(note string) told.Text {
+func because(note string) bilingual.Text {
 	if note == "" {
-		return told.Text{}
+		return bilingual.Text{}
 	}
-	text := told.Note(note)
+	text := bilingual.Note(note)
 	text.En = strings.TrimSuffix(text.En, ".")
-	return told.Say(" (%s)", "（%s）", text)
+	return bilingual.Say(" (%s)", "（%s）", text)
 }
 
-func ids(runs []Run) told.Text {
-	names := make([]told.Text, len(runs))
+func ids(runs []Run) bilingual.Text {
+	names := make([]bilingual.Text, len(runs))
 	for i, r := range runs {
-		names[i] = told.Say("run %s (%s)", "运行 %s（%s）", r.ID, inState(r.State))
+		names[i] = bilingual.Say("run %s (%s)", "运行 %s（%s）", r.ID, inState(r.State))
 	}
-	return told.Text{En: strings.Join(told.In(names, false), ", "), Zh: strings.Join(told.In(names, true), "、")}
+	return bilingual.Text{En: strings.Join(bilingual.In(names, false), ", "), Zh: strings.Join(bilingual.In(names, true), "、")}
 }
 
 // states are how a run's state reads in Chinese, and partitionStates that of a partition.
@@ -454,23 +454,23 @@ var (
 	}
 )
 
-func inState(s State) told.Text { return told.Text{En: string(s), Zh: states[s]} }
+func inState(s State) bilingual.Text { return bilingual.Text{En: string(s), Zh: states[s]} }
 
 // What is counted, in the singular, with the words that Chinese puts behind a number.
 var (
-	partition      = told.Text{En: "partition", Zh: "个分区"}
-	otherPartition = told.Text{En: "other partition", Zh: "个其他分区"}
-	call           = told.Text{En: "call", Zh: "次调用"}
-	recheck        = told.Text{En: "re-check", Zh: "次复查"}
-	value          = told.Text{En: "value", Zh: "个值"}
-	row            = told.Text{En: "row", Zh: "行"}
+	partition      = bilingual.Text{En: "partition", Zh: "个分区"}
+	otherPartition = bilingual.Text{En: "other partition", Zh: "个其他分区"}
+	call           = bilingual.Text{En: "call", Zh: "次调用"}
+	recheck        = bilingual.Text{En: "re-check", Zh: "次复查"}
+	value          = bilingual.Text{En: "value", Zh: "个值"}
+	row            = bilingual.Text{En: "row", Zh: "行"}
 )
 
-func count(n int, thing told.Text) told.Text {
+func count(n int, thing bilingual.Text) bilingual.Text {
 	if n != 1 {
 		thing.En += "s"
 	}
-	return told.Say("%d %s", "%d %s", n, thing)
+	return bilingual.Say("%d %s", "%d %s", n, thing)
 }
 
 func round(d time.Duration) string {

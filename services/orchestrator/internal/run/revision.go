@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/afterbell/afterbell/services/internal/market"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/told"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/bilingual"
 )
 
 // Revision is one value that a pool held and that a later answer of the provider
@@ -60,13 +60,13 @@ func (r *Revised) Add(more *Revised) *Revised {
 }
 
 // sentence tells a user what changed.
-func (r *Revised) sentence() told.Text {
-	text := told.Say("%s in %s of the stored data changed or disappeared; the old values are kept in revisions.", "已存数据的 %[2]s中有 %[1]s改变或消失；旧值保留在 revisions 中。",
+func (r *Revised) sentence() bilingual.Text {
+	text := bilingual.Say("%s in %s of the stored data changed or disappeared; the old values are kept in revisions.", "已存数据的 %[2]s中有 %[1]s改变或消失；旧值保留在 revisions 中。",
 		count(int(r.Values), value), count(int(r.Rows), row))
 	l := r.Largest
 	if r.Change == 0 || l.Old == nil || l.New == nil {
 		return text
 	}
-	return text.And(told.Say("The largest change: %s of %s on %s was %s and is now %s (%s).", "最大的改变：%[2]s 在 %[3]s 的 %[1]s 原为 %[4]s，现为 %[5]s（%[6]s）。",
+	return text.And(bilingual.Say("The largest change: %s of %s on %s was %s and is now %s (%s).", "最大的改变：%[2]s 在 %[3]s 的 %[1]s 原为 %[4]s，现为 %[5]s（%[6]s）。",
 		l.Column, l.Symbol, l.Date, *l.Old, *l.New, l.Dataset))
 }

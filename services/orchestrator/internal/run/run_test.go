@@ -12,11 +12,11 @@ import (
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/bilingual"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/catalog"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/settings"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/told"
 )
 
 var (
@@ -330,7 +330,7 @@ func TestFollowUp(t *testing.T) {
 		if ok != !c.at.IsZero() || !n.At.Equal(c.at) || n.Attempt != c.attempt || ok && (n.Note == "" || n.Reason == "") {
 			t.Errorf("%s: %v %v attempt %d %q; want %v", name, ok, n.At, n.Attempt, n.Note, c.at)
 		}
-		if ok && told.Note(n.Note).Zh == n.Note {
+		if ok && bilingual.Note(n.Note).Zh == n.Note {
 			t.Errorf("%s: %q has no Chinese", name, n.Note)
 		}
 	}
@@ -662,12 +662,12 @@ func TestExplainSaysWhatTheGateFound(t *testing.T) {
 }
 
 // english is what is told, in English; all of it is told in Chinese as well.
-func english(t *testing.T, said []told.Text) string {
+func english(t *testing.T, said []bilingual.Text) string {
 	t.Helper()
 	for _, s := range said {
 		if !strings.ContainsFunc(s.Zh, func(r rune) bool { return unicode.Is(unicode.Han, r) }) || strings.Contains(s.Zh, "%!") {
 			t.Errorf("%q is in Chinese %q", s.En, s.Zh)
 		}
 	}
-	return strings.Join(told.In(said, false), "\n")
+	return strings.Join(bilingual.In(said, false), "\n")
 }

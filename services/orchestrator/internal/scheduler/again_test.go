@@ -9,9 +9,9 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/fault/faulttest"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/bilingual"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/told"
 )
 
 // TestEveningSurvivesChangesOfTheSchedule changes the schedule before and after the slot of
@@ -104,7 +104,7 @@ func TestEveningSurvivesChangesOfTheSchedule(t *testing.T) {
 					t.Errorf("started at %q after %d runs, want %q after %d", evening, len(before), c.starts, c.early)
 				}
 				e := got(w, func(ctx context.Context) (Explanation, error) { return w.scheduler.ExplainSlot(ctx, id) })
-				text := strings.Join(told.In(e.Sentences, false), "\n")
+				text := strings.Join(bilingual.In(e.Sentences, false), "\n")
 				if !strings.Contains(text, c.says) {
 					t.Errorf("the slot does not say %q:\n%s", c.says, text)
 				}

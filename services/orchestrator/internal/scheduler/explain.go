@@ -9,11 +9,11 @@ import (
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/bilingual"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/preflight"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/told"
 )
 
 // Explanation answers why a slot's run did or did not happen.
@@ -23,13 +23,13 @@ type Explanation struct {
 	// Runs are the run that answers it and its follow-ups, oldest first.
 	Runs []run.Run
 	// Sentences tell the chain in order.
-	Sentences []told.Text
+	Sentences []bilingual.Text
 	// Next is the next command to type.
 	Next string
 }
 
 func (e *Explanation) say(en, zh string, args ...any) {
-	e.Sentences = append(e.Sentences, told.Say(en, zh, args...))
+	e.Sentences = append(e.Sentences, bilingual.Say(en, zh, args...))
 }
 
 // maxChain bounds the runs an explanation follows.
@@ -127,7 +127,7 @@ func (s *Scheduler) ExplainSlot(ctx context.Context, id string) (Explanation, er
 			return Explanation{}, err
 		}
 		if ok && !again {
-			e.Sentences = append(e.Sentences, told.Issue(issue))
+			e.Sentences = append(e.Sentences, bilingual.Issue(issue))
 		}
 	}
 	if v.RunID != "" {
@@ -268,7 +268,7 @@ func (s *Scheduler) foresee(ctx context.Context, sched slot.Schedule, zone *time
 		}
 	}
 	for _, i := range e.Slot.Issues {
-		e.say("%s: %s", "%s：%s", i.Reason, told.Issue(i))
+		e.say("%s: %s", "%s：%s", i.Reason, bilingual.Issue(i))
 	}
 	return e, nil
 }
@@ -280,16 +280,16 @@ func (s *Scheduler) foreseeCheck(ctx context.Context, e *Explanation) error {
 		return err
 	}
 	facts.Now = s.now()
-	text := told.Text{En: "With the current settings it will run.", Zh: "按现在的设置，它会运行。"}
+	text := bilingual.Text{En: "With the current settings it will run.", Zh: "按现在的设置，它会运行。"}
 	if facts.Catalog != nil {
 		v := readiness.Judge(e.Slot.Pool, facts)
 		why, _ := fault.Worst(v.Issues)
 		switch v.Decision {
 		case readiness.Blocked:
-			text = told.Say("It will start, but the last check failed (%s); unless that is mended, the run is blocked.",
+			text = bilingual.Say("It will start, but the last check failed (%s); unless that is mended, the run is blocked.",
 				"它会开始，但最近一次检查没有通过（%s）；如果不解决，运行会被阻止。", why.Reason)
 		case readiness.Degraded:
-			text = told.Say("It will run without %s, because the last check failed (%s), unless that is mended.",
+			text = bilingual.Say("It will run without %s, because the last check failed (%s), unless that is mended.",
 				"它会运行，但不包括 %s，因为最近一次检查没有通过（%s），除非先解决。", strings.Join(v.Blocked, ", "), why.Reason)
 		}
 		if command := why.Command(); command != "" && v.Decision != readiness.Ready {

@@ -17,11 +17,11 @@ import (
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/bilingual"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/ledger"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/settings"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/told"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -227,7 +227,7 @@ func got[T any](w *world, f func(context.Context) (T, error)) T {
 func (w *world) slot(d market.Date, pool market.Pool) slot.Slot {
 	w.t.Helper()
 	v := got(w, func(ctx context.Context) (slot.Slot, error) { return w.store.Slot(ctx, slot.ID(d, pool)) })
-	if v.LateNote != "" && told.Note(v.LateNote).Zh == v.LateNote {
+	if v.LateNote != "" && bilingual.Note(v.LateNote).Zh == v.LateNote {
 		w.t.Errorf("the note %q has no Chinese", v.LateNote)
 	}
 	return v
@@ -256,5 +256,5 @@ func (w *world) explain(d market.Date, pool market.Pool) (string, Explanation) {
 	if len(e.Sentences) == 0 || e.Next == "" {
 		w.t.Errorf("%s of %s is not explained: %+v", pool, d, e)
 	}
-	return strings.Join(told.In(e.Sentences, false), "\n"), e
+	return strings.Join(bilingual.In(e.Sentences, false), "\n"), e
 }

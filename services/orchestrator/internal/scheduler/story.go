@@ -7,15 +7,15 @@ import (
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/bilingual"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/preflight"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/told"
 )
 
 // ExplainRun tells the whole chain of a run in order, and the next command to type.
-func (s *Scheduler) ExplainRun(ctx context.Context, r run.Run) (sentences []told.Text, next string, err error) {
+func (s *Scheduler) ExplainRun(ctx context.Context, r run.Run) (sentences []bilingual.Text, next string, err error) {
 	zone := market.Shanghai
 	if sched, err := s.ledger.Schedule(ctx); err == nil {
 		if known, err := slot.ParseZone(sched.TimeZone); err == nil {

@@ -4,7 +4,7 @@ import (
 	"time"
 
 	"github.com/afterbell/afterbell/services/internal/market"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/told"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/bilingual"
 )
 
 // ZoneOr is zone, or Shanghai for nil.
@@ -22,18 +22,18 @@ func Moment(t time.Time, zone *time.Location) string {
 }
 
 // Explain tells in sentences when a slot was due and what happened to it.
-func (s Slot) Explain(zone *time.Location) (sentences []told.Text) {
-	say := func(en, zh string, args ...any) { sentences = append(sentences, told.Say(en, zh, args...)) }
+func (s Slot) Explain(zone *time.Location) (sentences []bilingual.Text) {
+	say := func(en, zh string, args ...any) { sentences = append(sentences, bilingual.Say(en, zh, args...)) }
 	if s.State == Pending {
-		say("The slot of %s for %s is due at %s.", "%[2]s %[1]s 的时段于 %[3]s 到期。", s.Date, told.Pool(s.Pool), Moment(s.DueAt, zone))
+		say("The slot of %s for %s is due at %s.", "%[2]s %[1]s 的时段于 %[3]s 到期。", s.Date, bilingual.Pool(s.Pool), Moment(s.DueAt, zone))
 	} else {
-		say("The slot of %s for %s was due at %s.", "%[2]s %[1]s 的时段于 %[3]s 到期。", s.Date, told.Pool(s.Pool), Moment(s.DueAt, zone))
+		say("The slot of %s for %s was due at %s.", "%[2]s %[1]s 的时段于 %[3]s 到期。", s.Date, bilingual.Pool(s.Pool), Moment(s.DueAt, zone))
 	}
 	at := Moment(s.DecidedAt, zone)
 	switch s.State {
 	case Fired:
 		if s.Late > 0 {
-			say("It started at %s, %s late: %s", "它于 %s 开始，晚了 %s：%s。", at, s.Late.Round(time.Second), told.Note(s.LateNote))
+			say("It started at %s, %s late: %s", "它于 %s 开始，晚了 %s：%s。", at, s.Late.Round(time.Second), bilingual.Note(s.LateNote))
 		} else {
 			say("It started run %[2]s at %[1]s.", "它于 %s 开始了运行 %s。", at, s.RunID)
 		}
@@ -45,7 +45,7 @@ func (s Slot) Explain(zone *time.Location) (sentences []told.Text) {
 		say("At %[2]s it was recorded as covered by run %[1]s.", "它于 %[2]s 被记为由运行 %[1]s 覆盖。", s.RunID, at)
 	}
 	for _, i := range s.Issues {
-		say("%s: %s", "%s：%s", i.Reason, told.Issue(i))
+		say("%s: %s", "%s：%s", i.Reason, bilingual.Issue(i))
 	}
 	return sentences
 }

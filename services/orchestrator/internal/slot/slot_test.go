@@ -7,7 +7,7 @@ import (
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/told"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/bilingual"
 )
 
 var (
@@ -283,7 +283,7 @@ func TestExplainSaysWhatBecameOfIt(t *testing.T) {
 		s := base
 		s.State, s.RunID = state, "R"
 		s.Issues = []fault.Issue{fault.NewIssue(fault.CalendarEnded, "It ended.")}
-		if got := strings.Join(told.In(s.Explain(nil), false), " "); !strings.Contains(got, want) || !strings.Contains(got, "CALENDAR_ENDED: It ended.") {
+		if got := strings.Join(bilingual.In(s.Explain(nil), false), " "); !strings.Contains(got, want) || !strings.Contains(got, "CALENDAR_ENDED: It ended.") {
 			t.Errorf("%s: %s", state, got)
 		}
 	}

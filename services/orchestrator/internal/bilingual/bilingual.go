@@ -1,6 +1,6 @@
-// Package told writes sentences for people in English and in Simplified Chinese, side by
+// Package bilingual writes sentences for people in English and in Simplified Chinese, side by
 // side, so that neither is changed without the other in sight.
-package told
+package bilingual
 
 import (
 	"fmt"

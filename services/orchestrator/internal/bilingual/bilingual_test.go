@@ -1,28 +1,28 @@
-package told_test
+package bilingual_test
 
 import (
 	"testing"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/told"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/bilingual"
 )
 
 func TestSay(t *testing.T) {
-	n := told.Text{En: "2 calls", Zh: "2 次调用"}
-	got := told.Say("At %s it made %s.", "它于 %[1]s 做了 %[2]s。", "19:30", n)
-	if want := (told.Text{En: "At 19:30 it made 2 calls.", Zh: "它于 19:30 做了 2 次调用。"}); got != want {
+	n := bilingual.Text{En: "2 calls", Zh: "2 次调用"}
+	got := bilingual.Say("At %s it made %s.", "它于 %[1]s 做了 %[2]s。", "19:30", n)
+	if want := (bilingual.Text{En: "At 19:30 it made 2 calls.", Zh: "它于 19:30 做了 2 次调用。"}); got != want {
 		t.Errorf("%q, want %q", got, want)
 	}
-	if got := got.And(told.Same("daily")); got.En != "At 19:30 it made 2 calls. daily" || got.Zh != "它于 19:30 做了 2 次调用。daily" {
+	if got := got.And(bilingual.Same("daily")); got.En != "At 19:30 it made 2 calls. daily" || got.Zh != "它于 19:30 做了 2 次调用。daily" {
 		t.Errorf("joined: %q", got)
 	}
-	if got := told.In([]told.Text{n, told.Same("x")}, true); got[0] != "2 次调用" || got[1] != "x" {
+	if got := bilingual.In([]bilingual.Text{n, bilingual.Same("x")}, true); got[0] != "2 次调用" || got[1] != "x" {
 		t.Errorf("in Chinese: %q", got)
 	}
 }
 
 func TestSentence(t *testing.T) {
-	for text, want := range map[told.Text]told.Text{
+	for text, want := range map[bilingual.Text]bilingual.Text{
 		{En: "It ended", Zh: "它结束了"}:                    {En: "It ended.", Zh: "它结束了。"},
 		{En: "It ended.", Zh: "It ended."}:              {En: "It ended.", Zh: "It ended."},
 		{En: "Look: curl -N x", Zh: "查看：curl -N x"}:     {En: "Look: curl -N x", Zh: "查看：curl -N x"},
@@ -37,11 +37,11 @@ func TestSentence(t *testing.T) {
 
 func TestIssue(t *testing.T) {
 	i := fault.NewIssue(fault.NotTradingDay, "The exchange is closed on 2026-03-01.", "trade_date", "2026-03-01")
-	if got := told.Issue(i); got.En != i.Message || got.Zh != "2026-03-01 不是交易日。" {
+	if got := bilingual.Issue(i); got.En != i.Message || got.Zh != "2026-03-01 不是交易日。" {
 		t.Errorf("%q", got)
 	}
 	i = fault.Issue{Reason: "OF_A_NEWER_RELEASE", Message: "It broke.", Remedy: "Mend it."}
-	if got, todo := told.Issue(i), told.Remedy(i); got.Zh != "It broke." || todo.Zh != "Mend it." {
+	if got, todo := bilingual.Issue(i), bilingual.Remedy(i); got.Zh != "It broke." || todo.Zh != "Mend it." {
 		t.Errorf("without Chinese: %q %q", got, todo)
 	}
 }
@@ -59,7 +59,7 @@ func TestNote(t *testing.T) {
 		"Verdict for universe: blocked; 0 modules can run, 6 are blocked.":                                            "universe 的结论：被阻止；0 个模块可运行，6 个被阻止",
 		"stock.basic: the probe of 2026-03-02 19:00:00 +08:00 is reused (pass).":                                      "stock.basic：沿用 2026-03-02 19:00:00 +08:00 的探测（pass）",
 	} {
-		if got := told.Note(text); got.En != text || got.Zh != want {
+		if got := bilingual.Note(text); got.En != text || got.Zh != want {
 			t.Errorf("%q is in Chinese %q, want %q", text, got.Zh, want)
 		}
 	}

@@ -1,4 +1,4 @@
-package told
+package bilingual
 
 import (
 	"regexp"
