@@ -105,7 +105,7 @@ var entries = []entry{
 		"Compare with the provider's website. The date is fetched again; if it is still empty on three days, it is accepted.", "dataset", "trade_date", "expected_count"),
 	e(AcceptedShort, Notice, StatusDataLoss,
 		"The provider returned the same incomplete response on three different days, so it is accepted.",
-		"If you need the missing rows, compare with another source. A run with refetch for the date fetches it again.", "dataset", "trade_date", "row_count", "expected_count", "days"),
+		"No action is needed: re-checks of old dates fetch it again for 30 days. A run with refetch for the date fetches it at once.", "dataset", "trade_date", "row_count", "expected_count", "days"),
 	e(ProbeEmpty, Notice, StatusUnavailable,
 		"A probe was permitted and returned no rows.",
 		"No action is needed: the run decides for each date whether rows are missing.", "domain", "module", "api"),

@@ -140,7 +140,7 @@ var chineseRemedies = map[string]string{
 	"No action is needed: the date is fetched again later.":                                                                                            "无需处理：该日期稍后会重新获取。",
 	"No action is needed: the date is fetched again. If the response is the same on three days, it is accepted.":                                       "无需处理：该日期会重新获取。如果三天的应答都相同，则接受。",
 	"Compare with the provider's website. The date is fetched again; if it is still empty on three days, it is accepted.":                              "请与数据源的网站核对。该日期会重新获取；如果三天都为空，则接受。",
-	"If you need the missing rows, compare with another source. A run with refetch for the date fetches it again.":                                     "如果需要缺少的行，请与其他来源核对。对该日期做一次带 refetch 的运行会重新获取。",
+	"No action is needed: re-checks of old dates fetch it again for 30 days. A run with refetch for the date fetches it at once.":                      "无需处理：30 天内，旧日期的复查会再次获取。对该日期运行一次 refetch 可以立即获取。",
 	"If you need one of these symbols, compare with another source. A run with refetch for that date fetches it again.":                                "如果需要其中的代码，请与其他来源核对。对该日期做一次带 refetch 的运行会重新获取。",
 	"No action is needed: the run decides for each date whether rows are missing.":                                                                     "无需处理：运行时按日期判断是否缺少数据。",
 	"No action is needed: the run decides for each date whether values are missing.":                                                                   "无需处理：运行时按日期判断是否缺少数值。",

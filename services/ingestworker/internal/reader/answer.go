@@ -210,7 +210,7 @@ func (a *Answer) incomplete(lacks []Condition) error {
 		err.Message += fmt.Sprintf(" No instrument list of this version has %s, so no run fetches it.", firstOf(unknown, len(unknown)))
 		err.Remedy = fmt.Sprintf(`Correct the symbol, or omit require to get the rows that exist. This searches the instruments: curl "localhost:7780/v1/instruments?query=%s"`, unknown[0])
 	case !again && len(dates) > 0 && settled:
-		err.Message += " They were accepted as they are, so no scheduled run fetches them again."
+		err.Message += " They were accepted as they are, so only re-checks of old dates fetch them again."
 		err.Remedy = "Omit require to get the rows that exist, or fetch the dates once more: " + a.fetch(dates, true)
 	case !again && len(dates) > 0:
 		err.Message += " They are before the pool's window, so no scheduled run fetches them."
