@@ -32,6 +32,7 @@ func (d *days) put(fl *flight, day *evidence.Day) map[coverage.Key]*evidence.Day
 	}
 	d.turns++
 	fl.turn.Store(d.turns)
+	defer fl.remember()
 	kept := slices.DeleteFunc(slices.Clone(d.held[day.Dataset]), func(x *evidence.Day) bool { return x.Date == day.Date })
 	d.held[day.Dataset] = append(kept[max(0, len(kept)+1-mostDays):], day)
 	seen := map[coverage.Key]*evidence.Day{}
@@ -50,6 +51,16 @@ func (d *days) drop(day *evidence.Day) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.held[day.Dataset] = slices.DeleteFunc(slices.Clone(d.held[day.Dataset]), func(x *evidence.Day) bool { return x == day })
+}
+
+// get is a remembered day, or nil.
+func (d *days) get(k coverage.Key) *evidence.Day {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if i := slices.IndexFunc(d.held[k.Dataset], func(x *evidence.Day) bool { return x.Date == k.Date }); i >= 0 {
+		return d.held[k.Dataset][i]
+	}
+	return nil
 }
 
 // holds reports whether a day is remembered still.

@@ -398,7 +398,11 @@ func (x *examination) sameDate(ctx context.Context) error {
 		if err := x.values(ctx, other); err != nil {
 			return err
 		}
-		x.found(evidence.Missing(x.day, other, x.prev, x.next))
+		missing, ok, err := x.missing(ctx, x.day, other, x.prev, x.next)
+		if err != nil {
+			return err
+		}
+		x.found(missing, ok)
 		if err := x.skippedToo(ctx, other); err != nil {
 			return err
 		}
@@ -409,11 +413,37 @@ func (x *examination) sameDate(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if f, ok := evidence.Missing(other, x.day, was, will); ok {
+		f, ok, err := x.missing(ctx, other, x.day, was, will)
+		if err != nil {
+			return err
+		}
+		if ok {
 			x.accuse(other, f)
 		}
 	}
 	return nil
+}
+
+// missing is evidence.Missing, with the days beside that are in progress where none is
+// held: without any, a company that the dataset has on no day counts as missing. Only the
+// day in progress waits for those beside it; they wait for no other dataset's.
+func (x *examination) missing(ctx context.Context, day, other, prev, next *evidence.Day) (evidence.Finding, bool, error) {
+	f, ok := evidence.Missing(day, other, prev, next)
+	if !ok || prev != nil || next != nil {
+		return f, ok, nil
+	}
+	var beside []*evidence.Day
+	for _, d := range []market.Date{x.cal.Before(day.Date), x.cal.Next(day.Date)} {
+		k := coverage.Key{Dataset: day.Dataset, Date: d}
+		if day == x.day {
+			if err := x.i.flights.remembered(ctx, x.flight, k); err != nil {
+				return f, false, err
+			}
+		}
+		beside = append(beside, x.i.days.get(k))
+	}
+	f, ok = evidence.Missing(day, other, beside...)
+	return f, ok, nil
 }
 
 // skippedToo finds symbols that the date's daily lacks as well, though the days beside

@@ -1,11 +1,14 @@
 package ingest_test
 
 import (
+	"bytes"
+	"io"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -34,7 +37,7 @@ func (anyToken) Fingerprint(string) string { return "fp" }
 
 // evening is a rig of both pools over a provider without a network, for use in a bubble
 // of time. What is to come is not published.
-func evening(t *testing.T, p *providertest.Provider, window int) *rig {
+func evening(t *testing.T, p *providertest.Provider, window int, through http.RoundTripper) *rig {
 	p.First = market.NewDate(2025, 1, 1)
 	p.Share = func(_ string, d market.Date) float64 {
 		if d > market.DateOf(time.Now()) {
@@ -46,7 +49,7 @@ func evening(t *testing.T, p *providertest.Provider, window int) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	client, err := tushare.New(tushare.Config{URL: "http://provider.test", Tokens: anyToken{}, Limiter: limits, Transport: direct{p}, Log: slog.New(slog.DiscardHandler)})
+	client, err := tushare.New(tushare.Config{URL: "http://provider.test", Tokens: anyToken{}, Limiter: limits, Transport: through, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -203,7 +206,7 @@ func TestAStandingConflictEnds(t *testing.T) {
 			}
 			return true
 		}
-		r := evening(t, p, 20)
+		r := evening(t, p, 20, direct{p})
 		defer r.close()
 		held := func(dataset string) coverage.Verdict {
 			rec, _ := r.sinks[market.Targets].Held(coverage.Key{Dataset: dataset, Date: first + 1, Symbol: wrong})
@@ -270,7 +273,7 @@ func TestAUnitThatChangesForGood(t *testing.T) {
 			}
 			return true
 		}
-		r := evening(t, p, 10)
+		r := evening(t, p, 10, direct{p})
 		defer r.close()
 		var told []fault.Issue
 		for day := first; day <= first+4; day++ {
@@ -296,6 +299,63 @@ func TestAUnitThatChangesForGood(t *testing.T) {
 			if held, _ := r.sinks[market.Universe].Held(coverage.Key{Dataset: catalog.DailyBasic, Date: d}); held.Verdict != coverage.Complete {
 				t.Errorf("%s is %s", d, held.Verdict)
 			}
+		}
+	})
+}
+
+// waiting holds the calls for one trade date of daily back until the gate opens.
+type waiting struct {
+	http.RoundTripper
+	date market.Date
+	gate chan struct{}
+}
+
+func (w waiting) RoundTrip(r *http.Request) (*http.Response, error) {
+	body, err := io.ReadAll(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	r.Body = io.NopCloser(bytes.NewReader(body))
+	if bytes.Contains(body, []byte(`"daily"`)) && bytes.Contains(body, []byte(w.date.Compact())) {
+		<-w.gate
+	}
+	return w.RoundTripper.RoundTrip(r)
+}
+
+// TestACompanyThatDailyNeverHas: a company that has a valuation and no daily on any day is
+// not missing, also while the day beside is only on its way.
+func TestACompanyThatDailyNeverHas(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first := market.NewDate(2026, 3, 2) // a Monday
+		time.Sleep(time.Until((first + 4).At(20, 0, market.Shanghai)))
+		p := providertest.New(60, 10, first+4)
+		p.Change = func(api string, row map[string]any) bool {
+			return api != catalog.Daily || row["ts_code"] != "600000.SH"
+		}
+		slow := waiting{direct{p}, first + 2, make(chan struct{})}
+		r := evening(t, p, 20, slow)
+		defer r.close()
+		refs, err := r.ing.References(t.Context(), coverage.PlanRequest{Pool: market.Universe, Datasets: everything, Start: first, End: first + 4})
+		if err != nil {
+			t.Fatal(err)
+		}
+		r.all(refs.Partitions, 1)
+		fetch := func(dataset string, d market.Date) {
+			o := r.one(t.Context(), coverage.Partition{ID: coverage.PartitionID(dataset, d, d, nil), Pool: market.Universe, Dataset: dataset, Start: d, End: d})
+			if o.err != nil {
+				t.Errorf("%s %s: %v", dataset, d, o.err)
+			}
+		}
+		fetch(catalog.DailyBasic, first+1)
+		var both sync.WaitGroup
+		for _, d := range []market.Date{first + 2, first + 1} {
+			both.Go(func() { fetch(catalog.Daily, d) })
+			synctest.Wait()
+		}
+		close(slow.gate)
+		both.Wait()
+		if held, _ := r.sinks[market.Universe].Held(coverage.Key{Dataset: catalog.Daily, Date: first + 1}); held.Verdict != coverage.Complete {
+			t.Errorf("%s is %s: %v", first+1, held.Verdict, held.Issues)
 		}
 	})
 }

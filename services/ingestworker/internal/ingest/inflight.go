@@ -42,9 +42,15 @@ type flight struct {
 	// counts and whole are valid once judged is closed.
 	counts coverage.ExchangeCounts
 	whole  bool
-	// turn is when its day was remembered, in the order of all; 0 before.
-	turn atomic.Int64
+	// turn is when its day was remembered, in the order of all; 0 before. remembered closes
+	// then, or when the flight has ended without.
+	turn       atomic.Int64
+	remembered chan struct{}
+	known      sync.Once
 }
+
+// remember tells those who wait that the day is remembered, or never will be.
+func (fl *flight) remember() { fl.known.Do(func() { close(fl.remembered) }) }
 
 // mostSeen bounds the memory of the fence; ten years of the universe pool are
 // some 10,000 partitions.
@@ -70,7 +76,7 @@ func (f *flights) begin(ctx context.Context, w Work) (context.Context, *flight, 
 		if before == nil {
 			f.prune()
 			ctx, cancel := context.WithCancelCause(ctx)
-			fl := &flight{work: w, since: time.Now(), cancel: cancel, judged: make(chan struct{}), done: make(chan struct{})}
+			fl := &flight{work: w, since: time.Now(), cancel: cancel, judged: make(chan struct{}), done: make(chan struct{}), remembered: make(chan struct{})}
 			f.active[k] = fl
 			if _, planned := f.planned[k.pool][k.id]; planned {
 				delete(f.planned[k.pool], k.id)
@@ -109,6 +115,7 @@ func (f *flights) prune() {
 
 func (f *flights) end(fl *flight) {
 	fl.judge(coverage.ExchangeCounts{}, false)
+	fl.remember()
 	fl.cancel(nil)
 	f.mu.Lock()
 	delete(f.active, flightKey{fl.work.Partition.Pool, fl.work.Partition.ID})
@@ -200,6 +207,18 @@ func (f *flights) earlier(mine *flight, k coverage.Key) *flight {
 		return nil
 	}
 	return other
+}
+
+// remembered waits until the day of a whole trade date in progress is remembered. That
+// waits for no other day of its dataset, so nobody waits in a circle.
+func (f *flights) remembered(ctx context.Context, mine *flight, k coverage.Key) error {
+	f.mu.Lock()
+	other := f.active[flightKey{mine.work.Partition.Pool, coverage.PartitionID(k.Dataset, k.Date, k.Date, nil)}]
+	f.mu.Unlock()
+	if other == nil || other == mine {
+		return nil
+	}
+	return wait(ctx, other.remembered)
 }
 
 // settled waits until an earlier flight has ended.
