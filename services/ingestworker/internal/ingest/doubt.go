@@ -425,8 +425,9 @@ func (x *examination) sameDate(ctx context.Context) error {
 }
 
 // missing is evidence.Missing, with the days beside that are in progress where none is
-// held: without any, a company that the dataset has on no day counts as missing. Only the
-// day in progress waits for those beside it; they wait for no other dataset's.
+// held: without any, a company that the dataset has on no day counts as missing. Days of
+// daily wait for nothing before they are remembered, and those of another dataset for
+// daily alone, so nobody waits in a circle: daily does not wait for other datasets here.
 func (x *examination) missing(ctx context.Context, day, other, prev, next *evidence.Day) (evidence.Finding, bool, error) {
 	f, ok := evidence.Missing(day, other, prev, next)
 	if !ok || prev != nil || next != nil {
@@ -435,7 +436,7 @@ func (x *examination) missing(ctx context.Context, day, other, prev, next *evide
 	var beside []*evidence.Day
 	for _, d := range []market.Date{x.cal.Before(day.Date), x.cal.Next(day.Date)} {
 		k := coverage.Key{Dataset: day.Dataset, Date: d}
-		if day == x.day {
+		if day == x.day || day.Dataset == catalog.Daily {
 			if err := x.i.flights.remembered(ctx, x.flight, k); err != nil {
 				return f, false, err
 			}
