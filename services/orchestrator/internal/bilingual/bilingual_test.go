@@ -57,7 +57,10 @@ func TestNote(t *testing.T) {
 		"The clock was wrong: follow-up runs for future days were dropped, and missing data is fetched now.":          "时钟曾经不准：未来日期的后续运行已取消，现在获取缺少的数据",
 		"Verdict for universe: blocked, because of etf.daily_quote; not checked again: stock.basic, stock.moneyflow.": "universe 的结论：被阻止，原因在 etf.daily_quote；未再检查：stock.basic, stock.moneyflow",
 		"Verdict for universe: blocked; 0 modules can run, 6 are blocked.":                                            "universe 的结论：被阻止；0 个模块可运行，6 个被阻止",
-		"stock.basic: the probe of 2026-03-02 19:00:00 +08:00 is reused (pass).":                                      "stock.basic：沿用 2026-03-02 19:00:00 +08:00 的探测（pass）",
+		"Verdict for targets: degraded; 1 module can run, 1 is blocked.":                                              "targets 的结论：部分可运行；1 个模块可运行，1 个被阻止",
+		"Checking 1 module.":  "检查 1 个模块",
+		"Checking 6 modules.": "检查 6 个模块",
+		"stock.basic: the probe of 2026-03-02 19:00:00 +08:00 is reused (pass).": "stock.basic：沿用 2026-03-02 19:00:00 +08:00 的探测（pass）",
 	} {
 		if got := bilingual.Note(text); got.En != text || got.Zh != want {
 			t.Errorf("%q is in Chinese %q, want %q", text, got.Zh, want)

@@ -28,34 +28,42 @@ var notes = [][2]string{
 	{`The clock was wrong: follow-up runs for future days were dropped, and missing data is fetched now`, "时钟曾经不准：未来日期的后续运行已取消，现在获取缺少的数据"},
 	// how a run went
 	{`The target list is empty, so there was nothing to do`, "目标列表为空，没有要做的"},
-	{`Checking one module`, "检查 1 个模块"},
-	{`Checking (\d+) modules`, "检查 $1 个模块"},
+	{`Checking one module`, "检查 1 个模块"}, // of earlier releases
+	{`Checking (\d+) modules?`, "检查 $1 个模块"},
 	{`Probing (\S+)`, "正在探测 $1"},
 	{`(\S+): the probe of (.+) is reused \((.+)\)`, "$1：沿用 $2 的探测（$3）"},
 	{`(\S+) passed in (\S+)`, "$1 通过，用时 $2"},
 	{`(\S+) failed`, "$1 未通过"},
-	{`Verdict for (\S+): degraded, because of (.+); not checked again: (.+?)`, "$1 的结论：部分可运行，原因在 $2；未再检查：$3"},
-	{`Verdict for (\S+): retry, because of (.+); not checked again: (.+?)`, "$1 的结论：稍后再试，原因在 $2；未再检查：$3"},
-	{`Verdict for (\S+): blocked, because of (.+); not checked again: (.+?)`, "$1 的结论：被阻止，原因在 $2；未再检查：$3"},
-	{`Verdict for (\S+): ready; (\d+) modules can run, (\d+) are blocked`, "$1 的结论：可以运行；$2 个模块可运行，$3 个被阻止"},
-	{`Verdict for (\S+): degraded; (\d+) modules can run, (\d+) are blocked`, "$1 的结论：部分可运行；$2 个模块可运行，$3 个被阻止"},
-	{`Verdict for (\S+): retry; (\d+) modules can run, (\d+) are blocked`, "$1 的结论：稍后再试；$2 个模块可运行，$3 个被阻止"},
-	{`Verdict for (\S+): blocked; (\d+) modules can run, (\d+) are blocked`, "$1 的结论：被阻止；$2 个模块可运行，$3 个被阻止"},
 }
 
-var patterns = sync.OnceValue(func() []*regexp.Regexp {
-	all := make([]*regexp.Regexp, len(notes))
-	for i, n := range notes {
-		all[i] = regexp.MustCompile(`(?s)^` + n[0] + `\.?$`)
+// decisions are how the verdict on a pool reads in Chinese.
+var decisions = map[string]string{"ready": "可以运行", "degraded": "部分可运行", "retry": "稍后再试", "blocked": "被阻止"}
+
+// pattern is what a note looks like, with its Chinese.
+type pattern struct {
+	*regexp.Regexp
+	zh string
+}
+
+var patterns = sync.OnceValue(func() []pattern {
+	all := notes
+	for decision, zh := range decisions {
+		all = append(all,
+			[2]string{`Verdict for (\S+): ` + decision + `, because of (.+); not checked again: (.+?)`, "$1 的结论：" + zh + "，原因在 $2；未再检查：$3"},
+			[2]string{`Verdict for (\S+): ` + decision + `; (\d+) modules? can run, (\d+) (?:is|are) blocked`, "$1 的结论：" + zh + "；$2 个模块可运行，$3 个被阻止"})
 	}
-	return all
+	out := make([]pattern, len(all))
+	for i, n := range all {
+		out[i] = pattern{regexp.MustCompile(`(?s)^` + n[0] + `\.?$`), n[1]}
+	}
+	return out
 })
 
 // Note is a note of the ledger. Its Chinese has no full stop.
 func Note(text string) Text {
-	for i, p := range patterns() {
+	for _, p := range patterns() {
 		if at := p.FindStringSubmatchIndex(text); at != nil {
-			return Text{text, string(p.ExpandString(nil, notes[i][1], text, at))}
+			return Text{text, string(p.ExpandString(nil, p.zh, text, at))}
 		}
 	}
 	return Same(text)
