@@ -205,27 +205,28 @@ func corroborated(ds *catalog.Dataset, r Record, world PoolState) bool {
 // Siblings are the other datasets that have a row of a symbol on every day that it
 // trades, so that a row of one proves that another's is missing.
 func Siblings(ds *catalog.Dataset, symbol string) []string {
-	beijing := market.Exchange(symbol) == "BJ"
-	switch {
-	case ds.ID == catalog.Moneyflow && beijing:
-		return nil
-	case ds.ID == catalog.Daily && beijing:
-		return basicOnly
-	case ds.ID == catalog.DailyBasic && beijing:
-		return dailyOnly
+	if market.Exchange(symbol) == "BJ" {
+		return beijingSiblings[ds.ID]
 	}
 	return siblings[ds.ID]
 }
 
+// siblings are the datasets that prove each other's rows, and beijingSiblings those of them
+// that have stocks of Beijing.
 var (
-	basicOnly = []string{catalog.DailyBasic}
-	dailyOnly = []string{catalog.Daily}
-	siblings  = map[string][]string{
-		catalog.Daily:      {catalog.DailyBasic, catalog.Moneyflow},
-		catalog.DailyBasic: {catalog.Daily, catalog.Moneyflow},
-		catalog.Moneyflow:  {catalog.Daily, catalog.DailyBasic},
-	}
+	siblings        = othersOf(catalog.Daily, catalog.DailyBasic, catalog.Moneyflow)
+	beijingSiblings = othersOf(slices.DeleteFunc([]string{catalog.Daily, catalog.DailyBasic, catalog.Moneyflow},
+		func(id string) bool { return catalog.Lookup(id).WithoutBeijing })...)
 )
+
+// othersOf lists, for each of some names, the others.
+func othersOf(names ...string) map[string][]string {
+	out := map[string][]string{}
+	for _, name := range names {
+		out[name] = slices.DeleteFunc(slices.Clone(names), func(other string) bool { return other == name })
+	}
+	return out
+}
 
 func (g gapSet) partitions(pool market.Pool) []Partition {
 	var out []Partition

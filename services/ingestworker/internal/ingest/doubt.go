@@ -527,7 +527,7 @@ func (j *job) rejudge(ctx context.Context, world coverage.PoolState) ([]fault.Is
 		if !changed {
 			continue
 		}
-		committed, err := j.overrule(ctx, r.Dataset, r.Date, nil, r)
+		committed, err := j.overrule(ctx, r)
 		if err != nil {
 			return out, err
 		}
@@ -538,12 +538,17 @@ func (j *job) rejudge(ctx context.Context, world coverage.PoolState) ([]fault.Is
 	return out, nil
 }
 
-// overrule writes other verdicts on records of one date that are held, of the symbols or,
-// where there are none, of the whole date; false where that is being fetched again.
-func (j *job) overrule(ctx context.Context, dataset string, d market.Date, symbols []string, records ...coverage.Record) (bool, error) {
+// overrule writes other verdicts on held records of one dataset and date, of symbols or of
+// the whole date; false where that is being fetched again.
+func (j *job) overrule(ctx context.Context, records ...coverage.Record) (bool, error) {
+	dataset, d := records[0].Dataset, records[0].Date
+	var symbols []string
 	var epoch int64 // no later than what is held, so that a dispatch in progress may still write
 	for _, r := range records {
 		epoch = max(epoch, r.Epoch)
+		if r.Symbol != "" {
+			symbols = append(symbols, r.Symbol)
+		}
 	}
 	for n := range records {
 		records[n].Epoch, records[n].RunID = epoch, j.work.RunID
@@ -573,7 +578,7 @@ func (j *job) charge(ctx context.Context, others []accusation) ([]fault.Issue, e
 		}
 		i := coverage.About(catalog.Lookup(a.key.Dataset), a.finding.Issue(a.key.Dataset, a.key.Date))
 		r.Verdict, r.Issues = coverage.Incomplete, append(slices.Clone(r.Issues), i)
-		committed, err := j.overrule(ctx, r.Dataset, r.Date, nil, r)
+		committed, err := j.overrule(ctx, r)
 		if err != nil {
 			return out, err
 		}

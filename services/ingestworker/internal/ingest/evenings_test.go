@@ -35,9 +35,9 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func (anyToken) Fingerprint(string) string { return "fp" }
 
-// evening is a rig of both pools over a provider without a network, for use in a bubble
-// of time. What is to come is not published.
-func evening(t *testing.T, p *providertest.Provider, window int, through http.RoundTripper) *rig {
+// bubbled is a rig of both pools over a provider without a network, for use in a bubble of
+// time. What is to come is not published.
+func bubbled(t *testing.T, p *providertest.Provider, window int, through http.RoundTripper) (*rig, *limiter.Limiter) {
 	p.First = market.NewDate(2025, 1, 1)
 	p.Share = func(_ string, d market.Date) float64 {
 		if d > market.DateOf(time.Now()) {
@@ -56,7 +56,7 @@ func evening(t *testing.T, p *providertest.Provider, window int, through http.Ro
 	r := &rig{t: t, dir: t.TempDir(), client: client}
 	r.open()
 	r.ing = ingest.New(ingest.Config{Provider: client, Sinks: r.sinks, WindowDays: map[market.Pool]int{market.Targets: window, market.Universe: window}})
-	return r
+	return r, limits
 }
 
 // TestEvenings lives through two weeks of evenings in which data is late, short and
@@ -67,7 +67,8 @@ func TestEvenings(t *testing.T) {
 		// A bubble begins in 2000; what is opened ticks, so the years pass before.
 		time.Sleep(time.Until(first.At(8, 0, market.Shanghai)))
 		p := providertest.New(200, 40, first)
-		p.First = market.NewDate(2025, 1, 1)
+		r, limits := bubbled(t, p, 10, direct{p})
+		defer r.close()
 		p.Closed = func(d market.Date) bool { return d == first+3 } // a Thursday off
 		gone := "600000.SH"
 		p.Stocks[0].Idle = func(d market.Date) bool { return d > first }
@@ -88,20 +89,9 @@ func TestEvenings(t *testing.T) {
 			}
 			return 1
 		}
-		limits, err := limiter.Open(limiter.Config{Log: slog.New(slog.DiscardHandler)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		client, err := tushare.New(tushare.Config{URL: "http://provider.test", Tokens: anyToken{}, Limiter: limits, Transport: direct{p}, Log: slog.New(slog.DiscardHandler)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		r := &rig{t: t, dir: t.TempDir(), client: client}
-		r.open()
-		defer r.close()
 		answers := ingest.NewAnswers()
-		r.ing = ingest.New(ingest.Config{Provider: client, Sinks: r.sinks, Answers: answers, WindowDays: map[market.Pool]int{market.Universe: 10, market.Targets: 10}})
-		prober := probe.New(client, anyToken{}, answers, limits)
+		r.ing = ingest.New(ingest.Config{Provider: r.client, Sinks: r.sinks, Answers: answers, WindowDays: map[market.Pool]int{market.Universe: 10, market.Targets: 10}})
+		prober := probe.New(r.client, anyToken{}, answers, limits)
 		symbols := []string{gone, "000001.SZ", "600002.SH", "600004.SH", "920007.BJ", "510005.SH", "159001.SZ"}
 
 		verdicts := map[coverage.Key][]coverage.Verdict{}
@@ -206,7 +196,7 @@ func TestAStandingConflictEnds(t *testing.T) {
 			}
 			return true
 		}
-		r := evening(t, p, 20, direct{p})
+		r, _ := bubbled(t, p, 20, direct{p})
 		defer r.close()
 		held := func(dataset string) coverage.Verdict {
 			rec, _ := r.sinks[market.Targets].Held(coverage.Key{Dataset: dataset, Date: first + 1, Symbol: wrong})
@@ -273,7 +263,7 @@ func TestAUnitThatChangesForGood(t *testing.T) {
 			}
 			return true
 		}
-		r := evening(t, p, 10, direct{p})
+		r, _ := bubbled(t, p, 10, direct{p})
 		defer r.close()
 		var told []fault.Issue
 		for day := first; day <= first+4; day++ {
@@ -333,7 +323,7 @@ func TestACompanyThatDailyNeverHas(t *testing.T) {
 			return api != catalog.Daily || row["ts_code"] != "600000.SH"
 		}
 		slow := waiting{direct{p}, first + 2, make(chan struct{})}
-		r := evening(t, p, 20, slow)
+		r, _ := bubbled(t, p, 20, slow)
 		defer r.close()
 		refs, err := r.ing.References(t.Context(), coverage.PlanRequest{Pool: market.Universe, Datasets: everything, Start: first, End: first + 4})
 		if err != nil {

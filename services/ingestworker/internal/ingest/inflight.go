@@ -193,14 +193,22 @@ func restsOn(p, daily coverage.Partition) bool {
 	return len(p.Symbols) == 0 || slices.ContainsFunc(p.Symbols, func(s string) bool { return slices.Contains(daily.Symbols, s) })
 }
 
+// beside is another flight of a whole trade date in the pool of mine, or nil.
+func (f *flights) beside(mine *flight, k coverage.Key) *flight {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if other := f.active[flightKey{mine.work.Partition.Pool, coverage.PartitionID(k.Dataset, k.Date, k.Date, nil)}]; other != mine {
+		return other
+	}
+	return nil
+}
+
 // earlier is the flight of a whole trade date whose day was remembered before that of
 // mine; nil where there is none. One with a later turn sees mine and judges for itself,
 // so nobody waits in a circle.
 func (f *flights) earlier(mine *flight, k coverage.Key) *flight {
-	f.mu.Lock()
-	other := f.active[flightKey{mine.work.Partition.Pool, coverage.PartitionID(k.Dataset, k.Date, k.Date, nil)}]
-	f.mu.Unlock()
-	if other == nil || other == mine {
+	other := f.beside(mine, k)
+	if other == nil {
 		return nil
 	}
 	if turn := other.turn.Load(); turn == 0 || turn > mine.turn.Load() {
@@ -212,13 +220,10 @@ func (f *flights) earlier(mine *flight, k coverage.Key) *flight {
 // remembered waits until the day of a whole trade date in progress is remembered. That
 // waits for no other day of its dataset, so nobody waits in a circle.
 func (f *flights) remembered(ctx context.Context, mine *flight, k coverage.Key) error {
-	f.mu.Lock()
-	other := f.active[flightKey{mine.work.Partition.Pool, coverage.PartitionID(k.Dataset, k.Date, k.Date, nil)}]
-	f.mu.Unlock()
-	if other == nil || other == mine {
-		return nil
+	if other := f.beside(mine, k); other != nil {
+		return wait(ctx, other.remembered)
 	}
-	return wait(ctx, other.remembered)
+	return nil
 }
 
 // settled waits until an earlier flight has ended.

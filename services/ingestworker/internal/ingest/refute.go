@@ -466,7 +466,7 @@ func (j *job) chargeRows(ctx context.Context, day *evidence.Day, found []string,
 	if len(records) == 0 {
 		return nil
 	}
-	if committed, err := j.overrule(ctx, ds.ID, day.Date, symbols, records...); err != nil || !committed {
+	if committed, err := j.overrule(ctx, records...); err != nil || !committed {
 		return err
 	}
 	j.charged = true
