@@ -396,11 +396,11 @@ func (l *loop) storeEnd() error {
 	}
 	attrs := []any{"run_id", a.r.ID, "outcome", a.r.Outcome, "partitions", a.r.Partitions, "completed", a.r.Completed, "rows", a.r.Rows,
 		"took", a.r.FinishedAt.Sub(a.r.StartedAt)}
-	if w, ok := fault.Worst(a.r.Issues); ok {
+	w, ok := fault.Worst(a.r.Issues)
+	if ok {
 		attrs = append(attrs, "reason", w.Reason, "stage", a.r.Stage)
 	}
 	if a.r.Outcome == run.Blocked { // nothing was fetched, and perhaps nothing will be until somebody acts
-		w, _ := fault.Worst(a.r.Issues)
 		l.log.Warn("run blocked", append(attrs, "module", w.Module, "message", w.Message, "next", w.Command())...)
 	} else {
 		l.log.Info("run finished", attrs...)

@@ -115,8 +115,7 @@ func (g *gateway) guard(next http.Handler) http.Handler {
 		}
 		if streams(r.URL.Path) {
 			if err := g.limits.Full(auth.CallerOf(r.Context()).Account()); err != nil {
-				s := transport.ToStatus(err)
-				g.writeError(w, r, httpCode(s), s)
+				g.refuse(w, r, err)
 				return
 			}
 			r = r.WithContext(context.WithValue(r.Context(), headerOf{}, h))

@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/afterbell/afterbell/services/internal/transport"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/auth"
 )
 
@@ -43,8 +42,7 @@ func (g *gateway) page(h http.HandlerFunc) http.HandlerFunc {
 		if !open(r.URL.Path) { // who may call is known, and what it asks for costs something
 			done, err := g.limits.Enter(auth.CallerOf(r.Context()).Account(), false)
 			if err != nil {
-				s := transport.ToStatus(err)
-				g.writeError(w, r, httpCode(s), s)
+				g.refuse(w, r, err)
 				return
 			}
 			defer done()

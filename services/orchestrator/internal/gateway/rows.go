@@ -65,8 +65,7 @@ func (g *gateway) serveRows(w http.ResponseWriter, r *http.Request) {
 	}
 	done, err := g.limits.Enter(auth.CallerOf(r.Context()).Account(), true)
 	if err != nil {
-		s := transport.ToStatus(err)
-		g.writeError(w, r, httpCode(s), s)
+		g.refuse(w, r, err)
 		return
 	}
 	defer done()

@@ -8,7 +8,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"strings"
 	"time"
 
 	ingestv1 "github.com/afterbell/afterbell/gen/afterbell/ingest/v1"
@@ -16,6 +15,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/transport"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 )
 
 // Source is where rows come from. Safe for concurrent use.
@@ -160,7 +160,7 @@ func (s *Source) explain(ctx context.Context, p marketv1.Pool, err error) error 
 		told.Message += fmt.Sprintf(" The next run starts at %s, but the last check failed (%s), and unless that is mended, the run is blocked.", at, why.Reason)
 	case told.RetryAt.IsZero():
 		told.Message += " No run is scheduled."
-		told.Remedy = fmt.Sprintf(`Start a run, and repeat the request when it has ended: curl -X POST localhost:7780/v1/runs -d '{"pools":["POOL_%s"]}'`, strings.ToUpper(string(pool)))
+		told.Remedy = "Start a run, and repeat the request when it has ended: " + run.Again(pool, run.Request{})
 	default:
 		told.Message += " The pool is fetched next at " + at + "."
 	}

@@ -147,8 +147,8 @@ func (s *Scheduler) again(ctx context.Context, sched slot.Schedule, now time.Tim
 
 // againOne is slot.Schedule.Again with what the ledger knows of the slot.
 func (s *Scheduler) againOne(ctx context.Context, sched slot.Schedule, v slot.Slot, now time.Time) (issue fault.Issue, again, ok bool, err error) {
-	if due, err := sched.DueAt(v.Date); err != nil || v.State == slot.Pending || !due.After(now) {
-		return issue, false, false, nil //nolint:nilerr // a slot without a time is not due again, as slot.Schedule.Again says
+	if _, ok := sched.ToCome(v, now); !ok {
+		return issue, false, false, nil // what else is known of it is not worth reading
 	}
 	facts, err := preflight.LoadFacts(ctx, s.ledger, nil)
 	if err != nil {

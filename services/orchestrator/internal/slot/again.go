@@ -28,8 +28,8 @@ type Earlier struct {
 // false when the time of the slot is past, or the schedule would not fire it.
 func (s Schedule) Again(e Earlier, cal Calendar, now time.Time) (issue fault.Issue, again, ok bool) {
 	v := e.Slot
-	due, err := s.DueAt(v.Date)
-	if err != nil || v.State == Pending || !due.After(now) {
+	due, ok := s.ToCome(v, now)
+	if !ok {
 		return fault.Issue{}, false, false
 	}
 	if _, skip := s.skips(v.Pool, Due{Date: v.Date, At: due}, cal); skip {
@@ -61,6 +61,13 @@ func (s Schedule) Again(e Earlier, cal Calendar, now time.Time) (issue fault.Iss
 	}
 	return fault.NewIssue(fault.SlotReopened, fmt.Sprintf("The slot %s. Then the schedule was changed. %s, so the slot is due once more.", what, why),
 		"slot_id", v.ID, "run_id", v.RunID), true, true
+}
+
+// ToCome is the time that a slot which was decided has in the schedule of now; ok is false
+// where it is past, or there is none.
+func (s Schedule) ToCome(v Slot, now time.Time) (due time.Time, ok bool) {
+	due, err := s.DueAt(v.Date)
+	return due, err == nil && v.State != Pending && due.After(now)
 }
 
 // Only are the issues of one reason.
