@@ -108,18 +108,27 @@ type way struct {
 	do   func() error
 }
 
-// timed notes the median of three times of each way in seconds, one beside the other, as
-// the machine's speed varies.
-func (x *reading) timed(ways ...way) error {
+// inTurns is how long each of so many tries of each way takes, in seconds: one beside the
+// other, as the machine's speed varies.
+func inTurns(tries int, ways []way) ([][]float64, error) {
 	all := make([][]float64, len(ways))
-	for range 3 {
+	for range tries {
 		for i, w := range ways {
 			began := time.Now()
 			if err := w.do(); err != nil {
-				return err
+				return nil, err
 			}
 			all[i] = append(all[i], time.Since(began).Seconds())
 		}
+	}
+	return all, nil
+}
+
+// timed notes the median of three times of each way.
+func (x *reading) timed(ways ...way) error {
+	all, err := inTurns(3, ways)
+	if err != nil {
+		return err
 	}
 	for i, w := range ways {
 		x.r.values[w.name], _ = middle(all[i])
@@ -265,15 +274,9 @@ func (x *reading) short(ctx context.Context) error {
 			{"grpc", func() error { _, err := x.grpc(ctx, q.query); return err }},
 			{"rest", func() error { return x.get(ctx, "daily_prices.arrow?"+q.parameters) }},
 		}
-		all := make([][]float64, len(ways))
-		for range many { // one beside the other, as the machine's speed varies
-			for i, w := range ways {
-				began := time.Now()
-				if err := w.do(); err != nil {
-					return err
-				}
-				all[i] = append(all[i], time.Since(began).Seconds())
-			}
+		all, err := inTurns(many, ways)
+		if err != nil {
+			return err
 		}
 		for i, w := range ways {
 			slices.Sort(all[i])
