@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"slices"
-	"sync/atomic"
 	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
@@ -56,7 +55,7 @@ type work struct {
 	commit  ingest.Commit
 	hashes  []uint64 // of the batch's rows
 
-	state   atomic.Int32  // waiting, begun or left
+	ticket  pool.Ticket
 	done    chan struct{} // closed when err is set
 	err     error
 	logHeld int64

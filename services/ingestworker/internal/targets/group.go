@@ -22,13 +22,6 @@ import (
 // transaction: each page is then written once for all of them. Whoever gets the turn
 // writes for all that wait.
 
-// The states of a commit that waits: it may be left until it has begun.
-const (
-	waiting int32 = iota
-	begun
-	left
-)
-
 // Bounds on a group.
 const (
 	mostWorks = 32
@@ -57,7 +50,7 @@ func (q *queue) take() (group []*work) {
 	defer q.mu.Unlock()
 	rows, n := 0, 0
 	for _, w := range q.works {
-		if w.state.Load() == left {
+		if w.ticket.Left() {
 			n++
 			continue
 		}
@@ -68,7 +61,7 @@ func (q *queue) take() (group []*work) {
 			}
 		}
 		n++
-		if !w.state.CompareAndSwap(waiting, begun) {
+		if !w.ticket.Begin() {
 			continue
 		}
 		group = append(group, w)
@@ -108,13 +101,13 @@ func (s *Sink) write(ctx context.Context, w *work) error {
 		case <-w.done:
 			return w.err
 		case <-s.turn:
-			if w.state.Load() == waiting {
+			if w.ticket.Waiting() {
 				s.writeGroup(s.queued.take())
 			}
 			s.lastUse = time.Now()
 			s.turn <- struct{}{}
 		case <-ctx.Done():
-			if w.state.CompareAndSwap(waiting, left) {
+			if w.ticket.Leave() {
 				return ctx.Err()
 			}
 			<-w.done // it may be written already

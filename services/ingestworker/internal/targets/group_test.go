@@ -114,7 +114,7 @@ func (q *queue) waiting() (n int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, w := range q.works {
-		if w.state.Load() == waiting {
+		if w.ticket.Waiting() {
 			n++
 		}
 	}

@@ -16,7 +16,7 @@ import (
 func (w *writer) commit(group []*request) {
 	live := group[:0]
 	for _, r := range group {
-		if r.state.CompareAndSwap(waiting, begun) {
+		if r.ticket.Begin() {
 			live = append(live, r)
 		}
 	}

@@ -48,17 +48,11 @@ type request struct {
 	hash    uint64 // of the commit's rows
 	job     func(w *writer) error
 
-	state   atomic.Int32 // waiting, begun or given up
+	ticket  pool.Ticket
 	changes ingest.Changes
 	err     error
 	done    chan struct{}
 }
-
-const (
-	waiting int32 = iota
-	begun
-	givenUp
-)
 
 var errClosed = errors.New("the ingest-worker is shutting down")
 
@@ -125,12 +119,12 @@ func (s *Sink) submit(ctx context.Context, r *request) error {
 	case <-r.done:
 		return r.err
 	case <-ctx.Done():
-		if r.state.CompareAndSwap(waiting, givenUp) {
+		if r.ticket.Leave() {
 			return ctx.Err()
 		}
 	case <-s.ended:
 		// The request may have slipped in behind the writer's last look.
-		if r.state.CompareAndSwap(waiting, givenUp) {
+		if r.ticket.Leave() {
 			return s.faults.Failed(errClosed, errClosed.Error())
 		}
 	}

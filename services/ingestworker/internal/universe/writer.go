@@ -105,7 +105,7 @@ func (w *writer) drain() {
 }
 
 func (w *writer) runJob(r *request) {
-	if !r.state.CompareAndSwap(waiting, begun) {
+	if !r.ticket.Begin() {
 		return
 	}
 	r.err = r.job(w)
