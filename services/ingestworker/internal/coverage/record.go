@@ -26,7 +26,8 @@ const (
 	Incomplete Verdict = "incomplete"
 	// Empty had no rows where rows are expected.
 	Empty Verdict = "empty"
-	// AcceptedShort is below the floor and was the same on three different days.
+	// AcceptedShort is below the floor and was the same on three different days, or on
+	// two where only the next row's pre_close tells that a row is missing.
 	AcceptedShort Verdict = "accepted_short"
 )
 

@@ -250,6 +250,40 @@ func TestAStandingConflictEnds(t *testing.T) {
 	})
 }
 
+// TestADoubtedAbsenceIsAcceptedAfterTwoDays: only pre_close speaks for the row that an ETF
+// lacks, so two equal responses are enough, and the issue says two.
+func TestADoubtedAbsenceIsAcceptedAfterTwoDays(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		first := market.NewDate(2026, 3, 2) // a Monday
+		time.Sleep(time.Until(first.At(8, 0, market.Shanghai)))
+		p := providertest.New(20, 10, first)
+		code, on := p.Funds[1].Code, first+1
+		p.Change = func(api string, row map[string]any) bool {
+			return api != catalog.FundDaily || row["ts_code"] != code || row["trade_date"] != on.Compact()
+		}
+		r, _ := bubbled(t, p, 20, direct{p})
+		defer r.close()
+		var accepted []fault.Issue
+		for day := first; day <= first+4; day++ {
+			time.Sleep(time.Until(day.At(19, 31, market.Shanghai)))
+			w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: market.NoDate, End: market.NoDate, Symbols: []string{code, p.Funds[2].Code}}
+			out, err := r.pass(w, 2, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if i, ok := told(out, fault.AcceptedShort); ok {
+				accepted = append(accepted, i)
+			}
+		}
+		if v := r.verdict(catalog.FundDaily, code, on); v != coverage.AcceptedShort {
+			t.Errorf("the day is %s", v)
+		}
+		if len(accepted) != 1 || accepted[0].Meta["days"] != "2" || !strings.Contains(accepted[0].Message, "the same on 2 days") {
+			t.Errorf("told: %+v", accepted)
+		}
+	})
+}
+
 // TestAUnitThatChangesForGood: days that agree on each side of a change are not charged in
 // turns for ever. The change is told.
 func TestAUnitThatChangesForGood(t *testing.T) {

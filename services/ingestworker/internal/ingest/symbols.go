@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -511,7 +512,8 @@ func (j *job) keyIssue(v coverage.Verdict, records []coverage.Record) fault.Issu
 	case coverage.Empty:
 		return j.issue(fault.EmptyAnswer, fmt.Sprintf("The provider returned %s without rows for %s, and no data shows why: %s.", j.on(), fault.Count(len(records), "symbol and day", "symbols and days"), list), "expected_count", n)
 	case coverage.AcceptedShort:
-		return j.issue(fault.AcceptedShort, fmt.Sprintf("%s has no row for %s; the response was the same on three days, so it is accepted: %s.", j.on(), fault.Count(len(records), "symbol and day", "symbols and days"), list), "row_count", "0", "expected_count", n, "days", "3")
+		days := slices.MinFunc(records, func(a, b coverage.Record) int { return cmp.Compare(a.SameDays, b.SameDays) }).SameDays
+		return j.issue(fault.AcceptedShort, fmt.Sprintf("%s has no row for %s; the response was the same on %d days, so it is accepted: %s.", j.on(), fault.Count(len(records), "symbol and day", "symbols and days"), days, list), "row_count", "0", "expected_count", n, "days", fmt.Sprint(days))
 	}
 	return j.issue(fault.Incomplete, fmt.Sprintf("%s has no rows for %s: %s.", j.on(), fault.Count(len(records), "symbol and day", "symbols and days"), list), "row_count", "0", "expected_count", n)
 }

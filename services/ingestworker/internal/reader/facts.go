@@ -263,7 +263,7 @@ func conditionOf(d coverage.Day) Condition {
 	case coverage.NotPublished:
 		c.Message = fmt.Sprintf("The provider has not published %s yet.", c)
 	case coverage.AcceptedShort:
-		c.Message = fmt.Sprintf("%s has %s; the response was the same on three days, so only re-checks of old dates fetch it again.", c, fault.Of(c.Rows, c.Expected, "row", "rows"))
+		c.Message = fmt.Sprintf("%s has %s; the response stayed the same for days, so only re-checks of old dates fetch it again.", c, fault.Of(c.Rows, c.Expected, "row", "rows"))
 	default:
 		c.Message = fmt.Sprintf("%s has %s.", c, fault.Of(c.Rows, c.Expected, "row", "rows"))
 	}
