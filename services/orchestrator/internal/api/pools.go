@@ -9,6 +9,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 	"github.com/afterbell/afterbell/services/internal/drill"
@@ -81,19 +83,27 @@ func noted(note string) string {
 
 // ListPools implements orchestratorv1.PoolServiceServer.
 func (s *poolService) ListPools(ctx context.Context, _ *orchestratorv1.ListPoolsRequest) (*orchestratorv1.ListPoolsResponse, error) {
-	resp := &orchestratorv1.ListPoolsResponse{}
-	for _, pool := range market.Pools() {
-		st, err := s.Dispatcher.PoolStatus(ctx, pool)
-		if err != nil {
-			return nil, err
-		}
-		shown, err := s.status(ctx, st)
-		if err != nil {
-			return nil, err
-		}
-		resp.Pools = append(resp.Pools, shown)
+	pools := market.Pools()
+	resp := &orchestratorv1.ListPoolsResponse{Pools: make([]*orchestratorv1.PoolStatus, len(pools))}
+	asking, ctx := errgroup.WithContext(ctx) // the worker may keep each of them waiting
+	for i, pool := range pools {
+		asking.Go(func() (err error) {
+			resp.Pools[i], err = s.statusOf(ctx, pool)
+			return err
+		})
+	}
+	if err := asking.Wait(); err != nil {
+		return nil, err
 	}
 	return resp, nil
+}
+
+func (s *poolService) statusOf(ctx context.Context, pool market.Pool) (*orchestratorv1.PoolStatus, error) {
+	st, err := s.Dispatcher.PoolStatus(ctx, pool)
+	if err != nil {
+		return nil, err
+	}
+	return s.status(ctx, st)
 }
 
 // GetPool implements orchestratorv1.PoolServiceServer.
@@ -102,18 +112,15 @@ func (s *poolService) GetPool(ctx context.Context, req *orchestratorv1.GetPoolRe
 	if err != nil {
 		return nil, err
 	}
-	st, err := s.Dispatcher.PoolStatus(ctx, pool)
-	if err != nil {
-		return nil, err
-	}
-	shown, err := s.status(ctx, st)
+	shown, err := s.statusOf(ctx, pool)
 	if err != nil {
 		return nil, err
 	}
 	return &orchestratorv1.GetPoolResponse{Pool: shown}, nil
 }
 
-func (s *poolService) held(name, note string) (market.Pool, error) {
+// pauseRequest checks a request that pauses or resumes a pool, and returns the pool.
+func pauseRequest(name, note string) (market.Pool, error) {
 	pool, err := poolNamed(name)
 	if err != nil {
 		return "", err
@@ -125,7 +132,7 @@ func (s *poolService) held(name, note string) (market.Pool, error) {
 
 // PausePool implements orchestratorv1.PoolServiceServer.
 func (s *poolService) PausePool(ctx context.Context, req *orchestratorv1.PausePoolRequest) (*orchestratorv1.PausePoolResponse, error) {
-	pool, err := s.held(req.GetPool(), req.GetNote())
+	pool, err := pauseRequest(req.GetPool(), req.GetNote())
 	if err != nil {
 		return nil, err
 	}
@@ -142,7 +149,7 @@ func (s *poolService) PausePool(ctx context.Context, req *orchestratorv1.PausePo
 
 // ResumePool implements orchestratorv1.PoolServiceServer.
 func (s *poolService) ResumePool(ctx context.Context, req *orchestratorv1.ResumePoolRequest) (*orchestratorv1.ResumePoolResponse, error) {
-	pool, err := s.held(req.GetPool(), req.GetNote())
+	pool, err := pauseRequest(req.GetPool(), req.GetNote())
 	if err != nil {
 		return nil, err
 	}
@@ -238,20 +245,36 @@ func (b *base) coverage(ctx context.Context, q worker.CoverageQuery) ([]worker.C
 // make the worker survey a pool each time.
 type dateCache struct {
 	mu   sync.Mutex
-	told map[market.Pool]toldDates
+	told map[market.Pool]*toldDates
 }
 
+// toldDates are those of one pool. Who asks the worker for them holds mu, and keeps
+// nobody waiting who asks about another pool.
 type toldDates struct {
+	mu    sync.Mutex
 	at    time.Time
 	dates []*orchestratorv1.ModuleDate
+}
+
+func (c *dateCache) of(pool market.Pool) *toldDates {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.told == nil {
+		c.told = map[market.Pool]*toldDates{}
+	}
+	if c.told[pool] == nil {
+		c.told[pool] = &toldDates{}
+	}
+	return c.told[pool]
 }
 
 // moduleDates are the last complete date of each module, or none while the worker
 // is away.
 func (b *base) moduleDates(ctx context.Context, pool market.Pool) []*orchestratorv1.ModuleDate {
-	b.dates.mu.Lock()
-	defer b.dates.mu.Unlock()
-	if t, ok := b.dates.told[pool]; ok && time.Since(t.at) < datesKept {
+	t := b.dates.of(pool)
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.at.IsZero() && time.Since(t.at) < datesKept {
 		return t.dates
 	}
 	asking, cancel := context.WithTimeout(ctx, datesTime)
@@ -262,10 +285,9 @@ func (b *base) moduleDates(ctx context.Context, pool market.Pool) []*orchestrato
 		coverages = nil
 	}
 	dates := lastComplete(coverages)
-	if b.dates.told == nil {
-		b.dates.told = map[market.Pool]toldDates{}
+	if ctx.Err() == nil { // a caller who left learnt nothing for the next ones
+		t.at, t.dates = time.Now(), dates
 	}
-	b.dates.told[pool] = toldDates{time.Now(), dates}
 	return dates
 }
 

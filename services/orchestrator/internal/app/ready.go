@@ -20,6 +20,8 @@ func (a *App) ready() func(context.Context) gateway.Status {
 	var at time.Time
 	state := "unknown"
 	return func(ctx context.Context) gateway.Status {
+		// The next callers are told the same, so one that leaves must not make it fail.
+		ctx = context.WithoutCancel(ctx)
 		s := gateway.Status{Ready: true, Ledger: "open", WorkerAddress: a.worker.Addr()}
 		if err := a.ledger.Check(ctx); err != nil {
 			s.Ready, s.Ledger = false, "cannot be used; the log has the details"
