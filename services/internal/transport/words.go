@@ -138,20 +138,18 @@ func KindFromProto(k marketv1.InstrumentKind) market.Kind {
 	return ""
 }
 
-// VerdictToProto is the enum value of a verdict's name in lower case without its
-// prefix, as run.Partition keeps it; unspecified when it is none.
-func VerdictToProto(name string) marketv1.Verdict {
-	return marketv1.Verdict(marketv1.Verdict_value["VERDICT_"+strings.ToUpper(name)])
+// VerdictToProto is the enum value of a verdict; unspecified when it is none.
+func VerdictToProto(v market.Verdict) marketv1.Verdict {
+	return marketv1.Verdict(marketv1.Verdict_value["VERDICT_"+strings.ToUpper(string(v))])
 }
 
-// VerdictFromProto is the verdict's name in lower case without its prefix; empty
-// when unspecified or unknown.
-func VerdictFromProto(v marketv1.Verdict) string {
+// VerdictFromProto is the verdict of an enum value; empty when unspecified or unknown.
+func VerdictFromProto(v marketv1.Verdict) market.Verdict {
 	name, ok := marketv1.Verdict_name[int32(v)]
 	if !ok || v == marketv1.Verdict_VERDICT_UNSPECIFIED {
 		return ""
 	}
-	return strings.ToLower(strings.TrimPrefix(name, "VERDICT_"))
+	return market.Verdict(strings.ToLower(strings.TrimPrefix(name, "VERDICT_")))
 }
 
 // DateFromProto reads a "YYYY-MM-DD" field; empty is NoDate. Anything else is

@@ -167,7 +167,7 @@ func partFromProto(field string, pool market.Pool, in *ingestv1.PartitionSpec) (
 func dayToProto(d coverage.Day) *marketv1.Coverage {
 	return &marketv1.Coverage{
 		DatasetId: d.Dataset, ModuleId: moduleOf(d.Dataset), TradeDate: d.Date.String(), RowCount: d.Rows, ExpectedCount: d.Expected,
-		Verdict: transport.VerdictToProto(string(d.Verdict)), CommitTime: transport.TimeToProto(d.CommittedAt), RunId: d.RunID,
+		Verdict: transport.VerdictToProto(d.Verdict), CommitTime: transport.TimeToProto(d.CommittedAt), RunId: d.RunID,
 		FilteredCount: d.Filtered, RejectedCount: d.Rejected, UnknownCount: d.Unknown, SameAnswerDayCount: int32(d.SameDays),
 		Issues: transport.IssuesToProto(d.Issues), FetchedAgain: d.FetchedAgain,
 	}
@@ -185,7 +185,7 @@ func resultToProto(r ingest.Result) *ingestv1.PartitionResult {
 	return &ingestv1.PartitionResult{
 		Coverage: &marketv1.Coverage{
 			DatasetId: h.Dataset, ModuleId: moduleOf(h.Dataset), TradeDate: h.Date.String(), RowCount: h.Rows, ExpectedCount: h.Expected,
-			Verdict: transport.VerdictToProto(string(h.Verdict)), CommitTime: transport.TimeToProto(h.CommittedAt.Truncate(time.Millisecond)), RunId: h.RunID,
+			Verdict: transport.VerdictToProto(h.Verdict), CommitTime: transport.TimeToProto(h.CommittedAt.Truncate(time.Millisecond)), RunId: h.RunID,
 			FilteredCount: h.Filtered, RejectedCount: h.Rejected, UnknownCount: h.Unknown, SameAnswerDayCount: int32(h.SameDays),
 			Issues: transport.IssuesToProto(h.Issues),
 		},

@@ -229,7 +229,7 @@ func conditionsOf(conditions []reader.Condition) []*marketv1.DataCondition {
 	out := make([]*marketv1.DataCondition, len(conditions))
 	for i, c := range conditions {
 		out[i] = &marketv1.DataCondition{
-			DatasetId: c.Dataset, TradeDate: c.Date.String(), Symbol: c.Symbol, State: states[c.State], Verdict: transport.VerdictToProto(string(c.Verdict)),
+			DatasetId: c.Dataset, TradeDate: c.Date.String(), Symbol: c.Symbol, State: states[c.State], Verdict: transport.VerdictToProto(c.Verdict),
 			RowCount: c.Rows, ExpectedCount: c.Expected, CommitTime: transport.TimeToProto(c.CommittedAt), Message: c.Message, AskedAgain: c.AskedAgain,
 		}
 	}

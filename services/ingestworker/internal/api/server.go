@@ -486,7 +486,7 @@ func (s *Server) VerifyPartitions(ctx context.Context, r *ingestv1.VerifyPartiti
 	for _, c := range checks {
 		out.Checks = append(out.Checks, &ingestv1.PartitionCheck{
 			PartitionId: c.PartitionID, RowCount: c.Rows, DuplicateCount: c.Duplicates, CoverageCount: c.Claimed,
-			Verdict: transport.VerdictToProto(string(c.Verdict)), RunId: c.RunID, Altered: c.Altered,
+			Verdict: transport.VerdictToProto(c.Verdict), RunId: c.RunID, Altered: c.Altered,
 		})
 	}
 	return out, nil

@@ -8,37 +8,21 @@ import (
 )
 
 // Verdict is what a partition's last answer was found to be.
-type Verdict string
+type Verdict = market.Verdict
 
-// The verdicts. Complete, ExpectedEmpty and AcceptedShort are settled: the
-// partition is not planned again by itself.
+// The verdicts, as market explains them.
 const (
-	// Missing is a partition of which nothing was ever committed. It is derived,
-	// never stored.
-	Missing Verdict = "missing"
-	// Complete reaches the floor.
-	Complete Verdict = "complete"
-	// ExpectedEmpty has no rows, and none were called for.
-	ExpectedEmpty Verdict = "expected_empty"
-	// NotPublished had no rows on a date the provider may still publish.
-	NotPublished Verdict = "not_published"
-	// Incomplete is below the floor.
-	Incomplete Verdict = "incomplete"
-	// Empty had no rows where rows are expected.
-	Empty Verdict = "empty"
-	// AcceptedShort is below the floor and was the same on three different days, or on
-	// two where only the next row's pre_close tells that a row is missing.
-	AcceptedShort Verdict = "accepted_short"
+	Missing       = market.VerdictMissing
+	Complete      = market.VerdictComplete
+	ExpectedEmpty = market.VerdictExpectedEmpty
+	NotPublished  = market.VerdictNotPublished
+	Incomplete    = market.VerdictIncomplete
+	Empty         = market.VerdictEmpty
+	AcceptedShort = market.VerdictAcceptedShort
 )
 
-// Verdicts are all of them, in the order of their numbers in the file of targets: a new one
-// comes last, and into that file's view of coverage.
-var Verdicts = []Verdict{Missing, Complete, ExpectedEmpty, NotPublished, Incomplete, Empty, AcceptedShort}
-
-// Settled reports whether a partition with the verdict is done.
-func (v Verdict) Settled() bool {
-	return v == Complete || v == ExpectedEmpty || v == AcceptedShort
-}
+// Verdicts are all of them, by their numbers in the file of targets.
+var Verdicts = market.Verdicts()
 
 // Key names a partition of the universe pool, or one symbol's day in targets.
 type Key struct {

@@ -147,9 +147,8 @@ type Progress struct {
 type Result struct {
 	// Committed is false when nothing was written.
 	Committed bool
-	// Verdict of the answer, as run.Partition has it. Empty when nothing was
-	// committed.
-	Verdict string
+	// Verdict of the answer. Empty when nothing was committed.
+	Verdict market.Verdict
 	// Rows held and called for; New, Changed and Gone against before.
 	Rows, Expected, New, Changed, Gone int64
 	// Revised sums up the values that were changed or taken away; nil for none.
@@ -180,7 +179,7 @@ type Check struct {
 	// is what coverage claims.
 	Rows, Duplicates, Coverage int64
 	// Verdict that coverage claims.
-	Verdict string
+	Verdict market.Verdict
 	// RunID wrote the coverage last.
 	RunID string
 	// Altered is true where the rows are not those that were committed.

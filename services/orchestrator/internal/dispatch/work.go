@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 )
@@ -211,10 +212,9 @@ func (l *loop) committed(p *part, res Result) {
 	p.Verdict, p.Rows, p.Expected, p.SymbolCount, p.Issues = res.Verdict, res.Rows, res.Expected, res.Symbols, res.Issues
 	p.New, p.Changed, p.Gone = res.New, res.Changed, res.Gone
 	p.Revised, p.Phases = res.Revised, res.Phases
-	switch res.Verdict {
-	case "complete", "expected_empty", "accepted_short":
+	if res.Verdict.Settled() {
 		p.State = run.PartitionCompleted
-	default:
+	} else {
 		p.State = run.PartitionFailed
 		if len(p.Issues) == 0 {
 			p.Issues = []fault.Issue{fault.NewIssue(reasonOf(res.Verdict), fmt.Sprintf("%s is not complete: %s.", p.ID, fault.Of(res.Rows, res.Expected, "row", "rows")),
@@ -223,11 +223,11 @@ func (l *loop) committed(p *part, res Result) {
 	}
 }
 
-func reasonOf(verdict string) fault.Reason {
+func reasonOf(verdict market.Verdict) fault.Reason {
 	switch verdict {
-	case "not_published":
+	case market.VerdictNotPublished:
 		return fault.NotPublished
-	case "empty":
+	case market.VerdictEmpty:
 		return fault.EmptyAnswer
 	}
 	return fault.Incomplete
@@ -308,7 +308,7 @@ func (l *loop) failed(p *part, issues []fault.Issue) {
 		l.giveUp(surrender{dataset: p.Dataset, issue: worst})
 		return
 	case fault.NotPublished, fault.Incomplete, fault.EmptyAnswer:
-		p.Verdict = map[fault.Reason]string{fault.NotPublished: "not_published", fault.Incomplete: "incomplete", fault.EmptyAnswer: "empty"}[worst.Reason]
+		p.Verdict = map[fault.Reason]market.Verdict{fault.NotPublished: market.VerdictNotPublished, fault.Incomplete: market.VerdictIncomplete, fault.EmptyAnswer: market.VerdictEmpty}[worst.Reason]
 		return
 	case fault.ProviderUnavailable, fault.Stalled:
 		if l.outage(p, worst) {

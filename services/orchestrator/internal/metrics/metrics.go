@@ -1,6 +1,7 @@
 package metrics
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -18,7 +19,6 @@ import (
 var (
 	outcomes = []run.Outcome{run.Succeeded, run.Partial, run.Blocked, run.Failed, run.Cancelled, run.Unchanged}
 	stages   = []run.Stage{run.StageToken, run.StagePreflight, run.StageReadiness, run.StageAnalysisInit}
-	verdicts = []string{none, "complete", "expected_empty", "not_published", "incomplete", "empty", "accepted_short"}
 	changes  = []string{"new", "changed", "gone"}
 )
 
@@ -61,8 +61,11 @@ func NewCounts(r prometheus.Registerer) *Counts {
 		for _, s := range stages {
 			c.runs.WithLabelValues(string(p), string(run.Blocked), string(s))
 		}
-		for _, v := range verdicts {
-			c.partitions.WithLabelValues(string(p), v)
+		c.partitions.WithLabelValues(string(p), none)
+		for _, v := range market.Verdicts() {
+			if v != market.VerdictMissing { // no partition ends with it
+				c.partitions.WithLabelValues(string(p), string(v))
+			}
 		}
 		for _, x := range changes {
 			c.rows.WithLabelValues(string(p), x)
@@ -93,7 +96,7 @@ func (w watched) Save(ctx context.Context, u run.Update) ([]run.Event, error) {
 	}
 	for i := range u.Partitions {
 		if p := &u.Partitions[i]; p.State == run.PartitionCompleted || p.State == run.PartitionFailed {
-			w.counts.partitions.WithLabelValues(string(u.Run.Pool), or(p.Verdict)).Inc()
+			w.counts.partitions.WithLabelValues(string(u.Run.Pool), cmp.Or(string(p.Verdict), none)).Inc()
 		}
 	}
 	if u.Run.State == run.Finished {
@@ -113,7 +116,7 @@ func (w watched) CancelQueued(ctx context.Context, id, note string, at time.Time
 
 func (c *Counts) finished(r *run.Run) {
 	pool := string(r.Pool)
-	c.runs.WithLabelValues(pool, string(r.Outcome), or(string(r.Stage))).Inc()
+	c.runs.WithLabelValues(pool, string(r.Outcome), cmp.Or(string(r.Stage), none)).Inc()
 	for i, n := range []int64{r.New, r.Changed, r.Gone} {
 		c.rows.WithLabelValues(pool, changes[i]).Add(float64(max(n, 0)))
 	}
@@ -140,11 +143,4 @@ func (s sender) Send(ctx context.Context, ch notice.Channel, n notice.Notice, d 
 		s.counts.notices.WithLabelValues(string(ch.Kind), "failed").Inc()
 	}
 	return err
-}
-
-func or(value string) string {
-	if value == "" {
-		return none
-	}
-	return value
 }

@@ -174,7 +174,7 @@ func clean(t *testing.T, g prometheus.Gatherer) {
 
 func TestTellsHowThingsStand(t *testing.T) {
 	day := market.DateOf(noon)
-	daily := func(d market.Date, verdict string) worker.Coverage {
+	daily := func(d market.Date, verdict market.Verdict) worker.Coverage {
 		return worker.Coverage{Module: "stock.market.daily", Dataset: "daily", Date: d, Verdict: verdict}
 	}
 	f := &fake{

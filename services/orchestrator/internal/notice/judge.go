@@ -260,7 +260,7 @@ func reasonOf(p run.Partition) fault.Reason {
 	if worst, ok := fault.Worst(p.Issues); ok && worst.Severity > fault.Warning {
 		return worst.Reason
 	}
-	return map[string]fault.Reason{
-		"not_published": fault.NotPublished, "incomplete": fault.Incomplete, "empty": fault.EmptyAnswer,
+	return map[market.Verdict]fault.Reason{
+		market.VerdictNotPublished: fault.NotPublished, market.VerdictIncomplete: fault.Incomplete, market.VerdictEmpty: fault.EmptyAnswer,
 	}[p.Verdict]
 }

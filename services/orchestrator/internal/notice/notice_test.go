@@ -30,7 +30,7 @@ func ended(minute int, outcome run.Outcome, change func(*Ended)) Ended {
 	return e
 }
 
-func part(dataset, module string, state run.PartitionState, verdict string, issues ...fault.Issue) run.Partition {
+func part(dataset, module string, state run.PartitionState, verdict market.Verdict, issues ...fault.Issue) run.Partition {
 	return run.Partition{Dataset: dataset, Module: module, State: state, Verdict: verdict, Issues: issues}
 }
 

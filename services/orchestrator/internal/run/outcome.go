@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
+	"github.com/afterbell/afterbell/services/internal/market"
 )
 
 // OutcomeOf is how a run that planned these partitions ends, when nobody cancelled
@@ -93,7 +94,7 @@ func classes(p *Partition) map[fault.Class]bool {
 		return found
 	}
 	switch p.Verdict {
-	case "not_published", "incomplete", "empty":
+	case market.VerdictNotPublished, market.VerdictIncomplete, market.VerdictEmpty:
 		found[fault.Later] = true
 	}
 	for _, i := range p.Issues {

@@ -223,9 +223,8 @@ type Partition struct {
 	Repeat, Recheck bool
 	// State is where it is.
 	State PartitionState
-	// Verdict of the last answer, as afterbell.market.v1.Verdict names it without
-	// its prefix, in lower case. Empty before.
-	Verdict string
+	// Verdict of the last answer. Empty before.
+	Verdict market.Verdict
 	// Attempts is how often it was dispatched.
 	Attempts int
 	// Rows committed and called for; New, Changed and Gone against before.

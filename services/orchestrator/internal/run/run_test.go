@@ -118,7 +118,7 @@ func TestStatusOfEveryStateAndOutcome(t *testing.T) {
 	}
 }
 
-func part(dataset string, d market.Date, s PartitionState, verdict string, reasons ...fault.Reason) Partition {
+func part(dataset string, d market.Date, s PartitionState, verdict market.Verdict, reasons ...fault.Reason) Partition {
 	p := Partition{ID: dataset + ":" + d.String(), Dataset: dataset, Module: "m", Start: d, End: d, State: s, Verdict: verdict}
 	for _, r := range reasons {
 		p.Issues = append(p.Issues, fault.NewIssue(r, string(r)+" happened."))

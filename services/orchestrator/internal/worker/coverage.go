@@ -28,8 +28,8 @@ type Coverage struct {
 	Date market.Date
 	// Rows held and Expected; Expected is 0 when not known.
 	Rows, Expected int64
-	// Verdict of the last answer, as run.Partition has it.
-	Verdict string
+	// Verdict of the last answer.
+	Verdict market.Verdict
 	// CommittedAt is zero when missing.
 	CommittedAt time.Time
 	// RunID on whose behalf. Empty when missing.
@@ -46,13 +46,7 @@ type Coverage struct {
 }
 
 // Settled reports whether the day leaves nothing to fetch.
-func (c Coverage) Settled() bool {
-	switch c.Verdict {
-	case "complete", "expected_empty", "accepted_short":
-		return true
-	}
-	return false
-}
+func (c Coverage) Settled() bool { return c.Verdict.Settled() }
 
 // AbsentSymbol is an instrument that was listed on a date and has no row.
 type AbsentSymbol struct {
