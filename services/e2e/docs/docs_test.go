@@ -60,7 +60,6 @@ func TestContributingExamples(t *testing.T) {
 		copied  [][]string
 	}{
 		{heading: "Add a dataset", patches: 4, laid: [][]string{
-			{"build", "./services/orchestrator/internal/api"},
 			{"test", "./services/ingestworker/internal/catalog", "./services/ingestworker/internal/pool"},
 			{"test", "-run", "Schema|OthersAreRefused|^TestSink$/^FirstReleaseIsMigrated$", "./services/ingestworker/internal/targets", "./services/ingestworker/internal/universe"},
 			{"test", "-run", "TestFillBothPoolsOverTheWire", "./services/ingestworker/internal/app"},

@@ -16,6 +16,10 @@ const NoDate Date = -1 << 31
 // Shanghai is the zone of every trade date and due hour.
 var Shanghai = mustZone("Asia/Shanghai")
 
+// LastDue is the hour in Shanghai, after midnight, at which the last dataset of a trade
+// date is due: no dataset of the worker's catalog is later.
+const LastDue = 19 * time.Hour
+
 func mustZone(name string) *time.Location {
 	zone, err := time.LoadLocation(name)
 	if err != nil {

@@ -224,7 +224,8 @@ func (s *Server) ProbeModules(r *ingestv1.ProbeModulesRequest, stream ingestv1.I
 	})
 }
 
-// maxRechecks bounds the old days that one plan looks at once more.
+// maxRechecks bounds the old days that one plan looks at once more. The orchestrator's
+// settings have the same bound, MaxRecheckDays.
 const maxRechecks = 100
 
 const maxProbe = 10 * time.Minute

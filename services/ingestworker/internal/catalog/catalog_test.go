@@ -4,6 +4,7 @@ import (
 	"maps"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/afterbell/afterbell/services/internal/market"
 )
@@ -25,6 +26,17 @@ func TestEveryDatasetBelongsToOneModule(t *testing.T) {
 	}
 	if len(owner) != len(Datasets()) {
 		t.Errorf("modules name %d datasets, there are %d", len(owner), len(Datasets()))
+	}
+}
+
+// The orchestrator takes market.LastDue for the hour of the last dataset.
+func TestNoDatasetIsDueLater(t *testing.T) {
+	var last time.Duration
+	for _, d := range Datasets() {
+		last = max(last, d.Due)
+	}
+	if last != market.LastDue {
+		t.Errorf("the last dataset is due at %s, market.LastDue is %s", last, market.LastDue)
 	}
 }
 

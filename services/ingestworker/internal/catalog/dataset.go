@@ -264,7 +264,7 @@ var datasets = []Dataset{
 			num("sell_elg_vol", "Extra-large orders sold, 手."), num("sell_elg_amount", "Extra-large orders sold, 万元."),
 			num("net_mf_vol", "Net flow, 手; not the sum of the large buckets."), num("net_mf_amount", "Net flow, 万元."),
 		},
-		Due: 19 * time.Hour, RowCaps: []int{5000, 6000}, Floor: 0.98, RestsOnDaily: true, WithoutBeijing: true,
+		Due: market.LastDue, RowCaps: []int{5000, 6000}, Floor: 0.98, RestsOnDaily: true, WithoutBeijing: true,
 	},
 	{
 		ID: FundDaily, Module: "etf.daily_quote", Kind: market.ETF, Table: TablePrices, Columns: priceColumns(),

@@ -187,19 +187,19 @@ func (s *poolService) ListCoverage(ctx context.Context, req *orchestratorv1.List
 	return &orchestratorv1.ListCoverageResponse{Coverages: each(coverages, coverageOf)}, nil
 }
 
-// datedSets are the datasets with rows by trade date; the worker checks the name
-// again, this says what is allowed.
-var datedSets = []string{"daily", "daily_basic", "moneyflow", "fund_daily"}
-
 // ListAbsentSymbols implements orchestratorv1.PoolServiceServer.
 func (s *poolService) ListAbsentSymbols(ctx context.Context, req *orchestratorv1.ListAbsentSymbolsRequest) (*orchestratorv1.ListAbsentSymbolsResponse, error) {
 	pool, err := poolNamed(req.GetPool())
 	if err != nil {
 		return nil, err
 	}
+	f, err := s.facts(ctx)
+	if err != nil {
+		return nil, err
+	}
 	var p problems
-	if !slices.Contains(datedSets, req.GetDatasetId()) {
-		p.add("dataset_id", "%.40q is not a dataset with one row per symbol and trade date; allowed are %s", req.GetDatasetId(), strings.Join(datedSets, ", "))
+	if dated := f.Catalog.Dated(); !slices.Contains(dated, req.GetDatasetId()) {
+		p.add("dataset_id", "%.40q is not a dataset with one row per symbol and trade date; allowed are %s", req.GetDatasetId(), strings.Join(dated, ", "))
 	}
 	d := p.date("trade_date", req.GetTradeDate())
 	if today := market.DateOf(drill.Now()); req.GetTradeDate() == "" {

@@ -738,6 +738,9 @@ func TestExplainSlot(t *testing.T) {
 		}
 	}
 	// A closed day has no absent symbols, and never will have.
+	if resp, body := r.get(t, "GET", "/v1/pools/universe/absent-symbols?dataset_id=stock_basic&trade_date=2026-03-02", ""); resp.StatusCode != 400 || !strings.Contains(body, "allowed are daily") {
+		t.Errorf("the absent symbols of a list: %d %s", resp.StatusCode, body)
+	}
 	if resp, body := r.get(t, "GET", "/v1/pools/universe/absent-symbols?dataset_id=daily&trade_date=2026-03-01", ""); resp.StatusCode != 404 || !strings.Contains(body, "The exchange is closed on 2026-03-01") {
 		t.Errorf("absent on a Sunday: %d %s", resp.StatusCode, body)
 	}

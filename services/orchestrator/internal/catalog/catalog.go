@@ -67,6 +67,19 @@ func (c *Catalog) Module(id string) *Module {
 	return nil
 }
 
+// Dated are the ids of the datasets that are stored by trade date, in the order of their
+// modules.
+func (c *Catalog) Dated() (ids []string) {
+	for i := range c.Modules {
+		for _, d := range c.Modules[i].Datasets {
+			if !d.Snapshot {
+				ids = append(ids, d.ID)
+			}
+		}
+	}
+	return ids
+}
+
 // Domain finds a domain, or nil.
 func (c *Catalog) Domain(id string) *Domain {
 	for i := range c.Domains {

@@ -139,7 +139,7 @@ func dueHours(c catalog.Catalog, modules []string) []slot.Clock {
 		}
 	}
 	if len(hours) == 0 && modules == nil {
-		hours = clocks(17*60, 18*60, 19*60)
+		hours = clocks(17*60, 18*60, lastDue)
 	}
 	slices.Sort(hours)
 	return slices.Compact(hours)

@@ -16,15 +16,15 @@ import (
 // the provider has not published or completed, until the deadline.
 const PublishInterval = 15 * time.Minute
 
-// BeforeOpen is the time of day in Shanghai at which data that is missing is asked for
-// once more on every morning, open days included: it is held before the market opens.
-const BeforeOpen = slot.Clock(8*60 + 15)
+// beforeOpen is when data that is missing is asked for once more on every morning, open
+// days included: it is held before the market opens.
+const beforeOpen = slot.Clock(8*60 + 15)
 
 // Times of day in Shanghai at which data that is missing is asked for after the
 // deadline: often in the first two days, then more rarely.
 var (
-	firstDays = clocks(7*60+30, 8*60+15, 10*60, 12*60, 14*60, 16*60, 18*60, 20*60, 22*60)
-	laterDays = clocks(8*60+15, 12*60, 16*60, 20*60)
+	firstDays = clocks(7*60+30, beforeOpen, 10*60, 12*60, 14*60, 16*60, 18*60, 20*60, 22*60)
+	laterDays = clocks(beforeOpen, 12*60, 16*60, 20*60)
 )
 
 const (
@@ -305,10 +305,12 @@ func (r Run) publish(partitions []Partition, s Surroundings, blockedLater bool, 
 	return n, !n.At.IsZero()
 }
 
-// LastHour is when the last dataset of a trade date is due at the provider: no dataset of
-// the worker's catalog is later. Where the catalog is at hand, DueOn tells it of the
-// modules that are enabled.
-func LastHour(d market.Date) time.Time { return d.At(19, 0, market.Shanghai) }
+// lastDue is market.LastDue as a time of day in Shanghai.
+const lastDue = slot.Clock(market.LastDue / time.Minute)
+
+// LastHour is when the last dataset of a trade date is due at the provider. Where the
+// catalog is at hand, DueOn tells it of the modules that are enabled.
+func LastHour(d market.Date) time.Time { return lastDue.On(d, market.Shanghai) }
 
 // askAt is when data is fetched again: that of the newest day every 15 minutes until
 // its deadline, then all at fixed times of day until the data of the next open day is

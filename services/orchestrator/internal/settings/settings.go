@@ -21,7 +21,8 @@ const (
 	MaxRetentionDays = 3650
 	// MaxFollowUps bounds the setting of that name.
 	MaxFollowUps = 20
-	// MaxRecheckDays bounds RecheckDays.
+	// MaxRecheckDays bounds RecheckDays. The worker's API has the same bound,
+	// maxRechecks.
 	MaxRecheckDays = 100
 )
 
