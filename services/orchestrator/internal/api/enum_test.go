@@ -30,7 +30,7 @@ func TestWordsAndEnumsAgree(t *testing.T) {
 		{orchestratorv1.Probe_Status(0), "STATUS_", words([]readiness.ProbeStatus{readiness.Untested, readiness.Pass, readiness.Fail, readiness.Unsupported})},
 		{orchestratorv1.PreflightPolicy(0), "PREFLIGHT_POLICY_", words([]readiness.PreflightPolicy{readiness.StaleOnly, readiness.Always, readiness.ReadinessOnly})},
 		{orchestratorv1.ReadinessPolicy(0), "READINESS_POLICY_", words([]readiness.Policy{readiness.Strict, readiness.Lenient})},
-		{orchestratorv1.Slot_State(0), "STATE_", words([]slot.State{slot.Pending, slot.Fired, slot.Skipped, slot.Missed, slot.Covered})},
+		{orchestratorv1.Slot_State(0), "STATE_", words(slot.States())},
 		{orchestratorv1.CatchUp(0), "CATCH_UP_", words([]slot.CatchUp{slot.CatchUpLast, slot.CatchUpAll, slot.CatchUpNone})},
 	} {
 		d := c.enum.Descriptor()

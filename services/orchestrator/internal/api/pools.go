@@ -67,9 +67,9 @@ func nextAsk(st dispatch.PoolStatus, next slot.Slot, fires bool, now time.Time) 
 	case first != nil && !first.NotBefore.After(now):
 		return fmt.Sprintf("Run %s is in the queue and starts next.%s", first.ID, noted(first.Note)), time.Time{}
 	case first != nil && (!fires || first.NotBefore.Before(next.DueAt)):
-		return fmt.Sprintf("Run %s fetches again at %s.%s", first.ID, slot.Moment(first.NotBefore, nil), noted(first.Note)), first.NotBefore
+		return fmt.Sprintf("Run %s fetches again at %s.%s", first.ID, slot.Shanghai(first.NotBefore, nil).En, noted(first.Note)), first.NotBefore
 	case fires:
-		return fmt.Sprintf("The slot of %s runs at %s.", next.Date, slot.Moment(next.DueAt, nil)), next.DueAt
+		return fmt.Sprintf("The slot of %s runs at %s.", next.Date, slot.Shanghai(next.DueAt, nil).En), next.DueAt
 	}
 	return "", time.Time{}
 }

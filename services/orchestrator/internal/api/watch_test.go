@@ -147,9 +147,9 @@ func TestNextAsk(t *testing.T) {
 		at    time.Time
 	}{
 		"a follow-up": {dispatch.PoolStatus{Queued: []run.Run{{ID: "C", NotBefore: at(saturday, 14, 0)}, wait}}, true,
-			"Run B fetches again at 2026-03-07 12:00:00 +08:00. moneyflow of 2026-03-06 was not published or not complete.", at(saturday, 12, 0)},
+			"Run B fetches again at 2026-03-07 12:00:00 +08:00 (Shanghai). moneyflow of 2026-03-06 was not published or not complete.", at(saturday, 12, 0)},
 		"a run whose turn it is": {dispatch.PoolStatus{Queued: []run.Run{wait, {ID: "A"}}}, true, "Run A is in the queue and starts next.", time.Time{}},
-		"the slot":               {dispatch.PoolStatus{}, true, "The slot of 2026-03-09 runs at 2026-03-09 19:30:00 +08:00.", slotAt.DueAt},
+		"the slot":               {dispatch.PoolStatus{}, true, "The slot of 2026-03-09 runs at 2026-03-09 19:30:00 +08:00 (Shanghai).", slotAt.DueAt},
 		"a paused pool":          {dispatch.PoolStatus{Paused: true, Queued: []run.Run{wait}}, true, "", time.Time{}},
 		"nothing":                {dispatch.PoolStatus{}, false, "", time.Time{}},
 	} {

@@ -50,7 +50,7 @@ func Explain(s History) (sentences []bilingual.Text, next string) {
 	zone := slot.ZoneOr(s.Zone)
 	say := func(en, zh string, args ...any) { sentences = append(sentences, bilingual.Say(en, zh, args...)) }
 	when := func(t time.Time) string { return slot.Moment(t, zone) }
-	ask := func(t time.Time) bilingual.Text { return moments(t, zone) }
+	ask := func(t time.Time) bilingual.Text { return slot.Shanghai(t, zone) }
 	r := s.Run
 	if s.Slot != nil {
 		sentences = append(sentences, s.Slot.Explain(zone)...)
@@ -243,15 +243,6 @@ func nextAfter(s History, worst fault.Issue, bad bool) string {
 		return fmt.Sprintf("curl localhost:7780/v1/runs/%s/partitions", r.ID)
 	}
 	return Again(r.Pool, r.Request)
-}
-
-// moments writes a time in the zone, and in Shanghai beside it where that differs.
-func moments(t time.Time, zone *time.Location) bilingual.Text {
-	text := slot.Moment(t, zone)
-	if there := slot.Moment(t, market.Shanghai); there != text {
-		return bilingual.Say("%s (%s in Shanghai)", "%s（上海 %s）", text, there)
-	}
-	return bilingual.Same(text)
 }
 
 // preflightNow is the command that checks token and modules.

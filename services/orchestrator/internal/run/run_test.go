@@ -514,7 +514,7 @@ func TestExplainTellsTheChain(t *testing.T) {
 	said, next = Explain(History{Run: r, Slot: &v, Events: events, Partitions: parts, FollowUps: []Run{follow}})
 	want := []string{"was due at 2026-03-02 19:30:00 +08:00", "3m0s late: the host was asleep.", "by the schedule", "It started at 2026-03-02 19:34:00 +08:00, after 4m0s",
 		"Preflight: universe is READY.", "all checks passed", "the plan has 2 partitions", "up to 2026-03-02", "moneyflow: 1 failed.",
-		"PARTIAL: 1 of 2 partitions complete", "NOT_PUBLISHED: NOT_PUBLISHED happened.", "The follow-up run R2 starts at 2026-03-02 19:51:00 +08:00."}
+		"PARTIAL: 1 of 2 partitions complete", "NOT_PUBLISHED: NOT_PUBLISHED happened.", "The follow-up run R2 starts at 2026-03-02 19:51:00 +08:00 (Shanghai)."}
 	rest := english(t, said)
 	for _, w := range want { // in this order
 		i := strings.Index(rest, w)

@@ -130,29 +130,31 @@ func (s *Scheduler) ExplainSlot(ctx context.Context, id string) (Explanation, er
 			e.Sentences = append(e.Sentences, bilingual.Issue(issue))
 		}
 	}
+	var last run.History
 	if v.RunID != "" {
-		return e, s.chain(ctx, &e, zone)
+		if last, err = s.chain(ctx, &e, zone); err != nil {
+			return Explanation{}, err
+		}
 	}
-	return e, nil
+	return e, s.close(ctx, &e.Sentences, v.Pool, last, zone)
 }
 
-// chain adds the run of a slot and its follow-ups.
-func (s *Scheduler) chain(ctx context.Context, e *Explanation, zone *time.Location) error {
+// chain adds the run of a slot and its follow-ups, and returns what is known of the last.
+func (s *Scheduler) chain(ctx context.Context, e *Explanation, zone *time.Location) (last run.History, err error) {
 	first, err := s.ledger.Run(ctx, e.Slot.RunID)
 	if fault.Is(err, fault.NotFound) {
 		e.say("Run %s is no longer in the ledger: it was deleted, or it is older than the retention period.", "运行 %s 已不在账本中：它被删除，或已超过保留期。", e.Slot.RunID)
 		e.Next = "curl localhost:7780/v1/pools/" + string(e.Slot.Pool) + "/coverage"
-		return nil
+		return last, nil
 	}
 	if err != nil {
-		return err
+		return last, err
 	}
 	e.Runs = []run.Run{first}
-	var last run.History
 	for i := 0; i < len(e.Runs) && i < maxChain; i++ {
 		story, err := s.story(ctx, e.Runs[i], zone)
 		if err != nil {
-			return err
+			return last, err
 		}
 		said, next := run.Explain(story)
 		e.Sentences = append(e.Sentences, said...)
@@ -161,36 +163,65 @@ func (s *Scheduler) chain(ctx context.Context, e *Explanation, zone *time.Locati
 		}
 		e.Runs, last = append(e.Runs, story.FollowUps...), story
 	}
-	return s.after(ctx, e, last, zone)
+	return last, nil
 }
 
-// after says when the slot's pool is asked for next, where the last run of the chain
-// left something and no follow-up waits.
-func (s *Scheduler) after(ctx context.Context, e *Explanation, story run.History, zone *time.Location) error {
-	last := story.Run
-	if last.State != run.Finished || last.Outcome == run.Succeeded || last.Outcome == run.Unchanged || last.Outcome == run.Cancelled || story.Later != nil {
-		return nil
-	}
-	next, err := s.next(ctx, e.Slot.Pool)
-	if err != nil || next != nil {
+// close ends an explanation with what fetches the pool next, unless it has said that.
+// last is the story of the last run in it, or none.
+func (s *Scheduler) close(ctx context.Context, sentences *[]bilingual.Text, pool market.Pool, last run.History, zone *time.Location) error {
+	c, err := s.ahead(ctx, pool)
+	if err != nil {
 		return err
 	}
-	coming, ok, err := s.NextSlot(ctx, e.Slot.Pool)
-	if err != nil || !ok {
-		return err
+	if r := last.Run; r.State == run.Finished && (r.Outcome == run.Blocked || r.Outcome == run.Failed || r.Outcome == run.Partial) && last.Later == nil && last.Check == readiness.Holds {
+		worst, _ := fault.Worst(r.Issues)
+		if d, _ := fault.Describe(worst.Reason); d.Class == fault.Permanent {
+			c.Meets = run.Failed
+			if r.Outcome == run.Blocked {
+				c.Meets = run.Blocked
+			}
+		}
 	}
-	at := slot.Moment(coming.DueAt, zone)
-	worst, _ := fault.Worst(last.Issues)
-	d, _ := fault.Describe(worst.Reason)
-	switch {
-	case d.Class != fault.Permanent || story.Check != readiness.Holds:
-		e.say("The slot of %s fetches what is missing, at %s.", "%s 的时段于 %s 获取缺少的数据。", coming.Date, at)
-	case last.Outcome == run.Blocked:
-		e.say("Otherwise the slot of %s tries again at %s, and is blocked again.", "否则 %s 的时段于 %s 再试，并再次被阻止。", coming.Date, at)
-	default:
-		e.say("Otherwise the slot of %s tries again at %s, and meets the same error.", "否则 %s 的时段于 %s 再试，并遇到同样的错误。", coming.Date, at)
+	text, key := c.Explain(zone)
+	if !slices.ContainsFunc(*sentences, func(t bilingual.Text) bool { return strings.Contains(t.En, key) }) {
+		*sentences = append(*sentences, text)
 	}
 	return nil
+}
+
+// ahead is what happens next with a pool.
+func (s *Scheduler) ahead(ctx context.Context, pool market.Pool) (c run.Coming, err error) {
+	c = run.Coming{Pool: pool, Now: s.now(), Off: s.off}
+	if c.Schedule, err = s.ledger.Schedule(ctx); err != nil {
+		return c, err
+	}
+	if c.PauseState, err = s.ledger.PauseState(ctx, pool); err != nil {
+		return c, err
+	}
+	queue, err := s.ledger.Queue(ctx, pool) // before what is under way: a run that leaves it is not lost
+	if err != nil {
+		return c, err
+	}
+	open, err := s.ledger.Unfinished(ctx)
+	if err != nil {
+		return c, err
+	}
+	for i := range open {
+		if open[i].Pool == pool {
+			c.Current = &open[i]
+		}
+	}
+	for i := range queue {
+		if q := &queue[i]; c.Queued == nil || q.NotBefore.Before(c.Queued.NotBefore) {
+			c.Queued = q
+		}
+	}
+	if next, ok, err := s.NextSlot(ctx, pool); err != nil {
+		return c, err
+	} else if ok {
+		c.Slot = &next
+	}
+	return c, nil
 }
 
 // NextSlot is the next slot of a pool that will fire; ok is false when none will.
@@ -240,7 +271,7 @@ func (s *Scheduler) foresee(ctx context.Context, sched slot.Schedule, zone *time
 	v := slot.Slot{ID: slot.ID(date, pool), Pool: pool, Date: date, DueAt: due, State: slot.Pending}
 	// What would become of it, were it due this moment.
 	decided := sched.Passed(pool, []slot.Due{{Date: date, At: due}}, cal, due, slot.CatchUpLast, nil)
-	e := Explanation{Slot: v, Sentences: v.Explain(zone), Next: "curl localhost:7780/v1/schedule"}
+	e := Explanation{Slot: v, Sentences: v.Explain(zone), Next: run.ShowSchedule}
 	d := decided[0]
 	d.Issues = append(d.Issues, row.Issues...)
 	if d.Action == slot.Fire {
@@ -270,7 +301,7 @@ func (s *Scheduler) foresee(ctx context.Context, sched slot.Schedule, zone *time
 	for _, i := range e.Slot.Issues {
 		e.say("%s: %s", "%s：%s", i.Reason, bilingual.Issue(i))
 	}
-	return e, nil
+	return e, s.close(ctx, &e.Sentences, pool, run.History{}, zone)
 }
 
 // foreseeCheck says what the checks before the run of a slot will find, by the last probes.
@@ -336,7 +367,7 @@ func (s *Scheduler) instead(ctx context.Context, pool market.Pool, zone *time.Lo
 	case err != nil:
 		return "", err
 	case ok:
-		return fmt.Sprintf("What is missing of that day is fetched by the next run: the slot of %s runs at %s.", next.Date, slot.Moment(next.DueAt, zone)), nil
+		return fmt.Sprintf("What is missing of that day is fetched by the next run: the slot of %s runs at %s.", next.Date, slot.Shanghai(next.DueAt, zone).En), nil
 	}
 	return "No slot runs with the current settings; a run that you start fetches what is missing of that day.", nil
 }
@@ -346,12 +377,12 @@ func nextFor(v slot.Slot) string {
 	if len(v.Issues) > 0 {
 		switch v.Issues[0].Reason {
 		case fault.SchedulePaused:
-			return "curl -X POST localhost:7780/v1/schedule:resume -d '{\"catch_up\":\"CATCH_UP_LAST\"}'"
+			return run.ResumeSchedule
 		case fault.ScheduleDisabled:
-			return "curl -X PATCH localhost:7780/v1/schedule -d '{\"enabled\":true}'"
+			return run.EnableSchedule
 		case fault.SlotMissed:
 			return run.Again(v.Pool, run.Request{End: slot.TradeDay(v.Date, v.DueAt)})
 		}
 	}
-	return "curl localhost:7780/v1/schedule"
+	return run.ShowSchedule
 }

@@ -36,7 +36,7 @@ func (s *Scheduler) ExplainRun(ctx context.Context, r run.Run) (sentences []bili
 		}
 	}
 	sentences, next = run.Explain(story)
-	return sentences, next, nil
+	return sentences, next, s.close(ctx, &sentences, r.Pool, story, zone)
 }
 
 // story gathers what the explanation of a run is made from, but for its slot.

@@ -21,11 +21,20 @@ func Moment(t time.Time, zone *time.Location) string {
 	return t.In(ZoneOr(zone)).Format("2006-01-02 15:04:05 -07:00")
 }
 
+// Shanghai writes a time that is to come, in a zone and in Shanghai.
+func Shanghai(t time.Time, zone *time.Location) bilingual.Text {
+	text, there := Moment(t, zone), Moment(t, market.Shanghai)
+	if there != text {
+		return bilingual.Say("%s (%s in Shanghai)", "%s（上海时间 %s）", text, there)
+	}
+	return bilingual.Say("%s (Shanghai)", "%s（上海时间）", text)
+}
+
 // Explain tells in sentences when a slot was due and what happened to it.
 func (s Slot) Explain(zone *time.Location) (sentences []bilingual.Text) {
 	say := func(en, zh string, args ...any) { sentences = append(sentences, bilingual.Say(en, zh, args...)) }
 	if s.State == Pending {
-		say("The slot of %s for %s is due at %s.", "%[2]s %[1]s 的时段于 %[3]s 到期。", s.Date, bilingual.Pool(s.Pool), Moment(s.DueAt, zone))
+		say("The slot of %s for %s is due at %s.", "%[2]s %[1]s 的时段于 %[3]s 到期。", s.Date, bilingual.Pool(s.Pool), Shanghai(s.DueAt, zone))
 	} else {
 		say("The slot of %s for %s was due at %s.", "%[2]s %[1]s 的时段于 %[3]s 到期。", s.Date, bilingual.Pool(s.Pool), Moment(s.DueAt, zone))
 	}

@@ -74,6 +74,9 @@ const (
 	Covered State = "covered"
 )
 
+// States lists every state.
+func States() []State { return []State{Pending, Fired, Skipped, Missed, Covered} }
+
 // Slot is one expected firing: one day, one pool.
 type Slot struct {
 	// ID is "YYYY-MM-DD.pool" and unique.

@@ -1,0 +1,111 @@
+package run
+
+import (
+	"time"
+
+	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/bilingual"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
+)
+
+// Coming is what happens next with a pool. Every explanation ends with it.
+type Coming struct {
+	// Pool it is about.
+	Pool market.Pool
+	// Now is the moment.
+	Now time.Time
+	// PauseState of the pool.
+	PauseState PauseState
+	// Current is the run of the pool that has left the queue and has not ended, or nil.
+	Current *Run
+	// Queued is the run in the queue that starts first, or nil.
+	Queued *Run
+	// Slot is the next slot of the pool that fires, or nil.
+	Slot *slot.Slot
+	// Schedule in force.
+	Schedule slot.Schedule
+	// Off is whether this process does not run the schedule.
+	Off bool
+	// Meets is how the next run ends if nobody mends what stopped the last one: Blocked
+	// or Failed. Empty if nothing needs to be mended.
+	Meets Outcome
+}
+
+// Commands that let the schedule go on.
+const (
+	// ResumeSchedule resumes a paused schedule.
+	ResumeSchedule = `curl -X POST localhost:7780/v1/schedule:resume -d '{"catch_up":"CATCH_UP_LAST"}'`
+	// EnableSchedule enables a disabled schedule.
+	EnableSchedule = `curl -X PATCH localhost:7780/v1/schedule -d '{"enabled":true}'`
+	// SchedulePools lets the schedule run both pools.
+	SchedulePools = `curl -X PATCH localhost:7780/v1/schedule -d '{"pools":["POOL_TARGETS","POOL_UNIVERSE"]}'`
+	// ShowSchedule shows the schedule.
+	ShowSchedule = "curl localhost:7780/v1/schedule"
+)
+
+// At is when the pool is fetched next. Zero if that is now, or nothing is to come.
+func (c Coming) At() time.Time {
+	switch {
+	case c.PauseState.Paused:
+	case c.waits() && (c.Slot == nil || !c.Queued.NotBefore.After(c.Slot.DueAt)):
+		return c.Queued.NotBefore
+	case c.Slot != nil:
+		return c.Slot.DueAt
+	}
+	return time.Time{}
+}
+
+// waits reports whether a queued run waits for its time.
+func (c Coming) waits() bool { return c.Queued != nil && c.Queued.NotBefore.After(c.Now) }
+
+// Explain says when the pool is fetched next, in Shanghai time, or that nothing fetches
+// it and what to type. key is what matters in the English: a text that has it has said as
+// much.
+func (c Coming) Explain(zone *time.Location) (text bilingual.Text, key string) {
+	pool := bilingual.Pool(c.Pool)
+	if c.PauseState.Paused {
+		key = resume(c.Pool)
+		return bilingual.Say("The pool %s is paused, and nothing is fetched until it is resumed: %s", "%s已暂停，恢复之前不会获取数据：%s", pool, key), key
+	}
+	switch {
+	case c.Current != nil:
+		text = bilingual.Say("Run %s of %s is in progress.", "%[2]s的运行 %[1]s 正在进行。", c.Current.ID, pool)
+	case c.Queued != nil && !c.waits():
+		text = bilingual.Say("Run %s of %s is in the queue and starts next.", "%[2]s的运行 %[1]s 在队列中，下一个开始。", c.Queued.ID, pool)
+	}
+	at := slot.Shanghai(c.At(), zone)
+	switch {
+	case c.At().IsZero():
+		said := c.nothing(text != bilingual.Text{})
+		return text.And(said), said.En
+	case c.Slot == nil || c.At().Before(c.Slot.DueAt):
+		return text.And(bilingual.Say("Run %s, which is in the queue, fetches %s next, at %s.", "%[2]s接下来由队列中的运行 %[1]s 于 %[3]s 获取。", c.Queued.ID, pool, at)), at.En
+	case text != bilingual.Text{} || c.Meets == "":
+		return text.And(bilingual.Say("The slot of %s fetches %s next, at %s.", "%[2]s接下来由 %[1]s 的时段于 %[3]s 获取。", c.Slot.Date, pool, at)), at.En
+	case c.Meets == Blocked:
+		return bilingual.Say("Otherwise the slot of %s tries again at %s, and is blocked again.", "否则 %s 的时段于 %s 再试，并再次被阻止。", c.Slot.Date, at), at.En
+	}
+	return bilingual.Say("Otherwise the slot of %s tries again at %s, and meets the same error.", "否则 %s 的时段于 %s 再试，并遇到同样的错误。", c.Slot.Date, at), at.En
+}
+
+// nothing says that no slot is to come, why, and what to type. after is whether a run
+// comes before.
+func (c Coming) nothing(after bool) bilingual.Text {
+	why, command := bilingual.Text{En: "no trading day is known within one year", Zh: "一年之内没有已知的交易日"}, Again(c.Pool, Request{})
+	switch {
+	case c.Off:
+		why = bilingual.Text{En: "this process does not run the schedule", Zh: "这个进程不执行计划"}
+	case len(c.Schedule.Validate()) > 0:
+		why, command = bilingual.Text{En: "the schedule is not valid", Zh: "计划无效"}, ShowSchedule
+	case !c.Schedule.Enabled:
+		why, command = bilingual.Text{En: "the schedule is disabled", Zh: "计划已停用"}, EnableSchedule
+	case c.Schedule.Paused:
+		why, command = bilingual.Text{En: "the schedule is paused", Zh: "计划已暂停"}, ResumeSchedule
+	case !c.Schedule.Fires(c.Pool):
+		why, command = bilingual.Say("the schedule does not include the pool %s", "计划不包括%s", bilingual.Pool(c.Pool)), SchedulePools
+	}
+	if after {
+		return bilingual.Say("After it, nothing is scheduled, because %s: %s", "此后没有计划的运行，因为%s：%s", why, command)
+	}
+	return bilingual.Say("Nothing is scheduled, because %s: %s", "没有计划的运行，因为%s：%s", why, command)
+}
