@@ -45,6 +45,9 @@ const (
 	Empty Verdict = "empty"
 )
 
+// Verdicts lists every verdict.
+func Verdicts() []Verdict { return []Verdict{Whole, Blocked, NotWhole, NotDue, Empty} }
+
 // EveningRequest says which evening to judge.
 type EveningRequest struct {
 	// Pool to judge. Required.
@@ -88,12 +91,30 @@ type Evening struct {
 	// Run is the run in progress, or else the queued one that starts next. Nil if
 	// there is none.
 	Run *orchestratorv1.Run
+	at  time.Time // when it was judged
 	// LastRun is the last run that finished. Nil when there is none.
 	LastRun *orchestratorv1.Run
 	// Issues are why it is not complete, worst first.
 	Issues []*faultv1.Issue
-	// NextTime is when something is fetched next automatically. Zero if nothing is scheduled.
+	// NextTime is when something of it is fetched next automatically. Zero if it is
+	// complete or nothing is scheduled.
 	NextTime time.Time
+	// NextRunTime is when the next run of the pool starts, whatever it fetches. Zero if
+	// none is scheduled, a queued one starts now, or the pool is paused.
+	NextRunTime time.Time
+}
+
+// Fetching is the run that works at the pool or starts next without waiting for a time.
+// Nil if there is none.
+func (e *Evening) Fetching() *orchestratorv1.Run {
+	r := e.Run
+	if r == nil || e.Paused {
+		return nil
+	}
+	if t := r.GetNotBeforeTime(); r.GetState() == orchestratorv1.Run_STATE_QUEUED && t != nil && t.AsTime().After(e.at) {
+		return nil
+	}
+	return r
 }
 
 // Settled reports whether a verdict leaves nothing to fetch. With strict, a day that
@@ -115,69 +136,101 @@ const lookBack = 31
 // Evening checks whether a trade date is complete in a pool. It fails with ErrUnreachable or
 // ErrWorkerUnreachable if that cannot be determined.
 func (c *Client) Evening(ctx context.Context, req EveningRequest) (*Evening, error) {
-	name := poolName(req.Pool)
-	if name == "" {
-		return nil, fmt.Errorf("a pool is required: %s or %s", marketv1.Pool_POOL_TARGETS, marketv1.Pool_POOL_UNIVERSE)
+	all, err := c.Evenings(ctx, req)
+	if err != nil {
+		return nil, err
 	}
-	f := facts{now: c.now(), req: req}
-	f.today = f.now.In(Shanghai).Format(time.DateOnly)
-	asked := f.today
-	for _, date := range []struct{ name, value string }{{"date", req.Date}, {"from", req.From}} {
-		if _, err := time.Parse(time.DateOnly, date.value); date.value != "" && err != nil {
-			return nil, fmt.Errorf("%s %.20q is not a date of the form YYYY-MM-DD", date.name, date.value)
+	return all[0], nil
+}
+
+// Evenings is Evening for several requests, in their order. What concerns all of them is
+// asked for once.
+func (c *Client) Evenings(ctx context.Context, reqs ...EveningRequest) ([]*Evening, error) {
+	all := make([]facts, len(reqs))
+	pools := make([]marketv1.Pool, len(reqs))
+	now := c.now()
+	for i, req := range reqs {
+		if poolName(req.Pool) == "" {
+			return nil, fmt.Errorf("a pool is required: %s or %s", marketv1.Pool_POOL_TARGETS, marketv1.Pool_POOL_UNIVERSE)
 		}
+		for _, date := range []struct{ name, value string }{{"date", req.Date}, {"from", req.From}} {
+			if _, err := time.Parse(time.DateOnly, date.value); date.value != "" && err != nil {
+				return nil, fmt.Errorf("%s %.20q is not a date of the form YYYY-MM-DD", date.name, date.value)
+			}
+		}
+		all[i] = facts{now: now, today: now.In(Shanghai).Format(time.DateOnly), req: req}
+		pools[i] = req.Pool
 	}
-	if req.Date != "" {
-		asked = min(req.Date, f.today)
-	}
-	start := dayBefore(asked, lookBack)
-	if req.From != "" {
-		start = min(start, req.From)
-	}
+	var domains []*orchestratorv1.DomainSetting
+	var schedule *orchestratorv1.Schedule
+	var verdicts []*orchestratorv1.PoolVerdict
 	g, gctx := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		r, err := c.Modules.ListDomains(gctx, &orchestratorv1.ListDomainsRequest{})
-		f.domains = r.GetDomains()
-		return err
-	})
-	g.Go(func() error {
-		r, err := c.Pools.GetPool(gctx, &orchestratorv1.GetPoolRequest{Pool: name})
-		f.pool = r.GetPool()
-		return err
-	})
-	g.Go(func() error {
-		r, err := c.Pools.ListCoverage(gctx, &orchestratorv1.ListCoverageRequest{Pool: name, StartDate: start, EndDate: asked})
-		f.coverages = r.GetCoverages()
+		domains = r.GetDomains()
 		return err
 	})
 	g.Go(func() error {
 		r, err := c.Schedule.GetSchedule(gctx, &orchestratorv1.GetScheduleRequest{})
-		f.schedule = r.GetSchedule()
+		schedule = r.GetSchedule()
 		return err
 	})
 	g.Go(func() error {
-		r, err := c.Schedule.ListSlots(gctx, &orchestratorv1.ListSlotsRequest{Pool: req.Pool})
-		f.slots = r.GetSlots()
+		slices.Sort(pools)
+		r, err := c.Modules.GetReadiness(gctx, &orchestratorv1.GetReadinessRequest{Pools: slices.Compact(pools)})
+		verdicts = r.GetVerdicts()
 		return err
 	})
-	g.Go(func() error {
-		r, err := c.Modules.GetReadiness(gctx, &orchestratorv1.GetReadinessRequest{Pools: []marketv1.Pool{req.Pool}})
-		if len(r.GetVerdicts()) > 0 {
-			f.readiness = r.GetVerdicts()[0]
-		}
-		return err
-	})
-	if req.Pool == marketv1.Pool_POOL_TARGETS {
-		g.Go(func() error {
-			r, err := c.Targets.GetTargets(gctx, &orchestratorv1.GetTargetsRequest{})
-			f.emptyTargets = err == nil && len(r.GetResolved()) == 0
-			return err
-		})
+	for i := range all {
+		c.gather(gctx, g, &all[i])
 	}
 	if err := g.Wait(); err != nil {
 		return nil, err
 	}
-	return f.judge(), nil
+	evenings := make([]*Evening, len(all))
+	for i := range all {
+		f := &all[i]
+		f.domains, f.schedule = domains, schedule
+		if n := slices.IndexFunc(verdicts, func(v *orchestratorv1.PoolVerdict) bool { return v.GetPool() == f.req.Pool }); n >= 0 {
+			f.readiness = verdicts[n]
+		}
+		evenings[i] = f.judge()
+	}
+	return evenings, nil
+}
+
+// gather asks for what concerns the pool of one request.
+func (c *Client) gather(ctx context.Context, g *errgroup.Group, f *facts) {
+	name, asked := poolName(f.req.Pool), f.today
+	if f.req.Date != "" {
+		asked = min(f.req.Date, f.today)
+	}
+	start := dayBefore(asked, lookBack)
+	if f.req.From != "" {
+		start = min(start, f.req.From)
+	}
+	g.Go(func() error {
+		r, err := c.Pools.GetPool(ctx, &orchestratorv1.GetPoolRequest{Pool: name})
+		f.pool = r.GetPool()
+		return err
+	})
+	g.Go(func() error {
+		r, err := c.Pools.ListCoverage(ctx, &orchestratorv1.ListCoverageRequest{Pool: name, StartDate: start, EndDate: asked})
+		f.coverages = r.GetCoverages()
+		return err
+	})
+	g.Go(func() error {
+		r, err := c.Schedule.ListSlots(ctx, &orchestratorv1.ListSlotsRequest{Pool: f.req.Pool})
+		f.slots = r.GetSlots()
+		return err
+	})
+	if f.req.Pool == marketv1.Pool_POOL_TARGETS {
+		g.Go(func() error {
+			r, err := c.Targets.GetTargets(ctx, &orchestratorv1.GetTargetsRequest{})
+			f.emptyTargets = err == nil && len(r.GetResolved()) == 0
+			return err
+		})
+	}
 }
 
 // WaitEvening judges an evening again and again until it is whole or Empty, or is blocked with
@@ -255,7 +308,7 @@ type facts struct {
 
 func (f *facts) judge() *Evening {
 	e := &Evening{
-		Pool: f.req.Pool, Paused: f.pool.GetPaused(), Note: f.pool.GetNote(),
+		Pool: f.req.Pool, at: f.now, Paused: f.pool.GetPaused(), Note: f.pool.GetNote(),
 		Run: f.pool.GetCurrentRun(), LastRun: f.pool.GetLastRun(),
 	}
 	if queued := f.pool.GetQueuedRuns(); e.Run == nil && len(queued) > 0 {
@@ -284,6 +337,9 @@ func (f *facts) judge() *Evening {
 	e.Verdict = f.verdict(e)
 	e.Issues = f.issues(e)
 	e.NextTime = f.next(e)
+	if t := f.pool.GetNextAskTime(); t != nil && t.AsTime().After(f.now) && !e.Paused {
+		e.NextRunTime = t.AsTime()
+	}
 	return e
 }
 
@@ -353,7 +409,7 @@ func (f *facts) opensToday() bool {
 			}
 		}
 	}
-	if weekend(f.now.In(Shanghai)) {
+	if weekend(f.now.In(Shanghai)) || f.passesOver(f.today) {
 		return false
 	}
 	for _, due := range f.due { // once all is due an open day is among the coverage
@@ -532,7 +588,7 @@ func (f *facts) next(e *Evening) time.Time {
 		if t := e.LastRun.GetRetryTime(); t != nil {
 			consider(t.AsTime())
 		}
-		if s := f.schedule; s.GetNextTime() != nil && s.GetEnabled() && !s.GetPaused() {
+		if s := f.schedule; s.GetNextTime() != nil && f.scheduled() {
 			consider(s.GetNextTime().AsTime())
 		}
 	}
@@ -541,10 +597,21 @@ func (f *facts) next(e *Evening) time.Time {
 
 // foreseen is when the schedule fetches a day to come. Zero if it does not.
 func (f *facts) foreseen(e *Evening) time.Time {
-	if e.Paused || weekend(at(e.Date, "12:00", Shanghai)) || !f.scheduled() {
+	if e.Paused || weekend(at(e.Date, "12:00", Shanghai)) || !f.scheduled() || f.schedule.GetNextTime() == nil || f.passesOver(e.Date) {
 		return time.Time{}
 	}
 	return f.evening(e.Date)
+}
+
+// passesOver reports whether the schedule is known to skip a day that has not come to its
+// evening, because the exchange is closed on it: the next slot is later.
+func (f *facts) passesOver(date string) bool {
+	s := f.schedule
+	if !f.scheduled() || !s.GetTradingDaysOnly() || slices.ContainsFunc(f.slots, func(v *orchestratorv1.Slot) bool { return v.GetDate() == date }) {
+		return false
+	}
+	next, evening := s.GetNextTime(), f.evening(date)
+	return next != nil && evening.After(f.now) && next.AsTime().After(evening)
 }
 
 // scheduled reports whether the schedule runs the pool.

@@ -72,6 +72,7 @@ func TestJudge(t *testing.T) {
 		strict, off bool
 		coverage    []*marketv1.Coverage
 		pool        *orchestratorv1.PoolStatus
+		slot        string // date of the next slot
 		want        Verdict
 		wantDate    string
 		wantClosed  string
@@ -88,7 +89,7 @@ func TestJudge(t *testing.T) {
 		{name: "whole before the evening", now: friday, clock: "19:10", date: friday, coverage: whole, want: Whole, wantDate: friday},
 		{name: "a Saturday is judged by the Friday", now: saturday, clock: "12:00", date: saturday, coverage: whole, want: Whole, wantDate: friday, wantClosed: saturday},
 		{name: "a Saturday without a date", now: saturday, clock: "12:00", coverage: lacking, want: NotWhole, wantDate: friday, wantLack: 1},
-		{name: "tomorrow", now: friday, clock: "21:00", date: "2026-11-30", coverage: whole, want: NotDue, wantDate: "2026-11-30", wantNext: "19:30"},
+		{name: "tomorrow", now: friday, clock: "21:00", date: "2026-11-30", slot: "2026-11-30", coverage: whole, want: NotDue, wantDate: "2026-11-30", wantNext: "19:30"},
 		{name: "tomorrow without a schedule", now: friday, clock: "21:00", date: "2026-11-30", off: true, coverage: whole, want: NotDue, wantDate: "2026-11-30"},
 		{name: "blocked", now: friday, clock: "21:00", coverage: lacking, pool: blocked, want: Blocked, wantDate: friday, wantLack: 1},
 		{name: "blocked and yet whole", now: friday, clock: "21:00", coverage: whole, pool: blocked, want: Whole, wantDate: friday},
@@ -102,13 +103,24 @@ func TestJudge(t *testing.T) {
 		{name: "nothing is known of the date", now: friday, clock: "21:00", date: "1999-01-04", want: NotWhole, wantDate: "1999-01-04"},
 		{name: "a follow-up does not reach before the window", now: friday, clock: "20:00", coverage: reachless(lacking), pool: followUp, want: NotWhole, wantDate: friday, wantLack: 1},
 		{name: "a Saturday ahead", now: friday, clock: "20:00", date: saturday, coverage: whole, pool: followUp, want: NotDue, wantDate: saturday},
-		{name: "a year ahead", now: friday, clock: "20:00", date: "2027-11-26", coverage: whole, pool: followUp, want: NotDue, wantDate: "2027-11-26", wantNext: "19:30"},
+		{name: "a year ahead", now: friday, clock: "20:00", date: "2027-11-26", slot: "2026-11-30", coverage: whole, pool: followUp, want: NotDue, wantDate: "2027-11-26", wantNext: "19:30"},
+		{name: "ahead, and no slot is to come", now: friday, clock: "20:00", date: "2026-11-30", coverage: whole, want: NotDue, wantDate: "2026-11-30"},
+		{name: "a holiday ahead", now: friday, clock: "20:00", date: "2026-11-30", slot: "2026-12-07", coverage: whole, want: NotDue, wantDate: "2026-11-30"},
+		{name: "a holiday in the morning", now: friday, clock: "09:00", date: friday, slot: "2026-12-07", coverage: day(thursday, complete, complete), want: Whole, wantDate: thursday, wantClosed: friday},
+		{name: "a pool that the schedule does not run", now: friday, clock: "20:00", coverage: lacking, pool: &orchestratorv1.PoolStatus{}, slot: "targets", want: NotWhole, wantDate: friday, wantLack: 1},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			f := facts{
 				now: at(c.now, c.clock, Shanghai), today: c.now, domains: domains(), coverages: c.coverage, pool: c.pool,
 				req:      EveningRequest{Pool: marketv1.Pool_POOL_UNIVERSE, Date: c.date, From: c.from, Strict: c.strict},
-				schedule: &orchestratorv1.Schedule{Enabled: !c.off, RunAt: "19:30", TimeZone: "Asia/Shanghai"},
+				schedule: &orchestratorv1.Schedule{Enabled: !c.off, RunAt: "19:30", TimeZone: "Asia/Shanghai", TradingDaysOnly: true},
+			}
+			switch c.slot {
+			case "":
+			case "targets":
+				f.schedule.NextTime, f.schedule.Pools = timestamppb.New(f.now.Add(time.Hour)), []marketv1.Pool{marketv1.Pool_POOL_TARGETS}
+			default:
+				f.schedule.NextTime = timestamppb.New(at(c.slot, "19:30", Shanghai))
 			}
 			e := f.judge()
 			if e.Verdict != c.want || e.Date != c.wantDate || e.ClosedDate != c.wantClosed || len(e.Lacking) != c.wantLack {

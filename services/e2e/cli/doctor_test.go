@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -17,10 +18,34 @@ import (
 
 type finding struct{ Check, State, Found, Remedy string }
 
-// doctor runs the command against the pair, with more flags that win.
+// doctor runs the command against the pair, with more flags that win. In Chinese it finds
+// the same.
 func (p *pair) doctor(args ...string) (int, []finding) {
 	p.t.Helper()
-	got := p.afterbell(append([]string{"doctor", "--output", "json", "--data-dir", p.Config.Data,
+	_, zh := p.doctorIn("zh", args...)
+	for _, f := range zh {
+		if !inChinese(f.Found) || f.Remedy != "" && !inChinese(f.Remedy) {
+			p.t.Errorf("%s is not in Chinese: %s / %s", f.Check, f.Found, f.Remedy)
+		}
+	}
+	return p.doctorIn("en", args...)
+}
+
+var (
+	original = regexp.MustCompile(`（[^（）]*(?:（[^（）]*）[^（）]*)*）`) // what the orchestrator said, after its Chinese
+	command  = regexp.MustCompile(`：[a-z/]+ [^：]*$`)
+	english  = regexp.MustCompile(`\b[A-Za-z]{2,} [a-z]{2,}\b`)
+	chinese  = regexp.MustCompile(`\p{Han}{2}`)
+)
+
+func inChinese(text string) bool {
+	text = command.ReplaceAllString(original.ReplaceAllString(text, ""), "")
+	return chinese.MatchString(text) && !english.MatchString(text)
+}
+
+func (p *pair) doctorIn(language string, args ...string) (int, []finding) {
+	p.t.Helper()
+	got := p.afterbell(append([]string{"doctor", "--output", "json", "--lang", language, "--data-dir", p.Config.Data,
 		"--http-addr", p.Config.HTTPAddr}, args...)...)
 	var findings []finding
 	if err := json.Unmarshal([]byte(got.out), &findings); err != nil {

@@ -102,7 +102,7 @@ func TestExitCodes(t *testing.T) {
 	}
 
 	tomorrow := p.sim.Now().AddDate(0, 0, 1).Format(time.DateOnly)
-	p.want(4, "status --pool universe --date "+tomorrow, "not due", "Next: afterbell status")
+	p.want(4, "status --pool universe --date "+tomorrow, "not due", "No run is scheduled that fetches it.", "Next: afterbell schedule show")
 	// Before the window nothing is promised, and nothing is whole that was never held.
 	p.want(3, "status --pool universe --date 2015-06-15", "Next: afterbell run universe --from 2015-06-15 --to 2015-06-15 --watch")
 	p.want(3, "status --pool targets --require complete", "the list has no symbols", "Next: afterbell targets add")

@@ -206,7 +206,8 @@ func (a *app) prepare(c *cobra.Command) error {
 		return wrong("timeout", errors.New(a.T("must be longer than 0, as in 30s")))
 	}
 	width, isTerm := terminal(a.Out)
-	a.printer = &output.Printer{Out: a.Out, Format: format, Width: width, Zone: afterbell.Shanghai, Color: isTerm && a.Env("NO_COLOR") == "" && a.Env("TERM") != "dumb"}
+	zoned := func(title string) string { return a.T("%s (Shanghai)", title) }
+	a.printer = &output.Printer{Out: a.Out, Format: format, Width: width, Zone: afterbell.Shanghai, Zoned: zoned, Color: isTerm && a.Env("NO_COLOR") == "" && a.Env("TERM") != "dumb"}
 	return nil
 }
 

@@ -1,6 +1,8 @@
 package command
 
 import (
+	"time"
+
 	"github.com/spf13/cobra"
 
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
@@ -56,19 +58,30 @@ func (a *app) condition(c *cobra.Command, name string, f conditionFlags) error {
 			{Key: "expected", Title: a.T("expected"), Right: true, Drop: 1}, {Key: "next_time", Title: a.T("fetched next")}, {Key: "reason", Title: a.T("reason")},
 		},
 	}
-	lacks, early := 0, 0 // early: of a date that is not due yet
-	from, to := "", ""   // of what a run fetches; what is pending comes by itself
+	lacks, early, never := 0, 0, 0 // early: of a date that is not due yet; never: fetched by no scheduled run
+	from, to := "", ""             // of what a run fetches; what is pending comes by itself
+	refetch := " --refetch"        // where all of it was accepted short
+	var next time.Time
 	for _, v := range resp.GetConditions() {
 		if v.GetState() != marketv1.ConditionState_CONDITION_STATE_AVAILABLE {
 			lacks++
 			if notDue(v) {
 				early++
 			}
+			if !v.GetAskedAgain() {
+				never++
+			}
+			if t := v.GetNextAskTime(); t != nil && (next.IsZero() || t.AsTime().Before(next)) {
+				next = t.AsTime()
+			}
 			if day := v.GetTradeDate(); v.GetState() != marketv1.ConditionState_CONDITION_STATE_PENDING && day != "" {
 				if from == "" || day < from {
 					from = day
 				}
 				to = max(to, day)
+				if v.GetVerdict() != marketv1.Verdict_VERDICT_ACCEPTED_SHORT {
+					refetch = ""
+				}
 			}
 		} else if f.lacking {
 			continue
@@ -91,19 +104,38 @@ func (a *app) condition(c *cobra.Command, name string, f conditionFlags) error {
 	if lacks > 0 {
 		if early == lacks {
 			a.say(a.N(lacks, "%d dataset and date is not due yet.", "%d datasets and dates are not due yet."))
+			a.sayNext(next, lacks, never)
 			a.hint("afterbell status --pool " + f.pool)
 			return exit{ExitNotDue}
 		}
 		a.say(a.incomplete(lacks))
+		a.sayNext(next, lacks, never)
 		if from == "" {
 			a.hint("afterbell status --pool " + f.pool)
 		} else {
-			a.hint(a.runOrRemedy(c.Context(), client, f.pool, "afterbell run "+f.pool+" --from "+from+" --to "+to+" --watch"))
+			a.hint(a.runOrRemedy(c.Context(), client, f.pool, "afterbell run "+f.pool+" --from "+from+" --to "+to+refetch+" --watch"))
 		}
 		return exit{ExitNotWhole}
 	}
 	a.say(a.T("Nothing is incomplete."))
 	return nil
+}
+
+// sayNext says when what lacks is fetched next, and of how much of it no scheduled run
+// fetches anything.
+func (a *app) sayNext(next time.Time, lacks, never int) {
+	switch {
+	case never == lacks:
+		a.say(a.T("No scheduled run fetches what is missing."))
+		return
+	case next.IsZero():
+		a.say(a.T("No run is scheduled that fetches it."))
+	default:
+		a.say(a.T("It is fetched next at %s.", a.moment(next)))
+	}
+	if never > 0 {
+		a.say(a.T("No scheduled run fetches %d of them.", never))
+	}
 }
 
 // notDue tells a date that is pending because it is not due yet; what the provider was asked

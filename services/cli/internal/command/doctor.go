@@ -31,7 +31,7 @@ func (a *app) doctorCommand() *cobra.Command {
 		f.DataDir = first(f.DataDir, a.Env("AFTERBELL_DATA_DIR"), "data")
 		f.HTTPAddr = first(f.HTTPAddr, a.Env("AFTERBELL_HTTP_ADDR"), defaultHTTP)
 		f.ProviderURL = first(f.ProviderURL, a.Env("AFTERBELL_TUSHARE_URL"))
-		f.Client, f.Lang, f.Now, f.Zone, f.Commands = client, a.Lang, a.now, a.printer.Zone, a.commands
+		f.Client, f.Lang, f.Now, f.Zone, f.Commands, f.Translate = client, a.Lang, a.now, a.printer.Zone, a.commands, a.translated
 		return a.doctor(c.Context(), f)
 	}
 	return c

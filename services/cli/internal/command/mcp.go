@@ -202,15 +202,19 @@ func (a *app) mcpStatus(ctx context.Context, client *afterbell.Client, in status
 	ctx, cancel := a.call(ctx)
 	defer cancel()
 	doc := statusJSON{Verdict: string(afterbell.Whole), FailingChannels: []output.Proto{}}
+	var requests []afterbell.EveningRequest
 	for _, name := range names {
 		p := pool(name)
 		if p == marketv1.Pool_POOL_UNSPECIFIED {
 			return nil, fmt.Errorf("pool: %q is not a pool: allowed are targets, universe", name)
 		}
-		e, err := client.Evening(ctx, afterbell.EveningRequest{Pool: p, Date: in.Date, From: in.From})
-		if err != nil {
-			return nil, err
-		}
+		requests = append(requests, afterbell.EveningRequest{Pool: p, Date: in.Date, From: in.From})
+	}
+	evenings, err := client.Evenings(ctx, requests...)
+	if err != nil {
+		return nil, err
+	}
+	for _, e := range evenings {
 		doc.add(a.poolStatus(e), in.Pool != "")
 	}
 	return doc, nil

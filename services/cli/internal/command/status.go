@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
 
 	afterbell "github.com/afterbell/afterbell/clients/go"
 	faultv1 "github.com/afterbell/afterbell/gen/afterbell/fault/v1"
@@ -82,6 +83,7 @@ type poolStatus struct {
 	Paused          bool           `json:"paused"`
 	Issues          []output.Proto `json:"issues"`
 	NextTime        *time.Time     `json:"nextTime,omitempty"`
+	NextRunTime     *time.Time     `json:"nextRunTime,omitempty"`
 	NextCommand     string         `json:"nextCommand,omitempty"`
 }
 
@@ -120,61 +122,64 @@ func (a *app) status(ctx context.Context, path string, f statusFlags) error {
 	if err != nil {
 		return err
 	}
-	evenings := make([]*afterbell.Evening, len(pools))
-	failures := make([]error, len(pools))
-	var each sync.WaitGroup
+	requests := make([]afterbell.EveningRequest, len(pools))
 	for i, p := range pools {
-		one := req
-		one.Pool = p
-		each.Go(func() { evenings[i], failures[i] = a.evening(ctx, client, one, f.wait) })
+		requests[i] = req
+		requests[i].Pool = p
+	}
+	if f.wait > 0 {
+		if err := a.wait(ctx, client, requests, f.wait); err != nil {
+			return a.noAnswer(ctx, err)
+		}
 	}
 	var silent []*orchestratorv1.Channel
-	if f.wait <= 0 {
-		each.Go(func() { silent = a.failingChannels(ctx, client) })
-	}
-	each.Wait()
-	if f.wait > 0 { // how it is now that the evening was waited for
-		silent = a.failingChannels(ctx, client)
-	}
-	if err := context.Cause(ctx); err != nil {
-		return err
-	}
-	for _, err := range failures {
-		if errors.Is(err, afterbell.ErrUnreachable) || errors.Is(err, afterbell.ErrWorkerUnreachable) {
-			return a.away(err)
-		}
-		if err != nil {
-			return err
-		}
+	var beside sync.WaitGroup
+	beside.Go(func() { silent = a.failingChannels(ctx, client) })
+	once, cancel := a.call(ctx)
+	defer cancel()
+	evenings, err := client.Evenings(once, requests...)
+	beside.Wait()
+	if err != nil {
+		return a.noAnswer(ctx, err)
 	}
 	return a.sayStatus(evenings, silent, len(f.pools) > 0)
 }
 
-// evening judges one pool, and waits for it as long as wait.
-func (a *app) evening(ctx context.Context, client *afterbell.Client, req afterbell.EveningRequest, wait time.Duration) (*afterbell.Evening, error) {
-	if wait <= 0 {
-		once, cancel := a.call(ctx)
-		defer cancel()
-		return client.Evening(once, req)
-	}
-	waiting, cancel := context.WithTimeout(ctx, wait)
+// wait waits until all evenings are whole, or waiting is of no use, or the time is over.
+func (a *app) wait(ctx context.Context, client *afterbell.Client, requests []afterbell.EveningRequest, limit time.Duration) error {
+	waiting, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	said := ""
-	e, err := client.WaitEvening(waiting, req, func(e *afterbell.Evening) {
-		if e.Verdict == afterbell.Whole {
-			return
-		}
-		if line := a.sentence(e); line != said {
-			said = line
-			a.say(line)
-		}
-	})
-	if err != nil && errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil {
-		once, cancel := a.call(ctx) // how it stands now that the time is over
-		defer cancel()
-		return client.Evening(once, req)
+	g, gctx := errgroup.WithContext(waiting)
+	for _, req := range requests {
+		g.Go(func() error {
+			said := ""
+			_, err := client.WaitEvening(gctx, req, func(e *afterbell.Evening) {
+				if e.Verdict == afterbell.Whole {
+					return
+				}
+				if line := a.sentence(e); line != said {
+					said = line
+					a.say(line)
+				}
+			})
+			return err
+		})
 	}
-	return e, err
+	if err := g.Wait(); err != nil && (ctx.Err() != nil || !errors.Is(err, context.DeadlineExceeded)) {
+		return err
+	}
+	return nil
+}
+
+// noAnswer is why nothing can be told of an evening.
+func (a *app) noAnswer(ctx context.Context, err error) error {
+	if cause := context.Cause(ctx); cause != nil {
+		return cause
+	}
+	if errors.Is(err, afterbell.ErrUnreachable) || errors.Is(err, afterbell.ErrWorkerUnreachable) {
+		return a.away(err)
+	}
+	return err
 }
 
 // away says that nothing can be told, also to programs.
@@ -193,7 +198,7 @@ func (a *app) away(err error) error {
 func (a *app) statusColumns() []output.Column {
 	return []output.Column{
 		{Key: "pool", Title: a.T("pool")}, {Key: "date", Title: a.T("date")}, {Key: "verdict", Title: a.T("verdict")},
-		{Key: "settled", Title: a.T("settled"), Right: true}, {Key: "counted", Title: a.T("of"), Right: true},
+		{Key: "settled", Title: a.T("settled"), Right: true, Drop: 1}, {Key: "counted", Title: a.T("of"), Right: true, Drop: 2},
 		{Key: "next_time", Title: a.T("fetched next")}, {Key: "lacking", Title: a.T("missing data")},
 	}
 }
@@ -217,8 +222,12 @@ func (a *app) sayStatus(evenings []*afterbell.Evening, silent []*orchestratorv1.
 	if err := a.printer.Print(answer); err != nil {
 		return err
 	}
-	for _, e := range evenings {
+	for i, e := range evenings {
 		a.sayEvening(e)
+		again := func(later *afterbell.Evening) bool { return a.nextFor(later) == a.nextFor(e) }
+		if !slices.ContainsFunc(evenings[i+1:], again) { // once for both pools
+			a.hint(a.nextFor(e))
+		}
 	}
 	a.sayChannels(silent)
 	if doc.ExitCode != ExitWhole {
@@ -234,11 +243,17 @@ func (a *app) poolStatus(e *afterbell.Evening) poolStatus {
 		Lacking: output.Protos(e.Lacking), PendingDatasets: orEmpty(e.PendingDatasetIDs), DisabledModules: orEmpty(e.DisabledModuleIDs),
 		RunID: e.Run.GetRunId(), Paused: e.Paused, Issues: output.Protos(e.Issues), NextCommand: a.nextFor(e),
 	}
-	if !e.NextTime.IsZero() {
-		at := e.NextTime.UTC()
-		s.NextTime = &at
-	}
+	s.NextTime, s.NextRunTime = inUTC(e.NextTime), inUTC(e.NextRunTime)
 	return s
+}
+
+// inUTC is a time for programs, or nil for none.
+func inUTC(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
 }
 
 func orEmpty(list []string) []string {
@@ -276,11 +291,11 @@ func (a *app) sentence(e *afterbell.Evening) string {
 	var line string
 	switch {
 	case e.Verdict == afterbell.Empty:
-		return a.T("%s: the list has no symbols.", name)
+		return a.T("%s: the list has no symbols, and nothing is fetched until it has some.", name)
 	case e.NothingCounted && e.Verdict == afterbell.NotWhole && e.Date != "":
-		return a.T("%s: nothing is stored or expected of %s.", name, e.Date)
+		line = a.T("%s: nothing is stored or expected of %s.", name, e.Date)
 	case e.NothingCounted && e.Verdict == afterbell.NotWhole:
-		return a.T("%s: nothing is stored or expected.", name)
+		line = a.T("%s: nothing is stored or expected.", name)
 	case e.Verdict == afterbell.Whole:
 		line = a.T("%s: %s is whole.", name, e.Date)
 	case e.Verdict == afterbell.NotDue:
@@ -293,29 +308,40 @@ func (a *app) sentence(e *afterbell.Evening) string {
 	if e.ClosedDate != "" {
 		line = a.T("The exchange was closed on %s.", e.ClosedDate) + " " + line
 	}
-	if e.Verdict == afterbell.Whole {
-		return line
-	}
-	if e.Paused {
-		line += " " + a.T("The pool is paused.")
-	}
-	if e.Run != nil && e.Run.GetState() != orchestratorv1.Run_STATE_QUEUED {
-		line += " " + a.T("Run %s is in progress.", e.Run.GetRunId())
-	}
+	return line + " " + a.follows(e)
+}
+
+// follows says when the pool is fetched next, or that nothing fetches what is missing.
+func (a *app) follows(e *afterbell.Evening) string {
+	run := e.Fetching()
 	switch {
-	case e.NextTime.IsZero():
-	case e.Verdict == afterbell.Blocked:
-		line += " " + a.T("The next attempt is at %s.", a.moment(e.NextTime))
-	default:
-		line += " " + a.T("It is fetched next at %s.", a.moment(e.NextTime))
+	case e.Paused:
+		return a.T("The pool is paused, and nothing is fetched until it is resumed.")
+	case run != nil && run.GetState() == orchestratorv1.Run_STATE_QUEUED:
+		return a.T("Run %s is in the queue and starts next.", run.GetRunId())
+	case run != nil && e.NextRunTime.IsZero():
+		return a.T("Run %s is in progress.", run.GetRunId())
+	case run != nil:
+		return a.T("Run %s is in progress.", run.GetRunId()) + " " + a.T("The next run starts at %s.", a.moment(e.NextRunTime))
+	case e.Verdict == afterbell.Whole || e.NothingCounted && e.Verdict == afterbell.NotWhole:
+		if e.NextRunTime.IsZero() {
+			return a.T("No run is scheduled.")
+		}
+		return a.T("The next run starts at %s.", a.moment(e.NextRunTime))
+	case e.Verdict == afterbell.Blocked && !e.NextTime.IsZero():
+		return a.T("The next attempt is at %s.", a.moment(e.NextTime))
+	case !e.NextTime.IsZero():
+		return a.T("It is fetched next at %s.", a.moment(e.NextTime))
+	case e.Verdict != afterbell.NotDue && !e.FetchedAgain():
+		return a.T("No scheduled run fetches what is missing.")
 	}
-	return line
+	return a.T("No run is scheduled that fetches it.")
 }
 
 // mostIssues is how many kinds of issues are told; --output json has all of them.
 const mostIssues = 5
 
-// sayEvening says in words what lacks, why, and what to type next.
+// sayEvening says in words what lacks, why, and what is to come.
 func (a *app) sayEvening(e *afterbell.Evening) {
 	a.say(a.sentence(e))
 	if (e.Verdict == afterbell.Whole || e.NothingCounted) && len(e.DisabledModuleIDs) > 0 {
@@ -333,9 +359,6 @@ func (a *app) sayEvening(e *afterbell.Evening) {
 	a.sayIssues(e.Issues)
 	if e.Verdict == afterbell.Blocked {
 		a.say("  " + a.T("Once you have done it, start a run: %s", "afterbell run "+poolName(e.Pool)+" --watch"))
-	}
-	if next := a.nextFor(e); next != "" && !a.quiet {
-		a.next(next)
 	}
 }
 
@@ -392,11 +415,15 @@ func (a *app) remedyCommand(issues []*faultv1.Issue) string {
 	return ""
 }
 
-// runOrRemedy is the command that runs a pool, or, where the next run of it is blocked, the
-// one that mends that. What cannot be asked blocks nothing.
+// runOrRemedy is the command that runs a pool, or, where the pool is paused or the next run
+// of it is blocked, the one that mends that. What cannot be asked blocks nothing.
 func (a *app) runOrRemedy(ctx context.Context, client *afterbell.Client, name, line string) string {
 	ctx, cancel := a.call(ctx)
 	defer cancel()
+	if held, err := client.Pools.GetPool(ctx, &orchestratorv1.GetPoolRequest{Pool: name}); err == nil && held.GetPool().GetPaused() {
+		a.say(a.T("The pool is paused, and nothing is fetched until it is resumed."))
+		return "afterbell resume " + name
+	}
 	resp, err := client.Modules.GetReadiness(ctx, &orchestratorv1.GetReadinessRequest{Pools: []marketv1.Pool{pool(name)}})
 	if err != nil {
 		return line
@@ -445,16 +472,19 @@ func (a *app) lacks(v *marketv1.Coverage) string {
 // longestWait is how far ahead a day is worth waiting for at a terminal.
 const longestWait = 72 * time.Hour
 
-// nextFor is the next command to type about an evening that is not whole.
+// nextFor is the next command to type about an evening. Empty where nothing needs to be
+// done.
 func (a *app) nextFor(e *afterbell.Evening) string {
 	name := poolName(e.Pool)
 	switch {
 	case e.Verdict == afterbell.Empty:
 		return "afterbell targets add 600519.SH"
-	case e.Verdict == afterbell.Whole:
-		return ""
 	case e.Paused:
 		return "afterbell resume " + name
+	case e.Verdict == afterbell.Whole && (e.Fetching() != nil || !e.NextRunTime.IsZero()):
+		return ""
+	case e.Verdict == afterbell.Whole:
+		return "afterbell schedule show"
 	case e.Run != nil && e.Run.GetState() != orchestratorv1.Run_STATE_QUEUED:
 		return "afterbell watch " + e.Run.GetRunId()
 	case e.Verdict == afterbell.NotDue && (e.NextTime.IsZero() || time.Until(e.NextTime) > longestWait):

@@ -4,9 +4,12 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
+	"io/fs"
+	"net"
 	"net/http"
-	"strings"
+	"syscall"
 	"time"
 )
 
@@ -79,7 +82,7 @@ func (d *doctor) clock(ctx context.Context) {
 	begun := d.Now()
 	answer, err := http.DefaultClient.Do(req)
 	if err != nil {
-		d.add("provider", Wrong, d.T("%s cannot be reached: %s", d.ProviderURL, reasonOf(err)), d.T("Check the network, the proxy and name resolution: %s", "curl -sSI "+d.ProviderURL))
+		d.add("provider", Wrong, d.T("%s cannot be reached: %s", d.ProviderURL, d.cause(err)), d.T("Check the network, the proxy and name resolution: %s", "curl -sSI "+d.ProviderURL))
 		return
 	}
 	answer.Body.Close()
@@ -98,10 +101,27 @@ func (d *doctor) clock(ctx context.Context) {
 	d.add(check, Fine, d.T("it agrees with the provider's within %s", maxSkew), "")
 }
 
-// reasonOf is an error of package net/http without the method and the address.
-func reasonOf(err error) string {
-	text := err.Error()
-	return strings.TrimSpace(text[strings.LastIndex(text, "\": ")+len("\": ")-1:])
+// cause is an error of the system or the network in the language, without what was tried
+// and where. A rare one stays as the system says it.
+func (d *doctor) cause(err error) string {
+	var name *net.DNSError
+	var timed net.Error
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return d.T("it does not exist")
+	case errors.Is(err, fs.ErrPermission):
+		return d.T("access is denied")
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return d.T("the connection is refused")
+	case errors.As(err, &name) && name.IsNotFound:
+		return d.T("there is no host %q", name.Name)
+	case errors.As(err, &timed) && timed.Timeout():
+		return d.T("no response in time")
+	}
+	for inner := errors.Unwrap(err); inner != nil; inner = errors.Unwrap(err) {
+		err = inner
+	}
+	return err.Error()
 }
 
 // zone tells when the local time is not Shanghai's, because people read the schedule by

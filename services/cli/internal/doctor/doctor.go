@@ -68,6 +68,8 @@ type Options struct {
 	Zone *time.Location
 	// Commands turns the REST calls in what the orchestrator says into commands.
 	Commands func(string) string
+	// Translate says the message and the remedy of a reason in the language.
+	Translate func(reason string, meta map[string]string, message, remedy string) (said, todo string)
 }
 
 type doctor struct {
@@ -103,6 +105,35 @@ func (d *doctor) add(check string, state State, found, remedy string) {
 	d.findings = append(d.findings, Finding{Check: check, State: state, Found: found, Remedy: d.Commands(remedy)})
 }
 
+// issue adds what the orchestrator has found.
+func (d *doctor) issue(check string, state State, i *faultv1.Issue) {
+	found, remedy := d.said(i)
+	d.add(check, state, found, remedy)
+}
+
+// said is the message of an issue, after its reason, and what to do about it.
+func (d *doctor) said(i *faultv1.Issue) (found, remedy string) {
+	reason := strings.TrimPrefix(i.GetReason().String(), "REASON_")
+	found, remedy = d.Translate(reason, i.GetMetadata(), i.GetMessage(), i.GetRemedy())
+	return reason + ": " + found, remedy
+}
+
+// refused adds an error that the orchestrator answered.
+func (d *doctor) refused(check string, e *afterbell.Error) {
+	found, remedy := d.Translate(e.ReasonName, e.Metadata, e.Message, e.Remedy)
+	d.add(check, Wrong, found, first(remedy, d.T("Read the orchestrator's log.")))
+}
+
+// unanswered adds a check that an error kept from its answer.
+func (d *doctor) unanswered(check string, err error) {
+	text := err.Error()
+	var answer *afterbell.Error
+	if errors.As(err, &answer) && answer.ReasonName != "" {
+		text, _ = d.Translate(answer.ReasonName, answer.Metadata, answer.Message, answer.Remedy)
+	}
+	d.add(check, Skipped, d.T("the orchestrator did not answer: %s", text), "")
+}
+
 func (d *doctor) unreachable(check, found, remedy string) {
 	d.findings = append(d.findings, Finding{Check: check, State: Wrong, Found: found, Remedy: remedy, Unreachable: true})
 }
@@ -133,7 +164,7 @@ func (d *doctor) orchestrator(ctx context.Context) {
 		d.add(check, Fine, d.T("responds at %s", addr), "")
 	case errors.As(err, &answer) && answer.ReasonName != "":
 		d.reached = true
-		d.add(check, Wrong, answer.Message, first(answer.Remedy, d.T("Read the orchestrator's log.")))
+		d.refused(check, answer)
 	case errors.Is(err, afterbell.ErrTLS) && d.Access.CA == "":
 		d.unreachable(check, d.T("another program, or an orchestrator that requires TLS, listens at %s", addr),
 			d.T("If it is the orchestrator, name the CA of its certificate: %s", "afterbell doctor --ca FILE"))
@@ -168,9 +199,9 @@ func (d *doctor) worker(ctx context.Context) {
 		d.unreachable(check, d.T("nothing listens at %s, where the orchestrator expects the worker", at),
 			d.T("Start it, with its token and the same --data-dir as before: %s", "bin/ingest-worker"+d.where()+" --grpc-addr "+at))
 	case errors.As(err, &answer):
-		d.add(check, Wrong, answer.Message, answer.Remedy)
+		d.refused(check, answer)
 	default:
-		d.add(check, Skipped, err.Error(), "")
+		d.unanswered(check, err)
 	}
 }
 
@@ -190,7 +221,7 @@ func (d *doctor) token(ctx context.Context) {
 	defer cancel()
 	resp, err := d.Client.Modules.GetReadiness(ctx, &orchestratorv1.GetReadinessRequest{})
 	if err != nil {
-		d.add(check, Skipped, err.Error(), "")
+		d.unanswered(check, err)
 		return
 	}
 	bad := false
@@ -210,7 +241,7 @@ func (d *doctor) token(ctx context.Context) {
 			if i.GetSeverity() == faultv1.Severity_SEVERITY_BLOCKING {
 				state = Wrong
 			}
-			d.add(name, state, strings.TrimPrefix(i.GetReason().String(), "REASON_")+": "+i.GetMessage(), i.GetRemedy())
+			d.issue(name, state, i)
 		}
 	}
 	if bad {
@@ -218,7 +249,7 @@ func (d *doctor) token(ctx context.Context) {
 	}
 	probes, err := d.Client.Preflights.ListProbes(ctx, &orchestratorv1.ListProbesRequest{})
 	if err != nil {
-		d.add(check, Skipped, err.Error(), "")
+		d.unanswered(check, err)
 		return
 	}
 	passed, failed := 0, 0
@@ -286,12 +317,13 @@ func (d *doctor) limits(ctx context.Context) {
 		if !l.GetInForce() {
 			continue
 		}
-		text := l.GetProviderApi() + " " + strings.ToLower(strings.TrimPrefix(l.GetWindow().String(), "WINDOW_"))
+		window := d.T(strings.ToLower(strings.TrimPrefix(l.GetWindow().String(), "WINDOW_")))
+		text := l.GetProviderApi() + " " + window
 		if l.GetCallCount() > 0 {
-			text = fmt.Sprintf("%s %d/%s", l.GetProviderApi(), l.GetCallCount(), strings.ToLower(strings.TrimPrefix(l.GetWindow().String(), "WINDOW_")))
+			text = fmt.Sprintf("%s %d/%s", l.GetProviderApi(), l.GetCallCount(), window)
 		}
 		if t := l.GetOpenTime(); t != nil {
-			text += " (" + t.AsTime().In(d.Zone).Format("01-02 15:04") + ")"
+			text += " " + d.T("until %s (Shanghai)", t.AsTime().In(d.Zone).Format("2006-01-02 15:04"))
 		}
 		held = append(held, text)
 	}
@@ -323,12 +355,12 @@ func (d *doctor) schedule(ctx context.Context) {
 	defer cancel()
 	resp, err := d.Client.Schedule.GetSchedule(ctx, &orchestratorv1.GetScheduleRequest{})
 	if err != nil {
-		d.add(check, Skipped, err.Error(), "")
+		d.unanswered(check, err)
 		return
 	}
 	s := resp.GetSchedule()
 	for _, i := range s.GetIssues() {
-		d.add(check, Notice, strings.TrimPrefix(i.GetReason().String(), "REASON_")+": "+i.GetMessage(), i.GetRemedy())
+		d.issue(check, Notice, i)
 	}
 	switch {
 	case s.GetPaused():
@@ -337,6 +369,8 @@ func (d *doctor) schedule(ctx context.Context) {
 		d.add(check, Wrong, d.T("it is disabled"), d.T("Enable it: %s", "afterbell schedule set --enabled=true"))
 	case s.GetNextTime() != nil:
 		d.add(check, Fine, d.T("starts next at %s (Shanghai)", s.GetNextTime().AsTime().In(d.Zone).Format("2006-01-02 15:04")), "")
+	case len(s.GetIssues()) == 0:
+		d.add(check, Notice, d.T("no run is scheduled"), d.T("Check the schedule: %s", "afterbell schedule show"))
 	}
 }
 
@@ -346,7 +380,7 @@ func (d *doctor) pools(ctx context.Context) {
 	defer cancel()
 	resp, err := d.Client.Pools.ListPools(ctx, &orchestratorv1.ListPoolsRequest{})
 	if err != nil {
-		d.add(check, Skipped, err.Error(), "")
+		d.unanswered(check, err)
 		return
 	}
 	fine := true
@@ -361,9 +395,9 @@ func (d *doctor) pools(ctx context.Context) {
 			continue
 		}
 		fine = false
-		i := last.GetIssues()[0]
-		d.add(check, Notice, d.T("the last run of %s did not succeed: %s", name, strings.TrimPrefix(i.GetReason().String(), "REASON_")+": "+i.GetMessage()),
-			first(i.GetRemedy(), d.T("Show the details: %s", "afterbell show "+last.GetRunId())))
+		found, remedy := d.said(last.GetIssues()[0])
+		d.add(check, Notice, d.T("the last run of %s did not succeed: %s", name, found),
+			first(remedy, d.T("Show the details: %s", "afterbell show "+last.GetRunId())))
 	}
 	if fine {
 		d.add(check, Fine, d.T("both are active"), "")

@@ -30,7 +30,7 @@ func (d *doctor) files() {
 	const check = "files"
 	dir, err := d.dataDir()
 	if err != nil {
-		d.add(check, Skipped, d.T("%s: %s", d.DataDir, err.Error()), d.T("Pass the directory that the services were started with: %s", "afterbell doctor --data-dir DIRECTORY"))
+		d.add(check, Skipped, d.T("%s: %s", d.DataDir, d.cause(err)), d.T("Pass the directory that the services were started with: %s", "afterbell doctor --data-dir DIRECTORY"))
 		return
 	}
 	d.disk(dir)
@@ -50,7 +50,7 @@ func (d *doctor) files() {
 			}
 		case err != nil:
 			bad = true
-			d.add(check, Wrong, err.Error(), d.T("Change its owner to the user of the services: %s", "sudo chown -R \"$USER\" "+dir))
+			d.add(check, Wrong, d.T("%s: %s", path, d.cause(err)), d.T("Change its owner to the user of the services: %s", "sudo chown -R \"$USER\" "+dir))
 		case !info.Mode().IsRegular():
 			bad = true
 			d.add(check, Wrong, d.T("%s is not a file", path), d.T("Move it away: %s", "mv "+path+" "+path+".old"))
@@ -80,7 +80,7 @@ func (d *doctor) files() {
 func (d *doctor) dataDir() (string, error) {
 	info, err := os.Stat(d.DataDir)
 	if err != nil {
-		return "", errors.Unwrap(err)
+		return "", err
 	}
 	if !info.IsDir() {
 		return "", errors.New(d.T("it is not a directory"))
@@ -111,7 +111,7 @@ func (d *doctor) dataDir() (string, error) {
 func (d *doctor) disk(dir string) {
 	free, err := freeBytes(dir)
 	if err != nil {
-		d.add("disk", Skipped, err.Error(), "")
+		d.add("disk", Skipped, d.T("the free space is not known: %s", d.cause(err)), "")
 		return
 	}
 	switch remedy := d.T("Free space on the disk: %s", "df -h "+dir); {

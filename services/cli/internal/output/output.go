@@ -93,6 +93,8 @@ type Printer struct {
 	Color bool
 	// Zone is the zone of the times in tables.
 	Zone *time.Location
+	// Zoned is the title of a column with times: it names the zone. Nil leaves the title.
+	Zoned func(title string) string
 }
 
 // Print writes an answer.
@@ -265,6 +267,15 @@ func (p *Printer) text(v any) string {
 		return Grouped(int64(t))
 	}
 	return fmt.Sprint(v)
+}
+
+// isTime reports whether a cell is a time, also one that is not known.
+func isTime(v any) bool {
+	switch v.(type) {
+	case time.Time, *timestamppb.Timestamp:
+		return true
+	}
+	return false
 }
 
 // Clean is text from elsewhere without what would steer a terminal.

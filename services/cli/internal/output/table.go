@@ -15,10 +15,14 @@ const narrowest = 20
 const gap = "  "
 
 func (p *Printer) table(a Answer) error {
+	a.Columns = slices.Clone(a.Columns)
 	var columns []int
 	for i, c := range a.Columns {
 		if !c.Wide {
 			columns = append(columns, i)
+		}
+		if p.Zoned != nil && slices.ContainsFunc(a.Rows, func(row []any) bool { return isTime(row[i]) }) {
+			a.Columns[i].Title = p.Zoned(c.Title)
 		}
 	}
 	cells := make([][]string, len(a.Rows))

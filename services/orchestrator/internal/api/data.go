@@ -11,6 +11,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/transport"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/rows"
 )
 
 type dataService struct {
@@ -98,5 +99,32 @@ func Blocked(p Preflighter) func(ctx context.Context, pool market.Pool) (why fau
 			return fault.Issue{}, false
 		}
 		return readiness.Judge(pool, f).BlockedBy()
+	}
+}
+
+// Held is what a user has paused or disabled of a pool, as far as is known.
+func Held(d Dispatcher, p Preflighter) func(ctx context.Context, pool market.Pool) rows.Held {
+	return func(ctx context.Context, pool market.Pool) (held rows.Held) {
+		if st, err := d.PoolStatus(ctx, pool); err == nil {
+			held.Paused = st.Paused
+		}
+		f, err := p.Facts(ctx, nil)
+		if err != nil || f.Catalog == nil {
+			return held
+		}
+		held.Disabled = map[string]rows.Disabled{}
+		for i := range f.Catalog.Modules {
+			m := &f.Catalog.Modules[i]
+			off := rows.Disabled{Kind: "module", ID: m.ID}
+			if !f.Domain(m.Domain).Enabled {
+				off = rows.Disabled{Kind: "domain", ID: m.Domain}
+			} else if f.Enabled(m) {
+				continue
+			}
+			for _, ds := range m.Datasets {
+				held.Disabled[ds.ID] = off
+			}
+		}
+		return held
 	}
 }

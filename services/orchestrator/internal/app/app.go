@@ -128,7 +128,7 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *App, err 
 		CallTimeout: cfg.Web.CallTimeout, ReceiveTimeout: cfg.Web.BodyTimeout,
 	})
 	a.later("gRPC server", a.grpc.Close)
-	source := &rows.Source{Worker: a.worker.Data(), NextRun: api.NextRun(a.dispatcher, a.scheduler), Blocked: api.Blocked(a.preflight)}
+	source := &rows.Source{Worker: a.worker.Data(), NextRun: api.NextRun(a.dispatcher, a.scheduler), Blocked: api.Blocked(a.preflight), Held: api.Held(a.dispatcher, a.preflight)}
 	api.Register(a.grpc, api.Config{
 		Rows:   source,
 		Ledger: a.ledger, Dispatcher: a.dispatcher, Preflight: a.preflight, Worker: a.worker, Scheduler: a.scheduler,

@@ -107,7 +107,7 @@ func TestLateOverClosedDays(t *testing.T) {
 						g.create(market.Universe)
 					case 30:
 						said, _, err := scheduler.New(scheduler.Config{Ledger: g.store}).ExplainRun(t.Context(), *status.Last)
-						want := fmt.Sprintf("starts at %s (moneyflow of %s was not published or not complete).", slot.Moment(status.Queued[0].NotBefore, nil), c.day)
+						want := fmt.Sprintf("starts at %s (Shanghai): moneyflow of %s was not published or not complete.", slot.Moment(status.Queued[0].NotBefore, nil), c.day)
 						if text := strings.Join(bilingual.In(said, false), "\n"); err != nil || !strings.Contains(text, want) {
 							t.Errorf("%q is missing in:\n%s %v", want, text, err)
 						}

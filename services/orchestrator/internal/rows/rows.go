@@ -8,7 +8,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
 
 	ingestv1 "github.com/afterbell/afterbell/gen/afterbell/ingest/v1"
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
@@ -27,6 +32,31 @@ type Source struct {
 	// Blocked is why no run of a pool can fetch anything until a user acts; ok is false
 	// when a run can, or that is not known.
 	Blocked func(ctx context.Context, pool market.Pool) (why fault.Issue, ok bool)
+	// Held is what a user has paused or disabled of a pool. Nil means nothing.
+	Held func(ctx context.Context, pool market.Pool) Held
+}
+
+// Held is what no run fetches until a user changes it.
+type Held struct {
+	// Paused is whether the pool is paused.
+	Paused bool
+	// Disabled is what is disabled, by dataset.
+	Disabled map[string]Disabled
+}
+
+// Disabled is a module or a domain that is disabled.
+type Disabled struct {
+	// Kind is "module" or "domain".
+	Kind string
+	// ID names it.
+	ID string
+}
+
+func (s *Source) held(ctx context.Context, pool market.Pool) Held {
+	if s.Held == nil {
+		return Held{}
+	}
+	return s.Held(ctx, pool)
 }
 
 // Stream is an answer under way.
@@ -118,20 +148,44 @@ func poolOf(p marketv1.Pool) market.Pool {
 	return market.Universe
 }
 
-// complete says of what lacks when it is asked for next.
+// complete says of what lacks when it is asked for next, or why it is not.
 func (s *Source) complete(ctx context.Context, pool marketv1.Pool, conditions []*marketv1.DataCondition) {
-	var next time.Time
-	for _, c := range conditions {
-		if !c.GetAskedAgain() {
-			continue
-		}
-		if next.IsZero() {
-			if next = s.NextRun(ctx, poolOf(pool)); next.IsZero() {
-				return
-			}
-		}
-		c.NextAskTime = transport.TimeToProto(next)
+	if !slices.ContainsFunc(conditions, (*marketv1.DataCondition).GetAskedAgain) {
+		return
 	}
+	held := s.held(ctx, poolOf(pool))
+	var next *timestamppb.Timestamp
+	if !held.Paused {
+		next = transport.TimeToProto(s.NextRun(ctx, poolOf(pool)))
+	}
+	for _, c := range conditions {
+		switch off, disabled := held.Disabled[c.GetDatasetId()]; {
+		case !c.GetAskedAgain():
+		case disabled:
+			c.AskedAgain = false
+			c.Message = strings.TrimSpace(fmt.Sprintf("%s The %s %s is disabled.", c.GetMessage(), off.Kind, off.ID))
+		case held.Paused:
+			c.Message = strings.TrimSpace(c.GetMessage() + " The pool is paused.")
+		default:
+			c.NextAskTime = next
+		}
+	}
+}
+
+// disables is what is disabled of everything that a refusal names. ok is false if it names
+// something else, or not all that lacks.
+func (h Held) disables(f *fault.Error) (off Disabled, ok bool) {
+	names := strings.Split(f.Meta["partitions"], ",")
+	if f.Meta["count"] != strconv.Itoa(len(names)) {
+		return off, false
+	}
+	for _, name := range names {
+		dataset, _, _ := strings.Cut(name, "/")
+		if off, ok = h.Disabled[dataset]; !ok {
+			return off, false
+		}
+	}
+	return off, ok
 }
 
 // explain says when the pool is fetched next if that run fetches what is not complete, or
@@ -149,6 +203,20 @@ func (s *Source) explain(ctx context.Context, p marketv1.Pool, err error) error 
 			told.Message += fmt.Sprintf(" The last check failed (%s), and unless that is mended, the run is blocked.", why.Reason)
 			told.Remedy = why.Remedy
 		}
+		return &told
+	}
+	held := s.held(ctx, pool)
+	if off, ok := held.disables(f); ok {
+		told.Message += fmt.Sprintf(" The %s %s is disabled, so no run fetches it.", off.Kind, off.ID)
+		told.Remedy = fmt.Sprintf(`Enable the module, and repeat the request when a run has ended: curl -X PATCH localhost:7780/v1/modules/%s -d '{"enabled":true}'`, off.ID)
+		if off.Kind == "domain" {
+			told.Remedy = fmt.Sprintf(`Enable the domain, and repeat the request when a run has ended: curl -X PATCH localhost:7780/v1/domains/%s -d '{"enabled":true}'`, off.ID)
+		}
+		return &told
+	}
+	if held.Paused {
+		told.Message += " The pool is paused, and nothing is fetched until it is resumed."
+		told.Remedy = "Resume the pool, and repeat the request when a run has ended: " + run.ResumePool(pool)
 		return &told
 	}
 	told.RetryAt = s.NextRun(ctx, pool)

@@ -27,7 +27,7 @@ func (w refusing) GetCondition(context.Context, *ingestv1.GetConditionRequest, .
 }
 
 func (w refusing) PrepareFile(context.Context, *ingestv1.PrepareFileRequest, ...grpc.CallOption) (*ingestv1.PrepareFileResponse, error) {
-	return nil, fault.New(fault.DataIncomplete, "1 is not complete.", "fetched_again", w.again)
+	return nil, fault.New(fault.DataIncomplete, "1 is not complete.", "fetched_again", w.again, "count", "1", "partitions", "moneyflow/2026-11-27")
 }
 
 // A refusal says when the pool is fetched next, and what to do where that does not help.
@@ -41,17 +41,26 @@ func TestRefusalSaysWhatHelps(t *testing.T) {
 		blocked bool
 		message string
 		remedy  string
+		held    Held
 	}{
-		"fetched next":        {"true", at, false, "The pool is fetched next at 2026-12-01 01:35 (Shanghai).", usual},
-		"blocked":             {"true", at, true, "The next run starts at 2026-12-01 01:35 (Shanghai), but the last check failed (TOKEN_INVALID), and unless that is mended, the run is blocked.", token.Remedy},
-		"blocked, no run":     {"true", time.Time{}, true, "No run is scheduled, and the last check failed (TOKEN_INVALID).", token.Remedy},
-		"no run":              {"true", time.Time{}, false, "No run is scheduled.", `Start a run, and repeat the request when it has ended: curl -X POST localhost:7780/v1/runs -d '{"pools":["POOL_TARGETS"]}'`},
-		"never by a schedule": {"false", at, true, "1 is not complete.", usual},
+		"paused": {"true", at, true, "The pool is paused, and nothing is fetched until it is resumed.",
+			"Resume the pool, and repeat the request when a run has ended: curl -X POST localhost:7780/v1/pools/targets:resume -d '{}'", Held{Paused: true}},
+		"the module is disabled": {"true", at, false, "The module stock.moneyflow is disabled, so no run fetches it.",
+			"Enable the module, and repeat the request when a run has ended: curl -X PATCH localhost:7780/v1/modules/stock.moneyflow -d '{\"enabled\":true}'", Held{Disabled: map[string]Disabled{"moneyflow": {"module", "stock.moneyflow"}}}},
+		"the domain is disabled": {"true", at, false, "The domain stock is disabled, so no run fetches it.",
+			"Enable the domain, and repeat the request when a run has ended: curl -X PATCH localhost:7780/v1/domains/stock -d '{\"enabled\":true}'", Held{Disabled: map[string]Disabled{"moneyflow": {"domain", "stock"}}}},
+		"another module is disabled": {"true", at, false, "The pool is fetched next at 2026-12-01 01:35 (Shanghai).", usual, Held{Disabled: map[string]Disabled{"daily": {"domain", "stock"}}}},
+		"fetched next":               {"true", at, false, "The pool is fetched next at 2026-12-01 01:35 (Shanghai).", usual, Held{}},
+		"blocked":                    {"true", at, true, "The next run starts at 2026-12-01 01:35 (Shanghai), but the last check failed (TOKEN_INVALID), and unless that is mended, the run is blocked.", token.Remedy, Held{}},
+		"blocked, no run":            {"true", time.Time{}, true, "No run is scheduled, and the last check failed (TOKEN_INVALID).", token.Remedy, Held{}},
+		"no run":                     {"true", time.Time{}, false, "No run is scheduled.", `Start a run, and repeat the request when it has ended: curl -X POST localhost:7780/v1/runs -d '{"pools":["POOL_TARGETS"]}'`, Held{}},
+		"never by a schedule":        {"false", at, true, "1 is not complete.", usual, Held{}},
 	} {
 		s := &Source{
 			Worker:  refusing{again: c.again},
 			NextRun: func(context.Context, market.Pool) time.Time { return c.next },
 			Blocked: func(context.Context, market.Pool) (fault.Issue, bool) { return token, c.blocked },
+			Held:    func(context.Context, market.Pool) Held { return c.held },
 		}
 		_, err := s.File(t.Context(), &marketv1.RowQuery{Pool: marketv1.Pool_POOL_TARGETS})
 		f, ok := fault.As(err)
@@ -77,6 +86,60 @@ func TestNothingPublishedSaysWhatBlocks(t *testing.T) {
 		f, ok := fault.As(err)
 		if !ok || strings.Contains(f.Message, "TOKEN_INVALID") != blocked || (fault.RemedyOf(f) == token.Remedy) != blocked {
 			t.Errorf("blocked %v: %+v", blocked, f)
+		}
+	}
+}
+
+// told is a worker that tells the conditions of a table.
+type told struct {
+	ingestv1.DataServiceClient
+	conditions []*marketv1.DataCondition
+}
+
+func (w told) GetCondition(context.Context, *ingestv1.GetConditionRequest, ...grpc.CallOption) (*ingestv1.GetConditionResponse, error) {
+	return &ingestv1.GetConditionResponse{Conditions: w.conditions}, nil
+}
+
+// Each condition, whatever its state, says when it is fetched next, or why not.
+func TestEveryConditionSaysWhenNext(t *testing.T) {
+	at := time.Date(2026, 11, 30, 17, 35, 0, 0, time.UTC)
+	off := map[string]Disabled{"moneyflow": {"module", "stock.moneyflow"}}
+	for name, c := range map[string]struct {
+		held    Held
+		next    time.Time
+		message string
+	}{
+		"as usual":            {Held{Disabled: map[string]Disabled{"fund_daily": {"domain", "etf"}}}, at, ""},
+		"no run":              {Held{}, time.Time{}, ""},
+		"paused":              {Held{Paused: true}, at, "It lacks. The pool is paused."},
+		"disabled":            {Held{Disabled: off}, at, "It lacks. The module stock.moneyflow is disabled."},
+		"paused and disabled": {Held{Paused: true, Disabled: off}, at, "It lacks. The module stock.moneyflow is disabled."},
+	} {
+		w := told{}
+		for n := range marketv1.ConditionState_name {
+			for _, again := range []bool{true, false} {
+				w.conditions = append(w.conditions, &marketv1.DataCondition{DatasetId: "moneyflow", State: marketv1.ConditionState(n), AskedAgain: again, Message: "It lacks."})
+			}
+		}
+		s := &Source{Worker: w, NextRun: func(context.Context, market.Pool) time.Time { return c.next }, Held: func(context.Context, market.Pool) Held { return c.held }}
+		resp, err := s.Condition(t.Context(), &ingestv1.GetConditionRequest{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, v := range resp.GetConditions() {
+			asked := i%2 == 0
+			switch {
+			case !asked || c.message != "" || c.next.IsZero():
+				want := "It lacks."
+				if asked && c.message != "" {
+					want = c.message
+				}
+				if v.GetNextAskTime() != nil || v.GetMessage() != want || v.GetAskedAgain() != (asked && len(c.held.Disabled) == 0) {
+					t.Errorf("%s: %v", name, v)
+				}
+			case !v.GetNextAskTime().AsTime().Equal(c.next) || !v.GetAskedAgain():
+				t.Errorf("%s: %v", name, v)
+			}
 		}
 	}
 }

@@ -64,7 +64,7 @@ func (c Coming) waits() bool { return c.Queued != nil && c.Queued.NotBefore.Afte
 func (c Coming) Explain(zone *time.Location) (text bilingual.Text, key string) {
 	pool := bilingual.Pool(c.Pool)
 	if c.PauseState.Paused {
-		key = resume(c.Pool)
+		key = ResumePool(c.Pool)
 		return bilingual.Say("The pool %s is paused, and nothing is fetched until it is resumed: %s", "%s已暂停，恢复之前不会获取数据：%s", pool, key), key
 	}
 	switch {

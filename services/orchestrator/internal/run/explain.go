@@ -111,7 +111,7 @@ func Explain(s History) (sentences []bilingual.Text, next string) {
 		say("It is now %s.", "它现在的状态：%s。", inState(r.State))
 		switch r.State {
 		case Paused:
-			return sentences, resume(r.Pool)
+			return sentences, ResumePool(r.Pool)
 		case Cancelling:
 			say("It ends when the ingest-worker confirms that it has stopped writing.", "采集器确认停止写入后，它就结束。")
 		}
@@ -138,7 +138,7 @@ func explainQueued(s History, when func(time.Time) string, ask func(time.Time) b
 	}
 	if s.PauseState.Paused {
 		say("The pool %s was paused at %s%s; no run of the pool starts until it is resumed.", "%s于 %s 被暂停%s；恢复之前，它的运行都不会开始。", bilingual.Pool(r.Pool), when(s.PauseState.At), because(s.PauseState.Note))
-		return said, resume(r.Pool)
+		return said, ResumePool(r.Pool)
 	}
 	return said, watch(r.ID)
 }
@@ -177,7 +177,11 @@ func explainEnd(s History, when func(time.Time) string, ask func(time.Time) bili
 	for _, f := range s.FollowUps {
 		switch {
 		case f.State == Queued:
-			say("The follow-up run %s starts at %s%s.", "后续运行 %s 于 %s 开始%s。", f.ID, ask(latest(f.NotBefore, f.CreatedAt)), because(f.Note))
+			text := bilingual.Say("The follow-up run %s starts at %s", "后续运行 %s 于 %s 开始", f.ID, ask(latest(f.NotBefore, f.CreatedAt)))
+			if f.Note != "" {
+				text = bilingual.Say("%s: %s", "%s：%s", text, bilingual.Note(f.Note))
+			}
+			said = append(said, text.Sentence())
 		case f.State == Finished:
 			say("The follow-up run %s ended as %s.", "后续运行 %s 已结束，结果为 %s。", f.ID, strings.ToUpper(string(f.Outcome)))
 		default:
@@ -284,7 +288,8 @@ func Again(pool market.Pool, q Request) string {
 	return "curl -X POST localhost:7780/v1/runs -d '{" + body + "}'"
 }
 
-func resume(pool market.Pool) string {
+// ResumePool is the command that resumes a pool.
+func ResumePool(pool market.Pool) string {
 	return fmt.Sprintf("curl -X POST localhost:7780/v1/pools/%s:resume -d '{}'", pool)
 }
 

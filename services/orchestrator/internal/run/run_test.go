@@ -560,8 +560,8 @@ func TestExplainSaysWhatAQueuedRunWaitsFor(t *testing.T) {
 		s          History
 		says, next string
 	}{
-		"its pool is paused": {History{Run: r, PauseState: held}, "paused at 2026-03-02 19:31:00 +08:00 (Ann: disk is moved); no run of the pool", resume(market.Universe)},
-		"behind another":     {History{Run: r, Ahead: []Run{{ID: "R0", State: Paused}}, PauseState: held}, "behind run R0 (paused)", resume(market.Universe)},
+		"its pool is paused": {History{Run: r, PauseState: held}, "paused at 2026-03-02 19:31:00 +08:00 (Ann: disk is moved); no run of the pool", ResumePool(market.Universe)},
+		"behind another":     {History{Run: r, Ahead: []Run{{ID: "R0", State: Paused}}, PauseState: held}, "behind run R0 (paused)", ResumePool(market.Universe)},
 		"for its targets":    {History{Run: r, First: &Run{ID: "T1", State: Running}}, "targets run of the same trigger, run T1 (running), to end", watch("R1")},
 		"for nothing":        {History{Run: r}, "starts next", watch("R1")},
 	} {

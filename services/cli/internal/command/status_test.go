@@ -1,0 +1,92 @@
+package command
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"google.golang.org/protobuf/types/known/timestamppb"
+
+	afterbell "github.com/afterbell/afterbell/clients/go"
+	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
+	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/cli/internal/lang"
+	"github.com/afterbell/afterbell/services/cli/internal/output"
+)
+
+// TestStatusAlwaysSaysWhenNext walks every verdict, with every state of a run and of what
+// is missing: the words name the next time in Shanghai, or a run that fetches now, or say
+// that nothing follows and what to type.
+func TestStatusAlwaysSaysWhenNext(t *testing.T) {
+	later := time.Now().Add(26 * time.Hour)
+	var runs []*orchestratorv1.Run
+	for n := range orchestratorv1.Run_State_name {
+		state := orchestratorv1.Run_State(n)
+		runs = append(runs, &orchestratorv1.Run{RunId: "R1", State: state})
+		if state == orchestratorv1.Run_STATE_QUEUED {
+			runs = append(runs, &orchestratorv1.Run{RunId: "R1", State: state, NotBeforeTime: timestamppb.New(later)})
+		}
+	}
+	lacking := map[string][]*marketv1.Coverage{"nothing": nil}
+	for n, name := range marketv1.Verdict_name {
+		for _, again := range []bool{false, true} {
+			lacking[fmt.Sprint(name, again)] = []*marketv1.Coverage{{DatasetId: "daily", TradeDate: "2026-11-27", Verdict: marketv1.Verdict(n), FetchedAgain: again}}
+		}
+	}
+	said := map[string]bool{}
+	for _, verdict := range afterbell.Verdicts() {
+		if _, known := exitOf[string(verdict)]; !known {
+			t.Errorf("the verdict %s has no exit code", verdict)
+		}
+		for name, lacks := range lacking {
+			for _, run := range append(runs, nil) {
+				for bits := range 16 {
+					on := func(n int) bool { return bits>>n&1 == 1 }
+					e := &afterbell.Evening{Pool: marketv1.Pool_POOL_UNIVERSE, Verdict: verdict, Date: "2026-11-27", Lacking: lacks, Run: run, Paused: on(0), NothingCounted: on(1)}
+					if on(2) && !e.Paused {
+						e.NextTime = later
+					}
+					if on(3) && !e.Paused {
+						e.NextRunTime = later
+					}
+					for _, l := range []lang.Lang{lang.English, lang.Chinese} {
+						var out bytes.Buffer
+						a := &app{Lang: l, now: time.Now, printer: &output.Printer{Zone: afterbell.Shanghai}}
+						a.Err = &out
+						a.sayEvening(e)
+						a.hint(a.nextFor(e))
+						text := out.String()
+						said[text] = true
+						at := a.moment(later)
+						typed := strings.Contains(text, "Next: afterbell ") || strings.Contains(text, "下一步：afterbell ")
+						fetching := e.Fetching() != nil && strings.Contains(text, "R1")
+						if verdict == afterbell.Empty && typed {
+							continue
+						}
+						if !strings.Contains(text, at) && !fetching && !(typed && a.nothing(text)) {
+							t.Errorf("%s, %s, %v, paused %v, nothing counted %v, next %v, next run %v:\n%s", verdict, name, run, on(0), on(1), on(2), on(3), text)
+						}
+					}
+				}
+			}
+		}
+	}
+	if len(said) < 100 {
+		t.Errorf("only %d texts were said", len(said))
+	}
+}
+
+// nothing reports whether a text says that no run is to come.
+func (a *app) nothing(text string) bool {
+	for _, line := range []string{
+		a.T("The pool is paused, and nothing is fetched until it is resumed."), a.T("No run is scheduled."),
+		a.T("No run is scheduled that fetches it."), a.T("No scheduled run fetches what is missing."),
+	} {
+		if strings.Contains(text, line) {
+			return true
+		}
+	}
+	return false
+}
