@@ -61,6 +61,7 @@ var scenarios = []scenario{
 	{"pair", "orchestrator and worker: the universe pool from empty", true, true, pairScenario},
 	{"verify", "VerifyRun of what pair has filled", true, true, verifyScenario},
 	{"reading", "publishing and reading what pair has filled, beside DuckDB alone", true, false, readingScenario},
+	{"cli", "the command afterbell: its start beside an empty program, status beside curl", true, false, cliScenario},
 	{"evening", "one more date onto what pair has filled", true, true, eveningScenario},
 	{"clients", "a date fetched again, alone and beside 2,000 slow, stalled or vanishing clients and 100 wrong keys a second", true, false, clientsScenario},
 	{"memory", "the pair with 60 dates, for its peak memory", true, false, memoryScenario},
@@ -123,7 +124,7 @@ func parse(args []string, out io.Writer) (options, error) {
 		}
 		o.only = append(o.only, n)
 	}
-	for _, n := range []string{"verify", "reading", "evening", "clients"} {
+	for _, n := range []string{"verify", "reading", "cli", "evening", "clients"} {
 		if slices.Contains(o.only, n) && !slices.Contains(o.only, "pair") {
 			o.only = append(o.only, "pair") // which fills what they need
 		}

@@ -66,6 +66,8 @@ var claims = []claim{
 	{name: "a date fetched beside 50 readers ÷ alone, time", scenario: "reading", value: ratio("fifty.beside", "fifty.alone"), most: 1.1, show: "%.2f"},
 	{name: "a date fetched beside 2,000 clients and 100 wrong keys a second ÷ alone, time", scenario: "clients", value: ratio("clients.beside", "clients.alone"), most: 1.1, show: "%.2f"},
 	{name: "worker's peak memory, publishing and reading ÷ filling", scenario: "reading", value: ratio("reading.rss", "pair.rss"), most: 1, show: "%.2f"},
+	{name: "start of the command ÷ an empty program with its packages", scenario: "cli", value: ratio("cli.start", "cli.empty"), most: 2, show: "%.2f"},
+	{name: "afterbell status ÷ a curl of the same answers", scenario: "cli", value: ratio("cli.status", "cli.curl"), most: 2, show: "%.2f"},
 	{name: "targets' calls ÷ a per-symbol loop's", scenario: "targets", value: ratio("targets.calls", "targets.loop"), most: 0.1, show: "%.3f"},
 }
 
@@ -113,6 +115,7 @@ func printReport(out io.Writer, b *bench) {
 	note("Instead of one symbol by REST (%.4f s): opening analysis.duckdb between runs %.4f s; asking the provider again %.4f s, without its limit of calls.",
 		"symbol.rest", "instead.open", "instead.provider_symbol")
 	note("Instead of ReadRows (%.0f rows/s): asking the provider for whole days again, %.0f rows/s, without its limit of calls.", "read.rate", "instead.provider_rate")
+	note("The command: %.4f s to start, an empty program with its packages %.4f s; status %.4f s, a curl of the same answers %.4f s.", "cli.start", "cli.empty", "cli.status", "cli.curl")
 	if v, ok := b.median("pair.orchestrator_rss"); ok {
 		fmt.Fprintf(out, "Orchestrator's peak memory: %.0f MB.\n", v/mb)
 	}
