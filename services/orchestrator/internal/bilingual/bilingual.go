@@ -4,7 +4,9 @@ package bilingual
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
@@ -53,6 +55,27 @@ func Pool(p market.Pool) Text {
 		return Text{En: string(p), Zh: "全市场"}
 	}
 	return Same(string(p))
+}
+
+// Took says how long something took: to a tenth of a second below a minute, and to the
+// second above.
+func Took(d time.Duration) Text {
+	if d < time.Minute {
+		d = d.Round(100 * time.Millisecond)
+		return Text{d.String(), strconv.FormatFloat(d.Seconds(), 'f', -1, 64) + " 秒"}
+	}
+	d = d.Round(time.Second)
+	zh, left := "", int(d/time.Second)
+	for _, unit := range []struct {
+		seconds int
+		name    string
+	}{{86400, "天"}, {3600, "小时"}, {60, "分"}, {1, "秒"}} {
+		if n := left / unit.seconds; n > 0 {
+			zh += fmt.Sprintf(" %d %s", n, unit.name)
+			left %= unit.seconds
+		}
+	}
+	return Text{d.String(), zh[1:]}
 }
 
 // Issue says an issue as its message does.

@@ -2,6 +2,7 @@ package bilingual_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/bilingual"
@@ -18,6 +19,20 @@ func TestSay(t *testing.T) {
 	}
 	if got := bilingual.In([]bilingual.Text{n, bilingual.Same("x")}, true); got[0] != "2 次调用" || got[1] != "x" {
 		t.Errorf("in Chinese: %q", got)
+	}
+}
+
+func TestTook(t *testing.T) {
+	for d, want := range map[time.Duration]bilingual.Text{
+		0:                        {En: "0s", Zh: "0 秒"},
+		36140 * time.Millisecond: {En: "36.1s", Zh: "36.1 秒"},
+		9 * time.Second:          {En: "9s", Zh: "9 秒"},
+		65 * time.Second:         {En: "1m5s", Zh: "1 分 5 秒"},
+		26 * time.Hour:           {En: "26h0m0s", Zh: "1 天 2 小时"},
+	} {
+		if got := bilingual.Took(d); got != want {
+			t.Errorf("%v is %q, want %q", d, got, want)
+		}
 	}
 }
 
@@ -55,9 +70,9 @@ func TestNote(t *testing.T) {
 		"daily, moneyflow of 2026-03-02 was not published or not complete.":                                           "2026-03-02 的 daily, moneyflow 尚未发布或不完整",
 		"Data of 2026-03-02 was not published or not complete":                                                        "2026-03-02 的数据尚未发布或不完整",
 		"The clock was wrong: follow-up runs for future days were dropped, and missing data is fetched now.":          "时钟曾经不准：未来日期的后续运行已取消，现在获取缺少的数据",
-		"Verdict for universe: blocked, because of etf.daily_quote; not checked again: stock.basic, stock.moneyflow.": "universe 的结论：被阻止，原因在 etf.daily_quote；未再检查：stock.basic, stock.moneyflow",
-		"Verdict for universe: blocked; 0 modules can run, 6 are blocked.":                                            "universe 的结论：被阻止；0 个模块可运行，6 个被阻止",
-		"Verdict for targets: degraded; 1 module can run, 1 is blocked.":                                              "targets 的结论：部分可运行；1 个模块可运行，1 个被阻止",
+		"Verdict for universe: blocked, because of etf.daily_quote; not checked again: stock.basic, stock.moneyflow.": "全市场的结论：被阻止，原因在 etf.daily_quote；未再检查：stock.basic, stock.moneyflow",
+		"Verdict for universe: blocked; 0 modules can run, 6 are blocked.":                                            "全市场的结论：被阻止；0 个模块可运行，6 个被阻止",
+		"Verdict for targets: degraded; 1 module can run, 1 is blocked.":                                              "目标池的结论：部分可运行；1 个模块可运行，1 个被阻止",
 		"Checking 1 module.":  "检查 1 个模块",
 		"Checking 6 modules.": "检查 6 个模块",
 		"stock.basic: the probe of 2026-03-02 19:00:00 +08:00 is reused (pass).": "stock.basic：沿用 2026-03-02 19:00:00 +08:00 的探测（pass）",

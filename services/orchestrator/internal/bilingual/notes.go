@@ -3,6 +3,8 @@ package bilingual
 import (
 	"regexp"
 	"sync"
+
+	"github.com/afterbell/afterbell/services/internal/market"
 )
 
 // notes has the Chinese of what this service writes into the ledger in English, without
@@ -47,10 +49,13 @@ type pattern struct {
 
 var patterns = sync.OnceValue(func() []pattern {
 	all := notes
-	for decision, zh := range decisions {
-		all = append(all,
-			[2]string{`Verdict for (\S+): ` + decision + `, because of (.+); not checked again: (.+?)`, "$1 的结论：" + zh + "，原因在 $2；未再检查：$3"},
-			[2]string{`Verdict for (\S+): ` + decision + `; (\d+) modules? can run, (\d+) (?:is|are) blocked`, "$1 的结论：" + zh + "；$2 个模块可运行，$3 个被阻止"})
+	for _, p := range market.Pools() {
+		pool := Pool(p)
+		for decision, zh := range decisions {
+			all = append(all,
+				[2]string{`Verdict for ` + pool.En + `: ` + decision + `, because of (.+); not checked again: (.+?)`, pool.Zh + "的结论：" + zh + "，原因在 $1；未再检查：$2"},
+				[2]string{`Verdict for ` + pool.En + `: ` + decision + `; (\d+) modules? can run, (\d+) (?:is|are) blocked`, pool.Zh + "的结论：" + zh + "；$1 个模块可运行，$2 个被阻止"})
+		}
 	}
 	out := make([]pattern, len(all))
 	for i, n := range all {

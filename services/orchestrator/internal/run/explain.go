@@ -72,7 +72,7 @@ func Explain(s History) (sentences []bilingual.Text, next string) {
 	waited := r.StartedAt.Sub(latest(r.CreatedAt, r.NotBefore))
 	switch {
 	case waited >= time.Second:
-		say("It started at %s, after %s in the queue.", "它排队 %[2]s 之后，于 %[1]s 开始。", when(r.StartedAt), round(waited))
+		say("It started at %s, after %s in the queue.", "它排队 %[2]s 之后，于 %[1]s 开始。", when(r.StartedAt), bilingual.Took(waited))
 	case !r.StartedAt.IsZero():
 		say("It started at %s.", "它于 %s 开始。", when(r.StartedAt))
 	}
@@ -148,9 +148,9 @@ func explainEnd(s History, when func(time.Time) string, ask func(time.Time) bili
 	say := func(en, zh string, args ...any) { said = append(said, bilingual.Say(en, zh, args...)) }
 	var took bilingual.Text
 	if d := r.FinishedAt.Sub(r.StartedAt); d >= time.Second && !r.StartedAt.IsZero() {
-		took = bilingual.Say(" after %s", "，用时 %s", round(d))
+		took = bilingual.Say(" after %s", "，用时 %s", bilingual.Took(d))
 	}
-	say("It finished at %s%s as %s: %s", "它于 %s 结束%s，结果为 %s：%s", when(r.FinishedAt), took, strings.ToUpper(string(r.Outcome)), r.ended())
+	say("It finished at %s%s as %s: %s", "它于 %s 结束%s，结果为%s：%s", when(r.FinishedAt), took, ended(r.Outcome), r.ended())
 	for _, e := range s.Events {
 		if c := e.StateChanged; r.Outcome == Unchanged && c != nil && c.To == Finished && c.Note != "" {
 			said = append(said, bilingual.Note(c.Note).Sentence())
@@ -166,7 +166,7 @@ func explainEnd(s History, when func(time.Time) string, ask func(time.Time) bili
 	bad = bad && worst.Severity > fault.Warning
 	switch {
 	case s.Later != nil:
-		say("Run %s, which started later, ended as %s.", "之后开始的运行 %s 已结束，结果为 %s。", s.Later.ID, strings.ToUpper(string(s.Later.Outcome)))
+		say("Run %s, which started later, ended as %s.", "之后开始的运行 %s 已结束，结果为%s。", s.Later.ID, ended(s.Later.Outcome))
 	case bad && s.Check == readiness.Changed:
 		say("The token or the configuration has changed since; check it: %s", "此后令牌或配置有变化，请检查：%s", preflightNow)
 	case bad && s.Check == readiness.Passed:
@@ -183,7 +183,7 @@ func explainEnd(s History, when func(time.Time) string, ask func(time.Time) bili
 			}
 			said = append(said, text.Sentence())
 		case f.State == Finished:
-			say("The follow-up run %s ended as %s.", "后续运行 %s 已结束，结果为 %s。", f.ID, strings.ToUpper(string(f.Outcome)))
+			say("The follow-up run %s ended as %s.", "后续运行 %s 已结束，结果为%s。", f.ID, ended(f.Outcome))
 		default:
 			say("The follow-up run %s is %s.", "后续运行 %s 的状态：%s。", f.ID, inState(f.State))
 		}
@@ -439,16 +439,25 @@ func ids(runs []Run) bilingual.Text {
 	return bilingual.Text{En: strings.Join(bilingual.In(names, false), ", "), Zh: strings.Join(bilingual.In(names, true), "、")}
 }
 
-// states are how a run's state reads in Chinese, and partitionStates that of a partition.
+// states are how a run's state reads in Chinese, outcomes how it ended, and
+// partitionStates the state of a partition.
 var (
 	states = map[State]string{
 		Queued: "排队中", Checking: "检查中", Running: "进行中", Paused: "已暂停", Cancelling: "正在取消", Finished: "已结束",
+	}
+	outcomes = map[Outcome]string{
+		Succeeded: "成功", Unchanged: "无需更新", Partial: "部分完成", Blocked: "被阻止", Failed: "失败", Cancelled: "已取消",
 	}
 	partitionStates = map[PartitionState]string{
 		PartitionCompleted: "完成", PartitionFailed: "未完成", PartitionWaiting: "等待重试", PartitionRunning: "处理中",
 		PartitionPending: "等待分派", PartitionCancelled: "未执行",
 	}
 )
+
+// ended names an outcome as people read it; English has the name of the API.
+func ended(o Outcome) bilingual.Text {
+	return bilingual.Text{En: strings.ToUpper(string(o)), Zh: outcomes[o]}
+}
 
 func inState(s State) bilingual.Text { return bilingual.Text{En: string(s), Zh: states[s]} }
 
@@ -467,11 +476,4 @@ func count(n int, thing bilingual.Text) bilingual.Text {
 		thing.En += "s"
 	}
 	return bilingual.Say("%d %s", "%d %s", n, thing)
-}
-
-func round(d time.Duration) string {
-	if d >= time.Minute {
-		return d.Round(time.Second).String()
-	}
-	return d.Round(100 * time.Millisecond).String()
 }

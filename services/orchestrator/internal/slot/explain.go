@@ -42,7 +42,7 @@ func (s Slot) Explain(zone *time.Location) (sentences []bilingual.Text) {
 	switch s.State {
 	case Fired:
 		if s.Late > 0 {
-			say("It started at %s, %s late: %s", "它于 %s 开始，晚了 %s：%s。", at, s.Late.Round(time.Second), bilingual.Note(s.LateNote))
+			say("It started at %s, %s late: %s", "它于 %s 开始，晚了 %s：%s。", at, bilingual.Took(s.Late), bilingual.Note(s.LateNote))
 		} else {
 			say("It started run %[2]s at %[1]s.", "它于 %s 开始了运行 %s。", at, s.RunID)
 		}
