@@ -43,19 +43,23 @@ func (g guard) tell(answer any) {
 	}
 }
 
-// tellStatus is tell for the message and the details of a status.
-func (g guard) tellStatus(s *status.Status) *status.Status {
-	if g.cfg.Say == nil {
+// tellStatus is TellStatus for the server's own sentences.
+func (g guard) tellStatus(s *status.Status) *status.Status { return TellStatus(s, g.cfg.Say) }
+
+// TellStatus passes the message and every sentence in the details of a status through
+// say. A nil say leaves it as it is.
+func TellStatus(s *status.Status, say func(string) string) *status.Status {
+	if say == nil {
 		return s
 	}
 	p := s.Proto()
-	p.Message = g.cfg.Say(p.GetMessage())
+	p.Message = say(p.GetMessage())
 	for i, packed := range p.GetDetails() {
 		m, err := packed.UnmarshalNew()
 		if err != nil { // a type that is not linked in says what it says
 			continue
 		}
-		tell(m.ProtoReflect(), g.cfg.Say)
+		tell(m.ProtoReflect(), say)
 		if packed, err := anypb.New(m); err == nil {
 			p.Details[i] = packed
 		}

@@ -121,9 +121,10 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *App, err 
 	limits := transport.NewLimits(transport.LimitConfig{
 		Streams: cfg.Web.MaxStreams, StreamsPerCaller: cfg.Web.StreamsPerCaller, Calls: cfg.Web.MaxCalls, Rate: cfg.Web.MaxRate,
 	})
+	here := api.Here(web.Addr().String(), sec.tls != nil)
 	a.grpc = transport.NewServer(transport.ServerConfig{
 		Logger: log, Listener: lis, MaxRequest: cmp.Or(cfg.Web.MaxRequest, maxRequest),
-		Limits: limits, Caller: func(ctx context.Context) string { return auth.CallerOf(ctx).Account() }, StopTimeout: cfg.StopTimeout, Say: api.Here(web.Addr().String(), sec.tls != nil),
+		Limits: limits, Caller: func(ctx context.Context) string { return auth.CallerOf(ctx).Account() }, StopTimeout: cfg.StopTimeout, Say: here,
 		Authorize: admission.Authorize, Credentials: sec.credentials(), Unary: admission.Unary, Stream: admission.Stream,
 		CallTimeout: cfg.Web.CallTimeout, ReceiveTimeout: cfg.Web.BodyTimeout,
 	})
@@ -143,7 +144,7 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *App, err 
 	}
 	a.later("gateway's connection", self.Close)
 	if a.http, err = gateway.NewServer(ctx, gateway.Config{
-		Logger: log, Listener: web, Conn: self, Ready: a.ready(), Rows: source, Metrics: scrape.Handler(registry, log), TLS: sec.server(),
+		Logger: log, Listener: web, Conn: self, Ready: a.ready(), Rows: source, Say: here, Metrics: scrape.Handler(registry, log), TLS: sec.server(),
 		Access: a.keeper, KeysRequired: sec.httpKeys, Loopback: transport.IsLoopback(cfg.HTTPAddr), CallerMetadata: api.CallerMetadata,
 		PublicHosts: cfg.Web.PublicHosts, Origins: cfg.Web.Origins, Limits: limits, MaxBody: int64(cfg.Web.MaxRequest), BodyTime: cfg.Web.BodyTimeout, StallTime: cfg.Web.StallTimeout,
 	}); err != nil {

@@ -87,7 +87,7 @@ func (g *gateway) serveRows(w http.ResponseWriter, r *http.Request) {
 		g.log.Info("a response with rows was aborted", "table", q.GetTable(), "error", err.Error())
 		panic(http.ErrAbortHandler) // so that the caller does not take it for the whole
 	}
-	s := withReason(transport.ToStatus(err))
+	s := transport.TellStatus(withReason(transport.ToStatus(err)), g.say)
 	code = httpCode(s)
 	if fault.Is(err, fault.DataIncomplete) {
 		code = http.StatusPreconditionFailed

@@ -74,6 +74,7 @@ func startRows(t *testing.T, w ingestv1.DataServiceServer) string {
 	h, err := Handler(t.Context(), Config{
 		Logger: logging.Discard(), Conn: conn, Metrics: http.NotFoundHandler(), Access: nobody{}, Loopback: true, CallerMetadata: "caller-bin",
 		Rows: &rows.Source{Worker: ingestv1.NewDataServiceClient(conn)},
+		Say:  func(text string) string { return strings.ReplaceAll(text, "localhost:7780", "here:1") },
 	})
 	if err != nil {
 		t.Fatal(err)
@@ -178,6 +179,35 @@ func TestFileArrivesAsItIs(t *testing.T) {
 			t.Errorf("%q: HTTP %d, %d bytes of %d, %v", c.span, resp.StatusCode, len(got), c.to-c.from, err)
 		}
 	}
+}
+
+// A command in an error of rows reaches this process, as those of every other error do.
+func TestCommandInErrorOfRowsReachesHere(t *testing.T) {
+	base := startRows(t, &unpublished{})
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/v1/data/daily_prices.csv", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	if err != nil || resp.StatusCode != http.StatusNotFound || !strings.Contains(string(body), "curl -X POST here:1/v1/runs") {
+		t.Errorf("%d %s, %v", resp.StatusCode, body, err)
+	}
+}
+
+// unpublished is a worker that has nothing to read.
+type unpublished struct {
+	ingestv1.UnimplementedDataServiceServer
+}
+
+func (*unpublished) ReadRows(*ingestv1.ReadRowsRequest, grpc.ServerStreamingServer[ingestv1.ReadRowsResponse]) error {
+	err := fault.New(fault.NotFound, "There is no such version.", "kind", "version", "id", "v")
+	err.Remedy = "Start a run: curl -X POST localhost:7780/v1/runs -d '{}'"
+	return err
 }
 
 // What the gateway itself refuses is told in the caller's language, too.

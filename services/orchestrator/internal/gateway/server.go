@@ -43,6 +43,9 @@ type Config struct {
 	Metrics http.Handler
 	// Rows of published versions, for /v1/data/{table}.
 	Rows *rows.Source
+	// Say is what each sentence of an error of Rows goes through, as in
+	// transport.ServerConfig. Nil leaves them as they are.
+	Say func(string) string
 	// Access proves callers.
 	Access Access
 	// KeysRequired refuses callers without a key. Without it they may do everything, and
@@ -78,6 +81,7 @@ type gateway struct {
 	log                 *slog.Logger
 	ready               func(context.Context) Status
 	rows                *rows.Source
+	say                 func(string) string
 	console             *console.Console
 	access              Access
 	required            bool // see Config.KeysRequired
@@ -120,7 +124,7 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &gateway{log: cfg.Logger, ready: cfg.Ready, rows: cfg.Rows, console: web, document: doc, routes: routes,
+	g := &gateway{log: cfg.Logger, ready: cfg.Ready, rows: cfg.Rows, say: cfg.Say, console: web, document: doc, routes: routes,
 		access: cfg.Access, required: cfg.KeysRequired, loopback: cfg.Loopback, secure: cfg.TLS != nil,
 		hosts: cfg.PublicHosts, origins: cfg.Origins, limits: cfg.Limits, maxBody: cmp.Or(cfg.MaxBody, defaultBody),
 		bodyTime: cmp.Or(cfg.BodyTime, defaultBodyTime), stallTime: cmp.Or(cfg.StallTime, transport.StallTimeout)}
