@@ -52,7 +52,7 @@ function Shown({ id }: { id: string }) {
     load(entry).then(() => render((n) => n + 1), () => fail(true));
   }, [id]);
   if (!entry) return <div class="page"><h1>{t("没有这个页面。", "There is no such page.")}</h1><p><a class="button" href={to("")}>{t("回到今晚", "Back to tonight")}</a></p></div>;
-  if (entry.role && who.value && !may(entry.role)) return <div class="page"><h1>{t(`“${entry.zh}”需要管理员密钥。`, `${entry.en} requires the key of an admin.`)}</h1><p><a class="button" href={to("")}>{t("回到今晚", "Back to tonight")}</a></p></div>;
+  if (entry.role && who.value && !may(entry.role)) return <div class="page"><h1>{t(`“${entry.zh}”需要管理员密钥。`, `The page ${entry.en} needs the key of an admin.`)}</h1><p><a class="button" href={to("")}>{t("回到今晚", "Back to tonight")}</a></p></div>;
   const C = loaded.get(id);
   if (C) return <C />;
   return failed
@@ -143,7 +143,7 @@ function Link() {
   if (lost) {
     return (
       <div class="banner bad" role="alert" data-link="lost">
-        <Mark tone="bad" />{t("编排器没有应答，自 ", "The orchestrator has not responded since ")}<When at={lost} />{t("（", " (")}<Ago at={lost} />{t("）。页面显示的是 ", "). The page shows what was known at ")}<When at={heardAt.peek()} />{t(" 的内容，正在重试。", "; trying again.")}
+        <Mark tone="bad" />{t("编排器没有应答，自上海时间 ", "The orchestrator has not responded since ")}<When at={lost} />{t("（", " (")}<Ago at={lost} />{t("）。页面显示的是 ", "). The page shows what was known at ")}<When at={heardAt.peek()} />{t(" 的内容，正在重试。", "; trying again.")}
       </div>
     );
   }

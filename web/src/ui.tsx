@@ -4,7 +4,7 @@ import { ApiError, call, Unreachable, type Live } from "./lib/api.ts";
 import { t } from "./lib/i18n.ts";
 import { may } from "./lib/session.ts";
 import { When } from "./lib/time.tsx";
-import { to } from "./lib/router.ts";
+import { route, to } from "./lib/router.ts";
 import type { Issue, Localized, Run } from "./lib/types.ts";
 import { cells, cellName, moduleName, poolId, reasonName, runState, severity, short, type Cell, type Tone } from "./lib/words.ts";
 
@@ -30,17 +30,25 @@ export const RunBadge = ({ run }: { run: Run }) => {
   return <Badge tone={s.tone}>{s.text}</Badge>;
 };
 
+/** Whether a page was there before. */
+let arrived = false;
+
 /** Shows the first line of a page, which is its answer. */
 export function Page({ name, answer, tone, children, side }: { name: string; answer: ComponentChildren; tone?: Tone; children: ComponentChildren; side?: ComponentChildren }) {
+  const h1 = useRef<HTMLHeadingElement>(null);
   useEffect(() => {
     document.title = `${name} · afterbell`;
   }, [name]);
+  useEffect(() => { // the link that was followed is gone, and the focus with it
+    if (arrived && document.activeElement === document.body) h1.current?.focus({ preventScroll: true });
+    arrived = true;
+  }, []);
   return (
     <div class="page">
       <header class="head">
         <div>
           <p class="crumb">{name}</p>
-          <h1 tabIndex={-1}>{tone && <Mark tone={tone} />}<span>{answer}</span></h1>
+          <h1 ref={h1} tabIndex={-1}>{tone && <Mark tone={tone} />}<span>{answer}</span></h1>
         </div>
         {side && <div class="side">{side}</div>}
       </header>
@@ -58,16 +66,28 @@ export function Card({ title, note, children, flush }: { title?: ComponentChildr
   );
 }
 
+/** Links to a row of the page itself, which it then shows and lights up. */
+export function Here({ row, children }: { row: string; children: ComponentChildren }) {
+  const r = route.value;
+  const lit = r.query.get("row") === row;
+  const link = useRef<HTMLAnchorElement>(null);
+  useEffect(() => {
+    if (lit) link.current?.scrollIntoView({ block: "center" });
+  }, [lit]);
+  return <a ref={link} class="here" data-row href={to(r.page, r.id, { ...Object.fromEntries(r.query), row })} title={t("这一行的链接", "Link to this row")} aria-current={lit ? "true" : undefined}>{children}</a>;
+}
+
 export const Empty = ({ children }: { children: ComponentChildren }) => <p class="empty">{children}</p>;
 
 /** Shows what went wrong with a call: the reason, the sentence, and what to do. */
 export function Failure({ error, retry }: { error: Error; retry?: () => void }) {
   const away = error instanceof Unreachable;
   const api = error instanceof ApiError ? error : null;
+  const mild = away || ["WORKER_UNREACHABLE", "NOT_FOUND"].includes(api?.reason ?? ""); // nothing is broken that the caller asked for
   const title = away ? t("编排器没有应答", "The orchestrator does not respond") : api?.reason ? reasonName(api.reason) : t("出错了", "An error occurred");
   return (
-    <div class="failure" role="alert">
-      <Mark tone={api?.reason === "WORKER_UNREACHABLE" || away ? "warn" : "bad"} />
+    <div class={mild ? "failure mild" : "failure"} role="alert">
+      <Mark tone={mild ? "warn" : "bad"} />
       <div>
         <strong>{title}</strong> {api?.reason && <code class="code">{api.reason}</code>}
         {away ? <p>{t("正在重试。", "Trying again.")}</p> : <Said message={error.message} local={api?.localized} />}
@@ -126,7 +146,7 @@ export function Command({ text, label }: { text: string; label?: string }) {
   );
 }
 
-const commandStart = /\b(curl |bin\/afterbell |afterbell |AFTERBELL_|sqlite3 |make )/;
+const commandStart = /\b(curl |bin\/[a-z-]+|afterbell |AFTERBELL_|sqlite3 |make )/;
 
 /** Shows a remedy: its words, and the command that it ends with to copy. */
 export function Remedy({ text, lang }: { text: string; lang?: string }) {
@@ -160,16 +180,27 @@ export function Chain({ told }: { told: Told }) {
   );
 }
 
-export function Issues({ list, empty }: { list: Issue[]; empty?: ComponentChildren }) {
-  if (!list.length) return empty ? <Empty>{empty}</Empty> : null;
+/** Puts issues together that say the same of different modules. */
+function together(list: Issue[]): Issue[][] {
+  const groups = new Map<string, Issue[]>();
+  for (const i of list) {
+    const key = [i.reason, i.severity, i.remedy, i.moduleId ? i.message.replaceAll(i.moduleId, "") : i.message].join("\n");
+    groups.set(key, [...(groups.get(key) ?? []), i]);
+  }
+  return [...groups.values()];
+}
+
+/** Lists issues; most is how many, the worst first. */
+export function Issues({ list, most = Infinity }: { list: Issue[]; most?: number }) {
+  if (!list.length) return null;
   return (
     <ul class="issues">
-      {list.map((i, n) => (
-        <li key={n}>
+      {together(list).slice(0, most).map(([i, ...others]) => i && (
+        <li key={i.moduleId + i.message}>
           <Mark tone={severity(i.severity)} />
           <div>
-            <p class="title"><strong>{reasonName(i.reason)}</strong> {i.moduleId && <a href={to("modules", i.moduleId)}>{moduleName(i.moduleId)}</a>} <code class="code">{short(i.reason, "REASON")}</code></p>
-            <Said message={i.message} local={i.localized} />
+            <p class="title"><strong>{reasonName(i.reason)}</strong> {[i, ...others].map((x, n) => x.moduleId && <span key={x.moduleId}>{n > 0 && t("、", ", ")}<a href={to("modules", x.moduleId)}>{moduleName(x.moduleId)}</a></span>)} <code class="code">{short(i.reason, "REASON")}</code></p>
+            {!(others.length && i.message.includes(i.moduleId)) && <Said message={i.message} local={i.localized} />}
             {i.localized?.remedy ? <Remedy text={i.localized.remedy} /> : i.remedy && <Remedy text={i.remedy} lang="en" />}
           </div>
         </li>
@@ -181,6 +212,9 @@ export function Issues({ list, empty }: { list: Issue[]; empty?: ComponentChildr
 const origin = location.host;
 /** Quotes a word for the shell. */
 export const quote = (s: string): string => `'${s.replaceAll("'", `'\\''`)}'`;
+
+/** Quotes a word for the shell, where it needs to be. */
+export const quoted = (s: string): string => (/^[\w@%+=:,./-]+$/.test(s) ? s : quote(s));
 
 /** Writes a call as a curl command. */
 export function curl(method: string, path: string, body?: unknown, stream = false): string {
@@ -257,7 +291,8 @@ export function Act<T>(p: ActProps<T>) {
   useEffect(() => {
     if (open) box.current?.showModal();
   }, [open]);
-  const close = () => {
+  const close = () => box.current?.close(); // gives the focus back
+  const closed = () => {
     show(false);
     fail(null);
   };
@@ -266,7 +301,7 @@ export function Act<T>(p: ActProps<T>) {
     fail(null);
     try {
       const answer = await call<T>(p.method, p.path, p.body);
-      show(false);
+      close();
       p.done?.(answer);
     } catch (e) {
       fail(e as Error);
@@ -276,9 +311,9 @@ export function Act<T>(p: ActProps<T>) {
   };
   return (
     <>
-      <button class={p.tone ?? "plain"} disabled={p.disabled || !allowed || (busy && !open)} title={allowed ? undefined : t("这个密钥的角色不允许此操作", "This key's role does not allow it")} onClick={() => (p.ask ? show(true) : void act())}>{p.label}</button>
+      <button class={p.tone ?? "plain"} data-asks={p.ask ? "" : undefined} disabled={p.disabled || !allowed || (busy && !open)} title={allowed ? undefined : t("这个密钥的角色不允许此操作", "This key's role does not allow it")} onClick={() => (p.ask ? show(true) : void act())}>{p.label}</button>
       {open && (
-        <dialog ref={box} aria-labelledby={id} onClose={close} onCancel={close} onClick={(e) => e.target === box.current && close()}>
+        <dialog ref={box} aria-labelledby={id} onClose={closed} onClick={(e) => e.target === box.current && close()}>
           <div class="dialog">
             <h2 id={id}>{p.label}</h2>
             {p.ask && <div class="ask">{p.ask}</div>}

@@ -45,13 +45,13 @@ func TestConsole(t *testing.T) {
 		e.open("")
 		e.until("the pools", `document.querySelectorAll("[data-pool]").length === 2`)
 		e.open("runs")
-		e.answers("没有这样的运行")
+		e.answers("还没有运行过")
 		e.open("coverage?pool=targets")
 		e.open("look/" + symbols[0])
-		e.answers("读不到")
-		if got := e.text("main .failure"); !strings.Contains(got, "NOT_FOUND") {
-			e.t.Errorf("a table that is not published yet is told as %q", got)
-		}
+		e.answers("还没有发布过数据")
+		e.until("the way to the first run", `document.querySelector("main .card a[href^='#/preflight']")`)
+		e.open("about")
+		e.until("that nothing is published", `document.querySelector("main").innerText.includes("还没有发布；") && !document.querySelector("main .failure")`)
 		e.p.Errors() // the browser notes the answer 404
 	})
 
@@ -257,7 +257,7 @@ func TestConsole(t *testing.T) {
 		e.until("each hole in the table", fmt.Sprintf(`document.querySelectorAll("tr.hole").length === %d`, lacks))
 		e.until("the hole in the line", `document.querySelector(".hole-band")?.getAttribute("d").length > 0`)
 		e.open("look/" + symbol + "?adjust=forward")
-		e.until("the factor", `[...document.querySelectorAll("th")].some((h) => h.innerText.includes("factor"))`)
+		e.until("the factor", `[...document.querySelectorAll("th")].some((h) => h.innerText.includes("复权因子"))`)
 		e.picture("look")
 	})
 
@@ -393,6 +393,33 @@ func TestConsole(t *testing.T) {
 		e.until("the link over the pages", `document.activeElement?.classList.contains("skip")`)
 	})
 
+	e.part("everything by keyboard alone", func(e *env) {
+		for _, page := range e.all(symbols[0], blocked.RunID) {
+			e.open(page)
+			e.tabs(page)
+			e.dialogs(page)
+		}
+		e.phone()
+		e.open("")
+		e.must(e.p.Eval(`document.querySelector("button.menu").focus()`, nil))
+		e.must(e.p.Press(kb.Enter, kb.Tab))
+		for range 8 { // past the buttons at the top, into the list of pages
+			if e.is(`document.activeElement.closest("nav")`) {
+				break
+			}
+			e.must(e.p.Press(kb.Tab))
+		}
+		e.until("a page in the opened list", `document.activeElement.closest("nav.open")`)
+		e.must(e.p.Press(kb.Tab, kb.Enter))
+		e.until("its page, and the list closed", `location.hash === "#/preflight" && !document.querySelector("nav.open")`)
+		e.desk()
+		// A link that is followed is gone; the focus is then on the page's first line.
+		e.open("runs")
+		e.must(e.p.Eval(`document.querySelector("main [data-row]").focus()`, nil))
+		e.must(e.p.Press(kb.Enter))
+		e.until("the focus on the run's first line", `location.hash.startsWith("#/runs/") && document.activeElement === document.querySelector("main h1")`)
+	})
+
 	e.part("both languages, no other host, nothing serious for axe", func(e *env) {
 		axe := e.axe()
 		list := e.all(symbols[0], blocked.RunID)
@@ -412,6 +439,8 @@ func TestConsole(t *testing.T) {
 				}
 				if look.language == "zh" {
 					e.inChinese(page)
+				} else {
+					e.inPlural(page)
 				}
 				for _, v := range e.violations(axe) {
 					e.t.Errorf("page %q, dark %v: %s", page, look.dark, v)
@@ -573,24 +602,120 @@ func (e *env) status(key string) int {
 	return answer.StatusCode
 }
 
-// inChinese fails where the page has an English sentence without the Chinese of it before
-// it. Commands and other code are English in both languages.
+// inChinese fails where the page has English that is neither code nor a name: a sentence
+// without the Chinese of it before it, or a word. Commands and other code are English in
+// both languages.
 func (e *env) inChinese(page string) {
 	e.t.Helper()
 	if strings.HasPrefix(page, "runs/") || strings.HasPrefix(page, "schedule/") {
 		e.until("the chain", `document.querySelectorAll("ol.chain li").length > 2`)
 	}
-	var english []string
-	e.must(e.p.Eval(`[...document.querySelectorAll("main *")].filter((x) => !x.closest("code, pre, .command, option, textarea") && !/\p{Script=Han}/u.test(x.textContent))
-		.map((x) => [x, [...x.childNodes].filter((n) => n.nodeType === Node.TEXT_NODE).map((n) => n.data).join(" ")])
-		.filter(([x, text]) => /[A-Za-z]+( [A-Za-z,]+){3}/.test(text) && !(x.lang === "en" && /\p{Script=Han}/u.test(x.previousElementSibling?.textContent ?? "")))
-		.map(([, text]) => text)`, &english))
-	if len(english) > 0 {
-		e.t.Errorf("page %q in Chinese says %q", page, english)
+	var texts []string
+	e.must(e.p.Eval(`(() => {
+		const said = (x) => x.lang === "en" && /\p{Script=Han}/u.test((x.previousElementSibling ?? x.previousSibling)?.textContent ?? "");
+		const texts = [], walk = document.createTreeWalker(document.querySelector("main"), NodeFilter.SHOW_TEXT);
+		while (walk.nextNode()) {
+			const n = walk.currentNode, x = n.parentElement;
+			if (!x.closest("code, pre, .command, a.mono, textarea") && !(x.closest("[lang=en]") && said(x.closest("[lang=en]")))) texts.push(n.data);
+		}
+		for (const x of document.querySelectorAll("main :is([aria-label], [title], [placeholder]):not(.command *, a.mono)")) texts.push(x.ariaLabel ?? "", x.title, x.placeholder ?? "");
+		return texts;
+	})()`, &texts))
+	for _, text := range texts {
+		for _, word := range latin.FindAllString(names.ReplaceAllString(text, ""), -1) {
+			e.t.Errorf("page %q in Chinese has the word %q in %q", page, word, text)
+		}
 	}
 }
 
+// inPlural fails where the page in English counts one of something in the plural.
+func (e *env) inPlural(page string) {
+	e.t.Helper()
+	var text string
+	e.must(e.p.Eval(`document.querySelector("main").innerText`, &text))
+	for _, found := range ones.FindAllString(text, -1) {
+		e.t.Errorf("page %q in English says %q", page, found)
+	}
+}
+
+var (
+	latin = regexp.MustCompile(`[A-Za-z]{2,}`)
+	// names are what Chinese does not translate: identifiers, formats, products, units and
+	// what this test has named.
+	names = regexp.MustCompile(strings.Join([]string{
+		`(?:接口|领域|启用) ?[a-z._]+`,
+		`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]+`, `(?:\d{6})?\.(?:SH|SZ|BJ)\b`, `--[a-z-]+(?:=[a-z]+)?`, `\b[a-z]+(?:[._][a-z]+)+\b`, `^[A-Z]+(?:_[A-Z]+)+：`,
+		`^ ?tushare ?$`,
+		`\d [kMGT]?B\b`, `\blinux/[a-z0-9]+`, `\bHH:MM\b`, `^(?:parquet|arrow|csv|ndjson|gzmt|notebooks|desk)$`,
+		`\b(?:ETF|Go|IP|REST|OpenAPI|Shift|Telegram|Slack|Webhook|English|loopback|host|TTM)\b`,
+	}, "|"))
+	// ones is one of something in the plural: "1 rows", and not "11 rows" or "0.1 s".
+	ones = regexp.MustCompile(`(?:^|[^\d.,/:-])1 (?:[a-z]+ )?[a-z]{2,}s\b`)
+)
+
 func isHan(r rune) bool { return r >= 0x4e00 && r <= 0x9fff }
+
+// is reports whether an expression is true in the page.
+func (e *env) is(expression string) (yes bool) {
+	e.t.Helper()
+	e.must(e.p.Eval("!!("+expression+")", &yes))
+	return yes
+}
+
+// tabs goes through a page by the tab key. It fails where something that can be operated
+// is not reached, or does not show that it has the focus.
+func (e *env) tabs(page string) {
+	e.t.Helper()
+	var want int
+	e.must(e.p.Eval(`(() => {
+		window.reached = new Set();
+		window.unmarked = [];
+		window.operable = () => [...document.querySelectorAll("a[href], button, input, select, textarea, [tabindex='0']")].filter((x) => !x.disabled && x.checkVisibility());
+		document.activeElement.blur();
+		window.getSelection().removeAllRanges();
+		document.querySelector(".skip").focus();
+		return operable().length;
+	})()`, &want))
+	for range 3*want + 20 { // a field of a date is some stops
+		if e.is(`(() => {
+			const x = document.activeElement;
+			if (x === document.body || (x.classList.contains("skip") && reached.size > 1)) return true;
+			if (!reached.has(x)) {
+				const s = getComputedStyle(x);
+				if (!x.classList.contains("skip") && (s.outlineStyle === "none" || parseFloat(s.outlineWidth) === 0)) unmarked.push(x.outerHTML.slice(0, 120));
+				reached.add(x);
+			}
+			return operable().every((y) => reached.has(y));
+		})()`) {
+			break
+		}
+		e.must(e.p.Press(kb.Tab))
+	}
+	var missed, unmarked []string
+	e.must(e.p.Eval(`operable().filter((x) => !reached.has(x) && x.isConnected).map((x) => x.outerHTML.slice(0, 120))`, &missed))
+	e.must(e.p.Eval(`unmarked`, &unmarked))
+	if len(missed) > 0 {
+		e.t.Errorf("page %q: the tab key does not reach %q", page, missed)
+	}
+	if len(unmarked) > 0 {
+		e.t.Errorf("page %q: these do not show that they have the focus: %q", page, unmarked)
+	}
+}
+
+// dialogs opens each dialog of a page by keyboard. It fails where a dialog does not take
+// the focus, does not close on Escape, or does not give the focus back.
+func (e *env) dialogs(page string) {
+	e.t.Helper()
+	var n int
+	e.must(e.p.Eval(`(window.asking = () => [...document.querySelectorAll("main [data-asks], header button[aria-keyshortcuts]")].filter((x) => !x.disabled && x.checkVisibility()), asking().length)`, &n))
+	for i := range n {
+		e.must(e.p.Eval(fmt.Sprintf(`(window.asker = asking()[%d], asker.focus())`, i), nil))
+		e.must(e.p.Press(kb.Enter))
+		e.until(fmt.Sprintf("dialog %d of page %q with the focus", i, page), `document.querySelector("dialog[open]")?.contains(document.activeElement)`)
+		e.must(e.p.Press(kb.Escape))
+		e.until(fmt.Sprintf("the end of dialog %d of page %q, and the focus where it was", i, page), `!document.querySelector("dialog[open]") && document.activeElement === asker`)
+	}
+}
 
 // all are the addresses of all pages, a run's and a slot's own among them.
 func (e *env) all(symbol, runID string) (list []string) {

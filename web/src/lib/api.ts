@@ -198,10 +198,13 @@ interface Kept {
 }
 const kept = new Map<string, Kept>();
 
+/** Tells answers apart: by their path and their language. */
+const keyOf = (path: string): string => `${lang.value} ${path}`;
+
 /** Keeps an answer to show at once when its page is opened again. */
 function keep(path: string, data: unknown): void {
-  kept.delete(path);
-  kept.set(path, { data, at: Date.now() });
+  kept.delete(keyOf(path));
+  kept.set(keyOf(path), { data, at: Date.now() });
   if (kept.size > 24) kept.delete(kept.keys().next().value!);
 }
 
@@ -226,9 +229,10 @@ export function useLive<T>(address: string | null, interval = 0): Live<T> {
   const again = useRef<() => void>(() => {});
   const turn = session.value;
   const s = state.current;
-  if (s.key !== address) {
-    const old = address === null ? undefined : kept.get(address);
-    state.current = { key: address, data: old?.data as T | undefined, at: old?.at ?? 0, loading: true };
+  const key = address === null ? null : keyOf(address); // in another language it is another answer
+  if (s.key !== key) {
+    const old = key === null ? undefined : kept.get(key);
+    state.current = { key, data: old?.data as T | undefined, at: old?.at ?? 0, loading: true };
   }
   useEffect(() => {
     if (address === null) return;
@@ -245,7 +249,7 @@ export function useLive<T>(address: string | null, interval = 0): Live<T> {
         if (mine.signal.aborted) return;
         keep(address, data);
         failures = 0;
-        state.current = { key: address, data, at: Date.now(), loading: false };
+        state.current = { key, data, at: Date.now(), loading: false };
       } catch (e) {
         if (mine.signal.aborted) return;
         failures++;
@@ -271,10 +275,10 @@ export function useLive<T>(address: string | null, interval = 0): Live<T> {
     };
     again.current = () => void ask();
     document.addEventListener("visibilitychange", seen);
-    const known = kept.get(address);
+    const known = kept.get(keyOf(address));
     if (known && early.delete(address)) { // it came before the page was drawn
       if (state.current.at !== known.at) render((n) => n + 1);
-      state.current = { key: address, data: known.data as T, at: known.at, loading: false };
+      state.current = { key, data: known.data as T, at: known.at, loading: false };
       later();
     } else void ask();
     return () => {

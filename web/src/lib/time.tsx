@@ -1,4 +1,5 @@
 import { signal } from "@preact/signals";
+import type { ComponentChildren } from "preact";
 import { day, shanghai } from "./clock.ts";
 import { lang, t } from "./i18n.ts";
 
@@ -49,20 +50,28 @@ export function When({ at, full, seconds = true }: { at: string | number | null 
   const date = text.slice(0, 10);
   const today = day(now.peek());
   const shown = !full && date === today ? clock : `${date.slice(0, 4) === today.slice(0, 4) && !full ? date.slice(5) : date} ${clock}`;
-  return <time dateTime={text.replace(" ", "T") + "+08:00"} onPointerEnter={(e) => (e.currentTarget.title = `${t("上海", "Shanghai")} ${text} +08:00\n${t("本机", "Here")} ${here(at)}`)}>{shown}</time>;
+  return <time dateTime={text.replace(" ", "T") + "+08:00"} onPointerEnter={hover(at)}>{shown}</time>;
 }
+
+/** Says of a moment on hover what it is in Shanghai, and on the browser's own clock. */
+const hover = (at: string | number) => (e: Event) => {
+  (e.currentTarget as HTMLElement).title = `${t("上海", "Shanghai")} ${shanghai(at)} +08:00\n${t("本机", "Here")} ${here(at)}`;
+};
 
 /** Writes a moment as the browser's own clock has it. */
 const here = (at: string | number): string => new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "long" }).format(new Date(at));
 
+/** Heads a column of moments, and names their zone. */
+export const ZoneHead = ({ children }: { children: ComponentChildren }) => <th>{children} <small>{t("上海", "Shanghai")}</small></th>;
+
 /** Counts down to a moment. */
 export function Countdown({ to }: { to: string | number }) {
   const left = new Date(to).getTime() - now.value;
-  return <span class="num">{left > 0 ? t(`还有 ${span(left)}`, `in ${span(left)}`) : t("就在此刻", "now")}</span>;
+  return <span class="num" onPointerEnter={hover(new Date(to).getTime())}>{left > 0 ? t(`还有 ${span(left)}`, `in ${span(left)}`) : t("就在此刻", "now")}</span>;
 }
 
 /** Says how long ago a moment was. */
 export function Ago({ at }: { at: string | number }) {
   const past = now.value - new Date(at).getTime();
-  return <span class="num">{t(`${span(past, 1)}前`, `${span(past, 1)} ago`)}</span>;
+  return <span class="num" onPointerEnter={hover(new Date(at).getTime())}>{t(`${span(past, 1)}前`, `${span(past, 1)} ago`)}</span>;
 }

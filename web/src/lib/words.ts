@@ -116,15 +116,15 @@ const datasetsEn: Record<string, string> = {
 };
 export const dataset = (id: string): string => t(datasets[id] ?? id, datasetsEn[id] ?? id);
 
-const modules: Record<string, string> = {
-  "stock.basic": "股票列表", "stock.market.daily": "日线行情与指标", "stock.reference": "交易日历", "stock.moneyflow": "资金流向",
-  "etf.basic_info": "ETF 列表", "etf.daily_quote": "ETF 日线",
+const modules: Record<string, [string, string]> = {
+  "stock.basic": ["股票列表", "Stock list"], "stock.market.daily": ["日线行情与指标", "Daily prices and indicators"], "stock.reference": ["交易日历", "Trading calendar"],
+  "stock.moneyflow": ["资金流向", "Money flow"], "etf.basic_info": ["ETF 列表", "ETF list"], "etf.daily_quote": ["ETF 日线", "ETF daily prices"],
 };
 const domains: Record<string, string> = {
   stock: "股票", etf: "ETF", index: "指数", public_fund: "公募基金", futures: "期货", spot: "现货", options: "期权", bond: "债券",
   fx: "外汇", hk_stock: "港股", us_stock: "美股", industry_economy: "行业经济", macro: "宏观",
 };
-export const moduleName = (id: string, title = id): string => t(modules[id] ?? title, title);
+export const moduleName = (id: string, title = id): string => t(...(modules[id] ?? [title, title]));
 export const domainName = (id: string, title: string): string => t(domains[id] ?? title, title);
 
 /** The five states of a cell in the heatmap. */

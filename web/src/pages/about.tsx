@@ -1,11 +1,11 @@
-import { useLive } from "../lib/api.ts";
-import { bytes, num, t } from "../lib/i18n.ts";
+import { ApiError, useLive } from "../lib/api.ts";
+import { bytes, count, num, t } from "../lib/i18n.ts";
 import { path } from "../lib/paths.ts";
 import { to } from "../lib/router.ts";
-import { now, span, When } from "../lib/time.tsx";
+import { now, span, When, ZoneHead } from "../lib/time.tsx";
 import type { Issue, Ready } from "../lib/types.ts";
 import { poolId, poolName } from "../lib/words.ts";
-import { Badge, Card, Command, curl, Empty, Issues, Loaded, Mark, Page, RunLink } from "../ui.tsx";
+import { Badge, Card, Command, curl, Empty, Here, Issues, Loaded, Mark, Page, RunLink } from "../ui.tsx";
 
 interface Tables {
   version: string;
@@ -61,7 +61,7 @@ export default function About() {
         <Loaded live={info} lines={3}>{(d) => (
           <>
             <div class="scroll"><table>
-              <thead><tr><th>{t("服务", "Service")}</th><th>{t("地址", "Address")}</th><th>{t("提交", "Commit")}</th><th>Go</th><th>{t("平台", "Platform")}</th><th>{t("启动", "Started")}</th><th class="r">{t("磁盘剩余", "Disk free")}</th></tr></thead>
+              <thead><tr><th>{t("服务", "Service")}</th><th>{t("地址", "Address")}</th><th>{t("提交", "Commit")}</th><th>Go</th><th>{t("平台", "Platform")}</th><ZoneHead>{t("启动", "Started")}</ZoneHead><th class="r">{t("磁盘剩余", "Disk free")}</th></tr></thead>
               <tbody>
                 <Row name={t("编排器", "orchestrator")} address={location.host} s={d.orchestrator} />
                 <Row name={t("采集器", "worker")} address={r?.workerAddress ?? ""} s={d.worker} />
@@ -78,10 +78,10 @@ export default function About() {
             <thead><tr><th>{t("文件", "File")}</th><th>{t("内容", "Contents")}</th><th>{t("属于", "Owner")}</th><th class="r">{t("大小", "Size")}</th><th class="r">{t("预写日志", "Write-ahead log")}</th></tr></thead>
             <tbody>
               {[d.orchestrator, d.worker].flatMap((s, n) => (s?.files ?? []).map((f) => (
-                <tr key={f.name} data-file={f.name}><td><code>{f.name}</code></td><td class="dim wordy">{files[f.name] && t(files[f.name]![0], files[f.name]![1])}</td><td>{n ? t("采集器", "worker") : t("编排器", "orchestrator")}</td><td class="r num">{bytes(f.sizeBytes)}</td><td class="r num">{Number(f.walBytes) ? bytes(f.walBytes) : "–"}</td></tr>
+                <tr key={f.name} data-file={f.name}><td><Here row={f.name}><code>{f.name}</code></Here></td><td class="dim wordy">{files[f.name] && t(files[f.name]![0], files[f.name]![1])}</td><td>{n ? t("采集器", "worker") : t("编排器", "orchestrator")}</td><td class="r num">{bytes(f.sizeBytes)}</td><td class="r num">{Number(f.walBytes) ? bytes(f.walBytes) : "–"}</td></tr>
               )))}
               {d.publications.map((p) => (
-                <tr key={p.pool} data-publication={poolId(p.pool)}><td><code>published/{p.pool === "POOL_TARGETS" ? "targets/" : ""}</code></td><td class="dim wordy">{t(`${poolName(p.pool)}的发布副本，${num(p.fileCount)} 个文件`, `the published copy of ${poolName(p.pool)}, ${num(p.fileCount)} files`)}</td><td>{t("采集器", "worker")}</td><td class="r num">{bytes(p.sizeBytes)}</td><td class="r">–</td></tr>
+                <tr key={p.pool} data-publication={poolId(p.pool)}><td><code>published/{p.pool === "POOL_TARGETS" ? "targets/" : ""}</code></td><td class="dim wordy">{t(`${poolName(p.pool)}的发布副本，${num(p.fileCount)} 个文件`, `the published copy of ${poolName(p.pool)}, ${count(p.fileCount, "", "file")}`)}</td><td>{t("采集器", "worker")}</td><td class="r num">{bytes(p.sizeBytes)}</td><td class="r">–</td></tr>
               ))}
             </tbody>
           </table></div>
@@ -109,18 +109,19 @@ function Published({ pool, p }: { pool: string; p?: Publication }) {
   const prefix = pool === "targets" ? "targets." : "";
   return (
     <Card flush title={<>{t("已发布", "Published")} · {poolName(pool)}</>} note={live.data?.version && <span class="num">{t("版本 ", "version ")}{live.data.version}</span>}>
-      {p && <p class="pad dim"><Mark tone="ok" /> {t("发布于 ", "Published at ")}<When at={p.publishTime} />{p.runId && <>{t("，在运行 ", " after run ")}<RunLink id={p.runId} />{t(" 之后", "")}</>}{t(`，${num(p.fileCount)} 个文件，${bytes(p.sizeBytes)}。`, `: ${num(p.fileCount)} files, ${bytes(p.sizeBytes)}.`)}</p>}
-      <Loaded live={live} lines={4}>{(d) => d.tables.length ? (
+      {p && <p class="pad dim"><Mark tone="ok" /> {t("发布于上海时间 ", "Published at ")}<When at={p.publishTime} />{p.runId && <>{t("，在运行 ", " after run ")}<RunLink id={p.runId} />{t(" 之后", "")}</>}{t(`，${num(p.fileCount)} 个文件，${bytes(p.sizeBytes)}。`, `: ${count(p.fileCount, "", "file")}, ${bytes(p.sizeBytes)}.`)}</p>}
+      {live.error instanceof ApiError && live.error.reason === "NOT_FOUND" ? <Empty>{t("还没有发布；一次运行结束时会发布。", "Nothing is published yet; a run publishes when it ends.")} <a href={to("preflight", "", { pool })}>{t("预检并运行", "Check and run")}</a></Empty>
+        : live.error instanceof ApiError && live.error.reason === "WORKER_UNREACHABLE" && !live.data ? <Empty>{t("采集器没有应答，由它提供已发布的数据。", "The worker does not respond; it serves what is published.")}</Empty> : <Loaded live={live} lines={4}>{(d) => d.tables.length ? (
         <div class="scroll"><table>
           <thead><tr><th>{t("表", "Table")}</th><th>{t("说明", "What a row is")}</th><th class="r">{t("行", "Rows")}</th><th>{t("日期", "Dates")}</th><th>{t("下载", "Download")}</th></tr></thead>
           <tbody>{d.tables.map((x) => (
             <tr key={x.table}>
-              <td><code>{x.table}</code></td><td class="wordy" lang={tableZh[x.table] ? undefined : "en"}>{t(tableZh[x.table] ?? x.description, x.description)}</td><td class="r num">{num(x.rowCount)}</td><td class="num">{x.firstDate && `${x.firstDate} – ${x.lastDate}`}</td>
+              <td><Here row={`${pool}.${x.table}`}><code>{x.table}</code></Here></td><td class="wordy" lang={tableZh[x.table] ? undefined : "en"}>{t(tableZh[x.table] ?? x.description, x.description)}</td><td class="r num">{num(x.rowCount)}</td><td class="num">{x.firstDate && `${x.firstDate} – ${x.lastDate}`}</td>
               <td class="nowrap">{["parquet", "arrow", "csv", "ndjson"].map((f) => <span key={f}><a href={`/v1/data/${prefix}${x.table}.${f}`} download>{f}</a> </span>)}</td>
             </tr>
           ))}</tbody>
         </table></div>
-      ) : <Empty>{t("还没有发布。", "Nothing is published yet.")}</Empty>}</Loaded>
+      ) : <Empty>{t("还没有发布。", "Nothing is published yet.")}</Empty>}</Loaded>}
       <p class="more"><Command label="curl" text={curl("GET", path("/v1/data", { pool }))} />{" · "}<a href={to("coverage", "", { pool })}>{t("看覆盖", "See coverage")}</a></p>
     </Card>
   );

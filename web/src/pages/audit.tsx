@@ -3,8 +3,8 @@ import { num, t } from "../lib/i18n.ts";
 import { Rows, useList } from "../lib/list.tsx";
 import { path } from "../lib/paths.ts";
 import { route, setQuery, to } from "../lib/router.ts";
-import { When } from "../lib/time.tsx";
-import { roleName } from "../lib/words.ts";
+import { When, ZoneHead } from "../lib/time.tsx";
+import { poolName, roleName } from "../lib/words.ts";
 import { Card, Command, curl, Empty, Loaded, Page, quote, Twin } from "../ui.tsx";
 
 interface Entry {
@@ -47,7 +47,7 @@ export default function Audit() {
   const [name, setName] = useState(actor);
   const last = entries[0];
   const head = !live.data ? (live.error ? t("审计记录读不到。", "The audit trail cannot be read.") : t("正在读取…", "Loading…"))
-    : last ? t(`最近一次更改：${last.actor} ${what(last.method)}。`, `The last change: ${last.actor} ${what(last.method)}.`)
+    : last ? t(`最近一次更改：${who(last.actor)} ${what(last.method)}。`, `The last change: ${last.actor} ${what(last.method)}.`)
     : actor || method ? t("没有符合条件的更改。", "No change matches.") : t("还没有人改过什么。", "Nothing has been changed yet.");
   const cli = ["afterbell audit", actor && `--actor ${quote(actor)}`, method && `--method ${method}`].filter(Boolean).join(" ");
   return (
@@ -70,7 +70,7 @@ export default function Audit() {
         <Loaded live={live} lines={8}>{() => entries.length ? (
           <>
             <div class="scroll"><table class="rows">
-              <thead><tr><th>{t("时间", "Time")}</th><th>{t("谁", "Who")}</th><th>{t("改了什么", "What")}</th><th>{t("途径", "Via")}</th></tr></thead>
+              <thead><tr><ZoneHead>{t("时间", "Time")}</ZoneHead><th>{t("谁", "Who")}</th><th>{t("改了什么", "What")}</th><th>{t("途径", "Via")}</th></tr></thead>
               <Rows of={entries} each={(e) => <Row key={e.entryId} e={e} open={opened === e.entryId} />} />
             </table></div>
             {older}
@@ -81,6 +81,9 @@ export default function Audit() {
     </Page>
   );
 }
+
+/** Names an actor: a key by its name, a caller without one by where it was. */
+const who = (actor: string): string => (actor === "loopback" ? t("本机（loopback）", actor) : actor === "host" ? t("主机命令（host）", actor) : actor);
 
 function what(method: string): string {
   const w = methods[method];
@@ -98,9 +101,9 @@ function Row({ e, open }: { e: Entry; open: boolean }) {
   return (
     <tr data-entry={e.entryId} class={open ? "lit" : ""}>
       <td><When at={e.time} /></td>
-      <td>{e.actor} <span class="dim">{roleName(e.role)}</span></td>
+      <td>{who(e.actor)} <span class="dim">{roleName(e.role)}</span></td>
       <td>
-        <button class="link" data-row aria-expanded={open} onClick={() => setQuery({ entry: open ? "" : e.entryId })}>{what(e.method)}</button> <span class="dim">{brief(read)}</span>
+        <button class="link" data-row aria-expanded={open} onClick={() => setQuery({ entry: open ? "" : e.entryId })}>{what(e.method)}</button> <code class="dim">{brief(read)}</code>
         {open && <Detail e={e} read={read} />}
       </td>
       <td>{via(e.via)} <span class="dim">{e.address}</span></td>
@@ -132,8 +135,8 @@ function read(text: string): Json | null {
   }
 }
 
-const show = (v: unknown): string => (v === undefined || v === null || v === "" ? "–" : typeof v === "string" ? v
-  : Array.isArray(v) && v.every((x) => typeof x === "string") ? v.join(", ") : JSON.stringify(v));
+const show = (v: unknown): string => (v === undefined || v === null || v === "" ? "–" : typeof v === "string" ? (v.startsWith("POOL_") ? poolName(v) : v)
+  : Array.isArray(v) && v.every((x) => typeof x === "string") ? v.map(show).join(", ") : JSON.stringify(v));
 
 interface Change {
   field: string;

@@ -1,4 +1,4 @@
-import { signal, type Signal } from "@preact/signals";
+import { signal, useComputed, type Signal } from "@preact/signals";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { call, useLive } from "../lib/api.ts";
 import { settled } from "../lib/evening.ts";
@@ -8,7 +8,7 @@ import { go, route, setQuery, to } from "../lib/router.ts";
 import { may } from "../lib/session.ts";
 import { span, weekday, When } from "../lib/time.tsx";
 import type { Coverage as Row, DomainSetting, Plan, PoolStatus, Run } from "../lib/types.ts";
-import { cellName, cellOf, cells, dataset, poolName, verdict, type Cell, type Tone } from "../lib/words.ts";
+import { cellName, cellOf, cells, dataset, poolName, runState, verdict, type Cell, type Tone } from "../lib/words.ts";
 import { Card, cellPath, CellIcon, Choice, curl, Empty, Failure, Issues, Legend, Loaded, Mark, Page, RunLink, Twin, runCommand, type RunRequest } from "../ui.tsx";
 
 const SIDE = 10, PITCH = 12, TOP = 14, LEFT = 32;
@@ -111,6 +111,7 @@ export default function Coverage() {
     cursor.value = q.get("at") ?? "";
   }, [q.get("at")]);
 
+  const looking = useComputed(() => cursor.value !== "").value;
   const counts = useMemo(() => {
     const n: Partial<Record<Cell, number>> = {};
     for (const g of all) for (const c of g.rows.values()) n[cellOf(c.verdict)] = (n[cellOf(c.verdict)] ?? 0) + 1;
@@ -122,8 +123,8 @@ export default function Coverage() {
   const run = status.data?.pool.currentRun;
   const head: [string, Tone?] = !live.data ? [live.error ? t("现在无法确定存有哪些数据。", "What is stored cannot be determined now.") : t("正在读取…", "Loading…"), live.error ? "warn" : undefined]
     : !every.length ? [t("还没有任何交易日。", "There are no trade dates yet."), "idle"]
-    : lacking ? [t(`${poolName(pool)}：${num(days)} 个交易日里有 ${num(lacking)} 格未完整。`, `${poolName(pool)}: ${num(lacking)} cells are not complete, in ${num(days)} trading days.`), paused ? "hold" : run ? "run" : "warn"]
-    : [t(`${poolName(pool)}：${num(days)} 个交易日全部完整。`, `${poolName(pool)}: all ${num(days)} trading days are complete.`), "ok"];
+    : lacking ? [t(`${poolName(pool)}：${num(days)} 个交易日里有 ${num(lacking)} 格未完整。`, `${poolName(pool)}: ${count(lacking, "", "cell")} of ${count(days, "", "trading day")} ${lacking === 1 ? "is" : "are"} not complete.`), paused ? "hold" : run ? "run" : "warn"]
+    : [t(`${poolName(pool)}：${num(days)} 个交易日全部完整。`, days === 1 ? `${poolName(pool)}: the only trading day is complete.` : `${poolName(pool)}: all ${num(days)} trading days are complete.`), "ok"];
   const choose = (next: Chosen) => setQuery({ sel: write(next, all) });
   const lackingOnly = () => {
     const from: Chosen = chosen.size ? chosen : new Map(all.map((g) => [g.id, new Set(g.days)]));
@@ -131,6 +132,7 @@ export default function Coverage() {
     for (const g of all) next.set(g.id, new Set([...(from.get(g.id) ?? [])].filter((d) => !settled(g.rows.get(d)!.verdict))));
     choose(next);
   };
+  const side = [<Inspector key="day" pool={pool} grids={all} cursor={cursor} />, <Backfill key="backfill" pool={pool} grids={all} chosen={chosen} />]; // what is selected comes first
   return (
     <Page name={t("覆盖", "Coverage")} answer={head[0]} tone={head[1]}>
       <div class="bar">
@@ -142,7 +144,7 @@ export default function Coverage() {
         <button onClick={() => choose(new Map())} disabled={!chosen.size}>{t("清除选择", "Clear")}</button>
       </div>
       {paused && <p class="notice" role="status"><Mark tone="hold" />{t("股票池已暂停：下面的空缺不是失败，恢复后会补齐。", "The pool is paused. The gaps below are not failures; they are fetched after it is resumed.")}{status.data?.pool.note && ` ${status.data.pool.note}`}</p>}
-      {run && <p class="notice" role="status"><Mark tone="run" />{t("正在更新：", "Updating: ")}<RunLink id={run.runId} /> <span class="num">{num(run.completedPartitionCount)} / {num(run.partitionCount)}</span></p>}
+      {run && <p class="notice" role="status"><Mark tone="run" />{t("正在更新：", "Updating: ")}<RunLink id={run.runId} /> <span class="num">{run.partitionCount ? `${num(run.completedPartitionCount)} / ${num(run.partitionCount)}` : runState(run).text}</span></p>}
       <Loaded live={live} lines={12}>{() => every.length ? (
         <div class="grid heat-side">
           <div class="stack">
@@ -152,9 +154,8 @@ export default function Coverage() {
             {every.length > all.length && <p class="notice"><Mark tone="idle" />{t("已停用，不计入：", "Disabled and not counted: ")}{every.filter((g) => off.has(g.module)).map((g) => <a key={g.id} href={to("modules", g.module)}>{dataset(g.id)}</a>)}</p>}
             {all.map((g) => <Heat key={g.id} g={g} chosen={chosen.get(g.id)} cursor={cursor} choose={(days) => choose(new Map(chosen).set(g.id, days))} clear={() => choose(new Map())} />)}
           </div>
-          <div class="stack sticky">
-            <Inspector pool={pool} grids={all} cursor={cursor} />
-            <Backfill pool={pool} grids={all} chosen={chosen} />
+          <div class={looking || chosen.size ? "stack sticky live" : "stack sticky"}>
+            {chosen.size ? side.reverse() : side}
           </div>
         </div>
       ) : <Empty>{pool === "targets" ? t("目标列表是空的，或股票池还没有运行过。", "The target list is empty, or the pool has not run yet.") : t("第一次填充还没有开始。", "The first fill has not started.")} <a href={to(pool === "targets" ? "targets" : "preflight")}>{pool === "targets" ? t("编辑列表", "Edit the list") : t("预检并运行", "Check and run")}</a></Empty>}</Loaded>
@@ -314,11 +315,11 @@ function Inspector({ pool, grids: all, cursor }: { pool: string; grids: Grid[]; 
   return (
     <Card title={c ? <>{dataset(id)} · <span class="num">{date}</span> {weekday(date)}</> : t("一天", "A day")}>
       <div aria-live="polite" data-inspector={c ? cellOf(c.verdict) : ""}>
-        {!c ? <Empty>{t("指向一格，或用方向键移动，这里显示详情。", "Point at a cell, or move with the arrow keys, to see its details here.")}</Empty> : (
+        {!c ? <Empty>{t("指向或点一格，或用方向键移动，这里显示详情。", "Point at or touch a cell, or move with the arrow keys, to see its details here.")}</Empty> : (
           <div class="plain">
-            <p class="verdict"><CellIcon cell={cellOf(c.verdict)} /> {cellName(cellOf(c.verdict))}：{verdict(c.verdict)}</p>
+            <p class="verdict"><CellIcon cell={cellOf(c.verdict)} /> {cellName(cellOf(c.verdict))}{verdict(c.verdict) !== cellName(cellOf(c.verdict)) && t("：", ": ") + verdict(c.verdict)}</p>
             <p class="num">{t(`已存 ${num(c.rowCount)} 行`, `${count(c.rowCount, "", "row")} stored`)}{Number(c.expectedCount) > 0 ? t(`，应有 ${num(c.expectedCount)} 行（${((100 * Number(c.rowCount)) / Number(c.expectedCount)).toFixed(1)}%）`, `, ${num(c.expectedCount)} expected (${((100 * Number(c.rowCount)) / Number(c.expectedCount)).toFixed(1)}%)`) : ""}</p>
-            {c.commitTime && <p class="dim">{t("提交于 ", "Committed at ")}<When at={c.commitTime} full /> {c.runId && <RunLink id={c.runId} />}</p>}
+            {c.commitTime && <p class="dim">{t("提交于上海时间 ", "Committed at ")}<When at={c.commitTime} full /> {c.runId && <RunLink id={c.runId} />}</p>}
             {(Number(c.rejectedCount) > 0 || Number(c.unknownCount) > 0 || Number(c.filteredCount) > 0) && <p class="dim num">{t(`拒收 ${num(c.rejectedCount)} · 未知代码 ${num(c.unknownCount)} · 按规则过滤 ${num(c.filteredCount)}`, `rejected ${num(c.rejectedCount)} · unknown ${num(c.unknownCount)} · filtered ${num(c.filteredCount)}`)}</p>}
             {c.sameAnswerDayCount > 0 && <p class="dim">{t(`同样的不足在 ${c.sameAnswerDayCount} 天里出现过`, `The same incomplete response came on ${count(c.sameAnswerDayCount, "", "day")}`)}</p>}
             <Issues list={c.issues} />
@@ -399,14 +400,14 @@ function Backfill({ pool, grids: all, chosen }: { pool: string; grids: Grid[]; c
   const issues = price?.plans.flatMap((p) => p.issues) ?? [];
   return (
     <Card title={t("补数", "Backfill")}>
-      {!cellsChosen ? <Empty>{t("点击选一格，Shift 点击选一段，或选中所有未完整的。", "Click a cell, Shift-click a span, or select all that is not complete.")}</Empty> : (
+      {!cellsChosen ? <Empty>{t("点击选一格，Shift 点击选一段，或选中所有未完整的；确认之前显示调用次数和用时。", "Click a cell, Shift-click a span, or select all that is not complete. The price in calls and minutes is shown before you confirm.")}</Empty> : (
         <>
-          <p><b class="num" data-selected={cellsChosen}>{num(cellsChosen)}</b> {t("格已选", "cells selected")}<span class="dim"> · {[...chosen].filter(([, s]) => s.size).map(([id, s]) => `${dataset(id)} ${s.size}`).join(t("，", ", "))}</span></p>
+          <p><b class="num" data-selected={cellsChosen}>{num(cellsChosen)}</b> {t("格已选", cellsChosen === 1 ? "cell selected" : "cells selected")}<span class="dim"> · {[...chosen].filter(([, s]) => s.size).map(([id, s]) => `${dataset(id)} ${s.size}`).join(t("，", ", "))}</span></p>
           <label class="check"><input type="checkbox" checked={refetch} onChange={(e) => setRefetch(e.currentTarget.checked)} />{t("已完整的也重新获取，以便看到修订", "Also fetch complete days again, to see revisions")}</label>
           {list.length > MOST ? <p class="dim">{t(`选择分成了 ${list.length} 段，一次最多 ${MOST} 段。请选连续的日子。`, `The selection has ${list.length} separate spans; at most ${MOST} are allowed. Select consecutive days.`)}</p>
             : error && !asking ? <Failure error={error} />
             : !price ? <p class="dim" aria-busy="true">{t("正在估算…", "Estimating…")}</p>
-            : <p class="big" data-price={price.calls}>{price.partitions ? t(`约 ${num(price.calls)} 次调用，${minutes(price.ms)}`, `about ${count(price.calls, "", "call")}, ${minutes(price.ms)}`) : t("没有要取的：都已完整。", "Nothing to fetch: everything is complete.")}</p>}
+            : <p class="big" data-price={price.calls}>{price.partitions ? t(`约 ${num(price.calls)} 次调用，${minutes(price.ms)}`, `about ${count(price.calls, "", "call")}, ${minutes(price.ms)}`) : t("没有要取的：都已完整。勾选上面一项可以重新获取。", "Nothing to fetch: everything is complete. Tick the box to fetch it again.")}</p>}
           {issues.length > 0 && <Issues list={issues.slice(0, 4)} />}
           <p class="buttons"><button class="primary" disabled={!price?.partitions || !may("ROLE_OPERATOR")} onClick={() => ask(true)} data-act="backfill">{t("补这些", "Backfill these")}</button></p>
         </>

@@ -3,7 +3,7 @@ import { useLive } from "../lib/api.ts";
 import { count, t } from "../lib/i18n.ts";
 import { to } from "../lib/router.ts";
 import { who } from "../lib/session.ts";
-import { now, When } from "../lib/time.tsx";
+import { now, When, ZoneHead } from "../lib/time.tsx";
 import { roleName, roles, type Tone } from "../lib/words.ts";
 import { Act, Badge, Card, Command, Empty, Loaded, Mark, Page, quote } from "../ui.tsx";
 
@@ -53,7 +53,7 @@ export default function Keys() {
         <Card title={t("所有密钥", "All keys")} flush>
           <Loaded live={live} lines={6}>{() => keys.length ? (
             <div class="scroll"><table class="rows">
-              <thead><tr><th>{t("名称", "Name")}</th><th>{t("角色", "Role")}</th><th>{t("状态", "State")}</th><th>{t("最近使用", "Last use")}</th><th>{t("到期", "Expires")}</th><th>{t("创建", "Created")}</th><th><span class="hidden">{t("操作", "Action")}</span></th></tr></thead>
+              <thead><tr><th>{t("名称", "Name")}</th><th>{t("角色", "Role")}</th><th>{t("状态", "State")}</th><ZoneHead>{t("最近使用", "Last use")}</ZoneHead><ZoneHead>{t("到期", "Expires")}</ZoneHead><ZoneHead>{t("创建", "Created")}</ZoneHead><th><span class="hidden">{t("操作", "Action")}</span></th></tr></thead>
               <tbody>{keys.map((k) => {
                 const s = state(k);
                 return (

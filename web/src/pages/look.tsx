@@ -1,11 +1,11 @@
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { lines, useLive } from "../lib/api.ts";
+import { ApiError, lines, useLive } from "../lib/api.ts";
 import { day, plusDays } from "../lib/clock.ts";
 import { count, num, t } from "../lib/i18n.ts";
 import { path } from "../lib/paths.ts";
 import { go, route, setQuery, to } from "../lib/router.ts";
 import { now, weekday } from "../lib/time.tsx";
-import { Card, Choice, curl, Empty, Failure, Page, Twin } from "../ui.tsx";
+import { Card, Choice, curl, Empty, Failure, Here, Page, Twin } from "../ui.tsx";
 
 type Row = Record<string, string | number | null>;
 
@@ -84,10 +84,15 @@ export default function Look() {
   const name = found?.meta ? String(found.meta.name ?? "") : "";
   const unit = columns.find((c) => c.name === column)?.unit ?? "";
   const newest = found?.rows.at(-1);
+  // The values of a column have as many decimals as the one that has most, so that they line up.
+  const places = useMemo(() => new Map(columns.concat({ name: "factor", unit: "", description: "" }).map((c) => [c.name, Math.max(0, ...(found?.rows ?? []).map((r) => decimals(r[c.name])))])), [found, columns]);
+  const write = (v: string | number | null | undefined) => fixed(v, places.get(column));
+  const none = error instanceof ApiError && error.reason === "NOT_FOUND"; // nothing is published yet
   const head = !symbol ? t("输入一个代码，看它的数据。", "Enter a symbol to see its rows.")
+    : none ? t(`${symbol} 还读不到：还没有发布过数据。`, `${symbol} cannot be read yet: nothing has been published.`)
     : error ? t(`${symbol} 现在读不到。`, `${symbol} cannot be read now.`) : !found ? t("正在读取…", "Loading…")
     : !found.rows.length ? t(`${symbol} ${name}：这段时间没有数据。`, `${symbol} ${name}: no rows in this period.`)
-    : `${symbol} ${name}：${column} ${num(newest![column])}${unit && " " + unit}，${newest!.trade_date}${holes ? t(`，${holes} 个空洞`, `, ${count(holes, "", "hole")}`) : ""}`;
+    : t(`${symbol} ${name}：${columnName(column)} ${write(newest![column])}${unit && " " + unit}，${newest!.trade_date}${holes ? `，${holes} 个空洞` : ""}`, `${symbol} ${name}: ${column} ${write(newest![column])}${unit && " " + unit}, ${newest!.trade_date}${holes ? `, ${count(holes, "", "hole")}` : ""}`);
   return (
     <Page name={t("查数", "Look")} answer={head} tone={holes ? "warn" : undefined}>
       <form class="bar" onSubmit={(e) => { e.preventDefault(); const s = text.trim().toUpperCase(); if (s) go(to("look", s, Object.fromEntries(q))); }}>
@@ -98,17 +103,17 @@ export default function Look() {
         <Choice label={t("时间", "Period")} value={back} options={reach.map(([n, zh, en]) => [n, t(zh, en)])} change={(n) => setQuery({ days: n })} />
         {table === "daily_prices" && <Choice label={t("复权", "Adjustment")} value={adjust} options={[["", t("不复权", "Unadjusted")], ["forward", t("前复权", "Forward")], ["backward", t("后复权", "Backward")]]} change={(a) => setQuery({ adjust: a })} />}
       </form>
-      {error && <Failure error={error} />}
+      {none ? <Card><Empty>{t("一次运行结束时会发布数据，然后就能查。", "A run publishes its data when it ends; then it can be read.")} <a href={to("preflight", "", { pool })}>{t("预检并运行", "Check and run")}</a></Empty></Card> : error && <Failure error={error} />}
       {found && days.length > 0 && (
         <>
-          <Card title={<>{column} {unit && <small>{unit}</small>}</>} note={<select aria-label={t("列", "Column")} value={column} onChange={(e) => setQuery({ column: e.currentTarget.value })}>{columns.filter((c) => c.name !== "symbol" && c.name !== "trade_date").map((c) => <option key={c.name} value={c.name}>{c.name}{c.unit && ` (${c.unit})`}</option>)}</select>}>
+          <Card title={<>{columnName(column)} {unit && <small>{unit}</small>}</>} note={<select aria-label={t("列", "Column")} value={column} onChange={(e) => setQuery({ column: e.currentTarget.value })}>{columns.filter((c) => c.name !== "symbol" && c.name !== "trade_date").map((c) => <option key={c.name} value={c.name}>{columnName(c.name)}{c.unit && ` (${c.unit})`}</option>)}</select>}>
             <Line days={days} column={column} unit={unit} />
           </Card>
           <Card title={t("行", "Rows")} note={t(`${num(found.rows.length)} 行，${holes} 个空洞`, `${count(found.rows.length, "", "row")}, ${count(holes, "", "hole")}`)} flush>
             <div class="scroll"><table>
-              <thead><tr><th>{t("日期", "Date")}</th>{shownColumns(columns, adjust).map((c) => <th key={c.name} class="r" title={c.description}>{c.name}{c.unit && <small> {c.unit}</small>}</th>)}</tr></thead>
+              <thead><tr><th>{t("日期", "Date")}</th>{shownColumns(columns, adjust).map((c) => <th key={c.name} class="r" title={t(columnName(c.name), c.description)}>{columnName(c.name)}{c.unit && <small> {c.unit}</small>}{columnName(c.name) !== c.name && <><br /><code>{c.name}</code></>}</th>)}</tr></thead>
               <tbody>{days.slice().reverse().slice(0, most).map((d) => d.row
-                ? <tr key={d.date}><td class="num">{d.date} <span class="dim">{weekday(d.date)}</span></td>{shownColumns(columns, adjust).map((c) => <td key={c.name} class="r num">{d.row![c.name] === null || d.row![c.name] === undefined ? <span class="dim">–</span> : num(d.row![c.name])}</td>)}</tr>
+                ? <tr key={d.date}><td class="num"><Here row={d.date}>{d.date}</Here> <span class="dim">{weekday(d.date)}</span></td>{shownColumns(columns, adjust).map((c) => <td key={c.name} class="r num">{d.row![c.name] === null || d.row![c.name] === undefined ? <span class="dim">–</span> : fixed(d.row![c.name], places.get(c.name))}</td>)}</tr>
                 : <tr key={d.date} class="hole"><td class="num">{d.date} <span class="dim">{weekday(d.date)}</span></td><td colSpan={Math.max(1, shownColumns(columns, adjust).length)}>{t("没有这一天的行：停牌、无成交，或缺失。", "No row: suspended, not traded, or missing.")} <a href={to("coverage", "", { pool, at: `daily:${d.date}` })}>{t("看覆盖", "See coverage")}</a></td></tr>)}</tbody>
             </table></div>
             {days.length > most && <p class="more"><button onClick={() => setMost(most + 250)}>{t("更早的", "Older")}</button></p>}
@@ -116,10 +121,29 @@ export default function Look() {
         </>
       )}
       {found && !days.length && <Empty>{t("没有数据。请检查代码是否正确，是否在这个股票池中。", "There are no rows. Check that the symbol is correct and in this pool.")}</Empty>}
-      {symbol && <Card title={t("同样的命令", "As a command")}><Twin curl={curl("GET", address)} /></Card>}
+      {symbol && <Card title={t("同样的命令", "As a command")}><Twin curl={curl("GET", address)} cli={`afterbell export ${table} -o ${table}.csv${pool === "targets" ? " --pool targets" : ""} --symbols ${symbol} --from ${start}${adjust && ` --adjust ${adjust}`}`} /></Card>}
     </Page>
   );
 }
+
+const columnsZh: Record<string, string> = {
+  open: "开盘价", high: "最高价", low: "最低价", close: "收盘价", pre_close: "前收盘价（除权后）", change: "涨跌额", pct_chg: "涨跌幅", volume: "成交量", amount: "成交额", factor: "复权因子",
+  turnover_rate: "换手率", turnover_rate_f: "换手率（自由流通）", volume_ratio: "量比", pe: "市盈率", pe_ttm: "市盈率 TTM", pb: "市净率", ps: "市销率", ps_ttm: "市销率 TTM", dv_ratio: "股息率", dv_ttm: "股息率 TTM",
+  total_share: "总股本", float_share: "流通股本", free_share: "自由流通股本", total_mv: "总市值", circ_mv: "流通市值", net_mf_vol: "净流入量", net_mf_amount: "净流入额",
+};
+const orders: Record<string, string> = { sm: "小单", md: "中单", lg: "大单", elg: "特大单" };
+
+/** Names a column: in Chinese in words, where it has some, in English as the table does. */
+function columnName(name: string): string {
+  const [, side, size = "", what] = /^(buy|sell)_(sm|md|lg|elg)_(vol|amount)$/.exec(name) ?? [];
+  return t(columnsZh[name] ?? (side ? `${orders[size]}${side === "buy" ? "买入" : "卖出"}${what === "vol" ? "量" : "额"}` : name), name);
+}
+
+const decimals = (v: string | number | null | undefined): number => (typeof v === "number" ? Math.min(6, (String(v).split(".")[1] ?? "").length) : 0);
+
+/** Writes a value with a number of decimals. */
+const fixed = (v: string | number | null | undefined, places = 0): string =>
+  typeof v === "number" ? v.toLocaleString("en-US", { minimumFractionDigits: places, maximumFractionDigits: places }) : v === null || v === undefined ? "–" : String(v);
 
 const shownColumns = (columns: Column[], adjust: string): Column[] => {
   const list = columns.filter((c) => c.name !== "symbol" && c.name !== "trade_date");
@@ -154,7 +178,7 @@ function Line({ days, column, unit }: { days: { date: string; row?: Row }[]; col
   const v = at >= 0 ? days[at]?.row?.[column] : null;
   return (
     <figure class="line-chart">
-      <svg ref={box} viewBox={`0 0 ${W} ${H}`} preserveAspectRatio="none" role="img" aria-label={t(`${column}：最低 ${num(lo)}，最高 ${num(hi)}`, `${column}: lowest ${num(lo)}, highest ${num(hi)}`)}
+      <svg ref={box} viewBox={`0 0 ${W} ${H}`} preserveAspectRatio="none" role="img" aria-label={t(`${columnName(column)}：最低 ${num(lo)}，最高 ${num(hi)}`, `${column}: lowest ${num(lo)}, highest ${num(hi)}`)}
         onMouseMove={(e) => { const b = box.current!.getBoundingClientRect(); point(Math.max(0, Math.min(days.length - 1, Math.floor((((e.clientX - b.left) / b.width) * W - P) / ((W - 2 * P) / days.length))))); }} onMouseLeave={() => point(-1)}>
         <path class="hole-band" d={holes} />
         <path class="price" d={d} />

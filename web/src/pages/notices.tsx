@@ -4,9 +4,9 @@ import { count, num, t } from "../lib/i18n.ts";
 import { path } from "../lib/paths.ts";
 import { route, setQuery, to } from "../lib/router.ts";
 import { may } from "../lib/session.ts";
-import { Ago, Countdown, When } from "../lib/time.tsx";
+import { Ago, Countdown, When, ZoneHead } from "../lib/time.tsx";
 import { dataset, poolName, reasonName, type Tone } from "../lib/words.ts";
-import { Act, Badge, Card, Choice, curl, Empty, Failure, Loaded, Mark, Page, Remedy, RunLink, Switch, Twin } from "../ui.tsx";
+import { Act, Badge, Card, Choice, curl, Empty, Failure, Here, Loaded, Mark, Page, quoted, Remedy, RunLink, Switch, Twin } from "../ui.tsx";
 
 interface Channel {
   channelId: string;
@@ -77,13 +77,13 @@ export default function Notices() {
   const channel = q.get("channel") ?? "";
   const deliveries = useLive<{ deliveries: Delivery[] }>(path("/v1/deliveries", { channel_id: channel, state, page_size: 50 }), 10000);
   const [error, fail] = useState<Error | null>(null);
-  const [twin, setTwin] = useState("");
+  const [twin, setTwin] = useState<{ curl: string; cli: string } | null>(null);
   const list = channels.data?.channels ?? [];
   const failing = list.filter((c) => c.enabled && c.failingSinceTime);
   const on = list.filter((c) => c.enabled);
   const turn = async (c: Channel, enabled: boolean) => {
     fail(null);
-    setTwin(curl("PATCH", `/v1/channels/${c.channelId}`, { enabled }));
+    setTwin({ curl: curl("PATCH", `/v1/channels/${c.channelId}`, { enabled }), cli: `afterbell notify set ${c.channelId} --enabled ${enabled}` });
     try {
       await call("PATCH", `/v1/channels/${c.channelId}`, { enabled });
     } catch (e) {
@@ -98,35 +98,35 @@ export default function Notices() {
   return (
     <Page name={t("通知", "Notices")} answer={head} tone={!channels.data ? undefined : failing.length ? "bad" : on.length ? "ok" : "idle"}>
       {error && <Failure error={error} />}
-      {twin && !error && <p class="notice" role="status">{t("已更改。同样的命令：", "Changed. As a command: ")}<Twin curl={twin} /></p>}
+      {twin && !error && <p class="notice" role="status">{t("已更改。同样的命令：", "Changed. As a command: ")}<Twin {...twin} /></p>}
       <div class="grid wide-left">
         <div class="stack">
           <Card title={t("渠道", "Channels")} flush>
             <Loaded live={channels}>{() => list.length ? (
               <div class="scroll"><table class="rows">
-                <thead><tr><th>{t("名称", "Name")}</th><th>{t("发往", "Destination")}</th><th>{t("状态", "State")}</th><th>{t("启用", "Enabled")}</th><th /></tr></thead>
+                <thead><tr><th>{t("名称", "Name")}</th><th>{t("发往", "Destination")}</th><th>{t("状态", "State")}</th><th>{t("启用", "Enabled")}</th><th><span class="hidden">{t("操作", "Action")}</span></th></tr></thead>
                 <tbody>{list.map((c) => (
                   <tr key={c.channelId} data-channel={c.channelId}>
                     <td><a data-row href={to("notices", "", { channel: c.channelId })}>{c.channelId}</a></td>
                     <td>{kindName(c.kind)} <span class="dim">{c.host || c.smtpHost} {c.to.join(", ")}</span></td>
-                    <td>{!c.enabled ? <Badge tone="idle">{t("已停用", "disabled")}</Badge> : c.failingSinceTime ? <><Badge tone="bad">{t("无法送达", "failing")}</Badge> <small class="dim">{t("自 ", "since ")}<When at={c.failingSinceTime} /></small></> : <Badge tone="ok">{t("正常", "working")}</Badge>}
+                    <td>{!c.enabled ? <Badge tone="idle">{t("已停用", "disabled")}</Badge> : c.failingSinceTime ? <><Badge tone="bad">{t("无法送达", "failing")}</Badge> <small class="dim">{t("自 ", "since ")}<When at={c.failingSinceTime} /></small></> : c.lastSentTime ? <Badge tone="ok">{t("正常", "working")}</Badge> : <Badge tone="idle">{t("尚未送达过", "nothing sent yet")}</Badge>}
                       {c.waitingCount > 0 && <small> {t(`待发 ${c.waitingCount}`, `${c.waitingCount} waiting`)}{c.nextTime && <>, <Countdown to={c.nextTime} /></>}</small>}{c.givenUpCount > 0 && <small> {t(`放弃 ${c.givenUpCount}`, `${c.givenUpCount} given up`)}</small>}
                       {c.lastSentTime && <small class="dim"> {t("最近送达 ", "last sent ")}<Ago at={c.lastSentTime} /></small>}
-                      {c.error && <p class="dim" lang="en">{c.error}</p>}</td>
+                      {c.error && <p class="dim"><Trouble text={c.error} /></p>}</td>
                     <td><Switch label={t("启用 ", "Enable: ") + c.channelId} on={c.enabled} disabled={!may("ROLE_ADMIN")} change={(x) => void turn(c, x)} /></td>
                     <td class="r"><span class="buttons"><Test c={c} done={deliveries.refresh} /><Act label={t("删除", "Delete")} tone="danger" role="ROLE_ADMIN" method="DELETE" path={`/v1/channels/${c.channelId}`} cli={`afterbell notify remove ${c.channelId}`} ask={t(`删除渠道 ${c.channelId}。`, `Delete the channel ${c.channelId}.`)} done={channels.refresh} /></span></td>
                   </tr>
                 ))}</tbody>
               </table></div>
-            ) : <Empty>{t("没有渠道。可在旁边的表单中新建。", "There are no channels. Create one with the form.")}</Empty>}</Loaded>
+            ) : <Empty>{t("没有渠道。请在“新渠道”中新建。", "There are no channels. Create one under “New channel”.")}</Empty>}</Loaded>
           </Card>
-          <Card title={t("已发出的通知", "Notices sent")} flush>
+          <Card title={t("已发出的通知", "Notices sent")} note={t("上海时间", "Shanghai time")} flush>
             <Loaded live={notices}>{(d) => d.notices.length ? (
               <ul class="told">{d.notices.map((n) => {
                 const w = word(about[n.kind], n.kind);
                 return (
                   <li key={n.noticeId}>
-                    <p><Badge tone={n.whole ? "ok" : w.tone}>{w.text}</Badge> <span class="num">{n.date}</span> <span class="dim"><When at={n.createTime} /></span></p>
+                    <p><Badge tone={n.whole ? "ok" : w.tone}>{w.text}</Badge> <span class="num">{n.date}</span> <span class="dim"><Here row={n.noticeId}><When at={n.createTime} /></Here></span></p>
                     <p class="words">{t(n.textZh || n.text, n.text)}</p>
                     {n.pools.map((p) => {
                       const v = word(verdicts[p.verdict], p.verdict);
@@ -140,10 +140,10 @@ export default function Notices() {
           <Card title={t("发送记录", "Deliveries")} flush note={<Choice label={t("状态", "State")} value={state} options={[["", t("全部", "All")], ["pending", t("待发", "Waiting")], ["sent", t("已送达", "Sent")], ["given_up", t("已放弃", "Given up")]]} change={(s) => setQuery({ state: s })} />}>
             <Loaded live={deliveries}>{(d) => d.deliveries.length ? (
               <div class="scroll"><table>
-                <thead><tr><th>{t("时间", "When")}</th><th>{t("渠道", "Channel")}</th><th>{t("结果", "Result")}</th><th class="r">{t("次", "Tries")}</th></tr></thead>
+                <thead><tr><ZoneHead>{t("时间", "When")}</ZoneHead><th>{t("渠道", "Channel")}</th><th>{t("结果", "Result")}</th><th class="r">{t("次", "Tries")}</th></tr></thead>
                 <tbody>{d.deliveries.map((x) => {
                   const s = word(states[x.state], x.state);
-                  return <tr key={x.deliveryId}><td><When at={x.createTime} /></td><td>{x.channelId} <span class="dim">{x.signal}</span></td><td><Badge tone={s.tone}>{s.text}</Badge>{x.error && <span class="dim" lang="en"> {x.error}</span>}{x.state === "STATE_PENDING" && x.nextTime && <> <Countdown to={x.nextTime} /></>}</td><td class="r num">{num(x.attemptCount)}</td></tr>;
+                  return <tr key={x.deliveryId}><td><Here row={x.deliveryId}><When at={x.createTime} /></Here></td><td>{x.channelId} <span class="dim">{x.signal}</span></td><td><Badge tone={s.tone}>{s.text}</Badge>{x.error && <span class="dim"> <Trouble text={x.error} /></span>}{x.state === "STATE_PENDING" && x.nextTime && <> <Countdown to={x.nextTime} /></>}</td><td class="r num">{num(x.attemptCount)}</td></tr>;
                 })}</tbody>
               </table></div>
             ) : <Empty>{channel || state ? t("没有符合条件的。", "Nothing matches.") : t("还没有发送过。", "Nothing has been delivered yet.")}</Empty>}</Loaded>
@@ -160,9 +160,20 @@ function Test({ c, done }: { c: Channel; done: () => void }) {
   return (
     <>
       <Act<{ delivered: boolean; error: string }> label={t("测试", "Test")} method="POST" path={`/v1/channels/${c.channelId}:test`} body={{}} cli={`afterbell notify test ${c.channelId}`} ask={t("立即发送一条测试消息。", "Sends a test message now.")} done={(a) => { tell(a); done(); }} />
-      {found && <small role="status"><Mark tone={found.delivered ? "ok" : "bad"} /> {found.delivered ? t("已送达", "delivered") : found.error}</small>}
+      {found && <small role="status"><Mark tone={found.delivered ? "ok" : "bad"} /> {found.delivered ? t("已送达", "delivered") : <Trouble text={found.error} />}</small>}
     </>
   );
+}
+
+const troubles: [RegExp, string][] = [
+  [/connection refused/, "连接被拒绝"], [/no such host|server misbehaving/, "找不到主机"], [/timeout|deadline exceeded/i, "没有及时应答"], [/x509|tls:/, "TLS 证书或握手有误"],
+  [/connection reset|EOF/, "连接中断"], [/unreachable/, "网络不可达"],
+];
+
+/** Says why a message was not delivered: in Chinese what kind of trouble it is, and as it was written. */
+function Trouble({ text }: { text: string }) {
+  const zh = troubles.find(([kind]) => kind.test(text))?.[1] ?? "平台没有接受";
+  return <>{t(`${zh}：`, "")}<span lang="en">{text}</span></>;
 }
 
 interface Input {
@@ -195,13 +206,19 @@ function Create({ done }: { done: () => void }) {
     return i.key === "to" ? v.split(/[,，\s]+/).filter(Boolean) : i.key === "smtpPort" ? (/^\d+$/.test(v) ? Number(v) : v) : hide && i.secret ? "…" : v;
   };
   const body = (hide: boolean) => ({ channelId: id.trim(), kind, language, ...Object.fromEntries(shown.filter((i) => d[i.key]?.trim()).map((i) => [i.key, value(i, hide)])) });
+  const cli = (): string => ["afterbell notify add", id.trim(), "--kind", kind.replace("KIND_", "").toLowerCase(), ...(kind === "KIND_HEARTBEAT" ? [] : ["--language", language.replace("LANGUAGE_", "").toLowerCase()]),
+    ...shown.filter((i) => d[i.key]?.trim()).flatMap((i) => {
+      const flag = i.key.replace(/[A-Z]/g, (c) => "-" + c.toLowerCase());
+      const v = value(i, false);
+      return i.secret ? [`--${flag}-file`, `${flag}.txt`] : [`--${flag}`, quoted(Array.isArray(v) ? v.join(",") : String(v))];
+    })].join(" ");
   return (
     <Card title={t("新渠道", "New channel")}>
       <label class="field"><span>{t("名称", "Name")}</span><input value={id} onInput={(e) => setId(e.currentTarget.value)} placeholder="desk" /></label>
       <label class="field"><span>{t("种类", "Kind")}</span><select value={kind} onChange={(e) => setKind(e.currentTarget.value)}>{kinds.map(([k, zh, en]) => <option key={k} value={k}>{t(zh, en)}</option>)}</select></label>
       {kind !== "KIND_HEARTBEAT" && <label class="field"><span>{t("语言", "Language")}</span><select value={language} onChange={(e) => setLanguage(e.currentTarget.value)}><option value="LANGUAGE_ZH">中文</option><option value="LANGUAGE_EN">English</option></select></label>}
       {shown.map((i) => <label key={i.key} class="field"><span>{t(i.zh, i.en)}</span>{i.secret ? <input type="password" autocomplete="off" value={d[i.key] ?? ""} onInput={(e) => set({ ...d, [i.key]: e.currentTarget.value })} /> : <input value={d[i.key] ?? ""} onInput={(e) => set({ ...d, [i.key]: e.currentTarget.value })} />}</label>)}
-      <p class="buttons"><Act label={t("创建", "Create")} tone="primary" role="ROLE_ADMIN" disabled={!id.trim()} method="POST" path="/v1/channels" body={body(false)} shown={body(true)}
+      <p class="buttons"><Act label={t("创建", "Create")} tone="primary" role="ROLE_ADMIN" disabled={!id.trim()} method="POST" path="/v1/channels" body={body(false)} shown={body(true)} cli={cli()}
         ask={t("地址和密钥保存后不再显示，只显示主机和指纹。", "The address and the secret are not shown again, only the host and a fingerprint.")} done={() => { set({}); setId(""); done(); }} /></p>
     </Card>
   );

@@ -1,12 +1,12 @@
 import { useEffect, useRef, useState } from "preact/hooks";
 import { call, stream, useLive } from "../lib/api.ts";
-import { num, t } from "../lib/i18n.ts";
+import { count, num, t } from "../lib/i18n.ts";
 import { go, route, setQuery, to } from "../lib/router.ts";
 import { may } from "../lib/session.ts";
-import { Ago, duration, When } from "../lib/time.tsx";
+import { Ago, duration, When, ZoneHead } from "../lib/time.tsx";
 import type { DomainSetting, PoolVerdict, Preflight as Record_, PreflightEvent, Probe, Run } from "../lib/types.ts";
-import { decision, moduleName, poolId, poolName, probeStatus, type Tone } from "../lib/words.ts";
-import { Badge, Card, Choice, curl, Empty, Failure, Issues, Loaded, Mark, Page, Twin } from "../ui.tsx";
+import { decision, moduleName, poolId, poolName, probeStatus, reasonName, type Tone } from "../lib/words.ts";
+import { Badge, Card, Choice, curl, Empty, Failure, Here, Issues, Loaded, Mark, Page, runCommand, Twin } from "../ui.tsx";
 
 interface Line {
   id: string;
@@ -87,12 +87,17 @@ export default function Preflight() {
 
   const shown = verdicts ?? readiness.data?.verdicts.filter((v) => pools.includes(v.pool)) ?? [];
   const blocked = shown.filter((v) => v.decision === "DECISION_BLOCKED" || v.decision === "DECISION_RETRY");
+  const later = blocked.every((v) => v.decision === "DECISION_RETRY");
+  const worst = blocked.flatMap((v) => v.issues).find((i) => i.severity !== "SEVERITY_WARNING");
+  const why = worst ? reasonName(worst.reason) : "";
+  const unprobed = !verdicts && !!probes.data && probes.data.probes.every((p) => p.status === "STATUS_UNTESTED" || p.status === "STATUS_UNSUPPORTED");
   const head: [string, Tone?] = state === "running"
-    ? [t(`正在检查 ${lines.filter((l) => l.state === "done").length} / ${lines.length || "…"} 个模块。`, `Checking: ${lines.filter((l) => l.state === "done").length} of ${lines.length || "…"} modules done.`), "run"]
+    ? [t(`正在检查 ${lines.filter((l) => l.state === "done").length} / ${lines.length || "…"} 个模块。`, `Checking: ${lines.filter((l) => l.state === "done").length} of ${lines.length || "…"} done.`), "run"]
     : state === "cut" ? [t("预检在得出结论前中断，没有结果。", "The preflight was interrupted before its verdict, so nothing is known."), "warn"]
     : !shown.length ? [t("按下按钮，看看现在能不能采集。", "Press the button to see whether data can be fetched now.")]
-    : blocked.length ? [t(`${blocked.map((v) => poolName(v.pool)).join("、")}现在不能运行。`, `${blocked.map((v) => poolName(v.pool)).join(" and ")} cannot run now.`), "bad"]
-    : [verdicts ? t("可以运行。", "Everything can run.") : t("按最近的探测，可以运行。", "According to the last probes, everything can run."), "ok"];
+    : blocked.length ? [t(`${blocked.map((v) => poolName(v.pool)).join("、")}${later ? "暂时" : "现在"}不能运行${why && `：${why}`}。`, `${blocked.map((v) => poolName(v.pool)).join(" and ")} cannot run ${later ? "for the moment" : "now"}${why && `: ${why}`}.`), later ? "warn" : "bad"]
+    : unprobed ? [t("还没有探测过：检查一次，看看现在能不能采集。", "Nothing has been probed yet: check whether data can be fetched now."), "idle"]
+    : [verdicts ? t("可以运行。", "Data can be fetched now.") : t("按最近的探测，可以运行。", "According to the last probes, data can be fetched."), "ok"];
 
   const cliPool = pool === "both" ? "" : ` ${pool}`;
   return (
@@ -116,17 +121,20 @@ export default function Preflight() {
         <div class="stack">
           {shown.map((v) => <Verdict key={v.pool} v={v} />)}
           <Card title={t("同样的命令", "As a command")}>
-            <Twin curl={curl("POST", "/v1/preflights:run", body, true)} cli={`afterbell preflight${cliPool}`} />
+            <p class="dim">{t("只检查", "Check only")}</p>
+            <Twin curl={curl("POST", "/v1/preflights:run", body, true)} cli={`afterbell preflight${cliPool}${reuse ? " --reuse 24h" : ""}`} />
+            <p class="dim">{t("运行（先按设置检查）", "Run (checks first, as the settings say)")}</p>
+            <Twin curl={curl("POST", "/v1/runs", { pools })} cli={pool === "both" ? "afterbell run" : runCommand({ pools })} />
           </Card>
         </div>
       </div>
       <Card title={t("以前的预检", "Earlier preflights")} flush>
         <Loaded live={past}>{(d) => d.preflights.length ? (
           <div class="scroll"><table>
-            <thead><tr><th>{t("时间", "When")}</th><th>{t("为谁", "For")}</th><th>{t("结论", "Verdict")}</th><th class="r">{t("调用", "Calls")}</th></tr></thead>
+            <thead><tr><ZoneHead>{t("时间", "When")}</ZoneHead><th>{t("为谁", "For")}</th><th>{t("结论", "Verdict")}</th><th class="r">{t("调用", "Calls")}</th></tr></thead>
             <tbody>{d.preflights.map((p) => (
               <tr key={p.preflightId}>
-                <td><When at={p.startTime} /></td>
+                <td><Here row={p.preflightId}><When at={p.startTime} /></Here></td>
                 <td>{p.runId ? <a href={to("runs", p.runId)}>{t("运行", "a run")}</a> : t("手动", "manual")}</td>
                 <td>{p.state === "STATE_CANCELLED" ? <Badge tone="idle">{t("中断", "interrupted")}</Badge> : p.verdicts.map((v) => <Badge key={v.pool} tone={decision(v.decision).tone}>{poolName(v.pool)} {decision(v.decision).text}</Badge>)}</td>
                 <td class="r num">{p.callCount}</td>
@@ -156,7 +164,7 @@ function Lines({ list, titles, past }: { list: Line[]; titles: Map<string, strin
           <tr key={l.id} data-module={l.id} data-state={l.state === "done" ? l.probe?.status : l.state}>
             <td><a href={to("modules", l.id)}>{moduleName(l.id, titles.get(l.id))}</a> <code class="dim">{l.id}</code>{l.probe && l.probe.issues.length > 0 && <Issues list={l.probe.issues} />}</td>
             <td><Badge tone={s.tone}>{s.text}</Badge>{l.reused && <small class="dim"> {t("复用", "reused")}</small>}{past && l.probe?.stale && <small class="dim"> {t("已过期", "stale")}</small>}{past && l.probe?.probeTime && <small class="dim"> <Ago at={l.probe.probeTime} /></small>}</td>
-            <td class="r num">{l.probe ? duration(l.probe.latency) : "–"}</td><td class="r num">{l.probe ? num(l.probe.rowCount) : "–"}</td><td class="r num">{l.probe ? l.probe.callCount : "–"}</td>
+            {[duration(l.probe?.latency), num(l.probe?.rowCount), num(l.probe?.callCount)].map((x, n) => <td key={n} class="r num">{l.probe?.probeTime ? x : "–"}</td>)}
           </tr>
         );
       })}</tbody>
@@ -165,11 +173,13 @@ function Lines({ list, titles, past }: { list: Line[]; titles: Map<string, strin
 }
 
 function Verdict({ v }: { v: PoolVerdict }) {
-  const d = decision(v.decision);
+  const cleared = v.clearedModuleIds.length, held = v.blockedModuleIds.length;
+  const none = cleared + held === 0 && !v.issues.length;
+  const d = none ? { text: "", tone: "idle" as Tone } : decision(v.decision);
   return (
     <section class={"card pool " + d.tone} data-decision={v.decision} data-pool={poolId(v.pool)}>
       <h2><Mark tone={d.tone} />{poolName(v.pool)} <small>{d.text}</small></h2>
-      <p class="dim">{t(`放行 ${v.clearedModuleIds.length} 个模块，阻止 ${v.blockedModuleIds.length} 个。`, `${v.clearedModuleIds.length} modules can run, ${v.blockedModuleIds.length} are blocked.`)}{v.retryTime && <> {t("可重试：", "Can be retried at ")}<When at={v.retryTime} /></>}</p>
+      <p class="dim">{none ? t("没有要更新的模块。", "There is no module to update.") : v.decision !== "DECISION_RETRY" && t(`放行 ${cleared} 个模块，阻止 ${held} 个。`, `${count(cleared, "", "module")} can run, ${held} ${held === 1 ? "is" : "are"} blocked.`)}{v.retryTime && <> {t("可重试：上海时间 ", "Can be retried at ")}<When at={v.retryTime} />{t("", " (Shanghai)")}</>}{none && v.pool === "POOL_TARGETS" && <> <a href={to("targets")}>{t("编辑目标列表", "Edit the target list")}</a></>}</p>
       <Issues list={v.issues} />
     </section>
   );

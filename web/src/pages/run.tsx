@@ -1,13 +1,13 @@
+import { Fragment, type ComponentChildren } from "preact";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ApiError, follow, session, useLive, type Following } from "../lib/api.ts";
-import { shanghai } from "../lib/clock.ts";
 import { count, num, t } from "../lib/i18n.ts";
 import { path, runPath } from "../lib/paths.ts";
 import { go, route, setQuery, to } from "../lib/router.ts";
-import { Countdown, now, span, took, When } from "../lib/time.tsx";
+import { Countdown, now, span, took, When, ZoneHead } from "../lib/time.tsx";
 import type { Partition, Phases, Revision, Run, RunEvent } from "../lib/types.ts";
 import { cellOf, dataset, mode, partitionState, poolId, poolName, reasonName, runState, short, source, stage, verdict } from "../lib/words.ts";
-import { Act, Badge, Card, CellIcon, Chain, Choice, Command, Empty, Failure, Issues, Loaded, Mark, Page, RunBadge, RunLink, again, runCommand } from "../ui.tsx";
+import { Act, Badge, Card, CellIcon, Chain, Choice, Command, Empty, Failure, Here, Issues, Loaded, Mark, Page, RunBadge, RunLink, again, runCommand } from "../ui.tsx";
 
 /** A stretch of a partition: a dispatch, or the wait for the next one. */
 interface Piece {
@@ -30,7 +30,6 @@ class Story {
   mine = new Map<string, Piece[]>(); // by partition
   lanes: number[] = [];
   planned: { at: number; n: number }[] = [];
-  notes: { at: string; text: string; tone: "ok" | "bad" | "run" | "idle" }[] = [];
   state = "";
   finished?: Run;
 
@@ -38,20 +37,14 @@ class Story {
     const at = Date.parse(e.eventTime);
     if (e.stateChanged) {
       this.state = e.stateChanged.toState;
-      this.notes.push({ at: e.eventTime, text: `${runState({ state: e.stateChanged.toState, outcome: "" }).text}${e.stateChanged.note ? " · " + e.stateChanged.note : ""}`, tone: "run" });
-    } else if (e.preflight) {
-      this.notes.push({ at: e.eventTime, text: e.preflight.message, tone: e.preflight.issues.some((i) => i.severity === "SEVERITY_BLOCKING") ? "bad" : "idle" });
     } else if (e.planned) {
       this.planned.push({ at, n: e.planned.partitionCount });
-      this.notes.push({ at: e.eventTime, text: t(`计划 ${num(e.planned.partitionCount)} 个分区，约 ${num(e.planned.estimatedCallCount)} 次调用`, `${count(e.planned.partitionCount, "", "partition")} planned, about ${count(e.planned.estimatedCallCount, "", "call")}`), tone: "idle" });
     } else if (e.partitionChanged) {
       this.change(e.partitionChanged.partition, at);
     } else if (e.finished) {
       this.finished = e.finished;
       for (const p of this.open.values()) p.to = at;
       this.open.clear();
-      const s = runState(e.finished);
-      this.notes.push({ at: e.eventTime, text: s.text, tone: s.tone === "ok" ? "ok" : "bad" });
     }
   }
 
@@ -131,20 +124,20 @@ export function RunPage({ id }: { id: string }) {
       <div class="buttons">
         {!ended && <Act<{ run: Run }> label={t("取消", "Cancel")} tone="danger" method="POST" path={`/v1/runs/${id}:cancel`} body={{ note: "" }} cli={`afterbell cancel ${id}`}
           disabled={r.state === "STATE_CANCELLING"} ask={t("彻底停止这次运行。已提交的分区保留，进行中的回滚。", "Stops the run permanently. What is committed is kept; what is in progress is rolled back.")} done={live.refresh} />}
-        {r.state === "STATE_PAUSED" && <Act label={t("恢复股票池", "Resume the pool")} tone="primary" method="POST" path={`/v1/pools/${poolId(r.pool)}:resume`} body={{ note: "" }} cli={`afterbell resume ${poolId(r.pool)}`} done={live.refresh} />}
+        {r.state === "STATE_PAUSED" && <Act label={t("恢复股票池", "Resume the pool")} tone="primary" method="POST" path={`/v1/pools/${poolId(r.pool)}:resume`} body={{ note: "" }} cli={`afterbell resume ${poolId(r.pool)}`} ask={t("这次运行先重新检查，再继续。", "The run is checked again, then goes on.")} done={live.refresh} />}
         {ended && <Act<{ runs: Run[] }> label={t("再运行一次", "Run again")} tone="primary" method="POST" path="/v1/runs" body={body} cli={runCommand(body)} ask={t("以同样的范围再排一次运行。已完整的不会重取。", "Queues the same once more. What is complete is not fetched again.")} done={(a) => a.runs[0] && go(to("runs", a.runs[0].runId))} />}
         {ended && <Verify id={id} />}
       </div>
     }>
       {line.state === "cut" && <p class="stale" role="status" data-stream="cut"><Mark tone="warn" />{t("事件流断开，正在重连；下面停在断开时。", "The stream of events was cut; it is being resumed. What follows is as it was then.")}</p>}
-      {line.state !== "cut" && line.cuts > 0 && <p class="notice" role="status" data-stream="resumed"><Mark tone="ok" />{t(`事件流断开过 ${line.cuts} 次，已接上；补回 ${line.missed} 个事件，没有遗漏。`, `The stream was cut ${line.cuts} times and resumed; ${count(line.missed, "", "event")} received late, none lost.`)}</p>}
+      {line.state !== "cut" && line.cuts > 0 && <p class="notice" role="status" data-stream="resumed"><Mark tone="ok" />{t(`事件流断开过 ${line.cuts} 次，已接上；补回 ${line.missed} 个事件，没有遗漏。`, `The stream was cut ${line.cuts === 1 ? "once" : `${line.cuts} times`} and resumed; ${count(line.missed, "", "event")} received late, none lost.`)}</p>}
       {ended && r.issues.length > 0 && r.outcome !== "OUTCOME_SUCCEEDED" && <Card title={r.outcome === "OUTCOME_BLOCKED" ? t("为什么被阻止", "Why it was blocked") : t("没有成功的原因", "Why it did not succeed")} note={t("账本原文", "as in the ledger")}><Issues list={r.issues} /></Card>}
       <dl class="facts">
         <div><dt>{t("状态", "State")}</dt><dd><RunBadge run={r} /></dd></div>
         <div><dt>{t("股票池", "Pool")}</dt><dd>{poolName(r.pool)}</dd></div>
         <div><dt>{t("触发", "Trigger")}</dt><dd>{source(r.source)} · {mode(r.mode)}{r.slotId && <> · <a href={to("schedule", r.slotId)}>{r.slotId}</a></>}</dd></div>
-        <div><dt>{t("开始", "Started")}</dt><dd><When at={r.startTime} /></dd></div>
-        <div><dt>{t("结束", "Ended")}</dt><dd>{r.endTime ? <When at={r.endTime} /> : r.startTime ? <span class="num">{span(now.value - Date.parse(r.startTime))}</span> : "–"}</dd></div>
+        <div><dt>{t("开始（上海）", "Started (Shanghai)")}</dt><dd><When at={r.startTime} /></dd></div>
+        <div><dt>{t("结束（上海）", "Ended (Shanghai)")}</dt><dd>{r.endTime ? <When at={r.endTime} /> : r.startTime ? <span class="num">{span(now.value - Date.parse(r.startTime))}</span> : "–"}</dd></div>
         <div><dt>{t("分区", "Partitions")}</dt><dd class="num">{num(r.completedPartitionCount)} / {num(r.partitionCount)}</dd></div>
         <div><dt>{t("调用", "Calls")}</dt><dd class="num">{num(r.callCount)}</dd></div>
         <div><dt>{t("行", "Rows")}</dt><dd class="num">{num(r.rowCount)} <small class="dim">{t(`新 ${num(r.newCount)} · 变 ${num(r.changedCount)} · 去 ${num(r.goneCount)}`, `new ${num(r.newCount)} · changed ${num(r.changedCount)} · gone ${num(r.goneCount)}`)}</small></dd></div>
@@ -166,11 +159,11 @@ export function RunPage({ id }: { id: string }) {
   );
 }
 
-function headline(r: Run): string {
+function headline(r: Run): ComponentChildren {
   const name = poolName(r.pool);
   switch (short(r.state, "STATE")) {
     case "QUEUED":
-      return r.notBeforeTime ? t(`${name}：排队，${shanghai(r.notBeforeTime).slice(5, 16)} 之后开始。`, `${name}: queued, starts after ${shanghai(r.notBeforeTime).slice(5, 16)}.`) : t(`${name}：排队中。`, `${name}: queued.`);
+      return r.notBeforeTime ? <>{t(`${name}：排队，上海时间 `, `${name}: queued, starts after `)}<When at={r.notBeforeTime} seconds={false} />{t(" 之后开始。", " in Shanghai.")}</> : t(`${name}：排队中。`, `${name}: queued.`);
     case "CHECKING":
       return t(`${name}：正在检查能否运行。`, `${name}: checking whether it can run.`);
     case "RUNNING":
@@ -227,8 +220,8 @@ function Verify({ id }: { id: string }) {
     <>
       <Act<Verified> label={t("校验", "Verify")} method="POST" path={`/v1/runs/${id}:verify`} body={{}} cli={`afterbell verify ${id}`} ask={t("从数据文件重新读取这次运行的分区，与提交时的内容比较。", "Reads the run's partitions from the pool's file again and compares them with what was committed.")} done={tell} />
       {found && <p class="notice" role="status" data-verified={found.differences.length}><Mark tone={found.differences.length ? "bad" : "ok"} />{found.differences.length
-        ? t(`读了 ${found.checkedCount} 个分区，${found.differences.length} 个不同。`, `${found.checkedCount} partitions read, ${found.differences.length} differ.`)
-        : t(`读了 ${num(found.checkedCount)} 个分区，全部一致。`, `${num(found.checkedCount)} partitions read, all agree.`)}{found.differences.slice(0, 5).map((d) => <span key={d.partitionId} data-difference> {differs(d)}</span>)}</p>}
+        ? t(`读了 ${found.checkedCount} 个分区，${found.differences.length} 个不同。`, `${count(found.checkedCount, "", "partition")} read, ${found.differences.length} ${found.differences.length === 1 ? "differs" : "differ"}.`)
+        : t(`读了 ${num(found.checkedCount)} 个分区，全部一致。`, `${count(found.checkedCount, "", "partition")} read, no difference.`)}{found.differences.slice(0, 5).map((d) => <span key={d.partitionId} data-difference> {differs(d)}</span>)}</p>}
     </>
   );
 }
@@ -304,7 +297,7 @@ function Timeline({ story, turn, tick }: { story: Story; turn: number; tick: num
           {over && over.from >= 0 && <path class="t-over" d={box(over.from, Math.max(over.to, over.from + (end - first) / 300), over.lane, "over")} />}
         </svg>
       </div>
-      <div class="axis num"><span>{shanghai(first).slice(11)}</span><span>{span(end - first)}</span><span>{shanghai(end).slice(11)}</span></div>
+      <div class="axis num"><When at={first} /><span>{span(end - first)} · {t("上海时间", "Shanghai time")}</span><When at={end} /></div>
       <figcaption aria-live="polite">
         {over ? <Told piece={over} story={story} end={end} />
           : <>
@@ -342,7 +335,9 @@ function Partitions({ story, run }: { story: Story; turn: number; run: Run }) {
   const all = [...story.parts.values()].reverse();
   const bad = all.filter((p) => p.state === "STATE_FAILED" || p.state === "STATE_WAITING");
   const found = all.filter((p) => p.issues.length);
-  const shown = only === "bad" ? bad : only === "found" ? found : all;
+  const some = only === "bad" ? bad : only === "found" ? found : all;
+  const one = some.find((p) => p.partitionId === q.get("row")); // an address names it: it comes first, so that it is drawn
+  const shown = one ? [one, ...some.filter((p) => p !== one)] : some;
   const groups = new Map<string, { n: number; done: number; rows: number; calls: number }>();
   for (const p of all) {
     const g = groups.get(p.datasetId) ?? { n: 0, done: 0, rows: 0, calls: 0 };
@@ -356,7 +351,7 @@ function Partitions({ story, run }: { story: Story; turn: number; run: Run }) {
     <div class="stack">
       <Card title={t("数据集", "Datasets")} flush>
         {groups.size ? <div class="scroll"><table><thead><tr><th>{t("数据集", "Dataset")}</th><th class="r">{t("完成", "Settled")}</th><th class="r">{t("行", "Rows")}</th><th class="r">{t("调用", "Calls")}</th></tr></thead>
-          <tbody>{[...groups].map(([id, g]) => <tr key={id}><td>{dataset(id)} <code class="dim">{id}</code></td><td class="r num">{num(g.done)} / {num(g.n)}</td><td class="r num">{num(g.rows)}</td><td class="r num">{num(g.calls)}</td></tr>)}</tbody></table></div>
+          <tbody>{[...groups].map(([id, g]) => <tr key={id}><td><Here row={id}>{dataset(id)}</Here> <code class="dim">{id}</code></td><td class="r num">{num(g.done)} / {num(g.n)}</td><td class="r num">{num(g.rows)}</td><td class="r num">{num(g.calls)}</td></tr>)}</tbody></table></div>
           : <Empty>{run.state === "STATE_FINISHED" ? t("没有计划任何分区。", "No partitions were planned.") : t("还没有计划。", "Nothing has been planned yet.")}</Empty>}
       </Card>
       <Card title={t("分区", "Partitions")} flush note={<Choice label={t("分区", "Partitions")} value={only} options={[["", t(`全部 ${num(all.length)}`, `All ${num(all.length)}`)], ["bad", t(`未完成 ${bad.length}`, `Not complete ${bad.length}`)], ["found", t(`有发现 ${found.length}`, `Findings ${found.length}`)]]} change={(v) => setQuery({ parts: v })} />}>
@@ -366,13 +361,13 @@ function Partitions({ story, run }: { story: Story; turn: number; run: Run }) {
             <tbody>{shown.slice(0, most).map((p) => {
               const s = partitionState(p.state);
               return (
-                <tr key={p.partitionId} data-partition={p.partitionId}>
-                  <td>{dataset(p.datasetId)}{p.recheck && <small class="dim"> {t("复查", "recheck")}</small>}{p.issues.length > 0 && <Issues list={p.issues} />}</td>
+                <Fragment key={p.partitionId}><tr data-partition={p.partitionId}>
+                  <td><Here row={p.partitionId}>{dataset(p.datasetId)}</Here>{p.recheck && <small class="dim"> {t("复查", "recheck")}</small>}</td>
                   <td class="num">{p.startDate ? <a href={to("coverage", "", { pool: poolId(run.pool), at: `${p.datasetId}:${p.startDate}` })}>{p.startDate}{p.endDate !== p.startDate ? ` – ${p.endDate}` : ""}</a> : t("快照", "snapshot")}</td>
                   <td><Badge tone={s.tone}>{s.text}</Badge>{p.retryTime && p.state === "STATE_WAITING" && <small> <Countdown to={p.retryTime} /></small>}</td>
-                  <td>{p.verdict !== "VERDICT_UNSPECIFIED" && <><CellIcon cell={cellOf(p.verdict)} /> {verdict(p.verdict)}</>}</td>
+                  <td class="nowrap">{p.verdict !== "VERDICT_UNSPECIFIED" && <><CellIcon cell={cellOf(p.verdict)} /> {verdict(p.verdict)}</>}</td>
                   <td class="r num">{num(p.rowCount)}{Number(p.expectedCount) > 0 && ` / ${num(p.expectedCount)}`}</td><td class="r num">{p.attemptCount}</td>
-                </tr>
+                </tr>{p.issues.length > 0 && <tr class="more-of"><td colSpan={6}><Issues list={p.issues} /></td></tr>}</Fragment>
               );
             })}</tbody>
           </table></div>
@@ -392,7 +387,7 @@ function Related({ run }: { run: Run }) {
       <ul class="plain">
         {run.followsRunId && <li>{t("接着 ", "Follows ")}<RunLink id={run.followsRunId} /></li>}
         {follow.map((r) => <li key={r.runId}>{t("后续 ", "Followed by ")}<RunLink id={r.runId} /> <RunBadge run={r} /></li>)}
-        {run.retryTime && !follow.length && <li>{t("将在 ", "A follow-up is due at ")}<When at={run.retryTime} />{t(" 再试", "")}</li>}
+        {run.retryTime && !follow.length && <li>{t("将在上海时间 ", "A follow-up is due at ")}<When at={run.retryTime} />{t(" 再试", " (Shanghai)")}</li>}
         {run.preflightId && <li class="dim">{t("预检 ", "Preflight ")}<code>{run.preflightId.slice(-12)}</code></li>}
       </ul>
     </Card>
@@ -405,8 +400,8 @@ function Revisions({ run }: { run: Run }) {
     <Card title={t("修订", "Revisions")} note={t(`数据源改动了 ${num(run.revisions!.valueCount)} 个值，旧值保留`, `the provider changed ${count(run.revisions!.valueCount, "", "value")}; the old values are kept`)} flush>
       <Loaded live={live}>{(d) => (
         <div class="scroll"><table>
-          <thead><tr><th>{t("代码", "Symbol")}</th><th>{t("日期", "Date")}</th><th>{t("列", "Column")}</th><th class="r">{t("旧值", "Old")}</th><th class="r">{t("新值", "New")}</th><th>{t("看到时间", "Seen")}</th></tr></thead>
-          <tbody>{d.revisions.map((v) => <tr key={v.revisionId}><td><a href={to("look", v.symbol, { pool: poolId(run.pool) })}>{v.symbol}</a></td><td class="num">{v.tradeDate || "–"}</td><td>{v.column}</td><td class="r num">{v.oldValue ?? "null"}</td><td class="r num">{v.change === "CHANGE_DROPPED" ? t("行已消失", "row gone") : v.newValue ?? "null"}</td><td><When at={v.seenTime} /></td></tr>)}</tbody>
+          <thead><tr><th>{t("代码", "Symbol")}</th><th>{t("日期", "Date")}</th><th>{t("列", "Column")}</th><th class="r">{t("旧值", "Old")}</th><th class="r">{t("新值", "New")}</th><ZoneHead>{t("看到时间", "Seen")}</ZoneHead></tr></thead>
+          <tbody>{d.revisions.map((v) => <tr key={v.revisionId}><td><a href={to("look", v.symbol, { pool: poolId(run.pool) })}>{v.symbol}</a></td><td class="num">{v.tradeDate || "–"}</td><td><Here row={v.revisionId}>{v.column}</Here></td><td class="r num">{v.oldValue ?? "null"}</td><td class="r num">{v.change === "CHANGE_DROPPED" ? t("行已消失", "row gone") : v.newValue ?? "null"}</td><td><When at={v.seenTime} /></td></tr>)}</tbody>
         </table></div>
       )}</Loaded>
       <p class="more"><Command label="afterbell" text={`afterbell revisions ${poolId(run.pool)} --run ${run.runId}`} /></p>

@@ -2,7 +2,7 @@ import { num, t } from "../lib/i18n.ts";
 import { Rows, useList } from "../lib/list.tsx";
 import { runsPath } from "../lib/paths.ts";
 import { route, setQuery, to } from "../lib/router.ts";
-import { span, When } from "../lib/time.tsx";
+import { span, When, ZoneHead } from "../lib/time.tsx";
 import type { Run } from "../lib/types.ts";
 import { mode, poolName, reasonName, runState, source } from "../lib/words.ts";
 import { Choice, Empty, Loaded, Page, RunBadge } from "../ui.tsx";
@@ -25,9 +25,9 @@ function List() {
   const active = first.filter((r) => r.state !== "STATE_FINISHED" && r.state !== "STATE_QUEUED");
   const last = first.find((r) => r.state === "STATE_FINISHED");
   const head = active.length
-    ? t(`${active.map((r) => poolName(r.pool)).join("、")}正在运行。`, `${active.map((r) => poolName(r.pool)).join(" and ")} running now.`)
+    ? t(`${active.map((r) => poolName(r.pool)).join("、")}正在运行。`, `${active.map((r) => poolName(r.pool)).join(" and ")} ${active.length === 1 ? "is" : "are"} running now.`)
     : last ? t(`没有正在进行的运行；最近一次：${poolName(last.pool)}，${runState(last).text}。`, `Nothing is running. The last run, of ${poolName(last.pool)}: ${runState(last).text}.`)
-    : live.data ? t("没有这样的运行。", "There are no such runs.") : t("正在读取…", "Loading…");
+    : live.data ? (only || pool ? t("没有符合条件的运行。", "No run matches.") : t("还没有运行过。", "Nothing has run yet.")) : t("正在读取…", "Loading…");
   return (
     <Page name={t("运行", "Runs")} answer={head} tone={active.length ? "run" : undefined}>
       <div class="bar">
@@ -38,12 +38,12 @@ function List() {
         <Loaded live={live} lines={8}>{() => all.length ? (
           <>
             <div class="scroll"><table class="rows">
-              <thead><tr><th>{t("状态", "State")}</th><th>{t("池", "Pool")}</th><th>{t("开始", "Started")}</th><th>{t("用时", "Took")}</th><th>{t("触发", "Trigger")}</th><th>{t("范围", "Dates")}</th><th class="r">{t("分区", "Partitions")}</th><th class="r">{t("行", "Rows")}</th><th class="r">{t("调用", "Calls")}</th><th>{t("原因", "Reason")}</th></tr></thead>
+              <thead><tr><th>{t("状态", "State")}</th><th>{t("池", "Pool")}</th><ZoneHead>{t("开始", "Started")}</ZoneHead><th>{t("用时", "Took")}</th><th>{t("触发", "Trigger")}</th><th>{t("范围", "Dates")}</th><th class="r">{t("分区", "Partitions")}</th><th class="r">{t("行", "Rows")}</th><th class="r">{t("调用", "Calls")}</th><th>{t("原因", "Reason")}</th></tr></thead>
               <Rows of={all} each={(r) => <Row key={r.runId} r={r} />} />
             </table></div>
             {older}
           </>
-        ) : <Empty>{only || pool ? t("没有符合条件的运行。", "No run matches.") : t("还没有运行。可以先做一次预检，再开始。", "There are no runs yet. Run a preflight, then start one.")} <a href={to("preflight")}>{t("预检", "Preflight")}</a></Empty>}</Loaded>
+        ) : <Empty>{only || pool ? t("没有符合条件的运行。", "No run matches.") : t("先做一次预检，再开始第一次运行。", "Run a preflight, then start the first run.")} {only || pool ? <a href={to("runs")}>{t("看全部", "Show all")}</a> : <a href={to("preflight")}>{t("预检并运行", "Check and run")}</a>}</Empty>}</Loaded>
       </section>
     </Page>
   );

@@ -4,7 +4,7 @@ import { t } from "../lib/i18n.ts";
 import { Rows, useList } from "../lib/list.tsx";
 import { slotPath, slotsPath } from "../lib/paths.ts";
 import { route, setQuery, to } from "../lib/router.ts";
-import { Countdown, span, weekday, When } from "../lib/time.tsx";
+import { Countdown, span, weekday, When, ZoneHead } from "../lib/time.tsx";
 import type { Run, Schedule as Plan, Slot } from "../lib/types.ts";
 import { poolId, poolName, reasonName, slotState } from "../lib/words.ts";
 import { Act, Badge, Card, Chain, Choice, Command, Empty, Issues, Loaded, Mark, Page, RunBadge, RunLink, Switch } from "../ui.tsx";
@@ -36,7 +36,7 @@ function SlotPage({ id }: { id: string }) {
             <Card title={t("时段", "Slot")}>
               <ul class="plain">
                 <li><Badge tone={slotState(x.slot.state).tone}>{slotState(x.slot.state).text}</Badge> {name} · <span class="num">{x.slot.date}</span> {weekday(x.slot.date)}</li>
-                <li class="dim">{t("到期 ", "Due at ")}<When at={x.slot.dueTime} full />{Number(x.slot.lateSeconds) > 0 && t(`，晚了 ${span(Number(x.slot.lateSeconds) * 1000)}`, `, ${span(Number(x.slot.lateSeconds) * 1000)} late`)}</li>
+                <li class="dim">{t("到期：上海时间 ", "Due at ")}<When at={x.slot.dueTime} full />{t("", " (Shanghai)")}{Number(x.slot.lateSeconds) > 0 && t(`，晚了 ${span(Number(x.slot.lateSeconds) * 1000)}`, `, ${span(Number(x.slot.lateSeconds) * 1000)} late`)}</li>
                 {x.slot.lateNote && <li class="dim" lang={x.slot.localizedLateNote ? undefined : "en"}>{x.slot.localizedLateNote || x.slot.lateNote}</li>}
               </ul>
               <Issues list={x.slot.issues} />
@@ -52,6 +52,8 @@ function SlotPage({ id }: { id: string }) {
   );
 }
 
+const zoneName = (zone: string): string => (zone === "Asia/Shanghai" ? t("上海时间", "Shanghai") : zone);
+
 const catchUps: [string, string, string][] = [["CATCH_UP_LAST", "只补跑最后一个", "the last one"], ["CATCH_UP_ALL", "全部补跑", "all"], ["CATCH_UP_NONE", "不补跑", "none"]];
 
 function Overview() {
@@ -62,7 +64,7 @@ function Overview() {
   const off = s?.issues.some((i) => i.reason === "REASON_SCHEDULE_DISABLED"); // it was started so
   const head = !s ? t("正在读取…", "Loading…") : s.paused ? t("计划已暂停。", "The schedule is paused.") : !s.enabled ? t("计划已停用，不会自动运行。", "The schedule is disabled; nothing runs automatically.")
     : off ? t("这个编排器不执行计划，不会自动运行。", "This orchestrator does not run the schedule; nothing runs automatically.")
-    : t(`每个交易日 ${s.runAt} 运行。`, `Runs at ${s.runAt} on every ${s.tradingDaysOnly ? "trading day" : "day"}.`);
+    : t(`每${s.tradingDaysOnly ? "个交易日" : "天"} ${s.runAt}（${zoneName(s.timeZone)}）运行。`, `Runs at ${s.runAt} (${zoneName(s.timeZone)}) on every ${s.tradingDaysOnly ? "trading day" : "day"}.`);
   return (
     <Page name={t("计划与时段", "Schedule and slots")} answer={head} tone={!s ? undefined : s.paused ? "hold" : s.enabled && !off ? "ok" : "idle"} side={s && (s.paused
       ? <Act label={t("恢复计划", "Resume")} tone="primary" method="POST" path="/v1/schedule:resume" body={{ note: "" }} cli="afterbell schedule resume" ask={t("被跳过的时段按补跑设置处理。", "Skipped slots are caught up as the setting says.")} done={live.refresh} />
@@ -72,7 +74,7 @@ function Overview() {
           <Loaded live={slots} lines={8}>{() => days.length ? (
             <>
               <div class="scroll"><table class="rows">
-                <thead><tr><th>{t("日期", "Date")}</th><th>{t("池", "Pool")}</th><th>{t("状态", "State")}</th><th>{t("原因", "Why")}</th><th>{t("运行", "Run")}</th></tr></thead>
+                <thead><tr><th>{t("日期", "Date")}</th><th>{t("池", "Pool")}</th><th>{t("状态", "State")}</th><ZoneHead>{t("原因，或到期", "Why, or when due")}</ZoneHead><th>{t("运行", "Run")}</th></tr></thead>
                 <Rows of={days} each={(x) => {
                   const st = slotState(x.state);
                   return (
@@ -87,7 +89,7 @@ function Overview() {
               </table></div>
               {older}
             </>
-          ) : <Empty>{t("还没有时段。", "There are no slots yet.")}</Empty>}</Loaded>
+          ) : <Empty>{t("还没有时段：到了计划的时刻，会有第一个。", "There are no slots yet: the first comes at the time of the schedule.")}</Empty>}</Loaded>
         </Card>
         <div class="stack">
           <Loaded live={live}>{({ schedule }) => <Form key={JSON.stringify(schedule)} s={schedule} done={live.refresh} />}</Loaded>

@@ -17,12 +17,12 @@ interface Field {
 }
 
 const fields: Field[] = [
-  { key: "preflightPolicy", flag: "preflight-policy", zh: "何时探测", en: "When to probe", helpZh: "运行前探测哪些模块。", helpEn: "Which modules a run probes before it starts.", options: [["PREFLIGHT_POLICY_STALE_ONLY", "探测过期、失败或缺失的模块", "old, failed or missing"], ["PREFLIGHT_POLICY_ALWAYS", "每次探测全部模块", "all modules, every time"], ["PREFLIGHT_POLICY_READINESS_ONLY", "不探测，只看上次结果", "none; use the last probes"]] },
+  { key: "preflightPolicy", flag: "preflight-policy", zh: "何时探测", en: "When to probe", helpZh: "运行前探测哪些模块。", helpEn: "Which modules a run probes before it starts.", options: [["PREFLIGHT_POLICY_STALE_ONLY", "过期、失败或缺失的", "old, failed or missing"], ["PREFLIGHT_POLICY_ALWAYS", "每次探测全部模块", "all modules, every time"], ["PREFLIGHT_POLICY_READINESS_ONLY", "不探测，只看上次结果", "none; use the last probes"]] },
   { key: "readinessPolicy", flag: "readiness-policy", zh: "模块不可用时", en: "When a module cannot run", helpZh: "严格：阻止整个池。降级：只阻止那个模块，其余照常。", helpEn: "Strict blocks its pool. Degraded holds back that module only.", options: [["READINESS_POLICY_STRICT", "严格", "strict"], ["READINESS_POLICY_DEGRADED", "降级", "degraded"]] },
   { key: "orderWait", flag: "order-wait", zh: "全市场等待目标池", en: "Universe waits for targets", helpZh: "0s 到 3600s。", helpEn: "0s to 3600s." },
   { key: "dispatchWidth", flag: "dispatch-width", zh: "同时处理的分区数", en: "Partitions at a time", helpZh: "1 到 64。", helpEn: "1 to 64." },
   { key: "retentionDays", flag: "retention-days", zh: "运行记录保留天数", en: "Days that runs are kept", helpZh: "0 为永久。", helpEn: "0 keeps them forever." },
-  { key: "followUpDeadline", flag: "follow-up-deadline", zh: "每 15 分钟重新获取，直到", en: "Fetched again every 15 min until", helpZh: "HH:MM，之后改为固定时刻。", helpEn: "HH:MM; then at fixed times." },
+  { key: "followUpDeadline", flag: "follow-up-deadline", zh: "每 15 分钟重新获取，直到", en: "Fetched again every 15 min until", helpZh: "上海时间 HH:MM，之后改为固定时刻。", helpEn: "HH:MM in Shanghai; then at fixed times." },
   { key: "maxFollowUps", flag: "max-follow-ups", zh: "暂时故障后的再试次数", en: "Attempts after a temporary failure", helpZh: "0 到 20。", helpEn: "0 to 20." },
   { key: "recheckDays", flag: "recheck-days", zh: "每晚复查的旧日期", en: "Old dates re-checked each evening", helpZh: "0 到 100；0 为不复查。", helpEn: "0 to 100; 0 switches it off." },
 ];
@@ -71,7 +71,7 @@ function Form({ s, done }: { s: Values; done: () => void }) {
         ))}
       </div>
       <p class="buttons">
-        <Act label={t("保存", "Save")} tone="primary" role="ROLE_ADMIN" method="PATCH" path="/v1/settings" body={body} disabled={!changed.length} cli={cli} ask={<ul class="plain">{changed.map((f) => <li key={f.key}>{t(f.zh, f.en)}: <code>{String(s[f.key])}</code> → <code>{d[f.key]}</code></li>)}</ul>} done={done} />
+        <Act label={t("保存", "Save")} tone="primary" role="ROLE_ADMIN" method="PATCH" path="/v1/settings" body={body} disabled={!changed.length} cli={cli} ask={<ul class="plain">{changed.map((f) => <li key={f.key}>{t(f.zh, f.en)}{t("：", ": ")}<code>{String(s[f.key])}</code> → <code>{d[f.key]}</code></li>)}</ul>} done={done} />
         {changed.length > 0 && <button onClick={() => set(Object.fromEntries(fields.map((f) => [f.key, String(s[f.key])])))}>{t("还原", "Undo")}</button>}
       </p>
     </Card>

@@ -1,12 +1,12 @@
 import { useComputed } from "@preact/signals";
 import type { ComponentChildren } from "preact";
 import { ApiError, useLive, type Live } from "../lib/api.ts";
-import { day, moment, shanghai } from "../lib/clock.ts";
+import { day, moment } from "../lib/clock.ts";
 import { daysBehind, dueTimes, judge, settled, type Evening } from "../lib/evening.ts";
 import { count, num, t } from "../lib/i18n.ts";
 import { eveningCoverage, eveningSlots, judgeFrom } from "../lib/paths.ts";
 import { to } from "../lib/router.ts";
-import { Countdown, now, span, weekday, When } from "../lib/time.tsx";
+import { Countdown, now, span, weekday, When, ZoneHead } from "../lib/time.tsx";
 import type { Coverage, DomainSetting, PoolStatus, PoolVerdict, Schedule, Settings, Slot } from "../lib/types.ts";
 import { cellName, cellOf, dataset, moduleName, poolId, poolName, runState, type Tone } from "../lib/words.ts";
 import { Act, Card, CellIcon, Empty, Failure, Issues, Loaded, Mark, Page, RunLink } from "../ui.tsx";
@@ -32,6 +32,9 @@ export default function Tonight() {
   };
   const minute = useComputed(() => Math.floor(now.value / 30000) * 30000).value; // a verdict turns by the clock, and twice a minute is enough
 
+  const refresh = () => {
+    for (const l of [status, ...Object.values(coverage)]) l.refresh();
+  };
   const evenings = new Map<string, Evening>();
   const all = status.data && schedule.data && slots.data && domains.data && targets.data;
   if (all) {
@@ -52,14 +55,14 @@ export default function Tonight() {
 
   return (
     <Page name={t("今晚", "Tonight")} answer={head.text} tone={head.tone}>
-      {status.data && all && !evenings.size && failed && <Failure error={failed} />}
+      {status.data && all && !evenings.size && failed && <Failure error={failed} retry={refresh} />}
       <div class="grid two">
         {status.data ? status.data.pools.map((p) => (
-          <PoolCard key={p.pool} p={p} e={evenings.get(p.pool)} live={coverage[p.pool]!} empty={p.pool === "POOL_TARGETS" && targets.data?.targets.symbols.length === 0} />
+          <PoolCard key={p.pool} p={p} e={evenings.get(p.pool)} live={coverage[p.pool]!} refresh={refresh} told={!evenings.size} empty={p.pool === "POOL_TARGETS" && targets.data?.targets.symbols.length === 0} />
         )) : <Loaded live={status}>{() => null}</Loaded>}
       </div>
       <div class="grid wide-left">
-        <Card title={t("各数据集的到期时间", "What is due when")} note={t("上海时间，数据源在此之后发布", "Shanghai time; the provider publishes after it")} flush>
+        <Card title={t("各数据集的到期时间", "What is due when")} note={t("数据源在此之后发布", "the provider publishes after it")} flush>
           {all ? <Expected domains={domains.data!.domains} coverage={coverage} evenings={evenings} /> : <Loaded live={domains}>{() => null}</Loaded>}
         </Card>
         <div class="stack">
@@ -74,13 +77,14 @@ export default function Tonight() {
                 <p class="dim"><When at={next!.nextTime} seconds={false} full /> · {weekday(day(next!.nextTime))} · {next!.pools.map(poolName).join(t("、", ", "))}</p>
               </>
             ) : <Empty>{t("没有待触发的时段。", "No slot is scheduled.")}</Empty>}</Loaded>
+            {next?.enabled && !next.paused && <Issues list={next.issues} most={2} />}
           </Card>
           <Card title={t("如果有数据晚到", "If something is late")}>
             <Loaded live={settings} lines={2}>{({ settings: s }) => (
               <ul class="plain">
-                <li>{t(`尚未发布或不足：每 15 分钟重新获取，直到 ${s.followUpDeadline}。`, `Not published or incomplete: fetched again every 15 minutes until ${s.followUpDeadline}.`)}</li>
-                <li>{t("之后：次日 07:30、08:15，再每两小时一次，直到下一个交易日的数据到期。", "After that: at 07:30, 08:15 and every two hours, until the next trading day's data is due.")}</li>
-                <li>{t(`暂时故障：最多重试 ${s.maxFollowUps} 次，间隔渐长。`, `A temporary failure: up to ${s.maxFollowUps} more attempts, with growing pauses.`)}</li>
+                <li>{t(`尚未发布或不足：每 15 分钟重新获取，直到上海时间 ${s.followUpDeadline}。`, `Not published or incomplete: fetched again every 15 minutes until ${s.followUpDeadline} (Shanghai).`)}</li>
+                <li>{t("之后：次日上海时间 07:30、08:15，再每两小时一次，直到下一个交易日的数据到期。", "After that: at 07:30, 08:15 and every two hours (Shanghai), until the next trading day's data is due.")}</li>
+                <li>{t(`暂时故障：最多重试 ${s.maxFollowUps} 次，间隔渐长。`, `A temporary failure: up to ${count(s.maxFollowUps, "", "more attempt")}, with growing pauses.`)}</li>
               </ul>
             )}</Loaded>
           </Card>
@@ -113,10 +117,12 @@ function headline(evenings: Map<string, Evening>, status: PoolStatus[] | undefin
       return { tone: "bad", text: t(`${name} ${d} 的数据不完整，而且下一次运行会被阻止。`, `${name}: ${d} is not complete, and the next run is blocked.`) };
     case "not_whole":
       if (e.run && e.run.state !== "STATE_QUEUED") {
-        return e.run.mode === "MODE_BOOTSTRAP"
-          ? { tone: "run", text: t(`${name}正在首次填充，已完成 ${num(e.run.completedPartitionCount)} / ${num(e.run.partitionCount)}。`, `${name} is being filled for the first time: ${num(e.run.completedPartitionCount)} of ${num(e.run.partitionCount)} done.`) }
-          : { tone: "run", text: t(`${name} ${d} 正在更新。`, `${name}: ${d} is being updated.`) };
+        const done = e.run.partitionCount ? t(`，已完成 ${num(e.run.completedPartitionCount)} / ${num(e.run.partitionCount)}`, `: ${num(e.run.completedPartitionCount)} of ${num(e.run.partitionCount)} done`) : "";
+        return e.run.mode === "MODE_BOOTSTRAP" || unfilled(p)
+          ? { tone: "run", text: t(`${name}正在首次填充${done}。`, `${name} is being filled for the first time${done}.`) }
+          : { tone: "run", text: t(`${name} ${d} 正在更新${done}。`, `${name}: ${d} is being updated${done}.`) };
       }
+      if (unfilled(p)) return { tone: "idle", text: t(`${name}还没有数据：开始第一次运行来填充它。`, `${name} has no data yet: start the first run to fill it.`) };
       return { tone: "warn", text: t(`${name} ${d} 的数据不完整。`, `${name}: ${d} is not complete.`) };
     case "not_due":
       return { tone: "idle", text: t(`${d} 的数据还没到发布时间。`, `${d} is not due yet.`) };
@@ -125,26 +131,29 @@ function headline(evenings: Map<string, Evening>, status: PoolStatus[] | undefin
   return { tone: "ok", text: date ? t(`${named(date)} 的数据完整。`, `All data of ${named(date)} is complete.`) : t("没有需要更新的内容。", "There is nothing to update.") };
 }
 
-function PoolCard({ p, e, live, empty }: { p: PoolStatus; e?: Evening; live: Live<{ coverages: Coverage[] }>; empty?: boolean }) {
+/** Whether no run of a pool has ended with data yet. */
+const unfilled = (p?: PoolStatus): boolean => !!p && !p.lastRun && p.moduleDates.every((m) => !m.tradeDate);
+
+function PoolCard({ p, e, live, refresh, told, empty }: { p: PoolStatus; e?: Evening; live: Live<{ coverages: Coverage[] }>; refresh: () => void; told: boolean; empty?: boolean }) {
   const id = poolId(p.pool);
   const run = p.currentRun;
   const tone: Tone = p.paused ? "hold" : run ? "run" : e?.verdict === "whole" ? "ok" : e?.verdict === "blocked" ? "bad" : e?.verdict === "not_whole" ? "warn" : "idle";
   return (
     <section class={"card pool " + tone} data-pool={id} data-verdict={e?.verdict}>
-      <h2><Mark tone={tone} />{poolName(p.pool)} {poolName(p.pool) !== id && <small>{id}</small>}</h2>
-      {live.error && !live.data ? <Failure error={live.error} retry={live.refresh} /> : <p class="verdict">{sentence(p, e, empty)}</p>}
+      <h2><Mark tone={tone} />{poolName(p.pool)} {poolName(p.pool) !== id && <code class="dim">{id}</code>}</h2>
+      {live.error && !live.data ? (told ? <p class="dim">{t("现在不知道存有哪些数据。", "What is stored is not known now.")}</p> : <Failure error={live.error} retry={live.refresh} />) : <p class="verdict">{sentence(p, e, empty)}</p>}
       {live.error && live.data && <p class="stale" role="status"><Mark tone="warn" />{t("判断依据为 ", "Based on data from ")}<When at={live.at} />{t("，之后采集器或编排器没有应答。", "; there has been no response since.")}</p>}
       {run && (
         <div class="progress-line">
           <progress max={Math.max(1, run.partitionCount)} value={run.completedPartitionCount} aria-label={t("进度", "Progress")} />
-          <span class="num">{num(run.completedPartitionCount)} / {num(run.partitionCount)}</span>
+          <span class="num">{run.partitionCount ? `${num(run.completedPartitionCount)} / ${num(run.partitionCount)}` : runState(run).text}</span>
           <RunLink id={run.runId} />
         </div>
       )}
-      {e && e.issues.length > 0 && <Issues list={e.issues.slice(0, 3)} />}
+      {e && <Issues list={e.issues} most={3} />}
       <p class="buttons">
         {p.paused ? (
-          <Act label={t("恢复", "Resume")} tone="primary" method="POST" path={`/v1/pools/${id}:resume`} body={{ note: "" }} cli={`afterbell resume ${id}`} ask={t(`恢复${poolName(p.pool)}：被暂停的运行先重新检查，再继续。`, `Resume ${poolName(p.pool)}: a paused run is checked again, then goes on.`)} done={live.refresh} />
+          <Act label={t("恢复", "Resume")} tone="primary" method="POST" path={`/v1/pools/${id}:resume`} body={{ note: "" }} cli={`afterbell resume ${id}`} ask={t(`恢复${poolName(p.pool)}：被暂停的运行先重新检查，再继续。`, `Resume ${poolName(p.pool)}: a paused run is checked again, then goes on.`)} done={refresh} />
         ) : empty ? <a class="button primary" href={to("targets")}>{t("添加代码", "Add symbols")}</a>
           : e?.verdict === "blocked" ? <a class="button primary" href={to("preflight", "", { pool: id })}>{t("预检并运行", "Check and run")}</a>
           : e?.verdict === "not_whole" && !run ? <a class="button primary" href={to("preflight", "", { pool: id })}>{t("现在运行", "Run now")}</a> : null}
@@ -166,17 +175,17 @@ function sentence(p: PoolStatus, e: Evening | undefined, empty?: boolean): Compo
   const of = e.counted.length + e.pending.length;
   const d = e.date ? named(e.date) : "";
   const pause = p.paused ? t(`已暂停${p.note ? `（${p.note}）` : ""}。`, `Paused${p.note ? ` (${p.note})` : ""}. `) : "";
-  const next = e.next && !p.currentRun ? t(`下次获取：${shanghai(e.next).slice(5, 16)}。`, ` It is fetched next at ${shanghai(e.next).slice(5, 16)}.`) : "";
+  const next = e.next && !p.currentRun ? <>{t("下次获取：上海时间 ", " It is fetched next at ")}<When at={e.next} seconds={false} />{t("。", " (Shanghai).")}</> : "";
   const names = [...new Set(e.lacking.map((c) => dataset(c.datasetId)))].join(t("、", ", "));
   switch (e.verdict) {
     case "whole":
-      return pause + t(`${d}：${whole} 个数据集全部完整。`, `${d}: all ${count(whole, "", "dataset")} complete.`);
+      return pause + t(`${d}：${whole} 个数据集全部完整。`, whole === 1 ? `${d}: the only dataset is complete.` : `${d}: all ${whole} datasets are complete.`);
     case "not_due":
-      return pause + t(`${d}：还没到时间，已有 ${whole} / ${of}。`, `${d}: not due yet, ${whole} of ${of} there.`) + next;
+      return <>{pause}{t(`${d}：还没到时间，已有 ${whole} / ${of}。`, `${d}: not due yet, ${whole} of ${of} there.`)}{next}</>;
     case "blocked":
-      return pause + t(`${d}：缺少 ${names}，而且检查没有通过。`, `${d}: ${names} missing, and a check blocks the run.`) + next;
+      return <>{pause}{t(`${d}：缺少 ${names}，而且检查没有通过。`, `${d}: ${names} missing, and a check blocks the run.`)}{next}</>;
     default:
-      return pause + t(`${d}：完整 ${whole} / ${of}${names ? `，缺 ${names}` : ""}。`, `${d}: ${whole} of ${of} complete${names ? `, missing ${names}` : ""}.`) + next;
+      return <>{pause}{t(`${d}：完整 ${whole} / ${of}${names ? `，缺 ${names}` : ""}。`, `${d}: ${whole} of ${of} complete${names ? `, missing ${names}` : ""}.`)}{next}</>;
   }
 }
 
@@ -187,7 +196,7 @@ function Expected({ domains, coverage, evenings }: { domains: DomainSetting[]; c
   if (!rows.length) return <Empty>{t("没有启用的模块。", "No module is enabled.")}</Empty>;
   return (
     <div class="scroll"><table>
-      <thead><tr><th>{t("从", "From")}</th><th>{t("数据集", "Dataset")}</th>{pools.map((p) => <th key={p}>{poolName(p)} {date.slice(5)}</th>)}</tr></thead>
+      <thead><tr><ZoneHead>{t("从", "From")}</ZoneHead><th>{t("数据集", "Dataset")}</th>{pools.map((p) => <th key={p}>{poolName(p)} {date.slice(5)}</th>)}</tr></thead>
       <tbody>
         {rows.map(([id, clock]) => (
           <tr key={id}>
@@ -217,7 +226,7 @@ function Freshness({ pools: list, coverage, domains }: { pools: PoolStatus[]; co
       <tbody>
         {ids.map((id) => (
           <tr key={id}>
-            <td>{moduleName(id, title(id))} <code class="dim">{id}</code></td>
+            <td><a href={to("modules", id)}>{moduleName(id, title(id))}</a> <code class="dim">{id}</code></td>
             {list.map((p) => {
               const m = p.moduleDates.find((x) => x.moduleId === id);
               if (!m) return <td key={p.pool} class="dim">–</td>;
@@ -227,7 +236,7 @@ function Freshness({ pools: list, coverage, domains }: { pools: PoolStatus[]; co
               const far = coverage[p.pool]!.data && m.tradeDate < judgeFrom(now.peek());
               return (
                 <td key={p.pool}>
-                  <Mark tone={behind ? "warn" : "ok"} /> <span class="num nowrap">{m.tradeDate}</span>{" "}
+                  <span class="num nowrap"><Mark tone={behind ? "warn" : "ok"} /> {m.tradeDate}</span>{" "}
                   <span class="dim">{behind ? t(`落后 ${far ? "超过 " : ""}${behind} 个交易日`, `${far ? "more than " : ""}${count(behind, "", "trading day")} behind`) : t("最新", "up to date")}</span>
                 </td>
               );
