@@ -1,6 +1,7 @@
 package tusharesim
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -268,11 +269,11 @@ func (s *Sim) control() http.Handler {
 		if err := decode(r, &x); err != nil {
 			return nil, err
 		}
-		l, err := time.ParseDuration(or(x.Latency, "0s"))
+		l, err := time.ParseDuration(cmp.Or(x.Latency, "0s"))
 		if err != nil {
 			return nil, err
 		}
-		j, err := time.ParseDuration(or(x.Jitter, "0s"))
+		j, err := time.ParseDuration(cmp.Or(x.Jitter, "0s"))
 		if err != nil {
 			return nil, err
 		}

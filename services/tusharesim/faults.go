@@ -1,6 +1,7 @@
 package tusharesim
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -343,7 +344,7 @@ func (f *Fault) covered(api *spec.API, p map[string]string) bool {
 	if f.Kind == FlippedDay {
 		return true
 	}
-	first, last := f.TradeDate, or(f.EndDate, f.TradeDate)
+	first, last := f.TradeDate, cmp.Or(f.EndDate, f.TradeDate)
 	if d := p["trade_date"]; d != "" {
 		return d >= first && d <= last
 	}

@@ -1,6 +1,7 @@
 package tusharesim
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"errors"
@@ -234,7 +235,7 @@ func (s *Sim) admit(req request, api *spec.API, fault *Fault) *refusal {
 		return badParameter
 	case LongList:
 		if fault.Mode != ModeCut {
-			return &refusal{orInt(fault.Code, CodeBadParameter), or(fault.Text, MsgBadParameter)}
+			return &refusal{orInt(fault.Code, CodeBadParameter), cmp.Or(fault.Text, MsgBadParameter)}
 		}
 	case AnyCode:
 		return &refusal{fault.Code, fault.Text}

@@ -1,6 +1,7 @@
 package tusharesim
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -245,9 +246,9 @@ func (s *Sim) collectSnapshot(p *plan, v view) error {
 	market := ""
 	switch q.api.ID {
 	case spec.FundBasic:
-		market = or(q.params["market"], "E")
+		market = cmp.Or(q.params["market"], "E")
 	case spec.TradeCal:
-		market = or(q.params["exchange"], "SSE")
+		market = cmp.Or(q.params["exchange"], "SSE")
 	}
 	t, err := s.snapshot(q.api, market, v.today)
 	if err != nil {
@@ -316,18 +317,11 @@ func filter(q *query, codes []string) func(*table.Meta, []string) bool {
 		status := in(q.params["status"])
 		return func(m *table.Meta, _ []string) bool { return status(m.Status) && code(m.Code) && name(m.Name) }
 	}
-	status, exchange, market := in(or(q.params["list_status"], "L")), in(q.params["exchange"]), in(q.params["market"])
+	status, exchange, market := in(cmp.Or(q.params["list_status"], "L")), in(q.params["exchange"]), in(q.params["market"])
 	hs, at := in(q.params["is_hs"]), slices.IndexFunc(q.api.Columns, func(c spec.Column) bool { return c.Name == "is_hs" })
 	return func(m *table.Meta, cells []string) bool {
 		return status(m.Status) && exchange(m.Exchange) && market(m.Market) && code(m.Code) && name(m.Name) && hs(strings.Trim(cells[at], `"`))
 	}
-}
-
-func or(a, b string) string {
-	if a != "" {
-		return a
-	}
-	return b
 }
 
 // appendRows writes the rows of a plan, comma separated.

@@ -1,6 +1,7 @@
 package tusharesim
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -181,7 +182,7 @@ func (f *Fault) on(day int32) bool {
 		return true
 	}
 	text := calendar.Text(day)
-	return text >= f.TradeDate && text <= or(f.EndDate, f.TradeDate)
+	return text >= f.TradeDate && text <= cmp.Or(f.EndDate, f.TradeDate)
 }
 
 // choose returns the test of which rows of a reply a fault is about.

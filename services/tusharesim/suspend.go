@@ -1,6 +1,7 @@
 package tusharesim
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -34,10 +35,10 @@ func (s *Sim) Suspend(x Suspension) ([]string, error) {
 		return nil, errors.New("suspension: recorded data cannot be suspended, because its pre_close would not follow")
 	}
 	from, ok1 := calendar.Parse(x.TradeDate)
-	to, ok2 := calendar.Parse(or(x.EndDate, x.TradeDate))
+	to, ok2 := calendar.Parse(cmp.Or(x.EndDate, x.TradeDate))
 	switch {
 	case !ok1 || !ok2 || to < from:
-		return nil, fmt.Errorf("suspension: %q to %q is no span of YYYYMMDD", x.TradeDate, or(x.EndDate, x.TradeDate))
+		return nil, fmt.Errorf("suspension: %q to %q is no span of YYYYMMDD", x.TradeDate, cmp.Or(x.EndDate, x.TradeDate))
 	case !(x.Share >= 0 && x.Share <= 1):
 		return nil, fmt.Errorf("suspension: share %v is not between 0 and 1", x.Share)
 	case len(x.Codes) == 0 && x.Share == 0 && x.Exchange == "":

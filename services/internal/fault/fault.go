@@ -103,12 +103,6 @@ func ReasonOf(err error) Reason {
 // Is reports whether err has the reason.
 func Is(err error, r Reason) bool { return ReasonOf(err) == r }
 
-// ClassOf is the class of an error's reason.
-func ClassOf(err error) Class {
-	d, _ := Describe(ReasonOf(err))
-	return d.Class
-}
-
 func pairs(kv []string) map[string]string {
 	if len(kv) == 0 {
 		return nil

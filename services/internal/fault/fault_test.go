@@ -46,8 +46,8 @@ func TestPermanentReasonsEndWithACommand(t *testing.T) {
 
 func TestWrapKeepsCauseAndReason(t *testing.T) {
 	err := fmt.Errorf("outer: %w", Wrap(io.ErrUnexpectedEOF, ProviderUnavailable, "The reply was cut short.", "api", "daily"))
-	if !errors.Is(err, io.ErrUnexpectedEOF) || !Is(err, ProviderUnavailable) || ClassOf(err) != Transient {
-		t.Errorf("reason %s, class %s", ReasonOf(err), ClassOf(err))
+	if !errors.Is(err, io.ErrUnexpectedEOF) || !Is(err, ProviderUnavailable) || ReasonOf(err).Class() != Transient {
+		t.Errorf("reason %s, class %s", ReasonOf(err), ReasonOf(err).Class())
 	}
 	issue := IssueOf(err)
 	if issue.Severity != Retry || issue.Meta["api"] != "daily" || issue.Remedy == "" {

@@ -152,6 +152,15 @@ func Describe(r Reason) (d Description, ok bool) {
 	return d, ok
 }
 
+// Class is what the reason asks for next: Notice for one that is not in the list, as a
+// newer release may have stored it.
+func (r Reason) Class() Class {
+	if d, ok := Describe(r); ok {
+		return d.Class
+	}
+	return Notice
+}
+
 // Reasons lists every reason in the order of the contract's enum.
 func Reasons() []Reason {
 	all := make([]Reason, len(entries))

@@ -50,7 +50,8 @@ func DialSecure(addr string, sec Security, extra ...grpc.DialOption) (*grpc.Clie
 	}, extra...)...)
 }
 
-// DialPlain is Dial with errors as the statuses they came as.
+// DialPlain is Dial with errors as the statuses they came as, which tests of a server
+// look at.
 func DialPlain(addr string, extra ...grpc.DialOption) (*grpc.ClientConn, error) {
 	return dial(addr, Security{}, extra...)
 }

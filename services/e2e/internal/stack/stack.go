@@ -1,6 +1,7 @@
 package stack
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"path/filepath"
@@ -72,16 +73,9 @@ func (s *Stack) start(ctx context.Context) error {
 
 func (s *Stack) log(name string) string { return filepath.Join(s.Config.Data, "logs", name+".log") }
 
-func or(value, fallback string) string {
-	if value != "" {
-		return value
-	}
-	return fallback
-}
-
 // StartSim starts the simulator, at its former address after the first time.
 func (s *Stack) StartSim(ctx context.Context) (err error) {
-	args := append([]string{"--addr", or(s.Config.SimAddr, anyPort)}, s.Config.SimFlags...)
+	args := append([]string{"--addr", cmp.Or(s.Config.SimAddr, anyPort)}, s.Config.SimFlags...)
 	if s.Sim, err = Start(ctx, s.Config.Bin, "tushare-sim", s.log("tushare-sim"), args, s.Config.Env, ""); err != nil {
 		return err
 	}
@@ -91,13 +85,13 @@ func (s *Stack) StartSim(ctx context.Context) (err error) {
 
 // SimURL is the base URL of the provider in use.
 func (s *Stack) SimURL() string {
-	return or(s.Config.ProviderURL, "http://"+s.Config.SimAddr)
+	return cmp.Or(s.Config.ProviderURL, "http://"+s.Config.SimAddr)
 }
 
 // StartWorker starts the worker, at its former address after the first time.
 func (s *Stack) StartWorker(ctx context.Context) (err error) {
 	args := append([]string{
-		"--data-dir", s.Config.Data, "--grpc-addr", or(s.Config.WorkerAddr, anyPort), "--tushare-url", s.SimURL(),
+		"--data-dir", s.Config.Data, "--grpc-addr", cmp.Or(s.Config.WorkerAddr, anyPort), "--tushare-url", s.SimURL(),
 	}, s.Config.WorkerFlags...)
 	listens := []string{"grpc"}
 	if s.Config.MetricsAddr != "" {
@@ -118,7 +112,7 @@ func (s *Stack) StartWorker(ctx context.Context) (err error) {
 func (s *Stack) StartOrchestrator(ctx context.Context) (err error) {
 	args := append([]string{
 		"--data-dir", s.Config.Data, "--worker-addr", s.Config.WorkerAddr,
-		"--grpc-addr", or(s.Config.GRPCAddr, anyPort), "--http-addr", or(s.Config.HTTPAddr, anyPort),
+		"--grpc-addr", cmp.Or(s.Config.GRPCAddr, anyPort), "--http-addr", cmp.Or(s.Config.HTTPAddr, anyPort),
 	}, s.Config.OrchestratorFlags...)
 	if s.Orchestrator, err = Start(ctx, s.Config.Bin, "orchestrator", s.log("orchestrator"), args, s.Config.Env, "grpc", "http"); err != nil {
 		return err

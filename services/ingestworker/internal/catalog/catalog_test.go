@@ -106,10 +106,10 @@ func TestOneActiveSource(t *testing.T) {
 }
 
 func TestTargetsSelectByKind(t *testing.T) {
-	if m := LookupModule("etf.daily_quote"); m.Concerns(market.Stock) || !m.Concerns(market.ETF) || m.Snapshot() {
+	if m := LookupModule("etf.daily_quote"); !slices.Equal(m.Kinds, []market.Kind{market.ETF}) || m.Snapshot() {
 		t.Errorf("%+v", m)
 	}
-	if m := LookupModule("stock.reference"); !m.Concerns(market.Stock) || !m.Concerns(market.ETF) || !m.Snapshot() || m.Holds(market.Targets) {
+	if m := LookupModule("stock.reference"); len(m.Kinds) > 0 || !m.Snapshot() || m.Holds(market.Targets) {
 		t.Errorf("%+v", m)
 	}
 }

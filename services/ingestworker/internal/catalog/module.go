@@ -77,11 +77,6 @@ type Module struct {
 // Holds reports whether a pool selects the module.
 func (m *Module) Holds(p market.Pool) bool { return slices.Contains(m.Pools, p) }
 
-// Concerns reports whether the module has data of a kind of instrument.
-func (m *Module) Concerns(k market.Kind) bool {
-	return len(m.Kinds) == 0 || slices.Contains(m.Kinds, k)
-}
-
 // Snapshot reports whether every dataset of the module is a reference.
 func (m *Module) Snapshot() bool {
 	for _, id := range m.Datasets {

@@ -425,8 +425,7 @@ func (l *loop) follow(u *run.Update, partitions []run.Partition, around run.Surr
 	judged := *r
 	if judged.RetryAt = verdict; !verdict.IsZero() { // the verdict was RETRY: what only a person can change is not what held it back
 		judged.Issues = slices.DeleteFunc(slices.Clone(r.Issues), func(i fault.Issue) bool {
-			d, _ := fault.Describe(i.Reason)
-			return d.Class == fault.Permanent
+			return i.Reason.Class() == fault.Permanent
 		})
 	}
 	next, ok := run.FollowUp(judged, partitions, around)

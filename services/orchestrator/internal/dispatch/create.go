@@ -39,7 +39,7 @@ func (d *Dispatcher) Create(ctx context.Context, req CreateRequest) ([]run.Run, 
 		}
 		if before != "" {
 			return nil, fault.New(fault.RequestIDReused,
-				fmt.Sprintf("The request_id %.80q was already used by a different request.", req.RequestID), "request_id", clip(req.RequestID))
+				fmt.Sprintf("The request_id %.80q was already used by a different request.", req.RequestID), "request_id", fault.Clip(req.RequestID, fault.MaxMeta))
 		}
 	}
 	facts, err := d.cfg.Preflight.Facts(ctx, nil)
@@ -204,14 +204,6 @@ func hashOf(req CreateRequest) string {
 	}
 	sum := sha256.Sum256(text)
 	return hex.EncodeToString(sum[:])
-}
-
-// clip bounds what a caller sent before it is repeated in metadata.
-func clip(s string) string {
-	if len(s) > 80 {
-		return s[:80]
-	}
-	return s
 }
 
 // Plan answers what Create would do, and records nothing. It asks the worker, and

@@ -39,7 +39,7 @@ func (d *Dispatcher) Resume(ctx context.Context, pool market.Pool, note string) 
 func (d *Dispatcher) hold(ctx context.Context, pool market.Pool, paused bool, note string) (PoolStatus, error) {
 	l, ok := d.loops[pool]
 	if !ok {
-		return PoolStatus{}, fault.New(fault.NotFound, fmt.Sprintf("There is no pool %.40q.", string(pool)), "kind", "pool", "id", clip(string(pool)))
+		return PoolStatus{}, fault.New(fault.NotFound, fmt.Sprintf("There is no pool %.40q.", string(pool)), "kind", "pool", "id", fault.Clip(string(pool), fault.MaxMeta))
 	}
 	if _, err := ask(ctx, l, func() (struct{}, error) { return struct{}{}, l.setHold(ctx, paused, note) }); err != nil {
 		return PoolStatus{}, err
@@ -60,7 +60,7 @@ func (d *Dispatcher) Delete(ctx context.Context, runID string) error {
 // PoolStatus tells a pool's state from the ledger.
 func (d *Dispatcher) PoolStatus(ctx context.Context, pool market.Pool) (PoolStatus, error) {
 	if _, ok := d.loops[pool]; !ok {
-		return PoolStatus{}, fault.New(fault.NotFound, fmt.Sprintf("There is no pool %.40q.", string(pool)), "kind", "pool", "id", clip(string(pool)))
+		return PoolStatus{}, fault.New(fault.NotFound, fmt.Sprintf("There is no pool %.40q.", string(pool)), "kind", "pool", "id", fault.Clip(string(pool), fault.MaxMeta))
 	}
 	hold, err := d.cfg.Ledger.PauseState(ctx, pool)
 	if err != nil {

@@ -315,8 +315,7 @@ func (l *loop) failed(p *part, issues []fault.Issue) {
 			return
 		}
 	}
-	d, _ := fault.Describe(worst.Reason)
-	if d.Class != fault.Transient {
+	if worst.Reason.Class() != fault.Transient {
 		return
 	}
 	if p.tries++; p.tries < l.d.cfg.Timing.Attempts {

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"regexp"
@@ -54,7 +55,7 @@ func misfit(m protoreflect.Message, object []byte, path string) (field, problem 
 				shown = "what was sent" // it may be the secret alone
 			}
 		}
-		return or(path, "body"), fmt.Sprintf("%s is not an object; its fields are %s", shown, fieldNames(md))
+		return cmp.Or(path, "body"), fmt.Sprintf("%s is not an object; its fields are %s", shown, fieldNames(md))
 	}
 	given := map[protoreflect.Name]bool{}
 	for dec.More() {
@@ -169,11 +170,4 @@ func join(path, name string) string {
 		return name
 	}
 	return path + "." + name
-}
-
-func or(text, fallback string) string {
-	if text == "" {
-		return fallback
-	}
-	return text
 }

@@ -107,12 +107,7 @@ func requestFault(message string) error {
 	return fault.Invalid("request", "%s", clip(message))
 }
 
-func clip(s string) string {
-	if len(s) > maxMessage {
-		return strings.ToValidUTF8(s[:maxMessage], "") + "…"
-	}
-	return s
-}
+func clip(s string) string { return fault.Clip(s, maxMessage) }
 
 // httpCode is the HTTP code of a status: google.rpc.Code's own mapping.
 func httpCode(s *status.Status) int { return runtime.HTTPStatusFromCode(s.Code()) }

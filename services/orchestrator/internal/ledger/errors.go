@@ -19,12 +19,8 @@ func notFound(kind, id string) error {
 	return fault.New(fault.NotFound, fmt.Sprintf("There is no %s %.80q.", kind, id), "kind", kind, "id", clip(id))
 }
 
-func clip(s string) string {
-	if len(s) > 80 {
-		return s[:80]
-	}
-	return s
-}
+// clip bounds what a caller sent before it is repeated.
+func clip(s string) string { return fault.Clip(s, fault.MaxMeta) }
 
 // failed gives an error of the file a reason. Faults and the end of the caller's
 // context pass as they are; the cause stays for the log.

@@ -18,9 +18,7 @@ import (
 	"net/http"
 	"net/url"
 	"strconv"
-	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/afterbell/afterbell/services/orchestrator/internal/notice"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/notify"
@@ -204,17 +202,4 @@ func sign(key, text string) []byte {
 	mac := hmac.New(sha256.New, []byte(key))
 	io.WriteString(mac, text)
 	return mac.Sum(nil)
-}
-
-// clip shortens a text to some bytes, between characters.
-func clip(text string, most int) string {
-	if len(text) <= most {
-		return text
-	}
-	const dots = "…"
-	cut := most - len(dots)
-	for cut > 0 && !utf8.RuneStart(text[cut]) {
-		cut--
-	}
-	return strings.TrimSpace(text[:cut]) + dots
 }

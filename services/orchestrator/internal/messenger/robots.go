@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/notice"
 )
 
@@ -68,7 +69,7 @@ func (m *Messenger) dingTalk(ctx context.Context, c notice.Channel, text string)
 	a, err := m.post(ctx, address.String(), struct {
 		Type string   `json:"msgtype"`
 		Text textBody `json:"text"`
-	}{"text", textBody{clip(text, dingTalkMost)}}, nil)
+	}{"text", textBody{fault.Clip(text, dingTalkMost)}}, nil)
 	if err != nil {
 		return err
 	}
@@ -80,7 +81,7 @@ func (m *Messenger) weCom(ctx context.Context, c notice.Channel, text string) er
 	a, err := m.post(ctx, string(c.URL), struct {
 		Type string   `json:"msgtype"`
 		Text textBody `json:"text"`
-	}{"text", textBody{clip(text, weComMost)}}, nil)
+	}{"text", textBody{fault.Clip(text, weComMost)}}, nil)
 	if err != nil {
 		return err
 	}
@@ -98,7 +99,7 @@ func (m *Messenger) feishu(ctx context.Context, c notice.Channel, text string) e
 			Text string `json:"text"`
 		} `json:"content"`
 	}{Type: "text"}
-	body.Content.Text = clip(text, feishuMost)
+	body.Content.Text = fault.Clip(text, feishuMost)
 	if c.Secret != "" {
 		body.Timestamp = strconv.FormatInt(m.now().Unix(), 10)
 		body.Sign = base64.StdEncoding.EncodeToString(sign(body.Timestamp+"\n"+string(c.Secret), ""))
@@ -144,7 +145,7 @@ func (m *Messenger) telegram(ctx context.Context, c notice.Channel, text string)
 	a, err := m.post(ctx, fmt.Sprintf("%s/bot%s/sendMessage", base, string(c.Secret)), struct {
 		Chat string `json:"chat_id"`
 		Text string `json:"text"`
-	}{c.Chat, clip(text, telegramMost)}, nil)
+	}{c.Chat, fault.Clip(text, telegramMost)}, nil)
 	if err != nil {
 		return err
 	}
@@ -175,7 +176,7 @@ func (m *Messenger) slack(ctx context.Context, c notice.Channel, text string) er
 	escaped := strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(text)
 	a, err := m.post(ctx, string(c.URL), struct {
 		Text string `json:"text"`
-	}{clip(escaped, slackMost)}, nil)
+	}{fault.Clip(escaped, slackMost)}, nil)
 	if err != nil {
 		return err
 	}

@@ -17,9 +17,8 @@ import (
 
 // Values of labels, all of them, so that each counter is there with 0 before it counts.
 var (
-	outcomes = []run.Outcome{run.Succeeded, run.Partial, run.Blocked, run.Failed, run.Cancelled, run.Unchanged}
-	stages   = []run.Stage{run.StageToken, run.StagePreflight, run.StageReadiness, run.StageAnalysisInit}
-	changes  = []string{"new", "changed", "gone"}
+	stages  = []run.Stage{run.StageToken, run.StagePreflight, run.StageReadiness, run.StageAnalysisInit}
+	changes = []string{"new", "changed", "gone"}
 )
 
 // none is the label of what has no such value: a run that no check stopped, a partition
@@ -53,7 +52,7 @@ func NewCounts(r prometheus.Registerer) *Counts {
 		}, []string{"pool"}),
 	}
 	for _, p := range market.Pools() {
-		for _, o := range outcomes {
+		for _, o := range run.Outcomes() {
 			if o != run.Blocked {
 				c.runs.WithLabelValues(string(p), string(o), none)
 			}

@@ -174,7 +174,7 @@ func (s *Standing) runs(ctx context.Context, gauge func(*prometheus.Desc, float6
 	for _, p := range market.Pools() {
 		pool := string(p)
 		if last, ok, err := s.cfg.Ledger.LastFinished(ctx, p); told("last_run_outcome", err) && ok {
-			for _, o := range outcomes {
+			for _, o := range run.Outcomes() {
 				gauge(lastOutcome, number(last.Outcome == o), pool, string(o))
 			}
 			gauge(lastEnd, stamp(last.FinishedAt), pool)

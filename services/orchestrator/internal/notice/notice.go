@@ -94,8 +94,7 @@ func (p PoolState) permanent() bool {
 }
 
 func isPermanent(r fault.Reason) bool {
-	d, ok := fault.Describe(r)
-	return ok && d.Class == fault.Permanent
+	return r.Class() == fault.Permanent
 }
 
 // rank orders states: the higher, the worse.

@@ -55,8 +55,10 @@ func (n Notice) todo(l Language) string {
 		if !p.permanent() || p.Remedy == "" || !slices.Contains(n.Changed, p.Pool) && n.Kind != Evening {
 			continue
 		}
-		text := fmt.Sprintf(say(" Type: %s", "请执行：%s"), fault.CommandIn(p.Remedy))
-		if fault.CommandIn(p.Remedy) == "" {
+		var text string
+		if command := fault.CommandIn(p.Remedy); command != "" {
+			text = fmt.Sprintf(say(" Type: %s", "请执行：%s"), command)
+		} else {
 			_, zh := fault.Chinese(p.Reason, nil, p.Remedy)
 			text = " " + say(p.Remedy, cmp.Or(zh, p.Remedy))
 		}
@@ -106,21 +108,12 @@ func words(l Language) func(en, zh string) string {
 func (n Notice) clauses(l Language, changed bool) string {
 	var parts []string
 	for _, p := range n.Pools {
-		if changed && !n.changed(p.Pool) {
+		if changed && !slices.Contains(n.Changed, p.Pool) {
 			continue
 		}
 		parts = append(parts, p.clause(l))
 	}
 	return strings.Join(parts, words(l)("; ", "；"))
-}
-
-func (n Notice) changed(pool market.Pool) bool {
-	for _, c := range n.Changed {
-		if c == pool {
-			return true
-		}
-	}
-	return false
 }
 
 // clause says how a pool stands, and what follows.

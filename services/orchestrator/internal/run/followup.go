@@ -192,14 +192,13 @@ func Superseded(queued []Run, f Run) (needless []Run, serves *Run) {
 func (r Run) calls(partitions []Partition) (map[fault.Reason]fault.Issue, map[fault.Class]bool) {
 	issues, found := map[fault.Reason]fault.Issue{}, map[fault.Class]bool{}
 	add := func(i fault.Issue) {
-		d, ok := fault.Describe(i.Reason)
-		if !ok || i.Severity <= fault.Warning && i.Reason != fault.Interrupted {
+		if i.Severity <= fault.Warning && i.Reason != fault.Interrupted {
 			return
 		}
 		if before, seen := issues[i.Reason]; !seen || i.RetryAt.After(before.RetryAt) {
 			issues[i.Reason] = i
 		}
-		found[d.Class] = true
+		found[i.Reason.Class()] = true
 	}
 	for _, i := range r.Issues {
 		add(i)
@@ -221,8 +220,7 @@ func (r Run) calls(partitions []Partition) (map[fault.Reason]fault.Issue, map[fa
 
 func worstOf(issues map[fault.Reason]fault.Issue, c fault.Class) (worst fault.Issue) {
 	for _, i := range issues {
-		d, _ := fault.Describe(i.Reason)
-		if d.Class != c {
+		if i.Reason.Class() != c {
 			continue
 		}
 		// By reason among equals, so that the same facts give the same sentence.
@@ -270,7 +268,7 @@ func (r Run) publish(partitions []Partition, s Surroundings, blockedLater bool, 
 		newest = lastOpen(s.Calendar, s.Now)
 	}
 	waiting := held && blockedLater && slices.ContainsFunc(r.Issues, func(i fault.Issue) bool {
-		return i.Severity > fault.Warning && (r.Outcome == Blocked || slices.Contains(r.Meta.BlockedModules, i.Module)) && classOf(i) == fault.Later
+		return i.Severity > fault.Warning && (r.Outcome == Blocked || slices.Contains(r.Meta.BlockedModules, i.Module)) && i.Reason.Class() == fault.Later
 	})
 	gap, oldest := market.NoDate, OpenBefore(s.Calendar, newest, chaseDays)
 	var late []string
@@ -364,14 +362,6 @@ func OpenBefore(c slot.Calendar, d market.Date, n int) market.Date {
 		}
 	}
 	return d
-}
-
-func classOf(i fault.Issue) fault.Class {
-	d, ok := fault.Describe(i.Reason)
-	if !ok {
-		return fault.Notice
-	}
-	return d.Class
 }
 
 func latest(times ...time.Time) (last time.Time) {

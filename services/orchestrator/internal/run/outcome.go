@@ -98,8 +98,8 @@ func classes(p *Partition) map[fault.Class]bool {
 		found[fault.Later] = true
 	}
 	for _, i := range p.Issues {
-		if d, ok := fault.Describe(i.Reason); ok && d.Class != fault.Notice {
-			found[d.Class] = true
+		if c := i.Reason.Class(); c != fault.Notice {
+			found[c] = true
 		}
 	}
 	return found

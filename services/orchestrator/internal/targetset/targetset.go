@@ -240,7 +240,8 @@ func missing(a, b []Target) []string {
 	return out
 }
 
-// Explicit is a default set of symbols that do not end.
+// Explicit is a default set of symbols that do not end. The tests of several packages
+// begin with one.
 func Explicit(symbols ...string) Set { return Make(Default, "", Entries(symbols, time.Time{})) }
 
 // Entries are symbols that all end at one time; the zero time means never.
