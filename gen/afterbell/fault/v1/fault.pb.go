@@ -176,8 +176,8 @@ const (
 	// ErrorInfo.metadata: {"dataset", "trade_date", "expected_count"}. Class:
 	// later.
 	Reason_REASON_EMPTY_ANSWER Reason = 30
-	// The provider returned the same incomplete response on three different days,
-	// so it is accepted.
+	// The provider returned the same incomplete response on several days, so it is
+	// accepted.
 	//
 	// ErrorInfo.metadata: {"dataset", "trade_date", "row_count",
 	// "expected_count", "days"}. Class: notice.

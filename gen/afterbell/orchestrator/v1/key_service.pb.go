@@ -159,7 +159,7 @@ type CreateKeyRequest struct {
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
 	// What it may do: ROLE_VIEWER, ROLE_OPERATOR or ROLE_ADMIN. Required.
 	Role v1.Role `protobuf:"varint,2,opt,name=role,proto3,enum=afterbell.auth.v1.Role" json:"role,omitempty"`
-	// How long it works, 1 minute to 3,650 days. Unset means for ever.
+	// How long it works, 1 minute to 3,650 days. Unset means forever.
 	Ttl           *durationpb.Duration `protobuf:"bytes,3,opt,name=ttl,proto3" json:"ttl,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

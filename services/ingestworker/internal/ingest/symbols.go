@@ -513,7 +513,7 @@ func (j *job) keyIssue(v coverage.Verdict, records []coverage.Record) fault.Issu
 		return j.issue(fault.EmptyAnswer, fmt.Sprintf("The provider returned %s without rows for %s, and no data shows why: %s.", j.on(), fault.Count(len(records), "symbol and day", "symbols and days"), list), "expected_count", n)
 	case coverage.AcceptedShort:
 		days := slices.MinFunc(records, func(a, b coverage.Record) int { return cmp.Compare(a.SameDays, b.SameDays) }).SameDays
-		return j.issue(fault.AcceptedShort, fmt.Sprintf("%s has no row for %s; the response was the same on %d days, so it is accepted: %s.", j.on(), fault.Count(len(records), "symbol and day", "symbols and days"), days, list), "row_count", "0", "expected_count", n, "days", fmt.Sprint(days))
+		return j.issue(fault.AcceptedShort, fmt.Sprintf("%s has no row for %s; the response was the same on %s, so it is accepted: %s.", j.on(), fault.Count(len(records), "symbol and day", "symbols and days"), fault.Count(days, "day", "days"), list), "row_count", "0", "expected_count", n, "days", fmt.Sprint(days))
 	}
 	return j.issue(fault.Incomplete, fmt.Sprintf("%s has no rows for %s: %s.", j.on(), fault.Count(len(records), "symbol and day", "symbols and days"), list), "row_count", "0", "expected_count", n)
 }
