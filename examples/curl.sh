@@ -15,8 +15,8 @@ curl -sf "$rest/v1/data/daily_prices.csv?symbols=600519.SH,510300.SH" -o "$into/
 version=$(curl -sfI "$rest/v1/data/daily_prices.csv" | tr -d '\r' | awk -F': ' 'tolower($1) == "x-afterbell-version" {print $2}')
 curl -sf "$rest/v1/data/daily_prices.ndjson?symbols=600519.SH&version=$version" -o "$into/prices.ndjson"
 
-# Only what is complete: 200 with rows, or 412 which says what lacks and when it is asked
-# for next.
+# Only what is complete: 200 with rows, or 412, which says what is missing and when it is
+# fetched next.
 code=$(curl -s -o "$into/complete.csv" -w '%{http_code}' "$rest/v1/data/daily_prices.csv?require=complete&start_date=2000-01-03")
 case $code in
   200) echo "complete since 2000" ;;

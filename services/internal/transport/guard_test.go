@@ -47,7 +47,7 @@ func dialed(t *testing.T, addr string) *grpc.ClientConn {
 }
 
 // A caller that is refused is told so before its request is read, however large that is.
-// Of the others a request is waited for, but not for ever.
+// Of the others a request is waited for, but not forever.
 func TestRefusedBeforeTheRequestIsRead(t *testing.T) {
 	out := &buffer{}
 	log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))

@@ -49,11 +49,11 @@ type kind struct {
 	// begin makes the provider err, and returns what mends it; nil where it mends
 	// itself, or is what the provider has from then on.
 	begin func(s *season) (what string, mend func())
-	// passes marks what no provider does for ever.
+	// passes marks what no provider does forever.
 	passes bool
 }
 
-// trouble is something that goes wrong, until a moment or, without one, for ever.
+// trouble is something that goes wrong, until a moment or, without one, forever.
 type trouble struct {
 	until time.Time
 	mend  func()

@@ -25,7 +25,7 @@ const (
 // it holds settled rows, or which were accepted short, unless anything of it is planned
 // already. When a day was last looked at is what its records tell: each look commits them
 // again, also one that changes nothing. Days that were accepted short take up to half of
-// the looks, so that neither they nor the others wait for ever.
+// the looks, so that neither they nor the others wait forever.
 func rechecks(w PlanRequest, world PoolState, todo []duty, planned []Partition) []Partition {
 	if w.Recheck <= 0 || w.Refetch || w.Start != market.NoDate || w.End != market.NoDate {
 		return nil

@@ -285,7 +285,7 @@ func TestADoubtedAbsenceIsAcceptedAfterTwoDays(t *testing.T) {
 }
 
 // TestAUnitThatChangesForGood: days that agree on each side of a change are not charged in
-// turns for ever. The change is told.
+// turns forever. The change is told.
 func TestAUnitThatChangesForGood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first := market.NewDate(2026, 3, 2) // a Monday
@@ -309,7 +309,7 @@ func TestAUnitThatChangesForGood(t *testing.T) {
 				}
 				told = append(told, issuesOf(out, fault.UnitSuspect)...)
 				if again == 2 && day > first+2 && len(out) > 0 {
-					t.Errorf("%s: %s is fetched for ever: %s", day, out[0].part.ID, out[0].result.Held.Verdict)
+					t.Errorf("%s: %s is fetched forever: %s", day, out[0].part.ID, out[0].result.Held.Verdict)
 				}
 				time.Sleep(15 * time.Minute)
 			}

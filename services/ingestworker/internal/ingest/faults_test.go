@@ -267,7 +267,7 @@ func TestListsThatErr(t *testing.T) {
 	r.sameAsProvider(start, end, everything)
 }
 
-// TestAPageWithoutEnd: an answer that announces more rows for ever is no whole day, and
+// TestAPageWithoutEnd: an answer that announces more rows forever is no whole day, and
 // says so.
 func TestAPageWithoutEnd(t *testing.T) {
 	r := newRig(t, small())

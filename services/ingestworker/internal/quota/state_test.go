@@ -151,7 +151,7 @@ func TestALearntLimitIsTriedAgain(t *testing.T) {
 			t.Errorf("%v: scarce %d per %v, %v", w, n, of, ok)
 		}
 		if _, _, ok := s.Scarce(until.AddDate(0, 0, 7)); ok {
-			t.Errorf("%v: scarce for ever", w)
+			t.Errorf("%v: scarce forever", w)
 		}
 		s.Refuse(until, until, w, scarce)
 		if _, _, ok := s.Scarce(until); ok {

@@ -133,7 +133,7 @@ func (k *Keeper) BySession(cookie, address string) (auth.Caller, auth.Session, e
 }
 
 // Login opens a session for the caller that sent a key, and returns its cookie. Each one is
-// written to the ledger and its audit trail for ever, so a key opens few in a minute;
+// written to the ledger and its audit trail forever, so a key opens few in a minute;
 // TOO_MANY_CALLS refuses more.
 func (k *Keeper) Login(ctx context.Context, key, address string) (caller auth.Caller, s auth.Session, cookie string, err error) {
 	caller, err = k.ByKey(key, auth.ViaConsole, address)

@@ -18,7 +18,7 @@ const refreshTime = 2 * time.Second
 // base is what every service stands on.
 type base struct {
 	Config
-	// changing serialises read-change-write of settings, schedule, domains and targets.
+	// changing serializes read-change-write of settings, schedule, domains and targets.
 	changing sync.Mutex
 	dates    dateCache
 	lists    listCache

@@ -123,7 +123,7 @@ func TestPageTokensBelongToTheirList(t *testing.T) {
 	}
 }
 
-func TestSymbolsAreNormalised(t *testing.T) {
+func TestSymbolsAreNormalized(t *testing.T) {
 	var p problems
 	got := p.symbols("symbols", []string{"600519.sh", " 159915.SZ", "600519.SH", "000001.sz"}, nil, targetset.Set{}, false)
 	if diff := cmp.Diff([]string{"000001.SZ", "159915.SZ", "600519.SH"}, got.symbols); diff != "" || p.err() != nil {

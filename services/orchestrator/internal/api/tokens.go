@@ -49,7 +49,7 @@ func (s *tokenService) changed(ctx context.Context) ([]*orchestratorv1.Token, []
 }
 
 // owner refuses what no token can be stored for, without telling what it is: people put the
-// token itself there by mistake, and the audit trail would keep it for ever.
+// token itself there by mistake, and the audit trail would keep it forever.
 func (s *tokenService) owner(ctx context.Context, domain string) error {
 	f, err := s.facts(ctx)
 	if err != nil {
