@@ -92,9 +92,7 @@ func Start(ctx context.Context, bin, name, logPath string, args, env []string, l
 		select {
 		case <-p.heard:
 		case <-p.done:
-			last := p.Tail()
-			return nil, fmt.Errorf("%s exited immediately (%w); its log is %s; its last line: %s",
-				name, p.err, logPath, last[strings.LastIndexByte(last, '\n')+1:])
+			return nil, fmt.Errorf("%s exited immediately (%w); its log is %s; its last line: %s", name, p.err, logPath, p.lastLine())
 		case <-deadline.C:
 			p.Kill()
 			return nil, fmt.Errorf("%s did not listen within %s: %s", name, startTimeout, p.Tail())
@@ -169,8 +167,12 @@ func (p *Process) Ended() error {
 	if p.ExitCode() < 0 {
 		return err // a signal leaves no time for last words
 	}
+	return fmt.Errorf("%w; its last line: %s", err, p.lastLine())
+}
+
+func (p *Process) lastLine() string {
 	last := p.Tail()
-	return fmt.Errorf("%w; its last line: %s", err, last[strings.LastIndexByte(last, '\n')+1:])
+	return last[strings.LastIndexByte(last, '\n')+1:]
 }
 
 // Done is closed once the process has ended.

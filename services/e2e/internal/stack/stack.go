@@ -19,16 +19,16 @@ type Config struct {
 	Bin string
 	// Data is the data directory of both services; logs go to its folder logs.
 	Data string
-	// SimFlags start the simulator with these flags. Nil with ProviderURL set starts
-	// none.
+	// SimFlags are added to the simulator's own. They do nothing with ProviderURL.
 	SimFlags []string
-	// ProviderURL is used instead of a simulator when not empty.
+	// ProviderURL is the provider to use. Empty starts a simulator.
 	ProviderURL string
 	// WorkerFlags and OrchestratorFlags are added to the services' own.
 	WorkerFlags, OrchestratorFlags []string
 	// Env is added to the environment of every process.
 	Env []string
-	// Ports fixes the addresses instead of choosing free ones: worker, gRPC, HTTP.
+	// WorkerAddr, GRPCAddr and HTTPAddr of the orchestrator, and SimAddr are where to
+	// listen. Empty chooses a free port, which is filled in after the start.
 	WorkerAddr, GRPCAddr, HTTPAddr, SimAddr string
 	// MetricsAddr is where the worker's metrics are served. Empty serves none.
 	MetricsAddr string

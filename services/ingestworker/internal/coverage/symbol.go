@@ -88,12 +88,12 @@ type KeyJudgement struct {
 // not the close of the row before.
 const PreClose = "pre_close"
 
-// How a symbol's day without a row is told from another; a short answer counts as the
-// same while its hash stays.
+// The hashes of the answers for a symbol's day without a row. An answer counts as the same
+// while its hash stays.
 const (
-	noRow      = 1 // there is one way to have no row,
-	badRow     = 2 // and another to have a bad one
-	doubtedRow = 3 // the next row's pre_close tells that one is missing
+	noRow      = 1 // there was no row
+	badRow     = 2 // the row failed a check
+	doubtedRow = 3 // there was no row, and the next row's pre_close tells that one is missing
 	notBegun   = 4 // the dataset begins later, whatever rows others have
 )
 

@@ -127,46 +127,46 @@ type digest struct {
 	line  []byte // room for the next
 }
 
-func (p *digest) add() {
-	h := sha256.Sum256(p.line)
-	for i := range p.sum {
-		p.sum[i] += binary.LittleEndian.Uint64(h[8*i:])
+func (d *digest) add() {
+	h := sha256.Sum256(d.line)
+	for i := range d.sum {
+		d.sum[i] += binary.LittleEndian.Uint64(h[8*i:])
 	}
-	p.lines++
+	d.lines++
 }
 
 // text is the fingerprint. What the lines do not tell is in the salt.
-func (p *digest) text(salt string) string {
-	h := sha256.Sum256(fmt.Append(nil, salt, p.sum))
+func (d *digest) text(salt string) string {
+	h := sha256.Sum256(fmt.Append(nil, salt, d.sum))
 	return hex.EncodeToString(h[:16])
 }
 
 // addRows adds the rows that a record stands for.
-func (p *digest) addRows(r *coverage.Record) {
-	p.line = append(append(p.line[:0], r.Dataset...), '|')
-	p.line = append(append(strconv.AppendInt(p.line, int64(r.Date), 10), '|'), r.Symbol...)
-	p.line = strconv.AppendInt(append(p.line, '|'), r.Rows, 10)
-	p.line = strconv.AppendUint(append(p.line, '|'), r.RowsHash, 10)
-	p.add()
+func (d *digest) addRows(r *coverage.Record) {
+	d.line = append(append(d.line[:0], r.Dataset...), '|')
+	d.line = append(append(strconv.AppendInt(d.line, int64(r.Date), 10), '|'), r.Symbol...)
+	d.line = strconv.AppendInt(append(d.line, '|'), r.Rows, 10)
+	d.line = strconv.AppendUint(append(d.line, '|'), r.RowsHash, 10)
+	d.add()
 }
 
 // addWhole adds everything that a record tells, but by which run and when the partition
 // was looked at.
-func (p *digest) addWhole(r *coverage.Record) {
-	p.line = append(append(append(append(p.line[:0], r.Dataset...), '|'), r.Symbol...), '|')
-	p.line = append(p.line, r.Verdict...)
+func (d *digest) addWhole(r *coverage.Record) {
+	d.line = append(append(append(append(d.line[:0], r.Dataset...), '|'), r.Symbol...), '|')
+	d.line = append(d.line, r.Verdict...)
 	for _, n := range [...]int64{
 		int64(r.Date), r.Rows, r.ByExchange.SH, r.ByExchange.SZ, r.ByExchange.BJ, int64(r.RowsHash), r.Expected, int64(r.AnswerHash),
 		int64(r.SameSince), int64(r.SameDays), int64(r.LastSame), r.Filtered, r.Rejected, r.Unknown,
 	} {
-		p.line = strconv.AppendInt(append(p.line, '|'), n, 10)
+		d.line = strconv.AppendInt(append(d.line, '|'), n, 10)
 	}
 	if len(r.Issues) > 0 {
 		text, err := json.Marshal(r.Issues)
 		if err != nil {
 			text = fmt.Append(nil, r.Issues) // cannot be: an issue holds plain texts
 		}
-		p.line = append(append(p.line, '|'), text...)
+		d.line = append(append(d.line, '|'), text...)
 	}
-	p.add()
+	d.add()
 }

@@ -18,7 +18,6 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/transport"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/catalog"
-	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 )
 
 // Limits of what a request may hold.
@@ -26,6 +25,7 @@ const (
 	maxNote    = 500
 	maxID      = 128
 	maxModules = 64
+	maxPools   = 64 // repetitions count once, and are no error
 	maxTold    = 20 // violations told at once
 )
 
@@ -58,15 +58,14 @@ func (p *problems) err() error {
 	return f
 }
 
-// changes refuses an update that sets none of its fields but those that name what is
-// changed.
+// changes refuses an update that sets no field except those that say what to change.
 func (p *problems) changes(req proto.Message) {
 	m := req.ProtoReflect()
 	var names []string
 	for i := range m.Descriptor().Fields().Len() {
 		fd := m.Descriptor().Fields().Get(i)
 		if !fd.HasPresence() && !fd.IsList() && fd.Kind() != protoreflect.EnumKind {
-			continue // what is changed, and the etag
+			continue // it says what to change, or is the etag
 		}
 		if m.Has(fd) {
 			return
@@ -105,7 +104,7 @@ func unprintable(s string) bool {
 // pools reads a list; empty stays empty, repetitions count once, targets stand
 // before universe.
 func (p *problems) pools(field string, list []marketv1.Pool) []market.Pool {
-	if len(list) > maxModules {
+	if len(list) > maxPools {
 		p.add(field, "has %d entries; there are two pools", len(list))
 		return nil
 	}
@@ -229,21 +228,6 @@ func (p *problems) page(size int32, fallback, most int, token, kind, filter stri
 
 func pageToken(kind, filter, cursor string) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(kind + "|" + filter + "|" + cursor))
-}
-
-// maxNamed is how many symbols the partitions of one answer name, so that it stays
-// below the 4 MiB that a gRPC client reads unless told otherwise.
-const maxNamed = 100_000
-
-// fitting is how many of the partitions go into one answer, at least one.
-func fitting(partitions []run.Partition, limit int) int {
-	named := 0
-	for i, p := range partitions {
-		if named += len(p.Symbols); i == limit || i > 0 && named > maxNamed {
-			return i
-		}
-	}
-	return len(partitions)
 }
 
 // pageOf cuts what was read with one entry too many into a page, and makes the

@@ -118,6 +118,21 @@ func runEventOf(e run.Event) *orchestratorv1.RunEvent {
 // maxPlanned is how many partitions of a plan are told.
 const maxPlanned = 1000
 
+// maxNamed is how many symbols the partitions of one answer name, so that it stays
+// below the 4 MiB that a gRPC client reads unless told otherwise.
+const maxNamed = 100_000
+
+// fitting is how many of the partitions go into one answer, at least one.
+func fitting(partitions []run.Partition, limit int) int {
+	named := 0
+	for i, p := range partitions {
+		if named += len(p.Symbols); i == limit || i > 0 && named > maxNamed {
+			return i
+		}
+	}
+	return len(partitions)
+}
+
 func planOf(p dispatch.Plan) *orchestratorv1.Plan {
 	shown := p.Partitions[:fitting(p.Partitions, maxPlanned)]
 	return &orchestratorv1.Plan{

@@ -42,13 +42,13 @@ func (s *Store) PauseState(ctx context.Context, pool market.Pool) (h PauseState,
 	return h, failed("read pool", err)
 }
 
-// SetPauseState holds or releases a pool.
+// SetPauseState pauses or resumes a pool.
 func (s *Store) SetPauseState(ctx context.Context, pool market.Pool, h PauseState) error {
 	before, err := s.PauseState(ctx, pool)
 	if err != nil {
 		return err
 	}
-	return s.changeRow(ctx, "hold pool", before, h, upsert("pools", "pool, paused, note, noted_at", "pool"), pool, h.Paused, h.Note, stamp(h.At))
+	return s.changeRow(ctx, "pause or resume pool", before, h, upsert("pools", "pool, paused, note, noted_at", "pool"), pool, h.Paused, h.Note, stamp(h.At))
 }
 
 // changeRow is exec for a change of a caller; see change.
@@ -235,13 +235,11 @@ func (s *Store) SaveSettings(ctx context.Context, v settings.Settings) error {
 
 // Schedule as saved; fields that nobody ever saved have their default.
 func (s *Store) Schedule(ctx context.Context) (slot.Schedule, error) {
-	var saved slot.Schedule
 	v := slot.Default()
 	v.Pools = nil // decoding would write into the default's list
 	found, err := s.loadJSON(ctx, "schedule", &v)
 	if err == nil && !found {
-		saved = slot.Default()
-		return saved, nil
+		return slot.Default(), nil
 	}
 	return v, err
 }

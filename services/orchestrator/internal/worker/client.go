@@ -74,7 +74,8 @@ func (c *Client) Close() error { return c.conn.Close() }
 // Addr is the address dialled.
 func (c *Client) Addr() string { return c.addr }
 
-// Ping reports whether the worker answers, within five seconds.
+// Ping reports whether the worker answers, within five seconds. It does not ask GetInfo,
+// which looks at files and publications: this one answers from memory.
 func (c *Client) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
