@@ -13,67 +13,102 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// whole judges and commits a partition with one record: a trade date of universe
-// or a snapshot.
-func (j *job) whole(ctx context.Context, batch *table.Batch, bad []table.BadCell, missing string) (Result, error) {
+// grounds are what a partition with one record is judged by.
+type grounds struct {
+	world  coverage.PoolState
+	rows   checked
+	doubts doubt
+	facts  coverage.Facts
+	// answer and expected are what came and what should have come.
+	answer   coverage.Answer
+	expected coverage.Expectation
+	// unknown are some of the symbols that no list has.
+	unknown []string
+	// publishing is whether the provider may still publish the date.
+	publishing bool
+	now        time.Time
+}
+
+// grounds checks the rows, compares them with the days beside, and tells how many should
+// have come.
+func (j *job) grounds(ctx context.Context, batch *table.Batch, bad []table.BadCell, missing string) (g grounds, err error) {
 	p := j.work.Partition
-	c := check(scope{ds: j.ds, start: p.Start, end: p.End}, batch, bad)
-	world, err := j.i.world(ctx, p.Pool)
-	if err != nil {
-		return Result{}, err
+	g.rows = check(scope{ds: j.ds, start: p.Start, end: p.End}, batch, bad)
+	if g.world, err = j.i.world(ctx, p.Pool); err != nil {
+		return g, err
 	}
-	facts, err := j.facts(ctx, world)
-	if err != nil {
-		return Result{}, err
+	if g.facts, err = j.facts(ctx, g.world); err != nil {
+		return g, err
 	}
-	now := time.Now()
-	publishing := !j.ds.Snapshot && coverage.Publishing(j.ds, world.Calendar, p.Start, now)
-	doubts, err := j.examine(ctx, &c, world.Calendar)
-	if err != nil {
-		return Result{}, err
+	g.now = time.Now()
+	g.publishing = !j.ds.Snapshot && coverage.Publishing(j.ds, g.world.Calendar, p.Start, g.now)
+	if g.doubts, err = j.examine(ctx, &g.rows, g.world.Calendar); err != nil {
+		return g, err
 	}
-	if err := j.turned(ctx, c.batch, world.Calendar, &doubts); err != nil {
-		return Result{}, err
+	if err := j.turned(ctx, g.rows.batch, g.world.Calendar, &g.doubts); err != nil {
+		return g, err
 	}
-	if j.ds.RestsOnDaily && !facts.DailyKnown {
+	if j.ds.RestsOnDaily && !g.facts.DailyKnown {
 		// One that begins after the day was remembered judges this one again.
-		if err := j.measure(ctx, &facts, j.i.flights.restedOn(p)); err != nil {
-			return Result{}, err
+		if err := j.measure(ctx, &g.facts, j.i.flights.restedOn(p)); err != nil {
+			return g, err
 		}
 	}
-	expected := coverage.Expect(j.ds, p.Start, facts)
-	held, ok := j.sink.Held(coverage.Key{Dataset: j.ds.ID, Date: p.Start})
-	answer := coverage.Answer{
+	g.answer, g.unknown = j.answer(g.rows, g.doubts, g.world.Lists, missing)
+	err = j.expect(ctx, &g)
+	return g, err
+}
+
+// answer is what came, and some of its symbols that no list has.
+func (j *job) answer(c checked, doubts doubt, lists *coverage.Lists, missing string) (a coverage.Answer, unknown []string) {
+	a = coverage.Answer{
 		Rows: int64(c.batch.Len), Rejected: int64(len(c.rejects)), Filtered: c.filtered, Doubtful: int64(len(c.doubtful)), MissingValues: int64(len(c.hollow)),
 		MissingCall: missing, Findings: doubts.against, Hash: func() uint64 { return hashAnswer(c.batch, c.rejects) },
 	}
 	if j.ds.ID == catalog.TradeCal {
-		answer.MissingCall = calendarHole(c.batch)
+		a.MissingCall = calendarHole(c.batch)
 	}
-	var unknown []string
 	if j.ds.Kind == market.Stock || j.ds.ID == catalog.FundDaily {
-		answer.ByExchange = c.all
+		a.ByExchange = c.all
 	}
 	if !j.ds.Snapshot {
-		answer.Unknown, unknown = unknownSymbols(c.batch, world.Lists)
+		a.Unknown, unknown = unknownSymbols(c.batch, lists)
 	}
-	if j.ds.ID == catalog.Daily && facts.ListKnown && doubts.day != nil && !expected.Reaches(answer.Rows, answer.ByExchange) {
-		expected = j.explain(ctx, world, &facts, doubts.day, answer, expected, publishing)
+	return a, unknown
+}
+
+// expect sets what should have come. Where less came, the provider is asked whether
+// suspensions explain it, or whether the dataset begins later.
+func (j *job) expect(ctx context.Context, g *grounds) error {
+	d := j.work.Partition.Start
+	g.expected = coverage.Expect(j.ds, d, g.facts)
+	if j.ds.ID == catalog.Daily && g.facts.ListKnown && g.doubts.day != nil && !g.expected.Reaches(g.answer.Rows, g.answer.ByExchange) {
+		g.expected = j.explain(ctx, g.world, &g.facts, g.doubts.day, g.answer, g.expected, g.publishing)
 	}
-	if !j.ds.Snapshot && answer.Rows == 0 && answer.Rejected == 0 && !publishing && expected.Expected > 0 {
-		first, err := j.beforeFirst(ctx, world.Calendar, p.Start, true)
-		if err != nil {
-			return Result{}, err
-		}
-		if first {
-			expected = coverage.Expectation{Known: true, Basis: "the provider's data, which starts at a later date"}
-		}
+	if j.ds.Snapshot || g.answer.Rows > 0 || g.answer.Rejected > 0 || g.publishing || g.expected.Expected <= 0 {
+		return nil
 	}
-	judged := coverage.Judge(j.ds, p.Start, answer, expected, coverage.Situation{
-		Now: now, Publishing: publishing, Held: held, HasHeld: ok, Epoch: j.work.Epoch, RunID: j.work.RunID,
+	first, err := j.beforeFirst(ctx, g.world.Calendar, d, true)
+	if first {
+		g.expected = coverage.Expectation{Known: true, Basis: "the provider's data, which starts at a later date"}
+	}
+	return err
+}
+
+// whole judges and commits a partition with one record: a trade date of universe
+// or a snapshot.
+func (j *job) whole(ctx context.Context, batch *table.Batch, bad []table.BadCell, missing string) (Result, error) {
+	p := j.work.Partition
+	g, err := j.grounds(ctx, batch, bad, missing)
+	if err != nil {
+		return Result{}, err
+	}
+	held, ok := j.sink.Held(coverage.Key{Dataset: j.ds.ID, Date: p.Start})
+	judged := coverage.Judge(j.ds, p.Start, g.answer, g.expected, coverage.Situation{
+		Now: g.now, Publishing: g.publishing, Held: held, HasHeld: ok, Epoch: j.work.Epoch, RunID: j.work.RunID,
 	})
-	if doubts.day != nil && !judged.Store {
-		j.i.days.drop(doubts.day) // before the verdict is told: who waits for it then looks here
+	if g.doubts.day != nil && !judged.Store {
+		j.i.days.drop(g.doubts.day) // before the verdict is told: who waits for it then looks here
 	}
 	if j.ds.ID == catalog.Daily {
 		j.flight.judge(judged.Record.ByExchange, judged.Record.Verdict.Settled())
@@ -82,22 +117,22 @@ func (j *job) whole(ctx context.Context, batch *table.Batch, bad []table.BadCell
 		j.i.answers.Drop(j.ds) // the next attempt must ask anew
 	}
 	r := &judged.Record
-	if facts.Asked && judged.Found == coverage.Complete {
-		r.Issues = append(r.Issues, coverage.Confirm(j.ds, p.Start, answer, facts))
+	if g.facts.Asked && judged.Found == coverage.Complete {
+		r.Issues = append(r.Issues, coverage.Confirm(j.ds, p.Start, g.answer, g.facts))
 	}
-	r.Issues = append(r.Issues, doubts.notices...)
-	r.Issues = append(r.Issues, j.findings(c, judged.Store || judged.Merge, answer.Unknown, unknown)...)
-	r.Issues = append(r.Issues, j.calendarEnds(c.batch, now)...)
-	commit := Commit{Partition: p, Epoch: j.work.Epoch, RunID: j.work.RunID, Records: []coverage.Record{*r}, Rejects: j.rejects(c, now)}
+	r.Issues = append(r.Issues, g.doubts.notices...)
+	r.Issues = append(r.Issues, j.findings(g.rows, judged.Store || judged.Merge, g.answer.Unknown, g.unknown)...)
+	r.Issues = append(r.Issues, j.calendarEnds(g.rows.batch, g.now)...)
+	commit := Commit{Partition: p, Epoch: j.work.Epoch, RunID: j.work.RunID, Records: []coverage.Record{*r}, Rejects: j.rejects(g.rows, g.now)}
 	switch {
 	case judged.Store:
-		commit.Batch = c.batch
+		commit.Batch = g.rows.batch
 	case judged.Merge:
 		rows, err := j.sink.Rows(ctx, r.Key)
 		if err != nil {
 			return Result{}, err
 		}
-		commit.Batch = merged(j.ds, c.batch, rows)
+		commit.Batch = merged(j.ds, g.rows.batch, rows)
 		r.Rows = int64(commit.Batch.Len)
 	}
 	changes, err := j.commit(ctx, commit)
@@ -105,12 +140,12 @@ func (j *job) whole(ctx context.Context, batch *table.Batch, bad []table.BadCell
 		return Result{}, err
 	}
 	r.New, r.Changed, r.Gone = changes.New, changes.Changed, changes.Gone
-	charged, err := j.charge(ctx, doubts.others)
+	charged, err := j.charge(ctx, g.doubts.others)
 	if err != nil {
 		return Result{}, err
 	}
 	if j.ds.ID == catalog.Daily {
-		short, err := j.rejudge(ctx, world)
+		short, err := j.rejudge(ctx, g.world)
 		if err != nil {
 			return Result{}, err
 		}
@@ -122,7 +157,7 @@ func (j *job) whole(ctx context.Context, batch *table.Batch, bad []table.BadCell
 	}
 	out := Result{Partition: p, Held: *r, Found: judged.Found, Calls: j.calls, Repeated: j.repeated, Revised: changes.Revised}
 	if judged.Store && j.ds.ID != catalog.TradeCal {
-		out.Symbols = int64(c.batch.Len)
+		out.Symbols = int64(g.rows.batch.Len)
 	}
 	out.warn(r.Issues...)
 	out.warn(j.renamed(changes)...)
