@@ -92,11 +92,14 @@ export function Failure({ error, retry }: { error: Error; retry?: () => void }) 
         <strong>{title}</strong> {api?.reason && <code class="code">{api.reason}</code>}
         {away ? <p>{t("正在重试。", "Trying again.")}</p> : <Said message={error.message} local={api?.localized} />}
         {api?.localized?.remedy ? <Remedy text={api.localized.remedy} /> : api?.remedies.map((r) => <Remedy key={r} text={r} lang="en" />)}
-        {retry && <button class="small" onClick={retry}>{t("重试", "Try again")}</button>}
+        {retry && api?.reason !== "INVALID_ARGUMENT" && <button class="small" onClick={retry}>{t("重试", "Try again")}</button>}
       </div>
     </div>
   );
 }
+
+/** Says instead of an answer that it is read, or that it cannot be. */
+export const reading = (live: Live<unknown>): string => (live.error && live.data === undefined ? t("现在读不到。", "This cannot be read now.") : t("正在读取…", "Loading…"));
 
 /** Shows an answer once there is one; before, that it loads, and why it failed. */
 export function Loaded<T>({ live, children, lines = 4 }: { live: Live<T>; children: (data: T) => ComponentChildren; lines?: number }) {
@@ -174,7 +177,7 @@ export function Chain({ told }: { told: Told }) {
   const next = told.nextCommand;
   return (
     <>
-      <ol class="chain" lang={local ? undefined : "en"}>{said.map((x, i) => <li key={i}>{next && x.endsWith(next) ? <Remedy text={x} /> : x}</li>)}</ol>
+      <ol class="chain" lang={local ? undefined : "en"}>{said.map((x, i) => <li key={i}>{(next && x.endsWith(next)) || /[:：] ?curl /.test(x) ? <Remedy text={x} /> : x}</li>)}</ol>
       {next && !said.some((x) => x.endsWith(next)) && <><p class="dim">{t("下一条命令", "The next command")}</p><Command text={next} /></>}
     </>
   );
@@ -320,8 +323,8 @@ export function Act<T>(p: ActProps<T>) {
             {error && <Failure error={error} />}
             <Twin curl={curl(p.method, p.path, p.shown ?? p.body)} cli={p.cli} />
             <p class="buttons">
-              <button onClick={close}>{p.ask ? t("返回", "Back") : t("关闭", "Close")}</button>
-              {p.ask && <button class={p.tone === "danger" ? "danger" : "primary"} disabled={busy} onClick={() => void act()}>{busy ? t("请稍候…", "One moment…") : p.label}</button>}
+              <button autofocus={!p.ask || p.tone === "danger"} onClick={close}>{p.ask ? t("返回", "Back") : t("关闭", "Close")}</button>
+              {p.ask && <button class={p.tone === "danger" ? "danger" : "primary"} autofocus={p.tone !== "danger"} disabled={busy} onClick={() => void act()}>{busy ? t("请稍候…", "One moment…") : p.label}</button>}
             </p>
           </div>
         </dialog>

@@ -246,6 +246,10 @@ func TestConsole(t *testing.T) {
 		symbol := e.absent(days)
 		e.open("look/" + symbol)
 		e.answers("个空洞")
+		e.open("look/ABC")
+		e.answers("ABC 不是代码")
+		e.p.Errors() // the browser notes the answer 400
+		e.open("look/" + symbol)
 		lacks := 0
 		for _, day := range days {
 			for _, a := range rest[struct{ AbsentSymbols []struct{ Symbol string } }](e, "GET", "/v1/pools/universe/absent-symbols?dataset_id=daily&trade_date="+day, "").AbsentSymbols {
@@ -257,6 +261,11 @@ func TestConsole(t *testing.T) {
 		e.until("each hole in the table", fmt.Sprintf(`document.querySelectorAll("tr.hole").length === %d`, lacks))
 		e.until("the hole in the line", `document.querySelector(".hole-band")?.getAttribute("d").length > 0`)
 		e.open("look/" + symbol + "?adjust=forward")
+		e.must(e.p.Eval(`document.querySelector("main form input").select()`, nil))
+		e.must(e.p.Press(strings.Split(symbol[:6], "")...))
+		e.until("the symbol that is meant", fmt.Sprintf(`document.querySelector(".suggest")?.innerText.includes(%q)`, symbol))
+		e.must(e.p.Press(kb.Enter))
+		e.until("its page", fmt.Sprintf(`location.hash.startsWith("#/look/%s") && location.hash.includes("adjust=forward")`, symbol))
 		e.until("the factor", `[...document.querySelectorAll("th")].some((h) => h.innerText.includes("复权因子"))`)
 		e.picture("look")
 	})
@@ -358,11 +367,11 @@ func TestConsole(t *testing.T) {
 	})
 
 	e.part("the worker is away", func(e *env) {
-		e.open("coverage")
-		e.must(e.Worker.Stop(30 * time.Second))
 		e.open("")
+		e.until("the verdict", `document.querySelector("[data-pool=universe]").dataset.verdict`)
+		e.must(e.Worker.Stop(30 * time.Second))
 		e.until("the banner", `document.querySelector("[data-link=worker-away]")`)
-		e.until("what it was judged by", `document.querySelector("[data-pool=universe]").innerText.includes("判断依据") || document.querySelector("[data-pool=universe] .failure")`)
+		e.until("what it was judged by", `document.querySelector("[data-pool=universe]").innerText.includes("判断依据") && document.querySelector("main h1").innerText.includes("依据上海时间")`)
 		e.picture("worker-away")
 		e.must(e.StartWorker(e.t.Context()))
 		e.until("the end of the banner", `!document.querySelector("[data-link=worker-away]")`)
@@ -646,8 +655,8 @@ var (
 		`(?:接口|领域|启用) ?[a-z._]+`,
 		`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]+`, `(?:\d{6})?\.(?:SH|SZ|BJ)\b`, `--[a-z-]+(?:=[a-z]+)?`, `\b[a-z]+(?:[._][a-z]+)+\b`, `^[A-Z]+(?:_[A-Z]+)+：`,
 		`^ ?tushare ?$`,
-		`\d [kMGT]?B\b`, `\blinux/[a-z0-9]+`, `\bHH:MM\b`, `^(?:parquet|arrow|csv|ndjson|gzmt|notebooks|desk)$`,
-		`\b(?:ETF|Go|IP|REST|OpenAPI|Shift|Telegram|Slack|Webhook|English|loopback|host|TTM)\b`,
+		`\d [kMGT]?B\b`, `\blinux/[a-z0-9]+`, `\bHH:MM\b`, `^(?:parquet|arrow|csv|ndjson|notebooks|desk)$`,
+		`\b(?:ETF|Go|IP|REST|OpenAPI|Shift|Telegram|Slack|Webhook|English|loopback|host|TTM|gzmt)\b`,
 	}, "|"))
 	// ones is one of something in the plural: "1 rows", and not "11 rows" or "0.1 s".
 	ones = regexp.MustCompile(`(?:^|[^\d.,/:-])1 (?:[a-z]+ )?[a-z]{2,}s\b`)

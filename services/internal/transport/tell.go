@@ -9,7 +9,7 @@ import (
 
 // told are the fields in which an answer speaks to a person; what people wrote
 // themselves, such as notes, is none of them.
-var told = map[protoreflect.Name]bool{"message": true, "remedy": true, "explanation": true, "next_command": true, "description": true}
+var told = map[protoreflect.Name]bool{"message": true, "remedy": true, "explanation": true, "localized_explanation": true, "next_command": true, "description": true}
 
 // tell passes every sentence in a message through say.
 func tell(m protoreflect.Message, say func(string) string) {

@@ -5,7 +5,7 @@ import { to } from "../lib/router.ts";
 import { now, span, When, ZoneHead } from "../lib/time.tsx";
 import type { Issue, Ready } from "../lib/types.ts";
 import { poolId, poolName } from "../lib/words.ts";
-import { Badge, Card, Command, curl, Empty, Here, Issues, Loaded, Mark, Page, RunLink } from "../ui.tsx";
+import { Badge, Card, Command, curl, Empty, Here, Issues, Loaded, Mark, Page, reading, RunLink } from "../ui.tsx";
 
 interface Tables {
   version: string;
@@ -50,7 +50,7 @@ export default function About() {
   const r = ready.data;
   const i = info.data;
   const differ = i?.worker && i.worker.commit !== i.orchestrator.commit;
-  const answer = !r ? t("正在读取…", "Loading…")
+  const answer = !r ? reading(ready)
     : !r.ready ? t("编排器读不到账本。", "The orchestrator cannot read its ledger.")
     : r.worker !== "reachable" ? t("编排器在运行，采集器没有应答。", "The orchestrator is running; the worker does not respond.")
     : differ ? t("两个服务由不同的提交构建。", "The two services were built from different commits.")

@@ -1,6 +1,6 @@
 import { signal, useComputed, type Signal } from "@preact/signals";
 import { useEffect, useMemo, useRef, useState } from "preact/hooks";
-import { call, useLive } from "../lib/api.ts";
+import { ApiError, call, useLive } from "../lib/api.ts";
 import { settled } from "../lib/evening.ts";
 import { count, num, t } from "../lib/i18n.ts";
 import { coveragePath, coveragePool, path } from "../lib/paths.ts";
@@ -121,7 +121,7 @@ export default function Coverage() {
   const days = Math.max(0, ...all.map((g) => g.days.length));
   const paused = status.data?.pool.paused;
   const run = status.data?.pool.currentRun;
-  const head: [string, Tone?] = !live.data ? [live.error ? t("现在无法确定存有哪些数据。", "What is stored cannot be determined now.") : t("正在读取…", "Loading…"), live.error ? "warn" : undefined]
+  const head: [string, Tone?] = !live.data ? [live.error instanceof ApiError && live.error.reason === "INVALID_ARGUMENT" ? t("这样的日期范围读不了。", "This range of dates cannot be read.") : live.error ? t("现在无法确定存有哪些数据。", "What is stored cannot be determined now.") : t("正在读取…", "Loading…"), live.error ? "warn" : undefined]
     : !every.length ? [t("还没有任何交易日。", "There are no trade dates yet."), "idle"]
     : lacking ? [t(`${poolName(pool)}：${num(days)} 个交易日里有 ${num(lacking)} 格未完整。`, `${poolName(pool)}: ${count(lacking, "", "cell")} of ${count(days, "", "trading day")} ${lacking === 1 ? "is" : "are"} not complete.`), paused ? "hold" : run ? "run" : "warn"]
     : [t(`${poolName(pool)}：${num(days)} 个交易日全部完整。`, days === 1 ? `${poolName(pool)}: the only trading day is complete.` : `${poolName(pool)}: all ${num(days)} trading days are complete.`), "ok"];
@@ -286,7 +286,7 @@ function Year({ y, g, chosen, over, pick, cursor }: { y: YearGrid; g: Grid; chos
     const seen = new Map<string, number>();
     for (const p of y.places) if (!seen.has(p.day.slice(5, 7))) seen.set(p.day.slice(5, 7), p.x);
     let last = -99;
-    return [...seen].filter(([, x]) => x - last > 25 && (last = x));
+    return [...seen].filter(([, x]) => x - last > 23 && (last = x));
   }, [y]);
   const frame = chosen ? y.places.filter((p) => chosen.has(p.day)).map((p) => `M${p.x - 1.5} ${p.y - 1.5}h${SIDE + 3}v${SIDE + 3}h${-SIDE - 3}Z`).join("") : "";
   const find = (e: MouseEvent) => {

@@ -2,6 +2,7 @@ import { useEffect, useMemo, useRef, useState } from "preact/hooks";
 import { ApiError, lines, useLive } from "../lib/api.ts";
 import { day, plusDays } from "../lib/clock.ts";
 import { count, num, t } from "../lib/i18n.ts";
+import { useInstruments } from "../lib/instruments.ts";
 import { path } from "../lib/paths.ts";
 import { go, route, setQuery, to } from "../lib/router.ts";
 import { now, weekday } from "../lib/time.tsx";
@@ -49,6 +50,9 @@ export default function Look() {
   const [most, setMost] = useState(60);
   const catalog = useLive<{ tables: { table: string; columns: Column[]; firstDate: string }[] }>(path("/v1/data", { pool }));
   useEffect(() => setText(symbol), [symbol]);
+  const typed = text.trim().toUpperCase();
+  const matches = useInstruments(typed === symbol || /^\d{6}\.[A-Z]{2}$/.test(typed) ? "" : text.trim());
+  const ask = { ...Object.fromEntries(q), row: "" };
   useEffect(() => {
     setFound(null);
     fail(null);
@@ -90,19 +94,21 @@ export default function Look() {
   const none = error instanceof ApiError && error.reason === "NOT_FOUND"; // nothing is published yet
   const head = !symbol ? t("输入一个代码，看它的数据。", "Enter a symbol to see its rows.")
     : none ? t(`${symbol} 还读不到：还没有发布过数据。`, `${symbol} cannot be read yet: nothing has been published.`)
+    : error instanceof ApiError && error.reason === "INVALID_ARGUMENT" ? t(`${symbol} 不是代码。`, `${symbol} is not a symbol.`)
     : error ? t(`${symbol} 现在读不到。`, `${symbol} cannot be read now.`) : !found ? t("正在读取…", "Loading…")
     : !found.rows.length ? t(`${symbol} ${name}：这段时间没有数据。`, `${symbol} ${name}: no rows in this period.`)
     : t(`${symbol} ${name}：${columnName(column)} ${write(newest![column])}${unit && " " + unit}，${newest!.trade_date}${holes ? `，${holes} 个空洞` : ""}`, `${symbol} ${name}: ${column} ${write(newest![column])}${unit && " " + unit}, ${newest!.trade_date}${holes ? `, ${count(holes, "", "hole")}` : ""}`);
   return (
     <Page name={t("查数", "Look")} answer={head} tone={holes ? "warn" : undefined}>
-      <form class="bar" onSubmit={(e) => { e.preventDefault(); const s = text.trim().toUpperCase(); if (s) go(to("look", s, Object.fromEntries(q))); }}>
-        <input aria-label={t("代码", "Symbol")} placeholder="600519.SH" value={text} onInput={(e) => setText(e.currentTarget.value)} size={12} />
+      <form class="bar" onSubmit={(e) => { e.preventDefault(); const s = (matches[0]?.symbol ?? text).trim().toUpperCase(); if (s) go(to("look", s, ask)); }}>
+        <input type="search" aria-label={t("代码、名称或拼音首字母", "Code, name or pinyin initials")} placeholder={t("600519、茅台、gzmt", "600519, gzmt")} value={text} onInput={(e) => setText(e.currentTarget.value)} size={16} />
         <button class="primary" type="submit">{t("查看", "Show")}</button>
         <Choice label={t("股票池", "Pool")} value={pool} options={[["universe", t("全市场", "universe")], ["targets", t("目标池", "targets")]]} change={(p) => setQuery({ pool: p })} />
         <Choice label={t("表", "Table")} value={table} options={tables.map(([n, zh, en]) => [n, t(zh, en)])} change={(n) => setQuery({ table: n, column: "", adjust: "" })} />
         <Choice label={t("时间", "Period")} value={back} options={reach.map(([n, zh, en]) => [n, t(zh, en)])} change={(n) => setQuery({ days: n })} />
         {table === "daily_prices" && <Choice label={t("复权", "Adjustment")} value={adjust} options={[["", t("不复权", "Unadjusted")], ["forward", t("前复权", "Forward")], ["backward", t("后复权", "Backward")]]} change={(a) => setQuery({ adjust: a })} />}
       </form>
+      {matches.length > 0 && <ul class="suggest">{matches.map((i) => <li key={i.symbol}><a class="button" href={to("look", i.symbol, ask)}>{i.symbol} {i.name}</a></li>)}</ul>}
       {none ? <Card><Empty>{t("一次运行结束时会发布数据，然后就能查。", "A run publishes its data when it ends; then it can be read.")} <a href={to("preflight", "", { pool })}>{t("预检并运行", "Check and run")}</a></Empty></Card> : error && <Failure error={error} />}
       {found && days.length > 0 && (
         <>

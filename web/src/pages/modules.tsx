@@ -6,7 +6,7 @@ import { may } from "../lib/session.ts";
 import { Ago, duration, When, ZoneHead } from "../lib/time.tsx";
 import type { DomainSetting, ModuleSetting } from "../lib/types.ts";
 import { dataset, domainName, moduleName, poolName, probeStatus } from "../lib/words.ts";
-import { Act, Badge, Card, curl, Empty, Failure, Here, Issues, Loaded, Page, Switch, Twin } from "../ui.tsx";
+import { Act, Badge, Card, curl, Empty, Failure, Here, Issues, Loaded, Page, reading, Switch, Twin } from "../ui.tsx";
 
 interface Limit {
   providerApi: string;
@@ -43,7 +43,7 @@ export default function Modules() {
     live.refresh();
   };
   return (
-    <Page name={t("模块", "Modules")} tone={live.data ? (bad.length ? "bad" : proven ? "ok" : "idle") : undefined} answer={!live.data ? t("正在读取…", "Loading…")
+    <Page name={t("模块", "Modules")} tone={live.data ? (bad.length ? "bad" : proven ? "ok" : "idle") : undefined} answer={!live.data ? reading(live)
       : bad.length ? t(`${bad.map(({ m }) => moduleName(m.module.moduleId, m.module.title)).join("、")}的最近一次探测没有通过。`, `The last ${bad.length === 1 ? "probe" : "probes"} of ${bad.map(({ m }) => m.module.title).join(", ")} failed.`)
       : proven ? t(`启用了 ${on.length} / ${all.length} 个模块，最近的探测都通过。`, `${on.length} of ${count(all.length, "", "module")} ${on.length === 1 ? "is" : "are"} enabled; the last probes passed.`)
       : t(`启用了 ${on.length} / ${all.length} 个模块，还没有都探测过。`, `${on.length} of ${count(all.length, "", "module")} ${on.length === 1 ? "is" : "are"} enabled; not all have been probed.`)} side={<a class="button" href={to("preflight")}>{t("现在探测", "Probe now")}</a>}>

@@ -6,7 +6,7 @@ import { route, setQuery, to } from "../lib/router.ts";
 import { may } from "../lib/session.ts";
 import { Ago, Countdown, When, ZoneHead } from "../lib/time.tsx";
 import { dataset, poolName, reasonName, type Tone } from "../lib/words.ts";
-import { Act, Badge, Card, Choice, curl, Empty, Failure, Here, Loaded, Mark, Page, quoted, Remedy, RunLink, Switch, Twin } from "../ui.tsx";
+import { Act, Badge, Card, Choice, curl, Empty, Failure, Here, Loaded, Mark, Page, quoted, reading, Remedy, RunLink, Switch, Twin } from "../ui.tsx";
 
 interface Channel {
   channelId: string;
@@ -91,7 +91,7 @@ export default function Notices() {
     }
     channels.refresh();
   };
-  const head = !channels.data ? t("正在读取…", "Loading…")
+  const head = !channels.data ? reading(channels)
     : failing.length ? t(`${failing.map((c) => c.channelId).join("、")} 无法送达。`, `Delivery fails to ${failing.map((c) => c.channelId).join(", ")}.`)
     : on.length ? t(`每晚的结果会发到 ${on.length} 个渠道。`, `Each evening's result is sent to ${count(on.length, "", "channel")}.`)
     : t("还没有通知渠道：出了问题没有人会知道。", "There are no channels yet: nobody is notified when something goes wrong.");
@@ -206,7 +206,7 @@ function Create({ done }: { done: () => void }) {
     return i.key === "to" ? v.split(/[,，\s]+/).filter(Boolean) : i.key === "smtpPort" ? (/^\d+$/.test(v) ? Number(v) : v) : hide && i.secret ? "…" : v;
   };
   const body = (hide: boolean) => ({ channelId: id.trim(), kind, language, ...Object.fromEntries(shown.filter((i) => d[i.key]?.trim()).map((i) => [i.key, value(i, hide)])) });
-  const cli = (): string => ["afterbell notify add", id.trim(), "--kind", kind.replace("KIND_", "").toLowerCase(), ...(kind === "KIND_HEARTBEAT" ? [] : ["--language", language.replace("LANGUAGE_", "").toLowerCase()]),
+  const cli = (): string => ["afterbell notify add", quoted(id.trim()), "--kind", kind.replace("KIND_", "").toLowerCase(), ...(kind === "KIND_HEARTBEAT" ? [] : ["--language", language.replace("LANGUAGE_", "").toLowerCase()]),
     ...shown.filter((i) => d[i.key]?.trim()).flatMap((i) => {
       const flag = i.key.replace(/[A-Z]/g, (c) => "-" + c.toLowerCase());
       const v = value(i, false);

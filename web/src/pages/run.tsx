@@ -7,7 +7,7 @@ import { go, route, setQuery, to } from "../lib/router.ts";
 import { Countdown, now, span, took, When, ZoneHead } from "../lib/time.tsx";
 import type { Partition, Phases, Revision, Run, RunEvent } from "../lib/types.ts";
 import { cellOf, dataset, mode, partitionState, poolId, poolName, reasonName, runState, short, source, stage, verdict } from "../lib/words.ts";
-import { Act, Badge, Card, CellIcon, Chain, Choice, Command, Empty, Failure, Here, Issues, Loaded, Mark, Page, RunBadge, RunLink, again, runCommand } from "../ui.tsx";
+import { Act, again, Badge, Card, CellIcon, Chain, Choice, Command, Empty, Failure, Here, Issues, Loaded, Mark, Page, reading, RunBadge, runCommand, RunLink } from "../ui.tsx";
 
 /** A stretch of a partition: a dispatch, or the wait for the next one. */
 interface Piece {
@@ -110,7 +110,7 @@ export function RunPage({ id }: { id: string }) {
   }
   const s = story.current;
   const base = live.data?.run;
-  if (!base) return <Page name={t("运行", "Run")} answer={t("正在读取…", "Loading…")}><Loaded live={live} lines={8}>{() => null}</Loaded></Page>;
+  if (!base) return <Page name={t("运行", "Run")} answer={reading(live)}><Loaded live={live} lines={8}>{() => null}</Loaded></Page>;
   const settledNow = [...s.parts.values()].filter((p) => p.state === "STATE_COMPLETED").length;
   const plannedNow = s.planned.reduce((n, p) => n + p.n, 0);
   const over = base.state === "STATE_FINISHED";
@@ -137,7 +137,7 @@ export function RunPage({ id }: { id: string }) {
         <div><dt>{t("股票池", "Pool")}</dt><dd>{poolName(r.pool)}</dd></div>
         <div><dt>{t("触发", "Trigger")}</dt><dd>{source(r.source)} · {mode(r.mode)}{r.slotId && <> · <a href={to("schedule", r.slotId)}>{r.slotId}</a></>}</dd></div>
         <div><dt>{t("开始（上海）", "Started (Shanghai)")}</dt><dd><When at={r.startTime} /></dd></div>
-        <div><dt>{t("结束（上海）", "Ended (Shanghai)")}</dt><dd>{r.endTime ? <When at={r.endTime} /> : r.startTime ? <span class="num">{span(now.value - Date.parse(r.startTime))}</span> : "–"}</dd></div>
+        <div><dt>{r.endTime || !r.startTime ? t("结束（上海）", "Ended (Shanghai)") : t("已用时", "Time so far")}</dt><dd>{r.endTime ? <When at={r.endTime} /> : r.startTime ? <span class="num">{span(now.value - Date.parse(r.startTime))}</span> : "–"}</dd></div>
         <div><dt>{t("分区", "Partitions")}</dt><dd class="num">{num(r.completedPartitionCount)} / {num(r.partitionCount)}</dd></div>
         <div><dt>{t("调用", "Calls")}</dt><dd class="num">{num(r.callCount)}</dd></div>
         <div><dt>{t("行", "Rows")}</dt><dd class="num">{num(r.rowCount)} <small class="dim">{t(`新 ${num(r.newCount)} · 变 ${num(r.changedCount)} · 去 ${num(r.goneCount)}`, `new ${num(r.newCount)} · changed ${num(r.changedCount)} · gone ${num(r.goneCount)}`)}</small></dd></div>

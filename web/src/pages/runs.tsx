@@ -5,7 +5,7 @@ import { route, setQuery, to } from "../lib/router.ts";
 import { span, When, ZoneHead } from "../lib/time.tsx";
 import type { Run } from "../lib/types.ts";
 import { mode, poolName, reasonName, runState, source } from "../lib/words.ts";
-import { Choice, Empty, Loaded, Page, RunBadge } from "../ui.tsx";
+import { Choice, Empty, Loaded, Page, reading, RunBadge } from "../ui.tsx";
 import { RunPage } from "./run.tsx";
 
 export default function Runs() {
@@ -27,7 +27,7 @@ function List() {
   const head = active.length
     ? t(`${active.map((r) => poolName(r.pool)).join("、")}正在运行。`, `${active.map((r) => poolName(r.pool)).join(" and ")} ${active.length === 1 ? "is" : "are"} running now.`)
     : last ? t(`没有正在进行的运行；最近一次：${poolName(last.pool)}，${runState(last).text}。`, `Nothing is running. The last run, of ${poolName(last.pool)}: ${runState(last).text}.`)
-    : live.data ? (only || pool ? t("没有符合条件的运行。", "No run matches.") : t("还没有运行过。", "Nothing has run yet.")) : t("正在读取…", "Loading…");
+    : live.data ? (only || pool ? t("没有符合条件的运行。", "No run matches.") : t("还没有运行过。", "Nothing has run yet.")) : reading(live);
   return (
     <Page name={t("运行", "Runs")} answer={head} tone={active.length ? "run" : undefined}>
       <div class="bar">

@@ -1,13 +1,13 @@
 import { useState } from "preact/hooks";
-import { useLive } from "../lib/api.ts";
+import { ApiError, useLive } from "../lib/api.ts";
 import { t } from "../lib/i18n.ts";
 import { Rows, useList } from "../lib/list.tsx";
 import { slotPath, slotsPath } from "../lib/paths.ts";
 import { route, setQuery, to } from "../lib/router.ts";
 import { Countdown, span, weekday, When, ZoneHead } from "../lib/time.tsx";
 import type { Run, Schedule as Plan, Slot } from "../lib/types.ts";
-import { poolId, poolName, reasonName, slotState } from "../lib/words.ts";
-import { Act, Badge, Card, Chain, Choice, Command, Empty, Issues, Loaded, Mark, Page, RunBadge, RunLink, Switch } from "../ui.tsx";
+import { poolId, poolName, reasonName, runState, slotState } from "../lib/words.ts";
+import { Act, Badge, Card, Chain, Choice, Command, Empty, Issues, Loaded, Mark, Page, reading, RunBadge, RunLink, Switch } from "../ui.tsx";
 
 export default function Schedule() {
   const id = route.value.id;
@@ -21,9 +21,10 @@ function SlotPage({ id }: { id: string }) {
   const name = poolName("POOL_" + pool.toUpperCase());
   const s = d && slotState(d.slot.state);
   const last = d?.runs.at(-1);
-  const answer = !d ? (live.error ? t(`没有 ${date} 的时段。`, `There is no slot for ${date}.`) : t("正在读取…", "Loading…"))
+  const late = Number(d?.slot.lateSeconds) > 60 ? t(`，晚了 ${span(Number(d!.slot.lateSeconds) * 1000, 1)}`, `, ${span(Number(d!.slot.lateSeconds) * 1000, 1)} late`) : "";
+  const answer = !d ? (live.error instanceof ApiError && live.error.reason === "NOT_FOUND" ? t(`没有 ${date} 的时段。`, `There is no slot for ${date}.`) : live.error ? reading(live) : t("正在读取…", "Loading…"))
     : d.slot.issues[0] && !last ? t(`${name} ${date}：${s!.text}，${reasonName(d.slot.issues[0].reason)}。`, `${name}, ${date}: ${s!.text}. ${reasonName(d.slot.issues[0].reason)}.`)
-    : last ? t(`${name} ${date} 的运行经过。`, `What happened in the run of ${name} on ${date}.`)
+    : last ? t(`${name} ${date}：${s!.text}${late}；运行${runState(last).text}。`, `${name}, ${date}: ${s!.text}${late}; the run: ${runState(last).text}.`)
     : t(`${name} ${date}：${s!.text}。`, `${name}, ${date}: ${s!.text}.`);
   return (
     <Page name={t("时段", "Slot")} answer={answer} tone={s?.tone} side={<a class="button" href={to("schedule")}>{t("所有时段", "All slots")}</a>}>
@@ -62,7 +63,7 @@ function Overview() {
   const { live: slots, all: days, older } = useList(slotsPath(pool), 10000, "slots", (x: Slot) => x.slotId);
   const s = live.data?.schedule;
   const off = s?.issues.some((i) => i.reason === "REASON_SCHEDULE_DISABLED"); // it was started so
-  const head = !s ? t("正在读取…", "Loading…") : s.paused ? t("计划已暂停。", "The schedule is paused.") : !s.enabled ? t("计划已停用，不会自动运行。", "The schedule is disabled; nothing runs automatically.")
+  const head = !s ? reading(live) : s.paused ? t("计划已暂停。", "The schedule is paused.") : !s.enabled ? t("计划已停用，不会自动运行。", "The schedule is disabled; nothing runs automatically.")
     : off ? t("这个编排器不执行计划，不会自动运行。", "This orchestrator does not run the schedule; nothing runs automatically.")
     : t(`每${s.tradingDaysOnly ? "个交易日" : "天"} ${s.runAt}（${zoneName(s.timeZone)}）运行。`, `Runs at ${s.runAt} (${zoneName(s.timeZone)}) on every ${s.tradingDaysOnly ? "trading day" : "day"}.`);
   return (

@@ -4,7 +4,7 @@ import { t } from "../lib/i18n.ts";
 import { When } from "../lib/time.tsx";
 import type { PoolStatus, Settings as Values } from "../lib/types.ts";
 import { poolId, poolName } from "../lib/words.ts";
-import { Act, Badge, Card, Empty, Loaded, Page } from "../ui.tsx";
+import { Act, Badge, Card, Empty, Loaded, Page, reading } from "../ui.tsx";
 
 interface Field {
   key: keyof Values;
@@ -31,7 +31,7 @@ export default function Settings() {
   const live = useLive<{ settings: Values }>("/v1/settings", 0);
   const pools = useLive<{ pools: PoolStatus[] }>("/v1/pools", 5000);
   return (
-    <Page name={t("设置", "Settings")} answer={live.data ? (live.data.settings.readinessPolicy === "READINESS_POLICY_STRICT" ? t("严格：一个模块不可用，就阻止它的池。", "Strict: a module that cannot run blocks its pool.") : t("降级：只阻止不可用的模块。", "Degraded: only the module that cannot run is blocked.")) : t("正在读取…", "Loading…")}>
+    <Page name={t("设置", "Settings")} answer={live.data ? (live.data.settings.readinessPolicy === "READINESS_POLICY_STRICT" ? t("严格：一个模块不可用，就阻止它的池。", "Strict: a module that cannot run blocks its pool.") : t("降级：只阻止不可用的模块。", "Degraded: only the module that cannot run is blocked.")) : reading(live)}>
       <div class="grid wide-left">
         <Loaded live={live} lines={8}>{({ settings }) => <Form key={JSON.stringify(settings)} s={settings} done={live.refresh} />}</Loaded>
         <Card title={t("股票池", "Pools")}>

@@ -6,7 +6,7 @@ import { path } from "../lib/paths.ts";
 import { route, setQuery, to } from "../lib/router.ts";
 import { When } from "../lib/time.tsx";
 import { moduleName } from "../lib/words.ts";
-import { Act, Badge, Card, Choice, Empty, Failure, Loaded, Page } from "../ui.tsx";
+import { Act, Badge, Card, Choice, Empty, Failure, Loaded, Page, reading } from "../ui.tsx";
 
 interface Resolved {
   symbol: string;
@@ -49,7 +49,7 @@ export default function Targets() {
     sets.refresh();
   };
   return (
-    <Page name={t("目标", "Targets")} tone={live.data && !live.data.resolved.length ? "idle" : undefined} answer={!live.data ? t("正在读取…", "Loading…")
+    <Page name={t("目标", "Targets")} tone={live.data && !live.data.resolved.length ? "idle" : undefined} answer={!live.data ? reading(live)
       : live.data.resolved.length ? t(`目标池跟踪 ${num(kinds!.stock)} 只股票和 ${num(kinds!.etf)} 只 ETF。`, `The targets pool follows ${count(kinds!.stock, "", "stock")} and ${count(kinds!.etf, "", "ETF")}.`)
       : t("列表是空的：目标池没有要更新的内容。", "The list is empty: the targets pool has nothing to fetch.")}>
       <Loaded live={sets}>{(d) => {

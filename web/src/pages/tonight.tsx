@@ -51,10 +51,12 @@ export default function Tonight() {
   }
   const failed = Object.values(coverage).find((c) => c.error && !c.data)?.error ?? status.error;
   const head = headline(evenings, status.data?.pools, !!all && failed ? failed : undefined);
+  const stale = Object.values(coverage).filter((c) => c.error && c.data).map((c) => c.at);
+  const old = stale.length ? Math.min(...stale) : 0;
   const next = schedule.data?.schedule;
 
   return (
-    <Page name={t("今晚", "Tonight")} answer={head.text} tone={head.tone}>
+    <Page name={t("今晚", "Tonight")} answer={<>{head.text}{old > 0 && <small class="dim"> {t("依据上海时间 ", "As of ")}<When at={old} />{t(" 的内容", " (Shanghai)")}</small>}</>} tone={head.tone}>
       {status.data && all && !evenings.size && failed && <Failure error={failed} retry={refresh} />}
       <div class="grid two">
         {status.data ? status.data.pools.map((p) => (
@@ -110,6 +112,7 @@ function headline(evenings: Map<string, Evening>, status: PoolStatus[] | undefin
   const [pool, e] = sorted[0]!;
   const p = status?.find((x) => x.pool === pool);
   const name = poolName(pool);
+  const gap = idle(p);
   const d = e.date ? named(e.date) : "";
   if (p?.paused && e.verdict !== "whole" && e.verdict !== "empty") return { tone: "hold", text: t(`${name}已暂停，${d} 的数据要等恢复后才会补齐。`, `${name} is paused; ${d} is fetched once it is resumed.`) };
   switch (e.verdict) {
@@ -118,17 +121,25 @@ function headline(evenings: Map<string, Evening>, status: PoolStatus[] | undefin
     case "not_whole":
       if (e.run && e.run.state !== "STATE_QUEUED") {
         const done = e.run.partitionCount ? t(`，已完成 ${num(e.run.completedPartitionCount)} / ${num(e.run.partitionCount)}`, `: ${num(e.run.completedPartitionCount)} of ${num(e.run.partitionCount)} done`) : "";
+        if (gap) return { tone: "run", text: t(`${name}停了 ${gap}，正在补齐${done}。`, `${name} was idle for ${gap} and is catching up${done}.`) };
         return e.run.mode === "MODE_BOOTSTRAP" || unfilled(p)
           ? { tone: "run", text: t(`${name}正在首次填充${done}。`, `${name} is being filled for the first time${done}.`) }
           : { tone: "run", text: t(`${name} ${d} 正在更新${done}。`, `${name}: ${d} is being updated${done}.`) };
       }
       if (unfilled(p)) return { tone: "idle", text: t(`${name}还没有数据：开始第一次运行来填充它。`, `${name} has no data yet: start the first run to fill it.`) };
-      return { tone: "warn", text: t(`${name} ${d} 的数据不完整。`, `${name}: ${d} is not complete.`) };
+      return { tone: "warn", text: gap ? t(`${name} ${d} 的数据不完整，已有 ${gap} 没有运行。`, `${name}: ${d} is not complete; nothing has run for ${gap}.`) : t(`${name} ${d} 的数据不完整。`, `${name}: ${d} is not complete.`) };
     case "not_due":
       return { tone: "idle", text: t(`${d} 的数据还没到发布时间。`, `${d} is not due yet.`) };
   }
   const date = [...evenings.values()].filter((x) => x.verdict === "whole").map((x) => x.date).filter(Boolean).sort().pop();
   return { tone: "ok", text: date ? t(`${named(date)} 的数据完整。`, `All data of ${named(date)} is complete.`) : t("没有需要更新的内容。", "There is nothing to update.") };
+}
+
+/** How long no run of a pool has ended, where that is longer than any closure of the exchange. */
+function idle(p?: PoolStatus): string {
+  const ms = p?.lastRun?.endTime ? now.peek() - Date.parse(p.lastRun.endTime) : 0;
+  const days = Math.floor(ms / 86400e3);
+  return days > 14 ? t(`${days} 天`, count(days, "", "day")) : "";
 }
 
 /** Whether no run of a pool has ended with data yet. */
@@ -156,6 +167,7 @@ function PoolCard({ p, e, live, refresh, told, empty }: { p: PoolStatus; e?: Eve
           <Act label={t("恢复", "Resume")} tone="primary" method="POST" path={`/v1/pools/${id}:resume`} body={{ note: "" }} cli={`afterbell resume ${id}`} ask={t(`恢复${poolName(p.pool)}：被暂停的运行先重新检查，再继续。`, `Resume ${poolName(p.pool)}: a paused run is checked again, then goes on.`)} done={refresh} />
         ) : empty ? <a class="button primary" href={to("targets")}>{t("添加代码", "Add symbols")}</a>
           : e?.verdict === "blocked" ? <a class="button primary" href={to("preflight", "", { pool: id })}>{t("预检并运行", "Check and run")}</a>
+          : e?.verdict === "not_whole" && !run && p.queuedRuns[0] && !p.queuedRuns[0].notBeforeTime ? <a class="button primary" href={to("runs", p.queuedRuns[0].runId)}>{t("看排队的运行", "See the queued run")}</a>
           : e?.verdict === "not_whole" && !run ? <a class="button primary" href={to("preflight", "", { pool: id })}>{t("现在运行", "Run now")}</a> : null}
         <a class="button" href={to("coverage", "", { pool: id })}>{t("看覆盖", "See coverage")}</a>
         {e?.date && <a class="button" href={to("schedule", `${e.date}.${id}`)}>{t("这一晚的经过", "What happened this evening")}</a>}
@@ -175,7 +187,8 @@ function sentence(p: PoolStatus, e: Evening | undefined, empty?: boolean): Compo
   const of = e.counted.length + e.pending.length;
   const d = e.date ? named(e.date) : "";
   const pause = p.paused ? t(`已暂停${p.note ? `（${p.note}）` : ""}。`, `Paused${p.note ? ` (${p.note})` : ""}. `) : "";
-  const next = e.next && !p.currentRun ? <>{t("下次获取：上海时间 ", " It is fetched next at ")}<When at={e.next} seconds={false} />{t("。", " (Shanghai).")}</> : "";
+  const queued = p.queuedRuns[0];
+  const next = p.currentRun ? "" : queued && !queued.notBeforeTime ? t("下次获取：已在排队。", " The next run is queued.") : e.next ? <>{t("下次获取：上海时间 ", " It is fetched next at ")}<When at={e.next} seconds={false} />{t("。", " (Shanghai).")}</> : "";
   const names = [...new Set(e.lacking.map((c) => dataset(c.datasetId)))].join(t("、", ", "));
   switch (e.verdict) {
     case "whole":

@@ -57,7 +57,7 @@ func Explain(s History) (sentences []bilingual.Text, next string) {
 	}
 	say("Run %s of %s was requested at %s %s.", "%[2]s的运行 %[1]s 于 %[3]s %[4]s。", r.ID, bilingual.Pool(r.Pool), when(r.CreatedAt), r.askedBy())
 	if w := r.Request.words(); w != (bilingual.Text{}) {
-		say("It was requested for %s.", "请求的范围是%s。", w)
+		say("It was requested for %s.", "请求：%s。", w)
 	}
 	if r.State == Queued {
 		said, next := explainQueued(s, when, ask)
@@ -72,7 +72,7 @@ func Explain(s History) (sentences []bilingual.Text, next string) {
 	waited := r.StartedAt.Sub(latest(r.CreatedAt, r.NotBefore))
 	switch {
 	case waited >= time.Second:
-		say("It started at %s, after %s in the queue.", "它排队 %[2]s 之后，于 %[1]s 开始。", when(r.StartedAt), bilingual.Took(waited))
+		say("It started at %s, after %s in the queue.", "它排队 %[2]s后，于 %[1]s 开始。", when(r.StartedAt), bilingual.Took(waited))
 	case !r.StartedAt.IsZero():
 		say("It started at %s.", "它于 %s 开始。", when(r.StartedAt))
 	}

@@ -247,7 +247,7 @@ func cover(v *slot.Slot, runID, what string) {
 		text += " It did not run when it was due: " + v.LateNote
 	}
 	v.State, v.RunID, v.Late, v.LateNote = slot.Covered, runID, 0, ""
-	v.Issues = append([]fault.Issue{fault.NewIssue(fault.SlotCovered, text, "slot_id", v.ID, "run_id", runID)}, v.Issues...)
+	v.Issues = append([]fault.Issue{slot.CoveredBy(v.ID, runID, text)}, v.Issues...)
 }
 
 // covering is a run of the pool, queued or in progress, that answers the request. One

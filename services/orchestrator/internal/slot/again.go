@@ -56,8 +56,8 @@ func (s Schedule) Again(e Earlier, cal Calendar, now time.Time) (issue fault.Iss
 	case cal.IsOpen(trade) && v.DecidedAt.Before(e.AllDue(trade)):
 		why = fmt.Sprintf("Not all data of %s were due then", trade)
 	default:
-		return fault.NewIssue(fault.SlotCovered, fmt.Sprintf("The slot of %s for %s %s, when all data of the day were due, so it does not start again at %s.",
-			v.Date, v.Pool, what, Moment(due, nil)), "slot_id", v.ID, "run_id", v.RunID), false, true
+		return CoveredBy(v.ID, v.RunID, fmt.Sprintf("The slot of %s for %s %s, when all data of the day were due, so it does not start again at %s.",
+			v.Date, v.Pool, what, Moment(due, nil))), false, true
 	}
 	return fault.NewIssue(fault.SlotReopened, fmt.Sprintf("The slot %s. Then the schedule was changed. %s, so the slot is due once more.", what, why),
 		"slot_id", v.ID, "run_id", v.RunID), true, true
@@ -73,4 +73,13 @@ func (s Schedule) ToCome(v Slot, now time.Time) (due time.Time, ok bool) {
 // Only are the issues of one reason.
 func Only(issues []fault.Issue, r fault.Reason) []fault.Issue {
 	return slices.DeleteFunc(slices.Clone(issues), func(i fault.Issue) bool { return i.Reason != r })
+}
+
+// CoveredBy says that a run covers a slot which is not its own, and how to look at that run.
+func CoveredBy(slotID, runID, message string) fault.Issue {
+	i := fault.NewIssue(fault.SlotCovered, message, "slot_id", slotID, "run_id", runID)
+	if runID != "" {
+		i.Remedy = strings.ReplaceAll(i.Remedy, "RUN_ID", runID)
+	}
+	return i
 }
