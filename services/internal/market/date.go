@@ -46,7 +46,7 @@ func NewDate(year int, month time.Month, day int) Date {
 // ParseDate reads "YYYY-MM-DD", the form of the API and of SQLite.
 func ParseDate(s string) (Date, error) { return parse(time.DateOnly, "YYYY-MM-DD", s) }
 
-// ParseCompact reads "YYYYMMDD", the provider's form (tushare.md 1.5).
+// ParseCompact reads "YYYYMMDD", the provider's form.
 func ParseCompact(s string) (Date, error) { return parse("20060102", "YYYYMMDD", s) }
 
 func parse(layout, form, s string) (Date, error) {

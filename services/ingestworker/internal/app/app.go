@@ -327,7 +327,7 @@ type estimator struct {
 	depth int
 }
 
-// usualCall is what a call to the real provider takes (tushare.md 1.5).
+// usualCall is what a call to the real provider takes.
 const usualCall = 200 * time.Millisecond
 
 // Estimate implements api.Estimator.

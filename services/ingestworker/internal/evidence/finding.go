@@ -380,7 +380,7 @@ func (x Rows) Same(i, j int) bool {
 }
 
 // Follows compares the reference prices of a day of quotes with the closes of the
-// open day before. pre_close is that close, but on ex-dates (tushare.md 1.5).
+// open day before. pre_close is that close, but on ex-dates.
 func Follows(day, before *Day) (Finding, bool) {
 	pre, last := day.column("pre_close"), before.column("close")
 	if pre == nil || last == nil {

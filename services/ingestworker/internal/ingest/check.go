@@ -369,7 +369,7 @@ func (c *checker) row(r int) (reason string, drop bool) {
 	return "", false
 }
 
-// disagrees tells what in a row contradicts itself (tushare.md 1.5, 2). Such rows
+// disagrees tells what in a row contradicts itself. Such rows
 // are real at the provider, so they are kept and reported.
 func (c *checker) disagrees(r int) (why string, hollow bool) {
 	for _, col := range c.present {
@@ -471,7 +471,7 @@ func (c *checker) contradicts(r int) string {
 // priceStep is below the finest step of a price and above the noise of float64.
 const priceStep = 1e-6
 
-// What is kept of a text that failed a check, in bytes: enough to recognise it, and
+// What is kept of a text that failed a check, in bytes: enough to recognize it, and
 // little enough for a message.
 const (
 	mostSymbol = 40

@@ -252,7 +252,7 @@ func (t *transaction) replace(d *catalog.Dataset, key coverage.Key, before cover
 			return changes, err
 		}
 		diff := pool.Compare(d, old, batch)
-		renamed, err := t.recognise(d, diff, old, batch, c.RunID)
+		renamed, err := t.recognize(d, diff, old, batch, c.RunID)
 		if err != nil {
 			return changes, err
 		}

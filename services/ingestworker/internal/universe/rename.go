@@ -54,10 +54,10 @@ func (t *transaction) rename(list *catalog.Dataset, found []ingest.Rename, known
 	return renamed, nil
 }
 
-// recognise follows companies whose prices of a date came under another code than they
+// recognize follows companies whose prices of a date came under another code than they
 // are held under, where no list knows the old one and the list knows the new: files of
 // the first release do not tell what a code that is gone once stood for.
-func (t *transaction) recognise(d *catalog.Dataset, diff pool.Diff, held, batch *table.Batch, runID string) ([]ingest.Rename, error) {
+func (t *transaction) recognize(d *catalog.Dataset, diff pool.Diff, held, batch *table.Batch, runID string) ([]ingest.Rename, error) {
 	if d.Table != catalog.TablePrices || len(diff.Gone) == 0 || len(diff.New) == 0 {
 		return nil, nil
 	}
