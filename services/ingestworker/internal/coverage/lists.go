@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/afterbell/afterbell/services/ingestworker/internal/evidence"
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
@@ -15,6 +16,7 @@ var beijingOpens = market.NewDate(2021, 11, 15)
 // Lists answers which instruments were listed on a date. It is immutable.
 type Lists struct {
 	bySymbol       map[string]Instrument
+	known          []uint64 // a bit for each packed symbol in bySymbol: every row of every answer is looked up
 	renamed        map[string]string
 	sh, sz, bj     span
 	etf            span
@@ -45,9 +47,15 @@ func (s *span) on(d market.Date) int64 {
 // NewLists indexes instruments. One without a listing date, and a delisted one
 // without the day of it, is known but never counted.
 func NewLists(instruments []Instrument) *Lists {
-	l := &Lists{bySymbol: make(map[string]Instrument, len(instruments)), renamed: map[string]string{}}
+	l := &Lists{
+		bySymbol: make(map[string]Instrument, len(instruments)), renamed: map[string]string{},
+		known: make([]uint64, evidence.Symbols/64),
+	}
 	for _, i := range instruments {
 		l.bySymbol[i.Symbol] = i
+		if s, ok := evidence.SymbolOf(i.Symbol); ok {
+			l.known[s/64] |= 1 << (s % 64)
+		}
 		for _, old := range i.Former {
 			l.renamed[old] = i.Symbol
 		}
@@ -119,6 +127,9 @@ func (l *Lists) Find(symbol string) (Instrument, bool) {
 
 // Knows reports whether any list has a symbol.
 func (l *Lists) Knows(symbol string) bool {
+	if s, ok := evidence.SymbolOf(symbol); ok {
+		return l.known[s/64]&(1<<(s%64)) != 0
+	}
 	_, ok := l.bySymbol[symbol]
 	return ok
 }

@@ -163,3 +163,19 @@ func each(a, b *Day, f func(i, j int)) {
 		}
 	}
 }
+
+// pairs are the places of every symbol that two days have, and the place of its exchange
+// in a tally.
+type pairs struct {
+	i, j     []int32
+	exchange []uint8
+}
+
+func pairsOf(a, b *Day) pairs {
+	most := min(len(a.Symbols), len(b.Symbols))
+	p := pairs{make([]int32, 0, most), make([]int32, 0, most), make([]uint8, 0, most)}
+	each(a, b, func(i, j int) {
+		p.i, p.j, p.exchange = append(p.i, int32(i)), append(p.j, int32(j)), append(p.exchange, uint8(a.Symbols[i]%exchanges))
+	})
+	return p
+}

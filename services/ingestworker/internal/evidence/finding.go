@@ -70,13 +70,15 @@ const (
 // TooMany reports whether a number of odd rows is more than every day has.
 func TooMany(odd, of int) bool { return odd > fewRows && float64(odd) > fewShare*float64(of) }
 
-// tally counts rows together and per exchange, by the exchange's place in a Symbol.
-type tally struct {
-	all int
-	by  [4]int
-}
+// tally counts rows per exchange, by the exchange's place in a Symbol.
+type tally [exchanges]int
 
-func (t *tally) add(s Symbol) { t.all, t.by[s%4] = t.all+1, t.by[s%4]+1 }
+func (t *tally) all() (n int) {
+	for _, x := range t {
+		n += x
+	}
+	return n
+}
 
 // exceeds is the largest group, together or one exchange, of which more than a share
 // is counted; zero where there is none. A group of fewer than leastRows tells nothing.
@@ -84,12 +86,12 @@ func (t *tally) exceeds(of tally, share float64) (count, rows int) {
 	over := func(n, of int) bool {
 		return of >= leastRows && n > fewRows && float64(n) > share*float64(of)
 	}
-	if over(t.all, of.all) {
-		return t.all, of.all
+	if over(t.all(), of.all()) {
+		return t.all(), of.all()
 	}
-	for x := range t.by {
-		if over(t.by[x], of.by[x]) && t.by[x] > count {
-			count, rows = t.by[x], of.by[x]
+	for x := range t {
+		if over(t[x], of[x]) && t[x] > count {
+			count, rows = t[x], of[x]
 		}
 	}
 	return count, rows
@@ -101,30 +103,17 @@ func (t *tally) exceeds(of tally, share float64) (count, rows int) {
 // that was. A ratio counts where witness, a third day beside them, shows that it moves with
 // this provider; nil shows nothing.
 func Repeated(later, earlier, witness *Day) (Finding, bool) {
-	columns := later.columns
-	equal, compared, frozen, moved := make([]tally, len(columns)), make([]tally, len(columns)), make([]tally, len(columns)), make([]tally, len(columns))
-	whole, rows := 0, 0
-	before, after := earlier.column("close"), later.column("close")
-	valued := later.Dataset == catalog.DailyBasic
-	each(later, earlier, func(i, j int) {
-		rows++
-		s := later.Symbols[i]
-		if sameRow(later, earlier, i, j, func(n int, same bool) {
-			compared[n].add(s)
-			if same {
-				equal[n].add(s)
-			}
-			if valued && moves(columns[n].name, later.values[n][i], earlier.values[n][j], before[j], after[i]) {
-				if moved[n].add(s); same {
-					frozen[n].add(s)
-				}
-			}
-		}) {
-			whole++
-		}
-	})
+	pairs := pairsOf(later, earlier)
+	rows := len(pairs.i)
 	if rows < leastRows {
 		return Finding{}, false
+	}
+	alike, equal, compared := compare(later, earlier, pairs)
+	whole := 0
+	for _, a := range alike {
+		if a.repeats() {
+			whole++
+		}
 	}
 	meta := []string{"other_date", earlier.Date.String()}
 	if TooMany(whole, rows) {
@@ -133,11 +122,12 @@ func Repeated(later, earlier, witness *Day) (Finding, bool) {
 	}
 	var names []string
 	most, of := 0, 0
-	for n, c := range columns {
+	for n, c := range later.columns {
 		count, rows := equal[n].exceeds(compared[n], c.repeats)
 		habitual := c.ratio
-		if count == 0 {
-			count, rows = frozen[n].exceeds(moved[n], fewShare)
+		if count == 0 && c.followsClose() && equal[n].all() > fewRows {
+			frozen, moved := frozen(later, earlier, pairs, n)
+			count, rows = frozen.exceeds(moved, fewShare)
 			habitual = true
 		}
 		if count == 0 || habitual && !movesBeside(later, earlier, witness, n) {
@@ -176,15 +166,35 @@ func movesBeside(later, earlier, witness *Day, n int) bool {
 	return rows >= leastRows && 2*same < rows
 }
 
-// moves reports whether a ratio of daily_basic must differ between two days, because it
-// is made of the close and that differs by more than the ratio is rounded. Of 46,000
-// recorded ratios whose close differed so, one was equal.
-func moves(column string, later, earlier, before, after float32) bool {
-	switch column {
-	case "pe", "pe_ttm", "pb", "ps", "ps_ttm", "total_mv", "circ_mv", "dv_ratio", "dv_ttm":
-	default:
-		return false
+// frozen counts the rows whose ratio of an earlier day stayed though the close moved,
+// among all whose close moved.
+func frozen(later, earlier *Day, p pairs, n int) (frozen, moved tally) {
+	before, after := earlier.column("close"), later.column("close")
+	now, then := later.values[n], earlier.values[n]
+	for k, i := range p.i {
+		j := p.j[k]
+		if x, y := now[i], then[j]; x == x && y == y && moves(x, y, before[j], after[i]) { // NaN is null
+			if moved[p.exchange[k]]++; x == y {
+				frozen[p.exchange[k]]++
+			}
+		}
 	}
+	return frozen, moved
+}
+
+// followsClose reports whether a column is a ratio that is made of the close.
+func (c column) followsClose() bool {
+	switch c.name {
+	case "pe", "pe_ttm", "pb", "ps", "ps_ttm", "total_mv", "circ_mv", "dv_ratio", "dv_ttm":
+		return true
+	}
+	return false
+}
+
+// moves reports whether a ratio that follows the close must differ between two days,
+// because the close differs by more than the ratio is rounded. Of 46,000 recorded ratios
+// whose close differed so, one was equal.
+func moves(later, earlier, before, after float32) bool {
 	if later == 0 || !(before > 0 && after > 0) {
 		return false
 	}
@@ -212,32 +222,17 @@ func (c column) jump() float64 {
 // another, in the market or on one exchange. It does not tell which of the two days is
 // wrong.
 func Jumped(day, other *Day) (Finding, bool) {
-	columns := day.columns
-	larger, smaller, compared := make([]tally, len(columns)), make([]tally, len(columns)), make([]tally, len(columns))
-	each(day, other, func(i, j int) {
-		for n, c := range columns {
-			x, y := math.Abs(float64(day.values[n][i])), math.Abs(float64(other.values[n][j]))
-			if !(x > 0 && y > 0) { // NaN is null
-				continue
-			}
-			compared[n].add(day.Symbols[i])
-			switch {
-			case x > c.jump()*y:
-				larger[n].add(day.Symbols[i])
-			case y > c.jump()*x:
-				smaller[n].add(day.Symbols[i])
-			}
-		}
-	})
+	pairs := pairsOf(day, other)
 	var names []string
 	most, of := 0, 0
-	for n, c := range columns {
+	for n, c := range day.columns {
 		if c.name == "change" || c.name == "pct_chg" { // a calm day and a crash differ so
 			continue
 		}
-		count, rows := larger[n].exceeds(compared[n], 0.5)
+		larger, smaller, compared := jumps(day.values[n], other.values[n], pairs, c.jump())
+		count, rows := larger.exceeds(compared, 0.5)
 		if count == 0 {
-			count, rows = smaller[n].exceeds(compared[n], 0.5)
+			count, rows = smaller.exceeds(compared, 0.5)
 		}
 		if count == 0 {
 			continue
@@ -254,34 +249,70 @@ func Jumped(day, other *Day) (Finding, bool) {
 		What: fmt.Sprintf("has a %s many times as large or as small as on %s in %s, so it probably has a different unit", list, other.Date, fault.Of(most, of, "row", "rows"))}, true
 }
 
-// sameRow reports whether a symbol has the same values on two days, a traded volume
-// or turnover among them: an idle symbol keeps its price. The same volume and turnover
-// suffice. told hears of each column compared.
-func sameRow(later, earlier *Day, i, j int, told func(n int, same bool)) bool {
-	same, exact, differs := 0, 0, 0
-	traded := 0
-	for n, c := range later.columns {
-		x, y := later.values[n][i], earlier.values[n][j]
-		if x == y && (c.name == "vol" && x >= leastVolume || c.name == "amount" && x > 0) {
-			traded++
-		}
-		if c.repeats == 0 || x == 0 && y == 0 || x != x || y != y { // NaN is null
+// jumps counts the rows whose value is so many times as large, or small, as on another day.
+func jumps(values, others []float32, p pairs, times float64) (larger, smaller, compared tally) {
+	for k, i := range p.i {
+		x, y := math.Abs(float64(values[i])), math.Abs(float64(others[p.j[k]]))
+		if !(x > 0 && y > 0) { // NaN is null
 			continue
 		}
-		if told != nil {
-			told(n, x == y)
-		}
+		compared[p.exchange[k]]++
 		switch {
-		case x != y:
-			differs++
-		case c.repeats <= 0.1:
-			exact++
-			fallthrough
-		default:
-			same++
+		case x > times*y:
+			larger[p.exchange[k]]++
+		case y > times*x:
+			smaller[p.exchange[k]]++
 		}
 	}
-	return same >= 4 && exact > 0 && differs == 0 || traded == 2
+	return larger, smaller, compared
+}
+
+// likeness counts what the rows of a symbol on two days have in common: the equal values,
+// those of columns that hardly ever repeat, those of volume and turnover, and the others.
+type likeness struct {
+	same, exact, traded, differs uint8
+}
+
+// repeats reports whether the rows have the same values, a traded volume or turnover
+// among them: an idle symbol keeps its price. The same volume and turnover suffice.
+func (l likeness) repeats() bool {
+	return l.same >= 4 && l.exact > 0 && l.differs == 0 || l.traded == 2
+}
+
+func (l *likeness) count(c column, value float64) {
+	l.same++
+	if c.repeats <= 0.1 {
+		l.exact++
+	}
+	if c.name == "vol" && value >= leastVolume || c.name == "amount" {
+		l.traded++
+	}
+}
+
+// compare compares the rows of pairs, and counts the equal and the compared values of
+// each column. It goes a column at a time, because so they are held.
+func compare(later, earlier *Day, p pairs) (alike []likeness, equal, compared []tally) {
+	alike, equal, compared = make([]likeness, len(p.i)), make([]tally, len(later.columns)), make([]tally, len(later.columns))
+	for n, c := range later.columns {
+		if c.repeats == 0 {
+			continue
+		}
+		now, then := later.values[n], earlier.values[n]
+		for k, i := range p.i {
+			x, y := now[i], then[p.j[k]]
+			if x != x || y != y || x == 0 && y == 0 { // NaN is null
+				continue
+			}
+			compared[n][p.exchange[k]]++
+			if x != y {
+				alike[k].differs++
+				continue
+			}
+			equal[n][p.exchange[k]]++
+			alike[k].count(c, float64(x))
+		}
+	}
+	return alike, equal, compared
 }
 
 // leastVolume is from which volume, in 手, two days of a symbol never had both the same
@@ -299,7 +330,7 @@ func FrozenSymbols(later, earlier *Day) map[Symbol]bool {
 	each(later, earlier, func(i, j int) {
 		frozen := 0
 		for n, c := range later.columns {
-			if x, y := later.values[n][i], earlier.values[n][j]; x == y && moves(c.name, x, y, before[j], after[i]) {
+			if x, y := later.values[n][i], earlier.values[n][j]; x == y && c.followsClose() && moves(x, y, before[j], after[i]) {
 				frozen++
 			}
 		}
@@ -333,11 +364,13 @@ const rowJump = 20
 // or its volume and turnover. No recorded symbol has two such days in a row.
 func RepeatedSymbols(later, earlier *Day) map[Symbol]bool {
 	out := map[Symbol]bool{}
-	each(later, earlier, func(i, j int) {
-		if sameRow(later, earlier, i, j, nil) {
-			out[later.Symbols[i]] = true
+	pairs := pairsOf(later, earlier)
+	alike, _, _ := compare(later, earlier, pairs)
+	for k, a := range alike {
+		if a.repeats() {
+			out[later.Symbols[pairs.i[k]]] = true
 		}
-	})
+	}
 	return out
 }
 
@@ -361,22 +394,17 @@ func RowsOf(ds *catalog.Dataset, b *table.Batch) Rows {
 // Same reports whether two rows of a symbol have the same values, as RepeatedSymbols
 // does for days.
 func (x Rows) Same(i, j int) bool {
-	same, exact, differs, traded := 0, 0, 0, 0
+	var alike likeness
 	for n, c := range x.columns {
-		switch name := x.defined[n].name; {
+		switch {
 		case c.Null[i] || c.Null[j] || c.Numbers[i] == 0 && c.Numbers[j] == 0:
 		case c.Numbers[i] != c.Numbers[j]:
-			differs++
+			alike.differs++
 		default:
-			if same++; x.defined[n].repeats <= 0.1 {
-				exact++
-			}
-			if name == "vol" && c.Numbers[i] >= leastVolume || name == "amount" {
-				traded++
-			}
+			alike.count(x.defined[n], c.Numbers[i])
 		}
 	}
-	return same >= 4 && exact > 0 && differs == 0 || traded == 2
+	return alike.repeats()
 }
 
 // Follows compares the reference prices of a day of quotes with the closes of the

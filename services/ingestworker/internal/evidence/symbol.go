@@ -4,6 +4,12 @@ package evidence
 // digits times four, and the exchange.
 type Symbol uint32
 
+// exchanges is by how much the six digits are multiplied, to leave room for the exchange.
+const exchanges = 4
+
+// Symbols is how many packed codes there are; every one is below it.
+const Symbols = 1_000_000 * exchanges
+
 // SymbolOf packs a well-formed code; ok is false for any other text.
 func SymbolOf(s string) (packed Symbol, ok bool) {
 	if len(s) != 9 || s[6] != '.' {
