@@ -73,16 +73,33 @@ func openDuck(path string, settings map[string]string) (*duck, error) {
 		mapping.Close(&d.database)
 		return nil, newDuckError(text, mapping.ErrorTypeErrorIO)
 	}
-	if mapping.Connect(d.database, &d.conn) == mapping.StateError {
+	if err := d.connect(); err != nil {
 		mapping.Close(&d.database)
-		return nil, &duckError{text: "no connection could be made"}
+		return nil, err
 	}
 	return d, nil
+}
+
+func (d *duck) connect() error {
+	if mapping.Connect(d.database, &d.conn) == mapping.StateError {
+		return &duckError{text: "no connection could be made"}
+	}
+	return nil
 }
 
 func (d *duck) close() {
 	mapping.Disconnect(&d.conn)
 	mapping.Close(&d.database)
+}
+
+// besides calls f with a connection of its own to the same database.
+func (d *duck) besides(f func(d *duck) error) error {
+	other := &duck{database: d.database}
+	if err := other.connect(); err != nil {
+		return err
+	}
+	defer mapping.Disconnect(&other.conn)
+	return f(other)
 }
 
 func (d *duck) exec(sql string) error { return d.query(sql, nil) }

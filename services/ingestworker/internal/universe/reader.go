@@ -69,8 +69,8 @@ func (r *Reader) connected(ctx context.Context, f func(d *duck) error) error {
 		return err
 	}
 	d := &duck{database: r.database}
-	if mapping.Connect(r.database, &d.conn) == mapping.StateError {
-		return &duckError{text: "no connection could be made"}
+	if err := d.connect(); err != nil {
+		return err
 	}
 	interrupted := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {

@@ -177,7 +177,8 @@ func (s *Sink) Refresh(ctx context.Context) (changed bool) {
 }
 
 // Contents reads the tables. Duplicates is by how many the rows exceed their keys.
-// Trade dates are read many at a time; commits go on between them.
+// Trade dates are read many at a time, in two halves side by side; commits go on between
+// them.
 func (s *Sink) Contents(ctx context.Context, keys ...coverage.Key) ([]ingest.Contents, error) {
 	out := make([]ingest.Contents, len(keys))
 	var dates []coverage.Key
@@ -194,16 +195,32 @@ func (s *Sink) Contents(ctx context.Context, keys ...coverage.Key) ([]ingest.Con
 			return nil, err
 		}
 	}
-	found := make(map[coverage.Key]ingest.Contents, len(dates))
-	for _, scan := range scansOf(dates) {
-		for _, span := range scan.spans(s.index) {
-			err := s.do(ctx, func(w *writer) error {
-				return w.use(func(file *duck) error { return scan.read(file, span[0], span[1]) })
-			})
-			if err != nil {
-				return nil, err
+	var scans []*scan
+	var halves [2][]reading
+	for n, half := range inHalves(dates) {
+		for _, scan := range scansOf(half) {
+			scans = append(scans, scan)
+			for _, span := range scan.spans(s.index) {
+				halves[n] = append(halves[n], reading{scan, span[0], span[1]})
 			}
 		}
+	}
+	for i := range max(len(halves[0]), len(halves[1])) {
+		var both []reading
+		for _, half := range halves {
+			if i < len(half) {
+				both = append(both, half[i])
+			}
+		}
+		err := s.do(ctx, func(w *writer) error {
+			return w.use(func(file *duck) error { return readTogether(file, both) })
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	found := make(map[coverage.Key]ingest.Contents, len(dates))
+	for _, scan := range scans {
 		for k, t := range scan.tallies {
 			found[coverage.Key{Dataset: t.dataset, Date: k.date}] = t.found
 		}
