@@ -230,31 +230,22 @@ func (x *reading) everything(ctx context.Context) error {
 	return err
 }
 
-// files reads Parquet files that were not made before, beside DuckDB's COPY: with the files
-// of months that the worker keeps, and without.
+// files reads Parquet files that were not made before, beside DuckDB's COPY.
 func (x *reading) files(ctx context.Context) error {
 	dir, err := x.b.dataDir("parquet")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(dir)
-	file := func() error {
-		x.n++
-		return x.get(ctx, fmt.Sprintf("daily_prices.parquet?start_date=1990-01-%02d", x.n))
-	}
 	return x.timed(
 		way{"parquet.floor", func() error {
 			_, err := x.floor.ExecContext(ctx, fmt.Sprintf("COPY daily_prices TO '%s' (FORMAT parquet)", filepath.Join(dir, "all.parquet")))
 			return err
 		}},
-		way{"parquet.drop", func() error {
-			kept, err := filepath.Glob(filepath.Join(x.r.filled, "answers", "month-*.parquet"))
-			for _, path := range kept {
-				err = errors.Join(err, os.Remove(path))
-			}
-			return err
-		}},
-		way{"parquet.first", file}, way{"parquet.seconds", file})
+		way{"parquet.seconds", func() error {
+			x.n++
+			return x.get(ctx, fmt.Sprintf("daily_prices.parquet?start_date=1990-01-%02d", x.n))
+		}})
 }
 
 // short reads one symbol over all days, and one day of the whole market.

@@ -56,7 +56,6 @@ var claims = []claim{
 	{name: "publishing an evening ÷ everything", scenario: "evening", value: ratio("evening.publish", "publish.seconds"), most: 0.1, show: "%.3f", full: true},
 	{name: "ReadRows of all prices ÷ the same query in one process, rows/s", scenario: "reading", value: ratio("read.floor", "read.grpc"), least: 0.6, show: "%.2f"},
 	{name: ".parquet of all prices ÷ DuckDB's COPY", scenario: "reading", value: ratio("parquet.seconds", "parquet.floor"), most: 1.3, show: "%.2f"},
-	{name: ".parquet of all prices, for the first time ÷ DuckDB's COPY", scenario: "reading", value: ratio("parquet.first", "parquet.floor"), most: 1.3, show: "%.2f"},
 	{name: "one symbol by gRPC ÷ in one process, median", scenario: "reading", value: ratio("symbol.grpc", "symbol.floor"), most: 2, show: "%.2f"},
 	{name: "one symbol by REST ÷ in one process, median", scenario: "reading", value: ratio("symbol.rest", "symbol.floor"), most: 2, show: "%.2f"},
 	{name: "one symbol by gRPC, p99 ÷ in one process, median", scenario: "reading", value: ratio("symbol.grpc_p99", "symbol.floor"), most: 6, show: "%.2f"},

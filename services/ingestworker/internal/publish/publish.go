@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -183,6 +184,15 @@ func intact(dir string, f *FileInfo) bool {
 	}
 	sum, err := hashFile(path)
 	return err == nil && sum == f.SHA256
+}
+
+// Open opens a file of the version. An error that is fs.ErrNotExist says that it is gone,
+// or is not what was published.
+func (v *Version) Open(f *FileInfo) (*os.File, error) {
+	if !intact(v.Dir, f) {
+		return nil, fs.ErrNotExist
+	}
+	return os.Open(filepath.Join(v.Dir, filepath.FromSlash(f.Path)))
 }
 
 // build makes one version.

@@ -25,7 +25,7 @@ import (
 // writing them so takes twice as long and saves a fifth of the bytes.
 const dictionary = 8192
 
-// rowGroup is such that the rows of a month make two row groups, one for each of two threads.
+// rowGroup is such that the rows of a month make two row groups, which are encoded by a thread each.
 const rowGroup = 80 << 10
 
 // minFree is the least room left on the volume, in bytes.
@@ -138,7 +138,7 @@ func (a *Answer) make(ctx context.Context, path string) (m Made, err error) {
 	defer os.Remove(made)
 	if months := a.months(); len(months) > 0 {
 		m, err = a.join(ctx, made, months)
-	} else if err = a.copyTo(ctx, made, slice{start: a.plan.Start, end: a.plan.End}, a.Metadata()); err == nil {
+	} else if err = a.copyTo(ctx, made, slice{start: a.plan.Start, end: a.plan.End}, a.plan.sorted(), a.Metadata()); err == nil {
 		m, err = a.described(ctx, made)
 	}
 	if err != nil {
@@ -150,14 +150,14 @@ func (a *Answer) make(ctx context.Context, path string) (m Made, err error) {
 	return m, os.Rename(made, path)
 }
 
-// copyTo writes the rows of a span of dates as a Parquet file.
-func (a *Answer) copyTo(ctx context.Context, path string, s slice, meta map[string]string) error {
+// copyTo writes the rows of a span of dates as a Parquet file, sorted by some columns.
+func (a *Answer) copyTo(ctx context.Context, path string, s slice, sorted []string, meta map[string]string) error {
 	pass, err := a.service.cfg.Gate.Enter(ctx)
 	if err != nil {
 		return err
 	}
 	defer pass.Leave()
-	return a.Version.Reader.Exec(ctx, a.copySQL(path, s, meta), func() error { return pass.Next(ctx) })
+	return a.Version.Reader.Exec(ctx, a.copySQL(path, s, sorted, meta), func() error { return pass.Next(ctx) })
 }
 
 // described reads what is told of a file.
@@ -202,7 +202,7 @@ func copied(to io.Writer, from io.Reader, between func() error) (n int64, err er
 }
 
 // copySQL writes the rows of a span of dates. Factors travel as a temporary table.
-func (a *Answer) copySQL(path string, span slice, meta map[string]string) string {
+func (a *Answer) copySQL(path string, span slice, sorted []string, meta map[string]string) string {
 	p := a.plan
 	var before strings.Builder
 	from := "(SELECT * FROM " + p.table.Name + p.where(span.start, span.end) + ") t"
@@ -228,11 +228,7 @@ func (a *Answer) copySQL(path string, span slice, meta map[string]string) string
 		}
 		from += " LEFT JOIN factors f ON t.symbol = f.symbol AND t.trade_date >= f.first AND t.trade_date < f.next"
 	}
-	keys := strings.Split(strings.TrimPrefix(p.order(), " ORDER BY "), ", ")
-	for i := range keys {
-		keys[i] = "t." + keys[i]
-	}
-	order := " ORDER BY " + strings.Join(keys, ", ")
+	order := " ORDER BY t." + strings.Join(sorted, ", t.")
 	var pairs []string
 	for _, k := range sortedKeys(meta) {
 		pairs = append(pairs, `"`+k+`": `+universe.Quote(meta[k]))

@@ -4,30 +4,27 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"encoding/hex"
-	"errors"
 	"fmt"
 	"hash"
 	"io"
-	"io/fs"
-	"iter"
 	"os"
 	"slices"
 
 	"github.com/apache/arrow-go/v18/parquet/metadata"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/publish"
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// A Parquet file of many months is joined from one file a month. Those of whole months are
-// kept for the next answer: an evening changes the rows of one month, so all others are
-// sorted and encoded once. Each is small enough to be sorted in memory.
+// A Parquet file of many months is joined from the published files, one a month, which are
+// sorted by symbol and date. Nothing is sorted or encoded again, but the months of which
+// the answer has a part.
 
-// month is a part of an answer that makes a file of its own.
+// month is a part of an answer.
 type month struct {
 	slice
-	id string // of the file that is kept; empty where the answer has part of the month
+	whole *publish.FileInfo // the published file of it; nil where the answer has part of the month
 }
 
 // months are the parts of an answer that is joined; none where it is written in one go,
@@ -40,7 +37,8 @@ func (a *Answer) months() []month {
 	}
 	var out []month
 	whole := 0
-	for _, f := range a.Version.Manifest.Files {
+	for n := range a.Version.Manifest.Files {
+		f := &a.Version.Manifest.Files[n]
 		first, err := market.ParseDate(f.FirstDate)
 		if f.Table != p.table.Name || err != nil { // a list has no dates
 			continue
@@ -60,8 +58,7 @@ func (a *Answer) months() []month {
 			continue
 		}
 		if m.start == first && m.end == last {
-			h := sha256.Sum256([]byte(jsonText([]any{p.Pool, f.Path, f.Fingerprint})))
-			m.id = "month-" + hex.EncodeToString(h[:16])
+			m.whole = f
 			whole++
 		}
 		out = append(out, m)
@@ -76,7 +73,7 @@ func (a *Answer) months() []month {
 func (a *Answer) join(ctx context.Context, path string, months []month) (Made, error) {
 	// One without rows has the schema, and says what the answer says of itself.
 	none := slice{start: 1, end: 0}
-	if err := a.copyTo(ctx, path+".head", none, a.Metadata()); err != nil {
+	if err := a.copyTo(ctx, path+".head", none, a.plan.table.Key, a.Metadata()); err != nil {
 		return Made{}, err
 	}
 	defer os.Remove(path + ".head")
@@ -89,11 +86,8 @@ func (a *Answer) join(ctx context.Context, path string, months []month) (Made, e
 	if err := j.begin(path + ".head"); err != nil {
 		return Made{}, err
 	}
-	for file, err := range a.monthFiles(ctx, months, path) {
-		if err == nil {
-			err = a.joinMonth(ctx, j, file)
-		}
-		if err != nil {
+	for _, m := range months {
+		if err := a.joinMonth(ctx, j, m, path+".part"); err != nil {
 			return Made{}, err
 		}
 	}
@@ -103,56 +97,14 @@ func (a *Answer) join(ctx context.Context, path string, months []month) (Made, e
 	return Made{Bytes: j.size, Rows: j.about.NumRows, SHA256: [sha256.Size]byte(j.hash.Sum(nil))}, out.Close()
 }
 
-// monthsAhead is how many months are made at a time, while another one is joined.
-const monthsAhead = 2
-
-// monthFiles opens the files of the months in their order. One is open within the loop's
-// body. None is being made any more when the sequence has ended.
-func (a *Answer) monthFiles(ctx context.Context, months []month, path string) iter.Seq2[*os.File, error] {
-	type opened struct {
-		file *os.File
-		err  error
+// joinMonth adds a month. Its rows are written to part first where no published file has
+// them.
+func (a *Answer) joinMonth(ctx context.Context, j *joined, m month, part string) error {
+	from, err := a.monthFile(ctx, m, part)
+	if err != nil {
+		return err
 	}
-	return func(yield func(*os.File, error) bool) {
-		ctx, cancel := context.WithCancel(ctx)
-		var ahead []chan opened
-		begun := 0
-		begin := func() {
-			for begun < len(months) && len(ahead) < monthsAhead {
-				c, m, part := make(chan opened, 1), months[begun], fmt.Sprintf("%s.part%d", path, begun)
-				ahead = append(ahead, c)
-				begun++
-				go func() {
-					f, err := a.monthFile(ctx, m, part)
-					c <- opened{f, err}
-				}()
-			}
-		}
-		defer func() {
-			cancel()
-			for _, c := range ahead {
-				if o := <-c; o.err == nil {
-					_ = o.file.Close() // it was only read
-				}
-			}
-		}()
-		for begin(); len(ahead) > 0; {
-			o := <-ahead[0]
-			ahead = ahead[1:]
-			begin()
-			more := yield(o.file, o.err)
-			if o.err != nil {
-				return
-			}
-			_ = o.file.Close() // as above
-			if !more {
-				return
-			}
-		}
-	}
-}
-
-func (a *Answer) joinMonth(ctx context.Context, j *joined, from *os.File) error {
+	defer from.Close()
 	pass, err := a.service.cfg.Gate.Enter(ctx)
 	if err != nil {
 		return err
@@ -161,39 +113,17 @@ func (a *Answer) joinMonth(ctx context.Context, j *joined, from *os.File) error 
 	return j.add(from, func() error { return pass.Next(ctx) })
 }
 
-// monthFile opens the file of a month, which it makes where it is not kept. part is a path
-// for one that is not to be kept.
 func (a *Answer) monthFile(ctx context.Context, m month, part string) (*os.File, error) {
-	if m.id == "" {
-		defer os.Remove(part)
-		if err := a.copyTo(ctx, part, m.slice, nil); err != nil {
-			return nil, err
-		}
-		return os.Open(part)
+	if m.whole != nil {
+		if f, err := a.Version.Open(m.whole); err == nil {
+			return f, nil
+		} // somebody took it away; the DuckDB file has the rows
 	}
-	kept := &a.service.files
-	for {
-		_, err := kept.get(ctx, m.id, func(path string) (Made, error) {
-			made := path + ".new"
-			defer os.Remove(made)
-			if err := a.copyTo(ctx, made, m.slice, nil); err != nil {
-				return Made{}, err
-			}
-			st, err := os.Stat(made)
-			if err != nil {
-				return Made{}, err
-			}
-			return Made{Bytes: st.Size()}, os.Rename(made, path)
-		})
-		if err != nil {
-			return nil, err
-		}
-		f, err := os.Open(kept.path(m.id))
-		if !errors.Is(err, fs.ErrNotExist) {
-			return f, err
-		}
-		kept.lost(m.id) // or it was dropped just now
+	defer os.Remove(part)
+	if err := a.copyTo(ctx, part, m.slice, a.plan.table.Key, nil); err != nil {
+		return nil, err
 	}
+	return os.Open(part)
 }
 
 // magic begins and ends a Parquet file.

@@ -1,9 +1,9 @@
 package reader_test
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"testing"
 
@@ -15,8 +15,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// A Parquet file of many months is joined from one file a month; what an evening does not
-// change is not made again, and whoever takes a file away does no harm.
+// A Parquet file of many months is joined from the published ones, and whoever takes one
+// away does no harm.
 func TestParquetOfManyMonthsIsJoined(t *testing.T) {
 	r := newRig(t)
 	days := []market.Date{ // newest first, as a first fill does
@@ -35,13 +35,6 @@ func TestParquetOfManyMonthsIsJoined(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kept := func() []string {
-		found, err := filepath.Glob(filepath.Join(r.dir, "answers", "month-*.parquet"))
-		if err != nil {
-			t.Fatal(err)
-		}
-		return found
-	}
 	check := func(what string, start, end market.Date) (path string) {
 		q := query(prices.Name)
 		where := ""
@@ -51,7 +44,7 @@ func TestParquetOfManyMonthsIsJoined(t *testing.T) {
 		if q.End = end; end != market.NoDate {
 			where = " WHERE trade_date <= DATE '" + end.String() + "'"
 		}
-		want := r.truth("SELECT * FROM daily_prices"+where+" ORDER BY trade_date, symbol", prices.Columns)
+		want := r.truth("SELECT * FROM daily_prices"+where+" ORDER BY date_trunc('month', trade_date), symbol, trade_date", prices.Columns)
 		got, path := r.parquet(q, prices.Columns)
 		same(t, what, got, want)
 		// Readers skip row groups by what is told of them.
@@ -61,9 +54,6 @@ func TestParquetOfManyMonthsIsJoined(t *testing.T) {
 		return path
 	}
 	path := check("all", market.NoDate, market.NoDate)
-	if n := len(kept()); n != 3 {
-		t.Errorf("%d months are kept, not 3", n)
-	}
 	meta := func(sql string) string { return r.truth(sql, pool.Tables()[0].Columns[:1])[0][0].(string) }
 	version := meta("SELECT decode(value) FROM parquet_kv_metadata(" + universe.Quote(path) + ") WHERE decode(key) = 'afterbell.version'")
 	if want := r.store.Current().Version; version != want {
@@ -75,29 +65,51 @@ func TestParquetOfManyMonthsIsJoined(t *testing.T) {
 	}
 	check("part of a month first", market.NewDate(2026, 1, 6), market.NoDate)
 	check("part of a month last", market.NoDate, market.NewDate(2026, 3, 2))
-	before := kept()
-	if len(before) != 3 {
-		t.Errorf("%d months are kept, not 3: a part of one is not", len(before))
+
+	// The bytes of the published files are in it, so nothing was made again.
+	v, release, err := r.store.Acquire(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	months := 0
+	for _, f := range v.Manifest.Files {
+		if f.Table != prices.Name {
+			continue
+		}
+		months++
+		part, err := os.ReadFile(filepath.Join(v.Dir, f.Path))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Contains(whole, part[4:len(part)/2]) {
+			t.Errorf("%s is not in the file of all months", f.Path)
+		}
+	}
+	if months != 3 {
+		t.Errorf("%d months are published, not 3", months)
 	}
 
 	fill(days[0], 2) // an evening
 	r.publish()
-	if err := os.Remove(before[1]); err != nil { // an older month, or the one that changes
+	now, release, err := r.store.Acquire(t.Context(), "")
+	if err != nil {
 		t.Fatal(err)
 	}
-	stamps := map[string]os.FileInfo{}
-	for _, p := range slices.Delete(slices.Clone(before), 1, 2) {
-		if stamps[p], err = os.Stat(p); err != nil {
-			t.Fatal(err)
+	defer release()
+	for _, f := range now.Manifest.Files {
+		if f.Table == prices.Name && f.FirstDate == days[3].String() {
+			if err := os.Remove(filepath.Join(now.Dir, f.Path)); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
-	check("after an evening", market.NoDate, market.NoDate)
-	if n := len(kept()); n < 3 || n > 4 { // 3 where the one taken away is of no use any more
-		t.Errorf("%d months are kept after an evening", n)
-	}
-	for p, st := range stamps {
-		if again, err := os.Stat(p); err != nil || !again.ModTime().Equal(st.ModTime()) {
-			t.Errorf("%s was made again: %v", filepath.Base(p), err)
-		}
+	check("without a published file", market.NoDate, market.NoDate)
+	if left, err := filepath.Glob(filepath.Join(r.dir, "answers", "*.part")); err != nil || len(left) > 0 {
+		t.Errorf("%v were left behind, %v", left, err)
 	}
 }

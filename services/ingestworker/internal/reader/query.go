@@ -203,13 +203,13 @@ func (p *plan) where(start, end market.Date) string {
 	return " WHERE " + strings.Join(terms, " AND ")
 }
 
-// order is that of the rows of an answer.
-func (p *plan) order() string {
+// sorted names the columns that the rows of an answer are sorted by.
+func (p *plan) sorted() []string {
 	switch {
 	case p.symbol == "":
-		return " ORDER BY " + p.date + ", exchange"
+		return []string{p.date, "exchange"}
 	case p.date == "":
-		return " ORDER BY " + p.symbol
+		return []string{p.symbol}
 	}
-	return " ORDER BY " + p.date + ", " + p.symbol
+	return []string{p.date, p.symbol}
 }
