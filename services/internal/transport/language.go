@@ -74,6 +74,7 @@ func localize(m protoreflect.Message) {
 func LocalizeStatus(s *status.Status) *status.Status {
 	var reason fault.Reason
 	var meta map[string]string
+	var fields []fault.Violation
 	remedy := ""
 	for _, d := range s.Details() {
 		switch d := d.(type) {
@@ -81,6 +82,10 @@ func LocalizeStatus(s *status.Status) *status.Status {
 			return s
 		case *errdetails.ErrorInfo:
 			reason, meta = fault.Reason(d.GetReason()), d.GetMetadata()
+		case *errdetails.BadRequest:
+			for _, v := range d.GetFieldViolations() {
+				fields = append(fields, fault.Violation{Field: v.GetField(), Problem: v.GetDescription()})
+			}
 		case *errdetails.Help:
 			for _, l := range d.GetLinks() {
 				remedy = l.GetDescription()
@@ -88,6 +93,9 @@ func LocalizeStatus(s *status.Status) *status.Status {
 		}
 	}
 	message, todo := fault.Chinese(reason, meta, remedy)
+	if said := fault.ChineseOf(fields); said != "" {
+		message = said
+	}
 	packed, err := anypb.New(&faultv1.Localized{Locale: chineseLocale, Message: message, Remedy: todo})
 	if message == "" || err != nil {
 		return s
