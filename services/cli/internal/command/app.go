@@ -7,11 +7,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 	"golang.org/x/term"
 	"google.golang.org/grpc/metadata"
 
@@ -194,21 +196,44 @@ func (a *app) prepare(c *cobra.Command) error {
 	}
 	if a.langFlag != "" {
 		if _, err := lang.Parse(a.langFlag); err != nil {
-			return wrong("lang", err)
+			return wrong("lang", errors.New(a.T("%q is not allowed: allowed are %s.", a.langFlag, "en, zh")))
 		}
 	}
 	form := first(a.format, a.Env("AFTERBELL_OUTPUT"), string(output.Table))
 	format, err := output.ParseFormat(form)
 	if err != nil {
-		return wrong("output", err)
+		return wrong("output", errors.New(a.T("%q is not allowed: allowed are %s.", form, strings.Join(output.Formats(), ", "))))
 	}
 	if a.timeout <= 0 {
 		return wrong("timeout", errors.New(a.T("must be longer than 0, as in 30s")))
+	}
+	if err := a.fullLists(c); err != nil {
+		return err
 	}
 	width, isTerm := terminal(a.Out)
 	zoned := func(title string) string { return a.T("%s (Shanghai)", title) }
 	a.printer = &output.Printer{Out: a.Out, Format: format, Width: width, Zone: afterbell.Shanghai, Zoned: zoned, Color: isTerm && a.Env("NO_COLOR") == "" && a.Env("TERM") != "dumb"}
 	return nil
+}
+
+// fullLists refuses a list with an empty name, as a blank after a comma makes one, and
+// removes blanks around names.
+func (a *app) fullLists(c *cobra.Command) (err error) {
+	c.Flags().Visit(func(f *pflag.Flag) {
+		list, ok := f.Value.(pflag.SliceValue)
+		if !ok || err != nil {
+			return
+		}
+		names := list.GetSlice()
+		for i, name := range names {
+			if names[i] = strings.TrimSpace(name); names[i] == "" {
+				err = usage{a.T("--%s: a name is empty: write names with commas and no blanks between them, as in a,b.", f.Name), c.CommandPath() + " --help"}
+				return
+			}
+		}
+		err = list.Replace(names)
+	})
+	return err
 }
 
 func first(values ...string) string {
@@ -247,6 +272,11 @@ func (a *app) cannotDial(flag string, err error) error {
 			return usage{"AFTERBELL_KEY: " + err.Error(), a.path + " --help"}
 		}
 	}
+	if addr := first(a.addr, a.Env("AFTERBELL_ORCHESTRATOR")); flag == "orchestrator" && addr != "" {
+		if _, port, wrong := net.SplitHostPort(addr); wrong != nil || port == "" {
+			return usage{a.T("--orchestrator: %q is not an address: write host:port, as in %s.", addr, afterbell.DefaultAddr), a.path + " --help"}
+		}
+	}
 	return usage{"--" + flag + ": " + err.Error(), a.path + " --help"}
 }
 
@@ -265,12 +295,12 @@ func (a *app) access() (afterbell.Access, error) {
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return access, usage{a.T("--key-file: %s cannot be read: %s", path, pathless(err)), a.path + " --help"}
+		return access, usage{a.T("--key-file: %s cannot be read: %s", path, a.pathless(err)), a.path + " --help"}
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxKeyFile))
 	if err != nil {
-		return access, usage{a.T("--key-file: %s cannot be read: %s", path, pathless(err)), a.path + " --help"}
+		return access, usage{a.T("--key-file: %s cannot be read: %s", path, a.pathless(err)), a.path + " --help"}
 	}
 	if access.Key = strings.TrimSpace(string(text)); access.Key == "" {
 		return access, usage{a.T("--key-file: %s is empty", path), a.path + " --help"}

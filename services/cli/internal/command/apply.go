@@ -125,7 +125,7 @@ func (a *app) readWanted(file, path string) (*wanted, error) {
 		text, err = os.ReadFile(file)
 	}
 	if err != nil {
-		return nil, usage{a.T("--file: %s cannot be read: %s", file, pathless(err)), path + " --help"}
+		return nil, usage{a.T("--file: %s cannot be read: %s", file, a.pathless(err)), path + " --help"}
 	}
 	w, err := parseWanted(text)
 	if err != nil {
@@ -164,7 +164,7 @@ func (a *app) yamlKind(t ast.NodeType) string {
 	case ast.SequenceType:
 		return a.T("a list")
 	case ast.MappingType, ast.MappingValueType:
-		return a.T("names with values")
+		return a.T("names with values (as in enabled: true)")
 	}
 	return a.T("one value")
 }
@@ -193,7 +193,7 @@ func (a *app) planFor(ctx context.Context, w *wanted, file string) (*plan, error
 			return nil, err
 		}
 		req := &orchestratorv1.UpdateSettingsRequest{}
-		if err := p.fields("settings", w.Settings, now.GetSettings(), req, file); err != nil {
+		if err := p.fields(a, "settings", w.Settings, now.GetSettings(), req, file); err != nil {
 			return nil, err
 		}
 		err = p.step(ctx, "settings", func(ctx context.Context, check bool) error {
@@ -211,7 +211,7 @@ func (a *app) planFor(ctx context.Context, w *wanted, file string) (*plan, error
 			return nil, err
 		}
 		req := &orchestratorv1.UpdateScheduleRequest{}
-		if err := p.fields("schedule", w.Schedule, now.GetSchedule(), req, file); err != nil {
+		if err := p.fields(a, "schedule", w.Schedule, now.GetSchedule(), req, file); err != nil {
 			return nil, err
 		}
 		err = p.step(ctx, "schedule", func(ctx context.Context, check bool) error {
@@ -243,7 +243,7 @@ func (p *plan) step(ctx context.Context, section string, do func(ctx context.Con
 
 // fields compares settings by the names of the contract and fills the request with
 // those that differ.
-func (p *plan) fields(section string, want map[string]any, now, req proto.Message, file string) error {
+func (p *plan) fields(a *app, section string, want map[string]any, now, req proto.Message, file string) error {
 	for _, name := range settingsOf(req) {
 		v, ok := want[name]
 		if !ok {
@@ -251,7 +251,7 @@ func (p *plan) fields(section string, want map[string]any, now, req proto.Messag
 		}
 		probe := req.ProtoReflect().New().Interface()
 		if err := fields.Set(probe, name, yamlText(v)); err != nil {
-			return usage{fmt.Sprintf("%s: %s.%s: %s", file, section, name, err), "afterbell apply --help"}
+			return usage{fmt.Sprintf("%s: %s.%s: %s", file, section, name, a.notAllowed(err)), "afterbell apply --help"}
 		}
 		is, then := fields.Get(now, name), fields.Get(probe, name)
 		if fields.Same(req, name, is, then) {
@@ -262,9 +262,9 @@ func (p *plan) fields(section string, want map[string]any, now, req proto.Messag
 			return err
 		}
 	}
-	for name := range want {
+	for _, name := range sortedKeys(want) {
 		if !slices.Contains(settingsOf(req), name) {
-			return usage{fmt.Sprintf("%s: %s: there is no %q; there are %s", file, section, name, strings.Join(settingsOf(req), ", ")), "afterbell apply --help"}
+			return usage{a.T("%s: %s: there is no %q; there are %s.", file, section, name, strings.Join(settingsOf(req), ", ")), "afterbell apply --help"}
 		}
 	}
 	return nil

@@ -1,12 +1,14 @@
 package command
 
 import (
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/cli/internal/lang"
 	"github.com/afterbell/afterbell/services/cli/internal/output"
 )
 
@@ -33,7 +35,7 @@ func (a *app) conditionCommand() *cobra.Command {
 }
 
 func (a *app) condition(c *cobra.Command, name string, f conditionFlags) error {
-	list, err := a.pools(c.CommandPath(), []string{f.pool})
+	list, err := a.pools(c.CommandPath(), "--pool", []string{f.pool})
 	if err != nil {
 		return err
 	}
@@ -88,7 +90,7 @@ func (a *app) condition(c *cobra.Command, name string, f conditionFlags) error {
 		}
 		answer.Rows = append(answer.Rows, []any{
 			v.GetDatasetId(), v.GetTradeDate(), a.enum(v.GetState(), "CONDITION_STATE_"), a.enum(v.GetVerdict(), "VERDICT_"),
-			v.GetRowCount(), v.GetExpectedCount(), v.GetNextAskTime(), a.commands(v.GetMessage()),
+			v.GetRowCount(), v.GetExpectedCount(), v.GetNextAskTime(), a.why(v),
 		})
 		answer.Records = append(answer.Records, v)
 	}
@@ -119,6 +121,24 @@ func (a *app) condition(c *cobra.Command, name string, f conditionFlags) error {
 	}
 	a.say(a.T("Nothing is incomplete."))
 	return nil
+}
+
+// why says why a dataset and date is not available; in Chinese before what the worker wrote.
+func (a *app) why(v *marketv1.DataCondition) string {
+	said := a.commands(v.GetMessage())
+	if a.Lang != lang.Chinese || said == "" {
+		return said
+	}
+	var zh string
+	switch verdict := v.GetVerdict(); {
+	case notDue(v):
+		zh = a.T("not due yet")
+	case verdict == marketv1.Verdict_VERDICT_MISSING:
+		zh = a.T("not fetched yet")
+	default:
+		zh = a.enum(verdict, "VERDICT_").Text
+	}
+	return zh + "（" + strings.TrimSuffix(said, ".") + "）"
 }
 
 // sayNext says when what lacks is fetched next, and of how much of it no scheduled run

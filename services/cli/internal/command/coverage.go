@@ -45,7 +45,7 @@ func (a *app) coverageCommand() *cobra.Command {
 }
 
 func (a *app) coverage(c *cobra.Command, args []string, f coverageFlags) error {
-	list, err := a.pools(c.CommandPath(), args)
+	list, err := a.pools(c.CommandPath(), "POOL", args)
 	if err != nil {
 		return err
 	}

@@ -29,7 +29,9 @@ func (a *app) doctorCommand() *cobra.Command {
 			return err
 		}
 		f.DataDir = first(f.DataDir, a.Env("AFTERBELL_DATA_DIR"), "data")
-		f.HTTPAddr = first(f.HTTPAddr, a.Env("AFTERBELL_HTTP_ADDR"), defaultHTTP)
+		if f.HTTPAddr, err = a.restAddr(c, f.HTTPAddr); err != nil {
+			return err
+		}
 		f.ProviderURL = first(f.ProviderURL, a.Env("AFTERBELL_TUSHARE_URL"))
 		f.Client, f.Lang, f.Now, f.Zone, f.Commands, f.Translate = client, a.Lang, a.now, a.printer.Zone, a.commands, a.translated
 		return a.doctor(c.Context(), f)

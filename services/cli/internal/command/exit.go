@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"errors"
+	"maps"
 	"strings"
 
 	afterbell "github.com/afterbell/afterbell/clients/go"
@@ -120,7 +121,12 @@ func (a *app) answered(e *afterbell.Error) (message, remedy string) {
 	if errors.Is(e, afterbell.ErrUnreachable) {
 		return a.T("The orchestrator at %s cannot be reached or did not respond in time.", e.Addr), ""
 	}
-	message, remedy = a.translated(e.ReasonName, e.Metadata, a.inFlags(e), e.Remedy)
+	meta := e.Metadata
+	if field := meta["field"]; field != "" {
+		meta = maps.Clone(meta)
+		meta["field"] = a.fieldName(field)
+	}
+	message, remedy = a.translated(e.ReasonName, meta, a.inFlags(e), e.Remedy)
 	if e.ReasonName != "" {
 		message += " [" + e.ReasonName + "]"
 	}

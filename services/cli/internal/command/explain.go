@@ -48,7 +48,7 @@ func (a *app) slotIDs(path, arg string) ([]string, error) {
 		return nil, usage{a.T("%q is neither a date nor a slot: write YYYY-MM-DD or YYYY-MM-DD.universe.", arg), path + " --help"}
 	}
 	if one {
-		if _, err := a.pools(path, []string{name}); err != nil {
+		if _, err := a.pools(path, "SLOT", []string{name}); err != nil {
 			return nil, err
 		}
 		return []string{date + "." + name}, nil

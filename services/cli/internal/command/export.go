@@ -81,7 +81,7 @@ func (a *app) exportRequest(c *cobra.Command, table string, f exportFlags) (r ex
 	if adjusts := []string{"none", "forward", "backward"}; f.adjust != "" && !slices.Contains(adjusts, f.adjust) {
 		return r, wrong("adjust", adjusts, f.adjust)
 	}
-	pools, err := a.pools(c.CommandPath(), []string{f.pool})
+	pools, err := a.pools(c.CommandPath(), "--pool", []string{f.pool})
 	if err != nil {
 		return r, err
 	}
@@ -108,11 +108,20 @@ func (a *app) exportRequest(c *cobra.Command, table string, f exportFlags) (r ex
 	return r, err
 }
 
+// restAddr is the address of the REST port, from the flag, the environment or the default.
+func (a *app) restAddr(c *cobra.Command, given string) (string, error) {
+	addr := first(given, a.Env("AFTERBELL_HTTP_ADDR"), defaultHTTP)
+	if u, err := url.Parse("http://" + addr); err != nil || u.Port() == "" || u.Path != "" {
+		return "", usage{a.T("--http-addr: %q is not an address: write host:port, as in %s.", addr, defaultHTTP), c.CommandPath() + " --help"}
+	}
+	return addr, nil
+}
+
 // exporter is a request to the REST port, without what is asked for.
 func (a *app) exporter(c *cobra.Command, httpAddr string) (r export.Request, err error) {
-	addr := first(httpAddr, a.Env("AFTERBELL_HTTP_ADDR"), defaultHTTP)
-	if u, err := url.Parse("http://" + addr); err != nil || u.Port() == "" || u.Path != "" {
-		return r, usage{"--http-addr: " + a.T("%q is not an address", addr), c.CommandPath() + " --help"}
+	addr, err := a.restAddr(c, httpAddr)
+	if err != nil {
+		return r, err
 	}
 	access, err := a.access()
 	if err != nil {
@@ -181,7 +190,7 @@ func (a *app) export(c *cobra.Command, table string, f exportFlags) error {
 	case err != nil && c.Context().Err() == nil:
 		var disk *os.PathError
 		if errors.As(err, &disk) {
-			return usage{a.T("%s cannot be written: %s", f.file, pathless(err)), c.CommandPath() + " " + table + " -o FILE"}
+			return usage{a.T("%s cannot be written: %s", f.file, a.pathless(err)), c.CommandPath() + " " + table + " -o FILE"}
 		}
 		var cause *net.OpError
 		if errors.As(err, &cause) { // the rest of it names the request

@@ -8,6 +8,7 @@ import (
 
 	faultv1 "github.com/afterbell/afterbell/gen/afterbell/fault/v1"
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
+	"github.com/afterbell/afterbell/services/cli/internal/lang"
 	"github.com/afterbell/afterbell/services/cli/internal/output"
 )
 
@@ -25,8 +26,8 @@ func pool(name string) marketv1.Pool {
 	return marketv1.Pool_POOL_UNSPECIFIED
 }
 
-// pools reads names; none means both.
-func (a *app) pools(path string, names []string) ([]marketv1.Pool, error) {
+// pools reads names; none means both. field is the flag or argument that has them.
+func (a *app) pools(path, field string, names []string) ([]marketv1.Pool, error) {
 	if len(names) == 0 {
 		names = poolNames
 	}
@@ -34,7 +35,7 @@ func (a *app) pools(path string, names []string) ([]marketv1.Pool, error) {
 	for _, n := range names {
 		p := pool(n)
 		if p == marketv1.Pool_POOL_UNSPECIFIED {
-			return nil, usage{a.T("%q is not a pool: allowed are %s.", n, strings.Join(poolNames, ", ")), path + " --help"}
+			return nil, usage{a.T("%s: %q is not a pool: allowed are %s.", field, n, strings.Join(poolNames, ", ")), path + " --help"}
 		}
 		if !slices.Contains(out, p) {
 			out = append(out, p)
@@ -58,6 +59,14 @@ func poolName(p marketv1.Pool) string {
 }
 
 func reason(r faultv1.Reason) string { return strings.TrimPrefix(r.String(), "REASON_") }
+
+// sentences joins sentences, in English with blanks.
+func (a *app) sentences(all ...string) string {
+	if a.Lang == lang.Chinese {
+		return strings.Join(all, "")
+	}
+	return strings.Join(all, " ")
+}
 
 // moment is a time in words, in Shanghai.
 func (a *app) moment(t time.Time) string {

@@ -182,7 +182,7 @@ func (a *app) fillChannel(c *cobra.Command, req proto.Message, given, files map[
 	set := func(flag, name, value string) error {
 		any = true
 		if err := fields.Set(req, name, value); err != nil {
-			return usage{"--" + flag + ": " + err.Error(), c.CommandPath() + " --help"}
+			return usage{"--" + flag + ": " + a.notAllowed(err), c.CommandPath() + " --help"}
 		}
 		return nil
 	}
@@ -502,10 +502,10 @@ func (a *app) wantChannel(req proto.Message, section string, want map[string]any
 			name = field
 		}
 		if !slices.Contains(names, name) {
-			return usage{fmt.Sprintf("%s: %s: there is no %q; there are %s, url_file, secret_file, remove", file, section, key, strings.Join(names, ", ")), "afterbell apply --help"}
+			return usage{a.T("%s: %s: there is no %q; there are %s.", file, section, key, strings.Join(append(names, "url_file", "secret_file", "remove"), ", ")), "afterbell apply --help"}
 		}
 		if err := fields.Set(req, name, text); err != nil {
-			return usage{fmt.Sprintf("%s: %s.%s: %s", file, section, name, err), "afterbell apply --help"}
+			return usage{fmt.Sprintf("%s: %s.%s: %s", file, section, name, a.notAllowed(err)), "afterbell apply --help"}
 		}
 	}
 	return nil

@@ -28,7 +28,7 @@ func (a *app) holdCommand(name, short string, do func(ctx context.Context, pool,
 	c := &cobra.Command{Use: name + " [POOL]...", Short: short, Args: a.poolArgs, ValidArgs: poolNames}
 	c.Flags().StringVar(&note, "note", "", a.T("who does this and why, at most 500 characters"))
 	c.RunE = func(c *cobra.Command, args []string) error {
-		list, err := a.pools(c.CommandPath(), args)
+		list, err := a.pools(c.CommandPath(), "POOL", args)
 		if err != nil {
 			return err
 		}

@@ -33,7 +33,7 @@ func (a *app) revisionsCommand() *cobra.Command {
 }
 
 func (a *app) revisions(c *cobra.Command, name string, f revisionFlags) error {
-	list, err := a.pools(c.CommandPath(), []string{name})
+	list, err := a.pools(c.CommandPath(), "POOL", []string{name})
 	if err != nil {
 		return err
 	}
@@ -100,7 +100,7 @@ func (a *app) absentCommand() *cobra.Command {
 	c.Flags().StringVar(&dataset, "dataset", "daily", a.T("`dataset` to list: daily, daily_basic, moneyflow or fund_daily"))
 	c.Flags().StringVar(&date, "date", "", a.T("trade `date`, YYYY-MM-DD or today (required)"))
 	c.RunE = func(c *cobra.Command, args []string) error {
-		list, err := a.pools(c.CommandPath(), args)
+		list, err := a.pools(c.CommandPath(), "POOL", args)
 		if err != nil {
 			return err
 		}

@@ -88,7 +88,7 @@ func (a *app) runsCommand() *cobra.Command {
 		}
 		req := &orchestratorv1.ListRunsRequest{PageSize: n}
 		if only != "" {
-			list, err := a.pools(c.CommandPath(), []string{only})
+			list, err := a.pools(c.CommandPath(), "--pool", []string{only})
 			if err != nil {
 				return err
 			}
@@ -262,7 +262,7 @@ func (a *app) runCommand() *cobra.Command {
 func (a *app) run(c *cobra.Command, args []string, f runFlags) (err error) {
 	req := &orchestratorv1.CreateRunRequest{ModuleIds: f.modules, Refetch: f.refetch, ValidateOnly: f.dryRun}
 	if len(args) > 0 {
-		if req.Pools, err = a.pools(c.CommandPath(), args); err != nil {
+		if req.Pools, err = a.pools(c.CommandPath(), "POOL", args); err != nil {
 			return err
 		}
 	}
@@ -438,7 +438,7 @@ func (a *app) poolOf(ctx context.Context, id string) string {
 
 // poolArgs takes names of pools.
 func (a *app) poolArgs(c *cobra.Command, args []string) error {
-	_, err := a.pools(c.CommandPath(), args)
+	_, err := a.pools(c.CommandPath(), "POOL", args)
 	return err
 }
 

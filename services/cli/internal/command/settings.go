@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strings"
 
@@ -66,7 +67,7 @@ func (a *app) scheduleCommand() *cobra.Command {
 		req := &orchestratorv1.ResumeScheduleRequest{Note: note}
 		if catchUp != "" {
 			if err := fields.Set(req, "catch_up", catchUp); err != nil {
-				return usage{"--catch-up: " + err.Error(), c.CommandPath() + " --help"}
+				return usage{"--catch-up: " + a.notAllowed(err), c.CommandPath() + " --help"}
 			}
 		}
 		client, err := a.connect()
@@ -186,7 +187,15 @@ func settingsOf(req proto.Message) []string {
 
 // explained is what a field is and what it takes, for the help of its flag.
 func (a *app) explained(about string, req proto.Message, name string) string {
-	allowed, list := fields.Allowed(req, name)
+	allowed := a.allowed(fields.Allowed(req, name))
+	if about != "" && allowed != "" {
+		about = a.T("%s: %s", about, allowed)
+	}
+	return first(about, allowed)
+}
+
+// allowed says what fields.Allowed says, in the language.
+func (a *app) allowed(allowed string, list bool) string {
 	switch allowed {
 	case "text":
 		allowed = ""
@@ -200,10 +209,16 @@ func (a *app) explained(about string, req proto.Message, name string) string {
 	if list {
 		allowed = strings.TrimPrefix(allowed+a.T("; several with commas between"), "; ")
 	}
-	if about != "" && allowed != "" {
-		about = a.T("%s: %s", about, allowed)
+	return allowed
+}
+
+// notAllowed says in the language why a field does not take a text.
+func (a *app) notAllowed(err error) string {
+	var refused *fields.Refused
+	if errors.As(err, &refused) {
+		return a.T("%q is not allowed: write %s.", refused.Text, first(a.allowed(refused.What, refused.List), "-"))
 	}
-	return first(about, allowed)
+	return err.Error()
 }
 
 // about says what a field is, where the command knows it.
@@ -238,7 +253,7 @@ func (a *app) fill(c *cobra.Command, req proto.Message, given map[string]*string
 		}
 		changed = true
 		if err := fields.Set(req, name, *value); err != nil {
-			return usage{"--" + flag + ": " + err.Error(), c.CommandPath() + " --help"}
+			return usage{"--" + flag + ": " + a.notAllowed(err), c.CommandPath() + " --help"}
 		}
 	}
 	if !changed {

@@ -98,7 +98,7 @@ func (s *statusJSON) add(p poolStatus, named bool) {
 }
 
 func (a *app) status(ctx context.Context, path string, f statusFlags) error {
-	pools, err := a.pools(path, f.pools)
+	pools, err := a.pools(path, "--pool", f.pools)
 	if err != nil {
 		return err
 	}
@@ -306,9 +306,9 @@ func (a *app) sentence(e *afterbell.Evening) string {
 		line = a.T("%s: %s is not whole.", name, e.Date)
 	}
 	if e.ClosedDate != "" {
-		line = a.T("The exchange was closed on %s.", e.ClosedDate) + " " + line
+		line = a.sentences(a.T("The exchange was closed on %s.", e.ClosedDate), line)
 	}
-	return line + " " + a.follows(e)
+	return a.sentences(line, a.follows(e))
 }
 
 // follows says when the pool is fetched next, or that nothing fetches what is missing.
@@ -322,7 +322,7 @@ func (a *app) follows(e *afterbell.Evening) string {
 	case run != nil && e.NextRunTime.IsZero():
 		return a.T("Run %s is in progress.", run.GetRunId())
 	case run != nil:
-		return a.T("Run %s is in progress.", run.GetRunId()) + " " + a.T("The next run starts at %s.", a.moment(e.NextRunTime))
+		return a.sentences(a.T("Run %s is in progress.", run.GetRunId()), a.T("The next run starts at %s.", a.moment(e.NextRunTime)))
 	case e.Verdict == afterbell.Whole || e.NothingCounted && e.Verdict == afterbell.NotWhole:
 		if e.NextRunTime.IsZero() {
 			return a.T("No run is scheduled.")

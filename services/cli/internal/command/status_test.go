@@ -90,3 +90,22 @@ func (a *app) nothing(text string) bool {
 	}
 	return false
 }
+
+// In Chinese the state comes first, then what the worker wrote.
+func TestConditionsSpeakChinese(t *testing.T) {
+	pending, missing := marketv1.ConditionState_CONDITION_STATE_PENDING, marketv1.ConditionState_CONDITION_STATE_MISSING
+	a := &app{Lang: lang.Chinese}
+	for want, v := range map[string]*marketv1.DataCondition{
+		"":                  {State: marketv1.ConditionState_CONDITION_STATE_AVAILABLE, Verdict: marketv1.Verdict_VERDICT_COMPLETE},
+		"尚未到时间（It is due.）": {State: pending, Verdict: marketv1.Verdict_VERDICT_MISSING, Message: "It is due."},
+		"尚未获取（It lacks.）":   {State: missing, Verdict: marketv1.Verdict_VERDICT_MISSING, Message: "It lacks."},
+		"尚未发布（It is late.）": {State: pending, Verdict: marketv1.Verdict_VERDICT_NOT_PUBLISHED, Message: "It is late."},
+	} {
+		if got := a.why(v); got != strings.ReplaceAll(want, ".）", "）") {
+			t.Errorf("%q, want %q", got, want)
+		}
+	}
+	if got := (&app{Lang: lang.English}).why(&marketv1.DataCondition{Message: "It lacks."}); got != "It lacks." {
+		t.Errorf("in English: %q", got)
+	}
+}

@@ -2,11 +2,13 @@ package command
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -171,10 +173,16 @@ func (a *app) inFlags(e *afterbell.Error) string {
 }
 
 // pathless is an error of a file without its path.
-func pathless(err error) string {
+func (a *app) pathless(err error) string {
 	var cause *os.PathError
 	var link *os.LinkError
 	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return a.T("it does not exist")
+	case errors.Is(err, fs.ErrPermission):
+		return a.T("access is denied")
+	case errors.Is(err, syscall.EISDIR):
+		return a.T("it is a directory")
 	case errors.As(err, &cause):
 		return cause.Err.Error()
 	case errors.As(err, &link):

@@ -70,13 +70,28 @@ func Allowed(m proto.Message, name string) (what string, list bool) {
 	return what, fd.IsList()
 }
 
-// refused is the error of a text that a field does not take.
-func refused(m proto.Message, name, text string) error {
-	what, list := Allowed(m, name)
-	if list {
+// Refused is the error of a text that a field does not take.
+type Refused struct {
+	// Text that was refused.
+	Text string
+	// What and List are what Allowed says of the field.
+	What string
+	// List is whether the field takes several.
+	List bool
+}
+
+// Error says what is allowed.
+func (r *Refused) Error() string {
+	what := r.What
+	if r.List {
 		what += "; several with commas between"
 	}
-	return fmt.Errorf("%q is not allowed: write %s", text, what)
+	return fmt.Sprintf("%q is not allowed: write %s", r.Text, what)
+}
+
+func refused(m proto.Message, name, text string) error {
+	what, list := Allowed(m, name)
+	return &Refused{Text: text, What: what, List: list}
 }
 
 // enumNames are the values of an enum in their short form, without the unset one.

@@ -79,13 +79,13 @@ func (c Coming) Explain(zone *time.Location) (text bilingual.Text, key string) {
 		said := c.nothing(text != bilingual.Text{})
 		return text.And(said), said.En
 	case c.Slot == nil || c.At().Before(c.Slot.DueAt):
-		return text.And(bilingual.Say("Run %s, which is in the queue, fetches %s next, at %s.", "%[2]s接下来由队列中的运行 %[1]s 于 %[3]s 获取。", c.Queued.ID, pool, at)), at.En
+		return text.And(bilingual.Say("Run %s, which is in the queue, fetches %s next, at %s.", "%[2]s接下来由队列中的运行 %[1]s 于 %[3]s获取。", c.Queued.ID, pool, at)), at.En
 	case text != bilingual.Text{} || c.Meets == "":
-		return text.And(bilingual.Say("The slot of %s fetches %s next, at %s.", "%[2]s接下来由 %[1]s 的时段于 %[3]s 获取。", c.Slot.Date, pool, at)), at.En
+		return text.And(bilingual.Say("The slot of %s fetches %s next, at %s.", "%[2]s接下来由 %[1]s 的时段于 %[3]s获取。", c.Slot.Date, pool, at)), at.En
 	case c.Meets == Blocked:
-		return bilingual.Say("Otherwise the slot of %s tries again at %s, and is blocked again.", "否则 %s 的时段于 %s 再试，并再次被阻止。", c.Slot.Date, at), at.En
+		return bilingual.Say("Otherwise the slot of %s tries again at %s, and is blocked again.", "否则 %s 的时段于 %s再试，并再次被阻止。", c.Slot.Date, at), at.En
 	}
-	return bilingual.Say("Otherwise the slot of %s tries again at %s, and meets the same error.", "否则 %s 的时段于 %s 再试，并遇到同样的错误。", c.Slot.Date, at), at.En
+	return bilingual.Say("Otherwise the slot of %s tries again at %s, and meets the same error.", "否则 %s 的时段于 %s再试，并遇到同样的错误。", c.Slot.Date, at), at.En
 }
 
 // nothing says that no slot is to come, why, and what to type. after is whether a run

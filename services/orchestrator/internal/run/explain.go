@@ -132,7 +132,7 @@ func explainQueued(s History, when func(time.Time) string, ask func(time.Time) b
 		say("It is waiting for the targets run of the same trigger, %s, to end, or until order_wait in the settings has elapsed.",
 			"它在等同一触发的目标池运行（%s）结束，或等到设置 order_wait 的时间已过。", ids([]Run{*s.First}))
 	case !r.NotBefore.IsZero():
-		say("It is waiting in the queue and starts at %s.", "它在队列中，于 %s 开始。", ask(r.NotBefore))
+		say("It is waiting in the queue and starts at %s.", "它在队列中，于 %s开始。", ask(r.NotBefore))
 	default:
 		say("It is waiting in the queue and starts next.", "它在队列中，下一个开始。")
 	}
@@ -177,7 +177,7 @@ func explainEnd(s History, when func(time.Time) string, ask func(time.Time) bili
 	for _, f := range s.FollowUps {
 		switch {
 		case f.State == Queued:
-			text := bilingual.Say("The follow-up run %s starts at %s", "后续运行 %s 于 %s 开始", f.ID, ask(latest(f.NotBefore, f.CreatedAt)))
+			text := bilingual.Say("The follow-up run %s starts at %s", "后续运行 %s 于 %s开始", f.ID, ask(latest(f.NotBefore, f.CreatedAt)))
 			if f.Note != "" {
 				text = bilingual.Say("%s: %s", "%s：%s", text, bilingual.Note(f.Note))
 			}
@@ -191,9 +191,9 @@ func explainEnd(s History, when func(time.Time) string, ask func(time.Time) bili
 	if len(s.FollowUps) == 0 {
 		switch d, _ := fault.Describe(worst.Reason); {
 		case !r.RetryAt.IsZero() && s.Next != nil:
-			say("Run %s, which is already in the queue, is its follow-up and starts at %s.", "已在队列中的运行 %s 就是它的后续运行，于 %s 开始。", s.Next.ID, ask(latest(s.Next.NotBefore, s.Next.CreatedAt)))
+			say("Run %s, which is already in the queue, is its follow-up and starts at %s.", "已在队列中的运行 %s 就是它的后续运行，于 %s开始。", s.Next.ID, ask(latest(s.Next.NotBefore, s.Next.CreatedAt)))
 		case !r.RetryAt.IsZero():
-			say("A run that was already in the queue was its follow-up; it was due at %s.", "当时已在队列中的一次运行是它的后续运行，应于 %s 开始。", ask(r.RetryAt))
+			say("A run that was already in the queue was its follow-up; it was due at %s.", "当时已在队列中的一次运行是它的后续运行，应于 %s开始。", ask(r.RetryAt))
 		case !bad || s.Later != nil:
 		case d.Class == fault.Permanent && s.Check == readiness.Holds:
 			say("No follow-up run is queued, because this needs your action. Once you have done it, start a run: %s",

@@ -34,7 +34,7 @@ func Shanghai(t time.Time, zone *time.Location) bilingual.Text {
 func (s Slot) Explain(zone *time.Location) (sentences []bilingual.Text) {
 	say := func(en, zh string, args ...any) { sentences = append(sentences, bilingual.Say(en, zh, args...)) }
 	if s.State == Pending {
-		say("The slot of %s for %s is due at %s.", "%[2]s %[1]s 的时段于 %[3]s 到期。", s.Date, bilingual.Pool(s.Pool), Shanghai(s.DueAt, zone))
+		say("The slot of %s for %s is due at %s.", "%[2]s %[1]s 的时段于 %[3]s到期。", s.Date, bilingual.Pool(s.Pool), Shanghai(s.DueAt, zone))
 	} else {
 		say("The slot of %s for %s was due at %s.", "%[2]s %[1]s 的时段于 %[3]s 到期。", s.Date, bilingual.Pool(s.Pool), Moment(s.DueAt, zone))
 	}
