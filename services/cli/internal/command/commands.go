@@ -202,11 +202,19 @@ func allFlags(fields map[string]any) string {
 	slices.Sort(names)
 	line := ""
 	for _, name := range names {
+		flag := " --" + strings.ReplaceAll(name, "_", "-") + "="
+		if list := strs(fields[name]); len(list) > 0 {
+			for i, v := range list {
+				list[i] = strings.ToLower(strings.TrimPrefix(v, "POOL_"))
+			}
+			line += flag + strings.Join(list, ",")
+			continue
+		}
 		v, err := json.Marshal(fields[name])
 		if err != nil {
 			continue
 		}
-		line += " --" + strings.ReplaceAll(name, "_", "-") + "=" + strings.Trim(string(v), `"`)
+		line += flag + strings.Trim(string(v), `"`)
 	}
 	return line
 }

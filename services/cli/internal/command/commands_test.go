@@ -21,6 +21,7 @@ func TestRestCallsBecomeCommands(t *testing.T) {
 		`curl -X PATCH localhost:7780/v1/modules/stock.moneyflow -d '{"enabled":true}'`:                 "afterbell modules enable stock.moneyflow",
 		`curl -X PATCH localhost:7780/v1/domains/stock -d '{"provider_id":"tushare"}'`:                  "afterbell domains set stock --provider tushare",
 		`curl -X PATCH localhost:7780/v1/schedule -d '{"enabled":true}'`:                                "afterbell schedule set --enabled=true",
+		`curl -X PATCH localhost:7780/v1/schedule -d '{"pools":["POOL_TARGETS","POOL_UNIVERSE"]}'`:      "afterbell schedule set --pools=targets,universe",
 		`curl -X PATCH localhost:7780/v1/schedule -d '{"run_at":"19:30"}'`:                              "afterbell schedule set --run-at=19:30",
 		`curl -X POST localhost:7780/v1/schedule:resume -d '{"catch_up":"CATCH_UP_LAST"}'`:              "afterbell schedule resume --catch-up last",
 		`curl -N -X POST localhost:7780/v1/preflights:run -d '{}'`:                                      "afterbell preflight",

@@ -1,7 +1,9 @@
 package command
 
 import (
+	"regexp"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -64,6 +66,7 @@ func (a *app) condition(c *cobra.Command, name string, f conditionFlags) error {
 	from, to := "", ""             // of what a run fetches; what is pending comes by itself
 	refetch := " --refetch"        // where all of it was accepted short
 	var next time.Time
+	held := "" // the command that lets a run fetch what a user has paused or disabled
 	for _, v := range resp.GetConditions() {
 		if v.GetState() != marketv1.ConditionState_CONDITION_STATE_AVAILABLE {
 			lacks++
@@ -73,6 +76,7 @@ func (a *app) condition(c *cobra.Command, name string, f conditionFlags) error {
 			if !v.GetAskedAgain() {
 				never++
 			}
+			held = first(held, release(f.pool, v.GetMessage()))
 			if t := v.GetNextAskTime(); t != nil && (next.IsZero() || t.AsTime().Before(next)) {
 				next = t.AsTime()
 			}
@@ -107,20 +111,38 @@ func (a *app) condition(c *cobra.Command, name string, f conditionFlags) error {
 		if early == lacks {
 			a.say(a.N(lacks, "%d dataset and date is not due yet.", "%d datasets and dates are not due yet."))
 			a.sayNext(next, lacks, never)
-			a.hint("afterbell status --pool " + f.pool)
+			a.hint(first(held, "afterbell status --pool "+f.pool))
 			return exit{ExitNotDue}
 		}
 		a.say(a.incomplete(lacks))
 		a.sayNext(next, lacks, never)
-		if from == "" {
+		switch {
+		case held != "":
+			a.hint(held)
+		case from == "":
 			a.hint("afterbell status --pool " + f.pool)
-		} else {
+		default:
 			a.hint(a.runOrRemedy(c.Context(), client, f.pool, "afterbell run "+f.pool+" --from "+from+" --to "+to+refetch+" --watch"))
 		}
 		return exit{ExitNotWhole}
 	}
 	a.say(a.T("Nothing is incomplete."))
 	return nil
+}
+
+// disabled finds what is disabled in the reason of a condition.
+var disabled = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`The (module|domain) (\S+) is disabled\.$`) })
+
+// release is the command that lets a run fetch what a user has paused or disabled, by the
+// reason of a condition. Empty if nothing is.
+func release(pool, reason string) string {
+	if m := disabled().FindStringSubmatch(reason); m != nil {
+		return "afterbell " + m[1] + "s enable " + m[2]
+	}
+	if strings.HasSuffix(reason, "The pool is paused.") {
+		return "afterbell resume " + pool
+	}
+	return ""
 }
 
 // why says why a dataset and date is not available; in Chinese before what the worker wrote.

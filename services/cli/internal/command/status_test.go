@@ -109,3 +109,17 @@ func TestConditionsSpeakChinese(t *testing.T) {
 		t.Errorf("in English: %q", got)
 	}
 }
+
+// What a user has paused or disabled has a command that ends that.
+func TestConditionNamesWhatReleasesIt(t *testing.T) {
+	for reason, want := range map[string]string{
+		"It is due. The module stock.moneyflow is disabled.": "afterbell modules enable stock.moneyflow",
+		"It is due. The domain etf is disabled.":             "afterbell domains enable etf",
+		"It is due. The pool is paused.":                     "afterbell resume universe",
+		"It is due.":                                         "",
+	} {
+		if got := release("universe", reason); got != want {
+			t.Errorf("%q: %q, want %q", reason, got, want)
+		}
+	}
+}

@@ -88,10 +88,21 @@ func (c Coming) Explain(zone *time.Location) (text bilingual.Text, key string) {
 	return bilingual.Say("Otherwise the slot of %s tries again at %s, and meets the same error.", "否则 %s 的时段于 %s再试，并遇到同样的错误。", c.Slot.Date, at), at.En
 }
 
-// nothing says that no slot is to come, why, and what to type. after is whether a run
-// comes before.
-func (c Coming) nothing(after bool) bilingual.Text {
-	why, command := bilingual.Text{En: "no trading day is known within one year", Zh: "一年之内没有已知的交易日"}, Again(c.Pool, Request{})
+// Command is what lets the pool be fetched again. Empty if something is to come.
+func (c Coming) Command() string {
+	switch {
+	case c.PauseState.Paused:
+		return ResumePool(c.Pool)
+	case c.Current != nil || c.Queued != nil || c.Slot != nil:
+		return ""
+	}
+	_, command := c.why()
+	return command
+}
+
+// why is the reason why no slot is to come, and what to type.
+func (c Coming) why() (why bilingual.Text, command string) {
+	why, command = bilingual.Text{En: "no trading day is known within one year", Zh: "一年之内没有已知的交易日"}, Again(c.Pool, Request{})
 	switch {
 	case c.Off:
 		why = bilingual.Text{En: "this process does not run the schedule", Zh: "这个进程不执行计划"}
@@ -104,6 +115,13 @@ func (c Coming) nothing(after bool) bilingual.Text {
 	case !c.Schedule.Fires(c.Pool):
 		why, command = bilingual.Say("the schedule does not include the pool %s", "计划不包括%s", bilingual.Pool(c.Pool)), SchedulePools
 	}
+	return why, command
+}
+
+// nothing says that no slot is to come, why, and what to type. after is whether a run
+// comes before.
+func (c Coming) nothing(after bool) bilingual.Text {
+	why, command := c.why()
 	if after {
 		return bilingual.Say("After it, nothing is scheduled, because %s: %s", "此后没有计划的运行，因为%s：%s", why, command)
 	}

@@ -120,7 +120,11 @@ func (s *Scheduler) ExplainSlot(ctx context.Context, id string) (Explanation, er
 	if err != nil {
 		return Explanation{}, err
 	}
-	e := Explanation{Slot: v, Sentences: v.Explain(zone), Next: nextFor(v)}
+	c, err := s.ahead(ctx, v.Pool)
+	if err != nil {
+		return Explanation{}, err
+	}
+	e := Explanation{Slot: v, Sentences: v.Explain(zone), Next: nextFor(v, c)}
 	if len(sched.Validate()) == 0 {
 		issue, again, ok, err := s.againOne(ctx, sched, v, s.now())
 		if err != nil {
@@ -136,7 +140,8 @@ func (s *Scheduler) ExplainSlot(ctx context.Context, id string) (Explanation, er
 			return Explanation{}, err
 		}
 	}
-	return e, s.close(ctx, &e.Sentences, v.Pool, last, zone)
+	closing(&e.Sentences, c, last, zone)
+	return e, nil
 }
 
 // chain adds the run of a slot and its follow-ups, and returns what is known of the last.
@@ -166,13 +171,9 @@ func (s *Scheduler) chain(ctx context.Context, e *Explanation, zone *time.Locati
 	return last, nil
 }
 
-// close ends an explanation with what fetches the pool next, unless it has said that.
+// closing ends an explanation with what fetches the pool next, unless it has said that.
 // last is the story of the last run in it, or none.
-func (s *Scheduler) close(ctx context.Context, sentences *[]bilingual.Text, pool market.Pool, last run.History, zone *time.Location) error {
-	c, err := s.ahead(ctx, pool)
-	if err != nil {
-		return err
-	}
+func closing(sentences *[]bilingual.Text, c run.Coming, last run.History, zone *time.Location) {
 	if r := last.Run; r.State == run.Finished && (r.Outcome == run.Blocked || r.Outcome == run.Failed || r.Outcome == run.Partial) && last.Later == nil && last.Check == readiness.Holds {
 		worst, _ := fault.Worst(r.Issues)
 		if d, _ := fault.Describe(worst.Reason); d.Class == fault.Permanent {
@@ -186,7 +187,6 @@ func (s *Scheduler) close(ctx context.Context, sentences *[]bilingual.Text, pool
 	if !slices.ContainsFunc(*sentences, func(t bilingual.Text) bool { return strings.Contains(t.En, key) }) {
 		*sentences = append(*sentences, text)
 	}
-	return nil
 }
 
 // ahead is what happens next with a pool.
@@ -269,9 +269,13 @@ func (s *Scheduler) foresee(ctx context.Context, sched slot.Schedule, zone *time
 		return Explanation{}, err
 	}
 	v := slot.Slot{ID: slot.ID(date, pool), Pool: pool, Date: date, DueAt: due, State: slot.Pending}
+	c, err := s.ahead(ctx, pool)
+	if err != nil {
+		return Explanation{}, err
+	}
 	// What would become of it, were it due this moment.
 	decided := sched.Passed(pool, []slot.Due{{Date: date, At: due}}, cal, due, slot.CatchUpLast, nil)
-	e := Explanation{Slot: v, Sentences: v.Explain(zone), Next: run.ShowSchedule}
+	e := Explanation{Slot: v, Sentences: v.Explain(zone), Next: nextFor(v, c)}
 	d := decided[0]
 	d.Issues = append(d.Issues, row.Issues...)
 	if d.Action == slot.Fire {
@@ -284,13 +288,15 @@ func (s *Scheduler) foresee(ctx context.Context, sched slot.Schedule, zone *time
 	switch {
 	case d.Action == slot.Skip:
 		e.say("With the current settings it will be skipped.", "按现在的设置，它会被跳过。")
-		v.Issues = d.Issues
-		e.Slot.Issues, e.Next = d.Issues, nextFor(v)
+		e.Slot.Issues = d.Issues
 	case s.off:
 		e.say("This process does not run the schedule.", "这个进程不执行计划。")
 		e.Slot.Issues = append([]fault.Issue{switchedOff()}, d.Issues...)
 	case !due.After(now):
 		e.say("It is due, and the scheduler decides it within %s.", "它已到期，调度器会在 %s 内作出决定。", s.every)
+		e.Slot.Issues = d.Issues
+	case c.PauseState.Paused:
+		e.say("With the current settings its run will wait in the queue.", "按现在的设置，它的运行会在队列中等待。")
 		e.Slot.Issues = d.Issues
 	default:
 		e.Slot.Issues = d.Issues
@@ -301,7 +307,8 @@ func (s *Scheduler) foresee(ctx context.Context, sched slot.Schedule, zone *time
 	for _, i := range e.Slot.Issues {
 		e.say("%s: %s", "%s：%s", i.Reason, bilingual.Issue(i))
 	}
-	return e, s.close(ctx, &e.Sentences, pool, run.History{}, zone)
+	closing(&e.Sentences, c, run.History{}, zone)
+	return e, nil
 }
 
 // foreseeCheck says what the checks before the run of a slot will find, by the last probes.
@@ -372,17 +379,14 @@ func (s *Scheduler) instead(ctx context.Context, pool market.Pool, zone *time.Lo
 	return "No slot runs with the current settings; a run that you start fetches what is missing of that day.", nil
 }
 
-// nextFor is the command to type about a slot without a run.
-func nextFor(v slot.Slot) string {
-	if len(v.Issues) > 0 {
-		switch v.Issues[0].Reason {
-		case fault.SchedulePaused:
-			return run.ResumeSchedule
-		case fault.ScheduleDisabled:
-			return run.EnableSchedule
-		case fault.SlotMissed:
-			return run.Again(v.Pool, run.Request{End: slot.TradeDay(v.Date, v.DueAt)})
-		}
+// nextFor is the command to type about a slot without a run, from what is to come for its
+// pool.
+func nextFor(v slot.Slot, c run.Coming) string {
+	if len(v.Issues) > 0 && v.Issues[0].Reason == fault.SlotMissed {
+		return run.Again(v.Pool, run.Request{End: slot.TradeDay(v.Date, v.DueAt)})
+	}
+	if command := c.Command(); command != "" {
+		return command
 	}
 	return run.ShowSchedule
 }

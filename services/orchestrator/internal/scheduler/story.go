@@ -36,7 +36,12 @@ func (s *Scheduler) ExplainRun(ctx context.Context, r run.Run) (sentences []bili
 		}
 	}
 	sentences, next = run.Explain(story)
-	return sentences, next, s.close(ctx, &sentences, r.Pool, story, zone)
+	c, err := s.ahead(ctx, r.Pool)
+	if err != nil {
+		return nil, "", err
+	}
+	closing(&sentences, c, story, zone)
+	return sentences, next, nil
 }
 
 // story gathers what the explanation of a run is made from, but for its slot.
