@@ -385,7 +385,7 @@ func nextFor(v slot.Slot, c run.Coming) string {
 	if len(v.Issues) > 0 && v.Issues[0].Reason == fault.SlotMissed {
 		return run.Again(v.Pool, run.Request{End: slot.TradeDay(v.Date, v.DueAt)})
 	}
-	if command := c.Command(); command != "" {
+	if command := c.Command(); command != "" && (!c.Off || c.PauseState.Paused) { // the schedule says how to switch it on
 		return command
 	}
 	return run.ShowSchedule
