@@ -112,7 +112,7 @@ func TestLateOverClosedDays(t *testing.T) {
 							t.Errorf("%q is missing in:\n%s %v", want, text, err)
 						}
 						zh := strings.Join(bilingual.In(said, true), "\n")
-						for _, want := range []string{"预检：universe 的结论：", "的 moneyflow 尚未发布或不完整）。"} {
+						for _, want := range []string{"预检：全市场的结论：", "的 moneyflow 尚未发布或不完整）。"} {
 							if !strings.Contains(zh, want) {
 								t.Errorf("%q is missing in:\n%s", want, zh)
 							}
