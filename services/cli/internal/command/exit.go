@@ -127,6 +127,7 @@ func (a *app) answered(e *afterbell.Error) (message, remedy string) {
 		meta["field"] = a.fieldName(field)
 	}
 	message, remedy = a.translated(e.ReasonName, meta, a.inFlags(e), e.Remedy)
+	message = first(a.wrongFields(e), message)
 	if e.ReasonName != "" {
 		message += " [" + e.ReasonName + "]"
 	}

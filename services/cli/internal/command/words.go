@@ -14,6 +14,8 @@ import (
 	"github.com/spf13/pflag"
 
 	afterbell "github.com/afterbell/afterbell/clients/go"
+	"github.com/afterbell/afterbell/services/cli/internal/lang"
+	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
 // errTwice is a flag with one value that was given two.
@@ -161,15 +163,32 @@ func (a *app) fieldName(field string) string {
 func (a *app) inFlags(e *afterbell.Error) string {
 	message := e.Message
 	for _, f := range e.Fields {
-		problem := restField().ReplaceAllStringFunc(f.Problem, func(word string) string {
-			if len(flagsOf[word]) == 0 || !strings.Contains(word, "_") { // a word of the language
-				return word
-			}
-			return a.fieldName(word)
-		})
-		message = strings.Replace(message, f.Field+": "+f.Problem, a.fieldName(f.Field)+": "+problem, 1)
+		message = strings.Replace(message, f.Field+": "+f.Problem, a.fieldName(f.Field)+": "+a.renamed(f.Problem), 1)
 	}
 	return a.commands(message)
+}
+
+// renamed is what is wrong with a field, with the names of flags instead of fields.
+func (a *app) renamed(problem string) string {
+	return restField().ReplaceAllStringFunc(problem, func(word string) string {
+		if len(flagsOf[word]) == 0 || !strings.Contains(word, "_") { // a word of the language
+			return word
+		}
+		return a.fieldName(word)
+	})
+}
+
+// wrongFields says in Chinese what is wrong with the fields of a request. Empty where
+// something of it has no Chinese.
+func (a *app) wrongFields(e *afterbell.Error) string {
+	if a.Lang != lang.Chinese {
+		return ""
+	}
+	wrong := make([]fault.Violation, len(e.Fields))
+	for i, f := range e.Fields {
+		wrong[i] = fault.Violation{Field: a.fieldName(f.Field), Problem: f.Problem}
+	}
+	return a.renamed(fault.ChineseOf(wrong))
 }
 
 // pathless is an error of a file without its path.
