@@ -83,7 +83,7 @@ function eveningOf(f: Facts, due: Map<string, string>, date: string): number {
   let last = 0;
   for (const clock of due.values()) if (clock) last = Math.max(last, moment(date, clock));
   const s = f.schedule;
-  if (!s.enabled || s.paused || (s.pools.length > 0 && !s.pools.includes(f.pool))) return last;
+  if (!scheduled(f)) return last;
   const run = inZone(date, s.runAt, s.timeZone);
   if (run === null) return last;
   if (run >= last) return run;
@@ -94,6 +94,9 @@ function eveningOf(f: Facts, due: Map<string, string>, date: string): number {
   }
   return next;
 }
+
+/** Whether the schedule runs the pool. */
+const scheduled = ({ schedule: s, pool }: Facts): boolean => s.enabled && !s.paused && (s.pools.length === 0 || s.pools.includes(pool));
 
 /** Gives the moment at which a clock in zone shows clock on date. */
 function inZone(date: string, clock: string, zone: string): number | null {
@@ -157,7 +160,7 @@ function nextOf(f: Facts): number {
   const times: (string | null | undefined)[] = [f.status.nextAskTime];
   if (!f.status.paused) {
     times.push(...f.status.queuedRuns.map((r) => r.notBeforeTime), f.status.lastRun?.retryTime);
-    if (f.schedule.enabled && !f.schedule.paused) times.push(f.schedule.nextTime);
+    if (scheduled(f)) times.push(f.schedule.nextTime);
   }
   const ahead = times.filter((x): x is string => !!x).map((x) => Date.parse(x)).filter((x) => x > f.now);
   return ahead.length ? Math.min(...ahead) : 0;
