@@ -7,7 +7,9 @@ import (
 
 	"github.com/spf13/cobra"
 
+	afterbell "github.com/afterbell/afterbell/clients/go"
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/cli/internal/output"
 )
 
 var shells = []string{"bash", "zsh", "fish", "powershell"}
@@ -49,7 +51,7 @@ func (a *app) completeRuns(c *cobra.Command, args []string, _ string) ([]cobra.C
 		defer cancel()
 		if resp, err := client.Runs.ListRuns(ctx, &orchestratorv1.ListRunsRequest{PageSize: 20}); err == nil {
 			for _, r := range resp.GetRuns() {
-				out = append(out, cobra.CompletionWithDesc(r.GetRunId(), poolName(r.GetPool())+" "+r.GetCreateTime().AsTime().In(time.Local).Format("01-02 15:04")))
+				out = append(out, cobra.CompletionWithDesc(r.GetRunId(), poolName(r.GetPool())+" "+a.T("%s (Shanghai)", output.Moment(r.GetCreateTime().AsTime(), afterbell.Shanghai))))
 			}
 		}
 	}

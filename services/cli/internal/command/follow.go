@@ -186,7 +186,11 @@ func (v *view) silent(ctx context.Context, client *afterbell.Client) {
 func (a *app) waits(resp *orchestratorv1.ListLimitsResponse) string {
 	until := func(all []string, api string, t *timestamppb.Timestamp) []string {
 		if at := t.AsTime(); t != nil && at.After(a.now()) {
-			all = append(all, a.T("%s until %s", api, at.In(a.printer.Zone).Format("15:04:05")))
+			at, form := at.In(a.printer.Zone), "15:04:05"
+			if at.Format(time.DateOnly) != a.now().In(a.printer.Zone).Format(time.DateOnly) {
+				form = "2006-01-02 15:04"
+			}
+			all = append(all, a.T("%s until %s", api, a.T("%s (Shanghai)", at.Format(form))))
 		}
 		return all
 	}

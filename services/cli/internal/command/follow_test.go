@@ -41,10 +41,10 @@ func TestWaits(t *testing.T) {
 	}
 	for want, resp := range map[string]*orchestratorv1.ListLimitsResponse{
 		"": {Limits: []*marketv1.LearntLimit{limit("daily", -time.Second, true), limit("daily", time.Minute, false), {ProviderApi: "daily", InForce: true}}},
-		"Waits for the provider's limits: daily until 22:21:00, moneyflow until 23:20:00. Waits for the limit that --rate-limit of the ingest-worker sets: fund_daily until 22:20:30.": {
-			Limits: []*marketv1.LearntLimit{limit("daily", time.Minute, true), limit("moneyflow", time.Hour, true)}, OwnWaits: own,
+		"Waits for the provider's limits: daily until 22:21:00 (Shanghai), moneyflow until 2026-11-28 00:20 (Shanghai). Waits for the limit that --rate-limit of the ingest-worker sets: fund_daily until 22:20:30 (Shanghai).": {
+			Limits: []*marketv1.LearntLimit{limit("daily", time.Minute, true), limit("moneyflow", 2*time.Hour, true)}, OwnWaits: own,
 		},
-		"Waits for the limit that --rate-limit of the ingest-worker sets: fund_daily until 22:20:30.": {OwnWaits: own},
+		"Waits for the limit that --rate-limit of the ingest-worker sets: fund_daily until 22:20:30 (Shanghai).": {OwnWaits: own},
 	} {
 		if got := a.waits(resp); got != want {
 			t.Errorf("%q, want %q", got, want)

@@ -123,3 +123,29 @@ func TestConditionNamesWhatReleasesIt(t *testing.T) {
 		}
 	}
 }
+
+// Whatever lacks, the words after the table name the next time, or say that there is none.
+func TestConditionSaysWhenNext(t *testing.T) {
+	at := time.Date(2026, 11, 30, 11, 30, 0, 0, time.UTC)
+	for _, c := range []struct {
+		next         time.Time
+		lacks, never int
+		en, zh       string
+	}{
+		{at, 2, 0, "It is fetched next at 2026-11-30 19:30 (Shanghai).\n", "下次请求时间：2026-11-30 19:30（上海时间）。\n"},
+		{at, 2, 1, "It is fetched next at 2026-11-30 19:30 (Shanghai).\nNo scheduled run fetches 1 of them.\n", "下次请求时间：2026-11-30 19:30（上海时间）。\n其中 1 项，计划的运行不会获取。\n"},
+		{time.Time{}, 2, 0, "No run is scheduled that fetches it.\n", "没有计划的运行会获取它。\n"},
+		{time.Time{}, 2, 1, "No run is scheduled that fetches it.\nNo scheduled run fetches 1 of them.\n", "没有计划的运行会获取它。\n其中 1 项，计划的运行不会获取。\n"},
+		{time.Time{}, 2, 2, "No scheduled run fetches what is missing.\n", "计划的运行不会获取缺少的数据。\n"},
+	} {
+		for l, want := range map[lang.Lang]string{lang.English: c.en, lang.Chinese: c.zh} {
+			var out bytes.Buffer
+			a := &app{Lang: l, printer: &output.Printer{Zone: afterbell.Shanghai}}
+			a.Err = &out
+			a.sayNext(c.next, c.lacks, c.never)
+			if out.String() != want {
+				t.Errorf("%+v: %q, want %q", c, out.String(), want)
+			}
+		}
+	}
+}

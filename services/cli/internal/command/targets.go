@@ -56,7 +56,7 @@ func (a *app) setsOf(t *orchestratorv1.ResolvedTarget) string {
 	for _, m := range t.GetMemberships() {
 		name := m.GetSetId()
 		if at := m.GetExpireTime(); at != nil {
-			name = a.T("%s until %s", name, output.Moment(at.AsTime(), a.printer.Zone))
+			name = a.T("%s until %s", name, a.moment(at.AsTime()))
 		}
 		names = append(names, name)
 	}
