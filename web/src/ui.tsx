@@ -187,7 +187,8 @@ export function Chain({ told }: { told: Told }) {
 function together(list: Issue[]): Issue[][] {
   const groups = new Map<string, Issue[]>();
   for (const i of list) {
-    const key = [i.reason, i.severity, i.remedy, i.moduleId ? i.message.replaceAll(i.moduleId, "") : i.message].join("\n");
+    const names = i.moduleId ? [i.moduleId, i.metadata?.api].filter((x) => !!x) : [];
+    const key = [i.reason, i.severity, i.remedy, names.reduce<string>((m, x) => m.replaceAll(x!, ""), i.message)].join("\n");
     groups.set(key, [...(groups.get(key) ?? []), i]);
   }
   return [...groups.values()];
@@ -203,7 +204,9 @@ export function Issues({ list, most = Infinity }: { list: Issue[]; most?: number
           <Mark tone={severity(i.severity)} />
           <div>
             <p class="title"><strong>{reasonName(i.reason)}</strong> {[i, ...others].map((x, n) => x.moduleId && <span key={x.moduleId}>{n > 0 && t("、", ", ")}<a href={to("modules", x.moduleId)}>{moduleName(x.moduleId)}</a></span>)} <code class="code">{short(i.reason, "REASON")}</code></p>
-            {!(others.length && i.message.includes(i.moduleId)) && <Said message={i.message} local={i.localized} />}
+            {others.every((x) => x.message === i.message) ? <Said message={i.message} local={i.localized} /> : (
+              <details open={i.severity === "SEVERITY_BLOCKING"}><summary>{t(`${others.length + 1} 条消息`, `${others.length + 1} messages`)}</summary>{[i, ...others].map((x) => <Said key={x.message} message={x.message} local={x.localized} />)}</details>
+            )}
             {i.localized?.remedy ? <Remedy text={i.localized.remedy} /> : i.remedy && <Remedy text={i.remedy} lang="en" />}
           </div>
         </li>

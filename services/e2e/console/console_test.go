@@ -334,7 +334,8 @@ func TestConsole(t *testing.T) {
 		e.open("preflight?pool=universe")
 		e.click("[data-act=check]")
 		e.until("the verdict", `["DECISION_RETRY", "DECISION_BLOCKED"].includes(document.querySelector("[data-decision]")?.dataset.decision)`)
-		e.until("the reason", `document.querySelector("[data-decision] .issues")?.innerText.includes("PROVIDER_UNAVAILABLE")`)
+		e.until("the reason, once for all modules", `document.querySelectorAll("[data-decision] .issues > li").length <= 3 && document.querySelector("[data-decision] .issues").innerText.includes("PROVIDER_UNAVAILABLE")`)
+		e.answers("数据源不可用")
 		e.sim.RemoveFault(id)
 		e.click("[data-act=check]")
 		e.until("the verdict after it", `document.querySelector("[data-decision]")?.dataset.decision === "DECISION_READY"`)
@@ -680,7 +681,7 @@ func (e *env) tabs(page string) {
 	e.must(e.p.Eval(`(() => {
 		window.reached = new Set();
 		window.unmarked = [];
-		window.operable = () => [...document.querySelectorAll("a[href], button, input, select, textarea, [tabindex='0']")].filter((x) => !x.disabled && x.checkVisibility());
+		window.operable = () => [...document.querySelectorAll("a[href], button, input, select, summary, textarea, [tabindex='0']")].filter((x) => !x.disabled && x.checkVisibility());
 		window.listening ??= (addEventListener("focusin", ({ target: x }) => {
 			const s = getComputedStyle(x);
 			if (!reached.has(x) && (s.outlineStyle === "none" || parseFloat(s.outlineWidth) === 0)) unmarked.push(x.outerHTML.slice(0, 120));

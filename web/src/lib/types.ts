@@ -16,6 +16,7 @@ export interface Issue {
   remedy: string;
   /** Null in English, and for what has no translation. */
   localized: Localized | null;
+  metadata?: Record<string, string>;
 }
 
 export interface Revision {

@@ -112,7 +112,7 @@ export default function Preflight() {
       {error && <Failure error={error} retry={() => void check()} />}
       {refused && <Failure error={refused} />}
       {started.length > 0 && <p class="notice">{t("已排队：", "Queued: ")}{started.map((r) => <a key={r.runId} class="button" href={to("runs", r.runId)}>{poolName(r.pool)}</a>)}</p>}
-      <div class="grid wide-left">
+      <div class="grid wide-left answer-first">
         <Card title={t("模块", "Modules")} note={state === "idle" ? t("最近一次探测", "the last probes") : t("一个接一个", "one after the other")} flush>
           {state === "idle" || !lines.length ? (
             <Loaded live={probes}>{(d) => <Lines list={d.probes.filter((p) => p.status !== "STATUS_UNSUPPORTED").map((p) => ({ id: p.moduleId, state: "done", probe: p }))} titles={titlesOf(domains.data?.domains)} past />}</Loaded>
@@ -120,12 +120,6 @@ export default function Preflight() {
         </Card>
         <div class="stack">
           {shown.map((v) => <Verdict key={v.pool} v={v} />)}
-          <Card title={t("同样的命令", "As a command")}>
-            <p class="dim">{t("只检查", "Check only")}</p>
-            <Twin curl={curl("POST", "/v1/preflights:run", body, true)} cli={`afterbell preflight${cliPool}${reuse ? " --reuse 24h" : ""}`} />
-            <p class="dim">{t("运行（先按设置检查）", "Run (checks first, as the settings say)")}</p>
-            <Twin curl={curl("POST", "/v1/runs", { pools })} cli={pool === "both" ? "afterbell run" : runCommand({ pools })} />
-          </Card>
         </div>
       </div>
       <Card title={t("以前的预检", "Earlier preflights")} flush>
@@ -136,12 +130,18 @@ export default function Preflight() {
               <tr key={p.preflightId}>
                 <td><Here row={p.preflightId}><When at={p.startTime} /></Here></td>
                 <td>{p.runId ? <a href={to("runs", p.runId)}>{t("运行", "a run")}</a> : t("手动", "manual")}</td>
-                <td>{p.state === "STATE_CANCELLED" ? <Badge tone="idle">{t("中断", "interrupted")}</Badge> : p.verdicts.map((v) => <Badge key={v.pool} tone={decision(v.decision).tone}>{poolName(v.pool)} {decision(v.decision).text}</Badge>)}</td>
+                <td>{p.state === "STATE_CANCELLED" ? <Badge tone="idle">{t("中断", "interrupted")}</Badge> : !p.endTime ? <Badge tone="run">{t("检查中", "checking")}</Badge> : p.verdicts.map((v) => <Badge key={v.pool} tone={decision(v.decision).tone}>{poolName(v.pool)} {decision(v.decision).text}</Badge>)}</td>
                 <td class="r num">{p.callCount}</td>
               </tr>
             ))}</tbody>
           </table></div>
         ) : <Empty>{t("还没有预检。", "There are no preflights yet.")}</Empty>}</Loaded>
+      </Card>
+      <Card title={t("同样的命令", "As a command")}>
+        <p class="dim">{t("只检查", "Check only")}</p>
+        <Twin curl={curl("POST", "/v1/preflights:run", body, true)} cli={`afterbell preflight${cliPool}${reuse ? " --reuse 24h" : ""}`} />
+        <p class="dim">{t("运行（先按设置检查）", "Run (checks first, as the settings say)")}</p>
+        <Twin curl={curl("POST", "/v1/runs", { pools })} cli={pool === "both" ? "afterbell run" : runCommand({ pools })} />
       </Card>
     </Page>
   );

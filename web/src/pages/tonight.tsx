@@ -219,7 +219,7 @@ function Expected({ domains, coverage, evenings }: { domains: DomainSetting[]; c
               const early = date && now.value < moment(date, clock);
               if (!c) return <td key={p} class="dim">{early ? t(`${span(moment(date, clock) - now.value)}后`, `in ${span(moment(date, clock) - now.value)}`) : "–"}</td>;
               const cell = cellOf(c.verdict);
-              return <td key={p}><CellIcon cell={cell} /> <a href={to("coverage", "", { pool: poolId(p), at: `${id}:${date}` })}>{cellName(cell)}</a> <span class="num dim">{num(c.rowCount)}{Number(c.expectedCount) > 0 && ` / ${num(c.expectedCount)}`}</span></td>;
+              return <td key={p}><span class="nowrap"><CellIcon cell={cell} /> <a href={to("coverage", "", { pool: poolId(p), at: `${id}:${date}` })}>{cellName(cell)}</a></span> <span class="num dim">{num(c.rowCount)}{Number(c.expectedCount) > 0 && ` / ${num(c.expectedCount)}`}</span></td>;
             })}
           </tr>
         ))}

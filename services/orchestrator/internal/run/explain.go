@@ -179,7 +179,7 @@ func explainEnd(s History, when func(time.Time) string, ask func(time.Time) bili
 		case f.State == Queued:
 			text := bilingual.Say("The follow-up run %s starts at %s", "后续运行 %s 于 %s开始", f.ID, ask(latest(f.NotBefore, f.CreatedAt)))
 			if f.Note != "" {
-				text = bilingual.Say("%s: %s", "%s：%s", text, bilingual.Note(f.Note))
+				text = bilingual.Say("%s: %s", "%s：%s", text, noteOf(f.Note, worst))
 			}
 			said = append(said, text.Sentence())
 		case f.State == Finished:
@@ -429,6 +429,15 @@ func because(note string) bilingual.Text {
 	text := bilingual.Note(note)
 	text.En = strings.TrimSuffix(text.En, ".")
 	return bilingual.Say(" (%s)", "（%s）", text)
+}
+
+// noteOf is a note that may quote an issue.
+func noteOf(note string, quoted fault.Issue) bilingual.Text {
+	text := bilingual.Note(note)
+	if quoted.Message != "" {
+		text.Zh = strings.ReplaceAll(text.Zh, strings.TrimSuffix(quoted.Message, "."), strings.TrimSuffix(bilingual.Issue(quoted).Zh, "。"))
+	}
+	return text
 }
 
 func ids(runs []Run) bilingual.Text {

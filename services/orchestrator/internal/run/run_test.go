@@ -527,6 +527,12 @@ func TestExplainTellsTheChain(t *testing.T) {
 		t.Errorf("next: %s", next)
 	}
 
+	follow.Note = "The previous run ended with a temporary error: " + r.Issues[0].Message
+	said, _ = Explain(History{Run: r, Events: events, Partitions: parts, FollowUps: []Run{follow}})
+	if zh := strings.Join(bilingual.In(said, true), "\n"); !strings.Contains(zh, "上一次运行因暂时的错误结束：数据源尚未发布。") {
+		t.Errorf("the note of the follow-up run in Chinese:\n%s", zh)
+	}
+
 	backfill := Request{Modules: []string{"stock.basic", "stock.moneyflow"}, Refetch: true}
 	for text, date := range map[string]*market.Date{"2026-11-02": &backfill.Start, "2026-11-06": &backfill.End} {
 		var err error
