@@ -1,7 +1,7 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useEffect, useId, useRef, useState } from "preact/hooks";
 import { ApiError, call, Unreachable, type Live } from "./lib/api.ts";
-import { t } from "./lib/i18n.ts";
+import { num, t } from "./lib/i18n.ts";
 import { may } from "./lib/session.ts";
 import { When } from "./lib/time.tsx";
 import { route, to } from "./lib/router.ts";
@@ -363,7 +363,7 @@ export function cellPath(cell: Cell, x: number, y: number, s: number): string {
 export function Legend({ counts }: { counts?: Partial<Record<Cell, number>> }) {
   return (
     <ul class="legend">
-      {cells.map((c) => <li key={c}><CellIcon cell={c} /> {cellName(c)}{counts && <b class="num">{counts[c] ?? 0}</b>}</li>)}
+      {cells.map((c) => <li key={c}><CellIcon cell={c} /> {cellName(c)}{counts && <b class="num">{num(counts[c] ?? 0)}</b>}</li>)}
     </ul>
   );
 }

@@ -82,7 +82,25 @@ func pair(ctx context.Context, bin string, of market) (base string, stop func() 
 			return "", stop, err
 		}
 	}
+	if of.years == 0 {
+		if err := schedule(ctx, s); err != nil {
+			return "", stop, err
+		}
+	}
 	return "http://" + s.Config.HTTPAddr, stop, nil
+}
+
+// schedule starts the orchestrator again, with the schedule, and without a run at once.
+func schedule(ctx context.Context, s *stack.Stack) error {
+	off := false
+	if _, err := orchestratorv1.NewScheduleServiceClient(s.Conn).UpdateSchedule(ctx, &orchestratorv1.UpdateScheduleRequest{RunOnStartup: &off}); err != nil {
+		return err
+	}
+	if err := s.Orchestrator.Stop(30 * time.Second); err != nil {
+		return err
+	}
+	s.Config.OrchestratorFlags = nil
+	return s.StartOrchestrator(ctx)
 }
 
 // fill brings a pool up to date and waits for the run's end.
