@@ -1,5 +1,7 @@
 package fault
 
+import "strings"
+
 // Reason names why something was refused, skipped or failed. It is the `reason`
 // of every google.rpc.ErrorInfo in the domain "afterbell", and the key of every
 // issue in the ledger.
@@ -159,6 +161,16 @@ func (r Reason) Class() Class {
 		return d.Class
 	}
 	return Notice
+}
+
+// noAction begins the remedies of what ends by itself.
+const noAction = "No action is needed"
+
+// NeedsPerson reports whether somebody must act before a reason goes away, even where what
+// it stopped is retried meanwhile.
+func (r Reason) NeedsPerson() bool {
+	d, ok := Describe(r)
+	return ok && (d.Class == Permanent || d.Class == Transient && !strings.HasPrefix(d.Remedy, noAction))
 }
 
 // Reasons lists every reason in the order of the contract's enum.

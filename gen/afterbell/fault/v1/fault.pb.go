@@ -86,7 +86,7 @@ const (
 	//
 	// ErrorInfo.metadata: {"cause"}. Class: transient.
 	Reason_REASON_PREFLIGHT_FAILED Reason = 10
-	// The probe of the module failed: the provider's response lacks a field that
+	// The probe of the module failed: the provider's response was not what
 	// the module needs.
 	//
 	// ErrorInfo.metadata: {"domain", "module", "api", "cause"}. Class: permanent.

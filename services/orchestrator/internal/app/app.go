@@ -104,8 +104,6 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *App, err 
 		Timing: dispatch.Timing{Drain: cfg.StopTimeout * 4 / 5}, // what drains must still be recorded
 	})
 	a.scheduler = scheduler.New(scheduler.Config{Ledger: a.ledger, Dispatcher: a.dispatcher, Logger: log, Now: drill.Now, Off: !cfg.Schedule})
-	a.notifier = notify.New(notify.Config{Ledger: a.ledger, Sender: counts.Sender(messenger.New(messenger.Config{})), Logger: log, Now: drill.Now})
-
 	metrics.NewStanding(registry, metrics.Config{Ledger: a.ledger, Worker: a.worker, Facts: a.preflight.Facts, Now: drill.Now, Log: log})
 	registry.MustRegister(scrape.Files{Dir: cfg.DataDir, Names: []string{ledger.FileName}})
 
@@ -122,6 +120,7 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *App, err 
 		Streams: cfg.Web.MaxStreams, StreamsPerCaller: cfg.Web.StreamsPerCaller, Calls: cfg.Web.MaxCalls, Rate: cfg.Web.MaxRate,
 	})
 	here := api.Here(web.Addr().String(), sec.tls != nil)
+	a.notifier = notify.New(notify.Config{Ledger: a.ledger, Sender: counts.Sender(messenger.New(messenger.Config{})), Logger: log, Now: drill.Now, Say: here})
 	a.grpc = transport.NewServer(transport.ServerConfig{
 		Logger: log, Listener: lis, MaxRequest: cmp.Or(cfg.Web.MaxRequest, maxRequest),
 		Limits: limits, Caller: func(ctx context.Context) string { return auth.CallerOf(ctx).Account() }, StopTimeout: cfg.StopTimeout, Say: here,

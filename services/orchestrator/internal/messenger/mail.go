@@ -1,6 +1,7 @@
 package messenger
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"strings"
@@ -8,6 +9,7 @@ import (
 
 	"github.com/wneessen/go-mail"
 
+	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/notice"
 )
 
@@ -66,13 +68,18 @@ func mailText(n notice.Notice, l notice.Language) string {
 		if p.Message == "" || p.Verdict == notice.Whole {
 			continue
 		}
+		message, remedy := p.Message, p.Remedy
+		if l == notice.Chinese {
+			m, r := fault.Chinese(p.Reason, nil, p.Remedy)
+			message, remedy = cmp.Or(m, message), cmp.Or(r, remedy)
+		}
 		b.WriteString("\n" + string(p.Pool) + ": ")
 		if p.Reason != "" {
 			b.WriteString(string(p.Reason) + ": ")
 		}
-		b.WriteString(p.Message + "\n")
-		if p.Remedy != "" {
-			b.WriteString(p.Remedy + "\n")
+		b.WriteString(message + "\n")
+		if remedy != "" {
+			b.WriteString(remedy + "\n")
 		}
 	}
 	return b.String()

@@ -120,10 +120,21 @@ func TestEveryKind(t *testing.T) {
 			case notice.Heartbeat:
 				want = "GET"
 			case notice.Mail:
-				want += "\n\nuniverse: NOT_PUBLISHED: moneyflow <b> & more"
+				want += "\n\nuniverse: NOT_PUBLISHED: 数据源尚未发布。"
 			}
 			if got := taken(); len(got) != 1 || got[0] != want {
 				t.Errorf("the platform has %q, want %q", got, want)
+			}
+			if kind != notice.Mail {
+				return
+			}
+			c.Language = notice.English
+			if err := m.Send(t.Context(), c, sample, notice.Delivery{ID: "d2"}); err != nil {
+				t.Fatal(err)
+			}
+			want = sample.Text(notice.English) + "\n\nuniverse: NOT_PUBLISHED: moneyflow <b> & more"
+			if got := taken(); len(got) != 2 || got[1] != want {
+				t.Errorf("in English: %q, want %q", got, want)
 			}
 		})
 	}

@@ -363,15 +363,16 @@ func TestNoticeSaysWhatToType(t *testing.T) {
 	}
 	n, ok := Decide(friday, pools, nil, at(19, 40))
 	if text := n.Text(English); !ok || strings.Count(text, "lacks all data of the day: the provider rejected the token (TOKEN_INVALID)") != 2 ||
-		!strings.HasSuffix(text, ". Type: afterbell tokens set < token.txt") || strings.Count(text, "Type:") != 1 {
+		!strings.HasSuffix(text, ". Copy the token again from the provider's account page and store it; no restart is needed: afterbell tokens set < token.txt") || strings.Count(text, "afterbell tokens") != 1 {
 		t.Errorf("%q", text)
 	}
-	if text := n.Text(Chinese); !strings.HasSuffix(text, "。请执行：afterbell tokens set < token.txt") || !strings.Contains(text, "缺少 当日全部数据") {
+	if text := n.Text(Chinese); !strings.HasSuffix(text, "。处理办法：从数据源的账户页面重新复制令牌并存入，无需重启：afterbell tokens set < token.txt") || !strings.Contains(text, "缺少 当日全部数据") {
 		t.Errorf("%q", text)
 	}
-	// Without a command the remedy is a sentence.
-	n.Pools[1].Reason, n.Pools[1].Remedy = fault.TargetsDBLocked, "Close the program that has a transaction open on targets.sqlite, and start a run."
-	if text := n.Text(English); !strings.HasSuffix(text, "token.txt Close the program that has a transaction open on targets.sqlite, and start a run.") {
+	// What is retried meanwhile may wait for a person, too.
+	locked := fault.NewIssue(fault.TargetsDBLocked, "")
+	n.Pools[1].Verdict, n.Pools[1].Reason, n.Pools[1].Remedy = Failed, locked.Reason, locked.Remedy
+	if text := n.Text(English); !strings.HasSuffix(text, "token.txt "+locked.Remedy) {
 		t.Errorf("%q", text)
 	}
 }

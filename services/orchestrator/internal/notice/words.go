@@ -47,21 +47,17 @@ func (n Notice) Text(l Language) string {
 	return text + n.todo(l)
 }
 
-// todo says what to type, or what else to do, about pools that wait for a person.
+// todo is what to do about pools that wait for a person. It is told whole: the command
+// that a remedy ends with may be one way of several, or only show more.
 func (n Notice) todo(l Language) string {
 	say := words(l)
 	var told []string
 	for _, p := range n.Pools {
-		if !p.permanent() || p.Remedy == "" || !slices.Contains(n.Changed, p.Pool) && n.Kind != Evening {
+		if !p.permanent() && !p.Reason.NeedsPerson() || p.Remedy == "" || !slices.Contains(n.Changed, p.Pool) && n.Kind != Evening {
 			continue
 		}
-		var text string
-		if command := fault.CommandIn(p.Remedy); command != "" {
-			text = fmt.Sprintf(say(" Type: %s", "请执行：%s"), command)
-		} else {
-			_, zh := fault.Chinese(p.Reason, nil, p.Remedy)
-			text = " " + say(p.Remedy, cmp.Or(zh, p.Remedy))
-		}
+		_, zh := fault.Chinese(p.Reason, nil, p.Remedy)
+		text := say(" ", "处理办法：") + say(p.Remedy, cmp.Or(zh, p.Remedy))
 		if !slices.Contains(told, text) {
 			told = append(told, text)
 		}

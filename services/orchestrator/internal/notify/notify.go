@@ -16,6 +16,7 @@ import (
 	"log/slog"
 	"maps"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -88,6 +89,9 @@ type Config struct {
 	Now func() time.Time
 	// Every is the longest time between two looks. 0 means 10 s.
 	Every time.Duration
+	// Say makes the commands in a remedy reach this process; nil where they do so as
+	// they are.
+	Say func(text string) string
 }
 
 // Notifier tells what is worth it. Its methods may be called from several goroutines.
@@ -481,6 +485,12 @@ func (n *Notifier) attempt(ctx context.Context, d notice.Delivery) (again bool) 
 func (n *Notifier) send(ctx context.Context, c notice.Channel, what notice.Notice, d notice.Delivery) error {
 	ctx, cancel := context.WithTimeout(ctx, sendTime)
 	defer cancel()
+	if n.cfg.Say != nil {
+		what.Pools = slices.Clone(what.Pools)
+		for i := range what.Pools {
+			what.Pools[i].Remedy = n.cfg.Say(what.Pools[i].Remedy)
+		}
+	}
 	return guarded(func() error { return n.cfg.Sender.Send(ctx, c, what, d) })
 }
 

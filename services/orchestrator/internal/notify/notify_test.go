@@ -113,7 +113,8 @@ func (d *desk) start() {
 		Preflight: preflight.New(preflight.Config{Ledger: d.store, Worker: client, Logger: log}),
 	})
 	d.sched = scheduler.New(scheduler.Config{Ledger: d.store, Dispatcher: d.disp, Logger: log, Every: 10 * time.Minute})
-	d.note = notify.New(notify.Config{Ledger: slowReads{d.store, d}, Sender: d, Logger: log, Every: d.every})
+	d.note = notify.New(notify.Config{Ledger: slowReads{d.store, d}, Sender: d, Logger: log, Every: d.every,
+		Say: strings.NewReplacer("localhost:7780", "desk.test:7790").Replace})
 	ctx, cancel := context.WithCancel(context.Background())
 	var all sync.WaitGroup
 	for _, part := range []func(context.Context) error{d.disp.Run, d.sched.Run, d.note.Run} {
@@ -308,6 +309,19 @@ func TestBlockedToken(t *testing.T) {
 		if err != nil || len(list) != 3 || list[2].Pools[1].Remedy == "" || list[2].Pools[1].RunID == "" {
 			t.Errorf("kept: %+v, %v", list, err)
 		}
+	})
+}
+
+// A remedy is told whole, and its command reaches the process that tells it.
+func TestRemedyIsToldWhole(t *testing.T) {
+	onFriday(t, func(t *testing.T, d *desk) {
+		d.srv.Script(func(s *workertest.Server) {
+			s.Probe = func(context.Context, string) (*ingestv1.ModuleProbe, error) {
+				return workertest.Found(fault.ModuleTestFailed), nil
+			}
+		})
+		d.until(friday, 19, 50)
+		d.told("desk", "disable the module until then. To probe it again, run a preflight: curl -N -X POST desk.test:7790/v1/preflights:run -d '{}'")
 	})
 }
 
