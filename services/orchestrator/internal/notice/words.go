@@ -142,7 +142,7 @@ func (p PoolState) clause(l Language) string {
 	if p.permanent() {
 		text += say(", which needs your action", "，需要人工处理")
 		if p.NextIsSlot {
-			return text + fmt.Sprintf(say("; start a run afterwards, otherwise the next one at %s (Shanghai) meets the same", "；处理后请开始一次运行，否则下次运行（%s，上海时间）仍会如此"), moment(p.NextAt))
+			return text + fmt.Sprintf(say("; start a run afterwards (afterbell run %s), otherwise the next one at %s (Shanghai) meets the same", "；处理后请开始一次运行（afterbell run %s），否则下次运行（%s，上海时间）仍会如此"), p.Pool, moment(p.NextAt))
 		}
 	}
 	return text + p.follows(l)

@@ -222,14 +222,14 @@ func decide(v *Verdict, f Facts) {
 
 // workerAway turns a verdict by what the worker told last into that of now.
 func workerAway(v *Verdict, f Facts) {
-	known := "it has never been reached, so nothing else is known."
+	known := "It has never been reached, so nothing else is known."
 	if f.Catalog != nil {
-		known = fmt.Sprintf("according to its last answer, %s is %s, with %s ready and %d blocked.",
-			v.Pool, v.Decision, fault.Count(len(v.Cleared), "module", "modules"), len(v.Blocked))
+		known = fmt.Sprintf("When it last answered, the pool was %s: %s ready, %d blocked.",
+			v.Decision, fault.Count(len(v.Cleared), "module", "modules"), len(v.Blocked))
 	} else {
 		v.Issues, v.Decision = nil, Retry
 	}
-	why := fault.NewIssue(fault.WorkerUnreachable, "The ingest-worker does not respond, so no run can start; "+known)
+	why := fault.NewIssue(fault.WorkerUnreachable, fmt.Sprintf("The ingest-worker does not respond, so no run of %s can start. %s", v.Pool, known))
 	v.Issues = append([]fault.Issue{why}, v.Issues...) // first among those that may pass
 	fault.SortIssues(v.Issues)
 	if v.Decision != Blocked {

@@ -348,10 +348,10 @@ func TestAwayWorkerIsToldWithWhatWasKnown(t *testing.T) {
 		want Decision
 		says string
 	}{
-		"was ready":    {ready(away), Retry, "universe is ready, with 6 modules ready and 0 blocked"},
-		"was degraded": {ready(away, failing(fault.PermissionDenied, "etf.basic_info"), func(f *Facts) { f.Readiness = Lenient }), Retry, "universe is degraded"},
-		"was blocked":  {ready(away, failing(fault.PermissionDenied, "etf.basic_info")), Blocked, "universe is blocked"},
-		"never known":  {ready(away, func(f *Facts) { f.Catalog = nil }), Retry, "never been reached"},
+		"was ready":    {ready(away), Retry, "so no run of universe can start. When it last answered, the pool was ready: 6 modules ready, 0 blocked."},
+		"was degraded": {ready(away, failing(fault.PermissionDenied, "etf.basic_info"), func(f *Facts) { f.Readiness = Lenient }), Retry, "the pool was degraded"},
+		"was blocked":  {ready(away, failing(fault.PermissionDenied, "etf.basic_info")), Blocked, "the pool was blocked"},
+		"never known":  {ready(away, func(f *Facts) { f.Catalog = nil }), Retry, "It has never been reached"},
 	} {
 		v := Judge(market.Universe, c.f)
 		i := slices.IndexFunc(v.Issues, func(i fault.Issue) bool { return i.Reason == fault.WorkerUnreachable })
