@@ -151,6 +151,12 @@ export function Command({ text, label }: { text: string; label?: string }) {
 
 const commandStart = /\b(curl |bin\/[a-z-]+|afterbell |AFTERBELL_|sqlite3 |make )/;
 
+/** Gives the command that a text ends with; "" where there is none. */
+export function commandOf(text: string): string {
+  const at = text.search(commandStart);
+  return at < 0 ? "" : text.slice(at).trim();
+}
+
 /** Shows a remedy: its words, and the command that it ends with to copy. */
 export function Remedy({ text, lang }: { text: string; lang?: string }) {
   const at = text.search(commandStart);

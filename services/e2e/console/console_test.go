@@ -405,6 +405,7 @@ func TestConsole(t *testing.T) {
 	})
 
 	e.part("everything by keyboard alone", func(e *env) {
+		rest[any](e, "POST", "/v1/channels", `{"channelId":"desk","kind":"KIND_WEBHOOK","url":"http://127.0.0.1:9/"}`)
 		for _, page := range e.all(symbols[0], blocked.RunID) {
 			e.open(page)
 			e.tabs(page)

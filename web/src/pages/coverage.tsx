@@ -343,7 +343,7 @@ function Absent({ pool, id, date }: { pool: string; id: string; date: string }) 
 const MOST = 24;
 
 function Backfill({ pool, grids: all, chosen }: { pool: string; grids: Grid[]; chosen: Chosen }) {
-  const [refetch, setRefetch] = useState(false);
+  const refetch = route.value.query.get("refetch") === "1";
   const [price, setPrice] = useState<{ partitions: number; calls: number; ms: number; plans: Plan[] } | null>(null);
   const [error, fail] = useState<Error | null>(null);
   const [asking, ask] = useState(false);
@@ -403,7 +403,7 @@ function Backfill({ pool, grids: all, chosen }: { pool: string; grids: Grid[]; c
       {!cellsChosen ? <Empty>{t("点击选一格，Shift 点击选一段，或选中所有未完整的；确认之前显示调用次数和用时。", "Click a cell, Shift-click a span, or select all that is not complete. The price in calls and minutes is shown before you confirm.")}</Empty> : (
         <>
           <p><b class="num" data-selected={cellsChosen}>{num(cellsChosen)}</b> {t("格已选", cellsChosen === 1 ? "cell selected" : "cells selected")}<span class="dim"> · {[...chosen].filter(([, s]) => s.size).map(([id, s]) => `${dataset(id)} ${s.size}`).join(t("，", ", "))}</span></p>
-          <label class="check"><input type="checkbox" checked={refetch} onChange={(e) => setRefetch(e.currentTarget.checked)} />{t("已完整的也重新获取，以便看到修订", "Also fetch complete days again, to see revisions")}</label>
+          <label class="check"><input type="checkbox" checked={refetch} onChange={(e) => setQuery({ refetch: e.currentTarget.checked })} />{t("已完整的也重新获取，以便看到修订", "Also fetch complete days again, to see revisions")}</label>
           {list.length > MOST ? <p class="dim">{t(`选择分成了 ${list.length} 段，一次最多 ${MOST} 段。请选连续的日子。`, `The selection has ${list.length} separate spans; at most ${MOST} are allowed. Select consecutive days.`)}</p>
             : error && !asking ? <Failure error={error} />
             : !price ? <p class="dim" aria-busy="true">{t("正在估算…", "Estimating…")}</p>

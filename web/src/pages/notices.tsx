@@ -1,12 +1,12 @@
 import { useState } from "preact/hooks";
 import { call, useLive } from "../lib/api.ts";
-import { count, num, t } from "../lib/i18n.ts";
+import { count, lang, num, t } from "../lib/i18n.ts";
 import { path } from "../lib/paths.ts";
 import { route, setQuery, to } from "../lib/router.ts";
 import { may } from "../lib/session.ts";
 import { Ago, Countdown, When, ZoneHead } from "../lib/time.tsx";
 import { dataset, poolName, reasonName, type Tone } from "../lib/words.ts";
-import { Act, Badge, Card, Choice, curl, Empty, Failure, Here, Loaded, Mark, Page, quoted, reading, Remedy, RunLink, Switch, Twin } from "../ui.tsx";
+import { Act, Badge, Card, Choice, Command, commandOf, curl, Empty, Failure, Here, Loaded, Mark, Page, quoted, reading, Remedy, RunLink, Switch, Twin } from "../ui.tsx";
 
 interface Channel {
   channelId: string;
@@ -130,7 +130,7 @@ export default function Notices() {
                     <p class="words">{t(n.textZh || n.text, n.text)}</p>
                     {n.pools.map((p) => {
                       const v = word(verdicts[p.verdict], p.verdict);
-                      return <div key={p.pool} class="dim"><Mark tone={v.tone} /> {poolName(p.pool)} {v.text}{p.lackingIds.length > 0 && `：${p.lackingIds.map(dataset).join(t("、", ", "))}`}{p.reason && p.reason !== "REASON_UNSPECIFIED" && ` · ${reasonName(p.reason)}`} {p.runId && <RunLink id={p.runId} />}{p.nextTime && <> · {t("下次 ", "next ")}<When at={p.nextTime} seconds={false} /></>}{p.remedy && <Remedy text={p.remedy} lang="en" />}</div>;
+                      return <div key={p.pool} class="dim"><Mark tone={v.tone} /> {poolName(p.pool)} {v.text}{p.lackingIds.length > 0 && t("：", ": ") + p.lackingIds.map(dataset).join(t("、", ", "))}{p.reason && p.reason !== "REASON_UNSPECIFIED" && ` · ${reasonName(p.reason)}`} {p.runId && <RunLink id={p.runId} />}{p.nextTime && <> · {t("下次 ", "next ")}<When at={p.nextTime} seconds={false} /></>}{p.remedy && (lang.value === "en" ? <Remedy text={p.remedy} /> : commandOf(p.remedy) && <div><Command text={commandOf(p.remedy)} /></div>)}</div>;
                     })}
                   </li>
                 );
