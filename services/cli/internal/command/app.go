@@ -3,6 +3,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -199,7 +200,7 @@ func (a *app) prepare(c *cobra.Command) error {
 			return wrong("lang", errors.New(a.T("%q is not allowed: allowed are %s.", a.langFlag, "en, zh")))
 		}
 	}
-	form := first(a.format, a.Env("AFTERBELL_OUTPUT"), string(output.Table))
+	form := cmp.Or(a.format, a.Env("AFTERBELL_OUTPUT"), string(output.Table))
 	format, err := output.ParseFormat(form)
 	if err != nil {
 		return wrong("output", errors.New(a.T("%q is not allowed: allowed are %s.", form, strings.Join(output.Formats(), ", "))))
@@ -236,15 +237,6 @@ func (a *app) fullLists(c *cobra.Command) (err error) {
 	return err
 }
 
-func first(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
-}
-
 // connect is the client of the orchestrator.
 func (a *app) connect() (*afterbell.Client, error) {
 	if a.client == nil {
@@ -255,7 +247,7 @@ func (a *app) connect() (*afterbell.Client, error) {
 		if _, err := access.TLS(); err != nil {
 			return nil, usage{"--ca: " + err.Error(), "afterbell --help"}
 		}
-		c, err := afterbell.DialAs(first(a.addr, a.Env("AFTERBELL_ORCHESTRATOR")), access)
+		c, err := afterbell.DialAs(cmp.Or(a.addr, a.Env("AFTERBELL_ORCHESTRATOR")), access)
 		if err != nil {
 			return nil, a.cannotDial("orchestrator", err)
 		}
@@ -272,7 +264,7 @@ func (a *app) cannotDial(flag string, err error) error {
 			return usage{"AFTERBELL_KEY: " + err.Error(), a.path + " --help"}
 		}
 	}
-	if addr := first(a.addr, a.Env("AFTERBELL_ORCHESTRATOR")); flag == "orchestrator" && addr != "" {
+	if addr := cmp.Or(a.addr, a.Env("AFTERBELL_ORCHESTRATOR")); flag == "orchestrator" && addr != "" {
 		if _, port, wrong := net.SplitHostPort(addr); wrong != nil || port == "" {
 			return usage{a.T("--orchestrator: %q is not an address: write host:port, as in %s.", addr, afterbell.DefaultAddr), a.path + " --help"}
 		}
@@ -285,7 +277,7 @@ const maxKeyFile = 4096
 
 // access is the API key and the CA of the invocation.
 func (a *app) access() (afterbell.Access, error) {
-	access := afterbell.Access{Key: strings.TrimSpace(a.Env("AFTERBELL_KEY")), CA: first(a.ca, a.Env("AFTERBELL_CA"))}
+	access := afterbell.Access{Key: strings.TrimSpace(a.Env("AFTERBELL_KEY")), CA: cmp.Or(a.ca, a.Env("AFTERBELL_CA"))}
 	path := a.keyFile
 	if path == "" && access.Key == "" {
 		path = a.Env("AFTERBELL_KEY_FILE")

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -29,7 +30,7 @@ func (a *app) certsCommand() *cobra.Command {
 		made, err := certs.Make(r)
 		if f, ok := fault.As(err); ok {
 			flag := map[string]string{"orchestrator": "orchestrator-host", "worker": "worker-host"}[f.Meta["field"]]
-			return usage{"--" + first(flag, f.Meta["field"]) + ": " + f.Fields[0].Problem, c.CommandPath() + " --help"}
+			return usage{"--" + cmp.Or(flag, f.Meta["field"]) + ": " + f.Fields[0].Problem, c.CommandPath() + " --help"}
 		}
 		if err != nil {
 			return err

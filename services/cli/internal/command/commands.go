@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"encoding/json"
 	"net/url"
 	"regexp"
@@ -23,7 +24,7 @@ func (a *app) commands(text string) string {
 	if strings.Contains(text, " /v1/") {
 		text = bareCall().ReplaceAllStringFunc(text, func(found string) string {
 			m := bareCall().FindStringSubmatch(found)
-			return first(commandFor(m[1], m[2], ""), found)
+			return cmp.Or(commandFor(m[1], m[2], ""), found)
 		})
 	}
 	if !strings.Contains(text, "curl") {
@@ -31,7 +32,7 @@ func (a *app) commands(text string) string {
 	}
 	return restCall().ReplaceAllStringFunc(text, func(found string) string {
 		m := restCall().FindStringSubmatch(found)
-		if own := commandFor(first(m[1], "GET"), m[3], m[4]); own != "" {
+		if own := commandFor(cmp.Or(m[1], "GET"), m[3], m[4]); own != "" {
 			return own
 		}
 		return found
@@ -91,7 +92,7 @@ func commandFor(method, target, body string) string {
 			q.Set("end_date", day)
 			q.Del("trade_date")
 		}
-		return "afterbell revisions " + first(strings.ToLower(strings.TrimPrefix(q.Get("pool"), "POOL_")), "universe") + query(q)
+		return "afterbell revisions " + cmp.Or(strings.ToLower(strings.TrimPrefix(q.Get("pool"), "POOL_")), "universe") + query(q)
 	case "GET data":
 		if at(2) == "condition" {
 			return "afterbell condition " + at(1) + query(u.Query())

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"regexp"
 	"strings"
 	"sync"
@@ -25,7 +26,7 @@ func (a *app) conditionCommand() *cobra.Command {
 		Use: "condition TABLE", Args: a.oneArg("TABLE", "afterbell condition --help"),
 		ValidArgs: []string{"daily_prices", "daily_basics", "daily_moneyflows", "instrument_meta", "trade_calendar"},
 		Short:     a.T("Show the condition of a published table on each date, and when missing data is fetched next"),
-		Long:      a.T("Shows for each dataset and trading day of a table whether it is available, short, pending or missing in the published version. The exit code is 0 if everything is available and 3 otherwise."),
+		Long:      a.T("Shows for each dataset and trading day of a table whether it is available, short, pending or missing in the published version. The exit code is 0 if everything is available, 4 if all that is missing is not due yet, and 3 otherwise."),
 		Example:   "  afterbell condition daily_prices --from 2026-11-02 --lacking",
 	}
 	c.Flags().StringVar(&f.pool, "pool", "universe", a.T("`pool` to read: targets or universe"))
@@ -76,7 +77,7 @@ func (a *app) condition(c *cobra.Command, name string, f conditionFlags) error {
 			if !v.GetAskedAgain() {
 				never++
 			}
-			held = first(held, release(f.pool, v.GetMessage()))
+			held = cmp.Or(held, release(f.pool, v.GetMessage()))
 			if t := v.GetNextAskTime(); t != nil && (next.IsZero() || t.AsTime().Before(next)) {
 				next = t.AsTime()
 			}
@@ -111,7 +112,7 @@ func (a *app) condition(c *cobra.Command, name string, f conditionFlags) error {
 		if early == lacks {
 			a.say(a.N(lacks, "%d dataset and date is not due yet.", "%d datasets and dates are not due yet."))
 			a.sayNext(next, lacks, never)
-			a.hint(first(held, "afterbell status --pool "+f.pool))
+			a.hint(cmp.Or(held, "afterbell status --pool "+f.pool))
 			return exit{ExitNotDue}
 		}
 		a.say(a.incomplete(lacks))

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"time"
@@ -28,11 +29,11 @@ func (a *app) doctorCommand() *cobra.Command {
 		if f.Access, err = a.access(); err != nil {
 			return err
 		}
-		f.DataDir = first(f.DataDir, a.Env("AFTERBELL_DATA_DIR"), "data")
+		f.DataDir = cmp.Or(f.DataDir, a.Env("AFTERBELL_DATA_DIR"), "data")
 		if f.HTTPAddr, err = a.restAddr(c, f.HTTPAddr); err != nil {
 			return err
 		}
-		f.ProviderURL = first(f.ProviderURL, a.Env("AFTERBELL_TUSHARE_URL"))
+		f.ProviderURL = cmp.Or(f.ProviderURL, a.Env("AFTERBELL_TUSHARE_URL"))
 		f.Client, f.Lang, f.Now, f.Zone, f.Commands, f.Translate = client, a.Lang, a.now, a.printer.Zone, a.commands, a.translated
 		return a.doctor(c.Context(), f)
 	}

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -93,7 +94,7 @@ func (a *app) report(err error) int {
 			if answer.Metadata["kind"] == "version" && answer.Metadata["id"] == "" { // nothing is published
 				next = commandIn(a.commands(answer.Remedy))
 			}
-			next = first(next, a.path+" --help")
+			next = cmp.Or(next, a.path+" --help")
 		}
 	}
 	if errors.As(err, &with) {
@@ -127,7 +128,7 @@ func (a *app) answered(e *afterbell.Error) (message, remedy string) {
 		meta["field"] = a.fieldName(field)
 	}
 	message, remedy = a.translated(e.ReasonName, meta, a.inFlags(e), e.Remedy)
-	message = first(a.wrongFields(e), message)
+	message = cmp.Or(a.wrongFields(e), message)
 	if e.ReasonName != "" {
 		message += " [" + e.ReasonName + "]"
 	}

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -110,7 +111,7 @@ func (a *app) exportRequest(c *cobra.Command, table string, f exportFlags) (r ex
 
 // restAddr is the address of the REST port, from the flag, the environment or the default.
 func (a *app) restAddr(c *cobra.Command, given string) (string, error) {
-	addr := first(given, a.Env("AFTERBELL_HTTP_ADDR"), defaultHTTP)
+	addr := cmp.Or(given, a.Env("AFTERBELL_HTTP_ADDR"), defaultHTTP)
 	if u, err := url.Parse("http://" + addr); err != nil || u.Port() == "" || u.Path != "" {
 		return "", usage{a.T("--http-addr: %q is not an address: write host:port, as in %s.", addr, defaultHTTP), c.CommandPath() + " --help"}
 	}

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -87,7 +88,7 @@ func (a *app) follow(ctx context.Context, runs []*orchestratorv1.Run, after int6
 			a.say(a.T("A follow-up run starts at %s.", a.moment(at.AsTime())))
 		}
 		if r.GetOutcome() == orchestratorv1.Run_OUTCOME_BLOCKED && r.GetRetryTime() == nil {
-			a.hint(first(a.remedyCommand(issues), "afterbell show "+r.GetRunId()))
+			a.hint(cmp.Or(a.remedyCommand(issues), "afterbell show "+r.GetRunId()))
 			continue
 		}
 		a.hint("afterbell show " + r.GetRunId())

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"regexp"
@@ -17,7 +18,7 @@ import (
 // help writes what a command does and how it is used. It needs no template: with the
 // package text/template, the linker could not leave out methods that nothing calls.
 func (a *app) help(c *cobra.Command, _ []string) {
-	if about := strings.TrimRight(first(c.Long, c.Short), " \n"); about != "" {
+	if about := strings.TrimRight(cmp.Or(c.Long, c.Short), " \n"); about != "" {
 		fmt.Fprint(c.OutOrStdout(), about+"\n\n")
 	}
 	fmt.Fprint(c.OutOrStdout(), c.UsageString())

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -248,7 +249,7 @@ func (a *app) mcpCoverage(ctx context.Context, client *afterbell.Client, in cove
 
 // mcpPool is a pool by its name, universe where none is given.
 func mcpPool(name string) (marketv1.Pool, error) {
-	p := pool(first(name, "universe"))
+	p := pool(cmp.Or(name, "universe"))
 	if p == marketv1.Pool_POOL_UNSPECIFIED {
 		return p, fmt.Errorf("pool: %q is no pool: allowed are targets, universe", name)
 	}

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -191,7 +192,7 @@ func (a *app) explained(about string, req proto.Message, name string) string {
 	if about != "" && allowed != "" {
 		about = a.T("%s: %s", about, allowed)
 	}
-	return first(about, allowed)
+	return cmp.Or(about, allowed)
 }
 
 // allowed says what fields.Allowed says, in the language.
@@ -216,7 +217,7 @@ func (a *app) allowed(allowed string, list bool) string {
 func (a *app) notAllowed(err error) string {
 	var refused *fields.Refused
 	if errors.As(err, &refused) {
-		return a.T("%q is not allowed: write %s.", refused.Text, first(a.allowed(refused.What, refused.List), "-"))
+		return a.T("%q is not allowed: write %s.", refused.Text, cmp.Or(a.allowed(refused.What, refused.List), "-"))
 	}
 	return err.Error()
 }

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -432,7 +433,7 @@ func (a *app) runOrRemedy(ctx context.Context, client *afterbell.Client, name, l
 		if v.GetDecision() == orchestratorv1.PoolVerdict_DECISION_BLOCKED {
 			a.say(a.T("The next run of %s is blocked.", name))
 			a.sayIssues(v.GetIssues())
-			return first(a.remedyCommand(v.GetIssues()), "afterbell preflight "+name)
+			return cmp.Or(a.remedyCommand(v.GetIssues()), "afterbell preflight "+name)
 		}
 	}
 	return line
@@ -448,7 +449,7 @@ func (a *app) translated(reason string, meta map[string]string, message, remedy 
 	if zh != "" {
 		message = strings.TrimSuffix(zh, "。") + "（" + strings.TrimSuffix(message, ".") + "）。"
 	}
-	return message, first(todo, remedy)
+	return message, cmp.Or(todo, remedy)
 }
 
 // lacks says what a dataset lacks.
@@ -492,7 +493,7 @@ func (a *app) nextFor(e *afterbell.Evening) string {
 	case e.Verdict == afterbell.NotDue: // to the run, and an hour for it
 		return fmt.Sprintf("afterbell status --pool %s --date %s --wait %dh", name, e.Date, int(time.Until(e.NextTime).Hours())+2)
 	case e.Verdict == afterbell.Blocked:
-		return first(a.remedyCommand(e.Issues), "afterbell preflight "+name)
+		return cmp.Or(a.remedyCommand(e.Issues), "afterbell preflight "+name)
 	case e.NothingCounted:
 		return "afterbell coverage " + name
 	case len(e.Lacking) > 0 && !e.FetchedAgain():

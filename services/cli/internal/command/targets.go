@@ -2,6 +2,7 @@ package command
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"maps"
@@ -183,7 +184,7 @@ func (a *app) addTargets() *cobra.Command {
 		if err != nil {
 			return err
 		}
-		id := first(*set, "default")
+		id := cmp.Or(*set, "default")
 		if *set == "" && end != nil {
 			id = "temporary"
 		}

@@ -4,6 +4,7 @@
 package doctor
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -121,7 +122,7 @@ func (d *doctor) said(i *faultv1.Issue) (found, remedy string) {
 // refused adds an error that the orchestrator answered.
 func (d *doctor) refused(check string, e *afterbell.Error) {
 	found, remedy := d.Translate(e.ReasonName, e.Metadata, e.Message, e.Remedy)
-	d.add(check, Wrong, found, first(remedy, d.T("Read the orchestrator's log.")))
+	d.add(check, Wrong, found, cmp.Or(remedy, d.T("Read the orchestrator's log.")))
 }
 
 // unanswered adds a check that an error kept from its answer.
@@ -364,7 +365,7 @@ func (d *doctor) schedule(ctx context.Context) {
 	}
 	switch {
 	case s.GetPaused():
-		d.add(check, Wrong, d.T("it is paused: %s", first(s.GetNote(), "-")), d.T("Resume it: %s", "afterbell schedule resume"))
+		d.add(check, Wrong, d.T("it is paused: %s", cmp.Or(s.GetNote(), "-")), d.T("Resume it: %s", "afterbell schedule resume"))
 	case !s.GetEnabled():
 		d.add(check, Wrong, d.T("it is disabled"), d.T("Enable it: %s", "afterbell schedule set --enabled=true"))
 	case s.GetNextTime() != nil:
@@ -388,7 +389,7 @@ func (d *doctor) pools(ctx context.Context) {
 		name := strings.ToLower(strings.TrimPrefix(p.GetPool().String(), "POOL_"))
 		if p.GetPaused() {
 			fine = false
-			d.add(check, Wrong, d.T("%s is paused: %s", name, first(p.GetNote(), "-")), d.T("Resume it: %s", "afterbell resume "+name))
+			d.add(check, Wrong, d.T("%s is paused: %s", name, cmp.Or(p.GetNote(), "-")), d.T("Resume it: %s", "afterbell resume "+name))
 		}
 		last := p.GetLastRun()
 		if last.GetOutcome() != orchestratorv1.Run_OUTCOME_BLOCKED && last.GetOutcome() != orchestratorv1.Run_OUTCOME_FAILED || len(last.GetIssues()) == 0 {
@@ -397,20 +398,11 @@ func (d *doctor) pools(ctx context.Context) {
 		fine = false
 		found, remedy := d.said(last.GetIssues()[0])
 		d.add(check, Notice, d.T("the last run of %s did not succeed: %s", name, found),
-			first(remedy, d.T("Show the details: %s", "afterbell show "+last.GetRunId())))
+			cmp.Or(remedy, d.T("Show the details: %s", "afterbell show "+last.GetRunId())))
 	}
 	if fine {
 		d.add(check, Fine, d.T("both are active"), "")
 	}
-}
-
-func first(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
 }
 
 func size(n uint64) string {

@@ -3,6 +3,7 @@
 package export
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -345,7 +346,7 @@ func (d *download) get(ctx context.Context, have int64) (*http.Response, error) 
 	for k, v := range d.Query {
 		query[k] = v
 	}
-	if version := first(d.state.Version, d.Version); version != "" {
+	if version := cmp.Or(d.state.Version, d.Version); version != "" {
 		query.Set("version", version)
 	}
 	scheme := "http"
@@ -379,15 +380,6 @@ func (d *download) get(ctx context.Context, have int64) (*http.Response, error) 
 	}
 	defer resp.Body.Close()
 	return nil, refusal(resp)
-}
-
-func first(values ...string) string {
-	for _, v := range values {
-		if v != "" {
-			return v
-		}
-	}
-	return ""
 }
 
 func refusal(resp *http.Response) error {
@@ -434,7 +426,7 @@ func refusal(resp *http.Response) error {
 
 // check compares what came with what the server says of it.
 func (d *download) check(resp *http.Response, sum hash.Hash, lines *lineCounter, result *Result) error {
-	told := func(name string) string { return first(resp.Header.Get(name), resp.Trailer.Get(name)) }
+	told := func(name string) string { return cmp.Or(resp.Header.Get(name), resp.Trailer.Get(name)) }
 	rows, err := strconv.ParseInt(told("X-Afterbell-Row-Count"), 10, 64)
 	if err != nil {
 		return fmt.Errorf("%w: it does not tell how many rows there are", ErrWrong)
