@@ -271,7 +271,7 @@ func finding(ds *catalog.Dataset, d market.Date, a Answer, e Expectation, r Reco
 			"dataset", ds.ID, "trade_date", d.String(), "expected_count", fmt.Sprint(e.Expected))
 	case found == AcceptedShort:
 		i = fault.NewIssue(fault.AcceptedShort,
-			fmt.Sprintf("The provider returned the same %[2]d rows for %[1]s on %[3]d days since %[4]s; %[5]s were expected from %[6]s. The response is accepted.", on, a.Rows, r.SameDays, r.SameSince, expected(e), e.Basis),
+			fmt.Sprintf("The provider returned the same %[2]d rows for %[1]s on %[3]d days since %[4]s; %[5]s expected from %[6]s. The response is accepted.", on, a.Rows, r.SameDays, r.SameSince, expected(e), e.Basis),
 			"dataset", ds.ID, "trade_date", d.String(), "row_count", fmt.Sprint(a.Rows), "expected_count", fmt.Sprint(e.Expected), "days", fmt.Sprint(r.SameDays))
 	case found == Incomplete && !a.short(e) && len(a.Findings) > 0:
 		return fault.Issue{}, false // the findings say it

@@ -29,6 +29,13 @@ func BenchmarkDay(b *testing.B) {
 				}
 			}
 		})
+		b.Run("shuffled/"+id, func(b *testing.B) {
+			for b.Loop() {
+				if f, ok := Shuffled(day, before, before); ok {
+					b.Fatal(f)
+				}
+			}
+		})
 		b.Run("jumped/"+id, func(b *testing.B) {
 			for b.Loop() {
 				if f, ok := Jumped(day, before); ok {

@@ -57,8 +57,9 @@ type Day struct {
 	columns []column
 	// values of the remembered columns by symbol, NaN where null.
 	values [][]float32
-	// filled is the share of rows with a value, by the provider's column name.
-	filled map[string]float64
+	// filled is the share of rows with a value, by the provider's column name, and nonzero
+	// that of rows with a value other than 0.
+	filled, nonzero map[string]float64
 }
 
 // NewDay remembers the rows of a batch. Rows without a well-formed code are left
@@ -78,7 +79,7 @@ func NewDay(ds *catalog.Dataset, date market.Date, b *table.Batch) *Day {
 	if !slices.IsSorted(order) {
 		slices.Sort(order)
 	}
-	d := &Day{Dataset: ds.ID, Date: date, Symbols: make([]Symbol, len(order)), columns: columns, values: make([][]float32, len(columns)), filled: map[string]float64{}}
+	d := &Day{Dataset: ds.ID, Date: date, Symbols: make([]Symbol, len(order)), columns: columns, values: make([][]float32, len(columns)), filled: map[string]float64{}, nonzero: map[string]float64{}}
 	for i, x := range order {
 		d.Symbols[i] = Symbol(x >> 32)
 	}
@@ -96,14 +97,17 @@ func NewDay(ds *catalog.Dataset, date market.Date, b *table.Batch) *Day {
 	}
 	for i := range b.Columns {
 		c := &b.Columns[i]
-		have := 0
-		for _, null := range c.Null {
+		have, zero := 0, 0
+		for r, null := range c.Null {
 			if !null {
 				have++
+				if c.Numbers != nil && c.Numbers[r] == 0 {
+					zero++
+				}
 			}
 		}
 		if b.Len > 0 {
-			d.filled[c.Name] = float64(have) / float64(b.Len)
+			d.filled[c.Name], d.nonzero[c.Name] = float64(have)/float64(b.Len), float64(have-zero)/float64(b.Len)
 		}
 	}
 	return d
@@ -123,11 +127,11 @@ func Columns(dataset string) []string {
 	return out
 }
 
-// Filled are those of the columns that have values on the day.
+// Filled are those of the columns that have values other than 0 on the day.
 func (d *Day) Filled(columns []string) []string {
 	var out []string
 	for _, name := range columns {
-		if d.filled[name] > 0 {
+		if d.nonzero[name] > 0 {
 			out = append(out, name)
 		}
 	}

@@ -234,6 +234,45 @@ func TestJumpedTellsAUnit(t *testing.T) {
 	}
 }
 
+// TestShuffledTellsTheValuesOfOtherRows, and not those of companies that all report, or a
+// provider whose values mean nothing.
+func TestShuffledTellsTheValuesOfOtherRows(t *testing.T) {
+	before, beyond := valuation(600, 0, nil), valuation(600, -1, nil)
+	other := func(r int) float64 { return float64(1 + r*7919%97) }
+	for _, c := range []struct {
+		name  string
+		spoil func(r int, row map[string]float64)
+		want  bool
+	}{
+		{"their own", nil, false},
+		{"those of other rows", func(r int, row map[string]float64) { row["pe"] = other(r) }, true},
+		{"shares of other rows", func(r int, row map[string]float64) { row["float_share"] = other(r) }, false}, // all shares are alike here
+		{"those of other rows of Beijing", func(r int, row map[string]float64) {
+			if r%5 == 4 {
+				row["ps"] = other(r)
+			}
+		}, true},
+		{"all reported", func(r int, row map[string]float64) { row["pe_ttm"] *= 1 + float64(r%3)/4 }, false},
+		{"new reports", func(r int, row map[string]float64) {
+			for n, ratio := range []string{"pe", "pe_ttm", "pb", "ps", "ps_ttm", "dv_ratio", "dv_ttm"} {
+				row[ratio] = other(r + n)
+			}
+		}, false},
+		{"another unit", func(_ int, row map[string]float64) { row["pb"] *= 100 }, false},
+	} {
+		day := valuation(600, 1, c.spoil)
+		if f, ok := Shuffled(day, before, beyond); ok != c.want || ok && (f.Reason != fault.ValuesConflict || !f.False()) {
+			t.Errorf("%s: %v %+v", c.name, ok, f)
+		}
+	}
+	odd := func(step int) *Day {
+		return valuation(600, step, func(r int, row map[string]float64) { row["pb"] = other(r*31 + step*1017) })
+	}
+	if f, ok := Shuffled(odd(1), odd(0), odd(-1)); ok {
+		t.Errorf("a provider whose ratios mean nothing is blamed: %+v", f)
+	}
+}
+
 // TestVolumeAndTurnoverOfTheDayBefore prove a row stale whatever its prices are.
 func TestVolumeAndTurnoverOfTheDayBefore(t *testing.T) {
 	before := quotes(60, 0, nil)

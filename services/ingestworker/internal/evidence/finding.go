@@ -80,6 +80,20 @@ func (t *tally) all() (n int) {
 	return n
 }
 
+func (t tally) plus(other tally) tally {
+	for x := range t {
+		t[x] += other[x]
+	}
+	return t
+}
+
+// within reports whether some rows are compared, and less than a third is counted in each
+// group.
+func (t tally) within(of tally) bool {
+	count, _ := t.exceeds(of, 1.0/3)
+	return count == 0 && of.all() > 0
+}
+
 // exceeds is the largest group, together or one exchange, of which more than a share
 // is counted; zero where there is none. A group of fewer than leastRows tells nothing.
 func (t *tally) exceeds(of tally, share float64) (count, rows int) {
@@ -191,6 +205,11 @@ func (c column) followsClose() bool {
 	return false
 }
 
+// reported reports whether a column rests on what companies report.
+func (c column) reported() bool {
+	return c.followsClose() && c.name != "total_mv" && c.name != "circ_mv"
+}
+
 // moves reports whether a ratio that follows the close must differ between two days,
 // because the close differs by more than the ratio is rounded. Of 46,000 recorded ratios
 // whose close differed so, one was equal.
@@ -265,6 +284,93 @@ func jumps(values, others []float32, p pairs, times float64) (larger, smaller, c
 		}
 	}
 	return larger, smaller, compared
+}
+
+// A ratio of daily_basic, and a number of shares, is large or small for the same companies
+// from day to day, also where all of them report at once. Where that holds between two days
+// and not between them and a third, the third has the values of other rows.
+const (
+	likeSelf  = 0.9 // least correlation of days that belong together
+	likeOther = 0.3 // most correlation with the values of other rows
+	mostDrift = 1.3 // times the value of the day beside; half of the values of other rows are beyond
+)
+
+// Shuffled finds out whether columns of a day have the values of other rows: between
+// another day and beyond, a day on its other side, they are alike, and between the two
+// days they are not, in the market or on one exchange. It does not tell which of the two
+// is wrong. Where all that rests on reports changes at once, it takes it for new reports.
+func Shuffled(day, other, beyond *Day) (Finding, bool) {
+	var names []string
+	most, steady := 0, false
+	now, then := pairsOf(day, other), pairs{}
+	for n, c := range day.columns {
+		if !c.followsClose() && c.name != "total_share" && c.name != "float_share" {
+			continue
+		}
+		if larger, smaller, compared := jumps(day.values[n], other.values[n], now, mostDrift); larger.plus(smaller).within(compared) {
+			steady = steady || c.reported()
+			continue // it needs no logarithms
+		}
+		if then.i == nil {
+			then = pairsOf(other, beyond)
+		}
+		rows, told := 0, false
+		was := alike(other, beyond, then, n)
+		for x, is := range alike(day, other, now, n) {
+			if is.told && was[x].told && was[x].r > likeSelf {
+				told = true
+				if is.r < likeOther {
+					rows = max(rows, is.rows)
+				}
+			}
+		}
+		if rows > 0 {
+			names, most = append(names, c.name), max(most, rows)
+		} else if told && c.reported() {
+			steady = true
+		}
+	}
+	if !steady { // all that rests on reports is new
+		names = slices.DeleteFunc(names, func(name string) bool { return column{name: name}.reported() })
+	}
+	if len(names) == 0 {
+		return Finding{}, false
+	}
+	list := strings.Join(names, ", ")
+	return Finding{Reason: fault.ValuesConflict, Count: most, Of: len(now.i), Meta: []string{"check", list, "other_date", other.Date.String(), "column", list},
+		What: fmt.Sprintf("has a %s that has nothing in common with that of %s in %s", list, other.Date, fault.Of(most, len(now.i), "row", "rows"))}, true
+}
+
+// correlation is that of the logarithms of a column on two days.
+type correlation struct {
+	rows int
+	r    float64
+	told bool
+}
+
+// alike correlates a column of two days, per exchange and, in the last place, of all rows.
+func alike(day, other *Day, p pairs, n int) (out [exchanges + 1]correlation) {
+	var sums [exchanges + 1]struct{ x, y, xx, yy, xy float64 }
+	for k, i := range p.i {
+		x, y := float64(day.values[n][i]), float64(other.values[n][p.j[k]])
+		if !(x > 0 && y > 0) { // NaN is null
+			continue
+		}
+		x, y = math.Log(x), math.Log(y)
+		for _, at := range []int{int(p.exchange[k]), exchanges} {
+			s := &sums[at]
+			s.x, s.y, s.xx, s.yy, s.xy = s.x+x, s.y+y, s.xx+x*x, s.yy+y*y, s.xy+x*y
+			out[at].rows++
+		}
+	}
+	for at, s := range sums {
+		rows := float64(out[at].rows)
+		spread := (s.xx - s.x*s.x/rows) * (s.yy - s.y*s.y/rows)
+		if out[at].rows >= leastRows && spread > 1e-6 {
+			out[at].r, out[at].told = (s.xy-s.x*s.y/rows)/math.Sqrt(spread), true
+		}
+	}
+	return out
 }
 
 // likeness counts what the rows of a symbol on two days have in common: the equal values,
@@ -532,7 +638,7 @@ func (a agreement) against() (odd []Symbol, rows int) {
 
 func agreements(day, daily *Day) []agreement {
 	near := func(got, want, share, slack float64) (bool, bool) {
-		if math.IsNaN(got) || math.IsNaN(want) {
+		if math.IsNaN(got) || math.IsNaN(want) || want == 0 { // 0 is a value of daily that is not out
 			return false, false
 		}
 		return math.Abs(got-want) <= share*math.Abs(want)+slack, true
@@ -581,23 +687,37 @@ func sum(columns [][]float32, i int) float64 {
 	return total
 }
 
-// MissingValues names the columns that have no value in any row though a day beside it
-// has values in most: rows came before their values.
+// Of a whole market, a column has values in nearly as many rows as on the day beside it.
+const (
+	manyRows   = 200 // rows; in fewer, chance moves the share
+	keptValues = 0.7
+)
+
+// MissingValues names the columns that have no value, or only 0, in any row though a day
+// beside it has values in most, and of a whole market those that lost many of them: rows
+// came before their values.
 func MissingValues(day, beside *Day) (Finding, bool) {
 	if len(day.Symbols) < leastRows {
 		return Finding{}, false
 	}
 	var names []string
+	rows, most := len(day.Symbols), 0
 	for name, share := range day.filled {
-		if share == 0 && beside.filled[name] > 0.2 {
-			names = append(names, name)
+		switch {
+		case day.nonzero[name] == 0 && beside.nonzero[name] > 0.2:
+			most = rows
+		case min(rows, len(beside.Symbols)) >= manyRows && beside.filled[name] > 0.2 && share < keptValues*beside.filled[name]:
+			most = max(most, int(math.Round((1-share)*float64(rows))))
+		default:
+			continue
 		}
+		names = append(names, name)
 	}
 	if len(names) == 0 {
 		return Finding{}, false
 	}
 	slices.Sort(names)
-	return lacking(names, len(day.Symbols), len(day.Symbols)), true
+	return lacking(names, most, rows), true
 }
 
 // Lacking is the finding that columns have no value in a number of rows.

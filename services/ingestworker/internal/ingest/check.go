@@ -50,7 +50,7 @@ type checked struct {
 	lacking map[string]int
 	// odd counts the kept rows by what they contradict, and names some.
 	odd map[string]*oddRows
-	// empty are the columns without a value in any row of an answer that is long enough
+	// empty are the columns without a value other than 0 in any row of an answer that is long enough
 	// to tell.
 	empty []string
 	// rows came, whatever became of them, without those of other kinds and symbols.
@@ -184,7 +184,7 @@ func check(sc scope, b *table.Batch, bad []table.BadCell) checked {
 	}
 	if b.Len >= leastToTell && !sc.ds.Snapshot {
 		for i := range b.Columns {
-			if !slices.Contains(b.Columns[i].Null, false) {
+			if blank(&b.Columns[i]) {
 				c.out.empty = append(c.out.empty, b.Columns[i].Name)
 			}
 		}
@@ -194,6 +194,16 @@ func check(sc scope, b *table.Batch, bad []table.BadCell) checked {
 		c.out.batch = b.Select(keep)
 	}
 	return c.out
+}
+
+// blank reports whether a column has no value other than 0.
+func blank(c *table.Column) bool {
+	for r, null := range c.Null {
+		if !null && (c.Numbers == nil || c.Numbers[r] != 0) {
+			return false
+		}
+	}
+	return true
 }
 
 // leastToTell is how many rows without a value tell of a column.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
@@ -143,6 +144,11 @@ func (x *examination) all(ctx context.Context) (err error) {
 	if x.prev != nil && !x.found(evidence.Repeated(x.day, x.prev, x.witness)) && x.quotes() {
 		x.found(evidence.Follows(x.day, x.prev))
 	}
+	if !x.falsified() {
+		if err := x.older(ctx); err != nil {
+			return err
+		}
+	}
 	if x.next != nil && !x.falsified() {
 		if f, ok := evidence.Repeated(x.next, x.day, x.prev); ok {
 			x.accuse(x.next, f)
@@ -174,6 +180,37 @@ func (x *examination) all(ctx context.Context) (err error) {
 	return x.gaps(ctx)
 }
 
+// older holds a recent day against some days before the one beside it, and the recent days
+// after it against it: a provider was seen to fill a date with the values of four days
+// before. A part of the market that is so old breaks no chain of pre_close that shows.
+func (x *examination) older(ctx context.Context) error {
+	if x.day.Date < market.DateOf(time.Now())-staleWithin {
+		return nil
+	}
+	d, later := x.cal.Before(x.day.Date), x.cal.Next(x.day.Date)
+	for range staleDays {
+		d, later = x.cal.Before(d), x.cal.Next(later)
+		before, err := x.find(ctx, x.ds.ID, d)
+		if err != nil {
+			return err
+		}
+		if before != nil && x.found(evidence.Repeated(x.day, before, x.prev)) {
+			return nil
+		}
+		after, err := x.find(ctx, x.ds.ID, later)
+		if err != nil {
+			return err
+		}
+		if after == nil {
+			continue
+		}
+		if f, ok := evidence.Repeated(after, x.day, x.next); ok {
+			x.accuse(after, f)
+		}
+	}
+	return nil
+}
+
 // habits finds relations between the fields of a row that one of two days beside each
 // other keeps, and the other does not.
 func (x *examination) habits() {
@@ -190,9 +227,10 @@ func (x *examination) habits() {
 	}
 }
 
-// jumps finds columns that have another unit than on the days beside. The day that stands
-// alone is wrong. Where the days before and those from one on each agree among themselves,
-// the provider has changed the unit for good: that is told, and nothing is fetched again.
+// jumps finds columns that have another unit or meaning than on the days beside. The day
+// that stands alone is wrong. Where the days before and those from one on each agree among
+// themselves, the provider has changed the column for good: that is told, and nothing is
+// fetched again.
 func (x *examination) jumps(ctx context.Context) error {
 	jumped := func(day, other *evidence.Day) (f evidence.Finding, ok bool) {
 		if day == nil || other == nil {
@@ -200,8 +238,28 @@ func (x *examination) jumps(ctx context.Context) error {
 		}
 		return evidence.Jumped(day, other)
 	}
+	shuffled := func(other *evidence.Day, step func(market.Date) market.Date) (f evidence.Finding, ok bool, err error) {
+		if other == nil || x.ds.ID != catalog.DailyBasic {
+			return f, false, nil
+		}
+		beyond, err := x.find(ctx, x.ds.ID, step(other.Date))
+		if err != nil || beyond == nil {
+			return f, false, err
+		}
+		f, ok = evidence.Shuffled(x.day, other, beyond)
+		return f, ok, nil
+	}
 	before, up := jumped(x.day, x.prev)
 	after, down := jumped(x.day, x.next)
+	var err error
+	if !up && !down {
+		if before, up, err = shuffled(x.prev, x.cal.Before); err != nil {
+			return err
+		}
+		if after, down, err = shuffled(x.next, x.cal.Next); err != nil {
+			return err
+		}
+	}
 	// beside charges a day beside that differs from this one, unless the day beyond it is
 	// like it.
 	beside := func(other *evidence.Day, f evidence.Finding, step func(market.Date) market.Date) error {
@@ -214,9 +272,13 @@ func (x *examination) jumps(ctx context.Context) error {
 			x.accuse(other, g)
 			return nil
 		}
-		f.What += "; the days before and after each agree, so the provider has probably changed the unit for good"
+		changed := "unit"
+		if f.Reason != fault.UnitSuspect {
+			changed = "definition"
+		}
+		f.What += "; the days before and after each agree, so the provider has probably changed the " + changed + " for good"
 		i := coverage.About(x.ds, f.Issue(x.ds.ID, x.day.Date))
-		i.Severity, i.Remedy = fault.Warning, "Check the unit before you compare dates before the change with dates after it."
+		i.Severity, i.Remedy = fault.Warning, "Check the "+changed+" before you compare dates before the change with dates after it."
 		x.notices = append(x.notices, i)
 		return nil
 	}
@@ -478,7 +540,8 @@ func (x *examination) skippedToo(ctx context.Context, daily *evidence.Day) error
 
 // values compares a dataset with the date's daily. Where they contradict each other
 // the one that another finding is against is to blame; else the one that is not
-// daily, where daily follows from the day before; else both.
+// daily, where daily follows from the day before and no third dataset contradicts it; else
+// both.
 func (x *examination) values(ctx context.Context, other *evidence.Day) error {
 	if x.falsified() {
 		return nil
@@ -496,10 +559,15 @@ func (x *examination) values(ctx context.Context, other *evidence.Day) error {
 		return err
 	}
 	blamed := []*evidence.Day{rests}
-	if before == nil {
+	if before == nil || x.contradicted(rests.Dataset) {
 		blamed = append(blamed, daily)
 	}
 	for _, day := range blamed {
+		f := f
+		if day == daily {
+			f.What = strings.Replace(f.What, "than daily of", "than "+rests.Dataset+" of", 1)
+			f.Meta = []string{"other_dataset", rests.Dataset}
+		}
 		if day == x.day {
 			x.found(f, true)
 		} else {
@@ -507,6 +575,18 @@ func (x *examination) values(ctx context.Context, other *evidence.Day) error {
 		}
 	}
 	return nil
+}
+
+// contradicted reports whether another dataset than the one named contradicts the date's
+// daily, too, and has not been accepted so. Then daily is likely to be wrong, which alone
+// would never be fetched again.
+func (x *examination) contradicted(than string) bool {
+	return slices.ContainsFunc(restOn[catalog.Daily], func(id string) bool {
+		r, _ := x.sink.Held(coverage.Key{Dataset: id, Date: x.day.Date})
+		return id != than && r.Verdict == coverage.Incomplete && slices.ContainsFunc(r.Issues, func(i fault.Issue) bool {
+			return i.Reason == fault.ValuesConflict && i.Meta["other_dataset"] == catalog.Daily
+		})
+	})
 }
 
 // rejudge measures the date's other datasets that were judged before this daily by its

@@ -80,6 +80,10 @@ func TestFaultsOfOneDay(t *testing.T) {
 		"daily_basic of two days before":     {older(catalog.DailyBasic), catalog.DailyBasic, fault.ValuesConflict},
 		"moneyflow of two days before":       {older(catalog.Moneyflow), catalog.Moneyflow, fault.ValuesConflict},
 		"fund_daily of two days before":      {older(catalog.FundDaily), catalog.FundDaily, fault.ValuesConflict},
+		"no volume of funds yet":             {set(catalog.FundDaily, "0", 0, "vol", "amount"), catalog.FundDaily, fault.ValuesMissing},
+		"no volume yet":                      {set(catalog.Daily, "0", 0, "vol", "amount"), catalog.Daily, fault.ValuesMissing},
+		"price to book as 0":                 {set(catalog.DailyBasic, "0", 0, "pb"), catalog.DailyBasic, fault.ValuesMissing},
+		"no price to book of half":           {set(catalog.DailyBasic, "null", 0.5, "pb"), catalog.DailyBasic, fault.ValuesMissing},
 		"dates with dashes":                  {faults{{Kind: tusharesim.DashedDates, API: catalog.Daily}}, catalog.Daily, ""},
 		"dates as numbers":                   {faults{}, catalog.Moneyflow, ""},
 		"a byte order mark":                  {faults{{Kind: tusharesim.BOM}}, catalog.Daily, ""},
@@ -137,6 +141,74 @@ func TestFaultsOfOneDay(t *testing.T) {
 			}
 			r.settle(w, 3)
 		})
+	}
+	r.sameAsProvider(w.Start, w.End, everything)
+}
+
+// TestAPartOfAnOlderDay: a part of the market with the values of two days before breaks too
+// few links of pre_close to show there.
+func TestAPartOfAnOlderDay(t *testing.T) {
+	r := newRig(t, small())
+	w, days := r.evenings(market.Universe, 3, nil)
+	for n, f := range []tusharesim.Fault{
+		{API: catalog.Daily, Share: 0.1},
+		{API: catalog.Moneyflow, Share: 0.5},
+		{API: catalog.DailyBasic, Share: 0.5, Columns: []string{"pe", "pb"}},
+	} {
+		open := r.sim.OpenDates((days[n] - 30).Compact(), days[n].Compact())
+		f.Kind, f.TradeDate, f.SourceDate = tusharesim.Stale, days[n].Compact(), open[len(open)-3]
+		id := r.fail(f)
+		w.End = days[n]
+		if _, err := r.pass(w, 4, nil); err != nil {
+			t.Fatal(err)
+		}
+		for _, ds := range everything {
+			if ds.Snapshot {
+				continue
+			}
+			verdict, issues := r.standing(ds.ID, days[n])
+			if ds.ID != f.API {
+				if verdict != coverage.Complete {
+					t.Errorf("%s is blamed for %s: %s %v", ds.ID, f.API, verdict, issues)
+				}
+				continue
+			}
+			faulttest.Produces(t, issues, fault.ValuesRepeated)
+			if verdict != coverage.Incomplete {
+				t.Errorf("%s is %s with %v", f.API, verdict, issues)
+			}
+		}
+		r.sim.RemoveFault(id)
+		r.settle(w, 3)
+	}
+	r.sameAsProvider(w.Start, w.End, everything)
+}
+
+// TestADailyThatTwoContradict: a daily that nothing else shows to be wrong is fetched again
+// when both daily_basic and moneyflow contradict it, and not blamed for one of them.
+func TestADailyThatTwoContradict(t *testing.T) {
+	r := newRig(t, small())
+	w, days := r.evenings(market.Universe, 2, nil)
+	for n, f := range []tusharesim.Fault{
+		{API: catalog.Daily, Factor: 10, Columns: []string{"vol", "amount"}},
+		{API: catalog.DailyBasic, Factor: 1.05, Columns: []string{"close", "total_mv", "circ_mv"}},
+	} {
+		f.Kind, f.TradeDate = tusharesim.ScaleColumn, days[n].Compact()
+		id := r.fail(f)
+		w.End = days[n]
+		for range 2 {
+			if _, err := r.pass(w, 4, nil); err != nil {
+				t.Fatal(err)
+			}
+		}
+		verdict, issues := r.standing(catalog.Daily, days[n])
+		if wrong := f.API == catalog.Daily; wrong != (verdict == coverage.Incomplete) {
+			t.Errorf("%s errs: daily is %s %v", f.API, verdict, issues)
+		} else if wrong {
+			faulttest.Produces(t, issues, fault.ValuesConflict)
+		}
+		r.sim.RemoveFault(id)
+		r.settle(w, 3)
 	}
 	r.sameAsProvider(w.Start, w.End, everything)
 }
