@@ -171,7 +171,7 @@ var chineseRemedies = map[string]string{
 	"Read the service's log at the time of the error, and report a bug.": "查看出错时服务的日志，并报告缺陷。",
 	"No action is needed: the date is fetched again. If the error persists, compare with another source.":              "无需处理：该日期会重新获取。如果一直如此，请与其他来源核对。",
 	"No action is needed: the date is fetched again.":                                                                  "无需处理：该日期会重新获取。",
-	"Check the unit before you compare dates before the change with dates after it.":                                   "请先核对单位，再比较变化前后的日期。",
+	"Check the unit and the definition of the column before you compare dates before the change with dates after it.":  "请先核对该列的单位和定义，再比较变化前后的日期。",
 	"No action is needed: the date is fetched again. If the error persists, do not use volume and amount of the date.": "无需处理：该日期会重新获取。如果一直如此，请勿使用该日期的成交量和成交额。",
 	"List the symbols":                       "列出这些代码",
 	"List them":                              "列出它们",

@@ -278,7 +278,7 @@ func (x *examination) jumps(ctx context.Context) error {
 		}
 		f.What += "; the days before and after each agree, so the provider has probably changed the " + changed + " for good"
 		i := coverage.About(x.ds, f.Issue(x.ds.ID, x.day.Date))
-		i.Severity, i.Remedy = fault.Warning, "Check the "+changed+" before you compare dates before the change with dates after it."
+		i.Severity, i.Remedy = fault.Warning, "Check the unit and the definition of the column before you compare dates before the change with dates after it."
 		x.notices = append(x.notices, i)
 		return nil
 	}
