@@ -231,7 +231,7 @@ var chinese = sync.OnceValue(func() map[string]string {
 		"another program, or one that hangs, listens at %s": "另一个程序或卡住的程序在监听 %s",
 		"responds at %s": "在 %s 回答", "responds to the orchestrator": "能回答编排器",
 		"as of": "截至", "requested at": "请求时间", "requested by": "来源", "fetched next": "下次请求", "attempts": "次数",
-		"blocked at": "阻止于", "both are active": "两个都在运行", "built": "已实现", "by coverage": "覆盖记录", "by the run": "运行记录",
+		"blocked at": "阻止于", "both are active": "均未暂停", "built": "已实现", "by coverage": "覆盖记录", "by the run": "运行记录",
 		"calls": "调用", "apply without asking": "不询问直接更改", "change": "变化", "check": "检查项", "checking %s": "正在检查 %s",
 		"committed at": "提交时间",
 		"data `directory` of the services (AFTERBELL_DATA_DIR; default data)": "服务的数据 `目录`（AFTERBELL_DATA_DIR；默认 data）",
