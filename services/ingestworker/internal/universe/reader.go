@@ -68,20 +68,18 @@ func (r *Reader) connected(ctx context.Context, f func(d *duck) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	d := &duck{database: r.database}
-	if err := d.connect(); err != nil {
+	err := (&duck{database: r.database}).besides(func(d *duck) error {
+		interrupted := make(chan struct{})
+		stop := context.AfterFunc(ctx, func() {
+			mapping.Interrupt(d.conn)
+			close(interrupted)
+		})
+		err := f(d)
+		if !stop() {
+			<-interrupted // before its connection is gone
+		}
 		return err
-	}
-	interrupted := make(chan struct{})
-	stop := context.AfterFunc(ctx, func() {
-		mapping.Interrupt(d.conn)
-		close(interrupted)
 	})
-	err := f(d)
-	if !stop() {
-		<-interrupted // before its connection is gone
-	}
-	mapping.Disconnect(&d.conn)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
