@@ -184,7 +184,7 @@ func (x *examination) all(ctx context.Context) (err error) {
 // after it against it: a provider was seen to fill a date with the values of four days
 // before. A part of the market that is so old breaks no chain of pre_close that shows.
 func (x *examination) older(ctx context.Context) error {
-	if x.day.Date < market.DateOf(time.Now())-staleWithin {
+	if !recent(x.day.Date) {
 		return nil
 	}
 	d, later := x.cal.Before(x.day.Date), x.cal.Next(x.day.Date)

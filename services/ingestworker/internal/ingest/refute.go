@@ -189,7 +189,7 @@ func (j *job) wrongSymbols(ctx context.Context, day, prev *evidence.Day, alone b
 	for s := range evidence.RepeatedSymbols(day, prev) {
 		blame(s, repeatsDay+prev.Date.String())
 	}
-	if alone && day.Date >= market.DateOf(time.Now())-staleWithin {
+	if alone && recent(day.Date) {
 		if err := j.stale(ctx, day, prev, cal, blame); err != nil {
 			return nil, err
 		}
@@ -279,6 +279,8 @@ const (
 	staleWithin = 30 // calendar days: a backfill reads no more than it must
 )
 
+func recent(d market.Date) bool { return d >= market.DateOf(time.Now())-staleWithin }
+
 // staleRatios begins the reason of a row of which only the ratios are those of another day.
 const staleRatios = "it repeats the ratios of "
 
@@ -352,7 +354,7 @@ func (j *job) chargeBeside(ctx context.Context, batch *table.Batch, cal Calendar
 		return err
 	}
 	reach := 1
-	if first == last && first >= market.DateOf(time.Now())-staleWithin {
+	if first == last && recent(first) {
 		reach += staleDays
 	}
 	if last > first {
