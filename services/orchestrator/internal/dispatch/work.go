@@ -1,6 +1,7 @@
 package dispatch
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -217,20 +218,10 @@ func (l *loop) committed(p *part, res Result) {
 	} else {
 		p.State = run.PartitionFailed
 		if len(p.Issues) == 0 {
-			p.Issues = []fault.Issue{fault.NewIssue(reasonOf(res.Verdict), fmt.Sprintf("%s is not complete: %s.", p.ID, fault.Of(res.Rows, res.Expected, "row", "rows")),
+			p.Issues = []fault.Issue{fault.NewIssue(cmp.Or(run.ReasonOf(res.Verdict), fault.Incomplete), fmt.Sprintf("%s is not complete: %s.", p.ID, fault.Of(res.Rows, res.Expected, "row", "rows")),
 				"dataset", p.Dataset, "trade_date", p.End.String())}
 		}
 	}
-}
-
-func reasonOf(verdict market.Verdict) fault.Reason {
-	switch verdict {
-	case market.VerdictNotPublished:
-		return fault.NotPublished
-	case market.VerdictEmpty:
-		return fault.EmptyAnswer
-	}
-	return fault.Incomplete
 }
 
 // again puts a partition back for another dispatch.

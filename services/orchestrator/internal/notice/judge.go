@@ -260,7 +260,5 @@ func reasonOf(p run.Partition) fault.Reason {
 	if worst, ok := fault.Worst(p.Issues); ok && worst.Severity > fault.Warning {
 		return worst.Reason
 	}
-	return map[market.Verdict]fault.Reason{
-		market.VerdictNotPublished: fault.NotPublished, market.VerdictIncomplete: fault.Incomplete, market.VerdictEmpty: fault.EmptyAnswer,
-	}[p.Verdict]
+	return run.ReasonOf(p.Verdict)
 }

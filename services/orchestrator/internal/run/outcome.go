@@ -87,6 +87,19 @@ func IssuesOf(partitions []Partition) []fault.Issue {
 	return issues
 }
 
+// ReasonOf is why a partition with a verdict is not complete. Empty for any other verdict.
+func ReasonOf(v market.Verdict) fault.Reason {
+	switch v {
+	case market.VerdictNotPublished:
+		return fault.NotPublished
+	case market.VerdictIncomplete:
+		return fault.Incomplete
+	case market.VerdictEmpty:
+		return fault.EmptyAnswer
+	}
+	return ""
+}
+
 // classes are what a partition that is not complete asks for next.
 func classes(p *Partition) map[fault.Class]bool {
 	found := map[fault.Class]bool{}
