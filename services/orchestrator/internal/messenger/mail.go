@@ -1,7 +1,6 @@
 package messenger
 
 import (
-	"cmp"
 	"context"
 	"crypto/tls"
 	"strings"
@@ -9,7 +8,6 @@ import (
 
 	"github.com/wneessen/go-mail"
 
-	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/notice"
 )
 
@@ -63,22 +61,19 @@ func (m *Messenger) mail(ctx context.Context, c notice.Channel, n notice.Notice,
 // mailText is the sentence, and what to do about each pool where the ledger knows it.
 func mailText(n notice.Notice, l notice.Language) string {
 	var b strings.Builder
-	b.WriteString(n.Text(l) + "\n")
+	text := n.Text(l) // which may have told the remedy already
+	b.WriteString(text + "\n")
 	for _, p := range n.Pools {
 		if p.Message == "" || p.Verdict == notice.Whole {
 			continue
 		}
-		message, remedy := p.Message, p.Remedy
-		if l == notice.Chinese {
-			m, r := fault.Chinese(p.Reason, nil, p.Remedy)
-			message, remedy = cmp.Or(m, message), cmp.Or(r, remedy)
-		}
+		message, remedy := p.Said(l)
 		b.WriteString("\n" + string(p.Pool) + ": ")
 		if p.Reason != "" {
 			b.WriteString(string(p.Reason) + ": ")
 		}
 		b.WriteString(message + "\n")
-		if remedy != "" {
+		if !strings.Contains(text, remedy) {
 			b.WriteString(remedy + "\n")
 		}
 	}

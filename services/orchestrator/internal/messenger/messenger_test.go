@@ -62,6 +62,24 @@ func channel(p *platformtest.Platforms, mails *platformtest.Mails, kind notice.C
 	return c
 }
 
+func TestMailTellsARemedyOnce(t *testing.T) {
+	p, mails := platformtest.Start(t, nil), platformtest.StartMails(t)
+	m := messenger.New(messenger.Config{TLS: &tls.Config{RootCAs: mails.Roots()}})
+	bad := fault.NewIssue(fault.TokenInvalid, "The provider rejected the token.")
+	n := sample
+	n.Pools = []notice.PoolState{{Pool: market.Universe, Verdict: notice.Blocked, Reason: bad.Reason, Message: bad.Message, Remedy: bad.Remedy}}
+	for i, l := range []notice.Language{notice.English, notice.Chinese} {
+		c := channel(p, mails, notice.Mail)
+		c.Language = l
+		if err := m.Send(t.Context(), c, n, notice.Delivery{ID: "d"}); err != nil {
+			t.Fatal(err)
+		}
+		if got := mails.Texts(); len(got) != i+1 || strings.Count(got[i], bad.Command()) != 1 {
+			t.Errorf("%s: %q", l, got)
+		}
+	}
+}
+
 // Each kind is taken by a platform that checks its own signature rule, and each of its
 // refusals, also those with HTTP 200, is an error that says what was answered and nothing
 // secret.

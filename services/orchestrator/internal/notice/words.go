@@ -56,13 +56,22 @@ func (n Notice) todo(l Language) string {
 		if !p.permanent() && !p.Reason.NeedsPerson() || p.Remedy == "" || !slices.Contains(n.Changed, p.Pool) && n.Kind != Evening {
 			continue
 		}
-		_, zh := fault.Chinese(p.Reason, nil, p.Remedy)
-		text := say(" ", "处理办法：") + say(p.Remedy, cmp.Or(zh, p.Remedy))
+		_, remedy := p.Said(l)
+		text := say(" ", "处理办法：") + remedy
 		if !slices.Contains(told, text) {
 			told = append(told, text)
 		}
 	}
 	return strings.Join(told, "")
+}
+
+// Said is the message of a pool's issue and its remedy, as far as the language has them.
+func (p PoolState) Said(l Language) (message, remedy string) {
+	if l != Chinese {
+		return p.Message, p.Remedy
+	}
+	message, remedy = fault.Chinese(p.Reason, nil, p.Remedy)
+	return cmp.Or(message, p.Message), cmp.Or(remedy, p.Remedy)
 }
 
 func (n Notice) sentence(l Language) string {
