@@ -19,7 +19,7 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
-// Causes with which calls of a run are cancelled.
+// Causes for which calls of a run are cancelled.
 var (
 	errEnded     = errors.New("the run has ended")
 	errCancelled = errors.New("the run is cancelled")
@@ -27,7 +27,7 @@ var (
 	errStopping  = errors.New("the orchestrator is stopping")
 )
 
-// phase is what a run is busy with.
+// phase is the current step of a run.
 type phase int
 
 const (
@@ -39,43 +39,43 @@ const (
 	publishing
 )
 
-// active is the run in progress. It belongs to the pool's loop.
+// active is the run in progress. Only the pool's loop uses it.
 type active struct {
 	r      run.Run
-	ctx    context.Context // of every call of the run
+	ctx    context.Context // of all calls of the run
 	cancel context.CancelCauseFunc
 	phase  phase
 
-	step       int // the answer of an older step is of no interest
+	step       int // the result of an earlier step is ignored
 	stepCancel context.CancelCauseFunc
 
 	set     settings.Settings
 	zone    *time.Location
-	modules []string // cleared by the gate
+	modules []string // that passed the checks
 	symbols []string // targets only
 
-	clock          []fault.Issue // that it was wrong
-	warnings       []fault.Issue // of check and plans
+	clock          []fault.Issue // warnings that the clock was wrong
+	warnings       []fault.Issue // of checks and plans
 	preflightCalls int
 	lastTradeDate  market.Date
 
-	verified   bool // the day before was verified, or needs not be
+	verified   bool // the previous trading day was verified, or need not be
 	alteredDay market.Date
 	altered    []alteration
 
 	parts   map[string]*part
 	order   []*part
-	queue   []*part // pending, in the order in which they are dispatched
+	queue   []*part // pending, in the order of dispatch
 	waiting map[*part]bool
 	inHand  int
 	gaveUp  []surrender
 
-	change *auth.Change // asked for by a caller; nil, or stored, where no write has to take it along
+	change *auth.Change // the change that a caller requested, until a write has stored it; nil otherwise
 
-	away      bool      // the worker is away and being asked for
-	fails     int       // failures of the provider since its last answer
-	outSince  time.Time // it is taken as down since; zero when up
-	holdUntil time.Time // nothing is dispatched before
+	away      bool      // the worker is unreachable and being polled
+	fails     int       // failures of the provider since its last response
+	outSince  time.Time // since when it counts as down; zero when up
+	holdUntil time.Time // nothing is dispatched before this time
 
 	pausing   bool
 	pauseNote string
@@ -84,7 +84,7 @@ type active struct {
 	events  []run.Event
 	dirty   map[string]*part
 	flushAt time.Time
-	ending  *run.End    // how the run ends once its pool is published; nil before
+	ending  *run.End    // how the run ends after its pool is published; nil before
 	final   *run.Update // the end of the run, not stored yet
 }
 
@@ -92,22 +92,23 @@ type active struct {
 type part struct {
 	run.Partition
 	inHand bool
-	cancel context.CancelCauseFunc // of the call in hand
-	tries  int                     // failures that count
-	lost   int                     // dispatches lost with the worker
+	cancel context.CancelCauseFunc // of the current call
+	tries  int                     // failures that count as attempts
+	lost   int                     // dispatches that were lost with the worker
 	spent  int                     // calls of all dispatches
 }
 
-// surrender says which partitions are not tried any more in this run, and why.
+// surrender says which partitions are no longer tried in this run, and why.
 type surrender struct {
-	all     bool   // else those of dataset
-	dataset string // that met it; empty where none did
+	all     bool   // otherwise those of dataset
+	dataset string // the one that failed; empty if none did
 	issue   fault.Issue
 }
 
 func (s surrender) concerns(p *part) bool { return s.all || s.dataset == p.Dataset }
 
-// about is the issue for a partition: one of another dataset is told whose trouble it is.
+// about is the issue for a partition. For a partition of another dataset, it names the
+// dataset that failed.
 func (s surrender) about(p *part) []fault.Issue {
 	i := s.issue
 	if s.dataset != "" && s.dataset != p.Dataset {
@@ -148,10 +149,10 @@ func (a *active) nextLook(l *loop) time.Time {
 	return next
 }
 
-// spawn runs a call of the run in a goroutine of its own, which only reports back:
-// what f returns is run in the loop, unless the run is over by then.
+// spawn runs a call of the run in a goroutine that only reports back: the function that f
+// returns runs in the loop, unless the run has ended.
 func (l *loop) spawn(a *active, f func() func()) {
-	id := a.r.ID // a belongs to the loop
+	id := a.r.ID // the loop owns a
 	l.d.tasks.Go(func() {
 		var report func()
 		func() {
@@ -171,7 +172,7 @@ func (l *loop) spawn(a *active, f func() func()) {
 	})
 }
 
-// next starts the run's next step; the one before is of no interest any more.
+// next starts the run's next step; the result of the previous one is ignored from now on.
 func (l *loop) next(f func(ctx context.Context) func()) {
 	a := l.act
 	l.endStep(errEnded)
@@ -198,7 +199,7 @@ func (l *loop) endStep(cause error) {
 	}
 }
 
-// note adds an event; it is stored with the next flush.
+// note adds an event. The next flush stores it.
 func (a *active) note(l *loop, e run.Event) {
 	e.RunID = a.r.ID
 	if e.Time.IsZero() {
@@ -208,9 +209,9 @@ func (a *active) note(l *loop, e run.Event) {
 	a.soon(l)
 }
 
-// changed marks a partition for the next flush.
-// mostInEvent is how many symbols an event of a partition names: each date of a long
-// list of targets would repeat all of it with every change.
+// changed marks a partition for the next flush. mostInEvent limits how many symbols the
+// event of a partition names: otherwise each date of a long target list would repeat all of
+// them in each event.
 const mostInEvent = 100
 
 func (a *active) changed(l *loop, p *part) {
@@ -228,7 +229,7 @@ func (a *active) soon(l *loop) {
 	}
 }
 
-// warned are the warnings so far. That the clock was wrong is one of them.
+// warned returns the warnings so far, including those about the clock.
 func (a *active) warned() []fault.Issue {
 	is := func(i fault.Issue) bool { return i.Reason == fault.ClockWrong }
 	if len(a.clock) == 0 {
@@ -237,7 +238,7 @@ func (a *active) warned() []fault.Issue {
 	return append(slices.Clone(a.clock), slices.DeleteFunc(slices.Clone(a.warnings), is)...)
 }
 
-// partitions are all of the run, in order.
+// partitions are all partitions of the run, in order.
 func (a *active) partitions() []run.Partition {
 	out := make([]run.Partition, len(a.order))
 	for i, p := range a.order {
@@ -246,7 +247,7 @@ func (a *active) partitions() []run.Partition {
 	return out
 }
 
-// totals adds the partitions up into the run.
+// totals sums the partitions into the run.
 func (a *active) totals() {
 	r := &a.r
 	r.Partitions, r.Completed, r.Rows, r.New, r.Changed, r.Gone, r.Calls = len(a.order), 0, 0, 0, 0, 0, a.preflightCalls
@@ -283,13 +284,13 @@ func (a *active) totals() {
 	r.AsOf = a.lastTradeDate
 	if r.State == run.Finished && r.Outcome != run.Succeeded && r.Outcome != run.Unchanged {
 		if r.AsOf = newest; newest == market.NoDate {
-			r.AsOf = tried // nothing came, and this is what it was for
+			r.AsOf = tried // no rows came; this is the date that it tried
 		}
 	}
 }
 
-// flush stores what changed, in one transaction. When the ledger fails it is tried
-// again in a moment.
+// flush stores the changes in one transaction. If the ledger fails, it is retried after a
+// moment.
 func (l *loop) flush() error {
 	a := l.act
 	if a.final != nil {
@@ -316,13 +317,13 @@ func (l *loop) flush() error {
 	return nil
 }
 
-// saving is the context of a write about the run in hand. It carries the change that a
-// caller asked for, until a write has taken that along.
+// saving is the context of a write about the current run. It carries the change that a
+// caller requested until a write has stored it.
 func (l *loop) saving() context.Context {
 	return auth.WithChange(l.store(), l.act.change)
 }
 
-// letGo forgets a run that the ledger knows otherwise.
+// letGo drops a run whose state in the ledger is a different one.
 func (l *loop) letGo() {
 	l.endStep(errEnded)
 	l.act.cancel(errEnded)
@@ -330,8 +331,8 @@ func (l *loop) letGo() {
 	l.look = time.Time{}
 }
 
-// finish ends the run and queues its follow-up. Partitions that are not done stay
-// so.
+// finish ends the run and queues its follow-up. Partitions that are not done keep their
+// state.
 func (l *loop) finish(end run.End) {
 	a := l.act
 	l.endStep(errEnded)
@@ -348,7 +349,7 @@ func (l *loop) finish(end run.End) {
 	told, unhealed := a.toldAltered()
 	end.Issues = slices.Concat(end.Issues, told)
 	ended, event, err := run.Finish(a.r, now(), end)
-	if err != nil { // a fault of this package; the next start ends the row
+	if err != nil { // a bug of this package; the next start ends the row
 		l.log.Error("a run cannot be finished", "run_id", a.r.ID, "error", err)
 		l.letGo()
 		return
@@ -382,8 +383,8 @@ func (l *loop) finish(end run.End) {
 	}
 }
 
-// storeEnd stores the end of the run and lets go of it. When the ledger fails it is
-// tried again until it succeeds.
+// storeEnd stores the end of the run and drops it. If the ledger fails, it is retried until
+// it succeeds.
 func (l *loop) storeEnd() error {
 	a := l.act
 	if _, err := l.d.cfg.Ledger.Save(l.saving(), *a.final); err != nil {
@@ -400,7 +401,7 @@ func (l *loop) storeEnd() error {
 	if ok {
 		attrs = append(attrs, "reason", w.Reason, "stage", a.r.Stage)
 	}
-	if a.r.Outcome == run.Blocked { // nothing was fetched, and perhaps nothing will be until somebody acts
+	if a.r.Outcome == run.Blocked { // nothing was fetched, and possibly nothing will be until a user acts
 		l.log.Warn("run blocked", append(attrs, "module", w.Module, "message", w.Message, "next", w.Command())...)
 	} else {
 		l.log.Info("run finished", attrs...)
@@ -408,13 +409,13 @@ func (l *loop) storeEnd() error {
 	l.act = nil
 	l.look = time.Time{}
 	l.d.bus.notify(a.r.ID)
-	l.d.Wake() // universe may have waited for this
+	l.d.Wake() // universe may have waited for this run
 	return nil
 }
 
-// follow adds the follow-up of a run that ended to its update: the run to queue, those
-// in the queue that it makes needless, and when it is due. A queued follow-up that does
-// the same no later serves instead.
+// follow adds the follow-up of a finished run to its update: the run to queue, the queued
+// follow-ups that it makes unnecessary, and when it is due. A queued follow-up that does
+// the same no later is used instead.
 func (l *loop) follow(u *run.Update, partitions []run.Partition, around run.Surroundings, asked bool) {
 	r := &u.Run
 	verdict := r.RetryAt
@@ -423,7 +424,7 @@ func (l *loop) follow(u *run.Update, partitions []run.Partition, around run.Surr
 		return
 	}
 	judged := *r
-	if judged.RetryAt = verdict; !verdict.IsZero() { // the verdict was RETRY: what only a person can change is not what held it back
+	if judged.RetryAt = verdict; !verdict.IsZero() { // the verdict was RETRY: reasons that need a user did not stop it
 		judged.Issues = slices.DeleteFunc(slices.Clone(r.Issues), func(i fault.Issue) bool {
 			return i.Reason.Class() == fault.Permanent
 		})
@@ -449,8 +450,8 @@ func (l *loop) follow(u *run.Update, partitions []run.Partition, around run.Surr
 	u.Enqueue = append(u.Enqueue, follow)
 }
 
-// around gathers what the follow-up of a run depends on. What the ledger does not tell
-// is taken as not known: a run ends whatever happens.
+// around returns the inputs of the follow-up. What cannot be read from the ledger counts as
+// unknown: a run always ends.
 func (l *loop) around(r run.Run, set settings.Settings, zone *time.Location) run.Surroundings {
 	at := now()
 	around := run.Surroundings{Settings: set, Zone: zone, Now: at}

@@ -10,16 +10,14 @@ import (
 
 // CreateRequest asks for runs, one per pool.
 type CreateRequest struct {
-	// Pools to bring up to date. Empty means both, or those that can hold the
-	// modules asked for.
+	// Pools to update. Empty means both, or those that store the requested modules.
 	Pools []market.Pool
 	// Mode of the runs. Empty means manual, or on_demand when dates or modules are
 	// given.
 	Mode run.Mode
 	// Source of the runs. Empty means manual.
 	Source run.Source
-	// Request is what the runs are to do. Each run keeps the modules that its pool
-	// can hold.
+	// Request of the runs. Each run gets the modules that its pool stores.
 	Request run.Request
 	// RequestID is the caller's own identifier. Empty means none.
 	RequestID string
@@ -45,12 +43,11 @@ type Plan struct {
 type PoolStatus struct {
 	// Pool concerned.
 	Pool market.Pool
-	// Paused says whether it is held.
+	// Paused is true if the pool is paused.
 	Paused bool
-	// Note says who held or released it last, and why; NotedAt when. Empty and zero
-	// when nobody did.
+	// Note says who paused or resumed it last, and why. Empty if nobody did.
 	Note string
-	// NotedAt is when it was held or released last.
+	// NotedAt is when it was paused or resumed last. Zero if nobody did.
 	NotedAt time.Time
 	// Current is the run in progress or paused; nil when there is none.
 	Current *run.Run
@@ -60,23 +57,24 @@ type PoolStatus struct {
 	Last *run.Run
 }
 
-// Verification is a finished run's claims against the pool's file.
+// Verification compares the partitions of a finished run with the pool's file.
 type Verification struct {
 	// Checked is the number of partitions read.
 	Checked int
-	// Differences found. Empty means file and claims agree.
+	// Differences found. Empty means that the file matches.
 	Differences []Difference
 }
 
-// Difference is a partition whose rows in the file differ from what is claimed.
+// Difference is a partition whose rows in the file differ from what was committed.
 type Difference struct {
 	// PartitionID names it within its pool.
 	PartitionID string
-	// Rows in the file, of which Duplicates share their key with another.
+	// Rows in the file. Duplicates is the number of rows that share their key with another
+	// row.
 	Rows, Duplicates int64
-	// Coverage is what the pool's coverage claims, Claimed what the run claims.
+	// Coverage is the number of rows by the pool's coverage, Claimed the number by the run.
 	Coverage, Claimed int64
-	// Altered is true where the rows are not those that were committed.
+	// Altered is true if the rows are not the ones that were committed.
 	Altered bool
 	// Message says what differs, and which command fetches it again.
 	Message string

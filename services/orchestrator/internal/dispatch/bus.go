@@ -14,8 +14,8 @@ type waiter struct {
 	count int
 }
 
-// wait is a channel that is closed at the next notify, and a function that gives it
-// back.
+// wait returns a channel that is closed at the next notify, and a function that releases
+// it.
 func (b *bus) wait(id string) (<-chan struct{}, func()) {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -15,10 +15,10 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
-// askAgain is the pause between two tries at a file or a worker.
+// askAgain is the pause between two attempts to open a file or reach the worker.
 const askAgain = time.Second
 
-// gate is what the checks before a run found. A stage means that it stops there.
+// gate is the result of the checks before a run. If stage is set, the run stops there.
 type gate struct {
 	stage       run.Stage
 	issues      []fault.Issue // why it stops, or warnings
@@ -77,13 +77,13 @@ func zoneOf(s slot.Schedule) *time.Location {
 	return zone
 }
 
-// fail ends the run because of an error of this process.
+// fail ends the run because of an error in this process.
 func (l *loop) fail(err error) {
 	l.log.Error("a run failed", "run_id", l.act.r.ID, "error", err)
 	l.finish(run.End{Outcome: run.Failed, Issues: []fault.Issue{fault.IssueOf(err)}})
 }
 
-// checked goes on after the checks.
+// checked continues after the checks.
 func (l *loop) checked(g gate) {
 	a := l.act
 	if g.err != nil {
@@ -109,13 +109,13 @@ func (l *loop) checked(g gate) {
 	begun.Issues = a.warned()
 	a.r = begun
 	a.note(l, event)
-	if l.flush() != nil && l.act != a { // a transition shows at once; where the ledger fails it shows later
+	if l.flush() != nil && l.act != a { // a transition is stored at once; if the ledger fails, later
 		return
 	}
 	l.plan(true)
 }
 
-// gate carries the checks out: token, preflight, readiness, file.
+// gate runs the checks: token, preflight, readiness, file.
 func (d *Dispatcher) gate(ctx context.Context, r run.Run, note func(run.PreflightNote)) gate {
 	var g gate
 	away := d.cfg.Preflight.Refresh(ctx)
@@ -131,7 +131,7 @@ func (d *Dispatcher) gate(ctx context.Context, r run.Run, note func(run.Prefligh
 			g.meta.TokenSources[domain] = source
 		}
 	}
-	if away != nil { // what was selected is told by what the worker told last
+	if away != nil { // the selection is from the worker's last answer
 		return g.stop(run.StagePreflight, preflightIssue(away))
 	}
 	if missing := readiness.CheckTokens(r.Pool, facts); len(missing) > 0 {
@@ -168,15 +168,15 @@ func (d *Dispatcher) gate(ctx context.Context, r run.Run, note func(run.Prefligh
 		return g.stop(run.StageReadiness, g.verdict.Issues...)
 	}
 	g.issues = g.verdict.Issues
-	if len(g.verdict.Cleared) == 0 { // only what a targets list has no instruments for was asked for
+	if len(g.verdict.Cleared) == 0 { // the run is only for modules of which the target list has no instruments
 		return g
 	}
 	return d.checkStore(ctx, r.Pool, g)
 }
 
-// probedSince is from when a passed probe counts for a run. Nobody looks at what the
-// schedule and its follow-ups do, so each evening has probes of its own; that a probe is
-// not a day old yet says little at the hour at which it was made the day before.
+// probedSince is the time from which a passed probe counts for a run. Scheduled runs and
+// their follow-ups need a probe of the same evening, because nobody watches them: a probe
+// of the evening before may be less than a day old and yet out of date.
 func probedSince(r run.Run) time.Time {
 	if r.Source == run.SourceManual {
 		return time.Time{}
@@ -190,8 +190,8 @@ func (g gate) stop(stage run.Stage, issues ...fault.Issue) gate {
 	return g
 }
 
-// preflightIssue is WORKER_UNREACHABLE as it is, and anything else
-// PREFLIGHT_FAILED.
+// preflightIssue returns WORKER_UNREACHABLE unchanged, and PREFLIGHT_FAILED for any other
+// error.
 func preflightIssue(err error) fault.Issue {
 	if fault.Is(err, fault.WorkerUnreachable) || fault.Is(err, fault.PreflightFailed) {
 		return fault.IssueOf(err)
@@ -203,8 +203,8 @@ func preflightIssue(err error) fault.Issue {
 	return fault.NewIssue(fault.PreflightFailed, "The preflight failed before it reached a verdict: "+cause, "cause", cause)
 }
 
-// checkStore has the worker open the pool's file, and waits a while for one that
-// another process holds.
+// checkStore makes the worker open the pool's file. If another process has it locked, it
+// retries for a while.
 func (d *Dispatcher) checkStore(ctx context.Context, pool market.Pool, g gate) gate {
 	deadline := now().Add(d.cfg.Timing.StoreWait)
 	for {
@@ -235,7 +235,7 @@ func (d *Dispatcher) checkStore(ctx context.Context, pool market.Pool, g gate) g
 	}
 }
 
-// patiently calls the worker, and again while it is unreachable, for Timing.WorkerWait.
+// patiently calls the worker and retries while it is unreachable, for Timing.WorkerWait.
 func (d *Dispatcher) patiently(ctx context.Context, f func(context.Context) error) error {
 	deadline := now().Add(d.cfg.Timing.WorkerWait)
 	for {
@@ -246,7 +246,7 @@ func (d *Dispatcher) patiently(ctx context.Context, f func(context.Context) erro
 	}
 }
 
-// sleep reports false when ctx ended first.
+// sleep returns false if ctx ended first.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -258,13 +258,14 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
-// partlyChecked tells a verdict of which some modules rest on earlier probes: that they
-// passed then does not say that they can run, as with a token that is rejected for all.
+// partlyChecked is the note of a verdict for which the probes of some modules were reused.
+// They passed earlier, which does not mean that the modules can run: a token may be
+// rejected for all of them now.
 func partlyChecked(v *readiness.Verdict, reused []string) string {
 	return fmt.Sprintf("Verdict for %s: %s, because of %s; not checked again: %s.", v.Pool, v.Decision, strings.Join(v.Blocked, ", "), strings.Join(reused, ", "))
 }
 
-// noteOf tells a step of a preflight as the run's watchers read it.
+// noteOf formats a step of a preflight for the run's watchers.
 func noteOf(e preflight.Event) (run.PreflightNote, bool) {
 	n := run.PreflightNote{PreflightID: e.PreflightID}
 	switch {

@@ -21,11 +21,10 @@ import (
 // maxModules is how many modules a request may name.
 const maxModules = 64
 
-// Create queues one run per pool, targets before universe, and answers with them in
-// that order; a pool whose queued or running run covers the request answers with
-// that run. INVALID_ARGUMENT names the field that is wrong,
-// MODULE_NOT_SYNC_CAPABLE a module that is not built, REQUEST_ID_REUSED a RequestID
-// seen with another request.
+// Create queues one run per pool, targets before universe, and returns them in that order.
+// If a queued or active run of a pool covers the request, that run is returned instead.
+// Errors: INVALID_ARGUMENT names an invalid field, MODULE_NOT_SYNC_CAPABLE a module that is
+// not implemented, REQUEST_ID_REUSED a RequestID that was used for a different request.
 func (d *Dispatcher) Create(ctx context.Context, req CreateRequest) ([]run.Run, error) {
 	defer d.OneTrigger()()
 	hash := hashOf(req)
@@ -86,8 +85,8 @@ func (d *Dispatcher) Create(ctx context.Context, req CreateRequest) ([]run.Run, 
 	return answer, nil
 }
 
-// covering finds the run of the pool that answers what w asks for. One that takes
-// in every module takes in those of enabled, and no other that w may name.
+// covering finds the run of the pool that covers the request of w. A run of all modules
+// covers only the enabled ones, not others that w may name.
 func (d *Dispatcher) covering(ctx context.Context, w run.Run, lastDue time.Time, enabled []string) (run.Run, bool, error) {
 	off := slices.ContainsFunc(w.Request.Modules, func(m string) bool { return !slices.Contains(enabled, m) })
 	existing, err := d.cfg.Ledger.Unfinished(ctx)
@@ -110,7 +109,7 @@ func (d *Dispatcher) covering(ctx context.Context, w run.Run, lastDue time.Time,
 func runsOf(req CreateRequest, cat *catalog.Catalog, at time.Time) ([]run.Run, error) {
 	ask := req.Request
 	today := market.DateOf(at)
-	if ask.Start <= 0 { // the zero Date is that of a request which nobody filled
+	if ask.Start <= 0 { // the zero Date of a request in which the field was not set
 		ask.Start = market.NoDate
 	}
 	if ask.End <= 0 {
@@ -150,7 +149,7 @@ func runsOf(req CreateRequest, cat *catalog.Catalog, at time.Time) ([]run.Run, e
 		}
 		r := run.Run{
 			Pool: pool, Mode: req.Mode, Source: req.Source, TriggerID: trigger, Request: mine, State: run.Queued,
-			AsOf: market.NoDate, CreatedAt: at.Truncate(time.Millisecond), // as the ledger keeps it
+			AsOf: market.NoDate, CreatedAt: at.Truncate(time.Millisecond), // in the ledger's precision
 		}
 		if r.Source == "" {
 			r.Source = run.SourceManual
@@ -178,8 +177,9 @@ func poolsOf(asked []market.Pool) ([]market.Pool, error) {
 	return slices.DeleteFunc(market.Pools(), func(p market.Pool) bool { return !slices.Contains(asked, p) }), nil
 }
 
-// checkModules names the first module that does not exist or is not built. Before
-// the worker told its catalog anything goes; the run's own check says it then.
+// checkModules returns an error for the first module that does not exist or is not
+// implemented. Before the worker has sent its catalog, every name is accepted; the run's
+// own check rejects it later.
 func checkModules(modules []string, cat *catalog.Catalog) error {
 	if cat == nil {
 		return nil
@@ -195,7 +195,7 @@ func checkModules(modules []string, cat *catalog.Catalog) error {
 	return nil
 }
 
-// hashOf digests what a request asks for, without its own identifier.
+// hashOf digests a request without its ID.
 func hashOf(req CreateRequest) string {
 	req.RequestID = ""
 	text, err := json.Marshal(req)
@@ -206,8 +206,8 @@ func hashOf(req CreateRequest) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// Plan answers what Create would do, and records nothing. It asks the worker, and
-// fails as it does, with WORKER_UNREACHABLE.
+// Plan returns what Create would do, and stores nothing. It calls the worker and returns
+// its errors, such as WORKER_UNREACHABLE.
 func (d *Dispatcher) Plan(ctx context.Context, req CreateRequest) ([]Plan, error) {
 	if err := d.cfg.Preflight.Refresh(ctx); err != nil {
 		return nil, err
@@ -270,7 +270,7 @@ func planRequest(r run.Run, modules, symbols []string, references bool) PlanRequ
 	}
 }
 
-// symbols is the targets list, or nil for a pool that has none.
+// symbols is the target list, or nil for universe.
 func (d *Dispatcher) symbols(ctx context.Context, pool market.Pool) ([]string, error) {
 	if pool != market.Targets {
 		return nil, nil

@@ -9,15 +9,16 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// Config is what a Dispatcher is built from.
+// Config is the configuration of a Dispatcher.
 type Config struct {
-	// Ledger that remembers everything. Required; *ledger.Store is one.
+	// Ledger that stores everything. Required; *ledger.Store implements it.
 	Ledger Ledger
-	// Worker that does the work. Required; *worker.Client is one.
+	// Worker that fetches and stores data. Required; *worker.Client implements it.
 	Worker Worker
-	// Preflight probes and judges. Required; *preflight.Runner is one.
+	// Preflight runs probes and decides. Required; *preflight.Runner implements it.
 	Preflight Preflighter
-	// Publisher of the copies for readers. Nil publishes nothing; *worker.Client is one.
+	// Publisher of the copies for readers. Nil publishes nothing; *worker.Client implements
+	// it.
 	Publisher Publisher
 	// Logger gets one line per run and state. Required.
 	Logger *slog.Logger
@@ -31,13 +32,13 @@ type Dispatcher struct {
 	loops    map[market.Pool]*loop
 	bus      bus
 	replays  replays
-	createMu sync.Mutex // a run that covers a request must not slip in between look and enqueue
+	createMu sync.Mutex // prevents a covering run from being queued between the look-up and the insert
 	tasks    sync.WaitGroup
 
 	changeMu sync.Mutex
-	changed  map[market.Pool]time.Time // when what the pool's runs take in was last changed
+	changed  map[market.Pool]time.Time // when the modules or targets of the pool's runs were last changed
 
-	recovered chan struct{} // closed once nothing that a crash left counts as under way
+	recovered chan struct{} // closed when the runs of a crashed process have been ended
 }
 
 // New builds a Dispatcher. It does nothing until Run; calls that need a pool's loop
@@ -51,10 +52,10 @@ func New(cfg Config) *Dispatcher {
 	return d
 }
 
-// Run ends what a crash left behind, then works off both queues until ctx ends.
-// Then the partitions in progress may finish for Timing.Drain, and what is still under
-// way is recorded as INTERRUPTED with a follow-up. The error is that of the
-// recovery, when the ledger fails.
+// Run ends the runs of a crashed process, then processes both queues until ctx ends. Then
+// the partitions in progress may finish for Timing.Drain, and what is still in progress is
+// recorded as INTERRUPTED with a follow-up. It returns an error if the recovery failed
+// because of the ledger.
 func (d *Dispatcher) Run(ctx context.Context) error {
 	if err := d.recover(ctx); err != nil {
 		for _, l := range d.loops {
@@ -72,12 +73,12 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	return nil
 }
 
-// Recovered is closed once Run has ended what a crash left behind. Whoever asks for
-// runs waits for it, so that no dead run seems to cover a new one.
+// Recovered is closed when Run has ended the runs of a crashed process. Wait for it before
+// you request runs, so that no dead run covers a new request.
 func (d *Dispatcher) Recovered() <-chan struct{} { return d.recovered }
 
-// Wake makes both pools look at their queues now; call it after something was
-// queued past Create.
+// Wake makes both pools check their queues now. Call it after something other than Create
+// has queued a run.
 func (d *Dispatcher) Wake() {
 	for _, l := range d.loops {
 		select {
@@ -87,6 +88,6 @@ func (d *Dispatcher) Wake() {
 	}
 }
 
-// now is the wall clock without a monotonic part, so that a host that slept does
-// not shift what is compared with the ledger's times.
+// now is the wall clock without a monotonic reading, so that it stays comparable with the
+// ledger's times after the host was asleep.
 func now() time.Time { return time.Now().Round(0) }

@@ -12,25 +12,26 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 )
 
-// verifyTime bounds what an evening spends on verifying the day before.
+// verifyTime limits how long an evening's run verifies the previous trading day.
 const verifyTime = 5 * time.Minute
 
-// alteration is a dataset of the previous open day whose rows in the pool's file are not
-// those that were committed.
+// alteration is a dataset of the previous trading day whose rows in the pool's file are not
+// the ones that were committed.
 type alteration struct {
 	issue fault.Issue
-	parts []string // that fetch it again in this run, by ID
+	parts []string // the partitions that fetch it again in this run, by ID
 }
 
-// verifies reports whether a run verifies the day before: those of the schedule do, once.
+// verifies reports whether a run verifies the previous trading day: scheduled runs do,
+// once.
 func (a *active) verifies() bool {
 	return a.r.Source == run.SourceSchedule && !a.verified
 }
 
-// verifyBefore reads the previous open day again from the pool's file and compares it with
-// what was committed. It comes before the evening's second look at that day, which would
-// replace what was altered without a word. What could not be read is told in the log: the
-// evening goes on.
+// verifyBefore reads the previous trading day again from the pool's file and compares it
+// with what was committed. It runs before that day is fetched again, which would overwrite
+// an altered row unnoticed. If the file cannot be read, the error is logged and the run
+// continues.
 func (d *Dispatcher) verifyBefore(ctx context.Context, r run.Run, modules, symbols []string) (market.Date, []alteration) {
 	ctx, cancel := context.WithTimeout(ctx, verifyTime)
 	defer cancel()
@@ -55,7 +56,8 @@ func (d *Dispatcher) verifyBefore(ctx context.Context, r run.Run, modules, symbo
 
 func (x alteration) dataset() string { return x.issue.Meta["dataset"] }
 
-// differencesBefore are what differs on the open day before the run's, by dataset.
+// differencesBefore returns the differences on the trading day before the run's, by
+// dataset.
 func (d *Dispatcher) differencesBefore(ctx context.Context, r run.Run, modules, symbols []string) (market.Date, map[string][]string, error) {
 	cal, err := d.cfg.Ledger.Calendar(ctx)
 	if err != nil {
@@ -99,8 +101,8 @@ func (d *Dispatcher) differencesBefore(ctx context.Context, r run.Run, modules, 
 	return day, differ, err
 }
 
-// addAltered adds to a plan what fetches the altered datasets again that the plan does
-// not hold already.
+// addAltered adds partitions to the plan that fetch the altered datasets again, unless the
+// plan has them.
 func (d *Dispatcher) addAltered(ctx context.Context, req PlanRequest, day market.Date, found []alteration, plan *WorkPlan) {
 	if len(found) == 0 {
 		return
@@ -125,8 +127,8 @@ func (d *Dispatcher) addAltered(ctx context.Context, req PlanRequest, day market
 	}
 }
 
-// toldAltered are the issues of what was altered as the run ends, and whether a follow-up
-// must fetch it again, because this run did not.
+// toldAltered returns the issues about altered data when the run ends, and whether a
+// follow-up must fetch it again because this run did not.
 func (a *active) toldAltered() (issues []fault.Issue, again bool) {
 	for _, x := range a.altered {
 		healed := len(x.parts) > 0

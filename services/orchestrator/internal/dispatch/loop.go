@@ -14,8 +14,8 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 )
 
-// loop owns one pool. Its fields are touched by its own goroutine only; everything
-// else reaches it as a function through inbox.
+// loop owns one pool. Only its own goroutine accesses its fields; others send it functions
+// through inbox.
 type loop struct {
 	d     *Dispatcher
 	pool  market.Pool
@@ -25,12 +25,12 @@ type loop struct {
 	done  chan struct{} // closed when the goroutine has ended
 
 	ctx      context.Context // of Run: ends when the process stops
-	act      *active         // the run under way or paused; nil when there is none
+	act      *active         // the run in progress or paused; nil when there is none
 	held     bool
-	working  bool // what count was told last
+	working  bool // the last value given to count
 	stopping bool
-	seen     map[string]time.Time // universe runs that wait for their targets, since when
-	look     time.Time            // next look at the queue
+	seen     map[string]time.Time // universe runs that wait for their targets run, since when
+	look     time.Time            // next check of the queue
 }
 
 func newLoop(d *Dispatcher, pool market.Pool) *loop {
@@ -40,8 +40,7 @@ func newLoop(d *Dispatcher, pool market.Pool) *loop {
 	}
 }
 
-// store is the context of ledger calls: a stop of the process must not tear a
-// transaction.
+// store is the context of ledger calls: a transaction must complete when the process stops.
 func (l *loop) store() context.Context { return context.WithoutCancel(l.ctx) }
 
 func (l *loop) run(ctx context.Context) {
@@ -49,7 +48,7 @@ func (l *loop) run(ctx context.Context) {
 	l.ctx = ctx
 	l.guard(l.adopt)
 	for ctx.Err() == nil {
-		// No longer than Idle, also when the clock was set back meanwhile.
+		// No longer than Idle, even if the clock was set back meanwhile.
 		timer := time.NewTimer(min(time.Until(l.nextLook()), l.d.cfg.Timing.Idle))
 		select {
 		case <-ctx.Done():
@@ -69,7 +68,8 @@ func (l *loop) run(ctx context.Context) {
 	l.count(false)
 }
 
-// count tells whether the pool has a run in progress, for those who come after it.
+// count publishes whether the pool has a run in progress, which slows down watchers of past
+// events.
 func (l *loop) count(working bool) {
 	switch {
 	case working && !l.working:
@@ -80,8 +80,7 @@ func (l *loop) count(working bool) {
 	l.working = working
 }
 
-// guard runs a piece of the loop; a panic there ends the run in progress and not the
-// loop.
+// guard runs a function of the loop. A panic in it ends the run in progress, not the loop.
 func (l *loop) guard(f func()) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -100,7 +99,7 @@ func (l *loop) collapse() {
 		return
 	}
 	defer func() {
-		if p := recover(); p != nil { // even that failed: let go of it; the next start ends its row
+		if p := recover(); p != nil { // that failed, too: drop it; the next start ends its row
 			l.log.Error("a run could not be finished", "run_id", a.r.ID, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
 			a.cancel(errEnded)
 			l.act = nil
@@ -115,7 +114,7 @@ func (l *loop) collapse() {
 		"An unexpected error occurred in the orchestrator; its log has the details.")}})
 }
 
-// post hands a piece of work to the loop; it is dropped when the loop has ended.
+// post sends a function to the loop. It is dropped if the loop has ended.
 func (l *loop) post(f func()) {
 	select {
 	case l.inbox <- f:
@@ -123,7 +122,7 @@ func (l *loop) post(f func()) {
 	}
 }
 
-// ask runs f in the loop and returns what it answers.
+// ask runs f in the loop and returns its result.
 func ask[T any](ctx context.Context, l *loop, f func() (T, error)) (T, error) {
 	type answer struct {
 		v   T
@@ -133,7 +132,7 @@ func ask[T any](ctx context.Context, l *loop, f func() (T, error)) (T, error) {
 	answers := make(chan answer, 1)
 	g := func() {
 		a := answer{err: fault.New(fault.Internal, "An unexpected error occurred in the orchestrator; its log has the details.")}
-		defer func() { answers <- a }() // also when f panics
+		defer func() { answers <- a }() // also if f panics
 		a.v, a.err = f()
 	}
 	select {
@@ -162,7 +161,7 @@ func stopped() error {
 	return fault.New(fault.Interrupted, "The orchestrator is shutting down; try again after it has restarted.", "state", "stopping")
 }
 
-// nextLook is when the loop must act although nothing happened.
+// nextLook is when the loop must act even if nothing happens.
 func (l *loop) nextLook() time.Time {
 	if l.act == nil {
 		return l.look
@@ -180,7 +179,7 @@ func (l *loop) tick() {
 	}
 }
 
-// adopt reads what an earlier process left: the hold and a paused run.
+// adopt loads the pause state and a paused run of an earlier process.
 func (l *loop) adopt() {
 	hold, err := l.d.cfg.Ledger.PauseState(l.store(), l.pool)
 	if err != nil {
@@ -246,8 +245,8 @@ func (l *loop) takeNext() {
 	}
 }
 
-// waitsForTargets is until when a universe run waits for the targets run of its
-// trigger; zero when it need not.
+// waitsForTargets is until when a universe run waits for the targets run of its trigger;
+// zero if it need not wait.
 func (l *loop) waitsForTargets(r run.Run, at time.Time) (time.Time, error) {
 	if l.pool != market.Universe {
 		return time.Time{}, nil
@@ -256,7 +255,7 @@ func (l *loop) waitsForTargets(r run.Run, at time.Time) (time.Time, error) {
 	if err != nil || hold.Paused {
 		return time.Time{}, err
 	}
-	// The queue first: a run that leaves it meanwhile is found among those in progress.
+	// The queue first: a run that leaves it meanwhile is then found among the active ones.
 	queued, err := l.d.cfg.Ledger.Queue(l.store(), market.Targets)
 	if err != nil {
 		return time.Time{}, err
@@ -286,8 +285,8 @@ func (l *loop) waitsForTargets(r run.Run, at time.Time) (time.Time, error) {
 	return time.Time{}, nil
 }
 
-// begin takes a run out of the queue. It reports false when the run is not there
-// any more or the ledger failed.
+// begin takes a run from the queue. It returns false if the run is no longer there or the
+// ledger failed.
 func (l *loop) begin(queued run.Run) bool {
 	taken, event, err := run.Take(queued, now())
 	if err != nil {
@@ -298,7 +297,7 @@ func (l *loop) begin(queued run.Run) bool {
 	a := l.newActive(taken)
 	a.events = append(a.events, event)
 	l.act = a
-	if err := l.flush(); err != nil { // nothing is checked before its row stands
+	if err := l.flush(); err != nil { // no check starts before its row is stored
 		a.cancel(errEnded)
 		l.act = nil
 		l.look = now().Add(5 * time.Second)
@@ -309,7 +308,7 @@ func (l *loop) begin(queued run.Run) bool {
 	return true
 }
 
-// setHold holds or releases the pool, on behalf of the caller of ctx.
+// setHold pauses or resumes the pool for the caller of ctx.
 func (l *loop) setHold(ctx context.Context, paused bool, note string) error {
 	if !paused && !l.held {
 		return nil
@@ -333,8 +332,7 @@ func (l *loop) setHold(ctx context.Context, paused bool, note string) error {
 	return nil
 }
 
-// cancelRun stops a run of the pool, whether it waits or is in progress, on behalf of
-// the caller of ctx.
+// cancelRun cancels a queued or active run of the pool for the caller of ctx.
 func (l *loop) cancelRun(ctx context.Context, id, note string) (run.Run, error) {
 	if l.act == nil || l.act.r.ID != id {
 		r, err := l.d.cfg.Ledger.Run(l.store(), id)
@@ -343,7 +341,7 @@ func (l *loop) cancelRun(ctx context.Context, id, note string) (run.Run, error) 
 		}
 		if r.State != run.Queued {
 			_, _, err := run.AskCancel(r, now(), note)
-			if err == nil { // under way, and not in this loop's hand: the ledger failed when it was let go
+			if err == nil { // active, but dropped by this loop because the ledger failed
 				err = fault.New(fault.WrongState, fmt.Sprintf("Run %s is %s, but no process is working on it; the next start of the orchestrator ends it.", id, r.State),
 					"run_id", id, "pool", string(l.pool), "state", string(r.State))
 			}
@@ -357,7 +355,7 @@ func (l *loop) cancelRun(ctx context.Context, id, note string) (run.Run, error) 
 		return r, err
 	}
 	a := l.act
-	if a.r.State == run.Cancelling { // asked before: the answer is the same
+	if a.r.State == run.Cancelling { // cancelled already: same answer
 		return a.r, nil
 	}
 	next, event, err := run.AskCancel(a.r, now(), note)

@@ -9,7 +9,7 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 )
 
-// calendarDataset is the reference that everything else is planned from.
+// calendarDataset is the reference on which all other plans depend.
 const calendarDataset = "trade_cal"
 
 // plan asks the worker what is missing: calendar and lists first, then data.
@@ -57,8 +57,8 @@ func (l *loop) plan(refs bool) {
 	})
 }
 
-// refreshCalendar takes the calendar over from the worker, so that the schedule
-// knows open days while the worker is down. Without an answer the copy stays.
+// refreshCalendar copies the calendar from the worker, so that the schedule knows trading
+// days while the worker is down. Without an answer the previous copy stays.
 func (d *Dispatcher) refreshCalendar(ctx context.Context) error {
 	c, err := d.cfg.Worker.Calendar(ctx)
 	if err != nil {
@@ -70,8 +70,8 @@ func (d *Dispatcher) refreshCalendar(ctx context.Context) error {
 	return d.cfg.Ledger.SaveCalendar(ctx, c)
 }
 
-// planFailed ends a run that could not be planned. What kept its references back is
-// told with it, because that is usually why.
+// planFailed ends a run that could not be planned. The issues of its references are added,
+// because they are usually the cause.
 func (l *loop) planFailed(err error) {
 	a := l.act
 	l.log.Error("a run cannot be planned", "run_id", a.r.ID, "reason", fault.ReasonOf(err), "error", err)
@@ -79,7 +79,7 @@ func (l *loop) planFailed(err error) {
 	l.finish(run.End{Outcome: run.Failed, Issues: append(run.IssuesOf(a.partitions()), issue)})
 }
 
-// planned takes the worker's plan over and starts to dispatch it.
+// planned stores the worker's plan and starts to dispatch it.
 func (l *loop) planned(w WorkPlan, refs bool) {
 	a := l.act
 	a.phase = data
@@ -89,19 +89,19 @@ func (l *loop) planned(w WorkPlan, refs bool) {
 		a.lastTradeDate = w.LastTradeDate
 	}
 	for _, i := range w.Issues {
-		i.Severity = fault.Warning // a plan came, so nothing held it back
+		i.Severity = fault.Warning // a plan exists, so nothing blocked it
 		a.warnings = append(a.warnings, i)
 	}
 	a.r.Issues = a.warned()
 	added, calls := l.add(w.Partitions)
-	if !refs || added > 0 { // that nothing is due says something of data only
+	if !refs || added > 0 { // only a plan of data can say that nothing is due
 		a.note(l, run.Event{Planned: &run.Planned{Partitions: added, Calls: calls, LastTradeDate: w.LastTradeDate}})
 	}
 	l.pump()
 }
 
-// add takes partitions into the run. After a pause some are known: those that are
-// done stay done, the others are tried again.
+// add adds partitions to the run. After a pause some exist already: completed ones stay
+// completed, the others are tried again.
 func (l *loop) add(planned []run.Partition) (added, calls int) {
 	a := l.act
 	listed := map[string]bool{}
@@ -125,8 +125,8 @@ func (l *loop) add(planned []run.Partition) (added, calls int) {
 		a.queue = append(a.queue, p)
 		a.dirty[p.ID] = p
 	}
-	// What an earlier plan of this run asked for and this one does not was committed
-	// when the pool was held or the connection broke. Without a verdict the run claims
+	// A partition of an earlier plan of this run that is not in this one was committed while
+	// the pool was being paused or the connection was lost. Without a verdict the run counts
 	// no rows of it.
 	for _, p := range a.order {
 		if p.State == run.PartitionPending && !listed[p.ID] && p.Reference == (a.phase == references) {
@@ -140,7 +140,7 @@ func (l *loop) add(planned []run.Partition) (added, calls int) {
 	return added, calls
 }
 
-// settle goes on when a phase has nothing left to do.
+// settle continues when a phase has nothing left to do.
 func (l *loop) settle() {
 	a := l.act
 	if a.phase == references {
@@ -152,8 +152,8 @@ func (l *loop) settle() {
 	l.conclude()
 }
 
-// afterReferences plans the data, unless the calendar could not be had and none is
-// held.
+// afterReferences plans the data, unless the calendar could not be fetched and none is
+// stored.
 func (l *loop) afterReferences() {
 	a := l.act
 	failed := slices.IndexFunc(a.order, func(p *part) bool {
@@ -167,7 +167,7 @@ func (l *loop) afterReferences() {
 	l.next(func(ctx context.Context) func() {
 		held, err := l.d.cfg.Worker.Calendar(ctx)
 		if err != nil || len(held.Open) > 0 {
-			return func() { l.plan(false) } // without an answer the plan itself tells
+			return func() { l.plan(false) } // without an answer the plan fails with the reason
 		}
 		return func() {
 			l.finish(run.End{Outcome: run.Failed, Issues: append(run.IssuesOf(a.partitions()), fault.NewIssue(fault.CalendarUnavailable,
@@ -184,10 +184,10 @@ func (l *loop) conclude() {
 	outcome := run.OutcomeOf(partitions, a.r.Meta.BlockedModules)
 	issues := run.IssuesOf(partitions)
 	if _, again := a.toldAltered(); again && (outcome == run.Succeeded || outcome == run.Unchanged) {
-		outcome = run.Partial // what the file lost is not there yet
+		outcome = run.Partial // what the file lost is not restored yet
 	}
 	if (outcome == run.Partial || outcome == run.Failed) && len(issues)+len(a.warnings)+len(a.altered) == 0 {
-		// Every partition that is not complete says why; this is for one that did not.
+		// Every incomplete partition should have an issue; this is for one that has none.
 		left := a.r.Partitions - a.r.Completed
 		issues = append(issues, fault.NewIssue(fault.Internal,
 			fault.Of(left, a.r.Partitions, "partition", "partitions")+fault.One(left, " is", " are")+" not complete, and none reported a reason."))

@@ -9,9 +9,9 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 )
 
-// Cancel stops a run for good and answers with it as it then is: FINISHED when it
-// was queued, CANCELLING otherwise until the worker has confirmed that it stopped.
-// A finished run is WRONG_STATE. note says who and why.
+// Cancel stops a run for good and returns its new state: FINISHED if it was queued,
+// otherwise CANCELLING until the worker has confirmed that it stopped. WRONG_STATE if it
+// has finished. note says who cancelled it and why.
 func (d *Dispatcher) Cancel(ctx context.Context, runID, note string) (run.Run, error) {
 	r, err := d.cfg.Ledger.Run(ctx, runID)
 	if err != nil {
@@ -24,14 +24,15 @@ func (d *Dispatcher) Cancel(ctx context.Context, runID, note string) (run.Run, e
 	return ask(ctx, l, func() (run.Run, error) { return l.cancelRun(ctx, runID, note) })
 }
 
-// Pause holds a pool: nothing is dispatched any more, and its run is PAUSED once the
-// partitions in progress have committed. Pausing a held pool changes its note only.
+// Pause pauses a pool: nothing more is dispatched, and its run is PAUSED when the
+// partitions in progress have committed. If the pool is paused already, only its note
+// changes.
 func (d *Dispatcher) Pause(ctx context.Context, pool market.Pool, note string) (PoolStatus, error) {
 	return d.hold(ctx, pool, true, note)
 }
 
-// Resume lets a pool go on; a paused run is checked again first. Resuming a pool
-// that is not held changes nothing.
+// Resume resumes a pool; a paused run starts again with its checks. A pool that is not
+// paused does not change.
 func (d *Dispatcher) Resume(ctx context.Context, pool market.Pool, note string) (PoolStatus, error) {
 	return d.hold(ctx, pool, false, note)
 }
@@ -44,11 +45,11 @@ func (d *Dispatcher) hold(ctx context.Context, pool market.Pool, paused bool, no
 	if _, err := ask(ctx, l, func() (struct{}, error) { return struct{}{}, l.setHold(ctx, paused, note) }); err != nil {
 		return PoolStatus{}, err
 	}
-	d.Wake() // universe no longer waits for targets that are held
+	d.Wake() // universe no longer waits for the paused targets
 	return d.PoolStatus(ctx, pool)
 }
 
-// Delete removes a finished run from the ledger; any other is WRONG_STATE.
+// Delete removes a finished run from the ledger. WRONG_STATE if it has not finished.
 func (d *Dispatcher) Delete(ctx context.Context, runID string) error {
 	err := d.cfg.Ledger.DeleteRun(ctx, runID)
 	if err == nil {
@@ -57,7 +58,7 @@ func (d *Dispatcher) Delete(ctx context.Context, runID string) error {
 	return err
 }
 
-// PoolStatus tells a pool's state from the ledger.
+// PoolStatus reads a pool's state from the ledger.
 func (d *Dispatcher) PoolStatus(ctx context.Context, pool market.Pool) (PoolStatus, error) {
 	if _, ok := d.loops[pool]; !ok {
 		return PoolStatus{}, fault.New(fault.NotFound, fmt.Sprintf("There is no pool %.40q.", string(pool)), "kind", "pool", "id", fault.Clip(string(pool), fault.MaxMeta))
@@ -67,8 +68,8 @@ func (d *Dispatcher) PoolStatus(ctx context.Context, pool market.Pool) (PoolStat
 		return PoolStatus{}, err
 	}
 	s := PoolStatus{Pool: pool, Paused: hold.Paused, Note: hold.Note, NotedAt: hold.At}
-	// The queue before what is in progress: a run that leaves it meanwhile is seen
-	// twice rather than not at all, and once below.
+	// The queue before the active run: a run that leaves it meanwhile is then seen twice
+	// rather than not at all. The duplicate is removed below.
 	if s.Queued, err = d.cfg.Ledger.Queue(ctx, pool); err != nil {
 		return PoolStatus{}, err
 	}

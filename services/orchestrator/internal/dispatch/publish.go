@@ -10,19 +10,19 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 )
 
-// publishTimeout is how long a publication may take. A whole one of thirty years takes
-// some minutes.
+// publishTimeout is how long a publication may take. A full one of thirty years takes a few
+// minutes.
 const publishTimeout = 15 * time.Minute
 
-// Publisher brings the copy for readers up to a pool.
+// Publisher updates the copy of a pool for readers.
 type Publisher interface {
-	// Publish publishes a pool at the end of a run and returns what was found, as
-	// that the copy was damaged. It does nothing where the copy is up to date.
+	// Publish publishes a pool at the end of a run and returns its findings, for example that
+	// the copy was damaged. It does nothing if the copy is up to date.
 	Publish(ctx context.Context, pool market.Pool, runID string) ([]fault.Issue, error)
 }
 
-// publish publishes the pool, then ends the run. That it failed is an issue of the run
-// and changes nothing else of it: the next run tries again.
+// publish publishes the pool, then ends the run. If publishing fails, the run gets an issue
+// and is otherwise unchanged; the next run tries again.
 func (l *loop) publish(end run.End) {
 	a := l.act
 	if l.d.cfg.Publisher == nil || l.stopping {
@@ -40,8 +40,8 @@ func (l *loop) publish(end run.End) {
 	})
 }
 
-// publishAside publishes what a run committed that ended otherwise than by being done.
-// Nothing waits for it.
+// publishAside publishes what was committed by a run that did not end normally. Nothing
+// waits for it.
 func (l *loop) publishAside(r run.Run) {
 	if l.d.cfg.Publisher == nil || l.stopping || r.New+r.Changed+r.Gone == 0 {
 		return

@@ -10,9 +10,9 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
-// recover ends the runs that an earlier process left CHECKING, RUNNING or
-// CANCELLING, and queues one follow-up for each that nobody wanted to end. Queued
-// and paused runs stay what they were.
+// recover ends the runs that an earlier process left CHECKING, RUNNING or CANCELLING, and
+// queues one follow-up for each that was not being cancelled. Queued and paused runs do not
+// change.
 func (d *Dispatcher) recover(ctx context.Context) error {
 	if err := d.cfg.Preflight.Recover(ctx); err != nil {
 		return err
@@ -79,15 +79,15 @@ func (d *Dispatcher) endInterrupted(ctx context.Context, r run.Run) error {
 func interrupted(r run.Run) fault.Issue {
 	issue := fault.NewIssue(fault.Interrupted, fmt.Sprintf("The orchestrator stopped while the run was %s.", r.State),
 		"run_id", r.ID, "state", string(r.State))
-	if r.State == run.Cancelling { // a person asked for its end, so none was queued
+	if r.State == run.Cancelling { // a user cancelled it, so it has no follow-up
 		d, _ := fault.Describe(fault.Cancelled)
 		issue.Remedy = d.Remedy
 	}
 	return issue
 }
 
-// repairQueue drops the follow-ups of days that do not exist yet, which a clock that was
-// ahead left in the queue.
+// repairQueue drops the follow-ups of future days that a clock that was ahead left in the
+// queue.
 func (d *Dispatcher) repairQueue(ctx context.Context) error {
 	dropped, err := d.cfg.Ledger.RepairQueue(ctx, now())
 	if dropped > 0 {
@@ -96,7 +96,7 @@ func (d *Dispatcher) repairQueue(ctx context.Context) error {
 	return err
 }
 
-// clockWrong warns once of what a clock that was ahead left in the ledger.
+// clockWrong warns once about records that a clock that was ahead left in the ledger.
 func (l *loop) clockWrong() []fault.Issue {
 	count, latest, err := l.d.cfg.Ledger.Ahead(l.store(), now())
 	if err != nil {

@@ -8,24 +8,23 @@ import (
 )
 
 const (
-	// replayPiece is how many past events a watcher is sent at once. One that is behind by
-	// fewer is not held back.
+	// replayPiece is how many past events a watcher is sent at once. A watcher that is behind
+	// by fewer is not delayed.
 	replayPiece = 50
-	// replaysFree is how many watchers read the past at full speed.
+	// replaysFree is how many watchers read past events at full speed.
 	replaysFree = 4
-	// replayTime is what an event of the past takes from all others while a run is in
-	// progress: 500 a second are about a twentieth of a processor.
+	// replayTime is the shared time per past event while a run is in progress: 500 a second
+	// cost about a twentieth of a processor.
 	replayTime = 2 * time.Millisecond
-	// idleReplayTime is the same while no run is: about a processor, so that little is on its
-	// way to watchers when a run begins.
+	// idleReplayTime is the same while no run is in progress: about one processor, so that
+	// little is pending for watchers when a run begins.
 	idleReplayTime = 50 * time.Microsecond
 )
 
-// replays holds watchers back that are sent what is past, where they are many: runs come
-// first.
+// replays delays watchers of past events if there are many, because runs come first.
 type replays struct {
 	working atomic.Int64 // pools with a run in progress
-	behind  atomic.Int64 // watchers that are sent what is past
+	behind  atomic.Int64 // watchers that read past events
 
 	mu   sync.Mutex
 	next time.Time // when the next piece may be sent
@@ -37,7 +36,7 @@ func (r *replays) begin() (end func()) {
 	return func() { r.behind.Add(-1) }
 }
 
-// many tells whether watchers of the past are held back.
+// many reports whether watchers of past events are delayed.
 func (r *replays) many() bool { return r.behind.Load() > replaysFree }
 
 // wait returns when a piece of n events may be sent, or ctx ends.

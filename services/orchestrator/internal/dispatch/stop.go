@@ -8,8 +8,8 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 )
 
-// pauseAct brings the run in progress to a halt: at once where nothing is at the
-// worker, else when the partitions in progress have committed.
+// pauseAct pauses the run in progress: at once if nothing is at the worker, otherwise when
+// the partitions in progress have committed.
 func (l *loop) pauseAct() {
 	a := l.act
 	if a.final != nil {
@@ -27,8 +27,8 @@ func (l *loop) pauseAct() {
 	}
 }
 
-// dropWaiting takes the partitions back that wait for a limit: they would keep the
-// pool from coming to rest until the window opens.
+// dropWaiting takes back the partitions that wait for a limit: they would delay the pause
+// until the limit allows calls again.
 func (l *loop) dropWaiting(cause error) {
 	for _, p := range l.act.order {
 		if p.inHand && p.State == run.PartitionWaiting {
@@ -62,7 +62,7 @@ func (l *loop) nowPaused() {
 	}
 }
 
-// resume lets the run go on that the pool's hold kept back.
+// resume continues the run that the pause of the pool stopped.
 func (l *loop) resume(note string) {
 	a := l.act
 	if a.final != nil {
@@ -92,7 +92,7 @@ func (l *loop) resume(note string) {
 	}
 }
 
-// reload reads the partitions of a run that an earlier process paused.
+// reload loads the partitions of a run that an earlier process paused.
 func (l *loop) reload() error {
 	a := l.act
 	if len(a.order) > 0 || a.r.Partitions == 0 {
@@ -115,9 +115,8 @@ func (l *loop) reload() error {
 	return nil
 }
 
-// confirmStopped asks the worker whether it still works for the cancelled run,
-// until it says no. A worker that is unreachable may still be writing, and one that has
-// restarted answers no.
+// confirmStopped polls the worker until it no longer works for the cancelled run. A worker
+// that is unreachable may still be writing; one that has restarted is not.
 func (l *loop) confirmStopped() {
 	a := l.act
 	if a == nil {
@@ -152,8 +151,8 @@ func (l *loop) endCancelled() {
 	}
 }
 
-// shutdown lets the partitions in progress finish for a while and records what is then
-// still in progress as interrupted. A paused run stays paused.
+// shutdown lets the partitions in progress finish for a while and records the others as
+// interrupted. A paused run stays paused.
 func (l *loop) shutdown() {
 	l.stopping = true
 	a := l.act
@@ -176,7 +175,7 @@ func (l *loop) shutdown() {
 		}
 		end := run.End{Outcome: run.Failed, Issues: []fault.Issue{interrupted(a.r)}}
 		if a.ending != nil && a.r.State == run.Running {
-			end = *a.ending // all was done but the publication, which the next run does
+			end = *a.ending // only the publication is left, which the next run does
 		}
 		l.finish(end)
 	}
@@ -194,7 +193,7 @@ func (l *loop) lastFlush() {
 	l.log.Error("the end of a run could not be stored; the next start ends the run", "run_id", l.act.r.ID)
 }
 
-// serve runs what is reported to the loop until done or the time is up.
+// serve runs the functions that are sent to the loop until done or the time is up.
 func (l *loop) serve(limit time.Duration, done func() bool) {
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()

@@ -7,32 +7,31 @@ import (
 
 // Timing bounds waits and retries. Zero fields take the defaults.
 type Timing struct {
-	// WorkerWait is how long a worker that is unreachable is waited for. Default 30 s.
+	// WorkerWait is how long an unreachable worker is retried. Default 30 s.
 	WorkerWait time.Duration
-	// StoreWait is how long a pool's file that another process holds is tried for.
-	// Default 60 s.
+	// StoreWait is how long a pool's file that another process has locked is retried. Default
+	// 60 s.
 	StoreWait time.Duration
-	// Stall is how long a partition may be silent without waiting for a limit.
-	// Default 60 s.
+	// Stall is how long a partition may make no progress without waiting for a limit. Default
+	// 60 s.
 	Stall time.Duration
 	// Attempts of a partition that fails for a transient reason. Default 3.
 	Attempts int
 	// BackoffBase and BackoffMax bound the pauses between attempts. Defaults 1 s and
 	// 30 s.
 	BackoffBase, BackoffMax time.Duration
-	// Outage is how long a provider that answers nothing is tried for, one partition
-	// at a time, before the rest is given up for this run. Default 5 min.
+	// Outage is how long a provider that does not respond is retried, one partition at a time,
+	// before the remaining partitions of this run fail. Default 5 min.
 	Outage time.Duration
-	// Flush is how long partitions and events may wait to be stored together.
-	// Default 200 ms.
+	// Flush is how long partitions and events may wait to be stored together. Default 200 ms.
 	Flush time.Duration
-	// Drain is how long partitions in progress may go on when the process stops.
-	// Default 8 s.
+	// Drain is how long partitions in progress may continue when the process stops. Default 8
+	// s.
 	Drain time.Duration
-	// CancelPoll is the pause between two questions whether the worker has stopped.
-	// Default 500 ms.
+	// CancelPoll is the pause between two checks whether the worker has stopped. Default 500
+	// ms.
 	CancelPoll time.Duration
-	// Idle is the longest sleep between two looks at a queue. Default 30 s.
+	// Idle is the longest pause between two checks of a queue. Default 30 s.
 	Idle time.Duration
 }
 
@@ -58,8 +57,8 @@ func (t Timing) withDefaults() Timing {
 	return t
 }
 
-// pause before the attempt after the n-th failure, n from 1: exponential with full
-// jitter, so that partitions that failed together do not come back together.
+// pause is the pause after the n-th failure, n from 1: exponential with full jitter, so
+// that partitions that failed together are not retried together.
 func (t Timing) pause(n int) time.Duration {
 	ceiling := min(t.BackoffMax, t.BackoffBase<<min(max(n-1, 0), 16))
 	return time.Duration(rand.Int64N(int64(ceiling))) + time.Millisecond

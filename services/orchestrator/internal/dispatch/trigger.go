@@ -7,17 +7,16 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 )
 
-// OneTrigger keeps every other trigger out, from the look for a run that covers
-// what is wanted until the new one is queued; release lets them in again. Create
-// does so itself.
+// OneTrigger excludes all other triggers, from the look-up of a covering run until the new
+// run is queued. Call release afterwards. Create does this itself.
 func (d *Dispatcher) OneTrigger() (release func()) {
 	d.createMu.Lock()
 	return d.createMu.Unlock
 }
 
-// Reconfigured tells that what runs of these pools take in was changed: targets, or
-// what is enabled. A run in progress by then planned by the old and covers no request
-// that comes later. It need not survive a restart, which ends such runs.
+// Reconfigured records that the modules or targets of these pools' runs have changed. A run
+// in progress was planned before the change, so it covers no later request. The record is
+// not stored, because a restart ends such runs anyway.
 func (d *Dispatcher) Reconfigured(pools ...market.Pool) {
 	d.changeMu.Lock()
 	defer d.changeMu.Unlock()
@@ -26,11 +25,12 @@ func (d *Dispatcher) Reconfigured(pools ...market.Pool) {
 	}
 }
 
-// Outdated reports whether a run left the queue before what it takes in was changed.
+// Outdated reports whether a run left the queue before the modules or targets of its pool
+// were changed.
 func (d *Dispatcher) Outdated(r run.Run) bool {
 	d.changeMu.Lock()
 	defer d.changeMu.Unlock()
 	at, ok := d.changed[r.Pool]
-	// The ledger keeps milliseconds. In doubt a second run finds nothing to do.
+	// The ledger has milliseconds. In doubt a second run finds nothing to do.
 	return ok && r.State != run.Queued && !r.StartedAt.After(at.Truncate(time.Millisecond))
 }

@@ -13,9 +13,9 @@ import (
 
 const verifyBatch = 500 // partitions read per call
 
-// Verify reads a finished run's partitions from the pool's file again and compares. A
+// Verify reads a finished run's partitions again from the pool's file and compares them. A
 // partition that a later run has written since is compared with its coverage only.
-// A run that is not finished is WRONG_STATE.
+// WRONG_STATE if the run has not finished.
 func (d *Dispatcher) Verify(ctx context.Context, runID string) (Verification, error) {
 	var v Verification
 	r, err := d.cfg.Ledger.Run(ctx, runID)
@@ -37,7 +37,7 @@ func (d *Dispatcher) Verify(ctx context.Context, runID string) (Verification, er
 			return
 		}
 		start, end := p.Start, p.End
-		if p.Reference { // lists and calendar come with any date
+		if p.Reference { // lists and calendar are fetched with any date
 			start, end = r.AsOf, r.AsOf
 		}
 		v.Differences = append(v.Differences, Difference{
@@ -48,8 +48,8 @@ func (d *Dispatcher) Verify(ctx context.Context, runID string) (Verification, er
 	return v, err
 }
 
-// check has the worker read partitions again, and tells each with what was found. It
-// answers with how many were read.
+// check makes the worker read partitions again, and calls each with the results. It returns
+// how many were read.
 func (d *Dispatcher) check(ctx context.Context, pool market.Pool, partitions []run.Partition, each func(run.Partition, Check)) (checked int, err error) {
 	for batch := range slices.Chunk(partitions, verifyBatch) {
 		checks, err := d.cfg.Worker.VerifyPartitions(ctx, pool, batch)
@@ -67,8 +67,8 @@ func (d *Dispatcher) check(ctx context.Context, pool market.Pool, partitions []r
 	return checked, nil
 }
 
-// differences says what differs between the file, coverage, and where the run wrote the
-// partition last, its claims. Empty when all agree.
+// differences says what differs between the file, its coverage and, if the run wrote the
+// partition last, the run's numbers. Empty when all agree.
 func differences(runID string, p run.Partition, c Check) string {
 	var wrong []string
 	if c.Duplicates > 0 {
@@ -86,8 +86,7 @@ func differences(runID string, p run.Partition, c Check) string {
 	return strings.Join(wrong, "; ")
 }
 
-// refetch is the command that has dates fetched again and put in the place of what the
-// file holds.
+// refetch is the command that fetches dates again and replaces the rows in the file.
 func refetch(pool market.Pool, start, end market.Date) string {
 	return run.Again(pool, run.Request{Start: start, End: end, Refetch: true})
 }

@@ -10,14 +10,13 @@ import (
 
 const (
 	watchBatch = 500              // events read at a time
-	watchPoll  = 10 * time.Second // in case a change was made past this process's loops
+	watchPoll  = 10 * time.Second // in case a change did not pass through this process
 )
 
-// Watch sends the run's events after the given sequence, past ones first, and
-// returns nil after the finished one. It returns send's error, and ctx's when that
-// ends. A sequence that the run has not reached is INVALID_ARGUMENT: whoever names
-// one would wait past the end. send is called from one goroutine; keep-alives are
-// the caller's.
+// Watch sends the run's events after the given sequence, past ones first, and returns nil
+// after the last one. It returns the error of send, or of ctx when that ends. A sequence
+// that the run has not reached is INVALID_ARGUMENT, because the caller would wait beyond
+// the end. send is called from one goroutine; keep-alives are the caller's task.
 func (d *Dispatcher) Watch(ctx context.Context, runID string, after int64, send func(run.Event) error) error {
 	if after > 0 {
 		if _, err := d.cfg.Ledger.Run(ctx, runID); err != nil {
@@ -32,7 +31,7 @@ func (d *Dispatcher) Watch(ctx context.Context, runID string, after int64, send 
 		}
 	}
 	for {
-		changed, release := d.bus.wait(runID) // before reading, so that no change falls between
+		changed, release := d.bus.wait(runID) // before reading, so that no change is missed
 		done, last, err := d.sendPast(ctx, runID, after, send)
 		if err != nil || done {
 			release()
@@ -54,17 +53,17 @@ func (d *Dispatcher) Watch(ctx context.Context, runID string, after int64, send 
 	}
 }
 
-// sendPast sends what the ledger has after a sequence. done means that nothing will
+// sendPast sends the events in the ledger after a sequence. done means that no more will
 // follow.
 func (d *Dispatcher) sendPast(ctx context.Context, runID string, after int64, send func(run.Event) error) (done bool, last int64, err error) {
-	r, err := d.cfg.Ledger.Run(ctx, runID) // before the events: one that ended since has its last event
+	r, err := d.cfg.Ledger.Run(ctx, runID) // before the events: a run that has ended since has its last event
 	if err != nil {
 		return false, after, err
 	}
 	behind := false
 	for {
 		batch := watchBatch
-		if !behind || d.replays.many() { // each holds what it has read while it waits
+		if !behind || d.replays.many() { // each keeps the events that it has read while it waits
 			batch = replayPiece
 		}
 		events, err := d.cfg.Ledger.Events(ctx, runID, after, batch)

@@ -15,13 +15,13 @@ import (
 )
 
 const (
-	maxLost      = 5               // dispatches of one partition lost with the worker: perhaps it is what kills it
-	shortWait    = 2 * time.Minute // a limit that opens within this is waited for here; a longer one is a follow-up's
-	minuteWindow = time.Minute     // where a refusal by the minute does not say when
-	patience     = 5               // times Timing.Stall that a partition with its rows in hand may stand still
+	maxLost      = 5               // dispatches of one partition that were lost with the worker: it may be what crashes the worker
+	shortWait    = 2 * time.Minute // a shorter wait for a limit happens within the run; a longer one needs a follow-up
+	minuteWindow = time.Minute     // the wait if a limit per minute names no time
+	patience     = 5               // a partition whose rows have arrived may stand still for so many times Timing.Stall
 )
 
-// advance does what is due of the run in progress.
+// advance does what is due for the run in progress.
 func (l *loop) advance() {
 	a := l.act
 	at := now()
@@ -35,7 +35,8 @@ func (l *loop) advance() {
 	}
 }
 
-// pump dispatches what may be dispatched, and goes on when nothing is left.
+// pump dispatches what may be dispatched, and continues with the next phase when nothing is
+// left.
 func (l *loop) pump() {
 	a := l.act
 	if a.r.State != run.Running || a.phase != references && a.phase != data || a.final != nil {
@@ -58,7 +59,7 @@ func (l *loop) pump() {
 	if !l.stopping && !a.away && !a.holdUntil.After(at) {
 		width := max(a.set.DispatchWidth, 1)
 		if !a.outSince.IsZero() {
-			width = 1 // the provider is down: one partition asks whether it is back
+			width = 1 // the provider is down: one partition tries whether it is back
 		}
 		for a.inHand < width && len(a.queue) > 0 {
 			p := a.queue[0]
@@ -73,13 +74,12 @@ func (l *loop) pump() {
 	}
 }
 
-// left reports a partition that is still to be dispatched.
+// left reports whether a partition is still to be dispatched.
 func (l *loop) left() bool {
 	return slices.ContainsFunc(l.act.queue, func(p *part) bool { return p.State == run.PartitionPending })
 }
 
-// dispatch sends one partition to the worker. It reports false when the ledger gave
-// no epoch.
+// dispatch sends one partition to the worker. It returns false if the ledger gave no epoch.
 func (l *loop) dispatch(p *part) bool {
 	a := l.act
 	epoch, err := l.d.cfg.Ledger.NextEpoch(l.store(), now())
@@ -109,9 +109,9 @@ func (l *loop) dispatch(p *part) bool {
 	return true
 }
 
-// ingest carries one dispatch out and ends it as STALLED when it makes no progress.
-// A slow partition makes progress, and one that waits for a limit says until when.
-// report is called when it begins or ends to wait.
+// ingest executes one dispatch and ends it as STALLED if it makes no progress. A slow
+// partition makes progress, and one that waits for a limit reports until when. report is
+// called when it starts or stops waiting.
 func (d *Dispatcher) ingest(ctx context.Context, cancel context.CancelCauseFunc, job Job, report func(Progress)) (res Result, last Progress, err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -129,9 +129,9 @@ func (d *Dispatcher) ingest(ctx context.Context, cancel context.CancelCauseFunc,
 		before := last
 		last = pr
 		if pr == before {
-			// Alive and not moving. With its rows in progress it may be waiting for another
-			// partition, or for its turn to commit, so life alone counts for a while; at
-			// the provider it does not.
+			// Alive, but without progress. After its rows have arrived, it may wait for another
+			// partition or for its turn to commit, so a sign of life is enough for a while; at the
+			// provider it is not.
 			if pr.Stage != "" && pr.Stage != "extracting" && time.Since(moved) < patience*stall {
 				watchdog.Reset(stall)
 			}
@@ -148,12 +148,12 @@ func (d *Dispatcher) ingest(ctx context.Context, cancel context.CancelCauseFunc,
 		}
 	})
 	if cause := context.Cause(ctx); err != nil && ctx.Err() != nil && cause != nil {
-		err = cause // why it was cancelled, whatever the call made of it
+		err = cause // why it was cancelled, whatever error the call returned
 	}
 	return res, last, err
 }
 
-// waits shows that a partition in progress waits for a limit, or no longer does.
+// waits records that a partition in progress waits for a limit, or no longer does.
 func (l *loop) waits(p *part, pr Progress) {
 	a := l.act
 	if !p.inHand {
@@ -163,14 +163,14 @@ func (l *loop) waits(p *part, pr Progress) {
 		p.State, p.RetryAt = run.PartitionRunning, time.Time{}
 	} else {
 		p.State, p.RetryAt = run.PartitionWaiting, pr.WaitUntil
-		if a.pausing { // it would keep the pool from pausing until the window opens
+		if a.pausing { // it would delay the pause until the limit allows calls again
 			p.cancel(errPausing)
 		}
 	}
 	a.changed(l, p)
 }
 
-// ended takes the end of a dispatch over.
+// ended handles the end of a dispatch.
 func (l *loop) ended(p *part, res Result, last Progress, err error) {
 	a := l.act
 	if !p.inHand {
@@ -207,7 +207,7 @@ func (l *loop) ended(p *part, res Result, last Progress, err error) {
 	l.pump()
 }
 
-// committed records what was written, and whether that settles the partition.
+// committed stores what was written, and whether it settles the partition.
 func (l *loop) committed(p *part, res Result) {
 	l.act.fails, l.act.outSince = 0, time.Time{}
 	p.Verdict, p.Rows, p.Expected, p.SymbolCount, p.Issues = res.Verdict, res.Rows, res.Expected, res.Symbols, res.Issues
@@ -224,7 +224,7 @@ func (l *loop) committed(p *part, res Result) {
 	}
 }
 
-// again puts a partition back for another dispatch.
+// again queues a partition for another dispatch.
 func (l *loop) again(p *part, issues []fault.Issue) {
 	a := l.act
 	p.State, p.Issues = run.PartitionPending, issues
@@ -237,7 +237,7 @@ func (l *loop) again(p *part, issues []fault.Issue) {
 	a.queue = append([]*part{p}, a.queue...)
 }
 
-// later puts a partition back and holds it until a moment.
+// later queues a partition for a dispatch at a later time.
 func (l *loop) later(p *part, issues []fault.Issue, at time.Time) {
 	a := l.act
 	for _, s := range a.gaveUp {
@@ -250,9 +250,9 @@ func (l *loop) later(p *part, issues []fault.Issue, at time.Time) {
 	a.waiting[p] = true
 }
 
-// failed decides by the class of the worst issue what happens to a partition of
-// which nothing was committed: retried when it may pass by itself, given up with
-// its like when it may not.
+// failed handles a partition of which nothing was committed, by the class of its worst
+// issue: it is retried if the failure may be temporary; otherwise it fails, together with
+// the partitions that would fail for the same reason.
 func (l *loop) failed(p *part, issues []fault.Issue) {
 	a := l.act
 	for n := range issues {
@@ -268,7 +268,7 @@ func (l *loop) failed(p *part, issues []fault.Issue) {
 	at := now()
 	switch worst.Reason {
 	case fault.ProviderUnavailable, fault.Stalled, fault.WorkerUnreachable:
-	default: // the provider answered, or was not asked
+	default: // the provider responded, or was not called
 		a.fails, a.outSince = 0, time.Time{}
 	}
 	switch worst.Reason {
@@ -282,7 +282,7 @@ func (l *loop) failed(p *part, issues []fault.Issue) {
 		fault.AnalysisDBNotInitialized, fault.TargetsDBNotInitialized:
 		l.giveUp(surrender{all: true, dataset: p.Dataset, issue: worst})
 		return
-	case fault.PermissionDenied, fault.QuotaExhausted: // of one API; the module's other goes on
+	case fault.PermissionDenied, fault.QuotaExhausted: // of one API; the module's other dataset continues
 		l.giveUp(surrender{dataset: p.Dataset, issue: worst})
 		return
 	case fault.RateLimited:
@@ -314,10 +314,10 @@ func (l *loop) failed(p *part, issues []fault.Issue) {
 	}
 }
 
-// outage tells a provider that is down from one that failed a call. As many
-// failures as partitions are dispatched at a time, without an answer between them,
-// mean down: then attempts do not count, and one partition at a time asks after
-// growing pauses, until the provider is back or the run has waited enough.
+// outage distinguishes a provider that is down from a single failed call. It counts as down
+// after as many consecutive failures as partitions are dispatched at a time. Then failures
+// do not count as attempts, and one partition at a time is tried after growing pauses,
+// until the provider responds or Timing.Outage is over.
 func (l *loop) outage(p *part, issue fault.Issue) bool {
 	a := l.act
 	t := l.d.cfg.Timing
@@ -342,7 +342,7 @@ func (l *loop) outage(p *part, issue fault.Issue) bool {
 	return true
 }
 
-// giveUp fails what a surrender concerns, for this run.
+// giveUp fails the partitions of a surrender, for this run.
 func (l *loop) giveUp(s surrender) {
 	a := l.act
 	a.gaveUp = append(a.gaveUp, s)
@@ -362,8 +362,8 @@ func (l *loop) abandon(s surrender) {
 	}
 }
 
-// workerAway asks for the worker until it is back; the partitions in progress are then
-// dispatched again. When it stays away, what is left fails.
+// workerAway polls the worker until it is back; the partitions in progress are then
+// dispatched again. If it stays unreachable, the remaining ones fail.
 func (l *loop) workerAway() {
 	a := l.act
 	if a.away || a.r.State != run.Running {

@@ -10,7 +10,7 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/catalog"
 )
 
-// MaxProbeAge is how long a passed probe counts as fresh.
+// MaxProbeAge is the age up to which a passed probe counts as fresh.
 const MaxProbeAge = 24 * time.Hour
 
 // Decision is a pool's verdict.
@@ -18,62 +18,62 @@ type Decision string
 
 // The decisions.
 const (
-	// Ready lets every selected module run.
+	// Ready: every selected module may run.
 	Ready Decision = "ready"
-	// Degraded lets some run and holds others back.
+	// Degraded: some modules may run, others are blocked.
 	Degraded Decision = "degraded"
-	// Retry lets nothing run now, and waiting can help.
+	// Retry: no module may run now; waiting may help.
 	Retry Decision = "retry"
-	// Blocked lets nothing run until a user acts.
+	// Blocked: no module may run until a user acts.
 	Blocked Decision = "blocked"
 )
 
-// PreflightPolicy is when a run probes modules.
+// PreflightPolicy says which modules a run probes.
 type PreflightPolicy string
 
 // The preflight policies.
 const (
-	// StaleOnly probes what is stale, untested or failed.
+	// StaleOnly probes modules whose probe is stale, missing or failed.
 	StaleOnly PreflightPolicy = "stale_only"
-	// Always probes everything.
+	// Always probes every module.
 	Always PreflightPolicy = "always"
-	// ReadinessOnly probes nothing and judges by the record.
+	// ReadinessOnly probes nothing and uses the stored probes.
 	ReadinessOnly PreflightPolicy = "readiness_only"
 )
 
-// Policy is what a module that cannot be ingested does to its pool.
+// Policy says how a module that cannot be ingested affects its pool.
 type Policy string
 
 // The readiness policies.
 const (
-	// Strict lets an error block the pool.
+	// Strict blocks the whole pool on an error.
 	Strict Policy = "strict"
-	// Lenient holds only the modules concerned back; its name outside is degraded.
+	// Lenient blocks only the failed modules. The API calls it degraded.
 	Lenient Policy = "degraded"
 )
 
-// ProbeStatus is what a probe found.
+// ProbeStatus is the result of a probe.
 type ProbeStatus string
 
 // The statuses.
 const (
-	// Untested was never probed.
+	// Untested: the module was never probed.
 	Untested ProbeStatus = "untested"
-	// Pass can be ingested.
+	// Pass: the module can be ingested.
 	Pass ProbeStatus = "pass"
-	// Fail cannot be ingested.
+	// Fail: the module cannot be ingested.
 	Fail ProbeStatus = "fail"
-	// Unsupported is listed and not built.
+	// Unsupported: the module is in the catalog but not implemented.
 	Unsupported ProbeStatus = "unsupported"
 )
 
-// Probe is the last check of a module.
+// Probe is the last probe of a module.
 type Probe struct {
 	// Module that was probed.
 	Module string
-	// Status is what was found.
+	// Status is the result.
 	Status ProbeStatus
-	// At is when. Zero when untested.
+	// At is the time of the probe. Zero when untested.
 	At time.Time
 	// Latency of the provider, Rows in the answers and Calls spent.
 	Latency time.Duration
@@ -83,12 +83,12 @@ type Probe struct {
 	Calls int
 	// Issues found, worst first.
 	Issues []fault.Issue
-	// Fingerprint of the token used, and ConfigHash of the module's configuration
-	// (provider, token mode, provider host); a change makes the probe stale.
+	// Fingerprint of the token that was used, and ConfigHash of the module's configuration
+	// (provider, token mode, provider host). A change of either makes the probe stale.
 	Fingerprint, ConfigHash string
 }
 
-// DomainSetting is a domain's switch and provider.
+// DomainSetting is the setting of a domain: whether it is enabled, and its provider.
 type DomainSetting struct {
 	// Domain concerned.
 	Domain string `json:"domain"`
@@ -98,53 +98,51 @@ type DomainSetting struct {
 	Provider string `json:"provider"`
 }
 
-// Token says where a domain's token comes from, never its value.
+// Token says where a domain's token comes from. It never holds the token itself.
 type Token struct {
 	// Domain concerned.
 	Domain string
-	// Source is "domain", "main", "environment" or "file"; empty when none resolves.
+	// Source is "domain", "main", "environment" or "file"; empty when the domain has no token.
 	Source string
-	// Fingerprint is a keyed digest; empty when none resolves.
+	// Fingerprint is a keyed digest of the token; empty when the domain has no token.
 	Fingerprint string
 }
 
-// Facts is everything a verdict is made from.
+// Facts are the inputs of a verdict.
 type Facts struct {
-	// Now is the moment of the verdict.
+	// Now is the time of the verdict.
 	Now time.Time
-	// Away says that the worker was asked and does not answer, so that everything
-	// here is what it told last.
+	// Away is true when the worker did not answer, so the facts are from its last answer.
 	Away bool
-	// Catalog as the worker told it last; nil when it never did.
+	// Catalog from the worker's last answer; nil when it has never answered.
 	Catalog *catalog.Catalog
 	// Domains are the settings by domain.
 	Domains map[string]DomainSetting
-	// Modules says which modules are enabled; a module that is not in the map has
-	// its default.
+	// Modules says which modules are enabled; a module that is not in the map has its default.
 	Modules map[string]bool
 	// Tokens by domain.
 	Tokens map[string]Token
-	// ProviderHost of the worker; part of a probe's configuration.
+	// ProviderHost of the worker. It is part of a probe's configuration.
 	ProviderHost string
 	// Probes by module.
 	Probes map[string]Probe
-	// Kinds of instruments on the targets list.
+	// Kinds of instruments on the target list.
 	Kinds map[market.Kind]bool
-	// Requested modules; empty means all that are enabled.
+	// Requested modules; empty means all enabled modules.
 	Requested []string
 	// Preflight and Readiness policies.
 	Preflight PreflightPolicy
-	// Readiness is what a failing module does to its pool.
+	// Readiness policy: how a failing module affects its pool.
 	Readiness Policy
 }
 
-// Verdict is what is concluded about one pool.
+// Verdict is the decision about one pool.
 type Verdict struct {
 	// Pool concerned.
 	Pool market.Pool
 	// Decision reached.
 	Decision Decision
-	// Cleared modules may run; Blocked ones are selected and blocked.
+	// Cleared modules may run. Blocked modules are selected and may not run.
 	Cleared, Blocked []string
 	// Issues found, worst first.
 	Issues []fault.Issue
@@ -152,8 +150,8 @@ type Verdict struct {
 	RetryAt time.Time
 }
 
-// BlockedBy is the worst issue of a pool that cannot run until a user acts; ok is false
-// when it can, or when it is enough to wait.
+// BlockedBy returns the worst issue of a pool that cannot run until a user acts. ok is
+// false when the pool can run or only has to wait.
 func (v Verdict) BlockedBy() (why fault.Issue, ok bool) {
 	if v.Decision != Blocked {
 		return fault.Issue{}, false

@@ -11,15 +11,15 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/catalog"
 )
 
-// Waits before a pool is looked at again where nothing says when.
+// Pauses before a pool is checked again when no issue names a time.
 const (
 	retryAfter        = 5 * time.Minute
 	retryAfterAway    = time.Minute
 	retryAfterManyIPs = 30 * time.Minute // the provider forgets addresses after 30 to 60 minutes
 )
 
-// CheckTokens names the selected domains for which no token resolves. Under Lenient
-// it names them only when none of the domains has one.
+// CheckTokens returns an issue for each selected domain that has no token. Under Lenient it
+// returns them only when no selected domain has a token.
 func CheckTokens(pool market.Pool, f Facts) []fault.Issue {
 	selected := Select(pool, f).Domains
 	var issues []fault.Issue
@@ -38,9 +38,9 @@ func tokenMissing(domain string) fault.Issue {
 	return fault.NewIssue(fault.TokenMissing, fmt.Sprintf("No provider token is configured for the domain %s.", domain), "domain", domain)
 }
 
-// Judge concludes whether a pool may be ingested now. It reads the probes on
-// record: where policy would probe first, a stale or missing one is a warning;
-// under ReadinessOnly it blocks.
+// Judge decides whether a pool may be ingested now. It reads the stored probes. A stale or
+// missing probe blocks under ReadinessOnly; otherwise it is a warning, because the
+// preflight probes the module first.
 func Judge(pool market.Pool, f Facts) Verdict {
 	v := Verdict{Pool: pool, Decision: Ready}
 	sel := Select(pool, f)
@@ -69,7 +69,7 @@ func hasModule(issues []fault.Issue, id string) bool {
 	return slices.ContainsFunc(issues, func(i fault.Issue) bool { return i.Module == id })
 }
 
-// judgeDomain adds what is found about the selected modules of one domain.
+// judgeDomain adds the findings about the selected modules of one domain.
 func judgeDomain(v *Verdict, f Facts, domain string, selected []string) {
 	var modules []*catalog.Module
 	for _, id := range selected {
@@ -96,7 +96,7 @@ func judgeDomain(v *Verdict, f Facts, domain string, selected []string) {
 		hold(tokenMissing(domain))
 		return
 	}
-	tally := map[fault.Reason]int{} // modules per kind of trouble
+	tally := map[fault.Reason]int{} // modules per reason
 	severity := fault.Retry
 	for _, m := range modules {
 		issues, kind := judgeModule(v.Pool, f, m)
@@ -117,14 +117,14 @@ func judgeDomain(v *Verdict, f Facts, domain string, selected []string) {
 	} {
 		if tally[kind] == len(modules) && !contradicted(f, domain, kind) {
 			i := fault.NewIssue(kind, fmt.Sprintf(message, domain), "domain", domain)
-			i.Severity = severity // a domain that is down for a while is no worse than its modules
+			i.Severity = severity // a domain with a temporary failure is no worse than its modules
 			v.Issues = append(v.Issues, i)
 		}
 	}
 }
 
-// contradicted tells whether a module of the domain, of whichever pool, makes it untrue
-// that all probes of the domain failed, are out of date, or are lacking.
+// contradicted reports whether some module of the domain, of any pool, disproves an issue
+// that says that all probes of the domain failed, are stale, or are missing.
 func contradicted(f Facts, domain string, kind fault.Reason) bool {
 	return slices.ContainsFunc(f.Catalog.Modules, func(m catalog.Module) bool {
 		if m.Domain != domain || !m.SyncCapable {
@@ -141,8 +141,9 @@ func contradicted(f Facts, domain string, kind fault.Reason) bool {
 	})
 }
 
-// judgeModule is what the probe on record says, and the reason that the domain gets
-// when all its modules say the same. No issue above a warning means cleared.
+// judgeModule returns the issues of a module's stored probe, and the reason that the domain
+// gets when all its modules have the same one. A module without an issue above a warning is
+// cleared.
 func judgeModule(pool market.Pool, f Facts, m *catalog.Module) ([]fault.Issue, fault.Reason) {
 	p := ProbeOf(f, m)
 	stale := Stale(f, m)
@@ -150,7 +151,7 @@ func judgeModule(pool market.Pool, f Facts, m *catalog.Module) ([]fault.Issue, f
 	case p.Status == Untested:
 		return []fault.Issue{unproven(f, m, fault.NewIssue(fault.ModuleTestRequired,
 			fmt.Sprintf("%s has never been probed.", m.ID), "domain", m.Domain, "module", m.ID))}, fault.DomainTestRequired
-	case stale && changed(f, m, p): // what another token or configuration met says nothing of the one of now
+	case stale && changed(f, m, p): // a probe of another token or configuration says nothing about the current one
 		i := unproven(f, m, fault.NewIssue(fault.ModuleTestStale,
 			fmt.Sprintf("The token or the configuration has changed since the probe of %s.", m.ID),
 			"domain", m.Domain, "module", m.ID, "probe_time", p.At.UTC().Format(time.RFC3339)))
@@ -175,7 +176,7 @@ func judgeModule(pool market.Pool, f Facts, m *catalog.Module) ([]fault.Issue, f
 		issues = append(issues, fault.NewIssue(fault.ModuleTestFailed,
 			fmt.Sprintf("The probe of %s failed without a reason.", m.ID), "domain", m.Domain, "module", m.ID))
 	}
-	if p.Status == Pass { // a passed probe never holds back, whatever it remarked
+	if p.Status == Pass { // a passed probe never blocks, whatever its issues
 		for n := range issues {
 			issues[n].Severity = fault.Warning
 		}
@@ -184,8 +185,8 @@ func judgeModule(pool market.Pool, f Facts, m *catalog.Module) ([]fault.Issue, f
 	return issues, fault.DomainTestFailed
 }
 
-// unproven is an issue about a missing proof, which only holds back where policy
-// forbids to probe.
+// unproven is an issue about a missing or stale probe. It blocks only when the policy
+// forbids probing.
 func unproven(f Facts, m *catalog.Module, i fault.Issue) fault.Issue {
 	i.Domain, i.Module = m.Domain, m.ID
 	if f.Preflight != ReadinessOnly {
@@ -195,8 +196,8 @@ func unproven(f Facts, m *catalog.Module, i fault.Issue) fault.Issue {
 	return i
 }
 
-// PermissionRemedy names the one switch that lets a pool go on without a module
-// that the token may not call.
+// PermissionRemedy names the one setting that lets a pool run without a module that the
+// token may not call.
 func PermissionRemedy(pool market.Pool, module string) string {
 	if strings.HasPrefix(module, "etf.") && pool == market.Universe {
 		return "Upgrade the token at the provider, or disable ETFs: " + domainSwitch("etf", false)
@@ -220,7 +221,8 @@ func decide(v *Verdict, f Facts) {
 	}
 }
 
-// workerAway turns a verdict by what the worker told last into that of now.
+// workerAway adjusts a verdict that was made from the worker's last answer, because the
+// worker is unreachable now.
 func workerAway(v *Verdict, f Facts) {
 	known := "It has never been reached, so nothing else is known."
 	if f.Catalog != nil {
@@ -230,14 +232,14 @@ func workerAway(v *Verdict, f Facts) {
 		v.Issues, v.Decision = nil, Retry
 	}
 	why := fault.NewIssue(fault.WorkerUnreachable, fmt.Sprintf("The ingest-worker does not respond, so no run of %s can start. %s", v.Pool, known))
-	v.Issues = append([]fault.Issue{why}, v.Issues...) // first among those that may pass
+	v.Issues = append([]fault.Issue{why}, v.Issues...) // first among the issues that may pass
 	fault.SortIssues(v.Issues)
 	if v.Decision != Blocked {
 		v.Decision, v.RetryAt = Retry, f.Now.Add(retryAfterAway)
 	}
 }
 
-// anyRetriable reports a module that nothing but time holds back.
+// anyRetriable reports whether some blocked module needs nothing but time.
 func anyRetriable(v *Verdict) bool {
 	return slices.ContainsFunc(v.Blocked, func(id string) bool {
 		worst := fault.Severity(0)
@@ -250,7 +252,7 @@ func anyRetriable(v *Verdict) bool {
 	})
 }
 
-// retryTime is when the last of the passing troubles is expected to be over.
+// retryTime is the latest time at which a temporary issue is expected to be over.
 func retryTime(issues []fault.Issue, now time.Time) time.Time {
 	var at time.Time
 	for _, i := range issues {

@@ -10,15 +10,16 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/catalog"
 )
 
-// ConfigHash digests what a probe's answer depends on beside the token: provider,
-// where the token comes from, and the provider's host.
+// ConfigHash digests the configuration that a probe depends on, except the token: the
+// provider, the source of the token, and the provider's host.
 func ConfigHash(f Facts, m *catalog.Module) string {
 	parts := []string{m.ID, f.Domain(m.Domain).Provider, f.Tokens[m.Domain].Source, f.ProviderHost}
 	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
 	return hex.EncodeToString(sum[:8])
 }
 
-// ProbeOf is a module's last probe, untested or unsupported where there is none.
+// ProbeOf returns a module's last probe, or an untested or unsupported one if there is
+// none.
 func ProbeOf(f Facts, m *catalog.Module) Probe {
 	if !m.SyncCapable {
 		return Probe{Module: m.ID, Status: Unsupported}
@@ -29,19 +30,19 @@ func ProbeOf(f Facts, m *catalog.Module) Probe {
 	return Probe{Module: m.ID, Status: Untested}
 }
 
-// maxAhead is how far a probe may lie after now: the clocks of two processes differ by
-// that much.
+// maxAhead is how far in the future the time of a probe may be: the clocks of two processes
+// may differ by that much.
 const maxAhead = time.Minute
 
-// passTime is how long a pass of probes may take: a record that is reused at its start
-// still holds at its end.
+// passTime is the longest time that a preflight may take. A probe that is reused at its
+// start must still be fresh at its end.
 const passTime = 15 * time.Minute
 
-// marketClose is the hour in Shanghai from which a probe counts for an evening.
+// marketClose is the time in Shanghai from which a probe counts for an evening.
 const marketClose = 15
 
-// EveningOf is the beginning of the evening of a moment: the last close of the market,
-// 15:00 in Shanghai, on whatever day.
+// EveningOf is the start of the evening that t belongs to: the last 15:00 in Shanghai, on a
+// trading day or not.
 func EveningOf(t time.Time) time.Time {
 	d := market.DateOf(t)
 	at := d.At(marketClose, 0, market.Shanghai)
@@ -51,14 +52,14 @@ func EveningOf(t time.Time) time.Time {
 	return at
 }
 
-// Stale reports that a probe was made and says nothing any more: it is older than
-// MaxProbeAge, or configuration or token have changed since, or it is stamped after
-// now, when its age is not known.
+// Stale reports whether a probe exists but no longer counts: it is older than MaxProbeAge,
+// the configuration or the token has changed since, or its time is in the future, so that
+// its age is unknown.
 func Stale(f Facts, m *catalog.Module) bool {
 	return staleAt(f, m, f.Now)
 }
 
-// staleAt is Stale as it will be at a moment not before now.
+// staleAt is Stale at a later time.
 func staleAt(f Facts, m *catalog.Module, at time.Time) bool {
 	p := ProbeOf(f, m)
 	return (p.Status == Pass || p.Status == Fail) &&
@@ -69,8 +70,8 @@ func changed(f Facts, m *catalog.Module, p Probe) bool {
 	return p.ConfigHash != ConfigHash(f, m) || p.Fingerprint != f.Tokens[m.Domain].Fingerprint
 }
 
-// NeedsProbe reports whether a preflight under Facts.Preflight probes the module. A
-// passed probe from before since does not count; the zero time is no bound.
+// NeedsProbe reports whether a preflight probes the module under Facts.Preflight. A passed
+// probe from before since does not count; with the zero time every fresh one does.
 func NeedsProbe(f Facts, m *catalog.Module, since time.Time) bool {
 	switch {
 	case !m.SyncCapable, f.Preflight == ReadinessOnly:
@@ -82,8 +83,8 @@ func NeedsProbe(f Facts, m *catalog.Module, since time.Time) bool {
 	return p.Status != Pass || p.At.Before(since) || staleAt(f, m, f.Now.Add(passTime))
 }
 
-// NeedsProbeWithin reports whether the module has no passed probe of that age at
-// most that still holds.
+// NeedsProbeWithin reports whether the module has no valid passed probe that is at most
+// maxAge old.
 func NeedsProbeWithin(f Facts, m *catalog.Module, maxAge time.Duration) bool {
 	p := ProbeOf(f, m)
 	return m.SyncCapable && (p.Status != Pass || f.Now.Sub(p.At) > maxAge || staleAt(f, m, f.Now.Add(passTime)))

@@ -9,15 +9,15 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/catalog"
 )
 
-// DefaultProvider of every domain before anyone chose.
+// DefaultProvider of every domain until a user sets another one.
 const DefaultProvider = "tushare"
 
-// DefaultDomain is a domain's setting before anyone chose: stock and etf are on.
+// DefaultDomain is a domain's default setting: stock and etf are enabled.
 func DefaultDomain(id string) DomainSetting {
 	return DomainSetting{Domain: id, Enabled: id == "stock" || id == "etf", Provider: DefaultProvider}
 }
 
-// Domain is a domain's setting, or its default.
+// Domain returns a domain's setting, or its default.
 func (f Facts) Domain(id string) DomainSetting {
 	if s, ok := f.Domains[id]; ok {
 		return s
@@ -25,7 +25,7 @@ func (f Facts) Domain(id string) DomainSetting {
 	return DefaultDomain(id)
 }
 
-// Enabled reports a module's own switch, or its default.
+// Enabled reports whether the module itself is enabled, by its setting or its default.
 func (f Facts) Enabled(m *catalog.Module) bool {
 	if on, ok := f.Modules[m.ID]; ok {
 		return on
@@ -33,21 +33,20 @@ func (f Facts) Enabled(m *catalog.Module) bool {
 	return m.EnabledByDefault
 }
 
-// Selection is what configuration chooses for a pool.
+// Selection holds the modules that the settings select for a pool.
 type Selection struct {
-	// Modules in the catalog's order.
+	// Modules in the order of the catalog.
 	Modules []string
 	// Domains of those modules, in the order of their first module.
 	Domains []string
-	// Issues with what was asked for by name, or that nothing is chosen. All are
-	// blocking.
+	// Issues about requested modules, or about an empty selection. All of them block.
 	Issues []fault.Issue
 }
 
-// Select chooses the modules of a pool: enabled, of an enabled domain, built, and
-// held by the pool; targets chooses by the kinds of instruments on its list. A
-// domain without such a module is not chosen, which is not a fault. Modules asked for
-// by name that cannot be chosen are.
+// Select returns the modules of a pool: implemented, enabled, in an enabled domain, and
+// stored by the pool. For targets, only modules about the kinds of instruments on the list
+// are selected. A domain without such a module is left out without an issue. A requested
+// module that cannot be selected is an issue.
 func Select(pool market.Pool, f Facts) Selection {
 	var s Selection
 	if f.Catalog == nil {
@@ -75,7 +74,7 @@ func Select(pool market.Pool, f Facts) Selection {
 	return s
 }
 
-// usable reports whether the pool can hold the module and has instruments for it.
+// usable reports whether the pool stores the module and has instruments of its kind.
 func usable(pool market.Pool, f Facts, m *catalog.Module) bool {
 	if !m.SyncCapable || !slices.Contains(m.Pools, pool) {
 		return false
@@ -83,13 +82,13 @@ func usable(pool market.Pool, f Facts, m *catalog.Module) bool {
 	return pool != market.Targets || m.Kind == "" || f.Kinds[m.Kind]
 }
 
-// nothingAsked is a watch list without symbols, or without instruments of the kinds
-// that the modules asked for are about: there is nothing to do, and that is well.
+// nothingAsked reports whether the target list has no symbols, or none of the kinds that
+// the requested modules are about. Then there is nothing to do, which is not an error.
 func nothingAsked(pool market.Pool, f Facts) bool {
 	return pool == market.Targets && (len(f.Kinds) == 0 || len(f.Requested) > 0)
 }
 
-// refused says why modules asked for by name are not among the chosen.
+// refused returns why requested modules are not selected.
 func refused(pool market.Pool, f Facts, chosen []string) []fault.Issue {
 	var issues []fault.Issue
 	for _, id := range f.Requested {
@@ -105,7 +104,7 @@ func refused(pool market.Pool, f Facts, chosen []string) []fault.Issue {
 		case !slices.Contains(m.Pools, pool):
 			issues = append(issues, fault.NewIssue(fault.InvalidArgument,
 				fmt.Sprintf("The pool %s does not have the module %s.", pool, id), "field", "module_ids"))
-		case !usable(pool, f, m): // no instrument of its kind on the list: nothing to do for it
+		case !usable(pool, f, m): // no instrument of its kind is on the list, so there is nothing to do
 		case !f.Domain(m.Domain).Enabled || domainEmpty(pool, f, m.Domain):
 			issues = append(issues, domainOff(f, m.Domain, id))
 		default:
@@ -118,8 +117,8 @@ func refused(pool market.Pool, f Facts, chosen []string) []fault.Issue {
 	return issues
 }
 
-// noneEnabled explains an empty choice: once for the pool, and once for each
-// enabled domain that is empty because its modules are disabled.
+// noneEnabled explains an empty selection: once for the pool, and once for each enabled
+// domain whose modules are all disabled.
 func noneEnabled(pool market.Pool, f Facts) []fault.Issue {
 	issues := []fault.Issue{fault.NewIssue(fault.NoSyncModuleSelected,
 		fmt.Sprintf("No module of the pool %s is enabled.", pool), "pool", string(pool))}
@@ -171,8 +170,8 @@ func moduleSwitch(module string, on bool) string {
 	return fmt.Sprintf("curl -X PATCH localhost:7780/v1/modules/%s -d '{\"enabled\":%t}'", module, on)
 }
 
-// Narrow keeps of the modules asked for those that the pool can hold, and those
-// that nobody can, so that its verdict names them. Empty when all belong to other
+// Narrow returns the requested modules that the pool stores, and those that no pool stores,
+// so that the pool's verdict names them. Empty when all requested modules belong to other
 // pools.
 func Narrow(pool market.Pool, c *catalog.Catalog, requested []string) []string {
 	var kept []string

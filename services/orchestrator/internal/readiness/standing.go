@@ -8,21 +8,22 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// Standing is how a finding of an earlier check stands by the probes of now.
+// Standing compares the issue of an earlier check with newer probes.
 type Standing int
 
 // The standings.
 const (
-	// Holds: nothing newer says anything else.
+	// Holds: no newer probe contradicts the issue.
 	Holds Standing = iota
-	// Changed: the token or the configuration is another one, and was not checked yet.
+	// Changed: the token or the configuration has changed since and has not been checked yet.
 	Changed
 	// Passed: newer probes passed.
 	Passed
 )
 
-// StandingOf is how a reason that kept a run of a pool from data stands now. modules are
-// those that it concerned, none meaning all that are selected; since is when it was found.
+// StandingOf returns whether the reason that stopped an earlier run of a pool still
+// applies. modules are those that the reason was about, or all selected ones if empty;
+// since is the time of the issue.
 func StandingOf(pool market.Pool, f Facts, reason fault.Reason, modules []string, since time.Time) Standing {
 	if !probed(reason) || f.Away || f.Catalog == nil {
 		return Holds
@@ -37,7 +38,7 @@ func StandingOf(pool market.Pool, f Facts, reason fault.Reason, modules []string
 		switch {
 		case m == nil || slices.Contains(v.Blocked, id):
 			return Holds
-		case !slices.Contains(v.Cleared, id): // it is disabled by now
+		case !slices.Contains(v.Cleared, id): // disabled since then
 			continue
 		}
 		p := ProbeOf(f, m)
@@ -54,7 +55,7 @@ func StandingOf(pool market.Pool, f Facts, reason fault.Reason, modules []string
 	return Passed
 }
 
-// probed reports whether probes, or the settings and tokens that they go by, answer a reason.
+// probed reports whether probes, settings or tokens decide about a reason.
 func probed(r fault.Reason) bool {
 	switch r {
 	case fault.TokenMissing, fault.TokenInvalid, fault.PermissionDenied, fault.ProviderRefused,

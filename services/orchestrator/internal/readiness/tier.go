@@ -2,15 +2,17 @@ package readiness
 
 import "github.com/afterbell/afterbell/services/internal/fault"
 
-// Tier is what probes with a token have shown of the points that it has.
+// Tier is what probes with a token show about its points.
 type Tier struct {
-	// Min are the points of the dearest module that it may call; 0 where nothing is known.
+	// Min is the number of points that the most expensive permitted module needs; 0 when
+	// unknown.
 	Min int
-	// Below are the points of the cheapest module that was denied to it; 0 where none was.
+	// Below is the number of points that the cheapest denied module needs; 0 when none was
+	// denied.
 	Below int
 }
 
-// TierOf gathers what the probes on record tell of the token with a fingerprint.
+// TierOf derives the tier of a token from the stored probes with its fingerprint.
 func TierOf(f Facts, fingerprint string) (t Tier) {
 	if f.Catalog == nil || fingerprint == "" {
 		return t

@@ -8,42 +8,44 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
-// Coming is what happens next with a pool. Every explanation ends with it.
+// Coming is the forecast for a pool: what will fetch it next. Every explanation ends with
+// it.
 type Coming struct {
-	// Pool it is about.
+	// Pool of the forecast.
 	Pool market.Pool
-	// Now is the moment.
+	// Now is the current time.
 	Now time.Time
 	// PauseState of the pool.
 	PauseState PauseState
-	// Current is the run of the pool that has left the queue and has not ended, or nil.
+	// Current is the pool's run that has left the queue and not ended, or nil.
 	Current *Run
-	// Queued is the run in the queue that starts first, or nil.
+	// Queued is the queued run that starts first, or nil.
 	Queued *Run
-	// Slot is the next slot of the pool that fires, or nil.
+	// Slot is the next slot of the pool that will fire, or nil.
 	Slot *slot.Slot
-	// Schedule in force.
+	// Schedule as stored.
 	Schedule slot.Schedule
-	// Off is whether this process does not run the schedule.
+	// Off is true when this process does not run the schedule.
 	Off bool
-	// Meets is how the next run ends if nobody mends what stopped the last one: Blocked
-	// or Failed. Empty if nothing needs to be mended.
+	// Meets is how the next run will end if nobody fixes what stopped the last one: Blocked or
+	// Failed. Empty if there is nothing to fix.
 	Meets Outcome
 }
 
-// Commands that let the schedule go on.
+// Commands that make the schedule fire again.
 const (
 	// ResumeSchedule resumes a paused schedule.
 	ResumeSchedule = `curl -X POST localhost:7780/v1/schedule:resume -d '{"catch_up":"CATCH_UP_LAST"}'`
 	// EnableSchedule enables a disabled schedule.
 	EnableSchedule = `curl -X PATCH localhost:7780/v1/schedule -d '{"enabled":true}'`
-	// SchedulePools lets the schedule run both pools.
+	// SchedulePools makes the schedule run both pools.
 	SchedulePools = `curl -X PATCH localhost:7780/v1/schedule -d '{"pools":["POOL_TARGETS","POOL_UNIVERSE"]}'`
 	// ShowSchedule shows the schedule.
 	ShowSchedule = "curl localhost:7780/v1/schedule"
 )
 
-// At is when the pool is fetched next. Zero if that is now, or nothing is to come.
+// At is the time at which the pool is fetched next. Zero if it is being fetched now, or
+// nothing is scheduled.
 func (c Coming) At() time.Time {
 	switch {
 	case c.PauseState.Paused:
@@ -58,9 +60,9 @@ func (c Coming) At() time.Time {
 // waits reports whether a queued run waits for its time.
 func (c Coming) waits() bool { return c.Queued != nil && c.Queued.NotBefore.After(c.Now) }
 
-// Explain says when the pool is fetched next, in Shanghai time, or that nothing fetches
-// it and what to type. key is what matters in the English: a text that has it has said as
-// much.
+// Explain says when the pool is fetched next, in Shanghai time, or that nothing fetches it
+// and what to type. key is the essential part of the English text: a text that contains it
+// needs no such sentence.
 func (c Coming) Explain(zone *time.Location) (text bilingual.Text, key string) {
 	pool := bilingual.Pool(c.Pool)
 	if c.PauseState.Paused {
@@ -88,7 +90,8 @@ func (c Coming) Explain(zone *time.Location) (text bilingual.Text, key string) {
 	return bilingual.Say("Otherwise the slot of %s tries again at %s, and meets the same error.", "否则 %s 的时段于 %s再试，并遇到同样的错误。", c.Slot.Date, at), at.En
 }
 
-// Command is what lets the pool be fetched again. Empty if something is to come.
+// Command is the command after which the pool is fetched again. Empty if something is
+// scheduled.
 func (c Coming) Command() string {
 	switch {
 	case c.PauseState.Paused:
@@ -100,7 +103,7 @@ func (c Coming) Command() string {
 	return command
 }
 
-// why is the reason why no slot is to come, and what to type.
+// why says why no slot will fire, and what to type.
 func (c Coming) why() (why bilingual.Text, command string) {
 	why, command = bilingual.Text{En: "no trading day is known within one year", Zh: "一年之内没有已知的交易日"}, Again(c.Pool, Request{})
 	switch {
@@ -118,8 +121,8 @@ func (c Coming) why() (why bilingual.Text, command string) {
 	return why, command
 }
 
-// nothing says that no slot is to come, why, and what to type. after is whether a run
-// comes before.
+// nothing says that no slot will fire, why, and what to type. after is true if a run comes
+// before.
 func (c Coming) nothing(after bool) bilingual.Text {
 	why, command := c.why()
 	if after {

@@ -12,19 +12,19 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
-// ClockSlack is how far a stamp may lie after now; one further ahead was written while the
-// clock was wrong.
+// ClockSlack is how far in the future a timestamp may be. One further ahead was written
+// while the clock was wrong.
 const ClockSlack = time.Minute
 
-// Covers reports whether a run that is queued or in progress answers a request for
-// the same pool, so that no other need be queued: its dates and modules include
-// those wanted, it starts by now, and where the newest data is wanted, it did not
-// start before the last of it was due.
+// Covers reports whether a run that is queued or in progress also does what a request for
+// the same pool asks for, so that no other run need be queued: it includes the dates and
+// modules of the request, it may start by now, and if the request wants the newest data,
+// the run did not start before the last dataset was due.
 func Covers(existing Run, want Request, now, lastDue time.Time) bool {
 	switch existing.State {
 	case Queued:
 		if existing.NotBefore.After(now) {
-			return false // a follow-up that waits for its hour
+			return false // a follow-up that waits for its time
 		}
 	case Checking, Running, Paused:
 		// It planned when it started, or will plan later.
@@ -42,13 +42,14 @@ func Covers(existing Run, want Request, now, lastDue time.Time) bool {
 		return false
 	}
 	if noDate(have.Start) && !noDate(want.Start) {
-		return false // from the first gap in the window: older dates may be wanted
+		return false // from the first gap in the window: the request may want older dates
 	}
 	return noDate(have.End) || !noDate(want.End) && want.End <= have.End
 }
 
-// Uncovers reports whether a run covers a slot no more, because a user stopped it. One
-// that was the run of a later slot still answers: that evening was called off with it.
+// Uncovers reports whether a run no longer covers a slot because a user stopped it. If the
+// run belongs to a later slot, the slot stays covered: the user cancelled that evening,
+// too.
 func Uncovers(r Run, v slot.Slot) bool {
 	stopped := r.Outcome == Cancelled || r.Outcome == Failed && slices.ContainsFunc(r.Issues, func(i fault.Issue) bool {
 		return i.Reason == fault.Interrupted && i.Meta["state"] == string(Cancelling)
@@ -56,8 +57,8 @@ func Uncovers(r Run, v slot.Slot) bool {
 	return stopped && r.SlotID < v.ID // both of one pool, so by their dates
 }
 
-// LastDue is the last moment up to now at which a dataset was due, by the hours
-// of the catalog, or by 17:00, 18:00 and 19:00 in Shanghai when it names none.
+// LastDue is the latest time up to now at which a dataset was due, by the catalog, or at
+// 17:00, 18:00 or 19:00 in Shanghai if the catalog has none.
 func LastDue(c catalog.Catalog, now time.Time) time.Time {
 	var last time.Time
 	for _, clock := range dueHours(c, nil) {
@@ -71,9 +72,8 @@ func LastDue(c catalog.Catalog, now time.Time) time.Time {
 	return last
 }
 
-// DueLater is the first moment after since at which a dataset of the modules is due
-// on the day of since, where the exchange is open on it. Zero when there is none, or
-// when the day was over by now.
+// DueLater is the first time after since at which a dataset of the modules is due on the
+// same trading day. Zero when there is none, or when that day was over by now.
 func DueLater(c catalog.Catalog, modules []string, cal slot.Calendar, since, now time.Time) time.Time {
 	day := market.DateOf(since)
 	if !cal.IsOpen(day) || market.DateOf(now) != day || len(modules) == 0 {
@@ -81,14 +81,14 @@ func DueLater(c catalog.Catalog, modules []string, cal slot.Calendar, since, now
 	}
 	for _, clock := range dueHours(c, modules) {
 		if at := clock.On(day, market.Shanghai); at.After(since) {
-			return latest(at, now.Add(time.Second)) // it came due while the run was under way
+			return latest(at, now.Add(time.Second)) // it became due while the run was in progress
 		}
 	}
 	return time.Time{}
 }
 
-// DueOn is when the last dataset of the modules is due on a day, by the hours of the
-// catalog; nil means all modules.
+// DueOn is the time at which the last dataset of the modules is due on a day; nil means all
+// modules.
 func DueOn(c catalog.Catalog, modules []string, d market.Date) time.Time {
 	hours := dueHours(c, modules)
 	if len(hours) == 0 {
@@ -97,8 +97,8 @@ func DueOn(c catalog.Catalog, modules []string, d market.Date) time.Time {
 	return hours[len(hours)-1].On(d, market.Shanghai)
 }
 
-// Early warns that a slot comes before datasets of its trade day are due. ok is false
-// when all are due by then.
+// Early returns a warning if a slot is before datasets of its trading day are due. ok is
+// false if all are due by then.
 func Early(c catalog.Catalog, modules []string, trade market.Date, due time.Time, runAt string) (issue fault.Issue, ok bool) {
 	var names []string
 	var last slot.Clock
@@ -124,8 +124,8 @@ func Early(c catalog.Catalog, modules []string, trade market.Date, due time.Time
 		"dataset", strings.Join(names, ","), "run_at", runAt, "due_time", last.String()), true
 }
 
-// dueHours are the hours at which datasets of the modules are due, ascending; nil
-// means all modules, with usual hours where the catalog names none.
+// dueHours are the times of day at which datasets of the modules are due, ascending; nil
+// means all modules. If the catalog has none, they are the usual ones.
 func dueHours(c catalog.Catalog, modules []string) []slot.Clock {
 	var hours []slot.Clock
 	for _, m := range c.Modules {
@@ -145,6 +145,6 @@ func dueHours(c catalog.Catalog, modules []string) []slot.Clock {
 	return slices.Compact(hours)
 }
 
-// noDate takes the zero Date, 1970-01-01, for absent as well: it is that of a
-// request which nobody filled.
+// noDate treats the zero Date, 1970-01-01, as absent, too: it is the date of a request in
+// which the field was not set.
 func noDate(d market.Date) bool { return d <= 0 }

@@ -13,39 +13,39 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
-// History is what the explanation of a run is made from. Only Run is needed.
+// History is the input of an explanation of a run. Only Run is required.
 type History struct {
 	// Run to explain.
 	Run Run
-	// Slot it answers, or nil.
+	// Slot that the run is for, or nil.
 	Slot *slot.Slot
 	// Events of the run in order; those of single partitions are not needed.
 	Events []Event
 	// Partitions of the run.
 	Partitions []Partition
-	// Ahead are the runs of its pool that start before it while it is queued.
+	// Ahead are the queued runs of its pool that start before it.
 	Ahead []Run
-	// First is the targets run of its trigger that a queued universe run waits for,
-	// or nil.
+	// First is the targets run of the same trigger that a queued universe run waits for, or
+	// nil.
 	First *Run
 	// PauseState of its pool.
 	PauseState PauseState
 	// FollowUps of the run, oldest first.
 	FollowUps []Run
-	// Next is the queued follow-up of its pool that starts first, whichever run it
-	// follows; nil when none is queued.
+	// Next is the queued follow-up of its pool that starts first, of any run; nil when none is
+	// queued.
 	Next *Run
-	// Later is a run of its pool that started after it ended, asked for as much, and did
-	// not meet its worst issue; nil when there is none.
+	// Later is a run of its pool that started after it ended, covered at least the same
+	// request, and did not have its worst issue; nil when there is none.
 	Later *Run
-	// Check is how its worst issue stands by the probes of now.
+	// Check compares its worst issue with newer probes.
 	Check readiness.Standing
-	// Zone to tell times in. Nil means Shanghai.
+	// Zone in which times are shown. Nil means Shanghai.
 	Zone *time.Location
 }
 
-// Explain tells the whole chain of a run in order, one sentence each, and ends
-// with the next command to type.
+// Explain returns what happened to a run in order, one sentence each, and ends with the
+// next command to type.
 func Explain(s History) (sentences []bilingual.Text, next string) {
 	zone := slot.ZoneOr(s.Zone)
 	say := func(en, zh string, args ...any) { sentences = append(sentences, bilingual.Say(en, zh, args...)) }
@@ -121,7 +121,7 @@ func Explain(s History) (sentences []bilingual.Text, next string) {
 	return append(sentences, end...), next
 }
 
-// explainQueued tells what a run waits for.
+// explainQueued explains what a queued run waits for.
 func explainQueued(s History, when func(time.Time) string, ask func(time.Time) bilingual.Text) (said []bilingual.Text, next string) {
 	r := s.Run
 	say := func(en, zh string, args ...any) { said = append(said, bilingual.Say(en, zh, args...)) }
@@ -158,7 +158,7 @@ func explainEnd(s History, when func(time.Time) string, ask func(time.Time) bili
 	}
 	for _, i := range r.Issues {
 		text := bilingual.Say("%s: %s", "%s：%s", i.Reason, bilingual.Issue(i).Sentence())
-		if !slices.Contains(said, text) { // six modules that one token keeps back are one sentence
+		if !slices.Contains(said, text) { // one sentence for all modules that the same token blocks
 			said = append(said, text)
 		}
 	}
@@ -210,7 +210,7 @@ func explainEnd(s History, when func(time.Time) string, ask func(time.Time) bili
 	return said, nextAfter(s, worst, bad)
 }
 
-// nextAfter is the command to type about a run that finished.
+// nextAfter is the command to type after a finished run.
 func nextAfter(s History, worst fault.Issue, bad bool) string {
 	r, command := s.Run, ""
 	if bad {
@@ -228,7 +228,7 @@ func nextAfter(s History, worst fault.Issue, bad bool) string {
 		switch last := s.FollowUps[n-1]; {
 		case last.State == Finished:
 			return "curl localhost:7780/v1/runs/" + last.ID
-		case last.State == Queued && command != "": // it ends alike unless a person helps
+		case last.State == Queued && command != "": // it fails again until a user acts
 			return command
 		default:
 			return watch(last.ID)
@@ -252,8 +252,8 @@ func nextAfter(s History, worst fault.Issue, bad bool) string {
 // preflightNow is the command that checks token and modules.
 const preflightNow = "curl -N -X POST localhost:7780/v1/preflights:run -d '{}'"
 
-// Outlives reports whether a run that ended tells more than an earlier one that met an
-// issue: it started later, asked for as much, and did not meet the issue.
+// Outlives reports whether a finished run makes an earlier run's issue obsolete: it started
+// later, covered at least the same request, and did not have the issue.
 func Outlives(later, earlier Run, met fault.Issue) bool {
 	switch later.Outcome {
 	case Succeeded, Unchanged, Partial:
@@ -270,7 +270,7 @@ func Outlives(later, earlier Run, met fault.Issue) bool {
 	return !slices.ContainsFunc(later.Issues, func(i fault.Issue) bool { return i.Reason == met.Reason && i.Severity > fault.Warning })
 }
 
-// Again is the command that asks for what a request of a pool asked for.
+// Again is the command that repeats a request for a pool.
 func Again(pool market.Pool, q Request) string {
 	body := fmt.Sprintf(`"pools":["POOL_%s"]`, strings.ToUpper(string(pool)))
 	if q.Start > 0 {
@@ -340,7 +340,7 @@ func (r Run) end() bilingual.Text {
 	return text
 }
 
-// words is what is checked at a stage.
+// words names the check of a stage.
 func (s Stage) words() bilingual.Text {
 	switch s {
 	case StageToken:
@@ -353,7 +353,7 @@ func (s Stage) words() bilingual.Text {
 	return bilingual.Text{En: "the check of the ingest-worker", Zh: "采集器的检查"}
 }
 
-// partitionsSay has a sentence for each dataset that is not complete.
+// partitionsSay returns a sentence for each dataset that is not complete.
 func partitionsSay(r Run, partitions []Partition) (sentences []bilingual.Text) {
 	type tally struct {
 		states map[PartitionState]int
@@ -421,7 +421,7 @@ func upTo(p *Planned) bilingual.Text {
 	return bilingual.Say(", up to %s", "，至 %s", p.LastTradeDate)
 }
 
-// because puts a note in brackets, without the full stop that one of this service has.
+// because puts a note in parentheses. The full stop of a generated note is dropped.
 func because(note string) bilingual.Text {
 	if note == "" {
 		return bilingual.Text{}
@@ -448,8 +448,8 @@ func ids(runs []Run) bilingual.Text {
 	return bilingual.Text{En: strings.Join(bilingual.In(names, false), ", "), Zh: strings.Join(bilingual.In(names, true), "、")}
 }
 
-// states are how a run's state reads in Chinese, outcomes how it ended, and
-// partitionStates the state of a partition.
+// states are the Chinese names of a run's states, outcomes those of its outcomes, and
+// partitionStates those of a partition's states.
 var (
 	states = map[State]string{
 		Queued: "排队中", Checking: "检查中", Running: "进行中", Paused: "已暂停", Cancelling: "正在取消", Finished: "已结束",
@@ -463,14 +463,14 @@ var (
 	}
 )
 
-// ended names an outcome as people read it; English has the name of the API.
+// ended names an outcome for readers; in English it is the name in the API.
 func ended(o Outcome) bilingual.Text {
 	return bilingual.Text{En: strings.ToUpper(string(o)), Zh: outcomes[o]}
 }
 
 func inState(s State) bilingual.Text { return bilingual.Text{En: string(s), Zh: states[s]} }
 
-// What is counted, in the singular, with the words that Chinese puts behind a number.
+// What is counted, in the singular, with the Chinese measure word.
 var (
 	partition      = bilingual.Text{En: "partition", Zh: "个分区"}
 	otherPartition = bilingual.Text{En: "other partition", Zh: "个其他分区"}

@@ -12,29 +12,29 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
-// PublishInterval is the pause between two attempts at data of the newest day that
-// the provider has not published or completed, until the deadline.
+// PublishInterval is the pause between two attempts, until the deadline, to fetch data of
+// the newest day that the provider has not published or completed.
 const PublishInterval = 15 * time.Minute
 
-// beforeOpen is when data that is missing is asked for once more on every morning, open
-// days included: it is held before the market opens.
+// beforeOpen is a time before the market opens at which missing data is fetched again every
+// day.
 const beforeOpen = slot.Clock(8*60 + 15)
 
-// Times of day in Shanghai at which data that is missing is asked for after the
-// deadline: often in the first two days, then more rarely.
+// Times of day in Shanghai at which missing data is fetched again after the deadline: often
+// on the first two days, then less often.
 var (
 	firstDays = clocks(7*60+30, beforeOpen, 10*60, 12*60, 14*60, 16*60, 18*60, 20*60, 22*60)
 	laterDays = clocks(beforeOpen, 12*60, 16*60, 20*60)
 )
 
 const (
-	// oftenDays is for how many days after its own a day is asked for often.
+	// oftenDays is the number of days after a trade date on which firstDays applies to it.
 	oftenDays = 2
-	// chaseDays is how many open days back a gap is asked for between two evenings.
-	// Older ones wait for the evening's run.
+	// chaseDays is the number of trading days before the newest one whose gaps are fetched
+	// between two evenings. Older gaps wait for the evening's run.
 	chaseDays = 5
-	// maxQuotaFollowUps bounds the follow-ups in a row that wait for a quota and get
-	// nothing out of it.
+	// maxQuotaFollowUps is the largest number of consecutive follow-ups that wait for a quota
+	// and fetch nothing.
 	maxQuotaFollowUps = 3
 )
 
@@ -43,49 +43,48 @@ func clocks(minutes ...slot.Clock) []slot.Clock { return minutes }
 // pauses before the attempts after transient failures; the last one repeats.
 var pauses = []time.Duration{time.Minute, 2 * time.Minute, 4 * time.Minute, 8 * time.Minute, 15 * time.Minute, 30 * time.Minute}
 
-// quotaPauses are the shortest pauses before the attempts at a spent quota.
+// quotaPauses are the shortest pauses before the attempts after a quota was used up.
 var quotaPauses = []time.Duration{0, 2 * time.Hour, 4 * time.Hour}
 
-// Next is the follow-up that a finished run calls for.
+// Next is the follow-up of a finished run.
 type Next struct {
 	// At is when it may start.
 	At time.Time
 	// Attempt is Run.Attempt of the follow-up.
 	Attempt int
-	// Reason that calls for it, and Note that says so.
+	// Reason for the follow-up.
 	Reason fault.Reason
-	// Note is a sentence for the follow-up.
+	// Note says why, in a sentence.
 	Note string
 }
 
-// Surroundings is what a follow-up depends on beside the run itself.
+// Surroundings are the inputs of FollowUp other than the run.
 type Surroundings struct {
-	// Settings in force.
+	// Settings as stored.
 	Settings settings.Settings
-	// Zone of the schedule, in which the deadline is a time of day.
+	// Zone of the schedule. The deadline is a time of day in it.
 	Zone *time.Location
 	// Calendar of the exchange.
 	Calendar slot.Calendar
-	// DueLater is when the next dataset of the run's pool is due that was not due
-	// when it started, on the day of its own slot. Zero when none does.
+	// DueLater is when the next dataset of the run's pool is due that was not due when the run
+	// started, on the trading day of its slot. Zero when there is none.
 	DueLater time.Time
-	// Now is the moment.
+	// Now is the current time.
 	Now time.Time
 }
 
-// FollowUp decides whether and when a finished run is followed by another. The
-// class of each reason decides: what a user must change is never tried again;
-// a transient failure is, up to settings.MaxFollowUps times in a row after growing
-// pauses; a spent quota when it opens, three times in a row at most; an interruption
-// at once.
+// FollowUp decides whether and when a follow-up of a finished run starts. The classes of
+// its reasons decide. Permanent: never, because a user must act. Transient: after growing
+// pauses, at most settings.MaxFollowUps times in a row. Quota: when the quota is available
+// again, at most three times in a row without progress. Interrupted: at once.
 //
-// Data of the newest day that is not published or not complete is asked for every 15
-// minutes until the deadline. After it, and for gaps of the few days before, it is
-// asked for at fixed times of day in Shanghai, on closed days as well, until the data
-// of the next open day is due and the evening's run plans it. So is what a
-// transient failure or a quota kept back when its attempts are used up.
+// Later: data of the newest day that is not published or not complete is fetched every 15
+// minutes until the deadline. After it, this data and the gaps of the few days before are
+// fetched at fixed times of day in Shanghai, on closed days, too, until the data of the
+// next trading day is due and the evening's run plans them. The same times apply to data
+// that is still missing when the transient or quota attempts are used up.
 //
-// A run of a slot that came before a dataset was due is followed when it is due.
+// If the slot of the run was before a dataset was due, a follow-up starts when it is due.
 func FollowUp(r Run, partitions []Partition, s Surroundings) (Next, bool) {
 	now := s.Now
 	var best Next
@@ -145,10 +144,10 @@ func FollowUp(r Run, partitions []Partition, s Surroundings) (Next, bool) {
 	return best, !best.At.IsZero()
 }
 
-// Follow builds the run of a follow-up. Its ID is for the ledger to give.
+// Follow builds the run of a follow-up. The ledger assigns its ID.
 func (n Next) Follow(r Run, now time.Time) Run {
 	if n.Reason == fault.NotPublished || n.Reason == fault.RunAtEarly {
-		r.Request.Refetch = false // what came is not fetched again with what is still to come
+		r.Request.Refetch = false // the follow-up fetches only what is still missing
 	}
 	return Run{
 		Pool: r.Pool, Mode: r.Mode, Source: SourceAuto, SlotID: r.SlotID, Follows: r.ID, Attempt: n.Attempt,
@@ -156,9 +155,9 @@ func (n Next) Follow(r Run, now time.Time) Run {
 	}
 }
 
-// Superseded are the queued follow-ups that a follow-up makes needless: those that do
-// no more and not earlier. serves is one that makes f needless itself, because it
-// does all of it and not later.
+// Superseded returns the queued follow-ups that f makes unnecessary: they do no more than f
+// and start no earlier. serves is a queued follow-up that makes f unnecessary: it does all
+// that f does and starts no later.
 func Superseded(queued []Run, f Run) (needless []Run, serves *Run) {
 	at := latest(f.NotBefore, f.CreatedAt)
 	for i := range queued {
@@ -187,8 +186,8 @@ func Superseded(queued []Run, f Run) (needless []Run, serves *Run) {
 	return needless, nil
 }
 
-// calls gathers what a run and its partitions call for: the last issue by reason,
-// and the classes among them.
+// calls collects the last issue of each reason from a run and its partitions, and the
+// classes of all reasons.
 func (r Run) calls(partitions []Partition) (map[fault.Reason]fault.Issue, map[fault.Class]bool) {
 	issues, found := map[fault.Reason]fault.Issue{}, map[fault.Class]bool{}
 	add := func(i fault.Issue) {
@@ -223,7 +222,7 @@ func worstOf(issues map[fault.Reason]fault.Issue, c fault.Class) (worst fault.Is
 		if i.Reason.Class() != c {
 			continue
 		}
-		// By reason among equals, so that the same facts give the same sentence.
+		// By reason among equals, so that equal inputs give the same sentence.
 		if worst.Reason == "" || i.RetryAt.After(worst.RetryAt) || i.RetryAt.Equal(worst.RetryAt) && i.Reason < worst.Reason {
 			worst = i
 		}
@@ -231,13 +230,13 @@ func worstOf(issues map[fault.Reason]fault.Issue, c fault.Class) (worst fault.Is
 	return worst
 }
 
-// progressed reports a partition of data that came, so that waiting for the quota
-// does get on.
+// progressed reports whether some data partition was completed, so that waiting for the
+// quota is worthwhile.
 func progressed(partitions []Partition) bool {
 	return slices.ContainsFunc(partitions, func(p Partition) bool { return !p.Reference && p.State == PartitionCompleted })
 }
 
-// lacks reports data that did not come, or that was not even planned.
+// lacks reports whether data is missing or was not even planned.
 func (r Run) lacks(partitions []Partition) bool {
 	data := 0
 	for i := range partitions {
@@ -250,9 +249,9 @@ func (r Run) lacks(partitions []Partition) bool {
 	return data == 0 && noDate(r.AsOf)
 }
 
-// publish is when data is fetched again that is still to come. blockedLater says
-// that the run has an issue of that class, which need not be of a partition; usedUp is
-// the reason whose attempts are used up, or empty.
+// publish returns the follow-up for data that the provider has yet to publish or complete.
+// blockedLater is true if the run has an issue of the class Later, of a partition or not;
+// usedUp is the reason whose attempts are used up, or empty.
 func (r Run) publish(partitions []Partition, s Surroundings, blockedLater bool, usedUp fault.Reason) (Next, bool) {
 	newest := r.AsOf
 	for i := range partitions {
@@ -306,20 +305,19 @@ func (r Run) publish(partitions []Partition, s Surroundings, blockedLater bool, 
 // lastDue is market.LastDue as a time of day in Shanghai.
 const lastDue = slot.Clock(market.LastDue / time.Minute)
 
-// LastHour is when the last dataset of a trade date is due at the provider. Where the
-// catalog is at hand, DueOn tells it of the modules that are enabled.
+// LastHour is when the last dataset of a trade date is due. DueOn is the same for the
+// enabled modules, if the catalog is known.
 func LastHour(d market.Date) time.Time { return lastDue.On(d, market.Shanghai) }
 
-// askAt is when data is fetched again: that of the newest day every 15 minutes until
-// its deadline, then all at fixed times of day until the data of the next open day is
-// due. Zero after that. gap is the newest day of which data is missing.
+// askAt is when missing data is fetched again: data of the newest day every 15 minutes
+// until its deadline, then all data at fixed times of day until the data of the next
+// trading day is due. Zero after that. gap is the newest day with missing data.
 func askAt(newest, gap market.Date, waiting bool, s Surroundings) time.Time {
 	clock, err := slot.ParseClock(s.Settings.FollowUpDeadline)
 	if err != nil {
 		return time.Time{}
 	}
-	// The first deadline after the last dataset is due is the one of this date, whatever
-	// the zone.
+	// The deadline is the first one after the last dataset is due, in any zone.
 	deadline := clock.NextAfter(LastHour(newest), slot.ZoneOr(s.Zone))
 	if at := s.Now.Add(PublishInterval); waiting && !at.After(deadline) {
 		return at
@@ -342,7 +340,7 @@ func askAt(newest, gap market.Date, waiting bool, s Surroundings) time.Time {
 	}
 }
 
-// lastOpen is the newest open day whose evening has come.
+// lastOpen is the newest trading day whose data was due by now.
 func lastOpen(c slot.Calendar, now time.Time) market.Date {
 	d := market.DateOf(now)
 	if now.Before(LastHour(d)) {
@@ -351,9 +349,9 @@ func lastOpen(c slot.Calendar, now time.Time) market.Date {
 	return OpenBefore(c, d+1, 1)
 }
 
-// OpenBefore is the n-th open day before d.
+// OpenBefore is the n-th trading day before d.
 func OpenBefore(c slot.Calendar, d market.Date, n int) market.Date {
-	const lookDays = 60 // the longest close is some twelve days
+	const lookDays = 60 // the longest close is about twelve days
 	for last := d - lookDays; d > last; {
 		if d--; c.IsOpen(d) {
 			if n--; n == 0 {

@@ -7,11 +7,11 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// OutcomeOf is how a run that planned these partitions ends, when nobody cancelled
-// or interrupted it. A run that waits for the provider to publish or complete is
-// PARTIAL, never SUCCEEDED, and never FAILED: nothing went wrong. A re-check of an old
-// date takes nothing from the evening's own data: it counts only where it is complete
-// and nothing else was planned.
+// OutcomeOf is the outcome of a run with these partitions if nobody cancelled or
+// interrupted it. A run with data that the provider has yet to publish or complete is
+// PARTIAL, never SUCCEEDED and never FAILED, because nothing went wrong. The re-check of an
+// old date does not make an evening worse: it counts only if it is complete and nothing
+// else was planned.
 func OutcomeOf(partitions []Partition, blockedModules []string) Outcome {
 	settled, counted, rechecked, later := 0, 0, false, false
 	for i := range partitions {
@@ -41,9 +41,9 @@ func OutcomeOf(partitions []Partition, blockedModules []string) Outcome {
 	return Partial
 }
 
-// IssuesOf gathers what kept partitions from being complete into one issue per
-// reason and dataset, worst first, so that thousands of partitions that failed
-// alike read as one sentence each.
+// IssuesOf merges the issues of incomplete partitions into one issue per reason and
+// dataset, worst first, so that thousands of partitions with the same failure become one
+// sentence.
 func IssuesOf(partitions []Partition) []fault.Issue {
 	type key struct {
 		reason  fault.Reason
@@ -56,10 +56,10 @@ func IssuesOf(partitions []Partition) []fault.Issue {
 		p := &partitions[i]
 		for _, issue := range p.Issues {
 			if p.State == PartitionCompleted && issue.Severity > fault.Warning {
-				continue // overcome by a later attempt
+				continue // a later attempt succeeded
 			}
 			if p.Recheck && issue.Severity > fault.Warning {
-				issue.Severity = fault.Warning // what is held stays, and it has another turn
+				issue.Severity = fault.Warning // the stored rows stay, and it is checked again later
 			}
 			k := key{issue.Reason, p.Dataset}
 			if groups[k] == nil {
@@ -87,7 +87,8 @@ func IssuesOf(partitions []Partition) []fault.Issue {
 	return issues
 }
 
-// ReasonOf is why a partition with a verdict is not complete. Empty for any other verdict.
+// ReasonOf is the reason for a verdict of an incomplete partition. Empty for any other
+// verdict.
 func ReasonOf(v market.Verdict) fault.Reason {
 	switch v {
 	case market.VerdictNotPublished:
@@ -100,7 +101,7 @@ func ReasonOf(v market.Verdict) fault.Reason {
 	return ""
 }
 
-// classes are what a partition that is not complete asks for next.
+// classes are the classes of the reasons of an incomplete partition.
 func classes(p *Partition) map[fault.Class]bool {
 	found := map[fault.Class]bool{}
 	if p.State == PartitionCompleted || p.State == PartitionCancelled || p.Recheck {
@@ -118,8 +119,8 @@ func classes(p *Partition) map[fault.Class]bool {
 	return found
 }
 
-// covers reports whether every module of want is among those of have, where none
-// means all.
+// covers reports whether have includes every module of want. An empty list means all
+// modules.
 func covers(have, want []string) bool {
 	if len(have) == 0 {
 		return true

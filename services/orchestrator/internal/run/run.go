@@ -1,5 +1,5 @@
-// Package run holds the life of a run as values: its states, the transitions
-// between them, its partitions and its events. It does no I/O and reads no clock.
+// Package run defines a run as values: its states, the transitions between them, its
+// partitions and its events. It does no I/O and reads no clock.
 package run
 
 import (
@@ -9,26 +9,27 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// State is where a run is in its life.
+// State is the state of a run.
 type State string
 
-// The states. Each says who leaves it and what a crash there means.
+// The states. Each says how a run leaves it and what a crash in it means.
 const (
-	// Queued waits in the queue table. The pool's loop takes it, CancelRun ends it.
-	// It survives a crash.
+	// Queued is in the queue table. The pool's loop takes it, CancelRun ends it. It survives a
+	// crash.
 	Queued State = "queued"
-	// Checking resolves the token, probes, judges and checks the pool's file. A
-	// crash ends it as INTERRUPTED and queues one follow-up.
+	// Checking resolves the token, probes, decides, and checks the pool's file. A crash ends
+	// it as INTERRUPTED and queues one follow-up.
 	Checking State = "checking"
-	// Running has partitions planned or at the worker. A crash as in Checking.
+	// Running has partitions planned or at the worker. A crash has the same effect as in
+	// Checking.
 	Running State = "running"
-	// Paused has nothing at the worker. ResumePool sends it back to Checking. It
-	// survives a crash.
+	// Paused has no partition at the worker. ResumePool returns it to Checking. It survives a
+	// crash.
 	Paused State = "paused"
 	// Cancelling waits for the worker to confirm that it stopped. A crash ends it as
-	// INTERRUPTED without a follow-up, because a user asked for the end.
+	// INTERRUPTED without a follow-up, because a user cancelled it.
 	Cancelling State = "cancelling"
-	// Finished is over.
+	// Finished has ended.
 	Finished State = "finished"
 )
 
@@ -37,36 +38,36 @@ type Outcome string
 
 // The outcomes.
 const (
-	// Succeeded settled every planned partition.
+	// Succeeded: every planned partition is settled.
 	Succeeded Outcome = "succeeded"
-	// Partial left partitions or modules not complete.
+	// Partial: some partitions or modules are not complete.
 	Partial Outcome = "partial"
-	// Blocked was refused by a check; nothing was written.
+	// Blocked: a check stopped it; nothing was written.
 	Blocked Outcome = "blocked"
-	// Failed settled none of its planned partitions, or was interrupted.
+	// Failed: none of its planned partitions is settled, or it was interrupted.
 	Failed Outcome = "failed"
-	// Cancelled was stopped by a user.
+	// Cancelled: a user stopped it.
 	Cancelled Outcome = "cancelled"
-	// Unchanged had nothing to do.
+	// Unchanged: there was nothing to do.
 	Unchanged Outcome = "unchanged"
 )
 
-// Mode is what a run is for; its text stands in ingest_runs.mode.
+// Mode is the purpose of a run; its text is ingest_runs.mode.
 type Mode string
 
 // The modes.
 const (
-	// Daily is the evening's run, its catch-ups and follow-ups.
+	// Daily is the run of an evening, its catch-ups and its follow-ups.
 	Daily Mode = "daily"
-	// Bootstrap is the first fill of a pool that holds nothing.
+	// Bootstrap is the first fill of an empty pool.
 	Bootstrap Mode = "bootstrap"
-	// Manual brings the pool up to date because a user asked.
+	// Manual updates the pool at the request of a user.
 	Manual Mode = "manual"
-	// OnDemand has dates or modules of its own.
+	// OnDemand is for requested dates or modules.
 	OnDemand Mode = "on_demand"
 )
 
-// Source is what asked for a run; its text stands in meta_json.source.
+// Source is what started a run; its text is meta_json.source.
 type Source string
 
 // The sources.
@@ -81,30 +82,30 @@ const (
 	SourceAuto Source = "auto"
 )
 
-// Stage is the check that stopped a blocked run; its text stands in
-// meta_json.blockedStage. Empty when none did.
+// Stage is the check that stopped a blocked run; its text is meta_json.blockedStage. Empty
+// if none did.
 type Stage string
 
-// The stages in their order.
+// The stages in order.
 const (
-	// StageToken found no token.
+	// StageToken: there is no token.
 	StageToken Stage = "token"
-	// StagePreflight could not carry the preflight out.
+	// StagePreflight: the preflight could not be carried out.
 	StagePreflight Stage = "preflight"
-	// StageReadiness reached the verdict RETRY or BLOCKED.
+	// StageReadiness: the verdict is RETRY or BLOCKED.
 	StageReadiness Stage = "readiness"
-	// StageAnalysisInit found the pool's file unfit. It is used for both pools.
+	// StageAnalysisInit: the pool's file cannot be written. It is used for both pools.
 	StageAnalysisInit Stage = "analysis_init"
 )
 
-// Request is what a run was asked to do.
+// Request is what a run is asked to do.
 type Request struct {
 	// Start and End bound the trade dates, inclusive. NoDate means from the first
 	// gap, and to the last due date.
 	Start, End market.Date
 	// Modules to ingest. Empty means every enabled module of the pool.
 	Modules []string
-	// Refetch plans what is held complete as well.
+	// Refetch also plans what is complete.
 	Refetch bool
 }
 
@@ -112,44 +113,45 @@ type Request struct {
 type Run struct {
 	// ID is server-assigned and sorts by creation time.
 	ID string
-	// Pool to bring up to date.
+	// Pool to update.
 	Pool market.Pool
-	// Mode is what it is for.
+	// Mode of the run.
 	Mode Mode
-	// Source is what asked for it.
+	// Source of the run.
 	Source Source
-	// SlotID is the slot it answers, "YYYY-MM-DD.pool". Empty when none.
+	// SlotID is its slot, "YYYY-MM-DD.pool". Empty when it has none.
 	SlotID string
-	// TriggerID is equal for the runs of one trigger, so that universe can wait for
-	// its targets.
+	// TriggerID is equal for the runs of one trigger, so that the universe run can wait for
+	// the targets run.
 	TriggerID string
 	// Follows is the earlier run that it follows up. Empty when none.
 	Follows string
-	// Attempt counts the follow-ups in a row that a transient failure or a spent quota
-	// asked for, 0 for the first run. It starts again once the provider answered.
+	// Attempt counts the consecutive follow-ups after a transient failure or a used-up quota,
+	// 0 for the first run. It is reset when the provider responds again.
 	Attempt int
-	// Request is what it was asked to do.
+	// Request that it fulfils.
 	Request Request
-	// State is where it is.
+	// State of the run.
 	State State
-	// Outcome is how it ended.
+	// Outcome of the run. Empty before it ends.
 	Outcome Outcome
 	// Stage is the check that stopped it.
 	Stage Stage
-	// PreflightID of the preflight that let it in or kept it out.
+	// PreflightID of the preflight that cleared or blocked it.
 	PreflightID string
-	// Issues are what kept it from succeeding, and warnings, worst first.
+	// Issues are what prevented its success, and warnings, worst first.
 	Issues []fault.Issue
 	// Partitions planned, and how many of them are settled.
 	Partitions, Completed int
-	// Rows committed; New, Changed and Gone against what was held before.
+	// Rows committed, and how many of them are New, Changed and Gone compared with the rows
+	// stored before.
 	Rows, New, Changed, Gone int64
-	// Symbols is the number of symbols concerned.
+	// Symbols is the number of symbols in the rows.
 	Symbols int64
 	// Calls spent at the provider.
 	Calls int
-	// AsOf is the last trade date it covers; NoDate before it is planned. Where it did
-	// not succeed, the last one of which rows came, or else the last it asked for.
+	// AsOf is the last trade date that it covers; NoDate before it is planned. If it did not
+	// succeed, the last date with rows, or else the last date that it tried.
 	AsOf market.Date
 	// CreatedAt, StartedAt and FinishedAt are zero until they happen.
 	CreatedAt, StartedAt, FinishedAt time.Time
@@ -159,32 +161,30 @@ type Run struct {
 	RetryAt time.Time
 	// Note says who paused, resumed or cancelled it last, and why.
 	Note string
-	// Meta holds the further keys of meta_json that design names: selectedDomains,
-	// selectedModules, blockedModules, tokenSourcesByDomain, universeCounts,
-	// preflightUpdatedAt.
+	// Meta holds the other documented keys of meta_json: selectedDomains, selectedModules,
+	// blockedModules, tokenSourcesByDomain, universeCounts, preflightUpdatedAt.
 	Meta Meta
 }
 
-// Meta is what a run keeps for people's SQL beside its columns.
+// Meta is stored for users who query the ledger with SQL.
 type Meta struct {
-	// SelectedDomains and SelectedModules were chosen by configuration.
+	// SelectedDomains were selected by the settings.
 	SelectedDomains []string `json:"selectedDomains,omitempty"`
-	// SelectedModules are the modules the pool selected.
+	// SelectedModules were selected by the settings.
 	SelectedModules []string `json:"selectedModules,omitempty"`
-	// BlockedModules were blocked by the gate.
+	// BlockedModules were blocked by the checks.
 	BlockedModules []string `json:"blockedModules,omitempty"`
 	// TokenSources says where each domain's token came from.
 	TokenSources map[string]string `json:"tokenSourcesByDomain,omitempty"`
 	// UniverseCounts are rows committed per dataset; universe only.
 	UniverseCounts map[string]int64 `json:"universeCounts,omitempty"`
-	// Revised sums up the values that the run changed or removed; nil when there are
-	// none.
+	// Revised summarizes the values that the run changed or removed; nil when there are none.
 	Revised *Revised `json:"revised,omitempty"`
 	// PreflightUpdatedAt is the newest probe used, Unix ms; 0 when none.
 	PreflightUpdatedAt int64 `json:"preflightUpdatedAt,omitempty"`
 }
 
-// PartitionState is where a partition is.
+// PartitionState is the state of a partition.
 type PartitionState string
 
 // The states of partitions.
@@ -197,13 +197,13 @@ const (
 	PartitionWaiting PartitionState = "waiting"
 	// PartitionCompleted is settled.
 	PartitionCompleted PartitionState = "completed"
-	// PartitionFailed was given up, or its answer is not complete.
+	// PartitionFailed was given up, or its response is not complete.
 	PartitionFailed PartitionState = "failed"
-	// PartitionCancelled was not done because its run ended.
+	// PartitionCancelled was not processed because its run ended.
 	PartitionCancelled PartitionState = "cancelled"
 )
 
-// Partition is the unit of a run.
+// Partition is the unit of work of a run.
 type Partition struct {
 	// ID names it within its pool.
 	ID string
@@ -213,41 +213,41 @@ type Partition struct {
 	Dataset, Module string
 	// Start and End bound its trade dates; NoDate for a snapshot.
 	Start, End market.Date
-	// Symbols asked for. Empty means all.
+	// Symbols to fetch. Empty means all.
 	Symbols []string
 	// Reference is true for calendar and lists.
 	Reference bool
-	// Repeat is true where it is held complete and fetched once more. Recheck is true
-	// where that is an old date of the setting RecheckDays; it never counts against the
-	// run's outcome.
+	// Repeat is true if the stored data is complete and fetched again. Recheck is true if it
+	// is also an old date of the setting RecheckDays; it never counts against the run's
+	// outcome.
 	Repeat, Recheck bool
-	// State is where it is.
+	// State of the partition.
 	State PartitionState
-	// Verdict of the last answer. Empty before.
+	// Verdict of the last response. Empty before.
 	Verdict market.Verdict
 	// Attempts is how often it was dispatched.
 	Attempts int
-	// Rows committed and called for; New, Changed and Gone against before.
+	// Rows committed and expected; New, Changed and Gone compared with the rows stored before.
 	Rows, Expected, New, Changed, Gone int64
-	// Revised sums up the values that it changed or removed; nil when there are none.
+	// Revised summarizes the values that it changed or removed; nil when there are none.
 	Revised *Revised
 	// Symbols in the rows committed.
 	SymbolCount int64
 	// Calls spent; before the first dispatch the estimate.
 	Calls int
-	// RetryAt is when it is tried again, while waiting.
+	// RetryAt is when it is retried, while waiting.
 	RetryAt time.Time
-	// Phases of the last dispatch. Nil unless that committed, and where an earlier
-	// release did not measure them.
+	// Phases of the last dispatch. Nil if it did not commit, or was done by a release that did
+	// not measure them.
 	Phases *Phases `json:",omitempty"`
 	// Issues of the last attempt.
 	Issues []fault.Issue
 }
 
-// Phases are how long the worker spent on each phase of a partition, in ms.
+// Phases are the durations of a partition's phases in the worker, in ms.
 type Phases struct {
-	// Wait is the time before its turn and for the provider's limits, Fetch that of the
-	// calls, Check that of checking and judging, and Commit that of writing.
+	// Wait is the time in the worker's queue and waiting for the provider's limits, Fetch the
+	// time of the calls, Check the time of checks and verdict, and Commit the time of writing.
 	Wait, Fetch, Check, Commit int64
 }
 
@@ -263,17 +263,17 @@ type Event struct {
 	StateChanged *StateChanged `json:"stateChanged,omitempty"`
 	// Preflight is a step of the check.
 	Preflight *PreflightNote `json:"preflight,omitempty"`
-	// Planned tells that partitions were added.
+	// Planned says that partitions were added.
 	Planned *Planned `json:"planned,omitempty"`
-	// Partition is a partition as it became.
+	// Partition is the new state of a partition.
 	Partition *Partition `json:"partition,omitempty"`
-	// Finished is the run as it ended; the last event.
+	// Finished is the run as it ended; it is the last event.
 	Finished *Run `json:"finished,omitempty"`
 }
 
 // StateChanged is a transition of a run.
 type StateChanged struct {
-	// From and To are the states left and entered.
+	// From and To are the old and the new state.
 	From, To State
 	// Note says why, for a user.
 	Note string
@@ -285,13 +285,13 @@ type PreflightNote struct {
 	PreflightID string
 	// Module concerned; empty for the verdict.
 	Module string
-	// Message says what happened.
+	// Message is a sentence.
 	Message string
 	// Issues found.
 	Issues []fault.Issue
 }
 
-// Planned tells that partitions were added to a run.
+// Planned says that partitions were added to a run.
 type Planned struct {
 	// Partitions added, and the calls they are expected to spend.
 	Partitions, Calls int
@@ -299,11 +299,10 @@ type Planned struct {
 	LastTradeDate market.Date
 }
 
-// Update is one step of a run with everything that must be stored with it, in one
-// transaction.
+// Update is one step of a run, with everything that must be stored in the same transaction.
 type Update struct {
-	// Run as it becomes. Leaving Queued writes its ingest_runs row and removes it
-	// from the queue.
+	// Run in its new state. When it leaves Queued, its ingest_runs row is written and it is
+	// removed from the queue.
 	Run Run
 	// Partitions that are new or changed, by ID.
 	Partitions []Partition
@@ -311,7 +310,7 @@ type Update struct {
 	Events []Event
 	// Enqueue are follow-ups to add to the queue.
 	Enqueue []Run
-	// Superseded are the IDs of queued follow-ups to remove, which those of Enqueue
-	// make needless.
+	// Superseded are the IDs of queued follow-ups to remove because those of Enqueue replace
+	// them.
 	Superseded []string
 }

@@ -9,8 +9,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
-// Status is the text of ingest_runs.status for a state, and once finished for its
-// outcome.
+// Status is the text of ingest_runs.status for a state, or for the outcome of a finished
+// run.
 func (s State) Status(o Outcome) string {
 	if s != Finished {
 		return "running"
@@ -44,26 +44,26 @@ func Take(r Run, at time.Time) (Run, Event, error) {
 	return next, e, nil
 }
 
-// Begin says that every check was passed: CHECKING to RUNNING.
+// Begin moves a run whose checks all passed from CHECKING to RUNNING.
 func Begin(r Run, at time.Time) (Run, Event, error) {
 	return r.move("begun", at, Running, "", Checking)
 }
 
-// Pause says that nothing of the run is at the worker any more and its pool is
-// held: CHECKING or RUNNING to PAUSED.
+// Pause moves a run of a paused pool that has nothing left at the worker from CHECKING or
+// RUNNING to PAUSED.
 func Pause(r Run, at time.Time, note string) (Run, Event, error) {
 	return r.noted("paused", at, Paused, note, Checking, Running)
 }
 
-// Resume lets a paused run be checked again: PAUSED to CHECKING.
+// Resume moves a paused run to CHECKING.
 func Resume(r Run, at time.Time, note string) (Run, Event, error) {
 	return r.noted("resumed", at, Checking, note, Paused)
 }
 
-// AskCancel stops a run until the worker has confirmed that it no longer writes:
-// CHECKING, RUNNING or PAUSED to CANCELLING. A queued run is finished at once, by
-// Finish, and one that is CANCELLING stays so: a refusal names every state in which
-// a caller may ask.
+// AskCancel moves a run from CHECKING, RUNNING or PAUSED to CANCELLING, until the worker
+// has confirmed that it no longer writes. A queued run is ended by Finish instead. A run
+// that is CANCELLING does not change. In other states the error lists the states in which a
+// run can be cancelled.
 func AskCancel(r Run, at time.Time, note string) (Run, Event, error) {
 	if r.State == Finished {
 		return r, Event{}, r.wrongState("cancelled", Queued, Checking, Running, Paused, Cancelling)
@@ -75,18 +75,18 @@ func AskCancel(r Run, at time.Time, note string) (Run, Event, error) {
 type End struct {
 	// Outcome it ends with.
 	Outcome Outcome
-	// Stage that stopped it, for BLOCKED and for nothing else.
+	// Stage that stopped it. Set for BLOCKED only.
 	Stage Stage
 	// Issues to add to the run's; they are sorted, worst first.
 	Issues []fault.Issue
-	// Note says who ended it and why. Empty keeps the run's.
+	// Note says who ended it and why. If empty, the run's note stays.
 	Note string
 }
 
-// Finish ends a run. What it may end with depends on the state it leaves: QUEUED
-// with CANCELLED; CHECKING with BLOCKED, FAILED or UNCHANGED; RUNNING with
-// SUCCEEDED, PARTIAL, FAILED or UNCHANGED; CANCELLING with CANCELLED or, when the
-// process died meanwhile, FAILED. A paused run is never finished directly.
+// Finish ends a run. The allowed outcomes depend on its state: QUEUED: CANCELLED; CHECKING:
+// BLOCKED, FAILED or UNCHANGED; RUNNING: SUCCEEDED, PARTIAL, FAILED or UNCHANGED;
+// CANCELLING: CANCELLED, or FAILED if the process was killed. A paused run cannot be
+// finished directly.
 func Finish(r Run, at time.Time, end End) (Run, Event, error) {
 	var from []State
 	for s, outcomes := range endings {
@@ -134,7 +134,7 @@ func (r Run) noted(done string, at time.Time, to State, note string, from ...Sta
 	return next, e, err
 }
 
-// move is every transition: it refuses a state that is not among from.
+// move makes a transition. It returns an error if the state is not one of from.
 func (r Run) move(done string, at time.Time, to State, note string, from ...State) (Run, Event, error) {
 	if !slices.Contains(from, r.State) {
 		return r, Event{}, r.wrongState(done, from...)

@@ -13,9 +13,9 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
-// decide gives every day up to now, of both pools, a row that says what happened to
-// its slot. A day whose moment has passed is due whether or not anyone was awake. What
-// became of those before is looked at again, because people cancel runs.
+// decide stores a decision for every day up to now, of both pools. A day whose slot time
+// has passed is due, whether or not the process was running then. Earlier decisions are
+// revisited, because a user may have cancelled the run that covered a slot.
 func (s *Scheduler) decide(ctx context.Context, now time.Time) (err error) {
 	before := s.lastLook
 	s.lastLook = now
@@ -28,7 +28,7 @@ func (s *Scheduler) decide(ctx context.Context, now time.Time) (err error) {
 	return s.decideLapsed(ctx, now)
 }
 
-// decideDue decides what was due since it was looked at last.
+// decideDue decides the slots that became due since the last time.
 func (s *Scheduler) decideDue(ctx context.Context, before, now time.Time) error {
 	sched, err := s.ledger.Schedule(ctx)
 	if err != nil {
@@ -61,15 +61,14 @@ func (s *Scheduler) decideDue(ctx context.Context, before, now time.Time) error 
 	return nil
 }
 
-// undecided are the days of each pool that was due and were not decided. On the
-// first start of all today is the first: the past was nobody's duty. A pending row
-// remembers that day, so that it is not lost when the process is unreachable at its hour.
+// undecided returns the days of each pool that were due and have no decision. On the very
+// first start today is the first day; earlier days are ignored. A pending row stores that
+// day, so that it is not lost if the process is down when the slot is due.
 //
-// A clock that was ahead may have decided days to come. Which of the clocks is wrong
-// shows only when the hour of such a day comes by the clock of now: then the day is
-// decided again, and until then its row stays.
+// A clock that was ahead may have decided future days. When such a day really arrives, it
+// is decided again; until then its row stays.
 //
-// told is, by slot, why it is due once more.
+// The second result has, by slot, why the slot is due once more.
 func (s *Scheduler) undecided(ctx context.Context, sched slot.Schedule, now time.Time) (jobs map[market.Pool][]slot.Due, told map[string][]fault.Issue, err error) {
 	today, ends, err := sched.Today(now)
 	if err != nil {
@@ -137,13 +136,13 @@ func byDate(a, b slot.Due) int { return int(a.Date - b.Date) }
 type batch struct {
 	days   map[market.Pool][]slot.Due // ascending
 	policy slot.CatchUp
-	why    func(due time.Time) string // says why a slot did not fire when it came due
-	told   map[string][]fault.Issue   // by slot, what it has to tell from before
-	held   bool                       // the slots were skipped by a pause: what does not fire now stays as it is
+	why    func(due time.Time) string // why a slot did not fire when it was due
+	told   map[string][]fault.Issue   // by slot, what its explanation must repeat from before
+	held   bool                       // the slots were skipped by a pause; one that does not fire now stays skipped
 }
 
-// settle decides the given days by a policy, in one transaction: day by day, and
-// targets before universe in each.
+// settle decides the given days by a catch-up policy, in one transaction: day by day, and
+// targets before universe.
 func (s *Scheduler) settle(ctx context.Context, sched slot.Schedule, now time.Time, b batch) error {
 	defer s.alone()()
 	cal, err := s.ledger.Calendar(ctx)
@@ -153,12 +152,12 @@ func (s *Scheduler) settle(ctx context.Context, sched slot.Schedule, now time.Ti
 	var slots []slot.Slot
 	var runs []run.Run
 	for _, pool := range market.Pools() {
-		covered := len(slots) // those that the newest one's run covers come before it
+		covered := len(slots) // older ones that the run of the newest one covers come before it
 		for _, d := range sched.Passed(pool, b.days[pool], cal, now, b.policy, b.why) {
 			v := slot.Slot{ID: slot.ID(d.Date, pool), Pool: pool, Date: d.Date, DueAt: d.At, DecidedAt: now}
 			v.Issues = slices.Concat(d.Issues, b.told[v.ID])
 			late := d.LateNote
-			if d.Lapsed != "" { // told already, where another run covers it
+			if d.Lapsed != "" { // already explained, if another run covers it
 				late = ""
 			}
 			switch d.Action {
@@ -210,8 +209,7 @@ func (s *Scheduler) settle(ctx context.Context, sched slot.Schedule, now time.Ti
 	return nil
 }
 
-// fire answers a slot with a run that covers it already, or with one of its own,
-// which it returns.
+// fire assigns a slot the run that covers it, or queues one of its own and returns it.
 func (s *Scheduler) fire(ctx context.Context, v *slot.Slot, d slot.Decision, now time.Time) (run.Run, error) {
 	want := run.Request{Start: market.NoDate, End: market.NoDate}
 	if !d.Newest {
@@ -221,7 +219,7 @@ func (s *Scheduler) fire(ctx context.Context, v *slot.Slot, d slot.Decision, now
 	if err != nil {
 		return run.Run{}, err
 	}
-	// Only a run of the slot's own is followed when the rest of the day is due.
+	// Only a slot's own run is followed up when the other datasets of the day are due.
 	early := slices.ContainsFunc(v.Issues, func(i fault.Issue) bool { return i.Reason == fault.RunAtEarly })
 	if covered && !early {
 		cover(v, by.ID, "a run that was "+string(by.State))
@@ -239,8 +237,8 @@ func (s *Scheduler) fire(ctx context.Context, v *slot.Slot, d slot.Decision, now
 	return own, nil
 }
 
-// cover answers a slot with a run that is not its own. Why it did not fire when it
-// was due is part of the reason then.
+// cover assigns a slot a run that is not its own. If the slot is late, the reason includes
+// why.
 func cover(v *slot.Slot, runID, what string) {
 	text := fmt.Sprintf("The slot is covered by %s: %s.", what, runID)
 	if v.LateNote != "" {
@@ -250,9 +248,9 @@ func cover(v *slot.Slot, runID, what string) {
 	v.Issues = append([]fault.Issue{slot.CoveredBy(v.ID, runID, text)}, v.Issues...)
 }
 
-// covering is a run of the pool, queued or in progress, that answers the request. One
-// of a row of attempts is none: the row may be at its end, and an evening has attempts
-// of its own.
+// covering is a queued or active run of the pool that covers the request. Runs with
+// attempts behind them do not count: they may have used up their attempts, and an evening
+// has attempts of its own.
 func (s *Scheduler) covering(ctx context.Context, pool market.Pool, want run.Request, now time.Time) (run.Run, bool, error) {
 	queue, err := s.ledger.Queue(ctx, pool)
 	if err != nil {
@@ -275,7 +273,7 @@ func (s *Scheduler) covering(ctx context.Context, pool market.Pool, want run.Req
 	return run.Run{}, false, nil
 }
 
-// mode is bootstrap until a run of the pool has got anything.
+// mode is bootstrap until some run of the pool has stored data.
 func (s *Scheduler) mode(ctx context.Context, pool market.Pool) (run.Mode, error) {
 	for _, o := range []run.Outcome{run.Succeeded, run.Partial, run.Unchanged} {
 		runs, err := s.ledger.Runs(ctx, run.Filter{Pool: pool, Outcome: o, Limit: 1})
@@ -289,7 +287,7 @@ func (s *Scheduler) mode(ctx context.Context, pool market.Pool) (run.Mode, error
 	return run.Bootstrap, nil
 }
 
-// startup asks for a run of each pool that no slot fired for just now and no run
+// startup requests a run of each pool for which no slot has just fired and which no run
 // covers.
 func (s *Scheduler) startup(ctx context.Context, now time.Time) error {
 	sched, err := s.ledger.Schedule(ctx)
@@ -335,7 +333,7 @@ func (s *Scheduler) startup(ctx context.Context, now time.Time) error {
 	return nil
 }
 
-// whyLate says why a slot that was due did not fire then, from what this process saw.
+// whyLate says why a due slot did not fire on time, as far as this process knows.
 func (s *Scheduler) whyLate(due, before, now time.Time) string {
 	switch {
 	case s.failing != nil:

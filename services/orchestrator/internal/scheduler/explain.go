@@ -16,13 +16,13 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
-// Explanation answers why a slot's run did or did not happen.
+// Explanation says why a slot's run did or did not happen.
 type Explanation struct {
-	// Slot asked for.
+	// Slot that was asked about.
 	Slot slot.Slot
-	// Runs are the run that answers it and its follow-ups, oldest first.
+	// Runs are the slot's run and its follow-ups, oldest first.
 	Runs []run.Run
-	// Sentences tell the chain in order.
+	// Sentences say what happened, in order.
 	Sentences []bilingual.Text
 	// Next is the next command to type.
 	Next string
@@ -32,11 +32,11 @@ func (e *Explanation) say(en, zh string, args ...any) {
 	e.Sentences = append(e.Sentences, bilingual.Say(en, zh, args...))
 }
 
-// maxChain bounds the runs an explanation follows.
+// maxChain is the largest number of runs in an explanation.
 const maxChain = 100
 
-// ListSlots lists slots, newest first, beginning with the next ones to come; no
-// pool means both, and before is the ID of the last one seen.
+// ListSlots lists slots, newest first, starting with the next ones that will fire. An empty
+// pool means both. before is the ID of the last slot of the previous page.
 func (s *Scheduler) ListSlots(ctx context.Context, pool market.Pool, limit int, before string) ([]slot.Slot, error) {
 	if limit <= 0 {
 		limit = 50
@@ -58,7 +58,7 @@ func (s *Scheduler) ListSlots(ctx context.Context, pool market.Pool, limit int, 
 		return nil, err
 	}
 	for i := range rows {
-		if v := &rows[i]; v.State == slot.Pending { // written by an earlier schedule, perhaps
+		if v := &rows[i]; v.State == slot.Pending { // may be from an earlier schedule
 			if v.DueAt, err = sched.DueAt(v.Date); err != nil {
 				return nil, err
 			}
@@ -79,8 +79,8 @@ func (s *Scheduler) ListSlots(ctx context.Context, pool market.Pool, limit int, 
 	return rows[:min(limit, len(rows))], nil
 }
 
-// decided lists the slots that have a row, but for those of days to come that a clock
-// which was ahead has decided: they are decided again when their day comes.
+// decided lists the slots that have a row, except those of future days that a clock that
+// was ahead has decided: they are decided again when their day comes.
 func (s *Scheduler) decided(ctx context.Context, pool market.Pool, limit int, before string) (rows []slot.Slot, err error) {
 	present := s.now().Add(run.ClockSlack)
 	for len(rows) < limit {
@@ -101,9 +101,8 @@ func (s *Scheduler) decided(ctx context.Context, pool market.Pool, limit int, be
 	return rows[:min(limit, len(rows))], nil
 }
 
-// ExplainSlot tells the whole chain of a slot: when it was due, what happened to it
-// and why, its run with everything that happened in it, and the follow-ups. A slot
-// still to come is explained as it would go by the schedule of now.
+// ExplainSlot explains a slot: when it was due, what happened to it and why, what happened
+// in its run, and its follow-ups. A future slot is explained by the current schedule.
 func (s *Scheduler) ExplainSlot(ctx context.Context, id string) (Explanation, error) {
 	sched, err := s.ledger.Schedule(ctx)
 	if err != nil {
@@ -144,7 +143,7 @@ func (s *Scheduler) ExplainSlot(ctx context.Context, id string) (Explanation, er
 	return e, nil
 }
 
-// chain adds the run of a slot and its follow-ups, and returns what is known of the last.
+// chain adds the run of a slot and its follow-ups, and returns the history of the last one.
 func (s *Scheduler) chain(ctx context.Context, e *Explanation, zone *time.Location) (last run.History, err error) {
 	first, err := s.ledger.Run(ctx, e.Slot.RunID)
 	if fault.Is(err, fault.NotFound) {
@@ -163,7 +162,7 @@ func (s *Scheduler) chain(ctx context.Context, e *Explanation, zone *time.Locati
 		}
 		said, next := run.Explain(story)
 		e.Sentences = append(e.Sentences, said...)
-		if i == 0 || story.Run.State != run.Queued || story.PauseState.Paused { // a follow-up to come: what helps it was said before
+		if i == 0 || story.Run.State != run.Queued || story.PauseState.Paused { // a follow-up will run; the remedy was given before
 			e.Next = next
 		}
 		e.Runs, last = append(e.Runs, story.FollowUps...), story
@@ -171,8 +170,8 @@ func (s *Scheduler) chain(ctx context.Context, e *Explanation, zone *time.Locati
 	return last, nil
 }
 
-// closing ends an explanation with what fetches the pool next, unless it has said that.
-// last is the story of the last run in it, or none.
+// closing ends an explanation with the next time at which the pool is fetched, unless the
+// text says it already. last is the history of its last run, if any.
 func closing(sentences *[]bilingual.Text, c run.Coming, last run.History, zone *time.Location) {
 	if r := last.Run; r.State == run.Finished && (r.Outcome == run.Blocked || r.Outcome == run.Failed || r.Outcome == run.Partial) && last.Later == nil && last.Check == readiness.Holds {
 		worst, _ := fault.Worst(r.Issues)
@@ -189,7 +188,7 @@ func closing(sentences *[]bilingual.Text, c run.Coming, last run.History, zone *
 	}
 }
 
-// ahead is what happens next with a pool.
+// ahead returns the forecast for a pool.
 func (s *Scheduler) ahead(ctx context.Context, pool market.Pool) (c run.Coming, err error) {
 	c = run.Coming{Pool: pool, Now: s.now(), Off: s.off}
 	if c.Schedule, err = s.ledger.Schedule(ctx); err != nil {
@@ -198,7 +197,7 @@ func (s *Scheduler) ahead(ctx context.Context, pool market.Pool) (c run.Coming, 
 	if c.PauseState, err = s.ledger.PauseState(ctx, pool); err != nil {
 		return c, err
 	}
-	queue, err := s.ledger.Queue(ctx, pool) // before what is under way: a run that leaves it is not lost
+	queue, err := s.ledger.Queue(ctx, pool) // read before the active runs, so that a run that leaves the queue meanwhile is not missed
 	if err != nil {
 		return c, err
 	}
@@ -242,8 +241,8 @@ func (s *Scheduler) NextSlot(ctx context.Context, pool market.Pool) (next slot.S
 	return coming[i], true, nil
 }
 
-// foresee explains a slot that is not decided. missing is nil where it has a row, which
-// is given; one without is a slot to come, or none at all.
+// foresee explains a slot that is not decided. missing is the error for a slot that has no
+// row; such a slot is in the future or does not exist.
 func (s *Scheduler) foresee(ctx context.Context, sched slot.Schedule, zone *time.Location, id string, row slot.Slot, missing error) (Explanation, error) {
 	text, name, _ := strings.Cut(id, ".")
 	date, err := market.ParseDate(text)
@@ -273,7 +272,7 @@ func (s *Scheduler) foresee(ctx context.Context, sched slot.Schedule, zone *time
 	if err != nil {
 		return Explanation{}, err
 	}
-	// What would become of it, were it due this moment.
+	// What would happen if it were due now.
 	decided := sched.Passed(pool, []slot.Due{{Date: date, At: due}}, cal, due, slot.CatchUpLast, nil)
 	e := Explanation{Slot: v, Sentences: v.Explain(zone), Next: nextFor(v, c)}
 	d := decided[0]
@@ -311,7 +310,7 @@ func (s *Scheduler) foresee(ctx context.Context, sched slot.Schedule, zone *time
 	return e, nil
 }
 
-// foreseeCheck says what the checks before the run of a slot will find, by the last probes.
+// foreseeCheck predicts the result of the checks before a slot's run, from the last probes.
 func (s *Scheduler) foreseeCheck(ctx context.Context, e *Explanation) error {
 	facts, err := preflight.LoadFacts(ctx, s.ledger, nil)
 	if err != nil {
@@ -338,7 +337,7 @@ func (s *Scheduler) foreseeCheck(ctx context.Context, e *Explanation) error {
 	return nil
 }
 
-// expects is NOT_FOUND with the reason when a slot that has no row will never have one.
+// expects returns NOT_FOUND with the reason if a slot that has no row will never have one.
 func (s *Scheduler) expects(ctx context.Context, sched slot.Schedule, zone *time.Location, pool market.Pool, date market.Date, now time.Time) error {
 	id := slot.ID(date, pool)
 	none := func(why string, more ...string) error {
@@ -364,7 +363,7 @@ func (s *Scheduler) expects(ctx context.Context, sched slot.Schedule, zone *time
 	return nil
 }
 
-// instead says what fetches a day that no slot was for, and when.
+// instead says which run fetches a day that has no slot, and when.
 func (s *Scheduler) instead(ctx context.Context, pool market.Pool, zone *time.Location) (string, error) {
 	if s.off {
 		return "This process does not run the schedule; a run that you start fetches what is missing of that day.", nil
@@ -379,13 +378,12 @@ func (s *Scheduler) instead(ctx context.Context, pool market.Pool, zone *time.Lo
 	return "No slot runs with the current settings; a run that you start fetches what is missing of that day.", nil
 }
 
-// nextFor is the command to type about a slot without a run, from what is to come for its
-// pool.
+// nextFor is the command to type about a slot without a run.
 func nextFor(v slot.Slot, c run.Coming) string {
 	if len(v.Issues) > 0 && v.Issues[0].Reason == fault.SlotMissed {
 		return run.Again(v.Pool, run.Request{End: slot.TradeDay(v.Date, v.DueAt)})
 	}
-	if command := c.Command(); command != "" && (!c.Off || c.PauseState.Paused) { // the schedule says how to switch it on
+	if command := c.Command(); command != "" && (!c.Off || c.PauseState.Paused) { // the schedule's issue says how to enable it
 		return command
 	}
 	return run.ShowSchedule

@@ -12,14 +12,14 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
-// lapseWithin is how old a slot may be that is decided again; the slots of the days
-// since have answered an older one.
+// lapseWithin is the greatest age of a slot that is decided again. Later slots cover an
+// older one.
 const lapseWithin = 10 * 24 * time.Hour
 
-// decideLapsed decides again the slots whose covering run a user stopped: who stops
-// the own run of somebody does not call the evening off. The last one fires as the
-// schedule of now would catch it up, unless a later slot has a run, which covers it
-// then. What the slots were covered by stays told.
+// decideLapsed decides again the slots whose covering run a user stopped: cancelling
+// another run does not cancel the evening. The last such slot fires as the current schedule
+// would catch it up. If a later slot has a run, that run covers it. The explanation keeps
+// the earlier cover.
 func (s *Scheduler) decideLapsed(ctx context.Context, now time.Time) error {
 	lapsed, err := s.ledger.UncoveredSlots(ctx, now.Add(-lapseWithin))
 	if err != nil || len(lapsed) == 0 {
@@ -64,8 +64,8 @@ func (s *Scheduler) decideLapsed(ctx context.Context, now time.Time) error {
 	return s.settle(ctx, sched, now, b)
 }
 
-// answered is the newest slot of a pool, later than the first of those that lapsed,
-// that has a run; without one, that of no date.
+// answered is the newest slot of a pool that is later than the first lapsed one and has a
+// run; a slot without a date if there is none.
 func (s *Scheduler) answered(ctx context.Context, pool market.Pool, lapsed []slot.Slot) (slot.Slot, error) {
 	for before := ""; len(lapsed) > 0; {
 		page, err := s.ledger.Slots(ctx, pool, 50, before)
@@ -85,12 +85,12 @@ func (s *Scheduler) answered(ctx context.Context, pool market.Pool, lapsed []slo
 	return slot.Slot{Date: market.NoDate}, nil
 }
 
-// covers are what a slot has to tell of runs that covered it.
+// covers are the earlier covers that the explanation of a slot names.
 func covers(v slot.Slot) []fault.Issue {
 	return slot.Only(v.Issues, fault.SlotCovered)
 }
 
-// lapse is that with what happened to the last of them.
+// lapse adds what happened to the last of them.
 func lapse(v slot.Slot, by run.Run) []fault.Issue {
 	told := covers(v)
 	for i := range told {

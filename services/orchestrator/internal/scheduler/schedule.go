@@ -15,17 +15,17 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
-// View is the schedule with what follows from it.
+// View is the schedule with its next time and its warnings.
 type View struct {
-	// Schedule as it is.
+	// Schedule as stored.
 	Schedule slot.Schedule
 	// NextAt is when the next slot fires. Zero when none will.
 	NextAt time.Time
-	// Issues are warnings, such as a calendar that has ended.
+	// Issues are warnings, for example that the calendar has ended.
 	Issues []fault.Issue
 }
 
-// Get is the schedule and when it fires next.
+// Get returns the schedule and when it fires next.
 func (s *Scheduler) Get(ctx context.Context) (View, error) {
 	sched, err := s.ledger.Schedule(ctx)
 	if err != nil {
@@ -76,8 +76,7 @@ func (s *Scheduler) view(ctx context.Context, sched slot.Schedule) (View, error)
 	return v, nil
 }
 
-// early warns that slots which are due at a moment do so before datasets of their
-// trade day.
+// early warns about slots that are due before datasets of their trading day.
 func (s *Scheduler) early(ctx context.Context, sched slot.Schedule, pools []market.Pool, trade market.Date, at time.Time) ([]fault.Issue, error) {
 	facts, err := preflight.LoadFacts(ctx, s.ledger, nil)
 	if err != nil || facts.Catalog == nil {
@@ -100,16 +99,16 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
-// switchedOff warns that nothing fires while this process runs.
+// switchedOff warns that this process fires no slots.
 func switchedOff() fault.Issue {
 	i := fault.NewIssue(fault.ScheduleDisabled, "The schedule is disabled in this process: no slot runs until the orchestrator starts without --schedule=false and catches up according to the policy.")
 	i.Severity, i.Remedy = fault.Warning, "Start the orchestrator without --schedule=false."
 	return i
 }
 
-// again are the slots that were decided, whose time is still to come by a schedule. Those
-// that fire once more are returned as pending; stay says of the others why they do not.
-// What a clock that was ahead has decided is none of them: undecided drops it.
+// again returns the decided slots whose time is still in the future by a changed schedule.
+// Those that fire once more are returned as pending; stay says why the others do not. Slots
+// that a clock that was ahead has decided are not among them: undecided drops those.
 func (s *Scheduler) again(ctx context.Context, sched slot.Schedule, now time.Time) (pending []slot.Slot, stay []fault.Issue, err error) {
 	if len(sched.Validate()) > 0 {
 		return nil, nil, nil
@@ -119,7 +118,7 @@ func (s *Scheduler) again(ctx context.Context, sched slot.Schedule, now time.Tim
 		return nil, nil, err
 	}
 	for _, pool := range market.Pools() {
-		page, err := s.ledger.Slots(ctx, pool, 10, "") // zones are about one day apart
+		page, err := s.ledger.Slots(ctx, pool, 10, "") // zones are at most about one day apart
 		if err != nil {
 			return nil, nil, err
 		}
@@ -145,10 +144,10 @@ func (s *Scheduler) again(ctx context.Context, sched slot.Schedule, now time.Tim
 	return pending, stay, nil
 }
 
-// againOne is slot.Schedule.Again with what the ledger knows of the slot.
+// againOne applies slot.Schedule.Again with the ledger's data about the slot.
 func (s *Scheduler) againOne(ctx context.Context, sched slot.Schedule, v slot.Slot, now time.Time) (issue fault.Issue, again, ok bool, err error) {
 	if _, ok := sched.ToCome(v, now); !ok {
-		return issue, false, false, nil // what else is known of it is not worth reading
+		return issue, false, false, nil // nothing else about it need be read
 	}
 	facts, err := preflight.LoadFacts(ctx, s.ledger, nil)
 	if err != nil {
@@ -177,8 +176,8 @@ func (s *Scheduler) againOne(ctx context.Context, sched slot.Schedule, v slot.Sl
 	return issue, again, ok, nil
 }
 
-// coming is the next slot of each pool that will fire. One that was decided already
-// is none of them, unless a change of the schedule made it pending again.
+// coming is the next slot of each pool that will fire. A decided slot is not among them
+// unless a change of the schedule made it pending again.
 func (s *Scheduler) coming(ctx context.Context, sched slot.Schedule, cal slot.Calendar) ([]slot.Slot, error) {
 	if s.off || len(sched.Validate()) > 0 {
 		return nil, nil
@@ -218,14 +217,14 @@ func (s *Scheduler) coming(ctx context.Context, sched slot.Schedule, cal slot.Ca
 	return all, nil
 }
 
-// Update changes the schedule by a function. INVALID_ARGUMENT names every field
-// that is wrong, and nothing is changed. Slots that was due before are decided
-// first, by the schedule as it was.
+// Update changes the schedule with a function. INVALID_ARGUMENT names every invalid field,
+// and nothing is changed. Slots that were due before are decided first, by the previous
+// schedule.
 func (s *Scheduler) Update(ctx context.Context, change func(*slot.Schedule)) (View, error) {
 	return s.edit(ctx, func(sched *slot.Schedule, _ time.Time) error { return apply(sched, change) })
 }
 
-// Check answers as Update would, and changes nothing.
+// Check returns what Update would return, and changes nothing.
 func (s *Scheduler) Check(ctx context.Context, change func(*slot.Schedule)) (View, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -239,7 +238,7 @@ func (s *Scheduler) Check(ctx context.Context, change func(*slot.Schedule)) (Vie
 	return s.view(ctx, sched)
 }
 
-// apply changes what a caller may change, and checks the result.
+// apply changes the fields that a caller may change, and validates the result.
 func apply(sched *slot.Schedule, change func(*slot.Schedule)) error {
 	held := *sched
 	sched.Pools = slices.Clone(sched.Pools)
@@ -255,7 +254,7 @@ func apply(sched *slot.Schedule, change func(*slot.Schedule)) error {
 	return err
 }
 
-// Pause holds the schedule. Pausing a paused one changes its note only.
+// Pause pauses the schedule. If it is paused already, only the note changes.
 func (s *Scheduler) Pause(ctx context.Context, note string) (View, error) {
 	return s.edit(ctx, func(sched *slot.Schedule, now time.Time) error {
 		if !sched.Paused {
@@ -266,9 +265,9 @@ func (s *Scheduler) Pause(ctx context.Context, note string) (View, error) {
 	})
 }
 
-// Resume releases the schedule and catches up the slots skipped while it was held,
-// by the caller's policy, or by the schedule's own when that is empty. A schedule
-// that is not paused stays as it is.
+// Resume resumes the schedule and catches up the slots that were skipped meanwhile, by the
+// caller's policy, or by the schedule's own if that is empty. A schedule that is not paused
+// does not change.
 func (s *Scheduler) Resume(ctx context.Context, note string, policy slot.CatchUp) (View, error) {
 	switch policy {
 	case "", slot.CatchUpLast, slot.CatchUpAll, slot.CatchUpNone:
@@ -292,14 +291,15 @@ func (s *Scheduler) Resume(ctx context.Context, note string, policy slot.CatchUp
 			return err
 		}
 		text := "the schedule was paused from " + slot.Moment(since, nil) + " to " + slot.Moment(now, nil) + "."
-		// The slots first: a crash before the schedule is saved leaves it paused, and
-		// resuming it again finds them decided.
+		// The slots first: after a crash before the schedule is saved, it is still paused, and
+		// the next resume finds the slots decided.
 		return s.settle(ctx, *sched, now, batch{days: jobs, policy: policy, why: func(time.Time) string { return text }, told: told, held: true})
 	})
 }
 
-// held are the days skipped since the schedule was paused, by pool, ascending, and
-// when they was due by the schedule of then, and what runs covered them before.
+// held are the days that were skipped since the schedule was paused, by pool, ascending,
+// with the times at which they were due by the schedule of then, and the runs that covered
+// them before.
 func (s *Scheduler) held(ctx context.Context, since time.Time) (jobs map[market.Pool][]slot.Due, told map[string][]fault.Issue, err error) {
 	jobs, told = map[market.Pool][]slot.Due{}, map[string][]fault.Issue{}
 	for _, pool := range market.Pools() {
@@ -325,7 +325,7 @@ func (s *Scheduler) held(ctx context.Context, since time.Time) (jobs map[market.
 	return jobs, told, nil
 }
 
-// edit decides what was due by the schedule as it was, then changes and saves it.
+// edit decides what was due by the previous schedule, then changes and saves it.
 func (s *Scheduler) edit(ctx context.Context, change func(*slot.Schedule, time.Time) error) (View, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -334,8 +334,8 @@ func (s *Scheduler) edit(ctx context.Context, change func(*slot.Schedule, time.T
 	if err != nil {
 		return View{}, err
 	}
-	// Before Run has looked, the start decides what was passed over; and one that a
-	// hand has spoilt in the ledger decides nothing before it is mended.
+	// Before Run has started, its start decides missed slots. A schedule that was damaged in
+	// the ledger decides nothing until it is corrected.
 	if !s.first && len(sched.Validate()) == 0 {
 		if err := s.decide(ctx, now); err != nil {
 			return View{}, err

@@ -15,33 +15,32 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
-// Ledger is what the scheduler keeps and reads; *ledger.Store is one.
+// Ledger stores slots, runs and the schedule; *ledger.Store implements it.
 type Ledger interface {
 	Schedule(ctx context.Context) (slot.Schedule, error)
-	// SaveSchedule replaces the schedule; the slots given are pending again from then on.
+	// SaveSchedule replaces the schedule. The given slots become pending again.
 	SaveSchedule(ctx context.Context, s slot.Schedule, again ...slot.Slot) error
-	// FactStore tells which modules a pool takes in, and the calendar.
+	// FactStore returns which modules a pool ingests, and the calendar.
 	preflight.FactStore
 
-	// Settle decides slots and queues runs in one transaction. It returns
-	// slot.ErrDecided, and writes nothing, when a slot was decided before; one that
-	// was skipped by a pause may still fire or be covered, and one whose covering run
-	// lapsed may become anything.
+	// Settle decides slots and queues runs in one transaction. It returns slot.ErrDecided and
+	// writes nothing if a slot has been decided already. A slot that was skipped by a pause
+	// may still fire or be covered; one whose covering run lapsed may get any decision.
 	Settle(ctx context.Context, slots []slot.Slot, runs []run.Run) error
 	// InsertSlot adds a slot that is not due yet; one that exists stays.
 	InsertSlot(ctx context.Context, s slot.Slot) (inserted bool, err error)
-	// DropSlotsAhead forgets the slots of today and later that were decided when that
-	// day had ended, by a clock that was ahead of the one of now.
+	// DropSlotsAhead deletes the slots of today and later that were decided after that day's
+	// end by a clock that was ahead of the current time.
 	DropSlotsAhead(ctx context.Context, today market.Date, ends time.Time) (int, error)
 	Slot(ctx context.Context, id string) (slot.Slot, error)
 	// Slots lists slots by ID, newest first.
 	Slots(ctx context.Context, pool market.Pool, limit int, before string) ([]slot.Slot, error)
-	// LastSlot is the newest slot of a pool but for those that DropSlotsAhead forgets,
-	// and ahead the oldest one of them.
+	// LastSlot is the newest slot of a pool, except those that DropSlotsAhead deletes; ahead
+	// is the oldest of these.
 	LastSlot(ctx context.Context, pool market.Pool, today market.Date, ends time.Time) (last, ahead *slot.Slot, err error)
 	PendingSlots(ctx context.Context) ([]slot.Slot, error)
-	// UncoveredSlots lists the slots due after since whose covering run a user stopped,
-	// oldest first.
+	// UncoveredSlots lists the slots that were due after since and whose covering run a user
+	// stopped, oldest first.
 	UncoveredSlots(ctx context.Context, since time.Time) ([]slot.Slot, error)
 
 	Enqueue(ctx context.Context, runs []run.Run, req *run.CreateRecord) error
@@ -55,34 +54,34 @@ type Ledger interface {
 	Partitions(ctx context.Context, runID string, offset, limit int) ([]run.Partition, error)
 }
 
-// Dispatcher is told when a run was queued.
+// Dispatcher starts queued runs.
 type Dispatcher interface {
-	// OneTrigger keeps others from queuing runs until release is called.
+	// OneTrigger prevents others from queuing runs until release is called.
 	OneTrigger() (release func())
-	// Outdated reports whether a run began before what it takes in was changed.
+	// Outdated reports whether a run began before the set of modules or targets that it
+	// ingests was changed.
 	Outdated(r run.Run) bool
-	// Wake makes the pools look into their queues. It does not block.
+	// Wake makes the pools check their queues. It does not block.
 	Wake()
 }
 
-// Config is what a Scheduler is made of.
+// Config is the configuration of a Scheduler.
 type Config struct {
-	// Ledger it keeps slots in.
+	// Ledger that stores slots.
 	Ledger Ledger
-	// Dispatcher to wake. Nil wakes nobody.
+	// Dispatcher to wake. Nil means none.
 	Dispatcher Dispatcher
 	// Logger; nil means slog.Default().
 	Logger *slog.Logger
 	// Now is the wall clock; nil means time.Now.
 	Now func() time.Time
-	// Off says that Run is not called: a later process fires what is due.
+	// Off means that Run is not called; a later process fires the slots that were due.
 	Off bool
-	// Every is the longest time between two looks at the clock. 0 means 30 s.
+	// Every is the longest time between two checks of the clock. 0 means 30 s.
 	Every time.Duration
 }
 
-// Scheduler fires slots. Its methods may be called from several goroutines, before
-// and while Run runs.
+// Scheduler fires slots. Its methods are safe for concurrent use, before and during Run.
 type Scheduler struct {
 	ledger   Ledger
 	wake     func()
@@ -94,16 +93,16 @@ type Scheduler struct {
 	off      bool
 	poke     chan struct{}
 
-	mu sync.Mutex // held by whoever decides slots or changes the schedule
-	// The span of wall time for which the slot table is known to lack nothing.
+	mu sync.Mutex // held while slots are decided or the schedule is changed
+	// The span of wall time in which no slot lacks a decision.
 	quietFrom, quietUntil time.Time
-	// What is needed to say why a slot fires late.
+	// What whyLate needs.
 	started, lastLook time.Time
 	failing           error
 	first             bool
 }
 
-// New is a scheduler that does nothing before Run.
+// New returns a scheduler. It does nothing until Run.
 func New(cfg Config) *Scheduler {
 	s := &Scheduler{ledger: cfg.Ledger, wake: func() {}, alone: func() func() { return func() {} }, outdated: func(run.Run) bool { return false }, log: cfg.Logger, clock: cfg.Now, every: cfg.Every, off: cfg.Off, poke: make(chan struct{}, 1), first: true}
 	if cfg.Dispatcher != nil {
@@ -121,13 +120,13 @@ func New(cfg Config) *Scheduler {
 	return s
 }
 
-// now is the wall clock to the millisecond, as the ledger keeps it. Without its
-// monotonic reading, so that a host that slept or a clock that was set shows.
+// now is the wall clock in milliseconds, as the ledger stores it. It has no monotonic
+// reading, so that it includes the time that the host was asleep and changes of the clock.
 func (s *Scheduler) now() time.Time { return s.clock().Round(0).Truncate(time.Millisecond) }
 
-// Run decides slots until ctx ends, and returns nil then. What fails is logged and
-// tried again at the next look: a ledger that cannot be written for a while delays
-// slots, and loses none.
+// Run decides slots until ctx ends, and returns nil then. Errors are logged and retried at
+// the next check: if the ledger cannot be written for a while, slots are delayed, but not
+// lost.
 func (s *Scheduler) Run(ctx context.Context) error {
 	for {
 		wait := s.look(ctx)
@@ -143,7 +142,7 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	}
 }
 
-// look decides what was due, and at the first time asks for the start-up run. It
+// look decides the slots that are due; the first call also requests the start-up run. It
 // returns how long to wait.
 func (s *Scheduler) look(ctx context.Context) time.Duration {
 	s.mu.Lock()
@@ -168,7 +167,7 @@ func (s *Scheduler) look(ctx context.Context) time.Duration {
 	return wait
 }
 
-// changed makes the loop look at once, after the schedule was changed.
+// changed triggers a check at once after a change of the schedule.
 func (s *Scheduler) changed() {
 	s.quietUntil = time.Time{}
 	select {

@@ -14,7 +14,7 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
-// ExplainRun tells the whole chain of a run in order, and the next command to type.
+// ExplainRun explains a run: what happened in order, and the next command to type.
 func (s *Scheduler) ExplainRun(ctx context.Context, r run.Run) (sentences []bilingual.Text, next string, err error) {
 	zone := market.Shanghai
 	if sched, err := s.ledger.Schedule(ctx); err == nil {
@@ -44,7 +44,7 @@ func (s *Scheduler) ExplainRun(ctx context.Context, r run.Run) (sentences []bili
 	return sentences, next, nil
 }
 
-// story gathers what the explanation of a run is made from, but for its slot.
+// story loads the history of a run, without its slot.
 func (s *Scheduler) story(ctx context.Context, r run.Run, zone *time.Location) (story run.History, err error) {
 	story = run.History{Run: r, Zone: zone}
 	if story.Events, err = s.ledger.Milestones(ctx, r.ID); err != nil {
@@ -65,7 +65,7 @@ func (s *Scheduler) story(ctx context.Context, r run.Run, zone *time.Location) (
 	return story, s.waits(ctx, &story)
 }
 
-// since adds what has changed since a run met an issue that no follow-up waits for.
+// since adds what has changed since a run had an issue that no follow-up waits for.
 func (s *Scheduler) since(ctx context.Context, story *run.History) error {
 	r := story.Run
 	worst, bad := fault.Worst(r.Issues)
@@ -103,13 +103,13 @@ func (s *Scheduler) next(ctx context.Context, pool market.Pool) (first *run.Run,
 	return first, nil
 }
 
-// waits adds what keeps a queued run from starting.
+// waits adds what a queued run waits for.
 func (s *Scheduler) waits(ctx context.Context, story *run.History) (err error) {
 	r := story.Run
 	if story.PauseState, err = s.ledger.PauseState(ctx, r.Pool); err != nil {
 		return err
 	}
-	queue, err := s.ledger.Queue(ctx, r.Pool) // before what is under way: a run that leaves it is not lost
+	queue, err := s.ledger.Queue(ctx, r.Pool) // read before the active runs, so that a run that leaves the queue meanwhile is not missed
 	if err != nil {
 		return err
 	}
