@@ -15,13 +15,14 @@ import (
 )
 
 const (
-	// noteEvery is how often the last uses of keys are written, and wrong keys told.
+	// noteEvery is how often the last uses of keys are written and invalid keys are logged.
 	noteEvery = time.Minute
-	// maxSessions is how many sessions a key may have open; the oldest gives way.
+	// maxSessions is how many sessions a key may have open. The oldest one is closed for a new
+	// one.
 	maxSessions = 100
 )
 
-// Store keeps keys and sessions; *ledger.Store is one.
+// Store stores keys and sessions; *ledger.Store implements it.
 type Store interface {
 	Keys(ctx context.Context) ([]auth.Key, error)
 	AddKey(ctx context.Context, k auth.Key) error
@@ -32,23 +33,23 @@ type Store interface {
 	DropSession(ctx context.Context, hash auth.Hash) error
 }
 
-// Keeper proves callers. Its methods may be called from several goroutines.
+// Keeper authenticates callers. It is safe for concurrent use.
 type Keeper struct {
 	store Store
 	log   *slog.Logger
 
 	changing sync.Mutex // held while the store is written
-	mu       sync.Mutex // guards what is below; never held over I/O
+	mu       sync.Mutex // guards the fields below; never held during I/O
 	keys     map[string]*entry
 	sessions map[auth.Hash]auth.Session
 	failures auth.Failures
-	logins   auth.Failures // of each key, as many as an address may send wrong keys
+	logins   auth.Failures // of each key, at most as many as an address may send invalid keys
 }
 
-// entry is a key with what only this process knows of it.
+// entry is a key with its state in this process.
 type entry struct {
 	auth.Key
-	used   bool // since it was written last
+	used   bool // since the last write
 	ctx    context.Context
 	revoke context.CancelCauseFunc
 }
@@ -82,9 +83,9 @@ func Open(ctx context.Context, store Store, log *slog.Logger) (*Keeper, error) {
 	return k, nil
 }
 
-// ByKey is the caller that sent a key. UNAUTHENTICATED says why there is none, or
-// TOO_MANY_ATTEMPTS once its address sent too many wrong ones; a right key is taken all
-// the same.
+// ByKey returns the caller that sent a key. UNAUTHENTICATED says why the key is invalid;
+// TOO_MANY_ATTEMPTS follows when the address has sent too many invalid ones. A valid key is
+// always accepted.
 func (k *Keeper) ByKey(key, via, address string) (auth.Caller, error) {
 	id, hash, ok := auth.SplitKey(key)
 	now := time.Now()
@@ -115,8 +116,8 @@ func (k *Keeper) use(e *entry, via, address string, now time.Time) (auth.Caller,
 	return auth.Caller{Name: e.Name, KeyID: e.ID, Role: e.Role, Via: via, Address: address}, nil
 }
 
-// BySession is the caller that sent a session's cookie. UNAUTHENTICATED says that the
-// session has ended.
+// BySession returns the caller that sent a session's cookie. UNAUTHENTICATED if the session
+// has ended.
 func (k *Keeper) BySession(cookie, address string) (auth.Caller, auth.Session, error) {
 	now := time.Now()
 	hash := auth.HashCookie(cookie)
@@ -132,9 +133,9 @@ func (k *Keeper) BySession(cookie, address string) (auth.Caller, auth.Session, e
 	return caller, s, err
 }
 
-// Login opens a session for the caller that sent a key, and returns its cookie. Each one is
-// written to the ledger and its audit trail forever, so a key opens few in a minute;
-// TOO_MANY_CALLS refuses more.
+// Login opens a session for the caller that sent a key, and returns its cookie.
+// TOO_MANY_CALLS if the key opens too many within a minute: each session is stored in the
+// ledger and its audit trail forever.
 func (k *Keeper) Login(ctx context.Context, key, address string) (caller auth.Caller, s auth.Session, cookie string, err error) {
 	caller, err = k.ByKey(key, auth.ViaConsole, address)
 	if err != nil {
@@ -158,7 +159,7 @@ func (k *Keeper) Login(ctx context.Context, key, address string) (caller auth.Ca
 	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if err := e.Check(time.Now()); err != nil { // it was revoked meanwhile, with the sessions that it had
+	if err := e.Check(time.Now()); err != nil { // it was revoked meanwhile, together with its sessions
 		return caller, s, "", err
 	}
 	k.sessions[s.Hash] = s
@@ -178,7 +179,7 @@ func (k *Keeper) countLogin(keyID string) error {
 	return err
 }
 
-// makeRoom drops the oldest sessions of a key that has too many.
+// makeRoom closes the oldest sessions of a key that has too many.
 func (k *Keeper) makeRoom(ctx context.Context, keyID string) error {
 	k.mu.Lock()
 	var open []auth.Session
@@ -215,8 +216,8 @@ func (k *Keeper) Logout(ctx context.Context, caller auth.Caller, cookie string) 
 	return k.drop(ctx, auth.HashCookie(cookie))
 }
 
-// Until is ctx that also ends, with UNAUTHENTICATED as its cause, when the caller's key
-// is revoked or expires. A stream goes on no longer than its caller may.
+// Until returns a context that also ends, with UNAUTHENTICATED as its cause, when the
+// caller's key is revoked or expires. So a stream ends with its caller's key.
 func (k *Keeper) Until(ctx context.Context, caller auth.Caller) (context.Context, context.CancelFunc) {
 	k.mu.Lock()
 	e := k.keys[caller.KeyID]
@@ -233,7 +234,7 @@ func (k *Keeper) Until(ctx context.Context, caller auth.Caller) (context.Context
 	return ctx, func() { release(); stop(); cancel(context.Canceled) }
 }
 
-// Create makes a key on behalf of a caller.
+// Create creates a key on behalf of a caller.
 func (k *Keeper) Create(ctx context.Context, name string, role auth.Role, ttl time.Duration, creator string) (auth.Key, string, error) {
 	key, secret, err := auth.NewKey(name, role, ttl, creator, time.Now().Truncate(time.Millisecond))
 	if err != nil {
@@ -258,8 +259,8 @@ func (k *Keeper) Create(ctx context.Context, name string, role auth.Role, ttl ti
 	return key, secret, nil
 }
 
-// Revoke revokes a key and ends its sessions and streams. NOT_FOUND names a key that
-// there is not. With keepAdmin, WRONG_STATE refuses the last active admin key.
+// Revoke revokes a key and ends its sessions and streams. NOT_FOUND if there is no such
+// key. With keepAdmin, WRONG_STATE for the last active admin key.
 func (k *Keeper) Revoke(ctx context.Context, id string, keepAdmin bool) (auth.Key, error) {
 	k.changing.Lock()
 	defer k.changing.Unlock()
@@ -286,19 +287,19 @@ func (k *Keeper) Revoke(ctx context.Context, id string, keepAdmin bool) (auth.Ke
 	return e.Key, nil
 }
 
-// lastAdmin tells whether a key is the only admin key that works.
+// lastAdmin reports whether a key is the only active admin key.
 func (k *Keeper) lastAdmin(id string) bool {
 	admins := k.admins()
 	return len(admins) == 1 && admins[0].ID == id
 }
 
-// admins are the keys with the role admin that work.
+// admins are the active keys with the role admin.
 func (k *Keeper) admins() []auth.Key {
 	now := time.Now()
 	return slices.DeleteFunc(k.List(), func(key auth.Key) bool { return key.Role != auth.Admin || !key.Active(now) })
 }
 
-// List lists all keys, newest first, with their last use up to now.
+// List lists all keys, newest first, with their last use.
 func (k *Keeper) List() []auth.Key {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -312,11 +313,11 @@ func (k *Keeper) List() []auth.Key {
 	return keys
 }
 
-// HasAdmin tells whether a key with the role admin works.
+// HasAdmin reports whether an active admin key exists.
 func (k *Keeper) HasAdmin() bool { return len(k.admins()) > 0 }
 
-// Run writes the last uses of keys and tells of wrong keys, now and then until ctx
-// ends, and once more then.
+// Run writes the last uses of keys and logs invalid keys, periodically until ctx ends, and
+// once more then.
 func (k *Keeper) Run(ctx context.Context) error {
 	tick := time.NewTicker(noteEvery)
 	defer tick.Stop()
@@ -365,7 +366,8 @@ func (k *Keeper) note(ctx context.Context) {
 	}
 }
 
-// network is what one machine may have all of: an IPv4 address, or 64 bits of IPv6.
+// network is the address range that counts as one machine: an IPv4 address, or a /64 of
+// IPv6.
 func network(address string) string {
 	ip, err := netip.ParseAddr(address)
 	if err != nil {

@@ -12,25 +12,25 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
-// MaxAudit is how many bytes of a request, of the values before and of those after an
-// entry of the audit trail keeps: the longest list of targets fits.
+// MaxAudit is how many bytes of a request, and of the values before and after, an audit
+// entry stores. The longest target list fits.
 const MaxAudit = 64 << 10
 
 // Entry is one entry of the audit trail.
 type Entry struct {
-	// ID grows with time. 0 until it is stored.
+	// ID increases with time. 0 until it is stored.
 	ID int64
 	// At is when the change was made.
 	At time.Time
 	// Caller who made it.
 	Caller Caller
-	// Method that was called, as in "RunService.CreateRun".
+	// Method that was called, for example "RunService.CreateRun".
 	Method string
 	// Request as JSON, without secrets.
 	Request string
-	// Before and After are what was changed, as JSON; empty where nothing was replaced.
+	// Before is the value before the change, as JSON; empty if nothing was replaced.
 	Before string
-	// After is what it was changed to.
+	// After is the value after the change, as JSON.
 	After string
 }
 
@@ -42,31 +42,30 @@ type EntryFilter struct {
 	Method string
 	// Before selects entries with a lower ID; 0 means from the newest on.
 	Before int64
-	// Limit is the most that is returned; entries of more than MaxAnswer bytes end the
-	// list earlier.
+	// Limit is the largest number of entries to return. Fewer are returned if they have more
+	// than MaxAnswer bytes.
 	Limit int
 }
 
-// MaxAnswer is about how many bytes the entries of one answer have together, so that it
-// stays below the 4 MiB that a gRPC client reads unless told otherwise.
+// MaxAnswer is about how many bytes the entries of one response have, so that it stays
+// below the 4 MiB that a gRPC client accepts by default.
 const MaxAnswer = 3 << 20
 
-// Change is a call that changes something, on its way to the store. The first write of
-// it puts its entry into the audit trail, in the same transaction.
+// Change is the change that a call makes. The call's first write to the store adds its
+// audit entry, in the same transaction.
 type Change struct {
-	// Entry as far as it is known before the write.
+	// Entry, as far as it is known before the write.
 	Entry Entry
 
 	stored atomic.Bool
 	begun  atomic.Bool
 }
 
-// Begun tells whether the trail says that the call has begun to do something that no write
-// of the store takes along.
+// Begun reports whether the entry says that the call has begun a change outside the store.
 func (c *Change) Begun() bool { return c.begun.Load() }
 
-// Begin is the entry of a call that is about to do such a thing. Its Outcome follows as a
-// second entry; where that is missing, the process ended in between.
+// Begin returns the entry of a call that is about to change something outside the store.
+// Outcome returns its second entry; if that is missing, the process was killed in between.
 func (c *Change) Begin() Entry {
 	c.begun.Store(true)
 	e := c.Entry
@@ -74,7 +73,7 @@ func (c *Change) Begin() Entry {
 	return e
 }
 
-// Outcome is the entry of a call that began, with what became of it.
+// Outcome is the second entry of a call that began, with its result.
 func (c *Change) Outcome(err error) Entry {
 	e, o := c.Entry, outcome{Outcome: "done"}
 	if err != nil {
@@ -84,7 +83,7 @@ func (c *Change) Outcome(err error) Entry {
 	return e
 }
 
-// outcome is what an entry has in the place of the value after a change.
+// outcome is stored instead of the value after a change.
 type outcome struct {
 	// Outcome is "begun", "done" or "failed".
 	Outcome string `json:"outcome"`
@@ -95,18 +94,17 @@ type outcome struct {
 // Stored tells whether the entry is in the audit trail.
 func (c *Change) Stored() bool { return c.stored.Load() }
 
-// Done says that the entry is in the audit trail.
+// Done marks the entry as stored.
 func (c *Change) Done() { c.stored.Store(true) }
 
 type changeKey struct{}
 
-// WithChange is a context whose first write is audited as c.
+// WithChange returns a context whose first write is audited as c.
 func WithChange(ctx context.Context, c *Change) context.Context {
 	return context.WithValue(ctx, changeKey{}, c)
 }
 
-// ChangeOf is the change that a context carries and that is not stored yet; nil where
-// there is none.
+// ChangeOf returns the change of a context that is not stored yet; nil if there is none.
 func ChangeOf(ctx context.Context) *Change {
 	c, _ := ctx.Value(changeKey{}).(*Change)
 	if c == nil || c.Stored() {
@@ -115,8 +113,8 @@ func ChangeOf(ctx context.Context) *Change {
 	return c
 }
 
-// Carry is to with the change of from, for work that another goroutine does on behalf
-// of a caller.
+// Carry returns to with the change of from, for work that another goroutine does for a
+// caller.
 func Carry(to, from context.Context) context.Context {
 	if c := ChangeOf(from); c != nil {
 		return WithChange(to, c)
@@ -124,11 +122,11 @@ func Carry(to, from context.Context) context.Context {
 	return to
 }
 
-// written finds a key in a text, where somebody put it by mistake.
+// written matches a key in a text in which somebody wrote it by mistake.
 var written = regexp.MustCompile(keyPrefix + `[a-z2-7]{10}_[a-z2-7]+`)
 
-// Told is a value as the audit trail keeps it: JSON without keys, cut at MaxAudit. Text
-// is taken as it is.
+// Told is a value as the audit trail stores it: JSON without keys, cut at MaxAudit. Text is
+// stored unchanged.
 func Told(v any) string {
 	text := written.ReplaceAllString(textOf(v), keyPrefix+"…")
 	if len(text) <= MaxAudit {
@@ -152,13 +150,13 @@ func textOf(v any) string {
 	return string(b)
 }
 
-// Same tells whether a write left things as they were.
+// Same reports whether a write changed nothing.
 func Same(before, after any) bool {
 	was := textOf(before)
 	return was != "" && was == textOf(after)
 }
 
-// Secret tells a field whose value no entry keeps, by its name.
+// Secret reports, by the name of a field, whether its value must not be stored in an entry.
 func Secret(field string) bool {
 	field = strings.ToLower(field)
 	for _, word := range []string{"secret", "password", "authorization", "cookie", "credential"} {

@@ -7,14 +7,14 @@ import (
 )
 
 const (
-	// MaxFailures is how many wrong keys of one address are looked at in a minute.
+	// MaxFailures is how many invalid keys an address may send in a minute before it is
+	// refused.
 	MaxFailures = 30
-	// maxAddresses bounds how many addresses are remembered.
+	// maxAddresses limits how many addresses are remembered.
 	maxAddresses = 4096
 )
 
-// Failures counts wrong keys by address. It is not safe for use by several
-// goroutines.
+// Failures counts invalid keys by address. It is not safe for concurrent use.
 type Failures struct {
 	byAddress map[string]*failures
 }
@@ -24,8 +24,8 @@ type failures struct {
 	count int
 }
 
-// Note counts a wrong key of an address, and returns TOO_MANY_ATTEMPTS once its address has sent too
-// many within a minute.
+// Note counts an invalid key of an address. It returns TOO_MANY_ATTEMPTS if the address has
+// sent too many within a minute.
 func (f *Failures) Note(address string, now time.Time) error {
 	if f.byAddress == nil {
 		f.byAddress = map[string]*failures{}
@@ -33,7 +33,7 @@ func (f *Failures) Note(address string, now time.Time) error {
 	e := f.byAddress[address]
 	if e == nil {
 		if len(f.byAddress) >= maxAddresses {
-			address = "others" // which share what one address may
+			address = "others" // all further addresses share the budget of one
 			e = f.byAddress[address]
 		}
 		if e == nil {
@@ -53,8 +53,8 @@ func (f *Failures) Note(address string, now time.Time) error {
 	return err
 }
 
-// Forget drops what is older than a minute and returns how many wrong keys each such
-// address had sent.
+// Forget removes counts older than a minute and returns how many invalid keys each of these
+// addresses had sent.
 func (f *Failures) Forget(now time.Time) map[string]int {
 	told := map[string]int{}
 	for address, e := range f.byAddress {

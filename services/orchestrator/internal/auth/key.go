@@ -14,13 +14,13 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
-// Bounds of a key.
+// Limits of a key.
 const (
 	// MaxName is the longest name, in characters.
 	MaxName = 100
-	// MinTTL and MaxTTL bound how long a key works.
+	// MinTTL is the shortest lifetime of a key.
 	MinTTL = time.Minute
-	// MaxTTL is ten years.
+	// MaxTTL is the longest lifetime of a key, ten years.
 	MaxTTL = 3650 * 24 * time.Hour
 )
 
@@ -32,7 +32,7 @@ const (
 
 var letters = base32.NewEncoding("abcdefghijklmnopqrstuvwxyz234567").WithPadding(base32.NoPadding)
 
-// secretChars is the length of a secret as it is written.
+// secretChars is the length of the text of a secret.
 var secretChars = letters.EncodedLen(secretSize)
 
 // Hash is the SHA-256 of a key or of a session's cookie.
@@ -40,30 +40,30 @@ type Hash = [sha256.Size]byte
 
 // Key is a key without its secret.
 type Key struct {
-	// ID is the public part of the key, ten of a to z and 2 to 7.
+	// ID is the public part of the key: ten characters of a to z and 2 to 7.
 	ID string
 	// Name says who or what uses it.
 	Name string
-	// Role is what it may do.
+	// Role of its callers.
 	Role Role
 	// Hash of the whole key.
 	Hash Hash
-	// CreatedAt is when it was made, and Creator who made it.
+	// CreatedAt is when it was created.
 	CreatedAt time.Time
-	// Creator is the name of the caller that made it.
+	// Creator is the name of the caller that created it.
 	Creator string
-	// ExpiresAt is when it stops to work; zero means never.
+	// ExpiresAt is when it expires; zero means never.
 	ExpiresAt time.Time
 	// RevokedAt is when it was revoked; zero means that it was not.
 	RevokedAt time.Time
-	// UsedAt is when it was used last, and UsedFrom from which address.
+	// UsedAt is when it was last used.
 	UsedAt time.Time
 	// UsedFrom is the address of the last use.
 	UsedFrom string
 }
 
-// NewKey makes a key and its secret text, which is kept nowhere. A ttl of 0 means for
-// ever. INVALID_ARGUMENT names what is wrong with the name, role or ttl.
+// NewKey creates a key and returns it with its text, which is not stored. A ttl of 0 means
+// that it never expires. INVALID_ARGUMENT names what is wrong with the name, role or ttl.
 func NewKey(name string, role Role, ttl time.Duration, creator string, now time.Time) (Key, string, error) {
 	if n := utf8.RuneCountInString(name); n < 1 || n > MaxName || !utf8.ValidString(name) {
 		return Key{}, "", fault.Invalid("name", "must have 1 to %d characters", MaxName)
@@ -95,8 +95,8 @@ func random(bytes int) string {
 	return letters.EncodeToString(b)[:letters.EncodedLen(bytes)]
 }
 
-// SplitKey reads the ID and the hash of a key as it was sent; ok is false for text
-// that is no key.
+// SplitKey returns the ID and the hash of the text of a key; ok is false if the text is not
+// a key.
 func SplitKey(text string) (id string, hash Hash, ok bool) {
 	rest, ok := strings.CutPrefix(text, keyPrefix)
 	if !ok || len(rest) != idChars+1+secretChars || rest[idChars] != '_' {
@@ -105,13 +105,13 @@ func SplitKey(text string) (id string, hash Hash, ok bool) {
 	return rest[:idChars], sha256.Sum256([]byte(text)), true
 }
 
-// Matches compares hashes in a time that tells nothing.
+// Matches compares hashes in constant time.
 func (k Key) Matches(hash Hash) bool { return subtle.ConstantTimeCompare(k.Hash[:], hash[:]) == 1 }
 
-// Active tells whether the key works at a moment.
+// Active reports whether the key is valid at a time.
 func (k Key) Active(now time.Time) bool { return k.Check(now) == nil }
 
-// Check returns UNAUTHENTICATED for a key that is revoked or expired.
+// Check returns UNAUTHENTICATED if the key is revoked or expired.
 func (k Key) Check(now time.Time) error {
 	switch {
 	case !k.RevokedAt.IsZero():
@@ -125,13 +125,13 @@ func (k Key) Check(now time.Time) error {
 // SessionTTL is how long a session of the console lasts.
 const SessionTTL = 12 * time.Hour
 
-// Session is a log-in of the console.
+// Session is a session of the console.
 type Session struct {
 	// Hash of the cookie.
 	Hash Hash
 	// KeyID is the key that it was opened with.
 	KeyID string
-	// CreatedAt and ExpiresAt bound it.
+	// CreatedAt is when it was opened.
 	CreatedAt time.Time
 	// ExpiresAt is when it ends.
 	ExpiresAt time.Time
@@ -139,8 +139,8 @@ type Session struct {
 	Address string
 }
 
-// NewSession opens a session for a key and returns the cookie's value, which is kept
-// nowhere.
+// NewSession opens a session for a key and returns the value of its cookie, which is not
+// stored.
 func NewSession(k Key, address string, now time.Time) (Session, string) {
 	cookie := random(secretSize)
 	s := Session{Hash: HashCookie(cookie), KeyID: k.ID, CreatedAt: now, ExpiresAt: now.Add(SessionTTL), Address: address}
@@ -150,11 +150,11 @@ func NewSession(k Key, address string, now time.Time) (Session, string) {
 	return s, cookie
 }
 
-// HashCookie is what is kept of a cookie.
+// HashCookie returns the hash that is stored instead of a cookie.
 func HashCookie(cookie string) Hash { return sha256.Sum256([]byte(cookie)) }
 
-// CSRF is the token that a page sends along with the cookie when it changes
-// something. It follows from the cookie, which no script can read.
+// CSRF is the token that a page sends with the cookie to change something. It is derived
+// from the cookie, which no script can read.
 func CSRF(cookie string) string {
 	mac := hmac.New(sha256.New, []byte(cookie))
 	mac.Write([]byte("csrf"))

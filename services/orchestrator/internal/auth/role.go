@@ -8,14 +8,14 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
-// Role is what a caller may do. The zero Role may do nothing.
+// Role says what a caller may do. The zero Role may do nothing.
 type Role string
 
-// The roles of keys. Each may do what the one before may.
+// The roles of keys, in ascending order.
 const (
-	// Viewer may read everything but keys and the audit trail.
+	// Viewer may read everything except keys and the audit trail.
 	Viewer Role = "viewer"
-	// Operator may also start and steer runs, pools and the list of targets.
+	// Operator may also control runs and pools and change the target list.
 	Operator Role = "operator"
 	// Admin may do everything.
 	Admin Role = "admin"
@@ -31,19 +31,19 @@ func ParseRole(text string) (Role, error) {
 	return Role(text), nil
 }
 
-// Allows tells whether the role may do what asks for the required one. Nobody may do
-// what asks for an unknown role.
+// Allows reports whether the role is at least the required one. An unknown role is never
+// enough.
 func (r Role) Allows(required Role) bool {
 	return ranks[required] > 0 && ranks[r] >= ranks[required]
 }
 
-// How a caller came.
+// How a call arrived.
 const (
 	// ViaGRPC is a call over gRPC.
 	ViaGRPC = "grpc"
 	// ViaREST is a call over REST.
 	ViaREST = "rest"
-	// ViaConsole is a call over REST with the cookie of a session.
+	// ViaConsole is a call over REST with a session cookie.
 	ViaConsole = "console"
 	// ViaHost is a command on the orchestrator's host.
 	ViaHost = "host"
@@ -51,28 +51,28 @@ const (
 
 // Names of callers without a key.
 const (
-	// Loopback is a caller on a loopback listener that asks for no key.
+	// Loopback is a caller on a loopback listener that requires no key.
 	Loopback = "loopback"
 	// Host is a command on the orchestrator's host.
 	Host = "host"
 )
 
-// Caller is who calls.
+// Caller is who makes a call.
 type Caller struct {
 	// Name is the name of the key, Loopback or Host.
 	Name string
-	// KeyID is the key's; empty without one.
+	// KeyID is the ID of the key; empty without one.
 	KeyID string
-	// Role that the caller has.
+	// Role of the caller.
 	Role Role
-	// Via tells how it came.
+	// Via says how the call arrived.
 	Via string
-	// Address it came from, without the port. Empty means the host itself.
+	// Address of the caller, without the port. Empty means the host itself.
 	Address string
 }
 
-// May returns ROLE_REQUIRED unless the caller's role allows what asks for the
-// required one; what names it in the sentence.
+// May returns ROLE_REQUIRED unless the caller's role is at least the required one. what
+// names the action in the message.
 func (c Caller) May(required Role, what string) error {
 	if c.Role.Allows(required) {
 		return nil
@@ -81,8 +81,8 @@ func (c Caller) May(required Role, what string) error {
 		"role", string(c.Role), "required_role", string(required))
 }
 
-// Account is what the limits per caller count by: the key, however and from wherever it is
-// used, or the address of a caller without one.
+// Account is the unit of the limits per caller: the key, from any address, or the address
+// of a caller without a key.
 func (c Caller) Account() string {
 	if c.KeyID != "" {
 		return c.KeyID
@@ -90,7 +90,7 @@ func (c Caller) Account() string {
 	return c.Address
 }
 
-// Encode is the caller as one part of the process tells it to another.
+// Encode serializes the caller for another part of the process.
 func (c Caller) Encode() string {
 	text, err := json.Marshal(c)
 	if err != nil {
@@ -99,7 +99,7 @@ func (c Caller) Encode() string {
 	return string(text)
 }
 
-// DecodeCaller reads what Encode wrote.
+// DecodeCaller parses the result of Encode.
 func DecodeCaller(text string) (c Caller, err error) {
 	err = json.Unmarshal([]byte(text), &c)
 	return c, err
@@ -107,12 +107,12 @@ func DecodeCaller(text string) (c Caller, err error) {
 
 type callerKey struct{}
 
-// WithCaller is a context that knows who calls.
+// WithCaller returns a context with the caller.
 func WithCaller(ctx context.Context, c Caller) context.Context {
 	return context.WithValue(ctx, callerKey{}, c)
 }
 
-// CallerOf tells who calls; the zero Caller where nobody said.
+// CallerOf returns the caller of a context; the zero Caller if it has none.
 func CallerOf(ctx context.Context) Caller {
 	c, _ := ctx.Value(callerKey{}).(Caller)
 	return c

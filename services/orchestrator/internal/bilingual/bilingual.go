@@ -1,5 +1,5 @@
-// Package bilingual writes sentences for people in English and in Simplified Chinese, side by
-// side, so that neither is changed without the other in sight.
+// Package bilingual writes sentences in English and in Simplified Chinese side by side, so
+// that both are changed together.
 package bilingual
 
 import (
@@ -12,21 +12,20 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// Text says the same in both languages.
+// Text is a text in both languages.
 type Text struct {
 	// En is the English.
 	En string
-	// Zh is the Simplified Chinese. What has no Chinese, as what a person wrote, is here as
-	// it was written.
+	// Zh is the Simplified Chinese. Text that has no translation, for example a user's note,
+	// is unchanged.
 	Zh string
 }
 
-// Same is a text that is the same in both languages, as a name or a time.
+// Same is a text that is equal in both languages, for example a name or a time.
 func Same(text string) Text { return Text{text, text} }
 
-// Say formats a sentence. Both formats take the same arguments; the Chinese one names
-// those by number that it wants in another order. A Text among them is put in each
-// language.
+// Say formats a sentence. Both formats get the same arguments; the Chinese one uses indexes
+// if its order differs. A Text among them is used in each language.
 func Say(en, zh string, args ...any) Text {
 	inEn, inZh := make([]any, len(args)), make([]any, len(args))
 	for i, a := range args {
@@ -46,7 +45,7 @@ func (t Text) And(more Text) Text {
 	return Text{t.En + " " + more.En, t.Zh + more.Zh}
 }
 
-// Pool names a pool as the console does.
+// Pool is the name of a pool, as the console shows it.
 func Pool(p market.Pool) Text {
 	switch p {
 	case market.Targets:
@@ -57,8 +56,7 @@ func Pool(p market.Pool) Text {
 	return Same(string(p))
 }
 
-// Took says how long something took: to a tenth of a second below a minute, and to the
-// second above.
+// Took formats a duration: with tenths of a second below a minute, in seconds above.
 func Took(d time.Duration) Text {
 	if d < time.Minute {
 		d = d.Round(100 * time.Millisecond)
@@ -78,7 +76,7 @@ func Took(d time.Duration) Text {
 	return Text{d.String(), zh[1:]}
 }
 
-// Issue says an issue as its message does.
+// Issue is the message of an issue.
 func Issue(i fault.Issue) Text {
 	zh, _ := fault.Chinese(i.Reason, i.Meta, i.Remedy)
 	if zh == "" {
@@ -87,7 +85,7 @@ func Issue(i fault.Issue) Text {
 	return Text{i.Message, zh}
 }
 
-// Remedy says what to do about an issue.
+// Remedy is the remedy of an issue.
 func Remedy(i fault.Issue) Text {
 	_, zh := fault.Chinese(i.Reason, i.Meta, i.Remedy)
 	if zh == "" {
@@ -96,8 +94,7 @@ func Remedy(i fault.Issue) Text {
 	return Text{i.Remedy, zh}
 }
 
-// Sentence makes both languages end as a sentence does, except where a command line ends
-// the text.
+// Sentence ends a text with a full stop in both languages, unless it ends with a command.
 func (t Text) Sentence() Text {
 	if t.En == "" || strings.HasSuffix(t.En, "'") || fault.CommandIn(t.En) != "" {
 		return t
@@ -111,7 +108,7 @@ func (t Text) Sentence() Text {
 	return t
 }
 
-// In is the texts in English, and with chinese in Chinese.
+// In returns the texts in Chinese if chinese is true, otherwise in English.
 func In(texts []Text, chinese bool) []string {
 	out := make([]string, len(texts))
 	for i, t := range texts {

@@ -1,15 +1,14 @@
-// Package catalog holds what the worker told of providers, domains and modules,
-// as values that the ledger keeps, so that readiness works while the worker is
-// away.
+// Package catalog holds the providers, domains and modules that the worker reported. The
+// ledger stores them, so that readiness works while the worker is unreachable.
 package catalog
 
 import "github.com/afterbell/afterbell/services/internal/market"
 
-// Catalog is the worker's table of what exists.
+// Catalog is the worker's list of providers, domains and modules.
 type Catalog struct {
-	// Providers, of which only active ones can be selected.
+	// Providers. Only active ones can be selected.
 	Providers []Provider `json:"providers"`
-	// Domains in the order shown to people.
+	// Domains in display order.
 	Domains []Domain `json:"domains"`
 	// Modules in the order in which they are probed.
 	Modules []Module `json:"modules"`
@@ -33,31 +32,31 @@ type Domain struct {
 type Module struct {
 	// ID, Domain and Title name it.
 	ID, Domain, Title string
-	// Pools that can hold it; empty when it is not built.
+	// Pools that store it; empty if it is not implemented.
 	Pools []market.Pool
-	// SyncCapable is false for a module that is listed and not built.
+	// SyncCapable is false for a module that is not implemented.
 	SyncCapable bool
 	// Kind of instruments it is about; empty for none.
 	Kind market.Kind
-	// Datasets it is made of.
+	// Datasets of the module.
 	Datasets []Dataset
-	// EnabledByDefault before anyone chose.
+	// EnabledByDefault is whether it is enabled until a user changes it.
 	EnabledByDefault bool
 }
 
-// Dataset is one table fed by one provider API.
+// Dataset is one table that one API of the provider fills.
 type Dataset struct {
 	// ID is also the api_name; Table is where it is stored.
 	ID, Table string
-	// Snapshot datasets are stored whole.
+	// Snapshot datasets have no trade date and are stored whole.
 	Snapshot bool
 	// DueTime is "HH:MM" in Shanghai; empty for snapshots.
 	DueTime string
-	// Points the provider asks for; 0 when not known.
+	// Points that the provider requires; 0 if unknown.
 	Points int
 }
 
-// Module finds a module, or nil.
+// Module returns a module, or nil.
 func (c *Catalog) Module(id string) *Module {
 	for i := range c.Modules {
 		if c.Modules[i].ID == id {
@@ -67,7 +66,7 @@ func (c *Catalog) Module(id string) *Module {
 	return nil
 }
 
-// Dated are the ids of the datasets that are stored by trade date, in the order of their
+// Dated are the IDs of the datasets that are stored by trade date, in the order of their
 // modules.
 func (c *Catalog) Dated() (ids []string) {
 	for i := range c.Modules {
@@ -80,7 +79,7 @@ func (c *Catalog) Dated() (ids []string) {
 	return ids
 }
 
-// Domain finds a domain, or nil.
+// Domain returns a domain, or nil.
 func (c *Catalog) Domain(id string) *Domain {
 	for i := range c.Domains {
 		if c.Domains[i].ID == id {
@@ -90,7 +89,7 @@ func (c *Catalog) Domain(id string) *Domain {
 	return nil
 }
 
-// Provider finds a provider, or nil.
+// Provider returns a provider, or nil.
 func (c *Catalog) Provider(id string) *Provider {
 	for i := range c.Providers {
 		if c.Providers[i].ID == id {

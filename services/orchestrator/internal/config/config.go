@@ -1,5 +1,5 @@
-// Package config reads the orchestrator's flags and environment. A flag wins over
-// its variable; AFTERBELL_DATA_DIR stands for --data-dir, and so on.
+// Package config reads the orchestrator's flags and environment. A flag takes precedence
+// over its variable; --data-dir is AFTERBELL_DATA_DIR, and so on.
 package config
 
 import (
@@ -16,44 +16,43 @@ import (
 	"github.com/afterbell/afterbell/services/internal/transport"
 )
 
-// Config is everything the orchestrator can be told from outside. What people
-// change while it runs is in package settings.
+// Config is the configuration of the orchestrator at start. Settings that change while it
+// runs are in package settings.
 type Config struct {
-	// DataDir holds market-cache.sqlite; absolute.
+	// DataDir is the directory of market-cache.sqlite; absolute.
 	DataDir string
-	// GRPCAddr and HTTPAddr are where to listen; on loopback only, unless TLSCert is
-	// given. Port 0 picks a free one.
+	// GRPCAddr and HTTPAddr are the addresses to listen on; loopback only, unless TLSCert is
+	// set. Port 0 picks a free port.
 	GRPCAddr, HTTPAddr string
-	// WorkerAddr is where the ingest-worker is expected; on loopback only, unless
-	// WorkerCA is given.
+	// WorkerAddr is the address of the ingest-worker; loopback only, unless WorkerCA is set.
 	WorkerAddr string
-	// TLSCert and TLSKey are the files of the certificate that both listeners show.
-	// Empty means plain connections.
+	// TLSCert and TLSKey are the files of the certificate of both listeners. Empty means no
+	// TLS.
 	TLSCert, TLSKey string
-	// RequireKeys asks callers on loopback for a key as well. Others always need one.
+	// RequireKeys requires a key on loopback, too. Beyond loopback a key is always required.
 	RequireKeys bool
-	// WorkerCA is the file of the authority that signed the worker's certificate.
-	// WorkerCert and WorkerKey are this side's own, and WorkerSecret the file of the
-	// secret that both share; the worker asks for either.
+	// WorkerCA is the file of the CA of the worker's certificate. WorkerCert and WorkerKey are
+	// the orchestrator's own certificate, and WorkerSecret the file of the shared secret; the
+	// worker requires one of the two.
 	WorkerCA, WorkerCert, WorkerKey, WorkerSecret string
-	// LedgerKey is the age identity that seals the secrets of notice channels, and
-	// LedgerKeyFile the path of a file with it, from the environment. With neither, the
-	// data directory has one of its own.
+	// LedgerKey is the age identity that encrypts the secrets of notice channels, and
+	// LedgerKeyFile the path of a file with it, from the environment. If both are empty, the
+	// one in the data directory is used.
 	LedgerKey, LedgerKeyFile string
-	// Web is what callers may ask for, and from where.
+	// Web limits what callers may send, and from where.
 	Web Web
-	// StopTimeout is how long calls and partitions in hand may go on after a signal.
+	// StopTimeout is how long calls and partitions in progress may continue after a signal.
 	StopTimeout time.Duration
-	// Schedule false fires no slot and no start-up run in this process; runs are then
-	// people's, and slots that come due are decided by the next start with it on.
+	// Schedule false starts no scheduled and no start-up run in this process. Slots that
+	// become due are decided at the next start with true.
 	Schedule bool
 	// LogLevel is debug, info, warn or error; LogFormat json or text.
 	LogLevel, LogFormat string
 }
 
 // Parse reads args (without the program's name) and the environment. It returns
-// flag.ErrHelp when help or the version was asked for, which has been written to out
-// by then, and INVALID_ARGUMENT naming the flag otherwise.
+// flag.ErrHelp after it has written the help or the version to out, and INVALID_ARGUMENT
+// naming the flag if one is invalid.
 func Parse(args []string, env func(string) string, out io.Writer) (Config, error) {
 	var c Config
 	fs := flag.NewFlagSet("orchestrator", flag.ContinueOnError)
@@ -118,7 +117,7 @@ func (c *Config) check() error {
 	return nil
 }
 
-// Logger is the logger the flags describe, writing to w.
+// Logger returns the logger that the flags configure, writing to w.
 func (c Config) Logger(w io.Writer) (*slog.Logger, error) {
 	return logging.New(w, c.LogLevel, c.LogFormat)
 }

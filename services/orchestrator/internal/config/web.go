@@ -9,24 +9,25 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
-// Web is what callers may ask for, and from where. 0 is the default of the package that
-// it is for, or no limit.
+// Web limits what callers may send, and from where. 0 means the default of the package that
+// uses it, or no limit.
 type Web struct {
-	// PublicHosts are names under which a reverse proxy is reached.
+	// PublicHosts are host names of a reverse proxy.
 	PublicHosts []string
 	// Origins are the sites whose pages may call the REST API.
 	Origins []string
-	// MaxRequest is the largest request read, in bytes.
+	// MaxRequest is the size of the largest accepted request, in bytes.
 	MaxRequest int
-	// MaxStreams open of all callers, and StreamsPerCaller of each; MaxCalls in progress
-	// of all; MaxRate of calls a second of each. 0 means no limit.
+	// MaxStreams is the number of open streams of all callers, StreamsPerCaller of each;
+	// MaxCalls the number of calls in progress of all, and MaxRate of calls a second of each.
+	// 0 means no limit.
 	MaxStreams, StreamsPerCaller, MaxCalls, MaxRate int
-	// BodyTimeout is how long a request may take to arrive, StallTimeout how long a reader
-	// of rows may read nothing, and CallTimeout how long a call may take that is no stream.
+	// BodyTimeout is how long a request may take to arrive, StallTimeout how long a reader of
+	// rows may stop reading, and CallTimeout how long a call that is not a stream may take.
 	BodyTimeout, StallTimeout, CallTimeout time.Duration
 }
 
-// flags adds the flags of w to fs, and returns what takes over those that are lists.
+// flags adds the flags of w to fs, and returns a function that stores those that are lists.
 func (w *Web) flags(fs *flag.FlagSet) (lists func()) {
 	var hosts, origins string
 	fs.StringVar(&hosts, "public-hosts", "", "comma-separated host `names` under which a reverse proxy is reached, with or without a port; needs --require-keys")
@@ -57,7 +58,7 @@ func (w *Web) check(keys bool) error {
 			return fault.Invalid("cors-origins", "%.80q is not an origin such as https://desk.example", o)
 		}
 	}
-	switch { // a page elsewhere must not be an admin for standing behind the same proxy
+	switch { // a page of another site must not become an admin because of the same proxy
 	case len(w.PublicHosts) > 0 && !keys:
 		return fault.Invalid("public-hosts", "needs --require-keys: whoever reaches the proxy could change everything")
 	case len(w.Origins) > 0 && !keys:

@@ -1,6 +1,5 @@
-// Package console serves the admin console to browsers: a bundle of static files that
-// is a client of the public API and of nothing else. The bundle in dist is generated
-// from web/ by `make console` and never edited.
+// Package console serves the admin console: a bundle of static files that uses only the
+// public API. The bundle in dist is generated from web/ by `make console` and never edited.
 package console
 
 import (
@@ -23,8 +22,8 @@ var dist embed.FS
 // AssetPath is the path under which the page's files are served.
 const AssetPath = "/assets/"
 
-// policy lets a page of the console load from its own host only, and be framed by nobody.
-// Of the scripts in the page itself it lets the one run that the bundle was made with.
+// policy lets the console's page load only from its own host, and no page frame it. It
+// allows the one inline script of the bundle.
 const policy = "default-src 'none'; script-src 'self' '%s'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
 	"base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'"
 
@@ -33,7 +32,7 @@ var types = map[string]string{
 	".svg": "image/svg+xml", ".txt": "text/plain; charset=utf-8",
 }
 
-// inline finds the script in the page itself.
+// inline matches the inline script of the page.
 var inline = regexp.MustCompile(`(?s)<script>(.*?)</script>`)
 
 // Console holds the bundle, compressed once.
@@ -47,7 +46,7 @@ type file struct {
 	contentType, etag string
 }
 
-// New reads the bundle.
+// New loads the bundle.
 func New() (*Console, error) {
 	c := &Console{files: map[string]*file{}}
 	entries, err := dist.ReadDir("dist")
@@ -96,8 +95,8 @@ func (c *Console) Index(w http.ResponseWriter, r *http.Request) {
 	c.files["index.html"].serve(w, r, "no-cache")
 }
 
-// Asset serves one of the page's files. It reports false, and writes nothing, where
-// there is none of that name. A name changes with its content, so browsers keep it.
+// Asset serves one of the page's files. It returns false and writes nothing if there is no
+// such file. A name changes with the content, so browsers cache it.
 func (c *Console) Asset(w http.ResponseWriter, r *http.Request) bool {
 	name := strings.TrimPrefix(r.URL.Path, AssetPath)
 	f := c.files[name]
@@ -132,10 +131,11 @@ func (f *file) serve(w http.ResponseWriter, r *http.Request, keep string) {
 		}
 	}
 	h.Set("Content-Length", fmt.Sprint(len(body)))
-	_, _ = w.Write(body) // a caller that is gone needs no answer
+	_, _ = w.Write(body) // the caller has disconnected
 }
 
-// acceptsGzip reads an Accept-Encoding header: gzip or * is named and not by weight 0.
+// acceptsGzip reports whether an Accept-Encoding header has gzip or * with a weight other
+// than 0.
 func acceptsGzip(header string) bool {
 	for part := range strings.SplitSeq(header, ",") {
 		name, weight, _ := strings.Cut(part, ";")

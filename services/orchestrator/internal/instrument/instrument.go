@@ -1,5 +1,5 @@
-// Package instrument finds stocks and ETFs in the lists that the worker holds: by code,
-// by name, by the initials of the name's pinyin, and the nearest one to what cannot be.
+// Package instrument finds stocks and ETFs in the worker's instrument lists: by code, name
+// or pinyin initials, and the instrument nearest to an invalid code.
 package instrument
 
 import (
@@ -17,9 +17,9 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// Instrument is a stock or an ETF as the lists have it.
+// Instrument is a stock or an ETF of the lists.
 type Instrument struct {
-	// Symbol, as in "600519.SH".
+	// Symbol, for example "600519.SH".
 	Symbol string
 	// Name is the short name. May be empty.
 	Name string
@@ -27,25 +27,25 @@ type Instrument struct {
 	Kind market.Kind
 	// Status is L, D, P or I. May be empty.
 	Status string
-	// Listed and Delisted are the first day of trading and that of delisting; NoDate
-	// where there is none.
+	// Listed and Delisted are the first trading day and the day of delisting; NoDate if
+	// unknown or none.
 	Listed, Delisted market.Date
-	// Former are the codes that it had before.
+	// Former are its earlier codes.
 	Former []string
 }
 
 // gone reports whether it is delisted.
 func (i *Instrument) gone() bool { return i.Status == "D" || i.Delisted != market.NoDate }
 
-// entry is an instrument with what it is found by.
+// entry is an instrument with its search keys.
 type entry struct {
 	Instrument
 	name     string   // folded
-	initials []string // of each character of the name, the letters that it may stand for
+	initials []string // for each character of the name, the possible initials
 }
 
-// List is what the lists have at one time. It is immutable; nil is the list before any
-// was told, which has nothing.
+// List is a snapshot of the lists. It is immutable; nil is a list without instruments,
+// before the first was received.
 type List struct {
 	entries []entry // by symbol
 	former  map[string]string
@@ -79,7 +79,7 @@ func New(all []Instrument) *List {
 	return l
 }
 
-// fold makes texts comparable: half width, lower case, no space.
+// fold normalizes text: half width, lower case, no spaces.
 func fold(s string) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsSpace(r) {
@@ -89,10 +89,10 @@ func fold(s string) string {
 	}, width.Fold.String(s))
 }
 
-// Known reports whether there is any list.
+// Known reports whether a list was received.
 func (l *List) Known() bool { return l != nil && len(l.entries) > 0 }
 
-// Find looks a symbol up.
+// Find returns the instrument of a symbol.
 func (l *List) Find(symbol string) (Instrument, bool) {
 	if e := l.find(symbol); e != nil {
 		return e.Instrument, true
@@ -110,7 +110,7 @@ func (l *List) find(symbol string) *entry {
 	return nil
 }
 
-// current is the code that a company has now of which the lists once had this one.
+// current returns the present code of a company whose former code this is.
 func (l *List) current(symbol string) (string, bool) {
 	if l == nil {
 		return "", false
@@ -124,16 +124,14 @@ func (l *List) current(symbol string) (string, bool) {
 	return "", false
 }
 
-// Unlisted reports whether the lists have instruments of a symbol's kind, and not this
-// one.
+// Unlisted reports whether the lists have instruments of a symbol's kind, but not this one.
 func (l *List) Unlisted(symbol string) bool {
 	return l != nil && l.kinds[market.KindOf(symbol)] && l.find(symbol) == nil
 }
 
-// Lead reads a symbol as a person writes it and leads a code that was replaced to the
-// one in its place. A symbol that cannot exist is an error that says why; with unlisted,
-// one that no list has is taken where an exchange hands out codes like it. Nearest has
-// the symbol that may have been meant.
+// Lead parses a symbol that a user typed and replaces a former code by the current one. It
+// returns an error with the reason if the symbol cannot exist. With unlisted, it accepts a
+// symbol of no list if the exchange assigns such codes. Nearest suggests a correction.
 func (l *List) Lead(text string, unlisted bool) (symbol string, err error) {
 	symbol, err = market.ParseSymbol(text)
 	if err != nil {
@@ -157,8 +155,8 @@ func (l *List) Lead(text string, unlisted bool) (symbol string, err error) {
 	return symbol, nil
 }
 
-// Nearest is the instrument that was most likely meant by what Lead refused; ok is false
-// where no list is known.
+// Nearest is the instrument that the user most likely meant when Lead returned an error; ok
+// is false if no list is known.
 func (l *List) Nearest(text string) (Instrument, bool) {
 	if !l.Known() {
 		return Instrument{}, false
@@ -169,7 +167,7 @@ func (l *List) Nearest(text string) (Instrument, bool) {
 		}
 		return -1
 	}, width.Fold.String(text))
-	if len(digits) > 12 { // not a code with a slip of the hand
+	if len(digits) > 12 { // not a mistyped code
 		digits = digits[:12]
 	}
 	if digits == "" {
@@ -196,14 +194,14 @@ func (l *List) Nearest(text string) (Instrument, bool) {
 		if e.gone() {
 			d += 4
 		}
-		// The digits are typed by hand more often than the exchange, so it is kept: that of
-		// the digits, or the one that was written where no exchange has such codes.
+		// Digits are mistyped more often than the exchange, so the exchange is kept: that of the
+		// digits, or the typed one if no exchange has such codes.
 		if of := market.Exchange(e.Symbol); exchange != "" && of != exchange {
 			d += 8
 		} else if exchange == "" && !strings.Contains(folded, strings.ToLower(of)) {
 			d++
 		}
-		// Of equally many slips, the code that lies closest.
+		// Among codes with equally many typing errors, the numerically nearest.
 		of, _ := strconv.Atoi(e.Symbol[:min(6, len(e.Symbol))])
 		d = d*1_000_000 + min(max(value-of, of-value), 999_999)
 		if best < 0 || d < least {
@@ -214,14 +212,14 @@ func (l *List) Nearest(text string) (Instrument, bool) {
 	if code := near.Symbol[:min(6, len(near.Symbol))]; strings.HasPrefix(digits, code) || distance(digits, code) <= maxSlips {
 		return near, true
 	}
-	return Instrument{}, false // it would be a guess
+	return Instrument{}, false // a guess
 }
 
-// maxSlips is how many slips of the hand a symbol may have to be recognized.
+// maxSlips is how many typing errors a symbol may have to be recognized.
 const maxSlips = 2
 
-// distance counts the slips of the hand that make b of a: a digit added, left out,
-// changed, or two neighbours exchanged.
+// distance is the number of typing errors between a and b: a digit added, omitted or
+// changed, or two neighbours swapped.
 func distance(a, b string) int {
 	var rows [3][16]int // of two codes at most 12 and 6 long
 	for j := range len(b) + 1 {
@@ -244,7 +242,7 @@ func distance(a, b string) int {
 	return rows[len(a)%3][len(b)]
 }
 
-// How good a hit is; less is better.
+// The rank of a hit; less is better.
 const (
 	exact = iota
 	codeBegins
@@ -256,9 +254,10 @@ const (
 	noHit
 )
 
-// Search finds instruments by the beginning of a code, a part of a name or of its
-// initials, the best first, limit of them; more tells that there are others. An empty
-// kind is both. Delisted ones are found on demand, or by their whole code.
+// Search returns up to limit instruments whose code starts with the query, or whose name or
+// initials contain it, best first; more reports whether there are others. An empty kind
+// means both. Delisted instruments are included on request or if the query is their
+// complete code.
 func (l *List) Search(query string, kind market.Kind, delisted bool, limit int) (found []Instrument, more bool) {
 	q := fold(query)
 	if l == nil || q == "" {
@@ -331,7 +330,7 @@ func (e *entry) match(q string) int {
 	return best
 }
 
-// spells reports whether the characters from one on may stand for the letters of q.
+// spells reports whether the initials of the characters from one on match q.
 func (e *entry) spells(q string, from int) bool {
 	for i := range len(q) {
 		if !strings.Contains(e.initials[from+i], q[i:i+1]) {

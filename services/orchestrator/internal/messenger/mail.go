@@ -13,11 +13,11 @@ import (
 
 const (
 	submission = 587 // STARTTLS
-	smtps      = 465 // TLS from the start
+	smtps      = 465 // TLS from the first byte
 )
 
-// mail sends through an SMTP server, always over TLS. The message's id is that of the
-// delivery, so that a mail program shows one that came twice once.
+// mail sends through an SMTP server, always with TLS. The Message-ID is that of the
+// delivery, so that a mail program shows a message that was sent twice only once.
 func (m *Messenger) mail(ctx context.Context, c notice.Channel, n notice.Notice, d notice.Delivery) error {
 	message := mail.NewMsg()
 	if err := message.From(c.From); err != nil {
@@ -58,10 +58,10 @@ func (m *Messenger) mail(ctx context.Context, c notice.Channel, n notice.Notice,
 	return err
 }
 
-// mailText is the sentence, and what to do about each pool where the ledger knows it.
+// mailText is the text of the notice, and the remedy of each pool that has one.
 func mailText(n notice.Notice, l notice.Language) string {
 	var b strings.Builder
-	text := n.Text(l) // which may have told the remedy already
+	text := n.Text(l) // which may contain the remedy already
 	b.WriteString(text + "\n")
 	for _, p := range n.Pools {
 		if p.Message == "" || p.Verdict == notice.Whole {

@@ -1,8 +1,8 @@
-// Package messenger brings notices to the platforms on which people read them. Each kind
-// of channel is one small adapter: the form of its request, its signature, and how it says
-// that it did not take a message, which several do with HTTP 200.
+// Package messenger sends notices to platforms. Each kind of channel has a small adapter:
+// the format of its request, its signature, and how it reports that it did not accept a
+// message, which several do with HTTP 200.
 //
-// Addresses hold tokens: no error of this package has one in it.
+// URLs contain tokens, so no error of this package contains one.
 package messenger
 
 import (
@@ -24,41 +24,41 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/notify"
 )
 
-// Config is what a Messenger is made of. The zero value is the usual one.
+// Config is the configuration of a Messenger. The zero value is the default.
 type Config struct {
-	// Now is the clock that signatures are made by; nil means time.Now.
+	// Now is the clock for signatures; nil means time.Now.
 	Now func() time.Time
-	// TLS replaces how servers are verified; nil means by the system's certificates.
+	// TLS replaces the verification of servers; nil means the system's certificates.
 	TLS *tls.Config
 }
 
-// Messenger sends notices. It is safe for use by several goroutines.
+// Messenger sends notices. It is safe for concurrent use.
 type Messenger struct {
 	now    func() time.Time
 	tls    *tls.Config
 	client *http.Client
 }
 
-// maxAnswer is how much of an answer is read, in bytes.
+// maxAnswer is how much of a response is read, in bytes.
 const maxAnswer = 16 << 10
 
-// New is a Messenger.
+// New returns a Messenger.
 func New(cfg Config) *Messenger {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
 	return &Messenger{now: cfg.Now, tls: cfg.TLS, client: &http.Client{
 		Transport: &http.Transport{
-			Proxy: http.ProxyFromEnvironment, TLSClientConfig: cfg.TLS, DisableKeepAlives: true, // there is one message an hour, if so many
+			Proxy: http.ProxyFromEnvironment, TLSClientConfig: cfg.TLS, DisableKeepAlives: true, // there is hardly more than one message an hour
 			TLSHandshakeTimeout: 10 * time.Second, ResponseHeaderTimeout: 20 * time.Second,
 		},
-		// An address that moved is told: following it would hand the token on.
+		// A redirect is an error: following it would send the token to another host.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}}
 }
 
-// Send brings a notice to a channel. The error is a *notify.Refusal without anything
-// secret, or that of ctx.
+// Send sends a notice to a channel. The error is a *notify.Refusal without secrets, or that
+// of ctx.
 func (m *Messenger) Send(ctx context.Context, c notice.Channel, n notice.Notice, d notice.Delivery) error {
 	err := m.send(ctx, c, n, d)
 	if err == nil {
@@ -102,7 +102,7 @@ func refused(format string, args ...any) *notify.Refusal {
 	return &notify.Refusal{Why: fmt.Sprintf(format, args...)}
 }
 
-// plain is an error without the address that net/http puts into it.
+// plain returns an error without the URL that net/http adds to it.
 func plain(err error) string {
 	var u *url.Error
 	for errors.As(err, &u) {
@@ -114,7 +114,7 @@ func plain(err error) string {
 	return err.Error()
 }
 
-// answer is what a platform answered.
+// answer is the response of a platform.
 type answer struct {
 	status int
 	header http.Header
@@ -165,7 +165,7 @@ func (m *Messenger) call(ctx context.Context, method, address string, body []byt
 	return answer{resp.StatusCode, resp.Header, text}, nil
 }
 
-// ok is nil for a status of success, and otherwise says what was answered.
+// ok returns nil for a successful status, and otherwise an error with the response.
 func (m *Messenger) ok(a answer) error {
 	switch {
 	case a.status/100 == 2:
@@ -185,7 +185,7 @@ func said(body []byte) string {
 	return string(body)
 }
 
-// retryAfter reads the header of that name: seconds, or a date.
+// retryAfter parses the Retry-After header: seconds or a date.
 func (m *Messenger) retryAfter(h http.Header) time.Duration {
 	v := h.Get("Retry-After")
 	if seconds, err := strconv.ParseInt(v, 10, 32); err == nil && seconds > 0 {

@@ -14,7 +14,7 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/notice"
 )
 
-// The longest texts that the platforms take: DingTalk 20,000 bytes, WeCom 2,048 bytes,
+// The longest texts that the platforms accept: DingTalk 20,000 bytes, WeCom 2,048 bytes,
 // Feishu a request of 20 KB, Telegram 4,096 characters, Slack 40,000 characters.
 const (
 	dingTalkMost = 18_000
@@ -28,8 +28,8 @@ type textBody struct {
 	Content string `json:"content"`
 }
 
-// coded is an answer of DingTalk and of WeCom: HTTP 200, and a code that is not 0 where
-// the message was not taken.
+// coded is a response of DingTalk or WeCom: HTTP 200, and a code that is not 0 if the
+// message was not accepted.
 type coded struct {
 	Code    *int64 `json:"errcode"`
 	Message string `json:"errmsg"`
@@ -51,9 +51,9 @@ func (m *Messenger) coded(a answer, tooFast map[int64]time.Duration) error {
 	return r
 }
 
-// dingTalk signs with the secret of the robot: the base64 of an HMAC-SHA256 over the
-// time in ms, a line end and the secret, keyed with the secret; both go into the query.
-// Beyond 20 messages a minute a robot takes nothing for ten minutes.
+// dingTalk signs with the secret of the robot: the base64 of an HMAC-SHA256 over the time
+// in ms, a newline and the secret, with the secret as key. Time and signature are query
+// parameters. After more than 20 messages a minute a robot accepts none for ten minutes.
 func (m *Messenger) dingTalk(ctx context.Context, c notice.Channel, text string) error {
 	address, err := url.Parse(string(c.URL))
 	if err != nil {
@@ -76,7 +76,7 @@ func (m *Messenger) dingTalk(ctx context.Context, c notice.Channel, text string)
 	return m.coded(a, map[int64]time.Duration{130101: 10 * time.Minute, 660026: 10 * time.Minute})
 }
 
-// weCom has the token in its address and no signature.
+// weCom has the token in its URL and no signature.
 func (m *Messenger) weCom(ctx context.Context, c notice.Channel, text string) error {
 	a, err := m.post(ctx, string(c.URL), struct {
 		Type string   `json:"msgtype"`
@@ -88,8 +88,8 @@ func (m *Messenger) weCom(ctx context.Context, c notice.Channel, text string) er
 	return m.coded(a, map[int64]time.Duration{45009: time.Minute, 45033: time.Minute})
 }
 
-// feishu signs with the time in seconds, a line end and the secret as the key of an
-// HMAC-SHA256 over nothing; both go into the body.
+// feishu signs with an empty HMAC-SHA256 whose key is the time in seconds, a newline and
+// the secret. Time and signature are in the body.
 func (m *Messenger) feishu(ctx context.Context, c notice.Channel, text string) error {
 	body := struct {
 		Timestamp string `json:"timestamp,omitempty"`
@@ -108,7 +108,7 @@ func (m *Messenger) feishu(ctx context.Context, c notice.Channel, text string) e
 	if err != nil {
 		return err
 	}
-	// Older robots answer StatusCode only; newer ones code, and at times both.
+	// Older robots return only StatusCode, newer ones code, and some both.
 	var said struct {
 		Code       *int64 `json:"code"`
 		Message    string `json:"msg"`
@@ -136,7 +136,7 @@ func (m *Messenger) feishu(ctx context.Context, c notice.Channel, text string) e
 	return r
 }
 
-// telegram has the bot's token in the path. The text is sent as it is, without markup.
+// telegram has the bot's token in the path. The text has no markup.
 func (m *Messenger) telegram(ctx context.Context, c notice.Channel, text string) error {
 	base := strings.TrimRight(string(c.URL), "/")
 	if base == "" {
@@ -171,7 +171,7 @@ func (m *Messenger) telegram(ctx context.Context, c notice.Channel, text string)
 	return r
 }
 
-// slack answers "ok" in plain text, or a word such as invalid_token.
+// slack returns "ok" in plain text, or a word such as invalid_token.
 func (m *Messenger) slack(ctx context.Context, c notice.Channel, text string) error {
 	escaped := strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(text)
 	a, err := m.post(ctx, string(c.URL), struct {

@@ -12,15 +12,15 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/notice"
 )
 
-// The headers of a webhook. The signature is "v1=" and the hex of an HMAC-SHA256, keyed
-// with the channel's secret, over the timestamp, a dot and the body as sent.
+// The headers of a webhook. The signature is "v1=" and the hexadecimal HMAC-SHA256, with
+// the channel's secret as key, of the timestamp, a dot and the body.
 const (
 	headerTimestamp = "X-Afterbell-Timestamp"
 	headerSignature = "X-Afterbell-Signature"
 	headerDelivery  = "X-Afterbell-Delivery"
 )
 
-// webhookBody is the body of a webhook. Fields are added and never changed.
+// webhookBody is the body of a webhook. Fields may be added, but not changed.
 type webhookBody struct {
 	ID       string             `json:"id"`
 	Delivery string             `json:"deliveryId"`
@@ -63,8 +63,8 @@ func (m *Messenger) webhook(ctx context.Context, c notice.Channel, n notice.Noti
 	return m.ok(a)
 }
 
-// heartbeat calls the address, with the signal at the end of its path. Healthchecks
-// answers some refusals with HTTP 200.
+// heartbeat requests the URL with the signal appended to its path. Healthchecks reports
+// some errors with HTTP 200.
 func (m *Messenger) heartbeat(ctx context.Context, c notice.Channel, text string, d notice.Delivery) error {
 	address, err := url.Parse(string(c.URL))
 	if err != nil {

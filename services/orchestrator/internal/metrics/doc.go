@@ -1,4 +1,4 @@
-// Package metrics is what Prometheus can read of the orchestrator. What happens is
-// counted where it is stored: Watched stands before the ledger. How things stand is read
-// at each scrape, from the ledger and from the worker's memory.
+// Package metrics exports the orchestrator's metrics to Prometheus. Events are counted when
+// they are stored: Watched wraps the ledger. States are read at each scrape, from the
+// ledger and from the worker.
 package metrics

@@ -15,17 +15,17 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 )
 
-// Values of labels, all of them, so that each counter is there with 0 before it counts.
+// All values of the labels, so that each counter exists with 0 from the start.
 var (
 	stages  = []run.Stage{run.StageToken, run.StagePreflight, run.StageReadiness, run.StageAnalysisInit}
 	changes = []string{"new", "changed", "gone"}
 )
 
-// none is the label of what has no such value: a run that no check stopped, a partition
-// without an answer.
+// none is the label for no value: a run that no check stopped, a partition without a
+// response.
 const none = "none"
 
-// Counts are the counters. They begin at 0 with the process.
+// Counts are the counters. They start at 0 with the process.
 type Counts struct {
 	runs, partitions, rows, notices *prometheus.CounterVec
 	seconds                         *prometheus.HistogramVec
@@ -62,7 +62,7 @@ func NewCounts(r prometheus.Registerer) *Counts {
 		}
 		c.partitions.WithLabelValues(string(p), none)
 		for _, v := range market.Verdicts() {
-			if v != market.VerdictMissing { // no partition ends with it
+			if v != market.VerdictMissing { // no partition has this verdict
 				c.partitions.WithLabelValues(string(p), string(v))
 			}
 		}
@@ -79,7 +79,7 @@ func NewCounts(r prometheus.Registerer) *Counts {
 	return c
 }
 
-// Watched is the ledger with what is stored counted.
+// Watched is the ledger; it counts what is stored.
 func (c *Counts) Watched(l dispatch.Ledger) dispatch.Ledger { return watched{l, c} }
 
 type watched struct {
@@ -138,7 +138,7 @@ func (s sender) Send(ctx context.Context, ch notice.Channel, n notice.Notice, d 
 	switch {
 	case err == nil:
 		s.counts.notices.WithLabelValues(string(ch.Kind), "sent").Inc()
-	case ctx.Err() == nil: // an attempt that was called off does not count
+	case ctx.Err() == nil: // a cancelled attempt does not count
 		s.counts.notices.WithLabelValues(string(ch.Kind), "failed").Inc()
 	}
 	return err

@@ -18,7 +18,7 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/worker"
 )
 
-// Ledger is what is read of the ledger at a scrape; *ledger.Store is one.
+// Ledger is what a scrape reads from the ledger; *ledger.Store implements it.
 type Ledger interface {
 	LastFinished(ctx context.Context, pool market.Pool) (run.Run, bool, error)
 	Unfinished(ctx context.Context) ([]run.Run, error)
@@ -29,27 +29,27 @@ type Ledger interface {
 	ChannelHealth(ctx context.Context, since time.Time) (map[string]notice.Health, error)
 }
 
-// Worker is what is asked of the ingest-worker at a scrape; *worker.Client is one.
+// Worker is what a scrape asks the ingest-worker; *worker.Client implements it.
 type Worker interface {
 	Ping(ctx context.Context) error
 	Coverage(ctx context.Context, q worker.CoverageQuery) ([]worker.Coverage, error)
 }
 
-// Config is what a Standing is built from. Every field is required.
+// Config is the configuration of a Standing. Every field is required.
 type Config struct {
 	// Ledger that remembers.
 	Ledger Ledger
-	// Worker that knows what is held.
+	// Worker that has the coverage.
 	Worker Worker
-	// Facts are what the ledger knows of modules and probes.
+	// Facts about modules and probes in the ledger.
 	Facts func(ctx context.Context, requested []string) (readiness.Facts, error)
 	// Now is the clock.
 	Now func() time.Time
-	// Log gets what could not be read.
+	// Log gets the errors of reads.
 	Log *slog.Logger
 }
 
-// Standing is how things stand, read at each scrape.
+// Standing collects the metrics of states at each scrape.
 type Standing struct {
 	cfg Config
 
@@ -60,16 +60,16 @@ type Standing struct {
 }
 
 const (
-	// readTime bounds one scrape, askTime one question to the worker.
+	// readTime limits the duration of one scrape, askTime that of one call to the worker.
 	readTime = 5 * time.Second
 	askTime  = 2 * time.Second
-	// heldKept is how long the worker's answer is told again.
+	// heldKept is how long the worker's answer is reused.
 	heldKept = 5 * time.Second
-	// lookBack is how many calendar days are looked at for what lacks.
+	// lookBack is how many calendar days are checked for missing data.
 	lookBack = 31
 )
 
-// NewStanding registers what is read at a scrape.
+// NewStanding registers the metrics.
 func NewStanding(r prometheus.Registerer, cfg Config) *Standing {
 	s := &Standing{cfg: cfg}
 	r.MustRegister(s)
@@ -102,8 +102,8 @@ func (s *Standing) Describe(ch chan<- *prometheus.Desc) {
 	}
 }
 
-// Collect implements prometheus.Collector. What cannot be read is left out and told in
-// the log.
+// Collect implements prometheus.Collector. A metric that cannot be read is omitted, and the
+// error is logged.
 func (s *Standing) Collect(ch chan<- prometheus.Metric) {
 	ctx, cancel := context.WithTimeout(context.Background(), readTime)
 	defer cancel()
@@ -155,7 +155,7 @@ func (s *Standing) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// runs tells what the ledger knows of runs and slots.
+// runs collects the metrics of runs and slots.
 func (s *Standing) runs(ctx context.Context, gauge func(*prometheus.Desc, float64, ...string), told func(string, error) bool) {
 	open, err := s.cfg.Ledger.Unfinished(ctx)
 	known := told("run_active", err)
@@ -200,8 +200,8 @@ func (s *Standing) runs(ctx context.Context, gauge func(*prometheus.Desc, float6
 	}
 }
 
-// coverage is what the worker holds of the last days, or held a moment ago; up is false
-// while it does not answer.
+// coverage is the worker's coverage of the last days, possibly from a moment ago; up is
+// false while the worker does not respond.
 func (s *Standing) coverage(ctx context.Context, enabled map[market.Pool][]string) (held map[market.Pool][]worker.Coverage, up bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -241,7 +241,7 @@ func (s *Standing) coverage(ctx context.Context, enabled map[market.Pool][]strin
 	return s.held, true
 }
 
-// byDataset is, for each dataset of the modules, whether each day is complete, in the
+// byDataset returns, for each dataset of the modules, whether each day is complete, in the
 // order of the days. Snapshots have no days.
 func byDataset(held []worker.Coverage, modules []string) map[string][]bool {
 	days := map[string][]bool{}

@@ -15,8 +15,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
-// Secret is text that opens something: an address with a token in it, a signing secret,
-// a password. It is shown, formatted and logged as three dots.
+// Secret is a URL with a token, a signing secret or a password. It is formatted and logged
+// as three dots.
 type Secret string
 
 // String hides it.
@@ -36,7 +36,7 @@ func (s Secret) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 // LogValue hides it from logs.
 func (s Secret) LogValue() slog.Value { return slog.StringValue(s.String()) }
 
-// ChannelKind is where a channel leads.
+// ChannelKind is the kind of a channel.
 type ChannelKind string
 
 // The kinds of channels.
@@ -53,58 +53,58 @@ const (
 	Telegram ChannelKind = "telegram"
 	// Slack is an incoming webhook.
 	Slack ChannelKind = "slack"
-	// Mail is SMTP with STARTTLS, or TLS from the start on port 465.
+	// Mail is SMTP with STARTTLS, or TLS from the first byte on port 465.
 	Mail ChannelKind = "mail"
-	// Heartbeat is an address that is called after a whole evening.
+	// Heartbeat is a URL that is requested after a complete evening.
 	Heartbeat ChannelKind = "heartbeat"
 )
 
-// ChannelKinds lists them all.
+// ChannelKinds lists all kinds.
 func ChannelKinds() []ChannelKind {
 	return []ChannelKind{Webhook, DingTalk, WeCom, Feishu, Telegram, Slack, Mail, Heartbeat}
 }
 
-// Channel is where notices go. Its JSON form holds no secret; the ledger keeps those in
-// columns of their own.
+// Channel is where notices are sent. Its JSON form has no secrets; the ledger stores those
+// in separate columns.
 type Channel struct {
-	// ID is the name that a person chose.
+	// ID is the name that a user chose.
 	ID string `json:"-"`
-	// Kind of it.
+	// Kind of the channel.
 	Kind ChannelKind `json:"-"`
-	// Enabled channels get what is told from now on.
+	// Enabled channels get new notices.
 	Enabled bool `json:"-"`
-	// Language of the sentences.
+	// Language of the notices.
 	Language Language `json:"-"`
-	// URL is the address, with the token that it holds. Of Telegram, the base of the bot
-	// API; empty for the usual one. Empty for mail.
+	// URL of the platform, with the token that it contains. For Telegram the base URL of the
+	// bot API, or empty for the default. Empty for mail.
 	URL Secret `json:"-"`
-	// Secret signs a request, is the token of a Telegram bot, or the password of SMTP.
+	// Secret is the signing secret, the token of a Telegram bot, or the SMTP password.
 	Secret Secret `json:"-"`
-	// Lost names what of "url" and "secret" is stored and cannot be read, because its key is
-	// lost.
+	// Lost lists which of "url" and "secret" is stored but cannot be decrypted, because the
+	// key is lost.
 	Lost []string `json:"-"`
 	// Chat is the id of a Telegram chat, or @channel.
 	Chat string `json:"chat,omitempty"`
-	// Host and Port of the SMTP server. Port 0 means 587.
+	// Host of the SMTP server.
 	Host string `json:"host,omitempty"`
-	// Port of the SMTP server.
+	// Port of the SMTP server. 0 means 587.
 	Port int `json:"port,omitempty"`
-	// User of the SMTP server. Empty sends without authentication.
+	// User for SMTP authentication. Empty means none.
 	User string `json:"user,omitempty"`
-	// From is the sender's address; To are those who get the mail.
+	// From is the sender's address.
 	From string `json:"from,omitempty"`
-	// To are the addresses that get the mail.
+	// To are the recipients.
 	To []string `json:"to,omitempty"`
 	// Post makes a heartbeat a POST; otherwise it is a GET.
 	Post bool `json:"post,omitempty"`
-	// Start calls a heartbeat's address with /start when an evening begins.
+	// Start makes a heartbeat request the URL with /start when an evening begins.
 	Start bool `json:"start,omitempty"`
-	// Fail calls it with /fail when an evening is not whole.
+	// Fail makes it request the URL with /fail when an evening is not complete.
 	Fail bool `json:"fail,omitempty"`
 }
 
-// LostMessage says what is wrong with a channel whose address or secret cannot be read;
-// empty where nothing is.
+// LostMessage is the message about a channel whose URL or secret cannot be decrypted; empty
+// if both can.
 func (c Channel) LostMessage() string {
 	if len(c.Lost) == 0 {
 		return ""
@@ -112,8 +112,8 @@ func (c Channel) LostMessage() string {
 	return "the " + strings.Join(c.Lost, " and the ") + " of the channel cannot be read, because the key of the ledger is lost; set it again: afterbell notify set " + c.ID
 }
 
-// Signal says what a channel is sent of a notice: a sentence, or for a heartbeat the end
-// of its address. ok is false when nothing is.
+// Signal returns what a notice sends to a channel: the text, or the end of a heartbeat's
+// URL. ok is false if nothing is sent.
 func (c Channel) Signal(n Notice) (signal string, ok bool) {
 	if c.Kind != Heartbeat {
 		return "", n.Kind != Started
@@ -145,8 +145,8 @@ var (
 	chatID    = regexp.MustCompile(`^(-?[0-9]{1,20}|@[A-Za-z0-9_]{4,64})$`)
 )
 
-// Validate names every field that is wrong, as the contract writes it; none when all
-// hold. It never repeats a secret.
+// Validate returns every invalid field by its name in the contract; none if all are valid.
+// It never returns a secret.
 func (c Channel) Validate() []fault.Violation {
 	var wrong []fault.Violation
 	add := func(field, format string, args ...any) {
@@ -243,8 +243,8 @@ func (c Channel) checkMail(add func(field, format string, args ...any)) {
 	}
 }
 
-// checkStray refuses what the kind does not use, so that a setting in the wrong place is
-// not overlooked.
+// checkStray reports fields that the kind does not use, so that a setting in the wrong
+// field is not ignored.
 func (c Channel) checkStray(add func(field, format string, args ...any)) {
 	stray := func(set bool, field string) {
 		if set {
@@ -286,7 +286,7 @@ func join(kinds []ChannelKind) string {
 	return strings.Join(names, ", ")
 }
 
-// Where is where the channel leads, without anything secret: the host of its address.
+// Where is the host of the channel's URL, without anything secret.
 func (c Channel) Where() string {
 	switch {
 	case c.Kind == Mail:
@@ -301,11 +301,11 @@ func (c Channel) Where() string {
 	return u.Host
 }
 
-// TelegramHost is where Telegram's bot API is.
+// TelegramHost is the host of Telegram's bot API.
 const TelegramHost = "api.telegram.org"
 
-// Redact takes everything secret of the channel out of a text, shortens it and makes it
-// one line: answers of a platform may repeat the request.
+// Redact removes the channel's secrets from a text, shortens it and puts it on one line.
+// The response of a platform may repeat the request.
 func (c Channel) Redact(text string) string {
 	for _, s := range c.secrets() {
 		text = strings.ReplaceAll(text, s, "…")
@@ -323,8 +323,8 @@ func (c Channel) Redact(text string) string {
 	return text
 }
 
-// secrets are the texts that must not be told, longest first: the secret, the address,
-// and the parts of the address that can hold a token.
+// secrets are the texts to remove, longest first: the secret, the URL, and the parts of the
+// URL that can contain a token.
 func (c Channel) secrets() (all []string) {
 	add := func(s string) {
 		if len(s) >= 4 {
@@ -354,66 +354,66 @@ func (c Channel) secrets() (all []string) {
 	return all
 }
 
-// DeliveryState is where a delivery is.
+// DeliveryState is the state of a delivery.
 type DeliveryState string
 
 // The states.
 const (
-	// ToSend waits, or is tried again.
+	// ToSend is waiting for its first or next attempt.
 	ToSend DeliveryState = "pending"
-	// Sent was taken by the platform.
+	// Sent was accepted by the platform.
 	Sent DeliveryState = "sent"
-	// GivenUp was tried for a day, or once if it was a test.
+	// GivenUp failed for a day, or once if it is a test.
 	GivenUp DeliveryState = "given_up"
 )
 
-// Delivery is one notice on its way through one channel.
+// Delivery is a notice for one channel.
 type Delivery struct {
 	// ID sorts by time.
 	ID string
 	// NoticeID and ChannelID it belongs to.
 	NoticeID, ChannelID string
-	// Signal is the end of a heartbeat's address.
+	// Signal is the end of a heartbeat's URL.
 	Signal string
-	// State of it.
+	// State of the delivery.
 	State DeliveryState
 	// Attempts made.
 	Attempts int
-	// CreatedAt is when it was recorded; NextAt when it is tried next; EndedAt when it
-	// was sent or given up.
+	// CreatedAt is when it was stored; NextAt when it is tried next; EndedAt when it was sent
+	// or given up.
 	CreatedAt, NextAt, EndedAt time.Time
-	// Error of the last attempt, without secrets. Empty when it was sent at once.
+	// Error of the last attempt, without secrets. Empty if the first attempt succeeded.
 	Error string
 }
 
-// Health is how a channel gets on.
+// Health is the state of a channel.
 type Health struct {
-	// Waiting is the number of notices that wait, GivenUp that of the last week that were
-	// not delivered.
+	// Waiting is the number of waiting deliveries, GivenUp the number given up in the last
+	// week.
 	Waiting, GivenUp int
-	// FailingSince is when the oldest of those that wait and failed was recorded. Zero
-	// when none did.
+	// FailingSince is when the oldest waiting delivery with a failed attempt was stored. Zero
+	// if there is none.
 	FailingSince time.Time
-	// NextAt is when it is tried again. Zero when nothing waits.
+	// NextAt is the next attempt. Zero if nothing is waiting.
 	NextAt time.Time
-	// SentAt is when something was delivered last. Zero for never.
+	// SentAt is the last successful delivery. Zero if there was none.
 	SentAt time.Time
-	// Error of the last attempt that failed, where nothing was delivered since.
+	// Error of the last failed attempt, if nothing was delivered since.
 	Error string
 }
 
 const (
-	// GiveUp is for how long a delivery is tried.
+	// GiveUp is how long a delivery is retried.
 	GiveUp = 24 * time.Hour
-	// maxRetryAfter bounds what a platform may ask for.
+	// maxRetryAfter limits the pause that a platform may ask for.
 	maxRetryAfter = 6 * time.Hour
 )
 
 // pauses before the attempts of a delivery; the last one repeats.
 var pauses = []time.Duration{10 * time.Second, 30 * time.Second, time.Minute, 2 * time.Minute, 5 * time.Minute, 10 * time.Minute, 20 * time.Minute, 30 * time.Minute, time.Hour}
 
-// Failed is a delivery after an attempt that failed. retryAfter is what the platform asked
-// for; zero when it asked for nothing.
+// Failed is a delivery after a failed attempt. retryAfter is the pause that the platform
+// asked for; zero if none.
 func (d Delivery) Failed(now time.Time, why string, retryAfter time.Duration) Delivery {
 	d.Attempts++
 	d.Error = why
@@ -424,14 +424,14 @@ func (d Delivery) Failed(now time.Time, why string, retryAfter time.Duration) De
 	return d
 }
 
-// Abandoned is a delivery after an attempt that failed and is not repeated.
+// Abandoned is a delivery after a failed attempt that is not retried.
 func (d Delivery) Abandoned(now time.Time, why string) Delivery {
 	d.Attempts++
 	d.State, d.EndedAt, d.Error = GivenUp, now, why
 	return d
 }
 
-// Done is a delivery after an attempt that succeeded.
+// Done is a delivery after a successful attempt.
 func (d Delivery) Done(now time.Time) Delivery {
 	d.Attempts++
 	d.State, d.EndedAt, d.Error = Sent, now, ""

@@ -9,8 +9,8 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
-// EveningOf is the trade day of which a slot's evening is: the newest open day up to
-// its own. ok is false where the slot was passed over because the exchange was closed.
+// EveningOf is the trading day of a slot's evening: the newest trading day up to the slot's
+// own. ok is false if the slot was skipped because the exchange was closed.
 func EveningOf(v slot.Slot, cal slot.Calendar) (d market.Date, ok bool) {
 	if v.State == slot.Pending || v.State == slot.Skipped && len(v.Issues) > 0 && v.Issues[0].Reason == fault.NotTradingDay {
 		return market.NoDate, false
@@ -18,9 +18,9 @@ func EveningOf(v slot.Slot, cal slot.Calendar) (d market.Date, ok bool) {
 	return OpenUpTo(cal, slot.TradeDay(v.Date, v.DueAt)), true
 }
 
-// OpenUpTo is the newest open day up to d.
+// OpenUpTo is the newest trading day up to d.
 func OpenUpTo(cal slot.Calendar, d market.Date) market.Date {
-	const lookDays = 60 // the longest close is some twelve days
+	const lookDays = 60 // the longest close is about twelve days
 	for last := d - lookDays; d > last; d-- {
 		if cal.IsOpen(d) {
 			break
@@ -29,7 +29,7 @@ func OpenUpTo(cal slot.Calendar, d market.Date) market.Date {
 	return d
 }
 
-// Decide says what is to be told of an evening now, if anything. told are the notices of
+// Decide returns the notice that is due about an evening, if any. told are the notices of
 // the day so far, oldest first.
 func Decide(day market.Date, pools []Judged, told []Notice, now time.Time) (n Notice, ok bool) {
 	n = Notice{Date: day, CreatedAt: now}
@@ -57,7 +57,7 @@ func Decide(day market.Date, pools []Judged, told []Notice, now time.Time) (n No
 	better, worse := false, false
 	for i, p := range pools {
 		before, known := stateOf(last, p.Pool)
-		if !known { // put on the schedule meanwhile
+		if !known { // added to the schedule meanwhile
 			if !p.Settled {
 				continue
 			}
@@ -96,8 +96,8 @@ func Decide(day market.Date, pools []Judged, told []Notice, now time.Time) (n No
 	return n, true
 }
 
-// DecideLate says whether pools are late: it is past the hour of an open day, and the day
-// is not whole. Who was told that a person decided so is not told again.
+// DecideLate returns a notice if it is past the late_at of a trading day and the day is not
+// complete. A state that a user chose and that was already sent is not sent again.
 func DecideLate(day market.Date, at slot.Clock, pools []Judged, told []Notice, now time.Time) (n Notice, ok bool) {
 	if now.Before(at.On(day, market.Shanghai)) || market.DateOf(now) != day {
 		return Notice{}, false
@@ -117,8 +117,8 @@ func DecideLate(day market.Date, at slot.Clock, pools []Judged, told []Notice, n
 	return n, len(n.Changed) > 0
 }
 
-// DecideStarted says whether an evening has begun, for heartbeats that are told so: also
-// where it is over by now.
+// DecideStarted returns a notice if an evening has begun, for heartbeats with start; also
+// if it is already over.
 func DecideStarted(day market.Date, pools []Judged, told []Notice, now time.Time) (n Notice, ok bool) {
 	if len(told) > 0 {
 		return Notice{}, false
@@ -131,8 +131,8 @@ func DecideStarted(day market.Date, pools []Judged, told []Notice, now time.Time
 	return n, ok
 }
 
-// NewTest is a message that a person asked for. It is of no trade day, so that no evening
-// counts it, and each has a key of its own.
+// NewTest is a test message that a user requested. It has no trade date, so that it does
+// not count for an evening, and a unique key.
 func NewTest(id string, now time.Time) Notice {
 	return Notice{ID: id, Key: string(Test) + "/" + id, Kind: Test, Date: market.NoDate, CreatedAt: now}
 }

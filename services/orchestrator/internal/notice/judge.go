@@ -11,30 +11,30 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
-// Soon is how near the next attempt must be for a failure not to be told yet: one that
-// mends itself within minutes is nobody's business.
+// Soon is how close the next attempt must be for a failure to send no notice yet: it may
+// succeed within minutes.
 const Soon = 5 * time.Minute
 
-// Together is how long a change of one pool waits for the run of another, so that both
-// are one sentence.
+// Together is how long the change of one pool waits for the run of the other, so that one
+// notice has both.
 const Together = 15 * time.Minute
 
-// Ended is a run that finished, with what it did for the day.
+// Ended is a finished run with its results for the day.
 type Ended struct {
 	// Run as it ended.
 	Run run.Run
-	// Day are its partitions of data that hold the day, without re-checks.
+	// Day are its data partitions that include the day, without re-checks.
 	Day []run.Partition
-	// Older are the datasets of earlier days that it left not complete, with the newest
-	// day each.
+	// Older are the datasets of earlier days that it left incomplete, with the newest such day
+	// of each.
 	Older []Gap
 }
 
-// Facts are what one pool is judged by for one day. All of it is in the ledger.
+// Facts are the inputs of a pool's state for one day. All of them are in the ledger.
 type Facts struct {
 	// Pool to judge.
 	Pool market.Pool
-	// Day is the trade day, an open one.
+	// Day is a trading day.
 	Day market.Date
 	// Due is when the last dataset of the day is due.
 	Due time.Time
@@ -42,31 +42,31 @@ type Facts struct {
 	Slot *slot.Slot
 	// Runs that finished since the day began, in the order of their ends.
 	Runs []Ended
-	// Waiting are the pool's queued runs and the one under way.
+	// Waiting are the pool's queued runs and the active one.
 	Waiting []run.Run
 	// PauseState of the pool.
 	PauseState run.PauseState
-	// NextSlot is when the pool's next slot fires. Zero when none will.
+	// NextSlot is when the pool's next slot fires. Zero if none will.
 	NextSlot time.Time
-	// NoSymbols is true for targets with an empty list.
+	// NoSymbols is true for targets with an empty target list.
 	NoSymbols bool
 }
 
-// Judged is a pool's state, and whether it will stay for a while.
+// Judged is a pool's state, and whether it is about to change.
 type Judged struct {
 	PoolState
 	// Settled is false while a run is about to change it.
 	Settled bool
-	// Busy is true while a run of the day is under way or starts soon.
+	// Busy is true while a run for the day is in progress or starts soon.
 	Busy bool
-	// At is when the run that decided it ended. Zero when none did.
+	// At is the end of the run that decided it. Zero if none did.
 	At time.Time
 }
 
-// Judge says how a pool stands for a day, from the runs of the ledger. A run without
-// modules or dates of its own says how all of the day is; one with modules changes what
-// is known of them. What an earlier run completed stays complete when a later run fails
-// before it comes to the day.
+// Judge returns the state of a pool for a day, from the runs of the ledger. A run without
+// modules or dates sets the state of the whole day; one with modules updates these modules
+// only. What an earlier run completed stays complete if a later run fails before it fetches
+// the day.
 func Judge(f Facts) Judged {
 	s := PoolState{Pool: f.Pool, Verdict: Pending, NoSymbols: f.NoSymbols}
 	var last time.Time
@@ -113,14 +113,14 @@ func Judge(f Facts) Judged {
 	if j.NextAt.IsZero() && j.Verdict != Whole && !held {
 		j.NextAt, j.NextIsSlot = f.NextSlot, !f.NextSlot.IsZero()
 	}
-	j.NextAt = j.NextAt.UTC() // the slot has it in the zone of the schedule
+	j.NextAt = j.NextAt.UTC() // the slot has it in the schedule's time zone
 	return j
 }
 
-// poolPaused is the message of a pool that people hold; there is no reason of its own.
+// poolPaused is the message about a paused pool; there is no reason for it.
 const poolPaused = "The pool is paused."
 
-// unrun is the state of a pool of which no run tells anything.
+// unrun is the state of a pool about which no run says anything.
 func unrun(j Judged, f Facts, held, coming bool) Judged {
 	switch {
 	case held:
@@ -139,13 +139,13 @@ func unrun(j Judged, f Facts, held, coming bool) Judged {
 	return j
 }
 
-// holds reports whether a run was asked for the day.
+// holds reports whether a run was for the day.
 func holds(q run.Request, d market.Date) bool {
 	return (q.Start <= 0 || q.Start <= d) && (q.End <= 0 || q.End >= d)
 }
 
-// fold adds what a run tells to what is known. early says that it began before all of
-// the day was due.
+// fold adds the results of a run. early is true if it started before all data of the day
+// were due.
 func fold(s PoolState, e Ended, early bool) PoolState {
 	r := e.Run
 	all := len(r.Request.Modules) == 0
@@ -160,7 +160,7 @@ func fold(s PoolState, e Ended, early bool) PoolState {
 		switch {
 		case all && !early:
 			next = PoolState{Pool: s.Pool, NoSymbols: s.NoSymbols, Verdict: Whole, RunID: r.ID}
-		case all: // what came due later is still to come
+		case all: // what became due later is still to be fetched
 		default:
 			next.Lacks = slices.DeleteFunc(slices.Clone(s.Lacks), func(l Lack) bool { return slices.Contains(r.Request.Modules, l.Module) })
 			if s.Verdict == Lacking && len(next.Lacks) == 0 {
@@ -186,12 +186,12 @@ func fold(s PoolState, e Ended, early bool) PoolState {
 			next = PoolState{Pool: s.Pool, NoSymbols: s.NoSymbols, Verdict: Whole, Older: s.Older}
 		}
 		if s.Verdict == Pending {
-			return s // a part says nothing of the whole
+			return s // some modules do not decide about the whole day
 		}
 	case unplanned && s.Verdict == Whole:
-		return s // what is held stays
+		return s // the stored data stays
 	case unplanned && (s.Verdict == Lacking || s.Verdict == Blocked) && !isPermanent(worst.Reason):
-		return s // it will be asked for again, and what keeps the day back is known already
+		return s // it will be fetched again, and the reason for the day is known already
 	case unplanned:
 		next.Verdict = Failed
 		if r.Outcome == run.Blocked && isPermanent(worst.Reason) && r.RetryAt.IsZero() {
@@ -219,9 +219,9 @@ func fold(s PoolState, e Ended, early bool) PoolState {
 	return next
 }
 
-// lacks are the datasets of the day that a run left not complete, and came those that
-// it completed. heldWhole says that the day was complete before: a second look that
-// brought nothing takes nothing away.
+// lacks returns the datasets of the day that a run left incomplete, and those that it
+// completed (came). heldWhole is true if the day was complete before: a re-check without a
+// result makes nothing worse.
 func (e Ended) lacks(heldWhole bool) (lacks []Lack, came []string) {
 	for _, p := range e.Day {
 		if p.State == run.PartitionCompleted || heldWhole && p.Repeat && p.Verdict == "" {
@@ -255,7 +255,7 @@ func (e Ended) lacks(heldWhole bool) (lacks []Lack, came []string) {
 	return lacks, came
 }
 
-// reasonOf is why a partition is not complete.
+// reasonOf is the reason why a partition is not complete.
 func reasonOf(p run.Partition) fault.Reason {
 	if worst, ok := fault.Worst(p.Issues); ok && worst.Severity > fault.Warning {
 		return worst.Reason

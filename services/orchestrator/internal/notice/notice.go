@@ -8,36 +8,36 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// Verdict is how a pool stands for one trade day.
+// Verdict is the state of a pool for one trade date.
 type Verdict string
 
 // The verdicts.
 const (
-	// Pending is not known yet: a run is to come or under way.
+	// Pending: not known yet, because a run is queued or in progress.
 	Pending Verdict = "pending"
-	// Whole holds everything that was due.
+	// Whole: everything that was due is stored.
 	Whole Verdict = "whole"
-	// Lacking holds a part; Lacks says what is not there.
+	// Lacking: a part is stored; Lacks lists what is missing.
 	Lacking Verdict = "lacking"
-	// Failed got nothing; it is tried again by itself.
+	// Failed: nothing was fetched; it is retried automatically.
 	Failed Verdict = "failed"
-	// Blocked got nothing, and a person must change something.
+	// Blocked: nothing was fetched, and a user must act.
 	Blocked Verdict = "blocked"
-	// Absent did not run, or was stopped by a person.
+	// Absent: no run started, or a user stopped it.
 	Absent Verdict = "absent"
 )
 
 // Lack is a dataset of the day that is not complete.
 type Lack struct {
-	// Dataset is its name, as in "moneyflow". Empty where a whole module was held back.
+	// Dataset is its name, for example "moneyflow". Empty if a whole module was blocked.
 	Dataset string `json:"dataset,omitempty"`
-	// Module it belongs to, as in "stock.moneyflow".
+	// Module it belongs to, for example "stock.moneyflow".
 	Module string `json:"module,omitempty"`
-	// Reason it is not complete. Empty when not known.
+	// Reason why it is not complete. Empty if unknown.
 	Reason fault.Reason `json:"reason,omitempty"`
 }
 
-// Name is how people call what lacks.
+// Name is the display name of what is missing.
 func (l Lack) Name() string {
 	if l.Dataset != "" {
 		return l.Dataset
@@ -45,49 +45,48 @@ func (l Lack) Name() string {
 	return l.Module
 }
 
-// Gap is a dataset that lacks an earlier day.
+// Gap is a dataset that is incomplete on an earlier day.
 type Gap struct {
 	// Dataset is its name.
 	Dataset string `json:"dataset"`
-	// Date is the newest day that it lacks, "YYYY-MM-DD".
+	// Date is the newest such day, "YYYY-MM-DD".
 	Date string `json:"date"`
 }
 
-// PoolState is how one pool stands for the day. Its JSON form is what the ledger keeps
-// with a notice, and what a webhook gets.
+// PoolState is the state of one pool for the day. Its JSON form is stored with a notice and
+// sent in a webhook.
 type PoolState struct {
-	// Pool it is of.
+	// Pool of the state.
 	Pool market.Pool `json:"pool"`
-	// Verdict sums it up.
+	// Verdict is the summary.
 	Verdict Verdict `json:"verdict"`
-	// Lacks are the datasets of the day that are not complete, by name.
+	// Lacks are the incomplete datasets of the day, by name.
 	Lacks []Lack `json:"lacking,omitempty"`
-	// Older are gaps of earlier days, at most three. They make no day worse.
+	// Older are gaps of earlier days, at most three. They do not affect the verdict.
 	Older []Gap `json:"older,omitempty"`
-	// Reason of what went wrong most. Empty when nothing did, or none fits.
+	// Reason of the worst issue. Empty if there is none.
 	Reason fault.Reason `json:"reason,omitempty"`
-	// Message is the sentence of that issue, in English.
+	// Message of that issue, in English.
 	Message string `json:"message,omitempty"`
-	// Remedy is what to do about it, in English.
+	// Remedy of that issue, in English.
 	Remedy string `json:"remedy,omitempty"`
-	// RunID is the run that decided it. Empty when none did.
+	// RunID is the run that decided it. Empty if none did.
 	RunID string `json:"runId,omitempty"`
-	// NextAt is when the pool is asked for next. Zero when it is not.
+	// NextAt is when the pool is fetched next. Zero if nothing is scheduled.
 	NextAt time.Time `json:"nextTime,omitzero"`
-	// NextIsSlot is true where that is the next evening of the schedule.
+	// NextIsSlot is true if that is the next evening of the schedule.
 	NextIsSlot bool `json:"nextIsSlot,omitempty"`
-	// NoSymbols is true where the list of targets is empty.
+	// NoSymbols is true if the target list is empty.
 	NoSymbols bool `json:"noSymbols,omitempty"`
-	// Chosen is true where a person decided it: a pause, a schedule that is off, a run
-	// that was cancelled.
+	// Chosen is true if a user caused it: a pause, a disabled schedule, a cancelled run.
 	Chosen bool `json:"chosen,omitempty"`
-	// Note says who decided that, and why.
+	// Note says who caused that, and why.
 	Note string `json:"note,omitempty"`
 }
 
-// permanent reports whether a person must act before it can become better.
+// permanent reports whether it cannot improve until a user acts.
 func (p PoolState) permanent() bool {
-	if p.Verdict == Lacking { // the reason may be of an earlier day
+	if p.Verdict == Lacking { // the reason may be from an earlier day
 		return slices.ContainsFunc(p.Lacks, func(l Lack) bool { return isPermanent(l.Reason) })
 	}
 	return p.Verdict == Blocked || isPermanent(p.Reason)
@@ -97,7 +96,7 @@ func isPermanent(r fault.Reason) bool {
 	return r.Class() == fault.Permanent
 }
 
-// rank orders states: the higher, the worse.
+// rank orders states from good to bad.
 func (p PoolState) rank() int {
 	switch {
 	case p.Verdict == Whole:
@@ -112,55 +111,55 @@ func (p PoolState) rank() int {
 	return 3 // failed, absent
 }
 
-// Kind is what a notice is about.
+// Kind is the kind of a notice.
 type Kind string
 
 // The kinds.
 const (
-	// Evening is the one sentence of an evening.
+	// Evening is the one notice of every evening.
 	Evening Kind = "evening"
-	// Better and Worse tell that the day has changed since.
+	// Better: the day has improved since.
 	Better Kind = "better"
-	// Worse is the other direction.
+	// Worse: the day has become worse since.
 	Worse Kind = "worse"
-	// Late tells that a day is not complete by the hour set.
+	// Late: a day is not complete at late_at.
 	Late Kind = "late"
-	// Started tells a heartbeat that an evening has begun. People do not get it.
+	// Started: an evening has begun. Only heartbeats get it.
 	Started Kind = "started"
-	// Test is sent when a person asks for it.
+	// Test: a user requested it.
 	Test Kind = "test"
 )
 
-// Notice is one thing to tell.
+// Notice is one message.
 type Notice struct {
-	// ID is the ledger's, and sorts by time.
+	// ID is assigned by the ledger and sorts by time.
 	ID string
-	// Key names what it tells, so that it is told once: "evening/2026-11-27".
+	// Key is unique, so that the same notice is sent once, for example "evening/2026-11-27".
 	Key string
-	// Kind of it.
+	// Kind of the notice.
 	Kind Kind
 	// Date is the trade day; NoDate for a test.
 	Date market.Date
 	// CreatedAt is when it was decided.
 	CreatedAt time.Time
-	// Whole is true where every pool of the day is whole.
+	// Whole is true if every pool is complete for the day.
 	Whole bool
-	// Pools are all pools of the day as they stood then, targets first.
+	// Pools are the states of all pools at that time, targets first.
 	Pools []PoolState
-	// Changed are the pools that are otherwise than told before, or late; all for an
-	// evening.
+	// Changed are the pools whose state differs from the last notice, or that are late; all
+	// for an evening.
 	Changed []market.Pool
-	// LateAt is the hour set, of a late one.
+	// LateAt is the setting late_at, for kind Late.
 	LateAt string
 }
 
-// whole reports whether every pool is.
+// whole reports whether every pool is complete.
 func whole(pools []PoolState) bool {
 	return len(pools) > 0 && !slices.ContainsFunc(pools, func(p PoolState) bool { return p.Verdict != Whole })
 }
 
-// Direction says whether now is better (-1) or worse (1) than before for a person, or
-// tells nothing new (0).
+// Direction compares two states: -1 if now is better, 1 if it is worse, 0 if there is no
+// news.
 func Direction(before, now PoolState) int {
 	if now.Verdict == Pending {
 		return 0
@@ -169,19 +168,19 @@ func Direction(before, now PoolState) int {
 	if is != was {
 		return sign(is - was)
 	}
-	if missing(before, now) { // something else lacks, whatever came meanwhile
+	if missing(before, now) { // another dataset is missing, even if others were completed
 		return 1
 	}
 	if missing(now, before) {
 		return -1
 	}
 	if now.permanent() && now.worst() != before.worst() {
-		return 1 // a person must do something else
+		return 1 // a user must do something else
 	}
 	return 0
 }
 
-// missing reports whether now lacks something that before did not.
+// missing reports whether something is missing now that was not missing before.
 func missing(before, now PoolState) bool {
 	if before.Verdict != Lacking || now.Verdict != Lacking {
 		return false
@@ -191,7 +190,7 @@ func missing(before, now PoolState) bool {
 	})
 }
 
-// worst is the reason that a person must act on.
+// worst is the reason for which a user must act.
 func (p PoolState) worst() fault.Reason {
 	if p.Verdict != Lacking {
 		return p.Reason

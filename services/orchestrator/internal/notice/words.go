@@ -11,7 +11,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// Language that a channel is told in.
+// Language of a channel's notices.
 type Language string
 
 // The languages.
@@ -38,7 +38,7 @@ func (n Notice) Title(l Language) string {
 	return fmt.Sprintf("afterbell %s: %s", n.Date, verdict)
 }
 
-// Text is a notice in one sentence, and one more where a person must do something.
+// Text is a notice in one sentence, and a second one if a user must act.
 func (n Notice) Text(l Language) string {
 	text := n.sentence(l)
 	if n.Kind == Test || n.Kind == Started {
@@ -47,8 +47,8 @@ func (n Notice) Text(l Language) string {
 	return text + n.todo(l)
 }
 
-// todo is what to do about pools that wait for a person. It is told whole: the command
-// that a remedy ends with may be one way of several, or only show more.
+// todo is the remedy of pools that wait for a user. It is complete: the command at its end
+// may be one of several ways, or only show more.
 func (n Notice) todo(l Language) string {
 	say := words(l)
 	var told []string
@@ -65,7 +65,8 @@ func (n Notice) todo(l Language) string {
 	return strings.Join(told, "")
 }
 
-// Said is the message of a pool's issue and its remedy, as far as the language has them.
+// Said is the message and the remedy of a pool's issue, in the language if it is
+// translated.
 func (p PoolState) Said(l Language) (message, remedy string) {
 	if l != Chinese {
 		return p.Message, p.Remedy
@@ -108,8 +109,7 @@ func words(l Language) func(en, zh string) string {
 	}
 }
 
-// clauses has one clause a pool; only those that changed, where that is all there is to
-// say.
+// clauses returns one clause per pool; only the changed ones if the others are known.
 func (n Notice) clauses(l Language, changed bool) string {
 	var parts []string
 	for _, p := range n.Pools {
@@ -121,7 +121,7 @@ func (n Notice) clauses(l Language, changed bool) string {
 	return strings.Join(parts, words(l)("; ", "；"))
 }
 
-// clause says how a pool stands, and what follows.
+// clause is a pool's state and what happens next.
 func (p PoolState) clause(l Language) string {
 	say := words(l)
 	name := string(p.Pool)
@@ -157,8 +157,8 @@ func (p PoolState) clause(l Language) string {
 	return text + p.follows(l)
 }
 
-// lacking lists what lacks, with the reason of each. Without a list nothing of the day
-// came.
+// lacking lists what is missing, with the reasons. Without a list, nothing of the day is
+// stored.
 func (p PoolState) lacking(l Language) string {
 	say := words(l)
 	if len(p.Lacks) == 0 {
@@ -198,7 +198,7 @@ func (p PoolState) because(l Language) string {
 	return text
 }
 
-// follows says when the pool is asked for next.
+// follows says when the pool is fetched next.
 func (p PoolState) follows(l Language) string {
 	say := words(l)
 	switch {
@@ -216,7 +216,7 @@ func moment(t time.Time) string { return t.In(market.Shanghai).Format("2006-01-0
 
 func oneLine(s string) string { return strings.Join(strings.Fields(s), " ") }
 
-// Phrase is a reason in a few words. Empty for none.
+// Phrase is a reason in a few words. Empty if there is none.
 func Phrase(r fault.Reason, l Language) string {
 	if r == "" {
 		return ""
@@ -228,8 +228,8 @@ func Phrase(r fault.Reason, l Language) string {
 	return words(l)(p[0], p[1])
 }
 
-// phrases has the words of each reason that a run can end with, or a slot be passed over
-// for, in English and in Chinese.
+// phrases has the phrase of each reason for the end of a run or for a slot that did not
+// fire, in English and in Chinese.
 var phrases = map[fault.Reason][2]string{
 	fault.TokenMissing:              {"there is no provider token", "没有数据源令牌"},
 	fault.TokenInvalid:              {"the provider rejected the token", "数据源拒绝了令牌"},

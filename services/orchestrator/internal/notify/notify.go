@@ -1,12 +1,11 @@
-// Package notify tells people by itself: it looks at the ledger, stores what is worth a
-// sentence with a delivery for each channel, and sends what is stored until it is taken or
-// a day has passed.
+// Package notify sends notices: it reads the ledger, stores each due notice with a delivery
+// per channel, and sends the deliveries until they are accepted or a day has passed.
 //
-// It is level-triggered. Nothing is remembered in the process: what is to be told follows
-// from the runs and slots in the ledger, and what was told is there too, so that a process
-// that dies in between tells nothing twice and forgets nothing. A platform may get a
-// message twice where the process dies after it took it and before that was stored; a
-// webhook tells them apart by the delivery's id. No run ever waits for it.
+// It is level-triggered and keeps no state in memory: what to send follows from the runs
+// and slots in the ledger, and sent notices are stored there, too. So a process that is
+// killed in between sends nothing twice and forgets nothing. A platform may get a message
+// twice if the process is killed between its acceptance and the write; the receiver of a
+// webhook can recognize it by the delivery's ID. No run ever waits for this package.
 package notify
 
 import (
@@ -31,7 +30,7 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
-// Ledger is what is read and kept; *ledger.Store is one.
+// Ledger stores notices; *ledger.Store implements it.
 type Ledger interface {
 	preflight.FactStore
 	Schedule(ctx context.Context) (slot.Schedule, error)
@@ -40,19 +39,19 @@ type Ledger interface {
 	Queue(ctx context.Context, pool market.Pool) ([]run.Run, error)
 	Unfinished(ctx context.Context) ([]run.Run, error)
 	PauseState(ctx context.Context, pool market.Pool) (run.PauseState, error)
-	// EndedSince lists the runs of a pool that ended since, in the order of their ends.
+	// EndedSince lists the runs of a pool that ended after a time, in the order of their ends.
 	EndedSince(ctx context.Context, pool market.Pool, since time.Time) ([]run.Run, error)
-	// DayOf is a run that ended with what it did for a day.
+	// DayOf returns a finished run with its results for a day.
 	DayOf(ctx context.Context, r run.Run, d market.Date) (notice.Ended, error)
 
-	// Told lists the notices of a trade day, oldest first.
+	// Told lists the notices of a trade date, oldest first.
 	Told(ctx context.Context, d market.Date) ([]notice.Notice, error)
-	// AddNotice stores a notice and its deliveries in one transaction; one whose key was
-	// told before is not added.
+	// AddNotice stores a notice and its deliveries in one transaction. It does nothing if a
+	// notice with the key exists.
 	AddNotice(ctx context.Context, n notice.Notice) (added bool, err error)
 	Notice(ctx context.Context, id string) (notice.Notice, error)
 	Channel(ctx context.Context, id string) (notice.Channel, error)
-	// NextDeliveries is the oldest delivery of each channel that waits.
+	// NextDeliveries is the oldest waiting delivery of each channel.
 	NextDeliveries(ctx context.Context) ([]notice.Delivery, error)
 	SaveDelivery(ctx context.Context, d notice.Delivery) error
 	RetryChannel(ctx context.Context, id string) error
@@ -62,46 +61,46 @@ type Ledger interface {
 
 // Refusal is a failed attempt.
 type Refusal struct {
-	// Why it failed, for a person, without anything secret.
+	// Why it failed, without anything secret.
 	Why string
-	// RetryAfter is what the platform asked for. Zero when it asked for nothing.
+	// RetryAfter is the pause that the platform asked for. Zero if none.
 	RetryAfter time.Duration
 }
 
-// Error is why.
+// Error is the reason.
 func (r *Refusal) Error() string { return r.Why }
 
-// Sender brings a notice to a platform; *messenger.Messenger is one. An error is a
+// Sender sends a notice to a platform; *messenger.Messenger implements it. An error is a
 // *Refusal, or that of ctx.
 type Sender interface {
 	Send(ctx context.Context, c notice.Channel, n notice.Notice, d notice.Delivery) error
 }
 
-// Config is what a Notifier is made of.
+// Config is the configuration of a Notifier.
 type Config struct {
-	// Ledger it reads and keeps notices in.
+	// Ledger that stores notices.
 	Ledger Ledger
 	// Sender that delivers.
 	Sender Sender
-	// Logger gets one line per notice and per delivery that failed.
+	// Logger gets one line per notice and per failed delivery.
 	Logger *slog.Logger
 	// Now is the wall clock; nil means time.Now.
 	Now func() time.Time
-	// Every is the longest time between two looks. 0 means 10 s.
+	// Every is the longest time between two checks. 0 means 10 s.
 	Every time.Duration
-	// Say makes the commands in a remedy reach this process; nil where they do so as
-	// they are.
+	// Say changes the commands in a remedy so that they reach this process; nil if they need
+	// no change.
 	Say func(text string) string
 }
 
-// Notifier tells what is worth it. Its methods may be called from several goroutines.
+// Notifier sends notices. It is safe for concurrent use.
 type Notifier struct {
 	cfg  Config
 	poke chan struct{}
-	days map[runDay]notice.Ended // of Run's goroutine
+	days map[runDay]notice.Ended // used by Run's goroutine only
 
 	mu      sync.Mutex
-	sending map[string]bool // channels with a delivery under way
+	sending map[string]bool // channels with a delivery in progress
 	tasks   sync.WaitGroup
 }
 
@@ -110,10 +109,10 @@ type runDay struct {
 	day market.Date
 }
 
-// sendTime bounds one attempt.
+// sendTime limits one attempt.
 const sendTime = 30 * time.Second
 
-// New is a notifier that does nothing before Run.
+// New returns a notifier. It does nothing until Run.
 func New(cfg Config) *Notifier {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
@@ -124,11 +123,11 @@ func New(cfg Config) *Notifier {
 	return &Notifier{cfg: cfg, poke: make(chan struct{}, 1), days: map[runDay]notice.Ended{}, sending: map[string]bool{}}
 }
 
-// now is the wall clock to the millisecond, as the ledger keeps it.
+// now is the wall clock in milliseconds, as the ledger stores it.
 func (n *Notifier) now() time.Time { return n.cfg.Now().Round(0).Truncate(time.Millisecond) }
 
-// Run tells until ctx ends, and returns nil then. What fails is logged and tried again at
-// the next look.
+// Run sends notices until ctx ends, and returns nil then. Errors are logged and retried at
+// the next check.
 func (n *Notifier) Run(ctx context.Context) error {
 	defer n.tasks.Wait()
 	for {
@@ -150,7 +149,7 @@ func (n *Notifier) Run(ctx context.Context) error {
 	}
 }
 
-// Wake makes Run look at once. It does not block.
+// Wake makes Run check at once. It does not block.
 func (n *Notifier) Wake() {
 	select {
 	case n.poke <- struct{}{}:
@@ -158,7 +157,7 @@ func (n *Notifier) Wake() {
 	}
 }
 
-// look stores what is to be told now.
+// look stores the notices that are due now.
 func (n *Notifier) look(ctx context.Context) error {
 	w, err := n.world(ctx)
 	if err != nil {
@@ -176,7 +175,7 @@ func (n *Notifier) look(ctx context.Context) error {
 	return n.tellLate(ctx, w)
 }
 
-// world is what does not depend on the day.
+// world is the part of the facts that does not depend on the day.
 type world struct {
 	now      time.Time
 	schedule slot.Schedule
@@ -206,10 +205,10 @@ func (n *Notifier) world(ctx context.Context) (w world, err error) {
 	return w, err
 }
 
-// evening is the newest trade day whose slots were decided.
+// evening is the newest trading day whose slots were decided.
 func (n *Notifier) evening(ctx context.Context, w world) (day market.Date, ok bool, err error) {
 	before := ""
-	for range 10 { // some pages: closed days lie between
+	for range 10 { // several pages: closed days are between
 		page, err := n.cfg.Ledger.Slots(ctx, "", 50, before)
 		if err != nil || len(page) == 0 {
 			return market.NoDate, false, err
@@ -227,7 +226,7 @@ func (n *Notifier) evening(ctx context.Context, w world) (day market.Date, ok bo
 	return market.NoDate, false, nil
 }
 
-// judge says how each pool of the schedule stands for a day.
+// judge returns the state of each scheduled pool for a day.
 func (n *Notifier) judge(ctx context.Context, w world, day market.Date) (pools []notice.Judged, err error) {
 	for _, pool := range market.Pools() {
 		if !w.schedule.Fires(pool) {
@@ -245,8 +244,8 @@ func (n *Notifier) judge(ctx context.Context, w world, day market.Date) (pools [
 		if f.Slot != nil && f.Slot.DueAt.Before(since) {
 			since = f.Slot.DueAt
 		}
-		// What waits comes first: a run that leaves the queue or ends meanwhile is in one
-		// of both, and a look too early is made good by the next.
+		// Waiting runs first: a run that leaves the queue or ends meanwhile is then in one of
+		// both lists, and a check that is too early is repaired by the next one.
 		queue, err := n.cfg.Ledger.Queue(ctx, pool)
 		if err != nil {
 			return nil, err
@@ -271,14 +270,14 @@ func (n *Notifier) judge(ctx context.Context, w world, day market.Date) (pools [
 	return pools, nil
 }
 
-// ended are the runs of a pool that ended since, with what each did for a day. A run that
-// ended does not change, so that is read once.
+// ended are the runs of a pool that ended after a time, with the results of each for a day.
+// A finished run does not change, so it is read once.
 func (n *Notifier) ended(ctx context.Context, pool market.Pool, since time.Time, day market.Date) ([]notice.Ended, error) {
 	runs, err := n.cfg.Ledger.EndedSince(ctx, pool, since)
 	if err != nil {
 		return nil, err
 	}
-	const most = 1000 // of some weeks
+	const most = 1000 // a few weeks
 	if len(n.days) > most {
 		clear(n.days)
 	}
@@ -297,8 +296,8 @@ func (n *Notifier) ended(ctx context.Context, pool market.Pool, since time.Time,
 	return all, nil
 }
 
-// slotOf is the slot of a pool that began the evening of a day, or nil. Where closed days
-// have slots too, several are of one day.
+// slotOf is the slot of a pool that began the evening of a day, or nil. If closed days have
+// slots, too, several belong to one day.
 func (n *Notifier) slotOf(ctx context.Context, w world, pool market.Pool, day market.Date) (found *slot.Slot, err error) {
 	page, err := n.cfg.Ledger.Slots(ctx, pool, 50, "")
 	if err != nil {
@@ -338,11 +337,11 @@ func (n *Notifier) tellEvening(ctx context.Context, w world, day market.Date) er
 	return nil
 }
 
-// tellLate tells of the newest open day once it is past the hour set.
+// tellLate stores a notice about the newest trading day if it is past late_at.
 func (n *Notifier) tellLate(ctx context.Context, w world) error {
 	at, err := slot.ParseClock(w.lateAt)
 	if err != nil {
-		return nil //nolint:nilerr // an empty setting switches it off
+		return nil //nolint:nilerr // an empty setting disables it
 	}
 	today := market.DateOf(w.now)
 	at = max(at, afterSlot(w.schedule, today))
@@ -368,12 +367,12 @@ func (n *Notifier) tellLate(ctx context.Context, w world) error {
 	return nil
 }
 
-// slotTime is what a slot has before its day can be late.
+// slotTime is the time after its slot before a day can be late.
 const slotTime = time.Hour
 
-// afterSlot is an hour after the slot of a day, by the clock in Shanghai: a schedule that
-// runs late is not told as late each evening. Where that is not on the day, the day cannot
-// be late.
+// afterSlot is an hour after the slot of a day, by the clock in Shanghai, so that a late
+// schedule does not send a late notice each evening. If that is on the next day, the day
+// cannot be late.
 func afterSlot(s slot.Schedule, day market.Date) slot.Clock {
 	due, err := s.DueAt(day)
 	if err != nil || !s.Enabled {
@@ -392,9 +391,10 @@ func (n *Notifier) add(ctx context.Context, what notice.Notice) error {
 	return err
 }
 
-// deliver starts the deliveries that are due, one per channel at a time.
+// deliver starts the due deliveries, one per channel at a time.
 func (n *Notifier) deliver(ctx context.Context) error {
-	// Before the read: a delivery that is taken during it may be read as still waiting.
+	// Before the read: a delivery that is accepted during the read may be read as still
+	// waiting.
 	busy := n.busy()
 	due, err := n.cfg.Ledger.NextDeliveries(ctx)
 	if err != nil {
@@ -409,19 +409,19 @@ func (n *Notifier) deliver(ctx context.Context) error {
 			again := n.attempt(ctx, d)
 			n.end(d.ChannelID)
 			if again {
-				n.Wake() // the next one of the channel need not wait for the clock
+				n.Wake() // the next one of the channel need not wait for the ticker
 			}
 		})
 	}
 	return nil
 }
 
-// ahead reports a delivery that a clock which was ahead put off.
+// ahead reports whether a clock that was ahead has postponed a delivery.
 func ahead(d notice.Delivery, now time.Time) bool {
 	return d.CreatedAt.After(now.Add(run.ClockSlack))
 }
 
-// busy are the channels with a delivery under way. Only Run's goroutine begins one.
+// busy are the channels with a delivery in progress. Only Run's goroutine starts one.
 func (n *Notifier) busy() map[string]bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -440,8 +440,8 @@ func (n *Notifier) end(channel string) {
 	delete(n.sending, channel)
 }
 
-// attempt tries a delivery once and stores what became of it. It reports whether the next
-// one may be tried at once.
+// attempt tries a delivery once and stores the result. It returns whether the next one may
+// be tried at once.
 func (n *Notifier) attempt(ctx context.Context, d notice.Delivery) (again bool) {
 	log := n.cfg.Logger.With("channel", d.ChannelID, "notice", d.NoticeID, "attempt", d.Attempts+1)
 	what, err := n.cfg.Ledger.Notice(ctx, d.NoticeID)
@@ -451,7 +451,7 @@ func (n *Notifier) attempt(ctx context.Context, d notice.Delivery) (again bool) 
 	}
 	c, err := n.cfg.Ledger.Channel(ctx, d.ChannelID)
 	if err != nil {
-		return false // it was removed meanwhile, or the next look tells
+		return false // it was deleted meanwhile, or the next check reports the error
 	}
 	err = n.send(ctx, c, what, d)
 	if ctx.Err() != nil {
@@ -494,7 +494,7 @@ func (n *Notifier) send(ctx context.Context, c notice.Channel, what notice.Notic
 	return guarded(func() error { return n.cfg.Sender.Send(ctx, c, what, d) })
 }
 
-// guarded makes a panic an error: no notice is worth the process.
+// guarded turns a panic into an error: a notice must not stop the process.
 func guarded(f func() error) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
@@ -504,9 +504,9 @@ func guarded(f func() error) (err error) {
 	return f()
 }
 
-// Test sends a message through a channel at once, and stores it with what became of it.
-// The error is a *Refusal where the platform did not take it. After one that was taken,
-// what waits is tried at once.
+// Test sends a message to a channel at once, and stores it with the result. The error is a
+// *Refusal if the platform did not accept it. If it did, waiting deliveries are tried at
+// once.
 func (n *Notifier) Test(ctx context.Context, id string) error {
 	c, err := n.cfg.Ledger.Channel(ctx, id)
 	if err != nil {
@@ -520,7 +520,7 @@ func (n *Notifier) Test(ctx context.Context, id string) error {
 	} else {
 		d = d.Abandoned(n.now(), c.Redact(sent.Error()))
 	}
-	// Also where the caller has left: the platform may have taken it.
+	// Even if the caller has disconnected: the platform may have accepted it.
 	if err := n.cfg.Ledger.AddTest(context.WithoutCancel(ctx), what, d); err != nil {
 		return err
 	}

@@ -1,7 +1,6 @@
-// Package preflight is the one piece of code that probes modules and judges pools,
-// for the streaming RPC and for every run: callers differ only in the function that
-// gets the events.
+// Package preflight probes modules and decides about pools, for the streaming RPC and for
+// every run; callers differ only in the function that receives the events.
 //
-// It probes one module after the other, keeps each record in the ledger as it
-// comes, and refreshes the ledger's copies of what the worker told.
+// It probes one module after the other, stores each result in the ledger at once, and
+// refreshes the ledger's copies of the worker's catalog, tokens and calendar.
 package preflight

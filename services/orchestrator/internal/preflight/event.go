@@ -17,9 +17,9 @@ type Event struct {
 	Time time.Time
 	// Started is the first event.
 	Started *Started
-	// ModuleStarted tells that a module's probe began.
+	// ModuleStarted says that a module's probe began.
 	ModuleStarted *ModuleStarted
-	// ModuleChecked tells that a module was probed, or its record reused.
+	// ModuleChecked says that a module was probed, or its last probe reused.
 	ModuleChecked *ModuleChecked
 	// PoolDecided is a pool's verdict.
 	PoolDecided *readiness.Verdict
@@ -27,17 +27,17 @@ type Event struct {
 	Completed *readiness.Preflight
 }
 
-// Started tells what will be checked.
+// Started lists what will be checked.
 type Started struct {
 	// Pools that will get a verdict.
 	Pools []market.Pool
 	// Modules selected, in the order in which they are checked.
 	Modules []string
-	// TradeDate the probes ask for; NoDate before any calendar is held.
+	// TradeDate of the probes; NoDate if no calendar is stored yet.
 	TradeDate market.Date
 }
 
-// ModuleStarted tells that a module's probe began.
+// ModuleStarted says that a module's probe began.
 type ModuleStarted struct {
 	// Module being probed.
 	Module string
@@ -45,31 +45,30 @@ type ModuleStarted struct {
 	APIs []string
 }
 
-// ModuleChecked tells that a module was probed, or that its record is recent
-// enough.
+// ModuleChecked says that a module was probed, or that its last probe is recent enough.
 type ModuleChecked struct {
-	// Probe is the record that is now kept.
+	// Probe is the stored result.
 	Probe readiness.Probe
-	// Reused is true when no call was spent.
+	// Reused is true if no call was made.
 	Reused bool
 }
 
 // Options say what to check.
 type Options struct {
-	// Pools to judge. Empty means both.
+	// Pools to decide about. Empty means both.
 	Pools []market.Pool
 	// Modules to check. Empty means every module that the pools select.
 	Modules []string
-	// RunID on whose behalf. Empty when a user asked.
+	// RunID of the run. Empty when a user requested it.
 	RunID string
-	// Policy is which modules are probed. Empty means the setting.
+	// Policy says which modules are probed. Empty means the setting.
 	Policy readiness.PreflightPolicy
-	// MaxAge is the oldest passed probe that is reused, instead of Policy's. Nil
-	// means Policy's.
+	// MaxAge is the greatest age of a passed probe that is reused, instead of the rule of
+	// Policy. Nil means the rule of Policy.
 	MaxAge *time.Duration
-	// Since is the moment from before which a passed probe is not reused under
-	// readiness.StaleOnly. Zero means no such bound.
+	// Since: under readiness.StaleOnly a passed probe from before this time is not reused.
+	// Zero means no limit.
 	Since time.Time
-	// Refreshed says that the caller has just called Refresh.
+	// Refreshed is true if the caller has just called Refresh.
 	Refreshed bool
 }

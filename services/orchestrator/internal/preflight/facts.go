@@ -9,12 +9,12 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
-// publishedHour is the hour in Shanghai from which a day's data of every dataset
-// is expected; before it a probe asks for the day before.
+// publishedHour is the hour in Shanghai from which all datasets of a day should be
+// published. Before it, a probe uses the previous day.
 const publishedHour = 19
 
-// LoadFacts gathers what verdicts are made from, now, with the policies that are
-// set. Facts.Catalog is nil before the worker ever told one.
+// LoadFacts loads the inputs of verdicts, including the policies that are set.
+// Facts.Catalog is nil until the worker has sent one.
 func LoadFacts(ctx context.Context, store FactStore, requested []string) (readiness.Facts, error) {
 	f := readiness.Facts{Now: time.Now(), Requested: requested, Kinds: map[market.Kind]bool{}}
 	cat, ok, err := store.Catalog(ctx)
@@ -54,7 +54,7 @@ func LoadFacts(ctx context.Context, store FactStore, requested []string) (readin
 	return f, nil
 }
 
-// lastTradeDate is the last open day known whose data should be there.
+// lastTradeDate is the last known trading day whose data should be published.
 func lastTradeDate(c slot.Calendar, now time.Time) market.Date {
 	last := market.NoDate
 	for _, d := range c.Open {

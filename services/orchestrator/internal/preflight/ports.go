@@ -11,10 +11,10 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
-// Ledger is what a preflight keeps and reads; *ledger.Store is one.
+// Ledger stores preflights; *ledger.Store implements it.
 type Ledger interface {
 	SavePreflight(ctx context.Context, p readiness.Preflight) error
-	// Preflights lists records, newest first.
+	// Preflights lists preflights, newest first.
 	Preflights(ctx context.Context, limit int, before string) ([]readiness.Preflight, error)
 	SaveProbe(ctx context.Context, p readiness.Probe) error
 	SaveCatalog(ctx context.Context, c catalog.Catalog) error
@@ -23,7 +23,7 @@ type Ledger interface {
 	FactStore
 }
 
-// FactStore is what facts are read from.
+// FactStore is where facts are read from.
 type FactStore interface {
 	Catalog(ctx context.Context) (catalog.Catalog, bool, error)
 	Tokens(ctx context.Context) (tokens map[string]readiness.Token, host string, err error)
@@ -35,15 +35,14 @@ type FactStore interface {
 	Calendar(ctx context.Context) (slot.Calendar, error)
 }
 
-// Worker is what a preflight asks of the ingest-worker. A worker that is unreachable is
-// WORKER_UNREACHABLE.
+// Worker is the ingest-worker. WORKER_UNREACHABLE if it cannot be reached.
 type Worker interface {
 	Catalog(ctx context.Context) (catalog.Catalog, error)
-	// Tokens tells where each domain's token comes from, and the provider's host.
+	// Tokens returns where each domain's token comes from, and the provider's host.
 	Tokens(ctx context.Context) (tokens []readiness.Token, host string, err error)
 	Calendar(ctx context.Context) (slot.Calendar, error)
-	// ProbeModules probes one after the other. started and finished are called from
-	// the calling goroutine; an error of theirs ends the probes and is returned.
+	// ProbeModules probes one module after the other. started and finished are called from the
+	// calling goroutine; if one returns an error, the probes end and it is returned.
 	ProbeModules(ctx context.Context, req ProbeRequest, started func(ModuleStarted) error, finished func(readiness.Probe) error) error
 }
 
@@ -51,7 +50,7 @@ type Worker interface {
 type ProbeRequest struct {
 	// Modules in the order in which they are probed.
 	Modules []string
-	// TradeDate is the last open day known; NoDate before any calendar is held.
+	// TradeDate is the last known trading day; NoDate if no calendar is stored yet.
 	TradeDate market.Date
 	// Timeout of one probe.
 	Timeout time.Duration

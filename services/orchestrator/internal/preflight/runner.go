@@ -17,36 +17,36 @@ import (
 
 // Defaults of Config.
 const (
-	// DefaultWorkerWait is how long a worker that is unreachable is waited for.
+	// DefaultWorkerWait is how long an unreachable worker is retried.
 	DefaultWorkerWait = 30 * time.Second
-	// DefaultProbeTimeout bounds one probe.
+	// DefaultProbeTimeout is the timeout of one probe.
 	DefaultProbeTimeout = 30 * time.Second
 )
 
 const (
-	askAgain    = 500 * time.Millisecond // between two tries to reach the worker
-	maxRestarts = 3                      // of a stream of probes that broke
-	saveTimeout = 5 * time.Second        // for the last record of a preflight whose caller left
+	askAgain    = 500 * time.Millisecond // between two attempts to reach the worker
+	maxRestarts = 3                      // of a stream of probes that failed
+	saveTimeout = 5 * time.Second        // for the last write of a preflight whose caller has disconnected
 )
 
-// Config is what a Runner is built from.
+// Config is the configuration of a Runner.
 type Config struct {
-	// Ledger that keeps records and copies. Required.
+	// Ledger that stores results and copies. Required.
 	Ledger Ledger
 	// Worker that probes. Required.
 	Worker Worker
 	// Logger gets one line per preflight. Required.
 	Logger *slog.Logger
-	// WorkerWait is how long a worker that is unreachable is waited for. 0 means 30 s.
+	// WorkerWait is how long an unreachable worker is retried. 0 means 30 s.
 	WorkerWait time.Duration
-	// ProbeTimeout bounds one probe. 0 means 30 s.
+	// ProbeTimeout is the timeout of one probe. 0 means 30 s.
 	ProbeTimeout time.Duration
 }
 
 // Runner runs preflights. Safe for concurrent use.
 type Runner struct{ cfg Config }
 
-// New builds a Runner.
+// New returns a Runner.
 func New(cfg Config) *Runner {
 	if cfg.WorkerWait == 0 {
 		cfg.WorkerWait = DefaultWorkerWait
@@ -57,7 +57,7 @@ func New(cfg Config) *Runner {
 	return &Runner{cfg}
 }
 
-// Recover ends preflights that a crash left running as cancelled.
+// Recover ends preflights that a crash left running. They become cancelled.
 func (r *Runner) Recover(ctx context.Context) error {
 	records, err := r.cfg.Ledger.Preflights(ctx, 100, "")
 	if err != nil {
@@ -75,9 +75,8 @@ func (r *Runner) Recover(ctx context.Context) error {
 	return nil
 }
 
-// Refresh takes over what the worker tells of catalog, tokens and calendar. It
-// waits for a worker that is unreachable for WorkerWait and then fails with
-// WORKER_UNREACHABLE.
+// Refresh copies catalog, tokens and calendar from the worker. It retries an unreachable
+// worker for WorkerWait and then returns WORKER_UNREACHABLE.
 func (r *Runner) Refresh(ctx context.Context) error {
 	wait, cancel := context.WithTimeout(ctx, r.cfg.WorkerWait)
 	defer cancel()
@@ -124,15 +123,15 @@ func (r *Runner) refresh(ctx context.Context) error {
 	return r.cfg.Ledger.SaveCalendar(ctx, calendar)
 }
 
-// Facts are what verdicts are made from, by the ledger's copies; see LoadFacts.
+// Facts are the inputs of verdicts, from the ledger's copies; see LoadFacts.
 func (r *Runner) Facts(ctx context.Context, requested []string) (readiness.Facts, error) {
 	return LoadFacts(ctx, r.cfg.Ledger, requested)
 }
 
-// Run probes and judges, and hands each step to emit, which may be nil; the last
-// one is Completed. It fails with WORKER_UNREACHABLE when the worker stays away,
-// with emit's error or ctx's when the caller leaves, and with PREFLIGHT_FAILED when
-// anything else breaks. Whatever happens, the record it returns is in the ledger.
+// Run probes, decides, and passes each step to emit, which may be nil; the last one is
+// Completed. It returns WORKER_UNREACHABLE if the worker stays unreachable, the error of
+// emit or ctx if the caller disconnects, and PREFLIGHT_FAILED for any other error. In every
+// case the returned record is in the ledger.
 func (r *Runner) Run(ctx context.Context, opt Options, emit func(Event) error) (readiness.Preflight, error) {
 	id, err := uuid.NewV7()
 	if err != nil {
@@ -160,11 +159,11 @@ func (r *Runner) Run(ctx context.Context, opt Options, emit func(Event) error) (
 	return pass.record, nil
 }
 
-// emitError is an error of the caller's own function, handed back as it was.
+// emitError is an error of the caller's own function. It is returned unchanged.
 type emitError struct{ error }
 
-// broken is what the caller of Run learns: WORKER_UNREACHABLE and the caller's own
-// errors as they are, anything else as PREFLIGHT_FAILED.
+// broken is the error that Run returns: WORKER_UNREACHABLE and the caller's own errors
+// unchanged, anything else as PREFLIGHT_FAILED.
 func broken(ctx context.Context, err error) error {
 	var own emitError
 	switch {
@@ -192,8 +191,8 @@ type pass struct {
 	facts    readiness.Facts
 }
 
-// now is in whole milliseconds, as the ledger keeps it: what is streamed reads the
-// same later.
+// now is in whole milliseconds, as the ledger stores it, so that a streamed time equals the
+// stored one.
 func now() time.Time { return time.Now().Truncate(time.Millisecond) }
 
 func (p *pass) send(e Event) error {
@@ -253,8 +252,8 @@ func (p *pass) run(ctx context.Context) error {
 	return p.send(Event{Completed: &done})
 }
 
-// scope is the pools to judge, and the modules asked for in each. Without pools
-// named, those that can hold none of the modules asked for are left out.
+// scope returns the pools to decide about, and the requested modules of each. If no pools
+// are named, those that store none of the requested modules are left out.
 func (p *pass) scope() ([]market.Pool, map[market.Pool][]string) {
 	pools := p.opt.Pools
 	if len(pools) == 0 {
@@ -272,7 +271,7 @@ func (p *pass) scope() ([]market.Pool, map[market.Pool][]string) {
 				if len(p.opt.Pools) == 0 {
 					continue
 				}
-				requested[pool] = p.opt.Modules // the verdict says why none of them is possible
+				requested[pool] = p.opt.Modules // the verdict says why none of them can run
 			}
 		}
 		kept = append(kept, pool)
@@ -280,8 +279,7 @@ func (p *pass) scope() ([]market.Pool, map[market.Pool][]string) {
 	return kept, requested
 }
 
-// modules is the union of what the pools select, once each, in the catalog's
-// order.
+// modules is the union of the pools' selections, in the order of the catalog.
 func (p *pass) modules(pools []market.Pool, requested map[market.Pool][]string) []string {
 	chosen := map[string]bool{}
 	for _, pool := range pools {
@@ -300,8 +298,8 @@ func (p *pass) modules(pools []market.Pool, requested map[market.Pool][]string) 
 	return ordered
 }
 
-// check goes through the modules in order and probes those that need it. Neighbours
-// that need it share one stream.
+// check checks the modules in order and probes those that need it. Consecutive ones share
+// one stream.
 func (p *pass) check(ctx context.Context, modules []string, date market.Date) error {
 	for len(modules) > 0 {
 		n := 0
@@ -326,8 +324,8 @@ func (p *pass) check(ctx context.Context, modules []string, date market.Date) er
 	return nil
 }
 
-// possible reports that a probe of the module could succeed at all: its provider
-// can be used and a token resolves. Where not, the verdict says so without a call.
+// possible reports whether a probe of the module can succeed at all: its provider is
+// implemented and it has a token. Otherwise the verdict says so without a call.
 func (p *pass) possible(id string) bool {
 	m := p.facts.Catalog.Module(id)
 	provider := p.facts.Catalog.Provider(p.facts.Domain(m.Domain).Provider)
@@ -345,8 +343,8 @@ func (p *pass) needsProbe(id string) bool {
 	return readiness.NeedsProbe(p.facts, m, p.opt.Since)
 }
 
-// probe probes modules in order. A stream that breaks because the worker went away
-// is taken up again with the modules that are left.
+// probe probes modules in order. If the stream fails because the worker became unreachable,
+// it continues with the remaining modules.
 func (p *pass) probe(ctx context.Context, modules []string, date market.Date) error {
 	for restarts := 0; ; restarts++ {
 		left, err := p.stream(ctx, modules, date)

@@ -1,6 +1,5 @@
-// Package rows hands the rows of published versions on from the worker to callers, as
-// the bytes they come in. It adds what only the orchestrator knows: when what lacks is
-// asked for next.
+// Package rows forwards the rows of published versions from the worker to callers, byte for
+// byte. It adds what only the orchestrator knows: when missing data is fetched next.
 package rows
 
 import (
@@ -23,14 +22,14 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 )
 
-// Source is where rows come from. Safe for concurrent use.
+// Source serves rows. Safe for concurrent use.
 type Source struct {
 	// Worker that reads them.
 	Worker ingestv1.DataServiceClient
-	// NextRun is when the next run of a pool that is known of begins; zero when none is.
+	// NextRun is when the next known run of a pool begins; zero if there is none.
 	NextRun func(ctx context.Context, pool market.Pool) time.Time
-	// Blocked is why no run of a pool can fetch anything until a user acts; ok is false
-	// when a run can, or that is not known.
+	// Blocked is why no run of a pool can fetch anything until a user acts; ok is false if a
+	// run can, or if it is unknown.
 	Blocked func(ctx context.Context, pool market.Pool) (why fault.Issue, ok bool)
 	// Held is what a user has paused or disabled of a pool. Nil means nothing.
 	Held func(ctx context.Context, pool market.Pool) Held
@@ -40,7 +39,7 @@ type Source struct {
 type Held struct {
 	// Paused is whether the pool is paused.
 	Paused bool
-	// Disabled is what is disabled, by dataset.
+	// Disabled modules and domains, by dataset.
 	Disabled map[string]Disabled
 }
 
@@ -48,7 +47,7 @@ type Held struct {
 type Disabled struct {
 	// Kind is "module" or "domain".
 	Kind string
-	// ID names it.
+	// ID of the module or domain.
 	ID string
 }
 
@@ -59,20 +58,20 @@ func (s *Source) held(ctx context.Context, pool market.Pool) Held {
 	return s.Held(ctx, pool)
 }
 
-// Stream is an answer under way.
+// Stream is a response in progress.
 type Stream struct {
 	// Summary of the answer.
 	Summary *marketv1.RowsSummary
-	// Head is what the answer begins with, before any row.
+	// Head is the beginning of the response, before any row.
 	Head []byte
-	// RowCount of the whole answer. 0 before Each has ended.
+	// RowCount of the whole response. 0 until Each has ended.
 	RowCount int64
 
 	recv func(any) error
 }
 
-// Read begins to read rows; the answer ends with ctx. What is wrong with the query is
-// returned here, before any row.
+// Read starts to read rows; the response ends with ctx. An invalid query is returned as an
+// error here, before any row.
 func (s *Source) Read(ctx context.Context, q *marketv1.RowQuery, f ingestv1.RowFormat, headOnly bool) (*Stream, error) {
 	in, err := s.Worker.ReadRows(ctx, &ingestv1.ReadRowsRequest{Query: q, Format: f, HeadOnly: headOnly})
 	if err != nil {
@@ -86,8 +85,8 @@ func (s *Source) Read(ctx context.Context, q *marketv1.RowQuery, f ingestv1.RowF
 	return &Stream{Summary: m.GetSummary(), Head: m.GetData(), recv: in.RecvMsg}, nil
 }
 
-// Each hands what follows the head to send, message by message, to its end. send sends or
-// frees the message.
+// Each passes the messages after the head to send, until the end. send sends or frees the
+// message.
 func (st *Stream) Each(send func(*transport.Bytes) error) error {
 	for {
 		m := &transport.Bytes{}
@@ -116,7 +115,7 @@ func (st *Stream) Each(send func(*transport.Bytes) error) error {
 	}
 }
 
-// File makes the Parquet file of rows, or finds it.
+// File creates the Parquet file of rows, or finds it.
 func (s *Source) File(ctx context.Context, q *marketv1.RowQuery) (*ingestv1.PrepareFileResponse, error) {
 	resp, err := s.Worker.PrepareFile(ctx, &ingestv1.PrepareFileRequest{Query: q})
 	if err != nil {
@@ -132,7 +131,7 @@ func (s *Source) Tables(ctx context.Context, pool marketv1.Pool, version string)
 	return resp, s.explain(ctx, pool, err)
 }
 
-// Condition tells how the datasets of a table stand.
+// Condition returns the condition of each dataset of a table.
 func (s *Source) Condition(ctx context.Context, req *ingestv1.GetConditionRequest) (*ingestv1.GetConditionResponse, error) {
 	resp, err := s.Worker.GetCondition(ctx, req)
 	if err == nil {
@@ -148,7 +147,7 @@ func poolOf(p marketv1.Pool) market.Pool {
 	return market.Universe
 }
 
-// complete says of what lacks when it is asked for next, or why it is not.
+// complete adds to the missing data when it is fetched next, or why it is not.
 func (s *Source) complete(ctx context.Context, pool marketv1.Pool, conditions []*marketv1.DataCondition) {
 	if !slices.ContainsFunc(conditions, (*marketv1.DataCondition).GetAskedAgain) {
 		return
@@ -172,8 +171,8 @@ func (s *Source) complete(ctx context.Context, pool marketv1.Pool, conditions []
 	}
 }
 
-// disables is what is disabled of everything that a refusal names. ok is false if it names
-// something else, or not all that lacks.
+// disables is the disabled module or domain that has all missing data of a refusal. ok is
+// false if the refusal is about something else, or not all of it.
 func (h Held) disables(f *fault.Error) (off Disabled, ok bool) {
 	names := strings.Split(f.Meta["partitions"], ",")
 	if f.Meta["count"] != strconv.Itoa(len(names)) {
@@ -188,8 +187,8 @@ func (h Held) disables(f *fault.Error) (off Disabled, ok bool) {
 	return off, ok
 }
 
-// explain says when the pool is fetched next if that run fetches what is not complete, or
-// what keeps it from that.
+// explain says when the pool is fetched next, if that run fetches what is incomplete, or
+// else what prevents that.
 func (s *Source) explain(ctx context.Context, p marketv1.Pool, err error) error {
 	f, ok := fault.As(err)
 	unpublished := ok && f.Reason == fault.NotFound && f.Meta["kind"] == "version" && f.Meta["id"] == ""

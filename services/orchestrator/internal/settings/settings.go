@@ -1,5 +1,5 @@
-// Package settings holds how runs are judged, ordered and followed up, as a value
-// with defaults and limits. It does no I/O and reads no clock.
+// Package settings defines the settings of runs, their defaults and limits. It does no I/O
+// and reads no clock.
 package settings
 
 import (
@@ -11,7 +11,7 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
-// The limits that Validate holds settings to.
+// The limits that Validate checks.
 const (
 	// MaxOrderWait bounds OrderWait.
 	MaxOrderWait = time.Hour
@@ -26,44 +26,41 @@ const (
 	MaxRecheckDays = 100
 )
 
-// Settings are what a user may change about runs. Their JSON form is what the
-// ledger keeps.
+// Settings are what a user may change about runs. Their JSON form is stored in the ledger.
 type Settings struct {
-	// Preflight is when a run probes modules.
+	// Preflight says which modules a run probes.
 	Preflight readiness.PreflightPolicy `json:"preflight"`
-	// Readiness is what a failing module does to its pool.
+	// Readiness says how a failing module affects its pool.
 	Readiness readiness.Policy `json:"readiness"`
-	// OrderWait is how long universe waits for the targets run of its trigger.
+	// OrderWait is how long a universe run waits for the targets run of its trigger.
 	OrderWait time.Duration `json:"orderWait"`
 	// DispatchWidth is how many partitions of one pool are at the worker at a time.
 	DispatchWidth int `json:"dispatchWidth"`
 	// RetentionDays is how long finished runs are kept; 0 keeps them forever.
 	RetentionDays int `json:"retentionDays"`
-	// FollowUpDeadline is "HH:MM" in the schedule's zone: until then data that is
-	// not published is asked for every 15 minutes, and later at fixed times of day.
+	// FollowUpDeadline is "HH:MM" in the schedule's zone: until then data that is not
+	// published is fetched every 15 minutes, later at fixed times of day.
 	FollowUpDeadline string `json:"followUpDeadline"`
-	// MaxFollowUps bounds the attempts in a row after a transient failure.
+	// MaxFollowUps is the largest number of consecutive attempts after a transient failure.
 	MaxFollowUps int `json:"maxFollowUps"`
-	// RecheckDays is how many old days the evening's run of a pool looks at once more;
-	// 0 is none.
+	// RecheckDays is how many old days an evening's run of a pool fetches again; 0 means none.
 	RecheckDays int `json:"recheckDays"`
-	// LateAt is "HH:MM" in Shanghai: a pool whose newest open day is not complete by then
-	// is told as late. Empty tells nothing.
+	// LateAt is "HH:MM" in Shanghai: if the newest trading day of a pool is not complete by
+	// then, a notice is sent. Empty sends none.
 	LateAt string `json:"lateAt"`
 }
 
-// Default is what holds before anyone changed it.
+// Default is used until a user changes the settings.
 func Default() Settings {
 	return Settings{
 		Preflight: readiness.StaleOnly, Readiness: readiness.Strict,
 		OrderWait: 10 * time.Minute, DispatchWidth: 24, RetentionDays: 0,
 		LateAt:      "22:00",
-		RecheckDays: 2, FollowUpDeadline: "23:30", MaxFollowUps: 10, // three hours: an outage at half past seven need not cost the evening
+		RecheckDays: 2, FollowUpDeadline: "23:30", MaxFollowUps: 10, // three hours: an outage at 19:30 need not cost the evening
 	}
 }
 
-// Validate names every field that is wrong, as the contract writes it; none when
-// all hold.
+// Validate returns every invalid field by its name in the contract; none if all are valid.
 func (s Settings) Validate() []fault.Violation {
 	var wrong []fault.Violation
 	add := func(field, format string, args ...any) {

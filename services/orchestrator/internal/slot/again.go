@@ -10,22 +10,21 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// Earlier is what became of a slot before the schedule was changed.
+// Earlier is the decision about a slot before the schedule was changed.
 type Earlier struct {
 	// Slot as it was decided.
 	Slot Slot
 	// AllDue is when the last dataset of a trade day is due.
 	AllDue func(trade market.Date) time.Time
-	// Idle is how the run of the slot ended, where it ended as BLOCKED or FAILED. Empty
-	// otherwise.
+	// Idle is the outcome of the slot's run if it is BLOCKED or FAILED. Empty otherwise.
 	Idle string
 }
 
-// Again says what a slot that was decided is to the schedule of now, where its new time
-// is still to come and would fire. again is true when the slot fires once more: nothing
-// ran, or the run started before all data of the trade day were due, or it did nothing.
-// Then issue is SLOT_REOPENED. Otherwise issue is SLOT_COVERED: the slot has its run. ok is
-// false when the time of the slot is past, or the schedule would not fire it.
+// Again decides about a decided slot whose new time, by the changed schedule, is in the
+// future. again is true if the slot fires once more: nothing ran, or the run started before
+// all data of the trade date were due, or it did nothing. Then issue is SLOT_REOPENED.
+// Otherwise issue is SLOT_COVERED: the slot has its run. ok is false if the time of the
+// slot is past, or the schedule would not fire it.
 func (s Schedule) Again(e Earlier, cal Calendar, now time.Time) (issue fault.Issue, again, ok bool) {
 	v := e.Slot
 	due, ok := s.ToCome(v, now)
@@ -63,19 +62,20 @@ func (s Schedule) Again(e Earlier, cal Calendar, now time.Time) (issue fault.Iss
 		"slot_id", v.ID, "run_id", v.RunID), true, true
 }
 
-// ToCome is the time that a slot which was decided has in the schedule of now; ok is false
-// where it is past, or there is none.
+// ToCome is the time of a decided slot by the current schedule; ok is false if it is past,
+// or there is none.
 func (s Schedule) ToCome(v Slot, now time.Time) (due time.Time, ok bool) {
 	due, err := s.DueAt(v.Date)
 	return due, err == nil && v.State != Pending && due.After(now)
 }
 
-// Only are the issues of one reason.
+// Only returns the issues of one reason.
 func Only(issues []fault.Issue, r fault.Reason) []fault.Issue {
 	return slices.DeleteFunc(slices.Clone(issues), func(i fault.Issue) bool { return i.Reason != r })
 }
 
-// CoveredBy says that a run covers a slot which is not its own, and how to look at that run.
+// CoveredBy is the issue of a slot that another run covers, with the command that shows
+// that run.
 func CoveredBy(slotID, runID, message string) fault.Issue {
 	i := fault.NewIssue(fault.SlotCovered, message, "slot_id", slotID, "run_id", runID)
 	if runID != "" {

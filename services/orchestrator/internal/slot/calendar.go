@@ -7,23 +7,23 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// Calendar is the last copy of the exchange's calendar. The zero value knows
-// nothing and takes weekdays as open.
+// Calendar is the last copy of the exchange's calendar. The zero value is unknown: weekdays
+// count as open.
 type Calendar struct {
 	// Open are the open days, ascending.
 	Open []market.Date
-	// First and Last bound the days that are known, inclusive. They mean nothing
-	// while Open is empty.
+	// First and Last are the limits of the known days, inclusive. Undefined while Open is
+	// empty.
 	First, Last market.Date
 }
 
-// Known reports whether the calendar says anything about the day.
+// Known reports whether the calendar includes the day.
 func (c Calendar) Known(d market.Date) bool {
 	return len(c.Open) > 0 && d >= c.First && d <= c.Last
 }
 
-// IsOpen reports whether the exchange is open on the day. Where the calendar
-// knows nothing, weekdays are open.
+// IsOpen reports whether the exchange is open on the day. Outside the calendar, weekdays
+// are open.
 func (c Calendar) IsOpen(d market.Date) bool {
 	if !c.Known(d) {
 		return !d.Weekend()
@@ -34,7 +34,7 @@ func (c Calendar) IsOpen(d market.Date) bool {
 
 // NextOpen is the first open day after d.
 func (c Calendar) NextOpen(d market.Date) market.Date {
-	const lookDays = 60 // the longest close is some twelve days
+	const lookDays = 60 // the longest close is about twelve days
 	for i := market.Date(1); i <= lookDays; i++ {
 		if c.IsOpen(d + i) {
 			return d + i
@@ -43,8 +43,7 @@ func (c Calendar) NextOpen(d market.Date) market.Date {
 	return d + 1
 }
 
-// Warning says that the day was taken as open or closed without a calendar; ok is
-// false when the calendar knows it.
+// Warning is an issue if the calendar does not include the day; ok is false if it does.
 func (c Calendar) Warning(d market.Date) (issue fault.Issue, ok bool) {
 	switch {
 	case c.Known(d):

@@ -25,13 +25,13 @@ func ParseClock(s string) (Clock, error) {
 // String is "HH:MM".
 func (c Clock) String() string { return fmt.Sprintf("%02d:%02d", int(c)/60, int(c)%60) }
 
-// On is the moment the clock in zone shows c on the day. A time that the day
-// skips (daylight saving begins) is the first moment after the gap; one that it
-// has twice (daylight saving ends) is the first of both.
+// On is the time at which the clock in zone shows c on the day. A time that the day skips
+// (daylight saving begins) is the first moment after the gap; one that occurs twice
+// (daylight saving ends) is the first of both.
 func (c Clock) On(d market.Date, zone *time.Location) time.Time {
 	wall := int64(d)*86400 + int64(c)*60
-	// One change of offset at most lies within a day of the moment, so these are
-	// the offsets before and after it.
+	// At most one change of offset is within a day of it, so these are the offsets before and
+	// after it.
 	before, after := offset(wall-86400, zone), offset(wall+86400, zone)
 	first, second := wall-max(before, after), wall-min(before, after)
 	for _, u := range [2]int64{first, second} {
@@ -48,7 +48,7 @@ func offset(unix int64, zone *time.Location) int64 {
 	return int64(seconds)
 }
 
-// NextAfter is the first moment after t at which the clock in zone shows c.
+// NextAfter is the first time after t at which the clock in zone shows c.
 func (c Clock) NextAfter(t time.Time, zone *time.Location) time.Time {
 	for d := market.DateIn(t, zone); ; d++ {
 		if at := c.On(d, zone); at.After(t) {

@@ -7,7 +7,7 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/bilingual"
 )
 
-// ZoneOr is zone, or Shanghai for nil.
+// ZoneOr is zone, or Shanghai if zone is nil.
 func ZoneOr(zone *time.Location) *time.Location {
 	if zone == nil {
 		return market.Shanghai
@@ -15,13 +15,13 @@ func ZoneOr(zone *time.Location) *time.Location {
 	return zone
 }
 
-// Moment writes a time for a user: local date and time to the second, and the
-// offset, because the zone that people see is a setting.
+// Moment formats a time for users: local date and time to the second, and the offset,
+// because the zone is a setting.
 func Moment(t time.Time, zone *time.Location) string {
 	return t.In(ZoneOr(zone)).Format("2006-01-02 15:04:05 -07:00")
 }
 
-// Shanghai writes a time that is to come, in a zone and in Shanghai.
+// Shanghai formats a future time, in a zone and in Shanghai.
 func Shanghai(t time.Time, zone *time.Location) bilingual.Text {
 	text, there := Moment(t, zone), Moment(t, market.Shanghai)
 	if there != text {
@@ -30,7 +30,7 @@ func Shanghai(t time.Time, zone *time.Location) bilingual.Text {
 	return bilingual.Say("%s (Shanghai)", "%s（上海时间）", text)
 }
 
-// Explain tells in sentences when a slot was due and what happened to it.
+// Explain says in sentences when a slot was due and what happened to it.
 func (s Slot) Explain(zone *time.Location) (sentences []bilingual.Text) {
 	say := func(en, zh string, args ...any) { sentences = append(sentences, bilingual.Say(en, zh, args...)) }
 	if s.State == Pending {

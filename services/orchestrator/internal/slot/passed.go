@@ -8,22 +8,22 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// Grace is how long after its moment a slot still counts as on time: the loop
-// looks every 30 s at least.
+// Grace is how late a slot may fire and still count as on time: the loop checks at least
+// every 30 s.
 const Grace = 90 * time.Second
 
-// Action is what to do with a slot that was due.
+// Action is what happens to a slot that was due.
 type Action string
 
 // The actions.
 const (
 	// Fire queues a run for it.
 	Fire Action = "fire"
-	// Cover leaves it to the run of the last slot that fires.
+	// Cover assigns it the run of the last slot that fires.
 	Cover Action = "cover"
-	// Skip passes over it on purpose.
+	// Skip skips it on purpose.
 	Skip Action = "skip"
-	// Miss passes over it because it is too late.
+	// Miss marks it as missed because it is too late.
 	Miss Action = "miss"
 )
 
@@ -31,9 +31,9 @@ const (
 type Due struct {
 	// Date in the schedule's zone.
 	Date market.Date
-	// At is the moment.
+	// At is the time.
 	At time.Time
-	// Lapsed says that a run covered the slot and was cancelled. Empty when none did.
+	// Lapsed says that a run covered the slot and was cancelled. Empty if none did.
 	Lapsed string
 }
 
@@ -42,24 +42,24 @@ type Decision struct {
 	Due
 	// TradeDay whose data it is for.
 	TradeDay market.Date
-	// Action to take.
+	// Action for the slot.
 	Action Action
-	// Late is how long ago it was due, when that is more than Grace or a run covered
-	// it until then.
+	// Late is how long ago it was due, if that is more than Grace or if a run covered it until
+	// then.
 	Late time.Duration
-	// LateNote says why it is late. Empty when it is not, or does not matter.
+	// LateNote says why it is late. Empty if it is not, or if it does not matter.
 	LateNote string
-	// Issues say why it is passed over, or warn.
+	// Issues say why it does not fire, or warn.
 	Issues []fault.Issue
-	// Newest is true for the last slot that fires: its run is bounded by no date.
-	// The run of an earlier one ends with its day.
+	// Newest is true for the last slot that fires: its run has no end date. The run of an
+	// earlier one ends with its day.
 	Newest bool
 }
 
-// Passed decides the slots of one pool that was due on the days given, ascending,
-// and were not decided before. A slot that is not late fires; late ones are caught
-// up by the policy, and why says of a moment why nothing fired then. Closed days, and
-// days on which the schedule is off, held, or does not name the pool, are skipped.
+// Passed decides the undecided slots of one pool that were due on the given days,
+// ascending. A slot that is not late fires; late ones are caught up by the policy. why
+// returns why nothing fired at a given time. Slots of closed days, and of days on which the
+// schedule is disabled, paused, or does not include the pool, are skipped.
 func (s Schedule) Passed(pool market.Pool, days []Due, cal Calendar, now time.Time, policy CatchUp, why func(due time.Time) string) []Decision {
 	all := make([]Decision, 0, len(days))
 	newest := -1
@@ -110,8 +110,8 @@ func missed(id string, late time.Duration, why string) fault.Issue {
 		"slot_id", id, "late_seconds", fmt.Sprint(int64(late.Seconds())))
 }
 
-// skips says why a slot is passed over on purpose. A closed day comes first: it is
-// the reason that no switch changes.
+// skips says why a slot is skipped on purpose. A closed day comes first, because no setting
+// changes it.
 func (s Schedule) skips(pool market.Pool, due Due, cal Calendar) (fault.Issue, bool) {
 	d, trade := due.Date, TradeDay(due.Date, due.At)
 	then := "when the slot was due"

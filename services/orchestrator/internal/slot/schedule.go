@@ -10,8 +10,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// Validate names every field that is wrong, as the contract writes it; none when
-// all hold.
+// Validate returns every invalid field by its name in the contract; none if all are valid.
 func (s Schedule) Validate() []fault.Violation {
 	var wrong []fault.Violation
 	add := func(field, format string, args ...any) {
@@ -41,9 +40,9 @@ func (s Schedule) Validate() []fault.Violation {
 
 func (c CatchUp) known() bool { return c == CatchUpLast || c == CatchUpAll || c == CatchUpNone }
 
-// ParseZone finds an IANA zone. What Go or the machine's zone files take for the
-// machine's own zone is refused, as are the files beside the zones there: a wrong
-// zone never silently becomes local time.
+// ParseZone finds an IANA time zone. Names that Go or the zone files of the machine resolve
+// to the machine's own zone are rejected, as are other files in that directory, so that a
+// wrong name never silently becomes local time.
 func ParseZone(name string) (*time.Location, error) {
 	top, _, _ := strings.Cut(name, "/")
 	switch strings.ToLower(top) {
@@ -56,7 +55,7 @@ func ParseZone(name string) (*time.Location, error) {
 	return nil, fmt.Errorf("%.60q is not an IANA time zone: write one such as Asia/Shanghai", name)
 }
 
-// timing is what a valid schedule's text fields mean.
+// timing has the parsed text fields of a valid schedule.
 func (s Schedule) timing() (Clock, *time.Location, error) {
 	clock, err := ParseClock(s.RunAt)
 	if err != nil {
@@ -78,7 +77,7 @@ func (s Schedule) DueAt(d market.Date) (time.Time, error) {
 	return clock.On(d, zone), nil
 }
 
-// Today is the day it is at t in the schedule's zone, and when that day ends.
+// Today is the date at t in the schedule's zone, and when that day ends.
 func (s Schedule) Today(t time.Time) (day market.Date, ends time.Time, err error) {
 	_, zone, err := s.timing()
 	if err != nil {
@@ -88,16 +87,16 @@ func (s Schedule) Today(t time.Time) (day market.Date, ends time.Time, err error
 	return day, Clock(0).On(day+1, zone), nil
 }
 
-// TradeDay is the day whose data a slot is for: its own, or the day it is in Shanghai
-// when it is due, where that is still the one before, as in zones east of it.
+// TradeDay is the day whose data a slot is for: its own date, or the date in Shanghai when
+// it is due, if that is still the previous day, as in zones east of it.
 func TradeDay(day market.Date, due time.Time) market.Date { return min(day, market.DateOf(due)) }
 
-// Fires reports whether the schedule asks for runs of the pool at all.
+// Fires reports whether the schedule starts runs of the pool at all.
 func (s Schedule) Fires(pool market.Pool) bool { return slices.Contains(s.Pools, pool) }
 
-// NextDue is the next slot after now that will fire, of a day after the one given;
-// ok is false when none will, because the schedule is off or held, or no day of the
-// next year is open.
+// NextDue is the next slot after now that will fire, on a day after the given one; ok is
+// false if none will, because the schedule is disabled or paused, or no day of the next
+// year is open.
 func (s Schedule) NextDue(cal Calendar, now time.Time, after market.Date) (next Due, ok bool) {
 	clock, zone, err := s.timing()
 	if err != nil || !s.Enabled || s.Paused || len(s.Pools) == 0 {

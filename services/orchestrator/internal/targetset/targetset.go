@@ -1,5 +1,5 @@
-// Package targetset holds the rules of the watch list: named sets of symbols, of which
-// some end by themselves, and what they resolve to together.
+// Package targetset defines the target list: named sets of symbols, some of which expire,
+// and their union.
 package targetset
 
 import (
@@ -15,32 +15,32 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// The sets that have a meaning of their own.
+// The sets with a special meaning.
 const (
-	// Default is the set that people edit. It is always there.
+	// Default is the set that users edit. It always exists.
 	Default = "default"
-	// Temporary is the set whose symbols end by themselves.
+	// Temporary is the set whose symbols expire.
 	Temporary = "temporary"
 )
 
-// Bounds.
+// Limits.
 const (
 	// MaxSets is how many sets there may be.
 	MaxSets = 64
-	// MaxSymbols is how many different symbols all sets together may have: of three
-	// years, a plan of more is larger than what one answer may be.
+	// MaxSymbols is how many different symbols all sets together may have: a plan of three
+	// years of more would not fit in one response.
 	MaxSymbols = 2000
-	// TemporaryFor is how long a symbol of Temporary stays where nobody says.
+	// TemporaryFor is the default lifetime of a symbol in Temporary.
 	TemporaryFor = 7 * 24 * time.Hour
-	// MaxAhead is how far away an end may be.
+	// MaxAhead is the longest lifetime of a symbol.
 	MaxAhead = 366 * 24 * time.Hour
 )
 
 // Entry is a symbol of a set.
 type Entry struct {
-	// Symbol, as in "600519.SH".
+	// Symbol, for example "600519.SH".
 	Symbol string
-	// Until is when it ends, in whole milliseconds; zero means never.
+	// Until is when it expires, in whole milliseconds; zero means never.
 	Until time.Time
 }
 
@@ -48,17 +48,17 @@ type Entry struct {
 type Set struct {
 	// ID is its name.
 	ID string
-	// Note says what it is, for a person.
+	// Note describes it for users.
 	Note string
-	// Entries by symbol, each once.
+	// Entries by symbol, without duplicates.
 	Entries []Entry
-	// UpdatedAt is when it was changed last; zero for a default set that nobody wrote.
+	// UpdatedAt is when it was last changed; zero for a default set that was never written.
 	UpdatedAt time.Time
 }
 
 var form = regexp.MustCompile(`^[a-z0-9][a-z0-9._:-]{0,63}$`)
 
-// CheckID refuses what cannot be the name of a set.
+// CheckID returns an error for an invalid name of a set.
 func CheckID(id string) error {
 	if !form.MatchString(id) {
 		return fmt.Errorf("%.80q is not a valid set name: write 1 to 64 characters of a-z, 0-9, \".\", \"_\", \"-\" and \":\", starting with a letter or a digit", id)
@@ -66,8 +66,8 @@ func CheckID(id string) error {
 	return nil
 }
 
-// Make is a set of these entries, by symbol. Of a symbol that is given twice the entry
-// that ends last counts.
+// Make returns a set of these entries, by symbol. If a symbol is given twice, the entry
+// that expires last counts.
 func Make(id, note string, entries []Entry) Set {
 	last := make(map[string]time.Time, len(entries))
 	for _, e := range entries {
@@ -84,13 +84,13 @@ func Make(id, note string, entries []Entry) Set {
 	return s
 }
 
-// Live is the set without what has ended.
+// Live is the set without expired entries.
 func (s Set) Live(now time.Time) Set {
 	s.Entries = slices.DeleteFunc(slices.Clone(s.Entries), func(e Entry) bool { return !e.Until.IsZero() && !e.Until.After(now) })
 	return s
 }
 
-// Until is when a symbol of the set ends, zero for never; ok is false where the set does
+// Until is when a symbol of the set expires, zero for never; ok is false if the set does
 // not have it.
 func (s Set) Until(symbol string) (until time.Time, ok bool) {
 	i, ok := slices.BinarySearchFunc(s.Entries, symbol, func(e Entry, symbol string) int { return strings.Compare(e.Symbol, symbol) })
@@ -123,8 +123,8 @@ func (s Set) Etag() string {
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
-// Told is the set as the audit trail keeps it: the ends of its symbols, empty for those
-// that have none.
+// Told is the set as the audit trail stores it: the expiry of each symbol, empty if it
+// never expires.
 func (s Set) Told() map[string]any {
 	ends := make(map[string]string, len(s.Entries))
 	for _, e := range s.Entries {
@@ -135,7 +135,7 @@ func (s Set) Told() map[string]any {
 	return map[string]any{"set": s.ID, "note": s.Note, "symbols": ends}
 }
 
-// Find is the set of a name.
+// Find returns the set with a name.
 func Find(sets []Set, id string) (Set, bool) {
 	i := slices.IndexFunc(sets, func(s Set) bool { return s.ID == id })
 	if i < 0 {
@@ -144,33 +144,33 @@ func Find(sets []Set, id string) (Set, bool) {
 	return sets[i], true
 }
 
-// With are the sets with one replaced or added.
+// With returns the sets with one replaced or added.
 func With(sets []Set, changed Set) []Set {
 	return append(Without(sets, changed.ID), changed)
 }
 
-// Without are the sets without the one of a name.
+// Without returns the sets without the one with a name.
 func Without(sets []Set, id string) []Set {
 	return slices.DeleteFunc(slices.Clone(sets), func(s Set) bool { return s.ID == id })
 }
 
-// Member is that a set has a symbol.
+// Member is the membership of a symbol in a set.
 type Member struct {
-	// Set by name.
+	// Set is the name of the set.
 	Set string
-	// Until is when the symbol ends there; zero means never.
+	// Until is when the symbol expires there; zero means never.
 	Until time.Time
 }
 
-// Target is a symbol of the watch list.
+// Target is a symbol of the target list.
 type Target struct {
-	// Symbol, as in "600519.SH".
+	// Symbol, for example "600519.SH".
 	Symbol string
-	// Members are the sets that have it, by name.
+	// Members are the sets that contain it, by name.
 	Members []Member
 }
 
-// Until is when the symbol leaves the list by itself; zero means never.
+// Until is when the symbol leaves the list automatically; zero means never.
 func (t Target) Until() time.Time {
 	var last time.Time
 	for _, m := range t.Members {
@@ -184,7 +184,7 @@ func (t Target) Until() time.Time {
 	return last
 }
 
-// Reasons say for a person why the symbol is on the list.
+// Reasons say why the symbol is on the list.
 func (t Target) Reasons() []string {
 	out := make([]string, len(t.Members))
 	for i, m := range t.Members {
@@ -198,7 +198,7 @@ func (t Target) Reasons() []string {
 	return out
 }
 
-// Resolve is the watch list: the union of what has not ended, by symbol.
+// Resolve is the target list: the union of all unexpired entries, by symbol.
 func Resolve(sets []Set, now time.Time) []Target {
 	members := map[string][]Member{}
 	for _, s := range sets {
@@ -215,7 +215,7 @@ func Resolve(sets []Set, now time.Time) []Target {
 	return out
 }
 
-// Symbols of a watch list.
+// Symbols of a target list.
 func Symbols(targets []Target) []string {
 	out := make([]string, len(targets))
 	for i, t := range targets {
@@ -224,7 +224,7 @@ func Symbols(targets []Target) []string {
 	return out
 }
 
-// Diff tells which symbols come onto a watch list and which leave it.
+// Diff returns the symbols that are added to a target list and those that are removed.
 func Diff(before, after []Target) (added, removed []string) {
 	return missing(after, before), missing(before, after)
 }
@@ -240,11 +240,10 @@ func missing(a, b []Target) []string {
 	return out
 }
 
-// Explicit is a default set of symbols that do not end. The tests of several packages
-// begin with one.
+// Explicit is a default set of symbols that never expire. Tests of several packages use it.
 func Explicit(symbols ...string) Set { return Make(Default, "", Entries(symbols, time.Time{})) }
 
-// Entries are symbols that all end at one time; the zero time means never.
+// Entries are symbols that all expire at one time; the zero time means never.
 func Entries(symbols []string, until time.Time) []Entry {
 	out := make([]Entry, len(symbols))
 	for i, s := range symbols {
