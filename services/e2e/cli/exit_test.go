@@ -55,7 +55,7 @@ func TestExitCodes(t *testing.T) {
 	p.want(2, status, "blocked", "TOKEN_INVALID", "Once you have done it, start a run: "+again, mend)
 	p.want(0, "coverage universe", "The next run of universe is blocked.", mend)
 	p.want(0, "domains", "stock.basic, stock.market.daily, ", mend)
-	p.want(1, "condition daily_prices", "the run is blocked", mend)
+	p.want(1, "condition daily_prices", "runs are blocked", mend)
 	p.want(2, "run universe --watch", mend)
 	shown := p.want(0, "show last", "the check of token and modules failed", "Once you have done it, start a run: "+again, mend)
 	if text := shown.out + shown.err; strings.Count(text, "Copy the token again") != 1 {
@@ -102,7 +102,7 @@ func TestExitCodes(t *testing.T) {
 	}
 
 	tomorrow := p.sim.Now().AddDate(0, 0, 1).Format(time.DateOnly)
-	p.want(4, "status --pool universe --date "+tomorrow, "not due", "No run is scheduled that fetches it.", "Next: afterbell schedule show")
+	p.want(4, "status --pool universe --date "+tomorrow, "not due", "No scheduled run fetches it.", "Next: afterbell schedule show")
 	// Before the window nothing is promised, and nothing is whole that was never held.
 	p.want(3, "status --pool universe --date 2015-06-15", "Next: afterbell run universe --from 2015-06-15 --to 2015-06-15 --watch")
 	p.want(3, "status --pool targets --require complete", "the list has no symbols", "Next: afterbell targets add")

@@ -172,7 +172,7 @@ func TestExport(t *testing.T) {
 			t.Errorf("%s of a spoilt part: %s", file, got.err)
 		}
 		leave("other", part)
-		if e, got := export(0, way.addr(), "other."+format, "--columns", "symbol,trade_date,close"); e.Resumed != 0 || !strings.Contains(got.err, "is of another request") {
+		if e, got := export(0, way.addr(), "other."+format, "--columns", "symbol,trade_date,close"); e.Resumed != 0 || !strings.Contains(got.err, "belongs to a different request") {
 			t.Errorf("%s of another request: %+v %s", file, e, got.err)
 		}
 		leave("gone", part)

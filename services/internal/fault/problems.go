@@ -41,6 +41,7 @@ var problems = [][2]string{
 	{`(\S+) is after end_date (\S+)`, "$1 晚于 end_date $2"},
 	{`(\S+) is before start_date (\S+)`, "$1 早于 start_date $2"},
 	{`(".*") is not a date in the format YYYY-MM-DD`, "$1 不是 YYYY-MM-DD 格式的日期"},
+	{`leave it empty to get no notice`, "留空则不发通知"},
 	{`write a slot as YYYY-MM-DD.pool`, "时段请写成 YYYY-MM-DD.pool"},
 }
 

@@ -53,8 +53,10 @@ type change struct {
 
 // plan is what a file changes, and the calls that do it in order.
 type plan struct {
-	changes []change
-	steps   []step
+	changes  []change
+	steps    []step
+	mistakes mistakes
+	invalid  string // the section whose values cannot be read
 }
 
 type step struct {
@@ -193,16 +195,14 @@ func (a *app) planFor(ctx context.Context, w *wanted, file string) (*plan, error
 			return nil, err
 		}
 		req := &orchestratorv1.UpdateSettingsRequest{}
-		if err := p.fields(a, "settings", w.Settings, now.GetSettings(), req, file); err != nil {
-			return nil, err
-		}
+		p.fields(a, "settings", w.Settings, now.GetSettings(), req, file)
 		err = p.step(ctx, "settings", func(ctx context.Context, check bool) error {
 			req.ValidateOnly = check
 			_, err := client.Settings.UpdateSettings(ctx, req)
 			return err
 		})
-		if err != nil {
-			return nil, refusedSection(err, file, "settings", "afterbell settings set --help")
+		if err := p.mistake(refusedSection(err, file, "settings", "afterbell settings set --help")); err != nil {
+			return nil, err
 		}
 	}
 	if w.Schedule != nil {
@@ -211,16 +211,14 @@ func (a *app) planFor(ctx context.Context, w *wanted, file string) (*plan, error
 			return nil, err
 		}
 		req := &orchestratorv1.UpdateScheduleRequest{}
-		if err := p.fields(a, "schedule", w.Schedule, now.GetSchedule(), req, file); err != nil {
-			return nil, err
-		}
+		p.fields(a, "schedule", w.Schedule, now.GetSchedule(), req, file)
 		err = p.step(ctx, "schedule", func(ctx context.Context, check bool) error {
 			req.ValidateOnly = check
 			_, err := client.Schedule.UpdateSchedule(ctx, req)
 			return err
 		})
-		if err != nil {
-			return nil, refusedSection(err, file, "schedule", "afterbell schedule set --help")
+		if err := p.mistake(refusedSection(err, file, "schedule", "afterbell schedule set --help")); err != nil {
+			return nil, err
 		}
 	}
 	if err := a.planModules(ctx, p, w, file); err != nil {
@@ -229,12 +227,27 @@ func (a *app) planFor(ctx context.Context, w *wanted, file string) (*plan, error
 	if err := a.planTargets(ctx, p, w, file); err != nil {
 		return nil, err
 	}
-	return p, a.planNotices(ctx, p, w, file)
+	if err := a.planNotices(ctx, p, w, file); err != nil {
+		return nil, err
+	}
+	return p, p.mistakes.err()
+}
+
+// mistake collects an error about the content of the file, so that all of them are
+// reported together. It returns any other error.
+func (p *plan) mistake(err error) error {
+	var wrong usage
+	var rejected advised
+	if errors.As(err, &wrong) || errors.As(err, &rejected) && !errors.Is(err, afterbell.ErrRoleRequired) && !errors.Is(err, afterbell.ErrUnauthenticated) {
+		p.mistakes = append(p.mistakes, err)
+		return nil
+	}
+	return err
 }
 
 // step adds a call for a section that has changes, after the orchestrator has checked it.
 func (p *plan) step(ctx context.Context, section string, do func(ctx context.Context, check bool) error) error {
-	if !slices.ContainsFunc(p.changes, func(c change) bool { return c.Section == section }) {
+	if p.invalid == section || !slices.ContainsFunc(p.changes, func(c change) bool { return c.Section == section }) {
 		return nil
 	}
 	p.steps = append(p.steps, step{section, func(ctx context.Context) error { return do(ctx, false) }})
@@ -242,8 +255,12 @@ func (p *plan) step(ctx context.Context, section string, do func(ctx context.Con
 }
 
 // fields compares settings by the names of the contract and fills the request with
-// those that differ.
-func (p *plan) fields(a *app, section string, want map[string]any, now, req proto.Message, file string) error {
+// those that differ. A section with a mistake gets no step.
+func (p *plan) fields(a *app, section string, want map[string]any, now, req proto.Message, file string) {
+	wrong := func(message string) {
+		p.invalid = section
+		p.mistakes = append(p.mistakes, usage{message, "afterbell apply --help"})
+	}
 	for _, name := range settingsOf(req) {
 		v, ok := want[name]
 		if !ok {
@@ -251,7 +268,8 @@ func (p *plan) fields(a *app, section string, want map[string]any, now, req prot
 		}
 		probe := req.ProtoReflect().New().Interface()
 		if err := fields.Set(probe, name, yamlText(v)); err != nil {
-			return usage{fmt.Sprintf("%s: %s.%s: %s", file, section, name, a.notAllowed(err)), "afterbell apply --help"}
+			wrong(fmt.Sprintf("%s: %s.%s: %s", file, section, name, a.notAllowed(err)))
+			continue
 		}
 		is, then := fields.Get(now, name), fields.Get(probe, name)
 		if fields.Same(req, name, is, then) {
@@ -259,15 +277,14 @@ func (p *plan) fields(a *app, section string, want map[string]any, now, req prot
 		}
 		p.changes = append(p.changes, change{section, name, is, then})
 		if err := fields.Set(req, name, then); err != nil {
-			return err
+			wrong(fmt.Sprintf("%s: %s.%s: %s", file, section, name, a.notAllowed(err)))
 		}
 	}
 	for _, name := range sortedKeys(want) {
 		if !slices.Contains(settingsOf(req), name) {
-			return usage{a.T("%s: %s: there is no %q; there are %s.", file, section, name, strings.Join(settingsOf(req), ", ")), "afterbell apply --help"}
+			wrong(a.T("%s: %s: there is no %q; there are %s.", file, section, name, strings.Join(settingsOf(req), ", ")))
 		}
 	}
-	return nil
 }
 
 // yamlText is a value of the file as the text that a flag would have.
@@ -300,7 +317,8 @@ func (a *app) planModules(ctx context.Context, p *plan, w *wanted, file string) 
 	for _, id := range sortedKeys(w.Domains) {
 		want, now := w.Domains[id], domains[id]
 		if now == nil {
-			return usage{a.T("%s: there is no domain %q.", file, id), "afterbell domains --all"}
+			p.mistakes = append(p.mistakes, usage{a.T("%s: there is no domain %q.", file, id), "afterbell domains --all"})
+			continue
 		}
 		req := &orchestratorv1.UpdateDomainRequest{DomainId: id}
 		if want.Enabled != nil && *want.Enabled != now.GetEnabled() {
@@ -316,14 +334,15 @@ func (a *app) planModules(ctx context.Context, p *plan, w *wanted, file string) 
 			_, err := a.client.Modules.UpdateDomain(ctx, req)
 			return err
 		})
-		if err != nil {
-			return refusedSection(err, file, "domains."+id, "afterbell domains --all")
+		if err := p.mistake(refusedSection(err, file, "domains."+id, "afterbell domains --all")); err != nil {
+			return err
 		}
 	}
 	for _, id := range sortedKeys(w.Modules) {
 		want, now := w.Modules[id], modules[id]
 		if now == nil {
-			return usage{a.T("%s: there is no module %q.", file, id), "afterbell modules --all"}
+			p.mistakes = append(p.mistakes, usage{a.T("%s: there is no module %q.", file, id), "afterbell modules --all"})
+			continue
 		}
 		if want.Enabled == nil || *want.Enabled == now.GetEnabled() {
 			continue
@@ -335,8 +354,8 @@ func (a *app) planModules(ctx context.Context, p *plan, w *wanted, file string) 
 			_, err := a.client.Modules.UpdateModule(ctx, req)
 			return err
 		})
-		if err != nil {
-			return refusedSection(err, file, "modules."+id, "afterbell modules --all")
+		if err := p.mistake(refusedSection(err, file, "modules."+id, "afterbell modules --all")); err != nil {
+			return err
 		}
 	}
 	return nil
@@ -368,7 +387,7 @@ func (a *app) planTargets(ctx context.Context, p *plan, w *wanted, file string) 
 	}
 	resp, err := a.client.Targets.PreviewTargets(ctx, &orchestratorv1.PreviewTargetsRequest{Targets: list})
 	if err != nil {
-		return refusedSection(err, file, "targets", "afterbell targets list")
+		return p.mistake(refusedSection(err, file, "targets", "afterbell targets list"))
 	}
 	was, then := map[string]string{}, map[string]string{}
 	for _, e := range now.GetSet().GetEntries() {

@@ -172,7 +172,7 @@ func (a *app) sayNext(next time.Time, lacks, never int) {
 		a.say(a.T("No scheduled run fetches what is missing."))
 		return
 	case next.IsZero():
-		a.say(a.T("No run is scheduled that fetches it."))
+		a.say(a.T("No scheduled run fetches it."))
 	default:
 		a.say(a.T("It is fetched next at %s.", a.moment(next)))
 	}

@@ -50,7 +50,7 @@ func (a *app) coverage(c *cobra.Command, args []string, f coverageFlags) error {
 		return err
 	}
 	if f.require != "" && f.require != "complete" && f.require != "settled" {
-		return usage{a.T("--require: %q is not known: allowed are settled, complete.", f.require), c.CommandPath() + " --help"}
+		return usage{a.T("--require: %q is not allowed: allowed are settled, complete.", f.require), c.CommandPath() + " --help"}
 	}
 	from, to, err := a.span(c.CommandPath(), f.from, f.to)
 	if err != nil {

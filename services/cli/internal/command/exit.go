@@ -53,6 +53,23 @@ func (e advised) Error() string { return e.err.Error() }
 // Unwrap is the error without the advice.
 func (e advised) Unwrap() error { return e.err }
 
+// mistakes are errors that are reported together, one line each.
+type mistakes []error
+
+// Error has one line for each.
+func (m mistakes) Error() string { return errors.Join(m...).Error() }
+
+// err is nil without a mistake, and the mistake itself if it is the only one.
+func (m mistakes) err() error {
+	switch len(m) {
+	case 0:
+		return nil
+	case 1:
+		return m[0]
+	}
+	return m
+}
+
 // report writes an error in one line, what to do about it, and returns the exit code.
 func (a *app) report(err error) int {
 	var end exit
@@ -65,8 +82,15 @@ func (a *app) report(err error) int {
 		a.tell(a.T("Stopped."))
 		return ExitFailed
 	}
+	var all mistakes
+	if errors.As(err, &all) {
+		for _, one := range all[:len(all)-1] {
+			a.tell("afterbell: " + oneLine(a.errorText(one)))
+		}
+		err = all[len(all)-1]
+	}
 	code, next := ExitFailed, ""
-	message, remedy := err.Error(), ""
+	message, remedy := a.errorText(err), ""
 	var wrong usage
 	var answer *afterbell.Error
 	var with advised
@@ -74,10 +98,7 @@ func (a *app) report(err error) int {
 	case errors.As(err, &wrong):
 		next = wrong.next
 	case errors.As(err, &answer):
-		message, remedy = a.answered(answer)
-		if before, ok := strings.CutSuffix(err.Error(), answer.Message); ok { // where in a file it is
-			message = before + message
-		}
+		_, remedy = a.answered(answer)
 		switch {
 		case errors.Is(err, afterbell.ErrUnreachable):
 			code, next = ExitUnreachable, "afterbell doctor"
@@ -108,6 +129,19 @@ func (a *app) report(err error) int {
 		a.next(next)
 	}
 	return code
+}
+
+// errorText is the message of an error.
+func (a *app) errorText(err error) string {
+	var answer *afterbell.Error
+	if !errors.As(err, &answer) {
+		return err.Error()
+	}
+	message, _ := a.answered(answer)
+	if before, ok := strings.CutSuffix(err.Error(), answer.Message); ok { // where in a file it is
+		message = before + message
+	}
+	return message
 }
 
 // answered is the message and remedy of an error that the orchestrator answered, or

@@ -224,7 +224,7 @@ func (a *app) export(c *cobra.Command, table string, f exportFlags) error {
 		a.say(a.T("%s of it were already downloaded.", bytesText(result.Resumed)))
 	}
 	if result.Rows == 0 {
-		a.say(a.T("No row fits: the file has none."))
+		a.say(a.T("No row matches: the file has no rows."))
 		if len(f.symbols) > 0 {
 			a.hint("afterbell targets search " + strings.ToUpper(f.symbols[0]))
 		}

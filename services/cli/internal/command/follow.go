@@ -83,7 +83,11 @@ func (a *app) follow(ctx context.Context, runs []*orchestratorv1.Run, after int6
 		if succeeded(r) && len(issues) == 0 {
 			continue
 		}
-		a.sayIssues(issues)
+		var list []found
+		for _, i := range issues {
+			list = append(list, found{poolName(r.GetPool()), i})
+		}
+		a.sayFound(list)
 		if at := r.GetRetryTime(); at != nil && at.AsTime().After(a.now()) { // otherwise it is queued, and the issue says so
 			a.say(a.T("A follow-up run starts at %s.", a.moment(at.AsTime())))
 		}
@@ -240,6 +244,9 @@ func (v *view) apply(e *orchestratorv1.RunEvent) {
 	a := v.a
 	switch {
 	case e.GetStateChanged() != nil:
+		if e.GetStateChanged().GetToState() == orchestratorv1.Run_STATE_FINISHED {
+			return // the last event has the outcome
+		}
 		v.state = a.enum(e.GetStateChanged().GetToState(), "STATE_").Text
 		line := fmt.Sprintf("%-8s  %s", v.pool, v.state)
 		if note := e.GetStateChanged().GetNote(); note != "" {
@@ -254,9 +261,12 @@ func (v *view) apply(e *orchestratorv1.RunEvent) {
 		}
 	case e.GetPartitionChanged() != nil:
 		v.partition(e.GetPartitionChanged().GetPartition())
-	case e.GetFinished() != nil && v.planned > 0:
-		v.at, v.said = "", time.Time{}
-		v.progress()
+	case e.GetFinished() != nil:
+		if v.planned > 0 {
+			v.at, v.said = "", time.Time{}
+			v.progress()
+		}
+		v.line(fmt.Sprintf("%-8s  %s", v.pool, a.enum(e.GetFinished().GetOutcome(), "OUTCOME_").Text))
 	}
 }
 

@@ -44,7 +44,7 @@ func (a *app) createKey() *cobra.Command {
 		if expires != "" {
 			d, err := lifetime(expires)
 			if err != nil {
-				return usage{a.T("--expires: %q is not a length of time, as in 90d or 12h.", expires), c.CommandPath() + " --help"}
+				return usage{a.T("--expires: %q is not a duration such as 90d or 12h.", expires), c.CommandPath() + " --help"}
 			}
 			req.Ttl = durationpb.New(d)
 		}
@@ -139,7 +139,7 @@ func (a *app) revokeKey() *cobra.Command {
 		Use: "revoke KEY", Short: a.T("Revoke an API key; its sessions and streams end"),
 		Args: a.oneArg("KEY", "afterbell keys list"),
 	}
-	c.Flags().BoolVar(&force, "force", false, a.T("revoke the last active admin key as well"))
+	c.Flags().BoolVar(&force, "force", false, a.T("revoke it even if it is the last active admin key"))
 	c.RunE = func(c *cobra.Command, args []string) error {
 		client, err := a.connect()
 		if err != nil {
@@ -165,8 +165,8 @@ const mostEntries = 500
 func (a *app) auditCommand() *cobra.Command {
 	req := &orchestratorv1.ListAuditEntriesRequest{}
 	c := &cobra.Command{Use: "audit", Short: a.T("List what was changed, when and by whom, newest first"), Args: a.noArgs}
-	c.Flags().StringVar(&req.Actor, "actor", "", a.T("only changes of this `name` of a key, loopback or host"))
-	c.Flags().StringVar(&req.Method, "method", "", a.T("only this `method`, as in RunService.CreateRun, or all of a service, as in RunService"))
+	c.Flags().StringVar(&req.Actor, "actor", "", a.T("only changes by the key with this `name`, loopback or host"))
+	c.Flags().StringVar(&req.Method, "method", "", a.T("only this `method`, such as RunService.CreateRun, or service, such as RunService"))
 	c.Flags().Int32VarP(&req.PageSize, "number", "n", 50, a.T("list at most this `number`, 1 to %d", mostEntries))
 	c.RunE = func(c *cobra.Command, _ []string) error {
 		if req.PageSize < 1 || req.PageSize > mostEntries {

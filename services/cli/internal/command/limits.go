@@ -9,8 +9,8 @@ import (
 )
 
 func (a *app) limitsCommand() *cobra.Command {
-	c := a.group("limits", a.T("Show and forget the provider's limits that refusals taught"))
-	list := &cobra.Command{Use: "list", Short: a.T("List the limits, and when each opens again"), Args: a.noArgs}
+	c := a.group("limits", a.T("List and forget the limits learned from the provider's refusals"))
+	list := &cobra.Command{Use: "list", Short: a.T("List the limits, and when calls are allowed again"), Args: a.noArgs}
 	list.RunE = func(c *cobra.Command, _ []string) error {
 		client, err := a.connect()
 		if err != nil {
@@ -28,7 +28,7 @@ func (a *app) limitsCommand() *cobra.Command {
 		return a.printLimits(resp.GetLimits())
 	}
 	forget := &cobra.Command{
-		Use: "forget [API]...", Short: a.T("Forget limits, so that the next call tries at once: the token's tier was raised"),
+		Use: "forget [API]...", Short: a.T("Forget limits, so that the next call is tried at once; use it after you have upgraded the token"),
 		Example: "  afterbell limits forget stock_basic",
 	}
 	forget.RunE = func(c *cobra.Command, args []string) error {
@@ -55,7 +55,7 @@ func (a *app) limitsCommand() *cobra.Command {
 func (a *app) printLimits(limits []*marketv1.LearntLimit) error {
 	answer := output.Answer{Columns: []output.Column{
 		{Key: "provider_api", Title: a.T("interface")}, {Key: "calls", Title: a.T("calls"), Right: true}, {Key: "window", Title: a.T("per")},
-		{Key: "in_force", Title: a.T("in force")}, {Key: "open_time", Title: a.T("opens")}, {Key: "learn_time", Title: a.T("learnt"), Drop: 1},
+		{Key: "in_force", Title: a.T("in force")}, {Key: "open_time", Title: a.T("opens")}, {Key: "learn_time", Title: a.T("learned"), Drop: 1},
 	}}
 	for _, l := range limits {
 		var calls any

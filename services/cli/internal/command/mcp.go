@@ -26,7 +26,7 @@ const mostMCPDays = 400
 
 // mcpInstructions tell an assistant how to use what it hears.
 const mcpInstructions = "afterbell keeps a local copy of the Chinese A-share market in two pools: targets (a watch list) and " +
-	"universe (the whole market). Read figures with rows, which says what lacks; before you state a figure for a trade date from elsewhere, ask status or coverage for that date. When the " +
+	"universe (the whole market). Read figures with rows, which lists what is missing; before you state a figure for a trade date from elsewhere, ask status or coverage for that date. When the " +
 	"verdict is not whole, say so and name what is missing; never present a date with missing rows as a quiet day. Dates are days in " +
 	"Shanghai, YYYY-MM-DD. All tools are read-only."
 
@@ -120,7 +120,7 @@ func (a *app) mcpServer(client *afterbell.Client, table export.Request) *mcp.Ser
 			return nil, v, mcpError(err)
 		})
 	mcp.AddTool(s, &mcp.Tool{Name: "condition", Annotations: look,
-		Description: "Whether a published table, which rows are read from, is available, short, pending or missing on each open day, and when what lacks is asked for next. Lists what lacks unless all is set."},
+		Description: "Whether a published table, which rows are read from, is available, short, pending or missing on each trading day, and when missing data is fetched next. Lists only what is missing unless all is set."},
 		func(ctx context.Context, _ *mcp.CallToolRequest, in conditionInput) (*mcp.CallToolResult, any, error) {
 			ctx, cancel := a.call(ctx)
 			defer cancel()
@@ -128,7 +128,7 @@ func (a *app) mcpServer(client *afterbell.Client, table export.Request) *mcp.Ser
 			return nil, v, mcpError(err)
 		})
 	mcp.AddTool(s, &mcp.Tool{Name: "rows", Annotations: look,
-		Description: "Rows of a published table, together with what lacks of the dates asked for. A date in lacking is a hole: its rows are unknown, whatever is listed. " +
+		Description: "Rows of a published table, together with what is missing on the requested dates. A date in lacking has unknown rows, even if some are listed. " +
 			"On any other open day a symbol without a row did not trade or was not listed. Prices in yuan, volume in lots of 100 (shou), amount in thousand yuan."},
 		func(ctx context.Context, _ *mcp.CallToolRequest, in rowsInput) (*mcp.CallToolResult, any, error) {
 			ctx, cancel := a.call(ctx)

@@ -13,7 +13,7 @@ import (
 func (a *app) domainsCommand() *cobra.Command {
 	c := a.group("domains", a.T("List, enable and disable domains"))
 	a.domainList(c)
-	list := &cobra.Command{Use: "list", Short: a.T("List domains and modules, as without a command")}
+	list := &cobra.Command{Use: "list", Short: a.T("List domains and modules (the default)")}
 	a.domainList(list)
 	c.AddCommand(list)
 	var provider string
@@ -45,7 +45,7 @@ func (a *app) domainsCommand() *cobra.Command {
 func (a *app) modulesCommand() *cobra.Command {
 	c := a.group("modules", a.T("List, enable and disable modules"))
 	a.domainList(c)
-	list := &cobra.Command{Use: "list", Short: a.T("List domains and modules, as without a command")}
+	list := &cobra.Command{Use: "list", Short: a.T("List domains and modules (the default)")}
 	a.domainList(list)
 	c.AddCommand(list)
 	for _, on := range []bool{true, false} {

@@ -174,7 +174,7 @@ func (a *app) fieldFlags(c *cobra.Command, req proto.Message) map[string]*string
 	for _, name := range settingsOf(req) {
 		given[name] = c.Flags().String(strings.ReplaceAll(name, "_", "-"), "", a.explained(a.about(name), req, name))
 	}
-	given["etag"] = c.Flags().String("etag", "", a.T("fail if the `etag` is another, because it was changed meanwhile"))
+	given["etag"] = c.Flags().String("etag", "", a.T("fail if the `etag` differs, because it was changed since"))
 	return given
 }
 
@@ -202,13 +202,13 @@ func (a *app) allowed(allowed string, list bool) string {
 		allowed = ""
 	case "true or false":
 		allowed = a.T("true or false")
-	case "a whole number":
-		allowed = a.T("a whole number")
-	case "a length of time, as in 30s or 10m":
-		allowed = a.T("a length of time, as in 30s or 10m")
+	case "an integer":
+		allowed = a.T("an integer")
+	case "a duration such as 30s or 10m":
+		allowed = a.T("a duration such as 30s or 10m")
 	}
 	if list {
-		allowed = strings.TrimPrefix(allowed+a.T("; several with commas between"), "; ")
+		allowed = strings.TrimPrefix(allowed+a.T("; separate several with commas"), "; ")
 	}
 	return allowed
 }

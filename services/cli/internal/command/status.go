@@ -17,6 +17,7 @@ import (
 	faultv1 "github.com/afterbell/afterbell/gen/afterbell/fault/v1"
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/cli/internal/doctor"
 	"github.com/afterbell/afterbell/services/cli/internal/lang"
 	"github.com/afterbell/afterbell/services/cli/internal/output"
 	"github.com/afterbell/afterbell/services/internal/fault"
@@ -105,7 +106,7 @@ func (a *app) status(ctx context.Context, path string, f statusFlags) error {
 	}
 	req := afterbell.EveningRequest{Strict: f.require == "complete"}
 	if f.require != "complete" && f.require != "settled" {
-		return usage{a.T("--require: %q is not known: allowed are settled, complete.", f.require), path + " --help"}
+		return usage{a.T("--require: %q is not allowed: allowed are settled, complete.", f.require), path + " --help"}
 	}
 	if req.Date, err = a.day(path, "date", f.date); err != nil {
 		return err
@@ -336,7 +337,7 @@ func (a *app) follows(e *afterbell.Evening) string {
 	case e.Verdict != afterbell.NotDue && !e.FetchedAgain():
 		return a.T("No scheduled run fetches what is missing.")
 	}
-	return a.T("No run is scheduled that fetches it.")
+	return a.T("No scheduled run fetches it.")
 }
 
 // mostIssues is how many kinds of issues are told; --output json has all of them.
@@ -500,7 +501,7 @@ func (a *app) nextFor(e *afterbell.Evening) string {
 		return beyondReach(e)
 	case e.Run != nil: // a follow-up waits
 		return "afterbell show " + e.Run.GetRunId()
-	case slices.ContainsFunc(e.Issues, refused):
+	case slices.ContainsFunc(e.Issues, needsPreflight):
 		return "afterbell preflight " + name
 	}
 	return "afterbell run " + name + " --watch"
@@ -527,13 +528,7 @@ func beyondReach(e *afterbell.Evening) string {
 	return line + " --watch"
 }
 
-// refused reports whether an issue is one that the same run meets again.
-func refused(i *faultv1.Issue) bool {
-	switch i.GetReason() {
-	case faultv1.Reason_REASON_PERMISSION_DENIED, faultv1.Reason_REASON_TOKEN_INVALID, faultv1.Reason_REASON_TOKEN_MISSING:
-		return true
-	case faultv1.Reason_REASON_MODULE_TEST_STALE: // checked before the next run, or now
-		return true
-	}
-	return false
+// needsPreflight reports whether a preflight shows if an issue is still there.
+func needsPreflight(i *faultv1.Issue) bool {
+	return doctor.AboutToken(i.GetReason()) || i.GetReason() == faultv1.Reason_REASON_MODULE_TEST_STALE
 }

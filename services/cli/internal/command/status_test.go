@@ -82,7 +82,7 @@ func TestStatusAlwaysSaysWhenNext(t *testing.T) {
 func (a *app) nothing(text string) bool {
 	for _, line := range []string{
 		a.T("The pool is paused, and nothing is fetched until it is resumed."), a.T("No run is scheduled."),
-		a.T("No run is scheduled that fetches it."), a.T("No scheduled run fetches what is missing."),
+		a.T("No scheduled run fetches it."), a.T("No scheduled run fetches what is missing."),
 	} {
 		if strings.Contains(text, line) {
 			return true
@@ -132,10 +132,10 @@ func TestConditionSaysWhenNext(t *testing.T) {
 		lacks, never int
 		en, zh       string
 	}{
-		{at, 2, 0, "It is fetched next at 2026-11-30 19:30 (Shanghai).\n", "下次请求时间：2026-11-30 19:30（上海时间）。\n"},
-		{at, 2, 1, "It is fetched next at 2026-11-30 19:30 (Shanghai).\nNo scheduled run fetches 1 of them.\n", "下次请求时间：2026-11-30 19:30（上海时间）。\n其中 1 项，计划的运行不会获取。\n"},
-		{time.Time{}, 2, 0, "No run is scheduled that fetches it.\n", "没有计划的运行会获取它。\n"},
-		{time.Time{}, 2, 1, "No run is scheduled that fetches it.\nNo scheduled run fetches 1 of them.\n", "没有计划的运行会获取它。\n其中 1 项，计划的运行不会获取。\n"},
+		{at, 2, 0, "It is fetched next at 2026-11-30 19:30 (Shanghai).\n", "下次获取时间：2026-11-30 19:30（上海时间）。\n"},
+		{at, 2, 1, "It is fetched next at 2026-11-30 19:30 (Shanghai).\nNo scheduled run fetches 1 of them.\n", "下次获取时间：2026-11-30 19:30（上海时间）。\n其中 1 项，计划的运行不会获取。\n"},
+		{time.Time{}, 2, 0, "No scheduled run fetches it.\n", "没有计划的运行会获取它。\n"},
+		{time.Time{}, 2, 1, "No scheduled run fetches it.\nNo scheduled run fetches 1 of them.\n", "没有计划的运行会获取它。\n其中 1 项，计划的运行不会获取。\n"},
 		{time.Time{}, 2, 2, "No scheduled run fetches what is missing.\n", "计划的运行不会获取缺少的数据。\n"},
 	} {
 		for l, want := range map[lang.Lang]string{lang.English: c.en, lang.Chinese: c.zh} {

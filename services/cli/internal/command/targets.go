@@ -143,7 +143,7 @@ func (a *app) tellReplaced(replaced []*orchestratorv1.ReplacedSymbol) {
 
 // until adds the flag --until, and returns what reads it.
 func (a *app) until(c *cobra.Command) func(now time.Time) (*timestamppb.Timestamp, error) {
-	text := c.Flags().String("until", "", a.T("when they end by themselves: a `date`, whose day in Shanghai is the last, or a length of time, as in 7d"))
+	text := c.Flags().String("until", "", a.T("when they expire: a `date`, inclusive, in Shanghai, or a duration such as 7d"))
 	return func(now time.Time) (*timestamppb.Timestamp, error) {
 		if *text == "" {
 			return nil, nil
@@ -159,7 +159,7 @@ func (a *app) until(c *cobra.Command) func(now time.Time) (*timestamppb.Timestam
 		if day, err := time.ParseInLocation(time.DateOnly, *text, afterbell.Shanghai); err == nil {
 			return timestamppb.New(day.AddDate(0, 0, 1)), nil
 		}
-		return nil, usage{"--until: " + a.T("%q is no date, as in 2026-12-31, and no length of time, as in 7d or 36h", *text), c.CommandPath() + " --help"}
+		return nil, usage{"--until: " + a.T("%q is neither a date such as 2026-12-31 nor a duration such as 7d or 36h", *text), c.CommandPath() + " --help"}
 	}
 }
 
@@ -168,12 +168,12 @@ func (a *app) setFlag(c *cobra.Command, about string) *string {
 }
 
 func (a *app) unlistedFlag(c *cobra.Command) *bool {
-	return c.Flags().Bool("allow-unlisted", false, a.T("take symbols that no list has yet, as of a listing to come"))
+	return c.Flags().Bool("allow-unlisted", false, a.T("accept symbols that are not in the instrument list yet"))
 }
 
 func (a *app) addTargets() *cobra.Command {
 	c := &cobra.Command{Use: "add SYMBOL...", Short: a.T("Add symbols to the list"), Args: a.someSymbols}
-	set := a.setFlag(c, a.T("`name` of the set; default, or temporary with --until, where it is left out"))
+	set := a.setFlag(c, a.T("`name` of the set (default: default, or temporary with --until)"))
 	until, unlisted := a.until(c), a.unlistedFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		given, err := a.symbols(c, args)
@@ -205,7 +205,7 @@ func (a *app) addTargets() *cobra.Command {
 
 func (a *app) removeTargets() *cobra.Command {
 	c := &cobra.Command{Use: "remove SYMBOL...", Short: a.T("Remove symbols from the list; their rows stay"), Args: a.someSymbols}
-	set := a.setFlag(c, a.T("`name` of the set; default and temporary where it is left out"))
+	set := a.setFlag(c, a.T("`name` of the set (default: default and temporary)"))
 	c.RunE = func(c *cobra.Command, args []string) error {
 		given, err := a.symbols(c, args)
 		if err != nil {
@@ -231,7 +231,7 @@ func (a *app) removeTargets() *cobra.Command {
 			}
 			if !found {
 				in := saved.GetResolved()[i].GetMemberships()[0].GetSetId()
-				return advised{errors.New(a.T("%s is on the list by the set %s.", s, in)), "afterbell targets remove " + s + " --set " + in}
+				return advised{errors.New(a.T("%s is on the list because of the set %s.", s, in)), "afterbell targets remove " + s + " --set " + in}
 			}
 		}
 		for _, id := range slices.Sorted(maps.Keys(from)) {
@@ -270,7 +270,7 @@ func (a *app) setCommand() *cobra.Command {
 
 func (a *app) previewTargets() *cobra.Command {
 	c := &cobra.Command{Use: "preview SYMBOL...", Short: a.T("Show what targets set, or targets replace with --set, would change, without changing it"), Args: a.someSymbols}
-	set := a.setFlag(c, a.T("`name` of the set that would have them; default where it is left out"))
+	set := a.setFlag(c, a.T("`name` of the set that would have them (default: default)"))
 	until, unlisted := a.until(c), a.unlistedFlag(c)
 	c.RunE = func(c *cobra.Command, args []string) error {
 		given, err := a.symbols(c, args)

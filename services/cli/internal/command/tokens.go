@@ -67,7 +67,7 @@ func (a *app) printTokens(tokens []*orchestratorv1.Token, stored []string) error
 	return a.printer.Print(answer)
 }
 
-// domainArg is the one argument of a command, "main" where it is left out.
+// domainArg is the one argument of a command, "main" by default.
 func domainArg(args []string) string {
 	if len(args) == 0 {
 		return "main"

@@ -76,9 +76,9 @@ func (a *app) flagWords(err error) string {
 		}
 		switch value.GetFlag().Value.Type() {
 		case "duration":
-			return a.T("--%s: %q is not a length of time: write one as in 30s, 10m or 2h.", name, value.GetValue())
+			return a.T("--%s: %q is not a duration: write one such as 30s, 10m or 2h.", name, value.GetValue())
 		case "int", "int32", "int64":
-			return a.T("--%s: %q is not a whole number.", name, value.GetValue())
+			return a.T("--%s: %q is not an integer.", name, value.GetValue())
 		case "bool":
 			return a.T("--%s: %q is not allowed: allowed are %s.", name, value.GetValue(), "true, false")
 		}

@@ -119,8 +119,18 @@ func (d *doctor) said(i *faultv1.Issue) (found, remedy string) {
 	return reason + ": " + found, remedy
 }
 
-// refused adds an error that the orchestrator answered.
-func (d *doctor) refused(check string, e *afterbell.Error) {
+// AboutToken reports whether a reason says that the provider does not accept the token, or
+// that there is none.
+func AboutToken(r faultv1.Reason) bool {
+	switch r {
+	case faultv1.Reason_REASON_TOKEN_MISSING, faultv1.Reason_REASON_TOKEN_INVALID, faultv1.Reason_REASON_PERMISSION_DENIED, faultv1.Reason_REASON_TOO_MANY_IPS:
+		return true
+	}
+	return false
+}
+
+// failed adds an error that the orchestrator returned.
+func (d *doctor) failed(check string, e *afterbell.Error) {
 	found, remedy := d.Translate(e.ReasonName, e.Metadata, e.Message, e.Remedy)
 	d.add(check, Wrong, found, cmp.Or(remedy, d.T("Read the orchestrator's log.")))
 }
@@ -165,7 +175,7 @@ func (d *doctor) orchestrator(ctx context.Context) {
 		d.add(check, Fine, d.T("responds at %s", addr), "")
 	case errors.As(err, &answer) && answer.ReasonName != "":
 		d.reached = true
-		d.refused(check, answer)
+		d.failed(check, answer)
 	case errors.Is(err, afterbell.ErrTLS) && d.Access.CA == "":
 		d.unreachable(check, d.T("another program, or an orchestrator that requires TLS, listens at %s", addr),
 			d.T("If it is the orchestrator, name the CA of its certificate: %s", "afterbell doctor --ca FILE"))
@@ -200,7 +210,7 @@ func (d *doctor) worker(ctx context.Context) {
 		d.unreachable(check, d.T("nothing listens at %s, where the orchestrator expects the worker", at),
 			d.T("Start it, with its token and the same --data-dir as before: %s", "bin/ingest-worker"+d.where()+" --grpc-addr "+at))
 	case errors.As(err, &answer):
-		d.refused(check, answer)
+		d.failed(check, answer)
 	default:
 		d.unanswered(check, err)
 	}
@@ -234,10 +244,8 @@ func (d *doctor) token(ctx context.Context) {
 			}
 			told[i.GetMessage()] = true
 			name, state := "readiness", Notice
-			switch i.GetReason() {
-			case faultv1.Reason_REASON_TOKEN_MISSING, faultv1.Reason_REASON_TOKEN_INVALID, faultv1.Reason_REASON_PERMISSION_DENIED, faultv1.Reason_REASON_TOO_MANY_IPS:
-				name = check
-				bad = true
+			if AboutToken(i.GetReason()) {
+				name, bad = check, true
 			}
 			if i.GetSeverity() == faultv1.Severity_SEVERITY_BLOCKING {
 				state = Wrong
@@ -333,7 +341,7 @@ func (d *doctor) limits(ctx context.Context) {
 		return
 	}
 	d.add(check, Notice, d.T("the provider has refused calls of this token: %s", strings.Join(held, ", ")),
-		d.T("Each limit is tried again when it opens. If the token's tier was raised, forget them: %s", "afterbell limits forget"))
+		d.T("Each limit is tried again when its window has passed. If you have upgraded the token, forget the limits: %s", "afterbell limits forget"))
 }
 
 // published tells what readers open.

@@ -210,7 +210,7 @@ func (d *download) load() {
 		return
 	}
 	if info, err := os.Stat(d.part); err == nil && info.Size() > 0 {
-		d.Restarted("it is of another request")
+		d.Restarted("it belongs to a different request")
 	}
 	d.state = state{Request: want}
 	_ = os.Remove(d.part) // it is written over
@@ -300,7 +300,7 @@ func (d *download) attempt(ctx context.Context) (result Result, err error) {
 		all = 0
 	default:
 		if have > 0 {
-			d.Restarted("the server has made the file anew")
+			d.Restarted("the server has rebuilt the file")
 		}
 		have, all = 0, max(resp.ContentLength, 0)
 	}

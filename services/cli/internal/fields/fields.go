@@ -59,11 +59,11 @@ func Allowed(m proto.Message, name string) (what string, list bool) {
 	case protoreflect.BoolKind:
 		what = "true or false"
 	case protoreflect.Int32Kind, protoreflect.Int64Kind:
-		what = "a whole number"
+		what = "an integer"
 	case protoreflect.EnumKind:
 		what = strings.Join(enumNames(fd.Enum()), ", ")
 	case protoreflect.MessageKind:
-		what = "a length of time, as in 30s or 10m"
+		what = "a duration such as 30s or 10m"
 	default:
 		what = "text"
 	}
@@ -84,7 +84,7 @@ type Refused struct {
 func (r *Refused) Error() string {
 	what := r.What
 	if r.List {
-		what += "; several with commas between"
+		what += "; separate several with commas"
 	}
 	return fmt.Sprintf("%q is not allowed: write %s", r.Text, what)
 }

@@ -117,7 +117,7 @@ func printNext(c stack.Config, out io.Writer) error {
 	fmt.Fprintf(out, `
 Serving until you press Ctrl-C.
   browser  http://%[1]s/
-  REST     http://%[1]s/openapi.json tells all of it
+  REST     http://%[1]s/openapi.json describes all paths
   gRPC     %[2]s, with reflection
   metrics  http://%[1]s/metrics and http://%[5]s/metrics
   data     %[3]s

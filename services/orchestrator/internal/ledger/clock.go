@@ -87,7 +87,7 @@ func (s *Store) RepairQueue(ctx context.Context, now time.Time) (dropped int, er
 		}
 		return nil
 	})
-	return dropped, failed("mend the queue", err)
+	return dropped, failed("repair the queue", err)
 }
 
 // queuedAfter are the queued runs that were asked for after a moment, oldest first.

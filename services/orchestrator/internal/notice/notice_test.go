@@ -381,7 +381,7 @@ func TestNoticeSaysWhatToType(t *testing.T) {
 func TestAnActionComesBeforeTheNextSlot(t *testing.T) {
 	p := PoolState{Pool: market.Universe, Verdict: Blocked, Reason: fault.TokenInvalid, NextAt: time.Date(2026, 11, 30, 17, 35, 0, 0, time.UTC), NextIsSlot: true}
 	for l, want := range map[Language]string{
-		English: ", which needs your action; start a run afterwards (afterbell run universe), otherwise the next one at 2026-12-01 01:35 (Shanghai) meets the same",
+		English: ", which needs your action; start a run afterwards (afterbell run universe), otherwise the next one at 2026-12-01 01:35 (Shanghai) fails in the same way",
 		Chinese: "，需要人工处理；处理后请开始一次运行（afterbell run universe），否则下次运行（2026-12-01 01:35，上海时间）仍会如此",
 	} {
 		if got := p.clause(l); !strings.HasSuffix(got, want) {

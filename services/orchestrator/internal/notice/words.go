@@ -151,7 +151,7 @@ func (p PoolState) clause(l Language) string {
 	if p.permanent() {
 		text += say(", which needs your action", "，需要人工处理")
 		if p.NextIsSlot {
-			return text + fmt.Sprintf(say("; start a run afterwards (afterbell run %s), otherwise the next one at %s (Shanghai) meets the same", "；处理后请开始一次运行（afterbell run %s），否则下次运行（%s，上海时间）仍会如此"), p.Pool, moment(p.NextAt))
+			return text + fmt.Sprintf(say("; start a run afterwards (afterbell run %s), otherwise the next one at %s (Shanghai) fails in the same way", "；处理后请开始一次运行（afterbell run %s），否则下次运行（%s，上海时间）仍会如此"), p.Pool, moment(p.NextAt))
 		}
 	}
 	return text + p.follows(l)
@@ -209,7 +209,7 @@ func (p PoolState) follows(l Language) string {
 	case p.NextIsSlot:
 		return fmt.Sprintf(say(", and the next run starts at %s (Shanghai)", "，下次运行为 %s（上海时间）"), moment(p.NextAt))
 	}
-	return fmt.Sprintf(say(", and it is fetched again at %s (Shanghai)", "，将于 %s（上海时间）再次请求"), moment(p.NextAt))
+	return fmt.Sprintf(say(", and it is fetched again at %s (Shanghai)", "，将于 %s（上海时间）再次获取"), moment(p.NextAt))
 }
 
 func moment(t time.Time) string { return t.In(market.Shanghai).Format("2006-01-02 15:04") }

@@ -290,7 +290,7 @@ func TestBlockedToken(t *testing.T) {
 				return workertest.Found(fault.TokenInvalid), nil
 			}
 		})
-		blocked := "the data of 2026-03-06 is not complete: targets is blocked and lacks all data of the day: the provider rejected the token (TOKEN_INVALID), which needs your action; start a run afterwards (afterbell run targets), otherwise the next one at 2026-03-09 19:30 (Shanghai) meets the same; universe is blocked"
+		blocked := "the data of 2026-03-06 is not complete: targets is blocked and lacks all data of the day: the provider rejected the token (TOKEN_INVALID), which needs your action; start a run afterwards (afterbell run targets), otherwise the next one at 2026-03-09 19:30 (Shanghai) fails in the same way; universe is blocked"
 		late := "it is past 22:00 (Shanghai) and 2026-03-06 is not complete: targets is blocked"
 		d.until(friday, 19, 50)
 		d.told("desk", blocked)

@@ -199,7 +199,7 @@ func (s *Source) explain(ctx context.Context, p marketv1.Pool, err error) error 
 	why, blocked := s.Blocked(ctx, pool)
 	if unpublished {
 		if blocked {
-			told.Message += fmt.Sprintf(" The last check failed (%s), and unless that is mended, the run is blocked.", why.Reason)
+			told.Message += fmt.Sprintf(" The last check failed (%s). Until its cause is fixed, runs are blocked.", why.Reason)
 			told.Remedy = why.Remedy
 		}
 		return &told
@@ -224,7 +224,7 @@ func (s *Source) explain(ctx context.Context, p marketv1.Pool, err error) error 
 	case blocked && told.RetryAt.IsZero():
 		told.Message += fmt.Sprintf(" No run is scheduled, and the last check failed (%s).", why.Reason)
 	case blocked:
-		told.Message += fmt.Sprintf(" The next run starts at %s, but the last check failed (%s), and unless that is mended, the run is blocked.", at, why.Reason)
+		told.Message += fmt.Sprintf(" The next run starts at %s, but the last check failed (%s). If its cause is not fixed by then, the run is blocked.", at, why.Reason)
 	case told.RetryAt.IsZero():
 		told.Message += " No run is scheduled."
 		told.Remedy = "Start a run, and repeat the request when it has ended: " + run.Again(pool, run.Request{})

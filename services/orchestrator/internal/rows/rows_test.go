@@ -51,7 +51,7 @@ func TestRefusalSaysWhatHelps(t *testing.T) {
 			"Enable the domain, and repeat the request when a run has ended: curl -X PATCH localhost:7780/v1/domains/stock -d '{\"enabled\":true}'", Held{Disabled: map[string]Disabled{"moneyflow": {"domain", "stock"}}}},
 		"another module is disabled": {"true", at, false, "The pool is fetched next at 2026-12-01 01:35 (Shanghai).", usual, Held{Disabled: map[string]Disabled{"daily": {"domain", "stock"}}}},
 		"fetched next":               {"true", at, false, "The pool is fetched next at 2026-12-01 01:35 (Shanghai).", usual, Held{}},
-		"blocked":                    {"true", at, true, "The next run starts at 2026-12-01 01:35 (Shanghai), but the last check failed (TOKEN_INVALID), and unless that is mended, the run is blocked.", token.Remedy, Held{}},
+		"blocked":                    {"true", at, true, "The next run starts at 2026-12-01 01:35 (Shanghai), but the last check failed (TOKEN_INVALID). If its cause is not fixed by then, the run is blocked.", token.Remedy, Held{}},
 		"blocked, no run":            {"true", time.Time{}, true, "No run is scheduled, and the last check failed (TOKEN_INVALID).", token.Remedy, Held{}},
 		"no run":                     {"true", time.Time{}, false, "No run is scheduled.", `Start a run, and repeat the request when it has ended: curl -X POST localhost:7780/v1/runs -d '{"pools":["POOL_TARGETS"]}'`, Held{}},
 		"never by a schedule":        {"false", at, true, "1 is not complete.", usual, Held{}},

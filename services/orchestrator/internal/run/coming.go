@@ -87,7 +87,7 @@ func (c Coming) Explain(zone *time.Location) (text bilingual.Text, key string) {
 	case c.Meets == Blocked:
 		return bilingual.Say("Otherwise the slot of %s tries again at %s, and is blocked again.", "否则 %s 的时段于 %s再试，并再次被阻止。", c.Slot.Date, at), at.En
 	}
-	return bilingual.Say("Otherwise the slot of %s tries again at %s, and meets the same error.", "否则 %s 的时段于 %s再试，并遇到同样的错误。", c.Slot.Date, at), at.En
+	return bilingual.Say("Otherwise the slot of %s tries again at %s, and fails with the same error.", "否则 %s 的时段于 %s再试，并因同样的错误失败。", c.Slot.Date, at), at.En
 }
 
 // Command is the command after which the pool is fetched again. Empty if something is

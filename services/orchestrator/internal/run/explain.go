@@ -158,7 +158,8 @@ func explainEnd(s History, when func(time.Time) string, ask func(time.Time) bili
 	}
 	for _, i := range r.Issues {
 		text := bilingual.Say("%s: %s", "%s：%s", i.Reason, bilingual.Issue(i).Sentence())
-		if !slices.Contains(said, text) { // one sentence for all modules that the same token blocks
+		// One sentence for all modules that the same token blocks. Its Chinese names the API of the first.
+		if !slices.ContainsFunc(said, func(t bilingual.Text) bool { return t.En == text.En }) {
 			said = append(said, text)
 		}
 	}

@@ -323,11 +323,11 @@ func (s *Scheduler) foreseeCheck(ctx context.Context, e *Explanation) error {
 		why, _ := fault.Worst(v.Issues)
 		switch v.Decision {
 		case readiness.Blocked:
-			text = bilingual.Say("It will start, but the last check failed (%s); unless that is mended, the run is blocked.",
-				"它会开始，但最近一次检查没有通过（%s）；如果不解决，运行会被阻止。", why.Reason)
+			text = bilingual.Say("It will start, but the last check failed (%s). If its cause is not fixed by then, the run is blocked.",
+				"它会开始，但最近一次检查没有通过（%s）。如果届时仍未解决，运行会被阻止。", why.Reason)
 		case readiness.Degraded:
-			text = bilingual.Say("It will run without %s, because the last check failed (%s), unless that is mended.",
-				"它会运行，但不包括 %s，因为最近一次检查没有通过（%s），除非先解决。", strings.Join(v.Blocked, ", "), why.Reason)
+			text = bilingual.Say("It will run without %s, because the last check failed (%s), unless its cause is fixed by then.",
+				"它会运行，但不包括 %s，因为最近一次检查没有通过（%s），除非届时已解决。", strings.Join(v.Blocked, ", "), why.Reason)
 		}
 		if command := why.Command(); command != "" && v.Decision != readiness.Ready {
 			e.Next = command

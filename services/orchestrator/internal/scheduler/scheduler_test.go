@@ -903,7 +903,7 @@ func TestExplainSaysWhenNext(t *testing.T) {
 		v := w.slot(monday, market.Universe)
 		r := got(w, func(ctx context.Context) (run.Run, error) { return w.store.Run(ctx, v.RunID) })
 		w.finish(w.take(r), nil, run.End{Outcome: run.Failed, Issues: []fault.Issue{fault.NewIssue(fault.TokenInvalid, "It is refused.")}})
-		if text, _ := w.explain(monday, market.Universe); !strings.Contains(text, "Otherwise the slot of 2000-01-04 tries again at 2000-01-04 19:30:00 +08:00 (Shanghai), and meets the same error.") {
+		if text, _ := w.explain(monday, market.Universe); !strings.Contains(text, "Otherwise the slot of 2000-01-04 tries again at 2000-01-04 19:30:00 +08:00 (Shanghai), and fails with the same error.") {
 			t.Errorf("%s", text)
 		}
 		w.pass(time.Minute)
@@ -938,7 +938,7 @@ func TestExplainForeseesABlockedRun(t *testing.T) {
 		if err := errors.Join(w.store.SaveCatalog(ctx, cat), w.store.SaveProbe(ctx, probe)); err != nil {
 			t.Fatal(err)
 		}
-		want := "It will start, but the last check failed (TOKEN_INVALID); unless that is mended, the run is blocked."
+		want := "It will start, but the last check failed (TOKEN_INVALID). If its cause is not fixed by then, the run is blocked."
 		if text, e := w.explain(monday, market.Universe); !strings.Contains(text, want) || e.Next != "afterbell tokens set < token.txt" {
 			t.Errorf("%s\n%s", text, e.Next)
 		}

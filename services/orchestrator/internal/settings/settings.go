@@ -96,7 +96,7 @@ func (s Settings) Validate() []fault.Violation {
 	}
 	if s.LateAt != "" {
 		if _, err := slot.ParseClock(s.LateAt); err != nil {
-			add("late_at", "%v; leave it empty to be told nothing", err)
+			add("late_at", "%v; leave it empty to get no notice", err)
 		}
 	}
 	return wrong
