@@ -118,7 +118,7 @@ func FaultKinds() []FaultKind {
 		BadToken, NoPermission, MinuteLimit, HourLimit, DayQuota, TooManyIPs, BadRequest, AnyCode, DataNull,
 		RepeatedPage, SilentTruncation, Empty, HalfDay, DuplicateRows, OtherDate, WrongValue,
 		Stale, ClosedDays, ScaleColumn, NullColumn, MangledCode, DropRows, LongList,
-		Redirect, BOM, LatePage, Endless, SetColumn, DashedDates, FlippedDay, AllSuspended,
+		Redirect, BOM, LatePage, Endless, SetColumn, ShiftColumn, SwapColumns, RoundColumn, DashedDates, FlippedDay, AllSuspended,
 	}
 }
 
@@ -148,8 +148,8 @@ type Fault struct {
 	Text   string `json:"text,omitempty"`
 	Column string `json:"column,omitempty"`
 	Mode   string `json:"mode,omitempty"`
-	// Columns are the columns of Stale, ScaleColumn, NullColumn and SetColumn; EveryColumn is
-	// all that hold numbers.
+	// Columns are the columns of Stale, ScaleColumn, NullColumn, SetColumn, ShiftColumn,
+	// SwapColumns and RoundColumn; EveryColumn is all that hold numbers.
 	Columns []string `json:"columns,omitempty"`
 	// Codes narrows a fault of rows to these ts_codes; empty is all.
 	Codes []string `json:"codes,omitempty"`
@@ -160,7 +160,7 @@ type Fault struct {
 	// Share narrows a fault of rows to this share of them, the same in each call;
 	// 0 is all.
 	Share float64 `json:"share,omitempty"`
-	// Factor is what ScaleColumn multiplies by.
+	// Factor is what ScaleColumn multiplies by, and RoundColumn rounds to.
 	Factor float64 `json:"factor,omitempty"`
 	// SourceDate (YYYYMMDD) is the day whose rows Stale and ClosedDays show.
 	SourceDate string `json:"source_date,omitempty"`

@@ -40,11 +40,19 @@ const (
 	DropRows FaultKind = "drop_rows"
 	// SetColumn writes Text, a JSON value, into Columns.
 	SetColumn FaultKind = "set_column"
+	// ShiftColumn gives each row of a day the Columns of the row before it; all columns that
+	// hold numbers if there are none.
+	ShiftColumn FaultKind = "shift_column"
+	// SwapColumns gives each two of Columns each other's values.
+	SwapColumns FaultKind = "swap_columns"
+	// RoundColumn rounds Columns to multiples of Factor.
+	RoundColumn FaultKind = "round_column"
 	// DashedDates writes trade_date as "2026-04-01".
 	DashedDates FaultKind = "dashed_dates"
 	// FlippedDay turns is_open of TradeDate over in trade_cal.
 	FlippedDay FaultKind = "flipped_day"
-	// AllSuspended has suspend_d list every listed stock as suspended for the whole day.
+	// AllSuspended has suspend_d list every listed stock, or those of Codes, Exchange and
+	// Share, as suspended for the whole day.
 	AllSuspended FaultKind = "all_suspended"
 	// LongList hits calls with more than N ts_codes (100 if 0). They are answered
 	// with Code and Text (50101 and its text if 0), or in ModeCut as if only the
@@ -69,7 +77,7 @@ const longList = 100
 // changesRows tells whether the kind works on rows before they are paged.
 func (k FaultKind) changesRows() bool {
 	switch k {
-	case Stale, ClosedDays, ScaleColumn, NullColumn, MangledCode, DropRows, SetColumn, DashedDates, FlippedDay, AllSuspended:
+	case Stale, ClosedDays, ScaleColumn, NullColumn, MangledCode, DropRows, SetColumn, ShiftColumn, SwapColumns, RoundColumn, DashedDates, FlippedDay, AllSuspended:
 		return true
 	}
 	return false
@@ -108,7 +116,7 @@ func (f *Fault) checkRows() error {
 		if api != nil && !api.Dated {
 			return fmt.Errorf("fault %s: %s is not kept by trade date", f.Kind, f.API)
 		}
-	case ScaleColumn:
+	case ScaleColumn, RoundColumn:
 		if f.Factor == 0 {
 			return fmt.Errorf("fault %s: factor is missing", f.Kind)
 		}
@@ -127,6 +135,10 @@ func (f *Fault) checkRows() error {
 	case NullColumn:
 		if len(f.columns()) == 0 {
 			return fmt.Errorf("fault %s: columns are missing", f.Kind)
+		}
+	case SwapColumns:
+		if n := len(f.columns()); n == 0 || n%2 != 0 {
+			return fmt.Errorf("fault %s: columns must be in pairs", f.Kind)
 		}
 	case MangledCode, DropRows:
 		if len(f.Codes) == 0 && f.N == 0 && f.Share == 0 && f.Exchange == "" {
@@ -256,7 +268,7 @@ func (s *Sim) faultyRows(q *query, v view, f *Fault) ([]row, error) {
 	case MangledCode:
 		return s.mangledRows(q, v, f)
 	case AllSuspended:
-		return s.suspendedRows(q)
+		return s.suspendedRows(q, f)
 	}
 	out, err := s.rows(q, v)
 	if err != nil {
@@ -271,7 +283,21 @@ func (s *Sim) faultyRows(q *query, v view, f *Fault) ([]row, error) {
 		return out, nil
 	}
 	at := f.places(q)
-	if f.Kind == DashedDates {
+	switch f.Kind {
+	case ShiftColumn:
+		return s.shiftedRows(q, v, f, out)
+	case SwapColumns:
+		cols := f.columns()
+		for _, r := range out {
+			for n := 0; n < len(cols); n += 2 {
+				i, j := slices.Index(q.names, cols[n]), slices.Index(q.names, cols[n+1])
+				if i >= 0 && j >= 0 && chosen(r.code, r.day) {
+					r.cells[i], r.cells[j] = r.cells[j], r.cells[i]
+				}
+			}
+		}
+		return out, nil
+	case DashedDates:
 		at = []int{slices.Index(q.names, "trade_date")}
 	}
 	for _, r := range out {
@@ -287,6 +313,43 @@ func (s *Sim) faultyRows(q *query, v view, f *Fault) ([]row, error) {
 	return out, nil
 }
 
+// shiftedRows are the rows of a reply with columns of the row before them on their day,
+// whether that was asked for or not.
+func (s *Sim) shiftedRows(q *query, v view, f *Fault, rows []row) ([]row, error) {
+	before := map[int32]map[string]row{} // by day and by the code that follows
+	chosen, at := f.choose(), f.places(q)
+	if len(f.columns()) == 0 {
+		for i, c := range q.cols {
+			if q.api.Columns[c].Kind != spec.Text {
+				at = append(at, i)
+			}
+		}
+	}
+	for _, r := range rows {
+		if !chosen(r.code, r.day) {
+			continue
+		}
+		if before[r.day] == nil {
+			all := *q
+			all.codes = nil
+			day, err := s.rowsOf(&all, v, r.day)
+			if err != nil {
+				return nil, err
+			}
+			before[r.day] = map[string]row{}
+			for n := range day[min(1, len(day)):] {
+				before[r.day][day[n+1].code] = day[n]
+			}
+		}
+		if other, ok := before[r.day][r.code]; ok {
+			for _, i := range at {
+				r.cells[i] = other.cells[i]
+			}
+		}
+	}
+	return rows, nil
+}
+
 // change is what a fault makes of one cell.
 func (f *Fault) change(cell string) string {
 	switch f.Kind {
@@ -294,6 +357,11 @@ func (f *Fault) change(cell string) string {
 		return "null"
 	case SetColumn:
 		return f.Text
+	case RoundColumn:
+		if v, err := strconv.ParseFloat(cell, 64); err == nil {
+			return scaled(strconv.FormatFloat(math.Round(v/f.Factor), 'f', 1, 64), f.Factor)
+		}
+		return cell
 	case DashedDates:
 		if len(cell) == len(`"20260401"`) {
 			return cell[:5] + "-" + cell[5:7] + "-" + cell[7:]
@@ -316,15 +384,19 @@ func (f *Fault) flip(q *query, rows []row) {
 	}
 }
 
-// suspendedRows are rows of suspend_d for every listed stock.
-func (s *Sim) suspendedRows(q *query) ([]row, error) {
+// suspendedRows are rows of suspend_d for every listed stock that a fault is about.
+func (s *Sim) suspendedRows(q *query, f *Fault) ([]row, error) {
 	list, err := s.Rows(StockBasic, nil, "ts_code")
 	if err != nil {
 		return nil, err
 	}
 	var out []row
+	chosen := f.choose()
 	for _, x := range list.Rows {
 		code, _ := x[0].(string)
+		if !chosen(code, q.from) {
+			continue
+		}
 		r := row{code: code, day: q.from}
 		for _, name := range q.names {
 			cell := "null"

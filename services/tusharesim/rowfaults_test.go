@@ -375,6 +375,7 @@ func TestRowFaultsRefused(t *testing.T) {
 		`{"kind":"stale","source_date":"today"}`, `{"kind":"stale","end_date":"20260514"}`,
 		`{"kind":"stale","trade_date":"20260514","end_date":"20260513"}`, `{"kind":"drop_rows","share":2}`,
 		`{"kind":"stale","mode":"cut"}`, `{"kind":"empty","mode":"as_is"}`,
+		`{"kind":"swap_columns","columns":["pe"]}`, `{"kind":"round_column","columns":["pe"]}`,
 	} {
 		status, out, err := post(t, s.URL+"/_sim/faults", []byte(f))
 		var e struct{ Error string }
@@ -478,4 +479,45 @@ func newRequest(t *testing.T, url, body string) *http.Request {
 		t.Fatal(err)
 	}
 	return req
+}
+
+// TestMovedColumns: columns of the row before, of each other, and rounded.
+func TestMovedColumns(t *testing.T) {
+	s := tusharesim.StartTest(t, small())
+	clean := good(t, s, "daily_basic", on("20260514"), "")
+	codes, pb := clean.column(t, "ts_code"), clean.column(t, "pb")
+	pe, ttm := clean.column(t, "pe"), clean.column(t, "pe_ttm")
+	while(t, s, `{"kind":"shift_column","api":"daily_basic","columns":["pb"],"trade_date":"20260514"}`, func() {
+		got := good(t, s, "daily_basic", on("20260514"), "")
+		if !slices.Equal(got.column(t, "ts_code"), codes) || !slices.Equal(got.column(t, "pb")[1:], pb[:len(pb)-1]) || !slices.Equal(got.column(t, "pe"), pe) {
+			t.Error("pb is not that of the row before, or another column changed")
+		}
+		one := good(t, s, "daily_basic", params{"trade_date": "20260514", "ts_code": strings.Trim(codes[5], `"`)}, "")
+		if one.column(t, "pb")[0] != pb[4] {
+			t.Error("a call for one code has another pb")
+		}
+	})
+	while(t, s, `{"kind":"swap_columns","api":"daily_basic","columns":["pe","pe_ttm"],"trade_date":"20260514"}`, func() {
+		got := good(t, s, "daily_basic", on("20260514"), "")
+		if !slices.Equal(got.column(t, "pe"), ttm) || !slices.Equal(got.column(t, "pe_ttm"), pe) {
+			t.Error("pe and pe_ttm are not exchanged")
+		}
+	})
+	while(t, s, `{"kind":"round_column","api":"daily_basic","columns":["pb"],"factor":0.1,"trade_date":"20260514"}`, func() {
+		for i, cell := range good(t, s, "daily_basic", on("20260514"), "").column(t, "pb") {
+			if pb[i] == "null" {
+				continue
+			}
+			if v := float(t, cell); math.Abs(v-float(t, pb[i])) > 0.05001 || math.Abs(10*v-math.Round(10*v)) > 1e-6 {
+				t.Fatalf("%s became %s", pb[i], cell)
+			}
+		}
+	})
+	if code := strings.Trim(codes[3], `"`); code != "" {
+		while(t, s, `{"kind":"all_suspended","codes":["`+code+`"]}`, func() {
+			if got := good(t, s, "suspend_d", on("20260514"), "").column(t, "ts_code"); len(got) != 1 || got[0] != codes[3] {
+				t.Errorf("suspended are %v", got)
+			}
+		})
+	}
 }

@@ -57,31 +57,54 @@ type Day struct {
 	columns []column
 	// values of the remembered columns by symbol, NaN where null.
 	values [][]float32
-	// filled is the share of rows with a value, by the provider's column name, and nonzero
-	// that of rows with a value other than 0.
-	filled, nonzero map[string]float64
+	// rows counts the rows per exchange, and filled, by the provider's column name, those
+	// of them with a value.
+	rows   tally
+	filled map[string]fill
+	// steps are the remembered columns by the decimals of their values.
+	steps []steps
 }
+
+// fill counts the rows of a column per exchange: those with a value, and with a value
+// other than 0.
+type fill struct{ values, nonzero tally }
 
 // NewDay remembers the rows of a batch. Rows without a well-formed code are left
 // out. Nil for a dataset of which nothing is remembered.
 func NewDay(ds *catalog.Dataset, date market.Date, b *table.Batch) *Day {
+	return NewDayOf(ds, date, b, nil)
+}
+
+// NewDayOf remembers some rows of a batch; nil means all.
+func NewDayOf(ds *catalog.Dataset, date market.Date, b *table.Batch, rows []int) *Day {
 	columns, ok := remembered[ds.ID]
 	symbol := b.Column("ts_code")
 	if !ok || symbol == nil {
 		return nil
 	}
 	order := make([]uint64, 0, b.Len) // symbol and row in one number, so that sorting moves no rows
-	for r, text := range symbol.Texts {
-		if s, ok := SymbolOf(text); ok {
+	take := func(r int) {
+		if s, ok := SymbolOf(symbol.Texts[r]); ok {
 			order = append(order, uint64(s)<<32|uint64(r))
 		}
+	}
+	if rows == nil {
+		for r := range symbol.Texts {
+			take(r)
+		}
+	}
+	for _, r := range rows {
+		take(r)
 	}
 	if !slices.IsSorted(order) {
 		slices.Sort(order)
 	}
-	d := &Day{Dataset: ds.ID, Date: date, Symbols: make([]Symbol, len(order)), columns: columns, values: make([][]float32, len(columns)), filled: map[string]float64{}, nonzero: map[string]float64{}}
+	d := &Day{Dataset: ds.ID, Date: date, Symbols: make([]Symbol, len(order)), columns: columns, values: make([][]float32, len(columns)), steps: make([]steps, len(columns)), filled: make(map[string]fill, len(b.Columns))}
+	exchange := make([]uint8, len(order))
 	for i, x := range order {
 		d.Symbols[i] = Symbol(x >> 32)
+		exchange[i] = d.Symbols[i].exchange()
+		d.rows[exchange[i]]++
 	}
 	for n, c := range columns {
 		v := make([]float32, len(order))
@@ -93,22 +116,24 @@ func NewDay(ds *catalog.Dataset, date market.Date, b *table.Batch) *Day {
 				v[i] = float32(col.Numbers[r])
 			}
 		}
-		d.values[n] = v
+		d.values[n], d.steps[n] = v, stepsOf(v, d.Symbols)
 	}
 	for i := range b.Columns {
 		c := &b.Columns[i]
-		have, zero := 0, 0
-		for r, null := range c.Null {
-			if !null {
-				have++
-				if c.Numbers != nil && c.Numbers[r] == 0 {
-					zero++
-				}
+		var without, zero tally // the fewer
+		for i, x := range order {
+			if r := uint32(x); c.Null[r] {
+				without[exchange[i]]++
+			} else if c.Numbers != nil && c.Numbers[r] == 0 {
+				zero[exchange[i]]++
 			}
 		}
-		if b.Len > 0 {
-			d.filled[c.Name], d.nonzero[c.Name] = float64(have)/float64(b.Len), float64(have-zero)/float64(b.Len)
+		var f fill
+		for x, rows := range d.rows {
+			f.values[x] = rows - without[x]
+			f.nonzero[x] = f.values[x] - zero[x]
 		}
+		d.filled[c.Name] = f
 	}
 	return d
 }
@@ -131,7 +156,7 @@ func Columns(dataset string) []string {
 func (d *Day) Filled(columns []string) []string {
 	var out []string
 	for _, name := range columns {
-		if d.nonzero[name] > 0 {
+		if d.filled[name].nonzero.all() > 0 {
 			out = append(out, name)
 		}
 	}
@@ -145,12 +170,15 @@ func (d *Day) Has(s Symbol) bool {
 }
 
 func (d *Day) column(name string) []float32 {
-	for i, c := range d.columns {
-		if c.name == name {
-			return d.values[i]
-		}
+	if n := d.place(name); n >= 0 {
+		return d.values[n]
 	}
 	return nil
+}
+
+// place is that of a remembered column, or -1.
+func (d *Day) place(name string) int {
+	return slices.IndexFunc(d.columns, func(c column) bool { return c.name == name })
 }
 
 // each calls f with the places of every symbol that both days have.
@@ -179,7 +207,7 @@ func pairsOf(a, b *Day) pairs {
 	most := min(len(a.Symbols), len(b.Symbols))
 	p := pairs{make([]int32, 0, most), make([]int32, 0, most), make([]uint8, 0, most)}
 	each(a, b, func(i, j int) {
-		p.i, p.j, p.exchange = append(p.i, int32(i)), append(p.j, int32(j)), append(p.exchange, uint8(a.Symbols[i]%exchanges))
+		p.i, p.j, p.exchange = append(p.i, int32(i)), append(p.j, int32(j)), append(p.exchange, a.Symbols[i].exchange())
 	})
 	return p
 }

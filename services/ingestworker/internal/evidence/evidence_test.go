@@ -2,6 +2,8 @@ package evidence
 
 import (
 	"fmt"
+	"math"
+	"slices"
 	"testing"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
@@ -217,7 +219,8 @@ func TestJumpedTellsAUnit(t *testing.T) {
 		{"a tenth", "pb", 0.1, func(int) bool { return true }, true},
 		{"twice", "pb", 2, func(int) bool { return true }, false},
 		{"Beijing alone", "total_share", 1e4, func(r int) bool { return r%5 == 4 }, true},
-		{"ten times the turnover, as after a calm", "turnover_rate", 10, func(int) bool { return true }, false},
+		{"four times the turnover, as after a calm", "turnover_rate", 4, func(int) bool { return true }, false},
+		{"ten times the turnover", "turnover_rate", 10, func(int) bool { return true }, true},
 		{"a hundred times the turnover", "turnover_rate", 100, func(int) bool { return true }, true},
 		{"a few", "total_share", 1e4, func(r int) bool { return r%50 == 0 }, false},
 	} {
@@ -273,6 +276,84 @@ func TestShuffledTellsTheValuesOfOtherRows(t *testing.T) {
 	}
 }
 
+// TestDiffersTellsColumnsThatChangedPlacesOrDecimals, and whose volume ratio is that of
+// another row, in the market or on an exchange.
+func TestDiffersTellsColumnsThatChangedPlacesOrDecimals(t *testing.T) {
+	vary := func(spoil func(r int, row map[string]float64)) func(r int, row map[string]float64) {
+		return func(r int, row map[string]float64) {
+			row["pe_ttm"] *= 0.9 + 0.0037*float64(r%7)
+			for _, ratio := range []string{"pe", "pe_ttm", "pb", "ps", "ps_ttm", "dv_ratio", "dv_ttm"} {
+				row[ratio] = math.Round(1e4*row[ratio]*1.0123) / 1e4
+			}
+			if spoil != nil {
+				spoil(r, row)
+			}
+		}
+	}
+	swap := func(row map[string]float64) { row["pe"], row["pe_ttm"] = row["pe_ttm"], row["pe"] }
+	whole := func(row map[string]float64) { row["pb"] = math.Round(row["pb"]) }
+	before := valuation(600, 0, vary(nil))
+	for _, c := range []struct {
+		name, column string
+		spoil        func(r int, row map[string]float64)
+	}{
+		{"nothing", "", nil},
+		{"swapped", "pe and pe_ttm", func(_ int, row map[string]float64) { swap(row) }},
+		{"swapped in Beijing", "pe and pe_ttm", func(r int, row map[string]float64) {
+			if r%5 == 4 {
+				swap(row)
+			}
+		}},
+		{"swapped in one row of three", "", func(r int, row map[string]float64) {
+			if r%3 == 0 {
+				swap(row)
+			}
+		}},
+		{"rounded", "pb", func(_ int, row map[string]float64) { whole(row) }},
+		{"rounded in Shanghai", "pb", func(r int, row map[string]float64) {
+			if r%5 == 1 || r%5 == 3 {
+				whole(row)
+			}
+		}},
+		{"rounded in one row of five", "", func(r int, row map[string]float64) {
+			if r%7 == 0 {
+				whole(row)
+			}
+		}},
+	} {
+		day := valuation(600, 1, vary(c.spoil))
+		for _, both := range [][2]*Day{{day, before}, {before, day}} {
+			f, ok := Differs(both[0], both[1])
+			if ok != (c.column != "") || ok && (f.Reason != fault.ValuesConflict || !slices.Contains(f.Meta, c.column)) {
+				t.Errorf("%s: %v %+v", c.name, ok, f)
+			}
+		}
+	}
+	follows := func(row func(r int) int) func(r int, values map[string]float64) {
+		return func(r int, values map[string]float64) { values["volume_ratio"] = float64(1+row(r)*37%91) / 20 }
+	}
+	own := func(step int) *Day {
+		return valuation(600, step, func(r int, row map[string]float64) {
+			follows(func(r int) int { return r })(r, row)
+			row["turnover_rate"] = row["volume_ratio"]
+		})
+	}
+	other := valuation(600, 1, func(r int, row map[string]float64) {
+		follows(func(r int) int { return r })(r, row)
+		row["turnover_rate"] = row["volume_ratio"]
+		follows(func(r int) int { return r + 1 })(r, row)
+	})
+	if f, ok := Shuffled(own(1), own(0), own(-1)); ok {
+		t.Errorf("volume ratios that follow the turnover: %+v", f)
+	}
+	if f, ok := Shuffled(other, own(0), own(-1)); !ok || !slices.Contains(f.Meta, "volume_ratio") {
+		t.Errorf("volume ratios of other rows: %v %+v", ok, f)
+	}
+	if f, ok := Shuffled(own(1), own(0), other); ok {
+		t.Errorf("a provider whose volume ratio does not follow the turnover is blamed: %+v", f)
+	}
+}
+
 // TestVolumeAndTurnoverOfTheDayBefore prove a row stale whatever its prices are.
 func TestVolumeAndTurnoverOfTheDayBefore(t *testing.T) {
 	before := quotes(60, 0, nil)
@@ -293,14 +374,15 @@ func TestVolumeAndTurnoverOfTheDayBefore(t *testing.T) {
 // TestBreaksIsAboutAHabit: a relation that a day breaks and the one beside it keeps is
 // told, and one that the provider never kept is not.
 func TestBreaksIsAboutAHabit(t *testing.T) {
-	percent := func(factor float64) func(r int, row map[string]float64) {
-		return func(r int, row map[string]float64) {
-			row["pct_chg"] = factor * 100 * (row["close"]/row["pre_close"] - 1)
-		}
+	free := func(factor float64) func(r int, row map[string]float64) {
+		return func(r int, row map[string]float64) { row["turnover_rate_f"] *= factor }
 	}
-	kept, broken, never := day(0, quotes(60, 0, percent(1))), day(1, quotes(60, 1, percent(0.01))), day(0, quotes(60, 0, percent(3)))
-	if f, ok := Breaks(broken, kept); !ok || f.Reason != fault.ValuesConflict || f.Count != 60 {
+	kept, broken, never := valuation(60, 0, nil), valuation(60, 1, free(5)), valuation(60, 0, free(3))
+	if f, ok := Breaks(broken, kept); !ok || f.Reason != fault.ValuesConflict || f.Count < 50 {
 		t.Errorf("%v %+v", ok, f)
+	}
+	if f, ok := Breaks(broken, valuation(3, 0, nil)); !ok {
+		t.Errorf("three rows of the day before do not show the habit: %+v", f)
 	}
 	if f, ok := Breaks(kept, broken); ok {
 		t.Errorf("the day that keeps it is blamed: %+v", f)

@@ -31,12 +31,6 @@ func (d *Day) habits() []habit {
 		return true
 	}
 	switch d.Dataset {
-	case catalog.Daily, catalog.FundDaily:
-		last, pre, percent := value("close"), value("pre_close"), value("pct_chg")
-		return []habit{{"pct_chg", func(i int) (bool, bool) {
-			want := 100 * (last(i)/pre(i) - 1)
-			return math.Abs(want-percent(i)) > 0.0151+1e-5*math.Abs(want), known(want, percent(i))
-		}}}
 	case catalog.DailyBasic:
 		total, float, free := value("total_share"), value("float_share"), value("free_share")
 		turnover, freely := value("turnover_rate"), value("turnover_rate_f")
@@ -53,6 +47,7 @@ func (d *Day) habits() []habit {
 		bought, sold := d.named("buy_", "_vol"), d.named("sell_", "_amount")
 		spent := d.named("buy_", "_amount")
 		volume, amount := value("net_mf_vol"), value("net_mf_amount")
+		volumes, amounts := append(bought, d.named("sell_", "_vol")...), append(spent, sold...)
 		return []habit{
 			{"net_mf_vol", func(i int) (bool, bool) {
 				most := sum(bought, i)
@@ -62,10 +57,21 @@ func (d *Day) habits() []habit {
 				one, other := sum(spent, i), sum(sold, i)
 				return math.Abs(one-other) > 0.05*one+2, known(one, other)
 			}},
+			{"price", func(i int) (bool, bool) {
+				mean := sum(spent, i) / sum(bought, i)
+				for n, v := range volumes {
+					vol, worth := float64(v[i]), float64(amounts[n][i])
+					if vol*mean > 1 && (worth > 1.5*vol*mean+1 || worth < vol*mean/1.5-1) {
+						return true, known(mean)
+					}
+				}
+				return false, known(mean)
+			}},
 			{"net_mf_amount", func(i int) (bool, bool) {
 				most, mean := sum(spent, i), sum(spent, i)/sum(bought, i)
 				net, worth := math.Abs(volume(i)), math.Abs(amount(i))
 				odd := worth > most+1 || net > 0.05*sum(bought, i) && (worth > 2*net*mean+1 || worth < net*mean/2-1)
+				odd = odd || net > 0.05*sum(bought, i) && (volume(i) > 0) != (amount(i) > 0)
 				return odd, known(most, mean, net, worth)
 			}},
 		}
@@ -87,10 +93,13 @@ func (d *Day) breaks(h habit) (odd []Symbol, rows int) {
 // brokenShare is of the rows of a day that break a habit; those of Beijing alone are more.
 const brokenShare = 0.05
 
+// leastKept is how many rows of another day show that a provider keeps a habit.
+const leastKept = 3
+
 // Breaks finds out whether too many rows of a day break a relation between their fields
-// that the rows of another day keep without exception.
+// that the rows of another day, which may be those of a watch list, keep without exception.
 func Breaks(day, other *Day) (Finding, bool) {
-	if len(day.Symbols) < leastRows || len(other.Symbols) < leastRows {
+	if len(day.Symbols) < leastRows || len(other.Symbols) < leastKept {
 		return Finding{}, false
 	}
 	kept := other.habits()
@@ -99,7 +108,8 @@ func Breaks(day, other *Day) (Finding, bool) {
 		if len(odd) <= fewRows || float64(len(odd)) <= brokenShare*float64(rows) {
 			continue
 		}
-		if before, of := other.breaks(kept[n]); of >= leastRows && len(before) <= max(1, of/1000) {
+		before, of := other.breaks(kept[n])
+		if few := min(1, of/leastRows); of >= leastKept && len(before) <= max(few, of/1000) {
 			return Finding{Reason: fault.ValuesConflict, Count: len(odd), Of: rows, Sample: names(odd),
 				What: fmt.Sprintf("has a %s that contradicts the other fields in %s, as on %s it does not", h.name, fault.Of(len(odd), rows, "row", "rows"), other.Date),
 				Meta: []string{"check", h.name, "other_date", other.Date.String()}}, true

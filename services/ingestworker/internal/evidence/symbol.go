@@ -34,6 +34,9 @@ func SymbolOf(s string) (packed Symbol, ok bool) {
 	return 0, false
 }
 
+// exchange is the place of its exchange in a tally.
+func (s Symbol) exchange() uint8 { return uint8(s % exchanges) }
+
 // String is the ts_code.
 func (s Symbol) String() string {
 	b := [9]byte{6: '.'}

@@ -227,7 +227,7 @@ func (x *examination) habits() {
 	}
 }
 
-// jumps finds columns that have another unit or meaning than on the days beside. The day
+// jumps finds columns that have another unit, meaning or place than on the days beside. The day
 // that stands alone is wrong. Where the days before and those from one on each agree among
 // themselves, the provider has changed the column for good: that is told, and nothing is
 // fetched again.
@@ -236,7 +236,7 @@ func (x *examination) jumps(ctx context.Context) error {
 		if day == nil || other == nil {
 			return f, false
 		}
-		return evidence.Jumped(day, other)
+		return evidence.Differs(day, other)
 	}
 	shuffled := func(other *evidence.Day, step func(market.Date) market.Date) (f evidence.Finding, ok bool, err error) {
 		if other == nil || x.ds.ID != catalog.DailyBasic {

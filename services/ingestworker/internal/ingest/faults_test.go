@@ -34,6 +34,18 @@ func TestFaultsOfOneDay(t *testing.T) {
 	drop := func(api, exchange string) faults {
 		return faults{{Kind: tusharesim.DropRows, API: api, Exchange: exchange}}
 	}
+	shift := func(api string, columns ...string) faults {
+		return faults{{Kind: tusharesim.ShiftColumn, API: api, Columns: columns}}
+	}
+	swap := func(api string, columns ...string) faults {
+		return faults{{Kind: tusharesim.SwapColumns, API: api, Columns: columns}}
+	}
+	round := func(api string, to float64, columns ...string) faults {
+		return faults{{Kind: tusharesim.RoundColumn, API: api, Factor: to, Columns: columns}}
+	}
+	null := func(api, exchange string, columns ...string) faults {
+		return faults{{Kind: tusharesim.NullColumn, API: api, Exchange: exchange, Columns: columns}}
+	}
 	older := func(api string) faults { // SourceDate is filled in below
 		return faults{{Kind: tusharesim.Stale, API: api, SourceDate: "20000101"}}
 	}
@@ -60,6 +72,17 @@ func TestFaultsOfOneDay(t *testing.T) {
 		"net flow in 亿元":                     {scale(catalog.Moneyflow, 1e-4, "", "net_mf_amount"), catalog.Moneyflow, fault.ValuesConflict},
 		"flow sold in 元":                     {scale(catalog.Moneyflow, 1e4, "", "sell_sm_amount", "sell_md_amount", "sell_lg_amount", "sell_elg_amount"), catalog.Moneyflow, fault.ValuesConflict},
 		"turnover of Beijing in 元":           {scale(catalog.Daily, 1000, "BJ", "amount"), catalog.Daily, fault.UnitSuspect},
+		"volume and turnover of funds × 10":  {scale(catalog.FundDaily, 10, "", "vol", "amount"), catalog.FundDaily, fault.UnitSuspect},
+		"net flow of the other sign":         {scale(catalog.Moneyflow, -1, "", "net_mf_amount"), catalog.Moneyflow, fault.ValuesConflict},
+		"price to book of the row before":    {shift(catalog.DailyBasic, "pb"), catalog.DailyBasic, fault.ValuesConflict},
+		"volume ratio of the row before":     {shift(catalog.DailyBasic, "volume_ratio"), catalog.DailyBasic, fault.ValuesConflict},
+		"volume of orders of the row before": {shift(catalog.Moneyflow, "buy_lg_vol", "sell_lg_vol"), catalog.Moneyflow, fault.ValuesConflict},
+		"earnings of a year and of months":   {swap(catalog.DailyBasic, "pe", "pe_ttm"), catalog.DailyBasic, fault.ValuesConflict},
+		"sales of a year and of months":      {swap(catalog.DailyBasic, "ps", "ps_ttm"), catalog.DailyBasic, fault.ValuesConflict},
+		"small orders for the largest":       {swap(catalog.Moneyflow, "buy_sm_vol", "buy_elg_vol", "buy_sm_amount", "buy_elg_amount", "sell_sm_vol", "sell_elg_vol", "sell_sm_amount", "sell_elg_amount"), catalog.Moneyflow, fault.ValuesConflict},
+		"ratios as whole numbers":            {round(catalog.DailyBasic, 1, "pe", "pe_ttm", "pb", "ps", "ps_ttm", "dv_ratio", "dv_ttm"), catalog.DailyBasic, fault.ValuesConflict},
+		"flows with one decimal":             {round(catalog.Moneyflow, 0.1, "buy_sm_amount", "sell_sm_amount", "net_mf_amount"), catalog.Moneyflow, fault.ValuesConflict},
+		"no price to book of Beijing":        {null(catalog.DailyBasic, "BJ", "pb"), catalog.DailyBasic, fault.ValuesMissing},
 		"volume and turnover of funds × 100": {scale(catalog.FundDaily, 100, "", "vol", "amount"), catalog.FundDaily, fault.UnitSuspect},
 		"adjusted prices":                    {scale(catalog.Daily, 3, "", quotes...), catalog.Daily, fault.UnitSuspect},
 		"adjusted prices of one in ten":      {faults{{Kind: tusharesim.ScaleColumn, API: catalog.Daily, Factor: 1.5, Share: 0.1, Columns: quotes}}, catalog.Daily, fault.UnitSuspect},
@@ -190,7 +213,7 @@ func TestADailyThatTwoContradict(t *testing.T) {
 	r := newRig(t, small())
 	w, days := r.evenings(market.Universe, 2, nil)
 	for n, f := range []tusharesim.Fault{
-		{API: catalog.Daily, Factor: 10, Columns: []string{"vol", "amount"}},
+		{API: catalog.Daily, Factor: 4, Columns: []string{"vol", "amount"}},
 		{API: catalog.DailyBasic, Factor: 1.05, Columns: []string{"close", "total_mv", "circ_mv"}},
 	} {
 		f.Kind, f.TradeDate = tusharesim.ScaleColumn, days[n].Compact()

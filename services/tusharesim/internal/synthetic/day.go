@@ -104,11 +104,12 @@ func (f *flow) fill(r *row) {
 	f.trades = lots/9 + 1 + int64(h&63)
 }
 
-// split deals lots and money to four sizes of orders so that the sums are exact.
+// split deals lots and money to four sizes of orders so that the sums are exact. As at the
+// provider, small orders are more than large ones from day to day.
 func split(vol, amount []int64, lots, money int64, h uint64) {
-	vol[0] = lots * (200 + unit(h, 0)*300/1023) / 1000
-	vol[1] = lots * (150 + unit(h, 10)*150/1023) / 1000
-	vol[2] = lots * (20 + unit(h, 20)*170/1023) / 1000
+	vol[0] = lots * (330 + unit(h, 0)*120/1023) / 1000
+	vol[1] = lots * (250 + unit(h, 10)*70/1023) / 1000
+	vol[2] = lots * (110 + unit(h, 20)*80/1023) / 1000
 	vol[3] = lots - vol[0] - vol[1] - vol[2]
 	if lots <= 0 {
 		amount[0], amount[1], amount[2], amount[3] = money, 0, 0, 0
