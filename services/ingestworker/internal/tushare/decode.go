@@ -72,8 +72,8 @@ type decoder struct {
 	filled  []bool // columns that the plan fills
 	missing string
 
-	seen map[uint64]int32
-	prev []int32
+	seen places  // the last row of each key
+	prev []int32 // the row of the same key before it, -1 if none
 }
 
 // begin makes the decoder ready for a fetch of a dataset into batch.
@@ -81,9 +81,6 @@ func (d *decoder) begin(ds *catalog.Dataset, batch *table.Batch) {
 	d.symbols.begin()
 	d.columns, d.batch, d.n, d.room = ds.Columns, batch, 0, 0
 	d.ids, d.prev, d.bad = d.ids[:0], d.prev[:0], nil
-	if d.seen == nil || len(d.seen) > 1<<16 {
-		d.seen = make(map[uint64]int32, 8192)
-	}
 	clear(d.seen)
 	d.keyText, d.keyDate = keyOf(ds.Columns)
 }
@@ -96,7 +93,7 @@ func (d *decoder) end() {
 		d.buf = nil
 	}
 	if cap(d.ids) > maxKept/4 {
-		d.ids, d.prev = nil, nil
+		d.ids, d.prev, d.seen = nil, nil, nil
 	}
 }
 

@@ -1,10 +1,13 @@
 package tushare
 
+import "hash/maphash"
+
 // interner keeps one string per symbol and numbers them, so that a whole market's
 // history shares a few thousand strings and keys compare as integers. It belongs
 // to one decoder at a time.
 type interner struct {
-	ids   map[string]int32
+	ids   places
+	seed  maphash.Seed
 	texts []string
 	bytes int
 	// next is the symbol that came after one last time, -1 at first. Replies hold their
@@ -21,7 +24,7 @@ const (
 
 func (n *interner) begin() {
 	if n.ids == nil || len(n.texts) > maxInterned || n.bytes > maxInternedBytes {
-		*n = interner{ids: make(map[string]int32, 8192)}
+		*n = interner{ids: placesFor(0), seed: maphash.MakeSeed()}
 	}
 	n.prev = -1
 }
@@ -34,17 +37,28 @@ func (n *interner) id(raw []byte) int32 {
 			return id
 		}
 	}
-	id, ok := n.ids[string(raw)]
-	if !ok {
+	slot := n.slot(raw)
+	if *slot == 0 {
 		s := string(raw)
-		id = int32(len(n.texts))
 		n.texts, n.next = append(n.texts, s), append(n.next, -1)
-		n.ids[s] = id
 		n.bytes += len(s)
+		*slot = int32(len(n.texts))
+		if !n.ids.hasRoom(len(n.texts) + 1) {
+			n.ids = placesFor(2 * len(n.texts))
+			for i, text := range n.texts {
+				*n.slot([]byte(text)) = int32(i + 1)
+			}
+			slot = n.slot(raw)
+		}
 	}
+	id := *slot - 1
 	if prev >= 0 {
 		n.next[prev] = id
 	}
 	n.prev = id
 	return id
+}
+
+func (n *interner) slot(raw []byte) *int32 {
+	return n.ids.find(maphash.Bytes(n.seed, raw), func(id int32) bool { return n.texts[id] == string(raw) })
 }

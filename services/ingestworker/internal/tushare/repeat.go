@@ -18,9 +18,15 @@ const maxCompared = 64
 // right is not for the client to say.
 func (d *decoder) unite(start, badStart int) (repeated, within int) {
 	b := d.batch
-	var date *table.Column
-	if d.keyDate != "" {
-		date = b.Column(d.keyDate)
+	key := d.keys()
+	slot := func(k uint64) *int32 {
+		return d.seen.find(k, func(r int32) bool { return key(int(r)) == k })
+	}
+	if !d.seen.hasRoom(b.Len) {
+		d.seen = placesFor(b.Len)
+		for r := range start {
+			*slot(key(r)) = int32(r + 1)
+		}
 	}
 	in, out := d.bad[badStart:], d.bad[:badStart]
 	if len(in) > 0 {
@@ -29,18 +35,12 @@ func (d *decoder) unite(start, badStart int) (repeated, within int) {
 	w := start
 	d.prev = extend(d.prev[:min(len(d.prev), start)], b.Len)
 	for r := start; r < b.Len; r++ {
-		key := uint64(uint32(d.ids[r])) << 32
-		if date != nil {
-			key |= uint64(uint32(date.Dates[r]))
-		}
+		last := slot(key(r))
 		var mine []table.BadCell
 		for len(in) > 0 && in[0].Row == r {
 			mine, in = append(mine, in[0]), in[1:]
 		}
-		head, held := d.seen[key]
-		if !held {
-			head = -1
-		}
+		head := *last - 1
 		if at := d.find(head, r, out, mine); at >= 0 {
 			if repeated++; int(at) >= start {
 				within++
@@ -56,7 +56,7 @@ func (d *decoder) unite(start, badStart int) (repeated, within int) {
 			out = append(out, c)
 		}
 		d.prev[w] = head
-		d.seen[key] = int32(w)
+		*last = int32(w + 1)
 		w++
 	}
 	d.bad = out
@@ -67,18 +67,26 @@ func (d *decoder) unite(start, badStart int) (repeated, within int) {
 
 // order goes on with a hash of the keys from row start on, in the order they came.
 func (d *decoder) order(hash uint64, start int) uint64 {
+	key := d.keys()
+	for r := start; r < d.batch.Len; r++ {
+		hash = (hash ^ key(r)) * 0x100000001b3
+	}
+	return hash
+}
+
+// keys returns the key of a row: its symbol's number and its date.
+func (d *decoder) keys() func(row int) uint64 {
 	var dates []market.Date
 	if d.keyDate != "" {
 		dates = d.batch.Column(d.keyDate).Dates
 	}
-	for r := start; r < d.batch.Len; r++ {
+	return func(r int) uint64 {
 		key := uint64(uint32(d.ids[r])) << 32
 		if dates != nil {
 			key |= uint64(uint32(dates[r]))
 		}
-		hash = (hash ^ key) * 0x100000001b3
+		return key
 	}
-	return hash
 }
 
 // find looks for a row equal to r in the chain that ends at head; -1 is none.
