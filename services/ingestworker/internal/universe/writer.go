@@ -3,6 +3,7 @@ package universe
 import (
 	"errors"
 	"log/slog"
+	"runtime"
 	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
@@ -29,6 +30,9 @@ type writer struct {
 }
 
 func (w *writer) run() {
+	// DuckDB's allocator keeps memory for each thread. Calls that move between threads
+	// leave some in each of them, a tenth of what a fill takes.
+	runtime.LockOSThread()
 	defer close(w.sink.ended)
 	idle := time.NewTimer(w.cfg.Idle)
 	defer idle.Stop()
@@ -168,7 +172,7 @@ func (w *writer) checkpoint() {
 // does not show in memory.
 func (w *writer) forgetBlocks() {
 	// A limit that cannot be kept to is refused, after what can be let go was.
-	_ = w.file.exec("SET memory_limit = '32MB'")
+	_ = w.file.exec("SET memory_limit = '1MB'")
 	if err := w.file.exec("SET memory_limit = " + quote(w.cfg.Memory)); err != nil {
 		w.log.Warn("DuckDB's memory limit could not be restored", "error", err)
 	}
