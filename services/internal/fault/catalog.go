@@ -24,7 +24,7 @@ var entries = []entry{
 		"Stop the other machines that use this token. The provider forgets their addresses after 30 to 60 minutes; the run is retried automatically.", "domain", "module", "api", "provider_code"),
 	e(PermissionDenied, Permanent, StatusFailedPrecondition,
 		"The token has no permission for the API: its points or its licence are not enough.",
-		"Upgrade the token at the provider, or disable the module. This lists the modules: curl localhost:7780/v1/domains", "domain", "module", "api", "provider_code"),
+		"Upgrade the token at the provider (https://tushare.pro/document/1?doc_id=108 lists the points that each API needs), or disable the module. This lists the modules: curl localhost:7780/v1/domains", "domain", "module", "api", "provider_code"),
 	e(ProviderUnavailable, Transient, StatusUnavailable,
 		"The provider could not be reached, timed out, or returned an error or a malformed response that may be temporary.",
 		"No action is needed: the call is retried automatically. If the error persists, read the provider's answer in the message, and check the network and --tushare-url.", "domain", "module", "api", "cause", "provider_code", "provider_message"),

@@ -184,7 +184,7 @@ func TestDesignQueriesAnswer(t *testing.T) {
 
 	wantFailed := fmt.Sprintf("universe|failed|NULL|INTERRUPTED|The process stopped. No action is needed: a follow-up run fetches what is missing.|%d\n"+
 		"universe|failed|readiness|PERMISSION_DENIED|The token may not call fund_daily. "+
-		"Upgrade the token at the provider, or disable the module. This lists the modules: curl localhost:7780/v1/domains|%d\n", at(2).UnixMilli(), at(0).UnixMilli())
+		"Upgrade the token at the provider (https://tushare.pro/document/1?doc_id=108 lists the points that each API needs), or disable the module. This lists the modules: curl localhost:7780/v1/domains|%d\n", at(2).UnixMilli(), at(0).UnixMilli())
 	wantCount := "targets|canceled|1\ntargets|running|1\ntargets|success|2\nuniverse|failed|2\nuniverse|partial|1\n"
 	for query, want := range map[string]string{failedQuery: wantFailed, countQuery: wantCount} {
 		if got := text(t, s.db.Reader(), query); got != want {

@@ -200,9 +200,9 @@ func unproven(f Facts, m *catalog.Module, i fault.Issue) fault.Issue {
 // token may not call.
 func PermissionRemedy(pool market.Pool, module string) string {
 	if strings.HasPrefix(module, "etf.") && pool == market.Universe {
-		return "Upgrade the token at the provider, or disable ETFs: " + domainSwitch("etf", false)
+		return "Upgrade the token at the provider (https://tushare.pro/document/1?doc_id=108 lists the points that each API needs), or disable ETFs: " + domainSwitch("etf", false)
 	}
-	return "Upgrade the token at the provider, or disable the module: " + moduleSwitch(module, false)
+	return "Upgrade the token at the provider (https://tushare.pro/document/1?doc_id=108 lists the points that each API needs), or disable the module: " + moduleSwitch(module, false)
 }
 
 func decide(v *Verdict, f Facts) {
