@@ -153,12 +153,12 @@ func (s *targetService) change(ctx context.Context, id, etag, field string, next
 	if out.set, err = s.Ledger.SaveTargetSet(ctx, set); err != nil {
 		return outcome{}, err
 	}
-	s.told(&out)
+	s.announce(&out)
 	return out, nil
 }
 
-// told works out the difference, and tells it to those who are concerned.
-func (s *targetService) told(o *outcome) {
+// announce works out the difference, and tells it to those who are concerned.
+func (s *targetService) announce(o *outcome) {
 	if o.added, o.gone = targetset.Diff(o.before, o.after); len(o.added)+len(o.gone) > 0 {
 		s.Dispatcher.Reconfigured(market.Targets)
 	}
@@ -394,6 +394,6 @@ func (s *targetService) DeleteTargetSet(ctx context.Context, req *orchestratorv1
 	}
 	now := time.Now()
 	out := outcome{before: targetset.Resolve(sets, now), after: targetset.Resolve(targetset.Without(sets, saved.ID), now)}
-	s.told(&out)
+	s.announce(&out)
 	return &orchestratorv1.DeleteTargetSetResponse{RemovedSymbols: out.gone}, nil
 }

@@ -130,14 +130,14 @@ func TestAuditTellsNoSecret(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, v := range []any{secret, map[string]string{"note": "use " + secret}, []string{secret}} {
-		if told := Told(v); strings.Contains(told, secret[20:]) || !strings.Contains(told, "abk_…") {
+		if told := AuditText(v); strings.Contains(told, secret[20:]) || !strings.Contains(told, "abk_…") {
 			t.Errorf("told %s", told)
 		}
 	}
-	if told := Told(strings.Repeat("字", MaxAudit)); len(told) > MaxAudit || !strings.HasSuffix(told, "字…") {
+	if told := AuditText(strings.Repeat("字", MaxAudit)); len(told) > MaxAudit || !strings.HasSuffix(told, "字…") {
 		t.Errorf("%d bytes", len(told))
 	}
-	if Told(nil) != "" {
+	if AuditText(nil) != "" {
 		t.Error("nothing is told as something")
 	}
 	for name, want := range map[string]bool{"token": true, "secret": true, "webhook_secret": true, "api_key": true, "key": true, "page_token": false, "key_id": false, "token_id": false, "note": false} {

@@ -69,7 +69,7 @@ func (c *Change) Begun() bool { return c.begun.Load() }
 func (c *Change) Begin() Entry {
 	c.begun.Store(true)
 	e := c.Entry
-	e.After = Told(outcome{Outcome: "begun"})
+	e.After = AuditText(outcome{Outcome: "begun"})
 	return e
 }
 
@@ -79,7 +79,7 @@ func (c *Change) Outcome(err error) Entry {
 	if err != nil {
 		o = outcome{Outcome: "failed", Reason: string(fault.ReasonOf(err))}
 	}
-	e.After = Told(o)
+	e.After = AuditText(o)
 	return e
 }
 
@@ -125,9 +125,9 @@ func Carry(to, from context.Context) context.Context {
 // written matches a key in a text in which somebody wrote it by mistake.
 var written = regexp.MustCompile(keyPrefix + `[a-z2-7]{10}_[a-z2-7]+`)
 
-// Told is a value as the audit trail stores it: JSON without keys, cut at MaxAudit. Text is
+// AuditText is a value as the audit trail stores it: JSON without keys, cut at MaxAudit. Text is
 // stored unchanged.
-func Told(v any) string {
+func AuditText(v any) string {
 	text := written.ReplaceAllString(textOf(v), keyPrefix+"…")
 	if len(text) <= MaxAudit {
 		return text

@@ -68,7 +68,7 @@ type active struct {
 	queue   []*part // pending, in the order of dispatch
 	waiting map[*part]bool
 	inHand  int
-	gaveUp  []surrender
+	gaveUp  []exclusion
 
 	change *auth.Change // the change that a caller requested, until a write has stored it; nil otherwise
 
@@ -98,18 +98,18 @@ type part struct {
 	spent  int                     // calls of all dispatches
 }
 
-// surrender says which partitions are no longer tried in this run, and why.
-type surrender struct {
+// exclusion says which partitions are no longer tried in this run, and why.
+type exclusion struct {
 	all     bool   // otherwise those of dataset
 	dataset string // the one that failed; empty if none did
 	issue   fault.Issue
 }
 
-func (s surrender) concerns(p *part) bool { return s.all || s.dataset == p.Dataset }
+func (s exclusion) concerns(p *part) bool { return s.all || s.dataset == p.Dataset }
 
 // about is the issue for a partition. For a partition of another dataset, it names the
 // dataset that failed.
-func (s surrender) about(p *part) []fault.Issue {
+func (s exclusion) about(p *part) []fault.Issue {
 	i := s.issue
 	if s.dataset != "" && s.dataset != p.Dataset {
 		i.Message = "Not fetched because of " + s.dataset + ": " + i.Message
@@ -159,7 +159,7 @@ func (l *loop) spawn(a *active, f func() func()) {
 			defer func() {
 				if p := recover(); p != nil {
 					l.log.Error("a call of a run panicked", "run_id", id, "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-					report = l.collapse
+					report = l.failAfterPanic
 				}
 			}()
 			report = f()
@@ -306,7 +306,7 @@ func (l *loop) flush() error {
 	if _, err := l.d.cfg.Ledger.Save(l.saving(), u); err != nil {
 		l.log.Error("a run's progress could not be stored; retrying", "run_id", a.r.ID, "error", err)
 		if fault.Is(err, fault.WrongState) || fault.Is(err, fault.NotFound) {
-			l.letGo()
+			l.detach()
 		}
 		a.flushAt = now().Add(2 * time.Second)
 		return err
@@ -323,8 +323,8 @@ func (l *loop) saving() context.Context {
 	return auth.WithChange(l.store(), l.act.change)
 }
 
-// letGo drops a run whose state in the ledger is a different one.
-func (l *loop) letGo() {
+// detach drops a run whose state in the ledger is a different one.
+func (l *loop) detach() {
 	l.endStep(errEnded)
 	l.act.cancel(errEnded)
 	l.act = nil
@@ -346,12 +346,12 @@ func (l *loop) finish(end run.End) {
 	}
 	asked := a.r.State == run.Cancelling
 	a.r.Issues = a.warned()
-	told, unhealed := a.toldAltered()
+	told, unhealed := a.alteredIssues()
 	end.Issues = slices.Concat(end.Issues, told)
 	ended, event, err := run.Finish(a.r, now(), end)
 	if err != nil { // a bug of this package; the next start ends the row
 		l.log.Error("a run cannot be finished", "run_id", a.r.ID, "error", err)
-		l.letGo()
+		l.detach()
 		return
 	}
 	a.r = ended
@@ -363,7 +363,7 @@ func (l *loop) finish(end run.End) {
 		}
 	}
 	u.Run = a.r
-	l.follow(u, a.partitions(), l.around(a.r, a.set, a.zone), asked)
+	l.follow(u, a.partitions(), l.followUpFacts(a.r, a.set, a.zone), asked)
 	a.r = u.Run
 	if unhealed && !asked {
 		again := a.refetchAltered(a.r.FinishedAt)
@@ -390,7 +390,7 @@ func (l *loop) storeEnd() error {
 	if _, err := l.d.cfg.Ledger.Save(l.saving(), *a.final); err != nil {
 		l.log.Error("the end of a run could not be stored; retrying", "run_id", a.r.ID, "error", err)
 		if fault.Is(err, fault.WrongState) || fault.Is(err, fault.NotFound) {
-			l.letGo()
+			l.detach()
 		}
 		a.flushAt = now().Add(2 * time.Second)
 		return err
@@ -416,7 +416,7 @@ func (l *loop) storeEnd() error {
 // follow adds the follow-up of a finished run to its update: the run to queue, the queued
 // follow-ups that it makes unnecessary, and when it is due. A queued follow-up that does
 // the same no later is used instead.
-func (l *loop) follow(u *run.Update, partitions []run.Partition, around run.Surroundings, asked bool) {
+func (l *loop) follow(u *run.Update, partitions []run.Partition, around run.FollowUpFacts, asked bool) {
 	r := &u.Run
 	verdict := r.RetryAt
 	r.RetryAt = time.Time{}
@@ -450,11 +450,11 @@ func (l *loop) follow(u *run.Update, partitions []run.Partition, around run.Surr
 	u.Enqueue = append(u.Enqueue, follow)
 }
 
-// around returns the inputs of the follow-up. What cannot be read from the ledger counts as
+// followUpFacts returns the inputs of the follow-up. What cannot be read from the ledger counts as
 // unknown: a run always ends.
-func (l *loop) around(r run.Run, set settings.Settings, zone *time.Location) run.Surroundings {
+func (l *loop) followUpFacts(r run.Run, set settings.Settings, zone *time.Location) run.FollowUpFacts {
 	at := now()
-	around := run.Surroundings{Settings: set, Zone: zone, Now: at}
+	around := run.FollowUpFacts{Settings: set, Zone: zone, Now: at}
 	cal, err := l.d.cfg.Ledger.Calendar(l.store())
 	if err != nil {
 		l.log.Error("the calendar cannot be read; weekdays count as trading days", "error", err)

@@ -15,8 +15,8 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
-// askAgain is the pause between two attempts to open a file or reach the worker.
-const askAgain = time.Second
+// retryPause is the pause between two attempts to open a file or reach the worker.
+const retryPause = time.Second
 
 // gate is the result of the checks before a run. If stage is set, the run stops there.
 type gate struct {
@@ -229,7 +229,7 @@ func (d *Dispatcher) checkStore(ctx context.Context, pool market.Pool, g gate) g
 		if !locked || !now().Before(deadline) {
 			return g.stop(run.StageAnalysisInit, issues...)
 		}
-		if !sleep(ctx, askAgain) {
+		if !sleep(ctx, retryPause) {
 			return g.stop(run.StageAnalysisInit, issues...)
 		}
 	}
@@ -240,7 +240,7 @@ func (d *Dispatcher) patiently(ctx context.Context, f func(context.Context) erro
 	deadline := now().Add(d.cfg.Timing.WorkerWait)
 	for {
 		err := f(ctx)
-		if !fault.Is(err, fault.WorkerUnreachable) || !now().Before(deadline) || !sleep(ctx, askAgain) {
+		if !fault.Is(err, fault.WorkerUnreachable) || !now().Before(deadline) || !sleep(ctx, retryPause) {
 			return err
 		}
 	}

@@ -127,9 +127,9 @@ func (d *Dispatcher) addAltered(ctx context.Context, req PlanRequest, day market
 	}
 }
 
-// toldAltered returns the issues about altered data when the run ends, and whether a
+// alteredIssues returns the issues about altered data when the run ends, and whether a
 // follow-up must fetch it again because this run did not.
-func (a *active) toldAltered() (issues []fault.Issue, again bool) {
+func (a *active) alteredIssues() (issues []fault.Issue, again bool) {
 	for _, x := range a.altered {
 		healed := len(x.parts) > 0
 		for _, id := range x.parts {

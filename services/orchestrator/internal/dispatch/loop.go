@@ -85,14 +85,14 @@ func (l *loop) guard(f func()) {
 	defer func() {
 		if p := recover(); p != nil {
 			l.log.Error("the pool's loop panicked", "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
-			l.collapse()
+			l.failAfterPanic()
 		}
 	}()
 	f()
 }
 
-// collapse ends the run in progress as INTERNAL after a panic.
-func (l *loop) collapse() {
+// failAfterPanic ends the run in progress as INTERNAL after a panic.
+func (l *loop) failAfterPanic() {
 	a := l.act
 	if a == nil {
 		l.look = now().Add(l.d.cfg.Timing.Idle)

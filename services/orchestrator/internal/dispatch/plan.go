@@ -144,7 +144,7 @@ func (l *loop) add(planned []run.Partition) (added, calls int) {
 func (l *loop) settle() {
 	a := l.act
 	if a.phase == references {
-		if i := slices.IndexFunc(a.gaveUp, func(s surrender) bool { return s.all }); i < 0 {
+		if i := slices.IndexFunc(a.gaveUp, func(s exclusion) bool { return s.all }); i < 0 {
 			l.afterReferences()
 			return
 		}
@@ -183,7 +183,7 @@ func (l *loop) conclude() {
 	partitions := a.partitions()
 	outcome := run.OutcomeOf(partitions, a.r.Meta.BlockedModules)
 	issues := run.IssuesOf(partitions)
-	if _, again := a.toldAltered(); again && (outcome == run.Succeeded || outcome == run.Unchanged) {
+	if _, again := a.alteredIssues(); again && (outcome == run.Succeeded || outcome == run.Unchanged) {
 		outcome = run.Partial // what the file lost is not restored yet
 	}
 	if (outcome == run.Partial || outcome == run.Failed) && len(issues)+len(a.warnings)+len(a.altered) == 0 {

@@ -63,7 +63,7 @@ func (d *Dispatcher) endInterrupted(ctx context.Context, r run.Run) error {
 	if l := d.loops[r.Pool]; l != nil {
 		l.ctx = ctx
 		u.Run = ended
-		l.follow(&u, partitions, l.around(ended, set, zoneOf(schedule)), r.State == run.Cancelling)
+		l.follow(&u, partitions, l.followUpFacts(ended, set, zoneOf(schedule)), r.State == run.Cancelling)
 		ended = u.Run
 	}
 	u.Run = ended

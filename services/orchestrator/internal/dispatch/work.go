@@ -280,10 +280,10 @@ func (l *loop) failed(p *part, issues []fault.Issue) {
 		return
 	case fault.TokenInvalid, fault.TokenMissing, fault.TooManyIPs, fault.SourceMismatch, fault.DiskFull,
 		fault.AnalysisDBNotInitialized, fault.TargetsDBNotInitialized:
-		l.giveUp(surrender{all: true, dataset: p.Dataset, issue: worst})
+		l.giveUp(exclusion{all: true, dataset: p.Dataset, issue: worst})
 		return
 	case fault.PermissionDenied, fault.QuotaExhausted: // of one API; the module's other dataset continues
-		l.giveUp(surrender{dataset: p.Dataset, issue: worst})
+		l.giveUp(exclusion{dataset: p.Dataset, issue: worst})
 		return
 	case fault.RateLimited:
 		until := worst.RetryAt
@@ -296,7 +296,7 @@ func (l *loop) failed(p *part, issues []fault.Issue) {
 			}
 			return
 		}
-		l.giveUp(surrender{dataset: p.Dataset, issue: worst})
+		l.giveUp(exclusion{dataset: p.Dataset, issue: worst})
 		return
 	case fault.NotPublished, fault.Incomplete, fault.EmptyAnswer:
 		p.Verdict = map[fault.Reason]market.Verdict{fault.NotPublished: market.VerdictNotPublished, fault.Incomplete: market.VerdictIncomplete, fault.EmptyAnswer: market.VerdictEmpty}[worst.Reason]
@@ -332,7 +332,7 @@ func (l *loop) outage(p *part, issue fault.Issue) bool {
 		l.log.Warn("the provider seems to be down; dispatching one partition at a time", "run_id", a.r.ID)
 	}
 	if at.Sub(a.outSince) > t.Outage {
-		l.giveUp(surrender{all: true, dataset: p.Dataset, issue: issue})
+		l.giveUp(exclusion{all: true, dataset: p.Dataset, issue: issue})
 		return true
 	}
 	if a.inHand == 0 {
@@ -342,15 +342,15 @@ func (l *loop) outage(p *part, issue fault.Issue) bool {
 	return true
 }
 
-// giveUp fails the partitions of a surrender, for this run.
-func (l *loop) giveUp(s surrender) {
+// giveUp fails the partitions of a exclusion, for this run.
+func (l *loop) giveUp(s exclusion) {
 	a := l.act
 	a.gaveUp = append(a.gaveUp, s)
 	l.log.Warn("partitions are skipped for the rest of this run", "run_id", a.r.ID, "all", s.all, "dataset", s.dataset, "reason", s.issue.Reason)
 	l.abandon(s)
 }
 
-func (l *loop) abandon(s surrender) {
+func (l *loop) abandon(s exclusion) {
 	a := l.act
 	for _, p := range a.order {
 		if p.inHand || !s.concerns(p) || p.State != run.PartitionPending && p.State != run.PartitionWaiting {
@@ -380,7 +380,7 @@ func (l *loop) workerAway() {
 		return func() {
 			a.away = false
 			if err != nil {
-				l.giveUp(surrender{all: true, issue: fault.IssueOf(err)})
+				l.giveUp(exclusion{all: true, issue: fault.IssueOf(err)})
 			} else {
 				l.log.Info("the ingest-worker is reachable again", "run_id", a.r.ID)
 			}

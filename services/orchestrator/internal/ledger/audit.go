@@ -23,7 +23,7 @@ func (s *Store) change(ctx context.Context, fn func(tx *sqlite.Tx) (before, afte
 		if auth.Same(before, after) {
 			return nil
 		}
-		e.Before, e.After = auth.Told(before), auth.Told(after)
+		e.Before, e.After = auth.AuditText(before), auth.AuditText(after)
 		return addEntry(ctx, tx, e)
 	})
 	if err == nil && c != nil {
@@ -36,7 +36,7 @@ const entryColumns = "at, actor, key_id, role, via, address, method, request, be
 
 func addEntry(ctx context.Context, tx *sqlite.Tx, e auth.Entry) error {
 	_, err := tx.ExecContext(ctx, "INSERT INTO audit ("+entryColumns+") VALUES (?"+strings.Repeat(", ?", strings.Count(entryColumns, ","))+")",
-		stamp(tx.Now), e.Caller.Name, e.Caller.KeyID, e.Caller.Role, e.Caller.Via, e.Caller.Address, e.Method, auth.Told(e.Request), e.Before, e.After)
+		stamp(tx.Now), e.Caller.Name, e.Caller.KeyID, e.Caller.Role, e.Caller.Via, e.Caller.Address, e.Method, auth.AuditText(e.Request), e.Before, e.After)
 	return err
 }
 

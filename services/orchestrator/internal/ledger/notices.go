@@ -254,8 +254,8 @@ func (s *Store) queryNotices(ctx context.Context, tail string, args ...any) ([]n
 	return all, failed("read notices", rows.Err())
 }
 
-// Told lists the notices of a trade day, oldest first.
-func (s *Store) Told(ctx context.Context, d market.Date) ([]notice.Notice, error) {
+// NoticesOf lists the notices of a trade date, oldest first.
+func (s *Store) NoticesOf(ctx context.Context, d market.Date) ([]notice.Notice, error) {
 	return s.queryNotices(ctx, "WHERE date = ? ORDER BY id", day(d))
 }
 

@@ -86,7 +86,7 @@ func TestNoticesAreKept(t *testing.T) {
 	if err := s.PruneNotices(ctx, at.Add(time.Hour)); err != nil {
 		t.Fatal(err)
 	}
-	if told, err := s.Told(ctx, n.Date); err != nil || len(told) != 0 {
+	if told, err := s.NoticesOf(ctx, n.Date); err != nil || len(told) != 0 {
 		t.Errorf("pruned: %+v, %v", told, err)
 	}
 	a, err1 := s.Fingerprint(ctx, "one")

@@ -58,7 +58,7 @@ func (s *Store) TargetSets(ctx context.Context) ([]targetset.Set, error) {
 
 // SaveTargetSet replaces a set as a whole, and returns it with the time of the change.
 func (s *Store) SaveTargetSet(ctx context.Context, set targetset.Set) (targetset.Set, error) {
-	before, err := s.told(ctx, set.ID)
+	before, err := s.audited(ctx, set.ID)
 	if err != nil {
 		return set, err
 	}
@@ -80,14 +80,14 @@ func (s *Store) SaveTargetSet(ctx context.Context, set targetset.Set) (targetset
 				return nil, nil, err
 			}
 		}
-		return before, set.Told(), nil
+		return before, set.Audited(), nil
 	})
 	return set, failed("save targets", err)
 }
 
 // DeleteTargetSet deletes a set. NOT_FOUND where there is none.
 func (s *Store) DeleteTargetSet(ctx context.Context, id string) error {
-	before, err := s.told(ctx, id)
+	before, err := s.audited(ctx, id)
 	if err != nil {
 		return err
 	}
@@ -100,14 +100,14 @@ func (s *Store) DeleteTargetSet(ctx context.Context, id string) error {
 	}))
 }
 
-// told is a set as the audit trail keeps it; nil where nobody wrote it.
-func (s *Store) told(ctx context.Context, id string) (any, error) {
+// audited is a set as the audit trail keeps it; nil where nobody wrote it.
+func (s *Store) audited(ctx context.Context, id string) (any, error) {
 	sets, err := s.TargetSets(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if set, ok := targetset.Find(sets, id); ok && !set.UpdatedAt.IsZero() {
-		return set.Told(), nil
+		return set.Audited(), nil
 	}
 	return nil, nil
 }

@@ -67,7 +67,7 @@ func mailText(n notice.Notice, l notice.Language) string {
 		if p.Message == "" || p.Verdict == notice.Whole {
 			continue
 		}
-		message, remedy := p.Said(l)
+		message, remedy := p.MessageAndRemedy(l)
 		b.WriteString("\n" + string(p.Pool) + ": ")
 		if p.Reason != "" {
 			b.WriteString(string(p.Reason) + ": ")

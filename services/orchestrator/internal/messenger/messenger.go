@@ -173,12 +173,12 @@ func (m *Messenger) ok(a answer) error {
 	case a.status/100 == 3:
 		return refused("HTTP %d: the address has moved; set the new address", a.status)
 	}
-	r := refused("HTTP %d: %s", a.status, said(a.body))
+	r := refused("HTTP %d: %s", a.status, bodyText(a.body))
 	r.RetryAfter = m.retryAfter(a.header)
 	return r
 }
 
-func said(body []byte) string {
+func bodyText(body []byte) string {
 	if len(bytes.TrimSpace(body)) == 0 {
 		return "(no text)"
 	}

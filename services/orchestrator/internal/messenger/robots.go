@@ -41,7 +41,7 @@ func (m *Messenger) coded(a answer, tooFast map[int64]time.Duration) error {
 		if err := m.ok(a); err != nil {
 			return err
 		}
-		return refused("an unexpected response for this platform: %s", said(a.body))
+		return refused("an unexpected response for this platform: %s", bodyText(a.body))
 	}
 	if *c.Code == 0 {
 		return m.ok(a)
@@ -184,7 +184,7 @@ func (m *Messenger) slack(ctx context.Context, c notice.Channel, text string) er
 		return err
 	}
 	if body := strings.TrimSpace(string(a.body)); body != "ok" {
-		return refused("an error response: %s", said(a.body))
+		return refused("an error response: %s", bodyText(a.body))
 	}
 	return nil
 }

@@ -76,7 +76,7 @@ func Decide(day market.Date, pools []Judged, told []Notice, now time.Time) (n No
 			continue
 		}
 		for k, other := range pools {
-			if k != i && other.Busy && other.Verdict != Whole && now.Before(p.At.Add(Together)) {
+			if k != i && other.Busy && other.Verdict != Whole && now.Before(p.At.Add(JoinWindow)) {
 				return n, false
 			}
 		}

@@ -11,13 +11,13 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
-// Soon is how close the next attempt must be for a failure to send no notice yet: it may
+// SoonRetry is how close the next attempt must be for a failure to send no notice yet: it may
 // succeed within minutes.
-const Soon = 5 * time.Minute
+const SoonRetry = 5 * time.Minute
 
-// Together is how long the change of one pool waits for the run of the other, so that one
+// JoinWindow is how long the change of one pool waits for the run of the other, so that one
 // notice has both.
-const Together = 15 * time.Minute
+const JoinWindow = 15 * time.Minute
 
 // Ended is a finished run with its results for the day.
 type Ended struct {
@@ -94,7 +94,7 @@ func Judge(f Facts) Judged {
 			start = r.NotBefore
 		}
 		coming = true
-		if !held && (s.Verdict == Pending || early || !start.After(last.Add(Soon))) {
+		if !held && (s.Verdict == Pending || early || !start.After(last.Add(SoonRetry))) {
 			j.Busy = true
 		}
 		if at := r.NotBefore; r.State == run.Queued && (j.NextAt.IsZero() || at.Before(j.NextAt)) {

@@ -56,7 +56,7 @@ func (n Notice) todo(l Language) string {
 		if !p.permanent() && !p.Reason.NeedsPerson() || p.Remedy == "" || !slices.Contains(n.Changed, p.Pool) && n.Kind != Evening {
 			continue
 		}
-		_, remedy := p.Said(l)
+		_, remedy := p.MessageAndRemedy(l)
 		text := say(" ", "处理办法：") + remedy
 		if !slices.Contains(told, text) {
 			told = append(told, text)
@@ -65,9 +65,9 @@ func (n Notice) todo(l Language) string {
 	return strings.Join(told, "")
 }
 
-// Said is the message and the remedy of a pool's issue, in the language if it is
+// MessageAndRemedy is the message and the remedy of a pool's issue, in the language if it is
 // translated.
-func (p PoolState) Said(l Language) (message, remedy string) {
+func (p PoolState) MessageAndRemedy(l Language) (message, remedy string) {
 	if l != Chinese {
 		return p.Message, p.Remedy
 	}

@@ -44,8 +44,8 @@ type Ledger interface {
 	// DayOf returns a finished run with its results for a day.
 	DayOf(ctx context.Context, r run.Run, d market.Date) (notice.Ended, error)
 
-	// Told lists the notices of a trade date, oldest first.
-	Told(ctx context.Context, d market.Date) ([]notice.Notice, error)
+	// NoticesOf lists the notices of a trade date, oldest first.
+	NoticesOf(ctx context.Context, d market.Date) ([]notice.Notice, error)
 	// AddNotice stores a notice and its deliveries in one transaction. It does nothing if a
 	// notice with the key exists.
 	AddNotice(ctx context.Context, n notice.Notice) (added bool, err error)
@@ -131,7 +131,7 @@ func (n *Notifier) now() time.Time { return n.cfg.Now().Round(0).Truncate(time.M
 func (n *Notifier) Run(ctx context.Context) error {
 	defer n.tasks.Wait()
 	for {
-		if err := guarded(func() error { return n.look(ctx) }); err != nil && ctx.Err() == nil {
+		if err := guarded(func() error { return n.check(ctx) }); err != nil && ctx.Err() == nil {
 			n.cfg.Logger.ErrorContext(ctx, "The state for notices could not be read; retrying.", "error", err, "cause", errors.Unwrap(err))
 		}
 		if err := n.deliver(ctx); err != nil && ctx.Err() == nil {
@@ -157,9 +157,9 @@ func (n *Notifier) Wake() {
 	}
 }
 
-// look stores the notices that are due now.
-func (n *Notifier) look(ctx context.Context) error {
-	w, err := n.world(ctx)
+// check stores the notices that are due now.
+func (n *Notifier) check(ctx context.Context) error {
+	w, err := n.common(ctx)
 	if err != nil {
 		return err
 	}
@@ -175,8 +175,8 @@ func (n *Notifier) look(ctx context.Context) error {
 	return n.tellLate(ctx, w)
 }
 
-// world is the part of the facts that does not depend on the day.
-type world struct {
+// common is the part of the facts that does not depend on the day.
+type common struct {
 	now      time.Time
 	schedule slot.Schedule
 	calendar slot.Calendar
@@ -185,7 +185,7 @@ type world struct {
 	lateAt   string
 }
 
-func (n *Notifier) world(ctx context.Context) (w world, err error) {
+func (n *Notifier) common(ctx context.Context) (w common, err error) {
 	w.now = n.now()
 	if w.schedule, err = n.cfg.Ledger.Schedule(ctx); err != nil {
 		return w, err
@@ -206,7 +206,7 @@ func (n *Notifier) world(ctx context.Context) (w world, err error) {
 }
 
 // evening is the newest trading day whose slots were decided.
-func (n *Notifier) evening(ctx context.Context, w world) (day market.Date, ok bool, err error) {
+func (n *Notifier) evening(ctx context.Context, w common) (day market.Date, ok bool, err error) {
 	before := ""
 	for range 10 { // several pages: closed days are between
 		page, err := n.cfg.Ledger.Slots(ctx, "", 50, before)
@@ -227,7 +227,7 @@ func (n *Notifier) evening(ctx context.Context, w world) (day market.Date, ok bo
 }
 
 // judge returns the state of each scheduled pool for a day.
-func (n *Notifier) judge(ctx context.Context, w world, day market.Date) (pools []notice.Judged, err error) {
+func (n *Notifier) judge(ctx context.Context, w common, day market.Date) (pools []notice.Judged, err error) {
 	for _, pool := range market.Pools() {
 		if !w.schedule.Fires(pool) {
 			continue
@@ -298,7 +298,7 @@ func (n *Notifier) ended(ctx context.Context, pool market.Pool, since time.Time,
 
 // slotOf is the slot of a pool that began the evening of a day, or nil. If closed days have
 // slots, too, several belong to one day.
-func (n *Notifier) slotOf(ctx context.Context, w world, pool market.Pool, day market.Date) (found *slot.Slot, err error) {
+func (n *Notifier) slotOf(ctx context.Context, w common, pool market.Pool, day market.Date) (found *slot.Slot, err error) {
 	page, err := n.cfg.Ledger.Slots(ctx, pool, 50, "")
 	if err != nil {
 		return nil, err
@@ -317,12 +317,12 @@ func (n *Notifier) slotOf(ctx context.Context, w world, pool market.Pool, day ma
 	return found, nil
 }
 
-func (n *Notifier) tellEvening(ctx context.Context, w world, day market.Date) error {
+func (n *Notifier) tellEvening(ctx context.Context, w common, day market.Date) error {
 	pools, err := n.judge(ctx, w, day)
 	if err != nil {
 		return err
 	}
-	told, err := n.cfg.Ledger.Told(ctx, day)
+	told, err := n.cfg.Ledger.NoticesOf(ctx, day)
 	if err != nil {
 		return err
 	}
@@ -338,7 +338,7 @@ func (n *Notifier) tellEvening(ctx context.Context, w world, day market.Date) er
 }
 
 // tellLate stores a notice about the newest trading day if it is past late_at.
-func (n *Notifier) tellLate(ctx context.Context, w world) error {
+func (n *Notifier) tellLate(ctx context.Context, w common) error {
 	at, err := slot.ParseClock(w.lateAt)
 	if err != nil {
 		return nil //nolint:nilerr // an empty setting disables it
@@ -348,7 +348,7 @@ func (n *Notifier) tellLate(ctx context.Context, w world) error {
 	if !w.calendar.IsOpen(today) || w.now.Before(at.On(today, market.Shanghai)) {
 		return nil
 	}
-	told, err := n.cfg.Ledger.Told(ctx, today)
+	told, err := n.cfg.Ledger.NoticesOf(ctx, today)
 	if err != nil {
 		return err
 	}

@@ -570,7 +570,7 @@ func TestDeathInBetween(t *testing.T) {
 		d.refuses(nil)
 		d.until(friday, 19, 40)
 		d.told("desk", "targets is complete; universe did not run and lacks all data of the day: the orchestrator was not running")
-		told, err := d.store.Told(t.Context(), friday)
+		told, err := d.store.NoticesOf(t.Context(), friday)
 		if kinds := each(told); err != nil || !slices.Equal(kinds, []notice.Kind{notice.Started, notice.Evening}) {
 			t.Errorf("kept: %v, %v", kinds, err)
 		}

@@ -24,7 +24,7 @@ const (
 )
 
 const (
-	askAgain    = 500 * time.Millisecond // between two attempts to reach the worker
+	retryPause  = 500 * time.Millisecond // between two attempts to reach the worker
 	maxRestarts = 3                      // of a stream of probes that failed
 	saveTimeout = 5 * time.Second        // for the last write of a preflight whose caller has disconnected
 )
@@ -96,7 +96,7 @@ func (r *Runner) Refresh(ctx context.Context) error {
 				return context.Cause(ctx)
 			}
 			return err
-		case <-time.After(askAgain):
+		case <-time.After(retryPause):
 		}
 	}
 }

@@ -58,8 +58,8 @@ type Next struct {
 	Note string
 }
 
-// Surroundings are the inputs of FollowUp other than the run.
-type Surroundings struct {
+// FollowUpFacts are the inputs of FollowUp other than the run.
+type FollowUpFacts struct {
 	// Settings as stored.
 	Settings settings.Settings
 	// Zone of the schedule. The deadline is a time of day in it.
@@ -85,7 +85,7 @@ type Surroundings struct {
 // that is still missing when the transient or quota attempts are used up.
 //
 // If the slot of the run was before a dataset was due, a follow-up starts when it is due.
-func FollowUp(r Run, partitions []Partition, s Surroundings) (Next, bool) {
+func FollowUp(r Run, partitions []Partition, s FollowUpFacts) (Next, bool) {
 	now := s.Now
 	var best Next
 	offer := func(n Next) {
@@ -252,7 +252,7 @@ func (r Run) lacks(partitions []Partition) bool {
 // publish returns the follow-up for data that the provider has yet to publish or complete.
 // blockedLater is true if the run has an issue of the class Later, of a partition or not;
 // usedUp is the reason whose attempts are used up, or empty.
-func (r Run) publish(partitions []Partition, s Surroundings, blockedLater bool, usedUp fault.Reason) (Next, bool) {
+func (r Run) publish(partitions []Partition, s FollowUpFacts, blockedLater bool, usedUp fault.Reason) (Next, bool) {
 	newest := r.AsOf
 	for i := range partitions {
 		if p := &partitions[i]; !p.Reference && p.End > newest {
@@ -298,7 +298,7 @@ func (r Run) publish(partitions []Partition, s Surroundings, blockedLater bool, 
 	default:
 		return Next{}, false
 	}
-	n.At = askAt(newest, gap, waiting, s)
+	n.At = refetchAt(newest, gap, waiting, s)
 	return n, !n.At.IsZero()
 }
 
@@ -309,10 +309,10 @@ const lastDue = slot.Clock(market.LastDue / time.Minute)
 // enabled modules, if the catalog is known.
 func LastHour(d market.Date) time.Time { return lastDue.On(d, market.Shanghai) }
 
-// askAt is when missing data is fetched again: data of the newest day every 15 minutes
+// refetchAt is when missing data is fetched again: data of the newest day every 15 minutes
 // until its deadline, then all data at fixed times of day until the data of the next
 // trading day is due. Zero after that. gap is the newest day with missing data.
-func askAt(newest, gap market.Date, waiting bool, s Surroundings) time.Time {
+func refetchAt(newest, gap market.Date, waiting bool, s FollowUpFacts) time.Time {
 	clock, err := slot.ParseClock(s.Settings.FollowUpDeadline)
 	if err != nil {
 		return time.Time{}

@@ -326,7 +326,7 @@ func TestFollowUp(t *testing.T) {
 		"a permanent refusal":           {with(failedWith(0), Partial), mixed[2:], half7, time.Time{}, 0},
 		"partition timed out":           {with(failedWith(0), Partial), []Partition{part("daily", monday, PartitionFailed, "", fault.Stalled)}, half7, at(1), 1},
 	} {
-		n, ok := FollowUp(c.r, c.parts, Surroundings{Settings: s, Zone: market.Shanghai, Now: c.now})
+		n, ok := FollowUp(c.r, c.parts, FollowUpFacts{Settings: s, Zone: market.Shanghai, Now: c.now})
 		if ok != !c.at.IsZero() || !n.At.Equal(c.at) || n.Attempt != c.attempt || ok && (n.Note == "" || n.Reason == "") {
 			t.Errorf("%s: %v %v attempt %d %q; want %v", name, ok, n.At, n.Attempt, n.Note, c.at)
 		}
@@ -337,7 +337,7 @@ func TestFollowUp(t *testing.T) {
 
 	early := s
 	early.FollowUpDeadline = "01:00" // of the next day: the first one after the data is due
-	if n, ok := FollowUp(with(failedWith(0, fault.NotPublished), Partial), late, Surroundings{Settings: early, Zone: market.Shanghai, Now: at(300)}); !ok || !n.At.Equal(at(315)) {
+	if n, ok := FollowUp(with(failedWith(0, fault.NotPublished), Partial), late, FollowUpFacts{Settings: early, Zone: market.Shanghai, Now: at(300)}); !ok || !n.At.Equal(at(315)) {
 		t.Errorf("deadline after midnight: %v %v", n.At, ok)
 	}
 	f := Next{At: at(15), Attempt: 2, Note: "because"}.Follow(Run{ID: "a", Pool: market.Universe, Mode: Bootstrap, SlotID: "s", Request: anyDates}, half7)
@@ -382,7 +382,7 @@ func TestFollowUpsOverClosedDays(t *testing.T) {
 		parts := []Partition{part("daily", c.day, PartitionCompleted, "complete"), part("moneyflow", c.day, PartitionFailed, "not_published", fault.NotPublished)}
 		now, held, perDay, asks := c.day.At(19, 31, market.Shanghai), time.Time{}, map[market.Date]int{}, 0
 		for {
-			n, ok := FollowUp(Run{ID: "r", Outcome: Partial, AsOf: c.day, Issues: IssuesOf(parts)}, parts, Surroundings{Settings: set, Zone: market.Shanghai, Calendar: cal, Now: now})
+			n, ok := FollowUp(Run{ID: "r", Outcome: Partial, AsOf: c.day, Issues: IssuesOf(parts)}, parts, FollowUpFacts{Settings: set, Zone: market.Shanghai, Calendar: cal, Now: now})
 			if !ok {
 				break
 			}
@@ -480,7 +480,7 @@ func TestDueLaterAndEarly(t *testing.T) {
 		if ok != (x.early != "") || i.Meta["dataset"] != x.early {
 			t.Errorf("%s: %v %+v", name, ok, i)
 		}
-		n, follows := FollowUp(Run{Outcome: Succeeded, AsOf: monday - 3}, nil, Surroundings{Settings: settings.Default(), Zone: market.Shanghai, Now: x.now, DueLater: x.want})
+		n, follows := FollowUp(Run{Outcome: Succeeded, AsOf: monday - 3}, nil, FollowUpFacts{Settings: settings.Default(), Zone: market.Shanghai, Now: x.now, DueLater: x.want})
 		if follows != !x.want.IsZero() || !n.At.Equal(x.want) {
 			t.Errorf("%s: a run that succeeded is followed up at %v", name, n.At)
 		}

@@ -53,7 +53,7 @@ func (s *Scheduler) ListSlots(ctx context.Context, pool market.Pool, limit int, 
 	if err != nil {
 		return nil, err
 	}
-	coming, err := s.coming(ctx, sched, cal)
+	coming, err := s.nextSlots(ctx, sched, cal)
 	if err != nil {
 		return nil, err
 	}
@@ -172,13 +172,13 @@ func (s *Scheduler) chain(ctx context.Context, e *Explanation, zone *time.Locati
 
 // closing ends an explanation with the next time at which the pool is fetched, unless the
 // text says it already. last is the history of its last run, if any.
-func closing(sentences *[]bilingual.Text, c run.Coming, last run.History, zone *time.Location) {
+func closing(sentences *[]bilingual.Text, c run.Forecast, last run.History, zone *time.Location) {
 	if r := last.Run; r.State == run.Finished && (r.Outcome == run.Blocked || r.Outcome == run.Failed || r.Outcome == run.Partial) && last.Later == nil && last.Check == readiness.Holds {
 		worst, _ := fault.Worst(r.Issues)
 		if d, _ := fault.Describe(worst.Reason); d.Class == fault.Permanent {
-			c.Meets = run.Failed
+			c.EndsAs = run.Failed
 			if r.Outcome == run.Blocked {
-				c.Meets = run.Blocked
+				c.EndsAs = run.Blocked
 			}
 		}
 	}
@@ -189,8 +189,8 @@ func closing(sentences *[]bilingual.Text, c run.Coming, last run.History, zone *
 }
 
 // ahead returns the forecast for a pool.
-func (s *Scheduler) ahead(ctx context.Context, pool market.Pool) (c run.Coming, err error) {
-	c = run.Coming{Pool: pool, Now: s.now(), Off: s.off}
+func (s *Scheduler) ahead(ctx context.Context, pool market.Pool) (c run.Forecast, err error) {
+	c = run.Forecast{Pool: pool, Now: s.now(), Off: s.off}
 	if c.Schedule, err = s.ledger.Schedule(ctx); err != nil {
 		return c, err
 	}
@@ -233,7 +233,7 @@ func (s *Scheduler) NextSlot(ctx context.Context, pool market.Pool) (next slot.S
 	if err != nil {
 		return slot.Slot{}, false, err
 	}
-	coming, err := s.coming(ctx, sched, cal)
+	coming, err := s.nextSlots(ctx, sched, cal)
 	i := slices.IndexFunc(coming, func(v slot.Slot) bool { return v.Pool == pool })
 	if err != nil || i < 0 {
 		return slot.Slot{}, false, err
@@ -379,7 +379,7 @@ func (s *Scheduler) instead(ctx context.Context, pool market.Pool, zone *time.Lo
 }
 
 // nextFor is the command to type about a slot without a run.
-func nextFor(v slot.Slot, c run.Coming) string {
+func nextFor(v slot.Slot, c run.Forecast) string {
 	if len(v.Issues) > 0 && v.Issues[0].Reason == fault.SlotMissed {
 		return run.Again(v.Pool, run.Request{End: slot.TradeDay(v.Date, v.DueAt)})
 	}

@@ -64,7 +64,7 @@ func (s *Scheduler) view(ctx context.Context, sched slot.Schedule) (View, error)
 		return v, err
 	}
 	v.Issues = append(v.Issues, stay...)
-	coming, err := s.coming(ctx, sched, cal)
+	coming, err := s.nextSlots(ctx, sched, cal)
 	if err != nil || len(coming) == 0 {
 		return v, err
 	}
@@ -176,9 +176,9 @@ func (s *Scheduler) againOne(ctx context.Context, sched slot.Schedule, v slot.Sl
 	return issue, again, ok, nil
 }
 
-// coming is the next slot of each pool that will fire. A decided slot is not among them
+// nextSlots is the next slot of each pool that will fire. A decided slot is not among them
 // unless a change of the schedule made it pending again.
-func (s *Scheduler) coming(ctx context.Context, sched slot.Schedule, cal slot.Calendar) ([]slot.Slot, error) {
+func (s *Scheduler) nextSlots(ctx context.Context, sched slot.Schedule, cal slot.Calendar) ([]slot.Slot, error) {
 	if s.off || len(sched.Validate()) > 0 {
 		return nil, nil
 	}

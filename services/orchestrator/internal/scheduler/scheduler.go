@@ -129,7 +129,7 @@ func (s *Scheduler) now() time.Time { return s.clock().Round(0).Truncate(time.Mi
 // lost.
 func (s *Scheduler) Run(ctx context.Context) error {
 	for {
-		wait := s.look(ctx)
+		wait := s.check(ctx)
 		timer := time.NewTimer(wait)
 		select {
 		case <-ctx.Done():
@@ -142,9 +142,9 @@ func (s *Scheduler) Run(ctx context.Context) error {
 	}
 }
 
-// look decides the slots that are due; the first call also requests the start-up run. It
+// check decides the slots that are due; the first call also requests the start-up run. It
 // returns how long to wait.
-func (s *Scheduler) look(ctx context.Context) time.Duration {
+func (s *Scheduler) check(ctx context.Context) time.Duration {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.now()

@@ -168,7 +168,7 @@ func (w *world) finish(r run.Run, parts []run.Partition, end run.End) {
 	}
 	u := run.Update{Run: r, Partitions: parts, Events: []run.Event{e}}
 	asked := end.Outcome == run.Failed && len(end.Issues) > 0 && end.Issues[0].Meta["state"] == string(run.Cancelling)
-	around := run.Surroundings{Settings: settings.Default(), Zone: market.Shanghai, Calendar: got(w, w.store.Calendar), Now: now}
+	around := run.FollowUpFacts{Settings: settings.Default(), Zone: market.Shanghai, Calendar: got(w, w.store.Calendar), Now: now}
 	if next, ok := run.FollowUp(r, parts, around); ok && !asked {
 		f := next.Follow(r, now)
 		f.ID = newID()

@@ -123,9 +123,9 @@ func (s Set) Etag() string {
 	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
-// Told is the set as the audit trail stores it: the expiry of each symbol, empty if it
+// Audited is the set as the audit trail stores it: the expiry of each symbol, empty if it
 // never expires.
-func (s Set) Told() map[string]any {
+func (s Set) Audited() map[string]any {
 	ends := make(map[string]string, len(s.Entries))
 	for _, e := range s.Entries {
 		if ends[e.Symbol] = ""; !e.Until.IsZero() {

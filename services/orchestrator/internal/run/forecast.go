@@ -8,9 +8,9 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
-// Coming is the forecast for a pool: what will fetch it next. Every explanation ends with
+// Forecast is the forecast for a pool: what will fetch it next. Every explanation ends with
 // it.
-type Coming struct {
+type Forecast struct {
 	// Pool of the forecast.
 	Pool market.Pool
 	// Now is the current time.
@@ -27,9 +27,9 @@ type Coming struct {
 	Schedule slot.Schedule
 	// Off is true when this process does not run the schedule.
 	Off bool
-	// Meets is how the next run will end if nobody fixes what stopped the last one: Blocked or
+	// EndsAs is how the next run will end if nobody fixes what stopped the last one: Blocked or
 	// Failed. Empty if there is nothing to fix.
-	Meets Outcome
+	EndsAs Outcome
 }
 
 // Commands that make the schedule fire again.
@@ -46,7 +46,7 @@ const (
 
 // At is the time at which the pool is fetched next. Zero if it is being fetched now, or
 // nothing is scheduled.
-func (c Coming) At() time.Time {
+func (c Forecast) At() time.Time {
 	switch {
 	case c.PauseState.Paused:
 	case c.waits() && (c.Slot == nil || !c.Queued.NotBefore.After(c.Slot.DueAt)):
@@ -58,12 +58,12 @@ func (c Coming) At() time.Time {
 }
 
 // waits reports whether a queued run waits for its time.
-func (c Coming) waits() bool { return c.Queued != nil && c.Queued.NotBefore.After(c.Now) }
+func (c Forecast) waits() bool { return c.Queued != nil && c.Queued.NotBefore.After(c.Now) }
 
 // Explain says when the pool is fetched next, in Shanghai time, or that nothing fetches it
 // and what to type. key is the essential part of the English text: a text that contains it
 // needs no such sentence.
-func (c Coming) Explain(zone *time.Location) (text bilingual.Text, key string) {
+func (c Forecast) Explain(zone *time.Location) (text bilingual.Text, key string) {
 	pool := bilingual.Pool(c.Pool)
 	if c.PauseState.Paused {
 		key = ResumePool(c.Pool)
@@ -82,9 +82,9 @@ func (c Coming) Explain(zone *time.Location) (text bilingual.Text, key string) {
 		return text.And(said), said.En
 	case c.Slot == nil || c.At().Before(c.Slot.DueAt):
 		return text.And(bilingual.Say("Run %s, which is in the queue, fetches %s next, at %s.", "%[2]s接下来由队列中的运行 %[1]s 于 %[3]s获取。", c.Queued.ID, pool, at)), at.En
-	case text != bilingual.Text{} || c.Meets == "":
+	case text != bilingual.Text{} || c.EndsAs == "":
 		return text.And(bilingual.Say("The slot of %s fetches %s next, at %s.", "%[2]s接下来由 %[1]s 的时段于 %[3]s获取。", c.Slot.Date, pool, at)), at.En
-	case c.Meets == Blocked:
+	case c.EndsAs == Blocked:
 		return bilingual.Say("Otherwise the slot of %s tries again at %s, and is blocked again.", "否则 %s 的时段于 %s再试，并再次被阻止。", c.Slot.Date, at), at.En
 	}
 	return bilingual.Say("Otherwise the slot of %s tries again at %s, and fails with the same error.", "否则 %s 的时段于 %s再试，并因同样的错误失败。", c.Slot.Date, at), at.En
@@ -92,7 +92,7 @@ func (c Coming) Explain(zone *time.Location) (text bilingual.Text, key string) {
 
 // Command is the command after which the pool is fetched again. Empty if something is
 // scheduled.
-func (c Coming) Command() string {
+func (c Forecast) Command() string {
 	switch {
 	case c.PauseState.Paused:
 		return ResumePool(c.Pool)
@@ -104,7 +104,7 @@ func (c Coming) Command() string {
 }
 
 // why says why no slot will fire, and what to type.
-func (c Coming) why() (why bilingual.Text, command string) {
+func (c Forecast) why() (why bilingual.Text, command string) {
 	why, command = bilingual.Text{En: "no trading day is known within one year", Zh: "一年之内没有已知的交易日"}, Again(c.Pool, Request{})
 	switch {
 	case c.Off:
@@ -123,7 +123,7 @@ func (c Coming) why() (why bilingual.Text, command string) {
 
 // nothing says that no slot will fire, why, and what to type. after is true if a run comes
 // before.
-func (c Coming) nothing(after bool) bilingual.Text {
+func (c Forecast) nothing(after bool) bilingual.Text {
 	why, command := c.why()
 	if after {
 		return bilingual.Say("After it, nothing is scheduled, because %s: %s", "此后没有计划的运行，因为%s：%s", why, command)
