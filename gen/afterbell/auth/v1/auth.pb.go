@@ -22,22 +22,22 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// What a caller may do. Each role may do what the one before may.
+// What a caller may do. Each role includes the previous one.
 type Role int32
 
 const (
 	// Not set. No caller may call a method without a role.
 	Role_ROLE_UNSPECIFIED Role = 0
-	// May read everything but keys and the audit trail.
+	// May read everything except keys and the audit trail.
 	Role_ROLE_VIEWER Role = 1
-	// May also start, cancel, verify and delete runs, pause and resume, run preflights
-	// and change the list of targets.
+	// May also start, cancel, verify and delete runs, pause and resume, run preflights and
+	// change the target list.
 	Role_ROLE_OPERATOR Role = 2
 	// May also change the schedule, settings, modules, notice channels and keys, and read
 	// the audit trail.
 	Role_ROLE_ADMIN Role = 3
-	// The orchestrator, when it calls the ingest-worker. No key has this role: the
-	// worker knows the orchestrator by its client certificate or by the shared secret.
+	// The orchestrator when it calls the ingest-worker. No key has this role: the worker
+	// authenticates the orchestrator by its client certificate or by the shared secret.
 	Role_ROLE_SERVICE Role = 4
 )
 
@@ -99,7 +99,7 @@ var file_afterbell_auth_v1_auth_proto_extTypes = []protoimpl.ExtensionInfo{
 
 // Extension fields to descriptorpb.MethodOptions.
 var (
-	// The least role that may call the method. Every method states it.
+	// The minimum role that may call the method. Every method has it.
 	//
 	// optional afterbell.auth.v1.Role role = 50701;
 	E_Role = &file_afterbell_auth_v1_auth_proto_extTypes[0]

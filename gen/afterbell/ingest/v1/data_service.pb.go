@@ -308,7 +308,7 @@ type ReadRowsResponse struct {
 	Data []byte `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
 	// Summary of the response. Only in the first message.
 	Summary *v1.RowsSummary `protobuf:"bytes,2,opt,name=summary,proto3" json:"summary,omitempty"`
-	// Rows of the whole answer. Only the last message has it.
+	// Rows of the whole response. Only set in the last message.
 	RowCount      int64 `protobuf:"varint,3,opt,name=row_count,json=rowCount,proto3" json:"row_count,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -414,7 +414,7 @@ func (x *PrepareFileRequest) GetQuery() *v1.RowQuery {
 // Response for DataService.PrepareFile.
 type PrepareFileResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Names the file: equal for equal rows of one version.
+	// Identifier of the file: equal for equal rows of one version.
 	FileId string `protobuf:"bytes,1,opt,name=file_id,json=fileId,proto3" json:"file_id,omitempty"`
 	// Its size.
 	ByteCount int64 `protobuf:"varint,2,opt,name=byte_count,json=byteCount,proto3" json:"byte_count,omitempty"`
@@ -496,7 +496,7 @@ func (x *PrepareFileResponse) GetSha256() []byte {
 // Request for DataService.ReadFile.
 type ReadFileRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// File, as PrepareFile named it.
+	// File, from PrepareFile.
 	FileId string `protobuf:"bytes,1,opt,name=file_id,json=fileId,proto3" json:"file_id,omitempty"`
 	// First byte to read.
 	Offset int64 `protobuf:"varint,2,opt,name=offset,proto3" json:"offset,omitempty"`
@@ -800,7 +800,7 @@ type GetConditionResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Version that was read.
 	Version string `protobuf:"bytes,1,opt,name=version,proto3" json:"version,omitempty"`
-	// One per dataset of the table and open day, oldest first.
+	// One per dataset of the table and trading day, oldest first.
 	Conditions    []*v1.DataCondition `protobuf:"bytes,2,rep,name=conditions,proto3" json:"conditions,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

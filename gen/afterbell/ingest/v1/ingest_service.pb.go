@@ -278,7 +278,7 @@ type ListModulesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Providers.
 	Providers []*v1.Provider `protobuf:"bytes,1,rep,name=providers,proto3" json:"providers,omitempty"`
-	// Domains in the order shown to people.
+	// Domains in display order.
 	Domains []*v1.Domain `protobuf:"bytes,2,rep,name=domains,proto3" json:"domains,omitempty"`
 	// Modules in the order in which they are probed.
 	Modules       []*v1.Module `protobuf:"bytes,3,rep,name=modules,proto3" json:"modules,omitempty"`
@@ -381,9 +381,9 @@ type ListTokensResponse struct {
 	Tokens []*TokenStatus `protobuf:"bytes,1,rep,name=tokens,proto3" json:"tokens,omitempty"`
 	// Host of the provider's URL, without its port. Example: "api.tushare.pro".
 	ProviderHost string `protobuf:"bytes,2,opt,name=provider_host,json=providerHost,proto3" json:"provider_host,omitempty"`
-	// What a token is stored for: domains, and "main".
+	// The domains, and "main", for which a token is stored.
 	Stored []string `protobuf:"bytes,3,rep,name=stored,proto3" json:"stored,omitempty"`
-	// The provider's URL, which holds nothing secret. Example: "https://api.tushare.pro/".
+	// The provider's URL, which contains no secret. Example: "https://api.tushare.pro/".
 	ProviderUrl   string `protobuf:"bytes,4,opt,name=provider_url,json=providerUrl,proto3" json:"provider_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -457,7 +457,8 @@ type TokenStatus struct {
 	Source string `protobuf:"bytes,2,opt,name=source,proto3" json:"source,omitempty"`
 	// Keyed digest, 16 hex digits, so that a change is visible. Empty if none.
 	Fingerprint string `protobuf:"bytes,3,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
-	// Calls a minute and API that a refusal named for it, the highest. 0 before any.
+	// Calls per minute and API from the provider's refusals of this token, the highest. 0
+	// before any refusal.
 	CallsPerMinute int32 `protobuf:"varint,4,opt,name=calls_per_minute,json=callsPerMinute,proto3" json:"calls_per_minute,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -524,7 +525,7 @@ func (x *TokenStatus) GetCallsPerMinute() int32 {
 // Request for IngestService.SetToken.
 type SetTokenRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Domain with a built module, or "main".
+	// Domain with an implemented module, or "main".
 	DomainId string `protobuf:"bytes,1,opt,name=domain_id,json=domainId,proto3" json:"domain_id,omitempty"`
 	// The token.
 	Token         string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
@@ -616,7 +617,7 @@ func (*SetTokenResponse) Descriptor() ([]byte, []int) {
 // Request for IngestService.ClearToken.
 type ClearTokenRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Domain with a built module, or "main".
+	// Domain with an implemented module, or "main".
 	DomainId      string `protobuf:"bytes,1,opt,name=domain_id,json=domainId,proto3" json:"domain_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1106,7 +1107,7 @@ func (*ListCalendarDaysRequest) Descriptor() ([]byte, []int) {
 // Response for IngestService.ListCalendarDays.
 type ListCalendarDaysResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Open days in ascending order, "YYYY-MM-DD".
+	// Trading days in ascending order, "YYYY-MM-DD".
 	OpenDates []string `protobuf:"bytes,1,rep,name=open_dates,json=openDates,proto3" json:"open_dates,omitempty"`
 	// First known day, open or closed. Empty if no calendar is stored.
 	FirstDate string `protobuf:"bytes,2,opt,name=first_date,json=firstDate,proto3" json:"first_date,omitempty"`
@@ -2903,13 +2904,13 @@ type ListedInstrument struct {
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	// Stock or ETF.
 	Kind v1.InstrumentKind `protobuf:"varint,3,opt,name=kind,proto3,enum=afterbell.market.v1.InstrumentKind" json:"kind,omitempty"`
-	// Status as the provider has it: "L", "D", "P" or "I". May be empty.
+	// Status from the provider: "L", "D", "P" or "I". May be empty.
 	ListStatus string `protobuf:"bytes,4,opt,name=list_status,json=listStatus,proto3" json:"list_status,omitempty"`
-	// First trading day, "YYYY-MM-DD". Empty where unknown.
+	// First trading day, "YYYY-MM-DD". Empty if unknown.
 	ListDate string `protobuf:"bytes,5,opt,name=list_date,json=listDate,proto3" json:"list_date,omitempty"`
 	// Day of delisting, "YYYY-MM-DD". Empty while it is listed.
 	DelistDate string `protobuf:"bytes,6,opt,name=delist_date,json=delistDate,proto3" json:"delist_date,omitempty"`
-	// Codes that it had before.
+	// Its former codes.
 	FormerSymbols []string `protobuf:"bytes,7,rep,name=former_symbols,json=formerSymbols,proto3" json:"former_symbols,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -3052,7 +3053,7 @@ func (x *ProbeModulesResponse_ProbeStarted) GetProviderApis() []string {
 // Progress so far.
 type IngestPartitionResponse_Heartbeat struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Where the partition is.
+	// State of the partition.
 	Stage IngestPartitionResponse_Stage `protobuf:"varint,1,opt,name=stage,proto3,enum=afterbell.ingest.v1.IngestPartitionResponse_Stage" json:"stage,omitempty"`
 	// Rows received from the provider.
 	RowCount int64 `protobuf:"varint,2,opt,name=row_count,json=rowCount,proto3" json:"row_count,omitempty"`

@@ -72,12 +72,12 @@ type IngestServiceClient interface {
 	// Plans the partitions that would make a pool complete, and their cost. Writes
 	// nothing. Only the worker decides how data is divided into partitions.
 	PlanPartitions(ctx context.Context, in *PlanPartitionsRequest, opts ...grpc.CallOption) (*PlanPartitionsResponse, error)
-	// Fetches and stores one partition. Streams a heartbeat at least every five
-	// seconds and ends with exactly one result.
+	// Fetches and stores one partition. Streams a heartbeat at least every five seconds and
+	// ends with exactly one result.
 	//
-	// Rows, coverage and rejects commit in one transaction; cancelling the call
-	// before that leaves the pool as it was, and the call ends only when nothing
-	// writes any more. Safe to repeat. An epoch lower than one seen is refused with
+	// Rows, coverage and rejects are committed in one transaction. If the call is cancelled
+	// before that, the pool does not change; the call ends only when no write is in progress
+	// any more. Safe to repeat. An epoch that is lower than a previous one fails with
 	// STALE_EPOCH.
 	IngestPartition(ctx context.Context, in *IngestPartitionRequest, opts ...grpc.CallOption) (grpc.ServerStreamingClient[IngestPartitionResponse], error)
 	// Lists the partitions in progress.
@@ -339,12 +339,12 @@ type IngestServiceServer interface {
 	// Plans the partitions that would make a pool complete, and their cost. Writes
 	// nothing. Only the worker decides how data is divided into partitions.
 	PlanPartitions(context.Context, *PlanPartitionsRequest) (*PlanPartitionsResponse, error)
-	// Fetches and stores one partition. Streams a heartbeat at least every five
-	// seconds and ends with exactly one result.
+	// Fetches and stores one partition. Streams a heartbeat at least every five seconds and
+	// ends with exactly one result.
 	//
-	// Rows, coverage and rejects commit in one transaction; cancelling the call
-	// before that leaves the pool as it was, and the call ends only when nothing
-	// writes any more. Safe to repeat. An epoch lower than one seen is refused with
+	// Rows, coverage and rejects are committed in one transaction. If the call is cancelled
+	// before that, the pool does not change; the call ends only when no write is in progress
+	// any more. Safe to repeat. An epoch that is lower than a previous one fails with
 	// STALE_EPOCH.
 	IngestPartition(*IngestPartitionRequest, grpc.ServerStreamingServer[IngestPartitionResponse]) error
 	// Lists the partitions in progress.

@@ -26,8 +26,8 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// A Pool is a set of data that is stored, scheduled and paused on its own. A
-// problem of one pool never blocks another.
+// A Pool is a set of data that is stored, scheduled and paused independently. A problem of
+// one pool never blocks another.
 type Pool int32
 
 const (
@@ -84,7 +84,7 @@ func (Pool) EnumDescriptor() ([]byte, []int) {
 type InstrumentKind int32
 
 const (
-	// Not set: the module is not about instruments, as the calendar.
+	// Not set: the module is not about instruments, for example the calendar.
 	InstrumentKind_INSTRUMENT_KIND_UNSPECIFIED InstrumentKind = 0
 	// A share or depositary receipt on SSE, SZSE or BSE.
 	InstrumentKind_INSTRUMENT_KIND_STOCK InstrumentKind = 1
@@ -325,7 +325,7 @@ type Provider struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its name. Example: "tushare".
 	ProviderId string `protobuf:"bytes,1,opt,name=provider_id,json=providerId,proto3" json:"provider_id,omitempty"`
-	// Name shown to people.
+	// Display name.
 	Title string `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
 	// Whether it can be selected. False means planned.
 	Active        bool `protobuf:"varint,3,opt,name=active,proto3" json:"active,omitempty"`
@@ -389,7 +389,7 @@ type Domain struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Its name. Example: "stock".
 	DomainId string `protobuf:"bytes,1,opt,name=domain_id,json=domainId,proto3" json:"domain_id,omitempty"`
-	// Name shown to people.
+	// Display name.
 	Title         string `protobuf:"bytes,2,opt,name=title,proto3" json:"title,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -446,7 +446,7 @@ type Module struct {
 	ModuleId string `protobuf:"bytes,1,opt,name=module_id,json=moduleId,proto3" json:"module_id,omitempty"`
 	// Domain that owns the module. Example: "stock".
 	DomainId string `protobuf:"bytes,2,opt,name=domain_id,json=domainId,proto3" json:"domain_id,omitempty"`
-	// Name shown to people.
+	// Display name.
 	Title string `protobuf:"bytes,3,opt,name=title,proto3" json:"title,omitempty"`
 	// Pools that have the module. Empty if it is not implemented.
 	Pools []Pool `protobuf:"varint,4,rep,packed,name=pools,proto3,enum=afterbell.market.v1.Pool" json:"pools,omitempty"`
@@ -1009,7 +1009,7 @@ type AbsentSymbol struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Exchange code with suffix, as in "600519.SH".
 	Symbol string `protobuf:"bytes,1,opt,name=symbol,proto3" json:"symbol,omitempty"`
-	// Short name. Empty where the lists have none.
+	// Short name. Empty if no list has it.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	// Whether it has a row on the previous trading day.
 	TradedBefore  bool `protobuf:"varint,3,opt,name=traded_before,json=tradedBefore,proto3" json:"traded_before,omitempty"`

@@ -24,33 +24,33 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// One change. Secrets are not in it: their fields are left out.
+// One change. It contains no secrets: fields with secrets are omitted.
 type AuditEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Identifier, growing with time.
+	// Identifier, increasing with time.
 	EntryId int64 `protobuf:"varint,1,opt,name=entry_id,json=entryId,proto3" json:"entry_id,omitempty"`
-	// When it was made.
+	// When the change was made.
 	Time *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=time,proto3" json:"time,omitempty"`
 	// Name of the key that was used, "loopback" for a caller without one, or "host" for
 	// a command on the orchestrator's host.
 	Actor string `protobuf:"bytes,3,opt,name=actor,proto3" json:"actor,omitempty"`
-	// Key that was used. Empty means none.
+	// Key that was used. Empty if none.
 	KeyId string `protobuf:"bytes,4,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
-	// Role that the caller had.
+	// Role of the caller.
 	Role v1.Role `protobuf:"varint,5,opt,name=role,proto3,enum=afterbell.auth.v1.Role" json:"role,omitempty"`
-	// How it came: "grpc", "rest", "console" (a session) or "host".
+	// How the call arrived: "grpc", "rest", "console" (a session) or "host".
 	Via string `protobuf:"bytes,6,opt,name=via,proto3" json:"via,omitempty"`
-	// Address that it came from, without the port. Empty means the host itself.
+	// Address of the caller, without the port. Empty means the host itself.
 	Address string `protobuf:"bytes,7,opt,name=address,proto3" json:"address,omitempty"`
-	// What was called, as in "RunService.CreateRun". "Session.Create" and
-	// "Session.Delete" are the console's log-in and log-out.
+	// Method that was called, for example "RunService.CreateRun". "Session.Create" and
+	// "Session.Delete" are the log-in and log-out of the console.
 	Method string `protobuf:"bytes,8,opt,name=method,proto3" json:"method,omitempty"`
-	// The request as a JSON object, at most 64 KiB; a longer one is cut and ends in "…",
-	// as before and after are.
+	// The request as a JSON object, at most 64 KiB; a longer one is truncated and ends in
+	// "…". The same limit applies to before and after.
 	Request string `protobuf:"bytes,9,opt,name=request,proto3" json:"request,omitempty"`
-	// What was changed, before, as JSON. Empty where nothing was replaced.
+	// Value before the change, as JSON. Empty if nothing was replaced.
 	Before string `protobuf:"bytes,10,opt,name=before,proto3" json:"before,omitempty"`
-	// What it was changed to, as JSON. Empty where nothing was replaced.
+	// Value after the change, as JSON. Empty if nothing was replaced.
 	After         string `protobuf:"bytes,11,opt,name=after,proto3" json:"after,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -168,12 +168,12 @@ type ListAuditEntriesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Only entries of this actor. Empty means all.
 	Actor string `protobuf:"bytes,1,opt,name=actor,proto3" json:"actor,omitempty"`
-	// Only entries of this method, as in "RunService.CreateRun", or of all methods of a
-	// service, as in "RunService". Empty means all.
+	// Only entries of this method, such as "RunService.CreateRun", or of all methods of a
+	// service, such as "RunService". Empty means all.
 	Method string `protobuf:"bytes,2,opt,name=method,proto3" json:"method,omitempty"`
-	// Most entries in one answer, 1 to 500. 0 means 50. An answer of some MiB has fewer.
+	// Maximum number of entries, 1 to 500. 0 means 50. A response of several MiB has fewer.
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// Where to go on: next_page_token of the answer before. Empty means from the newest.
+	// next_page_token of the previous response. Empty means from the newest.
 	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -242,7 +242,7 @@ type ListAuditEntriesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Entries, newest first.
 	Entries []*AuditEntry `protobuf:"bytes,1,rep,name=entries,proto3" json:"entries,omitempty"`
-	// Token of the next page. Empty means that this was the last one.
+	// Token of the next page. Empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

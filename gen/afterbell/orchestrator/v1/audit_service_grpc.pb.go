@@ -26,11 +26,11 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Lists what people and programs changed. A call that leaves things as they were is not
-// in the list.
+// Lists the changes that users and programs made. A call that changed nothing is not
+// listed.
 type AuditServiceClient interface {
-	// Lists changes, newest first. An entry is never changed, and stays when what it
-	// tells of is deleted.
+	// Lists changes, newest first. An entry is never changed, and stays when the resource
+	// that it is about is deleted.
 	ListAuditEntries(ctx context.Context, in *ListAuditEntriesRequest, opts ...grpc.CallOption) (*ListAuditEntriesResponse, error)
 }
 
@@ -56,11 +56,11 @@ func (c *auditServiceClient) ListAuditEntries(ctx context.Context, in *ListAudit
 // All implementations must embed UnimplementedAuditServiceServer
 // for forward compatibility.
 //
-// Lists what people and programs changed. A call that leaves things as they were is not
-// in the list.
+// Lists the changes that users and programs made. A call that changed nothing is not
+// listed.
 type AuditServiceServer interface {
-	// Lists changes, newest first. An entry is never changed, and stays when what it
-	// tells of is deleted.
+	// Lists changes, newest first. An entry is never changed, and stays when the resource
+	// that it is about is deleted.
 	ListAuditEntries(context.Context, *ListAuditEntriesRequest) (*ListAuditEntriesResponse, error)
 	mustEmbedUnimplementedAuditServiceServer()
 }

@@ -67,12 +67,12 @@ type GetInfoResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The orchestrator.
 	Orchestrator *v1.ServiceInfo `protobuf:"bytes,1,opt,name=orchestrator,proto3" json:"orchestrator,omitempty"`
-	// The ingest-worker. Unset if it could not be asked.
+	// The ingest-worker. Unset if it did not respond.
 	Worker *v1.ServiceInfo `protobuf:"bytes,2,opt,name=worker,proto3" json:"worker,omitempty"`
-	// Published copies, one per pool that has one. Empty if the ingest-worker could not
-	// be asked.
+	// Published copies, one per pool that has one. Empty if the ingest-worker did not
+	// respond.
 	Publications []*v1.Publication `protobuf:"bytes,3,rep,name=publications,proto3" json:"publications,omitempty"`
-	// Why the ingest-worker could not be asked. Unset if it was.
+	// Why the ingest-worker did not respond. Unset if it did.
 	WorkerIssue   *v11.Issue `protobuf:"bytes,4,opt,name=worker_issue,json=workerIssue,proto3" json:"worker_issue,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -26,7 +26,7 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Tells about the two services themselves.
+// Returns information about the two services.
 type InfoServiceClient interface {
 	// Gets the builds of both services, the sizes of their files, and what is
 	// published. Also answers if the ingest-worker does not.
@@ -55,7 +55,7 @@ func (c *infoServiceClient) GetInfo(ctx context.Context, in *GetInfoRequest, opt
 // All implementations must embed UnimplementedInfoServiceServer
 // for forward compatibility.
 //
-// Tells about the two services themselves.
+// Returns information about the two services.
 type InfoServiceServer interface {
 	// Gets the builds of both services, the sizes of their files, and what is
 	// published. Also answers if the ingest-worker does not.

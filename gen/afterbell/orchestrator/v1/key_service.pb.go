@@ -28,25 +28,26 @@ const (
 // A key, without its secret.
 type Key struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Identifier, which the key itself begins with after "abk_": ten of a to z and 2 to 7.
+	// Identifier: ten characters of a to z and 2 to 7. The key itself begins with "abk_" and
+	// this.
 	KeyId string `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
-	// Who or what uses it, as its maker named it.
+	// Name of its user, given when it was created.
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
-	// What it may do: ROLE_VIEWER, ROLE_OPERATOR or ROLE_ADMIN.
+	// Role of its callers: ROLE_VIEWER, ROLE_OPERATOR or ROLE_ADMIN.
 	Role v1.Role `protobuf:"varint,3,opt,name=role,proto3,enum=afterbell.auth.v1.Role" json:"role,omitempty"`
-	// When it was made.
+	// When it was created.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,4,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	// Who made it: the name of a key, "loopback" or "host".
+	// Who created it: the name of a key, "loopback" or "host".
 	Creator string `protobuf:"bytes,5,opt,name=creator,proto3" json:"creator,omitempty"`
-	// When it stops to work. Unset means never.
+	// When it expires. Unset means never.
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,6,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
-	// When it was revoked. Unset means that it was not.
+	// When it was revoked. Unset if it was not.
 	RevokeTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=revoke_time,json=revokeTime,proto3" json:"revoke_time,omitempty"`
-	// When it was used last, to the minute. Unset means never.
+	// When it was last used, to the minute. Unset means never.
 	LastUseTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=last_use_time,json=lastUseTime,proto3" json:"last_use_time,omitempty"`
-	// Address that it was used from last. Empty means never.
+	// Address of the last use. Empty means never.
 	LastUseAddress string `protobuf:"bytes,9,opt,name=last_use_address,json=lastUseAddress,proto3" json:"last_use_address,omitempty"`
-	// Whether it works now.
+	// Whether it is valid now.
 	Active        bool `protobuf:"varint,10,opt,name=active,proto3" json:"active,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -155,11 +156,11 @@ func (x *Key) GetActive() bool {
 // Request for KeyService.CreateKey.
 type CreateKeyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Who or what is to use it, 1 to 100 characters. Required.
+	// Name of the user or program, 1 to 100 characters. Required.
 	Name string `protobuf:"bytes,1,opt,name=name,proto3" json:"name,omitempty"`
-	// What it may do: ROLE_VIEWER, ROLE_OPERATOR or ROLE_ADMIN. Required.
+	// Role: ROLE_VIEWER, ROLE_OPERATOR or ROLE_ADMIN. Required.
 	Role v1.Role `protobuf:"varint,2,opt,name=role,proto3,enum=afterbell.auth.v1.Role" json:"role,omitempty"`
-	// How long it works, 1 minute to 3,650 days. Unset means forever.
+	// Lifetime, 1 minute to 3,650 days. Unset means that it never expires.
 	Ttl           *durationpb.Duration `protobuf:"bytes,3,opt,name=ttl,proto3" json:"ttl,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -219,7 +220,7 @@ func (x *CreateKeyRequest) GetTtl() *durationpb.Duration {
 // Response for KeyService.CreateKey.
 type CreateKeyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The key as it is listed.
+	// The key without its secret.
 	Key *Key `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	// The key itself. It is never shown again.
 	Secret        string `protobuf:"bytes,2,opt,name=secret,proto3" json:"secret,omitempty"`
@@ -359,8 +360,8 @@ type RevokeKeyRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Identifier of the key.
 	KeyId string `protobuf:"bytes,1,opt,name=key_id,json=keyId,proto3" json:"key_id,omitempty"`
-	// True revokes the last active admin key as well. Nobody can manage keys afterwards,
-	// until one is created on the host: orchestrator keys create NAME --role admin.
+	// Also revoke the last active admin key. Afterwards keys can only be managed on the host:
+	// orchestrator keys create NAME --role admin.
 	Force         bool `protobuf:"varint,2,opt,name=force,proto3" json:"force,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -413,7 +414,7 @@ func (x *RevokeKeyRequest) GetForce() bool {
 // Response for KeyService.RevokeKey.
 type RevokeKeyResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The key as it now is.
+	// The key after the change.
 	Key           *Key `protobuf:"bytes,1,opt,name=key,proto3" json:"key,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

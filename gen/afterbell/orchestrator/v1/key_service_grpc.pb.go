@@ -28,20 +28,19 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Makes, lists and revokes the keys that callers prove themselves with, as in the
-// header "Authorization: Bearer KEY" and the gRPC metadata of the same name.
+// Creates, lists and revokes API keys. A caller sends its key in the header "Authorization:
+// Bearer KEY", or in gRPC metadata of the same name.
 //
-// The first key of an installation is made on its host, while the orchestrator is
-// stopped (orchestrator keys create), or over a loopback listener, which needs none.
+// The first key of an installation is created on its host while the orchestrator is stopped
+// (orchestrator keys create), or over a loopback listener, which requires no key.
 type KeyServiceClient interface {
-	// Makes a key. Only this answer holds it: the orchestrator keeps a hash.
+	// Creates a key. Only this response contains it: the orchestrator stores a hash.
 	CreateKey(ctx context.Context, in *CreateKeyRequest, opts ...grpc.CallOption) (*CreateKeyResponse, error)
-	// Lists all keys, newest first, those that are revoked or expired among them.
+	// Lists all keys, including revoked and expired ones, newest first.
 	ListKeys(ctx context.Context, in *ListKeysRequest, opts ...grpc.CallOption) (*ListKeysResponse, error)
-	// Revokes a key at once, and ends the sessions that were opened with it. Revoking it
-	// again changes nothing. NOT_FOUND names a key that there is not. WRONG_STATE refuses
-	// to revoke the last active admin key where the orchestrator requires keys, unless
-	// force is set.
+	// Revokes a key immediately and ends the sessions that were opened with it. Revoking a
+	// revoked key changes nothing. NOT_FOUND if the key does not exist. WRONG_STATE for the
+	// last active admin key, if the orchestrator requires keys and force is not set.
 	RevokeKey(ctx context.Context, in *RevokeKeyRequest, opts ...grpc.CallOption) (*RevokeKeyResponse, error)
 }
 
@@ -87,20 +86,19 @@ func (c *keyServiceClient) RevokeKey(ctx context.Context, in *RevokeKeyRequest, 
 // All implementations must embed UnimplementedKeyServiceServer
 // for forward compatibility.
 //
-// Makes, lists and revokes the keys that callers prove themselves with, as in the
-// header "Authorization: Bearer KEY" and the gRPC metadata of the same name.
+// Creates, lists and revokes API keys. A caller sends its key in the header "Authorization:
+// Bearer KEY", or in gRPC metadata of the same name.
 //
-// The first key of an installation is made on its host, while the orchestrator is
-// stopped (orchestrator keys create), or over a loopback listener, which needs none.
+// The first key of an installation is created on its host while the orchestrator is stopped
+// (orchestrator keys create), or over a loopback listener, which requires no key.
 type KeyServiceServer interface {
-	// Makes a key. Only this answer holds it: the orchestrator keeps a hash.
+	// Creates a key. Only this response contains it: the orchestrator stores a hash.
 	CreateKey(context.Context, *CreateKeyRequest) (*CreateKeyResponse, error)
-	// Lists all keys, newest first, those that are revoked or expired among them.
+	// Lists all keys, including revoked and expired ones, newest first.
 	ListKeys(context.Context, *ListKeysRequest) (*ListKeysResponse, error)
-	// Revokes a key at once, and ends the sessions that were opened with it. Revoking it
-	// again changes nothing. NOT_FOUND names a key that there is not. WRONG_STATE refuses
-	// to revoke the last active admin key where the orchestrator requires keys, unless
-	// force is set.
+	// Revokes a key immediately and ends the sessions that were opened with it. Revoking a
+	// revoked key changes nothing. NOT_FOUND if the key does not exist. WRONG_STATE for the
+	// last active admin key, if the orchestrator requires keys and force is not set.
 	RevokeKey(context.Context, *RevokeKeyRequest) (*RevokeKeyResponse, error)
 	mustEmbedUnimplementedKeyServiceServer()
 }

@@ -27,7 +27,7 @@ const (
 // A domain with its settings.
 type DomainSetting struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The domain as the catalog has it.
+	// The domain, from the catalog.
 	Domain *v1.Domain `protobuf:"bytes,1,opt,name=domain,proto3" json:"domain,omitempty"`
 	// Whether its modules may be selected.
 	Enabled bool `protobuf:"varint,2,opt,name=enabled,proto3" json:"enabled,omitempty"`
@@ -35,8 +35,8 @@ type DomainSetting struct {
 	ProviderId string `protobuf:"bytes,3,opt,name=provider_id,json=providerId,proto3" json:"provider_id,omitempty"`
 	// Its modules.
 	Modules []*ModuleSetting `protobuf:"bytes,4,rep,name=modules,proto3" json:"modules,omitempty"`
-	// Changes whenever enabled or provider_id do. Opaque. Send it with a change to have that refused,
-	// with ETAG_MISMATCH, where somebody else made one since.
+	// Opaque. Changes when enabled or provider_id changes. A change with an outdated etag
+	// fails with ETAG_MISMATCH.
 	Etag          string `protobuf:"bytes,20,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -110,14 +110,14 @@ func (x *DomainSetting) GetEtag() string {
 // A module with its setting.
 type ModuleSetting struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The module as the catalog has it.
+	// The module, from the catalog.
 	Module *v1.Module `protobuf:"bytes,1,opt,name=module,proto3" json:"module,omitempty"`
 	// Whether it may be selected.
 	Enabled bool `protobuf:"varint,2,opt,name=enabled,proto3" json:"enabled,omitempty"`
-	// Its last probe; STATUS_UNTESTED when there is none.
+	// Its last probe; STATUS_UNTESTED if there is none.
 	Probe *Probe `protobuf:"bytes,3,opt,name=probe,proto3" json:"probe,omitempty"`
-	// Changes whenever enabled does. Opaque. Send it with a change to have that refused,
-	// with ETAG_MISMATCH, where somebody else made one since.
+	// Opaque. Changes when enabled changes. A change with an outdated etag fails with
+	// ETAG_MISMATCH.
 	Etag          string `protobuf:"bytes,20,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -225,8 +225,8 @@ type ListDomainsResponse struct {
 	Domains []*DomainSetting `protobuf:"bytes,1,rep,name=domains,proto3" json:"domains,omitempty"`
 	// The providers.
 	Providers []*v1.Provider `protobuf:"bytes,2,rep,name=providers,proto3" json:"providers,omitempty"`
-	// URL of the provider that the ingest-worker calls. Empty while it is away. Example:
-	// "https://api.tushare.pro/".
+	// URL of the provider that the ingest-worker calls. Empty if the worker does not respond.
+	// Example: "https://api.tushare.pro/".
 	ProviderUrl   string `protobuf:"bytes,3,opt,name=provider_url,json=providerUrl,proto3" json:"provider_url,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -286,15 +286,15 @@ func (x *ListDomainsResponse) GetProviderUrl() string {
 // Request for ModuleService.UpdateDomain.
 type UpdateDomainRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The domain to change, as in "etf".
+	// The domain to change. Example: "etf".
 	DomainId string `protobuf:"bytes,1,opt,name=domain_id,json=domainId,proto3" json:"domain_id,omitempty"`
 	// Whether its modules may be selected.
 	Enabled *bool `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	// Provider to use, as in "tushare".
+	// Provider to use. Example: "tushare".
 	ProviderId *string `protobuf:"bytes,3,opt,name=provider_id,json=providerId,proto3,oneof" json:"provider_id,omitempty"`
-	// Etag of what was read. Empty changes whatever is there now.
+	// Etag that was read. Empty means that it is not checked.
 	Etag string `protobuf:"bytes,20,opt,name=etag,proto3" json:"etag,omitempty"`
-	// Check the request and answer with the result, without changing anything.
+	// Validate the request and return the result without changing anything.
 	ValidateOnly  bool `protobuf:"varint,21,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -414,13 +414,13 @@ func (x *UpdateDomainResponse) GetDomain() *DomainSetting {
 // Request for ModuleService.UpdateModule.
 type UpdateModuleRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The module to change, as in "stock.moneyflow".
+	// The module to change. Example: "stock.moneyflow".
 	ModuleId string `protobuf:"bytes,1,opt,name=module_id,json=moduleId,proto3" json:"module_id,omitempty"`
 	// Whether it may be selected.
 	Enabled *bool `protobuf:"varint,2,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	// Etag of what was read. Empty changes whatever is there now.
+	// Etag that was read. Empty means that it is not checked.
 	Etag string `protobuf:"bytes,20,opt,name=etag,proto3" json:"etag,omitempty"`
-	// Check the request and answer with the result, without changing anything.
+	// Validate the request and return the result without changing anything.
 	ValidateOnly  bool `protobuf:"varint,21,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -26,7 +26,7 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Where a channel leads.
+// Kind of a channel.
 type Channel_Kind int32
 
 const (
@@ -34,19 +34,19 @@ const (
 	Channel_KIND_UNSPECIFIED Channel_Kind = 0
 	// A JSON request with an HMAC-SHA256 signature.
 	Channel_KIND_WEBHOOK Channel_Kind = 1
-	// A custom robot of a DingTalk group, signed where its secret is set.
+	// A custom robot of a DingTalk group, signed if its secret is set.
 	Channel_KIND_DINGTALK Channel_Kind = 2
 	// A robot of a WeCom group.
 	Channel_KIND_WECOM Channel_Kind = 3
-	// A custom robot of a Feishu or Lark group, signed where its secret is set.
+	// A custom robot of a Feishu or Lark group, signed if its secret is set.
 	Channel_KIND_FEISHU Channel_Kind = 4
 	// A Telegram bot.
 	Channel_KIND_TELEGRAM Channel_Kind = 5
 	// An incoming webhook of Slack.
 	Channel_KIND_SLACK Channel_Kind = 6
-	// Mail over SMTP with STARTTLS, or with TLS from the start on port 465.
+	// Mail over SMTP with STARTTLS, or with TLS from the first byte on port 465.
 	Channel_KIND_MAIL Channel_Kind = 7
-	// An address that is called after a whole evening, as Healthchecks has them.
+	// A URL that is requested after a complete evening, for a service such as Healthchecks.
 	Channel_KIND_HEARTBEAT Channel_Kind = 8
 )
 
@@ -103,7 +103,7 @@ func (Channel_Kind) EnumDescriptor() ([]byte, []int) {
 	return file_afterbell_orchestrator_v1_notice_service_proto_rawDescGZIP(), []int{0, 0}
 }
 
-// The language of the sentences.
+// Language of the notices.
 type Channel_Language int32
 
 const (
@@ -156,21 +156,21 @@ func (Channel_Language) EnumDescriptor() ([]byte, []int) {
 	return file_afterbell_orchestrator_v1_notice_service_proto_rawDescGZIP(), []int{0, 1}
 }
 
-// What a notice is about.
+// Kind of a notice.
 type Notice_Kind int32
 
 const (
 	// Not set.
 	Notice_KIND_UNSPECIFIED Notice_Kind = 0
-	// The one sentence of an evening.
+	// The notice of an evening.
 	Notice_KIND_EVENING Notice_Kind = 1
-	// The day has become better since.
+	// The day has improved since.
 	Notice_KIND_BETTER Notice_Kind = 2
 	// The day has become worse since.
 	Notice_KIND_WORSE Notice_Kind = 3
-	// A pool is not complete by the hour set.
+	// A pool is not complete at late_at.
 	Notice_KIND_LATE Notice_Kind = 4
-	// A person asked for a test of a channel.
+	// A user requested a test of a channel.
 	Notice_KIND_TEST Notice_Kind = 5
 )
 
@@ -221,23 +221,23 @@ func (Notice_Kind) EnumDescriptor() ([]byte, []int) {
 	return file_afterbell_orchestrator_v1_notice_service_proto_rawDescGZIP(), []int{1, 0}
 }
 
-// How a pool stands for a day.
+// State of a pool for a day.
 type NoticePool_Verdict int32
 
 const (
 	// Not set.
 	NoticePool_VERDICT_UNSPECIFIED NoticePool_Verdict = 0
-	// Not known yet: its run is to come or under way.
+	// Not known yet: its run is queued or in progress.
 	NoticePool_VERDICT_PENDING NoticePool_Verdict = 1
-	// Everything that was due is there.
+	// Everything that was due is stored.
 	NoticePool_VERDICT_WHOLE NoticePool_Verdict = 2
-	// A part is there.
+	// A part is stored.
 	NoticePool_VERDICT_LACKING NoticePool_Verdict = 3
-	// Nothing came, and it is tried again by itself.
+	// Nothing was fetched; it is retried automatically.
 	NoticePool_VERDICT_FAILED NoticePool_Verdict = 4
-	// Nothing came, and a person must change something.
+	// Nothing was fetched; a user must act.
 	NoticePool_VERDICT_BLOCKED NoticePool_Verdict = 5
-	// It did not run, or a person stopped it.
+	// No run started, or a user stopped it.
 	NoticePool_VERDICT_ABSENT NoticePool_Verdict = 6
 )
 
@@ -290,17 +290,17 @@ func (NoticePool_Verdict) EnumDescriptor() ([]byte, []int) {
 	return file_afterbell_orchestrator_v1_notice_service_proto_rawDescGZIP(), []int{2, 0}
 }
 
-// Where a delivery is.
+// State of a delivery.
 type Delivery_State int32
 
 const (
 	// Not set.
 	Delivery_STATE_UNSPECIFIED Delivery_State = 0
-	// It waits, or is tried again.
+	// Waiting for its first or next attempt.
 	Delivery_STATE_PENDING Delivery_State = 1
-	// The platform took it.
+	// The platform accepted it.
 	Delivery_STATE_SENT Delivery_State = 2
-	// It was tried for a day, or once if it was a test.
+	// It failed for a day, or once if it was a test.
 	Delivery_STATE_GIVEN_UP Delivery_State = 3
 )
 
@@ -347,20 +347,20 @@ func (Delivery_State) EnumDescriptor() ([]byte, []int) {
 	return file_afterbell_orchestrator_v1_notice_service_proto_rawDescGZIP(), []int{3, 0}
 }
 
-// A place that notices go to.
+// A destination of notices.
 type Channel struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its name, chosen by a person.
+	// Name, chosen by the user.
 	ChannelId string `protobuf:"bytes,1,opt,name=channel_id,json=channelId,proto3" json:"channel_id,omitempty"`
-	// Where it leads.
+	// Kind.
 	Kind Channel_Kind `protobuf:"varint,2,opt,name=kind,proto3,enum=afterbell.orchestrator.v1.Channel_Kind" json:"kind,omitempty"`
-	// Whether it gets notices. While it is off, what waited for it waits on.
+	// Whether it receives notices. While it is disabled, its waiting deliveries wait.
 	Enabled bool `protobuf:"varint,3,opt,name=enabled,proto3" json:"enabled,omitempty"`
-	// The language of the sentences.
+	// Language of the notices.
 	Language Channel_Language `protobuf:"varint,4,opt,name=language,proto3,enum=afterbell.orchestrator.v1.Channel_Language" json:"language,omitempty"`
-	// The host it leads to, without anything secret.
+	// Host of its URL, without anything secret.
 	Host string `protobuf:"bytes,5,opt,name=host,proto3" json:"host,omitempty"`
-	// Fingerprint of its address, 16 hex digits. Empty if none is set.
+	// Fingerprint of its URL, 16 hex digits. Empty if none is set.
 	UrlFingerprint string `protobuf:"bytes,6,opt,name=url_fingerprint,json=urlFingerprint,proto3" json:"url_fingerprint,omitempty"`
 	// Fingerprint of its secret, 16 hex digits. Empty if none is set.
 	SecretFingerprint string `protobuf:"bytes,7,opt,name=secret_fingerprint,json=secretFingerprint,proto3" json:"secret_fingerprint,omitempty"`
@@ -368,36 +368,36 @@ type Channel struct {
 	ChatId string `protobuf:"bytes,8,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
 	// Server of a mail channel.
 	SmtpHost string `protobuf:"bytes,9,opt,name=smtp_host,json=smtpHost,proto3" json:"smtp_host,omitempty"`
-	// Port of that server; 0 means 587.
+	// Port of the server; 0 means 587.
 	SmtpPort int32 `protobuf:"varint,10,opt,name=smtp_port,json=smtpPort,proto3" json:"smtp_port,omitempty"`
-	// User of that server. Empty means without authentication.
+	// User of the server. Empty means no authentication.
 	SmtpUser string `protobuf:"bytes,11,opt,name=smtp_user,json=smtpUser,proto3" json:"smtp_user,omitempty"`
 	// Sender's address of a mail channel.
 	From string `protobuf:"bytes,12,opt,name=from,proto3" json:"from,omitempty"`
-	// Addresses that get the mail.
+	// Recipients of the mail.
 	To []string `protobuf:"bytes,13,rep,name=to,proto3" json:"to,omitempty"`
-	// Whether a heartbeat is a POST; otherwise it is a GET.
+	// Whether a heartbeat is a POST request; otherwise it is a GET.
 	Post bool `protobuf:"varint,14,opt,name=post,proto3" json:"post,omitempty"`
-	// Whether a heartbeat's address is called with /start when an evening begins.
+	// Whether a heartbeat's URL is requested with /start when an evening begins.
 	Start bool `protobuf:"varint,15,opt,name=start,proto3" json:"start,omitempty"`
-	// Whether it is called with /fail when an evening is not whole.
+	// Whether it is requested with /fail when an evening is not complete.
 	Fail bool `protobuf:"varint,16,opt,name=fail,proto3" json:"fail,omitempty"`
-	// How many notices wait for it.
+	// Number of waiting deliveries.
 	WaitingCount int32 `protobuf:"varint,17,opt,name=waiting_count,json=waitingCount,proto3" json:"waiting_count,omitempty"`
-	// How many were given up in the last seven days, without tests.
+	// Number of deliveries that were given up in the last seven days, without tests.
 	GivenUpCount int32 `protobuf:"varint,18,opt,name=given_up_count,json=givenUpCount,proto3" json:"given_up_count,omitempty"`
-	// Since when the oldest notice that waits has failed. Unset if none did.
+	// When the oldest waiting delivery with a failed attempt was stored. Unset if none has
+	// failed.
 	FailingSinceTime *timestamppb.Timestamp `protobuf:"bytes,19,opt,name=failing_since_time,json=failingSinceTime,proto3" json:"failing_since_time,omitempty"`
-	// When what waits is tried next. Unset if nothing waits.
+	// Next attempt. Unset if nothing is waiting.
 	NextTime *timestamppb.Timestamp `protobuf:"bytes,20,opt,name=next_time,json=nextTime,proto3" json:"next_time,omitempty"`
-	// When a notice was delivered last. Unset for never.
+	// Last successful delivery. Unset if there was none.
 	LastSentTime *timestamppb.Timestamp `protobuf:"bytes,21,opt,name=last_sent_time,json=lastSentTime,proto3" json:"last_sent_time,omitempty"`
-	// Why the last attempt failed, without anything secret. Empty if nothing waits
-	// and nothing was given up.
+	// Error of the last attempt, without secrets. Empty if nothing is waiting and nothing was
+	// given up.
 	Error string `protobuf:"bytes,22,opt,name=error,proto3" json:"error,omitempty"`
-	// Changes whenever a setting of the channel does, its address and its secret
-	// included. Opaque. Send it with a change to have that refused, with
-	// ETAG_MISMATCH, where somebody else made one since.
+	// Opaque. Changes when a setting of the channel changes, including its URL and secret. A
+	// change with an outdated etag fails with ETAG_MISMATCH.
 	Etag          string `protobuf:"bytes,23,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -594,24 +594,24 @@ func (x *Channel) GetEtag() string {
 	return ""
 }
 
-// What was told.
+// A notice that was sent.
 type Notice struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Names it, and sorts by time.
+	// Identifier; sorts by time.
 	NoticeId string `protobuf:"bytes,1,opt,name=notice_id,json=noticeId,proto3" json:"notice_id,omitempty"`
-	// What it is about.
+	// Kind.
 	Kind Notice_Kind `protobuf:"varint,2,opt,name=kind,proto3,enum=afterbell.orchestrator.v1.Notice_Kind" json:"kind,omitempty"`
-	// The trade day, "YYYY-MM-DD". Empty for a test.
+	// The trade date, "YYYY-MM-DD". Empty for a test.
 	Date string `protobuf:"bytes,3,opt,name=date,proto3" json:"date,omitempty"`
-	// Whether every pool was whole then. False for a test.
+	// Whether every pool was complete at that time. False for a test.
 	Whole bool `protobuf:"varint,4,opt,name=whole,proto3" json:"whole,omitempty"`
-	// When it was decided.
+	// When it was created.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	// The sentence in English.
+	// Text in English.
 	Text string `protobuf:"bytes,6,opt,name=text,proto3" json:"text,omitempty"`
-	// The sentence in Simplified Chinese.
+	// Text in Simplified Chinese.
 	TextZh string `protobuf:"bytes,7,opt,name=text_zh,json=textZh,proto3" json:"text_zh,omitempty"`
-	// How the pools stood then. Empty for a test.
+	// State of the pools at that time. Empty for a test.
 	Pools         []*NoticePool `protobuf:"bytes,8,rep,name=pools,proto3" json:"pools,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -703,24 +703,24 @@ func (x *Notice) GetPools() []*NoticePool {
 	return nil
 }
 
-// How a pool stood when a notice was decided.
+// State of a pool when a notice was created.
 type NoticePool struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The pool.
 	Pool v1.Pool `protobuf:"varint,1,opt,name=pool,proto3,enum=afterbell.market.v1.Pool" json:"pool,omitempty"`
-	// How it stood.
+	// State.
 	Verdict NoticePool_Verdict `protobuf:"varint,2,opt,name=verdict,proto3,enum=afterbell.orchestrator.v1.NoticePool_Verdict" json:"verdict,omitempty"`
-	// Datasets or modules that lacked, by name. Example: "moneyflow".
+	// Incomplete datasets or modules, by name. Example: "moneyflow".
 	LackingIds []string `protobuf:"bytes,3,rep,name=lacking_ids,json=lackingIds,proto3" json:"lacking_ids,omitempty"`
-	// What went wrong most. Unspecified when nothing did.
+	// Reason of the worst issue. Unspecified if there was none.
 	Reason v11.Reason `protobuf:"varint,4,opt,name=reason,proto3,enum=afterbell.fault.v1.Reason" json:"reason,omitempty"`
-	// The sentence of that issue.
+	// Message of that issue.
 	Message string `protobuf:"bytes,5,opt,name=message,proto3" json:"message,omitempty"`
-	// What to do about it.
+	// Remedy of that issue.
 	Remedy string `protobuf:"bytes,6,opt,name=remedy,proto3" json:"remedy,omitempty"`
-	// The run that decided it. Empty if none did.
+	// Run that determined the state. Empty if none did.
 	RunId string `protobuf:"bytes,7,opt,name=run_id,json=runId,proto3" json:"run_id,omitempty"`
-	// When it was to be asked for next. Unset if it was not.
+	// When the pool was to be fetched next. Unset if nothing was scheduled.
 	NextTime      *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=next_time,json=nextTime,proto3" json:"next_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -812,10 +812,10 @@ func (x *NoticePool) GetNextTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// A notice on its way through a channel.
+// A notice for one channel.
 type Delivery struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Names it, and sorts by time.
+	// Identifier; sorts by time.
 	DeliveryId string `protobuf:"bytes,1,opt,name=delivery_id,json=deliveryId,proto3" json:"delivery_id,omitempty"`
 	// The notice.
 	NoticeId string `protobuf:"bytes,2,opt,name=notice_id,json=noticeId,proto3" json:"notice_id,omitempty"`
@@ -823,17 +823,17 @@ type Delivery struct {
 	ChannelId string `protobuf:"bytes,3,opt,name=channel_id,json=channelId,proto3" json:"channel_id,omitempty"`
 	// State.
 	State Delivery_State `protobuf:"varint,4,opt,name=state,proto3,enum=afterbell.orchestrator.v1.Delivery_State" json:"state,omitempty"`
-	// What a heartbeat's address ended with: "", "/start" or "/fail".
+	// Suffix of a heartbeat's URL: "", "/start" or "/fail".
 	Signal string `protobuf:"bytes,5,opt,name=signal,proto3" json:"signal,omitempty"`
-	// How often it was tried.
+	// Number of attempts.
 	AttemptCount int32 `protobuf:"varint,6,opt,name=attempt_count,json=attemptCount,proto3" json:"attempt_count,omitempty"`
-	// When it was recorded, before it was tried.
+	// When it was stored, before the first attempt.
 	CreateTime *timestamppb.Timestamp `protobuf:"bytes,7,opt,name=create_time,json=createTime,proto3" json:"create_time,omitempty"`
-	// When it is tried next. Unset unless it waits.
+	// Next attempt. Unset unless it is waiting.
 	NextTime *timestamppb.Timestamp `protobuf:"bytes,8,opt,name=next_time,json=nextTime,proto3" json:"next_time,omitempty"`
-	// When it was taken or given up. Unset before.
+	// When it was accepted or given up. Unset before.
 	EndTime *timestamppb.Timestamp `protobuf:"bytes,9,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
-	// Why the last attempt failed, without anything secret. Empty if none did.
+	// Error of the last attempt, without secrets. Empty if none failed.
 	Error         string `protobuf:"bytes,10,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1025,41 +1025,40 @@ func (x *ListChannelsResponse) GetChannels() []*Channel {
 // Request for NoticeService.CreateChannel.
 type CreateChannelRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Its name: 1 to 40 of a-z, 0-9, dot, dash and underscore. Required.
+	// Name: 1 to 40 characters of a-z, 0-9, dot, dash and underscore. Required.
 	ChannelId string `protobuf:"bytes,1,opt,name=channel_id,json=channelId,proto3" json:"channel_id,omitempty"`
-	// Where it leads. Required.
+	// Kind. Required.
 	Kind Channel_Kind `protobuf:"varint,2,opt,name=kind,proto3,enum=afterbell.orchestrator.v1.Channel_Kind" json:"kind,omitempty"`
-	// Whether it gets notices. Unset means true.
+	// Whether it receives notices. Unset means true.
 	Enabled *bool `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	// The language of the sentences. Unspecified means English.
+	// Language of the notices. Unspecified means English.
 	Language Channel_Language `protobuf:"varint,4,opt,name=language,proto3,enum=afterbell.orchestrator.v1.Channel_Language" json:"language,omitempty"`
-	// Its address, with the token that it holds; never told again. Required but for mail
-	// and Telegram. Of Telegram, the base of the bot API; empty means
-	// https://api.telegram.org. It begins with https://; http:// is for loopback, webhooks
-	// and heartbeats.
+	// URL with its token; never returned. Required except for mail and Telegram. For
+	// Telegram, the base URL of the bot API; empty means https://api.telegram.org. It must
+	// begin with https://; http:// is allowed for loopback, webhooks and heartbeats.
 	Url string `protobuf:"bytes,5,opt,name=url,proto3" json:"url,omitempty"`
-	// What signs a webhook, a DingTalk or a Feishu message; the token of a Telegram bot; the
-	// password of a mail server. Never told again.
+	// Signing secret of a webhook, DingTalk or Feishu robot; token of a Telegram bot;
+	// password of a mail server. Never returned.
 	Secret string `protobuf:"bytes,6,opt,name=secret,proto3" json:"secret,omitempty"`
-	// Chat of a Telegram bot: its number, or @ and the channel's name.
+	// Chat of a Telegram bot: its number, or @ and the name of the channel.
 	ChatId string `protobuf:"bytes,7,opt,name=chat_id,json=chatId,proto3" json:"chat_id,omitempty"`
 	// Server of a mail channel.
 	SmtpHost string `protobuf:"bytes,8,opt,name=smtp_host,json=smtpHost,proto3" json:"smtp_host,omitempty"`
-	// Port of that server, 1 to 65535; 0 means 587.
+	// Port of the server, 1 to 65535; 0 means 587.
 	SmtpPort int32 `protobuf:"varint,9,opt,name=smtp_port,json=smtpPort,proto3" json:"smtp_port,omitempty"`
-	// User of that server. Empty sends without authentication.
+	// User of the server. Empty means no authentication.
 	SmtpUser string `protobuf:"bytes,10,opt,name=smtp_user,json=smtpUser,proto3" json:"smtp_user,omitempty"`
 	// Sender's address of a mail channel.
 	From string `protobuf:"bytes,11,opt,name=from,proto3" json:"from,omitempty"`
-	// Addresses that get the mail, 1 to 20.
+	// Recipients of the mail, 1 to 20.
 	To []string `protobuf:"bytes,12,rep,name=to,proto3" json:"to,omitempty"`
-	// Whether a heartbeat is a POST; otherwise it is a GET.
+	// Whether a heartbeat is a POST request; otherwise it is a GET.
 	Post bool `protobuf:"varint,13,opt,name=post,proto3" json:"post,omitempty"`
-	// Whether a heartbeat's address is called with /start when an evening begins.
+	// Whether a heartbeat's URL is requested with /start when an evening begins.
 	Start bool `protobuf:"varint,14,opt,name=start,proto3" json:"start,omitempty"`
-	// Whether it is called with /fail when an evening is not whole.
+	// Whether it is requested with /fail when an evening is not complete.
 	Fail bool `protobuf:"varint,15,opt,name=fail,proto3" json:"fail,omitempty"`
-	// Only check: nothing is added.
+	// Only validate; nothing is added.
 	ValidateOnly  bool `protobuf:"varint,16,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1210,7 +1209,7 @@ func (x *CreateChannelRequest) GetValidateOnly() bool {
 // Response for NoticeService.CreateChannel.
 type CreateChannelResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The channel as it is now, or would be.
+	// The channel after the change, or as it would be.
 	Channel       *Channel `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1258,13 +1257,13 @@ type UpdateChannelRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The channel. Required.
 	ChannelId string `protobuf:"bytes,1,opt,name=channel_id,json=channelId,proto3" json:"channel_id,omitempty"`
-	// Where it leads. Unspecified leaves it as it is.
+	// Kind. Unspecified means no change.
 	Kind Channel_Kind `protobuf:"varint,2,opt,name=kind,proto3,enum=afterbell.orchestrator.v1.Channel_Kind" json:"kind,omitempty"`
-	// Whether it gets notices.
+	// Whether it receives notices.
 	Enabled *bool `protobuf:"varint,3,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
-	// The language of the sentences. Unspecified leaves it as it is.
+	// Language of the notices. Unspecified means no change.
 	Language Channel_Language `protobuf:"varint,4,opt,name=language,proto3,enum=afterbell.orchestrator.v1.Channel_Language" json:"language,omitempty"`
-	// Its address, with the token that it holds.
+	// URL with its token.
 	Url *string `protobuf:"bytes,5,opt,name=url,proto3,oneof" json:"url,omitempty"`
 	// Its secret. Empty removes it.
 	Secret *string `protobuf:"bytes,6,opt,name=secret,proto3,oneof" json:"secret,omitempty"`
@@ -1272,23 +1271,23 @@ type UpdateChannelRequest struct {
 	ChatId *string `protobuf:"bytes,7,opt,name=chat_id,json=chatId,proto3,oneof" json:"chat_id,omitempty"`
 	// Server of a mail channel.
 	SmtpHost *string `protobuf:"bytes,8,opt,name=smtp_host,json=smtpHost,proto3,oneof" json:"smtp_host,omitempty"`
-	// Port of that server; 0 means 587.
+	// Port of the server; 0 means 587.
 	SmtpPort *int32 `protobuf:"varint,9,opt,name=smtp_port,json=smtpPort,proto3,oneof" json:"smtp_port,omitempty"`
-	// User of that server. Empty sends without authentication.
+	// User of the server. Empty means no authentication.
 	SmtpUser *string `protobuf:"bytes,10,opt,name=smtp_user,json=smtpUser,proto3,oneof" json:"smtp_user,omitempty"`
 	// Sender's address of a mail channel.
 	From *string `protobuf:"bytes,11,opt,name=from,proto3,oneof" json:"from,omitempty"`
-	// Addresses that get the mail. Empty leaves them as they are.
+	// Recipients of the mail. Empty means no change.
 	To []string `protobuf:"bytes,12,rep,name=to,proto3" json:"to,omitempty"`
-	// Whether a heartbeat is a POST.
+	// Whether a heartbeat is a POST request.
 	Post *bool `protobuf:"varint,13,opt,name=post,proto3,oneof" json:"post,omitempty"`
-	// Whether a heartbeat's address is called with /start when an evening begins.
+	// Whether a heartbeat's URL is requested with /start when an evening begins.
 	Start *bool `protobuf:"varint,14,opt,name=start,proto3,oneof" json:"start,omitempty"`
-	// Whether it is called with /fail when an evening is not whole.
+	// Whether it is requested with /fail when an evening is not complete.
 	Fail *bool `protobuf:"varint,15,opt,name=fail,proto3,oneof" json:"fail,omitempty"`
-	// Only check and tell what would change: nothing is changed.
+	// Only validate and return what would change; nothing is changed.
 	ValidateOnly bool `protobuf:"varint,16,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
-	// Etag of what was read. Empty changes whatever is there now.
+	// Etag that was read. Empty means that it is not checked.
 	Etag          string `protobuf:"bytes,17,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1446,9 +1445,9 @@ func (x *UpdateChannelRequest) GetEtag() string {
 // Response for NoticeService.UpdateChannel.
 type UpdateChannelResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The channel as it is now, or would be.
+	// The channel after the change, or as it would be.
 	Channel *Channel `protobuf:"bytes,1,opt,name=channel,proto3" json:"channel,omitempty"`
-	// The fields of the request that differ from how it was. Example: "url".
+	// Fields of the request that differ from the previous values. Example: "url".
 	ChangedFields []string `protobuf:"bytes,2,rep,name=changed_fields,json=changedFields,proto3" json:"changed_fields,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1630,9 +1629,9 @@ func (x *TestChannelRequest) GetChannelId() string {
 // Response for NoticeService.TestChannel.
 type TestChannelResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Whether the platform took the message.
+	// Whether the platform accepted the message.
 	Delivered bool `protobuf:"varint,1,opt,name=delivered,proto3" json:"delivered,omitempty"`
-	// Why it did not, without anything secret. Empty if it did.
+	// Why it did not, without secrets. Empty if it did.
 	Error         string `protobuf:"bytes,2,opt,name=error,proto3" json:"error,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1685,9 +1684,9 @@ func (x *TestChannelResponse) GetError() string {
 // Request for NoticeService.ListNotices.
 type ListNoticesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// How many to list, 1 to 500; 0 means 50.
+	// Maximum number of notices, 1 to 500; 0 means 50.
 	PageSize int32 `protobuf:"varint,1,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the page before. Empty for the first page.
+	// Token from the previous page. Empty means the first page.
 	PageToken     string `protobuf:"bytes,2,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1742,7 +1741,7 @@ type ListNoticesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Notices, newest first.
 	Notices []*Notice `protobuf:"bytes,1,rep,name=notices,proto3" json:"notices,omitempty"`
-	// Token of the next page. Empty on the last.
+	// Token for the next page. Empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1795,13 +1794,13 @@ func (x *ListNoticesResponse) GetNextPageToken() string {
 // Request for NoticeService.ListDeliveries.
 type ListDeliveriesRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Only those through this channel. Empty means all.
+	// Only deliveries of this channel. Empty means all.
 	ChannelId string `protobuf:"bytes,1,opt,name=channel_id,json=channelId,proto3" json:"channel_id,omitempty"`
-	// Only those in this state. Unspecified means all.
+	// Only deliveries in this state. Unspecified means all.
 	State Delivery_State `protobuf:"varint,2,opt,name=state,proto3,enum=afterbell.orchestrator.v1.Delivery_State" json:"state,omitempty"`
-	// How many to list, 1 to 500; 0 means 50.
+	// Maximum number of deliveries, 1 to 500; 0 means 50.
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// The next_page_token of the page before. Empty for the first page.
+	// Token from the previous page. Empty means the first page.
 	PageToken     string `protobuf:"bytes,4,opt,name=page_token,json=pageToken,proto3" json:"page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1870,7 +1869,7 @@ type ListDeliveriesResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Deliveries, newest first.
 	Deliveries []*Delivery `protobuf:"bytes,1,rep,name=deliveries,proto3" json:"deliveries,omitempty"`
-	// Token of the next page. Empty on the last.
+	// Token for the next page. Empty on the last page.
 	NextPageToken string `protobuf:"bytes,2,opt,name=next_page_token,json=nextPageToken,proto3" json:"next_page_token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

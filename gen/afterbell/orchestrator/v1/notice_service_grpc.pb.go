@@ -32,37 +32,37 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Keeps the channels through which afterbell speaks up by itself, and shows what was told.
+// Manages the channels of notices, and lists the notices that were sent.
 //
-// A notice is one sentence: one for each evening, one for each change for the better or
-// the worse after it, and one where a pool is late. Nothing is told twice. A notice is
-// stored with a delivery for each channel that is enabled at that moment; a delivery that
-// a platform does not take is tried again with growing pauses for a day.
+// There is one notice for each evening, one for each later change for better or worse, and
+// one if a pool is late. No notice is sent twice. A notice is stored with a delivery for
+// each channel that is enabled at that time; a failed delivery is retried for a day with
+// growing pauses.
 //
-// Addresses and secrets go in and never come out: what is set has a fingerprint.
+// URLs and secrets are never returned, only their fingerprints.
 type NoticeServiceClient interface {
-	// Lists the channels by name, and how each gets on.
+	// Lists the channels by name, with their state.
 	ListChannels(ctx context.Context, in *ListChannelsRequest, opts ...grpc.CallOption) (*ListChannelsResponse, error)
-	// Adds a channel. INVALID_ARGUMENT names the fields that are wrong, among them a name
-	// that exists; nothing is added then.
+	// Adds a channel. INVALID_ARGUMENT names the invalid fields, for example a name that
+	// exists already; then nothing is added.
 	CreateChannel(ctx context.Context, in *CreateChannelRequest, opts ...grpc.CallOption) (*CreateChannelResponse, error)
-	// Changes a channel. Fields that are not set are not changed. What waits for the
-	// channel is tried at once. INVALID_ARGUMENT names the fields that are wrong, and
-	// nothing is changed then; NOT_FOUND is a channel that does not exist.
+	// Changes a channel. Fields that are not set are not changed. Waiting deliveries of the
+	// channel are retried immediately. INVALID_ARGUMENT names the invalid fields; then
+	// nothing is changed. NOT_FOUND if the channel does not exist.
 	UpdateChannel(ctx context.Context, in *UpdateChannelRequest, opts ...grpc.CallOption) (*UpdateChannelResponse, error)
-	// Removes a channel with its secrets and the record of its deliveries. NOT_FOUND is a
-	// channel that does not exist.
+	// Deletes a channel with its secrets and the record of its deliveries. NOT_FOUND if the
+	// channel does not exist.
 	DeleteChannel(ctx context.Context, in *DeleteChannelRequest, opts ...grpc.CallOption) (*DeleteChannelResponse, error)
-	// Sends a message through a channel at once, whether or not it is enabled, and records
-	// it as a notice with its delivery, also if it fails. It is never retried. That the
-	// platform did not take it is a finding: the call ends OK and says why. After one that
-	// was taken, what waits for the channel is tried at once. A heartbeat is called without
-	// /start and /fail. NOT_FOUND is a channel that does not exist.
+	// Sends a message to a channel immediately, even if it is disabled, and stores it as a
+	// notice with its delivery, even if it fails. It is never retried. If the platform does
+	// not accept it, the call ends with OK and says why. If it does, waiting deliveries of
+	// the channel are retried immediately. The URL of a heartbeat is requested without /start
+	// and /fail. NOT_FOUND if the channel does not exist.
 	TestChannel(ctx context.Context, in *TestChannelRequest, opts ...grpc.CallOption) (*TestChannelResponse, error)
-	// Lists what was told, newest first. INVALID_ARGUMENT names a page that cannot be.
+	// Lists notices, newest first. INVALID_ARGUMENT if the page token is invalid.
 	ListNotices(ctx context.Context, in *ListNoticesRequest, opts ...grpc.CallOption) (*ListNoticesResponse, error)
-	// Lists deliveries, newest first. INVALID_ARGUMENT names a filter or a page that cannot
-	// be.
+	// Lists deliveries, newest first. INVALID_ARGUMENT if a filter or the page token is
+	// invalid.
 	ListDeliveries(ctx context.Context, in *ListDeliveriesRequest, opts ...grpc.CallOption) (*ListDeliveriesResponse, error)
 }
 
@@ -148,37 +148,37 @@ func (c *noticeServiceClient) ListDeliveries(ctx context.Context, in *ListDelive
 // All implementations must embed UnimplementedNoticeServiceServer
 // for forward compatibility.
 //
-// Keeps the channels through which afterbell speaks up by itself, and shows what was told.
+// Manages the channels of notices, and lists the notices that were sent.
 //
-// A notice is one sentence: one for each evening, one for each change for the better or
-// the worse after it, and one where a pool is late. Nothing is told twice. A notice is
-// stored with a delivery for each channel that is enabled at that moment; a delivery that
-// a platform does not take is tried again with growing pauses for a day.
+// There is one notice for each evening, one for each later change for better or worse, and
+// one if a pool is late. No notice is sent twice. A notice is stored with a delivery for
+// each channel that is enabled at that time; a failed delivery is retried for a day with
+// growing pauses.
 //
-// Addresses and secrets go in and never come out: what is set has a fingerprint.
+// URLs and secrets are never returned, only their fingerprints.
 type NoticeServiceServer interface {
-	// Lists the channels by name, and how each gets on.
+	// Lists the channels by name, with their state.
 	ListChannels(context.Context, *ListChannelsRequest) (*ListChannelsResponse, error)
-	// Adds a channel. INVALID_ARGUMENT names the fields that are wrong, among them a name
-	// that exists; nothing is added then.
+	// Adds a channel. INVALID_ARGUMENT names the invalid fields, for example a name that
+	// exists already; then nothing is added.
 	CreateChannel(context.Context, *CreateChannelRequest) (*CreateChannelResponse, error)
-	// Changes a channel. Fields that are not set are not changed. What waits for the
-	// channel is tried at once. INVALID_ARGUMENT names the fields that are wrong, and
-	// nothing is changed then; NOT_FOUND is a channel that does not exist.
+	// Changes a channel. Fields that are not set are not changed. Waiting deliveries of the
+	// channel are retried immediately. INVALID_ARGUMENT names the invalid fields; then
+	// nothing is changed. NOT_FOUND if the channel does not exist.
 	UpdateChannel(context.Context, *UpdateChannelRequest) (*UpdateChannelResponse, error)
-	// Removes a channel with its secrets and the record of its deliveries. NOT_FOUND is a
-	// channel that does not exist.
+	// Deletes a channel with its secrets and the record of its deliveries. NOT_FOUND if the
+	// channel does not exist.
 	DeleteChannel(context.Context, *DeleteChannelRequest) (*DeleteChannelResponse, error)
-	// Sends a message through a channel at once, whether or not it is enabled, and records
-	// it as a notice with its delivery, also if it fails. It is never retried. That the
-	// platform did not take it is a finding: the call ends OK and says why. After one that
-	// was taken, what waits for the channel is tried at once. A heartbeat is called without
-	// /start and /fail. NOT_FOUND is a channel that does not exist.
+	// Sends a message to a channel immediately, even if it is disabled, and stores it as a
+	// notice with its delivery, even if it fails. It is never retried. If the platform does
+	// not accept it, the call ends with OK and says why. If it does, waiting deliveries of
+	// the channel are retried immediately. The URL of a heartbeat is requested without /start
+	// and /fail. NOT_FOUND if the channel does not exist.
 	TestChannel(context.Context, *TestChannelRequest) (*TestChannelResponse, error)
-	// Lists what was told, newest first. INVALID_ARGUMENT names a page that cannot be.
+	// Lists notices, newest first. INVALID_ARGUMENT if the page token is invalid.
 	ListNotices(context.Context, *ListNoticesRequest) (*ListNoticesResponse, error)
-	// Lists deliveries, newest first. INVALID_ARGUMENT names a filter or a page that cannot
-	// be.
+	// Lists deliveries, newest first. INVALID_ARGUMENT if a filter or the page token is
+	// invalid.
 	ListDeliveries(context.Context, *ListDeliveriesRequest) (*ListDeliveriesResponse, error)
 	mustEmbedUnimplementedNoticeServiceServer()
 }

@@ -92,7 +92,7 @@ const (
 	PoolVerdict_DECISION_READY PoolVerdict_Decision = 1
 	// Some modules can run; the others are listed as blocked.
 	PoolVerdict_DECISION_DEGRADED PoolVerdict_Decision = 2
-	// Nothing can run now; the reason may pass by itself.
+	// Nothing can run now; the reason may be temporary.
 	PoolVerdict_DECISION_RETRY PoolVerdict_Decision = 3
 	// Nothing can run until a user acts.
 	PoolVerdict_DECISION_BLOCKED PoolVerdict_Decision = 4
@@ -143,7 +143,7 @@ func (PoolVerdict_Decision) EnumDescriptor() ([]byte, []int) {
 	return file_afterbell_orchestrator_v1_preflight_proto_rawDescGZIP(), []int{1, 0}
 }
 
-// What a probe found.
+// Result of a probe.
 type Probe_Status int32
 
 const (
@@ -204,8 +204,8 @@ func (Probe_Status) EnumDescriptor() ([]byte, []int) {
 	return file_afterbell_orchestrator_v1_preflight_proto_rawDescGZIP(), []int{6, 0}
 }
 
-// A Preflight is one series of probes of the pools' enabled modules. It is kept in
-// the ledger, whether it passed or not.
+// A Preflight is one series of probes of the pools' enabled modules. It is stored in the
+// ledger, whether it passed or not.
 type Preflight struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Server-assigned; sorts by creation time.
@@ -686,7 +686,7 @@ func (x *ModuleStarted) GetProviderApis() []string {
 // A module was probed, or a recent probe was reused.
 type ModuleChecked struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The record that is kept from now on.
+	// The stored result of the probe.
 	Probe *Probe `protobuf:"bytes,1,opt,name=probe,proto3" json:"probe,omitempty"`
 	// True if a recent probe was reused and no call was made.
 	Reused        bool `protobuf:"varint,2,opt,name=reused,proto3" json:"reused,omitempty"`
@@ -738,14 +738,14 @@ func (x *ModuleChecked) GetReused() bool {
 	return false
 }
 
-// A Probe is the last known check of a module.
+// A Probe is the last check of a module.
 type Probe struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Module.
 	ModuleId string `protobuf:"bytes,1,opt,name=module_id,json=moduleId,proto3" json:"module_id,omitempty"`
 	// Domain of the module.
 	DomainId string `protobuf:"bytes,2,opt,name=domain_id,json=domainId,proto3" json:"domain_id,omitempty"`
-	// What it found.
+	// Result.
 	Status Probe_Status `protobuf:"varint,3,opt,name=status,proto3,enum=afterbell.orchestrator.v1.Probe_Status" json:"status,omitempty"`
 	// True if it is older than 24 h, or if the configuration or the token has changed
 	// since.

@@ -447,7 +447,7 @@ type Run struct {
 	Outcome Run_Outcome `protobuf:"varint,11,opt,name=outcome,proto3,enum=afterbell.orchestrator.v1.Run_Outcome" json:"outcome,omitempty"`
 	// Check that blocked it. Unspecified if it was not blocked.
 	BlockedStage Run_BlockedStage `protobuf:"varint,12,opt,name=blocked_stage,json=blockedStage,proto3,enum=afterbell.orchestrator.v1.Run_BlockedStage" json:"blocked_stage,omitempty"`
-	// Preflight that it was decided by. Empty before.
+	// Preflight that cleared or blocked it. Empty before.
 	PreflightId string `protobuf:"bytes,13,opt,name=preflight_id,json=preflightId,proto3" json:"preflight_id,omitempty"`
 	// Why it did not succeed, and warnings; worst first.
 	Issues []*v11.Issue `protobuf:"bytes,14,rep,name=issues,proto3" json:"issues,omitempty"`
@@ -475,7 +475,7 @@ type Run struct {
 	StartTime *timestamppb.Timestamp `protobuf:"bytes,24,opt,name=start_time,json=startTime,proto3" json:"start_time,omitempty"`
 	// When it finished. Unset before.
 	EndTime *timestamppb.Timestamp `protobuf:"bytes,25,opt,name=end_time,json=endTime,proto3" json:"end_time,omitempty"`
-	// Earliest start, as for a follow-up run. Unset means immediately.
+	// Earliest start, for example of a follow-up run. Unset means immediately.
 	NotBeforeTime *timestamppb.Timestamp `protobuf:"bytes,26,opt,name=not_before_time,json=notBeforeTime,proto3" json:"not_before_time,omitempty"`
 	// When its follow-up run starts. Unset if there is none.
 	RetryTime *timestamppb.Timestamp `protobuf:"bytes,27,opt,name=retry_time,json=retryTime,proto3" json:"retry_time,omitempty"`
@@ -490,9 +490,8 @@ type Run struct {
 	Refetch bool `protobuf:"varint,31,opt,name=refetch,proto3" json:"refetch,omitempty"`
 	// Stored values that the run changed or removed. Unset if there are none.
 	Revisions *v1.RevisionSummary `protobuf:"bytes,32,opt,name=revisions,proto3" json:"revisions,omitempty"`
-	// explanation in Simplified Chinese, sentence by sentence. Only set where
-	// explanation is and the caller prefers Chinese (accept-language). What a
-	// person wrote, as a note, is in it as it was written.
+	// explanation in Simplified Chinese, sentence by sentence. Only set if explanation is set
+	// and the caller prefers Chinese (accept-language). Notes of users are not translated.
 	LocalizedExplanation []string `protobuf:"bytes,33,rep,name=localized_explanation,json=localizedExplanation,proto3" json:"localized_explanation,omitempty"`
 	unknownFields        protoimpl.UnknownFields
 	sizeCache            protoimpl.SizeCache
@@ -933,7 +932,7 @@ type RunStateChanged struct {
 	FromState Run_State `protobuf:"varint,1,opt,name=from_state,json=fromState,proto3,enum=afterbell.orchestrator.v1.Run_State" json:"from_state,omitempty"`
 	// State it entered.
 	ToState Run_State `protobuf:"varint,2,opt,name=to_state,json=toState,proto3,enum=afterbell.orchestrator.v1.Run_State" json:"to_state,omitempty"`
-	// Why, for a person.
+	// Why, for users.
 	Note          string `protobuf:"bytes,3,opt,name=note,proto3" json:"note,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -95,7 +95,7 @@ const (
 	Slot_STATE_FIRED Slot_State = 2
 	// Skipped on purpose; see issues.
 	Slot_STATE_SKIPPED Slot_State = 3
-	// Nothing was running when it was due, and it was not caught up.
+	// The orchestrator was not running when it was due, and it was not caught up.
 	Slot_STATE_MISSED Slot_State = 4
 	// Another run covers it. If a user cancels that run, the slot is decided again
 	// as a late one: it runs once, unless a later slot has a run.
@@ -176,8 +176,8 @@ type Schedule struct {
 	NextTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=next_time,json=nextTime,proto3" json:"next_time,omitempty"`
 	// Warnings, for example that the calendar has ended.
 	Issues []*v11.Issue `protobuf:"bytes,12,rep,name=issues,proto3" json:"issues,omitempty"`
-	// Changes whenever what UpdateSchedule sets does. Opaque. Send it with a change to have that refused,
-	// with ETAG_MISMATCH, where somebody else made one since.
+	// Opaque. Changes when a field that UpdateSchedule sets changes. A change with an
+	// outdated etag fails with ETAG_MISMATCH.
 	Etag          string `protobuf:"bytes,20,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -533,19 +533,19 @@ type UpdateScheduleRequest struct {
 	Enabled *bool `protobuf:"varint,1,opt,name=enabled,proto3,oneof" json:"enabled,omitempty"`
 	// Local time of day, "HH:MM", 00:00 to 23:59.
 	RunAt *string `protobuf:"bytes,2,opt,name=run_at,json=runAt,proto3,oneof" json:"run_at,omitempty"`
-	// IANA zone of run_at, as in "Asia/Shanghai"; "Local" is refused.
+	// IANA zone of run_at, for example "Asia/Shanghai"; "Local" is invalid.
 	TimeZone *string `protobuf:"bytes,3,opt,name=time_zone,json=timeZone,proto3,oneof" json:"time_zone,omitempty"`
 	// Pools that it runs. Empty means no change.
 	Pools []v1.Pool `protobuf:"varint,4,rep,packed,name=pools,proto3,enum=afterbell.market.v1.Pool" json:"pools,omitempty"`
 	// Whether the orchestrator queues a run when it starts.
 	RunOnStartup *bool `protobuf:"varint,5,opt,name=run_on_startup,json=runOnStartup,proto3,oneof" json:"run_on_startup,omitempty"`
-	// What to do with missed slots. Unspecified is refused.
+	// What to do with missed slots. Unspecified is invalid.
 	CatchUp *CatchUp `protobuf:"varint,6,opt,name=catch_up,json=catchUp,proto3,enum=afterbell.orchestrator.v1.CatchUp,oneof" json:"catch_up,omitempty"`
 	// Whether slots exist on trading days only.
 	TradingDaysOnly *bool `protobuf:"varint,7,opt,name=trading_days_only,json=tradingDaysOnly,proto3,oneof" json:"trading_days_only,omitempty"`
-	// Etag of what was read. Empty changes whatever is there now.
+	// Etag that was read. Empty means that it is not checked.
 	Etag string `protobuf:"bytes,20,opt,name=etag,proto3" json:"etag,omitempty"`
-	// Check the request and answer with the result, without changing anything.
+	// Validate the request and return the result without changing anything.
 	ValidateOnly  bool `protobuf:"varint,21,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -167,8 +167,8 @@ type Settings struct {
 	// not complete is reported as late: see NoticeService. Empty disables it. Default
 	// "22:00".
 	LateAt string `protobuf:"bytes,9,opt,name=late_at,json=lateAt,proto3" json:"late_at,omitempty"`
-	// Changes whenever a setting does. Opaque. Send it with a change to have that refused,
-	// with ETAG_MISMATCH, where somebody else made one since.
+	// Opaque. Changes when a setting changes. A change with an outdated etag fails with
+	// ETAG_MISMATCH.
 	Etag          string `protobuf:"bytes,20,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -360,9 +360,9 @@ func (x *GetSettingsResponse) GetSettings() *Settings {
 // Request for SettingsService.UpdateSettings.
 type UpdateSettingsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// When a run probes modules. Unspecified is refused.
+	// When a run probes modules. Unspecified is invalid.
 	PreflightPolicy *PreflightPolicy `protobuf:"varint,1,opt,name=preflight_policy,json=preflightPolicy,proto3,enum=afterbell.orchestrator.v1.PreflightPolicy,oneof" json:"preflight_policy,omitempty"`
-	// How a blocked module affects its pool. Unspecified is refused.
+	// How a blocked module affects its pool. Unspecified is invalid.
 	ReadinessPolicy *ReadinessPolicy `protobuf:"varint,2,opt,name=readiness_policy,json=readinessPolicy,proto3,enum=afterbell.orchestrator.v1.ReadinessPolicy,oneof" json:"readiness_policy,omitempty"`
 	// How long universe waits for targets of the same trigger, 0 s to 1 h. Unset leaves
 	// it as it is.
@@ -381,9 +381,9 @@ type UpdateSettingsRequest struct {
 	// Time of day in Shanghai, "HH:MM", at which a pool that is not complete is
 	// reported as late. Empty disables it.
 	LateAt *string `protobuf:"bytes,9,opt,name=late_at,json=lateAt,proto3,oneof" json:"late_at,omitempty"`
-	// Etag of what was read. Empty changes whatever is there now.
+	// Etag that was read. Empty means that it is not checked.
 	Etag string `protobuf:"bytes,20,opt,name=etag,proto3" json:"etag,omitempty"`
-	// Check the request and answer with the result, without changing anything.
+	// Validate the request and return the result without changing anything.
 	ValidateOnly  bool `protobuf:"varint,21,opt,name=validate_only,json=validateOnly,proto3" json:"validate_only,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

@@ -28,8 +28,8 @@ const (
 // The default set.
 type Targets struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Symbols asked for: six digits, a dot and SH, SZ or BJ, as in "600519.SH". At most
-	// 2,000; order and case do not matter, repetitions count once.
+	// Symbols: six digits, a dot and SH, SZ or BJ, for example "600519.SH". At most 2,000;
+	// order, case and duplicates are ignored.
 	Symbols       []string `protobuf:"bytes,1,rep,name=symbols,proto3" json:"symbols,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -75,16 +75,16 @@ func (x *Targets) GetSymbols() []string {
 // A named set of symbols.
 type TargetSet struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name: 1 to 64 of a-z, 0-9, ".", "_", "-" and ":", beginning with a letter or a
-	// digit, as in "watchlist:core".
+	// Name: 1 to 64 characters of a-z, 0-9, ".", "_", "-" and ":", beginning with a letter or
+	// a digit. Example: "watchlist:core".
 	SetId string `protobuf:"bytes,1,opt,name=set_id,json=setId,proto3" json:"set_id,omitempty"`
-	// Its symbols, ascending. Those that have ended are not listed.
+	// Its symbols, ascending, without expired ones.
 	Entries []*TargetEntry `protobuf:"bytes,2,rep,name=entries,proto3" json:"entries,omitempty"`
-	// Changes whenever the symbols, their ends or the note do. Opaque.
+	// Opaque. Changes when the symbols, their expiry or the note change.
 	Etag string `protobuf:"bytes,3,opt,name=etag,proto3" json:"etag,omitempty"`
-	// What the set is, for a person. At most 500 characters.
+	// Description for users. At most 500 characters.
 	Note string `protobuf:"bytes,4,opt,name=note,proto3" json:"note,omitempty"`
-	// When it was changed last. Unset for a default set that nobody ever wrote.
+	// When it was last changed. Unset for a default set that was never written.
 	UpdateTime    *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=update_time,json=updateTime,proto3" json:"update_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -158,9 +158,9 @@ func (x *TargetSet) GetUpdateTime() *timestamppb.Timestamp {
 // A symbol of a set.
 type TargetEntry struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Symbol, as in "600519.SH".
+	// Symbol. Example: "600519.SH".
 	Symbol string `protobuf:"bytes,1,opt,name=symbol,proto3" json:"symbol,omitempty"`
-	// When it ends by itself. Unset means never.
+	// When it expires. Unset means never.
 	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -210,23 +210,23 @@ func (x *TargetEntry) GetExpireTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// A symbol that the watch list resolves to.
+// A symbol on the target list.
 type ResolvedTarget struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Symbol.
 	Symbol string `protobuf:"bytes,1,opt,name=symbol,proto3" json:"symbol,omitempty"`
-	// What it is, by its code.
+	// Kind, by its code.
 	Kind v1.InstrumentKind `protobuf:"varint,2,opt,name=kind,proto3,enum=afterbell.market.v1.InstrumentKind" json:"kind,omitempty"`
-	// Why it is on the list: "explicit" for the default set, the name of any other set,
-	// and behind it the end where it has one, as in "temporary until 2026-12-06 19:30"
+	// Why it is on the list: "explicit" for the default set, otherwise the name of the set,
+	// followed by its expiry if it has one, for example "temporary until 2026-12-06 19:30"
 	// (Shanghai).
 	Reasons []string `protobuf:"bytes,3,rep,name=reasons,proto3" json:"reasons,omitempty"`
-	// The sets that have it, by name.
+	// The sets that contain it, by name.
 	Memberships []*TargetMembership `protobuf:"bytes,4,rep,name=memberships,proto3" json:"memberships,omitempty"`
-	// When it leaves the list by itself: the last end of its memberships. Unset means
-	// never.
+	// When it leaves the list automatically: the latest expiry of its memberships. Unset
+	// means never.
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,5,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
-	// Its short name. Empty where no list has it.
+	// Short name. Empty if no list has it.
 	Name          string `protobuf:"bytes,6,opt,name=name,proto3" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -304,12 +304,12 @@ func (x *ResolvedTarget) GetName() string {
 	return ""
 }
 
-// That a set has a symbol.
+// Membership of a symbol in a set.
 type TargetMembership struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Set.
 	SetId string `protobuf:"bytes,1,opt,name=set_id,json=setId,proto3" json:"set_id,omitempty"`
-	// When the symbol leaves it by itself. Unset means never.
+	// When the symbol expires there. Unset means never.
 	ExpireTime    *timestamppb.Timestamp `protobuf:"bytes,2,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -359,14 +359,14 @@ func (x *TargetMembership) GetExpireTime() *timestamppb.Timestamp {
 	return nil
 }
 
-// A code that was written and stands for another one now.
+// A requested code that was replaced by a new one.
 type ReplacedSymbol struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// As written, as in "830799.BJ".
+	// As requested. Example: "830799.BJ".
 	OldSymbol string `protobuf:"bytes,1,opt,name=old_symbol,json=oldSymbol,proto3" json:"old_symbol,omitempty"`
-	// As stored, as in "920799.BJ".
+	// As stored. Example: "920799.BJ".
 	Symbol string `protobuf:"bytes,2,opt,name=symbol,proto3" json:"symbol,omitempty"`
-	// Short name. Empty where no list has it.
+	// Short name. Empty if no list has it.
 	Name          string `protobuf:"bytes,3,opt,name=name,proto3" json:"name,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -423,22 +423,22 @@ func (x *ReplacedSymbol) GetName() string {
 	return ""
 }
 
-// A stock or an ETF that the worker's lists have.
+// A stock or an ETF of the worker's lists.
 type Instrument struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Symbol, as in "600519.SH".
+	// Symbol. Example: "600519.SH".
 	Symbol string `protobuf:"bytes,1,opt,name=symbol,proto3" json:"symbol,omitempty"`
-	// Short name, as in "贵州茅台". May be empty.
+	// Short name. May be empty. Example: "贵州茅台".
 	Name string `protobuf:"bytes,2,opt,name=name,proto3" json:"name,omitempty"`
 	// Stock or ETF.
 	Kind v1.InstrumentKind `protobuf:"varint,3,opt,name=kind,proto3,enum=afterbell.market.v1.InstrumentKind" json:"kind,omitempty"`
-	// Status as the provider has it: "L" listed, "D" delisted, "P" suspended, "I" issued.
+	// Status from the provider: "L" listed, "D" delisted, "P" suspended, "I" issued.
 	ListStatus string `protobuf:"bytes,4,opt,name=list_status,json=listStatus,proto3" json:"list_status,omitempty"`
-	// First trading day, "YYYY-MM-DD". Empty where unknown.
+	// First trading day, "YYYY-MM-DD". Empty if unknown.
 	ListDate string `protobuf:"bytes,5,opt,name=list_date,json=listDate,proto3" json:"list_date,omitempty"`
 	// Day of delisting, "YYYY-MM-DD". Empty while it is listed.
 	DelistDate string `protobuf:"bytes,6,opt,name=delist_date,json=delistDate,proto3" json:"delist_date,omitempty"`
-	// Codes that it had before.
+	// Its former codes.
 	FormerSymbols []string `protobuf:"bytes,7,rep,name=former_symbols,json=formerSymbols,proto3" json:"former_symbols,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -565,7 +565,7 @@ type GetTargetsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The default set.
 	Targets *Targets `protobuf:"bytes,1,opt,name=targets,proto3" json:"targets,omitempty"`
-	// What all sets resolve to, by symbol.
+	// The target list, by symbol.
 	Resolved []*ResolvedTarget `protobuf:"bytes,2,rep,name=resolved,proto3" json:"resolved,omitempty"`
 	// Etag of the default set.
 	Etag          string `protobuf:"bytes,3,opt,name=etag,proto3" json:"etag,omitempty"`
@@ -627,12 +627,13 @@ func (x *GetTargetsResponse) GetEtag() string {
 // Request for TargetService.UpdateTargets.
 type UpdateTargetsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The new list. Required; one without symbols is allowed: the targets run is then
-	// UNCHANGED where no other set has any.
+	// The new list. Required. It may have no symbols; if no other set has any, a targets run
+	// is then UNCHANGED.
 	Targets *Targets `protobuf:"bytes,1,opt,name=targets,proto3" json:"targets,omitempty"`
-	// Etag of the set that was read. Empty means whatever it is now.
+	// Etag that was read. Empty means that it is not checked.
 	Etag string `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
-	// Take symbols that no list has, where their code could be one: a listing to come.
+	// Accept symbols that no list has, if their code is possible, for example before a
+	// listing.
 	AllowUnlisted bool `protobuf:"varint,3,opt,name=allow_unlisted,json=allowUnlisted,proto3" json:"allow_unlisted,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -694,7 +695,7 @@ type UpdateTargetsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The default set as saved.
 	Targets *Targets `protobuf:"bytes,1,opt,name=targets,proto3" json:"targets,omitempty"`
-	// What all sets resolve to, by symbol.
+	// The target list, by symbol.
 	Resolved []*ResolvedTarget `protobuf:"bytes,2,rep,name=resolved,proto3" json:"resolved,omitempty"`
 	// Etag of the default set.
 	Etag string `protobuf:"bytes,3,opt,name=etag,proto3" json:"etag,omitempty"`
@@ -765,12 +766,11 @@ func (x *UpdateTargetsResponse) GetReplacedSymbols() []*ReplacedSymbol {
 // Request for TargetService.PreviewTargets.
 type PreviewTargetsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The symbols to look at, in the place of those of the set. Unset means the saved
-	// ones.
+	// The symbols that would replace those of the set. Unset means the stored ones.
 	Targets *Targets `protobuf:"bytes,1,opt,name=targets,proto3" json:"targets,omitempty"`
-	// Set that they would be. Empty means the default set.
+	// The set. Empty means the default set.
 	SetId string `protobuf:"bytes,2,opt,name=set_id,json=setId,proto3" json:"set_id,omitempty"`
-	// When they would end. Unset means never, and in the set "temporary" 7 days from now.
+	// When they would expire. Unset means never, and in the set "temporary" 7 days from now.
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
 	// As in UpdateTargets.
 	AllowUnlisted bool `protobuf:"varint,4,opt,name=allow_unlisted,json=allowUnlisted,proto3" json:"allow_unlisted,omitempty"`
@@ -839,18 +839,18 @@ func (x *PreviewTargetsRequest) GetAllowUnlisted() bool {
 // Response for TargetService.PreviewTargets.
 type PreviewTargetsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What all sets would resolve to, by symbol.
+	// The resulting target list, by symbol.
 	Resolved []*ResolvedTarget `protobuf:"bytes,1,rep,name=resolved,proto3" json:"resolved,omitempty"`
-	// Symbols that the saved watch list does not have.
+	// Symbols that would be added to the target list.
 	AddedSymbols []string `protobuf:"bytes,2,rep,name=added_symbols,json=addedSymbols,proto3" json:"added_symbols,omitempty"`
-	// Symbols that only the saved watch list has.
+	// Symbols that would be removed from the target list.
 	RemovedSymbols []string `protobuf:"bytes,3,rep,name=removed_symbols,json=removedSymbols,proto3" json:"removed_symbols,omitempty"`
-	// Modules that the targets pool selects for these symbols. Empty before the worker
-	// has told its catalog once.
+	// Modules that the pool targets selects for these symbols. Empty before the worker has
+	// sent its catalog.
 	ModuleIds []string `protobuf:"bytes,4,rep,name=module_ids,json=moduleIds,proto3" json:"module_ids,omitempty"`
 	// Codes that would be stored under new ones.
 	ReplacedSymbols []*ReplacedSymbol `protobuf:"bytes,5,rep,name=replaced_symbols,json=replacedSymbols,proto3" json:"replaced_symbols,omitempty"`
-	// Symbols that no list has. Empty while the worker holds no list.
+	// Symbols that no list has. Empty before the worker has a list.
 	UnlistedSymbols []string `protobuf:"bytes,6,rep,name=unlisted_symbols,json=unlistedSymbols,proto3" json:"unlisted_symbols,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -968,7 +968,7 @@ func (*ListTargetSetsRequest) Descriptor() ([]byte, []int) {
 // Response for TargetService.ListTargetSets.
 type ListTargetSetsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The sets, by name. The default set is always there.
+	// The sets, by name. The default set always exists.
 	Sets          []*TargetSet `protobuf:"bytes,1,rep,name=sets,proto3" json:"sets,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1106,16 +1106,16 @@ func (x *GetTargetSetResponse) GetSet() *TargetSet {
 // Request for TargetService.ReplaceTargetSet.
 type ReplaceTargetSetRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the set, as TargetSet has it. There are at most 64 sets.
+	// Name of the set, see TargetSet. There are at most 64 sets.
 	SetId string `protobuf:"bytes,1,opt,name=set_id,json=setId,proto3" json:"set_id,omitempty"`
-	// Its new symbols. At most 2,000, and all sets together at most 2,000 different ones.
+	// Its new symbols. At most 2,000; all sets together have at most 2,000 different ones.
 	Symbols []string `protobuf:"bytes,2,rep,name=symbols,proto3" json:"symbols,omitempty"`
-	// When these symbols end by themselves, at most 366 days from now. Unset means never,
-	// and in the set "temporary" 7 days from now, or the end that a symbol has there.
+	// When these symbols expire, at most 366 days from now. Unset means never; in the set
+	// "temporary" it means their current expiry, or 7 days from now.
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
-	// Etag of the set that was read. Empty means whatever it is now, also none.
+	// Etag that was read. Empty means that it is not checked.
 	Etag string `protobuf:"bytes,4,opt,name=etag,proto3" json:"etag,omitempty"`
-	// What the set is, for a person. At most 500 characters.
+	// Description for users. At most 500 characters.
 	Note string `protobuf:"bytes,5,opt,name=note,proto3" json:"note,omitempty"`
 	// As in UpdateTargets.
 	AllowUnlisted bool `protobuf:"varint,6,opt,name=allow_unlisted,json=allowUnlisted,proto3" json:"allow_unlisted,omitempty"`
@@ -1200,9 +1200,9 @@ type ReplaceTargetSetResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The set as saved.
 	Set *TargetSet `protobuf:"bytes,1,opt,name=set,proto3" json:"set,omitempty"`
-	// Symbols that came onto the watch list.
+	// Symbols that were added to the target list.
 	AddedSymbols []string `protobuf:"bytes,2,rep,name=added_symbols,json=addedSymbols,proto3" json:"added_symbols,omitempty"`
-	// Symbols that left the watch list.
+	// Symbols that were removed from the target list.
 	RemovedSymbols []string `protobuf:"bytes,3,rep,name=removed_symbols,json=removedSymbols,proto3" json:"removed_symbols,omitempty"`
 	// Codes that were stored under new ones.
 	ReplacedSymbols []*ReplacedSymbol `protobuf:"bytes,4,rep,name=replaced_symbols,json=replacedSymbols,proto3" json:"replaced_symbols,omitempty"`
@@ -1271,12 +1271,12 @@ func (x *ReplaceTargetSetResponse) GetReplacedSymbols() []*ReplacedSymbol {
 // Request for TargetService.AddTargetSymbols.
 type AddTargetSymbolsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the set, as TargetSet has it.
+	// Name of the set, see TargetSet.
 	SetId string `protobuf:"bytes,1,opt,name=set_id,json=setId,proto3" json:"set_id,omitempty"`
-	// Symbols to put into it. Required.
+	// Symbols to add. Required.
 	Symbols []string `protobuf:"bytes,2,rep,name=symbols,proto3" json:"symbols,omitempty"`
-	// When they end by themselves, at most 366 days from now. Unset means never, and in
-	// the set "temporary" 7 days from now.
+	// When they expire, at most 366 days from now. Unset means never, and in the set
+	// "temporary" 7 days from now.
 	ExpireTime *timestamppb.Timestamp `protobuf:"bytes,3,opt,name=expire_time,json=expireTime,proto3" json:"expire_time,omitempty"`
 	// As in UpdateTargets.
 	AllowUnlisted bool `protobuf:"varint,4,opt,name=allow_unlisted,json=allowUnlisted,proto3" json:"allow_unlisted,omitempty"`
@@ -1347,7 +1347,7 @@ type AddTargetSymbolsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The set as saved.
 	Set *TargetSet `protobuf:"bytes,1,opt,name=set,proto3" json:"set,omitempty"`
-	// Symbols that came onto the watch list.
+	// Symbols that were added to the target list.
 	AddedSymbols []string `protobuf:"bytes,2,rep,name=added_symbols,json=addedSymbols,proto3" json:"added_symbols,omitempty"`
 	// Codes that were stored under new ones.
 	ReplacedSymbols []*ReplacedSymbol `protobuf:"bytes,3,rep,name=replaced_symbols,json=replacedSymbols,proto3" json:"replaced_symbols,omitempty"`
@@ -1409,9 +1409,9 @@ func (x *AddTargetSymbolsResponse) GetReplacedSymbols() []*ReplacedSymbol {
 // Request for TargetService.RemoveTargetSymbols.
 type RemoveTargetSymbolsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Name of the set. NOT_FOUND where there is none.
+	// Name of the set. NOT_FOUND if it does not exist.
 	SetId string `protobuf:"bytes,1,opt,name=set_id,json=setId,proto3" json:"set_id,omitempty"`
-	// Symbols to take out. Required.
+	// Symbols to remove. Required.
 	Symbols       []string `protobuf:"bytes,2,rep,name=symbols,proto3" json:"symbols,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1466,7 +1466,7 @@ type RemoveTargetSymbolsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// The set as saved.
 	Set *TargetSet `protobuf:"bytes,1,opt,name=set,proto3" json:"set,omitempty"`
-	// Symbols that left the watch list.
+	// Symbols that were removed from the target list.
 	RemovedSymbols []string `protobuf:"bytes,2,rep,name=removed_symbols,json=removedSymbols,proto3" json:"removed_symbols,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -1521,7 +1521,7 @@ type DeleteTargetSetRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
 	// Name of the set.
 	SetId string `protobuf:"bytes,1,opt,name=set_id,json=setId,proto3" json:"set_id,omitempty"`
-	// Etag of the set that was read. Empty means whatever it is now.
+	// Etag that was read. Empty means that it is not checked.
 	Etag          string `protobuf:"bytes,2,opt,name=etag,proto3" json:"etag,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -1574,7 +1574,7 @@ func (x *DeleteTargetSetRequest) GetEtag() string {
 // Response for TargetService.DeleteTargetSet.
 type DeleteTargetSetResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Symbols that left the watch list.
+	// Symbols that were removed from the target list.
 	RemovedSymbols []string `protobuf:"bytes,1,rep,name=removed_symbols,json=removedSymbols,proto3" json:"removed_symbols,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -1620,15 +1620,15 @@ func (x *DeleteTargetSetResponse) GetRemovedSymbols() []string {
 // Request for TargetService.SearchInstruments.
 type SearchInstrumentsRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// What to look for: the beginning of a code or symbol ("6005"), a part of a name
-	// ("茅台"), or initials of its pinyin ("gzmt", of a character with several readings
-	// any). Required; at most 64 characters.
+	// Query: the beginning of a code or symbol ("6005"), a part of a name ("茅台"), or pinyin
+	// initials of it ("gzmt"; any reading of a character matches). Required; at most 64
+	// characters.
 	Query string `protobuf:"bytes,1,opt,name=query,proto3" json:"query,omitempty"`
 	// Only instruments of this kind. Unset means both.
 	Kind v1.InstrumentKind `protobuf:"varint,2,opt,name=kind,proto3,enum=afterbell.market.v1.InstrumentKind" json:"kind,omitempty"`
-	// Most instruments to return, 1 to 200. 0 means 20.
+	// Maximum number of instruments, 1 to 200. 0 means 20.
 	PageSize int32 `protobuf:"varint,3,opt,name=page_size,json=pageSize,proto3" json:"page_size,omitempty"`
-	// Also instruments that are delisted.
+	// Include delisted instruments.
 	IncludeDelisted bool `protobuf:"varint,4,opt,name=include_delisted,json=includeDelisted,proto3" json:"include_delisted,omitempty"`
 	unknownFields   protoimpl.UnknownFields
 	sizeCache       protoimpl.SizeCache
@@ -1695,10 +1695,10 @@ func (x *SearchInstrumentsRequest) GetIncludeDelisted() bool {
 // Response for TargetService.SearchInstruments.
 type SearchInstrumentsResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The best first: the exact code or name, then what begins with the query, then the
-	// rest, by symbol.
+	// The instruments, best first: the exact code or name, then matches at the beginning,
+	// then the others, by symbol.
 	Instruments []*Instrument `protobuf:"bytes,1,rep,name=instruments,proto3" json:"instruments,omitempty"`
-	// True when there are more than were returned.
+	// Whether there are more.
 	More          bool `protobuf:"varint,2,opt,name=more,proto3" json:"more,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

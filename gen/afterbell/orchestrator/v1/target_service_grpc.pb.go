@@ -35,44 +35,43 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Keeps the watch list: the instruments that the targets pool follows. It is the union
-// of named sets. Each set belongs to whoever writes it, as "holdings" or
-// "watchlist:core"; "default" is the one that people edit, and "temporary" the one whose
-// symbols end by themselves. A symbol is followed for as long as any set has it.
+// Manages the target list: the instruments in the pool targets. It is the union of named
+// sets. Each set belongs to the program that writes it, for example "holdings" or
+// "watchlist:core". Users edit the set "default"; the symbols of "temporary" expire. A
+// symbol is on the list while any set contains it.
 //
-// Every symbol that is written is checked. One that cannot exist is INVALID_ARGUMENT:
-// the message names the entry and the nearest symbol that does exist. A code that was
-// replaced, as those of Beijing in 2025, is stored under the new one, and the answer
-// says so. While the worker holds no list yet, only the form is checked.
+// Every symbol is validated. A symbol that cannot exist is INVALID_ARGUMENT; the message
+// names the entry and the nearest symbol that exists. A code that was replaced, such as
+// those of Beijing in 2025, is stored under the new one, and the response says so. Before
+// the worker has a list of instruments, only the format is checked.
 type TargetServiceClient interface {
-	// Gets the default set, and what all sets together resolve to.
+	// Gets the default set and the target list.
 	GetTargets(ctx context.Context, in *GetTargetsRequest, opts ...grpc.CallOption) (*GetTargetsResponse, error)
-	// Replaces the default set as a whole. INVALID_ARGUMENT names the symbols that are
-	// wrong, the first twenty of them, and nothing is changed. ETAG_MISMATCH means that
-	// somebody else changed the set since it was read.
+	// Replaces the default set. INVALID_ARGUMENT names the first twenty invalid symbols; then
+	// nothing is changed. ETAG_MISMATCH if the set was changed since it was read.
 	UpdateTargets(ctx context.Context, in *UpdateTargetsRequest, opts ...grpc.CallOption) (*UpdateTargetsResponse, error)
-	// Shows what a set would make of the watch list, and how that differs from the saved
+	// Returns the target list that a set would lead to, and how it differs from the current
 	// one. Changes nothing.
 	PreviewTargets(ctx context.Context, in *PreviewTargetsRequest, opts ...grpc.CallOption) (*PreviewTargetsResponse, error)
 	// Lists the sets by name.
 	ListTargetSets(ctx context.Context, in *ListTargetSetsRequest, opts ...grpc.CallOption) (*ListTargetSetsResponse, error)
-	// Gets a set. NOT_FOUND where there is none of that name.
+	// Gets a set. NOT_FOUND if it does not exist.
 	GetTargetSet(ctx context.Context, in *GetTargetSetRequest, opts ...grpc.CallOption) (*GetTargetSetResponse, error)
-	// Replaces a set as a whole, and makes it where it is not there. Safe to repeat: when
-	// the set already is what is asked for, nothing changes and the call succeeds,
-	// whatever the etag. ETAG_MISMATCH means that the set is not the one that was read.
+	// Creates or replaces a set. Safe to repeat: if the set already has the requested
+	// content, nothing changes and the call succeeds with any etag. ETAG_MISMATCH if the set
+	// was changed since it was read.
 	ReplaceTargetSet(ctx context.Context, in *ReplaceTargetSetRequest, opts ...grpc.CallOption) (*ReplaceTargetSetResponse, error)
-	// Puts symbols into a set, and makes it where it is not there. Safe to repeat; a
-	// symbol that the set has takes the end that is asked for.
+	// Adds symbols to a set, and creates the set if it does not exist. Safe to repeat; a
+	// symbol that the set already contains gets the requested expiry.
 	AddTargetSymbols(ctx context.Context, in *AddTargetSymbolsRequest, opts ...grpc.CallOption) (*AddTargetSymbolsResponse, error)
-	// Takes symbols out of a set; their rows stay in the pool. Safe to repeat: one that
-	// the set does not have is passed over.
+	// Removes symbols from a set; their rows stay in the pool. Safe to repeat: symbols that
+	// the set does not contain are ignored.
 	RemoveTargetSymbols(ctx context.Context, in *RemoveTargetSymbolsRequest, opts ...grpc.CallOption) (*RemoveTargetSymbolsResponse, error)
-	// Deletes a set. NOT_FOUND where there is none of that name; the default set can be
-	// emptied and not deleted.
+	// Deletes a set. NOT_FOUND if it does not exist. The default set can be emptied, but not
+	// deleted.
 	DeleteTargetSet(ctx context.Context, in *DeleteTargetSetRequest, opts ...grpc.CallOption) (*DeleteTargetSetResponse, error)
-	// Finds instruments by code, name or the initials of the name's pinyin. NOT_FOUND
-	// before the worker holds any list.
+	// Finds instruments by code, name or pinyin initials. NOT_FOUND before the worker has a
+	// list of instruments.
 	SearchInstruments(ctx context.Context, in *SearchInstrumentsRequest, opts ...grpc.CallOption) (*SearchInstrumentsResponse, error)
 }
 
@@ -188,44 +187,43 @@ func (c *targetServiceClient) SearchInstruments(ctx context.Context, in *SearchI
 // All implementations must embed UnimplementedTargetServiceServer
 // for forward compatibility.
 //
-// Keeps the watch list: the instruments that the targets pool follows. It is the union
-// of named sets. Each set belongs to whoever writes it, as "holdings" or
-// "watchlist:core"; "default" is the one that people edit, and "temporary" the one whose
-// symbols end by themselves. A symbol is followed for as long as any set has it.
+// Manages the target list: the instruments in the pool targets. It is the union of named
+// sets. Each set belongs to the program that writes it, for example "holdings" or
+// "watchlist:core". Users edit the set "default"; the symbols of "temporary" expire. A
+// symbol is on the list while any set contains it.
 //
-// Every symbol that is written is checked. One that cannot exist is INVALID_ARGUMENT:
-// the message names the entry and the nearest symbol that does exist. A code that was
-// replaced, as those of Beijing in 2025, is stored under the new one, and the answer
-// says so. While the worker holds no list yet, only the form is checked.
+// Every symbol is validated. A symbol that cannot exist is INVALID_ARGUMENT; the message
+// names the entry and the nearest symbol that exists. A code that was replaced, such as
+// those of Beijing in 2025, is stored under the new one, and the response says so. Before
+// the worker has a list of instruments, only the format is checked.
 type TargetServiceServer interface {
-	// Gets the default set, and what all sets together resolve to.
+	// Gets the default set and the target list.
 	GetTargets(context.Context, *GetTargetsRequest) (*GetTargetsResponse, error)
-	// Replaces the default set as a whole. INVALID_ARGUMENT names the symbols that are
-	// wrong, the first twenty of them, and nothing is changed. ETAG_MISMATCH means that
-	// somebody else changed the set since it was read.
+	// Replaces the default set. INVALID_ARGUMENT names the first twenty invalid symbols; then
+	// nothing is changed. ETAG_MISMATCH if the set was changed since it was read.
 	UpdateTargets(context.Context, *UpdateTargetsRequest) (*UpdateTargetsResponse, error)
-	// Shows what a set would make of the watch list, and how that differs from the saved
+	// Returns the target list that a set would lead to, and how it differs from the current
 	// one. Changes nothing.
 	PreviewTargets(context.Context, *PreviewTargetsRequest) (*PreviewTargetsResponse, error)
 	// Lists the sets by name.
 	ListTargetSets(context.Context, *ListTargetSetsRequest) (*ListTargetSetsResponse, error)
-	// Gets a set. NOT_FOUND where there is none of that name.
+	// Gets a set. NOT_FOUND if it does not exist.
 	GetTargetSet(context.Context, *GetTargetSetRequest) (*GetTargetSetResponse, error)
-	// Replaces a set as a whole, and makes it where it is not there. Safe to repeat: when
-	// the set already is what is asked for, nothing changes and the call succeeds,
-	// whatever the etag. ETAG_MISMATCH means that the set is not the one that was read.
+	// Creates or replaces a set. Safe to repeat: if the set already has the requested
+	// content, nothing changes and the call succeeds with any etag. ETAG_MISMATCH if the set
+	// was changed since it was read.
 	ReplaceTargetSet(context.Context, *ReplaceTargetSetRequest) (*ReplaceTargetSetResponse, error)
-	// Puts symbols into a set, and makes it where it is not there. Safe to repeat; a
-	// symbol that the set has takes the end that is asked for.
+	// Adds symbols to a set, and creates the set if it does not exist. Safe to repeat; a
+	// symbol that the set already contains gets the requested expiry.
 	AddTargetSymbols(context.Context, *AddTargetSymbolsRequest) (*AddTargetSymbolsResponse, error)
-	// Takes symbols out of a set; their rows stay in the pool. Safe to repeat: one that
-	// the set does not have is passed over.
+	// Removes symbols from a set; their rows stay in the pool. Safe to repeat: symbols that
+	// the set does not contain are ignored.
 	RemoveTargetSymbols(context.Context, *RemoveTargetSymbolsRequest) (*RemoveTargetSymbolsResponse, error)
-	// Deletes a set. NOT_FOUND where there is none of that name; the default set can be
-	// emptied and not deleted.
+	// Deletes a set. NOT_FOUND if it does not exist. The default set can be emptied, but not
+	// deleted.
 	DeleteTargetSet(context.Context, *DeleteTargetSetRequest) (*DeleteTargetSetResponse, error)
-	// Finds instruments by code, name or the initials of the name's pinyin. NOT_FOUND
-	// before the worker holds any list.
+	// Finds instruments by code, name or pinyin initials. NOT_FOUND before the worker has a
+	// list of instruments.
 	SearchInstruments(context.Context, *SearchInstrumentsRequest) (*SearchInstrumentsResponse, error)
 	mustEmbedUnimplementedTargetServiceServer()
 }

@@ -23,19 +23,19 @@ const (
 	_ = protoimpl.EnforceVersion(protoimpl.MaxVersion - 20)
 )
 
-// Where a token was found.
+// Where a token comes from.
 type Token_Source int32
 
 const (
-	// None resolves.
+	// There is none.
 	Token_SOURCE_UNSPECIFIED Token_Source = 0
-	// Stored for the domain alone.
+	// Stored for this domain.
 	Token_SOURCE_DOMAIN Token_Source = 1
 	// Stored for all domains, as "main".
 	Token_SOURCE_MAIN Token_Source = 2
-	// The variable AFTERBELL_TUSHARE_TOKEN of the worker.
+	// The worker's environment variable AFTERBELL_TUSHARE_TOKEN.
 	Token_SOURCE_ENVIRONMENT Token_Source = 3
-	// The file that AFTERBELL_TUSHARE_TOKEN_FILE of the worker names.
+	// The file in the worker's environment variable AFTERBELL_TUSHARE_TOKEN_FILE.
 	Token_SOURCE_FILE Token_Source = 4
 )
 
@@ -84,17 +84,17 @@ func (Token_Source) EnumDescriptor() ([]byte, []int) {
 	return file_afterbell_orchestrator_v1_token_service_proto_rawDescGZIP(), []int{0, 0}
 }
 
-// The token that a domain uses. Never its value.
+// The token that a domain uses, without its value.
 type Token struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Domain, as in "stock".
+	// Domain. Example: "stock".
 	DomainId string `protobuf:"bytes,1,opt,name=domain_id,json=domainId,proto3" json:"domain_id,omitempty"`
-	// Where its token was found.
+	// Where its token comes from.
 	Source Token_Source `protobuf:"varint,2,opt,name=source,proto3,enum=afterbell.orchestrator.v1.Token_Source" json:"source,omitempty"`
-	// Keyed digest of the token, 16 hex digits, so that a change is visible. Two data
-	// directories give different ones. Empty where none resolves.
+	// Keyed digest of the token, 16 hex digits, so that a change is visible. It differs
+	// between data directories. Empty if there is no token.
 	Fingerprint string `protobuf:"bytes,3,opt,name=fingerprint,proto3" json:"fingerprint,omitempty"`
-	// What calls with this token have shown of its tier.
+	// What is known about its tier.
 	Tier          *TokenTier `protobuf:"bytes,4,opt,name=tier,proto3" json:"tier,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -158,18 +158,18 @@ func (x *Token) GetTier() *TokenTier {
 	return nil
 }
 
-// What is known of a token's tier at the provider: from the modules that its probes
-// could call or were denied, and from the limits that refusals taught.
+// What is known about a token's tier at the provider: from the modules that its probes were
+// permitted or denied, and from learned limits.
 type TokenTier struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Points that it has at least: those of the dearest module whose probe passed with it.
-	// 0 where nothing is known.
+	// Points that it has at least: those that the most expensive permitted module needs. 0 if
+	// unknown.
 	MinPoints int32 `protobuf:"varint,1,opt,name=min_points,json=minPoints,proto3" json:"min_points,omitempty"`
-	// Points that it does not have: those of the cheapest module that was denied to it. 0
-	// where nothing was denied.
+	// Points that it does not have: those that the cheapest denied module needs. 0 if none
+	// was denied.
 	BelowPoints int32 `protobuf:"varint,2,opt,name=below_points,json=belowPoints,proto3" json:"below_points,omitempty"`
-	// Calls a minute and API that a refusal named: 50 is usual for 120 points, 200 for
-	// 2,000 and 500 from 5,000 on. The highest where APIs differ; 0 before any refusal.
+	// Calls per minute and API, from the provider's refusals: usually 50 for 120 points, 200
+	// for 2,000 and 500 from 5,000. The highest value if APIs differ; 0 before any refusal.
 	CallsPerMinute int32 `protobuf:"varint,3,opt,name=calls_per_minute,json=callsPerMinute,proto3" json:"calls_per_minute,omitempty"`
 	unknownFields  protoimpl.UnknownFields
 	sizeCache      protoimpl.SizeCache
@@ -266,9 +266,9 @@ func (*ListTokensRequest) Descriptor() ([]byte, []int) {
 // Response for TokenService.ListTokens.
 type ListTokensResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// One per domain that has a built module.
+	// One per domain that has an implemented module.
 	Tokens []*Token `protobuf:"bytes,1,rep,name=tokens,proto3" json:"tokens,omitempty"`
-	// What a token is stored for: domains, and "main".
+	// The domains, and "main", for which a token is stored.
 	Stored        []string `protobuf:"bytes,2,rep,name=stored,proto3" json:"stored,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -321,9 +321,9 @@ func (x *ListTokensResponse) GetStored() []string {
 // Request for TokenService.SetToken.
 type SetTokenRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Domain whose token it is, as in "etf", or "main" for all that have none of their own.
+	// Domain of the token, for example "etf", or "main" for all domains without their own.
 	DomainId string `protobuf:"bytes,1,opt,name=domain_id,json=domainId,proto3" json:"domain_id,omitempty"`
-	// The token: one word, at most 4,096 bytes. Space around it is cut off.
+	// The token: one word, at most 4,096 bytes. Surrounding white space is removed.
 	Token         string `protobuf:"bytes,2,opt,name=token,proto3" json:"token,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -376,9 +376,9 @@ func (x *SetTokenRequest) GetToken() string {
 // Response for TokenService.SetToken.
 type SetTokenResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The tokens as they are now.
+	// The tokens after the change.
 	Tokens []*Token `protobuf:"bytes,1,rep,name=tokens,proto3" json:"tokens,omitempty"`
-	// What a token is stored for.
+	// The domains, and "main", for which a token is stored.
 	Stored        []string `protobuf:"bytes,2,rep,name=stored,proto3" json:"stored,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -431,7 +431,7 @@ func (x *SetTokenResponse) GetStored() []string {
 // Request for TokenService.ClearToken.
 type ClearTokenRequest struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// Domain whose token it is, or "main".
+	// Domain of the token, or "main".
 	DomainId      string `protobuf:"bytes,1,opt,name=domain_id,json=domainId,proto3" json:"domain_id,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
@@ -477,9 +477,9 @@ func (x *ClearTokenRequest) GetDomainId() string {
 // Response for TokenService.ClearToken.
 type ClearTokenResponse struct {
 	state protoimpl.MessageState `protogen:"open.v1"`
-	// The tokens as they are now.
+	// The tokens after the change.
 	Tokens []*Token `protobuf:"bytes,1,rep,name=tokens,proto3" json:"tokens,omitempty"`
-	// What a token is stored for.
+	// The domains, and "main", for which a token is stored.
 	Stored        []string `protobuf:"bytes,2,rep,name=stored,proto3" json:"stored,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache

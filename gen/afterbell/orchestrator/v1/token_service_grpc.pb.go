@@ -28,22 +28,22 @@ const (
 //
 // For semantics around ctx use and closing/ending streaming RPCs, please refer to https://pkg.go.dev/google.golang.org/grpc/?tab=doc#ClientConn.NewStream.
 //
-// Shows where the provider's tokens come from, and changes those that are stored. The
-// value of a token is written and never read: it goes to the ingest-worker, which keeps
-// it encrypted, and appears in no answer, log, event or audit entry.
+// Shows where the provider's tokens come from, and changes the stored ones. The value of a
+// token can be set, but not read: it is sent to the ingest-worker, which stores it
+// encrypted, and appears in no response, log, event or audit entry.
 //
-// A domain uses the token that is stored for it; else the stored one of all domains,
-// "main"; else the one of the worker's environment or token file. With another token the
-// probes on record are stale, so the next run or preflight probes again.
+// A domain uses the token that is stored for it; otherwise the one stored for all domains,
+// "main"; otherwise the one in the worker's environment or token file. After a change of
+// the token, stored probes are stale, so the next run or preflight probes again.
 //
-// Every method fails with WORKER_UNREACHABLE while the ingest-worker is down.
+// Every method fails with WORKER_UNREACHABLE if the ingest-worker does not respond.
 type TokenServiceClient interface {
 	// Lists the tokens.
 	ListTokens(ctx context.Context, in *ListTokensRequest, opts ...grpc.CallOption) (*ListTokensResponse, error)
-	// Stores a token, in the place of the one before. Safe to repeat. It is used from the
-	// next call to the provider on. The token is not tried: run a preflight for that.
+	// Stores a token and replaces the previous one. Safe to repeat. It is used for the next
+	// call to the provider. The token is not tested; run a preflight to test it.
 	SetToken(ctx context.Context, in *SetTokenRequest, opts ...grpc.CallOption) (*SetTokenResponse, error)
-	// Forgets a stored token. NOT_FOUND where none is stored.
+	// Deletes a stored token. NOT_FOUND if none is stored.
 	ClearToken(ctx context.Context, in *ClearTokenRequest, opts ...grpc.CallOption) (*ClearTokenResponse, error)
 }
 
@@ -89,22 +89,22 @@ func (c *tokenServiceClient) ClearToken(ctx context.Context, in *ClearTokenReque
 // All implementations must embed UnimplementedTokenServiceServer
 // for forward compatibility.
 //
-// Shows where the provider's tokens come from, and changes those that are stored. The
-// value of a token is written and never read: it goes to the ingest-worker, which keeps
-// it encrypted, and appears in no answer, log, event or audit entry.
+// Shows where the provider's tokens come from, and changes the stored ones. The value of a
+// token can be set, but not read: it is sent to the ingest-worker, which stores it
+// encrypted, and appears in no response, log, event or audit entry.
 //
-// A domain uses the token that is stored for it; else the stored one of all domains,
-// "main"; else the one of the worker's environment or token file. With another token the
-// probes on record are stale, so the next run or preflight probes again.
+// A domain uses the token that is stored for it; otherwise the one stored for all domains,
+// "main"; otherwise the one in the worker's environment or token file. After a change of
+// the token, stored probes are stale, so the next run or preflight probes again.
 //
-// Every method fails with WORKER_UNREACHABLE while the ingest-worker is down.
+// Every method fails with WORKER_UNREACHABLE if the ingest-worker does not respond.
 type TokenServiceServer interface {
 	// Lists the tokens.
 	ListTokens(context.Context, *ListTokensRequest) (*ListTokensResponse, error)
-	// Stores a token, in the place of the one before. Safe to repeat. It is used from the
-	// next call to the provider on. The token is not tried: run a preflight for that.
+	// Stores a token and replaces the previous one. Safe to repeat. It is used for the next
+	// call to the provider. The token is not tested; run a preflight to test it.
 	SetToken(context.Context, *SetTokenRequest) (*SetTokenResponse, error)
-	// Forgets a stored token. NOT_FOUND where none is stored.
+	// Deletes a stored token. NOT_FOUND if none is stored.
 	ClearToken(context.Context, *ClearTokenRequest) (*ClearTokenResponse, error)
 	mustEmbedUnimplementedTokenServiceServer()
 }
