@@ -17,7 +17,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/transport"
 )
 
-// Bounds on what a request may hold.
+// Limits of a request.
 const (
 	maxName    = 200
 	maxSymbols = 20_000
@@ -89,8 +89,8 @@ func symbolList(field string, pool market.Pool, in []string) ([]string, error) {
 	return out, nil
 }
 
-// planToProto names each list of several symbols once: the dates of a plan mostly ask
-// for the same ones.
+// planToProto sends each list of several symbols once: most dates of a plan have the same
+// symbols.
 func planToProto(parts []coverage.Partition) (specs []*ingestv1.PartitionSpec, lists []*ingestv1.SymbolList) {
 	numbers := map[uint64][]int32{} // of the lists, by hash
 	for _, p := range parts {

@@ -28,8 +28,8 @@ type DataServer struct {
 	stall  time.Duration
 }
 
-// NewData is a DataServer over the published copies of the pools. The gate is told of
-// publications.
+// NewData returns a DataServer for the published copies of the pools. The gate is informed
+// of publications.
 func NewData(stores map[market.Pool]*publish.Store, r *reader.Service, g *gate.Gate) *DataServer {
 	return &DataServer{stores: stores, reader: r, gate: g, stall: transport.StallTimeout}
 }

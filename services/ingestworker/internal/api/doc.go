@@ -1,3 +1,3 @@
-// Package api serves afterbell.ingest.v1: it turns requests into the words of the
-// worker's packages, and what they answer back. It decides nothing.
+// Package api serves afterbell.ingest.v1: it converts requests and responses between the
+// contract and the types of the worker's packages. It makes no decisions.
 package api

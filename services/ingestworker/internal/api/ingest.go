@@ -11,15 +11,15 @@ import (
 	"github.com/afterbell/afterbell/services/internal/transport"
 )
 
-// How often a heartbeat is sent: at least and at most. The contract promises one
-// every five seconds.
+// The shortest and the longest pause between heartbeats. The contract promises one every
+// five seconds.
 const (
 	heartbeatEvery = 2 * time.Second
 	heartbeatPause = 250 * time.Millisecond
 )
 
-// IngestPartition implements the contract. The call ends only when the partition
-// has ended, also when the caller has gone: then nothing writes any more.
+// IngestPartition implements the contract. The call ends only when the partition has ended,
+// even if the caller has disconnected: then no write is in progress.
 func (s *Server) IngestPartition(r *ingestv1.IngestPartitionRequest, stream ingestv1.IngestService_IngestPartitionServer) error {
 	pool, err := transport.PoolFromProto("pool", r.GetPool())
 	if err != nil {
@@ -50,7 +50,7 @@ func (s *Server) IngestPartition(r *ingestv1.IngestPartitionRequest, stream inge
 	go func() {
 		var o outcome
 		defer func() {
-			// Carried to the handler, whose interceptor turns it into INTERNAL.
+			// Returned to the handler, whose interceptor converts it to INTERNAL.
 			o.panicked = recover()
 			ended <- o
 		}()
@@ -70,7 +70,7 @@ func (s *Server) IngestPartition(r *ingestv1.IngestPartitionRequest, stream inge
 			message.GetHeartbeat().Stage = ingestv1.IngestPartitionResponse_STAGE_QUEUED
 		}
 		if stream.Send(message) != nil {
-			return // a caller that has gone ends the context by itself
+			return // the context of a caller that has disconnected ends anyway
 		}
 		sent, stage = time.Now(), step.Stage
 	}
@@ -101,7 +101,7 @@ func heartbeat(s ingest.Step) *ingestv1.IngestPartitionResponse {
 	}}}
 }
 
-// latest hands the newest step from the worker's goroutine to the stream's.
+// latest passes the newest step from the worker's goroutine to the stream's.
 type latest struct {
 	mu      sync.Mutex
 	step    ingest.Step

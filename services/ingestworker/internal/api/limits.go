@@ -13,30 +13,31 @@ import (
 	"github.com/afterbell/afterbell/services/internal/transport"
 )
 
-// Limit is what a refusal of the provider taught of an API.
+// Limit is a limit learned from a refusal.
 type Limit struct {
 	// API that is limited.
 	API string
 	quota.LearnedLimit
 }
 
-// OwnWait is what waits for the worker's own limit.
+// OwnWait is a wait for the worker's own limit.
 type OwnWait struct {
 	// API that is called.
 	API string
-	// PerMinute is how many calls the limit allows, Waiting how many wait.
+	// PerMinute is the number of calls that the limit allows, Waiting the number of calls that
+	// wait.
 	PerMinute, Waiting int
 	// Opens is when the next one can be made.
 	Opens time.Time
 }
 
-// Limits shows and forgets what refusals taught of the tokens with the fingerprints.
+// Limits lists and discards the learned limits of the tokens with the given fingerprints.
 type Limits interface {
-	// Learnt lists it by API and window.
+	// Learnt lists them by API and window.
 	Learnt(fingerprints []string) []Limit
-	// OwnWaits lists what waits now for the worker's own limit, by API.
+	// OwnWaits lists the calls that wait for the worker's own limit, by API.
 	OwnWaits(fingerprints []string) []OwnWait
-	// Forget drops what it knows of the APIs, all where none is named, and returns it.
+	// Forget discards the limits of the APIs, or of all if none is named, and returns them.
 	Forget(fingerprints, apis []string) []Limit
 }
 
@@ -75,7 +76,7 @@ func isAPI(name string) bool {
 	return catalog.Lookup(name) != nil
 }
 
-// fingerprints are those of the tokens in use.
+// fingerprints are those of the current tokens.
 func (s *Server) fingerprints() []string {
 	var out []string
 	seen := map[string]bool{"": true}

@@ -28,53 +28,53 @@ import (
 	"github.com/afterbell/afterbell/services/internal/transport"
 )
 
-// Tokens tells where tokens come from, never what they are.
+// Tokens says where tokens come from. It never returns a token.
 type Tokens interface {
-	// Source is where a domain's token was found, empty when none resolves, and its
-	// keyed digest.
+	// Source is where a domain's token comes from, empty if there is none, and its keyed
+	// digest.
 	Source(domain string) (source, fingerprint string)
-	// Stored are the domains, and "main", that a token is stored for.
+	// Stored are the domains, and "main", for which a token is stored.
 	Stored() []string
-	// Set stores a token, and Clear forgets it.
+	// Set stores a token, and Clear deletes it.
 	Set(domain, token string) error
 	Clear(domain string) error
 }
 
-// Prober probes modules; *probe.Prober is one.
+// Prober probes modules; *probe.Prober implements it.
 type Prober interface {
 	Run(ctx context.Context, r probe.Request, e probe.Events) error
 }
 
-// Estimator tells how long calls take under the limits known.
+// Estimator estimates how long calls take under the known limits.
 type Estimator interface {
 	// Estimate is for calls per API with the token of the fingerprint.
 	Estimate(fingerprint string, calls map[string]int) time.Duration
 }
 
-// Config is what a Server is made of; every field is required but Gate and Log.
+// Config is the configuration of a Server. Every field except Gate and Log is required.
 type Config struct {
-	// Ingester works on partitions.
+	// Ingester processes partitions.
 	Ingester *ingest.Ingester
 	// Prober probes modules.
 	Prober Prober
 	// Tokens and Estimator inform.
 	Tokens    Tokens
 	Estimator Estimator
-	// Limits shows and forgets what refusals taught.
+	// Limits lists and discards learned limits.
 	Limits Limits
 	// Files are the paths of the pools' files.
 	Files map[market.Pool]string
-	// Started is when the process did.
+	// Started is when the process started.
 	Started time.Time
-	// Published are the manifests of the copies for readers, of the pools that have one.
+	// Published returns the manifests of the published copies, of pools that have one.
 	Published func() []*publish.Manifest
-	// FreeBytes is the room on the volume of a path.
+	// FreeBytes returns the free space on the volume of a path.
 	FreeBytes func(path string) (int64, error)
 	// ProviderHost is the host of the provider's URL.
 	ProviderHost string
 	// ProviderURL is that URL.
 	ProviderURL string
-	// Gate is told of work for runs; nil means that nobody yields to it.
+	// Gate is informed of work for runs; nil means that readers never yield.
 	Gate *gate.Gate
 	// Log; nil drops every record.
 	Log *slog.Logger
@@ -86,7 +86,7 @@ type Server struct {
 	cfg Config
 }
 
-// New is a Server.
+// New returns a Server.
 func New(cfg Config) *Server {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -141,7 +141,7 @@ func (s *Server) ListTokens(context.Context, *ingestv1.ListTokensRequest) (*inge
 	return out, nil
 }
 
-// tokenDomains are the domains that use a token: those with a built module.
+// tokenDomains are the domains that use a token: those with an implemented module.
 func tokenDomains() []string {
 	var out []string
 	for _, m := range catalog.Modules() {
@@ -152,8 +152,8 @@ func tokenDomains() []string {
 	return out
 }
 
-// tokenName checks what a token is stored for. It does not repeat what was sent: somebody
-// may have put the token there.
+// tokenName validates the name of a token. It does not repeat an invalid one, because
+// somebody may have sent the token itself.
 func tokenName(domain string) error {
 	names := append([]string{vault.Main}, tokenDomains()...)
 	if !slices.Contains(names, domain) {
@@ -224,8 +224,8 @@ func (s *Server) ProbeModules(r *ingestv1.ProbeModulesRequest, stream ingestv1.I
 	})
 }
 
-// maxRechecks bounds the old days that one plan looks at once more. The orchestrator's
-// settings have the same bound, MaxRecheckDays.
+// maxRechecks is the largest number of old dates that one plan fetches again. The
+// orchestrator's settings have the same limit, MaxRecheckDays.
 const maxRechecks = 100
 
 const maxProbe = 10 * time.Minute
@@ -339,7 +339,7 @@ func (s *Server) ListCoverage(ctx context.Context, r *ingestv1.ListCoverageReque
 	out := &ingestv1.ListCoverageResponse{}
 	for _, d := range days {
 		if d.Date == market.NoDate && d.Verdict == coverage.Missing && pool == market.Targets {
-			continue // targets keeps only the lists that its symbols need
+			continue // targets needs only the lists of its symbols
 		}
 		out.Coverages = append(out.Coverages, dayToProto(d))
 	}

@@ -39,14 +39,14 @@ import (
 // Service is the name the worker logs itself under.
 const Service = "ingest-worker"
 
-// Secrets is what only the environment may say.
+// Secrets come from the environment only.
 type Secrets struct {
-	// Token is the provider's, TokenFile names a file that holds it. At most one is
-	// set; with neither, every call ends as TOKEN_MISSING.
+	// Token is the provider's token, TokenFile the name of a file with it. At most one is set;
+	// with neither, every call fails with TOKEN_MISSING.
 	Token     vault.Token
 	TokenFile string
-	// VaultKey opens the stored tokens, VaultKeyFile names a file that holds it. At most
-	// one is set; with neither, the data directory has a key of its own.
+	// VaultKey decrypts the stored tokens, VaultKeyFile names a file with it. At most one is
+	// set; with neither, the data directory has a key of its own.
 	VaultKey     vault.Token
 	VaultKeyFile string
 }
@@ -56,7 +56,7 @@ type App struct {
 	cfg    config.Config
 	log    *slog.Logger
 	server *transport.Server
-	scrape *scrape.Server // nil where nobody may read metrics
+	scrape *scrape.Server // nil if metrics are not served
 	sinks  map[market.Pool]ingest.Sink
 	stores map[market.Pool]*publish.Store
 	undo   []cleanup // in the order of opening
@@ -71,10 +71,9 @@ type cleanup struct {
 // publishing takes more memory than filling the pool, and is no faster.
 const targetsMemory = "48MB"
 
-// New opens everything the worker needs and listens; it serves only once Run is
-// called. Neither the orchestrator nor the provider need be there, and the pools'
-// files may be in any state. What it opened is closed again when a later step
-// fails.
+// New opens everything that the worker needs and listens; it serves only after Run is
+// called. The orchestrator and the provider need not be running, and the pools' files may
+// be in any state. If a step fails, everything is closed again.
 func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err error) {
 	a := &App{cfg: cfg, log: log}
 	defer func() {
@@ -86,8 +85,8 @@ func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err erro
 	if err != nil {
 		return nil, err
 	}
-	// What the pools' files are stamped with has no port: a provider that comes back on
-	// another port of its machine is the same one.
+	// The source that is recorded in the pools' files has no port: a provider on another port
+	// of the same host is the same one.
 	host := strings.ToLower(provider.Hostname())
 	lock, err := lockfile.Dir(cfg.DataDir, Service)
 	if err != nil {
@@ -197,7 +196,7 @@ func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err erro
 
 func (a *App) later(name string, do func() error) { a.undo = append(a.undo, cleanup{name, do}) }
 
-// published are the manifests of what readers get.
+// published returns the manifests of the published copies.
 func (a *App) published() (all []*publish.Manifest) {
 	for _, p := range market.Pools() {
 		if m := a.stores[p].Current(); m != nil {
@@ -210,16 +209,15 @@ func (a *App) published() (all []*publish.Manifest) {
 // Addr is the gRPC address in use, "127.0.0.1:7701".
 func (a *App) Addr() string { return a.server.Addr() }
 
-// receiveTimeout is how long a request may take to arrive. How long a call may take says
-// the orchestrator, with each call.
+// receiveTimeout is how long a request may take to arrive. The orchestrator sets the
+// deadline of each call.
 const receiveTimeout = 20 * time.Second
 
-// releaseEvery is how often the pools are asked to close idle files.
+// releaseEvery is how often the pools close idle files.
 const releaseEvery = 5 * time.Second
 
-// Run serves until ctx ends; then work in hand may finish within the stop timeout
-// and is cut off, which rolls it back. The error is nil after a stop that was asked
-// for.
+// Run serves until ctx ends; then work in progress may finish within the stop timeout. What
+// is left is cancelled and rolled back. The error is nil after a requested stop.
 func (a *App) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -244,7 +242,7 @@ func (a *App) Run(ctx context.Context) error {
 	}()
 	parts, serving := errgroup.WithContext(ctx)
 	parts.Go(func() error {
-		defer cancel() // the page ends with the server
+		defer cancel() // the metrics page ends with the server
 		return a.server.Run(serving)
 	})
 	if a.scrape != nil {
@@ -327,7 +325,7 @@ type estimator struct {
 	depth int
 }
 
-// usualCall is what a call to the real provider takes.
+// usualCall is how long a call to the real provider usually takes.
 const usualCall = 200 * time.Millisecond
 
 // Estimate implements api.Estimator.

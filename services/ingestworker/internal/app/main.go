@@ -15,12 +15,12 @@ import (
 	"github.com/afterbell/afterbell/services/internal/program"
 )
 
-// gcPercent lets garbage grow to half of what is in use. Answers in hand are most of
-// that, so the default, all of it, costs some 40 MB and saves next to no time.
+// gcPercent lets garbage grow to half of the live heap. Most of the heap is responses in
+// progress; the default of 100 would cost about 40 MB and save almost no time.
 const gcPercent = 50
 
-// Main is the program: it reads flags and the environment, serves until SIGINT or
-// SIGTERM, and returns the exit code. What stops it is told in one line on errout.
+// Main is the program: it reads flags and the environment, serves until SIGINT or SIGTERM,
+// and returns the exit code. An error that stops it is written to errout in one line.
 func Main(ctx context.Context, args []string, env func(string) string, out, errout io.Writer) int {
 	cfg, err := config.Parse(args, env, out)
 	if errors.Is(err, flag.ErrHelp) {

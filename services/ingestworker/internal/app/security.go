@@ -9,8 +9,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/transport"
 )
 
-// security reads the files that keep the listener to the orchestrator alone. Both
-// results are nil on a loopback listener without files.
+// security loads the files that restrict the listener to the orchestrator. Both results are
+// nil on a loopback listener without files.
 func security(cfg config.Config, log *slog.Logger) (creds credentials.TransportCredentials, admit transport.Authorize, err error) {
 	var secret *transport.Secret
 	if cfg.SecretFile != "" {

@@ -7,7 +7,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// The tables of both pools that datasets are stored in.
+// The tables of both pools.
 const (
 	TablePrices      = "daily_prices"
 	TableBasics      = "daily_basics"
@@ -16,7 +16,7 @@ const (
 	TableCalendar    = "trade_calendar"
 )
 
-// The datasets, by the name of the provider's API.
+// The datasets, named after the provider's API.
 const (
 	StockBasic = "stock_basic"
 	FundBasic  = "fund_basic"
@@ -27,23 +27,23 @@ const (
 	FundDaily  = "fund_daily"
 )
 
-// SuspendD is the provider's list of suspensions (doc_id=214). It is asked for as
-// evidence and stored nowhere, so it is none of the datasets.
+// SuspendD is the provider's list of suspensions (doc_id=214). It is fetched as evidence
+// and not stored, so it is not a dataset.
 const SuspendD = "suspend_d"
 
-// Dataset is one table fed by one provider API.
+// Dataset is one table that one API of the provider fills.
 type Dataset struct {
 	// ID names the dataset; it is also the provider's api_name.
 	ID string
-	// Module is the module that the dataset belongs to.
+	// Module of the dataset.
 	Module string
-	// Kind is what its rows are about. Empty for the calendar.
+	// Kind of the instruments in its rows. Empty for the calendar.
 	Kind market.Kind
-	// Table is where a pool stores it.
+	// Table in the pools.
 	Table string
 	// Snapshot datasets are stored whole; the others by trade date.
 	Snapshot bool
-	// Columns are asked for by name, in this order, and all of them stored.
+	// Columns are requested by name, in this order, and all of them are stored.
 	Columns []Column
 	// Calls are the parameter sets that together fetch a snapshot. Nil for
 	// datasets by trade date.
@@ -51,51 +51,50 @@ type Dataset struct {
 	// Due is the time of day in Shanghai from which the provider is expected to
 	// have published a trade date. Zero for snapshots, which are due once a day.
 	Due time.Duration
-	// RowCaps are the documented and formerly documented most rows per call; a
-	// reply of exactly so many rows is followed by one more call.
+	// RowCaps are the documented and formerly documented maximum rows per call. A response
+	// with exactly so many rows is followed by one more call.
 	RowCaps []int
 	// Floor is the share of the expected rows below which a partition is
 	// INCOMPLETE.
 	Floor float64
-	// RestsOnDaily is true where every stock with a row in the date's daily has one here,
-	// too: the date is judged by its daily, and their values are compared.
+	// RestsOnDaily is true if every stock with a row in the date's daily has one here, too:
+	// the date is judged against its daily, and the values are compared.
 	RestsOnDaily bool
-	// WithoutBeijing is true where the provider has no stocks of the Beijing exchange.
+	// WithoutBeijing is true if the provider has no stocks of the Beijing exchange.
 	WithoutBeijing bool
 	// SymbolsPerCall is how many symbols one call's ts_code may list. Longer lists are
-	// known to be refused, or answered in part without a word. 0 means one.
+	// rejected, or answered incompletely without an error. 0 means one.
 	SymbolsPerCall int
-	// FirstFloor replaces Floor where no neighbouring date is held. Zero means
-	// Floor.
+	// FirstFloor replaces Floor if no neighbouring date is stored. Zero means Floor.
 	FirstFloor float64
 }
 
 // Call is one parameter set of a snapshot.
 type Call struct {
-	// Params are sent to the provider beside limit and offset.
+	// Params are sent to the provider in addition to limit and offset.
 	Params map[string]string
-	// Fill gives columns a value where the answer has null, because the parameter
-	// implies it.
+	// Fill are the values of columns that are null in the response because the parameter
+	// implies them.
 	Fill map[string]string
-	// MayBeEmpty is true where no rows is a usual answer, as for list_status P.
+	// MayBeEmpty is true if a response without rows is normal, as for list_status P.
 	MayBeEmpty bool
 }
 
 // Column is one column of a dataset.
 type Column struct {
-	// Provider is the name in the provider's reply.
+	// Provider is the name in the provider's response.
 	Provider string
 	// Stored is the name in the pool's table.
 	Stored string
-	// Type is how the value is held.
+	// Type of the values.
 	Type table.Type
-	// Doc is what it is, with its unit; it becomes the schema's comment.
+	// Doc describes it, with its unit; it is the column's comment in the schema.
 	Doc string
-	// Required columns must be in every reply and never null.
+	// Required columns must be in every response and never be null.
 	Required bool
 }
 
-// Specs are the dataset's columns as a batch wants them.
+// Specs are the dataset's columns for a batch.
 func (d *Dataset) Specs() []table.Spec {
 	specs := make([]table.Spec, len(d.Columns))
 	for i, c := range d.Columns {
@@ -119,10 +118,10 @@ var suspensions = Dataset{
 	Due: 17 * time.Hour, RowCaps: []int{5000, 6000},
 }
 
-// Suspensions is what the provider's list of suspensions is asked with.
+// Suspensions are the parameters for the provider's list of suspensions.
 func Suspensions() *Dataset { return &suspensions }
 
-// Lookup finds a dataset by its name, or nil.
+// Lookup returns a dataset by its name, or nil.
 func Lookup(id string) *Dataset {
 	for i := range datasets {
 		if datasets[i].ID == id {
@@ -132,7 +131,8 @@ func Lookup(id string) *Dataset {
 	return nil
 }
 
-// Order is the place of the dataset among Datasets: those of a date are fetched in it.
+// Order is the position of the dataset in Datasets: the datasets of a date are fetched in
+// this order.
 func (d *Dataset) Order() int {
 	for i := range datasets {
 		if datasets[i].ID == d.ID {
@@ -142,8 +142,8 @@ func (d *Dataset) Order() int {
 	return len(datasets)
 }
 
-// Datasets lists every dataset: references first, then by trade date in the
-// order in which a date is ingested: daily first, as others are judged by it.
+// Datasets lists every dataset: references first, then by trade date in the order in which
+// a date is ingested; daily first, because others are judged against it.
 func Datasets() []*Dataset {
 	out := make([]*Dataset, len(datasets))
 	for i := range datasets {
@@ -170,7 +170,7 @@ func as(stored string, c Column) Column {
 	return c
 }
 
-// tradeDate heads every dataset by trade date, after the symbol.
+// tradeDate is the second column of every dataset by trade date, after the symbol.
 var tradeDate = must(day("trade_date", "Trade date."))
 
 // Prices in 元, unadjusted; the units are those of doc_id=27 and doc_id=127.

@@ -1,4 +1,4 @@
-// Package catalog is what afterbell knows of the provider's data: domains,
-// modules, datasets with their columns, due hours and floors, and the light calls
-// that prove a module works. It is a table: it does no I/O and reads no clock.
+// Package catalog describes the provider's data: domains, modules, datasets with their
+// columns, due times and floors, and the probes of the modules. It is a table: it does no
+// I/O and reads no clock.
 package catalog

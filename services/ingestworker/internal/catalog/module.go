@@ -6,71 +6,71 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// Domain is a field of the market that modules belong to.
+// Domain is a field of the market that groups modules.
 type Domain struct {
-	// ID names it, as in "stock".
+	// ID, for example "stock".
 	ID string
-	// Title is its name for people.
+	// Title is the display name.
 	Title string
-	// DefaultOn is whether it is enabled before anybody chose.
+	// DefaultOn is whether it is enabled by default.
 	DefaultOn bool
 }
 
 // Source is a provider of data.
 type Source struct {
-	// ID names it, as in "tushare".
+	// ID, for example "tushare".
 	ID string
-	// Title is its name for people.
+	// Title is the display name.
 	Title string
 	// Active providers can be selected; the others are only planned.
 	Active bool
 }
 
-// API is one interface of the provider.
+// API is one API of the provider.
 type API struct {
 	// Name is the provider's api_name.
 	Name string
-	// Points is the documented account level that may call it.
+	// Points is the number of points that the provider's documentation requires.
 	Points int
 }
 
-// Probe is a light call that proves a module works with the token in use.
+// Probe is a small call that shows whether a module works with the current token.
 type Probe struct {
-	// Dataset asked.
+	// Dataset to request.
 	Dataset string
-	// Params sent. A whole snapshot's parameters are those of its first Call, so
-	// that the answer may serve as the day's fetch.
+	// Params of the call. Those of a whole snapshot are the parameters of its first Call, so
+	// that the response may serve as the day's fetch.
 	Params map[string]string
-	// OnTradeDate adds trade_date: the last open date known.
+	// OnTradeDate adds trade_date: the last known trading day.
 	OnTradeDate bool
-	// Rows is how many rows are asked for; 0 asks for all of them.
+	// Rows is the number of rows to request; 0 means all.
 	Rows int
-	// Required are the columns that the module cannot do without.
+	// Required are the columns that the module needs.
 	Required []string
 }
 
 // Module is the smallest thing that can be enabled, probed and ingested.
 type Module struct {
-	// ID names it across domains, as in "stock.market.daily".
+	// ID is unique across domains, for example "stock.market.daily".
 	ID string
 	// Domain it belongs to.
 	Domain string
-	// Title is its name for people.
+	// Title is the display name.
 	Title string
-	// Built modules can be ingested; the others are listed as unsupported, and
-	// have none of the fields below.
+	// Built modules are implemented; the others are listed as unsupported and have none of the
+	// fields below.
 	Built bool
-	// DefaultOn is whether it is enabled before anybody chose.
+	// DefaultOn is whether it is enabled by default.
 	DefaultOn bool
-	// Datasets it feeds, in the order of Datasets.
+	// Datasets of the module, in the order of Datasets.
 	Datasets []string
 	// Pools that select it.
 	Pools []market.Pool
-	// Kinds of instruments it is about. Empty means it concerns every kind.
+	// Kinds of instruments that it is about. Empty means every kind.
 	Kinds []market.Kind
-	// APIs of the provider it calls, in order.
+	// APIs that it calls, in order.
 	APIs []API
-	// Probes prove that it works; all of them must pass.
+	// Probes show whether it works; all of them must pass.
 	Probes []Probe
 }
 
@@ -87,13 +87,13 @@ func (m *Module) Snapshot() bool {
 	return m.Built
 }
 
-// Domains lists every domain in the order people expect.
+// Domains lists every domain in display order.
 func Domains() []Domain { return slices.Clone(domains) }
 
 // Sources lists every provider, the active one first.
 func Sources() []Source { return slices.Clone(sources) }
 
-// Modules lists every module, built or not, by domain.
+// Modules lists every module, implemented or not, by domain.
 func Modules() []*Module {
 	out := make([]*Module, len(modules))
 	for i := range modules {
@@ -102,7 +102,7 @@ func Modules() []*Module {
 	return out
 }
 
-// LookupModule finds a module by its name, or nil.
+// LookupModule returns a module by its name, or nil.
 func LookupModule(id string) *Module {
 	for i := range modules {
 		if modules[i].ID == id {
@@ -127,8 +127,8 @@ var sources = []Source{
 var both = []market.Pool{market.Targets, market.Universe}
 var universe = []market.Pool{market.Universe}
 
-// A snapshot's probe asks for the whole of its first call: that answer is kept
-// and serves as the day's fetch, because a low tier may ask only rarely.
+// A snapshot's probe makes its first call in full: the response serves as the day's fetch,
+// because a low tier may allow few calls.
 var modules = append([]Module{
 	{
 		ID: "stock.basic", Domain: "stock", Title: "Stock list", Built: true, DefaultOn: true,
@@ -167,8 +167,8 @@ var modules = append([]Module{
 	},
 }, unsupported()...)
 
-// The modules that are listed and not built, so that asking for one is answered
-// with MODULE_NOT_SYNC_CAPABLE and not as a misspelling.
+// Modules that are listed but not implemented, so that a request for one fails with
+// MODULE_NOT_SYNC_CAPABLE and not as an unknown name.
 func unsupported() []Module {
 	var out []Module
 	for _, d := range []struct {

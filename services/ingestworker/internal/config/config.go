@@ -1,5 +1,5 @@
-// Package config reads the worker's flags and environment. A flag wins over its
-// variable; AFTERBELL_DATA_DIR stands for --data-dir, and so on.
+// Package config reads the worker's flags and environment. A flag takes precedence over its
+// variable; --data-dir is AFTERBELL_DATA_DIR, and so on.
 package config
 
 import (
@@ -17,46 +17,46 @@ import (
 	"github.com/afterbell/afterbell/services/internal/transport"
 )
 
-// Config is everything the worker can be told. The token is not in it: the vault
-// takes it from the environment.
+// Config is the configuration of the worker. It does not contain the token, which the vault
+// reads from the environment.
 type Config struct {
-	// DataDir holds both pools' files, the limiter's memory and the vault's key.
+	// DataDir has both pools' files, the limiter's file and the vault's key.
 	DataDir string
-	// GRPCAddr is where to listen; on loopback only, unless TLSCert and ClientCA or
+	// GRPCAddr is the address to listen on; loopback only, unless TLSCert and ClientCA or
 	// SecretFile are set. Port 0 picks a free port.
 	GRPCAddr string
-	// MetricsAddr is where Prometheus may read; loopback only. Empty means nowhere. Port
-	// 0 picks a free one.
+	// MetricsAddr is the address of the metrics; loopback only. Empty means none. Port 0 picks
+	// a free port.
 	MetricsAddr string
-	// TLSCert and TLSKey are the files of the listener's certificate. Empty means plain
-	// connections.
+	// TLSCert and TLSKey are the files of the listener's certificate. Empty means no TLS.
 	TLSCert, TLSKey string
 	// ClientCA is the file of the CA that signed the orchestrator's certificate, and
-	// ClientName the DNS name that the certificate must contain. SecretFile holds the
-	// secret that both share. A caller needs one of the two; without both, every caller
-	// on loopback is served.
+	// ClientName the DNS name that the certificate must contain. SecretFile has the shared
+	// secret. A caller needs one of the two; if neither is set, every caller on loopback is
+	// accepted.
 	ClientCA, ClientName, SecretFile string
-	// TushareURL is the provider's address, as it was given.
+	// TushareURL is the provider's URL.
 	TushareURL string
 	// UniverseDays and TargetsDays are how many calendar days back each pool
 	// reaches.
 	UniverseDays, TargetsDays int
-	// RateLimit is calls a minute per API until the provider teaches otherwise; 0
-	// means none.
+	// RateLimit is the number of calls per minute and API until the provider states one; 0
+	// means no limit.
 	RateLimit int
-	// AcceptSource stamps files that were filled from another provider host anew.
+	// AcceptSource accepts the configured provider host for files that were filled from
+	// another one.
 	AcceptSource bool
 	// LogLevel is debug, info, warn or error; LogFormat json or text.
 	LogLevel, LogFormat string
-	// FetchDepth is how many partitions may be in hand at once. 0 means the default.
+	// FetchDepth is how many partitions may be in progress at once. 0 means the default.
 	FetchDepth int
-	// CallTimeout is the longest one call to the provider may take.
+	// CallTimeout is the timeout of one call to the provider.
 	CallTimeout time.Duration
-	// StopTimeout is how long work in hand may go on after a signal.
+	// StopTimeout is how long work in progress may continue after a signal.
 	StopTimeout time.Duration
-	// DuckDBMemory is DuckDB's memory_limit for the universe pool, as in "120MB";
-	// DuckDBThreads its threads; CommitGroup how many partitions one transaction takes. Empty and 0
-	// mean the pool's defaults.
+	// DuckDBMemory is DuckDB's memory_limit for the universe pool, for example "120MB";
+	// DuckDBThreads its threads; CommitGroup how many partitions one transaction has. Empty
+	// and 0 mean the pool's defaults.
 	DuckDBMemory  string
 	DuckDBThreads int
 	CommitGroup   int
@@ -66,8 +66,8 @@ type Config struct {
 }
 
 // Parse reads args (without the program's name) and the environment. It returns
-// flag.ErrHelp when help or the version was asked for, which has been written to out
-// by then, and INVALID_ARGUMENT naming the flag otherwise.
+// flag.ErrHelp after it has written the help or the version to out, and INVALID_ARGUMENT
+// naming the flag if one is invalid.
 func Parse(args []string, env func(string) string, out io.Writer) (Config, error) {
 	var c Config
 	fs := flag.NewFlagSet("ingest-worker", flag.ContinueOnError)
@@ -109,7 +109,7 @@ func Parse(args []string, env func(string) string, out io.Writer) (Config, error
 	return c, c.check()
 }
 
-// Bounds of what can be meant.
+// Limits of sensible values.
 const (
 	maxRate    = 1_000_000
 	maxTimeout = 10 * time.Minute
@@ -172,16 +172,16 @@ func (c *Config) check() error {
 	return nil
 }
 
-// Logger is the logger the flags describe, writing to w.
+// Logger returns the logger that the flags configure, writing to w.
 func (c Config) Logger(w io.Writer) *slog.Logger {
 	l, err := logging.New(w, c.LogLevel, c.LogFormat)
 	if err != nil {
-		return slog.New(slog.NewJSONHandler(w, nil)) // check has refused it before
+		return slog.New(slog.NewJSONHandler(w, nil)) // validated before
 	}
 	return l
 }
 
-// days reads "1095d".
+// days parses "1095d".
 func days(field, s string) (int, error) {
 	n, err := strconv.Atoi(strings.TrimSuffix(s, "d"))
 	if err != nil || !strings.HasSuffix(s, "d") || n < 1 || n > 40_000 {

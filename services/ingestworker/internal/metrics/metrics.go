@@ -1,6 +1,6 @@
-// Package metrics is what Prometheus can read of the worker. What happens is counted
-// where it happens: Limiter and Prober stand before the parts whose work they measure;
-// Called, Committed and Published are told by the others.
+// Package metrics exports the worker's metrics to Prometheus. Events are counted where they
+// happen: Limiter and Prober wrap the parts that they measure; other packages report to
+// Called, Committed and Published.
 package metrics
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/scrape"
 )
 
-// Metrics of the worker. They begin at 0 with the process.
+// Metrics of the worker. They start at 0 with the process.
 type Metrics struct {
 	registry                                              prometheus.Registerer
 	calls, waits, probes, commitFailures, publishFailures *prometheus.CounterVec
@@ -65,8 +65,7 @@ func New(r prometheus.Registerer) *Metrics {
 	return m
 }
 
-// Readers measures how many readers wait for runs and for one another, and for how long
-// readers have waited.
+// Readers measures how many readers wait, and for how long they have waited.
 func (m *Metrics) Readers(waiting func() (n int, waited time.Duration)) {
 	m.registry.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -105,7 +104,7 @@ func (m *Metrics) Committed(pool market.Pool, took time.Duration, err error) {
 	m.commitSeconds.WithLabelValues(string(pool)).Observe(took.Seconds())
 }
 
-// Limiter is what of a limiter is measured, and what is handed on.
+// Limiter is the part of a limiter that is measured or passed through.
 type Limiter interface {
 	Acquire(ctx context.Context, key quota.Key, p quota.Priority, waiting func(until time.Time)) error
 	Refused(key quota.Key, sent time.Time, w quota.Window, n int) time.Time

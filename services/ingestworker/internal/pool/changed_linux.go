@@ -5,8 +5,8 @@ import (
 	"syscall"
 )
 
-// changed is when anything of a file changed last: its content, its times or its name.
-// Unlike the time of its last write, no program can set it, as cp -p sets that.
+// changed is the time of the last change to a file's content, times or name. Unlike the
+// modification time, no program can set it, as cp -p does.
 func changed(info os.FileInfo) (seconds, nanoseconds int64) {
 	st, ok := info.Sys().(*syscall.Stat_t)
 	if !ok {

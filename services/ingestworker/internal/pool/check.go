@@ -14,10 +14,9 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// Check proves before anything is written that a commit is one partition of the
-// pool: its rows have the dataset's columns, lie in the partition and share no
-// key, and its records are of the partition. A fault is a programming error of
-// the caller, and INTERNAL.
+// Check verifies before a write that a commit is one partition of the pool: its rows have
+// the dataset's columns, are in the partition and have unique keys, and its records belong
+// to the partition. A violation is a bug of the caller, and INTERNAL.
 func Check(p market.Pool, c ingest.Commit) (*catalog.Dataset, error) {
 	d := catalog.Lookup(c.Partition.Dataset)
 	if d == nil {
@@ -63,8 +62,8 @@ func Check(p market.Pool, c ingest.Commit) (*catalog.Dataset, error) {
 	return d, checkRows(p, d, c, in)
 }
 
-// within tells whether a key lies in a partition. A record's symbol must be empty
-// in universe; a row's is whatever the provider has.
+// within reports whether a key is in a partition. A record's symbol must be empty in
+// universe; a row's is that of the provider.
 func within(p market.Pool, d *catalog.Dataset, part coverage.Partition) func(dataset, symbol string, date market.Date, record bool) bool {
 	wanted := make(map[string]bool, len(part.Symbols))
 	for _, s := range part.Symbols {
@@ -133,8 +132,8 @@ func checkRows(p market.Pool, d *catalog.Dataset, c ingest.Commit, in func(strin
 		if !in(d.ID, symbol, date, false) {
 			return broken(c, "the row of %s %s lies outside the partition", symbol, date)
 		}
-		// A partition of prices replaces the rows of its kind, so a row of the other
-		// kind would be doubled by the next commit of its own.
+		// A partition of prices replaces the rows of its kind, so a row of the other kind would
+		// be duplicated by that kind's next commit.
 		if d.Kind != "" && (d.Kind == market.ETF) != market.IsETF(symbol) {
 			return broken(c, "%s is not of kind %s", symbol, d.Kind)
 		}
@@ -142,9 +141,8 @@ func checkRows(p market.Pool, d *catalog.Dataset, c ingest.Commit, in func(strin
 	return nil
 }
 
-// KeyColumns finds the columns that make the key of a dataset's rows: a text (the
-// symbol, or a calendar's exchange) and a date, which is nil for lists of
-// instruments.
+// KeyColumns returns the columns of the key of a dataset's rows: a text (the symbol, or a
+// calendar's exchange) and a date, which is nil for lists of instruments.
 func KeyColumns(d *catalog.Dataset, b *table.Batch) (texts, dates *table.Column) {
 	for _, name := range keyOf(d) {
 		i := slices.IndexFunc(d.Columns, func(c catalog.Column) bool { return c.Stored == name })
@@ -161,11 +159,11 @@ func broken(c ingest.Commit, format string, args ...any) error {
 	return fault.New(fault.Internal, fmt.Sprintf("The commit of %s is not well formed: %s.", c.Partition.ID, fmt.Sprintf(format, args...)))
 }
 
-// keySet finds a repeated key. Symbols of the usual form are packed with the date
-// into one word, which makes the check some 2 % of a commit and not 10 %.
+// keySet finds a repeated key. Symbols of the usual form are packed with the date into one
+// word, so that the check takes about 2 % of a commit instead of 10 %.
 type keySet struct {
 	slots []uint64
-	shift uint // leaves as many of the hash's upper bits as slots have
+	shift uint // leaves as many upper bits of the hash as there are slots
 	other map[rowKey]struct{}
 }
 
@@ -194,8 +192,8 @@ func (k *keySet) add(symbol string, date market.Date) (added bool) {
 	}
 	word := uint64(code)<<32 | uint64(uint32(date))
 	mask := uint64(len(k.slots) - 1)
-	// Symbols stand in the upper half of a word, and multiplying carries upwards only:
-	// the upper bits of the product are those that tell one from another.
+	// Symbols are in the upper half of a word, and multiplication carries upwards only: the
+	// upper bits of the product distinguish keys.
 	for i := (word * 0x9E3779B97F4A7C15) >> k.shift; ; i = (i + 1) & mask {
 		switch k.slots[i] {
 		case 0:
@@ -207,7 +205,7 @@ func (k *keySet) add(symbol string, date market.Date) (added bool) {
 	}
 }
 
-// pack is six digits and an exchange as a number above zero.
+// pack encodes six digits and an exchange as a number above zero.
 func pack(symbol string) (uint32, bool) {
 	var code uint32
 	switch market.Exchange(symbol) {

@@ -8,13 +8,13 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// Diff tells by key how a partition's rows differ from those held before.
+// Diff is how a partition's rows differ from the stored ones, by key.
 type Diff struct {
-	// New and Changed are rows of the new batch, Gone rows of the old one.
+	// New and Changed are indexes of rows of the new batch, Gone of the old one.
 	New, Changed, Gone []int
 	// was are the rows of the old batch that Changed replaces.
 	was []int
-	// doubled is true where the old batch held a key twice.
+	// doubled is true if the old batch had a key twice.
 	doubled bool
 }
 
@@ -23,12 +23,12 @@ func (d Diff) Changes() ingest.Changes {
 	return ingest.Changes{New: int64(len(d.New)), Changed: int64(len(d.Changed)), Gone: int64(len(d.Gone))}
 }
 
-// Empty reports that both batches hold the same rows.
+// Empty reports whether both batches have the same rows.
 func (d Diff) Empty() bool { return len(d.New)+len(d.Changed)+len(d.Gone) == 0 && !d.doubled }
 
-// Compare matches rows read from the file with those of a batch by key and compares
-// every column; null differs from 0 and from "". A value in a column that the dataset
-// does not fill makes its row another.
+// Compare matches the rows of the file with those of a batch by key and compares every
+// column; null differs from 0 and from "". A row with a value in a column that the dataset
+// does not fill counts as changed.
 func Compare(d *catalog.Dataset, before, after *table.Batch) Diff {
 	var diff Diff
 	keyBefore, keyAfter := keys(d, before), keys(d, after)
@@ -69,7 +69,7 @@ func keys(d *catalog.Dataset, b *table.Batch) func(r int) rowKey {
 
 func equalRows(a *table.Batch, i int, b *table.Batch, j int) bool {
 	for c := range a.Columns {
-		var y *table.Column // nil where the dataset does not fill the column
+		var y *table.Column // nil if the dataset does not fill the column
 		if c < len(b.Columns) {
 			y = &b.Columns[c]
 		}
@@ -80,7 +80,7 @@ func equalRows(a *table.Batch, i int, b *table.Batch, j int) bool {
 	return true
 }
 
-// equalCells compares two values of one column; a column that is nil holds nulls.
+// equalCells compares two values of one column; a nil column has only nulls.
 func equalCells(x *table.Column, i int, y *table.Column, j int) bool {
 	if y == nil {
 		return x.Null[i]
@@ -97,7 +97,7 @@ func equalCells(x *table.Column, i int, y *table.Column, j int) bool {
 	return x.Numbers[i] == y.Numbers[j]
 }
 
-// Contents tells what the rows read from a file are.
+// Contents describes the rows that were read from a file.
 func Contents(d *catalog.Dataset, b *table.Batch) ingest.Contents {
 	out := ingest.Contents{Rows: int64(b.Len), Hash: b.Hash()}
 	key, seen := keys(d, b), newKeySet(b.Len)
@@ -109,8 +109,8 @@ func Contents(d *catalog.Dataset, b *table.Batch) ingest.Contents {
 	return out
 }
 
-// ByExchange splits the rows by the suffix of their symbols; lists of funds and
-// calendars are not split.
+// ByExchange counts the rows by the suffix of their symbols; lists of funds and calendars
+// are not split.
 func ByExchange(d *catalog.Dataset, b *table.Batch) (n coverage.ExchangeCounts) {
 	if d.ID == catalog.FundBasic || d.ID == catalog.TradeCal {
 		return n

@@ -1,5 +1,4 @@
-// Package pool holds what the two pools' files share without sharing a store:
-// the tables as the catalog describes them, the check and the comparison of a
-// commit's rows, what happened to the file meanwhile, room on the volume, and the
-// faults of a pool's file.
+// Package pool has what the files of both pools have in common: the tables from the
+// catalog, the validation and comparison of a commit's rows, external changes of the file,
+// free space on the volume, and the errors of a pool's file.
 package pool

@@ -13,15 +13,14 @@ import (
 	"github.com/afterbell/afterbell/services/internal/volume"
 )
 
-// Faults builds the errors of one pool's file. They name the file without its
-// folder.
+// Faults builds the errors of one pool's file. They name the file without its directory.
 type Faults struct {
 	pool          market.Pool
 	path          string
 	locked, unfit fault.Reason
 }
 
-// NewFaults is the faults of a pool's file.
+// NewFaults returns the Faults of a pool's file.
 func NewFaults(p market.Pool, path string) Faults {
 	if p == market.Universe {
 		return Faults{p, path, fault.AnalysisDBLocked, fault.AnalysisDBNotInitialized}
@@ -35,7 +34,7 @@ func (f Faults) build(cause error, r fault.Reason, message string, kv ...string)
 
 func (f Faults) file() string { return filepath.Base(f.path) }
 
-// Locked is the pool's *_DB_LOCKED. pid is that of the holder, 0 where unknown.
+// Locked is the pool's *_DB_LOCKED. pid is that of the holder, 0 if unknown.
 func (f Faults) Locked(cause error, pid int) error {
 	if pid == 0 {
 		return f.build(cause, f.locked, f.file()+" is locked by another process.")
@@ -43,8 +42,8 @@ func (f Faults) Locked(cause error, pid int) error {
 	return f.build(cause, f.locked, fmt.Sprintf("%s is locked by process %d.", f.file(), pid), "holder_pid", strconv.Itoa(pid))
 }
 
-// Lock takes the file for this worker, also while it is closed. It fails with
-// *_DB_LOCKED when another worker has it.
+// Lock locks the file for this worker, even while it is closed. It returns *_DB_LOCKED if
+// another worker has it.
 func (f Faults) Lock() (*lockfile.Lock, error) {
 	l, err := lockfile.Acquire(Destination(f.path))
 	var held *lockfile.LockedError
@@ -57,7 +56,7 @@ func (f Faults) Lock() (*lockfile.Lock, error) {
 	return l, nil
 }
 
-// Unfit is the pool's *_DB_NOT_INITIALIZED with the reason in a few words.
+// Unfit is the pool's *_DB_NOT_INITIALIZED with the cause in a few words.
 func (f Faults) Unfit(cause error, why string) error {
 	return f.build(cause, f.unfit, fmt.Sprintf("%s cannot be used: %s.", f.file(), why), "cause", why)
 }
@@ -69,7 +68,7 @@ func (f Faults) Source(file, configured string) error {
 		"file_source", file, "configured_source", configured)
 }
 
-// Full is DISK_FULL. needed is the least room asked for, in bytes.
+// Full is DISK_FULL. needed is the minimum free space, in bytes.
 func (f Faults) Full(cause error, needed int64) error {
 	free, err := volume.FreeBytes(f.path)
 	if err != nil {
@@ -90,13 +89,13 @@ func (f Faults) Replaced() error {
 	return f.build(nil, fault.FileReplaced, fmt.Sprintf("%s was deleted or replaced while it was open, so the pending commit was refused.", f.file()))
 }
 
-// Stale is STALE_EPOCH for a dispatch that a newer one has overtaken.
+// Stale is STALE_EPOCH for a dispatch that a newer one has replaced.
 func (f Faults) Stale(partition string, epoch, newest int64) error {
 	return fault.New(fault.StaleEpoch, fmt.Sprintf("A newer dispatch of %s has already been committed.", partition),
 		"partition_id", partition, "epoch", strconv.FormatInt(epoch, 10), "newest_epoch", strconv.FormatInt(newest, 10))
 }
 
-// Room returns DISK_FULL when the volume has fewer than floor bytes free.
+// Room returns DISK_FULL if the volume has fewer than floor bytes free.
 func (f Faults) Room(floor int64) error {
 	free, err := volume.FreeBytes(f.path)
 	if err != nil {
@@ -108,6 +107,6 @@ func (f Faults) Room(floor int64) error {
 	return nil
 }
 
-// IsFull reports an error of a full volume or quota, as far as the error chain
-// tells.
+// IsFull reports whether an error means a full volume or an exhausted disk quota, as far as
+// the error chain says.
 func IsFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }

@@ -11,9 +11,9 @@ import (
 // ErrReadOnly is returned by State for a file marked read-only.
 var ErrReadOnly = errors.New("the file is read-only")
 
-// State tells whether the file is there, and refuses one that is no regular file
-// or is marked read-only. The mark counts for the superuser too, whom the system
-// would let write.
+// State reports whether the file exists. It returns an error for a file that is not a
+// regular file or is marked read-only. The mark also applies to the superuser, whom the
+// system would let write.
 func State(path string) (size int64, exists bool, err error) {
 	st, err := os.Stat(path)
 	switch {
@@ -29,16 +29,14 @@ func State(path string) (size int64, exists bool, err error) {
 	return st.Size(), true, nil
 }
 
-// Exists tells whether a file is there; one of which nothing can be learned is taken
-// to be.
+// Exists reports whether a file exists; a file that cannot be examined counts as existing.
 func Exists(path string) bool {
 	_, err := os.Stat(path)
 	return !errors.Is(err, os.ErrNotExist)
 }
 
-// Destination is where a path leads by links, also by one whose file is yet to be
-// made: a link to another volume stays one, and databases keep their side files
-// beside the file itself.
+// Destination resolves the links of a path, even if the target does not exist yet: a link
+// to another volume stays one, and databases keep their side files next to the target.
 func Destination(path string) string {
 	if to, err := filepath.EvalSymlinks(path); err == nil {
 		return to
@@ -53,8 +51,8 @@ func Destination(path string) string {
 	return filepath.Join(filepath.Dir(path), to)
 }
 
-// SetAside keeps a log that was left behind by a file which was moved away from
-// being replayed into the next.
+// SetAside renames a log that a moved file left behind, so that it is not replayed into the
+// next file.
 func SetAside(log *slog.Logger, path string) error {
 	err := os.Rename(path, path+".orphan")
 	if errors.Is(err, os.ErrNotExist) {
@@ -66,7 +64,7 @@ func SetAside(log *slog.Logger, path string) error {
 	return err
 }
 
-// Pathless is an error of the file system in words, without the path in it.
+// Pathless is the text of a file system error without the path.
 func Pathless(err error) string {
 	var e *os.PathError
 	if errors.As(err, &e) {

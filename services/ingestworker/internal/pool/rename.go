@@ -13,9 +13,10 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// Identity is what tells a company whatever its code: no two of one list share both.
+// Identity identifies a company independently of its code: no two companies of a list share
+// both fields.
 type Identity struct {
-	// Name and Listed as the list has them.
+	// Name and Listed are from the list.
 	Name   string
 	Listed string
 }
@@ -23,8 +24,8 @@ type Identity struct {
 // Lists reports whether a dataset is a list of instruments.
 func Lists(d *catalog.Dataset) bool { return d.Table == catalog.TableInstruments }
 
-// identities are those of the rows of a list, by symbol. One that lacks its name or its
-// day tells nothing and is left out.
+// identities are those of the rows of a list, by symbol. A row without a name or a day is
+// omitted.
 func identities(b *table.Batch) map[string]Identity {
 	symbols, names, days := b.Column("ts_code"), b.Column("name"), b.Column("list_date")
 	out := make(map[string]Identity, b.Len)
@@ -36,9 +37,9 @@ func identities(b *table.Batch) map[string]Identity {
 	return out
 }
 
-// Renames finds the companies whose old code is on the list no more and whose name and
-// first day stand there under one other code. former are the identities of codes that
-// the list had.
+// Renames finds the companies whose old code is no longer on the list and whose name and
+// first day are there under exactly one other code. former are the identities of codes that
+// the list had earlier.
 func Renames(d *catalog.Dataset, former map[string]Identity, list *table.Batch) []ingest.Rename {
 	codes := map[Identity][]string{}
 	for symbol, id := range identities(list) {
@@ -67,28 +68,28 @@ func Renames(d *catalog.Dataset, former map[string]Identity, list *table.Batch) 
 	return out
 }
 
-// Dated are the datasets by trade date that hold rows of the kind of a list.
+// Dated are the datasets by trade date with rows of the kind of a list.
 func Dated(list *catalog.Dataset) []*catalog.Dataset {
 	return slices.DeleteFunc(slices.Clone(catalog.Datasets()), func(d *catalog.Dataset) bool { return d.Snapshot || d.Kind != list.Kind })
 }
 
-// ListOf is the list of the instruments that a dataset by trade date has rows of.
+// ListOf is the list of the instruments of a dataset by trade date.
 func ListOf(d *catalog.Dataset) *catalog.Dataset {
 	all := catalog.Datasets()
 	return all[slices.IndexFunc(all, func(list *catalog.Dataset) bool { return Lists(list) && list.Kind == d.Kind })]
 }
 
-// FormerWhere selects the revisions that a Former is made from.
+// FormerWhere selects the revisions for a Former.
 const FormerWhere = "trade_date IS NULL AND change IN ('dropped', 'renamed') AND column_name IN ('name', 'list_date', 'symbol')"
 
-// Former gathers what the revisions of a list tell of codes that it once had, added in
-// the order in which they were written.
+// Former collects what the revisions of a list say about its earlier codes. Add them in the
+// order in which they were written.
 type Former struct {
 	ids      map[string]Identity
 	replaced map[string]string
 }
 
-// Add takes one revision in.
+// Add adds one revision.
 func (f *Former) Add(symbol, column, was, is string, kind ingest.ChangeKind) {
 	if f.ids == nil {
 		f.ids, f.replaced = map[string]Identity{}, map[string]string{}
@@ -108,7 +109,7 @@ func (f *Former) Add(symbol, column, was, is string, kind ingest.ChangeKind) {
 	f.ids[symbol] = id
 }
 
-// Identities are those of the codes, where both parts are known.
+// Identities are the identities of the codes for which both fields are known.
 func (f *Former) Identities() map[string]Identity {
 	out := make(map[string]Identity, len(f.ids))
 	for symbol, id := range f.ids {
@@ -119,10 +120,10 @@ func (f *Former) Identities() map[string]Identity {
 	return out
 }
 
-// Replaced are the codes that were replaced, each with the one that took its place.
+// Replaced are the codes that were replaced, each with its replacement.
 func (f *Former) Replaced() map[string]string { return f.replaced }
 
-// Rename enters the former codes of each instrument; a company may have had several.
+// Rename sets the former codes of each instrument; a company may have had several.
 func Rename(instruments []coverage.Instrument, replaced map[string]string) {
 	at := make(map[string]int, len(instruments))
 	for i := range instruments {
@@ -130,7 +131,7 @@ func Rename(instruments []coverage.Instrument, replaced map[string]string) {
 	}
 	for _, old := range slices.Sorted(maps.Keys(replaced)) {
 		current := replaced[old]
-		for range len(replaced) { // a chain is no longer than that, also where it is a circle
+		for range len(replaced) { // the longest chain, even if it is a cycle
 			if _, listed := at[current]; listed {
 				break
 			}
@@ -142,7 +143,7 @@ func Rename(instruments []coverage.Instrument, replaced map[string]string) {
 	}
 }
 
-// Replaced is the revision that keeps a rename.
+// Replaced is the revision of a rename.
 func Replaced(d *catalog.Dataset, r ingest.Rename, runID string, seenAt time.Time, id int64) ingest.Revision {
 	return ingest.Revision{
 		ID: id, Dataset: d.ID, Symbol: r.Old, Date: market.NoDate, Column: "symbol", Kind: ingest.CodeReplaced,
@@ -150,9 +151,9 @@ func Replaced(d *catalog.Dataset, r ingest.Rename, runID string, seenAt time.Tim
 	}
 }
 
-// SameRows finds prices that came under another code than they are held under: of a row
-// that goes and one that is new every value is the same, and no other row has them. Two
-// companies do not trade the same volume for the same amount at the same prices.
+// SameRows finds prices that are now under a different code: a removed row and a new row
+// have equal values, and no other row has them. Two companies do not trade the same volume
+// for the same amount at the same prices.
 func SameRows(d *catalog.Dataset, diff Diff, before, after *table.Batch) []ingest.Rename {
 	type values [9]float64
 	read := func(b *table.Batch, row int) (v values, ok bool) {

@@ -14,9 +14,9 @@ import (
 // RevisionsTable is the table of revisions in both pools' files.
 const RevisionsTable = "revisions"
 
-// Revise hands every value that the new rows change or take away to keep, whose error
-// ends it: of a changed row the columns that differ, of a row that goes all values. The
-// revisions bear seenAt and runID and are numbered from next on.
+// Revise passes every value that the new rows change or remove to keep, and stops at its
+// error: the changed columns of a changed row, and all values of a removed row. The
+// revisions have seenAt and runID and are numbered from next.
 func Revise(d *catalog.Dataset, diff Diff, before, after *table.Batch, runID string, seenAt time.Time, next int64, keep func(*ingest.Revision) error) (ingest.Revised, error) {
 	sum := ingest.Revised{Of: int64(before.Len)}
 	if len(diff.Changed)+len(diff.Gone) == 0 {
@@ -45,7 +45,7 @@ func Revise(d *catalog.Dataset, diff Diff, before, after *table.Batch, runID str
 		at(was)
 		for c := range before.Columns {
 			from := &before.Columns[c]
-			var to *table.Column // nil where the dataset does not fill the column
+			var to *table.Column // nil if the dataset does not fill the column
 			if c < len(after.Columns) {
 				to = &after.Columns[c]
 			}
@@ -72,7 +72,7 @@ func Revise(d *catalog.Dataset, diff Diff, before, after *table.Batch, runID str
 				return sum, err
 			}
 		}
-		if bare { // the row held nothing but its key: that it was there is kept
+		if bare { // the row had nothing but its key: keep that it existed
 			r.Column, r.Old = keyOf(d)[0], valueOf(texts, row)
 			if err := add(0); err != nil {
 				return sum, err
@@ -95,8 +95,8 @@ func valueOf(c *table.Column, i int) ingest.Value {
 	return ingest.Value{Text: strconv.FormatFloat(c.Numbers[i], 'f', -1, 64), Set: true}
 }
 
-// relative is by how much a number changed, as a share of the old one, or of the new
-// one where the old is 0; 0 where there are not two numbers.
+// relative is the relative change of a number: a share of the old number, or of the new one
+// if the old one is 0; 0 if one of them is not a number.
 func relative(from *table.Column, i int, to *table.Column, j int) float64 {
 	if to == nil || from.Null[i] || to.Null[j] || from.Type != table.Number && from.Type != table.Int {
 		return 0

@@ -9,19 +9,19 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
 )
 
-// KindColumn is the column of instrument_meta that tells stocks from ETFs.
+// KindColumn is the column of instrument_meta that distinguishes stocks and ETFs.
 const KindColumn = "kind"
 
 // Table is one table of rows; both pools have the same ones.
 type Table struct {
 	// Name is the table's name.
 	Name string
-	// Doc is what a row is, for the schema's comment.
+	// Doc describes a row, for the schema's comment.
 	Doc string
-	// Columns in their order, by their stored names; the provider's name is empty
-	// for a column of afterbell's own.
+	// Columns in order, by their stored names; the provider's name is empty for a column that
+	// afterbell adds.
 	Columns []catalog.Column
-	// Key names the columns that no two rows share.
+	// Key names the key columns.
 	Key []string
 }
 
@@ -33,8 +33,8 @@ var docs = map[string]string{
 	catalog.TableCalendar:    "Trading calendar, one row per exchange and day.",
 }
 
-// Tables lists the tables of rows, references first. A table that several
-// datasets fill has the union of their columns.
+// Tables lists the tables of rows, references first. A table that several datasets fill has
+// all of their columns.
 func Tables() []Table {
 	var out []Table
 	for _, d := range catalog.Datasets() {
@@ -58,9 +58,9 @@ func Tables() []Table {
 	return out
 }
 
-// Columns are the dataset's, in their order, and after them those of its table that
-// only another dataset fills: a hand may have. The kind is left out, which tells one
-// dataset's rows from the other's.
+// Columns are the dataset's columns in order, followed by those of its table that only
+// other datasets fill: a user may have filled them. The kind is omitted, because it
+// separates the rows of the datasets.
 func Columns(d *catalog.Dataset) []catalog.Column {
 	out := slices.Clone(d.Columns)
 	tables := Tables()
@@ -72,8 +72,8 @@ func Columns(d *catalog.Dataset) []catalog.Column {
 	return out
 }
 
-// Held is an empty batch for rows read from the file, with all Columns, and their
-// stored names as a query's list of columns.
+// Held is an empty batch for rows from the file, with all Columns, and their stored names
+// as the column list of a query.
 func Held(d *catalog.Dataset, size int) (b *table.Batch, names string) {
 	l := layouts()[d.ID]
 	return table.New(l.specs, size), l.names
@@ -84,7 +84,7 @@ type layout struct {
 	names string
 }
 
-// layouts are made once: they are asked for once a symbol's day.
+// layouts are cached: they are needed once per symbol and date.
 var layouts = sync.OnceValue(func() map[string]layout {
 	out := make(map[string]layout)
 	for _, d := range catalog.Datasets() {

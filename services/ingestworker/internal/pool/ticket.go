@@ -2,8 +2,8 @@ package pool
 
 import "sync/atomic"
 
-// Ticket is whether a queued piece of work has begun. Its caller may leave until then;
-// afterwards the caller waits, because the work will be done. The zero value waits.
+// Ticket records whether a queued piece of work has begun. Its caller may leave until then;
+// afterwards it must wait, because the work will be done. The zero value is waiting.
 type Ticket struct {
 	state atomic.Int32
 }
@@ -14,7 +14,7 @@ const (
 	left
 )
 
-// Begin reports whether the work is to be done: its caller waits for it, and it has not
+// Begin reports whether the work is to be done: its caller is still waiting, and it has not
 // begun before.
 func (t *Ticket) Begin() bool { return t.state.CompareAndSwap(waiting, begun) }
 

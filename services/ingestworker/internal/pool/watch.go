@@ -6,9 +6,9 @@ import (
 	"sync"
 )
 
-// Watch remembers a pool's file as its sink last saw it, and tells when a user
-// took it away or put another in its place: a database goes on writing into a file
-// that is deleted under it, and memory would go on telling what it held.
+// Watch detects whether a user has deleted or replaced a pool's file since its sink last
+// used it: a database would continue to write to a deleted file, and the cache would return
+// its old content.
 type Watch struct {
 	path string
 
@@ -18,8 +18,8 @@ type Watch struct {
 	worked bool
 }
 
-// sight is what was found at the path; known is false before anything was looked at,
-// and info nil when nothing was there.
+// sight is the file that was found at the path; known is false before the first look, and
+// info is nil if there was none.
 type sight struct {
 	known bool
 	info  os.FileInfo
@@ -30,23 +30,24 @@ func look(path string) sight {
 	return sight{known: err == nil || errors.Is(err, os.ErrNotExist), info: info}
 }
 
-// unchangedSince reports whether not even the time of a file's last write was set. A closed
-// file is compared so: where it is the same after all, reading it again costs little.
+// unchangedSince reports whether not even the modification time of a file was changed. It
+// is used for closed files: if the content is in fact unchanged, reading it again costs
+// little.
 func (s sight) unchangedSince(before sight) bool {
 	now, nowNanos := changed(s.info)
 	then, thenNanos := changed(before.info)
 	return now == then && nowNanos == thenNanos
 }
 
-// NewWatch is a watch over the file at path.
+// NewWatch returns a watch for the file at path.
 func NewWatch(path string) *Watch { return &Watch{path: path} }
 
-// Opened notes the file as it now is, for a sink that has opened it.
+// Opened records the file, for a sink that has opened it.
 func (w *Watch) Opened() { w.note(true) }
 
-// Worked notes the file after the sink's own work on it, while it is open: what
-// changes after that is the work of others. Only a sink that alone may write calls it;
-// SQLite lets every reader fold the log into the file.
+// Worked records the file after the sink's own work on it, while it is open: later changes
+// are by others. Only a sink that is the only writer calls it; SQLite lets every reader
+// checkpoint the log into the file.
 func (w *Watch) Worked() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -56,7 +57,7 @@ func (w *Watch) Worked() {
 	}
 }
 
-// Closed notes the file as the sink left it, or that there is none.
+// Closed records the file as the sink left it, or that there is none.
 func (w *Watch) Closed() { w.note(false) }
 
 func (w *Watch) note(open bool) {
@@ -65,18 +66,18 @@ func (w *Watch) note(open bool) {
 	w.was, w.open, w.worked = look(w.path), open, false
 }
 
-// FileState is what a check of a pool's file found.
+// FileState is the result of checking a pool's file.
 type FileState int
 
 const (
-	// Same is the file as it was, or one of which nothing is known.
+	// Same: the file is unchanged, or nothing is known about it.
 	Same FileState = iota
-	// Gone is a file that was deleted.
+	// Gone: the file was deleted.
 	Gone
-	// Other is another file, or one that was written to while it was closed.
+	// Other: a different file, or one that was written to while it was closed.
 	Other
-	// Overwritten is the open file with content of others, as cp leaves it. It is reported
-	// after Worked only.
+	// Overwritten: the open file has other content, for example after cp. Only reported after
+	// Worked.
 	Overwritten
 )
 
@@ -87,7 +88,7 @@ func (w *Watch) FileState() FileState {
 	now := look(w.path)
 	switch {
 	case !w.was.known || !now.known:
-		return Same // whoever opens it tells better what is wrong
+		return Same // opening it gives the better error
 	case now.info == nil && (w.was.info != nil || w.open):
 		return Gone
 	case now.info == nil:

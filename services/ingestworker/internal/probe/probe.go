@@ -1,7 +1,7 @@
-// Package probe makes the light calls that prove a module works with the token in
-// use, and judges them: permission and protocol, not whether rows or values are
-// missing. An answer without rows, or without values in them, passes with a warning,
-// because that is judged by partitions, which know what to expect.
+// Package probe makes the small calls that show whether a module works with the current
+// token. It checks permission and protocol, but not whether rows or values are missing. A
+// response without rows, or without values in them, passes with a warning, because
+// partitions are judged later, with their expectations.
 package probe
 
 import (
@@ -19,54 +19,54 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// DefaultTimeout is how long one module's probe may take where nothing is said.
+// DefaultTimeout is the default timeout of one module's probe.
 const DefaultTimeout = 30 * time.Second
 
-// Tokens tells which token a domain would use. The vault implements it.
+// Tokens returns the token that a domain would use. The vault implements it.
 type Tokens interface {
-	// Fingerprint is a keyed digest of the token, empty when none resolves.
+	// Fingerprint is a keyed digest of the token, empty if there is none.
 	Fingerprint(domain string) string
 }
 
-// Limits tells what is known of the provider's limits. The limiter implements it.
+// Limits returns the known limits of the provider. The limiter implements it.
 type Limits interface {
-	// Scarce tells a limit per hour or day that allows the token's API so few calls that
-	// each counts. ok is false where there is none.
+	// Scarce returns a limit per hour or day that allows very few calls of the token's API. ok
+	// is false if there is none.
 	Scarce(key quota.Key) (calls int, w quota.Window, ok bool)
 }
 
-// Request is which modules to probe.
+// Request lists the modules to probe.
 type Request struct {
-	// Modules by name, in order. Each must be built.
+	// Modules by name, in order. Each must be implemented.
 	Modules []string
-	// TradeDate is the last open date known. NoDate before any calendar is held;
-	// then the last weekday is asked for.
+	// TradeDate is the last known trading day. If it is NoDate, because no calendar is stored
+	// yet, the last weekday is used.
 	TradeDate market.Date
 	// Timeout of one module. 0 means DefaultTimeout.
 	Timeout time.Duration
 }
 
-// Outcome is what was found about one module.
+// Outcome is the result of one module's probe.
 type Outcome struct {
 	// Module that was probed.
 	Module *catalog.Module
 	// At is when the probe ended.
 	At time.Time
-	// Latency is the provider's time over all calls, waiting left out.
+	// Latency is the provider's time over all calls, without waiting.
 	Latency time.Duration
-	// Rows in the answers, and Calls spent.
+	// Rows in the responses, and Calls made.
 	Rows  int64
 	Calls int
 	// Passed is whether the module can be ingested.
 	Passed bool
 	// Issues found, worst first.
 	Issues []fault.Issue
-	// Fingerprint of the token that was used. Empty when none resolved.
+	// Fingerprint of the token that was used. Empty if there was none.
 	Fingerprint string
 }
 
-// Events receives what happens, one module after the other, in the calling
-// goroutine. An error ends the probing and is returned.
+// Events receives the progress, one module after the other, in the calling goroutine. If it
+// returns an error, the probing ends and returns it.
 type Events struct {
 	// Started is called before a module's first call.
 	Started func(m *catalog.Module) error
@@ -82,16 +82,15 @@ type Prober struct {
 	limits   Limits
 }
 
-// New is a Prober. answers is where whole snapshots are kept, to serve as the
-// day's fetch; nil keeps none. limits says where a probe must not spend a call that a
-// run needs; nil knows of none.
+// New returns a Prober. answers stores whole snapshots, to serve as the day's fetch; nil
+// stores none. limits says when a probe must leave a call to a run; nil knows none.
 func New(p ingest.Provider, t Tokens, answers *ingest.Answers, limits Limits) *Prober {
 	return &Prober{provider: p, tokens: t, answers: answers, limits: limits}
 }
 
-// Run probes modules one after the other. It returns INVALID_ARGUMENT for an
-// unknown module and MODULE_NOT_SYNC_CAPABLE for one that is not built, before
-// any call; ctx's error when it ends; and otherwise only what Events returned.
+// Run probes modules one after the other. Before any call it returns INVALID_ARGUMENT for
+// an unknown module and MODULE_NOT_SYNC_CAPABLE for one that is not implemented; later only
+// the error of ctx or of Events.
 func (p *Prober) Run(ctx context.Context, r Request, e Events) error {
 	modules := make([]*catalog.Module, len(r.Modules))
 	for n, id := range r.Modules {
@@ -125,8 +124,8 @@ func (p *Prober) Run(ctx context.Context, r Request, e Events) error {
 	return nil
 }
 
-// lastWeekday is the last weekday before today: the provider has published it at
-// any hour.
+// lastWeekday is the last weekday before today: the provider has published it at any time
+// of day.
 func lastWeekday(now time.Time) market.Date {
 	d := market.DateOf(now) - 1
 	for d.Weekend() {
@@ -142,7 +141,7 @@ func (p *Prober) module(ctx context.Context, m *catalog.Module, r Request) Outco
 	for _, x := range m.Probes {
 		issues, fatal := p.call(probing, m, x, r, &o)
 		o.Issues = append(o.Issues, issues...)
-		if fatal { // the token or the provider; the module's other API would say the same
+		if fatal { // about the token or the provider; the module's other API would return the same
 			break
 		}
 	}
@@ -177,7 +176,7 @@ func (p *Prober) call(ctx context.Context, m *catalog.Module, x catalog.Probe, r
 		}
 		i := about(m, ds, fault.IssueOf(err))
 		if held, ok := p.heldToday(ds, x); ok && (i.Reason == fault.QuotaExhausted || i.Reason == fault.RateLimited) {
-			// Only a token that may call is told of a limit, and there is no need to.
+			// Only a permitted token gets a limit, so no further proof is needed.
 			o.Rows += int64(held.Batch.Len)
 			i.Severity, i.RetryAt = fault.Warning, time.Time{}
 			i.Message += " The response of today is already stored and is used instead."
@@ -205,9 +204,9 @@ func (p *Prober) call(ctx context.Context, m *catalog.Module, x catalog.Probe, r
 	return nil, false
 }
 
-// spares leaves a call to the run where a token has few of them: only a token that may
-// call was told of the limit, so there is nothing to prove. A list that nobody has asked
-// for today is asked for, because the answer serves the run.
+// spares reports whether the call is left to the run because the token has few of them.
+// Only a permitted token gets such a limit, so there is nothing to prove. A list that was
+// not fetched today is probed, because the response serves the run.
 func (p *Prober) spares(m *catalog.Module, ds *catalog.Dataset, x catalog.Probe, o *Outcome) ([]fault.Issue, bool) {
 	if p.limits == nil || o.Fingerprint == "" {
 		return nil, false
@@ -231,9 +230,9 @@ func (p *Prober) spares(m *catalog.Module, ds *catalog.Dataset, x catalog.Probe,
 	return []fault.Issue{about(m, ds, i)}, true
 }
 
-// turn waits while somebody else asks for what the probe asks for, so that preflights
-// at once, and a run, spend one call: a token of a low tier has one an hour. A call that
-// hangs is not waited for until the probe's own time is over.
+// turn waits while another caller makes the same request, so that concurrent preflights and
+// a run spend one call: a low tier may have one per hour. It stops waiting when the probe's
+// own timeout is over.
 func (p *Prober) turn(ctx context.Context, ds *catalog.Dataset, x catalog.Probe, timeout time.Duration) (give func()) {
 	if !p.keeps(ds, x) {
 		return func() {}
@@ -247,18 +246,18 @@ func (p *Prober) turn(ctx context.Context, ds *catalog.Dataset, x catalog.Probe,
 	return give
 }
 
-// answered is the answer that came since the probe began: it proves what a call of its
-// own would prove. An earlier one does not.
+// answered is a response that arrived since the probe began: it proves as much as a call of
+// its own. An earlier one does not.
 func (p *Prober) answered(asked time.Time, ds *catalog.Dataset, x catalog.Probe) (ans ingest.Answer, ok bool) {
 	if !p.keeps(ds, x) {
 		return ingest.Answer{}, false
 	}
 	ans, ok = p.answers.Since(asked, ds, x.Params)
-	ans.Calls = 0 // they are told where they were spent
+	ans.Calls = 0 // they are counted where they were made
 	return ans, ok
 }
 
-// keeps reports whether a probe's answer serves as the day's fetch.
+// keeps reports whether a probe's response serves as the day's fetch.
 func (p *Prober) keeps(ds *catalog.Dataset, x catalog.Probe) bool {
 	return ds.Snapshot && p.answers != nil && x.Rows == 0
 }
@@ -270,9 +269,9 @@ func (p *Prober) heldToday(ds *catalog.Dataset, x catalog.Probe) (ingest.Answer,
 	return p.answers.Get(market.DateOf(time.Now()), ds, x.Params)
 }
 
-// lacks tells what is wrong with a column that the module needs. A reply without it
-// fails the module, unless earlier replies had it; without a value in any row the
-// provider has not brought the values out yet.
+// lacks says what is wrong with a required column. A response without it fails the module,
+// unless earlier responses had it; if no row has a value, the provider has not published
+// the values yet.
 func lacks(m *catalog.Module, ds *catalog.Dataset, ans ingest.Answer, name string, date market.Date) (fault.Issue, bool) {
 	cause := "the response lacks the field " + name
 	for _, x := range ans.Absent {

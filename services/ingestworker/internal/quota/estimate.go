@@ -7,22 +7,21 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// Load is work to be estimated.
+// Load is the work to estimate.
 type Load struct {
 	// Calls to make, per API.
 	Calls map[string]int
 	// Priority of the calls.
 	Priority Priority
-	// PerCall is how long a call takes by itself. 0 leaves it out.
+	// PerCall is the duration of a call. 0 ignores it.
 	PerCall time.Duration
-	// Parallel is how many calls run side by side; 0 means one.
+	// Parallel is the number of concurrent calls; 0 means one.
 	Parallel int
 }
 
-// Estimate is how long the load takes from now on under what is known of each
-// API: the longest that one limit makes it, or the calls' own time if that is
-// more. APIs wait for their limits side by side. state may answer nil for an API
-// of which nothing is known.
+// Estimate is how long the load takes from now under the known state of each API: the
+// longest wait for a limit, or the calls' own time if that is longer. APIs wait for their
+// limits concurrently. state may return nil for an API of which nothing is known.
 func Estimate(now time.Time, set Settings, state func(api string) *State, load Load) time.Duration {
 	var longest time.Duration
 	total := 0
@@ -40,12 +39,12 @@ func Estimate(now time.Time, set Settings, state func(api string) *State, load L
 	return max(longest, time.Duration(total)*load.PerCall/time.Duration(max(1, load.Parallel)))
 }
 
-// maxFollowed bounds the calls that an estimate follows one by one; the pace of
-// the last ones is taken to go on.
+// maxFollowed is the number of calls that an estimate simulates; the pace of the last ones
+// is extrapolated.
 const maxFollowed = 50_000
 
-// last is when the n-th call from now on may be made: it follows the calls one by
-// one, each as early as every window allows.
+// last is when the n-th call from now may be made. It simulates the calls, each as early as
+// every window allows.
 func (s *State) last(now time.Time, set Settings, api string, p Priority, n int) time.Time {
 	var allowed [windows]int
 	limited := false

@@ -26,8 +26,8 @@ func (w Window) Length() time.Duration {
 // String is the window in lower case, as metadata and the store write it.
 func (w Window) String() string { return [...]string{"minute", "hour", "day"}[w] }
 
-// WindowOf is the window that a wait belongs to: one of up to two minutes is waited
-// for like a limit per minute.
+// WindowOf is the window for a wait: a wait of up to two minutes is handled like a limit
+// per minute.
 func WindowOf(wait time.Duration) Window {
 	switch {
 	case wait <= 2*time.Minute:
@@ -38,7 +38,7 @@ func WindowOf(wait time.Duration) Window {
 	return Day
 }
 
-// Priority says who gives way when a limit is near. The values are those of
+// Priority decides which calls yield when a limit is near. The values are those of
 // ingest.Priority, which this package may not import.
 type Priority int
 
@@ -47,11 +47,11 @@ const (
 	Backfill Priority = iota
 	// Normal leaves one call of every limit of ten or more to probes.
 	Normal
-	// Probe may use all of it, and goes first.
+	// Probe may use all of a limit, and goes first.
 	Probe
 )
 
-// Key names what a limit applies to.
+// Key identifies what a limit applies to.
 type Key struct {
 	// Token is the keyed fingerprint of the token, never the token.
 	Token string
@@ -59,25 +59,24 @@ type Key struct {
 	API string
 }
 
-// DefaultReserve is the share kept from backfills. It is small because it bounds
-// how far a backfill stays behind calls ÷ limit: 4 % of the allowance lost is
-// within 5 % of the time.
+// DefaultReserve is the share that backfills leave to others. It is small because it limits
+// how far a backfill stays behind calls ÷ limit: with 4 %, the duration is within 5 % of
+// it.
 const DefaultReserve = 0.04
 
-// Settings are what is assumed until the provider teaches otherwise. The zero
-// value means no limits.
+// Settings apply until the provider states a limit. The zero value means no limits.
 type Settings struct {
-	// PerMinute is the number of calls a minute per API. 0 means no limit until a
-	// refusal states one.
+	// PerMinute is the number of calls per minute and API. 0 means no limit until a refusal
+	// states one.
 	PerMinute int
-	// Tighter lists APIs with a smaller number of their own.
+	// Tighter lists APIs with a smaller limit.
 	Tighter map[string]int
-	// Reserve is the share of every limit kept from backfills, 0 to 0.9.
+	// Reserve is the share of every limit that backfills leave to others, 0 to 0.9.
 	Reserve float64
 }
 
-// DefaultSettings are the documented tier of so many calls a minute per API, of
-// which stock_basic allows 50; 0 means no limit until a refusal states one.
+// DefaultSettings are the documented tier with so many calls per minute and API, of which
+// stock_basic allows 50; 0 means no limit until a refusal states one.
 func DefaultSettings(perMinute int) Settings {
 	s := Settings{PerMinute: perMinute, Reserve: DefaultReserve}
 	if perMinute > 0 {
@@ -86,7 +85,7 @@ func DefaultSettings(perMinute int) Settings {
 	return s
 }
 
-// Check says what is wrong with the settings.
+// Check returns what is wrong with the settings.
 func (s Settings) Check() error {
 	if s.PerMinute < 0 {
 		return fmt.Errorf("%d calls per minute: must be 1 or more, or 0 for no limit", s.PerMinute)
@@ -116,21 +115,20 @@ func (s Settings) Allowance(n int, p Priority) int {
 	return n
 }
 
-// Exhausted is the error of a limit that is spent and is not waited for.
+// Exhausted is the error for a used-up limit that is not waited for.
 type Exhausted struct {
 	// API whose limit it is.
 	API string
 	// Window of the limit, and Limit its size; 0 when unknown.
 	Window Window
 	Limit  int
-	// Until is when the window is taken to open.
+	// Until is when calls are expected to be allowed again.
 	Until time.Time
-	// Asked is true where the provider asked to wait until then without naming a
-	// limit.
+	// Asked is true if the provider asked for the wait without naming a limit.
 	Asked bool
 }
 
-// Error says which limit is spent and until when.
+// Error names the limit and its end.
 func (e *Exhausted) Error() string {
 	return fmt.Sprintf("the limit of %s per %s is used up until %s", e.API, e.Window, e.Until.Format(time.RFC3339))
 }

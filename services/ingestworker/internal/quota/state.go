@@ -8,43 +8,42 @@ import (
 )
 
 const (
-	// margin is added to a window, because a call counts at the provider when it
-	// arrives and not when it is sent.
+	// margin is added to a window, because a call counts when it arrives at the provider, not
+	// when it is sent.
 	margin = 250 * time.Millisecond
-	// maxSpent bounds the calls remembered; a larger limit is kept as if it were
-	// this one.
+	// maxSpent is the number of remembered calls; a larger limit is treated as this one.
 	maxSpent = 8192
-	// trusted is how long a learned limit per minute is believed: a token's tier may
-	// change, and trying again costs one refusal and a minute.
+	// trusted is how long a learned limit per minute applies: a token's tier may change, and
+	// trying again costs one refusal and a minute.
 	trusted = 24 * time.Hour
-	// remembered is how long it is known that a limit was learned.
+	// remembered is how long a learned limit is kept.
 	remembered = 7 * 24 * time.Hour
-	// scarce is the size below which each call of an hour or day counts.
+	// scarce is the size below which a limit per hour or day allows very few calls.
 	scarce = 10
-	// dayGrace is how soon after an opening a new refusal shows that the
-	// provider's day does not begin at midnight.
+	// dayGrace: a refusal so soon after a window opened shows that the provider's day does not
+	// begin at midnight.
 	dayGrace = 2 * time.Hour
 )
 
-// Learnt is a limit that the provider stated in a refusal.
+// Learnt is a limit from a refusal.
 type Learnt struct {
-	// Calls allowed in the window; 0 when nothing is learned.
+	// Calls allowed in the window; 0 if nothing is learned.
 	Calls int
-	// At is when.
+	// At is when it was learned.
 	At time.Time
 }
 
-// State is what is known of one Key. The zero value knows nothing. It is not safe
-// for concurrent use.
+// State is what is known about one Key. The zero value knows nothing. It is not safe for
+// concurrent use.
 type State struct {
-	// Learnt limits by Window. They win over the settings, lower or higher.
+	// Learnt limits by Window. They take precedence over the settings.
 	Learnt [windows]Learnt
-	// Closed is until when the provider is taken to refuse, by Window, where the
-	// calls remembered do not explain it.
+	// Closed is until when the provider is expected to refuse, by Window, if the remembered
+	// calls do not explain it.
 	Closed [windows]time.Time
-	// Held is until when the provider asked to be left alone without naming a limit.
+	// Held is until when the provider asked for no calls without naming a limit.
 	Held time.Time
-	// Spent are the moments of the calls made, refused ones included, oldest first.
+	// Spent are the times of the calls made, including refused ones, oldest first.
 	Spent []time.Time
 	// Day and SpentToday count the calls of a day in Beijing.
 	Day        market.Date
@@ -53,19 +52,19 @@ type State struct {
 
 // Decision says whether a call may be made now.
 type Decision struct {
-	// Go is true when it may.
+	// Go is true if it may.
 	Go bool
-	// Until is the moment to ask again. Zero when Go.
+	// Until is when to decide again. Zero if Go.
 	Until time.Time
-	// Window is the limit that holds it back, and Limit its size; 0 when unknown.
+	// Window of the limit that delays it, and Limit its size; 0 if unknown.
 	Window Window
 	Limit  int
-	// Asked is true where it is not a limit but the provider's word that it waits for.
+	// Asked is true if the provider asked for the wait without naming a limit.
 	Asked bool
 }
 
-// Decide says whether a call of priority p may be made at now, when ahead others
-// of the same key go first.
+// Decide says whether a call of priority p may be made at now, if ahead other calls of the
+// same key go first.
 func (s *State) Decide(now time.Time, set Settings, api string, p Priority, ahead int) Decision {
 	worst := Decision{Go: true}
 	for w := Minute; w < windows; w++ {
@@ -84,12 +83,12 @@ func (s *State) Decide(now time.Time, set Settings, api string, p Priority, ahea
 	return worst
 }
 
-// opens is when a window has room for one more call beside ahead others.
+// opens is when a window allows one more call after ahead others.
 func (s *State) opens(w Window, now time.Time, allowed, ahead int) time.Time {
 	if allowed == 0 {
 		return time.Time{}
 	}
-	if w == Day { // the refusal that taught it closed the day
+	if w == Day { // the refusal from which it was learned closed the day
 		return time.Time{}
 	}
 	allowed = min(allowed, maxSpent)
@@ -101,10 +100,10 @@ func (s *State) opens(w Window, now time.Time, allowed, ahead int) time.Time {
 	return s.Spent[i].Add(time.Duration(1+rounds) * (w.Length() + margin))
 }
 
-// Limit is the size of a window in force, 0 for none, and whether the provider
-// stated it. A limit per hour or day is in force until the window in which it was
-// learned has passed: then it is tried again, so that a raised tier shows by itself, and
-// a refusal teaches it again where it is real.
+// Limit is the size of the limit of a window, 0 for none, and whether it was learned. A
+// limit per hour or day applies until the window in which it was learned has passed. Then
+// it is tried again, so that an upgraded tier is noticed; if it still applies, a refusal
+// sets it again.
 func (s *State) Limit(w Window, now time.Time, set Settings, api string) (calls int, learnt bool) {
 	if l := s.Learnt[w]; l.Calls > 0 && now.Before(l.doubted(w)) {
 		return l.Calls, true
@@ -126,8 +125,8 @@ func (l Learnt) doubted(w Window) time.Time {
 	return l.At.Add(trusted)
 }
 
-// Scarce reports whether a limit per hour or day was learned within a week that allows
-// so few calls that each counts, in force or not. It tells the smallest.
+// Scarce reports whether a limit per hour or day that allows very few calls was learned
+// within a week, in force or not, and returns the smallest.
 func (s *State) Scarce(now time.Time) (calls int, w Window, ok bool) {
 	for _, x := range []Window{Hour, Day} {
 		if l := s.Learnt[x]; l.Calls > 0 && l.Calls < scarce && now.Sub(l.At) < remembered && (!ok || l.Calls < calls) {
@@ -137,20 +136,20 @@ func (s *State) Scarce(now time.Time) (calls int, w Window, ok bool) {
 	return calls, w, ok
 }
 
-// LearnedLimit is what a refusal taught.
+// LearnedLimit is a limit from a refusal.
 type LearnedLimit struct {
-	// Window of the limit, and Calls allowed in it; 0 where the refusal did not say.
+	// Window of the limit, and Calls allowed in it; 0 if the refusal did not say.
 	Window Window
 	Calls  int
-	// At is when it was learned; zero where only its end is known.
+	// At is when it was learned; zero if only its end is known.
 	At time.Time
-	// Opens is from when a call may be made again; zero where one may be made now.
+	// Opens is from when a call may be made again; zero if one may be made now.
 	Opens time.Time
-	// Doubted is true where the limit is not in force any more: the next calls try.
+	// Doubted is true if the limit is no longer in force: the next call tries.
 	Doubted bool
 }
 
-// LearnedLimits lists what refusals taught within a week, by window.
+// LearnedLimits lists the limits learned within a week, by window.
 func (s *State) LearnedLimits(now time.Time, set Settings, api string) []LearnedLimit {
 	var out []LearnedLimit
 	for w := Minute; w < windows; w++ {
@@ -175,12 +174,12 @@ func (s *State) LearnedLimits(now time.Time, set Settings, api string) []Learned
 	return out
 }
 
-// Forget drops what was learned from refusals; the calls made stay counted.
+// Forget discards the learned limits; the calls made still count.
 func (s *State) Forget() {
 	s.Learnt, s.Closed, s.Held = [windows]Learnt{}, [windows]time.Time{}, time.Time{}
 }
 
-// Count is how many calls were made in the last minute and today in Beijing.
+// Count is the number of calls in the last minute and today in Beijing.
 func (s *State) Count(now time.Time) (lastMinute, today int) {
 	for i := len(s.Spent) - 1; i >= 0 && now.Sub(s.Spent[i]) < Minute.Length(); i-- {
 		lastMinute++
@@ -203,7 +202,7 @@ func (s *State) Spend(now time.Time) {
 	s.SpentToday++
 }
 
-// forget drops the calls that no window can count any more.
+// forget removes calls that no window counts any more.
 func (s *State) forget(now time.Time) {
 	from := max(0, len(s.Spent)-maxSpent)
 	old := now.Add(-Hour.Length() - margin)
@@ -213,9 +212,8 @@ func (s *State) forget(now time.Time) {
 	s.Spent = slices.Delete(s.Spent, 0, from)
 }
 
-// Refuse records that the call sent at sent was refused at now because n calls
-// are allowed in the window w (0 where the refusal does not say). It returns the
-// moment from which the window is taken to be open.
+// Refuse records that the call sent at sent was refused at now because n calls are allowed
+// in the window w (0 if unknown). It returns when calls are expected to be allowed again.
 func (s *State) Refuse(sent, now time.Time, w Window, n int) time.Time {
 	if n > 0 {
 		s.Learnt[w] = Learnt{Calls: n, At: now}
@@ -223,9 +221,9 @@ func (s *State) Refuse(sent, now time.Time, w Window, n int) time.Time {
 	if w == Day {
 		return s.refuseDay(now)
 	}
-	// The provider counted n calls before the refused one. Where they are all ours,
-	// the window opens when the oldest of the last n leaves it. Where not, somebody
-	// else spends the same allowance, and only a whole window is sure to be enough.
+	// The provider counted n calls before the refused one. If all of them are ours, calls are
+	// allowed again when the oldest of the last n leaves the window. Otherwise another program
+	// uses the same token, and only a whole window is safe.
 	ours := 0
 	for i := len(s.Spent) - 1; i >= 0 && s.Spent[i].After(sent.Add(-w.Length())); i-- {
 		ours++
@@ -241,9 +239,9 @@ func (s *State) Refuse(sent, now time.Time, w Window, n int) time.Time {
 	return s.Closed[w]
 }
 
-// refuseDay closes the day: until midnight in Beijing, or, where that was tried
-// and was not the hour, for an hour at a time. Wall time is meant, so that a host
-// that slept does not wait longer.
+// refuseDay closes the day: until midnight in Beijing, or, if that was tried and did not
+// help, for an hour at a time. It uses wall time, so that a host that was asleep does not
+// wait longer.
 func (s *State) refuseDay(now time.Time) time.Time {
 	last := s.Closed[Day]
 	until := nextDay(now)
@@ -256,8 +254,8 @@ func (s *State) refuseDay(now time.Time) time.Time {
 	return s.Closed[Day]
 }
 
-// Hold records that the provider asked for no call before a moment, and returns when
-// calls are made again.
+// Hold records that the provider asked for no call before a time, and returns when calls
+// are made again.
 func (s *State) Hold(until time.Time) time.Time {
 	if until.After(s.Held) {
 		s.Held = until
@@ -265,8 +263,8 @@ func (s *State) Hold(until time.Time) time.Time {
 	return s.Held
 }
 
-// Clamp shortens closures that reach further than their window, and forgets calls of
-// the future, which only a clock that was set back can have made.
+// Clamp shortens waits that exceed their window, and removes future calls, which exist only
+// after a clock was set back.
 func (s *State) Clamp(now time.Time) {
 	for w := range windows {
 		if longest := now.Add(w.Length() + margin); s.Closed[w].After(longest) {

@@ -7,11 +7,10 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// RowHashes is a 64-bit hash of each row. A value counts by its column's name and
-// type, whatever the order of the columns; null counts as nothing, so that a column
-// that is null throughout may as well be absent, and -0 counts as 0, which it
-// equals. The hashes are stored in the pools' files: a change here makes all that is
-// held look altered.
+// RowHashes is a 64-bit hash of each row. It depends on the values and the names and types
+// of their columns, but not on the order of the columns. A null has no effect, so that a
+// column of nulls equals an absent column; -0 counts as 0. The hashes are stored in the
+// pools' files: after a change here all stored data would look altered.
 func (b *Batch) RowHashes() []uint64 {
 	out := make([]uint64, b.Len)
 	for i := range b.Columns {
@@ -39,15 +38,15 @@ func (b *Batch) RowHashes() []uint64 {
 	return out
 }
 
-// ColumnHash adds the values of one column to the hashes of rows, for rows that are
-// in no Batch. The zero value is of no column.
+// ColumnHash adds the values of one column to the hashes of rows that are not in a Batch.
+// The zero value is for no column.
 type ColumnHash struct{ salt uint64 }
 
-// HashOf is the hash of a column with the provider's name and a type.
+// HashOf returns the hash of a column with the provider's name and a type.
 func HashOf(name string, t Type) ColumnHash { return ColumnHash{HashText(name) + uint64(t)} }
 
-// Numbers adds a column of numbers to rows, which are as many. null marks the values
-// that are null; nil means that none is.
+// Numbers adds a column of numbers to rows of the same length. null marks the null values;
+// nil means that there are none.
 func (h ColumnHash) Numbers(rows []uint64, values []float64, null []bool) {
 	rows = rows[:len(values)]
 	if null == nil {
@@ -73,14 +72,14 @@ func (h ColumnHash) Dates(rows []uint64, values []market.Date, null []bool) {
 	}
 }
 
-// Text is what a text of the column adds to its row, by the text's HashText.
+// Text is what a text of the column adds to its row, given the text's HashText.
 func (h ColumnHash) Text(hash uint64) uint64 { return scatter(h.salt + hash) }
 
-// HashRow makes the hash of a row from what its columns added. Rows are summed:
-// without it, two could swap values unseen.
+// HashRow finishes the hash of a row. Rows are summed: without it, two rows could swap
+// values unnoticed.
 func HashRow(sum uint64) uint64 { return scatter(sum) }
 
-// Hash is that of all rows together, in whatever order they stand; 0 for none.
+// Hash is the hash of all rows, in any order; 0 for none.
 func (b *Batch) Hash() uint64 {
 	var sum uint64
 	for _, h := range b.RowHashes() {
@@ -89,7 +88,8 @@ func (b *Batch) Hash() uint64 {
 	return sum
 }
 
-// scatter is the finalizer of SplitMix64: every bit of h changes half of the result's.
+// scatter is the finalizer of SplitMix64: every bit of h changes half of the bits of the
+// result.
 func scatter(h uint64) uint64 {
 	h = (h ^ h>>30) * 0xBF58476D1CE4E5B9
 	h = (h ^ h>>27) * 0x94D049BB133111EB

@@ -1,10 +1,10 @@
-// Package table holds rows as columns, the form in which they travel from the
-// provider's reply to a pool. A Batch belongs to one goroutine at a time.
+// Package table stores rows by column, from the provider's response to a pool. A Batch
+// belongs to one goroutine at a time.
 package table
 
 import "github.com/afterbell/afterbell/services/internal/market"
 
-// Type is how a column's values are held.
+// Type of a column's values.
 type Type uint8
 
 // The types of columns.
@@ -15,16 +15,16 @@ const (
 	Date
 	// Number is a float64, in the provider's unit.
 	Number
-	// Int is a whole number held as float64, as is_open is.
+	// Int is a whole number stored as float64, for example is_open.
 	Int
 )
 
-// Column is one column of a Batch. Exactly the slice of its type is in use, as
-// long as the batch, and holds the zero value where Null is true.
+// Column is one column of a Batch. Only the slice of its type is used. It is as long as the
+// batch and has the zero value where Null is true.
 type Column struct {
 	// Name is the provider's name of the column.
 	Name string
-	// Type says which slice is in use.
+	// Type says which slice is used.
 	Type Type
 	// Texts holds the values of a Text column.
 	Texts []string
@@ -32,19 +32,19 @@ type Column struct {
 	Dates []market.Date
 	// Numbers holds the values of a Number or Int column.
 	Numbers []float64
-	// Null marks JSON null, which is not 0 and not "". Always as long as the batch.
+	// Null marks JSON null, which is neither 0 nor "". It is as long as the batch.
 	Null []bool
 }
 
-// Batch is the rows of one or more replies, column by column.
+// Batch is the rows of one or more responses, column by column.
 type Batch struct {
-	// Columns are in the order of the dataset's columns in the catalog.
+	// Columns in the order of the dataset's columns in the catalog.
 	Columns []Column
 	// Len is the number of rows.
 	Len int
 }
 
-// Spec names a column of a batch to make.
+// Spec names a column of a new batch.
 type Spec struct {
 	// Name is the provider's name.
 	Name string
@@ -52,7 +52,7 @@ type Spec struct {
 	Type Type
 }
 
-// New is an empty batch with room for size rows.
+// New returns an empty batch with capacity for size rows.
 func New(specs []Spec, size int) *Batch {
 	b := &Batch{Columns: make([]Column, len(specs))}
 	for i, s := range specs {
@@ -70,7 +70,7 @@ func New(specs []Spec, size int) *Batch {
 	return b
 }
 
-// Column finds a column by the provider's name, or nil.
+// Column returns a column by the provider's name, or nil.
 func (b *Batch) Column(name string) *Column {
 	for i := range b.Columns {
 		if b.Columns[i].Name == name {
@@ -119,7 +119,7 @@ func (c *Column) AppendFrom(from *Column, i int) {
 	}
 }
 
-// Select is a batch of the given rows, in their order. The columns are copied.
+// Select returns a batch of the given rows, in their order. The columns are copied.
 func (b *Batch) Select(rows []int) *Batch {
 	out := &Batch{Columns: make([]Column, len(b.Columns)), Len: len(rows)}
 	for i := range b.Columns {
@@ -140,7 +140,7 @@ func (b *Batch) AppendRow(from *Batch, i int) {
 	b.Len++
 }
 
-// Truncate takes all rows away and keeps the room.
+// Truncate removes all rows and keeps the capacity.
 func (b *Batch) Truncate() {
 	for i := range b.Columns {
 		c := &b.Columns[i]

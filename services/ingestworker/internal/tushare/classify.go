@@ -8,7 +8,7 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/quota"
 )
 
-// kind is what a refusal means, decided here and nowhere else.
+// kind is the meaning of a refusal. Only this file decides it.
 type kind int
 
 const (
@@ -17,9 +17,9 @@ const (
 	kindPermission
 	kindToken
 	kindIPs
-	kindNone        // no rows, said by a code instead of an empty list
-	kindRefused     // the words blame the request; so does the provider when its own database fails
-	kindUnavailable // all else; may pass
+	kindNone        // a code that means no rows, instead of an empty list
+	kindRefused     // the text blames the request; the provider also returns it when its own database fails
+	kindUnavailable // anything else; may be temporary
 )
 
 // refusal is a classified code and text.
@@ -36,14 +36,14 @@ var (
 	newRate       = regexp.MustCompile(`(\d+)\s*次\s*/\s*(分钟|小时|天|日)`)
 	anyUnit       = regexp.MustCompile(`[每/]\s*(分钟|小时|天|日)`)
 	blamesRequest = regexp.MustCompile(`(?i)\b(parameters?|params?|arguments?|api_name)\b`)
-	// The words of -2001 where there are no rows: none, "empty", "no data", 暂无数据.
+	// The text of -2001 if there are no rows: none, "empty", "no data", 暂无数据.
 	noRows = regexp.MustCompile(`(?i)^\s*(empty|no data|no rows|(暂无|没有|无)数据)?\s*[.!。！]?\s*$`)
 )
 
-// classify reads a code and its text. Rate comes before permission: both share
-// code 40203, and the old text of a rate limit speaks of 权限 too. 50101 says
-// little: it is the code of a wrong parameter and of the provider's own failures,
-// with any text. Only words about parameters or the API's name blame the request.
+// classify maps a code and its text to a kind. A rate limit is checked before permission:
+// both have code 40203, and the old text of a rate limit contains 权限, too. 50101 says
+// little: it is the code of a wrong parameter and of the provider's own failures, with any
+// text. Only a text about parameters or the API's name blames the request.
 func classify(code, msg string) refusal {
 	has := func(words ...string) bool {
 		for _, w := range words {
@@ -74,8 +74,8 @@ func classify(code, msg string) refusal {
 	return refusal{kind: kindUnavailable}
 }
 
-// rate reads how many calls a text allows, and in which time. A text without a
-// number or a unit is taken for a limit per minute of unknown size.
+// rate reads from a text how many calls are allowed, and in which window. A text without a
+// number or a unit is treated as a limit per minute of unknown size.
 func rate(msg string) refusal {
 	r := refusal{kind: kindRate, window: quota.Minute}
 	number, unit := "", ""

@@ -21,53 +21,53 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
-// TokenSource resolves the token of a domain. The vault implements it.
+// TokenSource returns the token of a domain. The vault implements it.
 type TokenSource interface {
-	// Token is the token in use for a domain and its keyed fingerprint, under which
-	// limits are counted. ok is false when none resolves.
+	// Token is the domain's current token and its keyed fingerprint, by which limits are
+	// counted. ok is false if there is none.
 	Token(domain string) (token, fingerprint string, ok bool)
 }
 
-// Limiter says when a call may be made. Package quota/limiter implements it.
+// Limiter delays calls. Package quota/limiter implements it.
 type Limiter interface {
-	// Acquire waits until a call may be made and counts it. It must return
-	// *quota.Exhausted where a limit per hour or day is spent, or one per minute opens
-	// only after ctx's deadline, and ctx's error when ctx ends. waiting is called before each wait, in the calling goroutine.
+	// Acquire waits until a call may be made and counts it. It must return *quota.Exhausted if
+	// a limit per hour or day is used up, or if the wait for a limit per minute would exceed
+	// ctx's deadline, and ctx's error when ctx ends. waiting is called before each wait, in
+	// the calling goroutine.
 	Acquire(ctx context.Context, key quota.Key, p quota.Priority, waiting func(until time.Time)) error
-	// Refused records a refusal of a call sent at sent, and returns when the window
-	// opens.
+	// Refused records the refusal of a call sent at sent, and returns when calls are allowed
+	// again.
 	Refused(key quota.Key, sent time.Time, w quota.Window, n int) time.Time
-	// Hold records that the provider asked for no call before a moment, and returns
-	// the moment from which calls are made again.
+	// Hold records that the provider asked for no call before a time, and returns the time
+	// from which calls are made again.
 	Hold(key quota.Key, until time.Time) time.Time
 }
 
-// Config is what a Client needs. URL, Tokens and Limiter are required; the zero
-// value of the others is the default stated.
+// Config is the configuration of a Client. URL, Tokens and Limiter are required; the zero
+// value of the others means the default.
 type Config struct {
-	// URL is the provider's address, as in https://api.tushare.pro. A path in it is
-	// kept.
+	// URL is the provider's URL, for example https://api.tushare.pro. Its path is kept.
 	URL string
-	// Tokens resolves tokens.
+	// Tokens returns tokens.
 	Tokens TokenSource
-	// Limiter holds calls back.
+	// Limiter delays calls.
 	Limiter Limiter
 	// Timeout of one call, from sending to the last byte. 0 means 30 s.
 	Timeout time.Duration
-	// MaxReply is the most bytes of a reply. 0 means 64 MiB; the largest documented
-	// reply, of fund_basic, has some 10.
+	// MaxReply is the largest response, in bytes. 0 means 64 MiB; the largest documented one,
+	// of fund_basic, has about 10 MiB.
 	MaxReply int64
-	// Attempts is how often a call is made that fails for a reason that may pass.
-	// 0 means 3.
+	// Attempts is how often a call is tried that fails for a reason that may be temporary. 0
+	// means 3.
 	Attempts int
-	// Backoff is the longest first pause between attempts; it doubles up to eight
-	// times as long, and each pause is drawn from zero to that. 0 means 1 s.
+	// Backoff is the longest first pause between attempts; it doubles up to eight times as
+	// long, and each pause is random between zero and that. 0 means 1 s.
 	Backoff time.Duration
 	// Transport makes the calls. Nil means one tuned for many connections to one
 	// host.
 	Transport http.RoundTripper
-	// Called is told of every call what came of it, "ok" or one of a few words, and how
-	// long it took. Nil means nobody is.
+	// Called is called after every call with its result, "ok" or one of a few words, and its
+	// duration. May be nil.
 	Called func(api, result string, took time.Duration)
 	// Log may be nil.
 	Log *slog.Logger
@@ -83,8 +83,8 @@ type Client struct {
 	apis     sync.Map // api_name → *apiFacts
 }
 
-// ParseURL reads the provider's address. It fails with INVALID_ARGUMENT, and then
-// quotes nothing in which a password may stand.
+// ParseURL parses the provider's URL. INVALID_ARGUMENT does not quote any part that may
+// contain a password.
 func ParseURL(s string) (*url.URL, error) {
 	u, err := url.Parse(strings.TrimSpace(s))
 	if err != nil {
@@ -104,7 +104,7 @@ func ParseURL(s string) (*url.URL, error) {
 	return u, nil
 }
 
-// New checks the configuration and makes a client. It makes no call.
+// New validates the configuration and returns a client. It makes no call.
 func New(cfg Config) (*Client, error) {
 	u, err := ParseURL(cfg.URL)
 	if err != nil {
@@ -113,7 +113,7 @@ func New(cfg Config) (*Client, error) {
 	if cfg.Tokens == nil || cfg.Limiter == nil {
 		return nil, errors.New("tushare: Tokens and Limiter are required")
 	}
-	// A slash at the end is nobody's intention: /dataapi/ is another address.
+	// A trailing slash is a mistake: /dataapi/ is a different path.
 	u.Path, u.RawPath = strings.TrimRight(u.Path, "/"), ""
 	if u.Path == "" {
 		u.Path = "/"
@@ -143,7 +143,7 @@ func New(cfg Config) (*Client, error) {
 	c.decoders.New = func() any { return new(decoder) }
 	c.http = &http.Client{
 		Transport: cfg.Transport,
-		// A redirect would carry the token to another host, or lose the body.
+		// A redirect would send the token to another host, or lose the body.
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
 	}
 	return c, nil
@@ -166,35 +166,35 @@ func newTransport() *http.Transport {
 	}
 }
 
-// unavailable is a failure of one call that may pass.
+// unavailable is a failure of one call that may be temporary.
 type unavailable struct {
-	cause string // for a person, scrubbed
+	cause string // for users, scrubbed
 	err   error  // may be nil
-	// code and text are what the provider answered, scrubbed; empty where it did not.
+	// code and text of the provider's response, scrubbed; empty if there was none.
 	code, text string
-	// refusal says that the text blames the request.
+	// refusal is true if the text blames the request.
 	refusal bool
-	// lacks is the required field that the reply lacks.
+	// lacks is the required field that the response lacks.
 	lacks string
 }
 
 func (e *unavailable) Error() string { return e.cause }
 func (e *unavailable) Unwrap() error { return e.err }
 
-// said tells refusals apart.
+// said identifies a refusal.
 func (e *unavailable) said() string { return e.code + " " + e.text }
 
 // tooMany is HTTP 429.
 type tooMany struct {
 	after time.Duration // how long to wait
-	named bool          // whether the answer says so
-	reply reply         // the envelope in its body; without a code where there is none
+	named bool          // whether the response says so
+	reply reply         // the JSON in its body; without a code if there is none
 }
 
 func (e *tooMany) Error() string { return "HTTP 429" }
 
-// post makes one call and decodes its reply with d. Its error is *unavailable, *tooMany
-// or ctx's. Nothing in it holds the token.
+// post makes one call and decodes its response with d. Its error is *unavailable, *tooMany
+// or ctx's, and never contains the token.
 func (c *Client) post(ctx context.Context, d *decoder, body []byte, token string) (reply, error) {
 	drill.Point("tushare.fetch")
 	call, cancel := context.WithTimeout(ctx, c.cfg.Timeout)
@@ -224,11 +224,11 @@ func (c *Client) post(ctx context.Context, d *decoder, body []byte, token string
 	return reply{}, &unavailable{cause: scrub(cause, token), err: err}
 }
 
-// drainTime is how long the rest of an answer that is of no use is read.
+// drainTime is how long the rest of a discarded response is read.
 const drainTime = time.Second
 
-// exchange is the bare call under ctx, which cancel ends. cause is set where the
-// answer is of no use for its HTTP status.
+// exchange makes the HTTP call under ctx, which cancel ends. cause is set if the response
+// is unusable because of its HTTP status.
 func (c *Client) exchange(ctx context.Context, cancel func(), d *decoder, body []byte) (rep reply, cause string, err error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.url, bytes.NewReader(body))
 	if err != nil {
@@ -241,8 +241,7 @@ func (c *Client) exchange(ctx context.Context, cancel func(), d *decoder, body [
 		return reply{}, "", err
 	}
 	defer func() {
-		// A connection whose body was read to its end is used again; the end may never
-		// come.
+		// A connection whose body was read to its end is reused; but the end may never come.
 		defer time.AfterFunc(drainTime, cancel).Stop()
 		_, _ = io.CopyN(io.Discard, res.Body, 64<<10)
 		_ = res.Body.Close()
@@ -273,27 +272,27 @@ func (c *Client) exchange(ctx context.Context, cancel func(), d *decoder, body [
 	return rep, "", err
 }
 
-// byteOrderMark begins a text that some programs write; JSON has none.
+// byteOrderMark precedes the text of some programs; JSON has none.
 const byteOrderMark = "\ufeff"
 
 func withoutMark(r io.Reader) io.Reader {
 	b := bufio.NewReader(r)
-	if head, _ := b.Peek(len(byteOrderMark)); string(head) == byteOrderMark { // who reads on meets the error again
+	if head, _ := b.Peek(len(byteOrderMark)); string(head) == byteOrderMark { // a later read gets the error again
 		_, _ = b.Discard(len(head)) // held already
 	}
 	return b
 }
 
-// How long a 429 is waited for: a minute where it names no time, and within bounds
-// where it does.
+// How long to wait after a 429: a minute if it names no time; otherwise that time, within
+// limits.
 const (
 	defaultWait  = time.Minute
 	shortestWait = time.Second
 	longestWait  = 24 * time.Hour
 )
 
-// retryAfter reads the header of that name: seconds, or a moment by the clock of the
-// provider. named is false where there is none that can be read.
+// retryAfter parses the Retry-After header: seconds, or a time of the provider's clock.
+// named is false if there is none or it is invalid.
 func retryAfter(h http.Header, now time.Time) (wait time.Duration, named bool) {
 	value := strings.TrimSpace(h.Get("Retry-After"))
 	if n, err := strconv.ParseUint(value, 10, 64); err == nil || errors.Is(err, strconv.ErrRange) {
@@ -312,8 +311,8 @@ func retryAfter(h http.Header, now time.Time) (wait time.Duration, named bool) {
 	return min(max(wait, shortestWait), longestWait), true
 }
 
-// reason is the innermost text of a network error, without the URL and method
-// that net/http puts before it.
+// reason is the innermost text of a network error, without the URL and method that net/http
+// adds.
 func reason(err error) string {
 	var u *url.Error
 	if errors.As(err, &u) {

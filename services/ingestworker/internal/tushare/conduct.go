@@ -10,28 +10,28 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 )
 
-// A refusal that blames the request is believed when it was the last word of this
-// many fetches in a row, the first of them at least so long ago.
+// A refusal that blames the request is believed if it was the result of this many
+// consecutive fetches, the first of them at least so long ago.
 const (
 	believedAfter = 3
 	believedOver  = time.Hour
 )
 
-// apiFacts is what the client learns of one API while it runs.
+// apiFacts is what the client learns about one API while it runs.
 type apiFacts struct {
 	mu     sync.Mutex
-	caps   []int            // lengths of replies that announced more
+	caps   []int            // numbers of rows in responses that announced more
 	rows   int              // of the last fetch, for sizing the next
-	had    map[string]bool  // columns that replies with rows had
+	had    map[string]bool  // columns that responses with rows had
 	shapes map[string]shape // by the names of the parameters
-	none   bool             // no rows are said by null or a code, as was seen twice in a row
+	none   bool             // a null or a code means no rows, as was seen twice in a row
 }
 
-// shape is how calls with the same parameter names were answered.
+// shape is the history of calls with the same parameter names.
 type shape struct {
 	worked bool
-	said   string // what refused the last fetch
-	times  int    // fetches in a row that it refused
+	said   string // the refusal of the last fetch
+	times  int    // consecutive fetches that it refused
 	since  time.Time
 }
 
@@ -41,7 +41,8 @@ func (f *apiFacts) isCap(n int) bool {
 	return slices.Contains(f.caps, n)
 }
 
-// learnCap remembers a length at which a reply was cut. The latest eight count.
+// learnCap remembers a number of rows at which a response was truncated. The last eight are
+// kept.
 func (f *apiFacts) learnCap(n int) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -61,7 +62,7 @@ func (f *apiFacts) size(set int) int {
 	return last
 }
 
-// saysNone reports whether the API is known to say "no rows" without a list. seen
+// saysNone reports whether the API is known to return "no rows" without a list. seen
 // records that it does.
 func (f *apiFacts) saysNone(seen bool) bool {
 	f.mu.Lock()
@@ -70,7 +71,7 @@ func (f *apiFacts) saysNone(seen bool) bool {
 	return f.none
 }
 
-// worked records an answer to a shape of call.
+// worked records a response to a shape of call.
 func (f *apiFacts) worked(name string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -82,8 +83,8 @@ func (f *apiFacts) worked(name string) {
 	}
 }
 
-// refused records that a fetch ended with a refusal. It reports whether the refusal is
-// to be believed: the shape never worked, and the same words came again and again.
+// refused records that a fetch ended with a refusal. It returns whether the refusal is
+// believed: the shape never worked, and the same text came again and again.
 func (f *apiFacts) refused(name, said string, now time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -99,8 +100,8 @@ func (f *apiFacts) refused(name, said string, now time.Time) bool {
 	return s.believed(now)
 }
 
-// believes reports whether a refusal in these words is believed already, so that it
-// needs no second attempt.
+// believes reports whether a refusal with this text is believed already, so that it needs
+// no second attempt.
 func (f *apiFacts) believes(name, said string, now time.Time) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -112,14 +113,14 @@ func (s shape) believed(now time.Time) bool {
 	return !s.worked && s.times >= believedAfter && now.Sub(s.since) >= believedOver
 }
 
-// hadBefore reports whether an earlier reply had the column.
+// hadBefore reports whether an earlier response had the column.
 func (f *apiFacts) hadBefore(column string) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.had[column]
 }
 
-// has records the columns of a reply with rows.
+// has records the columns of a response with rows.
 func (f *apiFacts) has(columns []catalog.Column, filled []bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -133,7 +134,8 @@ func (f *apiFacts) has(columns []catalog.Column, filled []bool) {
 	}
 }
 
-// shapeOf names the parameters of a query, and tells a list of symbols from one.
+// shapeOf is the names of the parameters of a query; a list of symbols differs from a
+// single one.
 func shapeOf(params map[string]string) string {
 	names := slices.Sorted(maps.Keys(params))
 	for i, n := range names {
@@ -144,13 +146,14 @@ func shapeOf(params map[string]string) string {
 	return strings.Join(names, ",")
 }
 
-// mayBeEmpty reports that no rows is a usual answer to a snapshot's call.
+// mayBeEmpty reports whether no rows is a normal response to a snapshot's call.
 func mayBeEmpty(ds *catalog.Dataset, params map[string]string) bool {
 	return slices.ContainsFunc(ds.Calls, func(c catalog.Call) bool { return c.MayBeEmpty && maps.Equal(c.Params, params) })
 }
 
-// documented reports that the provider documents calls of this shape, so that a refusal
-// cannot mean what it says: a snapshot's calls, a trade date, one symbol over a span.
+// documented reports whether the provider documents calls of this shape, so that a refusal
+// is not the fault of the request: a snapshot's calls, a trade date, one symbol over a date
+// range.
 func documented(ds *catalog.Dataset, params map[string]string) bool {
 	if ds.Snapshot {
 		return slices.ContainsFunc(ds.Calls, func(c catalog.Call) bool { return maps.Equal(c.Params, params) })

@@ -1,9 +1,8 @@
-// Package tushare is the client of the Tushare Pro HTTP API and the only room
-// that knows its protocol, codes and texts. It turns a query into rows as
-// columns, page by page, and every failure into a fault, classified once.
+// Package tushare is the client of the Tushare Pro HTTP API. Only this package knows its
+// protocol, codes and texts. It turns a query into rows by column, page by page, and
+// classifies every failure as a fault.
 //
-// It knows nothing of partitions, coverage or completeness: rows of another date
-// or fewer rows than expected are the caller's to judge. A token passes through
-// it into the body of a request and nowhere else; provider text that repeats the
-// token is scrubbed before it is quoted.
+// It knows nothing about partitions, coverage or completeness: rows of another date, or
+// fewer rows than expected, are judged by the caller. The token is only written to the body
+// of a request; it is scrubbed from the provider's text before that is quoted.
 package tushare

@@ -10,11 +10,11 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// ipPause is how long the provider is known to remember addresses, at least.
+// ipPause is the minimum time for which the provider remembers addresses.
 const ipPause = 30 * time.Minute
 
-// judge turns a reply that is no success into a fault, or into *unavailable where
-// asking again may help. The limiter learns from a limit.
+// judge turns an unsuccessful response into a fault, or into *unavailable if a retry may
+// help. A limit is reported to the limiter.
 func (f *fetch) judge(rep reply, token string, key quota.Key, sent time.Time) (refusal, error) {
 	api := f.dataset.ID
 	ref := classify(rep.code, rep.msg)
@@ -34,7 +34,7 @@ func (f *fetch) judge(rep reply, token string, key quota.Key, sent time.Time) (r
 			return ref, &unavailable{cause: "it returned no data after it had announced more rows"}
 		}
 		if f.nones++; f.nones == 1 && !f.facts.saysNone(false) {
-			return ref, &unavailable{cause: "it returned no data"} // once it may be a failure
+			return ref, &unavailable{cause: "it returned no data"} // a single one may be a failure
 		}
 		if f.nones > 1 {
 			f.facts.saysNone(true)
@@ -66,8 +66,8 @@ func (f *fetch) judge(rep reply, token string, key quota.Key, sent time.Time) (r
 	}
 }
 
-// held is HTTP 429: a limit that a gate before the provider keeps. The words of its
-// body count where they say more than the status does.
+// held handles HTTP 429: a limit of a proxy in front of the provider. The text of its body
+// takes precedence if it says more than the status.
 func (f *fetch) held(t *tooMany, token string, key quota.Key, sent time.Time) (ref refusal, err error) {
 	if t.reply.code != "" {
 		switch said := classify(t.reply.code, t.reply.msg); said.kind {
@@ -85,8 +85,8 @@ func (f *fetch) held(t *tooMany, token string, key quota.Key, sent time.Time) (r
 	return ref, err
 }
 
-// askedToWait is a limit whose end the provider named, or which has none but the
-// status of the answer.
+// askedToWait is the fault of a limit whose end the provider named, or of which only the
+// status is known.
 func (f *fetch) askedToWait(w quota.Window, until time.Time) error {
 	message := fmt.Sprintf("Tushare responded to %s with HTTP 429 (too many requests) and requires a wait until %s.",
 		f.dataset.ID, until.In(market.Shanghai).Format(time.RFC3339))
@@ -99,7 +99,7 @@ func (f *fetch) askedToWait(w quota.Window, until time.Time) error {
 	return err
 }
 
-// limited is a limit per minute that was not waited for, and why.
+// limited is the fault of a limit per minute that was not waited for, and why.
 func (f *fetch) limited(calls int, until time.Time, why string) error {
 	err := fault.New(fault.RateLimited,
 		fmt.Sprintf("The limit per minute of %s is reached: %s.", f.dataset.ID, why),
@@ -108,7 +108,7 @@ func (f *fetch) limited(calls int, until time.Time, why string) error {
 	return err
 }
 
-// exhausted is a limit per hour or day.
+// exhausted is the fault of a limit per hour or day.
 func (f *fetch) exhausted(w quota.Window, calls int, until time.Time) error {
 	limit := "The limit"
 	if calls > 0 {
@@ -121,8 +121,8 @@ func (f *fetch) exhausted(w quota.Window, calls int, until time.Time) error {
 	return err
 }
 
-// final is the fault of a call whose last attempt failed. Only what cannot pass is
-// permanent: a field that was never there, and a refusal that is believed.
+// final is the fault of a call whose last attempt failed. Permanent is only what cannot be
+// temporary: a field that never existed, and a refusal that is believed.
 func (f *fetch) final(u *unavailable) error {
 	api := f.dataset.ID
 	switch {
@@ -148,12 +148,12 @@ func (f *fetch) broken(u *unavailable) error {
 		fmt.Sprintf("The call to Tushare for %s failed: %s.", f.dataset.ID, u.cause), kv...)
 }
 
-// meta is the metadata every provider fault carries, and more.
+// meta is the metadata of every provider fault, and more.
 func (f *fetch) meta(more ...string) []string {
 	return append([]string{"domain", f.domain, "module", f.dataset.Module, "api", f.dataset.ID}, more...)
 }
 
-// count is a number for metadata; empty where unknown.
+// count formats a number for metadata; empty if unknown.
 func count(n int) string {
 	if n <= 0 {
 		return ""

@@ -17,8 +17,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
-// maxWaits is how many refusals per minute in a row one call waits out. A token
-// whose allowance somebody else spends whole must not hold a run forever.
+// maxWaits is how many consecutive refusals per minute one call waits for. If another
+// program uses up the token's limit, a run must not wait forever.
 const maxWaits = 10
 
 func (c *Client) facts(api string) *apiFacts {
@@ -43,11 +43,11 @@ type fetch struct {
 	answer   ingest.Answer
 	facts    *apiFacts
 	shape    string
-	// announced says that earlier replies promised rows at the offset asked for.
+	// announced is true if earlier responses promised rows at the requested offset.
 	announced bool
-	// nones counts the answers without data to the page asked for.
+	// nones counts the responses without data for the current page.
 	nones int
-	// filled are the columns that replies with rows had; nil before the first.
+	// filled are the columns that responses with rows had; nil before the first.
 	filled []bool
 }
 
@@ -80,11 +80,11 @@ func (c *Client) Fetch(ctx context.Context, q ingest.Query, progress func(ingest
 	return f.answer, nil
 }
 
-// pages asks until the provider has no more.
+// pages fetches pages until the provider has no more.
 func (f *fetch) pages(ctx context.Context) error {
 	facts := f.facts
 	size := f.q.MaxRows
-	wide := size == 0 && f.q.Params["ts_code"] == "" // as long as the last such answer, about
+	wide := size == 0 && f.q.Params["ts_code"] == "" // about as large as the last such response
 	if wide {
 		last := facts.size(0)
 		size = last + last/32 + 64
@@ -94,7 +94,7 @@ func (f *fetch) pages(ctx context.Context) error {
 	isCap := func(n int) bool {
 		return n == smallestCap || slices.Contains(f.dataset.RowCaps, n) || facts.isCap(n)
 	}
-	total, crossed := 0, 0 // rows of the pages, and those that repeat another page
+	total, crossed := 0, 0 // rows of the pages, and of these those that repeat another page
 	order := uint64(0)
 	for {
 		held, bad := f.d.batch.Len, len(f.d.bad)
@@ -106,7 +106,7 @@ func (f *fetch) pages(ctx context.Context) error {
 		order = f.d.order(order, held)
 		repeated, within := f.d.unite(held, bad)
 		f.answer.Repeated += repeated
-		if rep.rows > repeated || rep.rows != p.offset { // else the offset was passed over
+		if rep.rows > repeated || rep.rows != p.offset { // otherwise the offset was ignored
 			total += rep.rows - within
 			crossed += repeated - within
 		}
@@ -139,21 +139,20 @@ func (f *fetch) pages(ctx context.Context) error {
 	}
 }
 
-// smallestCap is the least that any API was ever seen to be cut at.
+// smallestCap is the smallest number of rows at which any API was ever seen to truncate.
 const smallestCap = 800
 
-// maxRereads bounds how often pages that overlap are read once more, and
-// idleRereads how often in a row without finding a row.
+// maxRereads limits how often overlapping pages are read again, and idleRereads how often
+// in a row without a new row.
 const (
 	maxRereads  = 12
 	idleRereads = 4
 )
 
-// reread asks for all pages again. Pages that repeat rows of each other may come in
-// no stable order, and then as many rows as were repeated may have been on none of
-// them. It ends when as many rows are held as the pages have; when nothing new comes
-// in the order as before, because then the pages only overlap; or when nothing new
-// came several times.
+// reread fetches all pages again. Pages that repeat each other's rows may be in an unstable
+// order, and then as many rows as were repeated may be on none of them. It ends when as
+// many rows are collected as the pages have; when nothing new comes in the same order as
+// before, because then the pages only overlap; or when nothing new came several times.
 func (f *fetch) reread(ctx context.Context, total, size int, before uint64) error {
 	idle := 0
 	f.announced = true
@@ -188,8 +187,8 @@ func (f *fetch) reread(ctx context.Context, total, size int, before uint64) erro
 	return f.broken(&unavailable{cause: "the order of its pages changes with each call, and rows are missing"})
 }
 
-// page makes the call for one page, waits for limits, and tries again what may
-// pass.
+// page makes the call for one page, waits for limits, and retries failures that may be
+// temporary.
 func (f *fetch) page(ctx context.Context, offset, limit int) (reply, error) {
 	failures, waits := 0, 0
 	f.nones = 0
@@ -242,7 +241,7 @@ func (f *fetch) page(ctx context.Context, offset, limit int) (reply, error) {
 		}
 		var passing *unavailable
 		if !errors.As(err, &passing) {
-			return f.settleForNone(err) // ctx ended, or a fault that asking again does not mend
+			return f.settleForNone(err) // ctx ended, or a fault that a retry does not fix
 		}
 		if failures++; last || passing.refusal && f.facts.believes(f.shape, passing.said(), time.Now()) {
 			return reply{}, f.final(passing)
@@ -255,8 +254,8 @@ func (f *fetch) page(ctx context.Context, offset, limit int) (reply, error) {
 	}
 }
 
-// resultOf names what came of a call, in one of a few words: "ok", "cancelled", or in
-// lower case the reason that a run would be told.
+// resultOf is the result of a call in one word: "ok", "cancelled", or the reason in lower
+// case.
 func resultOf(err error) string {
 	f, told := fault.As(err)
 	switch {
@@ -270,8 +269,8 @@ func resultOf(err error) string {
 	return "cancelled"
 }
 
-// settleForNone takes "no rows" that came once for an answer where that is usual and a
-// limit forbids to ask once more: a list may have one call an hour.
+// settleForNone accepts "no rows" that came once, if that is normal and a limit forbids a
+// second call: a list may have one call per hour.
 func (f *fetch) settleForNone(err error) (reply, error) {
 	limit := fault.Is(err, fault.QuotaExhausted) || fault.Is(err, fault.RateLimited)
 	if limit && f.nones > 0 && !f.announced && mayBeEmpty(f.dataset, f.q.Params) {
@@ -280,9 +279,9 @@ func (f *fetch) settleForNone(err error) (reply, error) {
 	return reply{}, err
 }
 
-// checkColumns takes note of the columns of an answer. One that lacks a column that
-// answers had before is fetched again; the last attempt is taken as it is, because a
-// provider may drop a column that no row needs.
+// checkColumns records the columns of a response. If it lacks a column that earlier
+// responses had, it is fetched again; the last attempt is accepted, because a provider may
+// drop a column that no row needs.
 func (f *fetch) checkColumns(rep reply, last bool) error {
 	if rep.code == "0" && !rep.none {
 		f.facts.worked(f.shape)
@@ -307,7 +306,7 @@ func (f *fetch) checkColumns(rep reply, last bool) error {
 	return nil
 }
 
-// admit waits for the limiter and says so through progress.
+// admit waits for the limiter and reports the wait to progress.
 func (f *fetch) admit(ctx context.Context, key quota.Key) error {
 	waited := false
 	err := f.c.cfg.Limiter.Acquire(ctx, key, quota.Priority(f.q.Priority), func(until time.Time) {
@@ -329,7 +328,7 @@ func (f *fetch) admit(ctx context.Context, key quota.Key) error {
 	return f.exhausted(spent.Window, spent.Limit, spent.Until)
 }
 
-// tell reports progress; the counts are filled in here.
+// tell reports progress with the counts.
 func (f *fetch) tell(p ingest.Progress) {
 	if f.progress != nil {
 		p.Rows, p.Calls = f.d.batch.Len, f.answer.Calls
@@ -337,7 +336,7 @@ func (f *fetch) tell(p ingest.Progress) {
 	}
 }
 
-// body is the request. It is built here and sent, and no type keeps it.
+// body builds the request. The token is in no other value.
 func (f *fetch) body(token string, offset, limit int) ([]byte, error) {
 	params := make(map[string]any, len(f.q.Params)+2)
 	for k, v := range f.q.Params {
@@ -352,8 +351,8 @@ func (f *fetch) body(token string, offset, limit int) ([]byte, error) {
 	return json.Marshal(map[string]any{"api_name": f.dataset.ID, "token": token, "params": params, "fields": f.fields})
 }
 
-// pause waits before attempt n+1: exponential backoff with full jitter, so that
-// many calls that failed together do not come back together.
+// pause waits before attempt n+1: exponential backoff with full jitter, so that calls that
+// failed together are not retried together.
 func pause(ctx context.Context, base time.Duration, n int) error {
 	longest := base << min(n-1, 3)
 	t := time.NewTimer(rand.N(longest))
@@ -366,7 +365,7 @@ func pause(ctx context.Context, base time.Duration, n int) error {
 	}
 }
 
-// log writes one line about a call: its parameters and never its body.
+// log writes one line about a call: its parameters, but not its body.
 func (f *fetch) log(ctx context.Context, level slog.Level, msg string, offset int, took time.Duration, more ...any) {
 	if log := f.c.cfg.Log; log.Enabled(ctx, level) {
 		log.Log(ctx, level, msg, append([]any{"api", f.dataset.ID, "params", f.q.Params, "offset", offset, "ms", took.Milliseconds()}, more...)...)

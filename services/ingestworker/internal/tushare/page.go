@@ -2,21 +2,21 @@ package tushare
 
 import "fmt"
 
-// maxOffset is the last offset that the provider answers; it refuses the next.
+// maxOffset is the largest offset that the provider accepts.
 const maxOffset = 100000
 
-// pager decides after each reply whether to ask for another, and from where.
-// Truncation is silent at this provider: has_more tells, or a reply that is
-// exactly as long as some cap.
+// pager decides after each response whether to fetch another page, and from where. This
+// provider truncates silently: only has_more, or a response that is exactly as long as some
+// cap, shows it.
 type pager struct {
 	offset  int // rows received so far
-	largest int // rows of the largest reply
+	largest int // rows of the largest response
 	limit   int // what the last call was limited to; 0 for no limit
 }
 
-// next takes the length of a reply, how many of its rows were not held before,
-// and its has_more. cap tells whether a length is a known cap. more says that
-// another call at p.offset with p.limit is due.
+// next takes the number of rows of a response, how many of them are new, and its has_more.
+// cap reports whether a number is a known cap. more means that another call at p.offset
+// with p.limit is needed.
 func (p *pager) next(received, fresh int, hasMore bool, isCap func(int) bool) (more bool, err error) {
 	if fresh == 0 {
 		if hasMore {

@@ -11,11 +11,11 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
 )
 
-// maxQuoted bounds how much of the provider's text is quoted, in bytes.
+// maxQuoted is how much of the provider's text is quoted, in bytes.
 const maxQuoted = 300
 
-// scrub makes foreign text fit to be shown: without the token in any spelling in
-// which it may be echoed, on one line, and of bounded length.
+// scrub makes text from outside safe to show: without the token in any encoding, on one
+// line, and of limited length.
 func scrub(s, token string) string {
 	s = redact(s, token)
 	s = strings.Map(func(r rune) rune {
@@ -27,8 +27,7 @@ func scrub(s, token string) string {
 	return cut(strings.TrimSpace(s), maxQuoted)
 }
 
-// redact replaces the token in every spelling of it. No spelling is shorter than
-// the token.
+// redact replaces the token in every encoding. No encoding is shorter than the token.
 func redact(s, token string) string {
 	if token == "" || len(s) < len(token) {
 		return s
@@ -36,8 +35,8 @@ func redact(s, token string) string {
 	return markAll(token)(s)
 }
 
-// markAll replaces a token in every spelling in one pass, so that one such as "tok" is
-// not looked for in its own mark. Most texts hold none, and that is found first.
+// markAll replaces a token in every encoding in one pass, so that a token such as "tok" is
+// not found in its own replacement. Most texts contain none, which is checked first.
 func markAll(token string) func(s string) string {
 	quoted, _ := json.Marshal(token) // a string always marshals
 	const mark = "[token]"
@@ -58,12 +57,12 @@ func markAll(token string) func(s string) string {
 	}
 }
 
-// shortest is the length from which a token is looked for in rows. A shorter one,
-// as a test may use, could be part of a name.
+// shortest is the length from which a token is searched in rows. A shorter one, for example
+// in a test, could be part of a name.
 const shortest = 8
 
-// redactRows keeps a token that the provider echoes as data out of the batch, from
-// row start on, and out of the cells that could not be read.
+// redactRows removes a token that the provider returns as data from the batch, from row
+// start on, and from the cells that could not be read.
 func redactRows(b *table.Batch, start int, bad []table.BadCell, token string) {
 	for i := range bad {
 		bad[i].Raw = cut(scrub(bad[i].Raw, token), 80)

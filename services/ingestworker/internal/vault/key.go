@@ -17,8 +17,8 @@ const (
 	keySize = 32
 )
 
-// loadKey reads the key of the data directory, or makes one. The file appears
-// whole or not at all, and of two processes that make it at once one wins.
+// loadKey reads the key of the data directory, or creates one. The file is created
+// atomically, and if two processes create it at once, one wins.
 func loadKey(dir string, log *slog.Logger) ([]byte, error) {
 	path := filepath.Join(dir, keyFile)
 	for {

@@ -13,18 +13,18 @@ import (
 
 const (
 	sealedFile   = "vault"          // the stored tokens, encrypted
-	identityFile = "vault.identity" // the key that opens them, where no other is given
+	identityFile = "vault.identity" // its key, unless another one is given
 	maxSealed    = 1 << 20
 )
 
-// sealed keeps tokens in a file that only its key opens.
+// sealed stores tokens in an encrypted file.
 type sealed struct {
 	path   string
 	box    *sealing.Box
 	tokens map[string]string // by domain; Main for all
 }
 
-// openSealed reads the stored tokens. Without any, no key is needed yet.
+// openSealed reads the stored tokens. If there are none, no key is needed yet.
 func openSealed(cfg Config) (*sealed, error) {
 	s := &sealed{path: filepath.Join(cfg.DataDir, sealedFile), tokens: map[string]string{}}
 	raw, err := sealing.ReadFile(s.path, maxSealed)
@@ -54,7 +54,7 @@ func openSealed(cfg Config) (*sealed, error) {
 	return s, nil
 }
 
-// set stores tokens as they are to be, or nothing.
+// set stores the given tokens, or changes nothing.
 func (s *sealed) set(tokens map[string]string) error {
 	text, err := json.Marshal(tokens)
 	if err != nil {

@@ -8,15 +8,15 @@ import (
 
 const redacted = "[redacted]"
 
-// Token is a provider token that prints as [redacted], however it is printed. The
-// zero value is no token.
+// Token is a provider token that is printed as [redacted] by every verb. The zero value is
+// no token.
 type Token struct {
-	// Behind a pointer, because fmt calls no method on the unexported fields of a
-	// struct that holds a Token.
+	// A pointer, because fmt calls no method on the unexported fields of a struct that
+	// contains a Token.
 	value *string
 }
 
-// NewToken wraps a value. The empty value is no token.
+// NewToken wraps a value. An empty value is no token.
 func NewToken(value string) Token {
 	if value == "" {
 		return Token{}
@@ -24,8 +24,8 @@ func NewToken(value string) Token {
 	return Token{&value}
 }
 
-// Reveal is the value itself, for the body of a provider call and nothing else.
-// Empty for the zero value.
+// Reveal is the value itself, only for the body of a provider call. Empty for the zero
+// value.
 func (t Token) Reveal() string {
 	if t.value == nil {
 		return ""

@@ -26,35 +26,33 @@ import (
 // Source says where a token comes from.
 type Source string
 
-// Where tokens come from, in the order in which they are looked for.
+// The sources of tokens, in the order of precedence.
 const (
-	// Domain is a token that was stored for one domain, and Stored the one that was stored
-	// for all.
+	// Domain is a token stored for one domain, and Stored the one stored for all.
 	Domain Source = "domain"
 	Stored Source = "main"
-	// Environment is AFTERBELL_TUSHARE_TOKEN, and File the file that
-	// AFTERBELL_TUSHARE_TOKEN_FILE names. They serve every domain.
+	// Environment is AFTERBELL_TUSHARE_TOKEN, and File the file in
+	// AFTERBELL_TUSHARE_TOKEN_FILE. They apply to every domain.
 	Environment Source = "environment"
 	File        Source = "file"
 )
 
-// Main names the token of all domains that have none of their own.
+// Main is the name of the token for all domains without their own.
 const Main = "main"
 
-// Config is what a Vault needs. At most one of Token and TokenFile is set; with
-// neither, no token resolves.
+// Config is the configuration of a Vault. At most one of Token and TokenFile is set; with
+// neither, there is no token.
 type Config struct {
-	// DataDir is where the key of the fingerprint is kept. Required.
+	// DataDir has the key of the fingerprint. Required.
 	DataDir string
-	// Token is the value of AFTERBELL_TUSHARE_TOKEN; space around it is cut off.
+	// Token is the value of AFTERBELL_TUSHARE_TOKEN; surrounding white space is removed.
 	Token Token
 	// TokenFile is the value of AFTERBELL_TUSHARE_TOKEN_FILE. The file is read
 	// again when it changes.
 	TokenFile string
-	// Key is the value of AFTERBELL_VAULT_KEY, and KeyFile that of
-	// AFTERBELL_VAULT_KEY_FILE: the age identity that opens stored tokens. At most one is
-	// set; with neither, the data directory has one of its own, made with the first token
-	// that is stored.
+	// Key is the value of AFTERBELL_VAULT_KEY, and KeyFile that of AFTERBELL_VAULT_KEY_FILE:
+	// the age identity that decrypts stored tokens. At most one is set; with neither, the data
+	// directory has one of its own, created with the first stored token.
 	Key     Token
 	KeyFile string
 	// Log may be nil.
@@ -62,13 +60,13 @@ type Config struct {
 }
 
 const (
-	// maxFile bounds a token file; a token has some 56 characters.
+	// maxFile is the largest token file, in bytes; a token has about 56 characters.
 	maxFile = 4096
-	// byteOrderMark is what some editors put first.
+	// byteOrderMark is written by some editors.
 	byteOrderMark = "\ufeff"
 )
 
-// Vault resolves tokens. It is safe for concurrent use.
+// Vault provides tokens. It is safe for concurrent use.
 type Vault struct {
 	key  []byte
 	file string
@@ -81,17 +79,17 @@ type Vault struct {
 	sealed *sealed
 }
 
-// stamp tells whether a file changed.
+// stamp detects whether a file changed.
 type stamp struct {
 	modified time.Time
 	size     int64
-	gone     bool // it is not there
-	hidden   bool // it cannot be looked at
+	gone     bool // it does not exist
+	hidden   bool // it cannot be examined
 }
 
-// New reads the token and the key, which it makes when the data directory has
-// none. It fails with INVALID_ARGUMENT when both a token and a file are given, or
-// when the file cannot be read or holds no token.
+// New reads the token and the key, which it creates if the data directory has none.
+// INVALID_ARGUMENT if both a token and a file are given, or if the file cannot be read or
+// has no token.
 func New(cfg Config) (*Vault, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.Default()
@@ -127,29 +125,29 @@ func New(cfg Config) (*Vault, error) {
 	return nil, fault.Invalid("token-file", "AFTERBELL_TUSHARE_TOKEN_FILE is %s, which %v", v.file, err)
 }
 
-// Resolve is the token in use for a domain and where it comes from; ok is false
-// when there is none.
+// Resolve returns the current token of a domain and its source; ok is false if there is
+// none.
 func (v *Vault) Resolve(domain string) (token Token, source Source, ok bool) {
 	token, source, _ = v.current(domain)
 	return token, source, token.value != nil
 }
 
-// Token is the value and the fingerprint of the token for a domain, for the
-// provider client. ok is false when there is none.
+// Token returns the value and the fingerprint of a domain's token, for the provider client.
+// ok is false if there is none.
 func (v *Vault) Token(domain string) (token, fingerprint string, ok bool) {
 	t, _, print := v.current(domain)
 	return t.Reveal(), print, t.value != nil
 }
 
-// Fingerprint is 16 hex digits that change with the token, empty when there is
-// none. They differ from one data directory to the next.
+// Fingerprint is 16 hex digits that change with the token, empty if there is none. They
+// differ between data directories.
 func (v *Vault) Fingerprint(domain string) string {
 	_, _, print := v.current(domain)
 	return print
 }
 
-// Fallback is what a domain would use without any stored token: where it comes from, and
-// its fingerprint; both are empty when there is none.
+// Fallback is what a domain would use without stored tokens: the source and the
+// fingerprint; both are empty if there is none.
 func (v *Vault) Fallback() (source Source, fingerprint string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -159,15 +157,15 @@ func (v *Vault) Fallback() (source Source, fingerprint string) {
 	return source, fingerprint
 }
 
-// Stored are the domains, and Main, that a token is stored for, ascending.
+// Stored are the domains, and Main, for which a token is stored, ascending.
 func (v *Vault) Stored() []string {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	return slices.Sorted(maps.Keys(v.sealed.tokens))
 }
 
-// Set stores a token for a domain, or for Main, in the place of the one before. It is on
-// disk, encrypted, when Set returns. The error says nothing of the value.
+// Set stores a token for a domain, or for Main, and replaces the previous one. When Set
+// returns, it is on disk, encrypted. The error does not contain the value.
 func (v *Vault) Set(domain string, token Token) error {
 	value := strings.TrimSpace(token.Reveal())
 	if value == "" {
@@ -182,7 +180,7 @@ func (v *Vault) Set(domain string, token Token) error {
 	return v.change(func(tokens map[string]string) { tokens[domain] = value })
 }
 
-// Clear forgets the stored token of a domain, or of Main. NOT_FOUND where none is stored.
+// Clear deletes the stored token of a domain, or of Main. NOT_FOUND if none is stored.
 func (v *Vault) Clear(domain string) error {
 	found := false
 	err := v.change(func(tokens map[string]string) {
@@ -217,8 +215,8 @@ func (v *Vault) Format(s fmt.State, _ rune) {
 // LogValue is the fingerprint.
 func (v *Vault) LogValue() slog.Value { return slog.StringValue(v.Fingerprint("")) }
 
-// current is the token for a domain: its own, the stored one of all, or the one that was
-// given to the process.
+// current is the token of a domain: its own, the stored one for all, or the one given to
+// the process.
 func (v *Vault) current(domain string) (Token, Source, string) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -242,9 +240,9 @@ func (v *Vault) given() (Token, Source, string) {
 	return v.token, File, v.print
 }
 
-// refresh reads the file again if it changed. A file taken away is a token taken
-// away. One that is there and cannot be used may be half written: the token
-// stays until the file is good again.
+// refresh reads the file again if it changed. If the file was deleted, there is no token.
+// If it exists but is unusable, it may be half written: the previous token stays until the
+// file is valid again.
 func (v *Vault) refresh() {
 	at, err := stat(v.file)
 	if at == v.stamp {
@@ -283,7 +281,7 @@ func (v *Vault) fingerprint(value string) string {
 
 // read is the token in the file.
 func (v *Vault) read() (string, error) {
-	// A pipe without a writer must not hold the start; it is empty.
+	// A pipe without a writer must not block the start; it counts as empty.
 	f, err := os.OpenFile(v.file, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
 		return "", sealing.Plain(err)
@@ -309,7 +307,7 @@ func (v *Vault) read() (string, error) {
 	return value, nil
 }
 
-// check refuses what cannot be one token. It says nothing of the value.
+// check returns an error if the text cannot be a token. The error does not contain it.
 func check(value string) error {
 	for _, r := range value {
 		switch {

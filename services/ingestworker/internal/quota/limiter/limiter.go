@@ -1,10 +1,9 @@
-// Package limiter waits until package quota says that a call may be made, and
-// remembers across restarts what the provider taught. It knows tokens by their
-// keyed fingerprint only.
+// Package limiter waits until package quota allows a call, and stores learned limits across
+// restarts. It identifies tokens by their keyed fingerprints only.
 //
-// Calls of one token and API stand in one line: probes first, then normal calls,
-// then backfills, each in the order in which they came. Limits per minute are
-// waited for; a limit per hour or day is returned as an error at once.
+// Calls of one token and API wait in one queue: probes first, then normal calls, then
+// backfills, each in order of arrival. It waits for limits per minute; a limit per hour or
+// day is returned as an error at once.
 package limiter
 
 import (
@@ -18,16 +17,16 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/quota"
 )
 
-// saveEvery is how often the calls spent are written down while calls are made.
-// What a refusal teaches is written at once.
+// saveEvery is how often the calls made are saved while calls are made. A learned limit is
+// saved at once.
 const saveEvery = 10 * time.Second
 
-// Config is what a Limiter needs. The zero value has no limits, remembers nothing
+// Config is the configuration of a Limiter. The zero value has no limits, stores nothing
 // and logs to slog.Default.
 type Config struct {
-	// Path of the file in which what is learned is kept. Empty keeps nothing.
+	// Path of the file for learned limits. Empty stores nothing.
 	Path string
-	// Settings hold until the provider teaches otherwise.
+	// Settings apply until the provider states a limit.
 	Settings quota.Settings
 	// Log may be nil.
 	Log *slog.Logger
@@ -43,7 +42,7 @@ type Limiter struct {
 	saveMu sync.Mutex // held while writing; never inside mu
 }
 
-// line is one key: what is known of it, and who waits.
+// line is the state and the queue of one key.
 type line struct {
 	state quota.State
 	queue []*waiter
@@ -51,12 +50,12 @@ type line struct {
 
 type waiter struct {
 	priority quota.Priority
-	again    chan struct{} // a token in it says: decide again, you may be first
+	again    chan struct{} // a token in it means: decide again, you may be first
 }
 
-// Open reads what was remembered. A file that cannot be read is a warning and an
-// empty start, because limits are learned again at the cost of one refusal each.
-// It fails only on settings that make no sense.
+// Open loads the stored state. A file that cannot be read is a warning and an empty start,
+// because each limit is learned again at the cost of one refusal. It fails only for invalid
+// settings.
 func Open(cfg Config) (*Limiter, error) {
 	if err := cfg.Settings.Check(); err != nil {
 		return nil, err
@@ -75,7 +74,7 @@ func Open(cfg Config) (*Limiter, error) {
 	return l, nil
 }
 
-// Close writes down what is known. The limiter must not be used afterwards.
+// Close saves the state. The limiter must not be used afterwards.
 func (l *Limiter) Close() error {
 	l.mu.Lock()
 	l.dirty = true
@@ -85,10 +84,11 @@ func (l *Limiter) Close() error {
 	return l.save()
 }
 
-// Acquire waits until a call of the key may be made, and counts it as made. It
-// returns *quota.Exhausted at once where a limit per hour or day is spent, or one per
-// minute opens only after ctx's deadline; and ctx's error when ctx ends. waiting, which may be nil, is called in the calling
-// goroutine before each wait with the moment at which the wait is expected to end.
+// Acquire waits until a call of the key may be made, and counts it as made. It returns
+// *quota.Exhausted at once if a limit per hour or day is used up, or if the wait for a
+// limit per minute would exceed ctx's deadline; and ctx's error when ctx ends. waiting,
+// which may be nil, is called in the calling goroutine before each wait with the expected
+// end of the wait.
 func (l *Limiter) Acquire(ctx context.Context, key quota.Key, p quota.Priority, waiting func(until time.Time)) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -135,8 +135,8 @@ func (l *Limiter) Acquire(ctx context.Context, key quota.Key, p quota.Priority, 
 	}
 }
 
-// wait ends when the waiter is called, and when the window was to open: whoever is
-// not first by then may have longer to wait than was said.
+// wait ends when the waiter is notified, or at the expected time: a waiter that is not
+// first by then may have to wait longer than expected.
 func (w *waiter) wait(ctx context.Context, d quota.Decision, now time.Time) error {
 	var opens <-chan time.Time
 	if !d.Go {
@@ -153,15 +153,15 @@ func (w *waiter) wait(ctx context.Context, d quota.Decision, now time.Time) erro
 	return nil
 }
 
-// Refused records that the provider refused a call sent at sent, because n calls
-// are allowed per window (0 where it does not say). It returns the moment from
-// which the window is taken to be open.
+// Refused records that the provider refused a call sent at sent, because n calls are
+// allowed per window (0 if unknown). It returns the time from which calls are allowed
+// again.
 func (l *Limiter) Refused(key quota.Key, sent time.Time, w quota.Window, n int) time.Time {
 	l.mu.Lock()
 	ln := l.line(key)
 	known := ln.state.Learnt[w].Calls
 	until := ln.state.Refuse(sent, wallTime(), w, n)
-	for _, waits := range ln.queue { // each has another wait to tell of, or none
+	for _, waits := range ln.queue { // each one has a new expected time, or none
 		waits.call()
 	}
 	l.dirty = true
@@ -173,8 +173,8 @@ func (l *Limiter) Refused(key quota.Key, sent time.Time, w quota.Window, n int) 
 	return until
 }
 
-// Hold records that the provider asked for no call of the key before a moment, and
-// returns the moment from which calls are made again.
+// Hold records that the provider asked for no call of the key before a time, and returns
+// the time from which calls are made again.
 func (l *Limiter) Hold(key quota.Key, until time.Time) time.Time {
 	l.mu.Lock()
 	ln := l.line(key)
@@ -189,8 +189,8 @@ func (l *Limiter) Hold(key quota.Key, until time.Time) time.Time {
 	return until
 }
 
-// Scarce tells the smallest limit per hour or day, learned within a week, that allows
-// the key so few calls that each counts. ok is false where there is none.
+// Scarce returns the smallest limit per hour or day, learned within a week, that allows
+// very few calls of the key. ok is false if there is none.
 func (l *Limiter) Scarce(key quota.Key) (calls int, w quota.Window, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -201,21 +201,21 @@ func (l *Limiter) Scarce(key quota.Key) (calls int, w quota.Window, ok bool) {
 	return ln.state.Scarce(wallTime())
 }
 
-// LearnedLimit is what a refusal taught of a key.
+// LearnedLimit is a limit of a key that was learned from a refusal.
 type LearnedLimit struct {
 	quota.Key
 	quota.LearnedLimit
 }
 
-// LearnedLimits lists what refusals taught of the keys that match, by token, API and window.
+// LearnedLimits lists the learned limits of the keys that match, by token, API and window.
 func (l *Limiter) LearnedLimits(match func(quota.Key) bool) []LearnedLimit {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.lessons(match)
 }
 
-// Forget drops what refusals taught of the keys that match, and returns it. Calls that
-// wait for such a limit go on.
+// Forget discards the learned limits of the keys that match, and returns them. Calls that
+// wait for such a limit continue.
 func (l *Limiter) Forget(match func(quota.Key) bool) []LearnedLimit {
 	l.mu.Lock()
 	out := l.lessons(match)
@@ -263,21 +263,20 @@ func (l *Limiter) Estimate(token string, load quota.Load) time.Duration {
 	}, load)
 }
 
-// Status is what is known of one key, for people.
+// Status is the state of one key, for display.
 type Status struct {
 	quota.Key
-	// PerMinute, PerHour and PerDay are the limits in force; 0 for none known.
+	// PerMinute, PerHour and PerDay are the limits in force; 0 if unknown.
 	PerMinute, PerHour, PerDay int
-	// Learnt is true where PerMinute was stated by the provider.
+	// Learnt is true if the provider stated PerMinute.
 	Learnt bool
 	// LastMinute and Today count the calls made.
 	LastMinute, Today int
-	// Waiting is how many calls stand in line.
+	// Waiting is the number of queued calls.
 	Waiting int
-	// Until is when a backfill may call next; zero when it may at once.
+	// Until is when a backfill may call next; zero if it may now.
 	Until time.Time
-	// Own is true where that is because of the limit in the settings, not because of one
-	// that the provider stated.
+	// Own is true if that is because of a limit in the settings, not because of a learned one.
 	Own bool
 }
 
@@ -303,8 +302,8 @@ func (l *Limiter) Snapshot() []Status {
 	return out
 }
 
-// wallTime has no monotonic reading: windows open by the provider's clock, which goes
-// on while this host sleeps.
+// wallTime has no monotonic reading: the provider's clock continues while this host is
+// asleep.
 func wallTime() time.Time { return time.Now().Round(0) }
 
 func (l *Limiter) line(key quota.Key) *line {
@@ -316,7 +315,7 @@ func (l *Limiter) line(key quota.Key) *line {
 	return ln
 }
 
-// join puts a waiter behind those of its priority.
+// join queues a waiter behind those of its priority.
 func (ln *line) join(w *waiter) {
 	at := len(ln.queue)
 	for at > 0 && ln.queue[at-1].priority < w.priority {
@@ -325,7 +324,7 @@ func (ln *line) join(w *waiter) {
 	ln.queue = slices.Insert(ln.queue, at, w)
 }
 
-// leave takes a waiter out and calls the one who is first now.
+// leave removes a waiter and notifies the one that is first now.
 func (ln *line) leave(w *waiter) {
 	if i := slices.Index(ln.queue, w); i >= 0 {
 		ln.queue = slices.Delete(ln.queue, i, i+1)

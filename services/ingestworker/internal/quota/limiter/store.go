@@ -13,7 +13,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// The file is a list of what is known per token and API. Moments are Unix ms.
+// The file is a list of states by token and API. Times are Unix ms.
 type file struct {
 	Version int      `json:"version"`
 	States  []record `json:"states"`
@@ -38,7 +38,7 @@ type limit struct {
 
 const fileVersion = 1
 
-// maxKept bounds how many calls are written down per key.
+// maxKept is the number of calls that are saved per key.
 const maxKept = 1000
 
 var allWindows = []quota.Window{quota.Minute, quota.Hour, quota.Day}
@@ -70,7 +70,7 @@ func parse(raw []byte, set quota.Settings, now time.Time) (map[quota.Key]quota.S
 	for _, r := range f.States {
 		s := quota.State{Day: r.Day, SpentToday: max(0, r.SpentToday)}
 		for _, w := range allWindows {
-			// A setting changed on purpose is tried again before the old lesson counts.
+			// A limit that was discarded on purpose is tried again before the stored one applies.
 			l := r.Limits[w.String()]
 			if at := time.UnixMilli(l.At); l.Calls > 0 && !at.After(now) && (w != quota.Minute || r.Setting == set.Limit(r.API)) {
 				s.Learnt[w] = quota.Learnt{Calls: l.Calls, At: at}
@@ -92,8 +92,8 @@ func parse(raw []byte, set quota.Settings, now time.Time) (map[quota.Key]quota.S
 	return states, nil
 }
 
-// remember saves, unless another save is in progress, which leaves dirty set for the
-// next. A failure is a warning: limits hold in memory.
+// remember saves, unless another save is in progress; then dirty stays set for the next
+// one. A failure is only a warning, because limits stay in memory.
 func (l *Limiter) remember() {
 	if !l.saveMu.TryLock() {
 		return
@@ -163,8 +163,8 @@ func (l *Limiter) snapshot(now time.Time) file {
 	return f
 }
 
-// writeFile replaces a file as a whole: a reader sees the old or the new one. There
-// is one writer, so that what a killed process left behind is written over.
+// writeFile replaces a file atomically: a reader sees the old or the new one. There is one
+// writer, so a temporary file of a killed process is overwritten.
 func writeFile(path string, raw []byte) error {
 	tmp, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
 	if err != nil {
