@@ -1,12 +1,12 @@
 package ingest
 
 import (
+	"cmp"
 	"fmt"
 	"maps"
 	"math"
 	"slices"
 	"strings"
-	"sync"
 	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
@@ -101,19 +101,6 @@ const noSymbol = "ts_code is not a symbol"
 // provider is known to answer such days with the rows of the day before.
 const onClosedDay = "closed day: the exchange did not trade on this date"
 
-type key struct {
-	text string
-	date market.Date
-}
-
-// packedKey is a row's key in one number: the packed symbol, or the number of an
-// exchange, and the date.
-type packedKey uint64
-
-// The maps that find repeated keys are some hundred kilobytes each and needed
-// for milliseconds per partition.
-var keyMaps = sync.Pool{New: func() any { return make(map[packedKey]int32, 8192) }}
-
 // check sorts the rows of an answer into those to keep, those to reject with a
 // reason, and those that the pool's rule leaves out.
 func check(sc scope, b *table.Batch, bad []table.BadCell) checked {
@@ -121,8 +108,7 @@ func check(sc scope, b *table.Batch, bad []table.BadCell) checked {
 	c.prepare()
 	c.strays()
 	var odd []int // rows whose code is no symbol
-	seen := keyMaps.Get().(map[packedKey]int32)
-	defer func() { clear(seen); keyMaps.Put(seen) }()
+	seen := table.NewKeys(cmp.Or(c.symbol, c.exchange), c.date, b.Len)
 	keep := make([]int, 0, b.Len)
 	for r := range b.Len {
 		reason, drop := c.row(r)
@@ -144,21 +130,15 @@ func check(sc scope, b *table.Batch, bad []table.BadCell) checked {
 			}
 			continue
 		}
-		text := ""
-		if c.symbol != nil {
-			text = c.symbol.Texts[r]
-		} else if c.exchange != nil {
-			text = c.exchange.Texts[r]
-		}
-		k := c.key(text, r)
-		if first, twice := seen[k]; twice {
-			if !sameRow(b, int(first), r) && (!sc.pick || c.asked(r)) {
+		if first, added := seen.Add(r); !added {
+			if !sameRow(b, first, r) && (!sc.pick || c.asked(r)) {
 				c.reject(r, "duplicate of a previous row with the same key")
 			}
 			continue
 		}
-		seen[k] = int32(r)
+		text := ""
 		if c.symbol != nil {
+			text = c.symbol.Texts[r]
 			c.out.all.Add(text)
 		}
 		why, hollow := c.disagrees(r)
@@ -229,7 +209,6 @@ type checker struct {
 	volume, amount         *table.Column
 	isOpen                 *table.Column
 	buys, sells            []*table.Column
-	others                 []string // exchanges and other keys that are no symbols
 }
 
 // strays finds the symbols whose rows do not answer what was asked: when one row
@@ -290,19 +269,6 @@ func (c *checker) dateOf(r int) market.Date {
 		return market.NoDate
 	}
 	return c.date.Dates[r]
-}
-
-// key is the key of row r under a symbol or an exchange.
-func (c *checker) key(text string, r int) packedKey {
-	n, ok := evidence.SymbolOf(text)
-	if !ok {
-		at := slices.Index(c.others, text)
-		if at < 0 {
-			at, c.others = len(c.others), append(c.others, text)
-		}
-		n = evidence.Symbol(1<<31 | at) // no packed symbol has this bit
-	}
-	return packedKey(uint64(n)<<32 | uint64(uint32(c.dateOf(r))))
 }
 
 func (c *checker) asked(r int) bool { return c.symbol != nil && c.symbols[c.symbol.Texts[r]] }
@@ -525,10 +491,10 @@ func (c *checker) mangled(r int) bool {
 // rejectOdd rejects a row whose code is no symbol, under the symbol asked for that it
 // seems to be, so that this one's row does not count as none. seen are the keys of the
 // good rows.
-func (c *checker) rejectOdd(r int, seen map[packedKey]int32) {
+func (c *checker) rejectOdd(r int, seen *table.Keys) {
 	code, date := c.symbol.Texts[r], c.dateOf(r)
 	for _, s := range near(code) {
-		if _, has := seen[c.key(s, r)]; has || !c.symbols[s] || date < c.start || date > c.end || c.closed != nil && c.closed(date) {
+		if seen.Has(s, date) || !c.symbols[s] || date < c.start || date > c.end || c.closed != nil && c.closed(date) {
 			continue
 		}
 		c.reject(r, fmt.Sprintf("ts_code %s is not a symbol; the row is probably of %s", shown(code, mostSymbol), s))

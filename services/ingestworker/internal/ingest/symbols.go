@@ -14,6 +14,11 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
+type key struct {
+	text string
+	date market.Date
+}
+
 // symbols judges and commits a partition of targets: one record per symbol and
 // open day.
 func (j *job) symbols(ctx context.Context, batch *table.Batch, bad []table.BadCell) (Result, error) {

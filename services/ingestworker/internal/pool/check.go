@@ -2,7 +2,6 @@ package pool
 
 import (
 	"fmt"
-	"math/bits"
 	"slices"
 	"unicode/utf8"
 
@@ -110,7 +109,7 @@ func checkRows(p market.Pool, d *catalog.Dataset, c ingest.Commit, in func(strin
 		}
 	}
 	texts, dates := KeyColumns(d, b)
-	seen := newKeySet(b.Len)
+	seen := table.NewKeys(texts, dates, b.Len)
 	for r := range b.Len {
 		var symbol string
 		date := market.NoDate
@@ -123,7 +122,7 @@ func checkRows(p market.Pool, d *catalog.Dataset, c ingest.Commit, in func(strin
 		if symbol == "" || dates != nil && date == market.NoDate {
 			return broken(c, "row %d has no key", r)
 		}
-		if !seen.add(symbol, date) {
+		if _, added := seen.Add(r); !added {
 			return broken(c, "%s %s comes twice", symbol, date)
 		}
 		if d.Snapshot {
@@ -157,73 +156,4 @@ func KeyColumns(d *catalog.Dataset, b *table.Batch) (texts, dates *table.Column)
 
 func broken(c ingest.Commit, format string, args ...any) error {
 	return fault.New(fault.Internal, fmt.Sprintf("The commit of %s is not well formed: %s.", c.Partition.ID, fmt.Sprintf(format, args...)))
-}
-
-// keySet finds a repeated key. Symbols of the usual form are packed with the date into one
-// word, so that the check takes about 2 % of a commit instead of 10 %.
-type keySet struct {
-	slots []uint64
-	shift uint // leaves as many upper bits of the hash as there are slots
-	other map[rowKey]struct{}
-}
-
-type rowKey struct {
-	text string
-	date market.Date
-}
-
-func newKeySet(n int) *keySet {
-	width := max(4, uint(bits.Len(uint(2*n))))
-	return &keySet{slots: make([]uint64, 1<<width), shift: 64 - width}
-}
-
-func (k *keySet) add(symbol string, date market.Date) (added bool) {
-	code, ok := pack(symbol)
-	if !ok {
-		key := rowKey{symbol, date}
-		if _, held := k.other[key]; held {
-			return false
-		}
-		if k.other == nil {
-			k.other = make(map[rowKey]struct{})
-		}
-		k.other[key] = struct{}{}
-		return true
-	}
-	word := uint64(code)<<32 | uint64(uint32(date))
-	mask := uint64(len(k.slots) - 1)
-	// Symbols are in the upper half of a word, and multiplication carries upwards only: the
-	// upper bits of the product distinguish keys.
-	for i := (word * 0x9E3779B97F4A7C15) >> k.shift; ; i = (i + 1) & mask {
-		switch k.slots[i] {
-		case 0:
-			k.slots[i] = word
-			return true
-		case word:
-			return false
-		}
-	}
-}
-
-// pack encodes six digits and an exchange as a number above zero.
-func pack(symbol string) (uint32, bool) {
-	var code uint32
-	switch market.Exchange(symbol) {
-	case "SH":
-		code = 1
-	case "SZ":
-		code = 2
-	case "BJ":
-		code = 3
-	default:
-		return 0, false
-	}
-	for i := range 6 {
-		c := symbol[i] - '0'
-		if c > 9 {
-			return 0, false
-		}
-		code = code*10 + uint32(c)
-	}
-	return code, true
 }

@@ -57,6 +57,11 @@ func Compare(d *catalog.Dataset, before, after *table.Batch) Diff {
 	return diff
 }
 
+type rowKey struct {
+	text string
+	date market.Date
+}
+
 func keys(d *catalog.Dataset, b *table.Batch) func(r int) rowKey {
 	texts, dates := KeyColumns(d, b)
 	return func(r int) rowKey {
@@ -100,9 +105,10 @@ func equalCells(x *table.Column, i int, y *table.Column, j int) bool {
 // Contents describes the rows that were read from a file.
 func Contents(d *catalog.Dataset, b *table.Batch) ingest.Contents {
 	out := ingest.Contents{Rows: int64(b.Len), Hash: b.Hash()}
-	key, seen := keys(d, b), newKeySet(b.Len)
+	texts, dates := KeyColumns(d, b)
+	seen := table.NewKeys(texts, dates, b.Len)
 	for r := range b.Len {
-		if k := key(r); !seen.add(k.text, k.date) {
+		if _, added := seen.Add(r); !added {
 			out.Duplicates++
 		}
 	}

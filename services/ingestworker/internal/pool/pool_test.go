@@ -10,22 +10,6 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-func TestKeySetFindsRepetition(t *testing.T) {
-	s := newKeySet(4)
-	day := market.NewDate(2026, 3, 2)
-	for _, k := range []rowKey{
-		{"600519.SH", day}, {"600519.SZ", day}, {"600519.BJ", day}, {"600519.SH", day + 1}, {"000001.SZ", market.NoDate},
-		{"T00018.SH", day}, {"SSE", day}, {"SSE", day + 1},
-	} {
-		if !s.add(k.text, k.date) {
-			t.Errorf("%v is told to be there before it was added", k)
-		}
-		if s.add(k.text, k.date) {
-			t.Errorf("%v was let in twice", k)
-		}
-	}
-}
-
 func TestTablesHoldEveryColumn(t *testing.T) {
 	tables := Tables()
 	if len(tables) != 5 {

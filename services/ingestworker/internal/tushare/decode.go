@@ -72,8 +72,8 @@ type decoder struct {
 	filled  []bool // columns that the plan fills
 	missing string
 
-	seen places  // the last row of each key
-	prev []int32 // the row of the same key before it, -1 if none
+	seen table.Places // the last row of each key
+	prev []int32      // the row of the same key before it, -1 if none
 }
 
 // begin makes the decoder ready for a fetch of a dataset into batch.

@@ -1,12 +1,16 @@
 package tushare
 
-import "hash/maphash"
+import (
+	"hash/maphash"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
+)
 
 // interner keeps one string per symbol and numbers them, so that a whole market's
 // history shares a few thousand strings and keys compare as integers. It belongs
 // to one decoder at a time.
 type interner struct {
-	ids   places
+	ids   table.Places
 	seed  maphash.Seed
 	texts []string
 	bytes int
@@ -24,7 +28,7 @@ const (
 
 func (n *interner) begin() {
 	if n.ids == nil || len(n.texts) > maxInterned || n.bytes > maxInternedBytes {
-		*n = interner{ids: placesFor(0), seed: maphash.MakeSeed()}
+		*n = interner{ids: table.PlacesFor(0), seed: maphash.MakeSeed()}
 	}
 	n.prev = -1
 }
@@ -43,8 +47,8 @@ func (n *interner) id(raw []byte) int32 {
 		n.texts, n.next = append(n.texts, s), append(n.next, -1)
 		n.bytes += len(s)
 		*slot = int32(len(n.texts))
-		if !n.ids.hasRoom(len(n.texts) + 1) {
-			n.ids = placesFor(2 * len(n.texts))
+		if !n.ids.HasRoom(len(n.texts) + 1) {
+			n.ids = table.PlacesFor(2 * len(n.texts))
 			for i, text := range n.texts {
 				*n.slot([]byte(text)) = int32(i + 1)
 			}
@@ -60,5 +64,5 @@ func (n *interner) id(raw []byte) int32 {
 }
 
 func (n *interner) slot(raw []byte) *int32 {
-	return n.ids.find(maphash.Bytes(n.seed, raw), func(id int32) bool { return n.texts[id] == string(raw) })
+	return n.ids.Find(maphash.Bytes(n.seed, raw), func(id int32) bool { return n.texts[id] == string(raw) })
 }

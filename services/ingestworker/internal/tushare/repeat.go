@@ -20,10 +20,10 @@ func (d *decoder) unite(start, badStart int) (repeated, within int) {
 	b := d.batch
 	key := d.keys()
 	slot := func(k uint64) *int32 {
-		return d.seen.find(k, func(r int32) bool { return key(int(r)) == k })
+		return d.seen.Find(k, func(r int32) bool { return key(int(r)) == k })
 	}
-	if !d.seen.hasRoom(b.Len) {
-		d.seen = placesFor(b.Len)
+	if !d.seen.HasRoom(b.Len) {
+		d.seen = table.PlacesFor(b.Len)
 		for r := range start {
 			*slot(key(r)) = int32(r + 1)
 		}
