@@ -92,3 +92,13 @@ func peakMemory(p *stack.Process) int64 {
 	_, _ = fmt.Sscan(rest, &kb) // 0 where it is not there
 	return kb * 1024
 }
+
+// forgetPeak makes the peak memory of a process what it has at the moment, where the system
+// can do that.
+func forgetPeak(p *stack.Process) error {
+	err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.Pid()), []byte("5"), 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}

@@ -69,8 +69,8 @@ func readingScenario(ctx context.Context, b *bench, r *round) (err error) {
 		return err
 	}
 	defer x.client.Close() //nolint:errcheck // nothing is under way
-	if err := x.publishing(ctx); err != nil {
-		return fmt.Errorf("publishing: %w", err)
+	if err := x.remembering(ctx, "publishing", x.publishing); err != nil {
+		return err
 	}
 	if x.db, err = sql.Open("duckdb", x.published("universe.duckdb")+"?access_mode=READ_ONLY"); err != nil {
 		return err
@@ -87,14 +87,22 @@ func readingScenario(ctx context.Context, b *bench, r *round) (err error) {
 		name string
 		do   func(context.Context) error
 	}{{"everything", x.everything}, {"files", x.files}, {"short answers", x.short}, {"instead", x.instead}, {"fifty", x.fifty}} {
-		if err := step.do(ctx); err != nil {
-			return fmt.Errorf("%s: %w", step.name, err)
+		if err := x.remembering(ctx, step.name, step.do); err != nil {
+			return err
 		}
 	}
-	if err := shut(); err != nil {
+	return shut()
+}
+
+// remembering does one step and notes the worker's peak memory in it.
+func (x *reading) remembering(ctx context.Context, name string, do func(context.Context) error) error {
+	if err := forgetPeak(x.stack.Worker); err != nil {
 		return err
 	}
-	r.values["reading.rss"] = float64(x.stack.Worker.MaxRSS())
+	if err := do(ctx); err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	x.r.values[name+".rss"] = float64(peakMemory(x.stack.Worker))
 	return nil
 }
 
