@@ -189,10 +189,17 @@ func intact(dir string, f *FileInfo) bool {
 // Open opens a file of the version. An error that is fs.ErrNotExist says that it is gone,
 // or is not what was published.
 func (v *Version) Open(f *FileInfo) (*os.File, error) {
-	if !intact(v.Dir, f) {
+	path, ok := v.Path(f)
+	if !ok {
 		return nil, fs.ErrNotExist
 	}
-	return os.Open(filepath.Join(v.Dir, filepath.FromSlash(f.Path)))
+	return os.Open(path)
+}
+
+// Path is where a file of the version lies. ok is false where it is gone, or is not what was
+// published.
+func (v *Version) Path(f *FileInfo) (path string, ok bool) {
+	return filepath.Join(v.Dir, filepath.FromSlash(f.Path)), intact(v.Dir, f)
 }
 
 // build makes one version.
@@ -304,7 +311,7 @@ func (b *build) parquet(ctx context.Context, pieces []*piece) ([]FileInfo, error
 
 // rowGroup is small enough for a reader of one symbol to skip most of a month, and
 // large enough to compress well.
-const rowGroup = 20480
+const rowGroup = 8192
 
 func (b *build) write(ctx context.Context, p *piece, path string, f *FileInfo) error {
 	if b.reader == nil {

@@ -115,9 +115,9 @@ func (p *piece) add(r *coverage.Record) {
 	}
 }
 
-// fingerprint of the rows that the piece stands for.
+// fingerprint of the rows that the piece stands for, and of how they are written.
 func (p *piece) fingerprint(compression string) string {
-	return p.rows.text(fmt.Sprint(compression, p.table.Columns))
+	return p.rows.text(fmt.Sprint(compression, rowGroup, p.table.Columns))
 }
 
 // digest sums the hashes of lines, so that it is the same whatever order they come in.

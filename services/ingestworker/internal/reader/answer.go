@@ -414,7 +414,7 @@ func (p part) write(ctx context.Context, w rowWriter, order []int32) (out []byte
 // answers do so already. A part is valid within the loop's body. No query is under way
 // any more when the sequence has ended.
 func (a *Answer) parts(ctx context.Context) iter.Seq2[part, error] {
-	sel := a.selection()
+	sel := a.selection(a.Columns...)
 	return func(yield func(part, error) bool) {
 		spans := a.slices()
 		if len(spans) > 1 {
@@ -486,16 +486,16 @@ func (a *Answer) readAhead(ctx context.Context, sel selection, spans []slice, yi
 	}
 }
 
-// selection is what is read for the answer's columns.
+// selection is what is read for some columns.
 type selection struct {
 	sql     string           // list of columns
 	columns []catalog.Column // those that are read
-	source  []int            // of each column of the answer among those read; -1 for the factor
+	source  []int            // of each column among those read; -1 for the factor
 	symbol  int              // place of the symbol, or of the calendar's exchange, among those read
 	date    int              // place of the date among them; -1 where the table has none
 }
 
-func (a *Answer) selection() selection {
+func (a *Answer) selection(columns ...catalog.Column) selection {
 	s := selection{symbol: -1, date: -1}
 	want := func(c catalog.Column) int {
 		at := slices.IndexFunc(s.columns, func(have catalog.Column) bool { return have.Stored == c.Stored })
@@ -505,7 +505,7 @@ func (a *Answer) selection() selection {
 		}
 		return at
 	}
-	for _, c := range a.Columns {
+	for _, c := range columns {
 		if c.Stored == FactorColumn && a.plan.Adjust != None {
 			s.source = append(s.source, -1)
 			continue
@@ -537,11 +537,13 @@ func (a *Answer) read(ctx context.Context, sel selection, s slice, rows *batch) 
 		return nil, err
 	}
 	defer pass.Leave()
-	rows.reset(s.rows)
 	p := a.plan
-	err = a.Version.Reader.Query(ctx, "SELECT "+sel.sql+" FROM "+p.table.Name+p.where(s.start, s.end), func(c universe.Chunk) error {
-		rows.add(c)
-		return pass.Rest(ctx)
+	err = a.reading(ctx, s, func(from string) error {
+		rows.reset(s.rows)
+		return a.Version.Reader.Query(ctx, "SELECT "+sel.sql+" FROM "+from+p.where(s.start, s.end), func(c universe.Chunk) error {
+			rows.add(c)
+			return pass.Rest(ctx)
+		})
 	})
 	if err != nil {
 		return nil, fmt.Errorf("read %s: %w", p.table.Name, err)
@@ -583,28 +585,15 @@ func (a *Answer) adjust(ctx context.Context) error {
 		}
 		return math.MinInt32
 	}}
-	number := func(chunk universe.Chunk, column, row int) float64 {
-		if chunk.Null(column, row) {
-			return math.NaN()
-		}
-		return chunk.Floats(column)[row]
-	}
-	for _, s := range a.slices() {
-		pass, err := a.service.cfg.Gate.Enter(ctx)
+	sel := a.selection(p.column("close"), p.column("pre_close"))
+	rows := newBatch(sel.columns)
+	for _, span := range a.slices() {
+		order, err := a.read(ctx, sel, span, rows)
 		if err != nil {
 			return err
 		}
-		err = a.Version.Reader.Query(ctx, "SELECT symbol, trade_date, close, pre_close FROM "+p.table.Name+p.where(s.start, s.end)+" ORDER BY trade_date",
-			func(chunk universe.Chunk) error {
-				days := chunk.Ints(1)
-				for i := range chunk.Len() {
-					c.add(chunk.Bytes(0, i), market.Date(days[i]), number(chunk, 2, i), number(chunk, 3, i))
-				}
-				return pass.Rest(ctx)
-			})
-		pass.Leave()
-		if err != nil {
-			return fmt.Errorf("read links: %w", err)
+		if err := a.link(ctx, c, sel, rows, order); err != nil {
+			return err
 		}
 	}
 	a.factors = c.factors(p.Adjust)
@@ -615,6 +604,22 @@ func (a *Answer) adjust(ctx context.Context) error {
 		return int(x.To) - int(y.To)
 	})
 	a.BrokenCount, a.Broken = len(c.broken), c.broken[:min(len(c.broken), maxTold)]
+	return nil
+}
+
+// link adds the rows of a slice to the chain, oldest first.
+func (a *Answer) link(ctx context.Context, c *chain, sel selection, rows *batch, order []int32) error {
+	pass, err := a.service.cfg.Gate.Enter(ctx)
+	if err != nil {
+		return err
+	}
+	defer pass.Leave()
+	symbols, days := &rows.columns[sel.symbol], &rows.columns[sel.date]
+	closes, before := &rows.columns[sel.source[0]], &rows.columns[sel.source[1]]
+	for _, row := range order {
+		i := int(row)
+		c.add(symbols.bytes(i), market.Date(days.int(i)), closes.number(i), before.number(i))
+	}
 	return nil
 }
 

@@ -360,6 +360,14 @@ func (v *vector) null(row int) bool { return len(v.valid) > 0 && v.valid[row/8]>
 
 func (v *vector) float(row int) float64 { return arrow.Float64Traits.CastFromBytes(v.fixed)[row] }
 
+// number is a float; NaN where it is null.
+func (v *vector) number(row int) float64 {
+	if v.null(row) {
+		return math.NaN()
+	}
+	return v.float(row)
+}
+
 func (v *vector) int(row int) int32 { return arrow.Int32Traits.CastFromBytes(v.fixed)[row] }
 
 func (v *vector) bytes(row int) []byte { return v.text[v.offsets[row]:v.offsets[row+1]] }

@@ -157,7 +157,9 @@ func (a *Answer) copyTo(ctx context.Context, path string, s slice, sorted []stri
 		return err
 	}
 	defer pass.Leave()
-	return a.Version.Reader.Exec(ctx, a.copySQL(path, s, sorted, meta), func() error { return pass.Next(ctx) })
+	return a.reading(ctx, s, func(from string) error {
+		return a.Version.Reader.Exec(ctx, a.copySQL(path, from, s, sorted, meta), func() error { return pass.Next(ctx) })
+	})
 }
 
 // described reads what is told of a file.
@@ -201,11 +203,11 @@ func copied(to io.Writer, from io.Reader, between func() error) (n int64, err er
 	}
 }
 
-// copySQL writes the rows of a span of dates. Factors travel as a temporary table.
-func (a *Answer) copySQL(path string, span slice, sorted []string, meta map[string]string) string {
+// copySQL writes the rows of a span of dates, which are read from a table or files. Factors travel as a temporary table.
+func (a *Answer) copySQL(path, from string, span slice, sorted []string, meta map[string]string) string {
 	p := a.plan
 	var before strings.Builder
-	from := "(SELECT * FROM " + p.table.Name + p.where(span.start, span.end) + ") t"
+	from = "(SELECT * FROM " + from + p.where(span.start, span.end) + ") t"
 	columns := make([]string, len(a.Columns))
 	for i, c := range a.Columns {
 		columns[i] = `t."` + c.Stored + `"`

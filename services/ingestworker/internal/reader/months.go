@@ -9,11 +9,13 @@ import (
 	"io"
 	"os"
 	"slices"
+	"strings"
 
 	"github.com/apache/arrow-go/v18/parquet/metadata"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/publish"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/universe"
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
@@ -24,7 +26,36 @@ import (
 // month is a part of an answer.
 type month struct {
 	slice
-	whole *publish.FileInfo // the published file of it; nil where the answer has part of the month
+	file  *publish.FileInfo // the published file of the month
+	whole bool              // whether the answer has all dates of it
+}
+
+// monthsOf are the months of a span that have rows.
+func (a *Answer) monthsOf(span slice) (out []month) {
+	for n := range a.Version.Manifest.Files {
+		f := &a.Version.Manifest.Files[n]
+		first, err := market.ParseDate(f.FirstDate)
+		if f.Table != a.plan.table.Name || err != nil { // a list has no dates
+			continue
+		}
+		last, err := market.ParseDate(f.LastDate)
+		if err != nil {
+			continue
+		}
+		m := month{slice: slice{start: first, end: last}, file: f}
+		if span.start != market.NoDate {
+			m.start = max(first, span.start)
+		}
+		if span.end != market.NoDate {
+			m.end = min(last, span.end)
+		}
+		if m.start > m.end {
+			continue
+		}
+		m.whole = m.start == first && m.end == last
+		out = append(out, m)
+	}
+	return out
 }
 
 // months are the parts of an answer that is joined; none where it is written in one go,
@@ -35,38 +66,54 @@ func (a *Answer) months() []month {
 	if p.date == "" || p.Adjust != None || len(p.Symbols) > 0 || !all {
 		return nil
 	}
-	var out []month
-	whole := 0
-	for n := range a.Version.Manifest.Files {
-		f := &a.Version.Manifest.Files[n]
-		first, err := market.ParseDate(f.FirstDate)
-		if f.Table != p.table.Name || err != nil { // a list has no dates
-			continue
-		}
-		last, err := market.ParseDate(f.LastDate)
-		if err != nil {
-			continue
-		}
-		m := month{slice: slice{start: first, end: last}}
-		if p.Start != market.NoDate {
-			m.start = max(first, p.Start)
-		}
-		if p.End != market.NoDate {
-			m.end = min(last, p.End)
-		}
-		if m.start > m.end {
-			continue
-		}
-		if m.start == first && m.end == last {
-			m.whole = f
+	out, whole := a.monthsOf(slice{start: p.Start, end: p.End}), 0
+	for _, m := range out {
+		if m.whole {
 			whole++
 		}
-		out = append(out, m)
 	}
 	if whole < 2 {
 		return nil
 	}
 	return out
+}
+
+// fewSymbols is how many symbols are read from the published months, which are sorted by
+// symbol, so that most row groups are skipped. In the DuckDB file every date has some rows of
+// a symbol, so all of the table is read, and memory for it is used. More symbols cost more
+// time in the months.
+const fewSymbols = 4
+
+// from is where the rows of a span are read from: the published months for a few symbols,
+// where they are whole, and otherwise the table.
+func (a *Answer) from(span slice) (sql string, months bool) {
+	p := a.plan
+	if n := len(p.Symbols); n == 0 || n > fewSymbols || p.date == "" {
+		return p.table.Name, false
+	}
+	var paths []string
+	for _, m := range a.monthsOf(span) {
+		path, ok := a.Version.Path(m.file)
+		if !ok {
+			return p.table.Name, false
+		}
+		paths = append(paths, universe.Quote(path))
+	}
+	if len(paths) == 0 {
+		return p.table.Name, false
+	}
+	return "read_parquet([" + strings.Join(paths, ", ") + "], hive_partitioning = false)", true
+}
+
+// reading calls read with where the rows of a span are read from. Where a month is taken away
+// or damaged meanwhile, it calls it again with the table, which has the same rows.
+func (a *Answer) reading(ctx context.Context, span slice, read func(from string) error) error {
+	from, months := a.from(span)
+	err := read(from)
+	if err == nil || !months || ctx.Err() != nil || universe.IsFull(err) {
+		return err
+	}
+	return read(a.plan.table.Name)
 }
 
 // join writes the file of the answer from those of its months.
@@ -114,8 +161,8 @@ func (a *Answer) joinMonth(ctx context.Context, j *joined, m month, part string)
 }
 
 func (a *Answer) monthFile(ctx context.Context, m month, part string) (*os.File, error) {
-	if m.whole != nil {
-		if f, err := a.Version.Open(m.whole); err == nil {
+	if m.whole {
+		if f, err := a.Version.Open(m.file); err == nil {
 			return f, nil
 		} // somebody took it away; the DuckDB file has the rows
 	}

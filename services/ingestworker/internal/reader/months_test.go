@@ -2,13 +2,17 @@ package reader_test
 
 import (
 	"bytes"
+	"errors"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/publish"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/reader"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/sinktest"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/universe"
@@ -112,4 +116,82 @@ func TestParquetOfManyMonthsIsJoined(t *testing.T) {
 	if left, err := filepath.Glob(filepath.Join(r.dir, "answers", "*.part")); err != nil || len(left) > 0 {
 		t.Errorf("%v were left behind, %v", left, err)
 	}
+}
+
+// Rows of a few symbols are read from the published months. A month that is damaged or taken
+// away, also while it is read, does no harm.
+func TestFewSymbolsAreReadFromTheMonths(t *testing.T) {
+	r := newRig(t)
+	for _, day := range []market.Date{market.NewDate(2026, 3, 2), market.NewDate(2026, 2, 3), market.NewDate(2026, 2, 2), market.NewDate(2026, 1, 5)} {
+		r.commit(catalog.Daily, day, sinktest.Rows(catalog.Daily, day, stocks, 1), stocks)
+		r.commit(catalog.FundDaily, day, sinktest.Rows(catalog.FundDaily, day, etfs, 1), etfs)
+	}
+	r.publish()
+	v, release, err := r.store.Acquire(t.Context(), "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	prices, err := reader.Lookup(catalog.TablePrices)
+	if err != nil {
+		t.Fatal(err)
+	}
+	at := slices.IndexFunc(v.Manifest.Files, func(f publish.FileInfo) bool {
+		return f.Table == prices.Name && f.FirstDate == "2026-02-02"
+	})
+	month := &v.Manifest.Files[at]
+	path := filepath.Join(v.Dir, month.Path)
+
+	few, many := []string{etfs[3], stocks[7]}, stocks[:5]
+	closes := func(symbols []string, raised string) rows {
+		return r.truth("SELECT symbol, trade_date, CASE WHEN "+raised+" THEN close + 1000 ELSE close END FROM daily_prices WHERE symbol IN ('"+
+			strings.Join(symbols, "', '")+"') AND trade_date > DATE '2026-01-31' ORDER BY trade_date, symbol", prices.Columns[:3])
+	}
+	start := market.NewDate(2026, 1, 10) // another one each time, so that no file was made before
+	check := func(what string, symbols []string, raised string) {
+		t.Helper()
+		start++
+		q := query(prices.Name)
+		q.Symbols, q.Start, q.Columns = symbols, start, []string{"symbol", "trade_date", "close"}
+		got, _ := parseArrow(t, r.write(q, reader.Arrow))
+		want := closes(symbols, raised)
+		same(t, what, got, want)
+		parquet, _ := r.parquet(q, prices.Columns[:3])
+		same(t, what+", as Parquet", parquet, want)
+		q.Adjust = reader.Forward // the last row is not changed by it
+		got, _ = parseArrow(t, r.write(q, reader.Arrow))
+		same(t, what+", adjusted", got[len(got)-1:], want[len(want)-1:])
+	}
+	check("whole", few, "false")
+
+	// Another file in the place of the month shows which rows are read from it.
+	err = v.Reader.Exec(t.Context(), "COPY (SELECT * REPLACE (close + 1000 AS close) FROM daily_prices WHERE month(trade_date) = 2 ORDER BY symbol, trade_date) TO "+
+		universe.Quote(path+".new")+" (FORMAT parquet)", func() error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	replace := func(data []byte) {
+		if err := errors.Join(os.Remove(path), os.WriteFile(path, data, 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		st, err := os.Stat(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		month.Bytes, month.Modified = st.Size(), st.ModTime()
+	}
+	other, err := os.ReadFile(path + ".new")
+	if err != nil {
+		t.Fatal(err)
+	}
+	replace(other)
+	check("from the month", few, "month(trade_date) = 2")
+	check("many from the table", many, "false")
+
+	replace(bytes.Repeat([]byte("x"), 2*len(other)))
+	check("damaged", few, "false")
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	check("taken away", few, "false")
 }

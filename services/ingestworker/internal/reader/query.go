@@ -155,6 +155,11 @@ func (p *plan) choose() error {
 	return nil
 }
 
+// column of the table, which has it.
+func (p *plan) column(name string) catalog.Column {
+	return p.table.Columns[slices.IndexFunc(p.table.Columns, func(c catalog.Column) bool { return c.Stored == name })]
+}
+
 // adjusted are the columns in 元 that the factor multiplies.
 func adjusted(column string) bool {
 	switch column {

@@ -43,6 +43,11 @@ func OpenReader(path string, c ReaderConfig) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
+	// What Parquet files say of themselves is read once; their bytes are kept by the system.
+	if err := d.exec("SET GLOBAL parquet_metadata_cache = true; SET GLOBAL enable_external_file_cache = false"); err != nil {
+		d.close()
+		return nil, err
+	}
 	mapping.Disconnect(&d.conn) // each query has its own
 	return &Reader{database: d.database}, nil
 }
