@@ -23,14 +23,14 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/auth"
 )
 
-// CallerMetadata is how the gateway tells who calls, over a connection from within the
-// process. What comes from elsewhere under this name is not read.
+// CallerMetadata is the metadata in which the gateway passes the caller, over a connection
+// inside the process. From any other connection it is ignored.
 const CallerMetadata = "afterbell-caller-bin"
 
-// healthService answers everybody: a load balancer has no key.
+// healthService is open to everybody: a load balancer has no key.
 const healthService = "/grpc.health.v1.Health/"
 
-// Access decides who may call what over gRPC, and puts changes into the audit trail.
+// Access decides who may call what over gRPC, and writes changes to the audit trail.
 type Access struct {
 	keeper   *access.Keeper
 	trail    Trail
@@ -39,14 +39,14 @@ type Access struct {
 	roles    map[string]auth.Role // by full method
 }
 
-// Trail keeps the audit trail; *ledger.Store is one.
+// Trail stores the audit trail; *ledger.Store implements it.
 type Trail interface {
 	AddEntry(ctx context.Context, e auth.Entry) error
 	Entries(ctx context.Context, f auth.EntryFilter) (entries []auth.Entry, more bool, err error)
 }
 
-// NewAccess reads the role of each method from its contract. With required, callers
-// without a key may do nothing; otherwise they may do everything.
+// NewAccess reads the role of each method from its contract. With required, callers without
+// a key may do nothing; otherwise they may do everything.
 func NewAccess(keeper *access.Keeper, trail Trail, required bool, log *slog.Logger) *Access {
 	a := &Access{keeper: keeper, trail: trail, required: required, log: log, roles: map[string]auth.Role{}}
 	pkg := orchestratorv1.File_afterbell_orchestrator_v1_run_service_proto.Package()
@@ -63,8 +63,7 @@ func NewAccess(keeper *access.Keeper, trail Trail, required bool, log *slog.Logg
 	return a
 }
 
-// roleOf is the role that a method asks for; empty, which nobody has, where it states
-// none.
+// roleOf is the minimum role of a method; empty, which nobody has, if it has none.
 func roleOf(m protoreflect.MethodDescriptor) auth.Role {
 	role, _ := proto.GetExtension(m.Options(), authv1.E_Role).(authv1.Role)
 	return roleFromProto(role)
@@ -105,7 +104,7 @@ func (a *Access) Authorize(ctx context.Context, fullMethod string) (context.Cont
 	}
 	required, ours := a.roles[fullMethod]
 	if !ours {
-		required = auth.Viewer // reflection, and what is not served
+		required = auth.Viewer // reflection, and methods that are not served
 	}
 	if err := caller.May(required, label(fullMethod)); err != nil {
 		return nil, err
@@ -131,14 +130,14 @@ func (a *Access) caller(ctx context.Context) (auth.Caller, error) {
 	return auth.Caller{Name: auth.Loopback, Role: auth.Admin, Via: auth.ViaGRPC, Address: address}, nil
 }
 
-// label is a method as people read it: "RunService.CreateRun".
+// label is the name of a method for users: "RunService.CreateRun".
 func label(fullMethod string) string {
 	service, method, _ := strings.Cut(strings.TrimPrefix(fullMethod, "/"), "/")
 	return service[strings.LastIndexByte(service, '.')+1:] + "." + method
 }
 
-// changes tells the methods that are audited: those that ask for more than a viewer and
-// do not only read.
+// changes reports whether a method is audited: its minimum role is above viewer, and it
+// does not only read.
 func (a *Access) changes(fullMethod string) bool {
 	role, ours := a.roles[fullMethod]
 	if !ours || role == auth.Viewer {
@@ -159,7 +158,7 @@ func (a *Access) Unary(ctx context.Context, req any, info *grpc.UnaryServerInfo,
 	return resp, err
 }
 
-// finish audits a change that no write of the ledger took along, and what became of one
+// finish audits a change that no write of the ledger has audited, and the result of one
 // that has begun.
 func (a *Access) finish(ctx context.Context, c *auth.Change, failed error) {
 	entry := c.Entry
@@ -174,7 +173,7 @@ func (a *Access) finish(ctx context.Context, c *auth.Change, failed error) {
 	}
 }
 
-// Stream audits a change, and ends the stream of a caller whose key ends.
+// Stream audits a change, and ends the stream when the caller's key ends.
 func (a *Access) Stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerInfo, handler grpc.StreamHandler) error {
 	ctx, cancel := a.keeper.Until(ss.Context(), auth.CallerOf(ss.Context()))
 	defer cancel()
@@ -196,7 +195,7 @@ func (a *Access) Stream(srv any, ss grpc.ServerStream, info *grpc.StreamServerIn
 type callerStream struct {
 	grpc.ServerStream
 	ctx    context.Context
-	change *auth.Change // nil where the method changes nothing
+	change *auth.Change // nil if the method changes nothing
 }
 
 // Context implements grpc.ServerStream.
@@ -211,7 +210,7 @@ func (s *callerStream) RecvMsg(m any) error {
 	return err
 }
 
-// recorded is a request as the audit trail keeps it: JSON without secrets.
+// recorded is a request as the audit trail stores it: JSON without secrets.
 func recorded(req any) string {
 	m, ok := req.(proto.Message)
 	if !ok {
@@ -227,8 +226,7 @@ func recorded(req any) string {
 	return out.String()
 }
 
-// redact clears the fields that hold secrets, by their option debug_redact or by their
-// name.
+// redact clears the fields with secrets, by their option debug_redact or by their name.
 func redact(m protoreflect.Message) {
 	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		options, _ := fd.Options().(*descriptorpb.FieldOptions)

@@ -9,9 +9,9 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/auth"
 )
 
-// begin puts into the audit trail that the call is about to change something outside the
-// ledger, before it does: if the process is killed meanwhile, the trail still tells. What
-// is not in the trail is not done.
+// begin writes an audit entry before the call changes something outside the ledger, so that
+// there is an entry even if the process is killed meanwhile. If the entry cannot be
+// written, the change is not made.
 func (b *base) begin(ctx context.Context) error {
 	if c := auth.ChangeOf(ctx); c != nil {
 		return b.Trail.AddEntry(ctx, c.Begin())

@@ -12,10 +12,10 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 )
 
-// refreshTime is how long a first question to the worker may take.
+// refreshTime is the timeout of the first call to the worker.
 const refreshTime = 2 * time.Second
 
-// base is what every service stands on.
+// base is shared by all services.
 type base struct {
 	Config
 	// changing serializes read-change-write of settings, schedule, domains and targets.
@@ -24,8 +24,8 @@ type base struct {
 	lists    listCache
 }
 
-// current are the facts with what the worker tells at this moment, so that another
-// token shows at once; Facts.Away where it does not answer.
+// current are the facts with the worker's current state, so that a new token is visible at
+// once; Facts.Away if the worker does not respond.
 func (b *base) current(ctx context.Context) (readiness.Facts, error) {
 	asking, cancel := context.WithTimeout(ctx, refreshTime)
 	defer cancel()
@@ -47,8 +47,7 @@ func (b *base) current(ctx context.Context) (readiness.Facts, error) {
 	return f, nil
 }
 
-// facts are what the ledger knows. Where no catalog was ever told, the worker is
-// asked for it once.
+// facts are the facts in the ledger. If there is no catalog yet, the worker is asked once.
 func (b *base) facts(ctx context.Context) (readiness.Facts, error) {
 	f, err := b.Preflight.Facts(ctx, nil)
 	if err != nil || known(f.Catalog) {
@@ -71,11 +70,12 @@ func (b *base) facts(ctx context.Context) (readiness.Facts, error) {
 
 func known(c *catalog.Catalog) bool { return c != nil && len(c.Modules) > 0 }
 
-// defaultHTTP is the address in commands as they are written.
+// defaultHTTP is the address in the commands of remedies.
 const defaultHTTP = "localhost:7780"
 
-// Here makes the commands in a text reach the process whose REST listens at an
-// address, with TLS or without. Nil where they do so as they are.
+// Here returns a function that changes the commands in a text so that they reach the
+// process whose REST port is at an address, with TLS or without. Nil if they need no
+// change.
 func Here(httpAddr string, tls bool) func(text string) string {
 	host, port, err := net.SplitHostPort(httpAddr)
 	if err != nil || port == "7780" && !tls {
@@ -90,7 +90,8 @@ func Here(httpAddr string, tls bool) func(text string) string {
 	return func(text string) string { return strings.ReplaceAll(text, defaultHTTP, httpAddr) }
 }
 
-// stoppable ends with the caller's context and when the process is asked to stop.
+// stoppable returns a context that ends with the caller's and when the process is asked to
+// stop.
 func (b *base) stoppable(ctx context.Context) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithCancel(ctx)
 	go func() {

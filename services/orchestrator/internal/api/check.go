@@ -20,16 +20,16 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/catalog"
 )
 
-// Limits of what a request may hold.
+// Limits of a request.
 const (
 	maxNote    = 500
 	maxID      = 128
 	maxModules = 64
-	maxPools   = 64 // repetitions count once, and are no error
-	maxTold    = 20 // violations told at once
+	maxPools   = 64 // duplicates count once and are not an error
+	maxTold    = 20 // violations in one error
 )
 
-// problems collects what is wrong with a request.
+// problems collects the invalid fields of a request.
 type problems struct{ fields []fault.Violation }
 
 func (p *problems) add(field, format string, args ...any) {
@@ -58,14 +58,14 @@ func (p *problems) err() error {
 	return f
 }
 
-// changes refuses an update that sets no field except those that say what to change.
+// changes rejects an update that sets no field other than those that identify the resource.
 func (p *problems) changes(req proto.Message) {
 	m := req.ProtoReflect()
 	var names []string
 	for i := range m.Descriptor().Fields().Len() {
 		fd := m.Descriptor().Fields().Get(i)
 		if !fd.HasPresence() && !fd.IsList() && fd.Kind() != protoreflect.EnumKind {
-			continue // it says what to change, or is the etag
+			continue // it identifies the resource, or is the etag
 		}
 		if m.Has(fd) {
 			return
@@ -75,7 +75,7 @@ func (p *problems) changes(req proto.Message) {
 	p.add("body", "changes nothing; set at least one of %s", strings.Join(names, ", "))
 }
 
-// id checks an identifier of something that exists or not.
+// id validates an identifier, of an existing resource or not.
 func (p *problems) id(field, s string) {
 	switch {
 	case s == "":
@@ -87,7 +87,7 @@ func (p *problems) id(field, s string) {
 	}
 }
 
-// note checks a text of at most 500 characters.
+// note validates a text of at most 500 characters.
 func (p *problems) note(field, s string) {
 	if n := utf8.RuneCountInString(s); n > maxNote {
 		p.add(field, "is %d characters; at most %d are allowed", n, maxNote)
@@ -101,8 +101,8 @@ func unprintable(s string) bool {
 	return !utf8.ValidString(s) || strings.IndexFunc(s, func(r rune) bool { return !unicode.IsPrint(r) }) >= 0
 }
 
-// pools reads a list; empty stays empty, repetitions count once, targets stand
-// before universe.
+// pools parses a list; empty stays empty, duplicates count once, targets come before
+// universe.
 func (p *problems) pools(field string, list []marketv1.Pool) []market.Pool {
 	if len(list) > maxPools {
 		p.add(field, "has %d entries; there are two pools", len(list))
@@ -125,7 +125,7 @@ func (p *problems) pools(field string, list []marketv1.Pool) []market.Pool {
 	return out
 }
 
-// pool reads a filter: unspecified is none.
+// pool parses a filter: unspecified means none.
 func (p *problems) pool(field string, v marketv1.Pool) market.Pool {
 	if v == marketv1.Pool_POOL_UNSPECIFIED {
 		return ""
@@ -137,7 +137,7 @@ func (p *problems) pool(field string, v marketv1.Pool) market.Pool {
 	return pool
 }
 
-// poolNamed finds the pool of a path.
+// poolNamed parses the pool of a path.
 func poolNamed(name string) (market.Pool, error) {
 	var p problems
 	if p.id("pool", name); p.err() != nil {
@@ -158,7 +158,7 @@ func (p *problems) date(field, s string) market.Date {
 	return d
 }
 
-// dates reads a span that does not end after today in Shanghai.
+// dates parses a date range that does not end after today in Shanghai.
 func (p *problems) dates(start, end string, now time.Time) (first, last market.Date) {
 	first, last = p.date("start_date", start), p.date("end_date", end)
 	today := market.DateOf(now)
@@ -174,8 +174,8 @@ func (p *problems) dates(start, end string, now time.Time) (first, last market.D
 	return first, last
 }
 
-// modules checks a list against the catalog; repetitions count once. Without a
-// catalog only the form is checked.
+// modules validates a list against the catalog; duplicates count once. Without a catalog
+// only the format is checked.
 func (p *problems) modules(field string, ids []string, c *catalog.Catalog) []string {
 	if len(ids) > maxModules {
 		p.add(field, "has %d entries; at most %d are allowed", len(ids), maxModules)
@@ -205,8 +205,8 @@ func (p *problems) requestID(field, s string) {
 	}
 }
 
-// page reads a size and a token. kind and filter bind a token to the list that gave
-// it.
+// page parses a page size and a token. kind and filter bind a token to the list that
+// returned it.
 func (p *problems) page(size int32, fallback, most int, token, kind, filter string) (limit int, cursor string) {
 	limit = int(size)
 	switch {
@@ -230,8 +230,8 @@ func pageToken(kind, filter, cursor string) string {
 	return base64.RawURLEncoding.EncodeToString([]byte(kind + "|" + filter + "|" + cursor))
 }
 
-// pageOf cuts what was read with one entry too many into a page, and makes the
-// token of the next one.
+// pageOf cuts a list that was read with one entry too many to a page, and creates the token
+// of the next one.
 func pageOf[T any](all []T, limit int, kind, filter string, cursor func(T) string) ([]T, string) {
 	if len(all) <= limit {
 		return all, ""

@@ -115,14 +115,14 @@ func runEventOf(e run.Event) *orchestratorv1.RunEvent {
 	return out
 }
 
-// maxPlanned is how many partitions of a plan are told.
+// maxPlanned is how many partitions of a plan are returned.
 const maxPlanned = 1000
 
-// maxNamed is how many symbols the partitions of one answer name, so that it stays
-// below the 4 MiB that a gRPC client reads unless told otherwise.
+// maxNamed is how many symbols the partitions of one response have, so that it stays below
+// the 4 MiB that a gRPC client accepts by default.
 const maxNamed = 100_000
 
-// fitting is how many of the partitions go into one answer, at least one.
+// fitting is how many of the partitions fit into one response, at least one.
 func fitting(partitions []run.Partition, limit int) int {
 	named := 0
 	for i, p := range partitions {
@@ -172,7 +172,7 @@ func probeOf(p readiness.Probe, domain string, stale bool) *orchestratorv1.Probe
 	return out
 }
 
-// preflightEventOf converts an event; domains tells the domain of a module.
+// preflightEventOf converts an event; domains returns the domain of a module.
 func preflightEventOf(e preflight.Event, domains func(module string) string) *orchestratorv1.PreflightEvent {
 	out := &orchestratorv1.PreflightEvent{PreflightId: e.PreflightID, Sequence: e.Sequence, EventTime: transport.TimeToProto(e.Time)}
 	switch {

@@ -1,7 +1,7 @@
-// Package api is the public gRPC API: it reads and checks requests, calls the part
-// that does the work, and converts. It decides nothing of its own.
+// Package api is the public gRPC API: it validates requests, calls the part that does the
+// work, and converts. It makes no decisions of its own.
 //
-// What a caller sends is checked field by field, and all that is wrong is told at
-// once. Unknown ids are NOT_FOUND; anything else that is wrong is INVALID_ARGUMENT
-// with the field, the fault and what is allowed.
+// Requests are validated field by field, and all invalid fields are reported together. An
+// unknown ID is NOT_FOUND; any other invalid value is INVALID_ARGUMENT with the field, the
+// problem and what is allowed.
 package api

@@ -9,8 +9,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
-// checkEtag refuses a change of something that is not what the caller read. An empty
-// etag changes whatever is there.
+// checkEtag rejects a change if the resource has changed since the caller read it. An empty
+// etag is not checked.
 func checkEtag(kind, id, given, now string) error {
 	if given == "" || given == now {
 		return nil

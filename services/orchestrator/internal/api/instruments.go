@@ -14,13 +14,13 @@ import (
 )
 
 const (
-	// namesAge is how old the lists may be where they only name what is shown or found.
+	// namesAge is how old the lists may be if they are only used for names and searches.
 	namesAge = time.Minute
-	// awayPause is how long a worker that did not answer is not asked for that.
+	// awayPause is how long a worker that did not respond is not asked again.
 	awayPause = 10 * time.Second
 )
 
-// listCache keeps the worker's lists of instruments as they were told last.
+// listCache has the instrument lists that the worker sent last.
 type listCache struct {
 	mu      sync.Mutex
 	asked   time.Time
@@ -29,8 +29,8 @@ type listCache struct {
 	list    *instrument.List
 }
 
-// instruments are the worker's lists, at most so old; as they were told last while the
-// worker is away, and nil before it told any.
+// instruments are the worker's lists, at most so old; those it sent last while it is
+// unreachable, and nil before it has sent any.
 func (b *base) instruments(ctx context.Context, age time.Duration) *instrument.List {
 	c := &b.lists
 	c.mu.Lock()

@@ -49,8 +49,7 @@ func moduleSetting(f readiness.Facts, m *catalog.Module) *orchestratorv1.ModuleS
 	}
 }
 
-// providerTime is how long the worker may take to tell the provider's URL, which is
-// shown beside the domains.
+// providerTime is the timeout for the provider's URL, which is shown with the domains.
 const providerTime = 500 * time.Millisecond
 
 // ListDomains implements orchestratorv1.ModuleServiceServer.

@@ -14,33 +14,33 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/notify"
 )
 
-// NoticeLedger keeps channels, notices and deliveries; *ledger.Store is one. What is not
-// there is NOT_FOUND.
+// NoticeLedger stores channels, notices and deliveries; *ledger.Store implements it. It
+// returns NOT_FOUND for what does not exist.
 type NoticeLedger interface {
 	Channels(ctx context.Context) ([]notice.Channel, error)
 	Channel(ctx context.Context, id string) (notice.Channel, error)
 	SaveChannel(ctx context.Context, c notice.Channel) error
 	DeleteChannel(ctx context.Context, id string) error
 	ChannelHealth(ctx context.Context, since time.Time) (map[string]notice.Health, error)
-	// Fingerprint is a keyed digest of something secret.
+	// Fingerprint is a keyed digest of a secret.
 	Fingerprint(ctx context.Context, secret notice.Secret) (string, error)
 	Notices(ctx context.Context, limit int, before string) ([]notice.Notice, error)
 	Deliveries(ctx context.Context, channel string, state notice.DeliveryState, limit int, before string) ([]notice.Delivery, error)
 }
 
-// Notifier sends what was stored; *notify.Notifier is one.
+// Notifier sends the stored notices; *notify.Notifier implements it.
 type Notifier interface {
-	// Test sends a message through a channel at once. The error is a *notify.Refusal where
-	// the platform did not take it.
+	// Test sends a message to a channel at once. The error is a *notify.Refusal if the
+	// platform did not accept it.
 	Test(ctx context.Context, channel string) error
-	// Wake makes it look at once.
+	// Wake makes it check at once.
 	Wake()
 }
 
 const (
-	// maxChannels is how many channels there may be.
+	// maxChannels is the largest number of channels.
 	maxChannels = 50
-	// givenUpFor is how long a notice that was given up is counted.
+	// givenUpFor is for how long a given-up notice is counted.
 	givenUpFor = 7 * 24 * time.Hour
 )
 
@@ -66,7 +66,7 @@ func (s *noticeService) ListChannels(ctx context.Context, _ *orchestratorv1.List
 	return resp, nil
 }
 
-// channelOf shows a channel without its secrets.
+// channelOf converts a channel, without its secrets.
 func (s *noticeService) channelOf(ctx context.Context, c notice.Channel) (*orchestratorv1.Channel, error) {
 	health, err := s.Notices.ChannelHealth(ctx, time.Now().Add(-givenUpFor))
 	if err != nil {
@@ -202,7 +202,7 @@ func (s *noticeService) UpdateChannel(ctx context.Context, req *orchestratorv1.U
 	return resp, err
 }
 
-// changedFields names what differs, as the request does.
+// changedFields names the fields that differ, as in the request.
 func changedFields(a, b notice.Channel) (names []string) {
 	for _, f := range []struct {
 		name    string
@@ -221,7 +221,7 @@ func changedFields(a, b notice.Channel) (names []string) {
 	return names
 }
 
-// channel finds a channel by a name that may be anything.
+// channel returns a channel by a name that may be invalid.
 func (s *noticeService) channel(ctx context.Context, id string) (notice.Channel, error) {
 	var p problems
 	p.id("channel_id", id)

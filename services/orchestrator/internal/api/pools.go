@@ -24,10 +24,10 @@ import (
 )
 
 const (
-	// datesTime is how long the worker may take to tell dates that are shown beside
-	// a pool's state; without them the state is shown alone.
+	// datesTime is the timeout for the dates that are shown with a pool's state; if they are
+	// missing, the state is shown without them.
 	datesTime = 2 * time.Second
-	// datesKept is how long told dates are shown again.
+	// datesKept is how long the worker's dates are reused.
 	datesKept = 5 * time.Second
 )
 
@@ -51,8 +51,8 @@ func (s *poolService) status(ctx context.Context, st dispatch.PoolStatus) (*orch
 	return out, nil
 }
 
-// nextAsk says what a pool is asked for next, and when; zero for a run that only waits
-// for its turn.
+// nextAsk says what fetches a pool next, and when; zero for a run that is next in the
+// queue.
 func nextAsk(st dispatch.PoolStatus, next slot.Slot, fires bool, now time.Time) (said string, at time.Time) {
 	if st.Paused {
 		return "", time.Time{}
@@ -85,7 +85,7 @@ func noted(note string) string {
 func (s *poolService) ListPools(ctx context.Context, _ *orchestratorv1.ListPoolsRequest) (*orchestratorv1.ListPoolsResponse, error) {
 	pools := market.Pools()
 	resp := &orchestratorv1.ListPoolsResponse{Pools: make([]*orchestratorv1.PoolStatus, len(pools))}
-	asking, ctx := errgroup.WithContext(ctx) // the worker may keep each of them waiting
+	asking, ctx := errgroup.WithContext(ctx) // each may have to wait for the worker
 	for i, pool := range pools {
 		asking.Go(func() (err error) {
 			resp.Pools[i], err = s.statusOf(ctx, pool)
@@ -119,7 +119,7 @@ func (s *poolService) GetPool(ctx context.Context, req *orchestratorv1.GetPoolRe
 	return &orchestratorv1.GetPoolResponse{Pool: shown}, nil
 }
 
-// pauseRequest checks a request that pauses or resumes a pool, and returns the pool.
+// pauseRequest validates a request that pauses or resumes a pool, and returns the pool.
 func pauseRequest(name, note string) (market.Pool, error) {
 	pool, err := poolNamed(name)
 	if err != nil {
@@ -241,15 +241,15 @@ func (b *base) coverage(ctx context.Context, q worker.CoverageQuery) ([]worker.C
 	return b.Worker.Coverage(ctx, q)
 }
 
-// dateCache keeps what was told a moment ago, so that a screen that polls does not
-// make the worker survey a pool each time.
+// dateCache caches the dates for a moment, so that a screen that polls does not make the
+// worker survey a pool each time.
 type dateCache struct {
 	mu   sync.Mutex
 	told map[market.Pool]*toldDates
 }
 
-// toldDates are those of one pool. Who asks the worker for them holds mu, and keeps
-// nobody waiting who asks about another pool.
+// toldDates are those of one pool. mu is held while the worker is asked for them, without
+// blocking callers who ask about the other pool.
 type toldDates struct {
 	mu    sync.Mutex
 	at    time.Time
@@ -268,8 +268,8 @@ func (c *dateCache) of(pool market.Pool) *toldDates {
 	return c.told[pool]
 }
 
-// moduleDates are the last complete date of each module, or none while the worker
-// is away.
+// moduleDates are the last complete date of each module; none if the worker does not
+// respond.
 func (b *base) moduleDates(ctx context.Context, pool market.Pool) []*orchestratorv1.ModuleDate {
 	t := b.dates.of(pool)
 	t.mu.Lock()
@@ -285,20 +285,20 @@ func (b *base) moduleDates(ctx context.Context, pool market.Pool) []*orchestrato
 		coverages = nil
 	}
 	dates := lastComplete(coverages)
-	if ctx.Err() == nil { // a caller who left learnt nothing for the next ones
+	if ctx.Err() == nil { // a caller that has disconnected must not affect the next ones
 		t.at, t.dates = time.Now(), dates
 	}
 	return dates
 }
 
-// lastComplete finds, per module, the newest date on which every dataset of it is
-// settled. Snapshots have no date and do not count.
+// lastComplete finds, per module, the newest date on which every dataset of it is settled.
+// Snapshots have no date and do not count.
 func lastComplete(coverages []worker.Coverage) []*orchestratorv1.ModuleDate {
 	type day struct {
 		module string
 		date   market.Date
 	}
-	whole := map[day]bool{} // false once a dataset is found wanting
+	whole := map[day]bool{} // false after a dataset that is not settled
 	last := map[string]market.Date{}
 	for _, c := range coverages {
 		if c.Date == market.NoDate {

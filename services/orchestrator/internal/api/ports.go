@@ -27,8 +27,8 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/worker"
 )
 
-// Ledger is what the API reads and keeps; *ledger.Store is one. What is not there
-// is NOT_FOUND.
+// Ledger stores what the API reads and changes; *ledger.Store implements it. It returns
+// NOT_FOUND for what does not exist.
 type Ledger interface {
 	Calendar(ctx context.Context) (slot.Calendar, error)
 	Run(ctx context.Context, id string) (run.Run, error)
@@ -38,9 +38,9 @@ type Ledger interface {
 	Preflights(ctx context.Context, limit int, before string) ([]readiness.Preflight, error)
 	SaveDomain(ctx context.Context, d readiness.DomainSetting) error
 	SaveModule(ctx context.Context, id string, enabled bool) error
-	// Targets is the watch list: what the sets resolve to now.
+	// Targets is the target list: the union of the sets now.
 	Targets(ctx context.Context) ([]string, error)
-	// TargetSets are by name, without what has ended; the default set is among them.
+	// TargetSets are by name, without expired entries; the default set is among them.
 	TargetSets(ctx context.Context) ([]targetset.Set, error)
 	SaveTargetSet(ctx context.Context, set targetset.Set) (targetset.Set, error)
 	DeleteTargetSet(ctx context.Context, id string) error
@@ -48,10 +48,10 @@ type Ledger interface {
 	SaveSettings(ctx context.Context, s settings.Settings) error
 }
 
-// Dispatcher starts and steers runs; *dispatch.Dispatcher is one.
+// Dispatcher starts and controls runs; *dispatch.Dispatcher implements it.
 type Dispatcher interface {
 	Create(ctx context.Context, req dispatch.CreateRequest) ([]run.Run, error)
-	// Reconfigured tells that what runs of these pools take in was changed.
+	// Reconfigured records that the modules or targets of these pools' runs have changed.
 	Reconfigured(pools ...market.Pool)
 	Plan(ctx context.Context, req dispatch.CreateRequest) ([]dispatch.Plan, error)
 	Cancel(ctx context.Context, runID, note string) (run.Run, error)
@@ -63,20 +63,19 @@ type Dispatcher interface {
 	Verify(ctx context.Context, runID string) (dispatch.Verification, error)
 }
 
-// Preflighter probes and judges; *preflight.Runner is one.
+// Preflighter runs preflights; *preflight.Runner implements it.
 type Preflighter interface {
-	// Run probes and judges, telling each step as it happens; an error of tell stops
+	// Run runs the probes and decides, and passes each step to tell; an error of tell stops
 	// it.
 	Run(ctx context.Context, opts preflight.Options, tell func(preflight.Event) error) (readiness.Preflight, error)
-	// Facts are what the ledger knows now, for a verdict without a call at the
-	// provider.
+	// Facts are the facts in the ledger, for a verdict without a call to the provider.
 	Facts(ctx context.Context, requested []string) (readiness.Facts, error)
 	// Refresh asks the worker for the catalog and the tokens.
 	Refresh(ctx context.Context) error
 }
 
-// Worker tells what a pool holds and what the provider's refusals taught;
-// *worker.Client is one.
+// Worker returns what a pool has stored and the learned limits; *worker.Client implements
+// it.
 type Worker interface {
 	Coverage(ctx context.Context, q worker.CoverageQuery) ([]worker.Coverage, error)
 	AbsentSymbols(ctx context.Context, pool market.Pool, dataset string, d market.Date, symbols []string) ([]worker.AbsentSymbol, error)
@@ -84,81 +83,84 @@ type Worker interface {
 	// Provider is the URL of the provider that the worker calls.
 	Provider(ctx context.Context) (string, error)
 	Limits(ctx context.Context) ([]worker.Limit, []worker.OwnWait, error)
-	// Info tells of the worker itself and of what is published.
+	// Info describes the worker and the published versions.
 	Info(ctx context.Context) (*marketv1.ServiceInfo, []*marketv1.Publication, error)
-	// TokenList tells of the tokens, never their values; SetToken and ClearToken change
-	// those that are stored.
+	// TokenList lists the tokens without their values; SetToken and ClearToken change the
+	// stored ones.
 	TokenList(ctx context.Context) (worker.TokenList, error)
 	SetToken(ctx context.Context, domain, token string) error
 	ClearToken(ctx context.Context, domain string) error
-	// Instruments are those that the lists have, none where known is their version.
+	// Instruments are those of the lists, none if known is their version.
 	Instruments(ctx context.Context, known string) (version string, all []instrument.Instrument, err error)
-	// ForgetLimits drops the limits of the APIs, all where none is named.
+	// ForgetLimits discards the limits of the APIs, or of all if none is named.
 	ForgetLimits(ctx context.Context, apis []string) ([]worker.Limit, error)
 }
 
-// Scheduler keeps and explains the schedule; *scheduler.Scheduler is one.
+// Scheduler changes and explains the schedule; *scheduler.Scheduler implements it.
 type Scheduler interface {
 	Get(ctx context.Context) (scheduler.View, error)
-	// Update changes the schedule; INVALID_ARGUMENT names what is wrong, and then
-	// nothing is changed.
+	// Update changes the schedule; INVALID_ARGUMENT names the invalid fields, and then nothing
+	// is changed.
 	Update(ctx context.Context, change func(*slot.Schedule)) (scheduler.View, error)
-	// Check answers as Update would, and changes nothing.
+	// Check returns what Update would return, and changes nothing.
 	Check(ctx context.Context, change func(*slot.Schedule)) (scheduler.View, error)
 	Pause(ctx context.Context, note string) (scheduler.View, error)
-	// Resume releases the schedule; an empty policy means the schedule's own.
+	// Resume resumes the schedule; an empty policy means the schedule's own.
 	Resume(ctx context.Context, note string, policy slot.CatchUp) (scheduler.View, error)
-	// ListSlots lists slots, newest first, beginning with the next ones to come.
+	// ListSlots lists slots, newest first, starting with the next ones that will fire.
 	ListSlots(ctx context.Context, pool market.Pool, limit int, before string) ([]slot.Slot, error)
 	ExplainSlot(ctx context.Context, id string) (scheduler.Explanation, error)
 	// NextSlot is the next slot of a pool that will fire; ok is false when none will.
 	NextSlot(ctx context.Context, pool market.Pool) (next slot.Slot, ok bool, err error)
-	// ExplainRun tells the chain of a run in order, and the next command to type.
+	// ExplainRun explains what happened to a run in order, and returns the next command to
+	// type.
 	ExplainRun(ctx context.Context, r run.Run) (sentences []bilingual.Text, next string, err error)
 }
 
-// Keys makes, lists and revokes keys; *access.Keeper is one.
+// Keys creates, lists and revokes keys; *access.Keeper implements it.
 type Keys interface {
 	Create(ctx context.Context, name string, role auth.Role, ttl time.Duration, creator string) (auth.Key, string, error)
 	List() []auth.Key
-	// Revoke revokes a key. With keepAdmin, WRONG_STATE refuses the last active admin key.
+	// Revoke revokes a key. With keepAdmin, it returns WRONG_STATE for the last active admin
+	// key.
 	Revoke(ctx context.Context, id string, keepAdmin bool) (auth.Key, error)
 }
 
-// Config is what the API is built from. Every field but KeysRequired, KeepAlive and StallTime is required.
+// Config is the configuration of the API. Every field except KeysRequired, KeepAlive and
+// StallTime is required.
 type Config struct {
-	// Ledger that remembers.
+	// Ledger that stores everything.
 	Ledger Ledger
 	// Dispatcher of runs.
 	Dispatcher Dispatcher
 	// Preflight of modules.
 	Preflight Preflighter
-	// Worker that knows what is held.
+	// Worker with the pools.
 	Worker Worker
 	// Scheduler of slots.
 	Scheduler Scheduler
-	// Notices keeps channels and what was told.
+	// Notices stores channels and notices.
 	Notices NoticeLedger
-	// Notifier sends it.
+	// Notifier sends them.
 	Notifier Notifier
 	// Rows of published versions.
 	Rows *rows.Source
 	// Keys of callers.
 	Keys Keys
-	// KeysRequired tells whether callers of a listener need a key.
+	// KeysRequired reports whether callers of a listener need a key.
 	KeysRequired bool
 	// Trail of changes.
 	Trail Trail
-	// Info tells of this process.
+	// Info describes this process.
 	Info func() *marketv1.ServiceInfo
-	// Logger gets what is passed over without failing a call.
+	// Logger gets errors that do not fail a call.
 	Logger *slog.Logger
-	// Stopping is closed when the process is asked to stop; streams end then, saying
-	// so.
+	// Stopping is closed when the process is asked to stop; then streams end with an error
+	// that says so.
 	Stopping <-chan struct{}
-	// KeepAlive is how long a stream stays silent at most. 0 means 15 s.
+	// KeepAlive is the longest silence of a stream. 0 means 15 s.
 	KeepAlive time.Duration
-	// StallTime is how long a client of a stream may read nothing. 0 means 30 s.
+	// StallTime is how long a client of a stream may stop reading. 0 means 30 s.
 	StallTime time.Duration
 }
 

@@ -55,8 +55,8 @@ func (s *preflightService) RunPreflight(req *orchestratorv1.RunPreflightRequest,
 	return err
 }
 
-// domainOf tells a module's domain by the catalog as it is at that moment: the
-// preflight itself may be what brought it.
+// domainOf returns a module's domain from the current catalog: the preflight itself may
+// have fetched it.
 func (s *preflightService) domainOf(ctx context.Context) func(string) string {
 	return func(module string) string {
 		facts, err := s.Preflight.Facts(ctx, nil)

@@ -5,11 +5,11 @@ import (
 	"time"
 )
 
-// relay streams what a source tells: send gets each event, and alive is called
-// whenever KeepAlive passed in silence. The source has a goroutine of its own; this one
-// sends, because a stream may be written from one only. When the process is asked to
-// stop, the caller leaves, or send fails, the source's context ends. relay returns once
-// the source has, with the first error.
+// relay streams the events of a source: send gets each event, and alive is called after
+// KeepAlive without one. The source runs in a goroutine of its own; this one sends, because
+// only one goroutine may write to a stream. When the process is asked to stop, the caller
+// disconnects, or send fails, the source's context ends. relay returns after the source,
+// with the first error.
 func relay[E any](ctx context.Context, b *base, source func(ctx context.Context, tell func(E) error) error, send func(E) error, alive func() error) error {
 	ctx, cancel := b.stoppable(ctx)
 	defer cancel()

@@ -40,7 +40,7 @@ func (s *runService) CreateRun(ctx context.Context, req *orchestratorv1.CreateRu
 	}
 	create.Request.Start, create.Request.End = p.dates(req.GetStartDate(), req.GetEndDate(), drill.Now())
 	create.Request.Modules = p.modules("module_ids", req.GetModuleIds(), facts.Catalog)
-	slices.Sort(create.Request.Modules) // one request in whatever order, so that a request_id is known again
+	slices.Sort(create.Request.Modules) // equal requests in any order, so that a request_id is recognized
 	create.Request.Refetch = req.GetRefetch()
 	p.requestID("request_id", req.GetRequestId())
 	if err := p.err(); err != nil {
@@ -65,15 +65,15 @@ func (s *runService) CreateRun(ctx context.Context, req *orchestratorv1.CreateRu
 		return nil, err
 	}
 	resp := &orchestratorv1.CreateRunResponse{Runs: runsOf(runs)}
-	for i, r := range resp.Runs { // what it waits for, such as a pool that is paused
-		if err := s.explain(ctx, runs[i], r); err != nil { // it is queued all the same; an error would make the caller repeat it
+	for i, r := range resp.Runs { // what it waits for, for example a paused pool
+		if err := s.explain(ctx, runs[i], r); err != nil { // it is queued; an error would make the caller repeat it
 			s.Logger.WarnContext(ctx, "A run was queued, but cannot be explained.", "run", r.GetRunId(), "error", err)
 		}
 	}
 	return resp, nil
 }
 
-// found reads a run by its id.
+// found reads a run by its ID.
 func (s *runService) found(ctx context.Context, id string) (run.Run, error) {
 	var p problems
 	if p.id("run_id", id); p.err() != nil {
@@ -95,7 +95,7 @@ func (s *runService) GetRun(ctx context.Context, req *orchestratorv1.GetRunReque
 	return &orchestratorv1.GetRunResponse{Run: out}, nil
 }
 
-// explain tells the chain of a run in its message.
+// explain adds what happened to a run to its message.
 func (s *runService) explain(ctx context.Context, r run.Run, out *orchestratorv1.Run) error {
 	said, next, err := s.Scheduler.ExplainRun(ctx, r)
 	if err != nil {
@@ -105,7 +105,7 @@ func (s *runService) explain(ctx context.Context, r run.Run, out *orchestratorv1
 	return nil
 }
 
-// chinese is what is told in Chinese, for a caller who prefers that.
+// chinese returns the text for a caller who prefers Chinese.
 func chinese(ctx context.Context, said []bilingual.Text) []string {
 	if !transport.InChinese(ctx) {
 		return nil

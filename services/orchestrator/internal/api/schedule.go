@@ -153,9 +153,9 @@ func (s *scheduleService) ExplainSlot(ctx context.Context, req *orchestratorv1.E
 	}, nil
 }
 
-// explainBefore says of a day before the first slot whether it is complete; the metadata
-// has "complete": "true" or "false" then. What is unknown, because the worker is away,
-// leaves the error as it is.
+// explainBefore adds to the error about a day before the first slot whether that day is
+// complete; the metadata then has "complete": "true" or "false". If the worker does not
+// respond, the error is unchanged.
 func (s *scheduleService) explainBefore(ctx context.Context, id string, err error) error {
 	f, ok := fault.As(err)
 	if !ok || f.Meta["before_schedule"] == "" {
@@ -199,13 +199,13 @@ func (s *scheduleService) explainBefore(ctx context.Context, id string, err erro
 	return &told
 }
 
-// scheduleEtag changes with what UpdateSchedule sets.
+// scheduleEtag changes with the fields that UpdateSchedule sets.
 func scheduleEtag(v slot.Schedule) string {
 	v.Paused, v.Note, v.NotedAt = false, "", time.Time{}
 	return etagOf(v)
 }
 
-// set takes over a field that is given.
+// set copies a field that is given.
 func set[T any](field *T, given *T) {
 	if given != nil {
 		*field = *given

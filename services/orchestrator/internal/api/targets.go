@@ -22,25 +22,25 @@ type targetService struct {
 	*base
 }
 
-// written are symbols as they came, checked.
+// written are the validated symbols of a request.
 type written struct {
-	symbols  []string // ascending, each once
+	symbols  []string // ascending, without duplicates
 	replaced []*orchestratorv1.ReplacedSymbol
 }
 
-// symbols reads symbols. Those that the saved set has are not refused for being on no
-// list: it was written when they were.
+// symbols validates symbols. A symbol that the stored set has is accepted even if it is on
+// no list: it was on one when it was stored.
 func (p *problems) symbols(field string, texts []string, list *instrument.List, saved targetset.Set, unlisted bool) (w written) {
 	if len(texts) > targetset.MaxSymbols {
 		p.add(field, "has %d entries; at most %d are allowed", len(texts), targetset.MaxSymbols)
 		return w
 	}
 	for i, text := range texts {
-		parsed, _ := market.ParseSymbol(text) // Lead says what is wrong with it
+		parsed, _ := market.ParseSymbol(text) // Lead returns what is wrong with it
 		_, kept := saved.Until(parsed)
 		symbol, err := list.Lead(text, unlisted || kept)
 		switch {
-		case err != nil && len(p.fields) >= maxTold: // told without the nearest, which costs the most
+		case err != nil && len(p.fields) >= maxTold: // without the nearest symbol, which is expensive
 			p.add(fmt.Sprintf("%s[%d]", field, i), "%v", err)
 			continue
 		case err != nil:
@@ -61,7 +61,7 @@ func (p *problems) symbols(field string, texts []string, list *instrument.List, 
 	return w
 }
 
-// until reads when symbols of a set end; given is false where the request does not say.
+// until parses the expiry of a request; given is false if it has none.
 func (p *problems) until(id string, at *timestamppb.Timestamp, now time.Time) (until time.Time, given bool) {
 	switch {
 	case at == nil && id == targetset.Temporary:
@@ -109,15 +109,15 @@ func resolved(targets []targetset.Target, list *instrument.List) []*orchestrator
 	})
 }
 
-// outcome of a change: the set as saved, and the watch list before and after.
+// outcome is the result of a change: the stored set, and the target list before and after.
 type outcome struct {
 	set           targetset.Set
 	before, after []targetset.Target
 	added, gone   []string
 }
 
-// change makes a set what next says, by what it is. It refuses a set that is not what
-// etag says, unless it is already as asked for: a call that is repeated succeeds.
+// change replaces a set by the result of next. It fails if etag is outdated, unless the set
+// already has the requested content: a repeated call succeeds.
 func (s *targetService) change(ctx context.Context, id, etag, field string, next func(saved targetset.Set, exists bool) (targetset.Set, error)) (outcome, error) {
 	s.changing.Lock()
 	defer s.changing.Unlock()
@@ -157,7 +157,7 @@ func (s *targetService) change(ctx context.Context, id, etag, field string, next
 	return out, nil
 }
 
-// announce works out the difference, and tells it to those who are concerned.
+// announce computes the difference and reports it to the dispatcher.
 func (s *targetService) announce(o *outcome) {
 	if o.added, o.gone = targetset.Diff(o.before, o.after); len(o.added)+len(o.gone) > 0 {
 		s.Dispatcher.Reconfigured(market.Targets)
@@ -235,7 +235,7 @@ func (s *targetService) PreviewTargets(ctx context.Context, req *orchestratorv1.
 			resp.UnlistedSymbols = append(resp.UnlistedSymbols, t.Symbol)
 		}
 	}
-	if known(f.Catalog) { // what is selected is not known before the worker told what exists
+	if known(f.Catalog) { // unknown before the worker has sent its catalog
 		f.Kinds = map[market.Kind]bool{}
 		for _, t := range after {
 			f.Kinds[market.KindOf(t.Symbol)] = true
@@ -245,8 +245,8 @@ func (s *targetService) PreviewTargets(ctx context.Context, req *orchestratorv1.
 	return resp, nil
 }
 
-// renewed is a set with other symbols. Where no end was given, a temporary symbol that it
-// has keeps its own.
+// renewed is a set with other symbols. If no expiry was given, a temporary symbol keeps its
+// own.
 func renewed(saved targetset.Set, symbols []string, note string, until time.Time, given bool) targetset.Set {
 	entries := targetset.Entries(symbols, until)
 	if !given && saved.ID == targetset.Temporary {
@@ -342,7 +342,7 @@ func (s *targetService) RemoveTargetSymbols(ctx context.Context, req *orchestrat
 	list := s.instruments(ctx, namesAge)
 	gone := map[string]bool{}
 	for i, text := range req.GetSymbols() {
-		symbol, err := market.ParseSymbol(text) // one that no list has any more can be taken out as well
+		symbol, err := market.ParseSymbol(text) // symbols that are on no list can be removed, too
 		if err != nil {
 			p.add(fmt.Sprintf("symbols[%d]", i), "%v", err)
 			continue

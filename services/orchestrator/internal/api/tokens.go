@@ -16,7 +16,7 @@ type tokenService struct {
 	*base
 }
 
-// maxToken bounds a token, in bytes; real ones have some 56.
+// maxToken is the longest token, in bytes; real ones have about 56.
 const maxToken = 4096
 
 func (s *tokenService) list(ctx context.Context) (tokens []*orchestratorv1.Token, stored []string, err error) {
@@ -38,8 +38,8 @@ func (s *tokenService) list(ctx context.Context) (tokens []*orchestratorv1.Token
 	}), told.Stored, nil
 }
 
-// changed takes over what the worker tells of its tokens now, so that the probes made
-// with another one are stale at once, and lists them.
+// changed reads the worker's tokens, so that probes with another token are stale at once,
+// and lists them.
 func (s *tokenService) changed(ctx context.Context) ([]*orchestratorv1.Token, []string, error) {
 	if err := s.Preflight.Refresh(ctx); err != nil {
 		return nil, nil, err
@@ -48,8 +48,8 @@ func (s *tokenService) changed(ctx context.Context) ([]*orchestratorv1.Token, []
 	return s.list(ctx)
 }
 
-// owner refuses what no token can be stored for, without telling what it is: people put the
-// token itself there by mistake, and the audit trail would keep it forever.
+// owner rejects an invalid name without repeating it: users send the token itself there by
+// mistake, and the audit trail would store it forever.
 func (s *tokenService) owner(ctx context.Context, domain string) error {
 	f, err := s.facts(ctx)
 	if err != nil {
@@ -76,8 +76,8 @@ func (s *tokenService) ListTokens(ctx context.Context, _ *orchestratorv1.ListTok
 	return &orchestratorv1.ListTokensResponse{Tokens: tokens, Stored: stored}, nil
 }
 
-// SetToken implements orchestratorv1.TokenServiceServer. What is wrong with a token is
-// said without it.
+// SetToken implements orchestratorv1.TokenServiceServer. An error does not contain the
+// token.
 func (s *tokenService) SetToken(ctx context.Context, req *orchestratorv1.SetTokenRequest) (*orchestratorv1.SetTokenResponse, error) {
 	switch n := len(req.GetToken()); {
 	case strings.TrimSpace(req.GetToken()) == "":

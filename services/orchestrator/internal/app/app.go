@@ -32,17 +32,17 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/worker"
 )
 
-// Service is the name the orchestrator logs itself under.
+// Service is the name of the orchestrator in the log.
 const Service = "orchestrator"
 
 const (
-	// closeTime is how long one cleanup may take before it is given up and named.
+	// closeTime is the timeout of one cleanup; one that exceeds it is named in the error.
 	closeTime = 10 * time.Second
-	// maxRequest is the largest request read, in bytes: the longest list of targets takes a tenth.
+	// maxRequest is the largest request, in bytes: the longest target list takes a tenth.
 	maxRequest = 1 << 20
 	// pruneEvery is how often runs past their retention are removed.
 	pruneEvery = 6 * time.Hour
-	// keepNotices is for how many days notices are kept at least.
+	// keepNotices is the minimum number of days for which notices are kept.
 	keepNotices = 60
 )
 
@@ -68,9 +68,8 @@ type cleanup struct {
 	do   func() error
 }
 
-// New opens everything the orchestrator needs and listens; it serves only once Run
-// is called. The worker need not be there. What it opened is closed again when a
-// later step fails.
+// New opens everything that the orchestrator needs and listens; it serves only after Run is
+// called. The worker need not be running. If a step fails, everything is closed again.
 func New(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *App, err error) {
 	a := &App{cfg: cfg, log: log, stopping: make(chan struct{})}
 	started := time.Now()
@@ -101,7 +100,7 @@ func New(ctx context.Context, cfg config.Config, log *slog.Logger) (_ *App, err 
 	counts := metrics.NewCounts(registry)
 	a.dispatcher = dispatch.New(dispatch.Config{
 		Ledger: counts.Watched(a.ledger), Worker: a.worker, Publisher: a.worker, Preflight: a.preflight, Logger: log,
-		Timing: dispatch.Timing{Drain: cfg.StopTimeout * 4 / 5}, // what drains must still be recorded
+		Timing: dispatch.Timing{Drain: cfg.StopTimeout * 4 / 5}, // what drains must still be stored
 	})
 	a.scheduler = scheduler.New(scheduler.Config{Ledger: a.ledger, Dispatcher: a.dispatcher, Logger: log, Now: drill.Now, Off: !cfg.Schedule})
 	metrics.NewStanding(registry, metrics.Config{Ledger: a.ledger, Worker: a.worker, Facts: a.preflight.Facts, Now: drill.Now, Log: log})
@@ -165,9 +164,9 @@ func (a *App) GRPCAddr() string { return a.grpc.Addr() }
 // HTTPAddr is the REST address in use, "127.0.0.1:7780".
 func (a *App) HTTPAddr() string { return a.http.Addr() }
 
-// Run works until ctx ends or a part fails; then streams are told, partitions in
-// hand may finish within the stop timeout, and what is under way is recorded. The
-// error is nil after a stop that was asked for.
+// Run works until ctx ends or a part fails; then streams end, partitions in progress may
+// finish within the stop timeout, and the rest is recorded. The error is nil after a
+// requested stop.
 func (a *App) Run(ctx context.Context) error {
 	group, ctx := errgroup.WithContext(ctx)
 	parts := map[string]func(context.Context) error{
@@ -199,7 +198,7 @@ func (a *App) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
-// afterRecovery holds a part back until the runs that a crash left have ended.
+// afterRecovery delays a part until the runs of a crashed process have ended.
 func (a *App) afterRecovery(part func(context.Context) error) func(context.Context) error {
 	return func(ctx context.Context) error {
 		select {
@@ -211,8 +210,8 @@ func (a *App) afterRecovery(part func(context.Context) error) func(context.Conte
 	}
 }
 
-// prune removes runs past their retention, now and from time to time. That it
-// failed is logged and tried again; nothing depends on it.
+// prune removes runs past their retention, now and periodically. Errors are logged and
+// retried; nothing depends on it.
 func (a *App) prune(ctx context.Context) error {
 	tick := time.NewTicker(pruneEvery)
 	defer tick.Stop()
@@ -233,7 +232,7 @@ func (a *App) pruneOnce(ctx context.Context) error {
 	if err != nil || set.RetentionDays == 0 {
 		return err
 	}
-	// Those of some weeks say what was told of the newest days.
+	// Notices of a few weeks say what was sent about the newest days.
 	if err := a.ledger.PruneNotices(ctx, time.Now().AddDate(0, 0, -max(set.RetentionDays, keepNotices))); err != nil {
 		return err
 	}
@@ -244,8 +243,8 @@ func (a *App) pruneOnce(ctx context.Context) error {
 	return err
 }
 
-// Close closes everything in reverse, each named in its error and given ten
-// seconds. It is called once, after Run or without it.
+// Close closes everything in reverse order. Each part has ten seconds and is named in its
+// error. It is called once, after Run or without it.
 func (a *App) Close() error {
 	var all error
 	for n := len(a.undo) - 1; n >= 0; n-- {

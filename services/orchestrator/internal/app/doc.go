@@ -1,3 +1,3 @@
-// Package app wires the orchestrator: it builds every part by name, in order, runs
-// them, and closes them in reverse.
+// Package app wires the orchestrator: it builds every part, runs them, and closes them in
+// reverse order.
 package app

@@ -29,7 +29,7 @@ orchestrator is stopped. While it runs, use "afterbell keys".
 
 Standard output contains only the new key.`
 
-// keysMain is "orchestrator keys …", for the first key of an installation above all.
+// keysMain is "orchestrator keys …", mainly for the first key of an installation.
 func keysMain(ctx context.Context, args []string, env func(string) string, out, errout io.Writer) int {
 	verb, operand := "", ""
 	for _, into := range []*string{&verb, &operand} {
@@ -128,7 +128,7 @@ func shown(t time.Time) string {
 	return t.UTC().Format(time.RFC3339)
 }
 
-// lifetime reads a length of time, which may be in days.
+// lifetime parses a duration, which may be in days.
 func lifetime(text string) (time.Duration, error) {
 	if text == "" {
 		return 0, nil

@@ -13,10 +13,9 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/config"
 )
 
-// Main is the program: "keys" makes and revokes keys while nothing serves; otherwise it
-// reads flags and the environment, serves until SIGINT or
-// SIGTERM, and returns the exit code. Logs go to out; what stops it is told in one
-// line on errout.
+// Main is the program: "keys" creates and revokes keys while nothing serves; otherwise it
+// reads flags and the environment, serves until SIGINT or SIGTERM, and returns the exit
+// code. Logs go to out; an error that stops it is written to errout in one line.
 func Main(ctx context.Context, args []string, env func(string) string, out, errout io.Writer) int {
 	if len(args) > 0 && args[0] == "keys" {
 		return keysMain(ctx, args[1:], env, out, errout)

@@ -9,18 +9,18 @@ import (
 )
 
 const (
-	pingTime = time.Second     // for the worker to answer a readiness check
-	pingKept = 2 * time.Second // how long an answer is told again
+	pingTime = time.Second     // timeout of the worker in a readiness check
+	pingKept = 2 * time.Second // how long the result is reused
 )
 
-// ready tells whether the ledger can be used, and whether the worker answered a
-// moment ago.
+// ready reports whether the ledger can be used, and whether the worker responded recently.
 func (a *App) ready() func(context.Context) gateway.Status {
 	var mu sync.Mutex
 	var at time.Time
 	state := "unknown"
 	return func(ctx context.Context) gateway.Status {
-		// The next callers are told the same, so one that leaves must not make it fail.
+		// The next callers get the same result, so a caller that disconnects must not make it
+		// fail.
 		ctx = context.WithoutCancel(ctx)
 		s := gateway.Status{Ready: true, Ledger: "open", WorkerAddress: a.worker.Addr()}
 		if err := a.ledger.Check(ctx); err != nil {

@@ -12,16 +12,16 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/config"
 )
 
-// security is what keeps the listeners and the connection to the worker safe.
+// security has the TLS configuration of the listeners and of the connection to the worker.
 type security struct {
-	tls    *transport.TLS // of the listeners; nil means plain
+	tls    *transport.TLS // of the listeners; nil means no TLS
 	worker transport.Security
-	// grpcKeys and httpKeys tell whether callers of a listener need a key.
+	// grpcKeys and httpKeys are true if callers of a listener need a key.
 	grpcKeys, httpKeys bool
 }
 
-// openSecurity reads the files that the flags name. A listener that others reach needs
-// TLS, which config has checked, and a key that an admin can log in with.
+// openSecurity loads the files of the flags. A listener beyond loopback needs TLS, which
+// config has checked, and an active admin key.
 func openSecurity(cfg config.Config, keys *access.Keeper, log *slog.Logger) (s security, err error) {
 	if cfg.TLSCert != "" || cfg.TLSKey != "" {
 		s.tls, err = transport.OpenTLS(log, transport.TLSFiles{Cert: cfg.TLSCert, Key: cfg.TLSKey, CertFlag: "tls-cert", KeyFlag: "tls-key"})

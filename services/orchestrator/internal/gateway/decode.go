@@ -13,8 +13,8 @@ import (
 	"google.golang.org/protobuf/types/descriptorpb"
 )
 
-// markSeparator frames a field and its problem in the text of an error, which is
-// all that grpc-gateway hands on of a decoder's error.
+// markSeparator separates a field and its problem in the text of an error, because
+// grpc-gateway passes on only the text of a decoder's error.
 const markSeparator = "\x1f"
 
 func mark(field, format string, args ...any) error {
@@ -23,8 +23,8 @@ func mark(field, format string, args ...any) error {
 
 var protoPrefix = regexp.MustCompile(`^proto:[\s\x{a0}]*`)
 
-// decode reads a body strictly. Its error names the value that is wrong by its path
-// in the contract.
+// decode parses a body strictly. Its error names the invalid value by its path in the
+// contract.
 func decode(data []byte, v any) error {
 	m, ok := v.(proto.Message)
 	if !ok {
@@ -44,7 +44,7 @@ func decode(data []byte, v any) error {
 	return mark("body", "does not fit %s: %s", m.ProtoReflect().Descriptor().Name(), protoPrefix.ReplaceAllString(err.Error(), ""))
 }
 
-// misfit finds the first value of a JSON object that the message m cannot take.
+// misfit finds the first value of a JSON object that does not fit the message m.
 func misfit(m protoreflect.Message, object []byte, path string) (field, problem string) {
 	md := m.Descriptor()
 	dec := json.NewDecoder(bytes.NewReader(object))
@@ -52,7 +52,7 @@ func misfit(m protoreflect.Message, object []byte, path string) (field, problem 
 		shown := clip(string(object))
 		for i := range md.Fields().Len() {
 			if secret(md.Fields().Get(i)) {
-				shown = "what was sent" // it may be the secret alone
+				shown = "what was sent" // it may be nothing but the secret
 			}
 		}
 		return cmp.Or(path, "body"), fmt.Sprintf("%s is not an object; its fields are %s", shown, fieldNames(md))
@@ -84,13 +84,13 @@ func misfit(m protoreflect.Message, object []byte, path string) (field, problem 
 	return "", ""
 }
 
-// fits asks the decoder itself whether a field takes a value.
+// fits reports whether the decoder accepts a value for a field.
 func fits(m protoreflect.Message, fd protoreflect.FieldDescriptor, value []byte) bool {
 	object := fmt.Appendf(nil, `{"%s":%s}`, fd.JSONName(), value)
 	return jsonForm.UnmarshalOptions.Unmarshal(object, m.New().Interface()) == nil
 }
 
-// misfitField tells where and why a value does not fit its field.
+// misfitField says where and why a value does not fit its field.
 func misfitField(m protoreflect.Message, fd protoreflect.FieldDescriptor, value []byte, path string) (field, problem string) {
 	if !fd.IsList() {
 		return misfitValue(fd, value, path, func() protoreflect.Message { return m.NewField(fd).Message() })
@@ -128,7 +128,7 @@ func misfitValue(fd protoreflect.FieldDescriptor, value []byte, path string, inn
 	return path, fmt.Sprintf("%s is not a value of type %s", shown, fd.Kind())
 }
 
-// secret tells a field whose value no answer repeats.
+// secret reports whether a field's value must not be repeated in a response.
 func secret(fd protoreflect.FieldDescriptor) bool {
 	options, ok := fd.Options().(*descriptorpb.FieldOptions)
 	return ok && options.GetDebugRedact()
@@ -154,7 +154,7 @@ func fieldNames(md protoreflect.MessageDescriptor) string {
 	return strings.Join(names, ", ")
 }
 
-// enumNames are the values that may be asked for: all but the unspecified.
+// enumNames are the valid values: all but the unspecified one.
 func enumNames(ed protoreflect.EnumDescriptor) string {
 	var names []string
 	for i := range ed.Values().Len() {

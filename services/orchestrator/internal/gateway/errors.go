@@ -20,25 +20,25 @@ import (
 	"github.com/afterbell/afterbell/services/internal/transport"
 )
 
-// errorBody is the one shape of an error.
+// errorBody is the form of every error.
 type errorBody struct {
 	// Code is the canonical gRPC code, Status its name.
 	Code   int    `json:"code"`
 	Status string `json:"status"`
-	// Message is one sentence for a person.
+	// Message is one sentence for users.
 	Message string `json:"message"`
-	// Details are those of google.rpc.Status; an ErrorInfo is always among them.
+	// Details are those of google.rpc.Status, including an ErrorInfo.
 	Details []json.RawMessage `json:"details"`
 }
 
-// maxMessage is the longest message answered; what a caller sent may be in it.
+// maxMessage is the longest message in a response; it may contain text of the caller.
 const maxMessage = 1000
 
 func errorJSON(s *status.Status) []byte {
 	s = withReason(s)
 	body := errorBody{Code: int(s.Code()), Status: codeName(s.Code()), Message: s.Message(), Details: []json.RawMessage{}}
 	for _, detail := range s.Proto().GetDetails() {
-		if b, err := protojson.Marshal(detail); err == nil { // a type that is not linked in cannot be shown
+		if b, err := protojson.Marshal(detail); err == nil { // a type that is not linked in cannot be encoded
 			body.Details = append(body.Details, b)
 		}
 	}
@@ -51,13 +51,13 @@ func errorJSON(s *status.Status) []byte {
 	return bytes.TrimSpace(out.Bytes())
 }
 
-// codeName is a code as google.rpc.Code spells it.
+// codeName is the name of a code in google.rpc.Code.
 func codeName(c codes.Code) string {
 	return code.Code(c).String()
 }
 
-// withReason gives a status that was not made by our server a reason: what could
-// not be read of a request is INVALID_ARGUMENT, the rest INTERNAL.
+// withReason adds a reason to a status that our server did not create: an unreadable
+// request is INVALID_ARGUMENT, the rest INTERNAL.
 func withReason(s *status.Status) *status.Status {
 	for _, detail := range s.Details() {
 		if info, ok := detail.(*errdetails.ErrorInfo); ok && info.GetDomain() == fault.Domain {
@@ -74,7 +74,7 @@ func withReason(s *status.Status) *status.Status {
 	case codes.Internal, codes.Unknown, codes.DataLoss:
 		return transport.ToStatus(fault.New(fault.Internal, transport.InternalMessage))
 	}
-	// What gRPC says of connections and contexts names addresses and calls of ours.
+	// gRPC's own texts about connections and contexts contain our addresses and calls.
 	with, err := status.New(s.Code(), plainly(s.Code())).WithDetails(
 		&errdetails.ErrorInfo{Reason: string(fault.Internal), Domain: fault.Domain})
 	if err != nil {
@@ -83,7 +83,7 @@ func withReason(s *status.Status) *status.Status {
 	return with
 }
 
-// plainly is what a caller is told of a status that is not of our making.
+// plainly is the message for a status that our server did not create.
 func plainly(c codes.Code) string {
 	switch c {
 	case codes.Canceled:
@@ -98,8 +98,8 @@ func plainly(c codes.Code) string {
 	return transport.InternalMessage
 }
 
-// requestFault rebuilds what a decoder here wrote (see mark), or wraps what
-// grpc-gateway says of a parameter.
+// requestFault restores the error of a decoder here (see mark), or wraps grpc-gateway's
+// error about a parameter.
 func requestFault(message string) error {
 	if parts := strings.SplitN(message, markSeparator, 4); len(parts) >= 3 && parts[0] == "" {
 		return fault.Invalid(parts[1], "%s", clip(parts[2]))
@@ -109,7 +109,7 @@ func requestFault(message string) error {
 
 func clip(s string) string { return fault.Clip(s, maxMessage) }
 
-// httpCode is the HTTP code of a status: google.rpc.Code's own mapping.
+// httpCode is the HTTP code of a status, by google.rpc.Code's mapping.
 func httpCode(s *status.Status) int { return runtime.HTTPStatusFromCode(s.Code()) }
 
 func (g *gateway) writeError(w http.ResponseWriter, r *http.Request, httpCode int, s *status.Status) {
@@ -122,10 +122,10 @@ func (g *gateway) writeError(w http.ResponseWriter, r *http.Request, httpCode in
 	h.Set("Content-Type", "application/json")
 	retryAfter(h, s)
 	w.WriteHeader(httpCode)
-	w.Write(append(errorJSON(s), '\n')) // a caller that is gone needs no answer
+	w.Write(append(errorJSON(s), '\n')) // the caller has disconnected
 }
 
-// retryAfter puts into the header when to come again, where a status says so.
+// retryAfter sets the Retry-After header if a status has a retry time.
 func retryAfter(h http.Header, s *status.Status) {
 	for _, detail := range s.Details() {
 		if retry, ok := detail.(*errdetails.RetryInfo); ok {
@@ -141,11 +141,11 @@ func (g *gateway) onError(_ context.Context, _ *runtime.ServeMux, _ runtime.Mars
 	g.writeError(w, r, httpCode(s), s)
 }
 
-// headerOf is the key of a response's header in the context of its request.
+// headerOf is the key of a response's header in its request's context.
 type headerOf struct{}
 
-// onStreamError is the status a stream ends with. One that has not begun still says in its
-// header when to come again; grpc-gateway would leave that out.
+// onStreamError is the status with which a stream ends. If it has not begun, the
+// Retry-After header is set, which grpc-gateway would omit.
 func onStreamError(ctx context.Context, err error) *status.Status {
 	s := withReason(status.Convert(err))
 	if h, ok := ctx.Value(headerOf{}).(http.Header); ok {
@@ -154,7 +154,7 @@ func onStreamError(ctx context.Context, err error) *status.Status {
 	return s
 }
 
-// onRouteError answers a path or a method that no RPC has.
+// onRouteError answers a path or a method without an RPC.
 func (g *gateway) onRouteError(_ context.Context, _ *runtime.ServeMux, _ runtime.Marshaler, w http.ResponseWriter, r *http.Request, code int) {
 	switch code {
 	case http.StatusMethodNotAllowed:

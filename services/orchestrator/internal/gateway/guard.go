@@ -21,25 +21,24 @@ import (
 )
 
 const (
-	// defaultBody is the largest request body read, in bytes, where the config says nothing.
+	// defaultBody is the default size of the largest request body, in bytes.
 	defaultBody = 1 << 20
-	// maxOpenBody is the largest body of a path that everybody may call, in bytes: it holds
-	// a key.
+	// maxOpenBody is the largest body of a path that needs no key, in bytes: it has a key.
 	maxOpenBody = 4 << 10
-	// maxDrained is how much of a body that is too large is still taken off the line,
-	// so that a client that only reads once it has written sees the answer.
+	// maxDrained is how much of a body that is too large is still read, so that a client that
+	// reads only after writing gets the response.
 	maxDrained = 64 << 20
-	// defaultBodyTime is how long a body may take to arrive, where the config says nothing.
+	// defaultBodyTime is the default time in which a body must arrive.
 	defaultBodyTime = 20 * time.Second
 )
 
-// guard stands in front of every handler: it answers panics, foreign hosts and
-// origins, and bodies that are too large or too slow, in the API's own form.
+// guard wraps every handler: it answers panics, foreign hosts and origins, and bodies that
+// are too large or too slow, in the API's form.
 func (g *gateway) guard(next http.Handler) http.Handler {
 	origin := http.NewCrossOriginProtection()
 	for _, o := range g.origins {
 		if err := origin.AddTrustedOrigin(o); err != nil {
-			g.log.Error("an origin of --cors-origins is not trusted", "origin", o, "error", err) // config has checked it
+			g.log.Error("an origin of --cors-origins is not trusted", "origin", o, "error", err) // validated by the config
 		}
 	}
 	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -51,7 +50,7 @@ func (g *gateway) guard(next http.Handler) http.Handler {
 		defer func() {
 			p := recover()
 			if err, ok := p.(error); ok && errors.Is(err, http.ErrAbortHandler) {
-				panic(p) // how a handler says that the connection is to be cut
+				panic(p) // a handler closes the connection this way
 			}
 			if p != nil {
 				g.log.Error("request panicked", "method", r.Method, "path", clip(r.URL.Path), "panic", fmt.Sprint(p), "stack", string(debug.Stack()))
@@ -77,17 +76,17 @@ func (g *gateway) guard(next http.Handler) http.Handler {
 		if !open(r.URL.Path) {
 			caller, err := g.identify(r)
 			if err == nil {
-				err = caller.May(auth.Viewer, "Reading") // each call asks for its own role as well
+				err = caller.May(auth.Viewer, "Reading") // the gRPC side checks the role of each call
 			}
 			if err != nil {
-				if r.ContentLength != 0 { // a body that is not read is in the way of the next request
+				if r.ContentLength != 0 { // an unread body would be in the way of the next request
 					h.Set("Connection", "close")
 				}
 				g.refuse(w, r, err)
 				return
 			}
 			ctx := auth.WithCaller(r.Context(), caller)
-			if isRows(r.URL.Path) { // what the gRPC side serves ends there, and says why
+			if isRows(r.URL.Path) { // what the gRPC side serves ends there, with the reason
 				var cancel context.CancelFunc
 				ctx, cancel = g.access.Until(ctx, caller)
 				defer cancel()
@@ -110,7 +109,7 @@ func (g *gateway) guard(next http.Handler) http.Handler {
 			return
 		}
 		if r.Method == http.MethodHead && !streams(r.URL.Path) && !isRows(r.URL.Path) {
-			r = r.WithContext(r.Context()) // a copy: the server goes by its own to leave the body out
+			r = r.WithContext(r.Context()) // a copy: the server uses its own to omit the body
 			r.Method = http.MethodGet
 		}
 		if streams(r.URL.Path) {
@@ -129,8 +128,8 @@ var (
 	errUnacceptable = errors.New("a form that is not served")
 )
 
-// admit reads the body and checks everything that grpc-gateway would turn into a
-// server error or pass over in silence.
+// admit reads the body and rejects everything that grpc-gateway would turn into a server
+// error or ignore.
 func (g *gateway) admit(w http.ResponseWriter, r *http.Request) error {
 	if !utf8.ValidString(r.URL.Path) {
 		return fault.Invalid("path", "is not valid UTF-8")
@@ -162,28 +161,28 @@ func (g *gateway) admit(w http.ResponseWriter, r *http.Request) error {
 	if media := served(r.URL.Path); media != nil && !slices.ContainsFunc(media, func(m string) bool { return takes(r.Header.Values("Accept"), m) }) {
 		return errUnacceptable
 	}
-	if streams(r.URL.Path) || isRows(r.URL.Path) { // a proxy on the way is to pass each message on as it comes
+	if streams(r.URL.Path) || isRows(r.URL.Path) { // a proxy must pass on each message immediately
 		w.Header().Set("X-Accel-Buffering", "no")
 		w.Header().Set("Cache-Control", "no-cache, no-store, no-transform")
 	}
 	if strings.Contains(strings.Join(r.Header.Values("Accept"), ","), eventStream) && streams(r.URL.Path) {
 		r.Header.Set("Accept", eventStream)
 		if last := r.Header.Get("Last-Event-ID"); last != "" && r.Method == http.MethodGet && !query.Has("after_sequence") && !query.Has("afterSequence") {
-			query.Set("after_sequence", last) // a browser that reconnects goes on where it was
+			query.Set("after_sequence", last) // a browser that reconnects continues there
 			r.URL.RawQuery = query.Encode()
 		}
 	} else if r.URL.Path != "/" && !isRows(r.URL.Path) {
-		r.Header.Del("Accept") // only one other form exists
+		r.Header.Del("Accept") // there is only one other form
 	}
 	r.Header.Set("Content-Type", "application/json")
-	r.Header.Del("Grpc-Timeout") // grpc-gateway would answer 504 for what the caller chose
+	r.Header.Del("Grpc-Timeout") // grpc-gateway would answer 504 for a timeout of the caller
 	if e := r.Header.Get("Content-Encoding"); e != "" && !strings.EqualFold(e, "identity") {
 		return errEncoded
 	}
 	return g.readBody(w, r)
 }
 
-// streams tells the paths whose answer is a stream.
+// streams reports whether the response of a path is a stream.
 func streams(path string) bool {
 	return strings.HasSuffix(path, ":watch") || path == "/v1/preflights:run"
 }
@@ -196,7 +195,7 @@ func (g *gateway) readBody(w http.ResponseWriter, r *http.Request) error {
 	if open(r.URL.Path) {
 		limit, drained = min(limit, maxOpenBody), 0
 	}
-	if r.ContentLength > limit && r.Header.Get("Expect") != "" { // it waits for this answer before it sends
+	if r.ContentLength > limit && r.Header.Get("Expect") != "" { // it waits for this response before it sends
 		return &http.MaxBytesError{Limit: limit}
 	}
 	rc := http.NewResponseController(w)
@@ -206,7 +205,7 @@ func (g *gateway) readBody(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		var large *http.MaxBytesError
 		if errors.As(err, &large) {
-			_, _ = io.CopyN(io.Discard, r.Body, drained) // the answer is the same, however much came
+			_, _ = io.CopyN(io.Discard, r.Body, drained) // the response is the same, however much arrived
 			return err
 		}
 		return fault.Invalid("body", "ended before it was complete")
@@ -215,8 +214,7 @@ func (g *gateway) readBody(w http.ResponseWriter, r *http.Request) error {
 	return bodyNeeded(r, data)
 }
 
-// bodyNeeded refuses to start runs for a request whose body was lost: {} says that all
-// is wanted.
+// bodyNeeded rejects a request to start runs without a body: {} requests all.
 func bodyNeeded(r *http.Request, data []byte) error {
 	if r.Method == http.MethodPost && r.URL.Path == "/v1/runs" && len(bytes.TrimSpace(data)) == 0 {
 		return fault.Invalid("body", "is empty; send {} to start a run of each pool")
@@ -224,15 +222,15 @@ func bodyNeeded(r *http.Request, data []byte) error {
 	return nil
 }
 
-// hostAllowed tells whether a request to a name is answered. Where only this machine
-// reaches the listener, a name of the loopback is asked for. Elsewhere every caller has
-// a key, which a page of another site has not.
+// hostAllowed reports whether a request to a host name is served. A listener that only this
+// machine reaches requires a loopback name. Elsewhere every caller has a key, which a page
+// of another site does not have.
 func (g *gateway) hostAllowed(host string) bool {
 	return !g.loopback || loopbackName(host) || slices.ContainsFunc(g.hosts, func(h string) bool { return strings.EqualFold(h, host) || strings.EqualFold(h, hostName(host)) })
 }
 
-// loopbackName tells a Host header that names this machine's loopback. Another one
-// is a page elsewhere that made its own name resolve to 127.0.0.1.
+// loopbackName reports whether a Host header is a loopback name. Any other name may be from
+// a web page whose own name resolves to 127.0.0.1.
 func loopbackName(host string) bool {
 	host = hostName(host)
 	if strings.EqualFold(host, "localhost") {
@@ -242,7 +240,7 @@ func loopbackName(host string) bool {
 	return err == nil && ip.Unmap().IsLoopback()
 }
 
-// hostName is a Host header without its port.
+// hostName is a Host header without the port.
 func hostName(host string) string {
 	if h, _, err := net.SplitHostPort(host); err == nil {
 		host = h

@@ -11,14 +11,14 @@ import (
 )
 
 const (
-	// maxHeader is how many bytes the header of a request may have, and maxTarget its path
-	// and query. The server itself reads readHeader, so that the answer to more is ours.
+	// maxHeader is the largest header of a request in bytes, and maxTarget that of its path
+	// and query. The server reads readHeader bytes, so that the error for more is ours.
 	maxHeader, maxTarget, readHeader = 64 << 10, 64 << 10, 1 << 20
 	eventStream                      = "text/event-stream"
 )
 
-// secureHeaders say to a browser what an answer is not: a page, a frame, a script of
-// others. A page of the service's own replaces the policy.
+// secureHeaders tell a browser what a response is not: a page, a frame, a script of another
+// site. The console's page has a policy of its own.
 func (g *gateway) secureHeaders(h http.Header) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")
@@ -32,7 +32,7 @@ func (g *gateway) secureHeaders(h http.Header) {
 	}
 }
 
-// tooLong refuses a header or a path beyond what is read.
+// tooLong rejects a header or a path that is too long.
 func tooLong(r *http.Request) (code int, err error) {
 	if n := len(r.RequestURI); n > maxTarget {
 		return http.StatusRequestURITooLong, fault.Invalid("path", "is %d bytes with its query; at most %d are allowed", n, maxTarget)
@@ -49,9 +49,9 @@ func tooLong(r *http.Request) (code int, err error) {
 	return 0, nil
 }
 
-// cors answers the question of a page of another site whether it may call, and tells it
-// that it may read the answer. Only the origins that the config names may; without any,
-// nothing is said. done is true where that was the whole request.
+// cors answers the preflight request of a page of another site, and allows it to read the
+// response. Only origins in the config are allowed. done is true if that was the whole
+// request.
 func (g *gateway) cors(w http.ResponseWriter, r *http.Request) (done bool) {
 	if len(g.origins) == 0 {
 		return false
@@ -74,8 +74,8 @@ func (g *gateway) cors(w http.ResponseWriter, r *http.Request) (done bool) {
 	return true
 }
 
-// served are the media types of the answers at a path; nil where the path itself looks
-// at what is accepted, or gives what it has.
+// served are the media types of the responses at a path; nil if the path handles Accept
+// itself or ignores it.
 func served(path string) []string {
 	switch {
 	case !strings.HasPrefix(path, "/v1/"), isRows(path):
@@ -86,8 +86,8 @@ func served(path string) []string {
 	return []string{"application/json"}
 }
 
-// takes tells whether a caller accepts a media type: by the part of the header that
-// names it most closely.
+// takes reports whether a caller accepts a media type, by the most specific entry of the
+// Accept header.
 func takes(accept []string, media string) bool {
 	likes := strings.Join(accept, ",")
 	if strings.TrimSpace(likes) == "" {

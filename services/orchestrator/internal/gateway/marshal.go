@@ -14,7 +14,7 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// jsonForm is the JSON form of the API, decided once.
+// jsonForm is the JSON form of the API.
 var jsonForm = runtime.JSONPb{
 	MarshalOptions:   protojson.MarshalOptions{EmitUnpopulated: true},
 	UnmarshalOptions: protojson.UnmarshalOptions{},
@@ -50,8 +50,8 @@ func (jsonMarshaler) Marshal(v any) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// streamError is the status in the map that grpc-gateway ends a broken stream
-// with, or nil.
+// streamError is the status in the map with which grpc-gateway ends a failed stream, or
+// nil.
 func streamError(v any) *status.Status {
 	if m, ok := v.(map[string]proto.Message); ok {
 		if s, ok := m["error"].(*spb.Status); ok {
@@ -79,7 +79,7 @@ func (m jsonMarshaler) NewEncoder(w io.Writer) runtime.Encoder {
 // NewDecoder implements runtime.Marshaler.
 func (jsonMarshaler) NewDecoder(r io.Reader) runtime.Decoder {
 	return runtime.DecoderFunc(func(v any) error {
-		data, err := io.ReadAll(r) // the guard has bounded it
+		data, err := io.ReadAll(r) // limited by the guard
 		if err != nil {
 			return err
 		}

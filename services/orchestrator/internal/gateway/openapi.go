@@ -18,7 +18,7 @@ import (
 // object is a JSON object of the document.
 type object = map[string]any
 
-// about heads the document: what holds for every call.
+// about is the head of the document, which applies to every call.
 const about = `Keeps and explains a local copy of the Chinese A-share market.
 
 Bodies and answers are JSON; names are read in lowerCamelCase and in snake_case, and unknown ones are refused.
@@ -26,9 +26,8 @@ Bodies and answers are JSON; names are read in lowerCamelCase and in snake_case,
 or POOL_UNIVERSE in a body; a query takes either. An error has one google.rpc.ErrorInfo of the domain afterbell, whose
 reason is one of Reason without its prefix; INVALID_ARGUMENT names each wrong field in a google.rpc.BadRequest.`
 
-// document is the generated OpenAPI document with what the generator does not know:
-// title, the form of errors and of streams. Services without REST are left out. routes
-// are the paths in it.
+// document is the generated OpenAPI document with additions: title, the form of errors and
+// of streams. Services without REST are omitted. routes are its paths.
 func document() (text []byte, routes []route, err error) {
 	var doc object
 	if err := json.Unmarshal(openapi.JSON, &doc); err != nil {
@@ -80,8 +79,8 @@ func document() (text []byte, routes []route, err error) {
 	return text, routesOf(paths), err
 }
 
-// tellRole adds to an operation the least role that may call it, as its contract states.
-// What is no RPC tells by itself. The ID of a further path of a method ends in a number.
+// tellRole adds the minimum role to an operation. Operations that are not RPCs have it
+// already. The ID of another path of a method ends in a number.
 func tellRole(operation object) {
 	id, _ := operation["operationId"].(string)
 	name := orchestratorv1.File_afterbell_orchestrator_v1_run_service_proto.Package() + "." + protoreflect.FullName(strings.TrimRight(strings.ReplaceAll(id, "_", "."), "0123456789"))
@@ -95,7 +94,7 @@ func tellRole(operation object) {
 	operation["description"] = strings.TrimSpace(before + "\n\nRequires the role " + strings.ToLower(strings.TrimPrefix(role.String(), "ROLE_")) + ".")
 }
 
-// errorSchema is errorBody as the document tells it.
+// errorSchema describes errorBody.
 var errorSchema = object{
 	"type": "object",
 	"properties": object{"error": object{

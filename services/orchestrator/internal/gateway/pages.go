@@ -9,17 +9,17 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/auth"
 )
 
-// Status is what /readyz tells: whether the orchestrator can answer, and what it
-// knows of the worker. A worker that is away does not make it unready: it still
-// answers, and says so.
+// Status is the response of /readyz: whether the orchestrator can serve requests, and
+// whether it reaches the worker. An unreachable worker does not make it unready: it still
+// serves requests.
 type Status struct {
 	// Ready is false when the ledger cannot be read.
 	Ready bool `json:"ready"`
 	// Ledger is "open" or what is wrong with it.
 	Ledger string `json:"ledger"`
-	// Worker is "reachable", "unreachable" or "unknown" before it was asked.
+	// Worker is "reachable", "unreachable" or, before it was called, "unknown".
 	Worker string `json:"worker"`
-	// WorkerAddress is where it is expected.
+	// WorkerAddress is the configured address of the worker.
 	WorkerAddress string `json:"workerAddress"`
 }
 
@@ -31,7 +31,7 @@ func writeJSON(w http.ResponseWriter, code int, v any) {
 	_ = enc.Encode(v) // a caller that is gone needs no answer
 }
 
-// page serves GET and HEAD, and refuses other methods in the API's form.
+// page serves GET and HEAD, and rejects other methods in the API's form.
 func (g *gateway) page(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet { // the guard has made a HEAD one
@@ -39,7 +39,7 @@ func (g *gateway) page(h http.HandlerFunc) http.HandlerFunc {
 			g.methodNotAllowed(w, r)
 			return
 		}
-		if !open(r.URL.Path) { // who may call is known, and what it asks for costs something
+		if !open(r.URL.Path) { // the caller is authenticated, and the response costs something
 			done, err := g.limits.Enter(auth.CallerOf(r.Context()).Account(), false)
 			if err != nil {
 				g.refuse(w, r, err)
@@ -98,7 +98,7 @@ var entries = []entry{
 	{"/metrics", "metrics for Prometheus"},
 }
 
-// index answers a browser with the console, and anything else with a list of paths.
+// index returns the console to a browser, and a list of paths to other clients.
 func (g *gateway) index(w http.ResponseWriter, r *http.Request) {
 	w.Header().Add("Vary", "Accept")
 	if !strings.Contains(r.Header.Get("Accept"), "text/html") {

@@ -13,8 +13,8 @@ import (
 	"google.golang.org/protobuf/reflect/protoreflect"
 )
 
-// strictQuery refuses what grpc-gateway would overlook in a query: unknown names
-// and enum values. An enum value may be written short, as in pool=universe.
+// strictQuery rejects query parameters that grpc-gateway would ignore: unknown names and
+// enum values. An enum value may be short, as in pool=universe.
 type strictQuery struct{ runtime.DefaultQueryParser }
 
 // Parse implements runtime.QueryParameterParser.
@@ -33,7 +33,7 @@ func (q *strictQuery) Parse(msg proto.Message, values url.Values, filter *utilit
 		if !fd.IsList() && len(texts) > 1 {
 			return mark(string(fd.Name()), "is given %d times", len(texts))
 		}
-		if fd.Kind() == protoreflect.StringKind && fd.Name() != "page_token" && slices.Contains(texts, "") { // as of a variable that is not set
+		if fd.Kind() == protoreflect.StringKind && fd.Name() != "page_token" && slices.Contains(texts, "") { // for example from a variable that is not set
 			return mark(string(fd.Name()), "is empty; omit it instead")
 		}
 		for i, text := range texts {
@@ -58,7 +58,7 @@ func (q *strictQuery) Parse(msg proto.Message, values url.Values, filter *utilit
 	return q.DefaultQueryParser.Parse(msg, values, filter)
 }
 
-// enumName is the canonical name of a value given in full, without its prefix in
+// enumName is the canonical name of a value that is given in full, without its prefix, in
 // any case, or as its number.
 func enumName(ed protoreflect.EnumDescriptor, text string) (string, bool) {
 	if n, err := strconv.ParseInt(text, 10, 32); err == nil {

@@ -10,7 +10,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
-// route is a path that is served, as the document writes it.
+// route is a served path, as in the document.
 type route struct {
 	parts []string
 	verb  string          // ":watch" in /v1/runs/{runId}:watch
@@ -48,7 +48,7 @@ func (r route) matches(path string) bool {
 	})
 }
 
-// allowed are the methods that are served at a path, for the header of that name.
+// allowed are the methods of a path, for the Allow header.
 func (g *gateway) allowed(u *url.URL) string {
 	methods := map[string]bool{}
 	for _, r := range g.routes {
@@ -62,7 +62,7 @@ func (g *gateway) allowed(u *url.URL) string {
 	return strings.Join(slices.Sorted(maps.Keys(methods)), ", ")
 }
 
-// refuseQuery refuses parameters where none is read: grpc-gateway would overlook them.
+// refuseQuery rejects parameters of a path that has none; grpc-gateway would ignore them.
 func (g *gateway) refuseQuery(method string, u *url.URL, query url.Values) error {
 	if len(query) == 0 {
 		return nil

@@ -21,43 +21,43 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/rows"
 )
 
-// readyTime is how long /readyz may think.
+// readyTime is the timeout of /readyz.
 const readyTime = 3 * time.Second
 
-// stopTime is how long answers may go on after Run's context ended.
+// stopTime is how long responses may continue after Run's context ended.
 const stopTime = 10 * time.Second
 
-// Config is what a Server is built from. Every field but TLS and KeysRequired is
+// Config is the configuration of a Server. Every field except TLS and KeysRequired is
 // required.
 type Config struct {
-	// Logger gets panics and what a stop cut off.
+	// Logger gets panics, and what a stop cancelled.
 	Logger *slog.Logger
-	// Listener the server owns and closes.
+	// Listener; the server owns and closes it.
 	Listener net.Listener
 	// Conn to the orchestrator's own gRPC server; errors must come as statuses. The
 	// caller closes it.
 	Conn *grpc.ClientConn
-	// Ready is asked by /readyz.
+	// Ready is called by /readyz.
 	Ready func(context.Context) Status
-	// Metrics serves what Prometheus reads, at /metrics.
+	// Metrics serves Prometheus at /metrics.
 	Metrics http.Handler
 	// Rows of published versions, for /v1/data/{table}.
 	Rows *rows.Source
-	// Say is what each sentence of an error of Rows goes through, as in
-	// transport.ServerConfig. Nil leaves them as they are.
+	// Say changes each sentence of an error of Rows, as in transport.ServerConfig. Nil changes
+	// nothing.
 	Say func(string) string
-	// Access proves callers.
+	// Access authenticates callers.
 	Access Access
-	// KeysRequired refuses callers without a key. Without it they may do everything, and
-	// only requests to a name of this machine's loopback are answered.
+	// KeysRequired rejects callers without a key. Otherwise they may do everything, and only
+	// requests to a loopback name are served.
 	KeysRequired bool
-	// Loopback says that only this machine reaches the listener.
+	// Loopback is true if only this machine reaches the listener.
 	Loopback bool
-	// CallerMetadata is the name under which Conn is told who calls.
+	// CallerMetadata is the metadata in which Conn gets the caller.
 	CallerMetadata string
 	// TLS of the listener. Nil means plain HTTP.
 	TLS *tls.Config
-	// PublicHosts are names under which a reverse proxy is reached, with or without a port.
+	// PublicHosts are host names of a reverse proxy, with or without a port.
 	PublicHosts []string
 	// Origins are the sites whose pages may call. Empty means only the service's own.
 	Origins []string
@@ -109,8 +109,8 @@ func NewServer(ctx context.Context, cfg Config) (*Server, error) {
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    readHeader,
 		ErrorLog:          slog.NewLogLogger(cfg.Logger.Handler(), slog.LevelWarn),
-		// No write timeout: streams last as long as their run. A body has a deadline
-		// of its own, see readBody.
+		// No write timeout: a stream lasts as long as its run. A body has a deadline of its own,
+		// see readBody.
 	}}, nil
 }
 
@@ -135,11 +135,12 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 		runtime.WithErrorHandler(g.onError),
 		runtime.WithStreamErrorHandler(onStreamError),
 		runtime.WithRoutingErrorHandler(g.onRouteError),
-		// A POST is never taken for a GET, whatever its content type.
+		// A POST is never treated as a GET, whatever its content type.
 		runtime.WithDisablePathLengthFallback(),
 		runtime.WithDisableHTTPMethodOverride(),
 		runtime.WithUnescapingMode(runtime.UnescapingModeAllExceptReserved),
-		// No header of a request but its language becomes metadata, and none of the server's a header.
+		// Of a request's headers, only the language becomes metadata, and no metadata of the
+		// server becomes a header.
 		runtime.WithMetadata(callerMetadata(cfg.CallerMetadata)),
 		runtime.WithIncomingHeaderMatcher(func(name string) (string, bool) {
 			return transport.LanguageKey, strings.EqualFold(name, transport.LanguageKey)
@@ -187,11 +188,11 @@ func Handler(ctx context.Context, cfg Config) (http.Handler, error) {
 	})), nil
 }
 
-// Addr is the address in use, "127.0.0.1:7780".
+// Addr is the address that is used, "127.0.0.1:7780".
 func (s *Server) Addr() string { return s.cfg.Listener.Addr().String() }
 
-// Run serves until ctx ends, then lets the answers in hand finish for ten seconds
-// and cuts off what is left. The error is nil after a stop that was asked for.
+// Run serves until ctx ends, then lets responses in progress finish for ten seconds and
+// cancels the rest. The error is nil after a requested stop.
 func (s *Server) Run(ctx context.Context) error {
 	served := make(chan error, 1)
 	serve := s.http.Serve
@@ -216,8 +217,8 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// Close cuts everything off at once. It is for a server that never ran; closing
-// after Run does no harm.
+// Close cancels everything at once. It is for a server that never ran; closing after Run
+// has no effect.
 func (s *Server) Close() error {
 	if err := errors.Join(s.http.Close(), s.cfg.Listener.Close()); err != nil && !errors.Is(err, net.ErrClosed) {
 		return err

@@ -19,32 +19,32 @@ import (
 const (
 	// sessionPath is where the console logs in and out.
 	sessionPath = "/v1/session"
-	// sessionCookie is the name of the cookie that a session is known by.
+	// sessionCookie is the name of the session's cookie.
 	sessionCookie = "afterbell_session"
-	// csrfHeader carries the token that a change by cookie needs.
+	// csrfHeader has the token that a change with the cookie needs.
 	csrfHeader = "X-CSRF-Token"
 )
 
-// Access proves callers; *access.Keeper is one.
+// Access authenticates callers; *access.Keeper implements it.
 type Access interface {
 	// ByKey is the caller that sent a key; UNAUTHENTICATED or TOO_MANY_ATTEMPTS.
 	ByKey(key, via, address string) (auth.Caller, error)
 	// BySession is the caller that sent a cookie; UNAUTHENTICATED.
 	BySession(cookie, address string) (auth.Caller, auth.Session, error)
-	// Login opens a session by a key and returns its cookie.
+	// Login opens a session with a key and returns its cookie.
 	Login(ctx context.Context, key, address string) (auth.Caller, auth.Session, string, error)
 	// Logout ends a caller's session.
 	Logout(ctx context.Context, caller auth.Caller, cookie string) error
-	// Until is ctx that also ends when the caller's key does.
+	// Until returns a context that also ends when the caller's key does.
 	Until(ctx context.Context, caller auth.Caller) (context.Context, context.CancelFunc)
 }
 
-// open tells the paths that everybody may read: what holds no data, and the log-in.
+// open reports whether a path needs no key: it has no data, or is the log-in.
 func open(path string) bool {
 	return path == "/" || path == "/healthz" || path == sessionPath || strings.HasPrefix(path, console.AssetPath)
 }
 
-// identify finds out who calls. A key counts more than a cookie.
+// identify authenticates the caller. A key takes precedence over a cookie.
 func (g *gateway) identify(r *http.Request) (auth.Caller, error) {
 	address := transport.HostOf(r.RemoteAddr)
 	if header := r.Header.Get("Authorization"); header != "" {
@@ -65,24 +65,24 @@ func (g *gateway) identify(r *http.Request) (auth.Caller, error) {
 	return auth.Caller{Name: auth.Loopback, Role: auth.Admin, Via: auth.ViaREST, Address: address}, nil
 }
 
-// callerMetadata tells the gRPC side who calls.
+// callerMetadata passes the caller to the gRPC side.
 func callerMetadata(name string) func(context.Context, *http.Request) metadata.MD {
 	return func(_ context.Context, r *http.Request) metadata.MD {
 		return metadata.Pairs(name, auth.CallerOf(r.Context()).Encode())
 	}
 }
 
-// session is the answer of /v1/session.
+// session is the response of /v1/session.
 type session struct {
 	// Role is the caller's, as in ROLE_ADMIN; ROLE_UNSPECIFIED for nobody.
 	Role string `json:"role"`
-	// Name of the caller's key, "loopback" without one where none is asked for; empty
-	// for nobody.
+	// Name of the caller's key, or "loopback" without one if none is required; empty for
+	// nobody.
 	Name string `json:"name"`
-	// AuthRequired is false where a caller without a key may do everything.
+	// AuthRequired is false if a caller without a key may do everything.
 	AuthRequired bool `json:"authRequired"`
-	// CSRFToken goes into the header X-CSRF-Token of every change by cookie. Empty
-	// without a session.
+	// CSRFToken is for the header X-CSRF-Token of every change with the cookie. Empty without
+	// a session.
 	CSRFToken string `json:"csrfToken"`
 	// ExpireTime is when the session ends. Null without one.
 	ExpireTime *time.Time `json:"expireTime"`
@@ -101,7 +101,7 @@ func (g *gateway) sessionOf(caller auth.Caller, s auth.Session, cookie string) s
 
 var roleNames = map[auth.Role]string{auth.Viewer: "ROLE_VIEWER", auth.Operator: "ROLE_OPERATOR", auth.Admin: "ROLE_ADMIN"}
 
-// serveSession answers who the caller is, logs in and logs out.
+// serveSession returns the caller, logs in and logs out.
 func (g *gateway) serveSession(w http.ResponseWriter, r *http.Request) {
 	var err error
 	switch r.Method {
@@ -145,7 +145,7 @@ func (g *gateway) login(w http.ResponseWriter, r *http.Request) error {
 	dec := json.NewDecoder(r.Body)
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(&body); err != nil {
-		return fault.Invalid("body", `must be {"key":"…"}`) // its text may hold the key
+		return fault.Invalid("body", `must be {"key":"…"}`) // its text may contain the key
 	}
 	if body.Key == nil || *body.Key == "" {
 		return fault.Invalid("key", "is required")
@@ -178,8 +178,8 @@ func (g *gateway) logout(w http.ResponseWriter, r *http.Request) error {
 	return nil
 }
 
-// setCookie sets the cookie of a session, for TLS only where the browser came by TLS, to
-// this listener or to a proxy. Not every proxy says so, but the page that logs in does.
+// setCookie sets the cookie of a session, for TLS only if the browser used TLS, to this
+// listener or to a proxy. Not every proxy reports it, but the log-in page does.
 func (g *gateway) setCookie(w http.ResponseWriter, r *http.Request, value string, maxAge int) {
 	secure := g.secure || strings.EqualFold(r.Header.Get("X-Forwarded-Proto"), "https") || strings.HasPrefix(r.Header.Get("Origin"), "https://")
 	http.SetCookie(w, &http.Cookie{
@@ -187,7 +187,7 @@ func (g *gateway) setCookie(w http.ResponseWriter, r *http.Request, value string
 	})
 }
 
-// refuse answers a caller that is nobody, or may not.
+// refuse answers an unauthenticated caller, or one without the role.
 func (g *gateway) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	if fault.Is(err, fault.Unauthenticated) {
 		w.Header().Set("WWW-Authenticate", `Bearer realm="afterbell"`)
@@ -196,7 +196,7 @@ func (g *gateway) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	g.writeError(w, r, httpCode(s), s)
 }
 
-// ended is the reason for which a caller's context ended early, or err.
+// ended is the reason why a caller's context ended early, or err.
 func ended(ctx context.Context, err error) error {
 	var cause *fault.Error
 	if errors.As(context.Cause(ctx), &cause) {
@@ -205,7 +205,7 @@ func ended(ctx context.Context, err error) error {
 	return err
 }
 
-// sessionOperations are how the OpenAPI document tells of the log-in.
+// sessionOperations describe the log-in in the OpenAPI document.
 func sessionOperations() object {
 	answer := object{"200": object{"description": "Who the caller is.", "schema": object{
 		"type": "object",

@@ -8,10 +8,10 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/auth"
 )
 
-// change runs fn in one transaction. Where ctx carries a change that is not in the
-// audit trail yet, its entry is written in the same transaction, with what fn says of
-// before and after; both may be nil. A write that leaves things as they were is no
-// change: a service may push the same list every minute.
+// change runs fn in one transaction. If ctx carries a change that is not audited yet, its
+// entry is written in the same transaction, with the values before and after that fn
+// returns; both may be nil. A write that changes nothing is not audited: a service may send
+// the same list every minute.
 func (s *Store) change(ctx context.Context, fn func(tx *sqlite.Tx) (before, after any, err error)) error {
 	c := auth.ChangeOf(ctx)
 	err := s.db.Write(ctx, func(tx *sqlite.Tx) error {
@@ -40,12 +40,12 @@ func addEntry(ctx context.Context, tx *sqlite.Tx, e auth.Entry) error {
 	return err
 }
 
-// AddEntry puts an entry into the audit trail. Its time is that of the write.
+// AddEntry adds an audit entry. Its time is that of the write.
 func (s *Store) AddEntry(ctx context.Context, e auth.Entry) error {
 	return failed("audit a change", s.db.Write(ctx, func(tx *sqlite.Tx) error { return addEntry(ctx, tx, e) }))
 }
 
-// Entries lists the audit trail, newest first, and whether there are more.
+// Entries lists audit entries, newest first, and whether there are more.
 func (s *Store) Entries(ctx context.Context, f auth.EntryFilter) (entries []auth.Entry, more bool, err error) {
 	query, args := "SELECT id, "+entryColumns+" FROM audit WHERE true", []any{}
 	if f.Actor != "" {

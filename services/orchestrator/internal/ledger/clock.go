@@ -11,11 +11,11 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 )
 
-// present is the newest stamp that is not after now; what a process stamps while another
-// looks may lie a little ahead.
+// present is the newest time that does not count as future; another process may write times
+// slightly ahead.
 func present(now time.Time) time.Time { return now.Add(run.ClockSlack) }
 
-// stampsAhead selects every stamp of the ledger that only a clock which was ahead can have
+// stampsAhead selects every time in the ledger that only a clock that was ahead can have
 // written.
 const stampsAhead = `SELECT count(*), coalesce(max(at), 0) FROM (
   SELECT created_at AS at FROM run_queue WHERE created_at > ?1
@@ -26,9 +26,8 @@ const stampsAhead = `SELECT count(*), coalesce(max(at), 0) FROM (
   UNION ALL SELECT saved_at FROM calendar WHERE saved_at > ?1
   UNION ALL SELECT saved_at FROM tokens WHERE saved_at > ?1)`
 
-// Ahead counts the records that are stamped after now, because the clock was wrong, and
-// says how far. Each is told once: count is 0 when nothing is newer than what was told
-// before.
+// Ahead counts the records with a future time, because the clock was wrong, and returns the
+// latest time. Each is reported once: count is 0 if nothing is newer than the last report.
 func (s *Store) Ahead(ctx context.Context, now time.Time) (count int, latest time.Time, err error) {
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		var newest, told int64
@@ -49,10 +48,9 @@ func (s *Store) Ahead(ctx context.Context, now time.Time) (count int, latest tim
 	return count, latest, failed("look for stamps after now", err)
 }
 
-// RepairQueue frees the queue of what a clock that was ahead left there. Follow-ups of days
-// that do not exist yet are dropped, and one for each pool takes their place now, because
-// they may have been all that asked for what is missing today. Other runs wait no longer
-// than from now on.
+// RepairQueue removes from the queue what a clock that was ahead left there. Follow-ups of
+// future days are dropped, and one for each pool that may start now replaces them, because
+// they may have been the only ones for today's missing data. Other runs may start now.
 func (s *Store) RepairQueue(ctx context.Context, now time.Time) (dropped int, err error) {
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		ahead, err := queuedAfter(ctx, tx, present(now))
@@ -90,7 +88,7 @@ func (s *Store) RepairQueue(ctx context.Context, now time.Time) (dropped int, er
 	return dropped, failed("repair the queue", err)
 }
 
-// queuedAfter are the queued runs that were asked for after a moment, oldest first.
+// queuedAfter are the queued runs that were requested after a time, oldest first.
 func queuedAfter(ctx context.Context, tx *sqlite.Tx, at time.Time) (runs []run.Run, err error) {
 	rows, err := tx.QueryContext(ctx, fromQueue+" WHERE created_at > ? ORDER BY created_at, id", stamp(at))
 	if err != nil {

@@ -16,8 +16,8 @@ func stamp(t time.Time) any {
 	return t.UnixMilli()
 }
 
-// day is a date as it is stored: 'YYYY-MM-DD', NULL for no date. The zero Date,
-// 1970-01-01, is that of a value which nobody filled: no exchange was open then.
+// day is a date as it is stored: 'YYYY-MM-DD', NULL for no date. The zero Date, 1970-01-01,
+// is a value that was not set: no exchange was open then.
 func day(d market.Date) any {
 	if d <= 0 {
 		return nil
@@ -62,7 +62,7 @@ func (c toDay) Scan(v any) (err error) {
 	return err
 }
 
-// toJSON reads JSON text into v; "", "[]" and "{}" leave it as it is.
+// toJSON parses JSON text into v; "", "[]" and "{}" leave it unchanged.
 type toJSON struct{ v any }
 
 func (c toJSON) Scan(v any) error {

@@ -12,18 +12,18 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
-// ErrDecided is returned for a slot that was decided before.
+// ErrDecided is returned for a slot that is already decided.
 var ErrDecided = slot.ErrDecided
 
 func notFound(kind, id string) error {
 	return fault.New(fault.NotFound, fmt.Sprintf("There is no %s %.80q.", kind, id), "kind", kind, "id", clip(id))
 }
 
-// clip bounds what a caller sent before it is repeated.
+// clip limits a caller's text before it is repeated.
 func clip(s string) string { return fault.Clip(s, fault.MaxMeta) }
 
-// failed gives an error of the file a reason. Faults and the end of the caller's
-// context pass as they are; the cause stays for the log.
+// failed adds a reason to an error of the file. Faults and the end of the caller's context
+// are returned unchanged; the cause is for the log.
 func failed(doing string, err error) error {
 	if err == nil {
 		return nil

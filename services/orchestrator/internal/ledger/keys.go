@@ -48,7 +48,7 @@ func (c toHash) Scan(v any) error {
 	return nil
 }
 
-// shownKey is a key as the audit trail tells of it.
+// shownKey is a key as the audit trail stores it.
 type shownKey struct {
 	ID, Name  string
 	Role      auth.Role
@@ -67,7 +67,7 @@ func showKey(k auth.Key) shownKey {
 	return shown
 }
 
-// AddKey keeps a new key.
+// AddKey stores a new key.
 func (s *Store) AddKey(ctx context.Context, k auth.Key) error {
 	return failed("add a key", s.change(ctx, func(tx *sqlite.Tx) (before, after any, err error) {
 		_, err = tx.ExecContext(ctx, "INSERT INTO api_keys (id, name, role, hash, created_at, creator, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -76,8 +76,8 @@ func (s *Store) AddKey(ctx context.Context, k auth.Key) error {
 	}))
 }
 
-// RevokeKey revokes a key and ends its sessions. One that is revoked stays as it is.
-// NOT_FOUND names a key that there is not.
+// RevokeKey revokes a key and ends its sessions. A revoked key does not change. NOT_FOUND
+// if there is no such key.
 func (s *Store) RevokeKey(ctx context.Context, id string, at time.Time) (k auth.Key, err error) {
 	err = s.change(ctx, func(tx *sqlite.Tx) (before, after any, err error) {
 		k, err = scanKey(tx.QueryRowContext(ctx, "SELECT "+keyColumns+" FROM api_keys WHERE id = ?", id))
@@ -100,7 +100,7 @@ func (s *Store) RevokeKey(ctx context.Context, id string, at time.Time) (k auth.
 	return k, failed("revoke a key", err)
 }
 
-// UsedKeys keeps when and from where keys were used last.
+// UsedKeys stores when and from where keys were last used.
 func (s *Store) UsedKeys(ctx context.Context, keys []auth.Key) error {
 	return failed("keep the use of keys", s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		for _, k := range keys {
@@ -130,7 +130,7 @@ func (s *Store) Sessions(ctx context.Context, now time.Time) ([]auth.Session, er
 	return sessions, failed("read sessions", rows.Err())
 }
 
-// AddSession keeps a session, and drops those that have expired.
+// AddSession stores a session, and deletes expired ones.
 func (s *Store) AddSession(ctx context.Context, v auth.Session) error {
 	return failed("open a session", s.change(ctx, func(tx *sqlite.Tx) (before, after any, err error) {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM sessions WHERE expires_at <= ?", stamp(tx.Now)); err != nil {
@@ -142,7 +142,7 @@ func (s *Store) AddSession(ctx context.Context, v auth.Session) error {
 	}))
 }
 
-// DropSession ends a session; one that there is not is none already.
+// DropSession ends a session; it does nothing if there is none.
 func (s *Store) DropSession(ctx context.Context, hash auth.Hash) error {
 	return failed("end a session", s.change(ctx, func(tx *sqlite.Tx) (before, after any, err error) {
 		_, err = tx.ExecContext(ctx, "DELETE FROM sessions WHERE hash = ?", hash[:])

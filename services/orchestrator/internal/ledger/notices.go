@@ -48,7 +48,7 @@ func (s *Store) Channels(ctx context.Context) ([]notice.Channel, error) {
 	return all, failed("read channels", rows.Err())
 }
 
-// Channel finds a channel, with its secrets.
+// Channel returns a channel, with its secrets.
 func (s *Store) Channel(ctx context.Context, id string) (notice.Channel, error) {
 	c, err := s.scanChannel(s.db.Reader().QueryRowContext(ctx, "SELECT "+channelColumns+" FROM notice_channels WHERE id = ?", id))
 	if errors.Is(err, sql.ErrNoRows) {
@@ -57,8 +57,8 @@ func (s *Store) Channel(ctx context.Context, id string) (notice.Channel, error) 
 	return c, failed("read channel", err)
 }
 
-// SaveChannel adds or replaces a channel. What waits for it is tried at once: the change
-// may be what it needs. The ledger is for its user only from then on.
+// SaveChannel adds or replaces a channel. Its waiting deliveries are retried at once,
+// because the change may fix them. The ledger is readable by its owner only from then on.
 func (s *Store) SaveChannel(ctx context.Context, c notice.Channel) error {
 	if err := s.secure(); err != nil {
 		return failed("save channel", err)
@@ -89,7 +89,7 @@ func (s *Store) SaveChannel(ctx context.Context, c notice.Channel) error {
 		if err != nil {
 			return nil, nil, err
 		}
-		var was any // nil where it is new
+		var was any // nil if it is new
 		if known {
 			was = shownChannel(before, key)
 		}
@@ -97,8 +97,8 @@ func (s *Store) SaveChannel(ctx context.Context, c notice.Channel) error {
 	}))
 }
 
-// shownChannel is a channel as the audit trail tells of it: with fingerprints in the place
-// of its secrets, so that another one is a change.
+// shownChannel is a channel as the audit trail stores it: with fingerprints instead of
+// secrets, so that a changed secret is a change.
 func shownChannel(c notice.Channel, key []byte) any {
 	return struct {
 		ID                string             `json:"channelId"`
@@ -117,12 +117,12 @@ func retryNow(ctx context.Context, tx *sqlite.Tx, channel string) error {
 	return err
 }
 
-// RetryChannel lets what waits for a channel be tried at once.
+// RetryChannel makes the waiting deliveries of a channel due at once.
 func (s *Store) RetryChannel(ctx context.Context, id string) error {
 	return failed("retry channel", s.db.Write(ctx, func(tx *sqlite.Tx) error { return retryNow(ctx, tx, id) }))
 }
 
-// DeleteChannel removes a channel, its secrets and the record of its deliveries.
+// DeleteChannel deletes a channel, its secrets and its deliveries.
 func (s *Store) DeleteChannel(ctx context.Context, id string) error {
 	key, err := s.fingerprintKey(ctx)
 	if err != nil {
@@ -141,8 +141,8 @@ func (s *Store) DeleteChannel(ctx context.Context, id string) error {
 	}))
 }
 
-// Fingerprint is a keyed digest of something secret: equal for equal texts of one ledger,
-// and of no use anywhere else. Empty for nothing.
+// Fingerprint is a keyed digest of a secret: equal for equal texts in one ledger, and
+// useless elsewhere. Empty for an empty text.
 func (s *Store) Fingerprint(ctx context.Context, secret notice.Secret) (string, error) {
 	key, err := s.fingerprintKey(ctx)
 	if err != nil {
@@ -172,8 +172,8 @@ func scanNotice(row scanner) (n notice.Notice, err error) {
 	return n, err
 }
 
-// AddNotice stores a notice and a delivery for each channel that is told, in one
-// transaction. added is false, and nothing is stored, when its topic was told before.
+// AddNotice stores a notice and a delivery for each enabled channel, in one transaction.
+// added is false, and nothing is stored, if a notice with its topic exists.
 func (s *Store) AddNotice(ctx context.Context, n notice.Notice) (added bool, err error) {
 	pools, err := list(n.Pools)
 	if err != nil {
@@ -204,7 +204,7 @@ func (s *Store) AddNotice(ctx context.Context, n notice.Notice) (added bool, err
 			if !ok || !c.Enabled {
 				continue
 			}
-			// A channel that was removed a moment ago gets nothing.
+			// A channel that has just been deleted gets nothing.
 			_, err := tx.ExecContext(ctx, `INSERT INTO notice_deliveries (id, notice_id, channel_id, signal, state, attempts, created_at, next_at, error)
 			  SELECT ?, ?, id, ?, 'pending', 0, ?, ?, '' FROM notice_channels WHERE id = ?`, NewID(), n.ID, signal, stamp(n.CreatedAt), stamp(n.CreatedAt), c.ID)
 			if err != nil {
@@ -219,8 +219,8 @@ func (s *Store) AddNotice(ctx context.Context, n notice.Notice) (added bool, err
 	return added && err == nil, failed("add notice", err)
 }
 
-// AddTest stores a message that a person asked for with its only delivery, which has
-// ended. Nothing is stored where the channel was removed meanwhile.
+// AddTest stores a test message with its only delivery, which has ended. Nothing is stored
+// if the channel was deleted meanwhile.
 func (s *Store) AddTest(ctx context.Context, n notice.Notice, d notice.Delivery) error {
 	return failed("add test", s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		result, err := tx.ExecContext(ctx, "INSERT INTO notices ("+noticeColumns+`)
@@ -259,13 +259,13 @@ func (s *Store) NoticesOf(ctx context.Context, d market.Date) ([]notice.Notice, 
 	return s.queryNotices(ctx, "WHERE date = ? ORDER BY id", day(d))
 }
 
-// Notices lists notices that people get, newest first; before is the ID of one: only older
-// ones are listed.
+// Notices lists notices, without those for heartbeats only, newest first; before is the ID
+// of one: only older ones are listed.
 func (s *Store) Notices(ctx context.Context, limit int, before string) ([]notice.Notice, error) {
 	return s.queryNotices(ctx, "WHERE kind <> 'started' AND (?1 = '' OR id < ?1) ORDER BY id DESC LIMIT ?2", before, limit)
 }
 
-// Notice finds a notice.
+// Notice returns a notice.
 func (s *Store) Notice(ctx context.Context, id string) (notice.Notice, error) {
 	n, err := scanNotice(s.db.Reader().QueryRowContext(ctx, "SELECT "+noticeColumns+" FROM notices WHERE id = ?", id))
 	if errors.Is(err, sql.ErrNoRows) {
@@ -294,34 +294,33 @@ func (s *Store) queryDeliveries(ctx context.Context, tail string, args ...any) (
 	return all, failed("read deliveries", rows.Err())
 }
 
-// NextDeliveries is the oldest delivery of each channel that waits: a later one is not
-// made before it, so that notices arrive in order. Those of a channel that is switched
-// off wait.
+// NextDeliveries is the oldest waiting delivery of each enabled channel: a later one is not
+// sent before it, so that notices arrive in order.
 func (s *Store) NextDeliveries(ctx context.Context) ([]notice.Delivery, error) {
 	return s.queryDeliveries(ctx, `WHERE id IN (
 	  SELECT min(d.id) FROM notice_deliveries d JOIN notice_channels c ON c.id = d.channel_id
 	  WHERE d.state = 'pending' AND c.enabled = 1 GROUP BY d.channel_id) ORDER BY id`)
 }
 
-// Deliveries lists deliveries, newest first; no channel or state means all of them, and
+// Deliveries lists deliveries, newest first; an empty channel or state means all, and
 // before is the ID of one: only older ones are listed.
 func (s *Store) Deliveries(ctx context.Context, channel string, state notice.DeliveryState, limit int, before string) ([]notice.Delivery, error) {
 	return s.queryDeliveries(ctx, "WHERE (?1 = '' OR channel_id = ?1) AND (?2 = '' OR state = ?2) AND (?3 = '' OR id < ?3) ORDER BY id DESC LIMIT ?4",
 		channel, state, before, limit)
 }
 
-// SaveDelivery stores what became of an attempt. A delivery that was removed meanwhile
-// with its channel stays away.
+// SaveDelivery stores the result of an attempt. A delivery that was deleted meanwhile with
+// its channel is not stored again.
 func (s *Store) SaveDelivery(ctx context.Context, d notice.Delivery) error {
 	return s.exec(ctx, "save delivery", "UPDATE notice_deliveries SET state = ?, attempts = ?, next_at = ?, ended_at = ?, error = ? WHERE id = ?",
 		d.State, d.Attempts, stamp(d.NextAt), stamp(d.EndedAt), d.Error, d.ID)
 }
 
-// noTest is true of a delivery of something that a person did not ask for.
+// noTest is true for a delivery that is not a test.
 const noTest = "notice_id NOT IN (SELECT id FROM notices WHERE kind = 'test')"
 
-// ChannelHealth tells how each channel gets on, by its name. since bounds what was given
-// up. A test that failed is not among that: nothing was lost with it.
+// ChannelHealth returns the state of each channel, by its name. since limits which given-up
+// deliveries count. Failed tests do not count, because nothing was lost.
 func (s *Store) ChannelHealth(ctx context.Context, since time.Time) (map[string]notice.Health, error) {
 	rows, err := s.db.Reader().QueryContext(ctx, `SELECT channel_id,
 	  count(*) FILTER (WHERE state = 'pending'),
@@ -357,14 +356,14 @@ func (s *Store) ChannelHealth(ctx context.Context, since time.Time) (map[string]
 	return all, nil
 }
 
-// EndedSince lists the runs of a pool that ended at a moment or later, in the order of
-// their ends. Runs of a time to come, which a clock that was ahead made, are left out.
+// EndedSince lists the runs of a pool that ended at a time or later, in the order of their
+// ends, without runs in the future, which a clock that was ahead made.
 func (s *Store) EndedSince(ctx context.Context, pool market.Pool, since time.Time) ([]run.Run, error) {
 	return s.queryRuns(ctx, fromDetails+" WHERE pool = ? AND finished_at >= ? AND finished_at <= ? ORDER BY finished_at, id",
 		pool, stamp(since), stamp(time.Now().Add(run.ClockSlack)))
 }
 
-// DayOf is a finished run with what it did for a trade day.
+// DayOf is a finished run with its results for a trade date.
 func (s *Store) DayOf(ctx context.Context, r run.Run, d market.Date) (e notice.Ended, err error) {
 	e.Run = r
 	if r.Outcome != run.Partial && r.Outcome != run.Failed {
@@ -377,8 +376,8 @@ func (s *Store) DayOf(ctx context.Context, r run.Run, d market.Date) (e notice.E
 	return e, err
 }
 
-// dayOf are a run's partitions of data that hold a day, with what notices need of them: one
-// for those that ended alike, as thousands of symbols do.
+// dayOf are the data partitions of a run that include a day, with what notices need: one
+// for all that ended alike, because there may be thousands of symbols.
 func (s *Store) dayOf(ctx context.Context, runID string, d market.Date) ([]run.Partition, error) {
 	rows, err := s.db.Reader().QueryContext(ctx, `SELECT min(id), dataset, module, repeat, state, verdict, max(issues) FROM run_partitions
 	  WHERE run_id = ? AND reference = 0 AND recheck = 0 AND start_date <= ? AND end_date >= ?
@@ -398,7 +397,7 @@ func (s *Store) dayOf(ctx context.Context, runID string, d market.Date) ([]run.P
 	return all, failed("read partitions", rows.Err())
 }
 
-// olderGaps are the datasets of earlier days that a run left not complete.
+// olderGaps are the datasets of earlier days that a run left incomplete.
 func (s *Store) olderGaps(ctx context.Context, runID string, d market.Date) ([]notice.Gap, error) {
 	rows, err := s.db.Reader().QueryContext(ctx, `SELECT dataset, max(end_date) FROM run_partitions
 	  WHERE run_id = ? AND reference = 0 AND recheck = 0 AND end_date < ? AND state <> 'completed' AND (repeat = 0 OR verdict <> '')
@@ -418,7 +417,7 @@ func (s *Store) olderGaps(ctx context.Context, runID string, d market.Date) ([]n
 	return all, failed("read partitions", rows.Err())
 }
 
-// PruneNotices removes notices told before a moment, with their deliveries.
+// PruneNotices deletes notices that were sent before a time, with their deliveries.
 func (s *Store) PruneNotices(ctx context.Context, before time.Time) error {
 	return s.exec(ctx, "prune notices", "DELETE FROM notices WHERE created_at < ?", stamp(before))
 }

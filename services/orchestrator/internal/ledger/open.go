@@ -23,48 +23,48 @@ import (
 // FileName is the ledger's name in the data directory.
 const FileName = "market-cache.sqlite"
 
-// service is whom the data directory is locked for.
+// service is the name in the lock of the data directory.
 const service = "orchestrator"
 
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// Config says which ledger to open.
+// Config is the configuration of a Store.
 type Config struct {
 	// Path of the file; its directory is created, and locked for this process.
 	Path string
-	// Logger gets what no caller is told. Nil means slog.Default().
+	// Logger gets errors that are not returned. Nil means slog.Default().
 	Logger *slog.Logger
-	// Key is the age identity that seals the secrets of notice channels, and KeyFile the
-	// path of a file with it. With neither, the ledger's directory has one of its own, made
+	// Key is the age identity that encrypts the secrets of notice channels, and KeyFile the
+	// path of a file with it. With neither, the ledger's directory has one of its own, created
 	// with the first channel.
 	Key, KeyFile string
-	// LeaveSecrets leaves what an earlier version stored in the clear as it is.
+	// LeaveSecrets does not encrypt secrets that an earlier version stored in plain text.
 	LeaveSecrets bool
 }
 
-// Store is an open ledger. Its methods may be called from several goroutines.
+// Store is an open ledger. It is safe for concurrent use.
 type Store struct {
 	db   *sqlite.DB
 	path string
 	log  *slog.Logger
 	lock *lockfile.Lock
-	box  *sealing.Box // nil where the file of the key cannot be used
+	box  *sealing.Box // nil if the key's file cannot be used
 
 	epochs struct {
 		sync.Mutex
 		last, reserved int64
 	}
-	// calendar is what Calendar decoded last: thousands of dates, which every answer with
-	// rows asks for.
+	// calendar caches what Calendar decoded last: thousands of dates, which every response
+	// with rows needs.
 	calendar struct {
 		sync.Mutex
-		held  *Calendar // nil before it was read, and once another was saved
-		saved int       // how many were saved, so that an older one is not held
+		held  *Calendar // nil before it was read, and after another was saved
+		saved int       // number of saves, so that an older one is not cached
 	}
 
-	// uncovered remembers that UncoveredSlots found none due after since, when the ledger
-	// had been written so many times.
+	// uncovered caches that UncoveredSlots found none due after since, at a given number of
+	// writes.
 	uncovered struct {
 		sync.Mutex
 		none   bool
@@ -73,10 +73,10 @@ type Store struct {
 	}
 }
 
-// Open locks the data directory, opens the ledger, checks it for damage and brings
-// its schema up to date. It fails with DATA_DIR_LOCKED naming the holder's pid,
-// with DISK_FULL, or with INVALID_ARGUMENT for a file that cannot be used; the
-// message is one line that says what to do.
+// Open locks the data directory, opens the ledger, checks it for damage and migrates its
+// schema. It returns DATA_DIR_LOCKED naming the holder's pid, DISK_FULL, or
+// INVALID_ARGUMENT for a file that cannot be used; the message is one line that says what
+// to do.
 func Open(ctx context.Context, cfg Config) (*Store, error) {
 	if cfg.Logger == nil {
 		cfg.Logger = slog.Default()
@@ -112,7 +112,7 @@ func (s *Store) open(ctx context.Context, cfg Config) (err error) {
 	if err := s.db.Migrate(ctx, files); err != nil {
 		return err
 	}
-	// SQLite opens a read-only file without a word, and every later change would fail.
+	// SQLite opens a read-only file without an error, and every later change would fail.
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		_, err := tx.ExecContext(ctx, "DELETE FROM ingest_runs WHERE false")
 		return err
@@ -130,9 +130,8 @@ func (s *Store) open(ctx context.Context, cfg Config) (err error) {
 	return s.sealChannels(ctx, channels, cfg.LeaveSecrets)
 }
 
-// secure keeps other users of the machine from reading the ledger, once it holds the
-// channels of notices. SQLite gives the log and the index beside it the mode of
-// the file.
+// secure makes the ledger unreadable for other users, once it has notice channels. SQLite
+// gives the log and the index the mode of the file.
 func (s *Store) secure() error {
 	for _, end := range []string{"", "-wal", "-shm"} {
 		if err := os.Chmod(s.path+end, 0o600); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -142,7 +141,7 @@ func (s *Store) secure() error {
 	return nil
 }
 
-// Check tells whether the ledger can be read, and is where it was.
+// Check reports whether the ledger can be read and is still at its path.
 func (s *Store) Check(ctx context.Context) error {
 	if err := s.db.InPlace(); err != nil {
 		return failed("check the ledger", err)
@@ -151,13 +150,12 @@ func (s *Store) Check(ctx context.Context) error {
 	return err
 }
 
-// Close folds the write-ahead log into the file and releases the data directory.
+// Close checkpoints the write-ahead log and unlocks the data directory.
 func (s *Store) Close() error {
 	return errors.Join(s.db.Close(), s.lock.Release())
 }
 
-// NewID is an identifier that sorts by the time of its making, for runs and
-// preflights.
+// NewID is an identifier that sorts by creation time, for runs and preflights.
 func NewID() string { return uuid.Must(uuid.NewV7()).String() }
 
 // openFault says in one line why the ledger cannot be used, and what to do.

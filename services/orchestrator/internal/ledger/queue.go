@@ -14,14 +14,14 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 )
 
-// CreateRecord remembers a caller's request.
+// CreateRecord is a stored request of a caller.
 type CreateRecord = run.CreateRecord
 
 var insertQueue = "INSERT INTO run_queue (" + identity + ") VALUES (?" + strings.Repeat(", ?", strings.Count(identity, ",")) + ")"
 
-// Enqueue queues runs, and remembers the request they answer when req is given, in
-// one transaction. Runs without ID or CreatedAt get them, in place. It fails with
-// REQUEST_ID_REUSED when the request is known already.
+// Enqueue queues runs, and stores their request if req is given, in one transaction. Runs
+// without ID or CreatedAt get them, in place. It returns REQUEST_ID_REUSED if the request
+// is stored already.
 func (s *Store) Enqueue(ctx context.Context, runs []run.Run, req *CreateRecord) error {
 	err := s.change(ctx, func(tx *sqlite.Tx) (before, after any, err error) {
 		for i := range runs {
@@ -78,8 +78,8 @@ func enqueue(ctx context.Context, tx *sqlite.Tx, r *run.Run) error {
 	return err
 }
 
-// RunsByRequestID finds the runs that a request was answered with, as they are
-// now; deleted ones are left out. An empty hash means that it was never seen.
+// RunsByRequestID returns the runs of a request in their current state; deleted ones are
+// omitted. An empty hash means that there is no such request.
 func (s *Store) RunsByRequestID(ctx context.Context, requestID string) (hash string, runs []run.Run, err error) {
 	rows, err := s.db.Reader().QueryContext(ctx, "SELECT hash, run_ids FROM requests WHERE request_id = ?", requestID)
 	if err != nil {
@@ -112,13 +112,13 @@ func (s *Store) RunsByRequestID(ctx context.Context, requestID string) (hash str
 	return hash, runs, nil
 }
 
-// Queue lists the runs of a pool that wait, in the order in which they start.
+// Queue lists the queued runs of a pool, in the order in which they start.
 func (s *Store) Queue(ctx context.Context, pool market.Pool) ([]run.Run, error) {
 	return s.queryRuns(ctx, fromQueue+" WHERE pool = ? ORDER BY created_at, id", pool)
 }
 
-// CancelQueued ends a run that waits: its row in ingest_runs is written as
-// canceled. WRONG_STATE means that it has left the queue.
+// CancelQueued cancels a queued run: its row in ingest_runs is written as canceled.
+// WRONG_STATE if it has left the queue.
 func (s *Store) CancelQueued(ctx context.Context, id, note string, at time.Time) (r run.Run, err error) {
 	err = s.change(ctx, func(tx *sqlite.Tx) (before, after any, err error) {
 		r, err = runOf(tx.QueryRowContext(ctx, fromDetails+" WHERE id = ?1 UNION ALL "+fromQueue+" WHERE id = ?1", id), id)

@@ -8,7 +8,7 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 )
 
-// The columns of run_queue, which run_details begins with, and the rest of
+// The columns of run_queue, with which run_details begins, and the other columns of
 // run_details. A queued run has the values of queuedRest there.
 const (
 	identity = "id, pool, mode, source, slot_id, trigger_id, follows, attempt, start_date, end_date, modules, refetch, created_at, not_before, note"
@@ -93,7 +93,7 @@ type summaryMeta struct {
 	RetryAt       int64  `json:"retryAt,omitempty"` // Unix ms
 }
 
-// summaryOf is the row of ingest_runs that tells of a run.
+// summaryOf is the row of a run in ingest_runs.
 func summaryOf(r *run.Run) ([]any, error) {
 	meta := summaryMeta{
 		Source: r.Source, Scope: string(r.Pool), BlockedStage: r.Stage, Issues: r.Issues, Meta: r.Meta,
@@ -120,8 +120,8 @@ func summaryOf(r *run.Run) ([]any, error) {
 		r.Symbols, r.New, r.Changed, incomplete, message, string(text)}, err
 }
 
-// sentence is error_message: the worst issue's, or a count where only warnings are
-// known. That of a run which failed says what to do, because people read it in SQL.
+// sentence is error_message: the worst issue's message, or a count if there are only
+// warnings. For a failed run it includes the remedy, because users read it with SQL.
 func sentence(r *run.Run) string {
 	worst, ok := fault.Worst(r.Issues)
 	switch missing := r.Partitions - r.Completed; {

@@ -44,15 +44,15 @@ func runOf(row *sql.Row, id string) (run.Run, error) {
 	return r, err
 }
 
-// Run finds a run, queued ones included.
+// Run returns a run, queued or not.
 func (s *Store) Run(ctx context.Context, id string) (run.Run, error) {
-	// One statement, so that a run which leaves the queue is always in one of both.
+	// One statement, so that a run that leaves the queue is always found.
 	r, err := runOf(s.db.Reader().QueryRowContext(ctx, fromDetails+" WHERE id = ?1 UNION ALL "+fromQueue+" WHERE id = ?1", id), id)
 	return r, failed("read run", err)
 }
 
-// Runs lists runs, newest first by when they were asked for, queued ones included. Those
-// of a time to come, which a clock that was ahead made, stand last.
+// Runs lists runs, newest first by request time, including queued ones. Runs in the future,
+// which a clock that was ahead made, are last.
 func (s *Store) Runs(ctx context.Context, f RunFilter) ([]run.Run, error) {
 	if f.Limit <= 0 {
 		f.Limit = 50
@@ -64,7 +64,7 @@ func (s *Store) Runs(ctx context.Context, f RunFilter) ([]run.Run, error) {
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return nil, failed("read runs", err)
 		}
-		if err != nil { // it was removed meanwhile; its ID tells when it was made
+		if err != nil { // it was deleted meanwhile; its ID has its time
 			cursor = madeAt(f.Before)
 		}
 	}
@@ -91,7 +91,7 @@ func (s *Store) Runs(ctx context.Context, f RunFilter) ([]run.Run, error) {
 	return all, nil
 }
 
-// madeAt reads the time from an ID as NewID makes them, in Unix ms; 0 from any other.
+// madeAt is the time in an ID of NewID, in Unix ms; 0 for any other ID.
 func madeAt(id string) int64 {
 	u, err := uuid.Parse(id)
 	if err != nil || u.Version() != 7 {
@@ -138,8 +138,8 @@ func (s *Store) Unfinished(ctx context.Context) ([]run.Run, error) {
 	return s.queryRuns(ctx, fromDetails+" WHERE state <> 'finished' ORDER BY created_at, id")
 }
 
-// LastFinished is the run of a pool that finished last; ok is false when none has. One of
-// a time to come, which a clock that was ahead made, is it only where there is no other.
+// LastFinished is the run of a pool that finished last; ok is false if none has. A run in
+// the future, which a clock that was ahead made, is returned only if there is no other.
 func (s *Store) LastFinished(ctx context.Context, pool market.Pool) (r run.Run, ok bool, err error) {
 	for _, sign := range []string{"<=", ">"} {
 		runs, err := s.queryRuns(ctx, fromDetails+" WHERE pool = ? AND finished_at "+sign+" ? ORDER BY finished_at DESC, id DESC LIMIT 1",
@@ -151,8 +151,7 @@ func (s *Store) LastFinished(ctx context.Context, pool market.Pool) (r run.Run, 
 	return run.Run{}, false, nil
 }
 
-// FollowUps lists the runs that follow a run up, oldest first, queued ones
-// included.
+// FollowUps lists the follow-ups of a run, oldest first, including queued ones.
 func (s *Store) FollowUps(ctx context.Context, runID string) ([]run.Run, error) {
 	if runID == "" {
 		return nil, nil
@@ -160,8 +159,8 @@ func (s *Store) FollowUps(ctx context.Context, runID string) ([]run.Run, error) 
 	return s.queryRuns(ctx, fromDetails+" WHERE follows = ?1 UNION ALL "+fromQueue+" WHERE follows = ?1 ORDER BY created_at, id", runID)
 }
 
-// DeleteRun removes a finished run with its partitions and events. WRONG_STATE
-// means that it is not finished.
+// DeleteRun deletes a finished run with its partitions and events. WRONG_STATE if it has
+// not finished.
 func (s *Store) DeleteRun(ctx context.Context, id string) error {
 	err := s.change(ctx, func(tx *sqlite.Tx) (before, after any, err error) {
 		r, err := runOf(tx.QueryRowContext(ctx, fromDetails+" WHERE id = ?1 UNION ALL "+fromQueue+" WHERE id = ?1", id), id)
@@ -178,9 +177,9 @@ func (s *Store) DeleteRun(ctx context.Context, id string) error {
 	return failed("delete run", err)
 }
 
-// Prune removes the runs and preflights that ended before a moment, a few at a
-// time so that others may write between, and says how many runs. The last
-// finished run of each pool stays, and slots stay for good.
+// Prune deletes the runs and preflights that ended before a time, a few at a time so that
+// others can write in between, and returns the number of runs. The last finished run of
+// each pool is kept, and slots are kept forever.
 func (s *Store) Prune(ctx context.Context, finishedBefore time.Time) (removed int, err error) {
 	for {
 		var n int64
@@ -214,7 +213,7 @@ func (s *Store) Prune(ctx context.Context, finishedBefore time.Time) (removed in
 	return removed, failed("prune preflights", err)
 }
 
-// Partitions lists a run's partitions in the order planned.
+// Partitions lists a run's partitions in the order of the plan.
 func (s *Store) Partitions(ctx context.Context, runID string, offset, limit int) ([]run.Partition, error) {
 	if limit <= 0 {
 		limit = -1 // all
@@ -257,8 +256,7 @@ func (s *Store) Events(ctx context.Context, runID string, after int64, limit int
 		runID, after, limit)
 }
 
-// Milestones lists a run's events without those of single partitions: what
-// run.Explain tells the story from.
+// Milestones lists a run's events except those of single partitions, for run.Explain.
 func (s *Store) Milestones(ctx context.Context, runID string) ([]run.Event, error) {
 	return s.queryEvents(ctx, "SELECT run_id, sequence, at, body FROM run_events WHERE run_id = ? AND kind <> 'partition' ORDER BY sequence", runID)
 }

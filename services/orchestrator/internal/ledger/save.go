@@ -12,11 +12,11 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 )
 
-// Save stores one step of a run in one transaction: its rows in ingest_runs and
-// run_details (leaving the queue), the partitions that changed, the events and the
-// follow-ups, for those that they make needless. It returns the events with their sequence. WRONG_STATE means that
-// the ledger knows the run in a state from which it cannot become what u says, or
-// another run of the pool under way.
+// Save stores one step of a run in one transaction: its rows in ingest_runs and run_details
+// (it leaves the queue), the changed partitions, the events and the follow-ups, instead of
+// those that they replace. It returns the events with their numbers. WRONG_STATE if the
+// run's state in the ledger does not allow the new one, or another run of the pool is
+// active.
 func (s *Store) Save(ctx context.Context, u run.Update) (events []run.Event, err error) {
 	if u.Run.State == run.Finished {
 		drill.Point("run.finishing")
@@ -32,7 +32,7 @@ func (s *Store) Save(ctx context.Context, u run.Update) (events []run.Event, err
 	return events, nil
 }
 
-// wrongState tells the refusals of the state machine from other constraints.
+// wrongState recognizes the errors of the state machine's constraints.
 func wrongState(r run.Run, err error) error {
 	f, ok := fault.As(err)
 	if !ok || f.Reason != fault.Internal || f.Unwrap() == nil {
@@ -186,5 +186,5 @@ func kindOf(e *run.Event) string {
 	case e.Finished != nil:
 		return "finished"
 	}
-	return "" // refused by the CHECK: an event says something
+	return "" // rejected by the CHECK: an event has a payload
 }

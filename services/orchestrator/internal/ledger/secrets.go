@@ -13,20 +13,20 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/notice"
 )
 
-// KeyFile is the name of the key of the channels' secrets, in the ledger's directory.
+// KeyFile is the name of the key's file, in the ledger's directory.
 const KeyFile = "ledger.identity"
 
-// marked stands in the columns url and secret of a sealed row for what there is.
+// marked is stored in the columns url and secret instead of an encrypted value.
 const marked = "sealed"
 
-// secrets are the sealed part of a channel.
+// secrets are the encrypted fields of a channel.
 type secrets struct {
 	URL    string `json:"url,omitempty"`
 	Secret string `json:"secret,omitempty"`
 }
 
-// openBox finds the key of the channels' secrets. A file of the key that cannot be used is
-// as good as none: notices are not worth an evening.
+// openBox loads the key of the channels' secrets. If its file is unusable, there is no key:
+// notices must not stop an evening.
 func (s *Store) openBox(cfg Config) (err error) {
 	key := sealing.Key{
 		Text: cfg.Key, File: cfg.KeyFile, Variable: "AFTERBELL_LEDGER_KEY", Field: "ledger-key-file",
@@ -41,7 +41,7 @@ func (s *Store) openBox(cfg Config) (err error) {
 	return err
 }
 
-// seal is what is stored of a channel's address and secret.
+// seal encrypts a channel's URL and secret.
 func (s *Store) seal(c notice.Channel) (url, secret string, sealed []byte, err error) {
 	if s.box == nil {
 		return "", "", nil, fault.Invalid("ledger-key-file", "%s beside the ledger holds no key; restore it, or remove it and restart the orchestrator, which then makes a new one", KeyFile)
@@ -60,7 +60,7 @@ func (s *Store) seal(c notice.Channel) (url, secret string, sealed []byte, err e
 	return mark(c.URL), mark(c.Secret), sealed, err
 }
 
-// unseal puts a channel's address and secret into it, or says which of them are lost.
+// unseal decrypts a channel's URL and secret, or says which of them are lost.
 func (s *Store) unseal(c *notice.Channel, url, secret string, sealed []byte) {
 	if sealed == nil { // of an earlier version
 		c.URL, c.Secret = notice.Secret(url), notice.Secret(secret)
@@ -86,8 +86,8 @@ func (s *Store) unseal(c *notice.Channel, url, secret string, sealed []byte) {
 	}
 }
 
-// sealChannels seals what an earlier version stored in the clear, and tells which channels
-// cannot be used for want of the key.
+// sealChannels encrypts what an earlier version stored in plain text, and returns which
+// channels cannot be used because the key is missing.
 func (s *Store) sealChannels(ctx context.Context, channels []notice.Channel, leave bool) error {
 	var lost []string
 	for _, c := range channels {
@@ -126,7 +126,7 @@ func (s *Store) sealChannels(ctx context.Context, channels []notice.Channel, lea
 		return fmt.Errorf("seal the secrets of channels: %w", err)
 	}
 	s.log.Info("the secrets of notice channels are encrypted now", "count", clear, "key", s.box.Where())
-	if err := s.db.Compact(ctx); err != nil { // what was overwritten before may still lie in free pages
+	if err := s.db.Compact(ctx); err != nil { // overwritten values may still be in free pages
 		s.log.Warn("the ledger could not be compacted, so that earlier secrets may remain in it", "error", err.Error())
 	}
 	return nil

@@ -39,7 +39,7 @@ func (s *Store) querySlots(ctx context.Context, tail string, args ...any) ([]slo
 	return all, failed("read slots", rows.Err())
 }
 
-// InsertSlot adds a slot; inserted is false when it exists.
+// InsertSlot adds a slot; inserted is false if it exists.
 func (s *Store) InsertSlot(ctx context.Context, v slot.Slot) (inserted bool, err error) {
 	values, err := slotOf(&v)
 	if err != nil {
@@ -57,10 +57,10 @@ func (s *Store) InsertSlot(ctx context.Context, v slot.Slot) (inserted bool, err
 	return inserted, failed("insert slot", err)
 }
 
-// decide writes what becomes of a slot. A slot without a row or pending may become
-// anything, and so may one whose covering run lapsed; one that was skipped because the
-// schedule was paused may still fire or be covered, when the schedule is resumed. Any
-// other was decided before.
+// decide stores the decision about a slot. A slot that has no row, is pending, or whose
+// covering run lapsed may get any decision; one that was skipped because the schedule was
+// paused may still fire or be covered when the schedule is resumed. Any other slot is
+// already decided.
 func decide(ctx context.Context, tx *sqlite.Tx, v slot.Slot) error {
 	before, err := scanSlot(tx.QueryRowContext(ctx, "SELECT "+slotColumns+" FROM slots WHERE id = ?", v.ID))
 	switch {
@@ -88,9 +88,8 @@ func decide(ctx context.Context, tx *sqlite.Tx, v slot.Slot) error {
 	return err
 }
 
-// Settle decides slots and queues runs in one transaction: a look at the clock is
-// written whole or not at all. It returns ErrDecided, and writes nothing, when one
-// of the slots was decided before.
+// Settle decides slots and queues runs in one transaction. If one of the slots is already
+// decided, it returns ErrDecided and writes nothing.
 func (s *Store) Settle(ctx context.Context, slots []slot.Slot, runs []run.Run) error {
 	err := s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		for i := range runs {
@@ -113,12 +112,12 @@ func (s *Store) Settle(ctx context.Context, slots []slot.Slot, runs []run.Run) e
 }
 
 // endedBadly are the covered slots whose run may have uncovered them. The plus sign keeps
-// SQLite from reading all slots in the order of their ids: the index of covered slots by
-// due_at finds the few that are meant.
+// SQLite from reading all slots by id: the index of covered slots by due_at finds the few
+// that are needed.
 const endedBadly = "WHERE state = 'covered' AND due_at > ? AND EXISTS (SELECT 1 FROM run_details r WHERE r.id = run_id AND r.outcome IN ('cancelled', 'failed')) ORDER BY +id"
 
-// UncoveredSlots lists the slots due after since whose covering run a person stopped,
-// oldest first. While there are none and nothing is written, it reads nothing.
+// UncoveredSlots lists the slots that were due after since and whose covering run a user
+// stopped, oldest first. It reads nothing while there are none and nothing is written.
 func (s *Store) UncoveredSlots(ctx context.Context, since time.Time) ([]slot.Slot, error) {
 	s.uncovered.Lock()
 	defer s.uncovered.Unlock()
@@ -134,7 +133,7 @@ func (s *Store) UncoveredSlots(ctx context.Context, since time.Time) ([]slot.Slo
 	var lapsed []slot.Slot
 	for _, v := range all {
 		switch by, err := s.Run(ctx, v.RunID); {
-		case fault.Is(err, fault.NotFound): // removed meanwhile
+		case fault.Is(err, fault.NotFound): // deleted meanwhile
 		case err != nil:
 			return nil, err
 		case run.Uncovers(by, v):
@@ -145,8 +144,8 @@ func (s *Store) UncoveredSlots(ctx context.Context, since time.Time) ([]slot.Slo
 	return lapsed, nil
 }
 
-// DropSlotsAhead forgets the slots of today and later that were decided when that day
-// had ended, by a clock that was ahead of the one of now, and says how many.
+// DropSlotsAhead deletes the slots of today and later that were decided after that day's
+// end by a clock that was ahead of the current time, and returns how many.
 func (s *Store) DropSlotsAhead(ctx context.Context, today market.Date, ends time.Time) (dropped int, err error) {
 	err = s.db.Write(ctx, func(tx *sqlite.Tx) error {
 		result, err := tx.ExecContext(ctx, "DELETE FROM slots WHERE date >= ? AND decided_at >= ?", day(today), stamp(ends))
@@ -160,7 +159,7 @@ func (s *Store) DropSlotsAhead(ctx context.Context, today market.Date, ends time
 	return dropped, failed("drop slots", err)
 }
 
-// Slot finds a slot.
+// Slot returns a slot.
 func (s *Store) Slot(ctx context.Context, id string) (slot.Slot, error) {
 	v, err := scanSlot(s.db.Reader().QueryRowContext(ctx, "SELECT "+slotColumns+" FROM slots WHERE id = ?", id))
 	if errors.Is(err, sql.ErrNoRows) {
@@ -169,8 +168,8 @@ func (s *Store) Slot(ctx context.Context, id string) (slot.Slot, error) {
 	return v, failed("read slot", err)
 }
 
-// Slots lists slots, newest first; no pool means both, and before is the ID of a
-// slot: only those that stand after it in the list are listed.
+// Slots lists slots, newest first; an empty pool means both, and before is the ID of a
+// slot: only those after it in the list are returned.
 func (s *Store) Slots(ctx context.Context, pool market.Pool, limit int, before string) ([]slot.Slot, error) {
 	if limit <= 0 {
 		limit = 50
@@ -178,8 +177,8 @@ func (s *Store) Slots(ctx context.Context, pool market.Pool, limit int, before s
 	return s.querySlots(ctx, "WHERE (?1 = '' OR pool = ?1) AND (?2 = '' OR id < ?2) ORDER BY id DESC LIMIT ?3", pool, before, limit)
 }
 
-// LastSlot is the newest slot of a pool but for those that DropSlotsAhead forgets, and
-// ahead the oldest one of them; each is nil when there is none.
+// LastSlot is the newest slot of a pool, except those that DropSlotsAhead deletes, and
+// ahead the oldest of these; each is nil if there is none.
 func (s *Store) LastSlot(ctx context.Context, pool market.Pool, today market.Date, ends time.Time) (last, ahead *slot.Slot, err error) {
 	const isAhead = "date >= ?2 AND decided_at IS NOT NULL AND decided_at >= ?3"
 	for _, q := range []struct {
@@ -200,7 +199,7 @@ func (s *Store) LastSlot(ctx context.Context, pool market.Pool, today market.Dat
 	return last, ahead, nil
 }
 
-// PendingSlots lists the slots that are not decided, oldest first.
+// PendingSlots lists the undecided slots, oldest first.
 func (s *Store) PendingSlots(ctx context.Context) ([]slot.Slot, error) {
 	return s.querySlots(ctx, "WHERE state = 'pending' ORDER BY date, pool")
 }

@@ -32,7 +32,7 @@ func (s *Store) exec(ctx context.Context, doing, statement string, args ...any) 
 	}))
 }
 
-// PauseState tells whether a pool is paused; the zero PauseState if it never was.
+// PauseState returns the pause state of a pool; the zero PauseState if it was never paused.
 func (s *Store) PauseState(ctx context.Context, pool market.Pool) (h PauseState, err error) {
 	err = s.db.Reader().QueryRowContext(ctx, "SELECT paused, note, noted_at FROM pools WHERE pool = ?", pool).
 		Scan(&h.Paused, &h.Note, toTime{&h.At})
@@ -51,7 +51,7 @@ func (s *Store) SetPauseState(ctx context.Context, pool market.Pool, h PauseStat
 	return s.changeRow(ctx, "pause or resume pool", before, h, upsert("pools", "pool, paused, note, noted_at", "pool"), pool, h.Paused, h.Note, stamp(h.At))
 }
 
-// changeRow is exec for a change of a caller; see change.
+// changeRow is exec for a caller's change; see change.
 func (s *Store) changeRow(ctx context.Context, doing string, before, after any, statement string, args ...any) error {
 	return failed(doing, s.change(ctx, func(tx *sqlite.Tx) (any, any, error) {
 		_, err := tx.ExecContext(ctx, statement, args...)
@@ -59,9 +59,8 @@ func (s *Store) changeRow(ctx context.Context, doing string, before, after any, 
 	}))
 }
 
-// changeJSON is saveJSON for a change of a caller; see change. The default is what held
-// before the first change. What else is part of the change is written in the same
-// transaction.
+// changeJSON is saveJSON for a caller's change; see change. Before the first change, the
+// value is the default. Other parts of the change are written in the same transaction.
 func (s *Store) changeJSON(ctx context.Context, table string, v, byDefault any, also ...func(*sqlite.Tx) error) error {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -89,8 +88,8 @@ func (s *Store) changeJSON(ctx context.Context, table string, v, byDefault any, 
 	}))
 }
 
-// saveJSON keeps the one row of a table; loadJSON reads it into v, which stays as
-// it is where the table is empty.
+// saveJSON stores the one row of a table; loadJSON reads it into v, which does not change
+// if the table is empty.
 func (s *Store) saveJSON(ctx context.Context, table, moment string, v any) error {
 	text, err := json.Marshal(v)
 	if err != nil {
@@ -110,19 +109,18 @@ func (s *Store) loadJSON(ctx context.Context, table string, v any) (found bool, 
 	return err == nil, failed("read "+table, err)
 }
 
-// SaveCatalog keeps the last copy of the catalog.
+// SaveCatalog stores the worker's catalog.
 func (s *Store) SaveCatalog(ctx context.Context, c catalog.Catalog) error {
 	return s.saveJSON(ctx, "catalog", "saved_at", c)
 }
 
-// Catalog is the last copy; ok is false before the worker ever told it.
+// Catalog is the stored catalog; ok is false before there is one.
 func (s *Store) Catalog(ctx context.Context) (c catalog.Catalog, ok bool, err error) {
 	ok, err = s.loadJSON(ctx, "catalog", &c)
 	return c, ok, err
 }
 
-// SaveTokens keeps where each domain's token comes from, and the host of the
-// provider.
+// SaveTokens stores where each domain's token comes from, and the host of the provider.
 func (s *Store) SaveTokens(ctx context.Context, tokens []readiness.Token, host string, at time.Time) error {
 	text, err := list(tokens)
 	if err != nil {
@@ -131,8 +129,8 @@ func (s *Store) SaveTokens(ctx context.Context, tokens []readiness.Token, host s
 	return s.exec(ctx, "save tokens", upsert("tokens", "id, host, body, saved_at", "id"), 1, host, text, stamp(at))
 }
 
-// Tokens by domain, and the host of the provider. Both are empty before the worker
-// ever told them.
+// Tokens by domain, and the host of the provider. Both are empty before the worker has sent
+// them.
 func (s *Store) Tokens(ctx context.Context) (byDomain map[string]readiness.Token, host string, err error) {
 	var tokens []readiness.Token
 	err = s.db.Reader().QueryRowContext(ctx, "SELECT host, body FROM tokens WHERE id = 1").Scan(&host, toJSON{&tokens})
@@ -146,9 +144,8 @@ func (s *Store) Tokens(ctx context.Context) (byDomain map[string]readiness.Token
 	return byDomain, host, nil
 }
 
-// SaveCalendar keeps the last copy of the calendar. One without open days is not
-// kept: it says nothing. Of one that did not change, only the time is written: the
-// worker tells it again for each question about the checks.
+// SaveCalendar stores the worker's calendar. One without trading days is not stored. If it
+// did not change, only the time is written: the worker sends it again for each check.
 func (s *Store) SaveCalendar(ctx context.Context, c Calendar) error {
 	if len(c.Open) == 0 {
 		return nil
@@ -167,7 +164,7 @@ func (s *Store) SaveCalendar(ctx context.Context, c Calendar) error {
 	if err != nil {
 		return err
 	}
-	defer func() { // also after an error, which does not say whether it was saved
+	defer func() { // also after an error, when it is unknown whether it was saved
 		s.calendar.Lock()
 		defer s.calendar.Unlock()
 		s.calendar.held = nil
@@ -180,8 +177,8 @@ func (s *Store) SaveCalendar(ctx context.Context, c Calendar) error {
 	}))
 }
 
-// Calendar is the last copy; without open days before the worker ever told it. It must not
-// be written to.
+// Calendar is the stored calendar; without trading days before the worker has sent one. It
+// must not be modified.
 func (s *Store) Calendar(ctx context.Context) (Calendar, error) {
 	s.calendar.Lock()
 	held, saved := s.calendar.held, s.calendar.saved
@@ -221,7 +218,7 @@ func (s *Store) readCalendar(ctx context.Context) (Calendar, error) {
 	return c, nil
 }
 
-// Settings as saved; fields that nobody ever saved have their default.
+// Settings as stored; fields that were never stored have their default.
 func (s *Store) Settings(ctx context.Context) (settings.Settings, error) {
 	v := settings.Default()
 	_, err := s.loadJSON(ctx, "settings", &v)
@@ -233,7 +230,7 @@ func (s *Store) SaveSettings(ctx context.Context, v settings.Settings) error {
 	return s.changeJSON(ctx, "settings", v, settings.Default())
 }
 
-// Schedule as saved; fields that nobody ever saved have their default.
+// Schedule as stored; fields that were never stored have their default.
 func (s *Store) Schedule(ctx context.Context) (slot.Schedule, error) {
 	v := slot.Default()
 	v.Pools = nil // decoding would write into the default's list
@@ -244,7 +241,7 @@ func (s *Store) Schedule(ctx context.Context) (slot.Schedule, error) {
 	return v, err
 }
 
-// SaveSchedule replaces the schedule. The slots given are pending again from then on.
+// SaveSchedule replaces the schedule. The given slots become pending again.
 func (s *Store) SaveSchedule(ctx context.Context, v slot.Schedule, again ...slot.Slot) error {
 	return s.changeJSON(ctx, "schedule", v, slot.Default(), func(tx *sqlite.Tx) error {
 		for i := range again {
@@ -252,7 +249,7 @@ func (s *Store) SaveSchedule(ctx context.Context, v slot.Schedule, again ...slot
 			if err != nil {
 				return err
 			}
-			// A row that was decided never turns pending; a new one takes its place.
+			// A decided row never becomes pending; a new row replaces it.
 			if _, err := tx.ExecContext(ctx, "DELETE FROM slots WHERE id = ?", again[i].ID); err != nil {
 				return err
 			}
@@ -264,7 +261,7 @@ func (s *Store) SaveSchedule(ctx context.Context, v slot.Schedule, again ...slot
 	})
 }
 
-// Domains are the settings that were saved, by domain.
+// Domains are the stored settings, by domain.
 func (s *Store) Domains(ctx context.Context) (map[string]readiness.DomainSetting, error) {
 	rows, err := s.db.Reader().QueryContext(ctx, "SELECT domain, enabled, provider FROM domains")
 	if err != nil {
@@ -293,7 +290,7 @@ func (s *Store) SaveDomain(ctx context.Context, d readiness.DomainSetting) error
 	return s.changeRow(ctx, "save domain", before, d, upsert("domains", "domain, enabled, provider", "domain"), d.Domain, d.Enabled, d.Provider)
 }
 
-// Modules says of the modules that somebody switched whether they are enabled.
+// Modules returns whether the modules that a user has set are enabled.
 func (s *Store) Modules(ctx context.Context) (map[string]bool, error) {
 	rows, err := s.db.Reader().QueryContext(ctx, "SELECT module, enabled FROM modules")
 	if err != nil {
@@ -312,7 +309,7 @@ func (s *Store) Modules(ctx context.Context) (map[string]bool, error) {
 	return modules, failed("read modules", rows.Err())
 }
 
-// SaveModule switches a module.
+// SaveModule enables or disables a module.
 func (s *Store) SaveModule(ctx context.Context, id string, enabled bool) error {
 	modules, err := s.Modules(ctx)
 	if err != nil {
@@ -322,7 +319,7 @@ func (s *Store) SaveModule(ctx context.Context, id string, enabled bool) error {
 	if err != nil {
 		return err
 	}
-	var before any // nil for a module that the catalog does not have
+	var before any // nil for a module that is not in the catalog
 	if m := cat.Module(id); m != nil {
 		before = map[string]bool{id: readiness.Facts{Modules: modules}.Enabled(m)}
 	} else if saved, ok := modules[id]; ok {
@@ -336,7 +333,7 @@ const (
 	probeColumns     = "module, status, probed_at, latency_us, rows, calls, issues, fingerprint, config_hash"
 )
 
-// SavePreflight stores a preflight as it is.
+// SavePreflight stores a preflight.
 func (s *Store) SavePreflight(ctx context.Context, p readiness.Preflight) error {
 	verdicts, err := list(p.Verdicts)
 	if err != nil {
@@ -351,7 +348,7 @@ func scanPreflight(row scanner) (p readiness.Preflight, err error) {
 	return p, err
 }
 
-// Preflight finds a preflight.
+// Preflight returns a preflight.
 func (s *Store) Preflight(ctx context.Context, id string) (readiness.Preflight, error) {
 	p, err := scanPreflight(s.db.Reader().QueryRowContext(ctx, "SELECT "+preflightColumns+" FROM preflights WHERE id = ?", id))
 	if errors.Is(err, sql.ErrNoRows) {
@@ -360,8 +357,8 @@ func (s *Store) Preflight(ctx context.Context, id string) (readiness.Preflight, 
 	return p, failed("read preflight", err)
 }
 
-// Preflights lists preflights, newest first, those of a time to come last; before is the
-// ID of one, and only those that stand after it are listed.
+// Preflights lists preflights, newest first, those in the future last; before is the ID of
+// one, and only those after it are listed.
 func (s *Store) Preflights(ctx context.Context, limit int, before string) ([]readiness.Preflight, error) {
 	if limit <= 0 {
 		limit = 50
@@ -385,7 +382,7 @@ func (s *Store) Preflights(ctx context.Context, limit int, before string) ([]rea
 	return all, failed("read preflights", rows.Err())
 }
 
-// SaveProbe replaces the record of a module.
+// SaveProbe replaces the last probe of a module.
 func (s *Store) SaveProbe(ctx context.Context, p readiness.Probe) error {
 	issues, err := list(p.Issues)
 	if err != nil {
@@ -395,7 +392,7 @@ func (s *Store) SaveProbe(ctx context.Context, p readiness.Probe) error {
 		p.Module, p.Status, stamp(p.At), p.Latency.Microseconds(), p.Rows, p.Calls, issues, p.Fingerprint, p.ConfigHash)
 }
 
-// Probes are the last records by module.
+// Probes are the last probes by module.
 func (s *Store) Probes(ctx context.Context) (map[string]readiness.Probe, error) {
 	rows, err := s.db.Reader().QueryContext(ctx, "SELECT "+probeColumns+" FROM probes")
 	if err != nil {
@@ -418,8 +415,8 @@ func (s *Store) Probes(ctx context.Context) (map[string]readiness.Probe, error) 
 
 const epochBlock = 10_000 // ms: one write in ten seconds at most
 
-// NextEpoch is greater than every one before it, over restarts and jumps of the
-// clock, and about now in Unix ms.
+// NextEpoch is greater than all earlier ones, across restarts and changes of the clock, and
+// close to the current Unix ms.
 func (s *Store) NextEpoch(ctx context.Context, now time.Time) (int64, error) {
 	e := &s.epochs
 	e.Lock()

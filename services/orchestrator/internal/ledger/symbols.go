@@ -11,15 +11,15 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 )
 
-// fewSymbols is how many symbols a partition's own row holds. Longer lists are stored
-// once for all partitions that ask for them.
+// fewSymbols is how many symbols a partition's own row stores. Longer lists are stored once
+// for all partitions that have them.
 const fewSymbols = 20
 
-// symbolWriter stores the lists of symbols of one transaction.
+// symbolWriter stores the symbol lists of one transaction.
 type symbolWriter struct {
 	tx *sqlite.Tx
-	// stored are the texts of the lists seen, by their first element: partitions of a
-	// plan share their lists.
+	// stored are the texts of the stored lists, by their first element: partitions of a plan
+	// share their lists.
 	stored map[*string]symbolText
 }
 
@@ -28,7 +28,7 @@ type symbolText struct {
 	text string
 }
 
-// text is what a partition's row holds of its symbols.
+// text is what a partition's row stores for its symbols.
 func (w *symbolWriter) text(ctx context.Context, symbols []string) (string, error) {
 	if len(symbols) <= fewSymbols {
 		return list(symbols)
@@ -52,8 +52,8 @@ func (w *symbolWriter) text(ctx context.Context, symbols []string) (string, erro
 	return digest, nil
 }
 
-// symbolsOf fills in the symbols of partitions from the texts of their rows. Partitions
-// of the same list share it.
+// symbolsOf sets the symbols of partitions from the texts of their rows. Partitions with
+// the same list share it.
 func (s *Store) symbolsOf(ctx context.Context, partitions []run.Partition, texts []string) error {
 	lists := map[string][]string{}
 	for i, text := range texts {

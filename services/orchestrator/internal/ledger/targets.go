@@ -8,7 +8,7 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/targetset"
 )
 
-// Targets is the watch list: the symbols of every set that have not ended, ascending.
+// Targets is the target list: the unexpired symbols of all sets, ascending.
 func (s *Store) Targets(ctx context.Context) ([]string, error) {
 	rows, err := s.db.Reader().QueryContext(ctx, `SELECT DISTINCT symbol FROM target_symbols
 	  WHERE expires_at IS NULL OR expires_at > ? ORDER BY symbol`, stamp(time.Now()))
@@ -27,8 +27,8 @@ func (s *Store) Targets(ctx context.Context) ([]string, error) {
 	return symbols, failed("read targets", rows.Err())
 }
 
-// TargetSets are the sets by name, each without what has ended. The default set is
-// always among them.
+// TargetSets are the sets by name, without expired entries. The default set is always among
+// them.
 func (s *Store) TargetSets(ctx context.Context) ([]targetset.Set, error) {
 	rows, err := s.db.Reader().QueryContext(ctx, `SELECT id, note, updated_at, symbol, expires_at
 	  FROM (SELECT id, note, updated_at FROM target_sets UNION ALL SELECT ?, '', NULL WHERE NOT EXISTS (SELECT 1 FROM target_sets WHERE id = ?))
@@ -56,7 +56,7 @@ func (s *Store) TargetSets(ctx context.Context) ([]targetset.Set, error) {
 	return sets, failed("read targets", rows.Err())
 }
 
-// SaveTargetSet replaces a set as a whole, and returns it with the time of the change.
+// SaveTargetSet replaces a set, and returns it with the time of the change.
 func (s *Store) SaveTargetSet(ctx context.Context, set targetset.Set) (targetset.Set, error) {
 	before, err := s.audited(ctx, set.ID)
 	if err != nil {
@@ -85,7 +85,7 @@ func (s *Store) SaveTargetSet(ctx context.Context, set targetset.Set) (targetset
 	return set, failed("save targets", err)
 }
 
-// DeleteTargetSet deletes a set. NOT_FOUND where there is none.
+// DeleteTargetSet deletes a set. NOT_FOUND if there is none.
 func (s *Store) DeleteTargetSet(ctx context.Context, id string) error {
 	before, err := s.audited(ctx, id)
 	if err != nil {
@@ -100,7 +100,7 @@ func (s *Store) DeleteTargetSet(ctx context.Context, id string) error {
 	}))
 }
 
-// audited is a set as the audit trail keeps it; nil where nobody wrote it.
+// audited is a set as the audit trail stores it; nil if it was never written.
 func (s *Store) audited(ctx context.Context, id string) (any, error) {
 	sets, err := s.TargetSets(ctx)
 	if err != nil {

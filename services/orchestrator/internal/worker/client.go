@@ -22,14 +22,14 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
-// Deadlines of the calls. A stream of a partition has none: silence is judged by
-// package dispatch, and a dead connection is noticed by keep-alives within 20 s.
+// Timeouts of the calls. The stream of a partition has none: package dispatch decides about
+// silence, and keep-alives detect a dead connection within 20 s.
 const (
 	askTimeout    = 10 * time.Second
 	storeTimeout  = 30 * time.Second // opening may wait for a lock
 	planTimeout   = 60 * time.Second
 	verifyTimeout = 5 * time.Minute
-	probeSlack    = 15 * time.Second // beyond the probes' own time
+	probeSlack    = 15 * time.Second // in addition to the probes' own time
 )
 
 var (
@@ -38,7 +38,7 @@ var (
 	_ preflight.Worker   = (*Client)(nil)
 )
 
-// Client speaks to the ingest-worker. Safe for concurrent use.
+// Client is a client of the ingest-worker. Safe for concurrent use.
 type Client struct {
 	addr string
 	conn *grpc.ClientConn
@@ -46,8 +46,8 @@ type Client struct {
 	data ingestv1.DataServiceClient
 }
 
-// Dial prepares a client of the worker at addr; nothing is connected yet. sec keeps the
-// connection safe where the worker is on another machine. extra may replace the dialler.
+// Dial returns a client of the worker at addr; it does not connect yet. sec secures the
+// connection to another machine. extra may replace the dialer.
 func Dial(addr string, sec transport.Security, extra ...grpc.DialOption) (*Client, error) {
 	conn, err := transport.DialSecure(addr, sec, extra...)
 	if err != nil {
@@ -56,7 +56,7 @@ func Dial(addr string, sec transport.Security, extra ...grpc.DialOption) (*Clien
 	return &Client{addr: addr, conn: conn, rpc: ingestv1.NewIngestServiceClient(conn), data: ingestv1.NewDataServiceClient(conn)}, nil
 }
 
-// WithTimeout ends a call that is no stream and has no deadline of its own.
+// WithTimeout sets a deadline for calls that are not streams and have none.
 func WithTimeout(d time.Duration) grpc.DialOption {
 	return grpc.WithChainUnaryInterceptor(func(ctx context.Context, method string, req, reply any, cc *grpc.ClientConn, invoke grpc.UnaryInvoker, opts ...grpc.CallOption) error {
 		if _, limited := ctx.Deadline(); d > 0 && !limited {
@@ -68,14 +68,14 @@ func WithTimeout(d time.Duration) grpc.DialOption {
 	})
 }
 
-// Close ends the connection; calls in hand fail.
+// Close closes the connection; calls in progress fail.
 func (c *Client) Close() error { return c.conn.Close() }
 
 // Addr is the address dialled.
 func (c *Client) Addr() string { return c.addr }
 
-// Ping reports whether the worker answers, within five seconds. It does not ask GetInfo,
-// which looks at files and publications: this one answers from memory.
+// Ping reports whether the worker responds within five seconds. It does not use GetInfo,
+// which reads files and publications: this call is answered from memory.
 func (c *Client) Ping(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
 	defer cancel()
@@ -83,7 +83,7 @@ func (c *Client) Ping(ctx context.Context) error {
 	return err
 }
 
-// Info tells of the worker itself and of what is published.
+// Info describes the worker and the published versions.
 func (c *Client) Info(ctx context.Context) (*marketv1.ServiceInfo, []*marketv1.Publication, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -91,7 +91,7 @@ func (c *Client) Info(ctx context.Context) (*marketv1.ServiceInfo, []*marketv1.P
 	return resp.GetWorker(), resp.GetPublications(), err
 }
 
-// Catalog lists what exists.
+// Catalog is the worker's catalog.
 func (c *Client) Catalog(ctx context.Context) (catalog.Catalog, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -110,7 +110,7 @@ func (c *Client) Provider(ctx context.Context) (string, error) {
 	return resp.GetProviderUrl(), err
 }
 
-// Calendar is the calendar that the worker holds; the zero value when none.
+// Calendar is the worker's calendar; the zero value if it has none.
 func (c *Client) Calendar(ctx context.Context) (slot.Calendar, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -164,7 +164,7 @@ func (c *Client) CheckStore(ctx context.Context, pool market.Pool) (dispatch.Sto
 	}, nil
 }
 
-// PlanPartitions answers what would make a pool complete.
+// PlanPartitions returns the partitions that would make a pool complete.
 func (c *Client) PlanPartitions(ctx context.Context, req dispatch.PlanRequest) (dispatch.WorkPlan, error) {
 	ctx, cancel := context.WithTimeout(ctx, planTimeout)
 	defer cancel()
@@ -186,7 +186,7 @@ func (c *Client) PlanPartitions(ctx context.Context, req dispatch.PlanRequest) (
 // IngestPartition ingests one partition.
 func (c *Client) IngestPartition(ctx context.Context, job dispatch.Job, progress func(dispatch.Progress)) (dispatch.Result, error) {
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel() // frees the stream when its result came
+	defer cancel() // releases the stream after its result
 	stream, err := c.rpc.IngestPartition(ctx, &ingestv1.IngestPartitionRequest{
 		RunId: job.RunID, Pool: transport.PoolToProto(job.Pool), Partition: specOf(job.Partition), Epoch: job.Epoch,
 	})
@@ -211,7 +211,7 @@ func (c *Client) IngestPartition(ctx context.Context, job dispatch.Job, progress
 	}
 }
 
-// ActivePartitions are at work at this moment.
+// ActivePartitions are the partitions in progress.
 func (c *Client) ActivePartitions(ctx context.Context, runID string) ([]dispatch.Active, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -226,7 +226,7 @@ func (c *Client) ActivePartitions(ctx context.Context, runID string) ([]dispatch
 	return active, nil
 }
 
-// VerifyPartitions reads partitions anew from the pool's file.
+// VerifyPartitions reads partitions again from the pool's file.
 func (c *Client) VerifyPartitions(ctx context.Context, pool market.Pool, partitions []run.Partition) ([]dispatch.Check, error) {
 	ctx, cancel := context.WithTimeout(ctx, verifyTimeout)
 	defer cancel()
@@ -248,21 +248,21 @@ func (c *Client) VerifyPartitions(ctx context.Context, pool market.Pool, partiti
 	return checks, nil
 }
 
-// RevisionQuery selects revisions of a pool; empty fields select everything.
+// RevisionQuery selects revisions of a pool; empty fields mean all.
 type RevisionQuery struct {
 	// Pool to read.
 	Pool market.Pool
 	// Dataset, Symbol and RunID as in run.Revision.
 	Dataset, Symbol, RunID string
-	// Start and End bound the trade dates, inclusive; NoDate is open.
+	// Start and End are the first and last trade date; NoDate means no bound.
 	Start, End market.Date
-	// Before selects revisions with a lower ID; 0 means from the newest on.
+	// Before selects revisions with a lower ID; 0 means from the newest.
 	Before int64
-	// Limit is the most that is returned.
+	// Limit is the largest number of revisions to return.
 	Limit int
 }
 
-// Revisions lists values that the provider changed or took away, newest first.
+// Revisions lists values that the provider changed or removed, newest first.
 func (c *Client) Revisions(ctx context.Context, q RevisionQuery) ([]run.Revision, error) {
 	ctx, cancel := context.WithTimeout(ctx, storeTimeout)
 	defer cancel()
@@ -285,7 +285,7 @@ func (c *Client) Revisions(ctx context.Context, q RevisionQuery) ([]run.Revision
 }
 
 // AbsentSymbols lists the instruments that were listed on a date and have no row of a
-// dataset; symbols are the targets, and nil for universe.
+// dataset; symbols are those of the target list, nil for universe.
 func (c *Client) AbsentSymbols(ctx context.Context, pool market.Pool, dataset string, d market.Date, symbols []string) ([]AbsentSymbol, error) {
 	ctx, cancel := context.WithTimeout(ctx, planTimeout)
 	defer cancel()
@@ -302,7 +302,7 @@ func (c *Client) AbsentSymbols(ctx context.Context, pool market.Pool, dataset st
 	return out, nil
 }
 
-// Coverage lists what a pool holds and lacks.
+// Coverage lists what is stored and missing in a pool.
 func (c *Client) Coverage(ctx context.Context, q CoverageQuery) ([]Coverage, error) {
 	ctx, cancel := context.WithTimeout(ctx, planTimeout)
 	defer cancel()

@@ -16,8 +16,8 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
-// unreadable is an answer that breaks the contract: the fault is the worker's, so
-// the caller's request must not be blamed.
+// unreadable is an error for a response that violates the contract: it is the worker's
+// fault, not that of the caller's request.
 func unreadable(err error) error {
 	return fault.Wrap(err, fault.Internal, "The ingest-worker's response cannot be decoded; run both services at the same version.")
 }
@@ -100,7 +100,7 @@ func planOf(resp *ingestv1.PlanPartitionsResponse, reference bool) (dispatch.Wor
 	for n, s := range resp.GetPartitions() {
 		symbols := s.GetSymbols()
 		if at := int(s.GetSymbolList()); at > 0 && at <= len(lists) {
-			symbols = lists[at-1].GetSymbols() // shared: nobody writes to it
+			symbols = lists[at-1].GetSymbols() // shared: read-only
 		} else if at != 0 {
 			return dispatch.WorkPlan{}, unreadable(fmt.Errorf("partition %.80q refers to list %d of %d", s.GetPartitionId(), at, len(lists)))
 		}
@@ -167,7 +167,7 @@ func revisedOf(s *marketv1.RevisionSummary) *run.Revised {
 	}
 	largest, err := revisionOf(s.GetLargest())
 	if err != nil {
-		largest = run.Revision{Date: market.NoDate} // the count is worth more than the example
+		largest = run.Revision{Date: market.NoDate} // the count is more important than the example
 	}
 	return &run.Revised{Values: s.GetValueCount(), Rows: s.GetRowCount(), Largest: largest, Change: s.GetLargestChange()}
 }

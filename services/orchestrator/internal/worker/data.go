@@ -10,7 +10,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/transport"
 )
 
-// Publish brings the copy for readers up to a pool.
+// Publish updates the copy of a pool for readers.
 func (c *Client) Publish(ctx context.Context, pool market.Pool, runID string) ([]fault.Issue, error) {
 	resp, err := c.data.PublishPool(ctx, &ingestv1.PublishPoolRequest{Pool: transport.PoolToProto(pool), RunId: runID})
 	if err != nil {
@@ -23,5 +23,5 @@ func (c *Client) Publish(ctx context.Context, pool market.Pool, runID string) ([
 		fmt.Sprintf("The published copy of %s was rebuilt: %s.", pool, resp.GetRepaired()), "pool", string(pool), "version", resp.GetVersion())}, nil
 }
 
-// Data is the worker's service of rows. What it sends is handed on undecoded.
+// Data is the worker's service for rows. Its messages are forwarded without decoding.
 func (c *Client) Data() ingestv1.DataServiceClient { return c.data }

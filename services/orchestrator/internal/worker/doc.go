@@ -1,8 +1,7 @@
-// Package worker is the client of the ingest-worker: the one place, beside app,
-// that knows its contract. Answers become the values of run, readiness and
-// catalog; errors are fault.Errors, and a worker that does not answer is
-// WORKER_UNREACHABLE with its address.
+// Package worker is the client of the ingest-worker and, with app, the only package that
+// knows its contract. Responses become values of run, readiness and catalog; errors are
+// fault.Errors, and a worker that does not respond is WORKER_UNREACHABLE with its address.
 //
-// The connection is made on first use and again whenever it breaks, so the worker
-// may start later than the orchestrator and restart at any time.
+// It connects on first use and again after each failure, so the worker may start later than
+// the orchestrator and restart at any time.
 package worker

@@ -8,8 +8,8 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/instrument"
 )
 
-// Instruments are those that the worker's lists have, with the version of the lists:
-// empty while it holds none. Where the version is the known one, none are returned.
+// Instruments are those in the worker's lists, with the version of the lists, which is
+// empty before there are any. If the version equals known, no instruments are returned.
 func (c *Client) Instruments(ctx context.Context, known string) (version string, all []instrument.Instrument, err error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()

@@ -10,34 +10,33 @@ import (
 	"github.com/afterbell/afterbell/services/internal/transport"
 )
 
-// Limit is a limit of the provider that a refusal taught the worker.
+// Limit is a limit of the provider that the worker has learned from a refusal.
 type Limit struct {
 	// API that it limits.
 	API string
-	// Window it is counted over: "minute", "hour" or "day"; empty where the worker named
-	// none.
+	// Window of the limit: "minute", "hour" or "day"; empty if the worker sent none.
 	Window string
 	// Calls allowed in the window; 0 where the refusal did not say.
 	Calls int
-	// LearntAt is when it was learnt; zero where only the end of a wait is known.
+	// LearntAt is when it was learned; zero if only the end of a wait is known.
 	LearntAt time.Time
 	// OpensAt is from when a call may be made again; zero where one may be made now.
 	OpensAt time.Time
-	// InForce is whether it holds calls back, and is not due to be tried again.
+	// InForce is whether it delays calls and is not due to be tried again.
 	InForce bool
 }
 
-// OwnWait is what waits for the worker's own limit.
+// OwnWait is a wait for the worker's own limit.
 type OwnWait struct {
 	// API that is called.
 	API string
-	// PerMinute is how many calls the limit allows, Waiting how many wait.
+	// PerMinute is the number of calls that the limit allows, Waiting the number that wait.
 	PerMinute, Waiting int
 	// OpensAt is when the next one can be made.
 	OpensAt time.Time
 }
 
-// Limits lists what refusals taught of the tokens in use, and what waits now for the
+// Limits lists the learned limits of the current tokens, and the calls that wait for the
 // worker's own limit.
 func (c *Client) Limits(ctx context.Context) ([]Limit, []OwnWait, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
@@ -55,8 +54,8 @@ func (c *Client) Limits(ctx context.Context) ([]Limit, []OwnWait, error) {
 	return limitsOf(resp.GetLimits()), waits, nil
 }
 
-// ForgetLimits drops what refusals taught of the APIs, all where none is named, and
-// returns it. INVALID_ARGUMENT names an API that does not exist.
+// ForgetLimits discards the learned limits of the APIs, or of all if none is named, and
+// returns them. INVALID_ARGUMENT if an API does not exist.
 func (c *Client) ForgetLimits(ctx context.Context, apis []string) ([]Limit, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()

@@ -7,19 +7,19 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/readiness"
 )
 
-// TokenList is what the worker tells of its tokens.
+// TokenList describes the worker's tokens.
 type TokenList struct {
-	// Tokens, one per domain that has a built module.
+	// Tokens, one per domain with an implemented module.
 	Tokens []readiness.Token
-	// CallsPerMinute by fingerprint, as refusals named them; absent before any.
+	// CallsPerMinute by fingerprint, from refusals; a token without one is absent.
 	CallsPerMinute map[string]int
-	// Stored are the domains, and "main", that a token is stored for.
+	// Stored are the domains, and "main", for which a token is stored.
 	Stored []string
 	// Host of the provider.
 	Host string
 }
 
-// TokenList tells where each domain's token comes from and what is known of it.
+// TokenList returns where each domain's token comes from and what is known about it.
 func (c *Client) TokenList(ctx context.Context) (TokenList, error) {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -37,13 +37,13 @@ func (c *Client) TokenList(ctx context.Context) (TokenList, error) {
 	return l, nil
 }
 
-// Tokens tells where each domain's token comes from, and the provider's host.
+// Tokens returns where each domain's token comes from, and the provider's host.
 func (c *Client) Tokens(ctx context.Context) ([]readiness.Token, string, error) {
 	l, err := c.TokenList(ctx)
 	return l.Tokens, l.Host, err
 }
 
-// SetToken hands a token to the worker, which stores it.
+// SetToken sends a token to the worker, which stores it.
 func (c *Client) SetToken(ctx context.Context, domain, token string) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
@@ -51,7 +51,7 @@ func (c *Client) SetToken(ctx context.Context, domain, token string) error {
 	return err
 }
 
-// ClearToken has the worker forget a stored token.
+// ClearToken makes the worker delete a stored token.
 func (c *Client) ClearToken(ctx context.Context, domain string) error {
 	ctx, cancel := context.WithTimeout(ctx, askTimeout)
 	defer cancel()
