@@ -20,12 +20,12 @@ var (
 	passed int
 )
 
-// Point kills the process with SIGKILL when AFTERBELL_DRILL_CRASH names it, as
-// "universe.commit", "universe.commit:3" for the third passing, or
-// "universe.checkpoint:1:2ms" for that time after it, in the midst of what follows.
+// Point kills the process with SIGKILL if AFTERBELL_DRILL_CRASH names it:
+// "universe.commit", "universe.commit:3" for the third time, or "universe.checkpoint:1:2ms"
+// for that time after it, in the middle of what follows.
 //
-// While the folder that AFTERBELL_DRILL_HOLD names has a file of the point's name, the
-// process waits there; a file with ".reached" added to the name tells so.
+// While the directory in AFTERBELL_DRILL_HOLD has a file with the point's name, the process
+// waits there and creates a file with the suffix ".reached".
 func Point(name string) {
 	hold(name)
 	parts := strings.Split(os.Getenv("AFTERBELL_DRILL_CRASH"), ":")
@@ -74,6 +74,6 @@ func die() {
 	select {} // nothing after the point may run
 }
 
-// Now is the system's clock, which the drills' build sets off by what the file
-// named by AFTERBELL_DRILL_CLOCK holds.
+// Now is the system's clock, which the drills' build shifts by the content of the file in
+// AFTERBELL_DRILL_CLOCK.
 func Now() time.Time { return time.Now() }

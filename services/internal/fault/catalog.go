@@ -243,7 +243,7 @@ var entries = []entry{
 		"No action is needed: the slot starts at the new time.", "slot_id", "run_id"),
 }
 
-// finding is what to do about a thing that is not there, by the kind of thing.
+// finding is the remedy for a resource that does not exist, by its kind.
 var finding = map[string]string{
 	"run":                 "List the runs: curl localhost:7780/v1/runs",
 	"slot":                "List the slots: curl localhost:7780/v1/slots",
@@ -265,7 +265,7 @@ var finding = map[string]string{
 	"method":              "Use server reflection to list the methods.",
 }
 
-// catalog has the entries by their reason. It is built when the first reason is looked up.
+// catalog has the entries by their reason. It is built on first use.
 var catalog = sync.OnceValue(func() map[Reason]Description {
 	m := make(map[Reason]Description, len(entries))
 	for _, x := range entries {

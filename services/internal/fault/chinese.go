@@ -6,9 +6,9 @@ import (
 	"sync"
 )
 
-// chinese has the sentence of each reason in Simplified Chinese. {key} stands for a
-// value of the metadata; what is in brackets is left out where one of its values is
-// missing. A message in English may say more.
+// chinese has the sentence of each reason in Simplified Chinese. {key} stands for a value
+// of the metadata; a part in brackets is omitted if one of its values is missing. The
+// English message may say more.
 var chinese = map[Reason]string{
 	TokenMissing:              "没有配置数据源令牌[（领域 {domain}）]。",
 	TokenInvalid:              "数据源不接受该令牌[（接口 {api}）]。",
@@ -88,7 +88,7 @@ var chinese = map[Reason]string{
 	SlotReopened:              "时段在当日数据全部到期之前已有结果，或其运行未做任何事；之后计划改到当日更晚的时间，时段因此再次到期。",
 }
 
-// chineseRemedies has what a remedy says before its command, in Simplified Chinese, by
+// chineseRemedies has the Simplified Chinese of the part of a remedy before its command, by
 // its English.
 var chineseRemedies = map[string]string{
 	"No action is needed: the slot starts at the new time.":                                                 "无需处理：时段会在新的时间开始。",

@@ -5,11 +5,11 @@ import (
 	"unicode/utf8"
 )
 
-// MaxMeta is how much of what a caller sent is repeated in metadata, in bytes.
+// MaxMeta is how much of a caller's text is repeated in metadata, in bytes.
 const MaxMeta = 80
 
-// Clip shortens a text to at most so many bytes, between characters, and ends it with an
-// ellipsis where it did.
+// Clip shortens a text to at most so many bytes, at a character boundary; a shortened text
+// ends with an ellipsis.
 func Clip(text string, most int) string {
 	if len(text) <= most {
 		return text

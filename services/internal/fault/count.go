@@ -2,7 +2,7 @@ package fault
 
 import "fmt"
 
-// One chooses the words about n things: one of them has its own.
+// One chooses between the words for one thing and for several.
 func One[N ~int | ~int32 | ~int64](n N, one, many string) string {
 	if n == 1 {
 		return one
@@ -10,7 +10,7 @@ func One[N ~int | ~int32 | ~int64](n N, one, many string) string {
 	return many
 }
 
-// Count is a number with its noun: "1 row", "3 rows". The words may go on: "row is",
+// Count is a number with its noun: "1 row", "3 rows". The words may continue: "row is",
 // "rows are".
 func Count[N ~int | ~int32 | ~int64](n N, one, many string) string {
 	return fmt.Sprintf("%d %s", n, One(n, one, many))

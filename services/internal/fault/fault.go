@@ -6,48 +6,46 @@ import (
 	"time"
 )
 
-// Violation names one field of a request that is wrong.
+// Violation is one invalid field of a request.
 type Violation struct {
 	// Field is its path, as in the contract: "start_date", "targets.symbols[3]".
 	Field string
-	// Problem says what was wrong and what is allowed.
+	// Problem says what is wrong and what is allowed.
 	Problem string
 }
 
 // Error is a failure with a reason. Build it with New, Wrap or Invalid.
 type Error struct {
-	// Reason is from the closed list.
+	// Reason from the closed list.
 	Reason Reason
 	// Message is one sentence for a user. It never contains a token.
 	Message string
-	// Meta holds the values the message was built from; keys as in Describe.
+	// Meta has the values in the message; its keys are those in Describe.
 	Meta map[string]string
-	// RetryAt is the earliest moment at which trying again can help. Zero means
-	// not known.
+	// RetryAt is the earliest time at which a retry can help. Zero means unknown.
 	RetryAt time.Time
-	// Fields names what was wrong with a request. Empty unless INVALID_ARGUMENT.
+	// Fields are the invalid fields of a request. Empty unless INVALID_ARGUMENT.
 	Fields []Violation
-	// Remedy says what to do, where the reason's own does not fit. Empty means that one;
+	// Remedy says what to do, if the reason's own remedy does not fit. Empty means that one;
 	// see RemedyOf.
 	Remedy string
 
 	cause error
 }
 
-// New is an error with a reason, a sentence and metadata as key, value pairs.
+// New returns an error with a reason, a sentence and metadata as key, value pairs.
 func New(r Reason, message string, kv ...string) *Error {
 	return &Error{Reason: r, Message: message, Meta: pairs(kv)}
 }
 
-// Wrap is New with a cause, which errors.Is and As see and no caller over the
-// wire does.
+// Wrap is New with a cause, which errors.Is and errors.As see and remote callers do not.
 func Wrap(cause error, r Reason, message string, kv ...string) *Error {
 	f := New(r, message, kv...)
 	f.cause = cause
 	return f
 }
 
-// Invalid is INVALID_ARGUMENT for one field.
+// Invalid returns INVALID_ARGUMENT for one field.
 func Invalid(field, format string, args ...any) *Error {
 	problem := fmt.Sprintf(format, args...)
 	return &Error{
@@ -58,8 +56,8 @@ func Invalid(field, format string, args ...any) *Error {
 	}
 }
 
-// RemedyOf says what to do about an error: its own remedy, that of the kind of thing that
-// was not found, or that of its reason.
+// RemedyOf is the remedy of an error: its own, that of the kind of resource that was not
+// found, or that of its reason.
 func RemedyOf(e *Error) string {
 	if e.Remedy != "" {
 		return e.Remedy
@@ -79,7 +77,7 @@ func (e *Error) Error() string { return e.Message }
 // Unwrap is the cause, or nil.
 func (e *Error) Unwrap() error { return e.cause }
 
-// As finds the Error in a chain.
+// As returns the Error in a chain.
 func As(err error) (*Error, bool) {
 	var f *Error
 	if errors.As(err, &f) {
@@ -88,8 +86,7 @@ func As(err error) (*Error, bool) {
 	return nil, false
 }
 
-// ReasonOf is the reason of an error: INTERNAL for one that has none, empty for
-// nil.
+// ReasonOf is the reason of an error: INTERNAL for one without, empty for nil.
 func ReasonOf(err error) Reason {
 	if err == nil {
 		return ""
@@ -108,7 +105,7 @@ func pairs(kv []string) map[string]string {
 		return nil
 	}
 	if len(kv)%2 != 0 {
-		panic("fault: metadata must be key, value pairs") // a programming fault, found by the first test of the call
+		panic("fault: metadata must be key, value pairs") // a bug, found by the first test of the call
 	}
 	m := make(map[string]string, len(kv)/2)
 	for i := 0; i < len(kv); i += 2 {

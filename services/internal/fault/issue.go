@@ -15,9 +15,9 @@ type Severity int
 const (
 	// Warning is recorded and blocks nothing.
 	Warning Severity = 1
-	// Retry may pass later by itself.
+	// Retry may be over later.
 	Retry Severity = 2
-	// Blocking will not pass until a user changes something.
+	// Blocking stays until a user changes something.
 	Blocking Severity = 3
 )
 
@@ -37,7 +37,7 @@ func (s Severity) String() string {
 // MarshalText writes the word of String.
 func (s Severity) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 
-// UnmarshalJSON reads the word, and the number that earlier releases wrote.
+// UnmarshalJSON reads the word, or the number that earlier releases wrote.
 func (s *Severity) UnmarshalJSON(data []byte) error {
 	if number := (*int)(s); json.Unmarshal(data, number) == nil {
 		return nil
@@ -55,30 +55,28 @@ func (s *Severity) UnmarshalJSON(data []byte) error {
 	return fmt.Errorf("%.20q is not a severity", word)
 }
 
-// Issue is one finding about a module, a domain, a partition or a pool. Its JSON
-// form is what the ledger keeps in `meta_json.issues`.
+// Issue is one finding about a module, a domain, a partition or a pool. Its JSON form is
+// stored in the ledger's `meta_json.issues`.
 type Issue struct {
-	// Reason is from the closed list.
+	// Reason from the closed list.
 	Reason Reason `json:"reason"`
-	// Severity is how much it matters.
+	// Severity of the issue.
 	Severity Severity `json:"severity"`
-	// Domain concerned. Empty when the issue is wider.
+	// Domain of the issue. Empty if it is about more.
 	Domain string `json:"domain,omitempty"`
-	// Module concerned. Empty when the issue is wider.
+	// Module of the issue. Empty if it is about more.
 	Module string `json:"module,omitempty"`
 	// Message is one sentence for a user. It never contains a token.
 	Message string `json:"message"`
-	// Remedy is what to do, as a sentence or a command line.
+	// Remedy says what to do, as a sentence or a command line.
 	Remedy string `json:"remedy"`
-	// RetryAt is the earliest moment at which trying again can help. Zero means
-	// not known.
+	// RetryAt is the earliest time at which a retry can help. Zero means unknown.
 	RetryAt time.Time `json:"retryAt,omitzero"`
-	// Meta holds the values the message was built from.
+	// Meta has the values in the message.
 	Meta map[string]string `json:"meta,omitempty"`
 }
 
-// IssueOf turns an error into an issue with the severity and the remedy of its
-// reason.
+// IssueOf converts an error to an issue, with the severity and the remedy of its reason.
 func IssueOf(err error) Issue {
 	f, ok := As(err)
 	if !ok {
@@ -91,14 +89,14 @@ func IssueOf(err error) Issue {
 	}
 }
 
-// NewIssue is IssueOf for a finding that never was an error.
+// NewIssue is IssueOf for a finding that is not an error.
 func NewIssue(r Reason, message string, kv ...string) Issue { return IssueOf(New(r, message, kv...)) }
 
 // Command is the command line that the remedy ends with, or empty.
 func (i Issue) Command() string { return CommandIn(i.Remedy) }
 
-// CommandIn is the command line that a remedy ends with, or empty: it stands after
-// the last colon, so that it can be pasted as it is.
+// CommandIn is the command line at the end of a remedy, or empty: it follows the last
+// colon, so that it can be pasted.
 func CommandIn(remedy string) string {
 	command := remedy[strings.LastIndex(remedy, ": ")+1:]
 	for _, word := range []string{" curl ", " bin/", " afterbell ", " AFTERBELL_", " mv ", " df "} {
@@ -109,7 +107,7 @@ func CommandIn(remedy string) string {
 	return ""
 }
 
-// Err turns an issue back into an error.
+// Err converts an issue to an error.
 func (i Issue) Err() *Error {
 	return &Error{Reason: i.Reason, Message: i.Message, Meta: i.Meta, RetryAt: i.RetryAt}
 }
@@ -124,12 +122,12 @@ func (c Class) severity() Severity {
 	return Retry
 }
 
-// SortIssues puts the worst first and keeps the order among equals.
+// SortIssues sorts the worst first and keeps the order of equals.
 func SortIssues(issues []Issue) {
 	slices.SortStableFunc(issues, func(a, b Issue) int { return int(b.Severity) - int(a.Severity) })
 }
 
-// Worst is the issue that matters most; ok is false when there is none.
+// Worst returns the worst issue; ok is false if there is none.
 func Worst(issues []Issue) (worst Issue, ok bool) {
 	for _, i := range issues {
 		if !ok || i.Severity > worst.Severity {

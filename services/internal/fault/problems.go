@@ -6,8 +6,8 @@ import (
 	"sync"
 )
 
-// problems has the Chinese of what is said about a field that a person filled in. A
-// problem is one or more of these, with "; " between.
+// problems has the Chinese of problems of request fields. A problem is one or more of
+// these, separated by "; ".
 var problems = [][2]string{
 	{`(\S+) is outside (\S+) to (\S+)`, "$1 不在 $2 至 $3 之间"},
 	{`0 means (\d+)`, "0 表示 $1"},

@@ -2,16 +2,15 @@ package fault
 
 import "strings"
 
-// Reason names why something was refused, skipped or failed. It is the `reason`
-// of every google.rpc.ErrorInfo in the domain "afterbell", and the key of every
-// issue in the ledger.
+// Reason is the code of an error or finding. It is the `reason` of every
+// google.rpc.ErrorInfo in the domain "afterbell", and the key of every issue in the ledger.
 type Reason string
 
 // Domain is the `domain` of every ErrorInfo.
 const Domain = "afterbell"
 
-// The closed list of reasons. What each means, which metadata it carries and what
-// to do about it stands in the catalog (Describe).
+// The closed list of reasons. The catalog (Describe) has their meaning, metadata and
+// remedy.
 const (
 	TokenMissing              Reason = "TOKEN_MISSING"
 	TokenInvalid              Reason = "TOKEN_INVALID"
@@ -91,20 +90,20 @@ const (
 	SlotReopened              Reason = "SLOT_REOPENED"
 )
 
-// Class says what a reason asks for next. It is decided here once, for retries
-// inside a run, follow-ups after it, and the readiness verdict.
+// Class says what happens after a reason. It decides about retries in a run, follow-up
+// runs, and the readiness verdict.
 type Class int
 
 const (
-	// Permanent will not pass until a user changes something. Never retried.
+	// Permanent: a user must change something. Never retried.
 	Permanent Class = iota
-	// Transient may pass by itself in seconds or minutes.
+	// Transient: may be over in seconds or minutes.
 	Transient
-	// Quota passes at a known time: when the provider's window opens again.
+	// Quota: over at a known time, when the provider's window allows calls again.
 	Quota
-	// Later passes when the provider publishes or completes the data.
+	// Later: over when the provider publishes or completes the data.
 	Later
-	// Notice blocks nothing: a warning or an explanation.
+	// Notice: blocks nothing; a warning or an explanation.
 	Notice
 )
 
@@ -113,8 +112,8 @@ func (c Class) String() string {
 	return [...]string{"permanent", "transient", "quota", "later", "notice"}[c]
 }
 
-// Status is the gRPC status a reason answers with, by its canonical number, so
-// that pure packages need not import gRPC.
+// Status is the gRPC status of a reason, by its canonical number, so that pure packages
+// need not import gRPC.
 type Status uint32
 
 // The canonical gRPC codes in use.
@@ -134,28 +133,28 @@ const (
 	StatusUnauthenticated    Status = 16
 )
 
-// Description is what the catalog says of a reason.
+// Description is the catalog's entry of a reason.
 type Description struct {
-	// Class says what the reason asks for next.
+	// Class of the reason.
 	Class Class
 	// Status is the gRPC code of an error with this reason.
 	Status Status
 	// Meaning is one sentence for the documentation.
 	Meaning string
-	// Remedy says what a user can do, as a sentence or a command line.
+	// Remedy says what to do, as a sentence or a command line.
 	Remedy string
 	// Keys are the metadata keys an error with this reason may carry.
 	Keys []string
 }
 
-// Describe looks a reason up. ok is false for a reason that is not in the list.
+// Describe returns the entry of a reason. ok is false if it is not in the list.
 func Describe(r Reason) (d Description, ok bool) {
 	d, ok = catalog()[r]
 	return d, ok
 }
 
-// Class is what the reason asks for next: Notice for one that is not in the list, as a
-// newer release may have stored it.
+// Class of the reason: Notice if it is not in the list, for example because a newer release
+// stored it.
 func (r Reason) Class() Class {
 	if d, ok := Describe(r); ok {
 		return d.Class
@@ -163,11 +162,11 @@ func (r Reason) Class() Class {
 	return Notice
 }
 
-// noAction begins the remedies of what ends by itself.
+// noAction begins the remedies that need no action.
 const noAction = "No action is needed"
 
-// NeedsPerson reports whether somebody must act before a reason goes away, even where what
-// it stopped is retried meanwhile.
+// NeedsPerson reports whether a user must act, even if the failed step is retried
+// meanwhile.
 func (r Reason) NeedsPerson() bool {
 	d, ok := Describe(r)
 	return ok && (d.Class == Permanent || d.Class == Transient && !strings.HasPrefix(d.Remedy, noAction))

@@ -1,6 +1,6 @@
-// Package lockfile keeps two processes from one file or one data directory, by a
-// lock on a side file that holds the owner's pid. The lock is the kernel's: it ends
-// with the process, however it dies.
+// Package lockfile prevents two processes from using one file or one data directory, with a
+// lock on a side file that contains the owner's pid. The kernel holds the lock, so it ends
+// with the process in any case.
 package lockfile
 
 import (
@@ -17,7 +17,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
-// Suffix is what the side file has behind the name of what it guards.
+// Suffix of the side file's name.
 const Suffix = ".lock"
 
 // Lock is held until Release, or until the process ends.
@@ -25,7 +25,7 @@ type Lock struct{ file *os.File }
 
 // LockedError is returned by Acquire when another process has the lock.
 type LockedError struct {
-	// PID of the holder; 0 where unknown.
+	// PID of the holder; 0 if unknown.
 	PID int
 }
 
@@ -37,8 +37,8 @@ func (e *LockedError) Error() string {
 	return fmt.Sprintf("held by process %d", e.PID)
 }
 
-// Acquire takes the lock of path. The side file stays when the lock is given back,
-// because removing it would race with the next one to take it.
+// Acquire locks path. The side file is not deleted on release, because that would race with
+// the next owner.
 func Acquire(path string) (*Lock, error) {
 	f, err := os.OpenFile(path+Suffix, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -51,14 +51,13 @@ func Acquire(path string) (*Lock, error) {
 		}
 		return nil, &LockedError{PID: holder(f)}
 	}
-	// The pid is a courtesy: on a full volume the lock holds without it.
+	// The pid is only informative: on a full volume the lock works without it.
 	_ = f.Truncate(0)
 	_, _ = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	return &Lock{file: f}, nil
 }
 
-// holder reads the pid of who has the lock. Who took it a moment ago may not have
-// written it yet.
+// holder reads the pid of the owner, which may not have written it yet.
 func holder(f *os.File) int {
 	for range 10 {
 		text, _ := io.ReadAll(io.NewSectionReader(f, 0, 32))
@@ -70,7 +69,7 @@ func holder(f *os.File) int {
 	return 0
 }
 
-// Release gives the lock back. A nil lock is none.
+// Release releases the lock. A nil lock does nothing.
 func (l *Lock) Release() error {
 	if l == nil {
 		return nil
@@ -79,9 +78,9 @@ func (l *Lock) Release() error {
 	return l.file.Close()
 }
 
-// Dir makes a data directory and takes it for one process of a service. It fails
-// with DATA_DIR_LOCKED naming the holder, or with INVALID_ARGUMENT naming the
-// directory and what is wrong with it.
+// Dir creates a data directory and locks it for one process of a service. It returns
+// DATA_DIR_LOCKED naming the holder, or INVALID_ARGUMENT naming the directory and what is
+// wrong with it.
 func Dir(dir, service string) (*Lock, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, unusable(dir, err)

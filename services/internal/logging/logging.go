@@ -1,6 +1,5 @@
-// Package logging sets slog up the same way in every program: one line per
-// record on the writer given, JSON or text, times in UTC, lengths of time as 1.5s,
-// secrets blanked.
+// Package logging configures slog in the same way for every program: one line per record,
+// JSON or text, times in UTC, durations as 1.5s, secrets redacted.
 package logging
 
 import (
@@ -11,12 +10,12 @@ import (
 	"time"
 )
 
-// Redacted stands where a secret was.
+// Redacted replaces a secret.
 const Redacted = "[redacted]"
 
-// New is a logger for a program. level is debug, info, warn or error; format is
-// json or text. Attributes named token, authorization, password or secret are
-// blanked at any depth.
+// New returns a program's logger. level is debug, info, warn or error; format is json or
+// text. Attributes named token, authorization, password or secret are redacted at any
+// depth.
 func New(w io.Writer, level, format string) (*slog.Logger, error) {
 	lvl, err := ParseLevel(level)
 	if err != nil {
@@ -58,7 +57,7 @@ func replace(groups []string, a slog.Attr) slog.Attr {
 	if a.Key == slog.TimeKey && len(groups) == 0 && a.Value.Kind() == slog.KindTime {
 		a.Value = slog.TimeValue(a.Value.Time().UTC())
 	}
-	if a.Value.Kind() == slog.KindDuration { // JSON would tell it in nanoseconds
+	if a.Value.Kind() == slog.KindDuration { // JSON would have nanoseconds
 		a.Value = slog.StringValue(a.Value.Duration().Round(time.Microsecond).String())
 	}
 	return a

@@ -23,16 +23,15 @@ var beijing = sync.OnceValue(func() map[string]string {
 	return codes
 })
 
-// Renumbered is the symbol that took the place of one of Beijing in 2025, when every
-// company there got a code that begins with 920. ok is false for any other symbol.
+// Renumbered is the new symbol of a Beijing company whose code changed in 2025; the new
+// codes begin with 920. ok is false for any other symbol.
 func Renumbered(symbol string) (current string, ok bool) {
 	current, ok = beijing()[symbol]
 	return current, ok
 }
 
-// ExchangeOf is the exchange that hands out codes like this one, by its first digit: SH
-// those that begin with 5, 6 or 9, SZ with 0 to 3, BJ with 4, 8 or 92. Empty when none
-// does.
+// ExchangeOf is the exchange that assigns such codes, by the first digit: SH for 5, 6 or 9,
+// SZ for 0 to 3, BJ for 4, 8 or 92. Empty if none does.
 func ExchangeOf(code string) string {
 	switch {
 	case len(code) != 6:

@@ -6,32 +6,32 @@ import (
 	_ "time/tzdata" // the zone must resolve on machines without zone files
 )
 
-// Date is a calendar day without a zone, as days since 1970-01-01: what DuckDB
-// stores for DATE. NoDate marks absence.
+// Date is a calendar day without a time zone, as days since 1970-01-01, like DuckDB's DATE.
+// NoDate marks absence.
 type Date int32
 
 // NoDate is the absent date; its text is empty.
 const NoDate Date = -1 << 31
 
-// Shanghai is the zone of every trade date and due hour.
+// Shanghai is the time zone of every trade date and due time.
 var Shanghai = mustZone("Asia/Shanghai")
 
-// LastDue is the hour in Shanghai, after midnight, at which the last dataset of a trade
-// date is due: no dataset of the worker's catalog is later.
+// LastDue is the time of day in Shanghai at which the last dataset of a trade date is due:
+// no dataset of the worker's catalog is later.
 const LastDue = 19 * time.Hour
 
 func mustZone(name string) *time.Location {
 	zone, err := time.LoadLocation(name)
 	if err != nil {
-		panic(err) // the zone database is linked in, so this is a build fault
+		panic(err) // the zone database is linked in, so this is a build error
 	}
 	return zone
 }
 
-// DateOf is the day t falls on in Shanghai.
+// DateOf is the date of t in Shanghai.
 func DateOf(t time.Time) Date { return DateIn(t, Shanghai) }
 
-// DateIn is the day t falls on in zone.
+// DateIn is the date of t in zone.
 func DateIn(t time.Time, zone *time.Location) Date {
 	y, m, d := t.In(zone).Date()
 	return NewDate(y, m, d)
@@ -43,10 +43,10 @@ func NewDate(year int, month time.Month, day int) Date {
 	return Date(time.Date(year, month, day, 0, 0, 0, 0, time.UTC).Unix() / 86400)
 }
 
-// ParseDate reads "YYYY-MM-DD", the form of the API and of SQLite.
+// ParseDate parses "YYYY-MM-DD", the form of the API and of SQLite.
 func ParseDate(s string) (Date, error) { return parse(time.DateOnly, "YYYY-MM-DD", s) }
 
-// ParseCompact reads "YYYYMMDD", the provider's form.
+// ParseCompact parses "YYYYMMDD", the provider's form.
 func ParseCompact(s string) (Date, error) { return parse("20060102", "YYYYMMDD", s) }
 
 func parse(layout, form, s string) (Date, error) {
@@ -63,13 +63,13 @@ func parse(layout, form, s string) (Date, error) {
 // Time is midnight UTC of the day.
 func (d Date) Time() time.Time { return time.Unix(int64(d)*86400, 0).UTC() }
 
-// At is the moment the clock shows hour:minute on the day in zone.
+// At is the time at which the clock in zone shows hour:minute on the day.
 func (d Date) At(hour, minute int, zone *time.Location) time.Time {
 	y, m, day := d.Time().Date()
 	return time.Date(y, m, day, hour, minute, 0, 0, zone)
 }
 
-// Weekend reports a Saturday or Sunday.
+// Weekend reports whether it is a Saturday or Sunday.
 func (d Date) Weekend() bool {
 	w := d.Time().Weekday()
 	return w == time.Saturday || w == time.Sunday

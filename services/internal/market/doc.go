@@ -1,3 +1,3 @@
-// Package market holds the words both services speak: pools, trade dates,
-// symbols and the rules read off them. It does no I/O and reads no clock.
+// Package market has the basic types of both services: pools, trade dates, symbols, and
+// rules about them. It does no I/O and reads no clock.
 package market

@@ -6,27 +6,27 @@ import (
 	"strings"
 )
 
-// Kind is what an instrument is. The zero value means unknown.
+// Kind of an instrument. The zero value means unknown.
 type Kind string
 
 // The kinds of instruments afterbell stores.
 const (
 	// Stock is an A share or depositary receipt on SSE, SZSE or BSE.
 	Stock Kind = "stock"
-	// ETF is an exchange-traded fund, told by its code range.
+	// ETF is an exchange-traded fund, by its code range.
 	ETF Kind = "etf"
 )
 
-// CodeRange is a run of codes on one exchange that share a prefix.
+// CodeRange is a range of codes on one exchange with the same prefix.
 type CodeRange struct {
-	// Prefix is how the six digits begin.
+	// Prefix of the six digits.
 	Prefix string
 	// Exchange is the suffix of the symbol: SH, SZ or BJ.
 	Exchange string
 }
 
-// ETFRanges are the exchange code ranges of ETFs. A fund's name and type do not
-// tell: of 1,094 real fund_basic rows none carries the word in a type column.
+// ETFRanges are the code ranges of ETFs. A fund's name and type do not show it: none of
+// 1,094 real fund_basic rows has the word in a type column.
 func ETFRanges() []CodeRange {
 	return []CodeRange{
 		{"51", "SH"}, {"52", "SH"}, {"53", "SH"}, {"55", "SH"}, {"56", "SH"}, {"58", "SH"},
@@ -34,7 +34,7 @@ func ETFRanges() []CodeRange {
 	}
 }
 
-// IsETF reports whether a symbol lies in an ETF code range.
+// IsETF reports whether a symbol is in an ETF code range.
 func IsETF(symbol string) bool {
 	if len(symbol) != 9 {
 		return false
@@ -54,7 +54,7 @@ func IsETF(symbol string) bool {
 	return false
 }
 
-// KindOf tells what a well-formed symbol names, by its code alone.
+// KindOf is the kind of a well-formed symbol, by its code.
 func KindOf(symbol string) Kind {
 	if IsETF(symbol) {
 		return ETF
@@ -71,9 +71,8 @@ func Exchange(symbol string) string {
 	return symbol[7:]
 }
 
-// ParseSymbol checks a ts_code of the form "600519.SH" and returns it in upper
-// case. Funds outside the ETF ranges are refused: afterbell stores stocks and
-// ETFs only.
+// ParseSymbol validates a ts_code of the form "600519.SH" and returns it in upper case.
+// Funds outside the ETF ranges are rejected: afterbell stores stocks and ETFs only.
 func ParseSymbol(s string) (string, error) {
 	up := strings.ToUpper(strings.TrimSpace(s))
 	if up == "" {

@@ -1,38 +1,36 @@
 package market
 
-// Verdict is what the last response for a partition was found to be. The zero value is
+// Verdict is the result of checking the last response for a partition. The zero value is
 // none: there was no response.
 type Verdict string
 
-// The verdicts. VerdictComplete, VerdictExpectedEmpty and VerdictAcceptedShort are
-// settled: the partition is not planned again by itself.
+// The verdicts. VerdictComplete, VerdictExpectedEmpty and VerdictAcceptedShort are settled:
+// the partition is not planned again automatically.
 const (
-	// VerdictMissing is a partition of which nothing was ever committed. It is derived,
-	// never stored.
+	// VerdictMissing: nothing was ever committed. It is derived, never stored.
 	VerdictMissing Verdict = "missing"
-	// VerdictComplete reaches the floor.
+	// VerdictComplete: at or above the floor.
 	VerdictComplete Verdict = "complete"
-	// VerdictExpectedEmpty has no rows, and none were called for.
+	// VerdictExpectedEmpty: no rows, and none were expected.
 	VerdictExpectedEmpty Verdict = "expected_empty"
-	// VerdictNotPublished had no rows on a date the provider may still publish.
+	// VerdictNotPublished: no rows on a date that the provider may still publish.
 	VerdictNotPublished Verdict = "not_published"
-	// VerdictIncomplete is below the floor.
+	// VerdictIncomplete: below the floor.
 	VerdictIncomplete Verdict = "incomplete"
-	// VerdictEmpty had no rows where rows are expected.
+	// VerdictEmpty: no rows although rows are expected.
 	VerdictEmpty Verdict = "empty"
-	// VerdictAcceptedShort is below the floor and was the same on three different days,
-	// or on two where only the next row's pre_close tells that a row is missing.
+	// VerdictAcceptedShort: below the floor, and the same on three different days, or on two
+	// if only the next row's pre_close shows that a row is missing.
 	VerdictAcceptedShort Verdict = "accepted_short"
 )
 
-// Verdicts lists every verdict, in the order of their numbers in the file of targets: a
-// new one comes last, and into that file's view of coverage.
+// Verdicts lists every verdict, in the order of their numbers in the file of targets. A new
+// one must be added last, and to that file's view of coverage.
 func Verdicts() []Verdict {
 	return []Verdict{VerdictMissing, VerdictComplete, VerdictExpectedEmpty, VerdictNotPublished, VerdictIncomplete, VerdictEmpty, VerdictAcceptedShort}
 }
 
-// Settled reports whether a partition with the verdict is done: nothing of it is left to
-// fetch.
+// Settled reports whether nothing of a partition with the verdict is left to fetch.
 func (v Verdict) Settled() bool {
 	return v == VerdictComplete || v == VerdictExpectedEmpty || v == VerdictAcceptedShort
 }

@@ -1,5 +1,5 @@
-// Package program is what the pair's programs share on the command line: flags that
-// are also variables of the environment, help, version, and how an end is told.
+// Package program has what the programs share on the command line: flags that are also
+// environment variables, help, version, and the final error.
 package program
 
 import (
@@ -16,22 +16,22 @@ import (
 
 // Exit codes of a program.
 const (
-	// ExitOK is the end that was asked for.
+	// ExitOK is the exit code after a requested stop.
 	ExitOK = 0
-	// ExitFailed is an end for any other reason.
+	// ExitFailed is the exit code for any other reason.
 	ExitFailed = 1
-	// ExitUsage is for a flag, variable or file that is wrong.
+	// ExitUsage is the exit code for an invalid flag, variable or file.
 	ExitUsage = 2
 )
 
-// Variable is the environment's name for a flag: AFTERBELL_DATA_DIR for data-dir.
+// Variable is the environment variable of a flag: AFTERBELL_DATA_DIR for data-dir.
 func Variable(name string) string {
 	return "AFTERBELL_" + strings.ToUpper(strings.ReplaceAll(name, "-", "_"))
 }
 
-// ParseFlags sets fs from the environment and from args, which win. It returns
-// flag.ErrHelp once it has written the help, headed by intro, or the version that
-// was asked for; any other error is INVALID_ARGUMENT and names the flag.
+// ParseFlags sets fs from the environment and from args, which take precedence. It returns
+// flag.ErrHelp after it has written the help, preceded by intro, or the version; any other
+// error is INVALID_ARGUMENT and names the flag.
 func ParseFlags(fs *flag.FlagSet, args []string, env func(string) string, out io.Writer, intro string) error {
 	fs.Init(fs.Name(), flag.ContinueOnError)
 	fs.SetOutput(io.Discard)
@@ -88,8 +88,7 @@ func help(fs *flag.FlagSet, out io.Writer, intro string) {
 	})
 }
 
-// Version is the commit that the program was built from and the Go it was built
-// with, as far as the build recorded them.
+// Version is the commit of the build and its Go version, as far as they were recorded.
 func Version() string {
 	set, goVersion, ok := buildFacts()
 	if !ok {
@@ -102,9 +101,8 @@ func Version() string {
 	return text + ", " + goVersion
 }
 
-// Commit is the commit that the program was built from, shortened, and whether files
-// were changed after it: "1a2b3c4d5e6f with changes". "unknown" where the build did not
-// record it.
+// Commit is the commit of the build, shortened, and whether files were changed after it:
+// "1a2b3c4d5e6f with changes". "unknown" if the build did not record it.
 func Commit() string {
 	set, _, _ := buildFacts()
 	commit := "unknown"
@@ -117,7 +115,7 @@ func Commit() string {
 	return commit
 }
 
-// CommitTime is when that commit was made; zero where the build did not record it.
+// CommitTime is the time of that commit; zero if the build did not record it.
 func CommitTime() time.Time {
 	set, _, _ := buildFacts()
 	at, _ := time.Parse(time.RFC3339, set["vcs.time"])
@@ -136,7 +134,7 @@ func buildFacts() (set map[string]string, goVersion string, ok bool) {
 	return set, info.GoVersion, true
 }
 
-// Stopped tells in one line why a program ends, and is its exit code.
+// Stopped writes one line about why a program ends, and returns its exit code.
 func Stopped(w io.Writer, name string, err error) int {
 	code, line := ExitFailed, oneLine(err)
 	if f, ok := fault.As(err); ok {
@@ -153,8 +151,8 @@ func Stopped(w io.Writer, name string, err error) int {
 
 func oneLine(err error) string { return strings.Join(strings.Fields(err.Error()), " ") }
 
-// checked remembers why a value was refused, because the text of package flag says
-// neither what is allowed nor which flag in a form to be found again.
+// checked remembers why a value was invalid, because the text of package flag says neither
+// what is allowed nor which flag it was.
 type checked struct {
 	f *flag.Flag
 	flag.Value
@@ -170,7 +168,7 @@ func (c *checked) Set(v string) error {
 	return err
 }
 
-// IsBoolFlag is true where the flag may stand alone.
+// IsBoolFlag is true if the flag needs no value.
 func (c *checked) IsBoolFlag() bool {
 	b, ok := c.Value.(interface{ IsBoolFlag() bool })
 	return ok && b.IsBoolFlag()
@@ -192,7 +190,7 @@ func refusal(f *flag.Flag, before, v string, err error) error {
 	return fault.Invalid(f.Name, "%s%.60q, %s (%s)", before, v, problem, usage)
 }
 
-// unknown is the error of a flag that there is not, or that lacks its value.
+// unknown is the error for a flag that does not exist or has no value.
 func unknown(fs *flag.FlagSet, err error) error {
 	if name, ok := strings.CutPrefix(err.Error(), "flag needs an argument: -"); ok {
 		_, usage := flag.UnquoteUsage(fs.Lookup(name))

@@ -1,6 +1,5 @@
-// Package scrape is what the pair's programs share about Prometheus metrics: a registry
-// of their own with the facts of the process, and the page that Prometheus reads. What
-// is measured stands in each program's package metrics.
+// Package scrape has what the programs share for Prometheus: a registry with the metrics of
+// the process, and the page. The metrics themselves are in each program's package metrics.
 package scrape
 
 import (
@@ -23,14 +22,14 @@ import (
 	"github.com/afterbell/afterbell/services/internal/volume"
 )
 
-// Prefix of the name of every metric of afterbell.
+// Prefix of the names of all metrics.
 const Prefix = "afterbell_"
 
-// scrapeTime is how long one scrape may take.
+// scrapeTime is the timeout of one scrape.
 const scrapeTime = 9 * time.Second
 
-// New is a registry with the metrics of the Go runtime and of the process, and
-// afterbell_build_info. It has nothing to do with the library's global one.
+// New returns a registry with the metrics of the Go runtime and of the process, and
+// afterbell_build_info. It is independent of the library's global one.
 func New(service string) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
@@ -42,8 +41,8 @@ func New(service string) *prometheus.Registry {
 	return r
 }
 
-// Handler serves the metrics of a registry. A metric that cannot be read is told in the
-// log and left out; the others are served.
+// Handler serves the metrics of a registry. A metric that cannot be read is logged and
+// omitted; the others are served.
 func Handler(r *prometheus.Registry, log *slog.Logger) http.Handler {
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{
 		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelWarn), ErrorHandling: promhttp.ContinueOnError,
@@ -51,11 +50,11 @@ func Handler(r *prometheus.Registry, log *slog.Logger) http.Handler {
 	})
 }
 
-// Files are the sizes of files of a data directory, and the free room on its volume.
+// Files collects the sizes of files in a data directory, and the free space on its volume.
 type Files struct {
 	// Dir is the data directory.
 	Dir string
-	// Names of the files in Dir. One that is not there has no metric.
+	// Names of the files in Dir. A missing file has no metric.
 	Names []string
 }
 
@@ -67,7 +66,7 @@ var (
 // Describe implements prometheus.Collector.
 func (f Files) Describe(ch chan<- *prometheus.Desc) { ch <- fileBytes; ch <- freeBytes }
 
-// Collect implements prometheus.Collector. It only looks: a file is never opened.
+// Collect implements prometheus.Collector. It opens no file.
 func (f Files) Collect(ch chan<- prometheus.Metric) {
 	for _, name := range f.Names {
 		if info, err := os.Stat(filepath.Join(f.Dir, name)); err == nil {
@@ -79,14 +78,15 @@ func (f Files) Collect(ch chan<- prometheus.Metric) {
 	}
 }
 
-// Server serves the metrics of a program that has no other HTTP.
+// Server serves the metrics of a program without another HTTP server.
 type Server struct {
 	http *http.Server
 	lis  net.Listener
 	log  *slog.Logger
 }
 
-// NewServer is a server of /metrics on a listener, which it owns. It does not serve yet.
+// NewServer returns a server of /metrics on a listener, which it owns. It does not serve
+// yet.
 func NewServer(lis net.Listener, r *prometheus.Registry, log *slog.Logger) *Server {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", Handler(r, log))
@@ -99,16 +99,16 @@ func NewServer(lis net.Listener, r *prometheus.Registry, log *slog.Logger) *Serv
 // Addr is the address in use.
 func (s *Server) Addr() string { return s.lis.Addr().String() }
 
-// Run serves until ctx ends. The error is nil after a stop that was asked for.
+// Run serves until ctx ends. The error is nil after a requested stop.
 func (s *Server) Run(ctx context.Context) error {
-	defer context.AfterFunc(ctx, func() { _ = s.http.Close() })() // a scrape in hand is worth no wait
+	defer context.AfterFunc(ctx, func() { _ = s.http.Close() })() // a scrape in progress is not worth a wait
 	if err := s.http.Serve(s.lis); !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve HTTP on %s: %w", s.Addr(), err)
 	}
 	return nil
 }
 
-// Close cuts everything off. Closing after Run does no harm.
+// Close closes all connections. Closing after Run has no effect.
 func (s *Server) Close() error {
 	if err := errors.Join(s.http.Close(), s.lis.Close()); err != nil && !errors.Is(err, net.ErrClosed) {
 		return err

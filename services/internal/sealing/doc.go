@@ -1,3 +1,3 @@
-// Package sealing encrypts what a service keeps at rest, by age, under a key from the
-// environment or from a file of its own.
+// Package sealing encrypts data at rest with age, under a key from the environment or from
+// a file.
 package sealing

@@ -18,27 +18,27 @@ import (
 )
 
 const (
-	// maxKey bounds the file of a key, in bytes.
+	// maxKey is the largest key file, in bytes.
 	maxKey = 4096
-	// maxSealed bounds what is opened, in bytes.
+	// maxSealed is the largest encrypted value, in bytes.
 	maxSealed = 1 << 20
 )
 
 // ErrNoKey means that there is no key yet.
 var ErrNoKey = errors.New("there is no key")
 
-// Key says where the key of a Box is: an age identity. At most one of Text and File is
-// set; without either, the file at Path has it, and Seal makes that file.
+// Key says where the key of a Box, an age identity, comes from. At most one of Text and
+// File is set; with neither, the file at Path has it, and Seal creates that file.
 type Key struct {
 	// Text is the identity itself, and File the path of a file with it.
 	Text, File string
-	// Variable is the environment variable that Text came from; that of File ends in _FILE.
+	// Variable is the environment variable of Text; that of File has the suffix _FILE.
 	Variable string
-	// Field names the key in errors, as in "vault-key-file".
+	// Field names the key in errors, for example "vault-key-file".
 	Field string
-	// Path of the file that Seal makes.
+	// Path of the file that Seal creates.
 	Path string
-	// Comment is the first line of that file: what the key opens.
+	// Comment is the first line of that file: what the key is for.
 	Comment string
 	// Log gets a warning about a file that others can read. Nil means slog.Default().
 	Log *slog.Logger
@@ -53,7 +53,7 @@ func (k Key) Format(s fmt.State, _ rune) { _, _ = io.WriteString(s, k.String()) 
 // Given reports whether the key comes from the environment.
 func (k Key) Given() bool { return k.Text != "" || k.File != "" }
 
-// Box seals and opens. It is safe for concurrent use.
+// Box encrypts and decrypts. It is safe for concurrent use.
 type Box struct {
 	key Key
 
@@ -61,8 +61,8 @@ type Box struct {
 	identity *age.X25519Identity // nil before the first Seal
 }
 
-// New reads the key. INVALID_ARGUMENT names the field of one that cannot be used; that
-// there is none yet is no error.
+// New reads the key. INVALID_ARGUMENT names the field of an invalid one; a missing key is
+// no error.
 func New(k Key) (*Box, error) {
 	if k.Log == nil {
 		k.Log = slog.Default()
@@ -107,7 +107,7 @@ func (k Key) load() (*age.X25519Identity, error) {
 	return nil, fault.Invalid(k.Field, "%s holds no age identity (AGE-SECRET-KEY-1…); age-keygen makes one", name)
 }
 
-// Where tells where the key is looked for.
+// Where says where the key is read from.
 func (b *Box) Where() string {
 	switch {
 	case b.key.File != "":
@@ -118,7 +118,7 @@ func (b *Box) Where() string {
 	return b.key.Path
 }
 
-// Seal encrypts. The first Seal without a key makes one.
+// Seal encrypts. The first Seal without a key creates one.
 func (b *Box) Seal(clear []byte) ([]byte, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -143,8 +143,8 @@ func (b *Box) Seal(clear []byte) ([]byte, error) {
 	return out.Bytes(), err
 }
 
-// Open decrypts. ErrNoKey means that there is no key; any other error, that the key is
-// another one or what was sealed is damaged. No error quotes what was sealed.
+// Open decrypts. ErrNoKey means that there is no key; any other error, that the key is a
+// different one or the value is damaged. No error quotes the decrypted value.
 func (b *Box) Open(sealed []byte) ([]byte, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -158,7 +158,7 @@ func (b *Box) Open(sealed []byte) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(r, maxSealed))
 }
 
-// ReplaceFile writes a file whole or not at all, for its owner alone.
+// ReplaceFile writes a file atomically, readable by its owner only.
 func ReplaceFile(path string, data []byte) error {
 	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp") // with mode 0600
 	if err != nil {
@@ -200,8 +200,8 @@ func ReadFile(path string, most int64) ([]byte, error) {
 	return raw, err
 }
 
-// Plain drops the operation and the path of an error, which the message around it names
-// already.
+// Plain removes the operation and the path from an error, because the message around it
+// names them.
 func Plain(err error) error {
 	var p *fs.PathError
 	if errors.As(err, &p) {

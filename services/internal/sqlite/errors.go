@@ -8,17 +8,16 @@ import (
 )
 
 var (
-	// ErrForeign is returned by Migrate for a file that holds tables of another
-	// program.
+	// ErrForeign is returned by Migrate for a file with tables of another program.
 	ErrForeign = errors.New("the file contains tables of another program")
-	// ErrNewer is returned by Migrate for a file that a newer version migrated.
+	// ErrNewer is returned by Migrate for a file that a newer version has migrated.
 	ErrNewer = errors.New("the file was written by a newer version")
-	// ErrMoved is returned by Write and InPlace when the open file was deleted, or
-	// another was put in its place: SQLite would go on writing where nobody finds it.
+	// ErrMoved is returned by Write and InPlace if the open file was deleted or replaced:
+	// SQLite would continue to write to the old one.
 	ErrMoved = errors.New("the file was deleted or replaced while it is open")
 )
 
-// damage is what a check of the whole file found.
+// damage is the result of a check of the whole file.
 type damage struct{ found string }
 
 func (d *damage) Error() string { return d.found }
@@ -36,17 +35,17 @@ func IsUnique(err error) bool {
 // KEY or that of a trigger.
 func IsConstraint(err error) bool { return hasCode(err, sqlite3.ErrConstraint) }
 
-// IsBusy reports that another connection or process held a lock for longer than
-// the busy timeout.
+// IsBusy reports whether another connection or process held a lock for longer than the busy
+// timeout.
 func IsBusy(err error) bool { return hasCode(err, sqlite3.ErrBusy, sqlite3.ErrLocked) }
 
-// IsCorrupt reports a damaged file, or one that is no SQLite database.
+// IsCorrupt reports a damaged file, or one that is not a SQLite database.
 func IsCorrupt(err error) bool {
 	var d *damage
 	return errors.As(err, &d) || hasCode(err, sqlite3.ErrCorrupt, sqlite3.ErrNotADB)
 }
 
-// IsFull reports that the volume has no room.
+// IsFull reports a full volume.
 func IsFull(err error) bool {
 	var e sqlite3.Error
 	if errors.As(err, &e) && (e.Code == sqlite3.ErrFull || e.SystemErrno == syscall.ENOSPC || e.SystemErrno == syscall.EDQUOT) {

@@ -14,11 +14,11 @@ const versionTable = `CREATE TABLE IF NOT EXISTS schema_version (
   applied_at INTEGER NOT NULL     -- Unix ms
 )`
 
-// Migrate applies the *.sql files at the root of fsys that the file lacks, in
-// lexical order and in one transaction. A file's place in that order is its
-// version, so migrations are only ever added at the end. It returns ErrForeign
-// for a file with tables of another program and ErrNewer for one that has seen
-// more migrations than fsys holds, or others; it changes neither.
+// Migrate applies the *.sql files in the root of fsys that the file has not seen, in
+// lexical order and in one transaction. A file's position in that order is its version, so
+// migrations are only added at the end. It returns ErrForeign for a file with tables of
+// another program and ErrNewer for one with more or other migrations than fsys; it changes
+// neither.
 func (db *DB) Migrate(ctx context.Context, fsys fs.FS) error {
 	names, err := fs.Glob(fsys, "*.sql")
 	if err != nil {

@@ -23,17 +23,17 @@ type Options struct {
 	// BusyTimeout is how long a statement waits for another process's lock, to the
 	// millisecond. Zero means 5 s.
 	BusyTimeout time.Duration
-	// Synchronous is the pragma of that name: FULL, NORMAL, EXTRA or OFF. Empty
-	// means FULL: what was committed survives a power cut.
+	// Synchronous is the pragma of that name: FULL, NORMAL, EXTRA or OFF. Empty means FULL:
+	// committed data survives a power failure.
 	Synchronous string
-	// Readers is how many connections may read at once. Zero means 4.
+	// Readers is the number of concurrent reading connections. Zero means 4.
 	Readers int
-	// Cache is how many bytes of pages the writing connection keeps. Zero means SQLite's
-	// own 2 MB.
+	// Cache is the page cache of the writing connection, in bytes. Zero means SQLite's default
+	// of 2 MB.
 	Cache int64
 }
 
-// DB is an open file: one connection that writes, several that read.
+// DB is an open file: one writing connection and several reading ones.
 type DB struct {
 	path   string
 	file   os.FileInfo // as it was opened
@@ -43,15 +43,15 @@ type DB struct {
 	writes atomic.Uint64
 }
 
-// Tx is a write transaction. Its Now is the same for every row it writes.
+// Tx is a write transaction. Its Now is the same for every row that it writes.
 type Tx struct {
 	*sql.Tx
-	// Now is when the transaction began, to the millisecond, as it is stored.
+	// Now is the start of the transaction, in milliseconds, as it is stored.
 	Now time.Time
 }
 
-// Open opens or creates the file and proves that it is a SQLite database that can
-// be written. It applies no migration.
+// Open opens or creates the file and verifies that it is a writable SQLite database. It
+// applies no migration.
 func Open(ctx context.Context, path string, opts Options) (*DB, error) {
 	if opts.BusyTimeout == 0 {
 		opts.BusyTimeout = 5 * time.Second
@@ -71,8 +71,8 @@ func Open(ctx context.Context, path string, opts Options) (*DB, error) {
 		return nil, fmt.Errorf("open %s: %w", filepath.Base(path), err)
 	}
 	db.writer.SetMaxOpenConns(1)
-	// BEGIN IMMEDIATE reads the header and takes the write lock, so that a file
-	// that is no database, is locked or is read-only is told now.
+	// BEGIN IMMEDIATE reads the header and takes the write lock, so that a file that is not a
+	// database, locked or read-only is reported now.
 	err = db.Write(ctx, func(tx *Tx) error {
 		var n int
 		return tx.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&n)
@@ -94,17 +94,17 @@ func Open(ctx context.Context, path string, opts Options) (*DB, error) {
 	return db, nil
 }
 
-// checkSize finds a file that was cut off: SQLite itself notices only when it
-// comes to a missing page. A file with a log is left alone: the log may rightly
-// hold pages that the file lacks, and where this process has the file open
-// already, closing it here would drop the locks of that connection.
+// checkSize detects a truncated file: SQLite itself notices only when it reads a missing
+// page. A file with a log is not checked: the log may have pages that the file does not
+// have yet, and if this process has the file open already, closing it here would drop that
+// connection's locks.
 func checkSize(path string) error {
 	if _, err := os.Stat(path + "-wal"); err == nil {
 		return nil
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil // it is new, or SQLite tells better what is wrong
+		return nil // it is new, or SQLite gives the better error
 	}
 	defer f.Close()
 	var head [100]byte
@@ -119,7 +119,7 @@ func checkSize(path string) error {
 	if pageSize == 1 {
 		pageSize = 65536
 	}
-	// The number of pages counts only where it was written with the last change.
+	// The number of pages is valid only if it was written with the last change.
 	if bytes.Equal(head[24:28], head[92:96]) && st.Size() < pages*pageSize {
 		return &damage{fmt.Sprintf("the file is truncated: it has %d of %d bytes", st.Size(), pages*pageSize)}
 	}
@@ -145,7 +145,8 @@ func dsn(path string, opts Options, readOnly bool) string {
 	return "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + q.Encode()
 }
 
-// LogLimit is the most bytes that the write-ahead log keeps when it begins again.
+// LogLimit is the size to which the write-ahead log is truncated when it restarts, in
+// bytes.
 const LogLimit = 16 << 20
 
 // LogBytes is the size of the write-ahead log; 0 where there is none.
@@ -157,16 +158,16 @@ func (db *DB) LogBytes() int64 {
 	return st.Size()
 }
 
-// Held copies what it can of the log into the file and reports whether a reader of an
-// older state keeps the rest from being copied, so that the log cannot begin again.
+// Held checkpoints what it can and reports whether a reader of an older state prevents a
+// full checkpoint, so that the log cannot restart.
 func (db *DB) Held(ctx context.Context) (held bool, err error) {
 	var busy, pages, copied int
 	err = db.writer.QueryRowContext(ctx, "PRAGMA wal_checkpoint(PASSIVE)").Scan(&busy, &pages, &copied)
 	return copied < pages, err
 }
 
-// Shrink copies the log into the file and cuts it to nothing. It reports false when
-// another connection holds the log, which it does not wait for.
+// Shrink checkpoints the log and truncates it. It returns false if another connection uses
+// the log; it does not wait.
 func (db *DB) Shrink(ctx context.Context) (done bool, err error) {
 	conn, err := db.writer.Conn(ctx)
 	if err != nil {
@@ -188,11 +189,10 @@ func (db *DB) Shrink(ctx context.Context) (done bool, err error) {
 // Path is the file's path as it was given.
 func (db *DB) Path() string { return db.path }
 
-// Reader answers queries, several at once and beside a writer. A statement that
-// writes fails on it.
+// Reader runs queries, concurrently with a writer. A statement that writes fails.
 func (db *DB) Reader() *sql.DB { return db.reader }
 
-// InPlace returns ErrMoved when the file at the path is not the one that is open.
+// InPlace returns ErrMoved if the file at the path is not the open one.
 func (db *DB) InPlace() error {
 	if db.file == nil {
 		return nil // it is being opened
@@ -204,12 +204,13 @@ func (db *DB) InPlace() error {
 	return nil
 }
 
-// Writes counts the calls of Write that have ended. What a caller read after it asked is
-// still so when the number is the same later, if no other process writes the file.
+// Writes is the number of finished calls of Write. Data that was read after a call of
+// Writes is still current if the number is the same later and no other process writes the
+// file.
 func (db *DB) Writes() uint64 { return db.writes.Load() }
 
-// Write runs fn in the one write transaction and commits when it returns nil. It
-// rolls back when fn fails, panics, or ctx ends before the commit.
+// Write runs fn in a write transaction and commits if it returns nil. It rolls back if fn
+// fails or panics, or if ctx ends before the commit.
 func (db *DB) Write(ctx context.Context, fn func(tx *Tx) error) error {
 	if err := db.InPlace(); err != nil {
 		return err
@@ -218,13 +219,13 @@ func (db *DB) Write(ctx context.Context, fn func(tx *Tx) error) error {
 	if err != nil {
 		return err
 	}
-	defer db.writes.Add(1)                  // after the commit, and whatever became of it
+	defer db.writes.Add(1)                  // after the commit, whatever its result
 	defer func() { _ = begun.Rollback() }() // after a commit it does nothing
 	if err = fn(&Tx{Tx: begun, Now: time.Now().Truncate(time.Millisecond)}); err == nil {
 		err = begun.Commit()
 	}
 	if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
-		return ctx.Err() // database/sql rolled back by itself a moment before
+		return ctx.Err() // database/sql has already rolled back
 	}
 	return err
 }
@@ -239,8 +240,8 @@ func (db *DB) Erase(ctx context.Context, fn func(tx *Tx) error) error {
 	return errors.Join(err, back)
 }
 
-// Compact writes the file anew without its free pages, and cuts the log to nothing where
-// nobody else holds it. It takes some seconds for a large file.
+// Compact rewrites the file without free pages, and truncates the log if nobody else uses
+// it. It takes a few seconds for a large file.
 func (db *DB) Compact(ctx context.Context) error {
 	if err := db.InPlace(); err != nil {
 		return err
@@ -252,8 +253,8 @@ func (db *DB) Compact(ctx context.Context) error {
 	return err
 }
 
-// Check reads every page and reports the first damage that SQLite finds. It takes
-// some seconds for a large file.
+// Check reads every page and returns the first damage that SQLite finds. It takes a few
+// seconds for a large file.
 func (db *DB) Check(ctx context.Context) error {
 	var found string
 	if err := db.reader.QueryRowContext(ctx, "PRAGMA quick_check(1)").Scan(&found); err != nil {
@@ -265,7 +266,7 @@ func (db *DB) Check(ctx context.Context) error {
 	return nil
 }
 
-// Close ends readers and writer; the write-ahead log is folded into the file.
+// Close closes readers and writer and checkpoints the log.
 func (db *DB) Close() error {
 	return errors.Join(db.reader.Close(), db.writer.Close())
 }

@@ -16,12 +16,11 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
-// Authorize admits a call or refuses it with a fault. What it returns is the context of
-// the call.
+// Authorize admits a call, or rejects it with a fault. It returns the context of the call.
 type Authorize func(ctx context.Context, fullMethod string) (context.Context, error)
 
-// Bearer is the token of the call's metadata "authorization: Bearer TOKEN"; ok is false
-// where there is none, and the token empty for another scheme.
+// Bearer is the token of the call's metadata "authorization: Bearer TOKEN"; ok is false if
+// there is none, and the token is empty for another scheme.
 func Bearer(ctx context.Context) (token string, ok bool) {
 	md, _ := metadata.FromIncomingContext(ctx)
 	values := md.Get("authorization")
@@ -31,7 +30,7 @@ func Bearer(ctx context.Context) (token string, ok bool) {
 	return BearerOf(values[0]), true
 }
 
-// BearerOf reads the token of an Authorization header. It is empty for another scheme.
+// BearerOf is the token of an Authorization header. It is empty for another scheme.
 func BearerOf(header string) string {
 	scheme, token, _ := strings.Cut(header, " ")
 	if !strings.EqualFold(scheme, "bearer") {
@@ -40,7 +39,7 @@ func BearerOf(header string) string {
 	return strings.TrimSpace(token)
 }
 
-// PeerAddress is where a call came from, without the port.
+// PeerAddress is the address of the caller, without the port.
 func PeerAddress(ctx context.Context) string {
 	p, ok := peer.FromContext(ctx)
 	if !ok || p.Addr == nil {
@@ -49,7 +48,7 @@ func PeerAddress(ctx context.Context) string {
 	return HostOf(p.Addr.String())
 }
 
-// HostOf is an address without its port.
+// HostOf is an address without the port.
 func HostOf(addr string) string {
 	if host, _, err := net.SplitHostPort(addr); err == nil {
 		return host
@@ -57,9 +56,9 @@ func HostOf(addr string) string {
 	return addr
 }
 
-// OneClient admits a single client: the one whose certificate, of the CA that the
-// server asks for, holds the DNS name; or the one that sends the secret. An empty name
-// or a nil secret admits nobody.
+// OneClient admits a single client: the one whose certificate, of the server's client CA,
+// has the DNS name; or the one that sends the secret. An empty name or a nil secret admits
+// nobody.
 func OneClient(name string, secret *Secret) Authorize {
 	return func(ctx context.Context, _ string) (context.Context, error) {
 		if p, ok := peer.FromContext(ctx); ok && name != "" {
@@ -76,16 +75,16 @@ func OneClient(name string, secret *Secret) Authorize {
 	}
 }
 
-// foreignClient is the cause of what OneClient refuses.
+// foreignClient is the cause of OneClient's error.
 const foreignClient = "certificate"
 
-// inside is the network of connections from within the process.
+// inside is the network of connections inside the process.
 const inside = "inside"
 
-// insideBuffer is how many bytes a connection from within holds, each way.
+// insideBuffer is the buffer of such a connection in bytes, each way.
 const insideBuffer = 1 << 20
 
-// Inside tells whether a call came from within the process, through DialInside.
+// Inside reports whether a call came from inside the process, through DialInside.
 func Inside(ctx context.Context) bool {
 	p, ok := peer.FromContext(ctx)
 	if !ok {
@@ -113,7 +112,7 @@ func (l insideListener) Accept() (net.Conn, error) {
 	return insideConn{conn}, nil
 }
 
-// serverCredentials let connections from within through and hand others to those of
+// serverCredentials accept connections from inside and pass others to the credentials of
 // the network.
 type serverCredentials struct {
 	credentials.TransportCredentials
@@ -127,9 +126,8 @@ func (c serverCredentials) ServerHandshake(conn net.Conn) (net.Conn, credentials
 	return c.TransportCredentials.ServerHandshake(conn)
 }
 
-// DialInside prepares a client of the server within the process. Nobody else can make
-// such a connection: see Inside. Errors come as statuses, for a proxy that hands them
-// on.
+// DialInside returns a client of the server in the same process. Nobody else can make such
+// a connection: see Inside. Errors are statuses, for a proxy that forwards them.
 func (s *Server) DialInside() (*grpc.ClientConn, error) {
 	return newClient(inside, insecure.NewCredentials(), grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) {
 		return s.inside.DialContext(ctx)

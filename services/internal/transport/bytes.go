@@ -14,15 +14,14 @@ import (
 const bytesField protowire.Number = 1
 
 // Bytes is a message of a stream of bytes: one with bytes in field 1, such as
-// ReadRowsResponse. It is sent from the memory that the bytes are in, and received in the
-// memory that they came in, so that rows are passed on without being copied. Streams of
-// this package's servers and clients take one in SendMsg and RecvMsg.
+// ReadRowsResponse. It is sent and received without copying the bytes. Streams of this
+// package's servers and clients accept it in SendMsg and RecvMsg.
 type Bytes struct {
 	wire mem.BufferSlice // the whole message
-	head int             // how much of it precedes the bytes; 0 where it has other fields
+	head int             // the length before the bytes; 0 if it has other fields
 }
 
-// NewBytes is a message with nothing but data. done, unless it is nil, is called at most
+// NewBytes returns a message with only data. done, unless it is nil, is called at most
 // once, when data is no longer needed.
 func NewBytes(data []byte, done func()) *Bytes {
 	head := protowire.AppendVarint(protowire.AppendTag(nil, bytesField, protowire.BytesType), uint64(len(data)))
@@ -33,7 +32,7 @@ func NewBytes(data []byte, done func()) *Bytes {
 	return &Bytes{wire: mem.BufferSlice{mem.SliceBuffer(head), mem.NewBuffer(&data, pool)}, head: len(head)}
 }
 
-// donePool tells when a buffer is no longer needed.
+// donePool calls done when a buffer is no longer needed.
 type donePool func()
 
 // Get implements mem.BufferPool.
@@ -42,7 +41,7 @@ func (donePool) Get(n int) *[]byte { b := make([]byte, n); return &b }
 // Put implements mem.BufferPool.
 func (done donePool) Put(*[]byte) { done() }
 
-// received takes over a message that came.
+// received wraps a received message.
 func (b *Bytes) received(data mem.BufferSlice) {
 	data.Ref()
 	b.wire, b.head = data, 0
@@ -61,8 +60,8 @@ func (b *Bytes) received(data mem.BufferSlice) {
 // Only reports whether the message has nothing but bytes.
 func (b *Bytes) Only() bool { return b.head > 0 }
 
-// Chunks are the bytes of a message that has nothing else, piece by piece. They are valid
-// until the message is sent or freed.
+// Chunks are the bytes of a message that has nothing else, in pieces. They are valid until
+// the message is sent or freed.
 func (b *Bytes) Chunks() iter.Seq[[]byte] {
 	return func(yield func([]byte) bool) {
 		skip := b.head
@@ -77,8 +76,8 @@ func (b *Bytes) Chunks() iter.Seq[[]byte] {
 	}
 }
 
-// Reader reads the bytes of a message that has nothing else, in place of Chunks. The message
-// is the reader's from then on, which is to be closed.
+// Reader reads the bytes of a message that has nothing else, instead of Chunks. The message
+// then belongs to the reader, which must be closed.
 func (b *Bytes) Reader() *mem.Reader {
 	r := b.wire.Reader()
 	_, _ = r.Discard(b.head) // it has them
@@ -89,18 +88,18 @@ func (b *Bytes) Reader() *mem.Reader {
 // Decode reads the message, whatever fields it has.
 func (b *Bytes) Decode(m proto.Message) error { return proto.Unmarshal(b.wire.Materialize(), m) }
 
-// Free gives the memory back. A message that was sent has none any more.
+// Free releases the memory. A message that was sent has none any more.
 func (b *Bytes) Free() {
 	b.wire.Free()
 	b.wire = nil
 }
 
-// bytesCodec is gRPC's own codec with Bytes beside other messages.
+// bytesCodec is gRPC's own codec, extended by Bytes.
 type bytesCodec struct{ encoding.CodecV2 }
 
 func newBytesCodec() encoding.CodecV2 { return bytesCodec{encoding.GetCodecV2("proto")} }
 
-// Marshal implements encoding.CodecV2. The memory of Bytes is gRPC's from then on.
+// Marshal implements encoding.CodecV2. gRPC owns the memory of Bytes from then on.
 func (c bytesCodec) Marshal(v any) (mem.BufferSlice, error) {
 	b, ok := v.(*Bytes)
 	if !ok {

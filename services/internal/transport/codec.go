@@ -13,14 +13,13 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
-// brokenField is the number of an unknown field that marks a request that could
-// not be read: the highest number there is, which no contract uses.
+// brokenField is the number of an unknown field that marks a request that could not be
+// decoded: the highest number, which no contract uses.
 const brokenField protowire.Number = 1<<29 - 1
 
-// codec answers a request that cannot be read with INVALID_ARGUMENT. gRPC's own
-// answers INTERNAL before any interceptor sees it, as if the fault were ours. It
-// hands over an empty message with a mark, which the interceptors turn into the
-// answer.
+// codec makes an undecodable request INVALID_ARGUMENT. gRPC's own codec returns INTERNAL
+// before any interceptor runs. It returns an empty message with a mark, which the
+// interceptors turn into the error.
 type codec struct{ encoding.CodecV2 }
 
 func newCodec() encoding.CodecV2 { return codec{newBytesCodec()} }
@@ -43,7 +42,7 @@ func (c codec) Unmarshal(data mem.BufferSlice, v any) error {
 	return nil
 }
 
-// broken is the error a marked request stands for, or nil.
+// broken is the error of a marked request, or nil.
 func broken(v any) error {
 	m, ok := v.(proto.Message)
 	if !ok {

@@ -9,11 +9,11 @@ import (
 	"time"
 )
 
-// mostConnections is how many connections a listener has open at most.
+// mostConnections is the largest number of connections of a listener.
 const mostConnections = 8192
 
-// connectionLimit leaves most of the process's files to its own work: without a file left,
-// no database opens and no evening runs.
+// connectionLimit leaves most of the process's file descriptors to its own work: without
+// one, no database opens and no run starts.
 func connectionLimit() int {
 	var files syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files) != nil {
@@ -22,8 +22,8 @@ func connectionLimit() int {
 	return int(min(mostConnections, max(files.Cur/4, 16)))
 }
 
-// boundedListener closes connections beyond a limit at once. Left waiting, they would fill
-// the queue of the kernel, and nobody could tell why.
+// boundedListener closes connections over a limit at once. If they waited, they would fill
+// the kernel's queue, and the cause would be invisible.
 type boundedListener struct {
 	net.Listener
 	limit int64
@@ -47,7 +47,7 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 			return &countedConn{Conn: conn, end: sync.OnceFunc(func() { l.open.Add(-1) })}, nil
 		}
 		l.open.Add(-1)
-		_ = conn.Close() // whoever it is has to come again
+		_ = conn.Close() // the client must try again
 		if now := time.Now(); now.Sub(l.told) >= time.Minute {
 			l.told = now
 			l.log.Warn("as many connections are open as this listener accepts; further ones are closed", "addr", l.Addr().String(), "limit", l.limit)

@@ -13,36 +13,33 @@ import (
 	"google.golang.org/grpc/keepalive"
 )
 
-// maxReply is the largest answer sent or read, in bytes: a plan for a long list.
+// maxReply is the largest response, in bytes: a plan for a long list.
 const maxReply = 64 << 20
 
-// window is how much of an answer is sent before its reader says that it took some, in
-// bytes: a message with rows. With gRPC's own of 64 KiB each such message waits for its
-// reader many times.
+// window is the flow-control window in bytes: a message with rows. With gRPC's default of
+// 64 KiB each such message would wait for its reader many times.
 const window = 1 << 20
 
-// ioBuffer is how much is read from or written to a connection at a time, in bytes. gRPC's
-// own of 32 KiB makes a message with rows some thirty system calls.
+// ioBuffer is the size of reads and writes on a connection, in bytes. With gRPC's default
+// of 32 KiB a message with rows takes about thirty system calls.
 const ioBuffer = 256 << 10
 
-// Security is how a connection to another machine is kept safe. The zero Security is
-// none, and reaches loopback only.
+// Security secures a connection to another machine. The zero Security is for loopback only.
 type Security struct {
-	// TLS is this side's certificate and the other's authorities. Nil means plain.
+	// TLS is this side's certificate and the CA of the other side. Nil means no TLS.
 	TLS *TLS
 	// Secret is sent with every call. Nil means none.
 	Secret *Secret
 }
 
-// Dial prepares a client of a service on loopback. It connects on first use, and
-// again by itself with pauses of at most three seconds; a peer that falls silent
-// is given up after 20 s. Errors come back as fault.Error; see FromStatus. extra
-// may replace the dialler, as tests do.
+// Dial returns a client of a service on loopback. It connects on first use and reconnects
+// with pauses of at most three seconds; a silent peer is dropped after 20 s. Errors are
+// fault.Errors; see FromStatus. extra may replace the dialer, as in tests.
 func Dial(addr string, extra ...grpc.DialOption) (*grpc.ClientConn, error) {
 	return DialSecure(addr, Security{}, extra...)
 }
 
-// DialSecure is Dial to a service that may be on another machine.
+// DialSecure is Dial for a service that may be on another machine.
 func DialSecure(addr string, sec Security, extra ...grpc.DialOption) (*grpc.ClientConn, error) {
 	return dial(addr, sec, append([]grpc.DialOption{
 		grpc.WithChainUnaryInterceptor(unaryFaults(addr)),
@@ -50,8 +47,7 @@ func DialSecure(addr string, sec Security, extra ...grpc.DialOption) (*grpc.Clie
 	}, extra...)...)
 }
 
-// DialPlain is Dial with errors as the statuses they came as, which tests of a server
-// look at.
+// DialPlain is Dial with errors as statuses, for tests of a server.
 func DialPlain(addr string, extra ...grpc.DialOption) (*grpc.ClientConn, error) {
 	return dial(addr, Security{}, extra...)
 }
@@ -76,7 +72,7 @@ func newClient(addr string, creds credentials.TransportCredentials, extra ...grp
 	return grpc.NewClient("passthrough:///"+addr, append([]grpc.DialOption{
 		grpc.WithTransportCredentials(creds),
 		grpc.WithDisableServiceConfig(),
-		grpc.WithIdleTimeout(0), // an idle connection is how the worker's absence is noticed
+		grpc.WithIdleTimeout(0), // an idle connection shows that the worker is gone
 		grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 10 * time.Second, PermitWithoutStream: true}),
 		grpc.WithConnectParams(grpc.ConnectParams{
 			Backoff:           backoff.Config{BaseDelay: 200 * time.Millisecond, Multiplier: 1.6, Jitter: 0.2, MaxDelay: 3 * time.Second},
@@ -107,7 +103,7 @@ func streamFaults(addr string) grpc.StreamClientInterceptor {
 
 type faultStream struct {
 	grpc.ClientStream
-	caller context.Context // the stream's own ends with the stream and says nothing of the caller
+	caller context.Context // the stream's own context ends with the stream, not with the caller
 	addr   string
 }
 

@@ -1,7 +1,6 @@
-// Package transport is how the services speak gRPC: the server and client both
-// sides build, the way a fault.Error crosses the wire and is rebuilt, the words of
-// the contracts as the Go types of packages market and fault, and what keeps a
-// connection to another machine safe: certificates and a secret from files.
+// Package transport is the gRPC layer of the services: server and client, the encoding of a
+// fault.Error, the conversion of contract types to those of packages market and fault, and
+// the security of connections to another machine: certificates and a secret from files.
 //
-// Without those, only loopback addresses are listened on and dialled.
+// Without those, it only listens on and dials loopback addresses.
 package transport

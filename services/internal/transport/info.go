@@ -11,8 +11,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/volume"
 )
 
-// Info tells of this process, which started at a moment and owns the named files of a
-// data directory. It only looks: a file is never opened.
+// Info describes this process, which started at a time and owns the named files of a data
+// directory. It opens no file.
 func Info(started time.Time, dir string, names ...string) *marketv1.ServiceInfo {
 	info := &marketv1.ServiceInfo{
 		Commit: program.Commit(), CommitTime: TimeToProto(program.CommitTime()), GoVersion: runtime.Version(),
@@ -29,7 +29,7 @@ func Info(started time.Time, dir string, names ...string) *marketv1.ServiceInfo 
 	return info
 }
 
-// walBytes is the size of the write-ahead log beside a file of SQLite or DuckDB.
+// walBytes is the size of the write-ahead log of a SQLite or DuckDB file.
 func walBytes(path string) int64 {
 	for _, suffix := range []string{"-wal", ".wal"} {
 		if f, err := os.Stat(path + suffix); err == nil {

@@ -15,17 +15,15 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
-// LanguageKey is the gRPC metadata that names the languages of the caller, as the header
-// of HTTP does.
+// LanguageKey is the gRPC metadata with the languages of the caller, as in the HTTP header.
 const LanguageKey = "accept-language"
 
-// InChinese tells whether the caller of a gRPC call reads Chinese rather than English.
+// InChinese reports whether the caller of a gRPC call prefers Chinese to English.
 func InChinese(ctx context.Context) bool {
 	return PrefersChinese(metadata.ValueFromIncomingContext(ctx, LanguageKey))
 }
 
-// PrefersChinese tells whether a header Accept-Language asks for Chinese rather than
-// English.
+// PrefersChinese reports whether an Accept-Language header prefers Chinese to English.
 func PrefersChinese(header []string) bool {
 	best, chinese := 0.0, false
 	for _, tag := range strings.Split(strings.Join(header, ","), ",") {
@@ -70,7 +68,7 @@ func localize(m protoreflect.Message) {
 	})
 }
 
-// LocalizeStatus adds the Chinese of an error to its details, where it is not there yet.
+// LocalizeStatus adds the Chinese of an error to its details, unless it is there already.
 func LocalizeStatus(s *status.Status) *status.Status {
 	var reason fault.Reason
 	var meta map[string]string

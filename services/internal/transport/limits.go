@@ -12,19 +12,19 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
-// LimitConfig says what callers may have open at once; 0 means no limit.
+// LimitConfig limits what callers may have open at once; 0 means no limit.
 type LimitConfig struct {
-	// Streams of all callers, and StreamsPerCaller of each.
+	// Streams of all callers, and StreamsPerCaller of each one.
 	Streams, StreamsPerCaller int
 	// Calls in progress of all callers, streams not counted.
 	Calls int
-	// Rate of calls a second per caller, streams counted; four seconds' worth may come at
-	// once.
+	// Rate of calls per second and caller, including streams; a burst may have four seconds'
+	// worth.
 	Rate int
 }
 
-// Limits refuses calls over a limit at once, with TOO_MANY_CALLS: a caller that waits
-// silently cannot tell a busy service from a broken one. Nil has no limits. Safe for
+// Limits rejects calls over a limit at once, with TOO_MANY_CALLS: a caller that waits
+// silently cannot distinguish a busy service from a broken one. Nil has no limits. Safe for
 // concurrent use.
 type Limits struct {
 	cfg LimitConfig
@@ -44,12 +44,12 @@ type load struct {
 // caught up are forgotten.
 const idleCallers = 1000
 
-// NewLimits is a set of limits that counts from nothing.
+// NewLimits returns Limits without any calls.
 func NewLimits(cfg LimitConfig) *Limits {
 	return &Limits{cfg: cfg, callers: map[string]*load{}}
 }
 
-// Enter counts a call in; done counts it out. A refused call is not counted.
+// Enter counts a call; done ends it. A rejected call is not counted.
 func (l *Limits) Enter(caller string, stream bool) (done func(), err error) {
 	if l == nil {
 		return func() {}, nil
@@ -82,8 +82,8 @@ func (l *Limits) Enter(caller string, stream bool) (done func(), err error) {
 	}), nil
 }
 
-// Full is the refusal that a stream of the caller would get; nil where it would be
-// accepted. It costs less than to open one.
+// Full is the error that a stream of the caller would get; nil if it would be accepted. It
+// is cheaper than opening one.
 func (l *Limits) Full(caller string) error {
 	if l == nil {
 		return nil
@@ -124,7 +124,7 @@ func (l *Limits) load(caller string) *load {
 
 func over(now, limit int) bool { return limit > 0 && now >= limit }
 
-// When a refused caller is asked to come again: a call ends soon, a stream lasts.
+// When a rejected caller may try again: a call ends soon, a stream lasts.
 const (
 	callWait   = time.Second
 	streamWait = 5 * time.Second
@@ -136,7 +136,7 @@ func tooMany(name string, limit int, wait time.Duration, message string) error {
 	return f
 }
 
-// enter counts a call to the server in.
+// enter counts a call to the server.
 func (g guard) enter(ctx context.Context, method string, stream bool) (done func(), err error) {
 	limits := g.cfg.Limits
 	if quiet(method) {

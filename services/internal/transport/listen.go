@@ -10,9 +10,9 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
-// Listen opens a TCP listener on a loopback address and logs one line with the
-// address in use, so that port 0 can be read back. field names the flag in the
-// error; protocol is "grpc" or "http".
+// Listen opens a TCP listener on a loopback address and logs one line with the address, so
+// that port 0 can be read back. field names the flag in the error; protocol is "grpc" or
+// "http".
 func Listen(log *slog.Logger, service, protocol, field, addr string) (net.Listener, error) {
 	if err := CheckLoopback(field, addr); err != nil {
 		return nil, err
@@ -20,8 +20,8 @@ func Listen(log *slog.Logger, service, protocol, field, addr string) (net.Listen
 	return ListenAnywhere(log, service, protocol, field, addr)
 }
 
-// ListenAnywhere is Listen on any address, for a server that knows its callers. A quarter
-// of the files that the process may have open bounds the connections.
+// ListenAnywhere is Listen on any address, for a server that authenticates its callers. The
+// number of connections is limited to a quarter of the files that the process may open.
 func ListenAnywhere(log *slog.Logger, service, protocol, field, addr string) (net.Listener, error) {
 	lis, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -35,13 +35,13 @@ func ListenAnywhere(log *slog.Logger, service, protocol, field, addr string) (ne
 	return bound(lis, connectionLimit(), log), nil
 }
 
-// CheckLoopback refuses an address that is not "host:port" with a loopback host.
+// CheckLoopback rejects an address that is not "host:port" with a loopback host.
 func CheckLoopback(field, addr string) error {
 	return CheckGuarded(field, addr, false, "use 127.0.0.1, [::1] or localhost")
 }
 
-// CheckGuarded refuses an address that is not "host:port", and one that is not of
-// loopback unless the caller says that it is guarded; remedy says what would guard it.
+// CheckGuarded rejects an address that is not "host:port", and one beyond loopback unless
+// guarded is true; remedy says what would make it so.
 func CheckGuarded(field, addr string, guarded bool, remedy string) error {
 	if err := CheckAddress(field, addr); err != nil || guarded || IsLoopback(addr) {
 		return err
@@ -49,7 +49,7 @@ func CheckGuarded(field, addr string, guarded bool, remedy string) error {
 	return fault.Invalid(field, "%.80q is not a loopback address and is refused: authentication is not configured; %s", addr, remedy)
 }
 
-// CheckAddress refuses what is not "host:port".
+// CheckAddress rejects an address that is not "host:port".
 func CheckAddress(field, addr string) error {
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -61,7 +61,7 @@ func CheckAddress(field, addr string) error {
 	return nil
 }
 
-// IsLoopback tells an address "host:port" that only this machine reaches.
+// IsLoopback reports whether only this machine reaches an address "host:port".
 func IsLoopback(addr string) bool {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {

@@ -7,12 +7,12 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
-// StallTimeout is how long a client of a stream of rows may take nothing.
+// StallTimeout is how long a client of a stream of rows may stop reading.
 const StallTimeout = 30 * time.Second
 
-// SendWithin sends one message of a stream and gives up with STALLED when the client does
-// not take it in time. The handler must return then: that ends the stream, and with it
-// the send that was given up.
+// SendWithin sends one message of a stream and returns STALLED if the client does not read
+// it in time. The handler must then return: that ends the stream, and with it the pending
+// send.
 func SendWithin(d time.Duration, send func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- send() }()

@@ -11,7 +11,7 @@ import (
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
-	_ "google.golang.org/grpc/encoding/gzip" // callers may compress what they send; the limit is on what comes out
+	_ "google.golang.org/grpc/encoding/gzip" // callers may compress; the limit applies to the decompressed size
 	"google.golang.org/grpc/health"
 	healthgrpc "google.golang.org/grpc/health/grpc_health_v1"
 	"google.golang.org/grpc/keepalive"
@@ -19,58 +19,57 @@ import (
 	"google.golang.org/grpc/test/bufconn"
 )
 
-// Limits of the server when the config leaves them out.
+// Default limits of the server.
 const (
-	// DefaultMaxRequest is the largest request read, in bytes.
+	// DefaultMaxRequest is the largest request, in bytes.
 	DefaultMaxRequest = 4 << 20
 	// DefaultStopTimeout is how long a graceful stop may take.
 	DefaultStopTimeout = 10 * time.Second
-	// maxHeader is how many bytes of metadata a call may have. gRPC reads it before anybody
-	// is asked who calls, and its own limit of 16 MiB would let callers without a key fill
-	// the memory. REST takes half of it.
+	// maxHeader is the largest metadata of a call, in bytes. gRPC reads it before the caller
+	// is authenticated, and its default of 16 MiB would let callers without a key fill the
+	// memory. REST takes half of it.
 	maxHeader = 128 << 10
-	// handshakeTimeout is how long a connection may take to begin.
+	// handshakeTimeout is the timeout of a connection's handshake.
 	handshakeTimeout = 20 * time.Second
 )
 
-// ownLimits bound the calls of gRPC's own services, health checks above all: they are
-// answered to callers without a key, so each address has its share.
+// ownLimits limit the calls of gRPC's own services, mainly health checks: callers need no
+// key for them, so the limits are per address.
 var ownLimits = LimitConfig{Streams: 256, StreamsPerCaller: 64}
 
-// ServerConfig is what a Server is built from.
+// ServerConfig is the configuration of a Server.
 type ServerConfig struct {
 	// Logger gets one line per failed call, and at debug one per call. Required.
 	Logger *slog.Logger
-	// Listener the server owns and closes; see Listen. Required.
+	// Listener; the server owns and closes it; see Listen. Required.
 	Listener net.Listener
-	// MaxRequest is the largest request read, in bytes. 0 means 4 MiB.
+	// MaxRequest is the largest request, in bytes. 0 means 4 MiB.
 	MaxRequest int
-	// StopTimeout is how long calls may go on after Run's context ended before they
-	// are cut off. 0 means 10 s.
+	// StopTimeout is how long calls may continue after Run's context ended. 0 means 10 s.
 	StopTimeout time.Duration
-	// Say is what each sentence of an answer or an error goes through on its way out,
-	// from whichever goroutine. Nil leaves them as they are.
+	// Say changes each sentence of a response or an error; it is called concurrently. Nil
+	// changes nothing.
 	Say func(string) string
-	// Authorize is asked before anything else about every call. Nil admits all.
+	// Authorize is called first for every call. Nil admits all.
 	Authorize Authorize
-	// Limits on what callers have open. Nil means none.
+	// Limits on open calls. Nil means none.
 	Limits *Limits
-	// Caller names who calls, for Limits, by the context that Authorize returned. Nil
+	// Caller identifies the caller for Limits, from the context that Authorize returned. Nil
 	// means the address.
 	Caller func(context.Context) string
-	// Credentials are those of the listener's connections. Nil means plain ones.
+	// Credentials of the listener's connections. Nil means no TLS.
 	Credentials credentials.TransportCredentials
-	// Unary and Stream come between the server's own checks and the handlers. Nil means
-	// nothing comes there.
+	// Unary and Stream are called between the server's own checks and the handlers. Nil means
+	// none.
 	Unary  grpc.UnaryServerInterceptor
 	Stream grpc.StreamServerInterceptor
-	// CallTimeout is how long a call may take that is no stream; it then ends with
+	// CallTimeout is the timeout of a call that is not a stream; it then fails with
 	// CALL_TIMEOUT. 0 means no limit.
 	CallTimeout time.Duration
 	// ReceiveTimeout is how long a request may take to arrive once its call is open. 0
 	// means no limit.
 	ReceiveTimeout time.Duration
-	// Options come after the server's own and may replace them, as tests do.
+	// Options are applied after the server's own and may replace them, as in tests.
 	Options []grpc.ServerOption
 }
 
@@ -84,7 +83,7 @@ type Server struct {
 	cfg    ServerConfig
 }
 
-// NewServer builds a server on the listener. It does not serve yet.
+// NewServer returns a server on the listener. It does not serve yet.
 func NewServer(cfg ServerConfig) *Server {
 	if cfg.MaxRequest == 0 {
 		cfg.MaxRequest = DefaultMaxRequest
@@ -104,8 +103,8 @@ func NewServer(cfg ServerConfig) *Server {
 		grpc: grpc.NewServer(append([]grpc.ServerOption{
 			grpc.Creds(serverCredentials{cfg.Credentials}),
 			grpc.ForceServerCodecV2(newCodec()),
-			// Four times the limit is still read, so that the answer can say what is
-			// wrong with which field; beyond that gRPC answers RESOURCE_EXHAUSTED.
+			// Requests of up to four times the limit are read, so that the error can name the field;
+			// beyond that gRPC returns RESOURCE_EXHAUSTED.
 			grpc.MaxRecvMsgSize(4 * cfg.MaxRequest),
 			grpc.MaxSendMsgSize(maxReply),
 			grpc.MaxHeaderListSize(maxHeader),
@@ -132,9 +131,9 @@ func (s *Server) RegisterService(desc *grpc.ServiceDesc, impl any) {
 // Addr is the address in use, "127.0.0.1:7700".
 func (s *Server) Addr() string { return s.cfg.Listener.Addr().String() }
 
-// Run serves until ctx ends, then lets the calls in hand finish for StopTimeout
-// and cuts off what is left. Long streams should end with ctx of their own, or
-// they are what it waits for. The error is nil after a stop that was asked for.
+// Run serves until ctx ends, then lets the calls in progress finish for StopTimeout and
+// cancels the rest. Long streams should end with ctx themselves; otherwise Run waits for
+// them. The error is nil after a requested stop.
 func (s *Server) Run(ctx context.Context) error {
 	served := make(chan error, 1)
 	within := make(chan struct{})
@@ -169,8 +168,8 @@ func (s *Server) Run(ctx context.Context) error {
 	return nil
 }
 
-// Close cuts everything off at once. It is for a server that never ran; Run cleans
-// up after itself, and closing again does no harm.
+// Close cancels everything at once. It is for a server that never ran; closing after Run
+// has no effect.
 func (s *Server) Close() error {
 	s.grpc.Stop()
 	if err := s.cfg.Listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {

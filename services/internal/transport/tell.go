@@ -7,11 +7,11 @@ import (
 	"google.golang.org/protobuf/types/known/anypb"
 )
 
-// told are the fields in which an answer speaks to a person; what people wrote
-// themselves, such as notes, is none of them.
+// told are the fields of a response with text for users, except text that users wrote, such
+// as notes.
 var told = map[protoreflect.Name]bool{"message": true, "remedy": true, "explanation": true, "localized_explanation": true, "next_command": true, "description": true}
 
-// tell passes every sentence in a message through say.
+// tell applies say to every sentence in a message.
 func tell(m protoreflect.Message, say func(string) string) {
 	m.Range(func(fd protoreflect.FieldDescriptor, v protoreflect.Value) bool {
 		text := fd.Kind() == protoreflect.StringKind && told[fd.Name()]
@@ -36,7 +36,7 @@ func tell(m protoreflect.Message, say func(string) string) {
 	})
 }
 
-// tell is tell for an answer of whatever type.
+// tell is tell for a response of any type.
 func (g guard) tell(answer any) {
 	if m, ok := answer.(proto.Message); ok && g.cfg.Say != nil {
 		tell(m.ProtoReflect(), g.cfg.Say)
@@ -46,8 +46,8 @@ func (g guard) tell(answer any) {
 // tellStatus is TellStatus for the server's own sentences.
 func (g guard) tellStatus(s *status.Status) *status.Status { return TellStatus(s, g.cfg.Say) }
 
-// TellStatus passes the message and every sentence in the details of a status through
-// say. A nil say leaves it as it is.
+// TellStatus applies say to the message and every sentence in the details of a status. A
+// nil say changes nothing.
 func TellStatus(s *status.Status, say func(string) string) *status.Status {
 	if say == nil {
 		return s

@@ -22,24 +22,24 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
-// warnBefore is how long before its end a certificate is warned of.
+// warnBefore is how long before its expiry a certificate causes a warning.
 const warnBefore = 14 * 24 * time.Hour
 
-// TLSFiles are the files of one side of a connection, PEM each.
+// TLSFiles are the PEM files of one side of a connection.
 type TLSFiles struct {
-	// Cert holds the certificate, followed by those that it was signed with; Key its
-	// private key. Both are empty for a client without a certificate.
+	// Cert is the file of the certificate and its chain, Key that of its private key. Both are
+	// empty for a client without a certificate.
 	Cert, Key string
-	// CA holds the certificates by which the other side is known. Empty means the
-	// system's for a client, and that none is asked for by a server.
+	// CA is the file of the CA certificates of the other side. Empty means the system's for a
+	// client, and no client certificate for a server.
 	CA string
 	// CertFlag, KeyFlag and CAFlag name the flags in errors.
 	CertFlag, KeyFlag, CAFlag string
 }
 
-// TLS is one side's certificate and the other side's authorities, from files that are
-// read again when they change. A change that cannot be used is logged, and what was
-// read before stays in use.
+// TLS is one side's certificate and the other side's CA, from files that are reloaded when
+// they change. A change that cannot be used is logged, and the previous content stays in
+// use.
 type TLS struct {
 	log   *slog.Logger
 	files TLSFiles
@@ -52,8 +52,8 @@ type TLS struct {
 	warned time.Time
 }
 
-// OpenTLS reads the files. INVALID_ARGUMENT names the flag of one that cannot be used,
-// a certificate that has expired among them.
+// OpenTLS loads the files. INVALID_ARGUMENT names the flag of an unusable one, such as an
+// expired certificate.
 func OpenTLS(log *slog.Logger, files TLSFiles) (*TLS, error) {
 	if (files.Cert == "") != (files.Key == "") {
 		given, lacking := files.CertFlag, files.KeyFlag
@@ -144,7 +144,7 @@ func unreadable(flag, path string, err error) error {
 	return fault.Invalid(flag, "%s cannot be read: %v", path, err)
 }
 
-// current is what the files hold now, or held when they could be used last.
+// current is the content of the files, or the last usable content.
 func (t *TLS) current() (*tls.Certificate, *x509.CertPool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -155,7 +155,7 @@ func (t *TLS) current() (*tls.Certificate, *x509.CertPool) {
 		case err == nil:
 			t.cert, t.pool, t.state, t.refuse = cert, pool, state, ""
 			t.log.Info("certificates were reloaded", "cert", t.files.Cert, "ca", t.files.CA)
-		case state != t.refuse: // told once; the files may be half written
+		case state != t.refuse: // logged once; the files may be half written
 			t.refuse = state
 			t.log.Warn("certificates could not be reloaded; the previous ones stay in use", "error", err.Error())
 		}
@@ -167,14 +167,14 @@ func (t *TLS) current() (*tls.Certificate, *x509.CertPool) {
 	return t.cert, t.pool
 }
 
-// Server is the configuration of a server. A client must show a certificate of the CA
-// where one was given, unless optional says that it may.
+// Server is the configuration of a server. A client must have a certificate of the CA if
+// one is given, unless optional is true.
 func (t *TLS) Server(optional bool) *tls.Config {
 	return &tls.Config{MinVersion: tls.VersionTLS12, GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
 		cert, pool := t.current()
 		c := &tls.Config{
 			MinVersion: tls.VersionTLS12, Certificates: []tls.Certificate{*cert}, NextProtos: []string{"h2", "http/1.1"},
-			SessionTicketsDisabled: pool != nil, // so that every connection is judged by the CA of its time
+			SessionTicketsDisabled: pool != nil, // so that every connection uses the current CA
 		}
 		if pool != nil {
 			c.ClientCAs, c.ClientAuth = pool, tls.RequireAndVerifyClientCert
@@ -186,7 +186,7 @@ func (t *TLS) Server(optional bool) *tls.Config {
 	}}
 }
 
-// client is the configuration of a client at this moment.
+// client is the current configuration of a client.
 func (t *TLS) client() *tls.Config {
 	cert, pool := t.current()
 	c := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
@@ -219,8 +219,8 @@ func (c *clientCredentials) Clone() credentials.TransportCredentials {
 // minSecret is the shortest shared secret, in characters.
 const minSecret = 32
 
-// Secret is shared by two services: one line of a file that is read again when it
-// changes. A change that cannot be used leaves the one before in use.
+// Secret is shared by two services: one line of a file that is reloaded when it changes.
+// After an invalid change, the previous one stays in use.
 type Secret struct {
 	log        *slog.Logger
 	flag, path string
@@ -231,7 +231,7 @@ type Secret struct {
 	text   string
 }
 
-// OpenSecret reads the file. INVALID_ARGUMENT names the flag when it cannot be used.
+// OpenSecret loads the file. INVALID_ARGUMENT names the flag if it cannot be used.
 func OpenSecret(log *slog.Logger, flag, path string) (*Secret, error) {
 	s := &Secret{log: log, flag: flag, path: path, state: stateOf(path)}
 	var err error
@@ -268,7 +268,7 @@ func (s *Secret) current() string {
 	return s.text
 }
 
-// Matches compares in a time that tells nothing.
+// Matches compares in constant time.
 func (s *Secret) Matches(given string) bool {
 	want, got := sha256.Sum256([]byte(s.current())), sha256.Sum256([]byte(given))
 	return subtle.ConstantTimeCompare(want[:], got[:]) == 1
@@ -279,6 +279,6 @@ func (s *Secret) GetRequestMetadata(context.Context, ...string) (map[string]stri
 	return map[string]string{"authorization": "Bearer " + s.current()}, nil
 }
 
-// RequireTransportSecurity implements credentials.PerRPCCredentials. DialSecure sees to
-// it: only a loopback connection is without.
+// RequireTransportSecurity implements credentials.PerRPCCredentials. DialSecure ensures it:
+// only loopback connections have no TLS.
 func (s *Secret) RequireTransportSecurity() bool { return false }

@@ -13,13 +13,13 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// ReasonToProto is the enum value of a reason, unspecified when it is none.
+// ReasonToProto is the enum value of a reason, unspecified if there is none.
 func ReasonToProto(r fault.Reason) faultv1.Reason {
 	return faultv1.Reason(faultv1.Reason_value["REASON_"+string(r)])
 }
 
-// ReasonFromProto is the reason of an enum value. Empty when unspecified; INTERNAL
-// for a value of a newer peer.
+// ReasonFromProto is the reason of an enum value. Empty if unspecified; INTERNAL for a
+// value of a newer peer.
 func ReasonFromProto(r faultv1.Reason) fault.Reason {
 	if r == faultv1.Reason_REASON_UNSPECIFIED {
 		return ""
@@ -43,8 +43,7 @@ func IssueToProto(i fault.Issue) *faultv1.Issue {
 	}
 }
 
-// IssueFromProto is an issue as it came. A severity that is not set is that of the
-// reason.
+// IssueFromProto converts an issue. An unset severity becomes that of the reason.
 func IssueFromProto(i *faultv1.Issue) fault.Issue {
 	out := fault.NewIssue(ReasonFromProto(i.GetReason()), i.GetMessage())
 	out.Domain, out.Module, out.RetryAt = i.GetDomainId(), i.GetModuleId(), TimeFromProto(i.GetRetryTime())
@@ -84,7 +83,7 @@ func IssuesFromProto(issues []*faultv1.Issue) []fault.Issue {
 	return out
 }
 
-// PoolToProto is the enum value of a pool, unspecified when it is none.
+// PoolToProto is the enum value of a pool, unspecified if there is none.
 func PoolToProto(p market.Pool) marketv1.Pool {
 	switch p {
 	case market.Targets:
@@ -116,7 +115,7 @@ func PoolsToProto(pools []market.Pool) []marketv1.Pool {
 	return out
 }
 
-// KindToProto is the enum value of a kind, unspecified when it is none.
+// KindToProto is the enum value of a kind, unspecified if there is none.
 func KindToProto(k market.Kind) marketv1.InstrumentKind {
 	switch k {
 	case market.Stock:
@@ -127,7 +126,7 @@ func KindToProto(k market.Kind) marketv1.InstrumentKind {
 	return marketv1.InstrumentKind_INSTRUMENT_KIND_UNSPECIFIED
 }
 
-// KindFromProto is the kind of an enum value; empty when it is none or unknown.
+// KindFromProto is the kind of an enum value; empty if unspecified or unknown.
 func KindFromProto(k marketv1.InstrumentKind) market.Kind {
 	switch k {
 	case marketv1.InstrumentKind_INSTRUMENT_KIND_STOCK:
@@ -138,12 +137,12 @@ func KindFromProto(k marketv1.InstrumentKind) market.Kind {
 	return ""
 }
 
-// VerdictToProto is the enum value of a verdict; unspecified when it is none.
+// VerdictToProto is the enum value of a verdict; unspecified if there is none.
 func VerdictToProto(v market.Verdict) marketv1.Verdict {
 	return marketv1.Verdict(marketv1.Verdict_value["VERDICT_"+strings.ToUpper(string(v))])
 }
 
-// VerdictFromProto is the verdict of an enum value; empty when unspecified or unknown.
+// VerdictFromProto is the verdict of an enum value; empty if unspecified or unknown.
 func VerdictFromProto(v marketv1.Verdict) market.Verdict {
 	name, ok := marketv1.Verdict_name[int32(v)]
 	if !ok || v == marketv1.Verdict_VERDICT_UNSPECIFIED {
@@ -152,8 +151,8 @@ func VerdictFromProto(v marketv1.Verdict) market.Verdict {
 	return market.Verdict(strings.ToLower(strings.TrimPrefix(name, "VERDICT_")))
 }
 
-// DateFromProto reads a "YYYY-MM-DD" field; empty is NoDate. Anything else is
-// INVALID_ARGUMENT for the field. The way back is Date.String.
+// DateFromProto parses a "YYYY-MM-DD" field; empty is NoDate. Anything else is
+// INVALID_ARGUMENT for the field. The inverse is Date.String.
 func DateFromProto(field, s string) (market.Date, error) {
 	if s == "" {
 		return market.NoDate, nil

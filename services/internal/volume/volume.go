@@ -1,6 +1,6 @@
 //go:build unix
 
-// Package volume tells how much room is left where a file lies.
+// Package volume returns the free space of a volume.
 package volume
 
 import (
@@ -8,8 +8,8 @@ import (
 	"syscall"
 )
 
-// FreeBytes is the room on the volume that holds path, for a user without privileges.
-// The folder of path must exist; path itself need not.
+// FreeBytes is the free space on the volume of path, for an unprivileged user. The
+// directory of path must exist; path itself need not.
 func FreeBytes(path string) (int64, error) {
 	var st syscall.Statfs_t
 	if err := syscall.Statfs(filepath.Dir(path), &st); err != nil {

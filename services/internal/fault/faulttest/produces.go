@@ -1,7 +1,6 @@
-// Package faulttest helps tests say which reason a piece of code produces. The
-// calls are also the register that the parity test of the catalog reads, so
-// name the reason as a constant (fault.TokenMissing) in the call or in the table
-// it comes from.
+// Package faulttest helps tests state which reason a piece of code produces. The parity
+// test of the catalog also reads the calls, so name the reason as a constant
+// (fault.TokenMissing) in the call or in its table.
 package faulttest
 
 import (
@@ -11,9 +10,9 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
-// Produces fails the test unless got carries the reason. got is an error, a
-// fault.Issue, a list of issues of which one must have it, a fault.Reason, or a
-// reason's text as the ledger and ErrorInfo hold it.
+// Produces fails the test unless got has the reason. got is an error, a fault.Issue, a list
+// of issues of which one must have it, a fault.Reason, or a reason's text as in the ledger
+// and ErrorInfo.
 func Produces(t testing.TB, got any, want fault.Reason) {
 	t.Helper()
 	if problem := check(got, want); problem != "" {
