@@ -16,14 +16,14 @@ import (
 	"google.golang.org/grpc/credentials/insecure"
 )
 
-// SystemCA stands for the CAs of the operating system in Access.CA.
+// SystemCA in Access.CA means the CAs of the operating system.
 const SystemCA = "system"
 
-// ErrKey is returned if the API key cannot be used with the address, or is none.
+// ErrKey is returned if the API key is malformed or cannot be used with the address.
 var ErrKey = errors.New("the API key cannot be used")
 
-// Access is how a client proves who it is, and knows the orchestrator. The zero Access
-// suits a loopback listener without keys.
+// Access has the caller's key and the orchestrator's CA. The zero Access is for a loopback
+// listener without keys.
 type Access struct {
 	// Key is the API key. Empty means none.
 	Key string
@@ -32,8 +32,8 @@ type Access struct {
 	CA string
 }
 
-// DialAs is Dial with an API key, over TLS. A key is sent to another machine over TLS
-// only.
+// DialAs is Dial with an API key, over TLS. A key is never sent to another machine without
+// TLS.
 func DialAs(addr string, access Access, extra ...grpc.DialOption) (*Client, error) {
 	if addr == "" {
 		addr = DefaultAddr
@@ -59,8 +59,8 @@ func DialAs(addr string, access Access, extra ...grpc.DialOption) (*Client, erro
 	return Dial(addr, append(options, extra...)...)
 }
 
-// TLS is the configuration of a TLS connection to the orchestrator, for REST too. It is
-// nil where CA is empty.
+// TLS is the configuration of a TLS connection to the orchestrator, also for REST. It is
+// nil if CA is empty.
 func (a Access) TLS() (*tls.Config, error) {
 	switch a.CA {
 	case "":
@@ -100,6 +100,6 @@ func (b bearer) GetRequestMetadata(context.Context, ...string) (map[string]strin
 	return map[string]string{"authorization": "Bearer " + string(b)}, nil
 }
 
-// RequireTransportSecurity implements credentials.PerRPCCredentials. DialAs sees to it:
-// only a loopback connection is without.
+// RequireTransportSecurity implements credentials.PerRPCCredentials. DialAs ensures it:
+// only loopback connections have no TLS.
 func (bearer) RequireTransportSecurity() bool { return false }

@@ -17,14 +17,13 @@ import (
 // DefaultAddr is the orchestrator's default address.
 const DefaultAddr = "127.0.0.1:7700"
 
-// maxReply is the largest answer read, in bytes: the plan of a long list.
+// maxReply is the largest response, in bytes: the plan of a long list.
 const maxReply = 64 << 20
 
-// window is how much of an answer is sent before the client says that it took some, in
-// bytes: a message with rows.
+// window is the flow-control window in bytes: a message with rows.
 const window = 1 << 20
 
-// Client is a client of one orchestrator. It is safe for use by several goroutines.
+// Client is a client of one orchestrator. It is safe for concurrent use.
 type Client struct {
 	// Runs starts, cancels and shows runs.
 	Runs orchestratorv1.RunServiceClient
@@ -46,7 +45,7 @@ type Client struct {
 	Limits orchestratorv1.LimitServiceClient
 	// Tokens shows where the provider's tokens come from, and stores them.
 	Tokens orchestratorv1.TokenServiceClient
-	// Notices keeps the channels through which afterbell speaks up, and shows what was told.
+	// Notices manages the channels of notices, and lists the notices that were sent.
 	Notices orchestratorv1.NoticeServiceClient
 	// Keys creates, lists and revokes API keys.
 	Keys orchestratorv1.KeyServiceClient
@@ -56,14 +55,14 @@ type Client struct {
 	addr    string
 	conn    *grpc.ClientConn
 	now     func() time.Time
-	reached *atomic.Bool // whether the orchestrator has answered a call
+	reached *atomic.Bool // whether the orchestrator has responded to a call
 }
 
-// Dial prepares a client of the orchestrator at addr, "host:port"; an empty addr
-// means DefaultAddr. It connects at the first call and reconnects automatically. A call to an
-// address where nothing answers fails at once with an *Error that matches
-// ErrUnreachable; pass grpc.WaitForReady(true) with a call to wait instead. extra is
-// added to the client's own options, as credentials are; see DialAs.
+// Dial returns a client of the orchestrator at addr, "host:port"; an empty addr means
+// DefaultAddr. It connects at the first call and reconnects automatically. A call to an
+// address without a listener fails at once with an *Error that matches ErrUnreachable; pass
+// grpc.WaitForReady(true) with a call to wait instead. extra is added to the client's own
+// options, for example credentials; see DialAs.
 func Dial(addr string, extra ...grpc.DialOption) (*Client, error) {
 	if addr == "" {
 		addr = DefaultAddr
@@ -108,11 +107,11 @@ func Dial(addr string, extra ...grpc.DialOption) (*Client, error) {
 	}, nil
 }
 
-// Addr is the address that the client was made for.
+// Addr is the address of the client.
 func (c *Client) Addr() string { return c.addr }
 
-// Conn is the connection, for services that the client has no field for.
+// Conn is the connection, for services for which the client has no field.
 func (c *Client) Conn() *grpc.ClientConn { return c.conn }
 
-// Close ends the connection; calls in progress fail.
+// Close closes the connection; calls in progress fail.
 func (c *Client) Close() error { return c.conn.Close() }

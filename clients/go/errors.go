@@ -21,51 +21,50 @@ import (
 // domain is the ErrorInfo domain of afterbell's errors.
 const domain = "afterbell"
 
-// The errors that callers test for most. Use errors.Is; every *Error matches the one
-// of its reason. Is tests for any other reason.
+// The most frequent errors. Use errors.Is; every *Error matches the one of its reason. Is
+// tests for any other reason.
 var (
-	// ErrUnreachable: the orchestrator cannot be reached, or did not answer in time.
+	// ErrUnreachable: the orchestrator cannot be reached, or did not respond in time.
 	ErrUnreachable = errors.New("the orchestrator cannot be reached")
-	// ErrWorkerUnreachable: the orchestrator answers, and the ingest-worker does not.
+	// ErrWorkerUnreachable: the orchestrator responds, and the ingest-worker does not.
 	ErrWorkerUnreachable = errors.New("the ingest-worker cannot be reached")
-	// ErrNotFound: there is no such run, pool, module, slot or preflight.
+	// ErrNotFound: the run, pool, module, slot or preflight does not exist.
 	ErrNotFound = errors.New("not found")
-	// ErrInvalidArgument: a field of the request is wrong; Error.Fields names it.
+	// ErrInvalidArgument: a field of the request is invalid; Error.Fields names it.
 	ErrInvalidArgument = errors.New("invalid argument")
-	// ErrTLS: the TLS connection failed, as with the wrong CA, or TLS is required. It
-	// matches ErrUnreachable as well.
+	// ErrTLS: the TLS connection failed, for example because of the wrong CA, or TLS is
+	// required. It also matches ErrUnreachable.
 	ErrTLS = errors.New("the TLS connection failed")
-	// ErrNotOrchestrator: something else listens at the address, as the orchestrator's REST
-	// port. It matches ErrUnreachable as well.
+	// ErrNotOrchestrator: something else listens at the address, for example the
+	// orchestrator's REST port. It also matches ErrUnreachable.
 	ErrNotOrchestrator = errors.New("another program listens there")
 	// ErrUnauthenticated: the call needs an API key, or the key is not valid.
 	ErrUnauthenticated = errors.New("no valid API key")
 	// ErrRoleRequired: the role of the API key does not allow the call.
 	ErrRoleRequired = errors.New("not allowed to the role of the API key")
-	// ErrWrongState: the request is not allowed in the present state.
+	// ErrWrongState: the request is not allowed in the current state.
 	ErrWrongState = errors.New("not allowed in the present state")
 )
 
-// Error is an error that the orchestrator returned, or that no response came.
+// Error is an error that the orchestrator returned, or the lack of a response.
 type Error struct {
-	// Reason is what went wrong. Unspecified if the orchestrator did not respond,
-	// when something other than afterbell answered, or when the reason is newer than
-	// this client; see ReasonName.
+	// Reason of the error. Unspecified if the orchestrator did not respond, if something other
+	// than afterbell responded, or if the reason is newer than this client; see ReasonName.
 	Reason faultv1.Reason
-	// ReasonName is the reason as it was sent, as in "NOT_FOUND". Empty when none was.
+	// ReasonName is the reason as it was sent, for example "NOT_FOUND". Empty if none was.
 	ReasonName string
 	// Code is the gRPC code.
 	Code codes.Code
-	// Message is one sentence for a person.
+	// Message is one sentence for users.
 	Message string
-	// Remedy says what to do about it. Empty when nothing is known.
+	// Remedy says what to do. Empty if unknown.
 	Remedy string
-	// Fields are the fields of the request that are wrong, with ErrInvalidArgument.
+	// Fields are the invalid fields of the request, with ErrInvalidArgument.
 	Fields []FieldViolation
-	// Metadata are the values that the message was built from; the keys are documented
-	// on faultv1.Reason. It also carries reasons' details such as "run_id".
+	// Metadata has the values in the message and further details, such as "run_id"; the keys
+	// are documented at faultv1.Reason.
 	Metadata map[string]string
-	// RetryAfter is how long to wait before trying again. 0 when it is not known.
+	// RetryAfter is the time to wait before a retry. 0 if unknown.
 	RetryAfter time.Duration
 	// Addr is the address that was called.
 	Addr string
@@ -74,7 +73,7 @@ type Error struct {
 	cause                   error
 }
 
-// FieldViolation says what is wrong with one field of a request.
+// FieldViolation is one invalid field of a request.
 type FieldViolation struct {
 	// Field is its name in the contract.
 	Field string
@@ -85,10 +84,10 @@ type FieldViolation struct {
 // Error is the message.
 func (e *Error) Error() string { return e.Message }
 
-// Unwrap is the status as it came.
+// Unwrap is the status that was received.
 func (e *Error) Unwrap() error { return e.cause }
 
-// GRPCStatus is the status as it came, for callers that know gRPC.
+// GRPCStatus is the status that was received.
 func (e *Error) GRPCStatus() *status.Status { return status.Convert(e.cause) }
 
 // Is matches the errors of this package.
@@ -116,14 +115,14 @@ func (e *Error) Is(target error) bool {
 	return false
 }
 
-// Is reports whether err is an answer with this reason.
+// Is reports whether err has this reason.
 func Is(err error, reason faultv1.Reason) bool {
 	var e *Error
 	return errors.As(err, &e) && e.Reason == reason
 }
 
-// convert makes an *Error of what gRPC returned. A call that the caller cancelled is
-// the context's error; io.EOF and nil pass.
+// convert makes an *Error from an error of gRPC. A call that the caller cancelled returns
+// the context's error; io.EOF and nil are returned unchanged.
 func convert(ctx context.Context, addr string, err error) error {
 	var done *Error
 	if err == nil || errors.Is(err, io.EOF) || errors.As(err, &done) {

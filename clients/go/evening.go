@@ -16,13 +16,13 @@ import (
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 )
 
-// Shanghai is the zone of every trade date and due time.
+// Shanghai is the time zone of every trade date and due time.
 var Shanghai = mustZone("Asia/Shanghai")
 
 func mustZone(name string) *time.Location {
 	zone, err := time.LoadLocation(name)
 	if err != nil {
-		panic(err) // the zone database is linked in, so this is a build fault
+		panic(err) // the zone database is linked in, so this is a build error
 	}
 	return zone
 }
@@ -34,30 +34,29 @@ type Verdict string
 const (
 	// Whole: every dataset of every enabled module is settled.
 	Whole Verdict = "whole"
-	// Blocked: something is missing, and a check blocks the next run until somebody acts.
+	// Blocked: something is missing, and a check blocks the next run until a user acts.
 	Blocked Verdict = "blocked"
 	// NotWhole: something is missing.
 	NotWhole Verdict = "not_whole"
 	// NotDue: the data is not due yet, or the evening's run has not started.
 	NotDue Verdict = "not_due"
-	// Empty: the pool is targets and its list has no symbols, so there is nothing to
-	// judge.
+	// Empty: the pool is targets and its list has no symbols, so there is nothing to check.
 	Empty Verdict = "empty"
 )
 
 // Verdicts lists every verdict.
 func Verdicts() []Verdict { return []Verdict{Whole, Blocked, NotWhole, NotDue, Empty} }
 
-// EveningRequest says which evening to judge.
+// EveningRequest says which evening to check.
 type EveningRequest struct {
-	// Pool to judge. Required.
+	// Pool to check. Required.
 	Pool marketv1.Pool
-	// Date is the trade date, "YYYY-MM-DD". Of a day on which the exchange was closed
-	// the open day before it is judged. Empty means the last evening that has come.
+	// Date is the trade date, "YYYY-MM-DD". If the exchange was closed on it, the previous
+	// trading day is used. Empty means the last evening that was due.
 	Date string
-	// From is the first trade date to judge, "YYYY-MM-DD". Empty means Date alone.
+	// From is the first trade date to check, "YYYY-MM-DD". Empty means only Date.
 	From string
-	// Strict makes a date that was accepted short count as missing.
+	// Strict counts a date that was accepted short as missing.
 	Strict bool
 }
 
@@ -65,36 +64,36 @@ type EveningRequest struct {
 type Evening struct {
 	// Pool checked.
 	Pool marketv1.Pool
-	// Verdict is whether it is complete.
+	// Verdict says whether it is complete.
 	Verdict Verdict
-	// Date is the trade date judged. Empty when the pool concerns none, as targets
-	// without symbols.
+	// Date is the trade date that was checked. Empty if there is none, as for targets without
+	// symbols.
 	Date string
-	// ClosedDate is the date asked for when the exchange was closed on it. Else empty.
+	// ClosedDate is the requested date if the exchange was closed on it. Otherwise empty.
 	ClosedDate string
-	// Coverages are the datasets counted: snapshots, then the dates judged in order.
-	// Modules that are switched off are not among them.
+	// Coverages are the datasets that count: snapshots, then by date. Disabled modules are not
+	// among them.
 	Coverages []*marketv1.Coverage
 	// Lacking are those of Coverages that are not settled.
 	Lacking []*marketv1.Coverage
 	// PendingDatasetIDs are datasets that are not due yet.
 	PendingDatasetIDs []string
-	// DisabledModuleIDs are modules that the pool could hold and that are switched off.
+	// DisabledModuleIDs are modules that the pool could store and that are disabled.
 	DisabledModuleIDs []string
-	// NothingCounted is whether no dataset is stored or expected of the dates, as before
-	// the first listing of any symbol. The verdict is then never Whole.
+	// NothingCounted is true if no dataset is stored or expected on the dates, for example
+	// before the first listing of any symbol. The verdict is then never Whole.
 	NothingCounted bool
-	// Paused is whether the pool is paused, and Note who paused it, and why.
+	// Paused is whether the pool is paused.
 	Paused bool
 	// Note says who paused the pool, and why. Empty if not given.
 	Note string
-	// Run is the run in progress, or else the queued one that starts next. Nil if
-	// there is none.
+	// Run is the run in progress, or else the queued one that starts next. Nil if there is
+	// none.
 	Run *orchestratorv1.Run
-	at  time.Time // when it was judged
-	// LastRun is the last run that finished. Nil when there is none.
+	at  time.Time // when it was checked
+	// LastRun is the last finished run. Nil if there is none.
 	LastRun *orchestratorv1.Run
-	// Issues are why it is not complete, worst first.
+	// Issues say why it is not complete, worst first.
 	Issues []*faultv1.Issue
 	// NextTime is when something of it is fetched next automatically. Zero if it is
 	// complete or nothing is scheduled.
@@ -104,8 +103,8 @@ type Evening struct {
 	NextRunTime time.Time
 }
 
-// Fetching is the run that works at the pool or starts next without waiting for a time.
-// Nil if there is none.
+// Fetching is the run that is in progress or starts next without waiting for a time. Nil if
+// there is none.
 func (e *Evening) Fetching() *orchestratorv1.Run {
 	r := e.Run
 	if r == nil || e.Paused {
@@ -117,8 +116,8 @@ func (e *Evening) Fetching() *orchestratorv1.Run {
 	return r
 }
 
-// Settled reports whether a verdict leaves nothing to fetch. With strict, a day that
-// was accepted short does not count.
+// Settled reports whether nothing is left to fetch for a verdict. With strict, accepted
+// short does not count.
 func Settled(v marketv1.Verdict, strict bool) bool {
 	switch v {
 	case marketv1.Verdict_VERDICT_COMPLETE, marketv1.Verdict_VERDICT_EXPECTED_EMPTY:
@@ -129,8 +128,8 @@ func Settled(v marketv1.Verdict, strict bool) bool {
 	return false
 }
 
-// lookBack is how many calendar days before a date are looked at to find an open day:
-// longer than any closure of the exchange.
+// lookBack is how many calendar days before a date are searched for a trading day: longer
+// than any closure of the exchange.
 const lookBack = 31
 
 // Evening checks whether a trade date is complete in a pool. It fails with ErrUnreachable or
@@ -143,8 +142,8 @@ func (c *Client) Evening(ctx context.Context, req EveningRequest) (*Evening, err
 	return all[0], nil
 }
 
-// Evenings is Evening for several requests, in their order. What concerns all of them is
-// asked for once.
+// Evenings is Evening for several requests, in their order. Data for all of them is
+// requested once.
 func (c *Client) Evenings(ctx context.Context, reqs ...EveningRequest) ([]*Evening, error) {
 	all := make([]facts, len(reqs))
 	pools := make([]marketv1.Pool, len(reqs))
@@ -199,7 +198,7 @@ func (c *Client) Evenings(ctx context.Context, reqs ...EveningRequest) ([]*Eveni
 	return evenings, nil
 }
 
-// gather asks for what concerns the pool of one request.
+// gather requests the data for the pool of one request.
 func (c *Client) gather(ctx context.Context, g *errgroup.Group, f *facts) {
 	name, asked := poolName(f.req.Pool), f.today
 	if f.req.Date != "" {
@@ -233,10 +232,10 @@ func (c *Client) gather(ctx context.Context, g *errgroup.Group, f *facts) {
 	}
 }
 
-// WaitEvening judges an evening again and again until it is whole or Empty, or is blocked with
-// nothing ahead that could unblock it, or ctx ends. It returns the last judgement, and
-// with it the context's error in the last case. An orchestrator or worker that is away
-// is waited for. each, which may be nil, is called with every judgement.
+// WaitEvening checks an evening repeatedly until it is Whole or Empty, or is Blocked and
+// nothing scheduled could unblock it, or ctx ends. It returns the last result, in the last
+// case together with the context's error. It waits for an orchestrator or worker that is
+// unreachable. each, which may be nil, is called with every result.
 func (c *Client) WaitEvening(ctx context.Context, req EveningRequest, each func(*Evening)) (*Evening, error) {
 	var last *Evening
 	for {
@@ -262,15 +261,15 @@ func (c *Client) WaitEvening(ctx context.Context, req EveningRequest, each func(
 }
 
 const (
-	// shortestLook and longestLook bound the time between two judgements; awayLook is
-	// the time between two while nothing can be judged.
+	// shortestLook and longestLook limit the time between two checks; awayLook is the time
+	// between two while no check is possible.
 	shortestLook = time.Second
 	awayLook     = 2 * time.Second
 	longestLook  = 30 * time.Second
 )
 
-// pause waits until it is worth to judge again: to the end of the run under way, to
-// the next thing that happens by itself, or for a while.
+// pause waits until the next check: until the run in progress ends, until the next
+// scheduled event, or for a while.
 func (c *Client) pause(ctx context.Context, e *Evening) error {
 	wait := longestLook
 	if e == nil {
@@ -290,7 +289,7 @@ func (c *Client) pause(ctx context.Context, e *Evening) error {
 	return sleep(ctx, wait)
 }
 
-// facts are what a judgement is made from.
+// facts are the inputs of a check.
 type facts struct {
 	now          time.Time
 	today        string
@@ -303,7 +302,7 @@ type facts struct {
 	readiness    *orchestratorv1.PoolVerdict
 	emptyTargets bool
 
-	due map[string]string // time of day from which a dataset is due, of datasets that count; "" for snapshots
+	due map[string]string // time of day at which a dataset is due, of datasets that count; "" for snapshots
 }
 
 func (f *facts) judge() *Evening {
@@ -343,7 +342,7 @@ func (f *facts) judge() *Evening {
 	return e
 }
 
-// choose finds which datasets count and which modules are switched off.
+// choose determines which datasets count and which modules are disabled.
 func (f *facts) choose(e *Evening) {
 	f.due = map[string]string{}
 	for _, d := range f.domains {
@@ -362,7 +361,7 @@ func (f *facts) choose(e *Evening) {
 	}
 }
 
-// date is the trade date to judge, and the one asked for if that was closed.
+// date is the trade date to check, and the requested one if the exchange was closed on it.
 func (f *facts) date() (date, closed string) {
 	if f.req.Date > f.today {
 		return f.req.Date, ""
@@ -393,11 +392,11 @@ func (f *facts) date() (date, closed string) {
 			return d, f.req.Date
 		}
 	}
-	return f.req.Date, "" // as far back as this, nothing tells whether it was open
+	return f.req.Date, "" // further back it is unknown whether it was open
 }
 
-// opensToday reports whether the exchange is open today, as far as is known while
-// nothing of today is due.
+// opensToday reports whether the exchange is open today, as far as is known while nothing
+// of today is due.
 func (f *facts) opensToday() bool {
 	for _, s := range f.slots {
 		if s.GetDate() != f.today {
@@ -412,7 +411,7 @@ func (f *facts) opensToday() bool {
 	if weekend(f.now.In(Shanghai)) || f.passesOver(f.today) {
 		return false
 	}
-	for _, due := range f.due { // once all is due an open day is among the coverage
+	for _, due := range f.due { // when all is due, a trading day is in the coverage
 		if due != "" && f.now.Before(at(f.today, due, Shanghai)) {
 			return true
 		}
@@ -420,7 +419,7 @@ func (f *facts) opensToday() bool {
 	return false
 }
 
-// pending are the datasets that are not due yet and of which nothing came.
+// pending are the datasets that are not due yet and have no rows.
 func (f *facts) pending(date string) (ids []string) {
 	if date == "" {
 		return nil
@@ -439,7 +438,7 @@ func (f *facts) pending(date string) (ids []string) {
 	return ids
 }
 
-// evening is when all of a date is due and the schedule has had its turn to fetch it.
+// evening is when all of a date is due and the schedule should have started to fetch it.
 func (f *facts) evening(date string) time.Time {
 	var due time.Time
 	for _, clock := range f.due {
@@ -454,7 +453,7 @@ func (f *facts) evening(date string) time.Time {
 		return due
 	}
 	zone, err := time.LoadLocation(s.GetTimeZone())
-	if err != nil { // a zone that this machine does not know
+	if err != nil { // a zone that is unknown on this machine
 		return due
 	}
 	if run := at(date, s.GetRunAt(), zone); !run.Before(due) {
@@ -488,8 +487,8 @@ func (f *facts) verdict(e *Evening) Verdict {
 	return NotWhole
 }
 
-// blocked reports whether somebody must act before a run can start. Readiness is how it
-// is now; the last run tells only where that is not known.
+// blocked reports whether a user must act before a run can start. Readiness is the current
+// state; the last run is used only if it is unknown.
 func (f *facts) blocked(e *Evening) bool {
 	if d := f.readiness.GetDecision(); d != orchestratorv1.PoolVerdict_DECISION_UNSPECIFIED {
 		return d == orchestratorv1.PoolVerdict_DECISION_BLOCKED
@@ -497,7 +496,7 @@ func (f *facts) blocked(e *Evening) bool {
 	return e.LastRun.GetOutcome() == orchestratorv1.Run_OUTCOME_BLOCKED
 }
 
-// underWay reports whether a run works at the pool, or is about to.
+// underWay reports whether a run of the pool is in progress or about to start.
 func (f *facts) underWay(e *Evening) bool {
 	if e.Run == nil {
 		return false
@@ -505,7 +504,7 @@ func (f *facts) underWay(e *Evening) bool {
 	return e.Run.GetState() != orchestratorv1.Run_STATE_QUEUED || !e.Run.GetNotBeforeTime().AsTime().After(f.now)
 }
 
-// issues are what keeps the evening from being whole, worst first and each once.
+// issues are the reasons why the evening is not complete, worst first, without duplicates.
 func (f *facts) issues(e *Evening) (all []*faultv1.Issue) {
 	add := func(issues []*faultv1.Issue) {
 		for _, i := range issues {
@@ -529,7 +528,7 @@ func (f *facts) issues(e *Evening) (all []*faultv1.Issue) {
 	for _, v := range e.Lacking {
 		add(v.GetIssues())
 	}
-	if e.Verdict == NotWhole && e.FetchedAgain() && !f.underWay(e) { // why the last run did not get it, or the next will not
+	if e.Verdict == NotWhole && e.FetchedAgain() && !f.underWay(e) { // why the last run did not fetch it, or the next will not
 		if !f.outlived(e.LastRun) {
 			add(f.ofLacking(e, e.LastRun.GetIssues()))
 		}
@@ -539,8 +538,8 @@ func (f *facts) issues(e *Evening) (all []*faultv1.Issue) {
 	return all
 }
 
-// outlived reports whether a run was stopped by a check of token or modules whose result
-// is another one by now.
+// outlived reports whether a run was blocked by a check of token or modules that has a
+// different result now.
 func (f *facts) outlived(r *orchestratorv1.Run) bool {
 	if f.readiness.GetDecision() == orchestratorv1.PoolVerdict_DECISION_UNSPECIFIED || r.GetOutcome() != orchestratorv1.Run_OUTCOME_BLOCKED {
 		return false
@@ -548,7 +547,7 @@ func (f *facts) outlived(r *orchestratorv1.Run) bool {
 	return r.GetBlockedStage() == orchestratorv1.Run_BLOCKED_STAGE_TOKEN || r.GetBlockedStage() == orchestratorv1.Run_BLOCKED_STAGE_READINESS
 }
 
-// ofLacking are the issues, from warnings on, about a module that lacks something.
+// ofLacking are the issues, from warnings on, about modules with missing data.
 func (f *facts) ofLacking(e *Evening, issues []*faultv1.Issue) []*faultv1.Issue {
 	return slices.DeleteFunc(slices.Clone(issues), func(i *faultv1.Issue) bool {
 		return i.GetSeverity() < faultv1.Severity_SEVERITY_WARNING || !slices.ContainsFunc(e.Lacking, func(v *marketv1.Coverage) bool {
@@ -557,17 +556,17 @@ func (f *facts) ofLacking(e *Evening, issues []*faultv1.Issue) []*faultv1.Issue 
 	})
 }
 
-// FetchedAgain reports whether a run without dates fetches something of what is missing.
+// FetchedAgain reports whether a run without dates fetches some of the missing data.
 func (e *Evening) FetchedAgain() bool {
 	return len(e.PendingDatasetIDs) > 0 || slices.ContainsFunc(e.Lacking, (*marketv1.Coverage).GetFetchedAgain)
 }
 
-// next is when something of it is fetched next by itself.
+// next is when some of it is fetched next automatically.
 func (f *facts) next(e *Evening) time.Time {
 	if e.Verdict != NotDue && !e.FetchedAgain() {
 		return time.Time{}
 	}
-	if e.Date > f.today { // what comes before the day does not fetch it
+	if e.Date > f.today { // a run before that day does not fetch it
 		return f.foreseen(e)
 	}
 	var next time.Time
@@ -595,7 +594,7 @@ func (f *facts) next(e *Evening) time.Time {
 	return next
 }
 
-// foreseen is when the schedule fetches a day to come. Zero if it does not.
+// foreseen is when the schedule fetches a future day. Zero if it does not.
 func (f *facts) foreseen(e *Evening) time.Time {
 	if e.Paused || weekend(at(e.Date, "12:00", Shanghai)) || !f.scheduled() || f.schedule.GetNextTime() == nil || f.passesOver(e.Date) {
 		return time.Time{}
@@ -603,8 +602,8 @@ func (f *facts) foreseen(e *Evening) time.Time {
 	return f.evening(e.Date)
 }
 
-// passesOver reports whether the schedule is known to skip a day that has not come to its
-// evening, because the exchange is closed on it: the next slot is later.
+// passesOver reports whether the schedule will skip a day whose evening has not come yet,
+// because the exchange is closed: the next slot is later.
 func (f *facts) passesOver(date string) bool {
 	s := f.schedule
 	if !f.scheduled() || !s.GetTradingDaysOnly() || slices.ContainsFunc(f.slots, func(v *orchestratorv1.Slot) bool { return v.GetDate() == date }) {
@@ -614,7 +613,7 @@ func (f *facts) passesOver(date string) bool {
 	return next != nil && evening.After(f.now) && next.AsTime().After(evening)
 }
 
-// scheduled reports whether the schedule runs the pool.
+// scheduled reports whether the schedule includes the pool.
 func (f *facts) scheduled() bool {
 	s := f.schedule
 	return s.GetEnabled() && !s.GetPaused() && (len(s.GetPools()) == 0 || slices.Contains(s.GetPools(), f.req.Pool))
@@ -622,21 +621,21 @@ func (f *facts) scheduled() bool {
 
 func weekend(t time.Time) bool { return t.Weekday() == time.Saturday || t.Weekday() == time.Sunday }
 
-// at is the moment that a clock in zone shows "HH:MM" on a date.
+// at is the time at which a clock in zone shows "HH:MM" on a date.
 func at(date, clock string, zone *time.Location) time.Time {
 	t, err := time.ParseInLocation("2006-01-02 15:04", date+" "+clock, zone)
-	if err != nil { // an orchestrator that breaks its contract; nothing is due before the day
+	if err != nil { // an orchestrator that violates its contract; nothing is due before the day
 		t, _ = time.ParseInLocation(time.DateOnly, date, zone)
 	}
 	return t
 }
 
 func dayBefore(date string, days int) string {
-	t, _ := time.Parse(time.DateOnly, date) // checked by the caller
+	t, _ := time.Parse(time.DateOnly, date) // validated by the caller
 	return t.AddDate(0, 0, -days).Format(time.DateOnly)
 }
 
-// poolName is a pool as it stands in paths. Empty when it is none.
+// poolName is the name of a pool in paths. Empty if there is none.
 func poolName(p marketv1.Pool) string {
 	switch p {
 	case marketv1.Pool_POOL_TARGETS:

@@ -12,19 +12,18 @@ import (
 )
 
 const (
-	// firstPause is how long Events waits before it resumes a stream that was cut; it
-	// doubles up to lastPause while nothing comes.
+	// firstPause is how long Events waits before it resumes an interrupted stream; it doubles
+	// up to lastPause while no event arrives.
 	firstPause = 250 * time.Millisecond
 	lastPause  = 5 * time.Second
 )
 
-// Events follows a run from the event after the sequence number given, 0 for all of
-// them, until its last event, which carries the finished run. Each event comes once
-// and in order. A stream that is cut, because the orchestrator restarts or the
-// connection breaks, is resumed after the last event seen, for as long as ctx lasts; an
-// orchestrator that has not answered any call of the client is an error. The sequence
-// ends after the first error: NOT_FOUND for a run that is not there, or the context's
-// error.
+// Events follows a run from the event after the given sequence number, 0 for all events,
+// until its last event, which has the finished run. Each event comes once and in order. If
+// a stream is interrupted because the orchestrator restarts or the connection fails, it is
+// resumed after the last event, until ctx ends; an orchestrator that has never responded to
+// this client is an error. The sequence ends after the first error: NOT_FOUND if the run
+// does not exist, or the context's error.
 func (c *Client) Events(ctx context.Context, runID string, after int64) iter.Seq2[*orchestratorv1.RunEvent, error] {
 	return func(yield func(*orchestratorv1.RunEvent, error) bool) {
 		pause := firstPause
@@ -35,7 +34,7 @@ func (c *Client) Events(ctx context.Context, runID string, after int64) iter.Seq
 			case finished || stopped:
 				return
 			case err == nil && after == before && before > 0:
-				return // the stream of a finished run, asked for after its last event
+				return // the stream of a finished run, requested after its last event
 			case err != nil && !resumable(err, c.reached.Load()):
 				yield(nil, err)
 				return
@@ -52,7 +51,7 @@ func (c *Client) Events(ctx context.Context, runID string, after int64) iter.Seq
 	}
 }
 
-// follow yields the events of one stream, and keeps the last sequence number in after.
+// follow yields the events of one stream, and stores the last sequence number in after.
 func (c *Client) follow(ctx context.Context, runID string, after *int64, yield func(*orchestratorv1.RunEvent, error) bool) (finished, stopped bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
@@ -70,7 +69,7 @@ func (c *Client) follow(ctx context.Context, runID string, after *int64, yield f
 		}
 		event := message.GetEvent()
 		if event == nil || event.GetSequence() <= *after {
-			continue // a keep-alive, or what was seen before
+			continue // a keep-alive, or an event that was yielded before
 		}
 		*after = event.GetSequence()
 		c.reached.Store(true)
@@ -83,13 +82,13 @@ func (c *Client) follow(ctx context.Context, runID string, after *int64, yield f
 	}
 }
 
-// resumable tells a stream that was cut from one that was refused. reached is whether
-// the orchestrator has answered before.
+// resumable distinguishes an interrupted stream from a rejected one. reached is whether the
+// orchestrator has responded before.
 func resumable(err error, reached bool) bool {
 	return reached && errors.Is(err, ErrUnreachable) || Is(err, faultv1.Reason_REASON_INTERRUPTED)
 }
 
-// sleep waits, and returns the context's error when that ends first.
+// sleep waits, and returns the context's error if that ends first.
 func sleep(ctx context.Context, d time.Duration) error {
 	t := time.NewTimer(d)
 	defer t.Stop()

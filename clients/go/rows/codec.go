@@ -9,8 +9,8 @@ import (
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 )
 
-// codec reads a response of rows without copying the rows out of the message that they
-// came in. It is gRPC's own for everything else.
+// codec decodes a response with rows without copying the rows out of its message. For
+// everything else it is gRPC's own.
 type codec struct{ encoding.CodecV2 }
 
 func newCodec() codec { return codec{encoding.GetCodecV2("proto")} }
@@ -35,7 +35,7 @@ func (c codec) Unmarshal(in mem.BufferSlice, v any) error {
 	if n < 0 || size != uint64(in.Len()-head) { // it has more than data
 		return c.CodecV2.Unmarshal(in, v)
 	}
-	// The data begins where numbers may: at a multiple of eight.
+	// The data begins at a multiple of eight, as numbers must.
 	shift := (8 - head%8) % 8
 	whole := make([]byte, shift+in.Len())
 	in.CopyTo(whole[shift:])

@@ -25,14 +25,13 @@ import (
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 )
 
-// Query says which rows to read; see the contract for its fields.
+// Query selects rows; see the contract for its fields.
 type Query = marketv1.RowQuery
 
-// Reader is a response that is being read. It is for one goroutine. Close it if it is not read
-// to its end.
+// Reader reads a response. It is for one goroutine. Close it if it is not read to its end.
 type Reader struct {
-	// Summary describes the response: version, columns with units, and what
-	// is not complete. Put Summary.Version into the next query to read the same again.
+	// Summary describes the response: version, columns with units, and what is not complete.
+	// Set Summary.Version in the next query to read the same data again.
 	Summary *marketv1.RowsSummary
 
 	cancel context.CancelFunc
@@ -40,9 +39,9 @@ type Reader struct {
 	ipc    *ipc.Reader
 }
 
-// Read requests rows. The errors are those of package afterbell: ErrNotFound for a table
-// or version that is not there, ErrInvalidArgument for a query that is wrong, and the
-// reason DATA_INCOMPLETE where the query requires what is not complete.
+// Read requests rows. The errors are those of package afterbell: ErrNotFound for a table or
+// version that does not exist, ErrInvalidArgument for an invalid query, and the reason
+// DATA_INCOMPLETE if the query requires complete data and some is missing.
 func Read(ctx context.Context, c *afterbell.Client, q *Query) (*Reader, error) {
 	ctx, cancel := context.WithCancel(ctx)
 	stream, err := c.Data.ReadRows(ctx, &orchestratorv1.ReadRowsRequest{Query: q}, grpc.ForceCodecV2(newCodec()))
@@ -66,15 +65,15 @@ func Read(ctx context.Context, c *afterbell.Client, q *Query) (*Reader, error) {
 // Schema of the batches. Each field has its unit and description in its metadata.
 func (r *Reader) Schema() *arrow.Schema { return r.ipc.Schema() }
 
-// Close ends the response; the orchestrator stops sending.
+// Close ends the response.
 func (r *Reader) Close() {
 	r.cancel()
 	r.ipc.Release()
 }
 
-// Batches are the rows that are left, some 1 MiB at a time, by date and then by symbol.
-// A batch that is kept for longer than the loop's body must be retained. The sequence
-// ends after the first error, and closes the reader at its end.
+// Batches are the remaining rows, about 1 MiB at a time, by date and then by symbol. Retain
+// a batch to use it after the loop's body. The sequence ends after the first error, and
+// closes the reader at its end.
 func (r *Reader) Batches() iter.Seq2[arrow.RecordBatch, error] {
 	return func(yield func(arrow.RecordBatch, error) bool) {
 		defer r.Close()
@@ -89,7 +88,7 @@ func (r *Reader) Batches() iter.Seq2[arrow.RecordBatch, error] {
 	}
 }
 
-// Rows are the rows that are left, one at a time. A Row is valid within the loop's body.
+// Rows are the remaining rows, one at a time. A Row is valid in the loop's body.
 func (r *Reader) Rows() iter.Seq2[Row, error] {
 	return func(yield func(Row, error) bool) {
 		for batch, err := range r.Batches() {
@@ -122,8 +121,8 @@ func (r Row) column(name string) arrow.Array {
 	return nil
 }
 
-// Float is the number in a column. ok is false where it is null, or where the answer has
-// no such column of numbers.
+// Float is the number in a column. ok is false if it is null, or if the response has no
+// such column of numbers.
 func (r Row) Float(column string) (value float64, ok bool) {
 	switch c := r.column(column).(type) {
 	case *array.Float64:
@@ -134,8 +133,8 @@ func (r Row) Float(column string) (value float64, ok bool) {
 	return 0, false
 }
 
-// Text is the text in a column, and a date as "YYYY-MM-DD". ok is false where it is null,
-// or where the answer has no such column of texts or dates.
+// Text is the text in a column, or a date as "YYYY-MM-DD". ok is false if it is null, or if
+// the response has no such column of texts or dates.
 func (r Row) Text(column string) (value string, ok bool) {
 	switch c := r.column(column).(type) {
 	case *array.String:
@@ -146,8 +145,8 @@ func (r Row) Text(column string) (value string, ok bool) {
 	return "", false
 }
 
-// Date is the date in a column, at midnight UTC. ok is false where it is null, or where
-// the answer has no such column of dates.
+// Date is the date in a column, at midnight UTC. ok is false if it is null, or if the
+// response has no such column of dates.
 func (r Row) Date(column string) (value time.Time, ok bool) {
 	if c, is := r.column(column).(*array.Date32); is {
 		return date(c.Value(r.at)), true
@@ -157,7 +156,7 @@ func (r Row) Date(column string) (value time.Time, ok bool) {
 
 func date(d arrow.Date32) time.Time { return time.Unix(int64(d)*86400, 0).UTC() }
 
-// whole makes an error of a stream that ended where it must not.
+// whole makes an error of a stream that ended too early.
 func whole(err error) error {
 	if errors.Is(err, io.EOF) {
 		return io.ErrUnexpectedEOF
@@ -165,7 +164,7 @@ func whole(err error) error {
 	return err
 }
 
-// messages are the Arrow messages of an answer, in the memory that they came in.
+// messages are the Arrow messages of a response, in the memory in which they arrived.
 type messages struct {
 	recv func() (*orchestratorv1.ReadRowsResponse, error)
 	data []byte // not taken yet
@@ -179,7 +178,7 @@ func (m *messages) Retain() {}
 // Release implements ipc.MessageReader.
 func (m *messages) Release() {}
 
-// Message implements ipc.MessageReader. An answer that breaks off before its end is
+// Message implements ipc.MessageReader. A response that ends too early is
 // io.ErrUnexpectedEOF.
 func (m *messages) Message() (*ipc.Message, error) {
 	message, err := m.next()
@@ -201,8 +200,8 @@ func (m *messages) next() (*ipc.Message, error) {
 		}
 		m.data = got.GetData()
 	}
-	// Four bytes of continuation, the length of the description, the description, and
-	// the body whose length it tells.
+	// Four bytes of continuation, the length of the metadata, the metadata, and the body,
+	// whose length it contains.
 	const head = 8
 	if len(m.data) < head || binary.LittleEndian.Uint32(m.data) != 0xffffffff {
 		return nil, errors.New("what came is no Arrow message")
@@ -226,7 +225,7 @@ func (m *messages) next() (*ipc.Message, error) {
 	return ipc.NewMessage(about, memory.NewBufferBytes(rest[:size:size])), nil
 }
 
-// explain is the error as the stream had it, where Arrow's reader put it in words.
+// explain is the original error of the stream if Arrow's reader has wrapped it in a text.
 func (m *messages) explain(err error) error {
 	if m.err != nil && !errors.Is(m.err, io.EOF) {
 		return m.err
