@@ -1,5 +1,5 @@
-// Package command is the command line of afterbell: it reads flags, asks the
-// orchestrator through the Go client, and says the answer.
+// Package command is the command line of afterbell: it parses flags, calls the orchestrator
+// with the Go client, and prints the response.
 package command
 
 import (
@@ -165,8 +165,8 @@ func (a *app) makers() []maker {
 	}
 }
 
-// commandsOf are the commands that a command line needs: the one that it begins with, or
-// all of them. To make all takes longer than to ask most questions.
+// commandsOf builds the commands that a command line needs: the one that it begins with, or
+// all of them. Building all takes longer than most calls.
 func (a *app) commandsOf(args []string) []*cobra.Command {
 	makers := a.makers()
 	all := make([]*cobra.Command, 0, len(makers))

@@ -24,7 +24,7 @@ import (
 	"github.com/afterbell/afterbell/services/cli/internal/output"
 )
 
-// wanted is the file: what it does not name stays as it is.
+// wanted is the content of the file. Values that it does not have stay unchanged.
 type wanted struct {
 	Schedule map[string]any              `yaml:"schedule"`
 	Settings map[string]any              `yaml:"settings"`
@@ -136,7 +136,7 @@ func (a *app) readWanted(file, path string) (*wanted, error) {
 	return w, nil
 }
 
-// yamlWords says what is wrong with the form of a file, and in which line.
+// yamlWords says what is wrong with the syntax of a file, and in which line.
 func (a *app) yamlWords(err error) string {
 	var wrong yaml.Error
 	if !errors.As(err, &wrong) || wrong.GetToken() == nil {
@@ -160,7 +160,7 @@ func (a *app) yamlWords(err error) string {
 	return a.T("line %d: %s", at.Line, oneLine(wrong.GetMessage()))
 }
 
-// yamlKind says what a part of a file is.
+// yamlKind names a part of a file.
 func (a *app) yamlKind(t ast.NodeType) string {
 	switch t {
 	case ast.SequenceType:
@@ -361,7 +361,7 @@ func (a *app) planModules(ctx context.Context, p *plan, w *wanted, file string) 
 	return nil
 }
 
-// refusedSection says in which section of the file the orchestrator refuses something.
+// refusedSection adds the section of the file to an error of the orchestrator.
 func refusedSection(err error, file, section, next string) error {
 	var answer *afterbell.Error
 	if errors.As(err, &answer) && !errors.Is(err, afterbell.ErrUnreachable) {
@@ -370,8 +370,7 @@ func refusedSection(err error, file, section, next string) error {
 	return err
 }
 
-// defaultSet is the set of the target list that a person edits; other services have
-// their own.
+// defaultSet is the set of the target list that users edit; other services have their own.
 const defaultSet = "default"
 
 // planTargets compares the symbols of the file with those of the default set. What other
@@ -424,7 +423,7 @@ func (a *app) listed(until *timestamppb.Timestamp) string {
 	return a.T("on the list until %s", a.moment(until.AsTime()))
 }
 
-// confirm asks on a terminal, and refuses where nobody can answer.
+// confirm asks on a terminal, and fails if there is none.
 func (a *app) confirm(file string, n int) error {
 	again := advised{errors.New(a.T("Nothing was changed.")), "afterbell apply -f " + file + " --yes"}
 	if _, is := terminal(a.In); !is || a.noInput || file == "-" {

@@ -12,8 +12,8 @@ import (
 	"github.com/afterbell/afterbell/services/cli/internal/fields"
 )
 
-// planNotices compares the channels of a file with those that are there. The orchestrator
-// says what would change, because only it knows the secrets.
+// planNotices compares the channels of a file with the existing ones. The orchestrator
+// returns what would change, because only it knows the secrets.
 func (a *app) planNotices(ctx context.Context, p *plan, w *wanted, file string) error {
 	if len(w.Notices) == 0 {
 		return nil
@@ -39,7 +39,7 @@ func (a *app) planNotices(ctx context.Context, p *plan, w *wanted, file string) 
 			p.changes = append(p.changes, change{section, "remove", a.enum(now[id].GetKind(), "KIND_").Raw, ""})
 			err := p.step(ctx, section, func(ctx context.Context, check bool) error {
 				if check {
-					return nil // it is there
+					return nil // it exists
 				}
 				_, err := a.client.Notices.DeleteChannel(ctx, &orchestratorv1.DeleteChannelRequest{ChannelId: id})
 				return err
@@ -86,7 +86,7 @@ func (a *app) planNewChannel(ctx context.Context, p *plan, id, section string, w
 
 func (a *app) planChannel(ctx context.Context, p *plan, now *orchestratorv1.Channel, section string, want map[string]any, file string) error {
 	if len(want) == 0 {
-		return nil // it is there
+		return nil // it exists
 	}
 	req := &orchestratorv1.UpdateChannelRequest{ChannelId: now.GetChannelId(), ValidateOnly: true}
 	if err := a.wantChannel(req, section, want, file); err != nil {
@@ -113,7 +113,7 @@ func (a *app) planChannel(ctx context.Context, p *plan, now *orchestratorv1.Chan
 	})
 }
 
-// wantChannel fills a request with what the file says.
+// wantChannel fills a request from the file.
 func (a *app) wantChannel(req proto.Message, section string, want map[string]any, file string) error {
 	names := settingsOf(req)
 	for _, key := range sortedKeys(want) {
@@ -138,7 +138,8 @@ func (a *app) wantChannel(req proto.Message, section string, want map[string]any
 	return nil
 }
 
-// shownField is a field of a request for the screen; of what is secret, that it is set.
+// shownField is the displayed value of a request's field; for a secret, only that it is
+// set.
 func (a *app) shownField(req proto.Message, name string) string {
 	text := fields.Get(req, name)
 	if text != "" && slices.Contains(secretFields, name) {

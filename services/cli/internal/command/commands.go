@@ -18,8 +18,8 @@ var restCall = sync.OnceValue(func() *regexp.Regexp {
 // bareCall finds a call of the REST API that is named without a way to make it.
 var bareCall = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\b(GET|POST) (/v1/[^\s"',;]*[^\s"',;.])`) })
 
-// commands replaces the calls of the REST API in what the orchestrator says by the
-// commands that do the same. A call that no command makes stays.
+// commands replaces the REST calls in a text of the orchestrator by the commands that do
+// the same. A call without a command stays.
 func (a *app) commands(text string) string {
 	if strings.Contains(text, " /v1/") {
 		text = bareCall().ReplaceAllStringFunc(text, func(found string) string {
@@ -136,7 +136,7 @@ func commandFor(method, target, body string) string {
 	return ""
 }
 
-// query is what a call asks for, as flags.
+// query is the query of a call, as flags.
 func query(q url.Values) string {
 	line := ""
 	for _, p := range []struct{ field, flag string }{

@@ -64,8 +64,8 @@ func (a *app) condition(c *cobra.Command, name string, f conditionFlags) error {
 		},
 	}
 	lacks, early, never := 0, 0, 0 // early: of a date that is not due yet; never: fetched by no scheduled run
-	from, to := "", ""             // of what a run fetches; what is pending comes by itself
-	refetch := " --refetch"        // where all of it was accepted short
+	from, to := "", ""             // of what a run fetches; pending data is fetched automatically
+	refetch := " --refetch"        // if all of it was accepted short
 	var next time.Time
 	held := "" // the command that lets a run fetch what a user has paused or disabled
 	for _, v := range resp.GetConditions() {
@@ -146,7 +146,8 @@ func release(pool, reason string) string {
 	return ""
 }
 
-// why says why a dataset and date is not available; in Chinese before what the worker wrote.
+// why says why a dataset and date is not available; in Chinese, followed by the worker's
+// text.
 func (a *app) why(v *marketv1.DataCondition) string {
 	said := a.commands(v.GetMessage())
 	if a.Lang != lang.Chinese || said == "" {
@@ -164,8 +165,8 @@ func (a *app) why(v *marketv1.DataCondition) string {
 	return zh + "（" + strings.TrimSuffix(said, ".") + "）"
 }
 
-// sayNext says when what lacks is fetched next, and of how much of it no scheduled run
-// fetches anything.
+// sayNext says when missing data is fetched next, and how much of it no scheduled run
+// fetches.
 func (a *app) sayNext(next time.Time, lacks, never int) {
 	switch {
 	case never == lacks:
@@ -181,8 +182,8 @@ func (a *app) sayNext(next time.Time, lacks, never int) {
 	}
 }
 
-// notDue tells a date that is pending because it is not due yet; what the provider was asked
-// for and has not published has a verdict that says so.
+// notDue reports whether a pending date is not due yet. If it was fetched and is not
+// published, it has a verdict instead.
 func notDue(v *marketv1.DataCondition) bool {
 	return v.GetState() == marketv1.ConditionState_CONDITION_STATE_PENDING && v.GetVerdict() == marketv1.Verdict_VERDICT_MISSING
 }

@@ -16,8 +16,7 @@ import (
 	"github.com/afterbell/afterbell/services/cli/internal/output"
 )
 
-// defaultDays is how many calendar days back coverage is told unless --from says
-// otherwise.
+// defaultDays is how many calendar days back coverage is shown without --from.
 const defaultDays = 92
 
 type coverageFlags struct {
@@ -56,7 +55,7 @@ func (a *app) coverage(c *cobra.Command, args []string, f coverageFlags) error {
 	if err != nil {
 		return err
 	}
-	oldest := from // of what is shown; without --from the pool's window begins later, perhaps
+	oldest := from // of what is shown; without --from the pool's window may begin later
 	if from == "" {
 		end := a.now().In(a.printer.Zone)
 		if to != "" {
@@ -217,8 +216,7 @@ func (a *app) calendar(name string, coverages []*marketv1.Coverage) {
 	}
 }
 
-// colored marks what lacks red and what is accepted short yellow, where colours may be
-// used.
+// colored marks missing data red and accepted short yellow, if colours may be used.
 func (a *app) colored(mark string, rank int) string {
 	if !a.printer.Color {
 		return mark

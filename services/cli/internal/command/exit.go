@@ -12,7 +12,7 @@ import (
 
 // The exit codes. They are part of the command's contract: scripts rely on them.
 const (
-	// ExitWhole: what was asked for is so, or was done.
+	// ExitWhole: the data is complete, or the command is done.
 	ExitWhole = 0
 	// ExitFailed: the command line is wrong, or something failed.
 	ExitFailed = 1
@@ -70,7 +70,7 @@ func (m mistakes) err() error {
 	return m
 }
 
-// report writes an error in one line, what to do about it, and returns the exit code.
+// report writes an error in one line and what to do about it, and returns the exit code.
 func (a *app) report(err error) int {
 	var end exit
 	switch {

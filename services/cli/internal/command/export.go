@@ -29,7 +29,7 @@ type exportFlags struct {
 // tableNames are the tables of both pools.
 var tableNames = []string{"daily_prices", "daily_basics", "daily_moneyflows", "instrument_meta", "trade_calendar"}
 
-// defaultHTTP is where REST listens unless the orchestrator was told otherwise.
+// defaultHTTP is the default REST address.
 const defaultHTTP = "127.0.0.1:7780"
 
 func (a *app) exportCommand() *cobra.Command {
@@ -118,7 +118,7 @@ func (a *app) restAddr(c *cobra.Command, given string) (string, error) {
 	return addr, nil
 }
 
-// exporter is a request to the REST port, without what is asked for.
+// exporter is a request to the REST port, without the query.
 func (a *app) exporter(c *cobra.Command, httpAddr string) (r export.Request, err error) {
 	addr, err := a.restAddr(c, httpAddr)
 	if err != nil {
@@ -236,7 +236,8 @@ func (a *app) export(c *cobra.Command, table string, f exportFlags) error {
 	return nil
 }
 
-// exportRefused is an answer that is not the table, told as that of any other call.
+// exportRefused is the error of a response that is not the table, in the form of other
+// calls.
 func (a *app) exportRefused(r *export.Refused, table string, f exportFlags) error {
 	answer := &afterbell.Error{
 		Reason: faultv1.Reason(faultv1.Reason_value["REASON_"+r.Reason]), ReasonName: r.Reason, Message: r.Message, Remedy: r.Remedy,

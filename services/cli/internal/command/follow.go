@@ -59,7 +59,7 @@ func (a *app) follow(ctx context.Context, runs []*orchestratorv1.Run, after int6
 		if err != nil {
 			return err
 		}
-		if r.GetState() != orchestratorv1.Run_STATE_FINISHED { // asked for after its last event
+		if r.GetState() != orchestratorv1.Run_STATE_FINISHED { // requested after its last event
 			resp, err := client.Runs.GetRun(ctx, &orchestratorv1.GetRunRequest{RunId: r.GetRunId()})
 			if err != nil {
 				return err
@@ -103,8 +103,8 @@ func (a *app) follow(ctx context.Context, runs []*orchestratorv1.Run, after int6
 	return nil
 }
 
-// telling are the issues of a run that its end is told with. Of a run that succeeded,
-// these are what needs a look although nothing failed, as symbols without a row.
+// telling are the issues to print at the end of a run. For a run that succeeded, these are
+// the warnings, such as symbols without a row.
 func telling(r *orchestratorv1.Run) []*faultv1.Issue {
 	if !succeeded(r) {
 		return r.GetIssues()
@@ -167,7 +167,7 @@ func (a *app) followOne(ctx context.Context, client *afterbell.Client, r *orches
 // silentFor is how long a run may tell nothing before the reason is looked for.
 const silentFor = 15 * time.Second
 
-// silent says why a run tells nothing: as a rule it waits for a limit.
+// silent prints why a run sends no events: usually it waits for a limit.
 func (v *view) silent(ctx context.Context, client *afterbell.Client) {
 	if v.a.quiet {
 		return
@@ -220,8 +220,8 @@ func (a *app) waits(resp *orchestratorv1.ListLimitsResponse) string {
 // sayEvery is how often a log hears of progress; a terminal hears of each event.
 const sayEvery = 5 * time.Second
 
-// view tells how a run goes on: in one line that changes on a terminal, as lines
-// elsewhere.
+// view prints the progress of a run: in one changing line on a terminal, otherwise as
+// lines.
 type view struct {
 	a          *app
 	pool, id   string
@@ -231,7 +231,7 @@ type view struct {
 	failed     map[string]bool
 	rows       int64
 	at         string
-	waits      string // the limits that were told last
+	waits      string // the limits that were printed last
 	said       time.Time
 	lastLength int
 }
@@ -285,7 +285,7 @@ func (v *view) partition(p *orchestratorv1.Partition) {
 		if !v.failed[id] {
 			v.failed[id] = true
 			parts := []string{v.at}
-			if verdict := a.enum(p.GetVerdict(), "VERDICT_").Text; verdict != "" { // none where no answer came
+			if verdict := a.enum(p.GetVerdict(), "VERDICT_").Text; verdict != "" { // none if there was no response
 				parts = append(parts, verdict)
 			}
 			if len(p.GetIssues()) > 0 {
@@ -297,13 +297,13 @@ func (v *view) partition(p *orchestratorv1.Partition) {
 	v.progress()
 }
 
-// line tells something that stays.
+// line prints a permanent line.
 func (v *view) line(text string) {
 	v.clear()
 	v.a.say(text)
 }
 
-// progress tells how far it is.
+// progress prints the progress.
 func (v *view) progress() {
 	a := v.a
 	if a.quiet {

@@ -12,7 +12,7 @@ import (
 	"github.com/afterbell/afterbell/services/cli/internal/output"
 )
 
-// poolNames are the pools as people write them, in the order in which they run.
+// poolNames are the names of the pools, in the order in which they run.
 var poolNames = []string{"targets", "universe"}
 
 // pool is the enum value of a pool's name, unspecified when it is none.

@@ -15,8 +15,8 @@ import (
 	"github.com/afterbell/afterbell/services/cli/internal/output"
 )
 
-// help writes what a command does and how it is used. It needs no template: with the
-// package text/template, the linker could not leave out methods that nothing calls.
+// help prints what a command does and how it is used. It uses no template: with
+// text/template, the linker could not remove unused methods.
 func (a *app) help(c *cobra.Command, _ []string) {
 	if about := strings.TrimRight(cmp.Or(c.Long, c.Short), " \n"); about != "" {
 		fmt.Fprint(c.OutOrStdout(), about+"\n\n")
@@ -90,7 +90,8 @@ func (a *app) flagTable(flags *pflag.FlagSet) string {
 	return b.String()
 }
 
-// besideHan are blanks between Chinese characters, as around a name that stood in quotes.
+// besideHan are spaces between Chinese characters, for example around a name that was in
+// quotes.
 var besideHan = sync.OnceValue(func() *regexp.Regexp {
 	return regexp.MustCompile(`([\p{Han}，。；：（）、]) +([\p{Han}，。；：（）、])`)
 })

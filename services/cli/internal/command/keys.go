@@ -159,7 +159,7 @@ func (a *app) revokeKey() *cobra.Command {
 	return c
 }
 
-// mostEntries is how many entries of the audit trail may be asked for at a time.
+// mostEntries is the largest number of audit entries per request.
 const mostEntries = 500
 
 func (a *app) auditCommand() *cobra.Command {

@@ -21,10 +21,10 @@ import (
 	"github.com/afterbell/afterbell/services/cli/internal/output"
 )
 
-// mostMCPDays bounds what one answer lists, because an assistant reads all of it.
+// mostMCPDays limits what one response lists, because an assistant reads all of it.
 const mostMCPDays = 400
 
-// mcpInstructions tell an assistant how to use what it hears.
+// mcpInstructions tell an assistant how to use the tools.
 const mcpInstructions = "afterbell keeps a local copy of the Chinese A-share market in two pools: targets (a watch list) and " +
 	"universe (the whole market). Read figures with rows, which lists what is missing; before you state a figure for a trade date from elsewhere, ask status or coverage for that date. When the " +
 	"verdict is not whole, say so and name what is missing; never present a date with missing rows as a quiet day. Dates are days in " +
@@ -176,7 +176,7 @@ func (a *app) mcpServer(client *afterbell.Client, table export.Request) *mcp.Ser
 	return s
 }
 
-// mcpError is an error with its reason, and what it means for the answer.
+// mcpError is an error with its reason, and what it means for the assistant's answer.
 func mcpError(err error) error {
 	var e *afterbell.Error
 	if !errors.As(err, &e) {
@@ -247,7 +247,7 @@ func (a *app) mcpCoverage(ctx context.Context, client *afterbell.Client, in cove
 	}, nil
 }
 
-// mcpPool is a pool by its name, universe where none is given.
+// mcpPool is a pool by its name, universe by default.
 func mcpPool(name string) (marketv1.Pool, error) {
 	p := pool(cmp.Or(name, "universe"))
 	if p == marketv1.Pool_POOL_UNSPECIFIED {

@@ -166,7 +166,7 @@ func (a *app) printDomains(ctx context.Context, all bool) error {
 	return nil
 }
 
-// remedyNow is the command that lets the pools run that cannot, or one that checks them.
+// remedyNow is the command that unblocks a pool, or one that checks the pools.
 func (a *app) remedyNow(ctx context.Context, client *afterbell.Client) string {
 	resp, err := client.Modules.GetReadiness(ctx, &orchestratorv1.GetReadinessRequest{})
 	if err != nil {

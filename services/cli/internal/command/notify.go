@@ -105,8 +105,8 @@ func (a *app) sayChannels(channels []*orchestratorv1.Channel) {
 	}
 }
 
-// failingChannels are those that status tells of. An orchestrator that knows no channels
-// yet, or is too slow to tell, has none.
+// failingChannels are the channels to report in status. It is empty if the orchestrator is
+// older, or too slow to respond.
 func (a *app) failingChannels(ctx context.Context, client *afterbell.Client) []*orchestratorv1.Channel {
 	ctx, cancel := context.WithTimeout(ctx, min(a.timeout, 5*time.Second))
 	defer cancel()
@@ -235,7 +235,7 @@ func (a *app) readSecret(file string) (string, error) {
 	return strings.TrimSpace(string(text)), nil
 }
 
-// aboutChannel says what a field of a channel is.
+// aboutChannel describes a field of a channel.
 func (a *app) aboutChannel(name string) string {
 	return map[string]string{
 		"kind":      a.T("kind of channel"),

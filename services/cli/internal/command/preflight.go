@@ -127,8 +127,8 @@ func (a *app) preflight(c *cobra.Command, req *orchestratorv1.RunPreflightReques
 	return nil
 }
 
-// firstCommand is the command of the first remedy that has one; without one, the check
-// is repeated where waiting helps.
+// firstCommand is the command of the first remedy that has one; otherwise the check itself,
+// if waiting helps.
 func (a *app) firstCommand(verdicts []*orchestratorv1.PoolVerdict) string {
 	again := "afterbell doctor"
 	for _, v := range verdicts {

@@ -8,7 +8,7 @@ import (
 	"github.com/afterbell/afterbell/services/cli/internal/output"
 )
 
-// mostRevisions is how many may be asked for at a time.
+// mostRevisions is the largest number of revisions per request.
 const mostRevisions = 1000
 
 type revisionFlags struct {

@@ -16,7 +16,7 @@ import (
 	"github.com/afterbell/afterbell/services/cli/internal/output"
 )
 
-// mostRows is how many rows a list may be asked for.
+// mostRows is the largest number of rows of a list.
 const mostRows = 500
 
 func (a *app) runColumns() []output.Column {
@@ -162,7 +162,7 @@ func (a *app) showCommand() *cobra.Command {
 		if err := a.printRuns([]*orchestratorv1.Run{r}); err != nil {
 			return err
 		}
-		if a.story(r.GetExplanation(), r.GetLocalizedExplanation()); len(r.GetExplanation()) == 0 { // it tells them otherwise
+		if a.story(r.GetExplanation(), r.GetLocalizedExplanation()); len(r.GetExplanation()) == 0 { // it lists them differently
 			a.sayIssues(r.GetIssues())
 		}
 		a.hint(a.commands(r.GetNextCommand()))
@@ -171,7 +171,7 @@ func (a *app) showCommand() *cobra.Command {
 	return c
 }
 
-// story writes an explanation in the language, where the orchestrator has it.
+// story prints an explanation, in the language if the orchestrator has it.
 func (a *app) story(english, localized []string) {
 	if a.Lang == lang.Chinese && len(localized) > 0 {
 		a.lines(localized)
@@ -300,7 +300,7 @@ func (a *app) run(c *cobra.Command, args []string, f runFlags) (err error) {
 	return nil
 }
 
-// sayPaused tells of runs that wait because their pool is paused.
+// sayPaused says which runs wait because their pool is paused.
 func (a *app) sayPaused(ctx context.Context, runs []*orchestratorv1.Run) error {
 	resp, err := a.client.Pools.ListPools(ctx, &orchestratorv1.ListPoolsRequest{})
 	if err != nil {
@@ -423,7 +423,7 @@ func (a *app) verifyCommand() *cobra.Command {
 	return c
 }
 
-// poolOf is the pool of a run, empty when that cannot be told.
+// poolOf is the pool of a run, empty if unknown.
 func (a *app) poolOf(ctx context.Context, id string) string {
 	client, err := a.connect()
 	if err != nil {

@@ -155,7 +155,7 @@ func (a *app) search() *cobra.Command {
 	return c
 }
 
-// at is a moment as people read it, empty where there is none.
+// at formats a time for users, empty if there is none.
 func (a *app) at(t *timestamppb.Timestamp) string {
 	if t == nil {
 		return ""

@@ -178,15 +178,15 @@ func (a *app) fieldFlags(c *cobra.Command, req proto.Message) map[string]*string
 	return given
 }
 
-// settingsOf are the fields of a request that a person sets, without those that say how
-// the call is made.
+// settingsOf are the fields of a request that a user can set, without those that control
+// the call.
 func settingsOf(req proto.Message) []string {
 	return slices.DeleteFunc(fields.Names(req), func(name string) bool {
 		return slices.Contains([]string{"etag", "validate_only", "channel_id"}, name)
 	})
 }
 
-// explained is what a field is and what it takes, for the help of its flag.
+// explained describes a field and its values, for the help of its flag.
 func (a *app) explained(about string, req proto.Message, name string) string {
 	allowed := a.allowed(fields.Allowed(req, name))
 	if about != "" && allowed != "" {
@@ -195,7 +195,7 @@ func (a *app) explained(about string, req proto.Message, name string) string {
 	return cmp.Or(about, allowed)
 }
 
-// allowed says what fields.Allowed says, in the language.
+// allowed is fields.Allowed in the language.
 func (a *app) allowed(allowed string, list bool) string {
 	switch allowed {
 	case "text":
@@ -213,7 +213,7 @@ func (a *app) allowed(allowed string, list bool) string {
 	return allowed
 }
 
-// notAllowed says in the language why a field does not take a text.
+// notAllowed says in the language why a field does not accept a text.
 func (a *app) notAllowed(err error) string {
 	var refused *fields.Refused
 	if errors.As(err, &refused) {
@@ -222,7 +222,7 @@ func (a *app) notAllowed(err error) string {
 	return err.Error()
 }
 
-// about says what a field is, where the command knows it.
+// about describes a field, if the command knows it.
 func (a *app) about(name string) string {
 	return map[string]string{
 		"enabled":            a.T("whether the schedule is enabled"),

@@ -48,7 +48,7 @@ func (a *app) statusCommand() *cobra.Command {
 	return c
 }
 
-// verdictUnreachable stands beside the verdicts of the client.
+// verdictUnreachable is a verdict in addition to those of the client.
 const verdictUnreachable = "unreachable"
 
 // exitOf is the exit code of a verdict; worst is the order in which one pool's outdoes
@@ -89,8 +89,8 @@ type poolStatus struct {
 	NextCommand     string         `json:"nextCommand,omitempty"`
 }
 
-// add counts a pool in; the worst verdict is that of the whole. Targets without symbols
-// count only when they are asked for by name.
+// add adds a pool; the worst verdict is that of the whole. Targets without symbols count
+// only if they are requested by name.
 func (s *statusJSON) add(p poolStatus, named bool) {
 	if (named || p.Verdict != string(afterbell.Empty)) && slices.Index(worst, p.Verdict) < slices.Index(worst, s.Verdict) {
 		s.Verdict = p.Verdict
@@ -173,7 +173,7 @@ func (a *app) wait(ctx context.Context, client *afterbell.Client, requests []aft
 	return nil
 }
 
-// noAnswer is why nothing can be told of an evening.
+// noAnswer is why the state of an evening is unknown.
 func (a *app) noAnswer(ctx context.Context, err error) error {
 	if cause := context.Cause(ctx); cause != nil {
 		return cause
@@ -184,7 +184,7 @@ func (a *app) noAnswer(ctx context.Context, err error) error {
 	return err
 }
 
-// away says that nothing can be told, also to programs.
+// away says, also to programs, that the state is unknown.
 func (a *app) away(err error) error {
 	var answer *afterbell.Error
 	if errors.As(err, &answer) && a.printer.Format != output.Table {
@@ -269,8 +269,8 @@ func (a *app) verdict(v afterbell.Verdict) output.Word {
 	return output.Word{Text: a.T(strings.ReplaceAll(string(v), "_", " ")), Raw: string(v)}
 }
 
-// lackingNames are the datasets that lack something, each once, with the number of days
-// where there are several.
+// lackingNames are the incomplete datasets without duplicates, with the number of days if
+// there are several.
 func lackingNames(e *afterbell.Evening) []string {
 	var order []string
 	days := map[string]int{}
@@ -340,10 +340,10 @@ func (a *app) follows(e *afterbell.Evening) string {
 	return a.T("No scheduled run fetches it.")
 }
 
-// mostIssues is how many kinds of issues are told; --output json has all of them.
+// mostIssues is how many kinds of issues are printed; --output json has all of them.
 const mostIssues = 5
 
-// sayEvening says in words what lacks, why, and what is to come.
+// sayEvening says what is missing, why, and what happens next.
 func (a *app) sayEvening(e *afterbell.Evening) {
 	a.say(a.sentence(e))
 	if (e.Verdict == afterbell.Whole || e.NothingCounted) && len(e.DisabledModuleIDs) > 0 {
@@ -364,7 +364,7 @@ func (a *app) sayEvening(e *afterbell.Evening) {
 	}
 }
 
-// sayIssues tells issues, one line each and one each kind, with what to do.
+// sayIssues prints issues, one line per kind, with the remedy.
 func (a *app) sayIssues(issues []*faultv1.Issue) {
 	var list []found
 	for _, i := range issues {
@@ -373,14 +373,14 @@ func (a *app) sayIssues(issues []*faultv1.Issue) {
 	a.sayFound(list)
 }
 
-// found is an issue and where it was found, such as a pool; empty where that is plain.
+// found is an issue and where it was found, for example a pool; empty if that is obvious.
 type found struct {
 	where string
 	issue *faultv1.Issue
 }
 
-// sayFound is sayIssues for what was found at several places: each kind is told once, with
-// all of them before it.
+// sayFound is sayIssues for issues from several places: each kind is printed once, after
+// the list of its places.
 func (a *app) sayFound(list []found) {
 	var kinds []faultv1.Reason
 	at := map[faultv1.Reason][]string{}
@@ -417,8 +417,8 @@ func (a *app) remedyCommand(issues []*faultv1.Issue) string {
 	return ""
 }
 
-// runOrRemedy is the command that runs a pool, or, where the pool is paused or the next run
-// of it is blocked, the one that mends that. What cannot be asked blocks nothing.
+// runOrRemedy is the command that runs a pool, or, if the pool is paused or its next run is
+// blocked, the one that fixes that. If the state is unknown, it is the former.
 func (a *app) runOrRemedy(ctx context.Context, client *afterbell.Client, name, line string) string {
 	ctx, cancel := a.call(ctx)
 	defer cancel()
@@ -440,8 +440,8 @@ func (a *app) runOrRemedy(ctx context.Context, client *afterbell.Client, name, l
 	return line
 }
 
-// translated says what the services wrote in the language: the reason, and then the
-// message as it was written, because that may say more.
+// translated translates a message of the services: the reason's sentence, and then the
+// original message, because that may say more.
 func (a *app) translated(reason string, meta map[string]string, message, remedy string) (string, string) {
 	if a.Lang != lang.Chinese {
 		return message, remedy
@@ -453,7 +453,7 @@ func (a *app) translated(reason string, meta map[string]string, message, remedy 
 	return message, cmp.Or(todo, remedy)
 }
 
-// lacks says what a dataset lacks.
+// lacks says what is missing of a dataset.
 func (a *app) lacks(v *marketv1.Coverage) string {
 	line := v.GetDatasetId()
 	if v.GetTradeDate() != "" {
@@ -474,8 +474,7 @@ func (a *app) lacks(v *marketv1.Coverage) string {
 // longestWait is how far ahead a day is worth waiting for at a terminal.
 const longestWait = 72 * time.Hour
 
-// nextFor is the next command to type about an evening. Empty where nothing needs to be
-// done.
+// nextFor is the next command to type for an evening. Empty if there is nothing to do.
 func (a *app) nextFor(e *afterbell.Evening) string {
 	name := poolName(e.Pool)
 	switch {
@@ -507,8 +506,8 @@ func (a *app) nextFor(e *afterbell.Evening) string {
 	return "afterbell run " + name + " --watch"
 }
 
-// beyondReach is the run that fetches what no run fetches without dates: days before the
-// pool's window, and, with strict, days that were accepted short.
+// beyondReach is the command for a run that fetches what no run without dates fetches: days
+// before the pool's window, and, with strict, days that were accepted short.
 func beyondReach(e *afterbell.Evening) string {
 	first, last := "", ""
 	refetch := true

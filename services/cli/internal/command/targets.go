@@ -75,8 +75,9 @@ func (a *app) printTargets(resolved []*orchestratorv1.ResolvedTarget) error {
 	return a.printer.Print(answer)
 }
 
-// symbols are arguments, or the words of standard input for "-", in upper case. Commas
-// separate them too. Standard input without any is refused: what wrote it has failed.
+// symbols are the arguments, or the words of standard input for "-", in upper case. Commas
+// separate them, too. Empty standard input is an error, because the program that wrote it
+// has failed.
 func (a *app) symbols(c *cobra.Command, args []string) (out []string, err error) {
 	text, from := strings.Join(args, " "), "SYMBOL"
 	if len(args) == 1 && args[0] == "-" {
@@ -121,7 +122,8 @@ func (a *app) someSymbols(c *cobra.Command, args []string) error {
 	return nil
 }
 
-// changed shows the watch list after a change, and what was stored under another code.
+// changed prints the target list after a change, and which symbols were stored under
+// another code.
 func (a *app) changed(ctx context.Context, replaced []*orchestratorv1.ReplacedSymbol) error {
 	a.tellReplaced(replaced)
 	resp, err := a.targets(ctx)
@@ -141,7 +143,7 @@ func (a *app) tellReplaced(replaced []*orchestratorv1.ReplacedSymbol) {
 	}
 }
 
-// until adds the flag --until, and returns what reads it.
+// until adds the flag --until, and returns a function that parses it.
 func (a *app) until(c *cobra.Command) func(now time.Time) (*timestamppb.Timestamp, error) {
 	text := c.Flags().String("until", "", a.T("when they expire: a `date`, inclusive, in Shanghai, or a duration such as 7d"))
 	return func(now time.Time) (*timestamppb.Timestamp, error) {

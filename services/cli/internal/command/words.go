@@ -39,8 +39,7 @@ func (o *once) Set(s string) error {
 // places are flags that an alias may have, as the flags of every command.
 var places = []string{"http-addr", "data-dir", "tushare-url"}
 
-// giveOnce lets each flag of a command and of those below it be given once, except lists
-// and what an alias may have.
+// giveOnce makes it an error to repeat a flag, except lists and the flags of an alias.
 func giveOnce(c *cobra.Command) {
 	c.LocalNonPersistentFlags().VisitAll(func(f *pflag.Flag) {
 		if _, list := f.Value.(pflag.SliceValue); !list && f.Value.Type() != "bool" && !slices.Contains(places, f.Name) {
@@ -87,8 +86,8 @@ func (a *app) flagWords(err error) string {
 	return err.Error()
 }
 
-// between accepts from least to most arguments, named what; most below 0 is no limit.
-// other is the command that lists what can be named.
+// between accepts from least to most arguments, named what; a negative most means no limit.
+// other is the command that lists valid arguments.
 func (a *app) between(what, other string, least, most int) cobra.PositionalArgs {
 	return func(c *cobra.Command, args []string) error {
 		for i, arg := range args {
@@ -139,8 +138,8 @@ var flagsOf = map[string][]string{
 // restField is a field of a request as the orchestrator names it.
 var restField = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\b[a-z]+(?:_[a-z]+)*(?:\[\d+\])?`) })
 
-// fieldName is how the command that was asked for names a field of a request: as a flag
-// or an argument. A field that it has no name for stays.
+// fieldName is the name of a request's field in the current command: a flag or an argument.
+// Other fields keep their name.
 func (a *app) fieldName(field string) string {
 	if a.command == nil || a.command.Name() == "apply" { // a file has the names of the contract
 		return field
@@ -158,8 +157,8 @@ func (a *app) fieldName(field string) string {
 	return field
 }
 
-// inFlags is what an answer says, with the names of flags and commands instead of fields
-// and REST calls.
+// inFlags is a message with the names of flags and commands instead of fields and REST
+// calls.
 func (a *app) inFlags(e *afterbell.Error) string {
 	message := e.Message
 	for _, f := range e.Fields {
@@ -168,7 +167,7 @@ func (a *app) inFlags(e *afterbell.Error) string {
 	return a.commands(message)
 }
 
-// renamed is what is wrong with a field, with the names of flags instead of fields.
+// renamed is the problem of a field, with the names of flags instead of fields.
 func (a *app) renamed(problem string) string {
 	return restField().ReplaceAllStringFunc(problem, func(word string) string {
 		if len(flagsOf[word]) == 0 || !strings.Contains(word, "_") { // a word of the language
@@ -178,8 +177,8 @@ func (a *app) renamed(problem string) string {
 	})
 }
 
-// wrongFields says in Chinese what is wrong with the fields of a request. Empty where
-// something of it has no Chinese.
+// wrongFields says in Chinese what is wrong with the fields of a request. Empty if a part
+// has no Chinese.
 func (a *app) wrongFields(e *afterbell.Error) string {
 	if a.Lang != lang.Chinese {
 		return ""

@@ -23,7 +23,7 @@ func (d *doctor) rest(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
 	scheme, client := "http://", &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	if c, err := d.Access.TLS(); err == nil && c != nil { // an error has been told when the client was made
+	if c, err := d.Access.TLS(); err == nil && c != nil { // the error was reported when the client was created
 		scheme, client.Transport = "https://", &http.Transport{DisableKeepAlives: true, TLSClientConfig: c}
 	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, scheme+addr+"/readyz", nil)
@@ -43,7 +43,7 @@ func (d *doctor) rest(ctx context.Context) {
 		if d.reached {
 			d.add(check, Notice, d.T("nothing listens at %s", addr), d.T("Pass the orchestrator's REST address, which is in its log in the line with listening: %s", "afterbell doctor --http-addr HOST:PORT"))
 		}
-		return // the orchestrator's own check has told that it is away
+		return // the check of the orchestrator has reported that it is unreachable
 	}
 	defer answer.Body.Close()
 	var ready struct {
@@ -52,7 +52,7 @@ func (d *doctor) rest(ctx context.Context) {
 	}
 	body, err := io.ReadAll(io.LimitReader(answer.Body, 1<<16))
 	if err == nil && (answer.StatusCode == http.StatusUnauthorized || answer.StatusCode == http.StatusForbidden) && bytes.Contains(body, []byte(`"afterbell"`)) {
-		return // the orchestrator's own check has told that the key is not valid
+		return // the check of the orchestrator has reported that the key is not valid
 	}
 	if err != nil || json.Unmarshal(body, &ready) != nil || ready.Ledger == "" {
 		d.add(check, Wrong, d.T("another program listens at %s", addr), d.T("Start the orchestrator with a different port: %s", "bin/orchestrator --http-addr 127.0.0.1:0"))
@@ -101,8 +101,8 @@ func (d *doctor) clock(ctx context.Context) {
 	d.add(check, Fine, d.T("it agrees with the provider's within %s", maxSkew), "")
 }
 
-// cause is an error of the system or the network in the language, without what was tried
-// and where. A rare one stays as the system says it.
+// cause is an error of the system or the network in the language, without operation and
+// address. A rare one stays in English.
 func (d *doctor) cause(err error) string {
 	var name *net.DNSError
 	var timed net.Error
@@ -124,7 +124,7 @@ func (d *doctor) cause(err error) string {
 	return err.Error()
 }
 
-// zone tells when the local time is not Shanghai's, because people read the schedule by
+// zone reports that the local time zone is not Shanghai, because users read the schedule by
 // their own clock.
 func (d *doctor) zone() {
 	now := d.Now()

@@ -1,6 +1,6 @@
-// Package doctor looks at an installation of afterbell from outside and says what is
-// wrong with it and what to do. It reads; it changes nothing, and it never opens a
-// pool's file, because only its owner may.
+// Package doctor examines an installation of afterbell from outside and reports problems
+// and remedies. It changes nothing, and it never opens a pool's file, because only the
+// owner may.
 package doctor
 
 import (
@@ -18,14 +18,14 @@ import (
 	"github.com/afterbell/afterbell/services/cli/internal/lang"
 )
 
-// State is what a check came to.
+// State is the result of a check.
 type State string
 
 // The states.
 const (
 	// Fine needs nothing.
 	Fine State = "fine"
-	// Notice may be as wanted, and is told.
+	// Notice may be intended, and is reported.
 	Notice State = "notice"
 	// Wrong keeps afterbell from its work until somebody acts.
 	Wrong State = "wrong"
@@ -35,20 +35,20 @@ const (
 
 // Finding is the result of one check.
 type Finding struct {
-	// Check names what was looked at.
+	// Check is the name of the check.
 	Check string `json:"check"`
-	// State is what it came to.
+	// State is its result.
 	State State `json:"state"`
 	// Found says what was found.
 	Found string `json:"found"`
-	// Remedy says what to do, and ends with a command where there is one. Empty when
-	// nothing is to be done.
+	// Remedy says what to do, and ends with a command if there is one. Empty if there is
+	// nothing to do.
 	Remedy string `json:"remedy,omitempty"`
 	// Unreachable is whether a service cannot be reached.
 	Unreachable bool `json:"unreachable,omitempty"`
 }
 
-// Options say where to look.
+// Options say what to examine.
 type Options struct {
 	// Client asks the orchestrator.
 	Client *afterbell.Client
@@ -58,8 +58,8 @@ type Options struct {
 	HTTPAddr string
 	// Access is the API key and the CA for both addresses.
 	Access afterbell.Access
-	// ProviderURL is the provider's address, whose clock is compared. Empty means the one
-	// that the worker calls.
+	// ProviderURL is the provider's URL, whose clock is compared. Empty means the one that the
+	// worker calls.
 	ProviderURL string
 	// Lang is the language of the findings.
 	Lang lang.Lang
@@ -67,9 +67,9 @@ type Options struct {
 	Now func() time.Time
 	// Zone is the zone of times in findings.
 	Zone *time.Location
-	// Commands turns the REST calls in what the orchestrator says into commands.
+	// Commands replaces REST calls in a text by commands.
 	Commands func(string) string
-	// Translate says the message and the remedy of a reason in the language.
+	// Translate translates the message and the remedy of a reason.
 	Translate func(reason string, meta map[string]string, message, remedy string) (said, todo string)
 }
 
@@ -78,11 +78,10 @@ type doctor struct {
 	lang.Lang
 	findings []Finding
 	reached  bool
-	domains  *orchestratorv1.ListDomainsResponse // nil where it is not known
+	domains  *orchestratorv1.ListDomainsResponse // nil if unknown
 }
 
-// Examine runs all checks in order. A check that depends on one that failed is left
-// out.
+// Examine runs all checks in order. A check that depends on a failed one is skipped.
 func Examine(ctx context.Context, o Options) []Finding {
 	d := &doctor{Options: o, Lang: o.Lang}
 	d.orchestrator(ctx)
@@ -106,13 +105,13 @@ func (d *doctor) add(check string, state State, found, remedy string) {
 	d.findings = append(d.findings, Finding{Check: check, State: state, Found: found, Remedy: d.Commands(remedy)})
 }
 
-// issue adds what the orchestrator has found.
+// issue adds an issue of the orchestrator.
 func (d *doctor) issue(check string, state State, i *faultv1.Issue) {
 	found, remedy := d.said(i)
 	d.add(check, state, found, remedy)
 }
 
-// said is the message of an issue, after its reason, and what to do about it.
+// said is the message of an issue, after its reason, and its remedy.
 func (d *doctor) said(i *faultv1.Issue) (found, remedy string) {
 	reason := strings.TrimPrefix(i.GetReason().String(), "REASON_")
 	found, remedy = d.Translate(reason, i.GetMetadata(), i.GetMessage(), i.GetRemedy())
@@ -158,7 +157,7 @@ func listens(ctx context.Context, addr string) bool {
 	if err != nil {
 		return false
 	}
-	_ = conn.Close() // only whether it opens was asked
+	_ = conn.Close() // only to see whether it opens
 	return true
 }
 
@@ -216,7 +215,7 @@ func (d *doctor) worker(ctx context.Context) {
 	}
 }
 
-// where names the data directory as a flag, if it is known.
+// where is the data directory as a flag, if it is known.
 func (d *doctor) where() string {
 	dir, err := d.dataDir()
 	if err != nil {
@@ -225,7 +224,7 @@ func (d *doctor) where() string {
 	return " --data-dir " + dir
 }
 
-// token tells the token's tier as far as probes have found it.
+// token reports the token's tier as far as probes show it.
 func (d *doctor) token(ctx context.Context) {
 	const check = "token"
 	ctx, cancel := context.WithTimeout(ctx, callTime)
@@ -240,7 +239,7 @@ func (d *doctor) token(ctx context.Context) {
 	for _, v := range resp.GetVerdicts() {
 		for _, i := range v.GetIssues() {
 			if i.GetReason() == faultv1.Reason_REASON_WORKER_UNREACHABLE || told[i.GetMessage()] {
-				continue // told by the worker's check
+				continue // reported by the worker's check
 			}
 			told[i.GetMessage()] = true
 			name, state := "readiness", Notice
@@ -293,7 +292,7 @@ func (d *doctor) ask(ctx context.Context) {
 	}
 }
 
-// tier is what the modules that passed say of the token's points.
+// tier is what the modules that passed show about the token's points.
 func (d *doctor) tier() string {
 	var least int32
 	for _, domain := range d.domains.GetDomains() {
@@ -312,14 +311,14 @@ func (d *doctor) tier() string {
 	return d.T("; its tier has at least %d points", least)
 }
 
-// limits tells what refusals have taught of the token's tier.
+// limits reports the learned limits of the token.
 func (d *doctor) limits(ctx context.Context) {
 	const check = "limits"
 	ctx, cancel := context.WithTimeout(ctx, callTime)
 	defer cancel()
 	resp, err := d.Client.Limits.ListLimits(ctx, &orchestratorv1.ListLimitsRequest{})
 	if err != nil {
-		return // the worker's check has told
+		return // reported by the worker's check
 	}
 	var held []string
 	for _, l := range resp.GetLimits() {
@@ -344,7 +343,7 @@ func (d *doctor) limits(ctx context.Context) {
 		d.T("Each limit is tried again when its window has passed. If you have upgraded the token, forget the limits: %s", "afterbell limits forget"))
 }
 
-// published tells what readers open.
+// published reports the version for readers.
 func (d *doctor) published(ctx context.Context) {
 	const check = "published"
 	ctx, cancel := context.WithTimeout(ctx, callTime)

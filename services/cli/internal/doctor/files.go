@@ -25,7 +25,7 @@ const (
 	leastBytes = 500 << 20
 )
 
-// files looks at the data directory without opening what is in it.
+// files examines the data directory without opening its files.
 func (d *doctor) files() {
 	const check = "files"
 	dir, err := d.dataDir()
@@ -124,7 +124,7 @@ func (d *doctor) disk(dir string) {
 	}
 }
 
-// holder is the process that took a service's lock, 0 when none did.
+// holder is the process that has a service's lock, 0 if there is none.
 func holder(dir, service string) int {
 	text, err := os.ReadFile(filepath.Join(dir, service+".lock"))
 	if err != nil {
@@ -137,8 +137,8 @@ func holder(dir, service string) int {
 	return pid
 }
 
-// locks looks at who holds what: the services their directory, and anybody a pool's
-// file.
+// locks reports which processes have a lock: the services on their directory, and others on
+// a pool's file.
 func (d *doctor) locks(dir string) {
 	const check = "locks"
 	worker := holder(dir, "ingest-worker")

@@ -18,7 +18,7 @@ func freeBytes(dir string) (uint64, error) {
 	return free, nil
 }
 
-// writable is not known here without trying; nothing is told.
+// writable cannot be determined here without trying, so it is not reported.
 func writable(string) bool { return true }
 
 // alive reports whether a process exists.

@@ -1,5 +1,5 @@
-// Package export downloads a table into a file: whole, checked against what the server
-// says of it, and of one version. What an interruption leaves is taken up again.
+// Package export downloads a table into a file: complete, verified, and of one version. An
+// interrupted download is continued.
 package export
 
 import (
@@ -23,7 +23,7 @@ import (
 // Formats are the forms of a table, by the ending of a file.
 var Formats = []string{"parquet", "arrow", "csv", "ndjson"}
 
-// Request is what to download.
+// Request is a download.
 type Request struct {
 	// Addr is the orchestrator's REST address, "host:port".
 	Addr string
@@ -37,23 +37,23 @@ type Request struct {
 	Format string
 	// Query has the parameters of the REST API, without version.
 	Query url.Values
-	// Version to read. Empty means the current one, or that of the part that is there.
+	// Version to read. Empty means the current one, or that of the partial file.
 	Version string
 	// Path of the file. The part that came so far is Path with ".part" after it.
 	Path string
 	// Client makes the calls. Its transport must not decode answers.
 	Client *http.Client
-	// Progress is told how many bytes came, and of how many; 0 where that is not known.
+	// Progress is called with the number of bytes received, and the total; 0 if unknown.
 	Progress func(came, all int64)
-	// Restarted is told why a part was thrown away.
+	// Restarted is called with the reason why a partial file was discarded.
 	Restarted func(reason string)
 }
 
-// Result is what was downloaded.
+// Result describes the downloaded file.
 type Result struct {
 	// Version that the rows are of.
 	Version string `json:"version"`
-	// Rows, as the server counts them, and Bytes of the file.
+	// Rows, counted by the server, and Bytes of the file.
 	Rows int64 `json:"rows"`
 	// Bytes of the file.
 	Bytes int64 `json:"bytes"`
@@ -61,9 +61,9 @@ type Result struct {
 	Resumed int64 `json:"resumed"`
 	// SHA256 of the file, in hex.
 	SHA256 string `json:"sha256"`
-	// Complete is false where something lacks; Lacks then names the first of it.
+	// Complete is false if something is missing; Lacks then names the first.
 	Complete bool `json:"complete"`
-	// Lacks names what lacks, "daily/2026-11-27" and so on; at most 20.
+	// Lacks names what is missing, "daily/2026-11-27" and so on; at most 20.
 	Lacks []string `json:"lacks,omitempty"`
 	// LackCount is how many there are.
 	LackCount int64 `json:"lackCount,omitempty"`
@@ -73,11 +73,11 @@ type Result struct {
 type Refused struct {
 	// Status is the HTTP status.
 	Status int
-	// Reason as ErrorInfo has it, "DATA_INCOMPLETE"; empty where there is none.
+	// Reason in ErrorInfo, for example "DATA_INCOMPLETE"; empty if there is none.
 	Reason string
 	// Metadata are the values that the message was built from.
 	Metadata map[string]string
-	// Message and Remedy for a person.
+	// Message and Remedy for users.
 	Message, Remedy string
 	// Fields of the request that are wrong, each with its problem.
 	Fields [][2]string
@@ -86,15 +86,15 @@ type Refused struct {
 // Error is the message.
 func (r *Refused) Error() string { return r.Message }
 
-// passing reports a refusal that may pass by itself: the worker is being started again.
+// passing reports whether an error may be temporary: the worker is being restarted.
 func (r *Refused) passing() bool {
 	return r.Status == http.StatusServiceUnavailable || r.Status == http.StatusBadGateway || r.Status == http.StatusGatewayTimeout
 }
 
-// ErrWrong is a download that is not what the server says it sent.
+// ErrWrong is a download that differs from what the server states.
 var ErrWrong = errors.New("the file is not what the server sent")
 
-// state is what is known of a part, beside it in Path.part.json.
+// state describes a partial file; it is stored next to it in Path.part.json.
 type state struct {
 	Request string `json:"request"` // table, form and query
 	Version string `json:"version"`
@@ -110,7 +110,7 @@ const (
 type Page struct {
 	// Version that the rows are of.
 	Version string
-	// Complete is false where something lacks.
+	// Complete is false if something is missing.
 	Complete bool
 	// Rows are JSON objects by column.
 	Rows []json.RawMessage
@@ -158,8 +158,8 @@ type download struct {
 	state       state
 }
 
-// Run downloads. A connection that breaks off is taken up again some times; what came
-// then stays for the next Run.
+// Run downloads. An interrupted connection is resumed a few times; the partial file stays
+// for the next Run.
 func Run(ctx context.Context, r Request) (Result, error) {
 	d := &download{Request: r, part: r.Path + ".part", about: r.Path + ".part.json"}
 	d.load()
@@ -232,7 +232,7 @@ func (d *download) restart(reason string) {
 	_ = os.Remove(d.about)
 }
 
-// note keeps what the part is of, before its first byte is written.
+// note stores the description of the partial file before its first byte is written.
 func (d *download) note(version, tag string) error {
 	d.state.Version, d.state.ETag = version, tag
 	text, err := json.Marshal(d.state)
@@ -273,7 +273,7 @@ func (d *download) attempt(ctx context.Context) (result Result, err error) {
 		return result, errNotServed
 	}
 	result.Complete = resp.Header.Get("X-Afterbell-Complete") == "true"
-	result.LackCount, _ = strconv.ParseInt(resp.Header.Get("X-Afterbell-Lack-Count"), 10, 64) // 0 where it is not told
+	result.LackCount, _ = strconv.ParseInt(resp.Header.Get("X-Afterbell-Lack-Count"), 10, 64) // 0 if unknown
 	if text := resp.Header.Get("X-Afterbell-Lacks"); text != "" {
 		result.Lacks = strings.Split(text, ", ")
 	}
@@ -287,7 +287,7 @@ func (d *download) attempt(ctx context.Context) (result Result, err error) {
 			return result, fmt.Errorf("%w: other bytes came than were asked for", ErrWrong)
 		}
 	case have > 0 && d.Format != "parquet":
-		// A stream begins at its begin. What is held of it must be what comes again.
+		// A stream starts at the beginning. The bytes of the partial file must come again.
 		again := sha256.New()
 		if n, err := io.CopyN(again, body, have); errors.Is(err, io.EOF) {
 			return result, fmt.Errorf("%w: %d bytes are held of %d", ErrWrong, have, n)
@@ -424,7 +424,7 @@ func refusal(resp *http.Response) error {
 	return r
 }
 
-// check compares what came with what the server says of it.
+// check compares the file with what the server states.
 func (d *download) check(resp *http.Response, sum hash.Hash, lines *lineCounter, result *Result) error {
 	told := func(name string) string { return cmp.Or(resp.Header.Get(name), resp.Trailer.Get(name)) }
 	rows, err := strconv.ParseInt(told("X-Afterbell-Row-Count"), 10, 64)
@@ -441,7 +441,7 @@ func (d *download) check(resp *http.Response, sum hash.Hash, lines *lineCounter,
 	return nil
 }
 
-// install puts the part where it belongs.
+// install renames the partial file to its final name.
 func (d *download) install() error {
 	if err := os.Rename(d.part, d.Path); err != nil {
 		return err
@@ -482,7 +482,7 @@ func (c *lineCounter) rows() (n int64, ok bool) {
 	return 0, false
 }
 
-// counted tells how much was written.
+// counted counts the bytes written.
 type counted struct {
 	to        io.Writer
 	came, all int64

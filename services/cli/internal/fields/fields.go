@@ -15,8 +15,8 @@ import (
 	"google.golang.org/protobuf/types/known/durationpb"
 )
 
-// Names are the fields of a message that a person can set, in the order of the
-// contract: scalars, enums, durations and lists of enums or strings.
+// Names are the fields of a message that a user can set, in the order of the contract:
+// scalars, enums, durations and lists of enums or strings.
 func Names(m proto.Message) (names []string) {
 	all := m.ProtoReflect().Descriptor().Fields()
 	for i := range all.Len() {
@@ -48,8 +48,8 @@ func field(m proto.Message, name string) protoreflect.FieldDescriptor {
 	return fd
 }
 
-// Allowed says what a field takes, for help and errors. list is whether it takes several,
-// with commas between.
+// Allowed describes the values of a field, for help and errors. list is true if it takes
+// several, separated by commas.
 func Allowed(m proto.Message, name string) (what string, list bool) {
 	fd := field(m, name)
 	if fd == nil {
@@ -74,7 +74,7 @@ func Allowed(m proto.Message, name string) (what string, list bool) {
 type Refused struct {
 	// Text that was refused.
 	Text string
-	// What and List are what Allowed says of the field.
+	// What and List are the results of Allowed for the field.
 	What string
 	// List is whether the field takes several.
 	List bool

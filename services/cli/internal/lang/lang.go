@@ -1,6 +1,5 @@
-// Package lang says the command's own words in English or Simplified Chinese. An
-// English text is its own key, as with gettext. What the orchestrator says of reasons and
-// remedies is in package fault.
+// Package lang translates the command's texts into Simplified Chinese. An English text is
+// its own key, as with gettext. Package fault translates reasons and remedies.
 package lang
 
 import (
@@ -30,8 +29,7 @@ func Parse(s string) (Lang, error) {
 	return "", fmt.Errorf("%.20q is not a language: allowed are en, zh", s)
 }
 
-// FromLocale is the language that the environment asks for, English where it asks for
-// another or none.
+// FromLocale is the language of the locale, English by default.
 func FromLocale(env func(string) string) Lang {
 	for _, name := range []string{"LC_ALL", "LC_MESSAGES", "LANG"} {
 		if v := env(name); v != "" {

@@ -1,5 +1,5 @@
-// Package output writes what a command answers to standard output: as a table for
-// people, or as JSON, NDJSON or CSV for programs. It knows no command.
+// Package output writes the result of a command to standard output: as a table for users,
+// or as JSON, NDJSON or CSV for programs. It does not depend on any command.
 package output
 
 import (
@@ -22,7 +22,7 @@ type Format string
 
 // The formats.
 const (
-	// Table is for people: aligned columns, cut to the width of the terminal.
+	// Table is for users: aligned columns, cut to the width of the terminal.
 	Table Format = "table"
 	// JSON is one document.
 	JSON Format = "json"
@@ -49,7 +49,7 @@ func ParseFormat(s string) (Format, error) {
 type Column struct {
 	// Key names it in CSV.
 	Key string
-	// Title stands above it in a table.
+	// Title of the column in a table.
 	Title string
 	// Right aligns it to the right, as numbers are.
 	Right bool
@@ -60,15 +60,15 @@ type Column struct {
 	Drop int
 }
 
-// Word is a value that people and programs read in different forms.
+// Word is a value with different forms for users and programs.
 type Word struct {
-	// Text is for people.
+	// Text is for users.
 	Text string
 	// Raw is for programs.
 	Raw string
 }
 
-// Answer is what a command says.
+// Answer is the result of a command.
 type Answer struct {
 	// Columns and Rows are the table. A cell is a string, Word, bool, number, time or
 	// timestamp; nil is empty.
@@ -232,7 +232,7 @@ func raw(v any) string {
 	return fmt.Sprint(v)
 }
 
-// text is a cell for people.
+// text is a cell for users.
 func (p *Printer) text(v any) string {
 	switch t := v.(type) {
 	case nil:
@@ -269,7 +269,7 @@ func (p *Printer) text(v any) string {
 	return fmt.Sprint(v)
 }
 
-// isTime reports whether a cell is a time, also one that is not known.
+// isTime reports whether a cell is a time, even if it is unset.
 func isTime(v any) bool {
 	switch v.(type) {
 	case time.Time, *timestamppb.Timestamp:
@@ -278,7 +278,7 @@ func isTime(v any) bool {
 	return false
 }
 
-// Clean is text from elsewhere without what would steer a terminal.
+// Clean removes from a foreign text what would control a terminal.
 func (p *Printer) Clean(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r < ' ' && r != '\n' || r == 0x7f || r >= 0x80 && r < 0xa0 {
@@ -288,7 +288,7 @@ func (p *Printer) Clean(s string) string {
 	}, s)
 }
 
-// Moment is a time for people.
+// Moment formats a time for users.
 func Moment(t time.Time, zone *time.Location) string { return t.In(zone).Format("2006-01-02 15:04") }
 
 // Grouped is a number with a comma before each three digits.

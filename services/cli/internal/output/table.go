@@ -11,7 +11,7 @@ import (
 // narrowest is the least width that a table's last column is wrapped to.
 const narrowest = 20
 
-// gap stands between columns.
+// gap separates columns.
 const gap = "  "
 
 func (p *Printer) table(a Answer) error {
