@@ -10,8 +10,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
-// Traded are the symbols of a day of daily_basic or moneyflow whose row shows that
-// they traded: with turnover, or with orders filled.
+// Traded are the symbols of a day of daily_basic or moneyflow whose row shows that they
+// traded: with turnover, or with filled orders.
 func (d *Day) Traded() []Symbol {
 	var traded func(i int) bool
 	switch d.Dataset {
@@ -35,10 +35,10 @@ func (d *Day) Traded() []Symbol {
 	return out
 }
 
-// Missing names the symbols without a row on a day whose row in another dataset of
-// the date shows that they traded. One that the dataset has on neither day beside it
-// is not counted: it lacks the company, not the day. A day beside it that is nil
-// tells nothing.
+// Missing returns the symbols without a row on a day whose row in another dataset of the
+// date shows that they traded. A symbol that the dataset has on neither neighbouring day is
+// not counted: then the company is missing, not the day. A neighbouring day that is nil is
+// unknown.
 func Missing(day, other *Day, beside ...*Day) (Finding, bool) {
 	var missing []Symbol
 	for _, s := range day.covered(day.without(other.Traded())) {
@@ -64,13 +64,13 @@ func known(s Symbol, beside []*Day) bool {
 	return !told
 }
 
-// Resumed are the symbols with a row on a day of quotes and none on the open day
-// before it.
+// Resumed are the symbols with a row on a day of quotes and none on the previous trading
+// day.
 func Resumed(after, day *Day) []Symbol {
 	return day.without(after.Symbols)
 }
 
-// without are those of the symbols, which ascend, that have no row on the day.
+// without returns those of the ascending symbols that have no row on the day.
 func (d *Day) without(symbols []Symbol) (out []Symbol) {
 	at := 0
 	for _, s := range symbols {
@@ -84,8 +84,8 @@ func (d *Day) without(symbols []Symbol) (out []Symbol) {
 	return out
 }
 
-// covered are those of the symbols that the day's dataset may have rows of. It changes
-// the list.
+// covered returns those of the symbols that the day's dataset may have. It changes the
+// list.
 func (d *Day) covered(symbols []Symbol) []Symbol {
 	if ds := catalog.Lookup(d.Dataset); ds != nil && ds.WithoutBeijing {
 		return slices.DeleteFunc(symbols, func(s Symbol) bool { return s%4 == 0 })
@@ -93,10 +93,10 @@ func (d *Day) covered(symbols []Symbol) []Symbol {
 	return symbols
 }
 
-// Skips reports whether a symbol traded between two days of quotes on which it has
-// rows: its reference price on the later is not its close on the earlier, so the
-// provider's own arithmetic counts a day between them. A suspended symbol comes
-// back at its last close. told is false where the earlier day has no row of it.
+// Skips reports whether a symbol traded between two days of quotes on which it has rows:
+// its reference price on the later day is not its close on the earlier one, so the provider
+// counts a day in between. A suspended symbol resumes at its last close. told is false if
+// the earlier day has no row of it.
 func Skips(s Symbol, after, before *Day) (skips, told bool) {
 	i, has := slices.BinarySearch(after.Symbols, s)
 	j, had := slices.BinarySearch(before.Symbols, s)
@@ -110,14 +110,14 @@ func Skips(s Symbol, after, before *Day) (skips, told bool) {
 	return !samePrice(x, y) && math.Abs(float64(x/y)-1) <= mostMove, true
 }
 
-// Skipped is the finding that symbols have no row on a day though their next
-// reference price shows that they traded.
+// Skipped is the finding that symbols have no row on a day although their next reference
+// price shows that they traded.
 func Skipped(day, after *Day, symbols []Symbol) Finding {
 	return absent(len(symbols), len(day.Symbols), names(symbols), fmt.Sprintf("a pre_close on %s that differs from the last close", after.Date))
 }
 
-// SkippedToo is the same finding of another dataset of the date, which may be nil: that of
-// those symbols it has no row of either.
+// SkippedToo is the same finding for another dataset of the date, which may be nil: for
+// those of these symbols of which it has no row either.
 func SkippedToo(day, after *Day, symbols []Symbol) (Finding, bool) {
 	if day == nil {
 		return Finding{}, false
@@ -129,8 +129,8 @@ func SkippedToo(day, after *Day, symbols []Symbol) (Finding, bool) {
 	return Skipped(day, after, gone), true
 }
 
-// mostMove is the widest limit of a day's price (30 % in Beijing, with room for
-// rounding): a larger step is a right, not a day.
+// mostMove is the widest daily price limit (30 % in Beijing, plus rounding): a larger step
+// is a corporate action, not a day's move.
 const mostMove = 0.305
 
 func absent(n, of int, sample []string, proof string) Finding {
@@ -138,9 +138,10 @@ func absent(n, of int, sample []string, proof string) Finding {
 	return Finding{Reason: fault.SymbolsMissing, Count: n, Of: of, Sample: sample, What: what, Meta: []string{"proof", proof}}
 }
 
-// Spread reports whether the symbols without a row lie scattered among those
-// listed, as suspended ones do. A reply that was cut lacks a stretch of codes.
-// Recorded days of up to 0.13 of suspended stocks have runs of at most three.
+// Spread reports whether the symbols without a row are scattered among the listed ones, as
+// suspended ones are. A truncated response lacks a contiguous range of codes. On recorded
+// days with up to 0.13 of the stocks suspended, at most three consecutive codes are
+// missing.
 func Spread(day *Day, listed []Symbol) bool {
 	listed = slices.Clone(listed)
 	slices.SortFunc(listed, func(a, b Symbol) int { return cmp.Or(cmp.Compare(a%4, b%4), cmp.Compare(a, b)) })

@@ -9,21 +9,20 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// column is a column that is remembered of a day.
+// column is a column that is remembered for a day.
 type column struct {
 	name string
-	// repeats is the largest share of rows that may have the value of the day
-	// before; 0 where equal values prove nothing.
+	// repeats is the largest share of rows that may have the value of the previous day; 0 if
+	// equal values prove nothing.
 	repeats float64
-	// ratio marks what a provider may compute once a year, so that equal values prove
-	// something only where it is known to move.
+	// ratio marks a value that a provider may compute once a year, so that equal values are
+	// evidence only if it is known to move.
 	ratio bool
 }
 
-// remembered names the columns kept of each dataset. Recorded data has at most
-// 0.08 of equal closes, 0.13 of equal lows and 0.0003 of equal volumes among
-// stocks, 0.17, 0.15 and 0.009 among ETFs (61 consecutive days of 2019). Shares
-// hardly ever change.
+// remembered lists the columns that are remembered for each dataset. In recorded data at
+// most 0.08 of the closes, 0.13 of the lows and 0.0003 of the volumes of stocks repeat, and
+// 0.17, 0.15 and 0.009 of ETFs (61 consecutive days of 2019). Shares rarely change.
 var remembered = map[string][]column{
 	catalog.Daily: prices, catalog.FundDaily: prices,
 	catalog.DailyBasic: {
@@ -45,8 +44,8 @@ var prices = []column{
 	{name: "change", repeats: 0.5}, {name: "pct_chg", repeats: 0.4}, {name: "vol", repeats: 0.05}, {name: "amount", repeats: 0.05},
 }
 
-// Day is what is remembered of one dataset on one trade date: some columns, as
-// float32, which tells values apart well enough at half the memory.
+// Day is what is remembered of one dataset on one trade date: some columns as float32,
+// which distinguishes values well enough with half the memory.
 type Day struct {
 	// Dataset is its name in the catalog, Date the trade date.
 	Dataset string
@@ -57,20 +56,20 @@ type Day struct {
 	columns []column
 	// values of the remembered columns by symbol, NaN where null.
 	values [][]float32
-	// rows counts the rows per exchange, and filled, by the provider's column name, those
-	// of them with a value.
+	// rows is the number of rows per exchange, and filled the number of them with a value, by
+	// the provider's column name.
 	rows   tally
 	filled map[string]fill
-	// steps are the remembered columns by the decimals of their values.
+	// steps are the remembered columns by the number of decimals of their values.
 	steps []steps
 }
 
-// fill counts the rows of a column per exchange: those with a value, and with a value
-// other than 0.
+// fill is the number of rows of a column per exchange: those with a value, and those with a
+// value other than 0.
 type fill struct{ values, nonzero tally }
 
-// NewDay remembers the rows of a batch. Rows without a well-formed code are left
-// out. Nil for a dataset of which nothing is remembered.
+// NewDay remembers the rows of a batch, without rows that have no well-formed code. Nil for
+// a dataset without remembered columns.
 func NewDay(ds *catalog.Dataset, date market.Date, b *table.Batch) *Day {
 	return NewDayOf(ds, date, b, nil)
 }
@@ -138,8 +137,8 @@ func NewDayOf(ds *catalog.Dataset, date market.Date, b *table.Batch, rows []int)
 	return d
 }
 
-// Columns names the provider's columns that NewDay wants of a dataset, the key
-// columns included. Nil for a dataset of which nothing is remembered.
+// Columns lists the provider's columns that NewDay needs of a dataset, including the key
+// columns. Nil for a dataset without remembered columns.
 func Columns(dataset string) []string {
 	columns, ok := remembered[dataset]
 	if !ok {
@@ -152,7 +151,7 @@ func Columns(dataset string) []string {
 	return out
 }
 
-// Filled are those of the columns that have values other than 0 on the day.
+// Filled returns those of the columns that have values other than 0 on the day.
 func (d *Day) Filled(columns []string) []string {
 	var out []string
 	for _, name := range columns {
@@ -176,12 +175,12 @@ func (d *Day) column(name string) []float32 {
 	return nil
 }
 
-// place is that of a remembered column, or -1.
+// place is the index of a remembered column, or -1.
 func (d *Day) place(name string) int {
 	return slices.IndexFunc(d.columns, func(c column) bool { return c.name == name })
 }
 
-// each calls f with the places of every symbol that both days have.
+// each calls f with the indexes of every symbol that both days have.
 func each(a, b *Day, f func(i, j int)) {
 	for i, j := 0, 0; i < len(a.Symbols) && j < len(b.Symbols); {
 		switch x, y := a.Symbols[i], b.Symbols[j]; {
@@ -196,7 +195,7 @@ func each(a, b *Day, f func(i, j int)) {
 	}
 }
 
-// pairs are the places of every symbol that two days have, and the place of its exchange
+// pairs are the indexes of every symbol that two days have, and the index of its exchange
 // in a tally.
 type pairs struct {
 	i, j     []int32

@@ -15,13 +15,13 @@ import (
 type Absent struct {
 	// Symbol and Name of the instrument; Name may be empty.
 	Symbol, Name string
-	// TradedBefore is whether it has a row on the open day before.
+	// TradedBefore is whether it has a row on the previous trading day.
 	TradedBefore bool
 }
 
-// Absent lists the instruments that were listed on a date and have no row of a
-// dataset, by symbol: of universe all, of targets those among symbols. It returns
-// NOT_FOUND where nothing was committed for the date.
+// Absent lists the instruments that were listed on a date and have no row of a dataset, by
+// symbol: all in universe, those among symbols in targets. NOT_FOUND if nothing was
+// committed for the date.
 func (i *Ingester) Absent(ctx context.Context, p market.Pool, ds *catalog.Dataset, d market.Date, symbols []string) ([]Absent, error) {
 	sink, err := i.sink(p)
 	if err != nil {

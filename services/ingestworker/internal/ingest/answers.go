@@ -12,15 +12,15 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// Answers keeps the day's answers of reference datasets, so that a probe, the
-// targets pool and the universe pool together ask once: a token of a low tier may
-// call stock_basic rarely. It holds at most one answer per call of the catalog
-// and forgets them with the Shanghai day. Batches in it are never changed.
+// Answers caches the day's responses of reference datasets, so that a probe, the targets
+// pool and the universe pool make one call: a low tier may call stock_basic rarely. It has
+// at most one response per call of the catalog and drops them at the end of the day in
+// Shanghai. Its batches are never changed.
 type Answers struct {
 	mu     sync.Mutex
 	day    market.Date
 	held   map[string]heldAnswer
-	asking map[string]chan struct{} // who asks for a dataset
+	asking map[string]chan struct{} // who is fetching a dataset
 }
 
 type heldAnswer struct {
@@ -28,13 +28,13 @@ type heldAnswer struct {
 	at time.Time // when it came
 }
 
-// NewAnswers is an empty store.
+// NewAnswers returns an empty cache.
 func NewAnswers() *Answers {
 	return &Answers{held: map[string]heldAnswer{}, asking: map[string]chan struct{}{}}
 }
 
-// Take waits for the turn to ask for a dataset, so that those who want it at once ask
-// once. give ends it.
+// Take waits for the turn to fetch a dataset, so that concurrent callers make one call.
+// give ends the turn.
 func (a *Answers) Take(ctx context.Context, ds *catalog.Dataset) (give func(), err error) {
 	a.mu.Lock()
 	turn, ok := a.asking[ds.ID]
@@ -51,8 +51,8 @@ func (a *Answers) Take(ctx context.Context, ds *catalog.Dataset) (give func(), e
 	}
 }
 
-// Put keeps an answer to a call of a snapshot. Answers to other queries are not
-// kept, nor are answers without rows where there ought to be some.
+// Put caches the response to a call of a snapshot. Responses to other queries are not
+// cached, and neither are responses without rows that should have some.
 func (a *Answers) Put(day market.Date, ds *catalog.Dataset, params map[string]string, ans Answer) {
 	n := slices.IndexFunc(ds.Calls, func(c catalog.Call) bool { return maps.Equal(c.Params, params) })
 	if n < 0 || ans.Batch == nil || ans.Batch.Len == 0 && !ds.Calls[n].MayBeEmpty {
@@ -64,7 +64,7 @@ func (a *Answers) Put(day market.Date, ds *catalog.Dataset, params map[string]st
 	a.held[answerKey(ds, params)] = heldAnswer{ans, time.Now()}
 }
 
-// Get is the day's answer to a call; ok is false when there is none.
+// Get is the day's response to a call; ok is false if there is none.
 func (a *Answers) Get(day market.Date, ds *catalog.Dataset, params map[string]string) (ans Answer, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -73,8 +73,8 @@ func (a *Answers) Get(day market.Date, ds *catalog.Dataset, params map[string]st
 	return held.Answer, ok
 }
 
-// Since is the answer to a call that came at a moment or later; ok is false when none
-// did.
+// Since is the response to a call that came at a given time or later; ok is false if there
+// is none.
 func (a *Answers) Since(t time.Time, ds *catalog.Dataset, params map[string]string) (ans Answer, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -82,7 +82,7 @@ func (a *Answers) Since(t time.Time, ds *catalog.Dataset, params map[string]stri
 	return held.Answer, ok && !held.at.Before(t)
 }
 
-// Drop forgets every answer of a dataset, because one of them was found wanting.
+// Drop removes every response of a dataset, because one of them was incomplete.
 func (a *Answers) Drop(ds *catalog.Dataset) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

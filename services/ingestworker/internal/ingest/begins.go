@@ -9,11 +9,11 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// beginnings is what was learned of where the provider's datasets begin: moneyflow
-// has nothing before 2007 or 2010, whatever the lists call for.
+// beginnings records where the provider's datasets begin: moneyflow has nothing before 2007
+// or 2010, whatever the lists say.
 type beginnings struct {
 	mu sync.Mutex
-	// none is, per dataset, the newest date known to have no rows on it or before.
+	// none is, per dataset, the newest date up to which there are known to be no rows.
 	none map[string]market.Date
 }
 
@@ -33,14 +33,14 @@ func (b *beginnings) learn(dataset string, d market.Date) {
 	b.none[dataset] = max(d, b.none[dataset])
 }
 
-// older are how many open days before an empty date are looked at, too: a hole ends
-// somewhere before a year.
+// older is how many trading days before an empty date are checked, too: a gap is shorter
+// than a year.
 var older = []int{1, 3, 10, 40, 120, 240}
 
-// beforeFirst finds out whether a date without rows lies before the dataset's first: no
-// row is held of it or of an older date, several older dates are empty too, and the
-// provider does answer for the oldest date that is held, or where none is held yet,
-// for the last open day before today. empty is whether the whole date was asked for.
+// beforeFirst determines whether a date without rows is before the dataset's first: no row
+// of it or of an older date is stored, several older dates are empty, too, and the provider
+// does return rows for the oldest stored date, or if none is stored yet, for the last
+// trading day before today. empty is true if the whole date was fetched.
 func (j *job) beforeFirst(ctx context.Context, cal Calendar, d market.Date, empty bool) (bool, error) {
 	next, held := market.NoDate, false
 	err := j.sink.Coverage(ctx, []string{j.ds.ID}, market.NoDate, market.NoDate, func(r coverage.Record) bool {
@@ -87,7 +87,7 @@ func (j *job) beforeFirst(ctx context.Context, cal Calendar, d market.Date, empt
 		}
 	}
 	if some, err := has(next); err != nil || !some {
-		return false, err // it answers for nothing: that tells nothing
+		return false, err // it returns rows for nothing, which proves nothing
 	}
 	j.i.begins.learn(j.ds.ID, d)
 	return true, nil

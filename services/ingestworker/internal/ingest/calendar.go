@@ -14,12 +14,12 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// mostAsked is for how many days of a calendar that changed `daily` is asked.
+// mostAsked is for how many days of a changed calendar `daily` is fetched.
 const mostAsked = 3
 
-// turned compares a calendar with the one held. A day that is said to be closed is never
-// planned, so a wrong one would hide an evening. It adds to out what the calendar
-// contradicts, and tells of days that changed.
+// turned compares a calendar with the stored one. A closed day is never planned, so a wrong
+// one would hide an evening. It adds to out what contradicts the calendar, and which days
+// changed.
 func (j *job) turned(ctx context.Context, b *table.Batch, held Calendar, out *doubt) error {
 	if j.ds.ID != catalog.TradeCal {
 		return nil
@@ -50,7 +50,7 @@ func (j *job) turned(ctx context.Context, b *table.Batch, held Calendar, out *do
 	if len(weekends) > 0 {
 		conflict(weekends, "has trading days on weekends", "is_open")
 	}
-	// The newest are asked for: an older day was stored or settled long ago.
+	// Only the newest are fetched: an older day was stored or settled long ago.
 	for _, x := range []struct {
 		days  []market.Date
 		wrong bool // whether rows contradict the new calendar
@@ -106,8 +106,8 @@ func turnedTexts(days []market.Date, held Calendar) []string {
 	return out
 }
 
-// tradedOn reports whether the provider's daily has rows of a date. told is false where
-// it cannot be asked.
+// tradedOn reports whether the provider's daily has rows of a date. told is false if it
+// cannot be fetched.
 func (j *job) tradedOn(ctx context.Context, d market.Date) (rows, told bool, err error) {
 	ans, err := j.i.provider.Fetch(ctx, Query{
 		Dataset: catalog.Lookup(catalog.Daily), Params: map[string]string{"trade_date": d.Compact()}, Priority: j.priority(), MaxRows: 1,

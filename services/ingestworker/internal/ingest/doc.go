@@ -1,7 +1,7 @@
-// Package ingest brings one partition from the provider into a pool: fetch, check
-// every row, judge the whole against what is expected, commit. It knows nothing of
-// runs, retries or schedules; what it is told to do it does once and reports.
+// Package ingest brings one partition from the provider into a pool: fetch, check every
+// row, judge the whole against what is expected, commit. It knows nothing about runs,
+// retries or schedules: it does one partition once and returns the result.
 //
-// A batch lives from its fetch to its commit and no longer, so memory is bounded
-// by how many partitions are in progress, whatever the length of the backlog.
+// A batch exists only from its fetch to its commit, so memory is limited by the number of
+// partitions in progress, whatever the length of the backlog.
 package ingest

@@ -49,8 +49,8 @@ func rowJSON(b *table.Batch, r int, bad []table.BadCell) string {
 	return out.String()
 }
 
-// hashAnswer is the same for the same rows in any order, because the provider keeps
-// no order in some replies.
+// hashAnswer is the same for the same rows in any order, because some responses of the
+// provider have no stable order.
 func hashAnswer(b *table.Batch, rejects []rejected) uint64 {
 	sum := b.Hash()
 	for _, x := range rejects {

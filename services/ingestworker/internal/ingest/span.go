@@ -13,8 +13,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// listLengths is how many symbols a call of each dataset is found to take, for the
-// life of the process.
+// listLengths is how many symbols a call of each dataset is known to accept, for the life
+// of the process.
 type listLengths struct {
 	mu   sync.Mutex
 	most map[string]int
@@ -30,7 +30,7 @@ func (l *listLengths) of(ds *catalog.Dataset) int {
 	return most
 }
 
-// learn lowers the length; it never grows again.
+// learn lowers the length; it never increases again.
 func (l *listLengths) learn(ds *catalog.Dataset, n int) {
 	now := l.of(ds)
 	l.mu.Lock()
@@ -41,23 +41,23 @@ func (l *listLengths) learn(ds *catalog.Dataset, n int) {
 	l.most[ds.ID] = max(1, min(now, n))
 }
 
-// spanAnswer is what was gathered about symbols over a span.
+// spanAnswer is the collected response for symbols over a date range.
 type spanAnswer struct {
 	batch *table.Batch
 	bad   []table.BadCell
-	// shared are the symbols whose rows came in the answer to a list. Such an answer
-	// may have been cut, so a row that it lacks is not known to be absent.
+	// shared are the symbols whose rows came in the response to a list. Such a response may be
+	// truncated, so a row that it lacks is not known to be absent.
 	shared map[string]bool
-	// dates are the trade dates that were fetched whole for symbols without any row,
-	// with what they tell; rejects are those of their rows.
+	// dates are the trade dates that were fetched whole because of symbols without any row,
+	// with their results; rejects are those of their rows.
 	dates   map[market.Date]coverage.Evidence
 	rejects []rejected
 }
 
-// span asks for the symbols of a partition over its days, as few calls as the provider
-// takes. A list that is refused is halved, down to single symbols. A symbol without
-// any row in the answer to a list is fetched again, until an answer of its own or
-// whole dates tell.
+// span fetches the symbols of a partition over its days, with as few calls as the provider
+// accepts. A list that is refused is halved, down to single symbols. A symbol without any
+// row in the response to a list is fetched again, until a response of its own or whole
+// dates decide.
 func (j *job) span(ctx context.Context, world coverage.PoolState) (spanAnswer, error) {
 	p := j.work.Partition
 	a := spanAnswer{shared: map[string]bool{}, dates: map[market.Date]coverage.Evidence{}}
@@ -80,7 +80,7 @@ func (j *job) span(ctx context.Context, world coverage.PoolState) (spanAnswer, e
 		if len(again) == len(absent) {
 			break
 		}
-		j.i.lists.learn(j.ds, came) // the list was cut
+		j.i.lists.learn(j.ds, came) // the list was truncated
 		absent, came = again, cameNow
 	}
 	if len(absent) > len(days) {
@@ -95,8 +95,8 @@ func (j *job) span(ctx context.Context, world coverage.PoolState) (spanAnswer, e
 	return a, nil
 }
 
-// lists asks for symbols in lists and returns those of lists that have no row, and how
-// many symbols came in the shortest answer that lacks some.
+// lists fetches symbols in lists and returns those of lists that have no row, and how many
+// symbols came in the shortest response that lacks some.
 func (j *job) lists(ctx context.Context, a *spanAnswer, symbols []string) (absent []string, shortest int, err error) {
 	shortest = len(symbols)
 	queue := [][]string{symbols}
@@ -113,7 +113,7 @@ func (j *job) lists(ctx context.Context, a *spanAnswer, symbols []string) (absen
 		}
 		err := j.one(ctx, a, g)
 		if len(g) > 1 && fault.Is(err, fault.ProviderUnavailable) {
-			// A provider that is down refuses everything: one symbol alone tells.
+			// A provider that is down refuses everything: a single symbol shows that.
 			if j.one(ctx, a, g[:1]) != nil {
 				return nil, 0, err
 			}
@@ -151,7 +151,7 @@ func (j *job) lists(ctx context.Context, a *spanAnswer, symbols []string) (absen
 	return absent, shortest, nil
 }
 
-// one makes one call for symbols over the span and adds its answer.
+// one makes one call for symbols over the date range and adds its response.
 func (j *job) one(ctx context.Context, a *spanAnswer, symbols []string) error {
 	p := j.work.Partition
 	ans, err := j.ask(ctx, map[string]string{
@@ -164,8 +164,8 @@ func (j *job) one(ctx context.Context, a *spanAnswer, symbols []string) error {
 	return nil
 }
 
-// dates fetches whole trade dates for symbols that no list's answer has a row of,
-// where that is fewer calls than one a symbol.
+// dates fetches whole trade dates for symbols without a row in any list's response, if that
+// needs fewer calls than one per symbol.
 func (j *job) dates(ctx context.Context, a *spanAnswer, world coverage.PoolState, days []market.Date, symbols []string) error {
 	wanted := make(map[string]bool, len(symbols))
 	for _, s := range symbols {

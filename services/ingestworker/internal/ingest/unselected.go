@@ -10,8 +10,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// selection remembers the lists of the last plans that only judging needs. Nobody
-// selected them, so a token that may not call them is no failure of the run.
+// selection remembers the lists in the last plans that are only needed for judging. No
+// module selected them, so a token that may not call them does not fail the run.
 type selection struct {
 	mu   sync.Mutex
 	held map[selected]bool
@@ -40,8 +40,8 @@ func (s *selection) has(p coverage.Partition) bool {
 	return s.held[selected{p.Pool, p.Dataset}]
 }
 
-// without is the result of a list that may not be had and was not asked for by
-// anybody: nothing is written, and a warning says what days are judged against.
+// without is the result for a list that is not permitted and that no module selected:
+// nothing is written, and a warning says against what days are judged.
 func (j *job) without(denied error) Result {
 	p := j.work.Partition
 	r, ok := j.sink.Held(coverage.Key{Dataset: j.ds.ID, Date: market.NoDate})

@@ -15,8 +15,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// view keeps the calendar and the lists of a pool in memory, so that judging and
-// reading coverage need not open its file.
+// view caches the calendar and the lists of a pool, so that judging and reading coverage
+// need not open its file.
 type view struct {
 	mu       sync.Mutex
 	loaded   bool
@@ -75,7 +75,7 @@ func (i *Ingester) References(ctx context.Context, w coverage.PlanRequest) (cove
 	return plan, nil
 }
 
-// Data plans the datasets by trade date from what the pool holds.
+// Data plans the datasets by trade date from what the pool has stored.
 func (i *Ingester) Data(ctx context.Context, w coverage.PlanRequest) (coverage.Plan, error) {
 	world, err := i.world(ctx, w.Pool)
 	if err != nil {
@@ -88,8 +88,8 @@ func (i *Ingester) Data(ctx context.Context, w coverage.PlanRequest) (coverage.P
 	return plan, err
 }
 
-// Survey is the calendar of completeness of a pool. It answers from memory where
-// it can; a file that cannot be opened costs the expectations, not the answer.
+// Survey is the coverage of a pool per dataset and date. It reads from memory if possible;
+// if a file cannot be opened, only the expectations are missing.
 func (i *Ingester) Survey(ctx context.Context, p market.Pool, datasets []*catalog.Dataset, start, end market.Date, symbols []string) ([]coverage.Day, error) {
 	sink, err := i.sink(p)
 	if err != nil {
@@ -99,7 +99,7 @@ func (i *Ingester) Survey(ctx context.Context, p market.Pool, datasets []*catalo
 	if err != nil {
 		i.log.Warn("coverage is reported without the pool's instrument lists", "pool", p, "error", err)
 		world = coverage.PoolState{Now: time.Now(), Lists: coverage.NewLists(nil), WindowDays: i.windows[p], Held: sink.Held}
-		world.Calendar, _ = i.Calendar(ctx) // an empty calendar takes weekdays as open
+		world.Calendar, _ = i.Calendar(ctx) // with an empty calendar, weekdays count as trading days
 	}
 	ids := make([]string, 0, len(datasets))
 	for _, d := range datasets {
@@ -115,7 +115,7 @@ func (i *Ingester) Survey(ctx context.Context, p market.Pool, datasets []*catalo
 	})
 }
 
-// Calendar is the widest calendar that any pool holds.
+// Calendar is the longest calendar of the pools.
 func (i *Ingester) Calendar(ctx context.Context) (Calendar, error) {
 	best := Calendar{First: market.NoDate, Last: market.NoDate}
 	for _, p := range market.Pools() {
@@ -124,7 +124,7 @@ func (i *Ingester) Calendar(ctx context.Context) (Calendar, error) {
 		}
 		world, err := i.world(ctx, p)
 		if err != nil {
-			continue // what is wrong with the file is CheckStore's to tell, for its pool alone
+			continue // CheckStore reports what is wrong with the file, for its pool only
 		}
 		if world.Calendar.Known() && (!best.Known() || world.Calendar.Last > best.Last) {
 			best = world.Calendar
@@ -133,8 +133,8 @@ func (i *Ingester) Calendar(ctx context.Context) (Calendar, error) {
 	return best, ctx.Err()
 }
 
-// Instruments are those that any pool's list has, by symbol. A code that one list has
-// and another has replaced is left out.
+// Instruments are those in the lists of any pool, by symbol. A code that one list has and
+// another has replaced is omitted.
 func (i *Ingester) Instruments(ctx context.Context) ([]coverage.Instrument, error) {
 	found, former := map[string]coverage.Instrument{}, map[string]bool{}
 	var failed error
@@ -144,7 +144,7 @@ func (i *Ingester) Instruments(ctx context.Context) ([]coverage.Instrument, erro
 		}
 		world, err := i.world(ctx, p)
 		if err != nil {
-			failed = err // the other pool's list serves as well
+			failed = err // the other pool's list is enough
 			continue
 		}
 		for x := range world.Lists.All() {
@@ -166,7 +166,7 @@ func (i *Ingester) Instruments(ctx context.Context) ([]coverage.Instrument, erro
 	return slices.SortedFunc(maps.Values(found), func(a, b coverage.Instrument) int { return strings.Compare(a.Symbol, b.Symbol) }), nil
 }
 
-// Revisions lists what a pool kept of values that changed or went, newest first.
+// Revisions lists the changed and removed values of a pool, newest first.
 func (i *Ingester) Revisions(ctx context.Context, p market.Pool, q RevisionQuery) ([]Revision, error) {
 	sink, err := i.sink(p)
 	if err != nil {
@@ -187,12 +187,12 @@ func (i *Ingester) CheckStore(ctx context.Context, p market.Pool) error {
 	if err := sink.Open(ctx); err != nil {
 		return err
 	}
-	i.forget(p) // a person may have put another file in place
+	i.forget(p) // a user may have replaced the file
 	return nil
 }
 
-// Verify reads the rows of partitions from the pool's file and compares their number
-// and their values with what coverage claims.
+// Verify reads the rows of partitions from the pool's file and compares their number and
+// values with the coverage.
 func (i *Ingester) Verify(ctx context.Context, p market.Pool, parts []coverage.Partition) ([]Check, error) {
 	sink, err := i.sink(p)
 	if err != nil {
@@ -204,7 +204,7 @@ func (i *Ingester) Verify(ctx context.Context, p market.Pool, parts []coverage.P
 	for n := range left {
 		left[n] = n
 	}
-	// A partition that was committed while it was read is read again.
+	// A partition that was committed during the read is read again.
 	for range verifyTries {
 		if left, err = verify(ctx, sink, parts, left, out); err != nil {
 			return nil, fmt.Errorf("read %s: %w", fault.Count(len(parts), "partition", "partitions"), err)
@@ -218,8 +218,8 @@ func (i *Ingester) Verify(ctx context.Context, p market.Pool, parts []coverage.P
 
 const verifyTries = 5
 
-// verify fills in the checks of some partitions and returns those of them that a
-// commit changed meanwhile.
+// verify sets the checks of some partitions and returns those of them that a commit changed
+// meanwhile.
 func verify(ctx context.Context, sink Sink, parts []coverage.Partition, which []int, out []Check) (changed []int, err error) {
 	var keys []coverage.Key
 	var of []int // the partition of each key
@@ -241,9 +241,8 @@ func verify(ctx context.Context, sink Sink, parts []coverage.Partition, which []
 					last, c.RunID = r.CommittedAt, r.RunID
 				}
 			}
-			// A symbol's day without a record has no row either, unless the file
-			// was written by somebody else: both are read for universe, and for
-			// targets where coverage knows the key.
+			// A symbol's day without a record has no row either, unless another program has written
+			// to the file: both are read for universe, and for targets if the coverage has the key.
 			if !ok && k.Symbol != "" {
 				continue
 			}
@@ -282,9 +281,9 @@ func keysOf(p coverage.Partition) []coverage.Key {
 	return out
 }
 
-// Select turns the modules of a request into datasets. It returns INVALID_ARGUMENT
-// for a module that does not exist or that the pool does not hold, and
-// MODULE_NOT_SYNC_CAPABLE for one that is not built.
+// Select returns the datasets of the requested modules. INVALID_ARGUMENT for a module that
+// does not exist or that the pool does not store, and MODULE_NOT_SYNC_CAPABLE for one that
+// is not implemented.
 func Select(pool market.Pool, modules []string) ([]*catalog.Dataset, error) {
 	for n, id := range modules {
 		m := catalog.LookupModule(id)

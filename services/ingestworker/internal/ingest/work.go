@@ -12,23 +12,22 @@ import (
 type Work struct {
 	// Partition to ingest.
 	Partition coverage.Partition
-	// RunID on whose behalf. Recorded with the coverage.
+	// RunID of the run. Stored with the coverage.
 	RunID string
 	// Epoch of the dispatch, Unix ms, strictly increasing over all dispatches.
 	Epoch int64
 }
 
-// Stage is where a partition is.
+// Stage of a partition.
 type Stage int
 
 // The stages, in their order.
 const (
-	// Extracting is calling the provider, or waiting for its limit.
+	// Extracting: calling the provider, or waiting for its limit.
 	Extracting Stage = iota + 1
-	// Normalizing is checking and judging rows, or waiting for that date's daily to
-	// be judged first.
+	// Normalizing: checking and judging rows, or waiting until that date's daily is judged.
 	Normalizing
-	// Committing is writing rows and coverage in one transaction.
+	// Committing: writing rows and coverage in one transaction.
 	Committing
 )
 
@@ -38,54 +37,53 @@ type Step struct {
 	Stage Stage
 	// Rows received and Calls spent so far.
 	Rows, Calls int
-	// WaitAPI names the API whose limit is waited for, WaitUntil when the wait
-	// ends. Zero when not waiting.
+	// WaitAPI is the API whose limit is waited for, WaitUntil the end of the wait. Zero when
+	// not waiting.
 	WaitAPI   string
 	WaitUntil time.Time
 }
 
-// Result is how ingesting a partition ended.
+// Result is the result of ingesting a partition.
 type Result struct {
 	// Partition that was ingested.
 	Partition coverage.Partition
-	// Held sums up what the pool holds of the partition now. Its Key has no date
-	// when the span is longer than a day, and never a symbol.
+	// Held summarizes what the pool now has of the partition. Its Key has no date if the range
+	// is longer than a day, and never a symbol.
 	Held coverage.Record
-	// Found is the verdict on the answer itself, which differs from Held's when a
-	// worse answer left better rows in place.
+	// Found is the verdict on the response itself. It differs from that of Held if a worse
+	// response left better rows in place.
 	Found coverage.Verdict
-	// Symbols is how many different symbols the rows committed have.
+	// Symbols is how many different symbols the committed rows have.
 	Symbols int64
 	// Calls spent at the provider.
 	Calls int
-	// Repeated rows came again by overlapping pages and were left out.
+	// Repeated rows came again in overlapping pages and were left out.
 	Repeated int
-	// Revised sums up the values that were held and that the commit changed or took
-	// away.
+	// Revised summarizes the stored values that the commit changed or removed.
 	Revised Revised
 	// Phases are how long each of them took.
 	Phases Phases
-	// Issues, worst first. Warnings alone mean that nothing is missing.
+	// Issues, worst first. If there are only warnings, nothing is missing.
 	Issues []fault.Issue
 }
 
 // Phases are how long a dispatch spent in each phase.
 type Phases struct {
-	// Wait is the time before its turn, and for the provider's limits.
+	// Wait is the time in the queue, and waiting for the provider's limits.
 	Wait time.Duration
-	// Fetch is the time of the calls, Check that of checking and judging, and Commit
-	// that of writing, the wait for its group included.
+	// Fetch is the time of the calls, Check that of checking and judging, and Commit that of
+	// writing, including the wait for its group.
 	Fetch, Check, Commit time.Duration
 }
 
-// stopwatch adds the time that passes to one phase after the other.
+// stopwatch assigns the elapsed time to phases.
 type stopwatch struct {
 	Phases
 	since time.Time
 	phase *time.Duration // the time since is its
 }
 
-// turn begins a phase and returns the one before.
+// turn begins a phase and returns the previous one.
 func (w *stopwatch) turn(phase *time.Duration) (before *time.Duration) {
 	at := time.Now()
 	if w.phase != nil {
@@ -103,19 +101,19 @@ type Active struct {
 	Since time.Time
 }
 
-// Check compares what coverage claims with what the pool's file holds.
+// Check compares the coverage with the pool's file.
 type Check struct {
 	// PartitionID that was counted.
 	PartitionID string
-	// Rows in the file, and Duplicates among them that share a key.
+	// Rows is their number in the file, and Duplicates the number of rows that share a key.
 	Rows, Duplicates int64
-	// Claimed are the rows that coverage claims, with the worst Verdict and the run
-	// that wrote last.
+	// Claimed is the number of rows by the coverage, with the worst Verdict and the run that
+	// wrote last.
 	Claimed int64
 	Verdict coverage.Verdict
 	RunID   string
-	// Altered is true where the rows are not those that were committed: one is
-	// missing or added, or a value is another.
+	// Altered is true if the rows are not the ones that were committed: one is missing or
+	// added, or a value differs.
 	Altered bool
 }
 
