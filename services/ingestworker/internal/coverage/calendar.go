@@ -8,23 +8,23 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// Calendar is the trading calendar a pool holds.
+// Calendar is the stored trading calendar of a pool.
 type Calendar struct {
-	// Open days in ascending order.
+	// Open are the trading days in ascending order.
 	Open []market.Date
-	// First and Last day known, open or not; both NoDate when nothing is held.
+	// First and Last known day, open or not; both NoDate if there is no calendar.
 	First, Last market.Date
 }
 
-// Known reports whether any calendar is held.
+// Known reports whether there is a calendar.
 func (c Calendar) Known() bool { return c.Last != market.NoDate && c.Last != 0 }
 
-// ExchangesOpen is the day on which the exchanges opened; a calendar that begins later does not hide the
-// days between.
+// ExchangesOpen is the day on which the exchanges opened; the days between it and the
+// beginning of a calendar are not hidden.
 var ExchangesOpen = market.NewDate(1990, 12, 19)
 
-// IsOpen reports whether the exchange trades on d. Outside the days known weekdays
-// count as open.
+// IsOpen reports whether the exchange trades on d. Outside the calendar, weekdays count as
+// trading days.
 func (c Calendar) IsOpen(d market.Date) bool {
 	if c.beyond(d) {
 		return !d.Weekend()
@@ -37,8 +37,8 @@ func (c Calendar) beyond(d market.Date) bool {
 	return !c.Known() || d > c.Last || d < c.First && d >= ExchangesOpen
 }
 
-// Days lists the open days of a span, ends included, in ascending order. guessed
-// is true when weekdays outside the days known are among them.
+// Days lists the trading days of a date range, inclusive, in ascending order. guessed is
+// true if weekdays outside the calendar are among them.
 func (c Calendar) Days(start, end market.Date) (days []market.Date, guessed bool) {
 	if start == market.NoDate || end == market.NoDate || start > end {
 		return nil, false
@@ -65,11 +65,11 @@ func (c Calendar) Days(start, end market.Date) (days []market.Date, guessed bool
 	return days, guessed
 }
 
-// The longest close of the exchange is some twelve days; a year of looking finds
-// the end of any gap in a damaged calendar without looking forever.
+// The longest close of the exchange is about twelve days; a year is enough for any gap in a
+// damaged calendar.
 const lookDays = 366
 
-// Next is the first open day after d.
+// Next is the first trading day after d.
 func (c Calendar) Next(d market.Date) market.Date {
 	for i := market.Date(1); i <= lookDays; i++ {
 		if c.IsOpen(d + i) {
@@ -79,7 +79,7 @@ func (c Calendar) Next(d market.Date) market.Date {
 	return d + 1
 }
 
-// Before is the last open day before d, or NoDate where the calendar has none.
+// Before is the last trading day before d, or NoDate if the calendar has none.
 func (c Calendar) Before(d market.Date) market.Date {
 	for i := market.Date(1); i <= lookDays; i++ {
 		if c.IsOpen(d - i) {
@@ -89,13 +89,13 @@ func (c Calendar) Before(d market.Date) market.Date {
 	return market.NoDate
 }
 
-// DueAt is the moment from which the provider is expected to have published a
-// trade date of the dataset.
+// DueAt is the time from which the provider is expected to have published a trade date of
+// the dataset.
 func DueAt(ds *catalog.Dataset, d market.Date) time.Time {
-	return d.At(0, 0, market.Shanghai).Add(ds.Due) // Shanghai keeps no daylight saving
+	return d.At(0, 0, market.Shanghai).Add(ds.Due) // Shanghai has no daylight saving time
 }
 
-// Newest is the last open day up to end whose data is due by now, or NoDate.
+// Newest is the last trading day up to end whose data is due by now, or NoDate.
 func Newest(ds *catalog.Dataset, c Calendar, now time.Time, end market.Date) market.Date {
 	d := market.DateOf(now)
 	if end != market.NoDate {
@@ -110,8 +110,8 @@ func Newest(ds *catalog.Dataset, c Calendar, now time.Time, end market.Date) mar
 	return market.NoDate
 }
 
-// Publishing reports whether the provider may still be expected to bring out the
-// date: until the next open day's data is due.
+// Publishing reports whether the provider may still publish the date: until the next
+// trading day's data is due.
 func Publishing(ds *catalog.Dataset, c Calendar, d market.Date, now time.Time) bool {
 	return !ds.Snapshot && now.Before(DueAt(ds, c.Next(d)))
 }

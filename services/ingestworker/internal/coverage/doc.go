@@ -1,7 +1,7 @@
-// Package coverage holds the rules of completeness: what is expected of a
-// dataset and date, what an answer is worth against it, and what is to be fetched
-// next. It does no I/O and reads no clock: moments are arguments.
+// Package coverage has the rules of completeness: how many rows are expected of a dataset
+// and date, which verdict a response gets, and what is fetched next. It does no I/O and
+// reads no clock: times are arguments.
 //
-// Gaps are derived from the records that committed with the rows. There is no
-// high-water mark that could get ahead of the truth.
+// Gaps are computed from the records that were committed with the rows. There is no
+// high-water mark that could be wrong.
 package coverage

@@ -9,34 +9,34 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// Facts is what is known of a date when its rows are judged.
+// Facts is what is known about a date when its rows are judged.
 type Facts struct {
 	// ListKnown is whether any instrument of the dataset's kind is known.
 	ListKnown bool
-	// Stocks listed on the date, per exchange; ETFs listed on it.
+	// Stocks listed on the date, per exchange, and ETFs listed on it.
 	Stocks ExchangeCounts
 	ETFs   int64
-	// DailyKnown is whether the date's `daily` is settled; Daily is its rows.
+	// DailyKnown is whether the date's `daily` is settled; Daily is its number of rows.
 	DailyKnown bool
 	Daily      ExchangeCounts
-	// Near are the rows of the nearest settled days of the dataset itself, as Near
-	// collects them.
+	// Near are the numbers of rows of the nearest settled days of the dataset itself, from
+	// Near.
 	Near []int64
-	// Held is how many rows the last whole answer of a snapshot had.
+	// Held is how many rows the last complete response of a snapshot had.
 	Held int64
-	// TradedShares are the shares of the listed stocks that traded on the days beside the
-	// date, as TradedShares collects them.
+	// TradedShares are the shares of the listed stocks that traded on the neighbouring days,
+	// from TradedShares.
 	TradedShares Shares
-	// Suspended are the listed stocks without a row that the provider's own list of
-	// suspensions names for the date; Asked is whether it was asked for.
+	// Suspended are the listed stocks without a row that are on the provider's list of
+	// suspensions for the date; Asked is whether it was fetched.
 	Suspended ExchangeCounts
 	Asked     bool
-	// Scattered is whether the stocks without a row lie scattered among those listed,
-	// as suspended ones do; false also where that was not looked at.
+	// Scattered is true if the stocks without a row are scattered among the listed ones, as
+	// suspended ones are; false also if that was not checked.
 	Scattered bool
 }
 
-// FactsOf fills the facts that instrument lists know of a date.
+// FactsOf sets the facts that the instrument lists provide about a date.
 func FactsOf(ds *catalog.Dataset, d market.Date, l *Lists) Facts {
 	f := Facts{ListKnown: l.Has(ds.Kind)}
 	if !ds.Snapshot {
@@ -45,25 +45,25 @@ func FactsOf(ds *catalog.Dataset, d market.Date, l *Lists) Facts {
 	return f
 }
 
-// Expectation is how many rows a dataset and date call for.
+// Expectation is how many rows a dataset and date should have.
 type Expectation struct {
-	// Known is false where there is nothing to compare with; then any rows do.
+	// Known is false if there is nothing to compare with; then any rows are enough.
 	Known bool
-	// Expected rows, and the Least that count as complete.
+	// Expected is the expected number of rows, Least the number that counts as complete.
 	Expected, Least int64
-	// LeastBy is the least per exchange; zero where an exchange is not judged.
+	// LeastBy is the least per exchange; zero for an exchange that is not judged.
 	LeastBy ExchangeCounts
-	// Floor is the share that Least was made with.
+	// Floor is the share from which Least was computed.
 	Floor float64
-	// Doubt is the number of rows below which an answer that reaches Least is looked
-	// at twice, because another measure calls it short. 0 where there is none.
+	// Doubt is the number of rows below which a response that reaches Least is fetched once
+	// more, because by another measure it is short. 0 if there is none.
 	Doubt int64
-	// Basis says in words what the expectation rests on.
+	// Basis describes the basis of the expectation.
 	Basis string
 }
 
-// A count below tiny is judged with slack in rows, because one suspended company
-// would already be more than the floor allows.
+// An expectation below tiny is judged with a tolerance in rows, because one suspended
+// company would already exceed the floor.
 const (
 	tiny  = 20
 	slack = 2
@@ -76,8 +76,8 @@ func least(n int64, floor float64) int64 {
 	return int64(math.Ceil(float64(n)*floor - 1e-9))
 }
 
-// Expect tells what a dataset calls for on a date. It counts and never compares
-// identities: the Beijing exchange re-numbered all its companies in 2025.
+// Expect returns how many rows a dataset should have on a date. It compares numbers, never
+// symbols: the Beijing exchange renumbered all its companies in 2025.
 func Expect(ds *catalog.Dataset, d market.Date, f Facts) Expectation {
 	switch {
 	case ds.Snapshot:
@@ -88,7 +88,7 @@ func Expect(ds *catalog.Dataset, d market.Date, f Facts) Expectation {
 	case ds.ID == catalog.FundDaily:
 		if len(f.Near) > 0 {
 			e := total(median(f.Near), ds.Floor, fmt.Sprintf("the median of the %d nearest stored days", len(f.Near)))
-			if f.ListKnown { // the days held may all be short
+			if f.ListKnown { // the stored days may all be short
 				e.Doubt = least(f.ETFs, ds.FirstFloor)
 			}
 			return e
@@ -101,7 +101,7 @@ func Expect(ds *catalog.Dataset, d market.Date, f Facts) Expectation {
 		if f.ListKnown {
 			return quotes(ds, d, f)
 		}
-	default: // the others are of the stocks that the date's daily is of
+	default: // the others are about the stocks in the date's daily
 		withBJ := !ds.WithoutBeijing
 		if f.DailyKnown {
 			return perExchange(callable(f.Daily, d, withBJ), ds.Floor, "daily of that date")
@@ -119,11 +119,11 @@ func Expect(ds *catalog.Dataset, d market.Date, f Facts) Expectation {
 	return Expectation{Basis: "no instrument list and no nearby day are stored"}
 }
 
-// quotes is what `daily` calls for. A suspended stock has no row, and in some years
-// one stock in eight was suspended, so the share of the listed stocks that traded on
-// the days beside is the measure, and the floor of the catalog only where no days
-// beside are held. What the provider's list of suspensions explains is not called
-// for; its word counts for the date alone.
+// quotes is the expectation for `daily`. A suspended stock has no row, and in some years
+// one stock in eight was suspended, so the share of the listed stocks that traded on the
+// neighbouring days is used, and the floor of the catalog only if no neighbouring days are
+// stored. Stocks that the provider's list of suspensions explains are not expected; the
+// list applies to its date only.
 func quotes(ds *catalog.Dataset, d market.Date, f Facts) Expectation {
 	listed := callable(f.Stocks, d, true)
 	e := perExchange(listed, ds.Floor, "the stocks listed on that date")
@@ -138,39 +138,38 @@ func quotes(ds *catalog.Dataset, d market.Date, f Facts) Expectation {
 		e.Expected = traded(listed.Sum(), f.TradedShares.All)
 		e.Least = besideLeast(e.Expected)
 	case f.Scattered:
-		// Nothing to compare with, and nothing speaks against suspensions: it is
-		// taken, and looked at twice.
+		// There is nothing to compare with, and nothing contradicts suspensions: the response is
+		// accepted and fetched once more.
 		e.Doubt = e.Least
 		e.Least, e.LeastBy = least(listed.Sum(), loneFloor), ExchangeCounts{}
 	}
 	return e
 }
 
-// The share of stocks that trade moves slowly. Of 2,431 recorded days of 2009 to
-// 2019, 0.2 % lie below besideFloor of the second lowest share of the five nearest
-// days on each side, and a day among quiet ones that loses 3 % of its rows does in
-// 99.9 %.
+// The share of stocks that trade changes slowly. Of 2,431 recorded days of 2009 to 2019,
+// 0.2 % are below besideFloor of the second lowest share of the five nearest days on each
+// side; a normal day that loses 3 % of its rows is below it in 99.9 % of cases.
 const (
 	besideFloor = 0.98
-	leastBeside = 3    // days, fewer tell nothing
-	loneFloor   = 0.65 // without days beside; July 2015 had less
+	leastBeside = 3    // days; fewer say nothing
+	loneFloor   = 0.65 // without neighbouring days; July 2015 had less
 )
 
-// Shares are the low but usual shares of listed stocks that traded on the days
-// beside a date, per exchange and together.
+// Shares are the low but normal shares of listed stocks that traded on the neighbouring
+// days of a date, per exchange and in total.
 type Shares struct {
 	SH, SZ, BJ, All float64
-	// Days is how many they are of.
+	// Days is the number of these days.
 	Days int
 }
 
-// Enough reports whether the days are enough to measure a date by.
+// Enough reports whether there are enough days to judge a date.
 func (s Shares) Enough() bool { return s.Days >= leastBeside }
 
 // TradedShares collects the shares of the nearest settled days on both sides of d. held
-// looks a day's `daily` up and listed tells how many stocks were listed on a day.
-// It takes the second lowest of all, so that one bad day does not lower the measure;
-// with days on one side only the lowest, because there a trend looks like a loss.
+// returns a day's record of `daily`, and listed the number of stocks listed on a day. It
+// takes the second lowest of all, so that one bad day does not lower the measure; with days
+// on one side only the lowest, because then a trend looks like a loss.
 func TradedShares(d market.Date, held func(market.Date) (Record, bool), listed func(market.Date) ExchangeCounts) Shares {
 	var sh, sz, bj, all []float64
 	sides := 0
@@ -211,8 +210,8 @@ func callable(c ExchangeCounts, d market.Date, withBJ bool) ExchangeCounts {
 	return c
 }
 
-// besideLeast is least for a share that other days gave: in a small number of
-// stocks chance moves the share by more than the floor allows.
+// besideLeast is the least for a share from other days: in a small number of stocks the
+// share varies by chance by more than the floor allows.
 func besideLeast(n int64) int64 {
 	return min(least(n, besideFloor), max(0, n-int64(math.Ceil(slack+math.Sqrt(float64(n))/4))))
 }
@@ -236,7 +235,7 @@ func perExchange(c ExchangeCounts, floor float64, basis string) Expectation {
 	return e
 }
 
-// Less is the expectation without a number of rows that are explained otherwise.
+// Less is the expectation without rows that are explained otherwise.
 func (e Expectation) Less(n ExchangeCounts) Expectation {
 	e.Expected, e.Least = e.Expected-n.Sum(), max(0, e.Least-n.Sum())
 	e.LeastBy = ExchangeCounts{SH: max(0, e.LeastBy.SH-n.SH), SZ: max(0, e.LeastBy.SZ-n.SZ), BJ: max(0, e.LeastBy.BJ-n.BJ)}
@@ -256,17 +255,17 @@ func median(n []int64) int64 {
 	return s[len(s)/2]
 }
 
-// How far the nearest held days are looked for. Further away the number of ETFs
-// has grown or shrunk by more than the floor allows.
+// How far the nearest stored days are searched. Further away, the number of ETFs has
+// changed by more than the floor allows.
 const (
 	nearEach = 5  // days on each side
 	nearDays = 40 // calendar days on each side
 )
 
-// Near collects the rows of the nearest settled days on both sides of d. held
-// looks a day up. listed, which may be nil, is how many instruments were listed on
-// a day: the rows are scaled to those of d, because in a backfill all days held lie
-// on one side, and the number of ETFs grows by a percent a week.
+// Near collects the numbers of rows of the nearest settled days on both sides of d. held
+// returns a day's record. listed, which may be nil, is the number of instruments listed on
+// a day: the numbers are scaled to those of d, because in a backfill all stored days are on
+// one side, and the number of ETFs grows by one percent per week.
 func Near(d market.Date, held func(market.Date) (Record, bool), listed func(market.Date) int64) []int64 {
 	var out []int64
 	for _, step := range []market.Date{-1, 1} {
@@ -284,8 +283,8 @@ func Near(d market.Date, held func(market.Date) (Record, bool), listed func(mark
 	return out
 }
 
-// nearest hands the nearest settled days with rows on one side of d to use, until
-// enough of them were of use, and returns how many were.
+// nearest passes the nearest settled days with rows on one side of d to use, until enough
+// of them were used, and returns their number.
 func nearest(d, step market.Date, held func(market.Date) (Record, bool), use func(market.Date, Record) bool) (found int) {
 	for i, day := 0, d+step; i < nearDays && found < nearEach; i, day = i+1, day+step {
 		r, ok := held(day)

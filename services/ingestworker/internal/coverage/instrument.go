@@ -2,7 +2,7 @@ package coverage
 
 import "github.com/afterbell/afterbell/services/internal/market"
 
-// Instrument is what completeness needs to know of a stock or ETF.
+// Instrument is what completeness needs to know about a stock or ETF.
 type Instrument struct {
 	// Symbol is the ts_code.
 	Symbol string
@@ -10,11 +10,11 @@ type Instrument struct {
 	Name string
 	// Kind is stock or ETF.
 	Kind market.Kind
-	// Status is L, D, P or I; empty where the provider left it out.
+	// Status is L, D, P or I; empty if the provider has none.
 	Status string
-	// Former are the codes that it had before this one.
+	// Former are its earlier codes.
 	Former []string
-	// Listed is the first trading day; NoDate where unknown.
+	// Listed is the first trading day; NoDate if unknown.
 	Listed market.Date
 	// Delisted is the day of delisting; NoDate while listed.
 	Delisted market.Date

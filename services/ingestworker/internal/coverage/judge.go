@@ -11,76 +11,77 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// acceptDays is on how many different days the same short answer must come until
-// it is taken as what the provider has.
+// acceptDays is on how many different days the same short response must come until it is
+// accepted as all that the provider has.
 const acceptDays = 3
 
-// A held complete answer is not replaced by one that is smaller by more than
-// this share, though the floor would allow it: vendors add and correct rows and
-// hardly ever take whole percents away.
+// A complete response in the pool is not replaced by one that is smaller by more than this
+// share, even if the floor allows it: vendors add and correct rows and rarely remove whole
+// percents.
 const shrink = 0.99
 
-// Answer is what was received for a partition of the universe pool or a
-// snapshot, after the rows were checked.
+// Answer is the response for a partition of the universe pool or a snapshot, after the rows
+// were checked.
 type Answer struct {
-	// Rows that passed, and their split.
+	// Rows that passed the checks, and their number per exchange.
 	Rows       int64
 	ByExchange ExchangeCounts
-	// Rejected, Filtered and Unknown rows, as in Record.
+	// Rejected, Filtered and Unknown rows, see Record.
 	Rejected, Filtered, Unknown int64
-	// Doubtful rows disagree with themselves across fields and are kept.
+	// Doubtful rows contradict themselves and are kept.
 	Doubtful int64
-	// MissingValues rows are those of them that lack a value which rows hardly ever lack.
+	// MissingValues is the number of those of them without a value that rows almost always
+	// have.
 	MissingValues int64
-	// MissingCall names a part of a snapshot that came empty though it never is.
-	// Empty when every part came.
+	// MissingCall names a part of a snapshot that came empty although it never is. Empty if
+	// every part came.
 	MissingCall string
-	// Findings say what the values contradict; any makes the answer INCOMPLETE.
+	// Findings are contradictions in the values; any makes the response INCOMPLETE.
 	Findings []evidence.Finding
-	// Hash tells equal answers whatever the order of their rows; it is only asked
-	// for when the answer is short.
+	// Hash is equal for equal responses in any order of their rows; it is only called if the
+	// response is short.
 	Hash func() uint64
 }
 
-// Situation is when and on top of what an answer is judged.
+// Situation is the time of a response and the record before it.
 type Situation struct {
-	// Now is the moment; its Shanghai day counts for evidence.
+	// Now is the current time; its day in Shanghai counts as evidence.
 	Now time.Time
-	// Publishing is whether the provider may still bring the date out.
+	// Publishing is whether the provider may still publish the date.
 	Publishing bool
-	// Held is the record before this answer; HasHeld is false when there is none.
+	// Held is the record before this response; HasHeld is false if there is none.
 	Held    Record
 	HasHeld bool
-	// Epoch and RunID go into the record.
+	// Epoch and RunID for the record.
 	Epoch int64
 	RunID string
 }
 
-// Judgement is what happens to an answer.
+// Judgement is what happens with a response.
 type Judgement struct {
-	// Found is the verdict on the answer itself.
+	// Found is the verdict on the response itself.
 	Found Verdict
 	// Record is the coverage to commit.
 	Record Record
-	// Store is whether the rows replace those held.
+	// Store is whether the rows replace the stored ones.
 	Store bool
-	// Merge is whether the rows replace those held of the same symbols, and the other
-	// rows held stay: the answer is right in what it has, and lacks rows.
+	// Merge is whether the rows replace the stored ones of the same symbols, and the other
+	// stored rows stay: the rows of the response are right, but some are missing.
 	Merge bool
 }
 
-// TooManyRejected reports whether so many rows failed their checks that the
-// answer cannot be called whole.
+// TooManyRejected reports whether so many rows failed their checks that the response is not
+// complete.
 func TooManyRejected(rejected, rows int64) bool {
 	return rejected > 5 && float64(rejected) > 0.01*float64(rejected+rows)
 }
 
-// Judge tells what an answer is worth. A worse answer never takes the place of a
-// better one: what is held stays, and the finding becomes an issue.
+// Judge returns the verdict on a response and what to store. A worse response never
+// replaces a better one: the stored rows stay, and the finding becomes an issue.
 func Judge(ds *catalog.Dataset, d market.Date, a Answer, e Expectation, s Situation) Judgement {
 	key := Key{Dataset: ds.ID, Date: d}
 	if s.HasHeld && s.Held.Verdict == Complete && e.Known && !e.Reaches(s.Held.Rows, s.Held.ByExchange) {
-		s.Held.Verdict = Incomplete // whole by what was known then, and short by what is known now
+		s.Held.Verdict = Incomplete // complete by what was known then, short by what is known now
 	}
 	found := verdict(a, e, s)
 	r := Record{
@@ -107,14 +108,14 @@ func Judge(ds *catalog.Dataset, d market.Date, a Answer, e Expectation, s Situat
 	case found == Complete:
 		j.Store = !shrunk || accepted
 	case found == ExpectedEmpty:
-		j.Store = false // rows are held for a day that calls for none: the lists are behind, not the rows
+		j.Store = false // rows are stored for a day that should have none: the lists are outdated, not the rows
 	case whole:
-		j.Store = false // however often a short answer comes
+		j.Store = false // however often a short response comes
 	default:
 		j.Store = a.Rows >= s.Held.Rows
 	}
 	if found == Incomplete && a.falsified() {
-		j.Store = false // a hole is better than another day's rows
+		j.Store = false // a gap is better than another day's rows
 		if !s.HasHeld {
 			r.Rows, r.ByExchange = 0, ExchangeCounts{}
 		}
@@ -142,7 +143,7 @@ func Judge(ds *catalog.Dataset, d market.Date, a Answer, e Expectation, s Situat
 	}
 	if accepted {
 		for n := range issues {
-			issues[n].Severity = fault.Warning // it is told, and not waited for
+			issues[n].Severity = fault.Warning // it is reported, and not waited for
 		}
 	}
 	r.Issues = append(r.Issues, issues...)
@@ -150,8 +151,8 @@ func Judge(ds *catalog.Dataset, d market.Date, a Answer, e Expectation, s Situat
 	return j
 }
 
-// hollow reports whether so many rows lack values that the reply as a whole seems to
-// lack a field, and what is held does not. Such an answer is worse though as long.
+// hollow reports whether so many rows lack values that the response seems to lack a field
+// which the stored rows have. Such a response is worse although it is as long.
 func hollow(a Answer, held Record) bool {
 	return TooManyRejected(a.MissingValues, a.Rows-a.MissingValues) && held.AnswerHash == 0
 }
@@ -172,13 +173,12 @@ func verdict(a Answer, e Expectation, s Situation) Verdict {
 	return Complete
 }
 
-// short reports whether rows are missing by number.
+// short reports whether there are too few rows.
 func (a Answer) short(e Expectation) bool {
 	return a.MissingCall != "" || a.Rows == 0 || !e.Reaches(a.Rows, a.ByExchange) || TooManyRejected(a.Rejected, a.Rows)
 }
 
-// lacksOnly reports whether nothing is wrong with the rows of an answer but that some
-// are missing.
+// lacksOnly reports whether nothing is wrong with a response except that rows are missing.
 func (a Answer) lacksOnly() bool {
 	return a.Rows > 0 && a.MissingCall == "" && !TooManyRejected(a.Rejected, a.Rows) &&
 		!slices.ContainsFunc(a.Findings, func(f evidence.Finding) bool { return f.Reason != fault.SymbolsMissing })
@@ -187,9 +187,9 @@ func (a Answer) lacksOnly() bool {
 // falsified reports whether the values are not those of the day.
 func (a Answer) falsified() bool { return slices.ContainsFunc(a.Findings, evidence.Finding.False) }
 
-// witness counts the days on which the same answer came. While the provider may still
-// bring the date out, as over closed days, only the first of them counts, however often
-// it is asked for: a holiday is no evidence.
+// witness counts the days on which the same response came. While the provider may still
+// publish the date, for example over closed days, only the first of them counts: a holiday
+// is no evidence.
 func (r *Record) witness(hash uint64, s Situation) {
 	today := market.DateOf(s.Now)
 	if hash == 0 {
@@ -208,8 +208,8 @@ func (r *Record) witness(hash uint64, s Situation) {
 	}
 }
 
-// second marks a whole answer with doubtful rows for a second look; an answer
-// that comes the same twice is what the provider has.
+// second marks a complete response with doubtful rows to be fetched once more; if it is the
+// same twice, it is what the provider has.
 func (r *Record) second(hash uint64, s Situation) {
 	r.AnswerHash = max(hash, 1)
 	if s.HasHeld && s.Held.AnswerHash == r.AnswerHash {
@@ -218,10 +218,9 @@ func (r *Record) second(hash uint64, s Situation) {
 	}
 }
 
-// Unsure reports whether a settled record is to be fetched again all the same:
-// rows were rejected and the answer has not been the same on three days; or rows
-// disagree with themselves, or are absent without proof, and that was seen only
-// once.
+// Unsure reports whether a settled record is fetched again: rows were rejected and the
+// response has not been the same on three days; or rows contradict themselves, or are
+// absent without proof, and that was seen only once.
 func (r Record) Unsure() bool {
 	switch r.Verdict {
 	case Complete:
@@ -232,8 +231,8 @@ func (r Record) Unsure() bool {
 	return false
 }
 
-// kept is the record of rows that stay because a worse answer came: r carries
-// the commit and the evidence of that answer.
+// kept is the record of rows that stay because a worse response came: r has the commit and
+// the evidence of that response.
 func (held Record) kept(r Record, found Verdict) Record {
 	out := held
 	out.CommittedAt, out.Epoch, out.RunID = r.CommittedAt, r.Epoch, r.RunID
@@ -274,7 +273,7 @@ func finding(ds *catalog.Dataset, d market.Date, a Answer, e Expectation, r Reco
 			fmt.Sprintf("The provider returned the same %[2]d rows for %[1]s on %[3]d days since %[4]s; %[5]s expected from %[6]s. The response is accepted.", on, a.Rows, r.SameDays, r.SameSince, expected(e), e.Basis),
 			"dataset", ds.ID, "trade_date", d.String(), "row_count", fmt.Sprint(a.Rows), "expected_count", fmt.Sprint(e.Expected), "days", fmt.Sprint(r.SameDays))
 	case found == Incomplete && !a.short(e) && len(a.Findings) > 0:
-		return fault.Issue{}, false // the findings say it
+		return fault.Issue{}, false // the findings say so
 	case found == Incomplete:
 		i = incomplete(ds, on, d, a, e)
 	case shrunk && r.SameDays < acceptDays:
@@ -295,7 +294,7 @@ func shrunkText(on string, a Answer, held Record) string {
 	return fmt.Sprintf("The provider returned %s with %s; %s stored.", on, fault.Count(a.Rows, "row", "rows"), fault.Count(held.Rows, "is", "are"))
 }
 
-// About names the module and domain of a dataset on an issue.
+// About adds the module and domain of a dataset to an issue.
 func About(ds *catalog.Dataset, i fault.Issue) fault.Issue {
 	i.Module = ds.Module
 	if m := catalog.LookupModule(ds.Module); m != nil {
@@ -318,7 +317,7 @@ func called(e Expectation) string {
 	return fmt.Sprintf("; %s expected from %s", expected(e), e.Basis)
 }
 
-// incomplete is the issue of an answer that is short by number; on names dataset and date.
+// incomplete is the issue of a response with too few rows; on names dataset and date.
 func incomplete(ds *catalog.Dataset, on string, d market.Date, a Answer, e Expectation) fault.Issue {
 	return fault.NewIssue(fault.Incomplete, short(on, a, e),
 		"dataset", ds.ID, "trade_date", d.String(), "row_count", fmt.Sprint(a.Rows), "expected_count", fmt.Sprint(e.Expected), "floor", fmt.Sprint(e.Floor))
@@ -338,10 +337,9 @@ func short(on string, a Answer, e Expectation) string {
 		a.ByExchange.SH, a.ByExchange.SZ, a.ByExchange.BJ, e.Basis, e.LeastBy.SH, e.LeastBy.SZ, e.LeastBy.BJ)
 }
 
-// Standing is what a record is worth today: rows that were whole against what was
-// known then may be short against the lists, the days beside or that date's daily as
-// they are held now, and the other way round. What was accepted short stays so, so
-// asking again comes to an end.
+// Standing is the verdict on a record today: rows that were complete by what was known then
+// may be short by the current lists, neighbouring days or daily of the date, and vice
+// versa. An accepted short record stays accepted, so that fetching ends.
 func Standing(ds *catalog.Dataset, r Record, l *Lists, held func(Key) (Record, bool)) Verdict {
 	if r.Symbol != "" || ds.Snapshot || r.Verdict != Complete && !r.onlyShort() {
 		return r.Verdict
@@ -349,8 +347,8 @@ func Standing(ds *catalog.Dataset, r Record, l *Lists, held func(Key) (Record, b
 	var f Facts
 	switch {
 	case ds.ID == catalog.FundDaily && l.Has(ds.Kind) && r.AnswerHash == 0 && r.Verdict == Complete:
-		// Without neighbours, as the first day is judged: what passes for whole by
-		// its neighbours alone was looked at twice and has a hash.
+		// Without neighbours, as the first day is judged: a record that is complete only by its
+		// neighbours was fetched twice and has a hash.
 		f = FactsOf(ds, r.Date, l)
 	case ds.ID == catalog.Daily && l.Has(ds.Kind):
 		if r.confirmed() {
@@ -358,7 +356,7 @@ func Standing(ds *catalog.Dataset, r Record, l *Lists, held func(Key) (Record, b
 		}
 		f = FactsOf(ds, r.Date, l)
 		f.TradedShares = TradedShares(r.Date, heldDaily(held), l.Stocks)
-		// What was taken without days beside was looked at twice and has a hash.
+		// A record that was accepted without neighbouring days was fetched twice and has a hash.
 		f.Scattered = r.Verdict == Complete && r.AnswerHash != 0
 	case ds.RestsOnDaily:
 		daily, ok := held(Key{Dataset: catalog.Daily, Date: r.Date})
@@ -375,9 +373,8 @@ func Standing(ds *catalog.Dataset, r Record, l *Lists, held func(Key) (Record, b
 	return Complete
 }
 
-// Rejudge is a record of a dataset that rests on daily with the verdict that Standing gives it
-// now. Its last issue says why where that is INCOMPLETE. changed is false where the
-// verdict stays.
+// Rejudge is a record of a dataset that depends on daily with the verdict of Standing. If
+// that is INCOMPLETE, its last issue says why. changed is false if the verdict is the same.
 func Rejudge(ds *catalog.Dataset, r Record, l *Lists, held func(Key) (Record, bool)) (out Record, changed bool) {
 	v := Standing(ds, r, l, held)
 	if v == r.Verdict {
@@ -406,15 +403,15 @@ func heldDaily(held func(Key) (Record, bool)) func(market.Date) (Record, bool) {
 	return func(d market.Date) (Record, bool) { return held(Key{Dataset: catalog.Daily, Date: d}) }
 }
 
-// onlyShort reports whether a record lacks rows by number alone, so that a better
-// measure may find it whole.
+// onlyShort reports whether a record only has too few rows, so that by a better measure it
+// may be complete.
 func (r Record) onlyShort() bool {
 	return r.Verdict == Incomplete && r.Rows > 0 && r.Rejected == 0 && len(r.Issues) > 0 &&
 		!slices.ContainsFunc(r.Issues, func(i fault.Issue) bool { return i.Reason != fault.Incomplete && i.Severity > fault.Warning })
 }
 
-// Confirm says on the record that the provider's list of suspensions explains the
-// stocks without a row. The issue is the evidence: Standing reads it again.
+// Confirm is the issue that the provider's list of suspensions explains the stocks without
+// a row. The issue is the evidence: Standing reads it again.
 func Confirm(ds *catalog.Dataset, d market.Date, a Answer, f Facts) fault.Issue {
 	i := fault.NewIssue(fault.SuspensionsConfirmed,
 		fmt.Sprintf("%s traded on %s; the provider's list of suspensions contains %d of the others.", fault.Of(a.Rows, f.Stocks.Sum(), "listed stock", "listed stocks"), d, f.Suspended.Sum()),

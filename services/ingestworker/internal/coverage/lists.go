@@ -9,21 +9,21 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// The Beijing exchange opened on this day; companies it took over from the board
-// before it carry older listing dates, and no rows are called for before it.
+// The Beijing exchange opened on this day; companies that it took over from the previous
+// board have older listing dates, and no rows are expected before it.
 var beijingOpens = market.NewDate(2021, 11, 15)
 
-// Lists answers which instruments were listed on a date. It is immutable.
+// Lists returns which instruments were listed on a date. It is immutable.
 type Lists struct {
 	bySymbol       map[string]Instrument
-	known          []uint64 // a bit for each packed symbol in bySymbol: every row of every answer is looked up
+	known          []uint64 // one bit for each packed symbol in bySymbol: every row of every response is looked up
 	renamed        map[string]string
 	sh, sz, bj     span
 	etf            span
 	stocks, etfAll int
 }
 
-// span counts how many intervals hold a date, by their sorted ends.
+// span counts how many intervals contain a date, by their sorted ends.
 type span struct{ starts, ends []market.Date }
 
 func (s *span) add(listed, delisted market.Date) {
@@ -40,12 +40,12 @@ func (s *span) sort() { slices.Sort(s.starts); slices.Sort(s.ends) }
 
 func (s *span) on(d market.Date) int64 {
 	begun, _ := slices.BinarySearch(s.starts, d+1)
-	ended, _ := slices.BinarySearch(s.ends, d+1) // on the day of delisting it is not listed any more
+	ended, _ := slices.BinarySearch(s.ends, d+1) // on the day of delisting it is no longer listed
 	return int64(begun - ended)
 }
 
-// NewLists indexes instruments. One without a listing date, and a delisted one
-// without the day of it, is known but never counted.
+// NewLists indexes instruments. One without a listing date, or a delisted one without a
+// delisting date, is known but never counted.
 func NewLists(instruments []Instrument) *Lists {
 	l := &Lists{
 		bySymbol: make(map[string]Instrument, len(instruments)), renamed: map[string]string{},
@@ -91,7 +91,7 @@ func (l *Lists) Stocks(d market.Date) ExchangeCounts {
 	return ExchangeCounts{SH: l.sh.on(d), SZ: l.sz.on(d), BJ: l.bj.on(d)}
 }
 
-// ListedOn names the instruments of a kind that were listed on d, in no order.
+// ListedOn lists the instruments of a kind that were listed on d, in no order.
 func (l *Lists) ListedOn(k market.Kind, d market.Date) []string {
 	var out []string
 	for s, i := range l.bySymbol {
@@ -108,7 +108,7 @@ func (l *Lists) ListedOn(k market.Kind, d market.Date) []string {
 // ETFs counts the ETFs listed on d.
 func (l *Lists) ETFs(d market.Date) int64 { return l.etf.on(d) }
 
-// Has reports whether any instrument of the kind is known at all.
+// Has reports whether any instrument of the kind is known.
 func (l *Lists) Has(k market.Kind) bool {
 	if k == market.ETF {
 		return l.etfAll > 0
@@ -119,7 +119,7 @@ func (l *Lists) Has(k market.Kind) bool {
 // All are the instruments, in no order.
 func (l *Lists) All() iter.Seq[Instrument] { return maps.Values(l.bySymbol) }
 
-// Find looks a symbol up.
+// Find returns the instrument of a symbol.
 func (l *Lists) Find(symbol string) (Instrument, bool) {
 	i, ok := l.bySymbol[symbol]
 	return i, ok
@@ -134,9 +134,8 @@ func (l *Lists) Knows(symbol string) bool {
 	return ok
 }
 
-// Renamed is the code that a company has now of which the lists once had this one, or
-// that took its place in Beijing; ok is false where the lists know the code itself, or
-// nothing of it.
+// Renamed is the current code of a company for which the lists once had this code, or that
+// replaced it in Beijing; ok is false if the lists have the code itself, or do not know it.
 func (l *Lists) Renamed(symbol string) (current string, ok bool) {
 	if _, listed := l.bySymbol[symbol]; listed {
 		return "", false
@@ -144,14 +143,13 @@ func (l *Lists) Renamed(symbol string) (current string, ok bool) {
 	if current, ok = l.renamed[symbol]; ok {
 		return current, true
 	}
-	if current, ok = market.Renumbered(symbol); ok { // before these lists began
+	if current, ok = market.Renumbered(symbol); ok { // before the lists begin
 		_, ok = l.bySymbol[current]
 	}
 	return current, ok
 }
 
-// Listed reports whether a symbol was listed on d; known is false where the lists
-// cannot tell.
+// Listed reports whether a symbol was listed on d; known is false if the lists do not say.
 func (l *Lists) Listed(symbol string, d market.Date) (listed, known bool) {
 	i, ok := l.bySymbol[symbol]
 	if !ok || i.Listed == market.NoDate || i.Status == "D" && i.Delisted == market.NoDate {

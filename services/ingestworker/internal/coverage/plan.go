@@ -13,59 +13,59 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// PlanRequest is what a plan must make complete.
+// PlanRequest says what to make complete.
 type PlanRequest struct {
 	// Pool to complete.
 	Pool market.Pool
 	// Datasets of the selected modules.
 	Datasets []*catalog.Dataset
-	// Start and End bound the trade dates, inclusive. Start NoDate means the
-	// pool's window, and also looks once more at days that were last fetched before
-	// the open day after them was due, as the previous one; End NoDate means today.
+	// Start and End are the first and last trade date. If Start is NoDate, the plan covers the
+	// pool's window, and also repeats days that were last fetched before the next trading day
+	// was due, such as the previous day; if End is NoDate, it ends today.
 	Start, End market.Date
-	// Refetch plans what is settled, too.
+	// Refetch also plans settled records.
 	Refetch bool
-	// Recheck is how many old days, which are settled, are planned once more after
-	// everything else; see rechecks. Without effect with dates or Refetch.
+	// Recheck is how many settled old days are planned again after everything else; see
+	// rechecks. It has no effect with dates or Refetch.
 	Recheck int
 	// Symbols of the targets pool; ignored for universe.
 	Symbols []string
-	// Estimate takes weekdays as open while no calendar is held, for a plan that is
-	// not carried out.
+	// Estimate counts weekdays as trading days if there is no calendar, for a plan that is not
+	// executed.
 	Estimate bool
 }
 
-// PoolState is what a plan is computed from: the time, the calendar, the lists and the coverage.
+// PoolState is the input of a plan: the time, the calendar, the lists and the coverage.
 type PoolState struct {
-	// Now is the moment of planning.
+	// Now is the current time.
 	Now time.Time
 	// Calendar and Lists of the pool.
 	Calendar Calendar
 	Lists    *Lists
 	// WindowDays is how many calendar days back the pool reaches.
 	WindowDays int
-	// PerCall is how many symbols one call of a dataset is found to take; nil means as
-	// many as the catalog says.
+	// PerCall is how many symbols one call of a dataset is known to accept; nil means as many
+	// as in the catalog.
 	PerCall func(ds *catalog.Dataset) int
-	// Held looks up the record of a key; ok is false when nothing was committed.
+	// Held returns the record of a key; ok is false if nothing was committed.
 	Held func(Key) (r Record, ok bool)
 }
 
-// WindowStart is the first day that a run without dates reaches.
+// WindowStart is the first day of a run without dates.
 func (s PoolState) WindowStart() market.Date {
 	return market.DateOf(s.Now) - market.Date(s.WindowDays)
 }
 
-// Plan is what to fetch, in the order in which it should be done.
+// Plan is what to fetch, in order.
 type Plan struct {
 	// Partitions in order.
 	Partitions []Partition
-	// Calls estimated per API of the provider.
+	// Calls is the estimated number of calls per API.
 	Calls map[string]int
-	// AsOf is the newest open day of the span whose data is due, over all datasets.
-	// NoDate when there is none.
+	// AsOf is the newest trading day in the range whose data is due, over all datasets. NoDate
+	// if there is none.
 	AsOf market.Date
-	// Issues are warnings, as that the calendar has ended.
+	// Issues are warnings, for example that the calendar has ended.
 	Issues []fault.Issue
 }
 
@@ -79,10 +79,10 @@ func (p *Plan) add(parts ...Partition) {
 	}
 }
 
-// References plans the snapshots: each is due once per Shanghai day. The calendar
-// is always among them; in targets the lists are those that the kinds of the
-// symbols need. In universe a list that was not wished for is among them while none
-// is held that is whole: without it half a first day would pass for a whole one.
+// References plans the snapshots: each is due once per day in Shanghai. The calendar is
+// always included; in targets the lists are those of the kinds of the symbols. In universe
+// a list that was not requested is included while no complete one is stored: without it
+// half a first day would count as complete.
 func References(w PlanRequest, world PoolState) Plan {
 	p := Plan{AsOf: market.NoDate}
 	today := market.DateOf(world.Now)
@@ -107,22 +107,22 @@ func References(w PlanRequest, world PoolState) Plan {
 	return p
 }
 
-// clockSlack is how far the stamps of one machine may lie after now.
+// clockSlack is how far in the future a timestamp of the same machine may be.
 const clockSlack = time.Minute
 
-// aheadDays is how many open days are fetched again for a stamp after now.
+// aheadDays is how many trading days are fetched again because of a future timestamp.
 const aheadDays = 10
 
-// ahead reports a record stamped after now: the clock was wrong when it was written, so
-// its age is not known.
+// ahead reports whether a record has a future timestamp: the clock was wrong when it was
+// written, so its age is unknown.
 func ahead(r Record, now time.Time) bool { return r.CommittedAt.After(now.Add(clockSlack)) }
 
-// A first list has nothing to be compared with, so half of one would pass. It
-// shows by the symbols it does not know: then it is fetched again, past the
-// day's answer.
+// A first list has nothing to compare with, so half of one would be accepted. The symbols
+// that it does not have show it: then it is fetched again, bypassing the day's cached
+// response.
 const (
-	behindDays  = 60   // calendar days in which the newest rows are looked for
-	behindShare = 0.02 // of rows of unknown symbols; a few newcomers are usual
+	behindDays  = 60   // calendar days in which the newest rows are searched
+	behindShare = 0.02 // of rows of unknown symbols; a few new ones are normal
 )
 
 func listBehind(ds *catalog.Dataset, list Record, world PoolState) bool {
@@ -139,7 +139,7 @@ func listBehind(ds *catalog.Dataset, list Record, world PoolState) bool {
 	return false
 }
 
-// judges reports whether the rows wished for are judged against a list.
+// judges reports whether the requested rows are judged against a list.
 func judges(w PlanRequest, ds *catalog.Dataset) bool {
 	return w.Pool == market.Universe && ds.Kind != "" && slices.ContainsFunc(w.Datasets, func(d *catalog.Dataset) bool {
 		return !d.Snapshot && d.Kind == ds.Kind
@@ -157,14 +157,14 @@ func needsReference(w PlanRequest, ds *catalog.Dataset) bool {
 	return wanted && slices.ContainsFunc(w.Symbols, func(s string) bool { return market.KindOf(s) == ds.Kind })
 }
 
-// Data plans the datasets by trade date. The newest day comes first, because that
-// is what the evening is for; then the day before it once more; then what is
-// missing, from the newest day back, so that a backfill that is interrupted
-// leaves the most recent stretch whole; then the old days of PlanRequest.Recheck. Within a date `daily` comes first,
-// because others are judged against it.
+// Data plans the datasets by trade date. The newest day is first, because the evening is
+// about it; then the previous day once more; then what is missing, from the newest day
+// back, so that an interrupted backfill leaves the most recent days complete; then the old
+// days of PlanRequest.Recheck. Within a date `daily` is first, because others are judged
+// against it.
 //
-// It returns CALENDAR_UNAVAILABLE when the pool holds no calendar at all, unless the
-// plan is only an estimate.
+// It returns CALENDAR_UNAVAILABLE if the pool has no calendar, unless the plan is only an
+// estimate.
 func Data(w PlanRequest, world PoolState) (Plan, error) {
 	p := Plan{AsOf: market.NoDate}
 	datasets := slices.DeleteFunc(slices.Clone(w.Datasets), func(d *catalog.Dataset) bool { return d.Snapshot })
@@ -250,9 +250,9 @@ func Data(w PlanRequest, world PoolState) (Plan, error) {
 	return p, nil
 }
 
-// tooEarly warns of dates that were asked for and are not planned, because nothing
-// is due on them, or not yet: a run over them alone would have nothing to do, and
-// that would pass for a success without a word.
+// tooEarly warns about requested dates that are not planned, because nothing is due on
+// them, or not yet: a run for only these dates would have nothing to do, and that would
+// look like a success.
 func tooEarly(w PlanRequest, datasets []*catalog.Dataset, world PoolState) (fault.Issue, bool) {
 	last := w.End
 	if last == market.NoDate {
@@ -293,22 +293,22 @@ func tooEarly(w PlanRequest, datasets []*catalog.Dataset, world PoolState) (faul
 	return i, true
 }
 
-// duty is what one dataset is due for.
+// duty is what is due for one dataset.
 type duty struct {
 	ds *catalog.Dataset
-	// days that are due, ascending, and newest the last of them.
+	// days that are due, ascending, and newest, the last of them.
 	days   []market.Date
 	newest market.Date
-	// before is the previous open day of the window, or NoDate.
+	// before is the previous trading day in the window, or NoDate.
 	before market.Date
-	// again is, per day but the newest, when the open day after it was due.
+	// again is, for each day except the newest, when the next trading day was due.
 	again []time.Time
-	// short are the days that are held as accepted short, and when the one of their
-	// records that was looked at longest ago was.
+	// short are the days that were accepted short, with the time of the least recent check of
+	// their records.
 	short map[market.Date]time.Time
 }
 
-// accepted notes a day that is settled only because its answer was the same for days.
+// accepted records a day that is settled only because its response was the same for days.
 func (t duty) accepted(r Record) {
 	if at, noted := t.short[r.Date]; r.Verdict == AcceptedShort && (!noted || r.CommittedAt.Before(at)) {
 		t.short[r.Date] = r.CommittedAt
@@ -342,11 +342,10 @@ func universe(w PlanRequest, world PoolState, todo []duty) []Partition {
 	return out
 }
 
-// unseen reports whether the i-th day, which is settled, was last fetched before the
-// open day after it was due. So a day is fetched again on the evening after
-// its own, however many runs there are, or later where that evening was missed.
-// So is one of the last few that is stamped after now; no more of them, because it may
-// be the clock of now that is wrong.
+// unseen reports whether the i-th day, which is settled, was last fetched before the next
+// trading day was due. So a day is fetched again on the next evening, however many runs
+// there are, or later if that evening was missed. A future timestamp has the same effect
+// for the last few days only, because the current clock may be the wrong one.
 func (t duty) unseen(i int, r Record, now time.Time) bool {
 	return i < len(t.again) && (r.CommittedAt.Before(t.again[i]) || i >= len(t.again)-aheadDays && ahead(r, now))
 }
@@ -356,7 +355,7 @@ func pages(rows int64, ds *catalog.Dataset) int {
 	return int(max(1, (rows+most-1)/most))
 }
 
-// PartitionID names a partition by what it is; equal work has an equal name.
+// PartitionID names a partition by its content; equal work has an equal name.
 func PartitionID(dataset string, start, end market.Date, symbols []string) string {
 	var b strings.Builder
 	b.WriteString(dataset)

@@ -9,23 +9,23 @@ import (
 )
 
 const (
-	// recheckPause is for how long a day is left alone after it was looked at.
+	// recheckPause is how long a day is not checked again.
 	recheckPause = 7 * 24 * time.Hour
-	// A day that was accepted short is looked at each evening for so many calendar days: the
-	// provider may only have been late. After that it is looked at like any other, which a
-	// day without rows would not be.
+	// For so many calendar days, a day that was accepted short is checked each evening,
+	// because the provider may only have been late. After that it is checked like any other,
+	// unless it has no rows.
 	shortDays, shortPause = 30, 12 * time.Hour
-	// recheckSample is of how many targets the last look at a day is read: a look at a
-	// day is one at all of them, apart from those that are new on the list.
+	// recheckSample is the number of targets from which the time of a day's last check is
+	// read: a check covers all of them, except new ones on the list.
 	recheckSample = 8
 )
 
-// rechecks plans the old days that were looked at longest ago once more, because the
-// provider rewrites old days without a word. A day takes part with the datasets of which
-// it holds settled rows, or which were accepted short, unless anything of it is planned
-// already. When a day was last looked at is what its records tell: each look commits them
-// again, also one that changes nothing. Days that were accepted short take up to half of
-// the looks, so that neither they nor the others wait forever.
+// rechecks plans the old days whose last check is longest ago, because the provider changes
+// old days without notice. A day is included with the datasets that have settled rows or
+// were accepted short, unless any of it is planned already. The records say when a day was
+// last checked, because each check commits them, even if nothing changes. Days that were
+// accepted short take up to half of the checks, so that neither they nor the others wait
+// forever.
 func rechecks(w PlanRequest, world PoolState, todo []duty, planned []Partition) []Partition {
 	if w.Recheck <= 0 || w.Refetch || w.Start != market.NoDate || w.End != market.NoDate {
 		return nil
@@ -85,7 +85,7 @@ func rechecks(w PlanRequest, world PoolState, todo []duty, planned []Partition) 
 	half := min((w.Recheck+1)/2, len(days))
 	rest := due(looked, func(market.Date) time.Duration { return recheckPause })
 	rest = slices.DeleteFunc(rest, func(d market.Date) bool { return slices.Contains(days, d) })
-	days = slices.Insert(days, half, rest...) // what the others leave goes to the rest
+	days = slices.Insert(days, half, rest...) // the others get what is left
 	var out []Partition
 	for _, d := range days[:min(w.Recheck, len(days))] {
 		for _, t := range todo {
@@ -97,8 +97,8 @@ func rechecks(w PlanRequest, world PoolState, todo []duty, planned []Partition) 
 	return out
 }
 
-// recheck is one dataset of a day that is fetched again; ok is false where the
-// pool holds no settled rows of it, and it was not accepted short.
+// recheck plans one dataset of a day again; ok is false if the pool has no settled rows of
+// it, and it was not accepted short.
 func recheck(w PlanRequest, world PoolState, t duty, d market.Date, symbols []string) (p Partition, ok bool) {
 	p = Partition{Pool: w.Pool, Dataset: t.ds.ID, Start: d, End: d, Calls: 1, Repeat: true, Recheck: true}
 	if w.Pool == market.Universe {
@@ -107,7 +107,7 @@ func recheck(w PlanRequest, world PoolState, t duty, d market.Date, symbols []st
 		p.Calls = pages(r.Rows, t.ds)
 	}
 	for _, s := range concernedBy(t.ds, symbols) {
-		// Also those that were found to have no row: one may have come since.
+		// Also those that had no row: one may exist now.
 		if r, held := world.Held(Key{Dataset: t.ds.ID, Date: d, Symbol: s}); held && w.Pool == market.Targets && r.Verdict.Settled() {
 			p.Symbols, ok = append(p.Symbols, s), ok || r.Rows > 0 || r.Verdict == AcceptedShort
 		}
@@ -116,7 +116,7 @@ func recheck(w PlanRequest, world PoolState, t duty, d market.Date, symbols []st
 	return p, ok
 }
 
-// spread picks n of a list, evenly.
+// spread picks n elements of a list, evenly.
 func spread(list []string, n int) []string {
 	if len(list) <= n {
 		return list

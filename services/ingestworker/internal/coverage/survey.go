@@ -11,37 +11,36 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// Day is one dataset on one trade date in the calendar of completeness. In the
-// targets pool it sums over the symbols.
+// Day is the coverage of one dataset on one trade date. In targets it is the sum over the
+// symbols.
 type Day struct {
 	// Dataset is its name in the catalog.
 	Dataset string
 	// Date is the trade date, NoDate for a snapshot.
 	Date market.Date
-	// Rows held, and rows called for.
+	// Rows stored, and rows expected.
 	Rows, Expected int64
-	// Verdict is what the day is worth now; Missing where nothing was committed.
+	// Verdict as of now; Missing if nothing was committed.
 	Verdict Verdict
-	// CommittedAt is the last commit. Zero when missing.
+	// CommittedAt is the last commit. Zero if missing.
 	CommittedAt time.Time
-	// Filtered, Rejected and Unknown as in Record.
+	// Filtered, Rejected and Unknown, see Record.
 	Filtered, Rejected, Unknown int64
-	// RunID of the last commit. Empty when missing.
+	// RunID of the last commit. Empty if missing.
 	RunID string
-	// SameDays as in Record; of targets, the most of any symbol.
+	// SameDays, see Record; in targets, the largest of any symbol.
 	SameDays int
-	// Issues of the last answer; of targets, SYMBOLS_ABSENT where listed symbols are
-	// taken for idle.
+	// Issues of the last response; in targets, SYMBOLS_ABSENT if listed symbols are considered
+	// idle.
 	Issues []fault.Issue
-	// FetchedAgain tells whether a run without dates fetches it: it is not settled, and
-	// not before the pool's window.
+	// FetchedAgain is true if a run without dates fetches it: it is not settled, and not
+	// before the pool's window.
 	FetchedAgain bool
 }
 
-// Survey lists the snapshots, then one entry per dataset and open day of the span
-// that is due. each calls its argument for every record of the datasets
-// in the span, as Sink.Coverage does. symbols are the targets, and nil for
-// universe.
+// Survey lists the snapshots, then one entry per dataset and due trading day of the date
+// range. each calls its argument for every record of the datasets in the range, like
+// Sink.Coverage. symbols are those of the target list, nil for universe.
 func Survey(datasets []*catalog.Dataset, start, end market.Date, world PoolState, pool market.Pool, symbols []string, each func(yield func(Record) bool) error) ([]Day, error) {
 	end = min(orDate(end, market.DateOf(world.Now)), market.DateOf(world.Now))
 	if start == market.NoDate {
@@ -72,7 +71,7 @@ func Survey(datasets []*catalog.Dataset, start, end market.Date, world PoolState
 	err := each(func(r Record) bool {
 		i, ok := slot[r.Dataset]
 		if len(wanted) > 0 && !wanted[r.Symbol] {
-			return true // taken off the list since
+			return true // removed from the list since
 		}
 		if ok && r.Date >= start && r.Date <= end {
 			s := &sums[i*width+int(r.Date-start)]
@@ -100,7 +99,7 @@ func Survey(datasets []*catalog.Dataset, start, end market.Date, world PoolState
 		for d := start; d <= end; d++ {
 			s := &sums[i*width+int(d-start)]
 			if s.keys == 0 && world.Now.Before(DueAt(ds, d)) || s.rows == 0 && !world.Calendar.IsOpen(d) {
-				continue // a day that was asked for as a guess, and is closed, lacks nothing
+				continue // a day that was fetched by a guess, and is closed, lacks nothing
 			}
 			if pool == market.Targets {
 				if day, worth := targetsDay(ds, d, s, world, concerned); worth {
@@ -126,7 +125,7 @@ type sum struct {
 	keys, rows, rejected, unknown, filtered, exp int64
 	worst                                        Verdict
 	same                                         int
-	absent                                       int      // listed symbols taken for idle
+	absent                                       int      // listed symbols that are considered idle
 	names                                        []string // of the first of them
 }
 
@@ -173,8 +172,8 @@ func universeDay(ds *catalog.Dataset, d market.Date, s *sum, world PoolState) Da
 	return dayOf(s.last, Standing(ds, s.last, world.Lists, world.Held))
 }
 
-// targetsDay sums a day up; worth is false when no symbol of the list has
-// anything to do with the dataset on that day.
+// targetsDay is the sum of a day; worth is false if the dataset concerns no symbol of the
+// list on that day.
 func targetsDay(ds *catalog.Dataset, d market.Date, s *sum, world PoolState, symbols []string) (day Day, worth bool) {
 	day = Day{
 		Dataset: ds.ID, Date: d, Rows: s.rows, Expected: s.exp, Verdict: Missing,
@@ -211,13 +210,13 @@ func targetsDay(ds *catalog.Dataset, d market.Date, s *sum, world PoolState, sym
 	if lacking > 0 {
 		day.Verdict, day.Expected = Missing, s.exp+lacking
 		if s.keys > 0 {
-			day.Verdict = Incomplete // some symbols were never asked for
+			day.Verdict = Incomplete // some symbols were never fetched
 		}
 	}
 	return day, s.keys > 0 || called > 0
 }
 
-// concernedBy are the symbols that a dataset may have rows of.
+// concernedBy are the symbols of which a dataset may have rows.
 func concernedBy(ds *catalog.Dataset, symbols []string) []string {
 	var out []string
 	for _, s := range symbols {

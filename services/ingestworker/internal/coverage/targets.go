@@ -12,10 +12,10 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// A partition of targets whose span is one day fetches the whole trade date and
-// keeps its symbols; one with a longer span asks by symbol. So the newest day is
-// always asked for whole: only that tells a suspended symbol from a day that is
-// not out yet. What is left is cut so that it spends the fewest calls.
+// A partition of targets for one day fetches the whole trade date and keeps its symbols;
+// one for several days fetches by symbol. The newest day is always fetched as a whole: only
+// that distinguishes a suspended symbol from a day that is not published yet. The rest is
+// divided so that it needs the fewest calls.
 
 func targets(w PlanRequest, world PoolState, todo []duty) []Partition {
 	var out []Partition
@@ -34,8 +34,8 @@ func targets(w PlanRequest, world PoolState, todo []duty) []Partition {
 // mostNamed is how many unlisted symbols a warning names.
 const mostNamed = 5
 
-// unlisted warns of symbols that the list held of their kind does not know: they
-// never get a row, and that would pass for a success without a word.
+// unlisted warns about symbols that the stored list of their kind does not have: they never
+// get a row, and that would look like a success.
 func unlisted(datasets []*catalog.Dataset, symbols []string, lists *Lists) (fault.Issue, bool) {
 	var unknown, renamed []string
 	for _, s := range slices.Compact(slices.Sorted(slices.Values(symbols))) {
@@ -74,20 +74,19 @@ type gap struct {
 type gapSet struct {
 	duty
 	history []gap
-	// confirm are days to fetch whole, because a symbol's row is absent without
-	// proof.
+	// confirm are days to fetch as a whole, because a symbol's row is absent without proof.
 	confirm []dateGap
-	// older are days before the previous one that nobody fetched again, because
-	// an evening was missed.
+	// older are days before the previous one that were not fetched again, because an evening
+	// was missed.
 	older []dateGap
-	// newestOf and beforeOf are the symbols to fetch on those days; repeat is true
-	// when all of beforeOf are held.
+	// newestOf and beforeOf are the symbols to fetch on those days; repeat is true if all of
+	// beforeOf are stored.
 	newestOf, beforeOf []string
 	repeat             bool
-	// alone are spans to ask for one symbol a call, because a list's answer proves
-	// nothing about a symbol without rows.
+	// alone are date ranges to fetch with one symbol per call, because the response to a list
+	// proves nothing about a symbol without rows.
 	alone []gap
-	// perCall is how many symbols one call takes.
+	// perCall is how many symbols one call accepts.
 	perCall int
 }
 
@@ -135,9 +134,9 @@ func gaps(w PlanRequest, world PoolState, t duty, symbols []string) gapSet {
 	return g
 }
 
-// mostProofs is how many whole dates prove absent rows though there are fewer symbols
-// than dates: a whole date proves more. A symbol that is suspended for months is asked
-// about alone instead.
+// mostProofs is how many whole dates prove absent rows even if there are fewer symbols than
+// dates: a whole date proves more. A symbol that is suspended for months is fetched alone
+// instead.
 const mostProofs = 20
 
 func (g *gapSet) prove(absent map[market.Date][]string) {
@@ -167,7 +166,7 @@ func (g *gapSet) prove(absent map[market.Date][]string) {
 	slices.SortFunc(g.alone, func(a, b gap) int { return cmp.Compare(a.symbol, b.symbol) })
 }
 
-// missing adds a day to a symbol's history, in order.
+// missing adds a day to a symbol's missing days, in order.
 func (g *gapSet) missing(symbol string, d market.Date) {
 	i, found := slices.BinarySearchFunc(g.history, symbol, func(h gap, s string) int { return cmp.Compare(h.symbol, s) })
 	if !found {
@@ -178,8 +177,8 @@ func (g *gapSet) missing(symbol string, d market.Date) {
 	h.days = slices.Insert(h.days, at, d)
 }
 
-// disproved reports whether a symbol's day was taken for idle, and another dataset
-// has its row after all.
+// disproved reports whether a symbol's day was considered idle, and another dataset has its
+// row after all.
 func disproved(ds *catalog.Dataset, r Record, world PoolState) bool {
 	if r.Verdict != ExpectedEmpty || r.BeforeFirst() {
 		return false
@@ -192,8 +191,8 @@ func disproved(ds *catalog.Dataset, r Record, world PoolState) bool {
 	return false
 }
 
-// corroborated reports whether a symbol's absence from `daily` needs no second look,
-// because the answer for its valuation, another call of another API, lacks it too.
+// corroborated reports whether a symbol's absence from `daily` need not be checked again,
+// because the response for its valuation, a call of another API, lacks it, too.
 func corroborated(ds *catalog.Dataset, r Record, world PoolState) bool {
 	if ds.ID != catalog.Daily || r.Verdict != ExpectedEmpty {
 		return false
@@ -202,8 +201,8 @@ func corroborated(ds *catalog.Dataset, r Record, world PoolState) bool {
 	return ok && x.Verdict == ExpectedEmpty
 }
 
-// Siblings are the other datasets that have a row of a symbol on every day that it
-// trades, so that a row of one proves that another's is missing.
+// Siblings are the other datasets that have a row of a symbol on every day on which it
+// trades, so that a row in one proves that another's is missing.
 func Siblings(ds *catalog.Dataset, symbol string) []string {
 	if market.Exchange(symbol) == "BJ" {
 		return beijingSiblings[ds.ID]
@@ -212,14 +211,14 @@ func Siblings(ds *catalog.Dataset, symbol string) []string {
 }
 
 // siblings are the datasets that prove each other's rows, and beijingSiblings those of them
-// that have stocks of Beijing.
+// with stocks of Beijing.
 var (
 	siblings        = othersOf(catalog.Daily, catalog.DailyBasic, catalog.Moneyflow)
 	beijingSiblings = othersOf(slices.DeleteFunc([]string{catalog.Daily, catalog.DailyBasic, catalog.Moneyflow},
 		func(id string) bool { return catalog.Lookup(id).WithoutBeijing })...)
 )
 
-// othersOf lists, for each of some names, the others.
+// othersOf lists the others for each of some names.
 func othersOf(names ...string) map[string][]string {
 	out := map[string][]string{}
 	for _, name := range names {
@@ -236,8 +235,8 @@ func (g gapSet) partitions(pool market.Pool) []Partition {
 			Symbols: symbols, Calls: 1, Repeat: repeat,
 		})
 	}
-	// A first fill asks for the previous day with the rest of the history, which
-	// costs nothing more; by itself it is asked for whole, like the newest.
+	// A first fill fetches the previous day with the rest of the history, which costs nothing
+	// more; alone it is fetched as a whole, like the newest.
 	if !g.repeat && len(g.history) > 0 {
 		g.foldBefore()
 	}
@@ -287,7 +286,7 @@ type dateGap struct {
 	symbols []string
 }
 
-// cut divides the history into whole dates and batches by symbol.
+// cut divides the missing days into whole dates and batches by symbol.
 func (g gapSet) cut() (dates []dateGap, bySymbol [][]gap) {
 	if len(g.history) == 0 {
 		return nil, nil
@@ -304,9 +303,9 @@ func (g gapSet) cut() (dates []dateGap, bySymbol [][]gap) {
 	return columns, rows
 }
 
-// pack gathers symbols with their missing spans into calls of one reply each: pages by
-// symbol are in no stable order, so a list must fit one reply even under the smallest
-// cap ever documented.
+// pack combines symbols with their missing date ranges into calls with one page each: pages
+// by symbol have no stable order, so a list must fit on one page even under the smallest
+// cap that was ever documented.
 func (g gapSet) pack(history []gap) [][]gap {
 	sorted := slices.Clone(history)
 	slices.SortStableFunc(sorted, func(a, b gap) int {
@@ -363,9 +362,9 @@ func byDate(history []gap) []dateGap {
 	return out
 }
 
-// cover finds the fewest symbols and dates that together touch every gap, each
-// being one call: the smallest vertex cover of the graph of symbols and dates,
-// which equals its largest matching (Kőnig).
+// cover finds the fewest symbols and dates that together cover every gap, each being one
+// call: the minimum vertex cover of the graph of symbols and dates, which equals its
+// maximum matching (Kőnig).
 func cover(history []gap) (rows [][]gap, columns []dateGap) {
 	index := map[market.Date]int{}
 	var days []market.Date
@@ -390,7 +389,7 @@ func cover(history []gap) (rows [][]gap, columns []dateGap) {
 	left := make([]gap, 0)
 	for i, x := range history {
 		if reachedSymbol[i] {
-			continue // all its gaps lie on chosen dates
+			continue // all its gaps are on chosen dates
 		}
 		rest := x.days[:0:0]
 		for j, d := range x.days {
@@ -435,8 +434,8 @@ type matching struct {
 	stamp           int
 }
 
-// augment finds a free day for symbol i, moving others along. A free day is
-// looked for first, which settles dense graphs at once.
+// augment finds a free day for symbol i, reassigning others. It tries a free day first,
+// which solves dense graphs at once.
 func (m *matching) augment(i int) bool {
 	for _, k := range m.adjacent[i] {
 		if m.symbolOf[k] < 0 {
@@ -457,7 +456,7 @@ func (m *matching) augment(i int) bool {
 	return false
 }
 
-// reach follows alternating paths from the symbols that are not matched.
+// reach follows alternating paths from the unmatched symbols.
 func (m *matching) reach() (symbols, days []bool) {
 	symbols, days = make([]bool, len(m.adjacent)), make([]bool, len(m.symbolOf))
 	var queue []int

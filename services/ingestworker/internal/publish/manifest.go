@@ -12,10 +12,10 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// ManifestName is the file that describes a version, in its folder.
+// ManifestName is the file that describes a version, in its directory.
 const ManifestName = "manifest.json"
 
-// manifestFormat goes up when a reader of the manifest must change.
+// manifestFormat is increased when readers of the manifest must change.
 const manifestFormat = 1
 
 // Manifest describes one published version.
@@ -24,55 +24,54 @@ type Manifest struct {
 	Format int `json:"format"`
 	// Pool that was published, "universe" or "targets".
 	Pool market.Pool `json:"pool"`
-	// Version names it: the time of publication in UTC, as in
-	// "20261129T113012.345Z". Later versions sort after earlier ones.
+	// Version is the time of publication in UTC, for example "20261129T113012.345Z". Later
+	// versions sort after earlier ones.
 	Version string `json:"version"`
-	// RunID of the run at whose end it was published. Empty where there was none.
+	// RunID of the run at whose end it was published. Empty if there was none.
 	RunID string `json:"run_id"`
-	// PublishedAt is when, UTC.
+	// PublishedAt is the time of publication, UTC.
 	PublishedAt time.Time `json:"published_at"`
 	// Source is the host of the provider that filled the pool.
 	Source string `json:"source"`
-	// Tables sums the files up, one entry per table.
+	// Tables summarize the files, one entry per table.
 	Tables []TableInfo `json:"tables"`
-	// Files are all files of the version but this one.
+	// Files are all files of the version except this one.
 	Files []FileInfo `json:"files"`
-	// Fingerprint changes with anything the pool holds.
+	// Fingerprint changes when any data of the pool changes.
 	Fingerprint string `json:"fingerprint"`
 }
 
-// TableInfo is what a version holds of one table.
+// TableInfo describes a table in a version.
 type TableInfo struct {
 	// Name of the table.
 	Name string `json:"name"`
 	// Rows in it.
 	Rows int64 `json:"rows"`
-	// FirstDate and LastDate bound the trade dates that have rows; empty for lists
-	// and calendars, and where there are none.
+	// FirstDate and LastDate are the first and last trade date with rows; empty for lists and
+	// calendars, and if there are no rows.
 	FirstDate string `json:"first_date,omitempty"`
 	LastDate  string `json:"last_date,omitempty"`
 }
 
 // FileInfo is one file of a version.
 type FileInfo struct {
-	// Path within the version's folder, with slashes.
+	// Path relative to the version's directory, with slashes.
 	Path string `json:"path"`
-	// Table whose rows it holds. Empty for the DuckDB file, which holds all.
+	// Table of the rows. Empty for the DuckDB file, which has all tables.
 	Table string `json:"table,omitempty"`
-	// FirstDate and LastDate bound the trade dates that have rows.
+	// FirstDate and LastDate are the first and last trade date with rows.
 	FirstDate string `json:"first_date,omitempty"`
 	LastDate  string `json:"last_date,omitempty"`
 	// Rows in the file; of the DuckDB file, in the tables named by Tables.
 	Rows int64 `json:"rows"`
-	// Verdicts counts the partitions in the file by their verdict.
+	// Verdicts is the number of partitions in the file by verdict.
 	Verdicts map[coverage.Verdict]int `json:"verdicts"`
 	// Bytes and SHA256 of the file; SHA256 in hex.
 	Bytes  int64  `json:"bytes"`
 	SHA256 string `json:"sha256"`
-	// Modified is the file's time of modification as it was published.
+	// Modified is the modification time of the published file.
 	Modified time.Time `json:"modified"`
-	// Fingerprint of the rows in it, which tells whether the next version needs
-	// another file.
+	// Fingerprint of its rows, which shows whether the next version needs a new file.
 	Fingerprint string `json:"fingerprint,omitempty"`
 }
 
@@ -80,7 +79,7 @@ const versionForm = "20060102T150405.000Z"
 
 var versionName = regexp.MustCompile(`^\d{8}T\d{6}\.\d{3}Z$`)
 
-// nextVersion is now, or just after the last one where the clock went back.
+// nextVersion is now, or just after the last one if the clock was set back.
 func nextVersion(now time.Time, last string) string {
 	v := now.UTC().Format(versionForm)
 	if v > last {

@@ -9,18 +9,19 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// Rows is a pool that is no DuckDB file.
+// Rows is a pool that is not a DuckDB file.
 type Rows interface {
-	// Coverage calls yield for every record, as ingest.Sink has it.
+	// Coverage calls yield for every record, see ingest.Sink.
 	Coverage(ctx context.Context, datasets []string, start, end market.Date, yield func(coverage.Record) bool) error
-	// Dump hands over all that is held.
+	// Dump passes on all data.
 	Dump(ctx context.Context, to ingest.Dump) error
-	// Exists tells whether the pool has a file.
+	// Exists reports whether the pool has a file.
 	Exists() bool
 }
 
-// FromRows makes a Source of a pool that is no DuckDB file. Its copy is made anew each
-// time, which suits a short list. host is that of the provider; memory bounds DuckDB.
+// FromRows returns a Source for a pool that is not a DuckDB file. Its copy is built anew
+// each time, which is fast enough for a short list. host is that of the provider; memory
+// limits DuckDB.
 func FromRows(r Rows, host, memory string) Source { return rowSource{r, host, memory} }
 
 type rowSource struct {

@@ -19,50 +19,49 @@ import (
 
 // Source is the pool that is published.
 type Source interface {
-	// Coverage calls yield for every record, as ingest.Sink has it.
+	// Coverage calls yield for every record, see ingest.Sink.
 	Coverage(ctx context.Context, datasets []string, start, end market.Date, yield func(coverage.Record) bool) error
-	// Copy writes the pool's tables as a DuckDB file to path and calls yield for every
-	// record of the coverage that the file holds. It returns universe.ErrEmpty when the
-	// pool has no file.
+	// Copy writes the pool's tables to a DuckDB file at path and calls yield for every record
+	// of the coverage in the file. It returns universe.ErrEmpty if the pool has no file.
 	Copy(ctx context.Context, path string, yield func(coverage.Record)) error
 }
 
-// Config is what a Store is made of. Every field without a default is required.
+// Config is the configuration of a Store. Every field without a default is required.
 type Config struct {
 	// Pool that is published.
 	Pool market.Pool
-	// Dir is the folder of the copy; it is made when it is not there.
+	// Dir is the directory of the copy; it is created if it does not exist.
 	Dir string
-	// Mark is a file outside of Dir that says which version was published last, so that
-	// a folder that was deleted is told from one that never was.
+	// Mark is a file outside of Dir with the version that was published last, so that a
+	// deleted directory is distinguished from a new one.
 	Mark string
-	// Spill is a folder, which exists, for what a sort for readers does not keep in memory;
-	// the default is Dir. What a crash leaves there may be removed at the next start.
+	// Spill is an existing directory for temporary files of sorts for readers; the default is
+	// Dir. Files that a crash left there are deleted at the next start.
 	Spill string
 	// Source of the rows.
 	Source Source
 	// Host of the provider, for the manifest.
 	Host string
-	// Compression of Parquet files: "snappy", the default, which every reader takes, or
+	// Compression of Parquet files: "snappy", the default, which every reader supports, or
 	// "zstd".
 	Compression string
-	// Memory and Threads that DuckDB may take for publishing. The defaults are 120MB and 2.
+	// Memory and Threads of DuckDB for publishing. The defaults are 120MB and 2.
 	Memory  string
 	Threads int
-	// ReadThreads are those for the readers of a version, who may take as much memory again.
+	// ReadThreads are those for the readers of a version, which may use as much memory again.
 	// The default is two, or more with more Threads: a query over years takes half the time.
 	ReadThreads int
-	// Keep is how many versions stay; the default is 2. The current one is one of them.
+	// Keep is how many versions are kept, including the current one; the default is 2.
 	Keep int
 	// Idle is how long after its last use a version's file is closed; the default is 10 s.
 	Idle time.Duration
-	// MinFree is the least room to leave on the volume, in bytes; the default is 64 MiB.
+	// MinFree is the least free space on the volume, in bytes; the default is 64 MiB.
 	MinFree int64
 	// Logger; nil drops every record.
 	Logger *slog.Logger
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
-	// Done is told how each publication ended; nil means nobody is.
+	// Done is called after each publication with its result; may be nil.
 	Done func(Result, error)
 }
 
@@ -78,7 +77,7 @@ type Store struct {
 	closed bool
 }
 
-// New is a Store. It touches no file.
+// New returns a Store. It touches no file.
 func New(c Config) *Store {
 	if c.Compression == "" {
 		c.Compression = "snappy"
@@ -116,7 +115,7 @@ func New(c Config) *Store {
 	return &Store{cfg: c, log: c.Logger.With("pool", string(c.Pool)), open: map[string]*Version{}}
 }
 
-// FileName is the DuckDB file's name within a version.
+// FileName is the DuckDB file's name in a version.
 func (s *Store) FileName() string { return string(s.cfg.Pool) + ".duckdb" }
 
 func (s *Store) versions() string { return filepath.Join(s.cfg.Dir, "versions") }
@@ -130,8 +129,8 @@ func (s *Store) current() string {
 	return filepath.Base(to)
 }
 
-// Current is the manifest of the current version; nil where none is published, or its
-// manifest cannot be read.
+// Current is the manifest of the current version; nil if there is none, or its manifest
+// cannot be read.
 func (s *Store) Current() *Manifest {
 	name := s.current()
 	if name == "" {
@@ -139,30 +138,30 @@ func (s *Store) Current() *Manifest {
 	}
 	m, err := readManifest(filepath.Join(s.versions(), name))
 	if err != nil {
-		return nil // the next publication finds it out and repairs it
+		return nil // the next publication detects and repairs it
 	}
 	return m
 }
 
 // Version is a published version that is open for reading.
 type Version struct {
-	// Manifest of the version. It must not be written to.
+	// Manifest of the version. It must not be modified.
 	Manifest *Manifest
 	// Reader of its DuckDB file.
 	Reader *universe.Reader
-	// Dir is its folder.
+	// Dir is its directory.
 	Dir string
 
-	extra sync.Map // what readers keep of it, by a key of their own
+	extra sync.Map // what readers cache for it, by their own key
 
 	uses    int
 	lastUse time.Time
-	ready   chan struct{} // closed when opening ended
+	ready   chan struct{} // closed when opening has ended
 	err     error
 }
 
-// Keep returns what make made for the key, which is made once for a version that is
-// open. An error is not kept.
+// Keep returns the result of make for the key. It is called once for an open version. An
+// error is not cached.
 func (v *Version) Keep(key any, make func() (any, error)) (any, error) {
 	if x, ok := v.extra.Load(key); ok {
 		return x, nil
@@ -176,7 +175,7 @@ func (v *Version) Keep(key any, make func() (any, error)) (any, error) {
 }
 
 // Acquire opens a version for reading; an empty name means the current one. release
-// gives it back. NOT_FOUND says that nothing is published, or that the version is gone.
+// releases it. NOT_FOUND if nothing is published, or the version was deleted.
 func (s *Store) Acquire(ctx context.Context, name string) (v *Version, release func(), err error) {
 	if name != "" && !versionName.MatchString(name) {
 		return nil, nil, fault.Invalid("version", "%.40q is not a version such as 20261129T113012.345Z", name)
@@ -233,7 +232,7 @@ func (s *Store) load(name string, v *Version) {
 	if v.err != nil {
 		s.log.Warn("a published version cannot be read", "version", name, "error", v.err)
 		s.mu.Lock()
-		delete(s.open, name) // the next asks again
+		delete(s.open, name) // the next caller tries again
 		s.mu.Unlock()
 	}
 	close(v.ready)
@@ -263,8 +262,7 @@ func (s *Store) Release() {
 	}
 }
 
-// Close closes every version; one that is being read is closed when its reader gives
-// it back.
+// Close closes every version; one that is being read is closed when its reader releases it.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -15,8 +15,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// tally sums up the coverage of a version while it is copied. There are millions of
-// records in a long list of targets, so none is kept.
+// tally summarizes the coverage of a version while it is copied. A long target list has
+// millions of records, so none is kept.
 type tally struct {
 	whole    digest
 	verdicts map[coverage.Verdict]int
@@ -61,7 +61,7 @@ func (t *tally) add(r coverage.Record) {
 	p.add(&r)
 }
 
-// files are the pieces that have a row, in the order of tables and months.
+// files are the pieces with rows, in the order of tables and months.
 func (t *tally) files() []*piece {
 	var out []*piece
 	for _, table := range pool.Tables() {
@@ -76,8 +76,7 @@ func (t *tally) files() []*piece {
 	return out
 }
 
-// piece is a Parquet file to be: the rows of one table in one month, or of a whole
-// list.
+// piece is a Parquet file to build: the rows of one table in one month, or of a whole list.
 type piece struct {
 	table    pool.Table
 	path     string
@@ -115,12 +114,12 @@ func (p *piece) add(r *coverage.Record) {
 	}
 }
 
-// fingerprint of the rows that the piece stands for, and of how they are written.
+// fingerprint of the rows of the piece, and of how they are written.
 func (p *piece) fingerprint(compression string) string {
 	return p.rows.text(fmt.Sprint(compression, rowGroup, p.table.Columns))
 }
 
-// digest sums the hashes of lines, so that it is the same whatever order they come in.
+// digest sums the hashes of lines, so that it does not depend on their order.
 type digest struct {
 	sum   [4]uint64
 	lines int
@@ -135,13 +134,13 @@ func (d *digest) add() {
 	d.lines++
 }
 
-// text is the fingerprint. What the lines do not tell is in the salt.
+// text is the fingerprint. The salt has what the lines do not have.
 func (d *digest) text(salt string) string {
 	h := sha256.Sum256(fmt.Append(nil, salt, d.sum))
 	return hex.EncodeToString(h[:16])
 }
 
-// addRows adds the rows that a record stands for.
+// addRows adds the rows of a record.
 func (d *digest) addRows(r *coverage.Record) {
 	d.line = append(append(d.line[:0], r.Dataset...), '|')
 	d.line = append(append(strconv.AppendInt(d.line, int64(r.Date), 10), '|'), r.Symbol...)
@@ -150,8 +149,7 @@ func (d *digest) addRows(r *coverage.Record) {
 	d.add()
 }
 
-// addWhole adds everything that a record tells, but by which run and when the partition
-// was looked at.
+// addWhole adds everything in a record, except its run and the time of the check.
 func (d *digest) addWhole(r *coverage.Record) {
 	d.line = append(append(append(append(d.line[:0], r.Dataset...), '|'), r.Symbol...), '|')
 	d.line = append(d.line, r.Verdict...)
@@ -164,7 +162,7 @@ func (d *digest) addWhole(r *coverage.Record) {
 	if len(r.Issues) > 0 {
 		text, err := json.Marshal(r.Issues)
 		if err != nil {
-			text = fmt.Append(nil, r.Issues) // cannot be: an issue holds plain texts
+			text = fmt.Append(nil, r.Issues) // cannot happen: an issue has only texts
 		}
 		d.line = append(append(d.line, '|'), text...)
 	}

@@ -14,11 +14,11 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// Commit replaces one partition in one transaction. Rows, ByExchange, RowsHash, Epoch,
-// RunID, New, Changed and Gone of the records are set here, from what the file
-// then holds; without a batch the rows held before keep counting. CommittedAt is
-// set where it is zero. A row without a record gets one, complete; with a batch, a
-// record that the partition had and has no more is dropped.
+// Commit replaces one partition in one transaction. It sets Rows, ByExchange, RowsHash,
+// Epoch, RunID, New, Changed and Gone of the records from the resulting content of the
+// file; without a batch the rows stored before still count. CommittedAt is set if it is
+// zero. A row without a record gets a complete one; with a batch, records that the
+// partition no longer has are deleted.
 func (s *Sink) Commit(ctx context.Context, c ingest.Commit) (ingest.Changes, error) {
 	d, err := pool.Check(market.Targets, c)
 	if err != nil {
@@ -60,24 +60,24 @@ type work struct {
 	err     error
 	logHeld int64
 
-	before map[coverage.Key]day // what coverage tells of the partition
+	before map[coverage.Key]day // the coverage of the partition
 	newest int64                // highest epoch in it
-	old    *table.Batch         // rows held, nil without a batch
+	old    *table.Batch         // stored rows, nil without a batch
 	diff   pool.Diff
-	// revised sums up what was kept of old values.
+	// revised summarizes the old values that were kept.
 	revised ingest.Revised
 	renamed []ingest.Rename
 
 	records []coverage.Record // to be written
-	days    []day             // the same as the index has them
+	days    []day             // equal to those in the index
 	stamps  []*stamp          // of each record
 	fresh   []*stamp          // the distinct ones among them
 	dropped []coverage.Key
 	retired []*stamp // left without a record
-	kept    []int    // records whose rows are in the file as they are, ascending
+	kept    []int    // records whose rows in the file do not change, ascending
 }
 
-// survey reads what coverage tells of the partition. It begins the work again.
+// survey reads the coverage of the partition. It restarts the work.
 func (w *work) survey() {
 	w.before, w.newest, w.old, w.diff, w.revised = make(map[coverage.Key]day), 0, nil, pool.Diff{}, ingest.Revised{}
 	w.renamed = nil
@@ -104,9 +104,8 @@ func (w *work) survey() {
 	}
 }
 
-// settle makes the records that are to be written.
-// firstID is the id of its first stamp, and left counts over a group how many records of
-// each stamp are replaced.
+// settle determines the records to write. firstID is the ID of its first stamp, and left
+// counts over a group how many records of each stamp are replaced.
 func (w *work) settle(now time.Time, firstID int64, left map[*stamp]int) error {
 	rows := w.tally()
 	listed := make(map[coverage.Key]struct{}, len(w.commit.Records))
@@ -143,7 +142,7 @@ func (w *work) settle(now time.Time, firstID int64, left map[*stamp]int) error {
 			r.Issues = nil
 		}
 		if n := len(w.stamps); n > 0 && len(r.Issues)+len(w.stamps[n-1].issues) == 0 && w.stamps[n-1].committedAt.Equal(r.CommittedAt) {
-			w.records, w.stamps = append(w.records, r), append(w.stamps, w.stamps[n-1]) // as nearly all are
+			w.records, w.stamps = append(w.records, r), append(w.stamps, w.stamps[n-1]) // as almost all are
 			return nil
 		}
 		text, err := json.Marshal(r.Issues)
@@ -194,9 +193,8 @@ func (w *work) settle(now time.Time, firstID int64, left map[*stamp]int) error {
 	return nil
 }
 
-// reuse keeps the row of commits, and the rows of coverage that stay as they are, where
-// the records take the place of all those of one commit: a refetch that finds nothing
-// new then writes next to nothing.
+// reuse keeps the row in commits, and unchanged rows of coverage, if the records replace
+// all those of one commit: a refetch that finds nothing new then writes almost nothing.
 func (w *work) reuse() {
 	if len(w.retired) != 1 || len(w.fresh) != 1 || len(w.dropped) > 0 || len(w.before) != len(w.records) || w.retired[0].records != len(w.records) {
 		return
@@ -214,7 +212,7 @@ func (w *work) reuse() {
 	w.fresh[0].id, w.fresh[0].again, w.retired = w.retired[0].id, true, nil
 }
 
-// tallied is what happened to one symbol's day.
+// tallied is what happened to one symbol and day.
 type tallied struct {
 	rows int64
 	hash uint64
@@ -248,7 +246,7 @@ func (w *work) tally() map[coverage.Key]tallied {
 	return out
 }
 
-// publish brings the memory up to the file.
+// publish updates the cache.
 func (w *work) publish() {
 	x := w.sink.index
 	x.mu.Lock()

@@ -5,28 +5,26 @@ import (
 	"time"
 )
 
-// Config is where the pool's file is. The zero value of every field but Path and
+// Config is the configuration of the pool. The zero value of every field except Path and
 // Source means its default.
 type Config struct {
-	// Path of the SQLite file. Its folder must exist.
+	// Path of the SQLite file. Its directory must exist.
 	Path string
-	// Source is the host of the provider's URL; a file filled from another is
-	// refused.
+	// Source is the host of the provider's URL; a file that was filled from another one is
+	// rejected.
 	Source string
-	// AcceptSource stamps a file of another source again, on purpose.
+	// AcceptSource accepts this source for a file of another one.
 	AcceptSource bool
 	// Logger; the default is slog.Default().
 	Logger *slog.Logger
-	// Idle is how long after its last use Release closes the file; the default is
-	// 10 s.
+	// Idle is how long after its last use Release closes the file; the default is 10 s.
 	Idle time.Duration
-	// BusyTimeout is how long another program's lock is waited for; the default is
-	// 5 s.
+	// BusyTimeout is how long another program's lock is waited for; the default is 5 s.
 	BusyTimeout time.Duration
-	// MinFree is the least room on the volume, in bytes, to write at all; the
-	// default is 64 MiB.
+	// MinFree is the least free space on the volume for writing, in bytes; the default is 64
+	// MiB.
 	MinFree int64
-	// LogHeld is the size in bytes from which on a commit tells that a reader holds the
+	// LogHeld is the size in bytes from which a commit reports that a reader holds the
 	// write-ahead log; the default is 128 MiB.
 	LogHeld int64
 }

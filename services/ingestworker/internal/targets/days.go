@@ -14,20 +14,20 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// The tables are ordered by symbol, so a date of all symbols is read by one search a
-// symbol. The days that were committed or read last are remembered.
+// The tables are sorted by symbol, so reading a date of all symbols takes one search per
+// symbol. The days that were committed or read last are cached.
 
-// mostRemembered bounds what is remembered of days, in rows; one takes at most 76 bytes.
+// mostRemembered is how many rows of days are cached; one takes at most 76 bytes.
 const mostRemembered = 150_000
 
-// date names all rows of a dataset on one trade date.
+// date identifies all rows of a dataset on one trade date.
 type date struct {
 	dataset string
 	date    market.Date
 }
 
-// days remembers the values of whole dates as the file holds them. Those who commit
-// change it under the sink's turn.
+// days caches the values of whole dates in the file. Committers change it while they have
+// the sink's turn.
 type days struct {
 	mu   sync.Mutex
 	held []*evidence.Day // least recently used first
@@ -64,7 +64,7 @@ func (d *days) put(day *evidence.Day) {
 	}
 }
 
-// forget drops the days of a dataset from start to end.
+// forget removes the days of a dataset from start to end.
 func (d *days) forget(dataset string, start, end market.Date) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -83,8 +83,8 @@ func (d *days) clear() {
 	d.held, d.rows = nil, 0
 }
 
-// remember keeps what a commit has written of a date where that is all that the pool
-// holds of it, and forgets what it has made untrue.
+// remember caches what a commit has written of a date if that is all that the pool has of
+// it, and removes what it has made outdated.
 func (w *work) remember() {
 	part := w.commit.Partition
 	if w.commit.Batch == nil || w.dataset.Snapshot {
@@ -131,7 +131,7 @@ func (s *Sink) Day(ctx context.Context, dataset string, d market.Date) (*evidenc
 		s.days.put(day) // while nobody commits
 		return nil
 	})
-	if err == nil && day == nil { // the file is gone
+	if err == nil && day == nil { // the file was deleted
 		day = evidence.NewDay(ds, d, b)
 	}
 	return day, err
@@ -146,14 +146,14 @@ func (s *Sink) Traded(ctx context.Context, dataset string, start market.Date) ([
 	return s.index.daysWithRows(dataset, start), nil
 }
 
-// rowsOn is how many rows are held of a date.
+// rowsOn is the number of stored rows of a date.
 func (x *index) rowsOn(k date) int {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return x.perDate[k]
 }
 
-// symbolsOn lists the symbols of which a row is held of a date, in their order.
+// symbolsOn lists the symbols with a stored row on a date, in order.
 func (x *index) symbolsOn(k date) []string {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
@@ -182,7 +182,7 @@ func (x *index) daysWithRows(dataset string, start market.Date) []market.Date {
 	return out
 }
 
-// count adds rows to those of a date. The caller holds the lock, or is alone.
+// count adds to the number of rows of a date. The caller has the lock, or is the only one.
 func (x *index) count(k date, rows int64) {
 	x.rows += rows
 	if n := x.perDate[k] + int(rows); n == 0 {

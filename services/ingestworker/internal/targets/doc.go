@@ -1,12 +1,12 @@
-// Package targets is the pool of the short watch list: the SQLite file
-// targets.sqlite, with the tables of the universe pool, keyed by symbol and trade
-// date. A partition is a dataset × symbols × span of dates; committing it
-// replaces the rows of exactly those symbols in exactly that span.
+// Package targets is the pool of the target list: the SQLite file targets.sqlite, with the
+// same tables as the universe pool, by symbol and trade date. A partition is one dataset of
+// some symbols over a date range; a commit replaces exactly the rows of those symbols in
+// that range.
 //
-// Coverage is kept per symbol and day, in the file and, compactly, in memory:
-// some 30 bytes each, so 500 symbols over three years take 40 MB.
+// Coverage is stored per symbol and day, in the file and, compactly, in memory: about 30
+// bytes each, so 500 symbols over three years take 40 MB.
 //
-// Every commit is synced (synchronous=FULL): the orchestrator's ledger, another
-// file, says what was committed, and after a power cut the two must agree. It
-// costs one sync a commit, of which a run of targets makes a few dozen.
+// Every commit is synced (synchronous=FULL): the orchestrator's ledger, a different file,
+// says what was committed, and after a power failure the two must agree. That costs one
+// sync per commit, and a run of targets has a few dozen.
 package targets

@@ -15,11 +15,11 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
 )
 
-// dumpRows is about how many rows are handed on at once.
+// dumpRows is about how many rows are passed on at once.
 const dumpRows = 20_000
 
-// Dump hands all that is held to the functions of to, rows dataset by dataset. Nothing
-// is committed meanwhile.
+// Dump passes all data to the functions of to, rows by dataset. Nothing is committed
+// meanwhile.
 func (s *Sink) Dump(ctx context.Context, to ingest.Dump) error {
 	return s.use(ctx, func(db *sql.DB) error {
 		names := s.index.names(nil)
@@ -97,5 +97,5 @@ func dump(ctx context.Context, db *sql.DB, d *catalog.Dataset, names []series, y
 	return yield(d, b)
 }
 
-// Exists tells whether the pool has a file.
+// Exists reports whether the pool has a file.
 func (s *Sink) Exists() bool { return pool.Exists(s.cfg.Path) }

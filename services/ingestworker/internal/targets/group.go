@@ -17,21 +17,20 @@ import (
 	"github.com/afterbell/afterbell/services/internal/sqlite"
 )
 
-// A date of many symbols touches a page of every one of them, because the tables are
-// ordered by symbol. So the commits that wait at a moment are written in one
-// transaction: each page is then written once for all of them. Whoever gets the turn
-// writes for all that wait.
+// A date of many symbols touches a page of each of them, because the tables are sorted by
+// symbol. So the commits that are waiting are written in one transaction: each page is then
+// written once for all of them. The goroutine that gets the turn writes for all that wait.
 
-// Bounds on a group.
+// Limits of a group.
 const (
 	mostWorks = 32
 	mostRows  = 200_000
 )
 
-// pageCache is room for the pages that a group touches, in bytes.
+// pageCache is the cache for the pages of a group, in bytes.
 const pageCache = 32 << 20
 
-// queue holds the commits that wait for the turn, in the order in which they came.
+// queue has the commits that wait for the turn, in order of arrival.
 type queue struct {
 	mu    sync.Mutex
 	works []*work
@@ -43,8 +42,8 @@ func (q *queue) add(w *work) {
 	q.works = append(q.works, w)
 }
 
-// take takes a group off the queue: no two of it are of the same rows, and a list or a
-// calendar stands alone.
+// take takes a group from the queue: no two commits of it have the same rows, and a list or
+// a calendar is alone.
 func (q *queue) take() (group []*work) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -73,7 +72,7 @@ func (q *queue) take() (group []*work) {
 	return group
 }
 
-// overlaps reports whether two commits may be of the same rows, or have the same name.
+// overlaps reports whether two commits may have the same rows, or have the same name.
 func (w *work) overlaps(other *work) bool {
 	a, b := &w.commit.Partition, &other.commit.Partition
 	if a.ID == b.ID {
@@ -89,7 +88,7 @@ func (w *work) overlaps(other *work) bool {
 	return slices.ContainsFunc(b.Symbols, func(s string) bool { return has[s] })
 }
 
-// write waits until the commit is written, by this goroutine or by another that has the
+// write waits until the commit is written, by this goroutine or by another one that has the
 // turn.
 func (s *Sink) write(ctx context.Context, w *work) error {
 	if err := ctx.Err(); err != nil {
@@ -116,9 +115,9 @@ func (s *Sink) write(ctx context.Context, w *work) error {
 	}
 }
 
-// writeGroup writes a group in one transaction, and each of it singly when that fails,
-// so that bad luck of one does not take the others with it. What was begun is ended,
-// whoever has gone meanwhile.
+// writeGroup writes a group in one transaction, and each commit alone if that fails, so
+// that one error does not fail the others. A begun write is completed even if callers have
+// left.
 func (s *Sink) writeGroup(group []*work) {
 	if len(group) == 0 {
 		return
@@ -137,8 +136,8 @@ func (s *Sink) writeGroup(group []*work) {
 	}
 }
 
-// attempt is one transaction. The error is why it was rolled back; that of a work is set
-// where it was refused while the others went on.
+// attempt is one transaction. The error is why it was rolled back; that of a work is set if
+// it was rejected while the others continued.
 func (s *Sink) attempt(ctx context.Context, group []*work) error {
 	if s.closed {
 		return s.faults.Failed(errClosed, errClosed.Error())
@@ -214,7 +213,7 @@ func (s *Sink) writeAll(ctx context.Context, tx *sqlite.Tx, group []*work) error
 	return nil
 }
 
-// spot is one row or record of a work, with what it is sorted by.
+// spot is one row or record of a work, with its sort key.
 type spot struct {
 	symbol string
 	date   market.Date
@@ -229,8 +228,8 @@ func sortSpots(spots []spot) {
 	})
 }
 
-// writeRows writes what is new or changed, in the order of the tables; rows that stayed
-// the same are left alone.
+// writeRows writes new and changed rows, in the order of the tables; equal rows are not
+// written.
 func writeRows(ctx context.Context, tx *sqlite.Tx, group []*work) error {
 	by := make(map[*catalog.Dataset][]spot)
 	for _, w := range group {
@@ -274,9 +273,9 @@ func writeRows(ctx context.Context, tx *sqlite.Tx, group []*work) error {
 	return nil
 }
 
-// readOld reads the rows held of the partitions. Symbols that coverage does not know
-// are left out, so that a first fill reads nothing. Partitions of one day are read
-// together, a symbol at a time.
+// readOld reads the stored rows of the partitions. Symbols that the coverage does not have
+// are skipped, so that a first fill reads nothing. Partitions of one day are read together,
+// symbol by symbol.
 func readOld(ctx context.Context, tx *sqlite.Tx, group []*work) error {
 	type days struct {
 		works    map[market.Date][]*work

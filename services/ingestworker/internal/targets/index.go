@@ -17,21 +17,21 @@ type stamp struct {
 	epoch       int64
 	committedAt time.Time
 	issues      []fault.Issue
-	// records counts those that refer to it; without any the row is dropped.
+	// records is the number of records that refer to it; without any, the row is deleted.
 	records int
-	at      int32 // its place in the index while records refer to it
-	// again is true where the row of commits stays and is changed.
+	at      int32 // its index in the cache while records refer to it
+	// again is true if the row of commits stays and is changed.
 	again bool
 }
 
-// series names the days of one symbol in one dataset; a snapshot is a series
-// without a symbol and of one day, NoDate.
+// series identifies the days of one symbol in one dataset; a snapshot is a series without a
+// symbol and with one day, NoDate.
 type series struct{ dataset, symbol string }
 
-// day is one record as it is read from the index. What does not fit stands in extra.
+// day is one record as it is read from the index. What does not fit is in extra.
 type day struct {
 	stamp *stamp
-	extra *coverage.Record // nil for the usual record
+	extra *coverage.Record // nil for a normal record
 	hash  uint64           // of its rows
 	date  market.Date
 	bits  uint16 // rows, expected, new, changed, gone, each 0 or 1; above them the verdict; coverage_days has them as state
@@ -46,8 +46,8 @@ const (
 	verdictShift = iota
 )
 
-// column holds the days of one series, ascending by date, without a pointer a day: there
-// are millions of them.
+// column has the days of one series, ascending by date, without a pointer per day, because
+// there are millions.
 type column struct {
 	dates  []market.Date
 	hashes []uint64
@@ -63,19 +63,19 @@ func (c *column) find(d market.Date) (int, bool) {
 	return slices.BinarySearch(c.dates, d)
 }
 
-// index is the coverage in memory. Commits change it under the sink's turn;
-// readers come at any time.
+// index is the coverage in memory. Commits change it while they have the sink's turn;
+// readers may read at any time.
 type index struct {
 	mu     sync.RWMutex
 	series map[series]*column
-	// ids are the numbers of series in the file; they stay when a series has no days left.
+	// ids are the numbers of series in the file; they stay when a series has no days any more.
 	ids  map[series]int64
 	last int64 // the highest of ids
-	// stamps are those that records refer to; a place without one is free.
+	// stamps are those to which records refer; an entry without a stamp is free.
 	stamps []*stamp
 	free   []int32
 	rows   int64
-	// perDate counts the rows of each date; one without rows has no entry.
+	// perDate is the number of rows of each date; a date without rows has no entry.
 	perDate map[date]int
 	loaded  bool
 }
@@ -96,7 +96,7 @@ func (x *index) replace(other *index) {
 	x.series, x.ids, x.last, x.stamps, x.free, x.rows, x.perDate, x.loaded = other.series, other.ids, other.last, other.stamps, other.free, other.rows, other.perDate, true
 }
 
-// clear is for a file that is gone: nothing is held, and the next is read again.
+// clear is for a file that was deleted: nothing is stored, and the next file is read.
 func (x *index) clear() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -146,7 +146,7 @@ func (x *index) span(s series, start, end market.Date) []day {
 	return out
 }
 
-// names lists the series of the datasets, all when the list is empty.
+// names lists the series of the datasets, all if the list is empty.
 func (x *index) names(datasets []string) []series {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
@@ -159,7 +159,7 @@ func (x *index) names(datasets []string) []series {
 	return out
 }
 
-// name takes the numbers of series over, once they are in the file.
+// name stores the numbers of series after they were written to the file.
 func (x *index) name(ids map[series]int64) {
 	x.mu.Lock()
 	defer x.mu.Unlock()
@@ -168,7 +168,7 @@ func (x *index) name(ids map[series]int64) {
 	}
 }
 
-// place is where a stamp stands in the index.
+// place is the index of a stamp.
 func (x *index) place(st *stamp) int32 {
 	if st.records > 0 {
 		return st.at
@@ -183,7 +183,7 @@ func (x *index) place(st *stamp) int32 {
 	return st.at
 }
 
-// release takes one record from a stamp, and the stamp away with its last.
+// release removes one record from a stamp, and the stamp with its last record.
 func (x *index) release(at int32) {
 	st := x.stamps[at]
 	if st.records--; st.records == 0 {
@@ -192,12 +192,12 @@ func (x *index) release(at int32) {
 	}
 }
 
-// put sets a record. The caller holds the lock, or is alone.
+// put sets a record. The caller has the lock, or is the only one.
 func (x *index) put(r coverage.Record, st *stamp) {
 	x.putDay(series{r.Dataset, r.Symbol}, newDay(&r, st))
 }
 
-// putDay sets the record of a day. The caller holds the lock, or is alone.
+// putDay sets the record of a day. The caller has the lock, or is the only one.
 func (x *index) putDay(s series, d day) {
 	c := x.series[s]
 	if c == nil {
@@ -230,7 +230,7 @@ func (x *index) putDay(s series, d day) {
 	}
 }
 
-// drop takes a record away.
+// drop removes a record.
 func (x *index) drop(k coverage.Key) {
 	s := series{k.Dataset, k.Symbol}
 	c := x.series[s]
@@ -271,7 +271,7 @@ func same(a, b *coverage.Record) bool {
 		a.New == b.New && a.Changed == b.Changed && a.Gone == b.Gone
 }
 
-// rows is how many rows are held of a day.
+// rows is the number of stored rows of a day.
 func (d day) rows() int64 {
 	if d.extra != nil {
 		return d.extra.Rows

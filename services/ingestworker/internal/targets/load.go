@@ -10,7 +10,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// loadIndex reads commits and coverage, and the id for the next commit.
+// loadIndex reads commits and coverage, and the ID for the next commit.
 func loadIndex(ctx context.Context, db *sql.DB) (x *index, nextID int64, err error) {
 	stamps := make(map[int64]*stamp)
 	err = each(ctx, db, "SELECT id, run_id, epoch, committed_at, issues FROM commits", func(scan func(...any) error) error {
@@ -37,7 +37,7 @@ func loadIndex(ctx context.Context, db *sql.DB) (x *index, nextID int64, err err
 	at := func(id int64) *stamp {
 		st := stamps[id]
 		if st == nil {
-			st = &stamp{id: id} // only a hand can have done that; the rows are still covered
+			st = &stamp{id: id} // only a manual change can have done that; the rows are still covered
 			stamps[id] = st
 		}
 		return st
@@ -45,7 +45,7 @@ func loadIndex(ctx context.Context, db *sql.DB) (x *index, nextID int64, err err
 	if err := loadDays(ctx, db, x, at); err != nil {
 		return nil, 0, err
 	}
-	// Most texts repeat, and would otherwise be held once a row.
+	// Most texts repeat, and would otherwise be stored once per row.
 	seen := make(map[string]string)
 	intern := func(b sql.RawBytes) string {
 		s, ok := seen[string(b)]
@@ -104,14 +104,14 @@ func loadDays(ctx context.Context, db *sql.DB, x *index, at func(commit int64) *
 		}
 		s, known := names[id]
 		if !known || date != int64(int32(date)) || state < 0 || state>>verdictShift >= int64(len(coverage.Verdicts)) {
-			return nil // a hand's: what is not covered is fetched
+			return nil // changed manually: what is not covered is fetched
 		}
 		x.putDay(s, day{stamp: at(commit), hash: uint64(hash), date: market.Date(date), bits: uint16(state)})
 		return nil
 	})
 }
 
-// each runs a query and hands every row to fn.
+// each runs a query and passes every row to fn.
 func each(ctx context.Context, db *sql.DB, query string, fn func(scan func(...any) error) error, args ...any) error {
 	rows, err := db.QueryContext(ctx, query, args...)
 	if err != nil {

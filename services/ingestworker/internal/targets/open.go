@@ -23,12 +23,12 @@ var embedded embed.FS
 func migrations() fs.FS {
 	sub, err := fs.Sub(embedded, "migrations")
 	if err != nil {
-		panic(err) // the folder is linked in, so this is a build fault
+		panic(err) // the directory is embedded, so this is a build error
 	}
 	return sub
 }
 
-// ready makes the file fit to be written: open, of the right source, with room.
+// ready opens the file for writing and checks its source and the free space.
 func (s *Sink) ready(ctx context.Context) error {
 	if err := s.faults.Room(s.cfg.MinFree); err != nil {
 		return err
@@ -54,8 +54,8 @@ func (s *Sink) ready(ctx context.Context) error {
 	return nil
 }
 
-// attach opens the file, brings its schema up to date and reads the coverage. It
-// does nothing when the file is open.
+// attach opens the file, migrates its schema and reads the coverage. It does nothing if the
+// file is open.
 func (s *Sink) attach(ctx context.Context) error {
 	if s.stands() && s.db != nil {
 		return nil
@@ -86,8 +86,8 @@ func (s *Sink) attach(ctx context.Context) error {
 	return nil
 }
 
-// stands tells whether the file is still the one that memory is of. One that was
-// deleted or replaced while it is open is closed: what is written into it is lost.
+// stands reports whether the file is still the one in the cache. If it was deleted or
+// replaced while it is open, it is closed: writes to it would be lost.
 func (s *Sink) stands() bool {
 	fate := s.watch.FileState()
 	if fate == pool.Same {
@@ -96,7 +96,7 @@ func (s *Sink) stands() bool {
 	log := s.cfg.Logger.With("pool", string(market.Targets), "file", s.cfg.Path)
 	if s.db != nil {
 		log.Error("the open file was deleted or replaced; its partitions are missing now")
-		// Its log would be replayed into the file that has taken its place.
+		// Its log would be replayed into the file that has replaced it.
 		if err := errors.Join(s.detach(), s.setLogAside()); err != nil {
 			log.Warn("the deleted file could not be closed", "error", err)
 		}
@@ -111,8 +111,8 @@ func (s *Sink) stands() bool {
 	return false
 }
 
-// Refresh brings the memory up to a file that was taken away, written to by others
-// or replaced. Where another cannot be read, what the old one held is still told.
+// Refresh updates the cache if the file was deleted, replaced, or written to by another
+// program. If the new file cannot be read, the cache keeps the old content.
 func (s *Sink) Refresh(ctx context.Context) (changed bool) {
 	if s.watch.FileState() == pool.Same {
 		return false
@@ -123,7 +123,7 @@ func (s *Sink) Refresh(ctx context.Context) (changed bool) {
 	}
 	defer give()
 	if s.stands() || s.watch.FileState() == pool.Same {
-		return true // somebody saw to it meanwhile, or nothing is held
+		return true // another goroutine did it meanwhile, or nothing is stored
 	}
 	if err := s.attach(ctx); err != nil {
 		s.cfg.Logger.Debug("the file has changed and cannot be read", "pool", string(market.Targets), "error", err)
@@ -134,7 +134,7 @@ func (s *Sink) Refresh(ctx context.Context) (changed bool) {
 func (s *Sink) setLogAside() error {
 	path := pool.Destination(s.cfg.Path)
 	err := pool.SetAside(s.cfg.Logger, path+"-wal")
-	if gone := os.Remove(path + "-shm"); gone != nil && !errors.Is(gone, os.ErrNotExist) { // an index, made anew
+	if gone := os.Remove(path + "-shm"); gone != nil && !errors.Is(gone, os.ErrNotExist) { // a new index
 		return errors.Join(err, gone)
 	}
 	return err
@@ -180,8 +180,8 @@ func (s *Sink) inspect(ctx context.Context, db *sqlite.DB) error {
 
 var sqliteTypes = map[table.Type]string{table.Text: "TEXT", table.Date: "TEXT", table.Number: "REAL", table.Int: "INTEGER"}
 
-// lacking names the first table or column of ours that a file does not have, whatever
-// its migrations say. More than ours is people's own, and let be.
+// lacking names the first of our tables or columns that a file does not have, whatever its
+// migrations say. Additional ones belong to the user and are ignored.
 func lacking(ctx context.Context, db *sql.DB) (what string, err error) {
 	have := make(map[string]bool)
 	err = each(ctx, db, `SELECT t.name, c.name || ' ' || c.type FROM sqlite_schema t, pragma_table_info(t.name) c WHERE t.type = 'table'`,
@@ -236,8 +236,8 @@ func (s *Sink) openFailure(ctx context.Context, err error) error {
 	return s.faults.Unfit(err, "SQLite cannot open it: "+strings.ReplaceAll(err.Error(), s.cfg.Path, "the file"))
 }
 
-// failure turns an error of reading or writing rows into a fault, or into ctx's
-// error when that is why it failed.
+// failure turns an error of reading or writing rows into a fault, or into ctx's error if
+// that was the cause.
 func (s *Sink) failure(ctx context.Context, err error) error {
 	switch {
 	case ctx.Err() != nil:

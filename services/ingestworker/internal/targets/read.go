@@ -16,8 +16,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// use opens the file for reading, whatever its source and room. One that is not
-// there holds nothing, and is not made for being asked.
+// use opens the file for reading, without checking source and space. A missing file has no
+// data and is not created.
 func (s *Sink) use(ctx context.Context, read func(db *sql.DB) error) error {
 	give, err := s.take(ctx)
 	if err != nil {
@@ -36,8 +36,8 @@ func (s *Sink) use(ctx context.Context, read func(db *sql.DB) error) error {
 	return nil
 }
 
-// Contents reads the tables; without a symbol it reads a date's rows of every
-// symbol. The primary keys keep Duplicates at 0.
+// Contents reads the tables; without a symbol it reads a date's rows of every symbol.
+// Because of the primary keys Duplicates is always 0.
 func (s *Sink) Contents(ctx context.Context, keys ...coverage.Key) ([]ingest.Contents, error) {
 	out := make([]ingest.Contents, len(keys))
 	for n, k := range keys {
@@ -58,7 +58,7 @@ func (s *Sink) contents(ctx context.Context, k coverage.Key) (ingest.Contents, e
 	return pool.Contents(d, b), nil
 }
 
-// Rows reads a symbol's day, or without a symbol the date of every symbol.
+// Rows reads a symbol on a date, or without a symbol the date of every symbol.
 func (s *Sink) Rows(ctx context.Context, k coverage.Key) (*table.Batch, error) {
 	d := catalog.Lookup(k.Dataset)
 	if d == nil {
@@ -76,7 +76,7 @@ func (s *Sink) Rows(ctx context.Context, k coverage.Key) (*table.Batch, error) {
 	return b, err
 }
 
-// keysPerQuery is how many keys one query of Prices names.
+// keysPerQuery is how many keys one query of Prices has.
 const keysPerQuery = 200
 
 // Prices implements ingest.PriceReader.
@@ -130,7 +130,7 @@ func (s *Sink) Calendar(ctx context.Context) (ingest.Calendar, error) {
 	}
 	out := ingest.Calendar{First: market.NoDate, Last: market.NoDate}
 	err := s.use(ctx, func(db *sql.DB) error {
-		// The exchanges share one calendar; whichever is held says when it is open.
+		// The exchanges share one calendar; any of them is enough.
 		err := each(ctx, db, "SELECT cal_date, max(is_open) FROM trade_calendar GROUP BY cal_date ORDER BY cal_date", func(scan func(...any) error) error {
 			var text string
 			var open bool
@@ -158,8 +158,8 @@ func (s *Sink) Calendar(ctx context.Context) (ingest.Calendar, error) {
 	return out, err
 }
 
-// Instruments are read from the file once after each commit that changed them.
-// The slice is shared: it must not be written to.
+// Instruments are read from the file once after each commit that changed them. The slice is
+// shared and must not be modified.
 func (s *Sink) Instruments(ctx context.Context) ([]coverage.Instrument, error) {
 	if list := s.instruments.Load(); list != nil {
 		return *list, nil

@@ -14,8 +14,8 @@ import (
 
 const revisionColumns = "revision_id, dataset, symbol, trade_date, column_name, old_value, new_value, change, seen_at, run_id"
 
-// writeRevisions keeps the values that the commit changes or removes, and notes the
-// companies that a list has under another code.
+// writeRevisions stores the values that the commit changes or removes, and records the
+// companies that a list has under a new code.
 func (w *work) writeRevisions(ctx context.Context, tx *sqlite.Tx) (err error) {
 	var kept []ingest.Revision
 	next := int64(1)
@@ -42,7 +42,7 @@ func (w *work) writeRevisions(ctx context.Context, tx *sqlite.Tx) (err error) {
 	kept = kept[:0]
 	for _, r := range pool.Renames(w.dataset, former.Identities(), w.commit.Batch) {
 		if known[r.Old] == r.New {
-			continue // it was told when it happened
+			continue // it was reported when it happened
 		}
 		w.renamed = append(w.renamed, r)
 		kept = append(kept, pool.Replaced(w.dataset, r, w.commit.RunID, tx.Now, next+w.revised.Cells+int64(len(kept))))
@@ -58,8 +58,8 @@ func insertRevisions(ctx context.Context, tx *sqlite.Tx, kept []ingest.Revision)
 	})
 }
 
-// readFormer reads what the revisions of a list tell of codes that it once had; of all
-// lists where none is named.
+// readFormer reads what the revisions of a list say about its earlier codes; of all lists
+// if none is named.
 func readFormer(ctx context.Context, db querier, list string) (kept pool.Former, err error) {
 	rows, err := db.QueryContext(ctx, "SELECT symbol, column_name, coalesce(old_value, ''), coalesce(new_value, ''), change FROM revisions WHERE "+
 		pool.FormerWhere+" AND (? = '' OR dataset = ?) ORDER BY revision_id", list, list)

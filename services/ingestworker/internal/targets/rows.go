@@ -17,19 +17,19 @@ import (
 	"github.com/afterbell/afterbell/services/internal/sqlite"
 )
 
-// valuesPerStatement is what one INSERT carries: several times faster than one row,
-// and more gains nothing.
+// valuesPerStatement is the number of values of one INSERT: several times faster than one
+// row, and more is not faster.
 const valuesPerStatement = 2000
 
-// readOld reads the rows held of the partition. Symbols that coverage does not know
-// are left out, so that a first fill reads nothing.
+// readOld reads the stored rows of the partition. Symbols that the coverage does not have
+// are skipped, so that a first fill reads nothing.
 func (w *work) readOld(ctx context.Context, tx *sqlite.Tx) (*table.Batch, error) {
 	b, names := pool.Held(w.dataset, 0)
 	query := "SELECT " + names + " FROM " + w.dataset.Table + " WHERE "
 	if w.dataset.Snapshot {
 		return b, readBatch(ctx, tx.Tx, b, query+ofKind(w.dataset))
 	}
-	known := make(map[string]bool) // also where no row is claimed: a hand may have added one
+	known := make(map[string]bool) // even if no row is claimed: one may have been added manually
 	for k := range w.before {
 		known[k.Symbol] = true
 	}
@@ -43,7 +43,7 @@ func (w *work) readOld(ctx context.Context, tx *sqlite.Tx) (*table.Batch, error)
 	return b, nil
 }
 
-// ofKind selects the rows of a dataset in a table that two share.
+// ofKind selects the rows of a dataset in a table that two datasets share.
 func ofKind(d *catalog.Dataset) string {
 	switch d.Table {
 	case catalog.TableInstruments:
@@ -93,7 +93,7 @@ func (c cell) Scan(src any) error {
 		}
 		d, err := market.ParseDate(x)
 		if err != nil {
-			d = market.NoDate // a hand's text: not null, and so unlike every date and no date
+			d = market.NoDate // a text that was written manually: not null, and unlike every date
 		}
 		c.to.AppendDate(d)
 	default:
@@ -126,7 +126,7 @@ func scanBatch(b *table.Batch, query func() (*sql.Rows, error)) error {
 	return rows.Err()
 }
 
-// deleteGone removes the rows that are gone.
+// deleteGone deletes the removed rows.
 func (w *work) deleteGone(ctx context.Context, tx *sqlite.Tx) error {
 	texts, dates := pool.KeyColumns(w.dataset, w.old)
 	for _, i := range w.diff.Gone {
@@ -144,7 +144,7 @@ func (w *work) deleteGone(ctx context.Context, tx *sqlite.Tx) error {
 	return nil
 }
 
-// dayTexts keeps the texts of dates, of which a partition has few.
+// dayTexts caches the texts of dates, of which a partition has few.
 type dayTexts map[market.Date]string
 
 func (t dayTexts) of(d market.Date) any {
@@ -174,7 +174,7 @@ func argument(c *table.Column, i int, day dayTexts) any {
 	return c.Numbers[i]
 }
 
-// insert writes n rows, each in the place of one with its key.
+// insert writes n rows and replaces those with the same keys.
 func insert(ctx context.Context, tx *sqlite.Tx, name, columns string, width, n int, row func(i int, args []any) []any) error {
 	if n == 0 {
 		return nil
@@ -273,8 +273,8 @@ func (s *Sink) writeCoverage(ctx context.Context, tx *sqlite.Tx, group []*work) 
 	})
 }
 
-// seriesID is the number of a series in the file, or in the transaction; 0 where it has
-// none yet.
+// seriesID is the number of a series in the file, or in the transaction; 0 if it has none
+// yet.
 func (s *Sink) seriesID(name series) int64 {
 	if id := s.newIDs[name]; id != 0 {
 		return id
@@ -282,7 +282,7 @@ func (s *Sink) seriesID(name series) int64 {
 	return s.index.ids[name]
 }
 
-// deleteRecord removes a record of coverage from the table that it is in.
+// deleteRecord deletes a record of coverage from its table.
 func (s *Sink) deleteRecord(ctx context.Context, tx *sqlite.Tx, k coverage.Key, d day) error {
 	if d.extra == nil {
 		_, err := tx.ExecContext(ctx, "DELETE FROM coverage_days WHERE series_id = ? AND trade_day = ?", s.index.ids[series{k.Dataset, k.Symbol}], int64(k.Date))
@@ -300,8 +300,8 @@ func dateText(d market.Date) string {
 	return d.String()
 }
 
-// writeCommits writes what the records have in common, and removes what is left
-// without a record, and records that the partition has no more.
+// writeCommits writes what the records have in common, and deletes rows without records,
+// and records that the partition no longer has.
 func (w *work) writeCommits(ctx context.Context, tx *sqlite.Tx) error {
 	for _, st := range w.retired {
 		if _, err := tx.ExecContext(ctx, "DELETE FROM commits WHERE id = ?", st.id); err != nil {
@@ -335,8 +335,8 @@ func (w *work) writeCommits(ctx context.Context, tx *sqlite.Tx) error {
 	return nil
 }
 
-// writeRejects replaces those that came with this partition before, and those of
-// its symbols and days that came with others.
+// writeRejects replaces those of the last commit of this partition, and those of its
+// symbols and days from others.
 func (w *work) writeRejects(ctx context.Context, tx *sqlite.Tx) error {
 	if w.commit.KeepRejects {
 		return nil
@@ -345,7 +345,7 @@ func (w *work) writeRejects(ctx context.Context, tx *sqlite.Tx) error {
 	if _, err := tx.ExecContext(ctx, "DELETE FROM rejects WHERE partition_id = ?", part.ID); err != nil {
 		return err
 	}
-	// There are hardly ever any, so they are looked for at once and not by symbol.
+	// There are almost never any, so they are searched together and not by symbol.
 	var ours []int64
 	rows, err := tx.QueryContext(ctx, "SELECT rowid, symbol FROM rejects WHERE dataset = ? AND trade_date BETWEEN ? AND ?",
 		w.dataset.ID, part.Start.String(), part.End.String())

@@ -22,7 +22,7 @@ type Sink struct {
 	days   days
 	watch  *pool.Watch
 
-	// turn holds one token; who has it owns everything below and may write.
+	// turn has one token; its owner owns everything below and may write.
 	turn    chan struct{}
 	queued  queue // commits that wait for it
 	closed  bool
@@ -30,9 +30,9 @@ type Sink struct {
 	db      *sqlite.DB // nil while the file is closed
 	source  string
 	lastUse time.Time
-	clung   bool  // the file stays open until a reader lets go of its log
+	clung   bool  // the file stays open until a reader releases its log
 	nextID  int64 // of commits
-	// newIDs are the numbers that the transaction in progress gives to series.
+	// newIDs are the numbers of new series in the current transaction.
 	newIDs map[series]int64
 
 	calendar    atomic.Pointer[ingest.Calendar]
@@ -47,8 +47,8 @@ var (
 
 var errClosed = errors.New("the ingest-worker is shutting down")
 
-// New makes the sink without touching its file, so that a worker starts whatever
-// state the file is in; Open tells.
+// New returns the sink without touching its file, so that a worker starts whatever the
+// state of the file is; Open reports it.
 func New(cfg Config) *Sink {
 	cfg = cfg.withDefaults()
 	s := &Sink{cfg: cfg, faults: pool.NewFaults(market.Targets, cfg.Path), index: newIndex(),
@@ -57,7 +57,7 @@ func New(cfg Config) *Sink {
 	return s
 }
 
-// take waits for the turn, which the returned function gives back.
+// take waits for the turn; the returned function releases it.
 func (s *Sink) take(ctx context.Context) (give func(), err error) {
 	if err := ctx.Err(); err != nil {
 		return nil, err
@@ -77,7 +77,7 @@ func (s *Sink) take(ctx context.Context) (give func(), err error) {
 	}, nil
 }
 
-// Open makes the file ready for writing and checks its schema, source and room.
+// Open opens the file for writing and checks its schema, source and free space.
 func (s *Sink) Open(ctx context.Context) error {
 	give, err := s.take(ctx)
 	if err != nil {
@@ -87,8 +87,8 @@ func (s *Sink) Open(ctx context.Context) error {
 	return s.ready(ctx)
 }
 
-// Coverage walks the records in memory. It opens the file only when that was
-// never read, or is another than the one that was.
+// Coverage iterates over the records in memory. It opens the file only if it was never
+// read, or was replaced.
 func (s *Sink) Coverage(ctx context.Context, datasets []string, start, end market.Date, yield func(coverage.Record) bool) error {
 	s.Refresh(ctx)
 	if err := s.load(ctx); err != nil {
@@ -99,7 +99,7 @@ func (s *Sink) Coverage(ctx context.Context, datasets []string, start, end marke
 		to = 1<<31 - 1
 	}
 	if start == market.NoDate && end != market.NoDate {
-		from++ // a bound leaves the lists out, which stand at NoDate
+		from++ // a bound excludes the lists, which have NoDate
 	}
 	for _, name := range s.index.names(datasets) {
 		for _, d := range s.index.span(name, from, to) {
@@ -119,8 +119,7 @@ func (s *Sink) Held(k coverage.Key) (coverage.Record, bool) {
 	return s.index.get(k)
 }
 
-// load reads the coverage once. A file that is not there holds nothing, and is
-// not made for being asked.
+// load reads the coverage once. A missing file has no data and is not created.
 func (s *Sink) load(ctx context.Context) error {
 	if s.index.ready() {
 		return nil
@@ -136,9 +135,9 @@ func (s *Sink) load(ctx context.Context) error {
 	return s.attach(ctx)
 }
 
-// Release cuts the write-ahead log and closes the file once nothing used it for the
-// idle time, and looks whether it is still there. While a reader holds a log that has
-// grown, the file stays open, so that the log is cut when the reader has gone.
+// Release truncates the write-ahead log and closes the file if nothing has used it for the
+// idle time, and checks whether it still exists. While a reader holds a log that has grown,
+// the file stays open, so that the log is truncated after the reader.
 func (s *Sink) Release() {
 	<-s.turn
 	defer func() { s.turn <- struct{}{} }()
@@ -161,8 +160,7 @@ func (s *Sink) Release() {
 	}
 }
 
-// Close ends the sink when the commit in progress is done, and gives the file's lock
-// back.
+// Close closes the sink after the commit in progress, and releases the file's lock.
 func (s *Sink) Close() error {
 	<-s.turn
 	defer func() { s.turn <- struct{}{} }()
@@ -179,7 +177,7 @@ func (s *Sink) detach() error {
 	fate := s.watch.FileState()
 	err := s.db.Close()
 	s.db = nil
-	if fate == pool.Same { // otherwise it is still to be found that memory is of another file
+	if fate == pool.Same { // otherwise it is unknown yet whether the file was replaced
 		s.watch.Closed()
 	}
 	return err

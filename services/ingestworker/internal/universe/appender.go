@@ -13,9 +13,9 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// appender writes rows to one table inside the transaction in progress. Chunks are
-// filled in place, a column at a time, which makes the whole of fetching and
-// writing some 1.4 times faster than handing over single values.
+// appender writes rows to one table in the current transaction. Chunks are filled in place,
+// column by column, which makes fetching and writing about 1.4 times faster than single
+// values.
 type appender struct {
 	to      mapping.Appender
 	chunk   mapping.DataChunk
@@ -49,8 +49,8 @@ func (a *appender) failure() error {
 	return newDuckError(mapping.ErrorDataMessage(data), mapping.ErrorDataErrorType(data))
 }
 
-// destroy ends the appender. Rows that were not flushed are dropped: without that
-// they would be written by the destruction, outside of any transaction.
+// destroy destroys the appender. Rows that were not flushed are dropped first: the
+// destruction would write them outside of any transaction.
 func (a *appender) destroy() {
 	if a.pending {
 		mapping.AppenderClear(a.to)
@@ -62,7 +62,7 @@ func (a *appender) destroy() {
 	mapping.AppenderDestroy(&a.to)
 }
 
-// flush moves everything into the table, as seen by this transaction.
+// flush writes everything to the table, visible to this transaction.
 func (a *appender) flush() error {
 	if err := a.push(); err != nil {
 		return err
@@ -77,7 +77,7 @@ func (a *appender) flush() error {
 	return nil
 }
 
-// push hands a chunk filled row by row over.
+// push passes on a chunk that was filled row by row.
 func (a *appender) push() error {
 	if a.rows == 0 {
 		return nil
@@ -97,14 +97,14 @@ func (a *appender) send(n int) error {
 	return nil
 }
 
-// source is what fills one column of a table: a column of a batch, the same text
-// in every row, or null.
+// source is what fills one column of a table: a column of a batch, the same text in every
+// row, or null.
 type source struct {
 	column   *table.Column
 	constant string
 }
 
-// appendBatch adds n rows, one source a column of the table.
+// appendBatch adds n rows, with one source per column of the table.
 func (a *appender) appendBatch(from []source, n int) error {
 	if len(from) != len(a.kinds) {
 		return fmt.Errorf("%d columns for a table of %d", len(from), len(a.kinds))
@@ -185,8 +185,8 @@ func setNull(v mapping.Vector, n int, null func(i int) bool) {
 	}
 }
 
-// appendRow adds one row of a small table. An empty text, NoDate, the zero time,
-// a Value that is not set and nil are null.
+// appendRow adds one row of a small table. An empty text, NoDate, the zero time, an unset
+// Value and nil are null.
 func (a *appender) appendRow(values ...any) error {
 	if len(values) != len(a.kinds) {
 		return fmt.Errorf("%d values for a table of %d columns", len(values), len(a.kinds))

@@ -11,17 +11,17 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
 )
 
-// coverageBySymbol is the table of coverage of a pool that keeps it by symbol.
+// coverageBySymbol is the coverage table of a pool that stores it by symbol.
 const coverageBySymbol = `DROP TABLE coverage;
 CREATE TABLE coverage (dataset VARCHAR, symbol VARCHAR, trade_date DATE, row_count BIGINT, rows_hash UBIGINT, expected_count BIGINT, verdict VARCHAR,
   committed_at TIMESTAMP, run_id VARCHAR);
 COMMENT ON TABLE coverage IS 'What is held per dataset, symbol and trade date.'`
 
-// recordsAtATime is how many records of coverage are handed to DuckDB at once.
+// recordsAtATime is how many records of coverage are passed to DuckDB at once.
 const recordsAtATime = 20_000
 
-// Build writes a DuckDB file with the tables of a pool to path, where no file may be.
-// fill hands over all that the pool holds. The coverage is kept by symbol.
+// Build writes a DuckDB file with the tables of a pool to path, which must not exist. fill
+// passes on all data of the pool. The coverage is stored by symbol.
 func Build(ctx context.Context, path, source string, c ReaderConfig, fill func(to ingest.Dump) error) error {
 	d, err := openDuck(path, map[string]string{
 		"access_mode": "READ_WRITE", "memory_limit": c.Memory, "threads": "1", "checkpoint_threshold": "16MB",
@@ -94,7 +94,7 @@ func Build(ctx context.Context, path, source string, c ReaderConfig, fill func(t
 	return d.exec("CHECKPOINT")
 }
 
-// append fills one table in a transaction of its own.
+// append fills one table in its own transaction.
 func (d *duck) append(name string, rows func(a *appender) error) error {
 	a, err := newAppender(d, name)
 	if err != nil {

@@ -5,36 +5,34 @@ import (
 	"time"
 )
 
-// Config is where the pool's file is and how it is written. The zero value of
-// every field but Path and Source means its default.
+// Config is the configuration of the pool. The zero value of every field except Path and
+// Source means its default.
 type Config struct {
-	// Path of the DuckDB file. Its folder must exist.
+	// Path of the DuckDB file. Its directory must exist.
 	Path string
-	// Source is the host of the provider's URL; a file filled from another is
-	// refused.
+	// Source is the host of the provider's URL; a file that was filled from another one is
+	// rejected.
 	Source string
-	// AcceptSource stamps a file of another source again, on purpose.
+	// AcceptSource accepts this source for a file of another one.
 	AcceptSource bool
 	// Logger; the default is slog.Default().
 	Logger *slog.Logger
 	// Idle is how long after its last use the file is closed; the default is 10 s.
 	Idle time.Duration
-	// GroupPartitions and GroupRows bound what one transaction commits; the
-	// defaults are 20 partitions and 100,000 rows. One partition is always let in.
+	// GroupPartitions and GroupRows limit one transaction; the defaults are 20 partitions and
+	// 100,000 rows. A single partition is always accepted.
 	GroupPartitions, GroupRows int
-	// CheckpointRows is after how many rows the write-ahead log is folded into the
-	// file, which bounds both the log and the memory of rows not yet compressed;
-	// the default is 300,000.
+	// CheckpointRows is the number of rows after which the write-ahead log is checkpointed,
+	// which limits the log and the memory of uncompressed rows; the default is 300,000.
 	CheckpointRows int
-	// Memory is DuckDB's memory_limit, as in "120MB", the default. It does not
-	// bound rows of a transaction in progress.
+	// Memory is DuckDB's memory_limit, by default "120MB". It does not limit the rows of a
+	// transaction in progress.
 	Memory string
-	// Threads DuckDB may use; the default is 1. With more, the one that waits for the
-	// others asks in a loop whether they are done: a checkpoint then takes a third more
-	// CPU time, which decoding lacks.
+	// Threads of DuckDB; the default is 1. With more, the thread that waits for the others
+	// polls in a loop: a checkpoint then takes a third more CPU time, which decoding needs.
 	Threads int
-	// MinFree is the least room on the volume, in bytes, to write at all; the
-	// default is 64 MiB.
+	// MinFree is the least free space on the volume for writing, in bytes; the default is 64
+	// MiB.
 	MinFree int64
 }
 

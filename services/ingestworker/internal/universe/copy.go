@@ -13,16 +13,16 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// ErrEmpty is returned by Copy while the pool has no file.
+// ErrEmpty is returned by Copy if the pool has no file.
 var ErrEmpty = errors.New("the pool has no file yet")
 
-// Copy writes the pool's file, checkpointed and whole, to path, where no file may be,
-// and calls yield for every record of the coverage it holds. Commits wait meanwhile. The caller brings the copy
-// onto the disk, when commits no longer wait for it.
+// Copy writes the checkpointed file of the pool to path, which must not exist, and calls
+// yield for every record of its coverage. Commits wait meanwhile. The caller syncs the copy
+// after commits no longer wait for it.
 //
-// The pool's file is closed for it: closing any other descriptor of a file that DuckDB
-// has open takes DuckDB's lock away. A lock for reading keeps other processes from
-// writing while the bytes are copied.
+// The pool's file is closed meanwhile: closing another descriptor of a file that DuckDB has
+// open drops DuckDB's lock. A read lock keeps other processes from writing while the bytes
+// are copied.
 func (s *Sink) Copy(ctx context.Context, path string, yield func(coverage.Record)) error {
 	var records []coverage.Record
 	err := s.do(ctx, func(w *writer) (err error) {
@@ -39,7 +39,7 @@ func (w *writer) copy(ctx context.Context, path string) ([]coverage.Record, erro
 	if w.stands(); w.file == nil && !pool.Exists(w.cfg.Path) {
 		return nil, ErrEmpty
 	}
-	if err := w.attach(); err != nil { // also to take in what a killed process left in the log
+	if err := w.attach(); err != nil { // also to replay the log of a killed process
 		return nil, err
 	}
 	w.release()
@@ -80,12 +80,12 @@ func (w *writer) copyClosed(ctx context.Context, path string) (err error) {
 			err = failed(closed)
 		}
 	}()
-	const step = 16 << 20 // how often a caller that is gone is noticed
+	const step = 16 << 20 // how often a caller that has left is noticed
 	for {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		_, err := io.CopyN(to, from, step) // the kernel copies, or shares the blocks where it can
+		_, err := io.CopyN(to, from, step) // the kernel copies, or shares the blocks if it can
 		if errors.Is(err, io.EOF) {
 			break
 		}

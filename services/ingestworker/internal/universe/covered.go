@@ -10,8 +10,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// Covered is the coverage of a published file. What is kept by symbol, of which there
-// are millions of records, takes 16 bytes a record.
+// Covered is the coverage of a published file. Coverage by symbol, of which there are
+// millions of records, takes 16 bytes per record.
 type Covered struct {
 	whole   map[coverage.Key]coverage.Record
 	days    map[seriesKey][]coveredDay // ascending by date
@@ -20,8 +20,7 @@ type Covered struct {
 
 type seriesKey struct{ dataset, symbol string }
 
-// coveredDay is a record that has a symbol. Its rows are those that its file is counted
-// by, and fit.
+// coveredDay is a record with a symbol.
 type coveredDay struct {
 	date     market.Date
 	commit   int32 // in commits
@@ -35,8 +34,8 @@ type commitOf struct {
 	runID string
 }
 
-// Get is the record of a key. One of a symbol has its rows, the rows expected, the
-// verdict, and when and by which run it was committed.
+// Get is the record of a key. One with a symbol has the rows, the expected rows, the
+// verdict, and the time and run of its commit.
 func (c *Covered) Get(k coverage.Key) (coverage.Record, bool) {
 	if k.Symbol != "" {
 		s := seriesKey{k.Dataset, k.Symbol}
@@ -75,8 +74,8 @@ func (c *Covered) record(s seriesKey, d coveredDay) coverage.Record {
 	}
 }
 
-// loadBySymbol reads a table of coverage that Build made. ok is false where the file has
-// another.
+// loadBySymbol reads a coverage table that Build created. ok is false if the file has a
+// different one.
 func loadBySymbol(d *duck) (out *Covered, ok bool, err error) {
 	have, err := tablesOf(d)
 	if err != nil || len(have["coverage"]) < 2 || have["coverage"][1] != "symbol VARCHAR" {
@@ -84,7 +83,7 @@ func loadBySymbol(d *duck) (out *Covered, ok bool, err error) {
 	}
 	out = &Covered{whole: map[coverage.Key]coverage.Record{}, days: map[seriesKey][]coveredDay{}}
 	const query = "SELECT dataset, symbol, trade_date, row_count, expected_count, verdict, epoch_us(committed_at), run_id FROM coverage"
-	var at seriesKey // of the records before, and their days: they come symbol by symbol
+	var at seriesKey // of the previous records, and their days: they are sorted by symbol
 	var days []coveredDay
 	commits, last := map[commitOf]int32{}, commitOf{}
 	number := int32(-1)

@@ -11,8 +11,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/drill"
 )
 
-// commit writes a group in one transaction, and each of its partitions singly
-// when the group fails, so that bad luck of one does not take the others with it.
+// commit writes a group in one transaction, and each of its partitions alone if the group
+// fails, so that one error does not fail the others.
 func (w *writer) commit(group []*request) {
 	live := group[:0]
 	for _, r := range group {
@@ -45,13 +45,13 @@ func (w *writer) commit(group []*request) {
 	}
 }
 
-// singly tries the requests of a group that failed one by one.
+// singly tries the requests of a failed group one by one.
 func (w *writer) singly(group []*request, failed error) {
 	if len(group) == 1 && w.file != nil {
 		group[0].err = failed
 		return
 	}
-	// A single one is tried again too when DuckDB had given the file up.
+	// A single one is also retried if DuckDB had invalidated the database.
 	w.log.Warn("a group of commits failed; retrying each partition on its own", "partitions", len(group), "error", failed)
 	for _, r := range group {
 		err := w.ready()
@@ -64,9 +64,9 @@ func (w *writer) singly(group []*request, failed error) {
 	}
 }
 
-// attempt is one transaction. It returns how many of the group's requests it wrote,
-// or the error that rolled it back, and sets the error of a request that was refused
-// while the others went on.
+// attempt is one transaction. It returns how many of the group's requests it wrote, or the
+// error for which it was rolled back, and sets the error of a request that was rejected
+// while the others continued.
 func (w *writer) attempt(group []*request) (written int, err error) {
 	defer func() { w.lastUse = time.Now() }()
 	if err := w.file.exec("BEGIN"); err != nil {
@@ -80,7 +80,7 @@ func (w *writer) attempt(group []*request) (written int, err error) {
 	written, err = t.write(group)
 	t.close()
 	if err != nil {
-		// Dropping the appenders came first: they would write what is left in them.
+		// The appenders were destroyed first: they would write their remaining rows.
 		if back := w.file.exec("ROLLBACK"); back != nil {
 			w.abandon(back)
 		}
@@ -108,23 +108,23 @@ func (w *writer) attempt(group []*request) (written int, err error) {
 	return written, nil
 }
 
-// transaction is a group on its way into the file.
+// transaction is the transaction of a group.
 type transaction struct {
 	*writer
 	appenders map[string]*appender
-	// records are those of this transaction, which hide those held before.
+	// records are those of this transaction; they hide the stored ones.
 	records map[coverage.Key]coverage.Record
 	written int
 	now     time.Time
-	// revised are the revisions written, and nextRevision is the number of the next.
+	// revised are the written revisions, and nextRevision is the number of the next one.
 	revised      int
 	nextRevision int64
-	renamed      bool // a company has another code now
+	renamed      bool // a company has a new code
 }
 
-// write commits the group, or the first of it once there are so many revisions as a
-// transaction may have rows: a day that the provider rewrote as a whole has twenty
-// times as many old values as rows.
+// write commits the group, or only the first part of it if there are as many revisions as a
+// transaction may have rows: a day that the provider rewrote completely has twenty times as
+// many old values as rows.
 func (t *transaction) write(group []*request) (written int, err error) {
 	for _, r := range group {
 		if t.revised > t.cfg.GroupRows {
@@ -186,8 +186,7 @@ func (t *transaction) held(k coverage.Key) (coverage.Record, bool) {
 	return t.index.get(k)
 }
 
-// stage writes one partition into the transaction, or refuses it and writes
-// nothing.
+// stage writes one partition to the transaction, or rejects it and writes nothing.
 func (t *transaction) stage(r *request) (ingest.Changes, error) {
 	c := r.commit
 	key := coverage.Key{Dataset: r.dataset.ID, Date: c.Partition.Start}
@@ -196,7 +195,7 @@ func (t *transaction) stage(r *request) (ingest.Changes, error) {
 		r.err = t.faults.Stale(c.Partition.ID, c.Epoch, before.Epoch)
 		return ingest.Changes{}, nil
 	}
-	record := c.Records[0] // Check has seen that there is one, and of this key
+	record := c.Records[0] // Check has verified that there is one, of this key
 	record.Rows, record.ByExchange, record.RowsHash = before.Rows, before.ByExchange, before.RowsHash
 	changes, err := t.replace(r.dataset, key, before, known, c)
 	if err != nil {
@@ -235,15 +234,15 @@ func (t *transaction) stage(r *request) (ingest.Changes, error) {
 	return changes, t.reject(key, c.Rejects)
 }
 
-// replace puts the batch in the place of the rows held. What is equal is left
-// alone, and nothing is read or deleted where coverage knows of nothing yet.
+// replace replaces the stored rows by the batch. Equal rows are not written, and nothing is
+// read or deleted if the coverage has nothing.
 func (t *transaction) replace(d *catalog.Dataset, key coverage.Key, before coverage.Record, known bool, c *ingest.Commit) (ingest.Changes, error) {
 	batch := c.Batch
 	if batch == nil {
 		return ingest.Changes{}, nil
 	}
 	changes := ingest.Changes{New: int64(batch.Len)}
-	if known { // also where it claims no row: a hand may have added some
+	if known { // even if it claims no row: some may have been added manually
 		if err := t.settle(d.Table); err != nil {
 			return changes, err
 		}
@@ -256,7 +255,7 @@ func (t *transaction) replace(d *catalog.Dataset, key coverage.Key, before cover
 		if err != nil {
 			return changes, err
 		}
-		if len(renamed) > 0 { // the rows held stand under the new codes now
+		if len(renamed) > 0 { // the stored rows have the new codes now
 			if old, err = readBatch(t.file, d, predicate(d, key.Date), int(before.Rows)); err != nil {
 				return changes, err
 			}
@@ -284,7 +283,7 @@ func (t *transaction) replace(d *catalog.Dataset, key coverage.Key, before cover
 	return changes, a.appendBatch(sources(d, batch), batch.Len)
 }
 
-// forget takes the record of a key away, and its rejects unless they are kept.
+// forget deletes the record of a key, and its rejects unless they are kept.
 func (t *transaction) forget(k coverage.Key, keepRejects bool) error {
 	names := []string{"coverage", "rejects"}
 	if keepRejects {
@@ -303,8 +302,8 @@ func (t *transaction) forget(k coverage.Key, keepRejects bool) error {
 	return nil
 }
 
-// reject keeps the rejects under their partition's key, whatever date the rejected
-// row may bear.
+// reject stores the rejects under their partition's key, whatever the date of the rejected
+// row.
 func (t *transaction) reject(k coverage.Key, rejects []coverage.Reject) error {
 	if len(rejects) == 0 {
 		return nil

@@ -9,8 +9,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// index is the coverage in memory: what the file's table held when it was last
-// open, kept up with every commit.
+// index is the coverage in memory: the content of the file's table when it was last open,
+// updated with every commit.
 type index struct {
 	mu      sync.RWMutex
 	records map[coverage.Key]coverage.Record
@@ -44,14 +44,14 @@ func (x *index) replace(records map[coverage.Key]coverage.Record) {
 	x.records, x.loaded = records, true
 }
 
-// clear is for a file that is gone: nothing is held, and the next is read again.
+// clear is for a file that was deleted: nothing is stored, and the next file is read.
 func (x *index) clear() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.records, x.loaded = make(map[coverage.Key]coverage.Record), false
 }
 
-// holdsRows tells whether any partition has rows.
+// holdsRows reports whether any partition has rows.
 func (x *index) holdsRows() bool {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
@@ -63,7 +63,7 @@ func (x *index) holdsRows() bool {
 	return false
 }
 
-// match copies the records asked for, so that whoever walks them holds no lock.
+// match copies the requested records, so that their reader has no lock.
 func (x *index) match(datasets []string, start, end market.Date) []coverage.Record {
 	want := make(map[string]bool, len(datasets))
 	for _, d := range datasets {
@@ -89,7 +89,7 @@ const coverageSQL = `SELECT dataset, trade_date, row_count, row_count_sh, row_co
   committed_at, epoch, run_id, answer_hash, same_since, same_days, last_same, filtered_count, rejected_count, unknown_count,
   new_count, changed_count, gone_count, issues FROM coverage`
 
-// loadCoverage reads the table of coverage.
+// loadCoverage reads the coverage table.
 func loadCoverage(d *duck) (map[coverage.Key]coverage.Record, error) {
 	records := make(map[coverage.Key]coverage.Record)
 	err := d.query(coverageSQL, func(c rows) error {
@@ -117,7 +117,7 @@ func loadCoverage(d *duck) (map[coverage.Key]coverage.Record, error) {
 	return records, err
 }
 
-// appendCoverage writes one record; the order is that of the table.
+// appendCoverage writes one record, in the order of the table's columns.
 func appendCoverage(a *appender, r coverage.Record) error {
 	issues := ""
 	if len(r.Issues) > 0 {

@@ -14,7 +14,7 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
 )
 
-// ready makes the file fit to be written: open, of the right source, with room.
+// ready opens the file for writing and checks its source and the free space.
 func (w *writer) ready() error {
 	if err := w.faults.Room(w.cfg.MinFree); err != nil {
 		return err
@@ -36,8 +36,8 @@ func (w *writer) ready() error {
 	return nil
 }
 
-// attach opens the file for reading and writing, creates what is new, checks the
-// schema and reads the coverage. It does nothing when the file is open.
+// attach opens the file for reading and writing, creates what is new, checks the schema and
+// reads the coverage. It does nothing if the file is open.
 func (w *writer) attach() error {
 	defer func() { w.lastUse = time.Now() }()
 	if w.stands() && w.file != nil {
@@ -69,14 +69,14 @@ func (w *writer) attach() error {
 	}
 	w.file = d
 	w.watch.Opened()
-	// A log left by a process that was killed has been replayed by opening; it is
-	// folded in with the next checkpoint.
+	// Opening the file has replayed a log that a killed process left; the next checkpoint
+	// writes it to the file.
 	w.dirty = 1
 	return nil
 }
 
-// stands tells whether the file is still the one that memory is of. One that was
-// deleted or replaced while it is open is closed: what is written into it is lost.
+// stands reports whether the file is still the one in the cache. If it was deleted or
+// replaced while it is open, it is closed: writes to it would be lost.
 func (w *writer) stands() bool {
 	fate := w.watch.FileState()
 	if fate == pool.Same {
@@ -99,8 +99,8 @@ func (w *writer) stands() bool {
 	return false
 }
 
-// discard closes a file that others wrote over, and writes nothing of what is in
-// memory or in the log into what is there now.
+// discard closes a file that another program has overwritten, and writes nothing from
+// memory or the log to the new content.
 func (w *writer) discard() {
 	if err := w.file.exec("PRAGMA disable_checkpoint_on_shutdown"); err != nil {
 		w.log.Warn("the overwritten file is closed with a checkpoint", "error", err)
@@ -115,8 +115,8 @@ func (w *writer) discard() {
 	w.watch.Closed()
 }
 
-// refresh reads a file that others wrote to or replaced, and lets go of it at once,
-// since they may not be done.
+// refresh reads a file that another program has written to or replaced, and closes it at
+// once, because that program may not be done.
 func (w *writer) refresh() {
 	if w.stands() || w.watch.FileState() == pool.Same {
 		return
@@ -133,8 +133,8 @@ func (w *writer) open(path string) (*duck, error) {
 		"access_mode":  "READ_WRITE",
 		"memory_limit": w.cfg.Memory,
 		"threads":      strconv.Itoa(w.cfg.Threads),
-		// The writer says itself when to checkpoint: an automatic one in a commit is
-		// a stall of up to a second.
+		// The writer starts checkpoints itself: an automatic one in a commit blocks for up to a
+		// second.
 		"checkpoint_threshold":         "1GB",
 		"autoinstall_known_extensions": "false",
 		"autoload_known_extensions":    "false",
@@ -145,9 +145,9 @@ func (w *writer) open(path string) (*duck, error) {
 	return d, nil
 }
 
-// begin makes a new file in the place of none, or of an empty one, which DuckDB
-// does not take. It gets its name when it is whole: DuckDB does not open one whose
-// making was cut off.
+// begin creates a new file in place of none, or of an empty one, which DuckDB does not
+// open. It gets its name when it is complete: DuckDB does not open a file whose creation
+// was interrupted.
 func (w *writer) begin() error {
 	path := pool.Destination(w.cfg.Path)
 	made := path + ".new"
@@ -161,7 +161,7 @@ func (w *writer) begin() error {
 	err = create(d, w.cfg.Source)
 	d.close()
 	if err != nil {
-		_ = errors.Join(remove(made), remove(made+".wal")) // the next try does so again
+		_ = errors.Join(remove(made), remove(made+".wal")) // the next attempt does so again
 		return w.failure(err)
 	}
 	if err := os.Rename(made, path); err != nil {
@@ -190,8 +190,8 @@ func (w *writer) openFailure(err error) error {
 	return w.faults.Unfit(err, "DuckDB cannot open it: "+w.words(err))
 }
 
-// inspect creates the tables of a file that has none, refuses one whose tables
-// are others, and reads source and coverage.
+// inspect creates the tables of an empty file, rejects a file with different tables, and
+// reads source and coverage.
 func (w *writer) inspect(d *duck) error {
 	have, err := tablesOf(d)
 	if err != nil {
@@ -215,7 +215,7 @@ func (w *writer) inspect(d *duck) error {
 			return w.openFailure(err)
 		}
 	}
-	// The version comes first: the tables of a newer one may well be other than ours.
+	// The version first: the tables of a newer one may be different from ours.
 	if version > schemaVersion {
 		return w.faults.Unfit(nil, fmt.Sprintf("it was written by a newer version: its schema is %d, this worker's is %d", version, schemaVersion))
 	}
@@ -243,8 +243,8 @@ func (w *writer) inspect(d *duck) error {
 	return nil
 }
 
-// migrate adds to a file of an older version the tables that came since, in one transaction.
-// One whose other tables are not ours is left as it is.
+// migrate adds to a file of an older version the tables that are new since, in one
+// transaction. A file whose other tables are not ours is not changed.
 func (w *writer) migrate(d *duck, version int64, have map[string][]string) (map[string][]string, error) {
 	made := maps.Clone(have)
 	text := "BEGIN;\n"
@@ -255,7 +255,7 @@ func (w *writer) migrate(d *duck, version int64, have map[string][]string) (map[
 		}
 	}
 	if mismatch(made) != "" {
-		return have, nil // whoever inspects it next tells what is wrong
+		return have, nil // the next inspection reports what is wrong
 	}
 	w.log.Info("the schema of the file is upgraded", "from", version, "to", schemaVersion)
 	if err := d.exec(text + fmt.Sprintf("UPDATE meta SET schema_version = %d; COMMIT", schemaVersion)); err != nil {
@@ -288,8 +288,8 @@ func tablesOf(d *duck) (map[string][]string, error) {
 	return have, err
 }
 
-// mismatch names the first table that is missing or other than ours. More tables
-// and views than ours are people's own, and let be.
+// mismatch names the first table that is missing or different from ours. Additional tables
+// and views belong to the user and are ignored.
 func mismatch(have map[string][]string) string {
 	for _, t := range schema() {
 		columns, ok := have[t.name]
@@ -303,7 +303,7 @@ func mismatch(have map[string][]string) string {
 	return ""
 }
 
-// declared lists the table's columns as tablesOf reads them.
+// declared lists the table's columns in the form of tablesOf.
 func (t schemaTable) declared() []string {
 	out := make([]string, len(t.columns))
 	for i, c := range t.columns {
@@ -312,7 +312,7 @@ func (t schemaTable) declared() []string {
 	return out
 }
 
-// words is what DuckDB said in one line, without the file's folder.
+// words is an error of DuckDB in one line, without the file's directory.
 func (w *writer) words(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	for _, path := range []string{pool.Destination(w.cfg.Path), w.cfg.Path} {

@@ -39,8 +39,8 @@ func readBatch(d *duck, ds *catalog.Dataset, where string, size int) (*table.Bat
 	return b, err
 }
 
-// use opens the file for reading, whatever its source and room. One that is not
-// there holds nothing, and is not made for being asked.
+// use opens the file for reading, without checking source and space. A missing file has no
+// data and is not created.
 func (w *writer) use(read func(d *duck) error) error {
 	if w.stands(); w.file == nil && !pool.Exists(w.cfg.Path) {
 		return nil
@@ -58,7 +58,7 @@ func (w *writer) use(read func(d *duck) error) error {
 func (w *writer) calendar() (ingest.Calendar, error) {
 	out := ingest.Calendar{First: market.NoDate, Last: market.NoDate}
 	err := w.use(func(file *duck) error {
-		// The exchanges share one calendar; whichever is held says when it is open.
+		// The exchanges share one calendar; any of them is enough.
 		return file.query("SELECT cal_date, max(is_open) FROM "+catalog.TableCalendar+" GROUP BY cal_date ORDER BY cal_date", func(c rows) error {
 			for i := range c.len {
 				d := c.columns[0].date(i)

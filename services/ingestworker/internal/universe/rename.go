@@ -13,12 +13,12 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// renamesAtOnce bounds the companies whose rows are moved by one statement, and with it
-// the memory: a company has some thousand rows in three tables.
+// renamesAtOnce is the number of companies whose rows are moved by one statement, which
+// limits the memory: a company has some thousand rows in three tables.
 const renamesAtOnce = 20
 
-// follow moves the rows of companies that the new list has under another code, in the
-// list's own transaction, and tells of rows that no list knows.
+// follow moves the rows of companies that the new list has under a new code, in the list's
+// own transaction, and reports rows that no list has.
 func (t *transaction) follow(d *catalog.Dataset, list *table.Batch, runID string) (renamed []ingest.Rename, strays ingest.Orphans, err error) {
 	former, known, err := t.formerCodes(d)
 	if err != nil {
@@ -31,8 +31,8 @@ func (t *transaction) follow(d *catalog.Dataset, list *table.Batch, runID string
 	return renamed, strays, err
 }
 
-// rename moves the rows of companies that have another code, and keeps that. It returns
-// those of which that was not known, or rows were left.
+// rename moves the rows of companies that have a new code, and records it. It returns those
+// that are new, or still had rows.
 func (t *transaction) rename(list *catalog.Dataset, found []ingest.Rename, known map[string]string, runID string) (renamed []ingest.Rename, err error) {
 	for part := range slices.Chunk(found, renamesAtOnce) {
 		for _, dated := range pool.Dated(list) {
@@ -43,7 +43,7 @@ func (t *transaction) rename(list *catalog.Dataset, found []ingest.Rename, known
 	}
 	for _, r := range found {
 		if r.Moved+r.Twice == 0 && known[r.Old] == r.New {
-			continue // it was told when it happened
+			continue // it was reported when it happened
 		}
 		renamed = append(renamed, r)
 		if err := t.keep(pool.Replaced(list, r, runID, t.now, t.nextRevision)); err != nil {
@@ -54,9 +54,9 @@ func (t *transaction) rename(list *catalog.Dataset, found []ingest.Rename, known
 	return renamed, nil
 }
 
-// recognize follows companies whose prices of a date came under another code than they
-// are held under, where no list knows the old one and the list knows the new: files of
-// the first release do not tell what a code that is gone once stood for.
+// recognize finds companies whose prices of a date came under a different code than the
+// stored ones, if no list has the old code and the list has the new one: files of the first
+// release do not record what a removed code stood for.
 func (t *transaction) recognize(d *catalog.Dataset, diff pool.Diff, held, batch *table.Batch, runID string) ([]ingest.Rename, error) {
 	if d.Table != catalog.TablePrices || len(diff.Gone) == 0 || len(diff.New) == 0 {
 		return nil, nil
@@ -96,8 +96,8 @@ func (t *transaction) keep(r ingest.Revision) error {
 	return appendRevision(a, &r)
 }
 
-// formerCodes are the identities of codes that the list once had, and the codes that
-// are known to have been replaced.
+// formerCodes are the identities of earlier codes of the list, and the codes that are known
+// to have been replaced.
 func (t *transaction) formerCodes(d *catalog.Dataset) (former map[string]pool.Identity, replaced map[string]string, err error) {
 	if err := t.settle(pool.RevisionsTable); err != nil {
 		return nil, nil, err
@@ -106,8 +106,8 @@ func (t *transaction) formerCodes(d *catalog.Dataset) (former map[string]pool.Id
 	return kept.Identities(), kept.Replaced(), err
 }
 
-// readFormer reads what the revisions of lists tell of codes that they once had; of all
-// lists where none is named.
+// readFormer reads what the revisions of lists say about their earlier codes; of all lists
+// if none is named.
 func readFormer(d *duck, of ...*catalog.Dataset) (kept pool.Former, err error) {
 	where := pool.FormerWhere
 	for _, list := range of {
@@ -122,9 +122,9 @@ func readFormer(d *duck, of ...*catalog.Dataset) (kept pool.Former, err error) {
 	return kept, err
 }
 
-// move puts the rows that a table of one dataset has under old codes under the new
-// ones, with the coverage of their dates. Where a date has both, the row under the old
-// code goes, and its values are kept.
+// move changes the code of the rows in a dataset's table from old to new codes, together
+// with the coverage of their dates. If a date has both, the row under the old code is
+// deleted, and its values are kept as revisions.
 func (t *transaction) move(d *catalog.Dataset, part []ingest.Rename, runID string) error {
 	if err := t.settle(d.Table); err != nil {
 		return err
@@ -180,7 +180,7 @@ func (t *transaction) move(d *catalog.Dataset, part []ingest.Rename, runID strin
 			record.ByExchange.Add(r.New)
 			r.Moved++
 		}
-		if known { // a row that coverage knows nothing of is a hand's, and moves without
+		if known { // a row that the coverage does not have was added manually, and moves without it
 			records[k] = record
 		}
 	}
@@ -201,7 +201,7 @@ func less(c coverage.ExchangeCounts, symbol string) coverage.ExchangeCounts {
 	return coverage.ExchangeCounts{SH: c.SH - one.SH, SZ: c.SZ - one.SZ, BJ: c.BJ - one.BJ}
 }
 
-// dropTwice takes rows away that stand under another code, too.
+// dropTwice deletes rows that also exist under another code.
 func (t *transaction) dropTwice(d *catalog.Dataset, held *table.Batch, twice []int, runID string) error {
 	if len(twice) == 0 {
 		return nil

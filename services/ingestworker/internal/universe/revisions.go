@@ -13,7 +13,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// revise keeps the values of the rows held that the commit changes or removes.
+// revise stores the old values of the rows that the commit changes or removes.
 func (t *transaction) revise(d *catalog.Dataset, diff pool.Diff, before, after *table.Batch, runID string) (ingest.Revised, error) {
 	if len(diff.Changed)+len(diff.Gone) == 0 {
 		return ingest.Revised{Of: int64(before.Len)}, nil
@@ -43,8 +43,8 @@ func loadNextRevision(d *duck) (next int64, err error) {
 	return next, err
 }
 
-// Revisions reads the table of revisions, newest first. A file that was closed is
-// closed again at once, so that whoever waits for it need not wait longer.
+// Revisions reads the table of revisions, newest first. A file that was closed is closed
+// again at once, so that others need not wait longer for it.
 func (s *Sink) Revisions(ctx context.Context, q ingest.RevisionQuery) (out []ingest.Revision, err error) {
 	var terms []string
 	add := func(wanted bool, term string) {

@@ -11,9 +11,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// schemaVersion goes up when a table changes. A file of an older version is brought
-// up to date when it is opened (see migrate), one of a newer is refused.
-//
+// schemaVersion is increased when a table changes. A file of an older version is migrated
+// when it is opened (see migrate); one of a newer version is rejected. ¶
 //	2  revisions
 const schemaVersion = 2
 
@@ -25,7 +24,7 @@ type schemaTable struct {
 	columns   []column
 }
 
-// The tables of bookkeeping. Times are UTC.
+// The bookkeeping tables. Times are UTC.
 var bookkeeping = []schemaTable{
 	{"coverage", "What is held per dataset and trade date; committed with the rows.", []column{
 		{"dataset", "VARCHAR", "Name of the dataset, the provider's api_name."},
@@ -96,9 +95,9 @@ func schema() []schemaTable {
 	return append(out, bookkeeping...)
 }
 
-// createSQL makes every table, with its comments and no key: a PRIMARY KEY makes
-// writing 4 to 10 times slower and the file 6 times larger, and has produced
-// files that do not open again.
+// createSQL creates every table, with its comments and no key: a PRIMARY KEY makes writing
+// 4 to 10 times slower and the file 6 times larger, and has produced files that do not open
+// again.
 func createSQL() string {
 	var b strings.Builder
 	for _, t := range schema() {
@@ -123,7 +122,7 @@ func (t schemaTable) createSQL() string {
 	return b.String()
 }
 
-// predicate selects the rows that a partition of the dataset holds.
+// predicate selects the rows of a partition of the dataset.
 func predicate(d *catalog.Dataset, date market.Date) string {
 	var terms []string
 	if !d.Snapshot {
@@ -138,8 +137,8 @@ func predicate(d *catalog.Dataset, date market.Date) string {
 	return strings.Join(terms, " AND ")
 }
 
-// kindPredicate selects the rows of a dataset in a table that two fill; empty where one
-// does.
+// kindPredicate selects the rows of a dataset in a table that two datasets fill; empty if
+// only one does.
 func kindPredicate(d *catalog.Dataset) string {
 	switch {
 	case d.Table == catalog.TablePrices && d.Kind == market.ETF:
@@ -152,8 +151,8 @@ func kindPredicate(d *catalog.Dataset) string {
 	return ""
 }
 
-// etfPredicate tells ETFs by their code ranges, which is what parts the rows of
-// `daily` from those of `fund_daily` in one table.
+// etfPredicate selects ETFs by their code ranges, which separates the rows of `daily` and
+// `fund_daily` in one table.
 var etfPredicate = func() string {
 	var terms []string
 	for _, r := range market.ETFRanges() {
@@ -162,7 +161,7 @@ var etfPredicate = func() string {
 	return "(" + strings.Join(terms, " OR ") + ")"
 }()
 
-// sources says what fills each column of a dataset's table.
+// sources returns what fills each column of a dataset's table.
 func sources(d *catalog.Dataset, b *table.Batch) []source {
 	tables := pool.Tables()
 	t := tables[slices.IndexFunc(tables, func(t pool.Table) bool { return t.Name == d.Table })]

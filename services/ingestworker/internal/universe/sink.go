@@ -25,17 +25,16 @@ type Sink struct {
 
 	queue   chan *request
 	closing chan struct{} // closed by Close
-	ended   chan struct{} // closed by the writer when it has let go of the file
+	ended   chan struct{} // closed by the writer when it has closed the file
 	once    sync.Once
 
-	// inGroup fails a staged commit, in tests of what then happens to its group.
+	// inGroup fails a staged commit, in tests of the rest of its group.
 	inGroup func(r *request) error
 }
 
 var _ ingest.Sink = (*Sink)(nil)
 
-// lists are the references as last read from the file; nil after a commit changed
-// them.
+// lists are the references as last read from the file; nil after a commit changed them.
 type lists struct {
 	calendar    atomic.Pointer[ingest.Calendar]
 	instruments atomic.Pointer[[]coverage.Instrument]
@@ -56,8 +55,8 @@ type request struct {
 
 var errClosed = errors.New("the ingest-worker is shutting down")
 
-// New starts the sink without touching its file, so that a worker starts whatever
-// state the file is in; Open tells.
+// New starts the sink without touching its file, so that a worker starts whatever the state
+// of the file is; Open reports it.
 func New(cfg Config) *Sink {
 	cfg = cfg.withDefaults()
 	s := &Sink{
@@ -71,15 +70,15 @@ func New(cfg Config) *Sink {
 	return s
 }
 
-// Open makes the file ready for writing and checks its schema, source and room.
+// Open opens the file for writing and checks its schema, source and free space.
 func (s *Sink) Open(ctx context.Context) error {
 	return s.do(ctx, func(w *writer) error { return w.ready() })
 }
 
-// Commit replaces one partition. It waits for its group's transaction to end.
-// Rows, ByExchange, RowsHash, Epoch, RunID, New, Changed and Gone of the records are set
-// here, from what the file then holds; without a batch the rows held before keep
-// counting. CommittedAt is set where it is zero.
+// Commit replaces one partition. It waits until its group's transaction ends. It sets Rows,
+// ByExchange, RowsHash, Epoch, RunID, New, Changed and Gone of the records from the
+// resulting content of the file; without a batch the rows stored before still count.
+// CommittedAt is set if it is zero.
 func (s *Sink) Commit(ctx context.Context, c ingest.Commit) (ingest.Changes, error) {
 	if err := ctx.Err(); err != nil {
 		return ingest.Changes{}, err
@@ -90,7 +89,7 @@ func (s *Sink) Commit(ctx context.Context, c ingest.Commit) (ingest.Changes, err
 	}
 	r := &request{commit: &c, dataset: d, done: make(chan struct{})}
 	if c.Batch != nil {
-		r.hash = c.Batch.Hash() // here and not by the writer, for whom all wait
+		r.hash = c.Batch.Hash() // here and not in the writer, for which all wait
 	}
 	err = s.submit(ctx, r)
 	return r.changes, err
@@ -100,8 +99,8 @@ func (s *Sink) do(ctx context.Context, job func(w *writer) error) error {
 	return s.submit(ctx, &request{job: job, done: make(chan struct{})})
 }
 
-// submit queues a request and waits for its end. A request whose work has begun
-// is waited for even when ctx ends, because it will be done.
+// submit queues a request and waits for its end. If its work has begun, it waits even if
+// ctx ends, because it will be done.
 func (s *Sink) submit(ctx context.Context, r *request) error {
 	select {
 	case <-s.closing:
@@ -123,7 +122,7 @@ func (s *Sink) submit(ctx context.Context, r *request) error {
 			return ctx.Err()
 		}
 	case <-s.ended:
-		// The request may have slipped in behind the writer's last look.
+		// The request may have been queued after the writer's last check.
 		if r.ticket.Leave() {
 			return s.faults.Failed(errClosed, errClosed.Error())
 		}
@@ -132,8 +131,8 @@ func (s *Sink) submit(ctx context.Context, r *request) error {
 	return r.err
 }
 
-// Coverage walks the records in memory. It opens the file only when that was
-// never read, or is another than the one that was.
+// Coverage iterates over the records in memory. It opens the file only if it was never
+// read, or was replaced.
 func (s *Sink) Coverage(ctx context.Context, datasets []string, start, end market.Date, yield func(coverage.Record) bool) error {
 	s.Refresh(ctx)
 	if err := s.load(ctx); err != nil {
@@ -155,8 +154,7 @@ func (s *Sink) Held(k coverage.Key) (coverage.Record, bool) {
 	return s.index.get(k)
 }
 
-// load reads the coverage once. A file that is not there holds nothing, and is
-// not made for being asked.
+// load reads the coverage once. A missing file has no data and is not created.
 func (s *Sink) load(ctx context.Context) error {
 	if s.index.ready() {
 		return nil
@@ -167,18 +165,17 @@ func (s *Sink) load(ctx context.Context) error {
 	return s.do(ctx, func(w *writer) error { return w.attach() })
 }
 
-// Refresh brings the memory up to a file that was taken away, written to by others
-// or replaced. Where another cannot be read, what the old one held is still told.
+// Refresh updates the cache if the file was deleted, replaced, or written to by another
+// program. If the new file cannot be read, the cache keeps the old content.
 func (s *Sink) Refresh(ctx context.Context) (changed bool) {
-	if s.watch.FileState() == pool.Same { // the writer looks again
+	if s.watch.FileState() == pool.Same { // the writer checks again
 		return false
 	}
 	return s.do(ctx, func(w *writer) error { w.refresh(); return nil }) == nil
 }
 
-// Contents reads the tables. Duplicates is by how many the rows exceed their keys.
-// Trade dates are read many at a time, in two halves side by side; commits go on between
-// them.
+// Contents reads the tables. Duplicates is the number of rows minus that of keys. Many
+// trade dates are read together, in two concurrent halves; commits continue in between.
 func (s *Sink) Contents(ctx context.Context, keys ...coverage.Key) ([]ingest.Contents, error) {
 	out := make([]ingest.Contents, len(keys))
 	var dates []coverage.Key
@@ -239,7 +236,7 @@ func (s *Sink) contents(ctx context.Context, d *catalog.Dataset, k coverage.Key)
 	if err != nil {
 		return ingest.Contents{}, err
 	}
-	return pool.Contents(d, b), nil // by the caller: the writer has others to serve
+	return pool.Contents(d, b), nil // in the caller's goroutine: the writer must serve others
 }
 
 // Rows reads a date or a snapshot from its table.
@@ -263,7 +260,7 @@ func (s *Sink) Rows(ctx context.Context, k coverage.Key) (*table.Batch, error) {
 	return b, err
 }
 
-// datasetOf is the dataset of a key that the pool may hold.
+// datasetOf is the dataset of a key of the pool.
 func datasetOf(k coverage.Key) (*catalog.Dataset, error) {
 	d := catalog.Lookup(k.Dataset)
 	if d == nil {
@@ -290,8 +287,8 @@ func (s *Sink) Calendar(ctx context.Context) (ingest.Calendar, error) {
 	return out, err
 }
 
-// Instruments are read from the file once after each commit that changed them.
-// The slice is shared: it must not be written to.
+// Instruments are read from the file once after each commit that changed them. The slice is
+// shared and must not be modified.
 func (s *Sink) Instruments(ctx context.Context) ([]coverage.Instrument, error) {
 	if list := s.lists.instruments.Load(); list != nil {
 		return *list, nil
@@ -306,8 +303,8 @@ func (s *Sink) Instruments(ctx context.Context) ([]coverage.Instrument, error) {
 	return out, err
 }
 
-// Release closes the file when it was idle for long enough, which the sink does by
-// itself too, and looks whether it is still there.
+// Release closes the file if it was idle for long enough, which the sink also does itself,
+// and checks whether it still exists.
 func (s *Sink) Release() {
 	_ = s.do(context.Background(), func(w *writer) error {
 		w.releaseIdle()
@@ -316,7 +313,7 @@ func (s *Sink) Release() {
 	})
 }
 
-// Close commits what is queued, closes the file and gives its lock back.
+// Close commits what is queued, closes the file and releases its lock.
 func (s *Sink) Close() error {
 	s.once.Do(func() { close(s.closing) })
 	<-s.ended

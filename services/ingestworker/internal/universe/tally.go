@@ -17,12 +17,12 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// scanRows bounds the rows of one query, which DuckDB holds in memory until they are
-// read: some 8 MB, and twice that for both halves.
+// scanRows limits the rows of one query, which DuckDB keeps in memory until they are read:
+// about 8 MB, and twice that for both halves.
 const scanRows = 75_000
 
-// scan counts and hashes the rows of many trade dates in one pass per table. Reading
-// them partition by partition takes some ten times as long.
+// scan counts and hashes the rows of many trade dates in one pass per table. Reading them
+// partition by partition takes about ten times as long.
 type scan struct {
 	table   string
 	names   string // of the columns, for the query
@@ -35,7 +35,7 @@ type scan struct {
 	symbols symbolIDs
 
 	sums  []uint64
-	kinds []int8 // index of scan.of; -1 where the row is of no dataset
+	kinds []int8 // index of scan.of; -1 if the row is of no dataset
 	ids   []int32
 	null  []bool
 }
@@ -45,15 +45,15 @@ type tallyKey struct {
 	date market.Date
 }
 
-// tally is what was found of one partition.
+// tally is the result for one partition.
 type tally struct {
 	dataset string
 	found   ingest.Contents
 	seen    []uint64 // bits by symbol
 }
 
-// scansOf makes one scan for each table that keys of trade dates are held in. Two
-// datasets share one where their tables' columns have the same names with the provider.
+// scansOf returns one scan for each table of the keys. Two datasets share one if their
+// tables' columns have the same provider names.
 func scansOf(keys []coverage.Key) []*scan {
 	var out []*scan
 	for _, k := range keys {
@@ -96,7 +96,7 @@ func newScan(d *catalog.Dataset, b *table.Batch, names string) *scan {
 	return s
 }
 
-// same tells whether a batch has the scan's columns, in whatever order.
+// same reports whether a batch has the scan's columns, in any order.
 func (s *scan) same(b *table.Batch) bool {
 	return len(b.Columns) == len(s.specs) && !slices.ContainsFunc(s.specs, func(c table.Spec) bool {
 		have := b.Column(c.Name)
@@ -104,8 +104,8 @@ func (s *scan) same(b *table.Batch) bool {
 	})
 }
 
-// spans parts the dates wanted into spans of one query each: few rows, by what
-// coverage claims, and no long gap, whose rows would be read for nothing.
+// spans divides the dates into date ranges of one query each: few rows by the coverage, and
+// no long gap, whose rows would be read for nothing.
 func (s *scan) spans(x *index) [][2]market.Date {
 	rows := make(map[market.Date]int64)
 	for k, t := range s.tallies {
@@ -117,7 +117,7 @@ func (s *scan) spans(x *index) [][2]market.Date {
 		dates = append(dates, d)
 	}
 	slices.Sort(dates)
-	const gap = 12 // the exchange is closed for less
+	const gap = 12 // the exchange is never closed for longer
 	var out [][2]market.Date
 	held := int64(0)
 	for _, d := range dates {
@@ -137,7 +137,7 @@ type reading struct {
 	from, to market.Date
 }
 
-// inHalves parts the keys by date, so that no date is in both halves.
+// inHalves divides the keys by date, so that no date is in both halves.
 func inHalves(keys []coverage.Key) [2][]coverage.Key {
 	dates := make(map[market.Date]struct{})
 	for _, k := range keys {
@@ -155,8 +155,8 @@ func inHalves(keys []coverage.Key) [2][]coverage.Key {
 	return out
 }
 
-// readTogether runs queries side by side, each on a connection of its own: DuckDB works
-// on each in the thread that waits for it. No two may be of one scan.
+// readTogether runs queries concurrently, each on its own connection: DuckDB processes each
+// in the thread that waits for it. No two may be of one scan.
 func readTogether(file *duck, queries []reading) error {
 	var g errgroup.Group
 	for _, q := range queries[1:] {
@@ -167,7 +167,7 @@ func readTogether(file *duck, queries []reading) error {
 	return errors.Join(queries[0].read(file, queries[0].from, queries[0].to), g.Wait())
 }
 
-// read takes the rows of a span in.
+// read adds the rows of a date range.
 func (s *scan) read(file *duck, from, to market.Date) error {
 	return file.query("SELECT "+s.names+" FROM "+s.table+" WHERE trade_date BETWEEN "+literal(from)+" AND "+literal(to), func(c rows) error {
 		s.chunk(c)
@@ -228,13 +228,13 @@ func (s *scan) chunk(c rows) {
 	}
 }
 
-// identify finds the symbol of each row, its kind, and what it adds to the row's hash.
+// identify determines the symbol of each row, its kind, and what it adds to the row's hash.
 func (s *scan) identify(v vector, sums []uint64) {
 	h := s.hashes[s.symbol]
 	parted := s.table == catalog.TablePrices
 	for r := range sums {
 		if v.null(r) {
-			// A row without a symbol is neither an ETF's nor another's: see predicate.
+			// A row without a symbol counts as neither: see predicate.
 			s.ids[r], s.kinds[r] = 0, 0
 			if parted {
 				s.kinds[r] = -1
@@ -250,15 +250,15 @@ func (s *scan) identify(v vector, sums []uint64) {
 	}
 }
 
-// symbolIDs numbers symbols from 1; 0 is the empty one and null, which share a key.
+// symbolIDs numbers symbols from 1; 0 is the empty one and null, which have the same key.
 type symbolIDs struct {
 	short map[[stringSize]byte]int32 // by how DuckDB holds a text that it holds in place
 	long  map[string]int32
 	raw   [][stringSize]byte
 	hash  []uint64
 	etf   []bool
-	// next is the symbol that came after one last time. Dates hold theirs in the same
-	// order, mostly, and then nothing is looked up.
+	// next is the symbol that followed another one last time. Dates mostly have the same
+	// order, and then no look-up is needed.
 	next []int32
 	prev int32
 }
