@@ -12,7 +12,8 @@ import (
 )
 
 // schemaVersion is increased when a table changes. A file of an older version is migrated
-// when it is opened (see migrate); one of a newer version is rejected. ¶
+// when it is opened (see migrate); one of a newer version is rejected.
+//
 //	2  revisions
 const schemaVersion = 2
 

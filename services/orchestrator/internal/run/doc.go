@@ -3,7 +3,8 @@ package run
 // The state machine. Each edge is one function of this package; the ledger's schema repeats
 // it as CHECK constraints and a trigger. Finish allows, per state: CHECKING: blocked,
 // failed, unchanged; RUNNING: succeeded, partial, failed, unchanged; CANCELLING: cancelled,
-// or failed if the process was killed; QUEUED: cancelled. ¶
+// or failed if the process was killed; QUEUED: cancelled.
+//
 //	stateDiagram-v2
 //	    [*] --> QUEUED: trigger
 //	    QUEUED --> CHECKING: Take
