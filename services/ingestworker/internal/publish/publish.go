@@ -329,10 +329,11 @@ func (b *build) write(ctx context.Context, p *piece, path string, f *FileInfo) e
 	}
 	sql := fmt.Sprintf("COPY (SELECT * FROM %s%s ORDER BY %s) TO %s (FORMAT parquet, COMPRESSION %s, ROW_GROUP_SIZE %d, KV_METADATA {%s})",
 		p.table.Name, where, strings.Join(p.table.Key, ", "), universe.Quote(path), b.s.cfg.Compression, rowGroup, described(p.table))
-	return b.reader.Query(ctx, sql, func(c universe.Chunk) error {
+	err := b.reader.Query(ctx, sql, func(c universe.Chunk) error {
 		f.Rows += c.Longs(0)[0]
 		return nil
 	})
+	return errors.Join(err, b.reader.Forget()) // the next file is of other blocks
 }
 
 // described is what a Parquet file says of itself, as the members of a DuckDB struct.

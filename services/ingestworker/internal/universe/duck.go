@@ -104,6 +104,13 @@ func (d *duck) besides(f func(d *duck) error) error {
 
 func (d *duck) exec(sql string) error { return d.query(sql, nil) }
 
+// forget lets go of the blocks that no query uses. memory is the limit to go back to.
+func (d *duck) forget(memory string) error {
+	// A limit that cannot be kept to is refused, after what can be let go was.
+	_ = d.exec("SET memory_limit = '1MB'")
+	return d.exec("SET memory_limit = " + quote(memory))
+}
+
 // query runs one or more statements and hands the rows of the last to each,
 // chunk by chunk.
 func (d *duck) query(sql string, each func(chunk rows) error) error {

@@ -18,6 +18,7 @@ import (
 // run at the same time, each on a connection of its own.
 type Reader struct {
 	database mapping.Database
+	memory   string // see ReaderConfig
 }
 
 // ReaderConfig bounds what a Reader may take.
@@ -49,11 +50,16 @@ func OpenReader(path string, c ReaderConfig) (*Reader, error) {
 		return nil, err
 	}
 	mapping.Disconnect(&d.conn) // each query has its own
-	return &Reader{database: d.database}, nil
+	return &Reader{database: d.database, memory: c.Memory}, nil
 }
 
 // Close ends the reader. No query may be in progress.
 func (r *Reader) Close() { mapping.Close(&r.database) }
+
+// Forget lets go of the blocks that were read. No query may be in progress.
+func (r *Reader) Forget() error {
+	return (&duck{database: r.database}).besides(func(d *duck) error { return d.forget(r.memory) })
+}
 
 // Exec runs one or more statements. between is called every few milliseconds of them, and
 // may take its time, as long as DuckDB has one thread; its error ends them.

@@ -171,9 +171,7 @@ func (w *writer) checkpoint() {
 // until its limit is reached: nothing reads them again, and so the length of a backlog
 // does not show in memory.
 func (w *writer) forgetBlocks() {
-	// A limit that cannot be kept to is refused, after what can be let go was.
-	_ = w.file.exec("SET memory_limit = '1MB'")
-	if err := w.file.exec("SET memory_limit = " + quote(w.cfg.Memory)); err != nil {
+	if err := w.file.forget(w.cfg.Memory); err != nil {
 		w.log.Warn("DuckDB's memory limit could not be restored", "error", err)
 	}
 }
