@@ -95,15 +95,15 @@ const (
 type Class int
 
 const (
-	// Permanent: a user must change something. Never retried.
+	// Permanent means that a user must change something. Never retried.
 	Permanent Class = iota
-	// Transient: may be over in seconds or minutes.
+	// Transient means that it may be over in seconds or minutes.
 	Transient
-	// Quota: over at a known time, when the provider's window allows calls again.
+	// Quota means that it is over at a known time, when the provider's window allows calls again.
 	Quota
-	// Later: over when the provider publishes or completes the data.
+	// Later means that it is over when the provider publishes or completes the data.
 	Later
-	// Notice: blocks nothing; a warning or an explanation.
+	// Notice blocks nothing: it is a warning or an explanation.
 	Notice
 )
 

@@ -70,13 +70,13 @@ func (w *Watch) note(open bool) {
 type FileState int
 
 const (
-	// Same: the file is unchanged, or nothing is known about it.
+	// Same means that the file is unchanged, or that nothing is known about it.
 	Same FileState = iota
-	// Gone: the file was deleted.
+	// Gone means that the file was deleted.
 	Gone
-	// Other: a different file, or one that was written to while it was closed.
+	// Other is a different file, or one that was written to while it was closed.
 	Other
-	// Overwritten: the open file has other content, for example after cp. Only reported after
+	// Overwritten is the open file with other content, for example after cp. Only reported after
 	// Worked.
 	Overwritten
 )
