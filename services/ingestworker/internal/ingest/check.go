@@ -109,6 +109,7 @@ func check(sc scope, b *table.Batch, bad []table.BadCell) checked {
 	c.strays()
 	var odd []int // rows whose code is no symbol
 	seen := table.NewKeys(cmp.Or(c.symbol, c.exchange), c.date, b.Len)
+	defer seen.Release()
 	keep := make([]int, 0, b.Len)
 	for r := range b.Len {
 		reason, drop := c.row(r)

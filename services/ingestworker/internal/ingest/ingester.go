@@ -217,7 +217,11 @@ func (j *job) run(ctx context.Context) (Result, error) {
 	if j.work.Partition.Pool == market.Targets && !j.ds.Snapshot {
 		return j.symbols(ctx, batch, bad)
 	}
-	return j.whole(ctx, batch, bad, missing)
+	result, err := j.whole(ctx, batch, bad, missing)
+	if err == nil && !j.ds.Snapshot { // answers of lists are kept; after an error, the sink may still hold the rows
+		batch.Release()
+	}
+	return result, err
 }
 
 // fetch gathers the answers of the partition's calls into one batch.

@@ -35,7 +35,7 @@ type Query struct {
 // Answer is the provider's response to a Query, with all pages.
 type Answer struct {
 	// Batch has the rows of all pages in the order of arrival, without identical rows that
-	// were repeated by overlapping pages.
+	// were repeated by overlapping pages. The caller may release it.
 	Batch *table.Batch
 	// Calls made, including refusals and retries.
 	Calls int

@@ -110,6 +110,7 @@ func checkRows(p market.Pool, d *catalog.Dataset, c ingest.Commit, in func(strin
 	}
 	texts, dates := KeyColumns(d, b)
 	seen := table.NewKeys(texts, dates, b.Len)
+	defer seen.Release()
 	for r := range b.Len {
 		var symbol string
 		date := market.NoDate

@@ -107,6 +107,7 @@ func Contents(d *catalog.Dataset, b *table.Batch) ingest.Contents {
 	out := ingest.Contents{Rows: int64(b.Len), Hash: b.Hash()}
 	texts, dates := KeyColumns(d, b)
 	seen := table.NewKeys(texts, dates, b.Len)
+	defer seen.Release()
 	for r := range b.Len {
 		if _, added := seen.Add(r); !added {
 			out.Duplicates++

@@ -3,6 +3,7 @@ package table
 import (
 	"hash/maphash"
 	"math/bits"
+	"sync"
 
 	"github.com/afterbell/afterbell/services/internal/market"
 )
@@ -43,9 +44,17 @@ type Keys struct {
 
 var seed = maphash.MakeSeed()
 
+// released holds the tables of keys that are no longer needed.
+var released sync.Pool
+
 // NewKeys holds no row yet. Either column may be nil. rows is how many rows may be added.
 func NewKeys(texts, dates *Column, rows int) *Keys {
-	k := &Keys{places: PlacesFor(rows)}
+	k, ok := released.Get().(*Keys)
+	if ok && k.places.HasRoom(rows) {
+		clear(k.places)
+	} else {
+		k = &Keys{places: PlacesFor(rows)}
+	}
 	if texts != nil {
 		k.texts = texts.Texts
 	}
@@ -53,6 +62,12 @@ func NewKeys(texts, dates *Column, rows int) *Keys {
 		k.dates = dates.Dates
 	}
 	return k
+}
+
+// Release gives the memory back for later keys. The keys must not be used afterwards.
+func (k *Keys) Release() {
+	k.texts, k.dates = nil, nil
+	released.Put(k)
 }
 
 // Add adds a row, unless one with its key was added before: then added is false, and

@@ -26,6 +26,7 @@ func TestKeysFindRepetition(t *testing.T) {
 			t.Errorf("%q of %v is not there", texts[r], dates[r])
 		}
 	}
+	both.Release()
 	alone := NewKeys(&Column{Texts: texts}, nil, rows)
 	for r, want := range []bool{true, true, false, true, false, true, false} {
 		if _, added := alone.Add(r); added != want {
@@ -41,6 +42,7 @@ func TestKeysHoldAsManyRowsAsPromised(t *testing.T) {
 		dates[i] = market.Date(i % (rows / 2))
 	}
 	k := NewKeys(nil, &Column{Dates: dates}, rows)
+	defer k.Release()
 	for r := range rows {
 		if first, added := k.Add(r); first != r%(rows/2) || added != (r < rows/2) {
 			t.Fatalf("row %d: %d, added %v", r, first, added)

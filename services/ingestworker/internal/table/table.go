@@ -42,6 +42,8 @@ type Batch struct {
 	Columns []Column
 	// Len is the number of rows.
 	Len int
+
+	home *Pool // nil for a batch that is not from a Pool
 }
 
 // Spec names a column of a new batch.
@@ -121,10 +123,14 @@ func (c *Column) AppendFrom(from *Column, i int) {
 
 // Select returns a batch of the given rows, in their order. The columns are copied.
 func (b *Batch) Select(rows []int) *Batch {
-	out := &Batch{Columns: make([]Column, len(b.Columns)), Len: len(rows)}
+	specs := make([]Spec, len(b.Columns))
+	for i := range b.Columns {
+		specs[i] = Spec{b.Columns[i].Name, b.Columns[i].Type}
+	}
+	out := New(specs, len(rows))
+	out.Len = len(rows)
 	for i := range b.Columns {
 		from, c := &b.Columns[i], &out.Columns[i]
-		c.Name, c.Type = from.Name, from.Type
 		for _, r := range rows {
 			c.AppendFrom(from, r)
 		}

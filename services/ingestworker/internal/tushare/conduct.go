@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
 )
 
 // A refusal that blames the request is believed if it was the result of this many
@@ -25,6 +26,8 @@ type apiFacts struct {
 	had    map[string]bool  // columns that responses with rows had
 	shapes map[string]shape // by the names of the parameters
 	none   bool             // a null or a code means no rows, as was seen twice in a row
+
+	batches table.Pool // of fetches of all symbols
 }
 
 // shape is the history of calls with the same parameter names.

@@ -87,9 +87,10 @@ func (f *fetch) pages(ctx context.Context) error {
 	wide := size == 0 && f.q.Params["ts_code"] == "" // about as large as the last such response
 	if wide {
 		last := facts.size(0)
-		size = last + last/32 + 64
+		f.d.begin(f.dataset, facts.batches.New(f.dataset.Specs(), last+last/32+64))
+	} else {
+		f.d.begin(f.dataset, table.New(f.dataset.Specs(), size))
 	}
-	f.d.begin(f.dataset, table.New(f.dataset.Specs(), size))
 	p := pager{limit: f.q.MaxRows}
 	isCap := func(n int) bool {
 		return n == smallestCap || slices.Contains(f.dataset.RowCaps, n) || facts.isCap(n)
