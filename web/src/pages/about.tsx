@@ -41,7 +41,7 @@ interface Info {
 const files: Record<string, [string, string]> = {
   "market-cache.sqlite": ["账本：运行、时段、队列、设置", "the ledger: runs, slots, queue, settings"],
   "targets.sqlite": ["目标池", "the targets pool"],
-  "analysis.duckdb": ["全市场池，请勿打开", "the universe pool; do not open it"],
+  "analysis.duckdb": ["全市场，请勿打开", "the universe pool; do not open it"],
 };
 
 export default function About() {

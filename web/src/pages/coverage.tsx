@@ -400,7 +400,7 @@ function Backfill({ pool, grids: all, chosen }: { pool: string; grids: Grid[]; c
   const issues = price?.plans.flatMap((p) => p.issues) ?? [];
   return (
     <Card title={t("补数", "Backfill")}>
-      {!cellsChosen ? <Empty>{t("点击选一格，Shift 点击选一段，或选中所有未完整的；确认之前显示调用次数和用时。", "Click a cell, Shift-click a span, or select all that is not complete. The price in calls and minutes is shown before you confirm.")}</Empty> : (
+      {!cellsChosen ? <Empty>{t("点击选一格，Shift 点击选一段，或选中所有未完整的；确认之前显示调用次数和用时。", "Click a cell, Shift-click a span, or select all that is not complete. The number of calls and the time are shown before you confirm.")}</Empty> : (
         <>
           <p><b class="num" data-selected={cellsChosen}>{num(cellsChosen)}</b> {t("格已选", cellsChosen === 1 ? "cell selected" : "cells selected")}<span class="dim"> · {[...chosen].filter(([, s]) => s.size).map(([id, s]) => `${dataset(id)} ${s.size}`).join(t("，", ", "))}</span></p>
           <label class="check"><input type="checkbox" checked={refetch} onChange={(e) => setQuery({ refetch: e.currentTarget.checked })} />{t("已完整的也重新获取，以便看到修订", "Also fetch complete days again, to see revisions")}</label>

@@ -124,12 +124,12 @@ export function RunPage({ id }: { id: string }) {
       <div class="buttons">
         {!ended && <Act<{ run: Run }> label={t("取消", "Cancel")} tone="danger" method="POST" path={`/v1/runs/${id}:cancel`} body={{ note: "" }} cli={`afterbell cancel ${id}`}
           disabled={r.state === "STATE_CANCELLING"} ask={t("彻底停止这次运行。已提交的分区保留，进行中的回滚。", "Stops the run permanently. What is committed is kept; what is in progress is rolled back.")} done={live.refresh} />}
-        {r.state === "STATE_PAUSED" && <Act label={t("恢复股票池", "Resume the pool")} tone="primary" method="POST" path={`/v1/pools/${poolId(r.pool)}:resume`} body={{ note: "" }} cli={`afterbell resume ${poolId(r.pool)}`} ask={t("这次运行先重新检查，再继续。", "The run is checked again, then goes on.")} done={live.refresh} />}
-        {ended && <Act<{ runs: Run[] }> label={t("再运行一次", "Run again")} tone="primary" method="POST" path="/v1/runs" body={body} cli={runCommand(body)} ask={t("以同样的范围再排一次运行。已完整的不会重取。", "Queues the same once more. What is complete is not fetched again.")} done={(a) => a.runs[0] && go(to("runs", a.runs[0].runId))} />}
+        {r.state === "STATE_PAUSED" && <Act label={t("恢复股票池", "Resume the pool")} tone="primary" method="POST" path={`/v1/pools/${poolId(r.pool)}:resume`} body={{ note: "" }} cli={`afterbell resume ${poolId(r.pool)}`} ask={t("这次运行先重新检查，再继续。", "The run is checked again, then continues.")} done={live.refresh} />}
+        {ended && <Act<{ runs: Run[] }> label={t("再运行一次", "Run again")} tone="primary" method="POST" path="/v1/runs" body={body} cli={runCommand(body)} ask={t("以同样的范围再排一次运行。已完整的不会重取。", "Queues the same run again. Complete data is not fetched again.")} done={(a) => a.runs[0] && go(to("runs", a.runs[0].runId))} />}
         {ended && <Verify id={id} />}
       </div>
     }>
-      {line.state === "cut" && <p class="stale" role="status" data-stream="cut"><Mark tone="warn" />{t("事件流断开，正在重连；下面停在断开时。", "The stream of events was cut; it is being resumed. What follows is as it was then.")}</p>}
+      {line.state === "cut" && <p class="stale" role="status" data-stream="cut"><Mark tone="warn" />{t("事件流断开，正在重连；下面停在断开时。", "The event stream was interrupted and is being resumed. The data below is from before the interruption.")}</p>}
       {line.state !== "cut" && line.cuts > 0 && <p class="notice" role="status" data-stream="resumed"><Mark tone="ok" />{t(`事件流断开过 ${line.cuts} 次，已接上；补回 ${line.missed} 个事件，没有遗漏。`, `The stream was cut ${line.cuts === 1 ? "once" : `${line.cuts} times`} and resumed; ${count(line.missed, "", "event")} received late, none lost.`)}</p>}
       {ended && r.issues.length > 0 && r.outcome !== "OUTCOME_SUCCEEDED" && <Card title={r.outcome === "OUTCOME_BLOCKED" ? t("为什么被阻止", "Why it was blocked") : t("没有成功的原因", "Why it did not succeed")} note={t("账本原文", "as in the ledger")}><Issues list={r.issues} /></Card>}
       <dl class="facts">
@@ -170,7 +170,7 @@ function headline(r: Run): ComponentChildren {
       if (!r.partitionCount) return t(`${name}：进行中，正在计划。`, `${name}: running, planning.`);
       return t(`${name}：进行中，完成 ${num(r.completedPartitionCount)} / ${num(r.partitionCount)}。`, `${name}: running, ${num(r.completedPartitionCount)} of ${num(r.partitionCount)} done.`);
     case "PAUSED":
-      return t(`${name}：已暂停，恢复后继续。这不是失败。`, `${name}: paused; it continues after it is resumed. This is no failure.`);
+      return t(`${name}：已暂停，恢复后继续。这不是失败。`, `${name}: paused; it continues after it is resumed. This is not a failure.`);
     case "CANCELLING":
       return t(`${name}：正在取消，等采集器确认。`, `${name}: cancelling; waiting for the worker to confirm.`);
   }
@@ -291,7 +291,7 @@ function Timeline({ story, turn, tick }: { story: Story; turn: number; tick: num
   return (
     <figure class="timeline">
       <div class="lanes" tabIndex={0} role="group" data-timeline onKeyDown={key} onFocus={() => over || hover(pieces[0]!)} onBlur={() => hover(null)}
-        aria-label={t(`时间线，${num(pieces.length)} 段：方向键逐段查看`, `Timeline of ${count(pieces.length, "", "piece")}: the arrows go through them`)}>
+        aria-label={t(`时间线，${num(pieces.length)} 段：方向键逐段查看`, `Timeline of ${count(pieces.length, "", "piece")}: use the arrow keys to go through them`)}>
         <svg viewBox={`0 0 ${W} ${lanes * (H + gap)}`} preserveAspectRatio="none" style={{ height: lanes * (H + gap) + "px" }} aria-hidden="true" onMouseMove={(e) => hover(find(e))} onMouseLeave={() => hover(null)}>
           {drawn}
           {over && over.from >= 0 && <path class="t-over" d={box(over.from, Math.max(over.to, over.from + (end - first) / 300), over.lane, "over")} />}
@@ -302,7 +302,7 @@ function Timeline({ story, turn, tick }: { story: Story; turn: number; tick: num
         {over ? <Told piece={over} story={story} end={end} />
           : <>
             <ul class="legend">{phaseNames.map(([, id, zh, en]) => <li key={id}><i class={"sw t-" + id} />{t(zh, en)}</li>)}<li><i class="sw t-hold" />{t("等待重试", "waits to retry")}</li><li><i class="sw t-failed" />{t("未完成", "not complete")}</li></ul>
-            {sums ? <p class="dim num">{t("各阶段合计：", "All partitions together: ")}{phaseWords(sums)}</p> : story.finished && <p class="dim">{t("这次运行没有记录各阶段的时间。", "The times of the phases were not recorded for this run.")}</p>}
+            {sums ? <p class="dim num">{t("各阶段合计：", "Total of all partitions: ")}{phaseWords(sums)}</p> : story.finished && <p class="dim">{t("这次运行没有记录各阶段的时间。", "The times of the phases were not recorded for this run.")}</p>}
           </>}
       </figcaption>
     </figure>

@@ -152,7 +152,7 @@ function PoolCard({ p, e, live, refresh, told, empty }: { p: PoolStatus; e?: Eve
   return (
     <section class={"card pool " + tone} data-pool={id} data-verdict={e?.verdict}>
       <h2><Mark tone={tone} />{poolName(p.pool)} {poolName(p.pool) !== id && <code class="dim">{id}</code>}</h2>
-      {live.error && !live.data ? (told ? <p class="dim">{t("现在不知道存有哪些数据。", "What is stored is not known now.")}</p> : <Failure error={live.error} retry={live.refresh} />) : <p class="verdict">{sentence(p, e, empty)}</p>}
+      {live.error && !live.data ? (told ? <p class="dim">{t("现在不知道存有哪些数据。", "It is unknown now what is stored.")}</p> : <Failure error={live.error} retry={live.refresh} />) : <p class="verdict">{sentence(p, e, empty)}</p>}
       {live.error && live.data && <p class="stale" role="status"><Mark tone="warn" />{t("判断依据为 ", "Based on data from ")}<When at={live.at} />{t("，之后采集器或编排器没有应答。", "; there has been no response since.")}</p>}
       {run && (
         <div class="progress-line">
@@ -164,7 +164,7 @@ function PoolCard({ p, e, live, refresh, told, empty }: { p: PoolStatus; e?: Eve
       {e && <Issues list={e.issues} most={3} />}
       <p class="buttons">
         {p.paused ? (
-          <Act label={t("恢复", "Resume")} tone="primary" method="POST" path={`/v1/pools/${id}:resume`} body={{ note: "" }} cli={`afterbell resume ${id}`} ask={t(`恢复${poolName(p.pool)}：被暂停的运行先重新检查，再继续。`, `Resume ${poolName(p.pool)}: a paused run is checked again, then goes on.`)} done={refresh} />
+          <Act label={t("恢复", "Resume")} tone="primary" method="POST" path={`/v1/pools/${id}:resume`} body={{ note: "" }} cli={`afterbell resume ${id}`} ask={t(`恢复${poolName(p.pool)}：被暂停的运行先重新检查，再继续。`, `Resume ${poolName(p.pool)}: a paused run is checked again, then continues.`)} done={refresh} />
         ) : empty ? <a class="button primary" href={to("targets")}>{t("添加代码", "Add symbols")}</a>
           : e?.verdict === "blocked" ? <a class="button primary" href={to("preflight", "", { pool: id })}>{t("预检并运行", "Check and run")}</a>
           : e?.verdict === "not_whole" && !run && p.queuedRuns[0] && !p.queuedRuns[0].notBeforeTime ? <a class="button primary" href={to("runs", p.queuedRuns[0].runId)}>{t("看排队的运行", "See the queued run")}</a>

@@ -999,9 +999,12 @@ type PreflightNote struct {
 	// What happened, in a sentence.
 	Message string `protobuf:"bytes,3,opt,name=message,proto3" json:"message,omitempty"`
 	// What was found.
-	Issues        []*v11.Issue `protobuf:"bytes,4,rep,name=issues,proto3" json:"issues,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	Issues []*v11.Issue `protobuf:"bytes,4,rep,name=issues,proto3" json:"issues,omitempty"`
+	// message in Simplified Chinese. Empty if the caller does not prefer Chinese
+	// (accept-language).
+	LocalizedMessage string `protobuf:"bytes,5,opt,name=localized_message,json=localizedMessage,proto3" json:"localized_message,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *PreflightNote) Reset() {
@@ -1060,6 +1063,13 @@ func (x *PreflightNote) GetIssues() []*v11.Issue {
 		return x.Issues
 	}
 	return nil
+}
+
+func (x *PreflightNote) GetLocalizedMessage() string {
+	if x != nil {
+		return x.LocalizedMessage
+	}
+	return ""
 }
 
 // Partitions were planned.
@@ -1490,12 +1500,13 @@ const file_afterbell_orchestrator_v1_run_proto_rawDesc = "" +
 	"\n" +
 	"from_state\x18\x01 \x01(\x0e2$.afterbell.orchestrator.v1.Run.StateR\tfromState\x12?\n" +
 	"\bto_state\x18\x02 \x01(\x0e2$.afterbell.orchestrator.v1.Run.StateR\atoState\x12\x12\n" +
-	"\x04note\x18\x03 \x01(\tR\x04note\"\x9c\x01\n" +
+	"\x04note\x18\x03 \x01(\tR\x04note\"\xc9\x01\n" +
 	"\rPreflightNote\x12!\n" +
 	"\fpreflight_id\x18\x01 \x01(\tR\vpreflightId\x12\x1b\n" +
 	"\tmodule_id\x18\x02 \x01(\tR\bmoduleId\x12\x18\n" +
 	"\amessage\x18\x03 \x01(\tR\amessage\x121\n" +
-	"\x06issues\x18\x04 \x03(\v2\x19.afterbell.fault.v1.IssueR\x06issues\"\x8f\x01\n" +
+	"\x06issues\x18\x04 \x03(\v2\x19.afterbell.fault.v1.IssueR\x06issues\x12+\n" +
+	"\x11localized_message\x18\x05 \x01(\tR\x10localizedMessage\"\x8f\x01\n" +
 	"\n" +
 	"RunPlanned\x12'\n" +
 	"\x0fpartition_count\x18\x01 \x01(\x05R\x0epartitionCount\x120\n" +

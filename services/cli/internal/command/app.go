@@ -300,12 +300,17 @@ func (a *app) access() (afterbell.Access, error) {
 	return access, nil
 }
 
-// call bounds one call by --timeout.
+// call limits one call to --timeout.
 func (a *app) call(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(a.inLanguage(ctx), a.timeout)
+}
+
+// inLanguage asks for responses in the language.
+func (a *app) inLanguage(ctx context.Context) context.Context {
 	if a.Lang == lang.Chinese {
-		ctx = metadata.AppendToOutgoingContext(ctx, "accept-language", "zh")
+		return metadata.AppendToOutgoingContext(ctx, "accept-language", "zh")
 	}
-	return context.WithTimeout(ctx, a.timeout)
+	return ctx
 }
 
 // tell writes a line of words.

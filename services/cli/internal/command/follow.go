@@ -78,24 +78,33 @@ func (a *app) follow(ctx context.Context, runs []*orchestratorv1.Run, after int6
 			return err
 		}
 	}
+	var list []found
+	var starts, commands []string
 	for _, r := range ended {
 		issues := telling(r)
 		if succeeded(r) && len(issues) == 0 {
 			continue
 		}
-		var list []found
 		for _, i := range issues {
 			list = append(list, found{poolName(r.GetPool()), i})
 		}
-		a.sayFound(list)
 		if at := r.GetRetryTime(); at != nil && at.AsTime().After(a.now()) { // otherwise it is queued, and the issue says so
-			a.say(a.T("A follow-up run starts at %s.", a.moment(at.AsTime())))
+			starts = append(starts, a.T("A follow-up run starts at %s.", a.moment(at.AsTime())))
 		}
+		command := "afterbell show " + r.GetRunId()
 		if r.GetOutcome() == orchestratorv1.Run_OUTCOME_BLOCKED && r.GetRetryTime() == nil {
-			a.hint(cmp.Or(a.remedyCommand(issues), "afterbell show "+r.GetRunId()))
-			continue
+			command = cmp.Or(a.remedyCommand(issues), command)
 		}
-		a.hint("afterbell show " + r.GetRunId())
+		if !slices.Contains(commands, command) {
+			commands = append(commands, command)
+		}
+	}
+	a.sayFound(list)
+	for _, line := range starts {
+		a.say(line)
+	}
+	for _, command := range commands {
+		a.hint(command)
 	}
 	if code != ExitWhole {
 		return exit{code}
@@ -118,7 +127,7 @@ func (a *app) followOne(ctx context.Context, client *afterbell.Client, r *orches
 		event *orchestratorv1.RunEvent
 		err   error
 	}
-	listening, stop := context.WithCancel(ctx)
+	listening, stop := context.WithCancel(a.inLanguage(ctx))
 	events := make(chan heard)
 	go func() {
 		defer close(events)
@@ -254,7 +263,7 @@ func (v *view) apply(e *orchestratorv1.RunEvent) {
 		}
 		v.line(line)
 	case e.GetPreflight() != nil:
-		v.line(fmt.Sprintf("%-8s  %s", v.pool, a.printer.Clean(oneLine(e.GetPreflight().GetMessage()))))
+		v.line(fmt.Sprintf("%-8s  %s", v.pool, a.printer.Clean(oneLine(cmp.Or(e.GetPreflight().GetLocalizedMessage(), e.GetPreflight().GetMessage())))))
 	case e.GetPlanned() != nil:
 		if v.planned += int(e.GetPlanned().GetPartitionCount()); v.planned > 0 {
 			v.progress()

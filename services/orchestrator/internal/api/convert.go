@@ -1,6 +1,7 @@
 package api
 
 import (
+	"context"
 	"time"
 
 	"google.golang.org/protobuf/types/known/durationpb"
@@ -94,7 +95,7 @@ func phasesOf(p *run.Phases) *marketv1.PartitionPhases {
 	return &marketv1.PartitionPhases{WaitMs: p.Wait, FetchMs: p.Fetch, CheckMs: p.Check, CommitMs: p.Commit}
 }
 
-func runEventOf(e run.Event) *orchestratorv1.RunEvent {
+func runEventOf(ctx context.Context, e run.Event) *orchestratorv1.RunEvent {
 	out := &orchestratorv1.RunEvent{RunId: e.RunID, Sequence: e.Sequence, EventTime: transport.TimeToProto(e.Time)}
 	switch {
 	case e.StateChanged != nil:
@@ -104,6 +105,9 @@ func runEventOf(e run.Event) *orchestratorv1.RunEvent {
 		out.Event = &orchestratorv1.RunEvent_Preflight{Preflight: &orchestratorv1.PreflightNote{
 			PreflightId: e.Preflight.PreflightID, ModuleId: e.Preflight.Module, Message: e.Preflight.Message,
 			Issues: transport.IssuesToProto(e.Preflight.Issues)}}
+		if transport.InChinese(ctx) {
+			out.GetPreflight().LocalizedMessage = e.Preflight.Text().Zh
+		}
 	case e.Planned != nil:
 		out.Event = &orchestratorv1.RunEvent_Planned{Planned: &orchestratorv1.RunPlanned{
 			PartitionCount: int32(e.Planned.Partitions), EstimatedCallCount: int32(e.Planned.Calls), LastTradeDate: e.Planned.LastTradeDate.String()}}

@@ -176,11 +176,12 @@ func (s *runService) WatchRun(req *orchestratorv1.WatchRunRequest, ss grpc.Serve
 		return err
 	}
 	last := req.GetAfterSequence()
-	err := relay(ss.Context(), s.base, func(ctx context.Context, tell func(run.Event) error) error {
+	ctx := ss.Context()
+	err := relay(ctx, s.base, func(ctx context.Context, tell func(run.Event) error) error {
 		return s.Dispatcher.Watch(ctx, req.GetRunId(), req.GetAfterSequence(), tell)
 	}, func(e run.Event) error {
 		last = e.Sequence
-		return ss.Send(&orchestratorv1.WatchRunResponse{Event: runEventOf(e)})
+		return ss.Send(&orchestratorv1.WatchRunResponse{Event: runEventOf(ctx, e)})
 	}, func() error {
 		return ss.Send(&orchestratorv1.WatchRunResponse{KeepAlive: true})
 	})

@@ -32,9 +32,9 @@ var notes = [][2]string{
 	{`The target list is empty, so there was nothing to do`, "目标列表为空，没有要做的"},
 	{`Checking one module`, "检查 1 个模块"}, // of earlier releases
 	{`Checking (\d+) modules?`, "检查 $1 个模块"},
-	{`Probing (\S+)`, "正在探测 $1"},
+	{`Probing (\S+?)`, "正在探测 $1"},
 	{`(\S+): the probe of (.+) is reused \((.+)\)`, "$1：沿用 $2 的探测（$3）"},
-	{`(\S+) passed in (\S+)`, "$1 通过，用时 $2"},
+	{`(\S+) passed in (\S+?)`, "$1 通过，用时 $2"},
 	{`(\S+) failed`, "$1 未通过"},
 }
 

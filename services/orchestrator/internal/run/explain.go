@@ -422,6 +422,14 @@ func upTo(p *Planned) bilingual.Text {
 	return bilingual.Say(", up to %s", "，至 %s", p.LastTradeDate)
 }
 
+// Text is the note in both languages.
+func (n PreflightNote) Text() bilingual.Text {
+	if worst, found := fault.Worst(n.Issues); found && n.Module != "" && worst.Severity > fault.Warning {
+		return bilingual.Text{En: n.Message, Zh: bilingual.Say("%s failed: %s", "%s 未通过：%s", n.Module, bilingual.Issue(worst)).Zh}
+	}
+	return bilingual.Note(n.Message).Sentence()
+}
+
 // because puts a note in parentheses. The full stop of a generated note is dropped.
 func because(note string) bilingual.Text {
 	if note == "" {

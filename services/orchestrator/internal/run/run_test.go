@@ -677,3 +677,17 @@ func english(t *testing.T, said []bilingual.Text) string {
 	}
 	return strings.Join(bilingual.In(said, false), "\n")
 }
+
+// A note about a failed probe is translated with the issue's own Chinese.
+func TestPreflightNoteInChinese(t *testing.T) {
+	failed := fault.NewIssue(fault.TokenInvalid, "It is refused.", "api", "daily")
+	for want, n := range map[string]PreflightNote{
+		"检查 6 个模块。": {Message: "Checking 6 modules."},
+		"stock.basic 未通过：数据源不接受该令牌（接口 daily）。": {Module: "stock.basic", Message: "stock.basic failed: It is refused.", Issues: []fault.Issue{failed}},
+		"stock.basic 通过，用时 4ms。":               {Module: "stock.basic", Message: "stock.basic passed in 4ms."},
+	} {
+		if got := n.Text(); got.En != n.Message || got.Zh != want {
+			t.Errorf("%+v, want %s", got, want)
+		}
+	}
+}
