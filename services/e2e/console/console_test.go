@@ -655,6 +655,7 @@ var (
 	// names are what Chinese does not translate: identifiers, formats, products, units and
 	// what this test has named.
 	names = regexp.MustCompile(strings.Join([]string{
+		`https://[!-~]+`,
 		`(?:接口|领域|启用) ?[a-z._]+`,
 		`[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f-]+`, `(?:\d{6})?\.(?:SH|SZ|BJ)\b`, `--[a-z-]+(?:=[a-z]+)?`, `\b[a-z]+(?:[._][a-z]+)+\b`, `^[A-Z]+(?:_[A-Z]+)+：`,
 		`^ ?tushare ?$`,
