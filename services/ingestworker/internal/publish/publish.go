@@ -26,15 +26,15 @@ import (
 	"github.com/afterbell/afterbell/services/internal/volume"
 )
 
-// Result is what a publication did.
+// Result describes a publication.
 type Result struct {
-	// Version that is current now. Empty while the pool holds nothing.
+	// Version that is current now. Empty if the pool is empty.
 	Version string
-	// Published is false where the current version held all that the pool holds.
+	// Published is false if the current version was up to date.
 	Published bool
-	// Repaired says what was wrong with the published files. Empty when nothing was.
+	// Repaired says what was wrong with the published files. Empty if nothing was.
 	Repaired string
-	// Written and Linked count the Parquet files made anew and taken over.
+	// Written and Linked are the numbers of Parquet files that were created and reused.
 	Written, Linked int
 	// Bytes of all files of the version.
 	Bytes int64
@@ -43,13 +43,13 @@ type Result struct {
 }
 
 const (
-	partial  = ".new-" // of a version's folder that is being made
-	fileMode = 0o444   // so that a reader that opens a file for writing is refused
+	partial  = ".new-" // of a version's directory that is being built
+	fileMode = 0o444   // so that opening a file for writing fails
 )
 
-// Publish brings the copy up to the pool. Where the current version holds what the
-// pool holds, and is whole, it does nothing. The error is DISK_FULL,
-// PUBLICATION_FAILED or one of the pool's; the version before stays current then.
+// Publish updates the copy of the pool. It does nothing if the current version is up to
+// date and undamaged. The error is DISK_FULL, PUBLICATION_FAILED or one of the pool's; then
+// the previous version stays current.
 func (s *Store) Publish(ctx context.Context, runID string) (r Result, err error) {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
@@ -90,7 +90,7 @@ func (s *Store) publish(ctx context.Context, runID string) (Result, error) {
 		result.Version = before.Version
 	}
 	if held.lines == 0 && before == nil && damage == "" {
-		return result, nil // nothing was ever held or published
+		return result, nil // nothing was ever stored or published
 	}
 	if before != nil && damage == "" && before.Fingerprint == held.text(s.cfg.Compression) {
 		return result, s.sweep(before.Version)
@@ -98,7 +98,7 @@ func (s *Store) publish(ctx context.Context, runID string) (Result, error) {
 	if err := os.MkdirAll(s.versions(), 0o755); err != nil {
 		return result, err
 	}
-	if err := s.sweep(result.Version); err != nil { // room first: what a crash left behind
+	if err := s.sweep(result.Version); err != nil { // space first: what a crash left behind
 		return result, err
 	}
 	b := &build{s: s, before: before, runID: runID}
@@ -124,14 +124,14 @@ func (s *Store) publish(ctx context.Context, runID string) (Result, error) {
 	return result, s.sweep(m.Version)
 }
 
-// inspect reads the manifest of the current version and says what is wrong with the
-// folder. Where nothing is current, the newest version that is there serves: its files
-// may be taken over.
+// inspect reads the manifest of the current version and returns what is wrong with the
+// directory. If there is no current version, it uses the newest one: its files may be
+// reused.
 func (s *Store) inspect() (m *Manifest, damage string) {
 	name := s.current()
 	if name == "" {
 		last := s.lastVersion()
-		entries, _ := os.ReadDir(s.versions()) // none where it cannot be read
+		entries, _ := os.ReadDir(s.versions()) // none if it cannot be read
 		for i := len(entries) - 1; i >= 0; i-- {
 			if m, err := readManifest(filepath.Join(s.versions(), entries[i].Name())); err == nil && m.Version == entries[i].Name() {
 				return m, "the link to the current version was missing"
@@ -171,8 +171,8 @@ func (s *Store) lastVersion() string {
 	return strings.TrimSpace(string(data))
 }
 
-// intact reports a file that is as it was published. One with another time is read, for a
-// backup may have been put back.
+// intact reports whether a file is as it was published. If its time differs, it is read,
+// because a backup may have been restored.
 func intact(dir string, f *FileInfo) bool {
 	path := filepath.Join(dir, filepath.FromSlash(f.Path))
 	st, err := os.Lstat(path)
@@ -186,8 +186,8 @@ func intact(dir string, f *FileInfo) bool {
 	return err == nil && sum == f.SHA256
 }
 
-// Open opens a file of the version. An error that is fs.ErrNotExist says that it is gone,
-// or is not what was published.
+// Open opens a file of the version. An error that is fs.ErrNotExist means that it was
+// deleted, or is not what was published.
 func (v *Version) Open(f *FileInfo) (*os.File, error) {
 	path, ok := v.Path(f)
 	if !ok {
@@ -196,21 +196,21 @@ func (v *Version) Open(f *FileInfo) (*os.File, error) {
 	return os.Open(path)
 }
 
-// Path is where a file of the version lies. ok is false where it is gone, or is not what was
-// published.
+// Path is the path of a file of the version. ok is false if it was deleted, or is not what
+// was published.
 func (v *Version) Path(f *FileInfo) (path string, ok bool) {
 	return filepath.Join(v.Dir, filepath.FromSlash(f.Path)), intact(v.Dir, f)
 }
 
-// build makes one version.
+// build builds one version.
 type build struct {
 	s         *Store
-	before    *Manifest // nil when there is none
+	before    *Manifest // nil if there is none
 	beforeDir string
 	runID     string
 
-	dir             string         // of the version, under its name to be
-	sealing         errgroup.Group // files that are brought onto the disk while the next ones are made
+	dir             string         // of the version, with its final name
+	sealing         errgroup.Group // files that are synced while the next ones are built
 	reader          *universe.Reader
 	written, linked int
 }
@@ -257,7 +257,7 @@ func (b *build) make(ctx context.Context) (*Manifest, error) {
 	return m, b.install(m)
 }
 
-// room refuses to begin where the volume would be filled.
+// room returns an error if the volume would become full.
 func (b *build) room() error {
 	need := b.s.cfg.MinFree
 	if b.before != nil {
@@ -309,8 +309,8 @@ func (b *build) parquet(ctx context.Context, pieces []*piece) ([]FileInfo, error
 	return files, nil
 }
 
-// rowGroup is small enough for a reader of one symbol to skip most of a month, and
-// large enough to compress well.
+// rowGroup is small enough for a reader of one symbol to skip most of a month, and large
+// enough to compress well.
 const rowGroup = 8192
 
 func (b *build) write(ctx context.Context, p *piece, path string, f *FileInfo) error {
@@ -336,7 +336,7 @@ func (b *build) write(ctx context.Context, p *piece, path string, f *FileInfo) e
 	return errors.Join(err, b.reader.Forget()) // the next file is of other blocks
 }
 
-// described is what a Parquet file says of itself, as the members of a DuckDB struct.
+// described is the metadata of a Parquet file, as the members of a DuckDB struct.
 func described(t pool.Table) string {
 	units := map[string]string{}
 	for _, c := range t.Columns {
@@ -344,15 +344,15 @@ func described(t pool.Table) string {
 	}
 	text, err := json.Marshal(units)
 	if err != nil {
-		text = []byte("{}") // cannot be: it holds plain texts
+		text = []byte("{}") // cannot happen: it has only texts
 	}
 	return "afterbell_table: " + universe.Quote(t.Name) + ", afterbell_description: " + universe.Quote(t.Doc) + ", afterbell_columns: " + universe.Quote(string(text))
 }
 
-// sealers is how many files are sealed at a time. The disk takes several in one go.
+// sealers is how many files are sealed at a time. The disk syncs several together.
 const sealers = 8
 
-// seal brings a file onto the disk, forbids writing to it and describes it.
+// seal syncs a file, makes it read-only and describes it.
 func seal(path string, f *FileInfo) error {
 	if err := os.Chmod(path, fileMode); err != nil {
 		return err
@@ -390,8 +390,7 @@ func hashFile(path string) (string, error) {
 	return hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// link makes the same file under another name, and a copy where the file system has no
-// hard links.
+// link creates a hard link to a file, or a copy if the file system has no hard links.
 func link(from, to string) error {
 	if os.Link(from, to) == nil {
 		return nil
@@ -451,7 +450,7 @@ func (b *build) install(m *Manifest) error {
 	if err := replaceLink(s.cfg.Dir, "current", "versions/"+m.Version); err != nil {
 		return err
 	}
-	b.dir = "" // from here on it is the current version, whatever fails
+	b.dir = "" // from here on it is the current version, even if something fails
 	for _, name := range s.linkNames() {
 		if to, err := os.Readlink(filepath.Join(s.cfg.Dir, name)); err == nil && to == "current/"+name {
 			continue
@@ -468,14 +467,14 @@ func (b *build) install(m *Manifest) error {
 	return errors.Join(removeAll(mark), writeFile(mark, []byte(m.Version+"\n")), os.Rename(mark, s.cfg.Mark))
 }
 
-// replaceLink puts a link in the place of whatever has the name.
+// replaceLink creates a link and replaces anything with its name.
 func replaceLink(dir, name, to string) error {
 	made, path := filepath.Join(dir, "."+name+".new"), filepath.Join(dir, name)
 	if err := errors.Join(removeAll(made), os.Symlink(to, made)); err != nil {
 		return err
 	}
 	if st, err := os.Lstat(path); err == nil && st.IsDir() {
-		if err := removeAll(path); err != nil { // a rename does not replace a folder
+		if err := removeAll(path); err != nil { // a rename does not replace a directory
 			return err
 		}
 	}
@@ -501,8 +500,8 @@ func syncDir(path string) error {
 
 func removeAll(path string) error { return os.RemoveAll(path) }
 
-// sweep removes versions beyond those that are kept, and what a crash left half made.
-// A reader that has a file open keeps it.
+// sweep deletes old versions, and what a crash left half built. A reader that has a file
+// open keeps it.
 func (s *Store) sweep(current string) error {
 	entries, err := os.ReadDir(s.versions())
 	if errors.Is(err, os.ErrNotExist) {
@@ -535,7 +534,7 @@ func (s *Store) sweep(current string) error {
 	return removeAll(filepath.Join(s.cfg.Dir, "spill"))
 }
 
-// sumUp is the tables that the files hold.
+// sumUp summarizes the tables in the files.
 func sumUp(files []FileInfo) []TableInfo {
 	var out []TableInfo
 	for _, t := range pool.Tables() {

@@ -11,15 +11,15 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// duck is an open file and its one connection. The driver's database/sql side is
-// left out: rows travel as columns, and a transaction is a few statements on this
-// connection between BEGIN and COMMIT.
+// duck is an open file and its one connection. The driver's database/sql interface is not
+// used: rows are read and written by column, and a transaction is a few statements between
+// BEGIN and COMMIT.
 type duck struct {
 	database mapping.Database
 	conn     mapping.Connection
 }
 
-// duckError is what DuckDB said.
+// duckError is an error of DuckDB.
 type duckError struct {
 	text  string
 	fatal bool
@@ -34,7 +34,7 @@ func newDuckError(text string, kind mapping.ErrorType) *duckError {
 
 var holder = regexp.MustCompile(`PID (\d+)`)
 
-// lockedBy tells whether another process holds the file, and which if DuckDB
+// lockedBy reports whether another process has the file locked, and which one if DuckDB
 // knows.
 func (e *duckError) lockedBy() (pid int, locked bool) {
 	if !strings.Contains(e.text, "lock") || !strings.Contains(e.text, "Could not set lock") && !strings.Contains(e.text, "Conflicting lock") {
@@ -50,8 +50,7 @@ func (e *duckError) full() bool {
 	return strings.Contains(e.text, "No space left on device") || strings.Contains(e.text, "Disk quota exceeded")
 }
 
-// damaged tells that the file does not hold what it should: trying again does not
-// help.
+// damaged reports whether the file's content is invalid: a retry does not help.
 func (e *duckError) damaged() bool {
 	return strings.Contains(e.text, "Corrupt database file") || strings.Contains(e.text, "Could not read enough bytes")
 }
@@ -92,7 +91,7 @@ func (d *duck) close() {
 	mapping.Close(&d.database)
 }
 
-// besides calls f with a connection of its own to the same database.
+// besides calls f with another connection to the same database.
 func (d *duck) besides(f func(d *duck) error) error {
 	other := &duck{database: d.database}
 	if err := other.connect(); err != nil {
@@ -111,8 +110,8 @@ func (d *duck) forget(memory string) error {
 	return d.exec("SET memory_limit = " + quote(memory))
 }
 
-// query runs one or more statements and hands the rows of the last to each,
-// chunk by chunk.
+// query runs one or more statements and passes the rows of the last one to each, chunk by
+// chunk.
 func (d *duck) query(sql string, each func(chunk rows) error) error {
 	var result mapping.Result
 	state := mapping.Query(d.conn, sql, &result)
@@ -142,20 +141,20 @@ func (d *duck) query(sql string, each func(chunk rows) error) error {
 	}
 }
 
-// rows is one chunk of an answer; it is gone when each returns.
+// rows is one chunk of a result; it is invalid after each returns.
 type rows struct {
 	len     int
 	columns []vector
 }
 
-// vector is one column of a chunk, read where DuckDB has it.
+// vector is one column of a chunk, in DuckDB's memory.
 type vector struct{ data, valid unsafe.Pointer }
 
 func (v vector) null(i int) bool {
 	return v.valid != nil && *(*uint64)(unsafe.Add(v.valid, i/64*8))>>(i%64)&1 == 0
 }
 
-// nulls marks in room which values are null, or is nil where none is.
+// nulls marks in room which values are null, or is nil if none is.
 func (v vector) nulls(room []bool) []bool {
 	if v.valid == nil {
 		return nil
@@ -179,8 +178,8 @@ func (v vector) nulls(room []bool) []bool {
 	return room
 }
 
-// value reads a column of fixed width: DATE as int32, BIGINT as int64, and so on.
-// The caller knows the type from the statement.
+// value reads a column of fixed width: DATE as int32, BIGINT as int64, and so on. The
+// caller knows the type.
 func value[T int32 | int64 | uint64 | float64](v vector, i int) T {
 	if v.null(i) {
 		return 0

@@ -14,20 +14,20 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
 )
 
-// Reader is a DuckDB file that nobody writes any more, open for reading. Queries may
-// run at the same time, each on a connection of its own.
+// Reader is a DuckDB file that is no longer written, open for reading. Queries may run
+// concurrently, each on its own connection.
 type Reader struct {
 	database mapping.Database
 	memory   string // see ReaderConfig
 }
 
-// ReaderConfig bounds what a Reader may take.
+// ReaderConfig limits the resources of a Reader.
 type ReaderConfig struct {
-	// Memory is DuckDB's memory_limit, as in "160MB".
+	// Memory is DuckDB's memory_limit, for example "160MB".
 	Memory string
-	// Threads DuckDB may use for all queries together.
+	// Threads of DuckDB for all queries together.
 	Threads int
-	// TempDir is where sorts that exceed the memory are spilled; it is made when needed.
+	// TempDir is the directory for sorts that exceed the memory; it is created when needed.
 	TempDir string
 }
 
@@ -44,7 +44,7 @@ func OpenReader(path string, c ReaderConfig) (*Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	// What Parquet files say of themselves is read once; their bytes are kept by the system.
+	// The metadata of Parquet files is cached; their bytes are cached by the system.
 	if err := d.exec("SET GLOBAL parquet_metadata_cache = true; SET GLOBAL enable_external_file_cache = false"); err != nil {
 		d.close()
 		return nil, err
@@ -53,7 +53,7 @@ func OpenReader(path string, c ReaderConfig) (*Reader, error) {
 	return &Reader{database: d.database, memory: c.Memory}, nil
 }
 
-// Close ends the reader. No query may be in progress.
+// Close closes the reader. No query may be in progress.
 func (r *Reader) Close() { mapping.Close(&r.database) }
 
 // Forget lets go of the blocks that were read. No query may be in progress.
@@ -61,15 +61,15 @@ func (r *Reader) Forget() error {
 	return (&duck{database: r.database}).besides(func(d *duck) error { return d.forget(r.memory) })
 }
 
-// Exec runs one or more statements. between is called every few milliseconds of them, and
-// may take its time, as long as DuckDB has one thread; its error ends them.
+// Exec runs one or more statements. between is called every few milliseconds, and may take
+// its time if DuckDB has one thread; its error ends them.
 func (r *Reader) Exec(ctx context.Context, sql string, between func() error) error {
 	return r.connected(ctx, func(d *duck) error { return d.execInParts(sql, between) })
 }
 
-// Query runs one statement and hands its rows to each, chunk by chunk, as DuckDB finds
-// them: the result is never held whole, unless the statement sorts it. A chunk is gone
-// when each returns.
+// Query runs one statement and passes its rows to each, chunk by chunk, as DuckDB finds
+// them: the result is never in memory as a whole, unless the statement sorts it. A chunk is
+// invalid after each returns.
 func (r *Reader) Query(ctx context.Context, sql string, each func(Chunk) error) error {
 	return r.connected(ctx, func(d *duck) error { return d.stream(sql, each) })
 }
@@ -87,7 +87,7 @@ func (r *Reader) connected(ctx context.Context, f func(d *duck) error) error {
 		})
 		err := f(d)
 		if !stop() {
-			<-interrupted // before its connection is gone
+			<-interrupted // before its connection is closed
 		}
 		return err
 	})
@@ -105,7 +105,7 @@ func (d *duck) stream(sql string, each func(Chunk) error) error {
 		return newDuckError(mapping.PrepareError(statement), mapping.ErrorTypeInvalid)
 	}
 	var result mapping.Result
-	state := bindings.ExecutePreparedStreaming(statement, &result) // the only way that does not hold the whole result
+	state := bindings.ExecutePreparedStreaming(statement, &result) // the only way without the whole result in memory
 	defer mapping.DestroyResult(&result)
 	if state == mapping.StateError {
 		return newDuckError(mapping.ResultError(&result), mapping.ResultErrorType(&result))
@@ -167,7 +167,7 @@ func (d *duck) statement(statements mapping.ExtractedStatements, i mapping.IdxT,
 			}
 		case mapping.PendingStateError:
 			return newDuckError(mapping.PendingError(pending), mapping.ErrorTypeInvalid)
-		default: // ready, or in the hands of other threads
+		default: // ready, or in progress in other threads
 			more = false
 		}
 	}
@@ -180,17 +180,17 @@ func (d *duck) statement(statements mapping.ExtractedStatements, i mapping.IdxT,
 	return nil
 }
 
-// Chunk is some rows of an answer, column by column, where DuckDB has them.
+// Chunk is some rows of a result, by column, in DuckDB's memory.
 type Chunk struct{ rows }
 
 // Len is the number of rows.
 func (c Chunk) Len() int { return c.len }
 
-// Null reports a value that is not there.
+// Null reports whether a value is null.
 func (c Chunk) Null(column, row int) bool { return c.columns[column].null(row) }
 
-// Valid has one bit a row, the first row's lowest; nil where no value is null. Bits
-// beyond the last row mean nothing.
+// Valid has one bit per row, the first row's lowest; nil if no value is null. Bits after
+// the last row are undefined.
 func (c Chunk) Valid(column int) []uint64 {
 	v := c.columns[column].valid
 	if v == nil {
@@ -199,7 +199,7 @@ func (c Chunk) Valid(column int) []uint64 {
 	return unsafe.Slice((*uint64)(v), (c.len+63)/64)
 }
 
-// Floats are the values of a DOUBLE column; those of nulls mean nothing.
+// Floats are the values of a DOUBLE column; those of nulls are undefined.
 func (c Chunk) Floats(column int) []float64 {
 	return unsafe.Slice((*float64)(c.columns[column].data), c.len)
 }
@@ -214,8 +214,8 @@ func (c Chunk) Longs(column int) []int64 {
 	return unsafe.Slice((*int64)(c.columns[column].data), c.len)
 }
 
-// Bytes is a value of a VARCHAR column, in DuckDB's memory: it must be copied to be
-// kept. Empty for a null.
+// Bytes is a value of a VARCHAR column, in DuckDB's memory: copy it to keep it. Empty for a
+// null.
 func (c Chunk) Bytes(column, row int) []byte {
 	v := c.columns[column]
 	if v.null(row) {
@@ -232,7 +232,7 @@ func (c Chunk) Bytes(column, row int) []byte {
 // Text is a value of a VARCHAR column. Empty for a null.
 func (c Chunk) Text(column, row int) string { return string(c.Bytes(column, row)) }
 
-// Coverage reads the table of coverage.
+// Coverage reads the coverage table.
 func (r *Reader) Coverage(ctx context.Context) (out *Covered, err error) {
 	err = r.connected(ctx, func(d *duck) error {
 		var bySymbol bool
@@ -246,13 +246,13 @@ func (r *Reader) Coverage(ctx context.Context) (out *Covered, err error) {
 	return out, err
 }
 
-// IsFull reports an error of a full volume.
+// IsFull reports whether an error means a full volume.
 func IsFull(err error) bool {
 	var e *duckError
 	return errors.As(err, &e) && e.full() || pool.IsFull(err)
 }
 
-// ErrorText is DuckDB's error in its first line, without the folders of files in it.
+// ErrorText is the first line of DuckDB's error, without the directories of files.
 func ErrorText(err error) string {
 	line, _, _ := strings.Cut(err.Error(), "\n")
 	return paths.ReplaceAllString(line, "$1")
