@@ -1,9 +1,9 @@
 // Package gate shares the machine between runs and readers. While the worker works for a
 // run, readers get about a tenth of one processor, one slice after the other. Otherwise
-// some slices are made at once.
+// several slices are made at once.
 //
-// Readers are let in in the order in which they came. None waits without end: however
-// long a slice took, the next one begins at most a second after it.
+// Readers are admitted in order of arrival. None waits forever: however long a slice took,
+// the next one begins at most a second after it.
 package gate
 
 import (
@@ -15,41 +15,41 @@ import (
 )
 
 const (
-	// share is how many times as long as a slice took pass from its begin to the next one
-	// while the worker works: readers get a tenth of one processor.
+	// share is the time from the beginning of a slice to the next one while the worker works,
+	// as a multiple of the slice's duration: readers get a tenth of one processor.
 	share = 10
-	// credit is how much of their time readers may use at once after they used none: a
-	// short answer that comes alone does not wait.
+	// credit is how much of their time readers may use at once after a pause: a single short
+	// response does not wait.
 	credit = 20 * time.Millisecond
-	// longest is how much of a slice is counted, so that readers wait a second at most.
+	// longest is how much of a slice is counted, so that readers wait at most a second.
 	longest = time.Second / share
-	// linger is how long readers still yield after the last work has ended: the calls of
-	// a run follow one another with pauses.
+	// linger is how long readers still yield after the last work has ended: the calls of a run
+	// follow one another with pauses.
 	linger = 250 * time.Millisecond
 )
 
-// Gate lets readers in. Safe for concurrent use.
+// Gate admits readers. Safe for concurrent use.
 type Gate struct {
 	slots int
 
 	mu     sync.Mutex
 	works  int           // in progress
-	yields bool          // whether readers yield: something is in progress, or was until just now
+	yields bool          // whether readers yield: work is in progress, or was until just now
 	since  time.Time     // when that began
 	opened chan struct{} // closed when it ends
-	free   time.Time     // from when on the next reader may enter while readers yield
-	inside int           // readers that were let in and have not left
+	free   time.Time     // when the next reader may enter while readers yield
+	inside int           // readers that were admitted and have not left
 	queue  list.List     // of chan struct{}, closed when its reader may enter
 	timer  *time.Timer   // for the first in the queue
-	ending *time.Timer   // of linger; nil while none is under way
+	ending *time.Timer   // of linger; nil if none is pending
 	waited time.Duration
 }
 
-// New is a Gate that lets as many readers in at once as there are processors, and at least
-// two.
+// New returns a Gate that admits as many readers at once as there are processors, and at
+// least two.
 func New() *Gate { return &Gate{slots: max(2, runtime.GOMAXPROCS(0))} }
 
-// Work is something that the worker does for a run.
+// Work is work for a run.
 type Work struct {
 	g       *Gate
 	working bool
@@ -62,8 +62,8 @@ func (g *Gate) Begin() *Work {
 	return w
 }
 
-// Pause says whether the work waits for something that is not on this machine, as the
-// limit of the provider. Readers do not yield to it then.
+// Pause says whether the work waits for something outside of this machine, such as the
+// limit of the provider. Then readers do not yield to it.
 func (w *Work) Pause(waits bool) {
 	w.g.mu.Lock()
 	defer w.g.mu.Unlock()
@@ -73,11 +73,11 @@ func (w *Work) Pause(waits bool) {
 	}
 }
 
-// End says that the work has ended. It may be called again.
+// End says that the work has ended. It may be called repeatedly.
 func (w *Work) End() { w.Pause(true) }
 
-// Last ends work that is the last of its run: unless other work is in progress, readers
-// yield no longer.
+// Last ends work that is the last of its run: unless other work is in progress, readers no
+// longer yield.
 func (w *Work) Last() {
 	w.End()
 	w.g.mu.Lock()
@@ -87,7 +87,7 @@ func (w *Work) Last() {
 	}
 }
 
-// count notes that work began or ended. mu is held.
+// count records that work began or ended. mu must be locked.
 func (g *Gate) count(begins bool) {
 	if !begins {
 		g.works--
@@ -112,7 +112,7 @@ func (g *Gate) count(begins bool) {
 	}
 }
 
-// keep calls off the end of yielding. mu is held.
+// keep cancels the pending end of yielding. mu must be locked.
 func (g *Gate) keep() {
 	if g.ending != nil {
 		g.ending.Stop()
@@ -120,7 +120,7 @@ func (g *Gate) keep() {
 	}
 }
 
-// open ends yielding. mu is held.
+// open ends yielding. mu must be locked.
 func (g *Gate) open() {
 	g.keep()
 	if g.yields {
@@ -130,14 +130,14 @@ func (g *Gate) open() {
 	g.admit()
 }
 
-// Yields reports whether readers yield at the moment.
+// Yields reports whether readers yield now.
 func (g *Gate) Yields() bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.yields
 }
 
-// Pass is a reader's stay.
+// Pass is a reader's admission.
 type Pass struct {
 	g     *Gate
 	began time.Time
@@ -145,7 +145,7 @@ type Pass struct {
 	left  bool
 }
 
-// Enter waits until the reader may work on its next slice. The caller leaves, and holds
+// Enter waits until the reader may work on its next slice. The caller calls Leave, and has
 // no pass while it waits for a client.
 func (g *Gate) Enter(ctx context.Context) (*Pass, error) {
 	if ctx.Err() != nil {
@@ -176,7 +176,7 @@ func (g *Gate) Enter(ctx context.Context) (*Pass, error) {
 		return &Pass{g: g, began: now}, nil
 	}
 	select {
-	case <-ready: // it was let in meanwhile
+	case <-ready: // it was admitted meanwhile
 		g.inside--
 	default:
 		g.queue.Remove(at)
@@ -185,10 +185,10 @@ func (g *Gate) Enter(ctx context.Context) (*Pass, error) {
 	return nil, err
 }
 
-// Charge adds time that the slice takes elsewhere, as in sending it.
+// Charge adds time that the slice takes elsewhere, for example for sending.
 func (p *Pass) Charge(d time.Duration) { p.extra += d }
 
-// Leave ends the stay. It may be called again.
+// Leave returns the pass. It may be called repeatedly.
 func (p *Pass) Leave() {
 	now := time.Now()
 	g := p.g
@@ -205,7 +205,7 @@ func (p *Pass) Leave() {
 	g.admit()
 }
 
-// spend counts the time that a slice has taken. mu is held.
+// spend counts the time of a slice. mu must be locked.
 func (g *Gate) spend(p *Pass, now time.Time) {
 	began := p.began
 	if began.Before(g.since) {
@@ -218,8 +218,8 @@ func (g *Gate) spend(p *Pass, now time.Time) {
 	p.began, p.extra = now, 0
 }
 
-// Rest makes a slice in progress pause where readers yield, so that one that takes long
-// takes no more than its share. Nobody else enters meanwhile.
+// Rest pauses a slice in progress if readers yield, so that a long one takes no more than
+// its share. No other reader enters meanwhile.
 func (p *Pass) Rest(ctx context.Context) error {
 	g := p.g
 	g.mu.Lock()
@@ -245,8 +245,8 @@ func (p *Pass) Rest(ctx context.Context) error {
 	return nil
 }
 
-// Next leaves and enters again where readers yield, between two parts of work that takes
-// longer than a slice. Otherwise the pass goes on.
+// Next leaves and enters again if readers yield, between two parts of work that takes
+// longer than a slice. Otherwise the pass stays valid.
 func (p *Pass) Next(ctx context.Context) error {
 	if !p.g.Yields() {
 		return ctx.Err()
@@ -260,15 +260,16 @@ func (p *Pass) Next(ctx context.Context) error {
 	return nil
 }
 
-// Waiting is how many readers wait, and Waited how long readers have waited, all together.
+// Waiting is the number of waiting readers, and Waited the total time that readers have
+// waited.
 func (g *Gate) Waiting() (n int, waited time.Duration) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	return g.queue.Len(), g.waited
 }
 
-// room is how long the next reader must wait at least; negative while others must leave
-// first. mu is held.
+// room is the least time that the next reader must wait; negative while others must leave
+// first. mu must be locked.
 func (g *Gate) room(now time.Time) time.Duration {
 	switch {
 	case !g.yields && g.inside < g.slots, g.yields && g.inside == 0 && !now.Before(g.free):
@@ -279,7 +280,8 @@ func (g *Gate) room(now time.Time) time.Duration {
 	return -1
 }
 
-// admit lets in who may enter, and comes back when the next one may. mu is held.
+// admit admits readers that may enter, and runs again when the next one may. mu must be
+// locked.
 func (g *Gate) admit() {
 	if g.timer != nil {
 		g.timer.Stop()
@@ -299,6 +301,6 @@ func (g *Gate) admit() {
 			return
 		}
 		g.inside++
-		close(g.queue.Remove(g.queue.Front()).(chan struct{})) //nolint:forcetypeassert // nothing else is in it
+		close(g.queue.Remove(g.queue.Front()).(chan struct{})) //nolint:forcetypeassert // it has nothing else
 	}
 }

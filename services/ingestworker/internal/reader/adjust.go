@@ -8,18 +8,18 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// BrokenLink is a link between two rows of a symbol over which nothing can be said of
-// the adjustment.
+// BrokenLink is a pair of consecutive rows of a symbol between which the adjustment is
+// unknown.
 type BrokenLink struct {
 	// Symbol, and the trade dates of the earlier and the later row.
 	Symbol   string
 	From, To market.Date
-	// Problem in a few words.
+	// Problem says why, in a few words.
 	Problem string
 }
 
-// Bounds of a plausible link. Of the links of 2004 to 2018 a few a year lie outside,
-// nearly all of them faults of the record; before 2004 hundreds a year do.
+// Limits of a plausible link. Of the links of 2004 to 2018 a few per year are outside,
+// almost all of them errors of the source; before 2004 hundreds per year.
 const (
 	minRatio = 0.999
 	maxRatio = 3.2
@@ -27,17 +27,17 @@ const (
 
 var firstPromised = market.NewDate(2004, 1, 1)
 
-// step is where the adjustment of a symbol changes: from the date on.
+// step is a change of a symbol's adjustment: from the date on.
 type step struct {
 	from  market.Date
-	ratio float64 // last close / reference price; NaN where the link is broken
+	ratio float64 // last close / reference price; NaN if the link is broken
 }
 
-// chain gathers the links of the rows of every symbol. Rows come by date.
+// chain collects the links between the rows of every symbol. Rows are added by date.
 type chain struct {
-	// hole finds a day strictly between two dates that is not complete for a symbol.
+	// hole finds a day between two dates, exclusive, that is not complete for a symbol.
 	hole func(symbol string, after, before market.Date) (market.Date, bool)
-	// listed is a symbol's first trading day; NoDate where unknown.
+	// listed is a symbol's first trading day; NoDate if unknown.
 	listed func(symbol string) market.Date
 
 	of     map[string]*history
@@ -48,10 +48,10 @@ type history struct {
 	last  market.Date
 	close float64
 	steps []step
-	early int // place in broken of the last link before 2004; 0 for none
+	early int // index in broken of the last link before 2004; 0 for none
 }
 
-// add takes the next row of a symbol. NaN is a price that is null.
+// add adds the next row of a symbol. NaN is a null price.
 func (c *chain) add(symbol []byte, date market.Date, closing, reference float64) {
 	h := c.of[string(symbol)]
 	if h == nil {
@@ -91,7 +91,7 @@ func (c *chain) link(symbol string, h *history, date market.Date, reference floa
 		c.broken = append(c.broken, b)
 		return
 	}
-	if h.early == 0 { // one stands for all of them, the last
+	if h.early == 0 { // only the last one is reported, for all of them
 		c.broken = append(c.broken, b)
 		h.early = len(c.broken)
 		return
@@ -99,18 +99,18 @@ func (c *chain) link(symbol string, h *history, date market.Date, reference floa
 	c.broken[h.early-1] = b
 }
 
-// segment is a factor that holds from a date on, until the next.
+// segment is a factor that applies from a date until the next segment.
 type segment struct {
 	from   market.Date
-	factor float64 // NaN where it cannot be known
+	factor float64 // NaN if unknown
 }
 
-// factors are a symbol's segments in the order of dates; the first begins before any
-// row. A symbol without a step has none, and the factor 1.
+// factors are a symbol's segments by date; the first begins before any row. A symbol
+// without steps has none, and the factor 1.
 type factors map[string][]segment
 
-// factors multiplies the links up: from the newest row back, or from the first on.
-// Beyond a broken link, as seen from there, nothing is known.
+// factors multiplies the links: from the newest row back, or from the first row on. Beyond
+// a broken link, in that direction, the factor is unknown.
 func (c *chain) factors(a Adjustment) factors {
 	out := make(factors)
 	for symbol, h := range c.of {

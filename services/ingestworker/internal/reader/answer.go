@@ -19,10 +19,10 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// Format is how rows are written.
+// Format of rows.
 type Format int
 
-// The formats that stream.
+// The formats of streams.
 const (
 	Arrow Format = iota
 	CSV
@@ -30,35 +30,35 @@ const (
 )
 
 const (
-	// sliceRows is about how many rows one query brings into memory. firstRows is that of
-	// the first one, so that a client has something to do early; each next one has up to
-	// twice as many as the one before.
+	// sliceRows is about how many rows one query loads into memory. firstRows is that of the
+	// first query, so that a client gets rows early; each further one loads up to twice as
+	// many as the previous one.
 	sliceRows = 48 << 10
 	firstRows = 12 << 10
-	// batchBytes is about how large a message with rows is: one with all around it is less
-	// than 1 MiB, up to which gRPC has its memory ready.
+	// batchBytes is about the size of a message with rows: including overhead it is below 1
+	// MiB, up to which gRPC has buffers.
 	batchBytes = 15 << 16
-	// readAhead is how many answers may read the next slice while they send one; others
-	// read when they have sent, so that many readers do not take memory each.
+	// readAhead is how many responses may read the next slice while they send one; others read
+	// after they have sent, so that many readers do not all use memory.
 	readAhead = 4
-	// maxTold is how many conditions and broken links an answer tells of.
+	// maxTold is how many conditions and broken links a response lists.
 	maxTold = 1000
 	// maxNamed is how many partitions an error names.
 	maxNamed = 50
 )
 
-// Config is what a Service is made of.
+// Config is the configuration of a Service.
 type Config struct {
 	// Stores are the published copies of the pools.
 	Stores map[market.Pool]*publish.Store
-	// Dir is where Parquet files of queries are kept; it is emptied.
+	// Dir is the directory for Parquet files of queries; it is emptied.
 	Dir string
 	// DirBytes is how many bytes of them are kept; the default is 1 GiB.
 	DirBytes int64
-	// WindowDays is how many calendar days back each pool reaches: what lacks before is
-	// not asked for by itself. A pool without one reaches back to its first day.
+	// WindowDays is how many calendar days back each pool reaches: missing data before that is
+	// not fetched automatically. A pool without one reaches back to its first day.
 	WindowDays map[market.Pool]int
-	// Gate lets queries in; nil means one to which no work of runs is known.
+	// Gate admits queries; nil means one that knows no runs.
 	Gate *gate.Gate
 	// Now is the clock; nil means time.Now.
 	Now func() time.Time
@@ -67,11 +67,11 @@ type Config struct {
 // Service reads published versions. Safe for concurrent use.
 type Service struct {
 	cfg   Config
-	ahead chan struct{} // of answers that read ahead
+	ahead chan struct{} // of responses that read ahead
 	files files
 }
 
-// New is a Service.
+// New returns a Service.
 func New(c Config) (*Service, error) {
 	if c.DirBytes == 0 {
 		c.DirBytes = 1 << 30
@@ -86,19 +86,19 @@ func New(c Config) (*Service, error) {
 	return s, s.files.init(c.Dir, c.DirBytes)
 }
 
-// Answer is the rows of a query, not read yet. Close gives its version back.
+// Answer is the response to a query, not read yet. Close releases its version.
 type Answer struct {
 	// Version that is read.
 	Version *publish.Version
-	// Columns of the answer.
+	// Columns of the response.
 	Columns []catalog.Column
-	// Complete tells whether every date and symbol asked for is complete.
+	// Complete is whether every requested date and symbol is complete.
 	Complete bool
-	// Lacks are what is not complete, at most 1,000; LackCount is all.
+	// Lacks are the incomplete ones, at most 1,000; LackCount is the number of all.
 	Lacks     []Condition
 	LackCount int
-	// Broken links over which prices could not be adjusted, at most 1,000; BrokenCount
-	// is all.
+	// Broken are the links over which prices could not be adjusted, at most 1,000; BrokenCount
+	// is the number of all.
 	Broken      []BrokenLink
 	BrokenCount int
 
@@ -109,7 +109,7 @@ type Answer struct {
 	release func()
 }
 
-// Close gives the version back.
+// Close releases the version.
 func (a *Answer) Close() { a.release() }
 
 func (s *Service) store(p market.Pool) (*publish.Store, error) {
@@ -119,9 +119,9 @@ func (s *Service) store(p market.Pool) (*publish.Store, error) {
 	return nil, fault.Invalid("pool", "%.40q cannot be read", string(p))
 }
 
-// Open checks a query and finds out what its answer says of itself. NOT_FOUND says that
-// the table or the version is not there, DATA_INCOMPLETE that what was to be complete
-// is not. The caller closes the answer.
+// Open validates a query and determines the metadata of its response. NOT_FOUND if the
+// table or the version does not exist, DATA_INCOMPLETE if complete data is required and
+// some is missing. The caller closes the answer.
 func (s *Service) Open(ctx context.Context, q Query) (_ *Answer, err error) {
 	p, err := check(q)
 	if err == nil {
@@ -148,7 +148,7 @@ func (s *Service) Open(ctx context.Context, q Query) (_ *Answer, err error) {
 	if a.facts, conditions, err = s.conditions(ctx, v, p); err != nil {
 		return nil, err
 	}
-	// Symbols first: of many that lack, the first are told, and these no run mends.
+	// Symbols first: of many, the first ones are listed, and no run fixes these.
 	lacks := slices.Concat(a.facts.unknown(p.Symbols), slices.DeleteFunc(conditions, func(c Condition) bool { return c.State == Available }))
 	a.Complete, a.LackCount, a.Lacks = len(lacks) == 0, len(lacks), lacks[:min(len(lacks), maxTold)]
 	if q.Complete && !a.Complete {
@@ -162,11 +162,11 @@ func (s *Service) Open(ctx context.Context, q Query) (_ *Answer, err error) {
 	return a, nil
 }
 
-// requestCost is about what a request costs beside its rows, in both services.
+// requestCost is about the cost of a request without its rows, in both services.
 const requestCost = time.Millisecond
 
-// conditions are how the datasets of a query stand in a version, and what the version
-// holds beside its rows.
+// conditions are the conditions of a query's datasets in a version, and the facts of the
+// version.
 func (s *Service) conditions(ctx context.Context, v *publish.Version, p *plan) (*facts, []Condition, error) {
 	pass, err := s.cfg.Gate.Enter(ctx)
 	if err != nil {
@@ -182,8 +182,8 @@ func (s *Service) conditions(ctx context.Context, v *publish.Version, p *plan) (
 	return f, out, err
 }
 
-// incomplete refuses a request for complete rows. Its remedy is the one that fits: of what
-// no run fetches by itself, the command that does.
+// incomplete is the error for a request that requires complete rows. Its remedy is the one
+// that fits: for data that no run fetches automatically, the command that does.
 func (a *Answer) incomplete(lacks []Condition) error {
 	names := make([]string, 0, maxNamed)
 	for _, c := range a.Lacks[:min(len(a.Lacks), maxNamed)] {
@@ -206,7 +206,7 @@ func (a *Answer) incomplete(lacks []Condition) error {
 		"count", strconv.Itoa(a.LackCount), "partitions", strings.Join(names, ","))
 	switch {
 	case len(unknown) > 0:
-		again = false // the answer stays incomplete whatever is fetched
+		again = false // it stays incomplete whatever is fetched
 		err.Message += fmt.Sprintf(" No instrument list of this version has %s, so no run fetches it.", firstOf(unknown, len(unknown)))
 		err.Remedy = fmt.Sprintf(`Correct the symbol, or omit require to get the rows that exist. This searches the instruments: curl "localhost:7780/v1/instruments?query=%s"`, unknown[0])
 	case !again && len(dates) > 0 && settled:
@@ -220,7 +220,7 @@ func (a *Answer) incomplete(lacks []Condition) error {
 	return err
 }
 
-// fetch is the command that fetches the dates, also settled ones with refetch.
+// fetch is the command that fetches the dates, including settled ones with refetch.
 func (a *Answer) fetch(dates []market.Date, refetch bool) string {
 	more := ""
 	if refetch {
@@ -230,7 +230,7 @@ func (a *Answer) fetch(dates []market.Date, refetch bool) string {
 		strings.ToUpper(string(a.plan.Pool)), slices.Min(dates), slices.Max(dates), more)
 }
 
-// firstOf names the first few of so many.
+// firstOf lists the first few of so many.
 func firstOf(names []string, count int) string {
 	const few = 5
 	text := strings.Join(names[:min(len(names), few)], ", ")
@@ -240,7 +240,7 @@ func firstOf(names []string, count int) string {
 	return text
 }
 
-// Metadata is what Arrow and Parquet files say of themselves.
+// Metadata is the metadata in Arrow and Parquet files.
 func (a *Answer) Metadata() map[string]string {
 	m := a.Version.Manifest
 	meta := map[string]string{
@@ -299,12 +299,12 @@ func (a *Answer) writer(f Format) rowWriter {
 	return newArrowWriter(a.Columns, a.Metadata())
 }
 
-// Head is what a stream begins with, before any row.
+// Head is the beginning of a stream, before any row.
 func (a *Answer) Head(f Format) ([]byte, error) { return a.writer(f).head() }
 
-// Write sends what follows the head: rows, some 1 MiB a message, then what ends the
-// format, and returns how many rows those were. done, which may be nil, is to be called
-// when the data is no longer needed. While send waits no query is held.
+// Write sends what follows the head: rows, about 1 MiB per message, then the end of the
+// format, and returns the number of rows. done, which may be nil, is called when the data
+// is no longer needed. While send waits, no query is in progress.
 func (a *Answer) Write(ctx context.Context, f Format, send func(data []byte, done func()) error) (rows int64, err error) {
 	w := a.writer(f)
 	for part, err := range a.parts(ctx) {
@@ -316,7 +316,7 @@ func (a *Answer) Write(ctx context.Context, f Format, send func(data []byte, don
 			if err != nil {
 				return rows, err
 			}
-			// Texts may be several times as long as their rows; an Arrow message stays whole.
+			// Texts may be several times as long as their rows; an Arrow message is not split.
 			for f != Arrow && len(out) > batchBytes {
 				if err := send(out[:batchBytes], nil); err != nil {
 					return rows, err
@@ -335,13 +335,13 @@ func (a *Answer) Write(ctx context.Context, f Format, send func(data []byte, don
 	return rows, nil
 }
 
-// slice is a span of dates that is read by one query.
+// slice is a date range that one query reads.
 type slice struct {
 	start, end market.Date
-	rows       int // as coverage claims; 0 where it does not say
+	rows       int // by the coverage; 0 if unknown
 }
 
-// slices cuts the answer into spans of some sliceRows rows, by what coverage claims.
+// slices divides the response into date ranges of about sliceRows rows, by the coverage.
 func (a *Answer) slices() []slice {
 	p := a.plan
 	whole := slice{p.Start, p.End, 0}
@@ -380,16 +380,15 @@ type part struct {
 	order  []int32
 }
 
-// batches are the rows in order, some batchBytes at a time, each by their places.
+// batches are the rows in order, about batchBytes at a time, as indexes.
 func (p part) batches() iter.Seq[[]int32] {
 	return slices.Chunk(p.order, max(1, p.rows.rows*batchBytes/max(1, p.rows.bytes())))
 }
 
-// sendCost is about what it costs to send a byte, in both services.
+// sendCost is about the cost of sending a byte, in both services.
 const sendCost = 3 * time.Nanosecond
 
-// write writes some of the rows. done is called when they are no longer needed; nil where
-// nothing depends on that.
+// write writes some of the rows. done is called when they are no longer needed; may be nil.
 func (p part) write(ctx context.Context, w rowWriter, order []int32) (out []byte, done func(), err error) {
 	a := p.answer
 	pass, err := a.service.cfg.Gate.Enter(ctx)
@@ -410,9 +409,9 @@ func (p part) write(ctx context.Context, w rowWriter, order []int32) (out []byte
 	return out, done, err
 }
 
-// parts reads slice by slice. While one is sent the next is read, where not too many
-// answers do so already. A part is valid within the loop's body. No query is under way
-// any more when the sequence has ended.
+// parts reads slice by slice. While one is sent the next is read, unless too many responses
+// do so already. A part is valid in the loop's body. When the sequence has ended, no query
+// is in progress.
 func (a *Answer) parts(ctx context.Context) iter.Seq2[part, error] {
 	sel := a.selection(a.Columns...)
 	return func(yield func(part, error) bool) {
@@ -488,11 +487,11 @@ func (a *Answer) readAhead(ctx context.Context, sel selection, spans []slice, yi
 
 // selection is what is read for some columns.
 type selection struct {
-	sql     string           // list of columns
+	sql     string           // column list
 	columns []catalog.Column // those that are read
 	source  []int            // of each column among those read; -1 for the factor
-	symbol  int              // place of the symbol, or of the calendar's exchange, among those read
-	date    int              // place of the date among them; -1 where the table has none
+	symbol  int              // index of the symbol, or of the calendar's exchange, among those read
+	date    int              // index of the date among them; -1 if the table has none
 }
 
 func (a *Answer) selection(columns ...catalog.Column) selection {
@@ -572,7 +571,7 @@ func (a *Answer) apply(b, rows *batch, order []int32, sel selection) {
 	}
 }
 
-// adjust reads the links between the rows asked for.
+// adjust reads the links between the requested rows.
 func (a *Answer) adjust(ctx context.Context) error {
 	p := a.plan
 	holes, err := a.holes()
@@ -623,7 +622,7 @@ func (a *Answer) link(ctx context.Context, c *chain, sel selection, rows *batch,
 	return nil
 }
 
-// holes finds days that are not complete, of the dataset that a symbol's rows come with.
+// holes finds days that are not complete, for the dataset of a symbol.
 func (a *Answer) holes() (func(symbol string, after, before market.Date) (market.Date, bool), error) {
 	p := a.plan
 	conditions, err := a.facts.conditions(p.Pool, p.table.Name, p.datasets(), p.Start, p.End, p.Symbols, a.service.cfg)
@@ -633,7 +632,7 @@ func (a *Answer) holes() (func(symbol string, after, before market.Date) (market
 	bad := map[market.Kind][]market.Date{}
 	for _, c := range conditions {
 		if d := catalog.Lookup(c.Dataset); d != nil && c.State != Available && c.Date != market.NoDate {
-			bad[d.Kind] = append(bad[d.Kind], c.Date) // they come by date
+			bad[d.Kind] = append(bad[d.Kind], c.Date) // they are sorted by date
 		}
 	}
 	return func(symbol string, after, before market.Date) (market.Date, bool) {
@@ -660,7 +659,7 @@ func (s *Service) Tables(ctx context.Context, p market.Pool, version string) (*p
 	return v.Manifest, pool.Tables(), nil
 }
 
-// Conditions tells how the datasets of a table stand, and of which version that is.
+// Conditions returns the conditions of a table's datasets, and the version.
 func (s *Service) Conditions(ctx context.Context, q Query) (version string, out []Condition, err error) {
 	p, err := check(Query{Pool: q.Pool, Table: q.Table, Start: market.NoDate, End: market.NoDate})
 	if err != nil {
@@ -689,5 +688,5 @@ func (s *Service) Conditions(ctx context.Context, q Query) (version string, out 
 	return v.Manifest.Version, out, err
 }
 
-// Table is the table that is read.
+// Table is the table of the query.
 func (a *Answer) Table() string { return a.plan.table.Name }

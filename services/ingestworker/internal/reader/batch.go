@@ -19,8 +19,8 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/universe"
 )
 
-// batch is rows in Arrow's form: what DuckDB holds in its vectors is the same but for
-// texts, so most of it is copied as it is.
+// batch has rows in Arrow's layout. DuckDB's vectors have the same layout except for texts,
+// so most of it is copied.
 type batch struct {
 	columns []vector
 	rows    int
@@ -34,7 +34,7 @@ type vector struct {
 	fixed   []byte  // of numbers and dates
 	offsets []int32 // of texts: one more than rows
 	text    []byte
-	valid   []byte // bits; nil while no value is null
+	valid   []byte // bits; nil if no value is null
 	nulls   int
 }
 
@@ -49,7 +49,7 @@ func newBatch(columns []catalog.Column) *batch {
 	return b
 }
 
-// bytes is about how large the batch is.
+// bytes is about the size of the batch.
 func (b *batch) bytes() int {
 	n := 0
 	for i := range b.columns {
@@ -59,7 +59,7 @@ func (b *batch) bytes() int {
 	return n
 }
 
-// reset makes the batch empty, with room for so many rows. It keeps its memory.
+// reset empties the batch and ensures capacity for so many rows. It keeps its memory.
 func (b *batch) reset(rows int) {
 	b.rows = 0
 	for i := range b.columns {
@@ -77,10 +77,10 @@ func (b *batch) reset(rows int) {
 	}
 }
 
-// symbolBytes is the length of a symbol, which most texts are.
+// symbolBytes is the length of a symbol; most texts are symbols.
 const symbolBytes = 9
 
-// add appends the rows of a chunk, which has the columns of the batch.
+// add appends the rows of a chunk with the columns of the batch.
 func (b *batch) add(c universe.Chunk) {
 	for i := range b.columns {
 		b.columns[i].add(c, i, b.rows)
@@ -113,8 +113,8 @@ func (v *vector) add(c universe.Chunk, column, rows int) {
 	}
 }
 
-// gather is a batch of some rows, in the order given. source says which column each
-// column of it is; one of -1 stays empty.
+// gather returns a batch of some rows, in the given order. source is the column for each of
+// its columns; -1 leaves it empty.
 func (b *batch) gather(columns []catalog.Column, source []int, order []int32) *batch {
 	out := newBatch(columns)
 	out.rows = len(order)
@@ -146,15 +146,14 @@ func (v *vector) gather(into *vector, order []int32) {
 	}
 }
 
-// pick writes the values of some rows, in the order given.
+// pick writes the values of some rows, in the given order.
 func pick[T int32 | float64](to, from []T, order []int32) {
 	for i, row := range order {
 		to[i] = from[row]
 	}
 }
 
-// pickOffsets writes where the texts of some rows begin and end once they are picked, and
-// returns their length.
+// pickOffsets writes the offsets of the texts of some rows, and returns their total length.
 func (v *vector) pickOffsets(to, order []int32) (n int32) {
 	for i, row := range order {
 		to[i] = n
@@ -164,7 +163,7 @@ func (v *vector) pickOffsets(to, order []int32) (n int32) {
 	return n
 }
 
-// pickTexts appends the texts of some rows, in the order given.
+// pickTexts appends the texts of some rows, in the given order.
 func (v *vector) pickTexts(into []byte, order []int32) []byte {
 	for _, row := range order {
 		into = append(into, v.text[v.offsets[row]:v.offsets[row+1]]...)
@@ -172,20 +171,20 @@ func (v *vector) pickTexts(into []byte, order []int32) []byte {
 	return into
 }
 
-// rowKey is what rows are sorted by: most texts differ in their first eight bytes, which
-// are compared as a number.
+// rowKey is the sort key of a row: most texts differ in their first eight bytes, which are
+// compared as a number.
 type rowKey struct {
 	head uint64
-	day  uint32 // the days since 1970, with the sign turned so that they sort as unsigned
+	day  uint32 // the days since 1970, with the sign bit inverted so that they sort as unsigned
 	row  int32
 }
 
-// runRows is how many rows a sorted run must have on average for the runs to be merged.
-// Rows come by date, and those of a date often by symbol.
+// runRows is the average number of rows of sorted runs from which the runs are merged. Rows
+// are sorted by date, and those of a date often by symbol.
 const runRows = 64
 
-// sorted is the order of the rows by a column of dates, unless it is -1, and then by one
-// of texts. It is valid until the batch is sorted again.
+// sorted is the order of the rows by a column of dates, unless it is -1, and then by one of
+// texts. It is valid until the batch is sorted again.
 func (b *batch) sorted(date, text int) []int32 {
 	var days []int32
 	if date >= 0 {
@@ -193,7 +192,7 @@ func (b *batch) sorted(date, text int) []int32 {
 	}
 	texts := &b.columns[text]
 	b.keys, b.other = slices.Grow(b.keys[:0], b.rows)[:b.rows], slices.Grow(b.other[:0], b.rows)[:b.rows]
-	keys, runs := b.keys, make([]int, 0, 64) // where each run begins
+	keys, runs := b.keys, make([]int, 0, 64) // the beginning of each run
 	for i := range keys {
 		k := rowKey{row: int32(i)}
 		if days != nil {
@@ -219,10 +218,10 @@ func (b *batch) sorted(date, text int) []int32 {
 	return b.order
 }
 
-// merge merges sorted runs, two by two. other has room for the keys.
+// merge merges sorted runs, two at a time. other has capacity for the keys.
 func (v *vector) merge(keys, other []rowKey, runs []int) []rowKey {
 	for len(runs) > 1 {
-		left := runs[:0] // runs that are left
+		left := runs[:0] // remaining runs
 		for i := 0; i < len(runs); i += 2 {
 			from, middle, to := runs[i], len(keys), len(keys)
 			if i+1 < len(runs) {
@@ -241,7 +240,7 @@ func (v *vector) merge(keys, other []rowKey, runs []int) []rowKey {
 }
 
 func (v *vector) mergeTwo(a, b, into []rowKey) {
-	switch { // one after the other, as days are, which a first fill stores newest first
+	switch { // consecutive, like days, which a first fill stores newest first
 	case len(a) == 0 || len(b) == 0 || v.compare(a[len(a)-1], b[0]) <= 0:
 		copy(into[copy(into, a):], b)
 		return
@@ -268,9 +267,8 @@ func (v *vector) compare(x, y rowKey) int {
 	return bytes.Compare(v.bytes(int(x.row)), v.bytes(int(y.row)))
 }
 
-// sort sorts byte by byte, the lowest first, which takes a third of the time of
-// comparing. Bytes that are equal in all keys, as most are, cost nothing. other has room
-// for the keys.
+// sort sorts byte by byte, the lowest first, in a third of the time of comparisons. Bytes
+// that are equal in all keys, as most are, cost nothing. other has capacity for the keys.
 func (v *vector) sort(keys, other []rowKey) []rowKey {
 	for shift := 0; shift < 96; shift += 8 {
 		digit := func(k *rowKey) byte {
@@ -310,8 +308,8 @@ func (v *vector) sort(keys, other []rowKey) []rowKey {
 	return keys
 }
 
-// mark says of the next row whether its value is there. Before the first null there is
-// nothing to write.
+// mark records whether the next row has a value. Before the first null there is nothing to
+// write.
 func (v *vector) mark(row int, there bool) {
 	if len(v.valid) == 0 {
 		if there {
@@ -329,7 +327,7 @@ func (v *vector) mark(row int, there bool) {
 	}
 }
 
-// markAll says it of many rows at once: DuckDB has the same bits. row is divisible by 8.
+// markAll is mark for many rows at once: DuckDB has the same bits. row is divisible by 8.
 func (v *vector) markAll(row int, there []uint64, n int) {
 	if len(v.valid) == 0 {
 		v.present(row)
@@ -346,7 +344,7 @@ func (v *vector) markAll(row int, there []uint64, n int) {
 	}
 }
 
-// present writes that the values of all rows before row are there.
+// present records that all rows before row have values.
 func (v *vector) present(row int) {
 	for range row / 8 {
 		v.valid = append(v.valid, 0xff)
@@ -360,7 +358,7 @@ func (v *vector) null(row int) bool { return len(v.valid) > 0 && v.valid[row/8]>
 
 func (v *vector) float(row int) float64 { return arrow.Float64Traits.CastFromBytes(v.fixed)[row] }
 
-// number is a float; NaN where it is null.
+// number is a float; NaN if it is null.
 func (v *vector) number(row int) float64 {
 	if v.null(row) {
 		return math.NaN()
@@ -387,7 +385,7 @@ var arrowTypes = map[table.Type]arrow.DataType{
 	table.Number: arrow.PrimitiveTypes.Float64, table.Int: arrow.PrimitiveTypes.Int32,
 }
 
-// array is the column as Arrow has it, over the same memory.
+// array is the column as an Arrow array, with the same memory.
 func (v *vector) array(rows int) arrow.Array {
 	var valid *memory.Buffer
 	if v.nulls > 0 {
@@ -445,10 +443,10 @@ func (w *arrowWriter) rows(b *batch) ([]byte, error) {
 // tail is the end of the stream: a message of length 0.
 func (w *arrowWriter) tail() []byte { return []byte{0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0} }
 
-// whole writes a payload; body is about how large its values are.
+// whole writes a payload; body is about the size of its values.
 func whole(p *ipc.Payload, body int) ([]byte, error) {
 	var out bytes.Buffer
-	out.Grow(body + 4<<10) // its description and what aligns the columns
+	out.Grow(body + 4<<10) // its metadata and the padding of the columns
 	if _, err := p.WritePayload(&out); err != nil {
 		return nil, err
 	}
@@ -458,7 +456,7 @@ func whole(p *ipc.Payload, body int) ([]byte, error) {
 func jsonText(v any) string {
 	text, err := json.Marshal(v)
 	if err != nil {
-		return "" // cannot be: it holds plain values
+		return "" // cannot happen: it has only plain values
 	}
 	return string(text)
 }
@@ -469,7 +467,7 @@ func (v *vector) scale(row int, f float64) {
 	numbers[row] *= f
 }
 
-// drop makes a value that is there null.
+// drop makes a value null.
 func (v *vector) drop(row int) {
 	if len(v.valid) == 0 {
 		v.present(len(v.fixed) / arrow.Float64SizeBytes)

@@ -14,17 +14,17 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
 )
 
-// messages are the memory of messages that were sent.
+// messages is the memory of sent messages.
 var messages = sync.Pool{New: func() any { return new([]byte) }}
 
-// gather writes the rows of src in the order given as one message, each value straight to
-// where it is sent from. source is as in batch.gather. The memory is used again after done.
+// gather writes the rows of src in the given order as one message, each value directly to
+// its place in the message. source is as in batch.gather. The memory is reused after done.
 func (w *arrowWriter) gather(src *batch, source []int, order []int32) (out []byte, done func(), err error) {
-	// What comes before the values is written last; Arrow describes a column in less.
+	// The metadata is written last, into reserved space.
 	room := 512 + 64*len(source)
 	memo, _ := messages.Get().(*[]byte)
 	m := message{buffer: slices.Grow((*memo)[:0], room+len(order)*(src.bytes()/max(1, src.rows)+1)+16*len(source))[:room]}
-	columns := make([][3]span, len(source)) // whether it is there, and up to two buffers
+	columns := make([][3]span, len(source)) // validity, and up to two buffers
 	nulls := make([]int, len(source))
 	for i, from := range source {
 		v := &src.columns[from]
@@ -65,11 +65,11 @@ func (w *arrowWriter) gather(src *batch, source []int, order []int32) (out []byt
 	defer p.Release()
 	about := p.Meta()
 	defer about.Release()
-	// Four bytes of continuation, the length of the description, the description, padded.
+	// Four bytes of continuation, the length of the metadata, the metadata, padding.
 	length := (about.Len() + 7) &^ 7
 	begin := room - 8 - length
 	if body := int64(len(m.buffer) - room); begin < 0 || ipc.NewMessage(about, memory.NewBufferBytes(nil)).BodyLen() != body {
-		out, err := whole(&p, len(m.buffer)) // another build of Arrow lays the values out in another way
+		out, err := whole(&p, len(m.buffer)) // another version of Arrow has a different layout
 		return out, nil, err
 	}
 	head := m.buffer[begin:room]
@@ -81,29 +81,29 @@ func (w *arrowWriter) gather(src *batch, source []int, order []int32) (out []byt
 	return m.buffer[begin:], func() { messages.Put(memo) }, nil
 }
 
-// message is the body of an Arrow message that is being put together.
+// message is the body of an Arrow message that is being built.
 type message struct{ buffer []byte }
 
-// span is where a buffer lies in a message.
+// span is the position of a buffer in a message.
 type span struct{ from, to int }
 
 func (m *message) at(s span) []byte { return m.buffer[s.from:s.to:s.to] }
 
-// take makes room for a buffer. The next one begins at a multiple of eight.
+// take reserves space for a buffer. The next one begins at a multiple of eight.
 func (m *message) take(n int) span {
 	from := len(m.buffer)
 	m.buffer = slices.Grow(m.buffer, n+7)[:from+n]
 	return span{from, from + n}
 }
 
-// pad fills up to a multiple of eight.
+// pad pads to a multiple of eight.
 func (m *message) pad() {
 	for len(m.buffer)%8 != 0 {
 		m.buffer = append(m.buffer, 0)
 	}
 }
 
-// valid writes which values are there; nothing where all are.
+// valid writes which values are not null; nothing if none is null.
 func (m *message) valid(v *vector, order []int32) (s span, nulls int) {
 	if v.nulls == 0 {
 		return s, 0
@@ -123,7 +123,7 @@ func (m *message) valid(v *vector, order []int32) (s span, nulls int) {
 	case 0:
 		m.buffer = m.buffer[:s.from]
 		return span{}, 0
-	case len(order): // Arrow writes bits of its own then, and pads them more
+	case len(order): // then Arrow writes its own bits, with more padding
 		m.buffer = m.buffer[:s.from]
 		s = m.take((s.to - s.from + 63) &^ 63)
 		clear(m.at(s))

@@ -14,44 +14,43 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// State is how a dataset of a date stands.
+// State is the condition of a dataset and date.
 type State int
 
 // The states.
 const (
-	// Available is complete, or rightly empty.
+	// Available: complete, or empty as expected.
 	Available State = iota + 1
-	// Short has rows, and fewer than are called for.
+	// Short: some rows, and fewer than expected.
 	Short
-	// Pending is not published by the provider yet, or not due yet.
+	// Pending: not published by the provider yet, or not due yet.
 	Pending
-	// Missing is due, and nothing is there.
+	// Missing: due, and no rows.
 	Missing
 )
 
-// Condition is how one dataset of one date, or one symbol, stands in a version.
+// Condition is the condition of one dataset and date, or of one symbol, in a version.
 type Condition struct {
-	// Dataset and Date; Date is NoDate for a list or calendar. Both are empty where a
-	// symbol is meant.
+	// Dataset and Date; Date is NoDate for a list or calendar. Both are empty for a symbol.
 	Dataset string
 	Date    market.Date
-	// Symbol that the version does not know. Empty otherwise.
+	// Symbol that the version does not have. Empty otherwise.
 	Symbol string
-	// State it is in.
+	// State of the condition.
 	State State
-	// Verdict of the last answer.
+	// Verdict of the last response.
 	Verdict coverage.Verdict
-	// Rows held and Expected; Expected is 0 where not known.
+	// Rows stored and Expected; Expected is 0 if unknown.
 	Rows, Expected int64
-	// CommittedAt is zero when never.
+	// CommittedAt is zero if never.
 	CommittedAt time.Time
-	// Message says why, in a sentence. Empty when available.
+	// Message says why, in a sentence. Empty if available.
 	Message string
-	// AskedAgain tells whether the worker plans it again by itself.
+	// AskedAgain is true if the worker plans it again automatically.
 	AskedAgain bool
 }
 
-// String names the condition: "daily/2026-03-02", "stock_basic", "600519.SH".
+// String is the name: "daily/2026-03-02", "stock_basic", "600519.SH".
 func (c Condition) String() string {
 	switch {
 	case c.Symbol != "":
@@ -62,7 +61,7 @@ func (c Condition) String() string {
 	return c.Dataset + "/" + c.Date.String()
 }
 
-// facts are what a version holds beside its rows.
+// facts are the facts of a version other than its rows.
 type facts struct {
 	covered  *universe.Covered
 	rows     map[string]map[market.Date]int64 // per table and date
@@ -74,7 +73,7 @@ type facts struct {
 
 type factsKey struct{}
 
-// factsOf reads them once per version that is open.
+// factsOf loads them once per open version.
 func factsOf(ctx context.Context, v *publish.Version) (*facts, error) {
 	x, err := v.Keep(factsKey{}, func() (any, error) { return readFacts(ctx, v.Reader) })
 	if err != nil {
@@ -145,8 +144,7 @@ func readFacts(ctx context.Context, r *universe.Reader) (*facts, error) {
 	return f, nil
 }
 
-// span is the dates that a question without them means: from the first day held to the
-// last one due.
+// span is the default date range: from the first stored day to the last due one.
 func (f *facts) first(table string) market.Date {
 	first := market.NoDate
 	for d, n := range f.rows[table] {
@@ -157,9 +155,9 @@ func (f *facts) first(table string) market.Date {
 	return first
 }
 
-// conditions are how datasets stand on the open days of a span, oldest first. Days that
-// are not due yet are told of only where the span names them: end is given, or start is
-// and no day since is due.
+// conditions are the conditions of datasets on the trading days of a date range, oldest
+// first. Days that are not due yet are included only if the range names them: end is given,
+// or start is and no day since is due.
 func (f *facts) conditions(p market.Pool, table string, datasets []*catalog.Dataset, start, end market.Date, symbols []string, cfg Config) ([]Condition, error) {
 	now := cfg.Now()
 	named := start != market.NoDate || end != market.NoDate
@@ -198,7 +196,7 @@ func (f *facts) conditions(p market.Pool, table string, datasets []*catalog.Data
 	var out []Condition
 	for _, d := range days {
 		if p == market.Targets && d.Date == market.NoDate && d.Verdict == coverage.Missing {
-			continue // targets keeps only the lists that its symbols need
+			continue // targets needs only the lists of its symbols
 		}
 		told[coverage.Key{Dataset: d.Dataset, Date: d.Date}] = true
 		out = append(out, conditionOf(d))
@@ -210,8 +208,8 @@ func (f *facts) conditions(p market.Pool, table string, datasets []*catalog.Data
 	return out, nil
 }
 
-// notDue are the open days that a span names and that are not due yet, so that no answer
-// without their rows looks complete.
+// notDue are the trading days of the date range that are not due yet, so that a response
+// without their rows does not look complete.
 func (f *facts) notDue(datasets []*catalog.Dataset, start, end market.Date, now time.Time, told map[coverage.Key]bool) (out []Condition) {
 	last := market.DateOf(now)
 	if end != market.NoDate {
@@ -223,7 +221,7 @@ func (f *facts) notDue(datasets []*catalog.Dataset, start, end market.Date, now 
 	}
 	for _, ds := range datasets {
 		if ds.Snapshot || end == market.NoDate && !now.Before(coverage.DueAt(ds, open[0])) {
-			continue // without an end, the span is up to the last day due
+			continue // without an end, the range ends with the last due day
 		}
 		for _, d := range open {
 			if !told[coverage.Key{Dataset: ds.ID, Date: d}] && now.Before(coverage.DueAt(ds, d)) {
@@ -270,10 +268,10 @@ func conditionOf(d coverage.Day) Condition {
 	return c
 }
 
-// unknown are the symbols that the version does not know.
+// unknown are the symbols that the version does not have.
 func (f *facts) unknown(symbols []string) []Condition {
 	if len(f.known) == 0 {
-		return nil // no list is held that would tell
+		return nil // there is no list to check them
 	}
 	var out []Condition
 	for _, s := range symbols {

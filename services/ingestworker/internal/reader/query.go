@@ -14,55 +14,56 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// Adjustment says how prices are adjusted.
+// Adjustment of prices.
 type Adjustment int
 
-// The adjustments. Forward keeps the newest row asked for, Backward the first.
+// The adjustments. With Forward the newest requested row keeps its prices, with Backward
+// the first.
 const (
 	None Adjustment = iota
 	Forward
 	Backward
 )
 
-// MaxSymbols is how many symbols one query may name.
+// MaxSymbols is the largest number of symbols of a query.
 const MaxSymbols = 5000
 
-// FactorColumn is what adjusted prices were multiplied by.
+// FactorColumn is the column with the factor of adjusted prices.
 const FactorColumn = "factor"
 
-// Query says which rows to read.
+// Query selects rows.
 type Query struct {
 	// Pool to read.
 	Pool market.Pool
-	// Table in it.
+	// Table of the pool.
 	Table string
 	// Symbols; empty means all.
 	Symbols []string
-	// Start and End bound the dates, inclusive; NoDate is open.
+	// Start and End are the first and last date; NoDate means no bound.
 	Start, End market.Date
 	// Columns in order; empty means all.
 	Columns []string
 	// Adjust prices.
 	Adjust Adjustment
-	// Complete refuses an answer that is not complete.
+	// Complete rejects a response that is not complete.
 	Complete bool
 	// Version to read; empty means the current one.
 	Version string
 }
 
-// plan is a query that was checked.
+// plan is a validated query.
 type plan struct {
 	Query
 	table   pool.Table
-	columns []catalog.Column // of the answer
+	columns []catalog.Column // of the response
 	date    string           // the table's column of dates; empty for instrument_meta
 	symbol  string           // the table's column of symbols; empty for trade_calendar
 }
 
-// factor as a column.
+// factor is the factor as a column.
 var factor = catalog.Column{Stored: FactorColumn, Type: table.Number, Doc: "Factor by which the prices of the row were multiplied. Null if it is unknown."}
 
-// Lookup finds a table by its name.
+// Lookup returns a table by its name.
 func Lookup(name string) (pool.Table, error) {
 	tables := pool.Tables()
 	if i := slices.IndexFunc(tables, func(t pool.Table) bool { return t.Name == name }); i >= 0 {
@@ -119,8 +120,8 @@ func check(q Query) (*plan, error) {
 	return p, p.choose()
 }
 
-// begun refuses a span that begins after today in Shanghai: no rows could be an answer
-// that looks whole. The calendar alone knows days to come.
+// begun rejects a date range that begins after today in Shanghai: a response without rows
+// would look complete. Only the calendar has future days.
 func begun(p *plan, now time.Time) error {
 	if today := market.DateOf(now); p.Start != market.NoDate && p.Start > today && p.table.Name != catalog.TableCalendar {
 		return fault.Invalid("start_date", "%s is after today, %s in Shanghai", p.Start, today)
@@ -128,7 +129,7 @@ func begun(p *plan, now time.Time) error {
 	return nil
 }
 
-// choose finds the columns of the answer.
+// choose determines the columns of the response.
 func (p *plan) choose() error {
 	all := slices.Clone(p.table.Columns)
 	if p.Adjust != None {
@@ -155,12 +156,12 @@ func (p *plan) choose() error {
 	return nil
 }
 
-// column of the table, which has it.
+// column is a column of the table, which has it.
 func (p *plan) column(name string) catalog.Column {
 	return p.table.Columns[slices.IndexFunc(p.table.Columns, func(c catalog.Column) bool { return c.Stored == name })]
 }
 
-// adjusted are the columns in 元 that the factor multiplies.
+// adjusted are the columns in 元, which the factor multiplies.
 func adjusted(column string) bool {
 	switch column {
 	case "open", "high", "low", "close", "pre_close", "change":
@@ -169,7 +170,7 @@ func adjusted(column string) bool {
 	return false
 }
 
-// datasets are those that fill the table and are concerned by the symbols.
+// datasets are those of the table that may have rows of the symbols.
 func (p *plan) datasets() []*catalog.Dataset {
 	var out []*catalog.Dataset
 	for _, d := range catalog.Datasets() {
@@ -184,7 +185,7 @@ func (p *plan) datasets() []*catalog.Dataset {
 	return out
 }
 
-// where is the condition on rows of a span of dates, both ends open at NoDate.
+// where is the condition on rows of a date range; NoDate means no bound.
 func (p *plan) where(start, end market.Date) string {
 	var terms []string
 	if p.date != "" && start != market.NoDate {
@@ -208,7 +209,7 @@ func (p *plan) where(start, end market.Date) string {
 	return " WHERE " + strings.Join(terms, " AND ")
 }
 
-// sorted names the columns that the rows of an answer are sorted by.
+// sorted are the columns by which the rows of a response are sorted.
 func (p *plan) sorted() []string {
 	switch {
 	case p.symbol == "":

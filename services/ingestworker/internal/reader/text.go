@@ -14,7 +14,7 @@ import (
 // byteOrderMark makes Excel read a CSV file as UTF-8.
 const byteOrderMark = "\ufeff"
 
-// csvWriter writes a heading and a line a row. A null is an empty field, an empty text
+// csvWriter writes a header and one line per row. A null is an empty field, an empty text
 // is "".
 type csvWriter struct {
 	columns []catalog.Column
@@ -59,7 +59,7 @@ func (w *csvWriter) rows(b *batch) ([]byte, error) {
 
 func (w *csvWriter) tail() []byte { return nil }
 
-// appendField quotes a text where it has to be.
+// appendField quotes a text if necessary.
 func appendField(out, text []byte) []byte {
 	if len(text) > 0 && !bytes.ContainsAny(text, ",\"\r\n") && text[0] != ' ' && text[len(text)-1] != ' ' {
 		return append(out, text...)
@@ -69,8 +69,8 @@ func appendField(out, text []byte) []byte {
 	return append(out, '"')
 }
 
-// appendNumber writes the shortest text that reads back as the same number. What is no
-// number is left out, as null is.
+// appendNumber writes the shortest text that parses to the same number. NaN and infinity
+// are omitted, like null.
 func appendNumber(out []byte, f float64) []byte {
 	abs := math.Abs(f)
 	switch {
@@ -82,7 +82,7 @@ func appendNumber(out []byte, f float64) []byte {
 	return strconv.AppendFloat(out, f, 'f', -1, 64)
 }
 
-// ndjsonWriter writes an object a line.
+// ndjsonWriter writes one object per line.
 type ndjsonWriter struct {
 	keys  [][]byte
 	dates dates
@@ -135,7 +135,7 @@ func (w *ndjsonWriter) rows(b *batch) ([]byte, error) {
 
 func (w *ndjsonWriter) tail() []byte { return nil }
 
-// dates are days as text; each is written once.
+// dates caches the texts of days.
 type dates map[int32]string
 
 func (d dates) append(out []byte, day int32) []byte {
