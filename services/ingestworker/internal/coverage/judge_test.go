@@ -327,6 +327,30 @@ func TestJudgeKey(t *testing.T) {
 	}
 }
 
+// TestARefutedRowOfTargets is fetched again, and stored once it came the same on three days,
+// unless a row that was whole is held.
+func TestARefutedRowOfTargets(t *testing.T) {
+	ds, k := catalog.Lookup(catalog.Daily), Key{Dataset: catalog.Daily, Date: day, Symbol: "600519.SH"}
+	var held Record
+	judge := func(n int, hash uint64) KeyJudgement {
+		j := JudgeKey(ds, k, KeyFacts{Refuted: hash, Evidence: WholeDate}, Situation{Now: evening.AddDate(0, 0, n), Held: held, HasHeld: held.Verdict != Missing})
+		held = j.Record
+		return j
+	}
+	for n, hash := range []uint64{7, 7, 8, 8, 8, 8} {
+		j := judge(n, hash)
+		if accepted := n >= 4; accepted != j.Take || accepted != (j.Record.Verdict == AcceptedShort) || accepted != (j.Record.Rows == 1) || !accepted && j.Record.Verdict != Incomplete {
+			t.Errorf("on day %d it is %s with %d rows, taken %v", n, j.Record.Verdict, j.Record.Rows, j.Take)
+		}
+	}
+	held = Record{Key: k, Verdict: Complete, Rows: 1}
+	for n := range 5 {
+		if j := judge(n, 7); !j.Lost || j.Take || j.Record.Verdict != Complete || j.Record.Rows != 1 {
+			t.Errorf("a whole row gives way: %+v", j)
+		}
+	}
+}
+
 func TestHeldRowOfTargetsIsNotLost(t *testing.T) {
 	ds := catalog.Lookup(catalog.Daily)
 	k := Key{Dataset: ds.ID, Date: day, Symbol: "600519.SH"}

@@ -48,6 +48,9 @@ type KeyFacts struct {
 	// Row is whether the answer has a row that passed its checks, RejectedRow
 	// whether it has one that did not.
 	Row, RejectedRow bool
+	// Refuted is the hash of a row that passed and whose values cannot be those of the day;
+	// 0 where there is none.
+	Refuted uint64
 	// Doubtful is the hash of a row that disagrees with itself across fields; 0
 	// when it does not.
 	Doubtful uint64
@@ -79,6 +82,8 @@ type KeyJudgement struct {
 	// Lost is true when a row is held that the answer no longer has, or has without
 	// its values; the held one must stay.
 	Lost bool
+	// Take is whether a refuted row is stored all the same.
+	Take bool
 	// Proof is what proves that a row is missing: the name of another dataset, or
 	// PreClose. Empty where nothing does, or no row is missing.
 	Proof string
@@ -112,7 +117,7 @@ func (r Record) BeforeFirst() bool { return r.Verdict == ExpectedEmpty && r.Answ
 // missing.
 func Doubt(held Record, proof string, s Situation) KeyJudgement {
 	r := held
-	r.Verdict, r.Expected, r.CommittedAt, r.Epoch, r.RunID, r.Issues = Incomplete, 1, s.Now.Truncate(time.Millisecond), s.Epoch, s.RunID, nil
+	r.Verdict, r.Expected, r.CommittedAt, r.Epoch, r.RunID, r.Issues = Incomplete, 1, s.Now.Truncate(time.Millisecond), max(s.Epoch, held.Epoch), s.RunID, nil
 	hash := uint64(noRow)
 	if proof == PreClose {
 		hash = doubtedRow
@@ -142,6 +147,8 @@ func JudgeKey(ds *catalog.Dataset, k Key, f KeyFacts, s Situation) KeyJudgement 
 			r.second(f.Doubtful, s)
 		}
 		return KeyJudgement{Record: r}
+	case f.Refuted != 0:
+		return r.refuted(f.Refuted, s)
 	case f.RejectedRow:
 		r.Rejected = 1
 	}
@@ -188,11 +195,28 @@ func JudgeKey(ds *catalog.Dataset, k Key, f KeyFacts, s Situation) KeyJudgement 
 	return KeyJudgement{Record: r, Proof: proof}
 }
 
+// refuted judges a row whose values cannot be those of the day. Once it came so on three days
+// it is what the provider has, as a whole date of universe is, and stored as such. It never
+// takes the place of a row that was whole.
+func (r Record) refuted(hash uint64, s Situation) KeyJudgement {
+	r.Rejected, r.Expected = 1, 1
+	r.witness(hash, s)
+	switch held := s.HasHeld && s.Held.Rows > 0; {
+	case r.SameDays >= acceptDays && !(held && s.Held.Verdict == Complete):
+		r.Verdict, r.Rows, r.Rejected = AcceptedShort, 1, 0
+		r.ByExchange.Add(r.Symbol)
+		return KeyJudgement{Record: r, Take: true}
+	case held:
+		return KeyJudgement{Record: s.Held.kept(r, r.Verdict), Lost: true}
+	}
+	return KeyJudgement{Record: r}
+}
+
 func keyVerdict(ds *catalog.Dataset, k Key, f KeyFacts, publishing bool) Verdict {
 	switch {
 	case f.Row:
 		return Complete
-	case f.RejectedRow:
+	case f.RejectedRow, f.Refuted != 0:
 		return Incomplete
 	case f.NotBegun:
 		return ExpectedEmpty

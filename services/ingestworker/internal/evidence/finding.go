@@ -37,6 +37,16 @@ func (f Finding) False() bool {
 	return false
 }
 
+// About is one of the further values by its name; empty where there is none.
+func (f Finding) About(name string) string {
+	for i := 0; i+1 < len(f.Meta); i += 2 {
+		if f.Meta[i] == name {
+			return f.Meta[i+1]
+		}
+	}
+	return ""
+}
+
 // Issue is the finding as an issue of a dataset and date, which is NoDate for lists.
 func (f Finding) Issue(dataset string, d market.Date) fault.Issue {
 	text := fmt.Sprintf("%s of %s %s", dataset, d, f.What)
@@ -332,9 +342,9 @@ func Shuffled(day, other, beyond *Day) (Finding, bool) {
 			then = pairsOf(other, beyond)
 		}
 		rows, told := 0, false
-		was := alike(other, beyond, then, n)
+		was, few := alike(other, beyond, then, n), fewAlike(other, beyond, then, n)
 		for x, is := range alike(day, other, now, n) {
-			if is.told && was[x].told && was[x].r > likeSelf {
+			if is.told && (was[x].told && was[x].r > likeSelf || few && x == exchanges) {
 				told = true
 				if is.r < likeOther {
 					rows = max(rows, is.rows)
@@ -376,10 +386,28 @@ func strays(day, other, beyond *Day, now pairs) int {
 		return 0
 	}
 	then := pairsOf(other, beyond)
-	if usual, _ := strayed(other, beyond, then, strayHabits); usual > 0 || len(then.i) < leastRows {
+	if len(then.i) < leastRows {
+		usual := fewPairs{other, beyond, then}
+		n := day.place("volume_ratio")
+		if !usual.steady(n, day.columns[n].stray(day.Dataset)) {
+			return 0
+		}
+		return rows
+	}
+	if usual, _ := strayed(other, beyond, then, strayHabits); usual > 0 {
 		return 0
 	}
 	return rows
+}
+
+// fewAlike reports whether the rows of a watch list, too few to correlate, have a column in
+// common on two days.
+func fewAlike(day, other *Day, p pairs, n int) bool {
+	if len(p.i) < fewestOdd || len(p.i) >= leastRows {
+		return false
+	}
+	larger, smaller, compared := jumps(day.values[n], other.values[n], p, mostDrift)
+	return compared.all() >= fewestOdd && 5*larger.plus(smaller).all() <= compared.all()
 }
 
 func strayed(day, other *Day, p pairs, share float64) (count, rows int) {
@@ -589,6 +617,14 @@ func Follows(day, before *Day) (Finding, bool) {
 		Meta: []string{"check", "pre_close", "other_dataset", before.Dataset}}, true
 }
 
+// Linked reports whether the reference price of a symbol on a day of quotes is its close on
+// the day before; false where one is not held.
+func Linked(s Symbol, day, before *Day) bool {
+	i, has := slices.BinarySearch(day.Symbols, s)
+	j, had := slices.BinarySearch(before.Symbols, s)
+	return has && had && samePrice(day.column("pre_close")[i], before.column("close")[j])
+}
+
 // samePrice allows for the rounding of a price to 0.01 元, and of float32.
 func samePrice(x, y float32) bool {
 	d := math.Abs(float64(x) - float64(y))
@@ -786,7 +822,7 @@ func (f fill) lost(rows tally, beside fill, of tally) int {
 	}
 	n := 0
 	for x := range rows {
-		if rows[x] >= leastRows && f.nonzero[x] == 0 && of[x] > fewRows && float64(beside.nonzero[x]) > many*float64(of[x]) {
+		if rows[x] >= leastRows && f.nonzero[x] == 0 && float64(beside.nonzero[x]) > many*float64(of[x]) {
 			n = max(n, rows[x])
 		}
 	}

@@ -94,7 +94,7 @@ func (d *Day) breaks(h habit) (odd []Symbol, rows int) {
 const brokenShare = 0.05
 
 // leastKept is how many rows of another day show that a provider keeps a habit.
-const leastKept = 3
+const leastKept = 2
 
 // Breaks finds out whether too many rows of a day break a relation between their fields
 // that the rows of another day, which may be those of a watch list, keep without exception.

@@ -53,6 +53,11 @@ type checked struct {
 	// empty are the columns without a value other than 0 in any row of an answer that is long enough
 	// to tell.
 	empty []string
+	// good are the rows of a whole date that passed, also those passed over; by index in the
+	// answer.
+	good []int
+	// refuted are rows whose values cannot be those of their day.
+	refuted refuted
 	// rows came, whatever became of them, without those of other kinds and symbols.
 	rows int
 }
@@ -146,8 +151,14 @@ func check(sc scope, b *table.Batch, bad []table.BadCell) checked {
 		if why != "" && !hollow {
 			c.count(why, text)
 		}
-		if sc.pick && c.symbol != nil && !sc.symbols[text] {
-			continue
+		if sc.pick {
+			if c.out.good == nil {
+				c.out.good = make([]int, 0, b.Len)
+			}
+			c.out.good = append(c.out.good, r)
+			if c.symbol != nil && !sc.symbols[text] {
+				continue
+			}
 		}
 		if hollow {
 			c.out.hollow = append(c.out.hollow, len(keep))

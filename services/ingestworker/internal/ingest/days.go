@@ -9,13 +9,18 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// mostDays is how many days of each dataset are remembered: more than a backfill
-// has in progress at once, so that neighbours meet in memory.
-const mostDays = 14
+// mostDays is how many days of each dataset are remembered of universe: more than a backfill
+// has in progress at once, so that neighbours meet in memory. Of targets those of the last
+// evenings are, which are whole though the pool holds few symbols of them.
+const (
+	mostDays  = 14
+	fewerDays = 4
+)
 
 // days remembers the values of the days last judged, so that a day is compared with
 // those beside it without reading them back from the file.
 type days struct {
+	most  int // of each dataset
 	mu    sync.Mutex
 	held  map[string][]*evidence.Day // by dataset, oldest first
 	turns int64
@@ -34,7 +39,7 @@ func (d *days) put(fl *flight, day *evidence.Day) map[coverage.Key]*evidence.Day
 	fl.turn.Store(d.turns)
 	defer fl.remember()
 	kept := slices.DeleteFunc(slices.Clone(d.held[day.Dataset]), func(x *evidence.Day) bool { return x.Date == day.Date })
-	d.held[day.Dataset] = append(kept[max(0, len(kept)+1-mostDays):], day)
+	d.held[day.Dataset] = append(kept[max(0, len(kept)+1-d.most):], day)
 	seen := map[coverage.Key]*evidence.Day{}
 	for _, list := range d.held {
 		for _, x := range list {

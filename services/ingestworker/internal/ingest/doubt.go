@@ -10,6 +10,7 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/evidence"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 )
@@ -51,10 +52,36 @@ func (j *job) examine(ctx context.Context, c *checked, cal Calendar) (doubt, err
 		out.day = nil
 		return out, nil
 	}
-	x := examination{job: j, doubt: &out, cal: cal, seen: j.i.days.put(j.flight, out.day)}
+	x := examination{job: j, doubt: &out, cal: cal, seen: j.days().put(j.flight, out.day)}
 	if err := x.quotesFirst(ctx); err != nil {
 		return out, err
 	}
+	return out, x.all(ctx)
+}
+
+// manyAsked is from how many rows on those asked for tell as much as a whole answer does.
+const manyAsked = 200
+
+// suspect holds a trade date of targets, of which the whole answer came, against the days
+// beside it and against the other datasets of the date, as far as they are remembered whole or
+// held by the pool. Where many symbols are asked for, their rows stand for all; of an old date,
+// as a backfill fetches them by the hundred, each is judged by itself then.
+func (j *job) suspect(ctx context.Context, c *checked, answer *table.Batch, cal Calendar) (doubt, error) {
+	var out doubt
+	p := j.work.Partition
+	switch {
+	case p.Start != p.End, c.batch.Len >= manyAsked && !recent(p.Start):
+		return out, nil
+	case c.batch.Len >= manyAsked:
+		out.day = evidence.NewDay(j.ds, p.Start, c.batch)
+	default:
+		out.day = evidence.NewDayOf(j.ds, p.Start, answer, c.good)
+	}
+	if out.day == nil || len(out.day.Symbols) == 0 {
+		out.day = nil
+		return out, nil
+	}
+	x := examination{job: j, doubt: &out, cal: cal, seen: j.days().put(j.flight, out.day)}
 	return out, x.all(ctx)
 }
 
@@ -83,7 +110,7 @@ func (x *examination) quotesFirst(ctx context.Context) error {
 	if err := x.i.flights.verdict(ctx, x.flight, k); err != nil {
 		return err
 	}
-	if !x.i.days.holds(day) {
+	if !x.days().holds(day) {
 		delete(x.seen, k)
 	}
 	return nil
@@ -98,6 +125,13 @@ func (x *examination) quotes() bool {
 func (x *examination) find(ctx context.Context, dataset string, date market.Date) (*evidence.Day, error) {
 	k := coverage.Key{Dataset: dataset, Date: date}
 	if day := x.seen[k]; day != nil || date == market.NoDate {
+		return day, nil
+	}
+	if x.inTargets() {
+		day, err := x.poolDay(ctx, dataset, date)
+		if err != nil || day == nil || len(day.Symbols) == 0 {
+			return nil, err
+		}
 		return day, nil
 	}
 	if r, ok := x.sink.Held(k); !ok || r.Rows == 0 {
@@ -174,7 +208,7 @@ func (x *examination) all(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if !x.quotes() || x.falsified() {
+	if !x.quotes() || x.falsified() || x.inTargets() {
 		return nil
 	}
 	return x.gaps(ctx)
@@ -291,6 +325,34 @@ func (x *examination) jumps(ctx context.Context) error {
 		x.found(before, true)
 	case down:
 		x.found(after, true)
+	default:
+		return x.lastShuffled(ctx)
+	}
+	return nil
+}
+
+// lastShuffled finds that the last day held has the values of other rows, by the two days
+// before it, one of which is the day in progress: a backfill brings it first.
+func (x *examination) lastShuffled(ctx context.Context) error {
+	if x.ds.ID != catalog.DailyBasic || x.next == nil {
+		return nil
+	}
+	last, other, beyond := x.next, x.day, x.prev
+	after, err := x.find(ctx, x.ds.ID, x.cal.Next(last.Date))
+	if err != nil {
+		return err
+	}
+	if after != nil {
+		last, other, beyond = after, x.next, x.day
+		if after, err = x.find(ctx, x.ds.ID, x.cal.Next(last.Date)); err != nil || after != nil {
+			return err
+		}
+	}
+	if beyond == nil {
+		return nil
+	}
+	if f, ok := evidence.Shuffled(last, other, beyond); ok {
+		x.accuse(last, f)
 	}
 	return nil
 }
@@ -460,6 +522,9 @@ func (x *examination) sameDate(ctx context.Context) error {
 		if err := x.values(ctx, other); err != nil {
 			return err
 		}
+		if x.inTargets() {
+			continue // a row of each symbol is called for, or proved absent
+		}
 		missing, ok, err := x.missing(ctx, x.day, other, x.prev, x.next)
 		if err != nil {
 			return err
@@ -477,6 +542,53 @@ func (x *examination) sameDate(ctx context.Context) error {
 		}
 		f, ok, err := x.missing(ctx, other, x.day, was, will)
 		if err != nil {
+			return err
+		}
+		if ok {
+			x.accuse(other, f)
+		}
+	}
+	return x.beyondDaily(ctx)
+}
+
+// beyondDaily holds the datasets that rest on daily against each other: daily may lack the same
+// rows as one of them.
+func (x *examination) beyondDaily(ctx context.Context) error {
+	if !x.ds.RestsOnDaily || x.inTargets() || x.falsified() {
+		return nil
+	}
+	for _, id := range restOn[catalog.Daily] {
+		if id == x.ds.ID {
+			continue
+		}
+		k := coverage.Key{Dataset: id, Date: x.day.Date}
+		other, err := x.find(ctx, id, x.day.Date)
+		if err != nil || other == nil {
+			return err
+		}
+		_, lacks := evidence.Missing(x.day, other)
+		_, lacking := evidence.Missing(other, x.day)
+		if !lacks && !lacking {
+			continue // as on nearly every day, so the days beside are not read
+		}
+		if err := x.i.flights.settled(ctx, x.flight, k); err != nil {
+			return err
+		}
+		if held, _ := x.sink.Held(k); held.Verdict != coverage.Complete {
+			continue // it may be wrong itself
+		}
+		f, ok, err := x.missing(ctx, x.day, other, x.prev, x.next)
+		if err != nil {
+			return err
+		}
+		if len(x.against) == 0 { // daily may tell of the same symbols
+			x.found(f, ok)
+		}
+		was, will, err := x.beside(ctx, id)
+		if err != nil {
+			return err
+		}
+		if f, ok, err = x.missing(ctx, other, x.day, was, will); err != nil {
 			return err
 		}
 		if ok {
@@ -503,7 +615,7 @@ func (x *examination) missing(ctx context.Context, day, other, prev, next *evide
 				return f, false, err
 			}
 		}
-		beside = append(beside, x.i.days.get(k))
+		beside = append(beside, x.days().get(k))
 	}
 	f, ok = evidence.Missing(day, other, beside...)
 	return f, ok, nil
@@ -582,8 +694,21 @@ func (x *examination) values(ctx context.Context, other *evidence.Day) error {
 // would never be fetched again.
 func (x *examination) contradicted(than string) bool {
 	return slices.ContainsFunc(restOn[catalog.Daily], func(id string) bool {
-		r, _ := x.sink.Held(coverage.Key{Dataset: id, Date: x.day.Date})
-		return id != than && r.Verdict == coverage.Incomplete && slices.ContainsFunc(r.Issues, func(i fault.Issue) bool {
+		if id == than {
+			return false
+		}
+		k := coverage.Key{Dataset: id, Date: x.day.Date}
+		if x.inTargets() {
+			wrong := 0
+			for _, k.Symbol = range x.work.Partition.Symbols {
+				if r, _ := x.sink.Held(k); r.Verdict == coverage.Incomplete && r.Rejected > 0 {
+					wrong++
+				}
+			}
+			return wrong > 0 && 2*wrong >= len(x.work.Partition.Symbols)
+		}
+		r, _ := x.sink.Held(k)
+		return r.Verdict == coverage.Incomplete && slices.ContainsFunc(r.Issues, func(i fault.Issue) bool {
 			return i.Reason == fault.ValuesConflict && i.Meta["other_dataset"] == catalog.Daily
 		})
 	})

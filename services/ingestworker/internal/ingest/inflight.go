@@ -47,6 +47,30 @@ type flight struct {
 	turn       atomic.Int64
 	remembered chan struct{}
 	known      sync.Once
+	// accused are the findings that others have on its day while it is in progress; told is
+	// whether it has looked at them for the last time.
+	mu      sync.Mutex
+	accused []accusation
+	told    bool
+}
+
+// accuse hands a finding to a partition in progress, which charges itself once it has
+// committed; false where it has already.
+func (fl *flight) accuse(a accusation) bool {
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	if !fl.told {
+		fl.accused = append(fl.accused, a)
+	}
+	return !fl.told
+}
+
+// accusations are those handed to it; later ones are refused.
+func (fl *flight) accusations() []accusation {
+	fl.mu.Lock()
+	defer fl.mu.Unlock()
+	fl.told = true
+	return fl.accused
 }
 
 // remember tells those who wait that the day is remembered, or never will be.
@@ -115,6 +139,7 @@ func (f *flights) prune() {
 
 func (f *flights) end(fl *flight) {
 	fl.judge(coverage.ExchangeCounts{}, false)
+	fl.accusations()
 	fl.remember()
 	fl.cancel(nil)
 	f.mu.Lock()
@@ -193,14 +218,29 @@ func restsOn(p, daily coverage.Partition) bool {
 	return len(p.Symbols) == 0 || slices.ContainsFunc(p.Symbols, func(s string) bool { return slices.Contains(daily.Symbols, s) })
 }
 
-// beside is another flight of a whole trade date in the pool of mine, or nil.
+// beside is another flight of a whole trade date in the pool of mine, or nil. In targets
+// the date may be fetched for several lists of symbols; then it is the one remembered first.
 func (f *flights) beside(mine *flight, k coverage.Key) *flight {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if other := f.active[flightKey{mine.work.Partition.Pool, coverage.PartitionID(k.Dataset, k.Date, k.Date, nil)}]; other != mine {
-		return other
+	pool := mine.work.Partition.Pool
+	if pool != market.Targets {
+		if other := f.active[flightKey{pool, coverage.PartitionID(k.Dataset, k.Date, k.Date, nil)}]; other != mine {
+			return other
+		}
+		return nil
 	}
-	return nil
+	var first *flight
+	for _, fl := range f.active {
+		q := fl.work.Partition
+		if fl == mine || q.Pool != pool || q.Dataset != k.Dataset || q.Start != k.Date || q.End != k.Date || fl.turn.Load() == 0 {
+			continue
+		}
+		if first == nil || fl.turn.Load() < first.turn.Load() {
+			first = fl
+		}
+	}
+	return first
 }
 
 // earlier is the flight of a whole trade date whose day was remembered before that of

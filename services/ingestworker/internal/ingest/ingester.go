@@ -52,9 +52,9 @@ type Ingester struct {
 	unselected selection
 	// lists is how many symbols a call is found to take.
 	lists listLengths
-	// days are those last judged of universe, suspended the lists of suspensions asked
+	// days are those last judged of each pool, suspended the lists of suspensions asked
 	// for, and begins what was learned of where datasets begin.
-	days      days
+	days      map[market.Pool]*days
 	suspended suspensions
 	begins    beginnings
 	// heldRun is the last run that was told of a log that a reader holds.
@@ -66,7 +66,7 @@ type Ingester struct {
 func New(c Config) *Ingester {
 	i := &Ingester{
 		provider: c.Provider, sinks: c.Sinks, windows: c.WindowDays, answers: c.Answers, told: c.Committed, log: c.Logger,
-		flights: newFlights(), views: map[market.Pool]*view{}, slots: map[market.Pool]chan struct{}{},
+		flights: newFlights(), days: map[market.Pool]*days{}, views: map[market.Pool]*view{}, slots: map[market.Pool]chan struct{}{},
 	}
 	if c.Depth <= 0 {
 		c.Depth = 24
@@ -82,6 +82,10 @@ func New(c Config) *Ingester {
 	}
 	for p := range c.Sinks {
 		i.views[p] = &view{}
+		i.days[p] = &days{most: mostDays}
+		if p == market.Targets {
+			i.days[p].most = fewerDays
+		}
 		i.slots[p] = make(chan struct{}, c.Depth)
 	}
 	return i
@@ -200,6 +204,12 @@ type job struct {
 	charged bool
 }
 
+// days are those remembered of the partition's pool.
+func (j *job) days() *days { return j.i.days[j.work.Partition.Pool] }
+
+// inTargets reports whether the partition is one of targets.
+func (j *job) inTargets() bool { return j.work.Partition.Pool == market.Targets }
+
 func (j *job) stage(s Stage) {
 	j.step.Stage, j.step.WaitAPI, j.step.WaitUntil = s, "", time.Time{}
 	j.progress(j.step)
@@ -214,7 +224,7 @@ func (j *job) run(ctx context.Context) (Result, error) {
 	}
 	j.watch.turn(&j.watch.Check)
 	j.stage(Normalizing)
-	if j.work.Partition.Pool == market.Targets && !j.ds.Snapshot {
+	if j.inTargets() && !j.ds.Snapshot {
 		return j.symbols(ctx, batch, bad)
 	}
 	result, err := j.whole(ctx, batch, bad, missing)

@@ -45,10 +45,19 @@ func (j *job) disproved(ctx context.Context, world coverage.PoolState, judged []
 		}
 	}
 	for _, k := range judged {
-		if k.Record.Rows == 0 {
+		if k.Record.Rows > 0 {
+			siblings(k.Record.Key, j.ds.ID)
 			continue
 		}
-		siblings(k.Record.Key, j.ds.ID)
+		// Another dataset may have come since this one was judged: of the two, the one that is
+		// committed last sees the other.
+		held, ok := j.sink.Held(k.Record.Key)
+		if !ok || held.Verdict != coverage.ExpectedEmpty || held.BeforeFirst() {
+			continue
+		}
+		if other := j.sibling(k.Record.Symbol, k.Record.Date); other != "" {
+			out = append(out, coverage.Doubt(held, other, s))
+		}
 	}
 	reader, ok := j.sink.(PriceReader)
 	if !ok || j.ds.Table != catalog.TablePrices {
@@ -154,7 +163,7 @@ func (j *job) doubt(ctx context.Context, found []coverage.KeyJudgement) ([]cover
 		for len(group) > 0 {
 			group = slices.DeleteFunc(group, func(k coverage.KeyJudgement) bool {
 				now, ok := j.sink.Held(k.Record.Key)
-				return !ok || now.Verdict != coverage.ExpectedEmpty || now.Epoch > j.work.Epoch
+				return !ok || now.Verdict != coverage.ExpectedEmpty || now.Epoch > k.Record.Epoch
 			})
 			if len(group) == 0 {
 				break
@@ -176,15 +185,20 @@ func (j *job) doubt(ctx context.Context, found []coverage.KeyJudgement) ([]cover
 func (j *job) doubts(dataset string, group []coverage.KeyJudgement) Commit {
 	p := coverage.Partition{Pool: j.work.Partition.Pool, Dataset: dataset, Start: group[0].Record.Date, End: group[0].Record.Date}
 	records := make([]coverage.Record, len(group))
+	epoch := int64(0) // that of the newest, which may have been dispatched after this one
+	for _, k := range group {
+		epoch = max(epoch, k.Record.Epoch)
+	}
 	for n, k := range group {
 		records[n] = k.Record
+		records[n].Epoch = epoch
 		p.Start, p.End = min(p.Start, k.Record.Date), max(p.End, k.Record.Date)
 		p.Symbols = append(p.Symbols, k.Record.Symbol)
 	}
 	slices.Sort(p.Symbols)
 	p.Symbols = slices.Compact(p.Symbols)
 	p.ID = coverage.PartitionID(dataset, p.Start, p.End, p.Symbols) + "/proved" // it has no rejects to replace
-	return Commit{Partition: p, Epoch: j.work.Epoch, RunID: j.work.RunID, Records: records}
+	return Commit{Partition: p, Epoch: epoch, RunID: j.work.RunID, Records: records}
 }
 
 // proofs gathers missing rows by dataset and by what proves them.

@@ -15,21 +15,76 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
+// refuted are rows of targets whose values cannot be those of their day. Their symbol's day is
+// INCOMPLETE and fetched again.
+type refuted struct {
+	batch   *table.Batch // nil where there are none
+	reasons []string     // by row
+}
+
+// hashes are those of the rows by key; none is 0.
+func (x refuted) hashes() map[key]uint64 {
+	if x.batch == nil {
+		return nil
+	}
+	out := make(map[key]uint64, x.batch.Len)
+	symbol, date := x.batch.Column("ts_code").Texts, x.batch.Column("trade_date").Dates
+	for r, h := range x.batch.RowHashes() {
+		out[key{symbol[r], date[r]}] = max(h, 1)
+	}
+	return out
+}
+
+// settle puts the refuted rows that are stored all the same back among the others, and
+// rejects the rest.
+func (c *checked) settle(ds *catalog.Dataset, judged []coverage.KeyJudgement) {
+	x := c.refuted
+	if x.batch == nil {
+		return
+	}
+	taken := map[key]bool{}
+	for _, k := range judged {
+		if k.Take {
+			taken[key{k.Record.Symbol, k.Record.Date}] = true
+		}
+	}
+	symbol, date := x.batch.Column("ts_code").Texts, x.batch.Column("trade_date").Dates
+	var take []int
+	for r, reason := range x.reasons {
+		if taken[key{symbol[r], date[r]}] {
+			take = append(take, r)
+			continue
+		}
+		c.rejects = append(c.rejects, rejected{symbol: symbol[r], date: date[r], reason: reason, row: rowJSON(x.batch, r, nil)})
+	}
+	if len(take) > 0 {
+		all := make([]int, c.batch.Len)
+		for r := range all {
+			all[r] = r
+		}
+		c.batch, _ = join(ds, c.batch.Select(all), nil, Answer{Batch: x.batch.Select(take)}, nil)
+	}
+}
+
 // refute takes rows of targets out of an answer whose values cannot be those of
-// their day. They go the way of rejected rows: their symbol's day is INCOMPLETE and
-// fetched again. It returns the issues that say why.
-func (j *job) refute(ctx context.Context, c *checked, cal Calendar) ([]fault.Issue, error) {
+// their day. It returns the issues that say why.
+func (j *job) refute(ctx context.Context, c *checked, doubts doubt, cal Calendar) ([]fault.Issue, error) {
 	out := map[int]string{} // row → reason
 	var issues []fault.Issue
 	j.askedOdd(c, out, &issues)
+	if err := j.wholeWrong(ctx, c, doubts, cal, out, &issues); err != nil {
+		return nil, err
+	}
 	if err := j.repeats(ctx, c, cal, out, &issues); err != nil {
 		return nil, err
+	}
+	if doubts.day != nil && 2*len(out) > c.batch.Len {
+		j.days().drop(doubts.day) // it is no measure for other days
 	}
 	if len(out) == 0 {
 		return issues, nil
 	}
-	symbol, date := c.batch.Column("ts_code"), c.batch.Column("trade_date")
-	keep := make([]int, 0, c.batch.Len)
+	keep, gone := make([]int, 0, c.batch.Len), make([]int, 0, len(out))
 	place := make(map[int]int, c.batch.Len)
 	for r := range c.batch.Len {
 		reason, wrong := out[r]
@@ -38,7 +93,8 @@ func (j *job) refute(ctx context.Context, c *checked, cal Calendar) ([]fault.Iss
 			keep = append(keep, r)
 			continue
 		}
-		c.rejects = append(c.rejects, rejected{symbol: symbol.Texts[r], date: date.Dates[r], reason: reason, row: rowJSON(c.batch, r, nil)})
+		gone = append(gone, r)
+		c.refuted.reasons = append(c.refuted.reasons, reason)
 	}
 	moved := func(rows []int) []int {
 		var out []int
@@ -50,31 +106,91 @@ func (j *job) refute(ctx context.Context, c *checked, cal Calendar) ([]fault.Iss
 		return out
 	}
 	c.doubtful, c.hollow = moved(c.doubtful), moved(c.hollow)
+	c.refuted.batch = c.batch.Select(gone)
 	c.batch = c.batch.Select(keep)
 	return issues, nil
 }
 
-// askedOdd names the rows among those asked for that share what is wrong with the
-// answer as a whole: another unit, a contradiction, no values yet.
-func (j *job) askedOdd(c *checked, out map[int]string, issues *[]fault.Issue) {
-	found := c.findings()
-	if len(found) == 0 || len(c.doubtful) == 0 {
-		return
+// wholeWrong names the rows asked for of a date whose answer as a whole is wrong: all of
+// them, or those that lack a value which they had.
+func (j *job) wholeWrong(ctx context.Context, c *checked, doubts doubt, cal Calendar, out map[int]string, issues *[]fault.Issue) error {
+	symbol := c.batch.Column("ts_code").Texts
+	for _, f := range doubts.against {
+		var lost map[evidence.Symbol]bool
+		switch {
+		case f.False():
+		case f.Reason == fault.ValuesMissing:
+			before, err := j.poolDay(ctx, j.ds.ID, cal.Before(doubts.day.Date))
+			if err != nil {
+				return err
+			}
+			lost = evidence.Lost(doubts.day, before, strings.Split(f.About("column"), ", "))
+		default:
+			continue
+		}
+		n := 0
+		for r := range symbol {
+			if s, _ := evidence.SymbolOf(symbol[r]); f.False() || lost[s] {
+				if n++; out[r] == "" {
+					out[r] = theDate + f.What
+				}
+			}
+		}
+		if n > 0 {
+			*issues = append(*issues, j.valueIssue(f))
+		}
 	}
+	return nil
+}
+
+// chargeDays marks what the pool holds of days that a whole date proves wrong. One that is in
+// progress is told, and does so itself.
+func (j *job) chargeDays(ctx context.Context, others []accusation, issues *[]fault.Issue) error {
+	for _, a := range others {
+		if fl := j.i.flights.earlier(j.flight, a.key); fl != nil && fl.accuse(a) {
+			continue
+		}
+		day, err := j.poolDay(ctx, a.key.Dataset, a.key.Date)
+		if err != nil {
+			return err
+		}
+		symbols := make([]string, len(day.Symbols))
+		for n, s := range day.Symbols {
+			symbols[n] = s.String()
+		}
+		f := a.finding
+		f.What += "; stored are"
+		if err := j.chargeRows(ctx, day, symbols, f, issues); err != nil {
+			return err
+		}
+		if remembered := j.days().get(a.key); remembered != nil {
+			j.days().drop(remembered)
+		}
+	}
+	return nil
+}
+
+// askedOdd names the rows among those asked for that share what is wrong with the
+// answer as a whole: another unit, a contradiction, no values yet. Where much of a whole date
+// is wrong, all of them are.
+func (j *job) askedOdd(c *checked, out map[int]string, issues *[]fault.Issue) {
 	k := checker{scope: scope{ds: j.ds}, b: c.batch}
 	k.prepare()
-	for _, f := range found {
+	for _, f := range c.findings() {
 		n := 0
 		for _, r := range c.doubtful {
 			why, hollow := k.disagrees(r)
-			check := ""
-			for i := 0; i+1 < len(f.Meta); i += 2 {
-				if f.Meta[i] == "check" {
-					check = f.Meta[i+1]
-				}
-			}
+			check := f.About("check")
 			if f.Reason == fault.ValuesMissing && hollow || f.Reason == fault.UnitSuspect && why == unitOff || check != "" && why == check {
 				out[r], n = why, n+1
+			}
+		}
+		if p := j.work.Partition; p.Start == p.End && f.False() && 5*f.Count > f.Of {
+			n = c.batch.Len
+			for r := range n {
+				if out[r] == "" {
+					out[r] = theDate + f.What
+				}
 			}
 		}
 		if n > 0 {
@@ -82,6 +198,9 @@ func (j *job) askedOdd(c *checked, out map[int]string, issues *[]fault.Issue) {
 		}
 	}
 }
+
+// theDate begins the reason of a row of a date whose answer as a whole is wrong.
+const theDate = "the date "
 
 func (j *job) valueIssue(f evidence.Finding) fault.Issue {
 	i := f.Issue(j.ds.ID, j.work.Partition.End)
@@ -142,11 +261,13 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 	if err := j.confirm(ctx, symbol, date, day, out); err != nil {
 		return err
 	}
-	var repeated, conflicting, scaled []string
+	var repeated, conflicting, scaled, contradicting []string
 	for r, why := range out {
 		switch {
 		case strings.HasPrefix(why, otherThanDaily):
 			conflicting = append(conflicting, symbol[r]+" "+date[r].String())
+		case strings.HasPrefix(why, contradictsBefore):
+			contradicting = append(contradicting, symbol[r]+" "+date[r].String())
 		case why == otherUnit:
 			scaled = append(scaled, symbol[r]+" "+date[r].String())
 		case strings.HasPrefix(why, repeatsDay), strings.HasPrefix(why, staleRatios):
@@ -158,6 +279,7 @@ func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int
 	}
 	j.tellRows(fault.ValuesRepeated, "repeats the values of an earlier trading day for", repeated, c.batch.Len, issues)
 	j.tellRows(fault.UnitSuspect, "has another unit of total_share than the previous trading day for", scaled, c.batch.Len, issues)
+	j.tellRows(fault.ValuesConflict, "contradicts the previous trading day for", contradicting, c.batch.Len, issues)
 	j.tellRows(fault.ValuesConflict, "differs from daily for", conflicting, c.batch.Len, issues)
 	return nil
 }
@@ -194,8 +316,8 @@ func (j *job) wrongSymbols(ctx context.Context, day, prev *evidence.Day, alone b
 			return nil, err
 		}
 	}
-	for s := range evidence.JumpedSymbols(day, prev) {
-		blame(s, otherUnit)
+	if err := j.strayed(ctx, day, prev, cal, blame); err != nil {
+		return nil, err
 	}
 	if alone && j.ds.RestsOnDaily {
 		quotes, err := j.poolDay(ctx, catalog.Daily, day.Date)
@@ -207,6 +329,36 @@ func (j *job) wrongSymbols(ctx context.Context, day, prev *evidence.Day, alone b
 		}
 	}
 	return wrong, nil
+}
+
+// strayed blames the symbols whose row contradicts that of the day before, or has left it.
+// Where the row of the next day agrees with this one, the provider has changed the column for
+// good.
+func (j *job) strayed(ctx context.Context, day, prev *evidence.Day, cal Calendar, blame func(evidence.Symbol, string)) error {
+	beyond, err := j.poolDay(ctx, j.ds.ID, cal.Before(prev.Date))
+	if err != nil {
+		return err
+	}
+	next, err := j.poolDay(ctx, j.ds.ID, cal.Next(day.Date))
+	if err != nil {
+		return err
+	}
+	after := evidence.JumpedSymbols(next, day)
+	for s := range evidence.JumpedSymbols(day, prev) {
+		if after[s] || !next.Has(s) {
+			blame(s, otherUnit)
+		}
+	}
+	for s, what := range evidence.Contradicted(day, prev) {
+		blame(s, contradictsBefore+what)
+	}
+	left := evidence.Strayed(next, day, prev, beyond)
+	for s, what := range evidence.Strayed(day, prev, prev, beyond) {
+		if left[s] != "" || !next.Has(s) {
+			blame(s, contradictsBefore+what)
+		}
+	}
+	return nil
 }
 
 // stale blames the symbols that have the values or the ratios of a day before prev.
@@ -286,6 +438,9 @@ const staleRatios = "it repeats the ratios of "
 
 // otherUnit is the reason of a row that has many times the shares of the day before.
 const otherUnit = "its total_share is many times that of the day before, or a fraction of it"
+
+// contradictsBefore begins the reason of a row that cannot follow that of the day before.
+const contradictsBefore = "it contradicts the previous trading day in "
 
 // otherThanDaily begins the reason of a row that cannot be of the same day as its daily.
 const otherThanDaily = "it differs from daily in "
@@ -394,27 +549,33 @@ func (j *job) chargeRepeats(ctx context.Context, later, earlier *evidence.Day, i
 }
 
 // chargeDaily marks the daily of symbols and days that another dataset contradicts where
-// nothing is held of the day before: then daily may be what is wrong.
+// nothing is held of the day before, or daily does not follow from it: then daily may be what
+// is wrong.
 func (j *job) chargeDaily(ctx context.Context, d market.Date, conflicting []string, cal Calendar, issues *[]fault.Issue) error {
-	var alone []string
-	for _, text := range conflicting {
-		symbol, _, _ := strings.Cut(text, " ")
-		if own, _ := j.sink.Held(coverage.Key{Dataset: j.ds.ID, Date: d, Symbol: symbol}); own.Verdict == coverage.AcceptedShort {
-			continue // daily was fetched again for it, and stayed as it is
-		}
-		r, ok := j.sink.Held(coverage.Key{Dataset: catalog.Daily, Date: cal.Before(d), Symbol: symbol})
-		if !ok || r.Rows == 0 || r.Verdict != coverage.Complete {
-			alone = append(alone, symbol)
-		}
-	}
-	if len(alone) == 0 {
+	if len(conflicting) == 0 {
 		return nil
 	}
 	quotes, err := j.poolDay(ctx, catalog.Daily, d)
 	if err != nil {
 		return err
 	}
-	return j.chargeRows(ctx, quotes, alone, evidence.Finding{
+	before, err := j.poolDay(ctx, catalog.Daily, cal.Before(d))
+	if err != nil {
+		return err
+	}
+	var blamed []string
+	for _, text := range conflicting {
+		symbol, _, _ := strings.Cut(text, " ")
+		if own, _ := j.sink.Held(coverage.Key{Dataset: j.ds.ID, Date: d, Symbol: symbol}); own.Verdict == coverage.AcceptedShort {
+			continue // daily was fetched again for it, and stayed as it is
+		}
+		s, _ := evidence.SymbolOf(symbol)
+		r, ok := j.sink.Held(coverage.Key{Dataset: catalog.Daily, Date: cal.Before(d), Symbol: symbol})
+		if !ok || r.Rows == 0 || r.Verdict != coverage.Complete || !evidence.Linked(s, quotes, before) {
+			blamed = append(blamed, symbol)
+		}
+	}
+	return j.chargeRows(ctx, quotes, blamed, evidence.Finding{
 		Reason: fault.ValuesConflict, What: "differs from " + j.ds.ID + " for", Meta: []string{"other_dataset", j.ds.ID},
 	}, issues)
 }

@@ -5,7 +5,6 @@ import (
 	"strings"
 
 	"github.com/afterbell/afterbell/services/internal/fault"
-	"github.com/afterbell/afterbell/services/internal/market"
 )
 
 // Rename is a company that the provider gave another code.
@@ -29,12 +28,12 @@ type Orphans struct {
 // and of rows under codes that no list knows.
 func (j *job) renamed(c Changes) (out []fault.Issue) {
 	kept := "The stored rows were moved to the new code"
-	if j.work.Partition.Pool == market.Targets {
+	if j.inTargets() {
 		kept = "Stored rows stay under the old code, and new rows come only under the new code"
 	}
 	for n, r := range c.Renamed {
 		text := fmt.Sprintf("The provider changed the code %s to %s. %s (%d).", r.Old, r.New, kept, r.Moved)
-		if j.work.Partition.Pool == market.Targets {
+		if j.inTargets() {
 			text = fmt.Sprintf("The provider changed the code %s to %s. %s.", r.Old, r.New, kept)
 		}
 		rows, last := r.Moved, n+1 == sampleSize

@@ -1,8 +1,10 @@
 package ingest_test
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -159,5 +161,37 @@ func TestETFsAreToldByTheirCodes(t *testing.T) {
 	}
 	if listed != 293 {
 		t.Errorf("%d ETFs are listed, want 293", listed)
+	}
+}
+
+// TestRecordedDaysOfAWatchList replays recorded days into targets evening by evening, each as a
+// whole date: no row of them is refuted.
+func TestRecordedDaysOfAWatchList(t *testing.T) {
+	r := newRig(t, tusharesim.Options{ReplayDir: realdata(t), StockBasicVintage: "201911"})
+	start, end := market.NewDate(2019, 12, 2), market.NewDate(2019, 12, 31)
+	var symbols []string
+	for _, ds := range datasets(catalog.Daily, catalog.FundDaily) {
+		all := slices.Sorted(maps.Keys(r.truth(ds, map[string]string{"trade_date": end.Compact()}, func(s string) bool { return market.IsETF(s) == (ds.Kind == market.ETF) })))
+		for n := 0; n < len(all); n += len(all) / 40 {
+			symbols = append(symbols, all[n])
+		}
+	}
+	w := coverage.PlanRequest{Pool: market.Targets, Datasets: datasets(catalog.TradeCal, catalog.StockBasic, catalog.FundBasic, catalog.Daily, catalog.FundDaily), Start: start, Symbols: symbols}
+	for _, text := range r.sim.OpenDates(start.Compact(), end.Compact()) {
+		var err error
+		if w.End, err = market.ParseCompact(text); err != nil {
+			t.Fatal(err)
+		}
+		out, err := r.pass(w, 2, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range out {
+			for _, i := range o.result.Issues {
+				if i.Reason != fault.UnknownSymbols && i.Reason != fault.SymbolsAbsent {
+					t.Errorf("%s: %s %s", o.part.ID, i.Reason, i.Message)
+				}
+			}
+		}
 	}
 }

@@ -111,7 +111,7 @@ func (j *job) halted(ctx context.Context, symbol string, d market.Date, l *cover
 func (j *job) explain(ctx context.Context, world coverage.PoolState, f *coverage.Facts, day *evidence.Day, a coverage.Answer, e coverage.Expectation, publishing bool) coverage.Expectation {
 	d := j.work.Partition.Start
 	var newly coverage.ExchangeCounts
-	prev := j.i.days.nearest(catalog.Daily, d)
+	prev := j.days().nearest(catalog.Daily, d)
 	list := j.suspendedOn(ctx, d)
 	if !list.fits(day) {
 		list = suspendedList{}

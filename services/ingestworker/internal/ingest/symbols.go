@@ -54,7 +54,11 @@ func (j *job) symbols(ctx context.Context, batch *table.Batch, bad []table.BadCe
 			}
 		}
 	}
-	refuted, err := j.refute(ctx, &c, world.Calendar)
+	doubts, err := j.suspect(ctx, &c, batch, world.Calendar)
+	if err != nil {
+		return Result{}, err
+	}
+	refuted, err := j.refute(ctx, &c, doubts, world.Calendar)
 	if err != nil {
 		return Result{}, err
 	}
@@ -88,14 +92,22 @@ func (j *job) symbols(ctx context.Context, batch *table.Batch, bad []table.BadCe
 		}
 	}
 	known := j.knownAbsent(world.Calendar, verdicts)
-	charged, err := j.chargeHeld(ctx, c.batch, world.Calendar)
+	sound := c.batch // a row that was refuted accuses no other
+	charged, err := j.chargeHeld(ctx, sound, world.Calendar)
+	if err == nil {
+		err = j.chargeDays(ctx, doubts.others, &charged)
+	}
 	if err != nil {
 		return Result{}, err
 	}
+	c.settle(j.ds, verdicts)
 	r, err := j.commitSymbols(ctx, c, world, verdicts, known)
-	r.warn(append(refuted, charged...)...)
+	r.warn(append(append(refuted, charged...), doubts.notices...)...)
 	if err == nil {
-		charged, err = j.chargeHeld(ctx, c.batch, world.Calendar)
+		charged, err = j.chargeHeld(ctx, sound, world.Calendar)
+		if err == nil {
+			err = j.chargeDays(ctx, j.flight.accusations(), &charged)
+		}
 		r.warn(charged...)
 	}
 	if j.charged { // the run must not end whole: a later day does not hold
@@ -114,6 +126,7 @@ func closedDays(c Calendar) func(market.Date) bool {
 type symbolAnswer struct {
 	rows     map[key]int
 	rejected map[key]bool
+	refuted  map[key]uint64
 	strays   map[string]bool // symbols of which rows came that were not asked for
 	doubtful map[key]uint64
 	hollow   map[key]bool
@@ -185,7 +198,7 @@ func (j *job) prove(ctx context.Context, d market.Date, asked map[string]bool, w
 
 func indexAnswer(c checked) symbolAnswer {
 	a := symbolAnswer{
-		rows: make(map[key]int, c.batch.Len), rejected: map[key]bool{}, strays: c.strays, doubtful: map[key]uint64{}, hollow: map[key]bool{},
+		rows: make(map[key]int, c.batch.Len), rejected: map[key]bool{}, refuted: c.refuted.hashes(), strays: c.strays, doubtful: map[key]uint64{}, hollow: map[key]bool{},
 		dates: map[market.Date]int{}, newest: map[string]market.Date{},
 	}
 	symbol, date := c.batch.Column("ts_code"), c.batch.Column("trade_date")
@@ -240,6 +253,9 @@ func (j *job) judgeKeys(ctx context.Context, world coverage.PoolState, a symbolA
 	for k := range a.rejected {
 		days = append(days, k.date)
 	}
+	for k := range a.refuted {
+		days = append(days, k.date)
+	}
 	slices.Sort(days)
 	days = slices.Compact(days)
 	if len(days) == 0 { // nothing is due: the day asked for is recorded as it was found
@@ -250,10 +266,10 @@ func (j *job) judgeKeys(ctx context.Context, world coverage.PoolState, a symbolA
 	for _, s := range p.Symbols {
 		for _, d := range days {
 			k := coverage.Key{Dataset: j.ds.ID, Date: d, Symbol: s}
-			f := coverage.KeyFacts{RejectedRow: a.rejected[key{s, d}], Doubtful: a.doubtful[key{s, d}], MissingValues: a.hollow[key{s, d}], Evidence: a.evidence}
+			f := coverage.KeyFacts{RejectedRow: a.rejected[key{s, d}], Refuted: a.refuted[key{s, d}], Doubtful: a.doubtful[key{s, d}], MissingValues: a.hollow[key{s, d}], Evidence: a.evidence}
 			_, f.Row = a.rows[key{s, d}]
 			f.RejectedRow = f.RejectedRow || !f.Row && a.strays[s]
-			if !f.Row && !f.RejectedRow {
+			if !f.Row && !f.RejectedRow && f.Refuted == 0 {
 				f.Listed, f.ListKnown = world.Lists.Listed(s, d)
 				f.NotBegun = j.i.begins.known(j.ds.ID, d)
 				_, found := world.Lists.Find(s)
@@ -482,7 +498,11 @@ func (j *job) sum(c checked, world coverage.PoolState, records []coverage.Record
 	total.Unknown, unknown = unknownSymbols(c.batch, world.Lists)
 	total.New, total.Changed, total.Gone = changes.New, changes.Changed, changes.Gone
 	for _, v := range []coverage.Verdict{coverage.Empty, coverage.Incomplete, coverage.NotPublished, coverage.AcceptedShort} {
-		if len(by[v]) > 0 {
+		stored := func(r coverage.Record) bool { return v == coverage.AcceptedShort && r.Rows > 0 }
+		if taken := slices.DeleteFunc(slices.Clone(by[v]), func(r coverage.Record) bool { return !stored(r) }); len(taken) > 0 {
+			total.Issues = append(total.Issues, j.takenIssue(taken))
+		}
+		if by[v] = slices.DeleteFunc(by[v], stored); len(by[v]) > 0 {
 			total.Issues = append(total.Issues, j.keyIssue(v, by[v]))
 		}
 	}
@@ -507,6 +527,18 @@ func (j *job) issue(r fault.Reason, message string, kv ...string) fault.Issue {
 	return coverage.About(j.ds, fault.NewIssue(r, message, append([]string{"dataset", j.ds.ID, "trade_date", dateText(j.work.Partition)}, kv...)...))
 }
 
+// takenIssue tells of rows that were refuted and are stored because they stay the same.
+func (j *job) takenIssue(records []coverage.Record) fault.Issue {
+	n, list := keyNames(records)
+	days := fewestDays(records)
+	return j.issue(fault.AcceptedShort, fmt.Sprintf("%s contradicts other data for %s; the response was the same on %s, so it is accepted and stored: %s.", j.on(), fault.Count(n, "symbol and day", "symbols and days"), fault.Count(days, "day", "days"), list),
+		"row_count", fmt.Sprint(n), "expected_count", fmt.Sprint(n), "days", fmt.Sprint(days))
+}
+
+func fewestDays(records []coverage.Record) int {
+	return slices.MinFunc(records, func(a, b coverage.Record) int { return cmp.Compare(a.SameDays, b.SameDays) }).SameDays
+}
+
 func (j *job) keyIssue(v coverage.Verdict, records []coverage.Record) fault.Issue {
 	_, list := keyNames(records)
 	n := fmt.Sprint(len(records))
@@ -517,7 +549,7 @@ func (j *job) keyIssue(v coverage.Verdict, records []coverage.Record) fault.Issu
 	case coverage.Empty:
 		return j.issue(fault.EmptyAnswer, fmt.Sprintf("The provider returned %s without rows for %s, and no data shows why: %s.", j.on(), fault.Count(len(records), "symbol and day", "symbols and days"), list), "expected_count", n)
 	case coverage.AcceptedShort:
-		days := slices.MinFunc(records, func(a, b coverage.Record) int { return cmp.Compare(a.SameDays, b.SameDays) }).SameDays
+		days := fewestDays(records)
 		return j.issue(fault.AcceptedShort, fmt.Sprintf("%s has no row for %s; the response was the same on %s, so it is accepted: %s.", j.on(), fault.Count(len(records), "symbol and day", "symbols and days"), fault.Count(days, "day", "days"), list), "row_count", "0", "expected_count", n, "days", fmt.Sprint(days))
 	}
 	return j.issue(fault.Incomplete, fmt.Sprintf("%s has no rows for %s: %s.", j.on(), fault.Count(len(records), "symbol and day", "symbols and days"), list), "row_count", "0", "expected_count", n)

@@ -108,7 +108,7 @@ func (j *job) whole(ctx context.Context, batch *table.Batch, bad []table.BadCell
 		Now: g.now, Publishing: g.publishing, Held: held, HasHeld: ok, Epoch: j.work.Epoch, RunID: j.work.RunID,
 	})
 	if g.doubts.day != nil && !judged.Store {
-		j.i.days.drop(g.doubts.day) // before the verdict is told: who waits for it then looks here
+		j.days().drop(g.doubts.day) // before the verdict is told: who waits for it then looks here
 	}
 	if j.ds.ID == catalog.Daily {
 		j.flight.judge(judged.Record.ByExchange, judged.Record.Verdict.Settled())

@@ -1,0 +1,133 @@
+package evidence
+
+import (
+	"encoding/csv"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"testing"
+
+	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
+	"github.com/afterbell/afterbell/services/internal/market"
+)
+
+// TestRecordedSeriesContradictNothing: the rows of some symbols over years, judged by
+// themselves as those of a watch list.
+func TestRecordedSeriesContradictNothing(t *testing.T) {
+	dir := os.Getenv("AFTERBELL_REALDATA")
+	if dir == "" {
+		t.Skip("SKIPPED: AFTERBELL_REALDATA does not name the recorded market data")
+	}
+	for name, dataset := range map[string]string{
+		"daily_15stocks_20250801_20260713.csv":        catalog.Daily,
+		"fund_daily_4etf_20240102_20260713.csv":       catalog.FundDaily,
+		"daily_basic_600519.SH_20230925_20251023.csv": catalog.DailyBasic,
+		"moneyflow_688333.SH_20260116_20260317.csv":   catalog.Moneyflow,
+	} {
+		days := series(t, filepath.Join(dir, "series", name), catalog.Lookup(dataset))
+		dates := slices.Sorted(maps.Keys(days))
+		if len(dates) < 30 {
+			t.Fatalf("%s has %d days", name, len(dates))
+		}
+		rows := 0
+		for n, d := range dates[2:] {
+			day, before, beyond := days[d], days[dates[n+1]], days[dates[n]]
+			rows += len(day.Symbols)
+			for s, what := range Contradicted(day, before) {
+				t.Errorf("%s of %s on %s contradicts the day before in %s", dataset, s, d, what)
+			}
+			for s, what := range Strayed(day, before, before, beyond) {
+				t.Errorf("%s of %s on %s strays in %s", dataset, s, d, what)
+			}
+		}
+		t.Logf("%s: %d rows", name, rows)
+	}
+}
+
+// TestRecordedMarketsAgree: whole days of the market, days apart, differ in none of the ways
+// in which a fault does.
+func TestRecordedMarketsAgree(t *testing.T) {
+	dir := os.Getenv("AFTERBELL_REALDATA")
+	if dir == "" {
+		t.Skip("SKIPPED: AFTERBELL_REALDATA does not name the recorded market data")
+	}
+	for _, c := range [][3]string{
+		{catalog.DailyBasic, "20191025", "20191030"}, {catalog.DailyBasic, "20260320", "20260401"}, {catalog.Moneyflow, "20260320", "20260401"},
+		{catalog.Daily, "20260320", "20260401"}, {catalog.Daily, "20160411", "20160412"}, {catalog.FundDaily, "20191028", "20191029"},
+	} {
+		var days [2]*Day
+		for n, text := range c[1:] {
+			for _, day := range series(t, filepath.Join(dir, c[0], text+".csv"), catalog.Lookup(c[0])) {
+				days[n] = day
+			}
+		}
+		rules := map[string]func(day, other *Day) (Finding, bool){"Differs": Differs, "Breaks": Breaks, "MissingValues": MissingValues,
+			"Shuffled": func(day, other *Day) (Finding, bool) { return Shuffled(day, other, day) }}
+		for name, rule := range rules {
+			for _, both := range [][2]*Day{{days[0], days[1]}, {days[1], days[0]}} {
+				if f, ok := rule(both[0], both[1]); ok {
+					t.Errorf("%s of %s: %s %+v", c[0], both[0].Date, name, f)
+				}
+			}
+		}
+		if len(days[0].Symbols) < 100 {
+			t.Errorf("%s of %s has %d rows", c[0], c[1], len(days[0].Symbols))
+		}
+	}
+}
+
+// series reads recorded rows and remembers them by trade date.
+func series(t *testing.T, path string, ds *catalog.Dataset) map[market.Date]*Day {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	lines, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	batches := map[market.Date]*table.Batch{}
+	at := func(name string) int { return slices.Index(lines[0], name) }
+	for _, line := range lines[1:] {
+		d, err := market.ParseCompact(line[at("trade_date")])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if batches[d] == nil {
+			batches[d] = table.New(ds.Specs(), 1)
+		}
+		b := batches[d]
+		for i := range b.Columns {
+			c := &b.Columns[i]
+			cell := ""
+			if n := at(c.Name); n >= 0 {
+				cell = line[n]
+			}
+			switch {
+			case cell == "":
+				c.AppendNull()
+			case c.Name == "trade_date":
+				c.AppendDate(d)
+			case c.Type == table.Text:
+				c.AppendText(cell)
+			default:
+				v, err := strconv.ParseFloat(cell, 64)
+				if err != nil {
+					t.Fatal(err)
+				}
+				c.AppendNumber(v)
+			}
+		}
+		b.Len++
+	}
+	out := map[market.Date]*Day{}
+	for d, b := range batches {
+		out[d] = NewDay(ds, d, b)
+	}
+	return out
+}
