@@ -192,7 +192,7 @@ func (s *scheduleService) explainBefore(ctx context.Context, id string, err erro
 	case !dated:
 		return f
 	case len(lacks) == 0:
-		return said(true, "All data of that day are complete.")
+		return said(true, "All data of that day is complete.")
 	}
 	told.Meta["complete"] = "false"
 	told.Message += " It lacks " + strings.Join(lacks, ", ") + "."

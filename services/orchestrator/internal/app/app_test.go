@@ -728,7 +728,7 @@ func TestExplainSlot(t *testing.T) {
 	}{
 		{"2026-02-22", "The exchange was closed, so nothing is missing.", false},
 		{days[0], "It lacks daily.", false},
-		{days[0], "All data of that day are complete.", true},
+		{days[0], "All data of that day is complete.", true},
 	} {
 		w.set(func() { w.done["POOL_UNIVERSEdaily/"+c.day] = c.held })
 		resp, body = r.get(t, "GET", "/v1/slots/"+c.day+".universe:explain", "")

@@ -28,29 +28,29 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/auth"
 )
 
-// rowsPath is where tables are read as files.
+// rowsPath is the path of tables as files.
 const rowsPath = "/v1/data/"
 
-// isRows tells a path that reads a table: /v1/data/daily_prices.csv.
+// isRows reports whether a path is that of a table: /v1/data/daily_prices.csv.
 func isRows(path string) bool {
 	rest, ok := strings.CutPrefix(path, rowsPath)
 	return ok && rest != "" && !strings.Contains(rest, "/")
 }
 
-// rowFormat is one form of a table, by its ending and its media type.
+// rowFormat is one format of a table, with its extension and its media type.
 type rowFormat struct {
 	ending, media string
-	format        ingestv1.RowFormat // of those that stream
+	format        ingestv1.RowFormat // of streamed formats
 }
 
 var rowFormats = []rowFormat{
-	{"ndjson", "application/x-ndjson", ingestv1.RowFormat_ROW_FORMAT_NDJSON}, // what a caller gets who asks for anything
+	{"ndjson", "application/x-ndjson", ingestv1.RowFormat_ROW_FORMAT_NDJSON}, // the default of a caller that accepts anything
 	{"csv", "text/csv", ingestv1.RowFormat_ROW_FORMAT_CSV},
 	{"arrow", "application/vnd.apache.arrow.stream", ingestv1.RowFormat_ROW_FORMAT_ARROW},
 	{"parquet", "application/vnd.apache.parquet", ingestv1.RowFormat_ROW_FORMAT_UNSPECIFIED},
 }
 
-// serveRows answers a table as a file.
+// serveRows serves a table as a file.
 func (g *gateway) serveRows(w http.ResponseWriter, r *http.Request) {
 	w.Header().Add("Vary", "Accept")
 	if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -79,13 +79,13 @@ func (g *gateway) serveRows(w http.ResponseWriter, r *http.Request) {
 	}
 	if err == nil {
 		_ = out.control.Flush()
-		_ = out.control.SetWriteDeadline(time.Time{}) // of the next answer on this connection
+		_ = out.control.SetWriteDeadline(time.Time{}) // of the next response on this connection
 		return
 	}
 	err = ended(r.Context(), err)
 	if out.begun {
 		g.log.Info("a response with rows was aborted", "table", q.GetTable(), "error", err.Error())
-		panic(http.ErrAbortHandler) // so that the caller does not take it for the whole
+		panic(http.ErrAbortHandler) // so that the caller does not take it for complete
 	}
 	s := transport.TellStatus(withReason(transport.ToStatus(err)), g.say)
 	code = httpCode(s)
@@ -109,7 +109,7 @@ func (g *gateway) serveStream(ctx context.Context, w *patient, r *http.Request, 
 		return nil
 	}
 	w.Header().Set("Trailer", rowCountHeader)
-	var sum hash.Hash // for whom reads trailers, because it takes time
+	var sum hash.Hash // for callers that read trailers, because it takes time
 	if strings.Contains(strings.Join(r.Header.Values("Te"), ","), "trailers") {
 		w.Header().Add("Trailer", digestHeader)
 		sum = sha256.New()
@@ -139,14 +139,14 @@ func (g *gateway) serveStream(ctx context.Context, w *patient, r *http.Request, 
 	return err
 }
 
-// writeBuffer is how much of a stream is written at a time.
+// writeBuffer is the size of one write of a stream.
 const writeBuffer = 256 << 10
 
 const (
-	// rowCountHeader tells how many rows the answer has; of a stream it is a trailer.
+	// rowCountHeader has the number of rows; for a stream it is a trailer.
 	rowCountHeader = "X-Afterbell-Row-Count"
-	// digestHeader tells the hash of the whole answer, as RFC 9530 has it; of a stream it
-	// is a trailer, for callers that say TE: trailers.
+	// digestHeader has the hash of the whole response, as in RFC 9530; for a stream it is a
+	// trailer, for callers that send TE: trailers.
 	digestHeader = "Repr-Digest"
 )
 
@@ -162,19 +162,19 @@ func (g *gateway) serveFile(ctx context.Context, w *patient, r *http.Request, q 
 	describeRows(w.Header(), r.URL, q, f, made.GetSummary())
 	w.Header().Set(rowCountHeader, strconv.FormatInt(made.GetRowCount(), 10))
 	w.Header().Set("ETag", `"`+made.GetFileId()+`"`)
-	if sum := made.GetSha256(); len(sum) == sha256.Size { // a worker of an earlier build tells none
-		// A file that is made again may differ in its bytes, so they are what it is told by.
+	if sum := made.GetSha256(); len(sum) == sha256.Size { // an older worker sends none
+		// A file that is created again may have different bytes, so its ETag is their hash.
 		w.Header().Set("ETag", `"`+hex.EncodeToString(sum[:16])+`"`)
 		w.Header().Set(digestHeader, digest(sum))
 	}
-	w.Header().Set("Cache-Control", "no-cache") // kept copies are asked after
+	w.Header().Set("Cache-Control", "no-cache") // cached copies are revalidated
 	file := &remoteFile{ctx: ctx, worker: g.rows.Worker, id: made.GetFileId(), size: made.GetByteCount()}
 	defer file.drop()
 	http.ServeContent(w, r, "", time.Time{}, file)
 	return file.err
 }
 
-// describeRows puts what the answer says of itself into headers.
+// describeRows sets the headers with the metadata of the response.
 func describeRows(h http.Header, u *url.URL, q *marketv1.RowQuery, f rowFormat, s *marketv1.RowsSummary) {
 	media := f.media
 	if f.ending == "csv" {
@@ -209,7 +209,7 @@ func describeRows(h http.Header, u *url.URL, q *marketv1.RowQuery, f rowFormat, 
 	}
 }
 
-// rowRequest reads path, query and Accept.
+// rowRequest parses path, query and Accept.
 func rowRequest(r *http.Request) (q *marketv1.RowQuery, f rowFormat, code int, err error) {
 	name := strings.TrimPrefix(r.URL.Path, rowsPath)
 	name, f, code, err = formatOf(name, r.Header.Values("Accept"))
@@ -237,7 +237,7 @@ func rowParameter(q *marketv1.RowQuery, key string, values []string) error {
 		if len(values) != 1 {
 			return "", fault.Invalid(key, "is given %d times", len(values))
 		}
-		if values[0] == "" { // as of a variable that is not set; it would mean everything
+		if values[0] == "" { // for example from a variable that is not set; it would mean everything
 			return "", fault.Invalid(key, "is empty; omit it instead")
 		}
 		return values[0], nil
@@ -293,8 +293,8 @@ func rowParameter(q *marketv1.RowQuery, key string, values []string) error {
 	return err
 }
 
-// listed reads a list that is separated by commas, given several times, or both. One
-// without entries would read everything, which nobody asks for so.
+// listed parses a list that is separated by commas, given several times, or both. An empty
+// list is an error, because it would read everything.
 func listed(key string, values []string) ([]string, error) {
 	var out []string
 	for _, v := range values {
@@ -317,7 +317,7 @@ func poolNamed(field, text string) (marketv1.Pool, error) {
 	return 0, fault.Invalid(field, "%.40q is not a pool: allowed are targets, universe", text)
 }
 
-// formatOf finds the form by the ending, or by what is accepted.
+// formatOf determines the format by the extension or the Accept header.
 func formatOf(name string, accept []string) (table string, f rowFormat, code int, err error) {
 	if i := strings.LastIndexByte(name, '.'); i >= 0 {
 		for _, f := range rowFormats {
@@ -336,7 +336,7 @@ func formatOf(name string, accept []string) (table string, f rowFormat, code int
 		strings.Join(accept, ", "))
 }
 
-// accepted chooses the form that a caller likes best.
+// accepted is the format that the caller prefers.
 func accepted(accept []string) (best rowFormat, ok bool) {
 	likes := strings.Join(accept, ",")
 	if strings.TrimSpace(likes) == "" {
@@ -364,14 +364,14 @@ func accepted(accept []string) (best rowFormat, ok bool) {
 	return best, ok
 }
 
-// patient writes to a caller for as long as it takes something.
+// patient writes to a caller for as long as it reads.
 type patient struct {
 	http.ResponseWriter
 	control *http.ResponseController
 	gateway *gateway
 	request *http.Request
 	begun   bool
-	refused bool // the range that was asked for; what comes after the refusal is dropped
+	refused bool // the requested range; what follows the error is dropped
 }
 
 // Write implements http.ResponseWriter.
@@ -384,7 +384,7 @@ func (p *patient) Write(data []byte) (int, error) {
 	return p.ResponseWriter.Write(data)
 }
 
-// ReadFrom implements io.ReaderFrom, for files, whose bytes come in many pieces.
+// ReadFrom implements io.ReaderFrom, for files, whose bytes arrive in many pieces.
 func (p *patient) ReadFrom(from io.Reader) (written int64, err error) {
 	buffer := make([]byte, writeBuffer)
 	for err == nil {
@@ -420,8 +420,8 @@ func (p *patient) WriteHeader(code int) {
 	p.ResponseWriter.WriteHeader(code)
 }
 
-// remoteFile reads a file that the worker keeps. It opens a stream where it is read
-// from, and drops it when it is moved.
+// remoteFile reads a file of the worker. It opens a stream at the position of a read, and
+// drops it after a seek.
 type remoteFile struct {
 	ctx    context.Context
 	worker ingestv1.DataServiceClient
@@ -431,7 +431,7 @@ type remoteFile struct {
 	at     int64
 	stream ingestv1.DataService_ReadFileClient
 	cancel context.CancelFunc
-	rest   *mem.Reader // of the message that came last; nil for none
+	rest   *mem.Reader // of the last message; nil for none
 	err    error
 }
 
@@ -455,7 +455,7 @@ func (f *remoteFile) drop() {
 		f.cancel()
 	}
 	if f.rest != nil {
-		_ = f.rest.Close() // it gives the memory back and cannot fail
+		_ = f.rest.Close() // it releases the memory and cannot fail
 	}
 	f.stream, f.cancel, f.rest = nil, nil, nil
 }
@@ -489,7 +489,7 @@ func (f *remoteFile) Read(into []byte) (int, error) {
 	return n, err
 }
 
-// next receives a message, whose bytes are copied only to where they are read.
+// next receives a message; its bytes are copied only to the reader's buffer.
 func (f *remoteFile) next() error {
 	if f.rest != nil {
 		_ = f.rest.Close() // as above
@@ -507,7 +507,7 @@ func (f *remoteFile) next() error {
 	return nil
 }
 
-// rowsOperation is how the OpenAPI document tells of the files.
+// rowsOperation describes the files in the OpenAPI document.
 func rowsOperation() object {
 	parameter := func(name, about string) object {
 		return object{"name": name, "in": "query", "required": false, "type": "string", "description": about}
@@ -518,16 +518,16 @@ func rowsOperation() object {
 	}
 	return object{"get": object{
 		"summary": "Reads a table as a file.",
-		"description": "The form is told by the ending of the table's name (.parquet, .arrow, .csv, .ndjson), or by Accept. targets.daily_prices is the table " +
-			"of the other pool. Units, version and what lacks are in the headers X-Afterbell-…, and in the file where its form has metadata. " +
-			"A Parquet file has a length, an ETag and ranges; the others are streams, which break off when something fails. " +
-			"X-Afterbell-Row-Count and Repr-Digest (SHA-256, RFC 9530) are headers of a Parquet file and trailers of a stream, the digest where TE: trailers asks for it. Requires the role viewer.",
+		"description": "The extension of the table's name (.parquet, .arrow, .csv, .ndjson) or the Accept header selects the format. targets.daily_prices is the table " +
+			"of the other pool. Units, version and missing data are in the headers X-Afterbell-…, and in the file if its format has metadata. " +
+			"A Parquet file has a length, an ETag and ranges; the other formats are streams, which end early if an error occurs. " +
+			"X-Afterbell-Row-Count and Repr-Digest (SHA-256, RFC 9530) are headers of a Parquet file and trailers of a stream (the digest if the request has TE: trailers). Requires the role viewer.",
 		"operationId": "DataService_ReadFile", "tags": []any{"DataService"}, "produces": media,
 		"parameters": []any{
-			object{"name": "table", "in": "path", "required": true, "type": "string", "description": "Table and ending, as in daily_prices.parquet."},
+			object{"name": "table", "in": "path", "required": true, "type": "string", "description": "Table and extension, for example daily_prices.parquet."},
 			parameter("symbols", "Symbols, separated by commas. Empty means all."), parameter("start_date", `First date, inclusive, "YYYY-MM-DD".`),
 			parameter("end_date", `Last date, inclusive, "YYYY-MM-DD".`), parameter("columns", "Columns, separated by commas. Empty means all."),
-			parameter("adjust", "none, forward or backward."), parameter("require", "complete: an answer that is not is 412 DATA_INCOMPLETE."),
+			parameter("adjust", "none, forward or backward."), parameter("require", "complete: returns 412 DATA_INCOMPLETE if something is missing."),
 			parameter("version", "Published version. Empty means the current one."), parameter("pool", "targets or universe, the default."),
 		},
 		"responses": object{"200": object{"description": "The file.", "schema": object{"type": "file"}}},

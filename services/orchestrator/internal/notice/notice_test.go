@@ -205,7 +205,7 @@ func TestChangesOfBothPoolsAreOneSentence(t *testing.T) {
 		t.Errorf("a quarter of an hour later: %v %+v", ok, n)
 	}
 	done := Judged{PoolState: PoolState{Pool: market.Universe, Verdict: Whole}, Settled: true, At: at(19, 45)}
-	if n, ok := Decide(friday, []Judged{mended, done}, []Notice{first}, at(19, 46)); !ok || n.Text(Chinese) != "afterbell：2026-11-27 晚间数据现已完整：targets 完整；universe 完整。" {
+	if n, ok := Decide(friday, []Judged{mended, done}, []Notice{first}, at(19, 46)); !ok || n.Text(Chinese) != "afterbell：2026-11-27 晚间数据现已完整：目标池完整；全市场完整。" {
 		t.Errorf("both: %v %q", ok, n.Text(Chinese))
 	}
 }

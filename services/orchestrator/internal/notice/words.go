@@ -9,6 +9,7 @@ import (
 
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/bilingual"
 )
 
 // Language of a channel's notices.
@@ -124,12 +125,15 @@ func (n Notice) clauses(l Language, changed bool) string {
 // clause is a pool's state and what happens next.
 func (p PoolState) clause(l Language) string {
 	say := words(l)
-	name := string(p.Pool)
+	name := bilingual.Pool(p.Pool).En
+	if l == Chinese {
+		name = bilingual.Pool(p.Pool).Zh
+	}
 	lacking := p.lacking(l)
 	var text string
 	switch p.Verdict {
 	case Whole:
-		text = fmt.Sprintf(say("%s is complete", "%s 完整"), name)
+		text = fmt.Sprintf(say("%s is complete", "%s完整"), name)
 		if p.NoSymbols {
 			text += say(" (its list has no symbols)", "（列表中没有代码）")
 		}
@@ -138,15 +142,15 @@ func (p PoolState) clause(l Language) string {
 		}
 		return text
 	case Pending:
-		text = fmt.Sprintf(say("%s has not finished yet", "%s 尚未结束"), name)
+		text = fmt.Sprintf(say("%s has not finished yet", "%s尚未结束"), name)
 	case Lacking:
-		text = fmt.Sprintf(say("%s lacks %s", "%s 缺少 %s"), name, lacking)
+		text = fmt.Sprintf(say("%s lacks %s", "%s缺少 %s"), name, lacking)
 	case Failed:
-		text = fmt.Sprintf(say("%s failed and lacks %s%s", "%s 失败，缺少 %s%s"), name, lacking, p.because(l))
+		text = fmt.Sprintf(say("%s failed and lacks %s%s", "%s失败，缺少 %s%s"), name, lacking, p.because(l))
 	case Blocked:
-		text = fmt.Sprintf(say("%s is blocked and lacks %s%s", "%s 被阻止，缺少 %s%s"), name, lacking, p.because(l))
+		text = fmt.Sprintf(say("%s is blocked and lacks %s%s", "%s被阻止，缺少 %s%s"), name, lacking, p.because(l))
 	case Absent:
-		text = fmt.Sprintf(say("%s did not run and lacks %s%s", "%s 没有运行，缺少 %s%s"), name, lacking, p.because(l))
+		text = fmt.Sprintf(say("%s did not run and lacks %s%s", "%s没有运行，缺少 %s%s"), name, lacking, p.because(l))
 	}
 	if p.permanent() {
 		text += say(", which needs your action", "，需要人工处理")

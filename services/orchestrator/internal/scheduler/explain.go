@@ -373,7 +373,7 @@ func (s *Scheduler) instead(ctx context.Context, pool market.Pool, zone *time.Lo
 	case err != nil:
 		return "", err
 	case ok:
-		return fmt.Sprintf("What is missing of that day is fetched by the next run: the slot of %s runs at %s.", next.Date, slot.Shanghai(next.DueAt, zone).En), nil
+		return fmt.Sprintf("The next run fetches what is missing of that day: the slot of %s runs at %s.", next.Date, slot.Shanghai(next.DueAt, zone).En), nil
 	}
 	return "No slot runs with the current settings; a run that you start fetches what is missing of that day.", nil
 }
