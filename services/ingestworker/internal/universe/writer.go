@@ -34,18 +34,23 @@ func (w *writer) run() {
 	// leave some in each of them, a tenth of what a fill takes.
 	runtime.LockOSThread()
 	defer close(w.sink.ended)
-	idle := time.NewTimer(w.cfg.Idle)
+	idle := time.NewTimer(w.cfg.Idle) // runs while the file is open
 	defer idle.Stop()
+	waiting := true
 	var held *request // taken from the queue while a group was gathered
 	for {
+		if w.file != nil && !waiting {
+			idle.Reset(max(w.cfg.Idle-time.Since(w.lastUse), w.cfg.Idle/8))
+			waiting = true
+		}
 		next := held
 		held = nil
 		if next == nil {
 			select {
 			case next = <-w.sink.queue:
 			case <-idle.C:
+				waiting = false
 				w.releaseIdle()
-				idle.Reset(max(w.cfg.Idle-time.Since(w.lastUse), w.cfg.Idle/8))
 				continue
 			case <-w.sink.closing:
 				w.drain()
