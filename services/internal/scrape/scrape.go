@@ -33,7 +33,7 @@ const scrapeTime = 9 * time.Second
 func New(service string) *prometheus.Registry {
 	r := prometheus.NewRegistry()
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
-		Name: Prefix + "build_info", Help: "Which build of which program this is. Always 1.",
+		Name: Prefix + "build_info", Help: "Version of the program, in labels. Always 1.",
 		ConstLabels: prometheus.Labels{"service": service, "commit": program.Commit(), "goversion": runtime.Version()},
 	})
 	build.Set(1)
@@ -60,7 +60,7 @@ type Files struct {
 
 var (
 	fileBytes = prometheus.NewDesc(Prefix+"file_bytes", "Size of a file of the data directory, without its write-ahead log.", []string{"file"}, nil)
-	freeBytes = prometheus.NewDesc(Prefix+"disk_free_bytes", "Free room on the volume of the data directory.", nil, nil)
+	freeBytes = prometheus.NewDesc(Prefix+"disk_free_bytes", "Free space on the volume of the data directory.", nil, nil)
 )
 
 // Describe implements prometheus.Collector.

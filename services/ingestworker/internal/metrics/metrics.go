@@ -35,14 +35,14 @@ func New(r prometheus.Registerer) *Metrics {
 	}
 	m := &Metrics{
 		registry:        r,
-		calls:           counter("provider_calls_total", "Calls to the provider, by API and what came of them: ok, or why not.", "api", "result"),
+		calls:           counter("provider_calls_total", "Calls to the provider, by API and result: ok, or the reason in lower case.", "api", "result"),
 		callSeconds:     seconds("provider_call_duration_seconds", "From sending a call to the last byte of its answer, waiting for a limit left out.", []float64{.05, .1, .2, .5, 1, 2, 5, 15, 30}, "api"),
-		waits:           counter("limiter_wait_seconds_total", "Time that calls waited for a limit of the provider, by API; of all that wait at a time.", "api"),
-		commitSeconds:   seconds("commit_duration_seconds", "Time that a partition took to commit, waiting for its group included.", []float64{.005, .02, .05, .1, .25, .5, 1, 2.5, 10, 60}, "pool"),
-		commitFailures:  counter("commit_failures_total", "Commits that failed; nothing of them was written.", "pool"),
-		publishSeconds:  seconds("publish_duration_seconds", "Time that a publication took which made a new version.", []float64{.25, .5, 1, 2.5, 5, 15, 60, 300, 900}, "pool"),
-		publishFailures: counter("publish_failures_total", "Publications that failed; the version before stayed.", "pool"),
-		probes:          counter("probes_total", "Probes of modules, by what was found.", "module", "result"),
+		waits:           counter("limiter_wait_seconds_total", "Total time that calls have waited for a limit of the provider, by API.", "api"),
+		commitSeconds:   seconds("commit_duration_seconds", "Duration of a partition's commit, including the wait for its group.", []float64{.005, .02, .05, .1, .25, .5, 1, 2.5, 10, 60}, "pool"),
+		commitFailures:  counter("commit_failures_total", "Failed commits; they were rolled back.", "pool"),
+		publishSeconds:  seconds("publish_duration_seconds", "Duration of a publication of a new version.", []float64{.25, .5, 1, 2.5, 5, 15, 60, 300, 900}, "pool"),
+		publishFailures: counter("publish_failures_total", "Failed publications; the previous version stays current.", "pool"),
+		probes:          counter("probes_total", "Probes of modules, by result.", "module", "result"),
 	}
 	for _, p := range market.Pools() {
 		m.commitSeconds.WithLabelValues(string(p))
@@ -69,10 +69,10 @@ func New(r prometheus.Registerer) *Metrics {
 func (m *Metrics) Readers(waiting func() (n int, waited time.Duration)) {
 	m.registry.MustRegister(
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
-			Name: scrape.Prefix + "readers_waiting", Help: "Readers of published rows that wait: for runs, which come first, or for one another.",
+			Name: scrape.Prefix + "readers_waiting", Help: "Readers of published rows that wait for runs, which have priority, or for each other.",
 		}, func() float64 { n, _ := waiting(); return float64(n) }),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: scrape.Prefix + "reader_wait_seconds_total", Help: "Time that readers of published rows waited; of all that wait at a time.",
+			Name: scrape.Prefix + "reader_wait_seconds_total", Help: "Total time that readers of published rows have waited.",
 		}, func() float64 { _, waited := waiting(); return waited.Seconds() }),
 	)
 }

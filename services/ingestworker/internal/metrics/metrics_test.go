@@ -61,7 +61,7 @@ func TestMeasures(t *testing.T) {
 	m.Published(market.Targets, publish.Result{}, errors.New("full"))
 	m.Published(market.Targets, publish.Result{}, context.Canceled) // asked to stop
 	m.Readers(func() (int, time.Duration) { return 3, 90 * time.Second })
-	want := `# HELP afterbell_limiter_wait_seconds_total Time that calls waited for a limit of the provider, by API; of all that wait at a time.
+	want := `# HELP afterbell_limiter_wait_seconds_total Total time that calls have waited for a limit of the provider, by API.
 # TYPE afterbell_limiter_wait_seconds_total counter
 `
 	for _, d := range []string{"daily", "daily_basic", "fund_basic", "fund_daily", "moneyflow", "stock_basic", "suspend_d", "trade_cal"} {

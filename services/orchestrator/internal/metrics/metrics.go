@@ -35,19 +35,19 @@ type Counts struct {
 func NewCounts(r prometheus.Registerer) *Counts {
 	c := &Counts{
 		runs: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: scrape.Prefix + "runs_total", Help: "Runs that ended, by pool, outcome, and the check that stopped a blocked one.",
+			Name: scrape.Prefix + "runs_total", Help: "Finished runs, by pool, outcome, and the check that blocked them.",
 		}, []string{"pool", "outcome", "stage"}),
 		partitions: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: scrape.Prefix + "partitions_total", Help: "Partitions that were done or given up, by pool and the verdict on the last answer.",
+			Name: scrape.Prefix + "partitions_total", Help: "Partitions that were completed or failed, by pool and the verdict on the last response.",
 		}, []string{"pool", "verdict"}),
 		rows: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: scrape.Prefix + "rows_total", Help: "Rows that runs which ended made new, changed or took away, by pool.",
+			Name: scrape.Prefix + "rows_total", Help: "Rows that finished runs added, changed or removed, by pool.",
 		}, []string{"pool", "change"}),
 		notices: prometheus.NewCounterVec(prometheus.CounterOpts{
-			Name: scrape.Prefix + "notices_total", Help: "Attempts to deliver a notice, by the kind of channel: sent, or failed and tried again.",
+			Name: scrape.Prefix + "notices_total", Help: "Attempts to deliver a notice, by kind of channel and result.",
 		}, []string{"kind", "result"}),
 		seconds: prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: scrape.Prefix + "run_duration_seconds", Help: "From a run's first check to its end, pauses included.",
+			Name: scrape.Prefix + "run_duration_seconds", Help: "Duration of a run from its first check to its end, including pauses.",
 			Buckets: []float64{1, 5, 15, 60, 300, 900, 3600, 4 * 3600},
 		}, []string{"pool"}),
 	}

@@ -81,18 +81,18 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 }
 
 var (
-	workerUp    = desc("worker_up", "Whether the ingest-worker answers the orchestrator: 1 or 0.")
-	lastOutcome = desc("last_run_outcome", "1 for the outcome of the pool's run that finished last, 0 for the others.", "pool", "outcome")
-	lastEnd     = desc("last_run_finished_timestamp_seconds", "When the pool's last run finished. Absent before the first.", "pool")
-	active      = desc("run_active", "Whether a run of the pool is under way: 1 or 0. A paused one is not.", "pool")
-	queued      = desc("queued_runs", "Runs of the pool that wait for their turn or their time.", "pool")
+	workerUp    = desc("worker_up", "Whether the ingest-worker responds to the orchestrator: 1 or 0.")
+	lastOutcome = desc("last_run_outcome", "1 for the outcome of the pool's last finished run, 0 for the others.", "pool", "outcome")
+	lastEnd     = desc("last_run_finished_timestamp_seconds", "Time at which the pool's last run finished. Absent before the first.", "pool")
+	active      = desc("run_active", "Whether a run of the pool is in progress: 1 or 0. A paused run is not.", "pool")
+	queued      = desc("queued_runs", "Runs of the pool in the queue.", "pool")
 	paused      = desc("pool_paused", "Whether the pool is paused: 1 or 0.", "pool")
-	overdue     = desc("overdue_slots", "Slots of the pool whose time has come and that nothing was decided about.", "pool")
-	freshness   = desc("trade_dates_behind", "Open days whose data is due, after the newest complete one, of an enabled dataset. 0 is up to date; at most the 31 days looked at. Absent while the worker is away.", "pool", "dataset")
-	lacking     = desc("trade_dates_lacking", "Open days of the last 31 calendar days whose data is due and not complete, of an enabled dataset. Absent while the worker is away.", "pool", "dataset")
-	failing     = desc("notice_channels_failing", "Channels for which a notice waits because an attempt failed.")
+	overdue     = desc("overdue_slots", "Slots of the pool that are due and not decided.", "pool")
+	freshness   = desc("trade_dates_behind", "Trading days after the newest complete one whose data is due, per enabled dataset. 0 means up to date; at most the days of the last 31 calendar days. Absent if the worker does not respond.", "pool", "dataset")
+	lacking     = desc("trade_dates_lacking", "Trading days in the last 31 calendar days whose data is due and not complete, per enabled dataset. Absent if the worker does not respond.", "pool", "dataset")
+	failing     = desc("notice_channels_failing", "Channels with a notice that waits after a failed attempt.")
 	probePassed = desc("probe_passed", "Whether the last probe of an enabled module passed: 1 or 0. Absent before the first.", "module")
-	probeTime   = desc("probe_timestamp_seconds", "When an enabled module was probed last. Absent before the first.", "module")
+	probeTime   = desc("probe_timestamp_seconds", "Time of the last probe of an enabled module. Absent before the first.", "module")
 )
 
 // Describe implements prometheus.Collector.
