@@ -21,7 +21,8 @@ import (
 
 // A Parquet file of many months is joined from the published files, one a month, which are
 // sorted by symbol and date. Nothing is sorted or encoded again, but the months of which
-// the answer has a part.
+// the answer has a part. Where it has not all symbols and columns, or adjusted prices, each
+// month is written, and sorted by date, so that a sort never has more rows than a month.
 
 // month is a part of an answer.
 type month struct {
@@ -58,24 +59,41 @@ func (a *Answer) monthsOf(span slice) (out []month) {
 	return out
 }
 
+// manySymbols is from how many symbols on an answer is written month by month. The rows of
+// less are few enough to be sorted in memory, and would make small row groups.
+const manySymbols = 500
+
 // months are the parts of an answer that is joined; none where it is written in one go,
-// because it has not all columns and symbols of at least two whole months.
+// because it has less than two months or few symbols. Only a month that the answer has as it
+// is published is whole.
 func (a *Answer) months() []month {
 	p := a.plan
-	all := slices.EqualFunc(a.Columns, p.table.Columns, func(x, y catalog.Column) bool { return x.Stored == y.Stored })
-	if p.date == "" || p.Adjust != None || len(p.Symbols) > 0 || !all {
+	if n := len(p.Symbols); p.date == "" || n > 0 && n < manySymbols {
 		return nil
 	}
-	out, whole := a.monthsOf(slice{start: p.Start, end: p.End}), 0
-	for _, m := range out {
-		if m.whole {
-			whole++
+	out := a.monthsOf(slice{start: p.Start, end: p.End})
+	if len(out) < 2 {
+		return nil
+	}
+	if !a.asPublished() {
+		for i := range out {
+			out[i].whole = false
 		}
 	}
-	if whole < 2 {
-		return nil
-	}
 	return out
+}
+
+// asPublished reports whether the answer has all symbols and columns, and all as they are.
+func (a *Answer) asPublished() bool {
+	return a.plan.Adjust == None && len(a.plan.Symbols) == 0 && slices.EqualFunc(a.Columns, a.plan.table.Columns, func(x, y catalog.Column) bool { return x.Stored == y.Stored })
+}
+
+// monthsSorted names the columns that the rows of a month are sorted by.
+func (a *Answer) monthsSorted() []string {
+	if a.asPublished() {
+		return a.plan.table.Key
+	}
+	return a.plan.sorted()
 }
 
 // fewSymbols is how many symbols are read from the published months, which are sorted by
@@ -167,7 +185,7 @@ func (a *Answer) monthFile(ctx context.Context, m month, part string) (*os.File,
 		} // somebody took it away; the DuckDB file has the rows
 	}
 	defer os.Remove(part)
-	if err := a.copyTo(ctx, part, m.slice, a.plan.table.Key, nil); err != nil {
+	if err := a.copyTo(ctx, part, m.slice, a.monthsSorted(), nil); err != nil {
 		return nil, err
 	}
 	return os.Open(part)

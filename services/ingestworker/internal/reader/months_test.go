@@ -58,6 +58,22 @@ func TestParquetOfManyMonthsIsJoined(t *testing.T) {
 		return path
 	}
 	path := check("all", market.NoDate, market.NoDate)
+	// What is not as it was published is written month by month, and sorted by date as ever.
+	for what, q := range map[string]reader.Query{
+		"some columns": {Columns: []string{"close", "trade_date", "symbol"}}, "adjusted": {Adjust: reader.Forward},
+		"some columns of a span": {Columns: []string{"trade_date", "pct_chg"}, Start: days[4], End: days[1], Adjust: reader.Backward},
+	} {
+		q.Pool, q.Table = market.Universe, prices.Name
+		if q.Start == 0 {
+			q.Start, q.End = market.NoDate, market.NoDate
+		}
+		want, _ := parseArrow(t, r.write(q, reader.Arrow))
+		got, path := r.parquet(q, r.open(q).Columns)
+		same(t, what, got, want)
+		if n := r.truth("SELECT count(DISTINCT row_group_id)::DOUBLE FROM parquet_metadata("+universe.Quote(path)+")", prices.Columns[2:3])[0][0]; n != 3.0 {
+			t.Errorf("%s: %v row groups, not one a month", what, n)
+		}
+	}
 	meta := func(sql string) string { return r.truth(sql, pool.Tables()[0].Columns[:1])[0][0].(string) }
 	version := meta("SELECT decode(value) FROM parquet_kv_metadata(" + universe.Quote(path) + ") WHERE decode(key) = 'afterbell.version'")
 	if want := r.store.Current().Version; version != want {
