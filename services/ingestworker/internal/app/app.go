@@ -139,7 +139,7 @@ func New(cfg config.Config, secrets Secrets, log *slog.Logger) (_ *App, err erro
 		c.Mark = filepath.Join(cfg.DataDir, string(p)+".published")
 		c.Done = func(r publish.Result, err error) { measured.Published(p, r, err) }
 		if p == market.Targets {
-			c.Dir, c.Memory = filepath.Join(c.Dir, string(p)), targetsMemory
+			c.Dir, c.Memory, c.ReadMemory = filepath.Join(c.Dir, string(p)), targetsMemory, targetsMemory
 		}
 		a.stores[p] = publish.New(c)
 	}

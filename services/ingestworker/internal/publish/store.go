@@ -48,8 +48,10 @@ type Config struct {
 	// Memory and Threads of DuckDB for publishing. The defaults are 120MB and 2.
 	Memory  string
 	Threads int
-	// ReadThreads are those for the readers of a version, which may use as much memory again.
-	// The default is two, or more with more Threads: a query over years takes half the time.
+	// ReadMemory and ReadThreads are the same for the readers of a version. The default memory
+	// is 64MB: rows are read in slices, which take no less time with more. The default is two
+	// threads, or more with more Threads: a query over years takes half the time.
+	ReadMemory  string
 	ReadThreads int
 	// Keep is how many versions are kept, including the current one; the default is 2.
 	Keep int
@@ -87,6 +89,9 @@ func New(c Config) *Store {
 	}
 	if c.Threads == 0 {
 		c.Threads = 2
+	}
+	if c.ReadMemory == "" {
+		c.ReadMemory = "64MB"
 	}
 	if c.ReadThreads == 0 {
 		c.ReadThreads = max(c.Threads, 2)
@@ -226,7 +231,7 @@ func (s *Store) load(name string, v *Version) {
 	if v.err == nil {
 		path := filepath.Join(v.Dir, s.FileName())
 		if _, v.err = os.Stat(path); v.err == nil {
-			v.Reader, v.err = universe.OpenReader(path, universe.ReaderConfig{Memory: s.cfg.Memory, Threads: s.cfg.ReadThreads, TempDir: filepath.Join(s.cfg.Spill, fmt.Sprintf("spill-%s-%s", s.cfg.Pool, name))})
+			v.Reader, v.err = universe.OpenReader(path, universe.ReaderConfig{Memory: s.cfg.ReadMemory, Threads: s.cfg.ReadThreads, TempDir: filepath.Join(s.cfg.Spill, fmt.Sprintf("spill-%s-%s", s.cfg.Pool, name))})
 		}
 	}
 	if v.err != nil {
