@@ -15,7 +15,7 @@ import (
 const coverageBySymbol = `DROP TABLE coverage;
 CREATE TABLE coverage (dataset VARCHAR, symbol VARCHAR, trade_date DATE, row_count BIGINT, rows_hash UBIGINT, expected_count BIGINT, verdict VARCHAR,
   committed_at TIMESTAMP, run_id VARCHAR);
-COMMENT ON TABLE coverage IS 'What is held per dataset, symbol and trade date.'`
+COMMENT ON TABLE coverage IS 'What is stored per dataset, symbol and trade date.'`
 
 // recordsAtATime is how many records of coverage are passed to DuckDB at once.
 const recordsAtATime = 20_000
