@@ -12,23 +12,23 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// Finding is something that the values of a day contradict.
+// Finding is a contradiction in the values of a day.
 type Finding struct {
 	// Reason is VALUES_REPEATED, VALUES_MISSING, VALUES_CONFLICT, UNIT_SUSPECT or
 	// SYMBOLS_MISSING.
 	Reason fault.Reason
-	// What says it in words that follow the name of dataset and date.
+	// What describes it, in words that follow the name of dataset and date.
 	What string
-	// Count rows of the Of compared.
+	// Count is the number of affected rows, Of the number of compared rows.
 	Count, Of int
 	// Sample names some of them.
 	Sample []string
-	// Meta are further values of the issue.
+	// Meta has further values for the issue.
 	Meta []string
 }
 
-// False reports whether the finding says that values are wrong, so that storing
-// them would pass them off as the day's. Otherwise something is only not there yet.
+// False reports whether the finding means that values are wrong, so that they must not be
+// stored as the day's. Otherwise something is only not published yet.
 func (f Finding) False() bool {
 	switch f.Reason {
 	case fault.ValuesRepeated, fault.ValuesConflict, fault.UnitSuspect:
@@ -47,7 +47,7 @@ func (f Finding) About(name string) string {
 	return ""
 }
 
-// Issue is the finding as an issue of a dataset and date, which is NoDate for lists.
+// Issue converts the finding to an issue of a dataset and date, which is NoDate for lists.
 func (f Finding) Issue(dataset string, d market.Date) fault.Issue {
 	text := fmt.Sprintf("%s of %s %s", dataset, d, f.What)
 	if d == market.NoDate {
@@ -67,20 +67,20 @@ func (f Finding) Issue(dataset string, d market.Date) fault.Issue {
 	return fault.NewIssue(f.Reason, text+".", meta...)
 }
 
-// Some rows of every day are odd, so a few prove nothing: a finding takes more
-// than fewRows rows and more than a share of those compared.
+// A few rows of every day are odd and prove nothing: a finding needs more than fewRows rows
+// and more than a share of those compared.
 const (
 	fewRows     = 5
-	fewShare    = 0.01 // of rows that contradict another dataset, lack a value or have another unit
+	fewShare    = 0.01 // of rows that contradict another dataset, lack a value or have a different unit
 	gapShare    = 0.2  // of rows whose pre_close is not the last close; ex-dates peak near 0.05
 	sampleNames = 5
 	leastRows   = 20 // fewer rows are not compared with another day
 )
 
-// TooMany reports whether a number of odd rows is more than every day has.
+// TooMany reports whether there are more odd rows than on a normal day.
 func TooMany(odd, of int) bool { return odd > fewRows && float64(odd) > fewShare*float64(of) }
 
-// tally counts rows per exchange, by the exchange's place in a Symbol.
+// tally counts rows per exchange, by the index of the exchange in a Symbol.
 type tally [exchanges]int
 
 func (t tally) all() (n int) {
@@ -97,15 +97,14 @@ func (t tally) plus(other tally) tally {
 	return t
 }
 
-// within reports whether some rows are compared, and less than a third is counted in each
-// group.
+// within reports whether rows are compared, and less than a third of each group is counted.
 func (t tally) within(of tally) bool {
 	count, _ := t.exceeds(of, 1.0/3)
 	return count == 0 && of.all() > 0
 }
 
-// exceeds is the largest group, together or one exchange, of which more than a share
-// is counted; zero where there is none. A group of fewer than leastRows tells nothing.
+// exceeds is the largest group, all rows or one exchange, of which more than a share is
+// counted; zero if there is none. A group of fewer than leastRows is ignored.
 func (t tally) exceeds(of tally, share float64) (count, rows int) {
 	over := func(n, of int) bool {
 		return of >= leastRows && n > fewRows && float64(n) > share*float64(of)
@@ -121,11 +120,11 @@ func (t tally) exceeds(of tally, share float64) (count, rows int) {
 	return count, rows
 }
 
-// Repeated finds out whether the rows of a day are those of an earlier one: all of
-// them, a part, or only some columns, of the market or of one exchange. It is the
-// later day that is wrong: the provider fills a date that is not out with the last
-// that was. A ratio counts where witness, a third day beside them, shows that it moves with
-// this provider; nil shows nothing.
+// Repeated checks whether the rows of a day repeat those of an earlier day: all of them, a
+// part, or only some columns, of the market or of one exchange. The later day is the wrong
+// one: for a date that is not published yet, the provider returns the last one that was. A
+// ratio counts if witness, a third day close to them, shows that it moves at this provider;
+// with nil it does not count.
 func Repeated(later, earlier, witness *Day) (Finding, bool) {
 	pairs := pairsOf(later, earlier)
 	rows := len(pairs.i)
@@ -170,7 +169,7 @@ func Repeated(later, earlier, witness *Day) (Finding, bool) {
 }
 
 // movesBeside reports whether most values of a column differ between a third day and the
-// nearer of two.
+// nearer one of two.
 func movesBeside(later, earlier, witness *Day, n int) bool {
 	if witness == nil {
 		return false
@@ -190,7 +189,7 @@ func movesBeside(later, earlier, witness *Day, n int) bool {
 	return rows >= leastRows && 2*same < rows
 }
 
-// frozen counts the rows whose ratio of an earlier day stayed though the close moved,
+// frozen counts the rows whose ratio is that of an earlier day although the close moved,
 // among all whose close moved.
 func frozen(later, earlier *Day, p pairs, n int) (frozen, moved tally) {
 	before, after := earlier.column("close"), later.column("close")
@@ -206,7 +205,7 @@ func frozen(later, earlier *Day, p pairs, n int) (frozen, moved tally) {
 	return frozen, moved
 }
 
-// followsClose reports whether a column is a ratio that is made of the close.
+// followsClose reports whether a column is a ratio that is computed from the close.
 func (c column) followsClose() bool {
 	switch c.name {
 	case "pe", "pe_ttm", "pb", "ps", "ps_ttm", "total_mv", "circ_mv", "dv_ratio", "dv_ttm":
@@ -215,14 +214,14 @@ func (c column) followsClose() bool {
 	return false
 }
 
-// reported reports whether a column rests on what companies report.
+// reported reports whether a column depends on financial reports.
 func (c column) reported() bool {
 	return c.followsClose() && c.name != "total_mv" && c.name != "circ_mv"
 }
 
-// moves reports whether a ratio that follows the close must differ between two days,
-// because the close differs by more than the ratio is rounded. Of 46,000 recorded ratios
-// whose close differed so, one was equal.
+// moves reports whether a ratio computed from the close must differ between two days,
+// because the close differs by more than the rounding of the ratio. Of 46,000 recorded
+// ratios whose close differed so much, one was equal.
 func moves(later, earlier, before, after float32) bool {
 	if later == 0 || !(before > 0 && after > 0) {
 		return false
@@ -231,10 +230,11 @@ func moves(later, earlier, before, after float32) bool {
 	return step > max(3e-4, 1e-3*math.Abs(float64(earlier)))
 }
 
-// A column whose values are so many times those of the day beside it, or less, in more
-// than half of the rows, has another unit. Prices, shares and ratios move little. What was
-// traded moves more: of the recorded ETFs of an exchange, at most a quarter traded more than
-// five times as much as on the day before, and stocks two in a hundred.
+// If the values of a column are so many times larger or smaller than on the neighbouring
+// day in more than half of the rows, the column has a different unit. Prices, shares and
+// ratios move little. Volumes move more: of the recorded ETFs of an exchange, at most a
+// quarter traded more than five times as much as on the previous day, and of the stocks two
+// in a hundred.
 const (
 	unitJump  = 5
 	tradeJump = 6
@@ -247,8 +247,8 @@ func (c column) jump() float64 {
 	return unitJump
 }
 
-// Differs finds out whether columns of a day have another unit, another number of decimals
-// or each other's place than on another day. It does not tell which of the two is wrong.
+// Differs checks whether columns of a day have a different unit, number of decimals or
+// position than on another day. It does not say which of the two is wrong.
 func Differs(day, other *Day) (Finding, bool) {
 	for _, rule := range []func(day, other *Day) (Finding, bool){Jumped, Swapped, Coarsened} {
 		if f, ok := rule(day, other); ok {
@@ -258,15 +258,15 @@ func Differs(day, other *Day) (Finding, bool) {
 	return Finding{}, false
 }
 
-// Jumped finds out whether columns of a day are several times as large, or small, as on
-// another, in the market or on one exchange. It does not tell which of the two days is
+// Jumped checks whether columns of a day are several times larger or smaller than on
+// another day, in the market or on one exchange. It does not say which of the two days is
 // wrong.
 func Jumped(day, other *Day) (Finding, bool) {
 	pairs := pairsOf(day, other)
 	var names []string
 	most, of := 0, 0
 	for n, c := range day.columns {
-		if c.name == "change" || c.name == "pct_chg" { // a calm day and a crash differ so
+		if c.name == "change" || c.name == "pct_chg" { // a calm day and a crash differ that much
 			continue
 		}
 		larger, smaller, compared := jumps(day.values[n], other.values[n], pairs, c.jump())
@@ -289,7 +289,7 @@ func Jumped(day, other *Day) (Finding, bool) {
 		What: fmt.Sprintf("has a %s many times as large or as small as on %s in %s, so it probably has a different unit", list, other.Date, fault.Of(most, of, "row", "rows"))}, true
 }
 
-// jumps counts the rows whose value is so many times as large, or small, as on another day.
+// jumps counts the rows whose value is so many times larger or smaller than on another day.
 func jumps(values, others []float32, p pairs, times float64) (larger, smaller, compared tally) {
 	for k, i := range p.i {
 		x, y := math.Abs(float64(values[i])), math.Abs(float64(others[p.j[k]]))
@@ -307,19 +307,19 @@ func jumps(values, others []float32, p pairs, times float64) (larger, smaller, c
 	return larger, smaller, compared
 }
 
-// A ratio of daily_basic, and a number of shares, is large or small for the same companies
-// from day to day, also where all of them report at once. Where that holds between two days
-// and not between them and a third, the third has the values of other rows.
+// A ratio of daily_basic, or a number of shares, is large or small for the same companies
+// from day to day, even when all of them report at once. If that holds between two days and
+// not between them and a third, the third has the values of other rows.
 const (
-	likeSelf  = 0.9 // least correlation of days that belong together
-	likeOther = 0.3 // most correlation with the values of other rows
-	mostDrift = 1.3 // times the value of the day beside; half of the values of other rows are beyond
+	likeSelf  = 0.9 // least correlation of days that fit together
+	likeOther = 0.3 // greatest correlation with the values of other rows
+	mostDrift = 1.3 // times the value of the neighbouring day; half of the values of other rows are beyond
 )
 
-// Shuffled finds out whether columns of a day have the values of other rows: between
-// another day and beyond, a day on its other side, they are alike, and between the two
-// days they are not, in the market or on one exchange. It does not tell which of the two
-// is wrong. Where all that rests on reports changes at once, it takes it for new reports.
+// Shuffled checks whether columns of a day have the values of other rows: another day and
+// beyond, a day on its other side, are alike, and the two days are not, in the market or on
+// one exchange. It does not say which of the two is wrong. If all columns that depend on
+// reports change at once, it assumes new reports.
 func Shuffled(day, other, beyond *Day) (Finding, bool) {
 	var names []string
 	most, steady := 0, false
@@ -357,7 +357,7 @@ func Shuffled(day, other, beyond *Day) (Finding, bool) {
 			steady = true
 		}
 	}
-	if !steady { // all that rests on reports is new
+	if !steady { // all columns that depend on reports are new
 		names = slices.DeleteFunc(names, func(name string) bool { return column{name: name}.reported() })
 	}
 	if len(names) == 0 {
@@ -368,17 +368,17 @@ func Shuffled(day, other, beyond *Day) (Finding, bool) {
 		What: fmt.Sprintf("has a %s that has nothing in common with that of %s in %s", list, other.Date, fault.Of(most, len(now.i), "row", "rows"))}, true
 }
 
-// The volume ratio of a symbol moves as its turnover does, but for the days before that it
-// is measured by. Of an exchange of 2019 at most 0.042 of the rows strayed from one day to
-// the next, and of those that have the ratio of another row at least 0.38.
+// The volume ratio of a symbol moves as its turnover does, except for the days on which it
+// is based. On an exchange in 2019, at most 0.042 of the rows deviated from one day to the
+// next; of rows with the ratio of another row, at least 0.38 do.
 const (
 	strayTimes  = 1.5
 	strayShare  = 0.25
 	strayHabits = 0.1
 )
 
-// strays counts the rows whose volume ratio has left their turnover since another day, in
-// the market or on an exchange; zero where they are few, or as many between that day and a
+// strays counts the rows whose volume ratio no longer fits the turnover of another day, in
+// the market or on an exchange; zero if they are few, or as many between that day and a
 // third.
 func strays(day, other, beyond *Day, now pairs) int {
 	count, rows := strayed(day, other, now, strayShare)
@@ -427,14 +427,14 @@ func strayed(day, other *Day, p pairs, share float64) (count, rows int) {
 	return odd.exceeds(compared, share)
 }
 
-// correlation is that of the logarithms of a column on two days.
+// correlation is the correlation of the logarithms of a column on two days.
 type correlation struct {
 	rows int
 	r    float64
 	told bool
 }
 
-// alike correlates a column of two days, per exchange and, in the last place, of all rows.
+// alike correlates a column of two days, per exchange and, at the last index, of all rows.
 func alike(day, other *Day, p pairs, n int) (out [exchanges + 1]correlation) {
 	var sums [exchanges + 1]struct{ x, y, xx, yy, xy float64 }
 	for k, i := range p.i {
@@ -459,14 +459,14 @@ func alike(day, other *Day, p pairs, n int) (out [exchanges + 1]correlation) {
 	return out
 }
 
-// likeness counts what the rows of a symbol on two days have in common: the equal values,
-// those of columns that hardly ever repeat, those of volume and turnover, and the others.
+// likeness counts the equal values of a symbol's rows on two days, those of columns that
+// rarely repeat, those of volume and turnover, and the other values.
 type likeness struct {
 	same, exact, traded, differs uint8
 }
 
-// repeats reports whether the rows have the same values, a traded volume or turnover
-// among them: an idle symbol keeps its price. The same volume and turnover suffice.
+// repeats reports whether the rows have the same values, including a volume or turnover: an
+// idle symbol keeps its price. Equal volume and turnover are enough.
 func (l likeness) repeats() bool {
 	return l.same >= 4 && l.exact > 0 && l.differs == 0 || l.traded == 2
 }
@@ -481,8 +481,8 @@ func (l *likeness) count(c column, value float64) {
 	}
 }
 
-// compare compares the rows of pairs, and counts the equal and the compared values of
-// each column. It goes a column at a time, because so they are held.
+// compare compares the rows of pairs, and counts the equal and the compared values of each
+// column, column by column, as they are stored.
 func compare(later, earlier *Day, p pairs) (alike []likeness, equal, compared []tally) {
 	alike, equal, compared = make([]likeness, len(p.i)), make([]tally, len(later.columns)), make([]tally, len(later.columns))
 	for n, c := range later.columns {
@@ -507,12 +507,12 @@ func compare(later, earlier *Day, p pairs) (alike []likeness, equal, compared []
 	return alike, equal, compared
 }
 
-// leastVolume is from which volume, in 手, two days of a symbol never had both the same
-// volume and the same turnover in 235,000 recorded pairs. An ETF sold once a day may.
+// leastVolume is the volume, in 手, from which no symbol had both the same volume and the
+// same turnover on two days, in 235,000 recorded pairs. An ETF with one trade a day may.
 const leastVolume = 100
 
-// FrozenSymbols are the symbols of a day of daily_basic with two ratios or more of an
-// earlier day though the close moved since.
+// FrozenSymbols are the symbols of a day of daily_basic with two or more ratios of an
+// earlier day although the close has moved since.
 func FrozenSymbols(later, earlier *Day) map[Symbol]bool {
 	out := map[Symbol]bool{}
 	if later.Dataset != catalog.DailyBasic {
@@ -533,8 +533,9 @@ func FrozenSymbols(later, earlier *Day) map[Symbol]bool {
 	return out
 }
 
-// JumpedSymbols are the symbols whose number of shares is many times as large or small as
-// on the day before: no company changes so in a day, as its ratios may with a report.
+// JumpedSymbols are the symbols whose number of shares is many times larger or smaller than
+// on the previous day: no company changes that much in a day, although its ratios may after
+// a report.
 func JumpedSymbols(day, before *Day) map[Symbol]bool {
 	out := map[Symbol]bool{}
 	now, then := day.column("total_share"), before.column("total_share")
@@ -549,11 +550,11 @@ func JumpedSymbols(day, before *Day) map[Symbol]bool {
 	return out
 }
 
-// rowJump is by how many times a single row shows another unit.
+// rowJump is the factor at which a single row has a different unit.
 const rowJump = 20
 
-// RepeatedSymbols are the symbols whose row on a day has all values of an earlier one,
-// or its volume and turnover. No recorded symbol has two such days in a row.
+// RepeatedSymbols are the symbols whose row on a day has all values of an earlier row, or
+// its volume and turnover. No recorded symbol has two consecutive days like that.
 func RepeatedSymbols(later, earlier *Day) map[Symbol]bool {
 	out := map[Symbol]bool{}
 	pairs := pairsOf(later, earlier)
@@ -566,7 +567,7 @@ func RepeatedSymbols(later, earlier *Day) map[Symbol]bool {
 	return out
 }
 
-// Rows compares the rows of one batch, as of a symbol over a span.
+// Rows compares the rows of one batch, for example of a symbol over a date range.
 type Rows struct {
 	columns []*table.Column
 	defined []column
@@ -583,8 +584,8 @@ func RowsOf(ds *catalog.Dataset, b *table.Batch) Rows {
 	return out
 }
 
-// Same reports whether two rows of a symbol have the same values, as RepeatedSymbols
-// does for days.
+// Same reports whether two rows of a symbol have the same values, like RepeatedSymbols for
+// days.
 func (x Rows) Same(i, j int) bool {
 	var alike likeness
 	for n, c := range x.columns {
@@ -599,8 +600,8 @@ func (x Rows) Same(i, j int) bool {
 	return alike.repeats()
 }
 
-// Follows compares the reference prices of a day of quotes with the closes of the
-// open day before. pre_close is that close, but on ex-dates.
+// Follows compares the reference prices of a day of quotes with the closes of the previous
+// trading day. pre_close is that close, except on ex-dates.
 func Follows(day, before *Day) (Finding, bool) {
 	pre, last := day.column("pre_close"), before.column("close")
 	if pre == nil || last == nil {
@@ -625,15 +626,15 @@ func Linked(s Symbol, day, before *Day) bool {
 	return has && had && samePrice(day.column("pre_close")[i], before.column("close")[j])
 }
 
-// samePrice allows for the rounding of a price to 0.01 元, and of float32.
+// samePrice allows for rounding to 0.01 元, and to float32.
 func samePrice(x, y float32) bool {
 	d := math.Abs(float64(x) - float64(y))
 	return d <= 0.0051 || d <= 1e-6*math.Abs(float64(x))
 }
 
-// Agrees compares a day of daily_basic or moneyflow with the date's daily: the
-// close and the turnover of the one, the sums by size of order of the other. All
-// 29,000 recorded pairs agree within the tolerances.
+// Agrees compares a day of daily_basic or moneyflow with the date's daily: close and
+// turnover of the former, the sums by order size of the latter. All 29,000 recorded pairs
+// agree within the tolerances.
 func Agrees(day, daily *Day) (Finding, bool) {
 	for _, c := range agreements(day, daily) {
 		odd, rows := c.against()
@@ -646,12 +647,12 @@ func Agrees(day, daily *Day) (Finding, bool) {
 	return Finding{}, false
 }
 
-// Disagreeing are the symbols whose row on a day cannot be of the same day as their row
-// in the date's daily, each with the name of what differs: another close, or turnovers
-// that both tell another volume. A volume many times that of daily is rather a wrong
-// number of shares, which is known of single companies, and the turnover may be right.
-// Single rows of moneyflow are known to be off by thousands of 手, so there only several
-// times the volume tells. None of 36,000 recorded rows is so.
+// Disagreeing are the symbols whose row on a day cannot be of the same day as their row in
+// the date's daily, each with what differs: the close, or turnovers that both imply a
+// different volume. A volume many times that of daily is more likely a wrong number of
+// shares, which is known of single companies, and the turnover may be right. Single rows of
+// moneyflow are known to deviate by thousands of 手, so only a volume several times as large
+// counts. None of 36,000 recorded rows is affected.
 func Disagreeing(day, daily *Day) map[Symbol]string {
 	out := map[Symbol]string{}
 	vol := daily.column("vol")
@@ -680,15 +681,15 @@ func Disagreeing(day, daily *Day) map[Symbol]string {
 	return out
 }
 
-// manyTimes reports whether two numbers differ by several times and by more than a
-// difference that single rows are known to have.
+// manyTimes reports whether two numbers differ by several times and by more than single
+// rows are known to.
 func manyTimes(x, y, slack float64) bool {
 	return math.Abs(x-y) > slack && (x > 3*y || y > 3*x) // NaN is null, and compares false
 }
 
 // Confirmed are the symbols of a day of daily_basic whose close and turnover follow from
-// the date's daily. Where such a row repeats the day before, both days were alike, as
-// two quiet days of a stock can be.
+// the date's daily. If such a row repeats the previous day, the two days were really alike,
+// as two quiet days of a stock can be.
 func Confirmed(day, daily *Day) map[Symbol]bool {
 	out := map[Symbol]bool{}
 	ours, theirs := day.column("close"), daily.column("close")
@@ -710,7 +711,7 @@ func names(symbols []Symbol) []string {
 	return out
 }
 
-// agreement is one way in which a dataset agrees with the date's daily.
+// agreement is one relation between a dataset and the date's daily.
 type agreement struct {
 	name       string
 	day, daily *Day
@@ -732,7 +733,7 @@ func (a agreement) against() (odd []Symbol, rows int) {
 
 func agreements(day, daily *Day) []agreement {
 	near := func(got, want, share, slack float64) (bool, bool) {
-		if math.IsNaN(got) || math.IsNaN(want) || want == 0 { // 0 is a value of daily that is not out
+		if math.IsNaN(got) || math.IsNaN(want) || want == 0 { // 0 is a value of daily that is not published
 			return false, false
 		}
 		return math.Abs(got-want) <= share*math.Abs(want)+slack, true
@@ -755,14 +756,14 @@ func agreements(day, daily *Day) []agreement {
 		volumes, amounts := day.named("buy_", "_vol"), day.named("buy_", "_amount")
 		return []agreement{
 			{"volume", day, daily, func(i, j int) (bool, bool) { return near(sum(volumes, i), float64(vol[j]), 0.05, 20) }},
-			// 万元 against 千元
+			// 万元 and 千元
 			{"amount", day, daily, func(i, j int) (bool, bool) { return near(10*sum(amounts, i), float64(amount[j]), 0.05, 20) }},
 		}
 	}
 	return nil
 }
 
-// named are the values of the columns whose name begins and ends so.
+// named are the values of the columns whose name has this prefix and suffix.
 func (d *Day) named(prefix, suffix string) (out [][]float32) {
 	for n, c := range d.columns {
 		if strings.HasPrefix(c.name, prefix) && strings.HasSuffix(c.name, suffix) {
@@ -772,7 +773,7 @@ func (d *Day) named(prefix, suffix string) (out [][]float32) {
 	return out
 }
 
-// sum adds the values of a row; NaN where one is null.
+// sum adds the values of a row; NaN if one is null.
 func sum(columns [][]float32, i int) float64 {
 	total := 0.0
 	for _, v := range columns {
@@ -781,15 +782,16 @@ func sum(columns [][]float32, i int) float64 {
 	return total
 }
 
-// Of a whole market, a column has values in nearly as many rows as on the day beside it.
+// In a whole market, the share of rows with a value in a column is almost the same as on
+// the neighbouring day.
 const (
-	manyRows   = 200 // rows; in fewer, chance moves the share
+	manyRows   = 200 // rows; with fewer, the share varies by chance
 	keptValues = 0.7
 )
 
-// MissingValues names the columns that have no value, or only 0, in any row of the market
-// or of one exchange though a day beside it has values in many there, and of a whole market
-// those that lost many of them: rows came before their values.
+// MissingValues returns the columns that have no value, or only 0, in any row of the market
+// or of one exchange although a neighbouring day has many values there, and in a whole
+// market those that lost many of them: the rows were published before their values.
 func MissingValues(day, beside *Day) (Finding, bool) {
 	if len(day.Symbols) < leastRows {
 		return Finding{}, false
@@ -813,8 +815,8 @@ func MissingValues(day, beside *Day) (Finding, bool) {
 	return lacking(names, most, rows), true
 }
 
-// lost is how many rows, of all or of one exchange, have no value other than 0 though many
-// had on the day beside.
+// lost is how many rows, of all or of one exchange, have no value other than 0 although
+// many had on the neighbouring day.
 func (f fill) lost(rows tally, beside fill, of tally) int {
 	const many = 0.2
 	if f.nonzero.all() == 0 && share(beside.nonzero, of) > many {
@@ -845,7 +847,7 @@ func lacking(names []string, count, of int) Finding {
 		What: fmt.Sprintf("has %s without a value in %s", fault.Of(count, of, "row", "rows"), list)}
 }
 
-// Unit is the finding that turnover ÷ volume lies outside low and high.
+// Unit is the finding that turnover ÷ volume is outside low and high.
 func Unit(count, of int, sample []string) Finding {
 	return Finding{Reason: fault.UnitSuspect, Count: count, Of: of, Sample: sample,
 		What: fmt.Sprintf("has an amount ÷ volume outside the range from low to high in %s, so a column probably has a different unit", fault.Of(count, of, "row", "rows"))}

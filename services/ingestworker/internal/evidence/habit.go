@@ -9,11 +9,11 @@ import (
 )
 
 // habit is a relation between the fields of a row that the provider keeps. All recorded
-// rows do: 278,123 of prices, 19,000 of daily_basic and 10,356 of moneyflow. A provider
-// that never kept it is not blamed, so a day is held against the one beside it.
+// rows keep it: 278,123 of prices, 19,000 of daily_basic and 10,356 of moneyflow. Another
+// provider may not, so a day is compared with a neighbouring one.
 type habit struct {
 	name string
-	// odd reports whether a row breaks it; told is false where a value is null.
+	// odd reports whether a row breaks it; told is false if a value is null.
 	odd func(i int) (odd, told bool)
 }
 
@@ -90,14 +90,15 @@ func (d *Day) breaks(h habit) (odd []Symbol, rows int) {
 	return odd, rows
 }
 
-// brokenShare is of the rows of a day that break a habit; those of Beijing alone are more.
+// brokenShare is the share of the rows of a day that break a relation; the rows of Beijing
+// alone are more.
 const brokenShare = 0.05
 
-// leastKept is how many rows of another day show that a provider keeps a habit.
+// leastKept is how many rows of another day show that a provider keeps a relation.
 const leastKept = 2
 
-// Breaks finds out whether too many rows of a day break a relation between their fields
-// that the rows of another day, which may be those of a watch list, keep without exception.
+// Breaks checks whether too many rows of a day break a relation between their fields that
+// the rows of another day, possibly those of a target list, keep without exception.
 func Breaks(day, other *Day) (Finding, bool) {
 	if len(day.Symbols) < leastRows || len(other.Symbols) < leastKept {
 		return Finding{}, false

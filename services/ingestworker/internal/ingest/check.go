@@ -16,49 +16,49 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// scope is what was asked for, which every row must lie in.
+// scope is the request; every row must be within it.
 type scope struct {
 	ds         *catalog.Dataset
 	start, end market.Date
-	// symbols are those asked for; nil means all.
+	// symbols of the request; nil means all.
 	symbols map[string]bool
-	// pick is true where more was fetched than asked for on purpose: rows of other
-	// symbols are passed over.
+	// pick is true if more was fetched than requested on purpose: rows of other symbols are
+	// ignored.
 	pick bool
-	// closed tells the days on which the exchange does not trade; nil tells none.
+	// closed reports the days on which the exchange does not trade; nil reports none.
 	closed func(market.Date) bool
 }
 
-// checked is what the checks left of an answer.
+// checked is the result of the checks of a response.
 type checked struct {
 	batch   *table.Batch
 	rejects []rejected
-	// filtered rows are left out by rule, which is no reject.
+	// filtered rows are left out by rule, without a reject.
 	filtered int64
-	// doubtful rows are kept and disagree with themselves; by index in batch.
+	// doubtful are rows that are kept although they contradict themselves; indexes in batch.
 	doubtful []int
 	samples  []string
-	// hollow are those of them that lack a value which rows hardly ever lack.
+	// hollow are those of them without a value that rows almost always have.
 	hollow []int
-	// all counts every good row per exchange, also those passed over.
+	// all counts every good row per exchange, including ignored ones.
 	all coverage.ExchangeCounts
-	// strays are the symbols of a span whose rows were rejected because one of them
-	// was of another date.
+	// strays are the symbols of a date range whose rows were rejected because one of them had
+	// another date.
 	strays map[string]bool
-	// lacking counts, per column that rows hardly ever lack, the rows without a value,
-	// rejected ones too.
+	// lacking counts the rows without a value, including rejected ones, per column that almost
+	// always has one.
 	lacking map[string]int
-	// odd counts the kept rows by what they contradict, and names some.
+	// odd counts the kept rows by contradiction, with examples.
 	odd map[string]*oddRows
-	// empty are the columns without a value other than 0 in any row of an answer that is long enough
-	// to tell.
+	// empty are the columns without a value other than 0 in any row of a response that is long
+	// enough.
 	empty []string
 	// good are the rows of a whole date that passed, also those passed over; by index in the
 	// answer.
 	good []int
 	// refuted are rows whose values cannot be those of their day.
 	refuted refuted
-	// rows came, whatever became of them, without those of other kinds and symbols.
+	// rows is the number of rows in the response, without those of other kinds and symbols.
 	rows int
 }
 
@@ -67,8 +67,8 @@ type oddRows struct {
 	sample []string
 }
 
-// findings are what the rows say of the answer as a whole: too many of them lack a
-// value, have another unit, or contradict themselves in one way.
+// findings are what the rows show about the whole response: too many lack a value, have a
+// different unit, or contradict themselves in the same way.
 func (c *checked) findings() []evidence.Finding {
 	var out []evidence.Finding
 	names, most := []string(nil), 0
@@ -96,23 +96,23 @@ func (c *checked) findings() []evidence.Finding {
 type rejected struct {
 	symbol, reason, row string
 	date                market.Date
-	// closed marks a row of a closed day, which tells nothing about its symbol's days.
+	// closed marks a row of a closed day, which says nothing about its symbol's days.
 	closed bool
 }
 
 const noSymbol = "ts_code is not a symbol"
 
-// onClosedDay is why a row is rejected that is dated on a day without trading. The
-// provider is known to answer such days with the rows of the day before.
+// onClosedDay is the reason for rejecting a row with the date of a day without trading. The
+// provider is known to return the rows of the previous day for such days.
 const onClosedDay = "closed day: the exchange did not trade on this date"
 
-// check sorts the rows of an answer into those to keep, those to reject with a
-// reason, and those that the pool's rule leaves out.
+// check divides the rows of a response into those to keep, those to reject with a reason,
+// and those that the pool leaves out by rule.
 func check(sc scope, b *table.Batch, bad []table.BadCell) checked {
 	c := checker{scope: sc, b: b, bad: bad}
 	c.prepare()
 	c.strays()
-	var odd []int // rows whose code is no symbol
+	var odd []int // rows with an invalid code
 	seen := table.NewKeys(cmp.Or(c.symbol, c.exchange), c.date, b.Len)
 	defer seen.Release()
 	keep := make([]int, 0, b.Len)
@@ -198,7 +198,7 @@ func blank(c *table.Column) bool {
 	return true
 }
 
-// leastToTell is how many rows without a value tell of a column.
+// leastToTell is the least number of rows for a column without values to be reported.
 const leastToTell = 20
 
 // sampleSize is how many examples an issue names.
@@ -212,7 +212,7 @@ type checker struct {
 
 	symbol, date, exchange *table.Column
 	required               []*table.Column
-	present                []*table.Column // hardly ever null at the provider
+	present                []*table.Column // almost never null at the provider
 	sign                   []*table.Column // must not be negative
 	high, low, open, clos  *table.Column
 	pre, change, percent   *table.Column
@@ -223,8 +223,8 @@ type checker struct {
 	buys, sells            []*table.Column
 }
 
-// strays finds the symbols whose rows do not answer what was asked: when one row
-// of a span lies outside it, the dates of the others cannot be trusted either.
+// strays finds the symbols whose rows do not match the request: if one row is outside the
+// date range, the dates of the others cannot be trusted either.
 func (c *checker) strays() {
 	if c.ds.Snapshot || c.start == c.end || c.symbol == nil || c.date == nil {
 		return
@@ -285,8 +285,8 @@ func (c *checker) dateOf(r int) market.Date {
 
 func (c *checker) asked(r int) bool { return c.symbol != nil && c.symbols[c.symbol.Texts[r]] }
 
-// hardlyNull are the columns of daily_basic that recorded data always has; null is
-// usual in the others. In prices and flows no recorded value is null.
+// hardlyNull are the columns of daily_basic that always have a value in recorded data; in
+// the others null is usual. In prices and flows no recorded value is null.
 var hardlyNull = map[string]bool{"turnover_rate": true, "total_share": true, "total_mv": true}
 
 var neverNegative = map[string]bool{
@@ -295,7 +295,7 @@ var neverNegative = map[string]bool{
 	"total_share": true, "float_share": true, "free_share": true, "total_mv": true, "circ_mv": true,
 }
 
-// row tells why a row is rejected, or that it is left out by rule.
+// row returns why a row is rejected, or that it is left out by rule.
 func (c *checker) row(r int) (reason string, drop bool) {
 	for len(c.bad) > 0 && c.bad[0].Row < r {
 		c.bad = c.bad[1:]
@@ -352,13 +352,13 @@ func (c *checker) row(r int) (reason string, drop bool) {
 		return "high < low", false
 	}
 	if c.clos != nil && !c.clos.Null[r] && c.clos.Numbers[r] == 0 {
-		return "close is 0", false // a stand-in for a day without trades
+		return "close is 0", false // a placeholder for a day without trades
 	}
 	return "", false
 }
 
-// disagrees tells what in a row contradicts itself. Such rows
-// are real at the provider, so they are kept and reported.
+// disagrees returns a contradiction within a row. The provider really has such rows, so
+// they are kept and reported.
 func (c *checker) disagrees(r int) (why string, hollow bool) {
 	for _, col := range c.present {
 		if col.Null[r] {
@@ -393,7 +393,7 @@ func (c *checker) count(why, symbol string) {
 	}
 }
 
-// unitOff is a row whose turnover ÷ volume is no price of its day. It holds for all
+// unitOff is a row whose turnover ÷ volume is not a price of its day. It holds for all
 // 278,123 recorded rows, stocks and ETFs, within unitSlack.
 const (
 	unitOff   = "amount ÷ volume is outside the range from low to high"
@@ -468,8 +468,7 @@ const percentSlack = 0.0151
 // priceStep is below the finest step of a price and above the noise of float64.
 const priceStep = 1e-6
 
-// What is kept of a text that failed a check, in bytes: enough to recognize it, and
-// little enough for a message.
+// How much of a text that failed a check is kept, in bytes.
 const (
 	mostSymbol = 40
 	mostText   = 400
@@ -494,15 +493,14 @@ func (c *checker) reject(r int, reason string) {
 	c.out.rejects = append(c.out.rejects, x)
 }
 
-// mangled tells a code that is left out as a fund's though it may be a symbol with a
-// digit too many.
+// mangled reports whether a code that is left out as a fund's may be a symbol with an extra
+// digit.
 func (c *checker) mangled(r int) bool {
 	return c.symbols != nil && !wellFormed(c.symbol.Texts[r]) && !retiredCode(c.symbol.Texts[r])
 }
 
-// rejectOdd rejects a row whose code is no symbol, under the symbol asked for that it
-// seems to be, so that this one's row does not count as none. seen are the keys of the
-// good rows.
+// rejectOdd rejects a row with an invalid code under the requested symbol that it seems to
+// be, so that this symbol does not count as absent. seen are the keys of the good rows.
 func (c *checker) rejectOdd(r int, seen *table.Keys) {
 	code, date := c.symbol.Texts[r], c.dateOf(r)
 	for _, s := range near(code) {
@@ -518,8 +516,8 @@ func (c *checker) rejectOdd(r int, seen *table.Keys) {
 	}
 }
 
-// near lists the symbols that a malformed code may stand for: written another way, or
-// with a digit too many or too few.
+// near lists the symbols for which a malformed code may stand: with a different notation,
+// or with a digit too many or too few.
 func near(code string) []string {
 	if len(code) > mostSymbol {
 		return nil
@@ -575,15 +573,15 @@ func wellFormed(s string) bool {
 	return ok
 }
 
-// retiredCode tells the provider's stand-in for a code that was given to another
-// company later, as T00018.SH. It never trades any more.
+// retiredCode reports whether a code is the provider's placeholder for a code that was
+// later given to another company, for example T00018.SH. It never trades again.
 func retiredCode(s string) bool {
 	return len(s) == 9 && s[0] == 'T' && wellFormed("0"+s[1:])
 }
 
-// fund tells a code of the provider's fund lists that is no ETF's: LOF, closed-end
-// and REIT codes, funds sold off the exchange, and the seven digits under which a
-// part of a fund is subscribed, as 1604221.SZ.
+// fund reports whether a code is in the provider's fund lists and not an ETF's: LOF,
+// closed-end and REIT codes, funds that are not traded on the exchange, and the seven
+// digits for the subscription of a part of a fund, for example 1604221.SZ.
 func fund(s string) bool {
 	code, exchange, ok := strings.Cut(s, ".")
 	if !ok || len(code) < 6 || len(code) > 7 || strings.Trim(code, "0123456789") != "" {

@@ -17,8 +17,8 @@ const (
 	fewerDays = 4
 )
 
-// days remembers the values of the days last judged, so that a day is compared with
-// those beside it without reading them back from the file.
+// days remembers the values of the last judged days, so that a day is compared with its
+// neighbours without reading them from the file.
 type days struct {
 	most  int // of each dataset
 	mu    sync.Mutex
@@ -26,9 +26,9 @@ type days struct {
 	turns int64
 }
 
-// put remembers a day and tells which others are remembered at that moment, by key:
-// of two that are judged at once, exactly one sees the other, the one whose flight
-// has the later turn.
+// put remembers a day and returns which others are remembered at that time, by key: of two
+// that are judged at once, exactly one sees the other, the one whose flight has the later
+// turn.
 func (d *days) put(fl *flight, day *evidence.Day) map[coverage.Key]*evidence.Day {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -51,7 +51,7 @@ func (d *days) put(fl *flight, day *evidence.Day) map[coverage.Key]*evidence.Day
 	return seen
 }
 
-// drop forgets a day whose rows were not stored.
+// drop removes a day whose rows were not stored.
 func (d *days) drop(day *evidence.Day) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -75,7 +75,7 @@ func (d *days) holds(day *evidence.Day) bool {
 	return slices.Contains(d.held[day.Dataset], day)
 }
 
-// nearest is the remembered day of a dataset that is closest to a date, or nil.
+// nearest is the remembered day of a dataset that is nearest to a date, or nil.
 func (d *days) nearest(dataset string, date market.Date) *evidence.Day {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -15,18 +15,18 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// doubt is what the values of a day in progress say of it and of other days.
+// doubt is what the values of the current day show about it and about other days.
 type doubt struct {
-	// against are the findings on the day in progress, others those against days held.
+	// against are the findings about the current day, others those about stored days.
 	against []evidence.Finding
 	others  []accusation
-	// notices are told and hold nothing back.
+	// notices are reported and block nothing.
 	notices []fault.Issue
-	// day is what is remembered of the day in progress; nil for snapshots.
+	// day is what is remembered of the current day; nil for snapshots.
 	day *evidence.Day
 }
 
-// accusation is a finding against another partition than the one in progress.
+// accusation is a finding about a partition other than the current one.
 type accusation struct {
 	key     coverage.Key
 	finding evidence.Finding
@@ -36,12 +36,12 @@ func (d *doubt) accuse(day *evidence.Day, f evidence.Finding) {
 	d.others = append(d.others, accusation{coverage.Key{Dataset: day.Dataset, Date: day.Date}, f})
 }
 
-// longestGap is over how many open days without a row a symbol's next reference
-// price is followed back to its last close.
+// longestGap is the number of trading days without a row over which a symbol's next
+// reference price is compared with its last close.
 const longestGap = 10
 
-// examine holds the rows of a trade date against the days beside it and against the
-// other datasets of the date. The day is remembered from here on.
+// examine compares the rows of a trade date with the neighbouring days and with the other
+// datasets of the date. The day is remembered from here on.
 func (j *job) examine(ctx context.Context, c *checked, cal Calendar) (doubt, error) {
 	out := doubt{against: c.findings()}
 	d := j.work.Partition.Start
@@ -85,22 +85,21 @@ func (j *job) suspect(ctx context.Context, c *checked, answer *table.Batch, cal 
 	return out, x.all(ctx)
 }
 
-// examination is one day on trial.
+// examination is the examination of one day.
 type examination struct {
 	*job
 	*doubt
 	cal  Calendar
 	seen map[coverage.Key]*evidence.Day
-	// prev and next are the open days beside it of the same dataset; nil where not
-	// held.
+	// prev and next are the neighbouring trading days of the same dataset; nil if not stored.
 	prev, next *evidence.Day
-	// witness is the open day before prev of daily_basic; nil where not held.
+	// witness is the trading day before prev of daily_basic; nil if not stored.
 	witness *evidence.Day
 }
 
-// quotesFirst waits until the date's daily is judged, where that is remembered and in
-// progress, and leaves it out if it was found to be wrong: otherwise the day in progress
-// would be blamed for it. It was remembered before, so it does not wait for this one.
+// quotesFirst waits until the date's daily is judged, if that is remembered and in
+// progress, and leaves it out if it was found to be wrong: otherwise the current day would
+// be blamed for it. Daily was remembered earlier, so it does not wait for this day.
 func (x *examination) quotesFirst(ctx context.Context) error {
 	k := coverage.Key{Dataset: catalog.Daily, Date: x.day.Date}
 	day := x.seen[k]
@@ -120,8 +119,8 @@ func (x *examination) quotes() bool {
 	return x.ds.ID == catalog.Daily || x.ds.ID == catalog.FundDaily
 }
 
-// find is another day, as it was remembered when this one was, or from the pool's
-// file; nil where it is not held.
+// find returns another day, as it was remembered together with this one, or from the pool's
+// file; nil if it is not stored.
 func (x *examination) find(ctx context.Context, dataset string, date market.Date) (*evidence.Day, error) {
 	k := coverage.Key{Dataset: dataset, Date: date}
 	if day := x.seen[k]; day != nil || date == market.NoDate {
@@ -214,9 +213,9 @@ func (x *examination) all(ctx context.Context) (err error) {
 	return x.gaps(ctx)
 }
 
-// older holds a recent day against some days before the one beside it, and the recent days
-// after it against it: a provider was seen to fill a date with the values of four days
-// before. A part of the market that is so old breaks no chain of pre_close that shows.
+// older compares a recent day with some days before the previous one, and the recent days
+// after it with it: a provider was seen to return the values of four days before. If only a
+// part of the market is that old, no break in the chain of pre_close shows it.
 func (x *examination) older(ctx context.Context) error {
 	if !recent(x.day.Date) {
 		return nil
@@ -245,8 +244,8 @@ func (x *examination) older(ctx context.Context) error {
 	return nil
 }
 
-// habits finds relations between the fields of a row that one of two days beside each
-// other keeps, and the other does not.
+// habits finds relations between the fields of a row that one of two neighbouring days
+// keeps, and the other does not.
 func (x *examination) habits() {
 	for _, beside := range []*evidence.Day{x.prev, x.next} {
 		if beside == nil {
@@ -261,10 +260,10 @@ func (x *examination) habits() {
 	}
 }
 
-// jumps finds columns that have another unit, meaning or place than on the days beside. The day
-// that stands alone is wrong. Where the days before and those from one on each agree among
-// themselves, the provider has changed the column for good: that is told, and nothing is
-// fetched again.
+// jumps finds columns with a different unit, meaning or position than on the neighbouring
+// days. The day that stands alone is wrong. If the days before and the days from this one
+// on each agree among themselves, the provider has changed the column for good: that is
+// reported, and nothing is fetched again.
 func (x *examination) jumps(ctx context.Context) error {
 	jumped := func(day, other *evidence.Day) (f evidence.Finding, ok bool) {
 		if day == nil || other == nil {
@@ -294,8 +293,8 @@ func (x *examination) jumps(ctx context.Context) error {
 			return err
 		}
 	}
-	// beside charges a day beside that differs from this one, unless the day beyond it is
-	// like it.
+	// beside blames a neighbouring day that differs from this one, unless the day beyond it
+	// agrees with it.
 	beside := func(other *evidence.Day, f evidence.Finding, step func(market.Date) market.Date) error {
 		beyond, err := x.find(ctx, x.ds.ID, step(other.Date))
 		if err != nil {
@@ -357,9 +356,9 @@ func (x *examination) lastShuffled(ctx context.Context) error {
 	return nil
 }
 
-// gaps finds symbols that have no row on a day though their next reference price
-// counts one. The day in progress may be the one after such a gap, the one before it, or
-// its last or first day, in whatever order they came.
+// gaps finds symbols that have no row on a day although their next reference price counts
+// one. The current day may be the one after such a gap, the one before it, or its last or
+// first day, in any order of arrival.
 func (x *examination) gaps(ctx context.Context) error {
 	if x.prev != nil {
 		if err := x.walk(ctx, x.day, evidence.Resumed(x.day, x.prev), x.cal.Before, x.prev); err != nil {
@@ -383,11 +382,11 @@ func (x *examination) gaps(ctx context.Context) error {
 	return x.middle(ctx)
 }
 
-// middle finds the gaps that the day in progress lies in the middle of, as the last of
-// their days to come: the days beside it lack the symbols, too.
+// middle finds gaps with the current day in the middle, if it is the last of their days to
+// arrive: the neighbouring days lack the symbols, too.
 func (x *examination) middle(ctx context.Context) error {
 	if r, ok := x.sink.Held(coverage.Key{Dataset: x.ds.ID, Date: x.day.Date}); ok && r.Verdict == coverage.Complete {
-		return nil // they were found when it first came
+		return nil // they were found when it first arrived
 	}
 	gap := []*evidence.Day{x.next, x.day} // newest first
 	for len(gap) < longestGap {
@@ -406,8 +405,8 @@ func (x *examination) middle(ctx context.Context) error {
 	return nil
 }
 
-// walk goes from a day on which symbols have a row over the days on which they have
-// none, which begin with those of gap, to the day on which each has a row again.
+// walk goes from a day on which symbols have a row over the days without one, beginning
+// with those of gap, to the day on which each has a row again.
 func (x *examination) walk(ctx context.Context, from *evidence.Day, symbols []evidence.Symbol, step func(market.Date) market.Date, gap ...*evidence.Day) error {
 	gap = slices.Clone(gap)
 	for len(symbols) > 0 && len(gap) <= longestGap {
@@ -445,7 +444,7 @@ func (x *examination) walk(ctx context.Context, from *evidence.Day, symbols []ev
 			default:
 				x.accuse(g, evidence.Skipped(g, after, proved))
 			}
-			for _, dataset := range restOn[g.Dataset] { // the day is missing, not the row alone
+			for _, dataset := range restOn[g.Dataset] { // the whole day is missing, not the row
 				other, err := x.find(ctx, dataset, g.Date)
 				if err != nil {
 					return err
@@ -460,16 +459,14 @@ func (x *examination) walk(ctx context.Context, from *evidence.Day, symbols []ev
 	return nil
 }
 
-// recentDays is how long, in calendar days, a reference price alone proves a missing
-// row.
+// recentDays is for how many calendar days a reference price alone proves a missing row.
 const recentDays = 15
 
-// skipped divides the symbols that their next reference price says traded on a day
-// into those of which that is proved, which it returns, and those it tells of. An
-// ex-date that falls into a suspension looks the same (4 of 111 resumptions of the
-// last quarter of 2019), so the provider's list of suspensions is asked, which names
-// stocks alone. Where it tells nothing, a recent day is fetched again, and an old
-// one is left as it is.
+// skipped divides the symbols that traded on a day according to their next reference price
+// into proved ones, which it returns, and others, which it reports. An ex-date during a
+// suspension looks the same (4 of 111 resumptions in the last quarter of 2019), so the
+// provider's list of suspensions is consulted, which has only stocks. If it says nothing, a
+// recent day is fetched again, and an old one is not.
 func (x *examination) skipped(ctx context.Context, day, after *evidence.Day, symbols []evidence.Symbol) []evidence.Symbol {
 	if len(symbols) == 0 {
 		return nil
@@ -498,7 +495,7 @@ func (x *examination) skipped(ctx context.Context, day, after *evidence.Day, sym
 	return proved
 }
 
-// restOn are the datasets of a date that are held against each other.
+// restOn are the datasets of a date that are compared with each other.
 var restOn = func() map[string][]string {
 	out := map[string][]string{}
 	for _, ds := range catalog.Datasets() {
@@ -509,7 +506,7 @@ var restOn = func() map[string][]string {
 	return out
 }()
 
-// sameDate holds the day against the other datasets of its date.
+// sameDate compares the day with the other datasets of its date.
 func (x *examination) sameDate(ctx context.Context) error {
 	for _, id := range restOn[x.ds.ID] {
 		other, err := x.find(ctx, id, x.day.Date)
@@ -598,10 +595,10 @@ func (x *examination) beyondDaily(ctx context.Context) error {
 	return nil
 }
 
-// missing is evidence.Missing, with the days beside that are in progress where none is
-// held: without any, a company that the dataset has on no day counts as missing. Days of
-// daily wait for nothing before they are remembered, and those of another dataset for
-// daily alone, so nobody waits in a circle: daily does not wait for other datasets here.
+// missing is evidence.Missing, with the neighbouring days that are in progress if none is
+// stored: without any, a company that the dataset has on no day counts as missing. Days of
+// daily wait for nothing before they are remembered, and those of other datasets only for
+// daily, so there is no deadlock: daily does not wait for other datasets here.
 func (x *examination) missing(ctx context.Context, day, other, prev, next *evidence.Day) (evidence.Finding, bool, error) {
 	f, ok := evidence.Missing(day, other, prev, next)
 	if !ok || prev != nil || next != nil {
@@ -621,8 +618,8 @@ func (x *examination) missing(ctx context.Context, day, other, prev, next *evide
 	return f, ok, nil
 }
 
-// skippedToo finds symbols that the date's daily lacks as well, though the days beside
-// it show that they traded.
+// skippedToo finds symbols that are also missing in the date's daily, although the
+// neighbouring days show that they traded.
 func (x *examination) skippedToo(ctx context.Context, daily *evidence.Day) error {
 	held, ok := x.sink.Held(coverage.Key{Dataset: catalog.Daily, Date: daily.Date})
 	if !x.ds.RestsOnDaily || ok && held.Verdict == coverage.Complete {
@@ -650,10 +647,9 @@ func (x *examination) skippedToo(ctx context.Context, daily *evidence.Day) error
 	return nil
 }
 
-// values compares a dataset with the date's daily. Where they contradict each other
-// the one that another finding is against is to blame; else the one that is not
-// daily, where daily follows from the day before and no third dataset contradicts it; else
-// both.
+// values compares a dataset with the date's daily. If they contradict each other, the one
+// with another finding is wrong; otherwise the one that is not daily, if daily follows from
+// the previous day and no third dataset contradicts it; otherwise both.
 func (x *examination) values(ctx context.Context, other *evidence.Day) error {
 	if x.falsified() {
 		return nil
@@ -689,9 +685,9 @@ func (x *examination) values(ctx context.Context, other *evidence.Day) error {
 	return nil
 }
 
-// contradicted reports whether another dataset than the one named contradicts the date's
-// daily, too, and has not been accepted so. Then daily is likely to be wrong, which alone
-// would never be fetched again.
+// contradicted reports whether a dataset other than the given one also contradicts the
+// date's daily, and has not been accepted like that. Then daily is probably wrong, which
+// otherwise would never be fetched again.
 func (x *examination) contradicted(than string) bool {
 	return slices.ContainsFunc(restOn[catalog.Daily], func(id string) bool {
 		if id == than {
@@ -714,9 +710,8 @@ func (x *examination) contradicted(than string) bool {
 	})
 }
 
-// rejudge measures the date's other datasets that were judged before this daily by its
-// rows, as they are measured when they come after it. It returns the issues of those
-// that are short.
+// rejudge judges the date's other datasets that were judged before this daily again, by its
+// rows, as if they had come after it. It returns the issues of those that are short.
 func (j *job) rejudge(ctx context.Context, world coverage.PoolState) ([]fault.Issue, error) {
 	var out []fault.Issue
 	for _, dataset := range restOn[catalog.Daily] {
@@ -743,12 +738,12 @@ func (j *job) rejudge(ctx context.Context, world coverage.PoolState) ([]fault.Is
 	return out, nil
 }
 
-// overrule writes other verdicts on held records of one dataset and date, of symbols or of
-// the whole date; false where that is being fetched again.
+// overrule writes new verdicts to stored records of one dataset and date, of symbols or of
+// the whole date; false if that is being fetched again.
 func (j *job) overrule(ctx context.Context, records ...coverage.Record) (bool, error) {
 	dataset, d := records[0].Dataset, records[0].Date
 	var symbols []string
-	var epoch int64 // no later than what is held, so that a dispatch in progress may still write
+	var epoch int64 // not later than the stored one, so that a dispatch in progress may still write
 	for _, r := range records {
 		epoch = max(epoch, r.Epoch)
 		if r.Symbol != "" {
@@ -769,8 +764,8 @@ func (j *job) overrule(ctx context.Context, records ...coverage.Record) (bool, e
 	return err == nil, err
 }
 
-// charge writes what the day in progress proves against other days: what is settled of
-// them becomes INCOMPLETE and is planned again. It returns the issues.
+// charge writes what the current day proves against other days: a settled record becomes
+// INCOMPLETE and is planned again. It returns the issues.
 func (j *job) charge(ctx context.Context, others []accusation) ([]fault.Issue, error) {
 	var out []fault.Issue
 	for _, a := range others {
@@ -779,7 +774,7 @@ func (j *job) charge(ctx context.Context, others []accusation) ([]fault.Issue, e
 		}
 		r, ok := j.sink.Held(a.key)
 		if !ok || r.Verdict != coverage.Complete {
-			continue // it is asked for again anyway, or was the same on three days
+			continue // it is fetched again anyway, or was the same on three days
 		}
 		i := coverage.About(catalog.Lookup(a.key.Dataset), a.finding.Issue(a.key.Dataset, a.key.Date))
 		r.Verdict, r.Issues = coverage.Incomplete, append(slices.Clone(r.Issues), i)

@@ -14,15 +14,15 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// flights knows which partitions are in progress and the highest epoch seen of each.
-// The pools check epochs again when they commit, across restarts; this fence
-// spares the provider the calls of a dispatch that must not write.
+// flights knows which partitions are in progress and the highest epoch of each. The pools
+// check epochs again when they commit, across restarts; this check avoids the calls of a
+// dispatch that must not write.
 type flights struct {
 	mu     sync.Mutex
 	seen   map[flightKey]int64
 	active map[flightKey]*flight
-	// planned are the partitions of `daily` of each pool's last plan that have not begun,
-	// and begun closes when one begins.
+	// planned are the partitions of `daily` in each pool's last plan that have not begun, and
+	// begun is closed when one begins.
 	planned map[market.Pool]map[string]coverage.Partition
 	begun   chan struct{}
 }
@@ -36,14 +36,14 @@ type flight struct {
 	work   Work
 	since  time.Time
 	cancel context.CancelCauseFunc
-	// judged closes when the verdict is known, done when the flight has ended.
+	// judged is closed when the verdict is known, done when the flight has ended.
 	judged, done chan struct{}
 	once         sync.Once
-	// counts and whole are valid once judged is closed.
+	// counts and whole are valid after judged is closed.
 	counts coverage.ExchangeCounts
 	whole  bool
-	// turn is when its day was remembered, in the order of all; 0 before. remembered closes
-	// then, or when the flight has ended without.
+	// turn is the order in which its day was remembered, among all; 0 before. remembered is
+	// closed then, or when the flight has ended without it.
 	turn       atomic.Int64
 	remembered chan struct{}
 	known      sync.Once
@@ -76,17 +76,17 @@ func (fl *flight) accusations() []accusation {
 // remember tells those who wait that the day is remembered, or never will be.
 func (fl *flight) remember() { fl.known.Do(func() { close(fl.remembered) }) }
 
-// mostSeen bounds the memory of the fence; ten years of the universe pool are
-// some 10,000 partitions.
+// mostSeen limits the memory of the epochs; ten years of the universe pool are about 10,000
+// partitions.
 const mostSeen = 50_000
 
 func newFlights() *flights {
 	return &flights{seen: map[flightKey]int64{}, active: map[flightKey]*flight{}, planned: map[market.Pool]map[string]coverage.Partition{}, begun: make(chan struct{})}
 }
 
-// begin registers a dispatch. One with a lower epoch than any seen, or with the
-// epoch of one in progress, is STALE_EPOCH; one that is newer than the one in progress
-// ends that and begins when it has ended.
+// begin registers a dispatch. STALE_EPOCH for an epoch lower than a previous one, or equal
+// to that of one in progress; a newer one than that in progress cancels it and begins when
+// it has ended.
 func (f *flights) begin(ctx context.Context, w Work) (context.Context, *flight, error) {
 	k := flightKey{w.Partition.Pool, w.Partition.ID}
 	for {
@@ -148,7 +148,7 @@ func (f *flights) end(fl *flight) {
 	close(fl.done)
 }
 
-// judge tells those who wait what a daily partition was found to be.
+// judge tells waiters the verdict of a daily partition.
 func (fl *flight) judge(c coverage.ExchangeCounts, whole bool) {
 	fl.once.Do(func() {
 		fl.counts, fl.whole = c, whole
@@ -156,7 +156,7 @@ func (fl *flight) judge(c coverage.ExchangeCounts, whole bool) {
 	})
 }
 
-// plan takes note of what is going to be dispatched for a pool.
+// plan records which partitions will be dispatched for a pool.
 func (f *flights) plan(p market.Pool, parts []coverage.Partition) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -168,12 +168,12 @@ func (f *flights) plan(p market.Pool, parts []coverage.Partition) {
 	}
 }
 
-// patience is how long a planned partition of `daily` is waited for that has not begun.
-// It is dispatched before those that rest on it, so only a moment can pass, unless its
-// dispatch failed.
+// patience is how long a planned partition of `daily` that has not begun is waited for. It
+// is dispatched before those that depend on it, so the wait is short unless its dispatch
+// failed.
 const patience = 500 * time.Millisecond
 
-// daily is restedOn once those have begun that are planned.
+// daily is restedOn after the planned ones have begun.
 func (f *flights) daily(ctx context.Context, p coverage.Partition) ([]*flight, error) {
 	late := time.NewTimer(patience)
 	defer late.Stop()
@@ -197,7 +197,7 @@ func (f *flights) daily(ctx context.Context, p coverage.Partition) ([]*flight, e
 	}
 }
 
-// restedOn lists the partitions of `daily` in progress that a partition rests on.
+// restedOn lists the partitions of `daily` in progress on which a partition depends.
 func (f *flights) restedOn(p coverage.Partition) []*flight {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -210,7 +210,7 @@ func (f *flights) restedOn(p coverage.Partition) []*flight {
 	return out
 }
 
-// restsOn reports whether a partition is judged against another, which is of `daily`.
+// restsOn reports whether a partition is judged against another one, which is of `daily`.
 func restsOn(p, daily coverage.Partition) bool {
 	if daily.Pool != p.Pool || daily.Dataset != catalog.Daily || daily.Start > p.End || daily.End < p.Start {
 		return false
@@ -243,9 +243,9 @@ func (f *flights) beside(mine *flight, k coverage.Key) *flight {
 	return first
 }
 
-// earlier is the flight of a whole trade date whose day was remembered before that of
-// mine; nil where there is none. One with a later turn sees mine and judges for itself,
-// so nobody waits in a circle.
+// earlier is the flight of a whole trade date whose day was remembered before that of mine;
+// nil if there is none. One with a later turn sees mine and judges for itself, so there is
+// no deadlock.
 func (f *flights) earlier(mine *flight, k coverage.Key) *flight {
 	other := f.beside(mine, k)
 	if other == nil {
@@ -258,7 +258,7 @@ func (f *flights) earlier(mine *flight, k coverage.Key) *flight {
 }
 
 // remembered waits until the day of a whole trade date in progress is remembered. That
-// waits for no other day of its dataset, so nobody waits in a circle.
+// waits for no other day of its dataset, so there is no deadlock.
 func (f *flights) remembered(ctx context.Context, mine *flight, k coverage.Key) error {
 	if other := f.beside(mine, k); other != nil {
 		return wait(ctx, other.remembered)
@@ -282,8 +282,8 @@ func (f *flights) verdict(ctx context.Context, mine *flight, k coverage.Key) err
 	return nil
 }
 
-// dates lists the whole trade dates in progress of a partition's own dataset, later
-// than its span. They wait for no span, so nobody waits in a circle.
+// dates lists the whole trade dates in progress of a partition's own dataset that are later
+// than its date range. They wait for no date range, so there is no deadlock.
 func (f *flights) dates(p coverage.Partition) []*flight {
 	f.mu.Lock()
 	defer f.mu.Unlock()

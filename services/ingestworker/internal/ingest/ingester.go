@@ -16,8 +16,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// Config is what an Ingester is made of. Every field is needed, except Logger and
-// Answers.
+// Config is the configuration of an Ingester. Every field is required except Logger,
+// Answers and Committed.
 type Config struct {
 	// Provider of rows.
 	Provider Provider
@@ -25,13 +25,13 @@ type Config struct {
 	Sinks map[market.Pool]Sink
 	// WindowDays is how many calendar days back each pool reaches.
 	WindowDays map[market.Pool]int
-	// Depth is how many partitions of one pool may be in progress at once, which bounds
-	// memory; others wait their turn. 0 means 24.
+	// Depth is how many partitions of one pool may be in progress at once, which limits
+	// memory; others wait. 0 means 24.
 	Depth int
-	// Answers is shared with the probes. Nil makes one.
+	// Answers is shared with the probes. Nil creates one.
 	Answers *Answers
-	// Committed is told how each commit of a partition ended, and how long it took; nil
-	// means nobody is.
+	// Committed is called after each commit of a partition with its result and duration; may
+	// be nil.
 	Committed func(p market.Pool, took time.Duration, err error)
 	// Logger; nil drops every record.
 	Logger *slog.Logger
@@ -48,21 +48,21 @@ type Ingester struct {
 	flights  *flights
 	views    map[market.Pool]*view
 	slots    map[market.Pool]chan struct{}
-	// unselected are the lists that were planned though no module selected them.
+	// unselected are the lists that were planned although no module selected them.
 	unselected selection
-	// lists is how many symbols a call is found to take.
+	// lists is how many symbols a call is known to accept.
 	lists listLengths
 	// days are those last judged of each pool, suspended the lists of suspensions asked
 	// for, and begins what was learned of where datasets begin.
 	days      map[market.Pool]*days
 	suspended suspensions
 	begins    beginnings
-	// heldRun is the last run that was told of a log that a reader holds.
+	// heldRun is the last run that got a warning about a log that a reader holds.
 	heldMu  sync.Mutex
 	heldRun string
 }
 
-// New is an Ingester over a provider and its pools.
+// New returns an Ingester for a provider and its pools.
 func New(c Config) *Ingester {
 	i := &Ingester{
 		provider: c.Provider, sinks: c.Sinks, windows: c.WindowDays, answers: c.Answers, told: c.Committed, log: c.Logger,
@@ -91,12 +91,12 @@ func New(c Config) *Ingester {
 	return i
 }
 
-// Partition ingests one partition: fetch, check, judge, commit. progress may be
-// nil and is called from the calling goroutine, never after Partition returned.
+// Partition ingests one partition: fetch, check, judge, commit. progress may be nil and is
+// called from the calling goroutine, never after Partition has returned.
 //
-// It returns the provider's and the pool's errors as they are, STALE_EPOCH when a
-// newer dispatch exists, and ctx's error. An answer that is short, late or empty
-// is no error: the Result tells.
+// It returns the errors of the provider and the pool unchanged, STALE_EPOCH if there is a
+// newer dispatch, and ctx's error. A short, late or empty response is not an error: the
+// Result has its verdict.
 func (i *Ingester) Partition(ctx context.Context, w Work, progress func(Step)) (Result, error) {
 	sink, err := i.sink(w.Partition.Pool)
 	if err != nil {
@@ -108,8 +108,9 @@ func (i *Ingester) Partition(ctx context.Context, w Work, progress func(Step)) (
 	}
 	watch := &stopwatch{}
 	watch.turn(&watch.Wait)
-	// The slot is taken before the partition counts as in progress: what rests on a
-	// daily in progress may wait for it holding a slot, so that must have one too.
+	// The slot is taken before the partition counts as in progress: a partition that depends
+	// on a daily in progress waits for it while it has a slot, so the daily must have one,
+	// too.
 	slot := i.slots[w.Partition.Pool]
 	select {
 	case slot <- struct{}{}:
@@ -149,7 +150,8 @@ func (i *Ingester) Partition(ctx context.Context, w Work, progress func(Step)) (
 	return r, nil
 }
 
-// firstHeld reports whether a run is told for the first time that a log is held.
+// firstHeld reports whether it is the first time that a run gets the warning that a log is
+// held.
 func (i *Ingester) firstHeld(runID string) bool {
 	i.heldMu.Lock()
 	defer i.heldMu.Unlock()
@@ -183,7 +185,7 @@ func wellMade(p coverage.Partition, ds *catalog.Dataset) error {
 	return nil
 }
 
-// job is one partition in progress; it lives on one goroutine.
+// job is one partition in progress; only one goroutine uses it.
 type job struct {
 	i        *Ingester
 	ds       *catalog.Dataset
@@ -193,14 +195,14 @@ type job struct {
 	progress func(Step)
 	watch    *stopwatch
 
-	// answered is how the symbols of a span were answered.
+	// answered is the response for the symbols of a date range.
 	answered spanAnswer
-	// logHeld is how large a log is that a reader of the file holds; 0 where none does.
+	// logHeld is the size of a log that a reader of the file holds; 0 if there is none.
 	logHeld  int64
 	step     Step
 	calls    int
 	repeated int
-	// charged is whether what was in progress proved another day of the pool wrong.
+	// charged is true if the current partition proved another day of the pool wrong.
 	charged bool
 }
 
@@ -234,7 +236,7 @@ func (j *job) run(ctx context.Context) (Result, error) {
 	return result, err
 }
 
-// fetch gathers the answers of the partition's calls into one batch.
+// fetch collects the responses of the partition's calls in one batch.
 func (j *job) fetch(ctx context.Context) (batch *table.Batch, bad []table.BadCell, missing string, err error) {
 	p := j.work.Partition
 	if j.ds.Snapshot {
@@ -261,8 +263,8 @@ func (j *job) snapshot(ctx context.Context) (batch *table.Batch, bad []table.Bad
 	today := market.DateOf(time.Now())
 	committed := time.Time{}
 	if j.work.Partition.Repeat {
-		// What the pool holds is fetched again. An answer that came since is new, also
-		// one of an attempt that a limit ended: a token of a low tier has one call an hour.
+		// A complete list is fetched again. A response that came since is new, including one of
+		// an attempt that a limit ended: a low tier has one call per hour.
 		r, _ := j.sink.Held(coverage.Key{Dataset: j.ds.ID, Date: market.NoDate})
 		committed = r.CommittedAt
 	}
@@ -293,8 +295,8 @@ func (j *job) snapshot(ctx context.Context) (batch *table.Batch, bad []table.Bad
 	return batch, bad, missing, nil
 }
 
-// ignored reports whether most rows of an answer contradict the parameter of its call, as
-// when a provider passes over list_status and answers each call with the same list.
+// ignored reports whether most rows of a response contradict the parameter of its call, for
+// example if a provider ignores list_status and returns the same list for each call.
 func ignored(b *table.Batch, call catalog.Call) bool {
 	for name, want := range call.Fill {
 		col, other := b.Column(name), 0
@@ -310,8 +312,8 @@ func ignored(b *table.Batch, call catalog.Call) bool {
 	return false
 }
 
-// lost reports whether an answer has no row of the status that its call asked for,
-// though the pool holds some.
+// lost reports whether a response has no row of the status that its call requested,
+// although the pool has some.
 func (j *job) lost(ctx context.Context, b *table.Batch, call catalog.Call) (bool, error) {
 	world, err := j.i.world(ctx, j.work.Partition.Pool)
 	if err != nil {
@@ -357,7 +359,7 @@ func (j *job) ask(ctx context.Context, params map[string]string) (Answer, error)
 	return ans, nil
 }
 
-// priority keeps a backfill from standing in the way of the evening's own data.
+// priority makes a backfill yield to the evening's own data.
 func (j *job) priority() Priority {
 	p := j.work.Partition
 	if p.Pool == market.Targets || j.ds.Snapshot || p.Repeat && !p.Recheck || p.End >= market.DateOf(time.Now())-newestDays {
@@ -366,15 +368,15 @@ func (j *job) priority() Priority {
 	return Backfill
 }
 
-// newestDays spans the longest close of the exchange, so that the last open day is
-// always inside.
+// newestDays is longer than the longest close of the exchange, so that the last trading day
+// is always included.
 const newestDays = 3
 
-// revisedShare is the share of the rows held of a settled partition that a later look
-// may change without a warning: a vendor corrects a few.
+// revisedShare is the share of the stored rows of a settled partition that a re-check may
+// change without a warning: a vendor corrects a few.
 const revisedShare = 0.03
 
-// revised warns of a later look that changed more than a few percent of the rows held.
+// revised warns if a re-check changed more than a few percent of the stored rows.
 func (j *job) revised(c Changes) []fault.Issue {
 	rows, of := c.Changed+c.Gone, c.Revised.Of
 	if float64(rows) <= revisedShare*float64(of) {
@@ -396,9 +398,8 @@ func (j *job) revised(c Changes) []fault.Issue {
 	return []fault.Issue{i}
 }
 
-// join adds an answer to what was gathered. The answer's batch may be held by
-// others and is not changed; where it is the only one and nothing is to be filled
-// in, it is taken as it is.
+// join adds a response to the collected batch. The response's batch may be shared and is
+// not changed; if it is the only one and nothing has to be filled in, it is used itself.
 func join(ds *catalog.Dataset, batch *table.Batch, bad []table.BadCell, ans Answer, fill map[string]string) (*table.Batch, []table.BadCell) {
 	if batch == nil && fill == nil {
 		return ans.Batch, ans.Bad

@@ -14,25 +14,25 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// A symbol's day that was taken for idle is looked at again when a row comes that
-// tells more: the row of another dataset on that day, or the next row of the symbol,
-// whose pre_close is the close of the last day that it traded on.
+// A symbol's day that was considered idle is checked again when a row arrives that says
+// more: the row of another dataset on that day, or the next row of the symbol, whose
+// pre_close is the close of the last day on which it traded.
 
-// Prices is what two columns of a row of prices hold; NaN where a value is null.
+// Prices are two values of a row of prices; NaN if a value is null.
 type Prices struct {
 	// Close and PreClose in 元.
 	Close, PreClose float64
 }
 
-// PriceReader is a pool that tells the prices held of single keys. The targets pool is
+// PriceReader is a pool that can read the stored prices of single keys. The targets pool is
 // one.
 type PriceReader interface {
-	// Prices reads the prices of keys of one dataset; a key without a row is left out.
+	// Prices reads the prices of keys of one dataset; a key without a row is omitted.
 	Prices(ctx context.Context, dataset string, keys []coverage.Key) (map[coverage.Key]Prices, error)
 }
 
-// disproved finds the keys of the symbols that the pool takes for idle and that the
-// rows committed prove to be missing.
+// disproved finds the keys of the symbols that the pool considers idle and that the
+// committed rows prove to be missing.
 func (j *job) disproved(ctx context.Context, world coverage.PoolState, judged []coverage.KeyJudgement) ([]coverage.KeyJudgement, error) {
 	s := coverage.Situation{Now: time.Now(), Epoch: j.work.Epoch, RunID: j.work.RunID}
 	var out []coverage.KeyJudgement
@@ -86,24 +86,23 @@ func (j *job) disproved(ctx context.Context, world coverage.PoolState, judged []
 		}
 		for _, held := range g.records {
 			out = append(out, coverage.Doubt(held, coverage.PreClose, s))
-			siblings(held.Key, coverage.PreClose) // the day is missing, not the row alone
+			siblings(held.Key, coverage.PreClose) // the whole day is missing, not the row
 		}
 	}
 	return out, nil
 }
 
-// priceNoise is below half of the finest step of a price, 0.001 元.
+// priceNoise is less than half of the smallest price step, 0.001 元.
 const priceNoise = 0.0004
 
-// idle is a stretch of days that a symbol is taken to have been idle on, between two
-// rows.
+// idle is a series of days on which a symbol is considered idle, between two rows.
 type idle struct {
 	before, after coverage.Key
 	records       []coverage.Record
 }
 
-// idle adds the stretches of a symbol within the partition's span, and those that
-// touch it from either side.
+// idle adds the series of a symbol within the partition's date range, and those that touch
+// it from either side.
 func (j *job) idle(out []idle, world coverage.PoolState, symbol string) []idle {
 	p := j.work.Partition
 	at := func(d market.Date) (coverage.Record, bool) {
@@ -144,15 +143,15 @@ func (j *job) idle(out []idle, world coverage.PoolState, symbol string) []idle {
 			if last != market.NoDate {
 				records = append(records, r)
 			}
-		default: // what is not settled breaks the chain
+		default: // an unsettled day breaks the chain
 			last, records = market.NoDate, nil
 		}
 	}
 	return out
 }
 
-// doubt commits what was found to be missing after all; the rows held stay as they
-// are. A key that was judged again since it was found is left to that judgement.
+// doubt commits what was found to be missing after all; the stored rows stay. A key that
+// was judged again since then is left out.
 func (j *job) doubt(ctx context.Context, found []coverage.KeyJudgement) ([]coverage.KeyJudgement, error) {
 	by := map[string][]coverage.KeyJudgement{}
 	for _, k := range found {
@@ -201,7 +200,7 @@ func (j *job) doubts(dataset string, group []coverage.KeyJudgement) Commit {
 	return Commit{Partition: p, Epoch: epoch, RunID: j.work.RunID, Records: records}
 }
 
-// proofs gathers missing rows by dataset and by what proves them.
+// proofs collects missing rows by dataset and proof.
 type proofs map[proof][]coverage.Record
 
 type proof struct{ dataset, by string }
@@ -211,7 +210,7 @@ func (p proofs) add(k coverage.KeyJudgement) {
 	p[x] = append(p[x], k.Record)
 }
 
-// issues are one per dataset and proof.
+// issues returns one issue per dataset and proof.
 func (p proofs) issues(j *job) []fault.Issue {
 	var out []fault.Issue
 	for x, records := range p {
@@ -242,8 +241,8 @@ func keyNames(records []coverage.Record) (n int64, list string) {
 	return int64(len(records)), list
 }
 
-// unlisted are the symbols of the partition that no list knows though one of their
-// kind is held.
+// unlisted are the symbols of the partition that no list has although a list of their kind
+// is stored.
 func (j *job) unlisted(world coverage.PoolState) map[string]bool {
 	out := map[string]bool{}
 	for _, s := range j.work.Partition.Symbols {
@@ -254,12 +253,12 @@ func (j *job) unlisted(world coverage.PoolState) map[string]bool {
 	return out
 }
 
-// knownAbsent are the days without a row that are no news: the pool held none of them
-// before, or the symbol has none on the open day before either, as in a long suspension.
-// It is asked before anything is committed.
+// knownAbsent are the days without a row that are no news: the pool had no row of them
+// before, or the symbol has none on the previous trading day either, as in a long
+// suspension. It is called before anything is committed.
 func (j *job) knownAbsent(cal Calendar, judged []coverage.KeyJudgement) map[coverage.Key]bool {
 	if j.ds.Table != catalog.TablePrices {
-		return nil // only prices tell of days without a row
+		return nil // only prices show days without a row
 	}
 	idle := make(map[coverage.Key]bool, len(judged))
 	for _, k := range judged {
@@ -281,8 +280,8 @@ func (j *job) knownAbsent(cal Calendar, judged []coverage.KeyJudgement) map[cove
 	return out
 }
 
-// absences are the notices of days without a row: of listed symbols that nothing
-// proves to have traded, and of symbols that are on no list.
+// absences are the notices about days without a row: of listed symbols for which nothing
+// proves that they traded, and of symbols that are on no list.
 func (j *job) absences(absent, unknown []coverage.Record) []fault.Issue {
 	var out []fault.Issue
 	if len(absent) > 0 {

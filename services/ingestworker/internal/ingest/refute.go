@@ -208,8 +208,8 @@ func (j *job) valueIssue(f evidence.Finding) fault.Issue {
 	return coverage.About(j.ds, i)
 }
 
-// repeats names the rows that have the values of the open day before, in the answer
-// or in the pool, and on a whole date those whose close is not that of its daily.
+// repeats returns the rows that have the values of the previous trading day, in the
+// response or in the pool, and on a whole date those whose close is not that of its daily.
 func (j *job) repeats(ctx context.Context, c *checked, cal Calendar, out map[int]string, issues *[]fault.Issue) error {
 	if c.batch.Len == 0 {
 		return nil
@@ -299,8 +299,8 @@ func (j *job) dayOf(b *table.Batch, d market.Date) *evidence.Day {
 	return evidence.NewDay(j.ds, d, b)
 }
 
-// wrongSymbols tells why the row of a symbol cannot be that of its day, by the days before
-// it and, where the day was fetched alone, by its daily.
+// wrongSymbols returns why the row of a symbol cannot be that of its day, by the days
+// before it and, if the day was fetched alone, by its daily.
 func (j *job) wrongSymbols(ctx context.Context, day, prev *evidence.Day, alone bool, cal Calendar) (map[evidence.Symbol]string, error) {
 	wrong := map[evidence.Symbol]string{}
 	blame := func(s evidence.Symbol, why string) {
@@ -361,7 +361,7 @@ func (j *job) strayed(ctx context.Context, day, prev *evidence.Day, cal Calendar
 	return nil
 }
 
-// stale blames the symbols that have the values or the ratios of a day before prev.
+// stale finds the symbols that have the values or the ratios of a day before prev.
 func (j *job) stale(ctx context.Context, day, prev *evidence.Day, cal Calendar, blame func(evidence.Symbol, string)) error {
 	for d, left := prev.Date, staleDays; left > 0; left-- {
 		d = cal.Before(d)
@@ -385,10 +385,10 @@ func (j *job) stale(ctx context.Context, day, prev *evidence.Day, cal Calendar, 
 	return nil
 }
 
-// confirm takes back what is said of repeated rows that the date's daily confirms.
+// confirm removes the findings about repeated rows that the date's daily confirms.
 func (j *job) confirm(ctx context.Context, symbol []string, date []market.Date, day func(market.Date) *evidence.Day, out map[int]string) error {
 	if j.ds.ID != catalog.DailyBasic {
-		return nil // no other is confirmed by daily
+		return nil // daily confirms no other
 	}
 	confirmed := map[market.Date]map[evidence.Symbol]bool{}
 	for r, why := range out {
@@ -421,28 +421,30 @@ func (j *job) confirmed(ctx context.Context, day *evidence.Day) (map[evidence.Sy
 	return evidence.Confirmed(day, quotes), nil
 }
 
-// repeatsDay begins the reason of a row that has the values of another day.
+// repeatsDay is the beginning of the reason for a row with the values of another day.
 const repeatsDay = "it repeats the values of "
 
-// A recent day is also compared with some days before the last one: a provider was seen to
-// fill a date with the values of four days before.
+// A recent day is also compared with some days before the previous one: a provider was seen
+// to return the values of four days before.
 const (
 	staleDays   = 4
-	staleWithin = 30 // calendar days: a backfill reads no more than it must
+	staleWithin = 30 // calendar days: a backfill reads as little as possible
 )
 
 func recent(d market.Date) bool { return d >= market.DateOf(time.Now())-staleWithin }
 
-// staleRatios begins the reason of a row of which only the ratios are those of another day.
+// staleRatios is the beginning of the reason for a row of which only the ratios are those
+// of another day.
 const staleRatios = "it repeats the ratios of "
 
-// otherUnit is the reason of a row that has many times the shares of the day before.
+// otherUnit is the reason for a row with many times the shares of the previous day.
 const otherUnit = "its total_share is many times that of the day before, or a fraction of it"
 
 // contradictsBefore begins the reason of a row that cannot follow that of the day before.
 const contradictsBefore = "it contradicts the previous trading day in "
 
-// otherThanDaily begins the reason of a row that cannot be of the same day as its daily.
+// otherThanDaily is the beginning of the reason for a row that cannot be of the same day as
+// its daily.
 const otherThanDaily = "it differs from daily in "
 
 func (j *job) tellRows(reason fault.Reason, what string, rows []string, of int, issues *[]fault.Issue) {
@@ -456,17 +458,17 @@ func (j *job) tellRows(reason fault.Reason, what string, rows []string, of int, 
 	}))
 }
 
-// DayReader is a pool that tells of whole trade dates without reading more than these.
-// The targets pool is one.
+// DayReader is a pool that can read whole trade dates without reading more. The targets
+// pool is one.
 type DayReader interface {
-	// Day is what the rows held of a dataset on a trade date are, as evidence.NewDay
-	// makes it of them; without symbols where none are held.
+	// Day returns the stored rows of a dataset on a trade date as evidence.NewDay does;
+	// without symbols if there are none.
 	Day(ctx context.Context, dataset string, d market.Date) (*evidence.Day, error)
-	// Traded lists the dates from start on of which a row is held, in no order.
+	// Traded lists the dates from start on with a stored row, in no order.
 	Traded(ctx context.Context, dataset string, start market.Date) ([]market.Date, error)
 }
 
-// poolDay is a day of the pool with the symbols that it holds.
+// poolDay is a day of the pool with its symbols.
 func (j *job) poolDay(ctx context.Context, dataset string, d market.Date) (*evidence.Day, error) {
 	if reader, ok := j.sink.(DayReader); ok {
 		return reader.Day(ctx, dataset, d)
@@ -478,10 +480,9 @@ func (j *job) poolDay(ctx context.Context, dataset string, d market.Date) (*evid
 	return evidence.NewDay(catalog.Lookup(dataset), d, b), nil
 }
 
-// chargeHeld marks what the pool holds and the rows of an answer prove wrong. It is called
-// before they are committed, so that a crash in between loses no charge, and after it,
-// since a day beside may have been in progress: of two, the one that is committed last
-// finds the other.
+// chargeHeld marks stored rows that the rows of a response prove wrong. It is called before
+// the commit, so that a crash loses nothing, and again after it, because a neighbouring day
+// may have been in progress: of two, the one that is committed last finds the other.
 func (j *job) chargeHeld(ctx context.Context, batch *table.Batch, cal Calendar) (issues []fault.Issue, err error) {
 	if batch.Len == 0 {
 		return nil, nil
@@ -492,8 +493,8 @@ func (j *job) chargeHeld(ctx context.Context, batch *table.Batch, cal Calendar) 
 	return issues, j.chargeDependents(ctx, batch, &issues)
 }
 
-// chargeBeside holds the first and the last day of an answer against the days beside them.
-// A later day that came before this one is only now seen to repeat it.
+// chargeBeside compares the first and the last day of a response with their neighbours. A
+// later day that came before this one is only now seen to repeat it.
 func (j *job) chargeBeside(ctx context.Context, batch *table.Batch, cal Calendar, issues *[]fault.Issue) error {
 	date := batch.Column("trade_date").Dates
 	first, last := slices.Min(date), slices.Max(date)
@@ -567,7 +568,7 @@ func (j *job) chargeDaily(ctx context.Context, d market.Date, conflicting []stri
 	for _, text := range conflicting {
 		symbol, _, _ := strings.Cut(text, " ")
 		if own, _ := j.sink.Held(coverage.Key{Dataset: j.ds.ID, Date: d, Symbol: symbol}); own.Verdict == coverage.AcceptedShort {
-			continue // daily was fetched again for it, and stayed as it is
+			continue // daily was fetched again because of it, and did not change
 		}
 		s, _ := evidence.SymbolOf(symbol)
 		r, ok := j.sink.Held(coverage.Key{Dataset: catalog.Daily, Date: cal.Before(d), Symbol: symbol})
@@ -580,8 +581,8 @@ func (j *job) chargeDaily(ctx context.Context, d market.Date, conflicting []stri
 	}, issues)
 }
 
-// chargeDependents holds the rows of the date's other datasets that came before a row of
-// daily against it, as they are held against it when they come after it.
+// chargeDependents compares the rows of the date's other datasets that came before a row of
+// daily with it, as if they had come after it.
 func (j *job) chargeDependents(ctx context.Context, batch *table.Batch, issues *[]fault.Issue) error {
 	if j.ds.ID != catalog.Daily || j.work.Partition.Start != j.work.Partition.End {
 		return nil
@@ -610,9 +611,9 @@ func (j *job) chargeDependents(ctx context.Context, batch *table.Batch, issues *
 	return nil
 }
 
-// chargeRows marks rows of targets that the pool holds as complete and that were found
-// to be wrong, so that they are fetched again, and tells of them. What of the finding
-// ends before their number.
+// chargeRows marks rows of targets that are stored as complete and were found to be wrong,
+// so that they are fetched again, and returns the issue. What is the beginning of the
+// sentence, before the number of rows.
 func (j *job) chargeRows(ctx context.Context, day *evidence.Day, found []string, f evidence.Finding, issues *[]fault.Issue) error {
 	ds := catalog.Lookup(day.Dataset)
 	slices.Sort(found)

@@ -7,25 +7,25 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
-// Rename is a company that the provider gave another code.
+// Rename is a company whose code the provider changed.
 type Rename struct {
 	// Old and New are the codes.
 	Old, New string
-	// Moved rows stand under the new code now. Twice are rows that were held under both
-	// codes, of which the one under the old code went.
+	// Moved is the number of rows that are now under the new code. Twice is the number of rows
+	// that were stored under both codes; those under the old code were removed.
 	Moved, Twice int64
 }
 
 // Orphans are stored rows of symbols that are not in the instrument list.
 type Orphans struct {
-	// Rows and the Symbols that they have.
+	// Rows is their number, Symbols the number of their symbols.
 	Rows, Symbols int64
 	// Sample names some of the symbols.
 	Sample []string
 }
 
-// renamed tells of companies under another code, of which five are named one by one,
-// and of rows under codes that no list knows.
+// renamed reports renamed companies, the first five of them by name, and rows under codes
+// that no list has.
 func (j *job) renamed(c Changes) (out []fault.Issue) {
 	kept := "The stored rows were moved to the new code"
 	if j.inTargets() {

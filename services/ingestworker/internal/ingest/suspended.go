@@ -12,8 +12,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// suspensions remembers the provider's lists of suspensions, so that each date is
-// asked for once a day.
+// suspensions caches the provider's lists of suspensions, so that each date is fetched once
+// a day.
 type suspensions struct {
 	mu    sync.Mutex
 	today market.Date
@@ -22,15 +22,15 @@ type suspensions struct {
 
 // suspendedList is the provider's list of one date.
 type suspendedList struct {
-	// symbols are the stocks suspended for the whole of the date.
+	// symbols are the stocks that are suspended for the whole date.
 	symbols []evidence.Symbol
-	// told is whether the list has any entry, as of a resumption: an empty one tells
+	// told is true if the list has any entry, including resumptions: an empty list says
 	// nothing.
 	told bool
 }
 
-// fits reports whether the list can be of a day of quotes: hardly any stock that it names
-// has a row.
+// fits reports whether the list can be of a day of quotes: almost none of its stocks has a
+// row.
 func (l suspendedList) fits(day *evidence.Day) bool {
 	traded := 0
 	for _, s := range l.symbols {
@@ -41,8 +41,8 @@ func (l suspendedList) fits(day *evidence.Day) bool {
 	return traded <= 5 || 10*traded <= len(l.symbols)
 }
 
-// mostHalted is the largest share of the listed stocks that a list of suspensions is
-// believed to name. On 8 to 10 July 2015 it was half.
+// mostHalted is the largest share of the listed stocks for which a list of suspensions is
+// believed. From 8 to 10 July 2015 it was half.
 const mostHalted = 0.6
 
 func (s *suspensions) get(today, d market.Date) (suspendedList, bool) {
@@ -64,9 +64,8 @@ func (s *suspensions) put(today, d market.Date, list suspendedList) {
 	s.held[d] = list
 }
 
-// suspendedOn asks for the stocks that the provider lists as suspended for the whole
-// of a date. The list is evidence and never a condition: where it cannot be had, it
-// names nobody.
+// suspendedOn fetches the stocks that the provider lists as suspended for the whole of a
+// date. The list is evidence, not a condition: if it cannot be fetched, it is empty.
 func (j *job) suspendedOn(ctx context.Context, d market.Date) suspendedList {
 	today := market.DateOf(time.Now())
 	if list, ok := j.i.suspended.get(today, d); ok {
@@ -96,18 +95,17 @@ func (j *job) suspendedOn(ctx context.Context, d market.Date) suspendedList {
 	return list
 }
 
-// halted reports whether the provider lists a stock as suspended for the whole of a
-// date.
+// halted reports whether the provider lists a stock as suspended for a whole date.
 func (j *job) halted(ctx context.Context, symbol string, d market.Date, l *coverage.Lists) bool {
 	s, ok := evidence.SymbolOf(symbol)
 	list := j.suspendedOn(ctx, d).symbols
 	return ok && slices.Contains(list, s) && float64(len(list)) <= mostHalted*float64(l.Stocks(d).Sum())
 }
 
-// explain looks for reasons why a day of quotes has fewer rows than the lists and
-// the days beside call for: the provider's own list of suspensions, or, where too
-// few days beside are held and the date is long out, the way the missing stocks lie among
-// those listed. It returns the expectation that then holds.
+// explain looks for reasons why a day of quotes has fewer rows than the lists and the
+// neighbouring days require: the provider's list of suspensions, or, if too few
+// neighbouring days are stored and the date is old, how the missing stocks are distributed
+// among the listed ones. It returns the resulting expectation.
 func (j *job) explain(ctx context.Context, world coverage.PoolState, f *coverage.Facts, day *evidence.Day, a coverage.Answer, e coverage.Expectation, publishing bool) coverage.Expectation {
 	d := j.work.Partition.Start
 	var newly coverage.ExchangeCounts

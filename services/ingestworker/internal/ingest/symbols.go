@@ -19,8 +19,7 @@ type key struct {
 	date market.Date
 }
 
-// symbols judges and commits a partition of targets: one record per symbol and
-// open day.
+// symbols judges and commits a partition of targets: one record per symbol and trading day.
 func (j *job) symbols(ctx context.Context, batch *table.Batch, bad []table.BadCell) (Result, error) {
 	p := j.work.Partition
 	asked := make(map[string]bool, len(p.Symbols))
@@ -40,14 +39,14 @@ func (j *job) symbols(ctx context.Context, batch *table.Batch, bad []table.BadCe
 			return Result{}, err
 		}
 		for _, fl := range daily {
-			if err := wait(ctx, fl.done); err != nil { // its rows are asked of the pool
+			if err := wait(ctx, fl.done); err != nil { // its rows are read from the pool
 				return Result{}, err
 			}
 		}
 	}
 	if !whole {
-		// What was published on later days tells of the days before them, and the
-		// whole dates of a plan are dispatched first.
+		// Data of later days says something about the days before them, and the whole dates of a
+		// plan are dispatched first.
 		for _, fl := range j.i.flights.dates(p) {
 			if err := wait(ctx, fl.done); err != nil {
 				return Result{}, err
@@ -110,37 +109,37 @@ func (j *job) symbols(ctx context.Context, batch *table.Batch, bad []table.BadCe
 		}
 		r.warn(charged...)
 	}
-	if j.charged { // the run must not end whole: a later day does not hold
+	if j.charged { // the run must not end as complete: a later day is wrong
 		r.Held.Verdict = coverage.Worst(r.Held.Verdict, coverage.Incomplete)
 	}
 	return r, err
 }
 
-// closedDays tells the days without trading. Where no calendar reaches, weekends alone
-// are known to be closed.
+// closedDays reports the days without trading. Outside the calendar, only weekends are
+// known to be closed.
 func closedDays(c Calendar) func(market.Date) bool {
 	return func(d market.Date) bool { return !c.IsOpen(d) }
 }
 
-// symbolAnswer is an answer indexed for judging symbol by symbol.
+// symbolAnswer is a response indexed for judging symbol by symbol.
 type symbolAnswer struct {
 	rows     map[key]int
 	rejected map[key]bool
 	refuted  map[key]uint64
-	strays   map[string]bool // symbols of which rows came that were not asked for
+	strays   map[string]bool // symbols with rows that were not requested
 	doubtful map[key]uint64
 	hollow   map[key]bool
 	dates    map[market.Date]int    // rows per date
 	newest   map[string]market.Date // newest row per symbol
 	whole    bool
 	evidence coverage.Evidence // of a whole date
-	shared   map[string]bool   // symbols answered for in a list
-	// others are the dates fetched whole beside the answer.
+	shared   map[string]bool   // symbols requested in a list
+	// others are the dates that were fetched whole in addition.
 	others map[market.Date]coverage.Evidence
 	proof  *dateProof // nil while nothing had to be proved
 }
 
-// dateProof is what a whole trade date tells of symbols whose span came without a
+// dateProof is what a whole trade date shows about symbols whose date range came without a
 // row on it.
 type dateProof struct {
 	date     market.Date
@@ -148,7 +147,7 @@ type dateProof struct {
 	rows     map[string]bool // symbols that have a row on it after all
 }
 
-// unexplained is the newest day of which nothing tells why a symbol has no row, or
+// unexplained is the newest day on which nothing explains why a symbol has no row, or
 // NoDate.
 func unexplained(judged []coverage.KeyJudgement) market.Date {
 	newest := market.NoDate
@@ -160,8 +159,8 @@ func unexplained(judged []coverage.KeyJudgement) market.Date {
 	return newest
 }
 
-// unbegun is the newest day that may lie before the dataset's first: another dataset has
-// rows on it, and the answer none on it or before. NoDate where there is none.
+// unbegun is the newest day that may be before the dataset's first: another dataset has
+// rows on it, and the response has none on it or before. NoDate if there is none.
 func (a symbolAnswer) unbegun(judged []coverage.KeyJudgement) market.Date {
 	first := market.NoDate
 	for d := range a.dates {
@@ -178,8 +177,8 @@ func (a symbolAnswer) unbegun(judged []coverage.KeyJudgement) market.Date {
 	return newest
 }
 
-// prove asks for a whole trade date, which tells an idle symbol from a hole. One
-// call settles the days before it too: the provider has gone past them.
+// prove fetches a whole trade date, which distinguishes an idle symbol from a gap. One call
+// settles the days before it, too: the provider has published later ones.
 func (j *job) prove(ctx context.Context, d market.Date, asked map[string]bool, world coverage.PoolState) (*dateProof, error) {
 	ans, err := j.ask(ctx, map[string]string{"trade_date": d.Compact()})
 	if err != nil {
@@ -241,8 +240,8 @@ func dateEvidence(ds *catalog.Dataset, d market.Date, c checked, l *coverage.Lis
 	return coverage.ShortDate
 }
 
-// judgeKeys judges every symbol on every open day of the span that is due, and on
-// any other day that a row came for.
+// judgeKeys judges every symbol on every trading day of the date range that is due, and on
+// any other day with a row.
 func (j *job) judgeKeys(ctx context.Context, world coverage.PoolState, a symbolAnswer) ([]coverage.KeyJudgement, error) {
 	p, now := j.work.Partition, time.Now()
 	days, _ := world.Calendar.Days(p.Start, p.End)
@@ -258,7 +257,7 @@ func (j *job) judgeKeys(ctx context.Context, world coverage.PoolState, a symbolA
 	}
 	slices.Sort(days)
 	days = slices.Compact(days)
-	if len(days) == 0 { // nothing is due: the day asked for is recorded as it was found
+	if len(days) == 0 { // nothing is due: the requested day is recorded as it was found
 		days = []market.Date{p.End}
 	}
 	var traded *tradedDays
@@ -305,7 +304,7 @@ func spanEvidence(a symbolAnswer, s string, d market.Date, traded *tradedDays) c
 	}
 	switch p := a.proof; {
 	case p != nil && p.date == d && p.rows[s]:
-		return coverage.ShortDate // the answer for the span lacks a row that is there
+		return coverage.ShortDate // the response for the date range lacks an existing row
 	case p != nil && p.date == d:
 		return p.evidence
 	case p != nil && p.date > d && p.evidence == coverage.WholeDate:
@@ -318,7 +317,7 @@ func spanEvidence(a symbolAnswer, s string, d market.Date, traded *tradedDays) c
 	return coverage.NoEvidence
 }
 
-// tradedDays is on which days the pool holds a row of any symbol.
+// tradedDays is on which days the pool has a row of any symbol.
 type tradedDays struct {
 	days map[market.Date]bool
 	last market.Date
@@ -360,7 +359,7 @@ func (j *job) dailyState(s string, d market.Date) coverage.DailyState {
 	return coverage.DailyPending
 }
 
-// sibling names another dataset that holds a row of the symbol on the day.
+// sibling returns another dataset that has a row of the symbol on the day.
 func (j *job) sibling(s string, d market.Date) string {
 	for _, other := range coverage.Siblings(j.ds, s) {
 		if r, ok := j.sink.Held(coverage.Key{Dataset: other, Date: d, Symbol: s}); ok && r.Rows > 0 {
@@ -370,8 +369,8 @@ func (j *job) sibling(s string, d market.Date) string {
 	return ""
 }
 
-// commitSymbols writes what was judged. A symbol whose held rows are missing from
-// the answer keeps them: its records are written, and its rows left as they are.
+// commitSymbols commits the results. If the response lacks stored rows of a symbol, they
+// stay: its records are written, and its rows are unchanged.
 func (j *job) commitSymbols(ctx context.Context, c checked, world coverage.PoolState, judged []coverage.KeyJudgement, known map[coverage.Key]bool) (Result, error) {
 	p, now := j.work.Partition, time.Now()
 	lost := map[string]int{}
@@ -388,7 +387,7 @@ func (j *job) commitSymbols(ctx context.Context, c checked, world coverage.PoolS
 			fresh = append(fresh, r)
 		case k.Lost, r.Rows == 0:
 			kept = append(kept, r)
-		default: // a row that is not stored this time: its record stays as it was
+		default: // a row that is not stored this time: its record does not change
 			if held, ok := j.sink.Held(r.Key); ok && held.Rows > 0 {
 				held.CommittedAt, held.Epoch, held.RunID = r.CommittedAt, r.Epoch, r.RunID
 				kept = append(kept, held)

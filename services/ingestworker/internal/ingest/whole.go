@@ -19,7 +19,7 @@ type grounds struct {
 	rows   checked
 	doubts doubt
 	facts  coverage.Facts
-	// answer and expected are what came and what should have come.
+	// answer is the response, and expected what it should have.
 	answer   coverage.Answer
 	expected coverage.Expectation
 	// unknown are some of the symbols that no list has.
@@ -29,8 +29,8 @@ type grounds struct {
 	now        time.Time
 }
 
-// grounds checks the rows, compares them with the days beside, and tells how many should
-// have come.
+// grounds checks the rows, compares them with the neighbouring days, and determines how
+// many should have come.
 func (j *job) grounds(ctx context.Context, batch *table.Batch, bad []table.BadCell, missing string) (g grounds, err error) {
 	p := j.work.Partition
 	g.rows = check(scope{ds: j.ds, start: p.Start, end: p.End}, batch, bad)
@@ -59,7 +59,7 @@ func (j *job) grounds(ctx context.Context, batch *table.Batch, bad []table.BadCe
 	return g, err
 }
 
-// answer is what came, and some of its symbols that no list has.
+// answer is the response, and some of its symbols that no list has.
 func (j *job) answer(c checked, doubts doubt, lists *coverage.Lists, missing string) (a coverage.Answer, unknown []string) {
 	a = coverage.Answer{
 		Rows: int64(c.batch.Len), Rejected: int64(len(c.rejects)), Filtered: c.filtered, Doubtful: int64(len(c.doubtful)), MissingValues: int64(len(c.hollow)),
@@ -77,7 +77,7 @@ func (j *job) answer(c checked, doubts doubt, lists *coverage.Lists, missing str
 	return a, unknown
 }
 
-// expect sets what should have come. Where less came, the provider is asked whether
+// expect sets how many rows should have come. If there are fewer, it checks whether
 // suspensions explain it, or whether the dataset begins later.
 func (j *job) expect(ctx context.Context, g *grounds) error {
 	d := j.work.Partition.Start
@@ -108,13 +108,13 @@ func (j *job) whole(ctx context.Context, batch *table.Batch, bad []table.BadCell
 		Now: g.now, Publishing: g.publishing, Held: held, HasHeld: ok, Epoch: j.work.Epoch, RunID: j.work.RunID,
 	})
 	if g.doubts.day != nil && !judged.Store {
-		j.days().drop(g.doubts.day) // before the verdict is told: who waits for it then looks here
+		j.days().drop(g.doubts.day) // before the verdict is announced: waiters look here then
 	}
 	if j.ds.ID == catalog.Daily {
 		j.flight.judge(judged.Record.ByExchange, judged.Record.Verdict.Settled())
 	}
 	if j.ds.Snapshot && judged.Found != coverage.Complete {
-		j.i.answers.Drop(j.ds) // the next attempt must ask anew
+		j.i.answers.Drop(j.ds) // the next attempt must fetch again
 	}
 	r := &judged.Record
 	if g.facts.Asked && judged.Found == coverage.Complete {
@@ -151,7 +151,7 @@ func (j *job) whole(ctx context.Context, batch *table.Batch, bad []table.BadCell
 		}
 		charged = append(charged, short...)
 	}
-	if len(charged) > 0 { // the run must not end whole: another of its days does not hold
+	if len(charged) > 0 { // the run must not end as complete: another of its days is wrong
 		r.Issues = append(r.Issues, charged...)
 		r.Verdict = coverage.Incomplete
 	}
@@ -167,7 +167,7 @@ func (j *job) whole(ctx context.Context, batch *table.Batch, bad []table.BadCell
 	return out, nil
 }
 
-// merged are the rows of an answer and, of the symbols that it lacks, the rows held.
+// merged are the rows of a response and the stored rows of the symbols that it lacks.
 func merged(ds *catalog.Dataset, answer, held *table.Batch) *table.Batch {
 	came := map[string]bool{}
 	all := make([]int, answer.Len)
@@ -184,9 +184,9 @@ func merged(ds *catalog.Dataset, answer, held *table.Batch) *table.Batch {
 	return out
 }
 
-// facts gathers what is known of the date. Datasets that rest on the date's daily
-// wait for it when it is in progress, so that all of a date may be fetched at once;
-// daily itself waits for nothing, so nobody waits in a circle.
+// facts collects what is known about the date. Datasets that depend on the date's daily
+// wait for it if it is in progress, so that all datasets of a date may be fetched at once;
+// daily itself waits for nothing, so there is no deadlock.
 func (j *job) facts(ctx context.Context, world coverage.PoolState) (coverage.Facts, error) {
 	p := j.work.Partition
 	f := coverage.FactsOf(j.ds, p.Start, world.Lists)
@@ -222,7 +222,7 @@ func (j *job) facts(ctx context.Context, world coverage.PoolState) (coverage.Fac
 	return f, nil
 }
 
-// measure fills in the rows of the date's daily, in progress or held.
+// measure sets the rows of the date's daily, in progress or stored.
 func (j *job) measure(ctx context.Context, f *coverage.Facts, daily []*flight) error {
 	for _, fl := range daily {
 		if err := wait(ctx, fl.judged); err != nil {
@@ -252,7 +252,7 @@ func (j *job) commit(ctx context.Context, c Commit) (Changes, error) {
 		j.i.told(c.Partition.Pool, time.Since(began), err)
 	}
 	if err == nil && j.ds.Snapshot {
-		j.i.forget(c.Partition.Pool) // lists and calendar are read anew
+		j.i.forget(c.Partition.Pool) // lists and calendar are read again
 	}
 	if err == nil && changes.LogHeld > 0 {
 		j.logHeld = changes.LogHeld
@@ -280,8 +280,8 @@ func unknownSymbols(b *table.Batch, l *coverage.Lists) (n int64, sample []string
 	return n, sample
 }
 
-// findings are the warnings about rows: rejected, doubtful, of unknown symbols.
-// Unless the answer was stored, none of them says that its rows are kept.
+// findings are the warnings about rows: rejected, doubtful, of unknown symbols. Unless the
+// response was stored, none of them says that its rows are kept.
 func (j *job) findings(c checked, stored bool, unknown int64, unknownSample []string) []fault.Issue {
 	var out []fault.Issue
 	add := func(r fault.Reason, message string, n int64, examples string) {
@@ -311,12 +311,12 @@ func (j *job) findings(c checked, stored bool, unknown int64, unknownSample []st
 	return out
 }
 
-// longestClose is more than the exchange was ever closed for, in days.
+// longestClose is longer than the exchange was ever closed, in days.
 const longestClose = 30
 
-// calendarHole names the first days that a calendar leaves out. Days that no
-// calendar names are never planned, so nothing else would tell. A calendar that
-// lists closed days lists every day.
+// calendarHole names the first days that a calendar omits. Days that no calendar has are
+// never planned, so nothing else would show it. A calendar with closed days lists every
+// day.
 func calendarHole(b *table.Batch) string {
 	days := slices.Clone(b.Column("cal_date").Dates)
 	slices.Sort(days)

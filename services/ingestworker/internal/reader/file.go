@@ -22,18 +22,18 @@ import (
 	"github.com/afterbell/afterbell/services/internal/volume"
 )
 
-// dictionary is how many different values a column of a row group may have to be written by
-// a dictionary. DuckDB's own limit is three times as high; most prices stay below it, and
-// writing them so takes twice as long and saves a fifth of the bytes.
+// dictionary is how many different values a column of a row group may have to be encoded
+// with a dictionary. DuckDB's default is three times as high; most prices are below it, and
+// encoding them like that takes twice as long and saves a fifth of the bytes.
 const dictionary = 8192
 
-// rowGroup is such that the rows of a month make two row groups, which are encoded by a thread each.
+// rowGroup is such that a month has two row groups, each of which is encoded by one thread.
 const rowGroup = 80 << 10
 
-// minFree is the least room left on the volume, in bytes.
+// minFree is the least free space on the volume, in bytes.
 const minFree = 64 << 20
 
-// files are the Parquet files made of queries, kept for the next one that is the same.
+// files are the Parquet files of queries, cached for the next equal query.
 type files struct {
 	dir   string
 	bytes int64
@@ -42,11 +42,11 @@ type files struct {
 	held map[string]*file
 }
 
-// Made is a Parquet file that was made of an answer.
+// Made is a Parquet file of a response.
 type Made struct {
-	// ID names it: equal for equal rows that say the same of themselves.
+	// ID of the file: equal for equal rows and metadata.
 	ID string
-	// Bytes is its size, and Rows how many it has.
+	// Bytes is its size, and Rows its number of rows.
 	Bytes, Rows int64
 	// SHA256 of its bytes.
 	SHA256 [sha256.Size]byte
@@ -67,8 +67,7 @@ func (f *files) init(dir string, limit int64) error {
 
 func (f *files) path(id string) string { return filepath.Join(f.dir, id+".parquet") }
 
-// FileID names the Parquet file of the answer: equal for equal rows that say the same of
-// themselves.
+// FileID is the ID of the response's Parquet file: equal for equal rows and metadata.
 func (a *Answer) FileID() string {
 	p := a.plan
 	names := make([]string, len(a.Columns))
@@ -79,14 +78,14 @@ func (a *Answer) FileID() string {
 	return hex.EncodeToString(h[:16])
 }
 
-// File makes the Parquet file of the answer, unless it is there. DISK_FULL is returned
-// where there is no room for it.
+// File creates the Parquet file of the response, unless it exists. DISK_FULL if there is no
+// space.
 func (a *Answer) File(ctx context.Context) (Made, error) {
 	return a.service.files.get(ctx, a.FileID(), func(path string) (Made, error) { return a.make(ctx, path) })
 }
 
-// get finds a file, or has it made at the path it is kept at. No pass may be held: another
-// one may be making it, which needs one.
+// get returns a file, or creates it at its path. The caller must not have a pass: another
+// goroutine may be creating it, which needs one.
 func (f *files) get(ctx context.Context, id string, create func(path string) (Made, error)) (Made, error) {
 	for {
 		f.mu.Lock()
@@ -102,7 +101,7 @@ func (f *files) get(ctx context.Context, id string, create func(path string) (Ma
 			if x.err == nil {
 				return x.Made, nil
 			}
-			continue // whoever made it may have been called off
+			continue // its creator may have been cancelled
 		}
 		x = &file{making: make(chan struct{}), used: time.Now()}
 		f.held[id] = x
@@ -121,7 +120,7 @@ func (f *files) get(ctx context.Context, id string, create func(path string) (Ma
 	}
 }
 
-// lost notes that somebody took a file away; it is made again.
+// lost records that a file was deleted; it is created again.
 func (f *files) lost(id string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -152,7 +151,7 @@ func (a *Answer) make(ctx context.Context, path string) (m Made, err error) {
 	return m, os.Rename(made, path)
 }
 
-// copyTo writes the rows of a span of dates as a Parquet file, sorted by some columns.
+// copyTo writes the rows of a date range as a Parquet file, sorted by some columns.
 func (a *Answer) copyTo(ctx context.Context, path string, s slice, sorted []string, meta map[string]string) error {
 	pass, err := a.service.cfg.Gate.Enter(ctx)
 	if err != nil {
@@ -164,7 +163,7 @@ func (a *Answer) copyTo(ctx context.Context, path string, s slice, sorted []stri
 	})
 }
 
-// described reads what is told of a file.
+// described reads the description of a file.
 func (a *Answer) described(ctx context.Context, path string) (m Made, err error) {
 	pass, err := a.service.cfg.Gate.Enter(ctx)
 	if err != nil {
@@ -187,7 +186,7 @@ func (a *Answer) described(ctx context.Context, path string) (m Made, err error)
 	return m, err
 }
 
-// copied copies the rest of a file. between is called after each of some pieces.
+// copied copies the rest of a file. between is called after each part.
 func copied(to io.Writer, from io.Reader, between func() error) (n int64, err error) {
 	buffer := make([]byte, batchBytes)
 	for {
@@ -205,8 +204,8 @@ func copied(to io.Writer, from io.Reader, between func() error) (n int64, err er
 	}
 }
 
-// copySQL writes the rows of a span of dates, which are read from a table or files. Factors
-// travel as a temporary table.
+// copySQL writes the rows of a date range from a table or files. Factors are in a temporary
+// table.
 func (a *Answer) copySQL(path, from string, span slice, sorted []string, meta map[string]string) string {
 	p := a.plan
 	var before strings.Builder

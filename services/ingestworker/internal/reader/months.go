@@ -24,14 +24,14 @@ import (
 // the answer has a part. Where it has not all symbols and columns, or adjusted prices, each
 // month is written, and sorted by date, so that a sort never has more rows than a month.
 
-// month is a part of an answer.
+// month is a part of a response.
 type month struct {
 	slice
 	file  *publish.FileInfo // the published file of the month
-	whole bool              // whether the answer has all dates of it
+	whole bool              // whether the response has all dates of it
 }
 
-// monthsOf are the months of a span that have rows.
+// monthsOf are the months of a date range with rows.
 func (a *Answer) monthsOf(span slice) (out []month) {
 	for n := range a.Version.Manifest.Files {
 		f := &a.Version.Manifest.Files[n]
@@ -96,14 +96,14 @@ func (a *Answer) monthsSorted() []string {
 	return a.plan.sorted()
 }
 
-// fewSymbols is how many symbols are read from the published months, which are sorted by
-// symbol, so that most row groups are skipped. In the DuckDB file every date has some rows of
-// a symbol, so all of the table is read, and memory for it is used. More symbols cost more
-// time in the months.
+// fewSymbols is up to how many symbols are read from the published months, which are sorted
+// by symbol, so that most row groups are skipped. In the DuckDB file a symbol has rows on
+// every date, so the whole table would be read, which uses memory. More symbols take longer
+// in the months.
 const fewSymbols = 4
 
-// from is where the rows of a span are read from: the published months for a few symbols,
-// where they are whole, and otherwise the table.
+// from is the source of the rows of a date range: the published months for a few symbols,
+// if they are undamaged, and otherwise the table.
 func (a *Answer) from(span slice) (sql string, months bool) {
 	p := a.plan
 	if n := len(p.Symbols); n == 0 || n > fewSymbols || p.date == "" {
@@ -123,8 +123,8 @@ func (a *Answer) from(span slice) (sql string, months bool) {
 	return "read_parquet([" + strings.Join(paths, ", ") + "], hive_partitioning = false)", true
 }
 
-// reading calls read with where the rows of a span are read from. Where a month is taken away
-// or damaged meanwhile, it calls it again with the table, which has the same rows.
+// reading calls read with the source of the rows of a date range. If a month is deleted or
+// damaged meanwhile, it calls it again with the table, which has the same rows.
 func (a *Answer) reading(ctx context.Context, span slice, read func(from string) error) error {
 	from, months := a.from(span)
 	err := read(from)
@@ -134,9 +134,9 @@ func (a *Answer) reading(ctx context.Context, span slice, read func(from string)
 	return read(a.plan.table.Name)
 }
 
-// join writes the file of the answer from those of its months.
+// join writes the file of the response from those of its months.
 func (a *Answer) join(ctx context.Context, path string, months []month) (Made, error) {
-	// One without rows has the schema, and says what the answer says of itself.
+	// A file without rows has the schema and the metadata of the response.
 	none := slice{start: 1, end: 0}
 	if err := a.copyTo(ctx, path+".head", none, a.plan.table.Key, a.Metadata()); err != nil {
 		return Made{}, err
@@ -162,8 +162,8 @@ func (a *Answer) join(ctx context.Context, path string, months []month) (Made, e
 	return Made{Bytes: j.size, Rows: j.about.NumRows, SHA256: [sha256.Size]byte(j.hash.Sum(nil))}, out.Close()
 }
 
-// joinMonth adds a month. Its rows are written to part first where no published file has
-// them.
+// joinMonth adds a month. If no published file has its rows, they are first written to
+// part.
 func (a *Answer) joinMonth(ctx context.Context, j *joined, m month, part string) error {
 	from, err := a.monthFile(ctx, m, part)
 	if err != nil {
@@ -182,7 +182,7 @@ func (a *Answer) monthFile(ctx context.Context, m month, part string) (*os.File,
 	if m.whole {
 		if f, err := a.Version.Open(m.file); err == nil {
 			return f, nil
-		} // somebody took it away; the DuckDB file has the rows
+		} // it was deleted; the DuckDB file has the rows
 	}
 	defer os.Remove(part)
 	if err := a.copyTo(ctx, part, m.slice, a.monthsSorted(), nil); err != nil {
@@ -191,11 +191,11 @@ func (a *Answer) monthFile(ctx context.Context, m month, part string) (*os.File,
 	return os.Open(part)
 }
 
-// magic begins and ends a Parquet file.
+// magic is the beginning and the end of a Parquet file.
 const magic = "PAR1"
 
-// joined is a Parquet file that is put together from the row groups of others with the same
-// columns. Their bytes stay as they are; only where they lie changes.
+// joined is a Parquet file that is built from the row groups of others with the same
+// columns. Their bytes do not change; only their positions do.
 type joined struct {
 	out   io.Writer
 	hash  hash.Hash
@@ -210,7 +210,7 @@ func (j *joined) Write(data []byte) (int, error) {
 	return n, err
 }
 
-// begin takes over what a file without rows says of itself.
+// begin copies the metadata of a file without rows.
 func (j *joined) begin(path string) error {
 	f, err := os.Open(path)
 	if err != nil {
@@ -224,7 +224,7 @@ func (j *joined) begin(path string) error {
 	return err
 }
 
-// add takes over the row groups of a file. between is called after each of some pieces.
+// add copies the row groups of a file. between is called after each part.
 func (j *joined) add(from *os.File, between func() error) error {
 	about, end, err := footer(from)
 	if err != nil {
@@ -242,7 +242,7 @@ func (j *joined) add(from *os.File, between func() error) error {
 			*group.Ordinal = int16(len(j.about.RowGroups) + i)
 		}
 		for _, c := range group.Columns {
-			if c.FileOffset != 0 { // where its description lies, if it lies beside the values
+			if c.FileOffset != 0 { // position of its metadata, if it is next to the values
 				c.FileOffset += by
 			}
 			moved(c.OffsetIndexOffset)
@@ -260,7 +260,7 @@ func (j *joined) add(from *os.File, between func() error) error {
 	return err
 }
 
-// end writes what the file says of itself.
+// end writes the footer of the file.
 func (j *joined) end() error {
 	n, err := j.about.WriteTo(j, nil)
 	if err != nil {
@@ -270,13 +270,13 @@ func (j *joined) end() error {
 	return err
 }
 
-// footer is what a Parquet file says of itself, and where that begins.
+// footer is the footer of a Parquet file, and its position.
 func footer(f *os.File) (about *metadata.FileMetaData, begin int64, err error) {
 	st, err := f.Stat()
 	if err != nil {
 		return nil, 0, err
 	}
-	tail := make([]byte, 4+len(magic)) // its length comes before the magic
+	tail := make([]byte, 4+len(magic)) // its length is before the magic
 	if _, err := f.ReadAt(tail, st.Size()-int64(len(tail))); err != nil {
 		return nil, 0, err
 	}

@@ -37,7 +37,7 @@ func (w *writer) run() {
 	idle := time.NewTimer(w.cfg.Idle) // runs while the file is open
 	defer idle.Stop()
 	waiting := true
-	var held *request // taken from the queue while a group was gathered
+	var held *request // taken from the queue while a group was collected
 	for {
 		if w.file != nil && !waiting {
 			idle.Reset(max(w.cfg.Idle-time.Since(w.lastUse), w.cfg.Idle/8))
@@ -71,8 +71,8 @@ func (w *writer) run() {
 	}
 }
 
-// gather takes what waits at this moment, up to the size of a group. The first
-// request that is no commit ends it.
+// gather takes the waiting requests, up to the size of a group. The first request that is
+// not a commit ends it.
 func (w *writer) gather(first *request) (group []*request, held *request) {
 	group, rows := []*request{first}, rowsOf(first)
 	for len(group) < w.cfg.GroupPartitions && rows < w.cfg.GroupRows {
@@ -97,7 +97,7 @@ func rowsOf(r *request) int {
 	return r.commit.Batch.Len
 }
 
-// drain does the work in progress when the sink is closed.
+// drain completes the work in progress when the sink is closed.
 func (w *writer) drain() {
 	for {
 		select {
@@ -121,14 +121,14 @@ func (w *writer) runJob(r *request) {
 	close(r.done)
 }
 
-// releaseIdle closes the file once it was not used for the idle time.
+// releaseIdle closes the file if it was not used for the idle time.
 func (w *writer) releaseIdle() {
 	if w.file != nil && time.Since(w.lastUse) >= w.cfg.Idle {
 		w.release()
 	}
 }
 
-// release folds the log into the file and closes it, so that others can open it.
+// release checkpoints the log and closes the file, so that other programs can open it.
 func (w *writer) release() {
 	if w.file == nil {
 		return
@@ -137,7 +137,7 @@ func (w *writer) release() {
 	w.shut()
 }
 
-// shut closes the file as it is; what the log holds is read when it is next opened.
+// shut closes the file without a checkpoint; the log is replayed when it is next opened.
 func (w *writer) shut() {
 	if w.file == nil {
 		return
@@ -145,13 +145,13 @@ func (w *writer) shut() {
 	fate := w.watch.FileState()
 	w.file.close()
 	w.file = nil
-	if fate == pool.Same { // otherwise it is still to be found that memory is of another file
+	if fate == pool.Same { // otherwise it is unknown yet whether the file was replaced
 		w.watch.Closed()
 	}
 }
 
-// checkpoint folds the log into the file. When it fails nothing is lost: the log
-// is read again when the file is next opened.
+// checkpoint writes the log to the file. If it fails, nothing is lost: the log is replayed
+// when the file is next opened.
 func (w *writer) checkpoint() {
 	if w.dirty == 0 {
 		return
@@ -181,8 +181,8 @@ func (w *writer) forgetBlocks() {
 	}
 }
 
-// abandon closes an instance that DuckDB has given up on; the next use opens the
-// file again.
+// abandon closes an instance that DuckDB has invalidated; the next use opens the file
+// again.
 func (w *writer) abandon(err error) {
 	var e *duckError
 	if errors.As(err, &e) && e.fatal {
