@@ -36,9 +36,9 @@ func BenchmarkDay(b *testing.B) {
 				}
 			}
 		})
-		b.Run("jumped/"+id, func(b *testing.B) {
+		b.Run("differs/"+id, func(b *testing.B) {
 			for b.Loop() {
-				if f, ok := Jumped(day, before); ok {
+				if f, ok := Differs(day, before); ok {
 					b.Fatal(f)
 				}
 			}

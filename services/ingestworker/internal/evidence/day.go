@@ -98,7 +98,7 @@ func NewDayOf(ds *catalog.Dataset, date market.Date, b *table.Batch, rows []int)
 	if !slices.IsSorted(order) {
 		slices.Sort(order)
 	}
-	d := &Day{Dataset: ds.ID, Date: date, Symbols: make([]Symbol, len(order)), columns: columns, values: make([][]float32, len(columns)), steps: make([]steps, len(columns)), filled: make(map[string]fill, len(b.Columns))}
+	d := &Day{Dataset: ds.ID, Date: date, Symbols: make([]Symbol, len(order)), columns: columns, values: make([][]float32, len(columns)), steps: make([]steps, len(columns)), filled: make(map[string]fill, len(columns))}
 	exchange := make([]uint8, len(order))
 	for i, x := range order {
 		d.Symbols[i] = Symbol(x >> 32)
@@ -108,31 +108,22 @@ func NewDayOf(ds *catalog.Dataset, date market.Date, b *table.Batch, rows []int)
 	for n, c := range columns {
 		v := make([]float32, len(order))
 		col := b.Column(c.name)
+		var without, zero tally // the fewer
 		for i, x := range order {
 			if r := uint32(x); col == nil || col.Null[r] {
 				v[i] = float32(math.NaN())
-			} else {
-				v[i] = float32(col.Numbers[r])
-			}
-		}
-		d.values[n], d.steps[n] = v, stepsOf(v, d.Symbols)
-	}
-	for i := range b.Columns {
-		c := &b.Columns[i]
-		var without, zero tally // the fewer
-		for i, x := range order {
-			if r := uint32(x); c.Null[r] {
 				without[exchange[i]]++
-			} else if c.Numbers != nil && c.Numbers[r] == 0 {
+			} else if v[i] = float32(col.Numbers[r]); v[i] == 0 {
 				zero[exchange[i]]++
 			}
 		}
+		d.values[n], d.steps[n] = v, stepsOf(v, d.Symbols)
 		var f fill
 		for x, rows := range d.rows {
 			f.values[x] = rows - without[x]
 			f.nonzero[x] = f.values[x] - zero[x]
 		}
-		d.filled[c.Name] = f
+		d.filled[c.name] = f
 	}
 	return d
 }

@@ -98,7 +98,7 @@ func Strayed(day, before, later, earlier *Day) map[Symbol]string {
 // in which they differ.
 func (c fewPairs) flipped(x, y int) []int {
 	var odd []int
-	t := turnedOver(c.day, c.before, c.pairs, x, y)
+	t := turnedOver(c.day, c.before, c.pairs, x, y, 1)
 	if n, of := t.count.all(), t.of.all(); n < fewestOdd || 10*n < 9*of {
 		return nil
 	}
