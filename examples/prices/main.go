@@ -1,6 +1,6 @@
-// Command prices shows how a Go program reads afterbell: it waits until the evening of a
-// pool is whole, follows a run when it is told to start one, and prints the forward
-// adjusted closes of some symbols.
+// Command prices shows how a Go program reads afterbell: with --run it starts a run and
+// follows it, with --wait it waits until the evening of a pool is complete, and it prints
+// the forward adjusted closes of some symbols.
 //
 //	go run ./examples/prices --symbols 600519.SH,510300.SH --from 2026-11-02
 package main
@@ -26,9 +26,9 @@ import (
 func main() {
 	addr := flag.String("orchestrator", afterbell.DefaultAddr, "`host:port` of the orchestrator's gRPC API")
 	symbols := flag.String("symbols", "600519.SH,510300.SH", "symbols, separated by commas")
-	from := flag.String("from", "", "first `date`, YYYY-MM-DD; the first one held if empty")
+	from := flag.String("from", "", "first `date`, YYYY-MM-DD; empty means the first stored one")
 	fill := flag.Bool("run", false, "start a run first, and follow it")
-	wait := flag.Duration("wait", 0, "wait up to this long for the evening to be whole")
+	wait := flag.Duration("wait", 0, "wait up to this long until the evening is complete")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
@@ -61,8 +61,8 @@ func run(ctx context.Context, c *afterbell.Client, out io.Writer, symbols []stri
 	})
 }
 
-// follow starts a run of the universe and prints how it goes. A stream that breaks, as
-// when the orchestrator restarts, goes on by itself.
+// follow starts a run of the universe and prints its outcome. An interrupted stream, for
+// example when the orchestrator restarts, is resumed automatically.
 func follow(ctx context.Context, c *afterbell.Client, out io.Writer) error {
 	created, err := c.Runs.CreateRun(ctx, &orchestratorv1.CreateRunRequest{Pools: []marketv1.Pool{marketv1.Pool_POOL_UNIVERSE}})
 	if err != nil {

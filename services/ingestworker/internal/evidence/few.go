@@ -117,7 +117,7 @@ type fewPairs struct {
 	pairs
 }
 
-// alone tells what a row contradicts by itself; nothing for most.
+// alone returns what a row contradicts by itself; nothing for most rows.
 func (c fewPairs) alone(i, j int) string {
 	switch c.day.Dataset {
 	case catalog.Daily, catalog.FundDaily:
@@ -151,8 +151,8 @@ func (c fewPairs) exchanged(i, j int, columns [2]string) bool {
 	return told && differ && has && had && math.Abs(apart-1) > 0.03 && near(one) && near(other)
 }
 
-// stray is how a column of a row leaves what its last row calls for; told is false where
-// nothing tells. Nil for a column that may have any value.
+// stray returns how a column of a row deviates from what its last row implies; told is
+// false if nothing implies it. Nil for a column that may have any value.
 type stray func(c fewPairs, n int, i, j int32) (odd, told bool)
 
 func (c column) stray(dataset string) stray {

@@ -59,13 +59,14 @@ func (j *job) examine(ctx context.Context, c *checked, cal Calendar) (doubt, err
 	return out, x.all(ctx)
 }
 
-// manyAsked is from how many rows on those asked for tell as much as a whole answer does.
+// manyAsked is the number of requested rows from which they say as much as a whole
+// response.
 const manyAsked = 200
 
-// suspect holds a trade date of targets, of which the whole answer came, against the days
-// beside it and against the other datasets of the date, as far as they are remembered whole or
-// held by the pool. Where many symbols are asked for, their rows stand for all; of an old date,
-// as a backfill fetches them by the hundred, each is judged by itself then.
+// suspect compares a trade date of targets, of which the whole response came, with the
+// neighbouring days and with the other datasets of the date, as far as they are remembered
+// completely or stored in the pool. If many symbols are requested, their rows stand for
+// all; on an old date, of which a backfill fetches hundreds, each row is then judged alone.
 func (j *job) suspect(ctx context.Context, c *checked, answer *table.Batch, cal Calendar) (doubt, error) {
 	var out doubt
 	p := j.work.Partition
@@ -566,7 +567,7 @@ func (x *examination) beyondDaily(ctx context.Context) error {
 		_, lacks := evidence.Missing(x.day, other)
 		_, lacking := evidence.Missing(other, x.day)
 		if !lacks && !lacking {
-			continue // as on nearly every day, so the days beside are not read
+			continue // as on almost every day, so the neighbouring days are not read
 		}
 		if err := x.i.flights.settled(ctx, x.flight, k); err != nil {
 			return err

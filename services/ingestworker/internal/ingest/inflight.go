@@ -47,8 +47,8 @@ type flight struct {
 	turn       atomic.Int64
 	remembered chan struct{}
 	known      sync.Once
-	// accused are the findings that others have on its day while it is in progress; told is
-	// whether it has looked at them for the last time.
+	// accused are the findings of others about its day while it is in progress; told is true
+	// after it has read them for the last time.
 	mu      sync.Mutex
 	accused []accusation
 	told    bool
@@ -73,7 +73,7 @@ func (fl *flight) accusations() []accusation {
 	return fl.accused
 }
 
-// remember tells those who wait that the day is remembered, or never will be.
+// remember tells waiters that the day is remembered, or never will be.
 func (fl *flight) remember() { fl.known.Do(func() { close(fl.remembered) }) }
 
 // mostSeen limits the memory of the epochs; ten years of the universe pool are about 10,000
@@ -218,8 +218,9 @@ func restsOn(p, daily coverage.Partition) bool {
 	return len(p.Symbols) == 0 || slices.ContainsFunc(p.Symbols, func(s string) bool { return slices.Contains(daily.Symbols, s) })
 }
 
-// beside is another flight of a whole trade date in the pool of mine, or nil. In targets
-// the date may be fetched for several lists of symbols; then it is the one remembered first.
+// beside is another flight of a whole trade date in the same pool, or nil. In targets the
+// date may be fetched for several lists of symbols; then it is the one that was remembered
+// first.
 func (f *flights) beside(mine *flight, k coverage.Key) *flight {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -52,8 +52,8 @@ type Ingester struct {
 	unselected selection
 	// lists is how many symbols a call is known to accept.
 	lists listLengths
-	// days are those last judged of each pool, suspended the lists of suspensions asked
-	// for, and begins what was learned of where datasets begin.
+	// days are the last judged ones of each pool, suspended the fetched lists of suspensions,
+	// and begins the known beginnings of datasets.
 	days      map[market.Pool]*days
 	suspended suspensions
 	begins    beginnings

@@ -111,8 +111,8 @@ func (j *job) refute(ctx context.Context, c *checked, doubts doubt, cal Calendar
 	return issues, nil
 }
 
-// wholeWrong names the rows asked for of a date whose answer as a whole is wrong: all of
-// them, or those that lack a value which they had.
+// wholeWrong returns the requested rows of a date whose response as a whole is wrong: all
+// of them, or those without a value that they had before.
 func (j *job) wholeWrong(ctx context.Context, c *checked, doubts doubt, cal Calendar, out map[int]string, issues *[]fault.Issue) error {
 	symbol := c.batch.Column("ts_code").Texts
 	for _, f := range doubts.against {
@@ -143,8 +143,8 @@ func (j *job) wholeWrong(ctx context.Context, c *checked, doubts doubt, cal Cale
 	return nil
 }
 
-// chargeDays marks what the pool holds of days that a whole date proves wrong. One that is in
-// progress is told, and does so itself.
+// chargeDays marks the stored rows of days that a whole date proves wrong. A day that is in
+// progress is informed, and does so itself.
 func (j *job) chargeDays(ctx context.Context, others []accusation, issues *[]fault.Issue) error {
 	for _, a := range others {
 		if fl := j.i.flights.earlier(j.flight, a.key); fl != nil && fl.accuse(a) {
@@ -170,9 +170,9 @@ func (j *job) chargeDays(ctx context.Context, others []accusation, issues *[]fau
 	return nil
 }
 
-// askedOdd names the rows among those asked for that share what is wrong with the
-// answer as a whole: another unit, a contradiction, no values yet. Where much of a whole date
-// is wrong, all of them are.
+// askedOdd returns the requested rows that have the fault of the whole response: a
+// different unit, a contradiction, no values yet. If much of a whole date is wrong, it
+// returns all of them.
 func (j *job) askedOdd(c *checked, out map[int]string, issues *[]fault.Issue) {
 	k := checker{scope: scope{ds: j.ds}, b: c.batch}
 	k.prepare()

@@ -526,7 +526,7 @@ func (j *job) issue(r fault.Reason, message string, kv ...string) fault.Issue {
 	return coverage.About(j.ds, fault.NewIssue(r, message, append([]string{"dataset", j.ds.ID, "trade_date", dateText(j.work.Partition)}, kv...)...))
 }
 
-// takenIssue tells of rows that were refuted and are stored because they stay the same.
+// takenIssue reports rows that were refuted and are stored because they stay the same.
 func (j *job) takenIssue(records []coverage.Record) fault.Issue {
 	n, list := keyNames(records)
 	days := fewestDays(records)
