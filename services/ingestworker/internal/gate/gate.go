@@ -142,6 +142,7 @@ type Pass struct {
 	g     *Gate
 	began time.Time
 	extra time.Duration
+	uses  int // processors
 	left  bool
 }
 
@@ -156,7 +157,7 @@ func (g *Gate) Enter(ctx context.Context) (*Pass, error) {
 	if g.queue.Len() == 0 && g.room(asked) == 0 {
 		defer g.mu.Unlock()
 		g.inside++
-		return &Pass{g: g, began: asked}, nil
+		return &Pass{g: g, began: asked, uses: 1}, nil
 	}
 	ready := make(chan struct{})
 	at := g.queue.PushBack(ready)
@@ -173,7 +174,7 @@ func (g *Gate) Enter(ctx context.Context) (*Pass, error) {
 	defer g.mu.Unlock()
 	g.waited += now.Sub(asked)
 	if err == nil {
-		return &Pass{g: g, began: now}, nil
+		return &Pass{g: g, began: now, uses: 1}, nil
 	}
 	select {
 	case <-ready: // it was admitted meanwhile
@@ -187,6 +188,9 @@ func (g *Gate) Enter(ctx context.Context) (*Pass, error) {
 
 // Charge adds time that the slice takes elsewhere, for example for sending.
 func (p *Pass) Charge(d time.Duration) { p.extra += d }
+
+// Use says how many processors the slice uses; the default is one. The time of each counts.
+func (p *Pass) Use(processors int) { p.uses = processors }
 
 // Leave returns the pass. It may be called repeatedly.
 func (p *Pass) Leave() {
@@ -214,7 +218,7 @@ func (g *Gate) spend(p *Pass, now time.Time) {
 	if earliest := now.Add(-credit * share); g.free.Before(earliest) {
 		g.free = earliest
 	}
-	g.free = g.free.Add(min(now.Sub(began)+p.extra, longest) * share)
+	g.free = g.free.Add(min(now.Sub(began)*time.Duration(p.uses)+p.extra, longest) * share)
 	p.began, p.extra = now, 0
 }
 
@@ -256,6 +260,7 @@ func (p *Pass) Next(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	next.uses = p.uses
 	*p = *next
 	return nil
 }

@@ -94,6 +94,35 @@ func TestReadersYieldToRuns(t *testing.T) {
 	})
 }
 
+// A slice that uses two processors counts twice, also after others were admitted in between.
+func TestSliceOnTwoProcessorsCountsTwice(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := New()
+		defer g.Begin().End()
+		p, err := g.Enter(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer p.Leave()
+		p.Use(2)
+		began := time.Now()
+		const parts = 100
+		for range parts / 2 {
+			time.Sleep(slice)
+			if err := p.Rest(t.Context()); err != nil {
+				t.Error(err)
+			}
+			time.Sleep(slice)
+			if err := p.Next(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		if took, want := time.Since(began), 2*share*parts*slice; took < want*9/10 || took > want*11/10 {
+			t.Errorf("%d parts took %v, want %v", parts, took, want)
+		}
+	})
+}
+
 // One reader alone does not wait for its first slices, whoever works.
 func TestShortAnswerDoesNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

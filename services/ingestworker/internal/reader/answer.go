@@ -536,6 +536,7 @@ func (a *Answer) read(ctx context.Context, sel selection, s slice, rows *batch) 
 		return nil, err
 	}
 	defer pass.Leave()
+	pass.Use(a.Version.Reader.Threads())
 	p := a.plan
 	err = a.reading(ctx, s, func(from string) error {
 		rows.reset(s.rows)

@@ -158,6 +158,7 @@ func (a *Answer) copyTo(ctx context.Context, path string, s slice, sorted []stri
 		return err
 	}
 	defer pass.Leave()
+	pass.Use(a.Version.Reader.Threads())
 	return a.reading(ctx, s, func(from string) error {
 		return a.Version.Reader.Exec(ctx, a.copySQL(path, from, s, sorted, meta), func() error { return pass.Next(ctx) })
 	})

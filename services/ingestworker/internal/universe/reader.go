@@ -19,6 +19,7 @@ import (
 type Reader struct {
 	database mapping.Database
 	memory   string // see ReaderConfig
+	threads  int    // see ReaderConfig
 }
 
 // ReaderConfig limits the resources of a Reader.
@@ -50,11 +51,14 @@ func OpenReader(path string, c ReaderConfig) (*Reader, error) {
 		return nil, err
 	}
 	mapping.Disconnect(&d.conn) // each query has its own
-	return &Reader{database: d.database, memory: c.Memory}, nil
+	return &Reader{database: d.database, memory: c.Memory, threads: c.Threads}, nil
 }
 
 // Close closes the reader. No query may be in progress.
 func (r *Reader) Close() { mapping.Close(&r.database) }
+
+// Threads is the number of threads, and so of processors, that a query may use.
+func (r *Reader) Threads() int { return r.threads }
 
 // Forget lets go of the blocks that were read. No query may be in progress.
 func (r *Reader) Forget() error {
