@@ -329,6 +329,16 @@ func seasonKinds() []*kind {
 		simple("unit of some stocks", false, func(s *season) []fault {
 			return []fault{{Kind: tusharesim.ScaleColumn, API: "daily", TradeDate: s.day(), Column: "vol", Factor: 100, Codes: []string{s.code(), s.code(), s.code()}}}
 		}),
+		simple("values of the row before", false, func(s *season) []fault {
+			api, cols := columns(s, map[string][]string{"daily": nil, "daily_basic": {one(s, "pb", "volume_ratio", "turnover_rate_f")}, "moneyflow": {"net_mf_vol", "net_mf_amount"}})
+			return []fault{{Kind: tusharesim.ShiftColumn, API: api, TradeDate: s.today(), Columns: cols}}
+		}),
+		simple("columns exchanged", false, func(s *season) []fault {
+			return []fault{{Kind: tusharesim.SwapColumns, API: "daily_basic", TradeDate: s.today(), Columns: one(s, []string{"pe", "pe_ttm"}, []string{"ps", "ps_ttm"})}}
+		}),
+		simple("columns rounded", false, func(s *season) []fault {
+			return []fault{{Kind: tusharesim.RoundColumn, API: "daily_basic", TradeDate: s.today(), Factor: 1, Columns: []string{"pe", "pe_ttm", "pb", "ps", "ps_ttm"}}}
+		}),
 		simple("no values", false, func(s *season) []fault {
 			api, cols := columns(s, map[string][]string{"daily": {"amount"}, "daily_basic": {"pb"}, "moneyflow": {"net_mf_amount"}})
 			if s.random.IntN(3) == 0 {
