@@ -231,9 +231,9 @@ func TestReadmeReading(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	section := regexp.MustCompile("(?s)\n## Reading\n(.*?)\n## ").FindSubmatch(readme)
+	section := regexp.MustCompile("(?s)\n## Read the data\n(.*?)\n## ").FindSubmatch(readme)
 	if section == nil {
-		t.Fatal("README.md has no section Reading")
+		t.Fatal("README.md has no section Read the data")
 	}
 	block := regexp.MustCompile("(?s)```sh\n(.*?)```").FindSubmatch(section[1])
 	if block == nil {
