@@ -84,7 +84,11 @@ func help(fs *flag.FlagSet, out io.Writer, intro string) {
 			fmt.Fprintf(out, "%s\n        %s\n", head, usage)
 			return
 		}
-		fmt.Fprintf(out, "%s\n        %s\n        (default %s; %s)\n", head, usage, f.DefValue, Variable(f.Name))
+		source := Variable(f.Name)
+		if f.DefValue != "" {
+			source = "default " + f.DefValue + "; " + source
+		}
+		fmt.Fprintf(out, "%s\n        %s\n        (%s)\n", head, usage, source)
 	})
 }
 

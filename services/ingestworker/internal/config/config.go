@@ -54,7 +54,7 @@ type Config struct {
 	CallTimeout time.Duration
 	// StopTimeout is how long work in progress may continue after a signal.
 	StopTimeout time.Duration
-	// DuckDBMemory is DuckDB's memory_limit for the universe pool, for example "120MB";
+	// DuckDBMemory is DuckDB's memory_limit for the universe pool, for example "160MB";
 	// DuckDBThreads its threads; CommitGroup how many partitions one transaction has. Empty
 	// and 0 mean the pool's defaults.
 	DuckDBMemory  string
@@ -90,7 +90,7 @@ func Parse(args []string, env func(string) string, out io.Writer) (Config, error
 	fs.IntVar(&c.FetchDepth, "fetch-depth", 24, "partitions that are processed at the same time")
 	fs.DurationVar(&c.CallTimeout, "call-timeout", 30*time.Second, "timeout of one call to the provider")
 	fs.DurationVar(&c.StopTimeout, "stop-timeout", 10*time.Second, "how long work in progress may continue after a signal")
-	fs.StringVar(&c.DuckDBMemory, "duckdb-memory", "120MB", "DuckDB's memory limit for writing; readers have 64MB")
+	fs.StringVar(&c.DuckDBMemory, "duckdb-memory", "", "DuckDB's memory limit for writing, as in 160MB (default 80MB, and 120MB for publishing); readers have 64MB")
 	fs.IntVar(&c.DuckDBThreads, "duckdb-threads", 1, "DuckDB's threads for writing; waiting threads use CPU time; readers have at least two")
 	fs.IntVar(&c.CommitGroup, "commit-group", 20, "maximum number of partitions in one DuckDB transaction")
 	fs.StringVar(&c.Parquet, "parquet-compression", "snappy", "compression of the published Parquet files: snappy, which all readers support, or zstd")
@@ -160,7 +160,7 @@ func (c *Config) check() error {
 	if c.StopTimeout <= 0 || c.StopTimeout > maxTimeout {
 		return fault.Invalid("stop-timeout", "%v is not longer than 0 and at most %v, as in 10s", c.StopTimeout, maxTimeout)
 	}
-	if !memory(c.DuckDBMemory) {
+	if c.DuckDBMemory != "" && !memory(c.DuckDBMemory) {
 		return fault.Invalid("duckdb-memory", "%.30q is not a size as in 160MB or 1GB", c.DuckDBMemory)
 	}
 	if _, err := logging.ParseLevel(c.LogLevel); err != nil {

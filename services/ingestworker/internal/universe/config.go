@@ -25,8 +25,9 @@ type Config struct {
 	// CheckpointRows is the number of rows after which the write-ahead log is checkpointed,
 	// which limits the log and the memory of uncompressed rows; the default is 300,000.
 	CheckpointRows int
-	// Memory is DuckDB's memory_limit, by default "120MB". It does not limit the rows of a
-	// transaction in progress.
+	// Memory is DuckDB's memory_limit, by default "80MB": the rows up to a checkpoint have
+	// room. Blocks just written fill the rest, though nothing reads them again. It does not
+	// limit the rows of a transaction in progress.
 	Memory string
 	// Threads of DuckDB; the default is 1. With more, the thread that waits for the others
 	// polls in a loop: a checkpoint then takes a third more CPU time, which decoding needs.
@@ -53,7 +54,7 @@ func (c Config) withDefaults() Config {
 		c.CheckpointRows = 300_000
 	}
 	if c.Memory == "" {
-		c.Memory = "120MB"
+		c.Memory = "80MB"
 	}
 	if c.Threads == 0 {
 		c.Threads = 1

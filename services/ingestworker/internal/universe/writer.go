@@ -169,16 +169,6 @@ func (w *writer) checkpoint() {
 	w.watch.Worked()
 	w.log.Debug("checkpoint", "rows", w.dirty, "took", time.Since(began))
 	w.dirty = 0
-	w.forgetBlocks()
-}
-
-// forgetBlocks lets go of the blocks just written, which DuckDB would keep in memory
-// until its limit is reached: nothing reads them again, and so the length of a backlog
-// does not show in memory.
-func (w *writer) forgetBlocks() {
-	if err := w.file.forget(w.cfg.Memory); err != nil {
-		w.log.Warn("DuckDB's memory limit could not be restored", "error", err)
-	}
 }
 
 // abandon closes an instance that DuckDB has invalidated; the next use opens the file
