@@ -638,7 +638,7 @@ func TestZoneChanges(t *testing.T) {
 			if got, want := w.ids(), "2000-01-03 pending"; got != want {
 				t.Errorf("got %s, want %s", got, want)
 			}
-			if _, err := w.scheduler.ExplainSlot(context.Background(), slot.ID(monday-1, market.Targets)); !fault.Is(err, fault.NotFound) || !strings.Contains(err.Error(), "before the first") || !strings.Contains(err.Error(), "fetched by the next run: the slot of") {
+			if _, err := w.scheduler.ExplainSlot(context.Background(), slot.ID(monday-1, market.Targets)); !fault.Is(err, fault.NotFound) || !strings.Contains(err.Error(), "before the first") || !strings.Contains(err.Error(), "The next run fetches what is missing of that day: the slot of") {
 				t.Errorf("Sunday, which is today there: %v", err)
 			}
 			// Monday's data were not due at 08:00 in Shanghai.
