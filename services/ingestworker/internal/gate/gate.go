@@ -1,5 +1,5 @@
 // Package gate shares the machine between runs and readers. While the worker works for a
-// run, readers get about a tenth of one processor, one slice after the other. Otherwise
+// run, readers get about a twentieth of one processor, one slice after the other. Otherwise
 // several slices are made at once.
 //
 // Readers are admitted in order of arrival. None waits forever: however long a slice took,
@@ -16,8 +16,9 @@ import (
 
 const (
 	// share is the time from the beginning of a slice to the next one while the worker works,
-	// as a multiple of the slice's duration: readers get a tenth of one processor.
-	share = 10
+	// as a multiple of the slice's duration: readers get a twentieth of one processor. What
+	// the orchestrator and the readers do with a slice costs as much again.
+	share = 20
 	// credit is how much of their time readers may use at once after a pause: a single short
 	// response does not wait.
 	credit = 20 * time.Millisecond

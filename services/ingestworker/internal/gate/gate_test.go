@@ -65,7 +65,7 @@ func TestReadersFillTheMachineOutsideOfRuns(t *testing.T) {
 	})
 }
 
-// While the worker works, fifty readers together get a tenth of a processor, each as much
+// While the worker works, fifty readers together get a twentieth of a processor, each as much
 // as the others, and all of it again as soon as the run has ended.
 func TestReadersYieldToRuns(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -78,7 +78,7 @@ func TestReadersYieldToRuns(t *testing.T) {
 			t.Errorf("%d readers wait, and %v was waited", n, waited)
 		}
 		got := stop()
-		if n, want := sum(got), int(10*time.Second/slice); n < want*9/10 || n > want*11/10 {
+		if n, want := sum(got), int(100*time.Second/share/slice); n < want*9/10 || n > want*11/10 {
 			t.Errorf("%d slices, want %d", n, want)
 		}
 		if slices.Max(got)-slices.Min(got) > 1 {
@@ -225,8 +225,8 @@ func TestReaderThatGivesUpHoldsNothing(t *testing.T) {
 		cancel()
 		gone.Wait()
 		time.Sleep(10 * time.Second)
-		if got := stop(); slices.Min(got) < 60 {
-			t.Errorf("those left had %v slices", got)
+		if got, want := stop(), int(10*time.Second/(share*slice)/3); slices.Min(got) < want*9/10 {
+			t.Errorf("those left had %v slices, want %d each", got, want)
 		}
 		work.End()
 		if n, _ := g.Waiting(); n != 0 || g.inside != 0 {
