@@ -98,8 +98,8 @@ func Strayed(day, before, later, earlier *Day) map[Symbol]string {
 // in which they differ.
 func (c fewPairs) flipped(x, y int) []int {
 	var odd []int
-	t := turnedOver(c.day, c.before, c.pairs, x, y, 1)
-	if n, of := t.count.all(), t.of.all(); n < fewestOdd || 10*n < 9*of {
+	flipped, compared := turnedOver(c.day, c.before, c.pairs, x, y, 1)
+	if n, of := flipped.all(), compared.all(); n < fewestOdd || 10*n < 9*of {
 		return nil
 	}
 	for k, i := range c.i {

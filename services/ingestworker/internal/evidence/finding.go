@@ -250,19 +250,22 @@ func (c column) jump() float64 {
 // Differs checks whether columns of a day have a different unit, number of decimals or
 // position than on another day. It does not say which of the two is wrong.
 func Differs(day, other *Day) (Finding, bool) {
-	for _, rule := range []func(day, other *Day) (Finding, bool){Jumped, Swapped, Coarsened} {
-		if f, ok := rule(day, other); ok {
-			return f, true
-		}
+	both := pairsOf(day, other)
+	if f, ok := jumped(day, other, both); ok {
+		return f, true
 	}
-	return Finding{}, false
+	if f, ok := swapped(day, other, both); ok {
+		return f, true
+	}
+	return Coarsened(day, other)
 }
 
 // Jumped checks whether columns of a day are several times larger or smaller than on
 // another day, in the market or on one exchange. It does not say which of the two days is
 // wrong.
-func Jumped(day, other *Day) (Finding, bool) {
-	pairs := pairsOf(day, other)
+func Jumped(day, other *Day) (Finding, bool) { return jumped(day, other, pairsOf(day, other)) }
+
+func jumped(day, other *Day, pairs pairs) (Finding, bool) {
 	var names []string
 	most, of := 0, 0
 	for n, c := range day.columns {

@@ -28,22 +28,21 @@ const swappedShare = 0.75
 // Swapped finds out whether two columns of a day have each other's values: which of them is
 // the larger has changed since another day in most rows of the market or of one exchange.
 // It does not tell which of the two days is wrong.
-func Swapped(day, other *Day) (Finding, bool) {
-	both := ordered[day.Dataset]
-	if len(both) == 0 {
-		return Finding{}, false
-	}
-	pairs := pairsOf(day, other)
+func Swapped(day, other *Day) (Finding, bool) { return swapped(day, other, pairsOf(day, other)) }
+
+func swapped(day, other *Day, pairs pairs) (Finding, bool) {
 	var names []string
 	most, of := 0, 0
-	for _, b := range both {
+	for _, b := range ordered[day.Dataset] {
 		x, y := day.place(b[0]), day.place(b[1])
 		if len(pairs.i) > stride*manyRows {
-			if some, _ := turnedOver(day, other, pairs, x, y, stride).exceedsOf(swappedShare - 0.1); some == 0 {
+			flipped, of := turnedOver(day, other, pairs, x, y, stride)
+			if some, _ := flipped.exceeds(of, swappedShare-0.1); some == 0 {
 				continue // as on nearly every day, so most rows are not looked at
 			}
 		}
-		count, rows := turnedOver(day, other, pairs, x, y, 1).exceedsOf(swappedShare)
+		flipped, compared := turnedOver(day, other, pairs, x, y, 1)
+		count, rows := flipped.exceeds(compared, swappedShare)
 		if count == 0 {
 			continue
 		}
@@ -59,14 +58,9 @@ func Swapped(day, other *Day) (Finding, bool) {
 		What: fmt.Sprintf("has %s the other way round than on %s in %s, so the columns are probably swapped", list, other.Date, fault.Of(most, of, "row", "rows"))}, true
 }
 
-// counted is how many of the rows compared are counted.
-type counted struct{ count, of tally }
-
-func (c counted) exceedsOf(share float64) (count, rows int) { return c.count.exceeds(c.of, share) }
-
 // turnedOver counts the rows in which the order of two columns changed, among those in
 // which they differ on both days, by some steps.
-func turnedOver(day, other *Day, p pairs, x, y, step int) (out counted) {
+func turnedOver(day, other *Day, p pairs, x, y, step int) (flipped, compared tally) {
 	a, b, c, d := day.values[x], day.values[y], other.values[x], other.values[y]
 	for k := 0; k < len(p.i); k += step {
 		i, j := p.i[k], p.j[k]
@@ -74,11 +68,11 @@ func turnedOver(day, other *Day, p pairs, x, y, step int) (out counted) {
 		if !(now*was < 0 || now*was > 0) { // NaN is null
 			continue
 		}
-		if out.of[p.exchange[k]]++; now*was < 0 {
-			out.count[p.exchange[k]]++
+		if compared[p.exchange[k]]++; now*was < 0 {
+			flipped[p.exchange[k]]++
 		}
 	}
-	return out
+	return flipped, compared
 }
 
 // steps counts the values of a column by their decimals, per exchange. low and high bound
