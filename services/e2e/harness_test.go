@@ -284,21 +284,3 @@ func (e *env) rest(method, path, body string) (int, map[string]any) {
 
 // small is a market of a few hundred instruments, so that a test takes seconds.
 func small() tusharesim.Options { return tusharesim.Options{Stocks: 300, Funds: 120} }
-
-// realdata is the folder of recorded market data; the test skips where it is
-// absent, and `make test` says so in its last line.
-func realdata(t *testing.T) string {
-	t.Helper()
-	dir := os.Getenv("AFTERBELL_REALDATA")
-	if dir == "" {
-		dir = "../../../shared/realdata"
-	}
-	if _, err := os.Stat(filepath.Join(dir, "daily")); err != nil {
-		t.Skipf("SKIPPED: no recorded market data at %s; set AFTERBELL_REALDATA", dir)
-	}
-	abs, err := filepath.Abs(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return abs
-}

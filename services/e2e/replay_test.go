@@ -15,6 +15,7 @@ import (
 
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
+	"github.com/afterbell/afterbell/services/internal/realdatatest"
 	"github.com/afterbell/afterbell/services/tusharesim"
 )
 
@@ -106,7 +107,7 @@ func mapKeys(m map[string][]any) func(func(string) bool) {
 
 func TestReplayOfOneDayOf2026(t *testing.T) {
 	t.Parallel()
-	dir := realdata(t)
+	dir := realdatatest.Dir(t)
 	e := up(t, tusharesim.Options{ReplayDir: dir})
 	r := e.universe("2026-04-01", "2026-04-01", "stock.reference", "stock.basic", "stock.market.daily", "stock.moneyflow")
 	if r.GetOutcome() != orchestratorv1.Run_OUTCOME_SUCCEEDED {
@@ -133,7 +134,7 @@ func TestReplayOfOneDayOf2026(t *testing.T) {
 
 func TestReplayOf2019(t *testing.T) {
 	t.Parallel()
-	dir := realdata(t)
+	dir := realdatatest.Dir(t)
 	e := up(t, tusharesim.Options{ReplayDir: dir, StockBasicVintage: "201911"})
 	r := e.universe("2019-10-08", "2019-12-31")
 	if r.GetOutcome() != orchestratorv1.Run_OUTCOME_PARTIAL {
@@ -189,7 +190,7 @@ func TestReplayOf2019(t *testing.T) {
 
 func TestEveryVintageOfTheStockListLoads(t *testing.T) {
 	t.Parallel()
-	dir := realdata(t)
+	dir := realdatatest.Dir(t)
 	for vintage, want := range map[string]int{"201911": 3694, "20250403": 5408, "202601": 5448} {
 		t.Run(vintage, func(t *testing.T) {
 			e := up(t, tusharesim.Options{ReplayDir: dir, StockBasicVintage: vintage})

@@ -7,13 +7,14 @@ import (
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/internal/realdatatest"
 )
 
 // TestRecordedCounts judges ten years of recorded counts against the days beside
 // them: hardly a day is called short, and one that loses 3 % of its rows among quiet
 // days is.
 func TestRecordedCounts(t *testing.T) {
-	rows := table(t, filepath.Join(realdata(t), "counts", "daily_counts_2009_2019.csv"))
+	rows := table(t, filepath.Join(realdatatest.Dir(t), "counts", "daily_counts_2009_2019.csv"))
 	number := func(s string) int64 {
 		n, err := strconv.ParseInt(s, 10, 64)
 		if err != nil {

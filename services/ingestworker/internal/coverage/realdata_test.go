@@ -10,30 +10,8 @@ import (
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/internal/realdatatest"
 )
-
-// realdata is the folder of recorded data, or a skip that says so.
-func realdata(t *testing.T) string {
-	t.Helper()
-	dir := os.Getenv("AFTERBELL_REALDATA")
-	if dir == "" {
-		wd, err := os.Getwd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for wd != filepath.Dir(wd) {
-			if _, err := os.Stat(filepath.Join(wd, "go.work")); err == nil {
-				break
-			}
-			wd = filepath.Dir(wd)
-		}
-		dir = filepath.Join(filepath.Dir(wd), "shared", "realdata")
-	}
-	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("SKIPPED: the recorded market data is not at %s; set AFTERBELL_REALDATA", dir)
-	}
-	return dir
-}
 
 func table(t *testing.T, path string) []map[string]string {
 	t.Helper()
@@ -93,7 +71,7 @@ func answerOf(t *testing.T, path string) Answer {
 }
 
 func TestRecordedDaysAreComplete(t *testing.T) {
-	dir := realdata(t)
+	dir := realdatatest.Dir(t)
 	checked := 0
 	for _, c := range []struct{ vintage, glob string }{
 		{"stock_basic_L_201911.csv", "2019*.csv"}, {"stock_basic_L_20250403.csv", "20250403.csv"}, {"stock_basic_L_202601_6cols.csv", "20260401.csv"},

@@ -12,15 +12,13 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/internal/realdatatest"
 )
 
 // TestRecordedSeriesContradictNothing: the rows of some symbols over years, judged by
 // themselves as those of a watch list.
 func TestRecordedSeriesContradictNothing(t *testing.T) {
-	dir := os.Getenv("AFTERBELL_REALDATA")
-	if dir == "" {
-		t.Skip("SKIPPED: AFTERBELL_REALDATA does not name the recorded market data")
-	}
+	dir := realdatatest.Dir(t)
 	for name, dataset := range map[string]string{
 		"daily_15stocks_20250801_20260713.csv":        catalog.Daily,
 		"fund_daily_4etf_20240102_20260713.csv":       catalog.FundDaily,
@@ -50,10 +48,7 @@ func TestRecordedSeriesContradictNothing(t *testing.T) {
 // TestRecordedMarketsAgree: whole days of the market, days apart, differ in none of the ways
 // in which a fault does.
 func TestRecordedMarketsAgree(t *testing.T) {
-	dir := os.Getenv("AFTERBELL_REALDATA")
-	if dir == "" {
-		t.Skip("SKIPPED: AFTERBELL_REALDATA does not name the recorded market data")
-	}
+	dir := realdatatest.Dir(t)
 	for _, c := range [][3]string{
 		{catalog.DailyBasic, "20191025", "20191030"}, {catalog.DailyBasic, "20260320", "20260401"}, {catalog.Moneyflow, "20260320", "20260401"},
 		{catalog.Daily, "20260320", "20260401"}, {catalog.Daily, "20160411", "20160412"}, {catalog.FundDaily, "20191028", "20191029"},

@@ -2,8 +2,6 @@ package ingest_test
 
 import (
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -13,35 +11,14 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/fault/faulttest"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/internal/realdatatest"
 	"github.com/afterbell/afterbell/services/tusharesim"
 )
-
-func realdata(t *testing.T) string {
-	t.Helper()
-	dir := os.Getenv("AFTERBELL_REALDATA")
-	if dir == "" {
-		wd, err := os.Getwd()
-		if err != nil {
-			t.Fatal(err)
-		}
-		for wd != filepath.Dir(wd) {
-			if _, err := os.Stat(filepath.Join(wd, "go.work")); err == nil {
-				break
-			}
-			wd = filepath.Dir(wd)
-		}
-		dir = filepath.Join(filepath.Dir(wd), "shared", "realdata")
-	}
-	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("SKIPPED: the recorded market data is not at %s; set AFTERBELL_REALDATA", dir)
-	}
-	return dir
-}
 
 // TestRecordedDaysAreStoredAsRecorded replays what was recorded of 2019 and one day
 // of 2026 into universe, over HTTP.
 func TestRecordedDaysAreStoredAsRecorded(t *testing.T) {
-	dir := realdata(t)
+	dir := realdatatest.Dir(t)
 	for _, c := range []struct {
 		vintage    string
 		datasets   []*catalog.Dataset
@@ -103,7 +80,7 @@ func TestRecordedDaysAreStoredAsRecorded(t *testing.T) {
 // TestRecordedDaysWithManySuspensions loads each of the recorded days on which up to
 // one stock in eight was suspended, with nothing beside it to compare with.
 func TestRecordedDaysWithManySuspensions(t *testing.T) {
-	dir := realdata(t)
+	dir := realdatatest.Dir(t)
 	for _, span := range [][2]string{
 		{"20100518"}, {"20120420"}, {"20131128"}, {"20141201"}, {"20160408", "20160412"}, {"20170605"}, {"20180208"},
 	} {
@@ -138,7 +115,7 @@ func TestRecordedDaysWithManySuspensions(t *testing.T) {
 
 // TestETFsAreToldByTheirCodes loads the recorded list of exchange-traded funds.
 func TestETFsAreToldByTheirCodes(t *testing.T) {
-	r := newRig(t, tusharesim.Options{ReplayDir: realdata(t), StockBasicVintage: "201911"})
+	r := newRig(t, tusharesim.Options{ReplayDir: realdatatest.Dir(t), StockBasicVintage: "201911"})
 	w := coverage.PlanRequest{Pool: market.Universe, Datasets: datasets(catalog.FundBasic)}
 	out, err := r.pass(w, 1, nil)
 	if err != nil && !fault.Is(err, fault.CalendarUnavailable) {
@@ -167,7 +144,7 @@ func TestETFsAreToldByTheirCodes(t *testing.T) {
 // TestRecordedDaysOfAWatchList replays recorded days into targets evening by evening, each as a
 // whole date: no row of them is refuted.
 func TestRecordedDaysOfAWatchList(t *testing.T) {
-	r := newRig(t, tusharesim.Options{ReplayDir: realdata(t), StockBasicVintage: "201911"})
+	r := newRig(t, tusharesim.Options{ReplayDir: realdatatest.Dir(t), StockBasicVintage: "201911"})
 	start, end := market.NewDate(2019, 12, 2), market.NewDate(2019, 12, 31)
 	var symbols []string
 	for _, ds := range datasets(catalog.Daily, catalog.FundDaily) {

@@ -17,6 +17,7 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/internal/realdatatest"
 )
 
 // decode reads one body with a fresh decoder.
@@ -268,20 +269,8 @@ func TestSymbolsAreShared(t *testing.T) {
 	}
 }
 
-// realdata is the folder of recorded replies, or a loud skip.
-func realdata(t *testing.T) string {
-	dir := os.Getenv("AFTERBELL_REALDATA")
-	if dir == "" {
-		dir = "../../../../../shared/realdata"
-	}
-	if _, err := os.Stat(dir); err != nil {
-		t.Skipf("RECORDED DATA ABSENT: %v; set AFTERBELL_REALDATA", err)
-	}
-	return dir
-}
-
 func TestRecordedReplies(t *testing.T) {
-	dir := filepath.Join(realdata(t), "raw_replies")
+	dir := filepath.Join(realdatatest.Dir(t), "raw_replies")
 	raw, err := os.ReadFile(filepath.Join(dir, "stock_basic_20250618.json"))
 	if err != nil {
 		t.Fatal(err)

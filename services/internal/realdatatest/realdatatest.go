@@ -1,0 +1,46 @@
+// Package realdatatest finds the recorded market data for tests.
+package realdatatest
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"testing"
+)
+
+// Dir returns the absolute path of the directory of recorded market data: the one that
+// AFTERBELL_REALDATA names, or shared/realdata beside the workspace. It skips the test, and
+// says so on stderr, if the directory does not exist.
+func Dir(t testing.TB) string {
+	t.Helper()
+	dir := os.Getenv("AFTERBELL_REALDATA")
+	if dir == "" {
+		dir = filepath.Join(filepath.Dir(workspace(t)), "shared", "realdata")
+	}
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, "daily")); err != nil {
+		message := fmt.Sprintf("SKIPPED: %s, because there is no recorded market data at %s; set AFTERBELL_REALDATA", t.Name(), dir)
+		fmt.Fprintln(os.Stderr, message)
+		t.Skip(message)
+	}
+	return dir
+}
+
+// workspace is the directory with go.work.
+func workspace(t testing.TB) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for dir != filepath.Dir(dir) {
+		if _, err := os.Stat(filepath.Join(dir, "go.work")); err == nil {
+			break
+		}
+		dir = filepath.Dir(dir)
+	}
+	return dir
+}
