@@ -8,6 +8,7 @@ import (
 	"math"
 	mathbits "math/bits"
 	"slices"
+	"sort"
 
 	"github.com/apache/arrow-go/v18/arrow"
 	"github.com/apache/arrow-go/v18/arrow/array"
@@ -27,6 +28,7 @@ type batch struct {
 
 	keys, other []rowKey // of sorting
 	order       []int32
+	ranges      []rowRange // of gathering
 }
 
 type vector struct {
@@ -118,25 +120,26 @@ func (v *vector) add(c universe.Chunk, column, rows int) {
 func (b *batch) gather(columns []catalog.Column, source []int, order []int32) *batch {
 	out := newBatch(columns)
 	out.rows = len(order)
+	b.ranges = appendRanges(b.ranges[:0], order)
 	for i := range out.columns {
 		if source[i] >= 0 {
-			b.columns[source[i]].gather(&out.columns[i], order)
+			b.columns[source[i]].gather(&out.columns[i], order, b.ranges)
 		}
 	}
 	return out
 }
 
-func (v *vector) gather(into *vector, order []int32) {
+func (v *vector) gather(into *vector, order []int32, ranges []rowRange) {
 	switch v.typ {
 	case table.Text:
 		into.offsets = make([]int32, len(order)+1)
-		into.text = v.pickTexts(make([]byte, 0, v.pickOffsets(into.offsets, order)), order)
+		into.text = v.pickTexts(make([]byte, 0, v.pickOffsets(into.offsets, ranges)), ranges)
 	case table.Number:
 		into.fixed = make([]byte, arrow.Float64Traits.BytesRequired(len(order)))
-		pick(arrow.Float64Traits.CastFromBytes(into.fixed), arrow.Float64Traits.CastFromBytes(v.fixed), order)
+		pick(arrow.Float64Traits.CastFromBytes(into.fixed), arrow.Float64Traits.CastFromBytes(v.fixed), ranges)
 	default:
 		into.fixed = make([]byte, arrow.Int32Traits.BytesRequired(len(order)))
-		pick(arrow.Int32Traits.CastFromBytes(into.fixed), arrow.Int32Traits.CastFromBytes(v.fixed), order)
+		pick(arrow.Int32Traits.CastFromBytes(into.fixed), arrow.Int32Traits.CastFromBytes(v.fixed), ranges)
 	}
 	if v.nulls == 0 {
 		return
@@ -146,27 +149,47 @@ func (v *vector) gather(into *vector, order []int32) {
 	}
 }
 
+// rowRange is the rows from to to-1.
+type rowRange struct{ from, to int32 }
+
+// appendRanges appends the ranges that make up the order. Stored rows are mostly sorted, so
+// the ranges are few and their values are copied together.
+func appendRanges(ranges []rowRange, order []int32) []rowRange {
+	for i := 0; i < len(order); {
+		r := rowRange{order[i], order[i] + 1}
+		for i++; i < len(order) && order[i] == r.to; i++ {
+			r.to++
+		}
+		ranges = append(ranges, r)
+	}
+	return ranges
+}
+
 // pick writes the values of some rows, in the given order.
-func pick[T int32 | float64](to, from []T, order []int32) {
-	for i, row := range order {
-		to[i] = from[row]
+func pick[T int32 | float64](to, from []T, ranges []rowRange) {
+	for _, r := range ranges {
+		to = to[copy(to, from[r.from:r.to]):]
 	}
 }
 
 // pickOffsets writes the offsets of the texts of some rows, and returns their total length.
-func (v *vector) pickOffsets(to, order []int32) (n int32) {
-	for i, row := range order {
-		to[i] = n
-		n += v.offsets[row+1] - v.offsets[row]
+func (v *vector) pickOffsets(to []int32, ranges []rowRange) (n int32) {
+	for _, r := range ranges {
+		begin := v.offsets[r.from]
+		for i, offset := range v.offsets[r.from:r.to] {
+			to[i] = n + offset - begin
+		}
+		to = to[r.to-r.from:]
+		n += v.offsets[r.to] - begin
 	}
-	to[len(order)] = n
+	to[0] = n
 	return n
 }
 
 // pickTexts appends the texts of some rows, in the given order.
-func (v *vector) pickTexts(into []byte, order []int32) []byte {
-	for _, row := range order {
-		into = append(into, v.text[v.offsets[row]:v.offsets[row+1]]...)
+func (v *vector) pickTexts(into []byte, ranges []rowRange) []byte {
+	for _, r := range ranges {
+		into = append(into, v.text[v.offsets[r.from]:v.offsets[r.to]]...)
 	}
 	return into
 }
@@ -248,13 +271,27 @@ func (v *vector) mergeTwo(a, b, into []rowKey) {
 		copy(into[copy(into, b):], a)
 		return
 	}
-	for n := range into {
-		if len(b) == 0 || len(a) > 0 && v.compare(a[0], b[0]) <= 0 {
-			into[n], a = a[0], a[1:]
-		} else {
-			into[n], b = b[0], b[1:]
+	for len(a) > 0 && len(b) > 0 {
+		n := v.leading(a, b[0], 0)
+		into, a = into[copy(into, a[:n]):], a[n:]
+		if len(a) == 0 {
+			break
 		}
+		n = v.leading(b, a[0], -1)
+		into, b = into[copy(into, b[:n]):], b[n:]
 	}
+	copy(into[copy(into, a):], b)
+}
+
+// leading is how many keys at the beginning of a run compare with k as at most so much: 0
+// includes equal keys, -1 excludes them. It is fast for few and for many.
+func (v *vector) leading(keys []rowKey, k rowKey, most int) int {
+	end := 1
+	for end <= len(keys) && v.compare(keys[end-1], k) <= most {
+		end *= 2
+	}
+	from := end / 2
+	return from + sort.Search(min(end-1, len(keys))-from, func(i int) bool { return v.compare(keys[from+i], k) > most })
 }
 
 func (v *vector) compare(x, y rowKey) int {

@@ -26,16 +26,17 @@ func (w *arrowWriter) gather(src *batch, source []int, order []int32) (out []byt
 	m := message{buffer: slices.Grow((*memo)[:0], room+len(order)*(src.bytes()/max(1, src.rows)+1)+16*len(source))[:room]}
 	columns := make([][3]span, len(source)) // validity, and up to two buffers
 	nulls := make([]int, len(source))
+	src.ranges = appendRanges(src.ranges[:0], order)
 	for i, from := range source {
 		v := &src.columns[from]
 		columns[i][0], nulls[i] = m.valid(v, order)
 		switch v.typ {
 		case table.Text:
-			columns[i][1], columns[i][2] = m.texts(v, order)
+			columns[i][1], columns[i][2] = m.texts(v, src.ranges, len(order))
 		case table.Number:
-			columns[i][1] = m.numbers(v, order)
+			columns[i][1] = m.numbers(v, src.ranges, len(order))
 		default:
-			columns[i][1] = m.ints(v, order)
+			columns[i][1] = m.ints(v, src.ranges, len(order))
 		}
 	}
 	arrays := make([]arrow.Array, len(source))
@@ -133,25 +134,25 @@ func (m *message) valid(v *vector, order []int32) (s span, nulls int) {
 	return s, nulls
 }
 
-func (m *message) numbers(v *vector, order []int32) span {
-	s := m.take(arrow.Float64Traits.BytesRequired(len(order)))
-	pick(arrow.Float64Traits.CastFromBytes(m.at(s)), arrow.Float64Traits.CastFromBytes(v.fixed), order)
+func (m *message) numbers(v *vector, ranges []rowRange, rows int) span {
+	s := m.take(arrow.Float64Traits.BytesRequired(rows))
+	pick(arrow.Float64Traits.CastFromBytes(m.at(s)), arrow.Float64Traits.CastFromBytes(v.fixed), ranges)
 	return s
 }
 
-func (m *message) ints(v *vector, order []int32) span {
-	s := m.take(arrow.Int32Traits.BytesRequired(len(order)))
-	pick(arrow.Int32Traits.CastFromBytes(m.at(s)), arrow.Int32Traits.CastFromBytes(v.fixed), order)
+func (m *message) ints(v *vector, ranges []rowRange, rows int) span {
+	s := m.take(arrow.Int32Traits.BytesRequired(rows))
+	pick(arrow.Int32Traits.CastFromBytes(m.at(s)), arrow.Int32Traits.CastFromBytes(v.fixed), ranges)
 	m.pad()
 	return s
 }
 
-func (m *message) texts(v *vector, order []int32) (offsets, text span) {
-	offsets = m.take(arrow.Int32Traits.BytesRequired(len(order) + 1))
-	n := v.pickOffsets(arrow.Int32Traits.CastFromBytes(m.at(offsets)), order)
+func (m *message) texts(v *vector, ranges []rowRange, rows int) (offsets, text span) {
+	offsets = m.take(arrow.Int32Traits.BytesRequired(rows + 1))
+	n := v.pickOffsets(arrow.Int32Traits.CastFromBytes(m.at(offsets)), ranges)
 	m.pad()
 	text = m.take(int(n))
-	v.pickTexts(m.at(text)[:0], order)
+	v.pickTexts(m.at(text)[:0], ranges)
 	m.pad()
 	return offsets, text
 }
