@@ -10,6 +10,7 @@ import (
 	"google.golang.org/grpc/backoff"
 	"google.golang.org/grpc/credentials"
 	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/experimental"
 	"google.golang.org/grpc/keepalive"
 )
 
@@ -81,6 +82,7 @@ func newClient(addr string, creds credentials.TransportCredentials, extra ...grp
 		grpc.WithInitialWindowSize(window),
 		grpc.WithInitialConnWindowSize(8 * window),
 		grpc.WithReadBufferSize(ioBuffer),
+		experimental.WithBufferPool(buffers),
 		grpc.WithDefaultCallOptions(grpc.ForceCodecV2(newBytesCodec()), grpc.MaxCallRecvMsgSize(maxReply), grpc.MaxCallSendMsgSize(maxReply)),
 	}, extra...)...)
 }
