@@ -381,9 +381,11 @@ func cover(history []gap) (rows [][]gap, columns []dateGap) {
 		}
 	}
 	m := matching{adjacent: adjacent, dayOf: filled(len(history)), symbolOf: filled(len(days)), seen: make([]int, len(days))}
+	m.stamp++
 	for i := range history {
-		m.stamp++
-		m.augment(i)
+		if m.augment(i) {
+			m.stamp++ // days from which no search found a free one will not lead to one later
+		}
 	}
 	reachedSymbol, reachedDay := m.reach()
 	left := make([]gap, 0)
