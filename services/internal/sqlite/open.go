@@ -46,6 +46,7 @@ type DB struct {
 // Tx is a write transaction. Its Now is the same for every row that it writes.
 type Tx struct {
 	*sql.Tx
+	conn *sql.Conn // that the transaction is on
 	// Now is the start of the transaction, in milliseconds, as it is stored.
 	Now time.Time
 }
@@ -215,16 +216,21 @@ func (db *DB) Write(ctx context.Context, fn func(tx *Tx) error) error {
 	if err := db.InPlace(); err != nil {
 		return err
 	}
-	begun, err := db.writer.BeginTx(ctx, nil)
+	conn, err := db.writer.Conn(ctx)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = conn.Close() }() // it goes back to the pool
+	begun, err := conn.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}
 	defer db.writes.Add(1)                  // after the commit, whatever its result
 	defer func() { _ = begun.Rollback() }() // after a commit it does nothing
-	if err = fn(&Tx{Tx: begun, Now: time.Now().Truncate(time.Millisecond)}); err == nil {
+	if err = fn(&Tx{Tx: begun, conn: conn, Now: time.Now().Truncate(time.Millisecond)}); err == nil {
 		err = begun.Commit()
 	}
-	if errors.Is(err, sql.ErrTxDone) && ctx.Err() != nil {
+	if ctx.Err() != nil && (errors.Is(err, sql.ErrTxDone) || errors.Is(err, sql.ErrConnDone)) {
 		return ctx.Err() // database/sql has already rolled back
 	}
 	return err

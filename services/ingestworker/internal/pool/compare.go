@@ -1,6 +1,8 @@
 package pool
 
 import (
+	"slices"
+
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
@@ -31,6 +33,13 @@ func (d Diff) Empty() bool { return len(d.New)+len(d.Changed)+len(d.Gone) == 0 &
 // does not fill counts as changed.
 func Compare(d *catalog.Dataset, before, after *table.Batch) Diff {
 	var diff Diff
+	if before.Len == 0 { // a first fill
+		diff.New = slices.Grow(diff.New, after.Len)
+		for r := range after.Len {
+			diff.New = append(diff.New, r)
+		}
+		return diff
+	}
 	keyBefore, keyAfter := keys(d, before), keys(d, after)
 	held := make(map[rowKey]int, before.Len)
 	for r := range before.Len {

@@ -28,6 +28,13 @@ func (s *Sink) Commit(ctx context.Context, c ingest.Commit) (ingest.Changes, err
 	if c.Batch != nil {
 		w.hashes = c.Batch.RowHashes()
 	}
+	if c.Batch != nil && !d.Snapshot {
+		w.rows = make(map[rowKey]int, c.Batch.Len)
+		texts, dates := pool.KeyColumns(d, c.Batch)
+		for i := range c.Batch.Len {
+			w.rows[rowKey{texts.Texts[i], dates.Dates[i]}] = i
+		}
+	}
 	if err := s.write(ctx, w); err != nil {
 		return ingest.Changes{}, err
 	}
@@ -53,7 +60,8 @@ type work struct {
 	sink    *Sink
 	dataset *catalog.Dataset
 	commit  ingest.Commit
-	hashes  []uint64 // of the batch's rows
+	hashes  []uint64       // of the batch's rows
+	rows    map[rowKey]int // the batch's rows; nil for a snapshot
 
 	ticket  pool.Ticket
 	done    chan struct{} // closed when err is set
@@ -68,10 +76,9 @@ type work struct {
 	revised ingest.Revised
 	renamed []ingest.Rename
 
-	records []coverage.Record // to be written
-	days    []day             // equal to those in the index
-	stamps  []*stamp          // of each record
-	fresh   []*stamp          // the distinct ones among them
+	keys    []rowKey // of the records to be written
+	days    []day    // the records, equal to those in the index
+	fresh   []*stamp // the distinct ones of the records
 	dropped []coverage.Key
 	retired []*stamp // left without a record
 	kept    []int    // records whose rows in the file do not change, ascending
@@ -81,7 +88,7 @@ type work struct {
 func (w *work) survey() {
 	w.before, w.newest, w.old, w.diff, w.revised = make(map[coverage.Key]day), 0, nil, pool.Diff{}, ingest.Revised{}
 	w.renamed = nil
-	w.records, w.days, w.stamps, w.fresh, w.dropped, w.retired, w.kept = nil, nil, nil, nil, nil, nil, nil
+	w.keys, w.days, w.fresh, w.dropped, w.retired, w.kept = nil, nil, nil, nil, nil, nil
 	if w.commit.Batch == nil && !w.dataset.Snapshot { // only its records are written
 		for i := range w.commit.Records {
 			k := w.commit.Records[i].Key
@@ -107,11 +114,21 @@ func (w *work) survey() {
 // settle determines the records to write. firstID is the ID of its first stamp, and left
 // counts over a group how many records of each stamp are replaced.
 func (w *work) settle(now time.Time, firstID int64, left map[*stamp]int) error {
-	rows := w.tally()
-	listed := make(map[coverage.Key]struct{}, len(w.commit.Records))
+	count, gone := w.tally()
+	covered := make([]bool, len(count)) // rows with a record
+	var listed map[rowKey]struct{}      // only needed to find what is dropped
+	if len(w.before) > 0 {
+		listed = make(map[rowKey]struct{}, len(w.commit.Records))
+	}
+	w.keys, w.days = make([]rowKey, 0, len(w.commit.Records)), make([]day, 0, len(w.commit.Records))
+	put := func(r *coverage.Record, st *stamp) {
+		w.keys, w.days = append(w.keys, rowKey{r.Symbol, r.Date}), append(w.days, newDay(r, st))
+	}
 	shared := make(map[string]*stamp)
 	add := func(r coverage.Record) error {
-		listed[r.Key] = struct{}{}
+		if listed != nil {
+			listed[rowKey{r.Symbol, r.Date}] = struct{}{}
+		}
 		r.Epoch, r.RunID = w.commit.Epoch, w.commit.RunID
 		r.CommittedAt = r.CommittedAt.UTC().Truncate(time.Millisecond)
 		if r.CommittedAt.IsZero() {
@@ -132,17 +149,21 @@ func (w *work) settle(now time.Time, firstID int64, left map[*stamp]int) error {
 			}
 			r.New, r.Changed, r.Gone = n.New, n.Changed, n.Gone
 		default:
-			t := rows[r.Key]
-			r.Rows, r.RowsHash, r.New, r.Changed, r.Gone, r.ByExchange = t.rows, t.hash, t.New, t.Changed, t.Gone, coverage.ExchangeCounts{}
-			if t.rows > 0 {
+			r.Rows, r.RowsHash, r.New, r.Changed, r.Gone, r.ByExchange = 0, 0, 0, 0, 0, coverage.ExchangeCounts{}
+			key := rowKey{r.Symbol, r.Date}
+			if i, has := w.rows[key]; has {
+				covered[i] = true
+				r.Rows, r.RowsHash, r.New, r.Changed = 1, w.hashes[i], count[i].added, count[i].changed
 				r.ByExchange.Add(r.Symbol)
+			} else if gone[key] {
+				r.Gone = 1
 			}
 		}
 		if len(r.Issues) == 0 {
 			r.Issues = nil
 		}
-		if n := len(w.stamps); n > 0 && len(r.Issues)+len(w.stamps[n-1].issues) == 0 && w.stamps[n-1].committedAt.Equal(r.CommittedAt) {
-			w.records, w.stamps = append(w.records, r), append(w.stamps, w.stamps[n-1]) // as almost all are
+		if n := len(w.days); n > 0 && len(r.Issues)+len(w.days[n-1].stamp.issues) == 0 && w.days[n-1].stamp.committedAt.Equal(r.CommittedAt) {
+			put(&r, w.days[n-1].stamp) // as almost all are
 			return nil
 		}
 		text, err := json.Marshal(r.Issues)
@@ -156,7 +177,7 @@ func (w *work) settle(now time.Time, firstID int64, left map[*stamp]int) error {
 			shared[id] = st
 			w.fresh = append(w.fresh, st)
 		}
-		w.records, w.stamps = append(w.records, r), append(w.stamps, st)
+		put(&r, st)
 		return nil
 	}
 	for _, r := range w.commit.Records {
@@ -164,17 +185,17 @@ func (w *work) settle(now time.Time, firstID int64, left map[*stamp]int) error {
 			return err
 		}
 	}
-	if w.commit.Batch != nil && !w.dataset.Snapshot {
-		for k, t := range rows {
-			if _, ok := listed[k]; !ok && t.rows > 0 {
-				if err := add(coverage.Record{Key: k, Expected: 1, Verdict: coverage.Complete, SameSince: market.NoDate, LastSame: market.NoDate}); err != nil {
-					return err
-				}
-			}
+	for key, i := range w.rows {
+		if covered[i] {
+			continue
+		}
+		k := coverage.Key{Dataset: w.dataset.ID, Date: key.date, Symbol: key.symbol}
+		if err := add(coverage.Record{Key: k, Expected: 1, Verdict: coverage.Complete, SameSince: market.NoDate, LastSame: market.NoDate}); err != nil {
+			return err
 		}
 	}
 	for k, d := range w.before {
-		_, again := listed[k]
+		_, again := listed[rowKey{k.Symbol, k.Date}]
 		if !again && w.commit.Batch == nil {
 			continue
 		}
@@ -186,73 +207,70 @@ func (w *work) settle(now time.Time, firstID int64, left map[*stamp]int) error {
 		}
 	}
 	w.reuse()
-	w.days = make([]day, len(w.records))
-	for i := range w.records {
-		w.days[i] = newDay(&w.records[i], w.stamps[i])
-	}
 	return nil
 }
 
 // reuse keeps the row in commits, and unchanged rows of coverage, if the records replace
 // all those of one commit: a refetch that finds nothing new then writes almost nothing.
 func (w *work) reuse() {
-	if len(w.retired) != 1 || len(w.fresh) != 1 || len(w.dropped) > 0 || len(w.before) != len(w.records) || w.retired[0].records != len(w.records) {
+	if len(w.retired) != 1 || len(w.fresh) != 1 || len(w.dropped) > 0 || len(w.before) != len(w.days) || w.retired[0].records != len(w.days) {
 		return
 	}
-	for i := range w.records {
-		r := &w.records[i]
-		d, held := w.before[r.Key]
-		if !held || d.hash != r.RowsHash {
+	for i := range w.days {
+		was, held := w.before[w.key(i)]
+		if !held || was.hash != w.days[i].hash {
 			continue
 		}
-		if was := d.record(series{r.Dataset, r.Symbol}); same(&was, r) {
+		name := series{w.dataset.ID, w.keys[i].symbol}
+		if a, b := was.record(name), w.days[i].record(name); same(&a, &b) {
 			w.kept = append(w.kept, i)
 		}
 	}
 	w.fresh[0].id, w.fresh[0].again, w.retired = w.retired[0].id, true, nil
 }
 
-// tallied is what happened to one symbol and day.
-type tallied struct {
-	rows int64
-	hash uint64
-	ingest.Changes
+// rowKey is a symbol's row of a dataset.
+type rowKey struct {
+	symbol string
+	date   market.Date
 }
 
-func (w *work) tally() map[coverage.Key]tallied {
-	out := make(map[coverage.Key]tallied)
+// counted is 1 if a row of the batch is new, or has a changed value.
+type counted struct{ added, changed int64 }
+
+// key is that of the i-th record to be written.
+func (w *work) key(i int) coverage.Key {
+	return coverage.Key{Dataset: w.dataset.ID, Date: w.keys[i].date, Symbol: w.keys[i].symbol}
+}
+
+// tally counts what the commit changes, by the batch's rows, and the rows that it removes.
+func (w *work) tally() (rows []counted, gone map[rowKey]bool) {
 	if w.commit.Batch == nil || w.dataset.Snapshot {
-		return out
+		return nil, nil
 	}
-	at := func(b *table.Batch) func(i int) coverage.Key {
-		symbols, dates := pool.KeyColumns(w.dataset, b)
-		return func(i int) coverage.Key {
-			return coverage.Key{Dataset: w.dataset.ID, Date: dates.Dates[i], Symbol: symbols.Texts[i]}
-		}
-	}
-	now, then := at(w.commit.Batch), at(w.old)
-	for i := range w.commit.Batch.Len {
-		out[now(i)] = tallied{rows: 1, hash: w.hashes[i]}
-	}
+	rows = make([]counted, w.commit.Batch.Len)
 	for _, i := range w.diff.New {
-		out[now(i)] = tallied{rows: 1, hash: w.hashes[i], Changes: ingest.Changes{New: 1}}
+		rows[i].added = 1
 	}
 	for _, i := range w.diff.Changed {
-		out[now(i)] = tallied{rows: 1, hash: w.hashes[i], Changes: ingest.Changes{Changed: 1}}
+		rows[i].changed = 1
 	}
-	for _, i := range w.diff.Gone {
-		out[then(i)] = tallied{Changes: ingest.Changes{Gone: 1}}
+	if len(w.diff.Gone) > 0 {
+		gone = make(map[rowKey]bool, len(w.diff.Gone))
+		texts, dates := pool.KeyColumns(w.dataset, w.old)
+		for _, i := range w.diff.Gone {
+			gone[rowKey{texts.Texts[i], dates.Dates[i]}] = true
+		}
 	}
-	return out
+	return rows, gone
 }
 
 // publish updates the cache.
 func (w *work) publish() {
 	x := w.sink.index
 	x.mu.Lock()
-	for i := range w.records {
-		r := &w.records[i]
-		x.putDay(series{r.Dataset, r.Symbol}, w.days[i])
+	for i, d := range w.days {
+		x.putDay(series{w.dataset.ID, w.keys[i].symbol}, d)
 	}
 	for _, k := range w.dropped {
 		x.drop(k)

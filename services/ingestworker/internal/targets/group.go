@@ -256,7 +256,7 @@ func writeRows(ctx context.Context, tx *sqlite.Tx, group []*work) error {
 			columns, kind = columns+", "+pool.KindColumn, string(d.Kind)
 			width++
 		}
-		err := insert(ctx, tx, d.Table, columns, width, len(spots), func(i int, args []any) []any {
+		err := tx.Insert(ctx, d.Table, columns, width, len(spots), func(i int, args []any) []any {
 			x := &spots[i]
 			for c := range x.w.commit.Batch.Columns {
 				args = append(args, argument(&x.w.commit.Batch.Columns[c], x.n, day))

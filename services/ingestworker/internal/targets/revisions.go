@@ -52,7 +52,7 @@ func (w *work) writeRevisions(ctx context.Context, tx *sqlite.Tx) (err error) {
 
 func insertRevisions(ctx context.Context, tx *sqlite.Tx, kept []ingest.Revision) error {
 	day := dayTexts{}
-	return insert(ctx, tx, pool.RevisionsTable, revisionColumns, 10, len(kept), func(i int, args []any) []any {
+	return tx.Insert(ctx, pool.RevisionsTable, revisionColumns, 10, len(kept), func(i int, args []any) []any {
 		r := &kept[i]
 		return append(args, r.ID, r.Dataset, r.Symbol, day.of(r.Date), r.Column, nullable(r.Old), nullable(r.New), string(r.Kind), r.SeenAt.UnixMilli(), r.RunID)
 	})

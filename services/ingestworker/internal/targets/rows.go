@@ -17,10 +17,6 @@ import (
 	"github.com/afterbell/afterbell/services/internal/sqlite"
 )
 
-// valuesPerStatement is the number of values of one INSERT: several times faster than one
-// row, and more is not faster.
-const valuesPerStatement = 2000
-
 // readOld reads the stored rows of the partition. Symbols that the coverage does not have
 // are skipped, so that a first fill reads nothing.
 func (w *work) readOld(ctx context.Context, tx *sqlite.Tx) (*table.Batch, error) {
@@ -174,43 +170,6 @@ func argument(c *table.Column, i int, day dayTexts) any {
 	return c.Numbers[i]
 }
 
-// insert writes n rows and replaces those with the same keys.
-func insert(ctx context.Context, tx *sqlite.Tx, name, columns string, width, n int, row func(i int, args []any) []any) error {
-	if n == 0 {
-		return nil
-	}
-	one := "(?" + strings.Repeat(",?", width-1) + ")"
-	text := func(rows int) string {
-		return "INSERT OR REPLACE INTO " + name + " (" + columns + ") VALUES " + one + strings.Repeat(","+one, rows-1)
-	}
-	var full *sql.Stmt
-	most := valuesPerStatement / width
-	args := make([]any, 0, width*min(n, most))
-	for from := 0; from < n; from += most {
-		args = args[:0]
-		rows := min(most, n-from)
-		for i := range rows {
-			args = row(from+i, args)
-		}
-		var err error
-		if rows < most {
-			_, err = tx.ExecContext(ctx, text(rows), args...)
-		} else {
-			if full == nil {
-				if full, err = tx.PrepareContext(ctx, text(most)); err != nil {
-					return err
-				}
-				defer full.Close()
-			}
-			_, err = full.ExecContext(ctx, args...)
-		}
-		if err != nil {
-			return fmt.Errorf("write %s: %w", name, err)
-		}
-	}
-	return nil
-}
-
 const coverageColumns = `dataset, symbol, trade_date, commit_id, row_count, row_count_sh, row_count_sz, row_count_bj, rows_hash, expected_count, verdict,
   answer_hash, same_since, same_days, last_same, filtered_count, rejected_count, unknown_count, new_count, changed_count, gone_count`
 
@@ -223,22 +182,24 @@ func (s *Sink) writeCoverage(ctx context.Context, tx *sqlite.Tx, group []*work) 
 		if err := w.writeCommits(ctx, tx); err != nil {
 			return err
 		}
-		for n := range w.records {
+		for n := range w.days {
 			if _, kept := slices.BinarySearch(w.kept, n); kept {
 				continue
 			}
-			r, d := &w.records[n], &w.days[n]
-			x := spot{symbol: r.Symbol, date: r.Date, w: w, n: n}
-			if was, held := w.before[r.Key]; held && (was.extra == nil) != (d.extra == nil) {
-				if err := s.deleteRecord(ctx, tx, r.Key, was); err != nil {
-					return err
+			k, d := w.keys[n], &w.days[n]
+			x := spot{symbol: k.symbol, date: k.date, w: w, n: n}
+			if len(w.before) > 0 {
+				if was, held := w.before[w.key(n)]; held && (was.extra == nil) != (d.extra == nil) {
+					if err := s.deleteRecord(ctx, tx, w.key(n), was); err != nil {
+						return err
+					}
 				}
 			}
 			if d.extra != nil {
 				other = append(other, x)
 				continue
 			}
-			name := series{r.Dataset, r.Symbol}
+			name := series{w.dataset.ID, k.symbol}
 			if x.series = s.seriesID(name); x.series == 0 {
 				x.series = s.index.last + int64(len(names)) + 1
 				s.newIDs[name], names = x.series, append(names, name)
@@ -246,14 +207,14 @@ func (s *Sink) writeCoverage(ctx context.Context, tx *sqlite.Tx, group []*work) 
 			usual = append(usual, x)
 		}
 	}
-	err := insert(ctx, tx, "series", "id, dataset, symbol", 3, len(names), func(i int, args []any) []any {
+	err := tx.Insert(ctx, "series", "id, dataset, symbol", 3, len(names), func(i int, args []any) []any {
 		return append(args, s.newIDs[names[i]], names[i].dataset, names[i].symbol)
 	})
 	if err != nil {
 		return err
 	}
 	slices.SortFunc(usual, func(a, b spot) int { return cmp.Or(cmp.Compare(a.series, b.series), cmp.Compare(a.date, b.date)) })
-	err = insert(ctx, tx, "coverage_days", "series_id, trade_day, commit_id, state, rows_hash", 5, len(usual), func(i int, args []any) []any {
+	err = tx.Insert(ctx, "coverage_days", "series_id, trade_day, commit_id, state, rows_hash", 5, len(usual), func(i int, args []any) []any {
 		x := &usual[i]
 		d := &x.w.days[x.n]
 		return append(args, x.series, int64(x.date), d.stamp.id, int64(d.bits), int64(d.hash))
@@ -265,10 +226,10 @@ func (s *Sink) writeCoverage(ctx context.Context, tx *sqlite.Tx, group []*work) 
 		return cmp.Or(strings.Compare(a.w.dataset.ID, b.w.dataset.ID), strings.Compare(a.symbol, b.symbol), cmp.Compare(a.date, b.date))
 	})
 	day := dayTexts{}
-	return insert(ctx, tx, "coverage_records", coverageColumns, 21, len(other), func(i int, args []any) []any {
-		w := other[i].w
-		r := &w.records[other[i].n]
-		return append(args, r.Dataset, r.Symbol, dateText(r.Date), w.stamps[other[i].n].id, r.Rows, r.ByExchange.SH, r.ByExchange.SZ, r.ByExchange.BJ, int64(r.RowsHash), r.Expected, string(r.Verdict),
+	return tx.Insert(ctx, "coverage_records", coverageColumns, 21, len(other), func(i int, args []any) []any {
+		d := &other[i].w.days[other[i].n]
+		r := d.extra
+		return append(args, r.Dataset, r.Symbol, dateText(r.Date), d.stamp.id, r.Rows, r.ByExchange.SH, r.ByExchange.SZ, r.ByExchange.BJ, int64(r.RowsHash), r.Expected, string(r.Verdict),
 			int64(r.AnswerHash), day.of(r.SameSince), r.SameDays, day.of(r.LastSame), r.Filtered, r.Rejected, r.Unknown, r.New, r.Changed, r.Gone)
 	})
 }
