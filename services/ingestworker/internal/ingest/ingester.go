@@ -226,10 +226,12 @@ func (j *job) run(ctx context.Context) (Result, error) {
 	}
 	j.watch.turn(&j.watch.Check)
 	j.stage(Normalizing)
+	var result Result
 	if j.inTargets() && !j.ds.Snapshot {
-		return j.symbols(ctx, batch, bad)
+		result, err = j.symbols(ctx, batch, bad)
+	} else {
+		result, err = j.whole(ctx, batch, bad, missing)
 	}
-	result, err := j.whole(ctx, batch, bad, missing)
 	if err == nil && !j.ds.Snapshot { // answers of lists are kept; after an error, the sink may still hold the rows
 		batch.Release()
 	}

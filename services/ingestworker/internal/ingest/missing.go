@@ -33,7 +33,7 @@ type PriceReader interface {
 
 // disproved finds the keys of the symbols that the pool considers idle and that the
 // committed rows prove to be missing.
-func (j *job) disproved(ctx context.Context, world coverage.PoolState, judged []coverage.KeyJudgement) ([]coverage.KeyJudgement, error) {
+func (j *job) disproved(ctx context.Context, world coverage.PoolState, judged verdicts) ([]coverage.KeyJudgement, error) {
 	s := coverage.Situation{Now: time.Now(), Epoch: j.work.Epoch, RunID: j.work.RunID}
 	var out []coverage.KeyJudgement
 	siblings := func(k coverage.Key, proof string) {
@@ -44,18 +44,18 @@ func (j *job) disproved(ctx context.Context, world coverage.PoolState, judged []
 			}
 		}
 	}
-	for _, k := range judged {
-		if k.Record.Rows > 0 {
-			siblings(k.Record.Key, j.ds.ID)
+	for _, k := range judged.of {
+		if k.Rows > 0 {
+			siblings(k.Key, j.ds.ID)
 			continue
 		}
 		// Another dataset may have come since this one was judged: of the two, the one that is
 		// committed last sees the other.
-		held, ok := j.sink.Held(k.Record.Key)
+		held, ok := j.sink.Held(k.Key)
 		if !ok || held.Verdict != coverage.ExpectedEmpty || held.BeforeFirst() {
 			continue
 		}
-		if other := j.sibling(k.Record.Symbol, k.Record.Date); other != "" {
+		if other := j.sibling(k.Symbol, k.Date); other != "" {
 			out = append(out, coverage.Doubt(held, other, s))
 		}
 	}
@@ -205,9 +205,9 @@ type proofs map[proof][]coverage.Record
 
 type proof struct{ dataset, by string }
 
-func (p proofs) add(k coverage.KeyJudgement) {
-	x := proof{k.Record.Dataset, k.Proof}
-	p[x] = append(p[x], k.Record)
+func (p proofs) add(r coverage.Record, by string) {
+	x := proof{r.Dataset, by}
+	p[x] = append(p[x], r)
 }
 
 // issues returns one issue per dataset and proof.
@@ -256,24 +256,26 @@ func (j *job) unlisted(world coverage.PoolState) map[string]bool {
 // knownAbsent are the days without a row that are no news: the pool had no row of them
 // before, or the symbol has none on the previous trading day either, as in a long
 // suspension. It is called before anything is committed.
-func (j *job) knownAbsent(cal Calendar, judged []coverage.KeyJudgement) map[coverage.Key]bool {
+func (j *job) knownAbsent(cal Calendar, judged verdicts) map[coverage.Key]bool {
 	if j.ds.Table != catalog.TablePrices {
 		return nil // only prices show days without a row
 	}
-	idle := make(map[coverage.Key]bool, len(judged))
-	for _, k := range judged {
-		idle[k.Record.Key] = k.Record.Rows == 0 && k.Record.Verdict.Settled()
+	idle, days := map[coverage.Key]bool{}, map[market.Date]bool{}
+	for _, k := range judged.of {
+		days[k.Date] = true
+		if k.Rows == 0 && k.Verdict.Settled() {
+			idle[k.Key] = true
+		}
 	}
 	held := func(k coverage.Key) bool {
 		r, ok := j.sink.Held(k)
 		return ok && r.Rows == 0 && r.Verdict.Settled()
 	}
 	out := map[coverage.Key]bool{}
-	for _, k := range judged {
-		key, before := k.Record.Key, k.Record.Key
+	for key := range idle {
+		before := key
 		before.Date = cal.Before(key.Date)
-		absent, judgedToo := idle[before]
-		if idle[key] && (held(key) || absent || !judgedToo && held(before)) {
+		if held(key) || idle[before] || !days[before.Date] && held(before) { // every symbol was judged on the same days
 			out[key] = true
 		}
 	}

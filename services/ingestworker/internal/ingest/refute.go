@@ -37,15 +37,15 @@ func (x refuted) hashes() map[key]uint64 {
 
 // settle puts the refuted rows that are stored all the same back among the others, and
 // rejects the rest.
-func (c *checked) settle(ds *catalog.Dataset, judged []coverage.KeyJudgement) {
+func (c *checked) settle(ds *catalog.Dataset, judged verdicts) {
 	x := c.refuted
 	if x.batch == nil {
 		return
 	}
 	taken := map[key]bool{}
-	for _, k := range judged {
-		if k.Take {
-			taken[key{k.Record.Symbol, k.Record.Date}] = true
+	for _, k := range judged.of {
+		if k.take {
+			taken[key{k.Symbol, k.Date}] = true
 		}
 	}
 	symbol, date := x.batch.Column("ts_code").Texts, x.batch.Column("trade_date").Dates

@@ -57,6 +57,9 @@ func (j *job) symbols(ctx context.Context, batch *table.Batch, bad []table.BadCe
 	if err != nil {
 		return Result{}, err
 	}
+	if c.batch != batch {
+		batch.Release() // of a whole date, which is much larger than the requested rows of it
+	}
 	refuted, err := j.refute(ctx, &c, doubts, world.Calendar)
 	if err != nil {
 		return Result{}, err
@@ -67,30 +70,30 @@ func (j *job) symbols(ctx context.Context, batch *table.Batch, bad []table.BadCe
 	if whole {
 		ans.evidence = dateEvidence(j.ds, p.Start, c, world.Lists)
 	}
-	verdicts, err := j.judgeKeys(ctx, world, ans)
+	judged, err := j.judgeKeys(ctx, world, ans)
 	if err != nil {
 		return Result{}, err
 	}
-	if d := unexplained(verdicts); !whole && d != market.NoDate {
+	if d := judged.unexplained(); !whole && d != market.NoDate {
 		if ans.proof, err = j.prove(ctx, d, asked, world); err != nil {
 			return Result{}, err
 		}
-		if verdicts, err = j.judgeKeys(ctx, world, ans); err != nil {
+		if judged, err = j.judgeKeys(ctx, world, ans); err != nil {
 			return Result{}, err
 		}
 	}
-	if d := ans.unbegun(verdicts); d != market.NoDate {
+	if d := ans.unbegun(judged); d != market.NoDate {
 		first, err := j.beforeFirst(ctx, world.Calendar, d, ans.evidence == coverage.EmptyDate)
 		if err != nil {
 			return Result{}, err
 		}
 		if first {
-			if verdicts, err = j.judgeKeys(ctx, world, ans); err != nil {
+			if judged, err = j.judgeKeys(ctx, world, ans); err != nil {
 				return Result{}, err
 			}
 		}
 	}
-	known := j.knownAbsent(world.Calendar, verdicts)
+	known := j.knownAbsent(world.Calendar, judged)
 	sound := c.batch // a row that was refuted accuses no other
 	charged, err := j.chargeHeld(ctx, sound, world.Calendar)
 	if err == nil {
@@ -99,8 +102,8 @@ func (j *job) symbols(ctx context.Context, batch *table.Batch, bad []table.BadCe
 	if err != nil {
 		return Result{}, err
 	}
-	c.settle(j.ds, verdicts)
-	r, err := j.commitSymbols(ctx, c, world, verdicts, known)
+	c.settle(j.ds, judged)
+	r, err := j.commitSymbols(ctx, c, world, judged, known)
 	r.warn(append(append(refuted, charged...), doubts.notices...)...)
 	if err == nil {
 		charged, err = j.chargeHeld(ctx, sound, world.Calendar)
@@ -147,13 +150,32 @@ type dateProof struct {
 	rows     map[string]bool // symbols that have a row on it after all
 }
 
+// keyVerdict is what happens to one symbol's day, as in coverage.KeyJudgement. A date range of
+// many symbols has thousands, which are held until its commit.
+type keyVerdict struct {
+	*coverage.Record
+	lost, take bool
+	proof      string
+}
+
+// verdicts are those of every symbol and day of a partition.
+type verdicts struct {
+	records []coverage.Record
+	of      []keyVerdict // with a record each
+}
+
+func (v *verdicts) add(k coverage.KeyJudgement) {
+	v.records = append(v.records, k.Record) // never grows: the records are pointed to
+	v.of = append(v.of, keyVerdict{&v.records[len(v.records)-1], k.Lost, k.Take, k.Proof})
+}
+
 // unexplained is the newest day on which nothing explains why a symbol has no row, or
 // NoDate.
-func unexplained(judged []coverage.KeyJudgement) market.Date {
+func (v verdicts) unexplained() market.Date {
 	newest := market.NoDate
-	for _, k := range judged {
-		if k.Record.Verdict == coverage.Empty {
-			newest = max(newest, k.Record.Date)
+	for _, k := range v.of {
+		if k.Verdict == coverage.Empty {
+			newest = max(newest, k.Date)
 		}
 	}
 	return newest
@@ -161,7 +183,7 @@ func unexplained(judged []coverage.KeyJudgement) market.Date {
 
 // unbegun is the newest day that may be before the dataset's first: another dataset has
 // rows on it, and the response has none on it or before. NoDate if there is none.
-func (a symbolAnswer) unbegun(judged []coverage.KeyJudgement) market.Date {
+func (a symbolAnswer) unbegun(judged verdicts) market.Date {
 	first := market.NoDate
 	for d := range a.dates {
 		if first == market.NoDate || d < first {
@@ -169,8 +191,8 @@ func (a symbolAnswer) unbegun(judged []coverage.KeyJudgement) market.Date {
 		}
 	}
 	newest := market.NoDate
-	for _, k := range judged {
-		if d := k.Record.Date; k.Proof != "" && k.Record.Verdict == coverage.Incomplete && (first == market.NoDate || d < first) {
+	for _, k := range judged.of {
+		if d := k.Date; k.proof != "" && k.Verdict == coverage.Incomplete && (first == market.NoDate || d < first) {
 			newest = max(newest, d)
 		}
 	}
@@ -242,7 +264,7 @@ func dateEvidence(ds *catalog.Dataset, d market.Date, c checked, l *coverage.Lis
 
 // judgeKeys judges every symbol on every trading day of the date range that is due, and on
 // any other day with a row.
-func (j *job) judgeKeys(ctx context.Context, world coverage.PoolState, a symbolAnswer) ([]coverage.KeyJudgement, error) {
+func (j *job) judgeKeys(ctx context.Context, world coverage.PoolState, a symbolAnswer) (verdicts, error) {
 	p, now := j.work.Partition, time.Now()
 	days, _ := world.Calendar.Days(p.Start, p.End)
 	days = slices.DeleteFunc(days, func(d market.Date) bool { return now.Before(coverage.DueAt(j.ds, d)) })
@@ -261,7 +283,8 @@ func (j *job) judgeKeys(ctx context.Context, world coverage.PoolState, a symbolA
 		days = []market.Date{p.End}
 	}
 	var traded *tradedDays
-	out := make([]coverage.KeyJudgement, 0, len(days)*len(p.Symbols))
+	size := len(days) * len(p.Symbols)
+	out := verdicts{records: make([]coverage.Record, 0, size), of: make([]keyVerdict, 0, size)}
 	for _, s := range p.Symbols {
 		for _, d := range days {
 			k := coverage.Key{Dataset: j.ds.ID, Date: d, Symbol: s}
@@ -278,7 +301,7 @@ func (j *job) judgeKeys(ctx context.Context, world coverage.PoolState, a symbolA
 					if traded == nil {
 						var err error
 						if traded, err = j.traded(ctx, world.Calendar); err != nil {
-							return nil, err
+							return verdicts{}, err
 						}
 					}
 					f.Evidence = spanEvidence(a, s, d, traded)
@@ -288,7 +311,7 @@ func (j *job) judgeKeys(ctx context.Context, world coverage.PoolState, a symbolA
 				}
 			}
 			held, ok := j.sink.Held(k)
-			out = append(out, coverage.JudgeKey(j.ds, k, f, coverage.Situation{
+			out.add(coverage.JudgeKey(j.ds, k, f, coverage.Situation{
 				Now: now, Publishing: coverage.Publishing(j.ds, world.Calendar, d, now),
 				Held: held, HasHeld: ok, Epoch: j.work.Epoch, RunID: j.work.RunID,
 			}))
@@ -371,28 +394,17 @@ func (j *job) sibling(s string, d market.Date) string {
 
 // commitSymbols commits the results. If the response lacks stored rows of a symbol, they
 // stay: its records are written, and its rows are unchanged.
-func (j *job) commitSymbols(ctx context.Context, c checked, world coverage.PoolState, judged []coverage.KeyJudgement, known map[coverage.Key]bool) (Result, error) {
+func (j *job) commitSymbols(ctx context.Context, c checked, world coverage.PoolState, judged verdicts, known map[coverage.Key]bool) (Result, error) {
 	p, now := j.work.Partition, time.Now()
 	lost := map[string]int{}
-	for _, k := range judged {
-		if k.Lost {
-			lost[k.Record.Symbol]++
+	for _, k := range judged.of {
+		if k.lost {
+			lost[k.Symbol]++
 		}
 	}
-	var fresh, kept []coverage.Record
-	for _, k := range judged {
-		r := k.Record
-		switch {
-		case lost[r.Symbol] == 0:
-			fresh = append(fresh, r)
-		case k.Lost, r.Rows == 0:
-			kept = append(kept, r)
-		default: // a row that is not stored this time: its record does not change
-			if held, ok := j.sink.Held(r.Key); ok && held.Rows > 0 {
-				held.CommittedAt, held.Epoch, held.RunID = r.CommittedAt, r.Epoch, r.RunID
-				kept = append(kept, held)
-			}
-		}
+	fresh, kept := judged.records, []coverage.Record(nil)
+	if len(lost) > 0 {
+		fresh, kept = j.divide(judged, lost)
 	}
 	var changes Changes
 	for _, part := range []struct {
@@ -432,6 +444,26 @@ func (j *job) commitSymbols(ctx context.Context, c checked, world coverage.PoolS
 	return j.sum(c, world, append(fresh, kept...), changes, len(lost), judged, found, known), nil
 }
 
+// divide separates the records of symbols whose rows are replaced from those of symbols that
+// keep their stored rows.
+func (j *job) divide(judged verdicts, lost map[string]int) (fresh, kept []coverage.Record) {
+	for _, k := range judged.of {
+		r := *k.Record
+		switch {
+		case lost[r.Symbol] == 0:
+			fresh = append(fresh, r)
+		case k.lost, r.Rows == 0:
+			kept = append(kept, r)
+		default: // a row that is not stored this time: its record does not change
+			if held, ok := j.sink.Held(r.Key); ok && held.Rows > 0 {
+				held.CommittedAt, held.Epoch, held.RunID = r.CommittedAt, r.Epoch, r.RunID
+				kept = append(kept, held)
+			}
+		}
+	}
+	return fresh, kept
+}
+
 func without(b *table.Batch, lost map[string]int) *table.Batch {
 	col := b.Column("ts_code")
 	keep := make([]int, 0, b.Len)
@@ -443,7 +475,7 @@ func without(b *table.Batch, lost map[string]int) *table.Batch {
 	return b.Select(keep)
 }
 
-func (j *job) sum(c checked, world coverage.PoolState, records []coverage.Record, changes Changes, lost int, judged, found []coverage.KeyJudgement, known map[coverage.Key]bool) Result {
+func (j *job) sum(c checked, world coverage.PoolState, records []coverage.Record, changes Changes, lost int, judged verdicts, found []coverage.KeyJudgement, known map[coverage.Key]bool) Result {
 	p := j.work.Partition
 	total := coverage.Record{Key: coverage.Key{Dataset: j.ds.ID, Date: market.NoDate}, Epoch: j.work.Epoch, RunID: j.work.RunID,
 		SameSince: market.NoDate, LastSame: market.NoDate, Verdict: coverage.ExpectedEmpty}
@@ -453,15 +485,15 @@ func (j *job) sum(c checked, world coverage.PoolState, records []coverage.Record
 	proved := proofs{}
 	doubted := map[coverage.Key]bool{}
 	for _, k := range found {
-		proved.add(k)
+		proved.add(k.Record, k.Proof)
 		doubted[k.Record.Key] = true
 		total.Verdict = coverage.Incomplete
 	}
 	unlisted := j.unlisted(world)
-	for _, k := range judged {
-		if k.Proof != "" && k.Record.Verdict == coverage.Incomplete {
-			proved.add(k)
-			doubted[k.Record.Key] = true
+	for _, k := range judged.of {
+		if k.proof != "" && k.Verdict == coverage.Incomplete {
+			proved.add(*k.Record, k.proof)
+			doubted[k.Key] = true
 		}
 	}
 	var absent, unknownDays []coverage.Record

@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"encoding/json"
+	"maps"
 	"slices"
 	"sync"
 
@@ -20,6 +21,14 @@ import (
 // mostRemembered is how many rows of days are cached; one takes at most 76 bytes.
 const mostRemembered = 150_000
 
+// A backfill needs the days of a dataset one after another, from the newest back. They are
+// then read together: each search for a symbol finds its rows of all of them.
+const (
+	mostAhead     = 32                 // dates that are read together
+	mostAheadRows = mostRemembered / 3 // and their rows
+	aheadWithin   = 45                 // calendar days between two dates of a series of reads
+)
+
 // date identifies all rows of a dataset on one trade date.
 type date struct {
 	dataset string
@@ -29,9 +38,38 @@ type date struct {
 // days caches the values of whole dates in the file. Committers change it while they have
 // the sink's turn.
 type days struct {
+	reading sync.Mutex // held by who reads days from the file
+
 	mu   sync.Mutex
 	held []*evidence.Day // least recently used first
 	rows int
+	// reads are the last series of reads by dataset.
+	reads map[string]reads
+}
+
+// reads is a series of reads of dates that are near each other, none newer than the first.
+type reads struct {
+	first, last market.Date
+	ahead       int // how many dates the last one read
+}
+
+// ahead is how many dates to read together with a date that is not cached, including it: one
+// for a single read, and twice as many each time that the series goes on.
+func (d *days) ahead(k date) int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	r, ok := d.reads[k.dataset]
+	if ok && k.date <= r.first && max(k.date-r.last, r.last-k.date) <= aheadWithin {
+		r.ahead = min(2*r.ahead, mostAhead)
+	} else {
+		r = reads{first: k.date, ahead: 1}
+	}
+	r.last = k.date
+	if d.reads == nil {
+		d.reads = map[string]reads{}
+	}
+	d.reads[k.dataset] = r
+	return r.ahead
 }
 
 func (d *days) get(k date) *evidence.Day {
@@ -80,7 +118,7 @@ func (d *days) forget(dataset string, start, end market.Date) {
 func (d *days) clear() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.held, d.rows = nil, 0
+	d.held, d.rows, d.reads = nil, 0, nil
 }
 
 // remember caches what a commit has written of a date if that is all that the pool has of
@@ -112,29 +150,54 @@ func (s *Sink) Day(ctx context.Context, dataset string, d market.Date) (*evidenc
 	if day := s.days.get(k); day != nil {
 		return day, nil
 	}
-	b, names := pool.Held(ds, 0)
+	b, _ := pool.Held(ds, 0)
 	if s.index.rowsOn(k) == 0 {
 		return evidence.NewDay(ds, d, b), nil
 	}
 	var day *evidence.Day
-	err := s.use(ctx, func(db *sql.DB) error {
-		symbols, err := json.Marshal(s.index.symbolsOn(k))
-		if err != nil {
-			return err
-		}
-		err = readBatch(ctx, db, b, "SELECT "+names+" FROM json_each(?) CROSS JOIN "+ds.Table+" ON symbol = json_each.value AND trade_date = ?",
-			string(symbols), d.String())
-		if err != nil {
-			return err
-		}
-		day = evidence.NewDay(ds, d, b)
-		s.days.put(day) // while nobody commits
-		return nil
+	// Those that need a day which is being read wait here, and not for the turn.
+	s.days.reading.Lock()
+	defer s.days.reading.Unlock()
+	if day = s.days.get(k); day != nil {
+		return day, nil
+	}
+	err := s.use(ctx, func(db *sql.DB) (err error) {
+		day, err = s.readDays(ctx, db, ds, d)
+		return err
 	})
 	if err == nil && day == nil { // the file was deleted
 		day = evidence.NewDay(ds, d, b)
 	}
 	return day, err
+}
+
+// readDays reads a date, and as many before it as days.ahead says, into the cache. The caller
+// has the turn, so that nobody commits.
+func (s *Sink) readDays(ctx context.Context, db *sql.DB, ds *catalog.Dataset, d market.Date) (*evidence.Day, error) {
+	from := s.index.back(date{ds.ID, d}, s.days.ahead(date{ds.ID, d}))
+	symbols, err := json.Marshal(s.index.symbolsOn(ds.ID, from, d))
+	if err != nil {
+		return nil, err
+	}
+	b, names := pool.Held(ds, 0)
+	err = readBatch(ctx, db, b, "SELECT "+names+" FROM json_each(?) CROSS JOIN "+ds.Table+" ON symbol = json_each.value AND trade_date BETWEEN ? AND ?",
+		string(symbols), from.String(), d.String())
+	if err != nil {
+		return nil, err
+	}
+	rows := map[market.Date][]int{d: {}}
+	_, dates := pool.KeyColumns(ds, b)
+	for r, at := range dates.Dates {
+		if at != market.NoDate { // a text that is not a date
+			rows[at] = append(rows[at], r)
+		}
+	}
+	var day *evidence.Day
+	for _, at := range slices.Sorted(maps.Keys(rows)) {
+		day = evidence.NewDayOf(ds, at, b, rows[at])
+		s.days.put(day)
+	}
+	return day, nil // the last one
 }
 
 // Traded implements ingest.DayReader.
@@ -153,17 +216,46 @@ func (x *index) rowsOn(k date) int {
 	return x.perDate[k]
 }
 
-// symbolsOn lists the symbols with a stored row on a date, in order.
-func (x *index) symbolsOn(k date) []string {
+// back is the oldest of up to n dates with rows, counted back from a date, that together have
+// at most mostAheadRows; the date itself where there is no other.
+func (x *index) back(k date, n int) market.Date {
+	if n == 1 {
+		return k.date
+	}
+	held := x.daysWithRows(k.dataset, k.date-aheadWithin)
+	slices.Sort(held)
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	out := make([]string, 0, x.perDate[k])
-	for s, c := range x.series {
-		if s.dataset != k.dataset {
+	rows, from := x.perDate[k], k.date
+	for _, d := range slices.Backward(held) {
+		if d >= k.date {
 			continue
 		}
-		if i, held := c.find(k.date); held && x.day(c, i).rows() > 0 {
-			out = append(out, s.symbol)
+		if n--; n == 0 {
+			break
+		}
+		if rows += x.perDate[date{k.dataset, d}]; rows > mostAheadRows {
+			break
+		}
+		from = d
+	}
+	return from
+}
+
+// symbolsOn lists the symbols of a dataset with a stored row from start to end, in order.
+func (x *index) symbolsOn(dataset string, start, end market.Date) []string {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	out := make([]string, 0, x.perDate[date{dataset, end}])
+	for s, c := range x.series {
+		if s.dataset != dataset {
+			continue
+		}
+		for i, _ := c.find(start); i < len(c.dates) && c.dates[i] <= end; i++ {
+			if x.day(c, i).rows() > 0 {
+				out = append(out, s.symbol)
+				break
+			}
 		}
 	}
 	slices.Sort(out)
