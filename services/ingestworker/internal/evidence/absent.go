@@ -10,8 +10,9 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
-// Traded are the symbols of a day of daily_basic or moneyflow whose row shows that they
-// traded: with turnover, or with filled orders.
+// Traded returns the symbols of a day whose row shows that they traded: all rows of daily,
+// those of daily_basic with turnover, and those of moneyflow with orders. It returns nil for
+// other datasets.
 func (d *Day) Traded() []Symbol {
 	var traded func(i int) bool
 	switch d.Dataset {
@@ -64,13 +65,12 @@ func known(s Symbol, beside []*Day) bool {
 	return !told
 }
 
-// Resumed are the symbols with a row on a day of quotes and none on the previous trading
-// day.
+// Resumed returns the symbols that have a row on the day after, and none on day.
 func Resumed(after, day *Day) []Symbol {
 	return day.without(after.Symbols)
 }
 
-// without returns those of the ascending symbols that have no row on the day.
+// without returns the symbols that have no row on the day. They must be ascending.
 func (d *Day) without(symbols []Symbol) (out []Symbol) {
 	at := 0
 	for _, s := range symbols {
@@ -84,8 +84,7 @@ func (d *Day) without(symbols []Symbol) (out []Symbol) {
 	return out
 }
 
-// covered returns those of the symbols that the day's dataset may have. It changes the
-// list.
+// covered returns the symbols that the day's dataset may have. It changes the slice.
 func (d *Day) covered(symbols []Symbol) []Symbol {
 	if ds := catalog.Lookup(d.Dataset); ds != nil && ds.WithoutBeijing {
 		return slices.DeleteFunc(symbols, func(s Symbol) bool { return s%4 == 0 })
@@ -116,8 +115,8 @@ func Skipped(day, after *Day, symbols []Symbol) Finding {
 	return absent(len(symbols), len(day.Symbols), names(symbols), fmt.Sprintf("a pre_close on %s that differs from the last close", after.Date))
 }
 
-// SkippedToo is the same finding for another dataset of the date, which may be nil: for
-// those of these symbols of which it has no row either.
+// SkippedToo is the same finding for a day of another dataset of the date, for those of the
+// symbols without a row on it. day may be nil.
 func SkippedToo(day, after *Day, symbols []Symbol) (Finding, bool) {
 	if day == nil {
 		return Finding{}, false

@@ -60,28 +60,28 @@ type Day struct {
 	// the provider's column name.
 	rows   tally
 	filled map[string]fill
-	// steps are the remembered columns by the number of decimals of their values.
-	steps []steps
+	// decimals counts, for each remembered column, the values with few decimals.
+	decimals []decimalCount
 }
 
 // fill is the number of rows of a column per exchange: those with a value, and those with a
 // value other than 0.
 type fill struct{ values, nonzero tally }
 
-// NewDay remembers the rows of a batch, without rows that have no well-formed code. Nil for
-// a dataset without remembered columns.
+// NewDay remembers the rows of a batch that have a well-formed code. It returns nil for a
+// dataset without remembered columns.
 func NewDay(ds *catalog.Dataset, date market.Date, b *table.Batch) *Day {
 	return NewDayOf(ds, date, b, nil)
 }
 
-// NewDayOf remembers some rows of a batch; nil means all.
+// NewDayOf is NewDay for the rows with these indexes; nil means all rows.
 func NewDayOf(ds *catalog.Dataset, date market.Date, b *table.Batch, rows []int) *Day {
 	columns, ok := remembered[ds.ID]
 	symbol := b.Column("ts_code")
 	if !ok || symbol == nil {
 		return nil
 	}
-	order := make([]uint64, 0, b.Len) // symbol and row in one number, so that sorting moves no rows
+	order := make([]uint64, 0, b.Len) // symbol and row in one number, for sorting without moving rows
 	take := func(r int) {
 		if s, ok := SymbolOf(symbol.Texts[r]); ok {
 			order = append(order, uint64(s)<<32|uint64(r))
@@ -98,7 +98,7 @@ func NewDayOf(ds *catalog.Dataset, date market.Date, b *table.Batch, rows []int)
 	if !slices.IsSorted(order) {
 		slices.Sort(order)
 	}
-	d := &Day{Dataset: ds.ID, Date: date, Symbols: make([]Symbol, len(order)), columns: columns, values: make([][]float32, len(columns)), steps: make([]steps, len(columns)), filled: make(map[string]fill, len(columns))}
+	d := &Day{Dataset: ds.ID, Date: date, Symbols: make([]Symbol, len(order)), columns: columns, values: make([][]float32, len(columns)), decimals: make([]decimalCount, len(columns)), filled: make(map[string]fill, len(columns))}
 	exchange := make([]uint8, len(order))
 	for i, x := range order {
 		d.Symbols[i] = Symbol(x >> 32)
@@ -108,7 +108,7 @@ func NewDayOf(ds *catalog.Dataset, date market.Date, b *table.Batch, rows []int)
 	for n, c := range columns {
 		v := make([]float32, len(order))
 		col := b.Column(c.name)
-		var without, zero tally // the fewer
+		var without, zero tally // they are fewer than the rows with a value
 		for i, x := range order {
 			if r := uint32(x); col == nil || col.Null[r] {
 				v[i] = float32(math.NaN())
@@ -117,7 +117,7 @@ func NewDayOf(ds *catalog.Dataset, date market.Date, b *table.Batch, rows []int)
 				zero[exchange[i]]++
 			}
 		}
-		d.values[n], d.steps[n] = v, stepsOf(v, d.Symbols)
+		d.values[n], d.decimals[n] = v, countDecimals(v, d.Symbols)
 		var f fill
 		for x, rows := range d.rows {
 			f.values[x] = rows - without[x]
@@ -128,8 +128,8 @@ func NewDayOf(ds *catalog.Dataset, date market.Date, b *table.Batch, rows []int)
 	return d
 }
 
-// Columns lists the provider's columns that NewDay needs of a dataset, including the key
-// columns. Nil for a dataset without remembered columns.
+// Columns returns the provider's columns of a dataset that NewDay needs, including
+// ts_code. It returns nil for a dataset without remembered columns.
 func Columns(dataset string) []string {
 	columns, ok := remembered[dataset]
 	if !ok {
@@ -142,7 +142,7 @@ func Columns(dataset string) []string {
 	return out
 }
 
-// Filled returns those of the columns that have values other than 0 on the day.
+// Filled returns the given columns that have a value other than 0 on the day.
 func (d *Day) Filled(columns []string) []string {
 	var out []string
 	for _, name := range columns {
@@ -166,7 +166,7 @@ func (d *Day) column(name string) []float32 {
 	return nil
 }
 
-// place is the index of a remembered column, or -1.
+// place returns the index of a remembered column, or -1.
 func (d *Day) place(name string) int {
 	return slices.IndexFunc(d.columns, func(c column) bool { return c.name == name })
 }
@@ -186,8 +186,8 @@ func each(a, b *Day, f func(i, j int)) {
 	}
 }
 
-// pairs are the indexes of every symbol that two days have, and the index of its exchange
-// in a tally.
+// pairs are the indexes i and j, on two days, of each symbol that both have, and the index
+// of its exchange in a tally.
 type pairs struct {
 	i, j     []int32
 	exchange []uint8

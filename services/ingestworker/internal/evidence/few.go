@@ -8,20 +8,20 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 )
 
-// The rows of a watch list are too few for the shares of a market. Some prove themselves
-// wrong one by one; others are wrong where most of several rows stray in the same way, which
-// on recorded days they never did.
+// A watch list has too few rows for the thresholds of a market. Some faults show in a single
+// row. Others show if most of several rows deviate in the same way, which never happened on
+// recorded days.
 
 const (
-	fewestOdd = 3   // rows that stray in the same way
-	mostlyOdd = 0.5 // of those compared
-	// leastLink and mostLink bound a last close ÷ the next pre_close. Of 235,000 recorded
-	// pairs of 2019 none was beyond; rights issues and dividends lower the price.
+	fewestOdd = 3   // least number of rows that deviate in the same way
+	mostlyOdd = 0.5 // and their least share of the compared rows
+	// leastLink and mostLink bound close ÷ pre_close of the next day. All of 235,000 recorded
+	// pairs of 2019 are within; dividends and rights issues lower pre_close.
 	leastLink, mostLink = 0.998, 3.3
 )
 
-// Contradicted are the symbols whose row on a day cannot be right by their row on the day
-// before, each with the name of what contradicts it.
+// Contradicted returns the symbols whose row on a day contradicts their row on the previous
+// trading day, each with the column or relation that does.
 func Contradicted(day, before *Day) map[Symbol]string {
 	out := map[Symbol]string{}
 	c := fewPairs{day, before, pairsOf(day, before)}
@@ -43,10 +43,11 @@ func Contradicted(day, before *Day) map[Symbol]string {
 	return out
 }
 
-// Strayed are the symbols whose row on a day has left that of another day, where most of the
-// symbols compared left it in the same column, each with that column's name. It does not tell which of
-// the two days is wrong. Two further days, one after the other, show what the columns of this
-// provider do. Where all that rests on reports strays at once, it takes it for new reports.
+// Strayed returns the symbols whose row on a day deviates from their row on another day in a
+// column in which most of the compared symbols deviate, each with the name of the column. It
+// does not say which of the two days is wrong. A column counts only if it was steady between
+// two further consecutive days, later and earlier. If all columns that depend on reports
+// deviate at once, it assumes new reports.
 func Strayed(day, before, later, earlier *Day) map[Symbol]string {
 	out := map[Symbol]string{}
 	c, usual := fewPairs{day, before, pairsOf(day, before)}, fewPairs{later, earlier, pairsOf(later, earlier)}
@@ -94,8 +95,8 @@ func Strayed(day, before, later, earlier *Day) map[Symbol]string {
 	return out
 }
 
-// flipped are the pairs in which the order of two columns changed, where it did in nearly all
-// in which they differ.
+// flipped returns the pairs in which the order of two columns changed; nil unless it changed
+// in nine of ten pairs in which the columns differ.
 func (c fewPairs) flipped(x, y int) []int {
 	var odd []int
 	flipped, compared := turnedOver(c.day, c.before, c.pairs, x, y, 1)
@@ -111,13 +112,14 @@ func (c fewPairs) flipped(x, y int) []int {
 	return odd
 }
 
-// fewPairs are the rows of the symbols that two days have.
+// fewPairs compares the rows of the symbols that two days have.
 type fewPairs struct {
 	day, before *Day
 	pairs
 }
 
-// alone returns what a row contradicts by itself; nothing for most rows.
+// alone returns the column in which a single row contradicts that of the previous day; empty
+// if there is none.
 func (c fewPairs) alone(i, j int) string {
 	switch c.day.Dataset {
 	case catalog.Daily, catalog.FundDaily:
@@ -138,8 +140,8 @@ func (c fewPairs) alone(i, j int) string {
 	return ""
 }
 
-// exchanged reports whether each of two ratios of a row follows from the other of the day
-// before, and they differ.
+// exchanged reports whether two ratios of a row differ and have each other's values, by those
+// of the previous day and the move of the close.
 func (c fewPairs) exchanged(i, j int, columns [2]string) bool {
 	moved, told := ratioOf(c.day.column("close")[i], c.before.column("close")[j])
 	x, y := c.day.column(columns[0])[i], c.day.column(columns[1])[i]
@@ -151,10 +153,11 @@ func (c fewPairs) exchanged(i, j int, columns [2]string) bool {
 	return told && differ && has && had && math.Abs(apart-1) > 0.03 && near(one) && near(other)
 }
 
-// stray returns how a column of a row deviates from what its last row implies; told is
-// false if nothing implies it. Nil for a column that may have any value.
+// stray reports whether column n of row i deviates from what row j of the other day implies.
+// told is false if row j implies nothing.
 type stray func(c fewPairs, n int, i, j int32) (odd, told bool)
 
+// stray returns the rule of a column; nil if the column may have any value.
 func (c column) stray(dataset string) stray {
 	switch {
 	case c.name == "pre_close":
@@ -189,7 +192,7 @@ func (c column) stray(dataset string) stray {
 	return nil
 }
 
-// steady reports whether a column of the days before strayed in at most one row in five.
+// steady reports whether at most one row in five deviates in a column.
 func (c fewPairs) steady(n int, s stray) bool {
 	odd, rows := 0, 0
 	for k, i := range c.i {
@@ -202,8 +205,9 @@ func (c fewPairs) steady(n int, s stray) bool {
 	return rows >= fewestOdd && 5*odd <= rows
 }
 
-// mostly are the pairs, of all or of some exchanges, of which most that can be compared stray.
-// What few others there are came with them, and so did those that have a value on one day alone.
+// mostly returns the pairs, of all or of some exchanges, in which most comparable rows
+// deviate. It includes the other rows of these exchanges, because their values come from
+// the same wrong response.
 func (c fewPairs) mostly(n int, s stray) []int {
 	var all []int
 	var count, of tally
@@ -226,8 +230,8 @@ func (c fewPairs) mostly(n int, s stray) []int {
 	return slices.DeleteFunc(all, func(k int) bool { return !most(count[c.exchange[k]], of[c.exchange[k]]) })
 }
 
-// Lost are the symbols without a value, or with 0, in some columns of a day, which had one on
-// another day or have no row there.
+// Lost returns the symbols that have null or 0 in one of the columns on a day, and had a
+// value on another day or have no row there.
 func Lost(day, other *Day, columns []string) map[Symbol]bool {
 	out := map[Symbol]bool{}
 	for _, name := range columns {
@@ -250,8 +254,8 @@ func Lost(day, other *Day, columns []string) map[Symbol]bool {
 	return out
 }
 
-// coarseRow reports whether a row lost its decimals: three ratios with four decimals on
-// another day are multiples of 0.1, or five amounts of orders with two.
+// coarseRow reports whether a row lost its decimals: three ratios that had four decimals on
+// another day are multiples of 0.1, or five order amounts that had two.
 func (c fewPairs) coarseRow(i, j int) bool {
 	values, least := 0, 3
 	if c.day.Dataset == catalog.Moneyflow {
@@ -274,8 +278,9 @@ func (c fewPairs) coarseRow(i, j int) bool {
 	return values >= least
 }
 
-// coarse are the pairs of a column that lost its decimals: on one day each value is a multiple
-// of 0.1, and on the other few are. Of values with two decimals, chance makes one in ten so.
+// coarse returns the pairs of a column that lost its decimals: on one day each value is a
+// multiple of 0.1, and on the other at most one in four is. One in ten values with two
+// decimals is by chance.
 func (c fewPairs) coarse(n int) []int {
 	var told []int
 	least, before := fewestOdd, 0
@@ -301,7 +306,7 @@ func (c fewPairs) coarse(n int) []int {
 	return told
 }
 
-// ratioOf is how many times x is y; false where one is null or 0.
+// ratioOf returns |x ÷ y|; false if one is null or 0.
 func ratioOf(x, y float32) (float64, bool) {
 	r := math.Abs(float64(x) / float64(y))
 	return r, r > 0 && !math.IsInf(r, 0) // NaN is null

@@ -37,7 +37,7 @@ func (f Finding) False() bool {
 	return false
 }
 
-// About is one of the further values by its name; empty where there is none.
+// About returns a value of Meta by its name; empty if there is none.
 func (f Finding) About(name string) string {
 	for i := 0; i+1 < len(f.Meta); i += 2 {
 		if f.Meta[i] == name {
@@ -97,14 +97,16 @@ func (t tally) plus(other tally) tally {
 	return t
 }
 
-// within reports whether rows are compared, and less than a third of each group is counted.
+// within reports whether any rows are compared, and at most a third of each group of rows is
+// counted.
 func (t tally) within(of tally) bool {
 	count, _ := t.exceeds(of, 1.0/3)
 	return count == 0 && of.all() > 0
 }
 
-// exceeds is the largest group, all rows or one exchange, of which more than a share is
-// counted; zero if there is none. A group of fewer than leastRows is ignored.
+// exceeds returns the largest group, all rows or one exchange, of which more than a share is
+// counted: the counted rows and the rows of the group. It returns 0 if there is none. It
+// ignores groups of fewer than leastRows.
 func (t tally) exceeds(of tally, share float64) (count, rows int) {
 	over := func(n, of int) bool {
 		return of >= leastRows && n > fewRows && float64(n) > share*float64(of)
@@ -189,8 +191,7 @@ func movesBeside(later, earlier, witness *Day, n int) bool {
 	return rows >= leastRows && 2*same < rows
 }
 
-// frozen counts the rows whose ratio is that of an earlier day although the close moved,
-// among all whose close moved.
+// frozen counts the rows whose close moved, and those of them whose ratio did not.
 func frozen(later, earlier *Day, p pairs, n int) (frozen, moved tally) {
 	before, after := earlier.column("close"), later.column("close")
 	now, then := later.values[n], earlier.values[n]
@@ -230,11 +231,10 @@ func moves(later, earlier, before, after float32) bool {
 	return step > max(3e-4, 1e-3*math.Abs(float64(earlier)))
 }
 
-// If the values of a column are so many times larger or smaller than on the neighbouring
-// day in more than half of the rows, the column has a different unit. Prices, shares and
-// ratios move little. Volumes move more: of the recorded ETFs of an exchange, at most a
-// quarter traded more than five times as much as on the previous day, and of the stocks two
-// in a hundred.
+// A column has a different unit if more than half of its values are at least this many times
+// larger or smaller than on the neighbouring day. Volumes move more than prices, shares and
+// ratios: at most a quarter of the recorded ETFs of an exchange, and two in a hundred stocks,
+// traded more than five times as much as on the previous day.
 const (
 	unitJump  = 5
 	tradeJump = 6
@@ -310,19 +310,20 @@ func jumps(values, others []float32, p pairs, times float64) (larger, smaller, c
 	return larger, smaller, compared
 }
 
-// A ratio of daily_basic, or a number of shares, is large or small for the same companies
-// from day to day, even when all of them report at once. If that holds between two days and
-// not between them and a third, the third has the values of other rows.
+// The ratios of daily_basic and the numbers of shares of consecutive days correlate, even if
+// all companies report at once. If two days correlate and a third does not, the rows of the
+// third have the values of other rows.
 const (
-	likeSelf  = 0.9 // least correlation of days that fit together
+	likeSelf  = 0.9 // least correlation of two normal days
 	likeOther = 0.3 // greatest correlation with the values of other rows
-	mostDrift = 1.3 // times the value of the neighbouring day; half of the values of other rows are beyond
+	mostDrift = 1.3 // factor by which a value may change in a day; half of the values of other rows exceed it
 )
 
-// Shuffled checks whether columns of a day have the values of other rows: another day and
-// beyond, a day on its other side, are alike, and the two days are not, in the market or on
-// one exchange. It does not say which of the two is wrong. If all columns that depend on
-// reports change at once, it assumes new reports.
+// Shuffled checks whether columns of a day have the values of other rows, in the market or on
+// one exchange: they do not correlate with those of the neighbouring day other, which
+// correlate with those of beyond, the day on its other side. It does not say whether day or
+// other is wrong. If all columns that depend on reports change at once, it assumes new
+// reports.
 func Shuffled(day, other, beyond *Day) (Finding, bool) {
 	var names []string
 	most, steady := 0, false
@@ -339,7 +340,7 @@ func Shuffled(day, other, beyond *Day) (Finding, bool) {
 		}
 		if larger, smaller, compared := jumps(day.values[n], other.values[n], now, mostDrift); larger.plus(smaller).within(compared) {
 			steady = steady || c.reported()
-			continue // it needs no logarithms
+			continue // most values are close, so it need not compute the correlation
 		}
 		if then.i == nil {
 			then = pairsOf(other, beyond)
@@ -371,18 +372,18 @@ func Shuffled(day, other, beyond *Day) (Finding, bool) {
 		What: fmt.Sprintf("has a %s that has nothing in common with that of %s in %s", list, other.Date, fault.Of(most, len(now.i), "row", "rows"))}, true
 }
 
-// The volume ratio of a symbol moves as its turnover does, except for the days on which it
-// is based. On an exchange in 2019, at most 0.042 of the rows deviated from one day to the
-// next; of rows with the ratio of another row, at least 0.38 do.
+// The volume ratio of a symbol changes by about the same factor as its turnover. In 2019, the
+// two factors differed by more than strayTimes in at most 0.042 of the rows of an exchange;
+// in rows with the ratio of another row, they do so in at least 0.38.
 const (
 	strayTimes  = 1.5
-	strayShare  = 0.25
-	strayHabits = 0.1
+	strayShare  = 0.25 // share of such rows that is too large
+	strayHabits = 0.1  // share on normal days from which the rule does not apply
 )
 
-// strays counts the rows whose volume ratio no longer fits the turnover of another day, in
-// the market or on an exchange; zero if they are few, or as many between that day and a
-// third.
+// strays returns the number of compared rows, of the market or of an exchange, if too many
+// of their volume ratios do not fit the turnover of another day. It returns 0 if they are
+// few, or if they do not fit between that day and a third either.
 func strays(day, other, beyond *Day, now pairs) int {
 	count, rows := strayed(day, other, now, strayShare)
 	if count == 0 {
@@ -403,8 +404,8 @@ func strays(day, other, beyond *Day, now pairs) int {
 	return rows
 }
 
-// fewAlike reports whether the rows of a watch list, too few to correlate, have a column in
-// common on two days.
+// fewAlike reports whether the values of a column are close on two days of a watch list, which
+// has too few rows for a correlation.
 func fewAlike(day, other *Day, p pairs, n int) bool {
 	if len(p.i) < fewestOdd || len(p.i) >= leastRows {
 		return false
@@ -413,6 +414,8 @@ func fewAlike(day, other *Day, p pairs, n int) bool {
 	return compared.all() >= fewestOdd && 5*larger.plus(smaller).all() <= compared.all()
 }
 
+// strayed counts the rows whose volume ratio does not fit the turnover of another day, as
+// tally.exceeds does.
 func strayed(day, other *Day, p pairs, share float64) (count, rows int) {
 	var odd, compared tally
 	ratio, was := day.column("volume_ratio"), other.column("volume_ratio")
@@ -437,7 +440,7 @@ type correlation struct {
 	told bool
 }
 
-// alike correlates a column of two days, per exchange and, at the last index, of all rows.
+// alike correlates a column of two days, per exchange and, at the last index, for all rows.
 func alike(day, other *Day, p pairs, n int) (out [exchanges + 1]correlation) {
 	var sums [exchanges + 1]struct{ x, y, xx, yy, xy float64 }
 	for k, i := range p.i {
@@ -462,10 +465,12 @@ func alike(day, other *Day, p pairs, n int) (out [exchanges + 1]correlation) {
 	return out
 }
 
-// likeness counts the equal values of a symbol's rows on two days, those of columns that
-// rarely repeat, those of volume and turnover, and the other values.
+// likeness counts the values of a symbol's rows on two days.
 type likeness struct {
-	same, exact, traded, differs uint8
+	same    uint8 // equal
+	exact   uint8 // equal, in columns that rarely repeat
+	traded  uint8 // equal volume or turnover
+	differs uint8
 }
 
 // repeats reports whether the rows have the same values, including a volume or turnover: an
@@ -510,11 +515,12 @@ func compare(later, earlier *Day, p pairs) (alike []likeness, equal, compared []
 	return alike, equal, compared
 }
 
-// leastVolume is the volume, in 手, from which no symbol had both the same volume and the
-// same turnover on two days, in 235,000 recorded pairs. An ETF with one trade a day may.
+// leastVolume is the least volume, in 手, for which an equal volume and turnover on two days
+// prove a repetition: none of 235,000 recorded pairs has both. An ETF with one trade a day may
+// repeat a smaller one.
 const leastVolume = 100
 
-// FrozenSymbols are the symbols of a day of daily_basic with two or more ratios of an
+// FrozenSymbols returns the symbols of a day of daily_basic that have two or more ratios of an
 // earlier day although the close has moved since.
 func FrozenSymbols(later, earlier *Day) map[Symbol]bool {
 	out := map[Symbol]bool{}
@@ -536,9 +542,9 @@ func FrozenSymbols(later, earlier *Day) map[Symbol]bool {
 	return out
 }
 
-// JumpedSymbols are the symbols whose number of shares is many times larger or smaller than
-// on the previous day: no company changes that much in a day, although its ratios may after
-// a report.
+// JumpedSymbols returns the symbols whose number of shares is many times larger or smaller
+// than on the previous day. Ratios are not compared, because a report may change them by as
+// much.
 func JumpedSymbols(day, before *Day) map[Symbol]bool {
 	out := map[Symbol]bool{}
 	now, then := day.column("total_share"), before.column("total_share")
@@ -553,11 +559,11 @@ func JumpedSymbols(day, before *Day) map[Symbol]bool {
 	return out
 }
 
-// rowJump is the factor at which a single row has a different unit.
+// rowJump is the factor from which the value of a single row has a different unit.
 const rowJump = 20
 
-// RepeatedSymbols are the symbols whose row on a day has all values of an earlier row, or
-// its volume and turnover. No recorded symbol has two consecutive days like that.
+// RepeatedSymbols returns the symbols whose row on a day has all values of an earlier row, or
+// its volume and turnover. No recorded symbol has two such days in a row.
 func RepeatedSymbols(later, earlier *Day) map[Symbol]bool {
 	out := map[Symbol]bool{}
 	pairs := pairsOf(later, earlier)
@@ -621,8 +627,8 @@ func Follows(day, before *Day) (Finding, bool) {
 		Meta: []string{"check", "pre_close", "other_dataset", before.Dataset}}, true
 }
 
-// Linked reports whether the reference price of a symbol on a day of quotes is its close on
-// the day before; false where one is not held.
+// Linked reports whether pre_close of a symbol on a day of quotes is its close on the previous
+// trading day; false if one is missing.
 func Linked(s Symbol, day, before *Day) bool {
 	i, has := slices.BinarySearch(day.Symbols, s)
 	j, had := slices.BinarySearch(before.Symbols, s)
@@ -650,12 +656,12 @@ func Agrees(day, daily *Day) (Finding, bool) {
 	return Finding{}, false
 }
 
-// Disagreeing are the symbols whose row on a day cannot be of the same day as their row in
-// the date's daily, each with what differs: the close, or turnovers that both imply a
-// different volume. A volume many times that of daily is more likely a wrong number of
-// shares, which is known of single companies, and the turnover may be right. Single rows of
-// moneyflow are known to deviate by thousands of 手, so only a volume several times as large
-// counts. None of 36,000 recorded rows is affected.
+// Disagreeing returns the symbols whose row on a day cannot be of the same date as their row
+// in daily, each with what differs: the close, or a volume that both turnover rates imply. It
+// ignores a volume many times that of daily: the number of shares of single companies is known
+// to be wrong, and the turnover rate may be right. Single rows of moneyflow are known to
+// deviate by thousands of 手, so only a volume several times as large counts. None of 36,000
+// recorded rows disagrees.
 func Disagreeing(day, daily *Day) map[Symbol]string {
 	out := map[Symbol]string{}
 	vol := daily.column("vol")
@@ -690,15 +696,15 @@ func manyTimes(x, y, slack float64) bool {
 	return math.Abs(x-y) > slack && (x > 3*y || y > 3*x) // NaN is null, and compares false
 }
 
-// Confirmed are the symbols of a day of daily_basic whose close and turnover follow from
-// the date's daily. If such a row repeats the previous day, the two days were really alike,
-// as two quiet days of a stock can be.
+// Confirmed returns the symbols of a day of daily_basic whose close and turnover follow from
+// the date's daily. If such a row repeats the previous day, it is right: two quiet days of a
+// stock can be equal.
 func Confirmed(day, daily *Day) map[Symbol]bool {
 	out := map[Symbol]bool{}
 	ours, theirs := day.column("close"), daily.column("close")
 	turnover, shares, vol := day.column("turnover_rate"), day.column("float_share"), daily.column("vol")
 	each(day, daily, func(i, j int) {
-		got, want := float64(turnover[i]), float64(vol[j])/float64(shares[i]) // NaN is null, and never near
+		got, want := float64(turnover[i]), float64(vol[j])/float64(shares[i]) // NaN is null, and compares false
 		if samePrice(ours[i], theirs[j]) && math.Abs(got-want) <= 0.002*want+0.0002 {
 			out[day.Symbols[i]] = true
 		}
@@ -750,7 +756,7 @@ func agreements(day, daily *Day) []agreement {
 			{"close", day, daily, func(i, j int) (bool, bool) {
 				return samePrice(clos[i], theirs[j]), clos[i] == clos[i] && theirs[j] == theirs[j]
 			}},
-			// 手 ÷ 万股 is per cent: 100 shares of 10,000, times 100
+			// 手 ÷ 万股 is a percentage: 1 手 is 100 shares, 1 万股 is 10,000 shares
 			{"turnover_rate", day, daily, func(i, j int) (bool, bool) {
 				return near(float64(turnover[i]), float64(vol[j])/float64(shares[i]), 0.03, 0.01)
 			}},
@@ -766,7 +772,7 @@ func agreements(day, daily *Day) []agreement {
 	return nil
 }
 
-// named are the values of the columns whose name has this prefix and suffix.
+// named returns the columns whose name has this prefix and suffix.
 func (d *Day) named(prefix, suffix string) (out [][]float32) {
 	for n, c := range d.columns {
 		if strings.HasPrefix(c.name, prefix) && strings.HasSuffix(c.name, suffix) {
@@ -818,8 +824,8 @@ func MissingValues(day, beside *Day) (Finding, bool) {
 	return lacking(names, most, rows), true
 }
 
-// lost is how many rows, of all or of one exchange, have no value other than 0 although
-// many had on the neighbouring day.
+// lost returns the number of rows, of all or of one exchange, if none of them has a value
+// other than 0 although many have one on the neighbouring day.
 func (f fill) lost(rows tally, beside fill, of tally) int {
 	const many = 0.2
 	if f.nonzero.all() == 0 && share(beside.nonzero, of) > many {

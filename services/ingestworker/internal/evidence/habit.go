@@ -90,11 +90,11 @@ func (d *Day) breaks(h habit) (odd []Symbol, rows int) {
 	return odd, rows
 }
 
-// brokenShare is the share of the rows of a day that break a relation; the rows of Beijing
-// alone are more.
+// brokenShare is the share of the rows of a day that must break a relation. Beijing alone
+// has more rows than that.
 const brokenShare = 0.05
 
-// leastKept is how many rows of another day show that a provider keeps a relation.
+// leastKept is the least number of rows of another day that must keep a relation.
 const leastKept = 2
 
 // Breaks checks whether too many rows of a day break a relation between their fields that

@@ -8,9 +8,10 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
-// ordered are columns of which one is the larger in a row from day to day. Of an exchange,
-// 0.002 of the recorded rows of daily_basic changed the order in days of reports, and 0.16
-// of moneyflow, where small and medium orders are much alike.
+// ordered lists pairs of columns. In most rows the same column of a pair is the larger one
+// on consecutive days. Recorded rows of an exchange in which that changed: 0.002 of
+// daily_basic on days with reports; 0.16 of moneyflow, where small and medium orders are
+// similar.
 var ordered = map[string][][2]string{
 	catalog.DailyBasic: {
 		{"pe", "pe_ttm"}, {"ps", "ps_ttm"}, {"dv_ratio", "dv_ttm"}, {"pe", "pb"}, {"pe", "ps"}, {"pb", "ps"}, {"pb", "pe_ttm"}, {"pb", "ps_ttm"}, {"pe_ttm", "ps_ttm"},
@@ -21,13 +22,13 @@ var ordered = map[string][][2]string{
 	},
 }
 
-// swappedShare is the share of rows in which the order of two columns is the other way
-// round from which they have each other's values.
+// swappedShare is the share of rows in which the order of two columns must change for them
+// to count as swapped.
 const swappedShare = 0.75
 
-// Swapped finds out whether two columns of a day have each other's values: which of them is
-// the larger has changed since another day in most rows of the market or of one exchange.
-// It does not tell which of the two days is wrong.
+// Swapped checks whether two columns of a day have each other's values: in most rows of the
+// market or of one exchange, the larger of the two is not the one that is larger on another
+// day. It does not say which of the two days is wrong.
 func Swapped(day, other *Day) (Finding, bool) { return swapped(day, other, pairsOf(day, other)) }
 
 func swapped(day, other *Day, pairs pairs) (Finding, bool) {
@@ -38,7 +39,7 @@ func swapped(day, other *Day, pairs pairs) (Finding, bool) {
 		if len(pairs.i) > stride*manyRows {
 			flipped, of := turnedOver(day, other, pairs, x, y, stride)
 			if some, _ := flipped.exceeds(of, swappedShare-0.1); some == 0 {
-				continue // as on nearly every day, so most rows are not looked at
+				continue // almost always, so most rows are never read
 			}
 		}
 		flipped, compared := turnedOver(day, other, pairs, x, y, 1)
@@ -58,8 +59,8 @@ func swapped(day, other *Day, pairs pairs) (Finding, bool) {
 		What: fmt.Sprintf("has %s the other way round than on %s in %s, so the columns are probably swapped", list, other.Date, fault.Of(most, of, "row", "rows"))}, true
 }
 
-// turnedOver counts the rows in which the order of two columns changed, among those in
-// which they differ on both days, by some steps.
+// turnedOver counts the rows in which the columns x and y differ on both days, and those
+// of them in which their order changed. It looks at one row in step.
 func turnedOver(day, other *Day, p pairs, x, y, step int) (flipped, compared tally) {
 	a, b, c, d := day.values[x], day.values[y], other.values[x], other.values[y]
 	for k := 0; k < len(p.i); k += step {
@@ -75,21 +76,21 @@ func turnedOver(day, other *Day, p pairs, x, y, step int) (flipped, compared tal
 	return flipped, compared
 }
 
-// steps counts the values of a column by their decimals, per exchange. low and high bound
-// what is left of ten times a value below the whole: a provider whose values differ by whole
-// numbers alone tells nothing by them.
-type steps struct {
+// decimalCount counts the values of a column, per exchange, and those of them that are
+// multiples of 0.1 and of 0.01.
+type decimalCount struct {
 	tenths, hundredths, values tally
-	low, high                  float32
+	// low and high are the smallest and largest fractional part of ten times a value. If they
+	// are almost equal, the values differ only by multiples of 0.1 and prove nothing.
+	low, high float32
 }
 
-// Of a market, one row in stride tells of a column. Larger values have no decimals in float32.
 const (
-	stride      = 4
-	mostDecimal = 1000
+	stride      = 4    // in a whole market, one row in stride is enough to judge a column
+	mostDecimal = 1000 // the decimals of a larger float32 are too inexact
 )
 
-func stepsOf(values []float32, symbols []Symbol) (out steps) {
+func countDecimals(values []float32, symbols []Symbol) (out decimalCount) {
 	step := 1
 	if len(values) > stride*manyRows {
 		step = stride
@@ -117,8 +118,8 @@ func stepsOf(values []float32, symbols []Symbol) (out steps) {
 	return out
 }
 
-// decimals reports whether a value is a multiple of 0.1 and of 0.01; told is false for a
-// value that tells nothing.
+// decimals reports whether a value is a multiple of 0.1 and of 0.01. told is false if the
+// value is null, 0 or too large.
 func decimals(v float32) (tenth, hundredth, told bool) {
 	if v < 0 {
 		v = -v
@@ -136,20 +137,20 @@ func decimals(v float32) (tenth, hundredth, told bool) {
 	return tenth, hundredth, true
 }
 
-// A column that lost its decimals: most of its values are multiples of 0.1 or 0.01, and few
-// are on the other day. Chance makes a tenth of them so.
+// A column lost its decimals if more than coarseShare of its values are multiples of 0.1 or
+// 0.01, and less than fineShare on the other day. A tenth of the values are by chance.
 const (
 	coarseShare = 0.6
 	fineShare   = 0.3
 )
 
-// Coarsened finds out whether columns have fewer decimals on one of two days, in the market
-// or on one exchange. It does not tell whether the other is right.
+// Coarsened checks whether columns have fewer decimals on one of two days, in the market or
+// on one exchange. It does not say which of the two days is wrong.
 func Coarsened(day, other *Day) (Finding, bool) {
 	var names []string
 	most, of := 0, 0
 	for n, c := range day.columns {
-		now, was := day.steps[n], other.steps[n]
+		now, was := day.decimals[n], other.decimals[n]
 		rows := max(now.coarserThan(was), was.coarserThan(now))
 		if rows == 0 {
 			continue
@@ -166,8 +167,9 @@ func Coarsened(day, other *Day) (Finding, bool) {
 		What: fmt.Sprintf("has another number of decimals in %s than on %s, so they were probably rounded", list, other.Date)}, true
 }
 
-// coarserThan is how many values of a group have fewer decimals than those of another day.
-func (s steps) coarserThan(other steps) int {
+// coarserThan returns the number of values, of all rows or of one exchange, that have fewer
+// decimals than on the other day; 0 if there is no such group.
+func (c decimalCount) coarserThan(other decimalCount) int {
 	if other.high-other.low < 0.5 {
 		return 0
 	}
@@ -175,15 +177,15 @@ func (s steps) coarserThan(other steps) int {
 		is := func(n, of, m, off int) bool {
 			return min(of, off) >= leastRows && float64(n) > coarseShare*float64(of) && float64(m) < fineShare*float64(off)
 		}
-		if is(coarse.all(), s.values.all(), fine.all(), other.values.all()) {
+		if is(coarse.all(), c.values.all(), fine.all(), other.values.all()) {
 			return coarse.all()
 		}
 		for x := range coarse {
-			if is(coarse[x], s.values[x], fine[x], other.values[x]) {
+			if is(coarse[x], c.values[x], fine[x], other.values[x]) {
 				return coarse[x]
 			}
 		}
 		return 0
 	}
-	return max(by(s.tenths, other.tenths), by(s.hundredths, other.hundredths))
+	return max(by(c.tenths, other.tenths), by(c.hundredths, other.hundredths))
 }

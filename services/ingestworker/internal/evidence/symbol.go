@@ -1,13 +1,13 @@
 package evidence
 
-// Symbol is a ts_code packed into a number that sorts as the code does: the six
-// digits times four, and the exchange.
+// Symbol is a ts_code as a number that sorts like the code: the six digits times four, plus
+// the exchange.
 type Symbol uint32
 
-// exchanges is by how much the six digits are multiplied, to leave room for the exchange.
+// exchanges is the factor of the six digits, which leaves room for the exchange.
 const exchanges = 4
 
-// Symbols is how many packed codes there are; every one is below it.
+// Symbols is one more than the largest Symbol.
 const Symbols = 1_000_000 * exchanges
 
 // SymbolOf packs a well-formed code; ok is false for any other text.
@@ -34,10 +34,10 @@ func SymbolOf(s string) (packed Symbol, ok bool) {
 	return 0, false
 }
 
-// exchange is the place of its exchange in a tally.
+// exchange returns the index of the exchange in a tally.
 func (s Symbol) exchange() uint8 { return uint8(s % exchanges) }
 
-// String is the ts_code.
+// String returns the ts_code.
 func (s Symbol) String() string {
 	b := [9]byte{6: '.'}
 	n := s / 4

@@ -72,11 +72,11 @@ func (h ColumnHash) Dates(rows []uint64, values []market.Date, null []bool) {
 	}
 }
 
-// Text is what a text of the column adds to its row, given the text's HashText.
+// Text returns what a text of the column adds to its row. hash is HashText of the text.
 func (h ColumnHash) Text(hash uint64) uint64 { return scatter(h.salt + hash) }
 
-// HashRow finishes the hash of a row. Rows are summed: without it, two rows could swap
-// values unnoticed.
+// HashRow finishes the hash of a row. Hash adds the rows up; without this step, two rows
+// that exchange values would have the same sum.
 func HashRow(sum uint64) uint64 { return scatter(sum) }
 
 // Hash is the hash of all rows, in any order; 0 for none.

@@ -9,8 +9,9 @@ import (
 )
 
 // Places is a hash table of indexes into slices of its owner, which hold the keys. A map
-// of the same keys takes six times the memory, and each fetch in progress needs some. A
-// slot holds an index plus one; 0 is free. At least half of the slots are.
+// of the same keys needs six times the memory, and each fetch in progress has several
+// tables. A slot is an index plus one, or 0 if it is free. At least half of the slots are
+// free.
 type Places []int32
 
 // PlacesFor is an empty table with room for n indexes.
@@ -24,7 +25,7 @@ func (p Places) HasRoom(n int) bool { return 2*n <= len(p) }
 // Find returns the slot of the key with a hash, a free one if the key is new. is reports
 // whether an index is the key's.
 func (p Places) Find(hash uint64, is func(index int32) bool) *int32 {
-	// Multiplied, numbers in a row end far apart in the high bits.
+	// The multiplication spreads consecutive hashes over the table.
 	at := int(hash * 0x9e3779b97f4a7c15 >> (64 - bits.Len(uint(len(p)-1))))
 	for {
 		slot := &p[at]
@@ -47,7 +48,8 @@ var seed = maphash.MakeSeed()
 // released holds the tables of keys that are no longer needed.
 var released sync.Pool
 
-// NewKeys holds no row yet. Either column may be nil. rows is how many rows may be added.
+// NewKeys returns an empty set of keys for at most this many rows. Either column may be
+// nil.
 func NewKeys(texts, dates *Column, rows int) *Keys {
 	k, ok := released.Get().(*Keys)
 	if ok && k.places.HasRoom(rows) {
@@ -64,14 +66,14 @@ func NewKeys(texts, dates *Column, rows int) *Keys {
 	return k
 }
 
-// Release gives the memory back for later keys. The keys must not be used afterwards.
+// Release frees the memory for later keys. The keys must not be used afterwards.
 func (k *Keys) Release() {
 	k.texts, k.dates = nil, nil
 	released.Put(k)
 }
 
-// Add adds a row, unless one with its key was added before: then added is false, and
-// first is that row.
+// Add adds a row. If a row with the same key was added before, added is false and first is
+// that row.
 func (k *Keys) Add(row int) (first int, added bool) {
 	text, date := k.of(row)
 	slot := k.slot(text, date)

@@ -3,11 +3,12 @@ package table
 import "sync"
 
 // Pool keeps the memory of released batches for later ones with the same columns. A fill
-// makes and drops a megabyte for each partition, which otherwise is a tenth of its CPU
-// time. The zero value is empty. It may be used by many goroutines.
+// needs a megabyte for each partition; allocating it each time takes a tenth of the CPU
+// time. The zero value is an empty pool. It is safe for concurrent use.
 type Pool struct{ free sync.Pool }
 
-// capacityStep is what capacities are a multiple of: the next date may have some rows more.
+// capacityStep is the unit, in rows, to which capacities are rounded up, because the next
+// date may have a few more rows.
 const capacityStep = 512
 
 // New returns an empty batch with capacity for size rows. All batches of a Pool must have
@@ -22,9 +23,10 @@ func (p *Pool) New(specs []Spec, size int) *Batch {
 	return b
 }
 
-// Release gives the memory of a batch back to its Pool. The caller must hold the only
-// reference to the batch and to its columns. The batch has no columns afterwards, so that
-// a later use fails instead of reading the rows of another. Without a Pool it does nothing.
+// Release returns the memory of a batch to its Pool. The caller must have the only
+// reference to the batch and to its columns. Afterwards the batch has no columns, so that a
+// later use fails instead of reading the rows of another batch. If the batch has no Pool,
+// Release does nothing.
 func (b *Batch) Release() {
 	if b.home == nil {
 		return

@@ -74,7 +74,7 @@ func benchmarkDecode(b *testing.B, api string, rows int, unite bool) {
 			b.Fatal(rep, err)
 		}
 		if unite {
-			d.unite(0, 0)
+			d.dedupe(0, 0)
 		}
 	}
 	b.ReportMetric(float64(rows)*float64(b.N)/b.Elapsed().Seconds(), "rows/s")

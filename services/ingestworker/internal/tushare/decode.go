@@ -15,68 +15,68 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// reply is what an envelope says beside its rows.
+// reply is an envelope without its rows.
 type reply struct {
-	// code is the number as text, "0" for success. The provider writes it as a
-	// number; proxies have been seen to quote it.
+	// code is the number as text; "0" means success. The provider sends a number; some
+	// proxies quote it.
 	code string
-	// msg is the text beside the code. Empty where null.
+	// msg is the text next to the code; empty if null.
 	msg string
-	// hasMore says that rows remain beyond this reply.
+	// hasMore reports whether the provider has more rows.
 	hasMore bool
-	// rows in the reply.
+	// rows is the number of rows in the reply.
 	rows int
-	// missing is the first required field that the reply lacks. Empty where none.
+	// missing is the first required field that the reply lacks; empty if there is none.
 	missing string
-	// none says that the reply is a success whose data is null: no rows.
+	// none reports whether the code is 0 and data is null.
 	none bool
 }
 
-// op is what to do with the cells of one field.
+// op says how the cells of a field are decoded.
 type op uint8
 
 const (
 	opSkip op = iota
 	opText
-	opSymbol // a text that is interned
+	opSymbol // an interned text
 	opDate
 	opNumber
 	opInt
 )
 
-// cell is the plan for one field of the reply.
+// cell says how one field of the reply is decoded.
 type cell struct {
 	op   op
-	key  bool // the text of the row's key
+	key  bool // whether it is the text of the row's key
 	col  *table.Column
-	last [8]byte // the date seen last, and its value
-	date market.Date
+	last [8]byte     // the last date, as text
+	date market.Date // and its value
 }
 
-// decoder reads envelopes into a batch. It belongs to one fetch at a time and is
-// reused, with its buffer and its interned symbols, by the next.
+// decoder decodes envelopes into a batch. One fetch uses it at a time. The next fetch
+// reuses its buffer and its interned symbols.
 type decoder struct {
 	scanner
 	symbols interner
 	columns []catalog.Column
 	keyText string // provider's name of the column
-	keyDate string // likewise; empty where the key has no date
+	keyDate string // likewise; empty if the key has no date
 
 	batch   *table.Batch
-	room    int     // rows for which every column has length
-	n       int     // rows decoded
-	ids     []int32 // key text per row, -1 where null
+	room    int     // length of every column while a page is decoded
+	n       int     // number of decoded rows
+	ids     []int32 // interned key text of each row, -1 if null
 	bad     []table.BadCell
-	plan    []cell
+	plan    []cell // by field of the reply
 	planned bool
-	filled  []bool // columns that the plan fills
+	filled  []bool // columns that the reply has
 	missing string
 
 	seen table.Places // the last row of each key
-	prev []int32      // the row of the same key before it, -1 if none
+	prev []int32      // the previous row with the same key, -1 if none
 }
 
-// begin makes the decoder ready for a fetch of a dataset into batch.
+// begin prepares the decoder for a fetch of a dataset into batch.
 func (d *decoder) begin(ds *catalog.Dataset, batch *table.Batch) {
 	d.symbols.begin()
 	d.columns, d.batch, d.n, d.room = ds.Columns, batch, 0, 0
@@ -85,8 +85,8 @@ func (d *decoder) begin(ds *catalog.Dataset, batch *table.Batch) {
 	d.keyText, d.keyDate = keyOf(ds.Columns)
 }
 
-// end forgets the fetch: its rows are the caller's now, and memory that only a body
-// out of the ordinary needed is given back.
+// end drops all references to the fetch, whose rows now belong to the caller, and frees
+// buffers that an unusually large body needed.
 func (d *decoder) end() {
 	d.batch, d.bad, d.r = nil, nil, nil
 	if cap(d.buf) > maxKept {
@@ -97,11 +97,11 @@ func (d *decoder) end() {
 	}
 }
 
-// maxKept bounds the memory of one buffer between fetches, in bytes.
+// maxKept is the largest buffer, in bytes, that is kept between fetches.
 const maxKept = 4 << 20
 
-// keyOf names the columns that tell rows apart: ts_code and trade_date, ts_code
-// alone, or exchange and cal_date.
+// keyOf returns the key columns: ts_code and trade_date, ts_code alone, or exchange and
+// cal_date.
 func keyOf(columns []catalog.Column) (text, date string) {
 	for _, c := range columns {
 		switch {
@@ -114,8 +114,8 @@ func keyOf(columns []catalog.Column) (text, date string) {
 	return text, date
 }
 
-// page adds the rows of one body to the batch. On an error the batch is as it was
-// before. A reply with a code other than 0 adds nothing.
+// page adds the rows of one body to the batch. An error, or a reply with a code other
+// than 0, leaves the batch unchanged.
 func (d *decoder) page(body io.Reader, limit int64) (rep reply, err error) {
 	start, bad := d.batch.Len, len(d.bad)
 	d.reset(body, limit)
@@ -155,7 +155,7 @@ func (d *decoder) envelope() (rep reply, err error) {
 			return d.value(func(b []byte) (n int, err error) { message, n, err = scanText(b); return n, err })
 		case "data":
 			if data {
-				return d.fail(malformed(0, "data twice"))
+				return d.fail(malformed(0, "second data"))
 			}
 			data, null = true, d.buf[d.pos] == 'n'
 			if d.buf[d.pos] != '{' || code && rep.code != "0" {
@@ -175,11 +175,11 @@ func (d *decoder) envelope() (rep reply, err error) {
 	switch {
 	case err != nil:
 	case !code:
-		err = d.fail(malformed(0, "object without a code"))
+		err = d.fail(malformed(0, "object without code"))
 	case rep.code == "0" && null:
 		rep.none = true
 	case rep.code == "0" && !usable:
-		err = d.fail(malformed(0, "success without data"))
+		err = d.fail(malformed(0, "code 0 without data"))
 	case rep.code == "0" && !d.planned:
 		err = d.fail(malformed(0, "data without fields"))
 	}
@@ -191,15 +191,15 @@ func (d *decoder) skip() error {
 	return d.value(func(b []byte) (int, error) { return skipValue(b, 0, 0) })
 }
 
-// data reads the member that holds fields and items, in whichever order.
+// data decodes the member that holds fields and items, in any order.
 func (d *decoder) data(rep *reply) error {
-	var early []byte // items that came before fields
+	var early []byte // items before fields
 	items := false
 	err := d.object(func(key string) error {
 		switch key {
 		case "fields":
 			if d.planned {
-				return d.fail(malformed(0, "fields twice"))
+				return d.fail(malformed(0, "second fields"))
 			}
 			if d.buf[d.pos] == 'n' {
 				return d.skip()
@@ -208,11 +208,11 @@ func (d *decoder) data(rep *reply) error {
 			if err := d.value(func(b []byte) (n int, err error) { fields, n, err = scanTexts(b); return n, err }); err != nil {
 				return err
 			}
-			d.lay(fields)
+			d.mapFields(fields)
 			return nil
 		case "items":
 			if items {
-				return d.fail(malformed(0, "items twice"))
+				return d.fail(malformed(0, "second items"))
 			}
 			items = true
 			switch {
@@ -239,9 +239,9 @@ func (d *decoder) data(rep *reply) error {
 	return d.rows(&scanner{buf: early, end: len(early), eof: true, limit: math.MaxInt64})
 }
 
-// lay maps the fields of the reply to the columns by name. Of a field named twice
-// the first counts.
-func (d *decoder) lay(fields []string) {
+// mapFields maps the fields of the reply to columns by name. If a field is repeated, the
+// first is used.
+func (d *decoder) mapFields(fields []string) {
 	d.planned = true
 	d.plan = make([]cell, len(fields))
 	d.filled = make([]bool, len(d.columns))
@@ -272,12 +272,12 @@ func (d *decoder) lay(fields []string) {
 			d.missing = name
 		}
 	}
-	if d.missing != "" { // the rows are of no use; they are only checked
+	if d.missing != "" { // the rows cannot be used: only check that they are JSON
 		clear(d.plan)
 	}
 }
 
-// rows reads the list of items from s into the batch.
+// rows decodes the list of items from s into the batch.
 func (d *decoder) rows(s *scanner) error {
 	if err := s.take('['); err != nil {
 		return err
@@ -295,7 +295,7 @@ func (d *decoder) rows(s *scanner) error {
 			return err
 		}
 		if c != '[' {
-			return s.fail(malformed(0, "row that is no list"))
+			return s.fail(malformed(0, "row that is not a list"))
 		}
 		if d.n == d.room {
 			d.grow()
@@ -326,12 +326,12 @@ func (d *decoder) rows(s *scanner) error {
 			return nil
 		default:
 			s.pos--
-			return s.fail(malformed(0, fmt.Sprintf("%q between rows", c)))
+			return s.fail(malformed(0, fmt.Sprintf("%q between rows instead of ','", c)))
 		}
 	}
 }
 
-// row reads one row that begins at b[0] into row n of the batch.
+// row decodes the row that begins at b[0] into row n of the batch.
 func (d *decoder) row(b []byte, n int) (int, error) {
 	i := 1
 	d.ids[n] = -1
@@ -356,7 +356,7 @@ func (d *decoder) row(b []byte, n int) (int, error) {
 			case err == nil && (p.op == opNumber || v == math.Trunc(v)):
 				p.col.Numbers[n], p.col.Null[n] = v, false
 			case err == nil || err == errRange:
-				d.spoil(p, n, b[i:next])
+				d.reject(p, n, b[i:next])
 			default:
 				return i, err
 			}
@@ -395,7 +395,7 @@ func (d *decoder) row(b []byte, n int) (int, error) {
 	return i + 1, nil
 }
 
-// cell reads a value in any of the forms that a column accepts.
+// cell decodes a value in any form that its column accepts.
 func (d *decoder) cell(p *cell, b []byte, i, n int) (int, error) {
 	if p.op == opSkip {
 		return skipValue(b, i, 0)
@@ -423,13 +423,13 @@ func (d *decoder) cell(p *cell, b []byte, i, n int) (int, error) {
 	if b[i] == 'n' {
 		setNull(p.col, n)
 	} else {
-		d.spoil(p, n, b[i:next])
+		d.reject(p, n, b[i:next])
 	}
 	return next, nil
 }
 
-// setText stores a value that came as text, or as digits where text or a date
-// belongs. An empty text is null, except in a text column. A date may have dashes.
+// setText stores a value that was sent as text, or as a number for a column of texts or
+// dates. An empty text is null, except in a text column. A date may have dashes.
 func (d *decoder) setText(p *cell, n int, s string, raw []byte) {
 	switch p.op {
 	case opText:
@@ -451,7 +451,7 @@ func (d *decoder) setText(p *cell, n int, s string, raw []byte) {
 			s = v.Compact()
 		}
 		if err != nil {
-			d.spoil(p, n, raw)
+			d.reject(p, n, raw)
 			return
 		}
 		copy(p.last[:], s)
@@ -464,19 +464,19 @@ func (d *decoder) setText(p *cell, n int, s string, raw []byte) {
 		}
 		v, ok := parseNumber(s)
 		if !ok || p.op == opInt && v != math.Trunc(v) {
-			d.spoil(p, n, raw)
+			d.reject(p, n, raw)
 			return
 		}
 		p.col.Numbers[n], p.col.Null[n] = v, false
 	}
 }
 
-// maxRaw bounds what is kept of a bad value before the token is scrubbed from it.
+// maxRaw is the most bytes of a bad value that are kept before the token is redacted.
 const maxRaw = 1024
 
-// spoil makes a cell null and remembers what it could not hold, with its escapes
-// resolved, so that the token is found in it.
-func (d *decoder) spoil(p *cell, n int, raw []byte) {
+// reject makes a cell null and records the value that it cannot store. Escapes are
+// resolved, so that a token in the value is found.
+func (d *decoder) reject(p *cell, n int, raw []byte) {
 	setNull(p.col, n)
 	shown := text(raw, bytes.IndexByte(raw, '\\') >= 0)
 	d.bad = append(d.bad, table.BadCell{Row: n, Column: p.col.Name, Raw: cut(shown, maxRaw)})
@@ -494,8 +494,8 @@ func setNull(c *table.Column, n int) {
 	}
 }
 
-// grow gives every column room for more rows; within a page the columns are as
-// long as the room and are written by index.
+// grow lengthens every column. While a page is decoded, the columns have room rows and
+// are written by index.
 func (d *decoder) grow() {
 	d.room = max(2*d.n, 256)
 	if len(d.batch.Columns) > 0 {
@@ -516,13 +516,13 @@ func (d *decoder) grow() {
 	d.ids = extend(d.ids, d.room)
 }
 
-// undo takes a page back.
+// undo removes the rows of a page.
 func (d *decoder) undo(start, bad int) {
 	d.trim(start)
 	d.bad = d.bad[:bad]
 }
 
-// trim ends every column after n rows.
+// trim truncates every column to n rows.
 func (d *decoder) trim(n int) {
 	for i := range d.batch.Columns {
 		c := &d.batch.Columns[i]
@@ -549,7 +549,7 @@ func extend[T any](s []T, n int) []T {
 	return grown
 }
 
-// scanCode reads the code, a number or a quoted one.
+// scanCode reads the code: a number, possibly quoted.
 func scanCode(b []byte) (code string, n int, err error) {
 	if len(b) > 0 && b[0] == '"' {
 		code, n, err = scanText(b)
@@ -562,14 +562,14 @@ func scanCode(b []byte) (code string, n int, err error) {
 	}
 	switch {
 	case err == errRange, err == nil && code == "":
-		return "", 0, malformed(0, "code that is none")
+		return "", 0, malformed(0, "invalid code")
 	case code == "-0":
 		code = "0"
 	}
 	return code, n, err
 }
 
-// scanText reads a string or null; any other value is taken as it is written.
+// scanText reads a string; null is "". It returns any other value as its JSON.
 func scanText(b []byte) (s string, n int, err error) {
 	if len(b) > 0 && b[0] == '"' {
 		raw, escaped, n, err := scanString(b, 0)
@@ -595,7 +595,7 @@ func scanBool(b []byte) (v bool, n int, err error) {
 	case "false", "0", "null":
 		return false, n, nil
 	}
-	return false, 0, malformed(0, "has_more that is neither true nor false")
+	return false, 0, malformed(0, "has_more is not a boolean")
 }
 
 // scanTexts reads a list of strings.
@@ -604,7 +604,7 @@ func scanTexts(b []byte) (list []string, n int, err error) {
 		return nil, 0, errShort
 	}
 	if b[0] != '[' {
-		return nil, 0, malformed(0, "no list where one belongs")
+		return nil, 0, malformed(0, "a list is missing")
 	}
 	i := skipSpace(b, 1)
 	if i < len(b) && b[i] == ']' {
@@ -625,12 +625,12 @@ func scanTexts(b []byte) (list []string, n int, err error) {
 		case ',':
 			i++
 		default:
-			return nil, 0, malformed(i, "no comma where one belongs")
+			return nil, 0, malformed(i, "a comma is missing")
 		}
 	}
 }
 
-// cut ends a text after max bytes, at the end of a character.
+// cut truncates a text to max bytes, at the end of a character.
 func cut(s string, max int) string {
 	if len(s) <= max {
 		return s

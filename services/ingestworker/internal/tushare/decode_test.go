@@ -234,7 +234,7 @@ func TestBrokenPageLeavesTheBatchAsItWas(t *testing.T) {
 	if _, err := d.page(strings.NewReader(goodCal), 1<<20); err != nil {
 		t.Fatal(err)
 	}
-	d.unite(0, 0)
+	d.dedupe(0, 0)
 	before := fmt.Sprint(cellsOf(b, d.bad))
 	for _, broken := range []string{
 		goodCal[:len(goodCal)-20], `{"code":40203,"msg":"m"}`, `{"data":` + goodCal[strings.Index(goodCal, `{"fields`):len(goodCal)-1] + `,"code":40203}`,
@@ -248,7 +248,7 @@ func TestBrokenPageLeavesTheBatchAsItWas(t *testing.T) {
 	if _, err := d.page(strings.NewReader(strings.Replace(goodCal, "202603", "202604", 2)), 1<<20); err != nil {
 		t.Fatal(err)
 	}
-	if repeated, within := d.unite(2, 0); repeated != 0 || within != 0 || b.Len != 4 {
+	if repeated, within := d.dedupe(2, 0); repeated != 0 || within != 0 || b.Len != 4 {
 		t.Errorf("%d rows, %d repeated", b.Len, repeated)
 	}
 }

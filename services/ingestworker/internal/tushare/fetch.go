@@ -104,8 +104,8 @@ func (f *fetch) pages(ctx context.Context) error {
 			return err
 		}
 		f.announced = rep.hasMore
-		order = f.d.order(order, held)
-		repeated, within := f.d.unite(held, bad)
+		order = f.d.hashOrder(order, held)
+		repeated, within := f.d.dedupe(held, bad)
 		f.answer.Repeated += repeated
 		if rep.rows > repeated || rep.rows != p.offset { // otherwise the offset was ignored
 			total += rep.rows - within
@@ -169,8 +169,8 @@ func (f *fetch) reread(ctx context.Context, total, size int, before uint64) erro
 			if err != nil {
 				return err
 			}
-			order = f.d.order(order, held)
-			f.d.unite(held, bad)
+			order = f.d.hashOrder(order, held)
+			f.d.dedupe(held, bad)
 			f.tell(ingest.Progress{})
 			if rep.rows == 0 {
 				break

@@ -6,21 +6,21 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
 )
 
-// interner keeps one string per symbol and numbers them, so that a whole market's
-// history shares a few thousand strings and keys compare as integers. It belongs
-// to one decoder at a time.
+// interner stores each symbol once and gives it a number. So the history of a market
+// shares a few thousand strings, and keys are compared as integers. It belongs to one
+// decoder.
 type interner struct {
 	ids   table.Places
 	seed  maphash.Seed
 	texts []string
 	bytes int
-	// next is the symbol that came after one last time, -1 at first. Replies hold their
-	// symbols in the same order, mostly, and then nothing is looked up.
+	// next is, for each symbol, the one that followed it in the last reply; -1 if unknown.
+	// Most replies have their symbols in the same order, so that no lookup is needed.
 	next []int32
 	prev int32
 }
 
-// Bounds past which the table is started again, between fetches only.
+// A table that exceeds one of these limits is emptied before the next fetch.
 const (
 	maxInterned      = 1 << 15
 	maxInternedBytes = 1 << 20

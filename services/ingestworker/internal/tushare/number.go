@@ -5,20 +5,20 @@ import (
 	"strconv"
 )
 
-// errRange says that a number is written well and too large for a float64; the
-// index after it is returned all the same.
+// errRange means that a number is valid but too large for a float64. The index after it
+// is returned nevertheless.
 var errRange = errors.New("number out of range")
 
-// Powers of ten that a float64 holds exactly.
+// pow10 has the powers of ten that a float64 represents exactly.
 var pow10 = [...]float64{
 	1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11,
 	1e12, 1e13, 1e14, 1e15, 1e16, 1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 }
 
-// scanNumber reads a JSON number that begins at i. The value is exactly what
-// strconv.ParseFloat gives: digits that fit in 53 bits divided by a power of ten
-// that a float64 holds are one correctly rounded operation; all else is left to
-// strconv. A number that touches the end of b may go on after it.
+// scanNumber reads a JSON number that begins at i. The value equals that of
+// strconv.ParseFloat: if the digits fit in 53 bits and the power of ten is exact, their
+// quotient is correctly rounded; for other numbers it calls strconv. A number at the end
+// of b returns errShort, because it may continue.
 func scanNumber(b []byte, i int) (v float64, next int, err error) {
 	start := i
 	negative := false
@@ -41,7 +41,7 @@ func scanNumber(b []byte, i int) (v float64, next int, err error) {
 			count++
 		}
 	default:
-		return 0, i, malformed(i, "no JSON value")
+		return 0, i, malformed(i, "invalid JSON value")
 	}
 	if i < len(b) && b[i] == '.' {
 		i++
@@ -51,7 +51,7 @@ func scanNumber(b []byte, i int) (v float64, next int, err error) {
 			i++
 		}
 		if fraction = i - point; fraction == 0 && i < len(b) {
-			return 0, i, malformed(i, "number without digits after its point")
+			return 0, i, malformed(i, "number without digits after the point")
 		}
 		count += fraction
 	}
@@ -67,7 +67,7 @@ func scanNumber(b []byte, i int) (v float64, next int, err error) {
 			i++
 		}
 		if i == first && i < len(b) {
-			return 0, i, malformed(i, "number without digits in its exponent")
+			return 0, i, malformed(i, "number without digits in the exponent")
 		}
 	}
 	if i >= len(b) {

@@ -5,13 +5,13 @@ import "fmt"
 // maxOffset is the largest offset that the provider accepts.
 const maxOffset = 100000
 
-// pager decides after each response whether to fetch another page, and from where. This
-// provider truncates silently: only has_more, or a response that is exactly as long as some
-// cap, shows it.
+// pager decides after each response whether to fetch another page, and from which offset.
+// The provider truncates silently: only has_more, or a response with exactly as many rows
+// as a cap, shows it.
 type pager struct {
 	offset  int // rows received so far
 	largest int // rows of the largest response
-	limit   int // what the last call was limited to; 0 for no limit
+	limit   int // limit of the last call, in rows; 0 for none
 }
 
 // next takes the number of rows of a response, how many of them are new, and its has_more.
@@ -20,7 +20,7 @@ type pager struct {
 func (p *pager) next(received, fresh int, hasMore bool, isCap func(int) bool) (more bool, err error) {
 	if fresh == 0 {
 		if hasMore {
-			return false, fmt.Errorf("it announces more rows, but the response at offset %d has no new row", p.offset)
+			return false, fmt.Errorf("has_more is true, but the response at offset %d has no new row", p.offset)
 		}
 		return false, nil
 	}

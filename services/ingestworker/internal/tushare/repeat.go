@@ -8,15 +8,15 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// maxCompared bounds how many rows of one key are compared with a new one. Past
-// it rows are kept, for the caller to reject.
+// maxCompared is the most rows of one key that are compared with a new row. Further rows
+// are kept, and the caller rejects them.
 const maxCompared = 64
 
-// unite leaves out the rows from start on that the batch holds already, equal in
-// every column, and says how many they were, and how many of those repeat a row of
-// the same page. Rows of one key with other values stay, both of them: which is
-// right is not for the client to say.
-func (d *decoder) unite(start, badStart int) (repeated, within int) {
+// dedupe removes the rows from start on that equal a row of the batch in every column. It
+// returns their number, and how many of them repeat a row of the same page. Rows with the
+// same key and different values are all kept, because the client cannot know which is
+// right.
+func (d *decoder) dedupe(start, badStart int) (repeated, within int) {
 	b := d.batch
 	key := d.keys()
 	slot := func(k uint64) *int32 {
@@ -30,7 +30,7 @@ func (d *decoder) unite(start, badStart int) (repeated, within int) {
 	}
 	in, out := d.bad[badStart:], d.bad[:badStart]
 	if len(in) > 0 {
-		in = slices.Clone(in) // out is written over the same memory
+		in = slices.Clone(in) // out overwrites the same memory
 	}
 	w := start
 	d.prev = extend(d.prev[:min(len(d.prev), start)], b.Len)
@@ -65,8 +65,8 @@ func (d *decoder) unite(start, badStart int) (repeated, within int) {
 	return repeated, within
 }
 
-// order goes on with a hash of the keys from row start on, in the order they came.
-func (d *decoder) order(hash uint64, start int) uint64 {
+// hashOrder adds the keys from row start on to a hash that depends on their order.
+func (d *decoder) hashOrder(hash uint64, start int) uint64 {
 	key := d.keys()
 	for r := start; r < d.batch.Len; r++ {
 		hash = (hash ^ key(r)) * 0x100000001b3
@@ -74,7 +74,8 @@ func (d *decoder) order(hash uint64, start int) uint64 {
 	return hash
 }
 
-// keys returns the key of a row: its symbol's number and its date.
+// keys returns a function that returns the key of a row: the number of its symbol, and its
+// date.
 func (d *decoder) keys() func(row int) uint64 {
 	var dates []market.Date
 	if d.keyDate != "" {
@@ -89,7 +90,8 @@ func (d *decoder) keys() func(row int) uint64 {
 	}
 }
 
-// find looks for a row equal to r in the chain that ends at head; -1 is none.
+// find returns a row that equals r, from the chain of rows that begins at head; -1 if
+// there is none.
 func (d *decoder) find(head int32, r int, bad, mine []table.BadCell) int32 {
 	for q, compared := head, 0; q >= 0 && compared < maxCompared; q, compared = d.prev[q], compared+1 {
 		if equalRows(d.batch, int(q), r) && equalBad(badOf(bad, int(q)), mine) {
@@ -123,7 +125,7 @@ func equalRows(b *table.Batch, q, r int) bool {
 	return true
 }
 
-// badOf finds the bad cells of a row in a list ordered by row.
+// badOf returns the bad cells of a row from a list ordered by row.
 func badOf(bad []table.BadCell, row int) []table.BadCell {
 	from := sort.Search(len(bad), func(i int) bool { return bad[i].Row >= row })
 	to := from

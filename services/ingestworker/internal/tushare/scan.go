@@ -8,11 +8,11 @@ import (
 	"unicode/utf8"
 )
 
-// errShort says that the value goes on after the bytes at hand.
-var errShort = errors.New("value goes on")
+// errShort means that the buffered bytes end before the value does.
+var errShort = errors.New("value is not complete")
 
-// malformedError says why a body is not the documented envelope. Its text names a
-// position and never quotes the body.
+// malformedError says why a body is not the documented envelope. Its text has a position
+// and never quotes the body.
 type malformedError struct {
 	at   int64
 	what string
@@ -20,8 +20,8 @@ type malformedError struct {
 
 func (e *malformedError) Error() string { return fmt.Sprintf("%s at byte %d", e.what, e.at) }
 
-// malformed is an error at an index of the bytes at hand; the scanner adds where
-// they begin.
+// malformed returns an error at an index of the unread bytes. The scanner adds the
+// position of the first unread byte.
 func malformed(i int, what string) error { return &malformedError{int64(i), what} }
 
 const (
@@ -29,10 +29,9 @@ const (
 	maxDepth = 64
 )
 
-// scanner walks a body that arrives piece by piece. Functions that read a value
-// see the unread bytes as one slice and answer errShort to see more of them; they
-// then start over at the same place, so they must not keep anything until they
-// succeed.
+// scanner reads a body in pieces. A function that reads a value gets the unread bytes as
+// one slice. If it returns errShort, it is called again at the same position with more
+// bytes, so it must not change any state before it succeeds.
 type scanner struct {
 	r        io.Reader
 	buf      []byte
@@ -49,14 +48,14 @@ func (s *scanner) reset(r io.Reader, limit int64) {
 	*s = scanner{r: r, buf: s.buf, limit: limit}
 }
 
-// window is the bytes at hand.
+// window returns the unread bytes.
 func (s *scanner) window() []byte { return s.buf[s.pos:s.end] }
 
-// more brings in at least as many bytes as are at hand, or what is left, so that
-// starting over costs no more than reading once more.
+// more at least doubles the unread bytes, unless the body ends before. So starting over
+// costs at most as much as reading everything twice.
 func (s *scanner) more() error {
 	if s.eof {
-		return s.fail(malformed(s.end-s.pos, "body is cut short"))
+		return s.fail(malformed(s.end-s.pos, "body ends too early"))
 	}
 	have := s.end - s.pos
 	if s.pos > 0 {
@@ -87,7 +86,7 @@ func (s *scanner) more() error {
 	return nil
 }
 
-// fail turns an index of the window into a position of the body.
+// fail converts the index in err to a position in the body.
 func (s *scanner) fail(err error) error {
 	var m *malformedError
 	if errors.As(err, &m) {
@@ -96,7 +95,7 @@ func (s *scanner) fail(err error) error {
 	return err
 }
 
-// value reads one value with f, which returns the index after it.
+// value reads one value with f, which returns the index after the value.
 func (s *scanner) value(f func(b []byte) (int, error)) error {
 	for {
 		n, err := f(s.window())
@@ -114,7 +113,7 @@ func (s *scanner) value(f func(b []byte) (int, error)) error {
 	}
 }
 
-// peek is the next byte that is not white space, left unread.
+// peek skips white space and returns the next byte without reading it.
 func (s *scanner) peek() (byte, error) {
 	for {
 		s.pos += skipSpace(s.window(), 0)
@@ -127,14 +126,14 @@ func (s *scanner) peek() (byte, error) {
 	}
 }
 
-// take reads the byte that must come next after white space.
+// take skips white space and reads one byte, which must be want.
 func (s *scanner) take(want byte) error {
 	c, err := s.peek()
 	if err != nil {
 		return err
 	}
 	if c != want {
-		return s.fail(malformed(0, fmt.Sprintf("%q where %q belongs", c, want)))
+		return s.fail(malformed(0, fmt.Sprintf("%q instead of %q", c, want)))
 	}
 	s.pos++
 	return nil
@@ -156,8 +155,7 @@ func (s *scanner) finish() error {
 	}
 }
 
-// object walks the members of an object; member is called after each colon, must
-// read the value, and sees a key that is valid until then.
+// object reads an object. It calls member after each colon; member must read the value.
 func (s *scanner) object(member func(key string) error) error {
 	if err := s.take('{'); err != nil {
 		return err
@@ -203,7 +201,7 @@ func (s *scanner) object(member func(key string) error) error {
 			return nil
 		default:
 			s.pos--
-			return s.fail(malformed(0, fmt.Sprintf("%q where ',' or '}' belongs", c)))
+			return s.fail(malformed(0, fmt.Sprintf("%q instead of ',' or '}'", c)))
 		}
 	}
 }
@@ -215,14 +213,14 @@ func skipSpace(b []byte, i int) int {
 	return i
 }
 
-// scanString reads a string that begins at i. raw is what stands between the
-// quotes; escaped says that it holds escapes.
+// scanString reads a string that begins at i. raw is the text between the quotes; escaped
+// reports whether it has escapes.
 func scanString(b []byte, i int) (raw []byte, escaped bool, next int, err error) {
 	if i >= len(b) {
 		return nil, false, i, errShort
 	}
 	if b[i] != '"' {
-		return nil, false, i, malformed(i, "no string where one belongs")
+		return nil, false, i, malformed(i, "a string is missing")
 	}
 	i++
 	start, high := i, false
@@ -264,12 +262,12 @@ func scanEscape(b []byte, i int) (int, error) {
 				return i, errShort
 			}
 			if hex(b[k]) < 0 {
-				return i, malformed(k, "escape that is none")
+				return i, malformed(k, "invalid escape")
 			}
 		}
 		return i + 6, nil
 	}
-	return i, malformed(i, "escape that is none")
+	return i, malformed(i, "invalid escape")
 }
 
 func hex(c byte) rune {
@@ -286,7 +284,7 @@ func hex(c byte) rune {
 
 func hex4(b []byte) rune { return hex(b[0])<<12 | hex(b[1])<<8 | hex(b[2])<<4 | hex(b[3]) }
 
-// text is the value of a scanned string. Half a surrogate pair becomes U+FFFD.
+// text returns the value of a scanned string. Half a surrogate pair becomes U+FFFD.
 func text(raw []byte, escaped bool) string {
 	if !escaped {
 		return string(raw)
@@ -331,13 +329,13 @@ func text(raw []byte, escaped bool) string {
 	return string(out)
 }
 
-// skipValue reads any value that begins at i, checking that it is JSON.
+// skipValue skips the value that begins at i and checks that it is JSON.
 func skipValue(b []byte, i, depth int) (int, error) {
 	if i >= len(b) {
 		return i, errShort
 	}
 	if depth > maxDepth {
-		return i, malformed(i, "nesting deeper than any reply")
+		return i, malformed(i, "too many nested values")
 	}
 	switch c := b[i]; c {
 	case '"':
@@ -348,7 +346,7 @@ func skipValue(b []byte, i, depth int) (int, error) {
 		if i >= len(b) {
 			return i, errShort
 		}
-		if b[i] == c+2 { // ] and } stand two after [ and {
+		if b[i] == c+2 { // in ASCII, ] is [ + 2 and } is { + 2
 			return i + 1, nil
 		}
 		for {
@@ -361,7 +359,7 @@ func skipValue(b []byte, i, depth int) (int, error) {
 					return i, errShort
 				}
 				if b[i] != ':' {
-					return i, malformed(i, "no colon where one belongs")
+					return i, malformed(i, "a colon is missing")
 				}
 				i++
 			}
@@ -377,7 +375,7 @@ func skipValue(b []byte, i, depth int) (int, error) {
 			case ',':
 				i++
 			default:
-				return i, malformed(i, "no comma where one belongs")
+				return i, malformed(i, "a comma is missing")
 			}
 		}
 	case 't':
@@ -401,7 +399,7 @@ func literal(b []byte, i int, word string) (int, error) {
 			return i, errShort
 		}
 		if b[i+k] != word[k] {
-			return i, malformed(i, "no JSON value")
+			return i, malformed(i, "invalid JSON value")
 		}
 	}
 	return i + len(word), nil
