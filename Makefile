@@ -195,13 +195,12 @@ bench-go: ## the Go benchmarks of decoder, limiter, planner, both pools, ledger 
 drill: drill-build ## inject faults, compare row by row (DRILL_FLAGS=--help)
 	@$(BIN)/drill/afterbell-drill --bin $(BIN)/drill $(DRILL_FLAGS)
 
-# A toolchain in the module cache cannot be overlaid, so the installed one builds them.
 .PHONY: drill-build
 drill-build:
 	@mkdir -p $(BIN)/drill
 	@$(GO) build -o $(BIN)/drill/ ./services/e2e/cmd/afterbell-drill
-	@$(BIN)/drill/afterbell-drill --overlay $(BIN)/drill/overlay
-	GOTOOLCHAIN=local $(GO) build -tags drill -overlay $(BIN)/drill/overlay/overlay.json -o $(BIN)/drill/ ./services/orchestrator/cmd/orchestrator ./services/ingestworker/cmd/ingest-worker
+	@$(BIN)/drill/afterbell-drill --clock $(BIN)/drill/clock
+	@$(GO) build -tags drill -toolexec $(BIN)/drill/clock/toolexec.sh -o $(BIN)/drill/ ./services/orchestrator/cmd/orchestrator ./services/ingestworker/cmd/ingest-worker
 
 .PHONY: tidy
 tidy: ## tidy every module

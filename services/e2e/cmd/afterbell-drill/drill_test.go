@@ -2,10 +2,11 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
+	"fmt"
 	"io"
 	"net"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -46,27 +47,55 @@ func TestFlagsThatCannotBe(t *testing.T) {
 	}
 }
 
-func TestOverlayFitsThisGo(t *testing.T) {
+// TestBuiltClockIsSet builds a program as the programs under drill are built. It tells
+// whether the clock fits this release of Go.
+func TestBuiltClockIsSet(t *testing.T) {
 	dir := t.TempDir()
-	if err := writeOverlay(dir); err != nil {
-		t.Fatal(err)
-	}
-	text, err := os.ReadFile(filepath.Join(dir, "overlay.json"))
+	toolexec, err := writeClock(filepath.Join(dir, "clock"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	var list struct{ Replace map[string]string }
-	if err := json.Unmarshal(text, &list); err != nil {
+	source, program := filepath.Join(dir, "main.go"), filepath.Join(dir, "now")
+	if err := os.WriteFile(source, []byte(`package main
+
+import "time"
+
+// A variable of a package is set before main starts.
+var start = time.Now()
+
+func main() {
+	monotonic := time.Since(start)
+	println(start.UnixNano(), time.Now().UnixNano(), monotonic)
+}
+`), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	for std, path := range list.Replace {
-		source, err := os.ReadFile(path)
-		if err != nil || !bytes.Contains(source, []byte("skewed(sec")) {
-			t.Errorf("%s is replaced by %s, which does not set the clock off (%v)", std, path, err)
-		}
+	if out, err := exec.Command("go", "build", "-toolexec", toolexec, "-o", program, source).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
 	}
-	if len(list.Replace) != 2 {
-		t.Errorf("%d files are replaced, want 2", len(list.Replace))
+	c := &clock{file: filepath.Join(dir, "skew")}
+	if err := c.Jump(-48*time.Hour - time.Nanosecond); err != nil {
+		t.Fatal(err)
+	}
+	for _, x := range []struct {
+		env string
+		off time.Duration
+	}{{"", 0}, {"AFTERBELL_DRILL_CLOCK=" + c.file, c.offset}} {
+		run := exec.Command(program)
+		run.Env = append(os.Environ(), x.env)
+		before := time.Now()
+		out, err := run.CombinedOutput()
+		after := time.Now()
+		var start, now, monotonic int64
+		if _, scan := fmt.Sscan(string(out), &start, &now, &monotonic); err != nil || scan != nil {
+			t.Fatalf("%q: %v, %v\n%s", x.env, err, scan, out)
+		}
+		if start < before.Add(x.off).UnixNano() || now < start || after.Add(x.off).UnixNano() < now {
+			t.Errorf("%q: the program reads %d and %d, want times from %d to %d", x.env, start, now, before.Add(x.off).UnixNano(), after.Add(x.off).UnixNano())
+		}
+		if monotonic < 0 || time.Duration(monotonic) > after.Sub(before) {
+			t.Errorf("%q: the monotonic clock moved by %d ns", x.env, monotonic)
+		}
 	}
 }
 

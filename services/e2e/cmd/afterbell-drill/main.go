@@ -15,7 +15,7 @@ import (
 
 type options struct {
 	bin, tmp        string
-	overlay         string
+	clock           string
 	only            *regexp.Regexp
 	list            bool
 	keep            bool
@@ -51,7 +51,7 @@ func parse(args []string) (options, error) {
 	flags.IntVar(&o.seeds, "seeds", 100, "`number` of seeds for 400 days of evenings in simulated time; 0 for none")
 	flags.Uint64Var(&o.seed, "seed", 1, "`seed` of the drills eight and sixty")
 	flags.IntVar(&o.evenings, "evenings", 60, "`number` of evenings of the drill sixty")
-	flags.StringVar(&o.overlay, "overlay", "", "write the build overlay that sets the clock off into this `folder`, and end")
+	flags.StringVar(&o.clock, "clock", "", "write toolexec.sh, with which go build links a clock that can be set off, into this `folder`, and end")
 	flags.IntVar(&o.parallel, "parallel", 2, "drills at a time")
 	if err := flags.Parse(args); err != nil {
 		return o, err
@@ -75,8 +75,9 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	if o.overlay != "" {
-		return writeOverlay(o.overlay)
+	if o.clock != "" {
+		_, err := writeClock(o.clock)
+		return err
 	}
 	var chosen []drill
 	for _, d := range drills(o) {

@@ -18,10 +18,11 @@ func drillBin(t *testing.T) string {
 		return dir
 	}
 	dir := t.TempDir()
-	if err := writeOverlay(filepath.Join(dir, "overlay")); err != nil {
+	toolexec, err := writeClock(filepath.Join(dir, "clock"))
+	if err != nil {
 		t.Fatal(err)
 	}
-	build := exec.Command("go", "build", "-tags", "drill", "-overlay", filepath.Join(dir, "overlay", "overlay.json"), "-o", dir+"/",
+	build := exec.Command("go", "build", "-tags", "drill", "-toolexec", toolexec, "-o", dir+"/",
 		"github.com/afterbell/afterbell/services/orchestrator/cmd/orchestrator",
 		"github.com/afterbell/afterbell/services/ingestworker/cmd/ingest-worker")
 	if out, err := build.CombinedOutput(); err != nil {
