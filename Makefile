@@ -9,7 +9,7 @@ SHELL := /bin/bash
 BUF_VERSION       := 1.75.0
 PROTOFILES_VERSION := 6.0.1
 GOLANGCI_VERSION  := v2.15.0
-GRPCURL_VERSION   := v1.9.4
+GRPCURL_VERSION   := $(shell sed -n 's,^.*fullstorydev/grpcurl \(v[^ ]*\).*,\1,p' tools/go.mod)
 # Readers of others, which tests open answers with.
 ARROW_JS_VERSION  := 21.2.0
 HYPARQUET_VERSION := 1.33.0
@@ -240,8 +240,10 @@ $(CONSOLE)/.done:
 web/node_modules: $(CONSOLE)/.done
 	@ln -sfn $(CONSOLE)/node_modules $@
 
+# From tools/go.mod, whose releases of gRPC and of its modules are those of the services,
+# so that their compiled packages are used.
 $(GRPCURL):
-	GOBIN=$(@D) GOFLAGS= $(GO) install github.com/fullstorydev/grpcurl/cmd/grpcurl@$(GRPCURL_VERSION)
+	cd tools && GOWORK=off $(GO) build -ldflags '-X main.version=$(GRPCURL_VERSION)' -o $@ github.com/fullstorydev/grpcurl/cmd/grpcurl
 
 # Debian's, from its package: it is taken out without installing the service.
 $(TOOLS)/promtool:
