@@ -104,6 +104,7 @@ func goes(t *testing.T, dir string, args []string) {
 	t.Helper()
 	run := exec.CommandContext(t.Context(), "go", args...)
 	run.Dir = dir
+	run.Env = append(os.Environ(), "CGO_CFLAGS=") // what make test has compiled for the programs is used
 	if out, err := run.CombinedOutput(); err != nil {
 		t.Errorf("go %s: %v\n%s", strings.Join(args, " "), err, out)
 	}
