@@ -185,19 +185,3 @@ func each(a, b *Day, f func(i, j int)) {
 		}
 	}
 }
-
-// pairs are the indexes i and j, on two days, of each symbol that both have, and the index
-// of its exchange in a tally.
-type pairs struct {
-	i, j     []int32
-	exchange []uint8
-}
-
-func pairsOf(a, b *Day) pairs {
-	most := min(len(a.Symbols), len(b.Symbols))
-	p := pairs{make([]int32, 0, most), make([]int32, 0, most), make([]uint8, 0, most)}
-	each(a, b, func(i, j int) {
-		p.i, p.j, p.exchange = append(p.i, int32(i)), append(p.j, int32(j)), append(p.exchange, a.Symbols[i].exchange())
-	})
-	return p
-}

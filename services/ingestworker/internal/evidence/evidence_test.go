@@ -65,7 +65,7 @@ func TestSymbolsSortAndReadBack(t *testing.T) {
 
 func TestRepeatedTellsAShareAndColumns(t *testing.T) {
 	before, after := quotes(600, 0, nil), quotes(600, 1, nil)
-	if f, ok := Repeated(day(1, after), day(0, before), nil); ok {
+	if f, ok := PairOf(day(1, after), day(0, before)).Repeated(nil); ok {
 		t.Errorf("days that move: %+v", f)
 	}
 	stale := func(share int, columns ...string) *table.Batch {
@@ -88,7 +88,7 @@ func TestRepeatedTellsAShareAndColumns(t *testing.T) {
 		{"all", stale(100, all...), true}, {"two in a hundred", stale(2, all...), true}, {"volume alone", stale(100, "vol"), true},
 		{"close alone, as on a calm day", stale(30, "close"), false}, {"close alone", stale(100, "close"), true},
 	} {
-		f, ok := Repeated(day(1, c.batch), day(0, before), nil)
+		f, ok := PairOf(day(1, c.batch), day(0, before)).Repeated(nil)
 		if ok != c.want || ok && (f.Reason != fault.ValuesRepeated || !f.False()) {
 			t.Errorf("%s: %v %+v", c.name, ok, f)
 		}
@@ -200,7 +200,7 @@ func TestStaleRatiosAreTold(t *testing.T) {
 			}
 		}, true},
 	} {
-		if f, ok := Repeated(valuation(600, 1, c.spoil), before, valuation(600, -1, nil)); ok != c.want {
+		if f, ok := PairOf(valuation(600, 1, c.spoil), before).Repeated(valuation(600, -1, nil)); ok != c.want {
 			t.Errorf("%s: %v %+v", c.name, ok, f)
 		}
 	}
@@ -229,7 +229,7 @@ func TestJumpedTellsAUnit(t *testing.T) {
 				row[c.column] *= c.factor
 			}
 		})
-		for _, f := range []func() (Finding, bool){func() (Finding, bool) { return Jumped(day, before) }, func() (Finding, bool) { return Jumped(before, day) }} {
+		for _, f := range []func() (Finding, bool){func() (Finding, bool) { return PairOf(day, before).jumped() }, func() (Finding, bool) { return PairOf(before, day).jumped() }} {
 			if f, ok := f(); ok != c.want || ok && (f.Reason != fault.UnitSuspect || !f.False()) {
 				t.Errorf("%s: %v %+v", c.name, ok, f)
 			}
@@ -264,14 +264,14 @@ func TestShuffledTellsTheValuesOfOtherRows(t *testing.T) {
 		{"another unit", func(_ int, row map[string]float64) { row["pb"] *= 100 }, false},
 	} {
 		day := valuation(600, 1, c.spoil)
-		if f, ok := Shuffled(day, before, beyond); ok != c.want || ok && (f.Reason != fault.ValuesConflict || !f.False()) {
+		if f, ok := PairOf(day, before).Shuffled(beyond); ok != c.want || ok && (f.Reason != fault.ValuesConflict || !f.False()) {
 			t.Errorf("%s: %v %+v", c.name, ok, f)
 		}
 	}
 	odd := func(step int) *Day {
 		return valuation(600, step, func(r int, row map[string]float64) { row["pb"] = other(r*31 + step*1017) })
 	}
-	if f, ok := Shuffled(odd(1), odd(0), odd(-1)); ok {
+	if f, ok := PairOf(odd(1), odd(0)).Shuffled(odd(-1)); ok {
 		t.Errorf("a provider whose ratios mean nothing is blamed: %+v", f)
 	}
 }
@@ -323,7 +323,7 @@ func TestDiffersTellsColumnsThatChangedPlacesOrDecimals(t *testing.T) {
 	} {
 		day := valuation(600, 1, vary(c.spoil))
 		for _, both := range [][2]*Day{{day, before}, {before, day}} {
-			f, ok := Differs(both[0], both[1])
+			f, ok := PairOf(both[0], both[1]).Differs()
 			if ok != (c.column != "") || ok && (f.Reason != fault.ValuesConflict || !slices.Contains(f.Meta, c.column)) {
 				t.Errorf("%s: %v %+v", c.name, ok, f)
 			}
@@ -343,13 +343,13 @@ func TestDiffersTellsColumnsThatChangedPlacesOrDecimals(t *testing.T) {
 		row["turnover_rate"] = row["volume_ratio"]
 		follows(func(r int) int { return r + 1 })(r, row)
 	})
-	if f, ok := Shuffled(own(1), own(0), own(-1)); ok {
+	if f, ok := PairOf(own(1), own(0)).Shuffled(own(-1)); ok {
 		t.Errorf("volume ratios that follow the turnover: %+v", f)
 	}
-	if f, ok := Shuffled(other, own(0), own(-1)); !ok || !slices.Contains(f.Meta, "volume_ratio") {
+	if f, ok := PairOf(other, own(0)).Shuffled(own(-1)); !ok || !slices.Contains(f.Meta, "volume_ratio") {
 		t.Errorf("volume ratios of other rows: %v %+v", ok, f)
 	}
-	if f, ok := Shuffled(own(1), own(0), other); ok {
+	if f, ok := PairOf(own(1), own(0)).Shuffled(other); ok {
 		t.Errorf("a provider whose volume ratio does not follow the turnover is blamed: %+v", f)
 	}
 }
@@ -508,7 +508,7 @@ func TestBreaksIsAboutAHabit(t *testing.T) {
 			}
 		})
 	}
-	if f, ok := Repeated(still(1), still(0), still(-1)); ok {
+	if f, ok := PairOf(still(1), still(0)).Repeated(still(-1)); ok {
 		t.Errorf("ratios that never move are blamed: %+v", f)
 	}
 }

@@ -24,17 +24,17 @@ const (
 // trading day, each with the column or relation that does.
 func Contradicted(day, before *Day) map[Symbol]string {
 	out := map[Symbol]string{}
-	c := fewPairs{day, before, pairsOf(day, before)}
-	for k, i := range c.i {
-		if what := c.alone(int(i), int(c.j[k])); what != "" {
+	p := PairOf(day, before)
+	for k, i := range p.i {
+		if what := p.alone(int(i), int(p.j[k])); what != "" {
 			out[day.Symbols[i]] = what
 		}
 	}
 	kept := before.habits()
 	for n, h := range day.habits() {
-		for k, i := range c.i {
+		for k, i := range p.i {
 			if odd, told := h.odd(int(i)); told && odd && out[day.Symbols[i]] == "" {
-				if was, known := kept[n].odd(int(c.j[k])); known && !was {
+				if was, known := kept[n].odd(int(p.j[k])); known && !was {
 					out[day.Symbols[i]] = h.name
 				}
 			}
@@ -50,13 +50,13 @@ func Contradicted(day, before *Day) map[Symbol]string {
 // deviate at once, it assumes new reports.
 func Strayed(day, before, later, earlier *Day) map[Symbol]string {
 	out := map[Symbol]string{}
-	c, usual := fewPairs{day, before, pairsOf(day, before)}, fewPairs{later, earlier, pairsOf(later, earlier)}
-	if len(c.i) < fewestOdd {
+	p, usual := PairOf(day, before), PairOf(later, earlier)
+	if len(p.i) < fewestOdd {
 		return out
 	}
 	blame := func(pairs []int, what string) {
 		for _, k := range pairs {
-			if s := day.Symbols[c.i[k]]; out[s] == "" {
+			if s := day.Symbols[p.i[k]]; out[s] == "" {
 				out[s] = what
 			}
 		}
@@ -64,25 +64,25 @@ func Strayed(day, before, later, earlier *Day) map[Symbol]string {
 	reported, kept := map[string][]int{}, false
 	for n, column := range day.columns {
 		if column.reported() || column.name == "volume_ratio" || strings.HasSuffix(column.name, "_amount") {
-			blame(c.coarse(n), column.name)
+			blame(p.coarse(n), column.name)
 		}
 		stray := column.stray(day.Dataset)
 		if stray == nil || column.name != "pre_close" && !usual.steady(n, stray) {
 			continue
 		}
-		odd := c.mostly(n, stray)
+		odd := p.mostly(n, stray)
 		switch {
 		case !column.reported():
 			blame(odd, column.name)
 		case len(odd) > 0:
 			reported[column.name] = odd
 		default:
-			kept = kept || c.steady(n, stray)
+			kept = kept || p.steady(n, stray)
 		}
 	}
 	if day.Dataset == catalog.DailyBasic {
 		for _, both := range ordered[day.Dataset] {
-			if odd := c.flipped(day.place(both[0]), day.place(both[1])); len(odd) >= fewestOdd {
+			if odd := p.flipped(day.place(both[0]), day.place(both[1])); len(odd) >= fewestOdd {
 				blame(odd, both[0]+" and "+both[1])
 			}
 		}
@@ -95,46 +95,40 @@ func Strayed(day, before, later, earlier *Day) map[Symbol]string {
 	return out
 }
 
-// flipped returns the pairs in which the order of two columns changed; nil unless it changed
-// in nine of ten pairs in which the columns differ.
-func (c fewPairs) flipped(x, y int) []int {
+// flipped returns the rows of a pair in which the order of two columns changed; nil unless it
+// changed in nine of ten rows in which the columns differ.
+func (p *Pair) flipped(x, y int) []int {
 	var odd []int
-	flipped, compared := turnedOver(c.day, c.before, c.pairs, x, y, 1)
+	flipped, compared := p.turnedOver(x, y, 1)
 	if n, of := flipped.all(), compared.all(); n < fewestOdd || 10*n < 9*of {
 		return nil
 	}
-	for k, i := range c.i {
-		j := c.j[k]
-		if (c.day.values[x][i]-c.day.values[y][i])*(c.before.values[x][j]-c.before.values[y][j]) < 0 {
+	for k, i := range p.i {
+		j := p.j[k]
+		if (p.Day.values[x][i]-p.Day.values[y][i])*(p.Other.values[x][j]-p.Other.values[y][j]) < 0 {
 			odd = append(odd, k)
 		}
 	}
 	return odd
 }
 
-// fewPairs compares the rows of the symbols that two days have.
-type fewPairs struct {
-	day, before *Day
-	pairs
-}
-
 // alone returns the column in which a single row contradicts that of the previous day; empty
 // if there is none.
-func (c fewPairs) alone(i, j int) string {
-	switch c.day.Dataset {
+func (p *Pair) alone(i, j int) string {
+	switch p.Day.Dataset {
 	case catalog.Daily, catalog.FundDaily:
-		pre, last := c.day.column("pre_close")[i], c.before.column("close")[j]
+		pre, last := p.Day.column("pre_close")[i], p.Other.column("close")[j]
 		if r, told := ratioOf(last, pre); told && !samePrice(pre, last) && (r < leastLink || r > mostLink) {
 			return "pre_close"
 		}
 	case catalog.DailyBasic:
 		for _, both := range [][2]string{{"pe", "pe_ttm"}, {"ps", "ps_ttm"}} {
-			if c.exchanged(i, j, both) {
+			if p.exchanged(i, j, both) {
 				return both[0] + " and " + both[1]
 			}
 		}
 	}
-	if c.coarseRow(i, j) {
+	if p.coarseRow(i, j) {
 		return "its decimals"
 	}
 	return ""
@@ -142,10 +136,10 @@ func (c fewPairs) alone(i, j int) string {
 
 // exchanged reports whether two ratios of a row differ and have each other's values, by those
 // of the previous day and the move of the close.
-func (c fewPairs) exchanged(i, j int, columns [2]string) bool {
-	moved, told := ratioOf(c.day.column("close")[i], c.before.column("close")[j])
-	x, y := c.day.column(columns[0])[i], c.day.column(columns[1])[i]
-	was, were := c.before.column(columns[0])[j], c.before.column(columns[1])[j]
+func (p *Pair) exchanged(i, j int, columns [2]string) bool {
+	moved, told := ratioOf(p.Day.column("close")[i], p.Other.column("close")[j])
+	x, y := p.Day.column(columns[0])[i], p.Day.column(columns[1])[i]
+	was, were := p.Other.column(columns[0])[j], p.Other.column(columns[1])[j]
 	apart, differ := ratioOf(x, y)
 	one, has := ratioOf(x, were)
 	other, had := ratioOf(y, was)
@@ -155,31 +149,31 @@ func (c fewPairs) exchanged(i, j int, columns [2]string) bool {
 
 // stray reports whether column n of row i deviates from what row j of the other day implies.
 // told is false if row j implies nothing.
-type stray func(c fewPairs, n int, i, j int32) (odd, told bool)
+type stray func(p *Pair, n int, i, j int32) (odd, told bool)
 
 // stray returns the rule of a column; nil if the column may have any value.
 func (c column) stray(dataset string) stray {
 	switch {
 	case c.name == "pre_close":
-		return func(c fewPairs, n int, i, j int32) (odd, told bool) {
-			x, y := c.day.values[n][i], c.before.column("close")[j]
+		return func(p *Pair, n int, i, j int32) (odd, told bool) {
+			x, y := p.Day.values[n][i], p.Other.column("close")[j]
 			return !samePrice(x, y), x == x && y == y // NaN is null
 		}
 	case dataset == catalog.Daily && (c.name == "vol" || c.name == "amount"):
-		return func(c fewPairs, n int, i, j int32) (odd, told bool) {
-			r, told := ratioOf(c.day.values[n][i], c.before.values[n][j])
+		return func(p *Pair, n int, i, j int32) (odd, told bool) {
+			r, told := ratioOf(p.Day.values[n][i], p.Other.values[n][j])
 			return r > tradeJump || r < 1.0/tradeJump, told
 		}
 	case c.name == "volume_ratio":
-		return func(c fewPairs, n int, i, j int32) (odd, told bool) {
-			r, told := ratioOf(c.day.values[n][i]*c.before.column("turnover_rate")[j], c.before.values[n][j]*c.day.column("turnover_rate")[i])
+		return func(p *Pair, n int, i, j int32) (odd, told bool) {
+			r, told := ratioOf(p.Day.values[n][i]*p.Other.column("turnover_rate")[j], p.Other.values[n][j]*p.Day.column("turnover_rate")[i])
 			return r > strayTimes || r < 1.0/strayTimes, told
 		}
 	case c.followsClose(), c.name == "total_share", c.name == "float_share", c.name == "free_share":
 		follows, inverse := c.followsClose(), c.name == "dv_ratio" || c.name == "dv_ttm"
-		return func(c fewPairs, n int, i, j int32) (odd, told bool) {
-			r, told := ratioOf(c.day.values[n][i], c.before.values[n][j])
-			moved, known := ratioOf(c.day.column("close")[i], c.before.column("close")[j])
+		return func(p *Pair, n int, i, j int32) (odd, told bool) {
+			r, told := ratioOf(p.Day.values[n][i], p.Other.values[n][j])
+			moved, known := ratioOf(p.Day.column("close")[i], p.Other.column("close")[j])
 			switch {
 			case inverse:
 				r *= moved
@@ -193,10 +187,10 @@ func (c column) stray(dataset string) stray {
 }
 
 // steady reports whether at most one row in five deviates in a column.
-func (c fewPairs) steady(n int, s stray) bool {
+func (p *Pair) steady(n int, s stray) bool {
 	odd, rows := 0, 0
-	for k, i := range c.i {
-		if o, told := s(c, n, i, c.j[k]); told {
+	for k, i := range p.i {
+		if o, told := s(p, n, i, p.j[k]); told {
 			if rows++; o {
 				odd++
 			}
@@ -205,29 +199,29 @@ func (c fewPairs) steady(n int, s stray) bool {
 	return rows >= fewestOdd && 5*odd <= rows
 }
 
-// mostly returns the pairs, of all or of some exchanges, in which most comparable rows
-// deviate. It includes the other rows of these exchanges, because their values come from
-// the same wrong response.
-func (c fewPairs) mostly(n int, s stray) []int {
+// mostly returns the rows of a pair, of all or of some exchanges, if most comparable rows
+// deviate. It includes the rows of these exchanges that do not, because their values come
+// from the same wrong response.
+func (p *Pair) mostly(n int, s stray) []int {
 	var all []int
 	var count, of tally
-	for k, i := range c.i {
-		o, told := s(c, n, i, c.j[k])
-		if x, y := c.day.values[n][i], c.before.values[n][c.j[k]]; x == x || y == y { // NaN is null
+	for k, i := range p.i {
+		o, told := s(p, n, i, p.j[k])
+		if x, y := p.Day.values[n][i], p.Other.values[n][p.j[k]]; x == x || y == y { // NaN is null
 			all = append(all, k)
 		}
 		if told {
-			of[c.exchange[k]]++
+			of[p.exchange[k]]++
 		}
 		if told && o {
-			count[c.exchange[k]]++
+			count[p.exchange[k]]++
 		}
 	}
 	most := func(n, of int) bool { return n >= fewestOdd && float64(n) > mostlyOdd*float64(of) }
 	if most(count.all(), of.all()) {
 		return all
 	}
-	return slices.DeleteFunc(all, func(k int) bool { return !most(count[c.exchange[k]], of[c.exchange[k]]) })
+	return slices.DeleteFunc(all, func(k int) bool { return !most(count[p.exchange[k]], of[p.exchange[k]]) })
 }
 
 // Lost returns the symbols that have null or 0 in one of the columns on a day, and had a
@@ -256,17 +250,17 @@ func Lost(day, other *Day, columns []string) map[Symbol]bool {
 
 // coarseRow reports whether a row lost its decimals: three ratios that had four decimals on
 // another day are multiples of 0.1, or five order amounts that had two.
-func (c fewPairs) coarseRow(i, j int) bool {
+func (p *Pair) coarseRow(i, j int) bool {
 	values, least := 0, 3
-	if c.day.Dataset == catalog.Moneyflow {
+	if p.Day.Dataset == catalog.Moneyflow {
 		least = 5
 	}
-	for n, column := range c.day.columns {
+	for n, column := range p.Day.columns {
 		if !column.reported() && !strings.HasSuffix(column.name, "_amount") {
 			continue
 		}
-		now, _, told := decimals(c.day.values[n][i])
-		tenth, hundredth, known := decimals(c.before.values[n][j])
+		now, _, told := decimals(p.Day.values[n][i])
+		tenth, hundredth, known := decimals(p.Other.values[n][j])
 		if !told || !known || tenth || least == 3 && hundredth {
 			continue
 		}
@@ -278,15 +272,15 @@ func (c fewPairs) coarseRow(i, j int) bool {
 	return values >= least
 }
 
-// coarse returns the pairs of a column that lost its decimals: on one day each value is a
+// coarse returns the rows of a pair whose column lost its decimals: on one day each value is a
 // multiple of 0.1, and on the other at most one in four is. One in ten values with two
 // decimals is by chance.
-func (c fewPairs) coarse(n int) []int {
+func (p *Pair) coarse(n int) []int {
 	var told []int
 	least, before := fewestOdd, 0
-	for k, i := range c.i {
-		now, _, has := decimals(c.day.values[n][i])
-		tenth, hundredth, had := decimals(c.before.values[n][c.j[k]])
+	for k, i := range p.i {
+		now, _, has := decimals(p.Day.values[n][i])
+		tenth, hundredth, had := decimals(p.Other.values[n][p.j[k]])
 		switch {
 		case !has || !had:
 			continue

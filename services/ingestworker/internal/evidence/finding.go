@@ -122,63 +122,52 @@ func (t tally) exceeds(of tally, share float64) (count, rows int) {
 	return count, rows
 }
 
-// Repeated checks whether the rows of a day repeat those of an earlier day: all of them, a
-// part, or only some columns, of the market or of one exchange. The later day is the wrong
-// one: for a date that is not published yet, the provider returns the last one that was. A
-// ratio counts if witness, a third day close to them, shows that it moves at this provider;
-// with nil it does not count.
-func Repeated(later, earlier, witness *Day) (Finding, bool) {
-	pairs := pairsOf(later, earlier)
-	rows := len(pairs.i)
+// Repeated checks whether the rows of the pair's Day repeat those of Other, an earlier day:
+// all of them, a part, or only some columns, of the market or of one exchange. Day is the
+// wrong one: for a date that is not published yet, the provider returns the last one that
+// was. A ratio counts if witness, a third day close to them, shows that it moves at this
+// provider; with nil it does not count.
+func (p *Pair) Repeated(witness *Day) (Finding, bool) {
+	rows := len(p.i)
 	if rows < leastRows {
 		return Finding{}, false
 	}
-	alike, equal, compared := compare(later, earlier, pairs)
+	alike, equal, compared := p.compare()
 	whole := 0
 	for _, a := range alike {
 		if a.repeats() {
 			whole++
 		}
 	}
-	meta := []string{"other_date", earlier.Date.String()}
 	if TooMany(whole, rows) {
-		return Finding{Reason: fault.ValuesRepeated, Count: whole, Of: rows, Meta: meta,
-			What: fmt.Sprintf("repeats the values of %s in %s", earlier.Date, fault.Of(whole, rows, "row", "rows"))}, true
+		return Finding{Reason: fault.ValuesRepeated, Count: whole, Of: rows, Meta: []string{"other_date", p.Other.Date.String()},
+			What: fmt.Sprintf("repeats the values of %s in %s", p.Other.Date, fault.Of(whole, rows, "row", "rows"))}, true
 	}
-	var names []string
-	most, of := 0, 0
-	for n, c := range later.columns {
-		count, rows := equal[n].exceeds(compared[n], c.repeats)
+	var out suspects
+	for n, c := range p.Day.columns {
+		count, of := equal[n].exceeds(compared[n], c.repeats)
 		habitual := c.ratio
 		if count == 0 && c.followsClose() && equal[n].all() > fewRows {
-			frozen, moved := frozen(later, earlier, pairs, n)
-			count, rows = frozen.exceeds(moved, fewShare)
+			frozen, moved := p.frozen(n)
+			count, of = frozen.exceeds(moved, fewShare)
 			habitual = true
 		}
-		if count == 0 || habitual && !movesBeside(later, earlier, witness, n) {
-			continue
-		}
-		if names = append(names, c.name); count > most {
-			most, of = count, rows
+		if count > 0 && (!habitual || p.movesBeside(witness, n)) {
+			out.add(c.name, count, of)
 		}
 	}
-	if len(names) == 0 {
-		return Finding{}, false
-	}
-	list := strings.Join(names, ", ")
-	return Finding{Reason: fault.ValuesRepeated, Count: most, Of: of, Meta: append(meta, "column", list),
-		What: fmt.Sprintf("repeats the %s of %s in %s", list, earlier.Date, fault.Of(most, of, "row", "rows"))}, true
+	return out.finding(fault.ValuesRepeated, p.Other, "repeats the %s of %s in %s")
 }
 
 // movesBeside reports whether most values of a column differ between a third day and the
-// nearer one of two.
-func movesBeside(later, earlier, witness *Day, n int) bool {
+// nearer one of the pair.
+func (p *Pair) movesBeside(witness *Day, n int) bool {
 	if witness == nil {
 		return false
 	}
-	nearer := earlier
-	if witness.Date > later.Date {
-		nearer = later
+	nearer := p.Other
+	if witness.Date > p.Day.Date {
+		nearer = p.Day
 	}
 	same, rows := 0, 0
 	each(nearer, witness, func(i, j int) {
@@ -192,9 +181,9 @@ func movesBeside(later, earlier, witness *Day, n int) bool {
 }
 
 // frozen counts the rows whose close moved, and those of them whose ratio did not.
-func frozen(later, earlier *Day, p pairs, n int) (frozen, moved tally) {
-	before, after := earlier.column("close"), later.column("close")
-	now, then := later.values[n], earlier.values[n]
+func (p *Pair) frozen(n int) (frozen, moved tally) {
+	before, after := p.Other.column("close"), p.Day.column("close")
+	now, then := p.Day.values[n], p.Other.values[n]
 	for k, i := range p.i {
 		j := p.j[k]
 		if x, y := now[i], then[j]; x == x && y == y && moves(x, y, before[j], after[i]) { // NaN is null
@@ -247,53 +236,42 @@ func (c column) jump() float64 {
 	return unitJump
 }
 
-// Differs checks whether columns of a day have a different unit, number of decimals or
-// position than on another day. It does not say which of the two is wrong.
-func Differs(day, other *Day) (Finding, bool) {
-	both := pairsOf(day, other)
-	if f, ok := jumped(day, other, both); ok {
+// Differs checks whether columns of the pair's Day have a different unit, number of decimals
+// or position than on Other. It does not say which of the two days is wrong.
+func (p *Pair) Differs() (Finding, bool) {
+	if f, ok := p.jumped(); ok {
 		return f, true
 	}
-	if f, ok := swapped(day, other, both); ok {
+	if f, ok := p.swapped(); ok {
 		return f, true
 	}
-	return Coarsened(day, other)
+	return p.coarsened()
 }
 
-// Jumped checks whether columns of a day are several times larger or smaller than on
-// another day, in the market or on one exchange. It does not say which of the two days is
-// wrong.
-func Jumped(day, other *Day) (Finding, bool) { return jumped(day, other, pairsOf(day, other)) }
-
-func jumped(day, other *Day, pairs pairs) (Finding, bool) {
-	var names []string
-	most, of := 0, 0
-	for n, c := range day.columns {
+// jumped checks whether columns of a day are several times larger or smaller than on
+// another day, in the market or on one exchange.
+func (p *Pair) jumped() (Finding, bool) {
+	var out suspects
+	for n, c := range p.Day.columns {
 		if c.name == "change" || c.name == "pct_chg" { // a calm day and a crash differ that much
 			continue
 		}
-		larger, smaller, compared := jumps(day.values[n], other.values[n], pairs, c.jump())
-		count, rows := larger.exceeds(compared, 0.5)
+		larger, smaller, compared := p.jumps(n, c.jump())
+		count, of := larger.exceeds(compared, 0.5)
 		if count == 0 {
-			count, rows = smaller.exceeds(compared, 0.5)
+			count, of = smaller.exceeds(compared, 0.5)
 		}
-		if count == 0 {
-			continue
-		}
-		if names = append(names, c.name); count > most {
-			most, of = count, rows
+		if count > 0 {
+			out.add(c.name, count, of)
 		}
 	}
-	if len(names) == 0 {
-		return Finding{}, false
-	}
-	list := strings.Join(names, ", ")
-	return Finding{Reason: fault.UnitSuspect, Count: most, Of: of, Meta: []string{"other_date", other.Date.String(), "column", list},
-		What: fmt.Sprintf("has a %s many times as large or as small as on %s in %s, so it probably has a different unit", list, other.Date, fault.Of(most, of, "row", "rows"))}, true
+	return out.finding(fault.UnitSuspect, p.Other, "has a %s many times as large or as small as on %s in %s, so it probably has a different unit")
 }
 
-// jumps counts the rows whose value is so many times larger or smaller than on another day.
-func jumps(values, others []float32, p pairs, times float64) (larger, smaller, compared tally) {
+// jumps counts the rows whose value in a column is so many times larger or smaller than on
+// the other day.
+func (p *Pair) jumps(n int, times float64) (larger, smaller, compared tally) {
+	values, others := p.Day.values[n], p.Other.values[n]
 	for k, i := range p.i {
 		x, y := math.Abs(float64(values[i])), math.Abs(float64(others[p.j[k]]))
 		if !(x > 0 && y > 0) { // NaN is null
@@ -319,35 +297,35 @@ const (
 	mostDrift = 1.3 // factor by which a value may change in a day; half of the values of other rows exceed it
 )
 
-// Shuffled checks whether columns of a day have the values of other rows, in the market or on
-// one exchange: they do not correlate with those of the neighbouring day other, which
-// correlate with those of beyond, the day on its other side. It does not say whether day or
-// other is wrong. If all columns that depend on reports change at once, it assumes new
-// reports.
-func Shuffled(day, other, beyond *Day) (Finding, bool) {
-	var names []string
-	most, steady := 0, false
-	now, then := pairsOf(day, other), pairs{}
-	for n, c := range day.columns {
+// Shuffled checks whether columns of the pair's Day have the values of other rows, in the
+// market or on one exchange: they do not correlate with those of Other, a neighbouring day,
+// which correlate with those of beyond, the day on its other side. It does not say whether
+// Day or Other is wrong. If all columns that depend on reports change at once, it assumes
+// new reports.
+func (p *Pair) Shuffled(beyond *Day) (Finding, bool) {
+	out := suspects{of: len(p.i)}
+	steady := false
+	var then *Pair
+	for n, c := range p.Day.columns {
 		if c.name == "volume_ratio" {
-			if rows := strays(day, other, beyond, now); rows > 0 {
-				names, most = append(names, c.name), max(most, rows)
+			if rows := p.strays(beyond); rows > 0 {
+				out.add(c.name, rows, out.of)
 			}
 			continue
 		}
 		if !c.followsClose() && c.name != "total_share" && c.name != "float_share" {
 			continue
 		}
-		if larger, smaller, compared := jumps(day.values[n], other.values[n], now, mostDrift); larger.plus(smaller).within(compared) {
+		if larger, smaller, compared := p.jumps(n, mostDrift); larger.plus(smaller).within(compared) {
 			steady = steady || c.reported()
 			continue // most values are close, so it need not compute the correlation
 		}
-		if then.i == nil {
-			then = pairsOf(other, beyond)
+		if then == nil {
+			then = PairOf(p.Other, beyond)
 		}
 		rows, told := 0, false
-		was, few := alike(other, beyond, then, n), fewAlike(other, beyond, then, n)
-		for x, is := range alike(day, other, now, n) {
+		was, few := then.alike(n), then.fewAlike(n)
+		for x, is := range p.alike(n) {
 			if is.told && (was[x].told && was[x].r > likeSelf || few && x == exchanges) {
 				told = true
 				if is.r < likeOther {
@@ -356,20 +334,15 @@ func Shuffled(day, other, beyond *Day) (Finding, bool) {
 			}
 		}
 		if rows > 0 {
-			names, most = append(names, c.name), max(most, rows)
+			out.add(c.name, rows, out.of)
 		} else if told && c.reported() {
 			steady = true
 		}
 	}
 	if !steady { // all columns that depend on reports are new
-		names = slices.DeleteFunc(names, func(name string) bool { return column{name: name}.reported() })
+		out.names = slices.DeleteFunc(out.names, func(name string) bool { return column{name: name}.reported() })
 	}
-	if len(names) == 0 {
-		return Finding{}, false
-	}
-	list := strings.Join(names, ", ")
-	return Finding{Reason: fault.ValuesConflict, Count: most, Of: len(now.i), Meta: []string{"check", list, "other_date", other.Date.String(), "column", list},
-		What: fmt.Sprintf("has a %s that has nothing in common with that of %s in %s", list, other.Date, fault.Of(most, len(now.i), "row", "rows"))}, true
+	return out.finding(fault.ValuesConflict, p.Other, "has a %s that has nothing in common with that of %s in %s")
 }
 
 // The volume ratio of a symbol changes by about the same factor as its turnover. In 2019, the
@@ -384,21 +357,20 @@ const (
 // strays returns the number of compared rows, of the market or of an exchange, if too many
 // of their volume ratios do not fit the turnover of another day. It returns 0 if they are
 // few, or if they do not fit between that day and a third either.
-func strays(day, other, beyond *Day, now pairs) int {
-	count, rows := strayed(day, other, now, strayShare)
+func (p *Pair) strays(beyond *Day) int {
+	count, rows := p.strayed(strayShare)
 	if count == 0 {
 		return 0
 	}
-	then := pairsOf(other, beyond)
+	then := PairOf(p.Other, beyond)
 	if len(then.i) < leastRows {
-		usual := fewPairs{other, beyond, then}
-		n := day.place("volume_ratio")
-		if !usual.steady(n, day.columns[n].stray(day.Dataset)) {
+		n := p.Day.place("volume_ratio")
+		if !then.steady(n, p.Day.columns[n].stray(p.Day.Dataset)) {
 			return 0
 		}
 		return rows
 	}
-	if usual, _ := strayed(other, beyond, then, strayHabits); usual > 0 {
+	if usual, _ := then.strayed(strayHabits); usual > 0 {
 		return 0
 	}
 	return rows
@@ -406,20 +378,20 @@ func strays(day, other, beyond *Day, now pairs) int {
 
 // fewAlike reports whether the values of a column are close on two days of a watch list, which
 // has too few rows for a correlation.
-func fewAlike(day, other *Day, p pairs, n int) bool {
+func (p *Pair) fewAlike(n int) bool {
 	if len(p.i) < fewestOdd || len(p.i) >= leastRows {
 		return false
 	}
-	larger, smaller, compared := jumps(day.values[n], other.values[n], p, mostDrift)
+	larger, smaller, compared := p.jumps(n, mostDrift)
 	return compared.all() >= fewestOdd && 5*larger.plus(smaller).all() <= compared.all()
 }
 
 // strayed counts the rows whose volume ratio does not fit the turnover of another day, as
 // tally.exceeds does.
-func strayed(day, other *Day, p pairs, share float64) (count, rows int) {
+func (p *Pair) strayed(share float64) (count, rows int) {
 	var odd, compared tally
-	ratio, was := day.column("volume_ratio"), other.column("volume_ratio")
-	turnover, before := day.column("turnover_rate"), other.column("turnover_rate")
+	ratio, was := p.Day.column("volume_ratio"), p.Other.column("volume_ratio")
+	turnover, before := p.Day.column("turnover_rate"), p.Other.column("turnover_rate")
 	for k, i := range p.i {
 		j := p.j[k]
 		x, y := ratio[i]*before[j], was[j]*turnover[i]
@@ -441,10 +413,10 @@ type correlation struct {
 }
 
 // alike correlates a column of two days, per exchange and, at the last index, for all rows.
-func alike(day, other *Day, p pairs, n int) (out [exchanges + 1]correlation) {
+func (p *Pair) alike(n int) (out [exchanges + 1]correlation) {
 	var sums [exchanges + 1]struct{ x, y, xx, yy, xy float64 }
 	for k, i := range p.i {
-		x, y := float64(day.values[n][i]), float64(other.values[n][p.j[k]])
+		x, y := float64(p.Day.values[n][i]), float64(p.Other.values[n][p.j[k]])
 		if !(x > 0 && y > 0) { // NaN is null
 			continue
 		}
@@ -489,15 +461,16 @@ func (l *likeness) count(c column, value float64) {
 	}
 }
 
-// compare compares the rows of pairs, and counts the equal and the compared values of each
-// column, column by column, as they are stored.
-func compare(later, earlier *Day, p pairs) (alike []likeness, equal, compared []tally) {
-	alike, equal, compared = make([]likeness, len(p.i)), make([]tally, len(later.columns)), make([]tally, len(later.columns))
-	for n, c := range later.columns {
+// compare compares the rows, and counts the equal and the compared values of each column,
+// column by column, as they are stored.
+func (p *Pair) compare() (alike []likeness, equal, compared []tally) {
+	columns := p.Day.columns
+	alike, equal, compared = make([]likeness, len(p.i)), make([]tally, len(columns)), make([]tally, len(columns))
+	for n, c := range columns {
 		if c.repeats == 0 {
 			continue
 		}
-		now, then := later.values[n], earlier.values[n]
+		now, then := p.Day.values[n], p.Other.values[n]
 		for k, i := range p.i {
 			x, y := now[i], then[p.j[k]]
 			if x != x || y != y || x == 0 && y == 0 { // NaN is null
@@ -566,11 +539,11 @@ const rowJump = 20
 // its volume and turnover. No recorded symbol has two such days in a row.
 func RepeatedSymbols(later, earlier *Day) map[Symbol]bool {
 	out := map[Symbol]bool{}
-	pairs := pairsOf(later, earlier)
-	alike, _, _ := compare(later, earlier, pairs)
+	p := PairOf(later, earlier)
+	alike, _, _ := p.compare()
 	for k, a := range alike {
 		if a.repeats() {
-			out[later.Symbols[pairs.i[k]]] = true
+			out[later.Symbols[p.i[k]]] = true
 		}
 	}
 	return out

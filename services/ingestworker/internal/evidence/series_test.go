@@ -59,8 +59,8 @@ func TestRecordedMarketsAgree(t *testing.T) {
 				days[n] = day
 			}
 		}
-		rules := map[string]func(day, other *Day) (Finding, bool){"Differs": Differs, "Breaks": Breaks, "MissingValues": MissingValues,
-			"Shuffled": func(day, other *Day) (Finding, bool) { return Shuffled(day, other, day) }}
+		rules := map[string]func(day, other *Day) (Finding, bool){"Differs": func(day, other *Day) (Finding, bool) { return PairOf(day, other).Differs() }, "Breaks": Breaks, "MissingValues": MissingValues,
+			"Shuffled": func(day, other *Day) (Finding, bool) { return PairOf(day, other).Shuffled(day) }}
 		for name, rule := range rules {
 			for _, both := range [][2]*Day{{days[0], days[1]}, {days[1], days[0]}} {
 				if f, ok := rule(both[0], both[1]); ok {

@@ -1,9 +1,6 @@
 package evidence
 
 import (
-	"fmt"
-	"strings"
-
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/internal/fault"
 )
@@ -26,43 +23,31 @@ var ordered = map[string][][2]string{
 // to count as swapped.
 const swappedShare = 0.75
 
-// Swapped checks whether two columns of a day have each other's values: in most rows of the
+// swapped checks whether two columns of a day have each other's values: in most rows of the
 // market or of one exchange, the larger of the two is not the one that is larger on another
 // day. It does not say which of the two days is wrong.
-func Swapped(day, other *Day) (Finding, bool) { return swapped(day, other, pairsOf(day, other)) }
-
-func swapped(day, other *Day, pairs pairs) (Finding, bool) {
-	var names []string
-	most, of := 0, 0
-	for _, b := range ordered[day.Dataset] {
-		x, y := day.place(b[0]), day.place(b[1])
-		if len(pairs.i) > stride*manyRows {
-			flipped, of := turnedOver(day, other, pairs, x, y, stride)
+func (p *Pair) swapped() (Finding, bool) {
+	var out suspects
+	for _, b := range ordered[p.Day.Dataset] {
+		x, y := p.Day.place(b[0]), p.Day.place(b[1])
+		if len(p.i) > stride*manyRows {
+			flipped, of := p.turnedOver(x, y, stride)
 			if some, _ := flipped.exceeds(of, swappedShare-0.1); some == 0 {
 				continue // almost always, so most rows are never read
 			}
 		}
-		flipped, compared := turnedOver(day, other, pairs, x, y, 1)
-		count, rows := flipped.exceeds(compared, swappedShare)
-		if count == 0 {
-			continue
-		}
-		if names = append(names, b[0]+" and "+b[1]); count > most {
-			most, of = count, rows
+		flipped, compared := p.turnedOver(x, y, 1)
+		if count, of := flipped.exceeds(compared, swappedShare); count > 0 {
+			out.add(b[0]+" and "+b[1], count, of)
 		}
 	}
-	if len(names) == 0 {
-		return Finding{}, false
-	}
-	list := strings.Join(names, ", ")
-	return Finding{Reason: fault.ValuesConflict, Count: most, Of: of, Meta: []string{"check", list, "other_date", other.Date.String(), "column", list},
-		What: fmt.Sprintf("has %s the other way round than on %s in %s, so the columns are probably swapped", list, other.Date, fault.Of(most, of, "row", "rows"))}, true
+	return out.finding(fault.ValuesConflict, p.Other, "has %s the other way round than on %s in %s, so the columns are probably swapped")
 }
 
 // turnedOver counts the rows in which the columns x and y differ on both days, and those
 // of them in which their order changed. It looks at one row in step.
-func turnedOver(day, other *Day, p pairs, x, y, step int) (flipped, compared tally) {
-	a, b, c, d := day.values[x], day.values[y], other.values[x], other.values[y]
+func (p *Pair) turnedOver(x, y, step int) (flipped, compared tally) {
+	a, b, c, d := p.Day.values[x], p.Day.values[y], p.Other.values[x], p.Other.values[y]
 	for k := 0; k < len(p.i); k += step {
 		i, j := p.i[k], p.j[k]
 		now, was := a[i]-b[i], c[j]-d[j]
@@ -144,48 +129,46 @@ const (
 	fineShare   = 0.3
 )
 
-// Coarsened checks whether columns have fewer decimals on one of two days, in the market or
+// coarsened checks whether columns have fewer decimals on one of two days, in the market or
 // on one exchange. It does not say which of the two days is wrong.
-func Coarsened(day, other *Day) (Finding, bool) {
-	var names []string
-	most, of := 0, 0
-	for n, c := range day.columns {
-		now, was := day.decimals[n], other.decimals[n]
-		rows := max(now.coarserThan(was), was.coarserThan(now))
-		if rows == 0 {
-			continue
+func (p *Pair) coarsened() (Finding, bool) {
+	var out suspects
+	for n, c := range p.Day.columns {
+		now, was := p.Day.decimals[n], p.Other.decimals[n]
+		count, of := now.coarserThan(was)
+		if count == 0 {
+			count, of = was.coarserThan(now)
 		}
-		if names = append(names, c.name); rows > most {
-			most, of = rows, len(day.Symbols)
+		if count > 0 {
+			out.add(c.name, count, of)
 		}
 	}
-	if len(names) == 0 {
-		return Finding{}, false
-	}
-	list := strings.Join(names, ", ")
-	return Finding{Reason: fault.ValuesConflict, Count: most, Of: of, Meta: []string{"check", list, "other_date", other.Date.String(), "column", list},
-		What: fmt.Sprintf("has another number of decimals in %s than on %s, so they were probably rounded", list, other.Date)}, true
+	return out.finding(fault.ValuesConflict, p.Other, "has another number of decimals in %s than on %s in %s, so they were probably rounded")
 }
 
 // coarserThan returns the number of values, of all rows or of one exchange, that have fewer
-// decimals than on the other day; 0 if there is no such group.
-func (c decimalCount) coarserThan(other decimalCount) int {
+// decimals than on the other day, and the number of counted values; 0 if there is no such
+// group.
+func (c decimalCount) coarserThan(other decimalCount) (count, of int) {
 	if other.high-other.low < 0.5 {
-		return 0
+		return 0, 0
 	}
-	by := func(coarse, fine tally) int {
+	by := func(coarse, fine tally) (int, int) {
 		is := func(n, of, m, off int) bool {
 			return min(of, off) >= leastRows && float64(n) > coarseShare*float64(of) && float64(m) < fineShare*float64(off)
 		}
 		if is(coarse.all(), c.values.all(), fine.all(), other.values.all()) {
-			return coarse.all()
+			return coarse.all(), c.values.all()
 		}
 		for x := range coarse {
 			if is(coarse[x], c.values[x], fine[x], other.values[x]) {
-				return coarse[x]
+				return coarse[x], c.values[x]
 			}
 		}
-		return 0
+		return 0, 0
 	}
-	return max(by(c.tenths, other.tenths), by(c.hundredths, other.hundredths))
+	if count, of = by(c.hundredths, other.hundredths); count > 0 {
+		return count, of
+	}
+	return by(c.tenths, other.tenths)
 }

@@ -94,6 +94,8 @@ type examination struct {
 	seen map[coverage.Key]*evidence.Day
 	// prev and next are the neighbouring trading days of the same dataset; nil if not stored.
 	prev, next *evidence.Day
+	// withPrev and withNext are the current day paired with them; nil likewise.
+	withPrev, withNext *evidence.Pair
 	// witness is the trading day before prev of daily_basic; nil if not stored.
 	witness *evidence.Day
 }
@@ -175,8 +177,11 @@ func (x *examination) all(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	if x.prev != nil && !x.found(evidence.Repeated(x.day, x.prev, x.witness)) && x.quotes() {
-		x.found(evidence.Follows(x.day, x.prev))
+	if x.prev != nil {
+		x.withPrev = evidence.PairOf(x.day, x.prev)
+		if !x.found(x.withPrev.Repeated(x.witness)) && x.quotes() {
+			x.found(evidence.Follows(x.day, x.prev))
+		}
 	}
 	if !x.falsified() {
 		if err := x.older(ctx); err != nil {
@@ -184,7 +189,8 @@ func (x *examination) all(ctx context.Context) (err error) {
 		}
 	}
 	if x.next != nil && !x.falsified() {
-		if f, ok := evidence.Repeated(x.next, x.day, x.prev); ok {
+		x.withNext = evidence.PairOf(x.day, x.next)
+		if f, ok := x.withNext.Reversed().Repeated(x.prev); ok {
 			x.accuse(x.next, f)
 		} else if f, ok := evidence.Follows(x.next, x.day); ok && x.quotes() {
 			f.What = "has closes that differ from the pre_close of " + x.next.Date.String() + " in too many rows"
@@ -228,7 +234,7 @@ func (x *examination) older(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if before != nil && x.found(evidence.Repeated(x.day, before, x.prev)) {
+		if before != nil && x.found(evidence.PairOf(x.day, before).Repeated(x.prev)) {
 			return nil
 		}
 		after, err := x.find(ctx, x.ds.ID, later)
@@ -238,7 +244,7 @@ func (x *examination) older(ctx context.Context) error {
 		if after == nil {
 			continue
 		}
-		if f, ok := evidence.Repeated(after, x.day, x.next); ok {
+		if f, ok := evidence.PairOf(after, x.day).Repeated(x.next); ok {
 			x.accuse(after, f)
 		}
 	}
@@ -266,44 +272,48 @@ func (x *examination) habits() {
 // on each agree among themselves, the provider has changed the column for good: that is
 // reported, and nothing is fetched again.
 func (x *examination) jumps(ctx context.Context) error {
-	jumped := func(day, other *evidence.Day) (f evidence.Finding, ok bool) {
-		if day == nil || other == nil {
+	differs := func(p *evidence.Pair) (f evidence.Finding, ok bool) {
+		if p == nil {
 			return f, false
 		}
-		return evidence.Differs(day, other)
+		return p.Differs()
 	}
-	shuffled := func(other *evidence.Day, step func(market.Date) market.Date) (f evidence.Finding, ok bool, err error) {
-		if other == nil || x.ds.ID != catalog.DailyBasic {
+	shuffled := func(p *evidence.Pair, step func(market.Date) market.Date) (f evidence.Finding, ok bool, err error) {
+		if p == nil || x.ds.ID != catalog.DailyBasic {
 			return f, false, nil
 		}
-		beyond, err := x.find(ctx, x.ds.ID, step(other.Date))
+		beyond, err := x.find(ctx, x.ds.ID, step(p.Other.Date))
 		if err != nil || beyond == nil {
 			return f, false, err
 		}
-		f, ok = evidence.Shuffled(x.day, other, beyond)
+		f, ok = p.Shuffled(beyond)
 		return f, ok, nil
 	}
-	before, up := jumped(x.day, x.prev)
-	after, down := jumped(x.day, x.next)
+	before, up := differs(x.withPrev)
+	after, down := differs(x.withNext)
 	var err error
 	if !up && !down {
-		if before, up, err = shuffled(x.prev, x.cal.Before); err != nil {
+		if before, up, err = shuffled(x.withPrev, x.cal.Before); err != nil {
 			return err
 		}
-		if after, down, err = shuffled(x.next, x.cal.Next); err != nil {
+		if after, down, err = shuffled(x.withNext, x.cal.Next); err != nil {
 			return err
 		}
 	}
 	// beside blames a neighbouring day that differs from this one, unless the day beyond it
 	// agrees with it.
-	beside := func(other *evidence.Day, f evidence.Finding, step func(market.Date) market.Date) error {
-		beyond, err := x.find(ctx, x.ds.ID, step(other.Date))
+	beside := func(p *evidence.Pair, f evidence.Finding, step func(market.Date) market.Date) error {
+		beyond, err := x.find(ctx, x.ds.ID, step(p.Other.Date))
 		if err != nil {
 			return err
 		}
-		if _, differs := jumped(other, beyond); beyond == nil || differs {
-			g, _ := jumped(other, x.day)
-			x.accuse(other, g)
+		alone := beyond == nil
+		if !alone {
+			_, alone = evidence.PairOf(p.Other, beyond).Differs()
+		}
+		if alone {
+			g, _ := p.Reversed().Differs()
+			x.accuse(p.Other, g)
 			return nil
 		}
 		changed := "unit"
@@ -318,9 +328,9 @@ func (x *examination) jumps(ctx context.Context) error {
 	}
 	switch {
 	case up && x.next != nil && !down:
-		return beside(x.prev, before, x.cal.Before)
+		return beside(x.withPrev, before, x.cal.Before)
 	case down && x.prev != nil && !up:
-		return beside(x.next, after, x.cal.Next)
+		return beside(x.withNext, after, x.cal.Next)
 	case up:
 		x.found(before, true)
 	case down:
@@ -351,7 +361,7 @@ func (x *examination) lastShuffled(ctx context.Context) error {
 	if beyond == nil {
 		return nil
 	}
-	if f, ok := evidence.Shuffled(last, other, beyond); ok {
+	if f, ok := evidence.PairOf(last, other).Shuffled(beyond); ok {
 		x.accuse(last, f)
 	}
 	return nil
