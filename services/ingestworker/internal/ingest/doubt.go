@@ -41,22 +41,21 @@ func (d *doubt) accuse(day *evidence.Day, f evidence.Finding) {
 const longestGap = 10
 
 // examine compares the rows of a trade date with the neighbouring days and with the other
-// datasets of the date. The day is remembered from here on.
+// datasets of the date.
 func (j *job) examine(ctx context.Context, c *checked, cal Calendar) (doubt, error) {
 	out := doubt{against: c.findings()}
-	d := j.work.Partition.Start
 	if j.ds.Snapshot {
 		return out, nil
 	}
-	if out.day = evidence.NewDay(j.ds, d, c.batch); out.day == nil || len(out.day.Symbols) == 0 {
-		out.day = nil
+	x := j.examination(&out, evidence.NewDay(j.ds, j.work.Partition.Start, c.batch), cal)
+	if x == nil {
 		return out, nil
 	}
-	x := examination{job: j, doubt: &out, cal: cal, seen: j.days().put(j.flight, out.day)}
-	if err := x.quotesFirst(ctx); err != nil {
-		return out, err
+	err := x.quotesFirst(ctx)
+	if err == nil {
+		err = x.all(ctx)
 	}
-	return out, x.all(ctx)
+	return out, err
 }
 
 // manyAsked is the number of requested rows from which they say as much as a whole
@@ -69,21 +68,32 @@ const manyAsked = 200
 // all; on an old date, of which a backfill fetches hundreds, each row is then judged alone.
 func (j *job) suspect(ctx context.Context, c *checked, answer *table.Batch, cal Calendar) (doubt, error) {
 	var out doubt
+	var day *evidence.Day
 	p := j.work.Partition
 	switch {
 	case p.Start != p.End, c.batch.Len >= manyAsked && !recent(p.Start):
 		return out, nil
 	case c.batch.Len >= manyAsked:
-		out.day = evidence.NewDay(j.ds, p.Start, c.batch)
+		day = evidence.NewDay(j.ds, p.Start, c.batch)
 	default:
-		out.day = evidence.NewDayOf(j.ds, p.Start, answer, c.good)
+		day = evidence.NewDayOf(j.ds, p.Start, answer, c.good)
 	}
-	if out.day == nil || len(out.day.Symbols) == 0 {
-		out.day = nil
+	x := j.examination(&out, day, cal)
+	if x == nil {
 		return out, nil
 	}
-	x := examination{job: j, doubt: &out, cal: cal, seen: j.days().put(j.flight, out.day)}
-	return out, x.all(ctx)
+	err := x.all(ctx)
+	return out, err
+}
+
+// examination starts the examination of a day, which is remembered from here on. It returns
+// nil if the day has no rows that can be compared.
+func (j *job) examination(out *doubt, day *evidence.Day, cal Calendar) *examination {
+	if day == nil || len(day.Symbols) == 0 {
+		return nil
+	}
+	out.day = day
+	return &examination{job: j, doubt: out, cal: cal, seen: j.days().put(j.flight, day)}
 }
 
 // examination is the examination of one day.
