@@ -2,9 +2,7 @@ package e2e_test
 
 import (
 	"database/sql"
-	"encoding/csv"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -19,37 +17,23 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim"
 )
 
-// recording is one recorded file, by symbol; an empty field is nil.
+// recording returns the columns of a recorded file by symbol; an empty field is nil.
 func recording(t *testing.T, path string, columns []string) map[string][]any {
 	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	lines, err := csv.NewReader(f).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
-	at := map[string]int{}
-	for i, name := range lines[0] {
-		at[name] = i
-	}
 	out := map[string][]any{}
-	for _, line := range lines[1:] {
+	for _, fields := range realdatatest.Rows(t, path) {
 		row := make([]any, len(columns))
 		for i, name := range columns {
-			j, ok := at[name]
-			if !ok || line[j] == "" {
+			if fields[name] == "" {
 				continue
 			}
-			v, err := strconv.ParseFloat(line[j], 64)
+			v, err := strconv.ParseFloat(fields[name], 64)
 			if err != nil {
 				t.Fatal(err)
 			}
 			row[i] = v
 		}
-		out[line[at["ts_code"]]] = row
+		out[fields["ts_code"]] = row
 	}
 	return out
 }

@@ -1,7 +1,8 @@
-// Package realdatatest finds the recorded market data for tests.
+// Package realdatatest finds and reads the recorded market data for tests.
 package realdatatest
 
 import (
+	"encoding/csv"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -29,7 +30,33 @@ func Dir(t testing.TB) string {
 	return dir
 }
 
-// workspace is the directory with go.work.
+// Rows reads a CSV file of the recorded data: each row as its fields by column name. A field
+// is empty if the provider returned null.
+func Rows(t testing.TB, path string) []map[string]string {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	lines, err := csv.NewReader(f).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(lines) == 0 {
+		t.Fatalf("%s has no header", path)
+	}
+	out := make([]map[string]string, len(lines)-1)
+	for n, line := range lines[1:] {
+		out[n] = make(map[string]string, len(line))
+		for i, name := range lines[0] {
+			out[n][name] = line[i]
+		}
+	}
+	return out
+}
+
+// workspace returns the directory that has go.work.
 func workspace(t testing.TB) string {
 	t.Helper()
 	dir, err := os.Getwd()

@@ -14,7 +14,7 @@ import (
 // them: hardly a day is called short, and one that loses 3 % of its rows among quiet
 // days is.
 func TestRecordedCounts(t *testing.T) {
-	rows := table(t, filepath.Join(realdatatest.Dir(t), "counts", "daily_counts_2009_2019.csv"))
+	rows := realdatatest.Rows(t, filepath.Join(realdatatest.Dir(t), "counts", "daily_counts_2009_2019.csv"))
 	number := func(s string) int64 {
 		n, err := strconv.ParseInt(s, 10, 64)
 		if err != nil {

@@ -1,8 +1,6 @@
 package coverage
 
 import (
-	"encoding/csv"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -12,28 +10,6 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/realdatatest"
 )
-
-func table(t *testing.T, path string) []map[string]string {
-	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	rows, err := csv.NewReader(f).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
-	out := make([]map[string]string, 0, len(rows))
-	for _, r := range rows[1:] {
-		m := map[string]string{}
-		for i, name := range rows[0] {
-			m[name] = r[i]
-		}
-		out = append(out, m)
-	}
-	return out
-}
 
 func date(s string) market.Date {
 	d, err := market.ParseCompact(s)
@@ -46,10 +22,10 @@ func date(s string) market.Date {
 func lists(t *testing.T, dir, vintage string) *Lists {
 	t.Helper()
 	var all []Instrument
-	for _, r := range table(t, filepath.Join(dir, "stock_basic", vintage)) {
+	for _, r := range realdatatest.Rows(t, filepath.Join(dir, "stock_basic", vintage)) {
 		all = append(all, Instrument{Symbol: r["ts_code"], Kind: market.Stock, Status: "L", Listed: date(r["list_date"]), Delisted: date(r["delist_date"])})
 	}
-	for _, r := range table(t, filepath.Join(dir, "fund_basic", "fund_basic_E_202003.csv")) {
+	for _, r := range realdatatest.Rows(t, filepath.Join(dir, "fund_basic", "fund_basic_E_202003.csv")) {
 		if market.IsETF(r["ts_code"]) {
 			all = append(all, Instrument{Symbol: r["ts_code"], Kind: market.ETF, Status: r["status"], Listed: date(r["list_date"]), Delisted: date(r["delist_date"])})
 		}
@@ -59,7 +35,7 @@ func lists(t *testing.T, dir, vintage string) *Lists {
 
 func answerOf(t *testing.T, path string) Answer {
 	a := Answer{Hash: func() uint64 { return 1 }}
-	for _, r := range table(t, path) {
+	for _, r := range realdatatest.Rows(t, path) {
 		if strings.Contains(path, "fund_daily") && !market.IsETF(r["ts_code"]) {
 			a.Filtered++
 			continue

@@ -1,9 +1,7 @@
 package evidence
 
 import (
-	"encoding/csv"
 	"maps"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -77,19 +75,9 @@ func TestRecordedMarketsAgree(t *testing.T) {
 // series reads recorded rows and remembers them by trade date.
 func series(t *testing.T, path string, ds *catalog.Dataset) map[market.Date]*Day {
 	t.Helper()
-	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	lines, err := csv.NewReader(f).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
 	batches := map[market.Date]*table.Batch{}
-	at := func(name string) int { return slices.Index(lines[0], name) }
-	for _, line := range lines[1:] {
-		d, err := market.ParseCompact(line[at("trade_date")])
+	for _, row := range realdatatest.Rows(t, path) {
+		d, err := market.ParseCompact(row["trade_date"])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -99,10 +87,7 @@ func series(t *testing.T, path string, ds *catalog.Dataset) map[market.Date]*Day
 		b := batches[d]
 		for i := range b.Columns {
 			c := &b.Columns[i]
-			cell := ""
-			if n := at(c.Name); n >= 0 {
-				cell = line[n]
-			}
+			cell := row[c.Name]
 			switch {
 			case cell == "":
 				c.AppendNull()
