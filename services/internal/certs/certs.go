@@ -22,6 +22,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/afterbell/afterbell/services/internal/atomicfile"
 	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
@@ -222,29 +223,12 @@ func (out *Result) write(dir, name string, p pair) error {
 		{name + ".crt", "CERTIFICATE", p.cert.Raw, 0o644},
 	} {
 		path := filepath.Join(dir, f.name)
-		if err := replace(path, pem.EncodeToMemory(&pem.Block{Type: f.kind, Bytes: f.body}), f.mode); err != nil {
+		if err := atomicfile.Write(path, pem.EncodeToMemory(&pem.Block{Type: f.kind, Bytes: f.body}), f.mode); err != nil {
 			return fault.Invalid("dir", "%s cannot be written: %v", path, cause(err))
 		}
 		out.Files = append(out.Files, path)
 	}
 	return nil
-}
-
-// replace writes a file as a whole.
-func replace(path string, body []byte, mode fs.FileMode) error {
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+"-*")
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(body)
-	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(f.Name(), path)
-	}
-	if err != nil {
-		_ = os.Remove(f.Name())
-	}
-	return err
 }
 
 // readCA is the CA of the directory; fs.ErrNotExist where there is none.

@@ -8,12 +8,12 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 
 	"filippo.io/age"
 
+	"github.com/afterbell/afterbell/services/internal/atomicfile"
 	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
@@ -125,7 +125,7 @@ func (b *Box) Seal(clear []byte) ([]byte, error) {
 	if b.identity == nil {
 		identity, err := age.GenerateX25519Identity()
 		if err == nil {
-			err = ReplaceFile(b.key.Path, []byte("# "+b.key.Comment+"\n"+identity.String()+"\n"))
+			err = atomicfile.Write(b.key.Path, []byte("# "+b.key.Comment+"\n"+identity.String()+"\n"), 0o600)
 		}
 		if err != nil {
 			return nil, err
@@ -156,34 +156,6 @@ func (b *Box) Open(sealed []byte) ([]byte, error) {
 		return nil, err
 	}
 	return io.ReadAll(io.LimitReader(r, maxSealed))
-}
-
-// ReplaceFile writes a file atomically, readable by its owner only.
-func ReplaceFile(path string, data []byte) error {
-	tmp, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".*.tmp") // with mode 0600
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(data)
-	if err == nil {
-		err = tmp.Sync()
-	}
-	if cerr := tmp.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	if err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	defer dir.Close()
-	return dir.Sync()
 }
 
 // ReadFile reads a file of at most so many bytes.

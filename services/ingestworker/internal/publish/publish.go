@@ -20,6 +20,7 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/universe"
+	"github.com/afterbell/afterbell/services/internal/atomicfile"
 	"github.com/afterbell/afterbell/services/internal/drill"
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
@@ -107,11 +108,11 @@ func (s *Store) publish(ctx context.Context, runID string) (Result, error) {
 	}
 	m, err := b.make(ctx)
 	if errors.Is(err, universe.ErrEmpty) {
-		return result, removeAll(b.dir)
+		return result, os.RemoveAll(b.dir)
 	}
 	if err != nil {
 		if b.dir != "" {
-			if rest := removeAll(b.dir); rest != nil {
+			if rest := os.RemoveAll(b.dir); rest != nil {
 				s.log.Warn("an unfinished version could not be removed", "error", rest)
 			}
 		}
@@ -426,14 +427,14 @@ func (b *build) install(m *Manifest) error {
 	if err := os.RemoveAll(filepath.Join(b.dir, "spill")); err != nil {
 		return err
 	}
-	if err := writeFile(filepath.Join(b.dir, ManifestName), append(text, '\n')); err != nil {
+	if err := atomicfile.Write(filepath.Join(b.dir, ManifestName), append(text, '\n'), 0o644); err != nil {
 		return err
 	}
 	err = filepath.WalkDir(b.dir, func(path string, d os.DirEntry, err error) error {
 		if err != nil || !d.IsDir() {
 			return err
 		}
-		return syncDir(path)
+		return atomicfile.SyncDir(path)
 	})
 	if err != nil {
 		return err
@@ -443,7 +444,7 @@ func (b *build) install(m *Manifest) error {
 		return err
 	}
 	b.dir = named
-	if err := syncDir(s.versions()); err != nil {
+	if err := atomicfile.SyncDir(s.versions()); err != nil {
 		return err
 	}
 	drill.Point("publish.swap")
@@ -459,46 +460,26 @@ func (b *build) install(m *Manifest) error {
 			return err
 		}
 	}
-	if err := syncDir(s.cfg.Dir); err != nil {
+	if err := atomicfile.SyncDir(s.cfg.Dir); err != nil {
 		return err
 	}
 	drill.Point("publish.swapped")
-	mark := s.cfg.Mark + ".new"
-	return errors.Join(removeAll(mark), writeFile(mark, []byte(m.Version+"\n")), os.Rename(mark, s.cfg.Mark))
+	return atomicfile.Write(s.cfg.Mark, []byte(m.Version+"\n"), 0o644)
 }
 
 // replaceLink creates a link and replaces anything with its name.
 func replaceLink(dir, name, to string) error {
 	made, path := filepath.Join(dir, "."+name+".new"), filepath.Join(dir, name)
-	if err := errors.Join(removeAll(made), os.Symlink(to, made)); err != nil {
+	if err := errors.Join(os.RemoveAll(made), os.Symlink(to, made)); err != nil {
 		return err
 	}
 	if st, err := os.Lstat(path); err == nil && st.IsDir() {
-		if err := removeAll(path); err != nil { // a rename does not replace a directory
+		if err := os.RemoveAll(path); err != nil { // a rename does not replace a directory
 			return err
 		}
 	}
 	return os.Rename(made, path)
 }
-
-func writeFile(path string, data []byte) error {
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
-	if err != nil {
-		return err
-	}
-	_, err = f.Write(data)
-	return errors.Join(err, f.Sync(), f.Close())
-}
-
-func syncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
-func removeAll(path string) error { return os.RemoveAll(path) }
 
 // sweep deletes old versions, and what a crash left half built. A reader that has a file
 // open keeps it.
@@ -522,7 +503,7 @@ func (s *Store) sweep(current string) error {
 		if slices.Contains(kept, e.Name()) {
 			continue
 		}
-		if err := removeAll(filepath.Join(s.versions(), e.Name())); err != nil {
+		if err := os.RemoveAll(filepath.Join(s.versions(), e.Name())); err != nil {
 			return err
 		}
 	}
@@ -531,7 +512,7 @@ func (s *Store) sweep(current string) error {
 	if len(s.open) > 0 {
 		return nil // a reader may be spilling
 	}
-	return removeAll(filepath.Join(s.cfg.Dir, "spill"))
+	return os.RemoveAll(filepath.Join(s.cfg.Dir, "spill"))
 }
 
 // sumUp summarizes the tables in the files.

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"path/filepath"
 
+	"github.com/afterbell/afterbell/services/internal/atomicfile"
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/sealing"
 )
@@ -62,7 +63,7 @@ func (s *sealed) set(tokens map[string]string) error {
 	}
 	raw, err := s.box.Seal(text)
 	if err == nil {
-		err = sealing.ReplaceFile(s.path, raw)
+		err = atomicfile.Write(s.path, raw, 0o600)
 	}
 	if err == nil {
 		s.tokens = tokens

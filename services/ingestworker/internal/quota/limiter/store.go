@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/quota"
+	"github.com/afterbell/afterbell/services/internal/atomicfile"
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
@@ -120,7 +121,7 @@ func (l *Limiter) save() error {
 	l.mu.Unlock()
 	raw, err := json.Marshal(f)
 	if err == nil {
-		err = writeFile(l.cfg.Path, raw)
+		err = atomicfile.Write(l.cfg.Path, raw, 0o600)
 	}
 	if err != nil {
 		l.mu.Lock()
@@ -161,25 +162,4 @@ func (l *Limiter) snapshot(now time.Time) file {
 		f.States = append(f.States, r)
 	}
 	return f
-}
-
-// writeFile replaces a file atomically: a reader sees the old or the new one. There is one
-// writer, so a temporary file of a killed process is overwritten.
-func writeFile(path string, raw []byte) error {
-	tmp, err := os.OpenFile(path+".tmp", os.O_CREATE|os.O_WRONLY|os.O_TRUNC, 0o600)
-	if err != nil {
-		return err
-	}
-	defer os.Remove(tmp.Name())
-	_, err = tmp.Write(raw)
-	if err == nil {
-		err = tmp.Sync()
-	}
-	if cerr := tmp.Close(); err == nil {
-		err = cerr
-	}
-	if err == nil {
-		err = os.Rename(tmp.Name(), path)
-	}
-	return err
 }
