@@ -50,7 +50,7 @@ func TestBadInputGetsAClearAnswer(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			e := &env{Stack: e.Stack, t: t, sim: e.sim}
 			code, answer := e.rest(c.method, c.path, c.body)
-			text := strings.ToLower(flat(answer))
+			text := strings.ToLower(allText(answer))
 			ok := code == c.status || c.status == 400 && code == 413 && len(c.body) > 1<<20
 			if !ok || !strings.Contains(text, strings.ToLower(c.says)) {
 				t.Errorf("%s %s answers %d %.400s; want %d saying %q", c.method, c.path, code, text, c.status, c.says)
@@ -81,21 +81,21 @@ func TestBadInputGetsAClearAnswer(t *testing.T) {
 	}
 }
 
-// flat is every text in a decoded answer.
-func flat(v any) string {
+// allText returns all texts of a decoded response.
+func allText(v any) string {
 	switch v := v.(type) {
 	case string:
 		return v + " "
 	case map[string]any:
 		var b strings.Builder
 		for key, inner := range v {
-			b.WriteString(key + " " + flat(inner))
+			b.WriteString(key + " " + allText(inner))
 		}
 		return b.String()
 	case []any:
 		var b strings.Builder
 		for _, inner := range v {
-			b.WriteString(flat(inner))
+			b.WriteString(allText(inner))
 		}
 		return b.String()
 	}

@@ -55,8 +55,8 @@ func (e *env) scraped(addr string) map[string]*dto.MetricFamily {
 	return families
 }
 
-// having are the metrics of a family whose labels are these, "pool=universe".
-func having(f *dto.MetricFamily, labels ...string) []*dto.Metric {
+// withLabels returns the metrics of a family that have these labels, for example "pool=universe".
+func withLabels(f *dto.MetricFamily, labels ...string) []*dto.Metric {
 	return slices.DeleteFunc(slices.Clone(f.GetMetric()), func(m *dto.Metric) bool {
 		has := map[string]bool{}
 		for _, l := range m.GetLabel() {
@@ -68,7 +68,7 @@ func having(f *dto.MetricFamily, labels ...string) []*dto.Metric {
 
 // total adds their values; of histograms, how often something was observed.
 func total(f *dto.MetricFamily, labels ...string) (n float64) {
-	for _, m := range having(f, labels...) {
+	for _, m := range withLabels(f, labels...) {
 		n += m.GetCounter().GetValue() + m.GetGauge().GetValue() + float64(m.GetHistogram().GetSampleCount())
 	}
 	return n
@@ -98,7 +98,7 @@ func (e *env) metrics() {
 			e.t.Errorf("%s: %v %v %v", pool, o["afterbell_last_run_outcome"], o["afterbell_queued_runs"], o["afterbell_run_active"])
 		}
 		for _, dataset := range []string{"daily", "daily_basic", "moneyflow", "fund_daily"} {
-			if got := having(o["afterbell_trade_dates_behind"], "pool="+pool, "dataset="+dataset); len(got) != 1 || got[0].GetGauge().GetValue() > 1 {
+			if got := withLabels(o["afterbell_trade_dates_behind"], "pool="+pool, "dataset="+dataset); len(got) != 1 || got[0].GetGauge().GetValue() > 1 {
 				e.t.Errorf("freshness of %s in %s: %v", dataset, pool, got)
 			}
 		}

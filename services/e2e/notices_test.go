@@ -31,8 +31,8 @@ func (e *env) lastDue() string {
 	return dates[len(dates)-1]
 }
 
-// soon waits until something is so.
-func (e *env) soon(what string, limit time.Duration, there func() bool) {
+// eventually waits until a condition holds.
+func (e *env) eventually(what string, limit time.Duration, there func() bool) {
 	e.t.Helper()
 	deadline, tick := time.After(limit), time.NewTicker(100*time.Millisecond)
 	defer tick.Stop()
@@ -130,9 +130,9 @@ func TestNoticesOfAnEvening(t *testing.T) {
 		return resp.GetNotices()
 	}
 	told := func(n int) func() bool { return func() bool { return len(notices()) >= n } }
-	e.soon("the blocked evening is told", 2*time.Minute, told(1))
+	e.eventually("the blocked evening is told", 2*time.Minute, told(1))
 	e.restartOrchestrator() // killed before most platforms took it
-	e.soon("a channel that fails shows", 30*time.Second, func() bool {
+	e.eventually("a channel that fails shows", 30*time.Second, func() bool {
 		resp, err := orchestratorv1.NewNoticeServiceClient(e.Conn).ListChannels(t.Context(), &orchestratorv1.ListChannelsRequest{})
 		return err == nil && slices.ContainsFunc(resp.GetChannels(), func(c *orchestratorv1.Channel) bool {
 			return c.GetFailingSinceTime() != nil && c.GetWaitingCount() > 0 && c.GetError() != ""
@@ -144,7 +144,7 @@ func TestNoticesOfAnEvening(t *testing.T) {
 		t.Fatal(err)
 	}
 	e.run(&orchestratorv1.CreateRunRequest{})
-	e.soon("that moneyflow is late is told", time.Minute, told(2))
+	e.eventually("that moneyflow is late is told", time.Minute, told(2))
 
 	if err := e.sim.Release(tusharesim.Moneyflow, day); err != nil {
 		t.Fatal(err)
@@ -162,7 +162,7 @@ func TestNoticesOfAnEvening(t *testing.T) {
 	for _, r := range created.GetRuns() {
 		e.follow(ctx, r.GetRunId())
 	}
-	e.soon("that it is whole is told", time.Minute, told(3))
+	e.eventually("that it is whole is told", time.Minute, told(3))
 
 	want := []string{
 		"the data of " + date + " is not complete: targets is blocked and lacks all data of the day: the provider rejected the token (TOKEN_INVALID), which needs your action",
@@ -172,7 +172,7 @@ func TestNoticesOfAnEvening(t *testing.T) {
 	same := func(got []string, want []string) bool {
 		return slices.EqualFunc(got, want, func(g, w string) bool { return strings.Contains(g, w) })
 	}
-	e.soon("every channel has everything", 3*time.Minute, func() bool {
+	e.eventually("every channel has everything", 3*time.Minute, func() bool {
 		for _, kind := range []string{"webhook", "dingtalk", "wecom", "feishu", "telegram", "slack"} {
 			if len(platforms.Texts(kind)) < len(want) {
 				return false
@@ -194,18 +194,18 @@ func TestNoticesOfAnEvening(t *testing.T) {
 	}
 	// A platform has a message before the delivery is recorded.
 	var channels []*orchestratorv1.Channel
-	e.soon("no channel waits or has failed", time.Minute, func() bool {
+	e.eventually("no channel waits or has failed", time.Minute, func() bool {
 		resp, err := orchestratorv1.NewNoticeServiceClient(e.Conn).ListChannels(t.Context(), &orchestratorv1.ListChannelsRequest{})
 		channels = resp.GetChannels()
 		return err == nil && len(channels) == 8 && !slices.ContainsFunc(channels, func(c *orchestratorv1.Channel) bool {
 			return c.GetWaitingCount() != 0 || c.GetGivenUpCount() != 0 || c.GetError() != ""
 		})
 	})
-	e.silent(platformtest.Token, platformtest.Secret, platformtest.BotToken)
+	e.noSecrets(platformtest.Token, platformtest.Secret, platformtest.BotToken)
 }
 
-// silent looks for secrets in the logs and in what the API answers about channels.
-func (e *env) silent(secrets ...string) {
+// noSecrets fails if a secret is in the logs or in an API response about channels.
+func (e *env) noSecrets(secrets ...string) {
 	e.t.Helper()
 	texts := map[string]string{}
 	for _, name := range []string{"orchestrator", "ingest-worker"} {

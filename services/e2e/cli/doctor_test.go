@@ -136,7 +136,7 @@ func (p *pair) fine(what string) {
 	}
 }
 
-func (p *pair) mended(what string) {
+func (p *pair) repaired(what string) {
 	p.t.Helper()
 	if code, findings := p.doctor(); code != 0 {
 		p.t.Errorf("%s: the advice did not mend it: exit code %d, %+v", what, code, findings)
@@ -149,7 +149,7 @@ func TestDoctor(t *testing.T) {
 	t.Parallel()
 	p := up(t)
 	p.fill(inUniverse)
-	p.mended("a whole installation")
+	p.repaired("a whole installation")
 
 	for _, broken := range []struct{ by, check, found string }{
 		{"afterbell schedule pause --note lunch", "schedule", "it is paused: lunch"},
@@ -159,13 +159,13 @@ func TestDoctor(t *testing.T) {
 	} {
 		p.follow(broken.by)
 		p.follow(p.finds(1, broken.check, broken.found))
-		p.mended(broken.found)
+		p.repaired(broken.found)
 	}
 	if err := os.Mkdir(filepath.Join(p.Config.Data, "targets.sqlite"), 0o755); err != nil {
 		t.Fatal(err)
 	}
 	p.follow(p.finds(1, "files", "targets.sqlite is not a file"))
-	p.mended("a folder in the place of a file")
+	p.repaired("a folder in the place of a file")
 
 	if err := os.RemoveAll(filepath.Join(p.Config.Data, "published")); err != nil {
 		t.Fatal(err)
@@ -200,7 +200,7 @@ func TestDoctor(t *testing.T) {
 	if err := reader.Wait(); err == nil {
 		t.Error("the reader was not ended")
 	}
-	p.mended("a reader")
+	p.repaired("a reader")
 
 	wrongClock := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Date", time.Now().Add(time.Hour).UTC().Format(http.TimeFormat))
@@ -223,14 +223,14 @@ func TestDoctor(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.want(0, "preflight universe")
-	p.mended("a denied interface")
+	p.repaired("a denied interface")
 
 	p.sim.RevokeToken("a-token-of-the-tests")
 	p.want(2, "preflight universe")
 	p.finds(1, "token", "TOKEN_INVALID")
 	p.sim.RestoreTokens()
 	p.want(0, "preflight universe")
-	p.mended("a revoked token")
+	p.repaired("a revoked token")
 
 	p.Worker.Kill()
 	p.serve(p.finds(5, "worker", "nothing listens at "+p.Config.WorkerAddr))

@@ -424,7 +424,7 @@ func TestConsole(t *testing.T) {
 		e.until("a page in the opened list", `document.activeElement.closest("nav.open")`)
 		e.must(e.p.Press(kb.Tab, kb.Enter))
 		e.until("its page, and the list closed", `location.hash === "#/preflight" && !document.querySelector("nav.open")`)
-		e.desk()
+		e.desktop()
 		// A link that is followed is gone; the focus is then on the page's first line.
 		e.open("runs")
 		e.must(e.p.Eval(`document.querySelector("main [data-row]").focus()`, nil))
@@ -470,7 +470,7 @@ func TestConsole(t *testing.T) {
 			name, _, _ := strings.Cut(page, "/")
 			e.picture("phone-" + name)
 		}
-		e.desk()
+		e.desktop()
 		host, err := url.Parse(e.door.URL)
 		e.must(err)
 		if foreign := e.p.Foreign(host.Host); len(foreign) > 0 {

@@ -77,7 +77,7 @@ type door struct {
 	ctx    context.Context
 }
 
-func openDoor(t *testing.T, target string) *door {
+func newProxy(t *testing.T, target string) *door {
 	d := &door{target: target}
 	d.ctx, d.cut = context.WithCancel(context.Background())
 	d.Server = httptest.NewServer(http.HandlerFunc(d.pass))
@@ -148,10 +148,10 @@ func up(t *testing.T) *env {
 			t.Errorf("stopping: %v", err)
 		}
 	})
-	e := &env{Stack: s, t: t, sim: server, b: b, door: openDoor(t, s.Config.HTTPAddr)}
+	e := &env{Stack: s, t: t, sim: server, b: b, door: newProxy(t, s.Config.HTTPAddr)}
 	e.must(func() (err error) { e.p, err = b.Open(); return err }())
 	t.Cleanup(e.p.Close)
-	e.desk()
+	e.desktop()
 	e.must(e.p.Dark(false))
 	return e
 }
@@ -163,8 +163,8 @@ func (e *env) must(err error) {
 	}
 }
 
-func (e *env) desk()  { e.t.Helper(); e.must(e.p.Size(1280, 900, false)) }
-func (e *env) phone() { e.t.Helper(); e.must(e.p.Size(390, 844, true)) }
+func (e *env) desktop() { e.t.Helper(); e.must(e.p.Size(1280, 900, false)) }
+func (e *env) phone()   { e.t.Helper(); e.must(e.p.Size(390, 844, true)) }
 
 // part runs a part of the one long test on the same pair. It ends with what the browser
 // wrote to its console meanwhile, which is to be nothing.
@@ -174,15 +174,15 @@ func (e *env) part(name string, do func(e *env)) {
 		mine := *e
 		mine.t = t
 		do(&mine)
-		mine.quiet()
+		mine.noConsoleErrors()
 	})
 	if e.t.Failed() {
 		e.t.FailNow() // what follows builds on it
 	}
 }
 
-// quiet fails where the browser wrote an error or a warning to its console.
-func (e *env) quiet() {
+// noConsoleErrors fails if the browser wrote an error or a warning to its console.
+func (e *env) noConsoleErrors() {
 	e.t.Helper()
 	for _, text := range e.p.Errors() {
 		e.t.Errorf("the browser's console: %s", text)

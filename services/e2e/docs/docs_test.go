@@ -92,15 +92,15 @@ func TestContributingExamples(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, args := range x.laid {
-			goes(t, here, append([]string{args[0], "-overlay", list}, args[1:]...))
+			runGo(t, here, append([]string{args[0], "-overlay", list}, args[1:]...))
 		}
 		for _, args := range x.copied {
-			goes(t, tree, args)
+			runGo(t, tree, args)
 		}
 	}
 }
 
-func goes(t *testing.T, dir string, args []string) {
+func runGo(t *testing.T, dir string, args []string) {
 	t.Helper()
 	run := exec.CommandContext(t.Context(), "go", args...)
 	run.Dir = dir

@@ -25,18 +25,18 @@ func (twoProbes) Run(_ context.Context, _ probe.Request, e probe.Events) error {
 	})
 }
 
-type sunk struct {
+type discardStream struct {
 	ingestv1.IngestService_ProbeModulesServer
 }
 
-func (sunk) Context() context.Context                  { return context.Background() }
-func (sunk) Send(*ingestv1.ProbeModulesResponse) error { return nil }
+func (discardStream) Context() context.Context                  { return context.Background() }
+func (discardStream) Send(*ingestv1.ProbeModulesResponse) error { return nil }
 
 // A probe that fails is in the log, so that the log alone tells why nothing was fetched.
 func TestFailedProbeIsLogged(t *testing.T) {
 	var log bytes.Buffer
 	s := New(Config{Prober: twoProbes{}, Log: slog.New(slog.NewTextHandler(&log, nil))})
-	if err := s.ProbeModules(&ingestv1.ProbeModulesRequest{}, sunk{}); err != nil {
+	if err := s.ProbeModules(&ingestv1.ProbeModulesRequest{}, discardStream{}); err != nil {
 		t.Fatal(err)
 	}
 	want := `level=WARN msg="probe failed" module=etf.daily_quote reason=TOKEN_INVALID message="The token is rejected."`

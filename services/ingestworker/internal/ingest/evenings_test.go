@@ -35,9 +35,9 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func (anyToken) Fingerprint(string) string { return "fp" }
 
-// bubbled is a rig of both pools over a provider without a network, for use in a bubble of
+// bubbled returns a harness of both pools over a provider without a network, for use in a bubble of
 // time. What is to come is not published.
-func bubbled(t *testing.T, p *providertest.Provider, window int, through http.RoundTripper) (*rig, *limiter.Limiter) {
+func bubbled(t *testing.T, p *providertest.Provider, window int, through http.RoundTripper) (*harness, *limiter.Limiter) {
 	p.First = market.NewDate(2025, 1, 1)
 	p.Share = func(_ string, d market.Date) float64 {
 		if d > market.DateOf(time.Now()) {
@@ -53,7 +53,7 @@ func bubbled(t *testing.T, p *providertest.Provider, window int, through http.Ro
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, dir: t.TempDir(), client: client}
+	r := &harness{t: t, dir: t.TempDir(), client: client}
 	r.open()
 	r.ing = ingest.New(ingest.Config{Provider: client, Sinks: r.sinks, WindowDays: map[market.Pool]int{market.Targets: window, market.Universe: window}})
 	return r, limits

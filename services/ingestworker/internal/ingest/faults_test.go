@@ -113,7 +113,7 @@ func TestFaultsOfOneDay(t *testing.T) {
 		"numbers as texts":                   {faults{}, catalog.FundDaily, ""},
 		"the body is cut once":               {faults{{Kind: tusharesim.TruncatedBody, API: catalog.Daily, Count: 1}}, catalog.Daily, ""},
 	}
-	r := newRig(t, tusharesim.Options{Stocks: 700, Funds: 120}) // enough of Beijing to compare
+	r := newHarness(t, tusharesim.Options{Stocks: 700, Funds: 120}) // enough of Beijing to compare
 	if err := r.sim.SetCap(catalog.Daily, 400); err != nil {
 		t.Fatal(err)
 	}
@@ -172,7 +172,7 @@ func TestFaultsOfOneDay(t *testing.T) {
 // TestAPartOfAnOlderDay: a part of the market with the values of two days before breaks too
 // few links of pre_close to show there.
 func TestAPartOfAnOlderDay(t *testing.T) {
-	r := newRig(t, small())
+	r := newHarness(t, small())
 	w, days := r.evenings(market.Universe, 3, nil)
 	for n, f := range []tusharesim.Fault{
 		{API: catalog.Daily, Share: 0.1},
@@ -211,7 +211,7 @@ func TestAPartOfAnOlderDay(t *testing.T) {
 // TestADailyThatTwoContradict: a daily that nothing else shows to be wrong is fetched again
 // when both daily_basic and moneyflow contradict it, and not blamed for one of them.
 func TestADailyThatTwoContradict(t *testing.T) {
-	r := newRig(t, small())
+	r := newHarness(t, small())
 	w, days := r.evenings(market.Universe, 2, nil)
 	for n, f := range []tusharesim.Fault{
 		{API: catalog.Daily, Factor: 4, Columns: []string{"vol", "amount"}},
@@ -239,7 +239,7 @@ func TestADailyThatTwoContradict(t *testing.T) {
 
 // TestAListOfSuspensionsThatNamesEverybody explains nothing.
 func TestAListOfSuspensionsThatNamesEverybody(t *testing.T) {
-	r := newRig(t, small())
+	r := newHarness(t, small())
 	w, days := r.evenings(market.Universe, 1, nil)
 	w.End = days[0]
 	r.fail(tusharesim.Fault{Kind: tusharesim.AllSuspended})
@@ -270,7 +270,7 @@ func TestAListOfSuspensionsThatNamesEverybody(t *testing.T) {
 // TestTheCalendarIsTurnedOver: a trading day that the calendar calls closed would never
 // be planned, and a weekend that it opens would be asked for in vain.
 func TestTheCalendarIsTurnedOver(t *testing.T) {
-	r := newRig(t, small())
+	r := newHarness(t, small())
 	start, end := r.span(3)
 	w := coverage.PlanRequest{Pool: market.Universe, Datasets: everything, Start: start, End: end}
 	r.settle(w, 3)
@@ -323,7 +323,7 @@ func TestTheCalendarIsTurnedOver(t *testing.T) {
 // TestListsThatErr: a list that came short, empty, or with the same companies whatever
 // status was asked for, does not replace the one held.
 func TestListsThatErr(t *testing.T) {
-	r := newRig(t, small())
+	r := newHarness(t, small())
 	start, end := r.span(2)
 	w := coverage.PlanRequest{Pool: market.Universe, Datasets: everything, Start: start, End: end}
 	r.settle(w, 3)
@@ -366,7 +366,7 @@ func TestListsThatErr(t *testing.T) {
 // TestAPageWithoutEnd: an answer that announces more rows forever is no whole day, and
 // says so.
 func TestAPageWithoutEnd(t *testing.T) {
-	r := newRig(t, small())
+	r := newHarness(t, small())
 	w, days := r.evenings(market.Universe, 1, nil)
 	w.End = days[0]
 	id := r.fail(tusharesim.Fault{Kind: tusharesim.Endless, API: catalog.Daily})
@@ -386,7 +386,7 @@ func TestAPageWithoutEnd(t *testing.T) {
 
 // TestARedirectIsNotFollowed, so that no token goes to another host, and is told.
 func TestARedirectIsNotFollowed(t *testing.T) {
-	r := newRig(t, small())
+	r := newHarness(t, small())
 	w, days := r.evenings(market.Universe, 1, nil)
 	w.End = days[0]
 	id := r.fail(tusharesim.Fault{Kind: tusharesim.Redirect})

@@ -64,7 +64,7 @@ func TestFaultsOfOneDayInTargets(t *testing.T) {
 	}
 	for _, size := range [][2]int{{18, 5}, {3, 3}} {
 		t.Run(fmt.Sprint(size), func(t *testing.T) {
-			r := newRig(t, tusharesim.Options{Stocks: 700, Funds: 120})
+			r := newHarness(t, tusharesim.Options{Stocks: 700, Funds: 120})
 			symbols := r.watchList(size[0], size[1])
 			w, days := r.evenings(market.Targets, len(cases)+1, symbols)
 			days = r.withoutReports(days)
@@ -84,7 +84,7 @@ func TestFaultsOfOneDayInTargets(t *testing.T) {
 					if !told {
 						t.Errorf("nobody is told: %+v", out)
 					}
-					r.noneWrong(t, symbols, day)
+					r.noWrongRows(t, symbols, day)
 					r.sim.RemoveFault(id)
 					r.settle(w, 4)
 					for _, ds := range datasets(daily...) {
@@ -101,8 +101,8 @@ func TestFaultsOfOneDayInTargets(t *testing.T) {
 	}
 }
 
-// noneWrong fails where a row of targets is held as settled and is not the provider's.
-func (r *rig) noneWrong(t *testing.T, symbols []string, day market.Date) {
+// noWrongRows fails if a settled row of targets differs from the provider's.
+func (r *harness) noWrongRows(t *testing.T, symbols []string, day market.Date) {
 	t.Helper()
 	for _, ds := range datasets(daily...) {
 		want := r.truth(ds, map[string]string{"trade_date": day.Compact()}, nil)
@@ -127,7 +127,7 @@ func (r *rig) noneWrong(t *testing.T, symbols []string, day market.Date) {
 
 // withoutReports leaves out the day on which the simulator changes what all ratios rest on, as
 // it does once a year: on that day nothing tells one company's ratio from another's.
-func (r *rig) withoutReports(days []market.Date) []market.Date {
+func (r *harness) withoutReports(days []market.Date) []market.Date {
 	r.t.Helper()
 	book := func(text string) map[string]float64 {
 		rows, err := r.sim.Rows(catalog.DailyBasic, map[string]string{"trade_date": text}, "ts_code", "pb", "close")
@@ -180,7 +180,7 @@ func TestALastingChange(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				r := &rig{t: t, dir: t.TempDir(), client: client}
+				r := &harness{t: t, dir: t.TempDir(), client: client}
 				r.open()
 				defer r.close()
 				r.ing = ingest.New(ingest.Config{Provider: client, Sinks: r.sinks, WindowDays: map[market.Pool]int{market.Targets: 8, market.Universe: 8}})
@@ -229,7 +229,7 @@ func TestASuspensionThatAnotherDatasetRefutes(t *testing.T) {
 	const share = 0.3
 	for _, lacking := range [][]string{{catalog.Daily}, {catalog.Daily, catalog.DailyBasic}, {catalog.Daily, catalog.Moneyflow}, {catalog.DailyBasic, catalog.Moneyflow}} {
 		t.Run(fmt.Sprint(lacking), func(t *testing.T) {
-			r := newRig(t, small())
+			r := newHarness(t, small())
 			symbols := r.watchList(60, 0)
 			w, days := r.evenings(market.Universe, 1, nil)
 			few := w

@@ -19,8 +19,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// oddRig is an ingester over both real pools and the provider with other habits.
-func oddRig(t testing.TB, p *providertest.Provider) *rig {
+// newOddHarness returns a harness with a provider that differs from the simulator.
+func newOddHarness(t testing.TB, p *providertest.Provider) *harness {
 	t.Helper()
 	srv := httptest.NewServer(p)
 	t.Cleanup(srv.Close)
@@ -28,7 +28,7 @@ func oddRig(t testing.TB, p *providertest.Provider) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &rig{t: t, dir: t.TempDir()}
+	r := &harness{t: t, dir: t.TempDir()}
 	r.epoch.Store(1_000)
 	r.client, err = tushare.New(tushare.Config{
 		URL: srv.URL, Tokens: anyToken{}, Limiter: limits, Timeout: patience, Attempts: 2, Backoff: time.Millisecond,
@@ -51,7 +51,7 @@ func lastDays(p *providertest.Provider, n int) (start, end market.Date) {
 
 func n2(n int) market.Date { return market.Date(2*n + 14) }
 
-func (r *rig) sameAs(p *providertest.Provider, pool market.Pool, start, end market.Date, symbols []string) {
+func (r *harness) sameAs(p *providertest.Provider, pool market.Pool, start, end market.Date, symbols []string) {
 	r.t.Helper()
 	r.close()
 	for _, id := range daily {
@@ -81,7 +81,7 @@ func (r *rig) sameAs(p *providertest.Provider, pool market.Pool, start, end mark
 	r.open()
 }
 
-func newOdd(stocks, funds int) *providertest.Provider {
+func oddProvider(stocks, funds int) *providertest.Provider {
 	return providertest.New(stocks, funds, market.DateOf(time.Now()))
 }
 
@@ -103,9 +103,9 @@ func TestHabitsOfAnswering(t *testing.T) {
 		"closing":        {Closing: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := newOdd(1203, 60)
+			p := oddProvider(1203, 60)
 			p.Habits = h
-			r := oddRig(t, p)
+			r := newOddHarness(t, p)
 			start, end := lastDays(p, 2)
 			symbols := []string{"600000.SH", "000001.SZ", "920007.BJ", "510000.SH", "159001.SZ"}
 			for _, pool := range market.Pools() {
@@ -135,8 +135,8 @@ func outcomes(out []outcome) string {
 // TestFewModulesOnAnEmptyPool: half a day must not pass for a whole one because
 // the list was not among the modules.
 func TestFewModulesOnAnEmptyPool(t *testing.T) {
-	p := newOdd(400, 40)
-	r := oddRig(t, p)
+	p := oddProvider(400, 40)
+	r := newOddHarness(t, p)
 	start, end := lastDays(p, 1)
 	p.Share = func(api string, _ market.Date) float64 { return 0.5 }
 	for _, id := range []string{catalog.Daily, catalog.FundDaily, catalog.DailyBasic, catalog.Moneyflow} {
@@ -155,7 +155,7 @@ func TestFewModulesOnAnEmptyPool(t *testing.T) {
 // are fetched again when it is there, and a market that is idle comes to rest.
 func TestLateETFList(t *testing.T) {
 	for _, idle := range []bool{false, true} {
-		p := newOdd(40, 60)
+		p := oddProvider(40, 60)
 		for i := range p.Funds {
 			p.Funds[i].Idle = func(market.Date) bool { return idle && i%2 == 0 }
 		}
@@ -173,7 +173,7 @@ func TestLateETFList(t *testing.T) {
 			}
 			return false
 		}
-		r := oddRig(t, p)
+		r := newOddHarness(t, p)
 		start, end := lastDays(p, 4)
 		w := coverage.PlanRequest{Pool: market.Universe, Datasets: everything, Start: start, End: end}
 		if _, err := r.pass(w, 1, nil); err != nil {

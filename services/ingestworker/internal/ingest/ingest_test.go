@@ -21,7 +21,7 @@ import (
 func small() tusharesim.Options { return tusharesim.Options{Stocks: 300, Funds: 120} }
 
 func TestUniverseEqualsTheProvider(t *testing.T) {
-	r := newRig(t, small())
+	r := newHarness(t, small())
 	start, end := r.span(4)
 	w := coverage.PlanRequest{Pool: market.Universe, Datasets: everything, Start: start, End: end}
 	out, err := r.pass(w, 8, nil)
@@ -80,7 +80,7 @@ func TestEveryFault(t *testing.T) {
 		{tusharesim.Fault{Kind: tusharesim.WrongValue, N: 50}, coverage.Incomplete, fault.Incomplete},
 	} {
 		t.Run(string(f.fault.Kind)+" "+f.fault.Mode, func(t *testing.T) {
-			r := newRig(t, tusharesim.Options{Stocks: 300, Funds: -1})
+			r := newHarness(t, tusharesim.Options{Stocks: 300, Funds: -1})
 			start, end := r.span(1)
 			w := coverage.PlanRequest{Pool: market.Universe, Datasets: datasets(catalog.StockBasic, catalog.Daily), Start: start, End: end}
 			refs, err := r.ing.References(context.Background(), w)
@@ -146,7 +146,7 @@ func TestAnyOrderAnyFault(t *testing.T) {
 	for seed := range seeds {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			mix := rand.New(rand.NewPCG(uint64(seed), 7))
-			r := newRig(t, tusharesim.Options{Seed: uint64(seed + 1), Stocks: 200, Funds: 80, Caps: map[string]int{"daily": 150, "stock_basic": 90}})
+			r := newHarness(t, tusharesim.Options{Seed: uint64(seed + 1), Stocks: 200, Funds: 80, Caps: map[string]int{"daily": 150, "stock_basic": 90}})
 			start, end := r.span(5)
 			w := coverage.PlanRequest{Pool: market.Universe, Datasets: everything, Start: start, End: end}
 			for round := range 4 {
@@ -191,7 +191,7 @@ func TestAnyOrderAnyFault(t *testing.T) {
 }
 
 func TestStaleEpochNeverWrites(t *testing.T) {
-	r := newRig(t, small())
+	r := newHarness(t, small())
 	start, end := r.span(1)
 	w := coverage.PlanRequest{Pool: market.Universe, Datasets: datasets(catalog.StockBasic, catalog.Daily), Start: start, End: end}
 	if _, err := r.pass(w, 1, nil); err != nil {
@@ -220,7 +220,7 @@ func TestStaleEpochNeverWrites(t *testing.T) {
 }
 
 func TestNewerDispatchEndsTheOlder(t *testing.T) {
-	r := newRig(t, small())
+	r := newHarness(t, small())
 	_, end := r.span(1)
 	if _, err := r.sim.AddFault(tusharesim.Fault{Kind: tusharesim.Hang, API: catalog.Daily, Count: 1}); err != nil {
 		t.Fatal(err)
@@ -251,7 +251,7 @@ func TestNewerDispatchEndsTheOlder(t *testing.T) {
 }
 
 func TestCancelLeavesNoTrace(t *testing.T) {
-	r := newRig(t, small())
+	r := newHarness(t, small())
 	_, end := r.span(1)
 	if _, err := r.sim.AddFault(tusharesim.Fault{Kind: tusharesim.Hang, API: catalog.Daily}); err != nil {
 		t.Fatal(err)
@@ -279,7 +279,7 @@ func TestCancelLeavesNoTrace(t *testing.T) {
 
 // TestBasicsWaitForDaily dispatches a whole date at once while daily is slow.
 func TestBasicsWaitForDaily(t *testing.T) {
-	r := newRig(t, small())
+	r := newHarness(t, small())
 	start, end := r.span(1)
 	w := coverage.PlanRequest{Pool: market.Universe, Datasets: everything, Start: start, End: end}
 	refs, err := r.ing.References(context.Background(), w)
@@ -309,7 +309,7 @@ func TestBasicsWaitForDaily(t *testing.T) {
 }
 
 func TestNotPublishedIsNeitherEmptyNorDone(t *testing.T) {
-	r := newRig(t, small())
+	r := newHarness(t, small())
 	w := coverage.PlanRequest{Pool: market.Universe, Datasets: datasets(catalog.StockBasic, catalog.Daily), Start: market.NoDate, End: market.NoDate}
 	refs, err := r.ing.References(context.Background(), w)
 	if err != nil {
@@ -342,7 +342,7 @@ func TestNotPublishedIsNeitherEmptyNorDone(t *testing.T) {
 // An answer that lacks a row which the date's other datasets prove, and has other rows
 // corrected, corrects those and takes nothing away.
 func TestCorrectionsAreStoredThoughRowsAreMissing(t *testing.T) {
-	r := newRig(t, small())
+	r := newHarness(t, small())
 	start, end := r.span(1)
 	w := coverage.PlanRequest{Pool: market.Universe, Datasets: datasets(catalog.StockBasic, catalog.Daily, catalog.DailyBasic, catalog.Moneyflow), Start: start, End: end}
 	r.settle(w, 3)
@@ -371,7 +371,7 @@ func TestCorrectionsAreStoredThoughRowsAreMissing(t *testing.T) {
 }
 
 func TestRevisionsShow(t *testing.T) {
-	r := newRig(t, small())
+	r := newHarness(t, small())
 	start, end := r.span(1)
 	w := coverage.PlanRequest{Pool: market.Universe, Datasets: datasets(catalog.StockBasic, catalog.Daily), Start: start, End: end}
 	r.settle(w, 3)
@@ -421,7 +421,7 @@ func TestRevisionsShow(t *testing.T) {
 }
 
 func TestReferencesAreAskedOnceForBothPools(t *testing.T) {
-	r := newRig(t, small())
+	r := newHarness(t, small())
 	start, end := r.span(1)
 	for _, p := range market.Pools() {
 		w := coverage.PlanRequest{Pool: p, Datasets: everything, Start: start, End: end, Symbols: []string{"600519.SH", "510300.SH"}}
@@ -436,21 +436,21 @@ func TestReferencesAreAskedOnceForBothPools(t *testing.T) {
 	}
 }
 
-// meddled is a pool to which partitions are committed again just before they are read.
-type meddled struct {
+// recommitting commits partitions again just before they are read for the first time.
+type recommitting struct {
 	ingest.Sink
 	once   sync.Once
 	commit func()
 }
 
 // Contents implements ingest.Sink.
-func (m *meddled) Contents(ctx context.Context, keys ...coverage.Key) ([]ingest.Contents, error) {
+func (m *recommitting) Contents(ctx context.Context, keys ...coverage.Key) ([]ingest.Contents, error) {
 	m.once.Do(m.commit)
 	return m.Sink.Contents(ctx, keys...)
 }
 
 func TestVerifyReadsAgainWhatWasCommittedMeanwhile(t *testing.T) {
-	r := newRig(t, small())
+	r := newHarness(t, small())
 	start, end := r.span(2)
 	w := coverage.PlanRequest{Pool: market.Universe, Datasets: datasets(catalog.TradeCal, catalog.StockBasic, catalog.FundBasic, catalog.Daily), Start: start, End: end, Refetch: true}
 	out, err := r.pass(w, 1, nil)
@@ -463,7 +463,7 @@ func TestVerifyReadsAgainWhatWasCommittedMeanwhile(t *testing.T) {
 			parts = append(parts, o.part)
 		}
 	}
-	sink := &meddled{Sink: r.sinks[market.Universe], commit: func() {
+	sink := &recommitting{Sink: r.sinks[market.Universe], commit: func() {
 		if _, err := r.sim.Revise(tusharesim.Revision{API: catalog.Daily, TradeDate: end.Compact(), Change: 7}); err != nil {
 			t.Error(err)
 		}

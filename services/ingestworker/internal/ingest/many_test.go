@@ -15,7 +15,7 @@ import (
 func BenchmarkManyTargets(b *testing.B) {
 	const stocks, days = 2000, 60
 	for b.Loop() {
-		r := newRig(b, tusharesim.Options{Stocks: 2600, Funds: 30})
+		r := newHarness(b, tusharesim.Options{Stocks: 2600, Funds: 30})
 		end := market.DateOf(time.Now()) - 14
 		open := r.sim.OpenDates((end - 2*days).Compact(), end.Compact())
 		start, err := market.ParseCompact(open[len(open)-days])

@@ -15,7 +15,7 @@ import (
 )
 
 // verdict is what the targets pool holds of a key; missing where nothing is held.
-func (r *rig) verdict(dataset, symbol string, d market.Date) coverage.Verdict {
+func (r *harness) verdict(dataset, symbol string, d market.Date) coverage.Verdict {
 	held, ok := r.sinks[market.Targets].Held(coverage.Key{Dataset: dataset, Date: d, Symbol: symbol})
 	if !ok {
 		return coverage.Missing
@@ -48,7 +48,7 @@ func codesOf(list []providertest.Instrument, n int) []string {
 // TestClosedDayIsNoTradingDay answers spans, and nothing else, with rows of a Saturday
 // and of a holiday as well.
 func TestClosedDayIsNoTradingDay(t *testing.T) {
-	p := newOdd(200, 30)
+	p := oddProvider(200, 30)
 	start, end := lastDays(p, 8)
 	holiday := p.Open(start, end)[3]
 	closed := p.Closed
@@ -71,7 +71,7 @@ func TestClosedDayIsNoTradingDay(t *testing.T) {
 		}
 		return out
 	}
-	r := oddRig(t, p)
+	r := newOddHarness(t, p)
 	symbols := codesOf(p.Funds, 2)
 	w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
 	out, err := r.pass(w, 2, nil)
@@ -106,12 +106,12 @@ func TestClosedDayIsNoTradingDay(t *testing.T) {
 // TestWeekdayBeyondTheCalendarIsKept fetches a day that the calendar held does not
 // reach: it is a guess that it is open, and no reason to reject its rows.
 func TestWeekdayBeyondTheCalendarIsKept(t *testing.T) {
-	p := newOdd(200, 30)
+	p := oddProvider(200, 30)
 	start, end := lastDays(p, 3)
 	p.Change = func(api string, row map[string]any) bool {
 		return api != catalog.TradeCal || row["cal_date"].(string) < end.Compact()
 	}
-	r := oddRig(t, p)
+	r := newOddHarness(t, p)
 	symbols := codesOf(p.Stocks, 3)
 	w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
 	out, err := r.pass(w, 2, nil)
@@ -129,7 +129,7 @@ func TestWeekdayBeyondTheCalendarIsKept(t *testing.T) {
 func TestLongLists(t *testing.T) {
 	for _, most := range []int{90, 30, 7, 1} {
 		for _, cut := range []bool{false, true} {
-			p := newOdd(400, 30)
+			p := oddProvider(400, 30)
 			start, end := lastDays(p, 9)
 			symbols := codesOf(p.Stocks, 240)
 			p.MostCodes, p.CutCodes = most, cut
@@ -141,7 +141,7 @@ func TestLongLists(t *testing.T) {
 					}
 				}
 			}
-			r := oddRig(t, p)
+			r := newOddHarness(t, p)
 			w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
 			refs, err := r.ing.References(t.Context(), w)
 			if err != nil {
@@ -198,7 +198,7 @@ func TestLongLists(t *testing.T) {
 // symbol alone tells that it is the length. Where that fails too, nothing is halved.
 func TestLongListsThatFail(t *testing.T) {
 	for _, down := range []bool{false, true} {
-		p := newOdd(200, 30)
+		p := oddProvider(200, 30)
 		start, end := lastDays(p, 40)
 		symbols := codesOf(p.Stocks, 80)
 		p.Answer = func(c providertest.Call, _ int, w http.ResponseWriter) bool {
@@ -208,7 +208,7 @@ func TestLongListsThatFail(t *testing.T) {
 			}
 			return fails
 		}
-		r := oddRig(t, p)
+		r := newOddHarness(t, p)
 		w := coverage.PlanRequest{Pool: market.Targets, Datasets: datasets(catalog.TradeCal, catalog.StockBasic, catalog.Daily), Start: start, End: end, Symbols: symbols}
 		out, err := r.pass(w, 1, nil)
 		if err != nil {
@@ -234,7 +234,7 @@ func TestLongListsThatFail(t *testing.T) {
 func TestAnotherDatasetProvesAMissingRow(t *testing.T) {
 	for _, lacks := range []string{catalog.Daily, catalog.DailyBasic, catalog.Moneyflow} {
 		for _, back := range []int{0, 4} {
-			p := newOdd(200, 30)
+			p := oddProvider(200, 30)
 			start, end := lastDays(p, 8)
 			days := p.Open(start, end)
 			on := days[len(days)-1-back]
@@ -244,7 +244,7 @@ func TestAnotherDatasetProvesAMissingRow(t *testing.T) {
 			p.Change = func(api string, row map[string]any) bool {
 				return !hides || api != lacks || row["ts_code"] != code || row["trade_date"] != on.Compact()
 			}
-			r := oddRig(t, p)
+			r := newOddHarness(t, p)
 			w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
 			out, err := r.pass(w, 2, nil)
 			if err != nil {
@@ -281,7 +281,7 @@ func TestAnotherDatasetProvesAMissingRow(t *testing.T) {
 func TestPreCloseProvesAMissingRow(t *testing.T) {
 	for name, evenings := range map[string]bool{"in one fill": false, "evening after evening": true} {
 		t.Run(name, func(t *testing.T) {
-			p := newOdd(60, 60)
+			p := oddProvider(60, 60)
 			start, end := lastDays(p, 9)
 			days := p.Open(start, end)
 			symbols := codesOf(p.Funds, 5)
@@ -295,7 +295,7 @@ func TestPreCloseProvesAMissingRow(t *testing.T) {
 			p.Change = func(api string, row map[string]any) bool {
 				return !hides || api != catalog.FundDaily || row["ts_code"] != code || row["trade_date"] != on.Compact()
 			}
-			r := oddRig(t, p)
+			r := newOddHarness(t, p)
 			w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
 			var out []outcome
 			if evenings {
@@ -344,7 +344,7 @@ func TestPreCloseProvesAMissingRow(t *testing.T) {
 // or written in another way.
 func TestMangledCode(t *testing.T) {
 	for _, code := range []string{"1600002.SH", "6000002.SH", "600002", "600002.SS", "60002.SH", "sh600002"} {
-		p := newOdd(200, 30)
+		p := oddProvider(200, 30)
 		start, end := lastDays(p, 1)
 		symbols := []string{"600000.SH", "600002.SH", "600004.SH"}
 		mangles := true
@@ -354,7 +354,7 @@ func TestMangledCode(t *testing.T) {
 			}
 			return true
 		}
-		r := oddRig(t, p)
+		r := newOddHarness(t, p)
 		w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
 		out, err := r.pass(w, 2, nil)
 		if err != nil {
@@ -377,10 +377,10 @@ func TestMangledCode(t *testing.T) {
 // TestUnlistedSymbolIsNotSettled asks for an old BJ code, which no list knows and of
 // which no row comes.
 func TestUnlistedSymbolIsNotSettled(t *testing.T) {
-	p := newOdd(200, 30)
+	p := oddProvider(200, 30)
 	start, end := lastDays(p, 4)
 	const old = "830799.BJ"
-	r := oddRig(t, p)
+	r := newOddHarness(t, p)
 	w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: []string{"600000.SH", old}}
 	for range 2 {
 		out, err := r.pass(w, 2, nil)
@@ -403,7 +403,7 @@ func TestUnlistedSymbolIsNotSettled(t *testing.T) {
 // TestSuspendedIsListed asks for a symbol that did not trade: nothing is missing, and
 // its name is told with the partition and in the pool's coverage.
 func TestSuspendedIsListed(t *testing.T) {
-	p := newOdd(200, 30)
+	p := oddProvider(200, 30)
 	start, end := lastDays(p, 2)
 	symbols := codesOf(p.Stocks, 4)
 	for i := range p.Stocks {
@@ -411,7 +411,7 @@ func TestSuspendedIsListed(t *testing.T) {
 			p.Stocks[i].Idle = func(d market.Date) bool { return d == end }
 		}
 	}
-	r := oddRig(t, p)
+	r := newOddHarness(t, p)
 	w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
 	out, err := r.pass(w, 2, nil)
 	if err != nil {
@@ -445,7 +445,7 @@ func TestSuspendedIsListed(t *testing.T) {
 // TestALongSuspensionIsToldOnce: a target without a row is told on the first evening, not
 // on those after it, and again after it has traded.
 func TestALongSuspensionIsToldOnce(t *testing.T) {
-	r := newRig(t, tiny())
+	r := newHarness(t, tiny())
 	_, end := r.span(1)
 	halted, beside := r.traded(end), r.tradedBeside(end)
 	symbols := []string{beside, halted}

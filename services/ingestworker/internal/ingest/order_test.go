@@ -21,9 +21,9 @@ import (
 // TestTheOrderOfADatesDatasets: what the datasets of a date say of each other is the same
 // in whatever order they come, and it is said before the last of them has ended.
 func TestTheOrderOfADatesDatasets(t *testing.T) {
-	type faults func(r *rig, d market.Date) []tusharesim.Fault
+	type faults func(r *harness, d market.Date) []tusharesim.Fault
 	drop := func(api string, share float64) faults {
-		return func(r *rig, d market.Date) []tusharesim.Fault {
+		return func(r *harness, d market.Date) []tusharesim.Fault {
 			f := tusharesim.Fault{Kind: tusharesim.DropRows, API: api, Share: share}
 			if share == 0 {
 				f.Codes = []string{r.traded(d)}
@@ -32,7 +32,7 @@ func TestTheOrderOfADatesDatasets(t *testing.T) {
 		}
 	}
 	one := func(f tusharesim.Fault) faults {
-		return func(*rig, market.Date) []tusharesim.Fault { return []tusharesim.Fault{f} }
+		return func(*harness, market.Date) []tusharesim.Fault { return []tusharesim.Fault{f} }
 	}
 	wrongClose := tusharesim.Fault{Kind: tusharesim.ScaleColumn, API: catalog.DailyBasic, Columns: []string{"close", "total_mv", "circ_mv"}, Factor: 1.1}
 	wrongVolume := tusharesim.Fault{Kind: tusharesim.ScaleColumn, API: catalog.Moneyflow, Factor: 4,
@@ -56,7 +56,7 @@ func TestTheOrderOfADatesDatasets(t *testing.T) {
 			cases["many are suspended"] = struct {
 				faults  faults
 				lacking string
-			}{func(r *rig, d market.Date) []tusharesim.Fault {
+			}{func(r *harness, d market.Date) []tusharesim.Fault {
 				if _, err := r.sim.Suspend(tusharesim.Suspension{TradeDate: d.Compact(), Share: 0.15}); err != nil {
 					r.t.Fatal(err)
 				}
@@ -67,7 +67,7 @@ func TestTheOrderOfADatesDatasets(t *testing.T) {
 			{catalog.Daily, catalog.DailyBasic, catalog.Moneyflow}, {catalog.DailyBasic, catalog.Moneyflow, catalog.Daily},
 			{catalog.Moneyflow, catalog.Daily, catalog.DailyBasic},
 		}
-		r := newRig(t, tusharesim.Options{Stocks: 500, Funds: 40})
+		r := newHarness(t, tusharesim.Options{Stocks: 500, Funds: 40})
 		_, end := r.span(1)
 		w, days := r.evenings(pool, len(cases)*len(orders), r.allTraded(end)[:3])
 		for n, name := range slices.Sorted(maps.Keys(cases)) {
@@ -117,7 +117,7 @@ func TestTheOrderOfADatesDatasets(t *testing.T) {
 }
 
 // worst is the worst verdict that a pool holds of a day.
-func (r *rig) worst(pool market.Pool, dataset string, d market.Date, symbols []string) coverage.Verdict {
+func (r *harness) worst(pool market.Pool, dataset string, d market.Date, symbols []string) coverage.Verdict {
 	if pool == market.Universe {
 		symbols = []string{""}
 	}
@@ -135,7 +135,7 @@ func (r *rig) worst(pool market.Pool, dataset string, d market.Date, symbols []s
 // TestALateDailyIsWaitedFor: a dataset that rests on a planned daily is not judged by the
 // lists because its dispatch came in first.
 func TestALateDailyIsWaitedFor(t *testing.T) {
-	r := newRig(t, small())
+	r := newHarness(t, small())
 	w, days := r.evenings(market.Universe, 1, nil)
 	day := days[0]
 	if _, err := r.sim.Suspend(tusharesim.Suspension{TradeDate: day.Compact(), Share: 0.2}); err != nil {
@@ -175,7 +175,7 @@ func TestALateDailyIsWaitedFor(t *testing.T) {
 func TestALongGapInAnyOrder(t *testing.T) {
 	const gap = 3
 	const orders = 3
-	r := newRig(t, tusharesim.Options{Stocks: 2400, Funds: -1}) // enough that suspend_d is never empty
+	r := newHarness(t, tusharesim.Options{Stocks: 2400, Funds: -1}) // enough that suspend_d is never empty
 	start, end := r.span(orders * (gap + 4))
 	open := r.sim.OpenDates(start.Compact(), end.Compact())
 	w := coverage.PlanRequest{Pool: market.Universe, Datasets: datasets(catalog.TradeCal, catalog.StockBasic), Start: start, End: end}
@@ -221,7 +221,7 @@ func TestALongGapInAnyOrder(t *testing.T) {
 func TestAStaleDayIsToldWhenTheDayBeforeComes(t *testing.T) {
 	stale := tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.Daily, Columns: []string{"vol", "amount"}}
 	for _, pool := range market.Pools() {
-		r := newRig(t, tusharesim.Options{Stocks: 500, Funds: 40})
+		r := newHarness(t, tusharesim.Options{Stocks: 500, Funds: 40})
 		_, end := r.span(1)
 		w, days := r.evenings(pool, 6, r.allTraded(end)[:3])
 		for n, asked := range []bool{false, true} {
@@ -280,7 +280,7 @@ func (s gatedSink) Commit(ctx context.Context, c ingest.Commit) (ingest.Changes,
 // TestDaysAtOnceFindEachOther: of two days of targets that are in progress at once, one
 // of which repeats the other, the repeated one is found whichever is committed last.
 func TestDaysAtOnceFindEachOther(t *testing.T) {
-	r := newRig(t, tusharesim.Options{Stocks: 500, Funds: 40})
+	r := newHarness(t, tusharesim.Options{Stocks: 500, Funds: 40})
 	_, end := r.span(1)
 	w, days := r.evenings(market.Targets, 6, r.allTraded(end)[:3])
 	for n, first := range []string{"the day itself", "the day before"} {

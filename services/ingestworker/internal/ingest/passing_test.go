@@ -23,7 +23,7 @@ func TestAPassingAnswerCostsNoPartition(t *testing.T) {
 		{Kind: tusharesim.DataNull},
 	} {
 		for _, skip := range []int{3, 7} {
-			r := newRig(t, tusharesim.Options{Stocks: 60, Funds: 40})
+			r := newHarness(t, tusharesim.Options{Stocks: 60, Funds: 40})
 			start, end := r.span(3)
 			f.Skip, f.Count = skip, 1
 			if _, err := r.sim.AddFault(f); err != nil {

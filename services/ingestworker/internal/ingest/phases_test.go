@@ -58,7 +58,7 @@ func TestPhasesAddUp(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		r := &rig{t: t, dir: t.TempDir(), client: client}
+		r := &harness{t: t, dir: t.TempDir(), client: client}
 		r.open()
 		defer r.close()
 		r.ing = ingest.New(ingest.Config{

@@ -27,7 +27,7 @@ func issuesOf(out []outcome, reason fault.Reason) (found []fault.Issue) {
 // A company that the provider gave another code is followed: told once, its rows under
 // the new code alone, and neither a refetch nor a verification finds anything amiss.
 func TestRekeyedCompaniesAreFollowed(t *testing.T) {
-	r := newRig(t, small())
+	r := newHarness(t, small())
 	start, end := r.span(15)
 	w := coverage.PlanRequest{Pool: market.Universe, Datasets: everything, Start: start, End: end}
 	r.settle(w, 6)

@@ -29,7 +29,7 @@ func TestRecordedDaysAreStoredAsRecorded(t *testing.T) {
 		{"202601", datasets(catalog.TradeCal, catalog.StockBasic, catalog.Daily, catalog.DailyBasic, catalog.Moneyflow), market.NewDate(2026, 4, 1), market.NewDate(2026, 4, 1), 1},
 	} {
 		t.Run(c.vintage, func(t *testing.T) {
-			r := newRig(t, tusharesim.Options{ReplayDir: dir, StockBasicVintage: c.vintage})
+			r := newHarness(t, tusharesim.Options{ReplayDir: dir, StockBasicVintage: c.vintage})
 			w := coverage.PlanRequest{Pool: market.Universe, Datasets: c.datasets, Start: c.start, End: c.end}
 			out, err := r.pass(w, 4, nil)
 			if err != nil {
@@ -95,7 +95,7 @@ func TestRecordedDaysWithManySuspensions(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			r := newRig(t, tusharesim.Options{ReplayDir: dir, StockBasicVintage: "201911"})
+			r := newHarness(t, tusharesim.Options{ReplayDir: dir, StockBasicVintage: "201911"})
 			of := datasets(catalog.TradeCal, catalog.StockBasic, catalog.Daily)
 			w := coverage.PlanRequest{Pool: market.Universe, Datasets: of, Start: start, End: end}
 			out, err := r.pass(w, 1, nil)
@@ -115,7 +115,7 @@ func TestRecordedDaysWithManySuspensions(t *testing.T) {
 
 // TestETFsAreToldByTheirCodes loads the recorded list of exchange-traded funds.
 func TestETFsAreToldByTheirCodes(t *testing.T) {
-	r := newRig(t, tusharesim.Options{ReplayDir: realdatatest.Dir(t), StockBasicVintage: "201911"})
+	r := newHarness(t, tusharesim.Options{ReplayDir: realdatatest.Dir(t), StockBasicVintage: "201911"})
 	w := coverage.PlanRequest{Pool: market.Universe, Datasets: datasets(catalog.FundBasic)}
 	out, err := r.pass(w, 1, nil)
 	if err != nil && !fault.Is(err, fault.CalendarUnavailable) {
@@ -144,7 +144,7 @@ func TestETFsAreToldByTheirCodes(t *testing.T) {
 // TestRecordedDaysOfAWatchList replays recorded days into targets evening by evening, each as a
 // whole date: no row of them is refuted.
 func TestRecordedDaysOfAWatchList(t *testing.T) {
-	r := newRig(t, tusharesim.Options{ReplayDir: realdatatest.Dir(t), StockBasicVintage: "201911"})
+	r := newHarness(t, tusharesim.Options{ReplayDir: realdatatest.Dir(t), StockBasicVintage: "201911"})
 	start, end := market.NewDate(2019, 12, 2), market.NewDate(2019, 12, 31)
 	var symbols []string
 	for _, ds := range datasets(catalog.Daily, catalog.FundDaily) {

@@ -21,7 +21,7 @@ import (
 )
 
 // watchList is some stocks of every exchange and some ETFs that the provider has.
-func (r *rig) watchList(stocks, etfs int) []string {
+func (r *harness) watchList(stocks, etfs int) []string {
 	r.t.Helper()
 	_, end := r.span(1)
 	var out []string
@@ -41,7 +41,7 @@ func (r *rig) watchList(stocks, etfs int) []string {
 	return out
 }
 
-func (r *rig) targetsSameAsProvider(symbols []string, start, end market.Date) {
+func (r *harness) targetsSameAsProvider(symbols []string, start, end market.Date) {
 	r.t.Helper()
 	r.close()
 	for _, id := range daily {
@@ -62,7 +62,7 @@ func (r *rig) targetsSameAsProvider(symbols []string, start, end market.Date) {
 }
 
 func TestTargetsEqualTheProvider(t *testing.T) {
-	r := newRig(t, small())
+	r := newHarness(t, small())
 	start, end := r.span(20)
 	symbols := r.watchList(9, 4)
 	w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
@@ -85,7 +85,7 @@ func TestTargetsEqualTheProvider(t *testing.T) {
 }
 
 func TestSuspendedSymbolIsSettled(t *testing.T) {
-	r := newRig(t, small())
+	r := newHarness(t, small())
 	start, end := r.span(3)
 	symbols := r.watchList(6, 2)
 	gone := symbols[0]
@@ -107,7 +107,7 @@ func TestSuspendedSymbolIsSettled(t *testing.T) {
 }
 
 func TestFailedBasicIsRefilled(t *testing.T) {
-	r := newRig(t, small())
+	r := newHarness(t, small())
 	start, end := r.span(3)
 	symbols := r.watchList(6, 0)
 	w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
@@ -141,7 +141,7 @@ func TestFailedBasicIsRefilled(t *testing.T) {
 // TestHeldRowsSurviveAnAnswerWithoutThem refetches while the provider forgets half
 // of the day.
 func TestHeldRowsSurviveAnAnswerWithoutThem(t *testing.T) {
-	r := newRig(t, small())
+	r := newHarness(t, small())
 	start, end := r.span(5)
 	symbols := r.watchList(9, 3)
 	w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
@@ -182,7 +182,7 @@ func TestTargetsAnyOrderAnyFault(t *testing.T) {
 	for seed := range 6 {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			mix := rand.New(rand.NewPCG(uint64(seed), 11))
-			r := newRig(t, tusharesim.Options{Seed: uint64(seed + 1), Stocks: 200, Funds: 80})
+			r := newHarness(t, tusharesim.Options{Seed: uint64(seed + 1), Stocks: 200, Funds: 80})
 			start, end := r.span(6)
 			symbols := r.watchList(6, 2)
 			w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: symbols}
@@ -205,7 +205,7 @@ func TestTargetsAnyOrderAnyFault(t *testing.T) {
 }
 
 func TestFiveHundredSymbolsCostATenth(t *testing.T) {
-	r := newRig(t, tusharesim.Options{Stocks: 700, Funds: 20})
+	r := newHarness(t, tusharesim.Options{Stocks: 700, Funds: 20})
 	end := market.DateOf(time.Now()) - 14
 	symbols := r.watchList(3*240, 0)
 	if len(symbols) > 500 {
@@ -239,7 +239,7 @@ func TestIdleEndOfASpan(t *testing.T) {
 	without := fmt.Sprintf(`{"code":0,"data":{"fields":[%s],"items":[]}}`, strings.Join(fields, ","))
 	for name, want := range map[string]coverage.Verdict{"idle": coverage.Complete, "answer without rows": coverage.Incomplete} {
 		t.Run(name, func(t *testing.T) {
-			p := newOdd(40, 30)
+			p := oddProvider(40, 30)
 			start, end := lastDays(p, 5)
 			code := p.Funds[5].Code
 			if want == coverage.Complete {
@@ -252,7 +252,7 @@ func TestIdleEndOfASpan(t *testing.T) {
 					return c.Params["ts_code"] != ""
 				}
 			}
-			r := oddRig(t, p)
+			r := newOddHarness(t, p)
 			w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: []string{code}}
 			refs, err := r.ing.References(t.Context(), w)
 			if err != nil {

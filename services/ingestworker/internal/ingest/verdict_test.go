@@ -21,7 +21,7 @@ import (
 // tiny is a market of just enough rows to compare days.
 func tiny() tusharesim.Options { return tusharesim.Options{Stocks: 120, Funds: 100} }
 
-func (r *rig) fail(f tusharesim.Fault) int {
+func (r *harness) fail(f tusharesim.Fault) int {
 	r.t.Helper()
 	id, err := r.sim.AddFault(f)
 	if err != nil {
@@ -31,7 +31,7 @@ func (r *rig) fail(f tusharesim.Fault) int {
 }
 
 // standing is what a day of universe is worth, with its issues.
-func (r *rig) standing(dataset string, d market.Date) (coverage.Verdict, []fault.Issue) {
+func (r *harness) standing(dataset string, d market.Date) (coverage.Verdict, []fault.Issue) {
 	r.t.Helper()
 	days, err := r.ing.Survey(context.Background(), market.Universe, datasets(dataset), d, d, nil)
 	if err != nil {
@@ -73,7 +73,7 @@ func TestWrongValuesAreNeverComplete(t *testing.T) {
 		"no pb alone":             {tusharesim.Fault{Kind: tusharesim.NullColumn, API: catalog.DailyBasic, Columns: full("pb")}, catalog.DailyBasic, fault.ValuesMissing, true},
 		"no flow":                 {tusharesim.Fault{Kind: tusharesim.NullColumn, API: catalog.Moneyflow, Columns: full("net_mf_amount")}, catalog.Moneyflow, fault.ValuesMissing, true},
 	}
-	r := newRig(t, small()) // large enough to be judged by the lists
+	r := newHarness(t, small()) // large enough to be judged by the lists
 	w, days := r.evenings(market.Universe, len(cases), nil)
 	for n, name := range slices.Sorted(maps.Keys(cases)) {
 		c, day := cases[name], days[n]
@@ -111,7 +111,7 @@ func TestWrongValuesAreNeverComplete(t *testing.T) {
 
 // evenings fills a pool with some days and returns the days after them, each for an
 // evening to come.
-func (r *rig) evenings(p market.Pool, n int, symbols []string) (w coverage.PlanRequest, days []market.Date) {
+func (r *harness) evenings(p market.Pool, n int, symbols []string) (w coverage.PlanRequest, days []market.Date) {
 	r.t.Helper()
 	const held = 4
 	start, end := r.span(held + n)
@@ -157,7 +157,7 @@ func TestWrongValuesAreNeverCompleteInTargets(t *testing.T) {
 			}
 			t.Run(fmt.Sprintf("%s, first fill %v", name, first), func(t *testing.T) {
 				t.Parallel()
-				r := newRig(t, tiny())
+				r := newHarness(t, tiny())
 				start, end := r.span(3)
 				w := coverage.PlanRequest{Pool: market.Targets, Datasets: everything, Start: start, End: end, Symbols: append(r.funds(end)[:2], r.traded(end))}
 				slices.Sort(w.Symbols)
@@ -196,7 +196,7 @@ func TestWrongValuesAreNeverCompleteInTargets(t *testing.T) {
 }
 
 // funds are ETFs that traded on d.
-func (r *rig) funds(d market.Date) []string {
+func (r *harness) funds(d market.Date) []string {
 	r.t.Helper()
 	rows, err := r.sim.Rows(catalog.FundDaily, map[string]string{"trade_date": d.Compact()}, "ts_code")
 	if err != nil {
@@ -216,7 +216,7 @@ func (r *rig) funds(d market.Date) []string {
 func TestStaleNewestDayOfAFirstFill(t *testing.T) {
 	for _, at := range []int{1, 8} {
 		t.Run(fmt.Sprint(at), func(t *testing.T) {
-			r := newRig(t, small())
+			r := newHarness(t, small())
 			start, end := r.span(4)
 			w := coverage.PlanRequest{Pool: market.Universe, Datasets: everything, Start: start, End: end}
 			id := r.fail(tusharesim.Fault{Kind: tusharesim.Stale, API: catalog.Daily, TradeDate: end.Compact()})
@@ -251,7 +251,7 @@ func TestAMissingSymbolIsProved(t *testing.T) {
 		for kind, f := range kinds {
 			t.Run(fmt.Sprintf("%s %s, first fill", api, kind), func(t *testing.T) {
 				t.Parallel()
-				r := newRig(t, tiny())
+				r := newHarness(t, tiny())
 				start, end := r.span(3)
 				w := coverage.PlanRequest{Pool: market.Universe, Datasets: everything, Start: start, End: end}
 				r.missing(t, f, api, w)
@@ -259,7 +259,7 @@ func TestAMissingSymbolIsProved(t *testing.T) {
 			})
 		}
 	}
-	r := newRig(t, tiny())
+	r := newHarness(t, tiny())
 	w, days := r.evenings(market.Universe, 2*len(apis), nil)
 	for n, api := range apis {
 		for k, kind := range slices.Sorted(maps.Keys(kinds)) {
@@ -273,7 +273,7 @@ func TestAMissingSymbolIsProved(t *testing.T) {
 }
 
 // missing takes one symbol out of a dataset on the last day of w, and heals it.
-func (r *rig) missing(t *testing.T, f tusharesim.Fault, api string, w coverage.PlanRequest) {
+func (r *harness) missing(t *testing.T, f tusharesim.Fault, api string, w coverage.PlanRequest) {
 	f.API, f.TradeDate, f.Codes = api, w.End.Compact(), []string{r.traded(w.End)}
 	id := r.fail(f)
 	if _, err := r.pass(w, 4, nil); err != nil {
@@ -289,20 +289,20 @@ func (r *rig) missing(t *testing.T, f tusharesim.Fault, api string, w coverage.P
 }
 
 // traded is a Shenzhen stock that traded on each of the ten days up to d.
-func (r *rig) traded(d market.Date) string {
+func (r *harness) traded(d market.Date) string {
 	r.t.Helper()
 	all := r.allTraded(d)
 	return all[len(all)/2]
 }
 
 // tradedBeside is another such stock.
-func (r *rig) tradedBeside(d market.Date) string {
+func (r *harness) tradedBeside(d market.Date) string {
 	r.t.Helper()
 	all := r.allTraded(d)
 	return all[len(all)/2-1]
 }
 
-func (r *rig) allTraded(d market.Date) []string {
+func (r *harness) allTraded(d market.Date) []string {
 	r.t.Helper()
 	open := r.sim.OpenDates((d - 30).Compact(), d.Compact())
 	count := map[string]int{}
@@ -330,7 +330,7 @@ func (r *rig) allTraded(d market.Date) []string {
 func TestTheNextDayProvesAMissingSymbol(t *testing.T) {
 	for _, days := range []int{1, 2} {
 		t.Run(fmt.Sprint(days), func(t *testing.T) {
-			r := newRig(t, small())
+			r := newHarness(t, small())
 			start, end := r.span(5)
 			open := r.sim.OpenDates(start.Compact(), end.Compact())
 			code := r.traded(end)
@@ -380,7 +380,7 @@ func TestTheNextDayProvesAMissingSymbol(t *testing.T) {
 func TestTheNextDayProvesAMissingSymbolOfAFirstFill(t *testing.T) {
 	for _, at := range []int{1, 4} {
 		t.Run(fmt.Sprint(at), func(t *testing.T) {
-			r := newRig(t, tusharesim.Options{Stocks: 2400, Funds: -1}) // enough that suspend_d is never empty
+			r := newHarness(t, tusharesim.Options{Stocks: 2400, Funds: -1}) // enough that suspend_d is never empty
 			start, end := r.span(6)
 			open := r.sim.OpenDates(start.Compact(), end.Compact())
 			r.fail(tusharesim.Fault{Kind: tusharesim.DropRows, Codes: []string{r.traded(end)}, TradeDate: open[2], EndDate: open[3]})
@@ -410,7 +410,7 @@ func TestTheNextDayProvesAMissingSymbolOfAFirstFill(t *testing.T) {
 func TestManySuspensions(t *testing.T) {
 	for _, denied := range []bool{false, true} {
 		t.Run(fmt.Sprintf("suspend_d denied %v", denied), func(t *testing.T) {
-			r := newRig(t, tusharesim.Options{Stocks: 1200, Funds: -1})
+			r := newHarness(t, tusharesim.Options{Stocks: 1200, Funds: -1})
 			start, end := r.span(16)
 			open := r.sim.OpenDates(start.Compact(), end.Compact())
 			if _, err := r.sim.Suspend(tusharesim.Suspension{TradeDate: open[0], EndDate: open[11], Share: 0.13}); err != nil {
@@ -466,7 +466,7 @@ func TestADatasetBeginsLater(t *testing.T) {
 }
 
 func beginsLater(t *testing.T, mix *rand.Rand) {
-	r := newRig(t, small())
+	r := newHarness(t, small())
 	start, end := r.span(12)
 	open := r.sim.OpenDates("20100101", end.Compact())
 	n := len(open)
@@ -504,7 +504,7 @@ func beginsLater(t *testing.T, mix *rand.Rand) {
 // expected empty though other datasets have their rows, and are not fetched again; a
 // hole behind its first day is missing.
 func TestADatasetBeginsLaterThanTargets(t *testing.T) {
-	r := newRig(t, small())
+	r := newHarness(t, small())
 	start, end := r.span(12)
 	open := r.sim.OpenDates("20100101", end.Compact())
 	n := len(open)
@@ -547,7 +547,7 @@ func TestADatasetBeginsLaterThanTargets(t *testing.T) {
 // provider's list says so, though the whole date has fewer rows than stocks are listed.
 // One that the list does not name is missing.
 func TestASuspendedTarget(t *testing.T) {
-	r := newRig(t, small())
+	r := newHarness(t, small())
 	start, end := r.span(4)
 	halted, lost := r.traded(end), r.tradedBeside(end)
 	for _, x := range []tusharesim.Suspension{{Share: 0.4, Exchange: "SH"}, {Codes: []string{halted}}} {

@@ -13,7 +13,7 @@ import (
 
 // TestAReaderThatHoldsTheLogIsTold once by a run, and not once it has gone.
 func TestAReaderThatHoldsTheLogIsTold(t *testing.T) {
-	r := newRig(t, tiny())
+	r := newHarness(t, tiny())
 	r.close()
 	r.logHeld = 1
 	r.open()

@@ -25,7 +25,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-type rig struct {
+type harness struct {
 	t     *testing.T
 	dir   string
 	sink  *universe.Sink
@@ -34,8 +34,8 @@ type rig struct {
 	epoch int64
 }
 
-func newRig(t *testing.T) *rig {
-	r := &rig{t: t, dir: t.TempDir()}
+func newHarness(t *testing.T) *harness {
+	r := &harness{t: t, dir: t.TempDir()}
 	r.sink = universe.New(universe.Config{Path: filepath.Join(r.dir, "analysis.duckdb"), Source: "test"})
 	t.Cleanup(func() { _ = r.sink.Close() })
 	r.cfg = publish.Config{Pool: market.Universe, Dir: filepath.Join(r.dir, "published"), Mark: filepath.Join(r.dir, "mark"), Source: r.sink, Host: "test", MinFree: 1}
@@ -44,9 +44,9 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
-func (r *rig) path(name string) string { return filepath.Join(r.dir, "published", name) }
+func (r *harness) path(name string) string { return filepath.Join(r.dir, "published", name) }
 
-func (r *rig) commit(dataset string, date market.Date, symbols []string, seed uint64) {
+func (r *harness) commit(dataset string, date market.Date, symbols []string, seed uint64) {
 	r.t.Helper()
 	r.epoch++
 	c := sinktest.Commit(market.Universe, dataset, date, symbols, sinktest.Rows(dataset, date, symbols, seed), r.epoch)
@@ -55,7 +55,7 @@ func (r *rig) commit(dataset string, date market.Date, symbols []string, seed ui
 	}
 }
 
-func (r *rig) publish(run string) publish.Result {
+func (r *harness) publish(run string) publish.Result {
 	r.t.Helper()
 	res, err := r.store.Publish(r.t.Context(), run)
 	if err != nil {
@@ -64,7 +64,7 @@ func (r *rig) publish(run string) publish.Result {
 	return res
 }
 
-func (r *rig) manifest() publish.Manifest {
+func (r *harness) manifest() publish.Manifest {
 	r.t.Helper()
 	data, err := os.ReadFile(r.path("manifest.json"))
 	if err != nil {
@@ -92,15 +92,15 @@ func count(t *testing.T, path, sql string) int64 {
 	return n
 }
 
-func (r *rig) rows(table string) int64 {
+func (r *harness) rows(table string) int64 {
 	return count(r.t, r.path("universe.duckdb"), "SELECT count(*) FROM "+table)
 }
 
-func (r *rig) parquetRows(table string) int64 {
+func (r *harness) parquetRows(table string) int64 {
 	return count(r.t, r.path("universe.duckdb"), "SELECT count(*) FROM read_parquet("+universe.Quote(r.path("parquet/"+table+"/*/*.parquet"))+")")
 }
 
-func (r *rig) fill() {
+func (r *harness) fill() {
 	stocks, etfs := sinktest.Stocks(40), sinktest.ETFs(10)
 	for _, day := range []market.Date{sinktest.Day0, sinktest.Day0 + 1, sinktest.Day0 + 35} {
 		r.commit(catalog.Daily, day, stocks, 1)
@@ -114,7 +114,7 @@ func (r *rig) fill() {
 }
 
 func TestPublishMakesWhatReadersOpen(t *testing.T) {
-	r := newRig(t)
+	r := newHarness(t)
 	if res := r.publish("run-0"); res.Version != "" || res.Published {
 		t.Errorf("an empty pool was published: %+v", res)
 	}
@@ -175,7 +175,7 @@ func TestPublishMakesWhatReadersOpen(t *testing.T) {
 }
 
 func TestPublishRewritesOnlyWhatChanged(t *testing.T) {
-	r := newRig(t)
+	r := newHarness(t)
 	r.fill()
 	first := r.publish("run-1")
 	if again := r.publish("run-2"); again.Published || again.Version != first.Version {
@@ -212,7 +212,7 @@ func TestPublishRewritesOnlyWhatChanged(t *testing.T) {
 }
 
 func TestReaderKeepsItsVersion(t *testing.T) {
-	r := newRig(t)
+	r := newHarness(t)
 	r.fill()
 	r.publish("run-1")
 	reader, err := universe.OpenReader(r.path("universe.duckdb"), universe.ReaderConfig{Memory: "100MB", Threads: 1, TempDir: t.TempDir()})
@@ -237,22 +237,22 @@ func TestReaderKeepsItsVersion(t *testing.T) {
 func TestPublishRepairsWhatWasDamaged(t *testing.T) {
 	april := "parquet/daily_prices/year=2026/2026-04.parquet"
 	for name, c := range map[string]struct {
-		harm   func(r *rig)
+		harm   func(r *harness)
 		linked int
 	}{
-		"deleted":         {func(r *rig) { os.RemoveAll(r.path("")) }, 0},
-		"link gone":       {func(r *rig) { os.Remove(r.path("current")) }, 5},
-		"name gone":       {func(r *rig) { os.Remove(r.path("universe.duckdb")) }, 5},
-		"manifest gone":   {func(r *rig) { os.Remove(r.path("current/manifest.json")) }, 0},
-		"manifest broken": {func(r *rig) { overwrite(r.t, r.path("current/manifest.json"), "{") }, 0},
-		"file gone":       {func(r *rig) { os.Remove(r.path("current/" + april)) }, 4},
-		"file cut off":    {func(r *rig) { os.Truncate(r.path("current/"+april), 100) }, 4},
-		"value changed":   {func(r *rig) { flip(r.t, r.path("current/"+april)) }, 4},
-		"DuckDB changed":  {func(r *rig) { flip(r.t, r.path("current/universe.duckdb")) }, 5},
-		"folder in place": {func(r *rig) { os.Remove(r.path("parquet")); os.MkdirAll(r.path("parquet/x"), 0o755) }, 5},
+		"deleted":         {func(r *harness) { os.RemoveAll(r.path("")) }, 0},
+		"link gone":       {func(r *harness) { os.Remove(r.path("current")) }, 5},
+		"name gone":       {func(r *harness) { os.Remove(r.path("universe.duckdb")) }, 5},
+		"manifest gone":   {func(r *harness) { os.Remove(r.path("current/manifest.json")) }, 0},
+		"manifest broken": {func(r *harness) { overwrite(r.t, r.path("current/manifest.json"), "{") }, 0},
+		"file gone":       {func(r *harness) { os.Remove(r.path("current/" + april)) }, 4},
+		"file cut off":    {func(r *harness) { os.Truncate(r.path("current/"+april), 100) }, 4},
+		"value changed":   {func(r *harness) { flip(r.t, r.path("current/"+april)) }, 4},
+		"DuckDB changed":  {func(r *harness) { flip(r.t, r.path("current/universe.duckdb")) }, 5},
+		"folder in place": {func(r *harness) { os.Remove(r.path("parquet")); os.MkdirAll(r.path("parquet/x"), 0o755) }, 5},
 	} {
 		t.Run(name, func(t *testing.T) {
-			r := newRig(t)
+			r := newHarness(t)
 			r.fill()
 			before := r.publish("run-1")
 			c.harm(r)
@@ -301,7 +301,7 @@ func (b broken) Copy(ctx context.Context, path string, yield func(coverage.Recor
 }
 
 func TestFailedPublicationLeavesTheVersionBefore(t *testing.T) {
-	r := newRig(t)
+	r := newHarness(t)
 	r.fill()
 	before := r.publish("run-1")
 	r.commit(catalog.Daily, sinktest.Day0+36, sinktest.Stocks(40), 2)
@@ -329,7 +329,7 @@ func TestFailedPublicationLeavesTheVersionBefore(t *testing.T) {
 
 // What a process that was killed leaves behind is removed by the next.
 func TestPublishRemovesWhatACrashLeft(t *testing.T) {
-	r := newRig(t)
+	r := newHarness(t)
 	r.fill()
 	before := r.publish("run-1")
 	for _, left := range []string{"versions/.new-20990101T000000.000Z", "versions/29990101T000000.000Z"} {

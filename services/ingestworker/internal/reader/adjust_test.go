@@ -17,7 +17,7 @@ import (
 type price struct{ close, pre float64 }
 
 // prices commits one day of some stocks; the other prices are those of the close.
-func (r *rig) prices(day market.Date, of map[string]price, verdict coverage.Verdict) {
+func (r *harness) prices(day market.Date, of map[string]price, verdict coverage.Verdict) {
 	r.t.Helper()
 	if verdict == coverage.Complete { // the others are there too
 		for i, symbol := range stocks {
@@ -61,8 +61,8 @@ func (r *rig) prices(day market.Date, of map[string]price, verdict coverage.Verd
 // complete, D over one that is not, E lacks a reference price.
 const symA, symB, symC, symD, symE = "600001.SH", "600002.SH", "600003.SH", "000004.SZ", "000005.SZ"
 
-func adjustRig(t *testing.T) *rig {
-	r := newRig(t)
+func newAdjustHarness(t *testing.T) *harness {
+	r := newHarness(t)
 	r.lists()
 	nan := math.NaN()
 	d := sinktest.Day0
@@ -75,7 +75,7 @@ func adjustRig(t *testing.T) *rig {
 }
 
 func TestAdjustedPrices(t *testing.T) {
-	r := adjustRig(t)
+	r := newAdjustHarness(t)
 	for _, c := range []struct {
 		adjust reader.Adjustment
 		symbol string
@@ -105,7 +105,7 @@ func TestAdjustedPrices(t *testing.T) {
 }
 
 func TestBrokenLinksAreNamed(t *testing.T) {
-	r := adjustRig(t)
+	r := newAdjustHarness(t)
 	q := query(catalog.TablePrices)
 	q.Adjust, q.Symbols = reader.Forward, []string{symA, symB, symC, symD, symE}
 	a := r.open(q)
@@ -124,7 +124,7 @@ func TestBrokenLinksAreNamed(t *testing.T) {
 
 // The factor is 1 at the newest row asked for, not at the newest one held.
 func TestAdjustmentIsOfTheSpanAskedFor(t *testing.T) {
-	r := adjustRig(t)
+	r := newAdjustHarness(t)
 	q := query(catalog.TablePrices)
 	q.Adjust, q.Symbols, q.Columns, q.End = reader.Forward, []string{symA}, []string{"factor"}, sinktest.Day0+2
 	got, _ := parseArrow(t, r.write(q, reader.Arrow))

@@ -22,7 +22,7 @@ import (
 // A Parquet file of many months is joined from the published ones, and whoever takes one
 // away does no harm.
 func TestParquetOfManyMonthsIsJoined(t *testing.T) {
-	r := newRig(t)
+	r := newHarness(t)
 	days := []market.Date{ // newest first, as a first fill does
 		market.NewDate(2026, 3, 3), market.NewDate(2026, 3, 2), market.NewDate(2026, 2, 3), market.NewDate(2026, 2, 2),
 		market.NewDate(2026, 1, 6), market.NewDate(2026, 1, 5),
@@ -137,7 +137,7 @@ func TestParquetOfManyMonthsIsJoined(t *testing.T) {
 // Rows of a few symbols are read from the published months. A month that is damaged or taken
 // away, also while it is read, does no harm.
 func TestFewSymbolsAreReadFromTheMonths(t *testing.T) {
-	r := newRig(t)
+	r := newHarness(t)
 	for _, day := range []market.Date{market.NewDate(2026, 3, 2), market.NewDate(2026, 2, 3), market.NewDate(2026, 2, 2), market.NewDate(2026, 1, 5)} {
 		r.commit(catalog.Daily, day, sinktest.Rows(catalog.Daily, day, stocks, 1), stocks)
 		r.commit(catalog.FundDaily, day, sinktest.Rows(catalog.FundDaily, day, etfs, 1), etfs)

@@ -30,7 +30,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-type rig struct {
+type harness struct {
 	t       *testing.T
 	dir     string
 	sink    *universe.Sink
@@ -41,11 +41,11 @@ type rig struct {
 
 var stocks, etfs = sinktest.Stocks(60), sinktest.ETFs(12)
 
-// now is in the evening of the last day that newRig fills.
+// now is in the evening of the last day that newHarness fills.
 var now = time.Date(2026, 3, 6, 20, 0, 0, 0, market.Shanghai)
 
-func newRig(t *testing.T) *rig {
-	r := &rig{t: t, dir: t.TempDir()}
+func newHarness(t *testing.T) *harness {
+	r := &harness{t: t, dir: t.TempDir()}
 	r.sink = universe.New(universe.Config{Path: filepath.Join(r.dir, "analysis.duckdb"), Source: "test"})
 	t.Cleanup(func() { _ = r.sink.Close() })
 	r.store = publish.New(publish.Config{Pool: market.Universe, Dir: filepath.Join(r.dir, "published"), Mark: filepath.Join(r.dir, "mark"), Source: r.sink, Host: "test", MinFree: 1})
@@ -61,7 +61,7 @@ func newRig(t *testing.T) *rig {
 	return r
 }
 
-func (r *rig) commit(dataset string, date market.Date, b *table.Batch, symbols []string) {
+func (r *harness) commit(dataset string, date market.Date, b *table.Batch, symbols []string) {
 	r.t.Helper()
 	r.epoch++
 	if _, err := r.sink.Commit(r.t.Context(), sinktest.Commit(market.Universe, dataset, date, symbols, b, r.epoch)); err != nil {
@@ -70,7 +70,7 @@ func (r *rig) commit(dataset string, date market.Date, b *table.Batch, symbols [
 }
 
 // lists commits the calendar and the list of stocks and ETFs.
-func (r *rig) lists() {
+func (r *harness) lists() {
 	for dataset, b := range map[string]*table.Batch{
 		catalog.TradeCal: sinktest.CalendarDays(60), catalog.StockBasic: sinktest.List(catalog.StockBasic, stocks), catalog.FundBasic: sinktest.List(catalog.FundBasic, etfs),
 	} {
@@ -82,7 +82,7 @@ func (r *rig) lists() {
 }
 
 // week fills five days, newest first, as a first fill does.
-func (r *rig) week() {
+func (r *harness) week() {
 	r.lists()
 	for i := 4; i >= 0; i-- {
 		day := sinktest.Day0 + market.Date(i)
@@ -93,7 +93,7 @@ func (r *rig) week() {
 	}
 }
 
-func (r *rig) publish() {
+func (r *harness) publish() {
 	r.t.Helper()
 	if _, err := r.store.Publish(r.t.Context(), "run-1"); err != nil {
 		r.t.Fatal(err)
@@ -104,7 +104,7 @@ func query(table string) reader.Query {
 	return reader.Query{Pool: market.Universe, Table: table, Start: market.NoDate, End: market.NoDate}
 }
 
-func (r *rig) open(q reader.Query) *reader.Answer {
+func (r *harness) open(q reader.Query) *reader.Answer {
 	r.t.Helper()
 	a, err := r.service.Open(r.t.Context(), q)
 	if err != nil {
@@ -114,7 +114,7 @@ func (r *rig) open(q reader.Query) *reader.Answer {
 	return a
 }
 
-func (r *rig) write(q reader.Query, f reader.Format) []byte {
+func (r *harness) write(q reader.Query, f reader.Format) []byte {
 	r.t.Helper()
 	var out bytes.Buffer
 	a := r.open(q)
@@ -147,7 +147,7 @@ func (r *rig) write(q reader.Query, f reader.Format) []byte {
 type rows [][]any
 
 // truth reads the same rows from the DuckDB file, by SQL of the test.
-func (r *rig) truth(sql string, columns []catalog.Column) rows {
+func (r *harness) truth(sql string, columns []catalog.Column) rows {
 	r.t.Helper()
 	d, err := universe.OpenReader(filepath.Join(r.dir, "published", "universe.duckdb"), universe.ReaderConfig{Memory: "100MB", Threads: 1, TempDir: r.t.TempDir()})
 	if err != nil {
@@ -273,7 +273,7 @@ func parseNDJSON(t *testing.T, data []byte, columns []catalog.Column) rows {
 	return out
 }
 
-func (r *rig) parquet(q reader.Query, columns []catalog.Column) (rows, string) {
+func (r *harness) parquet(q reader.Query, columns []catalog.Column) (rows, string) {
 	r.t.Helper()
 	a := r.open(q)
 	made, err := a.File(r.t.Context())
@@ -315,7 +315,7 @@ func same(t *testing.T, what string, got, want rows) {
 // Whatever rows and columns are asked for, every format gives those of the file, to the
 // bit.
 func TestEveryFormatGivesTheRowsOfTheFile(t *testing.T) {
-	r := newRig(t)
+	r := newHarness(t)
 	r.week()
 	r.publish()
 	rng := rand.New(rand.NewPCG(1, 2))
@@ -373,7 +373,7 @@ func TestEveryFormatGivesTheRowsOfTheFile(t *testing.T) {
 }
 
 func TestArrowSaysWhatItHolds(t *testing.T) {
-	r := newRig(t)
+	r := newHarness(t)
 	r.week()
 	r.publish()
 	q := query(catalog.TablePrices)
@@ -397,7 +397,7 @@ func TestArrowSaysWhatItHolds(t *testing.T) {
 
 // A large answer comes in slices, each of whole days, in order.
 func TestLargeAnswerComesInOrder(t *testing.T) {
-	r := newRig(t)
+	r := newHarness(t)
 	r.lists()
 	many := sinktest.Stocks(5000)
 	for _, i := range []int{3, 11, 0, 7, 10, 1, 2, 4, 8, 9} {
@@ -417,7 +417,7 @@ func TestLargeAnswerComesInOrder(t *testing.T) {
 }
 
 func TestIncompleteIsToldOrRefused(t *testing.T) {
-	r := newRig(t)
+	r := newHarness(t)
 	r.week()
 	day := sinktest.Day0 + 2
 	c := sinktest.Commit(market.Universe, catalog.Daily, day, stocks, sinktest.Rows(catalog.Daily, day, stocks[:20], 3), 100)
@@ -485,7 +485,7 @@ func TestIncompleteIsToldOrRefused(t *testing.T) {
 // A span whose open days are not due yet has no rows, and is not complete, with an end and
 // without one.
 func TestNothingDueIsNotComplete(t *testing.T) {
-	r := newRig(t)
+	r := newHarness(t)
 	r.week()
 	r.publish()
 	old := now
@@ -526,7 +526,7 @@ func TestNothingDueIsNotComplete(t *testing.T) {
 }
 
 func TestConditionTellsPendingFromMissing(t *testing.T) {
-	r := newRig(t)
+	r := newHarness(t)
 	r.week()
 	r.publish()
 	old := now
@@ -566,7 +566,7 @@ func TestConditionTellsPendingFromMissing(t *testing.T) {
 }
 
 func TestBadQueriesNameTheField(t *testing.T) {
-	r := newRig(t)
+	r := newHarness(t)
 	if _, err := r.service.Open(t.Context(), query(catalog.TablePrices)); !fault.Is(err, fault.NotFound) {
 		t.Errorf("nothing is published: %v", err)
 	}

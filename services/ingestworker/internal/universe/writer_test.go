@@ -232,7 +232,7 @@ func TestFilesOfOthersAreRefused(t *testing.T) {
 		"no version": {createSQL(), "version 0"},
 	} {
 		path := filepath.Join(t.TempDir(), "analysis.duckdb")
-		hand(t, path, c.sql)
+		execOutside(t, path, c.sql)
 		s := newSink(t, Config{Path: path})
 		err := s.Open(t.Context())
 		f, ok := fault.As(err)
@@ -245,8 +245,8 @@ func TestFilesOfOthersAreRefused(t *testing.T) {
 	}
 }
 
-// hand does to a file what a user might, who has it open.
-func hand(t *testing.T, path, sql string) {
+// execOutside changes a file as another program does.
+func execOutside(t *testing.T, path, sql string) {
 	t.Helper()
 	d, err := openDuck(path, nil)
 	if err != nil {
@@ -272,7 +272,7 @@ func TestWhatPeopleAddIsLetBe(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	hand(t, s.cfg.Path, `CREATE SCHEMA research; CREATE TABLE research.daily_prices AS SELECT symbol FROM daily_prices;
+	execOutside(t, s.cfg.Path, `CREATE SCHEMA research; CREATE TABLE research.daily_prices AS SELECT symbol FROM daily_prices;
 	  CREATE VIEW closes AS SELECT symbol, close FROM daily_prices; CREATE TABLE mine (x INTEGER); CREATE INDEX i ON daily_prices (symbol)`)
 	s = newSink(t, Config{Path: s.cfg.Path})
 	commit(s, 3)

@@ -80,7 +80,7 @@ func TestEveryMethodStatesItsRole(t *testing.T) {
 // keyed is an orchestrator that asks for keys, with a key for each role and others that
 // do not work.
 type keyed struct {
-	*rig
+	*harness
 	secrets map[string]string // by name: viewer, operator, admin, expired, revoked, malformed, unknown
 	ids     map[string]string
 	said    bytes.Buffer // every answer
@@ -119,7 +119,7 @@ func startKeyed(t *testing.T, change ...func(*config.Config)) *keyed {
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	k.rig = startIn(t, dir, addr, append(change, func(c *config.Config) { c.RequireKeys = true })...)
+	k.harness = startIn(t, dir, addr, append(change, func(c *config.Config) { c.RequireKeys = true })...)
 	k.worker = w
 	return k
 }

@@ -54,8 +54,8 @@ func (b *lockedBuffer) String() string {
 	return b.b.String()
 }
 
-// rig is a whole orchestrator in front of a scripted worker.
-type rig struct {
+// harness is a whole orchestrator in front of a scripted worker.
+type harness struct {
 	*App
 	worker *scriptedWorker
 	conn   *grpc.ClientConn
@@ -79,7 +79,7 @@ func quiet(t testing.TB, dir string) {
 	}
 }
 
-func start(t testing.TB) *rig {
+func start(t testing.TB) *harness {
 	t.Helper()
 	w, addr := startWorker(t)
 	dir := t.TempDir()
@@ -89,9 +89,9 @@ func start(t testing.TB) *rig {
 	return r
 }
 
-func startIn(t testing.TB, dir, workerAddr string, change ...func(*config.Config)) *rig {
+func startIn(t testing.TB, dir, workerAddr string, change ...func(*config.Config)) *harness {
 	t.Helper()
-	r := &rig{log: &lockedBuffer{}, dir: dir, http: &http.Client{Transport: &http.Transport{}}}
+	r := &harness{log: &lockedBuffer{}, dir: dir, http: &http.Client{Transport: &http.Transport{}}}
 	log, err := logging.New(r.log, "debug", "json")
 	if err != nil {
 		t.Fatal(err)
@@ -126,11 +126,11 @@ func startIn(t testing.TB, dir, workerAddr string, change ...func(*config.Config
 	return r
 }
 
-func (r *rig) runs() orchestratorv1.RunServiceClient {
+func (r *harness) runs() orchestratorv1.RunServiceClient {
 	return orchestratorv1.NewRunServiceClient(r.conn)
 }
 
-func (r *rig) get(t testing.TB, method, path, body string, header ...string) (*http.Response, string) {
+func (r *harness) get(t testing.TB, method, path, body string, header ...string) (*http.Response, string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, "http://"+r.HTTPAddr()+path, strings.NewReader(body))
 	if err != nil {
@@ -152,7 +152,7 @@ func (r *rig) get(t testing.TB, method, path, body string, header ...string) (*h
 }
 
 // finish follows a run to its end and returns it with its events.
-func (r *rig) finish(t testing.TB, id string) (*orchestratorv1.Run, []*orchestratorv1.RunEvent) {
+func (r *harness) finish(t testing.TB, id string) (*orchestratorv1.Run, []*orchestratorv1.RunEvent) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 	defer cancel()
@@ -179,7 +179,7 @@ func (r *rig) finish(t testing.TB, id string) (*orchestratorv1.Run, []*orchestra
 	return events[len(events)-1].GetFinished(), events
 }
 
-func (r *rig) create(t testing.TB, req *orchestratorv1.CreateRunRequest) *orchestratorv1.Run {
+func (r *harness) create(t testing.TB, req *orchestratorv1.CreateRunRequest) *orchestratorv1.Run {
 	t.Helper()
 	resp, err := r.runs().CreateRun(t.Context(), req)
 	if err != nil {

@@ -20,7 +20,7 @@ import (
 )
 
 // trail is what the audit trail tells, oldest first: the method, and the value after.
-func (r *rig) trail(t *testing.T, method string) (told []string) {
+func (r *harness) trail(t *testing.T, method string) (told []string) {
 	t.Helper()
 	entries, _, err := r.ledger.Entries(t.Context(), auth.EntryFilter{Method: method, Limit: 100})
 	if err != nil {

@@ -31,7 +31,7 @@ const (
 
 // growth tells whether a process that is fuzzed keeps more and more.
 type growth struct {
-	rig        *rig
+	harness    *harness
 	calls      int
 	goroutines int
 	heap       uint64
@@ -53,7 +53,7 @@ func (g *growth) called(t *testing.T) {
 	if g.calls%weighEvery != 0 {
 		return
 	}
-	g.rig.log.reset(t) // the test itself keeps it
+	g.harness.log.reset(t) // the test itself keeps it
 	var goroutines int
 	var now runtime.MemStats
 	for end := time.Now().Add(answerTime); ; time.Sleep(100 * time.Millisecond) { // what was cancelled is still ending
@@ -100,7 +100,7 @@ func FuzzREST(f *testing.F) {
 	} {
 		f.Add(s[0], s[1], s[2], s[3])
 	}
-	g := &growth{rig: r}
+	g := &growth{harness: r}
 	f.Fuzz(func(t *testing.T, method, target, body, accept string) {
 		g.called(t)
 		if !strings.HasPrefix(target, "/") {
@@ -181,7 +181,7 @@ func FuzzGRPC(f *testing.F) {
 	}
 	f.Add(uint8(0), []byte("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"))
 	f.Add(uint8(3), []byte("\x0a\xff\xff\xff\x7f"))
-	g := &growth{rig: r}
+	g := &growth{harness: r}
 	f.Fuzz(func(t *testing.T, which uint8, data []byte) {
 		g.called(t)
 		m := methods[int(which)%len(methods)]

@@ -20,8 +20,8 @@ import (
 // counts as stale, its follow-ups go, it stands at the top of no list, and one warning
 // says so. What is missing today is asked for all the same.
 func TestClockThatWasAhead(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		ctx, then := t.Context(), time.Now().AddDate(0, 0, 400)
 		// The run of that moment, its probes and slot, and its follow-ups.
 		left := run.Run{ID: ledger.NewID(), Pool: market.Universe, Mode: run.Daily, Source: run.SourceSchedule, State: run.Queued, SlotID: slot.ID(market.DateOf(then), market.Universe),
@@ -114,8 +114,8 @@ func TestClockThatWasAhead(t *testing.T) {
 // TestClockThatWasAheadForAnHour: follow-ups of today that a clock an hour ahead queued
 // are kept, and wait no longer.
 func TestClockThatWasAheadForAnHour(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		first, then := ledger.NewID(), time.Now().Add(2*time.Hour)
 		f := run.Next{At: then.Add(15 * time.Minute), Note: "late"}.Follow(run.Run{ID: first, Pool: market.Universe, Mode: run.Daily,
 			Request: run.Request{Start: market.NoDate, End: market.NoDate}}, then)

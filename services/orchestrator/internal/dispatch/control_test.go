@@ -30,7 +30,7 @@ type gateway struct {
 	started chan string
 }
 
-func hold(g *rig, pool market.Pool) *gateway {
+func hold(g *harness, pool market.Pool) *gateway {
 	w := &gateway{open: make(chan struct{}), started: make(chan string, 1000)}
 	ingest := func(ctx context.Context, req *ingestv1.IngestPartitionRequest, _ workertest.Beat) (*ingestv1.PartitionResult, error) {
 		mine := req.GetPool() == marketv1.Pool_POOL_TARGETS
@@ -50,8 +50,8 @@ func hold(g *rig, pool market.Pool) *gateway {
 }
 
 func TestCancelWaitsForTheWorker(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		g.srv.Linger = 7 * time.Second // the transaction rolls back slowly
 		w := hold(g, market.Universe)
 		g.start()
@@ -93,8 +93,8 @@ func TestCancelWaitsForTheWorker(t *testing.T) {
 }
 
 func TestCancelWhileTheWorkerIsAway(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		w := hold(g, market.Universe)
 		g.start()
 		id := g.create(market.Universe)[0].ID
@@ -115,8 +115,8 @@ func TestCancelWhileTheWorkerIsAway(t *testing.T) {
 }
 
 func TestCancelQueuedAndChecking(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		g.srv.Probe = func(ctx context.Context, _ string) (*ingestv1.ModuleProbe, error) {
 			<-ctx.Done() // a provider that hangs
 			return nil, ctx.Err()
@@ -146,8 +146,8 @@ func TestCancelQueuedAndChecking(t *testing.T) {
 }
 
 func TestPauseAndResume(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		g.settings(func(s *settings.Settings) { s.DispatchWidth = 1 })
 		g.srv.Reference = nil
 		w := hold(g, market.Universe)
@@ -202,8 +202,8 @@ func TestPauseAndResume(t *testing.T) {
 }
 
 func TestPauseDoesNotWaitForALimit(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		waiting := make(chan struct{}, 100)
 		g.srv.Reference = nil
 		g.srv.Ingest = func(ctx context.Context, _ *ingestv1.IngestPartitionRequest, beat workertest.Beat) (*ingestv1.PartitionResult, error) {
@@ -234,19 +234,19 @@ func TestPauseDoesNotWaitForALimit(t *testing.T) {
 
 func TestUniverseWaitsForTargets(t *testing.T) {
 	for name, c := range map[string]struct {
-		during func(g *rig, targets string) // once targets is at the worker
-		after  time.Duration                // universe starts this long after its trigger
+		during func(g *harness, targets string) // once targets is at the worker
+		after  time.Duration                    // universe starts this long after its trigger
 	}{
-		"until ten minutes have passed": {func(*rig, string) {}, 10 * time.Minute},
-		"until targets ends":            {func(g *rig, id string) { time.Sleep(time.Minute); _, _ = g.d.Cancel(g.t.Context(), id, "x") }, time.Minute},
-		"until targets is paused": {func(g *rig, _ string) {
+		"until ten minutes have passed": {func(*harness, string) {}, 10 * time.Minute},
+		"until targets ends":            {func(g *harness, id string) { time.Sleep(time.Minute); _, _ = g.d.Cancel(g.t.Context(), id, "x") }, time.Minute},
+		"until targets is paused": {func(g *harness, _ string) {
 			time.Sleep(2 * time.Minute)
 			_, _ = g.d.Pause(g.t.Context(), market.Targets, "x")
 		}, 2 * time.Minute},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inTime(t, func(t *testing.T) {
-				g := newRig(t)
+			withFakeClock(t, func(t *testing.T) {
+				g := newHarness(t)
 				w := hold(g, market.Targets)
 				g.start(func(c *dispatch.Config) { c.Timing.Stall = time.Hour })
 				runs := g.create()
@@ -262,8 +262,8 @@ func TestUniverseWaitsForTargets(t *testing.T) {
 }
 
 func TestTargetsFirstAndEachByItself(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		g.srv.Store = func(pool marketv1.Pool) []fault.Issue {
 			if pool == marketv1.Pool_POOL_UNIVERSE {
 				return []fault.Issue{fault.NewIssue(fault.AnalysisDBNotInitialized, "It is no DuckDB file.")}
@@ -288,34 +288,34 @@ func TestTargetsFirstAndEachByItself(t *testing.T) {
 	})
 }
 
-// clumsy panics where the test says so.
-type clumsy struct {
+// panickingWorker panics in one call of one pool.
+type panickingWorker struct {
 	dispatch.Worker
 	pool  market.Pool
 	where string
 }
 
-func (c clumsy) PlanPartitions(ctx context.Context, req dispatch.PlanRequest) (dispatch.WorkPlan, error) {
+func (c panickingWorker) PlanPartitions(ctx context.Context, req dispatch.PlanRequest) (dispatch.WorkPlan, error) {
 	if req.Pool == c.pool && c.where == "plan" {
 		panic("plan")
 	}
 	return c.Worker.PlanPartitions(ctx, req)
 }
 
-func (c clumsy) IngestPartition(ctx context.Context, job dispatch.Job, progress func(dispatch.Progress)) (dispatch.Result, error) {
+func (c panickingWorker) IngestPartition(ctx context.Context, job dispatch.Job, progress func(dispatch.Progress)) (dispatch.Result, error) {
 	if job.Pool == c.pool && c.where == "ingest" {
 		panic("ingest")
 	}
 	return c.Worker.IngestPartition(ctx, job, progress)
 }
 
-// forgetful panics in the loop itself.
-type forgetful struct {
+// panickingLedger panics once in NextEpoch.
+type panickingLedger struct {
 	dispatch.Ledger
 	armed *atomic.Bool
 }
 
-func (f forgetful) NextEpoch(ctx context.Context, now time.Time) (int64, error) {
+func (f panickingLedger) NextEpoch(ctx context.Context, now time.Time) (int64, error) {
 	if f.armed.CompareAndSwap(true, false) {
 		panic("epoch")
 	}
@@ -325,13 +325,13 @@ func (f forgetful) NextEpoch(ctx context.Context, now time.Time) (int64, error) 
 func TestPanicEndsItsRunAndNothingElse(t *testing.T) {
 	for _, where := range []string{"plan", "ingest", "loop"} {
 		t.Run(where, func(t *testing.T) {
-			inTime(t, func(t *testing.T) {
-				g := newRig(t)
+			withFakeClock(t, func(t *testing.T) {
+				g := newHarness(t)
 				armed := &atomic.Bool{}
 				armed.Store(where == "loop")
 				g.start(func(c *dispatch.Config) {
-					c.Worker = clumsy{c.Worker, market.Targets, where}
-					c.Ledger = forgetful{c.Ledger, armed}
+					c.Worker = panickingWorker{c.Worker, market.Targets, where}
+					c.Ledger = panickingLedger{c.Ledger, armed}
 				})
 				runs := g.create()
 				broken, _ := g.watch(runs[0].ID)
@@ -354,9 +354,9 @@ func TestPanicEndsItsRunAndNothingElse(t *testing.T) {
 
 // TestHangOfOnePool has targets hang in its check for good: universe runs.
 func TestHangOfOnePool(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
-		g.start(func(c *dispatch.Config) { c.Worker = deaf{c.Worker} })
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
+		g.start(func(c *dispatch.Config) { c.Worker = hangingWorker{c.Worker} })
 		runs := g.create()
 		if r, _ := g.watch(runs[1].ID); r.Outcome != run.Succeeded {
 			t.Errorf("universe = %s", r.Outcome)
@@ -371,9 +371,10 @@ func TestHangOfOnePool(t *testing.T) {
 	})
 }
 
-type deaf struct{ dispatch.Worker }
+// hangingWorker never answers CheckStore of targets.
+type hangingWorker struct{ dispatch.Worker }
 
-func (d deaf) CheckStore(ctx context.Context, pool market.Pool) (dispatch.StoreCheck, error) {
+func (d hangingWorker) CheckStore(ctx context.Context, pool market.Pool) (dispatch.StoreCheck, error) {
 	if pool == market.Targets {
 		<-ctx.Done()
 		return dispatch.StoreCheck{}, context.Cause(ctx)
@@ -384,8 +385,8 @@ func (d deaf) CheckStore(ctx context.Context, pool market.Pool) (dispatch.StoreC
 func TestRecover(t *testing.T) {
 	for _, state := range []run.State{run.Checking, run.Running, run.Cancelling, run.Paused} {
 		t.Run(string(state), func(t *testing.T) {
-			inTime(t, func(t *testing.T) {
-				g := newRig(t)
+			withFakeClock(t, func(t *testing.T) {
+				g := newHarness(t)
 				r := run.Run{
 					ID: ledger.NewID(), Pool: market.Universe, Mode: run.Daily, Source: run.SourceSchedule, TriggerID: "t",
 					Request: run.Request{Start: market.NoDate, End: market.NoDate}, AsOf: market.NoDate, CreatedAt: time.Now(), State: run.Queued,
@@ -460,7 +461,7 @@ func TestRecover(t *testing.T) {
 }
 
 // finished waits for the end of a run whose first events were not recorded.
-func finished(g *rig, id string) run.Run {
+func finished(g *harness, id string) run.Run {
 	g.t.Helper()
 	if err := g.d.Watch(g.t.Context(), id, 0, func(run.Event) error { return nil }); err != nil {
 		g.t.Fatal(err)
@@ -469,8 +470,8 @@ func finished(g *rig, id string) run.Run {
 }
 
 func TestStopDrainsAndTheQueueSurvives(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		w := hold(g, market.Universe)
 		g.start()
 		id := g.create(market.Universe)[0].ID
@@ -503,8 +504,8 @@ func TestStopDrainsAndTheQueueSurvives(t *testing.T) {
 }
 
 func TestStopCutsWhatHangs(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		w := hold(g, market.Universe)
 		g.start()
 		id := g.create(market.Universe)[0].ID
@@ -523,8 +524,8 @@ func TestStopCutsWhatHangs(t *testing.T) {
 }
 
 func TestWatchResumesAndLetsGo(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		g.start()
 		r, all := g.run(market.Universe)
 		var rest []run.Event
@@ -573,8 +574,8 @@ func (h held) Events(ctx context.Context, id string, after int64, limit int) ([]
 
 // A hundred watchers of a long run get all of it, and hold little of it at a time.
 func TestManyWatchersHoldLittle(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		g.srv.Data = nil
 		for n := range 400 {
 			g.srv.Data = append(g.srv.Data, workertest.Spec("stock.market.daily", "daily", (market.NewDate(2020, 1, 1)+market.Date(n)).String()))
@@ -624,8 +625,8 @@ func (f failing) Save(ctx context.Context, u run.Update) ([]run.Event, error) {
 }
 
 func TestLedgerThatFailsForAWhile(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		w := hold(g, market.Universe)
 		until := &atomic.Int64{}
 		g.start(func(c *dispatch.Config) { c.Ledger = failing{c.Ledger, until} })
@@ -646,8 +647,8 @@ func TestLedgerThatFailsForAWhile(t *testing.T) {
 }
 
 func TestThousandsOfPartitionsAreStoredTogether(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		g.srv.Data = nil
 		for n := range 2000 {
 			g.srv.Data = append(g.srv.Data, workertest.Spec("stock.market.daily", "daily", (market.NewDate(2020, 1, 1)+market.Date(n)).String()))

@@ -23,7 +23,7 @@ import (
 
 // lateMoneyflow makes the worker find moneyflow missing until the provider has it, as a
 // worker does that plans what is missing.
-func lateMoneyflow(g *rig, day market.Date, open []market.Date, released time.Time) (asks func() int) {
+func lateMoneyflow(g *harness, day market.Date, open []market.Date, released time.Time) (asks func() int) {
 	held, asked := false, 0
 	g.srv.OpenDates, g.srv.Reference = nil, nil
 	for _, d := range open {
@@ -75,8 +75,8 @@ func TestLateOverClosedDays(t *testing.T) {
 		"National Day to a day in its midst": {sept30, sept30 + 9, (sept30 + 4).At(9, 30, market.Shanghai), 4 * time.Hour, 55},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inTime(t, func(t *testing.T) {
-				g := newRig(t)
+			withFakeClock(t, func(t *testing.T) {
+				g := newHarness(t)
 				time.Sleep(time.Until(c.day.At(19, 30, market.Shanghai)))
 				asks := lateMoneyflow(g, c.day, []market.Date{c.day - 1, c.day, c.next, c.next + 1}, c.released)
 				g.start(seldom)
@@ -135,7 +135,7 @@ func TestLateOverClosedDays(t *testing.T) {
 }
 
 // scheduled queues a run of the schedule for this moment and follows it to its end.
-func (g *rig) scheduled(pool market.Pool) run.Run {
+func (g *harness) scheduled(pool market.Pool) run.Run {
 	g.t.Helper()
 	runs := []run.Run{{
 		Pool: pool, Mode: run.Daily, Source: run.SourceSchedule, SlotID: slot.ID(market.DateOf(time.Now()), pool),
@@ -152,8 +152,8 @@ func (g *rig) scheduled(pool market.Pool) run.Run {
 // TestEachEveningProbesAnew: a probe of the evening before is a day old but for the
 // seconds that it took, and is not reused; one of this evening is.
 func TestEachEveningProbesAnew(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		slow := time.Duration(0)
 		g.srv.Probe = func(ctx context.Context, _ string) (*ingestv1.ModuleProbe, error) {
 			pause(ctx, slow)
@@ -197,8 +197,8 @@ func TestSlotBeforeTheDataIsDue(t *testing.T) {
 		"by hand":                 {14, 5, "", false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inTime(t, func(t *testing.T) {
-				g := newRig(t)
+			withFakeClock(t, func(t *testing.T) {
+				g := newHarness(t)
 				g.srv.OpenDates, g.srv.Reference = []string{"2026-03-05", "2026-03-06", "2026-03-09", "2026-03-10"}, nil
 				held := map[string]time.Time{}
 				g.srv.Plan = func(req *ingestv1.PlanPartitionsRequest) (*ingestv1.PlanPartitionsResponse, error) {
@@ -265,8 +265,8 @@ func TestEachEveningVerifiesTheDayBefore(t *testing.T) {
 		"of a day that is not it": {market.Universe, "daily/2026-02-26", false, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inTime(t, func(t *testing.T) {
-				g := newRig(t)
+			withFakeClock(t, func(t *testing.T) {
+				g := newHarness(t)
 				var checked, fetched []string
 				g.srv.Verify = func(req *ingestv1.VerifyPartitionsRequest) *ingestv1.VerifyPartitionsResponse {
 					resp := &ingestv1.VerifyPartitionsResponse{}
@@ -358,8 +358,8 @@ func count(all []string, one string) (n int) {
 // TestVerifyingThatFailsHoldsNothingUp: a worker that cannot read the day before is told
 // in the log, and the evening goes on.
 func TestVerifyingThatFailsHoldsNothingUp(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		g.srv.Verify = func(*ingestv1.VerifyPartitionsRequest) *ingestv1.VerifyPartitionsResponse {
 			return &ingestv1.VerifyPartitionsResponse{} // not an answer
 		}

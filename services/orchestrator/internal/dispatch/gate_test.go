@@ -23,8 +23,8 @@ import (
 )
 
 // probes makes the modules named, or all, fail with a reason.
-func probes(reason fault.Reason, only ...string) func(g *rig) {
-	return func(g *rig) {
+func probes(reason fault.Reason, only ...string) func(g *harness) {
+	return func(g *harness) {
 		g.srv.Probe = func(_ context.Context, module string) (*ingestv1.ModuleProbe, error) {
 			for _, id := range only {
 				if id != module {
@@ -43,15 +43,15 @@ func probes(reason fault.Reason, only ...string) func(g *rig) {
 // Every row of the table of checks ends as a failed row with stage, code, message
 // and remedy, and before anything was planned.
 func TestGate(t *testing.T) {
-	file := func(reason fault.Reason) func(g *rig) {
-		return func(g *rig) {
+	file := func(reason fault.Reason) func(g *harness) {
+		return func(g *harness) {
 			g.srv.Store = func(marketv1.Pool) []fault.Issue {
 				return []fault.Issue{fault.NewIssue(reason, "The file is not fit.", "pool", "universe", "file", "analysis.duckdb")}
 			}
 		}
 	}
-	domain := func(id string, enabled bool, provider string) func(g *rig) {
-		return func(g *rig) {
+	domain := func(id string, enabled bool, provider string) func(g *harness) {
+		return func(g *harness) {
 			if err := g.store.SaveDomain(g.t.Context(), readiness.DomainSetting{Domain: id, Enabled: enabled, Provider: provider}); err != nil {
 				g.t.Fatal(err)
 			}
@@ -59,16 +59,16 @@ func TestGate(t *testing.T) {
 	}
 	for name, c := range map[string]struct {
 		pool     market.Pool
-		set      func(g *rig)
+		set      func(g *harness)
 		stage    run.Stage
 		reason   fault.Reason
 		also     fault.Reason
 		within   time.Duration // from creation to the end
 		followed bool
 	}{
-		"no token":    {set: func(g *rig) { g.srv.Tokens = nil }, stage: run.StageToken, reason: fault.TokenMissing},
-		"worker away": {set: func(g *rig) { g.srv.Down() }, stage: run.StagePreflight, reason: fault.WorkerUnreachable, within: 31 * time.Second, followed: true},
-		"preflight breaks": {set: func(g *rig) {
+		"no token":    {set: func(g *harness) { g.srv.Tokens = nil }, stage: run.StageToken, reason: fault.TokenMissing},
+		"worker away": {set: func(g *harness) { g.srv.Down() }, stage: run.StagePreflight, reason: fault.WorkerUnreachable, within: 31 * time.Second, followed: true},
+		"preflight breaks": {set: func(g *harness) {
 			g.srv.Probe = func(context.Context, string) (*ingestv1.ModuleProbe, error) {
 				return nil, fault.New(fault.Internal, "No.")
 			}
@@ -78,15 +78,15 @@ func TestGate(t *testing.T) {
 		"not permitted":      {set: probes(fault.PermissionDenied, "etf.basic_info"), stage: run.StageReadiness, reason: fault.PermissionDenied},
 		"provider down":      {set: probes(fault.ProviderUnavailable), stage: run.StageReadiness, reason: fault.ProviderUnavailable, also: fault.DomainTestFailed, followed: true},
 		"probe fails":        {set: probes(fault.ModuleTestFailed, "stock.basic"), stage: run.StageReadiness, reason: fault.ModuleTestFailed},
-		"nothing enabled":    {set: func(g *rig) { domain("stock", false, "tushare")(g); domain("etf", false, "tushare")(g) }, stage: run.StageReadiness, reason: fault.NoSyncModuleSelected},
-		"modules all off": {set: func(g *rig) {
+		"nothing enabled":    {set: func(g *harness) { domain("stock", false, "tushare")(g); domain("etf", false, "tushare")(g) }, stage: run.StageReadiness, reason: fault.NoSyncModuleSelected},
+		"modules all off": {set: func(g *harness) {
 			domain("stock", false, "tushare")(g)
 			for _, m := range []string{"etf.basic_info", "etf.daily_quote"} {
 				_ = g.store.SaveModule(g.t.Context(), m, false)
 			}
 		}, stage: run.StageReadiness, reason: fault.NoSyncModuleSelected, also: fault.DomainHasNoEnabledModules},
 		"provider planned":    {set: domain("etf", true, "wind"), stage: run.StageReadiness, reason: fault.DomainProviderNotActive},
-		"readiness_only":      {set: func(g *rig) { g.settings(func(s *settings.Settings) { s.Preflight = readiness.ReadinessOnly }) }, stage: run.StageReadiness, reason: fault.ModuleTestRequired, also: fault.DomainTestRequired},
+		"readiness_only":      {set: func(g *harness) { g.settings(func(s *settings.Settings) { s.Preflight = readiness.ReadinessOnly }) }, stage: run.StageReadiness, reason: fault.ModuleTestRequired, also: fault.DomainTestRequired},
 		"file locked":         {set: file(fault.AnalysisDBLocked), stage: run.StageAnalysisInit, reason: fault.AnalysisDBLocked, within: 62 * time.Second, followed: true},
 		"file unreadable":     {set: file(fault.AnalysisDBNotInitialized), stage: run.StageAnalysisInit, reason: fault.AnalysisDBNotInitialized},
 		"file of another":     {set: file(fault.SourceMismatch), stage: run.StageAnalysisInit, reason: fault.SourceMismatch},
@@ -94,8 +94,8 @@ func TestGate(t *testing.T) {
 		"targets file locked": {pool: market.Targets, set: file(fault.TargetsDBLocked), stage: run.StageAnalysisInit, reason: fault.TargetsDBLocked, within: 62 * time.Second, followed: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inTime(t, func(t *testing.T) {
-				g := newRig(t)
+			withFakeClock(t, func(t *testing.T) {
+				g := newHarness(t)
 				c.set(g)
 				var log bytes.Buffer // written to until stop
 				g.start(func(cfg *dispatch.Config) { cfg.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
@@ -148,8 +148,8 @@ func TestGate(t *testing.T) {
 
 // What was selected is told although the worker is unreachable: by what it told last.
 func TestSelectionIsToldWhileTheWorkerIsAway(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		g.start()
 		before, _ := g.run(market.Universe)
 		g.srv.Down()
@@ -162,8 +162,8 @@ func TestSelectionIsToldWhileTheWorkerIsAway(t *testing.T) {
 }
 
 func TestNotBuiltModuleIsRefusedAndBlocks(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		g.start()
 		// Before the worker told its catalog nothing can be refused; the gate does.
 		runs, err := g.d.Create(t.Context(), request(market.Universe, "index.daily"))
@@ -181,8 +181,8 @@ func TestNotBuiltModuleIsRefusedAndBlocks(t *testing.T) {
 }
 
 func TestDegradedRunsTheRest(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		g.settings(func(s *settings.Settings) { s.Readiness = readiness.Lenient })
 		g.srv.Probe = func(_ context.Context, module string) (*ingestv1.ModuleProbe, error) {
 			if module == "etf.basic_info" {
@@ -206,8 +206,8 @@ func TestDegradedRunsTheRest(t *testing.T) {
 }
 
 func TestFileFreedInTime(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		freed := time.Now().Add(20 * time.Second)
 		g.srv.Store = func(marketv1.Pool) []fault.Issue {
 			if time.Now().Before(freed) {
@@ -223,8 +223,8 @@ func TestFileFreedInTime(t *testing.T) {
 }
 
 func TestNoTargetsIsUnchanged(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		if _, err := g.store.SaveTargetSet(t.Context(), targetset.Explicit()); err != nil {
 			t.Fatal(err)
 		}
@@ -239,8 +239,8 @@ func TestNoTargetsIsUnchanged(t *testing.T) {
 
 // A verdict that rests on earlier probes says so: they do not prove that the modules can run.
 func TestVerdictNamesWhatWasNotCheckedAgain(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		probes(fault.TokenInvalid, "etf.basic_info")(g)
 		g.start()
 		verdict := func() (text string) {

@@ -26,8 +26,8 @@ func request(pool market.Pool, modules ...string) dispatch.CreateRequest {
 }
 
 func TestRunSucceeds(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		g.start()
 		r, events := g.run(market.Universe)
 		if r.Outcome != run.Succeeded || r.Partitions != 6 || r.Completed != 6 || r.Rows != 60 || r.New != 60 {
@@ -76,8 +76,8 @@ func TestRunSucceeds(t *testing.T) {
 }
 
 func TestTransientIsRetriedAndPermanentIsNot(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		var daily, flow atomic.Int32
 		g.srv.Ingest = func(_ context.Context, req *ingestv1.IngestPartitionRequest, _ workertest.Beat) (*ingestv1.PartitionResult, error) {
 			switch id := req.GetPartition().GetPartitionId(); {
@@ -119,8 +119,8 @@ func TestTheOtherDatasetOfAModuleIsNotBlamed(t *testing.T) {
 	}{
 		{fault.PermissionDenied, true, false}, {fault.QuotaExhausted, true, false}, {fault.ProviderRefused, true, true}, {fault.TokenInvalid, false, false},
 	} {
-		inTime(t, func(t *testing.T) {
-			g := newRig(t)
+		withFakeClock(t, func(t *testing.T) {
+			g := newHarness(t)
 			g.settings(func(s *settings.Settings) { s.DispatchWidth = 1 })
 			g.srv.Data = []*ingestv1.PartitionSpec{
 				workertest.Spec("stock.market.daily", "daily_basic", "2026-03-02"), workertest.Spec("stock.market.daily", "daily_basic", "2026-02-27"),
@@ -159,8 +159,8 @@ func TestTheOtherDatasetOfAModuleIsNotBlamed(t *testing.T) {
 }
 
 func TestGivesUpAfterAttempts(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		g.srv.Ingest = func(_ context.Context, req *ingestv1.IngestPartitionRequest, _ workertest.Beat) (*ingestv1.PartitionResult, error) {
 			if req.GetPartition().GetDatasetId() == "fund_daily" {
 				return nil, fault.New(fault.StoreFailed, "Writing failed.", "pool", "universe")
@@ -179,8 +179,8 @@ func TestGivesUpAfterAttempts(t *testing.T) {
 }
 
 func TestStalledIsCancelledAndSlowIsNot(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		var hung atomic.Bool
 		g.srv.Ingest = func(ctx context.Context, req *ingestv1.IngestPartitionRequest, beat workertest.Beat) (*ingestv1.PartitionResult, error) {
 			switch req.GetPartition().GetDatasetId() {
@@ -238,8 +238,8 @@ func pause(ctx context.Context, d time.Duration) {
 }
 
 func TestQuotaGivesItsAPIUp(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		g.settings(func(s *settings.Settings) { s.DispatchWidth = 1 })
 		opens := time.Now().Add(5 * time.Hour)
 		g.srv.Ingest = func(_ context.Context, req *ingestv1.IngestPartitionRequest, _ workertest.Beat) (*ingestv1.PartitionResult, error) {
@@ -269,8 +269,8 @@ func TestQuotaGivesItsAPIUp(t *testing.T) {
 // Only a run of the schedule looks at old dates once more, and what happens to them
 // takes nothing from the evening.
 func TestOldDatesAreLookedAtByTheScheduleOnly(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		old := workertest.Spec("stock.market.daily", "daily", "2026-01-05")
 		old.Repeat, old.Recheck = true, true
 		g.srv.Data = append(g.srv.Data, old)
@@ -313,8 +313,8 @@ func TestOldDatesAreLookedAtByTheScheduleOnly(t *testing.T) {
 }
 
 func TestNotPublishedIsPartialAndFollowed(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		g.srv.Ingest = func(_ context.Context, req *ingestv1.IngestPartitionRequest, _ workertest.Beat) (*ingestv1.PartitionResult, error) {
 			if req.GetPartition().GetDatasetId() == "moneyflow" {
 				return &ingestv1.PartitionResult{Coverage: &marketv1.Coverage{Verdict: marketv1.Verdict_VERDICT_NOT_PUBLISHED}, CallCount: 1}, nil
@@ -343,8 +343,8 @@ func TestNotPublishedIsPartialAndFollowed(t *testing.T) {
 // was, that of the rows that came where some did.
 func TestAsOfWithoutSuccess(t *testing.T) {
 	for verdict, rows := range map[marketv1.Verdict]int64{marketv1.Verdict_VERDICT_NOT_PUBLISHED: 0, marketv1.Verdict_VERDICT_INCOMPLETE: 3} {
-		inTime(t, func(t *testing.T) {
-			g := newRig(t)
+		withFakeClock(t, func(t *testing.T) {
+			g := newHarness(t)
 			g.srv.Ingest = func(_ context.Context, req *ingestv1.IngestPartitionRequest, _ workertest.Beat) (*ingestv1.PartitionResult, error) {
 				if req.GetPartition().GetEndDate() == "" {
 					return workertest.Complete(10), nil
@@ -361,8 +361,8 @@ func TestAsOfWithoutSuccess(t *testing.T) {
 }
 
 func TestTokenRevokedMidRunStopsEverything(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		g.settings(func(s *settings.Settings) { s.DispatchWidth = 1 })
 		g.srv.Ingest = func(_ context.Context, req *ingestv1.IngestPartitionRequest, _ workertest.Beat) (*ingestv1.PartitionResult, error) {
 			if req.GetPartition().GetPartitionId() == "daily/2026-02-27" {
@@ -383,8 +383,8 @@ func TestTokenRevokedMidRunStopsEverything(t *testing.T) {
 }
 
 func TestCalendarThatCannotBeHadFailsTheRun(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		g.srv.OpenDates = nil
 		g.srv.Ingest = func(context.Context, *ingestv1.IngestPartitionRequest, workertest.Beat) (*ingestv1.PartitionResult, error) {
 			return nil, fault.New(fault.PermissionDenied, "Not permitted.", "api", "trade_cal")
@@ -400,8 +400,8 @@ func TestCalendarThatCannotBeHadFailsTheRun(t *testing.T) {
 }
 
 func TestProviderDownForMinutesIsSurvived(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		g.srv.Data = nil
 		for d := market.NewDate(2026, 1, 1); d < market.NewDate(2026, 2, 28); d++ {
 			g.srv.Data = append(g.srv.Data, workertest.Spec("stock.market.daily", "daily", d.String()))
@@ -426,8 +426,8 @@ func TestProviderDownForMinutesIsSurvived(t *testing.T) {
 }
 
 func TestWorkerRestartedMidRun(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		var first atomic.Bool
 		started := make(chan struct{})
 		g.srv.Ingest = func(ctx context.Context, req *ingestv1.IngestPartitionRequest, _ workertest.Beat) (*ingestv1.PartitionResult, error) {
@@ -452,8 +452,8 @@ func TestWorkerRestartedMidRun(t *testing.T) {
 }
 
 func TestWorkerStaysAwayMidRun(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		started := make(chan struct{}, 16)
 		g.srv.Ingest = func(ctx context.Context, req *ingestv1.IngestPartitionRequest, _ workertest.Beat) (*ingestv1.PartitionResult, error) {
 			if req.GetPartition().GetStartDate() == "" {
@@ -480,8 +480,8 @@ func TestWorkerStaysAwayMidRun(t *testing.T) {
 }
 
 func TestCreate(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		block := make(chan struct{})
 		g.srv.Ingest = func(ctx context.Context, _ *ingestv1.IngestPartitionRequest, _ workertest.Beat) (*ingestv1.PartitionResult, error) {
 			select {
@@ -541,8 +541,8 @@ func TestCreate(t *testing.T) {
 }
 
 func TestPlanRecordsNothing(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		g.start()
 		plans, err := g.d.Plan(t.Context(), dispatch.CreateRequest{})
 		if err != nil || len(plans) != 2 || plans[0].Run.Pool != market.Targets || len(plans[1].Partitions) != 6 || plans[1].Calls != 6 ||
@@ -556,8 +556,8 @@ func TestPlanRecordsNothing(t *testing.T) {
 }
 
 func TestVerifyTellsDifferences(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		g.start()
 		r, _ := g.run(market.Universe)
 		g.srv.Script(func(s *workertest.Server) {

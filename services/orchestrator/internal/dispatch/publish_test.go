@@ -19,13 +19,13 @@ func (p publisher) Publish(ctx context.Context, pool market.Pool, runID string) 
 	return p(ctx, pool, runID)
 }
 
-func (g *rig) publishes(p publisher) func(*dispatch.Config) {
+func (g *harness) publishes(p publisher) func(*dispatch.Config) {
 	return func(c *dispatch.Config) { c.Publisher = p }
 }
 
 func TestRunPublishesBeforeItEnds(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		var published []string
 		g.start(g.publishes(func(ctx context.Context, pool market.Pool, runID string) ([]fault.Issue, error) {
 			r, err := g.store.Run(ctx, runID)
@@ -45,8 +45,8 @@ func TestRunPublishesBeforeItEnds(t *testing.T) {
 }
 
 func TestFailedPublicationIsAnIssueOfTheRun(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		g.start(g.publishes(func(context.Context, market.Pool, string) ([]fault.Issue, error) {
 			return nil, fault.New(fault.DiskFull, "The volume is full.")
 		}))
@@ -59,8 +59,8 @@ func TestFailedPublicationIsAnIssueOfTheRun(t *testing.T) {
 }
 
 func TestPublicationThatHangsDoesNotKeepTheRun(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		g.start(g.publishes(func(ctx context.Context, _ market.Pool, _ string) ([]fault.Issue, error) {
 			<-ctx.Done()
 			return nil, ctx.Err()
@@ -75,8 +75,8 @@ func TestPublicationThatHangsDoesNotKeepTheRun(t *testing.T) {
 
 // A stop while the pool is published ends the run as it was done.
 func TestStopWhilePublishing(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		begun := make(chan struct{})
 		g.start(g.publishes(func(ctx context.Context, _ market.Pool, _ string) ([]fault.Issue, error) {
 			close(begun)
@@ -93,8 +93,8 @@ func TestStopWhilePublishing(t *testing.T) {
 }
 
 func TestCancelWhilePublishing(t *testing.T) {
-	inTime(t, func(t *testing.T) {
-		g := newRig(t)
+	withFakeClock(t, func(t *testing.T) {
+		g := newHarness(t)
 		begun := make(chan struct{})
 		g.start(g.publishes(func(ctx context.Context, _ market.Pool, _ string) ([]fault.Issue, error) {
 			close(begun)

@@ -145,7 +145,7 @@ func (nobody) Until(ctx context.Context, _ auth.Caller) (context.Context, contex
 	return context.WithCancel(ctx)
 }
 
-type rig struct {
+type harness struct {
 	impl *scripted
 	base string
 	http *http.Client
@@ -169,7 +169,7 @@ func (b *lockedBuffer) String() string {
 	return b.b.String()
 }
 
-func start(t *testing.T, set ...func(*Config)) *rig {
+func start(t *testing.T, set ...func(*Config)) *harness {
 	t.Helper()
 	out := &lockedBuffer{}
 	log, err := logging.New(out, "debug", "json")
@@ -215,10 +215,10 @@ func start(t *testing.T, set ...func(*Config)) *rig {
 			t.Error(err)
 		}
 	})
-	return &rig{impl, "http://" + front.Addr(), client, out}
+	return &harness{impl, "http://" + front.Addr(), client, out}
 }
 
-func (r *rig) do(t *testing.T, method, path, body string, header ...string) (*http.Response, []byte) {
+func (r *harness) do(t *testing.T, method, path, body string, header ...string) (*http.Response, []byte) {
 	t.Helper()
 	var reader io.Reader = strings.NewReader(body)
 	if len(header) > 0 && header[0] == "X-Chunked" {

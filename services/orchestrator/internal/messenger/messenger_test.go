@@ -125,7 +125,7 @@ func TestEveryKind(t *testing.T) {
 				if refused.RetryAfter < want.after || refused.RetryAfter > want.after+time.Minute {
 					t.Errorf("%s: retry after %s, want %s", how, refused.RetryAfter, want.after)
 				}
-				silent(t, how, fmt.Sprintf("%v %+v %#v", err, refused, refused))
+				noSecrets(t, how, fmt.Sprintf("%v %+v %#v", err, refused, refused))
 			}
 			if n := len(taken()); n > 0 {
 				t.Fatalf("%d messages were taken and refused", n)
@@ -201,7 +201,7 @@ func TestErrorsHaveNoAddress(t *testing.T) {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s at %s: %v, want %q", kind, base, err, want)
 			}
-			silent(t, base, fmt.Sprintf("%+v", err))
+			noSecrets(t, base, fmt.Sprintf("%+v", err))
 		}
 	}
 }
@@ -257,11 +257,11 @@ func TestChannelsHideTheirSecrets(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	silent(t, "printed", fmt.Sprintf("%v %+v %#v %s", c, c, c, c.Secret)+log.String()+string(text))
+	noSecrets(t, "printed", fmt.Sprintf("%v %+v %#v %s", c, c, c, c.Secret)+log.String()+string(text))
 }
 
-// silent looks for the platforms' secrets in a text.
-func silent(t *testing.T, where, text string) {
+// noSecrets fails if a text has a secret of a platform.
+func noSecrets(t *testing.T, where, text string) {
 	t.Helper()
 	for _, s := range []string{platformtest.Token, platformtest.Secret, platformtest.BotToken} {
 		if strings.Contains(text, s) {

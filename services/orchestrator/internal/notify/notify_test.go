@@ -36,9 +36,9 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var friday = market.NewDate(2026, 3, 6)
 
-// desk is an orchestrator without its API: ledger, dispatcher, scheduler and notifier over
+// harness is an orchestrator without its API: ledger, dispatcher, scheduler and notifier over
 // a scripted worker, and platforms that keep what they are sent.
-type desk struct {
+type harness struct {
 	t     *testing.T
 	path  string
 	every time.Duration // between two looks
@@ -60,10 +60,10 @@ type desk struct {
 }
 
 // onFriday runs a test from 19:00 in Shanghai of that Friday on.
-func onFriday(t *testing.T, f func(t *testing.T, d *desk)) {
+func onFriday(t *testing.T, f func(t *testing.T, d *harness)) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(friday.At(19, 0, market.Shanghai)))
-		d := &desk{t: t, every: 20 * time.Minute, path: filepath.Join(t.TempDir(), ledger.FileName), srv: workertest.New(t), sent: map[string][]string{}, tries: map[string][]time.Time{},
+		d := &harness{t: t, every: 20 * time.Minute, path: filepath.Join(t.TempDir(), ledger.FileName), srv: workertest.New(t), sent: map[string][]string{}, tries: map[string][]time.Time{},
 			late: map[string]time.Time{}, held: map[string]bool{}}
 		d.srv.OpenDates = []string{"2026-03-05", "2026-03-06", "2026-03-09", "2026-03-10"}
 		d.srv.Plan, d.srv.Ingest = d.plan, d.ingest
@@ -94,7 +94,7 @@ func onFriday(t *testing.T, f func(t *testing.T, d *desk)) {
 	})
 }
 
-func (d *desk) open() {
+func (d *harness) open() {
 	store, err := ledger.Open(context.Background(), ledger.Config{Path: d.path})
 	if err != nil {
 		d.t.Fatal(err)
@@ -102,7 +102,7 @@ func (d *desk) open() {
 	d.store = store
 }
 
-func (d *desk) start() {
+func (d *harness) start() {
 	log := slog.New(slog.DiscardHandler)
 	if os.Getenv("AFTERBELL_TEST_LOG") != "" {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
@@ -130,7 +130,7 @@ func (d *desk) start() {
 // slowReads is the ledger with a read of what waits that takes its time.
 type slowReads struct {
 	*ledger.Store
-	desk *desk
+	desk *harness
 }
 
 func (s slowReads) NextDeliveries(ctx context.Context) ([]notice.Delivery, error) {
@@ -140,7 +140,7 @@ func (s slowReads) NextDeliveries(ctx context.Context) ([]notice.Delivery, error
 }
 
 // restart ends the process and begins a new one.
-func (d *desk) restart() {
+func (d *harness) restart() {
 	d.stop()
 	if err := d.store.Close(); err != nil {
 		d.t.Fatal(err)
@@ -150,7 +150,7 @@ func (d *desk) restart() {
 }
 
 // Send keeps what a channel is sent, unless it refuses.
-func (d *desk) Send(_ context.Context, c notice.Channel, n notice.Notice, x notice.Delivery) error {
+func (d *harness) Send(_ context.Context, c notice.Channel, n notice.Notice, x notice.Delivery) error {
 	time.Sleep(d.slow)
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -169,28 +169,28 @@ func (d *desk) Send(_ context.Context, c notice.Channel, n notice.Notice, x noti
 }
 
 // moneyflowAt is when the provider has Friday's moneyflow.
-func (d *desk) moneyflowAt(at time.Time) {
+func (d *harness) moneyflowAt(at time.Time) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.late["moneyflow/2026-03-06"] = at
 }
 
 // refuses sets what the platforms refuse; nil is nothing.
-func (d *desk) refuses(f func(channel string, now time.Time) error) {
+func (d *harness) refuses(f func(channel string, now time.Time) error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.refuse = f
 }
 
 // tried are the moments at which a channel was sent something.
-func (d *desk) tried(channel string) []time.Time {
+func (d *harness) tried(channel string) []time.Time {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return slices.Clone(d.tries[channel])
 }
 
 // plan plans what is not held of the newest day that is due.
-func (d *desk) plan(req *ingestv1.PlanPartitionsRequest) (*ingestv1.PlanPartitionsResponse, error) {
+func (d *harness) plan(req *ingestv1.PlanPartitionsRequest) (*ingestv1.PlanPartitionsResponse, error) {
 	resp := &ingestv1.PlanPartitionsResponse{}
 	if req.GetStage() != ingestv1.PlanStage_PLAN_STAGE_DATA {
 		return resp, nil
@@ -211,7 +211,7 @@ func (d *desk) plan(req *ingestv1.PlanPartitionsRequest) (*ingestv1.PlanPartitio
 	return resp, nil
 }
 
-func (d *desk) ingest(_ context.Context, req *ingestv1.IngestPartitionRequest, _ workertest.Beat) (*ingestv1.PartitionResult, error) {
+func (d *harness) ingest(_ context.Context, req *ingestv1.IngestPartitionRequest, _ workertest.Beat) (*ingestv1.PartitionResult, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	id := req.GetPartition().GetPartitionId()
@@ -223,7 +223,7 @@ func (d *desk) ingest(_ context.Context, req *ingestv1.IngestPartitionRequest, _
 }
 
 // until lets time pass up to a moment of a day in Shanghai.
-func (d *desk) until(day market.Date, hour, minute int) {
+func (d *harness) until(day market.Date, hour, minute int) {
 	d.t.Helper()
 	left := time.Until(day.At(hour, minute, market.Shanghai))
 	if left < 0 {
@@ -235,7 +235,7 @@ func (d *desk) until(day market.Date, hour, minute int) {
 }
 
 // told checks what a channel has been sent so far: one part of each text, in order.
-func (d *desk) told(channel string, parts ...string) {
+func (d *harness) told(channel string, parts ...string) {
 	d.t.Helper()
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -250,7 +250,7 @@ func (d *desk) told(channel string, parts ...string) {
 }
 
 // universe runs the universe pool by hand.
-func (d *desk) run(pools ...market.Pool) {
+func (d *harness) run(pools ...market.Pool) {
 	d.t.Helper()
 	if _, err := d.disp.Create(d.t.Context(), dispatch.CreateRequest{Pools: pools}); err != nil {
 		d.t.Fatal(err)
@@ -265,7 +265,7 @@ const (
 // A Friday whose moneyflow is late: one sentence when it lacks, one when it is there, and
 // nothing for the attempts in between, over restarts.
 func TestLateMoneyflow(t *testing.T) {
-	onFriday(t, func(t *testing.T, d *desk) {
+	onFriday(t, func(t *testing.T, d *harness) {
 		d.moneyflowAt(friday.At(20, 35, market.Shanghai))
 		d.until(friday, 19, 40)
 		d.told("desk", moneyflowLacks)
@@ -284,7 +284,7 @@ func TestLateMoneyflow(t *testing.T) {
 // A blocked token is told once, as is that the day is late, and what mends it is one
 // sentence for both pools. Nothing of it is told again after restarts.
 func TestBlockedToken(t *testing.T) {
-	onFriday(t, func(t *testing.T, d *desk) {
+	onFriday(t, func(t *testing.T, d *harness) {
 		d.srv.Script(func(s *workertest.Server) {
 			s.Probe = func(context.Context, string) (*ingestv1.ModuleProbe, error) {
 				return workertest.Found(fault.TokenInvalid), nil
@@ -314,7 +314,7 @@ func TestBlockedToken(t *testing.T) {
 
 // A remedy is told whole, and its command reaches the process that tells it.
 func TestRemedyIsToldWhole(t *testing.T) {
-	onFriday(t, func(t *testing.T, d *desk) {
+	onFriday(t, func(t *testing.T, d *harness) {
 		d.srv.Script(func(s *workertest.Server) {
 			s.Probe = func(context.Context, string) (*ingestv1.ModuleProbe, error) {
 				return workertest.Found(fault.ModuleTestFailed), nil
@@ -328,7 +328,7 @@ func TestRemedyIsToldWhole(t *testing.T) {
 // A worker that is killed and back within a minute or two is nobody's business; one that
 // stays away is told once.
 func TestKilledWorker(t *testing.T) {
-	onFriday(t, func(t *testing.T, d *desk) {
+	onFriday(t, func(t *testing.T, d *harness) {
 		d.until(friday, 19, 29)
 		d.srv.Down()
 		time.Sleep(2 * time.Minute)
@@ -351,7 +351,7 @@ func TestKilledWorker(t *testing.T) {
 // An evening that did not happen is told: the process was away and catches up nothing, the
 // schedule is paused, a pool is held.
 func TestEveningsThatDidNotHappen(t *testing.T) {
-	onFriday(t, func(t *testing.T, d *desk) {
+	onFriday(t, func(t *testing.T, d *harness) {
 		if _, err := d.sched.Update(t.Context(), func(s *slot.Schedule) { s.CatchUp = slot.CatchUpNone }); err != nil {
 			t.Fatal(err)
 		}
@@ -378,7 +378,7 @@ func TestEveningsThatDidNotHappen(t *testing.T) {
 
 // A pool that a person holds is told as such, and the other one is not kept waiting.
 func TestHeldPool(t *testing.T) {
-	onFriday(t, func(t *testing.T, d *desk) {
+	onFriday(t, func(t *testing.T, d *harness) {
 		if _, err := d.disp.Pause(t.Context(), market.Universe, "bert"); err != nil {
 			t.Fatal(err)
 		}
@@ -395,7 +395,7 @@ func TestHeldPool(t *testing.T) {
 
 // A run that hangs keeps the evening's sentence back, so the hour tells that it is late.
 func TestHangingRunIsLate(t *testing.T) {
-	onFriday(t, func(t *testing.T, d *desk) {
+	onFriday(t, func(t *testing.T, d *harness) {
 		release := make(chan struct{})
 		d.srv.Script(func(s *workertest.Server) {
 			s.Ingest = func(ctx context.Context, req *ingestv1.IngestPartitionRequest, beat workertest.Beat) (*ingestv1.PartitionResult, error) {
@@ -424,7 +424,7 @@ func TestHangingRunIsLate(t *testing.T) {
 
 // A schedule that runs after the hour of late days has an hour from its slot on.
 func TestLateAfterALateSlot(t *testing.T) {
-	onFriday(t, func(t *testing.T, d *desk) {
+	onFriday(t, func(t *testing.T, d *harness) {
 		d.moneyflowAt((friday + 1).At(12, 0, market.Shanghai))
 		if _, err := d.sched.Update(t.Context(), func(s *slot.Schedule) { s.RunAt = "22:30" }); err != nil {
 			t.Fatal(err)
@@ -440,7 +440,7 @@ func TestLateAfterALateSlot(t *testing.T) {
 
 // A delivery that is taken while the next look reads what waits is not sent again.
 func TestALookDuringADeliveryRepeatsNothing(t *testing.T) {
-	onFriday(t, func(t *testing.T, d *desk) {
+	onFriday(t, func(t *testing.T, d *harness) {
 		d.stop()
 		d.slow, d.every = time.Second, 700*time.Millisecond
 		d.start()
@@ -452,7 +452,7 @@ func TestALookDuringADeliveryRepeatsNothing(t *testing.T) {
 
 // What panics while it sends is a failed attempt of its channel, and stops nothing else.
 func TestPanicIsAFailedAttempt(t *testing.T) {
-	onFriday(t, func(t *testing.T, d *desk) {
+	onFriday(t, func(t *testing.T, d *harness) {
 		d.refuses(func(channel string, _ time.Time) error {
 			if channel == "desk" {
 				panic("a bug near https://x.test/robot?access_token=t")
@@ -471,7 +471,7 @@ func TestPanicIsAFailedAttempt(t *testing.T) {
 // A platform that refuses loses nothing: what waits is tried again with growing pauses, as
 // late as it asks, over restarts, and arrives in order; another channel is not kept waiting.
 func TestRefusalsLoseNothing(t *testing.T) {
-	onFriday(t, func(t *testing.T, d *desk) {
+	onFriday(t, func(t *testing.T, d *harness) {
 		d.moneyflowAt(friday.At(20, 5, market.Shanghai))
 		until := friday.At(23, 30, market.Shanghai)
 		d.refuses(func(channel string, now time.Time) error {
@@ -506,7 +506,7 @@ func TestRefusalsLoseNothing(t *testing.T) {
 // After a day it is given up, and shows as such; a change of the channel lets what still
 // waits be tried at once.
 func TestGivenUpAfterADay(t *testing.T) {
-	onFriday(t, func(t *testing.T, d *desk) {
+	onFriday(t, func(t *testing.T, d *harness) {
 		d.moneyflowAt(friday.At(23, 0, market.Shanghai))
 		refusing := true
 		d.refuses(func(channel string, _ time.Time) error {
@@ -538,7 +538,7 @@ func TestGivenUpAfterADay(t *testing.T) {
 // A process that dies between the end of a run and the notice, or between the notice and
 // its delivery, tells it once when it is back.
 func TestDeathInBetween(t *testing.T) {
-	onFriday(t, func(t *testing.T, d *desk) {
+	onFriday(t, func(t *testing.T, d *harness) {
 		d.until(friday, 19, 20)
 		d.stop()
 		// The run ends, and nobody looks.
@@ -592,7 +592,7 @@ func each(all []notice.Notice) (kinds []notice.Kind) {
 
 // A test goes out at once and tells what the platform said, without what is secret.
 func TestTest(t *testing.T) {
-	onFriday(t, func(t *testing.T, d *desk) {
+	onFriday(t, func(t *testing.T, d *harness) {
 		if err := d.note.Test(t.Context(), "off"); err != nil {
 			t.Error(err)
 		}

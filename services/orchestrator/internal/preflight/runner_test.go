@@ -29,14 +29,14 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var evening = time.Date(2026, 3, 2, 11, 30, 0, 0, time.UTC)
 
-type rig struct {
+type harness struct {
 	t     *testing.T
 	store *ledger.Store
 	srv   *workertest.Server
 	pf    *preflight.Runner
 }
 
-func inTime(t *testing.T, f func(g *rig)) {
+func inTime(t *testing.T, f func(g *harness)) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(evening))
 		store, err := ledger.Open(t.Context(), ledger.Config{Path: filepath.Join(t.TempDir(), ledger.FileName)})
@@ -49,7 +49,7 @@ func inTime(t *testing.T, f func(g *rig)) {
 		}
 		srv := workertest.New(t)
 		srv.OpenDates = []string{"2026-02-27", "2026-03-02", "2026-03-03"}
-		g := &rig{t: t, store: store, srv: srv}
+		g := &harness{t: t, store: store, srv: srv}
 		g.pf = preflight.New(preflight.Config{Ledger: store, Worker: srv.Client(t), Logger: slog.New(slog.DiscardHandler)})
 		f(g)
 	})
@@ -57,7 +57,7 @@ func inTime(t *testing.T, f func(g *rig)) {
 
 // pass runs a preflight and checks what holds of every one: gapless numbers, and a
 // record in the ledger that says what was answered.
-func (g *rig) pass(opt preflight.Options) (readiness.Preflight, []preflight.Event, error) {
+func (g *harness) pass(opt preflight.Options) (readiness.Preflight, []preflight.Event, error) {
 	g.t.Helper()
 	var events []preflight.Event
 	p, err := g.pf.Run(g.t.Context(), opt, func(e preflight.Event) error { events = append(events, e); return nil })
@@ -94,7 +94,7 @@ func kinds(events []preflight.Event) (names []string) {
 }
 
 func TestStreamsEachStepAndProbesOnce(t *testing.T) {
-	inTime(t, func(g *rig) {
+	inTime(t, func(g *harness) {
 		p, events, err := g.pass(preflight.Options{})
 		if err != nil || p.State != readiness.PreflightCompleted || p.Calls != 6 {
 			g.t.Fatalf("preflight = %+v, %v", p, err)
@@ -144,7 +144,7 @@ func TestStreamsEachStepAndProbesOnce(t *testing.T) {
 }
 
 func TestFindingsAreNotErrors(t *testing.T) {
-	inTime(t, func(g *rig) {
+	inTime(t, func(g *harness) {
 		g.srv.Probe = func(_ context.Context, module string) (*ingestv1.ModuleProbe, error) {
 			if module == "etf.basic_info" {
 				return workertest.Found(fault.PermissionDenied), nil
@@ -164,7 +164,7 @@ func TestFindingsAreNotErrors(t *testing.T) {
 }
 
 func TestWithoutTokenNothingIsProbed(t *testing.T) {
-	inTime(t, func(g *rig) {
+	inTime(t, func(g *harness) {
 		g.srv.Tokens = nil
 		p, events, err := g.pass(preflight.Options{})
 		if err != nil || len(g.srv.Probed()) != 0 {
@@ -178,7 +178,7 @@ func TestWithoutTokenNothingIsProbed(t *testing.T) {
 }
 
 func TestWorkerAwayIsNoticed(t *testing.T) {
-	inTime(t, func(g *rig) {
+	inTime(t, func(g *harness) {
 		g.srv.Down()
 		start := time.Now()
 		p, events, err := g.pass(preflight.Options{})
@@ -198,7 +198,7 @@ func TestWorkerAwayIsNoticed(t *testing.T) {
 }
 
 func TestWorkerRestartsBetweenProbes(t *testing.T) {
-	inTime(t, func(g *rig) {
+	inTime(t, func(g *harness) {
 		var once atomic.Bool
 		g.srv.Probe = func(ctx context.Context, module string) (*ingestv1.ModuleProbe, error) {
 			if module == "stock.reference" && once.CompareAndSwap(false, true) {
@@ -216,7 +216,7 @@ func TestWorkerRestartsBetweenProbes(t *testing.T) {
 }
 
 func TestWorkerThatBreaksOff(t *testing.T) {
-	inTime(t, func(g *rig) {
+	inTime(t, func(g *harness) {
 		g.srv.Probe = func(context.Context, string) (*ingestv1.ModuleProbe, error) {
 			return nil, fault.New(fault.ProviderRefused, "A question nobody understands.")
 		}
@@ -229,7 +229,7 @@ func TestWorkerThatBreaksOff(t *testing.T) {
 }
 
 func TestCallerLeaves(t *testing.T) {
-	inTime(t, func(g *rig) {
+	inTime(t, func(g *harness) {
 		gone := errors.New("the stream broke")
 		n := 0
 		p, err := g.pf.Run(g.t.Context(), preflight.Options{}, func(preflight.Event) error {
@@ -263,7 +263,7 @@ func TestCallerLeaves(t *testing.T) {
 }
 
 func TestRecoverEndsWhatACrashLeft(t *testing.T) {
-	inTime(t, func(g *rig) {
+	inTime(t, func(g *harness) {
 		left := readiness.Preflight{ID: "left", State: readiness.PreflightRunning, StartedAt: time.Now()}
 		if err := g.store.SavePreflight(g.t.Context(), left); err != nil {
 			g.t.Fatal(err)

@@ -59,7 +59,7 @@ func TestEveningSurvivesChangesOfTheSchedule(t *testing.T) {
 			starts: "03 19:30", next: monday.At(19, 30, market.Shanghai), says: "does not include the pool universe"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, always, func(t *testing.T, w *world) {
+			onMachine(t, always, func(t *testing.T, w *machine) {
 				finish := func() {
 					for _, pool := range market.Pools() {
 						for _, r := range got(w, func(ctx context.Context) ([]run.Run, error) { return w.store.Queue(ctx, pool) }) {
@@ -120,7 +120,7 @@ func TestEveningSurvivesChangesOfTheSchedule(t *testing.T) {
 
 // TestScheduleSaysWhyTodayDoesNotStartAgain: the day has run, and its new hour is to come.
 func TestScheduleSaysWhyTodayDoesNotStartAgain(t *testing.T) {
-	inWorld(t, always, func(t *testing.T, w *world) {
+	onMachine(t, always, func(t *testing.T, w *machine) {
 		w.until(monday, 12, 0, 0)
 		w.start()
 		w.drain()

@@ -33,15 +33,15 @@ func TestFourHundredEvenings(t *testing.T) {
 	for seed := range seeds {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
-			inWorld(t, always, func(_ *testing.T, w *world) { newYear(w, seed).live() })
+			onMachine(t, always, func(_ *testing.T, w *machine) { newYear(w, seed).live() })
 		})
 	}
 }
 
-// year is a world with a provider, and a stand-in for the dispatcher that runs what
+// year is a machine with a provider, and a stand-in for the dispatcher that runs what
 // is queued, one run per pool at a time, each for three minutes.
 type year struct {
-	*world
+	*machine
 	random    *rand.Rand
 	published map[market.Date]time.Time // real time from which the provider has the day
 	down      [2]time.Time              // real time in which the provider does not answer
@@ -53,8 +53,8 @@ type year struct {
 	seen      int64
 }
 
-func newYear(w *world, seed uint64) *year {
-	y := &year{world: w, random: rand.New(rand.NewPCG(seed, 7)), published: map[market.Date]time.Time{},
+func newYear(w *machine, seed uint64) *year {
+	y := &year{machine: w, random: rand.New(rand.NewPCG(seed, 7)), published: map[market.Date]time.Time{},
 		held: map[market.Pool]map[market.Date]string{}, current: map[market.Pool]run.Run{}, ends: map[market.Pool]time.Time{}}
 	for _, pool := range market.Pools() {
 		y.held[pool] = map[market.Date]string{}
@@ -100,26 +100,26 @@ func (y *year) day(d market.Date) {
 		}
 		y.pass(min(at, left))
 		if time.Now().Before(tomorrow) {
-			y.mishap()
+			y.randomFailure()
 		}
 	}
 }
 
-// mishap is one thing that goes wrong.
-func (y *year) mishap() {
+// randomFailure injects one failure.
+func (y *year) randomFailure() {
 	ctx := context.Background()
 	minutes := func(most int) time.Duration { return time.Duration(1+y.random.IntN(most)) * time.Minute }
 	switch y.random.IntN(10) {
 	case 0: // the process dies and is started again at once
-		y.die()
+		y.kill()
 		y.start()
 	case 1: // it stays away for a while
-		y.die()
+		y.kill()
 		time.Sleep(minutes(300))
 		y.start()
 	case 2: // it stays away for days
 		if y.chance(0.2) {
-			y.die()
+			y.kill()
 			time.Sleep(minutes(60 * 24 * 4))
 			y.start()
 		}
@@ -151,14 +151,14 @@ func (y *year) mishap() {
 			y.pass(before)
 		}
 		pool := market.Pools()[y.random.IntN(2)]
-		r := y.byHand(pool)
+		r := y.manualRun(pool)
 		y.seen-- // the dispatcher is woken
 		y.pass(minutes(3))
 		if y.chance(0.3) {
-			y.die()
+			y.kill()
 			y.start()
 		}
-		r = got(y.world, func(ctx context.Context) (run.Run, error) { return y.store.Run(ctx, r.ID) })
+		r = got(y.machine, func(ctx context.Context) (run.Run, error) { return y.store.Run(ctx, r.ID) })
 		if r.State == run.Finished {
 			break
 		}
@@ -168,15 +168,15 @@ func (y *year) mishap() {
 		y.cancel(r)
 	case 8: // some restarts in a row
 		for range 3 {
-			y.die()
+			y.kill()
 			time.Sleep(2 * time.Second)
 			y.start()
 		}
 	}
 }
 
-// die ends the process in whatever state it is.
-func (y *year) die() {
+// kill ends the process without a shutdown.
+func (y *year) kill() {
 	y.stop()
 	clear(y.current)
 	y.lookAt = time.Time{}
@@ -213,7 +213,7 @@ func (y *year) work() {
 		if _, busy := y.current[pool]; busy {
 			continue
 		}
-		for _, r := range got(y.world, func(ctx context.Context) ([]run.Run, error) { return y.store.Queue(ctx, pool) }) {
+		for _, r := range got(y.machine, func(ctx context.Context) ([]run.Run, error) { return y.store.Queue(ctx, pool) }) {
 			if !r.NotBefore.After(now) {
 				y.current[pool], y.ends[pool] = y.take(r), time.Now().Add(3*time.Minute)
 				break

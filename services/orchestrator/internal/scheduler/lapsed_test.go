@@ -13,8 +13,8 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
-// byHand queues a run that somebody asked for.
-func (w *world) byHand(pool market.Pool) run.Run {
+// manualRun queues a manual run.
+func (w *machine) manualRun(pool market.Pool) run.Run {
 	w.t.Helper()
 	r := run.Run{ID: newID(), Pool: pool, Mode: run.Manual, Source: run.SourceManual, TriggerID: newID(), State: run.Queued,
 		AsOf: market.NoDate, CreatedAt: w.now().Truncate(time.Millisecond)}
@@ -25,7 +25,7 @@ func (w *world) byHand(pool market.Pool) run.Run {
 }
 
 // cancel ends a run as a user does who cancels it.
-func (w *world) cancel(r run.Run) {
+func (w *machine) cancel(r run.Run) {
 	w.t.Helper()
 	if r.State == run.Queued {
 		got(w, func(ctx context.Context) (run.Run, error) {
@@ -37,7 +37,7 @@ func (w *world) cancel(r run.Run) {
 }
 
 // askCancel asks for the end of a run in progress.
-func (w *world) askCancel(r run.Run) run.Run {
+func (w *machine) askCancel(r run.Run) run.Run {
 	w.t.Helper()
 	asked, e, err := run.AskCancel(r, w.now().Truncate(time.Millisecond), "anna: wrong dates")
 	if err != nil {
@@ -51,13 +51,13 @@ func (w *world) askCancel(r run.Run) run.Run {
 
 // covered lives to half past seven on Monday, where both slots are covered by runs
 // that somebody queued.
-func (w *world) covered() (targets, universe run.Run) {
+func (w *machine) covered() (targets, universe run.Run) {
 	w.t.Helper()
 	w.until(monday, 12, 0, 0)
 	w.start()
 	w.drain()
 	w.until(monday, 19, 29, 0)
-	targets, universe = w.byHand(market.Targets), w.byHand(market.Universe)
+	targets, universe = w.manualRun(market.Targets), w.manualRun(market.Universe)
 	w.until(monday, 19, 31, 0)
 	for pool, r := range map[market.Pool]run.Run{market.Targets: targets, market.Universe: universe} {
 		if v := w.slot(monday, pool); v.State != slot.Covered || v.RunID != r.ID {
@@ -67,24 +67,24 @@ func (w *world) covered() (targets, universe run.Run) {
 	return targets, universe
 }
 
-func (w *world) pass(d time.Duration) {
+func (w *machine) pass(d time.Duration) {
 	time.Sleep(d)
 	synctest.Wait()
 }
 
 // TestCancelledCoverFires: the evening is not lost with the run of somebody else.
 func TestCancelledCoverFires(t *testing.T) {
-	for name, restart := range map[string]func(w *world, r run.Run){
-		"queued":       func(w *world, r run.Run) { w.cancel(r) },
-		"under way":    func(w *world, r run.Run) { w.cancel(w.take(r)) },
-		"process away": func(w *world, r run.Run) { w.stopped(func() { w.cancel(w.take(r)) }) },
-		"killed while cancelling": func(w *world, r run.Run) {
+	for name, restart := range map[string]func(w *machine, r run.Run){
+		"queued":       func(w *machine, r run.Run) { w.cancel(r) },
+		"under way":    func(w *machine, r run.Run) { w.cancel(w.take(r)) },
+		"process away": func(w *machine, r run.Run) { w.stopped(func() { w.cancel(w.take(r)) }) },
+		"killed while cancelling": func(w *machine, r run.Run) {
 			w.askCancel(w.take(r))
 			w.restart()
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, always, func(t *testing.T, w *world) {
+			onMachine(t, always, func(t *testing.T, w *machine) {
 				_, r := w.covered()
 				w.until(monday, 19, 45, 0)
 				restart(w, r)
@@ -131,7 +131,7 @@ func TestCancelledCoverFires(t *testing.T) {
 }
 
 // stopped does something to the ledger while no scheduler runs.
-func (w *world) stopped(do func()) {
+func (w *machine) stopped(do func()) {
 	w.t.Helper()
 	w.scheduler.mu.Lock() // as if it were away: it looks at nothing meanwhile
 	do()
@@ -141,9 +141,9 @@ func (w *world) stopped(do func()) {
 
 // TestCancelledCoverThatDoesNotFire: what the schedule would not catch up is told.
 func TestCancelledCoverThatDoesNotFire(t *testing.T) {
-	set := func(f func(*slot.Schedule)) func(w *world) { return func(w *world) { w.change(f) } }
+	set := func(f func(*slot.Schedule)) func(w *machine) { return func(w *machine) { w.change(f) } }
 	for name, c := range map[string]struct {
-		before func(w *world)
+		before func(w *machine)
 		state  slot.State
 		reason fault.Reason
 		says   string
@@ -151,12 +151,12 @@ func TestCancelledCoverThatDoesNotFire(t *testing.T) {
 		"none":  {set(func(s *slot.Schedule) { s.CatchUp = slot.CatchUpNone }), slot.Missed, fault.SlotMissed, "the catch-up policy is none: run "},
 		"off":   {set(func(s *slot.Schedule) { s.Enabled = false }), slot.Skipped, fault.ScheduleDisabled, "was disabled when the run that covered the slot was cancelled"},
 		"other": {set(func(s *slot.Schedule) { s.Pools = []market.Pool{market.Targets} }), slot.Skipped, fault.ScheduleDisabled, "does not include"},
-		"paused": {func(w *world) {
+		"paused": {func(w *machine) {
 			got(w, func(ctx context.Context) (View, error) { return w.scheduler.Pause(ctx, "anna") })
 		}, slot.Skipped, fault.SchedulePaused, "was paused when the run that covered the slot was cancelled (anna)"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, always, func(t *testing.T, w *world) {
+			onMachine(t, always, func(t *testing.T, w *machine) {
 				_, r := w.covered()
 				c.before(w)
 				w.until(monday, 19, 45, 0)
@@ -187,10 +187,10 @@ func TestCancelledCoverThatDoesNotFire(t *testing.T) {
 // TestCancelledCoverIsCoveredElsewhere: by a run that came meanwhile, or that of a
 // later slot.
 func TestCancelledCoverIsCoveredElsewhere(t *testing.T) {
-	inWorld(t, always, func(t *testing.T, w *world) {
+	onMachine(t, always, func(t *testing.T, w *machine) {
 		targets, universe := w.covered()
 		w.cancel(targets)
-		other := w.byHand(market.Targets)
+		other := w.manualRun(market.Targets)
 		w.pass(time.Minute)
 		if v := w.slot(monday, market.Targets); v.State != slot.Covered || v.RunID != other.ID || len(v.Issues) != 2 {
 			t.Errorf("slot: %+v", v)

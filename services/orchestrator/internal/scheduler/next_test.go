@@ -42,7 +42,7 @@ func TestEveryExplanationSaysWhenNext(t *testing.T) {
 	missing := fault.NewIssue(fault.NotPublished, "It is not published.")
 	missing.Meta = map[string]string{"dataset": "moneyflow", "trade_date": monday.String()}
 	refused := fault.NewIssue(fault.TokenInvalid, "It is refused.")
-	begun := func(w *world, r run.Run, to run.State) run.Run {
+	begun := func(w *machine, r run.Run, to run.State) run.Run {
 		now := w.now().Truncate(time.Millisecond)
 		var events []run.Event
 		step := func(move func(run.Run, time.Time) (run.Run, run.Event, error)) {
@@ -76,7 +76,7 @@ func TestEveryExplanationSaysWhenNext(t *testing.T) {
 		}
 		return r
 	}
-	ends := func(w *world, r run.Run, o run.Outcome) {
+	ends := func(w *machine, r run.Run, o run.Outcome) {
 		end := run.End{Outcome: o}
 		switch o {
 		case run.Succeeded, run.Unchanged:
@@ -96,10 +96,10 @@ func TestEveryExplanationSaysWhenNext(t *testing.T) {
 		}
 		w.finish(begun(w, r, run.Running), nil, end)
 	}
-	type setting = func(w *world, v *slot.Slot)
+	type setting = func(w *machine, v *slot.Slot)
 	cases := map[string]setting{}
 	withRuns := func(state slot.State) {
-		own := func(w *world, v *slot.Slot) run.Run {
+		own := func(w *machine, v *slot.Slot) run.Run {
 			r := run.Run{ID: newID(), Pool: v.Pool, Mode: run.Daily, Source: run.SourceSchedule, SlotID: v.ID, TriggerID: "slot." + v.Date.String(),
 				Request: run.Request{Start: market.NoDate, End: market.NoDate}, State: run.Queued, AsOf: market.NoDate, CreatedAt: w.now().Truncate(time.Millisecond)}
 			v.RunID = r.ID
@@ -119,12 +119,12 @@ func TestEveryExplanationSaysWhenNext(t *testing.T) {
 		}
 		for _, s := range run.States() {
 			if s != run.Finished {
-				cases[string(state)+", its run is "+string(s)] = func(w *world, v *slot.Slot) { begun(w, own(w, v), s) }
+				cases[string(state)+", its run is "+string(s)] = func(w *machine, v *slot.Slot) { begun(w, own(w, v), s) }
 			}
 			if state == slot.Covered { // its follow-ups are as those of another slot
 				continue
 			}
-			cases[string(state)+", the follow-up is "+string(s)] = func(w *world, v *slot.Slot) {
+			cases[string(state)+", the follow-up is "+string(s)] = func(w *machine, v *slot.Slot) {
 				r := begun(w, own(w, v), run.Running)
 				w.finish(r, []run.Partition{{ID: "p", Dataset: "moneyflow", Start: monday, End: monday, State: run.PartitionFailed, Issues: []fault.Issue{missing}}},
 					run.End{Outcome: run.Partial, Issues: []fault.Issue{missing}})
@@ -138,9 +138,9 @@ func TestEveryExplanationSaysWhenNext(t *testing.T) {
 			}
 		}
 		for _, o := range run.Outcomes() {
-			cases[string(state)+", its run ended as "+string(o)] = func(w *world, v *slot.Slot) { ends(w, own(w, v), o) }
+			cases[string(state)+", its run ended as "+string(o)] = func(w *machine, v *slot.Slot) { ends(w, own(w, v), o) }
 		}
-		cases[string(state)+", its run is gone"] = func(w *world, v *slot.Slot) {
+		cases[string(state)+", its run is gone"] = func(w *machine, v *slot.Slot) {
 			ends(w, own(w, v), run.Succeeded)
 			if _, err := w.store.Prune(context.Background(), w.now().Add(time.Hour)); err != nil {
 				w.t.Fatal(err)
@@ -148,7 +148,7 @@ func TestEveryExplanationSaysWhenNext(t *testing.T) {
 		}
 	}
 	decided := func(why fault.Reason) setting {
-		return func(w *world, v *slot.Slot) {
+		return func(w *machine, v *slot.Slot) {
 			v.Issues = []fault.Issue{fault.NewIssue(why, "It was passed over.")}
 			if err := w.store.Settle(context.Background(), []slot.Slot{*v}, nil); err != nil {
 				w.t.Fatal(err)
@@ -159,7 +159,7 @@ func TestEveryExplanationSaysWhenNext(t *testing.T) {
 		switch state {
 		case slot.Pending:
 			for name, d := range map[string]market.Date{"today, due": monday, "to come": monday + 1, "on a closed day": monday + 5} {
-				cases["pending, "+name] = func(_ *world, v *slot.Slot) {
+				cases["pending, "+name] = func(_ *machine, v *slot.Slot) {
 					v.ID, v.Date = slot.ID(d, v.Pool), d
 				}
 			}
@@ -174,8 +174,8 @@ func TestEveryExplanationSaysWhenNext(t *testing.T) {
 			t.Fatalf("the state %s is new: what does its explanation say of the next time?", state)
 		}
 	}
-	schedule := func(edit func(*slot.Schedule)) func(*world) {
-		return func(w *world) {
+	schedule := func(edit func(*slot.Schedule)) func(*machine) {
+		return func(w *machine) {
 			s := slot.Default()
 			edit(&s)
 			if err := w.store.SaveSchedule(context.Background(), s); err != nil {
@@ -184,17 +184,17 @@ func TestEveryExplanationSaysWhenNext(t *testing.T) {
 		}
 	}
 	plain := schedule(func(*slot.Schedule) {})
-	surroundings := map[string]func(*world){
+	surroundings := map[string]func(*machine){
 		"as usual":                 plain,
 		"in New York":              schedule(func(s *slot.Schedule) { s.TimeZone, s.RunAt = "America/New_York", "07:30" }),
 		"the schedule is paused":   schedule(func(s *slot.Schedule) { s.Paused = true }),
 		"the schedule is disabled": schedule(func(s *slot.Schedule) { s.Enabled = false }),
 		"without the pool":         schedule(func(s *slot.Schedule) { s.Pools = []market.Pool{market.Targets} }),
-		"the process has no schedule": func(w *world) {
+		"the process has no schedule": func(w *machine) {
 			plain(w)
 			w.scheduler.off = true
 		},
-		"the pool is paused": func(w *world) {
+		"the pool is paused": func(w *machine) {
 			plain(w)
 			if err := w.store.SetPauseState(context.Background(), market.Universe, run.PauseState{Paused: true, At: w.now()}); err != nil {
 				w.t.Fatal(err)
@@ -203,7 +203,7 @@ func TestEveryExplanationSaysWhenNext(t *testing.T) {
 	}
 	for name, set := range cases {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, always, func(t *testing.T, w *world) {
+			onMachine(t, always, func(t *testing.T, w *machine) {
 				store, err := ledger.Open(context.Background(), ledger.Config{Path: w.path})
 				if err != nil {
 					t.Fatal(err)

@@ -33,7 +33,7 @@ func TestFirstStartAroundTheHour(t *testing.T) {
 		"23:00:00": {23, 0, 0, both, slot.Fired, "was not running when the slot was due; it started at 2000-01-03 23:00:00"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, always, func(t *testing.T, w *world) {
+			onMachine(t, always, func(t *testing.T, w *machine) {
 				w.until(monday, c.hour, c.minute, c.second)
 				w.start()
 				time.Sleep(3 * time.Hour)
@@ -76,7 +76,7 @@ func TestFiresEveryOpenDayOnce(t *testing.T) {
 			break
 		}
 	}
-	inWorld(t, cal, func(t *testing.T, w *world) {
+	onMachine(t, cal, func(t *testing.T, w *machine) {
 		w.start() // Saturday morning
 		if got := w.sources(); got != "startup targets, startup universe" {
 			t.Fatalf("runs: %s", got)
@@ -108,7 +108,7 @@ func TestFiresEveryOpenDayOnce(t *testing.T) {
 }
 
 func TestCalendarEnded(t *testing.T) {
-	inWorld(t, slot.Calendar{Open: []market.Date{monday - 3}, First: monday - 3, Last: monday - 3}, func(t *testing.T, w *world) {
+	onMachine(t, slot.Calendar{Open: []market.Date{monday - 3}, First: monday - 3, Last: monday - 3}, func(t *testing.T, w *machine) {
 		w.start()
 		w.drain()
 		w.until(monday, 20, 0, 0)
@@ -123,13 +123,13 @@ func TestCalendarEnded(t *testing.T) {
 }
 
 func TestTwentyRestartsInsideTheMinute(t *testing.T) {
-	for name, during := range map[string]func(w *world){
-		"nothing runs":      func(*world) {},
-		"each kills a run":  func(w *world) { takeFirst(w) },
-		"each run succeeds": func(w *world) { w.drain() },
+	for name, during := range map[string]func(w *machine){
+		"nothing runs":      func(*machine) {},
+		"each kills a run":  func(w *machine) { startFirst(w) },
+		"each run succeeds": func(w *machine) { w.drain() },
 	} {
 		t.Run(name, func(t *testing.T) {
-			inWorld(t, always, func(t *testing.T, w *world) {
+			onMachine(t, always, func(t *testing.T, w *machine) {
 				w.until(monday, 12, 0, 0)
 				w.start()
 				w.drain()
@@ -165,8 +165,8 @@ func TestTwentyRestartsInsideTheMinute(t *testing.T) {
 	}
 }
 
-// takeFirst brings the first queued run of each pool in progress.
-func takeFirst(w *world) {
+// startFirst starts the first queued run of each pool.
+func startFirst(w *machine) {
 	for _, pool := range market.Pools() {
 		queue := got(w, func(ctx context.Context) ([]run.Run, error) { return w.store.Queue(ctx, pool) })
 		if len(queue) > 0 {
@@ -177,7 +177,7 @@ func takeFirst(w *world) {
 
 func TestClockJumps(t *testing.T) {
 	t.Run("two hours forward and back", func(t *testing.T) {
-		inWorld(t, always, func(t *testing.T, w *world) {
+		onMachine(t, always, func(t *testing.T, w *machine) {
 			w.until(monday, 12, 0, 0)
 			w.start()
 			w.drain()
@@ -203,7 +203,7 @@ func TestClockJumps(t *testing.T) {
 		})
 	})
 	t.Run("three days forward and back", func(t *testing.T) {
-		inWorld(t, always, func(t *testing.T, w *world) {
+		onMachine(t, always, func(t *testing.T, w *machine) {
 			w.until(monday, 12, 0, 0)
 			w.start()
 			w.drain()
@@ -226,7 +226,7 @@ func TestClockJumps(t *testing.T) {
 		})
 	})
 	t.Run("away on the first evening", func(t *testing.T) {
-		inWorld(t, always, func(t *testing.T, w *world) {
+		onMachine(t, always, func(t *testing.T, w *machine) {
 			w.until(monday, 12, 0, 0)
 			w.start()
 			w.drain()
@@ -242,7 +242,7 @@ func TestClockJumps(t *testing.T) {
 		})
 	})
 	t.Run("back across the hour", func(t *testing.T) {
-		inWorld(t, always, func(t *testing.T, w *world) {
+		onMachine(t, always, func(t *testing.T, w *machine) {
 			w.until(monday, 12, 0, 0)
 			w.start()
 			w.drain()
@@ -257,7 +257,7 @@ func TestClockJumps(t *testing.T) {
 		})
 	})
 	t.Run("the host slept", func(t *testing.T) {
-		inWorld(t, always, func(t *testing.T, w *world) {
+		onMachine(t, always, func(t *testing.T, w *machine) {
 			w.until(monday, 19, 0, 0)
 			w.start()
 			w.drain()
@@ -284,7 +284,7 @@ func TestCatchUpOnStart(t *testing.T) {
 		slot.CatchUpNone: {[]slot.State{slot.Fired, slot.Missed, slot.Missed, slot.Missed, slot.Fired}, 1, []market.Date{market.NoDate}}, // the start-up run
 	} {
 		t.Run(string(policy), func(t *testing.T) {
-			inWorld(t, always, func(t *testing.T, w *world) {
+			onMachine(t, always, func(t *testing.T, w *machine) {
 				w.until(monday, 12, 0, 0)
 				w.start()
 				w.drain()
@@ -342,7 +342,7 @@ func TestPauseAndResume(t *testing.T) {
 		{slot.CatchUpNone, []slot.State{slot.Skipped, slot.Skipped, slot.Skipped}, 0},
 	} {
 		t.Run("resumed with "+string(c.policy), func(t *testing.T) {
-			inWorld(t, always, func(t *testing.T, w *world) {
+			onMachine(t, always, func(t *testing.T, w *machine) {
 				ctx := context.Background()
 				w.until(monday, 12, 0, 0)
 				w.start()
@@ -403,7 +403,7 @@ func TestPauseAndResume(t *testing.T) {
 }
 
 func TestUpdate(t *testing.T) {
-	inWorld(t, always, func(t *testing.T, w *world) {
+	onMachine(t, always, func(t *testing.T, w *machine) {
 		ctx := context.Background()
 		w.until(monday, 12, 0, 0)
 		w.start()
@@ -456,7 +456,7 @@ func TestUpdate(t *testing.T) {
 }
 
 func TestLedgerThatFailsDelaysSlots(t *testing.T) {
-	inWorld(t, always, func(t *testing.T, w *world) {
+	onMachine(t, always, func(t *testing.T, w *machine) {
 		w.until(monday, 12, 0, 0)
 		w.start()
 		w.drain()
@@ -478,7 +478,7 @@ func TestLedgerThatFailsDelaysSlots(t *testing.T) {
 }
 
 func TestManualRunsCoverOrNot(t *testing.T) {
-	inWorld(t, always, func(t *testing.T, w *world) {
+	onMachine(t, always, func(t *testing.T, w *machine) {
 		ctx := context.Background()
 		w.until(monday, 12, 0, 0)
 		w.start()
@@ -510,7 +510,7 @@ func TestManualRunsCoverOrNot(t *testing.T) {
 // TestLastAttemptDoesNotCover has the last of the attempts that an earlier run is
 // followed by in progress when the slot is due: nothing would follow it any more.
 func TestLastAttemptDoesNotCover(t *testing.T) {
-	inWorld(t, always, func(t *testing.T, w *world) {
+	onMachine(t, always, func(t *testing.T, w *machine) {
 		w.until(monday, 12, 0, 0)
 		w.start()
 		w.drain()
@@ -531,7 +531,7 @@ func TestLastAttemptDoesNotCover(t *testing.T) {
 // TestStartUpWaitsForAnotherTrigger has a user ask for runs at the moment of the
 // start: the one who comes second finds the runs of the first.
 func TestStartUpWaitsForAnotherTrigger(t *testing.T) {
-	inWorld(t, always, func(t *testing.T, w *world) {
+	onMachine(t, always, func(t *testing.T, w *machine) {
 		ctx := context.Background()
 		w.until(monday, 12, 0, 0)
 		release := w.OneTrigger()
@@ -555,7 +555,7 @@ func TestStartUpWaitsForAnotherTrigger(t *testing.T) {
 }
 
 func TestSlotsAreListedAndForeseen(t *testing.T) {
-	inWorld(t, always, func(t *testing.T, w *world) {
+	onMachine(t, always, func(t *testing.T, w *machine) {
 		ctx := context.Background()
 		w.until(monday, 12, 0, 0)
 		w.start()
@@ -604,17 +604,17 @@ func TestSlotsAreListedAndForeseen(t *testing.T) {
 }
 
 // next is when the schedule says that it fires next.
-func (w *world) next() time.Time { w.t.Helper(); return got(w, w.scheduler.Get).NextAt }
+func (w *machine) next() time.Time { w.t.Helper(); return got(w, w.scheduler.Get).NextAt }
 
 // change edits the schedule.
-func (w *world) change(f func(*slot.Schedule)) {
+func (w *machine) change(f func(*slot.Schedule)) {
 	w.t.Helper()
 	got(w, func(ctx context.Context) (View, error) { return w.scheduler.Update(ctx, f) })
 	synctest.Wait()
 }
 
 // ids lists all slots that have a row, newest first.
-func (w *world) ids() string {
+func (w *machine) ids() string {
 	w.t.Helper()
 	var words []string
 	for _, v := range got(w, func(ctx context.Context) ([]slot.Slot, error) { return w.store.Slots(ctx, market.Universe, 1000, "") }) {
@@ -627,7 +627,7 @@ func (w *world) ids() string {
 // lost, fires twice, or is made up for a day before the first start.
 func TestZoneChanges(t *testing.T) {
 	t.Run("west, after firing", func(t *testing.T) {
-		inWorld(t, always, func(t *testing.T, w *world) {
+		onMachine(t, always, func(t *testing.T, w *machine) {
 			w.until(monday, 7, 0, 0)
 			w.start()
 			w.drain()
@@ -654,7 +654,7 @@ func TestZoneChanges(t *testing.T) {
 		})
 	})
 	t.Run("west and back before the first slot", func(t *testing.T) {
-		inWorld(t, always, func(t *testing.T, w *world) {
+		onMachine(t, always, func(t *testing.T, w *machine) {
 			w.until(monday+1, 9, 0, 0)
 			w.start()
 			w.drain()
@@ -668,7 +668,7 @@ func TestZoneChanges(t *testing.T) {
 		})
 	})
 	t.Run("east, to a day that is a weekend there", func(t *testing.T) {
-		inWorld(t, always, func(t *testing.T, w *world) {
+		onMachine(t, always, func(t *testing.T, w *machine) {
 			w.until(monday+4, 12, 0, 0)
 			w.start()
 			w.drain()
@@ -689,7 +689,7 @@ func TestZoneChanges(t *testing.T) {
 
 // TestNextIsTrue asks after each change of the hour when the schedule fires next.
 func TestNextIsTrue(t *testing.T) {
-	inWorld(t, always, func(t *testing.T, w *world) {
+	onMachine(t, always, func(t *testing.T, w *machine) {
 		w.until(monday, 12, 0, 0)
 		w.start()
 		w.drain()
@@ -721,7 +721,7 @@ func TestNextIsTrue(t *testing.T) {
 // TestClockOfLongAgo sets the clock back by days, as a host does that starts before it
 // has asked for the time, and right again: what was decided stays and fires no more.
 func TestClockOfLongAgo(t *testing.T) {
-	inWorld(t, always, func(t *testing.T, w *world) {
+	onMachine(t, always, func(t *testing.T, w *machine) {
 		w.until(monday, 12, 0, 0)
 		w.start()
 		w.drain()
@@ -754,7 +754,7 @@ func TestClockOfLongAgo(t *testing.T) {
 
 // TestResumeAfterTheHourChanged resumes slots that a pause held as they was due.
 func TestResumeAfterTheHourChanged(t *testing.T) {
-	inWorld(t, always, func(t *testing.T, w *world) {
+	onMachine(t, always, func(t *testing.T, w *machine) {
 		w.until(monday, 12, 0, 0)
 		w.start()
 		w.drain()
@@ -776,7 +776,7 @@ func TestResumeAfterTheHourChanged(t *testing.T) {
 
 // TestOff asks a process that was started with the schedule off.
 func TestOff(t *testing.T) {
-	inWorld(t, always, func(t *testing.T, w *world) {
+	onMachine(t, always, func(t *testing.T, w *machine) {
 		w.until(monday, 12, 0, 0)
 		w.start()
 		w.drain()
@@ -803,7 +803,7 @@ func TestOff(t *testing.T) {
 // TestSpoiltScheduleIsMended has a schedule in the ledger that means nothing: it is
 // shown, and mended through the API.
 func TestSpoiltScheduleIsMended(t *testing.T) {
-	inWorld(t, always, func(t *testing.T, w *world) {
+	onMachine(t, always, func(t *testing.T, w *machine) {
 		w.until(monday, 12, 0, 0)
 		w.start()
 		w.drain()
@@ -828,7 +828,7 @@ func TestSpoiltScheduleIsMended(t *testing.T) {
 // by the schedule and by each slot; such a slot has a run of its own, because only that
 // is followed when the rest of the day is due.
 func TestRunAtBeforeTheDataIsDue(t *testing.T) {
-	inWorld(t, always, func(t *testing.T, w *world) {
+	onMachine(t, always, func(t *testing.T, w *machine) {
 		ctx := context.Background()
 		w.until(monday, 12, 0, 0)
 		w.start()
@@ -897,7 +897,7 @@ func TestRunAtBeforeTheDataIsDue(t *testing.T) {
 // TestExplainSaysWhenNext: where nothing waits to ask for what is missing, the next slot
 // is named.
 func TestExplainSaysWhenNext(t *testing.T) {
-	inWorld(t, always, func(t *testing.T, w *world) {
+	onMachine(t, always, func(t *testing.T, w *machine) {
 		w.until(monday, 19, 30, 0)
 		w.start()
 		v := w.slot(monday, market.Universe)
@@ -907,7 +907,7 @@ func TestExplainSaysWhenNext(t *testing.T) {
 			t.Errorf("%s", text)
 		}
 		w.pass(time.Minute)
-		again := w.byHand(market.Universe)
+		again := w.manualRun(market.Universe)
 		w.finish(w.take(again), nil, run.End{Outcome: run.Unchanged})
 		if text, e := w.explain(monday, market.Universe); !strings.Contains(text, "Run "+again.ID+", which started later, ended as UNCHANGED.") || strings.Contains(text, "tries again") || !strings.HasSuffix(e.Next, again.ID) {
 			t.Errorf("after a later run: %s\n%s", text, e.Next)
@@ -917,7 +917,7 @@ func TestExplainSaysWhenNext(t *testing.T) {
 
 // TestExplainForeseesABlockedRun: a slot to come is told with what the last check found.
 func TestExplainForeseesABlockedRun(t *testing.T) {
-	inWorld(t, always, func(t *testing.T, w *world) {
+	onMachine(t, always, func(t *testing.T, w *machine) {
 		w.until(monday, 12, 0, 0)
 		w.start()
 		ctx := context.Background()

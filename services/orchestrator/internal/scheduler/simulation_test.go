@@ -40,9 +40,9 @@ func init() {
 	}
 }
 
-// world is a machine on which the scheduler runs: a data directory that outlives
-// processes, and a wall clock that can be set.
-type world struct {
+// machine is a host on which the scheduler runs: a data directory that survives restarts,
+// and a wall clock that can be set.
+type machine struct {
 	t      *testing.T
 	path   string
 	every  time.Duration
@@ -56,12 +56,12 @@ type world struct {
 	stop      func()
 }
 
-// inWorld runs a test in fake time with a ledger in a real file.
-func inWorld(t *testing.T, cal slot.Calendar, test func(t *testing.T, w *world)) {
+// onMachine runs a test with a fake clock and a ledger in a real file.
+func onMachine(t *testing.T, cal slot.Calendar, test func(t *testing.T, w *machine)) {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), ledger.FileName)
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, path: path, alone: make(chan struct{}, 1)}
+		w := &machine{t: t, path: path, alone: make(chan struct{}, 1)}
 		store, err := ledger.Open(t.Context(), ledger.Config{Path: path})
 		if err != nil {
 			t.Fatal(err)
@@ -78,28 +78,29 @@ func inWorld(t *testing.T, cal slot.Calendar, test func(t *testing.T, w *world))
 	})
 }
 
-func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.offset.Load())) }
+func (w *machine) now() time.Time { return time.Now().Add(time.Duration(w.offset.Load())) }
 
 // Wake counts that the dispatcher was woken.
-func (w *world) Wake() { w.woken.Add(1) }
+func (w *machine) Wake() { w.woken.Add(1) }
 
 // OneTrigger waits until nobody else queues runs.
-func (w *world) OneTrigger() (release func()) {
+func (w *machine) OneTrigger() (release func()) {
 	w.alone <- struct{}{}
 	return func() { <-w.alone }
 }
 
 // Outdated knows of no change.
-func (w *world) Outdated(run.Run) bool { return false }
+func (w *machine) Outdated(run.Run) bool { return false }
 
-type brittle struct {
+// failingLedger fails in Settle while broken is set.
+type failingLedger struct {
 	*ledger.Store
-	w *world
+	w *machine
 }
 
 var errDisk = errors.New("the disk does not answer")
 
-func (b brittle) Settle(ctx context.Context, slots []slot.Slot, runs []run.Run) error {
+func (b failingLedger) Settle(ctx context.Context, slots []slot.Slot, runs []run.Run) error {
 	if b.w.broken.Load() {
 		return errDisk
 	}
@@ -108,7 +109,7 @@ func (b brittle) Settle(ctx context.Context, slots []slot.Slot, runs []run.Run) 
 
 // start starts a process; what an earlier one left in progress is ended first, as
 // the dispatcher does.
-func (w *world) start() {
+func (w *machine) start() {
 	w.t.Helper()
 	store, err := ledger.Open(context.Background(), ledger.Config{Path: w.path})
 	if err != nil {
@@ -116,7 +117,7 @@ func (w *world) start() {
 	}
 	w.store = store
 	w.recover()
-	w.scheduler = New(Config{Ledger: brittle{store, w}, Dispatcher: w, Now: w.now, Every: w.every, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
+	w.scheduler = New(Config{Ledger: failingLedger{store, w}, Dispatcher: w, Now: w.now, Every: w.every, Logger: slog.New(slog.NewTextHandler(io.Discard, nil))})
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error)
 	go func() { done <- w.scheduler.Run(ctx) }()
@@ -130,13 +131,13 @@ func (w *world) start() {
 	synctest.Wait()
 }
 
-func (w *world) restart() {
+func (w *machine) restart() {
 	w.stop()
 	w.start()
 }
 
 // until lets time pass until the wall clock shows a time in Shanghai.
-func (w *world) until(d market.Date, hour, minute, second int) {
+func (w *machine) until(d market.Date, hour, minute, second int) {
 	w.t.Helper()
 	at := d.At(hour, minute, market.Shanghai).Add(time.Duration(second) * time.Second)
 	if at.Before(w.now()) {
@@ -147,7 +148,7 @@ func (w *world) until(d market.Date, hour, minute, second int) {
 }
 
 // recover ends the runs that a process left in progress, and queues their follow-ups.
-func (w *world) recover() {
+func (w *machine) recover() {
 	open := got(w, w.store.Unfinished)
 	for _, r := range open {
 		if r.State == run.Paused {
@@ -159,7 +160,7 @@ func (w *world) recover() {
 }
 
 // finish ends a run and queues the follow-up that it calls for.
-func (w *world) finish(r run.Run, parts []run.Partition, end run.End) {
+func (w *machine) finish(r run.Run, parts []run.Partition, end run.End) {
 	w.t.Helper()
 	now := w.now().Truncate(time.Millisecond)
 	r, e, err := run.Finish(r, now, end)
@@ -188,7 +189,7 @@ func (w *world) finish(r run.Run, parts []run.Partition, end run.End) {
 }
 
 // take moves a queued run to RUNNING.
-func (w *world) take(r run.Run) run.Run {
+func (w *machine) take(r run.Run) run.Run {
 	w.t.Helper()
 	now := w.now().Truncate(time.Millisecond)
 	r, taken, err := run.Take(r, now)
@@ -206,7 +207,7 @@ func (w *world) take(r run.Run) run.Run {
 }
 
 // drain runs everything in the queues to success.
-func (w *world) drain() {
+func (w *machine) drain() {
 	w.t.Helper()
 	for _, pool := range market.Pools() {
 		for _, r := range got(w, func(ctx context.Context) ([]run.Run, error) { return w.store.Queue(ctx, pool) }) {
@@ -215,7 +216,7 @@ func (w *world) drain() {
 	}
 }
 
-func got[T any](w *world, f func(context.Context) (T, error)) T {
+func got[T any](w *machine, f func(context.Context) (T, error)) T {
 	w.t.Helper()
 	v, err := f(context.Background())
 	if err != nil {
@@ -224,7 +225,7 @@ func got[T any](w *world, f func(context.Context) (T, error)) T {
 	return v
 }
 
-func (w *world) slot(d market.Date, pool market.Pool) slot.Slot {
+func (w *machine) slot(d market.Date, pool market.Pool) slot.Slot {
 	w.t.Helper()
 	v := got(w, func(ctx context.Context) (slot.Slot, error) { return w.store.Slot(ctx, slot.ID(d, pool)) })
 	if v.LateNote != "" && bilingual.Note(v.LateNote).Zh == v.LateNote {
@@ -233,7 +234,7 @@ func (w *world) slot(d market.Date, pool market.Pool) slot.Slot {
 	return v
 }
 
-func (w *world) runs() []run.Run {
+func (w *machine) runs() []run.Run {
 	w.t.Helper()
 	all := got(w, func(ctx context.Context) ([]run.Run, error) { return w.store.Runs(ctx, run.Filter{Limit: 100000}) })
 	slices.Reverse(all)
@@ -241,7 +242,7 @@ func (w *world) runs() []run.Run {
 }
 
 // sources lists the runs as "source pool", oldest first.
-func (w *world) sources() string {
+func (w *machine) sources() string {
 	w.t.Helper()
 	var words []string
 	for _, r := range w.runs() {
@@ -250,7 +251,7 @@ func (w *world) sources() string {
 	return strings.Join(words, ", ")
 }
 
-func (w *world) explain(d market.Date, pool market.Pool) (string, Explanation) {
+func (w *machine) explain(d market.Date, pool market.Pool) (string, Explanation) {
 	w.t.Helper()
 	e := got(w, func(ctx context.Context) (Explanation, error) { return w.scheduler.ExplainSlot(ctx, slot.ID(d, pool)) })
 	if len(e.Sentences) == 0 || e.Next == "" {

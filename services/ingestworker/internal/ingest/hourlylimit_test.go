@@ -81,7 +81,7 @@ func TestAListOfOneCallAnHourComesWhole(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r := &rig{t: t, dir: t.TempDir(), client: client}
+			r := &harness{t: t, dir: t.TempDir(), client: client}
 			r.open()
 			defer r.close()
 			answers := ingest.NewAnswers()

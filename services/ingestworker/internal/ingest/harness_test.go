@@ -56,8 +56,8 @@ var everything = datasets(append([]string{catalog.TradeCal, catalog.StockBasic, 
 // patience is how long a test waits for what happens at once on an idle machine.
 const patience = time.Minute
 
-// rig is an ingester over both real pools and the simulator over HTTP.
-type rig struct {
+// harness is an ingester over both real pools and the simulator over HTTP.
+type harness struct {
 	t      testing.TB
 	sim    *tusharesim.Server
 	dir    string
@@ -76,9 +76,9 @@ type anyToken struct{}
 // Token implements tushare.TokenSource.
 func (anyToken) Token(string) (string, string, bool) { return "0123456789abcdef", "fp", true }
 
-func newRig(t testing.TB, o tusharesim.Options) *rig {
+func newHarness(t testing.TB, o tusharesim.Options) *harness {
 	t.Helper()
-	r := &rig{t: t, sim: tusharesim.StartTest(t, o), dir: t.TempDir()}
+	r := &harness{t: t, sim: tusharesim.StartTest(t, o), dir: t.TempDir()}
 	r.epoch.Store(1_000)
 	limits, err := limiter.Open(limiter.Config{Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
@@ -96,7 +96,7 @@ func newRig(t testing.TB, o tusharesim.Options) *rig {
 	return r
 }
 
-func (r *rig) open() {
+func (r *harness) open() {
 	r.stopReading()
 	log := slog.New(slog.DiscardHandler)
 	r.sinks = map[market.Pool]ingest.Sink{
@@ -108,7 +108,7 @@ func (r *rig) open() {
 	})
 }
 
-func (r *rig) close() {
+func (r *harness) close() {
 	r.stopReading()
 	for _, s := range r.sinks {
 		if err := s.Close(); err != nil {
@@ -118,7 +118,7 @@ func (r *rig) close() {
 	r.sinks = nil
 }
 
-func (r *rig) stopReading() {
+func (r *harness) stopReading() {
 	for _, db := range r.readers {
 		if err := db.Close(); err != nil {
 			r.t.Error(err)
@@ -133,13 +133,13 @@ type outcome struct {
 	err    error
 }
 
-func (r *rig) one(ctx context.Context, p coverage.Partition) outcome {
+func (r *harness) one(ctx context.Context, p coverage.Partition) outcome {
 	res, err := r.ing.Partition(ctx, ingest.Work{Partition: p, RunID: "run", Epoch: r.epoch.Add(1)}, nil)
 	return outcome{p, res, err}
 }
 
 // all ingests partitions, so many at once.
-func (r *rig) all(parts []coverage.Partition, at int) []outcome {
+func (r *harness) all(parts []coverage.Partition, at int) []outcome {
 	out := make([]outcome, len(parts))
 	next := make(chan int)
 	var wg sync.WaitGroup
@@ -160,7 +160,7 @@ func (r *rig) all(parts []coverage.Partition, at int) []outcome {
 
 // pass is one run of a pool: references, then data. Plans that cannot be made end
 // it.
-func (r *rig) pass(w coverage.PlanRequest, at int, mix *rand.Rand) (out []outcome, err error) {
+func (r *harness) pass(w coverage.PlanRequest, at int, mix *rand.Rand) (out []outcome, err error) {
 	refs, err := r.ing.References(context.Background(), w)
 	if err != nil {
 		return nil, err
@@ -180,7 +180,7 @@ func (r *rig) pass(w coverage.PlanRequest, at int, mix *rand.Rand) (out []outcom
 
 // settle runs clean passes until nothing is planned, and fails when that takes
 // more than so many.
-func (r *rig) settle(w coverage.PlanRequest, most int) {
+func (r *harness) settle(w coverage.PlanRequest, most int) {
 	r.t.Helper()
 	for range most {
 		out, err := r.pass(w, 4, nil)
@@ -203,7 +203,7 @@ func (r *rig) settle(w coverage.PlanRequest, most int) {
 
 // span is the open days of a stretch that ends some days ago, so that every
 // dataset is out whatever the time of the test.
-func (r *rig) span(days int) (start, end market.Date) {
+func (r *harness) span(days int) (start, end market.Date) {
 	end = market.DateOf(time.Now()) - 14
 	open := r.sim.OpenDates((end - market.Date(30+2*days)).Compact(), end.Compact())
 	start, err := market.ParseCompact(open[len(open)-days])
@@ -218,7 +218,7 @@ func (r *rig) span(days int) (start, end market.Date) {
 }
 
 // calendar fetches the calendar of a pool again, with no answer remembered.
-func (r *rig) calendar(t *testing.T, pool market.Pool) outcome {
+func (r *harness) calendar(t *testing.T, pool market.Pool) outcome {
 	t.Helper()
 	r.close()
 	r.open()
@@ -232,7 +232,7 @@ func (r *rig) calendar(t *testing.T, pool market.Pool) outcome {
 type rowSet map[string][]any
 
 // truth is what the provider has of a dataset and day, by symbol.
-func (r *rig) truth(ds *catalog.Dataset, params map[string]string, keep func(symbol string) bool) rowSet {
+func (r *harness) truth(ds *catalog.Dataset, params map[string]string, keep func(symbol string) bool) rowSet {
 	r.t.Helper()
 	fields := make([]string, len(ds.Columns))
 	for i, c := range ds.Columns {
@@ -263,20 +263,20 @@ func (r *rig) truth(ds *catalog.Dataset, params map[string]string, keep func(sym
 }
 
 // stored reads a table of a closed pool's file, by symbol.
-func (r *rig) stored(pool market.Pool, ds *catalog.Dataset, where string) rowSet {
+func (r *harness) stored(pool market.Pool, ds *catalog.Dataset, where string) rowSet {
 	r.t.Helper()
 	return r.storedBy(pool, ds, where, func([]any) string { return "" })[""]
 }
 
 // storedDays reads the days of a span from a closed pool's file, by date and symbol.
-func (r *rig) storedDays(pool market.Pool, ds *catalog.Dataset, start, end market.Date) map[string]rowSet {
+func (r *harness) storedDays(pool market.Pool, ds *catalog.Dataset, start, end market.Date) map[string]rowSet {
 	r.t.Helper()
 	at := slices.IndexFunc(ds.Columns, func(c catalog.Column) bool { return c.Provider == "trade_date" })
 	where := fmt.Sprintf("trade_date BETWEEN '%s' AND '%s'", start, end)
 	return r.storedBy(pool, ds, where, func(cells []any) string { return cells[at].(string) })
 }
 
-func (r *rig) storedBy(pool market.Pool, ds *catalog.Dataset, where string, group func(cells []any) string) map[string]rowSet {
+func (r *harness) storedBy(pool market.Pool, ds *catalog.Dataset, where string, group func(cells []any) string) map[string]rowSet {
 	r.t.Helper()
 	names := make([]string, len(ds.Columns))
 	for i, c := range ds.Columns {
@@ -325,7 +325,7 @@ func (r *rig) storedBy(pool market.Pool, ds *catalog.Dataset, where string, grou
 }
 
 // reader reads a closed pool's file until the pools are opened again.
-func (r *rig) reader(pool market.Pool) *sql.DB {
+func (r *harness) reader(pool market.Pool) *sql.DB {
 	r.t.Helper()
 	if db := r.readers[pool]; db != nil {
 		return db
@@ -345,7 +345,7 @@ func (r *rig) reader(pool market.Pool) *sql.DB {
 	return db
 }
 
-func (r *rig) equal(what string, got, want rowSet) {
+func (r *harness) equal(what string, got, want rowSet) {
 	r.t.Helper()
 	if len(got) != len(want) {
 		r.t.Errorf("%s: %d rows stored, the provider has %d", what, len(got), len(want))
@@ -360,7 +360,7 @@ func (r *rig) equal(what string, got, want rowSet) {
 
 // sameAsProvider closes the pools and compares universe with the provider row for
 // row, then opens them again.
-func (r *rig) sameAsProvider(start, end market.Date, of []*catalog.Dataset) {
+func (r *harness) sameAsProvider(start, end market.Date, of []*catalog.Dataset) {
 	r.t.Helper()
 	r.close()
 	for _, ds := range of {

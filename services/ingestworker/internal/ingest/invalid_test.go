@@ -13,10 +13,10 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// TestNastyCells puts one strange value into one row: that row is kept aside or
-// stored, and everything else is as the provider has it.
-func TestNastyCells(t *testing.T) {
-	p := newOdd(300, 30)
+// TestInvalidCells puts one invalid or extreme value into one row: that row is rejected or
+// stored, and all other rows are stored as the provider has them.
+func TestInvalidCells(t *testing.T) {
+	p := oddProvider(300, 30)
 	const code = "600008.SH"
 	for name, c := range map[string]struct {
 		api, column string
@@ -50,14 +50,14 @@ func TestNastyCells(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			start, end := lastDays(p, 1)
-			p := newOdd(300, 30)
+			p := oddProvider(300, 30)
 			p.Change = func(api string, row map[string]any) bool {
 				if api == "trade_cal" && c.api == api && row["cal_date"] == (end-1).Compact() || api == c.api && (row["ts_code"] == code || row["ts_code"] == "510000.SH") {
 					row[c.column] = c.value
 				}
 				return true
 			}
-			r := oddRig(t, p)
+			r := newOddHarness(t, p)
 			for _, pool := range market.Pools() {
 				w := coverage.PlanRequest{Pool: pool, Datasets: everything, Start: start, End: end, Symbols: []string{code, "600000.SH", "510005.SH", "510000.SH"}}
 				out, err := r.pass(w, 2, nil)
@@ -97,7 +97,7 @@ func TestCalendarWithAHole(t *testing.T) {
 		"two years": func(d market.Date) bool { return d.Time().Year() == 2022 || d.Time().Year() == 2023 },
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := newOdd(50, 10)
+			p := oddProvider(50, 10)
 			p.Change = func(api string, row map[string]any) bool {
 				if api != "trade_cal" {
 					return true
@@ -105,7 +105,7 @@ func TestCalendarWithAHole(t *testing.T) {
 				d, _ := market.ParseCompact(row["cal_date"].(string))
 				return !hole(d)
 			}
-			r := oddRig(t, p)
+			r := newOddHarness(t, p)
 			w := coverage.PlanRequest{Pool: market.Universe, Datasets: everything, Start: market.NewDate(2025, 2, 27), End: market.NewDate(2025, 3, 12)}
 			out, err := r.pass(w, 2, nil)
 			if err != nil {
@@ -122,11 +122,11 @@ func TestCalendarWithAHole(t *testing.T) {
 
 // TestDaysBeforeTheCalendar: a calendar that begins late hides no days.
 func TestDaysBeforeTheCalendar(t *testing.T) {
-	p := newOdd(50, 10)
+	p := oddProvider(50, 10)
 	p.Change = func(api string, row map[string]any) bool {
 		return api != "trade_cal" || row["cal_date"].(string) >= "20260101"
 	}
-	r := oddRig(t, p)
+	r := newOddHarness(t, p)
 	w := coverage.PlanRequest{Pool: market.Universe, Datasets: everything, Start: market.NewDate(2025, 3, 3), End: market.NewDate(2025, 3, 7)}
 	out, err := r.pass(w, 2, nil)
 	if err != nil {
@@ -140,7 +140,7 @@ func TestDaysBeforeTheCalendar(t *testing.T) {
 // TestListsDenied: a list that nobody selected and the token may not have is no
 // failure, and is told.
 func TestListsDenied(t *testing.T) {
-	p := newOdd(100, 10)
+	p := oddProvider(100, 10)
 	p.Answer = func(c providertest.Call, _ int, w http.ResponseWriter) bool {
 		if c.API != catalog.StockBasic {
 			return false
@@ -148,7 +148,7 @@ func TestListsDenied(t *testing.T) {
 		providertest.Send(w, providertest.Habits{}, `{"code":40203,"msg":"抱歉，您没有接口(stock_basic)访问权限，权限的具体详情访问：https://tushare.pro/document/1?doc_id=108。","data":null}`)
 		return true
 	}
-	r := oddRig(t, p)
+	r := newOddHarness(t, p)
 	start, end := lastDays(p, 2)
 	for _, pool := range market.Pools() {
 		w := coverage.PlanRequest{Pool: pool, Datasets: datasets(catalog.Daily), Start: start, End: end, Symbols: []string{"600000.SH"}}
@@ -185,12 +185,12 @@ func TestListsDenied(t *testing.T) {
 
 // TestReferencesOncePerDay counts the calls of both pools, at once and again.
 func TestReferencesOncePerDay(t *testing.T) {
-	p := newOdd(100, 10)
+	p := oddProvider(100, 10)
 	p.Stocks = append(p.Stocks, p.Stocks[3]) // twice in the list
 	odd := p.Stocks[5]
 	odd.Status = "D" // and in another status too
 	p.Stocks = append(p.Stocks, odd, providertest.Instrument{Code: "X123.SH", Status: "L", Listed: market.NewDate(2020, 1, 2), Delisted: market.NoDate})
-	r := oddRig(t, p)
+	r := newOddHarness(t, p)
 	start, end := lastDays(p, 1)
 	for range 2 {
 		done := make(chan error)
@@ -216,8 +216,8 @@ func TestReferencesOncePerDay(t *testing.T) {
 // TestMissingFieldKeepsWhatIsHeld: a reply that lacks a field must not wipe out the
 // values held.
 func TestMissingFieldKeepsWhatIsHeld(t *testing.T) {
-	p := newOdd(100, 10)
-	r := oddRig(t, p)
+	p := oddProvider(100, 10)
+	r := newOddHarness(t, p)
 	start, end := lastDays(p, 1)
 	symbols := []string{"600000.SH", "000001.SZ"}
 	for _, pool := range market.Pools() {

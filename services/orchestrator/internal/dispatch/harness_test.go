@@ -27,8 +27,8 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // evening is after the last due hour of Monday 2026-03-02.
 var evening = time.Date(2026, 3, 2, 11, 30, 0, 0, time.UTC)
 
-// rig is a dispatcher over a real ledger and a scripted worker behind gRPC.
-type rig struct {
+// harness is a dispatcher over a real ledger and a scripted worker behind gRPC.
+type harness struct {
 	t     *testing.T
 	path  string
 	store *ledger.Store
@@ -37,16 +37,16 @@ type rig struct {
 	stop  func()
 }
 
-// inTime runs a test with a clock of its own, from evening on.
-func inTime(t *testing.T, f func(t *testing.T)) {
+// withFakeClock runs a test in a synctest bubble that starts at evening.
+func withFakeClock(t *testing.T, f func(t *testing.T)) {
 	synctest.Test(t, func(t *testing.T) {
 		time.Sleep(time.Until(evening))
 		f(t)
 	})
 }
 
-func newRig(t *testing.T) *rig {
-	g := &rig{t: t, path: filepath.Join(t.TempDir(), ledger.FileName), srv: workertest.New(t)}
+func newHarness(t *testing.T) *harness {
+	g := &harness{t: t, path: filepath.Join(t.TempDir(), ledger.FileName), srv: workertest.New(t)}
 	g.srv.OpenDates = []string{"2026-02-26", "2026-02-27", "2026-03-02"}
 	g.srv.Reference = []*ingestv1.PartitionSpec{workertest.Spec("stock.reference", "trade_cal", ""), workertest.Spec("stock.basic", "stock_basic", "")}
 	g.srv.Data = []*ingestv1.PartitionSpec{
@@ -61,7 +61,7 @@ func newRig(t *testing.T) *rig {
 	return g
 }
 
-func (g *rig) open() {
+func (g *harness) open() {
 	store, err := ledger.Open(context.Background(), ledger.Config{Path: g.path})
 	if err != nil {
 		g.t.Fatal(err)
@@ -70,7 +70,7 @@ func (g *rig) open() {
 }
 
 // start runs the dispatcher until the test or stop ends.
-func (g *rig) start(change ...func(*dispatch.Config)) {
+func (g *harness) start(change ...func(*dispatch.Config)) {
 	log := slog.New(slog.DiscardHandler)
 	if os.Getenv("AFTERBELL_TEST_LOG") != "" {
 		log = slog.New(slog.NewTextHandler(os.Stderr, nil))
@@ -101,7 +101,7 @@ func (g *rig) start(change ...func(*dispatch.Config)) {
 	g.t.Cleanup(g.stop)
 }
 
-func (g *rig) settings(change func(*settings.Settings)) {
+func (g *harness) settings(change func(*settings.Settings)) {
 	s := settings.Default()
 	change(&s)
 	if err := g.store.SaveSettings(g.t.Context(), s); err != nil {
@@ -109,7 +109,7 @@ func (g *rig) settings(change func(*settings.Settings)) {
 	}
 }
 
-func (g *rig) create(pools ...market.Pool) []run.Run {
+func (g *harness) create(pools ...market.Pool) []run.Run {
 	g.t.Helper()
 	runs, err := g.d.Create(g.t.Context(), dispatch.CreateRequest{Pools: pools})
 	if err != nil {
@@ -119,7 +119,7 @@ func (g *rig) create(pools ...market.Pool) []run.Run {
 }
 
 // watch follows a run to its end and answers with it and its events.
-func (g *rig) watch(id string) (run.Run, []run.Event) {
+func (g *harness) watch(id string) (run.Run, []run.Event) {
 	g.t.Helper()
 	var events []run.Event
 	err := g.d.Watch(g.t.Context(), id, 0, func(e run.Event) error {
@@ -145,12 +145,12 @@ func (g *rig) watch(id string) (run.Run, []run.Event) {
 }
 
 // run creates a run of the pool and follows it to its end.
-func (g *rig) run(pool market.Pool) (run.Run, []run.Event) {
+func (g *harness) run(pool market.Pool) (run.Run, []run.Event) {
 	g.t.Helper()
 	return g.watch(g.create(pool)[0].ID)
 }
 
-func (g *rig) get(id string) run.Run {
+func (g *harness) get(id string) run.Run {
 	g.t.Helper()
 	r, err := g.store.Run(g.t.Context(), id)
 	if err != nil {
@@ -162,7 +162,7 @@ func (g *rig) get(id string) run.Run {
 // settle lets everything come to rest at this moment.
 func settle() { synctest.Wait() }
 
-func (g *rig) partitions(id string) map[string]run.Partition {
+func (g *harness) partitions(id string) map[string]run.Partition {
 	g.t.Helper()
 	list, err := g.store.Partitions(g.t.Context(), id, 0, 0)
 	if err != nil {
@@ -175,7 +175,7 @@ func (g *rig) partitions(id string) map[string]run.Partition {
 	return byID
 }
 
-func (g *rig) followUps(id string) []run.Run {
+func (g *harness) followUps(id string) []run.Run {
 	g.t.Helper()
 	runs, err := g.store.FollowUps(g.t.Context(), id)
 	if err != nil {
