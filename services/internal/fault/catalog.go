@@ -259,6 +259,7 @@ var finding = map[string]string{
 	"preflight":           "Run a preflight: curl -N -X POST localhost:7780/v1/preflights:run -d '{}'",
 	"table":               "List the tables: curl localhost:7780/v1/data",
 	"version":             "Omit version to read the current one.",
+	"published copy":      "Start a run, which repairs it: curl -X POST localhost:7780/v1/runs -d '{}'",
 	"file":                "Request the rows again.",
 	"partition":           "List what is held: curl localhost:7780/v1/pools/universe/coverage",
 	"path":                "List the paths: curl localhost:7780/openapi.json",

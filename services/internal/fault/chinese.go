@@ -1,6 +1,7 @@
 package fault
 
 import (
+	"cmp"
 	"regexp"
 	"strings"
 	"sync"
@@ -105,6 +106,7 @@ var chineseRemedies = map[string]string{
 	"List the channels":                          "列出渠道",
 	"List the tokens":                            "列出令牌",
 	"Start a run":                                "开始一次运行",
+	"Start a run, which repairs it":              "开始一次运行来修复它",
 	"List the tables":                            "列出各表",
 	"Omit version to read the current one.":      "不写 version 即读取当前版本。",
 	"Request the rows again.":                    "请重新请求这些数据。",
@@ -204,16 +206,58 @@ var chineseRemedies = map[string]string{
 	"Start the orchestrator without --schedule=false.":                    "启动编排器时不要带 --schedule=false。",
 }
 
+// chineseNotFound has the sentences of NOT_FOUND by the kind of the resource, in the form of
+// chinese.
+var chineseNotFound = map[string]string{
+	"run":                 "运行[ {id} ]不存在。",
+	"slot":                "时段[ {id} ]不存在。",
+	"pool":                "股票池[ {id} ]不存在；股票池有 targets 和 universe。",
+	"domain":              "领域[ {id} ]不存在。",
+	"module":              "模块[ {id} ]不存在。",
+	"target set":          "目标集合[ {id} ]不存在。",
+	"list of instruments": "还没有品种列表，第一次运行会获取。",
+	"key":                 "密钥[ {id} ]不存在。",
+	"notice":              "通知[ {id} ]不存在。",
+	"channel":             "通知渠道[ {id} ]不存在。",
+	"token":               "没有[为 {id} ]存储令牌。",
+	"preflight":           "预检[ {id} ]不存在。",
+	"table":               "表[ {id} ]不存在。",
+	"version":             "版本[ {id} ]不存在：它已被删除，或从未存在。",
+	unpublished:           "还没有发布[ {pool}]，运行结束时会发布。",
+	"published copy":      "已发布的版本[ {id} ]已损坏，下一次运行会修复。",
+	"file":                "文件已过期，请重新请求这些数据。",
+	"partition":           "还没有[ {id} ]的数据。",
+	"path":                "路径[ {id} ]不存在，见 /openapi.json。",
+	"method":              "方法[ {id} ]没有实现。",
+}
+
+// unpublished stands for a version without an ID: no version exists.
+const unpublished = "version that is not published"
+
+// ChineseIsComplete reports whether the Chinese message says all that the English one does.
+func ChineseIsComplete(r Reason, meta map[string]string) bool {
+	_, known := chineseNotFound[meta["kind"]]
+	return r == NotFound && known && meta["kind"] != "table" && meta["before_schedule"] == ""
+}
+
 var (
 	optional    = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\[[^\]]*\]`) })
 	placeholder = sync.OnceValue(func() *regexp.Regexp { return regexp.MustCompile(`\{[a-z_]+\}`) })
 )
 
-// Chinese says an issue in Simplified Chinese: its reason with the values that its
-// message was built from, and its remedy with the same command. Empty is what has no
-// Chinese, as what a newer release wrote.
+// Chinese returns the message and the remedy of an issue in Simplified Chinese: the sentence
+// of its reason with the values of meta, and the remedy with the same command. A text of a
+// newer release has no Chinese and is empty.
 func Chinese(r Reason, meta map[string]string, remedy string) (message, todo string) {
-	message = optional().ReplaceAllStringFunc(chinese[r], func(part string) string {
+	sentence := chinese[r]
+	if r == NotFound {
+		kind := meta["kind"]
+		if kind == "version" && meta["id"] == "" {
+			kind = unpublished
+		}
+		sentence = cmp.Or(chineseNotFound[kind], sentence)
+	}
+	message = optional().ReplaceAllStringFunc(sentence, func(part string) string {
 		whole := true
 		text := placeholder().ReplaceAllStringFunc(part[1:len(part)-1], func(key string) string {
 			v := meta[key[1:len(key)-1]]

@@ -47,6 +47,43 @@ func TestEveryReasonHasChinese(t *testing.T) {
 	}
 }
 
+// Every kind of a resource that does not exist has a Chinese sentence and a remedy.
+func TestEveryKindNotFoundHasChinese(t *testing.T) {
+	for kind := range finding {
+		bare, _ := Chinese(NotFound, map[string]string{"kind": kind}, "")
+		full, todo := Chinese(NotFound, map[string]string{"kind": kind, "id": "<id>", "pool": "universe"}, RemedyOf(New(NotFound, "x", "kind", kind)))
+		for _, text := range []string{bare, full} {
+			if strings.Contains(text, "请求的对象") || strings.ContainsAny(text, "{}[]") || !strings.HasSuffix(text, "。") {
+				t.Errorf("%s: %q", kind, text)
+			}
+		}
+		if todo == "" {
+			t.Errorf("%s has no Chinese remedy", kind)
+		}
+		if !ChineseIsComplete(NotFound, map[string]string{"kind": kind}) && kind != "table" {
+			t.Errorf("%s: its Chinese is said to be incomplete", kind)
+		}
+	}
+	if extra := len(chineseNotFound) - len(finding) - 1; extra != 0 {
+		t.Errorf("%d sentences are of no kind", extra)
+	}
+	for _, c := range []struct {
+		meta map[string]string
+		want string
+	}{
+		{map[string]string{"kind": "run", "id": "R1"}, "运行 R1 不存在。"},
+		{map[string]string{"kind": "version", "id": "", "pool": "universe"}, "还没有发布 universe，运行结束时会发布。"},
+		{map[string]string{"kind": "of a newer release", "id": "x"}, "请求的对象不存在：x。"},
+	} {
+		if got, _ := Chinese(NotFound, c.meta, ""); got != c.want {
+			t.Errorf("%v: %q, want %q", c.meta, got, c.want)
+		}
+	}
+	if ChineseIsComplete(NotFound, map[string]string{"kind": "slot", "before_schedule": "true"}) || ChineseIsComplete(Incomplete, nil) {
+		t.Error("the English says more")
+	}
+}
+
 // A remedy that a package writes in place of the catalog's has Chinese, too.
 func TestEveryRemedyHasChinese(t *testing.T) {
 	texts := regexp.MustCompile("Remedy = (?:fault.Warning, )?(?:fmt.Sprintf\\()?([\"`])(.*)")

@@ -55,6 +55,13 @@ func TestServicesSpeakChinese(t *testing.T) {
 	if want := "数据源尚未发布 2026-11-27 的 moneyflow（" + strings.TrimSuffix(said, ".") + "）。"; message != want || zh.commands(remedy) != "恢复计划：afterbell schedule resume" {
 		t.Errorf("%q, %q", message, remedy)
 	}
+	absent := map[string]string{"kind": "run", "id": "R1"}
+	if message, _ := zh.translated("NOT_FOUND", absent, `There is no run "R1".`, ""); message != "运行 R1 不存在。" {
+		t.Errorf("a run that does not exist: %q", message)
+	}
+	if message, _ := zh.translated("NOT_FOUND", map[string]string{"kind": "table", "id": "x"}, `There is no table "x"; the tables are a, b.`, ""); message != `表 x 不存在（There is no table "x"; the tables are a, b）。` {
+		t.Errorf("a table that does not exist: %q", message)
+	}
 	if message, remedy := zh.translated("NEWER", nil, said, "What is new."); message != said || remedy != "What is new." {
 		t.Errorf("of a newer release: %q, %q", message, remedy)
 	}

@@ -440,14 +440,17 @@ func (a *app) runOrRemedy(ctx context.Context, client *afterbell.Client, name, l
 	return line
 }
 
-// translated translates a message of the services: the reason's sentence, and then the
-// original message, because that may say more.
+// translated translates a message of the services: the reason's sentence, followed by the
+// original message if that may say more.
 func (a *app) translated(reason string, meta map[string]string, message, remedy string) (string, string) {
 	if a.Lang != lang.Chinese {
 		return message, remedy
 	}
 	zh, todo := fault.Chinese(fault.Reason(reason), meta, remedy)
-	if zh != "" {
+	switch {
+	case zh != "" && fault.ChineseIsComplete(fault.Reason(reason), meta):
+		message = zh
+	case zh != "":
 		message = strings.TrimSuffix(zh, "。") + "（" + strings.TrimSuffix(message, ".") + "）。"
 	}
 	return message, cmp.Or(todo, remedy)

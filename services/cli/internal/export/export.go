@@ -173,7 +173,8 @@ func Run(ctx context.Context, r Request) (Result, error) {
 		case ctx.Err() != nil:
 			return result, ctx.Err()
 		case errors.As(err, &refused):
-			if refused.Metadata["kind"] == "version" && d.Version == "" && d.state.Version != "" {
+			kind := refused.Metadata["kind"]
+			if (kind == "version" || kind == "published copy") && d.Version == "" && d.state.Version != "" {
 				d.restart("its version is no longer kept")
 				continue
 			}

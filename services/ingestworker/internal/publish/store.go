@@ -223,7 +223,7 @@ func (s *Store) Acquire(ctx context.Context, name string) (v *Version, release f
 			"kind", "version", "id", name)
 	}
 	return nil, nil, fault.Wrap(v.err, fault.NotFound,
-		fmt.Sprintf("The published copy of %s is damaged; the next run repairs it.", s.cfg.Pool), "kind", "version", "id", name)
+		fmt.Sprintf("The published copy of %s is damaged; the next run repairs it.", s.cfg.Pool), "kind", "published copy", "id", name)
 }
 
 func (s *Store) load(name string, v *Version) {

@@ -679,7 +679,7 @@ func TestInfo(t *testing.T) {
 		if _, zh := r.get(t, "GET", "/v1/info", "", "Accept-Language", "zh-CN,zh;q=0.9,en;q=0.5"); c.issue != "" && !strings.Contains(zh, `"localized":{"locale":"zh-CN","message":"采集器（127.0.0.1:1）没有及时应答。"`) {
 			t.Errorf("in Chinese: %s", zh)
 		}
-		if _, zh := r.get(t, "GET", "/v1/runs/none", "", "Accept-Language", "zh"); !strings.Contains(zh, `afterbell.fault.v1.Localized`) || !strings.Contains(zh, "请求的对象不存在：none。") {
+		if _, zh := r.get(t, "GET", "/v1/runs/none", "", "Accept-Language", "zh"); !strings.Contains(zh, `afterbell.fault.v1.Localized`) || !strings.Contains(zh, "运行 none 不存在。") {
 			t.Errorf("an error in Chinese: %s", zh)
 		}
 		if c.issue != "" {
