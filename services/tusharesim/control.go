@@ -16,16 +16,16 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim/internal/wire"
 )
 
-// State is what the control endpoint tells. It holds no token.
+// State is the simulator's state as the control endpoint returns it. It has no token.
 type State struct {
 	// Source is "synthetic" or "replay".
 	Source string `json:"source"`
-	// Now and Today are the simulator's, in Beijing; Today is YYYYMMDD.
+	// Now and Today are the simulator's time and date in Beijing; Today is YYYYMMDD.
 	Now   time.Time `json:"now"`
 	Today string    `json:"today"`
 	// ClockOffset is added to the system's clock.
 	ClockOffset string `json:"clock_offset"`
-	// StockBasicVintage is the recorded stock list in use, Vintages all there are.
+	// StockBasicVintage is the recorded stock list in use; Vintages are all available ones.
 	StockBasicVintage string   `json:"stock_basic_vintage,omitempty"`
 	Vintages          []string `json:"vintages,omitempty"`
 	// Publish and Caps are per interface.
@@ -34,17 +34,17 @@ type State struct {
 	// Latency and Jitter are durations.
 	Latency string `json:"latency"`
 	Jitter  string `json:"jitter"`
-	// TokensListed is the number of accepted tokens, 0 = any; Revoked is how many
-	// were taken back, -1 = all.
+	// TokensListed is the number of accepted tokens; 0 means that any is accepted. Revoked is the
+	// number of revoked tokens; -1 means all.
 	TokensListed int `json:"tokens_listed"`
 	Revoked      int `json:"revoked"`
 	Points       int `json:"points"`
-	// Denied are the interfaces no token may call.
+	// Denied are the interfaces that no token may call.
 	Denied []string `json:"denied"`
 	Limits []Limit  `json:"limits"`
 	Faults []Fault  `json:"faults"`
-	// Withheld and Revised are "api trade_date"; withheld until a moment has
-	// " until " and the time after it.
+	// Withheld and Revised are "api trade_date". An entry of Withheld that ends by itself has
+	// " until " and the time appended.
 	Withheld []string `json:"withheld"`
 	Revised  []string `json:"revised"`
 	// Suspensions are those of Suspend.
@@ -55,7 +55,7 @@ type State struct {
 	Hanging int `json:"hanging"`
 }
 
-// State tells how the simulator is set.
+// State returns the simulator's state.
 func (s *Sim) State() State {
 	st := State{Source: s.Source(), Faults: s.Faults(), Publish: map[string]string{}, Caps: map[string]int{}, Denied: []string{}, Limits: []Limit{}, Withheld: []string{}, Revised: []string{}, Suspensions: []Suspension{}, Rekeyed: map[string]string{}}
 	if s.replay != nil {
@@ -100,8 +100,8 @@ func (s *Sim) State() State {
 // String is "api trade_date".
 func (k dayKey) String() string { return fmt.Sprintf("%s %d", spec.Get(k.api).Name, k.date) }
 
-// control is the endpoint under /_sim/. Every answer is JSON; what cannot be done
-// is a 400 with {"error": …}.
+// control serves the endpoint under /_sim/. All responses are JSON; an invalid request gets 400
+// with {"error": …}.
 func (s *Sim) control() http.Handler {
 	mux := http.NewServeMux()
 	on := func(pattern string, fn func(r *http.Request) (any, error)) {
@@ -303,11 +303,11 @@ func (s *Sim) control() http.Handler {
 
 func (s *Sim) controlTokens(r *http.Request) (any, error) {
 	var x struct {
-		// Accept replaces the accepted tokens when it is given, also by {}.
+		// Accept replaces the accepted tokens, also with {}; if absent, they stay.
 		Accept map[string]Grant `json:"accept"`
-		// Revoke takes one token back.
+		// Revoke revokes one token.
 		Revoke string `json:"revoke"`
-		// RevokeAll takes all back, Restore undoes both.
+		// RevokeAll revokes all tokens; Restore undoes both.
 		RevokeAll bool `json:"revoke_all"`
 		Restore   bool `json:"restore"`
 	}
@@ -331,8 +331,8 @@ func (s *Sim) controlTokens(r *http.Request) (any, error) {
 	return nil, nil
 }
 
-// controlRows is Rows over HTTP: the query's api and fields, and every other key
-// a parameter.
+// controlRows serves Rows over HTTP. The URL's query has api and fields; every other key is a
+// parameter.
 func (s *Sim) controlRows(w http.ResponseWriter, r *http.Request) {
 	params := map[string]string{}
 	var fields []string
@@ -372,7 +372,7 @@ func decode(r *http.Request, v any) error {
 	dec := json.NewDecoder(io.LimitReader(r.Body, maxBody))
 	dec.DisallowUnknownFields()
 	if err := dec.Decode(v); err != nil {
-		// The text of the error may quote the body, and that may hold a token.
+		// The error may quote the body, which may have a token.
 		var syntax *json.SyntaxError
 		if errors.As(err, &syntax) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
 			return fmt.Errorf("the body is not the JSON expected here")

@@ -12,20 +12,20 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim/internal/spec"
 )
 
-// FaultKind names what goes wrong.
+// FaultKind is the kind of a fault.
 type FaultKind string
 
-// Faults of the transport: the call never gets a proper reply.
+// Faults of the transport: the call gets no valid reply.
 const (
-	// HTTP500 answers with that status and a page of HTML, as do the next four.
+	// HTTP500 returns that status and an HTML page, as do the next four.
 	HTTP500 FaultKind = "http_500"
 	// HTTP502 is a bad gateway.
 	HTTP502 FaultKind = "http_502"
 	// HTTP503 is an outage.
 	HTTP503 FaultKind = "http_503"
-	// HTTP403 is a gate before the provider.
+	// HTTP403 is the refusal of a gateway in front of the provider.
 	HTTP403 FaultKind = "http_403"
-	// HTTP429 is a gate that limits calls; RetryAfter, if set, is sent along.
+	// HTTP429 is the refusal of a gateway that limits calls; RetryAfter, if set, is sent.
 	HTTP429 FaultKind = "http_429"
 	// Hang holds the call until ReleaseHangs, or until the caller goes away.
 	Hang FaultKind = "hang"
@@ -35,24 +35,24 @@ const (
 	TruncatedBody FaultKind = "truncated_body"
 	// MalformedJSON ends the reply properly but in the middle of a row.
 	MalformedJSON FaultKind = "malformed_json"
-	// HTMLPage answers status 200 with HTML.
+	// HTMLPage returns status 200 with HTML.
 	HTMLPage FaultKind = "html"
-	// Slow waits DelayMS and then answers as usual.
+	// Slow waits DelayMS and then responds as usual.
 	Slow FaultKind = "slow"
-	// Redirect answers 302 to the root of another port.
+	// Redirect returns 302 to the root of another port.
 	Redirect FaultKind = "redirect"
 	// BOM puts a byte order mark before the reply.
 	BOM FaultKind = "bom"
 )
 
-// Faults of the account: a code of the provider.
+// Faults of the account: the reply has a code of the provider.
 const (
 	// BadToken answers 40101.
 	BadToken FaultKind = "bad_token"
 	// NoPermission answers 40203 with the text about permission.
 	NoPermission FaultKind = "no_permission"
-	// MinuteLimit answers 40203 with the text about rates; N is the number named,
-	// Text its form.
+	// MinuteLimit answers 40203 with the text about rates; N is the limit in the text, and Text
+	// its form.
 	MinuteLimit FaultKind = "minute_limit"
 	// HourLimit is the same per hour.
 	HourLimit FaultKind = "hour_limit"
@@ -62,56 +62,53 @@ const (
 	TooManyIPs FaultKind = "too_many_ips"
 	// BadRequest answers 50101.
 	BadRequest FaultKind = "bad_request"
-	// AnyCode answers Code and Text as they are, with data null. Code is required
-	// and not 0.
+	// AnyCode returns Code and Text with data null. Code is required and must not be 0.
 	AnyCode FaultKind = "code"
 	// DataNull answers code 0 with data null, and Text as the message.
 	DataNull FaultKind = "data_null"
 )
 
-// Faults of the data: code 0 and wrong content.
+// Faults of the data: the code is 0 and the content is wrong.
 const (
-	// RepeatedPage answers every later page with the rows of the first; calls
-	// for a first page do not count as matching.
+	// RepeatedPage returns the rows of the first page for every later one. Calls for a first page
+	// do not match.
 	RepeatedPage FaultKind = "repeated_page"
-	// SilentTruncation cuts the reply at N rows (half the cap if 0) and says
-	// has_more false.
+	// SilentTruncation truncates the reply to N rows (half the cap if 0) with has_more false.
 	SilentTruncation FaultKind = "silent_truncation"
 	// Empty answers without rows.
 	Empty FaultKind = "empty"
-	// HalfDay knows only the first N percent of the rows (50 if 0).
+	// HalfDay has only the first N percent of the rows (50 if 0).
 	HalfDay FaultKind = "half_day"
 	// DuplicateRows repeats N rows of the page at its end (10 if 0).
 	DuplicateRows FaultKind = "duplicate_rows"
-	// OtherDate labels all rows with the open day before the one asked for.
+	// OtherDate labels all rows with the open day before the requested one.
 	OtherDate FaultKind = "other_date"
-	// WrongValue spoils N rows of the page (1 if 0) as Mode says.
+	// WrongValue changes a value in N rows of the page (1 if 0) as Mode says.
 	WrongValue FaultKind = "wrong_value"
-	// LatePage answers every later page with the one before it, so that one page comes
-	// twice and the last never; calls for a first page do not count as matching.
+	// LatePage returns the previous page for every later one, so that the first page comes twice
+	// and the last one never. Calls for a first page do not match.
 	LatePage FaultKind = "late_page"
-	// Endless says has_more true whatever is left.
+	// Endless always sets has_more to true.
 	Endless FaultKind = "endless"
 )
 
-// Modes of WrongValue. Column says where; a mode has no effect on replies that
-// do not carry its columns.
+// Modes of WrongValue. Column is the column that is changed. A mode has no effect on replies
+// without its columns.
 const (
-	// ModeHighBelowLow makes high smaller than low. It is the default where
-	// there is a high.
+	// ModeHighBelowLow makes high smaller than low. It is the default of replies with high.
 	ModeHighBelowLow = "high_below_low"
-	// ModeNegative makes Column negative, by default vol, turnover_rate or
-	// buy_sm_vol. It is the default where there is no high.
+	// ModeNegative makes Column negative, by default vol, turnover_rate or buy_sm_vol. It is the
+	// default of replies without high.
 	ModeNegative = "negative"
-	// ModeNull empties Column, by default close.
+	// ModeNull sets Column to null, by default close.
 	ModeNull = "null"
-	// ModeText puts text where a number belongs, by default into close.
+	// ModeText sets Column to a text, by default close.
 	ModeText = "text"
 	// ModeTenfold multiplies Column by ten, by default close or total_share.
 	ModeTenfold = "tenfold"
 )
 
-// FaultKinds lists all kinds.
+// FaultKinds returns all kinds.
 func FaultKinds() []FaultKind {
 	return []FaultKind{
 		HTTP500, HTTP502, HTTP503, HTTP403, HTTP429, Hang, Reset, TruncatedBody, MalformedJSON, HTMLPage, Slow,
@@ -122,26 +119,24 @@ func FaultKinds() []FaultKind {
 	}
 }
 
-// Fault is one thing that goes wrong. The first fault that matches a call is the
-// one that happens to it.
+// Fault is a fault to inject. Of several faults that match a call, the first one applies.
 type Fault struct {
-	// ID is given by AddFault.
+	// ID is set by AddFault.
 	ID int `json:"id"`
-	// Kind says what happens.
+	// Kind of the fault.
 	Kind FaultKind `json:"kind"`
-	// API narrows to an interface; empty matches all.
+	// API is the interface that it affects; empty means all.
 	API string `json:"api,omitempty"`
-	// TradeDate (YYYYMMDD) narrows to calls that cover this date; empty matches
-	// all.
+	// TradeDate (YYYYMMDD) limits it to calls that include this date; empty means all.
 	TradeDate string `json:"trade_date,omitempty"`
-	// EndDate (YYYYMMDD) makes TradeDate the first of a span of dates; empty is
-	// TradeDate alone.
+	// EndDate (YYYYMMDD) is the last date of a range that begins at TradeDate; empty means
+	// TradeDate only.
 	EndDate string `json:"end_date,omitempty"`
 	// Probability between 0 and 1; 0 means always.
 	Probability float64 `json:"probability,omitempty"`
 	// Skip lets this many matching calls pass first.
 	Skip int `json:"skip,omitempty"`
-	// Count is the number of times it happens; 0 means until removed.
+	// Count is the number of calls that it affects; 0 means all until it is removed.
 	Count int `json:"count,omitempty"`
 	// N, Text, Column and Mode are explained with the kinds.
 	N      int    `json:"n,omitempty"`
@@ -149,28 +144,27 @@ type Fault struct {
 	Column string `json:"column,omitempty"`
 	Mode   string `json:"mode,omitempty"`
 	// Columns are the columns of Stale, ScaleColumn, NullColumn, SetColumn, ShiftColumn,
-	// SwapColumns and RoundColumn; EveryColumn is all that hold numbers.
+	// SwapColumns and RoundColumn; EveryColumn means all columns of numbers.
 	Columns []string `json:"columns,omitempty"`
-	// Codes narrows a fault of rows to these ts_codes; empty is all.
+	// Codes limits a fault of rows to these ts_codes; empty means all.
 	Codes []string `json:"codes,omitempty"`
-	// To are the codes that MangledCode puts in place of Codes, in their order.
+	// To are the codes by which MangledCode replaces Codes, in the same order.
 	To []string `json:"to,omitempty"`
-	// Exchange (SH, SZ, BJ) narrows a fault of rows to the codes that end so.
+	// Exchange (SH, SZ, BJ) limits a fault of rows to the codes of an exchange.
 	Exchange string `json:"exchange,omitempty"`
-	// Share narrows a fault of rows to this share of them, the same in each call;
-	// 0 is all.
+	// Share limits a fault of rows to this share of them, the same ones in each call; 0 means all.
 	Share float64 `json:"share,omitempty"`
-	// Factor is what ScaleColumn multiplies by, and RoundColumn rounds to.
+	// Factor is the factor of ScaleColumn, and the unit to which RoundColumn rounds.
 	Factor float64 `json:"factor,omitempty"`
-	// SourceDate (YYYYMMDD) is the day whose rows Stale and ClosedDays show.
+	// SourceDate (YYYYMMDD) is the day whose rows Stale and ClosedDays return.
 	SourceDate string `json:"source_date,omitempty"`
 	// Code is the provider's code of AnyCode and LongList.
 	Code int `json:"code,omitempty"`
 	// RetryAfter is the Retry-After of HTTP429 in seconds; 0 sends none.
 	RetryAfter int `json:"retry_after,omitempty"`
-	// DelayMS is waited before the reply, in milliseconds.
+	// DelayMS is the delay of the reply in milliseconds.
 	DelayMS int64 `json:"delay_ms,omitempty"`
-	// Happened counts how often it happened.
+	// Happened is the number of calls that it has affected.
 	Happened int `json:"happened"`
 }
 
@@ -220,7 +214,7 @@ func (f *Fault) check() error {
 	return nil
 }
 
-// AddFault switches a fault on and returns its id.
+// AddFault enables a fault and returns its ID.
 func (s *Sim) AddFault(f Fault) (int, error) {
 	if err := f.check(); err != nil {
 		return 0, err
@@ -234,8 +228,8 @@ func (s *Sim) AddFault(f Fault) (int, error) {
 	return f.ID, nil
 }
 
-// RemoveFault switches a fault off; false when there is none of that id. A hang
-// in progress goes on until ReleaseHangs.
+// RemoveFault disables a fault; it returns false if there is none with this ID. A call that hangs
+// continues to hang until ReleaseHangs.
 func (s *Sim) RemoveFault(id int) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -244,7 +238,7 @@ func (s *Sim) RemoveFault(id int) bool {
 	return len(s.faults) < n
 }
 
-// ClearFaults switches all faults off and lets hanging calls go on.
+// ClearFaults disables all faults and releases calls that hang.
 func (s *Sim) ClearFaults() {
 	s.mu.Lock()
 	s.faults = nil
@@ -263,7 +257,7 @@ func (s *Sim) Faults() []Fault {
 	return out
 }
 
-// ReleaseHangs lets every call that hangs now go on; later ones hang again.
+// ReleaseHangs releases the calls that hang now; later ones hang again.
 func (s *Sim) ReleaseHangs() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -294,7 +288,7 @@ func (s *Sim) countHanging(d int) {
 	s.hangWait = make(chan struct{})
 }
 
-// wait holds a call until release, or until the caller has gone: then false.
+// wait holds a call until it is released; it returns false if the caller has gone.
 func (s *Sim) wait(ctx context.Context) bool {
 	s.mu.Lock()
 	release := s.hang
@@ -313,7 +307,7 @@ func (s *Sim) wait(ctx context.Context) bool {
 	}
 }
 
-// match picks the fault that happens to a call, or nil. The caller holds mu.
+// match returns the fault that applies to a call, or nil. The caller holds mu.
 func (s *Sim) match(api string, params map[string]string) *Fault {
 	for i, f := range s.faults {
 		if f.API != "" && f.API != api || f.TradeDate != "" && !f.covered(spec.Lookup(api), params) || !f.suits(spec.Lookup(api), params) {
@@ -338,8 +332,8 @@ func (s *Sim) match(api string, params map[string]string) *Fault {
 	return nil
 }
 
-// covered tells whether a call asks for a date of the fault. A call for a dated
-// interface without dates asks for all.
+// covered reports whether a call requests a date of the fault. A call of a dated interface
+// without dates requests all of them.
 func (f *Fault) covered(api *spec.API, p map[string]string) bool {
 	if f.Kind == FlippedDay {
 		return true
@@ -421,8 +415,8 @@ func defaultColumn(mode, api string) string {
 	return "close"
 }
 
-// shifted rewrites a number with a function, keeping four decimals and the
-// provider's way of writing them. Null counts as 0.
+// shifted applies a function to a number and formats the result as the provider does, with up
+// to four decimals. Null counts as 0.
 func shifted(cell string, fn func(float64) float64) string {
 	v, err := strconv.ParseFloat(cell, 64)
 	if err != nil {

@@ -18,8 +18,8 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim/internal/spec"
 )
 
-// Bounds of a request: maxBody is read, and up to maxDrain is swallowed so that
-// the caller gets to read the refusal.
+// Limits of a request body in bytes: at most maxBody is read. Up to maxDrain is discarded so
+// that the caller can read the refusal.
 const (
 	maxBody  = 1 << 20
 	maxDrain = 64 << 20
@@ -84,7 +84,7 @@ func (s *Sim) serve(w http.ResponseWriter, r *http.Request, pathAPI string) {
 	s.answer(r.Context(), w, req)
 }
 
-// answer is a call from its arrival to its reply.
+// answer is the state of a call from its arrival to its reply.
 func (s *Sim) answer(ctx context.Context, w http.ResponseWriter, req request) {
 	s.mu.Lock()
 	call := s.arrive(req)
@@ -142,7 +142,7 @@ func (s *Sim) answer(ctx context.Context, w http.ResponseWriter, req request) {
 	s.send(w, fault, func(dst []byte) []byte { return appendReply(dst, p) })
 }
 
-// send renders a reply and writes it, whole or broken.
+// send formats a reply and writes it, complete or broken.
 func (s *Sim) send(w http.ResponseWriter, fault *Fault, render func([]byte) []byte) {
 	buf := buffers.Get().(*[]byte)
 	body := render((*buf)[:0])
@@ -187,7 +187,7 @@ func (s *Sim) prepare(req request, fault *Fault) (*plan, *refusal, error) {
 		return nil, bad, nil
 	}
 	if fault != nil && fault.Kind == LongList {
-		// The provider takes the first as they were sent.
+		// The provider uses the first codes in the order of the request.
 		q.codes = codeList(strings.Join(sentCodes(req.params["ts_code"])[:orInt(fault.N, longList)], ","))
 	}
 	p, err := s.page(q, v, fault)
@@ -200,7 +200,7 @@ func (s *Sim) prepare(req request, fault *Fault) (*plan, *refusal, error) {
 	return p, nil, nil
 }
 
-// admit decides whether a call may be answered at all. The caller holds mu.
+// admit decides whether a call is accepted. The caller holds mu.
 func (s *Sim) admit(req request, api *spec.API, fault *Fault) *refusal {
 	token := digest(sha256.Sum256([]byte(req.token)))
 	grant, listed := s.tokens[token]
@@ -255,7 +255,7 @@ func orInt(a, b int) int {
 	return b
 }
 
-// sleep waits, or returns false when the caller has gone.
+// sleep waits; it returns false if the caller has gone.
 func sleep(ctx context.Context, d time.Duration) bool {
 	if d <= 0 {
 		return true

@@ -9,11 +9,11 @@ import (
 
 // Units of a Limit.
 const (
-	// PerMinute counts by the minute.
+	// PerMinute counts calls per minute.
 	PerMinute = "minute"
-	// PerHour counts by the hour.
+	// PerHour counts calls per hour.
 	PerHour = "hour"
-	// PerDay counts by the Beijing day.
+	// PerDay counts calls per day in Beijing.
 	PerDay = "day"
 )
 
@@ -28,17 +28,17 @@ const (
 
 // Limit is a rate limit per token and interface.
 type Limit struct {
-	// API is the interface; empty means each one by itself.
+	// API is the interface; empty means each one separately.
 	API string `json:"api,omitempty"`
 	// N is the number of calls allowed.
 	N int `json:"n"`
 	// Per is PerMinute, PerHour or PerDay.
 	Per string `json:"per"`
-	// Text chooses the refusal's text; empty means TextOld.
+	// Text is TextOld or TextNew; empty means TextOld.
 	Text string `json:"text,omitempty"`
-	// Rolling counts over the last minute, hour or day instead of the calendar's.
+	// Rolling counts over the last minute, hour or day instead of the calendar one.
 	Rolling bool `json:"rolling,omitempty"`
-	// CountRefused lets refused calls count too.
+	// CountRefused also counts refused calls.
 	CountRefused bool `json:"count_refused,omitempty"`
 }
 
@@ -72,8 +72,7 @@ func (l Limit) check() error {
 	return nil
 }
 
-// SetLimits replaces all limits and forgets what was counted; without arguments
-// there are none.
+// SetLimits replaces all limits and resets their counters; without arguments there are none.
 func (s *Sim) SetLimits(ls ...Limit) error {
 	for _, l := range ls {
 		if err := l.check(); err != nil {
@@ -104,9 +103,8 @@ type limiter struct {
 	used   map[limitKey]*window
 }
 
-// take counts a call, and returns the limit that refuses it or nil. All limits
-// are looked at before any is charged; a refused call is charged only to limits
-// that say so.
+// take counts a call and returns the limit that refuses it, or nil. It checks all limits before
+// it counts the call for any; a refused call is counted only by limits with CountRefused.
 func (l *limiter) take(now time.Time, token digest, api *spec.API) *Limit {
 	var refused *Limit
 	var charge []limitKey

@@ -23,16 +23,16 @@ const (
 	MaxFunds = synthetic.MaxFunds
 )
 
-// Options configure a Sim. The zero value is a whole synthetic market on the
-// system clock that accepts any token and refuses nothing.
+// Options configure a Sim. The zero value is a whole synthetic market with the system's clock,
+// which accepts any token and has no limits.
 type Options struct {
-	// Seed decides the synthetic market and every chance; 0 means 1.
+	// Seed of the synthetic market and of all random choices; 0 means 1.
 	Seed uint64
-	// Stocks is the number of stock codes up to 2026, delisted ones included; 0
-	// means DefaultStocks, negative none.
+	// Stocks is the number of stock codes up to 2026, including delisted ones. 0 means
+	// DefaultStocks, a negative number none.
 	Stocks int
-	// Funds is the number of exchange-traded funds, ETFs and others; 0 means
-	// DefaultFunds, negative none.
+	// Funds is the number of exchange-traded funds, ETFs and others. 0 means DefaultFunds, a
+	// negative number none.
 	Funds int
 
 	// ReplayDir, if set, serves a folder of recorded data instead of the
@@ -42,39 +42,36 @@ type Options struct {
 	// "201911"; empty means the newest.
 	StockBasicVintage string
 
-	// Now is the clock; nil means time.Now. The simulator works in Beijing time
-	// whatever zone it returns.
+	// Now is the clock; nil means time.Now. The simulator converts its time to Beijing time.
 	Now func() time.Time
 	// ClockOffset is added to the clock.
 	ClockOffset time.Duration
 
-	// Tokens are the tokens accepted, each with what it may do; empty accepts
-	// any that is not empty.
+	// Tokens are the accepted tokens, each with its permissions. If empty, any token that is not
+	// empty is accepted.
 	Tokens map[string]Grant
-	// Points are those of a token that Tokens does not list; 0 means enough for
-	// everything.
+	// Points of a token that is not in Tokens; 0 means enough for all interfaces.
 	Points int
 	// Deny names interfaces that no token may call.
 	Deny []string
 	// Limits are the rate limits in force.
 	Limits []Limit
 
-	// Publish sets hours of publication, interface to "HH:MM" Beijing time;
-	// others keep their defaults.
+	// Publish has the publication hour of interfaces as "HH:MM" in Beijing time; the others keep
+	// their defaults.
 	Publish map[string]string
-	// Caps sets the most rows of one reply per interface.
+	// Caps has the maximum number of rows of a reply per interface.
 	Caps map[string]int
 
-	// Latency is waited before each reply, and Jitter is the most that chance
-	// adds to it.
+	// Latency is the delay of each reply, and Jitter the maximum of a random addition.
 	Latency, Jitter time.Duration
 }
 
-// Grant is what a token may do.
+// Grant has the permissions of a token.
 type Grant struct {
-	// Points are compared with what an interface requires; 0 means enough.
+	// Points of the token, which must reach those of an interface; 0 means enough.
 	Points int `json:"points,omitempty"`
-	// Deny names interfaces it may not call whatever its points.
+	// Deny names interfaces that it may not call, whatever its points.
 	Deny []string `json:"deny,omitempty"`
 }
 
@@ -98,8 +95,8 @@ const (
 	SuspendD = "suspend_d"
 )
 
-// Columns returns the column names of an interface, default ones first and in
-// their default order; nil when it is not served.
+// Columns returns the column names of an interface, the default ones first and in their default
+// order. It returns nil if the interface is not served.
 func Columns(api string) []string {
 	a := spec.Lookup(api)
 	if a == nil {

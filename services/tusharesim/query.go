@@ -11,7 +11,7 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim/internal/wire"
 )
 
-// view is what a call sees of the simulator's state, taken once under the lock.
+// view is the part of the simulator's state that a call uses. It is copied once under the lock.
 type view struct {
 	today    int32
 	minute   int // of the Beijing day
@@ -23,7 +23,7 @@ type view struct {
 	truth    bool
 }
 
-// look takes a view for one interface. The caller holds mu.
+// look returns the view of an interface. The caller holds mu.
 func (s *Sim) look(api *spec.API) view {
 	now := s.now()
 	v := view{today: calendar.FromTime(now), minute: now.Hour()*60 + now.Minute(), publish: s.publish[api.ID], cap: s.caps[api.ID], rekeyed: s.rekeyed}
@@ -53,17 +53,16 @@ func (v *view) shows(day int32) bool {
 	return !v.withheld[day] && (day < v.today || day == v.today && v.minute >= v.publish)
 }
 
-// plan is what a reply will hold.
+// plan has the rows of a reply.
 type plan struct {
 	q     *query
 	refs  []table.Ref
 	edits map[int][]edit // by position in refs
 	more  bool
 	app   table.Appender
-	// source returns the source's ts_code of one of refs; empty where rows have
-	// none.
+	// source returns the source's ts_code of a row of refs; empty if its rows have none.
 	source func(table.Ref) string
-	// rows, when not nil, is sent instead of refs: a fault has changed it.
+	// rows, if not nil, is sent instead of refs, because a fault has changed the rows.
 	rows []row
 }
 
@@ -75,8 +74,8 @@ func (p *plan) count() int {
 	return len(p.refs)
 }
 
-// page fills in the rows of a reply: all that match, cut to the page. fault is one
-// of the data, or nil.
+// page adds the matching rows of the requested page to a plan. fault is a fault of the data, or
+// nil.
 func (s *Sim) page(q *query, v view, f *Fault) (*plan, error) {
 	p := &plan{q: q}
 	limit := v.cap
@@ -197,8 +196,8 @@ func (s *Sim) applyRevisions(p *plan, v view) {
 	}
 }
 
-// collect finds the rows of a query in the provider's order, at least most of them
-// if there are as many.
+// collect returns the rows of a query in the provider's order. It may stop when it has most
+// rows.
 func (s *Sim) collect(p *plan, v view, most int) error {
 	q := p.q
 	if !q.api.Dated {
@@ -211,7 +210,7 @@ func (s *Sim) collect(p *plan, v view, most int) error {
 	if err != nil {
 		return err
 	}
-	// Newest first, as the provider answers.
+	// The provider returns the newest rows first.
 	for _, day := range slices.Backward(days) {
 		if !v.shows(day) {
 			continue
@@ -234,7 +233,7 @@ func (s *Sim) collect(p *plan, v view, most int) error {
 	return nil
 }
 
-// ofType keeps the rows of suspend_d that have a suspend_type.
+// ofType returns the rows of suspend_d with a suspend_type.
 func (s *Sim) ofType(api *spec.API, typ string, refs []table.Ref) []table.Ref {
 	at, _ := api.Index("suspend_type")
 	app, want := s.src.Appender(api, []int{at}), wire.Quote(typ)
@@ -266,7 +265,7 @@ func (s *Sim) collectSnapshot(p *plan, v view) error {
 	return nil
 }
 
-// snapshot keeps the few tables in use, because lists are asked for whole.
+// snapshot caches the few tables in use, because lists are requested as a whole.
 func (s *Sim) snapshot(api *spec.API, market string, today int32) (*table.Table, error) {
 	k := snapKey{api.ID, market, today}
 	s.mu.Lock()
@@ -280,7 +279,7 @@ func (s *Sim) snapshot(api *spec.API, market string, today int32) (*table.Table,
 		return nil, err
 	}
 	if len(t.Rows) == 0 {
-		// Unknown markets are not worth remembering.
+		// Unknown markets are not cached.
 		return t, nil
 	}
 	s.mu.Lock()
@@ -292,7 +291,7 @@ func (s *Sim) snapshot(api *spec.API, market string, today int32) (*table.Table,
 	return t, nil
 }
 
-// filter is the test of a snapshot's parameters.
+// filter returns the condition of a snapshot's parameters.
 func filter(q *query, codes []string) func(*table.Meta, []string) bool {
 	in := func(list string) func(string) bool {
 		if list == "" {
@@ -324,7 +323,7 @@ func filter(q *query, codes []string) func(*table.Meta, []string) bool {
 	}
 }
 
-// appendRows writes the rows of a plan, comma separated.
+// appendRows appends the rows of a plan, separated by commas.
 func (p *plan) appendRows(dst []byte) []byte {
 	if p.rows != nil {
 		for i, r := range p.rows {

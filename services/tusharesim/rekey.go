@@ -12,14 +12,14 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim/internal/wire"
 )
 
-// rekeying holds the ts_codes that were replaced. It is replaced, not changed, so
-// that readers need no lock; nil means none.
+// rekeying has the replaced ts_codes; nil means none. It is immutable, so that readers need no
+// lock.
 type rekeying struct {
-	shown  map[string]string // the source's code to the new one
-	source map[string]string // and back
+	shown  map[string]string // the new code by the source's
+	source map[string]string // the source's code by the new one
 }
 
-// code is the ts_code shown for one of the source.
+// code returns the ts_code that is shown for one of the source.
 func (k *rekeying) code(source string) string {
 	if k != nil {
 		if c, ok := k.shown[source]; ok {
@@ -29,7 +29,7 @@ func (k *rekeying) code(source string) string {
 	return source
 }
 
-// find is the source's ts_code for one shown; false when it was replaced.
+// find returns the source's ts_code of one that is shown; false if it was replaced.
 func (k *rekeying) find(shown string) (string, bool) {
 	if k == nil {
 		return shown, true
@@ -40,8 +40,7 @@ func (k *rekeying) find(shown string) (string, bool) {
 	return shown, k.shown[shown] == ""
 }
 
-// codes turns ts_codes of a call into the source's, sorted; those that were
-// replaced are unknown now.
+// codes returns the source's ts_codes for those of a call, sorted, without replaced ones.
 func (k *rekeying) codes(asked []string) []string {
 	if k == nil || asked == nil {
 		return asked
@@ -56,7 +55,7 @@ func (k *rekeying) codes(asked []string) []string {
 	return out
 }
 
-// sort keeps rows that came by ts_code by ts_code.
+// sort sorts rows by the new ts_code if they were sorted by the source's.
 func (k *rekeying) sort(refs []table.Ref, source func(table.Ref) string) {
 	by := func(code func(table.Ref) string) func(a, b table.Ref) int {
 		return func(a, b table.Ref) int { return strings.Compare(code(a), code(b)) }
@@ -66,7 +65,7 @@ func (k *rekeying) sort(refs []table.Ref, source func(table.Ref) string) {
 	}
 }
 
-// relabel puts the new codes into a plan.
+// relabel replaces the codes in the rows of a plan.
 func (k *rekeying) relabel(p *plan) {
 	if k == nil {
 		return
@@ -87,10 +86,10 @@ func (k *rekeying) relabel(p *plan) {
 
 var codeForm = regexp.MustCompile(`^\d{6}\.(SH|SZ|BJ)$`)
 
-// Rekey replaces ts_codes (old to new), as the provider did with the companies of
-// Beijing: from now on all lists and the whole history stand under the new code,
-// and the old one is unknown. The old code has to be in stock_basic or fund_basic
-// of today, and the new one not. It is part of the truth.
+// Rekey replaces ts_codes (old to new), as the provider did for the companies of Beijing. From
+// now on all lists and the whole history have the new code, and the old one is unknown. The old
+// code must be in today's stock_basic or fund_basic, and the new one must not. Rows returns the
+// new codes, too.
 func (s *Sim) Rekey(codes map[string]string) error {
 	if len(codes) == 0 {
 		return errors.New("rekey: no code is given")
@@ -137,7 +136,7 @@ func (s *Sim) Rekey(codes map[string]string) error {
 	return nil
 }
 
-// ClearRekeys takes back every Rekey.
+// ClearRekeys undoes every Rekey.
 func (s *Sim) ClearRekeys() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

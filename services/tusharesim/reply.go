@@ -17,10 +17,10 @@ const htmlPage = `<!DOCTYPE html>
 <body><center><h1>%s</h1></center><hr><center>nginx</center></body></html>
 `
 
-// buffers are reused: a page of daily_basic takes about a megabyte.
+// buffers are reused: a page of daily_basic needs about a megabyte.
 var buffers = sync.Pool{New: func() any { b := make([]byte, 0, 1<<20); return &b }}
 
-// maxKept is the largest buffer worth keeping.
+// maxKept is the largest buffer, in bytes, that is kept.
 const maxKept = 8 << 20
 
 // appendID writes a random request_id in the form of a UUID.
@@ -53,7 +53,7 @@ func appendReply(dst []byte, p *plan) []byte {
 	dst = p.appendRows(dst)
 	dst = append(dst, `],"has_more":`...)
 	dst = strconv.AppendBool(dst, p.more)
-	// count is -1 or 0 and never a number of rows; so it is at the provider.
+	// count is -1 or 0 and never the number of rows, as at the provider.
 	count := `,"count":-1},"msg":"","detail":""}`
 	if p.count() == 0 {
 		count = `,"count":0},"msg":"","detail":""}`
@@ -68,7 +68,7 @@ func appendRefusal(dst []byte, r *refusal) []byte {
 	return append(dst, `,"detail":""}`...)
 }
 
-// write sends a body with its length. A client that has gone is no error here.
+// write sends a body with its length. It ignores a client that has gone.
 func write(w http.ResponseWriter, status int, typ string, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", typ)
@@ -77,8 +77,8 @@ func write(w http.ResponseWriter, status int, typ string, body []byte) {
 	_, _ = w.Write(body)
 }
 
-// writeTruncated announces the whole body and sends half; the server then closes
-// the connection.
+// writeTruncated sends the length of the whole body and half of it; the server then closes the
+// connection.
 func writeTruncated(w http.ResponseWriter, body []byte) {
 	h := w.Header()
 	h.Set("Content-Type", contentType)

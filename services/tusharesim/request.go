@@ -40,7 +40,7 @@ func msgNoPermission(api string) string {
 	return "抱歉，您没有接口(" + api + ")访问权限，权限的具体详情访问：" + detailsURL
 }
 
-// maxOffset is the largest offset the provider takes.
+// maxOffset is the largest offset that the provider accepts.
 const maxOffset = 100000
 
 // refusal is a reply with a code and no data.
@@ -51,7 +51,7 @@ type refusal struct {
 
 var badParameter = &refusal{CodeBadParameter, MsgBadParameter}
 
-// request is the body of a call with everything brought to text.
+// request is the body of a call, with all parameters as text.
 type request struct {
 	api    string
 	token  string
@@ -59,8 +59,8 @@ type request struct {
 	fields string
 }
 
-// parseRequest reads a body. Numbers, booleans and lists in params become text,
-// null is as good as absent.
+// parseRequest parses a body. Numbers, booleans and lists in params become text; a null is
+// omitted.
 func parseRequest(body []byte) (request, bool) {
 	var raw struct {
 		API    any            `json:"api_name"`
@@ -117,7 +117,7 @@ func text(v any) (string, bool) {
 	return "", false
 }
 
-// query is a request understood.
+// query is a parsed request.
 type query struct {
 	api      *spec.API
 	cols     []int
@@ -129,8 +129,7 @@ type query struct {
 	params   map[string]string
 }
 
-// parseQuery checks the parameters of a call. Unknown ones and unknown fields are
-// ignored.
+// parseQuery checks the parameters of a call. It ignores unknown parameters and fields.
 func parseQuery(api *spec.API, params map[string]string, fields string) (*query, *refusal) {
 	q := &query{api: api, params: params, from: 0, to: 99991231}
 	q.cols = columns(api, fields)
@@ -158,7 +157,7 @@ func parseQuery(api *spec.API, params map[string]string, fields string) (*query,
 		if !ok && n == 0 {
 			return nil, badParameter
 		}
-		// A date that does not exist is no error at the provider; it is empty.
+		// For a date that does not exist the provider returns no rows, not an error.
 		if d.from {
 			q.from = max(q.from, n)
 		}
@@ -194,7 +193,7 @@ func columns(api *spec.API, fields string) []int {
 	return out
 }
 
-// whole reads a count that may be absent, text or a number.
+// whole parses a count that may be absent, a text or a number.
 func whole(s string) (int, bool) {
 	if s == "" {
 		return 0, true
@@ -210,14 +209,14 @@ func whole(s string) (int, bool) {
 	return n, n >= 0
 }
 
-// codeList is a list of ts_codes sorted.
+// codeList returns a list of ts_codes, sorted.
 func codeList(s string) []string {
 	out := sentCodes(s)
 	slices.Sort(out)
 	return out
 }
 
-// sentCodes is a list of ts_codes as it was sent, each once.
+// sentCodes returns a list of ts_codes in the order of the request, without repetitions.
 func sentCodes(s string) []string {
 	seen := map[string]bool{}
 	out := []string{}

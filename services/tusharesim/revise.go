@@ -11,39 +11,37 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim/internal/table"
 )
 
-// Revision asks for changes to one dataset on one date or a span, as vendors make
-// them.
-// Changed and dropped rows are the new truth; withheld rows are only not shown
-// yet.
+// Revision describes changes of a dataset on a date or a range of dates, as vendors make them.
+// Rows returns the data after changes and drops, and also the rows that are withheld.
 type Revision struct {
-	// API and TradeDate (YYYYMMDD) say where.
+	// API and TradeDate (YYYYMMDD) are the dataset and the date.
 	API       string `json:"api"`
 	TradeDate string `json:"trade_date"`
-	// Change, Drop and Withhold are numbers of rows, chosen by the seed among
-	// those not touched before.
+	// Change, Drop and Withhold are numbers of rows. The seed decides which, among the rows that
+	// no revision affects yet.
 	Change   int `json:"change,omitempty"`
 	Drop     int `json:"drop,omitempty"`
 	Withhold int `json:"withhold,omitempty"`
-	// Codes, if set, are the ts_codes to choose among, in this order.
+	// Codes, if set, are the affected ts_codes, in this order.
 	Codes []string `json:"codes,omitempty"`
-	// EndDate (YYYYMMDD) revises each day from TradeDate to it alike; Codes without
-	// a row on one of them are left out there.
+	// EndDate (YYYYMMDD) revises each day from TradeDate to EndDate in the same way. Codes
+	// without a row on a day are skipped on that day.
 	EndDate string `json:"end_date,omitempty"`
-	// Columns, if set, are multiplied by Factor in all rows of Codes, or in all
-	// rows; Change, Drop and Withhold do not go with them.
+	// Columns, if set, are multiplied by Factor in all rows of Codes, or in all rows. They cannot
+	// be combined with Change, Drop or Withhold.
 	Columns []string `json:"columns,omitempty"`
 	Factor  float64  `json:"factor,omitempty"`
 }
 
-// Revised tells what a Revision did, as ts_codes.
+// Revised has the ts_codes that a Revision affected.
 type Revised struct {
 	Changed  []string `json:"changed"`
 	Dropped  []string `json:"dropped"`
 	Withheld []string `json:"withheld"`
 }
 
-// revision is what is different about one dataset and date. It is replaced, not
-// changed, so that readers need no lock.
+// revision has the changes of a dataset and date. It is immutable, so that readers need no
+// lock.
 type revision struct {
 	changed  map[string]int
 	dropped  map[string]bool
@@ -68,9 +66,9 @@ func (r *revision) clone() *revision {
 	return out
 }
 
-// Revise changes, drops or withholds rows. A changed row has another vol (daily,
-// fund_daily), volume_ratio (daily_basic) or net_mf_amount (moneyflow), or, with
-// Columns, these multiplied by Factor. An error changes nothing.
+// Revise changes, drops or withholds rows. A changed row has another vol (daily, fund_daily),
+// volume_ratio (daily_basic) or net_mf_amount (moneyflow); with Columns, these are multiplied
+// by Factor. After an error nothing is changed.
 func (s *Sim) Revise(r Revision) (Revised, error) {
 	var out Revised
 	api, from, err := dated(r.API, r.TradeDate)
@@ -135,8 +133,8 @@ func (s *Sim) Revise(r Revision) (Revised, error) {
 	return out, nil
 }
 
-// revise adds a Revision to what is different on a day that has rows of held. lax
-// ignores codes without a row, because a span has days of suspension.
+// revise adds a Revision to the changes of a day. lax skips codes without a row, because they
+// may be suspended on some days of a range.
 func (r *revision) revise(ask Revision, k dayKey, held []string, keys *rekeying, lax bool) (Revised, error) {
 	codes := slices.Clone(held)
 	if ask.Codes != nil {
@@ -192,7 +190,7 @@ func (r *revision) revise(ask Revision, k dayKey, held []string, keys *rekeying,
 	return did, nil
 }
 
-// add joins what was done on another day, each code once.
+// add adds the codes of another day, without repetitions.
 func (r *Revised) add(o Revised) {
 	join := func(a *[]string, b []string) {
 		if len(*a) == 0 {
@@ -214,21 +212,20 @@ func (r *Revised) add(o Revised) {
 	join(&r.Withheld, o.Withheld)
 }
 
-// ClearRevisions takes back all revisions, withheld rows included.
+// ClearRevisions undoes all revisions, including withheld rows.
 func (s *Sim) ClearRevisions() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	clear(s.revised)
 }
 
-// Withhold makes a dataset not published on a date, whatever the hour, until
-// Release.
+// Withhold makes a dataset of a date unpublished until Release, whatever the hour.
 func (s *Sim) Withhold(api, tradeDate string) error {
 	return s.WithholdUntil(api, tradeDate, time.Time{})
 }
 
-// WithholdUntil is Withhold that ends by itself when the simulator's clock reaches
-// until; the zero time never comes.
+// WithholdUntil is Withhold until the simulator's clock reaches a time; the zero time means
+// until Release.
 func (s *Sim) WithholdUntil(api, tradeDate string, until time.Time) error {
 	a, d, err := dated(api, tradeDate)
 	if err != nil {
@@ -240,8 +237,7 @@ func (s *Sim) WithholdUntil(api, tradeDate string, until time.Time) error {
 	return nil
 }
 
-// Release publishes what Withhold blocked, and the rows a Revision withheld on
-// that date.
+// Release publishes what Withhold withheld, and the rows that a Revision withheld on that date.
 func (s *Sim) Release(api, tradeDate string) error {
 	a, d, err := dated(api, tradeDate)
 	if err != nil {
@@ -259,7 +255,7 @@ func (s *Sim) Release(api, tradeDate string) error {
 	return nil
 }
 
-// hide removes rows that a revision hides; the truth keeps withheld ones.
+// hide removes the rows that a revision drops or withholds; Rows keeps withheld ones.
 func (s *Sim) hide(api *spec.API, r *revision, refs []table.Ref, truth bool) []table.Ref {
 	return slices.DeleteFunc(refs, func(ref table.Ref) bool {
 		c := s.src.Code(api, ref)
@@ -267,8 +263,7 @@ func (s *Sim) hide(api *spec.API, r *revision, refs []table.Ref, truth bool) []t
 	})
 }
 
-// revisedColumn is the column a changed row differs in, and by how much each
-// time.
+// revisedColumn returns the column in which a changed row differs, and by how much per change.
 func revisedColumn(api spec.ID) (string, float64) {
 	switch api {
 	case spec.DailyBasic:

@@ -16,27 +16,26 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim/internal/wire"
 )
 
-// Faults of single rows, days and columns. They change what the provider answers
-// before it is paged, so that pages, date calls and span calls agree. TradeDate and
-// EndDate narrow them to the rows of these dates; Codes, Exchange, Share and N
-// narrow them to some of these rows.
+// Faults of single rows, days and columns. They change the rows before these are split into
+// pages, so that pages, calls by date and calls by range agree. TradeDate and EndDate limit
+// them to the rows of these dates; Codes, Exchange, Share and N limit them to some of the rows.
 const (
-	// Stale answers with the rows of another day (SourceDate; the day before with
-	// rows by default) under the asked date. With Columns, only these columns are
-	// of the other day, symbol by symbol. Closed days stay empty.
+	// Stale returns the rows of another day (SourceDate; by default the previous day with rows)
+	// under the requested date. With Columns, only these columns are of the other day, by symbol.
+	// Closed days stay empty.
 	Stale FaultKind = "stale"
-	// ClosedDays answers closed days with the rows of the open day before
-	// (or SourceDate), also within spans, relabelled with the closed date. In
-	// ModeAsIs the rows keep their own date, and only calls for one date are hit.
+	// ClosedDays returns for closed days, also within ranges, the rows of the previous open day
+	// (or SourceDate) under the closed date. With ModeAsIs the rows keep their own date, and only
+	// calls for one date are affected.
 	ClosedDays FaultKind = "closed_days"
 	// ScaleColumn multiplies Columns by Factor. Null stays null.
 	ScaleColumn FaultKind = "scale_column"
-	// NullColumn empties Columns.
+	// NullColumn sets Columns to null.
 	NullColumn FaultKind = "null_column"
-	// MangledCode puts rows under another ts_code: that in To, or a 1 before the
-	// code. A call finds them under the new code alone.
+	// MangledCode changes the ts_code of rows to that in To, or adds a 1 in front. A call finds
+	// them only by the new code.
 	MangledCode FaultKind = "mangled_code"
-	// DropRows leaves rows out.
+	// DropRows omits rows.
 	DropRows FaultKind = "drop_rows"
 	// SetColumn writes Text, a JSON value, into Columns.
 	SetColumn FaultKind = "set_column"
@@ -49,14 +48,13 @@ const (
 	RoundColumn FaultKind = "round_column"
 	// DashedDates writes trade_date as "2026-04-01".
 	DashedDates FaultKind = "dashed_dates"
-	// FlippedDay turns is_open of TradeDate over in trade_cal.
+	// FlippedDay inverts is_open of TradeDate in trade_cal.
 	FlippedDay FaultKind = "flipped_day"
-	// AllSuspended has suspend_d list every listed stock, or those of Codes, Exchange and
-	// Share, as suspended for the whole day.
+	// AllSuspended lists all listed stocks, or those of Codes, Exchange and Share, in suspend_d
+	// as suspended for the whole day.
 	AllSuspended FaultKind = "all_suspended"
-	// LongList hits calls with more than N ts_codes (100 if 0). They are answered
-	// with Code and Text (50101 and its text if 0), or in ModeCut as if only the
-	// first N were asked for.
+	// LongList affects calls with more than N ts_codes (100 if 0). They get Code and Text (50101
+	// and its text if 0), or with ModeCut only the rows of the first N codes.
 	LongList FaultKind = "long_list"
 )
 
@@ -64,17 +62,17 @@ const (
 const (
 	// ModeAsIs leaves the date of the rows of ClosedDays.
 	ModeAsIs = "as_is"
-	// ModeCut cuts the list of LongList.
+	// ModeCut truncates the list of LongList.
 	ModeCut = "cut"
 )
 
-// EveryColumn in Columns stands for all columns that hold numbers.
+// EveryColumn in Columns means all columns of numbers.
 const EveryColumn = "*"
 
 // longList is the number of ts_codes from which a list may fail.
 const longList = 100
 
-// changesRows tells whether the kind works on rows before they are paged.
+// changesRows reports whether the kind changes rows before they are split into pages.
 func (k FaultKind) changesRows() bool {
 	switch k {
 	case Stale, ClosedDays, ScaleColumn, NullColumn, MangledCode, DropRows, SetColumn, ShiftColumn, SwapColumns, RoundColumn, DashedDates, FlippedDay, AllSuspended:
@@ -148,7 +146,7 @@ func (f *Fault) checkRows() error {
 	return nil
 }
 
-// columns are those of Columns, or Column alone.
+// columns returns Columns, or Column if Columns is empty.
 func (f *Fault) columns() []string {
 	if len(f.Columns) == 0 && f.Column != "" {
 		return []string{f.Column}
@@ -156,7 +154,7 @@ func (f *Fault) columns() []string {
 	return f.Columns
 }
 
-// suits tells whether a call is one that the kind can happen to.
+// suits reports whether the kind can apply to a call.
 func (f *Fault) suits(api *spec.API, params map[string]string) bool {
 	switch f.Kind {
 	case RepeatedPage, LatePage:
@@ -188,7 +186,7 @@ func closed(day int32) bool {
 	return ok && !d.Open
 }
 
-// on tells whether a fault is about a date; rows of lists have none.
+// on reports whether a fault affects a date. Rows of lists have no date.
 func (f *Fault) on(day int32) bool {
 	if f.TradeDate == "" || day == 0 {
 		return true
@@ -197,7 +195,7 @@ func (f *Fault) on(day int32) bool {
 	return text >= f.TradeDate && text <= cmp.Or(f.EndDate, f.TradeDate)
 }
 
-// choose returns the test of which rows of a reply a fault is about.
+// choose returns a function that reports whether a fault affects a row of a reply.
 func (f *Fault) choose() func(code string, day int32) bool {
 	left := f.N
 	return func(code string, day int32) bool {
@@ -214,12 +212,12 @@ func (f *Fault) choose() func(code string, day int32) bool {
 	}
 }
 
-// narrowed tells whether a fault is about some rows only.
+// narrowed reports whether a fault affects only some rows.
 func (f *Fault) narrowed() bool {
 	return len(f.Codes) > 0 || f.N > 0 || f.Share > 0 || f.Exchange != ""
 }
 
-// draw is a number from 0 up to 1 that a symbol has on a day.
+// draw returns a pseudo-random number from 0 to 1 for a symbol and a day.
 func draw(code string, day int32) float64 {
 	h := fnv.New64a()
 	_, _ = fmt.Fprint(h, code, " ", day)
@@ -250,7 +248,7 @@ func (s *Sim) rows(q *query, v view) ([]row, error) {
 	return out, nil
 }
 
-// rowsOf returns the rows of one date, as the provider has them.
+// rowsOf returns the rows of one date without faults.
 func (s *Sim) rowsOf(q *query, v view, day int32) ([]row, error) {
 	one := *q
 	one.from, one.to = day, day
@@ -258,7 +256,7 @@ func (s *Sim) rowsOf(q *query, v view, day int32) ([]row, error) {
 	return s.rows(&one, v)
 }
 
-// faultyRows returns all rows of a query as a fault of rows leaves them.
+// faultyRows returns all rows of a query with a fault of rows applied.
 func (s *Sim) faultyRows(q *query, v view, f *Fault) ([]row, error) {
 	switch f.Kind {
 	case Stale:
@@ -313,10 +311,10 @@ func (s *Sim) faultyRows(q *query, v view, f *Fault) ([]row, error) {
 	return out, nil
 }
 
-// shiftedRows are the rows of a reply with columns of the row before them on their day,
-// whether that was asked for or not.
+// shiftedRows returns the rows of a reply with columns of the previous row of their day, even
+// if that row was not requested.
 func (s *Sim) shiftedRows(q *query, v view, f *Fault, rows []row) ([]row, error) {
-	before := map[int32]map[string]row{} // by day and by the code that follows
+	before := map[int32]map[string]row{} // by day and by the code of the next row
 	chosen, at := f.choose(), f.places(q)
 	if len(f.columns()) == 0 {
 		for i, c := range q.cols {
@@ -350,7 +348,7 @@ func (s *Sim) shiftedRows(q *query, v view, f *Fault, rows []row) ([]row, error)
 	return rows, nil
 }
 
-// change is what a fault makes of one cell.
+// change returns a cell with a fault applied.
 func (f *Fault) change(cell string) string {
 	switch f.Kind {
 	case NullColumn:
@@ -371,7 +369,7 @@ func (f *Fault) change(cell string) string {
 	return scaled(cell, f.Factor)
 }
 
-// flip turns one day of a calendar over.
+// flip inverts one day of a calendar.
 func (f *Fault) flip(q *query, rows []row) {
 	date, open := slices.Index(q.names, "cal_date"), slices.Index(q.names, "is_open")
 	if date < 0 || open < 0 {
@@ -384,7 +382,7 @@ func (f *Fault) flip(q *query, rows []row) {
 	}
 }
 
-// suspendedRows are rows of suspend_d for every listed stock that a fault is about.
+// suspendedRows returns rows of suspend_d for all listed stocks that a fault affects.
 func (s *Sim) suspendedRows(q *query, f *Fault) ([]row, error) {
 	list, err := s.Rows(StockBasic, nil, "ts_code")
 	if err != nil {
@@ -415,7 +413,7 @@ func (s *Sim) suspendedRows(q *query, f *Fault) ([]row, error) {
 	return out, nil
 }
 
-// places are the positions of a fault's columns in a reply.
+// places returns the positions of a fault's columns in a reply.
 func (f *Fault) places(q *query) []int {
 	var out []int
 	cols := f.columns()
@@ -428,7 +426,7 @@ func (f *Fault) places(q *query) []int {
 	return out
 }
 
-// relabel puts a row under another date.
+// relabel changes the date of a row.
 func (r *row) relabel(q *query, day int32) {
 	r.day = day
 	if i := slices.Index(q.names, "trade_date"); i >= 0 {
@@ -492,7 +490,7 @@ func (s *Sim) staleRows(q *query, v view, f *Fault) ([]row, error) {
 	return out, nil
 }
 
-// sourceDay is the day whose rows stand in for those of day; 0 when there is none.
+// sourceDay returns the day whose rows replace those of day; 0 if there is none.
 func (s *Sim) sourceDay(api *spec.API, f *Fault, day int32) (int32, error) {
 	if d, ok := calendar.Parse(f.SourceDate); ok {
 		return d, nil
@@ -575,8 +573,8 @@ func (s *Sim) mangledRows(q *query, v view, f *Fault) ([]row, error) {
 	return out, nil
 }
 
-// scaled multiplies a number, keeps what decimals it needs up to eight, and writes
-// it as the provider writes it. What is not a number stays.
+// scaled multiplies a number and formats it as the provider does, with up to eight decimals.
+// Other values are unchanged.
 func scaled(cell string, factor float64) string {
 	v, err := strconv.ParseFloat(cell, 64)
 	if err != nil {

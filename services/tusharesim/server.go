@@ -14,7 +14,7 @@ import (
 // Server is a Sim that listens.
 type Server struct {
 	*Sim
-	// URL is where the provider is, without a slash at the end.
+	// URL of the provider, without a slash at the end.
 	URL string
 	// Addr is host:port in use.
 	Addr string
@@ -30,8 +30,8 @@ type Server struct {
 // ctx ends.
 func Start(ctx context.Context, o Options) (*Server, error) { return StartAt(ctx, "127.0.0.1:0", o) }
 
-// StartAt is Start on an address. Anything but loopback is refused: the control
-// endpoint asks for no password.
+// StartAt is Start with an address. It refuses addresses other than loopback, because the
+// control endpoint requires no password.
 func StartAt(ctx context.Context, addr string, o Options) (*Server, error) {
 	if err := loopback(addr); err != nil {
 		return nil, err
@@ -75,8 +75,8 @@ func loopback(addr string) error {
 	return fmt.Errorf("address %q is not loopback: the control endpoint asks for no password, so nothing else is allowed", addr)
 }
 
-// Close cuts every connection and waits until the listener has stopped. It may be
-// called more than once.
+// Close closes all connections and waits until the listener has stopped. It may be called more
+// than once.
 func (s *Server) Close() error {
 	s.once.Do(func() {
 		s.stop()
@@ -89,7 +89,7 @@ func (s *Server) Close() error {
 	return s.err
 }
 
-// Shutdown lets the calls in progress finish until ctx ends, then cuts them.
+// Shutdown waits for the calls in progress until ctx ends, then aborts them.
 func (s *Server) Shutdown(ctx context.Context) error {
 	s.ReleaseHangs()
 	if err := s.http.Shutdown(ctx); err != nil {
@@ -108,8 +108,7 @@ type TB interface {
 	Cleanup(func())
 }
 
-// StartTest is Start for a test: it fails the test when it cannot, and stops with
-// it.
+// StartTest is Start for a test: an error fails the test, and the server is closed at its end.
 func StartTest(t TB, o Options) *Server {
 	t.Helper()
 	s, err := Start(context.Background(), o)

@@ -48,7 +48,7 @@ type Sim struct {
 	faults   []*Fault
 	faultSeq int
 	limiter  limiter
-	// withheld holds until when; the zero time is until released.
+	// withheld has the time until which a dataset is withheld; zero means until Release.
 	withheld map[dayKey]time.Time
 	revised  map[dayKey]*revision
 	halts    []Suspension
@@ -66,8 +66,8 @@ type snapKey struct {
 	today  int32
 }
 
-// New builds a simulator. It reads a replay folder's names and calendar at once
-// and the rest when asked for.
+// New returns a simulator. Of a replay directory it reads the file names and the calendar now,
+// and the rest when it is requested.
 func New(o Options) (*Sim, error) {
 	s := &Sim{
 		clock: o.Now, offset: o.ClockOffset, points: o.Points, latency: o.Latency, jitter: o.Jitter,
@@ -118,7 +118,7 @@ func New(o Options) (*Sim, error) {
 	return s, nil
 }
 
-// named puts the option before what is wrong with it.
+// named adds the option's name in front of an error.
 func named(option string, err error) error {
 	if err == nil {
 		return nil
@@ -136,7 +136,7 @@ func size(n, def int) int {
 	return n
 }
 
-// Now returns the simulator's time, in Beijing.
+// Now returns the simulator's time, in Beijing time.
 func (s *Sim) Now() time.Time {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -148,14 +148,14 @@ func (s *Sim) now() time.Time { return s.clock().Add(s.offset).In(Beijing) }
 // Today returns the simulator's date as YYYYMMDD. No later day is ever served.
 func (s *Sim) Today() string { return calendar.Text(calendar.FromTime(s.Now())) }
 
-// SetClockOffset replaces what is added to the clock.
+// SetClockOffset sets the duration that is added to the clock.
 func (s *Sim) SetClockOffset(d time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.offset = d
 }
 
-// SetTime moves the clock so that it reads t now and runs on from there.
+// SetTime sets the clock to t; it continues from there.
 func (s *Sim) SetTime(t time.Time) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -185,7 +185,7 @@ func (s *Sim) SetTokens(tokens map[string]Grant) error {
 	return nil
 }
 
-// RevokeToken makes one token invalid from now on; the empty text revokes all.
+// RevokeToken revokes a token; an empty one revokes all tokens.
 func (s *Sim) RevokeToken(token string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -196,7 +196,7 @@ func (s *Sim) RevokeToken(token string) {
 	s.revoked[sha256.Sum256([]byte(token))] = true
 }
 
-// RestoreTokens takes back every revocation.
+// RestoreTokens undoes all revocations.
 func (s *Sim) RestoreTokens() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -214,7 +214,7 @@ func (s *Sim) SetPoints(n int) {
 // Deny forbids interfaces to every token.
 func (s *Sim) Deny(apis ...string) error { return s.setDeny(true, apis) }
 
-// Allow takes back Deny; without arguments, all of it.
+// Allow undoes Deny for interfaces; without arguments, for all.
 func (s *Sim) Allow(apis ...string) error {
 	if len(apis) == 0 {
 		s.mu.Lock()
@@ -288,9 +288,8 @@ func (s *Sim) SetLatency(latency, jitter time.Duration) {
 	s.latency, s.jitter = max(0, latency), max(0, jitter)
 }
 
-// OpenDates returns, ascending, the open days from..to (YYYYMMDD, both included)
-// of the exchange calendar, future ones included. Bounds that are not dates give
-// nothing.
+// OpenDates returns the open days from..to (YYYYMMDD, inclusive) of the exchange calendar in
+// ascending order, including future ones. It returns nil if a bound is not a date.
 func (s *Sim) OpenDates(from, to string) []string {
 	f, ok1 := calendar.Parse(from)
 	t, ok2 := calendar.Parse(to)
@@ -310,7 +309,7 @@ func (s *Sim) OpenDates(from, to string) []string {
 	return out
 }
 
-// Source says in a word what is served: "synthetic" or "replay".
+// Source returns what is served: "synthetic" or "replay".
 func (s *Sim) Source() string {
 	if s.replay != nil {
 		return "replay"

@@ -9,13 +9,13 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim/internal/spec"
 )
 
-// Bounds of what is remembered about calls.
+// Limits of what is remembered about calls.
 const (
 	maxLog    = 10000
 	maxParams = 10000
 )
 
-// Call is one call that arrived.
+// Call is a call that was received.
 type Call struct {
 	// Seq counts from 1 since the last reset.
 	Seq int64 `json:"seq"`
@@ -24,9 +24,9 @@ type Call struct {
 	// API and Params are as sent, without the token.
 	API    string            `json:"api"`
 	Params map[string]string `json:"params,omitempty"`
-	// Fields is what was asked for.
+	// Fields are the requested fields.
 	Fields string `json:"fields,omitempty"`
-	// Fault is the kind of the fault that happened to it, if any.
+	// Fault is the kind of the fault that affected it, if any.
 	Fault FaultKind `json:"fault,omitempty"`
 	// Code is the provider's code; 0 also when the transport failed.
 	Code int `json:"code"`
@@ -34,7 +34,7 @@ type Call struct {
 	Rows int `json:"rows"`
 }
 
-// Stats counts calls since the start or the last reset.
+// Stats has the numbers of calls since the start or the last reset.
 type Stats struct {
 	// Total counts all calls, refused ones included.
 	Total int64 `json:"total"`
@@ -73,14 +73,14 @@ func (s *Sim) Calls() []Call {
 	return slices.Concat(s.stats.log[s.stats.next:], s.stats.log[:s.stats.next])
 }
 
-// ResetStats sets the counters to zero and forgets the calls.
+// ResetStats resets the counters and discards the calls.
 func (s *Sim) ResetStats() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.stats.reset()
 }
 
-// arrive counts a call before anything else happens to it. The caller holds mu.
+// arrive counts a call when it is received. The caller holds mu.
 func (s *Sim) arrive(r request) *Call {
 	hideToken(&r)
 	s.stats.Total++
@@ -113,8 +113,8 @@ func (s *Sim) done(c *Call) {
 	s.stats.next = (s.stats.next + 1) % maxLog
 }
 
-// hideToken takes the token out of whatever is remembered, wherever a caller may
-// have put it, and keeps long texts short.
+// hideToken removes the token from everything that is remembered, wherever a caller may have
+// put it, and truncates long texts.
 func hideToken(r *request) {
 	clean := func(s string) string {
 		if r.token != "" && (s == r.token || len(r.token) >= 8 && strings.Contains(s, r.token)) {

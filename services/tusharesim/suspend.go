@@ -11,24 +11,23 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim/internal/synthetic"
 )
 
-// Suspension takes stocks out of trade on some days, as July 2015 saw by the
-// hundred. They are absent from daily, daily_basic and moneyflow and listed in
-// suspend_d, and they come back with the last close as pre_close. They are part of
-// the truth.
+// Suspension suspends stocks on some days, as happened to hundreds in July 2015. They are absent
+// from daily, daily_basic and moneyflow, are listed in suspend_d, and resume with the last close
+// as pre_close. Rows returns the same.
 type Suspension struct {
-	// TradeDate (YYYYMMDD) is the first day, EndDate the last; empty is TradeDate.
+	// TradeDate (YYYYMMDD) is the first day, and EndDate the last; empty means TradeDate.
 	TradeDate string `json:"trade_date"`
 	EndDate   string `json:"end_date,omitempty"`
-	// Share of the stocks listed, 0 to 1, the same stocks on all days; 0 is all.
+	// Share of the listed stocks, 0 to 1, the same stocks on all days; 0 means all.
 	Share float64 `json:"share,omitempty"`
-	// Exchange (SH, SZ, BJ) narrows to the codes that end so.
+	// Exchange (SH, SZ, BJ) limits it to the codes of an exchange.
 	Exchange string `json:"exchange,omitempty"`
-	// Codes narrows to these ts_codes.
+	// Codes limits it to these ts_codes.
 	Codes []string `json:"codes,omitempty"`
 }
 
-// Suspend takes stocks out of trade and returns their ts_codes. It fails on
-// recorded data, because the pre_close of recorded rows cannot follow.
+// Suspend suspends stocks and returns their ts_codes. It fails with recorded data, because the
+// pre_close of recorded rows is fixed.
 func (s *Sim) Suspend(x Suspension) ([]string, error) {
 	u, ok := s.src.(*synthetic.Universe)
 	if !ok {
@@ -45,7 +44,7 @@ func (s *Sim) Suspend(x Suspension) ([]string, error) {
 		return nil, errors.New("suspension: one of share, exchange and codes is required")
 	}
 	x.Codes = slices.Clone(x.Codes)
-	// The lock keeps the list and the market in step.
+	// The lock keeps the list and the market consistent.
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	codes := u.Suspend(from, to, func(code string) bool {
@@ -64,7 +63,7 @@ func (s *Sim) Suspend(x Suspension) ([]string, error) {
 	return codes, nil
 }
 
-// ClearSuspensions takes back every Suspend.
+// ClearSuspensions undoes every Suspend.
 func (s *Sim) ClearSuspensions() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

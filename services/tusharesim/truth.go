@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Table is rows as typed values.
+// Table has rows as typed values.
 type Table struct {
 	// Fields are the column names.
 	Fields []string
@@ -15,10 +15,10 @@ type Table struct {
 	Rows [][]any
 }
 
-// Rows tells what the provider has: the same parameters and fields as a call, but
-// without faults, pages, caps, limits, hours of publication or withheld rows.
-// Changed and dropped rows of a Revision count, and no day after today is known.
-// Without fields the default columns come in their default order.
+// Rows returns what the provider has, for the parameters and fields of a call, without faults,
+// pages, caps, limits and publication hours, and with withheld rows. The changes and drops of a
+// Revision are applied, and days after today have no rows. Without fields it returns the default
+// columns in their default order.
 func (s *Sim) Rows(api string, params map[string]string, fields ...string) (*Table, error) {
 	p, err := s.truth(api, params, fields)
 	if err != nil {
@@ -39,7 +39,7 @@ func (s *Sim) Rows(api string, params map[string]string, fields ...string) (*Tab
 	return out, nil
 }
 
-// RowCount is the number of rows that Rows would give.
+// RowCount returns the number of rows that Rows would return.
 func (s *Sim) RowCount(api string, params map[string]string) (int, error) {
 	p, err := s.truth(api, params, nil)
 	if err != nil {
@@ -74,7 +74,7 @@ func (s *Sim) truth(api string, params map[string]string, fields []string) (*pla
 	return p, nil
 }
 
-// value turns a JSON text into a typed value.
+// value converts a JSON text to a typed value.
 func value(cell string) (any, error) {
 	switch cell[0] {
 	case 'n':

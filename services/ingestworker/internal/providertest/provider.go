@@ -1,7 +1,7 @@
-// Package providertest is a second provider for tests, written from the protocol's
-// description alone and apart from the simulator. Its market is small; its habits
-// are many: other orders of fields, caps and pages, numbers as text, replies in
-// pieces, late and partly published days. Only tests import it.
+// Package providertest is a second provider for tests. It was written from the description of
+// the protocol, independently of the simulator. Its market is small, and its responses vary in
+// many ways: the order of fields, caps and pages, numbers as text, chunked responses, late and
+// partly published days. Only tests import it.
 package providertest
 
 import (
@@ -22,47 +22,48 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// Habits are the ways of answering that may differ between providers.
+// Habits are the properties of responses that may differ between providers.
 type Habits struct {
 	// Cap is the most rows per reply; 0 means 6000.
 	Cap int
-	// Mute leaves has_more and count out of the envelope.
+	// Mute omits has_more and count.
 	Mute bool
-	// Texts writes numbers as strings, IntDates dates as numbers.
+	// Texts writes numbers as strings, and IntDates writes dates as numbers.
 	Texts, IntDates bool
-	// Reverse answers fields in the opposite order of what was asked; Extra adds
-	// fields that nobody asked for; ItemsFirst puts items before fields.
+	// Reverse returns the fields in reverse order, Extra adds fields that were not requested,
+	// and ItemsFirst puts items before fields.
 	Reverse, Extra, ItemsFirst bool
-	// NullMsg writes null for msg, TextCode the code as a string.
+	// NullMsg writes null for msg, and TextCode writes the code as a string.
 	NullMsg, TextCode bool
-	// Shuffled pages come in another order at each call; Overlap begins each page
-	// so many rows early.
+	// Shuffled orders the rows differently at each call.
 	Shuffled bool
-	Overlap  int
-	// Gzip compresses, Pieces flushes byte by byte at first, Closing closes the
-	// connection after each reply.
+	// Overlap is the number of rows by which each page begins too early.
+	Overlap int
+	// Gzip compresses responses, Pieces sends them in small chunks, and Closing closes the
+	// connection after each one.
 	Gzip, Pieces, Closing bool
 }
 
-// Instrument is a stock or a fund. Dates are NoDate where there are none.
+// Instrument is a stock or a fund.
 type Instrument struct {
-	// Code is the ts_code, Status its list's.
+	// Code is the ts_code, and Status its list_status.
 	Code, Status string
-	// Listed and Delisted bound its trading.
+	// Listed and Delisted are its first trading day and the day after its last one; NoDate if
+	// there is none.
 	Listed, Delisted market.Date
-	// Idle says on which open days it does not trade; nil means none.
+	// Idle reports whether it is suspended on an open day; nil means never.
 	Idle func(d market.Date) bool
 }
 
 // Call is one request.
 type Call struct {
-	// API and Params asked, Offset and Limit apart.
+	// API and Params of the request, without Offset and Limit.
 	API           string
 	Params        map[string]string
 	Offset, Limit int
 }
 
-// Key tells calls apart but for their pages.
+// Key identifies the call without its page.
 func (c Call) Key() string {
 	var b strings.Builder
 	b.WriteString(c.API)
@@ -75,32 +76,32 @@ func (c Call) Key() string {
 // Provider is an http.Handler. Its fields may be changed through Do.
 type Provider struct {
 	mu sync.Mutex
-	// Habits of answering.
+	// Habits of the responses.
 	Habits Habits
-	// First and Last bound the calendar, Closed tells its holidays.
+	// First and Last bound the calendar, and Closed reports holidays.
 	First, Last market.Date
 	Closed      func(d market.Date) bool
 	// Stocks and Funds of the market.
 	Stocks, Funds []Instrument
-	// Answer may answer a call in the provider's place.
+	// Answer may respond to the n-th call itself; then it returns true. Nil responds to none.
 	Answer func(c Call, n int, w http.ResponseWriter) bool
-	// Share is how much of a date is published, from 0 to 1; nil means all.
+	// Share returns how much of a date is published, from 0 to 1; nil means all.
 	Share func(api string, d market.Date) float64
-	// Change may change, or drop by returning false, a row before it is told.
+	// Change may change a row of a response, or drop it by returning false. Nil changes none.
 	Change func(api string, row map[string]any) bool
-	// Also gives rows that are added to an answer by trade date; nil means none.
+	// Also returns rows to add to a response by trade date; nil means none.
 	Also func(api string, params map[string]string) []map[string]any
-	// MostCodes is the longest ts_code list that is answered whole; 0 means any. A
-	// longer one is refused, or cut without a word where CutCodes is set.
+	// MostCodes is the largest number of codes in ts_code; 0 means any. A longer list is
+	// refused, or truncated silently if CutCodes is set.
 	MostCodes int
 	CutCodes  bool
-	// Calls made, by Key.
+	// Calls is the number of calls by Key.
 	Calls map[string]int
 
 	n int
 }
 
-// New is a market of so many stocks and funds over the calendar years up to last.
+// New returns a provider with so many stocks and funds, from 2019 to the end of last's year.
 func New(stocks, funds int, last market.Date) *Provider {
 	p := &Provider{First: market.NewDate(2019, 1, 1), Last: market.NewDate(last.Time().Year(), 12, 31), Calls: map[string]int{}}
 	for i := range stocks {
@@ -119,7 +120,7 @@ func New(stocks, funds int, last market.Date) *Provider {
 		case 1, 3:
 			code = fmt.Sprintf("159%03d.SZ", i)
 		case 4:
-			code = fmt.Sprintf("16%04d.SZ", i) // no ETF
+			code = fmt.Sprintf("16%04d.SZ", i) // not an ETF
 		}
 		p.Funds = append(p.Funds, Instrument{Code: code, Status: "L", Listed: market.NewDate(2019, 1, 2), Delisted: market.NoDate})
 	}
@@ -129,7 +130,7 @@ func New(stocks, funds int, last market.Date) *Provider {
 // Do changes the provider between calls.
 func (p *Provider) Do(change func()) { p.mu.Lock(); defer p.mu.Unlock(); change() }
 
-// Count is how many calls of an API were made.
+// Count returns the number of calls of an API.
 func (p *Provider) Count(api string) (n int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -141,12 +142,12 @@ func (p *Provider) Count(api string) (n int) {
 	return n
 }
 
-// IsOpen tells the trading days.
+// IsOpen reports whether a date is a trading day.
 func (p *Provider) IsOpen(d market.Date) bool {
 	return d >= p.First && d <= p.Last && !d.Weekend() && (p.Closed == nil || !p.Closed(d))
 }
 
-// Open lists the trading days of a span.
+// Open returns the trading days from one date to another.
 func (p *Provider) Open(from, to market.Date) (out []market.Date) {
 	for d := from; d <= to; d++ {
 		if p.IsOpen(d) {
@@ -171,8 +172,7 @@ func (p *Provider) trades(i Instrument, d market.Date) bool {
 	return p.IsOpen(d) && d >= i.Listed && (i.Delisted == market.NoDate || d < i.Delisted) && (i.Idle == nil || !i.Idle(d))
 }
 
-// before is the last day on which an instrument traded, or the day before where there
-// is none.
+// before returns the last day before d on which an instrument traded, or d-1 if there is none.
 func (p *Provider) before(i Instrument, d market.Date) market.Date {
 	for last := d - 1; last >= max(i.Listed, p.First); last-- {
 		if p.trades(i, last) {
@@ -182,9 +182,9 @@ func (p *Provider) before(i Instrument, d market.Date) market.Date {
 	return d - 1
 }
 
-// told are rows made before. A row depends on nothing but its key, and providers with
-// small pages ask for each of them many times.
-var told struct {
+// cache has rows that were computed before. A row depends only on its key, and with small
+// pages each row is needed many times.
+var cache struct {
 	sync.Mutex
 	rows map[row]map[string]any
 }
@@ -194,20 +194,20 @@ type row struct {
 	d, lastTraded market.Date
 }
 
-// mostTold is how many rows are remembered at most.
-const mostTold = 1 << 14
+// mostCached is the largest number of cached rows.
+const mostCached = 1 << 14
 
-// cells are what an instrument did on a day. Who changes it must copy it first.
+// cells returns the row of an instrument and day. The caller must not change it.
 func (k row) cells() map[string]any {
-	told.Lock()
-	defer told.Unlock()
-	r, ok := told.rows[k]
+	cache.Lock()
+	defer cache.Unlock()
+	r, ok := cache.rows[k]
 	if !ok {
-		if len(told.rows) >= mostTold || told.rows == nil {
-			told.rows = map[row]map[string]any{}
+		if len(cache.rows) >= mostCached || cache.rows == nil {
+			cache.rows = map[row]map[string]any{}
 		}
 		r = dated(k.api, k.code, k.d, k.lastTraded)
-		told.rows[k] = r
+		cache.rows[k] = r
 	}
 	return r
 }
@@ -231,7 +231,7 @@ func dated(api, code string, d, lastTraded market.Date) map[string]any {
 		for _, k := range []string{"turnover_rate", "turnover_rate_f", "volume_ratio", "pb", "ps", "ps_ttm", "dv_ratio"} {
 			r[k] = round(noise(code, d, k)*9, 4)
 		}
-		r["turnover_rate"], r["turnover_rate_f"] = round(volume/share, 4), round(2*volume/share, 4) // 手 of 万股, in per cent
+		r["turnover_rate"], r["turnover_rate_f"] = round(volume/share, 4), round(2*volume/share, 4) // 手 ÷ 万股 is a percentage
 		for _, k := range []string{"pe", "pe_ttm", "dv_ttm"} {                                      // null is not 0
 			switch v := noise(code, d, k); {
 			case v < 0.3:
@@ -266,15 +266,17 @@ func text(d market.Date) any {
 	return d.Compact()
 }
 
-// Rows is what the provider has for a query, whatever its habits and what is not
-// yet published. The rows must not be changed.
+// Rows returns all rows of a query, including those that are not published yet. The caller
+// must not change them.
 func (p *Provider) Rows(api string, params map[string]string) []map[string]any {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.rows(api, params, false)
 }
 
-func (p *Provider) rows(api string, params map[string]string, asTold bool) (out []map[string]any) {
+// rows returns the rows of a query; if published is true, only those that are published, and
+// those of Also.
+func (p *Provider) rows(api string, params map[string]string, published bool) (out []map[string]any) {
 	add := func(r map[string]any) {
 		if p.Change == nil || p.Change(api, r) {
 			out = append(out, r)
@@ -321,7 +323,7 @@ func (p *Provider) rows(api string, params map[string]string, asTold bool) (out 
 	if s := params["ts_code"]; s != "" {
 		want = map[string]bool{}
 		for n, c := range strings.Split(s, ",") {
-			if !asTold || p.MostCodes == 0 || n < p.MostCodes {
+			if !published || p.MostCodes == 0 || n < p.MostCodes {
 				want[c] = true
 			}
 		}
@@ -342,7 +344,7 @@ func (p *Provider) rows(api string, params map[string]string, asTold bool) (out 
 			continue
 		}
 		share := 1.0
-		if asTold && p.Share != nil {
+		if published && p.Share != nil {
 			share = p.Share(api, d)
 		}
 		for n, i := range list {
@@ -359,13 +361,13 @@ func (p *Provider) rows(api string, params map[string]string, asTold bool) (out 
 			add(r)
 		}
 	}
-	if asTold && p.Also != nil {
+	if published && p.Also != nil {
 		out = append(out, p.Also(api, params)...)
 	}
 	return out
 }
 
-// ServeHTTP answers one call.
+// ServeHTTP responds to a call.
 func (p *Provider) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 	var q struct {
 		API    string         `json:"api_name"`
@@ -382,9 +384,9 @@ func (p *Provider) ServeHTTP(w http.ResponseWriter, req *http.Request) {
 		s := fmt.Sprint(v)
 		switch k {
 		case "offset":
-			c.Offset, _ = strconv.Atoi(s) // a bad one is none
+			c.Offset, _ = strconv.Atoi(s) // an invalid number counts as 0
 		case "limit":
-			c.Limit, _ = strconv.Atoi(s) // likewise
+			c.Limit, _ = strconv.Atoi(s)
 		default:
 			c.Params[k] = s
 		}
@@ -456,7 +458,7 @@ func (h Habits) write(w http.ResponseWriter, c Call, n int, rows []map[string]an
 	Send(w, h, `{"request_id":"r","msg":`+enc(msg)+`,"elapsed":{"ms":[1,2]},"data":{`+strings.Join(data, ",")+`},"code":`+enc(code)+`}`)
 }
 
-// Send writes a body in the way of the habits.
+// Send writes a response body according to the habits.
 func Send(w http.ResponseWriter, h Habits, body string) {
 	if h.Closing {
 		w.Header().Set("Connection", "close")

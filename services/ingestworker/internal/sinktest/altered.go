@@ -10,24 +10,24 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
 )
 
-// alterations are a person's statements, which leave coverage as it was. Day0 is
-// 2026-03-02, and no row is held of the day after it.
+// alterations are statements that another program executes; they leave coverage unchanged.
+// Day0 is 2026-03-02, and the file has no row of the next day.
 var alterations = []struct{ name, statement string }{
 	{"another value", "UPDATE daily_prices SET close = close + 0.01 WHERE symbol = '600001.SH' AND close IS NOT NULL"},
 	{"null for a value", "UPDATE daily_prices SET open = NULL"},
 	{"a value for null", "UPDATE daily_moneyflows SET net_mf_vol = 77 WHERE symbol = '600001.SH'"},
 	{"values exchanged", "UPDATE daily_moneyflows SET buy_sm_vol = sell_sm_vol, sell_sm_vol = buy_sm_vol"},
 	{"rows exchanged", "UPDATE daily_basics SET total_mv = (SELECT max(total_mv) + min(total_mv) FROM daily_basics) - total_mv"},
-	{"a row gone", "DELETE FROM daily_basics WHERE symbol = '600001.SH'"},
-	{"a row where none was", "INSERT INTO daily_prices (symbol, trade_date, close) VALUES ('600001.SH', '2026-03-03', 1)"},
-	{"a day turned over", "UPDATE trade_calendar SET is_open = 1 - is_open WHERE cal_date = '2026-03-04'"},
+	{"a deleted row", "DELETE FROM daily_basics WHERE symbol = '600001.SH'"},
+	{"an added row", "INSERT INTO daily_prices (symbol, trade_date, close) VALUES ('600001.SH', '2026-03-03', 1)"},
+	{"an open day closed", "UPDATE trade_calendar SET is_open = 1 - is_open WHERE cal_date = '2026-03-04'"},
 	{"another name", "UPDATE instrument_meta SET name = 'x' WHERE symbol = '600001.SH'"},
 	{"another kind", "UPDATE instrument_meta SET kind = 'etf' WHERE symbol = '600001.SH'"},
 	{"a column that only the other list fills", "UPDATE instrument_meta SET management = 'x' WHERE symbol = '600001.SH'"},
 }
 
-// alteredRowsAreSeen proves that no change of a hand goes unnoticed, and that the
-// same commit again mends it.
+// alteredRowsAreSeen checks that each change by another program is detected, and that
+// committing the same rows again repairs it.
 func alteredRowsAreSeen(t *testing.T, h Harness) {
 	stocks := Stocks(9)
 	var commits []ingest.Commit
@@ -70,14 +70,14 @@ func alteredRowsAreSeen(t *testing.T, h Harness) {
 			}
 		}
 		if altered == 0 {
-			t.Errorf("%s is not seen", a.name)
+			t.Errorf("%s is not detected", a.name)
 		}
 		for _, c := range commits {
 			commit(t, s, c)
 		}
 		agree(t, s)
 		if diff := cmp.Diff(whole, contents(t, s)); diff != "" {
-			t.Errorf("%s is not mended: %s", a.name, diff)
+			t.Errorf("%s is not repaired: %s", a.name, diff)
 		}
 	}
 }

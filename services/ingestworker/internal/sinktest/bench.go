@@ -12,9 +12,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// MarketDay is the commits of one trade date of the whole market in four
-// datasets, some 17,500 rows with all columns. targets gets them for as many
-// symbols as its list may well have.
+// MarketDay returns the commits of one trade date of the whole market in four datasets,
+// about 17,500 rows with all columns. For targets it has 500 symbols.
 func MarketDay(p market.Pool, date market.Date, epoch int64) []ingest.Commit {
 	stocks, etfs := Stocks(5400), ETFs(1300)
 	if p == market.Targets {
@@ -31,8 +30,8 @@ func MarketDay(p market.Pool, date market.Date, epoch int64) []ingest.Commit {
 	return out
 }
 
-// Bench commits dates of the whole market from four goroutines into an empty
-// file, then closes it, and reports rows a second and bytes a row.
+// Bench commits dates of the whole market from eight goroutines to an empty file, then closes
+// the file, and reports rows per second and bytes per row.
 func Bench(b *testing.B, h Harness, dates int) {
 	var days [][]ingest.Commit
 	for i := range 8 {
@@ -71,7 +70,7 @@ func Bench(b *testing.B, h Harness, dates int) {
 	b.ReportMetric(float64(size)/float64(rows), "B/row")
 }
 
-// redate is a commit with the same values on another date.
+// redate returns a commit with the same values on another date.
 func redate(c ingest.Commit, date market.Date) ingest.Commit {
 	b := *c.Batch
 	b.Columns = append(b.Columns[:0:0], b.Columns...)

@@ -15,14 +15,14 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// day is a commit of some rows of the nth day.
+// day returns a commit of some rows of the nth day.
 func day(h Harness, n int) ingest.Commit {
 	symbols, date := Stocks(4+n), Day0+market.Date(n)
 	return Commit(h.Pool, catalog.Daily, date, symbols, Rows(catalog.Daily, date, symbols, 7), 1)
 }
 
-// holdsOnly proves that memory, and once the sink is closed the file, hold these
-// commits and no other.
+// holdsOnly checks that the sink's memory, and the file after the sink is closed, have exactly
+// these commits.
 func holdsOnly(t *testing.T, h Harness, s ingest.Sink, path string, want ...ingest.Commit) {
 	t.Helper()
 	keys := make(map[coverage.Key]bool)
@@ -47,7 +47,7 @@ func holdsOnly(t *testing.T, h Harness, s ingest.Sink, path string, want ...inge
 	}
 }
 
-func gone(t *testing.T, path string) {
+func remove(t *testing.T, path string) {
 	t.Helper()
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
@@ -58,9 +58,9 @@ func deletedWhileOpen(t *testing.T, h Harness) {
 	path := h.path(t)
 	s := h.open(t, path)
 	commit(t, s, day(h, 0))
-	gone(t, path)
+	remove(t, path)
 	if got := records(t, s); len(got) != 0 {
-		t.Errorf("%d records of a deleted file are told", len(got))
+		t.Errorf("%d records of a deleted file are returned", len(got))
 	}
 	if got := commit(t, s, day(h, 1)); got.New != 5 {
 		t.Errorf("changes = %+v, want 5 new", got)
@@ -68,13 +68,12 @@ func deletedWhileOpen(t *testing.T, h Harness) {
 	holdsOnly(t, h, s, path, day(h, 1))
 }
 
-// deletedUnnoticed is a file that nobody asks about between its end and the next
-// commit.
+// deletedUnnoticed deletes a file of which nothing is read before the next commit.
 func deletedUnnoticed(t *testing.T, h Harness) {
 	path := h.path(t)
 	s := h.open(t, path)
 	commit(t, s, day(h, 0))
-	gone(t, path)
+	remove(t, path)
 	commit(t, s, day(h, 1))
 	commit(t, s, day(h, 0))
 	holdsOnly(t, h, s, path, day(h, 0), day(h, 1))
@@ -87,25 +86,25 @@ func deletedWhileClosed(t *testing.T, h Harness) {
 	c := day(h, 0)
 	commit(t, s, c)
 	s.Release()
-	gone(t, path)
+	remove(t, path)
 	s.Release()
 	if _, ok := s.Held(c.Records[0].Key); ok {
-		t.Error("a record of a deleted file is told")
+		t.Error("a record of a deleted file is returned")
 	}
 	if got := records(t, s); len(got) != 0 {
-		t.Errorf("%d records of a deleted file are told", len(got))
+		t.Errorf("%d records of a deleted file are returned", len(got))
 	}
 	if _, err := s.Instruments(t.Context()); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("asking made the file: %v", err)
+		t.Errorf("reading created the file: %v", err)
 	}
 	commit(t, s, day(h, 1))
 	holdsOnly(t, h, s, path, day(h, 1))
 }
 
-// replaced puts another file of the pool, with day 2, in the place of path.
+// replaced replaces the file at path by another file of the pool, which has day 2.
 func replaced(t *testing.T, h Harness, path string) {
 	t.Helper()
 	other := h.path(t)
@@ -126,10 +125,10 @@ func replacedWhileOpen(t *testing.T, h Harness) {
 	holdsOnly(t, h, s, path, day(h, 1), day(h, 2))
 }
 
-// OverwrittenWhileOpen is a backup copied over the open file, as cp does: the file
-// stays the same and its content is another's. What is committed next goes into what is there
-// now, and nothing of the old content does. It is no part of the suite: SQLite
-// lets every reader fold the log into the file, so that a change tells nothing.
+// OverwrittenWhileOpen copies a backup over the open file, as cp does: the inode stays and the
+// content is another. The next commit must add to the new content, without any of the old. It
+// is not part of the suite, because with SQLite any reader may write the log to the file, so
+// that a changed file proves nothing.
 func OverwrittenWhileOpen(t *testing.T, h Harness) {
 	path, backup := h.path(t), h.path(t)
 	s := h.open(t, backup)
@@ -155,28 +154,28 @@ func replacedWhileClosed(t *testing.T, h Harness) {
 	commit(t, s, day(h, 0))
 	s.Release()
 	if s.Refresh(t.Context()) {
-		t.Error("nothing has changed")
+		t.Error("Refresh reports a change of an unchanged file")
 	}
 	replaced(t, h, path)
 	if !s.Refresh(t.Context()) {
-		t.Error("another file is not noticed")
+		t.Error("Refresh does not report a replaced file")
 	}
 	if _, ok := s.Held(day(h, 2).Records[0].Key); !ok {
-		t.Error("what the new file holds is not told")
+		t.Error("Held does not return a record of the new file")
 	}
-	gone(t, path)
+	remove(t, path)
 	if !s.Refresh(t.Context()) || s.Refresh(t.Context()) {
-		t.Error("a file that is gone is noticed, once")
+		t.Error("Refresh must report a deleted file once")
 	}
 	replaced(t, h, path)
 	if !s.Refresh(t.Context()) {
-		t.Error("a file that is put back is not noticed")
+		t.Error("Refresh does not report a restored file")
 	}
 	holdsOnly(t, h, s, path, day(h, 2))
 }
 
-// copiedOverWhileClosed is a backup copied over the closed file by a program that sets
-// the time of its last write, as cp -p does.
+// copiedOverWhileClosed copies a backup over the closed file and sets its modification time,
+// as cp -p does.
 func copiedOverWhileClosed(t *testing.T, h Harness) {
 	path, backup := h.path(t), h.path(t)
 	s := h.open(t, backup)
@@ -198,19 +197,19 @@ func copiedOverWhileClosed(t *testing.T, h Harness) {
 		t.Fatal(err)
 	}
 	if !s.Refresh(t.Context()) {
-		t.Error("another content is not noticed")
+		t.Error("Refresh does not report changed content")
 	}
 	holdsOnly(t, h, s, path, day(h, 2))
 }
 
-// linkStaysOne is a file that a person put on another volume by a link, before it
-// was made.
+// linkStaysOne uses a symbolic link to a file that does not exist yet, for example on another
+// volume.
 func linkStaysOne(t *testing.T, h Harness) {
 	path, real := h.path(t), h.path(t)
 	if err := os.Symlink(real, path); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []int64{4, 0} { // made, and found again
+	for _, want := range []int64{4, 0} { // created, then opened
 		s := h.open(t, path)
 		if got := commit(t, s, day(h, 0)); got.New != want {
 			t.Errorf("changes = %+v, want %d new", got, want)
@@ -226,9 +225,9 @@ func linkStaysOne(t *testing.T, h Harness) {
 		t.Errorf("the link is %v, %v", st, err)
 	}
 	if rows := h.Dump(t, real, catalog.TablePrices); len(rows) != 4 {
-		t.Errorf("%d rows where the link leads, want 4", len(rows))
+		t.Errorf("the target of the link has %d rows, want 4", len(rows))
 	}
 	if left, err := filepath.Glob(path + ".*"); err != nil || len(left) > 0 {
-		t.Errorf("beside the link stands %v, %v", left, err)
+		t.Errorf("files next to the link: %v, %v", left, err)
 	}
 }

@@ -19,7 +19,7 @@ var Day0 = market.NewDate(2026, 3, 2)
 
 var committed = time.Date(2026, 3, 2, 11, 30, 0, 123e6, time.UTC)
 
-// Stocks are n symbols of stocks over the three exchanges.
+// Stocks returns n symbols of stocks of the three exchanges.
 func Stocks(n int) []string {
 	out := make([]string, n)
 	for i := range out {
@@ -35,7 +35,7 @@ func Stocks(n int) []string {
 	return out
 }
 
-// ETFs are n symbols of ETFs on both exchanges, at most 2,000.
+// ETFs returns n symbols of ETFs of both exchanges; n is at most 2,000.
 func ETFs(n int) []string {
 	out := make([]string, n)
 	for i := range out {
@@ -48,9 +48,8 @@ func ETFs(n int) []string {
 	return out
 }
 
-// Rows are rows of a dataset by trade date, every column filled as the provider
-// does: two or four decimals, some of them null. The same seed gives the same
-// rows.
+// Rows returns rows of a dataset of a trade date. All columns have values with two or four
+// decimals, and some are null. Equal seeds give equal rows.
 func Rows(dataset string, date market.Date, symbols []string, seed uint64) *table.Batch {
 	d := catalog.Lookup(dataset)
 	b := table.New(d.Specs(), len(symbols))
@@ -76,7 +75,7 @@ func Rows(dataset string, date market.Date, symbols []string, seed uint64) *tabl
 	return b
 }
 
-// Partition is one trade date of a dataset; in targets, of the given symbols.
+// Partition returns the partition of a dataset and trade date; in targets, of these symbols.
 func Partition(p market.Pool, dataset string, date market.Date, symbols []string) coverage.Partition {
 	part := coverage.Partition{ID: dataset + "/" + date.String(), Pool: p, Dataset: dataset, Start: date, End: date, Calls: 1}
 	if p == market.Targets {
@@ -86,9 +85,9 @@ func Partition(p market.Pool, dataset string, date market.Date, symbols []string
 	return part
 }
 
-// Commit is a partition with a batch and the coverage that belongs to it: one
-// record in universe, one a symbol in targets. Symbols without a row are covered
-// as empty. A nil batch gives records only.
+// Commit returns the commit of a batch with its coverage: one record in universe, one per
+// symbol in targets. A symbol without a row has the verdict EXPECTED_EMPTY. A nil
+// batch commits records only.
 func Commit(p market.Pool, dataset string, date market.Date, symbols []string, b *table.Batch, epoch int64) ingest.Commit {
 	c := ingest.Commit{Partition: Partition(p, dataset, date, symbols), Epoch: epoch, RunID: fmt.Sprintf("run-%d", epoch), Batch: b}
 	verdict := coverage.Complete
@@ -114,7 +113,7 @@ func Commit(p market.Pool, dataset string, date market.Date, symbols []string, b
 	return c
 }
 
-// Snapshot is a whole reference dataset, committed under an epoch.
+// Snapshot returns the commit of a whole reference dataset with an epoch.
 func Snapshot(p market.Pool, dataset string, b *table.Batch, epoch int64) ingest.Commit {
 	return ingest.Commit{
 		Partition: coverage.Partition{ID: dataset, Pool: p, Dataset: dataset, Start: market.NoDate, End: market.NoDate, Calls: 1},
@@ -126,8 +125,8 @@ func Snapshot(p market.Pool, dataset string, b *table.Batch, epoch int64) ingest
 	}
 }
 
-// List is a batch of a list of instruments: symbol, name and status, and every
-// other column null.
+// List returns a batch of a list of instruments with symbol, name and status. The other columns
+// are null.
 func List(dataset string, symbols []string) *table.Batch {
 	b := table.New(catalog.Lookup(dataset).Specs(), len(symbols))
 	b.Len = len(symbols)
@@ -151,7 +150,7 @@ func List(dataset string, symbols []string) *table.Batch {
 	return b
 }
 
-// CalendarDays is a batch of trade_cal from Day0 on, weekends closed.
+// CalendarDays returns a batch of trade_cal from Day0 on, with weekends closed.
 func CalendarDays(n int) *table.Batch {
 	b := table.New(catalog.Lookup(catalog.TradeCal).Specs(), n)
 	b.Len = n

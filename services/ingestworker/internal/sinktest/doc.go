@@ -1,4 +1,3 @@
-// Package sinktest is the contract of ingest.Sink as tests. Both pools run it, so
-// that they cannot drift apart. It knows no store: each pool hands it a way to
-// make a sink and to read the rows of a closed file.
+// Package sinktest has the conformance tests of ingest.Sink. Both pools run them. It does not
+// depend on a store: each pool passes functions that create a sink and read a closed file.
 package sinktest

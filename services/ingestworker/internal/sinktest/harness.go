@@ -12,45 +12,44 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// Source is the provider host that the suite's files are filled from.
+// Source is the provider's host in the files of the suite.
 const Source = "provider.example"
 
-// Options are what the suite sets of a sink.
+// Options are the settings of a sink that the suite uses.
 type Options struct {
 	// Path of the file.
 	Path string
 	// Source is the provider host. Empty means Source.
 	Source string
-	// AcceptSource stamps a file of another host anew.
+	// AcceptSource accepts a file of another host.
 	AcceptSource bool
-	// MinFree is the room asked for, in bytes; 0 is the sink's default.
+	// MinFree is the required free space in bytes; 0 means the sink's default.
 	MinFree int64
-	// Idle is how long a file stays open; 0 is the sink's default.
+	// Idle is how long a file stays open without use; 0 means the sink's default.
 	Idle time.Duration
 }
 
-// Row is one row of a table by column, every value as text; null is "NULL".
+// Row is a row of a table by column, with each value as text; null is "NULL".
 type Row map[string]string
 
-// Harness is what a pool hands to the suite.
+// Harness is what a pool passes to the suite.
 type Harness struct {
 	// Pool under test.
 	Pool market.Pool
-	// File is the file's name.
+	// File is the name of the pool's file.
 	File string
-	// New makes a sink.
+	// New creates a sink.
 	New func(o Options) ingest.Sink
 	// Dump reads a table of a file that no sink has open.
 	Dump func(t testing.TB, path, table string) []Row
-	// Exec runs a statement on a file that no sink has open, as a person would.
+	// Exec runs a statement on a file that no sink has open, as another program would.
 	Exec func(t testing.TB, path, statement string)
-	// Hold takes the write lock of a file, as another program would, and gives it
-	// back by release.
+	// Hold takes the write lock of a file, as another program would; release releases it.
 	Hold func(path string) (release func(), err error)
-	// First turns a file that holds no revision into one of the first release, which
-	// had no table of them, by statements as Exec runs them.
+	// First returns statements for Exec that turn a file without revisions into one of the first
+	// release, which had no table of revisions.
 	First []string
-	// Locked and Unfit are the pool's reasons.
+	// Locked and Unfit are the pool's reasons for a locked and for an unusable file.
 	Locked, Unfit fault.Reason
 }
 
@@ -63,7 +62,7 @@ func (h Harness) make(o Options) ingest.Sink {
 	return h.New(o)
 }
 
-// open makes a sink that is open for writing, and closes it with the test.
+// open returns a sink that is open for writing. It is closed at the end of the test.
 func (h Harness) open(t testing.TB, path string) ingest.Sink {
 	t.Helper()
 	s := h.make(Options{Path: path})
@@ -81,11 +80,10 @@ func closeSink(t testing.TB, s ingest.Sink) {
 	}
 }
 
-// counts are the rows that a commit changed.
+// counts are the numbers of rows that a commit changed.
 type counts struct{ New, Changed, Gone int64 }
 
-// commit commits and counts the rows that changed; tests of revisions look at what was
-// kept of them.
+// commit commits and returns the numbers of changed rows. Tests of revisions use commitAll.
 func commit(t testing.TB, s ingest.Sink, c ingest.Commit) counts {
 	t.Helper()
 	changes := commitAll(t, s, c)
@@ -101,30 +99,30 @@ func commitAll(t testing.TB, s ingest.Sink, c ingest.Commit) ingest.Changes {
 	return changes
 }
 
-// agree proves that the file holds of every key what its record tells, and counts the
+// agree checks that the file has for each key what its record says, and returns the number of
 // rows.
 func agree(t testing.TB, s ingest.Sink) (rows int64) {
 	t.Helper()
 	for k, r := range records(t, s) {
 		held, err := Contents(t.Context(), s, k)
 		if want := (ingest.Contents{Rows: r.Rows, Hash: r.RowsHash}); err != nil || held != want {
-			t.Errorf("the file holds of %v %+v, %v; its record tells %+v", k, held, err, want)
+			t.Errorf("%v: the file has %+v, %v; its record says %+v", k, held, err, want)
 		}
 		if (r.Rows == 0) != (r.RowsHash == 0) {
-			t.Errorf("the record of %v tells %d rows of hash %d", k, r.Rows, r.RowsHash)
+			t.Errorf("%v: the record says %d rows with hash %d", k, r.Rows, r.RowsHash)
 		}
 		rows += held.Rows
 	}
 	return rows
 }
 
-// records lists all coverage, by key.
+// records returns all coverage by key.
 func records(t testing.TB, s ingest.Sink) map[coverage.Key]coverage.Record {
 	t.Helper()
 	out := make(map[coverage.Key]coverage.Record)
 	err := s.Coverage(context.Background(), nil, market.NoDate, market.NoDate, func(r coverage.Record) bool {
 		if _, twice := out[r.Key]; twice {
-			t.Errorf("coverage tells %v twice", r.Key)
+			t.Errorf("coverage has %v twice", r.Key)
 		}
 		out[r.Key] = r
 		return true
@@ -135,7 +133,7 @@ func records(t testing.TB, s ingest.Sink) map[coverage.Key]coverage.Record {
 	return out
 }
 
-// Contents is what a pool's file holds of one key.
+// Contents returns what a pool's file has of one key.
 func Contents(ctx context.Context, s ingest.Sink, k coverage.Key) (ingest.Contents, error) {
 	found, err := s.Contents(ctx, k)
 	if err != nil {

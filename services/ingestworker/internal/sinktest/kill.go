@@ -18,8 +18,8 @@ import (
 
 const childFile = "SINKTEST_CHILD"
 
-// Main is TestMain of a pool's tests: it runs them, or is the process that
-// RunKill kills.
+// Main is the TestMain of a pool's tests. It runs the tests, or in a child process commits until
+// RunKill kills it.
 func Main(m *testing.M, h Harness) int {
 	if path := os.Getenv(childFile); path != "" {
 		commitForever(h, path)
@@ -37,9 +37,8 @@ func killSymbols(dataset string) []string {
 	return Stocks(200)
 }
 
-// commitForever commits the same few partitions over and over, each time with
-// another number of rows and one close for all of them, and tells on its output
-// what was committed.
+// commitForever commits the same few partitions again and again, each time with another number
+// of rows, whose close is the epoch. It prints each successful commit.
 func commitForever(h Harness, path string) {
 	s := h.make(Options{Path: path})
 	if err := s.Open(context.Background()); err != nil {
@@ -71,9 +70,8 @@ func commitForever(h Harness, path string) {
 	select {}
 }
 
-// RunKill kills a committing process with SIGKILL at random moments and proves
-// that the file opens again, that what was told to be committed is there, that
-// nothing is there by halves, and that coverage equals the rows.
+// RunKill kills a committing process with SIGKILL at random moments. Afterwards the file must
+// open, have every acknowledged commit and no partial one, and its coverage must match the rows.
 func RunKill(t *testing.T, h Harness) {
 	path := h.path(t)
 	acknowledged := make(map[string]int64)
@@ -85,18 +83,18 @@ func RunKill(t *testing.T, h Harness) {
 		for k, r := range records(t, s) {
 			held, err := Contents(t.Context(), s, k)
 			if want := (ingest.Contents{Rows: r.Rows, Hash: r.RowsHash}); err != nil || held != want {
-				t.Fatalf("round %d: of %v the file holds %+v, %v; its record tells %+v", round, k, held, err, want)
+				t.Fatalf("round %d: %v: the file has %+v, %v; its record says %+v", round, k, held, err, want)
 			}
 			id := k.Dataset + " " + k.Date.String()
 			if was, seen := epochs[id]; seen && was != r.Epoch {
-				t.Fatalf("round %d: %s is of two commits", round, id)
+				t.Fatalf("round %d: %s has rows of two commits", round, id)
 			}
 			epochs[id] = r.Epoch
 			counts[id] += held.Rows
 		}
 		for id, epoch := range acknowledged {
 			if epochs[id] < epoch {
-				t.Errorf("round %d: %s was committed with epoch %d and holds %d", round, id, epoch, epochs[id])
+				t.Errorf("round %d: %s was committed with epoch %d and has epoch %d", round, id, epoch, epochs[id])
 			}
 		}
 		closeSink(t, s)

@@ -14,7 +14,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// company is a row of a list.
+// company is a row of an instrument list.
 type company struct {
 	code, name string
 	listed     market.Date
@@ -47,8 +47,8 @@ func codes(r []ingest.Rename) (out []string) {
 	return out
 }
 
-// newCodesAreFollowed re-keys a company of which rows are held. In universe they move,
-// in targets the user's list names them.
+// newCodesAreFollowed gives a stored company a new code. In universe its rows move to the new
+// code; in targets they stay, because the user's list has the old code.
 func newCodesAreFollowed(t *testing.T, h Harness) {
 	path := h.path(t)
 	s := h.open(t, path)
@@ -70,7 +70,7 @@ func newCodesAreFollowed(t *testing.T, h Harness) {
 		}
 	}
 	was := records(t, s)
-	// The provider has the newest date under the new code alone, and one under both.
+	// The provider has the newest date only under the new code, and one date under both.
 	newest, both := Day0+days-1, Day0+4
 	if h.Pool == market.Universe {
 		rekeyed := held[catalog.Daily][newest].Select([]int{0, 1})
@@ -118,13 +118,13 @@ func newCodesAreFollowed(t *testing.T, h Harness) {
 				t.Errorf("the record of %v became %+v from %+v", k, r, b)
 			}
 		}
-		// The date that was held under both keeps the row of the new code; the other's
-		// values are kept.
+		// The date that had both codes keeps the row of the new one. The values of the other are
+		// kept as revisions.
 		dropped := revisions(t, s, ingest.RevisionQuery{Dataset: catalog.Daily, Symbol: before.code, RunID: "run-7", Start: both, End: both})
 		if len(dropped) == 0 || len(dropped) != len(revisions(t, s, ingest.RevisionQuery{Dataset: catalog.Daily, RunID: "run-7", Start: market.NoDate, End: market.NoDate})) {
 			t.Errorf("%d values are kept of the row that was held twice", len(dropped))
 		}
-		// What a refetch of an old date brings is held already.
+		// A refetch of an old date changes nothing.
 		rekeyed := held[catalog.DailyBasic][Day0].Select([]int{0, 1})
 		rekeyed.Column("ts_code").Texts[1] = after.code
 		if got := commit(t, s, Commit(h.Pool, catalog.DailyBasic, Day0, symbols, rekeyed, 8)); got != (counts{}) {
@@ -133,7 +133,7 @@ func newCodesAreFollowed(t *testing.T, h Harness) {
 	}
 	list.Epoch, list.RunID = 9, "run-9"
 	if again := commitAll(t, s, list); len(again.Renamed) != 0 {
-		t.Errorf("it is told again: %+v", again.Renamed)
+		t.Errorf("the rename is reported again: %+v", again.Renamed)
 	}
 	closeSink(t, s)
 	if rejects := h.Dump(t, path, "rejects"); len(rejects) != 3 {
@@ -169,7 +169,7 @@ func newCodesAreFollowed(t *testing.T, h Harness) {
 	}
 }
 
-// codesAreNotMixedUp proves when a code is not taken for another's.
+// codesAreNotMixedUp checks when a code must not be taken for the new code of another.
 func codesAreNotMixedUp(t *testing.T, h Harness) {
 	other := company{"430001.BJ", "另一个", listDay}
 	for name, c := range map[string]struct {
@@ -201,22 +201,22 @@ func codesAreNotMixedUp(t *testing.T, h Harness) {
 	if h.Pool != market.Universe {
 		return
 	}
-	// Rows that nothing explains are told, each time the list comes.
+	// Unexplained rows are reported each time the list is committed.
 	s := h.open(t, h.path(t))
 	commitAll(t, s, Snapshot(h.Pool, catalog.StockBasic, listOf(stays), 1))
 	for i := range 3 {
 		date := Day0 + market.Date(i)
 		commit(t, s, Commit(h.Pool, catalog.Daily, date, nil, Rows(catalog.Daily, date, []string{stays.code, before.code, other.code}, 1), 2))
 	}
-	commit(t, s, Commit(h.Pool, catalog.FundDaily, Day0, nil, Rows(catalog.FundDaily, Day0, ETFs(3), 1), 2)) // these are no stocks
+	commit(t, s, Commit(h.Pool, catalog.FundDaily, Day0, nil, Rows(catalog.FundDaily, Day0, ETFs(3), 1), 2)) // these are not stocks
 	for epoch := range int64(2) {
 		got := commitAll(t, s, Snapshot(h.Pool, catalog.StockBasic, listOf(stays), 3+epoch)).Orphans
 		if got.Rows != 6 || got.Symbols != 2 || !slices.Equal(got.Sample, []string{other.code, before.code}) {
 			t.Errorf("strays = %+v", got)
 		}
 	}
-	// A file that does not tell what a code once stood for is healed by the first of its
-	// dates that comes again.
+	// A file that does not record the former code is repaired when one of the dates is fetched
+	// again.
 	rekeyed := Rows(catalog.Daily, Day0+1, []string{stays.code, before.code, other.code}, 1)
 	for i := range rekeyed.Columns {
 		if c := &rekeyed.Columns[i]; c.Numbers != nil {
@@ -235,7 +235,7 @@ func codesAreNotMixedUp(t *testing.T, h Harness) {
 	if left := commitAll(t, s, Snapshot(h.Pool, catalog.StockBasic, listOf(stays, after), 8)).Orphans; left.Symbols != 1 || left.Rows != 3 {
 		t.Errorf("strays = %+v", left)
 	}
-	// Other prices are another company's, and a code on the list is nobody else's.
+	// Different prices mean another company, and a code on the list is not reassigned.
 	again.Column("ts_code").Texts[2], again.Column("close").Numbers[2] = "920777.BJ", 1
 	if got := commitAll(t, s, Commit(h.Pool, catalog.Daily, Day0+1, nil, again, 9)); len(got.Renamed) != 0 || got.New != 1 || got.Gone != 1 {
 		t.Errorf("other prices under another code: %+v", got)

@@ -18,7 +18,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// revisions lists what a sink kept, newest first, asking by small pages.
+// revisions returns all revisions of a sink, newest first, and reads them in small pages.
 func revisions(t testing.TB, s ingest.Sink, q ingest.RevisionQuery) []ingest.Revision {
 	t.Helper()
 	q.Limit = 7
@@ -47,7 +47,7 @@ func everything() ingest.RevisionQuery {
 	return ingest.RevisionQuery{Start: market.NoDate, End: market.NoDate}
 }
 
-// line is a revision without its number and moment.
+// line returns a revision as text, without its number and time.
 func line(r ingest.Revision) string {
 	text := func(v ingest.Value) string {
 		if !v.Set {
@@ -67,8 +67,8 @@ func lines(all []ingest.Revision) []string {
 	return out
 }
 
-// taken works out from two batches what a commit of the second over the first is to
-// keep, apart from how the pools do so.
+// taken computes, independently of the pools, the revisions that a commit of the second batch
+// over the first must keep.
 func taken(dataset string, before, after *table.Batch, run string) []string {
 	next := map[string]Row{}
 	for _, row := range rowsOf(dataset, after) {
@@ -91,7 +91,7 @@ func taken(dataset string, before, after *table.Batch, run string) []string {
 	return out
 }
 
-// plain writes a number of a dump without an exponent.
+// plain formats a number of a dump without an exponent.
 func plain(text string) string {
 	if x, err := strconv.ParseFloat(text, 64); err == nil {
 		return strconv.FormatFloat(x, 'f', -1, 64)
@@ -110,7 +110,7 @@ func oldValuesAreKept(t *testing.T, h Harness) {
 	b.Column("total_share").Numbers[2] = 125620.1978
 	commit(t, s, Commit(h.Pool, catalog.DailyBasic, Day0, symbols, b, 10))
 
-	next := b.Select([]int{0, 1, 2, 3, 4}) // the sixth goes
+	next := b.Select([]int{0, 1, 2, 3, 4}) // the sixth row is removed
 	next.Column("pb").Numbers[0], next.Column("pb").Null[0] = 0, true
 	next.Column("pe").Numbers[1], next.Column("pe").Null[1] = 0, false
 	next.Column("total_share").Numbers[2] = 1256201.978
@@ -130,17 +130,17 @@ func oldValuesAreKept(t *testing.T, h Harness) {
 		}
 	}
 	if got.Revised.Cells != int64(len(want)) || got.Revised.Of != 6 {
-		t.Errorf("the commit told %+v, want %d values of 6 rows", got.Revised, len(want))
+		t.Errorf("the commit returned %+v, want %d values of 6 rows", got.Revised, len(want))
 	}
 	largest := fmt.Sprintf("daily_basic %s %s total_share: 125620.1978 -> 1256201.978 changed run-11", symbols[2], Day0)
 	if line(got.Revised.Largest) != largest || got.Revised.Change < 8.99 || got.Revised.Change > 9.01 {
 		t.Errorf("the largest is %s by %g, want %s by 9", line(got.Revised.Largest), got.Revised.Change, largest)
 	}
 	if i := slices.IndexFunc(kept, func(r ingest.Revision) bool { return line(r) == largest }); i < 0 || kept[i] != got.Revised.Largest {
-		t.Errorf("the largest as told is not the one that is kept")
+		t.Errorf("the largest revision in the result is not the stored one")
 	}
 
-	// What came stays as it is: nothing more is kept, by whatever commit.
+	// Commits that change no row keep no further revision.
 	commit(t, s, Commit(h.Pool, catalog.DailyBasic, Day0, symbols, next, 12))
 	commit(t, s, Commit(h.Pool, catalog.DailyBasic, Day0, symbols, nil, 13))
 	if _, err := s.Commit(t.Context(), Commit(h.Pool, catalog.DailyBasic, Day0, symbols, b, 9)); !fault.Is(err, fault.StaleEpoch) {
@@ -158,10 +158,10 @@ func firstFillKeepsNothing(t *testing.T, h Harness) {
 		date := Day0 + market.Date(i)
 		got := commitAll(t, s, Commit(h.Pool, catalog.Daily, date, symbols, Rows(catalog.Daily, date, symbols, 1), 10))
 		if got.Revised != (ingest.Revised{}) {
-			t.Errorf("a first fill told %+v", got.Revised)
+			t.Errorf("a first fill returned revisions: %+v", got.Revised)
 		}
 	}
-	// Rows that are new on a day that is held take nothing away.
+	// Additional rows of a stored day keep no revision.
 	some := Rows(catalog.Moneyflow, Day0, symbols[:5], 1)
 	commit(t, s, Commit(h.Pool, catalog.Moneyflow, Day0, symbols, some, 10))
 	commit(t, s, Commit(h.Pool, catalog.Moneyflow, Day0, symbols, mix(some, Rows(catalog.Moneyflow, Day0, symbols, 2)), 11))
@@ -186,7 +186,7 @@ func revisionsAreSelected(t *testing.T, h Harness) {
 	commit(t, s, Snapshot(h.Pool, catalog.StockBasic, List(catalog.StockBasic, symbols[:3]), 2))
 	all := revisions(t, s, everything())
 	if len(all) < 300 {
-		t.Fatalf("%d revisions are too few for this test", len(all))
+		t.Fatalf("%d revisions, too few for this test", len(all))
 	}
 	closeSink(t, s)
 	s = h.open(t, path)
@@ -211,13 +211,13 @@ func revisionsAreSelected(t *testing.T, h Harness) {
 				q.End != market.NoDate && (r.Date == market.NoDate || r.Date > q.End)
 		})
 		if (len(want) == 0) != (name == "nothing" || name == "hostile") {
-			t.Fatalf("%s: %d revisions make no test", name, len(want))
+			t.Fatalf("%s: %d revisions, too few for this test", name, len(want))
 		}
 		if got := revisions(t, s, q); !slices.Equal(got, want) {
 			t.Errorf("%s: %d revisions, want %d", name, len(got), len(want))
 		}
 	}
-	// Those that come while somebody turns pages do not move the pages.
+	// Revisions that are added while pages are read do not move the pages.
 	q := everything()
 	q.Limit = 10
 	first, err := s.Revisions(t.Context(), q)
@@ -240,8 +240,8 @@ func revisionsAreSelected(t *testing.T, h Harness) {
 	}
 }
 
-// revisionsAreWhole commits at random, many at a time, and compares what was kept with
-// what two batches after each other differ by.
+// revisionsAreWhole commits random batches concurrently, and compares the revisions with the
+// differences between consecutive batches.
 func revisionsAreWhole(t *testing.T, h Harness) {
 	path := h.path(t)
 	s := h.open(t, path)
@@ -278,7 +278,7 @@ func revisionsAreWhole(t *testing.T, h Harness) {
 	slices.Sort(want)
 	got := lines(revisions(t, s, everything()))
 	if !slices.Equal(got, want) {
-		t.Errorf("%d revisions differ from the %d that the batches tell: %s", len(got), len(want), cmp.Diff(want, got))
+		t.Errorf("%d revisions differ from the expected %d: %s", len(got), len(want), cmp.Diff(want, got))
 	}
 	agree(t, s)
 }
@@ -287,7 +287,7 @@ func listsAreRevisedToo(t *testing.T, h Harness) {
 	s := h.open(t, h.path(t))
 	stocks := Stocks(5)
 	list := List(catalog.StockBasic, stocks)
-	list.Column("fullname").Texts[1], list.Column("fullname").Null[1] = "", false // an empty text is no null
+	list.Column("fullname").Texts[1], list.Column("fullname").Null[1] = "", false // an empty text is not null
 	commit(t, s, Snapshot(h.Pool, catalog.StockBasic, list, 1))
 	commit(t, s, Snapshot(h.Pool, catalog.TradeCal, CalendarDays(5), 1))
 	next := list.Select(seq(4))
@@ -298,7 +298,7 @@ func listsAreRevisedToo(t *testing.T, h Harness) {
 	days := CalendarDays(5)
 	days.Column("is_open").Numbers[3] = 0
 	commit(t, s, Snapshot(h.Pool, catalog.TradeCal, days, 2))
-	// The name is longer than a string that DuckDB holds in place.
+	// The name is longer than a string that DuckDB stores inline.
 	want := []string{
 		"stock_basic " + stocks[0] + "  name: 一个比十二字节长的名字 0 -> *ST 又一个名字 changed run-2",
 		"stock_basic " + stocks[1] + "  fullname:  -> NULL changed run-2",
@@ -314,8 +314,8 @@ func listsAreRevisedToo(t *testing.T, h Harness) {
 	}
 }
 
-// firstReleaseIsMigrated proves that a file without the table of revisions gets it
-// where it stands, and loses nothing.
+// firstReleaseIsMigrated checks that a file without the table of revisions gets it, and loses
+// nothing.
 func firstReleaseIsMigrated(t *testing.T, h Harness) {
 	path := h.path(t)
 	s := h.open(t, path)
@@ -343,7 +343,7 @@ func firstReleaseIsMigrated(t *testing.T, h Harness) {
 	if rows := h.Dump(t, path, "revisions"); len(rows) == 0 || !strings.HasPrefix(rows[0]["trade_date"], Day0.String()) {
 		t.Errorf("the file's table of revisions has %d rows", len(rows))
 	}
-	// A file of the first release that is damaged is refused, and not touched.
+	// A damaged file of the first release is refused and not changed.
 	h.Exec(t, path, "DROP TABLE rejects")
 	for _, statement := range h.First {
 		h.Exec(t, path, statement)

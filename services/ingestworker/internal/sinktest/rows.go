@@ -9,10 +9,10 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
 )
 
-// Number writes a number as Rows do.
+// Number formats a number as in a Row.
 func Number(x float64) string { return strconv.FormatFloat(x, 'g', -1, 64) }
 
-// rowsOf is a batch of a dataset by trade date as its table holds it.
+// rowsOf returns a batch of a dataset by trade date as rows of its table.
 func rowsOf(dataset string, b *table.Batch) []Row {
 	d := catalog.Lookup(dataset)
 	out := make([]Row, b.Len)
@@ -37,7 +37,7 @@ func rowsOf(dataset string, b *table.Batch) []Row {
 	return out
 }
 
-// Sort orders rows by symbol, then date, so that two dumps can be compared.
+// Sort sorts rows by symbol and date, so that two dumps can be compared.
 func Sort(rows []Row) {
 	slices.SortFunc(rows, func(a, b Row) int {
 		if c := strings.Compare(a["symbol"], b["symbol"]); c != 0 {

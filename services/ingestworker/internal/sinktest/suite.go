@@ -23,7 +23,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// Run runs the whole suite.
+// Run runs all tests of the suite.
 func Run(t *testing.T, h Harness) {
 	for name, test := range map[string]func(*testing.T, Harness){
 		"CommitIsWhole":           commitIsWhole,
@@ -145,8 +145,8 @@ func replacingIsCounted(t *testing.T, h Harness) {
 	b := Rows(catalog.Moneyflow, Day0, symbols[:18], 1)
 	commit(t, s, Commit(h.Pool, catalog.Moneyflow, Day0, symbols, b, 10))
 
-	// Three go, two come, one gets another value, one a null in place of a value
-	// and one a 0 in place of a null.
+	// Three rows are removed and two added. One gets another value, one null instead of a value,
+	// and one 0 instead of null.
 	next := Rows(catalog.Moneyflow, Day0, symbols, 1)
 	var keep []int
 	for i := range next.Len {
@@ -182,7 +182,7 @@ func replacingIsCounted(t *testing.T, h Harness) {
 	}
 }
 
-// mix is the rows of b, then those of more that b has not.
+// mix returns the rows of b, followed by those of more that b does not have.
 func mix(b, more *table.Batch) *table.Batch {
 	out := b.Select(seq(b.Len))
 	for i := b.Len; i < more.Len; i++ {
@@ -228,7 +228,7 @@ func noBatchKeepsRows(t *testing.T, h Harness) {
 	if got := commit(t, s, c); got != (counts{}) {
 		t.Errorf("changes = %+v, want none", got)
 	}
-	commit(t, s, Commit(h.Pool, catalog.Daily, Day0+1, symbols, nil, 11)) // nothing was held
+	commit(t, s, Commit(h.Pool, catalog.Daily, Day0+1, symbols, nil, 11)) // nothing was stored
 	var held int64
 	for k, r := range records(t, s) {
 		if held += r.Rows; r.Epoch != 11 {
@@ -239,7 +239,7 @@ func noBatchKeepsRows(t *testing.T, h Harness) {
 		t.Errorf("coverage holds %d rows, want the 12 that are still there", held)
 	}
 	agree(t, s)
-	// What comes next finds the rows and replaces them.
+	// The next commit finds the rows and replaces them.
 	if got := commit(t, s, Commit(h.Pool, catalog.Daily, Day0, symbols, b, 12)); got != (counts{}) {
 		t.Errorf("changes = %+v, want none", got)
 	}
@@ -292,7 +292,7 @@ func cancelLeavesNoTrace(t *testing.T, h Harness) {
 	if got := records(t, s); len(got) != 0 {
 		t.Fatalf("coverage = %v, want none", got)
 	}
-	// Cancelled at any moment, a commit is there whole or not at all, as it was told.
+	// A commit that is cancelled at any moment is either complete or absent, as its error says.
 	for i := range 60 {
 		date := Day0 + market.Date(i)
 		c := Commit(h.Pool, catalog.Daily, date, symbols, Rows(catalog.Daily, date, symbols, 1), 10)
@@ -315,11 +315,11 @@ func cancelLeavesNoTrace(t *testing.T, h Harness) {
 			held, _ := s.Held(r.Key)
 			covered, rows = covered+held.Rows, rows+found.Rows
 			if found.Hash != held.RowsHash {
-				t.Fatalf("commit %d told %v: %v has another hash than its record", i, err, r.Key)
+				t.Fatalf("commit %d returned %v: %v has a different hash than its record", i, err, r.Key)
 			}
 		}
 		if covered != want || rows != want {
-			t.Fatalf("commit %d told %v: coverage has %d rows, the tables %d", i, err, covered, rows)
+			t.Fatalf("commit %d returned %v: coverage has %d rows, the tables %d", i, err, covered, rows)
 		}
 	}
 }
@@ -517,19 +517,19 @@ func anyOrderAnyRepetition(t *testing.T, h Harness) {
 			if dataset == catalog.FundDaily {
 				symbols = etfs
 			}
-			// Other values, or fewer rows, or the same as some time before.
+			// Other values, fewer rows, or the same rows as earlier.
 			some := symbols[:rng.IntN(len(symbols)+1)]
 			c := Commit(h.Pool, dataset, date, symbols, Rows(dataset, date, some, uint64(rng.IntN(3))), epoch+1)
 			commit(t, s, c)
 			last[c.Partition.ID] = c
-			if rng.IntN(3) == 0 { // an answer that is worse than what is held
+			if rng.IntN(3) == 0 { // a response with fewer rows than are stored
 				commit(t, s, Commit(h.Pool, dataset, date, symbols, nil, epoch+1))
 			}
 		}
 		agree(t, s)
 		closeSink(t, s)
 		s = h.open(t, messy)
-		agree(t, s) // also by the records as they stand in the file
+		agree(t, s) // also with the records in the file
 		hashes := hashesOf(t, s)
 		closeSink(t, s)
 		s = h.open(t, clean)
@@ -633,7 +633,7 @@ func coverageIsFilteredRight(t *testing.T, h Harness) {
 	}
 	calls := 0
 	if err := s.Coverage(t.Context(), nil, market.NoDate, market.NoDate, func(coverage.Record) bool { calls++; return false }); err != nil || calls != 1 {
-		t.Errorf("yield was called %d times after it said no, %v", calls, err)
+		t.Errorf("yield was called %d times, %v; want once, because it returned false", calls, err)
 	}
 }
 
@@ -666,11 +666,11 @@ func sourceIsStamped(t *testing.T, h Harness) {
 		t.Errorf("Commit: %v, want SOURCE_MISMATCH", err)
 	}
 	if got := records(t, s); len(got) == 0 {
-		t.Error("coverage of a file of another source can still be read")
+		t.Error("coverage of a file of another source cannot be read")
 	}
 	closeSink(t, s)
 	if s, err = with(Options{AcceptSource: true}); err != nil {
-		t.Fatalf("accepting on purpose: %v", err)
+		t.Fatalf("with AcceptSource: %v", err)
 	}
 	closeSink(t, s)
 	if s, err = with(Options{}); err != nil {
@@ -722,7 +722,7 @@ func otherProgramIsRefused(t *testing.T, h Harness) {
 	}
 	release()
 	if err := s.Open(t.Context()); err != nil {
-		t.Fatalf("after the other let go: %v", err)
+		t.Fatalf("after the other program released the lock: %v", err)
 	}
 	commit(t, s, c)
 }
@@ -812,10 +812,10 @@ func coverageWithoutFile(t *testing.T, h Harness) {
 		t.Errorf("coverage = %v, want none", got)
 	}
 	if _, ok := s.Held(coverage.Key{Dataset: catalog.Daily, Date: Day0}); ok {
-		t.Error("Held told a record of no file")
+		t.Error("Held returned a record without a file")
 	}
 	if _, err := os.Stat(path); !errors.Is(err, os.ErrNotExist) {
-		t.Errorf("asking for coverage made the file: %v", err)
+		t.Errorf("reading coverage created the file: %v", err)
 	}
 }
 
@@ -839,7 +839,7 @@ func releaseLetsOthersIn(t *testing.T, h Harness) {
 		t.Errorf("%d records while another program has the file, want %d", len(got), len(c.Records))
 	}
 	if _, ok := s.Held(c.Records[0].Key); !ok {
-		t.Error("Held told nothing while another program has the file")
+		t.Error("Held returned nothing while another program had the file")
 	}
 	release()
 	if got := commit(t, s, c); got != (counts{}) {

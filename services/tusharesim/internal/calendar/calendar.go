@@ -1,9 +1,8 @@
-// Package calendar holds the exchange calendar the synthetic market lives by.
+// Package calendar has the exchange calendar of the synthetic market.
 //
-// Closures up to 2026 are the announced ones. Later years are projected from
-// the usual shape (New Year, Spring Festival, Qingming, Labour Day, National
-// Day), which is good enough to run a clock forward and must not be taken for
-// an announcement. The package is pure: no I/O, no clock.
+// Closures up to 2026 are the announced ones. Those of later years are estimated from the usual
+// holidays (New Year, Spring Festival, Qingming, Labour Day, National Day), so that a clock can
+// be set to the future; they are not announced. The package does no I/O and reads no clock.
 package calendar
 
 import (
@@ -23,16 +22,15 @@ const (
 type Day struct {
 	// Date is YYYYMMDD.
 	Date int32
-	// Open tells whether the exchanges trade.
+	// Open reports whether the exchanges trade.
 	Open bool
-	// Prev is the open day before this one as YYYYMMDD, 0 on the first day.
+	// Prev is the previous open day as YYYYMMDD; 0 on the first day.
 	Prev int32
-	// Index is the position among the open days; on a closed day it is that of
-	// the last open day before it.
+	// Index is the position among the open days; on a closed day, that of the previous open day.
 	Index int32
 }
 
-// Calendar is an immutable run of days from First to Last.
+// Calendar has all days from First to Last. It is immutable.
 type Calendar struct {
 	days []Day
 	open []int32
@@ -98,7 +96,7 @@ func (c *Calendar) All() []Day { return c.days }
 // Open returns every open day in order as YYYYMMDD. The slice must not be changed.
 func (c *Calendar) Open() []int32 { return c.open }
 
-// Lookup finds a day; false when it lies outside the calendar or does not exist.
+// Lookup returns a day; false if it is outside the calendar or does not exist.
 func (c *Calendar) Lookup(date int32) (Day, bool) {
 	if date < First || date > Last || !Valid(date) {
 		return Day{}, false
@@ -129,7 +127,7 @@ func search(s []int32, d int32) int {
 	return lo
 }
 
-// Horizon is the last day the provider's calendar shows on a day.
+// Horizon returns the last day that the provider's calendar has on a day.
 func Horizon(today int32) int32 {
 	y := today / 10000
 	if today/100%100 == 12 {
@@ -138,7 +136,7 @@ func Horizon(today int32) int32 {
 	return y*10000 + 1231
 }
 
-// Valid tells whether a YYYYMMDD number names a day that exists.
+// Valid reports whether a YYYYMMDD number is a day that exists.
 func Valid(date int32) bool {
 	y, m, d := int(date/10000), int(date/100%100), int(date%100)
 	if y < 1 || m < 1 || m > 12 || d < 1 || d > 31 {
@@ -147,7 +145,7 @@ func Valid(date int32) bool {
 	return time.Date(y, time.Month(m), d, 0, 0, 0, 0, time.UTC).Day() == d
 }
 
-// Parse reads YYYYMMDD text; false when it is no such date.
+// Parse parses a date in the format YYYYMMDD; false if it is not one.
 func Parse(s string) (int32, bool) {
 	if len(s) != 8 {
 		return 0, false
@@ -162,21 +160,21 @@ func Parse(s string) (int32, bool) {
 	return n, Valid(n)
 }
 
-// Text writes a date as YYYYMMDD.
+// Text formats a date as YYYYMMDD.
 func Text(date int32) string { return strconv.Itoa(int(date)) }
 
-// Time turns a date into midnight UTC.
+// Time returns midnight UTC of a date.
 func Time(date int32) time.Time {
 	return time.Date(int(date/10000), time.Month(date/100%100), int(date%100), 0, 0, 0, 0, time.UTC)
 }
 
-// FromTime takes the date of t in t's own zone.
+// FromTime returns the date of t in its own zone.
 func FromTime(t time.Time) int32 {
 	y, m, d := t.Date()
 	return int32(y*10000 + int(m)*100 + d)
 }
 
-// AddDays moves a date by calendar days.
+// AddDays adds calendar days to a date.
 func AddDays(date int32, n int) int32 { return FromTime(Time(date).AddDate(0, 0, n)) }
 
 func civil(date int32) int { return int(Time(date).Unix() / 86400) }

@@ -1,7 +1,7 @@
 package calendar
 
-// closures lists, per year, the weekdays (MMDD) on which the exchanges were
-// closed. Weekends are always closed, also where a weekend was a working day.
+// closures has, per year, the weekdays (MMDD) on which the exchanges are closed. Weekends are
+// always closed, even if they are working days.
 var closures = map[int]string{
 	1991: "0101 0215 0218 0501 1001 1002",
 	1992: "0101 0204 0205 0206 0501 1001 1002",
@@ -41,8 +41,8 @@ var closures = map[int]string{
 	2026: "0101 0102 0216 0217 0218 0219 0220 0223 0406 0501 0504 0505 0619 0925 1001 1002 1005 1006 1007",
 }
 
-// springFestivals gives New Year's Day of the lunar calendar (MMDD) for the
-// years whose closures are not announced yet and are therefore projected.
+// springFestivals has New Year's Day of the lunar calendar (MMDD) for the years whose closures
+// are estimated.
 var springFestivals = map[int]int{
 	2027: 206, 2028: 126, 2029: 213, 2030: 203, 2031: 123, 2032: 211,
 	2033: 131, 2034: 219, 2035: 208, 2036: 128, 2037: 215, 2038: 204,

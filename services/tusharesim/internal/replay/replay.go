@@ -1,13 +1,13 @@
-// Package replay serves a folder of recorded data, one CSV per dataset and trade
-// date, exactly as recorded: numbers keep their text, an empty field is null, a
-// column a file lacks is null, and a date without a file has no rows.
+// Package replay serves a directory of recorded data, one CSV file per dataset and trade date,
+// exactly as recorded: numbers keep their text, an empty field or a column that a file lacks is
+// null, and a date without a file has no rows.
 //
 // The folder holds daily/, daily_basic/, moneyflow/, fund_daily/ and
 // suspend_d/ with YYYYMMDD.csv; stock_basic/ with stock_basic_<status>_<vintage>[_note].csv;
 // fund_basic/ with fund_basic_<market>_<vintage>.csv; trade_cal/ with one or more
 // trade_cal_*.csv; and optionally whole recorded replies in raw_replies/
-// stock_basic_<vintage>.json, which count as a vintage too. Files are read when
-// first asked for and kept: a folder is expected to hold some tens of megabytes.
+// stock_basic_<vintage>.json, which are vintages too. Files are read when they are first needed
+// and kept in memory: a directory usually has some tens of megabytes.
 package replay
 
 import (
@@ -28,7 +28,7 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim/internal/wire"
 )
 
-// Source is a folder of recorded data. It is safe for concurrent use.
+// Source is a directory of recorded data. It is safe for concurrent use.
 type Source struct {
 	dir     string
 	vintage string
@@ -49,8 +49,7 @@ type calDay struct {
 	open string
 }
 
-// Open looks at a folder. vintage chooses among the stock lists; empty means the
-// newest that is a plain file.
+// Open opens a directory. vintage is the stock list to use; empty means the newest CSV file.
 func Open(dir, vintage string) (*Source, error) {
 	if st, err := os.Stat(dir); err != nil {
 		return nil, fmt.Errorf("replay folder: %w", err)
@@ -146,7 +145,7 @@ func (s *Source) addVintage(vintage, status, file string) {
 	s.vintages[vintage][status] = file
 }
 
-// Vintages returns the stock lists there are, oldest first.
+// Vintages returns the vintages of the stock lists, oldest first.
 func (s *Source) Vintages() []string {
 	out := make([]string, 0, len(s.vintages))
 	for v := range s.vintages {
@@ -156,7 +155,7 @@ func (s *Source) Vintages() []string {
 	return out
 }
 
-// Vintage returns the stock list in use.
+// Vintage returns the vintage of the stock list in use.
 func (s *Source) Vintage() string { return s.vintage }
 
 func (s *Source) readCalendar() error {
@@ -183,7 +182,7 @@ func (s *Source) readCalendar() error {
 	return nil
 }
 
-// OpenDays returns, ascending, the open days of the recorded calendar.
+// OpenDays returns the open days of the recorded calendar in ascending order.
 func (s *Source) OpenDays(from, to int32) []int32 {
 	var out []int32
 	for _, d := range slices.Backward(s.cal) {
@@ -212,7 +211,7 @@ func (s *Source) dated(api *spec.API, day int32) (*table.Table, error) {
 	return s.load(api, filepath.Join(api.Name, calendar.Text(day)+".csv"), "")
 }
 
-// Select implements table.Source: rows come in the order of the file.
+// Select implements table.Source. The rows are in the order of the file.
 func (s *Source) Select(dst []table.Ref, api *spec.API, day int32, codes []string) ([]table.Ref, error) {
 	t, err := s.dated(api, day)
 	if err != nil {
@@ -309,7 +308,7 @@ func (s *Source) Snapshot(api *spec.API, market string, today int32) (*table.Tab
 	return out, nil
 }
 
-// load reads a file once. status is that of a stock list's members.
+// load reads a file once. status is the list_status of a stock list.
 func (s *Source) load(api *spec.API, file, status string) (*table.Table, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -348,7 +347,7 @@ func (s *Source) read(file string) (head []string, rows [][]string, err error) {
 	return all[0], all[1:], nil
 }
 
-// readReply reads a whole recorded reply; null becomes an empty field.
+// readReply reads a recorded reply; null becomes an empty field.
 func readReply(path string) (head []string, rows [][]string, err error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -375,7 +374,7 @@ func readReply(path string) (head []string, rows [][]string, err error) {
 	return r.Data.Fields, rows, nil
 }
 
-// build turns text fields into the JSON texts of the interface's columns.
+// build converts text fields to the JSON texts of the interface's columns.
 func build(api *spec.API, head []string, rows [][]string, status string) (*table.Table, error) {
 	at := make([]int, len(api.Columns))
 	for i, c := range api.Columns {

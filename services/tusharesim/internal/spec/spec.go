@@ -18,11 +18,11 @@ type Column struct {
 	Name string
 	// Kind is its JSON type.
 	Kind Kind
-	// Extra columns come only when asked for by name.
+	// Extra columns are returned only if they are requested by name.
 	Extra bool
 }
 
-// ID numbers the interfaces.
+// ID identifies an interface.
 type ID uint8
 
 // The interfaces served.
@@ -44,9 +44,9 @@ type API struct {
 	ID ID
 	// Name is its api_name.
 	Name string
-	// Columns come in the default order, extra ones last.
+	// Columns in the default order, extra ones last.
 	Columns []Column
-	// Cap is the most rows in one reply.
+	// Cap is the maximum number of rows of a reply.
 	Cap int
 	// Publish is the minute of the Beijing day from which today's rows show; 0
 	// for interfaces that are not dated.

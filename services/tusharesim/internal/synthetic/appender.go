@@ -8,15 +8,14 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim/internal/wire"
 )
 
-// appender writes rows of one dated interface. Only what the columns need is
-// computed.
+// appender writes rows of one dated interface. It computes only what the columns need.
 type appender struct {
 	u    *Universe
 	g    *group
 	api  spec.ID
 	cols []uint8
 	room int
-	// needRow and needFlow say which parts of the row the columns use.
+	// needRow and needFlow report which parts of the row the columns use.
 	needRow, needFlow, needYear bool
 
 	day  int32
@@ -180,8 +179,8 @@ func (a *appender) putFund(p []byte, i int, c uint8) int {
 	return wire.Put3(p, i, r.amount)
 }
 
-// putBasic writes a column of daily_basic. Ratios move with the price around
-// values that change once a year, and are null as often as the recorded ones.
+// putBasic appends a column of daily_basic. Ratios follow the price, relative to values that
+// change once a year, and are null as often as recorded ones.
 func (a *appender) putBasic(p []byte, i int, s *symbol, c uint8) int {
 	r, y := &a.row, a.year
 	switch c {
@@ -220,7 +219,7 @@ func (a *appender) putBasic(p []byte, i int, s *symbol, c uint8) int {
 			ps = ps * (920 + unit(y, 50)/6) / 1000
 		}
 		return wire.Put4(p, i, a.scaled(ps))
-	case 11: // dv_ratio: null is unknown, 0 is none paid
+	case 11: // dv_ratio: null means unknown, 0 means that none was paid
 		switch k := y >> 20 & 1023; {
 		case k < 170:
 			return wire.PutNull(p, i)
@@ -244,13 +243,13 @@ func (a *appender) putBasic(p []byte, i int, s *symbol, c uint8) int {
 	case 17:
 		return wire.Put4(p, i, (s.float*r.close+50)/100)
 	}
-	return wire.PutInt(p, i, 0) // limit_status: neither up nor down
+	return wire.PutInt(p, i, 0) // limit_status: not at a price limit
 }
 
-// peOf is a price-earnings ratio at the base price, in 1/10000.
+// peOf returns a price-earnings ratio at the base price, in 1/10000.
 func peOf(y uint64) int64 { return 60_000 + unit(y, 40)*unit(y, 30)*2 }
 
-// scaled moves a ratio with the price.
+// scaled multiplies a ratio by the price relative to the base price.
 func (a *appender) scaled(v int64) int64 { return half(v*a.row.close, a.row.s.base) }
 
 // flowAt maps columns 2.. of moneyflow to places in flow, volume first.

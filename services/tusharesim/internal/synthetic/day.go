@@ -5,16 +5,16 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim/internal/wire"
 )
 
-// Sizes of the parts of the price wave in parts per million for an ordinary
-// stock: a slow one over 128 days, a faster one over 16, and the day's own noise.
-// Together they keep a day's change well inside the exchanges' limits.
+// Amplitudes of the parts of the price wave of an ordinary stock, in parts per million: a slow
+// part of 128 days, a faster one of 16 days, and the day's noise. Their sum stays well within
+// the exchanges' daily price limits.
 const (
 	slowSize = 250_000
 	fastSize = 80_000
 	daySize  = 18_000
 )
 
-// wave is the part of the price that many days share.
+// wave is the part of the price that is equal for many days.
 type wave struct{ a1, b1, a2, b2 int64 }
 
 func nodes(s *symbol, t int32) wave {
@@ -40,7 +40,7 @@ type row struct {
 	pre, open, high, low, close int64
 	shares                      int64
 	amount                      int64 // yuan
-	// halts and at, the symbol's place in them, tell when it did not trade.
+	// halts, at the index at, has the days on which the symbol did not trade.
 	halts *halts
 	at    int32
 }
@@ -57,7 +57,7 @@ func (r *row) fill(s *symbol, t int32, dec int64) {
 	}
 	switch {
 	case p < s.list:
-		// The first day: the reference is the issue price, and most rise.
+		// On the first day the reference is the issue price, and most prices rise.
 		r.pre = max(1, r.close*1000/(900+unit(r.h, 54)))
 		if dec == 1000 {
 			r.pre = max(1, r.close*1000/(995+unit(r.h, 54)/100))
@@ -68,7 +68,7 @@ func (r *row) fill(s *symbol, t int32, dec int64) {
 		}
 		r.pre = price(s, w, p, hash(s.key, int64(p), saltDay))
 		if t%243 == s.exDay {
-			// Ex-rights: the reference is below yesterday's close.
+			// On an ex-date the reference is below the last close.
 			r.pre = max(1, r.pre*(995-unit(r.h, 54)/40)/1000)
 		}
 	}
@@ -78,7 +78,7 @@ func (r *row) fill(s *symbol, t int32, dec int64) {
 	r.low = max(1, lo-lo*unit(r.h, 36)*unit(r.h, 36)*10*s.amp/(1023*1023*1000*256))
 	r.shares = max(100, s.turn*(350+unit(r.h, 44)*5/4)/1024)
 	if s.kind == 0 && !s.ah {
-		// Most stocks trade in whole lots and a few odd ones.
+		// Most volumes are whole lots plus some odd lots.
 		r.shares += int64(r.h >> 58)
 	}
 	r.amount = half(r.shares*(r.open+r.high+r.low+r.close), 4*dec)
@@ -104,8 +104,8 @@ func (f *flow) fill(r *row) {
 	f.trades = lots/9 + 1 + int64(h&63)
 }
 
-// split deals lots and money to four sizes of orders so that the sums are exact. As at the
-// provider, small orders are more than large ones from day to day.
+// split divides lots and money among four sizes of orders, with exact sums. As at the provider,
+// small orders exceed large ones on most days.
 func split(vol, amount []int64, lots, money int64, h uint64) {
 	vol[0] = lots * (330 + unit(h, 0)*120/1023) / 1000
 	vol[1] = lots * (250 + unit(h, 10)*70/1023) / 1000
@@ -122,8 +122,8 @@ func split(vol, amount []int64, lots, money int64, h uint64) {
 	amount[3] = money - amount[0] - amount[1] - amount[2]
 }
 
-// year holds the bits that valuations keep for a year.
+// year has the random bits of valuations that stay for a year.
 func year(s *symbol, t int32) uint64 { return hash(s.key, int64(t/243), saltYear) }
 
-// dateText is the quoted date of an open day.
+// dateText returns the quoted date of an open day.
 func (u *Universe) dateText(t int32) string { return wire.Quote(calendar.Text(u.cal.Open()[t])) }

@@ -1,12 +1,9 @@
-// Package synthetic is a made-up market: a seed gives every stock, fund and
-// trade date, and any row can be computed on its own, in any order, without
-// history and without memory. The same seed and size always give the same data,
-// whatever the clock says; the clock only decides how much of it is shown.
+// Package synthetic generates a market. A seed determines all stocks, funds and trade dates, and
+// each row can be computed separately, in any order. Equal seeds and sizes give equal data at any
+// time; the clock only decides how much of it is shown.
 //
-// What it keeps of the real market: code ranges and boards, the calendar, listing
-// and delisting, suspended stocks and idle funds being absent, ex-rights reference
-// prices, the provider's decimals, its nulls, and the arithmetic between columns.
-// What it does not: prices have no memory beyond a slow wave, nobody pays a
-// dividend on the date dv_ratio would suggest, and Beijing's old codes are not
-// re-numbered.
+// Like the real market it has code ranges and boards, the calendar, listings and delistings,
+// suspended stocks and idle funds without rows, ex-rights reference prices, the provider's
+// decimals and nulls, and the arithmetic between columns. Unlike it, prices follow a slow wave,
+// dividends do not match dv_ratio, and Beijing's old codes are not replaced.
 package synthetic

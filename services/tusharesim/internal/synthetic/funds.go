@@ -7,8 +7,8 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim/internal/wire"
 )
 
-// fundKind is a sort of fund as fund_basic describes it. None of these words is
-// "ETF": the real list has none either, and tools that look for it go wrong.
+// fundKind is a kind of fund as fund_basic describes it. As in the real list, none of these
+// texts has "ETF", so that a tool that searches for it fails.
 type fundKind struct {
 	fundType, investType, theme string
 	amp, base                   int64 // base in yuan/1000, 0 = by chance
@@ -31,7 +31,7 @@ var fundKinds = []fundKind{
 var managers = []string{"华夏基金", "易方达基金", "南方基金", "华泰柏瑞基金", "国泰基金", "广发基金", "富国基金", "嘉实基金", "博时基金", "招商基金", "天弘基金", "鹏华基金"}
 var custodians = []string{"中国银行", "工商银行", "建设银行", "农业银行", "交通银行", "招商银行"}
 
-// knownFunds are there in every market of their size. base is in yuan/1000.
+// knownFunds exist in every market that is large enough. base is in yuan/1000.
 var knownFunds = []struct {
 	code, name, manager string
 	list                int32
@@ -79,7 +79,7 @@ func fundCode(class, k int) string {
 	return fmt.Sprintf("180%03d.SZ", 101+k%800)
 }
 
-// fundClass spreads the classes so that some 1,300 of 1,900 are ETFs.
+// fundClass distributes the classes so that about 1,300 of 1,900 funds are ETFs.
 func fundClass(i int) int {
 	switch m := (i * 7) % 19; {
 	case m < 7:
@@ -143,7 +143,7 @@ func (u *Universe) makeFunds(n int) []symbol {
 				u.remove(&s, 20120104, 20280104)
 			}
 		}
-		// A few funds find no buyer on many days.
+		// A few funds do not trade on many days.
 		switch {
 		case class < 2 && h>>20%25 == 0:
 			s.idle = 0x4000
@@ -189,8 +189,8 @@ func (u *Universe) sizeFund(s *symbol, priced bool) {
 	}
 }
 
-// fundCells are the columns of fund_basic as JSON text; list_date, delist_date
-// and status are filled in when the day is known.
+// fundCells returns the columns of fund_basic as JSON texts. list_date, delist_date and status
+// are set when the day is known.
 func fundCells(s *symbol, name, manager string) []string {
 	h := hash(s.key, 5, saltFast)
 	k := &fundKinds[s.kind]

@@ -14,8 +14,8 @@ const (
 	saltOrder uint64 = 0xf1bbcdcbfa53e0a9
 )
 
-// hash gives 64 well-mixed bits for a key and a position. It is the only source
-// of chance here.
+// hash returns 64 pseudo-random bits for a key and a position. All random choices of the package
+// use it.
 func hash(key uint64, n int64, salt uint64) uint64 {
 	x := (uint64(n)+1)*0xd6e8feb86659fd93 ^ salt
 	hi, lo := bits.Mul64(key^0xa0761d6478bd642f, x^(x>>29)^0xe7037ed1a0b428db)
@@ -25,10 +25,10 @@ func hash(key uint64, n int64, salt uint64) uint64 {
 	return y ^ y>>29
 }
 
-// unit maps 10 bits of h at shift to 0..1023.
+// unit returns 10 bits of h from shift on, as 0..1023.
 func unit(h uint64, shift uint) int64 { return int64(h >> shift & 1023) }
 
-// half divides rounding half away from zero; d is positive.
+// half returns n/d, rounded half away from zero; d is positive.
 func half(n, d int64) int64 {
 	if n < 0 {
 		return -((-n + d/2) / d)

@@ -151,8 +151,8 @@ func (u *Universe) fundTable(api *spec.API, today int32) *table.Table {
 	return out
 }
 
-// calendarTable writes the calendar as trade_cal shows it on a day: newest first,
-// up to the end of the year, and from December to the end of the next.
+// calendarTable returns the calendar as trade_cal has it on a day: newest first, up to the end
+// of the year, and from December on to the end of the next year.
 func calendarTable(c *calendar.Calendar, exchange string, today int32) *table.Table {
 	end := calendar.Horizon(today)
 	out := &table.Table{}

@@ -7,8 +7,8 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim/internal/wire"
 )
 
-// known stocks are there in every market of their size, because people try the
-// names they know first. base is in yuan/100, total in 10,000 shares.
+// The known stocks exist in every market that is large enough, because users try familiar names
+// first. base is in yuan/100, total in 10,000 shares.
 var knownStocks = []struct {
 	code, name, spell, area, industry string
 	list                              int32
@@ -59,8 +59,7 @@ var boards = []board{
 	{"北交所", "BSE", ".BJ", 20211115, 400, nil, 0},
 }
 
-// boardOf spreads the boards evenly over the numbering, so that a small market
-// has all of them.
+// boardOf distributes the boards evenly over the numbers, so that a small market has all of them.
 func boardOf(i int) int {
 	switch m := (i * 37) % 100; {
 	case m < 31:
@@ -92,7 +91,7 @@ func (u *Universe) makeStocks(n int) []symbol {
 	if n == 0 {
 		return nil
 	}
-	// One in a hundred more each year after 2026, up to the calendar's end.
+	// After 2026 one percent more are listed each year, up to the calendar's end.
 	future := n * 14 / 100
 	taken := map[string]bool{}
 	var out []symbol
@@ -164,7 +163,7 @@ func inBoard(b *board, code string) bool {
 	return false
 }
 
-// sizeStock sets price level, shares and turnover.
+// sizeStock sets the price level, shares and turnover.
 func (u *Universe) sizeStock(s *symbol, all bool) {
 	h := hash(s.key, 4, saltYear)
 	if all {
@@ -177,7 +176,7 @@ func (u *Universe) sizeStock(s *symbol, all bool) {
 	}
 	s.float = s.total / 1024 * (360 + unit(h, 40)*664/1023)
 	s.free = s.float / 1024 * (400 + unit(h, 50)*500/1023)
-	// 0.3 to 3.3 % of the float changes hands.
+	// The turnover is 0.3 to 3.3 % of the float.
 	s.turn = s.float / 10000 * (30 + unit(hash(s.key, 5, saltYear), 0)*300/1023)
 	s.exDay = int32(hash(s.key, 6, saltYear) % 243)
 }
@@ -217,8 +216,8 @@ func stockName(key uint64, gone bool) (name, spell string) {
 	return name, spell
 }
 
-// stockCells are the columns of stock_basic as JSON text; list_status and
-// delist_date are filled in when the day is known.
+// stockCells returns the columns of stock_basic as JSON texts. list_status and delist_date are
+// set when the day is known.
 func stockCells(s *symbol, b *board, name, spell, area, industry string) []string {
 	h := hash(s.key, 9, saltYear)
 	x, y, e := syllables[h&31], syllables[h>>5&31], endings[h>>10&7]

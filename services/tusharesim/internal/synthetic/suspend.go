@@ -9,11 +9,11 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim/internal/wire"
 )
 
-// halts are suspensions beyond those that chance makes: per open-day index, one
-// mark per stock. They are replaced, never changed.
+// halts are the suspensions of Suspend, in addition to random ones: per open-day index, one mark
+// per stock. They are immutable.
 type halts struct{ days map[int32][]bool }
 
-// on returns the marks of a day; nil when there are none.
+// on returns the marks of a day; nil if there are none.
 func (h *halts) on(t int32) []bool {
 	if h == nil {
 		return nil
@@ -21,7 +21,7 @@ func (h *halts) on(t int32) []bool {
 	return h.days[t]
 }
 
-// off tells whether a stock is marked on a day.
+// off reports whether a stock is marked on a day.
 func (h *halts) off(t, at int32) bool {
 	if h == nil {
 		return false
@@ -30,9 +30,9 @@ func (h *halts) off(t, at int32) bool {
 	return d != nil && d[at]
 }
 
-// Suspend suspends the listed stocks that pick chooses on every open day from..to
-// and returns their codes. A stock trades on the first day of its listing all the
-// same. On its return, pre_close is the last close, as after any suspension.
+// Suspend suspends the listed stocks that pick selects on all open days from..to, and returns
+// their codes. A stock always trades on the first day of its listing. When it resumes, pre_close
+// is the last close, as after any suspension.
 func (u *Universe) Suspend(from, to int32, pick func(code string) bool) []string {
 	u.halting.Lock()
 	defer u.halting.Unlock()
@@ -63,14 +63,14 @@ func (u *Universe) Suspend(from, to int32, pick func(code string) bool) []string
 	return codes
 }
 
-// Resume takes back everything that Suspend did.
+// Resume undoes all calls of Suspend.
 func (u *Universe) Resume() {
 	u.halting.Lock()
 	defer u.halting.Unlock()
 	u.halted.Store(nil)
 }
 
-// Kinds of rows of suspend_d, kept in the low bits of a row number.
+// Kinds of rows of suspend_d, in the low bits of a row number.
 const (
 	haltedAll = iota
 	haltedPart
@@ -78,8 +78,8 @@ const (
 	kindBits = 2
 )
 
-// selectHalts appends the rows of suspend_d: who does not trade, who trades again,
-// and a few who stop for a part of the day and have rows like any other.
+// selectHalts appends the rows of suspend_d: suspended stocks, resumed stocks, and a few that are
+// suspended for a part of the day, which have rows in the other interfaces.
 func (u *Universe) selectHalts(dst []table.Ref, day, t int32, codes []string) []table.Ref {
 	h := u.halted.Load()
 	add := func(i int32) {
@@ -149,7 +149,7 @@ func (a *haltAppender) Cells(r table.Ref) []string {
 	return out
 }
 
-// symbolOf is the symbol that a row of a dated interface belongs to.
+// symbolOf returns the symbol of a row of a dated interface.
 func (u *Universe) symbolOf(api *spec.API, r table.Ref) *symbol {
 	if api.ID == spec.SuspendD {
 		return &u.stocks.syms[r.Row>>kindBits]

@@ -12,10 +12,10 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim/internal/wire"
 )
 
-// never is a day index after every day.
+// never is a day index after all days.
 const never = math.MaxInt32
 
-// symbol is everything that does not change from day to day.
+// symbol has the properties of an instrument that do not change from day to day.
 type symbol struct {
 	code   string
 	quoted string // `["000001.SZ"` needs it quoted
@@ -41,16 +41,16 @@ type symbol struct {
 
 // Options size a Universe.
 type Options struct {
-	// Seed decides everything.
+	// Seed of all random choices.
 	Seed uint64
-	// Stocks is the number of stock codes known by the end of 2026, delisted
-	// ones included; at most MaxStocks. More are listed each year after.
+	// Stocks is the number of stock codes at the end of 2026, including delisted ones; at most
+	// MaxStocks. More are listed in each later year.
 	Stocks int
 	// Funds is the same for exchange-traded funds; at most MaxFunds.
 	Funds int
 }
 
-// Limits of a Universe: beyond them the code ranges run out.
+// Limits of a Universe, from the size of the code ranges.
 const (
 	MaxStocks = 6000
 	MaxFunds  = 2400
@@ -64,7 +64,7 @@ type Universe struct {
 	stocks group
 	funds  group
 
-	halting sync.Mutex // held by those who replace halted
+	halting sync.Mutex // held while halted is replaced
 	halted  atomic.Pointer[halts]
 }
 
@@ -75,7 +75,7 @@ type group struct {
 	dec   int64 // 100 or 1000
 }
 
-// New builds a market.
+// New returns a market.
 func New(o Options) (*Universe, error) {
 	if o.Stocks < 0 || o.Stocks > MaxStocks {
 		return nil, fmt.Errorf("stocks: %d is not between 0 and %d", o.Stocks, MaxStocks)
@@ -99,7 +99,7 @@ func newGroup(syms []symbol, dec int64) group {
 	return g
 }
 
-// openIndex is the index of the first open day at or after date.
+// openIndex returns the index of the first open day at or after date.
 func (u *Universe) openIndex(date int32) int32 {
 	d, ok := u.cal.Lookup(date)
 	switch {
@@ -118,8 +118,7 @@ func (u *Universe) place(s *symbol, date int32) {
 	s.delist = never
 }
 
-// remove delists s on an open day of from..to that chance picks, leaving it
-// at least a year.
+// remove delists s on a random open day of from..to, at least a year after its listing.
 func (u *Universe) remove(s *symbol, from, to int32) {
 	lo, hi := max(u.openIndex(from), s.list+243), u.openIndex(to)
 	if lo >= hi {
@@ -129,22 +128,22 @@ func (u *Universe) remove(s *symbol, from, to int32) {
 	s.gone = u.cal.Open()[s.delist]
 }
 
-// spread picks a date of from..to evenly.
+// spread returns a random date of from..to.
 func (u *Universe) spread(key uint64, from, to int32) int32 {
 	lo, hi := u.openIndex(from), u.openIndex(to)
 	return u.cal.Open()[lo+int32(hash(key, 2, saltHalt)%uint64(hi-lo))]
 }
 
-// alive tells whether s is listed on day t.
+// alive reports whether s is listed on day t.
 func (s *symbol) alive(t int32) bool { return t >= s.list && t < s.delist }
 
-// trades tells whether s has a row on open day t.
+// trades reports whether s has a row on open day t.
 func (s *symbol) trades(t int32) bool {
 	if t < s.list || t >= s.delist {
 		return false
 	}
-	// One week-long block in 170 holds a halt of one to seven days: about 0.3 %
-	// of all days. The first day always trades.
+	// One block of seven days in 170 has a suspension of one to seven days: about 0.3 % of all
+	// days. The first day always has a row.
 	h := hash(s.key, int64(t>>3), saltHalt)
 	if h&0xffff < 386 && t != s.list {
 		from := int32(h >> 16 & 3)

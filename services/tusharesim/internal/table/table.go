@@ -1,26 +1,26 @@
-// Package table is what the simulator asks of a body of data: which rows a
-// date has, in the provider's order, and how a row is written as JSON.
+// Package table defines the simulator's source of data: which rows a date has, in the provider's
+// order, and how a row is written as JSON.
 package table
 
 import "github.com/afterbell/afterbell/services/tusharesim/internal/spec"
 
-// Ref names one row: a trade date (YYYYMMDD) and the source's own row number.
+// Ref identifies a row by its trade date (YYYYMMDD) and the source's row number.
 type Ref struct {
 	Day int32
 	Row int32
 }
 
-// Source is a body of data. It is safe for concurrent use.
+// Source is a source of data. It is safe for concurrent use.
 type Source interface {
 	// Snapshot returns an undated interface as of today (YYYYMMDD). market is
 	// fund_basic's E or O, trade_cal's exchange, and empty for stock_basic.
 	Snapshot(api *spec.API, market string, today int32) (*Table, error)
-	// Days returns, ascending, the dates from..to that may have rows.
+	// Days returns the dates from..to that may have rows, in ascending order.
 	Days(api *spec.API, from, to int32) ([]int32, error)
-	// Select appends one date's rows in the provider's order. codes, sorted,
-	// narrows to these symbols; nil means all.
+	// Select appends the rows of a date in the provider's order. codes, which are sorted, limit it
+	// to these symbols; nil means all.
 	Select(dst []Ref, api *spec.API, day int32, codes []string) ([]Ref, error)
-	// Code returns the ts_code of a row got from Select.
+	// Code returns the ts_code of a row that Select returned.
 	Code(api *spec.API, r Ref) string
 	// Appender returns a writer of the given columns. It belongs to one
 	// goroutine.
@@ -35,25 +35,25 @@ type Appender interface {
 	Cells(r Ref) []string
 }
 
-// Meta is what filters look at, present also where a column is not.
+// Meta has the values for filters, including those of columns that a table lacks.
 type Meta struct {
 	Code, Status, Exchange, Market, Name string
-	// Date is the list date, or the calendar day; 0 when unknown.
+	// Date is the list date, or the calendar day; 0 if unknown.
 	Date int32
 }
 
-// Table is a set of rows whose cells are JSON text already, in the order of the
-// interface's columns. It is immutable once built.
+// Table is a set of rows whose cells are JSON texts, in the order of the interface's columns. It
+// is immutable.
 type Table struct {
 	Rows [][]string
 	Meta []Meta
-	// Index finds a row by ts_code in dated tables; nil elsewhere.
+	// Index has the row of each ts_code in dated tables; nil in others.
 	Index map[string]int32
 }
 
 // TextAppender writes rows of tables.
 type TextAppender struct {
-	// Find returns the table a row belongs to.
+	// Find returns the table of a row.
 	Find func(r Ref) *Table
 	// Cols are the columns to write.
 	Cols []int

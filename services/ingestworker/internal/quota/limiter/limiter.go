@@ -50,7 +50,7 @@ type line struct {
 
 type waiter struct {
 	priority quota.Priority
-	again    chan struct{} // a token in it means: decide again, you may be first
+	again    chan struct{} // signals that the waiter must decide again: it may be first now
 }
 
 // Open loads the stored state. A file that cannot be read is a warning and an empty start,
