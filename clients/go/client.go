@@ -51,6 +51,8 @@ type Client struct {
 	Keys orchestratorv1.KeyServiceClient
 	// Audit lists what was changed, when and by whom.
 	Audit orchestratorv1.AuditServiceClient
+	// Info describes both services, their files and what is published.
+	Info orchestratorv1.InfoServiceClient
 
 	addr    string
 	conn    *grpc.ClientConn
@@ -103,6 +105,7 @@ func Dial(addr string, extra ...grpc.DialOption) (*Client, error) {
 		Notices:    orchestratorv1.NewNoticeServiceClient(conn),
 		Keys:       orchestratorv1.NewKeyServiceClient(conn),
 		Audit:      orchestratorv1.NewAuditServiceClient(conn),
+		Info:       orchestratorv1.NewInfoServiceClient(conn),
 		addr:       addr, conn: conn, now: time.Now, reached: reached,
 	}, nil
 }

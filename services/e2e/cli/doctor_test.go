@@ -150,6 +150,15 @@ func TestDoctor(t *testing.T) {
 	p := up(t)
 	p.fill(inUniverse)
 	p.repaired("a whole installation")
+	p.want(0, "doctor --http-addr "+p.Config.HTTPAddr, "free in "+p.Config.Data) // it finds the directory that the orchestrator uses
+	other := t.TempDir()
+	if err := os.WriteFile(filepath.Join(other, "market-cache.sqlite"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, findings := p.doctor("--data-dir", other)
+	if i := slices.IndexFunc(findings, func(f finding) bool { return f.Check == "locks" }); i < 0 || !strings.HasSuffix(findings[i].Remedy, ": afterbell doctor --data-dir "+p.Config.Data) {
+		t.Errorf("another directory than the orchestrator's: %+v", findings)
+	}
 
 	for _, broken := range []struct{ by, check, found string }{
 		{"afterbell schedule pause --note lunch", "schedule", "it is paused: lunch"},
@@ -208,9 +217,9 @@ func TestDoctor(t *testing.T) {
 	defer wrongClock.Close()
 	p.finds(1, "clock", "differs from the provider's by -1h0m", "--tushare-url", wrongClock.URL)
 	p.finds(1, "provider", "cannot be reached", "--tushare-url", "http://"+closedPort(t))
-	other := strings.TrimPrefix(wrongClock.URL, "http://")
-	p.finds(1, "rest", "another program", "--http-addr", other)
-	p.finds(5, "orchestrator", "another program", "--orchestrator", other)
+	program := strings.TrimPrefix(wrongClock.URL, "http://")
+	p.finds(1, "rest", "another program", "--http-addr", program)
+	p.finds(5, "orchestrator", "another program", "--orchestrator", program)
 	p.finds(5, "orchestrator", "nothing listens", "--orchestrator", closedPort(t))
 	p.finds(5, "locks", "but does not respond at", "--orchestrator", closedPort(t))
 

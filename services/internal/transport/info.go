@@ -18,6 +18,9 @@ func Info(started time.Time, dir string, names ...string) *marketv1.ServiceInfo 
 		Commit: program.Commit(), CommitTime: TimeToProto(program.CommitTime()), GoVersion: runtime.Version(),
 		Platform: runtime.GOOS + "/" + runtime.GOARCH, StartTime: TimeToProto(started),
 	}
+	if path, err := filepath.Abs(dir); err == nil {
+		info.DataDir = path
+	}
 	for _, name := range names {
 		if f, err := os.Stat(filepath.Join(dir, name)); err == nil {
 			info.Files = append(info.Files, &marketv1.StoredFile{Name: name, SizeBytes: f.Size(), WalBytes: walBytes(filepath.Join(dir, name))})

@@ -721,9 +721,12 @@ type DataCondition struct {
 	AskedAgain bool `protobuf:"varint,10,opt,name=asked_again,json=askedAgain,proto3" json:"asked_again,omitempty"`
 	// When it is fetched next. Unset if it is not fetched again or no run is
 	// scheduled.
-	NextAskTime   *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=next_ask_time,json=nextAskTime,proto3" json:"next_ask_time,omitempty"`
-	unknownFields protoimpl.UnknownFields
-	sizeCache     protoimpl.SizeCache
+	NextAskTime *timestamppb.Timestamp `protobuf:"bytes,11,opt,name=next_ask_time,json=nextAskTime,proto3" json:"next_ask_time,omitempty"`
+	// message in Simplified Chinese. Empty if the caller does not prefer Chinese
+	// (accept-language), or if there is no message.
+	LocalizedMessage string `protobuf:"bytes,12,opt,name=localized_message,json=localizedMessage,proto3" json:"localized_message,omitempty"`
+	unknownFields    protoimpl.UnknownFields
+	sizeCache        protoimpl.SizeCache
 }
 
 func (x *DataCondition) Reset() {
@@ -833,6 +836,13 @@ func (x *DataCondition) GetNextAskTime() *timestamppb.Timestamp {
 	return nil
 }
 
+func (x *DataCondition) GetLocalizedMessage() string {
+	if x != nil {
+		return x.LocalizedMessage
+	}
+	return ""
+}
+
 var File_afterbell_market_v1_data_proto protoreflect.FileDescriptor
 
 const file_afterbell_market_v1_data_proto_rawDesc = "" +
@@ -884,7 +894,7 @@ const file_afterbell_market_v1_data_proto_rawDesc = "" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x12\n" +
 	"\x04type\x18\x02 \x01(\tR\x04type\x12\x12\n" +
 	"\x04unit\x18\x03 \x01(\tR\x04unit\x12 \n" +
-	"\vdescription\x18\x04 \x01(\tR\vdescription\"\xd4\x03\n" +
+	"\vdescription\x18\x04 \x01(\tR\vdescription\"\x81\x04\n" +
 	"\rDataCondition\x12\x1d\n" +
 	"\n" +
 	"dataset_id\x18\x01 \x01(\tR\tdatasetId\x12\x1d\n" +
@@ -901,7 +911,8 @@ const file_afterbell_market_v1_data_proto_rawDesc = "" +
 	"\vasked_again\x18\n" +
 	" \x01(\bR\n" +
 	"askedAgain\x12>\n" +
-	"\rnext_ask_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\vnextAskTime*n\n" +
+	"\rnext_ask_time\x18\v \x01(\v2\x1a.google.protobuf.TimestampR\vnextAskTime\x12+\n" +
+	"\x11localized_message\x18\f \x01(\tR\x10localizedMessage*n\n" +
 	"\n" +
 	"Adjustment\x12\x1a\n" +
 	"\x16ADJUSTMENT_UNSPECIFIED\x10\x00\x12\x13\n" +

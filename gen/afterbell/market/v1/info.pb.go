@@ -39,7 +39,10 @@ type ServiceInfo struct {
 	// Files of the data directory that it owns. A file that does not exist is omitted.
 	Files []*StoredFile `protobuf:"bytes,6,rep,name=files,proto3" json:"files,omitempty"`
 	// Free bytes on the disk of the data directory; 0 if unknown.
-	FreeBytes     int64 `protobuf:"varint,7,opt,name=free_bytes,json=freeBytes,proto3" json:"free_bytes,omitempty"`
+	FreeBytes int64 `protobuf:"varint,7,opt,name=free_bytes,json=freeBytes,proto3" json:"free_bytes,omitempty"`
+	// Absolute path of the data directory on the service's host. Empty if unknown.
+	// Example: "/var/lib/afterbell".
+	DataDir       string `protobuf:"bytes,8,opt,name=data_dir,json=dataDir,proto3" json:"data_dir,omitempty"`
 	unknownFields protoimpl.UnknownFields
 	sizeCache     protoimpl.SizeCache
 }
@@ -121,6 +124,13 @@ func (x *ServiceInfo) GetFreeBytes() int64 {
 		return x.FreeBytes
 	}
 	return 0
+}
+
+func (x *ServiceInfo) GetDataDir() string {
+	if x != nil {
+		return x.DataDir
+	}
+	return ""
 }
 
 // A file of the data directory.
@@ -282,7 +292,7 @@ var File_afterbell_market_v1_info_proto protoreflect.FileDescriptor
 
 const file_afterbell_market_v1_info_proto_rawDesc = "" +
 	"\n" +
-	"\x1eafterbell/market/v1/info.proto\x12\x13afterbell.market.v1\x1a afterbell/market/v1/market.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xae\x02\n" +
+	"\x1eafterbell/market/v1/info.proto\x12\x13afterbell.market.v1\x1a afterbell/market/v1/market.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xc9\x02\n" +
 	"\vServiceInfo\x12\x16\n" +
 	"\x06commit\x18\x01 \x01(\tR\x06commit\x12;\n" +
 	"\vcommit_time\x18\x02 \x01(\v2\x1a.google.protobuf.TimestampR\n" +
@@ -294,7 +304,8 @@ const file_afterbell_market_v1_info_proto_rawDesc = "" +
 	"start_time\x18\x05 \x01(\v2\x1a.google.protobuf.TimestampR\tstartTime\x125\n" +
 	"\x05files\x18\x06 \x03(\v2\x1f.afterbell.market.v1.StoredFileR\x05files\x12\x1d\n" +
 	"\n" +
-	"free_bytes\x18\a \x01(\x03R\tfreeBytes\"\\\n" +
+	"free_bytes\x18\a \x01(\x03R\tfreeBytes\x12\x19\n" +
+	"\bdata_dir\x18\b \x01(\tR\adataDir\"\\\n" +
 	"\n" +
 	"StoredFile\x12\x12\n" +
 	"\x04name\x18\x01 \x01(\tR\x04name\x12\x1d\n" +

@@ -146,12 +146,15 @@ func release(pool, reason string) string {
 	return ""
 }
 
-// why says why a dataset and date is not available; in Chinese, followed by the worker's
-// text.
+// why says why a dataset and date is not available. An orchestrator of an older release has
+// no Chinese; then its verdict is translated, followed by the English.
 func (a *app) why(v *marketv1.DataCondition) string {
 	said := a.commands(v.GetMessage())
 	if a.Lang != lang.Chinese || said == "" {
 		return said
+	}
+	if zh := v.GetLocalizedMessage(); zh != "" {
+		return zh
 	}
 	var zh string
 	switch verdict := v.GetVerdict(); {

@@ -18,7 +18,7 @@ func (a *app) doctorCommand() *cobra.Command {
 		Use: "doctor", Args: a.noArgs, Short: a.T("Find problems of the installation and say what to do"),
 		Long: a.T("Checks addresses, builds, clock, time zone, disk, files and their locks, token and schedule, and says what to do about each finding. It changes nothing. The exit code is 0 if nothing is wrong, 5 if a service cannot be reached, and 1 otherwise."),
 	}
-	c.Flags().StringVar(&f.DataDir, "data-dir", "", a.T("data `directory` of the services (AFTERBELL_DATA_DIR; default data)"))
+	c.Flags().StringVar(&f.DataDir, "data-dir", "", a.T("data `directory` of the services (AFTERBELL_DATA_DIR; default the one that the orchestrator uses, or data)"))
 	c.Flags().StringVar(&f.HTTPAddr, "http-addr", "", a.T("`address` of the orchestrator's REST port (AFTERBELL_HTTP_ADDR; default 127.0.0.1:7780)"))
 	c.Flags().StringVar(&f.ProviderURL, "tushare-url", "", a.T("`address` of the provider, for the clock (AFTERBELL_TUSHARE_URL; default the one that the worker calls)"))
 	c.RunE = func(c *cobra.Command, _ []string) error {
@@ -29,7 +29,7 @@ func (a *app) doctorCommand() *cobra.Command {
 		if f.Access, err = a.access(); err != nil {
 			return err
 		}
-		f.DataDir = cmp.Or(f.DataDir, a.Env("AFTERBELL_DATA_DIR"), "data")
+		f.DataDir = cmp.Or(f.DataDir, a.Env("AFTERBELL_DATA_DIR"))
 		if f.HTTPAddr, err = a.restAddr(c, f.HTTPAddr); err != nil {
 			return err
 		}

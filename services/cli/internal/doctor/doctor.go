@@ -52,7 +52,8 @@ type Finding struct {
 type Options struct {
 	// Client asks the orchestrator.
 	Client *afterbell.Client
-	// DataDir is the services' data directory.
+	// DataDir is the services' data directory. Empty means the one that the orchestrator uses,
+	// if it responds and runs on this machine, or else "data".
 	DataDir string
 	// HTTPAddr is the orchestrator's REST address.
 	HTTPAddr string
@@ -79,12 +80,15 @@ type doctor struct {
 	findings []Finding
 	reached  bool
 	domains  *orchestratorv1.ListDomainsResponse // nil if unknown
+	used     string                              // the orchestrator's data directory; empty if unknown
 }
 
 // Examine runs all checks in order. A check that depends on a failed one is skipped.
 func Examine(ctx context.Context, o Options) []Finding {
 	d := &doctor{Options: o, Lang: o.Lang}
+	d.DataDir = cmp.Or(o.DataDir, "data")
 	d.orchestrator(ctx)
+	d.locate(ctx, o.DataDir == "")
 	d.rest(ctx)
 	if d.reached {
 		d.worker(ctx)
@@ -189,6 +193,24 @@ func (d *doctor) orchestrator(ctx context.Context) {
 	}
 }
 
+// locate asks the orchestrator for its data directory. It is examined if the user has named
+// none, and if an orchestrator on this machine uses it.
+func (d *doctor) locate(ctx context.Context, unnamed bool) {
+	if !d.reached {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, callTime)
+	defer cancel()
+	info, err := d.Client.Info.GetInfo(ctx, &orchestratorv1.GetInfoRequest{})
+	if err != nil {
+		return // an older release, or a key that is not valid, which is reported already
+	}
+	d.used = info.GetOrchestrator().GetDataDir()
+	if pid := holder(d.used, "orchestrator"); unnamed && d.used != "" && pid != 0 && alive(pid) {
+		d.DataDir = d.used
+	}
+}
+
 func (d *doctor) worker(ctx context.Context) {
 	const check = "worker"
 	ctx, cancel := context.WithTimeout(ctx, callTime)
@@ -215,8 +237,12 @@ func (d *doctor) worker(ctx context.Context) {
 	}
 }
 
-// where is the data directory as a flag, if it is known.
+// where returns the data directory as a flag: the one that the orchestrator uses, or the one
+// that is examined. It is empty if neither is known.
 func (d *doctor) where() string {
+	if d.used != "" {
+		return " --data-dir " + d.used
+	}
 	dir, err := d.dataDir()
 	if err != nil {
 		return ""

@@ -1,6 +1,7 @@
 package doctor
 
 import (
+	"cmp"
 	"errors"
 	"io/fs"
 	"os"
@@ -30,7 +31,7 @@ func (d *doctor) files() {
 	const check = "files"
 	dir, err := d.dataDir()
 	if err != nil {
-		d.add(check, Skipped, d.T("%s: %s", d.DataDir, d.cause(err)), d.T("Pass the directory that the services were started with: %s", "afterbell doctor --data-dir DIRECTORY"))
+		d.add(check, Skipped, d.T("%s: %s", d.DataDir, d.cause(err)), d.T("Pass the directory that the services were started with: %s", d.again()))
 		return
 	}
 	d.disk(dir)
@@ -40,7 +41,7 @@ func (d *doctor) files() {
 		info, err := os.Stat(path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
-			if name != ledgerFile && d.reached {
+			if name != ledgerFile && d.reached && !d.elsewhere(dir) {
 				bad = true
 				remedy := d.T("The worker creates it at its start: %s", "bin/ingest-worker --data-dir "+dir)
 				if pid := holder(dir, "ingest-worker"); pid != 0 && alive(pid) { // it was moved away, or not written yet
@@ -73,6 +74,21 @@ func (d *doctor) files() {
 		d.add(check, Fine, d.T("all there in %s", dir), "")
 	}
 	d.locks(dir)
+}
+
+// again returns the command that examines the directory that the orchestrator uses.
+func (d *doctor) again() string {
+	return "afterbell doctor --data-dir " + cmp.Or(d.used, "DIRECTORY")
+}
+
+// elsewhere reports whether the orchestrator uses a directory other than dir.
+func (d *doctor) elsewhere(dir string) bool {
+	if d.used == "" {
+		return false
+	}
+	here, err := os.Stat(dir)
+	there, usedErr := os.Stat(d.used)
+	return err != nil || usedErr != nil || !os.SameFile(here, there)
 }
 
 // dataDir is the directory with the ledger: the one given, or the only one below it.
@@ -149,7 +165,7 @@ func (d *doctor) locks(dir string) {
 		case pid == 0 || !alive(pid):
 			if service == "orchestrator" && d.reached {
 				bad = true
-				d.add(check, Notice, d.T("the orchestrator that responds does not use %s", dir), d.T("Pass the directory that it uses: %s", "afterbell doctor --data-dir DIRECTORY"))
+				d.add(check, Notice, d.T("the orchestrator that responds does not use %s", dir), d.T("Pass the directory that it uses: %s", d.again()))
 			}
 		case service == "orchestrator" && !d.reached:
 			bad = true

@@ -234,7 +234,7 @@ var chinese = sync.OnceValue(func() map[string]string {
 		"blocked at": "阻止于", "both are active": "均未暂停", "built": "已实现", "by coverage": "覆盖记录", "by the run": "运行记录",
 		"calls": "调用", "apply without asking": "不询问直接更改", "change": "变化", "check": "检查项", "checking %s": "正在检查 %s",
 		"committed at": "提交时间",
-		"data `directory` of the services (AFTERBELL_DATA_DIR; default data)": "服务的数据 `目录`（AFTERBELL_DATA_DIR；默认 data）",
+		"data `directory` of the services (AFTERBELL_DATA_DIR; default the one that the orchestrator uses, or data)": "服务的数据 `目录`（AFTERBELL_DATA_DIR；默认为编排器所用的目录，否则为 data）",
 		"dataset": "数据集", "date": "日期",
 		"days that finished runs are kept; 0 means forever": "已结束运行保留的天数；0 为永久",
 		"decision": "结论", "domain": "领域", "done": "完成", "due at": "到期时间",

@@ -230,7 +230,7 @@ func conditionsOf(conditions []reader.Condition) []*marketv1.DataCondition {
 	for i, c := range conditions {
 		out[i] = &marketv1.DataCondition{
 			DatasetId: c.Dataset, TradeDate: c.Date.String(), Symbol: c.Symbol, State: states[c.State], Verdict: transport.VerdictToProto(c.Verdict),
-			RowCount: c.Rows, ExpectedCount: c.Expected, CommitTime: transport.TimeToProto(c.CommittedAt), Message: c.Message, AskedAgain: c.AskedAgain,
+			RowCount: c.Rows, ExpectedCount: c.Expected, CommitTime: transport.TimeToProto(c.CommittedAt), Message: c.Message, LocalizedMessage: c.Chinese, AskedAgain: c.AskedAgain,
 		}
 	}
 	return out

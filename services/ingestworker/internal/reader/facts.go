@@ -44,8 +44,9 @@ type Condition struct {
 	Rows, Expected int64
 	// CommittedAt is zero if never.
 	CommittedAt time.Time
-	// Message says why, in a sentence. Empty if available.
-	Message string
+	// Message says why, in a sentence, and Chinese says it in Simplified Chinese. Both are empty
+	// if available.
+	Message, Chinese string
 	// AskedAgain is true if the worker plans it again automatically.
 	AskedAgain bool
 }
@@ -225,9 +226,11 @@ func (f *facts) notDue(datasets []*catalog.Dataset, start, end market.Date, now 
 		}
 		for _, d := range open {
 			if !told[coverage.Key{Dataset: ds.ID, Date: d}] && now.Before(coverage.DueAt(ds, d)) {
+				at := coverage.DueAt(ds, d).In(market.Shanghai).Format("15:04")
 				out = append(out, Condition{
 					Dataset: ds.ID, Date: d, State: Pending, Verdict: coverage.Missing, AskedAgain: true,
-					Message: fmt.Sprintf("%s of %s is due at %s (Shanghai).", ds.ID, d, coverage.DueAt(ds, d).In(market.Shanghai).Format("15:04")),
+					Message: fmt.Sprintf("%s of %s is due at %s (Shanghai).", ds.ID, d, at),
+					Chinese: fmt.Sprintf("%s 的 %s 于 %s（上海时间）到期。", d, ds.ID, at),
 				})
 			}
 		}
@@ -252,18 +255,25 @@ func conditionOf(d coverage.Day) Condition {
 		c.State = Missing
 	}
 	if len(d.Issues) > 0 {
-		c.Message = d.Issues[0].Message
+		i := d.Issues[0]
+		c.Message = i.Message
+		c.Chinese, _ = fault.Chinese(i.Reason, i.Meta, i.Remedy)
 		return c
 	}
+	rows := fault.Of(c.Rows, c.Expected, "row", "rows")
 	switch d.Verdict {
 	case coverage.Missing:
 		c.Message = fmt.Sprintf("%s has not been fetched yet.", c)
+		c.Chinese = fmt.Sprintf("%s 尚未获取。", c)
 	case coverage.NotPublished:
 		c.Message = fmt.Sprintf("The provider has not published %s yet.", c)
+		c.Chinese = fmt.Sprintf("数据源尚未发布 %s。", c)
 	case coverage.AcceptedShort:
-		c.Message = fmt.Sprintf("%s has %s; the response stayed the same for days, so only re-checks of old dates fetch it again.", c, fault.Of(c.Rows, c.Expected, "row", "rows"))
+		c.Message = fmt.Sprintf("%s has %s; the response stayed the same for days, so only re-checks of old dates fetch it again.", c, rows)
+		c.Chinese = fmt.Sprintf("%s 有 %d 行，应有 %d 行；多日的应答相同，因此只有旧日期的复查会再次获取。", c, c.Rows, c.Expected)
 	default:
-		c.Message = fmt.Sprintf("%s has %s.", c, fault.Of(c.Rows, c.Expected, "row", "rows"))
+		c.Message = fmt.Sprintf("%s has %s.", c, rows)
+		c.Chinese = fmt.Sprintf("%s 有 %d 行，应有 %d 行。", c, c.Rows, c.Expected)
 	}
 	return c
 }
@@ -276,7 +286,8 @@ func (f *facts) unknown(symbols []string) []Condition {
 	var out []Condition
 	for _, s := range symbols {
 		if !f.known[s] {
-			out = append(out, Condition{Symbol: s, Date: market.NoDate, State: Missing, Verdict: coverage.Missing, Message: s + " is not in the instrument list of this version."})
+			out = append(out, Condition{Symbol: s, Date: market.NoDate, State: Missing, Verdict: coverage.Missing,
+				Message: s + " is not in the instrument list of this version.", Chinese: s + " 不在此版本的品种列表中。"})
 		}
 	}
 	return out

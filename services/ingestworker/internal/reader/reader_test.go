@@ -511,6 +511,9 @@ func TestNothingDueIsNotComplete(t *testing.T) {
 		var lacks []string
 		for _, l := range a.Lacks {
 			lacks = append(lacks, l.String())
+			if want := l.Date.String() + " 的 " + l.Dataset + " 于 "; c.hour == 12 && (!strings.HasPrefix(l.Chinese, want) || !strings.HasSuffix(l.Chinese, "（上海时间）到期。")) {
+				t.Errorf("%+v: in Chinese %q", c, l.Chinese)
+			}
 		}
 		if got := strings.Join(lacks, " "); got != c.lacks || a.Complete != (c.lacks == "") {
 			t.Errorf("%+v: complete %v, lacks %q", c, a.Complete, got)
@@ -539,6 +542,9 @@ func TestConditionTellsPendingFromMissing(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, c := range conditions {
+			if (c.Message == "") != (c.Chinese == "") || strings.Contains(c.Chinese, "fetched") {
+				t.Errorf("%s: %q, in Chinese %q", c, c.Message, c.Chinese)
+			}
 			if c.Dataset == dataset && c.Date == date {
 				return c.State
 			}

@@ -19,6 +19,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
 	"github.com/afterbell/afterbell/services/internal/transport"
+	"github.com/afterbell/afterbell/services/orchestrator/internal/bilingual"
 	"github.com/afterbell/afterbell/services/orchestrator/internal/run"
 )
 
@@ -49,6 +50,14 @@ type Disabled struct {
 	Kind string
 	// ID of the module or domain.
 	ID string
+}
+
+func (d Disabled) text() bilingual.Text {
+	kind := bilingual.Text{En: d.Kind, Zh: "模块"}
+	if d.Kind == "domain" {
+		kind.Zh = "领域"
+	}
+	return bilingual.Say("The %s %s is disabled.", "%s %s 已停用。", kind, d.ID)
 }
 
 func (s *Source) held(ctx context.Context, pool market.Pool) Held {
@@ -147,8 +156,16 @@ func poolOf(p marketv1.Pool) market.Pool {
 	return market.Universe
 }
 
-// complete adds to the missing data when it is fetched next, or why it is not.
+// complete adds to the missing data when it is fetched next, or why it is not. It removes the
+// Chinese for callers that do not prefer it.
 func (s *Source) complete(ctx context.Context, pool marketv1.Pool, conditions []*marketv1.DataCondition) {
+	if !transport.InChinese(ctx) {
+		defer func() {
+			for _, c := range conditions {
+				c.LocalizedMessage = ""
+			}
+		}()
+	}
 	if !slices.ContainsFunc(conditions, (*marketv1.DataCondition).GetAskedAgain) {
 		return
 	}
@@ -162,13 +179,19 @@ func (s *Source) complete(ctx context.Context, pool marketv1.Pool, conditions []
 		case !c.GetAskedAgain():
 		case disabled:
 			c.AskedAgain = false
-			c.Message = strings.TrimSpace(fmt.Sprintf("%s The %s %s is disabled.", c.GetMessage(), off.Kind, off.ID))
+			add(c, off.text())
 		case held.Paused:
-			c.Message = strings.TrimSpace(c.GetMessage() + " The pool is paused.")
+			add(c, bilingual.Text{En: "The pool is paused.", Zh: "股票池已暂停。"})
 		default:
 			c.NextAskTime = next
 		}
 	}
+}
+
+// add adds a sentence to the message of a condition.
+func add(c *marketv1.DataCondition, text bilingual.Text) {
+	c.Message = strings.TrimSpace(c.GetMessage() + " " + text.En)
+	c.LocalizedMessage += text.Zh
 }
 
 // disables is the disabled module or domain that has all missing data of a refusal. ok is

@@ -7,11 +7,13 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
+	"google.golang.org/grpc/metadata"
 
 	ingestv1 "github.com/afterbell/afterbell/gen/afterbell/ingest/v1"
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/market"
+	"github.com/afterbell/afterbell/services/internal/transport"
 )
 
 // refusing is a worker that refuses a file because dates are not complete.
@@ -90,13 +92,13 @@ func TestNothingPublishedSaysWhatBlocks(t *testing.T) {
 	}
 }
 
-// told is a worker that tells the conditions of a table.
-type told struct {
+// fixedConditions is a worker whose table has these conditions.
+type fixedConditions struct {
 	ingestv1.DataServiceClient
 	conditions []*marketv1.DataCondition
 }
 
-func (w told) GetCondition(context.Context, *ingestv1.GetConditionRequest, ...grpc.CallOption) (*ingestv1.GetConditionResponse, error) {
+func (w fixedConditions) GetCondition(context.Context, *ingestv1.GetConditionRequest, ...grpc.CallOption) (*ingestv1.GetConditionResponse, error) {
 	return &ingestv1.GetConditionResponse{Conditions: w.conditions}, nil
 }
 
@@ -108,26 +110,35 @@ func TestEveryConditionSaysWhenNext(t *testing.T) {
 		held    Held
 		next    time.Time
 		message string
+		chinese string
 	}{
-		"as usual":            {Held{Disabled: map[string]Disabled{"fund_daily": {"domain", "etf"}}}, at, ""},
-		"no run":              {Held{}, time.Time{}, ""},
-		"paused":              {Held{Paused: true}, at, "It lacks. The pool is paused."},
-		"disabled":            {Held{Disabled: off}, at, "It lacks. The module stock.moneyflow is disabled."},
-		"paused and disabled": {Held{Paused: true, Disabled: off}, at, "It lacks. The module stock.moneyflow is disabled."},
+		"as usual":            {Held{Disabled: map[string]Disabled{"fund_daily": {"domain", "etf"}}}, at, "", ""},
+		"no run":              {Held{}, time.Time{}, "", ""},
+		"paused":              {Held{Paused: true}, at, "It lacks. The pool is paused.", "缺少。股票池已暂停。"},
+		"disabled":            {Held{Disabled: off}, at, "It lacks. The module stock.moneyflow is disabled.", "缺少。模块 stock.moneyflow 已停用。"},
+		"paused and disabled": {Held{Paused: true, Disabled: off}, at, "It lacks. The module stock.moneyflow is disabled.", "缺少。模块 stock.moneyflow 已停用。"},
 	} {
-		w := told{}
+		w := fixedConditions{}
 		for n := range marketv1.ConditionState_name {
 			for _, again := range []bool{true, false} {
-				w.conditions = append(w.conditions, &marketv1.DataCondition{DatasetId: "moneyflow", State: marketv1.ConditionState(n), AskedAgain: again, Message: "It lacks."})
+				w.conditions = append(w.conditions, &marketv1.DataCondition{DatasetId: "moneyflow", State: marketv1.ConditionState(n), AskedAgain: again, Message: "It lacks.", LocalizedMessage: "缺少。"})
 			}
 		}
 		s := &Source{Worker: w, NextRun: func(context.Context, market.Pool) time.Time { return c.next }, Held: func(context.Context, market.Pool) Held { return c.held }}
-		resp, err := s.Condition(t.Context(), &ingestv1.GetConditionRequest{})
+		inChinese := metadata.NewIncomingContext(t.Context(), metadata.Pairs(transport.LanguageKey, "zh"))
+		resp, err := s.Condition(inChinese, &ingestv1.GetConditionRequest{})
 		if err != nil {
 			t.Fatal(err)
 		}
 		for i, v := range resp.GetConditions() {
 			asked := i%2 == 0
+			want := "缺少。"
+			if asked && c.chinese != "" {
+				want = c.chinese
+			}
+			if v.GetLocalizedMessage() != want {
+				t.Errorf("%s: in Chinese %q", name, v.GetLocalizedMessage())
+			}
 			switch {
 			case !asked || c.message != "" || c.next.IsZero():
 				want := "It lacks."
@@ -139,6 +150,14 @@ func TestEveryConditionSaysWhenNext(t *testing.T) {
 				}
 			case !v.GetNextAskTime().AsTime().Equal(c.next) || !v.GetAskedAgain():
 				t.Errorf("%s: %v", name, v)
+			}
+		}
+		if resp, err = s.Condition(t.Context(), &ingestv1.GetConditionRequest{}); err != nil {
+			t.Fatal(err)
+		}
+		for _, v := range resp.GetConditions() {
+			if v.GetLocalizedMessage() != "" {
+				t.Errorf("%s: a caller who prefers English gets %q", name, v.GetLocalizedMessage())
 			}
 		}
 	}
