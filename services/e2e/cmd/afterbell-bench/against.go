@@ -7,12 +7,12 @@ import (
 	"text/tabwriter"
 )
 
-// measure is one figure of which two builds are compared.
+// measure is a figure that is compared between two builds.
 type measure struct {
 	name, scenario string
 	value          func(r *round) (float64, bool)
 	show           string // format of the value
-	// most or least bounds this build's figure over the other's; none where both are 0.
+	// most or least limits this build's figure ÷ the other's; 0 means no limit.
 	most, least float64
 }
 
@@ -28,8 +28,8 @@ func over(name, under string) func(r *round) (float64, bool) {
 	}
 }
 
-// measures are printed in this order. The bounds are what a release is to gain over
-// the one before it.
+// measures are printed in this order. The limits are what a release must gain over the previous
+// one.
 var measures = []measure{
 	{name: "pair, rows/s", scenario: "pair", value: figure("pair.rate", 1), show: "%.0f", least: 1.15},
 	{name: "pair, CPU s per million rows", scenario: "pair", value: figure("pair.cpu_million", 1), show: "%.2f", most: 0.85},
@@ -54,9 +54,9 @@ var measures = []measure{
 	{name: "under a limit, time ÷ (calls ÷ limit)", scenario: "limit", value: over("limit.run_seconds", "limit.bound"), show: "%.2f"},
 }
 
-// compared is the median of a measure for both builds, and of the rounds' ratios: the
-// two values of a round were measured right after each other, so their ratio says more
-// than that of the medians.
+// compared is the median of a measure for both builds, and the median of the rounds' ratios.
+// The two values of a round were measured one right after the other, so their ratio is more
+// reliable than that of the medians.
 func (b *bench) compared(m measure) (mine, other, ratio float64, ok bool) {
 	mine, ok1 := medianOf(b.rounds, m.value)
 	other, ok2 := medianOf(b.others, m.value)

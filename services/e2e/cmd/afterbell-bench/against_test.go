@@ -45,9 +45,9 @@ func TestComparisonIsOfRoundsAndNotOfMedians(t *testing.T) {
 		}
 		return rounds
 	}
-	// The machine was slower by the round; each round says the same of the builds.
+	// The machine gets slower in each round, but the ratio of the builds is the same.
 	b := &bench{opts: options{rounds: 3}, rounds: of(200, 100, 20), others: of(100, 50, 10)}
-	b.others[0].values["pair.rate"] = 160 // but for one
+	b.others[0].values["pair.rate"] = 160 // except in one round
 	mine, other, ratio, ok := b.compared(measures[0])
 	if !ok || mine != 100 || other != 50 || ratio != 2 {
 		t.Errorf("compared = %v, %v, %v, %v; want 100, 50, 2, true", mine, other, ratio, ok)

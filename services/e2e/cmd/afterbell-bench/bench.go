@@ -12,8 +12,8 @@ import (
 	"github.com/afterbell/afterbell/services/e2e/internal/stack"
 )
 
-// bench holds what all scenarios share: one simulator, whose settings they change
-// and put back, and the dates.
+// bench has what all scenarios share: one simulator, whose settings they change and restore, and
+// the dates.
 type bench struct {
 	opts   options
 	out    io.Writer
@@ -23,21 +23,21 @@ type bench struct {
 	// days to fill, newest first, "YYYY-MM-DD"; evening is the open day after them.
 	days    []string
 	evening string
-	// bin holds the services under test: those of opts.bin or of opts.against.
+	// bin is the directory of the services under test: opts.bin or opts.against.
 	bin    string
 	rounds []*round
-	// others are the rounds of opts.against, each beside the round of the same number.
+	// others are the rounds of opts.against; each belongs to the round with the same number.
 	others []*round
 	dirs   int
 }
 
-// round is what was measured in one round, by name; absent where not measured.
+// round has the values of one round by name, without those that were not measured.
 type round struct {
 	values map[string]float64
 	failed map[string]error
 	// runs are the ids of the runs that filled a pool, by the name of their figures.
 	runs map[string]string
-	// filled is the data directory that pair left for verify and evening.
+	// filled is the data directory that the scenario pair leaves for verify and evening.
 	filled string
 }
 
@@ -78,15 +78,15 @@ func (b *bench) close() {
 	_ = os.RemoveAll(b.dir)
 }
 
-// dataDir is a new, empty data directory.
+// dataDir returns a new, empty data directory.
 func (b *bench) dataDir(name string) (string, error) {
 	b.dirs++
 	dir := filepath.Join(b.dir, fmt.Sprintf("%s-%d", name, b.dirs))
 	return dir, os.MkdirAll(dir, 0o700)
 }
 
-// round runs every scenario due in round n. With --against both builds run each
-// scenario one right after the other, and take turns at being first.
+// round runs the scenarios of round n. With --against both builds run each scenario, one right
+// after the other, and the order alternates.
 func (b *bench) round(ctx context.Context, n int) error {
 	type side struct {
 		bin string
@@ -125,7 +125,7 @@ func (b *bench) round(ctx context.Context, n int) error {
 				if ctx.Err() != nil {
 					return ctx.Err()
 				}
-				// One that fails is told in the table; the others are measured still.
+				// The table shows the failure; the other scenarios still run.
 				fmt.Fprintf(b.out, "  %s failed: %v\n", s.name, err)
 				side.r.failed[s.name] = err
 			}
@@ -134,13 +134,13 @@ func (b *bench) round(ctx context.Context, n int) error {
 	return nil
 }
 
-// median of a value over the rounds; ok is false where no round has it.
+// median returns the median of a value over the rounds; ok is false if no round has it.
 func (b *bench) median(name string) (v float64, ok bool) {
 	return b.medianOf(func(r *round) (float64, bool) { v, ok := r.values[name]; return v, ok })
 }
 
-// ratio is the median of the rounds' ratios, so that what is compared was
-// measured minutes apart and not hours.
+// ratio returns the median of the rounds' ratios, so that compared values were measured minutes
+// apart and not hours.
 func (b *bench) ratio(over, under string) (float64, bool) {
 	return b.medianOf(func(r *round) (float64, bool) {
 		o, ok := r.values[over]
@@ -163,7 +163,7 @@ func medianOf(rounds []*round, value func(r *round) (float64, bool)) (float64, b
 	return middle(all)
 }
 
-// middle is the median of values, which it sorts; ok is false where there is none.
+// middle sorts values and returns their median; ok is false if there are none.
 func middle(all []float64) (float64, bool) {
 	if len(all) == 0 {
 		return 0, false
@@ -175,5 +175,5 @@ func middle(all []float64) (float64, bool) {
 	return all[len(all)/2], true
 }
 
-// failures are the errors of a scenario over the rounds.
+// failures returns the errors of a scenario in all rounds.
 func (b *bench) failures(name string) error { return failures(b.rounds, name) }

@@ -15,11 +15,11 @@ import (
 	"github.com/afterbell/afterbell/services/e2e/internal/stack"
 )
 
-// starts is how often a program is started for one figure.
+// starts is the number of starts of a program for one figure.
 const starts = 50
 
-// emptyProgram links the packages of the command, which initialize themselves, and does
-// nothing.
+// emptyProgram is the source of a program that links the command's packages, runs their
+// initialization and ends.
 const emptyProgram = `package main
 
 import _ "github.com/afterbell/afterbell/services/cli/internal/command"
@@ -27,8 +27,8 @@ import _ "github.com/afterbell/afterbell/services/cli/internal/command"
 func main() {}
 `
 
-// cliScenario measures how the command starts, beside an empty program that links the same
-// packages, and status, beside one curl that fetches the answers that status asks for.
+// cliScenario measures the start of the command, compared with an empty program that links the
+// same packages, and status, compared with a curl that requests the same responses.
 func cliScenario(ctx context.Context, b *bench, r *round) (err error) {
 	if r.filled == "" {
 		return errors.New("pair has left nothing to ask about")
@@ -69,7 +69,7 @@ func cliScenario(ctx context.Context, b *bench, r *round) (err error) {
 	ways := []way{
 		{"start", start(nil, command, "version")},
 		{"empty", start(nil, empty)},
-		{"status", start([]int{2, 3, 4}, command, "status")}, // the exit code is about the data
+		{"status", start([]int{2, 3, 4}, command, "status")}, // the exit code depends on the data
 		{"curl", start(nil, "curl", curl...)},
 	}
 	all, err := inTurns(starts, ways)
@@ -82,7 +82,7 @@ func cliScenario(ctx context.Context, b *bench, r *round) (err error) {
 	return nil
 }
 
-// statusPaths are the REST calls with the answers that status asks for over gRPC.
+// statusPaths are the REST calls whose responses status requests over gRPC.
 func statusPaths(now time.Time) []string {
 	paths := []string{"/v1/domains", "/v1/schedule", "/v1/readiness", "/v1/channels", "/v1/targets"}
 	span := "start_date=" + now.AddDate(0, 0, -31).Format(time.DateOnly) + "&end_date=" + now.Format(time.DateOnly)
@@ -92,8 +92,8 @@ func statusPaths(now time.Time) []string {
 	return paths
 }
 
-// emptyProgram builds the empty program as the command was built, from the checkout in the
-// working directory.
+// emptyProgram builds the empty program in the same way as the command, from the checkout in
+// the working directory.
 func (b *bench) emptyProgram(ctx context.Context, command string) (path string, err error) {
 	built, err := buildinfo.ReadFile(command)
 	if err != nil {

@@ -23,17 +23,17 @@ import (
 )
 
 const (
-	// clientCount is how many clients are slow, stalled or vanishing.
+	// clientCount is the number of slow, stalled and vanishing clients.
 	clientCount = 2000
-	// wrongKeys is how many keys a second are wrong.
+	// wrongKeys is the number of invalid keys per second.
 	wrongKeys = 100
-	// settleTime is how long they are there before it is measured.
+	// settleTime is how long the clients run before a measurement.
 	settleTime = 3 * time.Second
-	// reconnectPause is how long a client that was cut off waits.
+	// reconnectPause is how long a disconnected client waits.
 	reconnectPause = 5 * time.Second
 )
 
-// clientsScenario fetches a date again, alone and beside clients that do harm, in turns.
+// clientsScenario fetches a date again, alternately alone and together with misbehaving clients.
 func clientsScenario(ctx context.Context, b *bench, r *round) (err error) {
 	if r.filled == "" {
 		return errors.New("pair has left nothing to fetch again")
@@ -63,7 +63,7 @@ func clientsScenario(ctx context.Context, b *bench, r *round) (err error) {
 		seconds[name], cpu[name] = append(seconds[name], f.took.Seconds()), append(cpu[name], cpuSeconds(s.Worker)+cpuSeconds(s.Orchestrator)-before)
 		return nil
 	}
-	if _, err := b.fill(ctx, s, again); err != nil { // the first one opens the file
+	if _, err := b.fill(ctx, s, again); err != nil { // the first run opens the file
 		return err
 	}
 	const turns = 3
@@ -85,7 +85,7 @@ func clientsScenario(ctx context.Context, b *bench, r *round) (err error) {
 		r.values["clients."+name], _ = middle(seconds[name])
 		r.values["clients."+name+"_cpu"], _ = middle(cpu[name])
 	}
-	// What they take of all processors, which tells more than time on a busy machine.
+	// The CPU time of the services, which is more reliable than elapsed time on a busy machine.
 	r.values["clients.share"] = (r.values["clients.beside_cpu"] - r.values["clients.alone_cpu"]) / r.values["clients.beside"] / float64(runtime.NumCPU())
 	r.values["clients.rss"] = float64(peakMemory(s.Orchestrator))
 	fmt.Fprintf(b.out, "  a date fetched again: alone %.2f s, %.2f CPU s; beside %d clients and %d wrong keys a second %.2f s, %.2f CPU s, %.1f %% of the processors more; orchestrator's peak memory %.0f MB\n",
@@ -93,25 +93,26 @@ func clientsScenario(ctx context.Context, b *bench, r *round) (err error) {
 	return nil
 }
 
-// crowd is clients that take and give as little as they can, and come back when they are
-// cut off.
+// crowd is a number of clients that read and send as little as possible, and reconnect when
+// they are disconnected.
 type crowd struct {
 	rest, grpc string // addresses
-	run        string // one that exists
+	run        string // ID of an existing run
 	stop       context.CancelFunc
 	all        sync.WaitGroup
 	opened     atomic.Int64 // connections
 	http       *http.Client // of the wrong keys
-	refused    atomic.Int64 // wrong keys that were refused
-	accepted   atomic.Int64 // and those that were not
+	refused    atomic.Int64 // invalid keys that were refused
+	accepted   atomic.Int64 // invalid keys that were accepted
 }
 
-// String tells what the clients did.
+// String summarizes what the clients did.
 func (c *crowd) String() string {
 	return fmt.Sprintf("%d connections were opened, %d wrong keys refused", c.opened.Load(), c.refused.Load())
 }
 
-// gather returns when every client has connected once and the first wrong keys are refused.
+// gather starts the clients and returns when each has connected once and the first invalid keys
+// were refused.
 func gather(ctx context.Context, s *stack.Stack, run string) (*crowd, error) {
 	ctx, stop := context.WithCancel(ctx)
 	c := &crowd{rest: s.Config.HTTPAddr, grpc: s.Config.GRPCAddr, run: run, stop: stop, http: &http.Client{Transport: &http.Transport{
@@ -151,7 +152,7 @@ func gather(ctx context.Context, s *stack.Stack, run string) (*crowd, error) {
 	return c, ctx.Err()
 }
 
-// disperse ends the clients. The error says that a wrong key was not refused.
+// disperse stops the clients. It returns an error if an invalid key was accepted.
 func (c *crowd) disperse() error {
 	c.stop()
 	c.all.Wait()
@@ -169,34 +170,34 @@ func pause(ctx context.Context, d time.Duration) {
 	}
 }
 
-// dial connects from an address that is not the bench's own: callers without a key are told
-// apart by address, and the bench follows the run as another caller.
+// dial connects from an address other than the bench's: callers without a key are identified by
+// their address, and the bench must count as another caller.
 func dial(ctx context.Context, addr string) (net.Conn, error) {
 	from := net.Dialer{Timeout: 10 * time.Second, LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, 0, 2)}}
 	return from.DialContext(ctx, "tcp", addr)
 }
 
-// once is one connection, from its beginning until it is cut off or ctx ends.
+// once opens a connection and uses it until it is closed or ctx ends.
 func (c *crowd) once(ctx context.Context, addr string, do func(context.Context, net.Conn) error, there func()) {
 	conn, err := dial(ctx, addr)
 	if err != nil {
 		there()
 		return
 	}
-	defer func() { _ = conn.Close() }() // it may be cut off already
+	defer func() { _ = conn.Close() }() // it may be closed already
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
 	c.opened.Add(1)
 	there()
-	_ = do(ctx, conn) // that it is cut off is what is to be
+	_ = do(ctx, conn) // the error is expected: the server closes the connection
 }
 
-// wait reads nothing but the end of a connection.
+// wait waits for the end of a connection.
 func wait(conn net.Conn) error {
 	_, err := io.Copy(io.Discard, conn)
 	return err
 }
 
-// stall reads a little, and then nothing for as long as it may.
+// stall reads a little, and then nothing until it is disconnected.
 func stall(ctx context.Context, conn net.Conn) error {
 	if _, err := bufio.NewReaderSize(conn, 64).ReadByte(); err != nil {
 		return err
@@ -208,7 +209,7 @@ func stall(ctx context.Context, conn net.Conn) error {
 func (c *crowd) silent(_ context.Context, conn net.Conn) error { return wait(conn) }
 
 func (c *crowd) silentGRPC(_ context.Context, conn net.Conn) error {
-	if _, err := io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"); err != nil { // and empty settings
+	if _, err := io.WriteString(conn, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00"); err != nil { // with an empty SETTINGS frame
 		return err
 	}
 	return wait(conn)
@@ -243,7 +244,7 @@ func (c *crowd) stalledRows(ctx context.Context, conn net.Conn) error {
 
 func (c *crowd) vanish(_ context.Context, conn net.Conn) error { return c.get(conn, "/v1/runs") }
 
-// guess sends wrong keys, over REST and gRPC in turns, no two alike.
+// guess sends invalid keys, each one different, alternately over REST and gRPC.
 func (c *crowd) guess(ctx context.Context, runs orchestratorv1.RunServiceClient) {
 	tick := time.NewTicker(time.Second / wrongKeys)
 	defer tick.Stop()
@@ -286,7 +287,7 @@ func (c *crowd) guessREST(ctx context.Context, key string) error {
 	}
 	defer resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
-		_, _ = io.Copy(io.Discard, resp.Body) // so that the connection is used again
+		_, _ = io.Copy(io.Discard, resp.Body) // so that the connection is reused
 		return errors.New(resp.Status)
 	}
 	return nil

@@ -11,7 +11,7 @@ import (
 	"github.com/duckdb/duckdb-go/v2"
 )
 
-// drain reads an answer as Arrow to its end and counts its rows.
+// drain reads a result as Arrow to its end and returns the number of rows.
 func drain(ctx context.Context, conn *sql.Conn, query string) (rows int64, err error) {
 	err = conn.Raw(func(c any) error {
 		dc, ok := c.(sqldriver.Conn)

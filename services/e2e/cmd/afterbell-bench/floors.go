@@ -11,7 +11,7 @@ import (
 	"strconv"
 )
 
-// floor is what ingest-bench prints.
+// floor is the output of ingest-bench.
 type floor struct {
 	Rows          int64   `json:"rows"`
 	Seconds       float64 `json:"seconds"`
@@ -24,7 +24,7 @@ type floor struct {
 	LastSeconds   float64 `json:"last_seconds"`
 }
 
-// floorsScenario runs each floor in a process of its own.
+// floorsScenario runs each floor in a separate process.
 func floorsScenario(ctx context.Context, b *bench, r *round) error {
 	for _, name := range []string{"fetch", "writer", "pipe", "ingester"} {
 		f, err := b.floor(ctx, name)

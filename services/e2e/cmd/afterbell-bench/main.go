@@ -1,7 +1,6 @@
-// Command afterbell-bench starts simulator, worker and orchestrator, fills the
-// universe pool from empty, and prints how that compares with the floors measured
-// in the same run by ingest-bench. It is what `make bench` runs. A slow machine is
-// told as it is and is no failure.
+// Command afterbell-bench starts simulator, worker and orchestrator, fills the empty universe
+// pool, and compares that with the floors that ingest-bench measures in the same run. `make
+// bench` runs it. Missed targets on a slow machine are printed and are not a failure.
 package main
 
 import (
@@ -33,24 +32,23 @@ func main() {
 
 type options struct {
 	bin, dir string
-	// against is the folder of another build to compare with; empty for none.
+	// against is the directory of another build to compare with; empty for none.
 	against string
 	dates   int
 	rounds  int
 	quick   bool
 	only    []string
-	// width and workerFlags replace the product's own settings; 0 and empty keep
-	// them.
+	// width and workerFlags replace the settings of the services; 0 and empty keep the defaults.
 	width       int
 	workerFlags []string
 }
 
-// scenario is one thing that is measured; the first two groups run every round.
+// scenario is one measurement.
 type scenario struct {
 	name, does string
-	// every round, for medians; the others run once.
+	// every is true if it runs in every round; otherwise it runs once.
 	every bool
-	// compared scenarios run by default for both builds of --against, every round.
+	// compared is true if it runs by default, in every round, for both builds of --against.
 	compared bool
 	run      func(ctx context.Context, b *bench, r *round) error
 }
@@ -126,7 +124,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	}
 	for _, n := range []string{"verify", "reading", "cli", "evening", "clients"} {
 		if slices.Contains(o.only, n) && !slices.Contains(o.only, "pair") {
-			o.only = append(o.only, "pair") // which fills what they need
+			o.only = append(o.only, "pair") // it creates the data that they need
 		}
 	}
 	if o.against != "" && slices.Contains(o.only, "floors") {
@@ -135,7 +133,7 @@ func parse(args []string, out io.Writer) (options, error) {
 	return o, nil
 }
 
-// programs is the folder that holds the services of another build.
+// programs returns the directory of the services of another build.
 func programs(dir string) (string, error) {
 	for _, d := range []string{filepath.Join(dir, "bin"), dir} {
 		_, err := os.Stat(filepath.Join(d, "ingest-worker"))

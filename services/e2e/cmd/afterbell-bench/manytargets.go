@@ -13,11 +13,11 @@ import (
 	"github.com/afterbell/afterbell/services/e2e/internal/stack"
 )
 
-// manySymbols is a long list of targets.
+// manySymbols is the number of symbols of a long target list.
 const manySymbols = 2000
 
-// manyTargetsScenario fills the targets pool with many symbols over all the days, from
-// empty, and then fetches all of it again, which changes nothing.
+// manyTargetsScenario fills the empty targets pool with many symbols and all days, and then
+// fetches everything again, which changes nothing.
 func manyTargetsScenario(ctx context.Context, b *bench, r *round) (err error) {
 	symbols, err := b.stocks(ctx, b.days[len(b.days)-1], manySymbols)
 	if err != nil {
@@ -80,8 +80,7 @@ func manyTargetsScenario(ctx context.Context, b *bench, r *round) (err error) {
 	return nil
 }
 
-// peakMemory is the most memory that a process under way has had, in bytes; 0 where
-// /proc does not tell.
+// peakMemory returns the peak memory of a running process in bytes; 0 if /proc does not have it.
 func peakMemory(p *stack.Process) int64 {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid()))
 	if err != nil {
@@ -89,12 +88,12 @@ func peakMemory(p *stack.Process) int64 {
 	}
 	_, rest, _ := strings.Cut(string(text), "VmHWM:")
 	var kb int64
-	_, _ = fmt.Sscan(rest, &kb) // 0 where it is not there
+	_, _ = fmt.Sscan(rest, &kb) // 0 if it is missing
 	return kb * 1024
 }
 
-// forgetPeak makes the peak memory of a process what it has at the moment, where the system
-// can do that.
+// forgetPeak resets the peak memory of a process to its current memory, if the system can do
+// that.
 func forgetPeak(p *stack.Process) error {
 	err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.Pid()), []byte("5"), 0)
 	if errors.Is(err, os.ErrNotExist) {

@@ -7,26 +7,26 @@ import (
 	"time"
 )
 
-// pace follows when dates became complete. It is used by one goroutine at a time.
+// pace records when dates became complete. One goroutine uses it at a time.
 type pace struct {
 	began, start, told time.Time
 	partitions         int
 	completed          int
 	rows               int64
-	of                 map[string]int // partitions complete per date
-	times              []time.Time    // when each date was
+	of                 map[string]int // complete partitions per date
+	times              []time.Time    // when each date became complete
 }
 
 func newPace(began time.Time) *pace {
 	return &pace{began: began, start: began, told: began, of: map[string]int{}}
 }
 
-// planned notes when the dates began to be ingested.
+// planned records when the ingestion of dates began.
 func (p *pace) planned(at time.Time, partitions int) {
 	p.start, p.partitions = at, partitions
 }
 
-// done notes a complete partition; date is empty for snapshots.
+// done records a complete partition; date is empty for snapshots.
 func (p *pace) done(at time.Time, date string, rows int64) {
 	if date == "" {
 		return
@@ -38,10 +38,10 @@ func (p *pace) done(at time.Time, date string, rows int64) {
 	}
 }
 
-// all reports whether every partition of the plan is complete.
+// all reports whether all planned partitions are complete.
 func (p *pace) all() bool { return p.partitions > 0 && p.completed == p.partitions }
 
-// tell shows progress at most once a second.
+// tell prints progress at most once per second.
 func (p *pace) tell(out io.Writer) {
 	now := time.Now()
 	if now.Sub(p.told) < time.Second {

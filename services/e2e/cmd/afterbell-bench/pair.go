@@ -13,8 +13,8 @@ import (
 	"github.com/afterbell/afterbell/services/e2e/internal/stack"
 )
 
-// fromEmpty fills a new data directory with the pair and notes the figures under
-// name. It returns the directory, which the caller removes.
+// fromEmpty fills a new data directory with the pair and records the figures under name. It
+// returns the directory, which the caller must remove.
 func (b *bench) fromEmpty(ctx context.Context, r *round, name, start, end string, rate int) (data string, err error) {
 	data, err = b.dataDir(name)
 	if err != nil {
@@ -44,8 +44,7 @@ func (b *bench) fromEmpty(ctx context.Context, r *round, name, start, end string
 	}
 	closed = true
 	stopping := time.Now()
-	// The worker first: its stop folds the log into the file, as the floors do
-	// before their clock stops.
+	// Stop the worker first: it checkpoints the file, as the floors do before their clock stops.
 	err = s.Worker.Stop(grace)
 	folded := time.Since(stopping)
 	if err = errors.Join(err, s.Close()); err != nil {
@@ -55,7 +54,7 @@ func (b *bench) fromEmpty(ctx context.Context, r *round, name, start, end string
 	if err != nil {
 		return data, err
 	}
-	// The copy for readers has rows of its own: floors and other builds do without.
+	// The copy for readers has separate figures, because the floors and other builds have none.
 	took := f.stored + folded
 	worker := s.Worker.CPU().Seconds() - workerBefore - f.worker
 	cpu := worker + s.Orchestrator.CPU().Seconds() - orchestratorBefore - f.orchestrator
@@ -74,7 +73,7 @@ func (b *bench) fromEmpty(ctx context.Context, r *round, name, start, end string
 	return data, nil
 }
 
-// pairScenario fills the universe pool from empty and leaves it for the evening.
+// pairScenario fills the empty universe pool and leaves it for eveningScenario.
 func pairScenario(ctx context.Context, b *bench, r *round) error {
 	data, err := b.fromEmpty(ctx, r, "pair", b.days[len(b.days)-1], b.days[0], 0)
 	if err != nil {
@@ -85,8 +84,8 @@ func pairScenario(ctx context.Context, b *bench, r *round) error {
 	return nil
 }
 
-// verifyScenario has the run verified that filled the pool. Both services have just
-// started, so the file is opened within the time that is measured.
+// verifyScenario verifies the run that filled the pool. Both services have just started, so the
+// measured time includes opening the file.
 func verifyScenario(ctx context.Context, b *bench, r *round) (err error) {
 	if r.filled == "" {
 		return errors.New("pair has left nothing to verify")
@@ -113,8 +112,8 @@ func verifyScenario(ctx context.Context, b *bench, r *round) (err error) {
 	return nil
 }
 
-// eveningScenario adds one date to what pair has filled, as an evening does: both
-// services were idle, the file is closed, and every module is probed.
+// eveningScenario adds one date to the filled pool, as an evening does: both services were idle,
+// the file is closed, and all modules are probed.
 func eveningScenario(ctx context.Context, b *bench, r *round) (err error) {
 	if r.filled == "" {
 		return errors.New("pair has left nothing to add to")
@@ -152,10 +151,10 @@ func eveningScenario(ctx context.Context, b *bench, r *round) (err error) {
 	return nil
 }
 
-// fewDates is what memory is compared with.
+// fewDates is the number of dates of the small fill whose memory is compared.
 const fewDates = 60
 
-// memoryScenario fills few dates, to see that the backlog does not show in memory.
+// memoryScenario fills few dates, to check that memory does not depend on the number of dates.
 func memoryScenario(ctx context.Context, b *bench, r *round) error {
 	if len(b.days) <= fewDates {
 		return nil
@@ -164,7 +163,7 @@ func memoryScenario(ctx context.Context, b *bench, r *round) error {
 	return errors.Join(err, os.RemoveAll(data))
 }
 
-// latencyScenario fills the same dates with a slow provider.
+// latencyScenario fills the same dates from a slow provider.
 func latencyScenario(ctx context.Context, b *bench, r *round) error {
 	if err := b.setLatency(ctx, 100*time.Millisecond); err != nil {
 		return err
@@ -173,8 +172,8 @@ func latencyScenario(ctx context.Context, b *bench, r *round) error {
 	return errors.Join(err, b.setLatency(context.WithoutCancel(ctx), 0), os.RemoveAll(data))
 }
 
-// limitScenario fills under a limit: 500 a minute for three years, and for fewer
-// dates one that two minutes suffice for.
+// limitScenario fills with a limit: 500 calls per minute for three years, and for fewer dates a
+// limit with which the fill takes two minutes.
 func limitScenario(ctx context.Context, b *bench, r *round) error {
 	n := 500
 	if len(b.days) < 700 {
@@ -233,8 +232,7 @@ func targetsScenario(ctx context.Context, b *bench, r *round) (err error) {
 	}
 	r.values["targets.seconds"], r.values["targets.rows"] = f.took.Seconds(), float64(f.rows)
 	r.values["targets.calls"] = float64(calls.Total)
-	// A loop over symbols asks for daily, daily_basic and moneyflow of each, and for
-	// the calendar.
+	// A loop over symbols would call daily, daily_basic and moneyflow for each, and the calendar.
 	r.values["targets.loop"] = targetSymbols*3 + 1
 	return nil
 }

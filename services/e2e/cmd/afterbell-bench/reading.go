@@ -15,7 +15,7 @@ import (
 	"sync"
 	"time"
 
-	_ "github.com/duckdb/duckdb-go/v2" // the floors of reading
+	_ "github.com/duckdb/duckdb-go/v2" // for the floors of reading
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/credentials/insecure"
 
@@ -26,7 +26,7 @@ import (
 	"github.com/afterbell/afterbell/services/e2e/internal/stack"
 )
 
-// reading is the pair with a filled pool, and DuckDB in this process beside it.
+// reading is the pair with a filled pool, and DuckDB in this process for comparison.
 type reading struct {
 	b      *bench
 	r      *round
@@ -36,14 +36,14 @@ type reading struct {
 	floor  *sql.Conn // of the published file
 	symbol string
 	day    string
-	n      int // of files asked for, so that none was made before
+	n      int // number of requested files, so that each request is new
 }
 
-// many is how often a short answer is asked for.
+// many is the number of requests of a short response.
 const many = 200
 
-// readingScenario measures publishing what pair has filled, and reading it, each beside
-// DuckDB in this process.
+// readingScenario measures publishing and reading the filled pool, compared with DuckDB in this
+// process.
 func readingScenario(ctx context.Context, b *bench, r *round) (err error) {
 	if r.filled == "" {
 		return errors.New("pair has left nothing to read")
@@ -68,7 +68,7 @@ func readingScenario(ctx context.Context, b *bench, r *round) (err error) {
 	if x.client, err = afterbell.Dial(x.stack.Config.GRPCAddr); err != nil {
 		return err
 	}
-	defer x.client.Close() //nolint:errcheck // nothing is under way
+	defer x.client.Close() //nolint:errcheck // no call is in progress
 	if err := x.remembering(ctx, "publishing", x.publishing); err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func readingScenario(ctx context.Context, b *bench, r *round) (err error) {
 	return shut()
 }
 
-// remembering does one step and notes the worker's peak memory in it.
+// remembering runs one step and records the worker's peak memory during it.
 func (x *reading) remembering(ctx context.Context, name string, do func(context.Context) error) error {
 	if err := forgetPeak(x.stack.Worker); err != nil {
 		return err
@@ -110,14 +110,14 @@ func (x *reading) published(name string) string {
 	return filepath.Join(x.r.filled, "published", name)
 }
 
-// way is one of several to do the same.
+// way is one of several ways to do the same.
 type way struct {
 	name string
 	do   func() error
 }
 
-// inTurns is how long each of so many tries of each way takes, in seconds: one beside the
-// other, as the machine's speed varies.
+// inTurns returns the duration of each of so many tries of each way, in seconds. The ways
+// alternate, because the machine's speed varies.
 func inTurns(tries int, ways []way) ([][]float64, error) {
 	all := make([][]float64, len(ways))
 	for range tries {
@@ -132,7 +132,7 @@ func inTurns(tries int, ways []way) ([][]float64, error) {
 	return all, nil
 }
 
-// timed notes the median of three times of each way.
+// timed records the median of three durations of each way.
 func (x *reading) timed(ways ...way) error {
 	all, err := inTurns(3, ways)
 	if err != nil {
@@ -144,8 +144,8 @@ func (x *reading) timed(ways ...way) error {
 	return nil
 }
 
-// publishing makes the copy anew, beside copying the file's bytes and DuckDB's COPY of
-// the same tables.
+// publishing measures creating the copy for readers, compared with copying the file's bytes and
+// with DuckDB's COPY of the same tables.
 func (x *reading) publishing(ctx context.Context) error {
 	conn, err := grpc.NewClient(x.stack.Config.WorkerAddr, grpc.WithTransportCredentials(insecure.NewCredentials()))
 	if err != nil {
@@ -196,7 +196,7 @@ func copyFile(from, to string) error {
 	return errors.Join(err, out.Close())
 }
 
-// copyTables writes the tables of the copy in dir as Parquet files.
+// copyTables writes the tables of the copy to dir as Parquet files.
 func copyTables(ctx context.Context, dir string) error {
 	db, err := sql.Open("duckdb", filepath.Join(dir, "copy.duckdb")+"?access_mode=READ_ONLY")
 	if err != nil {
@@ -211,7 +211,7 @@ func copyTables(ctx context.Context, dir string) error {
 	return nil
 }
 
-// everything reads all prices by gRPC and in every form by REST.
+// everything reads all prices over gRPC, and in each format over REST.
 func (x *reading) everything(ctx context.Context) error {
 	var held int64
 	floor := func(query string) func() error {
@@ -238,7 +238,7 @@ func (x *reading) everything(ctx context.Context) error {
 	return err
 }
 
-// files reads Parquet files that were not made before, beside DuckDB's COPY.
+// files requests Parquet files that do not exist yet, compared with DuckDB's COPY.
 func (x *reading) files(ctx context.Context) error {
 	dir, err := x.b.dataDir("parquet")
 	if err != nil {
@@ -256,7 +256,7 @@ func (x *reading) files(ctx context.Context) error {
 		}})
 }
 
-// short reads one symbol over all days, and one day of the whole market.
+// short reads all days of one symbol, and one day of the whole market.
 func (x *reading) short(ctx context.Context) error {
 	for _, q := range []struct {
 		name, where, parameters string
@@ -286,7 +286,7 @@ func (x *reading) short(ctx context.Context) error {
 	return nil
 }
 
-// instead is what a user would do without the copy for readers.
+// instead measures what a user would do without the copy for readers.
 func (x *reading) instead(ctx context.Context) error {
 	// One SQL row at a time.
 	err := x.timed(way{"instead.scan", func() error {
@@ -327,7 +327,7 @@ func (x *reading) instead(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	// Asking the provider again: for a symbol, and for some days.
+	// Calling the provider again: for a symbol, and for some days.
 	err = x.timed(way{"instead.provider_symbol", func() error {
 		_, err := x.ask(ctx, map[string]string{"ts_code": x.symbol, "start_date": compact(x.b.days[len(x.b.days)-1]), "end_date": compact(x.b.days[0])})
 		return err
@@ -350,7 +350,7 @@ func (x *reading) instead(ctx context.Context) error {
 
 func compact(day string) string { return day[:4] + day[5:7] + day[8:] }
 
-// ask calls daily and decodes the answer.
+// ask calls daily and decodes the response.
 func (x *reading) ask(ctx context.Context, params map[string]string) (rows int, err error) {
 	body, err := json.Marshal(map[string]any{"api_name": "daily", "token": token, "params": params, "fields": ""})
 	if err != nil {
@@ -379,8 +379,8 @@ func (x *reading) ask(ctx context.Context, params map[string]string) (rows int, 
 	return len(answer.Data.Items), nil
 }
 
-// fifty fetches a date again, with and without fifty readers that each ask for a symbol
-// once a second.
+// fifty fetches a date again, with and without fifty readers, each of which reads a symbol once
+// per second.
 func (x *reading) fifty(ctx context.Context) error {
 	again := x.b.universe(x.b.days[0], x.b.days[0])
 	again.Refetch = true
@@ -399,7 +399,7 @@ func (x *reading) fifty(ctx context.Context) error {
 			readers.Go(func() {
 				tick := time.NewTicker(time.Second)
 				defer tick.Stop()
-				for first := time.After(time.Duration(n) * 20 * time.Millisecond); ; { // not all at the same moment
+				for first := time.After(time.Duration(n) * 20 * time.Millisecond); ; { // so that they do not all read at the same time
 					select {
 					case <-first:
 					case <-tick.C:
@@ -428,7 +428,7 @@ func (x *reading) fifty(ctx context.Context) error {
 	return nil
 }
 
-// grpc reads rows by the Go client and counts them.
+// grpc reads rows with the Go client and returns their number.
 func (x *reading) grpc(ctx context.Context, q *rows.Query) (n int64, err error) {
 	r, err := rows.Read(ctx, x.client, q)
 	if err != nil {
@@ -443,7 +443,7 @@ func (x *reading) grpc(ctx context.Context, q *rows.Query) (n int64, err error) 
 	return n, nil
 }
 
-// get reads a table by REST to its end.
+// get reads a table over REST to its end.
 func (x *reading) get(ctx context.Context, path string) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+x.stack.Config.HTTPAddr+"/v1/data/"+path, nil)
 	if err != nil {

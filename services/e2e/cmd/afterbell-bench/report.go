@@ -8,14 +8,14 @@ import (
 
 const mb = 1 << 20
 
-// claim is one of the figures that the pair is to reach.
+// claim is a target of the pair.
 type claim struct {
 	name, scenario string
 	value          func(b *bench) (float64, bool)
 	most           float64 // or
 	least          float64
 	show           string // format of the value and the target
-	// full claims mean three years; fewer dates are shown and marked.
+	// full is true if the target applies to three years; with fewer dates it is shown and marked.
 	full bool
 }
 
@@ -31,7 +31,7 @@ func scaled(of func(b *bench) (float64, bool), by float64) func(b *bench) (float
 	return func(b *bench) (float64, bool) { v, ok := of(b); return v * by, ok }
 }
 
-// swing is how far two values are apart, as the larger over the smaller.
+// swing returns the larger ÷ the smaller of two values.
 func swing(a, c string) func(b *bench) (float64, bool) {
 	return func(b *bench) (float64, bool) {
 		v, ok := b.ratio(a, c)
@@ -156,7 +156,7 @@ func printClaims(out io.Writer, b *bench) {
 	}
 }
 
-// cell is a median as text, or a dash.
+// cell formats a median, or a dash if there is none.
 func (b *bench) cell(name string, by float64, format string) string {
 	return show(scaled(value(name), by), b, format)
 }

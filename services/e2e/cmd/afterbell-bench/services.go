@@ -15,10 +15,10 @@ import (
 	"github.com/afterbell/afterbell/services/e2e/internal/stack"
 )
 
-// token is one that the simulator takes.
+// token is a token that the simulator accepts.
 const token = "simulated"
 
-// window reaches back from today to a day, as a flag of the worker.
+// window returns the value of the worker's flag that reaches back from today to a day.
 func window(day string) (string, error) {
 	d, err := time.ParseInLocation(time.DateOnly, day, shanghai)
 	if err != nil {
@@ -38,9 +38,9 @@ func (b *bench) config(data string, rate int) (stack.Config, error) {
 	}, err
 }
 
-// pair starts orchestrator and worker on an empty data directory with nothing
-// running: the schedule is switched off while the worker has no token, so that
-// what the first start asks for is refused and leaves no row.
+// pair starts orchestrator and worker with an empty data directory and without runs: the schedule
+// is disabled while the worker has no token, so that the run of the first start is blocked and
+// stores no row.
 func (b *bench) pair(ctx context.Context, data string, rate int) (*stack.Stack, error) {
 	c, err := b.config(data, rate)
 	if err != nil {
@@ -62,8 +62,8 @@ func (b *bench) pair(ctx context.Context, data string, rate int) (*stack.Stack, 
 	return stack.New(ctx, c)
 }
 
-// silence switches the schedule off and waits for the runs that the start asked
-// for. A width that is not 0 is set on the way.
+// silence disables the schedule and waits for the runs of the start. It also sets a width that
+// is not 0.
 func silence(ctx context.Context, s *stack.Stack, width int) error {
 	no := false
 	if n := int32(width); n > 0 {
@@ -95,13 +95,13 @@ func silence(ctx context.Context, s *stack.Stack, width int) error {
 	}
 }
 
-// filled is how one run went.
+// filled has the figures of one run.
 type filled struct {
 	run *orchestratorv1.Run
-	// took is from CreateRun to the run's last event, as the caller sees it.
+	// took is the time from CreateRun to the run's last event, as the caller sees it.
 	took time.Duration
-	// stored is from CreateRun to the last partition's commit; what follows is the copy
-	// for readers.
+	// stored is the time from CreateRun to the last partition's commit. After it the copy for
+	// readers is created.
 	stored time.Duration
 	// worker and orchestrator are CPU seconds from the last partition's commit to the
 	// end; peak is the worker's memory before it, in bytes.
@@ -109,7 +109,7 @@ type filled struct {
 	peak                 int64
 	// rows committed of datasets by trade date.
 	rows int64
-	// first and last are how long the first and the last span of dates took.
+	// first and last are the durations of the first and the last span dates.
 	span        int
 	first, last time.Duration
 }
@@ -161,7 +161,7 @@ func (b *bench) fill(ctx context.Context, s *stack.Stack, req *orchestratorv1.Cr
 	}
 }
 
-// sound is an error where a run did not succeed: its figures would mean nothing.
+// sound returns an error if a run did not succeed, because its figures would be meaningless.
 func sound(r *orchestratorv1.Run) error {
 	switch r.GetOutcome() {
 	case orchestratorv1.Run_OUTCOME_SUCCEEDED, orchestratorv1.Run_OUTCOME_UNCHANGED:
@@ -180,7 +180,7 @@ func (b *bench) universe(start, end string) *orchestratorv1.CreateRunRequest {
 	return &orchestratorv1.CreateRunRequest{Pools: []marketv1.Pool{marketv1.Pool_POOL_UNIVERSE}, StartDate: start, EndDate: end}
 }
 
-// size of a file in bytes, with what DuckDB keeps beside it.
+// size returns the size of a DuckDB file and its log in bytes.
 func size(path string) (int64, error) {
 	st, err := os.Stat(path)
 	if err != nil {
@@ -195,15 +195,15 @@ func size(path string) (int64, error) {
 
 func analysis(data string) string { return filepath.Join(data, "analysis.duckdb") }
 
-// cpuSeconds is what a process has spent so far, in user and system time; 0 where
-// the system does not tell.
+// cpuSeconds returns the user and system time of a process in seconds; 0 if the system does not
+// have it.
 func cpuSeconds(p *stack.Process) float64 {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.Pid()))
 	if err != nil {
 		return 0
 	}
-	// The name in parentheses may hold spaces; the times are the 12th and 13th field
-	// after it, in hundredths of a second.
+	// The name in parentheses may have spaces. The times are the 12th and 13th field after it, in
+	// hundredths of a second.
 	_, rest, _ := strings.Cut(string(text), ") ")
 	fields := strings.Fields(rest)
 	if len(fields) < 13 {

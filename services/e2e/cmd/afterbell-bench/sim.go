@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// control speaks to the simulator's control endpoint; in and out may be nil.
+// control calls the simulator's control endpoint; in and out may be nil.
 func (b *bench) control(ctx context.Context, method, path string, in, out any) error {
 	var body io.Reader
 	if in != nil {
@@ -40,13 +40,14 @@ func (b *bench) control(ctx context.Context, method, path string, in, out any) e
 	return json.NewDecoder(res.Body).Decode(out)
 }
 
-// simStats is what was asked of the simulator since the last reset.
+// simStats are the calls of the simulator since the last reset.
 type simStats struct {
 	Total int64            `json:"total"`
 	ByAPI map[string]int64 `json:"by_api"`
 }
 
-// data is the calls for datasets by trade date, most the busiest API's.
+// data returns the number of calls for datasets by trade date; most is that of the API with the
+// most calls.
 func (s simStats) data() (all, most int64) {
 	for _, api := range dailyAPIs {
 		all, most = all+s.ByAPI[api], max(most, s.ByAPI[api])
@@ -56,8 +57,8 @@ func (s simStats) data() (all, most int64) {
 
 var dailyAPIs = []string{"daily", "daily_basic", "moneyflow", "fund_daily"}
 
-// snapshotCalls is the least that the references take: the calendar, the stock
-// list in three statuses, the fund list.
+// snapshotCalls is the least number of calls for the references: the calendar, the stock list in
+// three statuses, and the fund list.
 const snapshotCalls = 5
 
 func (b *bench) resetStats(ctx context.Context) error {
@@ -72,7 +73,7 @@ func (b *bench) setLatency(ctx context.Context, d time.Duration) error {
 	return b.control(ctx, http.MethodPost, "latency", map[string]string{"latency": d.String(), "jitter": "0s"}, nil)
 }
 
-// setLimit sets calls a minute per API; 0 takes every limit away.
+// setLimit sets the calls per minute and API; 0 removes all limits.
 func (b *bench) setLimit(ctx context.Context, n int) error {
 	if n == 0 {
 		return b.control(ctx, http.MethodDelete, "limits", nil, nil)
@@ -82,11 +83,11 @@ func (b *bench) setLimit(ctx context.Context, n int) error {
 
 var shanghai = time.FixedZone("Asia/Shanghai", 8*3600)
 
-// openDays are the last open days whose data is out, newest first.
+// openDays returns the last open days whose data is published, newest first.
 func (b *bench) openDays(ctx context.Context, n int) ([]string, error) {
 	now := time.Now().In(shanghai)
 	last := now
-	if now.Hour() < 19 { // the last dataset of a day comes out then
+	if now.Hour() < 19 { // the last dataset of a day is published at 19:00
 		last = now.AddDate(0, 0, -1)
 	}
 	var compact []string
@@ -111,7 +112,7 @@ func (b *bench) openDays(ctx context.Context, n int) ([]string, error) {
 	return days, nil
 }
 
-// stocks are symbols of SH and SZ that traded on a day.
+// stocks returns symbols of SH and SZ that traded on a day.
 func (b *bench) stocks(ctx context.Context, day string, n int) ([]string, error) {
 	d, err := time.Parse(time.DateOnly, day)
 	if err != nil {

@@ -19,13 +19,13 @@ import (
 	"github.com/afterbell/afterbell/services/e2e/internal/stack"
 )
 
-// width is how many partitions are driven at once unless a flag says otherwise.
+// width is the default number of concurrent partitions.
 const width = 32
 
-// universeModules are those of the pool that are on by default.
+// universeModules are the modules of the pool that are enabled by default.
 var universeModules = []string{"stock.reference", "stock.basic", "stock.market.daily", "stock.moneyflow", "etf.basic_info", "etf.daily_quote"}
 
-// workerScenario drives the worker over its contract, without an orchestrator.
+// workerScenario calls the worker's gRPC API without an orchestrator.
 func workerScenario(ctx context.Context, b *bench, r *round) (err error) {
 	data, err := b.dataDir("worker")
 	if err != nil {
@@ -82,8 +82,7 @@ func workerScenario(ctx context.Context, b *bench, r *round) (err error) {
 	if err != nil {
 		return err
 	}
-	// Stopping folds the log into the file, as the floors do before their clock
-	// stops.
+	// Stopping checkpoints the file, as the floors do before their clock stops.
 	took := f.took + time.Since(stopping)
 	r.note("worker", floor{
 		Rows: f.rows, Seconds: took.Seconds(), RowsPerSecond: float64(f.rows) / took.Seconds(), CPUSeconds: cpu, PeakRSS: s.Worker.MaxRSS(),
@@ -107,7 +106,7 @@ func (d *driver) plan(ctx context.Context, stage ingestv1.PlanStage, start, end 
 	return plan.GetPartitions(), err
 }
 
-// ingest drives one partition to its result.
+// ingest ingests one partition and returns its result.
 func (d *driver) ingest(ctx context.Context, p *ingestv1.PartitionSpec, epoch int64) (*ingestv1.PartitionResult, error) {
 	stream, err := d.client.IngestPartition(ctx, &ingestv1.IngestPartitionRequest{
 		RunId: "bench", Pool: marketv1.Pool_POOL_UNIVERSE, Partition: p, Epoch: epoch,
@@ -132,7 +131,7 @@ func (d *driver) ingest(ctx context.Context, p *ingestv1.PartitionSpec, epoch in
 	}
 }
 
-// all drives partitions, so many at once, in their order.
+// all ingests partitions in order, so many at a time.
 func (d *driver) all(ctx context.Context, parts []*ingestv1.PartitionSpec, width int, pace *pace, out io.Writer) error {
 	var mu sync.Mutex
 	group, ctx := errgroup.WithContext(ctx)

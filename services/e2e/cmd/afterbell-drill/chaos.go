@@ -9,10 +9,10 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim"
 )
 
-// chaos does one thing after the other to a pair under work, chosen by the seed, and
+// chaos injects random failures, chosen by the seed, one after the other into a working pair, and
 // then lets it recover.
-func chaos(seed uint64, rounds int) func(r *rig) {
-	return func(r *rig) {
+func chaos(seed uint64, rounds int) func(r *harness) {
+	return func(r *harness) {
 		random := rand.New(rand.NewPCG(seed, 0xd511))
 		r.addFlags("worker", "--call-timeout", "3s")
 		r.start("")
@@ -21,7 +21,7 @@ func chaos(seed uint64, rounds int) func(r *rig) {
 			if r.err != nil {
 				return
 			}
-			r.request(&orchestratorv1.CreateRunRequest{Refetch: true}) // so that there is work each time
+			r.request(&orchestratorv1.CreateRunRequest{Refetch: true}) // so that there is work for each failure
 			r.sleep(time.Duration(200+random.IntN(2500)) * time.Millisecond)
 			r.disturb(random)
 		}
@@ -32,9 +32,9 @@ func chaos(seed uint64, rounds int) func(r *rig) {
 	}
 }
 
-// disturb does one thing and undoes it, but for faults of the provider, which add up
-// until the last of them takes all of them away.
-func (r *rig) disturb(random *rand.Rand) {
+// disturb injects one failure and undoes it. Faults of the provider accumulate until a later step
+// removes all of them.
+func (r *harness) disturb(random *rand.Rand) {
 	if r.err != nil {
 		return
 	}

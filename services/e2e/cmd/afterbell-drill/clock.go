@@ -10,8 +10,8 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim"
 )
 
-// clock is the time of both services and of the provider: the system's, set off
-// by the nanoseconds in the file, which the programs have mapped.
+// clock is the time of both services and of the provider: the system's time plus the nanoseconds
+// in the file, which the programs map into memory.
 type clock struct {
 	file string
 
@@ -19,17 +19,17 @@ type clock struct {
 	offset time.Duration
 }
 
-// Now is the services' time.
+// Now returns the services' time.
 func (c *clock) Now() time.Time {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return time.Now().Add(c.offset).Round(0)
 }
 
-// Set moves the clock so that it reads t.
+// Set sets the clock to t.
 func (c *clock) Set(t time.Time) error { return c.Jump(t.Sub(c.Now())) }
 
-// Jump moves the clock by d, for everybody at once.
+// Jump moves the clock of all processes by d.
 func (c *clock) Jump(d time.Duration) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -42,8 +42,8 @@ func (c *clock) Jump(d time.Duration) error {
 	return errors.Join(err, f.Close())
 }
 
-// evening is a moment of the drills' day, a Wednesday on which the exchange is
-// open, in Beijing time.
+// evening returns a time, in Beijing time, of the drills' day, a Wednesday on which the exchange is
+// open.
 func evening(hour, minute, second int) time.Time {
 	return time.Date(2026, 3, 18, hour, minute, second, 0, tusharesim.Beijing)
 }

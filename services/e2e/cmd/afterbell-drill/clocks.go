@@ -15,11 +15,11 @@ const (
 	slotCovered = orchestratorv1.Slot_STATE_COVERED
 )
 
-// clockFaults are what time and the schedule can do wrong.
+// clockFaults are the drills of the clock and the schedule.
 func clockFaults() []drill {
 	const once = "each slot fires or is covered exactly once, and is explained"
-	startAt := func(h, m, s int) func(r *rig) {
-		return func(r *rig) {
+	startAt := func(h, m, s int) func(r *harness) {
+		return func(r *harness) {
 			r.installed(true)
 			r.must(r.clock.Set(evening(h, m, s)))
 			r.free()
@@ -35,10 +35,10 @@ func clockFaults() []drill {
 		{name: "start-19:30:59", fault: "start at 19:30:59", expect: once, do: startAt(19, 30, 59)},
 		{name: "start-23:00", fault: "start at 23:00, down since noon", expect: "the evening is caught up once, late, and says why", do: startAt(23, 0, 0)},
 		{name: "restarts-in-19:30", fault: "20 restarts in a row inside 19:30", expect: once, do: restarts},
-		{name: "orchestrator-kill-firing", fault: "kill -9 of the orchestrator before the slot's COMMIT", expect: once, do: func(r *rig) { diesFiring(r, "slot.firing") }},
-		{name: "orchestrator-kill-fired", fault: "kill -9 of the orchestrator after the slot's COMMIT", expect: once, do: func(r *rig) { diesFiring(r, "slot.fired") }},
+		{name: "orchestrator-kill-firing", fault: "kill -9 of the orchestrator before the slot's COMMIT", expect: once, do: func(r *harness) { diesFiring(r, "slot.firing") }},
+		{name: "orchestrator-kill-fired", fault: "kill -9 of the orchestrator after the slot's COMMIT", expect: once, do: func(r *harness) { diesFiring(r, "slot.fired") }},
 		{name: "clock-jump", fault: "clock 2 h forward over the slot, then 2 h back", expect: "fires once, late, and not again", do: clockJump},
-		{name: "clock-jump-running", fault: "clock 2 h forward and back while a run is under way", expect: "the run is not disturbed; epochs still rise", do: func(r *rig) {
+		{name: "clock-jump-running", fault: "clock 2 h forward and back while a run is under way", expect: "the run is not disturbed; epochs still rise", do: func(r *harness) {
 			r.start("")
 			r.slowly()
 			ids := r.create()
@@ -55,7 +55,7 @@ func clockFaults() []drill {
 				r.want(run, unchangedOr(run))
 			}
 		}},
-		{name: "clock-back-restart", fault: "clock 2 h back between a crash of both and their restart", expect: "epochs still rise, the follow-up is not refused", do: func(r *rig) {
+		{name: "clock-back-restart", fault: "clock 2 h back between a crash of both and their restart", expect: "epochs still rise, the follow-up is not refused", do: func(r *harness) {
 			r.start("")
 			r.slowly()
 			r.must(r.clock.Set(evening(21, 5, 0)))
@@ -71,7 +71,7 @@ func clockFaults() []drill {
 			r.startWorker("")
 			r.startOrchestrator("")
 		}},
-		{name: "host-asleep", fault: "host suspended from 19:20 to 22:20", expect: "the evening fires once, late, and says how late", do: func(r *rig) {
+		{name: "host-asleep", fault: "host suspended from 19:20 to 22:20", expect: "the evening fires once, late, and says how late", do: func(r *harness) {
 			r.installed(false)
 			r.must(r.clock.Set(evening(19, 20, 0)))
 			r.startOrchestrator("")
@@ -91,10 +91,9 @@ func clockFaults() []drill {
 	}
 }
 
-// installed brings the pair to where it was at noon: started before, filled up to
-// the day before, with the default schedule but for the run at the start, and the
-// orchestrator stopped.
-func (r *rig) installed(runOnStartup bool) {
+// installed prepares the pair as of noon: filled up to the previous day, with the default schedule
+// but without start-up runs, and with the orchestrator stopped.
+func (r *harness) installed(runOnStartup bool) {
 	r.must(r.clock.Set(evening(12, 0, 0)))
 	r.startWorker("")
 	r.startOrchestrator("")
@@ -112,7 +111,7 @@ func (r *rig) installed(runOnStartup bool) {
 }
 
 // slotsOf waits until both slots of a day have been decided.
-func (r *rig) slotsOf(day string) map[marketv1.Pool]*orchestratorv1.Slot {
+func (r *harness) slotsOf(day string) map[marketv1.Pool]*orchestratorv1.Slot {
 	out := map[marketv1.Pool]*orchestratorv1.Slot{}
 	r.until("the slots of "+day+" are not decided", 90*time.Second, func() bool {
 		clear(out)
@@ -132,9 +131,8 @@ func (r *rig) slotsOf(day string) map[marketv1.Pool]*orchestratorv1.Slot {
 	return out
 }
 
-// once checks that both slots of a day were answered by exactly one effective run,
-// and when late, say so.
-func (r *rig) once(day string, late bool) {
+// once checks that both slots of a day have exactly one effective run, and that late slots say so.
+func (r *harness) once(day string, late bool) {
 	for pool, s := range r.slotsOf(day) {
 		if r.err != nil {
 			return
@@ -146,12 +144,12 @@ func (r *rig) once(day string, late bool) {
 		if late && s.GetState() == slotFired && (s.GetLateSeconds() == 0 || s.GetLateNote() == "") {
 			r.failf("slot %s fired late without saying how late and why", s.GetSlotId())
 		}
-		// The run that stored the day's rows is the effective one; it may be the slot's
-		// own, a follow-up of it, or the one that covers it.
+		// The effective run is the one that stored the day's rows: the slot's run, its follow-up
+		// run, or the run that covers the slot.
 		n := r.count(`select count(distinct p.run_id) from run_partitions p join run_details d on d.id = p.run_id
 		    where d.pool = ? and p.dataset = 'daily' and p.start_date <= ?2 and p.end_date >= ?2 and p.state = 'completed' and p.new_rows > 0 and p.end_date = ?2`,
 			poolName(pool), day)
-		if n == 0 { // the run that stored them died before it heard of it; the pool knows
+		if n == 0 { // the run was interrupted before it recorded them; ask the pool
 			n = r.count("select count(*) from run_details where pool = ? and id = ?", poolName(pool), r.storedBy(pool, day))
 		}
 		if n != 1 && r.err == nil {
@@ -164,8 +162,8 @@ func (r *rig) once(day string, late bool) {
 	}
 }
 
-// storedBy is the run that last committed a day's prices to a pool.
-func (r *rig) storedBy(p marketv1.Pool, day string) (run string) {
+// storedBy returns the run that last committed a day's prices to a pool.
+func (r *harness) storedBy(p marketv1.Pool, day string) (run string) {
 	if r.err != nil {
 		return ""
 	}
@@ -189,9 +187,9 @@ func slotName(s *orchestratorv1.Slot) string {
 	return "fired"
 }
 
-// restarts starts and ends the orchestrator twenty times in the minute of the slot,
-// by turns in order and not.
-func restarts(r *rig) {
+// restarts starts and stops the orchestrator twenty times within the minute of the slot, alternately
+// gracefully and by SIGKILL.
+func restarts(r *harness) {
 	r.installed(true)
 	r.must(r.clock.Set(evening(19, 29, 59)))
 	for i := range 20 {
@@ -206,7 +204,7 @@ func restarts(r *rig) {
 			r.term(r.stack.Orchestrator, stopGrace)
 		}
 		if now := r.clock.Now(); now.After(evening(19, 30, 55)) {
-			r.must(r.clock.Set(evening(19, 30, 5))) // all twenty belong into one minute
+			r.must(r.clock.Set(evening(19, 30, 5))) // all twenty must be within one minute
 		}
 	}
 	r.free()
@@ -216,8 +214,8 @@ func restarts(r *rig) {
 	r.once(today, false)
 }
 
-// diesFiring kills the orchestrator as it fires the slot.
-func diesFiring(r *rig, point string) {
+// diesFiring kills the orchestrator while it fires the slot.
+func diesFiring(r *harness, point string) {
 	r.installed(false)
 	r.must(r.clock.Set(evening(19, 29, 57)))
 	r.startOrchestrator(point)
@@ -229,7 +227,7 @@ func diesFiring(r *rig, point string) {
 	r.once(today, false)
 }
 
-func clockJump(r *rig) {
+func clockJump(r *harness) {
 	r.installed(false)
 	r.must(r.clock.Set(evening(19, 20, 0)))
 	r.startOrchestrator("")
@@ -240,7 +238,7 @@ func clockJump(r *rig) {
 	r.settled(4 * time.Minute)
 	r.once(today, true)
 	r.must(r.clock.Jump(-2 * time.Hour))
-	r.sleep(35 * time.Second) // the loop has looked at the clock by then
+	r.sleep(35 * time.Second) // the loop reads the clock within this time
 	r.must(r.clock.Set(evening(19, 30, 1)))
 	r.sleep(35 * time.Second)
 	r.settled(2 * time.Minute)
@@ -249,7 +247,7 @@ func clockJump(r *rig) {
 	r.free()
 }
 
-func moneyflowLate(r *rig) {
+func moneyflowLate(r *harness) {
 	r.installed(false)
 	r.must(r.provider.SetPublish("moneyflow", "20:10"))
 	r.must(r.clock.Set(evening(19, 29, 55)))

@@ -8,19 +8,19 @@ import (
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 )
 
-// crashes are kill -9 of either process at every place that matters.
+// crashes are the drills that kill either process with SIGKILL at all relevant points.
 func crashes() []drill {
 	worker := func(name, what, point string) drill {
 		return drill{
 			name: "worker-kill-" + name, fault: "kill -9 of the worker " + what,
 			expect: "the run goes on once the worker is back, or a follow-up completes it",
-			do:     func(r *rig) { workerDies(r, point) },
+			do:     func(r *harness) { workerDies(r, point) },
 		}
 	}
-	orchestrator := func(name, what, point, expect string, do func(r *rig, point string)) drill {
+	orchestrator := func(name, what, point, expect string, do func(r *harness, point string)) drill {
 		return drill{
 			name: "orchestrator-kill-" + name, fault: "kill -9 of the orchestrator, run " + what, expect: expect,
-			do: func(r *rig) { do(r, point) },
+			do: func(r *harness) { do(r, point) },
 		}
 	}
 	const followed = "the run ends INTERRUPTED, one follow-up completes it"
@@ -32,15 +32,15 @@ func crashes() []drill {
 		worker("references-commit", "before the first COMMIT", "universe.commit"),
 		{
 			name: "worker-kill-checkpoint", fault: "kill -9 of the worker before CHECKPOINT",
-			expect: "the log is replayed, nothing is fetched again", do: func(r *rig) { diesCheckpointing(r, "universe.checkpoint", false) },
+			expect: "the log is replayed, nothing is fetched again", do: func(r *harness) { diesCheckpointing(r, "universe.checkpoint", false) },
 		},
 		{
 			name: "worker-kill-in-checkpoint", fault: "kill -9 of the worker 1 ms into CHECKPOINT",
-			expect: "the log is replayed, nothing is fetched again", do: func(r *rig) { diesCheckpointing(r, "universe.checkpoint:1:1ms", false) },
+			expect: "the log is replayed, nothing is fetched again", do: func(r *harness) { diesCheckpointing(r, "universe.checkpoint:1:1ms", false) },
 		},
 		{
 			name: "worker-kill-stop-checkpoint", fault: "kill -9 of the worker in the CHECKPOINT of its stop",
-			expect: "the log is replayed, nothing is fetched again", do: func(r *rig) { diesCheckpointing(r, "universe.checkpoint:1:3ms", true) },
+			expect: "the log is replayed, nothing is fetched again", do: func(r *harness) { diesCheckpointing(r, "universe.checkpoint:1:3ms", true) },
 		},
 		{
 			name: "worker-kill-random", fault: "kill -9 of the worker five times, anywhere in a run",
@@ -49,7 +49,7 @@ func crashes() []drill {
 		orchestrator("queued", "QUEUED", "run.queued", "the run stays queued and starts after the restart", orchestratorDies(0)),
 		orchestrator("checking", "CHECKING", "run.checking", followed, orchestratorDies(1)),
 		orchestrator("running", "RUNNING", "run.running", followed, orchestratorDies(1)),
-		orchestrator("running-midway", "RUNNING, partitions in hand", "run.running:12", followed, func(r *rig, point string) {
+		orchestrator("running-midway", "RUNNING, partitions in hand", "run.running:12", followed, func(r *harness, point string) {
 			r.start(point)
 			r.slowly()
 			r.dies(1)
@@ -60,7 +60,7 @@ func crashes() []drill {
 		orchestrator("finished", "FINISHED, nobody told yet", "run.finished", "the run stays as it ended", orchestratorDies(0)),
 		{
 			name: "both-killed", fault: "kill -9 of both processes mid-run", expect: followed,
-			do: func(r *rig) {
+			do: func(r *harness) {
 				r.start("")
 				r.slowly()
 				r.create()
@@ -77,8 +77,8 @@ func crashes() []drill {
 	}
 }
 
-// workerDies fills both pools while the worker dies at a point and comes back.
-func workerDies(r *rig, point string) {
+// workerDies fills both pools while the worker is killed at a point and restarted.
+func workerDies(r *harness, point string) {
 	r.start(point)
 	ids := r.create()
 	r.died(r.stack.Worker, time.Minute)
@@ -89,7 +89,7 @@ func workerDies(r *rig, point string) {
 	}
 }
 
-func killedAtRandom(r *rig) {
+func killedAtRandom(r *harness) {
 	r.start("")
 	r.slowly()
 	r.create()
@@ -104,9 +104,9 @@ func killedAtRandom(r *rig) {
 	}
 }
 
-// diesCheckpointing fills both pools and lets the worker die when it folds the log
-// into the file: as it closes the idle file, or as it stops.
-func diesCheckpointing(r *rig, point string, stopping bool) {
+// diesCheckpointing fills both pools and kills the worker when it checkpoints: when it closes the
+// idle file, or when it stops.
+func diesCheckpointing(r *harness, point string, stopping bool) {
 	r.start(point)
 	r.both()
 	if stopping {
@@ -123,14 +123,14 @@ func diesCheckpointing(r *rig, point string, stopping bool) {
 		r.want(r.ended(id), unchangedOr(r.ended(id)))
 	}
 	for _, api := range []string{"daily_basic", "moneyflow", "fund_daily"} {
-		// Each pool's previous open day is looked at once more, and probes.
+		// Each pool checks its previous open day again and probes.
 		if more := r.provider.Stats().ByAPI[api] - calls[api]; more > 6 {
 			r.failf("%s was called %d times again although all of it had been committed", api, more)
 		}
 	}
 }
 
-// unchangedOr accepts a run that found nothing to do beside one that succeeded.
+// unchangedOr also accepts a run that had nothing to do.
 func unchangedOr(run *orchestratorv1.Run) runOutcome {
 	if run.GetOutcome() == unchanged {
 		return unchanged
@@ -138,16 +138,16 @@ func unchangedOr(run *orchestratorv1.Run) runOutcome {
 	return succeeded
 }
 
-// orchestratorDies fills the pools while the orchestrator dies at a point and comes
-// back, which is to interrupt so many runs.
-func orchestratorDies(interrupted int) func(r *rig, point string) {
-	return func(r *rig, point string) {
+// orchestratorDies fills the pools while the orchestrator is killed at a point and restarted, which
+// must interrupt so many runs.
+func orchestratorDies(interrupted int) func(r *harness, point string) {
+	return func(r *harness, point string) {
 		r.start(point)
 		r.dies(interrupted)
 	}
 }
 
-func (r *rig) dies(interrupted int) {
+func (r *harness) dies(interrupted int) {
 	r.create(inUniverse)
 	r.died(r.stack.Orchestrator, time.Minute)
 	r.free()
@@ -164,9 +164,9 @@ func (r *rig) dies(interrupted int) {
 	}
 }
 
-// diesPaused kills the orchestrator as it has paused a run, checks that the run is
-// still paused after the restart, and lets it go on.
-func diesPaused(r *rig, point string) {
+// diesPaused kills the orchestrator after it has paused a run, checks that the run is still paused
+// after the restart, and resumes it.
+func diesPaused(r *harness, point string) {
 	r.start(point)
 	r.slowly()
 	ids := r.create(inUniverse)
@@ -194,8 +194,8 @@ func diesPaused(r *rig, point string) {
 	r.want(r.ended(ids[0]), succeeded)
 }
 
-// diesCancelling kills the orchestrator as it has been asked to cancel.
-func diesCancelling(r *rig, point string) {
+// diesCancelling kills the orchestrator after a request to cancel.
+func diesCancelling(r *harness, point string) {
 	r.start(point)
 	r.slowly()
 	ids := r.create(inUniverse)
@@ -216,17 +216,17 @@ func diesCancelling(r *rig, point string) {
 	r.free()
 }
 
-func (r *rig) pause(p marketv1.Pool, note string) {
+func (r *harness) pause(p marketv1.Pool, note string) {
 	if r.err != nil {
 		return
 	}
-	// The orchestrator may die before it answers.
+	// The orchestrator may be killed before it responds.
 	if _, err := r.pools().PausePool(r.ctx, &orchestratorv1.PausePoolRequest{Pool: poolName(p), Note: note}); err != nil {
 		r.tell("pausing answered: %v", clip(err.Error(), 60))
 	}
 }
 
-func (r *rig) resume(p marketv1.Pool) {
+func (r *harness) resume(p marketv1.Pool) {
 	if r.err != nil {
 		return
 	}
@@ -234,7 +234,7 @@ func (r *rig) resume(p marketv1.Pool) {
 	r.must(err)
 }
 
-func (r *rig) cancel(ids []string) {
+func (r *harness) cancel(ids []string) {
 	for _, id := range ids {
 		if r.err != nil {
 			return
@@ -245,12 +245,12 @@ func (r *rig) cancel(ids []string) {
 	}
 }
 
-// stops are SIGTERM of either process mid-run.
+// stops are the drills that stop either process with SIGTERM during a run.
 func stops() []drill {
 	return []drill{
 		{
 			name: "worker-term", fault: "SIGTERM of the worker mid-run", expect: "it drains, ends with code 0 in time; the run is completed",
-			do: func(r *rig) {
+			do: func(r *harness) {
 				r.start("")
 				r.slowly()
 				r.create()
@@ -263,7 +263,7 @@ func stops() []drill {
 		},
 		{
 			name: "orchestrator-term", fault: "SIGTERM of the orchestrator mid-run", expect: "it drains, ends with code 0 in time; one follow-up completes the run",
-			do: func(r *rig) {
+			do: func(r *harness) {
 				r.start("")
 				r.slowly()
 				r.create()
@@ -279,7 +279,7 @@ func stops() []drill {
 		},
 		{
 			name: "worker-term-hanging", fault: "SIGTERM of the worker while the provider hangs", expect: "the calls are cut off at the deadline; the run is completed",
-			do: func(r *rig) {
+			do: func(r *harness) {
 				r.start("")
 				r.slowly()
 				r.hang()

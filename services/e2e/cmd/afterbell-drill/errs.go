@@ -13,7 +13,7 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim"
 )
 
-// compact is today as the provider writes it.
+// compact is the drills' day in the provider's format.
 const compact = "20260318"
 
 const (
@@ -23,22 +23,22 @@ const (
 	notThereYet = marketv1.Verdict_VERDICT_NOT_PUBLISHED
 )
 
-// wrong is an answer that is wrong for the newest day, given to a pair that holds
-// every day before.
+// wrong is a drill in which the provider returns wrong data for the newest day to a pair that has
+// all earlier days.
 type wrong struct {
 	name, fault string
-	// answers are the provider's faults. Those without a date are of the newest day,
-	// and those without codes and share that want some are of one followed stock.
+	// answers are the provider's faults. A fault without a date affects the newest day. A fault that
+	// needs codes or a share and has none affects one stock of the target list.
 	answers []tusharesim.Fault
-	// dataset is the one that universe must hold back, and reason why; reasons are
-	// the alternatives.
+	// dataset is the one that universe must not accept, and reason the expected reason; reasons are
+	// further accepted ones.
 	dataset string
 	reasons []string
-	// targets is set where the followed symbols are hit, so that targets must hold
-	// its day back too.
+	// targets is true if symbols of the target list are affected, so that targets must not accept
+	// the day either.
 	targets bool
-	// told is set where rows are too few to hold the day back: it stays complete with
-	// the reason as a warning, and the next evening mends it.
+	// told is true if too few rows are affected to reject the day: it is complete with the reason as
+	// a warning, and the next evening corrects it.
 	told bool
 }
 
@@ -86,7 +86,7 @@ func wrongAnswers() []drill {
 	return all
 }
 
-func (w wrong) do(r *rig) {
+func (w wrong) do(r *harness) {
 	r.dayBefore()
 	followed := r.traded(1)
 	var answers []tusharesim.Fault
@@ -118,8 +118,8 @@ func (w wrong) do(r *rig) {
 	}
 }
 
-// errs switches faults of the provider on, and returns what switches them off.
-func (r *rig) errs(faults ...tusharesim.Fault) (mend func()) {
+// errs enables faults of the provider, and returns a function that disables them.
+func (r *harness) errs(faults ...tusharesim.Fault) (mend func()) {
 	var ids []int
 	for _, f := range faults {
 		if r.err != nil {
@@ -136,9 +136,9 @@ func (r *rig) errs(faults ...tusharesim.Fault) (mend func()) {
 	}
 }
 
-// dayBefore starts the pair on the evening before the drills' day, fills it, and
-// moves on to just after the slot of that day.
-func (r *rig) dayBefore() {
+// dayBefore starts the pair on the evening before the drills' day, fills it, and sets the clock to
+// just after the slot of the drills' day.
+func (r *harness) dayBefore() {
 	r.must(r.clock.Set(evening(19, 5, 0).AddDate(0, 0, -1)))
 	r.start("")
 	r.both()
@@ -146,13 +146,13 @@ func (r *rig) dayBefore() {
 }
 
 // nextEvening runs both pools on the open day after the drills' day.
-func (r *rig) nextEvening() {
+func (r *harness) nextEvening() {
 	r.moveTo(evening(19, 31, 0).AddDate(0, 0, 1))
 	r.tonight()
 }
 
-// tonight runs both pools to their end.
-func (r *rig) tonight() map[marketv1.Pool]*orchestratorv1.Run {
+// tonight runs both pools and waits until the runs end.
+func (r *harness) tonight() map[marketv1.Pool]*orchestratorv1.Run {
 	out := map[marketv1.Pool]*orchestratorv1.Run{}
 	for _, id := range r.create() {
 		if run := r.ended(id); run != nil {
@@ -162,9 +162,9 @@ func (r *rig) tonight() map[marketv1.Pool]*orchestratorv1.Run {
 	return out
 }
 
-// traded are followed stocks of Shanghai or Shenzhen that trade on the drills' day
-// and on the day before.
-func (r *rig) traded(n int) []string {
+// traded returns stocks of the target list, of Shanghai or Shenzhen, that trade on the drills' day
+// and on the previous one.
+func (r *harness) traded(n int) []string {
 	var out []string
 	for _, s := range r.watch {
 		if truth.IsETF(s) || strings.HasSuffix(s, ".BJ") || len(out) == n {
@@ -182,8 +182,8 @@ func (r *rig) traded(n int) []string {
 	return out
 }
 
-// coverage is what a pool says of a dataset on a day.
-func (r *rig) coverage(p marketv1.Pool, dataset, day string) *marketv1.Coverage {
+// coverage returns a pool's coverage of a dataset and day.
+func (r *harness) coverage(p marketv1.Pool, dataset, day string) *marketv1.Coverage {
 	for _, c := range r.coverages(p, day, day) {
 		if c.GetDatasetId() == dataset && c.GetTradeDate() == day {
 			return c
@@ -192,7 +192,7 @@ func (r *rig) coverage(p marketv1.Pool, dataset, day string) *marketv1.Coverage 
 	return nil
 }
 
-func (r *rig) coverages(p marketv1.Pool, start, end string) []*marketv1.Coverage {
+func (r *harness) coverages(p marketv1.Pool, start, end string) []*marketv1.Coverage {
 	if r.err != nil {
 		return nil
 	}
@@ -203,8 +203,8 @@ func (r *rig) coverages(p marketv1.Pool, start, end string) []*marketv1.Coverage
 	return answer.GetCoverages()
 }
 
-// wantTold checks what coverage says of a day: the verdict, and one of the reasons.
-func (r *rig) wantTold(p marketv1.Pool, dataset, day string, verdict marketv1.Verdict, reasons ...string) {
+// wantTold checks that the coverage of a day has the verdict and one of the reasons.
+func (r *harness) wantTold(p marketv1.Pool, dataset, day string, verdict marketv1.Verdict, reasons ...string) {
 	c := r.coverage(p, dataset, day)
 	if r.err != nil {
 		return
@@ -222,9 +222,9 @@ func (r *rig) wantTold(p marketv1.Pool, dataset, day string, verdict marketv1.Ve
 	}
 }
 
-// held checks that a run did not pass a wrong day off: it ends partial with a
-// reason, and coverage does not call the day complete.
-func (r *rig) held(run *orchestratorv1.Run, dataset string) {
+// held checks that a run did not accept a wrong day: it ends partial with a reason, and the day is
+// not complete in the coverage.
+func (r *harness) held(run *orchestratorv1.Run, dataset string) {
 	c := r.coverage(run.GetPool(), dataset, today)
 	if r.err != nil {
 		return

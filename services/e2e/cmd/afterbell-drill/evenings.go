@@ -11,8 +11,7 @@ import (
 	"time"
 )
 
-// evenings runs the scheduler's own test of 400 days of evenings in simulated time
-// with many seeds.
+// evenings runs the scheduler's test of 400 simulated days with many seeds.
 func evenings(ctx context.Context, o options, out io.Writer) error {
 	fmt.Fprintf(out, "\n400 days of evenings in simulated time, %d seeds\n", o.seeds)
 	began := time.Now()

@@ -22,10 +22,10 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim"
 )
 
-// fences are what keeps two of a kind from writing at once.
+// fences are the drills of what prevents two writers.
 func fences() []drill {
 	return []drill{
-		{name: "two-orchestrators", fault: "a second orchestrator on the same data directory", expect: "it refuses with the holder's pid, the first goes on", do: func(r *rig) {
+		{name: "two-orchestrators", fault: "a second orchestrator on the same data directory", expect: "it refuses with the holder's pid, the first goes on", do: func(r *harness) {
 			r.start("")
 			if r.err == nil {
 				r.refusesToStart("DATA_DIR_LOCKED", strconv.Itoa(r.stack.Orchestrator.Pid()))
@@ -33,7 +33,7 @@ func fences() []drill {
 			r.both()
 			r.free()
 		}},
-		{name: "two-workers", fault: "a second worker on the same data directory", expect: "it refuses with the holder's pid, the first goes on", do: func(r *rig) {
+		{name: "two-workers", fault: "a second worker on the same data directory", expect: "it refuses with the holder's pid, the first goes on", do: func(r *harness) {
 			r.start("")
 			if r.err != nil {
 				return
@@ -51,7 +51,7 @@ func fences() []drill {
 			r.free()
 		}},
 		{name: "two-dispatches", fault: "two dispatches of one partition, the older one late", expect: "the older is refused STALE_EPOCH and writes nothing", do: twoDispatches},
-		{name: "worker-hangs", fault: "worker stopped (SIGSTOP) for 75 s mid-run, then it goes on", expect: "told apart from slow; nothing stale is written; completed", do: func(r *rig) {
+		{name: "worker-hangs", fault: "worker stopped (SIGSTOP) for 75 s mid-run, then it goes on", expect: "told apart from slow; nothing stale is written; completed", do: func(r *harness) {
 			r.start("")
 			r.slowly()
 			r.create()
@@ -61,7 +61,7 @@ func fences() []drill {
 			r.free()
 			r.signal(r.stack.Worker, syscall.SIGCONT)
 		}},
-		{name: "worker-hangs-briefly", fault: "worker stopped (SIGSTOP) for 10 s mid-run", expect: "the run goes on and succeeds", do: func(r *rig) {
+		{name: "worker-hangs-briefly", fault: "worker stopped (SIGSTOP) for 10 s mid-run", expect: "the run goes on and succeeds", do: func(r *harness) {
 			r.start("")
 			r.slowly()
 			ids := r.create()
@@ -74,7 +74,7 @@ func fences() []drill {
 				r.want(r.ended(id), succeeded)
 			}
 		}},
-		{name: "connection-dropped", fault: "connection between the two cut three times mid-run", expect: "taken up again; the run succeeds or is followed up", do: func(r *rig) {
+		{name: "connection-dropped", fault: "connection between the two cut three times mid-run", expect: "taken up again; the run succeeds or is followed up", do: func(r *harness) {
 			r.quiet()
 			r.startWorker("")
 			if r.err != nil {
@@ -101,9 +101,9 @@ func fences() []drill {
 	}
 }
 
-// twoDispatches speaks to the worker itself: an older dispatch of a partition is
-// held up at the provider while a newer one commits, and then goes on.
-func twoDispatches(r *rig) {
+// twoDispatches calls the worker directly: an older dispatch of a partition waits for the provider
+// while a newer one commits, and then continues.
+func twoDispatches(r *harness) {
 	r.start("")
 	r.both()
 	if r.err != nil {
@@ -124,12 +124,12 @@ func twoDispatches(r *rig) {
 	}
 	at := slices.IndexFunc(plan.GetPartitions(), func(p *ingestv1.PartitionSpec) bool { return p.GetDatasetId() == "daily" })
 	part := plan.GetPartitions()[max(at, 0)]
-	// Beyond what the orchestrator has handed out, and passed soon.
+	// Larger than the epochs that the orchestrator has used, and soon exceeded.
 	older := r.clock.Now().UnixMilli() + 5000
 	newer := older + 1
 
-	// What the provider says now is revised before the newer dispatch, so that the
-	// older answer would show if it were written.
+	// The provider's rows change before the newer dispatch, so that the older response would be
+	// visible if it were written.
 	r.provider.ResetStats()
 	r.fault(tusharesim.Fault{Kind: tusharesim.Slow, DelayMS: 3000, Count: 1})
 	late := make(chan error, 1)
@@ -154,8 +154,8 @@ func twoDispatches(r *rig) {
 	r.until("the clock passes the epochs used", 10*time.Second, func() bool { return r.clock.Now().UnixMilli() > newer })
 }
 
-// dispatch ingests a partition and returns the error it ends with.
-func (r *rig) dispatch(worker ingestv1.IngestServiceClient, part *ingestv1.PartitionSpec, epoch int64) error {
+// dispatch ingests a partition and returns its error.
+func (r *harness) dispatch(worker ingestv1.IngestServiceClient, part *ingestv1.PartitionSpec, epoch int64) error {
 	ctx, cancel := context.WithTimeout(r.ctx, time.Minute)
 	defer cancel()
 	stream, err := worker.IngestPartition(ctx, &ingestv1.IngestPartitionRequest{
@@ -173,7 +173,7 @@ func (r *rig) dispatch(worker ingestv1.IngestServiceClient, part *ingestv1.Parti
 	}
 }
 
-// reasonOf is the reason in an error's ErrorInfo; empty when there is none.
+// reasonOf returns the reason in an error's ErrorInfo; empty if there is none.
 func reasonOf(err error) string {
 	for _, d := range status.Convert(err).Details() {
 		if info, ok := d.(*errdetails.ErrorInfo); ok {

@@ -9,20 +9,20 @@ import (
 	"github.com/afterbell/afterbell/services/e2e/internal/stack"
 )
 
-// fileFaults are what can happen to the files and the disk below them.
+// fileFaults are the drills of files and disks.
 func fileFaults() []drill {
 	return []drill{
 		{name: "disk-full-universe", fault: "volume full under analysis.duckdb mid-run", expect: "DISK_FULL, nothing half written; goes on with room",
-			do: func(r *rig) { volumeFull(r, "universe") }},
+			do: func(r *harness) { volumeFull(r, "universe") }},
 		{name: "disk-full-targets", fault: "volume full under targets.sqlite mid-run", expect: "DISK_FULL, nothing half written; goes on with room",
-			do: func(r *rig) { volumeFull(r, "targets") }},
+			do: func(r *harness) { volumeFull(r, "targets") }},
 		{name: "disk-full-ledger", fault: "volume full under market-cache.sqlite mid-run", expect: "retried until it can be recorded; nothing lost once there is room",
 			do: ledgerVolumeFull},
 		{name: "duckdb-locked", fault: "analysis.duckdb held by another process", expect: "universe blocked ANALYSIS_DB_LOCKED after 60 s, targets succeeds", do: duckLocked},
-		{name: "duckdb-missing", fault: "analysis.duckdb deleted", expect: "made anew and filled anew, targets unaffected", do: func(r *rig) {
+		{name: "duckdb-missing", fault: "analysis.duckdb deleted", expect: "made anew and filled anew, targets unaffected", do: func(r *harness) {
 			r.start("")
 			r.both()
-			r.sleep(12 * time.Second) // the idle file is closed by then
+			r.sleep(12 * time.Second) // the idle file is closed within this time
 			r.must(os.Remove(r.universeFile()))
 			r.free()
 			for _, id := range r.create() {
@@ -30,7 +30,7 @@ func fileFaults() []drill {
 				r.want(run, unchangedOr(run))
 			}
 		}},
-		{name: "duckdb-missing-open", fault: "analysis.duckdb deleted while the worker has it open", expect: "noticed, made anew and filled anew", do: func(r *rig) {
+		{name: "duckdb-missing-open", fault: "analysis.duckdb deleted while the worker has it open", expect: "noticed, made anew and filled anew", do: func(r *harness) {
 			r.start("")
 			r.both()
 			r.must(os.Remove(r.universeFile()))
@@ -45,7 +45,7 @@ func fileFaults() []drill {
 				}
 			}
 		}},
-		{name: "duckdb-read-only", fault: "analysis.duckdb mounted read-only", expect: "universe blocked at analysis_init, targets succeeds", do: func(r *rig) {
+		{name: "duckdb-read-only", fault: "analysis.duckdb mounted read-only", expect: "universe blocked at analysis_init, targets succeeds", do: func(r *harness) {
 			r.start("")
 			r.both()
 			r.term(r.stack.Worker, stopGrace)
@@ -60,7 +60,7 @@ func fileFaults() []drill {
 			r.free()
 			r.startWorker("")
 		}},
-		{name: "duckdb-corrupt", fault: "analysis.duckdb overwritten at its start", expect: "universe blocked at analysis_init, targets succeeds; filled anew once moved away", do: func(r *rig) {
+		{name: "duckdb-corrupt", fault: "analysis.duckdb overwritten at its start", expect: "universe blocked at analysis_init, targets succeeds; filled anew once moved away", do: func(r *harness) {
 			r.start("")
 			r.both()
 			r.term(r.stack.Worker, stopGrace)
@@ -70,7 +70,7 @@ func fileFaults() []drill {
 			r.aside(r.universeFile())
 			r.free()
 		}},
-		{name: "duckdb-corrupt-block", fault: "a block in the middle of analysis.duckdb overwritten", expect: "never taken for data; filled anew once moved away", do: func(r *rig) {
+		{name: "duckdb-corrupt-block", fault: "a block in the middle of analysis.duckdb overwritten", expect: "never taken for data; filled anew once moved away", do: func(r *harness) {
 			r.start("")
 			r.both()
 			r.term(r.stack.Worker, stopGrace)
@@ -84,7 +84,7 @@ func fileFaults() []drill {
 			r.aside(r.universeFile())
 			r.free()
 		}},
-		{name: "targets-corrupt", fault: "targets.sqlite overwritten", expect: "targets blocked at analysis_init, universe succeeds; filled anew once moved away", do: func(r *rig) {
+		{name: "targets-corrupt", fault: "targets.sqlite overwritten", expect: "targets blocked at analysis_init, universe succeeds; filled anew once moved away", do: func(r *harness) {
 			r.start("")
 			r.both()
 			r.term(r.stack.Worker, stopGrace)
@@ -101,7 +101,7 @@ func fileFaults() []drill {
 			r.aside(r.targetsFile())
 			r.free()
 		}},
-		{name: "ledger-corrupt", fault: "market-cache.sqlite overwritten", expect: "the orchestrator does not start and says which file; starts anew once it is moved away", do: func(r *rig) {
+		{name: "ledger-corrupt", fault: "market-cache.sqlite overwritten", expect: "the orchestrator does not start and says which file; starts anew once it is moved away", do: func(r *harness) {
 			r.start("")
 			r.both()
 			r.term(r.stack.Orchestrator, stopGrace)
@@ -116,14 +116,14 @@ func fileFaults() []drill {
 			r.setUp()
 			for _, id := range r.create() {
 				run := r.ended(id)
-				r.want(run, unchangedOr(run)) // the pools are what they were
+				r.want(run, unchangedOr(run)) // the pools are unchanged
 			}
 		}},
 	}
 }
 
-// blockedUniverse runs both pools and expects universe alone to be blocked.
-func (r *rig) blockedUniverse(reasons ...string) {
+// blockedUniverse runs both pools and expects that only universe is blocked.
+func (r *harness) blockedUniverse(reasons ...string) {
 	for i, id := range r.create() {
 		run := r.ended(id)
 		if bothPools()[i] == inUniverse {
@@ -134,9 +134,9 @@ func (r *rig) blockedUniverse(reasons ...string) {
 	}
 }
 
-// refusesToStart starts the orchestrator and expects it to end with a line that
-// holds each of the words.
-func (r *rig) refusesToStart(words ...string) {
+// refusesToStart starts the orchestrator and expects that it exits with a line that contains all of
+// the words.
+func (r *harness) refusesToStart(words ...string) {
 	if r.err != nil {
 		return
 	}
@@ -155,8 +155,8 @@ func (r *rig) refusesToStart(words ...string) {
 	}
 }
 
-// volumeFull fills the volume of the pools' files while one pool is filled.
-func volumeFull(r *rig, pool string) {
+// volumeFull fills up the volume of the pools' files during a run.
+func volumeFull(r *harness, pool string) {
 	if !r.volume(r.workerDir(), 256) {
 		return
 	}
@@ -165,7 +165,7 @@ func volumeFull(r *rig, pool string) {
 	p := inUniverse
 	if pool == "targets" {
 		p = inTargets
-		r.must(r.choose(40, 20)) // more calls, so that there is a middle
+		r.must(r.choose(40, 20)) // more calls, so that the run takes longer
 		r.setUp()
 	}
 	ids := r.create(p)
@@ -189,8 +189,8 @@ func volumeFull(r *rig, pool string) {
 	r.free()
 }
 
-// ledgerVolumeFull fills the volume of the ledger while both pools are filled.
-func ledgerVolumeFull(r *rig) {
+// ledgerVolumeFull fills up the volume of the ledger during runs of both pools.
+func ledgerVolumeFull(r *harness) {
 	if !r.volume(r.ledgerDir(), 64) {
 		return
 	}
@@ -214,8 +214,8 @@ func ledgerVolumeFull(r *rig) {
 	}
 }
 
-// duckLocked holds the file as a notebook would that opened it for writing.
-func duckLocked(r *rig) {
+// duckLocked opens the file for writing, as a notebook may.
+func duckLocked(r *harness) {
 	r.start("")
 	r.both()
 	r.term(r.stack.Worker, stopGrace)

@@ -37,13 +37,13 @@ const (
 	unchanged = orchestratorv1.Run_OUTCOME_UNCHANGED
 )
 
-// create asks for runs, of both pools when none is named, and returns their ids.
-// An orchestrator that dies while answering is no failure.
-func (r *rig) create(pools ...marketv1.Pool) (ids []string) {
+// create creates runs, of both pools if none is named, and returns their IDs. It is not a failure if
+// the orchestrator is killed before it responds.
+func (r *harness) create(pools ...marketv1.Pool) (ids []string) {
 	return r.request(&orchestratorv1.CreateRunRequest{Pools: pools})
 }
 
-func (r *rig) request(req *orchestratorv1.CreateRunRequest) (ids []string) {
+func (r *harness) request(req *orchestratorv1.CreateRunRequest) (ids []string) {
 	if r.err != nil {
 		return nil
 	}
@@ -60,8 +60,8 @@ func (r *rig) request(req *orchestratorv1.CreateRunRequest) (ids []string) {
 	return ids
 }
 
-// get reads a run; nil while nobody answers.
-func (r *rig) get(id string) *orchestratorv1.Run {
+// get returns a run; nil while the orchestrator does not respond.
+func (r *harness) get(id string) *orchestratorv1.Run {
 	if r.err != nil {
 		return nil
 	}
@@ -79,7 +79,7 @@ func (r *rig) get(id string) *orchestratorv1.Run {
 }
 
 // reaches waits until a run is in a state.
-func (r *rig) reaches(id string, want runState) *orchestratorv1.Run {
+func (r *harness) reaches(id string, want runState) *orchestratorv1.Run {
 	var last *orchestratorv1.Run
 	r.until("the run does not become "+want.String(), 3*time.Minute, func() bool {
 		if run := r.get(id); run != nil {
@@ -93,9 +93,9 @@ func (r *rig) reaches(id string, want runState) *orchestratorv1.Run {
 	return last
 }
 
-// ended follows a run by its events, taking the stream up again where it was cut,
-// and returns it as it ended.
-func (r *rig) ended(id string) *orchestratorv1.Run {
+// ended follows the events of a run, resumes the stream if it is interrupted, and returns the
+// finished run.
+func (r *harness) ended(id string) *orchestratorv1.Run {
 	var last int64
 	deadline := time.Now().Add(5 * time.Minute)
 	for r.err == nil {
@@ -111,7 +111,7 @@ func (r *rig) ended(id string) *orchestratorv1.Run {
 	return nil
 }
 
-func (r *rig) events(id string, last *int64, deadline time.Time) *orchestratorv1.Run {
+func (r *harness) events(id string, last *int64, deadline time.Time) *orchestratorv1.Run {
 	ctx, cancel := context.WithDeadline(r.ctx, deadline)
 	defer cancel()
 	stream, err := r.runs().WatchRun(ctx, &orchestratorv1.WatchRunRequest{RunId: id, AfterSequence: *last})
@@ -137,22 +137,22 @@ func (r *rig) events(id string, last *int64, deadline time.Time) *orchestratorv1
 	}
 }
 
-// both fills both pools and expects that to succeed.
-func (r *rig) both() {
+// both fills both pools and expects success.
+func (r *harness) both() {
 	for _, id := range r.create() {
 		r.want(r.ended(id), succeeded)
 	}
 }
 
-// want checks how a run ended.
-func (r *rig) want(run *orchestratorv1.Run, outcome runOutcome) {
+// want checks the outcome of a run.
+func (r *harness) want(run *orchestratorv1.Run, outcome runOutcome) {
 	if r.err == nil && run.GetOutcome() != outcome {
 		r.failf("%s ended %s, expected %s: %s", poolName(run.GetPool()), outcomeName(run.GetOutcome()), outcomeName(outcome), worst(run))
 	}
 }
 
-// wantReason checks how a run ended and that it says why and what to do.
-func (r *rig) wantReason(run *orchestratorv1.Run, outcome runOutcome, reasons ...string) {
+// wantReason checks the outcome of a run, its reason and that it has a remedy.
+func (r *harness) wantReason(run *orchestratorv1.Run, outcome runOutcome, reasons ...string) {
 	r.want(run, outcome)
 	if r.err != nil {
 		return
@@ -188,8 +188,8 @@ func outcomeName(o runOutcome) string {
 func poolOf(p *orchestratorv1.Run) string { return poolName(p.GetPool()) }
 func bothPools() []marketv1.Pool          { return []marketv1.Pool{inTargets, inUniverse} }
 
-// settled waits until nothing runs, and nothing waits that could start by now.
-func (r *rig) settled(limit time.Duration) {
+// settled waits until no run is active and no queued run could start.
+func (r *harness) settled(limit time.Duration) {
 	r.until("the pair does not come to rest", limit, func() bool {
 		for _, pool := range bothPools() {
 			s := r.pool(pool)
@@ -212,7 +212,7 @@ func (r *rig) settled(limit time.Duration) {
 	})
 }
 
-func (r *rig) pool(p marketv1.Pool) *orchestratorv1.PoolStatus {
+func (r *harness) pool(p marketv1.Pool) *orchestratorv1.PoolStatus {
 	if r.err != nil {
 		return nil
 	}
@@ -225,8 +225,8 @@ func (r *rig) pool(p marketv1.Pool) *orchestratorv1.PoolStatus {
 	return answer.GetPool()
 }
 
-// complete reports whether coverage says that a pool holds all it must.
-func (r *rig) complete(p marketv1.Pool) bool {
+// complete reports whether a pool is complete by its coverage.
+func (r *harness) complete(p marketv1.Pool) bool {
 	if r.err != nil {
 		return false
 	}
@@ -253,10 +253,9 @@ func (r *rig) complete(p marketv1.Pool) bool {
 	return true
 }
 
-// heal lets the pair recover: it waits for the follow-ups that are due, moves the
-// clock to one that waits for its hour, and where there is none asks for a run as
-// a person would.
-func (r *rig) heal() {
+// heal lets the pair recover: it waits for due follow-up runs, sets the clock to the start of later
+// ones, and if there are none creates a run, as a user would.
+func (r *harness) heal() {
 	if r.waited.IsZero() {
 		r.free()
 	}
@@ -291,16 +290,16 @@ func (r *rig) heal() {
 	r.failf("the pools are not complete after twenty follow-ups")
 }
 
-// moveTo sets the clock for everybody and has schedule and queues looked at, which
-// otherwise happens within 30 s.
-func (r *rig) moveTo(at time.Time) {
+// moveTo sets the clock of all processes and wakes the schedule and the queues, which otherwise
+// takes up to 30 s.
+func (r *harness) moveTo(at time.Time) {
 	if r.err != nil {
 		return
 	}
 	r.must(r.clock.Set(at))
 	ctx, cancel := context.WithTimeout(r.ctx, 10*time.Second)
 	defer cancel()
-	// An orchestrator that is away looks when it is back.
+	// An orchestrator that is not running does so at its start.
 	if now, err := r.schedule().GetSchedule(ctx, &orchestratorv1.GetScheduleRequest{}); err == nil {
 		_, err = r.schedule().UpdateSchedule(ctx, &orchestratorv1.UpdateScheduleRequest{RunAt: &now.GetSchedule().RunAt})
 		r.must(err)
@@ -312,8 +311,8 @@ func (r *rig) moveTo(at time.Time) {
 	}
 }
 
-// nextFollowUp is when the first run that waits for its hour may start.
-func (r *rig) nextFollowUp() (first time.Time) {
+// nextFollowUp returns when the first delayed run may start.
+func (r *harness) nextFollowUp() (first time.Time) {
 	for _, p := range bothPools() {
 		for _, q := range r.pool(p).GetQueuedRuns() {
 			at := q.GetNotBeforeTime().AsTime()

@@ -11,12 +11,12 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim"
 )
 
-// habits are what the provider does beside wrong values: refusals that pass, late
-// data, long lists, old days rewritten, limits that come and go.
+// habits are the drills of the provider's behaviour other than wrong values: temporary refusals,
+// late data, long lists, changed old days, and limits that appear and disappear.
 func habits() []drill {
 	const general = "查询数据失败，请确认参数！可以反馈管理员协助您排查问题"
 	refusal := func(name, fault string, f tusharesim.Fault) drill {
-		return drill{name: name, fault: fault, expect: "transient: retried or followed up, no pool stays blocked, nothing missing in the end", do: func(r *rig) {
+		return drill{name: name, fault: fault, expect: "transient: retried or followed up, no pool stays blocked, nothing missing in the end", do: func(r *harness) {
 			r.fault(f)
 			r.start("")
 			for _, run := range r.tonight() {
@@ -24,7 +24,7 @@ func habits() []drill {
 			}
 			r.provider.ClearFaults()
 			r.free()
-			r.tonight() // gaps in older dates wait for the next run
+			r.tonight() // the next run fetches gaps in older dates
 		}}
 	}
 	return []drill{
@@ -38,14 +38,14 @@ func habits() []drill {
 		refusal("data-null", "five answers of code 0 with data null", tusharesim.Fault{Kind: tusharesim.DataNull, API: "daily", Skip: 2, Count: 5}),
 		refusal("no-rows-2001", "four answers of −2001 with the text empty", tusharesim.Fault{Kind: tusharesim.AnyCode, API: "moneyflow", Code: -2001, Text: "empty", Skip: 2, Count: 4}),
 		refusal("too-many-requests", "five answers of HTTP 429 with Retry-After 2", tusharesim.Fault{Kind: tusharesim.HTTP429, RetryAfter: 2, Skip: 5, Count: 5}),
-		{name: "suspensions", fault: "40 % of the stocks are suspended from one day to the next", expect: "complete with SUSPENSIONS_CONFIRMED, succeeds", do: func(r *rig) {
+		{name: "suspensions", fault: "40 % of the stocks are suspended from one day to the next", expect: "complete with SUSPENSIONS_CONFIRMED, succeeds", do: func(r *harness) {
 			r.dayBefore()
 			_, err := r.provider.Suspend(tusharesim.Suspension{TradeDate: compact, Share: 0.4})
 			r.must(err)
 			r.want(r.tonight()[inUniverse], succeeded)
 			r.wantTold(inUniverse, "daily", today, complete, "SUSPENSIONS_CONFIRMED")
 		}},
-		{name: "suspended-years", fault: "15 % of the stocks are suspended on every day of the window, first fill", expect: "every day is complete", do: func(r *rig) {
+		{name: "suspended-years", fault: "15 % of the stocks are suspended on every day of the window, first fill", expect: "every day is complete", do: func(r *harness) {
 			_, err := r.provider.Suspend(tusharesim.Suspension{TradeDate: "20260227", EndDate: compact, Share: 0.15})
 			r.must(err)
 			r.start("")
@@ -53,20 +53,20 @@ func habits() []drill {
 			r.free()
 		}},
 		{name: "dataset-begins", fault: "moneyflow begins within the window, first fill", expect: "the days before are expected empty and not asked for again", do: datasetBegins},
-		{name: "late-over-weekend", fault: "moneyflow of a Friday comes on Saturday at 10:00", expect: "asked for on the closed day, whole before Saturday noon", do: func(r *rig) {
+		{name: "late-over-weekend", fault: "moneyflow of a Friday comes on Saturday at 10:00", expect: "asked for on the closed day, whole before Saturday noon", do: func(r *harness) {
 			late(r, time.Date(2026, 3, 20, 0, 0, 0, 0, tusharesim.Beijing), time.Date(2026, 3, 21, 10, 0, 0, 0, tusharesim.Beijing), time.Date(2026, 3, 21, 12, 0, 0, 0, tusharesim.Beijing))
 		}},
-		{name: "late-over-holiday", fault: "daily_basic and moneyflow of the last day before Labour Day come on the third closed day", expect: "asked for on closed days, whole within half a day", do: func(r *rig) {
+		{name: "late-over-holiday", fault: "daily_basic and moneyflow of the last day before Labour Day come on the third closed day", expect: "asked for on closed days, whole within half a day", do: func(r *harness) {
 			late(r, time.Date(2026, 4, 30, 0, 0, 0, 0, tusharesim.Beijing), time.Date(2026, 5, 3, 9, 0, 0, 0, tusharesim.Beijing), time.Date(2026, 5, 3, 21, 0, 0, 0, tusharesim.Beijing), "daily_basic")
 		}},
-		{name: "closed-days", fault: "closed days are answered with the rows of the open day before, also within spans", expect: "rejected with that reason; no pool holds a row of a closed day", do: func(r *rig) {
+		{name: "closed-days", fault: "closed days are answered with the rows of the open day before, also within spans", expect: "rejected with that reason; no pool holds a row of a closed day", do: func(r *harness) {
 			mend := r.errs(tusharesim.Fault{Kind: tusharesim.ClosedDays})
 			r.start("")
 			runs := r.tonight()
 			r.wantReason(runs[inTargets], runs[inTargets].GetOutcome(), "ROWS_REJECTED")
 			mend()
 		}},
-		{name: "long-list-refused", fault: "ts_code lists of more than 3 are refused", expect: "halved until they pass; nothing missing", do: func(r *rig) {
+		{name: "long-list-refused", fault: "ts_code lists of more than 3 are refused", expect: "halved until they pass; nothing missing", do: func(r *harness) {
 			r.fault(tusharesim.Fault{Kind: tusharesim.LongList, N: 3})
 			r.start("")
 			r.tonight()
@@ -74,7 +74,7 @@ func habits() []drill {
 			r.heal()
 			r.provider.ClearFaults()
 		}},
-		{name: "long-list-cut", fault: "ts_code lists of more than 3 are answered for the first 3", expect: "absence from a list that was cut proves nothing; nothing missing", do: func(r *rig) {
+		{name: "long-list-cut", fault: "ts_code lists of more than 3 are answered for the first 3", expect: "absence from a list that was cut proves nothing; nothing missing", do: func(r *harness) {
 			r.fault(tusharesim.Fault{Kind: tusharesim.LongList, N: 3, Mode: tusharesim.ModeCut})
 			r.start("")
 			r.tonight()
@@ -86,7 +86,7 @@ func habits() []drill {
 		{name: "re-keyed", fault: "a stock of Beijing gets another code, its history too", expect: "its rows stand under the new code alone, and SYMBOL_RENAMED tells it", do: rekeyed},
 		{name: "clock-ahead", fault: "the clock is 400 days ahead for one run", expect: "CLOCK_WRONG once; lists and calendar are fetched again, no follow-up of days to come stays", do: clockAhead},
 		{name: "limit-lifted", fault: "a day limit of 8 calls of daily, lifted the next day", expect: "tried again once its day has passed: the next evening is whole without a wait", do: limitLifted},
-		{name: "hour-limit-list", fault: "stock_basic may be called twice an hour", expect: "a probe's answer serves the run; whole in the end", do: func(r *rig) {
+		{name: "hour-limit-list", fault: "stock_basic may be called twice an hour", expect: "a probe's answer serves the run; whole in the end", do: func(r *harness) {
 			r.must(r.provider.SetLimits(tusharesim.Limit{API: "stock_basic", N: 2, Per: tusharesim.PerHour, Text: tusharesim.TextNew}))
 			r.must(r.clock.Set(evening(12, 0, 0)))
 			r.scheduled()
@@ -99,8 +99,8 @@ func habits() []drill {
 	}
 }
 
-// passes checks that a refusal that passes did not end a run for good.
-func (r *rig) passes(run *orchestratorv1.Run) {
+// passes checks that a temporary refusal was not treated as permanent.
+func (r *harness) passes(run *orchestratorv1.Run) {
 	if r.err != nil || run.GetOutcome() == succeeded {
 		return
 	}
@@ -109,7 +109,7 @@ func (r *rig) passes(run *orchestratorv1.Run) {
 	}
 }
 
-func datasetBegins(r *rig) {
+func datasetBegins(r *harness) {
 	before := r.provider.OpenDates("20260301", compact)
 	first := before[len(before)-5]
 	r.fault(tusharesim.Fault{Kind: tusharesim.Empty, API: "moneyflow", TradeDate: "20100101", EndDate: before[len(before)-6]})
@@ -129,15 +129,15 @@ func datasetBegins(r *rig) {
 	}
 	r.want(r.tonight()[inUniverse], unchanged)
 	r.provider.ClearFaults()
-	// Now the provider has them after all, and a person asks for all of it.
+	// Now the provider has them, and a user fetches everything again.
 	for _, id := range r.request(&orchestratorv1.CreateRunRequest{Refetch: true}) {
 		r.want(r.ended(id), succeeded)
 	}
 }
 
-// late holds moneyflow and others of a day back until a moment, lets time pass, and
-// wants the day whole by the last.
-func late(r *rig, day, until, whole time.Time, others ...string) {
+// late withholds moneyflow and other datasets of a day until a time, lets time pass, and expects a
+// complete day at the end.
+func late(r *harness, day, until, whole time.Time, others ...string) {
 	r.must(r.clock.Set(day.Add(12 * time.Hour)))
 	for _, api := range append(others, "moneyflow") {
 		r.must(r.provider.WithholdUntil(api, day.Format("20060102"), until))
@@ -158,9 +158,9 @@ func late(r *rig, day, until, whole time.Time, others ...string) {
 	}
 }
 
-// scheduled starts the pair with the schedule on, fills it, and lets nothing run but
-// slots and what follows from them.
-func (r *rig) scheduled() {
+// scheduled starts the pair with the schedule, fills it, and then allows only slots and their
+// follow-up runs.
+func (r *harness) scheduled() {
 	r.startWorker("")
 	r.startOrchestrator("")
 	r.setUp()
@@ -176,11 +176,11 @@ func (r *rig) scheduled() {
 	r.must(err)
 }
 
-// pass lets time pass until a moment: it moves the clock from one thing that is due to
-// the next, slots at 19:30 and follow-ups, and waits each time until the pair rests.
-// Of many follow-ups in a row some come late, as on a busy machine. at, when given,
-// names a moment of its own before the one to come, and is called when it is there.
-func (r *rig) pass(to time.Time, at func(now time.Time) (next time.Time)) {
+// pass lets time pass until a time: it sets the clock to each slot and follow-up run in turn, and
+// waits until the pair is idle. Of many consecutive follow-up runs some start late, as on a busy
+// machine. at, if not nil, returns an additional time before the given one, and is called when that
+// time is reached.
+func (r *harness) pass(to time.Time, at func(now time.Time) (next time.Time)) {
 	var gap time.Duration
 	for r.err == nil {
 		r.settled(5 * time.Minute)
@@ -222,14 +222,14 @@ func (r *rig) pass(to time.Time, at func(now time.Time) (next time.Time)) {
 	}
 }
 
-func oldDays(r *rig) {
+func oldDays(r *harness) {
 	r.must(r.clock.Set(evening(12, 0, 0)))
-	r.reach(30) // a day is left alone for a week after it was looked at
+	r.reach(30) // a checked day is not checked again for a week
 	r.scheduled()
 	r.recheck(10)
 	_, err := r.provider.Revise(tusharesim.Revision{API: "daily_basic", TradeDate: "20260313", EndDate: "20260317", Codes: r.traded(3), Columns: []string{"total_share", "total_mv"}, Factor: 10})
 	r.must(err)
-	r.pass(evening(12, 0, 0).AddDate(0, 0, 13), nil) // the window still holds those days
+	r.pass(evening(12, 0, 0).AddDate(0, 0, 13), nil) // those days are still within the window
 	told := false
 	r.each(func(run *orchestratorv1.Run) {
 		told = told || slices.ContainsFunc(run.GetIssues(), func(i *issue) bool { return reasonName(i.GetReason().String()) == "VALUES_REVISED" })
@@ -240,9 +240,8 @@ func oldDays(r *rig) {
 	r.free()
 }
 
-// recheck sets how many old days each evening looks at again, so that the whole window
-// comes round while a drill lasts.
-func (r *rig) recheck(days int32) {
+// recheck sets how many old days each evening checks again, so that a drill covers the whole window.
+func (r *harness) recheck(days int32) {
 	if r.err != nil {
 		return
 	}
@@ -251,7 +250,7 @@ func (r *rig) recheck(days int32) {
 }
 
 // each calls f with every run of the ledger.
-func (r *rig) each(f func(run *orchestratorv1.Run)) {
+func (r *harness) each(f func(run *orchestratorv1.Run)) {
 	if r.err != nil {
 		return
 	}
@@ -269,7 +268,7 @@ func (r *rig) each(f func(run *orchestratorv1.Run)) {
 	}
 }
 
-func rekeyed(r *rig) {
+func rekeyed(r *harness) {
 	beijing, err := r.provider.Rows("stock_basic", map[string]string{"list_status": "L", "exchange": "BSE"}, "ts_code")
 	r.must(err)
 	if r.err != nil {
@@ -289,7 +288,7 @@ func rekeyed(r *rig) {
 	next := renewed(old)
 	r.must(r.provider.Rekey(map[string]string{old: next}))
 	r.pass(evening(12, 0, 0).AddDate(0, 0, 2), nil)
-	r.watch[len(r.watch)-1] = next // a person has read it
+	r.watch[len(r.watch)-1] = next // the drill has read it
 	r.setUp()
 	r.pass(evening(12, 0, 0).AddDate(0, 0, 7), nil)
 	told := map[marketv1.Pool]bool{}
@@ -302,10 +301,10 @@ func rekeyed(r *rig) {
 	r.free()
 }
 
-// renewed is another code of Beijing for a stock.
+// renewed returns another code of Beijing for a stock.
 func renewed(old string) string { return "9299" + old[4:] }
 
-func clockAhead(r *rig) {
+func clockAhead(r *harness) {
 	r.start("")
 	r.both()
 	const ahead = 400 * 24 * time.Hour
@@ -343,7 +342,7 @@ func clockAhead(r *rig) {
 	r.free()
 }
 
-func limitLifted(r *rig) {
+func limitLifted(r *harness) {
 	r.start("")
 	r.must(r.provider.SetLimits(tusharesim.Limit{API: "daily", N: 8, Per: tusharesim.PerDay, Text: tusharesim.TextNew}))
 	r.tonight()

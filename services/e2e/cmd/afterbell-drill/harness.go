@@ -18,10 +18,10 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim"
 )
 
-// token is what the worker is given; no file, answer or log may ever hold it.
+// token is the worker's token. It must not appear in any file, response or log.
 const token = "drill-secret-7be1c04d92af"
 
-// window is how many calendar days back the pools reach, unless a drill says else.
+// window is the default window of the pools in calendar days.
 const window = 12
 
 const (
@@ -29,10 +29,9 @@ const (
 	inUniverse = marketv1.Pool_POOL_UNIVERSE
 )
 
-// rig is the pair of one drill, its provider and its clock. Its methods do nothing
-// once one of them could not do its work (err); what merely is not as expected is
-// kept in failures and the drill goes on.
-type rig struct {
+// harness is the pair of one drill, with its provider and its clock. After an error (err) its methods
+// do nothing. An unexpected result is added to failures, and the drill continues.
+type harness struct {
 	ctx      context.Context
 	options  options
 	dir      string
@@ -41,30 +40,30 @@ type rig struct {
 	stack    *stack.Stack
 	relay    *relay
 	watch    []string
-	window   int // calendar days back that the pools reach
+	window   int // in calendar days
 	undo     []func() error
 
 	err      error
 	skipped  string
 	failures []string
 	story    []string
-	summary  string // what happened, once it is over
+	summary  string // what happened; set at the end
 
-	// check judges the differences of a pool whose provider is not healed in the
-	// end. Nil heals the pair first and allows none.
+	// check judges the differences between a pool and a provider that still has faults at the end.
+	// Nil means that the pair recovers first and no difference is allowed.
 	check func(truth.Report)
-	// said is what the pair says of "pool dataset day" in the end, where it says more
-	// than that it is complete.
+	// said is what the pair reports at the end by "pool dataset day", for those that are not simply
+	// complete.
 	said map[string]string
 
-	waited   time.Time // since when the pair is free to recover
+	waited   time.Time // from when the pair can recover
 	recovery time.Duration
 	report   truth.Report
 }
 
-func newRig(ctx context.Context, o options, dir string) (*rig, error) {
-	r := &rig{ctx: ctx, options: o, dir: dir, clock: &clock{file: filepath.Join(dir, "clock")}, window: window}
-	// Just after the last dataset of the day came due, and before the slot.
+func newRig(ctx context.Context, o options, dir string) (*harness, error) {
+	r := &harness{ctx: ctx, options: o, dir: dir, clock: &clock{file: filepath.Join(dir, "clock")}, window: window}
+	// After the last dataset of the day is due, and before the slot.
 	if err := r.clock.Set(evening(19, 5, 0)); err != nil {
 		return nil, err
 	}
@@ -90,8 +89,8 @@ func newRig(ctx context.Context, o options, dir string) (*rig, error) {
 	return r, r.choose(5, 3)
 }
 
-// choose puts stocks and ETFs on the watch list.
-func (r *rig) choose(stocks, funds int) error {
+// choose puts stocks and ETFs on the target list.
+func (r *harness) choose(stocks, funds int) error {
 	r.watch = nil
 	for _, list := range []struct {
 		api, parameter string
@@ -114,19 +113,19 @@ func (r *rig) choose(stocks, funds int) error {
 	return nil
 }
 
-func (r *rig) workerDir() string    { return filepath.Join(r.dir, "pools") }
-func (r *rig) ledgerDir() string    { return filepath.Join(r.dir, "ledger") }
-func (r *rig) universeFile() string { return filepath.Join(r.workerDir(), "analysis.duckdb") }
-func (r *rig) targetsFile() string  { return filepath.Join(r.workerDir(), "targets.sqlite") }
-func (r *rig) ledgerFile() string   { return filepath.Join(r.ledgerDir(), "market-cache.sqlite") }
+func (r *harness) workerDir() string    { return filepath.Join(r.dir, "pools") }
+func (r *harness) ledgerDir() string    { return filepath.Join(r.dir, "ledger") }
+func (r *harness) universeFile() string { return filepath.Join(r.workerDir(), "analysis.duckdb") }
+func (r *harness) targetsFile() string  { return filepath.Join(r.workerDir(), "targets.sqlite") }
+func (r *harness) ledgerFile() string   { return filepath.Join(r.ledgerDir(), "market-cache.sqlite") }
 
-// reach makes the pools reach another number of days back.
-func (r *rig) reach(days int) {
+// reach sets the window of the pools.
+func (r *harness) reach(days int) {
 	r.window = days
 	r.addFlags("worker", "--universe-window", fmt.Sprintf("%dd", days), "--targets-window", fmt.Sprintf("%dd", days))
 }
 
-func (r *rig) addFlags(process string, flags ...string) {
+func (r *harness) addFlags(process string, flags ...string) {
 	c := &r.stack.Config
 	if process == "worker" {
 		c.WorkerFlags = append(c.WorkerFlags, flags...)
@@ -135,37 +134,36 @@ func (r *rig) addFlags(process string, flags ...string) {
 	}
 }
 
-// must ends the drill when err is set.
-func (r *rig) must(err error) {
+// must ends the drill if err is not nil.
+func (r *harness) must(err error) {
 	if r.err == nil && err != nil {
 		r.err = err
 	}
 }
 
-// failf notes what is not as expected.
-func (r *rig) failf(format string, args ...any) {
+// failf records an unexpected result.
+func (r *harness) failf(format string, args ...any) {
 	if r.err == nil {
 		r.failures = append(r.failures, fmt.Sprintf(format, args...))
 	}
 }
 
-// tell adds to what happened.
-func (r *rig) tell(format string, args ...any) {
+// tell adds to the summary.
+func (r *harness) tell(format string, args ...any) {
 	if r.err == nil {
 		r.story = append(r.story, fmt.Sprintf(format, args...))
 	}
 }
 
-func (r *rig) env(crash string) []string {
+func (r *harness) env(crash string) []string {
 	return []string{
 		"AFTERBELL_TUSHARE_TOKEN=" + token, "AFTERBELL_DRILL_CLOCK=" + r.clock.file, "AFTERBELL_DRILL_CRASH=" + crash,
 		"AFTERBELL_DRILL_HOLD=" + r.dir,
 	}
 }
 
-// hold makes either process wait at a point from now on, until the function that it
-// returns is called.
-func (r *rig) hold(point string) (goOn func()) {
+// hold makes either process wait at a point until the returned function is called.
+func (r *harness) hold(point string) (goOn func()) {
 	file := filepath.Join(r.dir, point)
 	r.must(os.WriteFile(file, nil, 0o644))
 	return func() { r.must(os.Remove(file)) }
@@ -176,8 +174,8 @@ func fileExists(path string) bool {
 	return err == nil
 }
 
-// startWorker starts the worker, which dies at the named point; "" is none.
-func (r *rig) startWorker(crash string) {
+// startWorker starts the worker, which crashes at the named point; "" means none.
+func (r *harness) startWorker(crash string) {
 	if r.err != nil {
 		return
 	}
@@ -185,8 +183,8 @@ func (r *rig) startWorker(crash string) {
 	r.must(r.stack.StartWorker(r.ctx))
 }
 
-// startOrchestrator does the same with the orchestrator.
-func (r *rig) startOrchestrator(crash string) {
+// startOrchestrator does the same for the orchestrator.
+func (r *harness) startOrchestrator(crash string) {
 	if r.err != nil {
 		return
 	}
@@ -199,20 +197,20 @@ func (r *rig) startOrchestrator(crash string) {
 	r.stack.Config.WorkerAddr = worker
 }
 
-// start starts the pair with targets on the list and nothing that runs by itself.
-// crash names a point at which one of them dies.
-func (r *rig) start(crash string) {
+// start starts the pair with a target list and without automatic runs. crash is the point at which
+// one of the two crashes.
+func (r *harness) start(crash string) {
 	r.quiet()
 	r.startWorker(crash)
 	r.startOrchestrator(crash)
 	r.setUp()
 }
 
-// quiet keeps the orchestrator from firing slots and from a run at its start.
-func (r *rig) quiet() { r.addFlags("orchestrator", "--schedule=false") }
+// quiet disables slots and start-up runs.
+func (r *harness) quiet() { r.addFlags("orchestrator", "--schedule=false") }
 
-// setUp puts the symbols on the list.
-func (r *rig) setUp() {
+// setUp sets the target list.
+func (r *harness) setUp() {
 	if r.err != nil {
 		return
 	}
@@ -223,8 +221,8 @@ func (r *rig) setUp() {
 	r.must(err)
 }
 
-// slowly makes a run take some seconds, so that there is a middle to hit.
-func (r *rig) slowly() {
+// slowly makes a run take some seconds, so that a failure can be injected during it.
+func (r *harness) slowly() {
 	if r.err != nil {
 		return
 	}
@@ -235,21 +233,21 @@ func (r *rig) slowly() {
 	r.must(err)
 }
 
-func (r *rig) runs() orchestratorv1.RunServiceClient { return r.stack.Runs() }
-func (r *rig) pools() orchestratorv1.PoolServiceClient {
+func (r *harness) runs() orchestratorv1.RunServiceClient { return r.stack.Runs() }
+func (r *harness) pools() orchestratorv1.PoolServiceClient {
 	return orchestratorv1.NewPoolServiceClient(r.stack.Conn)
 }
-func (r *rig) schedule() orchestratorv1.ScheduleServiceClient {
+func (r *harness) schedule() orchestratorv1.ScheduleServiceClient {
 	return orchestratorv1.NewScheduleServiceClient(r.stack.Conn)
 }
 
-// untilCalls waits until the provider has been asked n times since the start.
-func (r *rig) untilCalls(n int64) {
+// untilCalls waits until the provider has received n calls since the start.
+func (r *harness) untilCalls(n int64) {
 	r.until("the provider was not called often enough", time.Minute, func() bool { return r.provider.Stats().Total >= n })
 }
 
-// until polls; not getting there is an error of the drill, called what.
-func (r *rig) until(what string, limit time.Duration, there func() bool) {
+// until polls a condition. If it is not met in time, the drill fails with what.
+func (r *harness) until(what string, limit time.Duration, there func() bool) {
 	deadline := time.Now().Add(limit)
 	for r.err == nil && !there() {
 		if time.Now().After(deadline) {
@@ -260,7 +258,7 @@ func (r *rig) until(what string, limit time.Duration, there func() bool) {
 	}
 }
 
-func (r *rig) sleep(d time.Duration) {
+func (r *harness) sleep(d time.Duration) {
 	if r.err != nil {
 		return
 	}
@@ -271,8 +269,8 @@ func (r *rig) sleep(d time.Duration) {
 	}
 }
 
-// died waits until a process has killed itself.
-func (r *rig) died(p *stack.Process, within time.Duration) {
+// died waits until a process has crashed.
+func (r *harness) died(p *stack.Process, within time.Duration) {
 	if r.err != nil {
 		return
 	}
@@ -288,8 +286,8 @@ func (r *rig) died(p *stack.Process, within time.Duration) {
 	}
 }
 
-// term stops a process with SIGTERM and checks that it ends by itself, in order.
-func (r *rig) term(p *stack.Process, within time.Duration) time.Duration {
+// term stops a process with SIGTERM and checks that it exits normally.
+func (r *harness) term(p *stack.Process, within time.Duration) time.Duration {
 	if r.err != nil {
 		return 0
 	}
@@ -302,17 +300,17 @@ func (r *rig) term(p *stack.Process, within time.Duration) time.Duration {
 	return time.Since(began)
 }
 
-func (r *rig) signal(p *stack.Process, s syscall.Signal) {
+func (r *harness) signal(p *stack.Process, s syscall.Signal) {
 	if r.err == nil {
 		p.Signal(s)
 	}
 }
 
-// free says that from now on nothing keeps the pair from recovering.
-func (r *rig) free() { r.waited = r.clock.Now() }
+// free records that from now on the pair can recover.
+func (r *harness) free() { r.waited = r.clock.Now() }
 
-// close stops what still runs, and undoes what was done to the machine.
-func (r *rig) close() {
+// close stops running processes and undoes changes to the machine.
+func (r *harness) close() {
 	for _, p := range []*stack.Process{r.stack.Orchestrator, r.stack.Worker} {
 		if p != nil {
 			p.Signal(syscall.SIGCONT)
@@ -320,7 +318,7 @@ func (r *rig) close() {
 		}
 	}
 	if r.stack.Conn != nil {
-		_ = r.stack.Conn.Close() // nobody is left at the other end
+		_ = r.stack.Conn.Close() // the other end has stopped
 	}
 	if r.relay != nil {
 		r.relay.close()

@@ -9,8 +9,7 @@ import (
 	"syscall"
 )
 
-// What a drill needs of the machine itself. Only root may mount; elsewhere these
-// drills are skipped, loudly.
+// Drills that mount file systems need root. Otherwise they are skipped, and the table says so.
 
 func mount(args ...string) error {
 	out, err := exec.Command("mount", args...).CombinedOutput()
@@ -20,9 +19,9 @@ func mount(args ...string) error {
 	return nil
 }
 
-// volume mounts a small file system at dir, for as long as the drill lasts. ok is
-// false, and the drill skipped, where that is not allowed.
-func (r *rig) volume(dir string, megabytes int) (ok bool) {
+// volume mounts a small file system at dir until the end of the drill. ok is false, and the drill is
+// skipped, if that is not allowed.
+func (r *harness) volume(dir string, megabytes int) (ok bool) {
 	if r.err != nil {
 		return false
 	}
@@ -41,8 +40,8 @@ func (r *rig) volume(dir string, megabytes int) (ok bool) {
 	return true
 }
 
-// readOnlyFile mounts a file upon itself, read-only, which binds root as well.
-func (r *rig) readOnlyFile(path string) (lift func(), ok bool) {
+// readOnlyFile mounts a file on itself, read-only, so that root cannot write it either.
+func (r *harness) readOnlyFile(path string) (lift func(), ok bool) {
 	if r.err != nil {
 		return nil, false
 	}
@@ -69,9 +68,8 @@ func (r *rig) readOnlyFile(path string) (lift func(), ok bool) {
 	return lift, true
 }
 
-// fill takes every byte that is left on the volume of dir, until the file it
-// returns is removed.
-func (r *rig) fill(dir string) string {
+// fill uses all free bytes of the volume of dir until the returned file is removed.
+func (r *harness) fill(dir string) string {
 	path := filepath.Join(dir, "ballast")
 	if r.err != nil {
 		return path
@@ -92,8 +90,8 @@ func (r *rig) fill(dir string) string {
 	return path
 }
 
-// spoil overwrites part of a file with noise.
-func (r *rig) spoil(path string, at, n int64) {
+// spoil overwrites a part of a file with random bytes.
+func (r *harness) spoil(path string, at, n int64) {
 	if r.err != nil {
 		return
 	}
@@ -110,9 +108,8 @@ func (r *rig) spoil(path string, at, n int64) {
 	r.must(err)
 }
 
-// aside moves a file and what belongs to it out of the way, as a person would on
-// the advice of a message.
-func (r *rig) aside(path string) {
+// aside moves a file and its logs away, as a message advises.
+func (r *harness) aside(path string) {
 	for _, suffix := range []string{"", ".wal", "-wal", "-shm"} {
 		err := os.Rename(path+suffix, path+".aside"+suffix)
 		if err != nil && !os.IsNotExist(err) {

@@ -5,7 +5,7 @@ import (
 	"slices"
 )
 
-// drills lists every drill in the order of the table.
+// drills returns all drills in the order of the table.
 func drills(o options) []drill {
 	all := slices.Concat(crashes(), stops(), providerFaults(), wrongAnswers(), habits(), fileFaults(), publishedFaults(), clockFaults(), noticeFaults(), poolFaults(), fences())
 	for seed := range uint64(4) {

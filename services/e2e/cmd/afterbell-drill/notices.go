@@ -15,15 +15,15 @@ import (
 func noticeFaults() []drill {
 	const once = "the evening has one notice, delivered once"
 	return []drill{
-		// The first of both is that the evening has started, for heartbeats.
+		// Each point is reached first at the start of the evening, which only heartbeats need.
 		{name: "orchestrator-kill-telling", fault: "kill -9 of the orchestrator after the evening's runs, before the notice's COMMIT", expect: once,
-			do: func(r *rig) { diesTelling(r, "notice.telling:2") }},
+			do: func(r *harness) { diesTelling(r, "notice.telling:2") }},
 		{name: "orchestrator-kill-told", fault: "kill -9 of the orchestrator after the notice's COMMIT, before it is sent", expect: once,
-			do: func(r *rig) { diesTelling(r, "notice.told:2") }},
+			do: func(r *harness) { diesTelling(r, "notice.told:2") }},
 	}
 }
 
-// platform takes webhooks.
+// platform receives webhooks.
 type platform struct {
 	mu    sync.Mutex
 	texts []string
@@ -45,7 +45,7 @@ func (p *platform) taken() []string {
 	return append([]string(nil), p.texts...)
 }
 
-func diesTelling(r *rig, point string) {
+func diesTelling(r *harness, point string) {
 	p := &platform{}
 	server := httptest.NewServer(p)
 	defer server.Close()
@@ -69,7 +69,7 @@ func diesTelling(r *rig, point string) {
 	r.startOrchestrator("")
 	r.until("the notice is not delivered", time.Minute, func() bool { return len(p.taken()) > 0 })
 	r.settled(2 * time.Minute)
-	r.sleep(12 * time.Second) // it has looked again by then
+	r.sleep(12 * time.Second) // it checks again within this time
 	if got := p.taken(); r.err == nil && (len(got) != 1 || !strings.Contains(got[0], "of "+today+" is complete")) {
 		r.failf("the channel has %q", got)
 	}

@@ -11,12 +11,12 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim"
 )
 
-// poolFaults are those that must not spread from one pool to the other.
+// poolFaults are the drills of failures that must not affect the other pool.
 func poolFaults() []drill {
 	return []drill{
-		{name: "targets-blocked", fault: "targets blocked while universe runs", expect: "targets blocked at analysis_init, universe succeeds", do: func(r *rig) {
+		{name: "targets-blocked", fault: "targets blocked while universe runs", expect: "targets blocked at analysis_init, universe succeeds", do: func(r *harness) {
 			r.start("")
-			r.must(os.Mkdir(r.targetsFile(), 0o755)) // a folder is in its place
+			r.must(os.Mkdir(r.targetsFile(), 0o755)) // a directory with the file's name
 			for i, id := range r.create() {
 				run := r.ended(id)
 				if bothPools()[i] == inTargets {
@@ -28,7 +28,7 @@ func poolFaults() []drill {
 			r.must(os.Remove(r.targetsFile()))
 			r.free()
 		}},
-		{name: "universe-blocked", fault: "universe blocked while targets run", expect: "fund_daily denied: universe blocked PERMISSION_DENIED, targets of stocks succeeds", do: func(r *rig) {
+		{name: "universe-blocked", fault: "universe blocked while targets run", expect: "fund_daily denied: universe blocked PERMISSION_DENIED, targets of stocks succeeds", do: func(r *harness) {
 			r.must(r.choose(5, 0))
 			r.must(r.provider.Deny("fund_daily"))
 			r.start("")
@@ -45,7 +45,7 @@ func poolFaults() []drill {
 			r.must(r.choose(5, 3))
 			r.setUp()
 		}},
-		{name: "targets-paused", fault: "targets paused while universe runs, and the reverse", expect: "the other pool succeeds; the paused one goes on when resumed", do: func(r *rig) {
+		{name: "targets-paused", fault: "targets paused while universe runs, and the reverse", expect: "the other pool succeeds; the paused one goes on when resumed", do: func(r *harness) {
 			r.start("")
 			r.pause(inTargets, "drill")
 			ids := r.create()
@@ -66,9 +66,8 @@ func poolFaults() []drill {
 	}
 }
 
-// targetsHang lets the calls of the targets run hang, and those of universe, which
-// start later, through.
-func targetsHang(r *rig) {
+// targetsHang lets the calls of the targets run hang, but not those of universe, which start later.
+func targetsHang(r *harness) {
 	r.addFlags("worker", "--call-timeout", "12s")
 	r.start("")
 	if r.err != nil {
@@ -83,7 +82,7 @@ func targetsHang(r *rig) {
 	ctx, cancel := context.WithTimeout(r.ctx, 30*time.Second)
 	defer cancel()
 	r.must(r.provider.WaitHanging(ctx, 1))
-	r.provider.RemoveFault(id) // what hangs goes on hanging
+	r.provider.RemoveFault(id) // calls that hang continue to hang
 	if len(ids) != 2 || r.err != nil {
 		return
 	}

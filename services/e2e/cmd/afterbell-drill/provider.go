@@ -9,8 +9,8 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim"
 )
 
-// provider is the simulator behind a listener that can go away and come back at
-// the same address.
+// provider is the simulator behind a listener that can be closed and opened again at the same
+// address.
 type provider struct {
 	*tusharesim.Sim
 	addr   string
@@ -30,13 +30,13 @@ func (p *provider) up() error {
 	p.server = server
 	go func() {
 		if err := server.Serve(l); !errors.Is(err, http.ErrServerClosed) {
-			_ = l.Close() // nobody is served any more, which the drill will notice
+			_ = l.Close() // the drill fails without a listener
 		}
 	}()
 	return nil
 }
 
-// down cuts every connection and refuses new ones.
+// down closes all connections and refuses new ones.
 func (p *provider) down() error { return p.server.Close() }
 
 func (p *provider) url() string { return "http://" + p.addr }

@@ -6,8 +6,8 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim"
 )
 
-// fault switches a fault of the provider on.
-func (r *rig) fault(f tusharesim.Fault) {
+// fault enables a fault of the provider.
+func (r *harness) fault(f tusharesim.Fault) {
 	if r.err != nil {
 		return
 	}
@@ -15,14 +15,14 @@ func (r *rig) fault(f tusharesim.Fault) {
 	r.must(err)
 }
 
-// hang lets every call after the probes hang until it is given up.
-func (r *rig) hang() { r.fault(tusharesim.Fault{Kind: tusharesim.Hang, Skip: 12}) }
+// hang lets all calls after the probes hang until they time out.
+func (r *harness) hang() { r.fault(tusharesim.Fault{Kind: tusharesim.Hang, Skip: 12}) }
 
-// providerFaults are what the provider and the way to it can do wrong.
+// providerFaults are the drills of failures of the provider and of the network to it.
 func providerFaults() []drill {
 	const passes = "transient: retried in the run or followed up, nothing missing in the end"
 	return []drill{
-		{name: "provider-down", fault: "provider refuses connections for 3 minutes mid-run", expect: passes, do: func(r *rig) {
+		{name: "provider-down", fault: "provider refuses connections for 3 minutes mid-run", expect: passes, do: func(r *harness) {
 			r.start("")
 			r.slowly()
 			r.create()
@@ -35,7 +35,7 @@ func providerFaults() []drill {
 			r.must(r.provider.up())
 			r.free()
 		}},
-		{name: "provider-502", fault: "HTTP 502 to every call mid-run", expect: passes, do: func(r *rig) {
+		{name: "provider-502", fault: "HTTP 502 to every call mid-run", expect: passes, do: func(r *harness) {
 			r.start("")
 			r.slowly()
 			r.create()
@@ -45,7 +45,7 @@ func providerFaults() []drill {
 			r.provider.ClearFaults()
 			r.free()
 		}},
-		{name: "provider-hangs", fault: "four calls hang until their timeout", expect: passes, do: func(r *rig) {
+		{name: "provider-hangs", fault: "four calls hang until their timeout", expect: passes, do: func(r *harness) {
 			r.addFlags("worker", "--call-timeout", "3s")
 			r.start("")
 			r.fault(tusharesim.Fault{Kind: tusharesim.Hang, Skip: 14, Count: 4})
@@ -54,10 +54,10 @@ func providerFaults() []drill {
 				r.ended(id)
 			}
 		}},
-		{name: "provider-garbage", fault: "garbage instead of a reply for 10 % of calls", expect: "never stored; " + passes, do: func(r *rig) {
+		{name: "provider-garbage", fault: "garbage instead of a reply for 10 % of calls", expect: "never stored; " + passes, do: func(r *harness) {
 			r.start("")
-			// Four kinds of garbage in equal parts. A fault is looked at only when those
-			// before it did not happen, so the later ones are a little likelier.
+			// Four kinds of malformed responses in equal parts. A fault is tried only if the
+			// previous ones did not apply, so the later ones have larger probabilities.
 			for i, kind := range []tusharesim.FaultKind{tusharesim.MalformedJSON, tusharesim.HTMLPage, tusharesim.TruncatedBody, tusharesim.Reset} {
 				r.fault(tusharesim.Fault{Kind: kind, Probability: 0.025 / (1 - 0.025*float64(i))})
 			}
@@ -69,7 +69,7 @@ func providerFaults() []drill {
 			}
 			r.provider.ClearFaults()
 		}},
-		{name: "provider-half-day", fault: "half of the newest day's rows at first", expect: "INCOMPLETE, partial, never success; the follow-up completes it", do: func(r *rig) {
+		{name: "provider-half-day", fault: "half of the newest day's rows at first", expect: "INCOMPLETE, partial, never success; the follow-up completes it", do: func(r *harness) {
 			r.start("")
 			r.fault(tusharesim.Fault{Kind: tusharesim.HalfDay, API: "daily", TradeDate: "20260318"})
 			for i, id := range r.create() {
@@ -81,7 +81,7 @@ func providerFaults() []drill {
 			r.provider.ClearFaults()
 			r.free()
 		}},
-		{name: "rate-limit", fault: "10 calls a minute per API, old text", expect: "waits until the minute is over; succeeds", do: func(r *rig) {
+		{name: "rate-limit", fault: "10 calls a minute per API, old text", expect: "waits until the minute is over; succeeds", do: func(r *harness) {
 			r.start("")
 			r.must(r.provider.SetLimits(tusharesim.Limit{N: 10, Per: tusharesim.PerMinute}))
 			r.free()
@@ -89,7 +89,7 @@ func providerFaults() []drill {
 				r.want(r.ended(id), succeeded)
 			}
 		}},
-		{name: "day-quota", fault: "8 calls a day of daily, new text", expect: "QUOTA_EXHAUSTED, partial; followed up when the day is over", do: func(r *rig) {
+		{name: "day-quota", fault: "8 calls a day of daily, new text", expect: "QUOTA_EXHAUSTED, partial; followed up when the day is over", do: func(r *harness) {
 			r.start("")
 			r.must(r.provider.SetLimits(tusharesim.Limit{API: "daily", N: 8, Per: tusharesim.PerDay, Text: tusharesim.TextNew}))
 			r.free()
@@ -105,7 +105,7 @@ func providerFaults() []drill {
 				r.failf("%d more calls although the day's quota is spent", more)
 			}
 		}},
-		{name: "token-revoked", fault: "token revoked mid-run", expect: "TOKEN_INVALID, no follow-up; a person restores it and runs again", do: func(r *rig) {
+		{name: "token-revoked", fault: "token revoked mid-run", expect: "TOKEN_INVALID, no follow-up; a person restores it and runs again", do: func(r *harness) {
 			r.start("")
 			r.slowly()
 			ids := r.create(inUniverse)
@@ -125,7 +125,7 @@ func providerFaults() []drill {
 			}
 			calls := r.provider.Stats().Total
 			for _, id := range r.create(inUniverse) {
-				// By the probes of the same day it is let in, and fails at once.
+				// The probes of the same day let it start, and it fails at once.
 				run := r.ended(id)
 				if run.GetOutcome() == failed {
 					r.wantReason(run, failed, "TOKEN_INVALID")

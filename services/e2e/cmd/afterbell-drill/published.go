@@ -17,8 +17,8 @@ import (
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 )
 
-// publishedFaults are what can happen to the copy for readers. The primary files are
-// compared with the provider in the end, as after every drill.
+// publishedFaults are the drills of the copy for readers. The pools' files are compared with the
+// provider at the end, as after each drill.
 func publishedFaults() []drill {
 	var all []drill
 	for _, p := range []struct{ name, what, point string }{
@@ -31,7 +31,7 @@ func publishedFaults() []drill {
 	} {
 		all = append(all, drill{
 			name: "publish-kill-" + p.name, fault: "kill -9 of the worker while publishing, " + p.what,
-			expect: "readers have the old version or the new one, whole; the next run publishes", do: func(r *rig) { diesPublishing(r, p.point) },
+			expect: "readers have the old version or the new one, whole; the next run publishes", do: func(r *harness) { diesPublishing(r, p.point) },
 		})
 	}
 	return append(all,
@@ -46,16 +46,16 @@ func publishedFaults() []drill {
 	)
 }
 
-func (r *rig) publishedDir() string { return filepath.Join(r.workerDir(), "published") }
+func (r *harness) publishedDir() string { return filepath.Join(r.workerDir(), "published") }
 
-// earlier is a request that leaves something for the next run to publish.
+// earlier is a request for a part of the dates, so that the next run has something to publish.
 func earlier() *orchestratorv1.CreateRunRequest {
 	return &orchestratorv1.CreateRunRequest{Pools: []marketv1.Pool{inUniverse}, EndDate: "2026-03-12"}
 }
 
-// diesPublishing publishes an early part of the pool, and lets the worker die as it
-// publishes the rest.
-func diesPublishing(r *rig, point string) {
+// diesPublishing publishes a first part of the pool, and kills the worker while it publishes the
+// rest.
+func diesPublishing(r *harness, point string) {
 	r.start("")
 	for _, id := range r.request(earlier()) {
 		r.want(r.ended(id), succeeded)
@@ -95,7 +95,7 @@ func diesPublishing(r *rig, point string) {
 }
 
 // publishedVolumeFull keeps published/ on a small volume.
-func publishedVolumeFull(r *rig) {
+func publishedVolumeFull(r *harness) {
 	if !r.volume(r.publishedDir(), 96) {
 		return
 	}
@@ -120,7 +120,7 @@ func publishedVolumeFull(r *rig) {
 		r.must(os.Remove(ballast))
 	}
 	ballast := r.fill(r.publishedDir())
-	for _, id := range r.create(inUniverse) { // it finds no room to begin
+	for _, id := range r.create(inUniverse) { // it has no space to start
 		run := r.ended(id)
 		r.wantReason(run, unchangedOr(run), "PUBLICATION_FAILED")
 	}
@@ -135,9 +135,9 @@ func publishedVolumeFull(r *rig) {
 	}
 }
 
-// publishedDeleted deletes the copy while one reader has its file open and another
-// reads over REST.
-func publishedDeleted(r *rig) {
+// publishedDeleted deletes the copy while one reader has a file of it open and another reads over
+// REST.
+func publishedDeleted(r *harness) {
 	r.start("")
 	r.both()
 	before := r.publishedWhole()
@@ -155,7 +155,7 @@ func publishedDeleted(r *rig) {
 		r.failf("a read answers %d", code)
 	}
 	r.must(os.RemoveAll(r.publishedDir()))
-	// The worker may have the version open still; what it answers is that one or NOT_FOUND.
+	// The worker may still have the version open; it returns that version or NOT_FOUND.
 	if code := r.read(); r.err == nil && code != http.StatusOK && code != http.StatusNotFound {
 		r.failf("a read while nothing is published answers %d", code)
 	}
@@ -175,8 +175,8 @@ func publishedDeleted(r *rig) {
 	}
 }
 
-// read reads a table over REST and returns the code.
-func (r *rig) read() int {
+// read reads a table over REST and returns the status code.
+func (r *harness) read() int {
 	if r.err != nil {
 		return 0
 	}
@@ -190,15 +190,14 @@ func (r *rig) read() int {
 	return resp.StatusCode
 }
 
-// publication is the current version for readers.
+// publication returns the current version for readers.
 type publication struct {
 	version string
 	rows    int64
 }
 
-// publishedWhole opens what a reader opens, and checks that each file is the one that
-// the manifest names.
-func (r *rig) publishedWhole() (p publication) {
+// publishedWhole opens the published files as a reader does, and checks each against the manifest.
+func (r *harness) publishedWhole() (p publication) {
 	if r.err != nil {
 		return p
 	}

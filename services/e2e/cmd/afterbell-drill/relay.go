@@ -6,7 +6,7 @@ import (
 	"sync"
 )
 
-// relay passes connections on to an address, and can cut all of them.
+// relay forwards connections to an address, and can close all of them.
 type relay struct {
 	listener net.Listener
 	mu       sync.Mutex
@@ -34,7 +34,7 @@ func (r *relay) accept() {
 		}
 		out, err := net.Dial("tcp", r.target)
 		if err != nil {
-			_ = in.Close() // the caller sees that nobody is there
+			_ = in.Close() // the caller sees a closed connection
 			continue
 		}
 		r.mu.Lock()
@@ -46,7 +46,7 @@ func (r *relay) accept() {
 }
 
 func (r *relay) pass(to, from net.Conn) {
-	_, _ = io.Copy(to, from) // however it ends, both sides are cut
+	_, _ = io.Copy(to, from) // then both sides are closed, whatever the error
 	_, _ = to.Close(), from.Close()
 	r.mu.Lock()
 	delete(r.open, to)
@@ -54,7 +54,7 @@ func (r *relay) pass(to, from net.Conn) {
 	r.mu.Unlock()
 }
 
-// cut closes every connection there is; new ones are passed on.
+// cut closes all connections; new ones are forwarded.
 func (r *relay) cut() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -15,12 +15,12 @@ import (
 	"github.com/afterbell/afterbell/services/e2e/internal/truth"
 )
 
-// drill is one fault and what must come of it.
+// drill is one failure and its expected result.
 type drill struct {
 	name, fault, expect string
-	// do injects the fault and checks what the pair makes of it. What it leaves
-	// running is healed, compared and stopped by the runner.
-	do func(r *rig)
+	// do injects the failure and checks the pair's reaction. Afterwards the runner lets the pair
+	// recover, compares it and stops it.
+	do func(r *harness)
 }
 
 // result is a line of the table.
@@ -36,7 +36,7 @@ type result struct {
 
 func (r result) ok() bool { return r.skipped == "" && len(r.failures) == 0 }
 
-// runAll runs the drills, a few at a time, and prints their table.
+// runAll runs the drills, a few at a time, and prints a table.
 func runAll(ctx context.Context, o options, chosen []drill, out io.Writer) error {
 	results := make([]result, len(chosen))
 	var mu sync.Mutex
@@ -56,7 +56,7 @@ func runAll(ctx context.Context, o options, chosen []drill, out io.Writer) error
 			return nil
 		})
 	}
-	_ = group.Wait() // each result says what went wrong
+	_ = group.Wait() // each result has its error
 	failed := printTable(out, results)
 	if o.seeds > 0 && o.only.MatchString("evenings") && ctx.Err() == nil {
 		if err := evenings(ctx, o, out); err != nil {
@@ -148,7 +148,7 @@ func printTable(out io.Writer, results []result) int {
 		}
 		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t\n", r.name, r.fault, r.expect, clip(happened, 160), compared, lost, doubled, recovered)
 	}
-	_ = table.Flush() // as good as the writer below it
+	_ = table.Flush() // the writer's errors are ignored
 	fmt.Fprintf(out, "\n%d drills: %d as expected, %d failed, %d skipped\n", len(results), len(results)-failed-skipped, failed, skipped)
 	if skipped > 0 {
 		fmt.Fprintf(out, "!!!! %d DRILLS WERE SKIPPED on this machine; the table says why !!!!\n", skipped)

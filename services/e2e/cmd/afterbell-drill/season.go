@@ -13,47 +13,47 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim"
 )
 
-// length is how long a season is.
+// length is the length of a season.
 type length struct {
-	// evenings on which the provider errs.
+	// evenings is the number of evenings with an error of the provider.
 	evenings int
-	// calm is how many evenings without a new error end it, so that what takes three
-	// days to be accepted and what is looked at again by turns has come round.
+	// calm is the number of evenings without a new error at the end, so that incomplete data is
+	// accepted after three days and all old days are checked again.
 	calm int
-	// window is how many calendar days back the pools reach.
+	// window of the pools in calendar days.
 	window int
 }
 
 // seasonStart is noon of the first day of a season: three weeks before National Day.
 var seasonStart = time.Date(2026, 9, 10, 12, 0, 0, 0, tusharesim.Beijing)
 
-// season is a number of evenings in a row, with nights, weekends and holidays between
-// them. On each of them the provider errs in one way, chosen by the seed. Some of it is
-// mended the same evening, some after days, some never.
+// season is a number of consecutive evenings, with nights, weekends and holidays. On each evening the
+// provider makes one error, chosen by the seed. Some are corrected the same evening, some after days,
+// and some never.
 type season struct {
-	*rig
+	*harness
 	length
 	random *rand.Rand
 	kinds  []*kind
 	active []*trouble
-	counts map[string]int // what went wrong, by kind
-	never  int            // of that, what is never mended
-	// stocks and funds of the market, and the stocks of Beijing that have the code they were listed with.
+	counts map[string]int // number of errors by kind
+	never  int            // number of errors that are never corrected
+	// stocks and funds of the market, and the stocks of Beijing that still have their first code.
 	stocks, funds, beijing []string
 	log                    []string
 }
 
-// kind is a way to err.
+// kind is a kind of error.
 type kind struct {
 	name string
-	// begin makes the provider err, and returns what mends it; nil where it mends
-	// itself, or is what the provider has from then on.
+	// begin makes the provider err, and returns a function that corrects the error; nil if the error
+	// ends by itself, or if the provider keeps the data.
 	begin func(s *season) (what string, mend func())
-	// passes marks what no provider does forever.
+	// passes is true if the error never lasts forever.
 	passes bool
 }
 
-// trouble is something that goes wrong, until a moment or, without one, forever.
+// trouble is an error in effect, until a time or forever.
 type trouble struct {
 	until time.Time
 	mend  func()
@@ -63,17 +63,17 @@ func seasonDrill(name string, l length, seed uint64) drill {
 	return drill{
 		name: name, fault: fmt.Sprintf("%d evenings with a random error of the provider each, nights, weekends and a holiday week, seed %d", l.evenings, seed),
 		expect: "the stores hold what the provider has, or an issue names what differs",
-		do:     func(r *rig) { newSeason(r, l, seed).run() },
+		do:     func(r *harness) { newSeason(r, l, seed).run() },
 	}
 }
 
-// eight is a season short enough to run with the tests.
+// eight is a season that is short enough for the tests.
 func eight(seed uint64) drill {
 	return seasonDrill("eight", length{evenings: 8, calm: 5, window: 14}, seed)
 }
 
-func newSeason(r *rig, l length, seed uint64) *season {
-	return &season{rig: r, length: l, random: rand.New(rand.NewPCG(seed, 0x5ea5)), kinds: seasonKinds(), counts: map[string]int{}}
+func newSeason(r *harness, l length, seed uint64) *season {
+	return &season{harness: r, length: l, random: rand.New(rand.NewPCG(seed, 0x5ea5)), kinds: seasonKinds(), counts: map[string]int{}}
 }
 
 func (s *season) run() {
@@ -105,7 +105,7 @@ func (s *season) run() {
 	s.reports()
 }
 
-// listed reads the market's lists.
+// listed reads the instrument lists.
 func (s *season) listed() {
 	for _, l := range []struct {
 		api, parameter string
@@ -129,7 +129,7 @@ func (s *season) listed() {
 	}
 }
 
-// erring makes one thing go wrong this evening.
+// erring starts an error this evening.
 func (s *season) erring() {
 	if s.err != nil {
 		return
@@ -158,7 +158,7 @@ func (s *season) erring() {
 	s.log = append(s.log, fmt.Sprintf("%s %s: %s, %s", now.Format("Mon 2006-01-02"), k.name, what, when))
 }
 
-// mends ends what is over by now, and tells when the next ends.
+// mends ends the errors whose time has come, and returns when the next one ends.
 func (s *season) mends(now time.Time) (next time.Time) {
 	s.active = slices.DeleteFunc(s.active, func(t *trouble) bool {
 		over := !t.until.IsZero() && !t.until.After(now)
@@ -175,7 +175,7 @@ func (s *season) mends(now time.Time) (next time.Time) {
 	return next
 }
 
-// reports reads, while the pair still answers, what it says of every day.
+// reports reads the pair's coverage of all days.
 func (s *season) reports() {
 	start := seasonStart.AddDate(0, 0, 1-s.length.window).Format("2006-01-02")
 	said := map[string]string{}
@@ -202,7 +202,7 @@ func (s *season) reports() {
 	s.said = said
 }
 
-// named is the check of what differs in the end: each difference must be named.
+// named checks the differences at the end: the pair must report each of them.
 func (s *season) named() func(truth.Report) {
 	return func(report truth.Report) {
 		silent := map[string][]truth.Difference{}
@@ -237,8 +237,8 @@ func (s *season) named() func(truth.Report) {
 	}
 }
 
-// today is the day under way as the provider writes it, earlier an open day up to n
-// before it, or that day itself.
+// today returns the current day in the provider's format; earlier returns an open day up to n days
+// before it, or that day.
 func (s *season) today() string { return s.provider.Today() }
 
 func (s *season) earlier(least, most int) string {
@@ -246,7 +246,7 @@ func (s *season) earlier(least, most int) string {
 	return open[max(0, len(open)-1-least-s.random.IntN(most-least+1))]
 }
 
-// day is mostly today, sometimes the open day before and sometimes an older one.
+// day returns today in most cases, sometimes the previous open day, and sometimes an older one.
 func (s *season) day() string {
 	switch draw := s.random.IntN(10); {
 	case draw < 7:
@@ -259,7 +259,7 @@ func (s *season) day() string {
 
 func one[T any](s *season, of ...T) T { return of[s.random.IntN(len(of))] }
 
-// code is a stock, every second time one that is followed.
+// code returns a stock, half of the time one of the target list.
 func (s *season) code() string {
 	if s.random.IntN(2) == 0 {
 		return s.watch[s.random.IntN(5)]
@@ -267,7 +267,7 @@ func (s *season) code() string {
 	return one(s, s.stocks...)
 }
 
-// begin switches faults of the provider on and tells them.
+// begin enables faults of the provider and records them.
 func (s *season) begin(faults ...tusharesim.Fault) (string, func()) {
 	f := faults[0]
 	var parts []string
@@ -296,7 +296,7 @@ func (s *season) ofStocks() string {
 	return one(s, "daily", "daily_basic", "moneyflow")
 }
 
-// seasonKinds are the ways to err.
+// seasonKinds returns the kinds of errors.
 func seasonKinds() []*kind {
 	type fault = tusharesim.Fault
 	columns := func(s *season, of map[string][]string) (string, []string) {
@@ -391,7 +391,7 @@ func seasonKinds() []*kind {
 		}),
 		simple("bad transport", true, func(s *season) []fault {
 			k := one(s, tusharesim.HTTP500, tusharesim.HTTP429, tusharesim.Reset, tusharesim.TruncatedBody, tusharesim.MalformedJSON, tusharesim.HTMLPage)
-			return []fault{{Kind: k, Probability: 0.1 + 0.4*s.random.Float64(), RetryAfter: 1}} // without it, 429 is waited for a minute by the hosts' clock
+			return []fault{{Kind: k, Probability: 0.1 + 0.4*s.random.Float64(), RetryAfter: 1}} // otherwise a 429 costs a minute of real time
 		}),
 		simple("long lists", true, func(s *season) []fault {
 			return []fault{{Kind: tusharesim.LongList, N: 3, Mode: one(s, "", tusharesim.ModeCut)}}
@@ -412,7 +412,7 @@ func seasonKinds() []*kind {
 			r.EndDate = r.TradeDate
 			r.Codes = []string{s.code(), s.code()}
 			_, err := s.provider.Revise(r)
-			if err != nil { // neither traded that day
+			if err != nil { // none of the two traded that day
 				return "nothing", nil
 			}
 			return fmt.Sprintf("total_share of %v on %s", r.Codes, r.TradeDate), nil

@@ -17,13 +17,13 @@ import (
 	"github.com/afterbell/afterbell/services/e2e/internal/truth"
 )
 
-// stopGrace is how long either process may take to stop: its own deadline and
-// something for the machine.
+// stopGrace is the time within which either process must stop: its own deadline, plus a margin for
+// a busy machine.
 const stopGrace = 15 * time.Second
 
-// finish lets the pair recover, has everything explained, stops it in order,
-// compares both pools with the provider and reads the ledger.
-func (r *rig) finish() {
+// finish lets the pair recover, checks the explanations, stops the pair, compares both pools with
+// the provider, and checks the ledger.
+func (r *harness) finish() {
 	defer r.close()
 	defer func() { r.summary = r.happened() }()
 	if r.skipped != "" || r.err != nil {
@@ -40,7 +40,7 @@ func (r *rig) finish() {
 	r.noToken()
 }
 
-func (r *rig) compare() {
+func (r *harness) compare() {
 	if r.err != nil {
 		return
 	}
@@ -66,8 +66,8 @@ func (r *rig) compare() {
 	}
 }
 
-// explained checks that every run and slot tells its chain and the next command.
-func (r *rig) explained() {
+// explained checks that all runs and slots have an explanation and a next command.
+func (r *harness) explained() {
 	if r.err != nil {
 		return
 	}
@@ -95,7 +95,7 @@ func (r *rig) explained() {
 	}
 }
 
-// ledgerRules are queries that must find nothing, each with what it would mean.
+// ledgerRules are queries that must return no rows, each with the error that a row means.
 var ledgerRules = []struct{ breach, query string }{
 	{"a run is left running", `select id || ' ' || scope from ingest_runs r where status = 'running'
 	    and not exists (select 1 from run_details d where d.id = r.id and d.state = 'paused')`},
@@ -129,8 +129,8 @@ var ledgerRules = []struct{ breach, query string }{
 	{"a preflight left running", `select id from preflights where state = 'running'`},
 }
 
-// ledgerIsSound reads the ledger as anybody's SQL would, once nothing runs.
-func (r *rig) ledgerIsSound() {
+// ledgerIsSound checks the ledger with SQL, after the services have stopped.
+func (r *harness) ledgerIsSound() {
 	r.query(func(db *sql.DB) {
 		for _, rule := range ledgerRules {
 			var args []any
@@ -164,8 +164,8 @@ func texts(ctx context.Context, db *sql.DB, query string, args ...any) (found []
 	return found, rows.Err()
 }
 
-// query opens the ledger for reading.
-func (r *rig) query(do func(db *sql.DB)) {
+// query opens the ledger read-only and passes it to do.
+func (r *harness) query(do func(db *sql.DB)) {
 	if r.err != nil {
 		return
 	}
@@ -177,14 +177,14 @@ func (r *rig) query(do func(db *sql.DB)) {
 	r.must(db.Close())
 }
 
-// count answers a query that counts.
-func (r *rig) count(query string, args ...any) (n int) {
+// count returns the result of a query that counts.
+func (r *harness) count(query string, args ...any) (n int) {
 	r.query(func(db *sql.DB) { r.must(db.QueryRowContext(r.ctx, query, args...).Scan(&n)) })
 	return n
 }
 
-// noToken looks for the token in every file the pair left.
-func (r *rig) noToken() {
+// noToken checks that no file of the pair contains the token.
+func (r *harness) noToken() {
 	if r.err != nil {
 		return
 	}
@@ -200,8 +200,8 @@ func (r *rig) noToken() {
 	}))
 }
 
-// happened tells the runs of each pool in their order, after what the drill told.
-func (r *rig) happened() string {
+// happened returns the summary: what the drill told, and the runs of each pool in order.
+func (r *harness) happened() string {
 	told := slices.Clone(r.story)
 	if r.skipped != "" {
 		return r.skipped
@@ -225,7 +225,7 @@ func (r *rig) happened() string {
 	for rows.Next() {
 		var pool, source, outcome, code string
 		if rows.Scan(&pool, &source, &outcome, &code) != nil {
-			continue // a line less is told
+			continue // the line is omitted
 		}
 		text := source + " " + outcome
 		if code != "" && outcome != "succeeded" && outcome != "unchanged" {

@@ -1,5 +1,5 @@
-// Command afterbell-pictures takes pictures of the admin console of a pair that runs, for
-// the README and to look at, and measures how soon it shows its data.
+// Command afterbell-pictures takes screenshots of the admin console, for the README and for
+// review, and measures how soon it shows its data.
 package main
 
 import (
@@ -42,7 +42,7 @@ func main() {
 	}
 }
 
-// run does something with the console at base, or at a pair of its own.
+// run takes screenshots or measures, with the console at base or with a pair that it starts.
 func run(base, bin string, of market, do func(base string) error) (err error) {
 	if base != "" {
 		return do(base)
@@ -74,7 +74,7 @@ func take(base, out, pages string, sizes, schemes []string, language string, ful
 	if err := p.Eval(fmt.Sprintf("localStorage.setItem('afterbell.lang', %q)", language), nil); err != nil {
 		return err
 	}
-	var last string // the run that did most
+	var last string // the run with the most partitions
 	if err := p.Eval(`fetch("/v1/runs").then((r) => r.json()).then((d) => d.runs.sort((a, b) => b.partitionCount - a.partitionCount)[0]?.runId ?? "")`, &last); err != nil {
 		return err
 	}

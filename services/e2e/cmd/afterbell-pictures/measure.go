@@ -11,10 +11,10 @@ import (
 	"github.com/afterbell/afterbell/services/e2e/internal/browser"
 )
 
-// rounds is how often each time is taken; the median counts.
+// rounds is the number of measurements of each time; the median is printed.
 const rounds = 9
 
-// views are what is measured, with a selector of what is there once the data is shown.
+// views are the measured pages, each with a selector that matches once the data is shown.
 var views = []struct{ name, path, shown string }{
 	{"tonight", "", "[data-pool][data-verdict]"},
 	{"coverage", "coverage", ".heat path"},
@@ -23,9 +23,8 @@ var views = []struct{ name, path, shown string }{
 	{"schedule", "schedule", "main tbody [data-row]"},
 }
 
-// measure prints how long pages take until they show their data, beside an empty page
-// that fetches and parses the very answers that they ask for, and how many frames are
-// dropped while the heatmap is scrolled.
+// measure prints how long pages take to show their data, compared with an empty page that fetches
+// and parses the same responses, and how many frames are dropped while the heat map is scrolled.
 func measure(base string) error {
 	b, err := browser.Start(context.Background())
 	if err != nil {
@@ -40,7 +39,7 @@ func measure(base string) error {
 	if err := p.Size(1280, 800, false); err != nil {
 		return err
 	}
-	if err := p.IgnorePolicy(); err != nil { // the empty page may not fetch
+	if err := p.IgnorePolicy(); err != nil { // otherwise the empty page may not fetch
 		return err
 	}
 	look := func(path, expression string, v any) error {
@@ -71,7 +70,7 @@ func measure(base string) error {
 			ms: performance.now(), asked: performance.getEntriesByType("resource").filter((e) => e.initiatorType === "fetch").map((e) => e.name),
 		})) : requestAnimationFrame(look); look(); })`, v.shown)
 		var pages, empties []float64
-		for range rounds { // one after the other, so that a busy moment of the machine meets both
+		for range rounds { // alternately, so that a busy moment of the machine affects both
 			var page struct {
 				MS    float64
 				Asked []string

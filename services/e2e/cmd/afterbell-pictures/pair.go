@@ -15,25 +15,25 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim"
 )
 
-// market is what a pair of its own has.
+// market describes the data of a pair that is started here.
 type market struct {
 	stocks, funds int
-	// days is how far back the pools reach, in calendar days.
+	// days is the window of the pools in calendar days.
 	days int
-	// years of evenings are in its ledger before it starts.
+	// years is the number of years of evenings in the ledger before the start.
 	years int
 }
 
 var (
-	// pictured shows what the console does.
+	// pictured is the market of the screenshots.
 	pictured = market{stocks: 800, funds: 300, days: 420}
-	// measured has three years of coverage and ten years of runs; how many rows a date has
-	// makes no difference to the console.
+	// measured has three years of coverage and ten years of runs. The number of rows of a date does
+	// not matter to the console.
 	measured = market{stocks: 120, funds: 40, days: 1095, years: 10}
 )
 
-// pair is a pair of its own, with a simulated market, a store that it has just filled,
-// and some dates that the provider answers wrongly.
+// pair is a pair that is started here, with a simulated market, pools that it has just filled, and
+// some dates for which the provider returns wrong data.
 func pair(ctx context.Context, bin string, of market) (base string, stop func() error, err error) {
 	dir, err := os.MkdirTemp("", "afterbell-pictures")
 	if err != nil {
@@ -90,7 +90,7 @@ func pair(ctx context.Context, bin string, of market) (base string, stop func() 
 	return "http://" + s.Config.HTTPAddr, stop, nil
 }
 
-// schedule starts the orchestrator again, with the schedule, and without a run at once.
+// schedule restarts the orchestrator with the schedule and without a start-up run.
 func schedule(ctx context.Context, s *stack.Stack) error {
 	off := false
 	if _, err := orchestratorv1.NewScheduleServiceClient(s.Conn).UpdateSchedule(ctx, &orchestratorv1.UpdateScheduleRequest{RunOnStartup: &off}); err != nil {
@@ -103,7 +103,7 @@ func schedule(ctx context.Context, s *stack.Stack) error {
 	return s.StartOrchestrator(ctx)
 }
 
-// fill brings a pool up to date and waits for the run's end.
+// fill brings a pool up to date and waits for the end of the run.
 func fill(ctx context.Context, s *stack.Stack, pool marketv1.Pool) error {
 	created, err := s.Runs().CreateRun(ctx, &orchestratorv1.CreateRunRequest{Pools: []marketv1.Pool{pool}})
 	if err != nil {
@@ -124,5 +124,5 @@ func fill(ctx context.Context, s *stack.Stack, pool marketv1.Pool) error {
 	}
 }
 
-// day is a date so many days from now, as the provider writes it.
+// day returns the date so many days from now, in the provider's format.
 func day(n int) string { return time.Now().AddDate(0, 0, n).Format("20060102") }

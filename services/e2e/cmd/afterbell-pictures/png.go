@@ -9,7 +9,7 @@ import (
 	"slices"
 )
 
-// smaller writes a PNG with the 256 colours that it has most of; a page has few.
+// smaller writes a PNG with its 256 most frequent colours; a page has few colours.
 func smaller(in []byte) ([]byte, error) {
 	picture, err := png.Decode(bytes.NewReader(in))
 	if err != nil {

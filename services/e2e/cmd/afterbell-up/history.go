@@ -11,7 +11,7 @@ import (
 	"text/tabwriter"
 	"time"
 
-	_ "github.com/mattn/go-sqlite3" // reads the ledger as people's SQL does
+	_ "github.com/mattn/go-sqlite3" // reads the ledger with SQL, as users do
 
 	"github.com/afterbell/afterbell/services/e2e/internal/stack"
 )
@@ -22,8 +22,8 @@ from ingest_runs order by started_at desc limit 10`
 
 const countQuery = `select scope, status, count(*) from ingest_runs group by scope, status order by scope, status`
 
-// printHistory shows what the ledger says, by the queries of the documentation. A
-// run's message stands below its row, because it is long.
+// printHistory prints the results of the documented queries of the ledger. A run's message is
+// below its row, because it is long.
 func printHistory(ctx context.Context, path string, out io.Writer) error {
 	db, err := sql.Open("sqlite3", "file:"+path+"?mode=ro&_busy_timeout=5000")
 	if err != nil {
@@ -83,15 +83,15 @@ func printHistory(ctx context.Context, path string, out io.Writer) error {
 	return counts.Err()
 }
 
-// needs are what the commands below want, and how to come by it.
+// needs are the programs that the printed commands need, and how to install them.
 var needs = []struct{ program, from string }{
 	{"curl", "the system's package curl has it"},
 	{"grpcurl", "make tools fetches it into .tools"},
 	{"sqlite3", "the system's package sqlite3 has it"},
 }
 
-// tool is how to call a program: by its path where make tools has put it and the PATH
-// does not lead there.
+// tool returns how to call a program: by its path if `make tools` has installed it and the PATH
+// does not have it.
 func tool(bin, name string) string {
 	if _, err := exec.LookPath(name); err == nil {
 		return name
@@ -102,8 +102,8 @@ func tool(bin, name string) string {
 	return name
 }
 
-// printNext shows where everything is and commands to try, which work from any folder
-// and with any ports.
+// printNext prints where everything is, and commands to try, which work in any directory and with
+// any ports.
 func printNext(c stack.Config, out io.Writer) error {
 	dir, err := filepath.Abs(c.Data)
 	if err != nil {

@@ -12,14 +12,14 @@ import (
 	"github.com/afterbell/afterbell/services/e2e/internal/stack"
 )
 
-// A program that ends oftener than this is not started again.
+// A program that ends more often than this is not restarted.
 const (
 	mostEnds   = 5
 	endsWithin = time.Minute
 )
 
-// keep starts a program again when it ends by itself, until ctx ends: either service
-// may be killed at any moment, and what it had in hand is repaired by the next run.
+// keep restarts a program when it ends by itself, until ctx ends. Either service may be killed at
+// any moment; the next run repairs what was in progress.
 func keep(ctx context.Context, s *stack.Stack, group *errgroup.Group, out io.Writer) {
 	if s.Sim != nil {
 		group.Go(func() error {

@@ -1,7 +1,6 @@
-// Command afterbell-up starts the simulator (or uses the real provider), the
-// ingest-worker and the orchestrator on loopback, brings both pools up to date
-// while showing progress, and serves until it is interrupted. It is what `make run`
-// runs.
+// Command afterbell-up starts the simulator (or uses the real provider), the ingest-worker and
+// the orchestrator on loopback, brings both pools up to date while it shows progress, and serves
+// until it is interrupted. `make run` runs it.
 package main
 
 import (

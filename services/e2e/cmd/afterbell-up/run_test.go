@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// programs is the folder of the built programs.
+// programs is the directory of the built programs.
 func programs(t *testing.T) string {
 	if bin := os.Getenv("AFTERBELL_BIN"); bin != "" {
 		return bin
@@ -26,7 +26,7 @@ func programs(t *testing.T) string {
 	return dir
 }
 
-// watched tells when a text was written.
+// watched reports when a text was written.
 type watched struct {
 	mu   sync.Mutex
 	buf  bytes.Buffer
@@ -56,7 +56,7 @@ func TestFromNothingToServedAndAgain(t *testing.T) {
 	for name, value := range map[string]string{
 		"AFTERBELL_TUSHARE_TOKEN": "", "AFTERBELL_TUSHARE_TOKEN_FILE": "", "AFTERBELL_TUSHARE_URL": "",
 		"AFTERBELL_SIM_STOCKS": "400", "AFTERBELL_SIM_FUNDS": "190",
-		"AFTERBELL_LOG_FORMAT": "text", // what a person's environment says of logs must not matter
+		"AFTERBELL_LOG_FORMAT": "text", // whatever the user's environment sets
 	} {
 		t.Setenv(name, value)
 	}

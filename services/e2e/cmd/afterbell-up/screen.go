@@ -8,11 +8,11 @@ import (
 	"sync"
 )
 
-// width is how wide a line may be: terminals are at least as wide.
+// width is the largest width of a line; terminals have at least this width.
 const width = 80
 
-// screen is where everything is shown. On a terminal, lines that were drawn are
-// drawn over by the next drawing, unless something was written meanwhile.
+// screen is the output. On a terminal, the next drawing replaces the lines of the last one, unless
+// something was written meanwhile.
 type screen struct {
 	out      io.Writer
 	terminal bool
@@ -31,7 +31,7 @@ func newScreen(out io.Writer) *screen {
 	return s
 }
 
-// Write appends to what is there.
+// Write appends text.
 func (s *screen) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -39,7 +39,7 @@ func (s *screen) Write(p []byte) (int, error) {
 	return s.out.Write(p)
 }
 
-// draw replaces the lines of the last drawing. The last time, they stay.
+// draw replaces the lines of the last drawing. The lines of the last call stay.
 func (s *screen) draw(lines []string, last bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -47,7 +47,7 @@ func (s *screen) draw(lines []string, last bool) {
 	if s.drawn > 0 {
 		fmt.Fprintf(&b, "\x1b[%dA\x1b[J", s.drawn)
 	}
-	if !last { // a line that wraps would be two, and the next drawing land beside this one
+	if !last { // a line that wraps would be two lines, and the next drawing would miss them
 		b.WriteString("\x1b[?7l")
 	}
 	for _, line := range lines {
@@ -60,8 +60,8 @@ func (s *screen) draw(lines []string, last bool) {
 	_, _ = io.WriteString(s.out, b.String())
 }
 
-// wrap breaks sentences into lines that fit, each after indent. A command among them
-// has a line of its own and stays whole, so that it can be copied.
+// wrap breaks sentences into lines of at most the width, each with the indent. A command has its
+// own line and is not broken, so that it can be copied.
 func wrap(text, indent string) (lines []string) {
 	before, command := text, ""
 	if i := strings.Index(text, "curl "); i >= 0 {
@@ -93,7 +93,7 @@ func fold(text, indent string) (lines []string) {
 	return lines
 }
 
-// columns is how wide a text stands on a terminal: Chinese characters take two.
+// columns returns the width of a text on a terminal; Chinese characters are two columns wide.
 func columns(s string) (n int) {
 	for _, r := range s {
 		if n++; r >= 0x2e80 {

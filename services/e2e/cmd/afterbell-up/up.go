@@ -29,7 +29,7 @@ const (
 	stopGrace  = 30 * time.Second
 )
 
-// firstTargets are a dozen well-known stocks and ETFs, set where the list is empty.
+// firstTargets are a dozen well-known stocks and ETFs, for an empty target list.
 var firstTargets = []string{
 	"600519.SH", "601318.SH", "600036.SH", "601398.SH", "000001.SZ", "000002.SZ", "000333.SZ", "300750.SZ",
 	"510300.SH", "510050.SH", "588000.SH", "159915.SZ",
@@ -56,11 +56,11 @@ func parse(args []string, out io.Writer) (options, error) {
 	return o, err
 }
 
-// provider is the usual one.
+// provider is the URL of the real provider.
 const provider = "https://api.tushare.pro"
 
-// configure says what is started where: the provider that the environment names, or
-// else the simulator.
+// configure returns what to start and where: with the provider that the environment names, or
+// else with the simulator.
 func configure(o options, env func(string) string, out io.Writer) (stack.Config, error) {
 	c := stack.Config{
 		Bin: o.bin,
@@ -77,7 +77,7 @@ func configure(o options, env func(string) string, out io.Writer) (stack.Config,
 	if env("AFTERBELL_TUSHARE_TOKEN")+env("AFTERBELL_TUSHARE_TOKEN_FILE")+env("AFTERBELL_TUSHARE_URL") == "" {
 		c.Data = filepath.Join(o.data, "simulated")
 		c.WorkerFlags = append(c.WorkerFlags, "--rate-limit", cmp.Or(env("AFTERBELL_RATE_LIMIT"), "0"))
-		// The simulator takes any token; this one says what it is.
+		// The simulator accepts any token.
 		c.Env = []string{"AFTERBELL_TUSHARE_TOKEN=simulated"}
 		fmt.Fprintln(out, "No AFTERBELL_TUSHARE_TOKEN is set: the provider is simulated and its prices\nare invented.")
 		return c, nil
@@ -89,14 +89,14 @@ func configure(o options, env func(string) string, out io.Writer) (stack.Config,
 	}
 	folder := "tushare"
 	if c.ProviderURL != provider {
-		folder = u.Hostname() // files are stamped with it
+		folder = u.Hostname() // the files record the host
 	}
 	c.Data = filepath.Join(o.data, folder)
 	fmt.Fprintf(out, "The provider is %s.\n", u.Redacted())
 	return c, nil
 }
 
-// free finds out which addresses are taken before anything is started.
+// free checks that all addresses are free before anything is started.
 func free(c stack.Config) error {
 	use := []struct{ addr, what string }{{c.WorkerAddr, "the worker"}, {c.GRPCAddr, "gRPC"}, {c.HTTPAddr, "REST"}, {c.MetricsAddr, "the worker's metrics"}}
 	if c.ProviderURL == "" {
@@ -158,7 +158,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return errors.Join(err, s.Close())
 }
 
-// interrupted reports whether a person has ended it, which is how it ends.
+// interrupted reports whether the user has interrupted it, which is the normal end.
 func interrupted(ctx context.Context) bool { return ctx.Err() != nil }
 
 func serve(ctx context.Context, s *stack.Stack, o options, screen *screen) error {
@@ -185,8 +185,8 @@ func serve(ctx context.Context, s *stack.Stack, o options, screen *screen) error
 	return nil
 }
 
-// start starts everything. The very first time, the targets are set before the
-// schedule is on, so that the start-up run does not find an empty list.
+// start starts everything. At the first start, the targets are set before the schedule is
+// enabled, so that the start-up run does not have an empty list.
 func start(ctx context.Context, c stack.Config) (*stack.Stack, error) {
 	_, err := os.Stat(filepath.Join(c.Data, ledgerFile))
 	first := errors.Is(err, os.ErrNotExist)
@@ -207,8 +207,7 @@ func start(ctx context.Context, c stack.Config) (*stack.Stack, error) {
 	return s, nil
 }
 
-// setTargets fills the list where it is empty, so that a second start leaves a
-// person's own list alone.
+// setTargets sets the target list if it is empty, so that a second start keeps the user's list.
 func setTargets(ctx context.Context, s *stack.Stack) error {
 	targets := orchestratorv1.NewTargetServiceClient(s.Conn)
 	got, err := targets.GetTargets(ctx, &orchestratorv1.GetTargetsRequest{})
@@ -219,8 +218,8 @@ func setTargets(ctx context.Context, s *stack.Stack) error {
 	return err
 }
 
-// fill asks for a run of both pools and shows them until both have finished. It tells
-// the pools that did not come up to date.
+// fill starts a run of both pools and shows them until both have finished. It returns the pools
+// that are not up to date.
 func fill(ctx context.Context, s *stack.Stack, screen *screen) (lacking []string, err error) {
 	created, err := s.Runs().CreateRun(ctx, &orchestratorv1.CreateRunRequest{
 		Pools: []marketv1.Pool{marketv1.Pool_POOL_TARGETS, marketv1.Pool_POOL_UNIVERSE},
@@ -265,8 +264,7 @@ func fill(ctx context.Context, s *stack.Stack, screen *screen) (lacking []string
 	return lacking, err
 }
 
-// pausedBy says that nothing happens in a run's pool until a person resumes it; empty
-// when the pool is not paused.
+// pausedBy returns a text that says that a run's pool is paused; empty if it is not.
 func pausedBy(ctx context.Context, s *stack.Stack, r *orchestratorv1.Run) (string, error) {
 	pool := word(r.GetPool().String(), "POOL_")
 	got, err := orchestratorv1.NewPoolServiceClient(s.Conn).GetPool(ctx, &orchestratorv1.GetPoolRequest{Pool: pool})
@@ -277,7 +275,7 @@ func pausedBy(ctx context.Context, s *stack.Stack, r *orchestratorv1.Run) (strin
 		pool, s.Config.HTTPAddr, pool), nil
 }
 
-// follow watches a run to its end, and where a crash ended it, its follow-up.
+// follow watches a run to its end; if a crash ended the run, it also watches the follow-up run.
 func follow(ctx context.Context, s *stack.Stack, runID string, view *view) (*orchestratorv1.Run, error) {
 	for {
 		ended, err := watch(ctx, s, runID, view)
@@ -299,7 +297,7 @@ func follow(ctx context.Context, s *stack.Stack, runID string, view *view) (*orc
 	}
 }
 
-// watch follows one run to its last event, resuming where a stream was cut.
+// watch follows one run to its last event. If the stream is interrupted, it resumes it.
 func watch(ctx context.Context, s *stack.Stack, runID string, view *view) (*orchestratorv1.Run, error) {
 	var after int64
 	for failures := 0; ; {
@@ -340,7 +338,7 @@ func watch(ctx context.Context, s *stack.Stack, runID string, view *view) (*orch
 	}
 }
 
-// partitions are those planned for a run.
+// partitions returns the planned partitions of a run.
 func partitions(ctx context.Context, s *stack.Stack, runID string) (all []*orchestratorv1.Partition, err error) {
 	for page := ""; ; {
 		got, err := s.Runs().ListPartitions(ctx, &orchestratorv1.ListPartitionsRequest{RunId: runID, PageSize: 500, PageToken: page})

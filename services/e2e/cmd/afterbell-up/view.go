@@ -12,7 +12,7 @@ import (
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 )
 
-// view shows runs as they go on: in place on a terminal, as lines elsewhere.
+// view shows the progress of runs: in place on a terminal, otherwise line by line.
 type view struct {
 	screen *screen
 	done   chan struct{}
@@ -51,7 +51,7 @@ func newRunView(r *orchestratorv1.Run) *runView {
 
 func word(s, prefix string) string { return strings.ToLower(strings.TrimPrefix(s, prefix)) }
 
-// run finds what is shown of a run. The caller holds mu.
+// run returns what is shown of a run. The caller holds mu.
 func (v *view) run(id string) *runView {
 	if i := slices.IndexFunc(v.runs, func(r *runView) bool { return r.id == id }); i >= 0 {
 		return v.runs[i]
@@ -59,7 +59,7 @@ func (v *view) run(id string) *runView {
 	return nil
 }
 
-// follow shows another run after the one that it follows up.
+// follow shows a follow-up run after its run.
 func (v *view) follow(r *orchestratorv1.Run) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -93,8 +93,7 @@ func (v *view) apply(e *orchestratorv1.RunEvent) {
 	}
 }
 
-// know takes in partitions that were planned, so that the bars show how much there
-// is before it has begun.
+// know adds planned partitions, so that the bars show the total before the run begins.
 func (v *view) know(runID string, partitions []*orchestratorv1.Partition) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -109,7 +108,7 @@ func (v *view) know(runID string, partitions []*orchestratorv1.Partition) {
 	}
 }
 
-// A terminal is drawn anew often; a log gets what has changed from time to time.
+// A terminal is redrawn often; a log gets the changes from time to time.
 const (
 	drawEvery = 250 * time.Millisecond
 	sayEvery  = 5 * time.Second
@@ -155,8 +154,7 @@ func (v *view) draw(last bool) {
 	}
 }
 
-// lines are a head line, what kept the run from succeeding, and one line per
-// dataset.
+// lines returns a header, the reasons why the run did not succeed, and one line per dataset.
 func (r *runView) lines(bars bool) []string {
 	sums := r.sums()
 	var lines []string
@@ -179,11 +177,10 @@ func (r *runView) lines(bars bool) []string {
 	return lines
 }
 
-// mostIssues is how many kinds of issues of a run are told here; the rest are in
-// the run.
+// mostIssues is the largest number of kinds of issues that are shown; the run has all of them.
 const mostIssues = 3
 
-// finished tells how a run ended.
+// finished returns how a run ended.
 func finished(pool string, f *orchestratorv1.Run) []string {
 	head := fmt.Sprintf("%-8s  %-9s  ", pool, word(f.GetOutcome().String(), "OUTCOME_"))
 	switch {
@@ -221,7 +218,7 @@ func finished(pool string, f *orchestratorv1.Run) []string {
 	return lines
 }
 
-// clock is a moment as the wall clock here shows it.
+// clock formats a time in the local time zone.
 func clock(at time.Time) string {
 	at = at.Local()
 	if at.Format(time.DateOnly) != time.Now().Format(time.DateOnly) {
@@ -230,7 +227,7 @@ func clock(at time.Time) string {
 	return at.Format(time.TimeOnly)
 }
 
-// sum is a dataset's share of a run.
+// sum has the totals of a dataset in a run.
 type sum struct {
 	module, dataset, inHand string
 	waits                   time.Time

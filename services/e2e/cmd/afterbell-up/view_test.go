@@ -37,7 +37,7 @@ func TestBarsShowWhatIsPlanned(t *testing.T) {
 		done.State, done.RowCount = orchestratorv1.Partition_STATE_COMPLETED, 5400
 		v.apply(&orchestratorv1.RunEvent{RunId: "r", Event: &orchestratorv1.RunEvent_PartitionChanged{
 			PartitionChanged: &orchestratorv1.PartitionChanged{Partition: done}}})
-		v.know("r", planned(2)) // the plan is older than the event
+		v.know("r", planned(2)) // the plan arrives after the event
 		v.draw(false)
 		for _, want := range []string{"stock.market.daily", "1/2", "128856 rows", "2026-11-02"} {
 			if got := out.String(); !strings.Contains(got, want) {

@@ -21,7 +21,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// report is what is printed.
+// report is the output.
 type report struct {
 	Name          string  `json:"name"`
 	Dates         int     `json:"dates"`
@@ -32,15 +32,15 @@ type report struct {
 	PeakRSS       int64   `json:"peak_rss_bytes"`
 	FileBytes     int64   `json:"file_bytes,omitempty"`
 	Calls         int     `json:"calls,omitempty"`
-	// Span is how many dates FirstSeconds and LastSeconds stand for.
+	// Span is the number of dates of FirstSeconds and of LastSeconds.
 	Span         int     `json:"span,omitempty"`
 	FirstSeconds float64 `json:"first_seconds,omitempty"`
 	LastSeconds  float64 `json:"last_seconds,omitempty"`
-	// CheckpointSeconds is the part of Seconds after the last row was committed.
+	// CheckpointSeconds is the part of Seconds after the last commit of rows.
 	CheckpointSeconds float64 `json:"checkpoint_seconds,omitempty"`
 }
 
-// bench is one floor under way.
+// bench is the state of one floor.
 type bench struct {
 	opts   options
 	client *tushare.Client
@@ -52,18 +52,18 @@ type bench struct {
 	began      time.Time
 	cpu        time.Duration
 	told       time.Time
-	finished   []time.Time // when each date was complete
+	finished   []time.Time // when each date became complete
 	partitions map[market.Date]int
 }
 
-// anyToken is a token that the simulator takes; there is nothing to keep.
+// anyToken is a token source with a token that the simulator accepts.
 type anyToken struct{}
 
 func (anyToken) Token(string) (token, fingerprint string, ok bool) {
 	return "simulated", "0000000000000000", true
 }
 
-// noLimit lets every call through, as the worker's limiter does at --rate-limit 0.
+// noLimit allows all calls, as the worker's limiter does with --rate-limit 0.
 type noLimit struct{}
 
 func (noLimit) Acquire(ctx context.Context, _ quota.Key, _ quota.Priority, _ func(time.Time)) error {
@@ -92,8 +92,7 @@ func newBench(ctx context.Context, name string, o options, dir string, errout io
 	return b, nil
 }
 
-// openDays are the last open days, newest first, which is the order in which the
-// worker plans them.
+// openDays returns the last open days, newest first, in which order the worker plans them.
 func (b *bench) openDays(ctx context.Context) ([]market.Date, error) {
 	ds := catalog.Lookup(catalog.TradeCal)
 	ans, err := b.client.Fetch(ctx, ingest.Query{Dataset: ds, Params: ds.Calls[0].Params}, nil)
@@ -114,7 +113,7 @@ func (b *bench) openDays(ctx context.Context) ([]market.Date, error) {
 	return days[:b.opts.dates], nil
 }
 
-// daily are the datasets by trade date, in the order of a date.
+// daily are the datasets by trade date, in the order of a date's partitions.
 func daily() []*catalog.Dataset {
 	var out []*catalog.Dataset
 	for _, d := range catalog.Datasets() {
@@ -125,8 +124,8 @@ func daily() []*catalog.Dataset {
 	return out
 }
 
-// fetchDay is one dataset of one date with the rows that the pool keeps: of funds
-// the ETFs, so that every floor has the same rows as the pair.
+// fetchDay fetches a dataset of a date and returns the rows that the pool stores: of funds only
+// ETFs, so that all floors have the same rows as the pair.
 func (b *bench) fetchDay(ctx context.Context, d *catalog.Dataset, day market.Date) (*table.Batch, int, error) {
 	ans, err := b.client.Fetch(ctx, ingest.Query{Dataset: d, Params: map[string]string{"trade_date": day.Compact()}}, nil)
 	if err != nil {
@@ -151,7 +150,7 @@ func (b *bench) begin() {
 	b.began, b.cpu, b.told = time.Now(), cpuTime(), time.Now()
 }
 
-// committed notes rows of a date that are safe, and shows progress every second.
+// committed records committed rows of a date, and prints progress every second.
 func (b *bench) committed(day market.Date, rows int) {
 	b.report.Rows += int64(rows)
 	if b.partitions[day]++; b.partitions[day] == len(daily()) {
@@ -201,8 +200,8 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// peakRSS is the most memory this process ever had resident, in bytes; 0 where the
-// system does not tell.
+// peakRSS returns the peak resident memory of this process in bytes; 0 if the system does not
+// have it.
 func peakRSS() int64 {
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {

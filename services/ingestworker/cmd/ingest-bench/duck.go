@@ -16,9 +16,9 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// bareFile is a DuckDB file written in the fastest way known: tables without a
-// key, data chunks filled in place, many partitions a transaction. It is written
-// apart from package universe so that a slip there cannot slow the floor too.
+// bareFile is a DuckDB file that is written in the fastest known way: tables without a key, data
+// chunks filled in place, and many partitions per transaction. It does not use package universe,
+// so that a regression there does not slow the floor, too.
 type bareFile struct {
 	db        mapping.Database
 	conn      mapping.Connection
@@ -34,7 +34,7 @@ type bareAppender struct {
 
 var duckType = map[table.Type]string{table.Text: "VARCHAR", table.Date: "DATE", table.Number: "DOUBLE", table.Int: "INTEGER"}
 
-// openBare makes the file with the three big tables, all columns.
+// openBare creates the file with all columns of the three large tables.
 func openBare(path string, o options) (*bareFile, error) {
 	var config mapping.Config
 	if mapping.CreateConfig(&config) == mapping.StateError {
@@ -129,7 +129,7 @@ func (f *bareFile) close() error {
 	return nil
 }
 
-// add appends a batch to its dataset's table, whose columns are the batch's.
+// add appends a batch to the table of its dataset, which has the same columns.
 func (f *bareFile) add(d *catalog.Dataset, b *table.Batch) error {
 	a := f.appenders[d.Table]
 	if len(b.Columns) != len(a.types) {
@@ -151,7 +151,7 @@ func (f *bareFile) add(d *catalog.Dataset, b *table.Batch) error {
 	return nil
 }
 
-// A duckdb_string_t of up to 12 bytes holds them itself, after its length.
+// A duckdb_string_t stores up to 12 bytes inline, after the length.
 const (
 	stringSize = 16
 	inlineMax  = 12

@@ -11,7 +11,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// part is one partition on its way.
+// part is a fetched partition.
 type part struct {
 	dataset *catalog.Dataset
 	day     market.Date
@@ -20,8 +20,8 @@ type part struct {
 	calls   int
 }
 
-// fetchAll fetches every partition with some calls at once and hands each to take,
-// on one goroutine.
+// fetchAll fetches all partitions with several concurrent calls, and calls take for each in one
+// goroutine.
 func (b *bench) fetchAll(ctx context.Context, take func(p part) error) error {
 	group, ctx := errgroup.WithContext(ctx)
 	todo, done := make(chan part), make(chan part, 2)
@@ -72,7 +72,7 @@ func (b *bench) fetchAll(ctx context.Context, take func(p part) error) error {
 	return group.Wait()
 }
 
-// fetchFloor fetches and decodes, and drops the rows.
+// fetchFloor fetches, decodes and discards the rows.
 func fetchFloor(ctx context.Context, b *bench) error {
 	b.begin()
 	err := b.fetchAll(ctx, func(p part) error {
@@ -126,7 +126,7 @@ func (w *bareWriter) flush() error {
 	return nil
 }
 
-// write makes a file from whatever produce hands over, to its checkpoint.
+// write writes a file with the partitions of produce, including its checkpoint.
 func write(b *bench, produce func(take func(p part) error) error) error {
 	path := filepath.Join(b.dir, "bare.duckdb")
 	b.begin()
@@ -134,7 +134,7 @@ func write(b *bench, produce func(take func(p part) error) error) error {
 	if err != nil {
 		return err
 	}
-	defer func() { _ = file.close() }() // what the figures need was checkpointed before
+	defer func() { _ = file.close() }() // it was checkpointed before
 	w := &bareWriter{b: b, file: file}
 	if err := produce(w.add); err != nil {
 		return err
@@ -153,10 +153,10 @@ func pipeFloor(ctx context.Context, b *bench) error {
 	return write(b, func(take func(p part) error) error { return b.fetchAll(ctx, take) })
 }
 
-// prepared is how many dates the writer takes its rows from, by turns.
+// prepared is the number of dates whose rows the writer uses in turn.
 const prepared = 10
 
-// writerFloor writes rows that were fetched before the clock started, dated anew.
+// writerFloor writes rows that were fetched before the clock started, with new dates.
 func writerFloor(ctx context.Context, b *bench) error {
 	days := b.days
 	b.days = days[:min(prepared, len(days))]

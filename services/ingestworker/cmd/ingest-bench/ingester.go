@@ -15,8 +15,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// ingesterFloor runs the worker's own pipeline without its RPC: what checks,
-// verdicts and coverage cost over the pipe, and what RPC costs over this.
+// ingesterFloor runs the worker's pipeline without RPC. Compared with the pipe it shows the cost of
+// checks, verdicts and coverage; the pair compared with it shows the cost of RPC.
 func ingesterFloor(ctx context.Context, b *bench) (err error) {
 	path := filepath.Join(b.dir, "analysis.duckdb")
 	sink := universe.New(universe.Config{

@@ -1,8 +1,8 @@
-// Command ingest-bench measures the floors that the worker is compared with, each
-// in a process of its own so that memory and CPU are its own:
+// Command ingest-bench measures the floors that the worker is compared with, each in a separate
+// process, so that memory and CPU time are measured separately:
 //
-//	fetch     fetch and decode, nothing kept
-//	writer    the bare DuckDB writer, from rows prepared in memory
+//	fetch     fetch and decode; the rows are discarded
+//	writer    a minimal DuckDB writer, with rows prepared in memory
 //	pipe      fetch, decode and write in one process: no checks, no coverage, no RPC
 //	ingester  the worker's own pipeline in one process: checks and coverage, no RPC
 //
@@ -130,7 +130,7 @@ func parse(name string, args []string, errout io.Writer) (options, error) {
 	return o, nil
 }
 
-// lastDue is the last day whose every dataset is out: the provider publishes the
+// lastDue returns the last day of which all datasets are published: the provider publishes the
 // last of them at 19:00.
 func lastDue(now time.Time) market.Date {
 	today := market.DateOf(now)
