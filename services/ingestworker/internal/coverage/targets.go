@@ -229,7 +229,12 @@ func othersOf(names ...string) map[string][]string {
 
 func (g gapSet) partitions(pool market.Pool) []Partition {
 	var out []Partition
+	var last []string
 	date := func(d market.Date, symbols []string, repeat bool) {
+		if slices.Equal(symbols, last) {
+			symbols = last // most dates of a first fill have the same
+		}
+		last = symbols
 		out = append(out, Partition{
 			ID: PartitionID(g.ds.ID, d, d, symbols), Pool: pool, Dataset: g.ds.ID, Start: d, End: d,
 			Symbols: symbols, Calls: 1, Repeat: repeat,

@@ -38,13 +38,21 @@ type date struct {
 // days caches the values of whole dates in the file. Committers change it while they have
 // the sink's turn.
 type days struct {
-	reading sync.Mutex // held by who reads days from the file
+	reading sync.Mutex // held by the goroutine that reads days from the file
 
 	mu   sync.Mutex
 	held []*evidence.Day // least recently used first
 	rows int
 	// reads are the last series of reads by dataset.
 	reads map[string]reads
+	// changed are the commits since the present read has begun; nil without one.
+	changed []change
+}
+
+// change is a commit of a dataset, or of all if it is empty.
+type change struct {
+	dataset    string
+	start, end market.Date
 }
 
 // reads is a series of reads of dates that are near each other, none newer than the first.
@@ -88,9 +96,47 @@ func (d *days) find(k date) int {
 	return slices.IndexFunc(d.held, func(x *evidence.Day) bool { return x.Date == k.date && x.Dataset == k.dataset })
 }
 
+// put caches a day as it was committed.
 func (d *days) put(day *evidence.Day) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.note(change{day.Dataset, day.Date, day.Date})
+	d.add(day)
+}
+
+// begin is called before days are read, and end when they have been read.
+func (d *days) begin() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.changed = []change{}
+}
+
+func (d *days) end() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.changed = nil
+}
+
+// note remembers a commit during a read. The caller has the lock.
+func (d *days) note(c change) {
+	if d.changed != nil {
+		d.changed = append(d.changed, c)
+	}
+}
+
+// found caches a day that was read, unless a part of it was committed meanwhile.
+func (d *days) found(day *evidence.Day) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if !slices.ContainsFunc(d.changed, func(c change) bool {
+		return c.dataset == "" || c.dataset == day.Dataset && c.start <= day.Date && day.Date <= c.end
+	}) {
+		d.add(day)
+	}
+}
+
+// add caches a day. The caller has the lock.
+func (d *days) add(day *evidence.Day) {
 	if i := d.find(date{day.Dataset, day.Date}); i >= 0 {
 		d.rows -= len(d.held[i].Symbols)
 		d.held = slices.Delete(d.held, i, i+1)
@@ -106,6 +152,7 @@ func (d *days) put(day *evidence.Day) {
 func (d *days) forget(dataset string, start, end market.Date) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.note(change{dataset, start, end})
 	d.held = slices.DeleteFunc(d.held, func(x *evidence.Day) bool {
 		gone := x.Dataset == dataset && x.Date >= start && x.Date <= end
 		if gone {
@@ -119,6 +166,7 @@ func (d *days) clear() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.held, d.rows, d.reads = nil, 0, nil
+	d.note(change{})
 }
 
 // remember caches what a commit has written of a date if that is all that the pool has of
@@ -161,8 +209,16 @@ func (s *Sink) Day(ctx context.Context, dataset string, d market.Date) (*evidenc
 	if day = s.days.get(k); day != nil {
 		return day, nil
 	}
-	err := s.use(ctx, func(db *sql.DB) (err error) {
-		day, err = s.readDays(ctx, db, ds, d)
+	defer s.days.end()
+	var from market.Date
+	var symbols []string
+	var rows int
+	err := s.beside(ctx, func() {
+		s.days.begin()
+		from = s.index.back(k, s.days.ahead(k), func(at market.Date) bool { return s.days.get(date{dataset, at}) != nil })
+		symbols, rows = s.index.rowsWithin(dataset, from, d)
+	}, func(db *sql.DB) (err error) {
+		day, err = s.readDays(ctx, db, ds, from, d, symbols, rows)
 		return err
 	})
 	if err == nil && day == nil { // the file was deleted
@@ -171,21 +227,20 @@ func (s *Sink) Day(ctx context.Context, dataset string, d market.Date) (*evidenc
 	return day, err
 }
 
-// readDays reads a date, and as many before it as days.ahead says, into the cache. The caller
-// has the turn, so that nobody commits.
-func (s *Sink) readDays(ctx context.Context, db *sql.DB, ds *catalog.Dataset, d market.Date) (*evidence.Day, error) {
-	from := s.index.back(date{ds.ID, d}, s.days.ahead(date{ds.ID, d}))
-	symbols, err := json.Marshal(s.index.symbolsOn(ds.ID, from, d))
+// readDays reads the rows of some symbols from a date to another one into the cache, and
+// returns the last day. size is about how many rows there are.
+func (s *Sink) readDays(ctx context.Context, db *sql.DB, ds *catalog.Dataset, from, to market.Date, symbols []string, size int) (*evidence.Day, error) {
+	list, err := json.Marshal(symbols)
 	if err != nil {
 		return nil, err
 	}
-	b, names := pool.Held(ds, 0)
+	b, names := pool.Held(ds, size)
 	err = readBatch(ctx, db, b, "SELECT "+names+" FROM json_each(?) CROSS JOIN "+ds.Table+" ON symbol = json_each.value AND trade_date BETWEEN ? AND ?",
-		string(symbols), from.String(), d.String())
+		string(list), from.String(), to.String())
 	if err != nil {
 		return nil, err
 	}
-	rows := map[market.Date][]int{d: {}}
+	rows := map[market.Date][]int{to: {}}
 	_, dates := pool.KeyColumns(ds, b)
 	for r, at := range dates.Dates {
 		if at != market.NoDate { // a text that is not a date
@@ -195,9 +250,9 @@ func (s *Sink) readDays(ctx context.Context, db *sql.DB, ds *catalog.Dataset, d 
 	var day *evidence.Day
 	for _, at := range slices.Sorted(maps.Keys(rows)) {
 		day = evidence.NewDayOf(ds, at, b, rows[at])
-		s.days.put(day)
+		s.days.found(day)
 	}
-	return day, nil // the last one
+	return day, nil
 }
 
 // Traded implements ingest.DayReader.
@@ -216,9 +271,9 @@ func (x *index) rowsOn(k date) int {
 	return x.perDate[k]
 }
 
-// back is the oldest of up to n dates with rows, counted back from a date, that together have
-// at most mostAheadRows; the date itself where there is no other.
-func (x *index) back(k date, n int) market.Date {
+// back is the oldest of up to n dates with rows, counted back from a date to the next one that
+// is cached, that together have at most mostAheadRows; the date itself where there is no other.
+func (x *index) back(k date, n int, cached func(market.Date) bool) market.Date {
 	if n == 1 {
 		return k.date
 	}
@@ -231,7 +286,7 @@ func (x *index) back(k date, n int) market.Date {
 		if d >= k.date {
 			continue
 		}
-		if n--; n == 0 {
+		if n--; n == 0 || cached(d) {
 			break
 		}
 		if rows += x.perDate[date{k.dataset, d}]; rows > mostAheadRows {
@@ -242,24 +297,26 @@ func (x *index) back(k date, n int) market.Date {
 	return from
 }
 
-// symbolsOn lists the symbols of a dataset with a stored row from start to end, in order.
-func (x *index) symbolsOn(dataset string, start, end market.Date) []string {
+// rowsWithin lists the symbols of a dataset with a stored row from start to end, in order, and
+// counts their rows.
+func (x *index) rowsWithin(dataset string, start, end market.Date) (symbols []string, rows int) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	out := make([]string, 0, x.perDate[date{dataset, end}])
+	symbols = make([]string, 0, x.perDate[date{dataset, end}])
 	for s, c := range x.series {
 		if s.dataset != dataset {
 			continue
 		}
+		n := 0
 		for i, _ := c.find(start); i < len(c.dates) && c.dates[i] <= end; i++ {
-			if x.day(c, i).rows() > 0 {
-				out = append(out, s.symbol)
-				break
-			}
+			n += int(x.day(c, i).rows())
+		}
+		if n > 0 {
+			symbols, rows = append(symbols, s.symbol), rows+n
 		}
 	}
-	slices.Sort(out)
-	return out
+	slices.Sort(symbols)
+	return symbols, rows
 }
 
 func (x *index) daysWithRows(dataset string, start market.Date) []market.Date {

@@ -231,7 +231,13 @@ func sortSpots(spots []spot) {
 // writeRows writes new and changed rows, in the order of the tables; equal rows are not
 // written.
 func writeRows(ctx context.Context, tx *sqlite.Tx, group []*work) error {
-	by := make(map[*catalog.Dataset][]spot)
+	by, rows := make(map[*catalog.Dataset][]spot), make(map[*catalog.Dataset]int)
+	for _, w := range group {
+		rows[w.dataset] += len(w.diff.New) + len(w.diff.Changed)
+	}
+	for d, n := range rows {
+		by[d] = make([]spot, 0, n)
+	}
 	for _, w := range group {
 		if w.commit.Batch == nil {
 			continue

@@ -81,7 +81,9 @@ func (s *Sink) attach(ctx context.Context) error {
 	if err := s.inspect(ctx, db); err != nil {
 		return errors.Join(s.openFailure(ctx, err), db.Close())
 	}
+	s.reads.Lock()
 	s.db = db
+	s.reads.Unlock()
 	s.watch.Opened()
 	return nil
 }

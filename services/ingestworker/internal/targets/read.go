@@ -36,6 +36,28 @@ func (s *Sink) use(ctx context.Context, read func(db *sql.DB) error) error {
 	return nil
 }
 
+// beside is use for a long read, which does not wait for commits, nor they for it. prepare is
+// called before it, while the file is open.
+func (s *Sink) beside(ctx context.Context, prepare func(), read func(db *sql.DB) error) error {
+	for {
+		s.reads.RLock()
+		if s.db != nil && s.watch.FileState() == pool.Same {
+			break
+		}
+		s.reads.RUnlock()
+		exists := false
+		if err := s.use(ctx, func(*sql.DB) error { exists = true; return nil }); err != nil || !exists {
+			return err
+		}
+	}
+	defer s.reads.RUnlock()
+	prepare()
+	if err := read(s.db.Reader()); err != nil {
+		return s.failure(ctx, err)
+	}
+	return nil
+}
+
 // Contents reads the tables; without a symbol it reads a date's rows of every symbol.
 // Because of the primary keys Duplicates is always 0.
 func (s *Sink) Contents(ctx context.Context, keys ...coverage.Key) ([]ingest.Contents, error) {

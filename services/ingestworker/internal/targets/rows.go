@@ -175,7 +175,11 @@ const coverageColumns = `dataset, symbol, trade_date, commit_id, row_count, row_
 
 // writeCoverage writes the records of a group in the order of the tables.
 func (s *Sink) writeCoverage(ctx context.Context, tx *sqlite.Tx, group []*work) error {
-	var usual, other []spot
+	records := 0
+	for _, w := range group {
+		records += len(w.days) - len(w.kept)
+	}
+	usual, other := make([]spot, 0, records), []spot(nil)
 	var names []series // without a number yet
 	s.newIDs = make(map[series]int64)
 	for _, w := range group {

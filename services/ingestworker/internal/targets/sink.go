@@ -3,6 +3,7 @@ package targets
 import (
 	"context"
 	"errors"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -30,8 +31,9 @@ type Sink struct {
 	db      *sqlite.DB // nil while the file is closed
 	source  string
 	lastUse time.Time
-	clung   bool  // the file stays open until a reader releases its log
-	nextID  int64 // of commits
+	clung   bool         // the file stays open until a reader releases its log
+	reads   sync.RWMutex // held to change db, and by reads beside the turn
+	nextID  int64        // of commits
 	// newIDs are the numbers of new series in the current transaction.
 	newIDs map[series]int64
 
@@ -175,8 +177,10 @@ func (s *Sink) detach() error {
 		return nil
 	}
 	fate := s.watch.FileState()
+	s.reads.Lock()
 	err := s.db.Close()
 	s.db = nil
+	s.reads.Unlock()
 	if fate == pool.Same { // otherwise it is unknown yet whether the file was replaced
 		s.watch.Closed()
 	}
