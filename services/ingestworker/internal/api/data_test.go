@@ -33,7 +33,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// told is a DataServer that tells how each stream ended.
+// told is a DataServer that records how each stream ended.
 type told struct {
 	*DataServer
 	ended chan error
@@ -105,7 +105,7 @@ func TestClientsThatStallOrVanishHoldNothing(t *testing.T) {
 		return server.ended, func() (*grpc.ClientConn, ingestv1.DataServiceClient) {
 			t.Helper()
 			conn, err := grpc.NewClient("passthrough:///worker", grpc.WithTransportCredentials(insecure.NewCredentials()),
-				// A fixed window: one that grows may take all of an answer that nobody reads.
+				// A fixed window: a growing one may accept a whole response that is not read.
 				grpc.WithInitialWindowSize(1<<16), grpc.WithInitialConnWindowSize(1<<20),
 				grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }))
 			if err != nil {

@@ -24,7 +24,7 @@ import (
 	"github.com/afterbell/afterbell/services/internal/transport"
 )
 
-// script is a provider that goes one step further whenever it is told to.
+// script is a provider that continues to its next step on request.
 type script struct{ next chan struct{} }
 
 func (s script) Fetch(_ context.Context, _ ingest.Query, progress func(ingest.Progress)) (ingest.Answer, error) {

@@ -32,7 +32,7 @@ type discardStream struct {
 func (discardStream) Context() context.Context                  { return context.Background() }
 func (discardStream) Send(*ingestv1.ProbeModulesResponse) error { return nil }
 
-// A probe that fails is in the log, so that the log alone tells why nothing was fetched.
+// A failed probe is logged, so that the log shows why nothing was fetched.
 func TestFailedProbeIsLogged(t *testing.T) {
 	var log bytes.Buffer
 	s := New(Config{Prober: twoProbes{}, Log: slog.New(slog.NewTextHandler(&log, nil))})

@@ -238,7 +238,7 @@ func TestFillBothPoolsOverTheWire(t *testing.T) {
 	}
 }
 
-// What a refetch changes is told with its result, and listed with the old values.
+// The result of a refetch has the number of changes, and the old values can be listed.
 func TestRevisionsOverTheWire(t *testing.T) {
 	s := sim(t)
 	w := start(t, t.TempDir(), s.URL)

@@ -11,8 +11,8 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/quota/limiter"
 )
 
-// A call that waits for --rate-limit is told with its end; one that waits for what the
-// provider stated is not, because that is among the learned limits.
+// Progress has the end of a wait for --rate-limit, but not of a wait for a limit that the provider
+// stated, because that is a learned limit.
 func TestWaitsForTheOwnLimit(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "limits.json")
 	synctest.Test(t, func(t *testing.T) {

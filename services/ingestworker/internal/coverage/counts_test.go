@@ -10,9 +10,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/realdatatest"
 )
 
-// TestRecordedCounts judges ten years of recorded counts against the days beside
-// them: hardly a day is called short, and one that loses 3 % of its rows among quiet
-// days is.
+// TestRecordedCounts judges ten years of recorded counts by the neighbouring days: almost no day
+// is incomplete, but a day with 3 % fewer rows is, if the neighbouring days are normal.
 func TestRecordedCounts(t *testing.T) {
 	rows := realdatatest.Rows(t, filepath.Join(realdatatest.Dir(t), "counts", "daily_counts_2009_2019.csv"))
 	number := func(s string) int64 {

@@ -127,7 +127,7 @@ func TestShortAnswerIsAcceptedOnTheThirdDay(t *testing.T) {
 			{evening, 5, 1, Incomplete},
 			{evening.Add(2 * time.Hour), 5, 1, Incomplete}, // the same day counts once
 			{evening.AddDate(0, 0, 1), 5, 2, Incomplete},
-			{evening.AddDate(0, 0, 2), 6, 1, Incomplete}, // another answer begins anew
+			{evening.AddDate(0, 0, 2), 6, 1, Incomplete}, // a different response starts the count again
 			{evening.AddDate(0, 0, 3), 6, 2, Incomplete},
 			{evening.AddDate(0, 0, 4), 6, 3, AcceptedShort},
 			{evening.AddDate(0, 0, 9), 6, 4, AcceptedShort},
@@ -149,8 +149,8 @@ func TestShortAnswerIsAcceptedOnTheThirdDay(t *testing.T) {
 	}
 }
 
-// TestHolidayIsNoEvidence: a short answer that is asked for on each day of a long close
-// counts as one day, and is accepted on the third day on which it might be mended.
+// TestHolidayIsNoEvidence: the same incomplete response on several closed days counts as one day.
+// It is accepted on the third day on which the provider could have corrected it.
 func TestHolidayIsNoEvidence(t *testing.T) {
 	ds := catalog.Lookup(catalog.Moneyflow)
 	e := Expect(ds, day, Facts{DailyKnown: true, Daily: counts(1000, 1000, 0)})
@@ -259,7 +259,7 @@ func TestStandingFollowsDaily(t *testing.T) {
 	}
 }
 
-// What rests on daily is what the catalog says of a dataset, whatever its name.
+// Whether a dataset depends on daily is decided by the catalog, not by its name.
 func TestAnyDatasetMayRestOnDaily(t *testing.T) {
 	daily := Record{Verdict: Complete, Rows: 1010, ByExchange: counts(1000, 0, 10)}
 	held := book{Key{Dataset: catalog.Daily, Date: day}: daily}.held
@@ -368,7 +368,7 @@ func TestHeldRowOfTargetsIsNotLost(t *testing.T) {
 	if held.Verdict != ExpectedEmpty || held.Rows != 0 {
 		t.Errorf("after three days: %+v", held)
 	}
-	// the only symbol, suspended for months: nothing tells, until three days said the same
+	// the only symbol is suspended for months: unknown until three days have the same response
 	held = Record{}
 	for n, want := range []Verdict{NotPublished, Empty, Empty, AcceptedShort} {
 		j := JudgeKey(ds, k, KeyFacts{}, Situation{Now: evening.AddDate(0, 0, n), Publishing: n == 0, Held: held, HasHeld: n > 0})

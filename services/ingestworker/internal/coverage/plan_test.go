@@ -107,8 +107,8 @@ func TestUniversePlanOfAnEvening(t *testing.T) {
 	}
 }
 
-// What was fetched on its own evening is fetched again, also when the next
-// evening was missed; what was fetched later is not.
+// A date that was fetched on its own evening is fetched again, even if the next evening was
+// missed. A date that was fetched later is not.
 func TestMissedEveningIsLookedAtLater(t *testing.T) {
 	at := func(d market.Date) time.Time { return d.At(19, 30, market.Shanghai) }
 	symbols := []string{"000001.SZ", "600519.SH"}
@@ -345,7 +345,7 @@ func TestTargetsCostATenthOfTheLoop(t *testing.T) {
 	t.Logf("calls %v", p.Calls)
 }
 
-// covered replays a plan and tells which symbol-days it fetches.
+// covered returns the symbols and days that a plan fetches, with the number of times.
 func covered(p Plan) map[Key]int {
 	out := map[Key]int{}
 	for _, x := range p.Partitions {
@@ -489,7 +489,7 @@ func TestSurvey(t *testing.T) {
 		b.put(catalog.Daily, d, "", Complete, evening)
 	}
 	b.put(catalog.Daily, day-1, "", Complete, evening)     // a Sunday that traded, so it seems
-	b.put(catalog.Daily, day-2, "", NotPublished, evening) // a Saturday that was taken for open
+	b.put(catalog.Daily, day-2, "", NotPublished, evening) // a Saturday that was assumed to be open
 	b.put(catalog.TradeCal, market.NoDate, "", Complete, evening)
 	each := func(yield func(Record) bool) error {
 		for _, r := range b {
@@ -516,7 +516,7 @@ func TestSurvey(t *testing.T) {
 	}
 }
 
-// What is missing before the window is fetched by nobody who does not ask for its dates.
+// Data before the window is fetched only if its dates are requested.
 func TestSurveyTellsWhatIsFetchedAgain(t *testing.T) {
 	b := book{}
 	none := func(func(Record) bool) error { return nil }

@@ -124,7 +124,7 @@ func TestOldDaysAreLookedAtAgain(t *testing.T) {
 	}
 }
 
-// Evening by evening every old day has its turn, whatever the calendar.
+// Over many evenings each old day is checked again, whatever the calendar.
 func TestEveryOldDayHasItsTurn(t *testing.T) {
 	b := holding(day-90, day-1, evening.AddDate(0, 0, -30))
 	turns := map[string]int{}

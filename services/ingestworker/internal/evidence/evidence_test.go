@@ -14,8 +14,7 @@ import (
 
 var monday = market.NewDate(2026, 3, 2)
 
-// quotes are n stocks whose prices and volumes move with the step; change may spoil
-// a row.
+// quotes returns rows of n stocks whose prices and volumes depend on step; change may change a row.
 func quotes(n, step int, change func(r int, row map[string]float64)) *table.Batch {
 	ds := catalog.Lookup(catalog.Daily)
 	b := table.New(ds.Specs(), n)
@@ -139,7 +138,7 @@ func TestConfirmedByDaily(t *testing.T) {
 	}
 }
 
-// valuation are n rows of daily_basic whose ratios follow the close; change may spoil a row.
+// valuation returns n rows of daily_basic whose ratios follow the close; change may change a row.
 func valuation(n, step int, change func(r int, row map[string]float64)) *Day {
 	ds := catalog.Lookup(catalog.DailyBasic)
 	b := table.New(ds.Specs(), n)
@@ -170,8 +169,8 @@ func valuation(n, step int, change func(r int, row map[string]float64)) *Day {
 	return NewDay(ds, monday+market.Date(step), b)
 }
 
-// TestStaleRatiosAreTold: a ratio of the day before is told by the close that moved, in a
-// part of the rows, and a column of one exchange by the share of equal values there.
+// TestStaleRatiosAreTold: a stale ratio in some rows is found because the close has moved, and a
+// stale column of one exchange because of its share of equal values.
 func TestStaleRatiosAreTold(t *testing.T) {
 	before := valuation(600, 0, nil)
 	old := map[string]float64{}
@@ -354,8 +353,8 @@ func TestDiffersTellsColumnsThatChangedPlacesOrDecimals(t *testing.T) {
 	}
 }
 
-// TestFewRowsAreJudgedByThemselves: what proves a row of a watch list wrong, what proves
-// several, and what is real.
+// TestFewRowsAreJudgedByThemselves: which faults of a watch list show in a single row, which only
+// in several, and which rows are right.
 func TestFewRowsAreJudgedByThemselves(t *testing.T) {
 	own := func(spoil func(r int, row map[string]float64)) func(r int, row map[string]float64) {
 		return func(r int, row map[string]float64) {
@@ -465,7 +464,8 @@ func TestLostValues(t *testing.T) {
 	}
 }
 
-// TestVolumeAndTurnoverOfTheDayBefore prove a row stale whatever its prices are.
+// TestVolumeAndTurnoverOfTheDayBefore: equal volume and turnover prove that a row is stale,
+// whatever its prices are.
 func TestVolumeAndTurnoverOfTheDayBefore(t *testing.T) {
 	before := quotes(60, 0, nil)
 	b := quotes(60, 1, func(r int, row map[string]float64) {
@@ -482,8 +482,8 @@ func TestVolumeAndTurnoverOfTheDayBefore(t *testing.T) {
 	}
 }
 
-// TestBreaksIsAboutAHabit: a relation that a day breaks and the one beside it keeps is
-// told, and one that the provider never kept is not.
+// TestBreaksIsAboutAHabit: a relation that a day breaks and its neighbour keeps is reported, and
+// one that the provider never keeps is not.
 func TestBreaksIsAboutAHabit(t *testing.T) {
 	free := func(factor float64) func(r int, row map[string]float64) {
 		return func(r int, row map[string]float64) { row["turnover_rate_f"] *= factor }
@@ -513,8 +513,8 @@ func TestBreaksIsAboutAHabit(t *testing.T) {
 	}
 }
 
-// TestASingleRowDiffersFromDaily by its close or by the volume that both turnovers tell,
-// and not by a number of shares that is ten times too small.
+// TestASingleRowDiffersFromDaily: a row is refuted by its close, or by the volume that both
+// turnover rates imply, but not by a number of shares that is ten times too small.
 func TestASingleRowDiffersFromDaily(t *testing.T) {
 	daily := day(1, quotes(5, 1, func(r int, row map[string]float64) { row["close"], row["vol"] = 10, 20_000 }))
 	ds := catalog.Lookup(catalog.DailyBasic)
@@ -529,7 +529,7 @@ func TestASingleRowDiffersFromDaily(t *testing.T) {
 		case 3:
 			row["float_share"], row["free_share"] = 1_000, 500
 		case 4:
-			row["turnover_rate_f"] = 5 // the two tell different volumes
+			row["turnover_rate_f"] = 5 // the two rates imply different volumes
 		}
 		for i := range b.Columns {
 			switch c := &b.Columns[i]; c.Name {

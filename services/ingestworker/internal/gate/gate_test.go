@@ -123,7 +123,7 @@ func TestSliceOnTwoProcessorsCountsTwice(t *testing.T) {
 	})
 }
 
-// One reader alone does not wait for its first slices, whoever works.
+// A single reader does not wait for its first slices, even during a run.
 func TestShortAnswerDoesNotWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New()
@@ -238,8 +238,8 @@ func TestReaderThatGivesUpHoldsNothing(t *testing.T) {
 	})
 }
 
-// A slice that is in progress when work begins pauses at once, and goes on at full speed
-// when the work has ended.
+// A slice that is in progress when a run begins pauses at once, and continues at full speed when
+// the run has ended.
 func TestSliceInProgressRests(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := New()

@@ -13,7 +13,7 @@ import (
 
 var checkDay = market.NewDate(2026, 3, 2)
 
-// prices is a batch of daily rows that are right; change spoils one.
+// prices returns a batch of valid daily rows; change may change one.
 func prices(n int, change func(b *table.Batch, r int)) *table.Batch {
 	ds := catalog.Lookup(catalog.Daily)
 	b := table.New(ds.Specs(), n)

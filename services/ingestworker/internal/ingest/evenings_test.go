@@ -64,7 +64,7 @@ func bubbled(t *testing.T, p *providertest.Provider, window int, through http.Ro
 func TestEvenings(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first := market.NewDate(2026, 3, 2) // a Monday
-		// A bubble begins in 2000; what is opened ticks, so the years pass before.
+		// A bubble begins in 2000. Sleep before anything with timers is opened.
 		time.Sleep(time.Until(first.At(8, 0, market.Shanghai)))
 		p := providertest.New(200, 40, first)
 		r, limits := bubbled(t, p, 10, direct{p})
@@ -178,9 +178,9 @@ func TestEvenings(t *testing.T) {
 	})
 }
 
-// TestAStandingConflictEnds: a symbol's valuation contradicts its daily for good, and no
-// day before tells which is wrong. Both are fetched again until the conflict is accepted;
-// after that, looking at the day again does not begin it anew.
+// TestAStandingConflictEnds: a symbol's valuation contradicts its daily permanently, and no
+// earlier day shows which is wrong. Both are fetched again until the conflict is accepted. A later
+// check of the day does not reopen it.
 func TestAStandingConflictEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first := market.NewDate(2026, 3, 2) // a Monday
@@ -284,8 +284,8 @@ func TestADoubtedAbsenceIsAcceptedAfterTwoDays(t *testing.T) {
 	})
 }
 
-// TestAUnitThatChangesForGood: days that agree on each side of a change are not charged in
-// turns forever. The change is told.
+// TestAUnitThatChangesForGood: if the days before and after a change each agree, they are not
+// fetched again forever. The change is reported.
 func TestAUnitThatChangesForGood(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first := market.NewDate(2026, 3, 2) // a Monday
@@ -346,8 +346,8 @@ func (w waiting) RoundTrip(r *http.Request) (*http.Response, error) {
 	return w.RoundTripper.RoundTrip(r)
 }
 
-// TestACompanyThatDailyNeverHas: a company that has a valuation and no daily on any day is
-// not missing, also while the day beside is only on its way.
+// TestACompanyThatDailyNeverHas: a company with a valuation and without daily on any day is not
+// missing, also while the neighbouring day is still in progress.
 func TestACompanyThatDailyNeverHas(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		first := market.NewDate(2026, 3, 2) // a Monday

@@ -16,10 +16,9 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim"
 )
 
-// TestFaultsOfOneDay lets the provider err once in each of many ways, evening after
-// evening. A way without a reason is harmless and must leave the day complete; each
-// other must make the dataset incomplete and say why, blame no other dataset, and leave
-// nothing behind once the provider has mended it.
+// TestFaultsOfOneDay injects one of many faults of the provider on each evening. A fault without a
+// reason is harmless: the day must be complete. Each other fault must make the dataset incomplete
+// with the reason, must blame no other dataset, and must leave no trace once it is corrected.
 func TestFaultsOfOneDay(t *testing.T) {
 	type faults []tusharesim.Fault
 	scale := func(api string, factor float64, exchange string, columns ...string) faults {
@@ -320,8 +319,8 @@ func TestTheCalendarIsTurnedOver(t *testing.T) {
 	}
 }
 
-// TestListsThatErr: a list that came short, empty, or with the same companies whatever
-// status was asked for, does not replace the one held.
+// TestListsThatErr: a list that is incomplete, empty, or has the same companies for each status
+// does not replace the stored one.
 func TestListsThatErr(t *testing.T) {
 	r := newHarness(t, small())
 	start, end := r.span(2)
@@ -384,7 +383,8 @@ func TestAPageWithoutEnd(t *testing.T) {
 	r.sameAsProvider(w.Start, w.End, everything)
 }
 
-// TestARedirectIsNotFollowed, so that no token goes to another host, and is told.
+// TestARedirectIsNotFollowed: a redirect is not followed, so that the token is not sent to another
+// host, and it is reported.
 func TestARedirectIsNotFollowed(t *testing.T) {
 	r := newHarness(t, small())
 	w, days := r.evenings(market.Universe, 1, nil)

@@ -19,8 +19,8 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim"
 )
 
-// TestFaultsOfOneDayInTargets is TestFaultsOfOneDay for a watch list: no row that differs from
-// what the provider has may be settled, the reason is told, and no row of another dataset is
+// TestFaultsOfOneDayInTargets is TestFaultsOfOneDay for a watch list: no row that differs from the
+// provider's may be settled, the reason must be reported, and no row of another dataset may be
 // blamed.
 func TestFaultsOfOneDayInTargets(t *testing.T) {
 	shift := func(api string, columns ...string) tusharesim.Fault {
@@ -125,8 +125,8 @@ func (r *harness) noWrongRows(t *testing.T, symbols []string, day market.Date) {
 	}
 }
 
-// withoutReports leaves out the day on which the simulator changes what all ratios rest on, as
-// it does once a year: on that day nothing tells one company's ratio from another's.
+// withoutReports removes the day on which the simulator changes the base of all ratios, as it does
+// once a year: on that day a ratio of another company cannot be recognized.
 func (r *harness) withoutReports(days []market.Date) []market.Date {
 	r.t.Helper()
 	book := func(text string) map[string]float64 {
@@ -154,8 +154,8 @@ func (r *harness) withoutReports(days []market.Date) []market.Date {
 	})
 }
 
-// TestALastingChange says the same in both pools: a column that contradicts others for good is
-// accepted after three days, and one that has another unit is told.
+// TestALastingChange: in both pools, a column that contradicts others permanently is accepted after
+// three days, and one with another unit is reported.
 func TestALastingChange(t *testing.T) {
 	for name, c := range map[string]struct {
 		fault tusharesim.Fault

@@ -151,8 +151,8 @@ func TestFewModulesOnAnEmptyPool(t *testing.T) {
 	}
 }
 
-// TestLateETFList: days of half the ETFs that were taken while no list could be had
-// are fetched again when it is there, and a market that is idle comes to rest.
+// TestLateETFList: days with half of the ETFs, which were accepted without a list, are fetched
+// again when the list is available, and nothing is fetched forever in an idle market.
 func TestLateETFList(t *testing.T) {
 	for _, idle := range []bool{false, true} {
 		p := oddProvider(40, 60)

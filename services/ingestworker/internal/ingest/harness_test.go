@@ -67,7 +67,8 @@ type harness struct {
 	epoch  atomic.Int64
 	// readers read the closed files.
 	readers map[market.Pool]*sql.DB
-	// logHeld is the size from which a held log of targets is told; 0 is the default.
+	// logHeld is the size in bytes from which a blocked log of targets is reported; 0 is the
+	// default.
 	logHeld int64
 }
 
@@ -201,8 +202,8 @@ func (r *harness) settle(w coverage.PlanRequest, most int) {
 	r.t.Fatalf("still planned after %d clean runs: %+v", most, append(refs.Partitions, data.Partitions...))
 }
 
-// span is the open days of a stretch that ends some days ago, so that every
-// dataset is out whatever the time of the test.
+// span returns the first and the last of so many open days that ended some days ago, so that all
+// their datasets are due at any time of the test.
 func (r *harness) span(days int) (start, end market.Date) {
 	end = market.DateOf(time.Now()) - 14
 	open := r.sim.OpenDates((end - market.Date(30+2*days)).Compact(), end.Compact())

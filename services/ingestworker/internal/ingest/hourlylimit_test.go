@@ -142,7 +142,7 @@ func TestAListOfOneCallAnHourComesWhole(t *testing.T) {
 			evening(first+1, false)
 			evening(first+2, true)
 
-			// The tier is raised: it shows by itself, and the whole list comes at once.
+			// The tier is upgraded: this is noticed, and the whole list is fetched at once.
 			h.raised = true
 			time.Sleep(time.Until((first + 3).At(19, 30, market.Shanghai)))
 			h.served = nil

@@ -50,7 +50,7 @@ func TestUniverseEqualsTheProvider(t *testing.T) {
 func TestEveryFault(t *testing.T) {
 	for _, f := range []struct {
 		fault   tusharesim.Fault
-		verdict coverage.Verdict // of daily; empty where it must fail
+		verdict coverage.Verdict // of daily; empty if it must fail
 		reason  fault.Reason     // of the error, or of the worst issue
 	}{
 		{tusharesim.Fault{Kind: tusharesim.HTTP500}, "", fault.ProviderUnavailable},
@@ -128,9 +128,8 @@ func TestEveryFault(t *testing.T) {
 	}
 }
 
-// TestAnyOrderAnyFault is the property: whatever order, repetition and fault came
-// before, after the clean runs of a later day the store equals what the provider
-// has.
+// TestAnyOrderAnyFault checks a property: after any order, repetition and faults, the successful
+// runs of a later day make the store equal to the provider.
 func TestAnyOrderAnyFault(t *testing.T) {
 	kinds := []tusharesim.Fault{
 		{Kind: tusharesim.HTTP500}, {Kind: tusharesim.Reset}, {Kind: tusharesim.TruncatedBody}, {Kind: tusharesim.MalformedJSON},
@@ -387,7 +386,7 @@ func TestRevisionsShow(t *testing.T) {
 	if h := last.result.Held; last.err != nil || h.New != 0 || h.Changed != 3 || h.Gone != 1 || h.Verdict != coverage.Complete {
 		t.Errorf("new %d, changed %d, gone %d: %v", h.New, h.Changed, h.Gone, last.err)
 	}
-	// Four of two hundred rows are what a vendor corrects; more is told.
+	// Four of two hundred rows are a normal correction; more are reported.
 	kept, err := r.ing.Revisions(context.Background(), market.Universe, ingest.RevisionQuery{Start: end, End: end, Limit: 1000})
 	if err != nil || int64(len(kept)) != last.result.Revised.Cells || len(kept) < 4 || kept[0].RunID != "run" {
 		t.Errorf("%d values are kept, %+v: %v", len(kept), last.result.Revised, err)

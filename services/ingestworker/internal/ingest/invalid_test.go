@@ -137,8 +137,8 @@ func TestDaysBeforeTheCalendar(t *testing.T) {
 	}
 }
 
-// TestListsDenied: a list that nobody selected and the token may not have is no
-// failure, and is told.
+// TestListsDenied: a list that no module needs and that the token may not fetch is reported, and is
+// not a failure.
 func TestListsDenied(t *testing.T) {
 	p := oddProvider(100, 10)
 	p.Answer = func(c providertest.Call, _ int, w http.ResponseWriter) bool {

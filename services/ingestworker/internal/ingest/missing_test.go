@@ -14,7 +14,7 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim"
 )
 
-// verdict is what the targets pool holds of a key; missing where nothing is held.
+// verdict returns the verdict of the targets pool for a key; missing if there is none.
 func (r *harness) verdict(dataset, symbol string, d market.Date) coverage.Verdict {
 	held, ok := r.sinks[market.Targets].Held(coverage.Key{Dataset: dataset, Date: d, Symbol: symbol})
 	if !ok {
@@ -23,7 +23,7 @@ func (r *harness) verdict(dataset, symbol string, d market.Date) coverage.Verdic
 	return held.Verdict
 }
 
-// told is the first issue of a reason among the outcomes.
+// told returns the first issue of the outcomes with a reason.
 func told(out []outcome, reason fault.Reason) (fault.Issue, bool) {
 	for _, o := range out {
 		for _, i := range o.result.Issues {
@@ -194,8 +194,8 @@ func TestLongLists(t *testing.T) {
 	}
 }
 
-// TestLongListsThatFail fails on long lists as on anything else that may pass: one
-// symbol alone tells that it is the length. Where that fails too, nothing is halved.
+// TestLongListsThatFail: a long list fails like a temporary error. Only a call with one symbol
+// shows that the length is the cause. If that call fails, too, the list is not halved.
 func TestLongListsThatFail(t *testing.T) {
 	for _, down := range []bool{false, true} {
 		p := oddProvider(200, 30)
@@ -276,8 +276,8 @@ func TestAnotherDatasetProvesAMissingRow(t *testing.T) {
 	}
 }
 
-// TestPreCloseProvesAMissingRow lets the rows of one ETF, of which no other dataset
-// tells, come without a day in the middle.
+// TestPreCloseProvesAMissingRow omits a day in the middle of the rows of an ETF, which no other
+// dataset has.
 func TestPreCloseProvesAMissingRow(t *testing.T) {
 	for name, evenings := range map[string]bool{"in one fill": false, "evening after evening": true} {
 		t.Run(name, func(t *testing.T) {
@@ -400,8 +400,8 @@ func TestUnlistedSymbolIsNotSettled(t *testing.T) {
 	}
 }
 
-// TestSuspendedIsListed asks for a symbol that did not trade: nothing is missing, and
-// its name is told with the partition and in the pool's coverage.
+// TestSuspendedIsListed fetches a symbol that did not trade: nothing is missing, and its name is in
+// the partition's issues and in the pool's coverage.
 func TestSuspendedIsListed(t *testing.T) {
 	p := oddProvider(200, 30)
 	start, end := lastDays(p, 2)
@@ -442,8 +442,8 @@ func TestSuspendedIsListed(t *testing.T) {
 	}
 }
 
-// TestALongSuspensionIsToldOnce: a target without a row is told on the first evening, not
-// on those after it, and again after it has traded.
+// TestALongSuspensionIsToldOnce: a target without a row is reported on the first evening, not on
+// the following ones, and again after it has traded.
 func TestALongSuspensionIsToldOnce(t *testing.T) {
 	r := newHarness(t, tiny())
 	_, end := r.span(1)
@@ -460,7 +460,7 @@ func TestALongSuspensionIsToldOnce(t *testing.T) {
 		}
 		w.End = d
 		told := false
-		for range 2 { // the day before is looked at once more
+		for range 2 { // the previous day is checked again
 			out, err := r.pass(w, 1, nil)
 			if err != nil {
 				t.Fatal(err)

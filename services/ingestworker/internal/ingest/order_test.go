@@ -18,8 +18,8 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim"
 )
 
-// TestTheOrderOfADatesDatasets: what the datasets of a date say of each other is the same
-// in whatever order they come, and it is said before the last of them has ended.
+// TestTheOrderOfADatesDatasets: the findings about the datasets of a date do not depend on the
+// order in which they are fetched, and are complete when the last dataset has ended.
 func TestTheOrderOfADatesDatasets(t *testing.T) {
 	type faults func(r *harness, d market.Date) []tusharesim.Fault
 	drop := func(api string, share float64) faults {
@@ -116,7 +116,7 @@ func TestTheOrderOfADatesDatasets(t *testing.T) {
 	}
 }
 
-// worst is the worst verdict that a pool holds of a day.
+// worst returns the worst verdict of a pool for a day.
 func (r *harness) worst(pool market.Pool, dataset string, d market.Date, symbols []string) coverage.Verdict {
 	if pool == market.Universe {
 		symbols = []string{""}

@@ -8,8 +8,8 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim"
 )
 
-// One answer that passes, at the fourth call of the first fill or among its data, costs
-// no partition, whatever its code and text.
+// One temporary error, at the fourth call of the first fill or among its data calls, fails no
+// partition, whatever its code and text.
 func TestAPassingAnswerCostsNoPartition(t *testing.T) {
 	for _, f := range []tusharesim.Fault{
 		{Kind: tusharesim.AnyCode, Code: 50101, Text: "查询数据失败，请确认参数！可以反馈管理员协助您排查问题"},

@@ -24,8 +24,8 @@ func issuesOf(out []outcome, reason fault.Reason) (found []fault.Issue) {
 	return found
 }
 
-// A company that the provider gave another code is followed: told once, its rows under
-// the new code alone, and neither a refetch nor a verification finds anything amiss.
+// When the provider gives a company a new code, that is reported once, its rows have only the new
+// code, and neither a refetch nor a verification finds a difference.
 func TestRekeyedCompaniesAreFollowed(t *testing.T) {
 	r := newHarness(t, small())
 	start, end := r.span(15)
@@ -113,7 +113,7 @@ func TestRekeyedCompaniesAreFollowed(t *testing.T) {
 	verify()
 	r.sameAsProvider(start, end, everything)
 
-	// The list of targets has the old code still: the plan says what it is now.
+	// The target list still has the old code: the plan names the new one.
 	data, err := r.ing.Data(context.Background(), targets)
 	if err != nil {
 		t.Fatal(err)

@@ -15,8 +15,8 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim"
 )
 
-// TestRecordedDaysAreStoredAsRecorded replays what was recorded of 2019 and one day
-// of 2026 into universe, over HTTP.
+// TestRecordedDaysAreStoredAsRecorded replays the recorded days of 2019 and one of 2026 over HTTP,
+// and compares universe with the recording.
 func TestRecordedDaysAreStoredAsRecorded(t *testing.T) {
 	dir := realdatatest.Dir(t)
 	for _, c := range []struct {
@@ -77,8 +77,8 @@ func TestRecordedDaysAreStoredAsRecorded(t *testing.T) {
 	}
 }
 
-// TestRecordedDaysWithManySuspensions loads each of the recorded days on which up to
-// one stock in eight was suspended, with nothing beside it to compare with.
+// TestRecordedDaysWithManySuspensions loads each recorded day on which up to one stock in eight was
+// suspended, without any neighbouring day.
 func TestRecordedDaysWithManySuspensions(t *testing.T) {
 	dir := realdatatest.Dir(t)
 	for _, span := range [][2]string{

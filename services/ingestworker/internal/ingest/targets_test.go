@@ -228,9 +228,9 @@ func TestFiveHundredSymbolsCostATenth(t *testing.T) {
 	}
 }
 
-// TestIdleEndOfASpan asks for one ETF's span whose last days it did not trade on.
-// Whatever was fetched before, one whole date tells that they are out, and that a
-// row which the span's answer lacks is missing.
+// TestIdleEndOfASpan fetches a range of an ETF that did not trade on its last days. A call for one
+// whole date shows that these days are published, and whether a row that the range lacks is
+// missing.
 func TestIdleEndOfASpan(t *testing.T) {
 	var fields []string
 	for _, c := range catalog.Lookup(catalog.FundDaily).Columns {

@@ -45,9 +45,8 @@ func (r *harness) standing(dataset string, d market.Date) (coverage.Verdict, []f
 	return coverage.Missing, nil
 }
 
-// TestWrongValuesAreNeverComplete lets the provider err by value, evening after
-// evening, each time in another way. The day must not be complete, must
-// say why, and must be whole once the provider has mended it.
+// TestWrongValuesAreNeverComplete injects another kind of wrong values on each evening. The day must
+// not be complete, must have the reason, and must be complete once the provider has corrected it.
 func TestWrongValuesAreNeverComplete(t *testing.T) {
 	full := func(cols ...string) []string { return cols }
 	cases := map[string]struct {
@@ -178,7 +177,7 @@ func TestWrongValuesAreNeverCompleteInTargets(t *testing.T) {
 				told := false
 				for _, o := range out {
 					told = told || !o.result.Held.Verdict.Settled() && slices.ContainsFunc(o.result.Issues, func(i fault.Issue) bool {
-						return i.Reason == c.reason || first && i.Reason == fault.ValuesConflict // nothing held before tells which day it repeats
+						return i.Reason == c.reason || first && i.Reason == fault.ValuesConflict // without earlier days it is unknown which day it repeats
 					})
 				}
 				days, err := r.ing.Survey(t.Context(), market.Targets, datasets(c.fault.API), end, end, w.Symbols)
@@ -242,8 +241,8 @@ func TestStaleNewestDayOfAFirstFill(t *testing.T) {
 	}
 }
 
-// TestAMissingSymbolIsProved by the other datasets of the date, whichever of them
-// lacks it and in whatever order they come.
+// TestAMissingSymbolIsProved: the other datasets of the date prove that a symbol is missing,
+// whichever dataset lacks it and in any order.
 func TestAMissingSymbolIsProved(t *testing.T) {
 	apis := []string{catalog.Daily, catalog.DailyBasic, catalog.Moneyflow}
 	kinds := map[string]tusharesim.Fault{"dropped": {Kind: tusharesim.DropRows}, "mangled": {Kind: tusharesim.MangledCode}}
@@ -404,9 +403,9 @@ func TestTheNextDayProvesAMissingSymbolOfAFirstFill(t *testing.T) {
 	}
 }
 
-// TestManySuspensions: days on which half of the market is suspended are complete,
-// by the days beside them or by the provider's list, and a day among them that lost
-// rows is not. Without the list nothing tells a step from a loss.
+// TestManySuspensions: days on which half of the market is suspended are complete because of the
+// neighbouring days or the provider's list, and a day among them that lost rows is not. Without the
+// list, a sudden change cannot be distinguished from lost rows.
 func TestManySuspensions(t *testing.T) {
 	for _, denied := range []bool{false, true} {
 		t.Run(fmt.Sprintf("suspend_d denied %v", denied), func(t *testing.T) {
@@ -434,7 +433,7 @@ func TestManySuspensions(t *testing.T) {
 					t.Fatal(err)
 				}
 				v, issues := r.standing(catalog.Daily, d)
-				if !denied && text == open[11] { // the first of the suspended days that nothing beside explains
+				if !denied && text == open[11] { // the first suspended day, which no neighbouring day explains
 					faulttest.Produces(t, issues, fault.SuspensionsConfirmed)
 				}
 				want := coverage.Complete
@@ -454,8 +453,8 @@ func TestManySuspensions(t *testing.T) {
 	}
 }
 
-// TestADatasetBeginsLater than the window: the days before are expected empty and
-// not fetched again, and a hole is not taken for a beginning.
+// TestADatasetBeginsLater: if a dataset begins after the start of the window, the earlier days are
+// expected to be empty and are not fetched again. A gap does not count as a beginning.
 func TestADatasetBeginsLater(t *testing.T) {
 	for name, mix := range map[string]*rand.Rand{"newest first": nil, "in any order": rand.New(rand.NewPCG(1, 2)), "in another order": rand.New(rand.NewPCG(5, 6))} {
 		t.Run(name, func(t *testing.T) {
@@ -538,7 +537,7 @@ func TestADatasetBeginsLaterThanTargets(t *testing.T) {
 	r.settle(w, 3)
 	before := r.sim.Stats().ByAPI[catalog.Moneyflow]
 	r.settle(w, 3)
-	if again := r.sim.Stats().ByAPI[catalog.Moneyflow] - before; again > 1 { // the newest day is looked at once more
+	if again := r.sim.Stats().ByAPI[catalog.Moneyflow] - before; again > 1 { // the newest day is checked again
 		t.Errorf("moneyflow is asked for %d times more", again)
 	}
 }

@@ -5,8 +5,8 @@ import (
 	"testing"
 )
 
-// Whatever lies in the place of a manifest, it is read or refused; what is read names
-// its version as folders are named.
+// Any content of a manifest is either read or refused. A manifest that is read names a version in
+// the format of the directories.
 func FuzzManifest(f *testing.F) {
 	for _, s := range []string{
 		"", "{}", `{"format":1,"version":"20261129T113012.345Z","files":[{"path":"universe.duckdb","bytes":1}]}`, `{"format":1,"version":"../../etc"}`,

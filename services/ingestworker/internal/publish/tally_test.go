@@ -12,8 +12,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// A version is made anew when anything that coverage tells has changed, but not when a
-// partition was only looked at again.
+// A new version is created if anything in the coverage has changed, but not if a partition was only
+// checked again.
 func TestFingerprintHasEveryFieldOfARecord(t *testing.T) {
 	fingerprint := func(records ...coverage.Record) string {
 		var p digest
@@ -61,8 +61,7 @@ func TestFingerprintHasEveryFieldOfARecord(t *testing.T) {
 	}
 }
 
-// A tally of a record is what a file is cut, counted and told apart by; it keeps no
-// record.
+// A tally has what is needed of a record to split, count and compare files, without the record.
 func TestTallyCutsByTableAndMonth(t *testing.T) {
 	tally := newTally()
 	day := market.NewDate(2026, 10, 30)

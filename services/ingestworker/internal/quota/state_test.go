@@ -295,8 +295,7 @@ func TestClampAfterTheClockWasSetBack(t *testing.T) {
 	}
 }
 
-// No window of a minute ever holds more than the limit, whatever the priorities,
-// pauses and refusals.
+// No minute ever has more calls than the limit, whatever the priorities, pauses and refusals.
 func TestNoMinuteHoldsMoreThanTheLimit(t *testing.T) {
 	for seed := range uint64(40) {
 		r := rand.New(rand.NewPCG(seed, 1))
@@ -353,7 +352,7 @@ func TestEstimateAgreesWithTheDecision(t *testing.T) {
 		known := s
 		known.Spent = append([]time.Time(nil), s.Spent...)
 		got := Estimate(now, set, func(string) *State { return &known }, Load{Calls: map[string]int{api: n}, Priority: Normal})
-		// The provider goes on refusing, so that what it taught stays in force.
+		// The provider continues to refuse, so that the learned limit stays in force.
 		at := now
 		for made := 0; made < n; {
 			for w := Hour; w < windows; w++ {

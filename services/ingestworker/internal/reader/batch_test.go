@@ -15,8 +15,8 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
 )
 
-// Rows are sorted by date and text whatever they are: before 1970, texts that are empty,
-// short, or differ beyond their first eight bytes, in order and in none.
+// Rows are sorted by date and text: dates before 1970, texts that are empty or short or differ after
+// their first eight bytes, sorted and unsorted input.
 func TestSortedIsByDateAndText(t *testing.T) {
 	rng := rand.New(rand.NewPCG(1, 2))
 	for n := range 60 {

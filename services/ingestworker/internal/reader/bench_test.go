@@ -17,9 +17,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// BenchmarkReading measures publishing and reading a pool of AFTERBELL_BENCH_DAYS trade
-// dates of the whole market (750 are three years; 20 where it is not set), each beside
-// what DuckDB takes for the same rows alone.
+// BenchmarkReading measures publishing and reading a pool of AFTERBELL_BENCH_DAYS trade dates of the
+// whole market (750 are three years; the default is 20), compared with DuckDB alone.
 func BenchmarkReading(b *testing.B) {
 	days := 20
 	if n, err := strconv.Atoi(os.Getenv("AFTERBELL_BENCH_DAYS")); err == nil {

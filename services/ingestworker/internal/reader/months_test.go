@@ -19,8 +19,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// A Parquet file of many months is joined from the published ones, and whoever takes one
-// away does no harm.
+// A Parquet file of many months is joined from the published ones. A deleted published file does not
+// break it.
 func TestParquetOfManyMonthsIsJoined(t *testing.T) {
 	r := newHarness(t)
 	days := []market.Date{ // newest first, as a first fill does
@@ -51,7 +51,7 @@ func TestParquetOfManyMonthsIsJoined(t *testing.T) {
 		want := r.truth("SELECT * FROM daily_prices"+where+" ORDER BY date_trunc('month', trade_date), symbol, trade_date", prices.Columns)
 		got, path := r.parquet(q, prices.Columns)
 		same(t, what, got, want)
-		// Readers skip row groups by what is told of them.
+		// Readers skip row groups by their statistics.
 		one := " WHERE symbol = '" + stocks[7] + "' AND trade_date > DATE '2026-01-31'"
 		same(t, what+", one symbol", r.truth("SELECT * FROM read_parquet("+universe.Quote(path)+")"+one, prices.Columns),
 			r.truth("SELECT * FROM (SELECT * FROM daily_prices"+where+") t"+one+" ORDER BY trade_date", prices.Columns))

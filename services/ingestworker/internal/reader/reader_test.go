@@ -129,7 +129,7 @@ func (r *harness) write(q reader.Query, f reader.Format) []byte {
 		}
 		out.Write(b)
 		if done != nil {
-			clear(b) // whoever reads it after this does so too late
+			clear(b) // a later read would see this
 			done()
 		}
 		return nil
@@ -284,7 +284,7 @@ func (r *harness) parquet(q reader.Query, columns []catalog.Column) (rows, strin
 	var content []byte
 	err = r.service.ReadFile(r.t.Context(), made.ID, 0, 0, func(b []byte, done func()) error {
 		content = append(content, b...)
-		clear(b) // whoever reads it after this does so too late
+		clear(b) // a later read would see this
 		done()
 		return nil
 	})

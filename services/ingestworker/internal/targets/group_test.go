@@ -33,7 +33,7 @@ func TestCommitsThatWaitAreWrittenTogether(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		for n := range 20 { // so that every symbol has a page of its own
+		for n := range 20 { // so that each symbol has its own page
 			if _, err := s.Commit(t.Context(), of(sinktest.Day0-100+market.Date(n), 1, 5)); err != nil {
 				t.Fatal(err)
 			}
@@ -89,7 +89,7 @@ func TestCommitsThatWaitAreWrittenTogether(t *testing.T) {
 	waits(s, 2)
 	expect(gone, of(sinktest.Day0+2, 2, 6), func(err error) bool { return errors.Is(err, context.Canceled) })
 	waits(s, 3)
-	expect(t.Context(), of(sinktest.Day0, 3, 7), fine) // the same rows once more
+	expect(t.Context(), of(sinktest.Day0, 3, 7), fine) // the same rows again
 	waits(s, 4)
 	leave()
 	for s.queued.waiting() > 3 {

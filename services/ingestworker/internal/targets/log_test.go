@@ -14,8 +14,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// TestLogIsCut commits beside a reader that holds a transaction: the commits tell that
-// the log is held, and when the reader has gone the log is cut.
+// TestLogIsCut commits while a reader has a transaction open: the commits report that the log is
+// blocked, and when the reader has ended the log is truncated.
 func TestLogIsCut(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "targets.sqlite")
 	const limit = 1 << 20

@@ -114,7 +114,7 @@ func TestOverlappingSpans(t *testing.T) {
 	}
 }
 
-// sameDays compares what is told of whole dates with the rows that the file has.
+// sameDays compares the days that the sink returns with the rows of the file.
 func sameDays(t *testing.T, s ingest.Sink, dates ...market.Date) {
 	t.Helper()
 	reader := s.(ingest.DayReader)
@@ -184,7 +184,7 @@ func TestDaysAreThoseOfTheFile(t *testing.T) {
 	}
 }
 
-// A row that nobody made a record for is covered all the same.
+// A row without a record is covered, too.
 func TestRowWithoutRecordIsCovered(t *testing.T) {
 	h := harness()
 	s := h.New(sinktest.Options{Path: t.TempDir() + "/targets.sqlite", Source: sinktest.Source})

@@ -282,8 +282,8 @@ func TestReasonTooManyIPs(t *testing.T) {
 	})
 }
 
-// A refusal may be the provider's own failure, whatever it says: it is made again, and
-// then it is unavailable.
+// A refusal may be a failure of the provider, whatever its text: the call is retried, and then the
+// provider is unavailable.
 func TestARefusalMayPass(t *testing.T) {
 	for _, c := range []struct{ code, msg string }{
 		{"50101", strings.Repeat("查询数据失败，请确认参数！", 100)}, {"50101", ""}, {"50101", "系统繁忙，请稍后再试"}, {"50101", "MySQL server has gone away"},
@@ -327,7 +327,7 @@ func TestReasonProviderRefused(t *testing.T) {
 		}
 		for try := range 5 {
 			if try == 2 {
-				msg = "请确认参数！" // other words: it begins anew
+				msg = "请确认参数！" // another text starts the count again
 			}
 			n, err := fetch(symbols())
 			reasonIs(t, stripCause(err), fault.ProviderUnavailable, "provider_message")
@@ -366,8 +366,8 @@ func TestReasonProviderRefused(t *testing.T) {
 	})
 }
 
-// No rows may be said by a null or by a code. It is asked once more the first time,
-// because the provider may have failed; where rows were announced it has.
+// A null or a code may mean that there are no rows. The first time the call is repeated, because it
+// may be a failure; if rows were announced, it is one.
 func TestNoRowsWithoutAList(t *testing.T) {
 	for _, none := range []string{`{"code":0,"msg":"","data":null}`, `{"data":null,"code":0}`, `{"code":-2001,"msg":"empty","data":null}`, `{"data":{` + calFields + `,"items":[],"has_more":true},"code":-2001,"msg":""}`} {
 		calls := 0
@@ -432,7 +432,7 @@ func TestReasonModuleTestFailed(t *testing.T) {
 	}
 }
 
-// A field that was there before comes back, or is taken for a failure that passes.
+// A missing field that existed before is a temporary failure.
 func TestAFieldThatWasThereBefore(t *testing.T) {
 	lacking := `{"code":0,"data":{"fields":["exchange","cal_date"],"items":[["SSE","20260302"]]}}`
 	calls := 0
@@ -446,8 +446,8 @@ func TestAFieldThatWasThereBefore(t *testing.T) {
 	}
 }
 
-// A column that no row needs is fetched again and then told. One that is there and
-// null in all rows is no absent one: its rows come as they are, required or not.
+// A missing column that is not required is fetched again and then reported. A column that is null in
+// all rows is not missing: its rows are returned, whether it is required or not.
 func TestAbsentColumnsAreTold(t *testing.T) {
 	page := func(field, value string) string {
 		return `{"code":0,"data":{"fields":["ts_code","trade_date","close"` + field + `],"items":[["600519.SH","20260302",null` + value + `]]}}`
@@ -909,7 +909,7 @@ func TestReasonRateLimitedWhenTheCallHasLessTime(t *testing.T) {
 	})
 }
 
-// stalled gives what it has and then nothing until the call ends.
+// stalled returns its bytes, and then blocks until the call ends.
 type stalled struct {
 	io.Reader
 	ctx context.Context
@@ -923,7 +923,7 @@ func (s stalled) Read(p []byte) (int, error) {
 	return 0, s.ctx.Err()
 }
 
-// What is wrong with an answer is told, though its end never comes, and soon.
+// An error in a response is reported soon, even if the response never ends.
 func TestAnAnswerThatStallsIsNamedByWhatItHolds(t *testing.T) {
 	for _, c := range []struct {
 		status     int
@@ -951,8 +951,7 @@ func TestAnAnswerThatStallsIsNamedByWhatItHolds(t *testing.T) {
 	}
 }
 
-// A token that comes back as data is in no row and in no value kept aside, however
-// it is written.
+// A token that the provider returns as data is in no row and in no rejected value, in any encoding.
 func TestTokenEchoedAsDataIsTakenOut(t *testing.T) {
 	escaped := ""
 	for _, c := range testToken {

@@ -78,7 +78,7 @@ func FuzzDecode(f *testing.F) {
 		if want.missing != "" {
 			rows = nil
 		}
-		for i := range bad { // the decoder cuts what it keeps of a bad value
+		for i := range bad { // the decoder truncates bad values
 			if n := len(bad[i].Raw); n > maxRaw {
 				return
 			}
@@ -188,7 +188,7 @@ func FuzzPages(f *testing.F) {
 	f.Add([]byte{8, 0, 0, 8, 0, 0})
 	f.Fuzz(func(t *testing.T, script []byte) {
 		calls, received, last := 0, 0, false
-		again, offset := false, 0 // whether all pages are read once more
+		again, offset := false, 0 // whether all pages are read again
 		c := newClient(t, Config{Transport: roundTrip(func(r request) (*http.Response, error) {
 			off := r.int("offset")
 			if calls > 0 && off == 0 {

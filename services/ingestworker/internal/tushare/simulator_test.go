@@ -254,7 +254,7 @@ func TestSimulatorPermissionAndToken(t *testing.T) {
 	reasonIs(t, err, fault.TokenInvalid)
 }
 
-// Every call is told with what came of it, those that were made again included.
+// The result of each call is reported, including retried ones.
 func TestSimulatorCallsAreTold(t *testing.T) {
 	s := simulate(t, tusharesim.Options{})
 	var told []string
@@ -270,7 +270,7 @@ func TestSimulatorCallsAreTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, api := range []string{"daily", "moneyflow", "fund_daily"} {
-		_, _ = c.Fetch(t.Context(), simQuery(api), nil) // what is told is looked at
+		_, _ = c.Fetch(t.Context(), simQuery(api), nil) // the test checks only what is reported
 	}
 	ended, cancel := context.WithCancel(t.Context())
 	c.http.Transport = roundTrip(func(request) (*http.Response, error) { cancel(); return nil, context.Canceled })

@@ -5,7 +5,7 @@ import (
 	"testing"
 )
 
-// A reader that is told to forget has no block in memory, keeps its limit and reads on.
+// After Forget a reader has no block in memory, keeps its limit and can continue to read.
 func TestReaderForgetsBlocks(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "x.duckdb")
 	d, err := openDuck(path, nil)

@@ -22,7 +22,7 @@ import (
 
 const holdFile = "UNIVERSE_TEST_HOLD"
 
-// harness checkpoints every few commits, so that the suite meets what it does.
+// harness checkpoints every few commits, so that the suite tests checkpoints, too.
 func harness() sinktest.Harness { return harnessWith(universe.Config{CheckpointRows: 2000}) }
 
 func harnessWith(cfg universe.Config) sinktest.Harness {

@@ -52,7 +52,7 @@ func group(t *testing.T, s *Sink, dates int) []error {
 		})
 	}
 	for len(s.queue) < dates {
-		time.Sleep(time.Millisecond) // inside a bubble, where it takes no time
+		time.Sleep(time.Millisecond) // in a bubble, where it takes no time
 	}
 	close(release)
 	all.Wait()
@@ -89,8 +89,8 @@ func TestOneBadPartitionFailsAlone(t *testing.T) {
 	})
 }
 
-// A file that is taken away each time it is written refuses the commit with a reason,
-// and takes the next one once it is left in peace.
+// If the file is deleted at each write, the commit fails with a reason. Once that has stopped, the
+// next commit succeeds.
 func TestTakenAwayWhileWritten(t *testing.T) {
 	s := newSink(t, Config{})
 	defer s.Close()
@@ -108,8 +108,7 @@ func TestTakenAwayWhileWritten(t *testing.T) {
 	}
 }
 
-// DuckDB gives an instance up after some errors; the writer opens the file again
-// and goes on.
+// DuckDB invalidates an instance after some errors; the writer opens the file again and continues.
 func TestFatalErrorReopensTheFile(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := newSink(t, Config{})

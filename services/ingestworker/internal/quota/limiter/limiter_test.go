@@ -232,7 +232,7 @@ func TestLearntLimitWakesThoseWaiting(t *testing.T) {
 	})
 }
 
-// A forgotten limit holds nobody back, and is forgotten for good.
+// A discarded limit delays no call, and is discarded permanently.
 func TestForgottenLimits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		path := filepath.Join(t.TempDir(), "quota.json")
@@ -397,7 +397,7 @@ func BenchmarkAcquire(b *testing.B) {
 	}
 }
 
-// A call that has less time than the window needs is told so at once.
+// A call whose deadline is before the end of the window fails at once.
 func TestAWaitPastTheDeadlineIsNotBegun(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := open(t, Config{Settings: quota.Settings{PerMinute: 1}})
@@ -418,8 +418,8 @@ func TestAWaitPastTheDeadlineIsNotBegun(t *testing.T) {
 	})
 }
 
-// Whoever stands behind the first is told again when the wait turns out longer: a
-// time that has passed explains nothing.
+// A waiter that is not the first is notified again if its wait becomes longer, so that the expected
+// end is never in the past.
 func TestALongerWaitIsReportedToAll(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := open(t, Config{})

@@ -9,8 +9,8 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/quota"
 )
 
-// Whatever the limits' file says, it is read or refused, and what is read holds no call
-// back for longer than a day's limit may.
+// Any content of the limits' file is either read or refused. A file that is read delays no call for
+// longer than a limit per day does.
 func FuzzLimitsFile(f *testing.F) {
 	for _, s := range []string{
 		"", "{}", `{"version":1}`, `{"version":1,"states":[{"token":"t","api":"daily","limits":{"minute":{"calls":200,"at":1}},"closed":{"day":9999999999999},"held":99999999999999999,"spent":[1,2,-3],"day":20000,"spent_today":-5}]}`,
