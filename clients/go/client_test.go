@@ -125,7 +125,7 @@ func refused(code codes.Code, reason, message string, more ...any) error {
 	return s.Err()
 }
 
-// A stream that is cut, in whatever way, goes on after the last event seen.
+// A stream that is interrupted in any way resumes after the last event.
 func TestEventsResume(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o := &orchestrator{}
@@ -268,7 +268,7 @@ func TestErrorsAreValues(t *testing.T) {
 	}
 }
 
-// The worker is away, then the run is under way, then all is there.
+// First the worker is unreachable, then the run is in progress, then everything is complete.
 func TestWaitEvening(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		begun := time.Now()

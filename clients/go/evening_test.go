@@ -183,8 +183,8 @@ func TestTargetsWithoutSymbols(t *testing.T) {
 	}
 }
 
-// What the last run met and the readiness of now both tell why something is missing, and
-// only the readiness tells whether the next run is blocked.
+// Both the last run's issues and the current readiness explain why data is missing. Only the
+// readiness says whether the next run is blocked.
 func TestWhyNotWhole(t *testing.T) {
 	denied := &faultv1.Issue{Reason: faultv1.Reason_REASON_PERMISSION_DENIED, Severity: faultv1.Severity_SEVERITY_BLOCKING, ModuleId: "stock.moneyflow"}
 	other := &faultv1.Issue{Reason: faultv1.Reason_REASON_PROVIDER_UNAVAILABLE, Severity: faultv1.Severity_SEVERITY_BLOCKING, ModuleId: "etf.daily_quote"}

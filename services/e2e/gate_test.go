@@ -12,8 +12,7 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim"
 )
 
-// wantFailed looks for exactly one failed row of universe, with a message that
-// tells something.
+// wantFailed checks that there is exactly one failed row of universe, and that it has a message.
 func (e *env) wantFailed(stage, code string) {
 	e.t.Helper()
 	var universe []failedRow

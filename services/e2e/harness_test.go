@@ -16,7 +16,7 @@ import (
 	"time"
 
 	_ "github.com/duckdb/duckdb-go/v2" // opens analysis.duckdb as a notebook would
-	_ "github.com/mattn/go-sqlite3"    // opens the other files as people's SQL does
+	_ "github.com/mattn/go-sqlite3"    // opens the other files as users do
 
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
@@ -54,8 +54,7 @@ func testMain(m *testing.M) int {
 // token is what the worker is given; no file, answer or log may ever hold it.
 const token = "e2e-secret-4f1c9b7a20d8"
 
-// env is the pair as processes, beside a simulator in this process that the test
-// can steer.
+// env is the pair as processes, with a simulator in this process that the test controls.
 type env struct {
 	*stack.Stack
 	t   *testing.T

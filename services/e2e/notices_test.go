@@ -15,8 +15,8 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim"
 )
 
-// eastmost is where the day of a slot that is due now is one of which everything is due,
-// whatever the hour: it is 19 hours behind Shanghai, and the last dataset is due at 19:00.
+// eastmost is a time zone in which a slot that is due now belongs to a day of which all datasets are
+// due, at any hour: it is 19 hours behind Shanghai, and the last dataset is due at 19:00.
 const eastmost = "Pacific/Pago_Pago"
 
 // lastDue is the newest open day of which everything is due.
@@ -75,7 +75,7 @@ func (e *env) addChannels(p *platformtest.Platforms, mails *platformtest.Mails) 
 	mails.Refuse("sign", "5xx")
 }
 
-// restartOrchestrator starts it anew with other flags.
+// restartOrchestrator restarts it with other flags.
 func (e *env) restartOrchestrator(flags ...string) {
 	e.t.Helper()
 	e.Orchestrator.Kill()
@@ -85,11 +85,10 @@ func (e *env) restartOrchestrator(flags ...string) {
 	}
 }
 
-// An evening that goes wrong in the ways that evenings do, with the real pair and a channel
-// of each kind: a token that is blocked, moneyflow that is late, a worker that is killed,
-// and an orchestrator that is killed between what it decides and what it sends. Each
-// channel gets what a person would want to hear, once and in order, although each platform
-// refuses at first; and nothing secret is in a log.
+// An evening with typical failures, with the real pair and a channel of each kind: a blocked token,
+// late moneyflow, a worker that is killed, and an orchestrator that is killed between a decision and
+// its delivery. Each channel gets the expected notices, once and in order, although each platform
+// refuses at first, and no secret is in a log.
 func TestNoticesOfAnEvening(t *testing.T) {
 	t.Parallel()
 	platforms, mails := platformtest.Start(t, nil), platformtest.StartMails(t)

@@ -33,7 +33,7 @@ func node(t *testing.T, ctx context.Context, script string, args ...string) *exe
 	if err != nil {
 		t.Fatal(err)
 	}
-	// A module finds its packages from where it lies.
+	// A module resolves its packages relative to its own path.
 	path := filepath.Join(dir, strings.TrimSuffix(script, ".mjs")+fmt.Sprintf("-%d.mjs", os.Getpid()))
 	if err := os.WriteFile(path, text, 0o644); err != nil {
 		t.Fatal(err)
@@ -140,8 +140,8 @@ func TestReadersAndARunDoNotDisturbEachOther(t *testing.T) {
 			rows[version] = n
 		}
 	})
-	// Others read what people read: a symbol, a day, a file. Each reads once more after the
-	// run, so nobody starves while others wait.
+	// Other readers read a symbol, a day or a file. Each reads again after the run, so that none is
+	// starved.
 	ended := make(chan struct{})
 	var others sync.WaitGroup
 	for i := range 10 {
@@ -221,7 +221,7 @@ func readCSV(ctx context.Context, url string) (version string, rows int, err err
 	return resp.Header.Get("X-Afterbell-Version"), strings.Count(string(data), "\n") - 1, err
 }
 
-// The commands of the README's section on reading work as they stand.
+// The commands of the README's section on reading work unchanged.
 func TestReadmeReading(t *testing.T) {
 	t.Parallel()
 	e := up(t, small())

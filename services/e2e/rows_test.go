@@ -34,8 +34,8 @@ func (e *env) get(method, path string, header ...string) (*http.Response, []byte
 	return resp, body
 }
 
-// A Parquet answer is a file with a length, ranges and a tag; the form is told by the
-// ending or by Accept; a query that is wrong names its field.
+// A Parquet response is a file with a length, ranges and a tag. The suffix or Accept selects the
+// format. An invalid query names its field.
 func TestRowsOverREST(t *testing.T) {
 	t.Parallel()
 	e := up(t, small())
@@ -99,8 +99,8 @@ func TestRowsOverREST(t *testing.T) {
 	}
 }
 
-// What is deleted of the published copy is made anew by the next run, which says so; and
-// what was done is measured.
+// The next run recreates deleted files of the published copy and reports it, and the metrics count
+// it.
 func TestRunRepairsThePublishedCopy(t *testing.T) {
 	t.Parallel()
 	e := up(t, small(), func(c *stack.Config) { c.MetricsAddr = "127.0.0.1:0" })

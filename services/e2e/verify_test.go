@@ -9,8 +9,8 @@ import (
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
 )
 
-// A value that a person changed in a pool's file is told by VerifyRun, and the
-// command that it names repairs it.
+// VerifyRun reports a value that was changed in a pool's file, and the command that it names repairs
+// it.
 func TestVerifyTellsAValueThatWasChanged(t *testing.T) {
 	t.Parallel()
 	e := up(t, small())
@@ -19,7 +19,7 @@ func TestVerifyTellsAValueThatWasChanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	var symbol string
-	for _, row := range stocks.Rows { // of which money flow is told
+	for _, row := range stocks.Rows { // which have moneyflow
 		if s := row[0].(string); strings.HasSuffix(s, ".SH") {
 			symbol = s
 		}

@@ -92,7 +92,7 @@ func request(api string, p params, fields string) map[string]any {
 	return map[string]any{"api_name": api, "token": "a-valid-token-0123456789", "params": p, "fields": fields}
 }
 
-// call wants a proper reply, whatever its code.
+// call expects a valid reply with any code.
 func call(t testing.TB, s *tusharesim.Server, api string, p params, fields string) *reply {
 	t.Helper()
 	status, b, err := post(t, s.URL, request(api, p, fields))

@@ -123,7 +123,7 @@ func TestTokensAndPermissions(t *testing.T) {
 	expect("", "stock_basic", 40101)
 }
 
-// A caller may put its token anywhere; nothing the simulator tells has it.
+// A caller may put its token anywhere; no output of the simulator has it.
 func TestTokenIsNeverTold(t *testing.T) {
 	const token = "secret-token-9f8e7d6c5b4a"
 	o := small()

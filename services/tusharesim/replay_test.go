@@ -92,7 +92,7 @@ func TestReplay(t *testing.T) {
 	if sz := good(t, s, "stock_basic", params{"exchange": "SZSE"}, "ts_code"); len(sz.Data.Items) < 2800 {
 		t.Errorf("exchange of a list without that column: %d", len(sz.Data.Items))
 	}
-	// Nothing after today, whatever is recorded.
+	// No rows after today, whatever is recorded.
 	clock = time.Date(2019, 12, 31, 15, 0, 0, 0, tusharesim.Beijing)
 	if r := good(t, s, "daily", params{"trade_date": "20260401"}, ""); len(r.Data.Items) != 0 {
 		t.Error("a later day is served")

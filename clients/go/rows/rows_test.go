@@ -106,7 +106,7 @@ func stream(t *testing.T) [][]byte {
 		t.Fatal(err)
 	}
 	all := out.Bytes()
-	// The writer puts the schema before the first batch; its length stands in the head.
+	// The writer sends the schema before the first batch; its length is in the header.
 	n := 8 + int(all[4]) + int(all[5])<<8
 	return [][]byte{all[:n], all[n:cut[0]], all[cut[0]:cut[1]], all[cut[1]:]}
 }
@@ -200,7 +200,7 @@ func last[T any](of func(func(T, error) bool)) (err error) {
 	return err
 }
 
-// An answer that breaks off, in whatever way, is an error and never a short answer.
+// A response that is interrupted in any way is an error and never a shorter result.
 func TestBrokenAnswers(t *testing.T) {
 	whole := stream(t)
 	for name, c := range map[string]struct {

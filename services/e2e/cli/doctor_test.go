@@ -84,8 +84,7 @@ func (p *pair) follow(command string) {
 	}
 }
 
-// notices looks for a finding that is told and holds nothing back, and returns the
-// command of its remedy.
+// notices looks for a finding with the state notice and returns the command of its remedy.
 func (p *pair) notices(check, found string) string {
 	p.t.Helper()
 	_, findings := p.doctor()
@@ -98,8 +97,8 @@ func (p *pair) notices(check, found string) string {
 	return ""
 }
 
-// serve does word by word what a remedy says about a program that then goes on, in a
-// folder with the programs and with the environment that they had.
+// serve executes the command of a remedy that starts a service, in a directory with the programs and
+// with the environment of the services.
 func (p *pair) serve(command string) {
 	p.t.Helper()
 	if !strings.HasPrefix(command, "bin/") {
@@ -143,8 +142,8 @@ func (p *pair) repaired(what string) {
 	}
 }
 
-// Installations that are broken in one way each. The advice about ten of them is
-// followed word by word, and mends them.
+// Each installation has one defect. The remedies of ten of them are executed literally and must
+// repair them.
 func TestDoctor(t *testing.T) {
 	t.Parallel()
 	p := up(t)

@@ -14,8 +14,7 @@ import (
 
 const inUniverse = marketv1.Pool_POOL_UNIVERSE
 
-// lastOpen is the newest trade date before today, so that it is due whatever the clock
-// says.
+// lastOpen returns the newest trade date before today, which is due at any time of the day.
 func (p *pair) lastOpen() string {
 	p.t.Helper()
 	now := p.sim.Now()
@@ -27,7 +26,7 @@ func (p *pair) lastOpen() string {
 	return d.Format(time.DateOnly)
 }
 
-// closedPort is an address where nothing listens.
+// closedPort returns an address without a listener.
 func closedPort(t *testing.T) string {
 	t.Helper()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
@@ -38,8 +37,7 @@ func closedPort(t *testing.T) string {
 	return l.Addr().String()
 }
 
-// The exit code of status in every state that a pair can be in, in the order of an
-// evening that goes wrong and is mended.
+// The exit code of status in each state of a pair, during an evening that fails and recovers.
 func TestExitCodes(t *testing.T) {
 	t.Parallel()
 	p := up(t)

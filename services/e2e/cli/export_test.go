@@ -15,7 +15,7 @@ import (
 	"testing"
 )
 
-// cutter stands before the REST port and cuts answers off after some bytes.
+// cutter is a proxy of the REST port that aborts responses after some bytes.
 type cutter struct {
 	*httptest.Server
 	mu     sync.Mutex
@@ -55,7 +55,7 @@ func newCutter(t *testing.T, to string) *cutter {
 		if cut {
 			body = io.LimitReader(in.Body, after)
 		}
-		_, _ = io.Copy(w, body) // the command is told by what it got
+		_, _ = io.Copy(w, body) // the command must notice that the response is incomplete
 		if cut {
 			panic(http.ErrAbortHandler)
 		}
@@ -81,8 +81,8 @@ type exported struct {
 	Complete             bool
 }
 
-// A table comes whole into a file, checked, and an export that broke off goes on where
-// it was, never with another version.
+// A table is exported to a file and checked. An interrupted export continues where it stopped, and
+// never with another version.
 func TestExport(t *testing.T) {
 	t.Parallel()
 	p := up(t)
@@ -128,7 +128,7 @@ func TestExport(t *testing.T) {
 		if format == "csv" && int64(bytes.Count(whole, []byte("\n"))) != e.Rows+1 {
 			t.Errorf("%s: %d rows are told", file, e.Rows)
 		}
-		// It goes on by itself, ...
+		// It continues automatically, ...
 		some := int64(len(whole)) / 8 // four attempts do not make the whole
 		way.cut(some, 1)
 		again, _ := export(0, way.addr(), "again."+format)

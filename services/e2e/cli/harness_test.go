@@ -47,7 +47,7 @@ func testMain(m *testing.M) int {
 	return m.Run()
 }
 
-// pair is the pair as processes, beside a simulator in this process.
+// pair is the pair as processes, with a simulator in this process.
 type pair struct {
 	*stack.Stack
 	t   *testing.T
@@ -86,7 +86,7 @@ type said struct {
 	out, err string
 }
 
-// afterbell runs the command against the pair in English, whatever the locale.
+// afterbell runs the command with the pair, in English.
 func (p *pair) afterbell(args ...string) said {
 	p.t.Helper()
 	return run(p.t, p.Config.GRPCAddr, args...)

@@ -12,11 +12,11 @@ import (
 	"github.com/afterbell/afterbell/services/e2e/internal/stack"
 )
 
-// host is a network namespace: a machine of its own as far as the network goes.
+// host is a network namespace, which has its own network like a separate machine.
 type host struct {
 	t    *testing.T
 	name string // of the namespace
-	addr string // its only address beside loopback
+	addr string // its only address other than loopback
 	bin  string // the programs, started in the namespace
 }
 
@@ -89,7 +89,7 @@ func (h *host) run(program string, args ...string) said {
 	c.Env = append(os.Environ(), "AFTERBELL_LANG=en")
 	var out, errout strings.Builder
 	c.Stdout, c.Stderr = &out, &errout
-	_ = c.Run() // the exit code tells
+	_ = c.Run() // the exit code is checked below
 	return said{c.ProcessState.ExitCode(), out.String(), errout.String()}
 }
 
@@ -108,8 +108,8 @@ func (h *host) want(code int, command string, parts ...string) said {
 	return got
 }
 
-// Worker and orchestrator on two machines: certificates from afterbell certs, a key from
-// the host, an evening filled over the wire, and nobody else served.
+// Worker and orchestrator on two machines: with certificates of afterbell certs and a key that is
+// created on the host, an evening is filled over the network, and other clients are refused.
 func TestTwoHosts(t *testing.T) {
 	t.Parallel()
 	desk, store := twoHosts(t)
@@ -182,7 +182,7 @@ func TestTwoHosts(t *testing.T) {
 			t.Logf("proof %d: %+v", i, got)
 		}
 	}
-	// No key and no secret lies about.
+	// No file or log has a key or a secret.
 	for _, secret := range []string{strings.TrimSpace(made.out), strings.TrimSpace(reader.out), strings.Repeat("0f", 32)} {
 		for _, data := range []string{deskData, storeData} {
 			if out, err := exec.Command("grep", "-rlF", secret, data).Output(); err == nil {

@@ -163,7 +163,7 @@ func terminal(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Check(err)
 	}
 	text, err := io.ReadAll(screen)
-	if err != nil && !errors.Is(err, syscall.EIO) { // how Linux tells that the other side is closed
+	if err != nil && !errors.Is(err, syscall.EIO) { // Linux returns it when the other side is closed
 		ts.Check(err)
 	}
 	ended := c.Wait()

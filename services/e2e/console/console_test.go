@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/chromedp/chromedp/kb"
-	_ "github.com/mattn/go-sqlite3" // opens the ledger as people's SQL does
+	_ "github.com/mattn/go-sqlite3" // opens the ledger as users do
 
 	"github.com/afterbell/afterbell/services/tusharesim"
 )
@@ -36,8 +36,8 @@ type runs struct{ Runs []run }
 // pages are all pages, as their addresses have them.
 var pages = []string{"", "preflight", "runs", "coverage", "look/%s", "targets", "modules", "schedule", "notices", "settings", "keys", "audit", "about"}
 
-// TestConsole goes through the console as a person does, on one pair: from the first
-// evening, which is blocked, to a store that is whole, and through what disturbs it.
+// TestConsole uses the console as a user does, with one pair: from the first evening, which is
+// blocked, to complete pools, and then through several failures.
 func TestConsole(t *testing.T) {
 	e := up(t)
 	symbols := e.listed(3)
@@ -56,8 +56,8 @@ func TestConsole(t *testing.T) {
 		e.p.Errors() // the browser notes the answer 404
 	})
 
-	// The two parts that follow go as the walk of dev-docs does: why was the run blocked,
-	// and how is it mended?
+	// The next two parts follow the walkthrough in dev-docs: why was the run blocked, and what
+	// unblocks it?
 	walk := e.walk()
 	var blocked run
 	e.part("a blocked run says why, word for word", func(e *env) {
@@ -845,7 +845,7 @@ func (e *env) absent(days []string) string {
 	return ""
 }
 
-// cell clicks a day of the heatmap, where it is drawn.
+// cell clicks a day of the heat map.
 func (e *env) cell(dataset, day string, shift bool) {
 	e.t.Helper()
 	var at struct{ X, Y float64 }

@@ -66,8 +66,8 @@ type env struct {
 	p    *browser.Page
 }
 
-// door passes requests on to the orchestrator. While it is shut it cuts what is under way
-// and every new connection.
+// door forwards requests to the orchestrator. While it is shut, it aborts requests in progress and
+// new connections.
 type door struct {
 	*httptest.Server
 	mu     sync.Mutex

@@ -160,7 +160,7 @@ func documents(t *testing.T) []string {
 
 var (
 	links = regexp.MustCompile(`\]\(([^)#:]+)(?:#[^)]*)?\)`)
-	// rows name a file and something that stands in it.
+	// rows are a file and a text that it must contain.
 	rows = regexp.MustCompile("(?m)^\\| (?:[^|`]*\\| )?`([\\w./-]+/[\\w.-]+\\.[a-z]+)` \\| `([^`]+)` \\|")
 )
 

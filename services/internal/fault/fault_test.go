@@ -23,8 +23,8 @@ func TestCatalogIsWhole(t *testing.T) {
 	}
 }
 
-// What a user must change is told with the command that changes it, or shows it.
-// The exceptions are errors of calls, which no run ends with.
+// A remedy that a user must carry out has the command that does it or shows the state. The exceptions
+// are errors of calls, which are not issues of runs.
 func TestPermanentReasonsEndWithACommand(t *testing.T) {
 	calls := map[Reason]bool{
 		InvalidArgument: true, NotFound: true, RequestIDReused: true, DataDirLocked: true,

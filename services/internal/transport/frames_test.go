@@ -2,7 +2,7 @@ package transport
 
 import "testing"
 
-// Buffers have the requested length, whatever was put back before.
+// Buffers have the requested length, whatever buffers were released before.
 func TestFramePoolKeepsLengths(t *testing.T) {
 	for range 3 {
 		for _, n := range []int{1, 300, pageSize, pageSize + 1, frameSize - 5, frameSize, frameSize + 1, window, window + 1} {

@@ -46,8 +46,8 @@ func dialed(t *testing.T, addr string) *grpc.ClientConn {
 	return conn
 }
 
-// A caller that is refused is told so before its request is read, however large that is.
-// Of the others a request is waited for, but not forever.
+// A caller is refused before its request is read, whatever its size. The request of another caller is
+// waited for only for a limited time.
 func TestRefusedBeforeTheRequestIsRead(t *testing.T) {
 	out := &buffer{}
 	log := slog.New(slog.NewTextHandler(out, &slog.HandlerOptions{Level: slog.LevelDebug}))
@@ -63,7 +63,7 @@ func TestRefusedBeforeTheRequestIsRead(t *testing.T) {
 		err := open(t.Context(), t, conn, method).RecvMsg(&ingestv1.ListModulesResponse{})
 		faulttest.Produces(t, err, fault.Unauthenticated)
 		if method == "/no.such/Method" {
-			continue // it is not there, whatever is asked
+			continue // the method does not exist
 		}
 		err = open(known, t, conn, method).RecvMsg(&ingestv1.ListModulesResponse{})
 		faulttest.Produces(t, err, fault.InvalidArgument)
@@ -110,10 +110,10 @@ func TestHealthChecksAreBounded(t *testing.T) {
 	}
 }
 
-// A call that takes too long ends; a stream goes on.
+// A call that takes too long is aborted; a stream is not.
 func TestCallsHaveADeadline(t *testing.T) {
 	lasted := make(chan bool, 1)
-	var early atomic.Bool // another service tells of the deadline a moment before
+	var early atomic.Bool // another service may report the deadline slightly earlier
 	s := serve(t, ServerConfig{Logger: slog.New(slog.DiscardHandler), CallTimeout: time.Second}, &scripted{
 		list: func(ctx context.Context) error {
 			if deadline, _ := ctx.Deadline(); early.Load() {

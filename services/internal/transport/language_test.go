@@ -25,7 +25,7 @@ func TestWhoReadsChinese(t *testing.T) {
 	}
 }
 
-// A caller who reads Chinese gets it beside the English, in answers, streams and errors.
+// A caller who prefers Chinese gets it in addition to English, in responses, streams and errors.
 func TestChineseBesideTheEnglish(t *testing.T) {
 	issue := fault.NewIssue(fault.NotPublished, "moneyflow of 2026-11-27 is not published yet.", "dataset", "moneyflow", "trade_date", "2026-11-27")
 	refusal := fault.New(fault.PermissionDenied, "The token may not call moneyflow.", "api", "moneyflow")

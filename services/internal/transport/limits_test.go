@@ -71,7 +71,7 @@ func TestLimits(t *testing.T) {
 	}
 }
 
-// A caller over a limit is told at once; it does not wait for a stream to end.
+// A caller over a limit is refused at once; it does not wait for a stream to end.
 func TestStreamOverTheLimitIsRefusedAtOnce(t *testing.T) {
 	if _, err := net.LookupPort("tcp", "http"); err != nil { // what the resolver makes once must not be of the bubble
 		t.Log(err)
@@ -89,7 +89,7 @@ func TestStreamOverTheLimitIsRefusedAtOnce(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
 		go func() { ended <- server.Run(ctx) }()
-		// A client that pings a quiet connection every ten seconds is not cut off.
+		// A client that pings an idle connection every ten seconds is not disconnected.
 		conn, err := Dial("127.0.0.1:7701", grpc.WithContextDialer(func(ctx context.Context, _ string) (net.Conn, error) { return lis.DialContext(ctx) }),
 			grpc.WithKeepaliveParams(keepalive.ClientParameters{Time: 10 * time.Second, Timeout: 5 * time.Second, PermitWithoutStream: true}))
 		if err != nil {

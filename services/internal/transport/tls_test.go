@@ -53,7 +53,7 @@ func serve(t *testing.T, cfg ServerConfig, impl ...*scripted) *Server {
 	return s
 }
 
-// check calls the server once over a connection of its own.
+// check calls the server once over a new connection.
 func check(t *testing.T, dial func() (*grpc.ClientConn, error)) error {
 	t.Helper()
 	conn, err := dial()
@@ -240,7 +240,7 @@ func TestBadFilesAreNamedInOneLine(t *testing.T) {
 	}
 }
 
-// The listener's TLS does not concern a connection from within, which nobody else can make.
+// A connection inside the process, which no other process can open, does not use the listener's TLS.
 func TestInside(t *testing.T) {
 	log := slog.New(slog.NewTextHandler(&buffer{}, nil))
 	dir := t.TempDir()

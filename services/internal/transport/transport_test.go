@@ -206,7 +206,7 @@ func TestRequestsThatCannotBeRead(t *testing.T) {
 	}
 }
 
-// A caller that compresses is read, and bounded by what comes out of it.
+// A compressed request is read, and its decompressed size is limited.
 func TestCompressedRequests(t *testing.T) {
 	p := start(t, &scripted{}, time.Second)
 	client := ingestv1.NewIngestServiceClient(p.conn)

@@ -7,7 +7,7 @@ import (
 	"github.com/afterbell/afterbell/services/cli/internal/lang"
 )
 
-// What the orchestrator tells to type becomes the command that does the same.
+// The REST calls in the orchestrator's texts are replaced by the equivalent commands.
 func TestRestCallsBecomeCommands(t *testing.T) {
 	a := &app{}
 	for said, want := range map[string]string{

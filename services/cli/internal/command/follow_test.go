@@ -13,7 +13,7 @@ import (
 	"github.com/afterbell/afterbell/services/cli/internal/output"
 )
 
-// The end of a run that succeeded tells what needs a look although nothing failed.
+// The end of a successful run shows issues that need attention although nothing failed.
 func TestFindingsOfARunThatSucceeded(t *testing.T) {
 	r := &orchestratorv1.Run{Outcome: orchestratorv1.Run_OUTCOME_SUCCEEDED, Issues: []*faultv1.Issue{
 		{Reason: faultv1.Reason_REASON_ROWS_REJECTED, Severity: faultv1.Severity_SEVERITY_WARNING}, {Reason: faultv1.Reason_REASON_SYMBOLS_MISSING},

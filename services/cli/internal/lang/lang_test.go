@@ -69,7 +69,7 @@ func texts(t *testing.T) (all []string) {
 	return all
 }
 
-// constant is the value of a text that stands in the code, also in several parts.
+// constant returns the value of a string constant in the code, which may have several parts.
 func constant(e ast.Expr) (text string, ok bool) {
 	switch e := e.(type) {
 	case *ast.ParenExpr:

@@ -47,8 +47,8 @@ func TestFlagsThatCannotBe(t *testing.T) {
 	}
 }
 
-// TestBuiltClockIsSet builds a program as the programs under drill are built. It tells
-// whether the clock fits this release of Go.
+// TestBuiltClockIsSet builds a program like the programs under drill. It fails if the clock does not
+// work with this release of Go.
 func TestBuiltClockIsSet(t *testing.T) {
 	dir := t.TempDir()
 	toolexec, err := writeClock(filepath.Join(dir, "clock"))

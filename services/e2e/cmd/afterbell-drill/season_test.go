@@ -31,8 +31,8 @@ func drillBin(t *testing.T) string {
 	return dir
 }
 
-// TestEightEvenings is a short season: whatever the provider did on eight evenings,
-// the stores hold in the end what it has, or an issue names what differs.
+// TestEightEvenings is a short season: after eight evenings with errors of the provider, the pools
+// equal the provider, or an issue names the difference.
 func TestEightEvenings(t *testing.T) {
 	if testing.Short() {
 		t.Skip("SKIPPED: eight evenings take half a minute")

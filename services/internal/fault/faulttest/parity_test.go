@@ -146,7 +146,7 @@ func producers(t *testing.T, dir string, names map[string]fault.Reason) map[faul
 	return found
 }
 
-// tests tells a test file, or a suite that tests of several packages share.
+// tests reports whether a file is a test file, or a suite that tests of several packages share.
 func tests(path string, file *ast.File) bool {
 	return strings.HasSuffix(path, "_test.go") ||
 		slices.ContainsFunc(file.Imports, func(i *ast.ImportSpec) bool { return i.Path.Value == `"testing"` })

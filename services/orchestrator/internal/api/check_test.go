@@ -52,7 +52,7 @@ func TestManyViolationsAreBounded(t *testing.T) {
 	}
 }
 
-// However long the lists of symbols are, an answer stays small, and pages go on.
+// Responses stay small with long lists of symbols, and the pages continue.
 func TestPartitionsThatFit(t *testing.T) {
 	long := make([]run.Partition, 60)
 	for i := range long {

@@ -35,7 +35,7 @@ func (s oneSlot) NextSlot(_ context.Context, pool market.Pool) (slot.Slot, bool,
 	return s.slot, pool == s.slot.Pool, nil
 }
 
-// A pool is fetched next by its own slot or its own queue, whatever the other one has.
+// The next fetch of a pool depends on its own slot and queue, not on those of the other pool.
 func TestNextRunOfAPool(t *testing.T) {
 	due := time.Date(2026, 11, 30, 19, 30, 0, 0, market.Shanghai)
 	sooner := due.Add(-time.Hour)

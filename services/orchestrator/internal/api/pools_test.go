@@ -32,7 +32,7 @@ type noTargets struct{ Ledger }
 
 func (noTargets) Targets(context.Context) ([]string, error) { return nil, nil }
 
-// surveyor tells one complete date after a while.
+// surveyor returns one complete date after a delay.
 type surveyor struct {
 	Worker
 	takes time.Duration

@@ -43,8 +43,8 @@ func (unreadable) ExplainRun(_ context.Context, r run.Run) ([]bilingual.Text, st
 	return nil, "", errors.New("database is locked")
 }
 
-// Runs that are queued are answered with, also where they cannot be explained: a caller who
-// gets an error asks again.
+// Queued runs are returned even if they cannot be explained, because a caller who gets an error would
+// retry.
 func TestCreateRunAnswersWithWhatIsQueued(t *testing.T) {
 	var log bytes.Buffer
 	s := &runService{base: &base{Config: Config{

@@ -54,7 +54,7 @@ func (s *sent[T]) Send(m *T) error {
 	return nil
 }
 
-// slow tells three events with pauses between, and does not end by itself.
+// slow sends three events with pauses, and does not end by itself.
 type slow struct {
 	Ledger
 	Dispatcher
@@ -118,8 +118,8 @@ func streams(t *testing.T, source *slow, stopping chan struct{}, failAt int) map
 	}
 }
 
-// TestSilenceIsBrokenEveryFifteenSeconds: every stream tells that it is alive while
-// nothing happens, as when a probe hangs, and ends with a reason when the process stops.
+// TestSilenceIsBrokenEveryFifteenSeconds: each stream sends keep-alives while nothing happens, for
+// example while a probe hangs, and ends with a reason when the process stops.
 func TestSilenceIsBrokenEveryFifteenSeconds(t *testing.T) {
 	for name, reason := range map[string]fault.Reason{"WatchRun": fault.Interrupted, "RunPreflight": fault.PreflightFailed} {
 		synctest.Test(t, func(t *testing.T) {
@@ -159,8 +159,8 @@ func TestNextAsk(t *testing.T) {
 	}
 }
 
-// TestSendThatFailsEndsTheSource: a caller that is gone is noticed at the next message,
-// a keep-alive included, and nothing goes on for it.
+// TestSendThatFailsEndsTheSource: a caller that has gone is noticed at the next message or
+// keep-alive, and all work for it ends.
 func TestSendThatFailsEndsTheSource(t *testing.T) {
 	for _, name := range []string{"WatchRun", "RunPreflight"} {
 		for _, failAt := range []int{2, 3} { // an event, a keep-alive

@@ -230,7 +230,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 	if _, err := healthgrpc.NewHealthClient(plain).Check(t.Context(), &healthgrpc.HealthCheckRequest{}); err != nil {
 		t.Errorf("health by nobody: %v", err)
 	}
-	// What nobody can tell from within.
+	// Calls that need a real connection.
 	faked := metadata.AppendToOutgoingContext(t.Context(), "afterbell-caller-bin", auth.Caller{Name: "fake", Role: auth.Admin}.Encode())
 	if _, err := orchestratorv1.NewRunServiceClient(k.conn).ListRuns(faked, &orchestratorv1.ListRunsRequest{}); fault.ReasonOf(err) != fault.Unauthenticated {
 		t.Errorf("a caller that only says who it is: %v", err)
@@ -238,7 +238,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 	if code, _ := k.rest(t, "nobody", "GET", "/v1/runs", "", "Grpc-Metadata-Afterbell-Caller-Bin", "e30", "Afterbell-Caller-Bin", "e30"); code != 401 {
 		t.Errorf("a caller that only says who it is, over REST: %d", code)
 	}
-	// A malformed or unknown key is told as such, until there are too many.
+	// A malformed or unknown key is reported as such, until there are too many.
 	runs := orchestratorv1.NewRunServiceClient(k.conn)
 	_, err = runs.ListRuns(k.as(t.Context(), "malformed"), &orchestratorv1.ListRunsRequest{})
 	faulttest.Produces(t, err, fault.Unauthenticated)
@@ -336,8 +336,8 @@ func (k *keyed) nothingLeaks(t *testing.T) {
 	}
 }
 
-// A key from its making to its end: it works, shows its use, is told of in the audit
-// trail, and ends with its sessions and streams when it is revoked.
+// The life of a key: it works, shows its use, is in the audit trail, and when it is revoked, its
+// sessions and streams end.
 func TestLifeOfAKey(t *testing.T) {
 	k := startKeyed(t)
 	admin := k.as(t.Context(), "admin")
@@ -569,8 +569,8 @@ func TestSessionOfTheConsole(t *testing.T) {
 	k.nothingLeaks(t)
 }
 
-// Without keys, loopback stays free; a wrong key is refused all the same, and a page of
-// another site can do nothing.
+// Without keys, loopback needs no key. An invalid key is refused nevertheless, and a page of another
+// site cannot call the API.
 func TestLoopbackWithoutKeys(t *testing.T) {
 	r := start(t)
 	if _, answer := r.get(t, "GET", "/v1/session", ""); !strings.Contains(answer, `"role":"ROLE_ADMIN"`) || !strings.Contains(answer, `"authRequired":false`) {

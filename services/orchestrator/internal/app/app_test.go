@@ -374,7 +374,7 @@ func TestPreflightStreamsEachModule(t *testing.T) {
 	}
 }
 
-// The gate's findings are in ingest_runs for people's SQL.
+// The gate's findings are in ingest_runs for users' SQL.
 func TestBlockedRunsAreCodedRows(t *testing.T) {
 	r := start(t)
 	for _, c := range []struct {
@@ -424,7 +424,7 @@ func TestCancelAndPause(t *testing.T) {
 		defer r.worker.mu.Unlock()
 		return len(r.worker.active) > 0
 	})
-	// A run behind it waits, and is told so.
+	// A run behind it waits, and its explanation says so.
 	behind := r.create(t, &orchestratorv1.CreateRunRequest{Pools: universe, Refetch: true})
 	got, err := r.runs().GetRun(t.Context(), &orchestratorv1.GetRunRequest{RunId: behind.GetRunId()})
 	if err != nil || !strings.Contains(strings.Join(got.GetRun().GetExplanation(), " "), run.GetRunId()) {
@@ -550,8 +550,8 @@ func TestTargets(t *testing.T) {
 	}
 }
 
-// TestChangedTargetsAreNotCovered asks for a run while one is under way that began
-// with the list as it was.
+// TestChangedTargetsAreNotCovered creates a run while another is in progress that began with the old
+// list.
 func TestChangedTargetsAreNotCovered(t *testing.T) {
 	r := start(t)
 	client := orchestratorv1.NewTargetServiceClient(r.conn)
@@ -649,7 +649,7 @@ func TestLearntLimitsAreListedAndForgotten(t *testing.T) {
 	}
 }
 
-// Both services tell of themselves; without the worker, the orchestrator says why that is not told.
+// The response describes both services; without the worker it says why the worker is missing.
 func TestInfo(t *testing.T) {
 	_, addr := startWorker(t)
 	type service struct {
@@ -721,7 +721,7 @@ func TestExplainSlot(t *testing.T) {
 	if resp, body := r.get(t, "GET", "/v1/slots?pool=universe", ""); resp.StatusCode != 200 || !strings.Contains(body, `"state":"STATE_MISSED"`) {
 		t.Errorf("slots: %d %s", resp.StatusCode, body)
 	}
-	// A day before the first slot says how it stands.
+	// The explanation of a day before the first slot.
 	for _, c := range []struct {
 		day, says string
 		held      bool
@@ -900,7 +900,7 @@ func TestStoppingEndsStreamsAndSaysSo(t *testing.T) {
 	for err == nil {
 		_, err = stream.Recv()
 	}
-	if !errors.Is(err, io.EOF) { // the run may have ended as INTERRUPTED before its watcher was told
+	if !errors.Is(err, io.EOF) { // the run may have ended as INTERRUPTED before its watcher got the event
 		faulttest.Produces(t, err, fault.Interrupted)
 	}
 	last := ""

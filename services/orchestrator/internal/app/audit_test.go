@@ -19,7 +19,7 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/config"
 )
 
-// trail is what the audit trail tells, oldest first: the method, and the value after.
+// trail returns the audit trail, oldest first: the method and the new value.
 func (r *harness) trail(t *testing.T, method string) (told []string) {
 	t.Helper()
 	entries, _, err := r.ledger.Entries(t.Context(), auth.EntryFilter{Method: method, Limit: 100})
@@ -184,7 +184,7 @@ func TestTrailOfWhatIsOutsideTheLedger(t *testing.T) {
 	if more := r.trail(t, "")[before:]; len(more) > 0 {
 		t.Errorf("the trail tells of what was refused: %q", more)
 	}
-	// While the worker has not answered, the trail tells already.
+	// The entry exists before the worker has responded.
 	r.worker.mu.Lock()
 	before = len(r.trail(t, "TokenService"))
 	answered := make(chan int, 1)
@@ -210,7 +210,7 @@ func TestTrailOfWhatIsOutsideTheLedger(t *testing.T) {
 	}
 }
 
-// The cancellation of a run that is under way and the entry that tells of it are one write.
+// The cancellation of an active run and its audit entry are written in one transaction.
 func TestTrailOfACancellation(t *testing.T) {
 	r := start(t)
 	gate := make(chan struct{})

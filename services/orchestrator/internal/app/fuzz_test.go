@@ -29,7 +29,7 @@ const (
 	answerTime = 30 * time.Second
 )
 
-// growth tells whether a process that is fuzzed keeps more and more.
+// growth checks whether the memory of a fuzzed process grows.
 type growth struct {
 	harness    *harness
 	calls      int
@@ -140,7 +140,7 @@ func FuzzREST(f *testing.F) {
 	})
 }
 
-// lasts tells a target that may answer with a stream.
+// lasts reports whether a target may respond with a stream.
 func lasts(target string) bool {
 	u, err := url.Parse(target)
 	return err != nil || strings.HasSuffix(u.Path, ":watch") || strings.HasSuffix(u.Path, ":run") || strings.HasPrefix(u.Path, "/v1/data/")

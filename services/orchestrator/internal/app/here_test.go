@@ -12,8 +12,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/fault"
 )
 
-// TestCommandsReachThisProcess: whatever the API tells to type names the address that
-// REST listens at, and the ledger keeps the usual one, because the address may change.
+// TestCommandsReachThisProcess: commands in responses have the address of this process's REST port.
+// The ledger stores the default address, because the address may change.
 func TestCommandsReachThisProcess(t *testing.T) {
 	r := start(t)
 	told := func(what, text string) {

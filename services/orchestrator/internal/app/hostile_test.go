@@ -157,7 +157,7 @@ func call(ctx context.Context, t *testing.T, conn *grpc.ClientConn, m protorefle
 	}
 }
 
-// internals are what no answer tells: paths, SQL, Go types and calls.
+// internals must not appear in any response: paths, SQL, Go types and calls.
 var internals = regexp.MustCompile(`/tmp/|\.go:\d|\.sqlite|(?i:\b(select|insert|update|delete) .*\b(from|into|set|where)\b)|goroutine|runtime error|\*[a-z]+\.[A-Z]|proto:`)
 
 func judge(t *testing.T, m protoreflect.MethodDescriptor, req proto.Message, err error) {

@@ -106,7 +106,7 @@ func TestPagesAreLimited(t *testing.T) {
 	}
 }
 
-// Of many who change at once what they read, one does, and the others are told.
+// If many callers change the same resource at the same time, one succeeds and the others fail.
 func TestChangesAtOnce(t *testing.T) {
 	r := start(t)
 	read := func(path string) string {
@@ -155,8 +155,8 @@ func TestChangesAtOnce(t *testing.T) {
 	}
 }
 
-// A caller over its limit is told at once, over gRPC and REST alike. A key is one caller,
-// however and from wherever it is used.
+// A caller over its limit is refused at once, over gRPC and REST. A key is one caller, from any address
+// and with either protocol.
 func TestMoreStreamsThanAreAccepted(t *testing.T) {
 	k := startKeyed(t, func(c *config.Config) { c.Web.StreamsPerCaller, c.Web.MaxCalls = 1, 100 })
 	gate := make(chan struct{})

@@ -96,7 +96,7 @@ func TestChannels(t *testing.T) {
 	call(200, "DELETE", "/v1/channels/desk", "")
 	call(404, "DELETE", "/v1/channels/desk", "", "NOT_FOUND")
 
-	// The audit trail tells who changed what, the fields and not the secrets.
+	// The audit trail has who changed which fields, without secrets.
 	call(200, "GET", "/v1/audit", "", "NoticeService.DeleteChannel", "NoticeService.CreateChannel", `\"kind\":\"dingtalk\"`)
 
 	for where, text := range map[string]string{"an answer": answers.String(), "the log": r.log.String()} {

@@ -26,8 +26,8 @@ func revision(id int64, symbol, day string, before, after string) *marketv1.Revi
 	return r
 }
 
-// What the provider changed is told with the run that found it, and listed value by
-// value, over gRPC and REST.
+// Changes by the provider are reported with the run that found them, and each value is listed, over
+// gRPC and REST.
 func TestRevisionsAreToldAndListed(t *testing.T) {
 	r := start(t)
 	r.worker.set(func() {

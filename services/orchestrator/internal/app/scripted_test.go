@@ -40,7 +40,7 @@ type scriptedWorker struct {
 	limits  []*marketv1.LearntLimit
 	waits   []*marketv1.OwnLimitWait
 	listed  []*ingestv1.ListedInstrument // what its lists have
-	toldOf  int                          // how often it told them whole
+	toldOf  int                          // how often it sent all of them
 	planned []string                     // symbols of the last plan of data
 }
 

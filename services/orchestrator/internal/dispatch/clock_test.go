@@ -16,9 +16,9 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/slot"
 )
 
-// TestClockThatWasAhead finds what a clock that was 400 days ahead for one run left: it
-// counts as stale, its follow-ups go, it stands at the top of no list, and one warning
-// says so. What is missing today is asked for all the same.
+// TestClockThatWasAhead: after a run during which the clock was 400 days ahead, the run's probes are
+// stale, its follow-up runs are dropped, it is first in no list, and one warning says so. What is
+// missing today is fetched nevertheless.
 func TestClockThatWasAhead(t *testing.T) {
 	withFakeClock(t, func(t *testing.T) {
 		g := newHarness(t)
@@ -102,7 +102,7 @@ func TestClockThatWasAhead(t *testing.T) {
 		if page, err := g.store.Runs(ctx, run.Filter{Limit: 1, Before: before}); err != nil || len(page) != 0 {
 			t.Errorf("after the last: %+v, %v", page, err)
 		}
-		// It is told once, also over a restart.
+		// It is reported once, also after a restart.
 		g.stop()
 		g.start()
 		if r, _ := g.run(market.Universe); len(r.Issues) != 0 {

@@ -59,9 +59,9 @@ func lateMoneyflow(g *harness, day market.Date, open []market.Date, released tim
 // crashes when one bubble has fired some ten thousand of them (golang/go 78156).
 func seldom(cfg *dispatch.Config) { cfg.Timing.Idle = 10 * time.Minute }
 
-// TestLateOverClosedDays: what was not there on the evening before closed days is asked
-// for over them, with one follow-up in the queue at a time, whatever restarts and other
-// runs there are; everyone is told when.
+// TestLateOverClosedDays: data that is not published on the evening before closed days is fetched on
+// these days, with one queued follow-up run at a time, despite restarts and other runs. The next time
+// is always reported.
 func TestLateOverClosedDays(t *testing.T) {
 	friday, sept30 := market.NewDate(2026, 3, 6), market.NewDate(2026, 9, 30)
 	for name, c := range map[string]struct {
@@ -247,8 +247,8 @@ func TestSlotBeforeTheDataIsDue(t *testing.T) {
 	}
 }
 
-// TestEachEveningVerifiesTheDayBefore: rows of the previous open day that are not those
-// that were committed are told, and fetched again: in the same run, or by a follow-up.
+// TestEachEveningVerifiesTheDayBefore: if rows of the previous open day differ from the committed
+// ones, that is reported, and they are fetched again in the same run or a follow-up run.
 func TestEachEveningVerifiesTheDayBefore(t *testing.T) {
 	friday := market.NewDate(2026, 2, 27)
 	for name, c := range map[string]struct {
@@ -355,8 +355,8 @@ func count(all []string, one string) (n int) {
 	return n
 }
 
-// TestVerifyingThatFailsHoldsNothingUp: a worker that cannot read the day before is told
-// in the log, and the evening goes on.
+// TestVerifyingThatFailsHoldsNothingUp: if the worker cannot read the previous day, that is logged,
+// and the evening continues.
 func TestVerifyingThatFailsHoldsNothingUp(t *testing.T) {
 	withFakeClock(t, func(t *testing.T) {
 		g := newHarness(t)

@@ -146,7 +146,7 @@ func TestGate(t *testing.T) {
 	}
 }
 
-// What was selected is told although the worker is unreachable: by what it told last.
+// The selection is known while the worker is unreachable, from the last catalog.
 func TestSelectionIsToldWhileTheWorkerIsAway(t *testing.T) {
 	withFakeClock(t, func(t *testing.T) {
 		g := newHarness(t)
@@ -165,7 +165,7 @@ func TestNotBuiltModuleIsRefusedAndBlocks(t *testing.T) {
 	withFakeClock(t, func(t *testing.T) {
 		g := newHarness(t)
 		g.start()
-		// Before the worker told its catalog nothing can be refused; the gate does.
+		// Without the worker's catalog nothing can be refused here; the gate refuses it later.
 		runs, err := g.d.Create(t.Context(), request(market.Universe, "index.daily"))
 		if err != nil {
 			t.Fatal(err)

@@ -65,7 +65,7 @@ func TestRunSucceeds(t *testing.T) {
 		if err != nil || v.Checked != 6 || len(v.Differences) != 0 {
 			t.Errorf("verify = %+v, %v", v, err)
 		}
-		// The probes are fresh now, and references of a second run are due no more.
+		// The probes are fresh now, and the references are not due again for a second run.
 		probed := len(g.srv.Probed())
 		g.srv.Script(func(s *workertest.Server) { s.Reference, s.Data = nil, nil })
 		again, _ := g.run(market.Universe)
@@ -110,7 +110,7 @@ func TestTransientIsRetriedAndPermanentIsNot(t *testing.T) {
 	})
 }
 
-// What is wrong with one API is not told of the module's other, and does not keep it back.
+// A failure of one API is not reported for the other API of the module, and does not block it.
 func TestTheOtherDatasetOfAModuleIsNotBlamed(t *testing.T) {
 	for _, c := range []struct {
 		reason    fault.Reason
@@ -266,8 +266,7 @@ func TestQuotaGivesItsAPIUp(t *testing.T) {
 	})
 }
 
-// Only a run of the schedule looks at old dates once more, and what happens to them
-// takes nothing from the evening.
+// Only a scheduled run checks old dates again, and their result does not affect that of the evening.
 func TestOldDatesAreLookedAtByTheScheduleOnly(t *testing.T) {
 	withFakeClock(t, func(t *testing.T) {
 		g := newHarness(t)

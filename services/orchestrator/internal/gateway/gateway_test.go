@@ -41,7 +41,7 @@ var update = flag.Bool("update", false, "rewrite the golden files")
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// scripted answers what a test tells it to.
+// scripted returns what a test sets.
 type scripted struct {
 	orchestratorv1.UnimplementedRunServiceServer
 	orchestratorv1.UnimplementedPreflightServiceServer
@@ -128,7 +128,7 @@ func sendSample(ss grpc.ServerStreamingServer[orchestratorv1.WatchRunResponse]) 
 	return nil
 }
 
-// nobody has neither key nor session.
+// nobody is an authenticator without keys and sessions.
 type nobody struct{}
 
 func (nobody) ByKey(string, string, string) (auth.Caller, error) {
@@ -463,7 +463,7 @@ func TestRequestsInTheirForms(t *testing.T) {
 			t.Errorf("%s: %d %s, read as %v", body, resp.StatusCode, got, r.impl.created)
 		}
 	}
-	if resp, _ := r.do(t, "POST", "/v1/schedule:pause", ""); resp.StatusCode != 501 { // it reaches the service, which has no such method here
+	if resp, _ := r.do(t, "POST", "/v1/schedule:pause", ""); resp.StatusCode != 501 { // the service receives it, and does not implement it here
 		t.Errorf("an empty body is an empty request; got %d", resp.StatusCode)
 	}
 	for _, q := range []string{"pool=universe", "pool=POOL_UNIVERSE", "pool=2", "pool=Universe&page_size=3&state=finished"} {

@@ -49,7 +49,7 @@ func TestHeadersAndPathsThatAreTooLong(t *testing.T) {
 	}
 }
 
-// What lies outside a file is refused in the form of every error.
+// A range outside of a file is refused with the usual form of errors.
 func TestRangeOutsideTheFile(t *testing.T) {
 	g := &gateway{stallTime: time.Second}
 	w := httptest.NewRecorder()

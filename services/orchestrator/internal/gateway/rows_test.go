@@ -22,7 +22,7 @@ import (
 	"github.com/afterbell/afterbell/services/orchestrator/internal/rows"
 )
 
-// endless is a worker whose answers go on until nobody takes them, or break off.
+// endless is a worker whose responses continue until the caller stops reading, or are interrupted.
 type endless struct {
 	ingestv1.UnimplementedDataServiceServer
 	breaks bool
@@ -81,7 +81,7 @@ func startRows(t *testing.T, w ingestv1.DataServiceServer) string {
 	}
 	front := httptest.NewServer(h)
 	t.Cleanup(func() {
-		front.Close() // which waits for the answers under way
+		front.Close() // which waits for responses in progress
 		cancel()
 		if err := errors.Join(<-done, conn.Close()); err != nil {
 			t.Error(err)
@@ -111,7 +111,7 @@ func TestCallerThatVanishesEndsTheAnswer(t *testing.T) {
 	}
 }
 
-// An answer that breaks off is not taken for a short one.
+// An interrupted response is not mistaken for a shorter one.
 func TestAnswerThatBreaksOffIsSeen(t *testing.T) {
 	base := startRows(t, &endless{breaks: true, ended: make(chan error, 10)})
 	client := &http.Client{Transport: &http.Transport{}}
@@ -181,7 +181,7 @@ func TestFileArrivesAsItIs(t *testing.T) {
 	}
 }
 
-// A command in an error of rows reaches this process, as those of every other error do.
+// A command in an error about rows has the address of this process, like those of other errors.
 func TestCommandInErrorOfRowsReachesHere(t *testing.T) {
 	base := startRows(t, &unpublished{})
 	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, base+"/v1/data/daily_prices.csv", nil)
@@ -210,7 +210,7 @@ func (*unpublished) ReadRows(*ingestv1.ReadRowsRequest, grpc.ServerStreamingServ
 	return err
 }
 
-// What the gateway itself refuses is told in the caller's language, too.
+// Errors of the gateway itself are in the caller's language, too.
 func TestErrorsOfRowsAreLocalized(t *testing.T) {
 	base := startRows(t, &endless{ended: make(chan error, 10)})
 	client := &http.Client{Transport: &http.Transport{}}

@@ -105,7 +105,7 @@ func TestChangesAreAudited(t *testing.T) {
 	}
 }
 
-// Pages are bounded by number and by size, and none is lost between them.
+// Pages are limited by number and by size, and no entry is lost between them.
 func TestPagesOfTheAuditTrail(t *testing.T) {
 	s := open(t)
 	const n = 60
@@ -143,7 +143,7 @@ func TestPagesOfTheAuditTrail(t *testing.T) {
 	}
 }
 
-// A change that fails leaves no entry, and nobody changes or deletes one.
+// A failed change has no entry, and entries cannot be changed or deleted.
 func TestAuditTrailIsKept(t *testing.T) {
 	s := open(t)
 	ctx := auth.WithChange(t.Context(), &auth.Change{Entry: auth.Entry{Method: "S.Revoke"}})

@@ -195,7 +195,7 @@ func TestDesignQueriesAnswer(t *testing.T) {
 			t.Log("no sqlite3 shell here: the queries ran through the driver only")
 			continue
 		}
-		// The shell reads while the store is open, as people do.
+		// The shell reads while the store is open, as users do.
 		out, err := exec.Command(shell, "-nullvalue", "NULL", s.db.Path(), query).CombinedOutput()
 		if err != nil || string(out) != want {
 			t.Errorf("shell: %v\n got %s\nwant %s", err, out, want)
@@ -622,7 +622,7 @@ func TestChoicesAndCopiesSurviveReopening(t *testing.T) {
 	ctx := t.Context()
 	s := must(Open(ctx, Config{Path: path}))(t)
 
-	// What nobody saved has its default.
+	// A setting that was never saved has its default.
 	if got := must(s.Settings(ctx))(t); got != settings.Default() {
 		t.Errorf("settings: %+v", got)
 	}

@@ -96,8 +96,8 @@ func TestNoticesAreKept(t *testing.T) {
 	}
 }
 
-// The tables of notices were written anew once. What an older ledger has told, and what
-// waits, stays as it was.
+// A migration rewrites the tables of notices. The sent and the waiting notices of an older ledger are
+// unchanged.
 func TestNoticesOfAnOlderLedger(t *testing.T) {
 	path := older(t, "0012",
 		`INSERT INTO notice_channels (id, kind, enabled, language, url, secret, body, changed_at) VALUES ('beat', 'heartbeat', 1, 'en', 'https://hc.test/x', '', '{}', 1)`,

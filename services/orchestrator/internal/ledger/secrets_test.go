@@ -207,7 +207,7 @@ func TestLostKey(t *testing.T) {
 	}
 }
 
-// A key that the environment names and that cannot be used is told at the start.
+// An unusable key from the environment is reported at the start.
 func TestGivenKeyOfTheLedger(t *testing.T) {
 	dir := t.TempDir()
 	s, _ := openAt(t, dir)

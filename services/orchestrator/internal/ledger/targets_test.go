@@ -38,7 +38,7 @@ func TestTargetSets(t *testing.T) {
 		if got, all := must(s.Targets(ctx))(t), []string{"000001.SZ", "159915.SZ", "600000.SH", "600519.SH"}; !slices.Equal(got, all) {
 			t.Errorf("the watch list is %v", got)
 		}
-		time.Sleep(time.Hour) // what ended is no target any more, and nobody wrote
+		time.Sleep(time.Hour) // expired symbols are not targets, although nothing was written
 		if got, left := must(s.Targets(ctx))(t), []string{"000001.SZ", "600000.SH", "600519.SH"}; !slices.Equal(got, left) {
 			t.Errorf("after an hour the watch list is %v", got)
 		}

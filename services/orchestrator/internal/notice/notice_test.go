@@ -134,8 +134,7 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-// An evening lived through: what is told of it, in which order, and that nothing is told
-// of what is no news.
+// The notices of a whole evening, their order, and that unchanged states send none.
 func TestAnEveningInOrder(t *testing.T) {
 	whole := func(p market.Pool) Judged {
 		return Judged{PoolState: PoolState{Pool: p, Verdict: Whole}, Settled: true}
@@ -369,7 +368,7 @@ func TestNoticeSaysWhatToType(t *testing.T) {
 	if text := n.Text(Chinese); !strings.HasSuffix(text, "。处理办法：从数据源的账户页面重新复制令牌并存入，无需重启：afterbell tokens set < token.txt") || !strings.Contains(text, "缺少 当日全部数据") {
 		t.Errorf("%q", text)
 	}
-	// What is retried meanwhile may wait for a person, too.
+	// What is retried may also need a user's action.
 	locked := fault.NewIssue(fault.TargetsDBLocked, "")
 	n.Pools[1].Verdict, n.Pools[1].Reason, n.Pools[1].Remedy = Failed, locked.Reason, locked.Remedy
 	if text := n.Text(English); !strings.HasSuffix(text, "token.txt "+locked.Remedy) {
@@ -377,7 +376,7 @@ func TestNoticeSaysWhatToType(t *testing.T) {
 	}
 }
 
-// A pool that needs an action is not said to be mended by its next slot.
+// The notice of a pool that needs an action does not promise that its next slot repairs it.
 func TestAnActionComesBeforeTheNextSlot(t *testing.T) {
 	p := PoolState{Pool: market.Universe, Verdict: Blocked, Reason: fault.TokenInvalid, NextAt: time.Date(2026, 11, 30, 17, 35, 0, 0, time.UTC), NextIsSlot: true}
 	for l, want := range map[Language]string{

@@ -234,7 +234,7 @@ func (d *harness) until(day market.Date, hour, minute int) {
 	synctest.Wait()
 }
 
-// told checks what a channel has been sent so far: one part of each text, in order.
+// told checks the notices that a channel has received so far: one part of each text, in order.
 func (d *harness) told(channel string, parts ...string) {
 	d.t.Helper()
 	d.mu.Lock()
@@ -281,8 +281,8 @@ func TestLateMoneyflow(t *testing.T) {
 	})
 }
 
-// A blocked token is told once, as is that the day is late, and what mends it is one
-// sentence for both pools. Nothing of it is told again after restarts.
+// A blocked token is reported once, and so is the late day, with one remedy for both pools. A restart
+// does not repeat the notices.
 func TestBlockedToken(t *testing.T) {
 	onFriday(t, func(t *testing.T, d *harness) {
 		d.srv.Script(func(s *workertest.Server) {
@@ -312,7 +312,7 @@ func TestBlockedToken(t *testing.T) {
 	})
 }
 
-// A remedy is told whole, and its command reaches the process that tells it.
+// A notice has the whole remedy, and its command has the address of this process.
 func TestRemedyIsToldWhole(t *testing.T) {
 	onFriday(t, func(t *testing.T, d *harness) {
 		d.srv.Script(func(s *workertest.Server) {
@@ -325,8 +325,7 @@ func TestRemedyIsToldWhole(t *testing.T) {
 	})
 }
 
-// A worker that is killed and back within a minute or two is nobody's business; one that
-// stays away is told once.
+// A worker that is back within a minute or two sends no notice; one that stays away sends one.
 func TestKilledWorker(t *testing.T) {
 	onFriday(t, func(t *testing.T, d *harness) {
 		d.until(friday, 19, 29)
@@ -348,8 +347,8 @@ func TestKilledWorker(t *testing.T) {
 	})
 }
 
-// An evening that did not happen is told: the process was away and catches up nothing, the
-// schedule is paused, a pool is held.
+// A missed evening is reported: the process did not run and does not catch up, the schedule is paused,
+// or a pool is paused.
 func TestEveningsThatDidNotHappen(t *testing.T) {
 	onFriday(t, func(t *testing.T, d *harness) {
 		if _, err := d.sched.Update(t.Context(), func(s *slot.Schedule) { s.CatchUp = slot.CatchUpNone }); err != nil {
@@ -376,7 +375,7 @@ func TestEveningsThatDidNotHappen(t *testing.T) {
 	})
 }
 
-// A pool that a person holds is told as such, and the other one is not kept waiting.
+// A paused pool is reported as paused, and does not delay the notice of the other pool.
 func TestHeldPool(t *testing.T) {
 	onFriday(t, func(t *testing.T, d *harness) {
 		if _, err := d.disp.Pause(t.Context(), market.Universe, "bert"); err != nil {
@@ -393,7 +392,7 @@ func TestHeldPool(t *testing.T) {
 	})
 }
 
-// A run that hangs keeps the evening's sentence back, so the hour tells that it is late.
+// A run that hangs delays the evening's notice, so a notice at a fixed hour says that it is late.
 func TestHangingRunIsLate(t *testing.T) {
 	onFriday(t, func(t *testing.T, d *harness) {
 		release := make(chan struct{})
@@ -535,13 +534,13 @@ func TestGivenUpAfterADay(t *testing.T) {
 	})
 }
 
-// A process that dies between the end of a run and the notice, or between the notice and
-// its delivery, tells it once when it is back.
+// A process that is killed between the end of a run and the notice, or between the notice and its
+// delivery, sends it once after its restart.
 func TestDeathInBetween(t *testing.T) {
 	onFriday(t, func(t *testing.T, d *harness) {
 		d.until(friday, 19, 20)
 		d.stop()
-		// The run ends, and nobody looks.
+		// The run ends while no process is running.
 		runs := []run.Run{{Pool: market.Targets, Mode: run.Daily, Source: run.SourceSchedule, SlotID: "2026-03-06.targets", Request: run.Request{Start: market.NoDate, End: market.NoDate}, AsOf: market.NoDate}}
 		v := slot.Slot{ID: "2026-03-06.targets", Pool: market.Targets, Date: friday, DueAt: friday.At(19, 30, market.Shanghai), State: slot.Fired}
 		d.until(friday, 19, 30)
@@ -574,7 +573,7 @@ func TestDeathInBetween(t *testing.T) {
 		if kinds := each(told); err != nil || !slices.Equal(kinds, []notice.Kind{notice.Started, notice.Evening}) {
 			t.Errorf("kept: %v, %v", kinds, err)
 		}
-		// The same topic is never stored twice, whoever tries.
+		// The same topic is never stored twice.
 		again := told[1]
 		again.ID = ledger.NewID()
 		if added, err := d.store.AddNotice(t.Context(), again); added || err != nil {
@@ -590,7 +589,7 @@ func each(all []notice.Notice) (kinds []notice.Kind) {
 	return kinds
 }
 
-// A test goes out at once and tells what the platform said, without what is secret.
+// A test is sent at once and returns the platform's response without secrets.
 func TestTest(t *testing.T) {
 	onFriday(t, func(t *testing.T, d *harness) {
 		if err := d.note.Test(t.Context(), "off"); err != nil {

@@ -55,8 +55,8 @@ func inTime(t *testing.T, f func(g *harness)) {
 	})
 }
 
-// pass runs a preflight and checks what holds of every one: gapless numbers, and a
-// record in the ledger that says what was answered.
+// pass runs a preflight and checks what every preflight must have: sequence numbers without gaps, and
+// a record in the ledger with the results.
 func (g *harness) pass(opt preflight.Options) (readiness.Preflight, []preflight.Event, error) {
 	g.t.Helper()
 	var events []preflight.Event
@@ -111,7 +111,7 @@ func TestStreamsEachStepAndProbesOnce(t *testing.T) {
 		if s := events[0].Started; s.TradeDate.String() != "2026-03-02" || len(s.Modules) != 6 || len(s.Pools) != 2 {
 			g.t.Errorf("started = %+v", s)
 		}
-		// Fresh probes are reused, each told.
+		// Fresh probes are reused, with an event for each.
 		p, events, err = g.pass(preflight.Options{Pools: []market.Pool{market.Targets}})
 		if diff := cmp.Diff([]string{"started", "=stock.market.daily", "=stock.moneyflow", "targets ready", "completed"}, kinds(events)); diff != "" || err != nil || p.Calls != 0 {
 			g.t.Errorf("%s %v", diff, err)

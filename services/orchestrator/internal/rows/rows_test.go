@@ -102,7 +102,7 @@ func (w fixedConditions) GetCondition(context.Context, *ingestv1.GetConditionReq
 	return &ingestv1.GetConditionResponse{Conditions: w.conditions}, nil
 }
 
-// Each condition, whatever its state, says when it is fetched next, or why not.
+// Each condition says when it is fetched next, or why it is not.
 func TestEveryConditionSaysWhenNext(t *testing.T) {
 	at := time.Date(2026, 11, 30, 17, 35, 0, 0, time.UTC)
 	off := map[string]Disabled{"moneyflow": {"module", "stock.moneyflow"}}

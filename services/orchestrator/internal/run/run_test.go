@@ -182,7 +182,7 @@ func TestIssuesOfCountsPartitions(t *testing.T) {
 	}
 }
 
-// A re-check that failed is told as a warning and calls for no follow-up.
+// A failed re-check is a warning and needs no follow-up run.
 func TestFailedRecheckIsAWarning(t *testing.T) {
 	p := part("daily", monday-60, PartitionFailed, "incomplete", fault.ProviderUnavailable, fault.Incomplete)
 	p.Recheck = true
@@ -352,9 +352,9 @@ func TestFollowUp(t *testing.T) {
 	}
 }
 
-// TestFollowUpsOverClosedDays follows a chain of follow-ups that find nothing, from an
-// evening until the next open day's run: they go on over closed days, grow rarer, and
-// ask once shortly before the market opens.
+// TestFollowUpsOverClosedDays follows a chain of follow-up runs that find nothing, from an evening
+// until the next open day's run: they continue on closed days with growing pauses, and one of them is
+// shortly before the market opens.
 func TestFollowUpsOverClosedDays(t *testing.T) {
 	friday, sept30 := market.NewDate(2026, 3, 6), market.NewDate(2026, 9, 30)
 	cal := slot.Calendar{First: market.NewDate(2026, 1, 1), Last: market.NewDate(2026, 12, 31)}
@@ -609,7 +609,7 @@ func TestExplainSaysWhatComesAfter(t *testing.T) {
 	}
 }
 
-// What has been overtaken is not told to be done.
+// An outdated remedy is not shown.
 func TestExplainRepeatsNoRemedyThatIsOvertaken(t *testing.T) {
 	r := Run{ID: "R1", Pool: market.Targets, State: Finished, Outcome: Blocked, Stage: StageReadiness, Issues: []fault.Issue{fault.NewIssue(fault.TokenInvalid, "It is refused.")}}
 	for _, s := range []History{{Run: r, Check: readiness.Changed}, {Run: r, Check: readiness.Passed}, {Run: r, Later: &Run{ID: "R9", Outcome: Succeeded}}} {
@@ -667,7 +667,7 @@ func TestExplainSaysWhatTheGateFound(t *testing.T) {
 	}
 }
 
-// english is what is told, in English; all of it is told in Chinese as well.
+// english returns the texts in English, and checks that each has Chinese, too.
 func english(t *testing.T, said []bilingual.Text) string {
 	t.Helper()
 	for _, s := range said {

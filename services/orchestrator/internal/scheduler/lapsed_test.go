@@ -139,7 +139,7 @@ func (w *machine) stopped(do func()) {
 	w.restart()
 }
 
-// TestCancelledCoverThatDoesNotFire: what the schedule would not catch up is told.
+// TestCancelledCoverThatDoesNotFire: a slot that the schedule does not catch up is reported.
 func TestCancelledCoverThatDoesNotFire(t *testing.T) {
 	set := func(f func(*slot.Schedule)) func(w *machine) { return func(w *machine) { w.change(f) } }
 	for name, c := range map[string]struct {

@@ -427,7 +427,7 @@ func TestUpdate(t *testing.T) {
 			t.Errorf("%+v", v)
 		}
 		w.drain()
-		// Later again: today has fired before its data were due, and fires once more.
+		// Later again: today's slot has fired before its data was due, and fires again.
 		if _, err := w.scheduler.Update(ctx, func(s *slot.Schedule) { s.RunAt = "22:00"; s.Pools = []market.Pool{market.Targets} }); err != nil {
 			t.Fatal(err)
 		}
@@ -718,8 +718,8 @@ func TestNextIsTrue(t *testing.T) {
 	})
 }
 
-// TestClockOfLongAgo sets the clock back by days, as a host does that starts before it
-// has asked for the time, and right again: what was decided stays and fires no more.
+// TestClockOfLongAgo sets the clock back by days, as on a host that starts before it has the time, and
+// then corrects it: decided slots stay decided and do not fire again.
 func TestClockOfLongAgo(t *testing.T) {
 	onMachine(t, always, func(t *testing.T, w *machine) {
 		w.until(monday, 12, 0, 0)
@@ -800,9 +800,9 @@ func TestOff(t *testing.T) {
 	})
 }
 
-// TestSpoiltScheduleIsMended has a schedule in the ledger that means nothing: it is
-// shown, and mended through the API.
-func TestSpoiltScheduleIsMended(t *testing.T) {
+// TestInvalidScheduleIsCorrected: an invalid schedule in the ledger is shown, and can be corrected over
+// the API.
+func TestInvalidScheduleIsCorrected(t *testing.T) {
 	onMachine(t, always, func(t *testing.T, w *machine) {
 		w.until(monday, 12, 0, 0)
 		w.start()
@@ -824,9 +824,9 @@ func TestSpoiltScheduleIsMended(t *testing.T) {
 	})
 }
 
-// TestRunAtBeforeTheDataIsDue: who sets the schedule before a dataset is due is told so,
-// by the schedule and by each slot; such a slot has a run of its own, because only that
-// is followed when the rest of the day is due.
+// TestRunAtBeforeTheDataIsDue: if the schedule is before a dataset is due, the schedule and each slot
+// say so. Such a slot always has its own run, because only a slot's run gets a follow-up run when the
+// rest of the day is due.
 func TestRunAtBeforeTheDataIsDue(t *testing.T) {
 	onMachine(t, always, func(t *testing.T, w *machine) {
 		ctx := context.Background()
@@ -894,8 +894,7 @@ func TestRunAtBeforeTheDataIsDue(t *testing.T) {
 	})
 }
 
-// TestExplainSaysWhenNext: where nothing waits to ask for what is missing, the next slot
-// is named.
+// TestExplainSaysWhenNext: if no queued run fetches what is missing, the next slot is named.
 func TestExplainSaysWhenNext(t *testing.T) {
 	onMachine(t, always, func(t *testing.T, w *machine) {
 		w.until(monday, 19, 30, 0)
@@ -915,7 +914,7 @@ func TestExplainSaysWhenNext(t *testing.T) {
 	})
 }
 
-// TestExplainForeseesABlockedRun: a slot to come is told with what the last check found.
+// TestExplainForeseesABlockedRun: the explanation of a future slot has the result of the last check.
 func TestExplainForeseesABlockedRun(t *testing.T) {
 	onMachine(t, always, func(t *testing.T, w *machine) {
 		w.until(monday, 12, 0, 0)

@@ -49,7 +49,7 @@ type machine struct {
 	offset atomic.Int64 // wall clock less real time, ns
 	broken atomic.Bool  // the ledger refuses to settle slots
 	woken  atomic.Int64
-	alone  chan struct{} // whoever queues runs is in it
+	alone  chan struct{} // held while runs are queued
 
 	store     *ledger.Store
 	scheduler *Scheduler
@@ -83,7 +83,7 @@ func (w *machine) now() time.Time { return time.Now().Add(time.Duration(w.offset
 // Wake counts that the dispatcher was woken.
 func (w *machine) Wake() { w.woken.Add(1) }
 
-// OneTrigger waits until nobody else queues runs.
+// OneTrigger waits until no other caller queues runs.
 func (w *machine) OneTrigger() (release func()) {
 	w.alone <- struct{}{}
 	return func() { <-w.alone }

@@ -11,8 +11,7 @@ import (
 	"github.com/afterbell/afterbell/services/tusharesim/internal/spec"
 )
 
-// folder writes a recorded folder of its own, so that the rules are tested also
-// where the real data is absent.
+// folder writes a directory of recorded data, so that the rules are tested without the real data.
 func folder(t *testing.T, files map[string]string) string {
 	t.Helper()
 	dir := t.TempDir()
