@@ -191,7 +191,7 @@ const tlsTime = 2 * time.Second
 func requiresTLS(ctx context.Context, addr string) bool {
 	ctx, cancel := context.WithTimeout(ctx, tlsTime)
 	defer cancel()
-	d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // nobody is trusted: only the protocol is asked for
+	d := tls.Dialer{Config: &tls.Config{InsecureSkipVerify: true}} //nolint:gosec // no data is exchanged; only the protocol is detected
 	conn, err := d.DialContext(ctx, "tcp", addr)
 	if err == nil {
 		_ = conn.Close() // it has answered the question

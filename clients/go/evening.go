@@ -98,7 +98,7 @@ type Evening struct {
 	// NextTime is when something of it is fetched next automatically. Zero if it is
 	// complete or nothing is scheduled.
 	NextTime time.Time
-	// NextRunTime is when the next run of the pool starts, whatever it fetches. Zero if
+	// NextRunTime is when the next run of the pool starts, even if it fetches other data. Zero if
 	// none is scheduled, a queued one starts now, or the pool is paused.
 	NextRunTime time.Time
 }

@@ -83,7 +83,7 @@ func follow(ctx context.Context, c *afterbell.Client, out io.Writer) error {
 type price struct {
 	Symbol string    `afterbell:"symbol"`
 	Date   time.Time `afterbell:"trade_date"`
-	Close  *float64  `afterbell:"close"` // nil where it cannot be known
+	Close  *float64  `afterbell:"close"` // nil if it is unknown
 }
 
 func prices(ctx context.Context, c *afterbell.Client, out io.Writer, q *rows.Query) error {

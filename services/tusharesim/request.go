@@ -20,7 +20,7 @@ const (
 	CodeRefused = 40203
 	// CodeTooManyIPs is a token used from too many addresses.
 	CodeTooManyIPs = 40204
-	// CodeBadParameter is a call that cannot be answered as it is.
+	// CodeBadParameter is an invalid call.
 	CodeBadParameter = 50101
 )
 

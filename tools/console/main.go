@@ -114,7 +114,7 @@ func bundle(web string) (map[string][]byte, error) {
 			entries["src/icon.svg"] = name
 		}
 	}
-	imports := map[string][]string{} // what an entry imports at once, so that it loads beside it
+	imports := map[string][]string{} // what an entry imports statically, so that both are loaded in parallel
 	for _, o := range meta.Outputs {
 		for _, i := range o.Imports {
 			if o.EntryPoint != "" && i.Kind == "import-statement" {
@@ -147,7 +147,7 @@ func bundle(web string) (map[string][]byte, error) {
 	return files, err
 }
 
-// aheadOf is the script that stands in the page, which knows the files of each page.
+// aheadOf returns the script in the page that preloads the files of each page.
 func aheadOf(web string, pages map[string][]string) (template.JS, error) {
 	known, err := json.Marshal(pages) // sorted by name
 	if err != nil {
@@ -172,7 +172,7 @@ func aheadOf(web string, pages map[string][]string) (template.JS, error) {
 	return template.JS(bytes.TrimSpace(result.OutputFiles[0].Contents)), nil
 }
 
-// licenses are the terms of what the bundle holds of others.
+// licenses returns the licenses of third-party code in the bundle.
 func licenses(web string) ([]byte, error) {
 	var all bytes.Buffer
 	for _, name := range []string{"preact", "@preact/signals", "@preact/signals-core"} {

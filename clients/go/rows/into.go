@@ -24,8 +24,8 @@ import (
 //
 // Fields without a tag are ignored. A field is a string (texts, and dates as
 // "YYYY-MM-DD"), a float64 (numbers), an int32 (whole numbers) or a time.Time (dates, at
-// midnight UTC), or a pointer to one of these; a null in a field that is no pointer is an
-// error. A query without columns asks for those of the tags. The sequence ends after the
+// midnight UTC), or a pointer to one of these. A null is an error if the field is not a
+// pointer. A query without columns requests those of the tags. The sequence ends after the
 // first error.
 func Of[T any](ctx context.Context, c *afterbell.Client, q *Query) iter.Seq2[T, error] {
 	return func(yield func(T, error) bool) {
@@ -152,7 +152,8 @@ func settersOf(fields []field, batch arrow.RecordBatch) ([]func(reflect.Value, i
 	return out, nil
 }
 
-// valueOf sets a value of a type from a column, or is nil where they do not fit.
+// valueOf returns a function that sets a value of a type from a column; nil if the types do not
+// match.
 func valueOf(values arrow.Array, t reflect.Type) func(into reflect.Value, row int) {
 	switch c := values.(type) {
 	case *array.String:

@@ -151,7 +151,7 @@ func newCA(now time.Time) (pair, error) {
 	return sign(pair{cert: t}, t)
 }
 
-// Own are the names that every certificate has beside its hosts.
+// Own are the names that every certificate has in addition to its hosts.
 var Own = []string{"localhost", "127.0.0.1", "::1"}
 
 // hostsOf are the hosts of a certificate that the directory has, so that renewing it
@@ -231,7 +231,7 @@ func (out *Result) write(dir, name string, p pair) error {
 	return nil
 }
 
-// readCA is the CA of the directory; fs.ErrNotExist where there is none.
+// readCA returns the CA of the directory; fs.ErrNotExist if there is none.
 func readCA(r Request) (pair, error) {
 	certPath, keyPath := filepath.Join(r.Dir, "ca.crt"), filepath.Join(r.Dir, "ca.key")
 	cert, err := os.ReadFile(certPath)

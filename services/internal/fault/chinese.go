@@ -231,7 +231,7 @@ var chineseNotFound = map[string]string{
 	"method":              "方法[ {id} ]没有实现。",
 }
 
-// unpublished stands for a version without an ID: no version exists.
+// unpublished is the kind of a version without an ID: none exists.
 const unpublished = "version that is not published"
 
 // ChineseIsComplete reports whether the Chinese message says all that the English one does.

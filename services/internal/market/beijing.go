@@ -6,9 +6,9 @@ import (
 	"sync"
 )
 
-// beijingCodes pairs the codes that companies of Beijing had until October 2025 with
-// those that took their place. Most keep the last three digits and begin with 920;
-// where two would have met, one got others, so no rule tells.
+// beijingCodes has the codes of companies of Beijing until October 2025 with the codes that replaced
+// them. Most new codes are 920 and the last three digits of the old one. If two would be equal, one
+// of them has other digits, so there is no rule.
 //
 //go:embed beijing.csv
 var beijingCodes string

@@ -20,7 +20,7 @@ import (
 	"time"
 )
 
-// The secrets that the platforms know. Nothing of afterbell may tell them.
+// The secrets of the platforms. They must not appear in any output of afterbell.
 const (
 	Token    = "tok-3f9a1c77e02b4d58"
 	Secret   = "SEC-8d41f0b6a9c2e7"

@@ -150,7 +150,7 @@ func dsn(path string, opts Options, readOnly bool) string {
 // bytes.
 const LogLimit = 16 << 20
 
-// LogBytes is the size of the write-ahead log; 0 where there is none.
+// LogBytes returns the size of the write-ahead log in bytes; 0 if there is none.
 func (db *DB) LogBytes() int64 {
 	st, err := os.Stat(db.path + "-wal")
 	if err != nil {

@@ -31,7 +31,7 @@ type guard struct {
 // healthCheck is the method that a caller without a key may always call.
 const healthCheck = "/grpc.health.v1.Health/Check"
 
-// quiet tells the methods of gRPC itself, as health checks.
+// quiet reports whether a method is one of gRPC itself, such as a health check.
 func quiet(method string) bool { return strings.HasPrefix(method, "/grpc.") }
 
 // admit asks who calls before anything else is looked at.
@@ -80,8 +80,8 @@ func (g guard) unary(srv any, ss grpc.ServerStream, m grpc.MethodDesc) error {
 	return err
 }
 
-// nearlySlow is how long before a call's deadline another service may tell that it passed:
-// gRPC hands the deadline on, and the other clock is not read at the same moment.
+// nearlySlow is how long before a call's deadline another service may report that it has passed: gRPC
+// forwards the deadline, and the clocks are not read at the same time.
 const nearlySlow = 100 * time.Millisecond
 
 // slow reports whether a call failed because CallTimeout passed.
@@ -213,7 +213,7 @@ func (g guard) finish(call *checkedStream, start time.Time, err error, panicked 
 	attrs = append(attrs, slog.String("code", s.Code().String()), slog.String("reason", string(fault.ReasonOf(err))),
 		slog.Duration("took", time.Since(start)))
 	switch {
-	case call.broken && panicked == nil: // the caller's doing, whatever gRPC calls it
+	case call.broken && panicked == nil: // caused by the caller, whatever gRPC's code
 		level = slog.LevelDebug
 	case s.Code() == codes.Internal || s.Code() == codes.Unknown:
 		level = slog.LevelError

@@ -19,11 +19,10 @@ import (
 // InternalMessage is all that a caller learns of an error without a reason.
 const InternalMessage = "An unexpected error occurred; the service's log has the details."
 
-// ToStatus is the status that carries err over the wire: ErrorInfo with the
-// reason and its metadata; BadRequest for field violations; RetryInfo where the
-// wait is known; PreconditionFailure where a state stands in the way; Help with
-// the remedy. A status passes as it is; an error without a reason becomes
-// INTERNAL and tells nothing.
+// ToStatus converts err to a status with details: ErrorInfo with the reason and its metadata,
+// BadRequest with field violations, RetryInfo if the wait is known, PreconditionFailure if a state
+// prevents the call, and Help with the remedy. A status is returned unchanged. An error without a
+// reason becomes INTERNAL without its text.
 func ToStatus(err error) *status.Status {
 	if err == nil {
 		return status.New(codes.OK, "")

@@ -326,7 +326,7 @@ func (a *app) say(line string) {
 // next names the next command to type.
 func (a *app) next(line string) { a.tell(a.T("Next: %s", line)) }
 
-// hint is next, unless --quiet or where there is nothing to type.
+// hint prints the next command, unless --quiet is set or there is none.
 func (a *app) hint(line string) {
 	if !a.quiet && line != "" {
 		a.next(oneLine(line))

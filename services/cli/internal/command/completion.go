@@ -37,7 +37,7 @@ func (a *app) completionCommand() *cobra.Command {
 	return c
 }
 
-// completeTime bounds the call that a completion makes: nobody waits long for one.
+// completeTime is the timeout of a completion's call.
 const completeTime = time.Second
 
 // completeRuns offers the newest runs.

@@ -121,7 +121,7 @@ func telling(r *orchestratorv1.Run) []*faultv1.Issue {
 	return slices.DeleteFunc(slices.Clone(r.GetIssues()), func(i *faultv1.Issue) bool { return i.GetSeverity() < faultv1.Severity_SEVERITY_WARNING })
 }
 
-// followOne shows a run to its end and returns it as its last event has it.
+// followOne shows a run until it ends and returns the run of its last event.
 func (a *app) followOne(ctx context.Context, client *afterbell.Client, r *orchestratorv1.Run, after int64) (*orchestratorv1.Run, error) {
 	type heard struct {
 		event *orchestratorv1.RunEvent
@@ -173,7 +173,7 @@ func (a *app) followOne(ctx context.Context, client *afterbell.Client, r *orches
 	}
 }
 
-// silentFor is how long a run may tell nothing before the reason is looked for.
+// silentFor is how long a run may send no event before the reason is looked up.
 const silentFor = 15 * time.Second
 
 // silent prints why a run sends no events: usually it waits for a limit.
@@ -184,7 +184,7 @@ func (v *view) silent(ctx context.Context, client *afterbell.Client) {
 	ctx, cancel := context.WithTimeout(ctx, silentFor/3)
 	defer cancel()
 	resp, err := client.Limits.ListLimits(ctx, &orchestratorv1.ListLimitsRequest{})
-	if err == nil { // otherwise the orchestrator is restarting, and the events go on by themselves
+	if err == nil { // otherwise the orchestrator is restarting, and the events continue afterwards
 		if waits := v.a.waits(resp); waits != "" && waits != v.waits {
 			v.waits = waits
 			v.line(fmt.Sprintf("%-8s  %s", v.pool, waits))

@@ -185,7 +185,7 @@ func (d *doctor) locks(dir string) {
 		}
 		for _, pid := range openedBy(path) {
 			if pid == worker || name != "analysis.duckdb" {
-				continue // readers of SQLite disturb nobody
+				continue // readers of SQLite block nobody
 			}
 			bad = true
 			d.add(check, Wrong, d.T("process %d (%s) has %s open, which blocks the next run", pid, programOf(pid), name), d.T("Let that program read published/universe.duckdb instead; close the file there, or stop the process: %s", "kill "+strconv.Itoa(pid)))

@@ -114,7 +114,7 @@ type Page struct {
 	Complete bool
 	// Rows are JSON objects by column.
 	Rows []json.RawMessage
-	// More is whether the answer goes on.
+	// More is true if the response continues.
 	More bool
 }
 

@@ -2,9 +2,8 @@ package lang
 
 import "sync"
 
-// chinese has the Simplified Chinese of every text, by its English. A verb stands for
-// the same value in both. It is built when the first text is asked for, because most
-// calls are in English.
+// chinese has the Simplified Chinese of each text by its English. The formatting verbs of both have
+// the same values. It is built when it is first needed, because most calls are in English.
 var chinese = sync.OnceValue(func() map[string]string {
 	return map[string]string{
 		"# complete  ~ accepted short  . empty as expected  - short  ? not published  ! missing": "# 完整  ~ 不足但已接受  . 应为空  - 不足  ? 尚未发布  ! 缺失",

@@ -37,8 +37,8 @@ type wrong struct {
 	// targets is true if symbols of the target list are affected, so that targets must not accept
 	// the day either.
 	targets bool
-	// told is true if too few rows are affected to reject the day: it is complete with the reason as
-	// a warning, and the next evening corrects it.
+	// told is true if too few rows are affected to reject the day: it is complete with the reason
+	// as a warning, and the next evening corrects it.
 	told bool
 }
 

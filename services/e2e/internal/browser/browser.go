@@ -40,7 +40,7 @@ func Find() (string, error) {
 	return "", ErrAbsent
 }
 
-// Browser is Chromium under way.
+// Browser is a running Chromium.
 type Browser struct {
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -184,8 +184,7 @@ func (p *Page) do(timeout time.Duration, steps ...chromedp.Action[chromedp.Void]
 	return chromedp.Do(ctx, steps...)
 }
 
-// Goto loads a URL. One that differs from the page's in its fragment only does not load
-// anew.
+// Goto loads a URL. If only the fragment differs from that of the page, nothing is loaded.
 func (p *Page) Goto(url string) error {
 	return p.do(20*time.Second, chromedp.Navigate(url))
 }

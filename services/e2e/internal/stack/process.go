@@ -19,11 +19,11 @@ import (
 	"time"
 )
 
-// Process is one program under way.
+// Process is a running program.
 type Process struct {
 	// Name is the program's file name.
 	Name string
-	// LogPath is where its output goes.
+	// LogPath is the file of its output.
 	LogPath string
 
 	cmd  *exec.Cmd
@@ -55,8 +55,8 @@ func Start(ctx context.Context, bin, name, logPath string, args, env []string, l
 		return nil, errors.Join(err, log.Close())
 	}
 	cmd := exec.Command(filepath.Join(bin, name), args...)
-	// Where a program listens is read from its log, whatever this process's own
-	// environment says of logs.
+	// The address of a program is read from its log, so the environment must not change the
+	// format.
 	cmd.Env = append(append(os.Environ(), env...), "AFTERBELL_LOG_FORMAT=json")
 	if level := os.Getenv("AFTERBELL_LOG_LEVEL"); level != "debug" {
 		cmd.Env = append(cmd.Env, "AFTERBELL_LOG_LEVEL=info")
@@ -160,8 +160,8 @@ func (p *Process) Tail() string {
 // Pid is the operating system's number of the process.
 func (p *Process) Pid() int { return p.cmd.Process.Pid }
 
-// Ended says how the process came to its end, where its log is, and its last words
-// where it had any. Valid once Done.
+// Ended describes how the process ended, with the path of its log and its last lines. It is valid once
+// Done is closed.
 func (p *Process) Ended() error {
 	err := fmt.Errorf("%s exited (%s); its log is %s", p.Name, p.cmd.ProcessState, p.LogPath)
 	if p.ExitCode() < 0 {

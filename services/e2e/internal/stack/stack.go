@@ -34,7 +34,7 @@ type Config struct {
 	MetricsAddr string
 }
 
-// Stack is the pair and its provider under way.
+// Stack is a running pair with its provider.
 type Stack struct {
 	// Config it was started with, with the addresses in use filled in.
 	Config Config

@@ -2,8 +2,7 @@ package truth
 
 import "strings"
 
-// Dataset is a dataset by trade date: where its rows are at the provider and in a
-// pool.
+// Dataset describes where the rows of a dataset by trade date are, at the provider and in a pool.
 type Dataset struct {
 	// API is the provider's name, which is the dataset's.
 	API string
@@ -32,7 +31,7 @@ var datasets = []Dataset{
 // Datasets lists the datasets by trade date.
 func Datasets() []Dataset { return datasets }
 
-// IsETF tells an ETF by its code range.
+// IsETF reports whether a code is in an ETF range.
 func IsETF(symbol string) bool {
 	if strings.HasPrefix(symbol, "159") {
 		return strings.HasSuffix(symbol, ".SZ")

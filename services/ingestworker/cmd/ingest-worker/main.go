@@ -1,5 +1,5 @@
-// Command ingest-worker fetches from the provider and keeps both pools, when the
-// orchestrator tells it to.
+// Command ingest-worker fetches from the provider and stores both pools, on request of the
+// orchestrator.
 package main
 
 import (

@@ -85,7 +85,7 @@ func rechecks(w PlanRequest, world PoolState, todo []duty, planned []Partition) 
 	half := min((w.Recheck+1)/2, len(days))
 	rest := due(looked, func(market.Date) time.Duration { return recheckPause })
 	rest = slices.DeleteFunc(rest, func(d market.Date) bool { return slices.Contains(days, d) })
-	days = slices.Insert(days, half, rest...) // the others get what is left
+	days = slices.Insert(days, half, rest...) // the others get the rest
 	var out []Partition
 	for _, d := range days[:min(w.Recheck, len(days))] {
 		for _, t := range todo {

@@ -7,8 +7,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
-// DailyState is what the targets pool holds of a symbol's `daily` on a day, on
-// which other datasets rest.
+// DailyState is the state of a symbol's `daily` on a day in the targets pool, on which other datasets
+// depend.
 type DailyState int
 
 const (
@@ -22,12 +22,11 @@ const (
 	DailyPending
 )
 
-// Evidence is what else tells whether a day was published when a symbol has no
-// row on it.
+// Evidence is what is known about the publication of a day on which a symbol has no row.
 type Evidence int
 
 const (
-	// NoEvidence is an answer that tells nothing about the day.
+	// NoEvidence means that the response proves nothing about the day.
 	NoEvidence Evidence = iota
 	// OthersTraded is when other symbols of the dataset have rows on the day.
 	OthersTraded
@@ -48,8 +47,8 @@ type KeyFacts struct {
 	// Row is whether the answer has a row that passed its checks, RejectedRow
 	// whether it has one that did not.
 	Row, RejectedRow bool
-	// Refuted is the hash of a row that passed and whose values cannot be those of the day;
-	// 0 where there is none.
+	// Refuted is the hash of a row that passed the checks but whose values cannot be those of the
+	// day; 0 if there is none.
 	Refuted uint64
 	// Doubtful is the hash of a row that disagrees with itself across fields; 0
 	// when it does not.
@@ -62,8 +61,8 @@ type KeyFacts struct {
 	Unlisted bool
 	// Daily matters for datasets that rest on it.
 	Daily DailyState
-	// Sibling names another dataset that holds a row of the symbol on that day, which
-	// proves that it traded. Empty where none does.
+	// Sibling is another dataset with a row of the symbol on that day, which proves that it
+	// traded. Empty if there is none.
 	Sibling string
 	// Shared is whether the answer came to a list of symbols, which may have been cut:
 	// it proves no absence.
@@ -82,10 +81,10 @@ type KeyJudgement struct {
 	// Lost is true when a row is held that the answer no longer has, or has without
 	// its values; the held one must stay.
 	Lost bool
-	// Take is whether a refuted row is stored all the same.
+	// Take reports whether a refuted row is stored nevertheless.
 	Take bool
-	// Proof is what proves that a row is missing: the name of another dataset, or
-	// PreClose. Empty where nothing does, or no row is missing.
+	// Proof is what proves that a row is missing: the name of another dataset, or PreClose. Empty if
+	// nothing does, or if no row is missing.
 	Proof string
 }
 
@@ -98,16 +97,16 @@ const PreClose = "pre_close"
 const (
 	noRow      = 1 // there was no row
 	badRow     = 2 // the row failed a check
-	doubtedRow = 3 // there was no row, and the next row's pre_close tells that one is missing
-	notBegun   = 4 // the dataset begins later, whatever rows others have
+	doubtedRow = 3 // there was no row, and the next row's pre_close shows that one is missing
+	notBegun   = 4 // the dataset begins later, even if other datasets have rows
 )
 
 // An absence that only pre_close speaks against is accepted when it came so on this
 // many days: an ex-rights day right after a suspension looks the same.
 const acceptDoubted = 2
 
-// Doubted reports whether the record has no row, and the next row's pre_close tells
-// that one is missing.
+// Doubted reports whether the record has no row, and the next row's pre_close shows that one is
+// missing.
 func (r Record) Doubted() bool { return r.Verdict == Incomplete && r.AnswerHash == doubtedRow }
 
 // BeforeFirst reports whether the record's day lies before the dataset's first.
@@ -127,7 +126,7 @@ func Doubt(held Record, proof string, s Situation) KeyJudgement {
 	return KeyJudgement{Record: r, Proof: proof}
 }
 
-// JudgeKey tells what an answer means for one symbol's day in the targets pool.
+// JudgeKey returns what a response means for one symbol and day in the targets pool.
 func JudgeKey(ds *catalog.Dataset, k Key, f KeyFacts, s Situation) KeyJudgement {
 	v := keyVerdict(ds, k, f, s.Publishing)
 	r := Record{

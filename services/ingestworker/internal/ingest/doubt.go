@@ -599,7 +599,7 @@ func (x *examination) beyondDaily(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if len(x.against) == 0 { // daily may tell of the same symbols
+		if len(x.against) == 0 { // the comparison with daily may have found the same symbols
 			x.found(f, ok)
 		}
 		was, will, err := x.beside(ctx, id)

@@ -35,8 +35,7 @@ func (x refuted) hashes() map[key]uint64 {
 	return out
 }
 
-// settle puts the refuted rows that are stored all the same back among the others, and
-// rejects the rest.
+// settle adds the refuted rows that are stored nevertheless to the others, and rejects the rest.
 func (c *checked) settle(ds *catalog.Dataset, judged verdicts) {
 	x := c.refuted
 	if x.batch == nil {

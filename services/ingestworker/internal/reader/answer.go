@@ -206,7 +206,7 @@ func (a *Answer) incomplete(lacks []Condition) error {
 		"count", strconv.Itoa(a.LackCount), "partitions", strings.Join(names, ","))
 	switch {
 	case len(unknown) > 0:
-		again = false // it stays incomplete whatever is fetched
+		again = false // no fetch can complete it
 		err.Message += fmt.Sprintf(" No instrument list of this version has %s, so no run fetches it.", firstOf(unknown, len(unknown)))
 		err.Remedy = fmt.Sprintf(`Correct the symbol, or omit require to get the rows that exist. This searches the instruments: curl "localhost:7780/v1/instruments?query=%s"`, unknown[0])
 	case !again && len(dates) > 0 && settled:

@@ -305,7 +305,7 @@ func (f *files) prune(but string) {
 		if total <= f.bytes || oldest == "" {
 			return
 		}
-		_ = os.Remove(f.path(oldest)) // what is left is removed at the next start
+		_ = os.Remove(f.path(oldest)) // the next start removes what is left
 		delete(f.held, oldest)
 	}
 }

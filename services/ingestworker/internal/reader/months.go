@@ -63,9 +63,9 @@ func (a *Answer) monthsOf(span slice) (out []month) {
 // less are few enough to be sorted in memory, and would make small row groups.
 const manySymbols = 500
 
-// months are the parts of an answer that is joined; none where it is written in one go,
-// because it has less than two months or few symbols. Only a month that the answer has as it
-// is published is whole.
+// months returns the parts of a joined answer. It returns none if the answer is written at once,
+// because it has fewer than two months or few symbols. A part is whole only if the answer has the
+// published month unchanged.
 func (a *Answer) months() []month {
 	p := a.plan
 	if n := len(p.Symbols); p.date == "" || n > 0 && n < manySymbols {

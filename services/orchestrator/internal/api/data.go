@@ -61,8 +61,8 @@ func (s *dataService) GetCondition(ctx context.Context, req *orchestratorv1.GetC
 	return &orchestratorv1.GetConditionResponse{Version: resp.GetVersion(), Conditions: resp.GetConditions()}, nil
 }
 
-// NextRun is when a pool is asked for next, as far as is known: by a run under way, a
-// queued one, or the schedule. Zero when nothing is known of.
+// NextRun returns when a pool is fetched next, as far as is known: by an active run, a queued one, or
+// the schedule. Zero if none is known.
 func NextRun(d Dispatcher, s Scheduler) func(ctx context.Context, pool market.Pool) time.Time {
 	return func(ctx context.Context, pool market.Pool) time.Time {
 		var next time.Time

@@ -248,8 +248,8 @@ type dateCache struct {
 	told map[market.Pool]*toldDates
 }
 
-// toldDates are those of one pool. mu is held while the worker is asked for them, without
-// blocking callers who ask about the other pool.
+// toldDates are the dates of one pool. mu is held while they are requested from the worker; callers
+// for the other pool are not blocked.
 type toldDates struct {
 	mu    sync.Mutex
 	at    time.Time

@@ -91,7 +91,7 @@ type outcome struct {
 	Reason string `json:"reason,omitempty"`
 }
 
-// Stored tells whether the entry is in the audit trail.
+// Stored reports whether the entry is in the audit trail.
 func (c *Change) Stored() bool { return c.stored.Load() }
 
 // Done marks the entry as stored.

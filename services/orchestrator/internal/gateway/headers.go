@@ -17,8 +17,8 @@ const (
 	eventStream                      = "text/event-stream"
 )
 
-// secureHeaders tell a browser what a response is not: a page, a frame, a script of another
-// site. The console's page has a policy of its own.
+// secureHeaders tell a browser not to treat a response as a page, a frame or a script of another
+// site. The console's page has its own policy.
 func (g *gateway) secureHeaders(h http.Header) {
 	h.Set("X-Content-Type-Options", "nosniff")
 	h.Set("Cache-Control", "no-store")

@@ -61,7 +61,7 @@ type Config struct {
 	PublicHosts []string
 	// Origins are the sites whose pages may call. Empty means only the service's own.
 	Origins []string
-	// Limits counts responses with rows as streams, beside the streams of Conn's server.
+	// Limits counts responses with rows as streams, in addition to the streams of Conn's server.
 	// Nil means none.
 	Limits *transport.Limits
 	// MaxBody is the largest request body read, in bytes; 0 means 1 MiB. BodyTime is how
@@ -209,7 +209,7 @@ func (s *Server) Run(ctx context.Context) error {
 	defer cancel()
 	if err := s.http.Shutdown(stop); err != nil {
 		s.cfg.Logger.Warn("open responses were aborted", "addr", s.Addr(), "after", stopTime)
-		_ = s.http.Close() // it was asked to stop; what is cut off has been said
+		_ = s.http.Close() // it is stopping; aborted responses have been reported
 	}
 	if err := <-served; !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve HTTP on %s: %w", s.Addr(), err)

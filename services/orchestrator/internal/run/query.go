@@ -12,7 +12,7 @@ type PauseState struct {
 	Paused bool
 	// Note says who paused or resumed it last, and why.
 	Note string
-	// At is when. Zero when nobody did.
+	// At is when; zero if nobody did.
 	At time.Time
 }
 

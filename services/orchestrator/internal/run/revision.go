@@ -59,7 +59,7 @@ func (r *Revised) Add(more *Revised) *Revised {
 	return &sum
 }
 
-// sentence tells a user what changed.
+// sentence returns a text that says what changed.
 func (r *Revised) sentence() bilingual.Text {
 	text := bilingual.Say("%s in %s of the stored data changed or disappeared; the old values are kept in revisions.", "已存数据的 %[2]s中有 %[1]s改变或消失；旧值保留在 revisions 中。",
 		count(int(r.Values), value), count(int(r.Rows), row))

@@ -20,7 +20,7 @@ type Limit struct {
 	Calls int
 	// LearntAt is when it was learned; zero if only the end of a wait is known.
 	LearntAt time.Time
-	// OpensAt is from when a call may be made again; zero where one may be made now.
+	// OpensAt is from when a call may be made again; zero if one may be made now.
 	OpensAt time.Time
 	// InForce is whether it delays calls and is not due to be tried again.
 	InForce bool

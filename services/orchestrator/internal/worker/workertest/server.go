@@ -1,6 +1,6 @@
-// Package workertest is an ingest-worker that does what a test tells it to, behind
-// the real contract over bufconn, so that interceptors, deadlines and the
-// conversion of errors are tested with their caller. It stores nothing.
+// Package workertest is an ingest-worker that a test controls, behind the real gRPC contract over
+// bufconn, so that interceptors, deadlines and the conversion of errors are tested, too. It stores
+// nothing.
 package workertest
 
 import (
