@@ -36,6 +36,9 @@ export GOTOOLCHAIN := $(shell GOTOOLCHAIN=$(TOOLCHAIN) go version >/dev/null 2>&
 # The directory of recorded market data. Tests that need it skip if it does not exist.
 export AFTERBELL_REALDATA ?= $(abspath $(ROOT)/../shared/realdata)
 
+# For programs that nobody debugs: half the time of the linker.
+STRIPPED := -ldflags '-s -w'
+
 .PHONY: help
 help: ## list the targets
 	@awk -F':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -84,8 +87,8 @@ fetched:
 .PHONY: checks
 checks:
 	@echo "The checks run beside the tests. They print when they end."
-	@mkdir -p $(BIN); failed=; for what in gen-check console-check lint vuln; do nice -n 19 $(MAKE) --no-print-directory $$what || failed="$$failed $$what"; done >$(BIN)/checks.log 2>&1; \
-	cat $(BIN)/checks.log; [ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
+	@log=$$(mktemp); trap 'rm '$$log EXIT; failed=; for what in gen-check console-check lint vuln; do nice -n 19 $(MAKE) --no-print-directory $$what || failed="$$failed $$what"; done >$$log 2>&1; \
+	cat $$log; [ -z "$$failed" ] || { echo "failed:$$failed"; exit 1; }
 
 # Packages whose tests take minutes begin first, so that two cores end at about the
 # same time.
@@ -93,7 +96,8 @@ SLOW := services/orchestrator/internal/scheduler services/ingestworker/internal/
 
 # The race detector is on for every package. go vet checks everything in lint, so that go
 # test need not do a part of it again. The tests that start whole programs share the
-# machine with no other tests.
+# machine with no other tests. They depend on the programs and on documents, of which go
+# test knows nothing: -ldflags makes it forget their results when one of these changes.
 # A program with the race detector sleeps for a second before it exits, and each package
 # is one. The sleep serves only goroutines that outlive the tests.
 # SQLite's C is compiled with -O1, which takes a third of the time of -O2; the programs
@@ -103,7 +107,9 @@ RACE := CGO_CFLAGS='-O1 -g0' $(GO) test -race -vet=off -timeout 20m
 test-go: export GORACE := atexit_sleep_ms=20
 test-go: iproute2 $(GRPCURL) $(READERS)/.done $(PROMTOOL) drill-build web/node_modules chromium ## the Go tests, with the race detector
 	$(RACE) $(addprefix ./,$(SLOW)) $(addsuffix /...,$(addprefix ./,$(filter-out services/e2e,$(MODULES))))
-	AFTERBELL_BIN=$(BIN) AFTERBELL_DRILL_BIN=$(BIN)/drill AFTERBELL_READERS=$(READERS) AFTERBELL_GRPCURL=$(GRPCURL) AFTERBELL_PROMTOOL=$(PROMTOOL) $(RACE) ./services/e2e/...
+	@echo "Testing whole programs"; \
+	tree=$$({ git ls-files -z | xargs -0 cksum; cksum $(BIN)/{,drill/}{orchestrator,ingest-worker} $(BIN)/{tushare-sim,afterbell}; } 2>/dev/null | cksum | cut -d' ' -f1 || true); \
+	AFTERBELL_BIN=$(BIN) AFTERBELL_DRILL_BIN=$(BIN)/drill AFTERBELL_READERS=$(READERS) AFTERBELL_GRPCURL=$(GRPCURL) AFTERBELL_PROMTOOL=$(PROMTOOL) $(RACE) -ldflags "-X main.tree=$$tree" ./services/e2e/...
 
 # The tests of the console drive the distribution's Chromium. They are skipped where it
 # cannot be had, except in CI.
@@ -217,9 +223,9 @@ drill: drill-build ## inject faults, compare row by row (DRILL_FLAGS=--help)
 .PHONY: drill-build
 drill-build:
 	@mkdir -p $(BIN)/drill
-	@$(GO) build -o $(BIN)/drill/ ./services/e2e/cmd/afterbell-drill
+	@$(GO) build $(STRIPPED) -o $(BIN)/drill/ ./services/e2e/cmd/afterbell-drill
 	@$(BIN)/drill/afterbell-drill --clock $(BIN)/drill/clock
-	@$(GO) build -tags drill -toolexec $(BIN)/drill/clock/toolexec.sh -o $(BIN)/drill/ ./services/orchestrator/cmd/orchestrator ./services/ingestworker/cmd/ingest-worker
+	@$(GO) build $(STRIPPED) -tags drill -toolexec $(BIN)/drill/clock/toolexec.sh -o $(BIN)/drill/ ./services/orchestrator/cmd/orchestrator ./services/ingestworker/cmd/ingest-worker
 
 .PHONY: tidy
 tidy: ## tidy every module
@@ -241,7 +247,7 @@ $(GOOGLE):
 	@touch $@
 
 $(LINT):
-	GOBIN=$(@D) GOFLAGS= $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
+	GOBIN=$(@D) GOFLAGS= $(GO) install $(STRIPPED) github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(GOLANGCI_VERSION)
 
 $(READERS)/.done:
 	@mkdir -p $(@D)
@@ -262,7 +268,7 @@ web/node_modules: $(CONSOLE)/.done
 # From tools/go.mod, whose releases of gRPC and of its modules are those of the services,
 # so that their compiled packages are used.
 $(GRPCURL):
-	cd tools && GOWORK=off $(GO) build -ldflags '-X main.version=$(GRPCURL_VERSION)' -o $@ github.com/fullstorydev/grpcurl/cmd/grpcurl
+	cd tools && GOWORK=off $(GO) build -ldflags '-s -w -X main.version=$(GRPCURL_VERSION)' -o $@ github.com/fullstorydev/grpcurl/cmd/grpcurl
 
 # Debian's, from its package: it is taken out without installing the service.
 $(TOOLS)/promtool:
