@@ -46,10 +46,7 @@ func (tx *Tx) Insert(ctx context.Context, table, columns string, width, n int, r
 			for i := range rows {
 				values = row(from+i, values[:0])
 				for k, v := range values {
-					if x, ok := v.(int); ok {
-						v = int64(x)
-					}
-					args[i*width+k].Value = v
+					args[i*width+k].Value = plain(v)
 				}
 			}
 			if rows != prepared {

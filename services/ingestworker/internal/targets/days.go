@@ -235,7 +235,7 @@ func (s *Sink) readDays(ctx context.Context, db *sql.DB, ds *catalog.Dataset, fr
 		return nil, err
 	}
 	b, names := pool.Held(ds, size)
-	err = readBatch(ctx, db, b, "SELECT "+names+" FROM json_each(?) CROSS JOIN "+ds.Table+" ON symbol = json_each.value AND trade_date BETWEEN ? AND ?",
+	err = readBatch(ctx, reading(db), b, "SELECT "+names+" FROM json_each(?) CROSS JOIN "+ds.Table+" ON symbol = json_each.value AND trade_date BETWEEN ? AND ?",
 		string(list), from.String(), to.String())
 	if err != nil {
 		return nil, err

@@ -72,7 +72,7 @@ func dump(ctx context.Context, db *sql.DB, d *catalog.Dataset, names []series, y
 	b, columns := pool.Held(d, 0)
 	query := "SELECT " + columns + " FROM " + d.Table + " WHERE "
 	if d.Snapshot {
-		if err := readBatch(ctx, db, b, query+ofKind(d)); err != nil || b.Len == 0 {
+		if err := readBatch(ctx, reading(db), b, query+ofKind(d)); err != nil || b.Len == 0 {
 			return err
 		}
 		return yield(d, b)
@@ -81,7 +81,7 @@ func dump(ctx context.Context, db *sql.DB, d *catalog.Dataset, names []series, y
 		if name.dataset != d.ID {
 			continue
 		}
-		if err := readBatch(ctx, db, b, query+"symbol = ? ORDER BY trade_date", name.symbol); err != nil {
+		if err := readBatch(ctx, reading(db), b, query+"symbol = ? ORDER BY trade_date", name.symbol); err != nil {
 			return err
 		}
 		if b.Len >= dumpRows {

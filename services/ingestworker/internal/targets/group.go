@@ -3,7 +3,6 @@ package targets
 import (
 	"cmp"
 	"context"
-	"database/sql"
 	"slices"
 	"strings"
 	"sync"
@@ -317,16 +316,11 @@ func readOld(ctx context.Context, tx *sqlite.Tx, group []*work) error {
 		}
 	}
 	for d, x := range together {
-		_, names := pool.Held(d, 0)
-		stmt, err := tx.PrepareContext(ctx, "SELECT "+names+" FROM "+d.Table+" WHERE symbol = ? AND trade_date BETWEEN ? AND ?")
-		if err != nil {
-			return err
-		}
-		defer stmt.Close()
-		part, _ := pool.Held(d, 0)
+		part, names := pool.Held(d, 0)
+		query := "SELECT " + names + " FROM " + d.Table + " WHERE symbol = ? AND trade_date BETWEEN ? AND ?"
 		for symbol := range x.symbols {
 			part.Truncate()
-			if err := scanBatch(part, func() (*sql.Rows, error) { return stmt.QueryContext(ctx, symbol, x.from.String(), x.to.String()) }); err != nil {
+			if err := readBatch(ctx, tx.Scan, part, query, symbol, x.from.String(), x.to.String()); err != nil {
 				return err
 			}
 			_, dates := pool.KeyColumns(d, part)

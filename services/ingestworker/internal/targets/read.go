@@ -94,7 +94,7 @@ func (s *Sink) Rows(ctx context.Context, k coverage.Key) (*table.Batch, error) {
 	if k.Symbol != "" {
 		query, args = query+" AND symbol = ?", append(args, k.Symbol)
 	}
-	err := s.use(ctx, func(db *sql.DB) error { return readBatch(ctx, db, b, query, args...) })
+	err := s.use(ctx, func(db *sql.DB) error { return readBatch(ctx, reading(db), b, query, args...) })
 	return b, err
 }
 

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"encoding/json"
 	"fmt"
 	"slices"
@@ -23,7 +24,7 @@ func (w *work) readOld(ctx context.Context, tx *sqlite.Tx) (*table.Batch, error)
 	b, names := pool.Held(w.dataset, 0)
 	query := "SELECT " + names + " FROM " + w.dataset.Table + " WHERE "
 	if w.dataset.Snapshot {
-		return b, readBatch(ctx, tx.Tx, b, query+ofKind(w.dataset))
+		return b, readBatch(ctx, tx.Scan, b, query+ofKind(w.dataset))
 	}
 	known := make(map[string]bool) // even if no row is claimed: one may have been added manually
 	for k := range w.before {
@@ -31,7 +32,7 @@ func (w *work) readOld(ctx context.Context, tx *sqlite.Tx) (*table.Batch, error)
 	}
 	part := w.commit.Partition
 	for symbol := range known {
-		err := readBatch(ctx, tx.Tx, b, query+"symbol = ? AND trade_date BETWEEN ? AND ?", symbol, part.Start.String(), part.End.String())
+		err := readBatch(ctx, tx.Scan, b, query+"symbol = ? AND trade_date BETWEEN ? AND ?", symbol, part.Start.String(), part.End.String())
 		if err != nil {
 			return nil, err
 		}
@@ -71,55 +72,51 @@ type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 }
 
-// cell reads one value of a query into a column.
-type cell struct{ to *table.Column }
-
-func (c cell) Scan(src any) error {
-	switch x := src.(type) {
+// appendValue adds a value of a query to a column.
+func appendValue(to *table.Column, v driver.Value) error {
+	switch x := v.(type) {
 	case nil:
-		c.to.AppendNull()
+		to.AppendNull()
 	case float64:
-		c.to.AppendNumber(x)
+		to.AppendNumber(x)
 	case int64:
-		c.to.AppendNumber(float64(x))
+		to.AppendNumber(float64(x))
 	case string:
-		if c.to.Type != table.Date {
-			c.to.AppendText(x)
+		if to.Type != table.Date {
+			to.AppendText(x)
 			return nil
 		}
 		d, err := market.ParseDate(x)
 		if err != nil {
 			d = market.NoDate // a text that was written manually: not null, and unlike every date
 		}
-		c.to.AppendDate(d)
+		to.AppendDate(d)
 	default:
-		return fmt.Errorf("column %s holds a %T", c.to.Name, src)
+		return fmt.Errorf("column %s holds a %T", to.Name, v)
 	}
 	return nil
 }
 
-func readBatch(ctx context.Context, db querier, b *table.Batch, query string, args ...any) error {
-	return scanBatch(b, func() (*sql.Rows, error) { return db.QueryContext(ctx, query, args...) })
+// scan is sqlite.Scan of a transaction, or of the pool of readers.
+type scan func(ctx context.Context, row func(values []driver.Value) error, query string, args ...any) error
+
+func reading(db *sql.DB) scan {
+	return func(ctx context.Context, row func(values []driver.Value) error, query string, args ...any) error {
+		return sqlite.Scan(ctx, db, row, query, args...)
+	}
 }
 
-// scanBatch adds the rows of a query to a batch.
-func scanBatch(b *table.Batch, query func() (*sql.Rows, error)) error {
-	rows, err := query()
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	cells := make([]any, len(b.Columns))
-	for i := range cells {
-		cells[i] = cell{&b.Columns[i]}
-	}
-	for rows.Next() {
-		if err := rows.Scan(cells...); err != nil {
-			return err
+// readBatch adds the rows of a query to a batch.
+func readBatch(ctx context.Context, db scan, b *table.Batch, query string, args ...any) error {
+	return db(ctx, func(values []driver.Value) error {
+		for i, v := range values {
+			if err := appendValue(&b.Columns[i], v); err != nil {
+				return err
+			}
 		}
 		b.Len++
-	}
-	return rows.Err()
+		return nil
+	}, query, args...)
 }
 
 // deleteGone deletes the removed rows.
@@ -354,5 +351,3 @@ func (w *work) writeRejects(ctx context.Context, tx *sqlite.Tx) error {
 	}
 	return nil
 }
-
-var _ sql.Scanner = cell{}
