@@ -56,7 +56,7 @@ func TestBadInputGetsAClearAnswer(t *testing.T) {
 				t.Errorf("%s %s answers %d %.400s; want %d saying %q", c.method, c.path, code, text, c.status, c.says)
 			}
 			if strings.Contains(text, "goroutine") || strings.Contains(text, ".go:") || len(text) > 4000 {
-				t.Errorf("the answer tells too much: %.600s", text)
+				t.Errorf("the answer shows too much: %.600s", text)
 			}
 		})
 	}

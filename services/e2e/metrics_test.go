@@ -84,15 +84,15 @@ func (e *env) metrics() {
 		for change, column := range map[string]string{"new": "inserted", "changed": "updated"} {
 			want := scalar[float64](e.t, ledger, "select total("+column+") from ingest_runs where scope = ?", pool)
 			if got := total(o["afterbell_rows_total"], "pool="+pool, "change="+change); got != want {
-				e.t.Errorf("%s rows of %s: %v are told, the ledger has %v", change, pool, got, want)
+				e.t.Errorf("%s rows of %s: %v are reported, the ledger has %v", change, pool, got, want)
 			}
 		}
 		want := scalar[float64](e.t, ledger, "select count(*) from run_partitions p join ingest_runs r on r.id = p.run_id where scope = ? and state = 'completed'", pool)
 		if got := total(o["afterbell_partitions_total"], "pool="+pool); got != want || want == 0 {
-			e.t.Errorf("partitions of %s: %v are told, the ledger has %v", pool, got, want)
+			e.t.Errorf("partitions of %s: %v are reported, the ledger has %v", pool, got, want)
 		}
 		if got := total(w["afterbell_commit_duration_seconds"], "pool="+pool); got < want {
-			e.t.Errorf("commits of %s: %v are told for %v partitions", pool, got, want)
+			e.t.Errorf("commits of %s: %v are reported for %v partitions", pool, got, want)
 		}
 		if total(o["afterbell_last_run_outcome"], "pool="+pool) != 1 || total(o["afterbell_queued_runs"], "pool="+pool) != 0 || total(o["afterbell_run_active"], "pool="+pool) != 0 {
 			e.t.Errorf("%s: %v %v %v", pool, o["afterbell_last_run_outcome"], o["afterbell_queued_runs"], o["afterbell_run_active"])
@@ -105,17 +105,17 @@ func (e *env) metrics() {
 	}
 	runs := scalar[float64](e.t, ledger, "select count(*) from ingest_runs where finished_at is not null")
 	if got := total(o["afterbell_runs_total"]); got != runs {
-		e.t.Errorf("%v runs are told, the ledger has %v", got, runs)
+		e.t.Errorf("%v runs are reported, the ledger has %v", got, runs)
 	}
 	calls := scalar[float64](e.t, ledger, "select total(calls) from run_details")
 	if got := total(w["afterbell_provider_calls_total"]); got < calls || got != total(w["afterbell_provider_calls_total"], "result=ok") {
-		e.t.Errorf("%v calls are told, the runs spent %v: %v", got, calls, w["afterbell_provider_calls_total"])
+		e.t.Errorf("%v calls are reported, the runs spent %v: %v", got, calls, w["afterbell_provider_calls_total"])
 	}
 	if total(w["afterbell_probes_total"], "result=pass") < 6 || total(o["afterbell_probe_passed"]) != 6 || total(o["afterbell_worker_up"]) != 1 {
 		e.t.Errorf("probes: %v %v", w["afterbell_probes_total"], o["afterbell_probe_passed"])
 	}
 	if published := total(w["afterbell_publish_duration_seconds"]); published < 2 {
-		e.t.Errorf("%v publications are told", published)
+		e.t.Errorf("%v publications are reported", published)
 	}
 	for name, file := range map[string]string{"analysis.duckdb": "analysis.duckdb", "targets.sqlite": "targets.sqlite", "published/universe.duckdb": "published/universe.duckdb"} {
 		if info, err := os.Stat(e.path(file)); err != nil || total(w["afterbell_file_bytes"], "file="+name) != float64(info.Size()) {
@@ -127,7 +127,7 @@ func (e *env) metrics() {
 	for file, names := range namedMetrics(e.t) {
 		for _, name := range names {
 			if !slices.Contains(there, name) {
-				e.t.Errorf("%s names the metric %s, which nobody serves", file, name)
+				e.t.Errorf("%s names the metric %s, which no service exports", file, name)
 			}
 		}
 	}

@@ -92,7 +92,7 @@ func TestRowsOverREST(t *testing.T) {
 		}
 	}
 	if resp, body := e.get("GET", "/v1/data/daily_prices", "Accept", "application/pdf"); resp.StatusCode != 406 || !strings.Contains(string(body), `"field":"accept"`) {
-		t.Errorf("an Accept nobody serves: %d %.200s", resp.StatusCode, body)
+		t.Errorf("an unknown Accept: %d %.200s", resp.StatusCode, body)
 	}
 	if resp, _ := e.get("POST", "/v1/data/daily_prices.csv"); resp.StatusCode != 405 {
 		t.Errorf("POST: %d", resp.StatusCode)

@@ -68,7 +68,7 @@ func TestVerifyTellsAValueThatWasChanged(t *testing.T) {
 	for pool, r := range filled {
 		found := differences(pool, r)
 		if len(found) != 2 {
-			t.Fatalf("%s: VerifyRun tells %v, want money flow and stock list", pool, found)
+			t.Fatalf("%s: VerifyRun returns %v, want money flow and stock list", pool, found)
 		}
 		var command string
 		for _, d := range found {

@@ -150,14 +150,14 @@ func TestTokenIsNeverTold(t *testing.T) {
 		b.ReadFrom(res.Body)
 		res.Body.Close()
 		if strings.Contains(b.String(), token) || !json.Valid(b.Bytes()) {
-			t.Errorf("%s tells the token: %s", path, b.String())
+			t.Errorf("%s shows the token: %s", path, b.String())
 		}
 	}
 	if _, out, _ := post(t, s.URL+"/_sim/tokens", []byte(`{"revoke":"`+token)); bytes.Contains(out, []byte(token)) {
-		t.Errorf("an error tells the token: %s", out)
+		t.Errorf("an error shows the token: %s", out)
 	}
 	if _, out, _ := post(t, s.URL+"/_sim/tokens", []byte(`{"`+token+`":1}`)); bytes.Contains(out, []byte(token)) {
-		t.Errorf("an error tells the token: %s", out)
+		t.Errorf("an error shows the token: %s", out)
 	}
 }
 

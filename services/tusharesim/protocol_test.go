@@ -303,7 +303,7 @@ func TestToday(t *testing.T) {
 		t.Errorf("the newest day is %s", got[0])
 	}
 	if n, _ := s.RowCount("daily", map[string]string{"trade_date": "20260518"}); n != 0 {
-		t.Errorf("the truth knows a later day: %d rows", n)
+		t.Errorf("Rows has a later day: %d rows", n)
 	}
 	last := func() string { return good(t, s, "trade_cal", params{"limit": 1}, "cal_date").column(t, "cal_date")[0] }
 	if got := last(); got != `"20261231"` {

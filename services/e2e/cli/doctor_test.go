@@ -65,7 +65,7 @@ func (p *pair) finds(code int, check, found string, args ...string) string {
 	for _, f := range findings {
 		if f.Check == check && f.State == "wrong" && strings.Contains(f.Found, found) {
 			if f.Remedy == "" {
-				p.t.Errorf("%s: nothing to do is told: %+v", check, f)
+				p.t.Errorf("%s: there is no remedy: %+v", check, f)
 			}
 			return f.Remedy[strings.LastIndex(f.Remedy, ": ")+2:]
 		}
@@ -93,7 +93,7 @@ func (p *pair) notices(check, found string) string {
 			return f.Remedy[strings.LastIndex(f.Remedy, ": ")+2:]
 		}
 	}
-	p.t.Errorf("%s with %q is not told: %+v", check, found, findings)
+	p.t.Errorf("%s with %q is not reported: %+v", check, found, findings)
 	return ""
 }
 
@@ -130,7 +130,7 @@ func (p *pair) fine(what string) {
 			return
 		}
 		if time.Now().After(deadline) {
-			p.t.Fatalf("%s: the advice did not mend it: exit code %d, %+v", what, code, findings)
+			p.t.Fatalf("%s: the remedy did not repair it: exit code %d, %+v", what, code, findings)
 		}
 	}
 }
@@ -138,7 +138,7 @@ func (p *pair) fine(what string) {
 func (p *pair) repaired(what string) {
 	p.t.Helper()
 	if code, findings := p.doctor(); code != 0 {
-		p.t.Errorf("%s: the advice did not mend it: exit code %d, %+v", what, code, findings)
+		p.t.Errorf("%s: the remedy did not repair it: exit code %d, %+v", what, code, findings)
 	}
 }
 
@@ -180,7 +180,7 @@ func TestDoctor(t *testing.T) {
 	}
 	p.follow(p.notices("published", "no version is published"))
 	if _, findings := p.doctor(); !slices.ContainsFunc(findings, func(f finding) bool { return f.Check == "published" && f.State == "fine" }) {
-		t.Errorf("the copy for readers was not made anew: %+v", findings)
+		t.Errorf("the copy for readers was not recreated: %+v", findings)
 	}
 
 	if _, err := p.sim.AddFault(tusharesim.Fault{Kind: tusharesim.HourLimit, API: "stock_basic", N: 1, Count: 1}); err != nil {

@@ -57,15 +57,15 @@ func TestExitCodes(t *testing.T) {
 	p.want(2, "run universe --watch", mend)
 	shown := p.want(0, "show last", "the check of token and modules failed", "Once you have done it, start a run: "+again, mend)
 	if text := shown.out + shown.err; strings.Count(text, "Copy the token again") != 1 {
-		p.t.Errorf("the remedy is not told once:\n%s", text)
+		p.t.Errorf("the remedy is not printed once:\n%s", text)
 	}
 	checked := p.want(2, "preflight", "universe: TOKEN_INVALID", mend)
 	if text := checked.out + checked.err; strings.Count(text, "All probes of the domain") > 1 {
-		p.t.Errorf("the same is told twice:\n%s", text)
+		p.t.Errorf("the same text is printed twice:\n%s", text)
 	}
 	explained := p.want(0, "explain "+p.sim.Now().AddDate(0, 0, 1).Format(time.DateOnly)) // the same of both pools
 	if text := explained.out + explained.err; strings.Count(text, "Next: ") != 1 {
-		p.t.Errorf("the next command is not told once:\n%s", text)
+		p.t.Errorf("the next command is not printed once:\n%s", text)
 	}
 	p.sim.RestoreTokens()
 	p.want(0, "preflight universe")

@@ -126,7 +126,7 @@ func TestExport(t *testing.T) {
 			t.Errorf("%s: %+v of %d bytes", file, e, len(whole))
 		}
 		if format == "csv" && int64(bytes.Count(whole, []byte("\n"))) != e.Rows+1 {
-			t.Errorf("%s: %d rows are told", file, e.Rows)
+			t.Errorf("%s: %d rows are reported", file, e.Rows)
 		}
 		// It continues automatically, ...
 		some := int64(len(whole)) / 8 // four attempts do not make the whole

@@ -186,7 +186,7 @@ func TestTwoHosts(t *testing.T) {
 	for _, secret := range []string{strings.TrimSpace(made.out), strings.TrimSpace(reader.out), strings.Repeat("0f", 32)} {
 		for _, data := range []string{deskData, storeData} {
 			if out, err := exec.Command("grep", "-rlF", secret, data).Output(); err == nil {
-				t.Errorf("a key or secret stands in %s", out)
+				t.Errorf("a key or secret is in %s", out)
 			}
 		}
 	}

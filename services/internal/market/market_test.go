@@ -40,12 +40,12 @@ func TestETFRangesAgreeWithIsETF(t *testing.T) {
 	for _, r := range ETFRanges() {
 		symbol := (r.Prefix + "000000")[:6] + "." + r.Exchange
 		if !IsETF(symbol) {
-			t.Errorf("%s is in range %v and not told as an ETF", symbol, r)
+			t.Errorf("%s is in range %v and not identified as an ETF", symbol, r)
 		}
 	}
 	for _, s := range []string{"501018.SH", "508000.SH", "160105.SZ", "600519.SH", "159915.SH", "510300.SZ", "", "510300"} {
 		if IsETF(s) {
-			t.Errorf("%q told as an ETF", s)
+			t.Errorf("%q identified as an ETF", s)
 		}
 	}
 }

@@ -181,7 +181,7 @@ func TestInsideASynctestBubble(t *testing.T) {
 		time.Sleep(400 * 24 * time.Hour)
 		err = db.Write(t.Context(), func(tx *sqlite.Tx) error {
 			if got := tx.Now.Sub(began); got != 400*24*time.Hour {
-				t.Errorf("the transaction's time went on by %v", got)
+				t.Errorf("the transaction's time advanced by %v", got)
 			}
 			return nil
 		})
@@ -205,7 +205,7 @@ func TestCutOffFileIsTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, err := sqlite.Open(t.Context(), path, sqlite.Options{}); !sqlite.IsCorrupt(err) {
-		t.Errorf("got %v, want a file that is told to be corrupt", err)
+		t.Errorf("got %v, want a file that is reported as corrupt", err)
 	}
 }
 

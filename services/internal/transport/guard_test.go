@@ -206,7 +206,7 @@ func TestConnectionsAreBounded(t *testing.T) {
 	}
 	_, _ = second.Close(), third.Close()
 	if n := strings.Count(out.String(), "connections are open"); n != 1 {
-		t.Errorf("told %d times: %s", n, out)
+		t.Errorf("reported %d times: %s", n, out)
 	}
 	_ = bounded.Close()
 	if conn, open := <-served; open {

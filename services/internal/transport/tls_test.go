@@ -168,7 +168,7 @@ func TestFilesAreReloaded(t *testing.T) {
 	}
 	move(next, "worker.crt") // half of the change: certificate and key do not fit
 	if !works() || strings.Count(out.String(), "could not be reloaded") != 1 {
-		t.Errorf("half of a change is used, or not told once: %s", out)
+		t.Errorf("half of a change is used, or not reported once: %s", out)
 	}
 	move(next, "worker.key")
 	if works() {

@@ -263,7 +263,7 @@ func TestStopCutsOffAStreamThatHangs(t *testing.T) {
 	_, err = stream.Recv()
 	faulttest.Produces(t, err, fault.WorkerUnreachable)
 	if !strings.Contains(p.log.String(), "open calls were aborted") {
-		t.Error("the log does not say that calls were cut off")
+		t.Error("the log does not say that calls were disconnected")
 	}
 }
 
@@ -348,7 +348,7 @@ func TestOnlyLoopback(t *testing.T) {
 		}
 	}
 	if err := CheckLoopback("grpc_addr", "0.0.0.0:7700"); !strings.Contains(err.Error(), "authentication is not configured") {
-		t.Errorf("the reason is not told: %v", err)
+		t.Errorf("the reason is not reported: %v", err)
 	}
 }
 

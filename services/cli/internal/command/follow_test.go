@@ -19,7 +19,7 @@ func TestFindingsOfARunThatSucceeded(t *testing.T) {
 		{Reason: faultv1.Reason_REASON_ROWS_REJECTED, Severity: faultv1.Severity_SEVERITY_WARNING}, {Reason: faultv1.Reason_REASON_SYMBOLS_MISSING},
 	}}
 	if got := telling(r); len(got) != 1 || got[0].GetReason() != faultv1.Reason_REASON_ROWS_REJECTED {
-		t.Errorf("told: %v", got)
+		t.Errorf("reported: %v", got)
 	}
 	a := &app{Lang: lang.English}
 	if cells := a.runRow(r); cells[len(cells)-1] != "ROWS_REJECTED" {

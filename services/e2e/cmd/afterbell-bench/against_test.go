@@ -61,6 +61,6 @@ func TestComparisonIsOfRoundsAndNotOfMedians(t *testing.T) {
 	out.Reset()
 	printComparison(&out, b)
 	if text := out.String(); !strings.Contains(text, "FAIL  VerifyRun, s") {
-		t.Errorf("a scenario that failed is not told:\n%s", text)
+		t.Errorf("a scenario that failed is not reported:\n%s", text)
 	}
 }

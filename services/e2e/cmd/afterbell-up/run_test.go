@@ -85,10 +85,10 @@ func TestFromNothingToServedAndAgain(t *testing.T) {
 		"  stock.market.daily daily_basic ", "\n  targets   success   1\n  universe  success   1\n",
 	} {
 		if !strings.Contains(first, want) {
-			t.Errorf("%q is not told:\n%s", want, first)
+			t.Errorf("%q is not reported:\n%s", want, first)
 		}
 	}
 	if second := serve(); !strings.Contains(second, "universe  unchanged  nothing to do") {
-		t.Errorf("a second start is not told to find nothing to do:\n%s", second)
+		t.Errorf("a second start does not say that there is nothing to do:\n%s", second)
 	}
 }

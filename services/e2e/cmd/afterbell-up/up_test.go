@@ -33,7 +33,7 @@ func TestTheEnvironmentDecidesWhatIsStarted(t *testing.T) {
 			t.Errorf("%s: %+v", name, got)
 		}
 		if strings.Contains(out.String(), "s3cret") {
-			t.Errorf("%s: the token is told: %s", name, out.String())
+			t.Errorf("%s: the token is reported: %s", name, out.String())
 		}
 	}
 	if _, err := configure(options{}, func(string) string { return "nonsense" }, &bytes.Buffer{}); err == nil {

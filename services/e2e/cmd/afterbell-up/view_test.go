@@ -73,7 +73,7 @@ func TestNothingIsWiderThanATerminal(t *testing.T) {
 		}
 	}
 	if got := out.String(); strings.Count(got, "could not be read") != 1 || !strings.Contains(got, "(and 1 more)") || !strings.Contains(got, "INCOMPLETE: x") {
-		t.Errorf("issues are not told once each:\n%s", got)
+		t.Errorf("an issue is not printed exactly once:\n%s", got)
 	}
 }
 

@@ -76,7 +76,7 @@ func TestModulesAreWhole(t *testing.T) {
 				t.Fatalf("%s probes %q, not a dataset of its own", m.ID, p.Dataset)
 			}
 			if d.Snapshot && !maps.Equal(p.Params, d.Calls[0].Params) {
-				t.Errorf("%s: a snapshot's probe must be its first call, or its answer serves nobody", m.ID)
+				t.Errorf("%s: a snapshot's probe must be its first call, or its response cannot be used", m.ID)
 			}
 			for _, name := range p.Required {
 				if !slices.ContainsFunc(d.Columns, func(c Column) bool { return c.Provider == name }) {

@@ -402,7 +402,7 @@ func TestLists(t *testing.T) {
 		}
 	}
 	if listed, known := l.Listed("600003.SH", d(2022, 1, 1)); listed || known {
-		t.Error("a symbol without a listing date cannot be told")
+		t.Error("a symbol without a listing date cannot be identified")
 	}
 	if listed, known := l.Listed("920001.BJ", d(2020, 1, 1)); listed || !known {
 		t.Error("no Beijing rows before the exchange opened")

@@ -577,7 +577,7 @@ func TestSkippedSymbols(t *testing.T) {
 		}
 	}
 	if _, told := Skips(99, after, friday); told {
-		t.Error("a symbol without rows tells nothing")
+		t.Error("a symbol without rows proves nothing")
 	}
 }
 

@@ -245,7 +245,7 @@ func TestAStandingConflictEnds(t *testing.T) {
 			}
 		}
 		if !doubted || looked == 0 {
-			t.Errorf("the conflict was seen: %v; the day was looked at again %d times", doubted, looked)
+			t.Errorf("the conflict was seen: %v; the day was checked again %d times", doubted, looked)
 		}
 	})
 }
@@ -279,7 +279,7 @@ func TestADoubtedAbsenceIsAcceptedAfterTwoDays(t *testing.T) {
 			t.Errorf("the day is %s", v)
 		}
 		if len(accepted) != 1 || accepted[0].Meta["days"] != "2" || !strings.Contains(accepted[0].Message, "the same on 2 days") {
-			t.Errorf("told: %+v", accepted)
+			t.Errorf("reported: %+v", accepted)
 		}
 	})
 }
@@ -317,7 +317,7 @@ func TestAUnitThatChangesForGood(t *testing.T) {
 		if !slices.ContainsFunc(told, func(i fault.Issue) bool {
 			return i.Severity == fault.Warning && strings.Contains(i.Message, "for good")
 		}) {
-			t.Errorf("the change is not told: %v", told)
+			t.Errorf("the change is not reported: %v", told)
 		}
 		for d := first; d <= first+4; d++ {
 			if held, _ := r.sinks[market.Universe].Held(coverage.Key{Dataset: catalog.DailyBasic, Date: d}); held.Verdict != coverage.Complete {

@@ -82,7 +82,7 @@ func TestFaultsOfOneDayInTargets(t *testing.T) {
 						return o.part.Dataset == c.fault.API && !o.result.Held.Verdict.Settled() && slices.ContainsFunc(o.result.Issues, func(i fault.Issue) bool { return i.Reason == c.reason })
 					})
 					if !told {
-						t.Errorf("nobody is told: %+v", out)
+						t.Errorf("nothing is reported: %+v", out)
 					}
 					r.noWrongRows(t, symbols, day)
 					r.sim.RemoveFault(id)

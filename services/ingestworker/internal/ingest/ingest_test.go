@@ -360,7 +360,7 @@ func TestCorrectionsAreStoredThoughRowsAreMissing(t *testing.T) {
 		t.Errorf("%s: %d rows of %d, changed %d, gone %d, new %d", h.Verdict, h.Rows, before.Rows, h.Changed, h.Gone, h.New)
 	}
 	if i, ok := told(out, fault.SymbolsMissing); !ok || i.Severity != fault.Warning || !strings.Contains(i.Message, "are kept") {
-		t.Errorf("the missing row is told as %+v", i)
+		t.Errorf("the missing row is reported as %+v", i)
 	}
 	now, _ := r.sinks[market.Universe].Held(key)
 	contents, err := r.sinks[market.Universe].Contents(t.Context(), key)
@@ -402,7 +402,7 @@ func TestRevisionsShow(t *testing.T) {
 		return n
 	}
 	if revised(last) != 0 {
-		t.Errorf("a few corrected rows are told: %v", last.result.Issues)
+		t.Errorf("a few corrected rows are reported: %v", last.result.Issues)
 	}
 	if _, err := r.sim.Revise(tusharesim.Revision{API: catalog.Daily, TradeDate: end.Compact(), Change: 40}); err != nil {
 		t.Fatal(err)
@@ -477,7 +477,7 @@ func TestVerifyReadsAgainWhatWasCommittedMeanwhile(t *testing.T) {
 	}
 	for _, c := range checks {
 		if c.Altered || c.Rows == 0 || c.Rows != c.Claimed || c.Duplicates != 0 {
-			t.Errorf("committed while it was read, %s is told as %+v", c.PartitionID, c)
+			t.Errorf("committed while it was read, %s is reported as %+v", c.PartitionID, c)
 		}
 	}
 }

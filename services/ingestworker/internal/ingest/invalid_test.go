@@ -80,7 +80,7 @@ func TestInvalidCells(t *testing.T) {
 					t.Errorf("%s: no plan any more: %v", pool, err)
 				}
 				if concerned := pool == market.Universe || c.column != "ts_code" && c.column != "trade_date"; told == c.kept && concerned {
-					t.Errorf("%s: told %v", pool, told)
+					t.Errorf("%s: reported %v", pool, told)
 				}
 			}
 		})
@@ -166,7 +166,7 @@ func TestListsDenied(t *testing.T) {
 			}
 		}
 		if !told {
-			t.Errorf("%s: nobody was told", pool)
+			t.Errorf("%s: nothing is reported", pool)
 		}
 	}
 	w := coverage.PlanRequest{Pool: market.Universe, Datasets: datasets(catalog.StockBasic, catalog.Daily), Start: start, End: end}

@@ -79,7 +79,7 @@ func TestClosedDayIsNoTradingDay(t *testing.T) {
 		t.Fatal(err)
 	}
 	if i, ok := told(out, fault.RowsRejected); !ok || !strings.Contains(i.Message, "closed day") {
-		t.Errorf("rows of a closed day are not told: %v", i)
+		t.Errorf("rows of a closed day are not reported: %v", i)
 	}
 	for _, o := range out {
 		if !o.result.Held.Verdict.Settled() {
@@ -316,7 +316,7 @@ func TestPreCloseProvesAMissingRow(t *testing.T) {
 			}
 			i, ok := told(out, fault.SymbolsMissing)
 			if !ok || !strings.Contains(i.Meta["sample"], code) || i.Meta["proof"] != coverage.PreClose || strings.Contains(i.Meta["sample"], idle) {
-				t.Errorf("the missing row is not told: %+v", i)
+				t.Errorf("the missing row is not reported: %+v", i)
 			}
 			if v := r.verdict(catalog.FundDaily, code, on); v != coverage.Incomplete {
 				t.Errorf("the missing row's key is %s", v)
@@ -361,7 +361,7 @@ func TestMangledCode(t *testing.T) {
 			t.Fatal(err)
 		}
 		if i, ok := told(out, fault.RowsRejected); !ok || !strings.Contains(i.Message, code) || !strings.Contains(i.Message, "600002.SH") {
-			t.Errorf("%s: not told: %v", code, i)
+			t.Errorf("%s: not reported: %v", code, i)
 		}
 		for _, id := range []string{catalog.Daily, catalog.DailyBasic, catalog.Moneyflow} {
 			if v := r.verdict(id, "600002.SH", end); v != coverage.Incomplete {
@@ -388,7 +388,7 @@ func TestUnlistedSymbolIsNotSettled(t *testing.T) {
 			t.Fatal(err)
 		}
 		if i, ok := told(out, fault.UnknownSymbols); !ok || !strings.Contains(i.Message, old) {
-			t.Errorf("not told: %v", i)
+			t.Errorf("not reported: %v", i)
 		}
 		for _, d := range p.Open(start, end) {
 			for _, id := range []string{catalog.Daily, catalog.DailyBasic} {
@@ -418,10 +418,10 @@ func TestSuspendedIsListed(t *testing.T) {
 		t.Fatal(err)
 	}
 	if i, ok := told(out, fault.SymbolsAbsent); !ok || !strings.Contains(i.Meta["sample"], symbols[1]) || i.Severity != fault.Warning {
-		t.Errorf("not told: %+v", i)
+		t.Errorf("not reported: %+v", i)
 	}
 	if i, ok := told(out, fault.SymbolsMissing); ok {
-		t.Errorf("told as missing: %v", i)
+		t.Errorf("reported as missing: %v", i)
 	}
 	days, err := r.ing.Survey(t.Context(), market.Targets, everything, end, end, symbols)
 	if err != nil {
@@ -470,7 +470,7 @@ func TestALongSuspensionIsToldOnce(t *testing.T) {
 			}
 		}
 		if want := n == 0 || n == 6; told != want {
-			t.Errorf("evening %d: told %v, want %v", n, told, want)
+			t.Errorf("evening %d: reported %v, want %v", n, told, want)
 		}
 		if held, _ := r.sinks[market.Targets].Held(coverage.Key{Dataset: catalog.Daily, Date: d, Symbol: halted}); (held.Verdict == coverage.ExpectedEmpty) != suspended {
 			t.Errorf("evening %d: %s", n, held.Verdict)

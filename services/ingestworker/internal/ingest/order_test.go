@@ -103,7 +103,7 @@ func TestTheOrderOfADatesDatasets(t *testing.T) {
 						}
 					}
 					if !said {
-						t.Error("no partition tells of it")
+						t.Error("no partition reports it")
 					}
 					for _, id := range ids {
 						r.sim.RemoveFault(id)
@@ -255,7 +255,7 @@ func TestAStaleDayIsToldWhenTheDayBeforeComes(t *testing.T) {
 					t.Errorf("%s is %s after %s came: %v", day, v, before, issues)
 				}
 				if !slices.ContainsFunc(issues, func(i fault.Issue) bool { return i.Meta["trade_date"] == day.String() }) {
-					t.Errorf("nothing tells of %s: %v", day, issues)
+					t.Errorf("nothing reports %s: %v", day, issues)
 				}
 			})
 		}

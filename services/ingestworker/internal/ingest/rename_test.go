@@ -71,7 +71,7 @@ func TestRekeyedCompaniesAreFollowed(t *testing.T) {
 	for _, pool := range []market.Pool{market.Universe, market.Targets} {
 		told := issuesOf(lists(pool), fault.SymbolRenamed)
 		if want := map[market.Pool]int{market.Universe: 3, market.Targets: 3}[pool]; len(told) != want {
-			t.Fatalf("%s: told %v, want %d companies", pool, told, want)
+			t.Fatalf("%s: reported %v, want %d companies", pool, told, want)
 		}
 		for _, i := range told {
 			faulttest.Produces(t, i, fault.SymbolRenamed)
@@ -80,7 +80,7 @@ func TestRekeyedCompaniesAreFollowed(t *testing.T) {
 			}
 		}
 		if again := lists(pool); len(issuesOf(again, fault.SymbolRenamed))+len(issuesOf(again, fault.UnknownSymbols)) != 0 {
-			t.Errorf("%s: told again", pool)
+			t.Errorf("%s: reported again", pool)
 		}
 	}
 	r.sameAsProvider(start, end, everything)
@@ -120,7 +120,7 @@ func TestRekeyedCompaniesAreFollowed(t *testing.T) {
 	}
 	if i := slices.IndexFunc(data.Issues, func(i fault.Issue) bool { return i.Reason == fault.UnknownSymbols }); i < 0 ||
 		!strings.Contains(data.Issues[i].Message, old+" is now "+codes[old]) {
-		t.Errorf("the plan of targets tells %+v", data.Issues)
+		t.Errorf("the plan of targets has %+v", data.Issues)
 	}
 	targets.Symbols[1] = codes[old]
 	r.settle(targets, 6)

@@ -166,7 +166,7 @@ func TestHeldRowsSurviveAnAnswerWithoutThem(t *testing.T) {
 			}
 		}
 		if !warned {
-			t.Errorf("%s: nobody was told", kind)
+			t.Errorf("%s: nothing is reported", kind)
 		}
 		r.sim.RemoveFault(id)
 		r.targetsSameAsProvider(symbols, start, end)

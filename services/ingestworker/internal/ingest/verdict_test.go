@@ -93,7 +93,7 @@ func TestWrongValuesAreNeverComplete(t *testing.T) {
 			}
 			for _, i := range issues {
 				if i.Reason == fault.RowsInconsistent && strings.Contains(i.Message, "not stored") == c.stored {
-					t.Errorf("rows are stored %v and told as %q", c.stored, i.Message)
+					t.Errorf("rows are stored %v and reported as %q", c.stored, i.Message)
 				}
 			}
 			for _, ds := range everything {
@@ -182,7 +182,7 @@ func TestWrongValuesAreNeverCompleteInTargets(t *testing.T) {
 				}
 				days, err := r.ing.Survey(t.Context(), market.Targets, datasets(c.fault.API), end, end, w.Symbols)
 				if err != nil || len(days) != 1 || days[0].Verdict.Settled() || !told {
-					t.Errorf("%+v, told %v, %v", days, told, err)
+					t.Errorf("%+v, reported %v, %v", days, told, err)
 				}
 				r.sim.RemoveFault(id)
 				r.settle(w, 4)

@@ -52,6 +52,6 @@ func TestAReaderThatHoldsTheLogIsTold(t *testing.T) {
 	issues := told()
 	faulttest.Produces(t, issues, fault.WALHeld)
 	if len(issues) != 1 {
-		t.Errorf("told %d times in a run", len(issues))
+		t.Errorf("reported %d times in a run", len(issues))
 	}
 }

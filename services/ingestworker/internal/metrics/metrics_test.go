@@ -50,7 +50,7 @@ func TestMeasures(t *testing.T) {
 	})
 	finished := 0
 	if err := m.Prober(prober{}).Run(t.Context(), probe.Request{}, probe.Events{Finished: func(probe.Outcome) error { finished++; return nil }}); err != nil || finished != 2 {
-		t.Errorf("%d probes told, %v", finished, err)
+		t.Errorf("%d probes reported, %v", finished, err)
 	}
 	m.Called("daily", "ok", time.Second)
 	m.Called("daily", "rate_limited", time.Second)

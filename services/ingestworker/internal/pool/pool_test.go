@@ -18,7 +18,7 @@ func TestTablesHoldEveryColumn(t *testing.T) {
 	for _, d := range catalog.Datasets() {
 		i := slices.IndexFunc(tables, func(t Table) bool { return t.Name == d.Table })
 		if i < 0 || tables[i].Doc == "" {
-			t.Fatalf("%s has no table, or one that nobody describes", d.ID)
+			t.Fatalf("%s has no table, or one without a description", d.ID)
 		}
 		for _, c := range d.Columns {
 			at := slices.IndexFunc(tables[i].Columns, func(have catalog.Column) bool { return have.Stored == c.Stored })

@@ -316,7 +316,7 @@ func TestProbesAtOnceAskOnce(t *testing.T) {
 		}
 	}
 	if n := sim.Stats().Total; n != 1 || calls != 1 {
-		t.Errorf("%d calls were made and %d told", n, calls)
+		t.Errorf("%d calls were made and %d reported", n, calls)
 	}
 	if o := run(t, p, probe.Request{Modules: []string{"stock.basic"}})[0]; o.Calls != 1 || sim.Stats().Total != 2 {
 		t.Errorf("a later probe: %+v, %d calls", o, sim.Stats().Total)

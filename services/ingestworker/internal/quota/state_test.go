@@ -24,7 +24,7 @@ func drain(t *testing.T, s *State, set Settings, p Priority, from time.Time, n i
 			continue
 		}
 		if !d.Until.After(now) {
-			t.Fatalf("told at %v to wait until %v", now, d.Until)
+			t.Fatalf("reported at %v to wait until %v", now, d.Until)
 		}
 		now = d.Until
 	}
@@ -66,11 +66,11 @@ func TestReserveIsKeptFromBackfill(t *testing.T) {
 	var s State
 	drain(t, &s, set, Backfill, noon, 192)
 	if s.Decide(noon, set, api, Backfill, 0).Go {
-		t.Error("a backfill took from the reserve")
+		t.Error("a backfill used the reserve")
 	}
 	drain(t, &s, set, Normal, noon, 7)
 	if s.Decide(noon, set, api, Normal, 0).Go {
-		t.Error("a normal call took the probe's place")
+		t.Error("a normal call used the probe's call")
 	}
 	if !s.Decide(noon, set, api, Probe, 0).Go {
 		t.Error("a probe was starved")

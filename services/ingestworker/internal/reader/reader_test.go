@@ -138,7 +138,7 @@ func (r *harness) write(q reader.Query, f reader.Format) []byte {
 		r.t.Fatal(err)
 	}
 	if n := int64(bytes.Count(out.Bytes(), []byte("\n"))); f == reader.NDJSON && n != rows {
-		r.t.Errorf("%d rows are told, %d were sent", rows, n)
+		r.t.Errorf("%d rows are reported, %d were sent", rows, n)
 	}
 	return out.Bytes()
 }
@@ -293,7 +293,7 @@ func (r *harness) parquet(q reader.Query, columns []catalog.Column) (rows, strin
 	}
 	held := r.truth("SELECT * FROM read_parquet("+universe.Quote(path)+")", columns)
 	if int64(len(held)) != made.Rows {
-		r.t.Errorf("the file has %d rows, told are %d", len(held), made.Rows)
+		r.t.Errorf("the file has %d rows, reported are %d", len(held), made.Rows)
 	}
 	return held, path
 }
@@ -449,12 +449,12 @@ func TestIncompleteIsToldOrRefused(t *testing.T) {
 	r.open(q)
 	q.Symbols = []string{"600999.SH"}
 	if _, err := r.service.Open(t.Context(), q); !fault.Is(err, fault.DataIncomplete) {
-		t.Errorf("a symbol that no list knows: %v", err)
+		t.Errorf("a symbol that no list has: %v", err)
 	}
 	q.Start, q.End = day, day // a day that is fetched again, which does not help the symbol
 	_, err = r.service.Open(t.Context(), q)
 	if f, _ := fault.As(err); f.Meta["fetched_again"] != "false" || !strings.HasPrefix(f.Meta["partitions"], "600999.SH") || !strings.Contains(f.Message, "No instrument list of this version has 600999.SH") || fault.CommandIn(f.Remedy) != `curl "localhost:7780/v1/instruments?query=600999.SH"` {
-		t.Errorf("a symbol that no list knows on a day that is not complete: %v, %+v", err, f.Meta)
+		t.Errorf("a symbol that no list has on a day that is not complete: %v, %+v", err, f.Meta)
 	}
 	q.End = market.NoDate
 	q.Symbols, q.Start = nil, sinktest.Day0-7
@@ -608,7 +608,7 @@ func TestBadQueriesNameTheField(t *testing.T) {
 	}
 	q.Table = catalog.TableCalendar
 	if answer, err := r.service.Open(t.Context(), q); err != nil {
-		t.Errorf("the calendar knows days to come: %v", err)
+		t.Errorf("the calendar has future days: %v", err)
 	} else {
 		answer.Close()
 	}

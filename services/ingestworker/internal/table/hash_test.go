@@ -51,7 +51,7 @@ func TestHashIsOfRowsInAnyOrder(t *testing.T) {
 	}
 	b.Column("name").Texts[1] = "a leftover where null is"
 	if rows().Hash() != b.Hash() {
-		t.Error("what stands where null is changes the hash")
+		t.Error("the value under a null changes the hash")
 	}
 	// The hash is stored: this number must never change.
 	if got, want := rows().Hash(), uint64(0x3bd9cd12aefc4d0a); got != want {

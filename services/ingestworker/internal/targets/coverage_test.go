@@ -126,7 +126,7 @@ func TestCoverageIsTheSameHoweverItIsKept(t *testing.T) {
 		if row["verdict"] != string(r.Verdict) || row["row_count"] != fmt.Sprint(r.Rows) || row["row_count_sz"] != fmt.Sprint(r.ByExchange.SZ) ||
 			row["expected_count"] != fmt.Sprint(r.Expected) || row["rows_hash"] != fmt.Sprint(int64(r.RowsHash)) || row["new_count"] != fmt.Sprint(r.New) ||
 			row["changed_count"] != fmt.Sprint(r.Changed) || row["gone_count"] != fmt.Sprint(r.Gone) {
-			t.Errorf("the view tells %v of %+v", row, r)
+			t.Errorf("the view returns %v of %+v", row, r)
 		}
 	}
 }

@@ -47,7 +47,7 @@ func TestLogIsCut(t *testing.T) {
 		return st.Size()
 	}
 	if held := commit(1, 1); held > 0 {
-		t.Errorf("a log of %d bytes is held by nobody", held)
+		t.Errorf("a log of %d bytes has no reader", held)
 	}
 	db, err := sql.Open("sqlite3", "file:"+path+"?mode=ro")
 	if err != nil {
@@ -64,7 +64,7 @@ func TestLogIsCut(t *testing.T) {
 	}
 	for epoch := range int64(8) {
 		if held := commit(2+epoch, 2+uint64(epoch)); epoch == 7 && held < limit {
-			t.Errorf("a reader holds the log of %d bytes, and commits tell of %d", size(), held)
+			t.Errorf("a reader holds the log of %d bytes, and commits report %d", size(), held)
 		}
 	}
 	if size() < 17<<20 {
@@ -72,7 +72,7 @@ func TestLogIsCut(t *testing.T) {
 	}
 	s.Release() // the reader is still there
 	if size() == 0 {
-		t.Error("the log was cut beside a reader of it")
+		t.Error("the log was truncated although a reader uses it")
 	}
 	if err := tx.Rollback(); err != nil {
 		t.Fatal(err)

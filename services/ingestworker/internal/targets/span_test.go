@@ -133,7 +133,7 @@ func sameDays(t *testing.T, s ingest.Sink, dates ...market.Date) {
 		}
 		want := evidence.NewDay(catalog.Lookup(catalog.Daily), d, rows)
 		if got, want := fmt.Sprintf("%+v", *day), fmt.Sprintf("%+v", *want); got != want { // as text, for a null is a NaN
-			t.Fatalf("%s is told as %s, and the file has %s", d, got, want)
+			t.Fatalf("%s is reported as %s, and the file has %s", d, got, want)
 		}
 		if slices.Contains(traded, d) != (rows.Len > 0) {
 			t.Fatalf("%s has %d rows; dates with rows are %v", d, rows.Len, traded)

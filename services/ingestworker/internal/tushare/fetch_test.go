@@ -468,13 +468,13 @@ func TestAbsentColumnsAreTold(t *testing.T) {
 		t.Fatalf("%+v after %d calls, %v", a, calls, err)
 	}
 	if found, _ := absence(a, "close"); found || a.Batch.Len != 1 || !a.Batch.Column("close").Null[0] || len(a.Bad) > 0 {
-		t.Errorf("close is null, and told as %+v", a)
+		t.Errorf("close is null, and reported as %+v", a)
 	}
 	if a, err = c.Fetch(t.Context(), q, nil); err != nil || calls != 2 {
 		t.Fatalf("%d calls, %v", calls, err)
 	}
 	if found, _ := absence(a, "vol"); found {
-		t.Error("a column of nulls is told as absent")
+		t.Error("a column of nulls is reported as absent")
 	}
 	a, err = c.Fetch(t.Context(), q, nil)
 	if found, before := absence(a, "vol"); err != nil || calls != 5 || !found || !before || a.Batch.Len != 1 {

@@ -277,7 +277,7 @@ func TestSimulatorCallsAreTold(t *testing.T) {
 	_, _ = c.Fetch(ended, simQuery("daily_basic"), nil)
 	want := []string{"daily provider_unavailable", "daily ok", "moneyflow quota_exhausted", "fund_daily permission_denied", "daily_basic cancelled"}
 	if !slices.Equal(told, want) {
-		t.Errorf("told %q, want %q", told, want)
+		t.Errorf("reported %q, want %q", told, want)
 	}
 }
 

@@ -64,7 +64,7 @@ func TestRewrittenDaysShareNoTransaction(t *testing.T) {
 		kept++
 	}
 	if kept != cells {
-		t.Errorf("%d values are kept, the commits told %d", kept, cells)
+		t.Errorf("%d values are kept, the commits reported %d", kept, cells)
 	}
 }
 

@@ -54,7 +54,7 @@ func TestManyPartitionsAreReadAsEachAlone(t *testing.T) {
 	before := check("as committed")
 	for n, k := range keys[:48] {
 		if r, _ := s.Held(k); before[n].Hash != r.RowsHash || before[n].Rows != r.Rows {
-			t.Errorf("%v is %+v, its record tells %d rows of hash %d", k, before[n], r.Rows, r.RowsHash)
+			t.Errorf("%v is %+v, its record says %d rows of hash %d", k, before[n], r.Rows, r.RowsHash)
 		}
 	}
 	day := func(i int) string { return literal(sinktest.Day0 + market.Date(i)) }

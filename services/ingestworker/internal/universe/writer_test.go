@@ -100,7 +100,7 @@ func TestTakenAwayWhileWritten(t *testing.T) {
 	_, err := s.Commit(t.Context(), c)
 	faulttest.Produces(t, fault.IssueOf(err), fault.FileReplaced)
 	if _, held := s.Held(c.Records[0].Key); held {
-		t.Error("a commit that was refused is told as held")
+		t.Error("a commit that was refused is reported as held")
 	}
 	s.inGroup = nil
 	if _, err := s.Commit(t.Context(), c); err != nil {
@@ -355,11 +355,11 @@ func TestDuckDBsErrorsAreRead(t *testing.T) {
 	}
 	full := newDuckError(`IO Error: Could not write all bytes to file "/data/analysis.duckdb": wanted=262144 wrote=0 No space left on device`, 0)
 	if _, locked := full.lockedBy(); locked || !full.full() {
-		t.Error("a full disk is not told")
+		t.Error("a full disk is not reported")
 	}
 	dead := newDuckError("FATAL Error: Failed: database has been invalidated because of a previous fatal error.", 0)
 	if !dead.fatal {
-		t.Error("an invalidated database is not told")
+		t.Error("an invalidated database is not reported")
 	}
 	w := &writer{cfg: Config{MinFree: 1}, sink: &Sink{}}
 	if err := w.failure(fmt.Errorf("daily: %w", full)); !fault.Is(err, fault.DiskFull) {

@@ -119,7 +119,7 @@ func TestKeyOfTheVaultMayLieElsewhere(t *testing.T) {
 		_, err := New(cfg)
 		faulttest.Produces(t, err, fault.InvalidArgument)
 		if err != nil && (strings.Contains(err.Error(), other) || strings.Contains(err.Error(), wrong.String()) || strings.Contains(err.Error(), "NOTHING")) {
-			t.Errorf("%s: the error tells a secret: %v", name, err)
+			t.Errorf("%s: the error shows a secret: %v", name, err)
 		}
 	}
 	write(t, filepath.Join(dir, sealedFile), "damaged", 0o600)
@@ -133,7 +133,7 @@ func TestWhatIsNoTokenIsRefusedWithoutIt(t *testing.T) {
 		err := v.Set(Main, NewToken(value))
 		faulttest.Produces(t, err, fault.InvalidArgument)
 		if v := strings.TrimSpace(value); v != "" && err != nil && strings.Contains(err.Error(), v) {
-			t.Errorf("the refusal tells the value: %v", err)
+			t.Errorf("the refusal shows the value: %v", err)
 		}
 	}
 	if len(v.Stored()) != 0 {

@@ -120,7 +120,7 @@ func TestStreamsEndWithTheirKey(t *testing.T) {
 		}
 		ctx, cancel := k.Until(t.Context(), auth.Caller{Name: auth.Loopback})
 		if ctx.Err() != nil {
-			t.Error("a caller without a key is cut off")
+			t.Error("a caller without a key is disconnected")
 		}
 		cancel()
 	})
@@ -151,7 +151,7 @@ func TestSessionsAreBounded(t *testing.T) {
 			_, _, _, err = k.Login(t.Context(), desk, "")
 			faulttest.Produces(t, err, fault.TooManyCalls)
 			if f, ok := fault.As(err); !ok || time.Until(f.RetryAt) != time.Minute {
-				t.Fatalf("it is not told when to try again: %v", err)
+				t.Fatalf("the caller does not learn when to retry: %v", err)
 			}
 			if _, _, _, err := k.Login(t.Context(), other, ""); err != nil {
 				t.Errorf("another key: %v", err)

@@ -19,14 +19,14 @@ func TestToldWithoutSecrets(t *testing.T) {
 		&orchestratorv1.CreateKeyResponse{Key: &orchestratorv1.Key{Name: "desk"}, Secret: secret},
 	} {
 		if said := recorded(req); strings.Contains(said, hidden) || !strings.Contains(said, "desk") {
-			t.Errorf("told %s", said)
+			t.Errorf("reported %s", said)
 		}
 	}
 	if said := recorded(&orchestratorv1.UpdateTargetsRequest{Targets: &orchestratorv1.Targets{Symbols: []string{"600519.SH"}}}); said != `{"targets":{"symbols":["600519.SH"]}}` {
-		t.Errorf("told %s", said)
+		t.Errorf("reported %s", said)
 	}
 	if said := recorded("no message"); said != "" {
-		t.Errorf("told %s", said)
+		t.Errorf("reported %s", said)
 	}
 }
 

@@ -60,10 +60,10 @@ func TestACallerWhoLeavesHidesNoDates(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
 		defer cancel()
 		if dates := s.moduleDates(ctx, market.Universe); len(dates) != 0 {
-			t.Errorf("the caller who leaves is told %v", dates)
+			t.Errorf("the caller who leaves gets %v", dates)
 		}
 		if dates := s.moduleDates(t.Context(), market.Universe); len(dates) != 1 {
-			t.Errorf("the next caller is told %v", dates)
+			t.Errorf("the next caller gets %v", dates)
 		}
 	})
 }

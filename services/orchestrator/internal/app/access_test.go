@@ -216,7 +216,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 	// What is not an RPC.
 	for _, path := range []string{"/openapi.json", "/readyz", "/v1/data/daily_prices.csv", "/v1/nothing", "/metrics"} {
 		if code, reason := k.rest(t, "nobody", "GET", path, ""); code != 401 || reason != "UNAUTHENTICATED" {
-			t.Errorf("GET %s by nobody: %d %s", path, code, reason)
+			t.Errorf("GET %s without a key: %d %s", path, code, reason)
 		}
 		if code, _ := k.rest(t, "viewer", "GET", path, ""); code == 401 || code == 403 {
 			t.Errorf("GET %s by a viewer: %d", path, code)
@@ -224,11 +224,11 @@ func TestWhoMayCallWhat(t *testing.T) {
 	}
 	for _, path := range []string{"/", "/healthz", "/v1/session"} {
 		if code, _ := k.rest(t, "nobody", "GET", path, ""); code != 200 {
-			t.Errorf("GET %s by nobody: %d", path, code)
+			t.Errorf("GET %s without a key: %d", path, code)
 		}
 	}
 	if _, err := healthgrpc.NewHealthClient(plain).Check(t.Context(), &healthgrpc.HealthCheckRequest{}); err != nil {
-		t.Errorf("health by nobody: %v", err)
+		t.Errorf("health without a key: %v", err)
 	}
 	// Calls that need a real connection.
 	faked := metadata.AppendToOutgoingContext(t.Context(), "afterbell-caller-bin", auth.Caller{Name: "fake", Role: auth.Admin}.Encode())
@@ -249,7 +249,7 @@ func TestWhoMayCallWhat(t *testing.T) {
 	}
 	faulttest.Produces(t, err, fault.TooManyAttempts)
 	if f, _ := fault.As(err); time.Until(f.RetryAt) <= 0 {
-		t.Errorf("it is not told when to try again: %v", f.RetryAt)
+		t.Errorf("the caller does not learn when to retry: %v", f.RetryAt)
 	}
 	if code, reason := k.rest(t, "unknown", "GET", "/v1/runs", ""); code != 429 || reason != "TOO_MANY_ATTEMPTS" {
 		t.Errorf("too many wrong keys over REST: %d %s", code, reason)
@@ -327,7 +327,7 @@ func (k *keyed) nothingLeaks(t *testing.T) {
 		}
 		for place, text := range places {
 			if strings.Contains(text, secret) || strings.Contains(text, secret[len(secret)-52:]) {
-				t.Errorf("the key %s stands in %s", name, place)
+				t.Errorf("the key %s is in %s", name, place)
 			}
 		}
 	}
@@ -421,10 +421,10 @@ func TestLifeOfAKey(t *testing.T) {
 	want := []string{"admin grpc KeyService.RevokeKey", "nightly job grpc RunService.CreateRun", "nightly job grpc RunService.DeleteRun",
 		"nightly job grpc RunService.CreateRun", "admin grpc KeyService.CreateKey"}
 	if strings.Join(told, "\n") != strings.Join(want, "\n") {
-		t.Errorf("the audit trail tells\n%s\nwant\n%s", strings.Join(told, "\n"), strings.Join(want, "\n"))
+		t.Errorf("the audit trail has\n%s\nwant\n%s", strings.Join(told, "\n"), strings.Join(want, "\n"))
 	}
 	if e := trail.GetEntries()[2]; !strings.Contains(e.GetRequest(), run) || !strings.Contains(e.GetBefore(), run) || e.GetAddress() != "127.0.0.1" || e.GetKeyId() != made.GetKey().GetKeyId() {
-		t.Errorf("the deletion is told as %v", e)
+		t.Errorf("the deletion is reported as %v", e)
 	}
 	close(gate)
 	k.nothingLeaks(t)
@@ -544,7 +544,7 @@ func TestSessionOfTheConsole(t *testing.T) {
 		t.Fatalf("%v, %v", trail, err)
 	}
 	if e := trail.GetEntries()[0]; e.GetVia() != "console" || e.GetActor() != "admin" || !strings.Contains(e.GetAfter(), "30") {
-		t.Errorf("the change is told as %v", e)
+		t.Errorf("the change is reported as %v", e)
 	}
 	if code, _ := k.rest(t, "nobody", "DELETE", "/v1/session", "", "Cookie", cookie); code != 403 {
 		t.Errorf("a log-out without the token: %d", code)

@@ -122,10 +122,10 @@ func TestEveryChangeIsAudited(t *testing.T) {
 			before, after = append(before, e.Before), append(after, e.After)
 			if e.Method != c.method || e.Caller.Name != "admin" || e.Caller.KeyID != k.ids["admin"] || e.Caller.Address != "127.0.0.1" || e.Caller.Via != auth.ViaGRPC ||
 				e.Request == "" || time.Since(e.At) > time.Minute {
-				t.Errorf("%s is told as %+v", c.method, e)
+				t.Errorf("%s is reported as %+v", c.method, e)
 			}
 			if text := e.Request + e.Before + e.After; strings.Contains(text, secret) {
-				t.Errorf("%s tells a secret: %s", c.method, text)
+				t.Errorf("%s shows a secret: %s", c.method, text)
 			}
 		}
 		want := 1 + strings.Count(c.after, "|")
@@ -171,7 +171,7 @@ func TestTrailOfWhatIsOutsideTheLedger(t *testing.T) {
 			t.Errorf("%s: %d %s", c.rpc, resp.StatusCode, body)
 		}
 		if got, want := r.trail(t, c.rpc)[before:], []string{c.rpc + begun, c.rpc + c.last}; !slices.Equal(got, want) {
-			t.Errorf("the trail tells %q, want %q", got, want)
+			t.Errorf("the trail has %q, want %q", got, want)
 		}
 	}
 	// A call that asks for nothing possible has not begun.
@@ -182,7 +182,7 @@ func TestTrailOfWhatIsOutsideTheLedger(t *testing.T) {
 		}
 	}
 	if more := r.trail(t, "")[before:]; len(more) > 0 {
-		t.Errorf("the trail tells of what was refused: %q", more)
+		t.Errorf("the trail has refused changes: %q", more)
 	}
 	// The entry exists before the worker has responded.
 	r.worker.mu.Lock()
@@ -202,7 +202,7 @@ func TestTrailOfWhatIsOutsideTheLedger(t *testing.T) {
 		time.Sleep(time.Millisecond)
 	}
 	if more := r.trail(t, "TokenService")[before:]; !slices.Equal(more, []string{"TokenService.SetToken" + begun}) {
-		t.Errorf("before the worker answers the trail tells %q", more)
+		t.Errorf("before the worker answers the trail has %q", more)
 	}
 	r.worker.mu.Unlock()
 	if code := <-answered; code != 200 {
@@ -231,12 +231,12 @@ func TestTrailOfACancellation(t *testing.T) {
 	}
 	want := []string{`RunService.CancelRun {"runId":"` + run.GetRunId() + `","state":"cancelling"}`}
 	if got := r.trail(t, "RunService.CancelRun"); !slices.Equal(got, want) {
-		t.Errorf("the trail tells %q, want %q", got, want)
+		t.Errorf("the trail has %q, want %q", got, want)
 	}
 	close(gate)
 	r.finish(t, run.GetRunId())
 	if got := r.trail(t, "RunService.CancelRun"); len(got) != 1 {
-		t.Errorf("the trail tells %q", got)
+		t.Errorf("the trail has %q", got)
 	}
 }
 

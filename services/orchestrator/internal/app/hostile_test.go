@@ -124,7 +124,7 @@ func TestHostileRequests(t *testing.T) {
 			}
 			var told struct{ Error struct{ Message string } }
 			if err := json.Unmarshal([]byte(answer), &told); resp.StatusCode >= 400 && err != nil || internals.MatchString(told.Error.Message) {
-				t.Errorf("POST %.60s %.60s tells how it is made: %.300s, %v", path, body, answer, err)
+				t.Errorf("POST %.60s %.60s shows its internals: %.300s, %v", path, body, answer, err)
 			}
 		}
 	}
@@ -176,7 +176,7 @@ func judge(t *testing.T, m protoreflect.MethodDescriptor, req proto.Message, err
 		t.Errorf("%s answers with %d bytes of what was sent", m.Name(), len(s.Message()))
 	}
 	if inside := internals.FindString(s.Message()); inside != "" {
-		t.Errorf("%s tells %q of how it is made: %s", m.Name(), inside, s.Message())
+		t.Errorf("%s shows the internal %q: %s", m.Name(), inside, s.Message())
 	}
 	for _, d := range s.Details() {
 		if info, ok := d.(*errdetails.ErrorInfo); ok && info.GetDomain() == fault.Domain {

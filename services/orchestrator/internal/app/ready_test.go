@@ -13,6 +13,6 @@ func TestACallerWhoLeavesHidesNoWorker(t *testing.T) {
 	leave()
 	ready(left)
 	if s := ready(t.Context()); !s.Ready || s.Worker != "reachable" {
-		t.Errorf("the next caller is told %+v", s)
+		t.Errorf("the next caller gets %+v", s)
 	}
 }

@@ -44,7 +44,7 @@ func TestRevisionsAreToldAndListed(t *testing.T) {
 	}
 	got, err := r.runs().GetRun(t.Context(), &orchestratorv1.GetRunRequest{RunId: created.GetRunId()})
 	if err != nil || got.GetRun().GetRevisions().GetValueCount() != 6 {
-		t.Fatalf("GetRun tells %v, %v", got.GetRun().GetRevisions(), err)
+		t.Fatalf("GetRun returns %v, %v", got.GetRun().GetRevisions(), err)
 	}
 	if said := strings.Join(got.GetRun().GetExplanation(), "\n"); !strings.Contains(said, "6 values in 2 rows of the stored data changed or disappeared") ||
 		!strings.Contains(said, "close of 600001.SH on 2026-02-27 was 10.5 and is now 12") {
@@ -70,7 +70,7 @@ func TestRevisionsAreToldAndListed(t *testing.T) {
 	defer db.Close()
 	var values int
 	if err := db.QueryRow("SELECT json_extract(meta_json, '$.revised.values') FROM ingest_runs WHERE id = ?", created.GetRunId()).Scan(&values); err != nil || values != 6 {
-		t.Errorf("the ledger tells %d, %v", values, err)
+		t.Errorf("the ledger has %d, %v", values, err)
 	}
 
 	// Page by page, newest first, by either protocol.

@@ -178,7 +178,7 @@ func TestNamedSets(t *testing.T) {
 	told := r.worker.toldOf
 	r.worker.mu.Unlock()
 	if told != 1 {
-		t.Errorf("the lists were told %d times", told)
+		t.Errorf("the lists were sent %d times", told)
 	}
 	run := r.create(t, &orchestratorv1.CreateRunRequest{Pools: []marketv1.Pool{marketv1.Pool_POOL_TARGETS}})
 	if done, _ := r.finish(t, run.GetRunId()); done.GetOutcome() != orchestratorv1.Run_OUTCOME_SUCCEEDED {

@@ -36,7 +36,7 @@ func TestTokens(t *testing.T) {
 			}
 		}
 		if strings.Contains(text, "c0ffee") {
-			t.Errorf("%s %s tells the token: %s", method, path, text)
+			t.Errorf("%s %s shows the token: %s", method, path, text)
 		}
 	}
 	call("GET", "/v1/tokens", "", 200, `"domainId":"stock","source":"SOURCE_ENVIRONMENT","fingerprint":"0123456789abcdef"`, `"stored":[]`)

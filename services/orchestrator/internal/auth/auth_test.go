@@ -117,7 +117,7 @@ func TestWrongKeysAreCountedByAddress(t *testing.T) {
 		t.Errorf("%d addresses are remembered", len(f.byAddress))
 	}
 	if told := f.Forget(now.Add(time.Minute)); told["10.0.0.2"] != 1 || told["10.0.0.1"] != 0 {
-		t.Errorf("told %d and %d", told["10.0.0.2"], told["10.0.0.1"])
+		t.Errorf("reported %d and %d", told["10.0.0.2"], told["10.0.0.1"])
 	}
 	if len(f.byAddress) != 1 {
 		t.Errorf("%d addresses stay", len(f.byAddress))
@@ -131,14 +131,14 @@ func TestAuditTellsNoSecret(t *testing.T) {
 	}
 	for _, v := range []any{secret, map[string]string{"note": "use " + secret}, []string{secret}} {
 		if told := AuditText(v); strings.Contains(told, secret[20:]) || !strings.Contains(told, "abk_…") {
-			t.Errorf("told %s", told)
+			t.Errorf("reported %s", told)
 		}
 	}
 	if told := AuditText(strings.Repeat("字", MaxAudit)); len(told) > MaxAudit || !strings.HasSuffix(told, "字…") {
 		t.Errorf("%d bytes", len(told))
 	}
 	if AuditText(nil) != "" {
-		t.Error("nothing is told as something")
+		t.Error("nothing is reported as something")
 	}
 	for name, want := range map[string]bool{"token": true, "secret": true, "webhook_secret": true, "api_key": true, "key": true, "page_token": false, "key_id": false, "token_id": false, "note": false} {
 		if Secret(name) != want {

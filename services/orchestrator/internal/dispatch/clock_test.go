@@ -79,7 +79,7 @@ func TestClockThatWasAhead(t *testing.T) {
 				t.Errorf("%s: %+v, %v", pool, status, err)
 			}
 			if pool == market.Universe && (status.Last.Follows != left.ID || !strings.HasPrefix(status.Last.Note, "The clock was wrong")) {
-				t.Errorf("what took the place of the follow-ups: %+v", status.Last)
+				t.Errorf("what replaced the follow-ups: %+v", status.Last)
 			}
 		}
 		probes, err := g.store.Probes(ctx)
@@ -106,7 +106,7 @@ func TestClockThatWasAhead(t *testing.T) {
 		g.stop()
 		g.start()
 		if r, _ := g.run(market.Universe); len(r.Issues) != 0 {
-			t.Errorf("told again: %+v", r.Issues)
+			t.Errorf("reported again: %+v", r.Issues)
 		}
 	})
 }

@@ -105,7 +105,7 @@ func TestCancelWhileTheWorkerIsAway(t *testing.T) {
 		}
 		time.Sleep(10 * time.Minute)
 		if r := g.get(id); r.State != run.Cancelling {
-			t.Errorf("state = %s though nobody confirmed", r.State)
+			t.Errorf("state = %s although the worker has not confirmed", r.State)
 		}
 		g.srv.Up()
 		if r, _ := g.watch(id); r.Outcome != run.Cancelled {

@@ -308,7 +308,7 @@ func TestEachEveningVerifiesTheDayBefore(t *testing.T) {
 				}
 				i := slices.IndexFunc(r.Issues, func(i fault.Issue) bool { return i.Reason == fault.StoreAltered })
 				if told := strings.Contains(c.altered, friday.String()); told != (i >= 0) {
-					t.Fatalf("told %v: %+v", told, r.Issues)
+					t.Fatalf("reported %v: %+v", told, r.Issues)
 				} else if !told {
 					return
 				}

@@ -225,7 +225,7 @@ func TestStalledIsCancelledAndSlowIsNot(t *testing.T) {
 			}
 		}
 		if !stalled {
-			t.Error("no event tells of the stall")
+			t.Error("no event reports the stall")
 		}
 	})
 }
@@ -275,7 +275,7 @@ func TestOldDatesAreLookedAtByTheScheduleOnly(t *testing.T) {
 		g.srv.Data = append(g.srv.Data, old)
 		g.srv.Ingest = func(_ context.Context, req *ingestv1.IngestPartitionRequest, _ workertest.Beat) (*ingestv1.PartitionResult, error) {
 			if p := req.GetPartition(); p.GetRecheck() != (p.GetPartitionId() == old.GetPartitionId()) {
-				t.Errorf("the worker was told %v", p)
+				t.Errorf("the worker gets %v", p)
 			} else if p.GetRecheck() {
 				return nil, fault.New(fault.ProviderRefused, "Not this one.", "api", "daily")
 			}
@@ -597,7 +597,7 @@ func TestVerifyTellsDifferences(t *testing.T) {
 			}
 		}
 		if len(told) != 3 {
-			t.Errorf("told %v", told)
+			t.Errorf("reported %v", told)
 		}
 		_, err = g.d.Verify(t.Context(), "no-such-run")
 		faulttest.Produces(t, err, fault.NotFound)

@@ -106,7 +106,7 @@ func TestCallerThatVanishesEndsTheAnswer(t *testing.T) {
 		resp.Body.Close()
 		client.CloseIdleConnections()
 		if err := <-w.ended; err == nil {
-			t.Errorf("%s goes on", ending)
+			t.Errorf("%s continues", ending)
 		}
 	}
 }

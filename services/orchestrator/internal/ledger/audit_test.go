@@ -101,7 +101,7 @@ func TestChangesAreAudited(t *testing.T) {
 		t.Errorf("%d entries of one method before the seventh", len(entries))
 	}
 	if entries, _, _ := s.Entries(t.Context(), auth.EntryFilter{Actor: "other", Limit: 100}); len(entries) != 0 {
-		t.Errorf("%d entries of nobody", len(entries))
+		t.Errorf("%d entries without a caller", len(entries))
 	}
 }
 
@@ -168,7 +168,7 @@ func TestAuditTrailIsKept(t *testing.T) {
 		t.Errorf("%d, %v", n, err)
 	}
 	if entries, _, _ := s.Entries(t.Context(), auth.EntryFilter{Limit: 9}); len(entries) != 1 {
-		t.Error("pruning took the audit trail along")
+		t.Error("pruning deleted the audit trail")
 	}
 	cancelled, cancel := context.WithCancel(t.Context())
 	cancel()

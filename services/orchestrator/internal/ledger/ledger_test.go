@@ -289,7 +289,7 @@ func TestTheFileRefusesWhatTheMachineForbids(t *testing.T) {
 	}
 	done := finished(t, s, r, at(1), run.End{Outcome: run.Succeeded})
 	if _, err := s.Save(t.Context(), run.Update{Run: r}); !fault.Is(err, fault.WrongState) {
-		t.Errorf("a finished run goes on: %v", err)
+		t.Errorf("a finished run continues: %v", err)
 	}
 	done.RetryAt = at(9)
 	if _, err := s.Save(t.Context(), run.Update{Run: done}); err != nil {

@@ -117,7 +117,7 @@ func TestNoticesOfAnOlderLedger(t *testing.T) {
 	}
 	told := must(s.Notices(t.Context(), 10, ""))(t)
 	if len(told) != 2 || told[0].LateAt != "22:00" || told[1].Date != market.NewDate(2026, 11, 26) || told[1].Changed[0] != market.Universe {
-		t.Errorf("told: %+v", told)
+		t.Errorf("reported: %+v", told)
 	}
 	if err := s.PruneNotices(t.Context(), ms(1001)); err != nil { // the reference between the tables holds
 		t.Fatal(err)

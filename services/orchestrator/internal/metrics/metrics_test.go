@@ -222,7 +222,7 @@ func TestTellsHowThingsStand(t *testing.T) {
 	f.away = errors.New("away")
 	r, now = told()
 	if got := now("trade_dates_behind"); got != "" {
-		t.Errorf("the worker is away, and told is %s", got)
+		t.Errorf("the worker is unreachable, and the state is %s", got)
 	}
 	if n, err := testutil.GatherAndCount(r, "afterbell_worker_up"); err != nil || n != 1 || now("worker_up") != "" {
 		t.Errorf("worker_up: %d, %q, %v", n, now("worker_up"), err)

@@ -198,7 +198,7 @@ func TestChangesOfBothPoolsAreOneSentence(t *testing.T) {
 	busy := blocked(market.Universe)
 	busy.Busy, busy.Settled = true, false
 	if n, ok := Decide(friday, []Judged{mended, busy}, []Notice{first}, at(19, 41)); ok {
-		t.Errorf("told while the other pool's run is under way: %+v", n)
+		t.Errorf("reported while the other pool's run is active: %+v", n)
 	}
 	if n, ok := Decide(friday, []Judged{mended, busy}, []Notice{first}, at(19, 56)); !ok || n.Kind != Better || n.Whole {
 		t.Errorf("a quarter of an hour later: %v %+v", ok, n)
@@ -215,20 +215,20 @@ func TestLate(t *testing.T) {
 	paused := Judged{PoolState: PoolState{Pool: market.Targets, Verdict: Absent, Chosen: true}}
 	pools := []Judged{paused, pending}
 	if _, ok := DecideLate(friday, ten, pools, nil, at(21, 59)); ok {
-		t.Error("told before the hour")
+		t.Error("reported before the hour")
 	}
 	n, ok := DecideLate(friday, ten, pools, nil, at(22, 0))
 	if want := "afterbell: it is past 22:00 (Shanghai) and 2026-11-27 is not complete: universe has not finished yet."; !ok || n.Text(English) != want {
 		t.Errorf("%v %q", ok, n.Text(English))
 	}
 	if _, ok := DecideLate(friday, ten, pools, []Notice{n}, at(22, 1)); ok {
-		t.Error("told twice")
+		t.Error("reported twice")
 	}
 	if _, ok := DecideLate(friday, ten, []Judged{paused}, nil, at(22, 1)); ok {
-		t.Error("told what a person chose")
+		t.Error("reported what a user chose")
 	}
 	if _, ok := DecideLate(friday, ten, pools, nil, (friday+1).At(0, 1, market.Shanghai)); ok {
-		t.Error("told on the day after")
+		t.Error("reported on the next day")
 	}
 }
 
@@ -259,7 +259,7 @@ func TestHeartbeatSignal(t *testing.T) {
 		}
 	}
 	if _, ok := (Channel{Kind: Slack}).Signal(Notice{Kind: Started}); ok {
-		t.Error("people are told that an evening begins")
+		t.Error("a notice says that an evening begins")
 	}
 }
 

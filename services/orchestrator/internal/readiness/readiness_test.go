@@ -400,7 +400,7 @@ func TestCheckTokens(t *testing.T) {
 		t.Errorf("a domain that is not selected needs no token: %+v", got)
 	}
 	if got := CheckTokens(market.Universe, ready(one, func(f *Facts) { f.Readiness = Lenient })); got != nil {
-		t.Errorf("degraded goes on with the other domain: %+v", got)
+		t.Errorf("degraded continues with the other domain: %+v", got)
 	}
 	if got := CheckTokens(market.Universe, ready(func(f *Facts) { f.Tokens, f.Readiness = nil, Lenient })); len(got) != 2 {
 		t.Errorf("degraded without any token: %+v", got)

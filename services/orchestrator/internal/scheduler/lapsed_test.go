@@ -103,7 +103,7 @@ func TestCancelledCoverFires(t *testing.T) {
 					"The slot was covered by a run that was queued: " + r.ID + ". That run was cancelled at ",
 				} {
 					if !strings.Contains(text, want) {
-						t.Errorf("not told: %s\n%s", want, text)
+						t.Errorf("not reported: %s\n%s", want, text)
 					}
 				}
 				if len(e.Runs) != 1 || e.Runs[0].ID != own.ID {
@@ -168,7 +168,7 @@ func TestCancelledCoverThatDoesNotFire(t *testing.T) {
 				}
 				text, _ := w.explain(monday, market.Universe)
 				if !strings.Contains(text, "The slot was covered by a run that was queued: "+r.ID) {
-					t.Errorf("not told: %s", text)
+					t.Errorf("not reported: %s", text)
 				}
 				if c.reason != fault.SchedulePaused {
 					return
@@ -201,7 +201,7 @@ func TestCancelledCoverIsCoveredElsewhere(t *testing.T) {
 			t.Errorf("slot: %+v", v)
 		}
 		if text, _ := w.explain(monday, market.Targets); !strings.Contains(text, targets.ID) || !strings.Contains(text, other.ID) {
-			t.Errorf("the chain is not told: %s", text)
+			t.Errorf("the chain is not reported: %s", text)
 		}
 
 		under := w.take(universe) // it takes until the next evening

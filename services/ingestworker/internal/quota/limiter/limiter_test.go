@@ -88,7 +88,7 @@ func TestWaitIsReported(t *testing.T) {
 			t.Fatal(err)
 		}
 		if len(until) != 1 || !until[0].Equal(time.Now()) {
-			t.Errorf("told %v, went at %v", until, time.Now())
+			t.Errorf("reported %v, went at %v", until, time.Now())
 		}
 	})
 }
@@ -441,7 +441,7 @@ func TestALongerWaitIsReportedToAll(t *testing.T) {
 			mu.Lock()
 			for n, u := range told {
 				if !u.After(time.Now()) {
-					t.Errorf("waiter %d was told %v, %v ago", n, u, time.Since(u))
+					t.Errorf("waiter %d got %v, %v ago", n, u, time.Since(u))
 				}
 			}
 			mu.Unlock()
