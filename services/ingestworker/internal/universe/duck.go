@@ -103,9 +103,9 @@ func (d *duck) besides(f func(d *duck) error) error {
 
 func (d *duck) exec(sql string) error { return d.query(sql, nil) }
 
-// forget lets go of the blocks that no query uses. memory is the limit to go back to.
+// forget frees the blocks that no query uses. memory is the limit to restore.
 func (d *duck) forget(memory string) error {
-	// A limit that cannot be kept to is refused, after what can be let go was.
+	// DuckDB frees what it can, and then refuses a limit that it cannot keep.
 	_ = d.exec("SET memory_limit = '1MB'")
 	return d.exec("SET memory_limit = " + quote(memory))
 }
@@ -122,10 +122,18 @@ func (d *duck) query(sql string, each func(chunk rows) error) error {
 	if each == nil {
 		return nil
 	}
+	return eachChunk(result, each)
+}
+
+// eachChunk passes the rows of a result to each, chunk by chunk.
+func eachChunk(result mapping.Result, each func(chunk rows) error) error {
 	columns := int(mapping.ColumnCount(&result))
 	for {
 		chunk := mapping.FetchChunk(result)
 		if chunk.Ptr == nil {
+			if text := mapping.ResultError(&result); text != "" { // while a streamed result was read
+				return newDuckError(text, mapping.ResultErrorType(&result))
+			}
 			return nil
 		}
 		view := rows{len: int(mapping.DataChunkGetSize(chunk)), columns: make([]vector, columns)}

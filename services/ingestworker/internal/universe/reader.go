@@ -60,7 +60,7 @@ func (r *Reader) Close() { mapping.Close(&r.database) }
 // Threads is the number of threads, and so of processors, that a query may use.
 func (r *Reader) Threads() int { return r.threads }
 
-// Forget lets go of the blocks that were read. No query may be in progress.
+// Forget frees the blocks that were read. No query may be in progress.
 func (r *Reader) Forget() error {
 	return (&duck{database: r.database}).besides(func(d *duck) error { return d.forget(r.memory) })
 }
@@ -114,26 +114,7 @@ func (d *duck) stream(sql string, each func(Chunk) error) error {
 	if state == mapping.StateError {
 		return newDuckError(mapping.ResultError(&result), mapping.ResultErrorType(&result))
 	}
-	columns := int(mapping.ColumnCount(&result))
-	for {
-		chunk := mapping.FetchChunk(result)
-		if chunk.Ptr == nil {
-			if text := mapping.ResultError(&result); text != "" {
-				return newDuckError(text, mapping.ResultErrorType(&result))
-			}
-			return nil
-		}
-		view := Chunk{rows{len: int(mapping.DataChunkGetSize(chunk)), columns: make([]vector, columns)}}
-		for i := range view.columns {
-			v := mapping.DataChunkGetVector(chunk, mapping.IdxT(i))
-			view.columns[i] = vector{mapping.VectorGetData(v), mapping.VectorGetValidity(v)}
-		}
-		err := each(view)
-		mapping.DestroyDataChunk(&chunk)
-		if err != nil {
-			return err
-		}
-	}
+	return eachChunk(result, func(chunk rows) error { return each(Chunk{chunk}) })
 }
 
 // execInParts is exec, task by task.
