@@ -121,8 +121,8 @@ func (p *pair) serve(command string) {
 	})
 }
 
-// fine runs the doctor until nothing is wrong any more.
-func (p *pair) fine(what string) {
+// untilHealthy runs the doctor until it finds nothing wrong.
+func (p *pair) untilHealthy(what string) {
 	p.t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); ; time.Sleep(100 * time.Millisecond) {
 		code, findings := p.doctor()
@@ -242,9 +242,9 @@ func TestDoctor(t *testing.T) {
 
 	p.Worker.Kill()
 	p.serve(p.finds(5, "worker", "nothing listens at "+p.Config.WorkerAddr))
-	p.fine("a worker that was away")
+	p.untilHealthy("a worker that was away")
 
 	p.Orchestrator.Kill()
 	p.serve(p.finds(5, "orchestrator", "nothing listens at "+p.Config.GRPCAddr))
-	p.fine("an orchestrator that was away")
+	p.untilHealthy("an orchestrator that was away")
 }

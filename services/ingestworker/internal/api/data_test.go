@@ -33,19 +33,19 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// told is a DataServer that records how each stream ended.
-type told struct {
+// recordingServer is a DataServer that records how each stream ended.
+type recordingServer struct {
 	*DataServer
 	ended chan error
 }
 
-func (s told) ReadRows(r *ingestv1.ReadRowsRequest, stream ingestv1.DataService_ReadRowsServer) error {
+func (s recordingServer) ReadRows(r *ingestv1.ReadRowsRequest, stream ingestv1.DataService_ReadRowsServer) error {
 	err := s.DataServer.ReadRows(r, stream)
 	s.ended <- err
 	return err
 }
 
-func (s told) ReadFile(r *ingestv1.ReadFileRequest, stream ingestv1.DataService_ReadFileServer) error {
+func (s recordingServer) ReadFile(r *ingestv1.ReadFileRequest, stream ingestv1.DataService_ReadFileServer) error {
 	err := s.DataServer.ReadFile(r, stream)
 	s.ended <- err
 	return err
@@ -92,7 +92,7 @@ func TestClientsThatStallOrVanishHoldNothing(t *testing.T) {
 	// serve starts a server whose clients may take nothing for so long, and gives clients.
 	serve := func(stall time.Duration) (ended chan error, dial func() (*grpc.ClientConn, ingestv1.DataServiceClient)) {
 		t.Helper()
-		server := told{NewData(stores, service, gate.New()), make(chan error, 100)}
+		server := recordingServer{NewData(stores, service, gate.New()), make(chan error, 100)}
 		server.stall = stall
 		lis := bufconn.Listen(1 << 16)
 		grpcServer := transport.NewServer(transport.ServerConfig{Logger: logging.Discard(), Listener: lis})

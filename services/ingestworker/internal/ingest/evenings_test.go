@@ -35,9 +35,9 @@ func (d direct) RoundTrip(r *http.Request) (*http.Response, error) {
 
 func (anyToken) Fingerprint(string) string { return "fp" }
 
-// bubbled returns a harness of both pools over a provider without a network, for use in a bubble of
+// newBubbleHarness returns a harness of both pools over a provider without a network, for use in a bubble of
 // time. What is to come is not published.
-func bubbled(t *testing.T, p *providertest.Provider, window int, through http.RoundTripper) (*harness, *limiter.Limiter) {
+func newBubbleHarness(t *testing.T, p *providertest.Provider, window int, through http.RoundTripper) (*harness, *limiter.Limiter) {
 	p.First = market.NewDate(2025, 1, 1)
 	p.Share = func(_ string, d market.Date) float64 {
 		if d > market.DateOf(time.Now()) {
@@ -67,7 +67,7 @@ func TestEvenings(t *testing.T) {
 		// A bubble begins in 2000. Sleep before anything with timers is opened.
 		time.Sleep(time.Until(first.At(8, 0, market.Shanghai)))
 		p := providertest.New(200, 40, first)
-		r, limits := bubbled(t, p, 10, direct{p})
+		r, limits := newBubbleHarness(t, p, 10, direct{p})
 		defer r.close()
 		p.Closed = func(d market.Date) bool { return d == first+3 } // a Thursday off
 		gone := "600000.SH"
@@ -196,7 +196,7 @@ func TestAStandingConflictEnds(t *testing.T) {
 			}
 			return true
 		}
-		r, _ := bubbled(t, p, 20, direct{p})
+		r, _ := newBubbleHarness(t, p, 20, direct{p})
 		defer r.close()
 		held := func(dataset string) coverage.Verdict {
 			rec, _ := r.sinks[market.Targets].Held(coverage.Key{Dataset: dataset, Date: first + 1, Symbol: wrong})
@@ -261,7 +261,7 @@ func TestADoubtedAbsenceIsAcceptedAfterTwoDays(t *testing.T) {
 		p.Change = func(api string, row map[string]any) bool {
 			return api != catalog.FundDaily || row["ts_code"] != code || row["trade_date"] != on.Compact()
 		}
-		r, _ := bubbled(t, p, 20, direct{p})
+		r, _ := newBubbleHarness(t, p, 20, direct{p})
 		defer r.close()
 		var accepted []fault.Issue
 		for day := first; day <= first+4; day++ {
@@ -271,7 +271,7 @@ func TestADoubtedAbsenceIsAcceptedAfterTwoDays(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if i, ok := told(out, fault.AcceptedShort); ok {
+			if i, ok := firstIssue(out, fault.AcceptedShort); ok {
 				accepted = append(accepted, i)
 			}
 		}
@@ -297,7 +297,7 @@ func TestAUnitThatChangesForGood(t *testing.T) {
 			}
 			return true
 		}
-		r, _ := bubbled(t, p, 10, direct{p})
+		r, _ := newBubbleHarness(t, p, 10, direct{p})
 		defer r.close()
 		var told []fault.Issue
 		for day := first; day <= first+4; day++ {
@@ -327,14 +327,14 @@ func TestAUnitThatChangesForGood(t *testing.T) {
 	})
 }
 
-// waiting holds the calls for one trade date of daily back until the gate opens.
-type waiting struct {
+// gatedDaily delays the calls for one trade date of daily until the gate opens.
+type gatedDaily struct {
 	http.RoundTripper
 	date market.Date
 	gate chan struct{}
 }
 
-func (w waiting) RoundTrip(r *http.Request) (*http.Response, error) {
+func (w gatedDaily) RoundTrip(r *http.Request) (*http.Response, error) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
 		return nil, err
@@ -356,8 +356,8 @@ func TestACompanyThatDailyNeverHas(t *testing.T) {
 		p.Change = func(api string, row map[string]any) bool {
 			return api != catalog.Daily || row["ts_code"] != "600000.SH"
 		}
-		slow := waiting{direct{p}, first + 2, make(chan struct{})}
-		r, _ := bubbled(t, p, 20, slow)
+		slow := gatedDaily{direct{p}, first + 2, make(chan struct{})}
+		r, _ := newBubbleHarness(t, p, 20, slow)
 		defer r.close()
 		refs, err := r.ing.References(t.Context(), coverage.PlanRequest{Pool: market.Universe, Datasets: everything, Start: first, End: first + 4})
 		if err != nil {

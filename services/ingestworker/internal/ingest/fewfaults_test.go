@@ -78,10 +78,10 @@ func TestFaultsOfOneDayInTargets(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					told := slices.ContainsFunc(out, func(o outcome) bool {
+					reported := slices.ContainsFunc(out, func(o outcome) bool {
 						return o.part.Dataset == c.fault.API && !o.result.Held.Verdict.Settled() && slices.ContainsFunc(o.result.Issues, func(i fault.Issue) bool { return i.Reason == c.reason })
 					})
-					if !told {
+					if !reported {
 						t.Errorf("nothing is reported: %+v", out)
 					}
 					r.noWrongRows(t, symbols, day)

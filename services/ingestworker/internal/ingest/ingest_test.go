@@ -359,7 +359,7 @@ func TestCorrectionsAreStoredThoughRowsAreMissing(t *testing.T) {
 	if h.Verdict != coverage.Complete || h.Rows != before.Rows || h.Changed != 3 || h.Gone != 0 || h.New != 0 {
 		t.Errorf("%s: %d rows of %d, changed %d, gone %d, new %d", h.Verdict, h.Rows, before.Rows, h.Changed, h.Gone, h.New)
 	}
-	if i, ok := told(out, fault.SymbolsMissing); !ok || i.Severity != fault.Warning || !strings.Contains(i.Message, "are kept") {
+	if i, ok := firstIssue(out, fault.SymbolsMissing); !ok || i.Severity != fault.Warning || !strings.Contains(i.Message, "are kept") {
 		t.Errorf("the missing row is reported as %+v", i)
 	}
 	now, _ := r.sinks[market.Universe].Held(key)

@@ -64,13 +64,13 @@ func TestInvalidCells(t *testing.T) {
 				if err != nil {
 					t.Fatal(pool, err)
 				}
-				told := false
+				reported := false
 				for _, o := range out {
 					if o.err != nil {
 						t.Errorf("%s %s: %v", pool, o.part.ID, cutText(o.err.Error()))
 					}
 					for _, i := range o.result.Issues {
-						told = told || o.part.Dataset == c.api && (i.Reason == fault.RowsRejected || i.Reason == fault.RowsInconsistent || i.Reason == fault.Incomplete)
+						reported = reported || o.part.Dataset == c.api && (i.Reason == fault.RowsRejected || i.Reason == fault.RowsInconsistent || i.Reason == fault.Incomplete)
 						if n := len(i.Message) + len(fmt.Sprint(i.Meta)); n > 4000 {
 							t.Errorf("an issue of %d bytes", n)
 						}
@@ -79,8 +79,8 @@ func TestInvalidCells(t *testing.T) {
 				if _, err := r.ing.Data(t.Context(), w); err != nil {
 					t.Errorf("%s: no plan any more: %v", pool, err)
 				}
-				if concerned := pool == market.Universe || c.column != "ts_code" && c.column != "trade_date"; told == c.kept && concerned {
-					t.Errorf("%s: reported %v", pool, told)
+				if concerned := pool == market.Universe || c.column != "ts_code" && c.column != "trade_date"; reported == c.kept && concerned {
+					t.Errorf("%s: reported %v", pool, reported)
 				}
 			}
 		})
@@ -156,16 +156,16 @@ func TestListsDenied(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		told := false
+		reported := false
 		for _, o := range out {
 			if o.err != nil || !o.result.Held.Verdict.Settled() {
 				t.Errorf("%s%s", pool, outcomes([]outcome{o}))
 			}
 			for _, i := range o.result.Issues {
-				told = told || i.Reason == fault.PermissionDenied && i.Severity == fault.Warning
+				reported = reported || i.Reason == fault.PermissionDenied && i.Severity == fault.Warning
 			}
 		}
-		if !told {
+		if !reported {
 			t.Errorf("%s: nothing is reported", pool)
 		}
 	}

@@ -23,8 +23,8 @@ func (r *harness) verdict(dataset, symbol string, d market.Date) coverage.Verdic
 	return held.Verdict
 }
 
-// told returns the first issue of the outcomes with a reason.
-func told(out []outcome, reason fault.Reason) (fault.Issue, bool) {
+// firstIssue returns the first issue of the outcomes with a reason.
+func firstIssue(out []outcome, reason fault.Reason) (fault.Issue, bool) {
 	for _, o := range out {
 		for _, i := range o.result.Issues {
 			if i.Reason == reason {
@@ -78,7 +78,7 @@ func TestClosedDayIsNoTradingDay(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if i, ok := told(out, fault.RowsRejected); !ok || !strings.Contains(i.Message, "closed day") {
+	if i, ok := firstIssue(out, fault.RowsRejected); !ok || !strings.Contains(i.Message, "closed day") {
 		t.Errorf("rows of a closed day are not reported: %v", i)
 	}
 	for _, o := range out {
@@ -118,7 +118,7 @@ func TestWeekdayBeyondTheCalendarIsKept(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if i, ok := told(out, fault.RowsRejected); ok {
+	if i, ok := firstIssue(out, fault.RowsRejected); ok {
 		t.Errorf("rejected: %v", i)
 	}
 	r.sameAs(p, market.Targets, start, end, symbols)
@@ -250,7 +250,7 @@ func TestAnotherDatasetProvesAMissingRow(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			i, ok := told(out, fault.SymbolsMissing)
+			i, ok := firstIssue(out, fault.SymbolsMissing)
 			if !ok || i.Meta["dataset"] != lacks || !strings.Contains(i.Meta["sample"], code) || i.Severity != fault.Retry {
 				t.Errorf("%s lacks a row %d days back: %+v", lacks, back, i)
 			}
@@ -314,7 +314,7 @@ func TestPreCloseProvesAMissingRow(t *testing.T) {
 					t.Fatal(err)
 				}
 			}
-			i, ok := told(out, fault.SymbolsMissing)
+			i, ok := firstIssue(out, fault.SymbolsMissing)
 			if !ok || !strings.Contains(i.Meta["sample"], code) || i.Meta["proof"] != coverage.PreClose || strings.Contains(i.Meta["sample"], idle) {
 				t.Errorf("the missing row is not reported: %+v", i)
 			}
@@ -360,7 +360,7 @@ func TestMangledCode(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if i, ok := told(out, fault.RowsRejected); !ok || !strings.Contains(i.Message, code) || !strings.Contains(i.Message, "600002.SH") {
+		if i, ok := firstIssue(out, fault.RowsRejected); !ok || !strings.Contains(i.Message, code) || !strings.Contains(i.Message, "600002.SH") {
 			t.Errorf("%s: not reported: %v", code, i)
 		}
 		for _, id := range []string{catalog.Daily, catalog.DailyBasic, catalog.Moneyflow} {
@@ -387,7 +387,7 @@ func TestUnlistedSymbolIsNotSettled(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if i, ok := told(out, fault.UnknownSymbols); !ok || !strings.Contains(i.Message, old) {
+		if i, ok := firstIssue(out, fault.UnknownSymbols); !ok || !strings.Contains(i.Message, old) {
 			t.Errorf("not reported: %v", i)
 		}
 		for _, d := range p.Open(start, end) {
@@ -417,10 +417,10 @@ func TestSuspendedIsListed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if i, ok := told(out, fault.SymbolsAbsent); !ok || !strings.Contains(i.Meta["sample"], symbols[1]) || i.Severity != fault.Warning {
+	if i, ok := firstIssue(out, fault.SymbolsAbsent); !ok || !strings.Contains(i.Meta["sample"], symbols[1]) || i.Severity != fault.Warning {
 		t.Errorf("not reported: %+v", i)
 	}
-	if i, ok := told(out, fault.SymbolsMissing); ok {
+	if i, ok := firstIssue(out, fault.SymbolsMissing); ok {
 		t.Errorf("reported as missing: %v", i)
 	}
 	days, err := r.ing.Survey(t.Context(), market.Targets, everything, end, end, symbols)
@@ -459,18 +459,18 @@ func TestALongSuspensionIsToldOnce(t *testing.T) {
 			}
 		}
 		w.End = d
-		told := false
+		reported := false
 		for range 2 { // the previous day is checked again
 			out, err := r.pass(w, 1, nil)
 			if err != nil {
 				t.Fatal(err)
 			}
 			for _, o := range out {
-				told = told || slices.ContainsFunc(o.result.Issues, func(i fault.Issue) bool { return i.Reason == fault.SymbolsAbsent })
+				reported = reported || slices.ContainsFunc(o.result.Issues, func(i fault.Issue) bool { return i.Reason == fault.SymbolsAbsent })
 			}
 		}
-		if want := n == 0 || n == 6; told != want {
-			t.Errorf("evening %d: reported %v, want %v", n, told, want)
+		if want := n == 0 || n == 6; reported != want {
+			t.Errorf("evening %d: reported %v, want %v", n, reported, want)
 		}
 		if held, _ := r.sinks[market.Targets].Held(coverage.Key{Dataset: catalog.Daily, Date: d, Symbol: halted}); (held.Verdict == coverage.ExpectedEmpty) != suspended {
 			t.Errorf("evening %d: %s", n, held.Verdict)

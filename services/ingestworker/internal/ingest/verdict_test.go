@@ -174,15 +174,15 @@ func TestWrongValuesAreNeverCompleteInTargets(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				told := false
+				reported := false
 				for _, o := range out {
-					told = told || !o.result.Held.Verdict.Settled() && slices.ContainsFunc(o.result.Issues, func(i fault.Issue) bool {
+					reported = reported || !o.result.Held.Verdict.Settled() && slices.ContainsFunc(o.result.Issues, func(i fault.Issue) bool {
 						return i.Reason == c.reason || first && i.Reason == fault.ValuesConflict // without earlier days it is unknown which day it repeats
 					})
 				}
 				days, err := r.ing.Survey(t.Context(), market.Targets, datasets(c.fault.API), end, end, w.Symbols)
-				if err != nil || len(days) != 1 || days[0].Verdict.Settled() || !told {
-					t.Errorf("%+v, reported %v, %v", days, told, err)
+				if err != nil || len(days) != 1 || days[0].Verdict.Settled() || !reported {
+					t.Errorf("%+v, reported %v, %v", days, reported, err)
 				}
 				r.sim.RemoveFault(id)
 				r.settle(w, 4)
@@ -226,12 +226,12 @@ func TestStaleNewestDayOfAFirstFill(t *testing.T) {
 			if v, reasons := r.standing(catalog.Daily, end); v != coverage.Incomplete {
 				t.Errorf("the newest day is %s %v", v, reasons)
 			}
-			told := slices.ContainsFunc(out, func(o outcome) bool {
+			reported := slices.ContainsFunc(out, func(o outcome) bool {
 				return slices.ContainsFunc(o.result.Issues, func(i fault.Issue) bool {
 					return i.Severity > fault.Warning && i.Meta["dataset"] == catalog.Daily && i.Meta["trade_date"] == end.String()
 				}) && !o.result.Held.Verdict.Settled()
 			})
-			if !told {
+			if !reported {
 				t.Error("no partition of the run says so, so the run would end as a success")
 			}
 			r.sim.RemoveFault(id)

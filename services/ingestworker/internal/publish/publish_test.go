@@ -289,13 +289,13 @@ func flip(t *testing.T, path string) {
 	}
 }
 
-// broken fails to copy after it wrote something, as a full disk does.
-type broken struct {
+// failingSource fails to copy after it wrote something, as a full disk does.
+type failingSource struct {
 	*universe.Sink
 	err error
 }
 
-func (b broken) Copy(ctx context.Context, path string, yield func(coverage.Record)) error {
+func (b failingSource) Copy(ctx context.Context, path string, yield func(coverage.Record)) error {
 	_ = os.WriteFile(path, []byte("half"), 0o644)
 	return b.err
 }
@@ -306,7 +306,7 @@ func TestFailedPublicationLeavesTheVersionBefore(t *testing.T) {
 	before := r.publish("run-1")
 	r.commit(catalog.Daily, sinktest.Day0+36, sinktest.Stocks(40), 2)
 	cfg := r.cfg
-	cfg.Source = broken{r.sink, fmt.Errorf("wrote nothing more")}
+	cfg.Source = failingSource{r.sink, fmt.Errorf("wrote nothing more")}
 	_, err := publish.New(cfg).Publish(t.Context(), "run-2")
 	faulttest.Produces(t, err, fault.PublicationFailed)
 	cfg.Source, cfg.MinFree = r.sink, 1<<60

@@ -558,13 +558,13 @@ func TestWatchResumesAndLetsGo(t *testing.T) {
 	})
 }
 
-// held counts what watchers have read and not sent.
-type held struct {
+// countingLedger counts the events that watchers have read and not sent.
+type countingLedger struct {
 	dispatch.Ledger
 	now, most *atomic.Int64
 }
 
-func (h held) Events(ctx context.Context, id string, after int64, limit int) ([]run.Event, error) {
+func (h countingLedger) Events(ctx context.Context, id string, after int64, limit int) ([]run.Event, error) {
 	events, err := h.Ledger.Events(ctx, id, after, limit)
 	n := h.now.Add(int64(len(events)))
 	for was := h.most.Load(); n > was && !h.most.CompareAndSwap(was, n); was = h.most.Load() {
@@ -580,7 +580,7 @@ func TestManyWatchersHoldLittle(t *testing.T) {
 		for n := range 400 {
 			g.srv.Data = append(g.srv.Data, workertest.Spec("stock.market.daily", "daily", (market.NewDate(2020, 1, 1)+market.Date(n)).String()))
 		}
-		h := held{now: &atomic.Int64{}, most: &atomic.Int64{}}
+		h := countingLedger{now: &atomic.Int64{}, most: &atomic.Int64{}}
 		g.start(func(c *dispatch.Config) { h.Ledger = c.Ledger; c.Ledger = h })
 		r, all := g.run(market.Universe)
 		h.now.Store(0)
