@@ -95,9 +95,11 @@ checks:
 SLOW := services/orchestrator/internal/scheduler services/ingestworker/internal/ingest services/ingestworker/internal/targets services/orchestrator/internal/dispatch
 
 # The race detector is on for every package. go vet checks everything in lint, so that go
-# test need not do a part of it again. The tests that start whole programs share the
-# machine with no other tests. They depend on the programs and on documents, of which go
-# test knows nothing: -ldflags makes it forget their results when one of these changes.
+# test need not do a part of it again.
+# The tests that start whole programs share the machine with no other tests. They wait a
+# lot, so three packages run at a time, the longest first. They depend on the programs and
+# on documents, of which go test knows nothing: -ldflags makes it forget their results when
+# one of these changes.
 # A program with the race detector sleeps for a second before it exits, and each package
 # is one. The sleep serves only goroutines that outlive the tests.
 # SQLite's C is compiled with -O1, which takes a third of the time of -O2; the programs
@@ -109,7 +111,7 @@ test-go: iproute2 $(GRPCURL) $(READERS)/.done $(PROMTOOL) drill-build web/node_m
 	$(RACE) $(addprefix ./,$(SLOW)) $(addsuffix /...,$(addprefix ./,$(filter-out services/e2e,$(MODULES))))
 	@echo "Testing whole programs"; \
 	tree=$$({ git ls-files -z | xargs -0 cksum; cksum $(BIN)/{,drill/}{orchestrator,ingest-worker} $(BIN)/{tushare-sim,afterbell}; } 2>/dev/null | cksum | cut -d' ' -f1 || true); \
-	AFTERBELL_BIN=$(BIN) AFTERBELL_DRILL_BIN=$(BIN)/drill AFTERBELL_READERS=$(READERS) AFTERBELL_GRPCURL=$(GRPCURL) AFTERBELL_PROMTOOL=$(PROMTOOL) $(RACE) -ldflags "-X main.tree=$$tree" ./services/e2e/...
+	AFTERBELL_BIN=$(BIN) AFTERBELL_DRILL_BIN=$(BIN)/drill AFTERBELL_READERS=$(READERS) AFTERBELL_GRPCURL=$(GRPCURL) AFTERBELL_PROMTOOL=$(PROMTOOL) $(RACE) -p 3 -ldflags "-X main.tree=$$tree" ./services/e2e ./services/e2e/console ./services/e2e/...
 
 # The tests of the console drive the distribution's Chromium. They are skipped where it
 # cannot be had, except in CI.
