@@ -419,6 +419,36 @@ func TestFewRowsAreJudgedByThemselves(t *testing.T) {
 			t.Errorf("%s: alone %v, want %d, and with others %v, want %d", c.name, alone, c.alone, most, c.most)
 		}
 	}
+	// Orders of a stock at its limit price of 10 元 all day, and of one whose amounts were rounded.
+	orders := func(step int, price func(n int) float64, unit float64) *Day {
+		ds := catalog.Lookup(catalog.Moneyflow)
+		b, row := table.New(ds.Specs(), 1), map[string]float64{}
+		for n, name := range []string{"buy_sm", "sell_sm", "buy_md", "sell_md", "buy_lg", "sell_lg", "buy_elg", "sell_elg"} {
+			lots := float64(3217 + 731*n + 97*step)
+			row[name+"_vol"], row[name+"_amount"] = lots, math.Round(lots*price(n)/100/unit)*unit
+		}
+		for i := range b.Columns {
+			switch c := &b.Columns[i]; c.Name {
+			case "ts_code":
+				c.AppendText("000868.SZ")
+			case "trade_date":
+				c.AppendDate(monday + market.Date(step))
+			default:
+				c.AppendNumber(row[c.Name])
+			}
+		}
+		b.Len++
+		return NewDay(ds, monday+market.Date(step), b)
+	}
+	differ := func(n int) float64 { return 9.87 + 0.031*float64(n) }
+	usual, limit, rounded := orders(0, differ, 0.01), orders(1, func(int) float64 { return 10 }, 0.01), orders(1, differ, 0.1)
+	if got := Contradicted(limit, usual); len(got) != 0 {
+		t.Errorf("orders at one price are blamed: %v", got)
+	}
+	if got := Contradicted(rounded, usual); len(got) != 1 {
+		t.Errorf("rounded amounts: %v, want one row", got)
+	}
+
 	odd := func(step int) *Day {
 		return valuation(8, step, own(func(r int, row map[string]float64) { row["pb"] = float64(1 + (r*31+step*17+34)%23) }))
 	}

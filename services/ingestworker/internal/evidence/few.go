@@ -249,7 +249,8 @@ func Lost(day, other *Day, columns []string) map[Symbol]bool {
 }
 
 // coarseRow reports whether a row lost its decimals: three ratios that had four decimals on
-// another day are multiples of 0.1, or five order amounts that had two.
+// another day are multiples of 0.1, or five order amounts that had two. Amounts at one price
+// prove nothing: at 10 元 each is a multiple of 0.1 万元.
 func (p *Pair) coarseRow(i, j int) bool {
 	values, least := 0, 3
 	if p.Day.Dataset == catalog.Moneyflow {
@@ -269,7 +270,24 @@ func (p *Pair) coarseRow(i, j int) bool {
 		}
 		values++
 	}
-	return values >= least
+	return values >= least && (p.Day.Dataset != catalog.Moneyflow || !p.Day.onePrice(i))
+}
+
+// onePrice reports whether all orders of a row in moneyflow had about the same mean price.
+// Amounts below 10 万元, which two decimals make inexact, are not compared.
+func (d *Day) onePrice(i int) bool {
+	const least, most = 10, 1.0005
+	low, high := math.Inf(1), 0.0
+	for _, side := range []string{"buy_", "sell_"} {
+		volumes := d.named(side, "_vol")
+		for n, amounts := range d.named(side, "_amount") {
+			if amount := float64(amounts[i]); amount >= least { // NaN is null
+				mean := amount / float64(volumes[n][i])
+				low, high = min(low, mean), max(high, mean)
+			}
+		}
+	}
+	return !(high > low*most)
 }
 
 // coarse returns the rows of a pair whose column lost its decimals: on one day each value is a
