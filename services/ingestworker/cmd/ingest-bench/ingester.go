@@ -21,6 +21,7 @@ func ingesterFloor(ctx context.Context, b *bench) (err error) {
 	path := filepath.Join(b.dir, "analysis.duckdb")
 	sink := universe.New(universe.Config{
 		Path: path, Source: "simulated", Logger: slog.New(slog.DiscardHandler), Memory: b.opts.memory, Threads: b.opts.threads,
+		CheckpointRows: b.opts.checkpointRows,
 	})
 	closed := false
 	defer func() {

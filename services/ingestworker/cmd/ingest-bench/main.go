@@ -108,7 +108,7 @@ func parse(name string, args []string, errout io.Writer) (options, error) {
 	fs.IntVar(&o.fetchers, "fetchers", 4, "calls at once, in fetch and pipe")
 	fs.IntVar(&o.depth, "depth", 32, "partitions in hand, in ingester")
 	fs.IntVar(&o.group, "group", 80, "partitions in one transaction, in writer and pipe")
-	fs.IntVar(&o.checkpointRows, "checkpoint-rows", 1_000_000, "bare writers checkpoint after so many rows; 0 only at the end, which is slower: what is not yet compressed spills")
+	fs.IntVar(&o.checkpointRows, "checkpoint-rows", 1_000_000, "checkpoint after so many rows; 0 only at the end, which is slower: what is not yet compressed spills")
 	fs.StringVar(&o.memory, "duckdb-memory", "256MB", "DuckDB's memory limit")
 	fs.IntVar(&o.threads, "duckdb-threads", 1, "DuckDB's threads")
 	fs.StringVar(&o.dir, "dir", "", "where the file is written and removed; the system's own place if empty")

@@ -22,10 +22,8 @@ type Config struct {
 	// GroupPartitions and GroupRows limit one transaction; the defaults are 20 partitions and
 	// 100,000 rows. A single partition is always accepted.
 	GroupPartitions, GroupRows int
-	// CheckpointRows is the number of rows of one table up to which the write-ahead log is not
-	// checkpointed. It limits the log and the memory of uncompressed rows. The default is
-	// 122,880, DuckDB's row group: a checkpoint begins a row group for what remains beyond
-	// that, and later ones rewrite the neighbors to merge it.
+	// CheckpointRows is the number of rows after which the write-ahead log is checkpointed,
+	// which limits the log and the memory of uncompressed rows; the default is 300,000.
 	CheckpointRows int
 	// Memory is DuckDB's memory_limit, by default "80MB": the rows up to a checkpoint have
 	// room. Blocks just written fill the rest, though nothing reads them again. It does not
@@ -53,7 +51,7 @@ func (c Config) withDefaults() Config {
 		c.GroupRows = 100_000
 	}
 	if c.CheckpointRows == 0 {
-		c.CheckpointRows = 122_880
+		c.CheckpointRows = 300_000
 	}
 	if c.Memory == "" {
 		c.Memory = "80MB"

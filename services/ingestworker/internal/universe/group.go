@@ -2,7 +2,6 @@ package universe
 
 import (
 	"fmt"
-	"maps"
 	"time"
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
@@ -12,8 +11,8 @@ import (
 	"github.com/afterbell/afterbell/services/internal/drill"
 )
 
-// commit writes a group in one transaction, or in two with a checkpoint between them, and
-// each of its partitions alone if that fails, so that one error does not fail the others.
+// commit writes a group in one transaction, and each of its partitions alone if the group
+// fails, so that one error does not fail the others.
 func (w *writer) commit(group []*request) {
 	live := group[:0]
 	for _, r := range group {
@@ -21,48 +20,29 @@ func (w *writer) commit(group []*request) {
 			live = append(live, r)
 		}
 	}
-	for rest := live; len(rest) > 0; {
-		part := rest[:w.fitting(rest)]
-		if len(part) == 0 {
-			w.checkpoint()
-			part = rest[:max(1, w.fitting(rest))]
+	if len(live) == 0 {
+		return
+	}
+	if err := w.ready(); err != nil {
+		for _, r := range live {
+			r.err = err
 		}
-		if err := w.ready(); err != nil {
-			for _, r := range rest {
-				r.err = err
+	} else {
+		for rest := live; len(rest) > 0; {
+			written, err := w.attempt(rest)
+			if err != nil {
+				w.singly(rest, err)
+				break
 			}
-			break
+			rest = rest[written:]
 		}
-		written, err := w.attempt(part)
-		if err != nil {
-			w.singly(part, err)
-			written = len(part)
-		}
-		rest = rest[written:]
 	}
 	for _, r := range live {
 		close(r.done)
 	}
-}
-
-// fitting is how many requests of the group may be written before the next checkpoint.
-func (w *writer) fitting(group []*request) int {
-	rows := maps.Clone(w.logged)
-	if rows == nil {
-		rows = make(map[string]int)
+	if w.dirty >= w.cfg.CheckpointRows {
+		w.checkpoint()
 	}
-	for _, n := range rows {
-		if n > w.cfg.CheckpointRows {
-			return 0
-		}
-	}
-	for i, r := range group {
-		name, first := r.dataset.Table, i == 0 && len(w.logged) == 0
-		if rows[name] += rowsOf(r); rows[name] > w.cfg.CheckpointRows && !first {
-			return i
-		}
-	}
-	return len(group)
 }
 
 // singly tries the requests of a failed group one by one.
@@ -95,7 +75,7 @@ func (w *writer) attempt(group []*request) (written int, err error) {
 	}
 	t := &transaction{
 		writer: w, appenders: make(map[string]*appender), records: make(map[coverage.Key]coverage.Record),
-		written: make(map[string]int), now: time.Now().UTC().Truncate(time.Millisecond), nextRevision: w.nextRevision,
+		now: time.Now().UTC().Truncate(time.Millisecond), nextRevision: w.nextRevision,
 	}
 	written, err = t.write(group)
 	t.close()
@@ -123,10 +103,7 @@ func (w *writer) attempt(group []*request) (written int, err error) {
 			w.sink.lists.instruments.Store(nil)
 		}
 	}
-	for table, n := range t.written {
-		w.logged[table] += n
-	}
-	w.logged[pool.RevisionsTable] += t.revised
+	w.dirty += t.written + t.revised
 	w.nextRevision = t.nextRevision
 	return written, nil
 }
@@ -137,7 +114,7 @@ type transaction struct {
 	appenders map[string]*appender
 	// records are those of this transaction; they hide the stored ones.
 	records map[coverage.Key]coverage.Record
-	written map[string]int // rows by table
+	written int
 	now     time.Time
 	// revised are the written revisions, and nextRevision is the number of the next one.
 	revised      int
@@ -302,7 +279,7 @@ func (t *transaction) replace(d *catalog.Dataset, key coverage.Key, before cover
 	if err != nil {
 		return changes, err
 	}
-	t.written[d.Table] += batch.Len
+	t.written += batch.Len
 	return changes, a.appendBatch(sources(d, batch), batch.Len)
 }
 

@@ -71,7 +71,7 @@ func (w *writer) attach() error {
 	w.watch.Opened()
 	// Opening the file has replayed a log that a killed process left; the next checkpoint
 	// writes it to the file.
-	w.logged = map[string]int{"": 1}
+	w.dirty = 1
 	return nil
 }
 
@@ -106,7 +106,7 @@ func (w *writer) discard() {
 		w.log.Warn("the overwritten file is closed with a checkpoint", "error", err)
 	}
 	w.file.close()
-	w.file, w.logged = nil, nil
+	w.file, w.dirty = nil, 0
 	if err := os.Remove(w.cfg.Path + ".wal"); err != nil && !errors.Is(err, os.ErrNotExist) {
 		w.log.Warn("the write-ahead log of the overwritten file still exists", "error", err)
 	}

@@ -191,7 +191,7 @@ func (t *transaction) move(d *catalog.Dataset, part []ingest.Rename, runID strin
 	if err != nil {
 		return err
 	}
-	t.written[d.Table] += held.Len
+	t.written += held.Len
 	return t.rewrite(records)
 }
 

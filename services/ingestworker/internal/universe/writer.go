@@ -24,7 +24,7 @@ type writer struct {
 	watch   *pool.Watch
 	source  string
 	lastUse time.Time
-	logged  map[string]int // rows since the last checkpoint, by table
+	dirty   int // rows since the last checkpoint
 	// nextRevision is the number of the next revision.
 	nextRevision int64
 }
@@ -153,7 +153,7 @@ func (w *writer) shut() {
 // checkpoint writes the log to the file. If it fails, nothing is lost: the log is replayed
 // when the file is next opened.
 func (w *writer) checkpoint() {
-	if w.file == nil || len(w.logged) == 0 {
+	if w.dirty == 0 {
 		return
 	}
 	if w.faults.Room(w.cfg.MinFree) != nil {
@@ -167,8 +167,8 @@ func (w *writer) checkpoint() {
 		return
 	}
 	w.watch.Worked()
-	w.log.Debug("checkpoint", "rows", w.logged, "took", time.Since(began))
-	clear(w.logged)
+	w.log.Debug("checkpoint", "rows", w.dirty, "took", time.Since(began))
+	w.dirty = 0
 }
 
 // abandon closes an instance that DuckDB has invalidated; the next use opens the file
