@@ -27,19 +27,23 @@ func quotes(n, step int, change func(r int, row map[string]float64)) *table.Batc
 		if change != nil {
 			change(r, row)
 		}
-		for i := range b.Columns {
-			switch c := &b.Columns[i]; c.Name {
-			case "ts_code":
-				c.AppendText(fmt.Sprintf("%06d.SZ", r))
-			case "trade_date":
-				c.AppendDate(monday + market.Date(step))
-			default:
-				c.AppendNumber(row[c.Name])
-			}
-		}
-		b.Len++
+		appendRow(b, fmt.Sprintf("%06d.SZ", r), step, row)
 	}
 	return b
+}
+
+func appendRow(b *table.Batch, symbol string, step int, row map[string]float64) {
+	for i := range b.Columns {
+		switch c := &b.Columns[i]; c.Name {
+		case "ts_code":
+			c.AppendText(symbol)
+		case "trade_date":
+			c.AppendDate(monday + market.Date(step))
+		default:
+			c.AppendNumber(row[c.Name])
+		}
+	}
+	b.Len++
 }
 
 func day(step int, b *table.Batch) *Day {
@@ -154,17 +158,7 @@ func valuation(n, step int, change func(r int, row map[string]float64)) *Day {
 			change(r, row)
 		}
 		exchange := []string{"SZ", "SH", "SZ", "SH", "BJ"}[r%5]
-		for i := range b.Columns {
-			switch c := &b.Columns[i]; c.Name {
-			case "ts_code":
-				c.AppendText(fmt.Sprintf("%06d.%s", r, exchange))
-			case "trade_date":
-				c.AppendDate(monday + market.Date(step))
-			default:
-				c.AppendNumber(row[c.Name])
-			}
-		}
-		b.Len++
+		appendRow(b, fmt.Sprintf("%06d.%s", r, exchange), step, row)
 	}
 	return NewDay(ds, monday+market.Date(step), b)
 }
@@ -427,17 +421,7 @@ func TestFewRowsAreJudgedByThemselves(t *testing.T) {
 			lots := float64(3217 + 731*n + 97*step)
 			row[name+"_vol"], row[name+"_amount"] = lots, math.Round(lots*price(n)/100/unit)*unit
 		}
-		for i := range b.Columns {
-			switch c := &b.Columns[i]; c.Name {
-			case "ts_code":
-				c.AppendText("000868.SZ")
-			case "trade_date":
-				c.AppendDate(monday + market.Date(step))
-			default:
-				c.AppendNumber(row[c.Name])
-			}
-		}
-		b.Len++
+		appendRow(b, "000868.SZ", step, row)
 		return NewDay(ds, monday+market.Date(step), b)
 	}
 	differ := func(n int) float64 { return 9.87 + 0.031*float64(n) }

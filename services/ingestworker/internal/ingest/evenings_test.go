@@ -3,7 +3,6 @@ package ingest_test
 import (
 	"bytes"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"slices"
@@ -45,14 +44,7 @@ func newBubbleHarness(t *testing.T, p *providertest.Provider, window int, throug
 		}
 		return 1
 	}
-	limits, err := limiter.Open(limiter.Config{Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, err := tushare.New(tushare.Config{URL: "http://provider.test", Tokens: anyToken{}, Limiter: limits, Transport: through, Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	client, limits := newClient(t, limiter.Config{}, tushare.Config{Transport: through})
 	r := &harness{t: t, dir: t.TempDir(), client: client}
 	r.open()
 	r.ing = ingest.New(ingest.Config{Provider: client, Sinks: r.sinks, WindowDays: map[market.Pool]int{market.Targets: window, market.Universe: window}})

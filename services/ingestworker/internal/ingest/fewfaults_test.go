@@ -2,7 +2,6 @@ package ingest_test
 
 import (
 	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"testing"
@@ -172,14 +171,7 @@ func TestALastingChange(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				limits, err := limiter.Open(limiter.Config{Log: slog.New(slog.DiscardHandler)})
-				if err != nil {
-					t.Fatal(err)
-				}
-				client, err := tushare.New(tushare.Config{URL: "http://provider.test", Tokens: anyToken{}, Limiter: limits, Transport: direct{sim.Handler()}, Log: slog.New(slog.DiscardHandler)})
-				if err != nil {
-					t.Fatal(err)
-				}
+				client, _ := newClient(t, limiter.Config{}, tushare.Config{Transport: direct{sim.Handler()}})
 				r := &harness{t: t, dir: t.TempDir(), client: client}
 				r.open()
 				defer r.close()

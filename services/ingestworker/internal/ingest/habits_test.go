@@ -2,7 +2,6 @@ package ingest_test
 
 import (
 	"fmt"
-	"log/slog"
 	"maps"
 	"net/http"
 	"net/http/httptest"
@@ -14,8 +13,6 @@ import (
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/providertest"
-	"github.com/afterbell/afterbell/services/ingestworker/internal/quota/limiter"
-	"github.com/afterbell/afterbell/services/ingestworker/internal/tushare"
 	"github.com/afterbell/afterbell/services/internal/market"
 )
 
@@ -24,22 +21,7 @@ func newOddHarness(t testing.TB, p *providertest.Provider) *harness {
 	t.Helper()
 	srv := httptest.NewServer(p)
 	t.Cleanup(srv.Close)
-	limits, err := limiter.Open(limiter.Config{Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r := &harness{t: t, dir: t.TempDir()}
-	r.epoch.Store(1_000)
-	r.client, err = tushare.New(tushare.Config{
-		URL: srv.URL, Tokens: anyToken{}, Limiter: limits, Timeout: patience, Attempts: 2, Backoff: time.Millisecond,
-		Log: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.open()
-	t.Cleanup(func() { r.close(); r.client.Close() })
-	return r
+	return harnessAt(t, srv.URL)
 }
 
 // lastDays is a span of so many open days that ended some time ago.

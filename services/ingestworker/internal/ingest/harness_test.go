@@ -79,22 +79,42 @@ func (anyToken) Token(string) (string, string, bool) { return "0123456789abcdef"
 
 func newHarness(t testing.TB, o tusharesim.Options) *harness {
 	t.Helper()
-	r := &harness{t: t, sim: tusharesim.StartTest(t, o), dir: t.TempDir()}
+	sim := tusharesim.StartTest(t, o)
+	r := harnessAt(t, sim.URL)
+	r.sim = sim
+	return r
+}
+
+// harnessAt returns a harness with the provider at a URL.
+func harnessAt(t testing.TB, url string) *harness {
+	t.Helper()
+	r := &harness{t: t, dir: t.TempDir()}
 	r.epoch.Store(1_000)
-	limits, err := limiter.Open(limiter.Config{Log: slog.New(slog.DiscardHandler)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.client, err = tushare.New(tushare.Config{
-		URL: r.sim.URL, Tokens: anyToken{}, Limiter: limits, Timeout: patience, Attempts: 2, Backoff: time.Millisecond,
-		Log: slog.New(slog.DiscardHandler),
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	r.client, _ = newClient(t, limiter.Config{}, tushare.Config{URL: url, Timeout: patience, Attempts: 2, Backoff: time.Millisecond})
 	r.open()
 	t.Cleanup(func() { r.close(); r.client.Close() })
 	return r
+}
+
+// newClient returns a client that accepts any token, and the limiter of its calls. Without a
+// URL, it has one for a Transport that needs no network.
+func newClient(t testing.TB, l limiter.Config, c tushare.Config) (*tushare.Client, *limiter.Limiter) {
+	t.Helper()
+	log := slog.New(slog.DiscardHandler)
+	l.Log = log
+	limits, err := limiter.Open(l)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.URL == "" {
+		c.URL = "http://provider.test"
+	}
+	c.Tokens, c.Limiter, c.Log = anyToken{}, limits, log
+	client, err := tushare.New(c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return client, limits
 }
 
 func (r *harness) open() {

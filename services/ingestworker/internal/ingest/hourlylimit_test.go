@@ -2,7 +2,6 @@ package ingest_test
 
 import (
 	"fmt"
-	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -73,14 +72,7 @@ func TestAListOfOneCallAnHourComesWhole(t *testing.T) {
 			p.First = market.NewDate(2026, 1, 1)
 			h := &hourly{counts: counts}
 			p.Answer = h.answer
-			limits, err := limiter.Open(limiter.Config{Log: slog.New(slog.DiscardHandler)})
-			if err != nil {
-				t.Fatal(err)
-			}
-			client, err := tushare.New(tushare.Config{URL: "http://provider.test", Tokens: anyToken{}, Limiter: limits, Transport: direct{p}, Log: slog.New(slog.DiscardHandler)})
-			if err != nil {
-				t.Fatal(err)
-			}
+			client, limits := newClient(t, limiter.Config{}, tushare.Config{Transport: direct{p}})
 			r := &harness{t: t, dir: t.TempDir(), client: client}
 			r.open()
 			defer r.close()
@@ -171,14 +163,7 @@ func TestAProbeLeavesTheOnlyCallToTheRun(t *testing.T) {
 			fmt.Fprint(w, `{"code":40203,"msg":"抱歉，您每小时最多访问该接口1次，权限的具体详情访问"}`)
 			return true
 		}
-		limits, err := limiter.Open(limiter.Config{Log: slog.New(slog.DiscardHandler)})
-		if err != nil {
-			t.Fatal(err)
-		}
-		client, err := tushare.New(tushare.Config{URL: "http://provider.test", Tokens: anyToken{}, Limiter: limits, Transport: direct{p}, Log: slog.New(slog.DiscardHandler)})
-		if err != nil {
-			t.Fatal(err)
-		}
+		client, limits := newClient(t, limiter.Config{}, tushare.Config{Transport: direct{p}})
 		prober := probe.New(client, anyToken{}, nil, limits)
 		look := func() (out probe.Outcome) {
 			err := prober.Run(t.Context(), probe.Request{Modules: []string{"stock.moneyflow"}, TradeDate: first}, probe.Events{

@@ -2,7 +2,6 @@ package ingest_test
 
 import (
 	"context"
-	"log/slog"
 	"net/http"
 	"testing"
 	"testing/synctest"
@@ -46,18 +45,8 @@ func TestPhasesAddUp(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		day := market.NewDate(2026, 3, 2) // a Monday
 		time.Sleep(time.Until(day.At(19, 30, market.Shanghai)))
-		limits, err := limiter.Open(limiter.Config{Settings: quota.DefaultSettings(1), Log: slog.New(slog.DiscardHandler)})
-		if err != nil {
-			t.Fatal(err)
-		}
 		const call, write = 3 * time.Second, 2 * time.Second
-		client, err := tushare.New(tushare.Config{
-			URL: "http://provider.test", Tokens: anyToken{}, Limiter: limits, Log: slog.New(slog.DiscardHandler),
-			Transport: slowly{direct{providertest.New(200, 40, day)}, call},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		client, limits := newClient(t, limiter.Config{Settings: quota.DefaultSettings(1)}, tushare.Config{Transport: slowly{direct{providertest.New(200, 40, day)}, call}})
 		r := &harness{t: t, dir: t.TempDir(), client: client}
 		r.open()
 		defer r.close()
