@@ -23,11 +23,9 @@ type framePool struct {
 // buffers is the pool of all servers and clients.
 var buffers = framePool{mem.DefaultBufferPool(), &sync.Pool{New: func() any { b := make([]byte, frameSize); return &b }}}
 
-func isFrame(n int) bool { return n > pageSize && n <= frameSize }
-
 // Get implements mem.BufferPool.
 func (p framePool) Get(n int) *[]byte {
-	if !isFrame(n) {
+	if n <= pageSize || n > frameSize {
 		return p.BufferPool.Get(n)
 	}
 	b, _ := p.frames.Get().(*[]byte)
