@@ -101,11 +101,16 @@ export function Failure({ error, retry }: { error: Error; retry?: () => void }) 
 /** Says instead of an answer that it is read, or that it cannot be. */
 export const reading = (live: Live<unknown>): string => (live.error && live.data === undefined ? t("现在读不到。", "This cannot be read now.") : t("正在读取…", "Loading…"));
 
+/** Stands where data will be. */
+export function Skeleton({ lines }: { lines: number }) {
+  return <div class="skeleton" aria-busy="true" aria-label={t("正在读取", "Loading")}>{Array.from({ length: lines }, (_, i) => <i key={i} />)}</div>;
+}
+
 /** Shows an answer once there is one; before, that it loads, and why it failed. */
 export function Loaded<T>({ live, children, lines = 4 }: { live: Live<T>; children: (data: T) => ComponentChildren; lines?: number }) {
   if (live.data === undefined) {
     if (live.error) return <Failure error={live.error} retry={live.refresh} />;
-    return <div class="skeleton" aria-busy="true" aria-label={t("正在读取", "Loading")}>{Array.from({ length: lines }, (_, i) => <i key={i} />)}</div>;
+    return <Skeleton lines={lines} />;
   }
   return (
     <>

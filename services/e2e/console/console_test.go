@@ -679,7 +679,6 @@ func (e *env) is(expression string) (yes bool) {
 // is not reached, or does not show that it has the focus.
 func (e *env) tabs(page string) {
 	e.t.Helper()
-	var left int
 	e.must(e.p.Eval(`(() => {
 		window.reached = new Set();
 		window.unmarked = [];
@@ -690,11 +689,11 @@ func (e *env) tabs(page string) {
 			reached.add(x);
 		}), true);
 		document.querySelector(".skip").focus();
-		return operable().length;
-	})()`, &left))
-	for tries := 3*left/16 + 3; left > 0 && tries > 0; tries-- { // a field of a date is some stops
+	})()`, nil))
+	left := []int{1, 1} // not reached yet, and all of them
+	for tabs := 0; left[0] > 0 && tabs < 3*left[1]+48; tabs += 16 { // a field of a date is some stops
 		e.must(e.p.Press(slices.Repeat([]string{kb.Tab}, 16)...))
-		e.must(e.p.Eval(`operable().filter((x) => !reached.has(x)).length`, &left))
+		e.must(e.p.Eval(`[operable().filter((x) => !reached.has(x)).length, operable().length]`, &left))
 	}
 	var missed, unmarked []string
 	e.must(e.p.Eval(`operable().filter((x) => !reached.has(x) && x.isConnected).map((x) => x.outerHTML.slice(0, 120))`, &missed))

@@ -6,7 +6,7 @@ import { useInstruments } from "../lib/instruments.ts";
 import { path } from "../lib/paths.ts";
 import { go, route, setQuery, to } from "../lib/router.ts";
 import { now, weekday } from "../lib/time.tsx";
-import { Card, Choice, curl, Empty, Failure, Here, Page, Twin } from "../ui.tsx";
+import { Card, Choice, curl, Empty, Failure, Here, Page, Skeleton, Twin } from "../ui.tsx";
 
 type Row = Record<string, string | number | null>;
 
@@ -45,10 +45,12 @@ export default function Look() {
   const prefix = pool === "targets" ? "targets." : "";
   const address = path(`/v1/data/${prefix}${table}.ndjson`, { symbols: symbol, start_date: start, adjust });
   const [found, setFound] = useState<Found | null>(null);
-  const [error, fail] = useState<Error | null>(null);
+  const [failed, fail] = useState<Error | null>(null);
   const [text, setText] = useState(symbol);
   const [most, setMost] = useState(60);
   const catalog = useLive<{ tables: { table: string; columns: Column[]; firstDate: string }[] }>(path("/v1/data", { pool }));
+  const error = failed ?? (catalog.data ? null : catalog.error);
+  const ready = found && catalog.data;
   useEffect(() => setText(symbol), [symbol]);
   const typed = text.trim().toUpperCase();
   const matches = useInstruments(typed === symbol || /^\d{6}\.[A-Z]{2}$/.test(typed) ? "" : text.trim());
@@ -110,7 +112,8 @@ export default function Look() {
       </form>
       {matches.length > 0 && <ul class="suggest">{matches.map((i) => <li key={i.symbol}><a class="button" href={to("look", i.symbol, ask)}>{i.symbol} {i.name}</a></li>)}</ul>}
       {none ? <Card><Empty>{t("一次运行结束时会发布数据，然后就能查。", "A run publishes its data when it ends; then it can be read.")} <a href={to("preflight", "", { pool })}>{t("预检并运行", "Check and run")}</a></Empty></Card> : error && <Failure error={error} />}
-      {found && days.length > 0 && (
+      {symbol && !error && !ready && <Card><Skeleton lines={8} /></Card>}
+      {ready && days.length > 0 && (
         <>
           <Card title={<>{columnName(column)} {unit && <small>{unit}</small>}</>} note={<select aria-label={t("列", "Column")} value={column} onChange={(e) => setQuery({ column: e.currentTarget.value })}>{columns.filter((c) => c.name !== "symbol" && c.name !== "trade_date").map((c) => <option key={c.name} value={c.name}>{columnName(c.name)}{c.unit && ` (${c.unit})`}</option>)}</select>}>
             <Line days={days} column={column} unit={unit} />
@@ -126,7 +129,7 @@ export default function Look() {
           </Card>
         </>
       )}
-      {found && !days.length && <Empty>{t("没有数据。请检查代码是否正确，是否在这个股票池中。", "There are no rows. Check that the symbol is correct and in this pool.")}</Empty>}
+      {ready && !days.length && <Empty>{t("没有数据。请检查代码是否正确，是否在这个股票池中。", "There are no rows. Check that the symbol is correct and in this pool.")}</Empty>}
       {symbol && <Card title={t("同样的命令", "As a command")}><Twin curl={curl("GET", address)} cli={`afterbell export ${table} -o ${table}.csv${pool === "targets" ? " --pool targets" : ""} --symbols ${symbol} --from ${start}${adjust && ` --adjust ${adjust}`}`} /></Card>}
     </Page>
   );

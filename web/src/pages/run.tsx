@@ -7,7 +7,7 @@ import { go, route, setQuery, to } from "../lib/router.ts";
 import { Countdown, now, span, took, When, ZoneHead } from "../lib/time.tsx";
 import type { Partition, Phases, Revision, Run, RunEvent } from "../lib/types.ts";
 import { cellOf, dataset, mode, partitionState, poolId, poolName, reasonName, runState, short, source, stage, verdict } from "../lib/words.ts";
-import { Act, again, Badge, Card, CellIcon, Chain, Choice, Command, Empty, Failure, Here, Issues, Loaded, Mark, Page, reading, RunBadge, runCommand, RunLink } from "../ui.tsx";
+import { Act, again, Badge, Card, CellIcon, Chain, Choice, Command, Empty, Failure, Here, Issues, Loaded, Mark, Page, reading, RunBadge, runCommand, RunLink, Skeleton } from "../ui.tsx";
 
 /** A stretch of a partition: a dispatch, or the wait for the next one. */
 interface Piece {
@@ -143,7 +143,7 @@ export function RunPage({ id }: { id: string }) {
         <div><dt>{t("行", "Rows")}</dt><dd class="num">{num(r.rowCount)} <small class="dim">{t(`新 ${num(r.newCount)} · 变 ${num(r.changedCount)} · 去 ${num(r.goneCount)}`, `new ${num(r.newCount)} · changed ${num(r.changedCount)} · gone ${num(r.goneCount)}`)}</small></dd></div>
       </dl>
       {!ended && r.partitionCount > 0 && <div class="progress-line"><progress max={r.partitionCount} value={r.completedPartitionCount} aria-label={t("进度", "Progress")} /><span class="num">{Math.floor((100 * r.completedPartitionCount) / r.partitionCount)}%</span></div>}
-      <Card title={t("时间线", "Timeline")} note={ended && line.state === "live" ? <span aria-busy="true">{t("正在读取事件，时间线和分区还不完整", "reading the events; timeline and partitions are not complete yet")}</span> : t("每条是一个分区：等待、获取、检查、提交", "each bar is a partition: wait, fetch, check, commit")}>{!s.pieces.length && (line.state === "connecting" || (ended && line.state === "live")) ? <div class="skeleton" aria-busy="true"><i /><i /><i /></div> : <Timeline story={s} turn={turn} tick={line.state === "live" && !ended ? now.value : 0} />}</Card>
+      <Card title={t("时间线", "Timeline")} note={ended && line.state === "live" ? <span aria-busy="true">{t("正在读取事件，时间线和分区还不完整", "reading the events; timeline and partitions are not complete yet")}</span> : t("每条是一个分区：等待、获取、检查、提交", "each bar is a partition: wait, fetch, check, commit")}>{!s.pieces.length && (line.state === "connecting" || (ended && line.state === "live")) ? <Skeleton lines={3} /> : <Timeline story={s} turn={turn} tick={line.state === "live" && !ended ? now.value : 0} />}</Card>
       <div class="grid wide-left">
         <Partitions story={s} turn={turn} run={r} />
         <div class="stack">
