@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"strings"
 
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
@@ -78,18 +77,6 @@ func manyTargetsScenario(ctx context.Context, b *bench, r *round) (err error) {
 			step.name, manySymbols, len(b.days), v["seconds"], v["publish_seconds"], v["rows"], v["rows"]/v["seconds"], v["calls"], v["cpu"], v["worker_rss"]/mb, v["publish_rss"]/mb, v["orchestrator_rss"]/mb, v["file"]/mb, v["wal"]/mb)
 	}
 	return nil
-}
-
-// peakMemory returns the peak memory of a running process in bytes; 0 if /proc does not have it.
-func peakMemory(p *stack.Process) int64 {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid()))
-	if err != nil {
-		return 0
-	}
-	_, rest, _ := strings.Cut(string(text), "VmHWM:")
-	var kb int64
-	_, _ = fmt.Sscan(rest, &kb) // 0 if it is missing
-	return kb * 1024
 }
 
 // forgetPeak resets the peak memory of a process to its current memory, if the system can do

@@ -42,6 +42,7 @@ func (b *bench) fromEmpty(ctx context.Context, r *round, name, start, end string
 	if err != nil {
 		return data, err
 	}
+	publishPeak, orchestratorPeak := peakMemory(s.Worker), peakMemory(s.Orchestrator)
 	closed = true
 	stopping := time.Now()
 	// Stop the worker first: it checkpoints the file, as the floors do before their clock stops.
@@ -67,9 +68,9 @@ func (b *bench) fromEmpty(ctx context.Context, r *round, name, start, end string
 	})
 	_, most := calls.data()
 	r.values[name+".publish_seconds"], r.values[name+".publish_cpu"] = (f.took - f.stored).Seconds(), f.worker
-	r.values[name+".publish_rss"] = float64(s.Worker.MaxRSS())
+	r.values[name+".publish_rss"] = float64(publishPeak)
 	r.values[name+".run_seconds"], r.values[name+".most_calls"] = f.stored.Seconds(), float64(most)
-	r.values[name+".orchestrator_rss"] = float64(s.Orchestrator.MaxRSS())
+	r.values[name+".orchestrator_rss"] = float64(orchestratorPeak)
 	return data, nil
 }
 
@@ -100,14 +101,14 @@ func verifyScenario(ctx context.Context, b *bench, r *round) (err error) {
 	}
 	before, began := cpuSeconds(s.Worker), time.Now()
 	v, err := s.Runs().VerifyRun(ctx, &orchestratorv1.VerifyRunRequest{RunId: r.runs["pair"]})
-	took, cpu := time.Since(began), cpuSeconds(s.Worker)-before
+	took, cpu, peak := time.Since(began), cpuSeconds(s.Worker)-before, peakMemory(s.Worker)
 	if err = errors.Join(err, s.Close()); err != nil {
 		return err
 	}
 	if n := len(v.GetDifferences()); n > 0 {
 		return fmt.Errorf("%d of %d partitions differ: %s", n, v.GetCheckedCount(), v.GetDifferences()[0].GetMessage())
 	}
-	r.values["verify.seconds"], r.values["verify.cpu"], r.values["verify.rss"] = took.Seconds(), cpu, float64(s.Worker.MaxRSS())
+	r.values["verify.seconds"], r.values["verify.cpu"], r.values["verify.rss"] = took.Seconds(), cpu, float64(peak)
 	r.values["verify.partitions"] = float64(v.GetCheckedCount())
 	return nil
 }
@@ -135,7 +136,7 @@ func eveningScenario(ctx context.Context, b *bench, r *round) (err error) {
 	if err := b.resetStats(ctx); err != nil {
 		return err
 	}
-	f, err := b.fill(ctx, s, b.universe("", ""))
+	f, err := b.fill(ctx, s, b.universe("", b.evening)) // part of today may be due already
 	if err != nil {
 		return err
 	}

@@ -216,3 +216,15 @@ func cpuSeconds(p *stack.Process) float64 {
 
 // grace is how long a service may take to stop.
 const grace = time.Minute
+
+// peakMemory returns the peak memory of a running process in bytes; 0 if /proc does not have it.
+func peakMemory(p *stack.Process) int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid()))
+	if err != nil {
+		return 0
+	}
+	_, rest, _ := strings.Cut(string(text), "VmHWM:")
+	var kb int64
+	_, _ = fmt.Sscan(rest, &kb) // 0 if it is missing
+	return kb * 1024
+}

@@ -73,7 +73,7 @@ func workerScenario(ctx context.Context, b *bench, r *round) (err error) {
 	}
 	f := pace.end(time.Since(began))
 	stopped = true
-	cpu := cpuSeconds(s.Worker)
+	cpu, peak := cpuSeconds(s.Worker), peakMemory(s.Worker)
 	stopping := time.Now()
 	if err := s.Worker.Stop(grace); err != nil {
 		return err
@@ -85,7 +85,7 @@ func workerScenario(ctx context.Context, b *bench, r *round) (err error) {
 	// Stopping checkpoints the file, as the floors do before their clock stops.
 	took := f.took + time.Since(stopping)
 	r.note("worker", floor{
-		Rows: f.rows, Seconds: took.Seconds(), RowsPerSecond: float64(f.rows) / took.Seconds(), CPUSeconds: cpu, PeakRSS: s.Worker.MaxRSS(),
+		Rows: f.rows, Seconds: took.Seconds(), RowsPerSecond: float64(f.rows) / took.Seconds(), CPUSeconds: cpu, PeakRSS: peak,
 		FileBytes: bytes, FirstSeconds: f.first.Seconds(), LastSeconds: f.last.Seconds(),
 	})
 	return nil

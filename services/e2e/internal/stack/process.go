@@ -181,14 +181,6 @@ func (p *Process) Done() <-chan struct{} { return p.done }
 // ExitCode is the process's exit code, -1 when a signal ended it. Valid once Done.
 func (p *Process) ExitCode() int { return p.cmd.ProcessState.ExitCode() }
 
-// MaxRSS is the largest resident memory of the process in bytes. Valid once Done.
-func (p *Process) MaxRSS() int64 {
-	if usage, ok := p.cmd.ProcessState.SysUsage().(*syscall.Rusage); ok {
-		return usage.Maxrss * 1024
-	}
-	return 0
-}
-
 // CPU is the user and system time that the process has used. Valid once Done.
 func (p *Process) CPU() time.Duration {
 	return p.cmd.ProcessState.UserTime() + p.cmd.ProcessState.SystemTime()
