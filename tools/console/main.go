@@ -47,7 +47,7 @@ var index = template.Must(template.New("index.html").Parse(`<!doctype html>
 <meta name="theme-color" media="(prefers-color-scheme: dark)" content="#101418">
 <title>afterbell</title>
 <link rel="icon" href="/assets/{{.Icon}}" type="image/svg+xml">
-<script>{{.Ahead}}</script>
+<script>{{.Prefetch}}</script>
 <link rel="stylesheet" href="/assets/{{.Style}}">
 {{range .Needed}}<link rel="modulepreload" href="/assets/{{.}}">
 {{end}}<script type="module" src="/assets/{{.Script}}"></script>
@@ -131,13 +131,13 @@ func bundle(web string) (map[string][]byte, error) {
 			pages[strings.TrimSuffix(page, ".tsx")] = append([]string{name}, more...)
 		}
 	}
-	ahead, err := aheadOf(web, pages)
+	prefetch, err := prefetchScript(web, pages)
 	if err != nil {
 		return nil, err
 	}
 	var page bytes.Buffer
 	err = index.Execute(&page, map[string]any{
-		"Script": entries["src/main.tsx"], "Style": entries["src/style.css"], "Icon": entries["src/icon.svg"], "Needed": needed, "Ahead": ahead,
+		"Script": entries["src/main.tsx"], "Style": entries["src/style.css"], "Icon": entries["src/icon.svg"], "Needed": needed, "Prefetch": prefetch,
 	})
 	if err != nil {
 		return nil, err
@@ -147,15 +147,15 @@ func bundle(web string) (map[string][]byte, error) {
 	return files, err
 }
 
-// aheadOf returns the script in the page that preloads the files of each page.
-func aheadOf(web string, pages map[string][]string) (template.JS, error) {
+// prefetchScript returns the inline script of the page that preloads the files of each page.
+func prefetchScript(web string, pages map[string][]string) (template.JS, error) {
 	known, err := json.Marshal(pages) // sorted by name
 	if err != nil {
 		return "", err
 	}
 	result := api.Build(api.BuildOptions{
 		AbsWorkingDir:     web,
-		EntryPoints:       []string{"src/ahead.ts"},
+		EntryPoints:       []string{"src/prefetch.ts"},
 		Bundle:            true,
 		Format:            api.FormatIIFE,
 		Target:            api.ES2022,
@@ -167,7 +167,7 @@ func aheadOf(web string, pages map[string][]string) (template.JS, error) {
 		LogLevel:          api.LogLevelWarning,
 	})
 	if len(result.Errors) > 0 || len(result.Warnings) > 0 || len(result.OutputFiles) != 1 {
-		return "", errors.New("the script that asks ahead does not build")
+		return "", errors.New("src/prefetch.ts does not build")
 	}
 	return template.JS(bytes.TrimSpace(result.OutputFiles[0].Contents)), nil
 }

@@ -310,12 +310,12 @@ func TestConsole(t *testing.T) {
 		r := rest[runs](e, "POST", "/v1/runs", `{"pools":["POOL_UNIVERSE"],"refetch":true}`).Runs[0]
 		e.open("runs/" + r.RunID)
 		e.answers("进行中，完成")
-		e.door.Shut(true)
+		e.proxy.Cut(true)
 		e.until("the cut", `document.querySelector("[data-stream=cut]") && document.querySelector("[data-link=lost]")`)
 		before := rest[struct{ Run run }](e, "GET", "/v1/runs/"+r.RunID, "").Run.CompletedPartitionCount
 		e.untilRun(r.RunID, func(now run) bool { return now.CompletedPartitionCount > before })
 		e.picture("cut")
-		e.door.Shut(false)
+		e.proxy.Cut(false)
 		e.until("the resumption", `document.querySelector("[data-stream=resumed]")`)
 		if got := e.text("[data-stream=resumed]"); strings.Contains(got, "补回 0 ") {
 			e.t.Errorf("nothing was caught up: %s", got)
@@ -471,7 +471,7 @@ func TestConsole(t *testing.T) {
 			e.picture("phone-" + name)
 		}
 		e.desktop()
-		host, err := url.Parse(e.door.URL)
+		host, err := url.Parse(e.proxy.URL)
 		e.must(err)
 		if foreign := e.p.Foreign(host.Host); len(foreign) > 0 {
 			e.t.Errorf("the page asked other hosts: %q", foreign)
@@ -481,12 +481,12 @@ func TestConsole(t *testing.T) {
 		}
 	})
 
-	e.part("what is asked for ahead is used", func(e *env) {
+	e.part("what is prefetched is used", func(e *env) {
 		for _, page := range e.all(symbols[0], blocked.RunID) {
 			e.must(e.p.Goto("about:blank"))
 			e.open(page)
 			// A page asks again after some seconds. What it asks for at once a second time, by
-			// the same query or another, was asked for ahead in vain.
+			// the same query or another, was prefetched in vain.
 			var twice []string
 			e.must(e.p.Eval(`new Promise((done) => setTimeout(() => {
 				const first = new Map(), twice = [];
@@ -505,7 +505,7 @@ func TestConsole(t *testing.T) {
 	})
 
 	e.part("the walk in a terminal", func(e *env) {
-		e.door.Shut(true) // the page would ask on meanwhile
+		e.proxy.Cut(true) // the page would ask on meanwhile
 		rest[any](e, "PATCH", "/v1/domains/etf", `{"enabled":true}`)
 		again := rest[runs](e, "POST", "/v1/runs", `{"pools":["POOL_UNIVERSE"]}`).Runs[0]
 		e.untilRun(again.RunID, func(r run) bool { return r.Outcome == "OUTCOME_BLOCKED" })
@@ -518,7 +518,7 @@ func TestConsole(t *testing.T) {
 				e.t.Fatalf("%s ends with %d and says\n%s\nthe walk says %d and %q", line.command, got, out, line.code, line.says)
 			}
 		}
-		e.door.Shut(false)
+		e.proxy.Cut(false)
 		e.p.Errors() // the browser notes each connection that it could not make
 	})
 
@@ -534,7 +534,7 @@ func TestConsole(t *testing.T) {
 		e.Config.OrchestratorFlags = append(e.Config.OrchestratorFlags, "--require-keys")
 		e.must(e.StartOrchestrator(e.t.Context()))
 		e.must(e.p.Goto("about:blank"))
-		e.must(e.p.Goto(e.door.URL + "/"))
+		e.must(e.p.Goto(e.proxy.URL + "/"))
 		e.answers("请用密钥登录")
 		enter := func(text string) {
 			e.must(e.p.Eval(fmt.Sprintf(`(() => { const i = document.querySelector("input[type=password]"); i.value = %q; i.dispatchEvent(new Event("input", { bubbles: true })); })()`, text), nil))
@@ -690,7 +690,7 @@ func (e *env) tabs(page string) {
 		}), true);
 		document.querySelector(".skip").focus();
 	})()`, nil))
-	left := []int{1, 1} // not reached yet, and all of them
+	left := []int{1, 1}                                             // not reached yet, and all of them
 	for tabs := 0; left[0] > 0 && tabs < 3*left[1]+48; tabs += 16 { // a field of a date is some stops
 		e.must(e.p.Press(slices.Repeat([]string{kb.Tab}, 16)...))
 		e.must(e.p.Eval(`[operable().filter((x) => !reached.has(x)).length, operable().length]`, &left))

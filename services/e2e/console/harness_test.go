@@ -56,69 +56,69 @@ const token = "console-secret-93b1"
 // window is how far back the pools reach, in calendar days.
 const window = "40d"
 
-// env is a browser before the pair, with a door between that can be shut.
+// env is a browser and the pair, with a proxy between them that can be cut.
 type env struct {
 	*stack.Stack
-	t    *testing.T
-	sim  *tusharesim.Server
-	door *door
-	b    *browser.Browser
-	p    *browser.Page
+	t     *testing.T
+	sim   *tusharesim.Server
+	proxy *proxy
+	b     *browser.Browser
+	p     *browser.Page
 }
 
-// door forwards requests to the orchestrator. While it is shut, it aborts requests in progress and
+// proxy forwards requests to the orchestrator. While it is cut, it aborts requests in progress and
 // new connections.
-type door struct {
+type proxy struct {
 	*httptest.Server
 	mu     sync.Mutex
 	target string
-	shut   bool
-	cut    context.CancelFunc
+	isCut  bool
+	abort  context.CancelFunc
 	ctx    context.Context
 }
 
-func newProxy(t *testing.T, target string) *door {
-	d := &door{target: target}
-	d.ctx, d.cut = context.WithCancel(context.Background())
-	d.Server = httptest.NewServer(http.HandlerFunc(d.pass))
+func newProxy(t *testing.T, target string) *proxy {
+	p := &proxy{target: target}
+	p.ctx, p.abort = context.WithCancel(context.Background())
+	p.Server = httptest.NewServer(http.HandlerFunc(p.pass))
 	t.Cleanup(func() {
-		d.cut()
-		d.Close()
+		p.abort()
+		p.Close()
 	})
-	return d
+	return p
 }
 
-func (d *door) pass(w http.ResponseWriter, r *http.Request) {
-	d.mu.Lock()
-	shut, target, whole := d.shut, d.target, d.ctx
-	d.mu.Unlock()
-	if shut {
+func (p *proxy) pass(w http.ResponseWriter, r *http.Request) {
+	p.mu.Lock()
+	isCut, target, whole := p.isCut, p.target, p.ctx
+	p.mu.Unlock()
+	if isCut {
 		panic(http.ErrAbortHandler)
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	defer cancel()
 	defer context.AfterFunc(whole, cancel)()
-	proxy := &httputil.ReverseProxy{
-		Rewrite: func(p *httputil.ProxyRequest) {
-			p.SetURL(&url.URL{Scheme: "http", Host: target})
-			p.Out.Host = r.Host
+	reverse := &httputil.ReverseProxy{
+		Rewrite: func(q *httputil.ProxyRequest) {
+			q.SetURL(&url.URL{Scheme: "http", Host: target})
+			q.Out.Host = r.Host
 		},
 		FlushInterval: -1,
 		ErrorHandler:  func(http.ResponseWriter, *http.Request, error) { panic(http.ErrAbortHandler) },
 	}
-	proxy.ServeHTTP(w, r.WithContext(ctx))
+	reverse.ServeHTTP(w, r.WithContext(ctx))
 	if whole.Err() != nil {
 		panic(http.ErrAbortHandler) // so that the browser sees a cut, and no end
 	}
 }
 
-// Shut cuts everything, or with false lets it through again.
-func (d *door) Shut(on bool) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.shut = on; on {
-		d.cut()
-		d.ctx, d.cut = context.WithCancel(context.Background())
+// Cut aborts everything, or with false lets it through again.
+func (p *proxy) Cut(on bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.isCut = on; on {
+		p.abort()
+		p.ctx, p.abort = context.WithCancel(context.Background())
 	}
 }
 
@@ -148,7 +148,7 @@ func up(t *testing.T) *env {
 			t.Errorf("stopping: %v", err)
 		}
 	})
-	e := &env{Stack: s, t: t, sim: server, b: b, door: newProxy(t, s.Config.HTTPAddr)}
+	e := &env{Stack: s, t: t, sim: server, b: b, proxy: newProxy(t, s.Config.HTTPAddr)}
 	e.must(func() (err error) { e.p, err = b.Open(); return err }())
 	t.Cleanup(e.p.Close)
 	e.desktop()
@@ -194,10 +194,10 @@ func (e *env) open(page string) {
 	e.t.Helper()
 	var now string
 	e.must(e.p.Eval("location.origin", &now))
-	if now == e.door.URL {
+	if now == e.proxy.URL {
 		e.must(e.p.Eval(fmt.Sprintf("(location.hash = %q, new Promise((drawn) => setTimeout(() => requestAnimationFrame(() => requestAnimationFrame(drawn)))))", "#/"+page), nil))
 	} else {
-		e.must(e.p.Goto(e.door.URL + "/#/" + page))
+		e.must(e.p.Goto(e.proxy.URL + "/#/" + page))
 	}
 	e.settled(page)
 }

@@ -45,16 +45,16 @@ export function setCsrf(token: string): void {
   csrf = token;
 }
 
-/** The responses that ahead.ts asked for. */
-const ahead = window.ahead ?? new Map<string, Promise<Response>>();
+/** The responses that prefetch.ts requested. */
+const prefetched = window.prefetched ?? new Map<string, Promise<Response>>();
 
 async function request(method: string, path: string, body?: unknown, signal?: AbortSignal, accept?: string): Promise<Response> {
   let answer: Response;
   const headers: Record<string, string> = { Accept: accept ?? "application/json", "Accept-Language": accepts(lang.peek()) };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (csrf && method !== "GET") headers["X-CSRF-Token"] = csrf;
-  const early = accept ? undefined : ahead.get(path);
-  if (early) ahead.delete(path);
+  const early = accept ? undefined : prefetched.get(path);
+  if (early) prefetched.delete(path);
   try {
     answer = await (early ?? fetch(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body), signal, cache: "no-store" }));
   } catch (e) {
@@ -72,15 +72,15 @@ async function request(method: string, path: string, body?: unknown, signal?: Ab
   return answer;
 }
 
-/** What was asked for ahead, until somebody uses it. */
+/** The prefetched data, until it is used. */
 const early = new Map<string, Promise<unknown>>();
 
-/** Reads what was asked for ahead. Ends when all of it is there. */
+/** Reads the prefetched responses. Resolves when all of them are read. */
 export function readAhead(): Promise<unknown> {
-  return Promise.all([...ahead.keys()].map((path) => {
+  return Promise.all([...prefetched.keys()].map((path) => {
     const data = request("GET", path).then((r) => r.json() as unknown);
     early.set(path, data);
-    return data.then((d) => keep(path, d), () => {}); // whoever uses it reports that
+    return data.then((d) => keep(path, d), () => {}); // its user reports the error
   }));
 }
 
@@ -276,7 +276,7 @@ export function useLive<T>(address: string | null, interval = 0): Live<T> {
     again.current = () => void ask();
     document.addEventListener("visibilitychange", seen);
     const known = kept.get(keyOf(address));
-    if (known && early.delete(address)) { // it came before the page was drawn
+    if (known && early.delete(address)) { // it arrived before the page was drawn
       if (state.current.at !== known.at) render((n) => n + 1);
       state.current = { key, data: known.data as T, at: known.at, loading: false };
       later();

@@ -1,5 +1,5 @@
-// The days and times of Shanghai. Nothing here needs the page, so that the script that asks
-// ahead stays small.
+// The days and times of Shanghai. Nothing here uses the page, so that the prefetch script
+// stays small.
 
 /** Gives "YYYY-MM-DD HH:MM:SS" in Shanghai, which is eight hours ahead all year since 1992. Intl takes ten times as long. */
 export const shanghai = (at: string | number | Date): string =>

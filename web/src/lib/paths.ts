@@ -1,7 +1,7 @@
 import { day, plusDays } from "./clock.ts";
 
-// Where a page is and what it asks for. Nothing here needs the page, so that the script
-// that asks ahead stays small.
+// The address of a page and what it requests. Nothing here uses the page, so that the
+// prefetch script stays small.
 
 export interface Route {
   /** Name of the page, "" for the first. */

@@ -47,7 +47,7 @@ func TestBundle(t *testing.T) {
 	}
 	scripts := regexp.MustCompile(`(?s)<script>(.*?)</script>`).FindAllSubmatch(page.Body.Bytes(), -1)
 	if len(scripts) != 1 {
-		t.Fatalf("%d scripts stand in the page, want the one that asks ahead", len(scripts))
+		t.Fatalf("%d scripts stand in the page, want only the prefetch script", len(scripts))
 	}
 	sum := sha256.Sum256(scripts[0][1])
 	if got, want := page.Header().Get("Content-Security-Policy"), "script-src 'self' 'sha256-"+base64.StdEncoding.EncodeToString(sum[:])+"';"; !strings.Contains(got, want) {

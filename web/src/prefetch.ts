@@ -1,13 +1,13 @@
 import { accepts, keptLang } from "./lib/lang.ts";
 import { needs, routeOf, sessionPath } from "./lib/paths.ts";
 
-// This script stands in the page itself and is run first. It asks for what the page shows
-// and for the page's code while the browser still loads the rest.
+// This script is inline in the page and runs first. It requests what the page shows
+// and the page's code while the browser still loads the rest.
 
 declare global {
   interface Window {
-    /** The responses that were asked for before the code was there, by path. */
-    ahead?: Map<string, Promise<Response>>;
+    /** The responses requested before the code was loaded, by path. */
+    prefetched?: Map<string, Promise<Response>>;
   }
 }
 
@@ -22,8 +22,8 @@ for (const file of PAGE_FILES[at.page || "tonight"] ?? []) {
   document.head.append(link);
 }
 const headers = { Accept: "application/json", "Accept-Language": accepts(keptLang()) };
-window.ahead = new Map([...needs(at, Date.now()), sessionPath].map((path) => {
+window.prefetched = new Map([...needs(at, Date.now()), sessionPath].map((path) => {
   const answer = fetch(path, { headers, cache: "no-store" });
-  answer.catch(() => {}); // whoever takes it reports that
+  answer.catch(() => {}); // its user reports the error
   return [path, answer];
 }));
