@@ -4,6 +4,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
@@ -184,48 +185,55 @@ func TestConsole(t *testing.T) {
 		if len(days) < 12 {
 			e.t.Fatalf("only %d days to choose from", len(days))
 		}
-		first, last := days[len(days)-8], days[len(days)-5]
+		first, fourth := days[len(days)-8], days[len(days)-5]
 		e.cell("daily", first, false)
 		e.until("one cell", `document.querySelector("[data-selected]")?.dataset.selected === "1"`)
-		e.cell("daily", last, true)
+		e.cell("daily", fourth, true)
 		e.until("four cells", `document.querySelector("[data-selected]")?.dataset.selected === "4"`)
 		e.until("the price", `document.querySelector("[data-price]")`)
 		plan := rest[struct {
 			Plans []struct{ EstimatedCallCount int }
-		}](e, "POST", "/v1/runs", fmt.Sprintf(`{"pools":["POOL_TARGETS"],"startDate":%q,"endDate":%q,"moduleIds":["stock.market.daily"],"validateOnly":true}`, first, last))
+		}](e, "POST", "/v1/runs", fmt.Sprintf(`{"pools":["POOL_TARGETS"],"startDate":%q,"endDate":%q,"moduleIds":["stock.market.daily"],"validateOnly":true}`, first, fourth))
 		if got := e.attribute("[data-price]", "price"); got != fmt.Sprint(plan.Plans[0].EstimatedCallCount) {
 			e.t.Errorf("the price is %s calls, and the plan says %d", got, plan.Plans[0].EstimatedCallCount)
 		}
 		var address string
 		e.must(e.p.Eval("location.hash", &address))
-		if want := fmt.Sprintf("sel=daily:%s..%s", first, last); !strings.Contains(address, want) {
+		if want := fmt.Sprintf("sel=daily:%s..%s", first, fourth); !strings.Contains(address, want) {
 			e.t.Errorf("the address %s does not hold the selection %s", address, want)
 		}
 		e.picture("backfill")
 		e.click("[data-act=backfill]")
-		e.until("the command", fmt.Sprintf(`document.querySelector("dialog[open]")?.innerText.includes("afterbell run targets --from %s --to %s --modules stock.market.daily")`, first, last))
+		e.until("the command", fmt.Sprintf(`document.querySelector("dialog[open]")?.innerText.includes("afterbell run targets --from %s --to %s --modules stock.market.daily")`, first, fourth))
 		e.click("[data-act=confirm]")
 		e.until("the run's page", `location.hash.startsWith("#/runs/")`)
 		e.answers("成功")
-		e.open("coverage?pool=targets&at=daily:" + last)
+		e.open("coverage?pool=targets&at=daily:" + fourth)
 		e.until("the cell", `document.querySelector("[data-inspector]").dataset.inspector === "complete"`)
 		e.open("coverage?pool=targets&at=daily:" + days[0])
 		e.until("another cell", `document.querySelector("[data-inspector]").dataset.inspector === "missing"`)
 		e.click("[data-act=missing-only]")
-		lacks := 0
-		for _, id := range []string{"daily", "daily_basic", "moneyflow"} {
-			for _, c := range e.coverage("targets") {
-				if c.DatasetID == id && c.TradeDate != "" && c.Verdict == "VERDICT_MISSING" {
-					lacks++
-				}
+		lacks, last := 0, map[string]string{} // the last day that a module lacks: of today it may be due without the others
+		for _, c := range e.coverage("targets") {
+			if module := map[string]string{"daily": "stock.market.daily", "daily_basic": "stock.market.daily", "moneyflow": "stock.moneyflow"}[c.DatasetID]; module != "" && c.TradeDate != "" && c.Verdict == "VERDICT_MISSING" {
+				lacks++
+				last[module] = max(last[module], c.TradeDate)
 			}
 		}
 		e.until("all that lacks", fmt.Sprintf(`document.querySelector("[data-selected]")?.dataset.selected === "%d"`, lacks))
 		e.until("its price", `document.querySelector("[data-price]")`)
-		// What is complete between costs nothing, so that one request does for the whole.
+		// What is complete between costs nothing, so that one request does for all modules with
+		// the same last day.
 		e.click("[data-act=backfill]")
-		command := fmt.Sprintf("afterbell run targets --from %s --to %s --modules stock.market.daily,stock.moneyflow", days[0], days[len(days)-1])
-		e.until("one command: "+command, fmt.Sprintf(`document.querySelector("dialog[open]")?.innerText.includes(%q) && document.querySelectorAll("dialog[open] .twins").length === 1`, command))
+		modules := map[string][]string{}
+		for _, m := range slices.Sorted(maps.Keys(last)) {
+			modules[last[m]] = append(modules[last[m]], m)
+		}
+		e.until("the commands", fmt.Sprintf(`document.querySelectorAll("dialog[open] .twins").length === %d`, len(modules)))
+		for end, m := range modules {
+			command := fmt.Sprintf("afterbell run targets --from %s --to %s --modules %s", days[0], end, strings.Join(m, ","))
+			e.until("the command "+command, fmt.Sprintf(`document.querySelector("dialog[open]")?.innerText.includes(%q)`, command))
+		}
 		e.confirm("返回")
 	})
 
