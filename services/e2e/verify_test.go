@@ -34,21 +34,20 @@ func TestVerifyTellsAValueThatWasChanged(t *testing.T) {
 		}
 		return answer.GetDifferences()
 	}
-	days := map[marketv1.Pool]string{}
 	for pool, r := range filled {
 		if found := differences(pool, r); len(found) != 0 {
 			t.Errorf("%s: before anything was changed: %v", pool, found)
 		}
-		days[pool] = r.GetAsOfTradeDate()
 	}
 	e.stopWorker()
-	where := " set net_mf_vol = 77 where symbol = '" + symbol + "' and trade_date = '"
-	for pool, file := range map[marketv1.Pool][2]string{
+	where := " where symbol = '" + symbol + "'"
+	for _, file := range map[marketv1.Pool][2]string{
 		marketv1.Pool_POOL_TARGETS: {"sqlite3", "targets.sqlite"}, marketv1.Pool_POOL_UNIVERSE: {"duckdb", "analysis.duckdb"},
 	} {
 		db := open(t, file[0], e.path(file[1]))
 		for _, statement := range []string{
-			"update daily_moneyflows" + where + days[pool] + "'", "update instrument_meta set name = 'x' where symbol = '" + symbol + "'",
+			"update daily_moneyflows set net_mf_vol = 77" + where + " and trade_date = (select max(trade_date) from daily_moneyflows" + where + ")",
+			"update instrument_meta set name = 'x'" + where,
 		} {
 			done, err := db.Exec(statement)
 			if err != nil {
