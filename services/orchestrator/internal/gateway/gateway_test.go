@@ -415,6 +415,8 @@ func TestBadRequests(t *testing.T) {
 		"query twice by two": {"GET", "/v1/runs?page_size=1&pageSize=2", "", 400, "page_size", nil},
 		"query map":          {"GET", "/v1/runs?pool[x]=1", "", 400, "pool[x]", nil},
 		"query not UTF-8":    {"GET", "/v1/runs?page_token=%ff", "", 400, "query", nil},
+		"query not escaped":  {"GET", "/v1/runs?pool=%zz", "", 400, "query", nil},
+		"query half escaped": {"GET", "/v1/runs?pool=targets%", "", 400, "query", nil},
 		"query with POST":    {"POST", "/v1/runs?validate_only=true", "{}", 400, "query", nil},
 		"path not UTF-8":     {"GET", "/v1/runs/%ff", "", 400, "path", nil},
 		"sequence":           {"GET", "/v1/runs/r1:watch?after_sequence=x", "", 400, "after_sequence", nil},

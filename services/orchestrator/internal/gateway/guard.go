@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"net/url"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -134,7 +135,7 @@ func (g *gateway) admit(w http.ResponseWriter, r *http.Request) error {
 	if !utf8.ValidString(r.URL.Path) {
 		return fault.Invalid("path", "is not valid UTF-8")
 	}
-	query, err := r.URL.Query(), error(nil)
+	query, err := url.ParseQuery(r.URL.RawQuery) // URL.Query drops what it cannot read, for example a limit
 	if strings.Contains(r.URL.RawQuery, ";") {
 		err = errors.New("parameters are separated by &, not by semicolons")
 	}

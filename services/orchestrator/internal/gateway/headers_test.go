@@ -128,3 +128,17 @@ func TestListsWithoutEntries(t *testing.T) {
 		}
 	}
 }
+
+// A parameter that is dropped would not limit the rows.
+func TestParametersOfRowsAreNotDropped(t *testing.T) {
+	r := start(t)
+	for query, field := range map[string]string{
+		"symbols=%zz": "query", "start_date=2026-03-02%": "query", "symbols=600519.SH&columns=%4": "query", "require=complete;adjust=forward": "query",
+		"start_date=2026-03-02&startDate=2026-03-03": "start_date", "endDate=2026-03-02&end_date=2026-03-03": "end_date",
+	} {
+		resp, body := r.do(t, "GET", "/v1/data/daily_prices.csv?"+query, "")
+		if resp.StatusCode != 400 || !strings.Contains(string(body), `"field":"`+field+`"`) {
+			t.Errorf("%s: %d %s", query, resp.StatusCode, body)
+		}
+	}
+}

@@ -224,6 +224,11 @@ func rowRequest(r *http.Request) (q *marketv1.RowQuery, f rowFormat, code int, e
 		}
 	}
 	values := r.URL.Query()
+	for name, other := range map[string]string{"start_date": "startDate", "end_date": "endDate"} {
+		if values.Has(name) && values.Has(other) {
+			return nil, f, http.StatusBadRequest, fault.Invalid(name, "is given twice, under both its names")
+		}
+	}
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		if err := rowParameter(q, key, values[key]); err != nil {
 			return nil, f, http.StatusBadRequest, err
