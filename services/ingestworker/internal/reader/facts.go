@@ -162,12 +162,14 @@ func (f *facts) first(table string) market.Date {
 func (f *facts) conditions(p market.Pool, table string, datasets []*catalog.Dataset, start, end market.Date, symbols []string, cfg Config) ([]Condition, error) {
 	now := cfg.Now()
 	named := start != market.NoDate || end != market.NoDate
-	if start == market.NoDate {
-		start = f.first(table)
-	}
 	today := market.DateOf(now)
 	if start == market.NoDate {
-		start = today
+		if start = f.first(table); start == market.NoDate {
+			start = today
+		}
+		if end != market.NoDate && end < start && table != catalog.TableCalendar { // no rows would look complete
+			return nil, fault.Invalid("end_date", "%s is before the first stored date, %s; set start_date too to read dates before it", end, start)
+		}
 	}
 	world := coverage.PoolState{
 		Now: now, Calendar: f.calendar, Lists: f.lists, WindowDays: int(today),

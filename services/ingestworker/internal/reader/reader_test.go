@@ -612,6 +612,21 @@ func TestBadQueriesNameTheField(t *testing.T) {
 	} else {
 		answer.Close()
 	}
+	q = query(catalog.TablePrices)
+	q.End = sinktest.Day0 - 1 // before the first stored date, which is where the span begins
+	for _, complete := range []bool{false, true} {
+		q.Complete = complete
+		if _, err := r.service.Open(t.Context(), q); !fault.Is(err, fault.InvalidArgument) || !strings.HasPrefix(err.Error(), "end_date: ") {
+			t.Errorf("a span that ends before it begins: %v", err)
+		}
+	}
+	if _, _, err := r.service.Conditions(t.Context(), q); !fault.Is(err, fault.InvalidArgument) {
+		t.Errorf("the condition of a span that ends before it begins: %v", err)
+	}
+	q.Start = sinktest.Day0 - 4 // with trading days
+	if _, err := r.service.Open(t.Context(), q); !fault.Is(err, fault.DataIncomplete) {
+		t.Errorf("a named date before the first stored one: %v", err)
+	}
 	for what, change := range map[string]func(q *reader.Query){
 		"table":   func(q *reader.Query) { q.Table = "meta" },
 		"version": func(q *reader.Query) { q.Version = "20200101T000000.000Z" },
