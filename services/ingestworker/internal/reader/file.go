@@ -98,8 +98,11 @@ func (f *files) get(ctx context.Context, id string, create func(path string) (Ma
 			case <-ctx.Done():
 				return Made{}, context.Cause(ctx)
 			}
-			if x.err == nil {
+			if x.err == nil && f.intact(x) {
 				return x.Made, nil
+			}
+			if x.err == nil {
+				f.lost(id, x)
 			}
 			continue // its creator may have been cancelled
 		}
@@ -120,14 +123,25 @@ func (f *files) get(ctx context.Context, id string, create func(path string) (Ma
 	}
 }
 
-// lost records that a file was deleted; it is created again.
-func (f *files) lost(id string) {
+// intact reports whether a file that was made is still there, whole.
+func (f *files) intact(x *file) bool {
+	st, err := os.Stat(f.path(x.ID))
+	return err == nil && st.Size() == x.Bytes
+}
+
+// lost records that a file was deleted or cut; it is created again.
+func (f *files) lost(id string, x *file) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	delete(f.held, id)
+	if f.held[id] == x { // unless it already is
+		delete(f.held, id)
+	}
 }
 
 func (a *Answer) make(ctx context.Context, path string) (m Made, err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil { // it may have been deleted
+		return m, err
+	}
 	free, err := volume.FreeBytes(path)
 	if err != nil {
 		return m, err
@@ -340,7 +354,7 @@ func (s *Service) ReadFile(ctx context.Context, id string, offset, length int64,
 	}
 	file, err := os.Open(fs.path(id))
 	if err != nil {
-		fs.lost(id)
+		fs.lost(id, f)
 		return gone
 	}
 	defer file.Close()

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -636,6 +637,28 @@ func TestBadQueriesNameTheField(t *testing.T) {
 		_, err := r.service.Open(t.Context(), q)
 		if f, ok := fault.As(err); !ok || f.Reason != fault.NotFound || f.Meta["kind"] != what {
 			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+// What deletes or cuts the Parquet files of queries costs their making, not the answers.
+func TestFilesThatAreDamagedAreMadeAgain(t *testing.T) {
+	r := newHarness(t)
+	r.week()
+	r.publish()
+	q := query(catalog.TablePrices)
+	columns := r.open(q).Columns
+	whole, path := r.parquet(q, columns)
+	for what, damage := range map[string]func() error{
+		"the file was deleted":   func() error { return os.Remove(path) },
+		"the file was cut":       func() error { return os.Truncate(path, 100) },
+		"the folder was deleted": func() error { return os.RemoveAll(filepath.Dir(path)) },
+	} {
+		if err := damage(); err != nil {
+			t.Fatal(err)
+		}
+		if again, _ := r.parquet(q, columns); len(again) != len(whole) || len(whole) == 0 {
+			t.Errorf("%s: %d rows, want %d", what, len(again), len(whole))
 		}
 	}
 }
