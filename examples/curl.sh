@@ -5,15 +5,15 @@ rest=${1:-http://localhost:7780}
 into=${2:-.}
 
 # Which tables there are, and up to which day.
-curl -sf "$rest/v1/data" -o "$into/tables.json"
+curl -sSf "$rest/v1/data" -o "$into/tables.json"
 
 # A table as a file, for pandas, polars, DuckDB or Excel.
-curl -sf "$rest/v1/data/daily_prices.parquet" -o "$into/prices.parquet"
-curl -sf "$rest/v1/data/daily_prices.csv?symbols=600519.SH,510300.SH" -o "$into/prices.csv"
+curl -sSf "$rest/v1/data/daily_prices.parquet" -o "$into/prices.parquet"
+curl -sSf "$rest/v1/data/daily_prices.csv?symbols=600519.SH,510300.SH" -o "$into/prices.csv"
 
 # The version that was read. Naming it reads the same again, whatever runs meanwhile.
-version=$(curl -sfI "$rest/v1/data/daily_prices.csv" | tr -d '\r' | awk -F': ' 'tolower($1) == "x-afterbell-version" {print $2}')
-curl -sf "$rest/v1/data/daily_prices.ndjson?symbols=600519.SH&version=$version" -o "$into/prices.ndjson"
+version=$(curl -sSfI "$rest/v1/data/daily_prices.csv" | tr -d '\r' | awk -F': ' 'tolower($1) == "x-afterbell-version" {print $2}')
+curl -sSf "$rest/v1/data/daily_prices.ndjson?symbols=600519.SH&version=$version" -o "$into/prices.ndjson"
 
 # Only what is complete: 200 with rows, or 412, which says what is missing and when it is
 # fetched next.
