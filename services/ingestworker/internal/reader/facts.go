@@ -280,6 +280,17 @@ func conditionOf(d coverage.Day) Condition {
 	return c
 }
 
+// unlisted are the symbols of a query of targets that no run has fetched, because the list
+// did not have them.
+func (f *facts) unlisted(p *plan) (out []string) {
+	for _, s := range p.Symbols {
+		if _, found := slices.BinarySearch(f.symbols, s); p.Pool == market.Targets && !found {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
 // unknown are the symbols that the version does not have.
 func (f *facts) unknown(symbols []string) []Condition {
 	if len(f.known) == 0 {

@@ -20,11 +20,13 @@ import (
 
 	"github.com/afterbell/afterbell/services/ingestworker/internal/catalog"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/coverage"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/ingest"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/pool"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/publish"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/reader"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/sinktest"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/table"
+	"github.com/afterbell/afterbell/services/ingestworker/internal/targets"
 	"github.com/afterbell/afterbell/services/ingestworker/internal/universe"
 	"github.com/afterbell/afterbell/services/internal/fault"
 	"github.com/afterbell/afterbell/services/internal/fault/faulttest"
@@ -480,6 +482,49 @@ func TestIncompleteIsToldOrRefused(t *testing.T) {
 	want = `curl -X POST localhost:7780/v1/runs -d '{"pools":["POOL_UNIVERSE"],"start_date":"2026-03-04","end_date":"2026-03-04","refetch":true}'`
 	if f, _ := fault.As(err); !fault.Is(err, fault.DataIncomplete) || f.Meta["fetched_again"] != "false" || fault.CommandIn(f.Remedy) != want {
 		t.Errorf("a day that was accepted short: %+v; want %q", f, want)
+	}
+}
+
+// A stock that is not in the target list is not fetched by waiting, so the refusal says how to
+// add it.
+func TestUnlistedTargetSaysHowToAddIt(t *testing.T) {
+	dir, day := t.TempDir(), sinktest.Day0
+	sink := targets.New(targets.Config{Path: filepath.Join(dir, "targets.sqlite"), Source: "test"})
+	t.Cleanup(func() { _ = sink.Close() })
+	store := publish.New(publish.Config{
+		Pool: market.Targets, Dir: filepath.Join(dir, "published"), Mark: filepath.Join(dir, "mark"),
+		Source: publish.FromRows(sink, "test", "100MB"), Host: "test", MinFree: 1,
+	})
+	t.Cleanup(func() { _ = store.Close() })
+	for i, c := range []ingest.Commit{
+		sinktest.Snapshot(market.Targets, catalog.TradeCal, sinktest.CalendarDays(60), 1),
+		sinktest.Snapshot(market.Targets, catalog.StockBasic, sinktest.List(catalog.StockBasic, stocks), 1),
+		sinktest.Commit(market.Targets, catalog.Daily, day, stocks[:2], sinktest.Rows(catalog.Daily, day, stocks[:2], 1), 1),
+	} {
+		if _, err := sink.Commit(t.Context(), c); err != nil {
+			t.Fatal(i, err)
+		}
+	}
+	if _, err := store.Publish(t.Context(), "run-1"); err != nil {
+		t.Fatal(err)
+	}
+	service, err := reader.New(reader.Config{
+		Stores: map[market.Pool]*publish.Store{market.Targets: store}, Dir: filepath.Join(dir, "answers"), Now: func() time.Time { return now },
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	q := reader.Query{Pool: market.Targets, Table: catalog.TablePrices, Symbols: stocks[:1], Start: day, End: day, Complete: true}
+	a, err := service.Open(t.Context(), q)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Close()
+	q.Symbols = []string{stocks[0], stocks[5]}
+	_, err = service.Open(t.Context(), q)
+	want := fmt.Sprintf(`curl -X POST localhost:7780/v1/targets/sets/default:add -d '{"symbols":[%q]}'`, stocks[5])
+	if f, _ := fault.As(err); !fault.Is(err, fault.DataIncomplete) || !strings.Contains(f.Message, "No run has fetched "+stocks[5]+" for targets") || fault.CommandIn(f.Remedy) != want {
+		t.Errorf("%+v; want %q", f, want)
 	}
 }
 

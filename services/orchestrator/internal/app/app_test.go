@@ -676,7 +676,7 @@ func TestInfo(t *testing.T) {
 		if o := got.Orchestrator; o == nil || o.GoVersion != runtime.Version() || o.StartTime == nil || len(o.Files) != 1 || o.Files[0].Name != ledger.FileName || o.Files[0].SizeBytes == "0" {
 			t.Errorf("orchestrator: %s", body)
 		}
-		if _, zh := r.get(t, "GET", "/v1/info", "", "Accept-Language", "zh-CN,zh;q=0.9,en;q=0.5"); c.issue != "" && !strings.Contains(zh, `"localized":{"locale":"zh-CN","message":"采集器（127.0.0.1:1）没有及时应答。"`) {
+		if _, zh := r.get(t, "GET", "/v1/info", "", "Accept-Language", "zh-CN,zh;q=0.9,en;q=0.5"); c.issue != "" && !strings.Contains(zh, `"localized":{"locale":"zh-CN","message":"采集器（127.0.0.1:1）连接不上，或没有及时应答。"`) {
 			t.Errorf("in Chinese: %s", zh)
 		}
 		if _, zh := r.get(t, "GET", "/v1/runs/none", "", "Accept-Language", "zh"); !strings.Contains(zh, `afterbell.fault.v1.Localized`) || !strings.Contains(zh, "运行 none 不存在。") {
