@@ -258,6 +258,14 @@ func TestConsole(t *testing.T) {
 		e.open("look/ABC")
 		e.answers("ABC 不是代码")
 		e.p.Errors() // the browser notes the answer 400
+		e.open("look/999999.SH")
+		e.answers("没有 999999.SH 这只证券")
+		e.until("no holes of what does not exist", `!document.querySelector("main table")`)
+		e.open("look/" + symbol + "?pool=targets")
+		e.answers("这段时间没有数据")
+		e.until("why, and where else", `document.querySelector(".empty a[href*='pool=universe']") && !document.querySelector("main table")`)
+		e.open("look/" + symbol + "?table=nope&adjust=qfq&days=x")
+		e.answers("个空洞") // what is not on offer is the first offer
 		e.open("look/" + symbol)
 		lacks := 0
 		for _, day := range days {

@@ -20,6 +20,9 @@ const tables: [string, string, string, string][] = [
   ["daily_prices", "行情", "Prices", "close"], ["daily_basics", "指标", "Indicators", "pe_ttm"], ["daily_moneyflows", "资金", "Money flow", "net_mf_amount"],
 ];
 const reach: [string, string, string][] = [["90", "三个月", "3 months"], ["365", "一年", "1 year"], ["1095", "三年", "3 years"]];
+const adjustments: [string, string, string][] = [["", "不复权", "Unadjusted"], ["forward", "前复权", "Forward"], ["backward", "后复权", "Backward"]];
+
+const offered = (list: [string, ...string[]][], wanted: string | null): string => (list.find(([n]) => n === wanted) ?? list[0]!)[0];
 
 interface Found {
   rows: Row[];
@@ -37,11 +40,12 @@ export default function Look() {
   const q = route.value.query;
   const symbol = route.value.id.toUpperCase();
   const pool = q.get("pool") === "targets" ? "targets" : "universe";
-  const table = q.get("table") ?? "daily_prices";
-  const adjust = table === "daily_prices" ? q.get("adjust") ?? "" : "";
-  const back = q.get("days") ?? "90";
+  // An address that somebody typed may ask for what is not on offer. Then it is the first offer.
+  const table = offered(tables, q.get("table"));
+  const adjust = table === "daily_prices" ? offered(adjustments, q.get("adjust")) : "";
+  const back = offered(reach, q.get("days"));
   const today = day(now.peek());
-  const start = plusDays(today, -Number(back) || -90);
+  const start = plusDays(today, -Number(back));
   const prefix = pool === "targets" ? "targets." : "";
   const address = path(`/v1/data/${prefix}${table}.ndjson`, { symbols: symbol, start_date: start, adjust });
   const [found, setFound] = useState<Found | null>(null);
@@ -77,17 +81,18 @@ export default function Look() {
   // Days before the first stored day of the table are not holes.
   const held = catalog.data?.tables.find((x) => x.table === table)?.firstDate ?? "";
   const days = useMemo(() => {
-    if (!found) return [];
+    // Without any row there is nothing to have holes: the symbol may not exist, or not be fetched.
+    if (!found?.rows.length) return [];
     const by = new Map(found.rows.map((r) => [String(r.trade_date), r]));
-    const last = found.rows.length ? String(found.rows.at(-1)!.trade_date) : today;
+    const last = String(found.rows.at(-1)!.trade_date);
     const listed = String(found.meta?.list_date ?? "");
     const gone = String(found.meta?.delist_date ?? "") || "9999";
-    const span = found.open.filter((d) => d >= listed && d >= held && d < gone && d <= (last > today ? last : today));
+    const span = found.open.filter((d) => d >= listed && d >= held && d < gone && d <= last);
     // Days after the newest row may not be due yet, so they are not holes.
-    return [...new Set([...span.filter((d) => d <= last), ...by.keys()])].sort().map((d) => ({ date: d, row: by.get(d) }));
+    return [...new Set([...span, ...by.keys()])].sort().map((d) => ({ date: d, row: by.get(d) }));
   }, [found, held]);
   const holes = days.filter((d) => !d.row).length;
-  const name = found?.meta ? String(found.meta.name ?? "") : "";
+  const named = found?.meta?.name ? `${symbol} ${found.meta.name}` : symbol;
   const unit = columns.find((c) => c.name === column)?.unit ?? "";
   const newest = found?.rows.at(-1);
   // The values of a column have as many decimals as the one that has most, so that they line up.
@@ -98,8 +103,8 @@ export default function Look() {
     : none ? t(`${symbol} 还读不到：还没有发布过数据。`, `${symbol} cannot be read yet: nothing has been published.`)
     : error instanceof ApiError && error.reason === "INVALID_ARGUMENT" ? t(`${symbol} 不是代码。`, `${symbol} is not a symbol.`)
     : error ? t(`${symbol} 现在读不到。`, `${symbol} cannot be read now.`) : !found ? t("正在读取…", "Loading…")
-    : !found.rows.length ? t(`${symbol} ${name}：这段时间没有数据。`, `${symbol} ${name}: no rows in this period.`)
-    : t(`${symbol} ${name}：${columnName(column)} ${write(newest![column])}${unit && " " + unit}，${newest!.trade_date}${holes ? `，${holes} 个空洞` : ""}`, `${symbol} ${name}: ${column} ${write(newest![column])}${unit && " " + unit}, ${newest!.trade_date}${holes ? `, ${count(holes, "", "hole")}` : ""}`);
+    : !found.rows.length ? (found.meta ? t(`${named}：这段时间没有数据。`, `${named}: no rows in this period.`) : t(`没有 ${symbol} 这只证券。`, `There is no instrument ${symbol}.`))
+    : t(`${named}：${columnName(column)} ${write(newest![column])}${unit && " " + unit}，${newest!.trade_date}${holes ? `，${holes} 个空洞` : ""}`, `${named}: ${column} ${write(newest![column])}${unit && " " + unit}, ${newest!.trade_date}${holes ? `, ${count(holes, "", "hole")}` : ""}`);
   return (
     <Page name={t("查数", "Look")} answer={head} tone={holes ? "warn" : undefined}>
       <form class="bar" onSubmit={(e) => { e.preventDefault(); const s = (matches[0]?.symbol ?? text).trim().toUpperCase(); if (s) go(to("look", s, ask)); }}>
@@ -108,7 +113,7 @@ export default function Look() {
         <Choice label={t("股票池", "Pool")} value={pool} options={[["universe", t("全市场", "universe")], ["targets", t("目标池", "targets")]]} change={(p) => setQuery({ pool: p })} />
         <Choice label={t("表", "Table")} value={table} options={tables.map(([n, zh, en]) => [n, t(zh, en)])} change={(n) => setQuery({ table: n, column: "", adjust: "" })} />
         <Choice label={t("时间", "Period")} value={back} options={reach.map(([n, zh, en]) => [n, t(zh, en)])} change={(n) => setQuery({ days: n })} />
-        {table === "daily_prices" && <Choice label={t("复权", "Adjustment")} value={adjust} options={[["", t("不复权", "Unadjusted")], ["forward", t("前复权", "Forward")], ["backward", t("后复权", "Backward")]]} change={(a) => setQuery({ adjust: a })} />}
+        {table === "daily_prices" && <Choice label={t("复权", "Adjustment")} value={adjust} options={adjustments.map(([n, zh, en]) => [n, t(zh, en)])} change={(a) => setQuery({ adjust: a })} />}
       </form>
       {matches.length > 0 && <ul class="suggest">{matches.map((i) => <li key={i.symbol}><a class="button" href={to("look", i.symbol, ask)}>{i.symbol} {i.name}</a></li>)}</ul>}
       {none ? <Card><Empty>{t("一次运行结束时会发布数据，然后就能查。", "A run publishes its data when it ends; then it can be read.")} <a href={to("preflight", "", { pool })}>{t("预检并运行", "Check and run")}</a></Empty></Card> : error && <Failure error={error} />}
@@ -119,7 +124,7 @@ export default function Look() {
             <Line days={days} column={column} unit={unit} />
           </Card>
           <Card title={t("行", "Rows")} note={t(`${num(found.rows.length)} 行，${holes} 个空洞`, `${count(found.rows.length, "", "row")}, ${count(holes, "", "hole")}`)} flush>
-            <div class="scroll"><table>
+            <div class="scroll dated"><table>
               <thead><tr><th>{t("日期", "Date")}</th>{shownColumns(columns, adjust).map((c) => <th key={c.name} class="r" title={t(columnName(c.name), c.description)}>{columnName(c.name)}{c.unit && <small> {c.unit}</small>}{columnName(c.name) !== c.name && <><br /><code>{c.name}</code></>}</th>)}</tr></thead>
               <tbody>{days.slice().reverse().slice(0, most).map((d) => d.row
                 ? <tr key={d.date}><td class="num"><Here row={d.date}>{d.date}</Here> <span class="dim">{weekday(d.date)}</span></td>{shownColumns(columns, adjust).map((c) => <td key={c.name} class="r num">{d.row![c.name] === null || d.row![c.name] === undefined ? <span class="dim">–</span> : fixed(d.row![c.name], places.get(c.name))}</td>)}</tr>
@@ -129,7 +134,11 @@ export default function Look() {
           </Card>
         </>
       )}
-      {ready && !days.length && <Empty>{t("没有数据。请检查代码是否正确，是否在这个股票池中。", "There are no rows. Check that the symbol is correct and in this pool.")}</Empty>}
+      {ready && symbol && !found.rows.length && <Card><Empty>{
+        !found.meta ? t("已发布的证券列表里没有这个代码。请在上面按代码、名称或拼音首字母查找。", "The published list of instruments does not have it. Search above by code, name or pinyin initials.")
+        : pool === "targets" ? <>{t("目标池只有目标列表中的证券。", "The pool has only the symbols of the target list.")} <a href={to("targets")}>{t("看目标", "See targets")}</a> <a href={to("look", symbol, { ...ask, pool: "universe" })}>{t("在全市场里看", "Look in universe")}</a></>
+        : <>{t("可能停牌、无成交、还没有取，或缺失。", "It was suspended or not traded, or its data is not fetched yet or missing.")} <a href={to("coverage", "", { pool })}>{t("看覆盖", "See coverage")}</a></>
+      }</Empty></Card>}
       {symbol && <Card title={t("同样的命令", "As a command")}><Twin curl={curl("GET", address)} cli={`afterbell export ${table} -o ${table}.csv${pool === "targets" ? " --pool targets" : ""} --symbols ${symbol} --from ${start}${adjust && ` --adjust ${adjust}`}`} /></Card>}
     </Page>
   );
