@@ -41,9 +41,7 @@ func TestVerifyTellsAValueThatWasChanged(t *testing.T) {
 	}
 	e.stopWorker()
 	where := " where symbol = '" + symbol + "'"
-	for _, file := range map[marketv1.Pool][2]string{
-		marketv1.Pool_POOL_TARGETS: {"sqlite3", "targets.sqlite"}, marketv1.Pool_POOL_UNIVERSE: {"duckdb", "analysis.duckdb"},
-	} {
+	for _, file := range [][2]string{{"sqlite3", "targets.sqlite"}, {"duckdb", "analysis.duckdb"}} {
 		db := open(t, file[0], e.path(file[1]))
 		for _, statement := range []string{
 			"update daily_moneyflows set net_mf_vol = 77" + where + " and trade_date = (select max(trade_date) from daily_moneyflows" + where + ")",

@@ -9,7 +9,6 @@ import (
 
 	marketv1 "github.com/afterbell/afterbell/gen/afterbell/market/v1"
 	orchestratorv1 "github.com/afterbell/afterbell/gen/afterbell/orchestrator/v1"
-	"github.com/afterbell/afterbell/services/e2e/internal/stack"
 )
 
 // manySymbols is the number of symbols of a long target list.
@@ -77,14 +76,4 @@ func manyTargetsScenario(ctx context.Context, b *bench, r *round) (err error) {
 			step.name, manySymbols, len(b.days), v["seconds"], v["publish_seconds"], v["rows"], v["rows"]/v["seconds"], v["calls"], v["cpu"], v["worker_rss"]/mb, v["publish_rss"]/mb, v["orchestrator_rss"]/mb, v["file"]/mb, v["wal"]/mb)
 	}
 	return nil
-}
-
-// forgetPeak resets the peak memory of a process to its current memory, if the system can do
-// that.
-func forgetPeak(p *stack.Process) error {
-	err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.Pid()), []byte("5"), 0)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	return err
 }

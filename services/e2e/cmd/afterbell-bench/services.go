@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -214,9 +215,6 @@ func cpuSeconds(p *stack.Process) float64 {
 	return (user + system) / 100
 }
 
-// grace is how long a service may take to stop.
-const grace = time.Minute
-
 // peakMemory returns the peak memory of a running process in bytes; 0 if /proc does not have it.
 func peakMemory(p *stack.Process) int64 {
 	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.Pid()))
@@ -228,3 +226,16 @@ func peakMemory(p *stack.Process) int64 {
 	_, _ = fmt.Sscan(rest, &kb) // 0 if it is missing
 	return kb * 1024
 }
+
+// forgetPeak resets the peak memory of a process to its current memory, if the system can do
+// that.
+func forgetPeak(p *stack.Process) error {
+	err := os.WriteFile(fmt.Sprintf("/proc/%d/clear_refs", p.Pid()), []byte("5"), 0)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// grace is how long a service may take to stop.
+const grace = time.Minute

@@ -189,6 +189,7 @@ func (a *Answer) incomplete(lacks []Condition) error {
 	for _, c := range a.Lacks[:min(len(a.Lacks), maxNamed)] {
 		names = append(names, c.String())
 	}
+	unlisted := a.facts.unlisted(a.plan)
 	again := slices.ContainsFunc(lacks, func(c Condition) bool { return c.AskedAgain })
 	var unknown []string
 	var dates []market.Date
@@ -209,8 +210,7 @@ func (a *Answer) incomplete(lacks []Condition) error {
 		again = false // no fetch can complete it
 		err.Message += fmt.Sprintf(" No instrument list of this version has %s, so no run fetches it.", firstOf(unknown, len(unknown)))
 		err.Remedy = fmt.Sprintf(`Correct the symbol, or omit require to get the rows that exist. This searches the instruments: curl "localhost:7780/v1/instruments?query=%s"`, unknown[0])
-	case len(a.facts.unlisted(a.plan)) > 0:
-		unlisted := a.facts.unlisted(a.plan)
+	case len(unlisted) > 0:
 		err.Message += fmt.Sprintf(" No run has fetched %s for targets yet: a run fetches only the symbols of the target list.", firstOf(unlisted, len(unlisted)))
 		err.Remedy = fmt.Sprintf(`If the list does not have it, add it, and repeat the request after the next run: curl -X POST localhost:7780/v1/targets/sets/default:add -d '{"symbols":["%s"]}'`, strings.Join(unlisted[:min(len(unlisted), maxNamed)], `","`))
 	case !again && len(dates) > 0 && settled:

@@ -283,8 +283,11 @@ func conditionOf(d coverage.Day) Condition {
 // unlisted are the symbols of a query of targets that no run has fetched, because the list
 // did not have them.
 func (f *facts) unlisted(p *plan) (out []string) {
+	if p.Pool != market.Targets {
+		return nil
+	}
 	for _, s := range p.Symbols {
-		if _, found := slices.BinarySearch(f.symbols, s); p.Pool == market.Targets && !found {
+		if _, found := slices.BinarySearch(f.symbols, s); !found {
 			out = append(out, s)
 		}
 	}

@@ -98,13 +98,14 @@ func (f *files) get(ctx context.Context, id string, create func(path string) (Ma
 			case <-ctx.Done():
 				return Made{}, context.Cause(ctx)
 			}
-			if x.err == nil && f.intact(x) {
+			if x.err != nil {
+				continue // its creator may have been cancelled
+			}
+			if f.intact(x) {
 				return x.Made, nil
 			}
-			if x.err == nil {
-				f.lost(id, x)
-			}
-			continue // its creator may have been cancelled
+			f.lost(id, x)
+			continue
 		}
 		x = &file{making: make(chan struct{}), used: time.Now()}
 		f.held[id] = x

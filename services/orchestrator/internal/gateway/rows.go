@@ -224,11 +224,6 @@ func rowRequest(r *http.Request) (q *marketv1.RowQuery, f rowFormat, code int, e
 		}
 	}
 	values := r.URL.Query()
-	for name, other := range map[string]string{"start_date": "startDate", "end_date": "endDate"} {
-		if values.Has(name) && values.Has(other) {
-			return nil, f, http.StatusBadRequest, fault.Invalid(name, "is given twice, under both its names")
-		}
-	}
 	for _, key := range slices.Sorted(maps.Keys(values)) {
 		if err := rowParameter(q, key, values[key]); err != nil {
 			return nil, f, http.StatusBadRequest, err
@@ -247,6 +242,12 @@ func rowParameter(q *marketv1.RowQuery, key string, values []string) error {
 		}
 		return values[0], nil
 	}
+	date := func(held string) (string, error) {
+		if held != "" {
+			return "", fault.Invalid(key, "is given twice, under both its names")
+		}
+		return one()
+	}
 	var err error
 	switch key {
 	case "symbols":
@@ -254,9 +255,9 @@ func rowParameter(q *marketv1.RowQuery, key string, values []string) error {
 	case "columns":
 		q.Columns, err = listed(key, values)
 	case "start_date", "startDate":
-		q.StartDate, err = one()
+		q.StartDate, err = date(q.StartDate)
 	case "end_date", "endDate":
-		q.EndDate, err = one()
+		q.EndDate, err = date(q.EndDate)
 	case "version":
 		q.Version, err = one()
 	case "pool":
