@@ -36,6 +36,12 @@ export GOTOOLCHAIN := $(shell GOTOOLCHAIN=$(TOOLCHAIN) go version >/dev/null 2>&
 # The directory of recorded market data. Tests that need it skip if it does not exist.
 export AFTERBELL_REALDATA ?= $(abspath $(ROOT)/../shared/realdata)
 
+# What the tests of whole programs use besides the programs.
+TEST_TOOLS := AFTERBELL_DRILL_BIN=$(BIN)/drill AFTERBELL_READERS=$(READERS) AFTERBELL_GRPCURL=$(GRPCURL) AFTERBELL_PROMTOOL=$(PROMTOOL)
+
+# Builds with a clock that can be set off; drill-build makes what it needs.
+SET_CLOCK := -toolexec $(BIN)/drill/clock/toolexec.sh
+
 # For programs that nobody debugs: half the time of the linker.
 STRIPPED := -ldflags '-s -w'
 
@@ -111,7 +117,7 @@ test-go: iproute2 $(GRPCURL) $(READERS)/.done $(PROMTOOL) drill-build web/node_m
 	$(RACE) $(addprefix ./,$(SLOW)) $(addsuffix /...,$(addprefix ./,$(filter-out services/e2e,$(MODULES))))
 	@echo "Testing whole programs"; \
 	tree=$$({ git ls-files -z | xargs -0 cksum; cksum $(BIN)/{,drill/}{orchestrator,ingest-worker} $(BIN)/{tushare-sim,afterbell}; } 2>/dev/null | cksum | cut -d' ' -f1 || true); \
-	AFTERBELL_BIN=$(BIN) AFTERBELL_DRILL_BIN=$(BIN)/drill AFTERBELL_READERS=$(READERS) AFTERBELL_GRPCURL=$(GRPCURL) AFTERBELL_PROMTOOL=$(PROMTOOL) $(RACE) -p 3 -ldflags "-X main.tree=$$tree" ./services/e2e ./services/e2e/console ./services/e2e/...
+	AFTERBELL_BIN=$(BIN) $(TEST_TOOLS) $(RACE) -p 3 -ldflags "-X main.tree=$$tree" ./services/e2e ./services/e2e/console ./services/e2e/...
 
 # The tests of the console drive the distribution's Chromium. They are skipped where it
 # cannot be had, except in CI.
@@ -227,7 +233,7 @@ drill-build:
 	@mkdir -p $(BIN)/drill
 	@$(GO) build $(STRIPPED) -o $(BIN)/drill/ ./services/e2e/cmd/afterbell-drill
 	@$(BIN)/drill/afterbell-drill --clock $(BIN)/drill/clock
-	@$(GO) build $(STRIPPED) -tags drill -toolexec $(BIN)/drill/clock/toolexec.sh -o $(BIN)/drill/ ./services/orchestrator/cmd/orchestrator ./services/ingestworker/cmd/ingest-worker
+	@$(GO) build $(STRIPPED) -tags drill $(SET_CLOCK) -o $(BIN)/drill/ ./services/orchestrator/cmd/orchestrator ./services/ingestworker/cmd/ingest-worker
 
 # What is due depends on the hour, and a test may rest on the hour at which it was written.
 # The clock of the tests and of all programs is set as in the drills; the tests of the
@@ -237,13 +243,13 @@ HOURS := 08:59 15:59 16:59 17:59 18:59 19:29 21:59 23:58
 .PHONY: test-hours
 test-hours: drill-build $(GRPCURL) $(READERS)/.done $(PROMTOOL) ## the tests of the pair at the hours when something falls due (HOURS="18:59 ...")
 	@mkdir -p $(BIN)/hours
-	@$(GO) build $(STRIPPED) -toolexec $(BIN)/drill/clock/toolexec.sh -o $(BIN)/hours/ ./services/orchestrator/cmd/orchestrator ./services/ingestworker/cmd/ingest-worker ./services/tusharesim/cmd/tushare-sim ./services/cli/cmd/afterbell
-	@$(GO) test -c -toolexec $(BIN)/drill/clock/toolexec.sh -o $(BIN)/hours/e2e.test ./services/e2e
+	@$(GO) build $(STRIPPED) $(SET_CLOCK) -o $(BIN)/hours/ ./services/orchestrator/cmd/orchestrator ./services/ingestworker/cmd/ingest-worker ./services/tusharesim/cmd/tushare-sim ./services/cli/cmd/afterbell
+	@$(GO) test -c $(SET_CLOCK) -o $(BIN)/hours/e2e.test ./services/e2e
 	@for at in $(HOURS); do \
 		ahead=$$(( ($$(date -d "$$(TZ=Asia/Shanghai date +%F) $$at:00 +0800" +%s) - $$(date +%s)) * 1000000000 )); \
 		for i in {0..7}; do printf "\\x$$(printf %02x $$(( ahead >> 8*i & 255 )))"; done >$(BIN)/hours/clock; \
 		echo "From $$at in Shanghai on"; \
-		(cd services/e2e && AFTERBELL_DRILL_CLOCK=$(BIN)/hours/clock AFTERBELL_BIN=$(BIN)/hours AFTERBELL_DRILL_BIN=$(BIN)/drill AFTERBELL_READERS=$(READERS) AFTERBELL_GRPCURL=$(GRPCURL) AFTERBELL_PROMTOOL=$(PROMTOOL) $(BIN)/hours/e2e.test -test.timeout 20m); \
+		(cd services/e2e && AFTERBELL_DRILL_CLOCK=$(BIN)/hours/clock AFTERBELL_BIN=$(BIN)/hours $(TEST_TOOLS) $(BIN)/hours/e2e.test -test.timeout 20m); \
 	done
 
 .PHONY: tidy
