@@ -90,7 +90,7 @@ func Parse(args []string, env func(string) string, out io.Writer) (Config, error
 	fs.IntVar(&c.FetchDepth, "fetch-depth", 24, "partitions that are processed at the same time")
 	fs.DurationVar(&c.CallTimeout, "call-timeout", 30*time.Second, "timeout of one call to the provider")
 	fs.DurationVar(&c.StopTimeout, "stop-timeout", 10*time.Second, "how long work in progress may continue after a signal")
-	fs.StringVar(&c.DuckDBMemory, "duckdb-memory", "", "DuckDB's memory limit for writing, as in 160MB (default 80MB, and 120MB for publishing); readers have 64MB")
+	fs.StringVar(&c.DuckDBMemory, "duckdb-memory", "", "DuckDB's memory limit for writing, as in 160MB (default 80MB, and 64MB for publishing); readers have 64MB")
 	fs.IntVar(&c.DuckDBThreads, "duckdb-threads", 1, "DuckDB's threads for writing; waiting threads use CPU time; readers have at least two")
 	fs.IntVar(&c.CommitGroup, "commit-group", 20, "maximum number of partitions in one DuckDB transaction")
 	fs.StringVar(&c.Parquet, "parquet-compression", "snappy", "compression of the published Parquet files: snappy, which all readers support, or zstd")

@@ -334,7 +334,7 @@ func (b *build) write(ctx context.Context, p *piece, path string, f *FileInfo) e
 		f.Rows += c.Longs(0)[0]
 		return nil
 	})
-	return errors.Join(err, b.reader.Forget()) // the next file is of other blocks
+	return err
 }
 
 // described is the metadata of a Parquet file, as the members of a DuckDB struct.

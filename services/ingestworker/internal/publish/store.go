@@ -45,7 +45,7 @@ type Config struct {
 	// Compression of Parquet files: "snappy", the default, which every reader supports, or
 	// "zstd".
 	Compression string
-	// Memory and Threads of DuckDB for publishing. The defaults are 120MB and 2.
+	// Memory and Threads of DuckDB for publishing. The defaults are 64MB and 2.
 	Memory  string
 	Threads int
 	// ReadMemory and ReadThreads are the same for the readers of a version. The default memory
@@ -85,7 +85,7 @@ func New(c Config) *Store {
 		c.Compression = "snappy"
 	}
 	if c.Memory == "" {
-		c.Memory = "120MB"
+		c.Memory = "64MB"
 	}
 	if c.Threads == 0 {
 		c.Threads = 2

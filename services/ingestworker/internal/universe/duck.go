@@ -103,13 +103,6 @@ func (d *duck) besides(f func(d *duck) error) error {
 
 func (d *duck) exec(sql string) error { return d.query(sql, nil) }
 
-// forget frees the blocks that no query uses. memory is the limit to restore.
-func (d *duck) forget(memory string) error {
-	// DuckDB frees what it can, and then refuses a limit that it cannot keep.
-	_ = d.exec("SET memory_limit = '1MB'")
-	return d.exec("SET memory_limit = " + quote(memory))
-}
-
 // query runs one or more statements and passes the rows of the last one to each, chunk by
 // chunk.
 func (d *duck) query(sql string, each func(chunk rows) error) error {

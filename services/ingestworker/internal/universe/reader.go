@@ -18,8 +18,7 @@ import (
 // concurrently, each on its own connection.
 type Reader struct {
 	database mapping.Database
-	memory   string // see ReaderConfig
-	threads  int    // see ReaderConfig
+	threads  int // see ReaderConfig
 }
 
 // ReaderConfig limits the resources of a Reader.
@@ -51,7 +50,7 @@ func OpenReader(path string, c ReaderConfig) (*Reader, error) {
 		return nil, err
 	}
 	mapping.Disconnect(&d.conn) // each query has its own
-	return &Reader{database: d.database, memory: c.Memory, threads: c.Threads}, nil
+	return &Reader{database: d.database, threads: c.Threads}, nil
 }
 
 // Close closes the reader. No query may be in progress.
@@ -59,11 +58,6 @@ func (r *Reader) Close() { mapping.Close(&r.database) }
 
 // Threads is the number of threads, and so of processors, that a query may use.
 func (r *Reader) Threads() int { return r.threads }
-
-// Forget frees the blocks that were read. No query may be in progress.
-func (r *Reader) Forget() error {
-	return (&duck{database: r.database}).besides(func(d *duck) error { return d.forget(r.memory) })
-}
 
 // Exec runs one or more statements. between is called every few milliseconds, and may take
 // its time if DuckDB has one thread; its error ends them.
