@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"hash"
 	"io"
 	"io/fs"
 	"os"
@@ -94,12 +95,16 @@ func (s *Store) publish(ctx context.Context, runID string) (Result, error) {
 		return result, nil // nothing was ever stored or published
 	}
 	if before != nil && damage == "" && before.Fingerprint == held.text(s.cfg.Compression) {
-		return result, s.sweep(before.Version)
+		return result, s.sweep(before.Version, s.cfg.Keep)
 	}
 	if err := os.MkdirAll(s.versions(), 0o755); err != nil {
 		return result, err
 	}
-	if err := s.sweep(result.Version); err != nil { // space first: what a crash left behind
+	keep := s.cfg.Keep
+	if damage == "" {
+		keep = max(keep-1, 1) // the new version takes the place of the oldest
+	}
+	if err := s.sweep(result.Version, keep); err != nil { // space first: also what a crash left behind
 		return result, err
 	}
 	b := &build{s: s, before: before, runID: runID}
@@ -122,7 +127,7 @@ func (s *Store) publish(ctx context.Context, runID string) (Result, error) {
 	for _, f := range m.Files {
 		result.Bytes += f.Bytes
 	}
-	return result, s.sweep(m.Version)
+	return result, s.sweep(m.Version, s.cfg.Keep)
 }
 
 // inspect reads the manifest of the current version and returns what is wrong with the
@@ -235,16 +240,14 @@ func (b *build) make(ctx context.Context) (*Manifest, error) {
 		return nil, err
 	}
 	drill.Point("publish.copy")
-	database := filepath.Join(b.dir, s.FileName())
 	t := newTally()
-	if err := s.cfg.Source.Copy(ctx, database, t.add); err != nil {
+	whole := FileInfo{Path: s.FileName(), Verdicts: t.verdicts}
+	b.sealing.SetLimit(sealers)
+	if err := b.copy(ctx, &whole, t.add); err != nil {
 		return nil, err
 	}
 	m.Fingerprint = t.whole.text(s.cfg.Compression)
 	drill.Point("publish.parquet")
-	whole := FileInfo{Path: s.FileName(), Verdicts: t.verdicts}
-	b.sealing.SetLimit(sealers)
-	b.sealing.Go(func() error { return seal(database, &whole) })
 	files, err := b.parquet(ctx, t.files())
 	if err = errors.Join(err, b.sealing.Wait()); err != nil {
 		return nil, err
@@ -256,6 +259,21 @@ func (b *build) make(ctx context.Context) (*Manifest, error) {
 	m.Files = append([]FileInfo{whole}, files...)
 	drill.Point("publish.manifest")
 	return m, b.install(m)
+}
+
+// copy copies the pool's file, which is hashed meanwhile.
+func (b *build) copy(ctx context.Context, f *FileInfo, yield func(coverage.Record)) error {
+	path := filepath.Join(b.dir, f.Path)
+	lengths := make(chan int64, 1024)
+	b.sealing.Go(func() error { return sealWhileWritten(path, f, lengths) })
+	err := b.s.cfg.Source.Copy(ctx, path, func(bytes int64) { lengths <- bytes }, yield)
+	close(lengths)
+	if err != nil {
+		_ = b.sealing.Wait() // it fails for the same reason
+		return err
+	}
+	b.sealing.Go(func() error { return syncFile(path) }) // the hash is not so fast
+	return nil
 }
 
 // room returns an error if the volume would become full.
@@ -355,18 +373,43 @@ const sealers = 8
 
 // seal syncs a file, makes it read-only and describes it.
 func seal(path string, f *FileInfo) error {
-	if err := os.Chmod(path, fileMode); err != nil {
-		return err
-	}
 	file, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
+	return sealRest(file, sha256.New(), f)
+}
+
+// sealWhileWritten is seal for a file that is written until lengths is closed. lengths has the
+// numbers of bytes that can be hashed before.
+func sealWhileWritten(path string, f *FileInfo, lengths <-chan int64) error {
+	n, more := <-lengths
+	file, err := os.Open(path)
+	if err == nil {
+		defer file.Close()
+	}
+	h, hashed := sha256.New(), int64(0)
+	for ; more; n, more = <-lengths {
+		if err == nil {
+			_, err = io.CopyN(h, file, n-hashed)
+			hashed = n
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return sealRest(file, h, f)
+}
+
+// sealRest is seal for a file of which h has what comes before the file's offset.
+func sealRest(file *os.File, h hash.Hash, f *FileInfo) error {
+	if err := file.Chmod(fileMode); err != nil {
+		return err
+	}
 	synced := make(chan error, 1)
 	go func() { synced <- file.Sync() }()
-	h := sha256.New()
-	_, err = io.Copy(h, file)
+	_, err := io.Copy(h, file)
 	if err = errors.Join(err, <-synced); err != nil {
 		return err
 	}
@@ -376,6 +419,14 @@ func seal(path string, f *FileInfo) error {
 	}
 	f.Bytes, f.SHA256, f.Modified = st.Size(), hex.EncodeToString(h.Sum(nil)), st.ModTime()
 	return nil
+}
+
+func syncFile(path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(file.Sync(), file.Close())
 }
 
 func hashFile(path string) (string, error) {
@@ -483,7 +534,7 @@ func replaceLink(dir, name, to string) error {
 
 // sweep deletes old versions, and what a crash left half built. A reader that has a file
 // open keeps it.
-func (s *Store) sweep(current string) error {
+func (s *Store) sweep(current string, keep int) error {
 	entries, err := os.ReadDir(s.versions())
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
@@ -498,7 +549,7 @@ func (s *Store) sweep(current string) error {
 		}
 	}
 	slices.Sort(names)
-	kept := names[max(0, len(names)-s.cfg.Keep):]
+	kept := names[max(0, len(names)-keep):]
 	for _, e := range entries {
 		if slices.Contains(kept, e.Name()) {
 			continue

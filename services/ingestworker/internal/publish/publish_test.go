@@ -295,7 +295,7 @@ type failingSource struct {
 	err error
 }
 
-func (b failingSource) Copy(ctx context.Context, path string, yield func(coverage.Record)) error {
+func (b failingSource) Copy(ctx context.Context, path string, _ func(int64), _ func(coverage.Record)) error {
 	_ = os.WriteFile(path, []byte("half"), 0o644)
 	return b.err
 }

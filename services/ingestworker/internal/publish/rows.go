@@ -30,7 +30,7 @@ type rowSource struct {
 }
 
 // Copy implements Source.
-func (s rowSource) Copy(ctx context.Context, path string, yield func(coverage.Record)) error {
+func (s rowSource) Copy(ctx context.Context, path string, _ func(bytes int64), yield func(coverage.Record)) error {
 	if !s.Exists() {
 		return universe.ErrEmpty
 	}

@@ -22,8 +22,10 @@ type Source interface {
 	// Coverage calls yield for every record, see ingest.Sink.
 	Coverage(ctx context.Context, datasets []string, start, end market.Date, yield func(coverage.Record) bool) error
 	// Copy writes the pool's tables to a DuckDB file at path and calls yield for every record
-	// of the coverage in the file. It returns universe.ErrEmpty if the pool has no file.
-	Copy(ctx context.Context, path string, yield func(coverage.Record)) error
+	// of the coverage in the file. If it writes the file from its beginning to its end, it calls
+	// written with the number of bytes so far. It returns universe.ErrEmpty if the pool has no
+	// file.
+	Copy(ctx context.Context, path string, written func(bytes int64), yield func(coverage.Record)) error
 }
 
 // Config is the configuration of a Store. Every field without a default is required.

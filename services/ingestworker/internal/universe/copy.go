@@ -17,16 +17,17 @@ import (
 var ErrEmpty = errors.New("the pool has no file yet")
 
 // Copy writes the checkpointed file of the pool to path, which must not exist, and calls
-// yield for every record of its coverage. Commits wait meanwhile. The caller syncs the copy
-// after commits no longer wait for it.
+// yield for every record of its coverage. written is called with the number of bytes that are
+// copied so far. Commits wait meanwhile. The caller syncs the copy after commits no longer
+// wait for it.
 //
 // The pool's file is closed meanwhile: closing another descriptor of a file that DuckDB has
 // open drops DuckDB's lock. A read lock keeps other processes from writing while the bytes
 // are copied.
-func (s *Sink) Copy(ctx context.Context, path string, yield func(coverage.Record)) error {
+func (s *Sink) Copy(ctx context.Context, path string, written func(bytes int64), yield func(coverage.Record)) error {
 	var records []coverage.Record
 	err := s.do(ctx, func(w *writer) (err error) {
-		records, err = w.copy(ctx, path)
+		records, err = w.copy(ctx, path, written)
 		return err
 	})
 	for _, r := range records {
@@ -35,7 +36,7 @@ func (s *Sink) Copy(ctx context.Context, path string, yield func(coverage.Record
 	return err
 }
 
-func (w *writer) copy(ctx context.Context, path string) ([]coverage.Record, error) {
+func (w *writer) copy(ctx context.Context, path string, written func(bytes int64)) ([]coverage.Record, error) {
 	if w.stands(); w.file == nil && !pool.Exists(w.cfg.Path) {
 		return nil, ErrEmpty
 	}
@@ -46,7 +47,7 @@ func (w *writer) copy(ctx context.Context, path string) ([]coverage.Record, erro
 	if pool.Exists(w.cfg.Path + ".wal") {
 		return nil, w.faults.Failed(nil, "its write-ahead log could not be checkpointed, so it cannot be copied")
 	}
-	if err := w.copyClosed(ctx, path); err != nil {
+	if err := w.copyClosed(ctx, path, written); err != nil {
 		if rest := remove(path); rest != nil {
 			w.log.Warn("a failed copy could not be removed", "error", rest)
 		}
@@ -55,7 +56,7 @@ func (w *writer) copy(ctx context.Context, path string) ([]coverage.Record, erro
 	return w.index.match(nil, market.NoDate, market.NoDate), nil
 }
 
-func (w *writer) copyClosed(ctx context.Context, path string) (err error) {
+func (w *writer) copyClosed(ctx context.Context, path string, written func(bytes int64)) (err error) {
 	failed := func(err error) error {
 		if pool.IsFull(err) {
 			return w.faults.Full(err, w.cfg.MinFree)
@@ -81,17 +82,16 @@ func (w *writer) copyClosed(ctx context.Context, path string) (err error) {
 		}
 	}()
 	const step = 16 << 20 // how often a caller that has left is noticed
-	for {
+	for n := int64(0); ; written(n) {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		_, err := io.CopyN(to, from, step) // the kernel copies, or shares the blocks if it can
-		if errors.Is(err, io.EOF) {
-			break
+		copied, err := io.CopyN(to, from, step) // the kernel copies, or shares the blocks if it can
+		if n += copied; errors.Is(err, io.EOF) {
+			return nil
 		}
 		if err != nil {
 			return failed(fmt.Errorf("copy: %w", err))
 		}
 	}
-	return nil
 }
