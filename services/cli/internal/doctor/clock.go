@@ -59,7 +59,7 @@ func (d *doctor) rest(ctx context.Context) {
 		return
 	}
 	if !ready.Ready {
-		d.add(check, Wrong, d.T("the ledger cannot be read: %s", ready.Ledger), d.T("Check the disk and the permissions of market-cache.sqlite: %s", "df -h "+d.DataDir))
+		d.add(check, Wrong, d.T("the ledger cannot be read: %s", ready.Ledger), d.T("Check the disk and the permissions of market-cache.sqlite: %s", "df -h "+shellWord(d.DataDir)))
 		return
 	}
 	d.add(check, Fine, d.T("responds at %s", addr), "")

@@ -241,13 +241,13 @@ func (d *doctor) worker(ctx context.Context) {
 // that is examined. It is empty if neither is known.
 func (d *doctor) where() string {
 	if d.used != "" {
-		return " --data-dir " + d.used
+		return " --data-dir " + shellWord(d.used)
 	}
 	dir, err := d.dataDir()
 	if err != nil {
 		return ""
 	}
-	return " --data-dir " + dir
+	return " --data-dir " + shellWord(dir)
 }
 
 // token reports the token's tier as far as probes show it.

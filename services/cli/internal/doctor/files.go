@@ -43,7 +43,7 @@ func (d *doctor) files() {
 		case errors.Is(err, fs.ErrNotExist):
 			if name != ledgerFile && d.reached && !d.elsewhere(dir) {
 				bad = true
-				remedy := d.T("The worker creates it at its start: %s", "bin/ingest-worker --data-dir "+dir)
+				remedy := d.T("The worker creates it at its start: %s", "bin/ingest-worker --data-dir "+shellWord(dir))
 				if pid := holder(dir, "ingest-worker"); pid != 0 && alive(pid) { // it was moved away, or not written yet
 					remedy = d.T("A run creates it: %s", "afterbell run "+poolOf[name]+" --watch")
 				}
@@ -51,24 +51,24 @@ func (d *doctor) files() {
 			}
 		case err != nil:
 			bad = true
-			d.add(check, Wrong, d.T("%s: %s", path, d.cause(err)), d.T("Change its owner to the user of the services: %s", "sudo chown -R \"$USER\" "+dir))
+			d.add(check, Wrong, d.T("%s: %s", path, d.cause(err)), d.T("Change its owner to the user of the services: %s", "sudo chown -R \"$USER\" "+shellWord(dir)))
 		case !info.Mode().IsRegular():
 			bad = true
-			d.add(check, Wrong, d.T("%s is not a file", path), d.T("Move it away: %s", "mv "+path+" "+path+".old"))
+			d.add(check, Wrong, d.T("%s is not a file", path), d.T("Move it away: %s", "mv "+shellWord(path)+" "+shellWord(path+".old")))
 		case !writable(path):
 			bad = true
-			d.add(check, Wrong, d.T("%s is not writable by this user", path), d.T("Make it writable: %s", "chmod u+rw "+path))
+			d.add(check, Wrong, d.T("%s is not writable by this user", path), d.T("Make it writable: %s", "chmod u+rw "+shellWord(path)))
 		}
 	}
 	for _, name := range []string{"vault.key", "vault", "vault.identity", "ledger.identity"} {
 		if info, err := os.Stat(filepath.Join(dir, name)); err == nil && info.Mode().Perm()&0o077 != 0 && posix {
 			bad = true
-			d.add(check, Wrong, d.T("%s is readable by other users", name), d.T("Restrict it to its owner: %s", "chmod 600 "+filepath.Join(dir, name)))
+			d.add(check, Wrong, d.T("%s is readable by other users", name), d.T("Restrict it to its owner: %s", "chmod 600 "+shellWord(filepath.Join(dir, name))))
 		}
 	}
 	if !writable(dir) {
 		bad = true
-		d.add(check, Wrong, d.T("%s is not writable by this user", dir), d.T("Make it writable: %s", "chmod u+rwx "+dir))
+		d.add(check, Wrong, d.T("%s is not writable by this user", dir), d.T("Make it writable: %s", "chmod u+rwx "+shellWord(dir)))
 	}
 	if !bad {
 		d.add(check, Fine, d.T("all there in %s", dir), "")
@@ -76,9 +76,20 @@ func (d *doctor) files() {
 	d.locks(dir)
 }
 
+// shellWord writes a path as one word of a shell command.
+func shellWord(path string) string {
+	if strings.Trim(path, plain) == "" && path != "" {
+		return path
+	}
+	return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+}
+
+// plain are characters that mean nothing else to a shell.
+const plain = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-+:@%,"
+
 // again returns the command that examines the directory that the orchestrator uses.
 func (d *doctor) again() string {
-	return "afterbell doctor --data-dir " + cmp.Or(d.used, "DIRECTORY")
+	return "afterbell doctor --data-dir " + shellWord(cmp.Or(d.used, "DIRECTORY"))
 }
 
 // elsewhere reports whether the orchestrator uses a directory other than dir.
@@ -130,7 +141,7 @@ func (d *doctor) disk(dir string) {
 		d.add("disk", Skipped, d.T("the free space is not known: %s", d.cause(err)), "")
 		return
 	}
-	switch remedy := d.T("Free space on the disk: %s", "df -h "+dir); {
+	switch remedy := d.T("Free space on the disk: %s", "df -h "+shellWord(dir)); {
 	case free < leastBytes:
 		d.add("disk", Wrong, d.T("%s free in %s", size(free), dir), remedy)
 	case free < tightBytes:
